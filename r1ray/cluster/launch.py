@@ -1,0 +1,195 @@
+"""From a configuration to running roles, in the order in which they depend on each other."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import ray
+from ray.util.placement_group import PlacementGroup, remove_placement_group
+from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
+
+from r1ray.cluster.host import Handle, host
+from r1ray.cluster.placement import Needs, check_fits, connect, reserve
+from r1ray.cluster.pools import Engine, LearnerGroup, RecorderProxy, RolloutPool, ScorerPool
+from r1ray.cluster.publish import RayWeightSync
+from r1ray.config import RunConfig
+from r1ray.controller import Roles
+from r1ray.deadline import within
+from r1ray.errors import UserError
+from r1ray.specs import EngineSpec, LearnerSpec, RankSpec
+from r1ray.types import Int32Array
+
+STREAMS = 4096
+"""Calls that a rollout or reward actor takes at a time; the engines do their own queueing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """The roles of a run, and everything that has to be ended with it."""
+
+    roles: Roles[Any]
+    learner: LearnerGroup
+    actors: tuple[Handle, ...]
+    placement: PlacementGroup
+
+    def shutdown(self) -> None:
+        for actor in self.actors:
+            actor.kill()
+        remove_placement_group(self.placement)
+
+
+async def launch(config: RunConfig, *, model: str, rollouts: Path, probe_ids: Int32Array) -> Running:
+    """Start every actor of the run and wait until all of them answer.
+
+    Args:
+        model: folder or hub name that learner and engines load.
+        rollouts: folder of the rollout log.
+        probe_ids: [T] int32, the fixed sequence of the parity probe.
+
+    Raises UserError where the cluster is too small, and what any actor raised at its start.
+    """
+    cpus, gpus = connect(config.cluster.address)
+    need = check_fits(config, cpus=cpus, gpus=gpus)
+    placement = reserve(need, timeout_s=min(60.0, config.deadlines.start_s))
+    spawner = _Spawner(config, need, placement, model)
+    started: list[Handle] = []
+    try:
+        address, port = await spawner.on_bundle(0, _address_and_port)
+        started += (ranks := [spawner.learner(rank, address, port) for rank in range(config.learner.num_ranks)])
+        started += (actors := [spawner.rollout(index) for index in range(config.rollout.num_actors)])
+        started += (scorers := [spawner.reward() for _ in range(config.reward.num_actors)])
+        started.append(recorder := spawner.recorder(rollouts))
+        workers = await within(
+            config.deadlines.start_s,
+            _all_ready(ranks, actors, scorers),
+            waiter="the run",
+            owner="the actors to start",
+            key="deadlines.start_s",
+        )
+        engines = [Engine(f"rollout {i}", actor, n) for i, (actor, n) in enumerate(zip(actors, workers, strict=True))]
+        pool = RolloutPool(engines, lambda name: spawner.rollout(int(name.split()[1])))
+        learner = LearnerGroup(ranks)
+        weights = RayWeightSync(
+            config.weights,
+            pool,
+            learner,
+            backend=weight_backend(config, need),
+            address=address,
+            probe_ids=probe_ids,
+            timeout_s=config.deadlines.publish_s / 3,
+            free_port=lambda: _second(spawner.on_bundle(0, _address_and_port)),
+        )
+    except BaseException:
+        for actor in started:
+            actor.kill()
+        remove_placement_group(placement)
+        raise
+    roles = Roles(
+        rollout=pool,
+        scorer=ScorerPool(scorers, deadline_s=config.deadlines.score_s),
+        learner=learner,
+        weights=weights,
+        recorder=RecorderProxy(recorder, deadline_s=config.deadlines.checkpoint_s),
+    )
+    return Running(roles, learner, tuple(started), placement)
+
+
+def weight_backend(config: RunConfig, need: Needs) -> str:
+    """Name of the weight-transfer engine. Raises UserError where NCCL is asked for without GPUs."""
+    backend = config.weights.backend
+    if backend == "auto":
+        backend = "nccl" if need.rollout_gpus and need.learner_gpus else "gloo"
+    if backend == "nccl" and not (need.rollout_gpus and need.learner_gpus):
+        raise UserError("weights.backend=nccl needs GPUs in learner and rollout actors; use gloo, or auto.")
+    return f"r1ray_{backend}"
+
+
+async def _all_ready(ranks: list[Handle], actors: list[Handle], scorers: list[Handle]) -> list[int]:
+    """Wait for every constructor; returns the number of vLLM workers of each rollout actor."""
+    alive = [actor.alive() for actor in (*ranks, *scorers)]
+    workers, *_ = await asyncio.gather(asyncio.gather(*(actor.ready.remote() for actor in actors)), *alive)
+    return list(workers)
+
+
+async def _second(pair: Any) -> int:
+    return int((await pair)[1])
+
+
+def _address_and_port() -> tuple[str, int]:
+    with socket.socket() as probe:
+        probe.bind(("", 0))
+        return ray.util.get_node_ip_address(), int(probe.getsockname()[1])
+
+
+class _Spawner:
+    """Makes Ray actors of plain classes: resources, place and environment of each kind."""
+
+    def __init__(self, config: RunConfig, need: Needs, placement: PlacementGroup, model: str) -> None:
+        self._config, self._need, self._placement, self._model = config, need, placement, model
+        self._common = {
+            "TOKENIZERS_PARALLELISM": "false",
+            "DO_NOT_TRACK": "1",
+            "VLLM_NO_USAGE_STATS": "1",
+            **({"HF_HUB_OFFLINE": "1"} if Path(model).is_dir() else {}),
+        }
+
+    def _options(self, bundle: int | None, *, cpus: float, gpus: int = 0, env: dict[str, str]) -> dict[str, Any]:
+        options: dict[str, Any] = {
+            "num_cpus": cpus,
+            "num_gpus": gpus,
+            "runtime_env": {"env_vars": self._common | env},
+        }
+        if bundle is not None:
+            options["scheduling_strategy"] = PlacementGroupSchedulingStrategy(
+                self._placement, placement_group_bundle_index=bundle
+            )
+        return options
+
+    async def on_bundle(self, bundle: int, function: Any) -> Any:
+        """Call ``function`` on the node of a bundle."""
+        options = self._options(bundle, cpus=0, env={})
+        return await ray.remote(**options)(function).remote()
+
+    def learner(self, rank: int, address: str, port: int) -> Handle:
+        config, gpus = self._config.learner, self._need.learner_gpus
+        env = {"OMP_NUM_THREADS": str(config.threads), "DS_ACCELERATOR": "cuda" if gpus else "cpu"}
+        return host(
+            "r1ray.learner.grpo:GRPOLearner",
+            config,
+            self._config.algo,
+            LearnerSpec(self._model, self._config.seed, self._config.num_updates),
+            RankSpec(rank, config.num_ranks, address, port, gpus, self._config.deadlines.learn_s),
+            **self._options(rank, cpus=config.cpus_per_rank, gpus=gpus, env=env),
+        )
+
+    def rollout(self, index: int) -> Handle:
+        config, gpus = self._config.rollout, self._need.rollout_gpus
+        env = {"VLLM_LOGGING_LEVEL": "WARNING"}
+        if not gpus:
+            env |= {
+                "OMP_NUM_THREADS": str(config.threads),
+                "VLLM_CPU_KVCACHE_SPACE": str(config.cpu_kv_cache_gib),
+                "VLLM_CPU_OMP_THREADS_BIND": "nobind",  # the default pins every engine of a node to the same cores
+            }
+        spec = EngineSpec(
+            model=self._model,
+            max_model_len=self._config.max_model_len,
+            seed=self._config.seed + index,
+            weight_backend=weight_backend(self._config, self._need),
+            num_gpus=gpus,
+        )
+        bundle = self._config.learner.num_ranks + index
+        options = self._options(bundle, cpus=config.cpus_per_actor, gpus=gpus, env=env)
+        return host("r1ray.rollout.vllm_engine:VLLMEngine", config, spec, concurrency=STREAMS, **options)
+
+    def reward(self) -> Handle:
+        options = self._options(None, cpus=self._config.reward.cpus_per_actor, env={"OMP_NUM_THREADS": "1"})
+        return host("r1ray.reward.scorer:RewardScorer", self._config.reward, concurrency=STREAMS, **options)
+
+    def recorder(self, folder: Path) -> Handle:
+        options = self._options(None, cpus=0, env={"OMP_NUM_THREADS": "1"})
+        return host("r1ray.telemetry.rollouts:RolloutLog", folder, **options)

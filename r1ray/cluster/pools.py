@@ -1,0 +1,220 @@
+"""The roles over many Ray actors: least-loaded routing, retry, and the fate of lost actors."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ray.exceptions import RayActorError, RayError
+
+from r1ray.cluster.host import Handle
+from r1ray.deadline import within
+from r1ray.errors import EngineLost, InfrastructureError
+from r1ray.types import (
+    Completion,
+    Float32Array,
+    GroupRecord,
+    GroupRequest,
+    Int32Array,
+    Prompt,
+    ScoringFailed,
+    Shard,
+    StepStats,
+    Verdict,
+)
+
+Ref = Any  # ObjectRef[tuple[Completion, ...]]; Ray's own types are not generic over actor methods
+MAX_SCORING_ATTEMPTS = 3
+
+
+@dataclass(eq=False)
+class Engine:
+    """One rollout actor."""
+
+    name: str
+    actor: Handle
+    num_workers: int
+    """vLLM workers inside it: its tensor-parallel size."""
+    load: int = 0
+    """Completions under way."""
+    is_lost: bool = False
+    verified: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set while the engine holds verified weights of the published version."""
+
+
+class RolloutPool:
+    """The RolloutEngine role over rollout actors."""
+
+    def __init__(self, engines: Sequence[Engine], spawn: Callable[[str], Handle]) -> None:
+        """``spawn(name)`` starts another actor in the place of the one of that name."""
+        self.engines = list(engines)
+        self._spawn = spawn
+        self._changed = asyncio.Event()
+
+    async def generate(self, request: GroupRequest) -> AsyncIterator[Ref]:
+        """See :class:`r1ray.interfaces.RolloutEngine`. The group goes to the engine with least to do."""
+        engine = await self._least_loaded()
+        engine.load += request.num_completions
+        try:
+            stream = engine.actor.generate.stream(request)
+            async for ref in stream:
+                if ref == stream.completed():  # a failed stream ends with the reference to its exception
+                    await ref
+                # What an engine sampled under weights that turn out to be wrong is never handed on.
+                await engine.verified.wait()
+                if engine.is_lost:
+                    raise EngineLost(f"{engine.name} was replaced")
+                yield ref
+        except RayError as error:
+            self.lose(engine)
+            raise EngineLost(f"{engine.name} failed: {error}") from error
+        finally:
+            engine.load -= request.num_completions
+
+    async def _least_loaded(self) -> Engine:
+        while True:
+            serving = [engine for engine in self.engines if engine.verified.is_set() and not engine.is_lost]
+            if serving:
+                return min(serving, key=lambda engine: engine.load)
+            self._changed.clear()
+            await self._changed.wait()
+
+    def lose(self, engine: Engine) -> None:
+        """No more requests for this engine; those that wait for its verification end."""
+        engine.is_lost = True
+        engine.verified.set()
+
+    def begin_verification(self) -> None:
+        """Hold back what engines produce until :meth:`end_verification`."""
+        for engine in self.engines:
+            if not engine.is_lost:
+                engine.verified.clear()
+
+    def end_verification(self) -> None:
+        for engine in self.engines:
+            engine.verified.set()
+        self._changed.set()
+
+    async def replace_lost(self) -> int:
+        """Start a new actor in the place of each lost one. Returns how many."""
+        lost = [engine for engine in self.engines if engine.is_lost]
+        for engine in lost:
+            engine.actor.kill()
+            fresh = Engine(engine.name, self._spawn(engine.name), engine.num_workers)
+            await fresh.actor.ready.remote()
+            self.engines[self.engines.index(engine)] = fresh
+        return len(lost)
+
+
+class ScorerPool:
+    """The Scorer role over reward actors."""
+
+    def __init__(self, actors: Sequence[Handle], *, deadline_s: float) -> None:
+        self._actors = list(actors)
+        self._load = [0] * len(self._actors)
+        self._deadline_s = deadline_s
+
+    async def score(self, prompt: Prompt, chunk: Ref) -> tuple[Verdict, ...]:
+        """See :class:`r1ray.interfaces.Scorer`. A reward actor that fails or is late is not the model's fault: the
+        chunk goes to another one, and after ``MAX_SCORING_ATTEMPTS`` its completions are ``ScoringFailed``."""
+        failure = ""
+        for _ in range(MAX_SCORING_ATTEMPTS):
+            index = self._load.index(min(self._load))
+            self._load[index] += 1
+            try:
+                verdicts: tuple[Verdict, ...] = await within(
+                    self._deadline_s,
+                    self._actors[index].score.remote(prompt, chunk),
+                    waiter="the controller",
+                    owner=f"reward actor {index}",
+                    key="deadlines.score_s",
+                )
+                return verdicts
+            except (RayError, InfrastructureError) as error:
+                failure = str(error)
+            finally:
+                self._load[index] -= 1
+        return tuple(_unscored(completion, failure) for completion in await chunk)
+
+
+def _unscored(completion: Completion, reason: str) -> Verdict:
+    return Verdict(
+        index=completion.index,
+        outcome=ScoringFailed(reason),
+        extracted=None,
+        num_prompt_tokens=len(completion.prompt_token_ids),
+        num_tokens=len(completion.token_ids),
+        truncated=completion.finish_reason == "length",
+        oldest_version=completion.oldest_version,
+    )
+
+
+class LearnerGroup:
+    """The Learner role over the ranks of one DeepSpeed group."""
+
+    def __init__(self, ranks: Sequence[Handle]) -> None:
+        self.ranks = list(ranks)
+
+    async def each(self, method: str, *arguments: Any, **keywords: Any) -> list[Any]:
+        """Call a method on every rank at once; what any rank raises is raised."""
+        calls = [getattr(rank, method).remote(*arguments, **keywords) for rank in self.ranks]
+        return list(await _gather(calls))
+
+    async def train(self, shards: Sequence[Shard], chunks: Sequence[Ref]) -> StepStats:
+        """See :class:`r1ray.interfaces.Learner`. References are resolved inside each rank."""
+        calls = [rank.train.remote(shard, *chunks) for rank, shard in zip(self.ranks, shards, strict=True)]
+        stats: StepStats = (await _gather(calls))[0]
+        return stats
+
+    async def refresh_reference(self) -> None:
+        await self.each("refresh_reference")
+
+    async def logprobs(self, token_ids: Int32Array) -> Float32Array:
+        values: Float32Array = (await self.each("logprobs", token_ids))[0]
+        return values
+
+    async def save(self, folder: Path) -> None:
+        await self.each("save", folder)
+
+    async def load(self, folder: Path) -> None:
+        await self.each("load", folder)
+
+    async def export(self, folder: Path) -> None:
+        await self.each("export", folder)
+
+
+async def _gather(calls: Sequence[Any]) -> Sequence[Any]:
+    try:
+        return await asyncio.gather(*calls)
+    except RayActorError as error:
+        raise InfrastructureError(f"a learner rank died: {error}") from error
+
+
+class RecorderProxy:
+    """The Recorder role over one actor: references go in, Parquet files come out, nobody waits."""
+
+    MAX_BEHIND = 8
+
+    def __init__(self, actor: Handle, *, deadline_s: float) -> None:
+        self._actor, self._deadline_s = actor, deadline_s
+        self._pending: list[Any] = []
+
+    async def record(self, step: int, groups: Sequence[tuple[GroupRecord, Sequence[Ref]]]) -> None:
+        """See :class:`r1ray.interfaces.Recorder`. Waits only where the writer is ``MAX_BEHIND`` steps behind."""
+        records = [record for record, _ in groups]
+        counts = [len(chunks) for _, chunks in groups]
+        self._pending.append(self._actor.write.remote(step, records, counts, *[c for _, cs in groups for c in cs]))
+        while len(self._pending) > self.MAX_BEHIND:
+            await self._wait(self._pending.pop(0))
+
+    async def flush(self) -> None:
+        while self._pending:
+            await self._wait(self._pending.pop(0))
+
+    async def _wait(self, pending: Any) -> None:
+        await within(
+            self._deadline_s, pending, waiter="the controller", owner="the rollout log", key="deadlines.checkpoint_s"
+        )

@@ -1,0 +1,191 @@
+"""The WeightSync role: a publish has a version, a deadline and an owner.
+
+    replace lost engines -> pause (keep) -> start, transfer, finish (vLLM's API, driven by learner rank 0)
+        -> commit(version) -> resume -> parity probe where one is due -> serve
+
+A round that fails is sent again over a new connection; an engine that fails again is replaced; after that the run
+stops. What engines sample between resume and the end of verification is held back by the pool.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Sequence
+from typing import Any
+
+import numpy as np
+import ray
+from ray.exceptions import RayError
+
+from r1ray.cluster.host import Handle
+from r1ray.cluster.pools import Engine, LearnerGroup, RolloutPool
+from r1ray.config import WeightsConfig
+from r1ray.errors import WeightSyncError
+from r1ray.types import Int32Array, PublishStats
+
+ROUNDS = ("sent", "sent again", "sent to a replaced engine")
+
+
+class EngineClient:
+    """The control plane of a transfer: what vLLM's sender, on learner rank 0, calls on all engines at once."""
+
+    def __init__(self, engines: Sequence[tuple[str, Handle, int]], *, timeout_s: float) -> None:
+        """``engines``: name, actor handle and number of vLLM workers of each."""
+        self._engines, self._timeout_s = list(engines), timeout_s
+
+    def init_weight_transfer_engine(self, init_info: dict[str, Any]) -> None:
+        calls, offset = {}, 1
+        for name, actor, num_workers in self._engines:
+            calls[name] = actor.init_weight_transfer_engine.remote(init_info | {"rank_offset": offset})
+            offset += num_workers
+        self._wait(calls, "joining the transfer group")
+
+    def start_weight_update(self) -> None:
+        self._wait({name: actor.start_weight_update.remote() for name, actor, _ in self._engines}, "starting")
+
+    def update_weights(self, update_info: Any) -> None:
+        self._wait({name: actor.update_weights.remote(update_info) for name, actor, _ in self._engines}, "receiving")
+
+    def finish_weight_update(self, weight_version: str | None = None) -> None:
+        self._wait({name: actor.finish_weight_update.remote() for name, actor, _ in self._engines}, "finishing")
+
+    def _wait(self, calls: dict[str, Any], phase: str) -> None:
+        deadline = time.monotonic() + self._timeout_s
+        failures: dict[str, str] = {}
+        for name, call in calls.items():
+            try:
+                ray.get(call, timeout=max(0.0, deadline - time.monotonic()))
+            except RayError as error:
+                failures[name] = str(error).strip().splitlines()[-1] if str(error).strip() else type(error).__name__
+        if failures:
+            raise WeightSyncError(
+                "; ".join(f"{name} failed {phase} the weights: {why}" for name, why in failures.items()),
+                engines=tuple(failures),
+            )
+
+
+class RayWeightSync:
+    """See :class:`r1ray.interfaces.WeightSync`."""
+
+    def __init__(
+        self,
+        config: WeightsConfig,
+        pool: RolloutPool,
+        learner: LearnerGroup,
+        *,
+        backend: str,
+        address: str,
+        probe_ids: Int32Array,
+        timeout_s: float,
+        free_port: Any,
+    ) -> None:
+        """
+        Args:
+            address: the node of learner rank 0.
+            probe_ids: [T] int32, the fixed sequence of the parity probe.
+            free_port: awaitable factory of a free port on that node.
+        """
+        self._config, self._pool, self._learner = config, pool, learner
+        self._backend, self._address, self._probe_ids = backend, address, probe_ids
+        self._timeout_s, self._free_port = timeout_s, free_port
+        self._connected: list[Engine] = []
+        self._num_publishes = 0
+
+    async def publish(self, version: int) -> PublishStats:
+        """See :class:`r1ray.interfaces.WeightSync`."""
+        start = time.monotonic()
+        failure: WeightSyncError | None = None
+        for attempt, _ in enumerate(ROUNDS):
+            await self._pool.replace_lost()
+            due = failure is not None or self._num_publishes % self._config.probe_every == 0
+            try:
+                num_bytes, worst = await self._round(version, probe=due)
+            except WeightSyncError as error:
+                failure = error
+                self._connected = []
+                if attempt == 1:
+                    for engine in self._pool.engines:
+                        if engine.name in error.engines:
+                            self._pool.lose(engine)
+                continue
+            self._num_publishes += 1
+            return PublishStats(
+                version=version,
+                seconds=time.monotonic() - start,
+                num_bytes=num_bytes,
+                num_engines=len(self._pool.engines),
+                num_resent=attempt,
+                probe_max_diff=worst,
+            )
+        raise WeightSyncError(
+            f"policy version {version} was {', '.join(ROUNDS)}, and still is not what the engines hold: {failure}"
+        ) from failure
+
+    async def _round(self, version: int, *, probe: bool) -> tuple[int, float | None]:
+        engines = list(self._pool.engines)
+        self._pool.begin_verification()
+        await _on_each(engines, "pause")
+        if self._connected != engines:
+            await self._connect(engines)
+        num_bytes = max(await _sync(self._learner.each("send_weights")))
+        await _on_each(engines, "commit", version)
+        await _on_each(engines, "resume")
+        worst = await self._probe(engines) if probe else None
+        self._pool.end_verification()
+        return num_bytes, worst
+
+    async def _connect(self, engines: Sequence[Engine]) -> None:
+        await self._learner.each("disconnect")
+        await _on_each(engines, "shutdown_weight_transfer_engine")
+        client = EngineClient([(e.name, e.actor, e.num_workers) for e in engines], timeout_s=self._timeout_s)
+        await _sync(
+            self._learner.each(
+                "connect",
+                client,
+                backend=self._backend,
+                address=self._address,
+                port=await self._free_port(),
+                world_size=1 + sum(engine.num_workers for engine in engines),
+                bucket_bytes=self._config.bucket_mib * 2**20,
+                timeout_s=self._timeout_s,
+            )
+        )
+        self._connected = list(engines)
+
+    async def _probe(self, engines: Sequence[Engine]) -> float:
+        """Compare log-probabilities of a fixed sequence; returns the largest difference, raises WeightSyncError."""
+        expected, *found = await asyncio.gather(
+            self._learner.logprobs(self._probe_ids), *(e.actor.logprobs.remote(self._probe_ids) for e in engines)
+        )
+        worst = {e.name: float(np.abs(f - expected).max()) for e, f in zip(engines, found, strict=True)}
+        wrong = {name: diff for name, diff in worst.items() if not diff <= self._config.probe_tolerance}
+        if wrong:
+            raise WeightSyncError(
+                "; ".join(f"{name} differs from the learner by {diff:.2g} nats" for name, diff in wrong.items())
+                + f" on the parity probe (weights.probe_tolerance={self._config.probe_tolerance:g})",
+                engines=tuple(wrong),
+            )
+        return max(worst.values())
+
+
+async def _on_each(engines: Sequence[Engine], method: str, *arguments: Any) -> None:
+    """Call a method of every engine; WeightSyncError names those that failed."""
+    results = await asyncio.gather(
+        *(getattr(engine.actor, method).remote(*arguments) for engine in engines), return_exceptions=True
+    )
+    failed = {e.name: r for e, r in zip(engines, results, strict=True) if isinstance(r, BaseException)}
+    if failed:
+        raise WeightSyncError(
+            "; ".join(f"{name} failed to {method}: {why}" for name, why in failed.items()), engines=tuple(failed)
+        )
+
+
+async def _sync(call: Awaitable[list[Any]]) -> list[Any]:
+    """What the learner ranks return; what goes wrong there during a transfer is a WeightSyncError."""
+    try:
+        return await call
+    except WeightSyncError:
+        raise
+    except RayError as error:
+        raise WeightSyncError(f"the learner could not send: {error}") from error

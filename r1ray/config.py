@@ -1,0 +1,361 @@
+"""The configuration: plain dataclasses, each section checked when it is built.
+
+These classes are the schema and hold the defaults (the paper's, where the paper gives one); YAML in ``conf/`` only
+sets values. Everything raises ``ValueError`` with the value found, the value needed and the key.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+AGGREGATIONS = ("seq_mean", "token_mean")
+ADVANTAGE_STDS = ("sample", "population", "none")
+CORRECTIONS = ("auto", "none", "token_tis")
+TEMPLATES = ("r1_zero", "chat", "none")
+DTYPES = ("float32", "bfloat16")
+SCHEDULES = ("constant", "linear", "cosine")
+BACKENDS = ("auto", "nccl", "gloo")
+
+
+def _one_of(key: str, value: str, allowed: tuple[str, ...]) -> None:
+    if value not in allowed:
+        raise ValueError(f"{key}={value}: needs one of {', '.join(allowed)}.")
+
+
+def _at_least(key: str, value: float, least: float) -> None:
+    if value < least:
+        raise ValueError(f"{key}={value}: needs at least {least:g}.")
+
+
+def _above(key: str, value: float, bound: float) -> None:
+    if value <= bound:
+        raise ValueError(f"{key}={value}: needs to be above {bound:g}.")
+
+
+def _divisors(value: int) -> list[int]:
+    return [n for n in range(1, value + 1) if value % n == 0]
+
+
+@dataclass
+class PrepareConfig:
+    """An optional first stage that makes the model and the prompts instead of taking the user's."""
+
+    maker: str | None = None
+    """``package.module:function``, called as ``function(out_dir, seed=..., log=..., **options)``. It writes
+    ``out_dir/model``, ``out_dir/train.parquet`` and ``out_dir/eval.parquet``."""
+    options: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass
+class DataConfig:
+    """Where prompts come from and how they are shown to the model."""
+
+    train: str | None = None
+    """Parquet or JSON lines; a local path, or s3:// or gs://."""
+    eval: str | None = None
+    """Held-out prompts in the same form; None turns evaluation off."""
+    template: str = "r1_zero"
+    """``r1_zero`` (the paper's Table 1), ``chat`` (the tokenizer's own), or ``none`` (the prompt as it stands)."""
+    max_prompt_tokens: int = 1024
+
+    def __post_init__(self) -> None:
+        _one_of("data.template", self.template, TEMPLATES)
+        _at_least("data.max_prompt_tokens", self.max_prompt_tokens, 1)
+
+
+@dataclass
+class AlgoConfig:
+    """GRPO's numbers. The defaults are the paper's."""
+
+    group_size: int = 16
+    """G, the completions of one prompt."""
+    prompts_per_step: int = 512
+    """Groups that one step trains on; the paper's 8,192 outputs are 512 groups of 16."""
+    minibatches_per_step: int = 16
+    """Optimizer updates of one step, one pass over its groups."""
+    max_staleness: int = 0
+    """Policy versions that generation may run ahead of learning; 0 is exactly on-policy."""
+    clip_low: float = 10.0
+    clip_high: float = 10.0
+    kl_coefficient: float = 0.001
+    """beta; 0 loads no reference model."""
+    reference_refresh_updates: int = 400
+    """The reference becomes the current policy after every so many optimizer updates; 0 keeps the first one."""
+    aggregation: str = "seq_mean"
+    """``seq_mean``: mean over the tokens of each output, then over outputs (the paper). ``token_mean``: over all
+    tokens of the minibatch."""
+    advantage_std: str = "sample"
+    """What (r - mean) is divided by: ``sample`` (ddof 1), ``population`` (ddof 0) or ``none``."""
+    advantage_epsilon: float = 1e-6
+    """Added to the standard deviation."""
+    correction: str = "auto"
+    """Rollout/learner mismatch: ``none``, ``token_tis`` (truncated importance weights), or ``auto``: ``token_tis``
+    where max_staleness is above 0."""
+    correction_cap: float = 2.0
+    temperature: float = 1.0
+    max_completion_tokens: int = 8192
+
+    @property
+    def completions_per_step(self) -> int:
+        """prompts_per_step * group_size."""
+        return self.prompts_per_step * self.group_size
+
+    @property
+    def resolved_correction(self) -> str:
+        """``correction`` with ``auto`` decided by ``max_staleness``."""
+        if self.correction != "auto":
+            return self.correction
+        return "token_tis" if self.max_staleness > 0 else "none"
+
+    def __post_init__(self) -> None:
+        if self.group_size < 2:
+            raise ValueError(
+                f"algo.group_size={self.group_size}: needs at least 2, an advantage compares completions of one prompt."
+            )
+        _at_least("algo.prompts_per_step", self.prompts_per_step, 1)
+        _at_least("algo.max_staleness", self.max_staleness, 0)
+        _at_least("algo.minibatches_per_step", self.minibatches_per_step, 1)
+        if self.completions_per_step % self.minibatches_per_step:
+            near = [n for n in _divisors(self.completions_per_step) if n <= self.minibatches_per_step][-1]
+            raise ValueError(
+                f"algo.minibatches_per_step={self.minibatches_per_step} does not divide the "
+                f"{self.completions_per_step} completions of a step (algo.prompts_per_step={self.prompts_per_step} x "
+                f"algo.group_size={self.group_size}): the nearest smaller value that does is {near}."
+            )
+        _one_of("algo.aggregation", self.aggregation, AGGREGATIONS)
+        _one_of("algo.advantage_std", self.advantage_std, ADVANTAGE_STDS)
+        _one_of("algo.correction", self.correction, CORRECTIONS)
+        _above("algo.clip_low", self.clip_low, 0)
+        _above("algo.clip_high", self.clip_high, 0)
+        _above("algo.correction_cap", self.correction_cap, 0)
+        _above("algo.temperature", self.temperature, 0)
+        _at_least("algo.kl_coefficient", self.kl_coefficient, 0)
+        _at_least("algo.advantage_epsilon", self.advantage_epsilon, 0)
+        _at_least("algo.reference_refresh_updates", self.reference_refresh_updates, 0)
+        _at_least("algo.max_completion_tokens", self.max_completion_tokens, 1)
+
+
+@dataclass
+class RolloutConfig:
+    """The vLLM engines."""
+
+    num_actors: int = 1
+    cpus_per_actor: float = 1.0
+    gpus_per_actor: int | None = None
+    """None: one where the cluster has GPUs, else none. Above one, the engine is tensor-parallel."""
+    threads: int = 1
+    """Torch threads of one engine on a CPU."""
+    dtype: str = "bfloat16"
+    max_num_seqs: int = 256
+    """Sequences that one engine generates at a time."""
+    max_num_batched_tokens: int = 8192
+    gpu_memory_utilization: float = 0.85
+    cpu_kv_cache_gib: int = 1
+    seeded: bool = True
+    """Each completion has its own seed, so that a repeated run draws the same ones."""
+    engine_args: dict[str, Any] = field(default_factory=dict)
+    """Further arguments of ``vllm.AsyncEngineArgs``."""
+
+    def __post_init__(self) -> None:
+        _at_least("rollout.num_actors", self.num_actors, 1)
+        _at_least("rollout.threads", self.threads, 1)
+        _at_least("rollout.max_num_seqs", self.max_num_seqs, 1)
+        _at_least("rollout.cpus_per_actor", self.cpus_per_actor, 0)
+        _one_of("rollout.dtype", self.dtype, DTYPES)
+
+
+@dataclass
+class RewardPart:
+    """One named part of the reward."""
+
+    weight: float = 1.0
+    """The total is the weighted sum; a part of weight 0 is only logged."""
+    function: str | None = None
+    """``package.module:function``, called as ``function(prompt, response) -> float``; None takes r1ray's own
+    function of the part's name."""
+
+
+@dataclass
+class RewardConfig:
+    """The reward actors and what they add up."""
+
+    num_actors: int = 1
+    cpus_per_actor: float = 0.0
+    parts: dict[str, RewardPart] = field(default_factory=lambda: {"accuracy": RewardPart(), "format": RewardPart()})
+
+    def __post_init__(self) -> None:
+        _at_least("reward.num_actors", self.num_actors, 1)
+        if not self.parts:
+            raise ValueError("reward.parts is empty: needs at least one part, as in reward.parts.accuracy.weight=1.")
+
+
+@dataclass
+class LearnerConfig:
+    """The DeepSpeed learner group."""
+
+    num_ranks: int = 1
+    cpus_per_rank: float = 1.0
+    gpus_per_rank: int | None = None
+    """None: one where the cluster has GPUs, else none."""
+    threads: int = 1
+    dtype: str = "bfloat16"
+    zero_stage: int = 2
+    lr: float = 3e-6
+    betas: list[float] = field(default_factory=lambda: [0.9, 0.95])
+    epsilon: float = 1e-8
+    weight_decay: float = 0.0
+    grad_clip: float = 1.0
+    schedule: str = "constant"
+    warmup_updates: int = 0
+    max_tokens_per_microbatch: int = 16384
+    """Tokens of one forward and backward pass, padding included."""
+    gradient_checkpointing: bool = False
+
+    def __post_init__(self) -> None:
+        _at_least("learner.num_ranks", self.num_ranks, 1)
+        _at_least("learner.threads", self.threads, 1)
+        _one_of("learner.dtype", self.dtype, DTYPES)
+        if self.zero_stage not in (0, 1, 2, 3):
+            raise ValueError(f"learner.zero_stage={self.zero_stage}: needs 0, 1, 2 or 3.")
+        _above("learner.lr", self.lr, 0)
+        if len(self.betas) != 2:
+            raise ValueError(f"learner.betas={self.betas}: needs two numbers.")
+        _above("learner.grad_clip", self.grad_clip, 0)
+        _one_of("learner.schedule", self.schedule, SCHEDULES)
+        _at_least("learner.warmup_updates", self.warmup_updates, 0)
+        _at_least("learner.max_tokens_per_microbatch", self.max_tokens_per_microbatch, 1)
+
+
+@dataclass
+class WeightsConfig:
+    """The publish of new weights to the rollout engines."""
+
+    backend: str = "auto"
+    """``nccl`` where the engines have GPUs, ``gloo`` where they have not."""
+    bucket_mib: int = 256
+    probe_every: int = 50
+    """The parity probe runs at the first publish and at every so-manieth one."""
+    probe_tolerance: float = 0.05
+    """Largest |log p(engine) - log p(learner)| that passes, nats. bfloat16 needs about 0.05, float32 1e-4."""
+    probe_tokens: int = 64
+
+    def __post_init__(self) -> None:
+        _one_of("weights.backend", self.backend, BACKENDS)
+        _at_least("weights.bucket_mib", self.bucket_mib, 1)
+        _at_least("weights.probe_every", self.probe_every, 1)
+        _at_least("weights.probe_tokens", self.probe_tokens, 2)
+        _above("weights.probe_tolerance", self.probe_tolerance, 0)
+
+
+@dataclass
+class EvalConfig:
+    """Evaluation during training: the paper's sampling (section 3)."""
+
+    every: int = 50
+    """Steps between two evaluations during training; 0 leaves only the first and the last."""
+    num_prompts: int = 64
+    """Prompts of an evaluation during training."""
+    samples: int = 4
+    final_num_prompts: int = 128
+    """Prompts of the evaluations before the first and after the last step."""
+    final_samples: int = 16
+    temperature: float = 0.6
+    top_p: float = 0.95
+
+    def __post_init__(self) -> None:
+        _at_least("eval.every", self.every, 0)
+        for key in ("num_prompts", "samples", "final_num_prompts", "final_samples"):
+            _at_least(f"eval.{key}", getattr(self, key), 1)
+        _at_least("eval.temperature", self.temperature, 0)
+        if not 0 < self.top_p <= 1:
+            raise ValueError(f"eval.top_p={self.top_p}: needs to be above 0 and at most 1.")
+
+
+@dataclass
+class CheckpointConfig:
+    """Checkpoints of the run: everything that a resumed run needs."""
+
+    every: int = 50
+    """Steps between two checkpoints; 0 writes none."""
+    keep: int = 2
+
+    def __post_init__(self) -> None:
+        _at_least("checkpoint.every", self.every, 0)
+        _at_least("checkpoint.keep", self.keep, 1)
+
+
+@dataclass
+class DeadlineConfig:
+    """Seconds after which a wait is an error that names both sides."""
+
+    start_s: float = 900.0
+    generate_s: float = 1800.0
+    score_s: float = 120.0
+    learn_s: float = 1800.0
+    publish_s: float = 300.0
+    checkpoint_s: float = 1800.0
+
+    def __post_init__(self) -> None:
+        for key, value in vars(self).items():
+            _above(f"deadlines.{key}", value, 0)
+
+
+@dataclass
+class ClusterConfig:
+    """Which Ray cluster the run uses."""
+
+    address: str | None = None
+    """None: the cluster of the Ray job or of RAY_ADDRESS, else one started on this machine for this run."""
+
+
+@dataclass
+class RunConfig:
+    """One run: ``r1ray run`` with its overrides."""
+
+    recipe: str = "r1_zero"
+    experiment: str | None = None
+    name: str | None = None
+    """Folder under ``output_dir``. None: made of the experiment, the seed and a digest of the configuration, so that
+    the same command resumes the same run."""
+    output_dir: str = "runs"
+    seed: int = 0
+    steps: int = 1000
+    model: str | None = None
+    """A Hugging Face model folder, or a hub name."""
+    prepare: PrepareConfig = field(default_factory=PrepareConfig)
+    data: DataConfig = field(default_factory=DataConfig)
+    algo: AlgoConfig = field(default_factory=AlgoConfig)
+    rollout: RolloutConfig = field(default_factory=RolloutConfig)
+    reward: RewardConfig = field(default_factory=RewardConfig)
+    learner: LearnerConfig = field(default_factory=LearnerConfig)
+    weights: WeightsConfig = field(default_factory=WeightsConfig)
+    eval: EvalConfig = field(default_factory=EvalConfig)
+    checkpoint: CheckpointConfig = field(default_factory=CheckpointConfig)
+    deadlines: DeadlineConfig = field(default_factory=DeadlineConfig)
+    cluster: ClusterConfig = field(default_factory=ClusterConfig)
+
+    @property
+    def num_updates(self) -> int:
+        """Optimizer updates of the whole run: steps * algo.minibatches_per_step."""
+        return self.steps * self.algo.minibatches_per_step
+
+    @property
+    def max_model_len(self) -> int:
+        """Longest sequence an engine has to hold: data.max_prompt_tokens + algo.max_completion_tokens."""
+        return self.data.max_prompt_tokens + self.algo.max_completion_tokens
+
+    def __post_init__(self) -> None:
+        _at_least("steps", self.steps, 1)
+        if self.prepare.maker is None:
+            for key, value in (("model", self.model), ("data.train", self.data.train)):
+                if value is None:
+                    raise ValueError(
+                        f"{key} is not set: give {key}=PATH, or an experiment that makes its own "
+                        "(experiment=quickstart)."
+                    )
+        if self.max_model_len > self.learner.max_tokens_per_microbatch:
+            raise ValueError(
+                f"learner.max_tokens_per_microbatch={self.learner.max_tokens_per_microbatch} cannot hold the longest "
+                f"sequence: needs at least {self.max_model_len} (data.max_prompt_tokens + algo.max_completion_tokens)."
+            )

@@ -1,0 +1,338 @@
+"""The GRPO loop (paper section 2.2.1).
+
+    cursor --> _generate --> run_group (one task a group) --> ready --> _learn --> publish --> slots --> _generate
+                  |              |  RolloutEngine, Scorer                |  Learner     |  WeightSync
+                  `-- ledger.issue                        ledger.train --'              `-- version + 1
+
+``_generate``   consumes slots and prompts, produces a task for each group. Waits for a free slot.
+``_roll``       one group: generated, scored as its completions finish, put among the ready ones, or dropped.
+``_learn``      consumes ``prompts_per_step`` ready groups, produces one step and one policy version. Waits for
+                groups, the learner, the publish; frees the slots of the groups it trained on.
+
+There are ``(max_staleness + 1) * prompts_per_step`` slots. A group holds one from issue until the version that it
+helped to make is live, so that generation runs at most ``max_staleness`` versions ahead; 0 is exactly on-policy.
+A step first takes the groups that would be too old for the next one, and waits for those of them that are still
+being generated: long completions are never dropped for having been slow.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+import zlib
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from dataclasses import dataclass
+from typing import Any, Generic, Protocol, TypeVar
+
+from r1ray.algo.advantage import group_advantages
+from r1ray.algo.batching import plan_shards
+from r1ray.checkpoint import Checkpoints, LoopState
+from r1ray.config import RunConfig
+from r1ray.deadline import within
+from r1ray.errors import EngineLost
+from r1ray.group import FinishedGroup, run_group
+from r1ray.interfaces import Learner, Recorder, RolloutEngine, Scorer, WeightSync
+from r1ray.ledger import Ledger, occurrence_of, position_of
+from r1ray.step_metrics import IdleClock, batch_metrics, oldest_version, publish_metrics, throughput_metrics
+from r1ray.types import (
+    EvalResult,
+    GroupRecord,
+    GroupRequest,
+    Pick,
+    Position,
+    Prompt,
+    PublishStats,
+    Sampling,
+    Scored,
+    Shard,
+    Unscorable,
+)
+
+C = TypeVar("C")
+T = TypeVar("T")
+
+
+class PromptSource(Protocol):
+    """What the loop needs of the data: a :class:`r1ray.data.prompts.PromptCursor`."""
+
+    position: Position
+
+    def take(self) -> tuple[Position, Prompt]: ...
+
+    def at(self, position: Position) -> Prompt: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Roles(Generic[C]):
+    """The five roles and the rollout log (the reference lives beside the learner)."""
+
+    rollout: RolloutEngine[C]
+    scorer: Scorer[C]
+    learner: Learner[C]
+    weights: WeightSync
+    recorder: Recorder[C]
+
+
+class Controller(Generic[C]):
+    """Runs the loop from a :class:`~r1ray.checkpoint.LoopState`, or from the start, to the last step."""
+
+    def __init__(
+        self,
+        config: RunConfig,
+        roles: Roles[C],
+        prompts: PromptSource,
+        *,
+        checkpoints: Checkpoints,
+        log: Callable[[dict[str, float]], None],
+        evaluate: Callable[[int], Coroutine[Any, Any, EvalResult]] | None = None,
+        state: LoopState | None = None,
+    ) -> None:
+        """
+        Args:
+            log: receives the metrics of each step, in order.
+            evaluate: the figures of the version that is live, for a step number.
+        """
+        self._config, self._roles, self._prompts = config, roles, prompts
+        self._checkpoints, self._log, self._evaluate = checkpoints, log, evaluate
+        self.ledger = Ledger(state.ledger if state else None)
+        self.version = state.version if state else 0
+        self._updates = state.updates if state else 0
+        self._reissue = list(self.ledger.in_flight)
+        self._slots = asyncio.Semaphore((config.algo.max_staleness + 1) * config.algo.prompts_per_step)
+        self._ready: dict[str, FinishedGroup[C]] = {}
+        self._started_at: dict[str, int] = {}  # occurrence -> version its generation began under
+        self._ended: list[tuple[GroupRecord, Sequence[C]]] = []  # dropped groups, until they are recorded
+        self._arrived = asyncio.Event()
+        self._engine_lost = False
+        self._clock = IdleClock()
+        self._record: dict[str, float] = {}
+        self._evaluation: asyncio.Task[dict[str, float]] | None = None
+
+    async def run(self) -> None:
+        """Every step to the last. Whatever fails in any part ends all of it."""
+        published = await self._publish(self.version)
+        if self.version == 0:
+            self._log({"step": 0.0, "policy_version": 0.0, **publish_metrics(published), **await self._figures()})
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                generating = tasks.create_task(self._generate(tasks))
+                await self._learn()
+                generating.cancel()
+        except BaseExceptionGroup as group:
+            raise _first(group) from group
+        await self._roles.recorder.flush()
+
+    # ------------------------------------------------------------------ generation
+
+    async def _generate(self, tasks: asyncio.TaskGroup) -> None:
+        while True:
+            await self._slots.acquire()
+            if self.ledger.trained + len(self._started_at) >= self._config.steps * self._config.algo.prompts_per_step:
+                continue  # all that the last step needs is on its way; a group that is dropped frees another slot
+            request = self._next_request()
+            self._started_at[request.occurrence] = self.version
+            tasks.create_task(self._roll(request))
+
+    def _next_request(self) -> GroupRequest:
+        algo = self._config.algo
+        if self._reissue:
+            occurrence = self._reissue.pop(0)
+            prompt = self._prompts.at(position_of(occurrence))
+        else:
+            position, prompt = self._prompts.take()
+            occurrence = occurrence_of(position)
+            self.ledger.issue(occurrence)
+        return GroupRequest(
+            occurrence=occurrence,
+            prompt=prompt,
+            num_completions=algo.group_size,
+            sampling=Sampling(algo.temperature, 1.0, algo.max_completion_tokens),
+            seed=zlib.crc32(f"{self._config.seed}/{occurrence}".encode()) * algo.group_size,
+        )
+
+    async def _roll(self, request: GroupRequest) -> None:
+        def begin(attempt: int) -> None:
+            self._started_at[request.occurrence] = self.version
+            if attempt > 1:
+                self._engine_lost = True
+                self._arrived.set()
+
+        with self._clock.busy():
+            try:
+                generation = run_group(self._roles.rollout, self._roles.scorer, request, on_start=begin)
+                group = await self._wait_for(generation, "generate_s", f"group {request.occurrence}")
+            except EngineLost:
+                self._drop(request, "engine_lost", None)
+                return
+        outcomes = [verdict.outcome for verdict in group.all_verdicts]
+        if any(isinstance(outcome, Unscorable) for outcome in outcomes):
+            self._drop(request, "unscorable", group)
+        elif sum(isinstance(outcome, Scored) for outcome in outcomes) < 2:
+            self._drop(request, "unscored", group)
+        else:
+            self._ready[request.occurrence] = group
+            self._arrived.set()
+
+    def _drop(self, request: GroupRequest, reason: str, group: FinishedGroup[C] | None) -> None:
+        self.ledger.drop(request.occurrence, reason)
+        del self._started_at[request.occurrence]
+        verdicts = group.all_verdicts if group else ()
+        record = GroupRecord(request.occurrence, request.prompt, verdicts, (None,) * len(verdicts), f"dropped:{reason}")
+        self._ended.append((record, group.chunks if group else ()))
+        self._slots.release()
+        self._arrived.set()
+
+    # ------------------------------------------------------------------ learning
+
+    async def _learn(self) -> None:
+        while self.version < self._config.steps:
+            start = time.monotonic()
+            batch = await self._wait_for(self._next_batch(), "generate_s", f"groups of version {self.version}")
+            got_batch = time.monotonic()
+            shards, records = self._plan(batch)  # A_i
+            chunks = [chunk for group in batch for chunk in group.chunks]
+            stats = await self._wait_for(
+                self._roles.learner.train(shards, chunks), "learn_s", "the learner group"
+            )  # -J
+            learned = time.monotonic()
+            self._settle(batch)
+            await self._refresh_reference(len(shards[0].minibatches))  # pi_ref <- pi_theta, now and then
+            await self._finish_record()  # an evaluation still running belongs to the version about to be replaced
+            published = await self._publish(self.version + 1)  # pi_old <- pi_theta
+            trained_on, self.version = self.version, self.version + 1
+            ended, self._ended = self._ended, []
+            await self._roles.recorder.record(
+                self.version, [*zip(records, (group.chunks for group in batch), strict=True), *ended]
+            )
+            step_s = time.monotonic() - start
+            await self._begin_record(
+                {
+                    **batch_metrics(batch, trained_on),
+                    **stats.metrics,
+                    **publish_metrics(published),
+                    **throughput_metrics(batch, stats, step_s),
+                    **self.ledger.metrics(),
+                    "time/step_s": step_s,
+                    "time/learn_s": learned - got_batch,
+                    "time/idle_learner_s": got_batch - start,
+                    "time/idle_rollout_s": self._clock.idle_s(),
+                }
+            )
+            for _ in batch:
+                self._slots.release()
+            await self._save_checkpoint()
+        await self._finish_record()
+
+    def _settle(self, batch: Sequence[FinishedGroup[C]]) -> None:
+        self.ledger.train(group.request.occurrence for group in batch)
+        for group in batch:
+            del self._ready[group.request.occurrence], self._started_at[group.request.occurrence]
+        self.ledger.check()
+
+    async def _next_batch(self) -> list[FinishedGroup[C]]:
+        """``prompts_per_step`` ready groups, among them all that would be too old for the next step."""
+        size, oldest_allowed = self._config.algo.prompts_per_step, self.version - self._config.algo.max_staleness
+        while True:
+            self._arrived.clear()
+            if self._engine_lost:  # the learner is idle here: its weights are those of the live version
+                self._engine_lost = False
+                await self._publish(self.version)
+            for group in [g for g in self._ready.values() if oldest_version(g) < oldest_allowed]:
+                del self._ready[group.request.occurrence]
+                self._drop(group.request, "stale", group)
+            expiring = [name for name, version in self._started_at.items() if version <= oldest_allowed]
+            if len(self._ready) >= size and all(name in self._ready for name in expiring):
+                last_call = set(expiring)
+                return sorted(self._ready.values(), key=lambda g: g.request.occurrence not in last_call)[:size]
+            await self._arrived.wait()
+
+    def _plan(self, batch: Sequence[FinishedGroup[C]]) -> tuple[tuple[Shard, ...], list[GroupRecord]]:
+        """Advantages, and every rank's share of the step."""
+        algo = self._config.algo
+        picks: list[Pick] = []
+        lengths: list[int] = []
+        records: list[GroupRecord] = []
+        first_chunk = 0
+        for group in batch:
+            rewards = [v.outcome.total if isinstance(v.outcome, Scored) else None for v in group.all_verdicts]
+            advantages = group_advantages(rewards, std=algo.advantage_std, epsilon=algo.advantage_epsilon)  # A_i
+            by_verdict = iter(zip(group.all_verdicts, advantages, strict=True))
+            for chunk, verdicts in enumerate(group.verdicts, start=first_chunk):
+                for row in range(len(verdicts)):
+                    verdict, advantage = next(by_verdict)
+                    if advantage is not None and verdict.num_tokens:
+                        length = verdict.num_prompt_tokens + verdict.num_tokens
+                        picks.append(Pick(chunk, row, advantage, length))
+                        lengths.append(verdict.num_tokens)
+            first_chunk += len(group.chunks)
+            request = group.request
+            records.append(
+                GroupRecord(request.occurrence, request.prompt, group.all_verdicts, tuple(advantages), "trained")
+            )
+        shards = plan_shards(
+            picks,
+            lengths,
+            num_minibatches=algo.minibatches_per_step,
+            num_ranks=self._config.learner.num_ranks,
+            max_tokens_per_microbatch=self._config.learner.max_tokens_per_microbatch,
+            learner_version=self.version,
+            seed=self._config.seed * 1_000_003 + self.version,
+        )
+        return shards, records
+
+    async def _refresh_reference(self, new_updates: int) -> None:
+        every, before = self._config.algo.reference_refresh_updates, self._updates
+        self._updates += new_updates
+        if every and self._updates // every > before // every:
+            await self._wait_for(self._roles.learner.refresh_reference(), "learn_s", "the reference refresh")
+
+    # ------------------------------------------------------------------ between steps
+
+    async def _publish(self, version: int) -> PublishStats:
+        return await self._wait_for(
+            self._roles.weights.publish(version), "publish_s", f"the publish of version {version}"
+        )
+
+    async def _begin_record(self, metrics: dict[str, float]) -> None:
+        """The step's line of metrics.jsonl. Where an evaluation is due, the line waits for it; generation does not."""
+        self._record = {"step": float(self.version), "policy_version": float(self.version), **metrics}
+        every = self._config.eval.every
+        if self.version == self._config.steps or (every and self.version % every == 0):
+            self._evaluation = asyncio.create_task(self._figures())
+        else:
+            await self._finish_record()
+
+    async def _finish_record(self) -> None:
+        if self._evaluation is not None:
+            self._record |= await self._evaluation
+            self._evaluation = None
+        if self._record:
+            self._log(self._record)
+            self._record = {}
+
+    async def _figures(self) -> dict[str, float]:
+        if self._evaluate is None:
+            return {}
+        result = await self._wait_for(self._evaluate(self.version), "generate_s", f"evaluation of {self.version}")
+        return {f"eval/{result.benchmark}/{name}": value for name, value in result.metrics.items()}
+
+    async def _save_checkpoint(self) -> None:
+        every = self._config.checkpoint.every
+        if not every or (self.version % every and self.version != self._config.steps):
+            return
+        await self._finish_record()  # what a resumed run takes as done has to be on disk
+        await self._roles.recorder.flush()
+        state = LoopState(self.version, self._updates, self._prompts.position, self.ledger.state())
+        aside = self._checkpoints.begin(self.version)
+        await self._wait_for(self._roles.learner.save(aside / "learner"), "checkpoint_s", "the learner's checkpoint")
+        self._checkpoints.commit(aside, state)
+
+    async def _wait_for(self, awaitable: Awaitable[T], deadline: str, owner: str) -> T:
+        seconds = getattr(self._config.deadlines, deadline)
+        return await within(seconds, awaitable, waiter="the controller", owner=owner, key=f"deadlines.{deadline}")
+
+
+def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    """The first failure: what came after it is its consequence."""
+    first = group.exceptions[0]
+    return _first(first) if isinstance(first, BaseExceptionGroup) else first

@@ -1,0 +1,41 @@
+"""The exceptions of r1ray.
+
+R1RayError
++-- UserError             the user's configuration, file or machine; exit code 2, no traceback
++-- InfrastructureError   a part of the system failed; never a reward of zero
+    +-- DeadlineExceeded  somebody waited too long for somebody else
+    +-- EngineLost        a rollout engine died, or may no longer serve
+    +-- WeightSyncError   new weights could not be verified on the rollout engines
+"""
+
+
+class R1RayError(Exception):
+    """Base of everything that r1ray raises on purpose."""
+
+
+class UserError(R1RayError):
+    """What the user gave cannot work. The message says the value found, the value needed, and the key."""
+
+
+class InfrastructureError(R1RayError):
+    """A machine, a process or a connection failed; the model is not to blame."""
+
+
+class DeadlineExceeded(InfrastructureError):
+    """A wait ended without an answer."""
+
+
+class EngineLost(InfrastructureError):
+    """The rollout engine that held a group is gone; the group has to be generated again."""
+
+
+class WeightSyncError(InfrastructureError):
+    """An engine does not hold the weights that were published."""
+
+    def __init__(self, message: str, engines: tuple[str, ...] = ()) -> None:
+        super().__init__(message, engines)  # all arguments, so that the error survives pickling
+        self.message, self.engines = message, engines
+        """Names of the engines that failed, as far as they are known."""
+
+    def __str__(self) -> str:
+        return self.message

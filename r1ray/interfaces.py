@@ -1,0 +1,115 @@
+"""The five roles of the loop, as Protocols. The controller knows nothing else of the system.
+
+``C`` stands for a *chunk*: the completions of one group that finished together, ``tuple[Completion, ...]``. On Ray
+it is a reference into the object store, in a single process the tuple itself; the controller only passes it on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol, TypeVar
+
+from r1ray.types import (
+    Completion,
+    Float32Array,
+    GroupRecord,
+    GroupRequest,
+    Int32Array,
+    Prompt,
+    PublishStats,
+    Response,
+    Shard,
+    StepStats,
+    Verdict,
+)
+
+if TYPE_CHECKING:
+    import torch
+
+C = TypeVar("C")
+C_co = TypeVar("C_co", covariant=True)
+C_contra = TypeVar("C_contra", contravariant=True)
+
+
+class RolloutEngine(Protocol[C_co]):
+    """o_i ~ pi_old(. | q)."""
+
+    def generate(self, request: GroupRequest) -> AsyncIterator[C_co]:
+        """Yield the group's completions in chunks, as they finish. Raises ``EngineLost``; then nothing that was
+        yielded counts and the group has to be generated again."""
+        ...
+
+
+class Scorer(Protocol[C_contra]):
+    """r_i."""
+
+    async def score(self, prompt: Prompt, chunk: C_contra) -> tuple[Verdict, ...]:
+        """One verdict for each completion of the chunk. Never raises because of what the model wrote."""
+        ...
+
+
+class Reference(Protocol):
+    """log pi_ref. Lives beside the learner and reads the same rows."""
+
+    def logprobs(self, input_ids_BT: torch.Tensor, completion_mask_BT: torch.Tensor) -> torch.Tensor | None:
+        """[N] float32, one for each True of the mask in row-major order; None where there is no reference."""
+        ...
+
+    def refresh(self) -> None:
+        """pi_ref <- pi_theta."""
+        ...
+
+
+class Learner(Protocol[C_contra]):
+    """pi_theta: the only place where parameters change."""
+
+    async def train(self, shards: Sequence[Shard], chunks: Sequence[C_contra]) -> StepStats:
+        """One step: every minibatch of the shards (one shard for each rank) is one optimizer update."""
+        ...
+
+    async def refresh_reference(self) -> None: ...
+
+    async def logprobs(self, token_ids: Int32Array) -> Float32Array:
+        """[T-1] float32: log p of tokens 1..T-1 of one fixed sequence, at temperature 1 (the parity probe)."""
+        ...
+
+    async def save(self, folder: Path) -> None:
+        """Optimizer, scheduler, rng and parameters into ``folder``."""
+        ...
+
+    async def load(self, folder: Path) -> None: ...
+
+    async def export(self, folder: Path) -> None:
+        """Hugging Face safetensors and tokenizer into ``folder``."""
+        ...
+
+
+class WeightSync(Protocol):
+    """pi_old <- pi_theta."""
+
+    async def publish(self, version: int) -> PublishStats:
+        """When this returns, every serving engine holds verified weights of ``version``. Raises
+        ``WeightSyncError``."""
+        ...
+
+
+class Recorder(Protocol[C_contra]):
+    """The rollout log."""
+
+    async def record(self, step: int, groups: Sequence[tuple[GroupRecord, Sequence[C_contra]]]) -> None:
+        """Hand over the groups that ended in this step; does not wait for them to be written."""
+        ...
+
+    async def flush(self) -> None:
+        """Return when everything handed over is on disk; raises what went wrong on the way."""
+        ...
+
+
+class RewardFn(Protocol):
+    """One scoring rule."""
+
+    def __call__(self, prompt: Prompt, response: Response) -> float: ...
+
+
+Chunk = tuple[Completion, ...]

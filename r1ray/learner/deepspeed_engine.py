@@ -1,0 +1,123 @@
+"""DeepSpeed underneath a learner: process group, engine, full parameters, checkpoints."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import nullcontext
+from datetime import timedelta
+from typing import Any
+
+import deepspeed
+import torch
+from deepspeed.runtime.zero.partition_parameters import GatheredParameters
+from transformers import get_scheduler
+
+from r1ray.config import LearnerConfig
+from r1ray.specs import RankSpec
+from r1ray.weights.buckets import TensorMeta
+
+NEVER = 10**9
+
+
+def device_of(spec: RankSpec) -> torch.device:
+    """Where this rank computes; Ray shows each actor its own GPUs only."""
+    return torch.device("cuda", 0) if spec.num_gpus else torch.device("cpu")
+
+
+def join_group(spec: RankSpec) -> None:
+    """Make this process a rank of the learner group."""
+    os.environ.update(
+        RANK=str(spec.rank),
+        WORLD_SIZE=str(spec.world_size),
+        LOCAL_RANK="0",  # Ray shows each actor its own devices only
+        MASTER_ADDR=spec.master_address,
+        MASTER_PORT=str(spec.master_port),
+    )
+    if not spec.num_gpus:
+        # DeepSpeed would compile a shared-memory operator at the first start (50 s, and a C++ compiler); Gloo alone
+        # serves. An empty table of compatible operators is how it is told that there is none.
+        deepspeed.ops.__compatible_ops__ = {}
+    deepspeed.init_distributed(
+        "nccl" if spec.num_gpus else "gloo",
+        auto_mpi_discovery=False,
+        timeout=timedelta(seconds=spec.timeout_s),
+        verbose=False,
+    )
+
+
+def deepspeed_config(config: LearnerConfig, *, world_size: int) -> dict[str, Any]:
+    """DeepSpeed's own configuration. With ``managed_gradient_accumulation`` off, any number of backward passes may
+    come before a step, which micro-batches made by token count need."""
+    return {
+        "train_batch_size": world_size,
+        "train_micro_batch_size_per_gpu": 1,
+        "gradient_accumulation_steps": 1,
+        "managed_gradient_accumulation": False,
+        "gradient_clipping": config.grad_clip,
+        "zero_optimization": {"stage": config.zero_stage, "overlap_comm": False, "contiguous_gradients": True},
+        "bf16": {"enabled": config.dtype == "bfloat16"},
+        "optimizer": {
+            "type": "AdamW",
+            # torch_adam: PyTorch's own AdamW, which needs no compiler on the machine.
+            "params": {
+                "lr": config.lr,
+                "betas": list(config.betas),
+                "eps": config.epsilon,
+                "weight_decay": config.weight_decay,
+                "torch_adam": True,
+            },
+        },
+        "steps_per_print": NEVER,
+    }
+
+
+def build_engine(module: torch.nn.Module, config: LearnerConfig, *, world_size: int, num_updates: int) -> Any:
+    """A DeepSpeed engine that trains ``module``, with its optimizer and learning-rate schedule."""
+    name = "constant_with_warmup" if config.schedule == "constant" else config.schedule
+    engine, *_ = deepspeed.initialize(
+        model=module,
+        model_parameters=[p for p in module.parameters() if p.requires_grad],
+        config=deepspeed_config(config, world_size=world_size),
+        lr_scheduler=lambda optimizer: get_scheduler(
+            name, optimizer, num_warmup_steps=config.warmup_updates, num_training_steps=num_updates
+        ),
+    )
+    return engine
+
+
+def gathered(parameters: list[torch.nn.Parameter], *, modifier_rank: int | None = None) -> Any:
+    """The full values of ZeRO-3 parameters inside the ``with``; nothing to do for the other stages."""
+    if any(hasattr(p, "ds_id") for p in parameters):
+        return GatheredParameters(parameters, modifier_rank=modifier_rank)
+    return nullcontext()
+
+
+class ParameterStream:
+    """A :class:`~r1ray.weights.stream.WeightStream` of a transformers model under any ZeRO stage."""
+
+    def __init__(self, model: Any) -> None:
+        self._parameters: list[tuple[str, torch.nn.Parameter]] = list(model.named_parameters())
+        names = {name for name, _ in self._parameters}
+        if "lm_head.weight" not in names:
+            # Tied to the input embedding, and therefore not named. A vLLM engine on a CPU keeps a packed copy of the
+            # output layer that follows only when it is sent too.
+            self._parameters.append(("lm_head.weight", model.get_output_embeddings().weight))
+
+    def metadata(self) -> list[TensorMeta]:
+        return [
+            TensorMeta(name, str(p.dtype).removeprefix("torch."), tuple(getattr(p, "ds_shape", p.shape)))
+            for name, p in self._parameters
+        ]
+
+    def __iter__(self) -> Iterator[tuple[str, torch.Tensor]]:
+        for name, parameter in self._parameters:
+            with gathered([parameter]):
+                yield name, parameter.detach()
+
+
+def copy_parameters(source: torch.nn.Module, target: torch.nn.Module) -> None:
+    """target <- source, parameter by parameter, under any ZeRO stage."""
+    for theirs, ours in zip(source.parameters(), target.parameters(), strict=True):
+        with gathered([theirs, ours], modifier_rank=0), torch.no_grad():
+            ours.data.copy_(theirs.data)

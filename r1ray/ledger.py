@@ -1,0 +1,95 @@
+"""Every prompt occurrence, from issue to its end: ``issued = trained + dropped + in flight``, always.
+
+    issue --> in flight --> train | drop(reason)
+
+The ledger is saved with every checkpoint. After a restart the occurrences that were in flight are issued again
+under their old names, so that no group is trained twice and none is lost in silence.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from typing import TypedDict
+
+from r1ray.types import Position
+
+
+class LedgerState(TypedDict):
+    """The ledger in a checkpoint; positions as ``"<epoch>/<index>"``."""
+
+    issued: int
+    trained: int
+    dropped: dict[str, int]
+    in_flight: list[str]
+
+
+def occurrence_of(position: Position) -> str:
+    """The name of one use of a prompt: ``"<epoch>/<index>"``."""
+    return f"{position.epoch}/{position.index}"
+
+
+def position_of(occurrence: str) -> Position:
+    """The inverse of :func:`occurrence_of`."""
+    epoch, index = occurrence.split("/")
+    return Position(int(epoch), int(index))
+
+
+class Ledger:
+    """Counts, and the names of what is in flight."""
+
+    def __init__(self, state: LedgerState | None = None) -> None:
+        self.issued = state["issued"] if state else 0
+        self.trained = state["trained"] if state else 0
+        self.dropped: Counter[str] = Counter(state["dropped"] if state else {})
+        self._in_flight: dict[str, None] = dict.fromkeys(state["in_flight"] if state else ())
+        self.check()
+
+    @property
+    def in_flight(self) -> tuple[str, ...]:
+        """Occurrences without an end yet, oldest first."""
+        return tuple(self._in_flight)
+
+    def issue(self, occurrence: str) -> None:
+        assert occurrence not in self._in_flight, f"{occurrence} is in flight already"
+        self.issued += 1
+        self._in_flight[occurrence] = None
+
+    def train(self, occurrences: Iterable[str]) -> None:
+        """The groups were part of an optimizer step."""
+        for occurrence in occurrences:
+            self._end(occurrence)
+            self.trained += 1
+
+    def drop(self, occurrence: str, reason: str) -> None:
+        """The group will never be trained on."""
+        self._end(occurrence)
+        self.dropped[reason] += 1
+
+    def _end(self, occurrence: str) -> None:
+        assert occurrence in self._in_flight, f"{occurrence} is not in flight"
+        del self._in_flight[occurrence]
+
+    def check(self) -> None:
+        """Assert that the books balance."""
+        ends = self.trained + self.dropped.total()
+        assert self.issued == ends + len(self._in_flight), (
+            f"{self.issued} issued, but {self.trained} trained, {self.dropped.total()} dropped and "
+            f"{len(self._in_flight)} in flight"
+        )
+
+    def state(self) -> LedgerState:
+        return LedgerState(
+            issued=self.issued, trained=self.trained, dropped=dict(self.dropped), in_flight=list(self._in_flight)
+        )
+
+    def metrics(self) -> dict[str, float]:
+        """``ledger/*`` of metrics.jsonl."""
+        by_reason = {f"ledger/dropped/{reason}": float(count) for reason, count in sorted(self.dropped.items())}
+        return {
+            "ledger/issued": float(self.issued),
+            "ledger/trained": float(self.trained),
+            "ledger/dropped": float(self.dropped.total()),
+            "ledger/in_flight": float(len(self._in_flight)),
+            **by_reason,
+        }

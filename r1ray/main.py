@@ -1,0 +1,196 @@
+"""The command line: Hydra overrides in, exit code out.
+
+Arguments are checked before anything heavy is imported, and nothing starts for a bad one. Exit codes: 0 done, 1 a part
+of the system failed, 2 the user's mistake (one or two sentences, no traceback), 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from r1ray import __version__
+from r1ray.errors import R1RayError, UserError
+
+if TYPE_CHECKING:
+    from r1ray.config import RunConfig
+
+USAGE = f"""r1ray {__version__}: DeepSeek-R1's reinforcement learning on Ray, vLLM and DeepSpeed
+
+usage: r1ray run [recipe=r1_zero] [experiment=quickstart] [algo=paper|deepseekmath] [key=value ...]
+
+  run     run a recipe; the same command resumes an interrupted run, and skips what is finished
+
+Everything after the verb is Hydra override syntax: algo.group_size=8, learner.lr=1e-6.
+A run of your own needs  model=PATH data.train=PATH  and should have  data.eval=PATH.
+Every key, with its meaning and default, is in r1ray/config.py; the settings that ship are in conf/.
+"""
+EXIT_FAILED, EXIT_USER, EXIT_INTERRUPTED = 1, 2, 130
+GROUPS = ("recipe", "algo", "experiment")
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run one command; returns the exit code."""
+    if not arguments or {"-h", "--help"} & set(arguments):
+        print(USAGE, end="")
+        return 0
+    if arguments[0] == "--version":
+        print(__version__)
+        return 0
+    try:
+        if arguments[0] != "run":
+            raise UserError(f"{arguments[0]}: no such command; the only one is run (see r1ray --help).")
+        run(compose(arguments[1:]))
+    except UserError as error:
+        print(f"r1ray: {error}", file=sys.stderr)
+        return EXIT_USER
+    except R1RayError as error:
+        print(f"r1ray: {type(error).__name__}: {error}", file=sys.stderr)
+        return EXIT_FAILED
+    except KeyboardInterrupt:
+        print("r1ray: interrupted; the same command goes on from the last checkpoint.", file=sys.stderr)
+        return EXIT_INTERRUPTED
+    return 0
+
+
+def entrypoint() -> None:
+    """The ``r1ray`` console script."""
+    sys.exit(main(sys.argv[1:]))
+
+
+# ---------------------------------------------------------------------- run
+
+
+def run(config: RunConfig) -> None:
+    """Run the configured recipe in its run folder."""
+    from r1ray.cluster.placement import preflight
+    from r1ray.recipes import stages_of
+    from r1ray.stages.base import Context, run_stages
+
+    preflight(config)
+    stages = stages_of(config)
+    output_dir = Path(config.output_dir).expanduser().resolve()
+    run_dir = claim_run_folder(output_dir / (config.name or default_name(config)), config)
+    context = Context(run_dir, output_dir / "artifacts", say=lambda text: print(text, flush=True))
+    context.say(f"run folder: {run_dir}")
+    run_stages(stages, context)
+    plot = run_dir / "curves.png"
+    context.say(f"run folder: {run_dir}" + (f"\nplot:       {plot}" if plot.exists() else ""))
+
+
+def default_name(config: RunConfig) -> str:
+    """``<experiment>-seed<seed>-<digest>``: a function of the configuration, so that a command finds its own run."""
+    from r1ray.stages.base import digest_of
+
+    return f"{config.experiment or config.recipe}-seed{config.seed}-{digest_of(_decisive(config))[:6]}"
+
+
+def _decisive(config: RunConfig) -> dict[str, Any]:
+    """What makes two runs different runs: not where they run, nor how patient they are."""
+    from dataclasses import asdict
+
+    return {k: v for k, v in asdict(config).items() if k not in ("name", "output_dir", "cluster", "deadlines")}
+
+
+def claim_run_folder(folder: Path, config: RunConfig) -> Path:
+    """Create the folder with its config.yaml, or check that it belongs to this configuration. Raises UserError."""
+    from omegaconf import OmegaConf
+
+    saved = folder / "config.yaml"
+    if saved.exists():
+        before = OmegaConf.to_container(OmegaConf.load(saved))
+        assert isinstance(before, dict)
+        now = _decisive(config)
+        changed = [
+            f"{key} ({old} there, {new} now)"
+            for key, old, new in _differences({key: before.get(key) for key in now}, now)
+        ]
+        if changed:
+            raise UserError(
+                f"name={folder.name}: {folder} holds a run with other settings: {', '.join(changed[:3])}; "
+                "give another name."
+            )
+        return folder
+    folder.mkdir(parents=True, exist_ok=True)
+    OmegaConf.save(OmegaConf.structured(config), saved)
+    return folder
+
+
+def _differences(before: Any, now: Any, key: str = "") -> Iterator[tuple[str, Any, Any]]:
+    if isinstance(before, dict) and isinstance(now, dict):
+        for name in sorted({*before, *now}):
+            yield from _differences(before.get(name), now.get(name), f"{key}.{name}" if key else str(name))
+    elif before != now:
+        yield key, before, now
+
+
+# ---------------------------------------------------------------------- configuration
+
+
+def config_folder() -> Path:
+    """``conf/``: inside the installed package, or beside it in a checkout."""
+    package = Path(__file__).resolve().parent
+    return next(folder for folder in (package / "conf", package.parent / "conf") if (folder / "config.yaml").is_file())
+
+
+def compose(overrides: Sequence[str]) -> RunConfig:
+    """The configuration of Hydra overrides. Raises UserError that names the nearest key, the value needed, or both."""
+    from hydra import compose as hydra_compose
+    from hydra import initialize_config_dir
+    from hydra.core.config_store import ConfigStore
+    from hydra.errors import HydraException
+    from omegaconf import OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
+
+    from r1ray.config import RunConfig
+
+    ConfigStore.instance().store(name="schema", node=RunConfig)
+    try:
+        with initialize_config_dir(str(config_folder()), version_base="1.3"):
+            composed = hydra_compose("config", list(overrides))
+        config = OmegaConf.to_object(composed)
+    except (HydraException, OmegaConfBaseException) as error:
+        raise UserError(_explain(error)) from error
+    except ValueError as error:
+        raise UserError(str(error)) from error
+    assert isinstance(config, RunConfig)
+    return config
+
+
+def _explain(error: Exception) -> str:
+    """One sentence for an error of Hydra or OmegaConf."""
+    cause = error.__cause__ or error
+    text = f"{error}\n{cause}"
+    unknown = re.search(r"Could not override '([^']+)'", text)
+    invalid = re.search(r"(Value .+)\n\s+full_key: (\S+)", text)
+    group = re.search(r"Could not find '(\w+)/([^']+)'", text)
+    if invalid:
+        return f"{invalid[2]}: {invalid[1].rstrip('.')}."
+    if group:
+        options = re.search(r"Available options in '\w+':\n((?:\s+\S+\n?)+)", text)
+        known = ", ".join(options[1].split()) if options else "one of conf/" + group[1]
+        return f"{group[1]}={group[2]}: needs one of {known}."
+    if unknown:
+        near = difflib.get_close_matches(unknown[1], [*GROUPS, *known_keys()], n=1, cutoff=0.0)
+        return f"{unknown[1]}: no such key; the nearest is {near[0]}."
+    return " ".join(str(error).split())
+
+
+def known_keys() -> list[str]:
+    """Every dotted key of the configuration."""
+    from omegaconf import OmegaConf
+
+    from r1ray.config import RunConfig
+
+    def walk(node: Any, prefix: str) -> Iterator[str]:
+        for key in node:
+            name = f"{prefix}{key}"
+            yield name
+            if OmegaConf.is_dict(OmegaConf.select(node, str(key), throw_on_missing=False)):
+                yield from walk(node[key], f"{name}.")
+
+    return list(walk(OmegaConf.structured(RunConfig, flags={"allow_objects": True}), ""))

@@ -1,0 +1,194 @@
+"""A rollout engine: vLLM's ``AsyncLLM``, generating groups while its weights are replaced under it.
+
+    generate(request) -> chunks of completions, as they finish
+    pause -> (weight transfer) -> commit(version) -> resume          driven by the publisher
+
+A plain class; ``r1ray.cluster`` makes a Ray actor of it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+from uuid import uuid4
+
+import numpy as np
+from vllm import SamplingParams
+from vllm.distributed.weight_transfer.base import WeightTransferInitRequest, WeightTransferUpdateRequest
+from vllm.engine.arg_utils import AsyncEngineArgs
+from vllm.outputs import RequestOutput
+from vllm.sampling_params import RequestOutputKind
+from vllm.v1.engine.async_llm import AsyncLLM
+
+from r1ray.config import RolloutConfig
+from r1ray.errors import UserError
+from r1ray.specs import EngineSpec
+from r1ray.types import Completion, Float32Array, GroupRequest, Int32Array, VersionSpan
+
+
+def engine_args(config: RolloutConfig, spec: EngineSpec) -> AsyncEngineArgs:
+    """vLLM's arguments. ``processed_logprobs`` are those of the distribution that is sampled from: temperature
+    applied, and with top_p 1 over the whole vocabulary."""
+    arguments: dict[str, Any] = {
+        "model": spec.model,
+        "dtype": config.dtype,
+        "max_model_len": spec.max_model_len,
+        "max_num_seqs": config.max_num_seqs,
+        "max_num_batched_tokens": max(config.max_num_batched_tokens, spec.max_model_len),
+        "seed": spec.seed,
+        "logprobs_mode": "processed_logprobs",
+        "enable_prefix_caching": True,
+        "weight_transfer_config": {"backend": spec.weight_backend},
+        "disable_log_stats": True,
+    }
+    if spec.num_gpus:
+        arguments |= {
+            "gpu_memory_utilization": config.gpu_memory_utilization,
+            "tensor_parallel_size": spec.num_gpus,
+        }
+    else:
+        # Compiled graphs would keep the packed weights of the version they were traced with.
+        arguments |= {"enforce_eager": True, "distributed_executor_backend": "uni"}
+    return AsyncEngineArgs(**(arguments | config.engine_args))
+
+
+class VLLMEngine:
+    """The RolloutEngine role on one vLLM engine."""
+
+    def __init__(self, config: RolloutConfig, spec: EngineSpec) -> None:
+        self._config = config
+        self._llm = AsyncLLM.from_engine_args(engine_args(config, spec))
+        self._tokenizer = self._llm.get_tokenizer()
+        if self._tokenizer.eos_token_id is None:
+            raise UserError(f"model={spec.model}: its tokenizer has no end-of-sequence token.")
+        self._version: int | None = None
+        self._serving = asyncio.Event()
+        """Cleared from :meth:`pause` to :meth:`resume`: a request belongs to the version that it starts under."""
+
+    async def ready(self) -> int:
+        """Number of vLLM workers (tensor-parallel ranks), once the engine answers."""
+        await self._llm.check_health()
+        return int(self._llm.vllm_config.parallel_config.world_size)
+
+    # ------------------------------------------------------------------ generation
+
+    async def generate(self, request: GroupRequest) -> AsyncIterator[tuple[Completion, ...]]:
+        """Sample ``request.num_completions`` completions; each is yielded with whatever else has just finished."""
+        prompt_ids = self._tokenizer(request.prompt.text, add_special_tokens=False)["input_ids"]
+        finished: asyncio.Queue[Completion | BaseException] = asyncio.Queue()
+
+        async def sample(index: int) -> None:
+            try:
+                finished.put_nowait(await self._sample(request, index, prompt_ids))
+            except Exception as error:
+                finished.put_nowait(error)
+
+        tasks = [asyncio.create_task(sample(index)) for index in range(request.num_completions)]
+        try:
+            remaining = request.num_completions
+            while remaining:
+                arrived = [await finished.get()]
+                while not finished.empty():
+                    arrived.append(finished.get_nowait())
+                for item in arrived:
+                    if isinstance(item, BaseException):
+                        raise item
+                yield tuple(item for item in arrived if isinstance(item, Completion))
+                remaining -= len(arrived)
+        finally:
+            for task in tasks:
+                task.cancel()
+
+    async def _sample(self, request: GroupRequest, index: int, prompt_ids: list[int]) -> Completion:
+        sampling = SamplingParams(
+            temperature=request.sampling.temperature,
+            top_p=request.sampling.top_p,
+            max_tokens=request.sampling.max_tokens,
+            seed=(request.seed + index) % 2**63 if self._config.seeded else None,
+            logprobs=0,  # the sampled token's own
+            flat_logprobs=True,
+            detokenize=False,  # once at the end is cheaper than after every token
+            output_kind=RequestOutputKind.FINAL_ONLY,
+        )
+        await self._serving.wait()
+        # The salt keeps prefixes that an older policy computed out of the cache of this one.
+        prompt = {"prompt_token_ids": prompt_ids, "cache_salt": f"policy-{self._version}"}
+        output = await self._final(prompt, sampling)
+        return self._completion(request, index, prompt_ids, output)
+
+    async def _final(self, prompt: dict[str, Any], sampling: SamplingParams) -> RequestOutput:
+        """The one output of a request whose output kind is FINAL_ONLY."""
+        outputs = [output async for output in self._llm.generate(prompt, sampling, request_id=uuid4().hex)]
+        assert len(outputs) == 1 and outputs[0].finished
+        return outputs[0]
+
+    def _completion(
+        self, request: GroupRequest, index: int, prompt_ids: list[int], output: RequestOutput
+    ) -> Completion:
+        sampled = output.outputs[0]
+        token_ids = list(sampled.token_ids)
+        stopped = sampled.finish_reason == "stop"
+        ends = bool(token_ids) and stopped and token_ids[-1] == self._tokenizer.eos_token_id
+        return Completion(
+            occurrence=request.occurrence,
+            index=index,
+            prompt_token_ids=np.asarray(prompt_ids, dtype=np.int32),
+            token_ids=np.asarray(token_ids, dtype=np.int32),
+            logprobs=np.asarray(sampled.logprobs.logprobs, dtype=np.float32),
+            text=self._tokenizer.decode(token_ids[:-1] if ends else token_ids, clean_up_tokenization_spaces=False),
+            finish_reason="stop" if stopped else "length",
+            versions=tuple(VersionSpan(int(s.version), s.start, s.end) for s in sampled.weight_versions or ()),
+        )
+
+    # ------------------------------------------------------------------ weights
+
+    async def init_weight_transfer_engine(self, init_info: dict[str, Any]) -> None:
+        await self._llm.init_weight_transfer_engine(WeightTransferInitRequest(init_info))
+
+    async def shutdown_weight_transfer_engine(self) -> None:
+        await self._llm.shutdown_weight_transfer_engine()
+
+    async def pause(self) -> None:
+        """Freeze what is being generated; it goes on where it stopped after :meth:`resume`."""
+        self._serving.clear()
+        await self._llm.pause_generation(mode="keep", clear_cache=False)
+
+    async def start_weight_update(self) -> None:
+        await self._llm.start_weight_update()
+
+    async def update_weights(self, update_info: dict[str, Any]) -> None:
+        await self._llm.update_weights(WeightTransferUpdateRequest(update_info))
+
+    async def finish_weight_update(self) -> None:
+        await self._llm.finish_weight_update()
+
+    async def commit(self, version: int) -> None:
+        """Label tokens sampled from here on with ``version``."""
+        await self._llm.update_weight_version(str(version))
+        self._version = version
+
+    async def resume(self) -> None:
+        await self._llm.resume_generation()
+        self._serving.set()
+
+    async def logprobs(self, token_ids: Int32Array) -> Float32Array:
+        """[T-1] float32: log p of tokens 1..T-1 of one fixed sequence at temperature 1 (the parity probe)."""
+        ids = [int(token) for token in token_ids]
+        sampling = SamplingParams(
+            max_tokens=1, temperature=1.0, prompt_logprobs=0, detokenize=False, output_kind=RequestOutputKind.FINAL_ONLY
+        )
+        prompt = {"prompt_token_ids": ids, "cache_salt": f"probe-{self._version}"}
+        output = await self._final(prompt, sampling)
+        assert output.prompt_logprobs is not None
+        return np.asarray(
+            [table[token].logprob for token, table in zip(ids[1:], output.prompt_logprobs[1:], strict=True)],
+            dtype=np.float32,
+        )
+
+    async def call_workers(self, method: str, *arguments: Any) -> list[Any]:
+        """Call a method of vLLM's workers by name: for worker extensions given in ``rollout.engine_args``."""
+        return list(await self._llm.collective_rpc(method, args=arguments))
+
+    def shutdown(self) -> None:
+        self._llm.shutdown()

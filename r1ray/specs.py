@@ -1,0 +1,39 @@
+"""What the actors are built from, beside their section of the configuration. Light, so that a driver can make them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class EngineSpec:
+    """What a rollout engine is made of."""
+
+    model: str
+    max_model_len: int
+    seed: int
+    weight_backend: str
+    """Name of the weight-transfer engine: ``r1ray_gloo`` or ``r1ray_nccl``."""
+    num_gpus: int
+
+
+@dataclass(frozen=True, slots=True)
+class LearnerSpec:
+    """What a learner is made of."""
+
+    model: str
+    seed: int
+    num_updates: int
+    """Optimizer updates of the whole run, for the learning-rate schedule."""
+
+
+@dataclass(frozen=True, slots=True)
+class RankSpec:
+    """One process's place in its learner group."""
+
+    rank: int
+    world_size: int
+    master_address: str
+    master_port: int
+    num_gpus: int
+    timeout_s: float

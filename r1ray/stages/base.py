@@ -1,0 +1,116 @@
+"""A stage: a function from named artifacts to one artifact with a manifest. Finished stages are not run again."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import subprocess
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+from r1ray import __version__
+
+MANIFEST = "manifest.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Artifact:
+    """What a stage made."""
+
+    path: str
+    digest: str
+    """Of everything that went into it."""
+    metrics: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """Where stages run."""
+
+    run_dir: Path
+    shared_dir: Path
+    """For artifacts that do not depend on the run, by digest."""
+    say: Callable[[str], None]
+
+
+class Stage(Protocol):
+    """One step of a recipe."""
+
+    name: str
+    needs: tuple[str, ...]
+    makes: str
+
+    def settings(self) -> dict[str, Any]:
+        """Everything but the inputs that decides what comes out."""
+        ...
+
+    def run(self, context: Context, inputs: dict[str, Artifact], digest: str) -> Artifact: ...
+
+
+def digest_of(value: Any) -> str:
+    """SHA-256 of the value as canonical JSON."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True, default=str).encode()).hexdigest()
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Written aside, then renamed."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    aside = path.with_name(f"{path.name}.tmp-{os.getpid()}")
+    aside.write_text(json.dumps(value, indent=2, default=str) + "\n")
+    aside.rename(path)
+
+
+def code_version() -> str:
+    """The package's version, with the commit where it runs from a checkout."""
+    root = Path(__file__).resolve().parents[2]
+    if not (root / ".git").exists():
+        return __version__
+    command = ["git", "-C", str(root), "describe", "--always", "--dirty"]
+    try:
+        return f"{__version__}+{subprocess.run(command, capture_output=True, text=True, timeout=10).stdout.strip()}"
+    except (OSError, subprocess.TimeoutExpired):
+        return __version__
+
+
+def run_stages(stages: list[Stage], context: Context) -> dict[str, Artifact]:
+    """Run a recipe in order; a stage whose manifest shows the same settings and inputs is taken as it is."""
+    made: dict[str, Artifact] = {}
+    for stage in stages:
+        inputs = {need: made[need] for need in stage.needs}
+        digest = digest_of({"settings": stage.settings(), "inputs": {n: a.digest for n, a in inputs.items()}})
+        manifest = context.run_dir / "stages" / stage.name / MANIFEST
+        done = read_artifact(manifest, digest)
+        if done is None:
+            started = time.time()
+            done = stage.run(context, inputs, digest)
+            write_json(
+                manifest,
+                {
+                    "stage": stage.name,
+                    "digest": digest,
+                    "settings": stage.settings(),
+                    "inputs": {name: asdict(artifact) for name, artifact in inputs.items()},
+                    "artifact": asdict(done),
+                    "code_version": code_version(),
+                    "started": started,
+                    "seconds": time.time() - started,
+                },
+            )
+        else:
+            context.say(f"stage {stage.name}: done already, {done.path}")
+        made[stage.makes] = done
+    return made
+
+
+def read_artifact(manifest: Path, digest: str) -> Artifact | None:
+    """The artifact of a finished stage, None where there is none of this digest or its files are gone."""
+    if not manifest.exists():
+        return None
+    saved = json.loads(manifest.read_text())
+    if saved["digest"] != digest or not Path(saved["artifact"]["path"]).exists():
+        return None
+    return Artifact(**saved["artifact"])

@@ -1,0 +1,71 @@
+"""The stage that makes a base model and prompts where the user brings none (the quickstart)."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import shutil
+import time
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from r1ray.config import PrepareConfig
+from r1ray.errors import UserError
+from r1ray.stages.base import MANIFEST, Artifact, Context, digest_of, read_artifact, write_json
+
+
+class Prepare:
+    """Calls the configured maker, once for all runs with the same maker, options and seed."""
+
+    name = "prepare"
+    needs: tuple[str, ...] = ()
+    makes = "base"
+
+    def __init__(self, config: PrepareConfig, *, seed: int) -> None:
+        assert config.maker is not None
+        self._config, self._seed = config, seed
+        module, _, function = config.maker.partition(":")
+        try:
+            self._module = importlib.util.find_spec(module)
+        except ImportError:
+            self._module = None
+        if self._module is None or not function:
+            raise UserError(f"prepare.maker={config.maker}: needs package.module:function of an importable function.")
+
+    def settings(self) -> dict[str, Any]:
+        return {
+            "maker": self._config.maker,
+            "options": self._config.options,
+            "seed": self._seed,
+            "source": self._source_digest(),
+        }
+
+    def _source_digest(self) -> str:
+        """Of the maker's package: another recipe makes another model."""
+        assert self._module is not None and self._module.origin is not None
+        files = sorted(Path(self._module.origin).parent.glob("*.py"))
+        return digest_of({path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in files})
+
+    def run(self, context: Context, inputs: dict[str, Artifact], digest: str) -> Artifact:
+        folder = context.shared_dir / f"base-{digest[:12]}"
+        made = read_artifact(folder / MANIFEST, digest)
+        if made is not None:
+            context.say(f"stage prepare: using {folder}, made before")
+            return made
+        assert self._config.maker is not None
+        context.say(f"stage prepare: making {folder}")
+        module, _, function = self._config.maker.partition(":")
+        aside = folder.with_name(folder.name + ".making")
+        shutil.rmtree(aside, ignore_errors=True)
+        aside.mkdir(parents=True)
+        start = time.time()
+        getattr(importlib.import_module(module), function)(
+            aside, seed=self._seed, log=context.say, **self._config.options
+        )
+        shutil.rmtree(folder, ignore_errors=True)
+        aside.rename(folder)
+        artifact = Artifact(str(folder), digest)
+        write_json(folder / MANIFEST, {"digest": digest, "artifact": asdict(artifact), **self.settings()})
+        context.say(f"stage prepare: done in {time.time() - start:.0f} s")
+        return artifact

@@ -1,0 +1,179 @@
+"""The reinforcement-learning stage: a policy and prompts in, a better policy out (paper section 2.2)."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from r1ray.checkpoint import Checkpoints
+from r1ray.cluster.launch import Running, launch
+from r1ray.config import RunConfig
+from r1ray.controller import Controller
+from r1ray.data.prompts import PromptCursor, PromptTable, spool_prompts
+from r1ray.data.template import Message, render
+from r1ray.errors import R1RayError
+from r1ray.evaluate import evaluate
+from r1ray.model_files import load_tokenizer
+from r1ray.reward.scorer import resolve_parts
+from r1ray.stages.base import Artifact, Context
+from r1ray.telemetry.console import Progress
+from r1ray.telemetry.metrics import MetricsFile
+from r1ray.telemetry.plot import plot_curves
+from r1ray.telemetry.rollouts import RolloutLog
+from r1ray.types import EvalResult, Int32Array, Position, Prompt, Sampling
+
+NOT_SETTINGS = ("name", "output_dir", "cluster", "deadlines", "prepare")
+"""Parts of the configuration that do not decide what comes out of the stage."""
+
+
+class ReinforcementLearning:
+    """GRPO on the user's model and prompts, or on those that the prepare stage made."""
+
+    name = "rl"
+    makes = "policy"
+
+    def __init__(self, config: RunConfig) -> None:
+        self._config = config
+        self.needs: tuple[str, ...] = ("base",) if config.prepare.maker else ()
+
+    def settings(self) -> dict[str, Any]:
+        return {key: value for key, value in asdict(self._config).items() if key not in NOT_SETTINGS}
+
+    def run(self, context: Context, inputs: dict[str, Artifact], digest: str) -> Artifact:
+        base = Path(inputs["base"].path) if "base" in inputs else None
+        job = _Job(self._config, context, base)
+        metrics = asyncio.run(job.run())
+        return Artifact(str(job.export_dir), digest, metrics)
+
+
+class _Job:
+    """One execution of the stage."""
+
+    def __init__(self, config: RunConfig, context: Context, base: Path | None) -> None:
+        """Everything that can be wrong with what the user gave is found here, before any actor starts."""
+        self._config, self._context = config, context
+        self._model = str(base / "model") if base else str(config.model)
+        if Path(self._model).expanduser().is_dir():
+            self._model = str(Path(self._model).expanduser().resolve())
+        resolve_parts(config.reward)
+        self._tokenizer = load_tokenizer(self._model, template=config.data.template)
+        self._train = self._table(str(base / "train.parquet") if base else str(config.data.train), "data.train")
+        held_out = str(base / "eval.parquet") if base else config.data.eval
+        self._eval = self._table(held_out, "data.eval") if held_out else None
+        self._benchmark = Path(held_out).name.split(".")[0] if held_out else ""
+        self.export_dir = context.run_dir / "hf" / str(config.steps)
+        self._metrics = MetricsFile(context.run_dir / "metrics.jsonl", stage="rl")
+        self._checkpoints = Checkpoints(context.run_dir / "checkpoints", keep=config.checkpoint.keep)
+
+    def _table(self, path: str, key: str) -> PromptTable:
+        spool = self._context.run_dir / "data" / f"{key}.arrow"
+        report = spool_prompts(path, spool, key=key)
+        self._context.say(f"{key}: {report.num_rows} prompts in the layout of {report.layout}, from {path}")
+        if report.quarantined:
+            shown = ", ".join(report.quarantined[:5])
+            self._context.say(
+                f"{key}: {len(report.quarantined)} rows have no reference answer and are left out: {shown}"
+            )
+        return PromptTable(spool, self._render)
+
+    def _render(self, question: str | list[Message]) -> str:
+        def apply_chat(messages: Sequence[Message]) -> str:
+            text: str = self._tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
+            return text
+
+        return render(question, template=self._config.data.template, apply_chat=apply_chat)
+
+    async def run(self) -> dict[str, float]:
+        """The loop from the last checkpoint, or from the start, to the end; returns the last held-out figures."""
+        config, context = self._config, self._context
+        resumed = self._checkpoints.latest()
+        state = resumed[1] if resumed else None
+        rollouts = context.run_dir / "rollouts"
+        version = state.version if state else 0
+        RolloutLog(rollouts).rewind(version)
+        self._metrics.rewind(version if state else -1)
+        progress = Progress(num_steps=config.steps)
+        progress.say(
+            f"stage rl: {config.steps} steps of {config.algo.prompts_per_step} prompts x {config.algo.group_size} "
+            f"completions in {config.algo.minibatches_per_step} updates; {config.rollout.num_actors} rollout, "
+            f"{config.reward.num_actors} reward actors, {config.learner.num_ranks} learner ranks; starting them"
+        )
+        running = await launch(config, model=self._model, rollouts=rollouts, probe_ids=self._probe_ids())
+        try:
+            if resumed:
+                progress.say(f"stage rl: resuming after step {version}")
+                await running.learner.load(resumed[0])
+
+            def log(metrics: dict[str, float]) -> None:
+                self._metrics.append(metrics)
+                progress.step(metrics)
+
+            await Controller(
+                config,
+                running.roles,
+                PromptCursor(self._train, seed=config.seed, position=state.position if state else Position()),
+                checkpoints=self._checkpoints,
+                log=log,
+                evaluate=(lambda step: self._evaluate(running, step)) if self._eval else None,
+                state=state,
+            ).run()
+            await self._export(running)
+        finally:
+            running.shutdown()
+        return self._finish(progress)
+
+    async def _evaluate(self, running: Running, step: int) -> EvalResult:
+        assert self._eval is not None
+        settings = self._config.eval
+        is_full = step in (0, self._config.steps)
+        wanted = settings.final_num_prompts if is_full else settings.num_prompts
+        prompts: list[Prompt] = [self._eval[index] for index in range(min(wanted, len(self._eval)))]
+        return await evaluate(
+            running.roles.rollout,
+            running.roles.scorer,
+            prompts,
+            benchmark=self._benchmark,
+            samples=settings.final_samples if is_full else settings.samples,
+            sampling=Sampling(settings.temperature, settings.top_p, self._config.algo.max_completion_tokens),
+            seed=self._config.seed * 1_000_003 + step,
+        )
+
+    async def _export(self, running: Running) -> None:
+        aside = self.export_dir.with_name(f".writing-{self.export_dir.name}")
+        shutil.rmtree(aside, ignore_errors=True)
+        await running.learner.export(aside)
+        shutil.rmtree(self.export_dir, ignore_errors=True)
+        aside.rename(self.export_dir)
+
+    def _probe_ids(self) -> Int32Array:
+        """A fixed sequence for the parity probe: the first prompts, end to end."""
+        wanted = min(self._config.weights.probe_tokens, self._config.max_model_len - 1)
+        ids: list[int] = []
+        for index in range(len(self._train)):
+            ids += self._tokenizer(self._train[index].text, add_special_tokens=False)["input_ids"]
+            if len(ids) >= wanted:
+                break
+        if len(ids) < 2:
+            raise R1RayError("the training prompts have no tokens to probe the engines with")
+        return np.asarray(ids[:wanted], dtype=np.int32)
+
+    def _finish(self, progress: Progress) -> dict[str, float]:
+        rows = self._metrics.read()
+        plot = self._context.run_dir / "curves.png"
+        plot_curves(rows, plot, title=f"{self._context.run_dir.name}: {self._config.steps} steps")
+        evaluated = [row for row in rows if any(name.startswith("eval/") for name in row)]
+        if not evaluated:
+            return {}
+        prefix = f"eval/{self._benchmark}/"
+        before, after = (
+            {k.removeprefix(prefix): v for k, v in row.items() if k.startswith(prefix)}
+            for row in (evaluated[0], evaluated[-1])
+        )
+        progress.table(before, after)
+        return after

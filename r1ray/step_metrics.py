@@ -1,0 +1,92 @@
+"""The figures of one step, by the names of metrics.jsonl."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from r1ray.group import FinishedGroup
+from r1ray.types import PublishStats, Scored, StepStats
+
+
+def oldest_version(group: FinishedGroup[Any]) -> int:
+    """The version that sampled the oldest token of the group."""
+    return min(verdict.oldest_version for verdict in group.all_verdicts)
+
+
+def _mean(values: Sequence[float]) -> float:
+    return sum(values) / len(values) if values else 0.0
+
+
+def batch_metrics(batch: Sequence[FinishedGroup[Any]], version: int) -> dict[str, float]:
+    """Rewards, lengths, staleness and waiting times of the groups that ``version`` was trained on."""
+    verdicts = [verdict for group in batch for verdict in group.all_verdicts]
+    scored = [verdict.outcome for verdict in verdicts if isinstance(verdict.outcome, Scored)]
+    ages = [float(version - verdict.oldest_version) for verdict in verdicts]
+    parts = {
+        f"reward/{name}": _mean([outcome.parts[name] for outcome in scored if name in outcome.parts])
+        for name in scored[0].parts
+    }
+    return {
+        "reward/mean": _mean([outcome.total for outcome in scored]),
+        **parts,
+        "reward/failed_parts": float(sum(len(outcome.failed_parts) for outcome in scored)),
+        "reward/unscored": float(len(verdicts) - len(scored)),
+        "completion/length_mean": _mean([float(verdict.num_tokens) for verdict in verdicts]),
+        "completion/truncated_rate": _mean([float(verdict.truncated) for verdict in verdicts]),
+        "staleness/mean": _mean(ages),
+        "staleness/max": max(ages),
+        "time/generate_s": max(group.generate_s for group in batch),
+        "time/reward_s": max(group.reward_s for group in batch),
+    }
+
+
+def publish_metrics(published: PublishStats) -> dict[str, float]:
+    """What a publish cost and found."""
+    metrics = {"time/publish_s": published.seconds, "publish/resent": float(published.num_resent)}
+    if published.probe_max_diff is not None:
+        metrics["publish/probe_max_logprob_diff"] = published.probe_max_diff
+    return metrics
+
+
+def throughput_metrics(batch: Sequence[FinishedGroup[Any]], stats: StepStats, seconds: float) -> dict[str, float]:
+    """Samples and tokens a second of the whole step."""
+    verdicts = [verdict for group in batch for verdict in group.all_verdicts]
+    return {
+        "throughput/samples_per_s": len(verdicts) / seconds,
+        "throughput/generated_tokens_per_s": sum(verdict.num_tokens for verdict in verdicts) / seconds,
+        "throughput/trained_tokens_per_s": stats.trained_tokens / seconds,
+        "learner/padding_share": stats.padding_tokens / max(1, stats.padding_tokens + stats.trained_tokens),
+    }
+
+
+class IdleClock:
+    """Seconds during which nothing was being generated."""
+
+    def __init__(self) -> None:
+        self._active = 0
+        self._idle = 0.0
+        self._since = time.monotonic()
+
+    def busy(self) -> IdleClock:
+        return self
+
+    def __enter__(self) -> None:
+        if self._active == 0:
+            self._idle += time.monotonic() - self._since
+        self._active += 1
+
+    def __exit__(self, *exception: object) -> None:
+        self._active -= 1
+        if self._active == 0:
+            self._since = time.monotonic()
+
+    def idle_s(self) -> float:
+        """Idle seconds since the last call."""
+        if self._active == 0:
+            now = time.monotonic()
+            self._idle += now - self._since
+            self._since = now
+        idle, self._idle = self._idle, 0.0
+        return idle

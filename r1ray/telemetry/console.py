@@ -1,0 +1,73 @@
+"""What the user sees while a run goes on: phases, and a row a step."""
+
+from __future__ import annotations
+
+import math
+import time
+
+from rich.console import Console
+from rich.table import Table
+
+HEADER_EVERY = 20
+
+
+class Progress:
+    """Prints to the terminal, or plain lines where the output is a file."""
+
+    def __init__(self, *, num_steps: int) -> None:
+        self._console = Console(highlight=False, soft_wrap=True)
+        self._num_steps = num_steps
+        self._rows = 0
+        self._first: tuple[float, float] | None = None  # time and step of the first row of this process
+        self._parts: list[str] = []
+        self._last_eval = math.nan
+
+    def say(self, text: str) -> None:
+        """A line of its own."""
+        self._console.print(text)
+
+    def step(self, metrics: dict[str, float]) -> None:
+        """The row of one step."""
+        now = time.monotonic()
+        if self._first is None:
+            self._first = (now, metrics["step"])
+        evals = {name.split("/", 2)[2]: value for name, value in metrics.items() if name.startswith("eval/")}
+        if evals:
+            self._last_eval = evals["pass@1"]
+        if "reward/mean" not in metrics:
+            figures = "  ".join(f"{name} {value:.3f}" for name, value in evals.items())
+            self.say(f"[bold]step {metrics['step']:.0f}[/bold]  held-out: {figures or 'not evaluated'}")
+            return
+        if not self._parts:
+            hidden = ("reward/mean", "reward/failed_parts", "reward/unscored")
+            self._parts = [name for name in metrics if name.startswith("reward/") and name not in hidden]
+        if self._rows % HEADER_EVERY == 0:
+            parts = " ".join(f"{name.removeprefix('reward/')[:8]:>8}" for name in self._parts)
+            self.say(
+                f"[dim]{'step':>9} {'reward':>7} {parts} {'length':>7} {'pass@1':>7} {'tokens/s':>9} {'left':>6}[/dim]"
+            )
+        self._rows += 1
+        parts = " ".join(f"{metrics[name]:8.3f}" for name in self._parts)
+        tested = f"{self._last_eval:7.3f}" if evals else " " * 7
+        self.say(
+            f"{metrics['step']:4.0f}/{self._num_steps:<4d} {metrics['reward/mean']:7.3f} {parts} "
+            f"{metrics['completion/length_mean']:7.1f} {tested} "
+            f"{metrics['throughput/generated_tokens_per_s']:9.0f} {self._left(now, metrics['step']):>6}"
+        )
+
+    def _left(self, now: float, step: float) -> str:
+        assert self._first is not None
+        since, first = self._first
+        if step <= first:
+            return ""
+        seconds = (now - since) / (step - first) * (self._num_steps - step)
+        return f"{seconds // 60:.0f}:{seconds % 60:02.0f}"
+
+    def table(self, before: dict[str, float], after: dict[str, float]) -> None:
+        """Held-out figures before and after, one row each."""
+        table = Table(title="held-out figures", title_justify="left")
+        for column in ("figure", "before", "after"):
+            table.add_column(column, justify="left" if column == "figure" else "right")
+        for name in before:
+            table.add_row(name, f"{before[name]:.3f}", f"{after[name]:.3f}" if name in after else "")
+        self._console.print(table)

@@ -1,0 +1,100 @@
+"""The rollout log: one Parquet file a step, with every group that was trained or dropped in it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from r1ray.types import Completion, GroupRecord, Scored
+
+SCHEMA = pa.schema(
+    [
+        ("step", pa.int32()),
+        ("occurrence", pa.string()),
+        ("fate", pa.string()),
+        ("prompt_id", pa.string()),
+        ("prompt", pa.string()),
+        ("answer", pa.string()),
+        ("domain", pa.string()),
+        ("language", pa.string()),
+        ("index", pa.int32()),
+        ("text", pa.string()),
+        ("finish_reason", pa.string()),
+        ("extracted", pa.string()),
+        ("outcome", pa.string()),
+        ("reward", pa.float64()),
+        ("reward_parts", pa.map_(pa.string(), pa.float64())),
+        ("advantage", pa.float64()),
+        ("prompt_token_ids", pa.list_(pa.int32())),
+        ("token_ids", pa.list_(pa.int32())),
+        ("logprobs", pa.list_(pa.float32())),
+        ("versions", pa.list_(pa.struct([("version", pa.int32()), ("start", pa.int32()), ("end", pa.int32())]))),
+    ]
+)
+
+
+class RolloutLog:
+    """Writes ``<folder>/step=000123.parquet``; each file is written aside, then renamed."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        folder.mkdir(parents=True, exist_ok=True)
+
+    def write(
+        self, step: int, records: Sequence[GroupRecord], num_chunks: Sequence[int], *chunks: tuple[Completion, ...]
+    ) -> Path:
+        """Write a step's groups. ``chunks`` holds the completions of all records, ``num_chunks[i]`` of them of record
+        i, in the order of its verdicts."""
+        remaining = iter(chunks)
+        rows = [
+            row
+            for record, count in zip(records, num_chunks, strict=True)
+            for row in _rows(step, record, [completion for _ in range(count) for completion in next(remaining)])
+        ]
+        path = self._folder / f"step={step:06d}.parquet"
+        aside = path.with_suffix(".tmp")
+        pq.write_table(pa.Table.from_pylist(rows, schema=SCHEMA), aside, compression="zstd")
+        aside.rename(path)
+        return path
+
+    def rewind(self, step: int) -> None:
+        """Remove the files after ``step``: a resumed run writes them again."""
+        for path in self._folder.glob("step=*.parquet"):
+            if int(path.stem.removeprefix("step=")) > step:
+                path.unlink()
+
+
+def _rows(step: int, record: GroupRecord, completions: Sequence[Completion]) -> Iterator[dict[str, Any]]:
+    prompt = record.prompt
+    for completion, verdict, advantage in zip(completions, record.verdicts, record.advantages, strict=True):
+        outcome = verdict.outcome
+        yield {
+            "step": step,
+            "occurrence": record.occurrence,
+            "fate": record.fate,
+            "prompt_id": prompt.id,
+            "prompt": prompt.text,
+            "answer": prompt.check.answer,
+            "domain": prompt.domain,
+            "language": prompt.language,
+            "index": completion.index,
+            "text": completion.text,
+            "finish_reason": completion.finish_reason,
+            "extracted": verdict.extracted,
+            "outcome": "scored" if isinstance(outcome, Scored) else f"{type(outcome).__name__}: {outcome.reason}",
+            "reward": outcome.total if isinstance(outcome, Scored) else None,
+            "reward_parts": list(outcome.parts.items()) if isinstance(outcome, Scored) else [],
+            "advantage": advantage,
+            "prompt_token_ids": completion.prompt_token_ids,
+            "token_ids": completion.token_ids,
+            "logprobs": completion.logprobs,
+            "versions": [{"version": s.version, "start": s.start, "end": s.end} for s in completion.versions],
+        }
+    if not completions:  # a group that was dropped before anything of it arrived
+        yield {"step": step, "occurrence": record.occurrence, "fate": record.fate, "prompt_id": prompt.id,
+               "prompt": prompt.text, "answer": prompt.check.answer, "domain": prompt.domain,
+               "language": prompt.language}  # fmt: skip

@@ -1,0 +1,236 @@
+"""The nouns of r1ray, in the order in which data flows through one step.
+
+    Prompt -> GroupRequest -> Completion (G of them) -> Verdict -> Pick -> Shard -> StepStats
+
+Everything here is frozen and crosses processes. Token arrays are numpy (Ray maps them without copying);
+torch tensors never leave a process except through ``r1ray.weights``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+Int32Array: TypeAlias = npt.NDArray[np.int32]
+Float32Array: TypeAlias = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class MathAnswer:
+    """How a math prompt is checked: the reference answer, as the data set writes it (``"29"``)."""
+
+    answer: str
+
+
+Check: TypeAlias = MathAnswer
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prompt:
+    """The question q.
+
+    Example: ``Prompt(id="7", text="User:24a+4\\nAssistant:", check=MathAnswer("28"), domain="math", language="en")``
+    """
+
+    id: str
+    """The data set's own name of the row."""
+    text: str
+    """What the model is given, template applied; tokenized as it stands."""
+    check: Check
+    domain: str
+    language: str
+
+
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    """How completions are drawn. Training always uses ``top_p=1``: a renormalised distribution is not the policy."""
+
+    temperature: float
+    top_p: float
+    max_tokens: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GroupRequest:
+    """The order for one group: G completions of one prompt."""
+
+    occurrence: str
+    """Unique name of this use of the prompt, ``"<epoch>/<position>"``; the ledger's key."""
+    prompt: Prompt
+    num_completions: int
+    sampling: Sampling
+    seed: int
+    """Completion i is sampled with ``seed + i``."""
+
+
+@dataclass(frozen=True, slots=True)
+class VersionSpan:
+    """Tokens ``[start, end)`` of a completion were sampled by policy ``version``."""
+
+    version: int
+    start: int
+    end: int
+
+
+FinishReason: TypeAlias = Literal["stop", "length"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Completion:
+    """One output o_i, as the rollout engine returns it."""
+
+    occurrence: str
+    index: int
+    prompt_token_ids: Int32Array  # [P] int32
+    token_ids: Int32Array  # [T] int32, with the end-of-sequence token where one was sampled
+    logprobs: Float32Array  # [T] float32, log pi_old of each token: temperature applied, all of the vocabulary
+    text: str
+    """The tokens decoded, without the end-of-sequence token."""
+    finish_reason: FinishReason
+    versions: tuple[VersionSpan, ...]
+
+    @property
+    def oldest_version(self) -> int:
+        """The age of a completion is the age of its oldest token."""
+        return min(span.version for span in self.versions)
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """What a reward function sees of a completion."""
+
+    text: str
+    finished: bool
+    """Whether the model ended its output itself; False where the length limit cut it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """The completion was judged: r_i and its named parts."""
+
+    total: float
+    parts: dict[str, float]
+    failed_parts: tuple[str, ...] = ()
+    """Parts whose function raised because of what the model wrote; they count 0."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unscorable:
+    """The prompt's own reference is broken: the prompt is quarantined, no completion of it is scored."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class ScoringFailed:
+    """The reward system failed, not the model: the completion is left out of its group's mean, std and loss."""
+
+    reason: str
+
+
+Outcome: TypeAlias = Scored | Unscorable | ScoringFailed
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """What the scorer says of one completion: its outcome, and the few facts the controller needs of it.
+
+    The controller never opens a completion; this is all that it knows about one.
+    """
+
+    index: int
+    outcome: Outcome
+    extracted: str | None
+    """The answer found in the text, None where there is none."""
+    num_prompt_tokens: int
+    num_tokens: int
+    truncated: bool
+    oldest_version: int
+
+
+@dataclass(frozen=True, slots=True)
+class Pick:
+    """One completion of a training batch: row ``row`` of chunk ``chunk``, with its advantage A_i."""
+
+    chunk: int
+    row: int
+    advantage: float
+    num_tokens: int
+    """Prompt and completion together: what the learner's forward pass has to read."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Minibatch:
+    """One rank's share of one optimizer step, in micro-batches, with the *global* denominators."""
+
+    microbatches: tuple[tuple[Pick, ...], ...]
+    """As many on every rank; a rank that has nothing left gets empty ones."""
+    num_sequences: int
+    """Sequences of the minibatch over all ranks."""
+    num_tokens: int
+    """Completion tokens of the minibatch over all ranks."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shard:
+    """What one learner rank gets for one step: its part of each minibatch, in order."""
+
+    minibatches: tuple[Minibatch, ...]
+    learner_version: int
+    """Policy version before the step."""
+
+
+@dataclass(frozen=True, slots=True)
+class StepStats:
+    """What the learner reports of one step, already reduced over ranks and minibatches."""
+
+    metrics: dict[str, float]
+    """By the names of metrics.jsonl: ``loss/policy``, ``kl/ref``, ``clip_fraction``, ..."""
+    trained_tokens: int
+    """Tokens that went through forward and backward, prompts included, padding left out."""
+    padding_tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class PublishStats:
+    """What one weight publish cost and what it verified."""
+
+    version: int
+    seconds: float
+    num_bytes: int
+    num_engines: int
+    num_resent: int
+    probe_max_diff: float | None
+    """Largest |log p(engine) - log p(learner)| on the probe, nats; None where no probe was due."""
+
+
+@dataclass(frozen=True, slots=True)
+class GroupRecord:
+    """The fate of one group as the rollout log keeps it."""
+
+    occurrence: str
+    prompt: Prompt
+    verdicts: tuple[Verdict, ...]
+    advantages: tuple[float | None, ...]
+    """One for each verdict; None where the completion was not trained on."""
+    fate: str
+    """``"trained"`` or ``"dropped:<reason>"``."""
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """Where the data stands: the next prompt to issue. Saved with every checkpoint."""
+
+    epoch: int = 0
+    index: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class EvalResult:
+    """Figures of one benchmark at one policy version; keys as in metrics.jsonl after ``eval/<benchmark>/``."""
+
+    benchmark: str
+    metrics: dict[str, float] = field(default_factory=dict)

@@ -1,0 +1,86 @@
+"""The stream of weights that a publish sends, and the fingerprints that travel as its last tensor.
+
+    learner's parameters --(full tensors, in order)--> name, tensor, ..., r1ray.fingerprints
+
+The receiver computes the fingerprint of every tensor that arrived and compares it with the last one, so that
+verification needs no second channel and works over any transport that delivers tensors.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Protocol
+
+import torch
+
+from r1ray.errors import WeightSyncError
+from r1ray.weights.buckets import TensorMeta
+
+FINGERPRINTS = "r1ray.fingerprints"
+_CHUNK = 1 << 24
+
+
+class WeightStream(Protocol):
+    """The learner's parameters in full. Every learner rank iterates in lockstep: gathering is a collective."""
+
+    def metadata(self) -> list[TensorMeta]: ...
+
+    def __iter__(self) -> Iterator[tuple[str, torch.Tensor]]: ...
+
+
+def fingerprint(tensor: torch.Tensor) -> torch.Tensor:
+    """sum_i (2 i + 1) * bits_i modulo 2^64, as a 0-d int64 tensor on the tensor's device.
+
+    Whole-number arithmetic: the same on every device, and sensitive to a changed, lost or moved element.
+    """
+    width = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}[tensor.element_size()]
+    bits = tensor.detach().contiguous().view(-1).view(width)
+    total = torch.zeros((), dtype=torch.int64, device=tensor.device)
+    for start in range(0, bits.numel(), _CHUNK):
+        part = bits[start : start + _CHUNK].to(torch.int64)
+        odd = torch.arange(start, start + part.numel(), dtype=torch.int64, device=tensor.device) * 2 + 1
+        total += (part * odd).sum()
+    return total
+
+
+def with_fingerprints(stream: Iterable[tuple[str, torch.Tensor]]) -> Iterator[tuple[str, torch.Tensor]]:
+    """The stream, followed by the fingerprints of everything in it."""
+    seen: list[torch.Tensor] = []
+    for name, tensor in stream:
+        seen.append(fingerprint(tensor))
+        yield name, tensor
+    yield FINGERPRINTS, torch.stack(seen).view(torch.uint8)
+
+
+def metadata_with_fingerprints(metas: Sequence[TensorMeta]) -> list[TensorMeta]:
+    """The metadata of :func:`with_fingerprints`. The fingerprints travel as bytes, which need no alignment in a
+    bucket of other tensors."""
+    return [*metas, TensorMeta(FINGERPRINTS, "uint8", (8 * len(metas),))]
+
+
+class VerifyingLoader:
+    """Loads what arrives, and compares the fingerprints when they arrive."""
+
+    def __init__(self, load: Callable[[list[tuple[str, torch.Tensor]]], object]) -> None:
+        self._load = load
+        self._seen: list[tuple[str, torch.Tensor]] = []
+
+    def load_weights(self, weights: Iterable[tuple[str, torch.Tensor]]) -> None:
+        """Load tensors; raises WeightSyncError where the fingerprints say that something else was sent."""
+        for name, tensor in weights:
+            if name == FINGERPRINTS:
+                self._compare(tensor)
+            else:
+                self._seen.append((name, fingerprint(tensor)))
+                self._load([(name, tensor)])
+
+    def _compare(self, sent: torch.Tensor) -> None:
+        arrived = torch.stack([value for _, value in self._seen])
+        names = [name for name, _ in self._seen]
+        self._seen = []
+        expected = sent.clone().view(torch.int64)
+        if len(expected) != len(arrived):
+            raise WeightSyncError(f"{len(arrived)} tensors arrived, {len(expected)} were sent")
+        wrong = (arrived != expected.to(arrived.device)).nonzero().flatten().tolist()
+        if wrong:
+            raise WeightSyncError(f"{len(wrong)} tensors arrived damaged, the first is {names[wrong[0]]}")
