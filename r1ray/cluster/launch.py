@@ -174,6 +174,9 @@ class _Spawner:
                 "OMP_NUM_THREADS": str(config.threads),
                 "VLLM_CPU_KVCACHE_SPACE": str(config.cpu_kv_cache_gib),
                 "VLLM_CPU_OMP_THREADS_BIND": "nobind",  # the default pins every engine of a node to the same cores
+                # The engine core (a process of its own all the same) then computes itself. Else vLLM puts a worker
+                # process under it on CPUs, and both wait for each other by spinning on a core each.
+                "VLLM_ENABLE_V1_MULTIPROCESSING": "0",
             }
         spec = EngineSpec(
             model=self._model,

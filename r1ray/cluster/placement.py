@@ -52,10 +52,11 @@ def check_fits(config: RunConfig, *, cpus: float, gpus: float) -> Needs:
     need = needs(config, cluster_has_gpus=gpus > 0)
     if need.cpus > cpus + 1e-6:
         raise UserError(
-            f"the run needs {need.cpus:g} CPUs (learner.num_ranks={config.learner.num_ranks} x learner.cpus_per_rank="
-            f"{config.learner.cpus_per_rank:g} + rollout.num_actors={config.rollout.num_actors} x "
-            f"rollout.cpus_per_actor={config.rollout.cpus_per_actor:g} + "
-            f"reward.num_actors={config.reward.num_actors} x reward.cpus_per_actor={config.reward.cpus_per_actor:g}), but there are {cpus:g}: lower one of these keys."
+            f"the run needs {need.cpus:g} CPUs (learner.num_ranks={config.learner.num_ranks} x "
+            f"learner.cpus_per_rank={config.learner.cpus_per_rank:g} + rollout.num_actors={config.rollout.num_actors} "
+            f"x rollout.cpus_per_actor={config.rollout.cpus_per_actor:g} + reward.num_actors="
+            f"{config.reward.num_actors} x reward.cpus_per_actor={config.reward.cpus_per_actor:g}), but there are "
+            f"{cpus:g}: lower one of these keys."
         )
     if need.gpus > gpus + 1e-6:
         raise UserError(

@@ -1,0 +1,36 @@
+# Every verb sets up what it needs: `make quickstart` and `make test` work on a fresh clone.
+SHELL := /bin/bash
+PYTHON ?= python3.11
+VENV := .venv
+BIN := $(VENV)/bin
+SEED ?= 0
+export RAY_USAGE_STATS_ENABLED := 0
+
+.PHONY: quickstart test test-curve lint types format clean
+
+quickstart: $(VENV)/.ready  ## make a base model and watch R1-Zero's curve rise, in under ten minutes (SEED=0)
+	$(BIN)/r1ray run experiment=quickstart seed=$(SEED)
+
+test: $(VENV)/.ready lint types  ## lint, types, unit tests, and a short run of the real loop on the real parts
+	$(BIN)/python -m pytest -m "not curve and not gpu"
+
+test-curve: $(VENV)/.ready  ## the quickstart with seeds 0, 1 and 2 (half an hour)
+	$(BIN)/python -m pytest -m curve -s
+
+lint: $(VENV)/.ready  ## ruff: format and rules
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+
+types: $(VENV)/.ready  ## mypy, strict
+	$(BIN)/mypy
+
+format: $(VENV)/.ready  ## rewrite the sources in the project's format
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+clean:  ## remove the virtual environment, caches and runs/
+	rm -rf $(VENV) runs build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+
+$(VENV)/.ready: launch/install-cpu.sh launch/requirements-cpu.txt pyproject.toml
+	PYTHON=$(PYTHON) launch/install-cpu.sh $(VENV)
+	touch $@
