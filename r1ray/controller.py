@@ -11,8 +11,8 @@
 
 There are ``(max_staleness + 1) * prompts_per_step`` slots. A group holds one from issue until the version that it
 helped to make is live, so that generation runs at most ``max_staleness`` versions ahead; 0 is exactly on-policy.
-A step first takes the groups that would be too old for the next one, and waits for those of them that are still
-being generated: long completions are never dropped for having been slow.
+Which groups a step takes is chosen so that long completions are never dropped for having been slow
+(:mod:`r1ray.admission`).
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
 
+from r1ray.admission import choose_batch
 from r1ray.algo.advantage import group_advantages
 from r1ray.algo.batching import plan_shards
 from r1ray.checkpoint import Checkpoints, LoopState
@@ -230,20 +231,21 @@ class Controller(Generic[C]):
         self.ledger.check()
 
     async def _next_batch(self) -> list[FinishedGroup[C]]:
-        """``prompts_per_step`` ready groups, among them all that would be too old for the next step."""
-        size, oldest_allowed = self._config.algo.prompts_per_step, self.version - self._config.algo.max_staleness
+        """``prompts_per_step`` ready groups, chosen so that none is ever too old."""
+        size, max_staleness = self._config.algo.prompts_per_step, self._config.algo.max_staleness
         while True:
             self._arrived.clear()
             if self._engine_lost:  # the learner is idle here: its weights are those of the live version
                 self._engine_lost = False
                 await self._publish(self.version)
-            for group in [g for g in self._ready.values() if oldest_version(g) < oldest_allowed]:
+            for group in [g for g in self._ready.values() if oldest_version(g) < self.version - max_staleness]:
                 del self._ready[group.request.occurrence]
                 self._drop(group.request, "stale", group)
-            expiring = [name for name, version in self._started_at.items() if version <= oldest_allowed]
-            if len(self._ready) >= size and all(name in self._ready for name in expiring):
-                last_call = set(expiring)
-                return sorted(self._ready.values(), key=lambda g: g.request.occurrence not in last_call)[:size]
+            batch = choose_batch(
+                list(self._ready), self._started_at, version=self.version, max_staleness=max_staleness, size=size
+            )
+            if batch is not None:
+                return [self._ready[name] for name in batch]
             await self._arrived.wait()
 
     def _plan(self, batch: Sequence[FinishedGroup[C]]) -> tuple[tuple[Shard, ...], list[GroupRecord]]:

@@ -1,0 +1,68 @@
+"""Plans: nothing lost, nothing doubled, budgets kept, ranks in step."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from r1ray.algo.batching import balance, pack_rows, plan_shards, split_minibatches
+from r1ray.types import Pick
+
+lengths = st.lists(st.integers(1, 50), min_size=1, max_size=40)
+
+
+@given(st.integers(1, 50), st.integers(1, 8), st.integers(0, 99))
+def test_minibatches_are_a_partition_of_nearly_equal_parts(items: int, parts: int, seed: int) -> None:
+    split = split_minibatches(items, num_minibatches=parts, seed=seed)
+    assert sorted(i for part in split for i in part) == list(range(items))
+    assert max(map(len, split)) - min(map(len, split)) <= 1
+
+
+def test_the_split_depends_on_the_seed_alone() -> None:
+    assert split_minibatches(40, num_minibatches=4, seed=1) == split_minibatches(40, num_minibatches=4, seed=1)
+    assert split_minibatches(40, num_minibatches=4, seed=1) != split_minibatches(40, num_minibatches=4, seed=2)
+
+
+@given(lengths, st.integers(1, 6))
+def test_parts_differ_by_no_more_than_the_longest_sequence(values: list[int], parts: int) -> None:
+    balanced = balance(values, num_parts=parts)
+    assert sorted(i for part in balanced for i in part) == list(range(len(values)))
+    totals = [sum(values[i] for i in part) for part in balanced]
+    assert max(totals) - min(totals) <= max(values)
+
+
+@given(lengths, st.integers(50, 200))
+def test_padded_rows_keep_to_the_budget(values: list[int], budget: int) -> None:
+    packed = pack_rows(values, max_tokens=budget)
+    assert sorted(i for micro in packed for i in micro) == list(range(len(values)))
+    assert all(len(micro) * max(values[i] for i in micro) <= budget for micro in packed)
+
+
+def test_a_sequence_longer_than_the_budget_is_refused() -> None:
+    with pytest.raises(ValueError, match="51 tokens does not fit 50"):
+        pack_rows([3, 51], max_tokens=50)
+
+
+@given(lengths, st.integers(1, 4), st.integers(1, 3))
+def test_every_rank_has_as_many_microbatches_and_the_global_denominators(
+    values: list[int], ranks: int, minibatches: int
+) -> None:
+    picks = [Pick(chunk=i, row=0, advantage=1.0, num_tokens=n + 2) for i, n in enumerate(values)]
+    shards = plan_shards(
+        picks,
+        values,
+        num_minibatches=minibatches,
+        num_ranks=ranks,
+        max_tokens_per_microbatch=100,
+        learner_version=3,
+        seed=0,
+    )
+    assert len(shards) == ranks
+    for parts in zip(*(shard.minibatches for shard in shards), strict=True):
+        assert len({len(part.microbatches) for part in parts}) == 1
+        members = [pick for part in parts for micro in part.microbatches for pick in micro]
+        assert {part.num_sequences for part in parts} == {len(members)}
+        assert {part.num_tokens for part in parts} == {sum(values[pick.chunk] for pick in members)}
+    everything = [p for s in shards for m in s.minibatches for micro in m.microbatches for p in micro]
+    assert sorted(p.chunk for p in everything) == list(range(len(values)))

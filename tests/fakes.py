@@ -1,0 +1,185 @@
+"""One small fake for each role: same interface, same semantics, no process, no model."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from r1ray.errors import EngineLost
+from r1ray.types import (
+    Completion,
+    Float32Array,
+    GroupRecord,
+    GroupRequest,
+    Int32Array,
+    MathAnswer,
+    Outcome,
+    Position,
+    Prompt,
+    PublishStats,
+    Scored,
+    Shard,
+    StepStats,
+    Verdict,
+    VersionSpan,
+)
+
+Chunk = tuple[Completion, ...]
+
+
+def make_prompt(name: str = "p0", answer: str = "4") -> Prompt:
+    return Prompt(id=name, text=f"question {name}", check=MathAnswer(answer), domain="math", language="en")
+
+
+def make_completion(
+    *, occurrence: str = "0/0", index: int = 0, num_tokens: int = 3, version: int = 0, text: str = "x"
+) -> Completion:
+    return Completion(
+        occurrence=occurrence,
+        index=index,
+        prompt_token_ids=np.arange(1, 3, dtype=np.int32),
+        token_ids=np.arange(5, 5 + num_tokens, dtype=np.int32),
+        logprobs=np.full(num_tokens, -1.0, dtype=np.float32),
+        text=text,
+        finish_reason="stop",
+        versions=(VersionSpan(version, 0, num_tokens),),
+    )
+
+
+class Events(list[str]):
+    """What happened, in order."""
+
+
+class FakeEngine:
+    """Yields each completion by itself, one event-loop turn apart; ``delay`` turns first for chosen occurrences."""
+
+    def __init__(self, events: Events, *, delay: Callable[[str], int] = lambda occurrence: 0) -> None:
+        self.events, self.delay = events, delay
+        self.version = -1
+        self.fail_next = 0
+
+    async def generate(self, request: GroupRequest) -> AsyncIterator[Chunk]:
+        self.events.append(f"generate {request.occurrence} v{self.version}")
+        started = self.version
+        for _ in range(self.delay(request.occurrence)):
+            await asyncio.sleep(0)
+        for index in range(request.num_completions):
+            await asyncio.sleep(0)
+            if self.fail_next:
+                self.fail_next -= 1
+                raise EngineLost("planted")
+            yield (make_completion(occurrence=request.occurrence, index=index, version=started),)
+
+
+class FakeScorer:
+    """Rewards completion i with ``reward(i)``."""
+
+    def __init__(self, reward: Callable[[Completion], Outcome] | None = None) -> None:
+        self.reward = reward or (lambda c: Scored(float(c.index % 2), {"accuracy": float(c.index % 2)}))
+        self.scored: list[tuple[str, int]] = []
+
+    async def score(self, prompt: Prompt, chunk: Chunk) -> tuple[Verdict, ...]:
+        await asyncio.sleep(0)
+        self.scored += [(completion.occurrence, completion.index) for completion in chunk]
+        return tuple(
+            Verdict(
+                index=completion.index,
+                outcome=self.reward(completion),
+                extracted=str(completion.index % 2),
+                num_prompt_tokens=len(completion.prompt_token_ids),
+                num_tokens=len(completion.token_ids),
+                truncated=False,
+                oldest_version=completion.oldest_version,
+            )
+            for completion in chunk
+        )
+
+
+class FakeLearner:
+    """Remembers what it was trained on."""
+
+    def __init__(self, events: Events, *, turns: int = 3) -> None:
+        self.events, self.turns = events, turns
+        self.trained: list[list[str]] = []
+        self.staleness: list[int] = []
+        self.refreshes = 0
+        self.crash_at: int | None = None
+
+    async def train(self, shards: Sequence[Shard], chunks: Sequence[Chunk]) -> StepStats:
+        version = shards[0].learner_version
+        self.events.append(f"train v{version}")
+        if version == self.crash_at:
+            raise RuntimeError("planted")
+        for _ in range(self.turns):
+            await asyncio.sleep(0)
+        picks = [p for shard in shards for mb in shard.minibatches for micro in mb.microbatches for p in micro]
+        used = [chunks[pick.chunk][pick.row] for pick in picks]
+        self.trained.append(sorted({completion.occurrence for completion in used}))
+        self.staleness += [version - completion.oldest_version for completion in used]
+        return StepStats({"loss/policy": 0.0, "lr": 1.0}, trained_tokens=len(used), padding_tokens=0)
+
+    async def refresh_reference(self) -> None:
+        self.events.append("refresh")
+        self.refreshes += 1
+
+    async def logprobs(self, token_ids: Int32Array) -> Float32Array:
+        return np.zeros(len(token_ids) - 1, dtype=np.float32)
+
+    async def save(self, folder: Path) -> None:
+        self.events.append("save")
+        (folder / "weights").write_text("w")
+
+    async def load(self, folder: Path) -> None:
+        assert (folder / "weights").exists()
+
+    async def export(self, folder: Path) -> None:
+        folder.mkdir()
+
+
+class FakeWeightSync:
+    """Gives the engine the version."""
+
+    def __init__(self, events: Events, engine: FakeEngine) -> None:
+        self.events, self.engine = events, engine
+
+    async def publish(self, version: int) -> PublishStats:
+        self.events.append(f"publish v{version}")
+        await asyncio.sleep(0)
+        self.engine.version = version
+        return PublishStats(version, 0.0, 0, 1, 0, None)
+
+
+class FakeRecorder:
+    """Keeps the records by step."""
+
+    def __init__(self) -> None:
+        self.records: dict[int, list[GroupRecord]] = {}
+
+    async def record(self, step: int, groups: Sequence[tuple[GroupRecord, Sequence[Chunk]]]) -> None:
+        self.records[step] = [record for record, _ in groups]
+
+    async def flush(self) -> None:
+        return
+
+
+class FakePrompts:
+    """An endless sequence of prompts, eight an epoch."""
+
+    PER_EPOCH = 8
+
+    def __init__(self, position: Position | None = None) -> None:
+        self.position = position or Position()
+
+    def take(self) -> tuple[Position, Prompt]:
+        taken = self.position
+        following = taken.index + 1
+        self.position = (
+            Position(taken.epoch, following) if following < self.PER_EPOCH else Position(taken.epoch + 1, 0)
+        )
+        return taken, self.at(taken)
+
+    def at(self, position: Position) -> Prompt:
+        return make_prompt(f"p{position.index}")

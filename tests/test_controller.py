@@ -1,0 +1,236 @@
+"""The loop with fakes: order of events, staleness bound, ledger, drops, resume."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tests.fakes import Events, FakeEngine, FakeLearner, FakePrompts, FakeRecorder, FakeScorer, FakeWeightSync
+
+from r1ray.checkpoint import Checkpoints
+from r1ray.config import AlgoConfig, CheckpointConfig, DataConfig, DeadlineConfig, EvalConfig, RunConfig
+from r1ray.controller import Controller, Roles
+from r1ray.errors import DeadlineExceeded
+from r1ray.types import Completion, EvalResult, Outcome, Scored, ScoringFailed, Unscorable
+
+
+def make_config(*, staleness: int = 0, steps: int = 4, prompts: int = 3, checkpoint_every: int = 0) -> RunConfig:
+    return RunConfig(
+        model="m",
+        steps=steps,
+        algo=AlgoConfig(
+            group_size=2,
+            prompts_per_step=prompts,
+            minibatches_per_step=1,
+            max_staleness=staleness,
+            reference_refresh_updates=2,
+        ),
+        data=DataConfig(train="t"),
+        eval=EvalConfig(every=2),
+        checkpoint=CheckpointConfig(every=checkpoint_every),
+    )
+
+
+class World:
+    """A controller among fakes."""
+
+    def __init__(self, tmp_path: Path, config: RunConfig, **engine: object) -> None:
+        self.events = Events()
+        self.engine = FakeEngine(self.events, **engine)  # type: ignore[arg-type]
+        self.scorer = FakeScorer()
+        self.learner = FakeLearner(self.events)
+        self.weights = FakeWeightSync(self.events, self.engine)
+        self.recorder = FakeRecorder()
+        self.prompts = FakePrompts()
+        self.log: list[dict[str, float]] = []
+        self.config = config
+        self.checkpoints = Checkpoints(tmp_path / "checkpoints", keep=2)
+
+    async def evaluate(self, step: int) -> EvalResult:
+        self.events.append(f"evaluate v{self.engine.version}")
+        await asyncio.sleep(0)
+        return EvalResult("heldout", {"pass@1": 0.5})
+
+    def controller(self, **more: object) -> Controller[tuple[Completion, ...]]:
+        roles = Roles(self.engine, self.scorer, self.learner, self.weights, self.recorder)
+        self.last = Controller(
+            self.config,
+            roles,
+            self.prompts,
+            checkpoints=self.checkpoints,
+            log=self.log.append,
+            evaluate=self.evaluate,
+            **more,  # type: ignore[arg-type]
+        )
+        return self.last
+
+    def run(self, **more: object) -> None:
+        asyncio.run(self.controller(**more).run())
+
+
+def test_on_policy_events_come_in_the_order_of_the_paper(tmp_path: Path) -> None:
+    world = World(tmp_path, make_config(steps=2, prompts=2))
+    world.run()
+    assert [event for event in world.events if not event.startswith("evaluate")] == [
+        *("publish v0", "generate 0/0 v0", "generate 0/1 v0", "train v0"),
+        *("publish v1", "generate 0/2 v1", "generate 0/3 v1", "train v1", "refresh", "publish v2"),
+    ]
+
+
+@pytest.mark.parametrize("staleness", [0, 1, 2])
+def test_no_completion_is_older_than_max_staleness(tmp_path: Path, staleness: int) -> None:
+    slow = {"0/1": 60, "0/4": 45}
+    world = World(tmp_path, make_config(staleness=staleness, steps=6), delay=lambda name: slow.get(name, 0))
+    world.run()
+    assert max(world.learner.staleness) <= staleness
+    assert world.last.ledger.dropped.total() == 0
+    if staleness == 0:
+        assert set(world.learner.staleness) == {0}
+
+
+def test_generation_runs_ahead_of_learning_when_it_may(tmp_path: Path) -> None:
+    world = World(tmp_path, make_config(staleness=1, steps=4))
+    world.run()
+    assert max(world.learner.staleness) == 1
+    assert world.events.index("train v0") > world.events.index("generate 0/3 v0")
+
+
+def test_every_group_is_trained_once_and_the_ledger_balances(tmp_path: Path) -> None:
+    world = World(tmp_path, make_config(staleness=1, steps=5))
+    world.run()
+    trained = list(itertools.chain(*world.learner.trained))
+    assert len(trained) == len(set(trained)) == 15
+    ledger = world.last.ledger
+    assert (ledger.issued, ledger.trained, len(ledger.in_flight)) == (15, 15, 0)
+    rows = [row for row in world.log if "ledger/issued" in row]
+    for row in rows:
+        ends = row["ledger/trained"] + row["ledger/dropped"] + row["ledger/in_flight"]
+        assert row["ledger/issued"] == ends
+
+
+def test_every_completion_is_scored_exactly_once(tmp_path: Path) -> None:
+    world = World(tmp_path, make_config(steps=3))
+    world.run()
+    assert len(world.scorer.scored) == len(set(world.scorer.scored)) == 3 * 3 * 2
+
+
+def test_a_lost_engine_means_another_try_and_another_publish(tmp_path: Path) -> None:
+    world = World(tmp_path, make_config(steps=2))
+    world.engine.fail_next = 1
+    world.run()
+    assert world.last.ledger.trained == 6
+    assert world.events.count("publish v0") == 2, "the engines are restored while the learner is idle"
+
+
+def test_a_group_that_cannot_be_generated_is_dropped_and_replaced(tmp_path: Path) -> None:
+    world = World(tmp_path, make_config(steps=1, prompts=1))
+    world.engine.fail_next = 3
+    world.run()
+    ledger = world.last.ledger
+    assert ledger.dropped == {"engine_lost": 1}
+    assert (ledger.issued, ledger.trained) == (2, 1)
+    assert [record.fate for record in world.recorder.records[1]] == ["trained", "dropped:engine_lost"]
+
+
+def test_an_unscorable_prompt_is_quarantined_not_scored_zero(tmp_path: Path) -> None:
+    def reward(completion: Completion) -> Outcome:
+        return Unscorable("broken") if completion.occurrence == "0/0" else Scored(1.0, {"accuracy": 1.0})
+
+    world = World(tmp_path, make_config(steps=1))
+    world.scorer.reward = reward
+    world.run()
+    assert world.last.ledger.dropped == {"unscorable": 1}
+    assert all("0/0" not in step for step in world.learner.trained)
+
+
+def test_a_completion_whose_scoring_failed_is_left_out_of_its_group(tmp_path: Path) -> None:
+    config = make_config(steps=1, prompts=1)
+    config.algo.group_size = 4
+
+    def reward(completion: Completion) -> Outcome:
+        return ScoringFailed("out of memory") if completion.index == 3 else Scored(float(completion.index == 0), {})
+
+    world = World(tmp_path, config)
+    world.scorer.reward = reward
+    world.run()
+    (record,) = world.recorder.records[1]
+    assert record.advantages[3] is None
+    assert sum(a for a in record.advantages if a is not None) == pytest.approx(0.0)
+    assert world.log[-1]["reward/unscored"] == 1.0
+
+
+def test_a_group_with_fewer_than_two_rewards_is_dropped(tmp_path: Path) -> None:
+    world = World(tmp_path, make_config(steps=1))
+    world.scorer.reward = lambda c: (
+        ScoringFailed("x") if c.occurrence == "0/1" and c.index == 0 else Scored(1.0, {"accuracy": 1.0})
+    )
+    world.run()
+    assert world.last.ledger.dropped == {"unscored": 1}
+
+
+def test_records_are_logged_in_order_with_their_evaluations(tmp_path: Path) -> None:
+    world = World(tmp_path, make_config(staleness=1, steps=4))
+    world.run()
+    assert [row["step"] for row in world.log] == [0, 1, 2, 3, 4]
+    assert [row["step"] for row in world.log if "eval/heldout/pass@1" in row] == [0, 2, 4]
+    evaluated = [event for event in world.events if event.startswith("evaluate")]
+    assert evaluated == ["evaluate v0", "evaluate v2", "evaluate v4"], "each under the version it is logged for"
+
+
+def test_a_resumed_run_issues_what_was_in_flight_and_trains_nothing_twice(tmp_path: Path) -> None:
+    config = make_config(staleness=1, steps=6, checkpoint_every=2)
+    whole = World(tmp_path / "whole", config)
+    whole.run()
+
+    first = World(tmp_path, config)
+
+    first.learner.crash_at = 5
+    with pytest.raises(RuntimeError, match="planted"):
+        first.run()
+    saved = first.checkpoints.latest()
+    assert saved is not None
+    state = saved[1]
+    assert state.version == 4 and state.ledger["in_flight"], "groups were under way when the run died"
+
+    second = World(tmp_path, config)
+    second.prompts = FakePrompts(state.position)
+    second.run(state=state)
+    trained = list(itertools.chain(*first.learner.trained[:4], *second.learner.trained))
+    assert sorted(trained) == sorted(itertools.chain(*whole.learner.trained))
+    assert second.last.ledger.trained == 18 and not second.last.ledger.in_flight
+
+
+def test_a_wait_that_does_not_end_names_both_sides_and_the_key(tmp_path: Path) -> None:
+    config = make_config(steps=1)
+    config.deadlines = DeadlineConfig(learn_s=0.05)
+    world = World(tmp_path, config)
+    world.learner.turns = 10**9
+    with pytest.raises(DeadlineExceeded, match=r"the controller waited 0.05 s for the learner group.*deadlines.learn_s"):
+        world.run()
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    staleness=st.integers(0, 3),
+    steps=st.integers(1, 5),
+    prompts=st.integers(1, 4),
+    delays=st.lists(st.integers(0, 40), min_size=1, max_size=12),
+)
+def test_the_staleness_bound_and_the_books_hold_for_any_timing(
+    tmp_path_factory: pytest.TempPathFactory, staleness: int, steps: int, prompts: int, delays: list[int]
+) -> None:
+    def delay(occurrence: str) -> int:
+        epoch, index = map(int, occurrence.split("/"))
+        return delays[(epoch * FakePrompts.PER_EPOCH + index) % len(delays)]
+
+    world = World(
+        tmp_path_factory.mktemp("w"), make_config(staleness=staleness, steps=steps, prompts=prompts), delay=delay
+    )
+    world.run()
+    assert max(world.learner.staleness) <= staleness
+    assert world.last.ledger.trained == steps * prompts
+    assert world.last.ledger.issued == steps * prompts
