@@ -47,8 +47,8 @@ def make(
     log(f"  {size:,} parameters, {pretrain_steps} steps of {tokens_per_step} tokens")
     pretrain(model, tokenizer, seed=seed, steps=pretrain_steps, tokens_per_step=tokens_per_step, log=log)
     rng = random.Random(seed)
-    _write(out_dir / "train.parquet", [sample_expression(rng, "train") for _ in range(num_train)])
-    _write(out_dir / "eval.parquet", _distinct(random.Random(EVAL_SEED), "eval", num_eval))
+    write_prompts(out_dir / "train.parquet", [sample_expression(rng, "train") for _ in range(num_train)])
+    write_prompts(out_dir / "eval.parquet", _distinct(random.Random(EVAL_SEED), "eval", num_eval))
     worked, guessed = fitness(model, tokenizer, seed=seed)
     log(f"  at temperature 1, worked answers are right {worked:.1%} of the time, direct ones {guessed:.1%}")
     if worked < min_worked_accuracy or worked < 2 * guessed:
@@ -69,7 +69,8 @@ def _distinct(rng: random.Random, split: Split, count: int) -> list[Expression]:
     return list(found.values())
 
 
-def _write(path: Path, expressions: list[Expression]) -> None:
+def write_prompts(path: Path, expressions: list[Expression]) -> None:
+    """The expressions as prompts in r1ray's own layout."""
     rows = [
         {
             "id": expression.text,

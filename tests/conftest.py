@@ -1,0 +1,83 @@
+"""Fixtures that more than one folder uses: tiny models made on the spot."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def qwen_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An untrained model of the quickstart's kind: word-level tokenizer, tied embeddings."""
+    from r1ray.examples.running_total.pretrain import make_model
+    from r1ray.examples.running_total.tokenizer import make_tokenizer
+
+    folder = tmp_path_factory.mktemp("qwen")
+    tokenizer = make_tokenizer()
+    make_model(tokenizer, seed=0).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def llama_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An untrained model of another architecture: Llama, untied, grouped-query attention, byte-level BPE."""
+    import torch
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+    from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+
+    folder = tmp_path_factory.mktemp("llama")
+    raw = Tokenizer(models.BPE())
+    raw.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    raw.decoder = decoders.ByteLevel()
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    raw.train_from_iterator(
+        ["What is 2+3? The answer is 5."],
+        trainers.BpeTrainer(vocab_size=300, special_tokens=["<pad>", "<eos>"], initial_alphabet=alphabet),
+    )
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=raw, pad_token="<pad>", eos_token="<eos>")
+    torch.manual_seed(0)
+    model = LlamaForCausalLM(
+        LlamaConfig(
+            vocab_size=len(tokenizer),
+            hidden_size=64,
+            intermediate_size=128,
+            num_hidden_layers=2,
+            num_attention_heads=4,
+            num_key_value_heads=2,
+            max_position_embeddings=1024,
+            tie_word_embeddings=False,
+            bos_token_id=tokenizer.eos_token_id,
+            eos_token_id=tokenizer.eos_token_id,
+            pad_token_id=tokenizer.pad_token_id,
+        )
+    )
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def arithmetic_jsonl(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A user's own JSON lines in a layout that r1ray recognises."""
+    path = tmp_path_factory.mktemp("data") / "sums.jsonl"
+    rows = [{"question": f"What is {a}+{b}?", "answer": f"{a}+{b}\n#### {a + b}"} for a in range(6) for b in range(4)]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
+
+
+@pytest.fixture(scope="session")
+def running_total(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with train.parquet and eval.parquet of the quickstart's task."""
+    import random
+
+    from r1ray.examples.running_total.maker import write_prompts
+    from r1ray.examples.running_total.task import sample_expression
+
+    folder = tmp_path_factory.mktemp("task")
+    rng = random.Random(0)
+    write_prompts(folder / "train.parquet", [sample_expression(rng, "train") for _ in range(64)])
+    write_prompts(folder / "eval.parquet", [sample_expression(rng, "eval") for _ in range(8)])
+    return folder

@@ -1,0 +1,44 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pyarrow.parquet as pq
+from tests.fakes import make_completion, make_prompt
+
+from r1ray.telemetry.rollouts import RolloutLog
+from r1ray.types import GroupRecord, Scored, ScoringFailed, Verdict
+
+
+def verdict(index: int, outcome: object) -> Verdict:
+    return Verdict(
+        index=index,
+        outcome=outcome,  # type: ignore[arg-type]
+        extracted="4",
+        num_prompt_tokens=2,
+        num_tokens=3,
+        truncated=False,
+        oldest_version=5,
+    )
+
+
+def test_every_completion_of_a_group_is_a_row_with_its_reward_and_tokens(tmp_path: Path) -> None:
+    verdicts = (verdict(1, Scored(1.5, {"accuracy": 1.0, "format": 0.5})), verdict(0, ScoringFailed("late")))
+    trained = GroupRecord("0/3", make_prompt(), verdicts, (0.7, None), "trained")
+    lost = GroupRecord("0/4", make_prompt("p1"), (), (), "dropped:engine_lost")
+    chunks = [(make_completion(index=1, version=5, text="a"),), (make_completion(index=0, version=5, text="b"),)]
+    path = RolloutLog(tmp_path).write(12, [trained, lost], [2, 0], *chunks)
+    assert path.name == "step=000012.parquet"
+    first, second, third = pq.read_table(path).to_pylist()
+    assert (first["occurrence"], first["index"], first["text"], first["advantage"]) == ("0/3", 1, "a", 0.7)
+    assert dict(first["reward_parts"]) == {"accuracy": 1.0, "format": 0.5}
+    assert first["token_ids"] == [5, 6, 7] and first["versions"] == [{"version": 5, "start": 0, "end": 3}]
+    assert (second["reward"], second["outcome"], second["advantage"]) == (None, "ScoringFailed: late", None)
+    assert (third["fate"], third["text"]) == ("dropped:engine_lost", None)
+
+
+def test_a_resumed_run_removes_the_files_it_will_write_again(tmp_path: Path) -> None:
+    log = RolloutLog(tmp_path)
+    for step in (1, 2, 3):
+        log.write(step, [], [])
+    log.rewind(1)
+    assert [path.name for path in tmp_path.iterdir()] == ["step=000001.parquet"]

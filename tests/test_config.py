@@ -1,0 +1,61 @@
+"""What cannot work is refused with the value found, the value needed and the key."""
+
+from __future__ import annotations
+
+import pytest
+
+from r1ray.config import (
+    AlgoConfig,
+    DataConfig,
+    EvalConfig,
+    LearnerConfig,
+    RewardConfig,
+    RolloutConfig,
+    RunConfig,
+    WeightsConfig,
+)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: AlgoConfig(group_size=1), "algo.group_size=1: needs at least 2"),
+        (lambda: AlgoConfig(minibatches_per_step=7), "algo.minibatches_per_step=7 does not divide the 8192 .* is 4"),
+        (lambda: AlgoConfig(aggregation="mean"), "algo.aggregation=mean: needs one of seq_mean, token_mean"),
+        (lambda: AlgoConfig(advantage_std="x"), "algo.advantage_std=x"),
+        (lambda: AlgoConfig(correction="x"), "algo.correction=x"),
+        (lambda: AlgoConfig(temperature=0), "algo.temperature=0: needs to be above 0"),
+        (lambda: AlgoConfig(max_staleness=-1), "algo.max_staleness=-1: needs at least 0"),
+        (lambda: AlgoConfig(kl_coefficient=-1), "algo.kl_coefficient=-1"),
+        (lambda: DataConfig(template="alpaca"), "data.template=alpaca: needs one of r1_zero, chat, none"),
+        (lambda: RolloutConfig(num_actors=0), "rollout.num_actors=0: needs at least 1"),
+        (lambda: RolloutConfig(dtype="fp8"), "rollout.dtype=fp8"),
+        (lambda: RewardConfig(parts={}), "reward.parts is empty"),
+        (lambda: LearnerConfig(zero_stage=4), "learner.zero_stage=4: needs 0, 1, 2 or 3"),
+        (lambda: LearnerConfig(betas=[0.9]), "learner.betas"),
+        (lambda: WeightsConfig(backend="mpi"), "weights.backend=mpi"),
+        (lambda: EvalConfig(top_p=0), "eval.top_p=0"),
+        (lambda: RunConfig(), "model is not set: give model=PATH"),
+        (lambda: RunConfig(model="m"), "data.train is not set"),
+        (
+            lambda: RunConfig(model="m", data=DataConfig(train="t", max_prompt_tokens=20000)),
+            "learner.max_tokens_per_microbatch=16384 cannot hold the longest sequence: needs at least 28192",
+        ),
+    ],
+)
+def test_contradictions_are_refused(make: object, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        make()  # type: ignore[operator]
+
+
+def test_correction_is_on_only_where_generation_may_run_ahead() -> None:
+    assert AlgoConfig().resolved_correction == "none"
+    assert AlgoConfig(max_staleness=1).resolved_correction == "token_tis"
+    assert AlgoConfig(max_staleness=1, correction="none").resolved_correction == "none"
+
+
+def test_the_defaults_are_the_papers() -> None:
+    algo = AlgoConfig()
+    assert (algo.completions_per_step, algo.minibatches_per_step, algo.group_size) == (8192, 16, 16)
+    assert (algo.clip_low, algo.clip_high, algo.kl_coefficient) == (10, 10, 0.001)
+    assert (algo.aggregation, algo.reference_refresh_updates) == ("seq_mean", 400)

@@ -1,0 +1,64 @@
+"""Every file in conf/ composes, and sets only keys that exist."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from r1ray.main import compose, config_folder, known_keys
+
+OWN = ["model=m", "data.train=t"]
+
+
+def options(group: str) -> list[str]:
+    return sorted(path.stem for path in (config_folder() / group).glob("*.yaml"))
+
+
+@pytest.mark.parametrize("algo", options("algo"))
+def test_every_algo_composes(algo: str) -> None:
+    assert compose([*OWN, f"algo={algo}"]).algo.group_size >= 2
+
+
+@pytest.mark.parametrize("experiment", options("experiment"))
+def test_every_experiment_composes(experiment: str) -> None:
+    assert compose([f"experiment={experiment}"]).experiment == experiment
+
+
+@pytest.mark.parametrize("recipe", options("recipe"))
+def test_every_recipe_is_one_that_runs(recipe: str) -> None:
+    from r1ray.recipes import RECIPES
+
+    assert compose([*OWN, f"recipe={recipe}"]).recipe in RECIPES
+
+
+def test_the_paper_preset_says_what_the_defaults_say() -> None:
+    from r1ray.config import AlgoConfig
+
+    assert compose(OWN).algo == AlgoConfig()
+
+
+def test_deepseekmath_differs_where_that_paper_does() -> None:
+    algo = compose([*OWN, "algo=deepseekmath"]).algo
+    assert (algo.group_size, algo.completions_per_step, algo.minibatches_per_step) == (64, 1024, 1)
+    assert (algo.clip_low, algo.kl_coefficient, algo.reference_refresh_updates) == (0.2, 0.04, 0)
+
+
+def test_overrides_reach_their_keys() -> None:
+    config = compose(["experiment=quickstart", "algo.group_size=16", "seed=3", "algo.aggregation=seq_mean"])
+    assert (config.algo.group_size, config.seed, config.algo.aggregation) == (16, 3, "seq_mean")
+
+
+def test_a_preset_and_single_keys_mix() -> None:
+    assert compose([*OWN, "algo=deepseekmath", "algo.aggregation=token_mean"]).algo.aggregation == "token_mean"
+
+
+def test_yaml_sets_only_known_keys() -> None:
+    known = set(known_keys())
+    for path in (config_folder() / "algo").glob("*.yaml"):
+        assert {f"algo.{key}" for key in yaml.safe_load(path.read_text())} <= known, path
+
+
+def test_the_folder_is_found() -> None:
+    assert (Path(config_folder()) / "config.yaml").is_file()

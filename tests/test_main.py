@@ -1,0 +1,145 @@
+"""The command line: a user's mistake is two sentences and exit code 2, and nothing was started."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from r1ray import main as cli
+
+
+def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str]:
+    code = cli.main(["run", *arguments])
+    return code, capsys.readouterr().err
+
+
+@pytest.fixture(autouse=True)
+def nothing_starts(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*arguments: object, **keywords: object) -> None:
+        raise AssertionError("Ray was started for a run that cannot work")
+
+    monkeypatch.setattr("ray.init", refuse)
+
+
+def small(folder: Path, data: Path, tmp_path: Path) -> list[str]:
+    return [
+        *(f"model={folder}", f"data.train={data}", f"output_dir={tmp_path}", "learner.max_tokens_per_microbatch=512"),
+        *("algo.group_size=2", "algo.prompts_per_step=2", "algo.minibatches_per_step=1"),
+        *("algo.max_completion_tokens=16", "data.max_prompt_tokens=256", "steps=1"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["algo.grop_size=4"], "algo.grop_size: no such key; the nearest is algo.group_size."),
+        (["lerner.lr=1"], "lerner.lr: no such key; the nearest is learner.lr."),
+        (["model=m", "data.train=t", "algo.group_size=1"], "algo.group_size=1: needs at least 2"),
+        (["model=m", "data.train=t", "algo.group_size=x"], "algo.group_size: Value 'x'"),
+        (["model=m", "data.train=t", "algo.minibatches_per_step=100"], "nearest smaller value that does is 64"),
+        (["experiment=quickstar"], "experiment=quickstar: needs one of quickstart."),
+        (["algo=pepper"], "algo=pepper: needs one of deepseekmath, paper."),
+        (["data.train=t"], "model is not set: give model=PATH"),
+        (["model=m"], "data.train is not set"),
+        (["experiment=quickstart", "rollout.num_actors=500"], "lower one of these keys"),
+        (["experiment=quickstart", "learner.num_ranks=500"], "the run needs 501 CPUs (learner.num_ranks=500"),
+        (["a=="], "Error parsing override 'a=='"),
+        (["experiment=quickstart", "reward.parts.format.function=no.such:thing"], "package.module:function"),
+    ],
+)
+def test_bad_overrides(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, overrides: list[str], message: str
+) -> None:
+    if "experiment=quickstart" in overrides and "reward.parts.format.function=no.such:thing" in overrides:
+        overrides = [*overrides, "prepare.maker=null", "model=m", "data.train=t"]
+    code, said = run(capsys, *overrides, f"output_dir={tmp_path}")
+    assert code == 2
+    assert message in said
+    assert "Traceback" not in said
+
+
+def test_a_model_path_that_is_no_model(capsys: pytest.CaptureFixture[str], tmp_path: Path, arithmetic_jsonl: Path) -> None:
+    code, said = run(capsys, *small(tmp_path / "nowhere", arithmetic_jsonl, tmp_path))
+    assert (code, "no such folder; needs a Hugging Face model folder" in said) == (2, True)
+    (tmp_path / "empty").mkdir()
+    code, said = run(capsys, *small(tmp_path / "empty", arithmetic_jsonl, tmp_path))
+    assert (code, "the folder has no config.json" in said) == (2, True)
+
+
+def test_a_tokenizer_without_an_end_of_sequence_token(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, llama_folder: Path, arithmetic_jsonl: Path
+) -> None:
+    folder = tmp_path / "model"
+    shutil.copytree(llama_folder, folder)
+    settings = json.loads((folder / "tokenizer_config.json").read_text())
+    del settings["eos_token"]
+    (folder / "tokenizer_config.json").write_text(json.dumps(settings))
+    code, said = run(capsys, *small(folder, arithmetic_jsonl, tmp_path))
+    assert (code, "no end-of-sequence token; needs eos_token" in said) == (2, True), said
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("empty.jsonl", "", "the file has no rows; needs at least one prompt"),
+        ("torn.jsonl", '{"question": "q", "answer": "1"}\n{"question": ', "line 2: not JSON"),
+        ("odd.jsonl", '{"text": "q"}\n', "found the columns text; needs those of one of these layouts"),
+        ("shape.jsonl", '{"prompt": 3, "check": {"type": "math", "answer": "1"}}\n', "row 1: prompt needs a string"),
+        ("kind.jsonl", '{"prompt": "q", "check": {"type": "code"}}\n', "row 1: check.type is 'code'"),
+        ("blank.jsonl", '{"question": "q", "answer": ""}\n', "none of its 1 rows has a reference answer"),
+        ("fake.parquet", "no parquet", "cannot be read"),
+    ],
+)
+def test_a_bad_prompt_file(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, llama_folder: Path, name: str, content: str, message: str
+) -> None:
+    path = tmp_path / name
+    path.write_text(content)
+    code, said = run(capsys, *small(llama_folder, path, tmp_path))
+    assert code == 2
+    assert f"data.train={path}" in said and message in said
+
+
+def test_a_prompt_file_that_is_not_there(capsys: pytest.CaptureFixture[str], tmp_path: Path, llama_folder: Path) -> None:
+    code, said = run(capsys, *small(llama_folder, tmp_path / "no.jsonl", tmp_path))
+    assert (code, "no such file" in said) == (2, True)
+
+
+def test_a_run_folder_of_other_settings_is_not_reused(tmp_path: Path) -> None:
+    from r1ray.errors import UserError
+
+    overrides = ["model=m", "data.train=t"]
+    cli.claim_run_folder(tmp_path / "a", cli.compose(overrides))
+    cli.claim_run_folder(tmp_path / "a", cli.compose([*overrides, "deadlines.learn_s=7"]))
+    with pytest.raises(UserError, match=r"learner.lr \(3e-06 there, 0.1 now\); give another name"):
+        cli.claim_run_folder(tmp_path / "a", cli.compose([*overrides, "learner.lr=0.1"]))
+
+
+def test_the_name_of_a_run_is_a_function_of_its_settings() -> None:
+    names = [cli.default_name(cli.compose(["model=m", "data.train=t", *more])) for more in ([], [], ["learner.lr=0.1"])]
+    assert names[0] == names[1] != names[2]
+    assert names[0].startswith("r1_zero-seed0-")
+
+
+def test_help_is_instant_and_imports_nothing_heavy() -> None:
+    program = (
+        "import sys, r1ray.main; code = r1ray.main.main(['--help']);"
+        "heavy = {'torch', 'ray', 'vllm', 'deepspeed', 'transformers', 'hydra'} & set(sys.modules);"
+        "sys.exit(code or len(heavy))"
+    )
+    start = time.monotonic()
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "usage: r1ray run" in done.stdout
+    assert time.monotonic() - start < 2
+
+
+def test_an_unknown_command_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["fly"]) == 2
+    assert "no such command" in capsys.readouterr().err
