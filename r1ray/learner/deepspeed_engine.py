@@ -46,6 +46,11 @@ def join_group(spec: RankSpec) -> None:
     )
 
 
+def _clips_itself(config: LearnerConfig) -> bool:
+    """Without ZeRO and without mixed precision DeepSpeed clips, but does not say what the norm was."""
+    return config.zero_stage == 0 and config.dtype == "float32"
+
+
 def deepspeed_config(config: LearnerConfig, *, world_size: int) -> dict[str, Any]:
     """DeepSpeed's own configuration. With ``managed_gradient_accumulation`` off, any number of backward passes may
     come before a step, which micro-batches made by token count need."""
@@ -54,7 +59,7 @@ def deepspeed_config(config: LearnerConfig, *, world_size: int) -> dict[str, Any
         "train_micro_batch_size_per_gpu": 1,
         "gradient_accumulation_steps": 1,
         "managed_gradient_accumulation": False,
-        "gradient_clipping": config.grad_clip,
+        "gradient_clipping": 0.0 if _clips_itself(config) else config.grad_clip,
         "zero_optimization": {"stage": config.zero_stage, "overlap_comm": False, "contiguous_gradients": True},
         "bf16": {"enabled": config.dtype == "bfloat16"},
         "optimizer": {
@@ -83,7 +88,19 @@ def build_engine(module: torch.nn.Module, config: LearnerConfig, *, world_size: 
             name, optimizer, num_warmup_steps=config.warmup_updates, num_training_steps=num_updates
         ),
     )
+    if _clips_itself(config):
+
+        def clip(optimizer: Any, arguments: Any, keywords: Any) -> None:
+            engine.r1ray_grad_norm = torch.nn.utils.clip_grad_norm_(module.parameters(), config.grad_clip)
+
+        engine.optimizer.register_step_pre_hook(clip)
     return engine
+
+
+def grad_norm(engine: Any) -> float:
+    """Norm of the whole gradient at the last step, before clipping."""
+    norm = engine.get_global_grad_norm()
+    return float(engine.r1ray_grad_norm if norm is None else norm)
 
 
 def gathered(parameters: list[torch.nn.Parameter], *, modifier_rank: int | None = None) -> Any:

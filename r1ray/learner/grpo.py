@@ -23,7 +23,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from r1ray.algo.grpo import grpo_loss, token_weights, truncated_importance
 from r1ray.config import AlgoConfig, LearnerConfig
 from r1ray.errors import R1RayError
-from r1ray.learner.deepspeed_engine import ParameterStream, build_engine, device_of, join_group
+from r1ray.learner.deepspeed_engine import ParameterStream, build_engine, device_of, grad_norm, join_group
 from r1ray.learner.policy import PolicyModel, check_head
 from r1ray.learner.reference import FrozenReference, NoReference
 from r1ray.learner.rows import Rows, make_rows
@@ -95,7 +95,7 @@ class GRPOLearner:
                     worst = max(worst, _add_mismatch(sums, micro, logp))
             _refuse_nan(losses, rows[index])
             self._engine.step()
-            norms.append(float(self._engine.get_global_grad_norm()))
+            norms.append(grad_norm(self._engine))
         everything = [micro for minibatch in rows for micro in minibatch]
         sums["trained_tokens"] = sum(micro.num_tokens for micro in everything)
         sums["computed_tokens"] = sum(micro.input_ids_BT.numel() for micro in everything if not micro.is_empty)
