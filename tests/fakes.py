@@ -176,9 +176,7 @@ class FakePrompts:
     def take(self) -> tuple[Position, Prompt]:
         taken = self.position
         following = taken.index + 1
-        self.position = (
-            Position(taken.epoch, following) if following < self.PER_EPOCH else Position(taken.epoch + 1, 0)
-        )
+        self.position = Position(taken.epoch, following) if following < self.PER_EPOCH else Position(taken.epoch + 1, 0)
         return taken, self.at(taken)
 
     def at(self, position: Position) -> Prompt:

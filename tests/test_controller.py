@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.fakes import Events, FakeEngine, FakeLearner, FakePrompts, FakeRecorder, FakeScorer, FakeWeightSync
 
 from r1ray.checkpoint import Checkpoints
 from r1ray.config import AlgoConfig, CheckpointConfig, DataConfig, DeadlineConfig, EvalConfig, RunConfig
 from r1ray.controller import Controller, Roles
 from r1ray.errors import DeadlineExceeded
 from r1ray.types import Completion, EvalResult, Outcome, Scored, ScoringFailed, Unscorable
+from tests.fakes import Events, FakeEngine, FakeLearner, FakePrompts, FakeRecorder, FakeScorer, FakeWeightSync
 
 
 def make_config(*, staleness: int = 0, steps: int = 4, prompts: int = 3, checkpoint_every: int = 0) -> RunConfig:
@@ -209,7 +209,9 @@ def test_a_wait_that_does_not_end_names_both_sides_and_the_key(tmp_path: Path) -
     config.deadlines = DeadlineConfig(learn_s=0.05)
     world = World(tmp_path, config)
     world.learner.turns = 10**9
-    with pytest.raises(DeadlineExceeded, match=r"the controller waited 0.05 s for the learner group.*deadlines.learn_s"):
+    with pytest.raises(
+        DeadlineExceeded, match=r"the controller waited 0.05 s for the learner group.*deadlines.learn_s"
+    ):
         world.run()
 
 

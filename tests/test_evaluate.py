@@ -3,11 +3,11 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from tests.fakes import Events, FakeEngine, FakeScorer, make_prompt
 
 from r1ray.errors import InfrastructureError
 from r1ray.evaluate import evaluate
 from r1ray.types import EvalResult, Sampling, Scored, ScoringFailed
+from tests.fakes import Events, FakeEngine, FakeScorer, make_prompt
 
 
 def measure(scorer: FakeScorer, *, samples: int = 4, fail: int = 0) -> EvalResult:

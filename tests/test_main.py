@@ -53,9 +53,7 @@ def small(folder: Path, data: Path, tmp_path: Path) -> list[str]:
         (["experiment=quickstart", "reward.parts.format.function=no.such:thing"], "package.module:function"),
     ],
 )
-def test_bad_overrides(
-    capsys: pytest.CaptureFixture[str], tmp_path: Path, overrides: list[str], message: str
-) -> None:
+def test_bad_overrides(capsys: pytest.CaptureFixture[str], tmp_path: Path, overrides: list[str], message: str) -> None:
     if "experiment=quickstart" in overrides and "reward.parts.format.function=no.such:thing" in overrides:
         overrides = [*overrides, "prepare.maker=null", "model=m", "data.train=t"]
     code, said = run(capsys, *overrides, f"output_dir={tmp_path}")
@@ -64,7 +62,9 @@ def test_bad_overrides(
     assert "Traceback" not in said
 
 
-def test_a_model_path_that_is_no_model(capsys: pytest.CaptureFixture[str], tmp_path: Path, arithmetic_jsonl: Path) -> None:
+def test_a_model_path_that_is_no_model(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, arithmetic_jsonl: Path
+) -> None:
     code, said = run(capsys, *small(tmp_path / "nowhere", arithmetic_jsonl, tmp_path))
     assert (code, "no such folder; needs a Hugging Face model folder" in said) == (2, True)
     (tmp_path / "empty").mkdir()
@@ -106,7 +106,9 @@ def test_a_bad_prompt_file(
     assert f"data.train={path}" in said and message in said
 
 
-def test_a_prompt_file_that_is_not_there(capsys: pytest.CaptureFixture[str], tmp_path: Path, llama_folder: Path) -> None:
+def test_a_prompt_file_that_is_not_there(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, llama_folder: Path
+) -> None:
     code, said = run(capsys, *small(llama_folder, tmp_path / "no.jsonl", tmp_path))
     assert (code, "no such file" in said) == (2, True)
 

@@ -29,9 +29,7 @@ def surrogate(ratio: float, advantage: float, low: float, high: float) -> float:
         (0.5, -1, 0.8, 0.8, 0.5),
     ],
 )
-def test_the_clip_of_three_conventions(
-    ratio: float, advantage: float, ppo: float, higher: float, paper: float
-) -> None:
+def test_the_clip_of_three_conventions(ratio: float, advantage: float, ppo: float, higher: float, paper: float) -> None:
     assert surrogate(ratio, advantage, 0.2, 0.2) == pytest.approx(ppo, abs=1e-6)
     assert surrogate(ratio, advantage, 0.2, 0.28) == pytest.approx(higher, abs=1e-6)
     assert surrogate(ratio, advantage, 10, 10) == pytest.approx(paper, abs=1e-6)

@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.fakes import make_prompt
 
 from r1ray.errors import UserError
 from r1ray.examples.running_total import rewards
@@ -19,6 +18,7 @@ from r1ray.examples.running_total.tokenizer import make_tokenizer
 from r1ray.reward.accuracy import extract_answer
 from r1ray.reward.format import sections
 from r1ray.types import Response
+from tests.fakes import make_prompt
 
 
 def test_an_expression_is_written_and_added_up_as_in_the_readme() -> None:
@@ -84,5 +84,5 @@ def test_each_text_has_one_style(text: str, style: str) -> None:
 
 
 def test_a_base_that_is_no_fit_start_is_refused_with_a_way_out(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="no fit start: .*Raise prepare.options.pretrain_steps"):
+    with pytest.raises(UserError, match=r"no fit start: .*Raise prepare.options.pretrain_steps"):
         make(tmp_path, seed=0, log=lambda text: None, pretrain_steps=2, num_train=4, num_eval=2, threads=1)

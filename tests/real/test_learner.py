@@ -68,9 +68,7 @@ def completions(seed: int) -> list[Completion]:
 def job_step(seed: int, *, advantage: float) -> tuple[Any, list[tuple[Completion, ...]], list[float]]:
     rows = completions(seed)
     advantages = [advantage * float(a) for a in np.random.default_rng(seed + 1).normal(size=len(rows))]
-    picks = [
-        Pick(i, 0, advantages[i], len(c.prompt_token_ids) + len(c.token_ids)) for i, c in enumerate(rows)
-    ]
+    picks = [Pick(i, 0, advantages[i], len(c.prompt_token_ids) + len(c.token_ids)) for i, c in enumerate(rows)]
     shards = plan_shards(
         picks,
         [len(c.token_ids) for c in rows],
@@ -174,9 +172,7 @@ def test_the_gradient_of_two_ranks_is_that_of_plain_torch(
 
 
 @pytest.mark.parametrize("stage", [1, 3])
-def test_a_step_done_again_from_a_checkpoint_is_the_same_step(
-    trained: tuple[Path, dict[str, Any]], stage: int
-) -> None:
+def test_a_step_done_again_from_a_checkpoint_is_the_same_step(trained: tuple[Path, dict[str, Any]], stage: int) -> None:
     out, _ = trained
     _, after, again = pickle.loads((out / f"stats-zero{stage}.pickle").read_bytes())
     assert after.metrics == again.metrics

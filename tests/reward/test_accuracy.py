@@ -3,10 +3,10 @@ from __future__ import annotations
 import time
 
 import pytest
-from tests.fakes import make_prompt
 
 from r1ray.reward.accuracy import accuracy_reward, extract_answer
 from r1ray.types import Response
+from tests.fakes import make_prompt
 
 
 @pytest.mark.parametrize(

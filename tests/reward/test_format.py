@@ -3,10 +3,10 @@ from __future__ import annotations
 import time
 
 import pytest
-from tests.fakes import make_prompt
 
 from r1ray.reward.format import format_reward, sections
 from r1ray.types import Response
+from tests.fakes import make_prompt
 
 GOOD = "<think>2+2=4</think><answer>4</answer>"
 

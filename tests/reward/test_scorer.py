@@ -4,12 +4,12 @@ import asyncio
 import math
 
 import pytest
-from tests.fakes import make_completion, make_prompt
 
 from r1ray.config import RewardConfig, RewardPart
 from r1ray.errors import UserError
 from r1ray.reward.scorer import RewardScorer
 from r1ray.types import Prompt, Response, Scored, Unscorable
+from tests.fakes import make_completion, make_prompt
 
 GOOD = Response("<think>2+2</think><answer>4</answer>", finished=True)
 

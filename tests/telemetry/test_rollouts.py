@@ -3,10 +3,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pyarrow.parquet as pq
-from tests.fakes import make_completion, make_prompt
 
 from r1ray.telemetry.rollouts import RolloutLog
 from r1ray.types import GroupRecord, Scored, ScoringFailed, Verdict
+from tests.fakes import make_completion, make_prompt
 
 
 def verdict(index: int, outcome: object) -> Verdict:

@@ -1,0 +1,185 @@
+"""``r1ray run`` on the real Ray, vLLM and DeepSpeed."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+
+from tests.real.running import SMALL, balanced, end, environment, metrics, only_run, own, r1ray, start, wait_until
+
+pytestmark = pytest.mark.real
+
+NAMES = (
+    *("step", "stage", "policy_version", "reward/mean", "reward/accuracy", "reward/format", "completion/length_mean"),
+    *("completion/truncated_rate", "kl/ref", "mismatch/kl", "mismatch/max_logprob_diff", "loss/policy", "loss/total"),
+    *("clip_fraction", "entropy", "grad_norm", "lr", "staleness/mean", "staleness/max", "ledger/issued"),
+    *("ledger/trained", "ledger/dropped", "ledger/in_flight", "time/step_s", "time/generate_s", "time/reward_s"),
+    *("time/learn_s", "time/publish_s", "time/idle_learner_s", "time/idle_rollout_s"),
+    *("throughput/samples_per_s", "throughput/generated_tokens_per_s", "throughput/trained_tokens_per_s"),
+)
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory, qwen_folder: Path, running_total: Path) -> tuple[Path, str]:
+    """The run folder and the output of a short on-policy run, started in another folder than the checkout."""
+    work = tmp_path_factory.mktemp("work")
+    files = own(qwen_folder, running_total / "train.parquet", running_total / "eval.parquet", work / "runs")
+    printed = r1ray("run", *files, *SMALL, "data.template=none", "data.max_prompt_tokens=16", "name=first", cwd=work)
+    return work / "runs" / "first", printed
+
+
+def test_every_step_is_logged_under_the_published_names(finished: tuple[Path, str]) -> None:
+    rows = metrics(finished[0])
+    assert [row["step"] for row in rows] == [0, 1, 2, 3]
+    for row in rows[1:]:
+        assert not [name for name in NAMES if name not in row]
+    assert [row["step"] for row in rows if "eval/eval/pass@1" in row] == [0, 2, 3]
+    assert "eval/eval/cons@2" in rows[0]
+
+
+def test_on_policy_means_no_token_is_older_than_the_policy(finished: tuple[Path, str]) -> None:
+    for row in metrics(finished[0])[1:]:
+        assert row["staleness/max"] == 0
+        assert row["policy_version"] == row["step"]
+
+
+def test_learner_and_engine_agree_on_every_token_and_on_the_probe(finished: tuple[Path, str]) -> None:
+    rows = metrics(finished[0])
+    assert all(row["mismatch/max_logprob_diff"] < 1e-3 for row in rows[1:]), "float32 on both sides"
+    assert all(row["publish/probe_max_logprob_diff"] < 1e-3 for row in rows)
+    assert all(row["grad_norm"] > 0 for row in rows[1:]), "the weights do change"
+
+
+def test_the_books_balance(finished: tuple[Path, str]) -> None:
+    rows = metrics(finished[0])
+    assert balanced(rows)
+    assert (rows[-1]["ledger/trained"], rows[-1]["ledger/in_flight"]) == (12, 0)
+
+
+def test_every_group_is_in_the_rollout_log_once(finished: tuple[Path, str]) -> None:
+    files = sorted((finished[0] / "rollouts").iterdir())
+    assert [path.name for path in files] == [f"step={step:06d}.parquet" for step in (1, 2, 3)]
+    rows = [row for path in files for row in pq.read_table(path, partitioning=None).to_pylist()]
+    assert len({(row["occurrence"], row["index"]) for row in rows}) == len(rows) == 3 * 4 * 4
+    for row in rows:
+        assert row["fate"] == "trained"
+        assert len(row["token_ids"]) == len(row["logprobs"]) <= 24
+        assert {span["version"] for span in row["versions"]} == {row["step"] - 1}
+
+
+def test_the_run_folder_has_its_parts(finished: tuple[Path, str]) -> None:
+    folder, printed = finished
+    manifest = json.loads((folder / "stages" / "rl" / "manifest.json").read_text())
+    assert manifest["artifact"]["path"] == str(folder / "hf" / "3")
+    assert (folder / "config.yaml").is_file()
+    assert (folder / "checkpoints" / "3" / "controller.json").is_file()
+    assert (folder / "curves.png").read_bytes().startswith(b"\x89PNG")
+    assert f"run folder: {folder}" in printed and f"plot:       {folder / 'curves.png'}" in printed
+
+
+def test_the_same_command_again_does_nothing(
+    finished: tuple[Path, str], qwen_folder: Path, running_total: Path
+) -> None:
+    folder, _ = finished
+    files = own(qwen_folder, running_total / "train.parquet", running_total / "eval.parquet", folder.parent)
+    before = metrics(folder)
+    printed = r1ray("run", *files, *SMALL, "data.template=none", "data.max_prompt_tokens=16", "name=first", cwd=folder)
+    assert "stage rl: done already" in printed
+    assert metrics(folder) == before
+
+
+def test_the_export_says_the_same_in_transformers_and_in_vllm(finished: tuple[Path, str]) -> None:
+    program = """
+import sys, torch
+from transformers import AutoModelForCausalLM, AutoTokenizer
+from vllm import LLM, SamplingParams
+folder, prompt = sys.argv[1], "User:24a+4b+3c-5\\nAssistant:"
+tokenizer = AutoTokenizer.from_pretrained(folder)
+ids = tokenizer(prompt, add_special_tokens=False)["input_ids"]
+model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
+theirs = model.generate(torch.tensor([ids]), do_sample=False, max_new_tokens=24)[0, len(ids):].tolist()
+llm = LLM(folder, dtype="float32", enforce_eager=True, max_model_len=64, seed=0)
+sampling = SamplingParams(temperature=0, max_tokens=24)
+ours = list(llm.generate([{"prompt_token_ids": ids}], sampling, use_tqdm=False)[0].outputs[0].token_ids)
+print("SAME" if ours == theirs and len(ours) > 1 else f"DIFFERENT {ours} {theirs}")
+"""
+    env = environment(
+        VLLM_CPU_KVCACHE_SPACE="1", VLLM_ENABLE_V1_MULTIPROCESSING="0", VLLM_CPU_OMP_THREADS_BIND="nobind",
+        VLLM_LOGGING_LEVEL="ERROR", HF_HUB_OFFLINE="1",
+    )  # fmt: skip
+    command = [sys.executable, "-c", program, str(finished[0] / "hf" / "3")]
+    done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=240, check=False)
+    assert done.stdout.strip().endswith("SAME"), done.stdout[-2000:] + done.stderr[-2000:]
+
+
+def test_a_killed_run_goes_on_from_its_checkpoint_with_another_model_and_file(
+    tmp_path: Path, llama_folder: Path, arithmetic_jsonl: Path
+) -> None:
+    """A Llama-style model with untied embeddings and a JSON-lines file of the user's; two learner ranks under ZeRO-2,
+    two rollout actors, generation one version ahead. The driver is killed, and the same command finishes the run."""
+    command = [
+        *("run", *own(llama_folder, arithmetic_jsonl, arithmetic_jsonl, tmp_path / "runs"), *SMALL),
+        *("steps=5", "checkpoint.every=2", "algo.max_staleness=1", "data.max_prompt_tokens=256"),
+        *("rollout.num_actors=2", "rollout.cpus_per_actor=0.5", "learner.num_ranks=2", "learner.cpus_per_rank=0.5"),
+        *("learner.max_tokens_per_microbatch=512", "learner.zero_stage=2", "eval.every=0"),
+    ]
+    process = start(*command, cwd=tmp_path)
+    try:
+        wait_until(
+            lambda: (tmp_path / "runs").is_dir() or process.poll() is not None, timeout_s=60, what="a run folder"
+        )
+        run_dir = only_run(tmp_path / "runs", "r1_zero-seed0-")
+        reached = run_dir / "checkpoints" / "2" / "controller.json"
+        wait_until(lambda: reached.exists() or process.poll() is not None, timeout_s=240, what="a checkpoint")
+        assert process.poll() is None, process.communicate()[0][-4000:]
+        os.killpg(process.pid, signal.SIGKILL)
+    finally:
+        end(process)
+    printed = r1ray(*command, cwd=tmp_path)
+    assert "stage rl: resuming after step 2" in printed
+    assert "in the layout of Hugging Face" in printed
+    rows = metrics(run_dir)
+    assert [row["step"] for row in rows] == [0, 1, 2, 3, 4, 5]
+    assert balanced(rows)
+    assert rows[-1]["ledger/trained"] == 20
+    assert max(row["staleness/max"] for row in rows[1:]) == 1, "generation ran ahead, and by no more than it may"
+    assert all(row["mismatch/max_logprob_diff"] < 1e-3 for row in rows[1:] if "mismatch/max_logprob_diff" in row)
+    files = sorted((run_dir / "rollouts").iterdir())
+    trained = [row["occurrence"] for path in files for row in pq.read_table(path, partitioning=None).to_pylist()]
+    assert len(set(trained)) == 20 and len(trained) == 20 * 4, "no group twice, none lost"
+
+
+def test_the_wheel_runs_without_the_checkout(tmp_path: Path) -> None:
+    """Built, unpacked elsewhere, and asked from another folder: conf/ and the vLLM plugin travel with it."""
+    root = Path(__file__).parents[2]
+    source = tmp_path / "source"
+    shutil.copytree(
+        root, source, ignore=shutil.ignore_patterns(".venv", ".git", "runs", "tests", "*.egg-info", ".*_cache", "build")
+    )
+    pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--quiet"]
+    build = [*pip, "wheel", "--no-deps", "--no-build-isolation", "--wheel-dir", str(tmp_path), str(source)]
+    subprocess.run(build, check=True, timeout=120, capture_output=True)
+    (wheel,) = tmp_path.glob("*.whl")
+    unpacked = tmp_path / "site"
+    subprocess.run([*pip, "install", "--no-deps", "--target", str(unpacked), str(wheel)], check=True, timeout=120)
+    shutil.rmtree(source)
+    program = (
+        "import r1ray.main as m, importlib.metadata as md;"
+        "assert m.config_folder().parent.name == 'r1ray' and 'site' in str(m.config_folder()), m.config_folder();"
+        "assert m.compose(['experiment=quickstart', 'algo=deepseekmath', 'steps=7']).steps == 7;"
+        "names = [e.value for e in md.distribution('r1ray').entry_points if e.group == 'vllm.general_plugins'];"
+        "assert names == ['r1ray.weights.plugin:register'], names; print('fine')"
+    )
+    env = environment(PYTHONPATH=str(unpacked))
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=tmp_path, env=env, capture_output=True, text=True, check=False, timeout=60
+    )
+    assert done.stdout.strip() == "fine", done.stderr
