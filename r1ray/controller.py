@@ -291,8 +291,15 @@ class Controller(Generic[C]):
     # ------------------------------------------------------------------ between steps
 
     async def _publish(self, version: int) -> PublishStats:
-        return await self._wait_for(
-            self._roles.weights.publish(version), "publish_s", f"the publish of version {version}"
+        # The publish has its own deadlines; this one is for a publish that does not keep them. It may send three
+        # times, and start an engine in the place of a lost one.
+        deadlines = self._config.deadlines
+        return await within(
+            3 * deadlines.publish_s + 2 * deadlines.start_s,
+            self._roles.weights.publish(version),
+            waiter="the controller",
+            owner=f"the publish of version {version}",
+            key="deadlines.publish_s",
         )
 
     async def _begin_record(self, metrics: dict[str, float]) -> None:

@@ -3,11 +3,11 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from tests.fakes import Events, FakeEngine, FakeScorer, make_prompt
 
 from r1ray.errors import EngineLost
 from r1ray.group import MAX_ATTEMPTS, run_group
 from r1ray.types import GroupRequest, Sampling
+from tests.fakes import Events, FakeEngine, FakeScorer, make_prompt
 
 
 def request() -> GroupRequest:

@@ -80,7 +80,7 @@ async def launch(config: RunConfig, *, model: str, rollouts: Path, probe_ids: In
             backend=weight_backend(config, need),
             address=address,
             probe_ids=probe_ids,
-            timeout_s=config.deadlines.publish_s / 3,
+            deadlines=config.deadlines,
             free_port=lambda: _second(spawner.on_bundle(0, _address_and_port)),
         )
     except BaseException:

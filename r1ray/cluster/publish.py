@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -20,7 +20,8 @@ from ray.exceptions import RayError
 
 from r1ray.cluster.host import Handle
 from r1ray.cluster.pools import Engine, LearnerGroup, RolloutPool
-from r1ray.config import WeightsConfig
+from r1ray.config import DeadlineConfig, WeightsConfig
+from r1ray.deadline import within
 from r1ray.errors import WeightSyncError
 from r1ray.types import Int32Array, PublishStats
 
@@ -77,18 +78,18 @@ class RayWeightSync:
         backend: str,
         address: str,
         probe_ids: Int32Array,
-        timeout_s: float,
-        free_port: Any,
+        deadlines: DeadlineConfig,
+        free_port: Callable[[], Awaitable[int]],
     ) -> None:
         """
         Args:
             address: the node of learner rank 0.
             probe_ids: [T] int32, the fixed sequence of the parity probe.
-            free_port: awaitable factory of a free port on that node.
+            free_port: finds a free port on that node.
         """
         self._config, self._pool, self._learner = config, pool, learner
         self._backend, self._address, self._probe_ids = backend, address, probe_ids
-        self._timeout_s, self._free_port = timeout_s, free_port
+        self._deadlines, self._free_port = deadlines, free_port
         self._connected: list[Engine] = []
         self._num_publishes = 0
 
@@ -97,10 +98,22 @@ class RayWeightSync:
         start = time.monotonic()
         failure: WeightSyncError | None = None
         for attempt, _ in enumerate(ROUNDS):
-            await self._pool.replace_lost()
+            await within(
+                self._deadlines.start_s,
+                self._pool.replace_lost(),
+                waiter="the publish",
+                owner="an engine that replaces a lost one",
+                key="deadlines.start_s",
+            )
             due = failure is not None or self._num_publishes % self._config.probe_every == 0
             try:
-                num_bytes, worst = await self._round(version, probe=due)
+                num_bytes, worst = await within(
+                    self._deadlines.publish_s,
+                    self._round(version, probe=due),
+                    waiter="the publish",
+                    owner=f"version {version} to reach the engines",
+                    key="deadlines.publish_s",
+                )
             except WeightSyncError as error:
                 failure = error
                 self._connected = []
@@ -138,7 +151,8 @@ class RayWeightSync:
     async def _connect(self, engines: Sequence[Engine]) -> None:
         await self._learner.each("disconnect")
         await _on_each(engines, "shutdown_weight_transfer_engine")
-        client = EngineClient([(e.name, e.actor, e.num_workers) for e in engines], timeout_s=self._timeout_s)
+        timeout_s = self._deadlines.publish_s / 3  # what hangs is found, and named, before the round's own deadline
+        client = EngineClient([(e.name, e.actor, e.num_workers) for e in engines], timeout_s=timeout_s)
         await _sync(
             self._learner.each(
                 "connect",
@@ -148,7 +162,7 @@ class RayWeightSync:
                 port=await self._free_port(),
                 world_size=1 + sum(engine.num_workers for engine in engines),
                 bucket_bytes=self._config.bucket_mib * 2**20,
-                timeout_s=self._timeout_s,
+                timeout_s=timeout_s,
             )
         )
         self._connected = list(engines)

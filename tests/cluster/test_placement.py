@@ -49,5 +49,5 @@ def test_the_weights_go_over_nccl_where_there_are_gpus(gpus: bool, backend: str)
 
 def test_nccl_without_gpus_is_refused() -> None:
     asked = config(weights=WeightsConfig(backend="nccl"))
-    with pytest.raises(UserError, match="weights.backend=nccl needs GPUs"):
+    with pytest.raises(UserError, match=r"weights\.backend=nccl needs GPUs"):
         weight_backend(asked, needs(asked, cluster_has_gpus=False))

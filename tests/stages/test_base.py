@@ -88,5 +88,5 @@ def test_a_maker_that_does_not_exist_is_refused() -> None:
     from r1ray.config import PrepareConfig
     from r1ray.stages.prepare import Prepare
 
-    with pytest.raises(UserError, match="prepare.maker=no.such:thing: needs package.module:function"):
+    with pytest.raises(UserError, match=r"prepare\.maker=no\.such:thing: needs package"):
         Prepare(PrepareConfig("no.such:thing"), seed=0)
