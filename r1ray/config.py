@@ -43,7 +43,7 @@ class PrepareConfig:
 
     maker: str | None = None
     """``package.module:function``, called as ``function(out_dir, seed=..., log=..., **options)``. It writes
-    ``out_dir/model``, ``out_dir/train.parquet`` and ``out_dir/eval.parquet``."""
+    ``out_dir/model``, ``out_dir/train.parquet`` and ``out_dir/heldout.parquet``."""
     options: dict[str, Any] = field(default_factory=dict)
 
 

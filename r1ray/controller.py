@@ -30,7 +30,7 @@ from r1ray.algo.batching import plan_shards
 from r1ray.checkpoint import Checkpoints, LoopState
 from r1ray.config import RunConfig
 from r1ray.deadline import within
-from r1ray.errors import EngineLost
+from r1ray.errors import EngineLost, PromptTooLong
 from r1ray.group import FinishedGroup, run_group
 from r1ray.interfaces import Learner, Recorder, RolloutEngine, Scorer, WeightSync
 from r1ray.ledger import Ledger, occurrence_of, position_of
@@ -114,6 +114,7 @@ class Controller(Generic[C]):
         published = await self._publish(self.version)
         if self.version == 0:
             self._log({"step": 0.0, "policy_version": 0.0, **publish_metrics(published), **await self._figures()})
+        self._clock.idle_s()  # what came before the first step is not its idle time
         try:
             async with asyncio.TaskGroup() as tasks:
                 generating = tasks.create_task(self._generate(tasks))
@@ -164,6 +165,9 @@ class Controller(Generic[C]):
                 group = await self._wait_for(generation, "generate_s", f"group {request.occurrence}")
             except EngineLost:
                 self._drop(request, "engine_lost", None)
+                return
+            except PromptTooLong:
+                self._drop(request, "prompt_too_long", None)
                 return
         outcomes = [verdict.outcome for verdict in group.all_verdicts]
         if any(isinstance(outcome, Unscorable) for outcome in outcomes):

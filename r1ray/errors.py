@@ -2,6 +2,7 @@
 
 R1RayError
 +-- UserError             the user's configuration, file or machine; exit code 2, no traceback
++-- PromptTooLong         a prompt does not fit; the group is dropped
 +-- InfrastructureError   a part of the system failed; never a reward of zero
     +-- DeadlineExceeded  somebody waited too long for somebody else
     +-- EngineLost        a rollout engine died, or may no longer serve
@@ -15,6 +16,10 @@ class R1RayError(Exception):
 
 class UserError(R1RayError):
     """What the user gave cannot work. The message says the value found, the value needed, and the key."""
+
+
+class PromptTooLong(R1RayError):
+    """The prompt has more tokens than data.max_prompt_tokens."""
 
 
 class InfrastructureError(R1RayError):

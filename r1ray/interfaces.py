@@ -37,7 +37,7 @@ class RolloutEngine(Protocol[C_co]):
 
     def generate(self, request: GroupRequest) -> AsyncIterator[C_co]:
         """Yield the group's completions in chunks, as they finish. Raises ``EngineLost``; then nothing that was
-        yielded counts and the group has to be generated again."""
+        yielded counts and the group has to be generated again. Raises ``PromptTooLong``."""
         ...
 
 

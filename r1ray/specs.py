@@ -10,6 +10,7 @@ class EngineSpec:
     """What a rollout engine is made of."""
 
     model: str
+    max_prompt_tokens: int
     max_model_len: int
     seed: int
     weight_backend: str

@@ -70,7 +70,7 @@ def arithmetic_jsonl(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def running_total(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with train.parquet and eval.parquet of the quickstart's task."""
+    """A folder with train.parquet and heldout.parquet of the quickstart's task."""
     import random
 
     from r1ray.examples.running_total.maker import write_prompts
@@ -79,5 +79,5 @@ def running_total(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("task")
     rng = random.Random(0)
     write_prompts(folder / "train.parquet", [sample_expression(rng, "train") for _ in range(64)])
-    write_prompts(folder / "eval.parquet", [sample_expression(rng, "eval") for _ in range(8)])
+    write_prompts(folder / "heldout.parquet", [sample_expression(rng, "eval") for _ in range(8)])
     return folder

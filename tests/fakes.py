@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from r1ray.errors import EngineLost
+from r1ray.errors import EngineLost, PromptTooLong
 from r1ray.types import (
     Completion,
     Float32Array,
@@ -60,9 +60,12 @@ class FakeEngine:
         self.events, self.delay = events, delay
         self.version = -1
         self.fail_next = 0
+        self.too_long: set[str] = set()
 
     async def generate(self, request: GroupRequest) -> AsyncIterator[Chunk]:
         self.events.append(f"generate {request.occurrence} v{self.version}")
+        if request.occurrence in self.too_long:
+            raise PromptTooLong(request.occurrence)
         started = self.version
         for _ in range(self.delay(request.occurrence)):
             await asyncio.sleep(0)

@@ -236,3 +236,11 @@ def test_the_staleness_bound_and_the_books_hold_for_any_timing(
     assert max(world.learner.staleness) <= staleness
     assert world.last.ledger.trained == steps * prompts
     assert world.last.ledger.issued == steps * prompts
+
+
+def test_a_prompt_that_does_not_fit_is_dropped_with_its_reason(tmp_path: Path) -> None:
+    world = World(tmp_path, make_config(steps=1))
+    world.engine.too_long = {"0/1"}
+    world.run()
+    assert world.last.ledger.dropped == {"prompt_too_long": 1}
+    assert world.events.count("publish v0") == 1, "the engine is none the worse for it"

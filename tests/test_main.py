@@ -106,6 +106,16 @@ def test_a_bad_prompt_file(
     assert f"data.train={path}" in said and message in said
 
 
+def test_prompts_that_cannot_fit(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, llama_folder: Path, arithmetic_jsonl: Path
+) -> None:
+    files = small(llama_folder, arithmetic_jsonl, tmp_path)
+    code, said = run(capsys, *files, "data.max_prompt_tokens=20", "name=a")
+    assert (code, "none of the first training prompts fits, the shortest has" in said) == (2, True)
+    code, said = run(capsys, *files, f"data.eval={arithmetic_jsonl}", "data.max_prompt_tokens=20", "name=b")
+    assert (code, "data.max_prompt_tokens=20: the longest held-out prompt has" in said) == (2, True)
+
+
 def test_a_prompt_file_that_is_not_there(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, llama_folder: Path
 ) -> None:

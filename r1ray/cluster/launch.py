@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import ray
+from ray.exceptions import RayActorError
 from ray.util.placement_group import PlacementGroup, remove_placement_group
 from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
@@ -19,7 +20,7 @@ from r1ray.cluster.publish import RayWeightSync
 from r1ray.config import RunConfig
 from r1ray.controller import Roles
 from r1ray.deadline import within
-from r1ray.errors import UserError
+from r1ray.errors import InfrastructureError, UserError
 from r1ray.specs import EngineSpec, LearnerSpec, RankSpec
 from r1ray.types import Int32Array
 
@@ -33,11 +34,13 @@ class Running:
 
     roles: Roles[Any]
     learner: LearnerGroup
+    pool: RolloutPool
     actors: tuple[Handle, ...]
     placement: PlacementGroup
 
     def shutdown(self) -> None:
-        for actor in self.actors:
+        replacements = (engine.actor for engine in self.pool.engines)
+        for actor in (*self.actors, *replacements):
             actor.kill()
         remove_placement_group(self.placement)
 
@@ -95,7 +98,7 @@ async def launch(config: RunConfig, *, model: str, rollouts: Path, probe_ids: In
         weights=weights,
         recorder=RecorderProxy(recorder, deadline_s=config.deadlines.checkpoint_s),
     )
-    return Running(roles, learner, tuple(started), placement)
+    return Running(roles, learner, pool, tuple(started), placement)
 
 
 def weight_backend(config: RunConfig, need: Needs) -> str:
@@ -109,9 +112,17 @@ def weight_backend(config: RunConfig, need: Needs) -> str:
 
 
 async def _all_ready(ranks: list[Handle], actors: list[Handle], scorers: list[Handle]) -> list[int]:
-    """Wait for every constructor; returns the number of vLLM workers of each rollout actor."""
+    """Wait for every constructor; returns the number of vLLM workers of each rollout actor. A user's mistake that
+    only an actor could find is a UserError here too."""
     alive = [actor.alive() for actor in (*ranks, *scorers)]
-    workers, *_ = await asyncio.gather(asyncio.gather(*(actor.ready.remote() for actor in actors)), *alive)
+    try:
+        workers, *_ = await asyncio.gather(asyncio.gather(*(actor.ready.remote() for actor in actors)), *alive)
+    except RayActorError as error:
+        reason = str(error).strip().splitlines()[-1]
+        mistake = "r1ray.errors.UserError: "
+        if reason.startswith(mistake):
+            raise UserError(reason.removeprefix(mistake)) from error
+        raise InfrastructureError(f"an actor could not start: {error}") from error
     return list(workers)
 
 
@@ -180,6 +191,7 @@ class _Spawner:
             }
         spec = EngineSpec(
             model=self._model,
+            max_prompt_tokens=self._config.data.max_prompt_tokens,
             max_model_len=self._config.max_model_len,
             seed=self._config.seed + index,
             weight_backend=weight_backend(self._config, self._need),

@@ -12,7 +12,7 @@ from ray.exceptions import RayActorError, RayError
 
 from r1ray.cluster.host import Handle
 from r1ray.deadline import within
-from r1ray.errors import EngineLost, InfrastructureError
+from r1ray.errors import EngineLost, InfrastructureError, PromptTooLong
 from r1ray.types import (
     Completion,
     Float32Array,
@@ -69,6 +69,8 @@ class RolloutPool:
                     raise EngineLost(f"{engine.name} was replaced")
                 yield ref
         except RayError as error:
+            if isinstance(error, PromptTooLong):  # Ray raises what the actor raised, as both classes
+                raise PromptTooLong(str(getattr(error, "cause", error))) from error
             self.lose(engine)
             raise EngineLost(f"{engine.name} failed: {error}") from error
         finally:

@@ -22,7 +22,7 @@ from vllm.sampling_params import RequestOutputKind
 from vllm.v1.engine.async_llm import AsyncLLM
 
 from r1ray.config import RolloutConfig
-from r1ray.errors import UserError
+from r1ray.errors import PromptTooLong, UserError
 from r1ray.specs import EngineSpec
 from r1ray.types import Completion, Float32Array, GroupRequest, Int32Array, VersionSpan
 
@@ -62,6 +62,7 @@ class VLLMEngine:
         self._tokenizer = self._llm.get_tokenizer()
         if self._tokenizer.eos_token_id is None:
             raise UserError(f"model={spec.model}: its tokenizer has no end-of-sequence token.")
+        self._max_prompt_tokens = spec.max_prompt_tokens
         self._version: int | None = None
         self._serving = asyncio.Event()
         """Cleared from :meth:`pause` to :meth:`resume`: a request belongs to the version that it starts under."""
@@ -74,8 +75,11 @@ class VLLMEngine:
     # ------------------------------------------------------------------ generation
 
     async def generate(self, request: GroupRequest) -> AsyncIterator[tuple[Completion, ...]]:
-        """Sample ``request.num_completions`` completions; each is yielded with whatever else has just finished."""
+        """Sample ``request.num_completions`` completions; each is yielded with whatever else has just finished.
+        Raises PromptTooLong."""
         prompt_ids = self._tokenizer(request.prompt.text, add_special_tokens=False)["input_ids"]
+        if len(prompt_ids) > self._max_prompt_tokens:
+            raise PromptTooLong(f"prompt {request.prompt.id} has {len(prompt_ids)} tokens")
         finished: asyncio.Queue[Completion | BaseException] = asyncio.Queue()
 
         async def sample(index: int) -> None:

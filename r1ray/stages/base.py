@@ -56,6 +56,14 @@ def digest_of(value: Any) -> str:
     return hashlib.sha256(json.dumps(value, sort_keys=True, default=str).encode()).hexdigest()
 
 
+def files_of(path: str) -> dict[str, list[int]]:
+    """Size and time of change of each file at a local path: what tells one version of an input from another without
+    reading it. Empty for hub names and remote paths."""
+    root = Path(path).expanduser()
+    files = [root] if root.is_file() else sorted(p for p in root.rglob("*") if p.is_file()) if root.is_dir() else []
+    return {str(file): [file.stat().st_size, file.stat().st_mtime_ns] for file in files}
+
+
 def write_json(path: Path, value: Any) -> None:
     """Written aside, then renamed."""
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -17,11 +17,11 @@ from r1ray.config import RunConfig
 from r1ray.controller import Controller
 from r1ray.data.prompts import PromptCursor, PromptTable, spool_prompts
 from r1ray.data.template import Message, render
-from r1ray.errors import R1RayError
+from r1ray.errors import R1RayError, UserError
 from r1ray.evaluate import evaluate
 from r1ray.model_files import load_tokenizer
 from r1ray.reward.scorer import resolve_parts
-from r1ray.stages.base import Artifact, Context
+from r1ray.stages.base import Artifact, Context, files_of
 from r1ray.telemetry.console import Progress
 from r1ray.telemetry.metrics import MetricsFile
 from r1ray.telemetry.plot import plot_curves
@@ -30,6 +30,8 @@ from r1ray.types import EvalResult, Int32Array, Position, Prompt, Sampling
 
 NOT_SETTINGS = ("name", "output_dir", "cluster", "deadlines", "prepare")
 """Parts of the configuration that do not decide what comes out of the stage."""
+LOOKED_AT = 256
+"""Training prompts whose length is looked at before the run; longer ones are dropped when their turn comes."""
 
 
 class ReinforcementLearning:
@@ -43,7 +45,13 @@ class ReinforcementLearning:
         self.needs: tuple[str, ...] = ("base",) if config.prepare.maker else ()
 
     def settings(self) -> dict[str, Any]:
-        return {key: value for key, value in asdict(self._config).items() if key not in NOT_SETTINGS}
+        config = self._config
+        files = {
+            key: files_of(path)
+            for key, path in (("model", config.model), ("train", config.data.train), ("eval", config.data.eval))
+            if path is not None
+        }
+        return {"files": files} | {k: v for k, v in asdict(config).items() if k not in NOT_SETTINGS}
 
     def run(self, context: Context, inputs: dict[str, Artifact], digest: str) -> Artifact:
         base = Path(inputs["base"].path) if "base" in inputs else None
@@ -64,8 +72,9 @@ class _Job:
         resolve_parts(config.reward)
         self._tokenizer = load_tokenizer(self._model, template=config.data.template)
         self._train = self._table(str(base / "train.parquet") if base else str(config.data.train), "data.train")
-        held_out = str(base / "eval.parquet") if base else config.data.eval
+        held_out = str(base / "heldout.parquet") if base else config.data.eval
         self._eval = self._table(held_out, "data.eval") if held_out else None
+        self._check_lengths()
         self._benchmark = Path(held_out).name.split(".")[0] if held_out else ""
         self.export_dir = context.run_dir / "hf" / str(config.steps)
         self._metrics = MetricsFile(context.run_dir / "metrics.jsonl", stage="rl")
@@ -81,6 +90,25 @@ class _Job:
                 f"{key}: {len(report.quarantined)} rows have no reference answer and are left out: {shown}"
             )
         return PromptTable(spool, self._render)
+
+    def _check_lengths(self) -> None:
+        """Refuse prompts that the engines would: all of the held-out ones have to fit, and some of the others."""
+        limit = self._config.data.max_prompt_tokens
+        held_out = min(self._config.eval.final_num_prompts, len(self._eval)) if self._eval else 0
+        lengths = [self._length(self._eval[i]) for i in range(held_out)] if self._eval else []
+        if lengths and max(lengths) > limit:
+            raise UserError(
+                f"data.max_prompt_tokens={limit}: the longest held-out prompt has {max(lengths)} tokens; raise the key."
+            )
+        shortest = min(self._length(self._train[i]) for i in range(min(LOOKED_AT, len(self._train))))
+        if shortest > limit:
+            raise UserError(
+                f"data.max_prompt_tokens={limit}: none of the first training prompts fits, the shortest has {shortest} "
+                "tokens; raise the key."
+            )
+
+    def _length(self, prompt: Prompt) -> int:
+        return len(self._tokenizer(prompt.text, add_special_tokens=False)["input_ids"])
 
     def _render(self, question: str | list[Message]) -> str:
         def apply_chat(messages: Sequence[Message]) -> str:

@@ -24,9 +24,10 @@ def plot_curves(rows: Sequence[dict[str, float]], path: Path, *, title: str) -> 
     names = sorted({name for row in rows for name in row})
     for name in names:
         if name.startswith("eval/") and (name.endswith("/pass@1") or "/cons@" in name):
-            marker = "o-" if name.endswith("/pass@1") else "s--"
-            accuracy.plot(*_series(rows, name), marker, markersize=4, label=name.split("/", 2)[2])
-    accuracy.set(title="held-out accuracy", xlabel="step", ylim=(0, 1))
+            steps, values = _series(rows, name)
+            line = "o-" if name.endswith("/pass@1") else "s--" if len(steps) > 2 else "D"  # two points are no curve
+            accuracy.plot(steps, values, line, markersize=4, label=name.split("/", 2)[2])
+    accuracy.set(title="held-out accuracy", xlabel="step", ylim=(0, 1.03))
     length.plot(*_series(rows, "completion/length_mean"), linewidth=1, label="rollouts (T = 1)")
     for name in names:
         if name.startswith("eval/") and name.endswith("/length_mean"):

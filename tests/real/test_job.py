@@ -73,7 +73,7 @@ def test_ray_job_submit_runs_the_recipe(
     tmp_path: Path, qwen_folder: Path, running_total: Path, dashboard: tuple[str, dict[str, str]]
 ) -> None:
     address, env = dashboard
-    files = own(qwen_folder, running_total / "train.parquet", running_total / "eval.parquet", tmp_path / "runs")
+    files = own(qwen_folder, running_total / "train.parquet", running_total / "heldout.parquet", tmp_path / "runs")
     entrypoint = ["python", "-m", "r1ray", "run", *files, *SMALL, "name=job", "steps=1"]
     submit = [
         *(RAY, "job", "submit", "--address", address, "--working-dir", ".", "--"),

@@ -31,7 +31,7 @@ NAMES = (
 def finished(tmp_path_factory: pytest.TempPathFactory, qwen_folder: Path, running_total: Path) -> tuple[Path, str]:
     """The run folder and the output of a short on-policy run, started in another folder than the checkout."""
     work = tmp_path_factory.mktemp("work")
-    files = own(qwen_folder, running_total / "train.parquet", running_total / "eval.parquet", work / "runs")
+    files = own(qwen_folder, running_total / "train.parquet", running_total / "heldout.parquet", work / "runs")
     printed = r1ray("run", *files, *SMALL, "data.template=none", "data.max_prompt_tokens=16", "name=first", cwd=work)
     return work / "runs" / "first", printed
 
@@ -41,8 +41,8 @@ def test_every_step_is_logged_under_the_published_names(finished: tuple[Path, st
     assert [row["step"] for row in rows] == [0, 1, 2, 3]
     for row in rows[1:]:
         assert not [name for name in NAMES if name not in row]
-    assert [row["step"] for row in rows if "eval/eval/pass@1" in row] == [0, 2, 3]
-    assert "eval/eval/cons@2" in rows[0]
+    assert [row["step"] for row in rows if "eval/heldout/pass@1" in row] == [0, 2, 3]
+    assert "eval/heldout/cons@2" in rows[0]
 
 
 def test_on_policy_means_no_token_is_older_than_the_policy(finished: tuple[Path, str]) -> None:
@@ -89,7 +89,7 @@ def test_the_same_command_again_does_nothing(
     finished: tuple[Path, str], qwen_folder: Path, running_total: Path
 ) -> None:
     folder, _ = finished
-    files = own(qwen_folder, running_total / "train.parquet", running_total / "eval.parquet", folder.parent)
+    files = own(qwen_folder, running_total / "train.parquet", running_total / "heldout.parquet", folder.parent)
     before = metrics(folder)
     printed = r1ray("run", *files, *SMALL, "data.template=none", "data.max_prompt_tokens=16", "name=first", cwd=folder)
     assert "stage rl: done already" in printed

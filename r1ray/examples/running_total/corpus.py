@@ -1,6 +1,6 @@
 """The documents that the base model is pretrained on: noisy, mostly badly formed, rarely worked out.
 
-Single facts (15 %), and questions with answers in one of four styles, in one of three kinds of wrapping. About 9 % of
+Single facts (25 %), and questions with answers in one of four styles, in one of three kinds of wrapping. About 7 % of
 the questions are well-formed worked solutions. Only expressions of the train split occur.
 """
 
@@ -18,8 +18,8 @@ from r1ray.examples.running_total.task import (
     sample_expression,
 )
 
-FACT_SHARE = 0.15
-STYLES = (("direct", 0.56), ("skip", 0.10), ("full", 0.26), ("check", 0.08))
+FACT_SHARE = 0.25
+STYLES = (("direct", 0.66), ("skip", 0.08), ("full", 0.20), ("check", 0.06))
 WRAPPINGS = (("none", 0.45), ("broken", 0.33), ("exact", 0.22))
 DIRECT_RIGHT = 0.25
 STEP_ERROR = {"skip": 0.15, "full": 0.06}

@@ -29,14 +29,14 @@ def make(
     *,
     seed: int,
     log: Callable[[str], None],
-    pretrain_steps: int = 1800,
+    pretrain_steps: int = 2000,
     tokens_per_step: int = 1024,
     num_train: int = 4096,
     num_eval: int = 128,
     threads: int = 2,
     min_worked_accuracy: float = 0.10,
 ) -> None:
-    """Write ``model/``, ``train.parquet`` and ``eval.parquet`` into ``out_dir``.
+    """Write ``model/``, ``train.parquet`` and ``heldout.parquet`` into ``out_dir``.
 
     Raises UserError where the base model is no fit start: reinforcement learning then finds nothing to reinforce.
     """
@@ -48,7 +48,7 @@ def make(
     pretrain(model, tokenizer, seed=seed, steps=pretrain_steps, tokens_per_step=tokens_per_step, log=log)
     rng = random.Random(seed)
     write_prompts(out_dir / "train.parquet", [sample_expression(rng, "train") for _ in range(num_train)])
-    write_prompts(out_dir / "eval.parquet", _distinct(random.Random(EVAL_SEED), "eval", num_eval))
+    write_prompts(out_dir / "heldout.parquet", _distinct(random.Random(EVAL_SEED), "eval", num_eval))
     worked, guessed = fitness(model, tokenizer, seed=seed)
     log(f"  at temperature 1, worked answers are right {worked:.1%} of the time, direct ones {guessed:.1%}")
     if worked < min_worked_accuracy or worked < 2 * guessed:
