@@ -53,6 +53,14 @@ C = TypeVar("C")
 T = TypeVar("T")
 
 
+class Evaluate(Protocol):
+    """The held-out figures of the version that is live."""
+
+    def __call__(self, step: int, on_start: Callable[[int], None]) -> Coroutine[Any, Any, EvalResult]:
+        """``on_start`` as of :func:`r1ray.group.run_group`."""
+        ...
+
+
 class PromptSource(Protocol):
     """What the loop needs of the data: a :class:`r1ray.data.prompts.PromptCursor`."""
 
@@ -85,13 +93,13 @@ class Controller(Generic[C]):
         *,
         checkpoints: Checkpoints,
         log: Callable[[dict[str, float]], None],
-        evaluate: Callable[[int], Coroutine[Any, Any, EvalResult]] | None = None,
+        evaluate: Evaluate | None = None,
         state: LoopState | None = None,
     ) -> None:
         """
         Args:
             log: receives the metrics of each step, in order.
-            evaluate: the figures of the version that is live, for a step number.
+            evaluate: the figures of the version that is live.
         """
         self._config, self._roles, self._prompts = config, roles, prompts
         self._checkpoints, self._log, self._evaluate = checkpoints, log, evaluate
@@ -113,7 +121,8 @@ class Controller(Generic[C]):
         """Every step to the last. Whatever fails in any part ends all of it."""
         published = await self._publish(self.version)
         if self.version == 0:
-            self._log({"step": 0.0, "policy_version": 0.0, **publish_metrics(published), **await self._figures()})
+            self._begin_record(publish_metrics(published), is_evaluated=True)
+            await self._finish_record()
         self._clock.idle_s()  # what came before the first step is not its idle time
         try:
             async with asyncio.TaskGroup() as tasks:
@@ -155,9 +164,7 @@ class Controller(Generic[C]):
     async def _roll(self, request: GroupRequest) -> None:
         def begin(attempt: int) -> None:
             self._started_at[request.occurrence] = self.version
-            if attempt > 1:
-                self._engine_lost = True
-                self._arrived.set()
+            self._note_loss(attempt)
 
         with self._clock.busy():
             try:
@@ -193,16 +200,15 @@ class Controller(Generic[C]):
         while self.version < self._config.steps:
             start = time.monotonic()
             batch = await self._wait_for(self._next_batch(), "generate_s", f"groups of version {self.version}")
+            await self._finish_record()  # an evaluation still running is of the weights that are about to change
             got_batch = time.monotonic()
             shards, records = self._plan(batch)  # A_i
             chunks = [chunk for group in batch for chunk in group.chunks]
-            stats = await self._wait_for(
-                self._roles.learner.train(shards, chunks), "learn_s", "the learner group"
-            )  # -J
+            training = self._roles.learner.train(shards, chunks)  # one pass over the minibatches on -J
+            stats = await self._wait_for(training, "learn_s", "the learner group")
             learned = time.monotonic()
             self._settle(batch)
             await self._refresh_reference(len(shards[0].minibatches))  # pi_ref <- pi_theta, now and then
-            await self._finish_record()  # an evaluation still running belongs to the version about to be replaced
             published = await self._publish(self.version + 1)  # pi_old <- pi_theta
             trained_on, self.version = self.version, self.version + 1
             ended, self._ended = self._ended, []
@@ -210,7 +216,8 @@ class Controller(Generic[C]):
                 self.version, [*zip(records, (group.chunks for group in batch), strict=True), *ended]
             )
             step_s = time.monotonic() - start
-            await self._begin_record(
+            every = self._config.eval.every
+            self._begin_record(
                 {
                     **batch_metrics(batch, trained_on),
                     **stats.metrics,
@@ -221,7 +228,8 @@ class Controller(Generic[C]):
                     "time/learn_s": learned - got_batch,
                     "time/idle_learner_s": got_batch - start,
                     "time/idle_rollout_s": self._clock.idle_s(),
-                }
+                },
+                is_evaluated=self.version == self._config.steps or bool(every and self.version % every == 0),
             )
             for _ in batch:
                 self._slots.release()
@@ -239,9 +247,7 @@ class Controller(Generic[C]):
         size, max_staleness = self._config.algo.prompts_per_step, self._config.algo.max_staleness
         while True:
             self._arrived.clear()
-            if self._engine_lost:  # the learner is idle here: its weights are those of the live version
-                self._engine_lost = False
-                await self._publish(self.version)
+            await self._restore_engines()
             for group in [g for g in self._ready.values() if oldest_version(g) < self.version - max_staleness]:
                 del self._ready[group.request.occurrence]
                 self._drop(group.request, "stale", group)
@@ -306,28 +312,43 @@ class Controller(Generic[C]):
             key="deadlines.publish_s",
         )
 
-    async def _begin_record(self, metrics: dict[str, float]) -> None:
-        """The step's line of metrics.jsonl. Where an evaluation is due, the line waits for it; generation does not."""
+    def _begin_record(self, metrics: dict[str, float], *, is_evaluated: bool) -> None:
+        """The step's line of metrics.jsonl. Where an evaluation is due the line waits for it; generation does not."""
         self._record = {"step": float(self.version), "policy_version": float(self.version), **metrics}
-        every = self._config.eval.every
-        if self.version == self._config.steps or (every and self.version % every == 0):
-            self._evaluation = asyncio.create_task(self._figures())
-        else:
-            await self._finish_record()
+        if is_evaluated and self._evaluate is not None:
+            self._evaluation = asyncio.create_task(self._figures(self._evaluate))
+            self._evaluation.add_done_callback(lambda task: self._arrived.set())
 
     async def _finish_record(self) -> None:
+        """Log the line. Called while the learner holds the live version, so that lost engines can be restored."""
         if self._evaluation is not None:
-            self._record |= await self._evaluation
+            while not self._evaluation.done():
+                self._arrived.clear()
+                await self._restore_engines()
+                await self._arrived.wait()
+            self._record |= self._evaluation.result()
             self._evaluation = None
         if self._record:
             self._log(self._record)
             self._record = {}
 
-    async def _figures(self) -> dict[str, float]:
-        if self._evaluate is None:
-            return {}
-        result = await self._wait_for(self._evaluate(self.version), "generate_s", f"evaluation of {self.version}")
+    async def _figures(self, evaluate: Evaluate) -> dict[str, float]:
+        figures = evaluate(self.version, self._note_loss)
+        result = await self._wait_for(figures, "generate_s", f"evaluation of version {self.version}")
         return {f"eval/{result.benchmark}/{name}": value for name, value in result.metrics.items()}
+
+    def _note_loss(self, attempt: int) -> None:
+        """A second attempt at a group means that its engine was lost."""
+        if attempt > 1:
+            self._engine_lost = True
+            self._arrived.set()
+
+    async def _restore_engines(self) -> None:
+        """Replace lost engines and give them the live version, where any was lost. The learner must be idle and hold
+        that version."""
+        if self._engine_lost:
+            self._engine_lost = False
+            await self._publish(self.version)
 
     async def _save_checkpoint(self) -> None:
         every = self._config.checkpoint.every

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import statistics
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 from r1ray.algo.consensus import is_consensus_correct, pass_at_1
@@ -26,8 +26,9 @@ async def evaluate(
     samples: int,
     sampling: Sampling,
     seed: int,
+    on_start: Callable[[int], None] = lambda attempt: None,
 ) -> EvalResult:
-    """Sample every prompt ``samples`` times and average.
+    """Sample every prompt ``samples`` times and average; ``on_start`` as of :func:`~r1ray.group.run_group`.
 
     Keys: ``pass@1`` (mean accuracy), ``cons@<samples>`` (accuracy of one majority vote; answers are compared as they
     are written, an unanswered sample does not vote, a tie goes to the answer given first), ``pass@1_stderr`` (over
@@ -42,7 +43,7 @@ async def evaluate(
             sampling=sampling,
             seed=seed + index * samples,
         )
-        group = await run_group(rollout, scorer, request)
+        group = await run_group(rollout, scorer, request, on_start=on_start)
         return sorted(group.all_verdicts, key=lambda verdict: verdict.index)
 
     groups = await asyncio.gather(*(one(index, prompt) for index, prompt in enumerate(prompts)))

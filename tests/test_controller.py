@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -49,10 +50,18 @@ class World:
         self.log: list[dict[str, float]] = []
         self.config = config
         self.checkpoints = Checkpoints(tmp_path / "checkpoints", keep=2)
+        self.evaluation_turns = 1
+        self.lose_in_evaluation = -1
 
-    async def evaluate(self, step: int) -> EvalResult:
+    async def evaluate(self, step: int, on_start: Callable[[int], None]) -> EvalResult:
         self.events.append(f"evaluate v{self.engine.version}")
-        await asyncio.sleep(0)
+        for _ in range(self.evaluation_turns):
+            await asyncio.sleep(0)
+        if self.lose_in_evaluation == step:  # every engine is lost: nothing comes before they are restored
+            on_start(2)
+            published = self.events.count(f"publish v{step}")
+            while self.events.count(f"publish v{step}") == published:
+                await asyncio.sleep(0)
         return EvalResult("heldout", {"pass@1": 0.5})
 
     def controller(self, **more: object) -> Controller[tuple[Completion, ...]]:
@@ -179,6 +188,23 @@ def test_records_are_logged_in_order_with_their_evaluations(tmp_path: Path) -> N
     assert [row["step"] for row in world.log if "eval/heldout/pass@1" in row] == [0, 2, 4]
     evaluated = [event for event in world.events if event.startswith("evaluate")]
     assert evaluated == ["evaluate v0", "evaluate v2", "evaluate v4"], "each under the version it is logged for"
+
+
+@pytest.mark.parametrize("step", [0, 2, 4])
+def test_engines_lost_during_an_evaluation_are_restored_to_its_version(tmp_path: Path, step: int) -> None:
+    world = World(tmp_path, make_config(staleness=1, steps=4))
+    world.lose_in_evaluation = step
+    world.run()
+    assert [row["step"] for row in world.log if "eval/heldout/pass@1" in row] == [0, 2, 4]
+    assert world.events.count(f"publish v{step}") == 2
+
+
+def test_a_slow_evaluation_ends_before_the_weights_that_it_is_of(tmp_path: Path) -> None:
+    world = World(tmp_path, make_config(staleness=1, steps=4))
+    world.evaluation_turns = 200
+    world.run()
+    assert [row["step"] for row in world.log] == [0, 1, 2, 3, 4]
+    assert world.last.ledger.trained == 12
 
 
 def test_a_resumed_run_issues_what_was_in_flight_and_trains_nothing_twice(tmp_path: Path) -> None:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -148,7 +149,7 @@ class _Job:
                 PromptCursor(self._train, seed=config.seed, position=state.position if state else Position()),
                 checkpoints=self._checkpoints,
                 log=log,
-                evaluate=(lambda step: self._evaluate(running, step)) if self._eval else None,
+                evaluate=partial(self._evaluate, running) if self._eval else None,
                 state=state,
             ).run()
             await self._export(running)
@@ -156,7 +157,7 @@ class _Job:
             running.shutdown()
         return self._finish(progress)
 
-    async def _evaluate(self, running: Running, step: int) -> EvalResult:
+    async def _evaluate(self, running: Running, step: int, on_start: Callable[[int], None]) -> EvalResult:
         assert self._eval is not None
         settings = self._config.eval
         is_full = step in (0, self._config.steps)
@@ -170,6 +171,7 @@ class _Job:
             samples=settings.final_samples if is_full else settings.samples,
             sampling=Sampling(settings.temperature, settings.top_p, self._config.algo.max_completion_tokens),
             seed=self._config.seed * 1_000_003 + step,
+            on_start=on_start,
         )
 
     async def _export(self, running: Running) -> None:
