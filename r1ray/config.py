@@ -176,16 +176,35 @@ class RewardPart:
     function of the part's name."""
 
 
+def _reward_part(name: str, part: Any) -> RewardPart:
+    if isinstance(part, RewardPart):
+        return part
+    if not isinstance(part, dict):
+        raise ValueError(f"reward.parts.{name}={part}: needs an object such as {{weight: 1.0, function: null}}.")
+    unknown = sorted(set(part) - {"weight", "function"})
+    if unknown:
+        raise ValueError(f"reward.parts.{name}.{unknown[0]}: no such key; needs weight or function.")
+    weight = part.get("weight", 1.0)
+    if isinstance(weight, bool) or not isinstance(weight, int | float):
+        raise ValueError(f"reward.parts.{name}.weight={weight}: needs a number.")
+    return RewardPart(float(weight), part.get("function"))
+
+
 @dataclass
 class RewardConfig:
     """The reward actors and what they add up."""
 
     num_actors: int = 1
     cpus_per_actor: float = 0.0
-    parts: dict[str, RewardPart] = field(default_factory=lambda: {"accuracy": RewardPart(), "format": RewardPart()})
+    parts: dict[str, Any] = field(
+        default_factory=lambda: {name: {"weight": 1.0, "function": None} for name in ("accuracy", "format")}
+    )
+    """A RewardPart for each name. (Any, because OmegaConf cannot add an entry of a dataclass's type from the command
+    line; what is there is checked, and converted, here.)"""
 
     def __post_init__(self) -> None:
         _at_least("reward.num_actors", self.num_actors, 1)
+        self.parts = {name: _reward_part(name, part) for name, part in self.parts.items()}
         if not self.parts:
             raise ValueError("reward.parts is empty: needs at least one part, as in reward.parts.accuracy.weight=1.")
 

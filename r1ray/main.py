@@ -98,6 +98,8 @@ def _decisive(config: RunConfig) -> dict[str, Any]:
 
 def claim_run_folder(folder: Path, config: RunConfig) -> Path:
     """Create the folder with its config.yaml, or check that it belongs to this configuration. Raises UserError."""
+    from dataclasses import asdict
+
     from omegaconf import OmegaConf
 
     saved = folder / "config.yaml"
@@ -116,7 +118,7 @@ def claim_run_folder(folder: Path, config: RunConfig) -> Path:
             )
         return folder
     folder.mkdir(parents=True, exist_ok=True)
-    OmegaConf.save(OmegaConf.structured(config), saved)
+    OmegaConf.save(OmegaConf.create(asdict(config)), saved)
     return folder
 
 
@@ -177,7 +179,8 @@ def _explain(error: Exception) -> str:
     if unknown:
         near = difflib.get_close_matches(unknown[1], [*GROUPS, *known_keys()], n=1, cutoff=0.0)
         return f"{unknown[1]}: no such key; the nearest is {near[0]}."
-    return " ".join(str(error).split())
+    lines = [str(error), *str(cause).splitlines()[:1]] if cause is not error else [str(error)]
+    return ": ".join(" ".join(line.split()) for line in lines)
 
 
 def known_keys() -> list[str]:

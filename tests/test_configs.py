@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from r1ray.config import RewardPart
 from r1ray.main import compose, config_folder, known_keys
 
 OWN = ["model=m", "data.train=t"]
@@ -52,6 +53,13 @@ def test_overrides_reach_their_keys() -> None:
 
 def test_a_preset_and_single_keys_mix() -> None:
     assert compose([*OWN, "algo=deepseekmath", "algo.aggregation=token_mean"]).algo.aggregation == "token_mean"
+
+
+def test_a_reward_part_is_added_on_the_command_line() -> None:
+    parts = compose(
+        [*OWN, '+reward.parts.mine={weight: 0.5, function: "m:f"}', "reward.parts.format.weight=0"]
+    ).reward.parts
+    assert parts == {"accuracy": RewardPart(), "format": RewardPart(0.0), "mine": RewardPart(0.5, "m:f")}
 
 
 def test_yaml_sets_only_known_keys() -> None:

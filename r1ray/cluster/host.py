@@ -7,17 +7,31 @@ actor imports and builds it. ``handle.method.remote(...)`` then reads as on any 
 from __future__ import annotations
 
 import importlib
+import os
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import ray
 from ray.actor import ActorHandle
 
+LOG_LINES, LOG_WIDTH = 12, 300
+
 
 def _build(path: str, arguments: tuple[Any, ...]) -> Any:
     module, _, name = path.partition(":")
     return getattr(importlib.import_module(module), name)(*arguments)
+
+
+def _note_log(error: Exception) -> None:
+    """Add the end of this actor's log to what it raises. Engines report the death of a subprocess with a hint to a
+    stack trace that only the log has."""
+    try:
+        lines = Path(os.readlink("/proc/self/fd/2")).read_text(errors="replace").splitlines()[-LOG_LINES:]
+    except OSError:
+        return
+    error.add_note("\n".join(["the end of this actor's log:", *(line[:LOG_WIDTH] for line in lines)]))
 
 
 class AsyncHost:
@@ -27,11 +41,19 @@ class AsyncHost:
         self._hosted = _build(path, arguments)
 
     async def call(self, method: str, *arguments: Any, **keywords: Any) -> Any:
-        return await getattr(self._hosted, method)(*arguments, **keywords)
+        try:
+            return await getattr(self._hosted, method)(*arguments, **keywords)
+        except Exception as error:
+            _note_log(error)
+            raise
 
     async def stream(self, method: str, *arguments: Any) -> AsyncIterator[Any]:
-        async for item in getattr(self._hosted, method)(*arguments):
-            yield item
+        try:
+            async for item in getattr(self._hosted, method)(*arguments):
+                yield item
+        except Exception as error:
+            _note_log(error)
+            raise
 
 
 class BlockingHost:

@@ -169,9 +169,8 @@ class RayWeightSync:
 
     async def _probe(self, engines: Sequence[Engine]) -> float:
         """Compare log-probabilities of a fixed sequence; returns the largest difference, raises WeightSyncError."""
-        expected, *found = await asyncio.gather(
-            self._learner.logprobs(self._probe_ids), *(e.actor.logprobs.remote(self._probe_ids) for e in engines)
-        )
+        expected = await self._learner.logprobs(self._probe_ids)
+        found = await _on_each(engines, "logprobs", self._probe_ids)
         worst = {e.name: float(np.abs(f - expected).max()) for e, f in zip(engines, found, strict=True)}
         wrong = {name: diff for name, diff in worst.items() if not diff <= self._config.probe_tolerance}
         if wrong:
@@ -183,8 +182,8 @@ class RayWeightSync:
         return max(worst.values())
 
 
-async def _on_each(engines: Sequence[Engine], method: str, *arguments: Any) -> None:
-    """Call a method of every engine; WeightSyncError names those that failed."""
+async def _on_each(engines: Sequence[Engine], method: str, *arguments: Any) -> list[Any]:
+    """What a method of every engine returns; WeightSyncError names those that failed."""
     results = await asyncio.gather(
         *(getattr(engine.actor, method).remote(*arguments) for engine in engines), return_exceptions=True
     )
@@ -193,6 +192,7 @@ async def _on_each(engines: Sequence[Engine], method: str, *arguments: Any) -> N
         raise WeightSyncError(
             "; ".join(f"{name} failed to {method}: {why}" for name, why in failed.items()), engines=tuple(failed)
         )
+    return results
 
 
 async def _sync(call: Awaitable[list[Any]]) -> list[Any]:

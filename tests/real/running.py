@@ -17,6 +17,7 @@ SMALL = (
     *("algo.max_completion_tokens=24", "algo.clip_low=0.2", "algo.clip_high=0.2", "learner.lr=1e-3"),
     *("rollout.dtype=float32", "rollout.max_num_seqs=32", "learner.dtype=float32"),
     *("learner.max_tokens_per_microbatch=256", "weights.probe_tolerance=1e-3", "weights.probe_every=1"),
+    '+reward.parts.even={weight: 1.0, function: "tests.real.rewards:even"}',
     *("eval.every=2", "eval.num_prompts=4", "eval.samples=2", "eval.final_num_prompts=4", "eval.final_samples=2"),
 )
 """A run of seconds on the real parts."""
@@ -30,7 +31,8 @@ def own(model: Path, train: Path, held_out: Path | None, output_dir: Path) -> li
 
 def environment(**more: str) -> dict[str, str]:
     cleaned = {key: value for key, value in os.environ.items() if not key.startswith("RAY_")}
-    return cleaned | {"RAY_USAGE_STATS_ENABLED": "0", "PYTHONWARNINGS": "ignore"} | more
+    own_paths = {"PYTHONPATH": str(Path(__file__).parents[2])}  # tests.real.rewards
+    return cleaned | {"RAY_USAGE_STATS_ENABLED": "0", "PYTHONWARNINGS": "ignore"} | own_paths | more
 
 
 def r1ray(*arguments: str, cwd: Path, timeout_s: float = 240.0, env: dict[str, str] | None = None) -> str:

@@ -18,7 +18,16 @@ from tests.real.running import SMALL, balanced, end, environment, metrics, only_
 pytestmark = pytest.mark.real
 
 NAMES = (
-    *("step", "stage", "policy_version", "reward/mean", "reward/accuracy", "reward/format", "completion/length_mean"),
+    *(
+        "step",
+        "stage",
+        "policy_version",
+        "reward/mean",
+        "reward/accuracy",
+        "reward/format",
+        "reward/even",
+        "completion/length_mean",
+    ),
     *("completion/truncated_rate", "kl/ref", "mismatch/kl", "mismatch/max_logprob_diff", "loss/policy", "loss/total"),
     *("clip_fraction", "entropy", "grad_norm", "lr", "staleness/mean", "staleness/max", "ledger/issued"),
     *("ledger/trained", "ledger/dropped", "ledger/in_flight", "time/step_s", "time/generate_s", "time/reward_s"),
@@ -127,7 +136,7 @@ def test_a_killed_run_goes_on_from_its_checkpoint_with_another_model_and_file(
     two rollout actors, generation one version ahead. The driver is killed, and the same command finishes the run."""
     command = [
         *("run", *own(llama_folder, arithmetic_jsonl, arithmetic_jsonl, tmp_path / "runs"), *SMALL),
-        *("steps=5", "checkpoint.every=2", "algo.max_staleness=1", "data.max_prompt_tokens=256"),
+        *("steps=5", "checkpoint.every=2", "algo.max_staleness=1", "data.max_prompt_tokens=400"),
         *("rollout.num_actors=2", "rollout.cpus_per_actor=0.5", "learner.num_ranks=2", "learner.cpus_per_rank=0.5"),
         *("learner.max_tokens_per_microbatch=512", "learner.zero_stage=2", "eval.every=0"),
     ]
