@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import socket
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -33,7 +33,7 @@ def free_ports(count: int) -> list[int]:
             one.close()
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def dashboard(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, dict[str, str]]]:
     """A head node started with ``ray start``; yields the job server's address and the client's environment."""
     port, dashboard_port = free_ports(2)
@@ -54,12 +54,12 @@ def dashboard(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, d
         yield f"http://127.0.0.1:{dashboard_port}", env
     finally:
         # `ray stop` would end every Ray process of the machine: end this node's own.
-        family = psutil.Process(head.pid).children(recursive=True) if head.poll() is None else []
-        if head.poll() is None:
-            os.killpg(head.pid, signal.SIGTERM)
-        head.wait(timeout=60)
-        for process in psutil.wait_procs(family, timeout=10)[1]:
-            process.kill()
+        family = [psutil.Process(head.pid), *psutil.Process(head.pid).children(recursive=True)]
+        for process in family:
+            with suppress(psutil.NoSuchProcess):
+                process.kill()
+        head.wait(timeout=30)
+        psutil.wait_procs(family, timeout=10)
         log.close()
 
 
