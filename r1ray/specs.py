@@ -16,6 +16,8 @@ class EngineSpec:
     weight_backend: str
     """Name of the weight-transfer engine: ``r1ray_gloo`` or ``r1ray_nccl``."""
     num_gpus: int
+    add_special_tokens: bool
+    """Whether the tokenizer puts its own tokens (a beginning of sequence) before a prompt; a chat template does."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -196,6 +196,7 @@ class _Spawner:
             seed=self._config.seed + index,
             weight_backend=weight_backend(self._config, self._need),
             num_gpus=gpus,
+            add_special_tokens=self._config.data.template != "chat",
         )
         bundle = self._config.learner.num_ranks + index
         options = self._options(bundle, cpus=config.cpus_per_actor, gpus=gpus, env=env)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from pathlib import Path
 
 import ray
 from ray.util.placement_group import PlacementGroup, placement_group, remove_placement_group
@@ -94,15 +95,15 @@ def preflight(config: RunConfig) -> None:
     """Refuse what cannot fit before anything is started, where the run would start its own cluster."""
     if config.cluster.address or os.environ.get("RAY_ADDRESS") or ray.is_initialized():
         return
-    wants_gpus = bool(config.learner.gpus_per_rank or config.rollout.gpus_per_actor)
-    gpus = _local_gpus()
-    check_fits(config, cpus=available_cpus(), gpus=float(gpus if gpus or not wants_gpus else 0))
+    check_fits(config, cpus=available_cpus(), gpus=local_gpus())
 
 
-def _local_gpus() -> int:
-    import torch
-
-    return torch.cuda.device_count()
+def local_gpus() -> int:
+    """NVIDIA GPUs of this machine that this process may use; looked up without loading CUDA."""
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if visible is not None:
+        return len([device for device in visible.split(",") if device.strip() not in ("", "-1")])
+    return len([path for path in Path("/dev").glob("nvidia*") if path.name.removeprefix("nvidia").isdigit()])
 
 
 def reserve(need: Needs, *, timeout_s: float) -> PlacementGroup:

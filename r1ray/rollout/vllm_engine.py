@@ -62,7 +62,7 @@ class VLLMEngine:
         self._tokenizer = self._llm.get_tokenizer()
         if self._tokenizer.eos_token_id is None:
             raise UserError(f"model={spec.model}: its tokenizer has no end-of-sequence token.")
-        self._max_prompt_tokens = spec.max_prompt_tokens
+        self._max_prompt_tokens, self._add_special_tokens = spec.max_prompt_tokens, spec.add_special_tokens
         self._version: int | None = None
         self._serving = asyncio.Event()
         """Cleared from :meth:`pause` to :meth:`resume`: a request belongs to the version that it starts under."""
@@ -77,7 +77,8 @@ class VLLMEngine:
     async def generate(self, request: GroupRequest) -> AsyncIterator[tuple[Completion, ...]]:
         """Sample ``request.num_completions`` completions; each is yielded with whatever else has just finished.
         Raises PromptTooLong."""
-        prompt_ids = self._tokenizer(request.prompt.text, add_special_tokens=False)["input_ids"]
+        encoded = self._tokenizer(request.prompt.text, add_special_tokens=self._add_special_tokens)
+        prompt_ids = encoded["input_ids"]
         if len(prompt_ids) > self._max_prompt_tokens:
             raise PromptTooLong(f"prompt {request.prompt.id} has {len(prompt_ids)} tokens")
         finished: asyncio.Queue[Completion | BaseException] = asyncio.Queue()
@@ -132,15 +133,15 @@ class VLLMEngine:
     ) -> Completion:
         sampled = output.outputs[0]
         token_ids = list(sampled.token_ids)
+        # Without stop strings an output that stops does so on an end-of-sequence token (a model may have several).
         stopped = sampled.finish_reason == "stop"
-        ends = bool(token_ids) and stopped and token_ids[-1] == self._tokenizer.eos_token_id
         return Completion(
             occurrence=request.occurrence,
             index=index,
             prompt_token_ids=np.asarray(prompt_ids, dtype=np.int32),
             token_ids=np.asarray(token_ids, dtype=np.int32),
             logprobs=np.asarray(sampled.logprobs.logprobs, dtype=np.float32),
-            text=self._tokenizer.decode(token_ids[:-1] if ends else token_ids, clean_up_tokenization_spaces=False),
+            text=self._tokenizer.decode(token_ids[:-1] if stopped else token_ids, clean_up_tokenization_spaces=False),
             finish_reason="stop" if stopped else "length",
             versions=tuple(VersionSpan(int(s.version), s.start, s.end) for s in sampled.weight_versions or ()),
         )

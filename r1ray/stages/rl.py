@@ -109,7 +109,12 @@ class _Job:
             )
 
     def _length(self, prompt: Prompt) -> int:
-        return len(self._tokenizer(prompt.text, add_special_tokens=False)["input_ids"])
+        return len(self._encode(prompt))
+
+    def _encode(self, prompt: Prompt) -> list[int]:
+        """As the engines do."""
+        has_own = self._config.data.template == "chat"
+        return list(self._tokenizer(prompt.text, add_special_tokens=not has_own)["input_ids"])
 
     def _render(self, question: str | list[Message]) -> str:
         def apply_chat(messages: Sequence[Message]) -> str:
@@ -186,7 +191,7 @@ class _Job:
         wanted = min(self._config.weights.probe_tokens, self._config.max_model_len - 1)
         ids: list[int] = []
         for index in range(len(self._train)):
-            ids += self._tokenizer(self._train[index].text, add_special_tokens=False)["input_ids"]
+            ids += self._encode(self._train[index])
             if len(ids) >= wanted:
                 break
         if len(ids) < 2:

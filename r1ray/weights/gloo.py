@@ -222,12 +222,14 @@ class GlooSender(TrainerWeightTransferEngine[GlooTrainerInitInfo]):
         assert self._group is not None and self.source is not None
         tensors: Iterator[tuple[str, Any]] = iter(self.source)
         for bucket in plan_buckets(metas, max_bytes=self._bucket_bytes):
-            parts = []
+            flat, start = torch.empty(sum(meta.num_bytes for meta in bucket), dtype=torch.uint8), 0
             for meta in bucket:
                 name, tensor = next(tensors)
                 assert (name, tuple(tensor.shape)) == (meta.name, meta.shape), f"{name} came where {meta} was announced"
-                parts.append(tensor.detach().contiguous().view(-1).view(torch.uint8))
-            _broadcast(self._group, torch.cat(parts))
+                # Copied at once: under ZeRO-3 a parameter is whole only until the next one is asked for.
+                flat[start : start + meta.num_bytes] = tensor.detach().contiguous().view(-1).view(torch.uint8)
+                start += meta.num_bytes
+            _broadcast(self._group, flat)
         for _ in tensors:  # run the source to its end: on other ranks its last gather waits for this one
             raise AssertionError("the source yielded more tensors than it announced")
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from r1ray.cluster.launch import weight_backend
-from r1ray.cluster.placement import check_fits, needs
+from r1ray.cluster.placement import check_fits, local_gpus, needs
 from r1ray.config import DataConfig, LearnerConfig, RewardConfig, RolloutConfig, RunConfig, WeightsConfig
 from r1ray.errors import UserError
 
@@ -51,3 +51,9 @@ def test_nccl_without_gpus_is_refused() -> None:
     asked = config(weights=WeightsConfig(backend="nccl"))
     with pytest.raises(UserError, match=r"weights\.backend=nccl needs GPUs"):
         weight_backend(asked, needs(asked, cluster_has_gpus=False))
+
+
+@pytest.mark.parametrize(("visible", "count"), [("0,1,3", 3), ("", 0), ("-1", 0)])
+def test_hidden_gpus_do_not_count(monkeypatch: pytest.MonkeyPatch, visible: str, count: int) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    assert local_gpus() == count
