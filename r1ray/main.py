@@ -77,7 +77,10 @@ def run(config: RunConfig) -> None:
     run_dir = claim_run_folder(output_dir / (config.name or default_name(config)), config)
     context = Context(run_dir, output_dir / "artifacts", say=lambda text: print(text, flush=True))
     context.say(f"run folder: {run_dir}")
+    was_done = all((run_dir / "stages" / stage.name / "manifest.json").exists() for stage in stages)
     run_stages(stages, context)
+    if was_done:
+        context.say("this run was finished before; name=ANOTHER runs the same settings once more")
     plot = run_dir / "curves.png"
     context.say(f"run folder: {run_dir}" + (f"\nplot:       {plot}" if plot.exists() else ""))
 

@@ -109,7 +109,8 @@ def run_stages(stages: list[Stage], context: Context) -> dict[str, Artifact]:
                 },
             )
         else:
-            context.say(f"stage {stage.name}: done already, {done.path}")
+            figures = ", ".join(f"{name} {value:.3f}" for name, value in done.metrics.items())
+            context.say(f"stage {stage.name}: done already, {done.path}" + (f"\n  {figures}" if figures else ""))
         made[stage.makes] = done
     return made
 

@@ -1,0 +1,33 @@
+from __future__ import annotations
+
+import pytest
+
+from r1ray.telemetry.console import Progress
+
+ROW = {
+    "step": 1.0,
+    "reward/mean": 0.75,
+    "reward/accuracy": 0.25,
+    "reward/failed_parts": 0.0,
+    "completion/length_mean": 12.3,
+    "throughput/generated_tokens_per_s": 4321.0,
+}
+
+
+def test_a_step_is_a_row_with_the_figures_that_a_user_watches(capsys: pytest.CaptureFixture[str]) -> None:
+    progress = Progress(num_steps=40)
+    progress.step({"step": 0.0, "eval/heldout/pass@1": 0.2})
+    progress.step(ROW)
+    progress.step(ROW | {"step": 2.0, "eval/heldout/pass@1": 0.5})
+    before, header, first, second = capsys.readouterr().out.splitlines()
+    assert "held-out: pass@1 0.200" in before
+    assert header.split() == ["step", "reward", "accuracy", "length", "pass@1", "tokens/s", "left"]
+    assert first.split()[:5] == ["1/40", "0.750", "0.250", "12.3", "4321"]
+    assert second.split()[:6] == ["2/40", "0.750", "0.250", "12.3", "0.500", "4321"]
+    assert ":" in second.split()[6]
+
+
+def test_the_table_puts_before_beside_after(capsys: pytest.CaptureFixture[str]) -> None:
+    Progress(num_steps=1).table({"pass@1": 0.2, "cons@4": 0.3}, {"pass@1": 0.9})
+    printed = capsys.readouterr().out
+    assert "pass@1" in printed and "0.200" in printed and "0.900" in printed and "cons@4" in printed
