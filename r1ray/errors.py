@@ -2,7 +2,8 @@
 
 R1RayError
 +-- UserError             the user's configuration, file or machine; exit code 2, no traceback
-+-- PromptTooLong         a prompt does not fit; the group is dropped
++-- GroupFailed           a group cannot be generated, and its engine is none the worse; the group is dropped
+|   +-- PromptTooLong     its prompt does not fit
 +-- InfrastructureError   a part of the system failed; never a reward of zero
     +-- DeadlineExceeded  somebody waited too long for somebody else
     +-- EngineLost        a rollout engine died, or may no longer serve
@@ -18,8 +19,16 @@ class UserError(R1RayError):
     """What the user gave cannot work. The message says the value found, the value needed, and the key."""
 
 
-class PromptTooLong(R1RayError):
+class GroupFailed(R1RayError):
+    """A group cannot be generated for a reason of its own."""
+
+    reason = "generation_failed"
+
+
+class PromptTooLong(GroupFailed):
     """The prompt has more tokens than data.max_prompt_tokens."""
+
+    reason = "prompt_too_long"
 
 
 class InfrastructureError(R1RayError):

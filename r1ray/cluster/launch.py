@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,11 +36,12 @@ class Running:
     roles: Roles[Any]
     learner: LearnerGroup
     pool: RolloutPool
+    scorers: ScorerPool
     actors: tuple[Handle, ...]
     placement: PlacementGroup
 
     def shutdown(self) -> None:
-        replacements = (engine.actor for engine in self.pool.engines)
+        replacements = (*(engine.actor for engine in self.pool.engines), *self.scorers.actors)
         for actor in (*self.actors, *replacements):
             actor.kill()
         remove_placement_group(self.placement)
@@ -61,10 +63,16 @@ async def launch(config: RunConfig, *, model: str, rollouts: Path, probe_ids: In
     spawner = _Spawner(config, need, placement, model)
     started: list[Handle] = []
     try:
-        address, port = await spawner.on_bundle(0, _address_and_port)
+        address, port = await within(
+            config.deadlines.start_s,
+            spawner.on_bundle(0, _address_and_port),
+            waiter="the run",
+            owner="the node of learner rank 0",
+            key="deadlines.start_s",
+        )
         started += (ranks := [spawner.learner(rank, address, port) for rank in range(config.learner.num_ranks)])
         started += (actors := [spawner.rollout(index) for index in range(config.rollout.num_actors)])
-        started += (scorers := [spawner.reward() for _ in range(config.reward.num_actors)])
+        started += (scorers := [spawner.reward(index) for index in range(config.reward.num_actors)])
         started.append(recorder := spawner.recorder(rollouts))
         workers = await within(
             config.deadlines.start_s,
@@ -91,14 +99,15 @@ async def launch(config: RunConfig, *, model: str, rollouts: Path, probe_ids: In
             actor.kill()
         remove_placement_group(placement)
         raise
+    scorer_pool = ScorerPool(scorers, spawner.reward, deadline_s=config.deadlines.score_s)
     roles = Roles(
         rollout=pool,
-        scorer=ScorerPool(scorers, deadline_s=config.deadlines.score_s),
+        scorer=scorer_pool,
         learner=learner,
         weights=weights,
         recorder=RecorderProxy(recorder, deadline_s=config.deadlines.checkpoint_s),
     )
-    return Running(roles, learner, pool, tuple(started), placement)
+    return Running(roles, learner, pool, scorer_pool, tuple(started), placement)
 
 
 def weight_backend(config: RunConfig, need: Needs) -> str:
@@ -142,6 +151,8 @@ class _Spawner:
     def __init__(self, config: RunConfig, need: Needs, placement: PlacementGroup, model: str) -> None:
         self._config, self._need, self._placement, self._model = config, need, placement, model
         self._common = {
+            # Where the command was given, for a user's own reward functions.
+            "PYTHONPATH": os.pathsep.join(filter(None, [os.getcwd(), os.environ.get("PYTHONPATH")])),
             "TOKENIZERS_PARALLELISM": "false",
             "DO_NOT_TRACK": "1",
             "VLLM_NO_USAGE_STATS": "1",
@@ -202,8 +213,10 @@ class _Spawner:
         options = self._options(bundle, cpus=config.cpus_per_actor, gpus=gpus, env=env)
         return host("r1ray.rollout.vllm_engine:VLLMEngine", config, spec, concurrency=STREAMS, **options)
 
-    def reward(self) -> Handle:
-        options = self._options(None, cpus=self._config.reward.cpus_per_actor, env={"OMP_NUM_THREADS": "1"})
+    def reward(self, index: int) -> Handle:
+        cpus = self._config.reward.cpus_per_actor
+        bundle = self._config.learner.num_ranks + self._config.rollout.num_actors + index if cpus else None
+        options = self._options(bundle, cpus=cpus, env={"OMP_NUM_THREADS": "1"})
         return host("r1ray.reward.scorer:RewardScorer", self._config.reward, concurrency=STREAMS, **options)
 
     def recorder(self, folder: Path) -> Handle:

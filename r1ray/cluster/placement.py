@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import ray
+from ray.exceptions import RayError
 from ray.util.placement_group import PlacementGroup, placement_group, remove_placement_group
 
 from r1ray.config import RunConfig
@@ -20,7 +21,7 @@ class Needs:
     learner_gpus: int
     rollout_gpus: int
     bundles: tuple[dict[str, float], ...]
-    """Learner ranks first, then rollout actors; reward actors only where they take CPUs."""
+    """Learner ranks first, then rollout actors, then reward actors where they take CPUs at all."""
 
     @property
     def cpus(self) -> float:
@@ -78,8 +79,8 @@ def connect(address: str | None) -> tuple[float, float]:
         if target:
             try:
                 ray.init(address=target, log_to_driver=False)
-            except ConnectionError as error:
-                raise UserError(f"cluster.address={target}: no Ray cluster answers there: {error}") from error
+            except (ConnectionError, RuntimeError, RayError) as error:
+                raise UserError(f"cluster.address={target}: cannot be joined: {error}") from error
         else:
             ray.init(num_cpus=available_cpus(), include_dashboard=False, log_to_driver=False, logging_level="ERROR")
     total = ray.cluster_resources()

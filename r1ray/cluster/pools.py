@@ -12,7 +12,7 @@ from ray.exceptions import RayActorError, RayError
 
 from r1ray.cluster.host import Handle
 from r1ray.deadline import within
-from r1ray.errors import EngineLost, InfrastructureError, PromptTooLong
+from r1ray.errors import DeadlineExceeded, EngineLost, GroupFailed, InfrastructureError, PromptTooLong
 from r1ray.types import (
     Completion,
     Float32Array,
@@ -43,6 +43,8 @@ class Engine:
     is_lost: bool = False
     verified: asyncio.Event = field(default_factory=asyncio.Event)
     """Set while the engine holds verified weights of the published version."""
+    failed_rounds: int = 0
+    """Publishes after which the engine was found wrong; what it sampled in between is not handed on."""
 
 
 class RolloutPool:
@@ -58,6 +60,7 @@ class RolloutPool:
         """See :class:`r1ray.interfaces.RolloutEngine`. The group goes to the engine with least to do."""
         engine = await self._least_loaded()
         engine.load += request.num_completions
+        failed_rounds = engine.failed_rounds
         try:
             stream = engine.actor.generate.stream(request)
             async for ref in stream:
@@ -65,14 +68,15 @@ class RolloutPool:
                     await ref
                 # What an engine sampled under weights that turn out to be wrong is never handed on.
                 await engine.verified.wait()
-                if engine.is_lost:
-                    raise EngineLost(f"{engine.name} was replaced")
+                if engine.is_lost or engine.failed_rounds != failed_rounds:
+                    raise EngineLost(f"{engine.name} was found wrong")
                 yield ref
-        except RayError as error:
-            if isinstance(error, PromptTooLong):  # Ray raises what the actor raised, as both classes
-                raise PromptTooLong(str(getattr(error, "cause", error))) from error
-            self.lose(engine)
-            raise EngineLost(f"{engine.name} failed: {error}") from error
+        except RayError as error:  # what an actor raises comes as its own class and as Ray's
+            if isinstance(error, RayActorError | EngineLost):
+                self.lose(engine)
+                raise EngineLost(f"{engine.name} failed: {error}") from error
+            failure = PromptTooLong if isinstance(error, PromptTooLong) else GroupFailed
+            raise failure(f"group {request.occurrence} on {engine.name}: {error}") from error
         finally:
             engine.load -= request.num_completions
 
@@ -106,7 +110,11 @@ class RolloutPool:
         for engine in lost:
             engine.actor.kill()
             fresh = Engine(engine.name, self._spawn(engine.name), engine.num_workers)
-            await fresh.actor.ready.remote()
+            try:
+                await fresh.actor.ready.remote()
+            except RayError as error:
+                fresh.actor.kill()
+                raise InfrastructureError(f"{engine.name} could not be started again: {error}") from error
             self.engines[self.engines.index(engine)] = fresh
         return len(lost)
 
@@ -114,32 +122,52 @@ class RolloutPool:
 class ScorerPool:
     """The Scorer role over reward actors."""
 
-    def __init__(self, actors: Sequence[Handle], *, deadline_s: float) -> None:
-        self._actors = list(actors)
-        self._load = [0] * len(self._actors)
+    def __init__(self, actors: Sequence[Handle], spawn: Callable[[int], Handle], *, deadline_s: float) -> None:
+        """``spawn(index)`` starts another actor in the place of that one."""
+        self.actors, self._spawn = list(actors), spawn
+        self._load = [0] * len(self.actors)
         self._deadline_s = deadline_s
 
     async def score(self, prompt: Prompt, chunk: Ref) -> tuple[Verdict, ...]:
-        """See :class:`r1ray.interfaces.Scorer`. A reward actor that fails or is late is not the model's fault: the
-        chunk goes to another one, and after ``MAX_SCORING_ATTEMPTS`` its completions are ``ScoringFailed``."""
-        failure = ""
+        """See :class:`r1ray.interfaces.Scorer`. A reward actor that fails or is late is not the model's fault: it is
+        replaced, the chunk goes to another one, and after ``MAX_SCORING_ATTEMPTS`` its completions are
+        ``ScoringFailed``."""
+        failure, tried = "", set[int]()
         for _ in range(MAX_SCORING_ATTEMPTS):
-            index = self._load.index(min(self._load))
+            untried = [i for i in range(len(self.actors)) if i not in tried] or range(len(self.actors))
+            index = min(untried, key=self._load.__getitem__)
+            tried.add(index)
+            actor = self.actors[index]
             self._load[index] += 1
             try:
                 verdicts: tuple[Verdict, ...] = await within(
                     self._deadline_s,
-                    self._actors[index].score.remote(prompt, chunk),
+                    actor.score.remote(prompt, chunk),
                     waiter="the controller",
                     owner=f"reward actor {index}",
                     key="deadlines.score_s",
                 )
                 return verdicts
-            except (RayError, InfrastructureError) as error:
+            except (RayActorError, DeadlineExceeded) as error:
+                failure = str(error)
+                self._replace(index, actor)
+            except RayError as error:
                 failure = str(error)
             finally:
                 self._load[index] -= 1
-        return tuple(_unscored(completion, failure) for completion in await chunk)
+        try:
+            completions = await within(
+                self._deadline_s, chunk, waiter="the controller", owner="a group's completions", key="deadlines.score_s"
+            )
+        except RayError as error:  # they went down with their node
+            raise EngineLost(f"the completions of a group are gone: {error}") from error
+        return tuple(_unscored(completion, failure) for completion in completions)
+
+    def _replace(self, index: int, actor: Handle) -> None:
+        """Another actor in the place of one that died or hangs; once, however many calls notice."""
+        if self.actors[index] is actor:
+            actor.kill()
+            self.actors[index] = self._spawn(index)
 
 
 def _unscored(completion: Completion, reason: str) -> Verdict:

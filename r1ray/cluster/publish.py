@@ -90,6 +90,8 @@ class RayWeightSync:
         self._config, self._pool, self._learner = config, pool, learner
         self._backend, self._address, self._probe_ids = backend, address, probe_ids
         self._deadlines, self._free_port = deadlines, free_port
+        self._phase_s = deadlines.publish_s / 3
+        """For one phase of a round: what hangs is found, and named, before the round's own deadline."""
         self._connected: list[Engine] = []
         self._num_publishes = 0
 
@@ -117,6 +119,8 @@ class RayWeightSync:
             except WeightSyncError as error:
                 failure = error
                 self._connected = []
+                for engine in self._pool.engines:
+                    engine.failed_rounds += engine.name in error.engines
                 if attempt == 1:
                     for engine in self._pool.engines:
                         if engine.name in error.engines:
@@ -138,20 +142,20 @@ class RayWeightSync:
     async def _round(self, version: int, *, probe: bool) -> tuple[int, float | None]:
         engines = list(self._pool.engines)
         self._pool.begin_verification()
-        await _on_each(engines, "pause")
+        await self._on_each(engines, "pause")
         if self._connected != engines:
             await self._connect(engines)
         num_bytes = max(await _sync(self._learner.each("send_weights")))
-        await _on_each(engines, "commit", version)
-        await _on_each(engines, "resume")
+        await self._on_each(engines, "commit", version)
+        await self._on_each(engines, "resume")
         worst = await self._probe(engines) if probe else None
         self._pool.end_verification()
         return num_bytes, worst
 
     async def _connect(self, engines: Sequence[Engine]) -> None:
         await self._learner.each("disconnect")
-        await _on_each(engines, "shutdown_weight_transfer_engine")
-        timeout_s = self._deadlines.publish_s / 3  # what hangs is found, and named, before the round's own deadline
+        await self._on_each(engines, "shutdown_weight_transfer_engine")
+        timeout_s = self._phase_s
         client = EngineClient([(e.name, e.actor, e.num_workers) for e in engines], timeout_s=timeout_s)
         await _sync(
             self._learner.each(
@@ -170,7 +174,7 @@ class RayWeightSync:
     async def _probe(self, engines: Sequence[Engine]) -> float:
         """Compare log-probabilities of a fixed sequence; returns the largest difference, raises WeightSyncError."""
         expected = await self._learner.logprobs(self._probe_ids)
-        found = await _on_each(engines, "logprobs", self._probe_ids)
+        found = await self._on_each(engines, "logprobs", self._probe_ids)
         worst = {e.name: float(np.abs(f - expected).max()) for e, f in zip(engines, found, strict=True)}
         wrong = {name: diff for name, diff in worst.items() if not diff <= self._config.probe_tolerance}
         if wrong:
@@ -181,18 +185,20 @@ class RayWeightSync:
             )
         return max(worst.values())
 
-
-async def _on_each(engines: Sequence[Engine], method: str, *arguments: Any) -> list[Any]:
-    """What a method of every engine returns; WeightSyncError names those that failed."""
-    results = await asyncio.gather(
-        *(getattr(engine.actor, method).remote(*arguments) for engine in engines), return_exceptions=True
-    )
-    failed = {e.name: r for e, r in zip(engines, results, strict=True) if isinstance(r, BaseException)}
-    if failed:
-        raise WeightSyncError(
-            "; ".join(f"{name} failed to {method}: {why}" for name, why in failed.items()), engines=tuple(failed)
-        )
-    return results
+    async def _on_each(self, engines: Sequence[Engine], method: str, *arguments: Any) -> list[Any]:
+        """What a method of every engine returns; WeightSyncError names those that failed or did not answer."""
+        calls = [asyncio.wait_for(getattr(e.actor, method).remote(*arguments), self._phase_s) for e in engines]
+        results = await asyncio.gather(*calls, return_exceptions=True)
+        failed = {
+            engine.name: f"no answer within {self._phase_s:g} s" if isinstance(result, TimeoutError) else str(result)
+            for engine, result in zip(engines, results, strict=True)
+            if isinstance(result, BaseException)
+        }
+        if failed:
+            raise WeightSyncError(
+                "; ".join(f"{name} failed to {method}: {why}" for name, why in failed.items()), engines=tuple(failed)
+            )
+        return list(results)
 
 
 async def _sync(call: Awaitable[list[Any]]) -> list[Any]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from typing import Any
 from uuid import uuid4
 
@@ -20,9 +21,10 @@ from vllm.engine.arg_utils import AsyncEngineArgs
 from vllm.outputs import RequestOutput
 from vllm.sampling_params import RequestOutputKind
 from vllm.v1.engine.async_llm import AsyncLLM
+from vllm.v1.engine.exceptions import EngineDeadError
 
 from r1ray.config import RolloutConfig
-from r1ray.errors import PromptTooLong, UserError
+from r1ray.errors import EngineLost, PromptTooLong, UserError
 from r1ray.specs import EngineSpec
 from r1ray.types import Completion, Float32Array, GroupRequest, Int32Array, VersionSpan
 
@@ -58,12 +60,18 @@ class VLLMEngine:
 
     def __init__(self, config: RolloutConfig, spec: EngineSpec) -> None:
         self._config = config
-        self._llm = AsyncLLM.from_engine_args(engine_args(config, spec))
+        try:
+            self._llm = AsyncLLM.from_engine_args(engine_args(config, spec))
+        except (TypeError, ValueError) as error:  # what the user's model and settings do not allow
+            raise UserError(f"model={spec.model}: vLLM refuses it with these settings: {_first_line(error)}") from error
         self._tokenizer = self._llm.get_tokenizer()
         if self._tokenizer.eos_token_id is None:
             raise UserError(f"model={spec.model}: its tokenizer has no end-of-sequence token.")
         self._max_prompt_tokens, self._add_special_tokens = spec.max_prompt_tokens, spec.add_special_tokens
         self._version: int | None = None
+        self._num_commits = 0
+        self._is_updating = False
+        """Whether a weight update was started and not finished."""
         self._serving = asyncio.Event()
         """Cleared from :meth:`pause` to :meth:`resume`: a request belongs to the version that it starts under."""
 
@@ -118,13 +126,16 @@ class VLLMEngine:
         )
         await self._serving.wait()
         # The salt keeps prefixes that an older policy computed out of the cache of this one.
-        prompt = {"prompt_token_ids": prompt_ids, "cache_salt": f"policy-{self._version}"}
+        prompt = {"prompt_token_ids": prompt_ids, "cache_salt": f"policy-{self._version}-{self._num_commits}"}
         output = await self._final(prompt, sampling)
         return self._completion(request, index, prompt_ids, output)
 
     async def _final(self, prompt: dict[str, Any], sampling: SamplingParams) -> RequestOutput:
         """The one output of a request whose output kind is FINAL_ONLY."""
-        outputs = [output async for output in self._llm.generate(prompt, sampling, request_id=uuid4().hex)]
+        try:
+            outputs = [output async for output in self._llm.generate(prompt, sampling, request_id=uuid4().hex)]
+        except EngineDeadError as error:
+            raise EngineLost(str(error)) from error
         assert len(outputs) == 1 and outputs[0].finished
         return outputs[0]
 
@@ -133,6 +144,8 @@ class VLLMEngine:
     ) -> Completion:
         sampled = output.outputs[0]
         token_ids = list(sampled.token_ids)
+        if sampled.finish_reason not in ("stop", "length"):
+            raise RuntimeError(f"vLLM ended completion {index} of {request.occurrence} with {sampled.finish_reason}")
         # Without stop strings an output that stops does so on an end-of-sequence token (a model may have several).
         stopped = sampled.finish_reason == "stop"
         return Completion(
@@ -152,6 +165,12 @@ class VLLMEngine:
         await self._llm.init_weight_transfer_engine(WeightTransferInitRequest(init_info))
 
     async def shutdown_weight_transfer_engine(self) -> None:
+        """Leave the transfer group. An update that a failed round left open is closed first; it holds nothing that
+        will be served, because the next round sends everything."""
+        if self._is_updating:
+            with suppress(Exception):
+                await self.finish_weight_update()
+            self._is_updating = False
         await self._llm.shutdown_weight_transfer_engine()
 
     async def pause(self) -> None:
@@ -160,6 +179,7 @@ class VLLMEngine:
         await self._llm.pause_generation(mode="keep", clear_cache=False)
 
     async def start_weight_update(self) -> None:
+        self._is_updating = True
         await self._llm.start_weight_update()
 
     async def update_weights(self, update_info: dict[str, Any]) -> None:
@@ -167,11 +187,13 @@ class VLLMEngine:
 
     async def finish_weight_update(self) -> None:
         await self._llm.finish_weight_update()
+        self._is_updating = False
 
     async def commit(self, version: int) -> None:
         """Label tokens sampled from here on with ``version``."""
         await self._llm.update_weight_version(str(version))
         self._version = version
+        self._num_commits += 1
 
     async def resume(self) -> None:
         await self._llm.resume_generation()
@@ -197,3 +219,9 @@ class VLLMEngine:
 
     def shutdown(self) -> None:
         self._llm.shutdown()
+
+
+def _first_line(error: Exception) -> str:
+    """One line of what may be a page: pydantic's errors have the sentence in their third line."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return next((line for line in lines if line.startswith("Value error")), lines[0] if lines else type(error).__name__)

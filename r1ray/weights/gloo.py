@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from datetime import timedelta
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch
 from torch.distributed import PrefixStore, ProcessGroupGloo, TCPStore  # type: ignore[attr-defined]  # torch's stubs
@@ -148,6 +148,18 @@ def _unflatten(flat: torch.Tensor, bucket: list[TensorMeta]) -> Iterator[tuple[s
         start += meta.num_bytes
 
 
+def _flatten(tensors: Iterator[tuple[str, torch.Tensor]], bucket: list[TensorMeta]) -> torch.Tensor:
+    """The bucket's tensors, which come next, as one [num_bytes] uint8."""
+    flat, start = torch.empty(sum(meta.num_bytes for meta in bucket), dtype=torch.uint8), 0
+    for meta in bucket:
+        name, tensor = next(tensors)
+        assert (name, tuple(tensor.shape)) == (meta.name, meta.shape), f"{name} came where {meta} was announced"
+        # Copied at once: under ZeRO-3 a parameter is whole only until the next one is asked for.
+        flat[start : start + meta.num_bytes] = tensor.detach().contiguous().view(-1).view(torch.uint8)
+        start += meta.num_bytes
+    return flat
+
+
 class GlooSender(TrainerWeightTransferEngine[GlooTrainerInitInfo]):
     """The end inside the learner. Ranks above 0 only take part in gathering the parameters."""
 
@@ -207,31 +219,26 @@ class GlooSender(TrainerWeightTransferEngine[GlooTrainerInitInfo]):
             dtype_names=[meta.dtype for meta in metas],
             shapes=[list(meta.shape) for meta in metas],
         )
-        self.client.start_weight_update()
+        tensors = iter(self.source)
+        try:
+            self.client.start_weight_update()
+            self._send(metas, tensors, info)
+            self.client.finish_weight_update()
+        finally:
+            for _ in tensors:  # whatever went wrong: on other ranks the rest of the gathers wait for this one
+                pass
+
+    def _send(self, metas: list[TensorMeta], tensors: Iterator[tuple[str, torch.Tensor]], info: GlooUpdateInfo) -> None:
+        assert self._group is not None
         executor = ThreadPoolExecutor(max_workers=1)
         try:
             received = executor.submit(self.client.update_weights, asdict(info))
-            self._send(metas)
+            for bucket in plan_buckets(metas, max_bytes=self._bucket_bytes):
+                _broadcast(self._group, _flatten(tensors, bucket))
             received.result()
         finally:
             # If the broadcast raised, the call in the thread ends by its own timeout; nobody waits for it here.
             executor.shutdown(wait=False)
-        self.client.finish_weight_update()
-
-    def _send(self, metas: list[TensorMeta]) -> None:
-        assert self._group is not None and self.source is not None
-        tensors: Iterator[tuple[str, Any]] = iter(self.source)
-        for bucket in plan_buckets(metas, max_bytes=self._bucket_bytes):
-            flat, start = torch.empty(sum(meta.num_bytes for meta in bucket), dtype=torch.uint8), 0
-            for meta in bucket:
-                name, tensor = next(tensors)
-                assert (name, tuple(tensor.shape)) == (meta.name, meta.shape), f"{name} came where {meta} was announced"
-                # Copied at once: under ZeRO-3 a parameter is whole only until the next one is asked for.
-                flat[start : start + meta.num_bytes] = tensor.detach().contiguous().view(-1).view(torch.uint8)
-                start += meta.num_bytes
-            _broadcast(self._group, flat)
-        for _ in tensors:  # run the source to its end: on other ranks its last gather waits for this one
-            raise AssertionError("the source yielded more tensors than it announced")
 
     def shutdown(self) -> None:
         self._group = None
