@@ -161,7 +161,7 @@ class RolloutConfig:
         _at_least("rollout.num_actors", self.num_actors, 1)
         _at_least("rollout.threads", self.threads, 1)
         _at_least("rollout.max_num_seqs", self.max_num_seqs, 1)
-        _at_least("rollout.cpus_per_actor", self.cpus_per_actor, 0)
+        _above("rollout.cpus_per_actor", self.cpus_per_actor, 0)
         _one_of("rollout.dtype", self.dtype, DTYPES)
 
 
@@ -233,6 +233,7 @@ class LearnerConfig:
 
     def __post_init__(self) -> None:
         _at_least("learner.num_ranks", self.num_ranks, 1)
+        _above("learner.cpus_per_rank", self.cpus_per_rank, 0)
         _at_least("learner.threads", self.threads, 1)
         _one_of("learner.dtype", self.dtype, DTYPES)
         if self.zero_stage not in (0, 1, 2, 3):
@@ -366,12 +367,20 @@ class RunConfig:
 
     def __post_init__(self) -> None:
         _at_least("steps", self.steps, 1)
+        _at_least("seed", self.seed, 0)
         if self.prepare.maker is None:
             for key, value in (("model", self.model), ("data.train", self.data.train)):
                 if value is None:
                     raise ValueError(
                         f"{key} is not set: give {key}=PATH, or an experiment that makes its own "
                         "(experiment=quickstart)."
+                    )
+        else:
+            for key, value in (("model", self.model), ("data.train", self.data.train), ("data.eval", self.data.eval)):
+                if value is not None:
+                    raise ValueError(
+                        f"{key}={value}: prepare.maker={self.prepare.maker} makes its own; set prepare.maker=null to "
+                        "bring yours."
                     )
         if self.max_model_len > self.learner.max_tokens_per_microbatch:
             raise ValueError(

@@ -30,7 +30,7 @@ from r1ray.algo.batching import plan_shards
 from r1ray.checkpoint import Checkpoints, LoopState
 from r1ray.config import RunConfig
 from r1ray.deadline import within
-from r1ray.errors import EngineLost, PromptTooLong
+from r1ray.errors import EngineLost, GroupFailed, R1RayError
 from r1ray.group import FinishedGroup, run_group
 from r1ray.interfaces import Learner, Recorder, RolloutEngine, Scorer, WeightSync
 from r1ray.ledger import Ledger, occurrence_of, position_of
@@ -51,6 +51,8 @@ from r1ray.types import (
 
 C = TypeVar("C")
 T = TypeVar("T")
+MAX_DROPS_IN_A_ROW = 64
+"""Without one usable group between them; then something is wrong with all of them."""
 
 
 class Evaluate(Protocol):
@@ -113,6 +115,7 @@ class Controller(Generic[C]):
         self._ended: list[tuple[GroupRecord, Sequence[C]]] = []  # dropped groups, until they are recorded
         self._arrived = asyncio.Event()
         self._engine_lost = False
+        self._drops_in_a_row = 0
         self._clock = IdleClock()
         self._record: dict[str, float] = {}
         self._evaluation: asyncio.Task[dict[str, float]] | None = None
@@ -171,10 +174,11 @@ class Controller(Generic[C]):
                 generation = run_group(self._roles.rollout, self._roles.scorer, request, on_start=begin)
                 group = await self._wait_for(generation, "generate_s", f"group {request.occurrence}")
             except EngineLost:
+                self._engine_lost = True
                 self._drop(request, "engine_lost", None)
                 return
-            except PromptTooLong:
-                self._drop(request, "prompt_too_long", None)
+            except GroupFailed as error:
+                self._drop(request, error.reason, None)
                 return
         outcomes = [verdict.outcome for verdict in group.all_verdicts]
         if any(isinstance(outcome, Unscorable) for outcome in outcomes):
@@ -182,6 +186,7 @@ class Controller(Generic[C]):
         elif sum(isinstance(outcome, Scored) for outcome in outcomes) < 2:
             self._drop(request, "unscored", group)
         else:
+            self._drops_in_a_row = 0
             self._ready[request.occurrence] = group
             self._arrived.set()
 
@@ -193,6 +198,12 @@ class Controller(Generic[C]):
         self._ended.append((record, group.chunks if group else ()))
         self._slots.release()
         self._arrived.set()
+        self._drops_in_a_row += 1
+        if self._drops_in_a_row > max(MAX_DROPS_IN_A_ROW, 4 * self._config.algo.prompts_per_step):
+            raise R1RayError(
+                f"{self._drops_in_a_row} groups in a row were dropped, the last one because of {reason}; all drops of "
+                f"the run: {dict(self.ledger.dropped)}"
+            )
 
     # ------------------------------------------------------------------ learning
 
@@ -212,6 +223,7 @@ class Controller(Generic[C]):
             published = await self._publish(self.version + 1)  # pi_old <- pi_theta
             trained_on, self.version = self.version, self.version + 1
             ended, self._ended = self._ended, []
+            state = LoopState(self.version, self._updates, self._prompts.position, self.ledger.state())
             await self._roles.recorder.record(
                 self.version, [*zip(records, (group.chunks for group in batch), strict=True), *ended]
             )
@@ -233,7 +245,7 @@ class Controller(Generic[C]):
             )
             for _ in batch:
                 self._slots.release()
-            await self._save_checkpoint()
+            await self._save_checkpoint(state)
         await self._finish_record()
 
     def _settle(self, batch: Sequence[FinishedGroup[C]]) -> None:
@@ -350,13 +362,12 @@ class Controller(Generic[C]):
             self._engine_lost = False
             await self._publish(self.version)
 
-    async def _save_checkpoint(self) -> None:
+    async def _save_checkpoint(self, state: LoopState) -> None:
         every = self._config.checkpoint.every
         if not every or (self.version % every and self.version != self._config.steps):
             return
         await self._finish_record()  # what a resumed run takes as done has to be on disk
         await self._roles.recorder.flush()
-        state = LoopState(self.version, self._updates, self._prompts.position, self.ledger.state())
         aside = self._checkpoints.begin(self.version)
         await self._wait_for(self._roles.learner.save(aside / "learner"), "checkpoint_s", "the learner's checkpoint")
         self._checkpoints.commit(aside, state)

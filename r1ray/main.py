@@ -7,6 +7,7 @@ of the system failed, 2 the user's mistake (one or two sentences, no traceback),
 from __future__ import annotations
 
 import difflib
+import os
 import re
 import sys
 from collections.abc import Iterator, Sequence
@@ -59,6 +60,7 @@ def main(arguments: Sequence[str]) -> int:
 
 def entrypoint() -> None:
     """The ``r1ray`` console script."""
+    sys.path.insert(0, os.getcwd())  # as for `python -m`: where a user's own reward functions are
     sys.exit(main(sys.argv[1:]))
 
 
@@ -120,7 +122,10 @@ def claim_run_folder(folder: Path, config: RunConfig) -> Path:
                 "give another name."
             )
         return folder
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"output_dir={config.output_dir}: {folder} cannot be made: {error}.") from error
     OmegaConf.save(OmegaConf.create(asdict(config)), saved)
     return folder
 

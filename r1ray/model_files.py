@@ -8,7 +8,7 @@ from typing import Any
 from r1ray.errors import UserError
 
 
-def load_tokenizer(model: str, *, template: str) -> Any:
+def load_tokenizer(model: str, *, template: str, max_model_len: int) -> Any:
     """The model's tokenizer. Raises UserError where ``model`` is no causal language model, or its tokenizer lacks
     what a run needs."""
     from transformers import AutoConfig, AutoTokenizer
@@ -29,6 +29,12 @@ def load_tokenizer(model: str, *, template: str) -> Any:
         ) from error
     if not any("CausalLM" in name for name in config.architectures or ()):
         raise UserError(f"model={model}: its architecture is {config.architectures}; needs a causal language model.")
+    context = getattr(config, "max_position_embeddings", None)
+    if context is not None and context < max_model_len:
+        raise UserError(
+            f"model={model}: its context has {context} tokens, the run needs {max_model_len} (data.max_prompt_tokens + "
+            "algo.max_completion_tokens): lower these keys."
+        )
     if tokenizer.eos_token_id is None:
         raise UserError(
             f"model={model}: its tokenizer has no end-of-sequence token; needs eos_token in tokenizer_config.json."

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from r1ray.checkpoint import Checkpoints
 from r1ray.config import AlgoConfig, CheckpointConfig, DataConfig, DeadlineConfig, EvalConfig, RunConfig
 from r1ray.controller import Controller, Roles
-from r1ray.errors import DeadlineExceeded
+from r1ray.errors import DeadlineExceeded, R1RayError
 from r1ray.types import Completion, EvalResult, Outcome, Scored, ScoringFailed, Unscorable
 from tests.fakes import Events, FakeEngine, FakeLearner, FakePrompts, FakeRecorder, FakeScorer, FakeWeightSync
 
@@ -270,3 +270,17 @@ def test_a_prompt_that_does_not_fit_is_dropped_with_its_reason(tmp_path: Path) -
     world.run()
     assert world.last.ledger.dropped == {"prompt_too_long": 1}
     assert world.events.count("publish v0") == 1, "the engine is none the worse for it"
+
+
+def test_a_run_in_which_every_group_is_dropped_stops_and_says_why(tmp_path: Path) -> None:
+    world = World(tmp_path, make_config(steps=1))
+    world.scorer.reward = lambda c: Unscorable("broken")
+    with pytest.raises(R1RayError, match=r"65 groups in a row were dropped, the last one because of unscorable"):
+        world.run()
+
+
+def test_engines_are_restored_after_a_group_was_given_up(tmp_path: Path) -> None:
+    world = World(tmp_path, make_config(steps=1, prompts=1))
+    world.engine.fail_next = 3
+    world.run()
+    assert world.events.count("publish v0") >= 2

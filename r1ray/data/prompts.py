@@ -73,7 +73,7 @@ def _rows(path: str, key: str) -> Iterator[tuple[int, Row]]:
         yield from (_parquet_rows if inner.endswith(".parquet") else _json_rows)(filesystem, inner)
     except MalformedRow as error:
         raise UserError(f"{key}={path}: {error}.") from error
-    except (pa.ArrowException, UnicodeDecodeError) as error:
+    except (pa.ArrowException, UnicodeDecodeError, OSError) as error:
         raise UserError(f"{key}={path}: cannot be read: {error}.") from error
 
 

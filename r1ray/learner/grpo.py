@@ -34,7 +34,7 @@ from r1ray.weights.publisher import open_sender
 STATE_TAG = "learner"
 SUMS = (
     *("loss", "policy", "kl", "kl_tokens", "clipped", "entropy", "tokens"),
-    *("mismatch", "mismatch_tokens", "trained_tokens", "computed_tokens"),
+    *("mismatch", "mismatch_tokens", "fresh_tokens", "trained_tokens", "computed_tokens"),
 )
 """What is added up over micro-batches and ranks."""
 
@@ -77,14 +77,14 @@ class GRPOLearner:
         ]
         sums: defaultdict[str, float] = defaultdict(float)
         prox: list[list[torch.Tensor | None]] = [[None] * len(micro) for micro in rows]
-        worst = 0.0
+        worst = (0.0, 0.0)
         if self._algo.resolved_correction == "token_tis":
             # pi_theta before the first update: the centre of the clip, and the numerator of the importance weights.
             prox = [[self._logprobs_now(micro) for micro in minibatch] for minibatch in rows]
             for minibatch_rows, minibatch_prox in zip(rows, prox, strict=True):
                 for micro, logp in zip(minibatch_rows, minibatch_prox, strict=True):
                     assert logp is not None
-                    worst = max(worst, _add_mismatch(sums, micro, logp))
+                    worst = _add_mismatch(sums, micro, logp, worst)
         norms = []
         for index, minibatch in enumerate(shard.minibatches):
             losses = []
@@ -92,7 +92,7 @@ class GRPOLearner:
                 loss, logp = self._backward(micro, prox_logp, minibatch, sums)
                 losses.append(loss)
                 if index == 0 and prox_logp is None:
-                    worst = max(worst, _add_mismatch(sums, micro, logp))
+                    worst = _add_mismatch(sums, micro, logp, worst)
             _refuse_nan(losses, rows[index])
             self._engine.step()
             norms.append(grad_norm(self._engine))
@@ -144,10 +144,10 @@ class GRPOLearner:
         assert isinstance(logp, torch.Tensor)
         return logp
 
-    def _stats(self, sums: dict[str, float], worst: float, norms: list[float], shard: Shard) -> StepStats:
+    def _stats(self, sums: dict[str, float], worst: tuple[float, float], norms: list[float], shard: Shard) -> StepStats:
         names = SUMS
         totals = torch.tensor([sums.get(name, 0.0) for name in names], dtype=torch.float64, device=self._device)
-        largest = torch.tensor([worst], dtype=torch.float64, device=self._device)
+        largest = torch.tensor(worst, dtype=torch.float64, device=self._device)
         dist.all_reduce(totals)
         dist.all_reduce(largest, op=dist.ReduceOp.MAX)
         total = dict(zip(names, totals.tolist(), strict=True))
@@ -161,9 +161,12 @@ class GRPOLearner:
             "grad_norm": sum(norms) / updates,
             "lr": float(self._engine.get_lr()[0]),
         }
-        if total["mismatch_tokens"]:
-            metrics["mismatch/kl"] = total["mismatch"] / total["mismatch_tokens"]
-            metrics["mismatch/max_logprob_diff"] = largest.item()
+        if not self._algo.kl_coefficient:
+            del metrics["kl/ref"]
+        metrics["mismatch/kl"] = total["mismatch"] / max(total["mismatch_tokens"], 1.0)
+        metrics["mismatch/max_logprob_diff"] = largest[0].item()
+        if total["fresh_tokens"]:
+            metrics["mismatch/fresh_max_logprob_diff"] = largest[1].item()
         trained = int(total["trained_tokens"])
         return StepStats(metrics, trained_tokens=trained, padding_tokens=int(total["computed_tokens"]) - trained)
 
@@ -242,15 +245,21 @@ def _turn_dropout_off(module: torch.nn.Module) -> None:
             part.p = 0.0
 
 
-def _add_mismatch(sums: defaultdict[str, float], micro: Rows, logp: torch.Tensor) -> float:
-    """Add KL(rollout || learner), estimated by k3 on tokens of the learner's own version; returns the largest
-    absolute difference of log-probabilities."""
-    difference = (logp - micro.rollout_logp_N)[micro.fresh_N].double()
-    if difference.numel() == 0:
-        return 0.0
+def _add_mismatch(
+    sums: defaultdict[str, float], micro: Rows, logp: torch.Tensor, worst: tuple[float, float]
+) -> tuple[float, float]:
+    """Add KL(rollout || learner), estimated by k3 on all tokens of a micro-batch. Returns the largest absolute
+    difference of log-probabilities so far: over all tokens, and over those that the learner's own version sampled,
+    where only numerics can differ."""
+    if micro.is_empty:
+        return worst
+    difference = (logp - micro.rollout_logp_N).double()
+    fresh = difference[micro.fresh_N].abs()
     sums["mismatch"] += float((torch.exp(difference) - difference - 1.0).sum())
     sums["mismatch_tokens"] += difference.numel()
-    return float(difference.abs().max())
+    sums["fresh_tokens"] += fresh.numel()
+    largest_fresh = float(fresh.max()) if fresh.numel() else 0.0
+    return max(worst[0], float(difference.abs().max())), max(worst[1], largest_fresh)
 
 
 def _refuse_nan(losses: Sequence[torch.Tensor], rows: Sequence[Rows]) -> None:

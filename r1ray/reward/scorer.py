@@ -7,11 +7,11 @@ import math
 from typing import cast
 
 from r1ray.config import RewardConfig
-from r1ray.errors import UserError
+from r1ray.errors import InfrastructureError, UserError
 from r1ray.interfaces import RewardFn
 from r1ray.reward.accuracy import accuracy_reward, extract_answer
 from r1ray.reward.format import format_reward
-from r1ray.types import Completion, Outcome, Prompt, Response, Scored, Unscorable, Verdict
+from r1ray.types import Completion, Outcome, Prompt, Response, Scored, ScoringFailed, Unscorable, Verdict
 
 BUILT_IN: dict[str, RewardFn] = {"accuracy": accuracy_reward, "format": format_reward}
 
@@ -73,9 +73,12 @@ class RewardScorer:
         failed: list[str] = []
         for name, (_, function) in self._parts.items():
             # What the model wrote must never stop training, whatever it does to a reward function: this is the one
-            # place with a broad except. The part counts 0 and the failure is counted.
+            # place with a broad except. The part counts 0 and the failure is counted. An error of the machine, or of
+            # a service that the function asks, is not the model's.
             try:
                 parts[name] = float(function(prompt, response))
+            except (MemoryError, OSError, InfrastructureError) as error:
+                return ScoringFailed(f"reward part {name}: {type(error).__name__}: {error}")
             except Exception:
                 parts[name] = math.nan
             if not math.isfinite(parts[name]):

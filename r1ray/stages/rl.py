@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -18,11 +19,12 @@ from r1ray.config import RunConfig
 from r1ray.controller import Controller
 from r1ray.data.prompts import PromptCursor, PromptTable, spool_prompts
 from r1ray.data.template import Message, render
+from r1ray.deadline import within
 from r1ray.errors import R1RayError, UserError
 from r1ray.evaluate import evaluate
 from r1ray.model_files import load_tokenizer
 from r1ray.reward.scorer import resolve_parts
-from r1ray.stages.base import Artifact, Context, files_of
+from r1ray.stages.base import Artifact, Context, files_of, write_json
 from r1ray.telemetry.console import Progress
 from r1ray.telemetry.metrics import MetricsFile
 from r1ray.telemetry.plot import plot_curves
@@ -56,9 +58,23 @@ class ReinforcementLearning:
 
     def run(self, context: Context, inputs: dict[str, Artifact], digest: str) -> Artifact:
         base = Path(inputs["base"].path) if "base" in inputs else None
+        claim_checkpoints(context.run_dir, digest)
         job = _Job(self._config, context, base)
         metrics = asyncio.run(job.run())
         return Artifact(str(job.export_dir), digest, metrics)
+
+
+def claim_checkpoints(run_dir: Path, digest: str) -> None:
+    """Note what the stage is begun with. Raises UserError where there are checkpoints of something else: to go on
+    from them with another model or other prompts would mix the two."""
+    note = run_dir / "stages" / "rl" / "started.json"
+    has_checkpoints = Checkpoints(run_dir / "checkpoints", keep=1).latest() is not None
+    if has_checkpoints and note.exists() and json.loads(note.read_text())["digest"] != digest:
+        raise UserError(
+            f"name={run_dir.name}: {run_dir} has checkpoints of a run with other inputs (a file of the model or of the "
+            "data has changed since); give another name, or remove the folder."
+        )
+    write_json(note, {"digest": digest})
 
 
 class _Job:
@@ -71,7 +87,7 @@ class _Job:
         if Path(self._model).expanduser().is_dir():
             self._model = str(Path(self._model).expanduser().resolve())
         resolve_parts(config.reward)
-        self._tokenizer = load_tokenizer(self._model, template=config.data.template)
+        self._tokenizer = load_tokenizer(self._model, template=config.data.template, max_model_len=config.max_model_len)
         self._train = self._table(str(base / "train.parquet") if base else str(config.data.train), "data.train")
         held_out = str(base / "heldout.parquet") if base else config.data.eval
         self._eval = self._table(held_out, "data.eval") if held_out else None
@@ -95,7 +111,9 @@ class _Job:
     def _check_lengths(self) -> None:
         """Refuse prompts that the engines would: all of the held-out ones have to fit, and some of the others."""
         limit = self._config.data.max_prompt_tokens
-        held_out = min(self._config.eval.final_num_prompts, len(self._eval)) if self._eval else 0
+        settings = self._config.eval
+        asked = max(settings.num_prompts, settings.final_num_prompts)
+        held_out = min(asked, len(self._eval)) if self._eval else 0
         lengths = [self._length(self._eval[i]) for i in range(held_out)] if self._eval else []
         if lengths and max(lengths) > limit:
             raise UserError(
@@ -142,7 +160,7 @@ class _Job:
         try:
             if resumed:
                 progress.say(f"stage rl: resuming after step {version}")
-                await running.learner.load(resumed[0])
+                await self._wait_for(running.learner.load(resumed[0]), "loading the checkpoint")
 
             def log(metrics: dict[str, float]) -> None:
                 self._metrics.append(metrics)
@@ -161,6 +179,12 @@ class _Job:
         finally:
             running.shutdown()
         return self._finish(progress)
+
+    async def _wait_for(self, awaitable: Awaitable[None], what: str) -> None:
+        seconds = self._config.deadlines.checkpoint_s
+        await within(
+            seconds, awaitable, waiter="the run", owner=f"the learner group ({what})", key="deadlines.checkpoint_s"
+        )
 
     async def _evaluate(self, running: Running, step: int, on_start: Callable[[int], None]) -> EvalResult:
         assert self._eval is not None
@@ -182,7 +206,7 @@ class _Job:
     async def _export(self, running: Running) -> None:
         aside = self.export_dir.with_name(f".writing-{self.export_dir.name}")
         shutil.rmtree(aside, ignore_errors=True)
-        await running.learner.export(aside)
+        await self._wait_for(running.learner.export(aside), "the export")
         shutil.rmtree(self.export_dir, ignore_errors=True)
         aside.rename(self.export_dir)
 

@@ -160,7 +160,8 @@ def test_a_killed_run_goes_on_from_its_checkpoint_with_another_model_and_file(
     assert balanced(rows)
     assert rows[-1]["ledger/trained"] == 20
     assert max(row["staleness/max"] for row in rows[1:]) == 1, "generation ran ahead, and by no more than it may"
-    assert all(row["mismatch/max_logprob_diff"] < 1e-3 for row in rows[1:] if "mismatch/max_logprob_diff" in row)
+    fresh = "mismatch/fresh_max_logprob_diff"
+    assert all(row[fresh] < 1e-3 for row in rows[1:] if fresh in row)
     files = sorted((run_dir / "rollouts").iterdir())
     trained = [row["occurrence"] for path in files for row in pq.read_table(path, partitioning=None).to_pylist()]
     assert len(set(trained)) == 20 and len(trained) == 20 * 4, "no group twice, none lost"

@@ -8,7 +8,7 @@ import pytest
 from r1ray.config import RewardConfig, RewardPart
 from r1ray.errors import UserError
 from r1ray.reward.scorer import RewardScorer
-from r1ray.types import Prompt, Response, Scored, Unscorable
+from r1ray.types import Prompt, Response, Scored, ScoringFailed, Unscorable
 from tests.fakes import make_completion, make_prompt
 
 GOOD = Response("<think>2+2</think><answer>4</answer>", finished=True)
@@ -39,6 +39,16 @@ def test_a_reward_function_that_fails_on_a_text_scores_zero_and_is_counted(name:
     parts = {"accuracy": RewardPart(), "mine": RewardPart(1.0, f"tests.reward.test_scorer:{name}")}
     outcome = RewardScorer(RewardConfig(parts=parts)).outcome(make_prompt(), GOOD)
     assert outcome == Scored(1.0, {"accuracy": 1.0, "mine": 0.0}, ("mine",))
+
+
+def unreachable(prompt: Prompt, response: Response) -> float:
+    raise ConnectionError("the judge does not answer")
+
+
+def test_an_error_of_a_service_is_never_a_zero() -> None:
+    parts = {"accuracy": RewardPart(), "mine": RewardPart(1.0, "tests.reward.test_scorer:unreachable")}
+    outcome = RewardScorer(RewardConfig(parts=parts)).outcome(make_prompt(), GOOD)
+    assert outcome == ScoringFailed("reward part mine: ConnectionError: the judge does not answer")
 
 
 def test_a_prompt_without_a_reference_is_unscorable_not_zero() -> None:
