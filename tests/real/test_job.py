@@ -69,17 +69,25 @@ def _listens(port: int) -> bool:
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
+def submit(address: str, env: dict[str, str], *command: str, timeout_s: float) -> subprocess.CompletedProcess[str]:
+    """``ray job submit`` of the checkout. The job server answers before its node's agent is there: try again then."""
+    line = [RAY, "job", "submit", "--address", address, "--working-dir", ".", "--", *command]
+    deadline = time.monotonic() + 90
+    while True:
+        done = subprocess.run(line, cwd=ROOT, env=env, capture_output=True, text=True, timeout=timeout_s, check=False)
+        if "No available agent" not in done.stderr or time.monotonic() > deadline:
+            return done
+        time.sleep(1.0)
+
+
 def test_ray_job_submit_runs_the_recipe(
     tmp_path: Path, qwen_folder: Path, running_total: Path, dashboard: tuple[str, dict[str, str]]
 ) -> None:
     address, env = dashboard
     files = own(qwen_folder, running_total / "train.parquet", running_total / "heldout.parquet", tmp_path / "runs")
     entrypoint = ["python", "-m", "r1ray", "run", *files, *SMALL, "name=job", "steps=1"]
-    submit = [
-        *(RAY, "job", "submit", "--address", address, "--working-dir", ".", "--"),
-        *(*entrypoint, "data.template=none", "data.max_prompt_tokens=16"),
-    ]
-    done = subprocess.run(submit, cwd=ROOT, env=env, capture_output=True, text=True, timeout=300, check=False)
+    entrypoint += ["data.template=none", "data.max_prompt_tokens=16"]
+    done = submit(address, env, *entrypoint, timeout_s=300)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-1000:]
     rows = metrics(tmp_path / "runs" / "job")
     assert [row["step"] for row in rows] == [0, 1]
@@ -90,8 +98,6 @@ def test_ray_job_submit_runs_the_recipe(
 
 def test_a_users_mistake_is_the_jobs_exit_code_too(dashboard: tuple[str, dict[str, str]]) -> None:
     address, env = dashboard
-    submit = [RAY, "job", "submit", "--address", address, "--working-dir", ".", "--"]
-    submit += ["python", "-m", "r1ray", "run", "algo.group_size=1"]
-    done = subprocess.run(submit, cwd=ROOT, env=env, capture_output=True, text=True, timeout=120, check=False)
+    done = submit(address, env, "python", "-m", "r1ray", "run", "algo.group_size=1", timeout_s=120)
     assert done.returncode != 0
-    assert "algo.group_size=1: needs at least 2" in done.stdout
+    assert "algo.group_size=1: needs at least 2" in done.stdout, done.stderr[-1500:]

@@ -29,7 +29,7 @@ def make(
     *,
     seed: int,
     log: Callable[[str], None],
-    pretrain_steps: int = 2000,
+    pretrain_steps: int = 2800,
     tokens_per_step: int = 1024,
     num_train: int = 4096,
     num_eval: int = 128,
