@@ -36,13 +36,14 @@ def free_ports(count: int) -> list[int]:
 @pytest.fixture(scope="module")
 def dashboard(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, dict[str, str]]]:
     """A head node started with ``ray start``; yields the job server's address and the client's environment."""
-    port, dashboard_port = free_ports(2)
+    port, dashboard_port, agent_port = free_ports(3)
     folder = tmp_path_factory.mktemp("ray")
     env = environment(RAY_AUTH_MODE="token", RAY_AUTH_TOKEN="0123456789abcdef0123456789abcdef")
     env["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{env['PATH']}"
     command = [
         *(RAY, "start", "--head", "--block", "--num-cpus=2", f"--port={port}", f"--temp-dir={folder}"),
         *("--node-ip-address=127.0.0.1", "--dashboard-host=127.0.0.1", f"--dashboard-port={dashboard_port}"),
+        f"--dashboard-agent-listen-port={agent_port}",  # another cluster of this machine may have the default
     ]
     log = (folder / "head.log").open("w")
     head = subprocess.Popen(command, env=env, stdout=log, stderr=subprocess.STDOUT, start_new_session=True)
