@@ -150,6 +150,19 @@ class Verdict:
     truncated: bool
     oldest_version: int
 
+    @classmethod
+    def of(cls, completion: Completion, outcome: Outcome, *, extracted: str | None) -> Verdict:
+        """The verdict of a completion, with its facts."""
+        return cls(
+            index=completion.index,
+            outcome=outcome,
+            extracted=extracted,
+            num_prompt_tokens=len(completion.prompt_token_ids),
+            num_tokens=len(completion.token_ids),
+            truncated=completion.finish_reason == "length",
+            oldest_version=completion.oldest_version,
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Pick:

@@ -14,7 +14,6 @@ from r1ray.cluster.host import Handle
 from r1ray.deadline import within
 from r1ray.errors import DeadlineExceeded, EngineLost, GroupFailed, InfrastructureError, PromptTooLong
 from r1ray.types import (
-    Completion,
     Float32Array,
     GroupRecord,
     GroupRequest,
@@ -161,25 +160,13 @@ class ScorerPool:
             )
         except RayError as error:  # they went down with their node
             raise EngineLost(f"the completions of a group are gone: {error}") from error
-        return tuple(_unscored(completion, failure) for completion in completions)
+        return tuple(Verdict.of(completion, ScoringFailed(failure), extracted=None) for completion in completions)
 
     def _replace(self, index: int, actor: Handle) -> None:
         """Another actor in the place of one that died or hangs; once, however many calls notice."""
         if self.actors[index] is actor:
             actor.kill()
             self.actors[index] = self._spawn(index)
-
-
-def _unscored(completion: Completion, reason: str) -> Verdict:
-    return Verdict(
-        index=completion.index,
-        outcome=ScoringFailed(reason),
-        extracted=None,
-        num_prompt_tokens=len(completion.prompt_token_ids),
-        num_tokens=len(completion.token_ids),
-        truncated=completion.finish_reason == "length",
-        oldest_version=completion.oldest_version,
-    )
 
 
 class LearnerGroup:

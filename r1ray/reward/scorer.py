@@ -55,15 +55,8 @@ class RewardScorer:
         return tuple(self._verdict(prompt, completion) for completion in chunk)
 
     def _verdict(self, prompt: Prompt, completion: Completion) -> Verdict:
-        return Verdict(
-            index=completion.index,
-            outcome=self.outcome(prompt, Response(completion.text, completion.finish_reason == "stop")),
-            extracted=extract_answer(completion.text),
-            num_prompt_tokens=len(completion.prompt_token_ids),
-            num_tokens=len(completion.token_ids),
-            truncated=completion.finish_reason == "length",
-            oldest_version=completion.oldest_version,
-        )
+        outcome = self.outcome(prompt, Response(completion.text, completion.finish_reason == "stop"))
+        return Verdict.of(completion, outcome, extracted=extract_answer(completion.text))
 
     def outcome(self, prompt: Prompt, response: Response) -> Outcome:
         """The weighted sum of the parts (the paper adds them up)."""

@@ -8,6 +8,8 @@ import time
 from rich.console import Console
 from rich.table import Table
 
+from r1ray.telemetry.metrics import reward_parts
+
 HEADER_EVERY = 20
 
 
@@ -39,8 +41,7 @@ class Progress:
             self.say(f"[bold]step {metrics['step']:.0f}[/bold]  held-out: {figures or 'not evaluated'}")
             return
         if not self._parts:
-            hidden = ("reward/mean", "reward/failed_parts", "reward/unscored")
-            self._parts = [name for name in metrics if name.startswith("reward/") and name not in hidden]
+            self._parts = reward_parts(metrics)
         if self._rows % HEADER_EVERY == 0:
             parts = " ".join(f"{name.removeprefix('reward/')[:8]:>8}" for name in self._parts)
             self.say(

@@ -4,9 +4,16 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Iterable
 from pathlib import Path
 
 WHOLE = ("step", "policy_version", "ledger/issued", "ledger/trained", "ledger/dropped", "ledger/in_flight")
+
+
+def reward_parts(names: Iterable[str]) -> list[str]:
+    """Of metric names those of the reward's named parts, in their order."""
+    others = ("reward/mean", "reward/failed_parts", "reward/unscored")
+    return [name for name in names if name.startswith("reward/") and name not in others]
 
 
 class MetricsFile:

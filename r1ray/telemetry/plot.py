@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-HIDDEN_PARTS = ("reward/mean", "reward/failed_parts", "reward/unscored")
+from r1ray.telemetry.metrics import reward_parts
 
 
 def _series(rows: Sequence[dict[str, float]], name: str) -> tuple[list[float], list[float]]:
@@ -34,9 +34,8 @@ def plot_curves(rows: Sequence[dict[str, float]], path: Path, *, title: str) -> 
             length.plot(*_series(rows, name), "o-", markersize=4, label="held-out")
     length.set(title="mean response length (tokens)", xlabel="step")
     length.set_ylim(bottom=0)
-    for name in names:
-        if name.startswith("reward/") and name not in HIDDEN_PARTS:
-            parts.plot(*_series(rows, name), linewidth=1, label=name.removeprefix("reward/"))
+    for name in reward_parts(names):
+        parts.plot(*_series(rows, name), linewidth=1, label=name.removeprefix("reward/"))
     parts.set(title="parts of the reward, and other shares, in rollouts", xlabel="step")
     for axes in (accuracy, length, parts):
         axes.grid(alpha=0.3)
