@@ -4,9 +4,11 @@ R1RayError
 +-- UserError             the user's configuration, file or machine; exit code 2, no traceback
 +-- GroupFailed           a group cannot be generated, and its engine is none the worse; the group is dropped
 |   +-- PromptTooLong     its prompt does not fit
++-- UnscorableError       a prompt's own reference is broken: nothing can be judged by it
 +-- InfrastructureError   a part of the system failed; never a reward of zero
     +-- DeadlineExceeded  somebody waited too long for somebody else
     +-- EngineLost        a rollout engine died, or may no longer serve
+    +-- SandboxUnavailable  untrusted code cannot be run safely on this machine
     +-- WeightSyncError   new weights could not be verified on the rollout engines
 """
 
@@ -31,6 +33,10 @@ class PromptTooLong(GroupFailed):
     reason = "prompt_too_long"
 
 
+class UnscorableError(R1RayError):
+    """The reference of a prompt is broken (it cannot be parsed, its tests do not run); no response is to blame."""
+
+
 class InfrastructureError(R1RayError):
     """A machine, a process or a connection failed; the model is not to blame."""
 
@@ -41,6 +47,10 @@ class DeadlineExceeded(InfrastructureError):
 
 class EngineLost(InfrastructureError):
     """The rollout engine that held a group is gone; the group has to be generated again."""
+
+
+class SandboxUnavailable(InfrastructureError):
+    """No isolation that holds can be had here; the message says what is missing and how to get it."""
 
 
 class WeightSyncError(InfrastructureError):

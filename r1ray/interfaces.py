@@ -6,7 +6,7 @@ it is a reference into the object store, in a single process the tuple itself; t
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
@@ -16,6 +16,7 @@ from r1ray.types import (
     GroupRecord,
     GroupRequest,
     Int32Array,
+    Mark,
     Prompt,
     PublishStats,
     Response,
@@ -107,9 +108,11 @@ class Recorder(Protocol[C_contra]):
 
 
 class RewardFn(Protocol):
-    """One scoring rule."""
+    """One scoring rule: a number (rules: in [0, 1]), or a :class:`Mark` with a word on how it came about; async where
+    it waits. Raises ``UnscorableError`` where the prompt's own reference is broken and ``InfrastructureError`` where a
+    machine or a service failed; whatever else it raises counts as 0, and is counted."""
 
-    def __call__(self, prompt: Prompt, response: Response) -> float: ...
+    def __call__(self, prompt: Prompt, response: Response) -> float | Mark | Awaitable[float | Mark]: ...
 
 
 Chunk = tuple[Completion, ...]

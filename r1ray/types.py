@@ -25,7 +25,64 @@ class MathAnswer:
     answer: str
 
 
-Check: TypeAlias = MathAnswer
+@dataclass(frozen=True, slots=True)
+class StdioCase:
+    """One run of the whole program: what it reads, and what it has to print."""
+
+    stdin: str
+    stdout: str
+
+
+@dataclass(frozen=True, slots=True)
+class CallCase:
+    """One call of the entry function. Both are plain data as JSON text, so that the case is hashable."""
+
+    arguments: str
+    """A JSON list, ``"[1, 2]"``."""
+    expected: str
+    """JSON: ``"3"``."""
+
+
+@dataclass(frozen=True, slots=True)
+class AssertCase:
+    """Test code of the data set that defines ``check(candidate)`` (HumanEval) or holds bare asserts (MBPP)."""
+
+    code: str
+
+
+CodeCase: TypeAlias = StdioCase | CallCase | AssertCase
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CodeTests:
+    """How a code prompt is checked: the tests that a program has to pass.
+
+    Example: ``CodeTests(language="python", cases=(StdioCase("1 2\\n", "3\\n"),))``
+    """
+
+    language: str
+    """One of ``r1ray.sandbox.languages.LANGUAGES``."""
+    cases: tuple[CodeCase, ...]
+    """All of one kind."""
+    entry: str | None = None
+    """The function that calls and asserts are about: ``"add"`` or ``"Solution().twoSum"``."""
+    time_limit_s: float | None = None
+    """CPU seconds of one case; None takes ``sandbox.cpu_s``."""
+    memory_mib: int | None = None
+    """None takes ``sandbox.memory_mib``."""
+    float_tolerance: float | None = None
+    """Relative and absolute tolerance where a token of the expected output is a decimal number; None: exact."""
+    checker: str | None = None
+    """Python source of the data set's own checker, for problems with many right outputs: it defines
+    ``check(stdin, expected, printed) -> bool`` and runs in a sandbox of its own."""
+
+
+@dataclass(frozen=True, slots=True)
+class FormatOnly:
+    """The prompt has no reference: only the form of the response is looked at."""
+
+
+Check: TypeAlias = MathAnswer | CodeTests | FormatOnly
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,6 +162,22 @@ class Response:
     text: str
     finished: bool
     """Whether the model ended its output itself; False where the length limit cut it."""
+    num_tokens: int | None = None
+    max_tokens: int | None = None
+    """The length limit it was sampled with. Both are None where only the text is known."""
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """What a reward function says of a response where a bare number is not enough."""
+
+    value: float
+    verdict: str = ""
+    """One word for the kind of result, counted in the metrics: ``correct``, ``wrong``, ``no_answer``, ``timeout``."""
+    extracted: str | None = None
+    """The answer, or the program, that was judged."""
+    detail: str = ""
+    """For people: which test failed and how."""
 
 
 @dataclass(frozen=True, slots=True)

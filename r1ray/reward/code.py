@@ -1,0 +1,265 @@
+"""Code accuracy: a program passes its tests (paper section 2.2.2).
+
+What a program printed or returned is compared here, outside the sandbox; the expected values never enter it.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Iterable
+from typing import Any
+
+from r1ray.errors import UnscorableError
+from r1ray.reward.program import extract_program
+from r1ray.sandbox.job import Limits, Run
+from r1ray.sandbox.languages import LANGUAGES
+from r1ray.sandbox.pool import Sandbox
+from r1ray.sandbox.zygote import Opaque, decode, encode
+from r1ray.types import AssertCase, CallCase, CodeTests, Mark, StdioCase
+
+_NUMBER = re.compile(rb"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]{1,4})?")
+CALLS_AT_ONCE = 64
+
+
+class CodeGrader:
+    """Marks programs by their tests. Blocking; safe from any number of threads."""
+
+    def __init__(self, sandbox: Sandbox, *, limits: Limits, partial: bool = False, total_cpu_s: float = 40.0) -> None:
+        """
+        Args:
+            limits: of one test case, where the data do not say.
+            partial: the value is the share of passed cases; else 1 where all pass and 0 where one fails.
+            total_cpu_s: what all cases of one response may use together.
+        """
+        self._sandbox, self._limits = sandbox, limits
+        self._partial, self._total_cpu_s = partial, total_cpu_s
+
+    def mark(self, check: CodeTests, text: str) -> Mark:
+        """The mark of a response.
+
+        Raises:
+            UnscorableError: the tests themselves are broken.
+            InfrastructureError: the sandbox failed.
+        """
+        program = extract_program(text, check.language)
+        if program is None:
+            return Mark(0.0, "no_answer", None, f"no closed {check.language} program in the answer")
+        grading = _Grading(self._sandbox, check, program, self._limits_of(check), self._total_cpu_s)
+        passed, failure = 0, ""
+        for verdict, detail in grading.outcomes():
+            if verdict == "passed":
+                passed += 1
+                continue
+            failure = failure or f"{verdict}\0{detail}"
+            if not self._partial or verdict == "compile_error":
+                break
+        if not failure:
+            return Mark(1.0, "correct", program)
+        verdict, _, detail = failure.partition("\0")
+        return Mark(passed / len(check.cases) if self._partial else 0.0, verdict, program, detail)
+
+    def _limits_of(self, check: CodeTests) -> Limits:
+        return Limits(
+            cpu_s=check.time_limit_s or self._limits.cpu_s,
+            memory_mib=check.memory_mib or self._limits.memory_mib,
+            output_kib=self._limits.output_kib,
+        )
+
+
+class _Grading:
+    """One program against its cases, one after the other."""
+
+    def __init__(self, sandbox: Sandbox, check: CodeTests, program: str, limits: Limits, total_cpu_s: float) -> None:
+        self._sandbox, self._check, self._program, self._limits = sandbox, check, program, limits
+        self._left_s = total_cpu_s
+
+    def outcomes(self) -> Iterable[tuple[str, str]]:
+        """``("passed", "")`` or a verdict and a detail for each case, lazily."""
+        cases = self._check.cases
+        calls = [case for case in cases if isinstance(case, CallCase)]
+        for start in range(0, len(calls), CALLS_AT_ONCE):
+            yield from self._calls(calls[start : start + CALLS_AT_ONCE], start)
+        for number, case in enumerate(cases):
+            if isinstance(case, StdioCase):
+                yield self._numbered(number, *self._stdio(case))
+            elif isinstance(case, AssertCase):
+                yield self._numbered(number, *self._asserts(case))
+
+    def _numbered(self, number: int, verdict: str, detail: str) -> tuple[str, str]:
+        return verdict, "" if verdict == "passed" else f"test {number + 1} of {len(self._check.cases)}: {detail}"
+
+    def _spend(self, run: Run) -> tuple[str, str] | None:
+        """A verdict where the run did not end by itself, or the response has used up its time."""
+        self._left_s -= run.cpu_s
+        if run.ended != "exited":
+            return failure_of(run)
+        return ("timeout", "all tests together take too much CPU time") if self._left_s < 0 else None
+
+    def _stdio(self, case: StdioCase) -> tuple[str, str]:
+        check = self._check
+        if LANGUAGES[check.language].compile is not None:
+            compiled = self._sandbox.compile(check.language, self._program)
+            if compiled.artifact is None:
+                assert compiled.run is not None
+                return "compile_error", _tail(compiled.run.stderr or compiled.run.stdout)
+        run = self._sandbox.run_program(check.language, self._program, self._limits, stdin=case.stdin.encode())
+        ended = self._spend(run)
+        if ended is not None:
+            return ended
+        if run.exit_code != 0:
+            return "runtime_error", f"exit code {run.exit_code}: {_tail(run.stderr)}"
+        if check.checker is not None:
+            return self._special(case, run)
+        if same_tokens(run.stdout, case.stdout.encode(), check.float_tolerance):
+            return "passed", ""
+        return "wrong", f"printed {_tail(run.stdout)!r}"
+
+    def _special(self, case: StdioCase, run: Run) -> tuple[str, str]:
+        assert self._check.checker is not None
+        verdict = _verdict(
+            self._sandbox.run_checker(
+                self._check.checker,
+                stdin=case.stdin,
+                expected=case.stdout,
+                printed=run.stdout.decode(errors="replace"),
+                limits=self._limits,
+            )
+        )
+        if "broken" in verdict:
+            raise UnscorableError(f"the data set's checker does not run: {verdict['broken']}")
+        return ("passed", "") if verdict.get("passed") is True else ("wrong", f"printed {_tail(run.stdout)!r}")
+
+    def _asserts(self, case: AssertCase) -> tuple[str, str]:
+        run = self._sandbox.run_asserts(self._program, self._check.entry, case.code, self._limits)
+        verdict = _verdict(run)
+        if "broken" in verdict:
+            raise UnscorableError(f"the data set's asserts do not parse: {verdict['broken']}")
+        if verdict.get("passed") is True:
+            return self._spend(run) or ("passed", "")
+        self._left_s -= run.cpu_s
+        if run.ended != "exited" and not verdict:
+            return failure_of(run)
+        return "wrong", str(verdict.get("detail", "no verdict"))[:500]
+
+    def _calls(self, cases: list[CallCase], first: int) -> Iterable[tuple[str, str]]:
+        arguments = [encode(json.loads(case.arguments)) for case in cases]
+        limits = Limits(
+            cpu_s=min(self._left_s, self._limits.cpu_s * len(cases)) if self._left_s > 0 else 0.1,
+            memory_mib=self._limits.memory_mib,
+            output_kib=self._limits.output_kib,
+        )
+        run = self._sandbox.run_calls(
+            self._program, self._check.entry or "", arguments, limits, call_s=self._limits.cpu_s
+        )
+        self._left_s -= run.cpu_s
+        results = _results(run)
+        for number, case in enumerate(cases):
+            result = results.get(number)
+            if result is None:
+                yield self._numbered(first + number, *failure_of(run))
+            elif "e" in result:
+                yield self._numbered(first + number, "runtime_error", ": ".join(map(str, result["e"]))[:500])
+            elif same_value(_decoded(result.get("v")), json.loads(case.expected), self._check.float_tolerance):
+                yield "passed", ""
+            else:
+                yield self._numbered(first + number, "wrong", f"returned {json.dumps(result.get('v'))[:200]}")
+
+
+def _results(run: Run) -> dict[int, dict[str, Any]]:
+    """The first result of each call; hostile data."""
+    results: dict[int, dict[str, Any]] = {}
+    for line in run.result.split(b"\n"):
+        try:
+            message = json.loads(line)
+            results.setdefault(int(message["n"]), message)
+        except (ValueError, KeyError, TypeError, RecursionError):
+            continue
+    return results
+
+
+def _verdict(run: Run) -> dict[str, Any]:
+    try:
+        verdict = json.loads(run.result.split(b"\n", 1)[0] or b"{}")
+    except (ValueError, RecursionError):
+        return {}
+    return verdict if isinstance(verdict, dict) else {}
+
+
+def failure_of(run: Run) -> tuple[str, str]:
+    """Verdict and detail of a program that did not come to its end."""
+    said = _tail(run.stderr)
+    return {
+        "cpu": ("timeout", f"{run.cpu_s:.1f} s of CPU time"),
+        "wall": ("timeout", f"waited {run.wall_s:.1f} s for something that did not happen"),
+        "memory": ("memory", said),
+        "output": ("output_limit", "printed too much"),
+        "signal": ("runtime_error", f"ended by signal {-run.exit_code}"),
+        "exited": ("runtime_error", f"exit code {run.exit_code}: {said}"),
+    }[run.ended]
+
+
+def _tail(data: bytes) -> str:
+    return data[-300:].decode(errors="replace").strip()
+
+
+# ---------------------------------------------------------------------- comparison
+
+
+def same_tokens(printed: bytes, expected: bytes, tolerance: float | None = None) -> bool:
+    """Equal token by token, tokens being what white space separates. With a tolerance, tokens that are decimal numbers
+    on both sides may differ by it, relatively or absolutely.
+
+    >>> same_tokens(b"1  2", b"1 2\\n"), same_tokens(b"0.3333", b"0.33334"), same_tokens(b"0.3333", b"0.33334", 1e-3)
+    (True, False, True)
+    """
+    ours, theirs = printed.split(), expected.split()
+    if ours == theirs:
+        return True
+    if tolerance is None or len(ours) != len(theirs):
+        return False
+    return all(a == b or _close(a, b, tolerance) for a, b in zip(ours, theirs, strict=True))
+
+
+def _close(a: bytes, b: bytes, tolerance: float) -> bool:
+    if not (_NUMBER.fullmatch(a) and _NUMBER.fullmatch(b)):
+        return False
+    return math.isclose(float(a), float(b), rel_tol=tolerance, abs_tol=tolerance)
+
+
+def same_value(given: Any, expected: Any, tolerance: float | None = None) -> bool:
+    """Equal with equal types: ``True`` is not 1 and 3.0 is not 3. JSON has no tuples and only text as keys, so a tuple
+    equals a list and the key 1 equals ``"1"``. With a tolerance numbers may differ by it.
+
+    >>> same_value((1, 2), [1, 2]), same_value(True, 1), same_value({1: 2}, {"1": 2}), same_value(3.0, 3)
+    (True, False, True, False)
+    """
+    if tolerance is not None and _is_number(given) and _is_number(expected):
+        return math.isclose(given, expected, rel_tol=tolerance, abs_tol=tolerance)
+    if isinstance(expected, list):
+        return (
+            isinstance(given, list | tuple)
+            and len(given) == len(expected)
+            and all(same_value(a, b, tolerance) for a, b in zip(given, expected, strict=True))
+        )
+    if isinstance(expected, dict):
+        if not isinstance(given, dict) or len(given) != len(expected):
+            return False
+        by_text = {key if isinstance(key, str) else json.dumps(key, default=repr): value for key, value in given.items()}
+        return by_text.keys() == expected.keys() and all(
+            same_value(by_text[key], expected[key], tolerance) for key in expected
+        )
+    return type(given) is type(expected) and bool(given == expected)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e300
+
+
+def _decoded(data: Any) -> Any:
+    """A program's value; what cannot be read is equal to nothing."""
+    try:
+        return decode(data)
+    except (ValueError, TypeError, IndexError, AttributeError, OverflowError, RecursionError):
+        return Opaque("malformed")

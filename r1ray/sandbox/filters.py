@@ -1,0 +1,106 @@
+"""The system calls that each profile needs, compiled to seccomp filters by libseccomp.
+
+Everything that is not named fails with EPERM (clone3 with ENOSYS, so that libraries fall back to clone, whose flags a
+filter can see); other calling conventions (x32, int 0x80) end the process, which is libseccomp's own default.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import tempfile
+from collections.abc import Iterator
+
+from r1ray.errors import SandboxUnavailable
+
+PROFILES = ("python", "native", "shell")
+
+_READ_AND_COMPUTE = """
+read readv pread64 preadv write writev pwrite64 pwritev close close_range lseek fstat newfstatat stat lstat statx access
+faccessat faccessat2 open openat readlink readlinkat getcwd getdents64 getdents statfs fstatfs fadvise64 ftruncate
+mmap mprotect munmap mremap madvise msync mincore brk membarrier
+rt_sigaction rt_sigprocmask rt_sigreturn rt_sigpending rt_sigtimedwait rt_sigsuspend sigaltstack pause alarm setitimer
+getitimer timer_create timer_settime timer_gettime timer_delete timerfd_create timerfd_settime timerfd_gettime
+pipe pipe2 dup dup2 dup3 select pselect6 poll ppoll epoll_create epoll_create1 epoll_ctl epoll_wait epoll_pwait
+epoll_pwait2 eventfd eventfd2 signalfd signalfd4 recvfrom recvmsg shutdown getsockname getpeername getsockopt setsockopt
+sched_yield sched_getaffinity sched_getparam sched_getscheduler sched_get_priority_max sched_get_priority_min getpriority
+nanosleep clock_nanosleep clock_gettime clock_getres gettimeofday time times getrusage
+getpid getppid gettid getuid geteuid getgid getegid getresuid getresgid getgroups getpgrp getpgid getsid
+uname sysinfo getrandom getcpu capget getrlimit
+futex futex_waitv set_robust_list get_robust_list set_tid_address rseq arch_prctl exit exit_group restart_syscall
+""".split()
+_EXEC = ["execve", "chdir", "umask"]
+_PROCESSES_AND_FILES = """
+fork vfork wait4 waitid setpgid setsid fchdir mkdir mkdirat rmdir unlink unlinkat rename renameat renameat2 symlink
+symlinkat link linkat fchmod creat truncate mknod mknodat fallocate copy_file_range sendfile splice tee fsync fdatasync
+sync_file_range flock
+""".split()
+_SIGNALS = ["tkill", "tgkill"]
+
+_CLONE_THREAD = 0x00010000
+_CLONE_NEW = 0x7E020080  # every CLONE_NEW* flag: user, pid, net, ipc, uts, cgroup, mount, time
+_FCNTL = (0, 1, 2, 3, 4, 1030, 1032, 1034)  # DUPFD, GETFD, SETFD, GETFL, SETFL, DUPFD_CLOEXEC, GETPIPE_SZ, GET_SEALS
+_IOCTL = (0x5401, 0x541B, 0x5421, 0x5451, 0x5450, 0x5413)  # TCGETS, FIONREAD, FIONBIO, FIOCLEX, FIONCLEX, TIOCGWINSZ
+_PRCTL = (3, 15, 16, 23, 0x53564D41)  # GET_DUMPABLE, SET_NAME, GET_NAME, CAPBSET_READ, SET_VMA
+_WRITING = 0o3 | 0o100 | 0o1000 | 0o2000 | 0o20000000  # access mode, CREAT, TRUNC, APPEND, TMPFILE
+
+
+def compile_filters(*, may_signal: bool, has_landlock: bool) -> dict[str, bytes]:
+    """The BPF program of each profile.
+
+    Args:
+        may_signal: whether a program's signals reach nothing but itself (a process namespace, or Landlock's scope).
+        has_landlock: without it, ``python`` may not open files for writing at all.
+    """
+    try:
+        import pyseccomp
+    except (ImportError, OSError, RuntimeError) as error:
+        raise SandboxUnavailable(
+            f"libseccomp cannot be loaded ({error}): install the Debian package libseccomp2 and pip's pyseccomp."
+        ) from error
+    return {profile: _compile(pyseccomp, profile, may_signal, has_landlock) for profile in PROFILES}
+
+
+def _allowed(profile: str, may_signal: bool) -> Iterator[str]:
+    yield from _READ_AND_COMPUTE
+    if profile != "python":
+        yield from _EXEC
+    if profile == "shell":
+        yield from _PROCESSES_AND_FILES
+    if may_signal:
+        yield from _SIGNALS
+
+
+def _compile(seccomp: object, profile: str, may_signal: bool, has_landlock: bool) -> bytes:
+    s = seccomp  # an untyped module
+    rules = s.SyscallFilter(s.ERRNO(errno.EPERM))  # type: ignore[attr-defined]
+    allow, arg = s.ALLOW, s.Arg  # type: ignore[attr-defined]
+    equal, masked = s.EQ, s.MASKED_EQ  # type: ignore[attr-defined]
+    no_writing = profile == "python" and not has_landlock
+    for name in _allowed(profile, may_signal):
+        if no_writing and name in ("open", "openat"):
+            rules.add_rule(allow, name, arg(1 if name == "open" else 2, masked, _WRITING, 0))
+        else:
+            rules.add_rule(allow, name)
+    for command in _FCNTL:
+        rules.add_rule(allow, "fcntl", arg(1, equal, command))
+    for request in _IOCTL:
+        rules.add_rule(allow, "ioctl", arg(1, equal, request))
+    for option in _PRCTL:
+        rules.add_rule(allow, "prctl", arg(0, equal, option))
+    rules.add_rule(allow, "prlimit64", arg(0, equal, 0), arg(2, equal, 0))  # read one's own
+    # A stream pair is what event loops wake themselves with; datagram pairs could send to paths.
+    rules.add_rule(allow, "socketpair", arg(0, equal, 1), arg(1, masked, 0xF, 1))
+    rules.add_rule(allow, "sendto", arg(4, equal, 0))
+    if profile == "shell":
+        rules.add_rule(allow, "clone", arg(0, masked, _CLONE_NEW, 0))
+        rules.add_rule(allow, "utimensat", arg(1, equal, 0))  # of an open file, never of a path
+    else:
+        rules.add_rule(allow, "clone", arg(0, masked, _CLONE_NEW | _CLONE_THREAD, _CLONE_THREAD))
+    if may_signal:
+        rules.add_rule(allow, "kill", arg(0, masked, 0x80000000, 0))  # one process, never everybody
+    rules.add_rule(s.ERRNO(0), "sched_setscheduler")  # Mono asks for its own default and complains on its output
+    rules.add_rule(s.ERRNO(errno.ENOSYS), "clone3")  # type: ignore[attr-defined]
+    with tempfile.TemporaryFile() as file:
+        rules.export_bpf(file)
+        return os.pread(file.fileno(), 1 << 20, 0)

@@ -1,0 +1,358 @@
+"""One slot of the sandbox: the supervisor's end of one zygote."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from r1ray.errors import InfrastructureError, SandboxUnavailable
+from r1ray.sandbox import languages
+from r1ray.sandbox.filters import compile_filters
+from r1ray.sandbox.job import Command, Limits, Run
+from r1ray.sandbox.zygote import Job, receive, send
+
+Mode = Literal["bubblewrap", "landlock"]
+START_S = 20.0
+GRACE_S = 5.0
+"""How long after a job's wall clock the supervisor waits before it ends the slot."""
+SCRATCH_KIB = 128 * 1024
+LIBRARY_INSIDE = "/r1ray"
+"""Where bubblewrap shows the library folder."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SlotSettings:
+    """How the slots of one sandbox are made."""
+
+    mode: Mode
+    python: str
+    """The interpreter that programs run under; a tree that they may read."""
+    library: str
+    """Folder that holds the zygote and landlockpy, readable for the slots' users."""
+    scratch: str
+    """Folder under which each slot has one of its own; unused in bubblewrap, which has a file system in memory."""
+    uid_base: int | None
+    """As root, slot N runs as user ``uid_base + N``; None: as this process's own user."""
+    may_mount_proc: bool = False
+    """Pods mask /proc, and then bubblewrap may not mount one; only Mono misses it."""
+    max_landlock_abi: int = 99
+    """Tests pretend an older kernel with it."""
+
+
+def stage_library(folder: Path) -> None:
+    """Copy what the zygote imports into ``folder``: the sandbox's interpreter does not see this environment."""
+    import landlockpy
+
+    shutil.copytree(Path(landlockpy.__file__).parent, folder / "landlockpy", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(Path(__file__).parent / "zygote.py", folder / "zygote.py")
+    for path in [folder, *folder.rglob("*")]:
+        path.chmod(0o755 if path.is_dir() else 0o644)
+
+
+def python_paths(python: str) -> tuple[str, ...]:
+    """Prefix folders of an interpreter outside /usr that programs have to read."""
+    prefix = subprocess.run(
+        [python, "-I", "-S", "-c", "import sys; print(sys.base_prefix)"], capture_output=True, text=True, timeout=30
+    ).stdout.strip()
+    return () if not prefix or prefix == "/usr" else (prefix,)
+
+
+_LIBRARIES = ("/lib", "/lib64", "/usr/lib", "/usr/lib64", "/usr/local/lib")
+_SYSTEM_FILES = ("/etc/ld.so.cache", "/etc/localtime", "/dev/zero", "/dev/urandom", "/dev/random", "/dev/full")
+_TOOL_CONFIGURATION = ("/etc/alternatives", "/etc/java-17-openjdk", "/etc/java-21-openjdk", "/etc/mono")
+
+
+def _landlock_paths(python: str) -> dict[str, dict[str, list[str]]]:
+    prefixes = list(python_paths(python))
+    shared = {"files": list(_SYSTEM_FILES)}
+    zoneinfo = "/usr/share/zoneinfo"
+    everything = ["/usr", "/bin", *_LIBRARIES]
+    return {
+        "python": shared | {"read": [*_LIBRARIES, zoneinfo, *prefixes]},
+        "native": shared | {"run": everything, "read": list(_TOOL_CONFIGURATION)},
+        "shell": shared | {"run": everything, "read": list(_TOOL_CONFIGURATION)},
+    }
+
+
+def _bubblewrap(settings: SlotSettings) -> list[str]:
+    arguments = ["bwrap", "--unshare-all", "--as-pid-1", "--cap-drop", "ALL", "--clearenv", "--new-session"]
+    arguments += ["--ro-bind", "/usr", "/usr"]
+    for link in ("/bin", "/lib", "/lib64", "/sbin"):
+        if os.path.islink(link):
+            arguments += ["--symlink", os.readlink(link), link]
+        elif os.path.isdir(link):
+            arguments += ["--ro-bind", link, link]
+    for path in ("/etc/ld.so.cache", "/etc/localtime", *_TOOL_CONFIGURATION, *python_paths(settings.python)):
+        arguments += ["--ro-bind-try", path, path]
+    arguments += ["--dev", "/dev", "--size", str(2 * SCRATCH_KIB * 1024), "--tmpfs", "/tmp", "--chdir", "/tmp"]
+    arguments += ["--ro-bind", settings.library, LIBRARY_INSIDE]
+    return arguments + (["--proc", "/proc"] if settings.may_mount_proc else [])
+
+
+class Slot:
+    """One zygote and its socket. Not for two threads at once; :class:`r1ray.sandbox.pool.Sandbox` sees to that."""
+
+    def __init__(self, settings: SlotSettings, index: int, core: int | None) -> None:
+        """Start it. Raises SandboxUnavailable."""
+        self._settings, self.index = settings, index
+        uid = None if settings.uid_base is None else settings.uid_base + index
+        scratch = self._scratch_folder(uid)
+        has_pids = settings.mode == "bubblewrap"
+        command = _bubblewrap(settings) if has_pids else []
+        self._library = LIBRARY_INSIDE if has_pids else settings.library
+        start = f"import sys; sys.path.insert(0, {self._library!r}); import zygote; zygote.main()"
+        command += [settings.python, "-I", "-S", "-c", start]
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self._socket, self._zygote_pidfd = ours, -1
+        user: dict[str, Any] = {} if uid is None else {"user": uid, "group": uid, "extra_groups": []}
+        with tempfile.TemporaryFile() as complaints:
+            try:
+                self._process = subprocess.Popen(
+                    ["/bin/sh", "-c", f'exec 3<&{theirs.fileno()}; exec "$@"', "slot", *command],
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.DEVNULL,
+                    stderr=complaints,
+                    env={"PATH": languages.PATH, "LANG": "C.UTF-8"},
+                    pass_fds=[theirs.fileno()],
+                    close_fds=True,
+                    cwd="/",
+                    **user,
+                )
+            except OSError as error:
+                raise SandboxUnavailable(f"a sandbox slot cannot be started: {error}") from error
+            finally:
+                theirs.close()
+            self.landlock_abi = self._greet(scratch, has_pids, uid, core, complaints)
+
+    def _scratch_folder(self, uid: int | None) -> str:
+        if self._settings.mode == "bubblewrap":
+            return "/tmp"
+        folder = Path(self._settings.scratch, str(self.index))
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(mode=0o700)
+        if uid is not None:
+            os.chown(folder, uid, uid)
+        return str(folder)
+
+    def _greet(self, scratch: str, has_pids: bool, uid: int | None, core: int | None, complaints: Any) -> int:
+        abi = min(landlock_abi(), self._settings.max_landlock_abi)
+        filters = compile_filters(may_signal=has_pids or abi >= 6, has_landlock=abi > 0)
+        settings = {
+            "filters": {name: code.hex() for name, code in filters.items()},
+            "paths": _landlock_paths(self._settings.python),
+            "library": self._library,
+            "scratch": scratch,
+            "pid_namespace": has_pids,
+            "own_ids": has_pids or uid is not None,
+            "core": core,
+            "max_landlock_abi": self._settings.max_landlock_abi,
+        }
+        self._socket.settimeout(START_S)
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
+        proc = os.open("/proc", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            send(self._socket, settings, [proc])
+            data, ancillary, _, _ = self._socket.recvmsg(1 << 16, 1 << 10)
+            if not data:
+                raise ConnectionResetError("it ended")
+        except OSError as error:
+            self.close()
+            complaints.seek(0)
+            said = complaints.read().decode(errors="replace").strip().splitlines()
+            raise SandboxUnavailable(f"a sandbox slot does not start: {said[-1] if said else error}") from error
+        finally:
+            os.close(proc)
+        # The kernel's own word, in this process's numbering, on who is at the other end.
+        credentials = next(d for level, kind, d in ancillary if (level, kind) == (socket.SOL_SOCKET, socket.SCM_CREDENTIALS))
+        self.zygote_pid = int.from_bytes(credentials[:4], sys.byteorder)
+        self._zygote_pidfd = os.pidfd_open(self.zygote_pid)
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 0)
+        return int(json.loads(data)["landlock"])
+
+    @property
+    def process_pid(self) -> int:
+        """The process that was started: bubblewrap, or the guardian."""
+        return self._process.pid
+
+    def run_python(self, payload: Job, limits: Limits, *, stdin: bytes = b"", has_result: bool = False) -> Run:
+        """One program under the zygote's own interpreter. Raises InfrastructureError; then the slot is no more."""
+        with Memfds() as fds:
+            payload_fd = fds.make("payload", json.dumps(payload).encode())
+            stdin_fd, out, err = fds.make("stdin", stdin, sealed=True), fds.make("stdout"), fds.make("stderr")
+            result = [fds.make("result")] if has_result else []
+            job = _job("python", "python", limits)
+            reply = self._ask(job, [payload_fd, stdin_fd, out, err, *result], limits)
+            return _run(reply, limits, limits.output_kib, out, err, *result)
+
+    def run_pair(self, candidate: Job, tester: Job, limits: Limits) -> Run:
+        """A candidate and its tester, in two processes; the verdict is the run's ``result``."""
+        with Memfds() as fds:
+            nothing = fds.make("stdin", b"", sealed=True)
+            descriptors = [fds.make("candidate", json.dumps(candidate).encode()), nothing, fds.make("o"), fds.make("e")]
+            out, err, result = fds.make("stdout"), fds.make("stderr"), fds.make("verdict")
+            descriptors += [fds.make("tester", json.dumps(tester).encode()), nothing, out, err, result]
+            reply = self._ask(_job("pair", "python", limits), descriptors, limits)
+            return _run(reply, limits, limits.output_kib, out, err, result)
+
+    def run_command(self, command: Command, limits: Limits, *, stdin: bytes = b"") -> tuple[Run, int | None]:
+        """A command, and the memfd of what it was to leave (the caller's to close)."""
+        with Memfds() as fds:
+            files = [c if isinstance(c, int) else fds.make(name, c) for name, c in command.files.items()]
+            stdin_fd, out, err = fds.make("stdin", stdin, sealed=True), fds.make("stdout"), fds.make("stderr")
+            job = _job("command", command.profile, limits) | {
+                "argv": command.argv,
+                "files": list(command.files),
+                "environment": command.environment,
+                "collect": command.collect,
+                "memory_rlimit": command.memory_rlimit,
+                "reads_own_maps": command.reads_own_maps,
+                "memory_mib": limits.memory_mib + command.memory_overhead_mib,
+                "file_kib": command.file_kib or limits.output_kib,
+            }
+            back: list[int] = []
+            reply = self._ask(job, [*files, stdin_fd, out, err], limits, back)
+            return _run(reply, limits, job["file_kib"], out, err), (_copied(back[0]) if back else None)
+
+    def _ask(self, job: Job, descriptors: list[int], limits: Limits, back: list[int] | None = None) -> Job:
+        self._socket.settimeout(limits.wall_s + GRACE_S)
+        try:
+            send(self._socket, job, descriptors)
+            received = receive(self._socket)
+            if received is None:
+                raise ConnectionResetError("its process ended")
+        except OSError as error:  # a timeout is one of them: the second wall clock
+            self.close()
+            raise InfrastructureError(f"sandbox slot {self.index} was lost: {error or type(error).__name__}") from error
+        reply, more = received
+        if back is None:
+            for descriptor in more:
+                os.close(descriptor)
+        else:
+            back += more
+        return reply
+
+    def close(self) -> None:
+        """End the slot and everything in it. Idempotent."""
+        self._socket.close()
+        if self._zygote_pidfd >= 0:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                signal.pidfd_send_signal(self._zygote_pidfd, signal.SIGKILL)
+            os.close(self._zygote_pidfd)
+            self._zygote_pidfd = -1
+        try:
+            self._process.wait(GRACE_S)  # the guardian ends what the zygote left; bubblewrap ends with its namespace
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        if self._settings.mode != "bubblewrap":
+            shutil.rmtree(Path(self._settings.scratch, str(self.index)), ignore_errors=True)
+
+
+def landlock_abi() -> int:
+    """Landlock's version on this kernel, 0 where there is none."""
+    landlockpy = importlib.import_module("landlockpy")
+    return int(landlockpy.abi_version())
+
+
+def _job(op: str, profile: str, limits: Limits) -> Job:
+    return {
+        "op": op,
+        "profile": profile,
+        "cpu_s": limits.cpu_s,
+        "wall_s": limits.wall_s,
+        "memory_mib": limits.memory_mib,
+        "memory_rlimit": "AS",
+        "file_kib": limits.output_kib,
+        "descriptors": 256 if profile != "python" else 64,
+        "processes": 64 if profile != "native" else 256,
+        "quota_kib": SCRATCH_KIB,
+    }
+
+
+class Memfds:
+    """The memfds of one job; closed at its end."""
+
+    _SEALS = 0x0002 | 0x0004 | 0x0008  # F_SEAL_SHRINK, F_SEAL_GROW, F_SEAL_WRITE
+
+    def __init__(self) -> None:
+        self._open: list[int] = []
+
+    def __enter__(self) -> Memfds:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for descriptor in self._open:
+            os.close(descriptor)
+
+    def make(self, name: str, content: bytes = b"", *, sealed: bool = False) -> int:
+        descriptor = memfd(name, content, sealed=sealed)
+        self._open.append(descriptor)
+        return descriptor
+
+
+def memfd(name: str, content: bytes = b"", *, sealed: bool = False) -> int:
+    """A file in memory, at its beginning."""
+    import fcntl
+
+    flags = os.MFD_CLOEXEC | (os.MFD_ALLOW_SEALING if sealed else 0)
+    descriptor = os.memfd_create(name, flags)
+    view = memoryview(content)
+    while view:
+        view = view[os.write(descriptor, view) :]
+    os.lseek(descriptor, 0, os.SEEK_SET)
+    if sealed:
+        fcntl.fcntl(descriptor, 1033, Memfds._SEALS)  # F_ADD_SEALS
+    return descriptor
+
+
+def _copied(source: int) -> int:
+    """A sealed copy of a file that a program made; the original is closed."""
+    content = os.pread(source, languages.ARTIFACT_KIB * 1024, 0)
+    os.close(source)
+    return memfd("artifact", content, sealed=True)
+
+
+def _content(descriptor: int, kib: int) -> bytes:
+    return os.pread(descriptor, kib * 1024, 0)
+
+
+def _run(reply: Mapping[str, Any], limits: Limits, file_kib: int, out: int, err: int, result: int | None = None) -> Run:
+    stdout, stderr = _content(out, limits.output_kib), _content(err, 64)
+    status, is_full = int(reply["status"]), os.fstat(out).st_size >= limits.output_kib * 1024
+    ended: Any = "exited"
+    if status == 125 and stderr.startswith(b"r1ray: "):
+        raise InfrastructureError(f"the sandbox could not be put on: {stderr.decode(errors='replace').strip()}")
+    if status == 126 and stderr.startswith(b"r1ray: cannot start"):
+        raise InfrastructureError(stderr.decode(errors="replace").strip())
+    if reply["cpu_s"] >= limits.cpu_s or status in (-signal.SIGXCPU, -signal.SIGPROF):
+        ended = "cpu"
+    elif reply["timed_out"]:
+        ended = "late" if reply["late_s"] > 0.1 * limits.wall_s else "wall"
+    elif is_full or reply["over_quota"] or status == -signal.SIGXFSZ:
+        ended = "output"
+    elif status != 0 and b"MemoryError" in stderr[-400:] or b"bad_alloc" in stderr or b"OutOfMemory" in stderr:
+        ended = "memory"
+    elif status < 0:
+        ended = "signal"
+    return Run(
+        ended=ended,
+        exit_code=status,
+        stdout=stdout,
+        stderr=stderr,
+        cpu_s=float(reply["cpu_s"]),
+        wall_s=float(reply["wall_s"]),
+        result=b"" if result is None else _content(result, limits.output_kib),
+    )
+
