@@ -6,7 +6,7 @@ sets values. Everything raises ``ValueError`` with the value found, the value ne
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 AGGREGATIONS = ("seq_mean", "token_mean")
@@ -16,6 +16,9 @@ TEMPLATES = ("r1_zero", "chat", "none")
 DTYPES = ("float32", "bfloat16")
 SCHEDULES = ("constant", "linear", "cosine")
 BACKENDS = ("auto", "nccl", "gloo")
+COMBINATIONS = ("sum", "gated", "normalised")
+CHECK_TYPES = ("math", "code", "format")
+SANDBOX_MODES = ("auto", "bubblewrap", "landlock", "none")
 
 
 def _one_of(key: str, value: str, allowed: tuple[str, ...]) -> None:
@@ -172,8 +175,14 @@ class RewardPart:
     weight: float = 1.0
     """The total is the weighted sum; a part of weight 0 is only logged."""
     function: str | None = None
-    """``package.module:function``, called as ``function(prompt, response) -> float``; None takes r1ray's own
-    function of the part's name."""
+    """``package.module:function``, called as ``function(prompt, response)``; None takes r1ray's own function of the
+    part's name, or the one that an installed package offers under it (entry point group ``r1ray.rewards``)."""
+    options: dict[str, Any] = field(default_factory=dict)
+    """Further keyword arguments of the function."""
+    checks: list[str] | None = None
+    """Only prompts with these types of check have the part (math, code, format); None: all."""
+    deadline_s: float = 60.0
+    """For a function that is not r1ray's own: after so long it is an infrastructure error, never a zero."""
 
 
 def _reward_part(name: str, part: Any) -> RewardPart:
@@ -181,13 +190,76 @@ def _reward_part(name: str, part: Any) -> RewardPart:
         return part
     if not isinstance(part, dict):
         raise ValueError(f"reward.parts.{name}={part}: needs an object such as {{weight: 1.0, function: null}}.")
-    unknown = sorted(set(part) - {"weight", "function"})
+    known = [key.name for key in fields(RewardPart)]
+    unknown = sorted(set(part) - set(known))
     if unknown:
-        raise ValueError(f"reward.parts.{name}.{unknown[0]}: no such key; needs weight or function.")
-    weight = part.get("weight", 1.0)
-    if isinstance(weight, bool) or not isinstance(weight, int | float):
-        raise ValueError(f"reward.parts.{name}.weight={weight}: needs a number.")
-    return RewardPart(float(weight), part.get("function"))
+        raise ValueError(f"reward.parts.{name}.{unknown[0]}: no such key; needs one of {', '.join(known)}.")
+    for key in ("weight", "deadline_s"):
+        value = part.get(key, 1.0)
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise ValueError(f"reward.parts.{name}.{key}={value}: needs a number.")
+    for check in part.get("checks") or ():
+        _one_of(f"reward.parts.{name}.checks", check, CHECK_TYPES)
+    options = part.get("options") or {}
+    if not isinstance(options, dict):
+        raise ValueError(f"reward.parts.{name}.options={options}: needs an object of keyword arguments.")
+    return RewardPart(
+        weight=float(part.get("weight", 1.0)),
+        function=part.get("function"),
+        options=dict(options),
+        checks=None if part.get("checks") is None else list(part["checks"]),
+        deadline_s=float(part.get("deadline_s", 60.0)),
+    )
+
+
+@dataclass
+class VerifierConfig:
+    """The math verifier of one reward actor."""
+
+    num_processes: int = 1
+    deadline_s: float = 2.0
+    memory_mib: int = 3072
+
+    def __post_init__(self) -> None:
+        _at_least("reward.verifier.num_processes", self.num_processes, 1)
+        _above("reward.verifier.deadline_s", self.deadline_s, 0)
+        _at_least("reward.verifier.memory_mib", self.memory_mib, 512)
+
+
+@dataclass
+class SandboxConfig:
+    """The sandbox of one reward actor; there is one where prompts are checked by running code."""
+
+    mode: str = "auto"
+    """``bubblewrap`` (namespaces, Landlock and seccomp), ``landlock`` (the latter two), ``auto``: the first of them
+    that works. ``none`` runs programs without any isolation and needs ``unsafe``."""
+    unsafe: bool = False
+    """Allows ``mode=none``, for data whose every program you trust. It says so at every start."""
+    num_slots: int = 1
+    """Programs that run at a time; 0: one for each core."""
+    python: str | None = None
+    """The interpreter for Python programs; None: the system's."""
+    cpu_s: float = 4.0
+    """CPU time of one test case, where the data do not say; the wall clock ends it at three times that."""
+    total_cpu_s: float = 40.0
+    """CPU time of all test cases of one response."""
+    memory_mib: int = 512
+    output_kib: int = 4096
+    partial: bool = False
+    """Whether the reward is the share of passed cases; else all have to pass."""
+
+    def __post_init__(self) -> None:
+        _one_of("reward.sandbox.mode", self.mode, SANDBOX_MODES)
+        if self.mode == "none" and not self.unsafe:
+            raise ValueError(
+                "reward.sandbox.mode=none runs what a model writes without any isolation: needs "
+                "reward.sandbox.unsafe=true to say that this is meant."
+            )
+        _at_least("reward.sandbox.num_slots", self.num_slots, 0)
+        for key in ("cpu_s", "total_cpu_s"):
+            _above(f"reward.sandbox.{key}", getattr(self, key), 0)
+        _at_least("reward.sandbox.memory_mib", self.memory_mib, 32)
+        _at_least("reward.sandbox.output_kib", self.output_kib, 1)
 
 
 @dataclass
@@ -196,17 +268,30 @@ class RewardConfig:
 
     num_actors: int = 1
     cpus_per_actor: float = 0.0
-    parts: dict[str, Any] = field(
-        default_factory=lambda: {name: {"weight": 1.0, "function": None} for name in ("accuracy", "format")}
-    )
+    parts: dict[str, Any] = field(default_factory=dict)
     """A RewardPart for each name. (Any, because OmegaConf cannot add an entry of a dataclass's type from the command
     line; what is there is checked, and converted, here.)"""
+    combine: str = "sum"
+    """``sum``: the weighted sum (the paper). ``gated``: the same, but 0 where the part ``gate`` is below 1.
+    ``normalised``: each part is normalised over its group before it is weighted and added."""
+    gate: str = "format"
+    max_in_flight: int = 16
+    """Chunks of completions that one reward actor holds at a time; others wait."""
+    verifier: VerifierConfig = field(default_factory=VerifierConfig)
+    sandbox: SandboxConfig = field(default_factory=SandboxConfig)
 
     def __post_init__(self) -> None:
         _at_least("reward.num_actors", self.num_actors, 1)
+        _at_least("reward.max_in_flight", self.max_in_flight, 1)
+        _one_of("reward.combine", self.combine, COMBINATIONS)
         self.parts = {name: _reward_part(name, part) for name, part in self.parts.items()}
+        if self.combine == "gated" and self.gate not in self.parts:
+            raise ValueError(f"reward.gate={self.gate}: needs one of reward.parts: {', '.join(self.parts)}.")
+
+    def require_parts(self) -> None:
+        """Raise ValueError where nothing is rewarded. (The section alone may be empty: conf/reward/ fills it.)"""
         if not self.parts:
-            raise ValueError("reward.parts is empty: needs at least one part, as in reward.parts.accuracy.weight=1.")
+            raise ValueError("reward.parts is empty: needs at least one part, as in reward=r1_zero.")
 
 
 @dataclass
@@ -311,7 +396,7 @@ class DeadlineConfig:
 
     start_s: float = 900.0
     generate_s: float = 1800.0
-    score_s: float = 120.0
+    score_s: float = 600.0
     learn_s: float = 1800.0
     publish_s: float = 300.0
     checkpoint_s: float = 1800.0
@@ -382,8 +467,21 @@ class RunConfig:
                         f"{key}={value}: prepare.maker={self.prepare.maker} makes its own; set prepare.maker=null to "
                         "bring yours."
                     )
+        self.reward.require_parts()
         if self.max_model_len > self.learner.max_tokens_per_microbatch:
             raise ValueError(
                 f"learner.max_tokens_per_microbatch={self.learner.max_tokens_per_microbatch} cannot hold the longest "
                 f"sequence: needs at least {self.max_model_len} (data.max_prompt_tokens + algo.max_completion_tokens)."
             )
+
+
+@dataclass
+class ScoreConfig:
+    """``r1ray score FILE`` with its overrides."""
+
+    reward: RewardConfig = field(default_factory=RewardConfig)
+    output: str | None = None
+    """Where the outcomes go; None: standard output."""
+
+    def __post_init__(self) -> None:
+        self.reward.require_parts()

@@ -27,6 +27,7 @@ from typing import Any, Generic, Protocol, TypeVar
 from r1ray.admission import choose_batch
 from r1ray.algo.advantage import group_advantages
 from r1ray.algo.batching import plan_shards
+from r1ray.algo.compose import normalised_rewards
 from r1ray.checkpoint import Checkpoints, LoopState
 from r1ray.config import RunConfig
 from r1ray.deadline import within
@@ -47,6 +48,7 @@ from r1ray.types import (
     Scored,
     Shard,
     Unscorable,
+    Verdict,
 )
 
 C = TypeVar("C")
@@ -278,7 +280,7 @@ class Controller(Generic[C]):
         records: list[GroupRecord] = []
         first_chunk = 0
         for group in batch:
-            rewards = [v.outcome.total if isinstance(v.outcome, Scored) else None for v in group.all_verdicts]
+            rewards = self._rewards(group.all_verdicts)  # r_i
             advantages = group_advantages(rewards, std=algo.advantage_std, epsilon=algo.advantage_epsilon)  # A_i
             by_verdict = iter(zip(group.all_verdicts, advantages, strict=True))
             for chunk, verdicts in enumerate(group.verdicts, start=first_chunk):
@@ -303,6 +305,15 @@ class Controller(Generic[C]):
             seed=self._config.seed * 1_000_003 + self.version,
         )
         return shards, records
+
+    def _rewards(self, verdicts: Sequence[Verdict]) -> list[float | None]:
+        outcomes = [v.outcome if isinstance(v.outcome, Scored) else None for v in verdicts]
+        config = self._config.reward
+        if config.combine != "normalised":
+            return [None if outcome is None else outcome.total for outcome in outcomes]
+        weights = {name: part.weight for name, part in config.parts.items()}
+        parts = [None if outcome is None else outcome.parts for outcome in outcomes]
+        return normalised_rewards(parts, weights, epsilon=self._config.algo.advantage_epsilon)
 
     async def _refresh_reference(self, new_updates: int) -> None:
         every, before = self._config.algo.reference_refresh_updates, self._updates

@@ -8,7 +8,7 @@ R1RayError
 +-- InfrastructureError   a part of the system failed; never a reward of zero
     +-- DeadlineExceeded  somebody waited too long for somebody else
     +-- EngineLost        a rollout engine died, or may no longer serve
-    +-- SandboxUnavailable  untrusted code cannot be run safely on this machine
+    +-- SandboxUnavailable  untrusted code cannot be run safely on this machine; a UserError too
     +-- WeightSyncError   new weights could not be verified on the rollout engines
 """
 
@@ -49,7 +49,7 @@ class EngineLost(InfrastructureError):
     """The rollout engine that held a group is gone; the group has to be generated again."""
 
 
-class SandboxUnavailable(InfrastructureError):
+class SandboxUnavailable(InfrastructureError, UserError):
     """No isolation that holds can be had here; the message says what is missing and how to get it."""
 
 

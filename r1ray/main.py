@@ -6,13 +6,14 @@ of the system failed, 2 the user's mistake (one or two sentences, no traceback),
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import os
 import re
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from r1ray import __version__
 from r1ray.errors import R1RayError, UserError
@@ -23,15 +24,18 @@ if TYPE_CHECKING:
 USAGE = f"""r1ray {__version__}: DeepSeek-R1's reinforcement learning on Ray, vLLM and DeepSpeed
 
 usage: r1ray run [recipe=r1_zero] [experiment=quickstart] [algo=paper|deepseekmath] [key=value ...]
+       r1ray score FILE [reward=check|r1_zero|reasoning] [output=FILE] [key=value ...]
 
   run     run a recipe; the same command resumes an interrupted run, and skips what is finished
+  score   rewards of given responses: JSON lines or Parquet in, one outcome a line out
 
 Everything after the verb is Hydra override syntax: algo.group_size=8, learner.lr=1e-6.
 A run of your own needs  model=PATH data.train=PATH  and should have  data.eval=PATH.
 Every key, with its meaning and default, is in r1ray/config.py; the settings that ship are in conf/.
 """
+S = TypeVar("S")
 EXIT_FAILED, EXIT_USER, EXIT_INTERRUPTED = 1, 2, 130
-GROUPS = ("recipe", "algo", "experiment")
+GROUPS = ("recipe", "algo", "reward", "experiment")
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -43,9 +47,12 @@ def main(arguments: Sequence[str]) -> int:
         print(__version__)
         return 0
     try:
-        if arguments[0] != "run":
-            raise UserError(f"{arguments[0]}: no such command; the only one is run (see r1ray --help).")
-        run(compose(arguments[1:]))
+        if arguments[0] == "run":
+            run(compose(arguments[1:]))
+        elif arguments[0] == "score":
+            score(arguments[1:])
+        else:
+            raise UserError(f"{arguments[0]}: no such command; needs one of run, score (see r1ray --help).")
     except UserError as error:
         print(f"r1ray: {error}", file=sys.stderr)
         return EXIT_USER
@@ -138,6 +145,36 @@ def _differences(before: Any, now: Any, key: str = "") -> Iterator[tuple[str, An
         yield key, before, now
 
 
+# ---------------------------------------------------------------------- score
+
+
+def score(arguments: Sequence[str]) -> None:
+    """Score a file of responses."""
+    from r1ray.config import ScoreConfig
+
+    files = [argument for argument in arguments if "=" not in argument]
+    if len(files) != 1:
+        raise UserError(
+            f"score needs one FILE and key=value overrides, found {len(files)} files: {', '.join(files) or 'none'}."
+        )
+    overrides = [argument for argument in arguments if "=" in argument]
+    config = compose(overrides, schema=ScoreConfig, name="score")
+    from r1ray.score import score_file
+
+    def say(text: str) -> None:
+        print(f"r1ray: {text}", file=sys.stderr, flush=True)
+
+    with contextlib.ExitStack() as stack:
+        if config.output is None:
+            sink = sys.stdout
+        else:
+            try:
+                sink = stack.enter_context(open(config.output, "w", encoding="utf-8"))
+            except OSError as error:
+                raise UserError(f"output={config.output}: cannot be written: {error}.") from error
+        score_file(files[0], config.reward, sink, say)
+
+
 # ---------------------------------------------------------------------- configuration
 
 
@@ -147,8 +184,17 @@ def config_folder() -> Path:
     return next(folder for folder in (package / "conf", package.parent / "conf") if (folder / "config.yaml").is_file())
 
 
-def compose(overrides: Sequence[str]) -> RunConfig:
-    """The configuration of Hydra overrides. Raises UserError that names the nearest key, the value needed, or both."""
+@overload
+def compose(overrides: Sequence[str]) -> RunConfig: ...
+@overload
+def compose(overrides: Sequence[str], *, schema: type[S], name: str) -> S: ...
+def compose(overrides: Sequence[str], *, schema: type[Any] | None = None, name: str = "config") -> Any:
+    """The configuration of Hydra overrides. Raises UserError that names the nearest key, the value needed, or both.
+
+    Args:
+        schema: the dataclass of the configuration; None: RunConfig.
+        name: of the file in ``conf/`` that it starts from.
+    """
     from hydra import compose as hydra_compose
     from hydra import initialize_config_dir
     from hydra.core.config_store import ConfigStore
@@ -158,20 +204,21 @@ def compose(overrides: Sequence[str]) -> RunConfig:
 
     from r1ray.config import RunConfig
 
-    ConfigStore.instance().store(name="schema", node=RunConfig)
+    schema = schema or RunConfig
+    ConfigStore.instance().store(name="schema" if name == "config" else f"{name}_schema", node=schema)
     try:
         with initialize_config_dir(str(config_folder()), version_base="1.3"):
-            composed = hydra_compose("config", list(overrides))
+            composed = hydra_compose(name, list(overrides))
         config = OmegaConf.to_object(composed)
     except (HydraException, OmegaConfBaseException) as error:
-        raise UserError(_explain(error)) from error
+        raise UserError(_explain(error, schema)) from error
     except ValueError as error:
         raise UserError(str(error)) from error
-    assert isinstance(config, RunConfig)
+    assert isinstance(config, schema)
     return config
 
 
-def _explain(error: Exception) -> str:
+def _explain(error: Exception, schema: type[Any]) -> str:
     """One sentence for an error of Hydra or OmegaConf."""
     cause = error.__cause__ or error
     text = f"{error}\n{cause}"
@@ -185,17 +232,15 @@ def _explain(error: Exception) -> str:
         known = ", ".join(options[1].split()) if options else "one of conf/" + group[1]
         return f"{group[1]}={group[2]}: needs one of {known}."
     if unknown:
-        near = difflib.get_close_matches(unknown[1], [*GROUPS, *known_keys()], n=1, cutoff=0.0)
+        near = difflib.get_close_matches(unknown[1], [*GROUPS, *known_keys(schema)], n=1, cutoff=0.0)
         return f"{unknown[1]}: no such key; the nearest is {near[0]}."
     lines = [str(error), *str(cause).splitlines()[:1]] if cause is not error else [str(error)]
     return ": ".join(" ".join(line.split()) for line in lines)
 
 
-def known_keys() -> list[str]:
-    """Every dotted key of the configuration."""
+def known_keys(schema: type[Any]) -> list[str]:
+    """Every dotted key of a configuration."""
     from omegaconf import OmegaConf
-
-    from r1ray.config import RunConfig
 
     def walk(node: Any, prefix: str) -> Iterator[str]:
         for key in node:
@@ -204,4 +249,4 @@ def known_keys() -> list[str]:
             if OmegaConf.is_dict(OmegaConf.select(node, str(key), throw_on_missing=False)):
                 yield from walk(node[key], f"{name}.")
 
-    return list(walk(OmegaConf.structured(RunConfig, flags={"allow_objects": True}), ""))
+    return list(walk(OmegaConf.structured(schema, flags={"allow_objects": True}), ""))

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
 from r1ray.group import FinishedGroup
-from r1ray.types import PublishStats, Scored, StepStats
+from r1ray.types import PublishStats, Scored, StepStats, Verdict
 
 
 def oldest_version(group: FinishedGroup[Any]) -> int:
@@ -24,13 +27,14 @@ def batch_metrics(batch: Sequence[FinishedGroup[Any]], version: int) -> dict[str
     verdicts = [verdict for group in batch for verdict in group.all_verdicts]
     scored = [verdict.outcome for verdict in verdicts if isinstance(verdict.outcome, Scored)]
     ages = [float(version - verdict.oldest_version) for verdict in verdicts]
+    names = dict.fromkeys(name for outcome in scored for name in outcome.parts)
     parts = {
-        f"reward/{name}": _mean([outcome.parts[name] for outcome in scored if name in outcome.parts])
-        for name in scored[0].parts
+        f"reward/{name}": _mean([outcome.parts[name] for outcome in scored if name in outcome.parts]) for name in names
     }
     return {
         "reward/mean": _mean([outcome.total for outcome in scored]),
         **parts,
+        **scoring_metrics(verdicts),
         "reward/failed_parts": float(sum(len(outcome.failed_parts) for outcome in scored)),
         "reward/unscored": float(len(verdicts) - len(scored)),
         "completion/length_mean": _mean([float(verdict.num_tokens) for verdict in verdicts]),
@@ -39,6 +43,23 @@ def batch_metrics(batch: Sequence[FinishedGroup[Any]], version: int) -> dict[str
         "staleness/max": max(ages),
         "time/generate_s": max(group.generate_s for group in batch),
         "time/reward_s": max(group.reward_s for group in batch),
+    }
+
+
+def scoring_metrics(verdicts: Sequence[Verdict]) -> dict[str, float]:
+    """How scoring went: seconds a completion, and the share of each kind of verdict (``correct``, ``wrong``,
+    ``timeout``, ...; ``infrastructure_error`` where it could not be scored)."""
+    seconds = np.array([verdict.seconds for verdict in verdicts])
+    kinds = Counter(
+        verdict.outcome.verdict if isinstance(verdict.outcome, Scored) else "infrastructure_error"
+        for verdict in verdicts
+    )
+    p50, p95, p99 = np.percentile(seconds, [50, 95, 99])
+    return {
+        **{f"scoring/{kind}": count / len(verdicts) for kind, count in sorted(kinds.items()) if kind},
+        "scoring/seconds_p50": float(p50),
+        "scoring/seconds_p95": float(p95),
+        "scoring/seconds_p99": float(p99),
     }
 
 

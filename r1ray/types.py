@@ -188,6 +188,9 @@ class Scored:
     parts: dict[str, float]
     failed_parts: tuple[str, ...] = ()
     """Parts whose function raised because of what the model wrote; they count 0."""
+    verdict: str = ""
+    """One word of the first part that gives one (accuracy's, as a rule): see :class:`Mark`."""
+    detail: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,9 +225,11 @@ class Verdict:
     num_tokens: int
     truncated: bool
     oldest_version: int
+    seconds: float = 0.0
+    """What scoring it took."""
 
     @classmethod
-    def of(cls, completion: Completion, outcome: Outcome, *, extracted: str | None) -> Verdict:
+    def of(cls, completion: Completion, outcome: Outcome, *, extracted: str | None, seconds: float = 0.0) -> Verdict:
         """The verdict of a completion, with its facts."""
         return cls(
             index=completion.index,
@@ -234,6 +239,7 @@ class Verdict:
             num_tokens=len(completion.token_ids),
             truncated=completion.finish_reason == "length",
             oldest_version=completion.oldest_version,
+            seconds=seconds,
         )
 
 

@@ -15,6 +15,8 @@ from r1ray.config import (
     WeightsConfig,
 )
 
+PAPER = RewardConfig(parts={"accuracy": {}, "format": {}})
+
 
 @pytest.mark.parametrize(
     ("make", "message"),
@@ -31,9 +33,12 @@ from r1ray.config import (
         (lambda: RolloutConfig(num_actors=0), "rollout.num_actors=0: needs at least 1"),
         (lambda: RolloutConfig(dtype="fp8"), "rollout.dtype=fp8"),
         (lambda: RewardConfig(parts={"a": 1}), "reward.parts.a=1: needs an object"),
-        (lambda: RewardConfig(parts={"a": {"wait": 1}}), "reward.parts.a.wait: no such key; needs weight or function"),
+        (
+            lambda: RewardConfig(parts={"a": {"wait": 1}}),
+            "reward.parts.a.wait: no such key; needs one of weight,",
+        ),
         (lambda: RewardConfig(parts={"a": {"weight": "x"}}), "reward.parts.a.weight=x: needs a number"),
-        (lambda: RewardConfig(parts={}), "reward.parts is empty"),
+        (lambda: RunConfig(model="m", data=DataConfig(train="t")), "reward.parts is empty"),
         (lambda: LearnerConfig(zero_stage=4), "learner.zero_stage=4: needs 0, 1, 2 or 3"),
         (lambda: LearnerConfig(betas=[0.9]), "learner.betas"),
         (lambda: WeightsConfig(backend="mpi"), "weights.backend=mpi"),
@@ -41,7 +46,7 @@ from r1ray.config import (
         (lambda: RunConfig(), "model is not set: give model=PATH"),
         (lambda: RunConfig(model="m"), "data.train is not set"),
         (
-            lambda: RunConfig(model="m", data=DataConfig(train="t", max_prompt_tokens=20000)),
+            lambda: RunConfig(model="m", data=DataConfig(train="t", max_prompt_tokens=20000), reward=PAPER),
             "learner.max_tokens_per_microbatch=16384 cannot hold the longest sequence: needs at least 28192",
         ),
     ],

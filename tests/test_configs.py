@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from r1ray.config import RewardPart
+from r1ray.config import RewardPart, RunConfig, ScoreConfig
 from r1ray.main import compose, config_folder, known_keys
 
 OWN = ["model=m", "data.train=t"]
@@ -46,6 +46,13 @@ def test_deepseekmath_differs_where_that_paper_does() -> None:
     assert (algo.clip_low, algo.kl_coefficient, algo.reference_refresh_updates) == (0.2, 0.04, 0)
 
 
+@pytest.mark.parametrize("reward", options("reward"))
+def test_every_reward_composes_for_run_and_score(reward: str) -> None:
+    parts = set(yaml.safe_load((config_folder() / "reward" / f"{reward}.yaml").read_text())["parts"])
+    assert set(compose([*OWN, f"reward={reward}"]).reward.parts) == parts
+    assert set(compose([f"reward={reward}"], schema=ScoreConfig, name="score").reward.parts) == parts
+
+
 def test_overrides_reach_their_keys() -> None:
     config = compose(["experiment=quickstart", "algo.group_size=16", "seed=3", "algo.aggregation=seq_mean"])
     assert (config.algo.group_size, config.seed, config.algo.aggregation) == (16, 3, "seq_mean")
@@ -63,7 +70,7 @@ def test_a_reward_part_is_added_on_the_command_line() -> None:
 
 
 def test_yaml_sets_only_known_keys() -> None:
-    known = set(known_keys())
+    known = set(known_keys(RunConfig))
     for path in (config_folder() / "algo").glob("*.yaml"):
         assert {f"algo.{key}" for key in yaml.safe_load(path.read_text())} <= known, path
 

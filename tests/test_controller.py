@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from r1ray.checkpoint import Checkpoints
-from r1ray.config import AlgoConfig, CheckpointConfig, DataConfig, DeadlineConfig, EvalConfig, RunConfig
+from r1ray.config import AlgoConfig, CheckpointConfig, DataConfig, DeadlineConfig, EvalConfig, RewardConfig, RunConfig
 from r1ray.controller import Controller, Roles
 from r1ray.errors import DeadlineExceeded, R1RayError
 from r1ray.types import Completion, EvalResult, Outcome, Scored, ScoringFailed, Unscorable
@@ -21,6 +21,7 @@ from tests.fakes import Events, FakeEngine, FakeLearner, FakePrompts, FakeRecord
 
 def make_config(*, staleness: int = 0, steps: int = 4, prompts: int = 3, checkpoint_every: int = 0) -> RunConfig:
     return RunConfig(
+        reward=RewardConfig(parts={"accuracy": {}}),
         model="m",
         steps=steps,
         algo=AlgoConfig(

@@ -10,10 +10,12 @@ import pytest
 ROOT = Path(__file__).parents[1] / "r1ray"
 RANK = {
     **dict.fromkeys(["types", "errors", "config", "specs"], 0),
-    **dict.fromkeys(["interfaces", "algo", "data", "telemetry", "deadline", "ledger", "model_files", "admission"], 1),
+    **dict.fromkeys(
+        ["interfaces", "algo", "data", "telemetry", "deadline", "ledger", "model_files", "admission", "sandbox"], 1
+    ),
     **dict.fromkeys(["weights", "group", "checkpoint"], 2),
     **dict.fromkeys(["reward", "rollout", "learner", "step_metrics"], 3),
-    **dict.fromkeys(["controller", "evaluate"], 4),
+    **dict.fromkeys(["controller", "evaluate", "score"], 4),
     "examples": 4,
     "cluster": 5,
     "stages": 6,

@@ -91,8 +91,8 @@ def test_a_tokenizer_without_an_end_of_sequence_token(
         ("torn.jsonl", '{"question": "q", "answer": "1"}\n{"question": ', "line 2: not JSON"),
         ("odd.jsonl", '{"text": "q"}\n', "found the columns text; needs those of one of these layouts"),
         ("shape.jsonl", '{"prompt": 3, "check": {"type": "math", "answer": "1"}}\n', "row 1: prompt needs a string"),
-        ("kind.jsonl", '{"prompt": "q", "check": {"type": "code"}}\n', "row 1: check.type is 'code'"),
-        ("blank.jsonl", '{"question": "q", "answer": ""}\n', "none of its 1 rows has a reference answer"),
+        ("kind.jsonl", '{"prompt": "q", "check": {"type": "poem"}}\n', "row 1: check.type is 'poem'"),
+        ("blank.jsonl", '{"question": "q", "answer": ""}\n', "none of its 1 rows has a usable reference"),
         ("fake.parquet", "no parquet", "cannot be read"),
     ],
 )

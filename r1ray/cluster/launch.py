@@ -21,7 +21,7 @@ from r1ray.cluster.publish import RayWeightSync
 from r1ray.config import RunConfig
 from r1ray.controller import Roles
 from r1ray.deadline import within
-from r1ray.errors import InfrastructureError, UserError
+from r1ray.errors import InfrastructureError, SandboxUnavailable, UserError
 from r1ray.specs import EngineSpec, LearnerSpec, RankSpec
 from r1ray.types import Int32Array
 
@@ -47,20 +47,23 @@ class Running:
         remove_placement_group(self.placement)
 
 
-async def launch(config: RunConfig, *, model: str, rollouts: Path, probe_ids: Int32Array) -> Running:
+async def launch(
+    config: RunConfig, *, model: str, rollouts: Path, probe_ids: Int32Array, programs: frozenset[str]
+) -> Running:
     """Start every actor of the run and wait until all of them answer.
 
     Args:
         model: folder or hub name that learner and engines load.
         rollouts: folder of the rollout log.
         probe_ids: [T] int32, the fixed sequence of the parity probe.
+        programs: languages in which the prompts ask for programs; with any, reward actors have a sandbox.
 
     Raises UserError where the cluster is too small, and what any actor raised at its start.
     """
     cpus, gpus = connect(config.cluster.address)
     need = check_fits(config, cpus=cpus, gpus=gpus)
     placement = reserve(need, timeout_s=min(60.0, config.deadlines.start_s))
-    spawner = _Spawner(config, need, placement, model)
+    spawner = _Spawner(config, need, placement, model, programs)
     started: list[Handle] = []
     try:
         address, port = await within(
@@ -99,7 +102,9 @@ async def launch(config: RunConfig, *, model: str, rollouts: Path, probe_ids: In
             actor.kill()
         remove_placement_group(placement)
         raise
-    scorer_pool = ScorerPool(scorers, spawner.reward, deadline_s=config.deadlines.score_s)
+    scorer_pool = ScorerPool(
+        scorers, spawner.reward, deadline_s=config.deadlines.score_s, max_in_flight=config.reward.max_in_flight
+    )
     roles = Roles(
         rollout=pool,
         scorer=scorer_pool,
@@ -128,9 +133,10 @@ async def _all_ready(ranks: list[Handle], actors: list[Handle], scorers: list[Ha
         workers, *_ = await asyncio.gather(asyncio.gather(*(actor.ready.remote() for actor in actors)), *alive)
     except RayActorError as error:
         reason = str(error).strip().splitlines()[-1]
-        mistake = "r1ray.errors.UserError: "
-        if reason.startswith(mistake):
-            raise UserError(reason.removeprefix(mistake)) from error
+        for mistake in (UserError, SandboxUnavailable):
+            name = f"r1ray.errors.{mistake.__name__}: "
+            if reason.startswith(name):
+                raise mistake(reason.removeprefix(name)) from error
         raise InfrastructureError(f"an actor could not start: {error}") from error
     return list(workers)
 
@@ -148,8 +154,11 @@ def _address_and_port() -> tuple[str, int]:
 class _Spawner:
     """Makes Ray actors of plain classes: resources, place and environment of each kind."""
 
-    def __init__(self, config: RunConfig, need: Needs, placement: PlacementGroup, model: str) -> None:
+    def __init__(
+        self, config: RunConfig, need: Needs, placement: PlacementGroup, model: str, programs: frozenset[str]
+    ) -> None:
         self._config, self._need, self._placement, self._model = config, need, placement, model
+        self._programs = programs
         self._common = {
             # Where the command was given, for a user's own reward functions.
             "PYTHONPATH": os.pathsep.join(filter(None, [os.getcwd(), os.environ.get("PYTHONPATH")])),
@@ -217,7 +226,8 @@ class _Spawner:
         cpus = self._config.reward.cpus_per_actor
         bundle = self._config.learner.num_ranks + self._config.rollout.num_actors + index if cpus else None
         options = self._options(bundle, cpus=cpus, env={"OMP_NUM_THREADS": "1"})
-        return host("r1ray.reward.scorer:RewardScorer", self._config.reward, concurrency=STREAMS, **options)
+        arguments = (self._config.reward, self._programs, self._config.algo.max_completion_tokens)
+        return host("r1ray.reward.scorer:RewardScorer", *arguments, concurrency=STREAMS, **options)
 
     def recorder(self, folder: Path) -> Handle:
         options = self._options(None, cpus=0, env={"OMP_NUM_THREADS": "1"})

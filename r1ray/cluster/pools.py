@@ -121,18 +121,30 @@ class RolloutPool:
 class ScorerPool:
     """The Scorer role over reward actors."""
 
-    def __init__(self, actors: Sequence[Handle], spawn: Callable[[int], Handle], *, deadline_s: float) -> None:
-        """``spawn(index)`` starts another actor in the place of that one."""
+    def __init__(
+        self, actors: Sequence[Handle], spawn: Callable[[int], Handle], *, deadline_s: float, max_in_flight: int
+    ) -> None:
+        """
+        Args:
+            spawn: ``spawn(index)`` starts another actor in the place of that one.
+            deadline_s: for one chunk in one actor.
+            max_in_flight: chunks that one actor holds at a time; others wait here, where no clock runs.
+        """
         self.actors, self._spawn = list(actors), spawn
         self._load = [0] * len(self.actors)
         self._deadline_s = deadline_s
+        self._slots = asyncio.Semaphore(max_in_flight * len(self.actors))
 
     async def score(self, prompt: Prompt, chunk: Ref) -> tuple[Verdict, ...]:
         """See :class:`r1ray.interfaces.Scorer`. A reward actor that fails or is late is not the model's fault: it is
         replaced, the chunk goes to another one, and after ``MAX_SCORING_ATTEMPTS`` its completions are
-        ``ScoringFailed``."""
+        ``ScoringFailed``. So does a chunk of which an actor could not score a completion."""
+        async with self._slots:
+            return await self._score(prompt, chunk)
+
+    async def _score(self, prompt: Prompt, chunk: Ref) -> tuple[Verdict, ...]:
         failure, tried = "", set[int]()
-        for _ in range(MAX_SCORING_ATTEMPTS):
+        for attempt in range(1, MAX_SCORING_ATTEMPTS + 1):
             untried = [i for i in range(len(self.actors)) if i not in tried] or range(len(self.actors))
             index = min(untried, key=self._load.__getitem__)
             tried.add(index)
@@ -146,7 +158,8 @@ class ScorerPool:
                     owner=f"reward actor {index}",
                     key="deadlines.score_s",
                 )
-                return verdicts
+                if attempt == MAX_SCORING_ATTEMPTS or not any(isinstance(v.outcome, ScoringFailed) for v in verdicts):
+                    return verdicts
             except (RayActorError, DeadlineExceeded) as error:
                 failure = str(error)
                 self._replace(index, actor)

@@ -6,24 +6,22 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
+from r1ray.data.checks import MalformedRow, parse_check
 from r1ray.data.template import Question
+from r1ray.types import Check, CodeTests, MathAnswer
 
 Row: TypeAlias = Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
 class RawPrompt:
-    """A row before its template is applied. ``answer`` is empty where the row has no usable reference."""
+    """A row before its template is applied."""
 
     id: str
     question: Question
-    answer: str
+    check: Check
     domain: str
     language: str
-
-
-class MalformedRow(ValueError):
-    """The row is not of its file's layout."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,16 +49,12 @@ def _text(value: Any) -> str:
 
 
 def _read_own(row: Row, index: int) -> RawPrompt:
-    check = row.get("check")
-    if not isinstance(check, Mapping) or "type" not in check:
-        raise MalformedRow(f'check needs an object such as {{"type": "math", "answer": "29"}}, found {check!r:.60}')
-    if check["type"] != "math":
-        raise MalformedRow(f'check.type is {check["type"]!r}: this version knows "math"')
+    check = parse_check(row.get("check"))
     return RawPrompt(
         id=_text(row.get("id")) or str(index),
         question=_question(row.get("prompt")),
-        answer=_text(check.get("answer")),
-        domain=_text(row.get("domain")) or "math",
+        check=check,
+        domain=_text(row.get("domain")) or ("code" if isinstance(check, CodeTests) else "math"),
         language=_text(row.get("language")) or "en",
     )
 
@@ -74,7 +68,7 @@ def _read_verl(row: Row, index: int) -> RawPrompt:
     return RawPrompt(
         id=_text(extra.get("index")) or str(index),
         question=_question(row.get("prompt")),
-        answer=_text(reward_model.get("ground_truth")),
+        check=MathAnswer(_text(reward_model.get("ground_truth"))),
         domain=_text(row.get("ability")) or _text(row.get("data_source")) or "math",
         language="en",
     )
@@ -104,7 +98,7 @@ def _read_hugging_face(row: Row, index: int) -> RawPrompt:
     return RawPrompt(
         id=_text(row.get("id")) or _text(row.get("uuid")) or str(index),
         question=_question(row.get("problem") if row.get("problem") is not None else row.get("question")),
-        answer=final_answer(_text(answer)),
+        check=MathAnswer(final_answer(_text(answer))),
         domain=_text(row.get("domain")) or "math",
         language=_text(row.get("language")) or "en",
     )

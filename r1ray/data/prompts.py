@@ -22,11 +22,12 @@ import pyarrow as pa
 import pyarrow.fs as pafs
 import pyarrow.parquet as pq
 
-from r1ray.data.layouts import LAYOUTS, MalformedRow, RawPrompt, Row, recognise
+from r1ray.data.checks import MalformedRow, check_problem, dump_check, load_check
+from r1ray.data.layouts import LAYOUTS, RawPrompt, Row, recognise
 from r1ray.errors import UserError
-from r1ray.types import MathAnswer, Position, Prompt
+from r1ray.types import Check, CodeTests, Position, Prompt
 
-SCHEMA = pa.schema([(name, pa.string()) for name in ("id", "question", "answer", "domain", "language")])
+SCHEMA = pa.schema([(name, pa.string()) for name in ("id", "question", "check", "domain", "language")])
 BATCH_ROWS = 4096
 MAX_ERRORS_SHOWN = 3
 
@@ -84,11 +85,22 @@ class SpoolReport:
     layout: str
     num_rows: int
     quarantined: tuple[str, ...]
-    """Ids of rows without a usable reference answer; they are left out."""
+    """Ids and reasons of rows without a usable reference; they are left out."""
+    programs: frozenset[str] = frozenset()
+    """Languages in which programs are asked for."""
 
 
-def spool_prompts(path: str, spool: Path, *, key: str) -> SpoolReport:
+def spool_prompts(
+    path: str,
+    spool: Path,
+    *,
+    key: str,
+    problem: Callable[[Check, str], str | None] = lambda check, language: check_problem(check),
+) -> SpoolReport:
     """Read ``path``, check every row, and write the usable ones to ``spool`` as an Arrow file.
+
+    Args:
+        problem: why nothing can be judged by a check and a language, None where it can; such rows are quarantined.
 
     Raises:
         UserError: no such file, unknown layout, malformed rows (the first few are named), or nothing usable.
@@ -105,6 +117,7 @@ def spool_prompts(path: str, spool: Path, *, key: str) -> SpoolReport:
         )
     errors: list[str] = []
     quarantined: list[str] = []
+    languages: set[str] = set()
     written = 0
 
     def usable() -> Iterator[RawPrompt]:
@@ -114,10 +127,12 @@ def spool_prompts(path: str, spool: Path, *, key: str) -> SpoolReport:
             except MalformedRow as error:
                 errors.append(f"row {number}: {error}")
                 continue
-            if raw.answer:
+            reason = problem(raw.check, raw.language)
+            if reason is None:
+                languages.update([raw.check.language] if isinstance(raw.check, CodeTests) else [])
                 yield raw
             else:
-                quarantined.append(raw.id)
+                quarantined.append(f"{raw.id} ({reason})")
 
     spool.parent.mkdir(parents=True, exist_ok=True)
     with pa.OSFile(str(spool), "wb") as sink, pa.ipc.new_file(sink, SCHEMA) as writer:
@@ -126,7 +141,7 @@ def spool_prompts(path: str, spool: Path, *, key: str) -> SpoolReport:
             columns = {
                 "id": [raw.id for raw in batch],
                 "question": [json.dumps(raw.question, ensure_ascii=False) for raw in batch],
-                "answer": [raw.answer for raw in batch],
+                "check": [dump_check(raw.check) for raw in batch],
                 "domain": [raw.domain for raw in batch],
                 "language": [raw.language for raw in batch],
             }
@@ -138,8 +153,8 @@ def spool_prompts(path: str, spool: Path, *, key: str) -> SpoolReport:
             f"{key}={path}: {len(errors)} malformed rows of {number_of(written, errors, quarantined)}: {shown}."
         )
     if not written:
-        raise UserError(f"{key}={path}: none of its {len(quarantined)} rows has a reference answer.")
-    return SpoolReport(layout.name, written, tuple(quarantined))
+        raise UserError(f"{key}={path}: none of its {len(quarantined)} rows has a usable reference: {quarantined[0]}.")
+    return SpoolReport(layout.name, written, tuple(quarantined), frozenset(languages))
 
 
 def number_of(written: int, errors: list[str], quarantined: list[str]) -> int:
@@ -166,7 +181,7 @@ class PromptTable:
         return Prompt(
             id=row["id"],
             text=self._render(json.loads(row["question"])),
-            check=MathAnswer(row["answer"]),
+            check=load_check(row["check"]),
             domain=row["domain"],
             language=row["language"],
         )

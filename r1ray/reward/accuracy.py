@@ -1,40 +1,99 @@
-"""Accuracy reward: the final answer equals the reference (paper section 2.2.2)."""
+"""Accuracy reward: the final answer is right, by the prompt's own check (paper section 2.2.2)."""
 
 from __future__ import annotations
 
-import re
-from fractions import Fraction
+import asyncio
+from collections import OrderedDict
+from concurrent.futures import ThreadPoolExecutor
 
-from r1ray.types import Prompt, Response
+from r1ray.config import RewardConfig, SandboxConfig
+from r1ray.errors import InfrastructureError
+from r1ray.reward.code import CodeGrader
+from r1ray.reward.math.verifier import MathVerifier
+from r1ray.reward.program import extract_program
+from r1ray.sandbox.job import Limits
+from r1ray.sandbox.languages import require
+from r1ray.sandbox.pool import Sandbox
+from r1ray.types import CodeTests, Mark, MathAnswer, Prompt, Response
 
-_NUMBER = re.compile(r"[+-]?\d{1,400}(?:\.\d{1,400})?")
-_OPEN, _CLOSE = "<answer>", "</answer>"
-
-
-def extract_answer(text: str) -> str | None:
-    """What stands in the last closed ``<answer>``, None where there is none or it is empty.
-
-    >>> extract_answer("<think>2+2</think><answer> 4 </answer>")
-    '4'
-    """
-    end = text.rfind(_CLOSE)
-    start = text.rfind(_OPEN, 0, end) if end >= 0 else -1
-    if start < 0:
-        return None
-    return text[start + len(_OPEN) : end].strip() or None
+CACHE_ENTRIES = 20_000
 
 
-def normalise(answer: str) -> str | Fraction:
-    """Numbers as exact fractions (``29``, ``+29`` and ``29.0`` are one), anything else as it is written."""
-    compact = (
-        answer.strip().replace(",", "")
-        if re.fullmatch(r"[+-]?\d{1,3}(,\d{3})+(\.\d+)?", answer.strip())
-        else answer.strip()
-    )
-    return Fraction(compact) if _NUMBER.fullmatch(compact) else compact
+class Accuracy:
+    """1 where the answer is right, 0 where it is not: math by the verifier, programs by their tests."""
+
+    def __init__(self, config: RewardConfig, programs: frozenset[str] | None) -> None:
+        """
+        Args:
+            programs: languages of the programs that will come; without any there is no sandbox. None: unknown, and
+                the sandbox is made for the first program.
+
+        Raises:
+            SandboxUnavailable: this machine offers no isolation that holds.
+            UserError: the tools of a language are not installed.
+        """
+        self._config, self._may_open = config.sandbox, programs is None
+        self._grader: CodeGrader | None = None
+        self.sandbox: Sandbox | None = None
+        self._required: set[str] = set()
+        self._marks: OrderedDict[tuple[CodeTests, str | None], asyncio.Future[Mark]] = OrderedDict()
+        if programs:
+            require(set(programs), key="the data")
+            self._required |= programs
+            self._open()
+        self._verifier = MathVerifier(
+            num_processes=config.verifier.num_processes,
+            deadline_s=config.verifier.deadline_s,
+            memory_mib=config.verifier.memory_mib,
+        )
+
+    def _open(self) -> CodeGrader:
+        self.sandbox = open_sandbox(self._config)
+        self._threads = ThreadPoolExecutor(self.sandbox.num_slots, thread_name_prefix="grader")
+        self._grader = grader_of(self._config, self.sandbox)
+        return self._grader
+
+    async def __call__(self, prompt: Prompt, response: Response) -> Mark:
+        """See :class:`r1ray.interfaces.RewardFn`."""
+        check = prompt.check
+        if isinstance(check, MathAnswer):
+            return await self._verifier.mark(check.answer, response.text)
+        if isinstance(check, CodeTests):
+            return await self._code(check, response.text)
+        return Mark(0.0, "no_reference")
+
+    async def _code(self, check: CodeTests, text: str) -> Mark:
+        """One program of a group is graded once, however many completions wrote it."""
+        if self._grader is None and not self._may_open:
+            raise InfrastructureError("a program to grade, and no sandbox: no prompt of the data asked for code")
+        if check.language not in self._required:
+            require({check.language}, key="the data")
+            self._required.add(check.language)
+        grader = self._grader or self._open()
+        key = (check, extract_program(text, check.language))
+        mark = self._marks.get(key)
+        if mark is None or (mark.done() and (mark.cancelled() or mark.exception() is not None)):
+            loop = asyncio.get_running_loop()
+            mark = loop.run_in_executor(self._threads, grader.mark, check, text)
+            self._marks[key] = mark
+            if len(self._marks) > CACHE_ENTRIES:
+                self._marks.popitem(last=False)
+        return await asyncio.shield(mark)
+
+    def close(self) -> None:
+        """End the verifier's processes and the sandbox."""
+        self._verifier.close()
+        if self.sandbox is not None:
+            self.sandbox.close()
+            self._threads.shutdown(wait=False, cancel_futures=True)
 
 
-def accuracy_reward(prompt: Prompt, response: Response) -> float:
-    """1 where the extracted answer equals the prompt's reference, else 0."""
-    answer = extract_answer(response.text)
-    return float(answer is not None and normalise(answer) == normalise(prompt.check.answer))
+def open_sandbox(config: SandboxConfig) -> Sandbox:
+    """The sandbox of a configuration. Raises SandboxUnavailable."""
+    return Sandbox(num_slots=config.num_slots, mode=config.mode, python=config.python)
+
+
+def grader_of(config: SandboxConfig, sandbox: Sandbox) -> CodeGrader:
+    """The code grader of a configuration."""
+    limits = Limits(cpu_s=config.cpu_s, memory_mib=config.memory_mib, output_kib=config.output_kib)
+    return CodeGrader(sandbox, limits=limits, partial=config.partial, total_cpu_s=config.total_cpu_s)

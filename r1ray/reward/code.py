@@ -13,10 +13,10 @@ from typing import Any
 
 from r1ray.errors import UnscorableError
 from r1ray.reward.program import extract_program
+from r1ray.sandbox.inside.codec import Opaque, decode, encode
 from r1ray.sandbox.job import Limits, Run
 from r1ray.sandbox.languages import LANGUAGES
 from r1ray.sandbox.pool import Sandbox
-from r1ray.sandbox.zygote import Opaque, decode, encode
 from r1ray.types import AssertCase, CallCase, CodeTests, Mark, StdioCase
 
 _NUMBER = re.compile(rb"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]{1,4})?")
@@ -246,7 +246,9 @@ def same_value(given: Any, expected: Any, tolerance: float | None = None) -> boo
     if isinstance(expected, dict):
         if not isinstance(given, dict) or len(given) != len(expected):
             return False
-        by_text = {key if isinstance(key, str) else json.dumps(key, default=repr): value for key, value in given.items()}
+        by_text = {
+            key if isinstance(key, str) else json.dumps(key, default=repr): value for key, value in given.items()
+        }
         return by_text.keys() == expected.keys() and all(
             same_value(by_text[key], expected[key], tolerance) for key in expected
         )

@@ -1,10 +1,22 @@
-"""Format reward: reasoning and answer between their tags (paper section 2.2.2)."""
+"""Format rewards: reasoning and answer where the template wants them.
+
+Two patterns of the paper: R1-Zero's tags (section 2.2.2) and the cold-start pattern (section 2.3.1). Text goes in, its
+parts come out, or None. Everything is counted and cut with plain string methods, so time is linear in the text.
+"""
 
 from __future__ import annotations
 
+from r1ray.reward.extract import last_boxed
 from r1ray.types import Prompt, Response
 
 TAGS = ("<think>", "</think>", "<answer>", "</answer>")
+
+SPECIAL_TOKEN = "<|reasoning|>"
+"""Stands for the paper's ``|special_token|``, which was never published. Whatever is used has to survive decoding:
+plain text, or a token that the tokenizer does not hold for a special one."""
+
+_BLANK_LETTERS = frozenset("\u115f\u1160\u3164\uffa0")
+"""Hangul fillers: letters to Unicode, nothing to the eye."""
 
 
 def sections(text: str) -> tuple[str, str] | None:
@@ -26,7 +38,84 @@ def sections(text: str) -> tuple[str, str] | None:
     return reasoning, answer
 
 
+def cold_start_sections(text: str, *, special_token: str = SPECIAL_TOKEN) -> tuple[str, str] | None:
+    """Reasoning and summary of a text that is exactly token, reasoning, token, summary; None for every other text.
+
+    >>> cold_start_sections("<|reasoning|>2+2=4<|reasoning|>Four.")
+    ('2+2=4', 'Four.')
+    """
+    stripped = text.strip()
+    if stripped.count(special_token) != 2 or not stripped.startswith(special_token):
+        return None
+    reasoning, _, summary = stripped.removeprefix(special_token).partition(special_token)
+    return reasoning, summary
+
+
+def whole_text(prompt: Prompt, response: Response, *, opening: str = "<think>") -> str:
+    """The response, with the opening that the prompt's template already wrote put back in front.
+
+    The template counts as having opened where the prompt ends with ``opening``, white space aside. A response that
+    opens once more is then wrong: what the reader sees has two openings.
+    """
+    return opening + response.text if prompt.text.rstrip().endswith(opening) else response.text
+
+
+def says_something(text: str) -> bool:
+    """Whether a letter or a digit of any script is there: white space, zero-width characters and punctuation are no
+    reasoning, whatever their number."""
+    return any(character.isalnum() and character not in _BLANK_LETTERS for character in text)
+
+
+def is_visible(text: str) -> bool:
+    """Whether anything can be seen. Weaker than :func:`says_something`: ``>`` is an answer."""
+    return any(
+        character.isprintable() and not character.isspace() and character not in _BLANK_LETTERS for character in text
+    )
+
+
 def format_reward(prompt: Prompt, response: Response) -> float:
-    """1 where the model ended its output and kept to the two tags with some reasoning between the first, else 0."""
-    found = sections(response.text) if response.finished else None
-    return float(found is not None and bool(found[0].strip()))
+    """1 where the model ended its output itself and kept to R1-Zero's two tags, with something said between the first
+    and something shown between the second; else 0."""
+    found = sections(whole_text(prompt, response)) if response.finished else None
+    return float(found is not None and says_something(found[0]) and is_visible(found[1]))
+
+
+def cold_start_format_reward(prompt: Prompt, response: Response, *, special_token: str = SPECIAL_TOKEN) -> float:
+    """1 where the output is ``|special_token|<reasoning_process>|special_token|<summary>`` (paper section 2.3.1) and
+    both say something, else 0.
+
+    For another token name a function of your own in the configuration:
+    ``mine = functools.partial(cold_start_format_reward, special_token="<|cot|>")``.
+    """
+    if not response.finished:
+        return 0.0
+    found = cold_start_sections(whole_text(prompt, response, opening=special_token), special_token=special_token)
+    return float(found is not None and says_something(found[0]) and is_visible(found[1]))
+
+
+def reasoning_of(prompt: Prompt, response: Response, *, special_token: str = SPECIAL_TOKEN) -> str | None:
+    """The reasoning of a response, well-formed or not: from its first opening to its last closing, or to the end where
+    the length limit cut it. None where nothing opens it.
+
+    From the first to the last, so that no part of the reasoning hides behind an early ``</think>``.
+    """
+    for opening, closing in (("<think>", "</think>"), (special_token, special_token)):
+        text = whole_text(prompt, response, opening=opening)
+        start = text.find(opening)
+        if start >= 0:
+            start += len(opening)
+            end = text.rfind(closing, start)
+            return text[start:] if end < 0 else text[start:end]
+    return None
+
+
+def boxed_answer_of_format(text: str) -> str | None:
+    r"""The last closed ``\boxed`` of the answer of a well-formed text; None where the tags or the box are wrong.
+
+    Empty reasoning does not take the answer away: the format part already pays nothing for it.
+
+    >>> boxed_answer_of_format(r"<think></think><answer>\boxed{3} or \boxed{4}</answer>")
+    '4'
+    """
+    found = sections(text)
+    return None if found is None else last_boxed(found[1])

@@ -1,19 +1,56 @@
-"""From a completion to its outcome: every part by name, and their weighted sum."""
+"""From a completion to its outcome: every part by name, and what they come to together."""
 
 from __future__ import annotations
 
+import asyncio
+import functools
 import importlib
+import inspect
 import math
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from importlib.metadata import entry_points
 from typing import cast
 
-from r1ray.config import RewardConfig
-from r1ray.errors import InfrastructureError, UserError
+from r1ray.algo.compose import total_reward
+from r1ray.config import RewardConfig, RewardPart
+from r1ray.data.checks import CHECK_TYPES, check_problem
+from r1ray.deadline import within
+from r1ray.errors import DeadlineExceeded, InfrastructureError, UnscorableError, UserError
 from r1ray.interfaces import RewardFn
-from r1ray.reward.accuracy import accuracy_reward, extract_answer
-from r1ray.reward.format import format_reward
-from r1ray.types import Completion, Outcome, Prompt, Response, Scored, ScoringFailed, Unscorable, Verdict
+from r1ray.reward import shaping
+from r1ray.reward.accuracy import Accuracy
+from r1ray.reward.extract import final_answer
+from r1ray.reward.format import boxed_answer_of_format, cold_start_format_reward, format_reward
+from r1ray.reward.language import language_consistency
+from r1ray.types import (
+    Completion,
+    FormatOnly,
+    Mark,
+    Outcome,
+    Prompt,
+    Response,
+    Scored,
+    ScoringFailed,
+    Unscorable,
+    Verdict,
+)
 
-BUILT_IN: dict[str, RewardFn] = {"accuracy": accuracy_reward, "format": format_reward}
+RULES: dict[str, RewardFn] = {
+    "format": format_reward,
+    "cold_start_format": cold_start_format_reward,
+    "language": language_consistency,
+    "repetition": shaping.repetition_penalty,
+    "soft_overlong": shaping.soft_overlong,
+    "tag_count": shaping.tag_count,
+    "code_format": shaping.code_format,
+}
+"""r1ray's own rules that need nothing but the text; ``accuracy`` and ``cosine_length`` need more."""
+ACCURACY, COSINE = "accuracy", "cosine_length"
+ENTRY_POINTS = "r1ray.rewards"
+USER_THREADS = 64
 
 
 def load_function(key: str, path: str) -> RewardFn:
@@ -28,54 +65,180 @@ def load_function(key: str, path: str) -> RewardFn:
     return cast(RewardFn, function)
 
 
-def resolve_parts(config: RewardConfig) -> dict[str, tuple[float, RewardFn]]:
-    """Weight and function of each part. Raises UserError for a name that is none of ours and has no function."""
-    parts: dict[str, tuple[float, RewardFn]] = {}
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One part of the reward, ready to be called."""
+
+    name: str
+    config: RewardPart
+    function: RewardFn | None
+    """None: accuracy, or cosine_length, which the scorer knows."""
+    is_own: bool
+    """r1ray's own: linear time, and its own deadlines."""
+
+    def applies_to(self, prompt: Prompt) -> bool:
+        kind = CHECK_TYPES[type(prompt.check)]
+        if self.config.checks is not None:
+            return kind in self.config.checks
+        return self.name not in (ACCURACY, COSINE) or kind != "format"
+
+
+def resolve_parts(config: RewardConfig) -> tuple[Part, ...]:
+    """Every part with its function. Raises UserError for a name that is none of ours and has no function."""
+    offered = {point.name: point for point in entry_points(group=ENTRY_POINTS)}
+    parts = []
     for name, part in config.parts.items():
+        key, function, is_own = f"reward.parts.{name}", None, False
         if part.function is not None:
-            parts[name] = (part.weight, load_function(f"reward.parts.{name}.function", part.function))
-        elif name in BUILT_IN:
-            parts[name] = (part.weight, BUILT_IN[name])
+            function = load_function(f"{key}.function", part.function)
+        elif name in (ACCURACY, COSINE) or name in RULES:
+            function, is_own = RULES.get(name), True
+        elif name in offered:
+            function = cast(RewardFn, offered[name].load())
         else:
+            known = sorted([ACCURACY, COSINE, *RULES, *offered])
             raise UserError(
-                f"reward.parts.{name}: no such reward; needs one of {', '.join(sorted(BUILT_IN))}, or "
-                f"reward.parts.{name}.function=package.module:function."
+                f"{key}: no such reward; needs one of {', '.join(known)}, or {key}.function=package.module:function."
             )
-    return parts
+        if part.options and function is not None:
+            _check_options(key, function, part.options)
+            function = cast(RewardFn, functools.partial(cast(Callable[..., float], function), **part.options))
+        parts.append(Part(name, part, function, is_own))
+    if COSINE in config.parts and ACCURACY not in config.parts:
+        raise UserError(f"reward.parts.{COSINE} depends on whether the answer is right: needs reward.parts.{ACCURACY}.")
+    return tuple(parts)
+
+
+def _check_options(key: str, function: RewardFn, options: dict[str, object]) -> None:
+    try:
+        inspect.signature(function).bind(None, None, **options)
+    except TypeError as error:
+        raise UserError(f"{key}.options={options}: {error}.") from error
 
 
 class RewardScorer:
-    """The Scorer role: applies the configured parts to completions, one after the other."""
+    """The Scorer role: applies the configured parts to completions, all of a chunk at a time."""
 
-    def __init__(self, config: RewardConfig) -> None:
+    def __init__(
+        self, config: RewardConfig, programs: frozenset[str] | None = frozenset(), max_tokens: int | None = None
+    ) -> None:
+        """
+        Args:
+            programs: languages of the programs that prompts will ask for; with any, there is a sandbox. None: unknown,
+                and the sandbox is made for the first program.
+            max_tokens: the length limit that completions are sampled with, for rewards about length.
+
+        Raises:
+            SandboxUnavailable: programs are to be run, and there is no isolation that holds.
+            UserError: a part that does not exist, or a language whose tools are missing.
+        """
+        self._config, self._max_tokens = config, max_tokens
         self._parts = resolve_parts(config)
+        self._weights = {part.name: part.config.weight for part in self._parts}
+        self._gate = config.gate if config.combine == "gated" else None
+        self._accuracy = Accuracy(config, programs)
+        self._user_threads = ThreadPoolExecutor(USER_THREADS, thread_name_prefix="reward")
 
     async def score(self, prompt: Prompt, chunk: tuple[Completion, ...]) -> tuple[Verdict, ...]:
         """See :class:`r1ray.interfaces.Scorer`."""
-        return tuple(self._verdict(prompt, completion) for completion in chunk)
+        return tuple(await asyncio.gather(*(self._verdict(prompt, completion) for completion in chunk)))
 
-    def _verdict(self, prompt: Prompt, completion: Completion) -> Verdict:
-        outcome = self.outcome(prompt, Response(completion.text, completion.finish_reason == "stop"))
-        return Verdict.of(completion, outcome, extracted=extract_answer(completion.text))
+    async def _verdict(self, prompt: Prompt, completion: Completion) -> Verdict:
+        started = time.monotonic()
+        response = Response(
+            completion.text,
+            completion.finish_reason == "stop",
+            num_tokens=len(completion.token_ids),
+            max_tokens=self._max_tokens,
+        )
+        outcome, extracted = await self.outcome(prompt, response)
+        return Verdict.of(completion, outcome, extracted=extracted, seconds=time.monotonic() - started)
 
-    def outcome(self, prompt: Prompt, response: Response) -> Outcome:
-        """The weighted sum of the parts (the paper adds them up)."""
-        if not prompt.check.answer.strip():
-            return Unscorable("the reference answer is empty")
-        parts: dict[str, float] = {}
+    async def outcome(self, prompt: Prompt, response: Response) -> tuple[Outcome, str | None]:
+        """The outcome of one response, and the answer that was found in it."""
+        problem = check_problem(prompt.check)
+        if problem is not None:
+            return Unscorable(problem), None
+        marks: dict[str, Mark] = {}
         failed: list[str] = []
-        for name, (_, function) in self._parts.items():
-            # What the model wrote must never stop training, whatever it does to a reward function: this is the one
-            # place with a broad except. The part counts 0 and the failure is counted. An error of the machine, or of
-            # a service that the function asks, is not the model's.
+        parts = [part for part in self._parts if part.applies_to(prompt)]
+        try:
+            for part in parts:
+                if part.name == COSINE and part.is_own:
+                    continue
+                mark = await self._mark(part, prompt, response)
+                if mark is None or not math.isfinite(mark.value):
+                    failed.append(part.name)
+                marks[part.name] = mark if mark is not None and math.isfinite(mark.value) else Mark(0.0)
+        except UnscorableError as error:
+            return Unscorable(str(error)), None
+        except DeadlineExceeded:
+            raise
+        except InfrastructureError as error:
+            return ScoringFailed(str(error)), None
+        for part in parts:
+            if part.name == COSINE and part.is_own:
+                marks[COSINE] = Mark(self._cosine(part, marks, response))
+        values = {name: mark.value for name, mark in marks.items()}
+        spoken = next((mark for mark in marks.values() if mark.verdict), Mark(0.0))
+        extracted = next((mark.extracted for mark in marks.values() if mark.extracted is not None), None)
+        if extracted is None and ACCURACY not in marks:
+            in_format = isinstance(prompt.check, FormatOnly)
+            extracted = boxed_answer_of_format(response.text) if in_format else final_answer(response.text)
+        total = total_reward(values, self._weights, gate=self._gate)
+        return Scored(total, values, tuple(failed), spoken.verdict, spoken.detail), extracted
+
+    async def _mark(self, part: Part, prompt: Prompt, response: Response) -> Mark | None:
+        """The mark of one part; None where its function failed on what the model wrote.
+
+        What the model wrote must never stop training, whatever it does to a reward function: this is the one place
+        with a broad except. An error of the machine, or of a service that the function asks, is not the model's.
+        """
+        try:
+            if part.name == ACCURACY and part.is_own:
+                return await self._accuracy(prompt, response)
+            assert part.function is not None
+            if part.is_own:
+                value = part.function(prompt, response)
+            else:
+                value = await self._users(part, prompt, response)
+            assert not inspect.isawaitable(value)
+            return value if isinstance(value, Mark) else Mark(float(value))
+        except (UnscorableError, InfrastructureError):
+            raise
+        except (MemoryError, OSError) as error:
+            raise InfrastructureError(f"reward part {part.name}: {type(error).__name__}: {error}") from error
+        except Exception:
+            return None
+
+    async def _users(self, part: Part, prompt: Prompt, response: Response) -> float | Mark:
+        """Call a function that is not ours, in a thread where it is not a coroutine, so that a slow one holds up
+        nobody. A thread cannot be ended: DeadlineExceeded of one ends the actor, which is replaced."""
+        assert part.function is not None
+        wait = functools.partial(
+            within,
+            part.config.deadline_s,
+            waiter="a completion",
+            owner=f"reward part {part.name}",
+            key=f"reward.parts.{part.name}.deadline_s",
+        )
+        function = part.function
+        target = function.func if isinstance(function, functools.partial) else function
+        if inspect.iscoroutinefunction(target) or inspect.iscoroutinefunction(getattr(target, "__call__", None)):  # noqa: B004
             try:
-                parts[name] = float(function(prompt, response))
-            except (MemoryError, OSError, InfrastructureError) as error:
-                return ScoringFailed(f"reward part {name}: {type(error).__name__}: {error}")
-            except Exception:
-                parts[name] = math.nan
-            if not math.isfinite(parts[name]):
-                parts[name] = 0.0
-                failed.append(name)
-        total = sum(weight * parts[name] for name, (weight, _) in self._parts.items())
-        return Scored(total, parts, tuple(failed))
+                return cast("float | Mark", await wait(function(prompt, response)))  # type: ignore[arg-type]
+            except DeadlineExceeded as error:  # the coroutine is cancelled, and nothing is stuck
+                raise InfrastructureError(str(error)) from error
+        loop = asyncio.get_running_loop()
+        return cast("float | Mark", await wait(loop.run_in_executor(self._user_threads, function, prompt, response)))
+
+    def _cosine(self, part: Part, marks: dict[str, Mark], response: Response) -> float:
+        if response.num_tokens is None or response.max_tokens is None:
+            return 0.0
+        is_correct = marks[ACCURACY].value >= 1.0
+        return shaping.cosine_length(is_correct, response.num_tokens, response.max_tokens, **part.config.options)
+
+    def close(self) -> None:
+        """End everything that was started."""
+        self._accuracy.close()
+        self._user_threads.shutdown(wait=False, cancel_futures=True)

@@ -10,31 +10,31 @@ import errno
 import os
 import tempfile
 from collections.abc import Iterator
+from typing import Any
 
 from r1ray.errors import SandboxUnavailable
 
 PROFILES = ("python", "native", "shell")
 
 _READ_AND_COMPUTE = """
-read readv pread64 preadv write writev pwrite64 pwritev close close_range lseek fstat newfstatat stat lstat statx access
-faccessat faccessat2 open openat readlink readlinkat getcwd getdents64 getdents statfs fstatfs fadvise64 ftruncate
-mmap mprotect munmap mremap madvise msync mincore brk membarrier
-rt_sigaction rt_sigprocmask rt_sigreturn rt_sigpending rt_sigtimedwait rt_sigsuspend sigaltstack pause alarm setitimer
-getitimer timer_create timer_settime timer_gettime timer_delete timerfd_create timerfd_settime timerfd_gettime
-pipe pipe2 dup dup2 dup3 select pselect6 poll ppoll epoll_create epoll_create1 epoll_ctl epoll_wait epoll_pwait
-epoll_pwait2 eventfd eventfd2 signalfd signalfd4 recvfrom recvmsg shutdown getsockname getpeername getsockopt setsockopt
-sched_yield sched_getaffinity sched_getparam sched_getscheduler sched_get_priority_max sched_get_priority_min getpriority
-nanosleep clock_nanosleep clock_gettime clock_getres gettimeofday time times getrusage
-getpid getppid gettid getuid geteuid getgid getegid getresuid getresgid getgroups getpgrp getpgid getsid
-uname sysinfo getrandom getcpu capget getrlimit
+read readv pread64 preadv write writev pwrite64 pwritev close close_range lseek fstat newfstatat stat lstat statx
+access faccessat faccessat2 open openat readlink readlinkat getcwd getdents64 getdents statfs fstatfs fadvise64
+ftruncate mmap mprotect munmap mremap madvise msync mincore brk membarrier rt_sigaction rt_sigprocmask rt_sigreturn
+rt_sigpending rt_sigtimedwait rt_sigsuspend sigaltstack pause alarm setitimer getitimer timer_create timer_settime
+timer_gettime timer_delete timerfd_create timerfd_settime timerfd_gettime pipe pipe2 dup dup2 dup3 select pselect6
+poll ppoll epoll_create epoll_create1 epoll_ctl epoll_wait epoll_pwait epoll_pwait2 eventfd eventfd2 signalfd
+signalfd4 recvfrom recvmsg shutdown getsockname getpeername getsockopt setsockopt sched_yield sched_getaffinity
+sched_getparam sched_getscheduler sched_get_priority_max sched_get_priority_min getpriority nanosleep
+clock_nanosleep clock_gettime clock_getres gettimeofday time times getrusage getpid getppid gettid getuid geteuid
+getgid getegid getresuid getresgid getgroups getpgrp getpgid getsid uname sysinfo getrandom getcpu capget getrlimit
 futex futex_waitv set_robust_list get_robust_list set_tid_address rseq arch_prctl exit exit_group restart_syscall
-""".split()
+"""
 _EXEC = ["execve", "chdir", "umask"]
 _PROCESSES_AND_FILES = """
 fork vfork wait4 waitid setpgid setsid fchdir mkdir mkdirat rmdir unlink unlinkat rename renameat renameat2 symlink
-symlinkat link linkat fchmod creat truncate mknod mknodat fallocate copy_file_range sendfile splice tee fsync fdatasync
-sync_file_range flock
-""".split()
+symlinkat link linkat fchmod creat truncate mknod mknodat fallocate copy_file_range sendfile splice tee fsync
+fdatasync sync_file_range flock
+"""
 _SIGNALS = ["tkill", "tgkill"]
 
 _CLONE_THREAD = 0x00010000
@@ -62,20 +62,19 @@ def compile_filters(*, may_signal: bool, has_landlock: bool) -> dict[str, bytes]
 
 
 def _allowed(profile: str, may_signal: bool) -> Iterator[str]:
-    yield from _READ_AND_COMPUTE
+    yield from _READ_AND_COMPUTE.split()
     if profile != "python":
         yield from _EXEC
     if profile == "shell":
-        yield from _PROCESSES_AND_FILES
+        yield from _PROCESSES_AND_FILES.split()
     if may_signal:
         yield from _SIGNALS
 
 
-def _compile(seccomp: object, profile: str, may_signal: bool, has_landlock: bool) -> bytes:
-    s = seccomp  # an untyped module
-    rules = s.SyscallFilter(s.ERRNO(errno.EPERM))  # type: ignore[attr-defined]
-    allow, arg = s.ALLOW, s.Arg  # type: ignore[attr-defined]
-    equal, masked = s.EQ, s.MASKED_EQ  # type: ignore[attr-defined]
+def _compile(s: Any, profile: str, may_signal: bool, has_landlock: bool) -> bytes:
+    rules = s.SyscallFilter(s.ERRNO(errno.EPERM))
+    allow, arg = s.ALLOW, s.Arg
+    equal, masked = s.EQ, s.MASKED_EQ
     no_writing = profile == "python" and not has_landlock
     for name in _allowed(profile, may_signal):
         if no_writing and name in ("open", "openat"):
@@ -100,7 +99,7 @@ def _compile(seccomp: object, profile: str, may_signal: bool, has_landlock: bool
     if may_signal:
         rules.add_rule(allow, "kill", arg(0, masked, 0x80000000, 0))  # one process, never everybody
     rules.add_rule(s.ERRNO(0), "sched_setscheduler")  # Mono asks for its own default and complains on its output
-    rules.add_rule(s.ERRNO(errno.ENOSYS), "clone3")  # type: ignore[attr-defined]
+    rules.add_rule(s.ERRNO(errno.ENOSYS), "clone3")
     with tempfile.TemporaryFile() as file:
         rules.export_bpf(file)
         return os.pread(file.fileno(), 1 << 20, 0)

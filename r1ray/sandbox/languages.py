@@ -100,7 +100,12 @@ LANGUAGES: dict[str, Language] = {
             memory_overhead_mib=512,
         ),
         Language(
-            name="bash", source="main.sh", run=("bash", "main.sh"), package="bash", profile="shell", fences=("sh", "shell")
+            name="bash",
+            source="main.sh",
+            run=("bash", "main.sh"),
+            package="bash",
+            profile="shell",
+            fences=("sh", "shell"),
         ),
         Language(name="php", source="main.php", run=("php", "-n", "main.php"), package="php-cli"),
         Language(

@@ -15,15 +15,17 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import TypeVar
 
 from r1ray.errors import DeadlineExceeded, InfrastructureError, SandboxUnavailable
 from r1ray.sandbox import languages
+from r1ray.sandbox.inside.wire import Job
 from r1ray.sandbox.job import Limits, Run
+from r1ray.sandbox.probes import self_test
 from r1ray.sandbox.slot import Mode, Slot, SlotSettings, landlock_abi, stage_library
-from r1ray.sandbox.zygote import Job
 
 T = TypeVar("T")
+UNSAFE = "r1ray: UNSAFE: reward.sandbox.mode=none: programs that a model writes run here without any isolation."
 CACHE_BYTES = 256 << 20
 UID_BASE = 200_000
 QUEUE_S = 600.0
@@ -47,7 +49,7 @@ class Sandbox:
         self,
         *,
         num_slots: int = 0,
-        mode: Literal["auto", "bubblewrap", "landlock"] = "auto",
+        mode: str = "auto",
         python: str | None = None,
         uid_base: int = UID_BASE,
         max_landlock_abi: int = 99,
@@ -56,7 +58,7 @@ class Sandbox:
 
         Args:
             num_slots: 0 makes one for each core of this process.
-            mode: ``auto`` takes bubblewrap where it works, else Landlock alone.
+            mode: ``auto`` takes bubblewrap where it works, else Landlock alone. ``none`` isolates nothing.
             python: the interpreter for Python programs; None finds one outside home folders.
             uid_base: as root, slot N runs as user ``uid_base + N``.
 
@@ -79,7 +81,7 @@ class Sandbox:
             python=python or find_python(),
             library=str(library),
             scratch=str(scratch),
-            uid_base=uid_base if os.geteuid() == 0 else None,
+            uid_base=uid_base if os.geteuid() == 0 and chosen != "none" else None,
             max_landlock_abi=max_landlock_abi,
         )
         self.mode: Mode = self._settings.mode
@@ -93,9 +95,10 @@ class Sandbox:
         try:
             for index in reversed(range(self.num_slots)):
                 self._free.put(self._start(index))
-            from r1ray.sandbox.probes import self_test
-
-            self_test(self)
+            if self.mode == "none":
+                print(UNSAFE, file=sys.stderr, flush=True)
+            else:
+                self_test(self)
         except BaseException:
             self.close()
             raise
@@ -259,6 +262,8 @@ class Sandbox:
 
 def choose_mode(mode: str) -> Mode:
     """``auto`` decided by trying. Raises SandboxUnavailable."""
+    if mode == "none":
+        return "none"
     why = "" if mode == "landlock" else bubblewrap_problem()
     if mode != "landlock" and not why:
         return "bubblewrap"

@@ -134,7 +134,9 @@ def self_test(sandbox: Sandbox) -> None:
         after = canary.stat() if canary.exists() else None
         untouched = after is not None and (after.st_mode, after.st_mtime_ns) == (before.st_mode, before.st_mtime_ns)
         if not alive or not untouched or os.listdir(folder) != ["canary"]:
-            raise SandboxUnavailable("the sandbox does not hold here: a probe changed a file or ended a process outside")
+            raise SandboxUnavailable(
+                "the sandbox does not hold here: a probe changed a file or ended a process outside"
+            )
 
 
 def _filled(text: str, values: dict[str, str]) -> str:
@@ -151,4 +153,6 @@ def _judge(profile: str, printed: bytes) -> None:
             f"the sandbox does not hold here: from inside ({profile}) a program could {'; '.join(escaped)}."
         )
     if lines[-1:] != ["done"]:
-        raise SandboxUnavailable(f"the sandbox does not work here: a harmless {profile} program did not run to its end.")
+        raise SandboxUnavailable(
+            f"the sandbox does not work here: a harmless {profile} program did not run to its end."
+        )

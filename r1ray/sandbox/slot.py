@@ -20,10 +20,10 @@ from typing import Any, Literal
 from r1ray.errors import InfrastructureError, SandboxUnavailable
 from r1ray.sandbox import languages
 from r1ray.sandbox.filters import compile_filters
+from r1ray.sandbox.inside.wire import Job, receive, send
 from r1ray.sandbox.job import Command, Limits, Run
-from r1ray.sandbox.zygote import Job, receive, send
 
-Mode = Literal["bubblewrap", "landlock"]
+Mode = Literal["bubblewrap", "landlock", "none"]
 START_S = 20.0
 GRACE_S = 5.0
 """How long after a job's wall clock the supervisor waits before it ends the slot."""
@@ -55,8 +55,11 @@ def stage_library(folder: Path) -> None:
     """Copy what the zygote imports into ``folder``: the sandbox's interpreter does not see this environment."""
     import landlockpy
 
-    shutil.copytree(Path(landlockpy.__file__).parent, folder / "landlockpy", ignore=shutil.ignore_patterns("__pycache__"))
-    shutil.copy(Path(__file__).parent / "zygote.py", folder / "zygote.py")
+    ignore = shutil.ignore_patterns("__pycache__")
+    shutil.copytree(Path(landlockpy.__file__).parent, folder / "landlockpy", ignore=ignore)
+    shutil.copytree(Path(__file__).parent / "inside", folder / "r1ray" / "sandbox" / "inside", ignore=ignore)
+    for package in (folder / "r1ray", folder / "r1ray" / "sandbox"):
+        (package / "__init__.py").touch()
     for path in [folder, *folder.rglob("*")]:
         path.chmod(0o755 if path.is_dir() else 0o644)
 
@@ -112,15 +115,18 @@ class Slot:
         has_pids = settings.mode == "bubblewrap"
         command = _bubblewrap(settings) if has_pids else []
         self._library = LIBRARY_INSIDE if has_pids else settings.library
-        start = f"import sys; sys.path.insert(0, {self._library!r}); import zygote; zygote.main()"
-        command += [settings.python, "-I", "-S", "-c", start]
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        start = (
+            f"import sys; sys.path.insert(0, {self._library!r}); from r1ray.sandbox.inside import zygote; "
+            f"zygote.main({theirs.fileno()})"
+        )
+        command += [settings.python, "-I", "-S", "-c", start]
         self._socket, self._zygote_pidfd = ours, -1
         user: dict[str, Any] = {} if uid is None else {"user": uid, "group": uid, "extra_groups": []}
         with tempfile.TemporaryFile() as complaints:
             try:
                 self._process = subprocess.Popen(
-                    ["/bin/sh", "-c", f'exec 3<&{theirs.fileno()}; exec "$@"', "slot", *command],
+                    command,
                     stdin=subprocess.DEVNULL,
                     stdout=subprocess.DEVNULL,
                     stderr=complaints,
@@ -152,6 +158,7 @@ class Slot:
         settings = {
             "filters": {name: code.hex() for name, code in filters.items()},
             "paths": _landlock_paths(self._settings.python),
+            "mode": self._settings.mode,
             "library": self._library,
             "scratch": scratch,
             "pid_namespace": has_pids,
@@ -175,7 +182,9 @@ class Slot:
         finally:
             os.close(proc)
         # The kernel's own word, in this process's numbering, on who is at the other end.
-        credentials = next(d for level, kind, d in ancillary if (level, kind) == (socket.SOL_SOCKET, socket.SCM_CREDENTIALS))
+        credentials = next(
+            d for level, kind, d in ancillary if (level, kind) == (socket.SOL_SOCKET, socket.SCM_CREDENTIALS)
+        )
         self.zygote_pid = int.from_bytes(credentials[:4], sys.byteorder)
         self._zygote_pidfd = os.pidfd_open(self.zygote_pid)
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 0)
@@ -342,7 +351,7 @@ def _run(reply: Mapping[str, Any], limits: Limits, file_kib: int, out: int, err:
         ended = "late" if reply["late_s"] > 0.1 * limits.wall_s else "wall"
     elif is_full or reply["over_quota"] or status == -signal.SIGXFSZ:
         ended = "output"
-    elif status != 0 and b"MemoryError" in stderr[-400:] or b"bad_alloc" in stderr or b"OutOfMemory" in stderr:
+    elif (status != 0 and b"MemoryError" in stderr[-400:]) or b"bad_alloc" in stderr or b"OutOfMemory" in stderr:
         ended = "memory"
     elif status < 0:
         ended = "signal"
@@ -355,4 +364,3 @@ def _run(reply: Mapping[str, Any], limits: Limits, file_kib: int, out: int, err:
         wall_s=float(reply["wall_s"]),
         result=b"" if result is None else _content(result, limits.output_kib),
     )
-

@@ -23,6 +23,7 @@ from r1ray.deadline import within
 from r1ray.errors import R1RayError, UserError
 from r1ray.evaluate import evaluate
 from r1ray.model_files import load_tokenizer
+from r1ray.reward.references import problem_finder
 from r1ray.reward.scorer import resolve_parts
 from r1ray.stages.base import Artifact, Context, files_of, write_json
 from r1ray.telemetry.console import Progress
@@ -87,6 +88,7 @@ class _Job:
         if Path(self._model).expanduser().is_dir():
             self._model = str(Path(self._model).expanduser().resolve())
         resolve_parts(config.reward)
+        self._programs: frozenset[str] = frozenset()
         self._tokenizer = load_tokenizer(self._model, template=config.data.template, max_model_len=config.max_model_len)
         self._train = self._table(str(base / "train.parquet") if base else str(config.data.train), "data.train")
         held_out = str(base / "heldout.parquet") if base else config.data.eval
@@ -99,12 +101,13 @@ class _Job:
 
     def _table(self, path: str, key: str) -> PromptTable:
         spool = self._context.run_dir / "data" / f"{key}.arrow"
-        report = spool_prompts(path, spool, key=key)
+        report = spool_prompts(path, spool, key=key, problem=problem_finder(self._config.reward))
+        self._programs |= report.programs
         self._context.say(f"{key}: {report.num_rows} prompts in the layout of {report.layout}, from {path}")
         if report.quarantined:
             shown = ", ".join(report.quarantined[:5])
             self._context.say(
-                f"{key}: {len(report.quarantined)} rows have no reference answer and are left out: {shown}"
+                f"{key}: {len(report.quarantined)} rows have no usable reference and are left out: {shown}"
             )
         return PromptTable(spool, self._render)
 
@@ -156,7 +159,9 @@ class _Job:
             f"completions in {config.algo.minibatches_per_step} updates; {config.rollout.num_actors} rollout, "
             f"{config.reward.num_actors} reward actors, {config.learner.num_ranks} learner ranks; starting them"
         )
-        running = await launch(config, model=self._model, rollouts=rollouts, probe_ids=self._probe_ids())
+        running = await launch(
+            config, model=self._model, rollouts=rollouts, probe_ids=self._probe_ids(), programs=self._programs
+        )
         try:
             if resumed:
                 progress.say(f"stage rl: resuming after step {version}")

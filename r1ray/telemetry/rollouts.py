@@ -9,7 +9,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from r1ray.types import Completion, GroupRecord, Scored
+from r1ray.types import Completion, GroupRecord, MathAnswer, Prompt, Scored
 
 SCHEMA = pa.schema(
     [
@@ -26,6 +26,8 @@ SCHEMA = pa.schema(
         ("finish_reason", pa.string()),
         ("extracted", pa.string()),
         ("outcome", pa.string()),
+        ("verdict", pa.string()),
+        ("detail", pa.string()),
         ("reward", pa.float64()),
         ("reward_parts", pa.map_(pa.string(), pa.float64())),
         ("advantage", pa.float64()),
@@ -76,16 +78,14 @@ def _rows(step: int, record: GroupRecord, completions: Sequence[Completion]) -> 
             "step": step,
             "occurrence": record.occurrence,
             "fate": record.fate,
-            "prompt_id": prompt.id,
-            "prompt": prompt.text,
-            "answer": prompt.check.answer,
-            "domain": prompt.domain,
-            "language": prompt.language,
+            **_prompt_columns(prompt),
             "index": completion.index,
             "text": completion.text,
             "finish_reason": completion.finish_reason,
             "extracted": verdict.extracted,
             "outcome": "scored" if isinstance(outcome, Scored) else f"{type(outcome).__name__}: {outcome.reason}",
+            "verdict": outcome.verdict if isinstance(outcome, Scored) else None,
+            "detail": outcome.detail if isinstance(outcome, Scored) else None,
             "reward": outcome.total if isinstance(outcome, Scored) else None,
             "reward_parts": list(outcome.parts.items()) if isinstance(outcome, Scored) else [],
             "advantage": advantage,
@@ -95,6 +95,14 @@ def _rows(step: int, record: GroupRecord, completions: Sequence[Completion]) -> 
             "versions": [{"version": s.version, "start": s.start, "end": s.end} for s in completion.versions],
         }
     if not completions:  # a group that was dropped before anything of it arrived
-        yield {"step": step, "occurrence": record.occurrence, "fate": record.fate, "prompt_id": prompt.id,
-               "prompt": prompt.text, "answer": prompt.check.answer, "domain": prompt.domain,
-               "language": prompt.language}  # fmt: skip
+        yield {"step": step, "occurrence": record.occurrence, "fate": record.fate, **_prompt_columns(prompt)}
+
+
+def _prompt_columns(prompt: Prompt) -> dict[str, Any]:
+    return {
+        "prompt_id": prompt.id,
+        "prompt": prompt.text,
+        "answer": prompt.check.answer if isinstance(prompt.check, MathAnswer) else None,
+        "domain": prompt.domain,
+        "language": prompt.language,
+    }

@@ -4,11 +4,14 @@ import pytest
 
 from r1ray.cluster.launch import weight_backend
 from r1ray.cluster.placement import check_fits, local_gpus, needs
-from r1ray.config import DataConfig, LearnerConfig, RewardConfig, RolloutConfig, RunConfig, WeightsConfig
+from r1ray.config import DataConfig, LearnerConfig, RewardConfig, RewardPart, RolloutConfig, RunConfig, WeightsConfig
 from r1ray.errors import UserError
 
 
 def config(**sections: object) -> RunConfig:
+    sections.setdefault("reward", RewardConfig())
+    assert isinstance(sections["reward"], RewardConfig)
+    sections["reward"].parts = {"accuracy": RewardPart()}
     return RunConfig(model="m", data=DataConfig(train="t"), **sections)  # type: ignore[arg-type]
 
 

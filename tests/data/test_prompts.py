@@ -73,7 +73,7 @@ def test_rows_of_mixed_types_are_no_trouble(tmp_path: Path) -> None:
 def test_a_row_without_a_reference_is_quarantined_and_reported(tmp_path: Path) -> None:
     rows = [OWN, {**OWN, "id": "broken", "check": {"type": "math", "answer": " "}}]
     report = spool_prompts(jsonl(tmp_path / "f.jsonl", rows), tmp_path / "s.arrow", key="data.train")
-    assert (report.num_rows, report.quarantined) == (1, ("broken",))
+    assert (report.num_rows, report.quarantined) == (1, ("broken (the reference answer is empty)",))
 
 
 def test_malformed_rows_are_named_by_number(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from r1ray.examples.running_total.corpus import sample_document
 from r1ray.examples.running_total.maker import make
 from r1ray.examples.running_total.task import MAX_TOTAL, Expression, sample_expression
 from r1ray.examples.running_total.tokenizer import make_tokenizer
-from r1ray.reward.accuracy import extract_answer
+from r1ray.reward.extract import final_answer
 from r1ray.reward.format import sections
 from r1ray.types import Response
 from tests.fakes import make_prompt
@@ -80,7 +80,7 @@ def test_each_text_has_one_style(text: str, style: str) -> None:
     styles = {name: getattr(rewards, name)(make_prompt(), response) for name in ("direct", "worked", "check")}
     assert styles == {name: float(name == style) for name in styles}
     assert rewards.well_formed(make_prompt(), response) == 1.0
-    assert extract_answer(text) == "4"
+    assert final_answer(text) == "4"
 
 
 def test_a_base_that_is_no_fit_start_is_refused_with_a_way_out(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from r1ray.config import (
     AlgoConfig,
     DataConfig,
     LearnerConfig,
+    RewardConfig,
     RolloutConfig,
     RunConfig,
     WeightsConfig,
@@ -31,6 +32,7 @@ PROBE = np.arange(3, 35, dtype=np.int32)
 
 def config(model: Path, *, probe_every: int = 1000) -> RunConfig:
     return RunConfig(
+        reward=RewardConfig(parts={"accuracy": {}}),
         model=str(model),
         data=DataConfig(train="unused", template="none", max_prompt_tokens=32),
         algo=AlgoConfig(
@@ -51,7 +53,9 @@ class System:
 
     def __init__(self, settings: RunConfig, folder: Path, runner: asyncio.Runner) -> None:
         self._runner = runner
-        launching = launch(settings, model=str(settings.model), rollouts=folder / "rollouts", probe_ids=PROBE)
+        launching = launch(
+            settings, model=str(settings.model), rollouts=folder / "rollouts", probe_ids=PROBE, programs=frozenset()
+        )
         self.running: Running = runner.run(launching)
         self.pool: Any = self.running.roles.rollout
         self.weights: Any = self.running.roles.weights

@@ -1,17 +1,31 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import math
+import time
+from typing import Any
 
 import pytest
 
 from r1ray.config import RewardConfig, RewardPart
-from r1ray.errors import UserError
+from r1ray.errors import DeadlineExceeded, UserError
 from r1ray.reward.scorer import RewardScorer
-from r1ray.types import Prompt, Response, Scored, ScoringFailed, Unscorable
+from r1ray.types import CodeTests, Mark, Outcome, Prompt, Response, Scored, ScoringFailed, StdioCase, Unscorable
 from tests.fakes import make_completion, make_prompt
 
 GOOD = Response("<think>2+2</think><answer>4</answer>", finished=True)
+
+
+def judge(parts: dict[str, Any], prompt: Prompt, response: Response, **config: Any) -> Outcome:
+    scorer = RewardScorer(RewardConfig(parts=parts, **config))
+    try:
+        return asyncio.run(scorer.outcome(prompt, response))[0]
+    finally:
+        scorer.close()
+
+
+PAPER = {"accuracy": RewardPart(), "format": RewardPart()}
 
 
 def crash(prompt: Prompt, response: Response) -> float:
@@ -24,21 +38,21 @@ def infinite(prompt: Prompt, response: Response) -> float:
 
 def test_the_total_is_the_weighted_sum_and_every_part_is_kept() -> None:
     parts = {"accuracy": RewardPart(2.0), "format": RewardPart(0.5)}
-    outcome = RewardScorer(RewardConfig(parts=parts)).outcome(make_prompt(), GOOD)
-    assert outcome == Scored(2.5, {"accuracy": 1.0, "format": 1.0})
+    outcome = judge(parts, make_prompt(), GOOD)
+    assert outcome == Scored(2.5, {"accuracy": 1.0, "format": 1.0}, verdict="correct")
 
 
 def test_a_part_of_weight_zero_is_only_logged() -> None:
     parts = {"accuracy": RewardPart(1.0), "format": RewardPart(0.0)}
-    outcome = RewardScorer(RewardConfig(parts=parts)).outcome(make_prompt("p", "5"), GOOD)
-    assert outcome == Scored(0.0, {"accuracy": 0.0, "format": 1.0})
+    outcome = judge(parts, make_prompt("p", "5"), GOOD)
+    assert outcome == Scored(0.0, {"accuracy": 0.0, "format": 1.0}, verdict="wrong")
 
 
 @pytest.mark.parametrize("name", ["crash", "infinite"])
 def test_a_reward_function_that_fails_on_a_text_scores_zero_and_is_counted(name: str) -> None:
     parts = {"accuracy": RewardPart(), "mine": RewardPart(1.0, f"tests.reward.test_scorer:{name}")}
-    outcome = RewardScorer(RewardConfig(parts=parts)).outcome(make_prompt(), GOOD)
-    assert outcome == Scored(1.0, {"accuracy": 1.0, "mine": 0.0}, ("mine",))
+    outcome = judge(parts, make_prompt(), GOOD)
+    assert outcome == Scored(1.0, {"accuracy": 1.0, "mine": 0.0}, ("mine",), "correct")
 
 
 def unreachable(prompt: Prompt, response: Response) -> float:
@@ -47,18 +61,20 @@ def unreachable(prompt: Prompt, response: Response) -> float:
 
 def test_an_error_of_a_service_is_never_a_zero() -> None:
     parts = {"accuracy": RewardPart(), "mine": RewardPart(1.0, "tests.reward.test_scorer:unreachable")}
-    outcome = RewardScorer(RewardConfig(parts=parts)).outcome(make_prompt(), GOOD)
+    outcome = judge(parts, make_prompt(), GOOD)
     assert outcome == ScoringFailed("reward part mine: ConnectionError: the judge does not answer")
 
 
 def test_a_prompt_without_a_reference_is_unscorable_not_zero() -> None:
-    outcome = RewardScorer(RewardConfig()).outcome(make_prompt(answer=" "), GOOD)
+    outcome = judge(PAPER, make_prompt(answer=" "), GOOD)
     assert isinstance(outcome, Unscorable)
 
 
 def test_a_verdict_tells_the_controller_what_it_needs() -> None:
     completion = make_completion(index=3, num_tokens=5, version=7, text=GOOD.text)
-    (verdict,) = asyncio.run(RewardScorer(RewardConfig()).score(make_prompt(), (completion,)))
+    scorer = RewardScorer(RewardConfig(parts=PAPER))
+    (verdict,) = asyncio.run(scorer.score(make_prompt(), (completion,)))
+    scorer.close()
     assert (verdict.index, verdict.num_tokens, verdict.num_prompt_tokens) == (3, 5, 2)
     assert (verdict.oldest_version, verdict.extracted, verdict.truncated) == (7, "4", False)
 
@@ -66,7 +82,7 @@ def test_a_verdict_tells_the_controller_what_it_needs() -> None:
 @pytest.mark.parametrize(
     ("part", "message"),
     [
-        ({"beauty": RewardPart()}, "reward.parts.beauty: no such reward; needs one of accuracy, format"),
+        ({"beauty": RewardPart()}, "reward.parts.beauty: no such reward; needs one of accuracy, code_format"),
         ({"x": RewardPart(1.0, "nowhere:f")}, "reward.parts.x.function=nowhere:f: needs package.module:function"),
         ({"x": RewardPart(1.0, "math:pi")}, "pi is not a function"),
         ({"x": RewardPart(1.0, "math")}, "reward.parts.x.function=math"),
@@ -75,3 +91,95 @@ def test_a_verdict_tells_the_controller_what_it_needs() -> None:
 def test_a_part_that_does_not_exist_is_refused_at_the_start(part: dict[str, RewardPart], message: str) -> None:
     with pytest.raises(UserError, match=message):
         RewardScorer(RewardConfig(parts=part))
+
+
+async def slow(prompt: Prompt, response: Response) -> Mark:
+    await asyncio.sleep(0.3)
+    return Mark(0.25, "slow", detail="took its time")
+
+
+def blocking(prompt: Prompt, response: Response) -> float:
+    time.sleep(0.3)
+    return 0.5
+
+
+def scaled(prompt: Prompt, response: Response, *, by: float) -> float:
+    return by
+
+
+@pytest.mark.parametrize("name", ["slow", "blocking"])
+def test_slow_rewards_of_one_chunk_wait_side_by_side(name: str) -> None:
+    scorer = RewardScorer(RewardConfig(parts={"mine": RewardPart(1.0, f"tests.reward.test_scorer:{name}")}))
+    chunk = tuple(make_completion(index=index, text=GOOD.text) for index in range(20))
+    started = time.monotonic()
+    verdicts = asyncio.run(scorer.score(make_prompt(), chunk))
+    assert time.monotonic() - started < 3
+    assert all(isinstance(v.outcome, Scored) and v.outcome.total in (0.25, 0.5) for v in verdicts)
+    assert min(v.seconds for v in verdicts) >= 0.3
+    scorer.close()
+
+
+async def endless(prompt: Prompt, response: Response) -> float:
+    await asyncio.sleep(3600)
+    return 1.0
+
+
+def test_a_service_that_does_not_answer_in_time_is_an_infrastructure_error() -> None:
+    parts = {"mine": RewardPart(1.0, "tests.reward.test_scorer:endless", deadline_s=0.1)}
+    outcome = judge(parts, make_prompt(), GOOD)
+    assert isinstance(outcome, ScoringFailed)
+    assert "reward.parts.mine.deadline_s" in outcome.reason
+
+
+def test_a_thread_that_does_not_answer_in_time_ends_its_actor() -> None:
+    parts = {"mine": RewardPart(1.0, "tests.reward.test_scorer:blocking", deadline_s=0.05)}
+    with pytest.raises(DeadlineExceeded):
+        judge(parts, make_prompt(), GOOD)
+
+
+def test_options_are_handed_to_the_function_and_checked_before() -> None:
+    part = RewardPart(2.0, "tests.reward.test_scorer:scaled", {"by": 3.0})
+    assert judge({"x": part}, make_prompt(), GOOD) == Scored(6.0, {"x": 3.0})
+    with pytest.raises(UserError, match=r"reward.parts.x.options=\{'to': 3\}"):
+        judge({"x": RewardPart(1.0, "tests.reward.test_scorer:scaled", {"to": 3})}, make_prompt(), GOOD)
+
+
+def test_a_gate_that_is_not_passed_makes_the_total_zero_and_keeps_the_parts() -> None:
+    untagged = Response(r"\boxed{4}", finished=True)
+    outcome = judge(PAPER, make_prompt(), untagged, combine="gated", gate="format")
+    assert isinstance(outcome, Scored)
+    assert (outcome.total, outcome.parts) == (0.0, {"accuracy": 1.0, "format": 0.0})
+
+
+def test_a_part_for_other_checks_is_left_out() -> None:
+    parts = {"accuracy": RewardPart(), "code_format": RewardPart(checks=["code"])}
+    outcome = judge(parts, make_prompt(), GOOD)
+    assert isinstance(outcome, Scored)
+    assert outcome.parts == {"accuracy": 1.0}
+
+
+def test_the_kind_of_verdict_is_told_apart() -> None:
+    kinds = []
+    for text in (r"\boxed{4}", r"\boxed{5}", "four?"):
+        outcome = judge({"accuracy": RewardPart()}, make_prompt(), Response(text, finished=True))
+        assert isinstance(outcome, Scored)
+        kinds.append(outcome.verdict)
+    assert kinds == ["correct", "wrong", "no_answer"]
+
+
+def test_a_program_is_graded_in_the_sandbox_and_once_for_all_that_wrote_it() -> None:
+    scorer = RewardScorer(RewardConfig(parts={"accuracy": RewardPart()}), frozenset({"python"}))
+    check = CodeTests(language="python", cases=(StdioCase("1 2", "3"),))
+    prompt = dataclasses.replace(make_prompt(), check=check)
+    right, wrong = "```python\nprint(sum(map(int, input().split())))\n```", "```python\nprint(4)\n```"
+    chunk = tuple(make_completion(index=i, text=wrong if i == 0 else right) for i in range(30))
+    verdicts = asyncio.run(scorer.score(prompt, chunk))
+    totals = [v.outcome.total for v in verdicts if isinstance(v.outcome, Scored)]
+    assert totals == [0.0, *[1.0] * 29]
+    scorer.close()
+
+
+def test_a_missing_toolchain_stops_at_the_start_with_the_package(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("r1ray.sandbox.languages.PATH", "/nonexistent")
+    with pytest.raises(UserError, match=r"g\+\+ is not installed: needs the Debian package g\+\+"):
+        RewardScorer(RewardConfig(parts=PAPER), frozenset({"cpp"}))

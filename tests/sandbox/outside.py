@@ -1,7 +1,8 @@
 """The world outside the sandbox that hostile programs try to reach, and the look at it after each of them.
 
-A case is ``{"id", "language", "code", "expect"}`` with optional kind (stdio, func, assert), stdin, stdout, entry, calls,
-expected, tests. In its code @CANARY@, @CANARYDIR@, @PORT@, @ABSTRACT@, @USOCK@, @VICTIM@ and @ENVNAME@ are filled in.
+A case is ``{"id", "language", "code", "expect"}`` with optional kind (stdio, func, assert), stdin, stdout, entry,
+calls, expected, tests. In its code @CANARY@, @CANARYDIR@, @PORT@, @ABSTRACT@, @USOCK@, @VICTIM@ and @ENVNAME@ are
+filled in.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from r1ray.sandbox.pool import Sandbox
 from r1ray.types import AssertCase, CallCase, CodeCase, CodeTests, StdioCase
 
 SECRET = "THE-SECRET-OF-THE-CANARY"
-LIMITS = Limits(cpu_s=2.0, memory_mib=512, output_kib=1024)
+LIMITS = Limits(cpu_s=1.0, memory_mib=512, output_kib=1024)
 RESOURCES = {"timeout", "memory", "runtime_error", "output_limit"}
 
 

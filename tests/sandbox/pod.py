@@ -15,12 +15,12 @@ import pyseccomp as seccomp
 
 NOBODY = 65534
 REFUSED = """
-unshare setns mount umount2 pivot_root move_mount open_tree fsopen fsconfig fsmount fspick mount_setattr chroot reboot
-swapon swapoff kexec_load kexec_file_load init_module finit_module delete_module bpf perf_event_open userfaultfd
-open_by_handle_at name_to_handle_at lookup_dcookie quotactl acct add_key request_key keyctl pidfd_getfd kcmp
-io_uring_setup io_uring_enter io_uring_register settimeofday clock_settime clock_adjtime adjtimex iopl ioperm syslog
-sethostname setdomainname vhangup fanotify_init process_madvise
-""".split()
+unshare setns mount umount2 pivot_root move_mount open_tree fsopen fsconfig fsmount fspick mount_setattr chroot
+reboot swapon swapoff kexec_load kexec_file_load init_module finit_module delete_module bpf perf_event_open
+userfaultfd open_by_handle_at name_to_handle_at lookup_dcookie quotactl acct add_key request_key keyctl pidfd_getfd
+kcmp io_uring_setup io_uring_enter io_uring_register settimeofday clock_settime clock_adjtime adjtimex iopl ioperm
+syslog sethostname setdomainname vhangup fanotify_init process_madvise
+"""
 _CLONE_NEW = 0x7E020000
 
 
@@ -35,7 +35,7 @@ def enter(uid: int = NOBODY) -> None:
         os.setresuid(uid, uid, uid)
     ctypes.CDLL(None).prctl(38, 1, 0, 0, 0)  # PR_SET_NO_NEW_PRIVS
     rules = seccomp.SyscallFilter(seccomp.ALLOW)
-    for name in REFUSED:
+    for name in REFUSED.split():
         rules.add_rule(seccomp.ERRNO(errno.EPERM), name)
     for bit in range(7, 32):
         if _CLONE_NEW >> bit & 1:

@@ -16,7 +16,7 @@ from r1ray.examples.running_total.pretrain import make_model, pretrain
 from r1ray.examples.running_total.rewards import direct
 from r1ray.examples.running_total.task import Expression, Split, prompt_of, sample_expression
 from r1ray.examples.running_total.tokenizer import make_tokenizer
-from r1ray.reward.accuracy import extract_answer
+from r1ray.reward.extract import final_answer
 from r1ray.types import MathAnswer, Prompt, Response
 
 EVAL_SEED = 777
@@ -103,7 +103,7 @@ def fitness(model: Any, tokenizer: Any, *, seed: int) -> tuple[float, float]:
             text = tokenizer.decode(tokens, skip_special_tokens=True)
             prompt = Prompt(id="", text="", check=MathAnswer(str(expression.answer)), domain="", language="")
             is_direct = bool(direct(prompt, Response(text, finished=True)))
-            right[is_direct].append(extract_answer(text) == str(expression.answer))
+            right[is_direct].append(final_answer(text) == str(expression.answer))
     return _share(right[False]), _share(right[True])
 
 

@@ -1,0 +1,32 @@
+"""What can be judged: looked at when the data are loaded, before anything is sampled."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from r1ray.config import RewardConfig
+from r1ray.data.checks import check_problem
+from r1ray.reward.language import language_problem
+from r1ray.reward.math.verifier import reference_problem as math_problem
+from r1ray.types import Check, MathAnswer
+
+Problem = Callable[[Check, str], str | None]
+"""Why no response to a prompt with this check and this language could be judged; None where it can."""
+
+
+def reference_problem(check: Check) -> str | None:
+    """Why no response could be judged by this check; None where it can."""
+    problem = check_problem(check)
+    if problem is None and isinstance(check, MathAnswer):
+        problem = math_problem(check.answer)
+    return problem
+
+
+def problem_finder(config: RewardConfig) -> Problem:
+    """What to look for with the configured parts."""
+    needs_language = any(name == "language" and part.function is None for name, part in config.parts.items())
+
+    def find(check: Check, language: str) -> str | None:
+        return reference_problem(check) or (language_problem(language) if needs_language else None)
+
+    return find

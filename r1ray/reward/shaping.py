@@ -1,0 +1,125 @@
+"""Shaping rewards: small rules beside accuracy, each off unless the configuration names it.
+
+Those with the signature ``(prompt, response)`` are for the configuration; for other numbers than the published ones,
+name a ``functools.partial`` of your own. The functions of plain numbers hold the formulas.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Sequence
+from typing import Final
+
+from r1ray.reward.extract import after_think, answer_section
+from r1ray.reward.format import TAGS, whole_text
+from r1ray.reward.program import fenced_blocks
+from r1ray.sandbox.languages import LANGUAGES
+from r1ray.types import CodeTests, Prompt, Response
+
+# One character of a script without spaces between words, or a run of anything else.
+_UNSPACED: Final = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3005-\u30ff\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
+_UNIT: Final = re.compile(f"[{_UNSPACED}]|[^\\s{_UNSPACED}]+")
+
+
+def ngram_repetition(words: Sequence[str], *, n: int = 3) -> float:
+    """Share of the n-grams that were there before; 0 where there are fewer than n words.
+
+    >>> ngram_repetition("a b c a b c".split())
+    0.25
+    """
+    if n < 1:
+        raise ValueError(f"n is {n}, and has to be at least 1.")
+    total = len(words) - n + 1
+    if total < 1:
+        return 0.0
+    distinct = len(set(zip(*(words[start : start + total] for start in range(n)), strict=True)))
+    return 1.0 - distinct / total
+
+
+def repetition_penalty(prompt: Prompt, response: Response, *, n: int = 3, max_penalty: float = -1.0) -> float:
+    """The share of repeated n-grams times ``max_penalty``: in [-1, 0] by default.
+
+    The rule of open-r1 (``repetition_penalty``, n = 3), after the n-gram penalty of Yeo et al. 2025 ("Demystifying
+    Long Chain-of-Thought Reasoning in LLMs"). Words are what stands between white space, lower case; characters where
+    the script has no spaces.
+    """
+    return ngram_repetition(_UNIT.findall(response.text.lower()), n=n) * max_penalty
+
+
+def overlong_penalty(num_tokens: int, *, max_tokens: int, cache_tokens: int) -> float:
+    """DAPO's soft overlong punishment (Yu et al. 2025, equation 13): 0 up to ``max_tokens - cache_tokens``, then
+    falling in a line to -1 at ``max_tokens``, and -1 beyond.
+
+    >>> overlong_penalty(18432, max_tokens=20480, cache_tokens=4096)
+    -0.5
+    """
+    if not 0 < cache_tokens <= max_tokens:
+        raise ValueError(f"cache_tokens is {cache_tokens}, and has to be in 1..max_tokens ({max_tokens}).")
+    over = num_tokens - (max_tokens - cache_tokens)
+    return -min(max(over / cache_tokens, 0.0), 1.0)
+
+
+def soft_overlong(prompt: Prompt, response: Response, *, cache_tokens: int | None = None) -> float:
+    """:func:`overlong_penalty` of the response's length, under the limit that it was sampled with.
+
+    The cache is a fifth of the limit where it is not given: DAPO's 4096 of 20480.
+
+    Raises:
+        ValueError: the response comes without its length; the part then counts 0, and is counted as failed.
+    """
+    num_tokens, max_tokens = response.num_tokens, response.max_tokens
+    if num_tokens is None or max_tokens is None:
+        raise ValueError("soft_overlong needs the number of tokens of the response and its limit.")
+    cache = max(1, max_tokens // 5) if cache_tokens is None else cache_tokens
+    return overlong_penalty(num_tokens, max_tokens=max_tokens, cache_tokens=cache)
+
+
+def cosine_length(
+    is_correct: bool,
+    num_tokens: int,
+    max_tokens: int,
+    *,
+    correct: tuple[float, float] = (2.0, 1.0),
+    wrong: tuple[float, float] = (-10.0, 0.0),
+    exceeded: float = -10.0,
+) -> float:
+    """The cosine reward of Yeo et al. 2025: from the first number of the pair at length 0 to the second at the limit,
+    along half a cosine; ``exceeded`` where the limit is reached, right or wrong.
+
+    With the published numbers a right answer is worth more when it is short, a wrong one costs less when the model
+    thought longer. In the scale of rules that pay 0 or 1: ``correct=(1.0, 0.5), wrong=(-0.5, 0.0), exceeded=-0.5``.
+
+    >>> cosine_length(True, 0, 100), cosine_length(False, 50, 100)
+    (2.0, -5.0)
+    """
+    if max_tokens < 1:
+        raise ValueError(f"max_tokens is {max_tokens}, and has to be at least 1.")
+    if num_tokens >= max_tokens:
+        return exceeded
+    first, last = correct if is_correct else wrong
+    return last + 0.5 * (first - last) * (1.0 + math.cos(math.pi * num_tokens / max_tokens))
+
+
+def tag_count(prompt: Prompt, response: Response) -> float:
+    """A quarter for each of R1-Zero's four tags that is there exactly once, in any order (open-r1's ``tag_count``,
+    without its line breaks). The opening that the template wrote counts.
+
+    It pays for tags without structure, so it goes beside ``format``, early in training.
+    """
+    text = whole_text(prompt, response)
+    return sum(text.count(tag) == 1 for tag in TAGS) / len(TAGS)
+
+
+def code_format(prompt: Prompt, response: Response) -> float:
+    """1 where the answer holds a closed Markdown fence that names the language the prompt asks for (open-r1's
+    ``code_format``), else 0; 0 for prompts that are not about code. The answer is ``<answer>`` where there is one,
+    else what follows the reasoning."""
+    if not isinstance(prompt.check, CodeTests):
+        return 0.0
+    final = after_think(whole_text(prompt, response))
+    section = answer_section(final)
+    blocks = fenced_blocks(final if section is None else section)
+    language = prompt.check.language
+    names = {language, *LANGUAGES[language].fences}
+    return float(any(name in names and body.strip() for name, body in blocks))

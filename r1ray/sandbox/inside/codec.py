@@ -1,0 +1,75 @@
+"""Values as data: what a program returns crosses process borders as JSON that keeps types apart, never as pickle."""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+def encode(value: Any) -> Any:
+    """A value as JSON that keeps its type apart; what is no data becomes its type's name alone."""
+    if value is None or value is True or value is False:
+        return value
+    if isinstance(value, int):
+        exact = int.__index__(value)
+        return exact if -(1 << 53) < exact < 1 << 53 else {"int": hex(exact)}
+    if isinstance(value, float):
+        return {"float": float.hex(float.__pos__(value))}
+    if isinstance(value, str):
+        return str.__str__(value)
+    if isinstance(value, list):
+        return [encode(item) for item in list.__iter__(value)]
+    if isinstance(value, tuple):
+        return {"tuple": [encode(item) for item in tuple.__iter__(value)]}
+    if isinstance(value, dict):
+        return {"dict": [[encode(key), encode(item)] for key, item in dict.items(value)]}
+    if isinstance(value, set | frozenset):
+        return {"set": [encode(item) for item in value]}
+    if isinstance(value, bytes | bytearray):
+        return {"bytes": bytes(value).hex()}
+    if isinstance(value, complex):
+        return {"complex": [float.hex(value.real), float.hex(value.imag)]}
+    return {"other": type(value).__name__[:100]}
+
+
+def decode(data: Any) -> Any:
+    """The value of what :func:`encode` made. Raises ValueError."""
+    if isinstance(data, list):
+        return [decode(item) for item in data]
+    if not isinstance(data, dict):
+        return data
+    ((kind, body),) = data.items()
+    if kind == "int":
+        return int(body, 16)
+    if kind == "float":
+        return float.fromhex(body)
+    if kind == "tuple":
+        return tuple(decode(item) for item in body)
+    if kind == "dict":
+        return {_hashable(decode(key)): decode(item) for key, item in body}
+    if kind == "set":
+        return {_hashable(decode(item)) for item in body}
+    if kind == "bytes":
+        return bytes.fromhex(body)
+    if kind == "complex":
+        return complex(float.fromhex(body[0]), float.fromhex(body[1]))
+    return Opaque(body)
+
+
+def _hashable(value: Any) -> Any:
+    return tuple(_hashable(item) for item in value) if isinstance(value, list | tuple) else value
+
+
+class Opaque:
+    """Something that was no data; equal to nothing."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def __eq__(self, other: object) -> bool:
+        return False
+
+    def __hash__(self) -> int:
+        return 0
+
+    def __repr__(self) -> str:
+        return f"<{self.name}>"

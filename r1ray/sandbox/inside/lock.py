@@ -1,0 +1,152 @@
+"""What a child puts on before it becomes the program: rlimits, Landlock, seccomp."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import fcntl
+import os
+import resource
+import signal
+from typing import Any
+
+import landlockpy as landlock
+from landlockpy import AccessFS
+
+from r1ray.sandbox.inside.wire import Job
+
+READ_FILE = AccessFS.READ_FILE
+READ = AccessFS.READ_FILE | AccessFS.READ_DIR
+RUN = READ | AccessFS.EXECUTE
+WRITE = (
+    READ
+    | AccessFS.WRITE_FILE
+    | AccessFS.REMOVE_DIR
+    | AccessFS.REMOVE_FILE
+    | AccessFS.MAKE_DIR
+    | AccessFS.MAKE_REG
+    | AccessFS.MAKE_SYM
+    | AccessFS.MAKE_FIFO
+    | AccessFS.REFER
+    | AccessFS.TRUNCATE
+    | AccessFS.EXECUTE
+)
+PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_SET_SECCOMP, PR_SET_CHILD_SUBREAPER, PR_SET_NO_NEW_PRIVS = 1, 4, 22, 36, 38
+SECCOMP_MODE_FILTER = 2
+LIBC = ctypes.CDLL(None, use_errno=True)
+
+
+class _Fprog(ctypes.Structure):
+    _fields_ = (("length", ctypes.c_ushort), ("filter", ctypes.c_char_p))
+
+
+def prctl(option: int, *arguments: Any) -> None:
+    if LIBC.prctl(option, *arguments, *[0] * (4 - len(arguments))) != 0:
+        code = ctypes.get_errno()
+        raise OSError(code, f"prctl {option}: {os.strerror(code)}")
+
+
+class Lock:
+    """The restrictions of one slot, made once and put on in each child."""
+
+    def __init__(self, settings: Job) -> None:
+        self.settings = settings
+        self.abi = min(landlock.abi_version(), settings["max_landlock_abi"])
+        self._filters = {}
+        for profile, code in settings["filters"].items():
+            data = bytes.fromhex(code)
+            self._filters[profile] = _Fprog(len(data) // 8, data)
+        self._python = self._ruleset("python") if self.abi else None
+
+    def _ruleset(self, profile: str, folder: str | None = None, files: tuple[str, ...] = ()) -> landlock.Ruleset:
+        scope = landlock.scope_for_abi(self.abi)
+        rules = landlock.Ruleset(
+            handled_fs=landlock.fs_for_abi(self.abi),
+            handled_net=landlock.net_for_abi(self.abi),
+            scoped=scope,
+            best_effort=False,
+        )
+        allowed = {"files": READ_FILE, "read": READ, "run": RUN}
+        for kind, access in allowed.items():
+            for path in (*self.settings["paths"][profile].get(kind, ()), *(files if kind == "files" else ())):
+                if os.path.exists(path):
+                    # Landlock refuses rights of folders on a rule for a file.
+                    rules.allow_path(path, access if os.path.isdir(path) else access & ~AccessFS.READ_DIR)
+        rules.allow_path("/dev/null", READ_FILE | AccessFS.WRITE_FILE)
+        if folder is not None:
+            rules.allow_path(folder, WRITE if profile == "shell" else RUN)
+        return rules
+
+    def put_on(self, profile: str, folder: str | None, files: tuple[str, ...]) -> None:
+        """Restrict this process, for good. Whatever cannot be put on raises."""
+        if self.settings["mode"] == "none":
+            return
+        prctl(PR_SET_NO_NEW_PRIVS, 1)
+        if self.abi:
+            rules = self._python if profile == "python" else self._ruleset(profile, folder, files)
+            assert rules is not None
+            rules.restrict(no_new_privs=False)
+            rules.close()
+
+    def filter(self, profile: str) -> None:
+        """The last step: after it, nothing that the profile does not need is left."""
+        if self.settings["mode"] == "none":
+            return
+        prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, ctypes.byref(self._filters[profile]))
+
+
+def limit(job: Job) -> None:
+    """The rlimits of a child."""
+    kib, cpu = 1024, max(1, int(-(-job["cpu_s"] // 1)))
+    file_bytes = job["file_kib"] * kib
+    memory = job["memory_mib"] * kib * kib
+    values = {
+        resource.RLIMIT_CORE: (0, 0),
+        resource.RLIMIT_CPU: (cpu, cpu + 1),
+        resource.RLIMIT_FSIZE: (file_bytes, file_bytes),
+        resource.RLIMIT_NOFILE: (job["descriptors"], job["descriptors"]),
+        resource.RLIMIT_MEMLOCK: (0, 0),
+        resource.RLIMIT_MSGQUEUE: (0, 0),
+        resource.RLIMIT_STACK: (64 * kib * kib, 64 * kib * kib),
+        (resource.RLIMIT_AS if job["memory_rlimit"] == "AS" else resource.RLIMIT_DATA): (memory, memory),
+    }
+    if job["processes"] is not None:
+        values[resource.RLIMIT_NPROC] = (job["processes"], job["processes"])
+    for which, pair in values.items():
+        resource.setrlimit(which, pair)
+
+
+def processes_of(uid: int) -> int:
+    """Threads of this user, which the limit counts together."""
+    count = 0
+    for name in os.listdir("/proc"):
+        if name.isdigit():
+            with contextlib.suppress(OSError):
+                if os.stat(f"/proc/{name}").st_uid == uid:
+                    count += len(os.listdir(f"/proc/{name}/task"))
+    return count
+
+
+def _place(descriptors: list[int]) -> None:
+    """Make ``descriptors`` 0, 1, 2, ... and close all others."""
+    high = [fcntl.fcntl(fd, fcntl.F_DUPFD, 200 + len(descriptors)) for fd in descriptors]
+    for target, fd in enumerate(high):
+        os.dup2(fd, target, inheritable=True)
+    os.closerange(len(descriptors), 65536)
+
+
+def become_child(lock: Lock, job: Job, descriptors: list[int], parent: int) -> None:
+    """Put on everything that holds; ``descriptors`` become 0, 1, 2, ..., and no other is left."""
+    os.setsid()
+    prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:  # it died before the line above
+        os._exit(0)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    if job["op"] == "command":  # the interpreter ignores these two, and exec would hand that on
+        signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+        signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
+    maps = (f"/proc/{os.getpid()}/maps",) if job.get("reads_own_maps") else ()
+    lock.put_on(job["profile"], job.get("folder"), maps)
+    _place(descriptors)
+    limit(job)
+    lock.filter(job["profile"])

@@ -1,0 +1,78 @@
+"""Messages between processes: the control socket's, with descriptors, and lines of JSON between children."""
+
+from __future__ import annotations
+
+import array
+import errno
+import json
+import os
+import socket
+from typing import Any
+
+Job = dict[str, Any]
+"""A message: a job, its reply, a request."""
+json_dumps, json_loads = json.dumps, json.loads  # a program cannot take these away
+
+
+def send(control: socket.socket, message: Job, descriptors: list[int]) -> None:
+    """One message, with descriptors."""
+    data = json.dumps(message).encode()
+    ancillary = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", descriptors))] if descriptors else []
+    control.sendmsg([data], ancillary)
+
+
+def receive(control: socket.socket) -> tuple[Job, list[int]] | None:
+    """The next message; None where the other side is gone."""
+    try:
+        data, descriptors, _, _ = socket.recv_fds(control, 1 << 20, 64)
+    except OSError as error:
+        if error.errno in (errno.ECONNRESET, errno.EPIPE):
+            return None
+        raise
+    if not data:
+        return None
+    for descriptor in descriptors:
+        os.set_inheritable(descriptor, False)
+    return json.loads(data), list(descriptors)
+
+
+def read_all(descriptor: int) -> bytes:
+    """What a descriptor holds; it is closed."""
+    with os.fdopen(descriptor, "rb", closefd=True) as source:
+        return source.read()
+
+
+def read_at(folder: int, path: str) -> str:
+    """The text of a file below an open folder."""
+    return read_all(os.open(path, os.O_RDONLY | os.O_CLOEXEC, dir_fd=folder)).decode()
+
+
+class Channel:
+    """Lines of JSON over two descriptors; bounded."""
+
+    MAX_LINE = 1 << 24
+
+    def __init__(self, read: int | None, write: int) -> None:
+        self._read, self._write = read, write
+        self._buffer = b""
+
+    def send(self, message: Job) -> None:
+        data = (json_dumps(message) + "\n").encode()
+        while data:
+            data = data[os.write(self._write, data) :]
+
+    def receive(self) -> Job | None:
+        """The next line; None where the other side is gone. Raises ValueError where it is no JSON object."""
+        assert self._read is not None
+        while b"\n" not in self._buffer:
+            if len(self._buffer) > self.MAX_LINE:
+                raise ValueError("a line without an end")
+            data = os.read(self._read, 1 << 16)
+            if not data:
+                return None
+            self._buffer += data
+        line, self._buffer = self._buffer.split(b"\n", 1)
+        message = json_loads(line)
+        if not isinstance(message, dict):
+            raise ValueError("no object")
+        return message

@@ -1,0 +1,290 @@
+"""The process that programs are forked from. Runs by itself, under the system's Python, with an empty environment.
+
+    supervisor == control socket ==> zygote -- fork --> one locked-down child per job
+
+It is told nothing about a job but its limits: programs, inputs and outputs travel in memfds that only the child opens,
+so that no later child, forked from this memory, can find them here. A child is told nothing of the expected output.
+
+Single-threaded: it forks. Without a process namespace of its own a guardian stands above it, so that whichever of
+the two is killed, the other one ends what is left.
+"""
+
+from __future__ import annotations
+
+import builtins
+import contextlib
+import gc
+import os
+import resource
+import select
+import shutil
+import signal
+import socket
+import sys
+import time
+from typing import Any
+
+from r1ray.sandbox.inside.command_child import artifact_of, command_child, folder_size
+from r1ray.sandbox.inside.lock import (
+    PR_SET_CHILD_SUBREAPER,
+    PR_SET_DUMPABLE,
+    PR_SET_NO_NEW_PRIVS,
+    PR_SET_PDEATHSIG,
+    Lock,
+    prctl,
+    processes_of,
+)
+from r1ray.sandbox.inside.python_child import python_child
+from r1ray.sandbox.inside.wire import Job, read_at, receive, send
+
+TICK_S = 0.1
+
+
+class Zygote:
+    """Serves jobs, one at a time, until the supervisor's end of the socket is closed."""
+
+    def __init__(self, control: socket.socket, settings: Job, proc: int) -> None:
+        """``proc``: a descriptor of the supervisor's /proc."""
+        self._control, self._proc = control, proc
+        self._settings = settings
+        self._scratch = settings["scratch"]
+        self._has_pids = settings["pid_namespace"]
+        self._own_ids = settings["own_ids"]
+        self._lock = Lock(settings)
+        self._jobs = 0
+        if settings["core"] is not None:
+            with contextlib.suppress(OSError):
+                os.sched_setaffinity(0, {settings["core"]})
+        prctl(PR_SET_NO_NEW_PRIVS, 1)
+        prctl(PR_SET_CHILD_SUBREAPER, 1)
+        prctl(PR_SET_DUMPABLE, 0)
+        gc.collect()
+        gc.freeze()
+
+    def serve(self) -> None:
+        send(self._control, {"ready": True, "landlock": self._lock.abi}, [])
+        while (received := receive(self._control)) is not None:
+            job, descriptors = received
+            try:
+                reply, back = self.run(job, descriptors)
+            finally:
+                for descriptor in descriptors:
+                    os.close(descriptor)
+            send(self._control, reply, back)
+            for descriptor in back:
+                os.close(descriptor)
+
+    def run(self, job: Job, descriptors: list[int]) -> tuple[Job, list[int]]:
+        self._jobs += 1
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        if job["op"] == "command":
+            job["folder"] = os.path.join(self._scratch, str(self._jobs))
+            os.mkdir(job["folder"], 0o700)
+        if not self._own_ids:  # the limit counts all processes of the user, the supervisor's and its neighbours' too
+            shared = job["profile"] == "shell"
+            job["processes"] = job["processes"] + processes_of(os.getuid()) if shared else None
+        started = time.monotonic()
+        try:
+            children = self._start(job, descriptors)
+            reply = self._wait(job, children, started)
+            if job["profile"] == "shell" or self._settings["mode"] == "none":  # the others cannot make processes
+                self._drain()
+            after = resource.getrusage(resource.RUSAGE_CHILDREN)
+            reply["cpu_s"] = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+            artifact = None
+            if job.get("collect") and not reply["timed_out"]:
+                artifact = artifact_of(job["folder"], job["collect"], job["file_kib"] * 1024)
+            return reply, [] if artifact is None else [artifact]
+        finally:
+            if "folder" in job:
+                _remove(job["folder"])
+
+    def _start(self, job: Job, descriptors: list[int]) -> list[int]:
+        """Fork the job's processes; the first one's end is the job's end."""
+        if job["op"] == "pair":
+            # The candidate is forked before the tester's payload is opened by anyone.
+            (from_tester, to_candidate), (from_candidate, to_tester) = os.pipe(), os.pipe()
+            half = len(descriptors) // 2
+            candidate, tester, verdict = descriptors[:half], descriptors[half:-1], descriptors[-1]
+            second = self._fork(job, python_child, [*candidate, from_tester, to_tester])
+            first = self._fork(job, python_child, [*tester, from_candidate, to_candidate, verdict])
+            for descriptor in (from_tester, to_candidate, from_candidate, to_tester):
+                os.close(descriptor)
+            return [first, second]
+        return [self._fork(job, command_child if job["op"] == "command" else python_child, descriptors)]
+
+    def _fork(self, job: Job, child: Any, descriptors: list[int]) -> int:
+        parent = os.getpid()
+        pid = os.fork()
+        if pid == 0:
+            try:
+                child(self._lock, job, descriptors, parent)
+            except BaseException as error:
+                with contextlib.suppress(BaseException):
+                    os.write(2, f"r1ray: {type(error).__name__}: {error}\n".encode())
+            finally:
+                os._exit(125)  # the lock could not be put on: the program never ran
+        return pid
+
+    def _wait(self, job: Job, children: list[int], started: float) -> Job:
+        """Until the first child ends or the time is up. ``late_s``: how long the children were ready to run and had no
+        core, which tells a program that waits from a machine that is too busy."""
+        deadline = started + job["wall_s"]
+        poll = select.poll()
+        pidfds = [os.pidfd_open(pid) for pid in children]
+        pidfd = pidfds[0]
+        poll.register(pidfd, select.POLLIN)
+        poll.register(self._control, select.POLLHUP)
+        late, over_quota, timed_out = 0.0, False, False
+        try:
+            while True:
+                now = time.monotonic()
+                tick = min(TICK_S, max(0.0, deadline - now))
+                events = dict(poll.poll(tick * 1000))
+                woken = time.monotonic()
+                if self._control.fileno() in events:  # nobody waits for the answer
+                    self._drain()
+                    os._exit(0)
+                if pidfd in events:
+                    break
+                late += max(0.0, woken - now - tick - 0.01)
+                if woken >= deadline:
+                    timed_out, late = True, max(late, sum(self._queued_s(child) for child in pidfds))
+                    break
+                if job["profile"] == "shell":
+                    size, entries = folder_size(job["folder"])
+                    if size > job["quota_kib"] * 1024 or entries > 20_000:
+                        over_quota = True
+                        break
+        finally:
+            for child in pidfds:
+                os.close(child)
+        for pid in children:
+            end_group(pid)
+        statuses = [os.waitpid(pid, 0)[1] for pid in children]
+        return {
+            "status": os.waitstatus_to_exitcode(statuses[0]),
+            "timed_out": timed_out,
+            "over_quota": over_quota,
+            "wall_s": woken - started,
+            "late_s": late,
+        }
+
+    def _queued_s(self, pidfd: int) -> float:
+        """Seconds that the threads of a child spent waiting for a core; 0 where the kernel does not say. Through the
+        supervisor's /proc: in a process namespace there is none here."""
+        try:
+            info = read_at(self._proc, f"self/fdinfo/{pidfd}")
+            pid = next(line.split()[1] for line in info.splitlines() if line.startswith("Pid:"))
+            folder = os.open(f"{pid}/task", os.O_RDONLY | os.O_DIRECTORY, dir_fd=self._proc)
+            try:
+                tasks = os.listdir(folder)
+            finally:
+                os.close(folder)
+            return sum(int(read_at(self._proc, f"{pid}/task/{task}/schedstat").split()[1]) for task in tasks) / 1e9
+        except (OSError, StopIteration, IndexError, ValueError):
+            return 0.0
+
+    def _drain(self) -> None:
+        """End and reap everything that is left."""
+        drain(has_pids=self._has_pids)
+
+
+def end_group(leader: int) -> None:
+    """Kill a child and its process group. The kernel does a whole group at once, so that not even a fork bomb slips
+    through; the child is not reaped yet, so its number is nobody else's."""
+    for kill in (os.killpg, os.kill):
+        with contextlib.suppress(ProcessLookupError):
+            kill(leader, signal.SIGKILL)
+
+
+def drain(*, has_pids: bool) -> None:
+    """Kill and reap every descendant, orphans included: this process is their subreaper, or the first of its
+    namespace."""
+    own_group = os.getpgrp()
+    while True:
+        if has_pids:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(-1, signal.SIGKILL)
+        else:
+            for pid in _children():
+                with contextlib.suppress(ProcessLookupError):
+                    group = os.getpgid(pid)
+                    end_group(pid if group == own_group else group)
+                    os.kill(pid, signal.SIGKILL)
+        try:
+            while os.waitpid(-1, os.WNOHANG)[0]:
+                pass
+        except ChildProcessError:
+            return
+        time.sleep(0.0005)
+
+
+def _children() -> list[int]:
+    me = os.getpid()
+    with open(f"/proc/{me}/task/{me}/children") as source:
+        return [int(word) for word in source.read().split()]
+
+
+def _remove(folder: str) -> None:
+    """Remove a job's folder, whatever its program made of it. shutil never follows links."""
+    shutil.rmtree(folder, ignore_errors=True)
+    if os.path.lexists(folder):
+        for root, folders, _ in os.walk(folder):
+            for name in folders:
+                with contextlib.suppress(OSError):
+                    os.chmod(os.path.join(root, name), 0o700, follow_symlinks=False)
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _guard(control: socket.socket) -> None:
+    """Without a process namespace: stay behind as the one that ends what the zygote leaves when it is killed."""
+    prctl(PR_SET_CHILD_SUBREAPER, 1)
+    guardian = os.getpid()
+    pid = os.fork()
+    if pid == 0:
+        prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+        if os.getppid() != guardian:
+            os._exit(0)
+        signal.signal(signal.SIGTERM, _end)
+        return
+    control.close()
+    os.waitpid(pid, 0)
+    drain(has_pids=False)
+    os._exit(0)
+
+
+def _end(*_: object) -> None:
+    drain(has_pids=False)
+    os._exit(0)
+
+
+def _preload() -> None:
+    """Modules that programs import most; those that are not here load as they are asked for."""
+    for name in (
+        "bisect", "collections", "copy", "dataclasses", "datetime", "decimal", "enum", "fractions", "functools",
+        "heapq", "itertools", "math", "operator", "queue", "random", "re", "statistics", "string", "threading",
+        "traceback", "typing", "codecs", "encodings.ascii", "encodings.latin_1", "encodings.idna", "numbers",
+    ):  # fmt: skip
+        __import__(name)
+    import _sitebuiltins
+
+    for word in ("exit", "quit"):  # -S leaves them out
+        setattr(builtins, word, _sitebuiltins.Quitter(word, "Ctrl-D (i.e. EOF)"))
+
+
+def main(descriptor: int) -> None:
+    """``descriptor``: the zygote's end of the control socket."""
+    control = socket.socket(fileno=descriptor)
+    control.set_inheritable(False)
+    received = receive(control)
+    if received is None:
+        return
+    settings, (proc,) = received
+    if not settings["pid_namespace"]:
+        _guard(control)
+    sys.path[:] = [path for path in sys.path if path not in ("", settings["library"])]
+    _preload()
+    Zygote(control, settings, proc).serve()
+    if settings["pid_namespace"]:
+        drain(has_pids=True)

@@ -1,0 +1,171 @@
+"""``r1ray score``: the rewards by themselves, for a file of responses.
+
+    {"id", "check", "response", "prompt"?, "language"?}  -->  {"id", "outcome", "score", "parts", "extracted",
+                                                               "seconds", "detail"}
+
+Rows stream: a window of them is scored at a time, and outcomes are written in the order of the rows.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TextIO
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from r1ray.config import RewardConfig
+from r1ray.data.checks import MalformedRow, parse_check
+from r1ray.errors import DeadlineExceeded, UserError
+from r1ray.reward.references import reference_problem
+from r1ray.reward.scorer import RewardScorer
+from r1ray.types import Prompt, Response, Scored, ScoringFailed, Unscorable
+
+WINDOW = 256
+"""Rows under way at a time."""
+MAX_REPORTED = 20
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A row that can be scored."""
+
+    id: Any
+    prompt: Prompt
+    response: Response
+
+
+def read_rows(path: str) -> Iterator[tuple[int, Row | str]]:
+    """Line or row number from 1, and the row, or what is wrong with it. Raises UserError for a file that is none."""
+    file = Path(path).expanduser()
+    if not file.is_file():
+        raise UserError(f"{path}: no such file; needs JSON lines or Parquet with the columns id, check and response.")
+    if file.suffix == ".parquet":
+        try:
+            batches = pq.ParquetFile(file).iter_batches(batch_size=WINDOW)
+            yield from enumerate((row for batch in batches for row in batch.to_pylist()), start=1)
+        except (pa.ArrowException, OSError) as error:
+            raise UserError(f"{path}: cannot be read as Parquet: {error}.") from error
+        return
+    with file.open("rb") as lines:
+        for number, line in enumerate(lines, start=1):
+            if not line.strip():
+                continue
+            try:
+                row = json.loads(line)
+            except (ValueError, RecursionError) as error:
+                yield number, f"not JSON: {error}"
+                continue
+            yield number, row if isinstance(row, dict) else f"needs a JSON object, found {str(row)[:60]!r}"
+
+
+def question_of(row: Row) -> Question:
+    """Raises MalformedRow."""
+    response = row.get("response")
+    if not isinstance(response, str):
+        raise MalformedRow(f"response needs a string, found {str(response)[:60]!r}")
+    check = row.get("check")
+    if isinstance(check, str):  # Parquet files often hold it as JSON
+        try:
+            check = json.loads(check)
+        except ValueError as error:
+            raise MalformedRow(f"check is no JSON object: {error}") from error
+    prompt = row.get("prompt")
+    return Question(
+        row.get("id"),
+        Prompt(
+            id=str(row.get("id")),
+            text=prompt if isinstance(prompt, str) else json.dumps(prompt, ensure_ascii=False) if prompt else "",
+            check=parse_check(check),
+            domain=str(row.get("domain") or ""),
+            language=str(row.get("language") or "en"),
+        ),
+        Response(response, finished=row.get("finished") is not False),
+    )
+
+
+async def score_row(scorer: RewardScorer, number: int, row: Row | str) -> Row:
+    """The outcome of one row; what is wrong with the row is an outcome too."""
+    started = time.monotonic()
+    found: Row = {"id": row.get("id") if isinstance(row, dict) else None, "outcome": "malformed", "score": None}
+    found |= {"parts": {}, "extracted": None, "seconds": 0.0, "detail": ""}
+    try:
+        if isinstance(row, str):
+            raise MalformedRow(row)
+        question = question_of(row)
+    except MalformedRow as error:
+        return found | {"detail": f"line {number}: {error}"}
+    problem = reference_problem(question.prompt.check)
+    if problem is not None:
+        return found | {"outcome": "unscorable", "detail": problem}
+    try:
+        outcome, extracted = await scorer.outcome(question.prompt, question.response)
+    except DeadlineExceeded as error:
+        outcome, extracted = ScoringFailed(str(error)), None
+    found |= {"extracted": extracted, "seconds": round(time.monotonic() - started, 6)}
+    if isinstance(outcome, Scored):
+        words = [word for word in (outcome.verdict, outcome.detail) if word]
+        words += [f"failed on this text: {', '.join(outcome.failed_parts)}"] if outcome.failed_parts else []
+        return found | {
+            "outcome": "scored",
+            "score": outcome.total,
+            "parts": outcome.parts,
+            "detail": ": ".join(words),
+        }
+    kind = "unscorable" if isinstance(outcome, Unscorable) else "infrastructure_error"
+    return found | {"outcome": kind, "detail": outcome.reason}
+
+
+async def _score_all(path: str, config: RewardConfig, write: Callable[[Row], None]) -> None:
+    scorer = RewardScorer(config, programs=None)
+    under_way: deque[asyncio.Task[Row]] = deque()
+    try:
+        for number, row in read_rows(path):
+            under_way.append(asyncio.create_task(score_row(scorer, number, row)))
+            if len(under_way) >= WINDOW:
+                write(await under_way.popleft())
+        while under_way:
+            write(await under_way.popleft())
+    finally:
+        for task in under_way:
+            task.cancel()
+        await asyncio.gather(*under_way, return_exceptions=True)
+        scorer.close()
+
+
+def score_file(path: str, config: RewardConfig, sink: TextIO, say: Callable[[str], None]) -> None:
+    """Score every row of a file; one outcome a line goes to ``sink``, a summary to ``say``.
+
+    Raises:
+        UserError: no such file, nothing in it that could be scored, or a language whose tools are not installed.
+        SandboxUnavailable: programs are to be run, and there is no isolation that holds.
+    """
+    outcomes: Counter[str] = Counter()
+    malformed: list[str] = []
+    total = 0.0
+    started = time.monotonic()
+
+    def write(row: Row) -> None:
+        nonlocal total
+        sink.write(json.dumps(row, ensure_ascii=False) + "\n")
+        outcomes[row["outcome"]] += 1
+        total += row["score"] or 0.0
+        if row["outcome"] == "malformed":
+            malformed.append(row["detail"])
+            if len(malformed) <= MAX_REPORTED:
+                say(f"{path}: {row['detail']}")
+
+    asyncio.run(_score_all(path, config, write))
+    sink.flush()
+    if not outcomes.total() - outcomes["malformed"]:
+        raise UserError(f"{path}: no row that can be scored" + (f"; {malformed[0]}" if malformed else ": it is empty."))
+    counts = ", ".join(f"{count} {kind}" for kind, count in outcomes.most_common())
+    mean = f"mean score {total / outcomes['scored']:.4f}" if outcomes["scored"] else "no score"
+    say(f"{counts}; {mean}; {outcomes.total() / (time.monotonic() - started):.0f} rows/s")

@@ -1,0 +1,134 @@
+r"""Where the final answer of a response stands."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from r1ray.reward.extract import MAX_ANSWER_CHARS, after_think, answer_section, final_answer, last_boxed
+
+
+@pytest.mark.parametrize(
+    ("text", "rest"),
+    [
+        ("<think>a</think> b", " b"),
+        ("<think>a</think> b </think> c", " c"),
+        ("no reasoning", "no reasoning"),
+        ("the prompt opened it</think>b", "b"),
+        ("<think>never closed", ""),
+        ("<think>a</think> b <think> c", ""),
+        ("", ""),
+    ],
+)
+def test_reasoning_ends_at_its_last_end(text: str, rest: str) -> None:
+    assert after_think(text) == rest
+
+
+@pytest.mark.parametrize(
+    ("text", "content"),
+    [
+        (r"\boxed{4}", "4"),
+        (r"\boxed{3} and then \boxed{4}", "4"),
+        (r"\boxed{\frac{1}{2}}", r"\frac{1}{2}"),
+        (r"\boxed{\{1,2\}}", r"\{1,2\}"),
+        (r"\boxed{\boxed{4}}", "4"),
+        (r"\boxed{x=\boxed{5}}", "5"),
+        (r"\boxed {4}", "4"),
+        ("\\boxed{\n4\n}", "4"),
+        (r"\\boxed{4}", "4"),
+        (r"a \\ \boxed{4}", "4"),
+        (r"\boxed{3} \boxed{4", "3"),
+        (r"} { \boxed{4} {", "4"),
+        (r"\boxed{4}}}}", "4"),
+        (r"\boxed{}", ""),
+        (r"\boxed{4", None),
+        (r"\boxed 4", None),
+        (r"\fbox{4}", None),
+        (r"\boxed{4\}", None),
+        ("boxed{4}", None),
+        (r"$$\boxed{4}$$ where \boxed is a command", "4"),
+        ("4", None),
+    ],
+)
+def test_the_box_is_the_last_one_that_closes(text: str, content: str | None) -> None:
+    assert last_boxed(text) == content
+
+
+@pytest.mark.parametrize(
+    ("text", "section"),
+    [
+        ("<answer> 4 </answer>", "4"),
+        ("<answer>3</answer><answer>4</answer>", "4"),
+        ("<answer>3</answer><answer>4", "3"),
+        ("<answer>4", None),
+        ("4</answer>", None),
+        ("<answer></answer>", ""),
+    ],
+)
+def test_the_section_is_the_last_one_that_closes(text: str, section: str | None) -> None:
+    assert answer_section(text) == section
+
+
+@pytest.mark.parametrize(
+    ("text", "answer"),
+    [
+        ("<think>25+4</think> <answer>29</answer>", "29"),
+        (r"<think>x</think> <answer>It is \boxed{29}.</answer>", "29"),
+        (r"<think>x</think> \boxed{1} <answer>29</answer>", "29"),
+        (r"<think>x</think> It is \boxed{29}.", "29"),
+        (r"<think>\boxed{4}</think><answer>I do not know</answer>", "I do not know"),
+        (r"<think>\boxed{4}</think> I do not know", None),
+        (r"<think>\boxed{4}", None),
+        ("The answer is 29.", None),
+        (r"\boxed{1} then \boxed{}", None),
+        ("<answer>  </answer>", None),
+        ("", None),
+    ],
+)
+def test_the_final_answer(text: str, answer: str | None) -> None:
+    assert final_answer(text) == answer
+
+
+def test_an_endless_answer_is_cut() -> None:
+    assert final_answer("<answer>" + "9" * 50_000 + "</answer>") == "9" * MAX_ANSWER_CHARS
+
+
+PIECES = ["\\boxed{", "{", "}", "\\", "\\{", "<think>", "</think>", "<answer>", "</answer>", " ", "x", "\\boxed"]
+
+
+@pytest.mark.parametrize("piece", PIECES)
+@pytest.mark.parametrize("end", ["", "}", r"\boxed{4}", "</answer>"])
+def test_a_million_characters_cost_linear_time(piece: str, end: str) -> None:
+    def seconds(num_chars: int) -> float:
+        text = piece * (num_chars // len(piece)) + end
+        best = float("inf")
+        for _ in range(3):
+            started = time.process_time()
+            final_answer(text)
+            best = min(best, time.process_time() - started)
+        return best
+
+    assert seconds(400_000) < max(0.3, 12 * seconds(100_000))  # quadratic would be 16 times, and minutes
+
+
+def test_a_long_response_costs_milliseconds() -> None:
+    text = "We have $x^{2}$ and so on. " * 40_000 + r"\boxed{4}"
+    started = time.process_time()
+    assert final_answer(text) == "4"
+    assert time.process_time() - started < 0.25
+
+
+@given(st.lists(st.sampled_from(PIECES), max_size=60).map("".join))
+def test_no_text_breaks_the_extraction(text: str) -> None:
+    answer = final_answer(text)
+    assert answer is None or (answer in text and answer.strip() == answer)
+
+
+@given(st.text(alphabet="ab12+-^_ \\{}", max_size=30).filter(lambda text: text.count("{") == text.count("}") == 0))
+def test_what_is_boxed_comes_out(content: str) -> None:
+    if content.endswith("\\") or "\\" in content:
+        return
+    assert last_boxed(rf"first \boxed{{1}}, then \boxed{{{content}}} done") == content.strip()

@@ -1,0 +1,23 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from r1ray.sandbox.pool import Sandbox, bubblewrap_problem
+from tests.sandbox.outside import Outside
+
+
+@pytest.fixture(scope="package", params=["bubblewrap", "landlock"])
+def sandbox(request: pytest.FixtureRequest) -> Iterator[Sandbox]:
+    if request.param == "bubblewrap" and (problem := bubblewrap_problem()):
+        pytest.skip(problem)
+    with Sandbox(mode=request.param, num_slots=1) as made:
+        yield made
+
+
+@pytest.fixture(scope="package")
+def outside() -> Iterator[Outside]:
+    made = Outside()
+    yield made
+    made.close()
