@@ -13,7 +13,7 @@ MAX_ANSWER_CHARS = 20_000
 
 _THINK, _END_THINK = "<think>", "</think>"
 _ANSWER, _END_ANSWER = "<answer>", "</answer>"
-_BRACE = re.compile(r"\\{1,3}boxed[ \t\n]{0,8}\{|\\.|[{}]", re.DOTALL)
+_BRACE = re.compile(r"\\{1,3}boxed[ \t\n]{0,8}\{|\\[\\{}]|[{}]")
 r"""What decides about nesting. ``\\boxed`` (a doubled backslash) is accepted: models write it in program text."""
 
 
@@ -41,11 +41,12 @@ def last_boxed(text: str) -> str | None:
     >>> last_boxed(r"\boxed{4") is None
     True
     """
-    if "boxed" not in text:
+    first = text.find("\\boxed")
+    if first < 0:
         return None
     opened: list[tuple[int, int]] = []  # start of the content, and of its box or -1
     best_box, best_start, best_end = -1, 0, 0
-    for match in _BRACE.finditer(text):
+    for match in _BRACE.finditer(text, max(0, first - 2)):  # what closes before the first box matters to none
         token = match.group()
         if token == "}":
             if opened:

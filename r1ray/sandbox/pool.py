@@ -67,10 +67,10 @@ class Sandbox:
         """
         cores = sorted(os.sched_getaffinity(0))
         self.num_slots = num_slots or len(cores)
-        self._folder = Path(tempfile.mkdtemp(prefix="r1ray-sandbox-"))
-        self._folder.chmod(0o711)
-        self._cleanup = weakref.finalize(self, shutil.rmtree, self._folder, True)
-        library, scratch = self._folder / "library", self._folder / "scratch"
+        self.folder = Path(tempfile.mkdtemp(prefix="r1ray-sandbox-"))
+        self.folder.chmod(0o711)
+        self._cleanup = weakref.finalize(self, shutil.rmtree, self.folder, True)
+        library, scratch = self.folder / "library", self.folder / "scratch"
         library.mkdir()
         scratch.mkdir(mode=0o711)
         stage_library(library)

@@ -1,0 +1,313 @@
+"""Slots that are killed, machines that are too busy, and what is left behind: nothing."""
+
+from __future__ import annotations
+
+import gc
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from r1ray.errors import InfrastructureError, SandboxUnavailable
+from r1ray.sandbox.job import Limits, Run
+from r1ray.sandbox.pool import Sandbox, bubblewrap_problem, choose_mode, find_python
+from r1ray.sandbox.slot import Slot
+from tests.sandbox.cases import CONTAINED
+from tests.sandbox.outside import LIMITS, Outside, complaints, survivors, tree_of
+
+MODES = ["bubblewrap", "landlock"]
+SLEEP = "import time\nprint('started', flush=True)\ntime.sleep(60)\n"
+BASH_TREE = "(setsid sleep 1000 &); sleep 1000 & sleep 1000\n"
+
+
+def make(mode: str, num_slots: int = 1) -> Sandbox:
+    if mode == "bubblewrap" and (problem := bubblewrap_problem()):
+        pytest.skip(problem)
+    return Sandbox(mode=mode, num_slots=num_slots)
+
+
+@pytest.fixture(params=MODES)
+def fresh(request: pytest.FixtureRequest) -> Iterator[Sandbox]:
+    with make(request.param) as sandbox:
+        yield sandbox
+
+
+def alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def wait_until(fact: Callable[[], bool], seconds: float = 10.0) -> bool:
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if fact():
+            return True
+        time.sleep(0.05)
+    return fact()
+
+
+def in_the_background(run: Callable[[], Run]) -> tuple[threading.Thread, list[Run | Exception]]:
+    results: list[Run | Exception] = []
+
+    def work() -> None:
+        try:
+            results.append(run())
+        except Exception as error:
+            results.append(error)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    return thread, results
+
+
+@pytest.mark.parametrize("who", ["zygote", "process"])
+@pytest.mark.parametrize(("language", "source"), [("python", SLEEP), ("bash", BASH_TREE)])
+def test_a_killed_slot_leaves_nothing_and_the_next_job_is_right(
+    fresh: Sandbox, who: str, language: str, source: str
+) -> None:
+    (slot,) = fresh.slots
+    thread, _ = in_the_background(lambda: fresh.run_program(language, source, Limits(cpu_s=0.7)))
+    assert wait_until(lambda: len(tree_of(slot.zygote_pid)) >= (1 if language == "python" else 3))
+    below = [slot.zygote_pid, *tree_of(slot.zygote_pid), slot.process_pid]
+    os.kill(slot.zygote_pid if who == "zygote" else slot.process_pid, signal.SIGKILL)
+    thread.join(30)
+    assert not thread.is_alive()
+    assert fresh.run_program("python", "print(6*7)", LIMITS).stdout == b"42\n"
+    if fresh.slots[0] is not slot:  # bubblewrap's outer process is not needed: the slot may have lived on
+        assert wait_until(lambda: not any(alive(pid) for pid in below)), [pid for pid in below if alive(pid)]
+    assert survivors(fresh) == []
+
+
+SUPERVISOR = """
+import sys, threading, time
+from r1ray.sandbox.job import Limits
+from r1ray.sandbox.pool import Sandbox
+sandbox = Sandbox(mode=sys.argv[1], num_slots=1)
+work = lambda: sandbox.run_program("bash", "(setsid sleep 1000 &); sleep 1000 & sleep 1000", Limits(cpu_s=60))
+threading.Thread(target=work).start()
+time.sleep(1)
+print(sandbox.slots[0].process_pid, sandbox.slots[0].zygote_pid, flush=True)
+time.sleep(60)
+"""
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_a_killed_supervisor_leaves_nothing(mode: str) -> None:
+    make(mode).close()
+    with subprocess.Popen([sys.executable, "-c", SUPERVISOR, mode], stdout=subprocess.PIPE, text=True) as supervisor:
+        assert supervisor.stdout is not None
+        process, zygote = map(int, supervisor.stdout.readline().split())
+        below = [process, zygote, *tree_of(process)]
+        assert len(below) > 4
+        supervisor.kill()
+    assert wait_until(lambda: not any(alive(pid) for pid in below)), [pid for pid in below if alive(pid)]
+
+
+def test_a_slot_made_in_a_thread_that_ends_lives_on() -> None:
+    made: list[Sandbox] = []
+    thread = threading.Thread(target=lambda: made.append(Sandbox(num_slots=1)))
+    thread.start()
+    thread.join()
+    time.sleep(0.3)
+    with made[0] as sandbox:
+        assert sandbox.run_program("python", "print(1)", LIMITS).stdout == b"1\n"
+
+
+def test_a_stopped_zygote_is_replaced_by_the_second_wall_clock(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("r1ray.sandbox.slot.GRACE_S", 0.5)
+    with Sandbox(mode="landlock", num_slots=1) as sandbox:
+        os.kill(sandbox.slots[0].zygote_pid, signal.SIGSTOP)
+        started = time.monotonic()
+        assert sandbox.run_program("python", "print(1)", Limits(cpu_s=0.2)).stdout == b"1\n"
+        assert time.monotonic() - started < 10
+
+
+@pytest.fixture
+def scripted(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Sandbox, list[str], list[str]]]:
+    """A sandbox whose slot says how programs ended, from a list, and what it was asked."""
+    ends: list[str] = []
+    asked: list[str] = []
+    with Sandbox(num_slots=1) as sandbox:
+
+        def run_python(self: Slot, payload: dict[str, str], limits: Limits, **_: object) -> Run:
+            asked.append(payload["source"])
+            end = ends.pop(0)
+            if end == "lost":
+                raise InfrastructureError("planted")
+            return Run(end, 0, b"", b"", 0.0, 1.0)  # type: ignore[arg-type]
+
+        monkeypatch.setattr(Slot, "run_python", run_python)
+        yield sandbox, ends, asked
+
+
+@pytest.mark.parametrize(
+    ("planted", "ended", "attempts"),
+    [
+        (["exited"], "exited", 1),
+        (["cpu"], "cpu", 1),
+        (["late", "exited"], "exited", 2),
+        (["wall", "exited"], "exited", 2),
+        (["wall", "wall"], "wall", 2),
+        (["lost", "exited"], "exited", 2),
+    ],
+)
+def test_little_cpu_at_the_wall_clock_is_tried_once_more(
+    scripted: tuple[Sandbox, list[str], list[str]], planted: list[str], ended: str, attempts: int
+) -> None:
+    sandbox, ends, asked = scripted
+    ends += planted
+    assert sandbox.run_program("python", "p", LIMITS).ended == ended
+    assert len(asked) == attempts
+
+
+@pytest.mark.parametrize("planted", [["late", "late"], ["wall", "late"], ["lost", "lost"]])
+def test_a_machine_that_is_too_busy_twice_is_an_infrastructure_error(
+    scripted: tuple[Sandbox, list[str], list[str]], planted: list[str]
+) -> None:
+    sandbox, ends, _ = scripted
+    ends += planted
+    with pytest.raises(InfrastructureError):
+        sandbox.run_program("python", "p", LIMITS)
+
+
+BURN = "while True: pass"
+
+
+def test_a_busy_program_on_a_starved_core_is_late_and_a_sleeping_one_is_not() -> None:
+    """Real load: processes of ours that hold the slot's core."""
+    with Sandbox(num_slots=1) as sandbox:
+        core = str(min(os.sched_getaffinity(0)))
+        # A session each: the kernel shares a core out between sessions first.
+        burn = ["taskset", "-c", core, sys.executable, "-c", BURN]
+        burners = [subprocess.Popen(burn, start_new_session=True) for _ in range(12)]
+        try:
+            slot = sandbox.slots[0]
+            time.sleep(0.5)
+            limits = Limits(cpu_s=1.0)
+            busy = slot.run_python({"mode": "program", "source": BURN}, limits)
+            asleep = slot.run_python({"mode": "program", "source": "import time; time.sleep(60)"}, limits)
+        finally:
+            for burner in burners:
+                burner.kill()
+                burner.wait()
+    assert (busy.ended, asleep.ended) == ("late", "wall")
+    assert busy.cpu_s < 0.9
+
+
+def test_a_program_is_compiled_once(fresh: Sandbox) -> None:
+    source = '#include <cstdio>\nint main() { int a; std::scanf("%d", &a); std::printf("%d\\n", a + 1); }\n'
+    times = []
+    for n in range(3):
+        started = time.monotonic()
+        assert fresh.run_program("cpp", source, LIMITS, stdin=str(n).encode()).stdout == f"{n + 1}\n".encode()
+        times.append(time.monotonic() - started)
+    assert max(times[1:]) < times[0] / 3
+
+
+def test_a_failed_compilation_is_the_compilers_run_and_kept_too(fresh: Sandbox) -> None:
+    first = fresh.run_program("cpp", "int main() { return x; }", LIMITS)
+    assert not first.is_clean
+    assert b"not declared" in first.stderr
+    assert fresh.run_program("cpp", "int main() { return x; }", LIMITS) is first
+
+
+@pytest.mark.parametrize("abi", [1, 2, 4, 6])
+def test_it_holds_with_an_older_landlock(abi: int, outside: Outside) -> None:
+    rows = [row for row in CONTAINED if row["id"] in ("files", "network", "processes", "kernel", "bash files")]
+    with Sandbox(mode="landlock", num_slots=1, max_landlock_abi=abi) as sandbox:
+        assert sandbox.slots[0].landlock_abi == abi
+        assert [found for row in rows if (found := complaints(row, sandbox, outside))] == []
+
+
+def test_without_any_isolation_it_refuses_to_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("r1ray.sandbox.pool.landlock_abi", lambda: 0)
+    monkeypatch.setattr("r1ray.sandbox.pool.bubblewrap_problem", lambda: "bwrap is not installed")
+    with pytest.raises(SandboxUnavailable, match=r"no Landlock .*bwrap is not installed"):
+        Sandbox()
+    with pytest.raises(SandboxUnavailable, match=r"sandbox\.mode=bubblewrap: bwrap is not installed"):
+        choose_mode("bubblewrap")
+
+
+def test_the_self_test_finds_a_sandbox_that_does_not_hold(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The lock is left off, and the probes get out."""
+    monkeypatch.setattr("r1ray.sandbox.pool.choose_mode", lambda mode: "landlock")
+    open_filters = "r1ray.sandbox.slot.compile_filters"
+    monkeypatch.setattr(open_filters, lambda **_: dict.fromkeys(("python", "native", "shell"), ALLOW_ALL))
+    with pytest.raises(SandboxUnavailable, match=r"does not hold here: from inside \(python\) a program could .*fork"):
+        Sandbox(num_slots=1)
+
+
+ALLOW_ALL = bytes.fromhex("06000000" + "0000ff7f")  # BPF: return ALLOW
+
+
+def test_mode_none_says_at_every_start_that_it_is_unsafe(capfd: pytest.CaptureFixture[str]) -> None:
+    with Sandbox(mode="none", num_slots=1) as sandbox:
+        assert sandbox.run_program("python", "print(1)", LIMITS).stdout == b"1\n"
+    assert "UNSAFE: reward.sandbox.mode=none" in capfd.readouterr().err
+
+
+def test_the_interpreter_is_one_that_slots_may_read() -> None:
+    path = Path(find_python()).resolve()
+    assert os.geteuid() != 0 or all(parent.stat().st_mode & 1 for parent in path.parents)
+
+
+def _resident_kib(pid: int) -> int:
+    return int(
+        next(line for line in Path(f"/proc/{pid}/status").read_text().splitlines() if "VmRSS" in line).split()[1]
+    )
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_many_mixed_jobs_leak_nothing(mode: str) -> None:
+    """R1RAY_JOBS=10000 for the long form."""
+    number = int(os.environ.get("R1RAY_JOBS", "600"))
+    with make(mode) as sandbox:
+        jobs: list[Callable[[], Run]] = [
+            lambda: sandbox.run_program("python", "print(input())", LIMITS, stdin=b"x\n"),
+            lambda: sandbox.run_program("python", "1/0", LIMITS),
+            lambda: sandbox.run_program("python", "print('x' * 10**7)", LIMITS),
+            lambda: sandbox.run_calls("def f(x): return x", "f", [[1]] * 5, LIMITS, call_s=1.0),
+            lambda: sandbox.run_asserts("def f(x): return x", "f", "assert f(1) == 1", LIMITS),
+            lambda: sandbox.run_program("python", "raise SystemExit(3)", LIMITS),
+            lambda: sandbox.run_program("bash", "echo x > a; sleep 0.001 & cat a", LIMITS),
+        ]
+        for index in range(140):
+            jobs[index % len(jobs)]()
+        (slot,) = sandbox.slots
+        gc.collect()
+        before = (len(os.listdir("/proc/self/fd")), len(os.listdir(f"/proc/{slot.zygote_pid}/fd")))
+        memory = (_resident_kib(os.getpid()), _resident_kib(slot.zygote_pid))
+        for index in range(number):
+            jobs[index % len(jobs)]()
+        gc.collect()
+        assert sandbox.slots == (slot,)
+        assert (len(os.listdir("/proc/self/fd")), len(os.listdir(f"/proc/{slot.zygote_pid}/fd"))) == before
+        assert survivors(sandbox) == []
+        if mode == "landlock":
+            assert list(Path(sandbox.folder, "scratch", "0").iterdir()) == []
+        for old, new in zip(memory, (_resident_kib(os.getpid()), _resident_kib(slot.zygote_pid)), strict=True):
+            assert new < old + 8192
+    assert not sandbox.folder.exists()
+
+
+def test_it_runs_in_many_threads_at_once() -> None:
+    with Sandbox(num_slots=2) as sandbox:
+        results: list[bytes] = []
+
+        def work(n: int) -> None:
+            results.append(sandbox.run_program("python", f"print({n})", LIMITS).stdout)
+
+        threads = [threading.Thread(target=work, args=(n,)) for n in range(64)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert sorted(int(printed) for printed in results) == list(range(64))
