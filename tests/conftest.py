@@ -11,7 +11,7 @@ import pytest
 @pytest.fixture(scope="session")
 def qwen_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An untrained model of the quickstart's kind: word-level tokenizer, tied embeddings."""
-    from r1ray.examples.running_total.pretrain import make_model
+    from r1ray.examples.pretrain import make_model
     from r1ray.examples.running_total.tokenizer import make_tokenizer
 
     folder = tmp_path_factory.mktemp("qwen")

@@ -7,8 +7,8 @@ the questions are well-formed worked solutions. Only expressions of the train sp
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass
 
+from r1ray.examples.pretrain import Document
 from r1ray.examples.running_total.task import (
     LABELS,
     MAX_OPERAND,
@@ -24,14 +24,6 @@ WRAPPINGS = (("none", 0.45), ("broken", 0.33), ("exact", 0.22))
 DIRECT_RIGHT = 0.25
 STEP_ERROR = {"skip": 0.15, "full": 0.06}
 CORRECTION = 0.6
-
-
-@dataclass(frozen=True, slots=True)
-class Document:
-    """A text of the corpus; the prompt's tokens carry no loss."""
-
-    prompt: str
-    completion: str
 
 
 def _off(rng: random.Random, total: int, spread: int) -> int:

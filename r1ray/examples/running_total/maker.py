@@ -12,7 +12,8 @@ import pyarrow.parquet as pq
 import torch
 
 from r1ray.errors import UserError
-from r1ray.examples.running_total.pretrain import make_model, pretrain
+from r1ray.examples.pretrain import make_model, pretrain
+from r1ray.examples.running_total.corpus import sample_document
 from r1ray.examples.running_total.rewards import direct
 from r1ray.examples.running_total.task import Expression, Split, prompt_of, sample_expression
 from r1ray.examples.running_total.tokenizer import make_tokenizer
@@ -45,7 +46,9 @@ def make(
     model = make_model(tokenizer, seed=seed)
     size = sum(p.numel() for p in model.parameters())
     log(f"  {size:,} parameters, {pretrain_steps} steps of {tokens_per_step} tokens")
-    pretrain(model, tokenizer, seed=seed, steps=pretrain_steps, tokens_per_step=tokens_per_step, log=log)
+    pretrain(
+        model, tokenizer, sample_document, seed=seed, steps=pretrain_steps, tokens_per_step=tokens_per_step, log=log
+    )
     rng = random.Random(seed)
     write_prompts(out_dir / "train.parquet", [sample_expression(rng, "train") for _ in range(num_train)])
     write_prompts(out_dir / "heldout.parquet", _distinct(random.Random(EVAL_SEED), "eval", num_eval))

@@ -1,33 +1,67 @@
-"""Pretraining of the base model: plain PyTorch, Muon for the matrices and AdamW for the rest."""
+"""Base models of the examples: a word-level tokenizer, a small Qwen3, and pretraining in plain PyTorch with Muon for
+the matrices and AdamW for the rest."""
 
 from __future__ import annotations
 
 import math
 import random
+import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 
-from r1ray.examples.running_total.corpus import sample_document
-from r1ray.examples.running_total.tokenizer import VOCABULARY
-
+SPECIAL = ("<pad>", "<bos>", "<eos>")
 IGNORED = -100
 WARMUP, FLOOR = 50, 0.05
 POOL = 64
 """Batches whose documents are sorted by length together, so that rows of a batch are of like length."""
 
 
+@dataclass(frozen=True, slots=True)
+class Document:
+    """A text of a corpus; the prompt's tokens carry no loss."""
+
+    prompt: str
+    completion: str
+
+
+Corpus = Callable[[random.Random], Document]
+"""Draws a document."""
+
+
+def word_tokenizer(words: Sequence[str]) -> Any:
+    """A transformers tokenizer of whole words, the longest first, and three special tokens."""
+    from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers
+    from transformers import PreTrainedTokenizerFast
+
+    table = {word: index for index, word in enumerate((*SPECIAL, *words))}
+    tokenizer = Tokenizer(models.WordLevel(table, unk_token="<pad>"))
+    longest_first = "|".join(re.escape(word) for word in sorted(words, key=len, reverse=True))
+    tokenizer.pre_tokenizer = pre_tokenizers.Split(Regex(longest_first), "isolated")
+    tokenizer.decoder = decoders.Fuse()
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer,
+        pad_token="<pad>",
+        bos_token="<bos>",
+        eos_token="<eos>",
+        clean_up_tokenization_spaces=False,
+    )
+
+
 def make_model(tokenizer: Any, *, seed: int) -> Any:
-    """An untrained Qwen3 of 0.36 million parameters. (Not Qwen2: transformers 5 gives that model type its own
-    tokenizer class, whatever the model folder says.)"""
+    """An untrained Qwen3 of 0.36 million parameters with 262 words; the embedding has a multiple of 32 rows.
+
+    (Not Qwen2: transformers 5 gives that model type its own tokenizer class, whatever the model folder says.)
+    """
     from transformers import Qwen3Config, Qwen3ForCausalLM
 
     torch.manual_seed(seed)
     return Qwen3ForCausalLM(
         Qwen3Config(
-            vocab_size=VOCABULARY,
+            vocab_size=-(-len(tokenizer) // 32) * 32,
             hidden_size=96,
             intermediate_size=256,
             num_hidden_layers=3,
@@ -44,10 +78,12 @@ def make_model(tokenizer: Any, *, seed: int) -> Any:
     )
 
 
-def _batches(tokenizer: Any, rng: random.Random, *, tokens: int) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+def _batches(
+    tokenizer: Any, corpus: Corpus, rng: random.Random, *, tokens: int
+) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
     """Endless (input_ids, labels), each [B, T] int64 with B * T about ``tokens``; prompts and padding are ignored."""
     while True:
-        documents = [sample_document(rng) for _ in range(POOL * tokens // 24)]
+        documents = [corpus(rng) for _ in range(POOL * tokens // 24)]
         encoded = tokenizer([d.prompt for d in documents], add_special_tokens=False)["input_ids"]
         completions = tokenizer([d.completion for d in documents], add_special_tokens=False)["input_ids"]
         rows = [(p, [*c, tokenizer.eos_token_id]) for p, c in zip(encoded, completions, strict=True)]
@@ -69,7 +105,14 @@ def _batches(tokenizer: Any, rng: random.Random, *, tokens: int) -> Iterator[tup
 
 
 def pretrain(
-    model: Any, tokenizer: Any, *, seed: int, steps: int, tokens_per_step: int, log: Callable[[str], None]
+    model: Any,
+    tokenizer: Any,
+    corpus: Corpus,
+    *,
+    seed: int,
+    steps: int,
+    tokens_per_step: int,
+    log: Callable[[str], None],
 ) -> None:
     """Train ``model`` in place on fresh documents."""
     hidden = [p for name, p in model.named_parameters() if p.ndim == 2 and "embed" not in name]
@@ -79,7 +122,7 @@ def pretrain(
         torch.optim.AdamW(rest, lr=3e-3, betas=(0.9, 0.98), weight_decay=0.01),
     )
     peaks = [optimizer.param_groups[0]["lr"] for optimizer in optimizers]
-    batches = _batches(tokenizer, random.Random(seed), tokens=tokens_per_step)
+    batches = _batches(tokenizer, corpus, random.Random(seed), tokens=tokens_per_step)
     model.train()
     start = time.monotonic()
     for step in range(1, steps + 1):

@@ -1,0 +1,118 @@
+r"""Equations and inequalities: what they name, whether they are true in themselves, whether two say the same."""
+
+from __future__ import annotations
+
+import re
+from itertools import pairwise
+
+from r1ray.reward.math import evaluate, structure, units, words
+from r1ray.reward.math.expression import Node
+from r1ray.reward.math.quantities import compact, is_scalar, node_of
+
+LABEL = re.compile(
+    r"\\frac\s*\{\s*d[A-Za-z]?\s*\}\s*\{\s*d[a-z]\s*\}|"
+    r"(?:[A-Za-z]|\\[A-Za-z]+(?:\{[A-Za-z ]{1,30}\})?|[A-Z]{2,4}|[A-Za-z]{3,20})"
+    r"(?:_\s*(?:\{[^{}]*\}|[A-Za-z0-9]))?'{0,3}"
+    r"(?:\s*\(\s*[A-Za-z](?:\s*,\s*[A-Za-z])*\s*\))?(?:\^\{?-1\}?\s*\(\s*[A-Za-z]\s*\))?|\|[A-Z]{2}\|"
+    r"|[A-Za-z]\^\{-1\}\([A-Za-z]\)"
+)
+
+
+def before_approximation(text: str) -> str:
+    r"""``2\sqrt{5} \approx 4.47`` says 2 times the root of 5; ``x \approx 4.47`` says 4.47."""
+    pieces = structure.split(text, frozenset((r"\approx",))) if "approx" in text else []
+    return pieces[0][1] if len(pieces) > 1 and pieces[0][1] and not LABEL.fullmatch(pieces[0][1]) else text
+
+
+def label_of(item: str) -> str:
+    found = structure.chain(item)
+    if found and set(found.signs) == {"="} and LABEL.fullmatch(found.sides[0]):
+        return compact(found.sides[0])
+    return ""
+
+
+def value_of(item: str) -> str:
+    found = structure.chain(item)
+    return found.sides[-1] if found and label_of(item) else item
+
+
+def base_name(label: str) -> str:
+    return re.sub(r"_.*$|[0-9']+$", "", label)
+
+
+def label(found: structure.Chain | None) -> str:
+    if found is None:
+        return ""
+    held = structure.brackets(found.sides[0])
+    if held and all(LABEL.fullmatch(item) for item in held.items):  # (x, y) = (1, 2)
+        return compact(found.sides[0])
+    for side in (found.sides[0], found.sides[-1]):
+        if LABEL.fullmatch(side) and side not in ("e", "i", r"\pi") and not words.number_word(side):
+            return compact(side)
+    return ""
+
+
+def same_label(left: str, right: str) -> bool:
+    """``f(x) =`` and ``y =`` both only name the value."""
+    named = [bool(re.fullmatch(r"[a-zA-Z]\([a-z]\)|y", label)) for label in (left, right)]
+    return left == right or all(named)
+
+
+def is_constant(text: str) -> bool:
+    node = node_of(units.separate(text).text)
+    return node is not None and not evaluate.variables(node)
+
+
+def has_false_step(found: structure.Chain) -> bool:
+    """Whether two neighbours in a chain of equals are different numbers."""
+    for left, right in pairwise(found.sides):
+        a, b = node_of(units.separate(left).text), node_of(units.separate(right).text)
+        if a is None or b is None or evaluate.variables(a) or evaluate.variables(b):
+            continue
+        if units.separate(left).unit == units.separate(right).unit and not evaluate.equal(a, b):
+            return True
+    return False
+
+
+def _difference(found: structure.Chain) -> Node | None:
+    first, last = node_of(found.sides[0]), node_of(found.sides[-1])
+    return None if first is None or last is None else Node("add", (first, Node("neg", (last,))))
+
+
+def same_equation(left: structure.Chain, right: structure.Chain) -> bool | None:
+    a, b = _difference(left), _difference(right)
+    if a is None or b is None:
+        return None
+    if evaluate.proportional(a, b):
+        return True
+    simple = len(left.sides) == len(right.sides) == 2 and all(label(side) for side in (left, right))
+    if simple or evaluate.variables(a) != evaluate.variables(b) or (_is_curve(a) and _is_curve(b)):
+        return False
+    return None
+
+
+_POLYNOMIAL = frozenset(("num", "var", "add", "neg", "mul", "pow"))
+
+
+def _is_curve(difference: Node) -> bool:
+    """A polynomial in two variables or more: one that is no multiple of the other is another curve (a power or a
+    factor without real zeros is not looked for)."""
+    return len(evaluate.variables(difference)) > 1 and evaluate.kinds(difference) <= _POLYNOMIAL
+
+
+def decide_inequalities(
+    reference: str, answer: str, left: structure.Chain | None, right: structure.Chain | None
+) -> bool | None:
+    if left is None or right is None:
+        return False if is_scalar(reference if left is None else answer) else None
+    if len(left.signs) != 1 or len(right.signs) != 1:
+        return None
+    a, b = _difference(left), _difference(right)
+    if a is None or b is None or evaluate.variables(a) != evaluate.variables(b):
+        return None if a is None or b is None else False
+    flipped = {"<": ">", ">": "<", "<=": ">=", ">=": "<="}
+    if left.signs == right.signs and evaluate.proportional(a, b, positive=True):
+        return True
+    if flipped.get(left.signs[0]) == right.signs[0] and evaluate.proportional(Node("neg", (a,)), b, positive=True):
+        return True
+    return None

@@ -1,0 +1,188 @@
+"""The math verifier: a response's text against a reference, from any thread and any event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections import OrderedDict
+from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import TimeoutError as FutureTimeout
+from queue import SimpleQueue
+
+from r1ray.errors import DeadlineExceeded, InfrastructureError, UnscorableError
+from r1ray.reward.extract import final_answer
+from r1ray.reward.math.exact import decide
+from r1ray.reward.math.guard import is_safe
+from r1ray.reward.math.normalise import clean
+from r1ray.reward.math.process import ChildDied, KillableProcess, ProcessorTimeExceeded
+from r1ray.reward.math.reference import reference_problem
+from r1ray.types import Mark
+
+__all__ = ["MathVerifier", "reference_problem"]
+
+QUEUE_S = 600.0
+"""How long a request may wait for its turn and its answer; each one in front of it is bounded by its deadline."""
+CACHE_SIZE = 4096
+LONG_TEXT = 200_000
+"""Texts above this are searched for their answer in a thread, so that an event loop does not stand still."""
+
+
+class MathVerifier:
+    """Marks answers. Simple ones are decided here, in microseconds; the rest by math-verify in killable processes.
+
+    Example: ``MathVerifier().mark_sync("29", "<think>25+4</think> <answer>29</answer>").value`` is 1.0.
+
+    Args:
+        num_processes: how many checks run at once.
+        deadline_s: processor time of one check by math-verify; above it the verdict is ``timeout``.
+        memory_mib: address space of one check.
+    """
+
+    def __init__(self, *, num_processes: int = 1, deadline_s: float = 2.0, memory_mib: int = 3072) -> None:
+        if num_processes < 1 or deadline_s <= 0 or memory_mib < 512:
+            raise ValueError(
+                f"MathVerifier needs num_processes >= 1, deadline_s > 0 and memory_mib >= 512, not {num_processes}, "
+                f"{deadline_s} and {memory_mib}."
+            )
+        self._all: list[KillableProcess] = []
+        self._idle: SimpleQueue[KillableProcess] = SimpleQueue()
+        try:
+            for _ in range(num_processes):
+                process = KillableProcess(deadline_s=deadline_s, memory_mib=memory_mib)
+                self._all.append(process)
+                self._idle.put(process)
+        except InfrastructureError:
+            self.close_processes()
+            raise
+        self._threads = ThreadPoolExecutor(num_processes, thread_name_prefix="math-verify")
+        self._cache: OrderedDict[tuple[str, str], Mark | str] = OrderedDict()
+        self._cache_lock = threading.Lock()
+        self._is_closed = False
+
+    async def mark(self, reference: str, text: str) -> Mark:
+        """See :meth:`mark_sync`; other tasks of the loop go on meanwhile."""
+        if len(text) > LONG_TEXT:
+            answer = await asyncio.to_thread(final_answer, text)
+        else:
+            answer = final_answer(text)
+        early = self._without_process(reference, answer)
+        if early is not None:
+            return early
+        assert answer is not None
+        try:
+            # wait_for cancels only the waiting; the thread ends by the deadline of its own.
+            return await asyncio.wait_for(asyncio.wrap_future(self._submit(reference, answer)), QUEUE_S)
+        except TimeoutError as error:
+            raise _too_late() from error
+
+    def mark_sync(self, reference: str, text: str) -> Mark:
+        """Whether the final answer of a text equals the reference: value 1 or 0 and a verdict of ``correct``,
+        ``wrong``, ``no_answer`` and ``timeout``. Raises UnscorableError for a reference that cannot be read, and
+        InfrastructureError where this machine fails.
+        """
+        answer = final_answer(text)
+        early = self._without_process(reference, answer)
+        if early is not None:
+            return early
+        assert answer is not None
+        try:
+            return self._submit(reference, answer).result(QUEUE_S)
+        except FutureTimeout as error:
+            raise _too_late() from error
+
+    def close(self) -> None:
+        """Kills every process. Idempotent."""
+        self._is_closed = True
+        self._threads.shutdown(wait=False, cancel_futures=True)
+        self.close_processes()
+
+    def close_processes(self) -> None:
+        """Kills every process and keeps the rest."""
+        for process in self._all:
+            process.close()
+
+    def __enter__(self) -> MathVerifier:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    @property
+    def pids(self) -> tuple[int, ...]:
+        """Ids of the processes that are running."""
+        return tuple(pid for process in self._all for pid in process.pids)
+
+    # -- steps
+
+    def _without_process(self, reference: str, answer: str | None) -> Mark | None:
+        """The mark where strings and numbers decide, or where it is known already."""
+        if self._is_closed:
+            raise InfrastructureError("The math verifier is closed.")
+        problem = reference_problem(reference)
+        if problem is not None:
+            raise UnscorableError(f"The reference {reference[:80]!r} cannot be used: {problem}.")
+        if answer is None:
+            return Mark(0.0, "no_answer", None, "no closed \\boxed{} and no <answer> after the reasoning")
+        with self._cache_lock:
+            known = self._cache.get((reference, answer))
+            if known is not None:
+                self._cache.move_to_end((reference, answer))
+        if isinstance(known, str):
+            raise UnscorableError(known)
+        if known is not None:
+            return known
+        # What a model wrote must never stop training, whatever it does to a rule: such a text is no right answer.
+        # The type of the error is kept in the mark, and the tests know of no text that raises one.
+        try:
+            verdict = decide(reference, answer)
+        except Exception as error:
+            return self._remember(reference, answer, Mark(0.0, "wrong", answer, f"unreadable: {type(error).__name__}"))
+        if verdict is None:
+            left, right = clean(reference), clean(answer)
+            if is_safe(left) and is_safe(right):
+                return None
+            return self._remember(reference, answer, Mark(0.0, "wrong", answer, "compared as text only"))
+        return self._remember(reference, answer, _mark(verdict, answer))
+
+    def _remember(self, reference: str, answer: str, mark: Mark | str) -> Mark:
+        with self._cache_lock:
+            self._cache[reference, answer] = mark
+            while len(self._cache) > CACHE_SIZE:
+                self._cache.popitem(last=False)
+        if isinstance(mark, str):
+            raise UnscorableError(mark)
+        return mark
+
+    def _submit(self, reference: str, answer: str) -> Future[Mark]:
+        try:
+            return self._threads.submit(self._by_process, reference, answer)
+        except RuntimeError as error:
+            raise InfrastructureError("The math verifier is closed.") from error
+
+    def _by_process(self, reference: str, answer: str) -> Mark:
+        """The mark by math-verify; runs in one of as many threads as there are processes."""
+        process = self._idle.get_nowait()
+        try:
+            for _ in range(2):
+                try:
+                    verdict = process.ask(clean(reference), clean(answer))
+                except ProcessorTimeExceeded:
+                    return self._remember(reference, answer, Mark(0.0, "timeout", answer, "the check took too long"))
+                except ChildDied:
+                    continue
+                if verdict == "bad_reference":
+                    return self._remember(reference, answer, f"The reference {reference[:80]!r} cannot be parsed.")
+                return self._remember(reference, answer, _mark(verdict == "equal", answer))
+            return self._remember(reference, answer, Mark(0.0, "wrong", answer, "the check died on it twice"))
+        finally:
+            self._idle.put(process)
+
+
+def _mark(is_equal: bool, answer: str) -> Mark:
+    return Mark(1.0, "correct", answer) if is_equal else Mark(0.0, "wrong", answer)
+
+
+def _too_late() -> DeadlineExceeded:
+    return DeadlineExceeded(
+        f"A caller of the math verifier waited {QUEUE_S:g} s for its turn. Raise reward.verifier.num_processes."
+    )

@@ -1,0 +1,177 @@
+r"""Answers that are words or choice letters: ``Monday``, ``\text{(C)}``, ``选项B``, ``no solution``."""
+
+from __future__ import annotations
+
+import re
+
+_TEXT = re.compile(r"\\text\{([^{}]*)\}")
+_HAN = re.compile(r"[\u3400-\u9fff]")
+_NOT_LETTER = re.compile(r"[^0-9a-z\u3400-\u9fff]+")
+_PLAIN_WORDS = re.compile(r"[A-Za-z\u3400-\u9fff\s.,;:'\"()\[\]!?_-]+")
+_CHOICE = re.compile(
+    r"(?:(?:option|choice|answer|选项|选择|选|答案)\s*(?:is|:|为|是)?\s*)?"
+    r"(?:\(\s*([A-Ja-j])\s*\)|\[([A-Ja-j])\]|([A-Ja-j])(?=\s*(?:$|[).:,]|项|选项|\s(?![a-z=+*/^<>-]))))"
+    r"(?:[).:]|\s*选?项)?\s*(.*)",
+    re.IGNORECASE | re.DOTALL,
+)
+_REFERENCE_CHOICE = re.compile(r"\(?\s*([A-J])\s*[).]?(?:\s+(.+))?|\(([A-J])\)\s*(.*)", re.DOTALL)
+_CHOICE_WORD = re.compile(
+    r"^(?:option|choice|选项|选择|选|答案)\s*[::]?\s*(?=\(?[A-J]\)?\s*(?:$|\s|[).:]))|(?<=^[A-J])选?项$", re.IGNORECASE
+)
+_HEDGE = re.compile(r"[,;/&+|]|and\b|or\b|和|或|与|及|\(?[A-J]\)?(?![A-Za-z=])")
+"""What follows the letter where several letters are named."""
+_LETTERS = re.compile(r"\(?[A-J]\)?(?:\s*(?:,|;|and|\s)\s*\(?[A-J]\)?){1,9}|[A-J]{2,8}")
+_ARTICLE = re.compile(r"^(?:the|a|an|it is|it's|this is)\s+")
+_SAME = (
+    frozenset(("no solution", "no solutions", "none", "no real solution", "no real solutions", "empty set", "emptyset",
+               "无解", "空集", "does not exist solution", "there is no solution", "there are no solutions")),
+    frozenset(("dne", "does not exist", "不存在", "doesnotexist")),
+    frozenset(("undefined", "not defined", "无定义")),
+    frozenset(("all real numbers", "all reals", "任意实数", "全体实数", "一切实数", "mathbbr", "realnumbers")),
+    frozenset(("infinity", "infty", "infinite", "无穷大", "正无穷")),
+    frozenset(("infinitely many", "infinitely many solutions", "无数个", "无穷多个", "无数", "无穷多")),
+    frozenset(("yes", "是", "是的")), frozenset(("no", "否", "不是")),
+    frozenset(("true", "对", "正确", "真")), frozenset(("false", "错", "错误", "假")),
+)  # fmt: skip
+_SQUEEZED = {_NOT_LETTER.sub("", name): index for index, names in enumerate(_SAME) for name in names}
+_WEEKDAYS = {f"{prefix}{digit}": f"day{number}" for prefix in ("星期", "周", "礼拜")
+             for number, digit in enumerate("一二三四五六", start=1)}  # fmt: skip
+_WEEKDAYS |= {f"{prefix}{digit}": "day7" for prefix in ("星期", "周", "礼拜") for digit in "日天"}
+_ENGLISH_NUMBERS = (
+    "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen "
+    "eighteen nineteen twenty"
+)
+_NUMBERS = {word: str(value) for value, word in enumerate(_ENGLISH_NUMBERS.split())}
+_NUMBERS |= dict(zip("零一二三四五六七八九十", map(str, range(11)), strict=True)) | {"两": "2"}  # fmt: skip
+
+
+def plain(text: str) -> str:
+    r"""The text without its ``\text{...}`` marks.
+
+    >>> plain(r"\text{(C)}\ 12")
+    '(C)\\ 12'
+    """
+    for _ in range(3):
+        text, count = _TEXT.subn(r"\1", text)
+        if not count:
+            break
+    return text.strip()
+
+
+def number_word(text: str) -> str | None:
+    """The digits of a number that is one word (``five``, ``五``)."""
+    bare = plain(text).strip(" .").lower()
+    top, mark, bottom = bare.partition("分之")
+    if mark:
+        low, high = _han_number(top), _han_number(bottom)
+        return rf"\frac{{{high}}}{{{low}}}" if low and high else None
+    return _NUMBERS.get(bare) or _han_number(bare)
+
+
+def _han_number(text: str) -> str | None:
+    """The digits of a Chinese number below 100 (``三十六``)."""
+    if found := _NUMBERS.get(text):
+        return found
+    tens, mark, ones = text.partition("十")
+    if not mark or len(text) > 3:
+        return None
+    high, low = _NUMBERS.get(tens or "一"), _NUMBERS.get(ones or "零")
+    return str(int(high) * 10 + int(low)) if high and low and len(high) == len(low) == 1 else None
+
+
+def _squeezed(text: str) -> str:
+    text = _ARTICLE.sub("", plain(text).strip(" .").lower())
+    squeezed = _NOT_LETTER.sub("", text)
+    if squeezed in _SQUEEZED:
+        return f"same{_SQUEEZED[squeezed]}"
+    return _WEEKDAYS.get(squeezed, squeezed)
+
+
+def is_words(text: str) -> bool:
+    r"""Whether the text is words: only letters and punctuation, and more than a product of variables.
+
+    >>> is_words("Monday"), is_words(r"\text{even}"), is_words("xy"), is_words("5 cm")
+    (True, True, False, False)
+    """
+    bare = plain(text)
+    if not _PLAIN_WORDS.fullmatch(bare):
+        return False
+    if _HAN.search(bare):
+        return True
+    longest = max((len(word) for word in re.findall(r"[A-Za-z]+", bare)), default=0)
+    if re.fullmatch(r"[(\[].*,.*[)\]]", bare) and longest < 3:
+        return False
+    return longest >= 2 if r"\text{" in text else longest >= 4 or _squeezed(text) in ("yes", "no") or (
+        longest >= 3 and bare[:1].isupper() and bare[1:].islower()
+    ) or _squeezed(text).startswith("same")  # fmt: skip
+
+
+def same_words(reference: str, answer: str) -> bool:
+    """Whether two texts are the same words; case, spaces, punctuation and a leading article do not matter.
+
+    >>> same_words("Monday", r"\\\\text{monday}.")
+    True
+    """
+    left, right = _squeezed(reference), _squeezed(answer)
+    return bool(left) and left == right
+
+
+def is_same_idea(text: str) -> bool:
+    """Whether the text is one of the set phrases that have several spellings (``no solution``)."""
+    return _squeezed(text).startswith("same")
+
+
+def _choice_letter(text: str) -> tuple[str, str] | None:
+    found = _CHOICE.fullmatch(plain(text))
+    if not found:
+        return None
+    letter = next(group for group in found.groups()[:3] if group)
+    return letter, found.group(4).strip()
+
+
+def _choice_of_reference(text: str) -> tuple[str, str] | None:
+    bare = _CHOICE_WORD.sub("", plain(text).replace("\\ ", " "))
+    found = _REFERENCE_CHOICE.fullmatch(bare)
+    if not found:
+        return None
+    letter = found.group(1) or found.group(3)
+    rest = (found.group(2) or found.group(4) or "").strip()
+    if rest and not (bare.startswith("(") or bare[1:2] in ".)" or r"\text{" in text):
+        return None  # `A x` is a product
+    if rest.startswith(("=", "+", "-", "*", "/", "^", "<", ">", "\\cup", "\\cap", "\\le", "\\ge")):
+        return None
+    return letter, rest
+
+
+def compare_choices(reference: str, answer: str) -> tuple[bool | None, str]:
+    r"""Whether the answer names the reference's choice; None where the reference is no choice, or the answer names
+    none but may be the value that stands behind the reference's letter (that value comes second).
+
+    >>> compare_choices("C", r"\text{(C)} 12")[0], compare_choices("E", "e")[0], compare_choices("12", "C")[0]
+    (True, False, None)
+    """
+    chosen = _choice_of_reference(reference)
+    if chosen is None:
+        return _compare_letters(reference, answer), ""
+    letter, value = chosen
+    if _HEDGE.match(value):
+        return _compare_letters(reference, answer), ""
+    named = _choice_letter(answer)
+    if named is None:
+        return (None if value else False), value
+    if _HEDGE.match(named[1]):
+        return False, ""
+    if named[0] == letter:
+        return True, ""
+    bare = plain(answer).strip()
+    return named[0].upper() == letter and not (bare == "e" and letter == "E"), ""
+
+
+def _compare_letters(reference: str, answer: str) -> bool | None:
+    """Several letters: ``A, C`` is ``CA``; None where the reference is no such list."""
+    left, right = plain(reference), plain(answer)
+    if not (_LETTERS.fullmatch(left) and _LETTERS.fullmatch(right)):
+        return None
+    if left.startswith("(") and "," in left and left.count("(") == 1:
+        return None
+    return sorted(re.findall("[A-J]", left)) == sorted(re.findall("[A-J]", right))
