@@ -1,0 +1,30 @@
+"""Code RL for real: programs that the engine wrote, judged by their tests in the sandbox, and learnt from."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+
+from tests.real.running import metrics, r1ray
+
+pytestmark = pytest.mark.real
+
+
+def test_a_short_run_on_programs(tmp_path: Path) -> None:
+    short = ["steps=2", "prepare.options.pretrain_steps=250", "eval.final_num_prompts=16", "eval.final_samples=2"]
+    r1ray("run", "experiment=tiny_programs", f"output_dir={tmp_path}", "name=code", *short, cwd=tmp_path)
+    steps = metrics(tmp_path / "code")
+    assert 0 < steps[1]["reward/accuracy"] < 1
+    assert steps[1]["scoring/correct"] == steps[1]["reward/accuracy"]
+    assert steps[1]["scoring/seconds_p99"] < 10
+    assert "scoring/infrastructure_error" not in steps[1]
+    rows = pq.read_table(tmp_path / "code" / "rollouts" / "step=000001.parquet").to_pylist()
+    verdicts = {row["verdict"] for row in rows}
+    assert "correct" in verdicts and verdicts <= {"correct", "wrong", "runtime_error", "no_answer"}
+    wrong = next(row for row in rows if row["verdict"] not in ("correct", "no_answer"))
+    assert wrong["detail"].startswith("test ")
+    assert wrong["reward"] == 0.0
+    right = next(row for row in rows if row["verdict"] == "correct")
+    assert right["extracted"] == right["text"]
