@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
@@ -68,7 +69,7 @@ def _read_verl(row: Row, index: int) -> RawPrompt:
     return RawPrompt(
         id=_text(extra.get("index")) or str(index),
         question=_question(row.get("prompt")),
-        check=MathAnswer(_text(reward_model.get("ground_truth"))),
+        check=_ground_truth(reward_model.get("ground_truth")),
         domain=_text(row.get("ability")) or _text(row.get("data_source")) or "math",
         language="en",
     )
@@ -104,9 +105,79 @@ def _read_hugging_face(row: Row, index: int) -> RawPrompt:
     )
 
 
+def _tests(value: Any, key: str) -> Any:
+    """Tests that a column holds as JSON text, or as they are."""
+    if not isinstance(value, str):
+        return value
+    try:
+        return json.loads(value)
+    except ValueError as error:
+        raise MalformedRow(f"{key} is no JSON: {error}") from error
+
+
+def _inputs_and_outputs(found: Any) -> Check:
+    """APPS: lists of inputs and outputs, and the name of a function where it is called instead of run."""
+    if not isinstance(found, Mapping) or not {"inputs", "outputs"} <= found.keys():
+        raise MalformedRow(f"tests need inputs and outputs, found {found!r:.60}")
+    entry = found.get("fn_name")
+    tests = [[given, wanted] for given, wanted in zip(found["inputs"], found["outputs"], strict=False)]
+    return parse_check({"type": "code", "kind": "func" if entry else "stdio", "entry": entry, "tests": tests})
+
+
+def _ground_truth(value: Any) -> Check:
+    """verl: an answer, or tests as JSON text."""
+    if isinstance(value, str) and value.lstrip().startswith("{") and '"inputs"' in value:
+        return _inputs_and_outputs(_tests(value, "reward_model.ground_truth"))
+    return MathAnswer(_text(value))
+
+
+def _coding(row: Row, index: int, question: Any, check: Check) -> RawPrompt:
+    name = _text(row.get("id")) or _text(row.get("task_id")) or _text(row.get("question_id"))
+    language = _text(row.get("language")) or "en"
+    return RawPrompt(name or str(index), _question(question), check, "code", language)
+
+
+def _read_apps(row: Row, index: int) -> RawPrompt:
+    tests = _tests(row.get("input_output") or "{}", "input_output")
+    check = _inputs_and_outputs(tests) if tests else parse_check({"type": "code", "tests": []})
+    return _coding(row, index, row.get("question"), check)
+
+
+def _read_livecodebench(row: Row, index: int) -> RawPrompt:
+    tests = list(_tests(row["public_test_cases"], "public_test_cases"))
+    private = row.get("private_test_cases")
+    if isinstance(private, str) and private.lstrip().startswith("["):  # else compressed and pickled: never opened
+        tests += _tests(private, "private_test_cases")
+    metadata = _tests(row.get("metadata") or "{}", "metadata")
+    entry = metadata.get("func_name") if isinstance(metadata, Mapping) else None
+    kind = "func" if tests and tests[0].get("testtype") == "functional" else "stdio"
+    check = parse_check({"type": "code", "kind": kind, "entry": entry, "tests": tests})
+    return _coding(row, index, row.get("question_content"), check)
+
+
+def _read_humaneval(row: Row, index: int) -> RawPrompt:
+    check = parse_check({"type": "code", "kind": "assert", "entry": row.get("entry_point"), "tests": [row.get("test")]})
+    return _coding(row, index, row.get("prompt"), check)
+
+
+def _read_mbpp(row: Row, index: int) -> RawPrompt:
+    setup = _text(row.get("test_setup_code"))
+    tests = [f"{setup}\n{test}" for test in row.get("test_list") or ()]
+    question = row.get("text") if row.get("text") is not None else row.get("prompt")
+    return _coding(row, index, question, parse_check({"type": "code", "kind": "assert", "tests": tests}))
+
+
 LAYOUTS = (
     Layout("r1ray (prompt, check)", lambda c: {"prompt", "check"} <= c, _read_own),
     Layout("verl (prompt, reward_model)", lambda c: {"prompt", "reward_model"} <= c, _read_verl),
+    Layout("HumanEval (prompt, entry_point, test)", lambda c: {"prompt", "entry_point", "test"} <= c, _read_humaneval),
+    Layout("MBPP (text or prompt, test_list)", lambda c: "test_list" in c and bool({"text", "prompt"} & c), _read_mbpp),
+    Layout("APPS (question, input_output)", lambda c: {"question", "input_output"} <= c, _read_apps),
+    Layout(
+        "LiveCodeBench (question_content, public_test_cases)",
+        lambda c: {"question_content", "public_test_cases"} <= c,
+        _read_livecodebench,
+    ),
     Layout(
         "Hugging Face (problem or question, answer or solution)",
         lambda c: bool({"problem", "question"} & c) and bool({"answer", "solution"} & c),

@@ -1,0 +1,118 @@
+"""The pool of reward actors, over fakes of our own actors."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from r1ray.cluster.pools import MAX_SCORING_ATTEMPTS, ScorerPool
+from r1ray.types import Outcome, Scored, ScoringFailed, Verdict
+from tests.fakes import make_completion, make_prompt
+
+PROMPT = make_prompt()
+CHUNK = (make_completion(),)
+
+
+def verdicts(outcome: Outcome) -> tuple[Verdict, ...]:
+    return tuple(Verdict.of(completion, outcome, extracted=None) for completion in CHUNK)
+
+
+class Actor:
+    """Answers with what ``answer`` gives."""
+
+    def __init__(self, answer: Callable[[], Awaitable[Any]]) -> None:
+        self.calls, self.is_killed = 0, False
+        self._answer = answer
+        self.score = SimpleNamespace(remote=self._score)
+
+    def _score(self, prompt: Any, chunk: Any) -> Awaitable[Any]:
+        self.calls += 1
+        return self._answer()
+
+    def kill(self) -> None:
+        self.is_killed = True
+
+
+def steady(outcome: Outcome) -> Actor:
+    async def answer() -> Any:
+        return verdicts(outcome)
+
+    return Actor(answer)
+
+
+def stuck() -> Actor:
+    async def answer() -> Any:
+        await asyncio.sleep(3600)
+
+    return Actor(answer)
+
+
+def pool(actors: list[Actor], fresh: Callable[[int], Actor], *, max_in_flight: int = 8) -> ScorerPool:
+    return ScorerPool(actors, fresh, deadline_s=0.2, max_in_flight=max_in_flight)  # type: ignore[arg-type]
+
+
+def refuse(index: int) -> Actor:
+    raise AssertionError("nothing is to be replaced")
+
+
+def test_a_completion_that_an_actor_could_not_score_goes_to_another_one() -> None:
+    actors = [steady(ScoringFailed("no sandbox")), steady(Scored(1.0, {}))]
+    (verdict,) = asyncio.run(pool(actors, refuse).score(PROMPT, CHUNK))
+    assert verdict.outcome == Scored(1.0, {})
+    assert [actor.calls for actor in actors] == [1, 1]
+
+
+def test_after_the_last_attempt_it_is_a_scoring_failure_never_a_zero() -> None:
+    actors = [steady(ScoringFailed("no sandbox"))]
+    (verdict,) = asyncio.run(pool(actors, refuse).score(PROMPT, CHUNK))
+    assert verdict.outcome == ScoringFailed("no sandbox")
+    assert actors[0].calls == MAX_SCORING_ATTEMPTS
+
+
+def test_an_actor_that_does_not_answer_is_replaced_and_the_chunk_scored_by_the_next() -> None:
+    hanging, good = stuck(), steady(Scored(1.0, {}))
+    made = pool([hanging], lambda index: good)
+    (verdict,) = asyncio.run(made.score(PROMPT, CHUNK))
+    assert verdict.outcome == Scored(1.0, {})
+    assert hanging.is_killed and made.actors == [good]
+
+
+def test_no_more_chunks_are_in_flight_than_allowed() -> None:
+    running = most = 0
+
+    async def answer() -> Any:
+        nonlocal running, most
+        running += 1
+        most = max(most, running)
+        await asyncio.sleep(0.01)
+        running -= 1
+        return verdicts(Scored(0.0, {}))
+
+    async def many() -> None:
+        actors = [Actor(answer), Actor(answer)]
+        made = pool(actors, refuse, max_in_flight=3)
+        await asyncio.gather(*(made.score(PROMPT, CHUNK) for _ in range(40)))
+        assert [actor.calls for actor in actors] == [20, 20]
+
+    asyncio.run(many())
+    assert most == 6
+
+
+@pytest.mark.parametrize("count", [1, 5])
+def test_many_that_notice_a_dead_actor_replace_it_once(count: int) -> None:
+    spawned: list[Actor] = []
+
+    def spawn(index: int) -> Actor:
+        spawned.append(steady(Scored(1.0, {})))
+        return spawned[-1]
+
+    async def many() -> None:
+        made = pool([stuck()], spawn)
+        await asyncio.gather(*(made.score(PROMPT, CHUNK) for _ in range(count)))
+
+    asyncio.run(many())
+    assert len(spawned) == 1

@@ -1,0 +1,226 @@
+"""What counts as the same output, and marks of programs in the real sandbox. (Hostile programs: tests/sandbox.)"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from r1ray.errors import UnscorableError
+from r1ray.reward.code import CodeGrader, same_tokens, same_value
+from r1ray.sandbox.inside.codec import Opaque, decode, encode
+from r1ray.sandbox.job import Limits
+from r1ray.sandbox.pool import Sandbox
+from r1ray.types import AssertCase, CallCase, CodeTests, StdioCase
+
+LIMITS = Limits(cpu_s=1.0)
+
+
+@pytest.mark.parametrize(
+    ("printed", "expected", "tolerance", "same"),
+    [
+        (b"1 2\n", b"1  2", None, True),
+        (b"1\n2\n", b"1 2", None, True),
+        (b"1", b"1 2", None, False),
+        (b"1 2 3", b"1 2", None, False),
+        (b"0.5", b"0.50", None, False),
+        (b"0.5", b"0.50", 1e-9, True),
+        (b"0.5000001", b"0.5", 1e-6, True),
+        (b"0.6", b"0.5", 1e-6, False),
+        (b"1e400", b"inf", 1e-6, False),
+        (b"nan", b"0.5", 1e-6, False),
+        (b"nan", b"nan", 1e-6, True),
+        (b"inf", b"1e308", 1e-6, False),
+        ("\u0662".encode(), b"2", 1e-6, False),
+        (b"yes 1.0", b"YES 1.0", 1e-6, False),
+        (b"", b"", None, True),
+        (b"2\0", b"2", None, False),
+    ],
+)
+def test_output_is_compared_token_by_token(
+    printed: bytes, expected: bytes, tolerance: float | None, same: bool
+) -> None:
+    assert same_tokens(printed, expected, tolerance) == same
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
+)
+
+
+@given(JSON)
+def test_a_value_equals_itself_after_the_way_out_of_the_sandbox(value: Any) -> None:
+    arrived = decode(json.loads(json.dumps(encode(value))))
+    assert same_value(arrived, json.loads(json.dumps(value)))
+
+
+PLAIN = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False)
+    | st.text()
+    | st.binary()
+    | st.complex_numbers(allow_nan=False),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.tuples(inner, inner) | st.dictionaries(st.integers(), inner, max_size=3)
+    ),
+)
+
+
+@given(PLAIN)
+def test_the_codec_keeps_every_type(value: Any) -> None:
+    arrived = decode(json.loads(json.dumps(encode(value))))
+    assert type(arrived) is type(value) and arrived == value
+
+
+@pytest.mark.parametrize(
+    ("given_", "expected"),
+    [(True, 1), (1, True), (1.0, 1), ("1", 1), (None, 0), ([1], 1), ([1, 2], [1]), ({"a": 1}, {"b": 1}), ({1}, [1]),
+     (float("nan"), float("nan")), (Opaque("x"), "x"), (b"a", "a"), (0, False), ([True], [1]),
+     ({1: 2, "1": 2}, {"1": 2})],
+)  # fmt: skip
+def test_values_of_other_types_are_not_the_same(given_: Any, expected: Any) -> None:
+    assert not same_value(given_, expected)
+
+
+class _Sly(int):
+    def __eq__(self, other: object) -> bool:
+        return True
+
+    __hash__ = int.__hash__
+
+
+def test_what_a_subclass_says_of_itself_does_not_count() -> None:
+    assert encode(_Sly(3)) == 3
+    assert not same_value(decode(encode(_Sly(3))), 4)
+    assert decode(encode(object())) != decode(encode(object()))
+
+
+# ---------------------------------------------------------------------- in the sandbox
+
+
+@pytest.fixture(scope="module")
+def sandbox() -> Iterator[Sandbox]:
+    with Sandbox(num_slots=1) as made:
+        yield made
+
+
+def python(program: str) -> str:
+    return f"<think>hm</think>\n```python\n{program}\n```"
+
+
+THREE = CodeTests(language="python", cases=tuple(StdioCase(str(n), str(n * n)) for n in range(3)))
+
+
+def test_all_tests_have_to_pass(sandbox: Sandbox) -> None:
+    grader = CodeGrader(sandbox, limits=LIMITS)
+    assert grader.mark(THREE, python("print(int(input()) ** 2)")).value == 1.0
+    mark = grader.mark(THREE, python("print(int(input()))"))  # right for 0 and 1
+    assert (mark.value, mark.verdict, mark.detail) == (0.0, "wrong", "test 3 of 3: printed '2'")
+
+
+def test_partial_credit_is_the_share_of_passed_tests(sandbox: Sandbox) -> None:
+    grader = CodeGrader(sandbox, limits=LIMITS, partial=True)
+    assert grader.mark(THREE, python("print(int(input()))")).value == pytest.approx(2 / 3)
+
+
+def test_it_stops_at_the_first_failure_unless_credit_is_partial(
+    sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runs: list[str] = []
+    original = Sandbox.run_program
+
+    def counted(self: Sandbox, *arguments: Any, **keywords: Any) -> Any:
+        runs.append("run")
+        return original(self, *arguments, **keywords)
+
+    monkeypatch.setattr(Sandbox, "run_program", counted)
+    CodeGrader(sandbox, limits=LIMITS).mark(THREE, python("print(7)"))
+    assert len(runs) == 1
+    CodeGrader(sandbox, limits=LIMITS, partial=True).mark(THREE, python("print(7)"))
+    assert len(runs) == 4
+
+
+@pytest.mark.parametrize(
+    ("program", "verdict"),
+    [
+        ("while True: pass", "timeout"),
+        ("x = ' ' * 10**10", "memory"),
+        ("1 / 0", "runtime_error"),
+        ("print('x' * 10**8)", "output_limit"),
+        ("print(", "runtime_error"),
+    ],
+)
+def test_each_way_to_fail_has_its_word(sandbox: Sandbox, program: str, verdict: str) -> None:
+    mark = CodeGrader(sandbox, limits=LIMITS).mark(THREE, python(program))
+    assert (mark.value, mark.verdict) == (0.0, verdict)
+
+
+def test_all_tests_together_have_a_time_limit(sandbox: Sandbox) -> None:
+    cases = tuple(StdioCase(str(n), "1") for n in range(50))
+    check = CodeTests(language="python", cases=cases)
+    slow = "import time\nwhile time.process_time() < 0.3: pass\nprint(1)"
+    mark = CodeGrader(sandbox, limits=LIMITS, total_cpu_s=1.0).mark(check, python(slow))
+    assert (mark.value, mark.verdict) == (0.0, "timeout")
+
+
+def test_each_call_has_its_own_time_limit_and_those_before_it_count(sandbox: Sandbox) -> None:
+    cases = tuple(CallCase(f"[{n}]", str(n)) for n in range(3))
+    check = CodeTests(language="python", cases=cases, entry="f")
+    program = python("def f(n):\n    while n == 1: pass\n    return n")
+    mark = CodeGrader(sandbox, limits=LIMITS, partial=True).mark(check, program)
+    assert (mark.value, mark.verdict) == (pytest.approx(1 / 3), "timeout")
+
+
+def test_a_data_sets_own_checker_decides(sandbox: Sandbox) -> None:
+    checker = "def check(stdin, expected, printed):\n    return sum(map(int, printed.split())) == int(stdin)\n"
+    check = CodeTests(language="python", cases=(StdioCase("10", ""),), checker=checker)
+    grader = CodeGrader(sandbox, limits=LIMITS)
+    assert grader.mark(check, python("print(4, 6)")).value == 1.0
+    assert grader.mark(check, python("print(4, 7)")).verdict == "wrong"
+    assert grader.mark(check, python("print('x')")).verdict == "wrong"
+
+
+def test_broken_tests_are_the_data_sets_fault(sandbox: Sandbox) -> None:
+    grader = CodeGrader(sandbox, limits=LIMITS)
+    with pytest.raises(UnscorableError, match="do not parse"):
+        grader.mark(CodeTests(language="python", cases=(AssertCase("assert ("),), entry="f"), python("f = 1"))
+    broken = CodeTests(language="python", cases=(StdioCase("", ""),), checker="nothing = 1")
+    with pytest.raises(UnscorableError, match="checker does not run"):
+        grader.mark(broken, python("print()"))
+
+
+def test_the_expected_output_is_nowhere_in_the_programs_memory(sandbox: Sandbox) -> None:
+    """The program reads all of its own memory, also what the zygote had seen of earlier jobs."""
+    secret = "EXPECTED-" + "OUTPUT-77"
+    program = """
+import ctypes, gc, sys
+needle = "".join(["EXPECTED", "-OUTPUT", "-77"])
+found = []
+for thing in gc.get_objects():
+    try:
+        if needle in repr(thing): found.append(type(thing).__name__)
+    except Exception: pass
+print("found" if [f for f in found if f not in ("dict", "list", "tuple", "cell", "function")] else "nothing")
+"""
+    check = CodeTests(language="python", cases=(StdioCase("", secret), StdioCase("", secret)))
+    asserts = CodeTests(language="python", cases=(AssertCase(f"assert f() == '{secret}'"),), entry="f")
+    grader = CodeGrader(sandbox, limits=LIMITS)
+    grader.mark(asserts, python("def f(): return 1"))
+    grader.mark(check, python("print(1)"))
+    assert "nothing" in grader.mark(check, python(program)).detail
+
+
+CPP = CodeTests(language="cpp", cases=(StdioCase("1", "2"),))
+
+
+def test_a_program_that_does_not_compile_has_the_compilers_words(sandbox: Sandbox) -> None:
+    mark = CodeGrader(sandbox, limits=LIMITS).mark(CPP, "```cpp\nint main() { return y; }\n```")
+    assert (mark.value, mark.verdict) == (0.0, "compile_error")
+    assert "y" in mark.detail

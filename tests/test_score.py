@@ -1,0 +1,124 @@
+"""``r1ray score``: rows in, outcomes out."""
+
+from __future__ import annotations
+
+import json
+import resource
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from r1ray.main import main
+
+MATH = {"type": "math", "answer": "29"}
+CODE = {"type": "code", "language": "python", "kind": "stdio", "tests": [{"stdin": "1 2", "stdout": "3"}]}
+ROWS: list[dict[str, Any]] = [
+    {"id": "right", "check": MATH, "response": r"<think>25+4</think> \boxed{29.0}"},
+    {"id": "wrong", "check": MATH, "response": r"\boxed{30}"},
+    {"id": "none", "check": MATH, "response": "no idea"},
+    {"id": "broken", "check": {"type": "math", "answer": ""}, "response": r"\boxed{1}"},
+    {"id": "form", "check": {"type": "format"}, "response": r"<think>why</think> <answer>\boxed{1}</answer>"},
+    {"id": "code", "check": CODE, "response": "```python\nprint(sum(map(int, input().split())))\n```"},
+    {"id": "bad code", "check": CODE, "response": "```python\nprint(4)\n```", "prompt": "Add.", "language": "en"},
+]
+KEYS = ["id", "outcome", "score", "parts", "extracted", "seconds", "detail"]
+
+
+def written(path: Path, rows: list[Any]) -> Path:
+    path.write_text("".join((row if isinstance(row, str) else json.dumps(row)) + "\n" for row in rows))
+    return path
+
+
+def scored(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[list[dict[str, Any]], str]:
+    assert main(["score", *arguments]) == 0
+    printed = capsys.readouterr()
+    return [json.loads(line) for line in printed.out.splitlines()], printed.err
+
+
+def test_each_row_has_an_outcome_in_the_order_of_the_file(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    outcomes, said = scored(capsys, str(written(tmp_path / "rows.jsonl", ROWS)))
+    assert [list(outcome) for outcome in outcomes] == [KEYS] * len(ROWS)
+    assert [(o["id"], o["outcome"], o["score"]) for o in outcomes] == [
+        ("right", "scored", 1.0),
+        ("wrong", "scored", 0.0),
+        ("none", "scored", 0.0),
+        ("broken", "unscorable", None),
+        ("form", "scored", 1.0),
+        ("code", "scored", 1.0),
+        ("bad code", "scored", 0.0),
+    ]
+    assert [o["extracted"] for o in outcomes[:3]] == ["29.0", "30", None]
+    assert [o["detail"].split(":")[0] for o in outcomes[:3]] == ["correct", "wrong", "no_answer"]
+    assert "6 scored, 1 unscorable; mean score 0.5000" in said
+
+
+def test_a_malformed_row_is_reported_by_line_and_the_rest_is_scored(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    rows = ["{", ROWS[0], "[1]", {"id": 4, "check": MATH}, {"id": 5, "check": {"type": "x"}, "response": ""}]
+    outcomes, said = scored(capsys, str(written(tmp_path / "rows.jsonl", rows)))
+    assert [o["outcome"] for o in outcomes] == ["malformed", "scored", "malformed", "malformed", "malformed"]
+    for line in ("line 1: not JSON", "line 3: needs a JSON object", "line 4: response needs", "line 5: check.type"):
+        assert line in said
+
+
+def test_parquet_goes_in_and_a_file_comes_out(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    rows = [{**row, "check": json.dumps(row["check"])} for row in ROWS[:3]]
+    pq.write_table(pa.Table.from_pylist(rows), tmp_path / "rows.parquet")
+    outcomes, _ = scored(capsys, str(tmp_path / "rows.parquet"), f"output={tmp_path / 'out.jsonl'}")
+    assert outcomes == []
+    assert [json.loads(line)["score"] for line in (tmp_path / "out.jsonl").read_text().splitlines()] == [1.0, 0.0, 0.0]
+
+
+def test_another_reward_is_an_override_away(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    path = str(written(tmp_path / "rows.jsonl", [{**ROWS[0], "response": "<think>a</think><answer>29</answer>"}]))
+    outcomes, _ = scored(capsys, path, "reward=r1_zero", "reward.parts.format.weight=0.5")
+    assert outcomes[0]["score"] == 1.5
+    assert outcomes[0]["parts"] == {"accuracy": 1.0, "format": 1.0}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "score needs one FILE"),
+        (["a", "b"], "found 2 files: a, b"),
+        (["/nowhere.jsonl"], "/nowhere.jsonl: no such file"),
+        (["{empty}"], "it is empty"),
+        (["{malformed}"], "no row that can be scored; line 1: not JSON"),
+        (["{good}", "reward=nice"], "reward=nice: needs one of check, r1_zero, reasoning"),
+        (["{good}", "reward.parts.acuracy.weight=1"], "reward.parts.acuracy"),
+        (["{good}", "output=/nowhere/x"], "output=/nowhere/x: cannot be written"),
+        (["{good}", "reward.sandbox.mode=none"], "needs reward.sandbox.unsafe=true"),
+    ],
+)
+def test_a_mistake_is_a_sentence_and_exit_code_2(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, arguments: list[str], message: str
+) -> None:
+    files = {
+        "{empty}": str(written(tmp_path / "empty.jsonl", [])),
+        "{malformed}": str(written(tmp_path / "malformed.jsonl", ["{"])),
+        "{good}": str(written(tmp_path / "good.jsonl", ROWS[:1])),
+    }
+    assert main(["score", *(files.get(argument, argument) for argument in arguments)]) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_many_rows_take_bounded_memory(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    path = tmp_path / "many.jsonl"
+    with path.open("w") as file:
+        for n in range(20_000):
+            answer = n % 50
+            row = {
+                "id": n,
+                "check": {"type": "math", "answer": str(answer)},
+                "response": f"x {'y' * 500} \\boxed{{{n % 7}}}",
+            }
+            file.write(json.dumps(row) + "\n")
+    assert main(["score", str(path), f"output={tmp_path / 'few.jsonl'}"]) == 0
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    assert main(["score", str(path), f"output={tmp_path / 'out.jsonl'}"]) == 0
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss < before + 50_000
+    assert "20000 scored" in capsys.readouterr().err
