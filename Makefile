@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 SEED ?= 0
 export RAY_USAGE_STATS_ENABLED := 0
 
-.PHONY: quickstart test test-curve lint types format clean
+.PHONY: quickstart test test-curve bench lint types format clean
 
 quickstart: $(VENV)/.ready  ## make a base model and watch R1-Zero's curve rise, in under ten minutes (SEED=0)
 	$(BIN)/r1ray run experiment=quickstart seed=$(SEED)
@@ -16,6 +16,10 @@ test: $(VENV)/.ready lint types  ## lint, types, unit tests, and a short run of 
 
 test-curve: $(VENV)/.ready  ## the quickstart with seeds 0, 1 and 2 (half an hour)
 	$(BIN)/python -m pytest -m curve -s
+
+bench: $(VENV)/.ready  ## the sandbox and the math verifier beside what they replace
+	$(BIN)/python -m tests.benchmarks.bench_sandbox
+	$(BIN)/python -m tests.benchmarks.bench_math_verifier
 
 lint: $(VENV)/.ready  ## ruff: format and rules
 	$(BIN)/ruff format --check .
