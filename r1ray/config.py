@@ -275,7 +275,7 @@ class RewardConfig:
     """``sum``: the weighted sum (the paper). ``gated``: the same, but 0 where the part ``gate`` is below 1.
     ``normalised``: each part is normalised over its group before it is weighted and added."""
     gate: str = "format"
-    max_in_flight: int = 16
+    max_in_flight: int = 256
     """Chunks of completions that one reward actor holds at a time; others wait."""
     verifier: VerifierConfig = field(default_factory=VerifierConfig)
     sandbox: SandboxConfig = field(default_factory=SandboxConfig)
@@ -468,6 +468,12 @@ class RunConfig:
                         "bring yours."
                     )
         self.reward.require_parts()
+        for name, part in self.reward.parts.items():
+            if part.deadline_s >= self.deadlines.score_s:
+                raise ValueError(
+                    f"reward.parts.{name}.deadline_s={part.deadline_s:g}: needs to be below "
+                    f"deadlines.score_s={self.deadlines.score_s:g}, after which its actor is taken for dead."
+                )
         if self.max_model_len > self.learner.max_tokens_per_microbatch:
             raise ValueError(
                 f"learner.max_tokens_per_microbatch={self.learner.max_tokens_per_microbatch} cannot hold the longest "

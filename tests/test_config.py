@@ -15,6 +15,7 @@ from r1ray.config import (
     WeightsConfig,
 )
 
+SLOW = RewardConfig(parts={"slow": {"function": "m:f", "deadline_s": 900}})
 PAPER = RewardConfig(parts={"accuracy": {}, "format": {}})
 
 
@@ -45,6 +46,10 @@ PAPER = RewardConfig(parts={"accuracy": {}, "format": {}})
         (lambda: EvalConfig(top_p=0), "eval.top_p=0"),
         (lambda: RunConfig(), "model is not set: give model=PATH"),
         (lambda: RunConfig(model="m"), "data.train is not set"),
+        (
+            lambda: RunConfig(model="m", data=DataConfig(train="t"), reward=SLOW),
+            "reward.parts.slow.deadline_s=900: needs to be below deadlines.score_s=600",
+        ),
         (
             lambda: RunConfig(model="m", data=DataConfig(train="t", max_prompt_tokens=20000), reward=PAPER),
             "learner.max_tokens_per_microbatch=16384 cannot hold the longest sequence: needs at least 28192",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,6 +28,8 @@ from r1ray.types import (
 
 Ref = Any  # ObjectRef[tuple[Completion, ...]]; Ray's own types are not generic over actor methods
 MAX_SCORING_ATTEMPTS = 3
+PATIENCE = 10
+"""A chunk waits at most so many deadlines, however busy its actor is with others."""
 
 
 @dataclass(eq=False)
@@ -127,11 +130,13 @@ class ScorerPool:
         """
         Args:
             spawn: ``spawn(index)`` starts another actor in the place of that one.
-            deadline_s: for one chunk in one actor.
+            deadline_s: how long an actor that has chunks may answer nothing at all. (A chunk may wait longer for its
+                turn behind slow ones; each part of the reward has a deadline of its own.)
             max_in_flight: chunks that one actor holds at a time; others wait here, where no clock runs.
         """
         self.actors, self._spawn = list(actors), spawn
         self._load = [0] * len(self.actors)
+        self._heard = [0.0] * len(self.actors)  # when each last answered
         self._deadline_s = deadline_s
         self._slots = asyncio.Semaphore(max_in_flight * len(self.actors))
 
@@ -151,13 +156,7 @@ class ScorerPool:
             actor = self.actors[index]
             self._load[index] += 1
             try:
-                verdicts: tuple[Verdict, ...] = await within(
-                    self._deadline_s,
-                    actor.score.remote(prompt, chunk),
-                    waiter="the controller",
-                    owner=f"reward actor {index}",
-                    key="deadlines.score_s",
-                )
+                verdicts: tuple[Verdict, ...] = await self._answer(index, actor.score.remote(prompt, chunk))
                 if attempt == MAX_SCORING_ATTEMPTS or not any(isinstance(v.outcome, ScoringFailed) for v in verdicts):
                     return verdicts
             except (RayActorError, DeadlineExceeded) as error:
@@ -174,6 +173,29 @@ class ScorerPool:
         except RayError as error:  # they went down with their node
             raise EngineLost(f"the completions of a group are gone: {error}") from error
         return tuple(Verdict.of(completion, ScoringFailed(failure), extracted=None) for completion in completions)
+
+    async def _answer(self, index: int, call: Any) -> tuple[Verdict, ...]:
+        """What an actor says of a chunk. Raises DeadlineExceeded where it has gone quiet."""
+        task = asyncio.ensure_future(call)
+        started = time.monotonic()
+        last = started + PATIENCE * self._deadline_s
+        try:
+            while True:
+                due = min(last, max(started, self._heard[index]) + self._deadline_s)
+                left = due - time.monotonic()
+                if left <= 0:
+                    raise DeadlineExceeded(
+                        f"the controller waited {time.monotonic() - started:.0f} s for reward actor {index}, which "
+                        f"answered nothing for {self._deadline_s:g} s. If rewards are that slow here, raise "
+                        "deadlines.score_s; otherwise look at the actor's log."
+                    )
+                await asyncio.wait({task}, timeout=left)
+                if task.done():
+                    verdicts: tuple[Verdict, ...] = await task
+                    self._heard[index] = time.monotonic()
+                    return verdicts
+        finally:
+            task.cancel()
 
     def _replace(self, index: int, actor: Handle) -> None:
         """Another actor in the place of one that died or hangs; once, however many calls notice."""

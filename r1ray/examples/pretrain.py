@@ -57,7 +57,9 @@ def make_model(tokenizer: Any, *, seed: int) -> Any:
     (Not Qwen2: transformers 5 gives that model type its own tokenizer class, whatever the model folder says.)
     """
     from transformers import Qwen3Config, Qwen3ForCausalLM
+    from transformers.utils import logging
 
+    logging.disable_progress_bar()  # saving a model of a megabyte needs none
     torch.manual_seed(seed)
     return Qwen3ForCausalLM(
         Qwen3Config(

@@ -81,6 +81,23 @@ def test_an_actor_that_does_not_answer_is_replaced_and_the_chunk_scored_by_the_n
     assert hanging.is_killed and made.actors == [good]
 
 
+def test_a_chunk_that_waits_behind_slow_ones_is_no_reason_to_replace_a_busy_actor() -> None:
+    turn = 0
+
+    async def answer() -> Any:
+        nonlocal turn
+        turn += 1
+        await asyncio.sleep(0.1 * turn)  # one after the other, the last one after three deadlines
+        return verdicts(Scored(1.0, {}))
+
+    async def many() -> None:
+        made = pool([Actor(answer)], refuse)
+        found = await asyncio.gather(*(made.score(PROMPT, CHUNK) for _ in range(6)))
+        assert [verdict.outcome for (verdict,) in found] == [Scored(1.0, {})] * 6
+
+    asyncio.run(many())
+
+
 def test_no_more_chunks_are_in_flight_than_allowed() -> None:
     running = most = 0
 

@@ -4,6 +4,7 @@ import asyncio
 import dataclasses
 import math
 import time
+from importlib.metadata import EntryPoint
 from typing import Any
 
 import pytest
@@ -183,3 +184,10 @@ def test_a_missing_toolchain_stops_at_the_start_with_the_package(monkeypatch: py
     monkeypatch.setattr("r1ray.sandbox.languages.PATH", "/nonexistent")
     with pytest.raises(UserError, match=r"g\+\+ is not installed: needs the Debian package g\+\+"):
         RewardScorer(RewardConfig(parts=PAPER), frozenset({"cpp"}))
+
+
+def test_an_installed_package_offers_a_reward_by_entry_point(monkeypatch: pytest.MonkeyPatch) -> None:
+    point = EntryPoint("kind", "tests.reward.test_scorer:slow", "r1ray.rewards")
+    monkeypatch.setattr("r1ray.reward.scorer.entry_points", lambda group: [point] if group == point.group else [])
+    outcome = judge({"kind": RewardPart(2.0)}, make_prompt(), GOOD)
+    assert outcome == Scored(0.5, {"kind": 0.25}, verdict="slow", detail="took its time")
