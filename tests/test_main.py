@@ -43,7 +43,7 @@ def small(folder: Path, data: Path, tmp_path: Path) -> list[str]:
         (["model=m", "data.train=t", "algo.group_size=1"], "algo.group_size=1: needs at least 2"),
         (["model=m", "data.train=t", "algo.group_size=x"], "algo.group_size: Value 'x'"),
         (["model=m", "data.train=t", "algo.minibatches_per_step=100"], "nearest smaller value that does is 64"),
-        (["experiment=quickstar"], "experiment=quickstar: needs one of quickstart."),
+        (["experiment=quickstar"], "experiment=quickstar: needs one of quickstart, tiny_programs."),
         (["algo=pepper"], "algo=pepper: needs one of deepseekmath, paper."),
         (["data.train=t"], "model is not set: give model=PATH"),
         (["model=m"], "data.train is not set"),
@@ -104,6 +104,40 @@ def test_a_bad_prompt_file(
     code, said = run(capsys, *small(llama_folder, path, tmp_path))
     assert code == 2
     assert f"data.train={path}" in said and message in said
+
+
+CPP_PROMPT = {
+    "prompt": "Print 1.",
+    "check": {"type": "code", "language": "cpp", "kind": "stdio", "tests": [{"stdin": "", "stdout": "1"}]},
+}
+
+
+@pytest.mark.parametrize(
+    ("what", "value", "message"),
+    [
+        (
+            "r1ray.sandbox.languages.PATH",
+            "/nonexistent",
+            "has programs in cpp, and g++ is not installed: needs the Debian",
+        ),
+        ("r1ray.sandbox.pool.landlock_abi", lambda: 0, "no isolation can be had here"),
+    ],
+)
+def test_programs_that_cannot_be_run_here_stop_the_run_before_it_starts(
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    llama_folder: Path,
+    what: str,
+    value: object,
+    message: str,
+) -> None:
+    path = tmp_path / "code.jsonl"
+    path.write_text(json.dumps(CPP_PROMPT) + "\n")
+    monkeypatch.setattr("r1ray.sandbox.pool.bubblewrap_problem", lambda *more: "bwrap is not installed")
+    monkeypatch.setattr(what, value)
+    code, said = run(capsys, *small(llama_folder, path, tmp_path), "data.template=none")
+    assert (code, message in said) == (2, True), said
 
 
 def test_prompts_that_cannot_fit(

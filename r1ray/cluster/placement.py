@@ -92,9 +92,14 @@ def available_cpus() -> int:
     return len(os.sched_getaffinity(0))
 
 
+def is_remote(config: RunConfig) -> bool:
+    """Whether the run joins a cluster, instead of starting one on this machine."""
+    return bool(config.cluster.address or os.environ.get("RAY_ADDRESS") or ray.is_initialized())
+
+
 def preflight(config: RunConfig) -> None:
     """Refuse what cannot fit before anything is started, where the run would start its own cluster."""
-    if config.cluster.address or os.environ.get("RAY_ADDRESS") or ray.is_initialized():
+    if is_remote(config):
         return
     check_fits(config, cpus=available_cpus(), gpus=local_gpus())
 

@@ -15,6 +15,7 @@ import numpy as np
 
 from r1ray.checkpoint import Checkpoints
 from r1ray.cluster.launch import Running, launch
+from r1ray.cluster.placement import is_remote
 from r1ray.config import RunConfig
 from r1ray.controller import Controller
 from r1ray.data.prompts import PromptCursor, PromptTable, spool_prompts
@@ -25,6 +26,8 @@ from r1ray.evaluate import evaluate
 from r1ray.model_files import load_tokenizer
 from r1ray.reward.references import problem_finder
 from r1ray.reward.scorer import resolve_parts
+from r1ray.sandbox.languages import require
+from r1ray.sandbox.pool import UNSAFE, choose_mode
 from r1ray.stages.base import Artifact, Context, files_of, write_json
 from r1ray.telemetry.console import Progress
 from r1ray.telemetry.metrics import MetricsFile
@@ -94,6 +97,7 @@ class _Job:
         held_out = str(base / "heldout.parquet") if base else config.data.eval
         self._eval = self._table(held_out, "data.eval") if held_out else None
         self._check_lengths()
+        self._check_sandbox()
         self._benchmark = Path(held_out).name.split(".")[0] if held_out else ""
         self.export_dir = context.run_dir / "hf" / str(config.steps)
         self._metrics = MetricsFile(context.run_dir / "metrics.jsonl", stage="rl")
@@ -110,6 +114,18 @@ class _Job:
                 f"{key}: {len(report.quarantined)} rows have no usable reference and are left out: {shown}"
             )
         return PromptTable(spool, self._render)
+
+    def _check_sandbox(self) -> None:
+        """Programs need isolation and their languages' tools. The reward actors look for themselves; where they will
+        run on this machine, look before any of them starts."""
+        settings = self._config.reward.sandbox
+        if not self._programs:
+            return
+        if settings.mode == "none":
+            self._context.say(UNSAFE)
+        if not is_remote(self._config):
+            require(set(self._programs), key="the data")
+            choose_mode(settings.mode)
 
     def _check_lengths(self) -> None:
         """Refuse prompts that the engines would: all of the held-out ones have to fit, and some of the others."""
