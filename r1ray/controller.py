@@ -25,7 +25,7 @@ from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
 
 from r1ray.admission import choose_batch
-from r1ray.algo.advantage import group_advantages
+from r1ray.algo.advantage import is_uniform, step_advantages
 from r1ray.algo.batching import plan_shards
 from r1ray.algo.compose import normalised_rewards
 from r1ray.checkpoint import Checkpoints, LoopState
@@ -187,6 +187,8 @@ class Controller(Generic[C]):
             self._drop(request, "unscorable", group)
         elif sum(isinstance(outcome, Scored) for outcome in outcomes) < 2:
             self._drop(request, "unscored", group)
+        elif self._config.algo.drop_uniform and is_uniform(self._rewards(group.all_verdicts)):
+            self._drop(request, "uniform", group)
         else:
             self._drops_in_a_row = 0
             self._ready[request.occurrence] = group
@@ -275,29 +277,38 @@ class Controller(Generic[C]):
     def _plan(self, batch: Sequence[FinishedGroup[C]]) -> tuple[tuple[Shard, ...], list[GroupRecord]]:
         """Advantages, and every rank's share of the step."""
         algo = self._config.algo
+        rewards = [self._rewards(group.all_verdicts) for group in batch]  # r_i
+        lengths = [  # tokens in the loss
+            [0 if algo.mask_truncated and verdict.truncated else verdict.num_tokens for verdict in group.all_verdicts]
+            for group in batch
+        ]
+        advantages = step_advantages(  # A_i
+            rewards,
+            lengths,
+            baseline=algo.advantage_baseline,
+            std=algo.advantage_std,
+            epsilon=algo.advantage_epsilon,
+            epsilon_in=algo.advantage_epsilon_in,
+        )
         picks: list[Pick] = []
-        lengths: list[int] = []
+        num_completion_tokens: list[int] = []
         records: list[GroupRecord] = []
         first_chunk = 0
-        for group in batch:
-            rewards = self._rewards(group.all_verdicts)  # r_i
-            advantages = group_advantages(rewards, std=algo.advantage_std, epsilon=algo.advantage_epsilon)  # A_i
-            by_verdict = iter(zip(group.all_verdicts, advantages, strict=True))
-            for chunk, verdicts in enumerate(group.verdicts, start=first_chunk):
-                for row in range(len(verdicts)):
-                    verdict, advantage = next(by_verdict)
-                    if advantage is not None and verdict.num_tokens:
-                        length = verdict.num_prompt_tokens + verdict.num_tokens
-                        picks.append(Pick(chunk, row, advantage, length))
-                        lengths.append(verdict.num_tokens)
+        for group, advantages_G, lengths_G in zip(batch, advantages, lengths, strict=True):
+            by_chunk = enumerate(group.verdicts, start=first_chunk)
+            places = [(chunk, row) for chunk, verdicts in by_chunk for row in range(len(verdicts))]
+            rows = zip(places, group.all_verdicts, advantages_G, lengths_G, strict=True)
+            for (chunk, row), verdict, advantage, length in rows:
+                if advantage is not None and (length or algo.count_masked):
+                    picks.append(Pick(chunk, row, advantage, verdict.num_prompt_tokens + length))
+                    num_completion_tokens.append(length)
             first_chunk += len(group.chunks)
             request = group.request
-            records.append(
-                GroupRecord(request.occurrence, request.prompt, group.all_verdicts, tuple(advantages), "trained")
-            )
+            trained = tuple(a if length else None for a, length in zip(advantages_G, lengths_G, strict=True))
+            records.append(GroupRecord(request.occurrence, request.prompt, group.all_verdicts, trained, "trained"))
         shards = plan_shards(
             picks,
-            lengths,
+            num_completion_tokens,
             num_minibatches=algo.minibatches_per_step,
             num_ranks=self._config.learner.num_ranks,
             max_tokens_per_microbatch=self._config.learner.max_tokens_per_microbatch,

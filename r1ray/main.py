@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 USAGE = f"""r1ray {__version__}: DeepSeek-R1's reinforcement learning on Ray, vLLM and DeepSpeed
 
-usage: r1ray run [recipe=r1_zero] [experiment=quickstart] [algo=paper|deepseekmath] [key=value ...]
+usage: r1ray run [recipe=r1_zero] [experiment=quickstart] [algo=paper|verl|dapo|...] [key=value ...]
        r1ray score FILE [reward=check|r1_zero|reasoning] [output=FILE] [key=value ...]
 
   run     run a recipe; the same command resumes an interrupted run, and skips what is finished

@@ -8,6 +8,7 @@ import pytest
 import yaml
 
 from r1ray.config import RewardPart, RunConfig, ScoreConfig
+from r1ray.errors import UserError
 from r1ray.main import compose, config_folder, known_keys
 
 OWN = ["model=m", "data.train=t"]
@@ -58,8 +59,25 @@ def test_overrides_reach_their_keys() -> None:
     assert (config.algo.group_size, config.seed, config.algo.aggregation) == (16, 3, "seq_mean")
 
 
+def test_all_presets_are_there() -> None:
+    named = "paper deepseekmath verl trl openrlhf nemo dapo dr_grpo gspo cispo rloo reinforce_pp"
+    assert options("algo") == sorted(named.split())
+
+
 def test_a_preset_and_single_keys_mix() -> None:
     assert compose([*OWN, "algo=deepseekmath", "algo.aggregation=token_mean"]).algo.aggregation == "token_mean"
+    algo = compose([*OWN, "algo=verl", "algo.aggregation=seq_mean", "algo.dual_clip=null"]).algo
+    assert (algo.aggregation, algo.dual_clip, algo.kl_clamp) == ("seq_mean", None, 10.0)
+
+
+@pytest.mark.parametrize("algo", sorted(set(options("algo")) - {"paper"}))
+def test_a_preset_of_another_source_keeps_a_fixed_reference(algo: str) -> None:
+    assert compose([*OWN, f"algo={algo}"]).algo.reference_refresh_updates == 0
+
+
+def test_a_mixture_that_contradicts_itself_is_refused() -> None:
+    with pytest.raises(UserError, match=r"algo.dual_clip=3: algo.surrogate=weight has nothing to bound; needs algo."):
+        compose([*OWN, "algo=verl", "algo.surrogate=weight"])
 
 
 def test_a_reward_part_is_added_on_the_command_line() -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,19 @@ from r1ray.checkpoint import Checkpoints
 from r1ray.config import AlgoConfig, CheckpointConfig, DataConfig, DeadlineConfig, EvalConfig, RewardConfig, RunConfig
 from r1ray.controller import Controller, Roles
 from r1ray.errors import DeadlineExceeded, R1RayError
-from r1ray.types import Completion, EvalResult, Outcome, Scored, ScoringFailed, Unscorable
+from r1ray.types import (
+    Completion,
+    EvalResult,
+    Minibatch,
+    Outcome,
+    Prompt,
+    Scored,
+    ScoringFailed,
+    Shard,
+    StepStats,
+    Unscorable,
+    Verdict,
+)
 from tests.fakes import Events, FakeEngine, FakeLearner, FakePrompts, FakeRecorder, FakeScorer, FakeWeightSync
 
 
@@ -180,6 +193,88 @@ def test_a_group_with_fewer_than_two_rewards_is_dropped(tmp_path: Path) -> None:
     )
     world.run()
     assert world.last.ledger.dropped == {"unscored": 1}
+
+
+def truncating(world: World, which: Callable[[int], bool]) -> None:
+    """Let the length limit cut the completions whose index ``which`` accepts."""
+    judge = world.scorer.score
+
+    async def score(prompt: Prompt, chunk: tuple[Completion, ...]) -> tuple[Verdict, ...]:
+        return tuple(replace(verdict, truncated=which(verdict.index)) for verdict in await judge(prompt, chunk))
+
+    world.scorer.score = score  # type: ignore[method-assign]
+
+
+def watched(world: World) -> list[Minibatch]:
+    """The minibatches of every step, of the only rank, as the learner gets them."""
+    seen: list[Minibatch] = []
+    learn = world.learner.train
+
+    async def train(shards: Sequence[Shard], chunks: Sequence[tuple[Completion, ...]]) -> StepStats:
+        seen.extend(shards[0].minibatches)
+        return await learn(shards, chunks)
+
+    world.learner.train = train  # type: ignore[method-assign]
+    return seen
+
+
+def test_a_truncated_completion_can_be_masked_out_of_the_loss_but_not_of_the_baseline(tmp_path: Path) -> None:
+    config = make_config(steps=1, prompts=1)
+    config.algo = replace(config.algo, group_size=4, mask_truncated=True, advantage_std="none")
+    world = World(tmp_path, config)
+    truncating(world, lambda index: index == 3)
+    minibatches = watched(world)
+    world.run()
+    (record,) = world.recorder.records[1]
+    assert record.advantages == (-0.5, 0.5, -0.5, None), "of rewards 0, 1, 0, 1"
+    assert [(m.num_sequences, m.num_tokens) for m in minibatches] == [(3, 9)]
+
+
+def test_a_masked_completion_counts_where_the_preset_says_so(tmp_path: Path) -> None:
+    config = make_config(steps=1, prompts=1)
+    config.algo = replace(config.algo, group_size=4, mask_truncated=True, count_masked=True)
+    world = World(tmp_path, config)
+    truncating(world, lambda index: index == 3)
+    minibatches = watched(world)
+    world.run()
+    assert [(m.num_sequences, m.num_tokens) for m in minibatches] == [(4, 9)]
+
+
+def test_a_step_whose_every_completion_is_masked_changes_nothing_and_ends(tmp_path: Path) -> None:
+    config = make_config(steps=2)
+    config.algo = replace(config.algo, mask_truncated=True)
+    world = World(tmp_path, config)
+    truncating(world, lambda index: True)
+    minibatches = watched(world)
+    world.run()
+    assert minibatches == [] and world.last.ledger.trained == 6
+    assert {a for step in (1, 2) for record in world.recorder.records[step] for a in record.advantages} == {None}
+
+
+def test_whitening_is_over_the_whole_step(tmp_path: Path) -> None:
+    """Six completions of three tokens: advantages +1/2 and -1/2 in two groups, 0 in the third."""
+    config = make_config(steps=1)
+    config.algo = replace(config.algo, advantage_std="token_population")
+    world = World(tmp_path, config)
+    world.scorer.reward = lambda c: Scored(float(c.index % 2 or c.occurrence == "0/2"), {"accuracy": 1.0})
+    world.run()
+    records = {record.occurrence: record.advantages for record in world.recorder.records[1]}
+    assert records["0/0"] == pytest.approx((-(1.5**0.5), 1.5**0.5), rel=1e-5)
+    assert records["0/2"] == (0.0, 0.0)
+
+
+def test_uniform_groups_are_dropped_and_replaced_where_the_preset_samples_dynamically(tmp_path: Path) -> None:
+    uniform = {"0/0", "0/3"}
+    config = make_config(steps=2, staleness=1)
+    config.algo = replace(config.algo, drop_uniform=True)
+    world = World(tmp_path, config)
+    world.scorer.reward = lambda c: Scored(float(c.index % 2 or c.occurrence in uniform), {"accuracy": 1.0})
+    world.run()
+    ledger = world.last.ledger
+    assert ledger.dropped == {"uniform": 2} and ledger.trained == 6
+    assert not uniform & set(itertools.chain(*world.learner.trained))
+    fates = {record.occurrence: record.fate for step in (1, 2) for record in world.recorder.records[step]}
+    assert {fates[name] for name in uniform} == {"dropped:uniform"}
 
 
 def test_records_are_logged_in_order_with_their_evaluations(tmp_path: Path) -> None:

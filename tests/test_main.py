@@ -44,7 +44,7 @@ def small(folder: Path, data: Path, tmp_path: Path) -> list[str]:
         (["model=m", "data.train=t", "algo.group_size=x"], "algo.group_size: Value 'x'"),
         (["model=m", "data.train=t", "algo.minibatches_per_step=100"], "nearest smaller value that does is 64"),
         (["experiment=quickstar"], "experiment=quickstar: needs one of quickstart, tiny_programs."),
-        (["algo=pepper"], "algo=pepper: needs one of deepseekmath, paper."),
+        (["algo=pepper"], "algo=pepper: needs one of cispo, dapo, deepseekmath,"),
         (["data.train=t"], "model is not set: give model=PATH"),
         (["model=m"], "data.train is not set"),
         (["experiment=quickstart", "rollout.num_actors=500"], "lower one of these keys"),

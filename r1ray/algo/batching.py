@@ -59,16 +59,21 @@ def plan_shards(
     seed: int,
 ) -> tuple[Shard, ...]:
     """One shard for each rank. Every rank has the same number of micro-batches in every minibatch, because ZeRO's
-    collectives need all ranks in each backward pass; a rank with fewer gets empty ones at the end.
+    collectives need all ranks in each backward pass; a rank with fewer gets empty ones at the end. A minibatch with
+    nothing to train on is left out.
 
     Args:
-        num_completion_tokens: completion tokens of each pick, for the global denominators.
+        num_completion_tokens: completion tokens of each pick, for the global denominators. A pick with 0 goes to no
+            rank, but counts among the sequences of its minibatch.
     """
     by_rank: list[list[Minibatch]] = [[] for _ in range(num_ranks)]
     for members in split_minibatches(len(picks), num_minibatches=num_minibatches, seed=seed):
-        num_tokens = sum(num_completion_tokens[i] for i in members)
-        parts = balance([picks[i].num_tokens for i in members], num_parts=num_ranks)
-        rows_by_rank = [[picks[members[i]] for i in part] for part in parts]
+        trained = [i for i in members if num_completion_tokens[i]]
+        if not trained:
+            continue
+        num_tokens = sum(num_completion_tokens[i] for i in trained)
+        parts = balance([picks[i].num_tokens for i in trained], num_parts=num_ranks)
+        rows_by_rank = [[picks[trained[i]] for i in part] for part in parts]
         plans = [
             pack_rows([pick.num_tokens for pick in rows], max_tokens=max_tokens_per_microbatch) for rows in rows_by_rank
         ]

@@ -20,13 +20,15 @@ import torch
 import torch.distributed as dist
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from r1ray.algo.grpo import grpo_loss, token_weights, truncated_importance
+from r1ray.algo.advantage import kl_advantages
+from r1ray.algo.aggregation import row_sums
+from r1ray.algo.kl import kl_estimate
 from r1ray.config import AlgoConfig, LearnerConfig
 from r1ray.errors import R1RayError
 from r1ray.learner.deepspeed_engine import ParameterStream, build_engine, device_of, grad_norm, join_group
 from r1ray.learner.policy import PolicyModel, check_head
 from r1ray.learner.reference import FrozenReference, NoReference
-from r1ray.learner.rows import Rows, make_rows
+from r1ray.learner.rows import Rows, charge_kl, make_rows, microbatch_loss
 from r1ray.specs import LearnerSpec, RankSpec
 from r1ray.types import Completion, Float32Array, Int32Array, Minibatch, Shard, StepStats
 from r1ray.weights.publisher import open_sender
@@ -76,9 +78,11 @@ class GRPOLearner:
             for minibatch in shard.minibatches
         ]
         sums: defaultdict[str, float] = defaultdict(float)
+        if self._charges_kl:
+            rows = self._charge_kl(rows, sums)
         prox: list[list[torch.Tensor | None]] = [[None] * len(micro) for micro in rows]
         worst = (0.0, 0.0)
-        if self._algo.resolved_correction == "token_tis":
+        if self._algo.resolved_correction != "none":
             # pi_theta before the first update: the centre of the clip, and the numerator of the importance weights.
             prox = [[self._logprobs_now(micro) for micro in minibatch] for minibatch in rows]
             for minibatch_rows, minibatch_prox in zip(rows, prox, strict=True):
@@ -105,29 +109,11 @@ class GRPOLearner:
         self, micro: Rows, prox_logp: torch.Tensor | None, minibatch: Minibatch, sums: defaultdict[str, float]
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Forward, loss and backward of one micro-batch. Returns its part of the loss, and log pi_theta, detached."""
-        algo = self._algo
-        logp, entropy = self._engine(micro.input_ids_BT, micro.completion_mask_BT, algo.temperature)
-        ref_logp = self._reference.logprobs(micro.input_ids_BT, micro.completion_mask_BT)
-        weights = token_weights(
-            micro.lengths_B,
-            aggregation=algo.aggregation,
-            num_sequences=minibatch.num_sequences,
-            num_tokens=minibatch.num_tokens,
-        )
-        importance = None
-        if prox_logp is not None:
-            importance = truncated_importance(prox_logp, micro.rollout_logp_N, cap=algo.correction_cap)
-        loss, parts = grpo_loss(
-            logp,
-            micro.rollout_logp_N if prox_logp is None else prox_logp,
-            ref_logp,
-            micro.advantage_N,
-            weights * (not micro.is_empty),
-            clip_low=algo.clip_low,
-            clip_high=algo.clip_high,
-            kl_coefficient=algo.kl_coefficient,
-            importance_N=importance,
-        )
+        logp, entropy = self._engine(micro.input_ids_BT, micro.completion_mask_BT, self._algo.temperature)
+        ref_logp = None
+        if not self._charges_kl:
+            ref_logp = self._reference.logprobs(micro.input_ids_BT, micro.completion_mask_BT)
+        loss, parts = microbatch_loss(logp, micro, minibatch, self._algo, prox_logp_N=prox_logp, ref_logp_N=ref_logp)
         # DeepSpeed averages gradients over ranks; the weights already hold the global denominators.
         self._engine.backward(loss * self._rank.world_size)
         if not micro.is_empty:
@@ -137,6 +123,35 @@ class GRPOLearner:
             for name, value in parts.items():
                 sums[name] += value.item()
         return loss.detach(), logp.detach()
+
+    @property
+    def _charges_kl(self) -> bool:
+        return self._algo.kl_coefficient > 0 and self._algo.kl_placement == "reward"
+
+    def _charge_kl(self, rows: list[list[Rows]], sums: defaultdict[str, float]) -> list[list[Rows]]:
+        """Take beta times each output's KL, of the policy that sampled it, off its reward: groups lie across
+        minibatches and ranks, so that every rank needs the sums of all."""
+        algo = self._algo
+        own: list[tuple[str, float]] = []
+        for micro in (micro for minibatch in rows for micro in minibatch):
+            ref_logp = self._reference.logprobs(micro.input_ids_BT, micro.completion_mask_BT)
+            assert ref_logp is not None
+            kl = kl_estimate(micro.rollout_logp_N, ref_logp, estimator=algo.kl_estimator, clamp=algo.kl_clamp)
+            if not micro.is_empty:
+                sums["kl_tokens"] += kl.sum().item()
+                own += zip(micro.occurrences, row_sums(kl.double(), micro.lengths_B).tolist(), strict=True)
+        by_rank: list[list[tuple[str, float]]] = [[] for _ in range(self._rank.world_size)]
+        dist.all_gather_object(by_rank, own)
+        everyone = kl_advantages([row for rank in by_rank for row in rank], baseline=algo.advantage_baseline)
+        start = sum(len(rank) for rank in by_rank[: self._rank.rank])
+        mine = iter(everyone[start : start + len(own)])
+        return [
+            [
+                charge_kl(micro, [next(mine) for _ in micro.occurrences], coefficient=algo.kl_coefficient)
+                for micro in minibatch
+            ]
+            for minibatch in rows
+        ]
 
     def _logprobs_now(self, micro: Rows) -> torch.Tensor:
         with torch.no_grad():
@@ -151,7 +166,7 @@ class GRPOLearner:
         dist.all_reduce(totals)
         dist.all_reduce(largest, op=dist.ReduceOp.MAX)
         total = dict(zip(names, totals.tolist(), strict=True))
-        updates, tokens = len(shard.minibatches), max(total["tokens"], 1.0)
+        updates, tokens = max(len(shard.minibatches), 1), max(total["tokens"], 1.0)
         metrics = {
             "loss/policy": total["policy"] / updates,
             "loss/total": total["loss"] / updates,

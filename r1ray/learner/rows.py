@@ -1,13 +1,17 @@
-"""A micro-batch as tensors."""
+"""A micro-batch as tensors, and its part of the minibatch loss: where the configuration meets ``r1ray.algo``."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 
-from r1ray.types import Completion, Pick
+from r1ray.algo.aggregation import token_weights
+from r1ray.algo.grpo import grpo_loss
+from r1ray.algo.mismatch import importance_weights
+from r1ray.config import AlgoConfig
+from r1ray.types import Completion, Minibatch, Pick
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,4 +74,67 @@ def make_rows(
         fresh_N=torch.cat(fresh).to(device),
         occurrences=tuple(c.occurrence for c in completions),
         num_tokens=int(mask.sum()) + sum(len(c.prompt_token_ids) for c in completions),
+    )
+
+
+def charge_kl(micro: Rows, kl_advantage_B: Sequence[float], *, coefficient: float) -> Rows:
+    """The rows with the advantages of r_i - coefficient KL_i. Baselines are linear: A(r - beta KL) = A(r) -
+    beta A(KL)."""
+    if micro.is_empty:
+        return micro
+    charge_B = coefficient * torch.tensor(kl_advantage_B, dtype=torch.float32, device=micro.advantage_N.device)
+    return replace(micro, advantage_N=micro.advantage_N - charge_B.repeat_interleave(micro.lengths_B))
+
+
+def microbatch_loss(
+    logp_N: torch.Tensor,
+    micro: Rows,
+    minibatch: Minibatch,
+    algo: AlgoConfig,
+    *,
+    prox_logp_N: torch.Tensor | None = None,
+    ref_logp_N: torch.Tensor | None = None,
+) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+    """The loss and its figures as of :func:`r1ray.algo.grpo.grpo_loss`; both add up over the micro-batches and ranks of
+    a minibatch. Rows without work weigh nothing.
+
+    Args:
+        prox_logp_N: log pi_theta before the first update of the step: then it is the centre of the clip, and the
+            numerator of the mismatch weights.
+        ref_logp_N: None for no KL term.
+    """
+    weights_N = token_weights(
+        micro.lengths_B,
+        aggregation=algo.aggregation,
+        num_sequences=minibatch.num_sequences,
+        num_tokens=minibatch.num_tokens,
+        max_completion_tokens=algo.max_completion_tokens,
+    )
+    importance_N = None
+    if prox_logp_N is not None:
+        importance_N = importance_weights(
+            prox_logp_N,
+            micro.rollout_logp_N,
+            micro.lengths_B,
+            correction=algo.resolved_correction,
+            cap=algo.correction_cap,
+            floor=algo.correction_floor,
+        )
+    return grpo_loss(
+        logp_N,
+        micro.rollout_logp_N if prox_logp_N is None else prox_logp_N,
+        ref_logp_N,
+        micro.advantage_N,
+        weights_N * (not micro.is_empty),
+        micro.lengths_B,
+        surrogate=algo.surrogate,
+        ratio=algo.ratio,
+        log_ratio_clamp=algo.log_ratio_clamp,
+        clip_low=algo.clip_low,
+        clip_high=algo.clip_high,
+        dual_clip=algo.dual_clip,
+        kl_coefficient=algo.kl_coefficient,
+        kl_estimator=algo.kl_estimator,
+        kl_clamp=algo.kl_clamp,
+        importance_N=importance_N,
     )

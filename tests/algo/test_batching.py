@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from r1ray.algo.batching import balance, pack_rows, plan_shards, split_minibatches
-from r1ray.types import Pick
+from r1ray.types import Pick, Shard
 
 lengths = st.lists(st.integers(1, 50), min_size=1, max_size=40)
 
@@ -66,3 +66,30 @@ def test_every_rank_has_as_many_microbatches_and_the_global_denominators(
         assert {part.num_tokens for part in parts} == {sum(values[pick.chunk] for pick in members)}
     everything = [p for s in shards for m in s.minibatches for micro in m.microbatches for p in micro]
     assert sorted(p.chunk for p in everything) == list(range(len(values)))
+
+
+def plan(values: list[int], *, minibatches: int = 1, ranks: int = 2) -> tuple[Shard, ...]:
+    picks = [Pick(chunk=i, row=0, advantage=1.0, num_tokens=n + 2) for i, n in enumerate(values)]
+    return plan_shards(
+        picks,
+        values,
+        num_minibatches=minibatches,
+        num_ranks=ranks,
+        max_tokens_per_microbatch=20,
+        learner_version=0,
+        seed=0,
+    )
+
+
+def test_a_pick_without_tokens_counts_but_goes_to_no_rank() -> None:
+    shards = plan([3, 0, 5, 0])
+    assert {m.num_sequences for shard in shards for m in shard.minibatches} == {4}
+    assert {m.num_tokens for shard in shards for m in shard.minibatches} == {8}
+    chunks = [p.chunk for shard in shards for m in shard.minibatches for micro in m.microbatches for p in micro]
+    assert sorted(chunks) == [0, 2]
+
+
+def test_a_minibatch_with_nothing_to_train_on_is_left_out() -> None:
+    assert [len(shard.minibatches) for shard in plan([4, 0, 0, 0], minibatches=4)] == [1, 1]
+    assert [len(shard.minibatches) for shard in plan([0, 0])] == [0, 0]
+    assert [len(shard.minibatches) for shard in plan([])] == [0, 0]

@@ -82,10 +82,13 @@ def job_step(seed: int, *, advantage: float) -> tuple[Any, list[tuple[Completion
     return shards, [(row,) for row in rows], advantages
 
 
-def plain_loss(model: Any, reference: Any, rows: list[Completion], advantages: list[float]) -> torch.Tensor:
-    """-J as DESIGN writes it: sequence by sequence, full logits, no batching, float64."""
-    total = torch.zeros((), dtype=torch.float64)
-    for row, advantage in zip(rows, advantages, strict=True):
+Terms = list[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]
+
+
+def plain_logprobs(model: Any, reference: Any, rows: list[Completion]) -> Terms:
+    """log pi_theta, pi_old and pi_ref of each sequence: one by one, full logits, no batching, float64."""
+    terms = []
+    for row in rows:
         ids = torch.tensor(np.concatenate([row.prompt_token_ids, row.token_ids]).astype(np.int64))[None]
         start = len(row.prompt_token_ids)
 
@@ -93,13 +96,40 @@ def plain_loss(model: Any, reference: Any, rows: list[Completion], advantages: l
             table = torch.log_softmax(network(input_ids=ids).logits[0] / ALGO["temperature"], dim=-1)
             return table[start - 1 : -1].gather(1, ids[0, start:, None])[:, 0]
 
-        ours, old = logp(model), torch.tensor(row.logprobs, dtype=torch.float64)
         with torch.no_grad():
             ref = logp(reference)
+        terms.append((logp(model), torch.tensor(row.logprobs, dtype=torch.float64), ref))
+    return terms
+
+
+def plain_loss(terms: Terms, advantages: list[float]) -> torch.Tensor:
+    """-J as DESIGN writes it."""
+    total = torch.zeros((), dtype=torch.float64)
+    for (ours, old, ref), advantage in zip(terms, advantages, strict=True):
         ratio = torch.exp(ours - old)
         surrogate = torch.minimum(ratio * advantage, ratio.clamp(0.8, 1.2) * advantage)
         k3 = torch.exp(ref - ours) - (ref - ours) - 1
-        total = total - (surrogate - ALGO["kl_coefficient"] * k3).mean() / len(rows)
+        total = total - (surrogate - ALGO["kl_coefficient"] * k3).mean() / len(terms)
+    return total
+
+
+def plain_gspo(terms: Terms, advantages: list[float]) -> torch.Tensor:
+    """GSPO's ratio of whole sequences, without a KL."""
+    total = torch.zeros((), dtype=torch.float64)
+    for (ours, old, _), advantage in zip(terms, advantages, strict=True):
+        ratio = torch.exp((ours - old).mean())
+        total = total - torch.minimum(ratio * advantage, ratio.clamp(0.8, 1.2) * advantage) / len(terms)
+    return total
+
+
+def plain_rloo(terms: Terms, advantages: list[float]) -> torch.Tensor:
+    """RLOO with KL in the reward: of each group's eight, against the mean of the other seven."""
+    kl = [(old - ref).sum() for _, old, ref in terms]
+    total = torch.zeros((), dtype=torch.float64)
+    for i, ((ours, _, _), advantage) in enumerate(zip(terms, advantages, strict=True)):
+        group = kl[i // 8 * 8 : i // 8 * 8 + 8]
+        charge = kl[i] - (sum(group) - kl[i]) / 7
+        total = total - (advantage - ALGO["kl_coefficient"] * charge) * ours.sum() / len(terms)
     return total
 
 
@@ -124,6 +154,12 @@ def trained(tmp_path_factory: pytest.TempPathFactory, qwen_folder: Path) -> tupl
         "steps": [(shards, chunks) for shards, chunks, _ in steps],
         "advantages": [advantages for _, _, advantages in steps],
     }
+    run_two_ranks(job, out)
+    return out, job
+
+
+def run_two_ranks(job: dict[str, Any], out: Path) -> None:
+    """``tests.real.learner_rank`` in two processes."""
     (out / "job.pickle").write_bytes(pickle.dumps(job))
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -145,7 +181,17 @@ def trained(tmp_path_factory: pytest.TempPathFactory, qwen_folder: Path) -> tupl
             time.sleep(0.2)
         failed = [rank for rank, process in enumerate(ranks) if process.poll()]
         assert not failed, "\n".join((out / f"rank{rank}.log").read_text()[-3000:] for rank in failed)
-    return out, job
+
+
+def compare_gradients(loss: torch.Tensor, model: Any, after: Any) -> torch.Tensor:
+    """The gradient of the plain loss, once it is found to be how far the learner moved the parameters."""
+    loss.backward()
+    expected = torch.cat([p.grad.flatten() for p in model.parameters()])
+    moved = zip(model.parameters(), after.parameters(), strict=True)
+    found = torch.cat([(before - later).detach().flatten() / SCALE for before, later in moved])
+    assert expected.norm() > 1e-3
+    assert ((found - expected).norm() / expected.norm()).item() < 1e-5
+    return expected
 
 
 @pytest.mark.parametrize("stage", STAGES)
@@ -155,13 +201,8 @@ def test_the_gradient_of_two_ranks_is_that_of_plain_torch(
     out, job = trained
     model, after, reference = load(out / f"zero{stage}-step1"), load(out / f"zero{stage}-step2"), load(qwen_folder)
     (_, chunks), advantages = job["steps"][1], job["advantages"][1]
-    loss = plain_loss(model, reference, [chunk[0] for chunk in chunks], advantages)
-    loss.backward()
-    expected = torch.cat([p.grad.flatten() for p in model.parameters()])
-    moved = zip(model.parameters(), after.parameters(), strict=True)
-    found = torch.cat([(before - later).detach().flatten() / SCALE for before, later in moved])
-    assert expected.norm() > 1e-3
-    assert ((found - expected).norm() / expected.norm()).item() < 1e-5
+    loss = plain_loss(plain_logprobs(model, reference, [chunk[0] for chunk in chunks]), advantages)
+    expected = compare_gradients(loss, model, after)
 
     stats: StepStats = pickle.loads((out / f"stats-zero{stage}.pickle").read_bytes())[1]
     assert stats.metrics["loss/total"] == pytest.approx(loss.item(), rel=1e-5)
@@ -176,3 +217,35 @@ def test_a_step_done_again_from_a_checkpoint_is_the_same_step(trained: tuple[Pat
     out, _ = trained
     _, after, again = pickle.loads((out / f"stats-zero{stage}.pickle").read_bytes())
     assert after.metrics == again.metrics
+
+
+PRESETS = {
+    "gspo": (plain_gspo, {"ratio": "sequence", "kl_coefficient": 0.0}),
+    "rloo": (
+        plain_rloo,
+        {
+            "surrogate": "reinforce",
+            "kl_estimator": "k1",
+            "kl_placement": "reward",
+            "aggregation": "seq_sum",
+            "advantage_baseline": "leave_one_out",
+            "advantage_std": "none",
+        },
+    ),
+}
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_other_objectives_have_the_gradient_of_plain_torch_too(tmp_path: Path, qwen_folder: Path, name: str) -> None:
+    """Those whose groups or sequences matter beyond a token: the KL of a group lies on both ranks."""
+    plain, changes = PRESETS[name]
+    shards, chunks, advantages = job_step(7, advantage=1.0)
+    algo = ALGO | changes
+    job = {"model": str(qwen_folder), "stages": (1,), "resume": (), "learner": LEARNER, "algo": algo}
+    run_two_ranks(job | {"steps": [(shards, chunks)]}, tmp_path)
+    model = load(qwen_folder)
+    loss = plain(plain_logprobs(model, load(qwen_folder), [chunk[0] for chunk in chunks]), advantages)
+    compare_gradients(loss, model, load(tmp_path / "zero1-step1"))
+    stats: StepStats = pickle.loads((tmp_path / "stats-zero1.pickle").read_bytes())[0]
+    assert stats.metrics["loss/total"] == pytest.approx(loss.item(), rel=1e-5)
+    assert ("kl/ref" in stats.metrics) == (name == "rloo")

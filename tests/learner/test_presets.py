@@ -1,0 +1,402 @@
+"""Every preset against numbers worked out from its paper's formulas, and the promise of the learner: one global batch
+has one gradient, however it is split, padded and ordered."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from functools import cache
+from random import Random
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from r1ray.algo.advantage import kl_advantages, step_advantages
+from r1ray.algo.aggregation import row_sums
+from r1ray.algo.batching import plan_shards
+from r1ray.algo.kl import kl_estimate
+from r1ray.config import AlgoConfig
+from r1ray.learner.rows import Rows, charge_kl, make_rows, microbatch_loss
+from r1ray.main import compose, config_folder
+from r1ray.types import Completion, Minibatch, Pick, VersionSpan
+
+CPU = torch.device("cpu")
+PRESETS = sorted(path.stem for path in (config_folder() / "algo").glob("*.yaml"))
+
+
+@cache
+def preset(name: str) -> AlgoConfig:
+    return compose(["model=m", "data.train=t", f"algo={name}"]).algo
+
+
+def advantages_of(
+    algo: AlgoConfig, rewards: list[list[float | None]], lengths: list[list[int]]
+) -> list[list[float | None]]:
+    """As the controller takes them."""
+    return step_advantages(
+        rewards,
+        lengths,
+        baseline=algo.advantage_baseline,
+        std=algo.advantage_std,
+        epsilon=algo.advantage_epsilon,
+        epsilon_in=algo.advantage_epsilon_in,
+    )
+
+
+def make_micro(lengths: list[int], rollout_logp: torch.Tensor, advantages: list[float]) -> Rows:
+    """Rows of one group without their tokens: what the loss reads."""
+    lengths_B = torch.tensor(lengths)
+    advantage_B = torch.tensor(advantages, dtype=torch.float64)
+    return Rows(
+        input_ids_BT=torch.zeros(0),
+        completion_mask_BT=torch.zeros(0),
+        lengths_B=lengths_B,
+        rollout_logp_N=rollout_logp,
+        advantage_N=advantage_B.repeat_interleave(lengths_B),
+        fresh_N=torch.ones(sum(lengths), dtype=torch.bool),
+        occurrences=("0/0",) * len(lengths),
+        num_tokens=sum(lengths) + 1,
+    )
+
+
+# Four completions of one prompt: rewards, tokens in the loss (the last one is masked out), and for each token
+# rho = pi_theta / pi_old and d = log pi_ref - log pi_theta, at log pi_theta = -1.
+REWARDS = [1.0, 0.0, 0.5, 0.0]
+LENGTHS = [2, 1, 3, 0]
+RATIOS = [1.5, 0.5, 5.0, 0.5, 1.1, 1.0]
+DIFFERENCES = [-0.2, 0.5, -2.9, 4.8, 0.0, -0.1]
+GOLDEN = {
+    # name: advantages, loss, d loss / d log pi_theta. Computed in 40 digits from each paper's formulas, written out one
+    # by one, with the derivative as a difference quotient. dr_grpo with a length of 8.
+    "paper": (
+        [1.3055797, -0.7833478, 0.2611159, -0.7833478],
+        0.8084898,
+        [-0.3263647, -0.1089064, 1.3058947, -0.0278965, -0.0319142, -0.0290023],
+    ),
+    "deepseekmath": (
+        [1.3055797, -0.7833478, 0.2611159, -0.7833478],
+        1.4017053,
+        [0.0012085, -0.1131231, 1.3181794, -0.5501083, -0.0319142, -0.0285899],
+    ),
+    "verl": (
+        [1.3055797, -0.7833478, 0.2611159, -0.7833478],
+        -0.0893694,
+        [3.02e-05, -0.1089064, 0.0001575, -0.0217597, -0.0478713, -0.0435035],
+    ),
+    "trl": (
+        [1.3053097, -0.7831858, 0.2610619, -0.7831858],
+        0.1696903,
+        [0.0, -0.1087758, 0.6526549, -0.0217552, -0.0478614, -0.0435103],
+    ),
+    "openrlhf": (
+        [1.3055824, -0.7833495, 0.2611165, -0.7833495],
+        0.1717469,
+        [3.02e-05, -0.1089067, 0.6529487, -0.0217597, -0.0478714, -0.0435036],
+    ),
+    "nemo": (
+        [2.8867413, -0.999998, 0.2886746, -0.999998],
+        -0.0894585,
+        [0.0003021, -0.241643, 0.8349066, -0.0240562, -0.0529237, -0.0479538],
+    ),
+    "dapo": (
+        [1.3055797, -0.7833478, 0.2611159, -0.7833478],
+        0.1523176,
+        [0.0, -0.1087983, 0.6527898, -0.0217597, -0.0478713, -0.0435193],
+    ),
+    "dr_grpo": (
+        [0.625, -0.375, 0.125, -0.375],
+        0.0152344,
+        [0.0, -0.0097656, 0.0585938, -0.0019531, -0.0042969, -0.0039062],
+    ),
+    "gspo": (
+        [1.3055797, -0.7833478, 0.2611159, -0.7833478],
+        0.8573787,
+        [-0.1884442, -0.1884442, 1.3055797, -0.0237709, -0.0237709, -0.0237709],
+    ),
+    "cispo": (
+        [1.3055797, -0.7833478, 0.2611159, -0.7833478],
+        -0.1044464,
+        [-0.3263949, -0.1087983, 0.6527898, -0.0217597, -0.0478713, -0.0435193],
+    ),
+    "rloo": (
+        [0.7636592, -0.6673901, 0.4037309, -0.5],
+        0.6903737,
+        [-0.2545531, -0.2545531, 0.2224634, -0.134577, -0.134577, -0.134577],
+    ),
+    "reinforce_pp": (
+        [1.2126781, -1.6977494, -0.2425356, -1.6977494],
+        1.1908171,
+        [3.33e-05, -0.1011398, 1.4152745, 0.0, 0.0444649, 0.0404393],
+    ),
+}
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_a_preset_gives_the_golden_advantages_loss_and_gradient(name: str) -> None:
+    algo = replace(preset(name), max_completion_tokens=8)
+    advantages, expected_loss, expected_gradient = GOLDEN[name]
+    (found,) = advantages_of(algo, [REWARDS], [LENGTHS])
+    logp = torch.full((6,), -1.0, dtype=torch.float64, requires_grad=True)
+    old = -1.0 - torch.tensor(RATIOS, dtype=torch.float64).log()
+    ref = -1.0 + torch.tensor(DIFFERENCES, dtype=torch.float64)
+    micro = make_micro(LENGTHS[:3], old, [float(a or 0) for a in found[:3]])
+    if algo.kl_placement == "reward":
+        kl_B = row_sums(kl_estimate(old, ref, estimator=algo.kl_estimator, clamp=algo.kl_clamp), micro.lengths_B)
+        charges = kl_advantages([("0/0", kl) for kl in kl_B.tolist()], baseline=algo.advantage_baseline)
+        found[:3] = [float(a or 0) - algo.kl_coefficient * charge for a, charge in zip(found[:3], charges, strict=True)]
+        micro = charge_kl(micro, charges, coefficient=algo.kl_coefficient)
+    loss, _ = microbatch_loss(
+        logp,
+        micro,
+        Minibatch(microbatches=(), num_sequences=4 if algo.count_masked else 3, num_tokens=6),
+        algo,
+        prox_logp_N=None if algo.resolved_correction == "none" else old,
+        ref_logp_N=ref if algo.kl_coefficient and algo.kl_placement == "loss" else None,
+    )
+    loss.backward()
+    assert found == pytest.approx(advantages, abs=1e-6)
+    assert loss.item() == pytest.approx(expected_loss, abs=1e-6)
+    assert logp.grad is not None and logp.grad.tolist() == pytest.approx(expected_gradient, abs=1e-6)
+
+
+def test_every_preset_has_golden_numbers() -> None:
+    assert sorted(GOLDEN) == PRESETS
+
+
+# ------------------------------------------------------------------ invariance
+
+VOCABULARY = 12
+
+
+class TinyPolicy(torch.nn.Module):
+    """log p of each completion token from the two tokens before it, through real parameters."""
+
+    def __init__(self, seed: int) -> None:
+        super().__init__()
+        generator = torch.Generator().manual_seed(seed)
+        for name, rows in (("near", VOCABULARY), ("far", VOCABULARY), ("out", 8)):
+            values = torch.randn(rows, 8 if rows == VOCABULARY else VOCABULARY, generator=generator)
+            self.register_parameter(name, torch.nn.Parameter(values.double() * 0.3))
+
+    def forward(self, ids_BT: torch.Tensor, mask_BT: torch.Tensor) -> torch.Tensor:
+        before_BT = ids_BT.roll(1, dims=1)
+        hidden = self.near[before_BT] + self.far[before_BT.roll(1, dims=1)]
+        table = torch.log_softmax(torch.tanh(hidden) @ self.out, dim=-1)
+        logp_N: torch.Tensor = table.gather(-1, ids_BT.unsqueeze(-1)).squeeze(-1)[mask_BT]
+        return logp_N
+
+
+POLICY, REFERENCE = TinyPolicy(0), TinyPolicy(1)
+
+
+def make_batch(rng: np.random.Generator, group_sizes: list[int]) -> list[list[Completion]]:
+    """Groups of completions of unlike lengths, log pi_old near the policy's."""
+    groups = []
+    for group, size in enumerate(group_sizes):
+        prompt = rng.integers(1, VOCABULARY, int(rng.integers(2, 5))).astype(np.int32)
+        members = []
+        for index in range(size):
+            length = int(rng.integers(1, 9))
+            members.append(
+                Completion(
+                    occurrence=f"0/{group}",
+                    index=index,
+                    prompt_token_ids=prompt,
+                    token_ids=rng.integers(1, VOCABULARY, length).astype(np.int32),
+                    logprobs=rng.normal(-math.log(VOCABULARY), 0.3, length).astype(np.float32),
+                    text="",
+                    finish_reason="stop",
+                    versions=(VersionSpan(0, 0, length),),
+                )
+            )
+        groups.append(members)
+    return groups
+
+
+def pad(micro: Rows, width: int) -> Rows:
+    """The same rows with ``width`` more columns of padding."""
+    return replace(
+        micro,
+        input_ids_BT=torch.nn.functional.pad(micro.input_ids_BT, (0, width)),
+        completion_mask_BT=torch.nn.functional.pad(micro.completion_mask_BT, (0, width)),
+    )
+
+
+def gradient(
+    algo: AlgoConfig,
+    groups: list[list[Completion]],
+    advantages: list[list[float | None]],
+    masked: list[list[bool]],
+    *,
+    num_ranks: int,
+    max_tokens: int,
+    order: list[int],
+    padding: int,
+) -> torch.Tensor:
+    """The gradient of one minibatch: planned, put into rows and summed as the learner's ranks do."""
+    chunks = [(completion,) for group in groups for completion in group]
+    numbers = [a for group in advantages for a in group]
+    lengths = [
+        0 if is_masked else len(completion.token_ids)
+        for group, masks in zip(groups, masked, strict=True)
+        for completion, is_masked in zip(group, masks, strict=True)
+    ]
+    picks = [
+        Pick(i, 0, float(numbers[i] or 0), len(chunks[i][0].prompt_token_ids) + lengths[i])
+        for i in order
+        if numbers[i] is not None and (lengths[i] or algo.count_masked)
+    ]
+    shards = plan_shards(
+        picks,
+        [lengths[pick.chunk] for pick in picks],
+        num_minibatches=1,
+        num_ranks=num_ranks,
+        max_tokens_per_microbatch=max_tokens,
+        learner_version=0,
+        seed=0,
+    )
+    plans = [
+        (minibatch, micro) for shard in shards for minibatch in shard.minibatches for micro in minibatch.microbatches
+    ]
+    rows = [pad(make_rows(micro, chunks, learner_version=0, device=CPU), padding) for _, micro in plans]
+    with torch.no_grad():
+        prox = [POLICY(micro.input_ids_BT, micro.completion_mask_BT) for micro in rows]
+        ref = [REFERENCE(micro.input_ids_BT, micro.completion_mask_BT) for micro in rows]
+    charges_kl = algo.kl_coefficient > 0 and algo.kl_placement == "reward"
+    if charges_kl:
+        own = []
+        for micro, ref_N in zip(rows, ref, strict=True):
+            kl_N = kl_estimate(micro.rollout_logp_N, ref_N, estimator=algo.kl_estimator, clamp=algo.kl_clamp)
+            own += zip(micro.occurrences, row_sums(kl_N, micro.lengths_B).tolist(), strict=False)
+        charges = iter(kl_advantages(own, baseline=algo.advantage_baseline))
+        rows = [charge_kl(m, [next(charges) for _ in m.occurrences], coefficient=algo.kl_coefficient) for m in rows]
+    POLICY.zero_grad()
+    total = torch.zeros((), dtype=torch.float64)
+    for (minibatch, _), micro, prox_N, ref_N in zip(plans, rows, prox, ref, strict=True):
+        loss, _ = microbatch_loss(
+            POLICY(micro.input_ids_BT, micro.completion_mask_BT),
+            micro,
+            minibatch,
+            algo,
+            prox_logp_N=None if algo.resolved_correction == "none" else prox_N,
+            ref_logp_N=ref_N if algo.kl_coefficient and not charges_kl else None,
+        )
+        total = total + loss
+    if total.requires_grad:
+        total.backward()
+    return torch.cat(
+        [torch.zeros_like(p).flatten() if p.grad is None else p.grad.flatten() for p in POLICY.parameters()]
+    )
+
+
+ONE_MICROBATCH = {"num_ranks": 1, "max_tokens": 10_000, "padding": 0}
+
+
+@pytest.mark.parametrize("name", PRESETS)
+@settings(max_examples=30, deadline=None)
+@given(
+    seed=st.integers(0, 10**6),
+    group_sizes=st.lists(st.integers(2, 6), min_size=1, max_size=4),
+    num_ranks=st.sampled_from([1, 2, 4]),
+    max_tokens=st.integers(12, 60),
+    padding=st.integers(0, 5),
+    correction=st.sampled_from(["auto", "token_tis", "sequence_mask", "geometric_mask"]),
+)
+def test_one_global_batch_has_one_gradient(
+    name: str, seed: int, group_sizes: list[int], num_ranks: int, max_tokens: int, padding: int, correction: str
+) -> None:
+    algo = preset(name) if correction == "auto" else replace(preset(name), correction=correction)
+    rng = np.random.default_rng(seed)
+    groups = make_batch(rng, group_sizes)
+    rewards = [[None if rng.random() < 0.1 else float(rng.integers(0, 2)) for _ in group] for group in groups]
+    masked = [[bool(rng.random() < 0.15) for _ in group] for group in groups]
+    lengths = [
+        [0 if m else len(c.token_ids) for c, m in zip(group, masks, strict=True)]
+        for group, masks in zip(groups, masked, strict=True)
+    ]
+    advantages = advantages_of(algo, rewards, lengths)
+    order = list(range(sum(group_sizes)))
+    expected = gradient(algo, groups, advantages, masked, order=order, **ONE_MICROBATCH)
+    Random(seed).shuffle(order)
+    found = gradient(
+        algo, groups, advantages, masked, num_ranks=num_ranks, max_tokens=max_tokens, order=order, padding=padding
+    )
+    assert bool(expected.isfinite().all())
+    assert (found - expected).norm() <= 1e-5 * expected.norm() + 1e-12
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_a_group_of_equal_rewards_adds_nothing_to_the_policy_gradient(name: str) -> None:
+    algo = replace(preset(name), kl_coefficient=0.0)
+    groups = make_batch(np.random.default_rng(0), [4])
+    masked = [[False] * 4]
+    lengths = [[len(c.token_ids) for c in groups[0]]]
+    advantages = advantages_of(algo, [[1.0] * 4], lengths)
+    found = gradient(algo, groups, advantages, masked, order=[0, 1, 2, 3], **ONE_MICROBATCH)
+    assert advantages == [[0.0] * 4] and found.norm() == 0
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_a_group_whose_every_member_is_masked_adds_nothing(name: str) -> None:
+    """Beside another group, where it only counts in the denominators of presets that say so; and alone."""
+    algo = preset(name)
+    groups = make_batch(np.random.default_rng(0), [4, 4])
+    masked = [[False] * 4, [True] * 4]
+    lengths = [[len(c.token_ids) for c in groups[0]], [0] * 4]
+    advantages = advantages_of(algo, [[1.0, 0.0, 0.0, 1.0], [1.0, 0.0, 0.0, 0.0]], lengths)
+    both = gradient(algo, groups, advantages, masked, order=list(range(8)), **ONE_MICROBATCH)
+    one = gradient(algo, groups[:1], advantages[:1], masked[:1], order=list(range(4)), **ONE_MICROBATCH)
+    halved = algo.count_masked and algo.aggregation != "token_mean"
+    assert both.norm() > 0
+    assert torch.allclose(both, one / 2 if halved else one, rtol=1e-6, atol=0)
+    alone = gradient(algo, groups[1:], advantages[1:], masked[1:], order=list(range(4)), **ONE_MICROBATCH)
+    assert alone.norm() == 0
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_a_row_without_tokens_is_defined_and_weighs_nothing(name: str) -> None:
+    algo = preset(name)
+    minibatch = Minibatch(microbatches=(), num_sequences=2, num_tokens=2)
+    needs_prox = algo.resolved_correction != "none"
+    gradients = []
+    for lengths, advantages in (([2], [1.0]), ([0, 2], [-3.0, 1.0])):
+        logp = torch.full((2,), -1.0, requires_grad=True)
+        old, ref = torch.full((2,), -1.1), torch.full((2,), -1.3)
+        micro = make_micro(lengths, old, advantages)
+        loss, _ = microbatch_loss(logp, micro, minibatch, algo, prox_logp_N=old if needs_prox else None, ref_logp_N=ref)
+        loss.backward()
+        gradients.append(logp.grad)
+    assert gradients[0] is not None and bool(gradients[0].isfinite().all())
+    assert torch.equal(*gradients)
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_no_rows_at_all_give_a_loss_of_0_with_a_gradient_of_0(name: str) -> None:
+    algo = preset(name)
+    micro = make_rows([], [], learner_version=0, device=CPU)
+    logp = torch.full((1,), -50.0, requires_grad=True)
+    loss, _ = microbatch_loss(
+        logp,
+        micro,
+        Minibatch(microbatches=(), num_sequences=3, num_tokens=9),
+        algo,
+        prox_logp_N=None if algo.resolved_correction == "none" else logp.detach(),
+        ref_logp_N=torch.full((1,), -1.0),
+    )
+    loss.backward()
+    assert loss.item() == 0
+    assert logp.grad is not None and logp.grad.item() == 0
+
+
+def test_the_kl_of_a_group_is_charged_against_its_baseline() -> None:
+    """Groups a: 1 and 4, b: 5, in the order in which ranks hold them."""
+    rows = [("a", 1.0), ("b", 5.0), ("a", 4.0)]
+    assert kl_advantages(rows, baseline="leave_one_out") == [-3.0, 0.0, 3.0]
+    assert kl_advantages(rows, baseline="group") == [-1.5, 0.0, 1.5]
+    assert kl_advantages([], baseline="group") == []
+    micro = make_micro([1, 2], torch.zeros(3), [1.0, -1.0])
+    charged = charge_kl(micro, [-3.0, 3.0], coefficient=0.5)
+    assert charged.advantage_N.tolist() == [2.5, -2.5, -2.5]
