@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 from collections import OrderedDict
 from concurrent.futures import ThreadPoolExecutor
 
@@ -16,7 +17,7 @@ from r1ray.sandbox.languages import require
 from r1ray.sandbox.pool import Sandbox
 from r1ray.types import CodeTests, Mark, MathAnswer, Prompt, Response
 
-CACHE_ENTRIES = 20_000
+CACHE_ENTRIES = 4096
 
 
 class Accuracy:
@@ -36,7 +37,7 @@ class Accuracy:
         self._grader: CodeGrader | None = None
         self.sandbox: Sandbox | None = None
         self._required: set[str] = set()
-        self._marks: OrderedDict[tuple[CodeTests, str | None], asyncio.Future[Mark]] = OrderedDict()
+        self._marks: OrderedDict[bytes, asyncio.Future[Mark]] = OrderedDict()
         if programs:
             require(set(programs), key="the data")
             self._required |= programs
@@ -70,7 +71,8 @@ class Accuracy:
             require({check.language}, key="the data")
             self._required.add(check.language)
         grader = self._grader or self._open()
-        key = (check, extract_program(text, check.language))
+        program = extract_program(text, check.language)
+        key = hashlib.sha256(repr((check, program)).encode("utf-8", "surrogatepass")).digest()
         mark = self._marks.get(key)
         if mark is None or (mark.done() and (mark.cancelled() or mark.exception() is not None)):
             loop = asyncio.get_running_loop()

@@ -21,6 +21,8 @@ from r1ray.types import AssertCase, CallCase, CodeTests, Mark, StdioCase
 
 _NUMBER = re.compile(rb"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]{1,4})?")
 CALLS_AT_ONCE = 64
+WALL_FACTOR = 3
+"""Wall-clock time of all tests of a response, as a multiple of its CPU time."""
 
 
 class CodeGrader:
@@ -46,14 +48,16 @@ class CodeGrader:
         program = extract_program(text, check.language)
         if program is None:
             return Mark(0.0, "no_answer", None, f"no closed {check.language} program in the answer")
-        grading = _Grading(self._sandbox, check, program, self._limits_of(check), self._total_cpu_s)
+        limits = self._limits_of(check)
+        total = self._total_cpu_s * max(1.0, limits.cpu_s / self._limits.cpu_s)
+        grading = _Grading(self._sandbox, check, program, limits, total, grow=not self._partial)
         passed, failure = 0, ""
         for verdict, detail in grading.outcomes():
             if verdict == "passed":
                 passed += 1
                 continue
             failure = failure or f"{verdict}\0{detail}"
-            if not self._partial or verdict == "compile_error":
+            if not self._partial or verdict == "compile_error" or grading.is_spent:
                 break
         if not failure:
             return Mark(1.0, "correct", program)
@@ -71,16 +75,25 @@ class CodeGrader:
 class _Grading:
     """One program against its cases, one after the other."""
 
-    def __init__(self, sandbox: Sandbox, check: CodeTests, program: str, limits: Limits, total_cpu_s: float) -> None:
+    def __init__(
+        self, sandbox: Sandbox, check: CodeTests, program: str, limits: Limits, total_cpu_s: float, *, grow: bool
+    ) -> None:
+        """``grow``: function calls go in batches that grow from one, so that little is called in vain."""
         self._sandbox, self._check, self._program, self._limits = sandbox, check, program, limits
-        self._left_s = total_cpu_s
+        self._left_s, self._left_wall_s = total_cpu_s, WALL_FACTOR * total_cpu_s
+        self._grow = grow
+
+    @property
+    def is_spent(self) -> bool:
+        """Whether the response has used up its time."""
+        return self._left_s < 0 or self._left_wall_s < 0
 
     def outcomes(self) -> Iterable[tuple[str, str]]:
         """``("passed", "")`` or a verdict and a detail for each case, lazily."""
         cases = self._check.cases
         calls = [case for case in cases if isinstance(case, CallCase)]
-        for start in range(0, len(calls), CALLS_AT_ONCE):
-            yield from self._calls(calls[start : start + CALLS_AT_ONCE], start)
+        if calls:
+            yield from self._calls(calls)
         for number, case in enumerate(cases):
             if isinstance(case, StdioCase):
                 yield self._numbered(number, *self._stdio(case))
@@ -92,10 +105,14 @@ class _Grading:
 
     def _spend(self, run: Run) -> tuple[str, str] | None:
         """A verdict where the run did not end by itself, or the response has used up its time."""
-        self._left_s -= run.cpu_s
+        self._use(run)
         if run.ended != "exited":
             return failure_of(run)
-        return ("timeout", "all tests together take too much CPU time") if self._left_s < 0 else None
+        return ("timeout", "all tests together take too long") if self.is_spent else None
+
+    def _use(self, run: Run) -> None:
+        self._left_s -= run.cpu_s
+        self._left_wall_s -= run.wall_s
 
     def _stdio(self, case: StdioCase) -> tuple[str, str]:
         check = self._check
@@ -117,54 +134,84 @@ class _Grading:
         return "wrong", f"printed {_tail(run.stdout)!r}"
 
     def _special(self, case: StdioCase, run: Run) -> tuple[str, str]:
+        verdict = self._checked(case, run.stdout.decode(errors="replace"))
+        if verdict.get("passed") is True:
+            return "passed", ""
+        # No word from the checker, or a complaint: the printed text's fault, unless it does not take its own either.
+        if verdict.get("passed") is not False and self._checked(case, case.stdout).get("passed") is None:
+            raise UnscorableError(f"the data set's checker does not run: {verdict.get('broken', 'no verdict')}")
+        return "wrong", f"printed {_tail(run.stdout)!r}"
+
+    def _checked(self, case: StdioCase, printed: str) -> dict[str, Any]:
         assert self._check.checker is not None
-        verdict = _verdict(
-            self._sandbox.run_checker(
-                self._check.checker,
-                stdin=case.stdin,
-                expected=case.stdout,
-                printed=run.stdout.decode(errors="replace"),
-                limits=self._limits,
-            )
+        run = self._sandbox.run_checker(
+            self._check.checker, stdin=case.stdin, expected=case.stdout, printed=printed, limits=self._limits
         )
-        if "broken" in verdict:
-            raise UnscorableError(f"the data set's checker does not run: {verdict['broken']}")
-        return ("passed", "") if verdict.get("passed") is True else ("wrong", f"printed {_tail(run.stdout)!r}")
+        self._use(run)
+        return _verdict(run)
 
     def _asserts(self, case: AssertCase) -> tuple[str, str]:
         run = self._sandbox.run_asserts(self._program, self._check.entry, case.code, self._limits)
         verdict = _verdict(run)
         if "broken" in verdict:
-            raise UnscorableError(f"the data set's asserts do not parse: {verdict['broken']}")
+            raise UnscorableError(f"the data set's asserts do not run: {verdict['broken']}")
         if verdict.get("passed") is True:
             return self._spend(run) or ("passed", "")
-        self._left_s -= run.cpu_s
+        self._use(run)
         if run.ended != "exited" and not verdict:
             return failure_of(run)
         return "wrong", str(verdict.get("detail", "no verdict"))[:500]
 
-    def _calls(self, cases: list[CallCase], first: int) -> Iterable[tuple[str, str]]:
-        arguments = [encode(json.loads(case.arguments)) for case in cases]
+    def _calls(self, cases: list[CallCase]) -> Iterable[tuple[str, str]]:
+        """Many calls share a process. The first that it did not answer, or not for want of room, is called again by
+        itself: the limits are those of one case."""
+        done, size = 0, 1 if self._grow else CALLS_AT_ONCE
+        while done < len(cases):
+            if self.is_spent:
+                yield self._numbered(done, "timeout", "all tests together take too long")
+                done += 1
+                continue
+            batch = cases[done : done + size]
+            run = self._call(batch)
+            results = _results(run)
+            for number, case in enumerate(batch):
+                result = results.get(number)
+                if len(batch) > 1 and (result is None or _lacked_room(result)):
+                    size = 1
+                    break
+                yield self._numbered(done, *self._judge(case, result, run))
+                done += 1
+            else:
+                size = min(4 * size, CALLS_AT_ONCE)
+
+    def _call(self, cases: list[CallCase]) -> Run:
+        try:
+            arguments = [encode(json.loads(case.arguments)) for case in cases]
+        except ValueError as error:
+            raise UnscorableError(f"the arguments of a test are no JSON: {error}") from error
         limits = Limits(
-            cpu_s=min(self._left_s, self._limits.cpu_s * len(cases)) if self._left_s > 0 else 0.1,
+            cpu_s=max(0.1, min(self._left_s, self._limits.cpu_s * len(cases))),
             memory_mib=self._limits.memory_mib,
             output_kib=self._limits.output_kib,
         )
-        run = self._sandbox.run_calls(
-            self._program, self._check.entry or "", arguments, limits, call_s=self._limits.cpu_s
-        )
-        self._left_s -= run.cpu_s
-        results = _results(run)
-        for number, case in enumerate(cases):
-            result = results.get(number)
-            if result is None:
-                yield self._numbered(first + number, *failure_of(run))
-            elif "e" in result:
-                yield self._numbered(first + number, "runtime_error", ": ".join(map(str, result["e"]))[:500])
-            elif same_value(_decoded(result.get("v")), json.loads(case.expected), self._check.float_tolerance):
-                yield "passed", ""
-            else:
-                yield self._numbered(first + number, "wrong", f"returned {json.dumps(result.get('v'))[:200]}")
+        entry = self._check.entry or ""
+        run = self._sandbox.run_calls(self._program, entry, arguments, limits, call_s=self._limits.cpu_s)
+        self._use(run)
+        return run
+
+    def _judge(self, case: CallCase, result: dict[str, Any] | None, run: Run) -> tuple[str, str]:
+        if result is None:
+            return failure_of(run)
+        if "e" in result:
+            return "runtime_error", str(result["e"])[:500]
+        if same_value(_decoded(result.get("v")), json.loads(case.expected), self._check.float_tolerance):
+            return "passed", ""
+        return "wrong", f"returned {json.dumps(result.get('v'))[:200]}"
+
+
+def _lacked_room(result: dict[str, Any]) -> bool:
+    error = result.get("e")
+    return isinstance(error, list) and error[:1] in (["MemoryError"], ["OSError"])
 
 
 def _results(run: Run) -> dict[int, dict[str, Any]]:
@@ -174,7 +221,7 @@ def _results(run: Run) -> dict[int, dict[str, Any]]:
         try:
             message = json.loads(line)
             results.setdefault(int(message["n"]), message)
-        except (ValueError, KeyError, TypeError, RecursionError):
+        except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
             continue
     return results
 

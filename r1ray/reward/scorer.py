@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
 import importlib
 import inspect
 import math
+import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from importlib.metadata import entry_points
-from typing import cast
+from typing import Any, cast
 
 from r1ray.algo.compose import total_reward
 from r1ray.config import RewardConfig, RewardPart
 from r1ray.data.checks import CHECK_TYPES, check_problem
 from r1ray.deadline import within
-from r1ray.errors import DeadlineExceeded, InfrastructureError, UnscorableError, UserError
+from r1ray.errors import DeadlineExceeded, InfrastructureError, R1RayError, UnscorableError, UserError
 from r1ray.interfaces import RewardFn
 from r1ray.reward import shaping
 from r1ray.reward.accuracy import Accuracy
@@ -58,8 +59,10 @@ def load_function(key: str, path: str) -> RewardFn:
     module, _, name = path.partition(":")
     try:
         function = getattr(importlib.import_module(module), name)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise UserError(f"{key}={path}: needs package.module:function of an importable function: {error}.") from error
+    except Exception as error:  # importing runs the user's module, which may do anything
+        raise UserError(
+            f"{key}={path}: needs package.module:function of an importable function: {type(error).__name__}: {error}."
+        ) from error
     if not callable(function):
         raise UserError(f"{key}={path}: {name} is not a function.")
     return cast(RewardFn, function)
@@ -80,7 +83,11 @@ class Part:
         kind = CHECK_TYPES[type(prompt.check)]
         if self.config.checks is not None:
             return kind in self.config.checks
-        return self.name not in (ACCURACY, COSINE) or kind != "format"
+        return not self.needs_reference or kind != "format"
+
+    @property
+    def needs_reference(self) -> bool:
+        return self.is_own and self.name in (ACCURACY, COSINE)
 
 
 def resolve_parts(config: RewardConfig) -> tuple[Part, ...]:
@@ -94,14 +101,18 @@ def resolve_parts(config: RewardConfig) -> tuple[Part, ...]:
         elif name in (ACCURACY, COSINE) or name in RULES:
             function, is_own = RULES.get(name), True
         elif name in offered:
-            function = cast(RewardFn, offered[name].load())
+            function = load_function(key, offered[name].value)
         else:
             known = sorted([ACCURACY, COSINE, *RULES, *offered])
             raise UserError(
                 f"{key}: no such reward; needs one of {', '.join(known)}, or {key}.function=package.module:function."
             )
-        if part.options and function is not None:
-            _check_options(key, function, part.options)
+        if part.options and is_own and name == ACCURACY:
+            raise UserError(f"{key}.options={part.options}: accuracy has none; see reward.verifier and reward.sandbox.")
+        if part.options and function is None:
+            _check_options(key, shaping.cosine_length, part.options, True, 1, 1)
+        elif part.options and function is not None:
+            _check_options(key, function, part.options, None, None)
             function = cast(RewardFn, functools.partial(cast(Callable[..., float], function), **part.options))
         parts.append(Part(name, part, function, is_own))
     if COSINE in config.parts and ACCURACY not in config.parts:
@@ -109,9 +120,9 @@ def resolve_parts(config: RewardConfig) -> tuple[Part, ...]:
     return tuple(parts)
 
 
-def _check_options(key: str, function: RewardFn, options: dict[str, object]) -> None:
+def _check_options(key: str, function: Callable[..., object], options: dict[str, object], *arguments: object) -> None:
     try:
-        inspect.signature(function).bind(None, None, **options)
+        inspect.signature(function).bind(*arguments, **options)
     except TypeError as error:
         raise UserError(f"{key}.options={options}: {error}.") from error
 
@@ -137,7 +148,7 @@ class RewardScorer:
         self._weights = {part.name: part.config.weight for part in self._parts}
         self._gate = config.gate if config.combine == "gated" else None
         self._accuracy = Accuracy(config, programs)
-        self._user_threads = ThreadPoolExecutor(USER_THREADS, thread_name_prefix="reward")
+        self._user_slots = asyncio.Semaphore(USER_THREADS)
 
     async def score(self, prompt: Prompt, chunk: tuple[Completion, ...]) -> tuple[Verdict, ...]:
         """See :class:`r1ray.interfaces.Scorer`."""
@@ -177,8 +188,14 @@ class RewardScorer:
         except InfrastructureError as error:
             return ScoringFailed(str(error)), None
         for part in parts:
-            if part.name == COSINE and part.is_own:
-                marks[COSINE] = Mark(self._cosine(part, marks, response))
+            if part.name == COSINE and part.is_own and ACCURACY in marks:
+                if response.num_tokens is None or response.max_tokens is None:
+                    failed.append(COSINE)
+                    marks[COSINE] = Mark(0.0)
+                else:
+                    lengths = (response.num_tokens, response.max_tokens)
+                    is_correct = marks[ACCURACY].value >= 1.0
+                    marks[COSINE] = Mark(shaping.cosine_length(is_correct, *lengths, **part.config.options))
         values = {name: mark.value for name, mark in marks.items()}
         spoken = next((mark for mark in marks.values() if mark.verdict), Mark(0.0))
         extracted = next((mark.extracted for mark in marks.values() if mark.extracted is not None), None)
@@ -204,11 +221,13 @@ class RewardScorer:
                 value = await self._users(part, prompt, response)
             assert not inspect.isawaitable(value)
             return value if isinstance(value, Mark) else Mark(float(value))
-        except (UnscorableError, InfrastructureError):
+        except R1RayError:
             raise
         except (MemoryError, OSError) as error:
             raise InfrastructureError(f"reward part {part.name}: {type(error).__name__}: {error}") from error
-        except Exception:
+        except Exception as error:
+            if part.name == ACCURACY and part.is_own:  # it has its own care for what a model writes: this is a fault
+                raise InfrastructureError(f"accuracy: {type(error).__name__}: {error}") from error
             return None
 
     async def _users(self, part: Part, prompt: Prompt, response: Response) -> float | Mark:
@@ -229,16 +248,30 @@ class RewardScorer:
                 return cast("float | Mark", await wait(function(prompt, response)))  # type: ignore[arg-type]
             except DeadlineExceeded as error:  # the coroutine is cancelled, and nothing is stuck
                 raise InfrastructureError(str(error)) from error
-        loop = asyncio.get_running_loop()
-        return cast("float | Mark", await wait(loop.run_in_executor(self._user_threads, function, prompt, response)))
-
-    def _cosine(self, part: Part, marks: dict[str, Mark], response: Response) -> float:
-        if response.num_tokens is None or response.max_tokens is None:
-            return 0.0
-        is_correct = marks[ACCURACY].value >= 1.0
-        return shaping.cosine_length(is_correct, response.num_tokens, response.max_tokens, **part.config.options)
+        async with self._user_slots:  # the clock starts with the function
+            return cast("float | Mark", await wait(_in_thread(function, prompt, response)))
 
     def close(self) -> None:
         """End everything that was started."""
         self._accuracy.close()
-        self._user_threads.shutdown(wait=False, cancel_futures=True)
+
+
+def _in_thread(function: Callable[..., Any], *arguments: Any) -> asyncio.Future[Any]:
+    """Call a function in a thread of its own. A daemon: one that never returns must not keep the process alive."""
+    loop = asyncio.get_running_loop()
+    future: asyncio.Future[Any] = loop.create_future()
+
+    def settle(set_outcome: Callable[[Any], None], outcome: Any) -> None:
+        if not future.done():  # it may have been given up
+            set_outcome(outcome)
+
+    def work() -> None:
+        try:
+            outcome, setter = function(*arguments), future.set_result
+        except BaseException as error:
+            outcome, setter = error, future.set_exception
+        with contextlib.suppress(RuntimeError):  # the loop is gone, and nobody waits
+            loop.call_soon_threadsafe(settle, setter, outcome)
+
+    threading.Thread(target=work, name="reward", daemon=True).start()
+    return future

@@ -360,10 +360,11 @@ class _Parser:
         return Node("pow", (node, power))
 
     def argument(self) -> Node:
-        """What a function without brackets applies to: ``sin 2x`` is sin(2x), ``sin x cos x`` a product."""
+        """What a function applies to: ``sin 2x`` is sin(2x), ``sin x cos x`` a product; of ``sin(x)^2`` it is the
+        bracket alone, and the power is the function's."""
         token = self.peek()
         if token and token in "([{":
-            return self.postfix(self.atom())
+            return self.atom()
         node = self.signed_factor()
         while (token := self.peek()) and (token.isalnum() or token in (r"\pi", r"\frac") or token[1:] in _GREEK):
             if _WORD.match(self.text, self.position) and any(

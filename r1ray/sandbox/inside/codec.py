@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import collections
+import itertools
+from collections.abc import Iterator
 from typing import Any
+
+MAX_ITEMS = 100_000
+"""Of an iterator; a longer one is no data."""
 
 
 def encode(value: Any) -> Any:
@@ -28,6 +34,14 @@ def encode(value: Any) -> Any:
         return {"bytes": bytes(value).hex()}
     if isinstance(value, complex):
         return {"complex": [float.hex(value.real), float.hex(value.imag)]}
+    if isinstance(value, range):
+        return {"range": [encode(value.start), encode(value.stop), encode(value.step)]}
+    if isinstance(value, collections.deque):
+        return {"deque": [encode(item) for item in collections.deque.__iter__(value)]}
+    if isinstance(value, Iterator):
+        items = list(itertools.islice(value, MAX_ITEMS + 1))
+        if len(items) <= MAX_ITEMS:
+            return {"iterator": [encode(item) for item in items]}
     return {"other": type(value).__name__[:100]}
 
 
@@ -52,6 +66,12 @@ def decode(data: Any) -> Any:
         return bytes.fromhex(body)
     if kind == "complex":
         return complex(float.fromhex(body[0]), float.fromhex(body[1]))
+    if kind == "range":
+        return range(*(decode(item) for item in body))
+    if kind == "deque":
+        return collections.deque(decode(item) for item in body)
+    if kind == "iterator":
+        return iter([decode(item) for item in body])
     return Opaque(body)
 
 

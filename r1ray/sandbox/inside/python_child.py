@@ -99,7 +99,7 @@ def run_calls(payload: Job) -> int:
         try:
             function = resolve(payload["entry"], namespace)
             message = {"n": number, "v": encode_(function(*decode_(arguments)))}
-        except Exception as error:
+        except BaseException as error:
             message = {"n": number, "e": _describe(error)}
         out.send(message)
     signal.setitimer(signal.ITIMER_PROF, 0)
@@ -150,10 +150,13 @@ def run_tester(payload: Job) -> int:
 
     channel, verdict = Channel(3, 4), Channel(None, 5)
 
+    asked: list[str] = []
+
     def stub(name: str) -> Any:
         def candidate(*arguments: Any, **keywords: Any) -> Any:
             # Answers that were written before they were asked for do not know this.
             number = int.from_bytes(os.urandom(8), "big")
+            asked.append(name)
             channel.send({"id": number, "name": name, "args": encode(list(arguments)), "kwargs": encode(keywords)})
             answer = channel.receive()
             if answer is None:
@@ -192,10 +195,12 @@ def run_tester(payload: Job) -> int:
             namespace["check"](namespace["candidate"])
     except CandidateGone as error:
         verdict.send({"passed": False, "detail": str(error)})
-    except AssertionError as error:
-        verdict.send({"passed": False, "detail": f"assertion failed: {str(error)[:300]}", "line": _line(error)})
-    except Exception as error:
-        verdict.send({"passed": False, "detail": ": ".join(_describe(error)), "line": _line(error)})
+    except BaseException as error:
+        said = ": ".join(_describe(error))
+        if asked:
+            verdict.send({"passed": False, "detail": said, "line": _line(error)})
+        else:  # before the candidate is called nothing can be its fault
+            verdict.send({"broken": said})
     else:
         verdict.send({"passed": True})
     return 0
@@ -233,12 +238,12 @@ def run_checker(payload: Job) -> int:
     try:
         namespace = _main_module(payload["source"])
         check = namespace["check"]
-    except Exception as error:
+    except BaseException as error:
         verdict.send({"broken": ": ".join(_describe(error))})
         return 1
     try:
         verdict.send({"passed": bool(check(payload["stdin"], payload["expected"], payload["printed"]))})
-    except Exception as error:  # the printed text is hostile: a checker that it breaks has not accepted it
+    except BaseException as error:  # the printed text is hostile: a checker that it breaks has not accepted it
         verdict.send({"passed": False, "detail": ": ".join(_describe(error))})
     return 0
 
