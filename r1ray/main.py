@@ -6,7 +6,6 @@ of the system failed, 2 the user's mistake (one or two sentences, no traceback),
 
 from __future__ import annotations
 
-import contextlib
 import difflib
 import os
 import re
@@ -60,8 +59,12 @@ def main(arguments: Sequence[str]) -> int:
         print(f"r1ray: {type(error).__name__}: {error}", file=sys.stderr)
         return EXIT_FAILED
     except KeyboardInterrupt:
-        print("r1ray: interrupted; the same command goes on from the last checkpoint.", file=sys.stderr)
+        resumes = "; the same command goes on from the last checkpoint" if arguments[0] == "run" else ""
+        print(f"r1ray: interrupted{resumes}.", file=sys.stderr)
         return EXIT_INTERRUPTED
+    except BrokenPipeError:  # whoever read the output has had enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return EXIT_FAILED
     return 0
 
 
@@ -152,27 +155,30 @@ def score(arguments: Sequence[str]) -> None:
     """Score a file of responses."""
     from r1ray.config import ScoreConfig
 
-    files = [argument for argument in arguments if "=" not in argument]
+    files = [argument for argument in arguments if "=" not in argument or Path(argument).is_file()]
     if len(files) != 1:
         raise UserError(
             f"score needs one FILE and key=value overrides, found {len(files)} files: {', '.join(files) or 'none'}."
         )
-    overrides = [argument for argument in arguments if "=" in argument]
+    overrides = [argument for argument in arguments if argument not in files]
     config = compose(overrides, schema=ScoreConfig, name="score")
     from r1ray.score import score_file
 
     def say(text: str) -> None:
         print(f"r1ray: {text}", file=sys.stderr, flush=True)
 
-    with contextlib.ExitStack() as stack:
-        if config.output is None:
-            sink = sys.stdout
-        else:
-            try:
-                sink = stack.enter_context(open(config.output, "w", encoding="utf-8"))
-            except OSError as error:
-                raise UserError(f"output={config.output}: cannot be written: {error}.") from error
+    if config.output is None:
+        score_file(files[0], config.reward, sys.stdout, say)
+        return
+    output = Path(config.output).expanduser()
+    aside = output.with_name(f".writing-{output.name}")  # so that neither the input nor an old result is lost
+    try:
+        sink = aside.open("w", encoding="utf-8")
+    except OSError as error:
+        raise UserError(f"output={config.output}: cannot be written: {error}.") from error
+    with sink:
         score_file(files[0], config.reward, sink, say)
+    aside.replace(output)
 
 
 # ---------------------------------------------------------------------- configuration

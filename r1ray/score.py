@@ -22,7 +22,7 @@ import pyarrow.parquet as pq
 
 from r1ray.config import RewardConfig
 from r1ray.data.checks import MalformedRow, parse_check
-from r1ray.errors import DeadlineExceeded, UserError
+from r1ray.errors import UserError
 from r1ray.reward.references import reference_problem
 from r1ray.reward.scorer import RewardScorer
 from r1ray.types import Prompt, Response, Scored, ScoringFailed, Unscorable
@@ -75,7 +75,7 @@ def question_of(row: Row) -> Question:
     if isinstance(check, str):  # Parquet files often hold it as JSON
         try:
             check = json.loads(check)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise MalformedRow(f"check is no JSON object: {error}") from error
     prompt = row.get("prompt")
     return Question(
@@ -102,13 +102,15 @@ async def score_row(scorer: RewardScorer, number: int, row: Row | str) -> Row:
         question = question_of(row)
     except MalformedRow as error:
         return found | {"detail": f"line {number}: {error}"}
-    problem = reference_problem(question.prompt.check)
-    if problem is not None:
-        return found | {"outcome": "unscorable", "detail": problem}
     try:
+        problem = reference_problem(question.prompt.check)
+        if problem is not None:
+            return found | {"outcome": "unscorable", "detail": problem}
         outcome, extracted = await scorer.outcome(question.prompt, question.response)
-    except DeadlineExceeded as error:
-        outcome, extracted = ScoringFailed(str(error)), None
+    except UserError:
+        raise
+    except Exception as error:  # one row must not end the file
+        outcome, extracted = ScoringFailed(f"{type(error).__name__}: {error}"), None
     found |= {"extracted": extracted, "seconds": round(time.monotonic() - started, 6)}
     if isinstance(outcome, Scored):
         words = [word for word in (outcome.verdict, outcome.detail) if word]
@@ -154,7 +156,7 @@ def score_file(path: str, config: RewardConfig, sink: TextIO, say: Callable[[str
 
     def write(row: Row) -> None:
         nonlocal total
-        sink.write(json.dumps(row, ensure_ascii=False) + "\n")
+        sink.write(json.dumps(row, default=str) + "\n")
         outcomes[row["outcome"]] += 1
         total += row["score"] or 0.0
         if row["outcome"] == "malformed":

@@ -65,6 +65,34 @@ def test_a_malformed_row_is_reported_by_line_and_the_rest_is_scored(
         assert line in said
 
 
+def test_rows_that_are_hard_to_write_are_written(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    lines = [
+        '{"id": "\\ud800", "check": {"type": "math", "answer": "1"}, "response": "\\\\boxed{\\ud800}"}',
+        json.dumps({"id": 1, "check": "[" * 100_000, "response": ""}),
+        json.dumps(ROWS[0]),
+    ]
+    outcomes, _ = scored(capsys, str(written(tmp_path / "a=b.jsonl", lines)))
+    assert [o["outcome"] for o in outcomes] == ["scored", "malformed", "scored"]
+    pq.write_table(pa.table({"id": [b"\xff"], "check": [json.dumps(MATH)], "response": ["x"]}), tmp_path / "b.parquet")
+    outcomes, _ = scored(capsys, str(tmp_path / "b.parquet"))
+    assert outcomes[0]["outcome"] == "scored"
+
+
+def test_the_output_may_replace_the_input_and_nothing_is_lost(tmp_path: Path) -> None:
+    path = written(tmp_path / "rows.jsonl", ROWS[:2])
+    assert main(["score", str(path), f"output={path}"]) == 0
+    assert [json.loads(line)["score"] for line in path.read_text().splitlines()] == [1.0, 0.0]
+
+
+def test_a_missing_toolchain_ends_the_file_with_the_package(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr("r1ray.sandbox.languages.PATH", "/nonexistent")
+    row = {"id": 1, "check": {**CODE, "language": "java"}, "response": "class A {}"}
+    assert main(["score", str(written(tmp_path / "rows.jsonl", [row]))]) == 2
+    assert "needs the Debian package default-jdk-headless" in capsys.readouterr().err
+
+
 def test_parquet_goes_in_and_a_file_comes_out(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     rows = [{**row, "check": json.dumps(row["check"])} for row in ROWS[:3]]
     pq.write_table(pa.Table.from_pylist(rows), tmp_path / "rows.parquet")

@@ -51,6 +51,10 @@ def check_problem(check: Check) -> str | None:
         return "the reference answer is empty"
     if isinstance(check, CodeTests) and not check.cases:
         return "there are no tests"
+    if isinstance(check, CodeTests) and check.checker is None:
+        outputs = [case.stdout for case in check.cases if isinstance(case, StdioCase)]
+        if outputs and not any(output.strip() for output in outputs):
+            return "every expected output is empty"
     return None
 
 
@@ -113,7 +117,8 @@ def _kind_of(tests: Sequence[Any]) -> str:
     first = tests[0] if tests else None
     if isinstance(first, str):
         return "assert"
-    return "func" if isinstance(first, Mapping) and {"args", "expected"} <= first.keys() else "stdio"
+    is_call = isinstance(first, Mapping) and first.get("args") is not None and "expected" in first
+    return "func" if is_call else "stdio"
 
 
 def _field(test: Any, names: tuple[str, ...]) -> Any:

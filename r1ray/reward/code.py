@@ -20,6 +20,7 @@ from r1ray.sandbox.pool import Sandbox
 from r1ray.types import AssertCase, CallCase, CodeTests, Mark, StdioCase
 
 _NUMBER = re.compile(rb"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]{1,4})?")
+_WHOLE = re.compile(rb"[+-]?[0-9]+")
 CALLS_AT_ONCE = 64
 WALL_FACTOR = 3
 """Wall-clock time of all tests of a response, as a multiple of its CPU time."""
@@ -266,11 +267,11 @@ def same_tokens(printed: bytes, expected: bytes, tolerance: float | None = None)
         return True
     if tolerance is None or len(ours) != len(theirs):
         return False
-    return all(a == b or _close(a, b, tolerance) for a, b in zip(ours, theirs, strict=True))
+    return all(a == b or _close(a, b, tolerance) for a, b in zip(ours, theirs, strict=True))  # b is the reference
 
 
 def _close(a: bytes, b: bytes, tolerance: float) -> bool:
-    if not (_NUMBER.fullmatch(a) and _NUMBER.fullmatch(b)):
+    if not (_NUMBER.fullmatch(a) and _NUMBER.fullmatch(b)) or _WHOLE.fullmatch(b):
         return False
     return math.isclose(float(a), float(b), rel_tol=tolerance, abs_tol=tolerance)
 
@@ -282,7 +283,7 @@ def same_value(given: Any, expected: Any, tolerance: float | None = None) -> boo
     >>> same_value((1, 2), [1, 2]), same_value(True, 1), same_value({1: 2}, {"1": 2}), same_value(3.0, 3)
     (True, False, True, False)
     """
-    if tolerance is not None and _is_number(given) and _is_number(expected):
+    if tolerance is not None and _is_number(given) and isinstance(expected, float):
         return math.isclose(given, expected, rel_tol=tolerance, abs_tol=tolerance)
     if isinstance(expected, list):
         return (
@@ -300,6 +301,15 @@ def same_value(given: Any, expected: Any, tolerance: float | None = None) -> boo
             same_value(by_text[key], expected[key], tolerance) for key in expected
         )
     return type(given) is type(expected) and bool(given == expected)
+
+
+def _key_text(key: Any) -> str:
+    if isinstance(key, str):
+        return key
+    try:
+        return json.dumps(key, default=repr)
+    except ValueError:  # a number of more digits than anybody writes down
+        return ""
 
 
 def _is_number(value: Any) -> bool:

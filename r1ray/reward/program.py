@@ -10,6 +10,9 @@ from r1ray.sandbox.languages import LANGUAGES
 MAX_CHARACTERS = 200_000
 _FENCE = re.compile(r"^ {0,3}(`{3,})[ \t]*([^\s`]*)[^`\n]*$", re.MULTILINE)
 
+_NAME = re.compile(r"[{.]*([a-z]+[+#]*)")
+"""The language in ``python3.11``, ``{.python}``, ``cpp17``, ``python:main.py``."""
+
 
 def fenced_blocks(text: str) -> list[tuple[str, str]]:
     """Language name (lower case) and content of each closed Markdown fence, in order.
@@ -21,8 +24,9 @@ def fenced_blocks(text: str) -> list[tuple[str, str]]:
     opened: tuple[str, str, int] | None = None
     for fence in _FENCE.finditer(text):
         ticks, name = fence[1], fence[2].lower()
+        named = _NAME.match(name)
         if opened is None:
-            opened = (ticks, name, fence.end() + 1)
+            opened = (ticks, named[1] if named else name, fence.end() + 1)
         elif len(ticks) >= len(opened[0]) and not name:
             blocks.append((opened[1], text[opened[2] : fence.start()]))
             opened = None

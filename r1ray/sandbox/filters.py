@@ -14,7 +14,8 @@ from typing import Any
 
 from r1ray.errors import SandboxUnavailable
 
-PROFILES = ("python", "native", "shell")
+PROFILES = ("python", "native", "native-data", "shell", "shell-data")
+"""``-data``: for runtimes whose memory is limited by RLIMIT_DATA, which does not count shared mappings."""
 
 _READ_AND_COMPUTE = """
 read readv pread64 preadv write writev pwrite64 pwritev close close_range lseek fstat newfstatat stat lstat statx
@@ -45,6 +46,11 @@ _PRCTL = (3, 15, 16, 23, 0x53564D41)  # GET_DUMPABLE, SET_NAME, GET_NAME, CAPBSE
 _WRITING = 0o3 | 0o100 | 0o1000 | 0o2000 | 0o20000000  # access mode, CREAT, TRUNC, APPEND, TMPFILE
 
 
+def filter_of(profile: str, memory_rlimit: str) -> str:
+    """The filter of a profile under that kind of memory limit."""
+    return f"{profile}-data" if memory_rlimit == "DATA" else profile
+
+
 def compile_filters(*, may_signal: bool, has_landlock: bool) -> dict[str, bytes]:
     """The BPF program of each profile.
 
@@ -65,7 +71,7 @@ def _allowed(profile: str, may_signal: bool) -> Iterator[str]:
     yield from _READ_AND_COMPUTE.split()
     if profile != "python":
         yield from _EXEC
-    if profile == "shell":
+    if profile.startswith("shell"):
         yield from _PROCESSES_AND_FILES.split()
     if may_signal:
         yield from _SIGNALS
@@ -77,7 +83,10 @@ def _compile(s: Any, profile: str, may_signal: bool, has_landlock: bool) -> byte
     equal, masked = s.EQ, s.MASKED_EQ
     no_writing = profile == "python" and not has_landlock
     for name in _allowed(profile, may_signal):
-        if no_writing and name in ("open", "openat"):
+        if name == "mmap" and profile.endswith("-data"):
+            rules.add_rule(allow, name, arg(3, masked, 1, 0))  # not MAP_SHARED, but files that are only read
+            rules.add_rule(allow, name, arg(2, masked, 2, 0), arg(3, masked, 0x21, 1))
+        elif no_writing and name in ("open", "openat"):
             rules.add_rule(allow, name, arg(1 if name == "open" else 2, masked, _WRITING, 0))
         else:
             rules.add_rule(allow, name)
@@ -91,7 +100,7 @@ def _compile(s: Any, profile: str, may_signal: bool, has_landlock: bool) -> byte
     # A stream pair is what event loops wake themselves with; datagram pairs could send to paths.
     rules.add_rule(allow, "socketpair", arg(0, equal, 1), arg(1, masked, 0xF, 1))
     rules.add_rule(allow, "sendto", arg(4, equal, 0))
-    if profile == "shell":
+    if profile.startswith("shell"):
         rules.add_rule(allow, "clone", arg(0, masked, _CLONE_NEW, 0))
         rules.add_rule(allow, "utimensat", arg(1, equal, 0))  # of an open file, never of a path
     else:

@@ -49,6 +49,7 @@ class Language:
 PATH = "/usr/local/bin:/usr/bin:/bin"
 COMPILE_LIMITS = Limits(cpu_s=10.0, memory_mib=2048, output_kib=64)
 ARTIFACT_KIB = 64 * 1024
+_PHP = ("-d", "extension=ctype", "-d", "extension=readline", "-d", "display_errors=stderr")
 _JVM = ("-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-XX:-UsePerfData", "-Xshare:auto")
 
 LANGUAGES: dict[str, Language] = {
@@ -58,7 +59,7 @@ LANGUAGES: dict[str, Language] = {
         Language(
             name="cpp",
             source="main.cpp",
-            compile=("g++", "-std=c++17", "-O2", "-pipe", "-fdiagnostics-color=never", "-o", "main", "main.cpp"),
+            compile=("g++", "-std=gnu++20", "-O2", "-pipe", "-fdiagnostics-color=never", "-o", "main", "main.cpp"),
             compiled="main",
             run=("{dir}/main",),
             package="g++",
@@ -79,7 +80,7 @@ LANGUAGES: dict[str, Language] = {
             source="main.ts",
             # What it leaves counts, not its exit code: types of Node are rarely installed, and their absence is an
             # error to tsc that says nothing about the program.
-            compile=("tsc", "--target", "es2020", "--module", "commonjs", "main.ts"),
+            compile=("tsc", "--target", "es2020", "--module", "commonjs", "--esModuleInterop", "main.ts"),
             compiled="main.js",
             run=("node", "--max-old-space-size={mem}", "--max-semi-space-size=4", "main.js"),
             package="nodejs node-typescript",
@@ -94,7 +95,7 @@ LANGUAGES: dict[str, Language] = {
             compile=("javac", *("-J" + flag for flag in _JVM), "-J-Xmx768m", "-encoding", "UTF-8", "Main.java"),
             collect="*.class",
             compiled="main.jar",
-            run=("java", *_JVM, "-Xmx{mem}m", "-Xss64m", "-cp", "{dir}/main.jar", "Main"),
+            run=("java", *_JVM, "-Xms16m", "-Xmx{mem}m", "-Xss16m", "-cp", "{dir}/main.jar", "Main"),
             package="default-jdk-headless",
             memory_rlimit="DATA",
             memory_overhead_mib=512,
@@ -107,11 +108,11 @@ LANGUAGES: dict[str, Language] = {
             profile="shell",
             fences=("sh", "shell"),
         ),
-        Language(name="php", source="main.php", run=("php", "-n", "main.php"), package="php-cli"),
+        Language(name="php", source="main.php", run=("php", "-n", *_PHP, "main.php"), package="php-cli"),
         Language(
             name="csharp",
             source="main.cs",
-            compile=("mcs", "-optimize+", "-out:main.exe", "main.cs"),
+            compile=("mcs", "-optimize+", "-r:System.Numerics.dll", "-out:main.exe", "main.cs"),
             compiled="main.exe",
             run=("mono", "main.exe"),
             package="mono-mcs mono-runtime",

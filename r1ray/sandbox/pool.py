@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import os
 import queue
 import shutil
@@ -19,6 +20,7 @@ from typing import TypeVar
 
 from r1ray.errors import DeadlineExceeded, InfrastructureError, SandboxUnavailable
 from r1ray.sandbox import languages
+from r1ray.sandbox.inside.command_child import remove_tree
 from r1ray.sandbox.inside.wire import Job
 from r1ray.sandbox.job import Limits, Run
 from r1ray.sandbox.probes import self_test
@@ -27,17 +29,27 @@ from r1ray.sandbox.slot import Mode, Slot, SlotSettings, landlock_abi, stage_lib
 T = TypeVar("T")
 UNSAFE = "r1ray: UNSAFE: reward.sandbox.mode=none: programs that a model writes run here without any isolation."
 CACHE_BYTES = 256 << 20
-UID_BASE = 200_000
+UID_BASE, USERS_OF_A_PROCESS = 200_000, 256
 QUEUE_S = 600.0
 """How long a job waits for a free slot."""
+
+
+class Artifact:
+    """A memfd that is closed when nobody uses it any more."""
+
+    def __init__(self, descriptor: int) -> None:
+        self.descriptor, self.size = descriptor, os.fstat(descriptor).st_size
+
+    def __del__(self) -> None:
+        os.close(self.descriptor)
 
 
 @dataclass(frozen=True, slots=True)
 class Compiled:
     """What a compiler made of a program."""
 
-    artifact: int | None
-    """A memfd; None where the program does not compile, or needs no compiler."""
+    artifact: Artifact | None
+    """None where the program does not compile, or needs no compiler."""
     run: Run | None
     """The compiler's run; None where there was none."""
 
@@ -51,7 +63,6 @@ class Sandbox:
         num_slots: int = 0,
         mode: str = "auto",
         python: str | None = None,
-        uid_base: int = UID_BASE,
         max_landlock_abi: int = 99,
     ) -> None:
         """Start the slots and try to break out of them.
@@ -60,7 +71,6 @@ class Sandbox:
             num_slots: 0 makes one for each core of this process.
             mode: ``auto`` takes bubblewrap where it works, else Landlock alone. ``none`` isolates nothing.
             python: the interpreter for Python programs; None finds one outside home folders.
-            uid_base: as root, slot N runs as user ``uid_base + N``.
 
         Raises:
             SandboxUnavailable: isolation that holds cannot be had; the message says what is missing.
@@ -69,7 +79,7 @@ class Sandbox:
         self.num_slots = num_slots or len(cores)
         self.folder = Path(tempfile.mkdtemp(prefix="r1ray-sandbox-"))
         self.folder.chmod(0o711)
-        self._cleanup = weakref.finalize(self, shutil.rmtree, self.folder, True)
+        self._cleanup = weakref.finalize(self, remove_tree, str(self.folder))
         library, scratch = self.folder / "library", self.folder / "scratch"
         library.mkdir()
         scratch.mkdir(mode=0o711)
@@ -81,7 +91,7 @@ class Sandbox:
             python=python or find_python(),
             library=str(library),
             scratch=str(scratch),
-            uid_base=uid_base if os.geteuid() == 0 and chosen != "none" else None,
+            uid_base=own_users(self.num_slots) if os.geteuid() == 0 and chosen != "none" else None,
             max_landlock_abi=max_landlock_abi,
         )
         self.mode: Mode = self._settings.mode
@@ -115,7 +125,8 @@ class Sandbox:
         compiled = self.compile(language, source)
         if compiled.run is not None and compiled.artifact is None:
             return compiled.run
-        command = languages.run_command(known, source, compiled.artifact, limits)
+        descriptor = None if compiled.artifact is None else compiled.artifact.descriptor
+        command = languages.run_command(known, source, descriptor, limits)
 
         def once(slot: Slot) -> Run:
             run, artifact = slot.run_command(command, limits, stdin=stdin)
@@ -140,17 +151,18 @@ class Sandbox:
             compiled = self._compile(known, source)
             with self._guard:
                 self._compiling.pop(key, None)
-                self._artifacts[key] = compiled
+                if compiled.run is not None and compiled.run.ended == "exited":  # else it may do better next time
+                    self._artifacts[key] = compiled
                 self._trim()
             return compiled
 
     def _compile(self, language: languages.Language, source: str) -> Compiled:
         command = languages.compile_command(language, source)
-        made: list[int | None] = []
+        made: list[Artifact | None] = []
 
         def once(slot: Slot) -> Run:
             run, artifact = slot.run_command(command, languages.COMPILE_LIMITS)
-            made.append(artifact)
+            made.append(None if artifact is None else Artifact(artifact))
             return run
 
         run = self._patiently(once)
@@ -160,12 +172,10 @@ class Sandbox:
         return Compiled(made[-1], run)
 
     def _trim(self) -> None:
-        total = sum(os.fstat(c.artifact).st_size for c in self._artifacts.values() if c.artifact is not None)
+        total = sum(c.artifact.size for c in self._artifacts.values() if c.artifact is not None)
         while (total > CACHE_BYTES or len(self._artifacts) > 4096) and len(self._artifacts) > self.num_slots:
             _, oldest = self._artifacts.popitem(last=False)
-            if oldest.artifact is not None:
-                total -= os.fstat(oldest.artifact).st_size
-                os.close(oldest.artifact)
+            total -= 0 if oldest.artifact is None else oldest.artifact.size
 
     def run_calls(self, source: str, entry: str, calls: list[object], limits: Limits, *, call_s: float) -> Run:
         """Call ``entry`` once for each list of encoded arguments; the results are lines of JSON in ``result``."""
@@ -210,7 +220,7 @@ class Sandbox:
             slot = self._free.get(timeout=QUEUE_S)
         except queue.Empty:
             raise DeadlineExceeded(
-                f"a program waited {QUEUE_S:g} s for a free sandbox slot; raise sandbox.num_slots."
+                f"a program waited {QUEUE_S:g} s for a free sandbox slot; raise reward.sandbox.num_slots."
             ) from None
         index = slot if isinstance(slot, int) else slot.index
         back: Slot | int = index  # where it is lost, the next job starts another one
@@ -220,17 +230,26 @@ class Sandbox:
             ready = self._start(index) if isinstance(slot, int) else slot
             back = ready
             yield ready
-        except InfrastructureError:
+        except BaseException:
             back = index
             raise
         finally:
             self._free.put(back)
 
     def _start(self, index: int) -> Slot:
-        if index in self._slots:
-            self._slots.pop(index).close()
-        self._slots[index] = Slot(self._settings, index, self._cores[index % len(self._cores)])
-        return self._slots[index]
+        with self._guard:
+            before = self._slots.pop(index, None)
+        if before is not None:
+            before.close()
+        # A core each only where this sandbox has them all: others on this machine would choose the same ones.
+        core = self._cores[index] if self.num_slots == len(self._cores) else None
+        slot = Slot(self._settings, index, core)
+        with self._guard:
+            if not self._is_closed:
+                self._slots[index] = slot
+                return slot
+        slot.close()
+        raise InfrastructureError("the sandbox is closed")
 
     @property
     def uid_base(self) -> int | None:
@@ -243,13 +262,12 @@ class Sandbox:
 
     def close(self) -> None:
         """End all slots. Idempotent."""
-        self._is_closed = True
-        for slot in self._slots.values():
+        with self._guard:
+            self._is_closed = True
+            slots = list(self._slots.values())
+            self._slots.clear()
+        for slot in slots:
             slot.close()
-        self._slots.clear()
-        for compiled in self._artifacts.values():
-            if compiled.artifact is not None:
-                os.close(compiled.artifact)
         self._artifacts.clear()
         self._cleanup()
 
@@ -258,6 +276,18 @@ class Sandbox:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+_users = itertools.count()
+
+
+def own_users(num_slots: int) -> int:
+    """The first of so many user numbers that no other sandbox of this machine has: limits on processes are kept for
+    each user."""
+    first = next(_users)
+    for _ in range(num_slots - 1):
+        next(_users)
+    return UID_BASE + os.getpid() * USERS_OF_A_PROCESS + first % USERS_OF_A_PROCESS
 
 
 def choose_mode(mode: str) -> Mode:
@@ -269,14 +299,14 @@ def choose_mode(mode: str) -> Mode:
         return "bubblewrap"
     if mode == "bubblewrap":
         raise SandboxUnavailable(
-            f"sandbox.mode=bubblewrap: {why}. Install the package bubblewrap and allow user namespaces, or set "
-            "sandbox.mode=landlock."
+            f"reward.sandbox.mode=bubblewrap: {why}. Install the package bubblewrap and allow user namespaces, or set "
+            "reward.sandbox.mode=landlock."
         )
     if landlock_abi() < 1:
         raise SandboxUnavailable(
             "no isolation can be had here: this kernel has no Landlock (it needs Linux 5.13 with landlock among its "
-            f"lsm=), and bubblewrap does not work ({why or 'sandbox.mode=landlock'}). Run reward actors on nodes with "
-            "one of the two."
+            f"lsm=), and bubblewrap does not work ({why or 'reward.sandbox.mode=landlock'}). Run reward actors on "
+            "nodes with one of the two."
         )
     return "landlock"
 
@@ -308,5 +338,5 @@ def find_python() -> str:
             return candidate
     raise SandboxUnavailable(
         f"no Python that untrusted programs could run under: /usr/bin/python3 is not installed, and {own} lies in a "
-        "folder that other users may not enter. Install the Debian package python3, or set sandbox.python."
+        "folder that other users may not enter. Install the Debian package python3, or set reward.sandbox.python."
     )

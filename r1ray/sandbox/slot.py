@@ -19,7 +19,8 @@ from typing import Any, Literal
 
 from r1ray.errors import InfrastructureError, SandboxUnavailable
 from r1ray.sandbox import languages
-from r1ray.sandbox.filters import compile_filters
+from r1ray.sandbox.filters import compile_filters, filter_of
+from r1ray.sandbox.inside.command_child import remove_tree
 from r1ray.sandbox.inside.wire import Job, receive, send
 from r1ray.sandbox.job import Command, Limits, Run
 
@@ -101,7 +102,8 @@ def _bubblewrap(settings: SlotSettings) -> list[str]:
         arguments += ["--ro-bind-try", path, path]
     arguments += ["--dev", "/dev", "--size", str(2 * SCRATCH_KIB * 1024), "--tmpfs", "/tmp", "--chdir", "/tmp"]
     arguments += ["--ro-bind", settings.library, LIBRARY_INSIDE]
-    return arguments + (["--proc", "/proc"] if settings.may_mount_proc else [])
+    arguments += ["--proc", "/proc"] if settings.may_mount_proc else []
+    return [*arguments, "--remount-ro", "/dev", "--remount-ro", "/"]
 
 
 class Slot:
@@ -146,7 +148,7 @@ class Slot:
         if self._settings.mode == "bubblewrap":
             return "/tmp"
         folder = Path(self._settings.scratch, str(self.index))
-        shutil.rmtree(folder, ignore_errors=True)
+        remove_tree(str(folder))
         folder.mkdir(mode=0o700)
         if uid is not None:
             os.chown(folder, uid, uid)
@@ -226,6 +228,7 @@ class Slot:
                 "environment": command.environment,
                 "collect": command.collect,
                 "memory_rlimit": command.memory_rlimit,
+                "filter": filter_of(command.profile, command.memory_rlimit),
                 "reads_own_maps": command.reads_own_maps,
                 "memory_mib": limits.memory_mib + command.memory_overhead_mib,
                 "file_kib": command.file_kib or limits.output_kib,
@@ -235,8 +238,8 @@ class Slot:
             return _run(reply, limits, job["file_kib"], out, err), (_copied(back[0]) if back else None)
 
     def _ask(self, job: Job, descriptors: list[int], limits: Limits, back: list[int] | None = None) -> Job:
-        self._socket.settimeout(limits.wall_s + GRACE_S)
         try:
+            self._socket.settimeout(limits.wall_s + GRACE_S)
             send(self._socket, job, descriptors)
             received = receive(self._socket)
             if received is None:
@@ -266,7 +269,7 @@ class Slot:
             self._process.kill()
             self._process.wait()
         if self._settings.mode != "bubblewrap":
-            shutil.rmtree(Path(self._settings.scratch, str(self.index)), ignore_errors=True)
+            remove_tree(str(Path(self._settings.scratch, str(self.index))))
 
 
 def landlock_abi() -> int:
@@ -282,6 +285,7 @@ def _job(op: str, profile: str, limits: Limits) -> Job:
         "cpu_s": limits.cpu_s,
         "wall_s": limits.wall_s,
         "memory_mib": limits.memory_mib,
+        "filter": profile,
         "memory_rlimit": "AS",
         "file_kib": limits.output_kib,
         "descriptors": 256 if profile != "python" else 64,
@@ -341,10 +345,8 @@ def _run(reply: Mapping[str, Any], limits: Limits, file_kib: int, out: int, err:
     stdout, stderr = _content(out, limits.output_kib), _content(err, 64)
     status, is_full = int(reply["status"]), os.fstat(out).st_size >= limits.output_kib * 1024
     ended: Any = "exited"
-    if status == 125 and stderr.startswith(b"r1ray: "):
-        raise InfrastructureError(f"the sandbox could not be put on: {stderr.decode(errors='replace').strip()}")
-    if status == 126 and stderr.startswith(b"r1ray: cannot start"):
-        raise InfrastructureError(stderr.decode(errors="replace").strip())
+    if reply["broken"]:
+        raise InfrastructureError(f"the sandbox could not be put on: {reply['broken']}")
     if reply["cpu_s"] >= limits.cpu_s or status in (-signal.SIGXCPU, -signal.SIGPROF):
         ended = "cpu"
     elif reply["timed_out"]:

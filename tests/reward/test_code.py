@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -31,6 +32,7 @@ LIMITS = Limits(cpu_s=1.0)
         (b"0.5", b"0.50", 1e-9, True),
         (b"0.5000001", b"0.5", 1e-6, True),
         (b"0.6", b"0.5", 1e-6, False),
+        (b"1000001", b"1000000", 1e-3, False),
         (b"1e400", b"inf", 1e-6, False),
         (b"nan", b"0.5", 1e-6, False),
         (b"nan", b"nan", 1e-6, True),
@@ -170,12 +172,79 @@ def test_all_tests_together_have_a_time_limit(sandbox: Sandbox) -> None:
     assert (mark.value, mark.verdict) == (0.0, "timeout")
 
 
-def test_each_call_has_its_own_time_limit_and_those_before_it_count(sandbox: Sandbox) -> None:
+def test_each_call_has_its_own_time_limit_and_the_others_count(sandbox: Sandbox) -> None:
     cases = tuple(CallCase(f"[{n}]", str(n)) for n in range(3))
     check = CodeTests(language="python", cases=cases, entry="f")
     program = python("def f(n):\n    while n == 1: pass\n    return n")
     mark = CodeGrader(sandbox, limits=LIMITS, partial=True).mark(check, program)
-    assert (mark.value, mark.verdict) == (pytest.approx(1 / 3), "timeout")
+    assert (mark.value, mark.verdict) == (pytest.approx(2 / 3), "timeout")
+
+
+@pytest.mark.parametrize("grow", [True, False])
+def test_calls_that_share_a_process_have_the_limits_of_one_each(sandbox: Sandbox, grow: bool) -> None:
+    limits = Limits(cpu_s=1.0, memory_mib=128, output_kib=64)
+    cases = tuple(CallCase("[9000]", json.dumps(list(range(9000)))) for _ in range(20))
+    check = CodeTests(language="python", cases=cases, entry="f")
+    grader = CodeGrader(sandbox, limits=limits, partial=not grow)
+    assert grader.mark(check, python("def f(n): return list(range(n))")).value == 1.0
+
+
+def test_with_partial_credit_one_call_that_ends_the_process_costs_one(sandbox: Sandbox) -> None:
+    cases = tuple(CallCase(f"[{n}]", str(n)) for n in range(10))
+    check = CodeTests(language="python", cases=cases, entry="f")
+    for fault in ("raise SystemExit", "import os; os._exit(0)"):
+        program = python(f"def f(n):\n    if n == 1: {fault}\n    return n")
+        assert CodeGrader(sandbox, limits=LIMITS, partial=True).mark(check, program).value == pytest.approx(0.9)
+
+
+def test_a_sleeper_uses_up_the_time_of_all_tests(sandbox: Sandbox) -> None:
+    check = CodeTests(language="python", cases=tuple(StdioCase("", "1") for _ in range(30)))
+    started = time.monotonic()
+    grader = CodeGrader(sandbox, limits=Limits(cpu_s=0.3), partial=True, total_cpu_s=0.5)
+    assert grader.mark(check, python("import time; time.sleep(100)")).verdict == "timeout"
+    assert time.monotonic() - started < 8
+
+
+@pytest.mark.parametrize(
+    ("tests", "program", "value"),
+    [
+        ("def test_add():\n    assert add(1, 2) == 3", "def add(a, b): return 0", 0.0),
+        ("def test_add():\n    assert add(1, 2) == 3", "def add(a, b): return a + b", 1.0),
+        ("assert all(map(lambda x: add(x, 1) == x + 1, [1, 2]))", "def add(a, b): raise StopIteration", 0.0),
+        ("try:\n    assert add(1, 2) == 3\nexcept BaseException: pass", "import os\ndef add(a, b): os._exit(0)", 0.0),
+        ("assert list(add(1, 2)) == [1, 2]", "def add(a, b): yield a; yield b", 1.0),
+        ("assert add(1, 2) == range(1, 2)", "def add(a, b): return range(a, b)", 1.0),
+        ("from math import sqrt\nassert add(1, 2) == sqrt(9)", "class Solution:\n    def add(self, a: List[int], b): return 3",
+         1.0),
+    ],
+)  # fmt: skip
+def test_asserts_in_many_forms(sandbox: Sandbox, tests: str, program: str, value: float) -> None:
+    check = CodeTests(language="python", cases=(AssertCase(tests),), entry="add")
+    assert CodeGrader(sandbox, limits=LIMITS).mark(check, python(program)).value == value
+
+
+@pytest.mark.parametrize(
+    "tests",
+    [
+        "import no_such_module\nassert f(1) == 1",
+        "def test_g():\n    pass",
+        "assert f(helper(1)) == 1",
+        "raise SystemExit",
+    ],
+)
+def test_asserts_that_fail_by_themselves_are_the_data_sets_fault(sandbox: Sandbox, tests: str) -> None:
+    check = CodeTests(language="python", cases=(AssertCase(tests),), entry="f")
+    with pytest.raises(UnscorableError, match="do not run"):
+        CodeGrader(sandbox, limits=LIMITS).mark(check, python("def f(x): return x\ndef helper(x): return x"))
+
+
+@pytest.mark.parametrize(
+    "line", ['{"n": Infinity}', '{"n": 0, "e": 5}', '{"n": 0, "v": {"int": 3}}', "[1]", '{"n": []}']
+)
+def test_forged_results_are_wrong_and_raise_nothing(sandbox: Sandbox, line: str) -> None:
+    check = CodeTests(language="python", cases=(CallCase("[]", "3"),), entry="f")
+    program = python(f"import os\nos.write(3, {line!r}.encode() + b'\\n')\ndef f(): os._exit(0)")
+    assert CodeGrader(sandbox, limits=LIMITS).mark(check, program).value == 0.0
 
 
 def test_a_data_sets_own_checker_decides(sandbox: Sandbox) -> None:
@@ -189,7 +258,7 @@ def test_a_data_sets_own_checker_decides(sandbox: Sandbox) -> None:
 
 def test_broken_tests_are_the_data_sets_fault(sandbox: Sandbox) -> None:
     grader = CodeGrader(sandbox, limits=LIMITS)
-    with pytest.raises(UnscorableError, match="do not parse"):
+    with pytest.raises(UnscorableError, match="do not run"):
         grader.mark(CodeTests(language="python", cases=(AssertCase("assert ("),), entry="f"), python("f = 1"))
     broken = CodeTests(language="python", cases=(StdioCase("", ""),), checker="nothing = 1")
     with pytest.raises(UnscorableError, match="checker does not run"):

@@ -133,6 +133,31 @@ attempt("environment", lambda: "@ENVNAME@" in __import__("os").environ)
          "(setsid sleep 1000 &); (sleep 1000 &); nohup sleep 1000 >/dev/null & echo started\n", "bash"),
     _row("bash forks", "contained", "f() { f | f & }; f; sleep 100\n", "bash"),
     _row("bash disk", "contained", "i=0; while head -c 900000 /dev/zero > f$i; do i=$((i+1)); done; echo $i\n", "bash"),
+    _row("bash deep folder", "contained", "python3 -I -S -c 'import os\nfor i in range(1500): os.mkdir(\"a\"); os.chdir(\"a\")'\n", "bash"),
+    _row("bash hidden folder", "contained", "mkdir h; cd h; chmod 300 .; for i in $(seq 400); do head -c 900000 /dev/zero > f$i; done\n", "bash"),
+    _row("bash locked folder", "contained", "mkdir x; chmod 000 x; chmod 000 .\n", "bash"),
+    _row("forged exit code 125", "runtime_error", "import os\nos.write(2, b'r1ray: hi')\nos._exit(125)\n"),
+    _row("forged exit code 126", "runtime_error", "echo 'r1ray: cannot start: x' >&2; exit 126\n", "bash"),
+    _row("C++ without an interpreter", "runtime_error", "const char i[] __attribute__((section(\".interp\"), used)) = {'x'};\nint main() {}\n", "cpp"),
+    _row("pretended starvation", "timeout", """
+import hashlib, threading, time
+data, start = b"x" * (6 << 20), time.monotonic()
+def work():
+    for k in range(1, 10**6):
+        time.sleep(max(0, start + 0.25 * k - time.monotonic()))
+        hashlib.sha256(data).digest()
+for _ in range(5): threading.Thread(target=work).start()
+"""),
+    _row("C# shared memory", "contained", """
+using System; using System.Runtime.InteropServices;
+class P {
+    [DllImport("libc")] static extern IntPtr mmap(IntPtr a, UIntPtr n, int p, int f, int d, IntPtr o);
+    static void Main() {
+        IntPtr m = mmap(IntPtr.Zero, (UIntPtr)(3000UL << 20), 3, 0x21, -1, IntPtr.Zero);
+        Console.WriteLine(m == (IntPtr)(-1) ? "DENIED" : "ESCAPED");
+    }
+}
+""", "csharp"),
     _row("bash kills all", "contained", "kill -9 -1; echo still here\n", "bash"),
     _row("C++ files and sockets", "denied", """#include <cstdio>
 #include <fcntl.h>
@@ -230,6 +255,10 @@ HARMLESS = [
     _stdio("deep recursion", "import sys\nsys.setrecursionlimit(10**5)\ndef f(n): return 0 if n == 0 else 1 + f(n - 1)\n"
            "print(f(20000) - 19998)\n", expect="pass"),
     _stdio("late imports", "import zoneinfo, csv, hashlib, sqlite3, unittest, ctypes\nprint(2)\n", expect="pass"),
+    _stdio("put away stdout", "import io, sys\nsys.stdout = io.StringIO()\nprint(2)\nsys.__stdout__.write(sys.stdout.getvalue())\n", expect="pass"),
+    _stdio("stdout by number", "out = open(1, 'w')\nout.write('2')\n", expect="pass"),
+    _stdio("closed stdout", "import sys\nprint(2)\nsys.stdout.close()\n", expect="pass"),
+    _stdio("mode of the streams", "import sys\nprint(2 if 'w' in sys.stdout.mode and 'r' in sys.stdin.mode else 0)\n", expect="pass"),
     _stdio("exit code 0", "print(2)\nexit()\n", expect="pass"),
     _stdio("non-ASCII", "print(input()[::-1])\n", stdin="日本é\n", stdout="é本日\n", expect="pass"),
     _stdio("main guard", "if __name__ == '__main__':\n    print(2)\n", expect="pass"),

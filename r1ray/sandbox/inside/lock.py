@@ -33,6 +33,8 @@ WRITE = (
 )
 PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_SET_SECCOMP, PR_SET_CHILD_SUBREAPER, PR_SET_NO_NEW_PRIVS = 1, 4, 22, 36, 38
 SECCOMP_MODE_FILTER = 2
+STATUS = 199
+"""The child's descriptor of a pipe on which only this package's own code can say that the lock could not be put on."""
 LIBC = ctypes.CDLL(None, use_errno=True)
 
 
@@ -128,11 +130,12 @@ def processes_of(uid: int) -> int:
 
 
 def _place(descriptors: list[int]) -> None:
-    """Make ``descriptors`` 0, 1, 2, ... and close all others."""
-    high = [fcntl.fcntl(fd, fcntl.F_DUPFD, 200 + len(descriptors)) for fd in descriptors]
+    """Make ``descriptors`` 0, 1, 2, ... and close all others but STATUS."""
+    high = [fcntl.fcntl(fd, fcntl.F_DUPFD, STATUS + 1) for fd in descriptors]
     for target, fd in enumerate(high):
         os.dup2(fd, target, inheritable=True)
-    os.closerange(len(descriptors), 65536)
+    os.closerange(len(descriptors), STATUS)
+    os.closerange(STATUS + 1, 65536)
 
 
 def become_child(lock: Lock, job: Job, descriptors: list[int], parent: int) -> None:
@@ -149,4 +152,5 @@ def become_child(lock: Lock, job: Job, descriptors: list[int], parent: int) -> N
     lock.put_on(job["profile"], job.get("folder"), maps)
     _place(descriptors)
     limit(job)
-    lock.filter(job["profile"])
+    lock.filter(job["filter"])
+    os.close(STATUS)  # from here on it is the program's

@@ -6,6 +6,7 @@ The program shares this process, so nothing here is worth forging: what it is co
 from __future__ import annotations
 
 import contextlib
+import gc
 import io
 import json
 import os
@@ -52,7 +53,18 @@ def _leave(code: int) -> None:
 
         threading._shutdown()  # type: ignore[attr-defined]
         atexit._run_exitfuncs()
-        sys.stdout.flush()
+        # Streams that the program made or put away count as the interpreter's own would at its end.
+        for stream in [
+            sys.stdout,
+            sys.__stdout__,
+            *(thing for thing in gc.get_objects() if isinstance(thing, io.IOBase)),
+        ]:
+            if stream is not None and not stream.closed:
+                with contextlib.suppress(io.UnsupportedOperation):
+                    stream.flush()
+        _MAIN.clear()  # finalizers may print, too
+        if sys.stdout is not None and not sys.stdout.closed:
+            sys.stdout.flush()
     except BaseException:
         code = code or 1
     finally:
@@ -61,13 +73,31 @@ def _leave(code: int) -> None:
         os._exit(code)
 
 
-def _main_module(source: str) -> dict[str, Any]:
-    """A fresh ``__main__`` in which a program runs as if it were the interpreter's own."""
-    module = type(sys)("__main__")
-    sys.modules["__main__"] = module
+_MAIN: dict[str, Any] = {}
+PRELUDE = """
+from typing import *
+import bisect, collections, functools, heapq, itertools, math, operator, random, re, string
+from bisect import *
+from collections import *
+from functools import *
+from heapq import *
+from itertools import *
+from math import ceil, comb, factorial, floor, gcd, inf, isqrt, log, log2, pi, sqrt
+"""
+"""What sites that ask for a function or a class import for it."""
+
+
+def _main_module(source: str, *, name: str = "__main__", prelude: str = "") -> dict[str, Any]:
+    """A fresh module in which a program runs as if it were the interpreter's own."""
+    global _MAIN
+    module = type(sys)(name)
+    sys.modules["__main__"] = sys.modules[name] = module
+    _MAIN = module.__dict__
     module.__dict__["__builtins__"] = __builtins__
+    module.__dict__["__file__"] = "main.py"
     sys.argv = ["main.py"]
     _standard_streams()
+    exec(prelude, module.__dict__)
     exec(compile(source, "main.py", "exec", dont_inherit=True), module.__dict__)
     return module.__dict__
 
@@ -78,6 +108,7 @@ def _standard_streams() -> None:
     stdout = io.TextIOWrapper(io.BufferedWriter(io.FileIO(1, "w")), "utf-8", "surrogateescape")
     stderr = io.TextIOWrapper(io.BufferedWriter(io.FileIO(2, "w")), "utf-8", "backslashreplace", line_buffering=True)
     for name, stream in (("stdin", stdin), ("stdout", stdout), ("stderr", stderr)):
+        stream.mode = "r" if name == "stdin" else "w"  # type: ignore[misc]
         setattr(sys, name, stream)
         setattr(sys, f"__{name}__", stream)
 
@@ -92,7 +123,7 @@ def run_calls(payload: Job) -> int:
     with is not in this process."""
     out = Channel(None, 3)
     encode_, decode_, resolve = encode, decode, _resolve
-    namespace = _main_module(payload["source"])
+    namespace = _main_module(payload["source"], name="solution", prelude=PRELUDE)
     for number, arguments in enumerate(payload["calls"]):
         # The kernel ends a call that takes too long, even one inside C code that never looks at signals.
         signal.setitimer(signal.ITIMER_PROF, payload["call_s"])
@@ -109,7 +140,7 @@ def run_calls(payload: Job) -> int:
 def run_candidate(payload: Job) -> int:
     """Serve calls that the tester's process makes: descriptor 3 brings them, 4 takes the answers."""
     channel = Channel(3, 4)
-    namespace = _main_module(payload["source"])
+    namespace = _main_module(payload["source"], name="solution", prelude=PRELUDE)
     while (request := channel.receive()) is not None:
         try:
             arguments = decode(request["args"])
@@ -125,6 +156,8 @@ def run_candidate(payload: Job) -> int:
 def _resolve(entry: str, namespace: dict[str, Any]) -> Any:
     """``add``, ``Solution.method`` or ``Solution().method``."""
     value: Any = namespace
+    if "." not in entry and entry not in namespace and hasattr(namespace.get("Solution"), entry):
+        entry = f"Solution().{entry}"
     for depth, name in enumerate(entry.split(".")):
         bare = name.removesuffix("()")
         value = value[bare] if depth == 0 else getattr(value, bare)
@@ -136,8 +169,11 @@ def _resolve(entry: str, namespace: dict[str, Any]) -> Any:
 
 
 def _describe(error: BaseException) -> list[str]:
+    import builtins
+
     try:
-        return [type(error).__name__[:100], str(error)[:500]]
+        known = (kind.__name__ for kind in type(error).__mro__ if getattr(builtins, kind.__name__, None) is kind)
+        return [next(known, "Exception"), str(error)[:500]]
     except BaseException:
         return ["Exception", ""]
 
@@ -151,6 +187,7 @@ def run_tester(payload: Job) -> int:
     channel, verdict = Channel(3, 4), Channel(None, 5)
 
     asked: list[str] = []
+    gone: list[str] = []
 
     def stub(name: str) -> Any:
         def candidate(*arguments: Any, **keywords: Any) -> Any:
@@ -159,14 +196,14 @@ def run_tester(payload: Job) -> int:
             asked.append(name)
             channel.send({"id": number, "name": name, "args": encode(list(arguments)), "kwargs": encode(keywords)})
             answer = channel.receive()
-            if answer is None:
-                raise CandidateGone("the candidate's process ended")
-            if answer.get("id") != number:
-                raise CandidateGone("an answer to no question")
+            if answer is None or answer.get("id") != number:
+                gone.append(name)
+                raise CandidateGone("the candidate's process ended" if answer is None else "an answer to no question")
             if "e" in answer:
                 kind = getattr(builtins, str(answer["e"][0]), None)
-                known = isinstance(kind, type) and issubclass(kind, Exception) and kind is not AssertionError
-                raise (kind if known else CandidateFailed)(str(answer["e"][1]))  # type: ignore[misc]
+                # Those that end a loop would end the tests' own.
+                is_plain = isinstance(kind, type) and issubclass(kind, Exception) and not issubclass(kind, _LOOP_ENDS)
+                raise (kind if is_plain else CandidateFailed)(str(answer["e"][1]))  # type: ignore[misc]
             for mine, theirs in zip(arguments, decode(answer["a"]), strict=True):
                 _copy_back(mine, theirs)
             return decode(answer["v"])
@@ -181,18 +218,24 @@ def run_tester(payload: Job) -> int:
         verdict.send({"broken": str(error)})
         return 1
     _standard_streams()
-    defined = {n.name for n in ast.walk(tree) if isinstance(n, ast.FunctionDef | ast.ClassDef)}
-    called = {n.func.id for n in ast.walk(tree) if isinstance(n, ast.Call) and isinstance(n.func, ast.Name)}
     entry = payload["entry"]
-    has_check = "check" in defined
-    missing = called - defined - set(dir(builtins)) - {"candidate"}
-    namespace: dict[str, Any] = {"__name__": "tests", **{name: stub(name) for name in missing}}
-    if entry is not None:
-        namespace |= {"candidate": stub(entry), entry.split(".")[-1].removesuffix("()"): stub(entry)}
+    name = None if entry is None else entry.split(".")[-1].removesuffix("()")
+    unknown = {
+        node.func.id for node in ast.walk(tree) if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
+    }
+    unknown -= _defined_in(tree) | set(dir(builtins)) | {"candidate", name}
+    if entry is not None and unknown:  # from the candidate they would be its own judge
+        verdict.send({"broken": f"they call {', '.join(sorted(unknown))}, which they do not define"})
+        return 1
+    namespace: dict[str, Any] = {"__name__": "tests", **{other: stub(other) for other in unknown}}
+    if entry is not None and name is not None:
+        namespace |= {"candidate": stub(entry), name: stub(entry)}
     try:
         exec(compile(tree, "tests", "exec"), namespace)
-        if has_check:
+        if "check" in namespace and "candidate" in namespace:
             namespace["check"](namespace["candidate"])
+        for test in [value for key, value in namespace.items() if key.startswith("test_") and callable(value)]:
+            test()
     except CandidateGone as error:
         verdict.send({"passed": False, "detail": str(error)})
     except BaseException as error:
@@ -202,8 +245,31 @@ def run_tester(payload: Job) -> int:
         else:  # before the candidate is called nothing can be its fault
             verdict.send({"broken": said})
     else:
-        verdict.send({"passed": True})
+        if not asked:
+            verdict.send({"broken": "they never call the candidate"})
+        else:  # a test that catches everything does not hide a dead candidate
+            verdict.send({"passed": not gone})
     return 0
+
+
+def _defined_in(tree: Any) -> set[str]:
+    """Every name that a module binds, anywhere."""
+    import ast
+
+    found = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef | ast.ClassDef):
+            found.add(node.name)
+        elif isinstance(node, ast.arg):
+            found.add(node.arg)
+        elif isinstance(node, ast.alias):
+            found.add((node.asname or node.name).split(".")[0])
+        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            found.add(node.id)
+    return found
+
+
+_LOOP_ENDS = (StopIteration, StopAsyncIteration)
 
 
 def _line(error: BaseException) -> int:

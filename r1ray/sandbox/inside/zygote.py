@@ -17,19 +17,19 @@ import gc
 import os
 import resource
 import select
-import shutil
 import signal
 import socket
 import sys
 import time
 from typing import Any
 
-from r1ray.sandbox.inside.command_child import artifact_of, command_child, folder_size
+from r1ray.sandbox.inside.command_child import artifact_of, command_child, folder_size, remove_tree
 from r1ray.sandbox.inside.lock import (
     PR_SET_CHILD_SUBREAPER,
     PR_SET_DUMPABLE,
     PR_SET_NO_NEW_PRIVS,
     PR_SET_PDEATHSIG,
+    STATUS,
     Lock,
     prctl,
     processes_of,
@@ -38,6 +38,8 @@ from r1ray.sandbox.inside.python_child import python_child
 from r1ray.sandbox.inside.wire import Job, read_at, receive, send
 
 TICK_S = 0.1
+MAX_ENTRIES = 20_000
+"""Files and folders that a job may make."""
 
 
 class Zygote:
@@ -84,6 +86,7 @@ class Zygote:
             shared = job["profile"] == "shell"
             job["processes"] = job["processes"] + processes_of(os.getuid()) if shared else None
         started = time.monotonic()
+        broken, self._status = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
         try:
             children = self._start(job, descriptors)
             reply = self._wait(job, children, started)
@@ -91,13 +94,16 @@ class Zygote:
                 self._drain()
             after = resource.getrusage(resource.RUSAGE_CHILDREN)
             reply["cpu_s"] = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+            reply["broken"] = _said(broken)
             artifact = None
             if job.get("collect") and not reply["timed_out"]:
                 artifact = artifact_of(job["folder"], job["collect"], job["file_kib"] * 1024)
             return reply, [] if artifact is None else [artifact]
         finally:
+            os.close(broken)
+            os.close(self._status)
             if "folder" in job:
-                _remove(job["folder"])
+                remove_tree(job["folder"])
 
     def _start(self, job: Job, descriptors: list[int]) -> list[int]:
         """Fork the job's processes; the first one's end is the job's end."""
@@ -118,12 +124,13 @@ class Zygote:
         pid = os.fork()
         if pid == 0:
             try:
+                os.dup2(self._status, STATUS, inheritable=False)
                 child(self._lock, job, descriptors, parent)
             except BaseException as error:
-                with contextlib.suppress(BaseException):
-                    os.write(2, f"r1ray: {type(error).__name__}: {error}\n".encode())
+                with contextlib.suppress(BaseException):  # fails where the lock is on: then it is the program's
+                    os.write(STATUS, f"{type(error).__name__}: {error}"[:1000].encode())
             finally:
-                os._exit(125)  # the lock could not be put on: the program never ran
+                os._exit(125)
         return pid
 
     def _wait(self, job: Job, children: list[int], started: float) -> Job:
@@ -149,11 +156,15 @@ class Zygote:
                     break
                 late += max(0.0, woken - now - tick - 0.01)
                 if woken >= deadline:
-                    timed_out, late = True, max(late, sum(self._queued_s(child) for child in pidfds))
+                    queued = [self._queued_s(child) for child in pidfds]
+                    # A thread waits behind its siblings no longer than they compute: that is not the machine's fault.
+                    used = sum(computed for _, computed in queued)
+                    late = max(0.0, max(late, *(waited for waited, _ in queued)) - used)
+                    timed_out = True
                     break
                 if job["profile"] == "shell":
-                    size, entries = folder_size(job["folder"])
-                    if size > job["quota_kib"] * 1024 or entries > 20_000:
+                    size = folder_size(job["folder"], MAX_ENTRIES)
+                    if size is None or size > job["quota_kib"] * 1024:
                         over_quota = True
                         break
         finally:
@@ -170,9 +181,9 @@ class Zygote:
             "late_s": late,
         }
 
-    def _queued_s(self, pidfd: int) -> float:
-        """Seconds that the threads of a child spent waiting for a core; 0 where the kernel does not say. Through the
-        supervisor's /proc: in a process namespace there is none here."""
+    def _queued_s(self, pidfd: int) -> tuple[float, float]:
+        """The longest that a thread of a child waited for a core, and what all its threads computed, in seconds; an
+        endless wait where the kernel does not say. Through the supervisor's /proc: a process namespace has none."""
         try:
             info = read_at(self._proc, f"self/fdinfo/{pidfd}")
             pid = next(line.split()[1] for line in info.splitlines() if line.startswith("Pid:"))
@@ -181,9 +192,12 @@ class Zygote:
                 tasks = os.listdir(folder)
             finally:
                 os.close(folder)
-            return sum(int(read_at(self._proc, f"{pid}/task/{task}/schedstat").split()[1]) for task in tasks) / 1e9
+            times = [read_at(self._proc, f"{pid}/task/{task}/schedstat").split() for task in tasks]
+            return max(int(time[1]) for time in times) / 1e9, sum(int(time[0]) for time in times) / 1e9
+        except ProcessLookupError:
+            return 0.0, 0.0
         except (OSError, StopIteration, IndexError, ValueError):
-            return 0.0
+            return float("inf"), 0.0
 
     def _drain(self) -> None:
         """End and reap everything that is left."""
@@ -226,15 +240,12 @@ def _children() -> list[int]:
         return [int(word) for word in source.read().split()]
 
 
-def _remove(folder: str) -> None:
-    """Remove a job's folder, whatever its program made of it. shutil never follows links."""
-    shutil.rmtree(folder, ignore_errors=True)
-    if os.path.lexists(folder):
-        for root, folders, _ in os.walk(folder):
-            for name in folders:
-                with contextlib.suppress(OSError):
-                    os.chmod(os.path.join(root, name), 0o700, follow_symlinks=False)
-        shutil.rmtree(folder, ignore_errors=True)
+def _said(pipe: int) -> str:
+    """What the children said on the status pipe: nothing, where the lock could be put on."""
+    try:
+        return os.read(pipe, 4096).decode(errors="replace")
+    except BlockingIOError:
+        return ""
 
 
 def _guard(control: socket.socket) -> None:
