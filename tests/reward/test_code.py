@@ -214,7 +214,7 @@ def test_a_sleeper_uses_up_the_time_of_all_tests(sandbox: Sandbox) -> None:
         ("try:\n    assert add(1, 2) == 3\nexcept BaseException: pass", "import os\ndef add(a, b): os._exit(0)", 0.0),
         ("assert list(add(1, 2)) == [1, 2]", "def add(a, b): yield a; yield b", 1.0),
         ("assert add(1, 2) == range(1, 2)", "def add(a, b): return range(a, b)", 1.0),
-        ("from math import sqrt\nassert add(1, 2) == sqrt(9)", "class Solution:\n    def add(self, a: List, b): return 3",
+        ("import math\nassert add(1, 2) == 3", "class Solution:\n    def add(self, a: List, b): return 3",
          1.0),
     ],
 )  # fmt: skip
