@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import hashlib
 import itertools
 import os
@@ -16,7 +18,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import IO, TypeVar
 
 from r1ray.errors import DeadlineExceeded, InfrastructureError, SandboxUnavailable
 from r1ray.sandbox import languages
@@ -30,6 +32,7 @@ T = TypeVar("T")
 UNSAFE = "r1ray: UNSAFE: reward.sandbox.mode=none: programs that a model writes run here without any isolation."
 CACHE_BYTES = 256 << 20
 UID_BASE, USERS_OF_A_PROCESS = 200_000, 256
+PREFIX, OWNER = "r1ray-sandbox-", "owner"
 QUEUE_S = 600.0
 """How long a job waits for a free slot."""
 
@@ -77,18 +80,20 @@ class Sandbox:
         """
         cores = sorted(os.sched_getaffinity(0))
         self.num_slots = num_slots or len(cores)
-        self.folder = Path(tempfile.mkdtemp(prefix="r1ray-sandbox-"))
+        chosen, interpreter = choose_mode(mode), python or find_python()
+        sweep()
+        self.folder = Path(tempfile.mkdtemp(prefix=PREFIX))
         self.folder.chmod(0o711)
+        self._owner = claim(self.folder / OWNER)
         self._cleanup = weakref.finalize(self, remove_tree, str(self.folder))
         library, scratch = self.folder / "library", self.folder / "scratch"
         library.mkdir()
         scratch.mkdir(mode=0o711)
         stage_library(library)
-        chosen = choose_mode(mode)
         self._settings = SlotSettings(
             mode=chosen,
             may_mount_proc=chosen == "bubblewrap" and not bubblewrap_problem("--proc", "/proc"),
-            python=python or find_python(),
+            python=interpreter,
             library=str(library),
             scratch=str(scratch),
             uid_base=own_users(self.num_slots) if os.geteuid() == 0 and chosen != "none" else None,
@@ -270,12 +275,31 @@ class Sandbox:
             slot.close()
         self._artifacts.clear()
         self._cleanup()
+        self._owner.close()
 
     def __enter__(self) -> Sandbox:
         return self
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def claim(path: Path) -> IO[bytes]:
+    """A file that is locked for as long as it is open. Raises BlockingIOError where another process has it."""
+    file = path.open("ab")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        file.close()
+        raise
+    return file
+
+
+def sweep() -> None:
+    """Remove the folders of sandboxes whose process was killed: nothing of theirs ran after it."""
+    for owner in Path(tempfile.gettempdir()).glob(f"{PREFIX}*/{OWNER}"):
+        with contextlib.suppress(OSError), claim(owner):
+            remove_tree(str(owner.parent))
 
 
 _users = itertools.count()

@@ -94,7 +94,7 @@ sandbox = Sandbox(mode=sys.argv[1], num_slots=1)
 work = lambda: sandbox.run_program("bash", "(setsid sleep 1000 &); sleep 1000 & sleep 1000", Limits(cpu_s=60))
 threading.Thread(target=work).start()
 time.sleep(1)
-print(sandbox.slots[0].process_pid, sandbox.slots[0].zygote_pid, flush=True)
+print(sandbox.slots[0].process_pid, sandbox.slots[0].zygote_pid, sandbox.folder, flush=True)
 time.sleep(60)
 """
 
@@ -104,11 +104,15 @@ def test_a_killed_supervisor_leaves_nothing(mode: str) -> None:
     make(mode).close()
     with subprocess.Popen([sys.executable, "-c", SUPERVISOR, mode], stdout=subprocess.PIPE, text=True) as supervisor:
         assert supervisor.stdout is not None
-        process, zygote = map(int, supervisor.stdout.readline().split())
+        process, zygote, folder = supervisor.stdout.readline().split()
+        process, zygote = int(process), int(zygote)
         below = [process, zygote, *tree_of(process)]
         assert len(below) > 4
         supervisor.kill()
     assert wait_until(lambda: not any(alive(pid) for pid in below)), [pid for pid in below if alive(pid)]
+    with make(mode) as other:
+        assert other.folder.exists()
+        assert not Path(folder).exists()
 
 
 def test_a_slot_made_in_a_thread_that_ends_lives_on() -> None:
