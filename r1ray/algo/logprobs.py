@@ -7,8 +7,8 @@ from collections.abc import Callable
 import torch
 from torch.utils.checkpoint import checkpoint
 
-MAX_LOGITS_PER_CHUNK = 2**25
-"""Elements of logits that exist at a time: 128 MiB of float32."""
+MAX_LOGITS_PER_CHUNK = 2**24
+"""Elements of logits that exist at a time: 64 MiB of float32."""
 
 
 def token_logprobs(
