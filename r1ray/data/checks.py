@@ -141,9 +141,13 @@ def _lacks(test: Any, names: tuple[str, ...]) -> bool:
 
 
 def _text(value: Any) -> str:
-    if isinstance(value, list):  # APPS has lists of lines in places
-        return "\n".join(map(str, value)) + "\n"
-    return str(value)
+    # APPS has lists of lines in places.
+    text = "\n".join(map(str, value)) + "\n" if isinstance(value, list) else str(value)
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise MalformedRow(f"a test's text cannot be written as UTF-8: {error}") from error
+    return text
 
 
 def _call_case(test: Any) -> CodeCase:

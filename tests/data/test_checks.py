@@ -65,6 +65,7 @@ def test_a_check_is_read(value: dict[str, Any], check: Check) -> None:
         (code(kind="func", tests=[]), "check.entry has to name the function"),
         (code(kind="stdio", tests=[{"stdin": "1"}]), "a test needs stdout"),
         (code(kind="func", entry="f", tests=[{"args": [1]}]), "a test needs expected"),
+        (code(kind="stdio", tests=[{"stdin": "\ud800", "stdout": "1"}]), "cannot be written as UTF-8"),
         (code(kind="func", entry="f", tests=[{"args": 1, "expected": 1}]), "a test's args need a list"),
         (code(kind="func", language="java", entry="f", tests=[]), "which only Python programs can have"),
         (code(tests=[{"stdout": "1"}], time_limit_s=0), "check.time_limit_s is 0"),
