@@ -23,7 +23,7 @@ DTYPES = ("float32", "bfloat16")
 SCHEDULES = ("constant", "linear", "cosine")
 BACKENDS = ("auto", "nccl", "gloo")
 COMBINATIONS = ("sum", "gated", "normalised")
-CHECK_TYPES = ("math", "code", "format")
+CHECK_TYPES = ("math", "code", "format", "choice", "reading", "instructions", "judged", "pairwise", "command")
 SANDBOX_MODES = ("auto", "bubblewrap", "landlock", "none")
 
 
@@ -373,6 +373,22 @@ class RewardConfig:
 
 
 @dataclass
+class LoraConfig:
+    """Low-rank adapters: train these instead of the model."""
+
+    rank: int = 0
+    """0: none, the whole model is trained."""
+    alpha: float = 32.0
+    """What the adapters add is scaled by alpha / rank."""
+    targets: list[str] | None = None
+    """Names of the linear layers that get one; None: all but the output layer."""
+
+    def __post_init__(self) -> None:
+        _at_least("learner.lora.rank", self.rank, 0)
+        _above("learner.lora.alpha", self.alpha, 0)
+
+
+@dataclass
 class LearnerConfig:
     """The DeepSpeed learner group."""
 
@@ -391,8 +407,21 @@ class LearnerConfig:
     schedule: str = "constant"
     warmup_updates: int = 0
     max_tokens_per_microbatch: int = 16384
-    """Tokens of one forward and backward pass, padding included."""
+    """Tokens of one forward and backward pass; sequence-parallel ranks share them."""
     gradient_checkpointing: bool = False
+    """Compute activations again in the backward pass instead of keeping them."""
+    offload_optimizer: bool = False
+    """Keep master weights and moments in host memory and update there; needs zero_stage 1 or above."""
+    offload_parameters: bool = False
+    """Keep parameters in host memory too; needs zero_stage 3."""
+    sequence_parallel_size: int = 1
+    """Ranks that compute each row together, a part of its tokens each (DeepSpeed's Ulysses), for long sequences."""
+    lora: LoraConfig = field(default_factory=LoraConfig)
+
+    @property
+    def num_shards(self) -> int:
+        """Parts that a step is divided in: num_ranks / sequence_parallel_size."""
+        return self.num_ranks // self.sequence_parallel_size
 
     def __post_init__(self) -> None:
         _at_least("learner.num_ranks", self.num_ranks, 1)
@@ -408,6 +437,21 @@ class LearnerConfig:
         _one_of("learner.schedule", self.schedule, SCHEDULES)
         _at_least("learner.warmup_updates", self.warmup_updates, 0)
         _at_least("learner.max_tokens_per_microbatch", self.max_tokens_per_microbatch, 1)
+        if self.offload_optimizer and self.zero_stage == 0:
+            raise ValueError(
+                "learner.offload_optimizer=true: learner.zero_stage=0 leaves the optimizer whole; needs 1, 2 or 3."
+            )
+        if self.offload_parameters and self.zero_stage != 3:
+            raise ValueError(
+                f"learner.offload_parameters=true: learner.zero_stage={self.zero_stage} leaves the parameters whole; "
+                "needs 3."
+            )
+        _at_least("learner.sequence_parallel_size", self.sequence_parallel_size, 1)
+        if self.num_ranks % self.sequence_parallel_size:
+            raise ValueError(
+                f"learner.sequence_parallel_size={self.sequence_parallel_size} does not divide "
+                f"learner.num_ranks={self.num_ranks}: needs one of {', '.join(map(str, _divisors(self.num_ranks)))}."
+            )
 
 
 @dataclass
@@ -552,6 +596,12 @@ class RunConfig:
                     f"reward.parts.{name}.deadline_s={part.deadline_s:g}: needs to be below "
                     f"deadlines.score_s={self.deadlines.score_s:g}, after which its actor is taken for dead."
                 )
+        if self.learner.lora.rank and self.algo.kl_coefficient and self.algo.reference_refresh_updates:
+            raise ValueError(
+                f"algo.reference_refresh_updates={self.algo.reference_refresh_updates}: with learner.lora.rank="
+                f"{self.learner.lora.rank} the reference is the model without its adapters, which does not change; "
+                "needs 0."
+            )
         if self.max_model_len > self.learner.max_tokens_per_microbatch:
             raise ValueError(
                 f"learner.max_tokens_per_microbatch={self.learner.max_tokens_per_microbatch} cannot hold the longest "

@@ -310,7 +310,7 @@ class Controller(Generic[C]):
             picks,
             num_completion_tokens,
             num_minibatches=algo.minibatches_per_step,
-            num_ranks=self._config.learner.num_ranks,
+            num_ranks=self._config.learner.num_shards,
             max_tokens_per_microbatch=self._config.learner.max_tokens_per_microbatch,
             learner_version=self.version,
             seed=self._config.seed * 1_000_003 + self.version,

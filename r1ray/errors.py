@@ -4,6 +4,7 @@ R1RayError
 +-- UserError             the user's configuration, file or machine; exit code 2, no traceback
 +-- GroupFailed           a group cannot be generated, and its engine is none the worse; the group is dropped
 |   +-- PromptTooLong     its prompt does not fit
++-- NonFiniteLoss         a loss is not a number; nothing was updated
 +-- UnscorableError       a prompt's own reference is broken: nothing can be judged by it
 +-- InfrastructureError   a part of the system failed; never a reward of zero
     +-- DeadlineExceeded  somebody waited too long for somebody else
@@ -31,6 +32,17 @@ class PromptTooLong(GroupFailed):
     """The prompt has more tokens than data.max_prompt_tokens."""
 
     reason = "prompt_too_long"
+
+
+class NonFiniteLoss(R1RayError):
+    """The loss of some groups is infinite or not a number; the parameters are as before the update."""
+
+    def __init__(self, occurrences: tuple[str, ...]) -> None:
+        super().__init__(occurrences)
+        self.occurrences = occurrences
+
+    def __str__(self) -> str:
+        return f"the loss is not finite in the micro-batches of the groups {', '.join(self.occurrences)}"
 
 
 class UnscorableError(R1RayError):

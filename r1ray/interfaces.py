@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 C = TypeVar("C")
 C_co = TypeVar("C_co", covariant=True)
 C_contra = TypeVar("C_contra", contravariant=True)
+R_contra = TypeVar("R_contra", contravariant=True)
 
 
 class RolloutEngine(Protocol[C_co]):
@@ -50,11 +51,11 @@ class Scorer(Protocol[C_contra]):
         ...
 
 
-class Reference(Protocol):
-    """log pi_ref. Lives beside the learner and reads the same rows."""
+class Reference(Protocol[R_contra]):
+    """log pi_ref. Lives beside the learner and reads the same rows, ``R``."""
 
-    def logprobs(self, input_ids_BT: torch.Tensor, completion_mask_BT: torch.Tensor) -> torch.Tensor | None:
-        """[N] float32, one for each True of the mask in row-major order; None where there is no reference."""
+    def logprobs(self, packed: R_contra) -> torch.Tensor | None:
+        """[N] float32, one for each chosen token of the rows; None where there is no reference."""
         ...
 
     def refresh(self) -> None:

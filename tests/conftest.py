@@ -45,8 +45,9 @@ def llama_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
             hidden_size=64,
             intermediate_size=128,
             num_hidden_layers=2,
-            num_attention_heads=2,  # heads of 32, the smallest that vLLM's CPU attention has
-            num_key_value_heads=1,
+            num_attention_heads=4,
+            num_key_value_heads=2,
+            head_dim=32,  # the smallest that vLLM's CPU attention has
             max_position_embeddings=1024,
             tie_word_embeddings=False,
             bos_token_id=tokenizer.eos_token_id,

@@ -5,6 +5,8 @@ A minibatch's loss is a sum over tokens with global denominators, so none of the
 
 from __future__ import annotations
 
+import heapq
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -23,29 +25,39 @@ def balance(lengths: Sequence[int], *, num_parts: int) -> list[list[int]]:
     """Indices of ``lengths`` in ``num_parts`` parts of nearly equal total length: longest first, each to the part
     that has least."""
     parts: list[list[int]] = [[] for _ in range(num_parts)]
-    totals = [0] * num_parts
+    totals = [(0, part) for part in range(num_parts)]
     for index in sorted(range(len(lengths)), key=lambda i: (-lengths[i], i)):
-        least = totals.index(min(totals))
-        parts[least].append(index)
-        totals[least] += lengths[index]
+        total, part = heapq.heappop(totals)
+        parts[part].append(index)
+        heapq.heappush(totals, (total + lengths[index], part))
     return parts
 
 
-def pack_rows(lengths: Sequence[int], *, max_tokens: int) -> list[list[int]]:
-    """Indices of ``lengths`` in micro-batches of padded rows: rows of like length together, and
-    rows * longest row <= ``max_tokens``.
+def pack(lengths: Sequence[int], *, num_ranks: int, max_tokens: int) -> list[list[list[int]]]:
+    """Indices of ``lengths`` for each rank and micro-batch: as few micro-batches as hold everything at ``max_tokens``
+    each, all nearly equally full, as many on every rank. The sequences of a micro-batch are to lie end to end.
 
-    Raises ValueError where one row alone is longer than ``max_tokens``.
+    Ranks meet at the end of every micro-batch; therefore those that are computed at the same time are the most alike.
+    Where there are fewer sequences than ranks, some micro-batches are empty.
+
+    Raises ValueError where one sequence alone is longer than ``max_tokens``.
     """
-    microbatches: list[list[int]] = []
-    for index in sorted(range(len(lengths)), key=lambda i: (-lengths[i], i)):
-        if lengths[index] > max_tokens:
-            raise ValueError(f"a sequence of {lengths[index]} tokens does not fit {max_tokens} tokens a micro-batch")
-        if microbatches and lengths[microbatches[-1][0]] * (len(microbatches[-1]) + 1) <= max_tokens:
-            microbatches[-1].append(index)
-        else:
-            microbatches.append([index])
-    return microbatches
+    if lengths and max(lengths) > max_tokens:
+        raise ValueError(f"a sequence of {max(lengths)} tokens does not fit {max_tokens} tokens a micro-batch")
+    count = math.ceil(sum(lengths) / (num_ranks * max_tokens))
+    while True:
+        parts = balance(lengths, num_parts=num_ranks * count)
+        totals = [sum(lengths[i] for i in part) for part in parts]
+        if max(totals, default=0) <= max_tokens:
+            break
+        count += 1
+    fullest = sorted(range(len(parts)), key=lambda part: -totals[part])
+    by_rank: list[list[list[int]]] = [[] for _ in range(num_ranks)]
+    for k in range(count):
+        alike = [parts[part] for part in fullest[k * num_ranks : (k + 1) * num_ranks]]
+        for rank, members in enumerate(alike if k % 2 == 0 else reversed(alike)):
+            by_rank[rank].append(members)
+    return by_rank
 
 
 def plan_shards(
@@ -59,8 +71,7 @@ def plan_shards(
     seed: int,
 ) -> tuple[Shard, ...]:
     """One shard for each rank. Every rank has the same number of micro-batches in every minibatch, because ZeRO's
-    collectives need all ranks in each backward pass; a rank with fewer gets empty ones at the end. A minibatch with
-    nothing to train on is left out.
+    collectives need all ranks in each backward pass. A minibatch with nothing to train on is left out.
 
     Args:
         num_completion_tokens: completion tokens of each pick, for the global denominators. A pick with 0 goes to no
@@ -72,19 +83,9 @@ def plan_shards(
         if not trained:
             continue
         num_tokens = sum(num_completion_tokens[i] for i in trained)
-        parts = balance([picks[i].num_tokens for i in trained], num_parts=num_ranks)
-        rows_by_rank = [[picks[trained[i]] for i in part] for part in parts]
-        plans = [
-            pack_rows([pick.num_tokens for pick in rows], max_tokens=max_tokens_per_microbatch) for rows in rows_by_rank
-        ]
-        longest = max(len(plan) for plan in plans)
-        for rank, (rows, plan) in enumerate(zip(rows_by_rank, plans, strict=True)):
-            microbatches = tuple(tuple(rows[i] for i in micro) for micro in plan)
-            by_rank[rank].append(
-                Minibatch(
-                    microbatches=microbatches + ((),) * (longest - len(plan)),
-                    num_sequences=len(members),
-                    num_tokens=num_tokens,
-                )
-            )
+        lengths = [picks[i].num_tokens for i in trained]
+        plans = pack(lengths, num_ranks=num_ranks, max_tokens=max_tokens_per_microbatch)
+        for minibatches, plan in zip(by_rank, plans, strict=True):
+            microbatches = tuple(tuple(picks[trained[i]] for i in micro) for micro in plan)
+            minibatches.append(Minibatch(microbatches=microbatches, num_sequences=len(members), num_tokens=num_tokens))
     return tuple(Shard(tuple(minibatches), learner_version) for minibatches in by_rank)

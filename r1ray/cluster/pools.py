@@ -217,7 +217,8 @@ class LearnerGroup:
 
     async def train(self, shards: Sequence[Shard], chunks: Sequence[Ref]) -> StepStats:
         """See :class:`r1ray.interfaces.Learner`. References are resolved inside each rank."""
-        calls = [rank.train.remote(shard, *chunks) for rank, shard in zip(self.ranks, shards, strict=True)]
+        together = len(self.ranks) // len(shards)  # ranks that compute the same rows
+        calls = [rank.train.remote(shards[i // together], *chunks) for i, rank in enumerate(self.ranks)]
         stats: StepStats = (await _gather(calls))[0]
         return stats
 

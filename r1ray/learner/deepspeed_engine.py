@@ -10,10 +10,12 @@ from typing import Any
 
 import deepspeed
 import torch
+import torch.distributed as dist
 from deepspeed.runtime.zero.partition_parameters import GatheredParameters
 from transformers import get_scheduler
 
 from r1ray.config import LearnerConfig
+from r1ray.learner.lora import adapted, adapter_parameters, delta, is_adapter
 from r1ray.specs import RankSpec
 from r1ray.weights.buckets import TensorMeta
 
@@ -46,6 +48,15 @@ def join_group(spec: RankSpec) -> None:
     )
 
 
+def sequence_group(rank: RankSpec, *, size: int) -> Any:
+    """The ranks that compute each row together with this one, ``size`` neighbours; None where each computes alone."""
+    if size == 1:
+        return None
+    starts = range(0, rank.world_size, size)
+    groups = [dist.new_group(list(range(start, start + size))) for start in starts]  # every rank makes all of them
+    return groups[rank.rank // size]
+
+
 def _clips_itself(config: LearnerConfig) -> bool:
     """Without ZeRO and without mixed precision DeepSpeed clips, but does not say what the norm was."""
     return config.zero_stage == 0 and config.dtype == "float32"
@@ -54,13 +65,20 @@ def _clips_itself(config: LearnerConfig) -> bool:
 def deepspeed_config(config: LearnerConfig, *, world_size: int) -> dict[str, Any]:
     """DeepSpeed's own configuration. With ``managed_gradient_accumulation`` off, any number of backward passes may
     come before a step, which micro-batches made by token count need."""
+    zero: dict[str, Any] = {"stage": config.zero_stage, "overlap_comm": False, "contiguous_gradients": True}
+    if config.offload_optimizer:
+        zero["offload_optimizer"] = {"device": "cpu", "pin_memory": torch.cuda.is_available()}
+    if config.offload_parameters:
+        zero["offload_param"] = {"device": "cpu", "pin_memory": torch.cuda.is_available()}
     return {
         "train_batch_size": world_size,
         "train_micro_batch_size_per_gpu": 1,
         "gradient_accumulation_steps": 1,
         "managed_gradient_accumulation": False,
         "gradient_clipping": 0.0 if _clips_itself(config) else config.grad_clip,
-        "zero_optimization": {"stage": config.zero_stage, "overlap_comm": False, "contiguous_gradients": True},
+        "zero_optimization": zero,
+        "zero_force_ds_cpu_optimizer": False,
+        # Parameters and gradients in bfloat16; DeepSpeed keeps the master weights and the moments in float32.
         "bf16": {"enabled": config.dtype == "bfloat16"},
         "optimizer": {
             "type": "AdamW",
@@ -111,26 +129,32 @@ def gathered(parameters: list[torch.nn.Parameter], *, modifier_rank: int | None 
 
 
 class ParameterStream:
-    """A :class:`~r1ray.weights.stream.WeightStream` of a transformers model under any ZeRO stage."""
+    """A :class:`~r1ray.weights.stream.WeightStream` of a transformers model under any ZeRO stage; what adapters add
+    to a weight is added to it."""
 
     def __init__(self, model: Any) -> None:
-        self._parameters: list[tuple[str, torch.nn.Parameter]] = list(model.named_parameters())
-        names = {name for name, _ in self._parameters}
-        if "lm_head.weight" not in names:
+        self._parameters: list[tuple[str, torch.nn.Parameter, Any]] = [
+            (name.replace(".base_layer.", "."), parameter, adapted(model, name))
+            for name, parameter in model.named_parameters()
+            if not is_adapter(name)
+        ]
+        names = {name for name, *_ in self._parameters}
+        if "lm_head.weight" not in names and (head := model.get_output_embeddings()) is not None:
             # Tied to the input embedding, and therefore not named. A vLLM engine on a CPU keeps a packed copy of the
             # output layer that follows only when it is sent too.
-            self._parameters.append(("lm_head.weight", model.get_output_embeddings().weight))
+            self._parameters.append(("lm_head.weight", head.weight, None))
 
     def metadata(self) -> list[TensorMeta]:
         return [
             TensorMeta(name, str(p.dtype).removeprefix("torch."), tuple(getattr(p, "ds_shape", p.shape)))
-            for name, p in self._parameters
+            for name, p, _ in self._parameters
         ]
 
     def __iter__(self) -> Iterator[tuple[str, torch.Tensor]]:
-        for name, parameter in self._parameters:
-            with gathered([parameter]):
-                yield name, parameter.detach()
+        for name, parameter, layer in self._parameters:
+            with gathered([parameter, *(adapter_parameters(layer) if layer else ())]):
+                whole = parameter.detach()
+                yield name, whole + delta(layer).to(whole.dtype) if layer else whole
 
 
 def copy_parameters(source: torch.nn.Module, target: torch.nn.Module) -> None:

@@ -1,39 +1,29 @@
-"""The GRPO learner: one rank of the group.
-
-    Shard + chunks -> for each minibatch: (forward, loss, backward) per micro-batch, then one optimizer update
-
-A plain class with blocking methods; ``r1ray.cluster`` makes a Ray actor of each rank and calls them in step.
-"""
+"""The GRPO learner: one rank of the group. See :mod:`r1ray.learner.base`."""
 
 from __future__ import annotations
 
-import math
-import os
-import random
 from collections import defaultdict
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 import torch.distributed as dist
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoModelForCausalLM
 
 from r1ray.algo.advantage import kl_advantages
 from r1ray.algo.aggregation import row_sums
 from r1ray.algo.kl import kl_estimate
 from r1ray.config import AlgoConfig, LearnerConfig
-from r1ray.errors import R1RayError
-from r1ray.learner.deepspeed_engine import ParameterStream, build_engine, device_of, grad_norm, join_group
-from r1ray.learner.policy import PolicyModel, check_head
-from r1ray.learner.reference import FrozenReference, NoReference
+from r1ray.learner.base import DTYPES, DeepSpeedLearner
+from r1ray.learner.deepspeed_engine import ParameterStream
+from r1ray.learner.policy import Packed, PolicyModel, check_policy, pack_sequences, plain_logprobs
+from r1ray.learner.reference import AdaptersOff, FrozenReference, NoReference
 from r1ray.learner.rows import Rows, charge_kl, make_rows, microbatch_loss
 from r1ray.specs import LearnerSpec, RankSpec
 from r1ray.types import Completion, Float32Array, Int32Array, Minibatch, Shard, StepStats
 from r1ray.weights.publisher import open_sender
 
-STATE_TAG = "learner"
 SUMS = (
     *("loss", "policy", "kl", "kl_tokens", "clipped", "entropy", "tokens"),
     *("mismatch", "mismatch_tokens", "fresh_tokens", "trained_tokens", "computed_tokens"),
@@ -41,30 +31,34 @@ SUMS = (
 """What is added up over micro-batches and ranks."""
 
 
-class GRPOLearner:
-    """One rank. Every method has to be called on every rank, in the same order."""
+class GRPOLearner(DeepSpeedLearner):
+    """Trains a policy on groups of scored completions, and publishes it."""
 
     def __init__(self, config: LearnerConfig, algo: AlgoConfig, spec: LearnerSpec, rank: RankSpec) -> None:
-        torch.set_num_threads(config.threads)
-        _seed_everything(spec.seed)
-        join_group(rank)
-        self._config, self._algo, self._spec, self._rank = config, algo, spec, rank
-        self._device = device_of(rank)
-        model = AutoModelForCausalLM.from_pretrained(spec.model, dtype=torch.float32, attn_implementation="sdpa")
-        model.config.use_cache = False
-        check_head(model, spec.model)
-        if config.gradient_checkpointing:
-            model.gradient_checkpointing_enable({"use_reentrant": False})
-        policy = PolicyModel(model).train()
-        _turn_dropout_off(policy)
-        self._reference: FrozenReference | NoReference = NoReference()
-        if algo.kl_coefficient > 0:
-            self._reference = FrozenReference(
-                policy, config, world_size=rank.world_size, temperature=algo.temperature, device=self._device
-            )
-        self._engine = build_engine(policy, config, world_size=rank.world_size, num_updates=spec.num_updates)
-        self._model = model
+        super().__init__(config, spec, rank)
+        self._algo = algo
+        model = AutoModelForCausalLM.from_pretrained(spec.model, dtype=DTYPES[config.dtype])
+        expected = plain_logprobs(model)
+        policy = PolicyModel(self._prepare(model), sequence_group=self._sequence_group)
+        self._reference = self._make_reference(policy)
+        self._start(policy, model)
+        check_policy(
+            self._engine, expected, name=spec.model, device=self._device, multiple=config.sequence_parallel_size
+        )
         self._sender: Any = None
+
+    def _make_reference(self, policy: PolicyModel) -> NoReference | AdaptersOff | FrozenReference:
+        if self._algo.kl_coefficient == 0:
+            return NoReference()
+        if self._config.lora.rank:
+            return AdaptersOff(policy, self._logprobs_now)
+        return FrozenReference(
+            policy,
+            self._config,
+            world_size=self._rank.world_size,
+            temperature=self._algo.temperature,
+            device=self._device,
+        )
 
     # ------------------------------------------------------------------ training
 
@@ -72,7 +66,13 @@ class GRPOLearner:
         """One step: each minibatch is one optimizer update. Returns figures of all ranks together."""
         rows = [
             [
-                make_rows(picks, chunks, learner_version=shard.learner_version, device=self._device)
+                make_rows(
+                    picks,
+                    chunks,
+                    learner_version=shard.learner_version,
+                    device=self._device,
+                    multiple=self._config.sequence_parallel_size,
+                )
                 for picks in minibatch.microbatches
             ]
             for minibatch in shard.minibatches
@@ -84,7 +84,7 @@ class GRPOLearner:
         worst = (0.0, 0.0)
         if self._algo.resolved_correction != "none":
             # pi_theta before the first update: the centre of the clip, and the numerator of the importance weights.
-            prox = [[self._logprobs_now(micro) for micro in minibatch] for minibatch in rows]
+            prox = [[self._logprobs_now(micro.packed) for micro in minibatch] for minibatch in rows]
             for minibatch_rows, minibatch_prox in zip(rows, prox, strict=True):
                 for micro, logp in zip(minibatch_rows, minibatch_prox, strict=True):
                     assert logp is not None
@@ -93,29 +93,24 @@ class GRPOLearner:
         for index, minibatch in enumerate(shard.minibatches):
             losses = []
             for micro, prox_logp in zip(rows[index], prox[index], strict=True):
-                loss, logp = self._backward(micro, prox_logp, minibatch, sums)
-                losses.append(loss)
+                loss, logp = self._learn(micro, prox_logp, minibatch, sums)
+                losses.append((loss, micro.occurrences))
                 if index == 0 and prox_logp is None:
                     worst = _add_mismatch(sums, micro, logp, worst)
-            _refuse_nan(losses, rows[index])
-            self._engine.step()
-            norms.append(grad_norm(self._engine))
+            norms.append(self._update(losses))
         everything = [micro for minibatch in rows for micro in minibatch]
         sums["trained_tokens"] = sum(micro.num_tokens for micro in everything)
-        sums["computed_tokens"] = sum(micro.input_ids_BT.numel() for micro in everything if not micro.is_empty)
+        sums["computed_tokens"] = sum(len(micro.packed.input_ids_N) for micro in everything)
         return self._stats(dict(sums), worst, norms, shard)
 
-    def _backward(
+    def _learn(
         self, micro: Rows, prox_logp: torch.Tensor | None, minibatch: Minibatch, sums: defaultdict[str, float]
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Forward, loss and backward of one micro-batch. Returns its part of the loss, and log pi_theta, detached."""
-        logp, entropy = self._engine(micro.input_ids_BT, micro.completion_mask_BT, self._algo.temperature)
-        ref_logp = None
-        if not self._charges_kl:
-            ref_logp = self._reference.logprobs(micro.input_ids_BT, micro.completion_mask_BT)
+        ref_logp = None if self._charges_kl else self._reference.logprobs(micro.packed)
+        logp, entropy = self._engine(micro.packed, self._algo.temperature)
         loss, parts = microbatch_loss(logp, micro, minibatch, self._algo, prox_logp_N=prox_logp, ref_logp_N=ref_logp)
-        # DeepSpeed averages gradients over ranks; the weights already hold the global denominators.
-        self._engine.backward(loss * self._rank.world_size)
+        self._backward(loss)
         if not micro.is_empty:
             sums["loss"] += loss.item()
             sums["entropy"] += entropy.sum().item()
@@ -134,7 +129,7 @@ class GRPOLearner:
         algo = self._algo
         own: list[tuple[str, float]] = []
         for micro in (micro for minibatch in rows for micro in minibatch):
-            ref_logp = self._reference.logprobs(micro.input_ids_BT, micro.completion_mask_BT)
+            ref_logp = self._reference.logprobs(micro.packed)
             assert ref_logp is not None
             kl = kl_estimate(micro.rollout_logp_N, ref_logp, estimator=algo.kl_estimator, clamp=algo.kl_clamp)
             if not micro.is_empty:
@@ -142,8 +137,9 @@ class GRPOLearner:
                 own += zip(micro.occurrences, row_sums(kl.double(), micro.lengths_B).tolist(), strict=True)
         by_rank: list[list[tuple[str, float]]] = [[] for _ in range(self._rank.world_size)]
         dist.all_gather_object(by_rank, own)
-        everyone = kl_advantages([row for rank in by_rank for row in rank], baseline=algo.advantage_baseline)
-        start = sum(len(rank) for rank in by_rank[: self._rank.rank])
+        by_shard = by_rank[:: self._config.sequence_parallel_size]  # ranks that share rows found the same
+        everyone = kl_advantages([row for shard in by_shard for row in shard], baseline=algo.advantage_baseline)
+        start = sum(len(shard) for shard in by_shard[: self._rank.rank // self._config.sequence_parallel_size])
         mine = iter(everyone[start : start + len(own)])
         return [
             [
@@ -153,19 +149,16 @@ class GRPOLearner:
             for minibatch in rows
         ]
 
-    def _logprobs_now(self, micro: Rows) -> torch.Tensor:
+    def _logprobs_now(self, packed: Packed) -> torch.Tensor:
         with torch.no_grad():
-            logp, _ = self._engine(micro.input_ids_BT, micro.completion_mask_BT, self._algo.temperature)
+            logp, _ = self._engine(packed, self._algo.temperature)
         assert isinstance(logp, torch.Tensor)
         return logp
 
     def _stats(self, sums: dict[str, float], worst: tuple[float, float], norms: list[float], shard: Shard) -> StepStats:
-        names = SUMS
-        totals = torch.tensor([sums.get(name, 0.0) for name in names], dtype=torch.float64, device=self._device)
+        total = self._sum_over_ranks(sums, SUMS)
         largest = torch.tensor(worst, dtype=torch.float64, device=self._device)
-        dist.all_reduce(totals)
         dist.all_reduce(largest, op=dist.ReduceOp.MAX)
-        total = dict(zip(names, totals.tolist(), strict=True))
         updates, tokens = max(len(shard.minibatches), 1), max(total["tokens"], 1.0)
         metrics = {
             "loss/policy": total["policy"] / updates,
@@ -207,57 +200,24 @@ class GRPOLearner:
 
     def logprobs(self, token_ids: Int32Array) -> Float32Array:
         """[T-1] float32, see :class:`r1ray.interfaces.Learner`."""
-        ids = torch.from_numpy(token_ids.astype("int64")).unsqueeze(0).to(self._device)
-        mask = torch.ones_like(ids, dtype=torch.bool)
-        mask[:, 0] = False
+        ids = torch.from_numpy(token_ids.astype("int64"))
+        sequence = (ids, torch.arange(len(ids)) > 0)
+        packed = pack_sequences([sequence], device=self._device, multiple=self._config.sequence_parallel_size)
         with torch.no_grad():
-            logp, _ = self._engine(ids, mask, 1.0)
+            logp, _ = self._engine(packed, 1.0)
         return np.asarray(logp.float().cpu().numpy(), dtype=np.float32)
 
     # ------------------------------------------------------------------ files
 
     def save(self, folder: Path) -> None:
-        """Parameters, optimizer, scheduler, rng and reference of this rank."""
-        rng = {"torch": torch.get_rng_state(), "python": random.getstate(), "numpy": np.random.get_state()}
-        self._engine.save_checkpoint(str(folder), tag=STATE_TAG, client_state={"rng": rng})
+        """Everything that a resumed run needs of this rank, the reference too."""
+        super().save(folder)
         self._reference.save(folder, rank=self._rank.rank)
 
     def load(self, folder: Path) -> None:
-        found, client_state = self._engine.load_checkpoint(str(folder), tag=STATE_TAG)
-        if found is None:
-            raise R1RayError(f"{folder} holds no learner state of {self._rank.world_size} ranks")
+        """What :meth:`save` wrote."""
+        super().load(folder)
         self._reference.load(folder, rank=self._rank.rank)
-        rng = client_state["rng"]
-        torch.set_rng_state(rng["torch"])
-        random.setstate(rng["python"])
-        np.random.set_state(rng["numpy"])
-
-    def export(self, folder: Path) -> None:
-        """Hugging Face safetensors and tokenizer; rank 0 writes."""
-        is_writer = self._rank.rank == 0
-        state = {}
-        for name, tensor in ParameterStream(self._model):
-            if is_writer:
-                state[name] = tensor.cpu().clone()
-        if not is_writer:
-            return
-        if self._model.config.tie_word_embeddings:
-            state.pop("lm_head.weight", None)
-        self._model.save_pretrained(folder, state_dict=state)
-        AutoTokenizer.from_pretrained(self._spec.model).save_pretrained(folder)
-
-
-def _seed_everything(seed: int) -> None:
-    random.seed(seed)
-    np.random.seed(seed % 2**32)
-    torch.manual_seed(seed)
-
-
-def _turn_dropout_off(module: torch.nn.Module) -> None:
-    """Ratios compare probabilities of one function; dropout would make it another one at every call."""
-    for part in module.modules():
-        if isinstance(part, torch.nn.Dropout):
-            part.p = 0.0
 
 
 def _add_mismatch(
@@ -275,14 +235,3 @@ def _add_mismatch(
     sums["fresh_tokens"] += fresh.numel()
     largest_fresh = float(fresh.max()) if fresh.numel() else 0.0
     return max(worst[0], float(difference.abs().max())), max(worst[1], largest_fresh)
-
-
-def _refuse_nan(losses: Sequence[torch.Tensor], rows: Sequence[Rows]) -> None:
-    """Stop before the update that would spoil the parameters, and say whose tokens did it."""
-    for loss, micro in zip(losses, rows, strict=True):
-        if not math.isfinite(loss.item()):
-            groups = ", ".join(sorted(set(micro.occurrences)))
-            raise R1RayError(f"the loss is {loss.item()} in the micro-batch of groups {groups}")
-
-
-os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")

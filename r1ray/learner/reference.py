@@ -1,8 +1,8 @@
-"""The reference policy of the KL term: a frozen copy beside the learner, or none."""
+"""The reference policy of the KL term: a frozen copy beside the learner, the model without its adapters, or none."""
 
 from __future__ import annotations
 
-import copy
+from collections.abc import Callable
 from pathlib import Path
 
 import deepspeed
@@ -10,7 +10,8 @@ import torch
 
 from r1ray.config import LearnerConfig
 from r1ray.learner.deepspeed_engine import copy_parameters, deepspeed_config
-from r1ray.learner.policy import PolicyModel
+from r1ray.learner.lora import adapters_off
+from r1ray.learner.policy import Packed, PolicyModel
 
 STATE = "reference.pt"
 
@@ -18,7 +19,7 @@ STATE = "reference.pt"
 class NoReference:
     """The Reference role where beta is 0: nothing is loaded, nothing is computed."""
 
-    def logprobs(self, input_ids_BT: torch.Tensor, completion_mask_BT: torch.Tensor) -> None:
+    def logprobs(self, packed: Packed) -> None:
         return None
 
     def refresh(self) -> None:
@@ -31,6 +32,22 @@ class NoReference:
         return
 
 
+class AdaptersOff(NoReference):
+    """The Reference role where adapters are trained: the model itself is still as it was. Never changes."""
+
+    def __init__(self, policy: PolicyModel, logprobs: Callable[[Packed], torch.Tensor]) -> None:
+        """
+        Args:
+            logprobs: those of the policy as it stands.
+        """
+        self._policy, self._logprobs = policy, logprobs
+
+    def logprobs(self, packed: Packed) -> torch.Tensor:  # type: ignore[override]
+        """See :class:`r1ray.interfaces.Reference`."""
+        with adapters_off(self._policy):
+            return self._logprobs(packed)
+
+
 class FrozenReference:
     """A copy of the policy that changes only by :meth:`refresh`."""
 
@@ -40,9 +57,7 @@ class FrozenReference:
         """``policy`` has to be whole here: build the reference before DeepSpeed partitions the policy."""
         self._policy = policy
         self._temperature = temperature
-        self._copy = copy.deepcopy(policy).requires_grad_(False).eval()
-        if config.dtype == "bfloat16":
-            self._copy.to(torch.bfloat16)
+        self._copy = policy.copy().requires_grad_(False).eval()
         self._forward: torch.nn.Module = self._copy
         self._is_partitioned = config.zero_stage == 3
         if not self._is_partitioned:
@@ -51,10 +66,10 @@ class FrozenReference:
             settings = {k: v for k, v in deepspeed_config(config, world_size=world_size).items() if k != "optimizer"}
             self._forward, *_ = deepspeed.initialize(model=self._copy, config=settings)
 
-    def logprobs(self, input_ids_BT: torch.Tensor, completion_mask_BT: torch.Tensor) -> torch.Tensor:
+    def logprobs(self, packed: Packed) -> torch.Tensor:
         """See :class:`r1ray.interfaces.Reference`."""
         with torch.no_grad():
-            logp, _ = self._forward(input_ids_BT, completion_mask_BT, self._temperature)
+            logp, _ = self._forward(packed, self._temperature)
         assert isinstance(logp, torch.Tensor)
         return logp
 

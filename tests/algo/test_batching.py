@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from r1ray.algo.batching import balance, pack_rows, plan_shards, split_minibatches
+from r1ray.algo.batching import balance, pack, plan_shards, split_minibatches
 from r1ray.types import Pick, Shard
 
 lengths = st.lists(st.integers(1, 50), min_size=1, max_size=40)
@@ -32,16 +33,31 @@ def test_parts_differ_by_no_more_than_the_longest_sequence(values: list[int], pa
     assert max(totals) - min(totals) <= max(values)
 
 
-@given(lengths, st.integers(50, 200))
-def test_padded_rows_keep_to_the_budget(values: list[int], budget: int) -> None:
-    packed = pack_rows(values, max_tokens=budget)
-    assert sorted(i for micro in packed for i in micro) == list(range(len(values)))
-    assert all(len(micro) * max(values[i] for i in micro) <= budget for micro in packed)
+@given(lengths, st.integers(1, 4), st.integers(50, 200))
+def test_packs_keep_to_the_budget_and_every_rank_has_as_many(values: list[int], ranks: int, budget: int) -> None:
+    packed = pack(values, num_ranks=ranks, max_tokens=budget)
+    assert len(packed) == ranks
+    assert len({len(microbatches) for microbatches in packed}) == 1
+    assert sorted(i for micros in packed for micro in micros for i in micro) == list(range(len(values)))
+    assert all(sum(values[i] for i in micro) <= budget for micros in packed for micro in micros)
+
+
+def test_packs_are_few_and_nearly_equally_full() -> None:
+    values = np.random.default_rng(0).integers(20, 400, 512).tolist()
+    packed = pack(values, num_ranks=4, max_tokens=4096)
+    assert len(packed[0]) <= sum(values) / (4 * 4096) * 1.05 + 1
+    totals = [[sum(values[i] for i in micro) for micro in micros] for micros in packed]
+    assert max(map(max, totals)) / min(map(min, totals)) < 1.05
+    assert max(map(sum, totals)) - min(map(sum, totals)) < 0.005 * sum(map(sum, totals))
+
+
+def test_only_ranks_without_a_sequence_get_an_empty_pack() -> None:
+    assert pack([5, 4, 3], num_ranks=4, max_tokens=8) == [[[0]], [[1]], [[2]], [[]]]
 
 
 def test_a_sequence_longer_than_the_budget_is_refused() -> None:
     with pytest.raises(ValueError, match="51 tokens does not fit 50"):
-        pack_rows([3, 51], max_tokens=50)
+        pack([3, 51], num_ranks=1, max_tokens=50)
 
 
 @given(lengths, st.integers(1, 4), st.integers(1, 3))

@@ -20,6 +20,7 @@ from r1ray.algo.advantage import step_advantages
 from r1ray.algo.grpo import grpo_loss
 from r1ray.algo.kl import kl_estimate
 from r1ray.config import AlgoConfig
+from r1ray.learner.policy import nothing
 from r1ray.learner.rows import Rows, microbatch_loss
 from r1ray.main import compose
 from r1ray.types import Minibatch
@@ -65,14 +66,12 @@ def loss_of(inputs: dict[str, Any], algo: AlgoConfig, *, on_policy: bool = False
     old_N = logp_N.detach() if on_policy else array(inputs, "old_logp")[mask]
     corrects = algo.resolved_correction != "none"
     micro = Rows(
-        input_ids_BT=torch.zeros(0),
-        completion_mask_BT=mask,
+        packed=nothing(device=torch.device("cpu")),
         lengths_B=lengths_B,
         rollout_logp_N=array(inputs, "rollout_logp")[mask] if corrects else old_N,
         advantage_N=array(inputs, "advantages_in").repeat_interleave(lengths_B),
         fresh_N=torch.ones(len(logp_N), dtype=torch.bool),
-        occurrences=(),
-        num_tokens=len(logp_N),
+        occurrences=("0/0",) * len(lengths_B),
     )
     num_sequences = len(lengths_B) if algo.count_masked else int((lengths_B > 0).sum())
     minibatch = Minibatch(microbatches=(), num_sequences=num_sequences, num_tokens=len(logp_N))

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
 from r1ray.errors import UserError
-from r1ray.learner.policy import PolicyModel, check_head
+from r1ray.learner.attention import LIKE, plan_layout
+from r1ray.learner.policy import Packed, PolicyModel, check_policy, pack_sequences, plain_logprobs
 
 
 def load(folder: Path) -> Any:
@@ -18,29 +22,91 @@ def load(folder: Path) -> Any:
     return AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
 
 
+ROWS = ([5, 9, 12, 7, 30], [8, 4, 21], [3, 3, 3, 3, 3, 3, 17], [9, 9], [11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21])
+PROMPTS = (2, 1, 4, 1, 3)
+CPU = torch.device("cpu")
+
+
+def packed(rows: Sequence[list[int]], starts: Sequence[int], **options: Any) -> Packed:
+    sequences = [(torch.tensor(row), torch.arange(len(row)) >= start) for row, start in zip(rows, starts, strict=True)]
+    return pack_sequences(sequences, device=CPU, **options)
+
+
+def alone(model: Any, temperature: float) -> tuple[torch.Tensor, torch.Tensor]:
+    """Each sequence by itself, from all logits of the model's own attention."""
+    expected, spread = [], []
+    for row, start in zip(ROWS, PROMPTS, strict=True):
+        table = torch.log_softmax(model(input_ids=torch.tensor([row])).logits[0] / temperature, dim=-1)
+        expected += [table[t - 1, row[t]] for t in range(start, len(row))]
+        spread += [-(table[t - 1].exp() * table[t - 1]).sum() for t in range(start, len(row))]
+    return torch.stack(expected), torch.stack(spread)
+
+
 @pytest.mark.parametrize("folder", ["qwen_folder", "llama_folder"])
-def test_padded_rows_give_what_each_sequence_gives_alone(folder: str, request: pytest.FixtureRequest) -> None:
-    model = load(request.getfixturevalue(folder))
-    rows = [[5, 9, 12, 7, 30], [8, 4, 21], [3, 3, 3, 3, 3, 3, 17]]
-    prompts = [2, 1, 4]
-    width = max(map(len, rows))
-    ids, mask = torch.zeros(3, width, dtype=torch.int64), torch.zeros(3, width, dtype=torch.bool)
-    for i, (row, start) in enumerate(zip(rows, prompts, strict=True)):
-        ids[i, : len(row)] = torch.tensor(row)
-        mask[i, start : len(row)] = True
+def test_packed_sequences_give_what_each_gives_alone(folder: str, request: pytest.FixtureRequest) -> None:
+    path = request.getfixturevalue(folder)
     with torch.no_grad():
-        logp, entropy = PolicyModel(model)(ids, mask, 0.7)
-        expected, spread = [], []
-        for row, start in zip(rows, prompts, strict=True):
-            table = torch.log_softmax(model(input_ids=torch.tensor([row])).logits[0] / 0.7, dim=-1)
-            expected += [table[t - 1, row[t]] for t in range(start, len(row))]
-            spread += [-(table[t - 1].exp() * table[t - 1]).sum() for t in range(start, len(row))]
-    assert torch.allclose(logp, torch.stack(expected), atol=1e-5)
-    assert torch.allclose(entropy, torch.stack(spread), atol=1e-4)
+        logp, entropy = PolicyModel(load(path))(packed(ROWS, PROMPTS), 0.7)
+        expected, spread = alone(load(path), 0.7)
+    assert torch.allclose(logp, expected, atol=1e-5)
+    assert torch.allclose(entropy, spread, atol=1e-4)
 
 
-def test_a_plain_head_is_accepted(qwen_folder: Path) -> None:
-    check_head(load(qwen_folder), "qwen")
+@pytest.mark.parametrize("checkpointing", [False, True])
+def test_packed_sequences_have_the_gradient_of_each_alone(llama_folder: Path, checkpointing: bool) -> None:
+    ours, theirs = load(llama_folder), load(llama_folder)
+    if checkpointing:
+        ours.gradient_checkpointing_enable({"use_reentrant": False})
+    weights = torch.linspace(-1, 1, sum(len(row) - start for row, start in zip(ROWS, PROMPTS, strict=True)))
+    (PolicyModel(ours.train())(packed(ROWS, PROMPTS, multiple=8), 1.0)[0] * weights).sum().backward()
+    (alone(theirs, 1.0)[0] * weights).sum().backward()
+    for (name, a), b in zip(ours.named_parameters(), theirs.parameters(), strict=True):
+        assert torch.allclose(a.grad, b.grad, atol=1e-5), name
+
+
+def sliding(*, window: int | None) -> Any:
+    from transformers import Qwen3Config, Qwen3ForCausalLM
+
+    torch.manual_seed(0)
+    config = Qwen3Config(
+        vocab_size=64,
+        hidden_size=32,
+        intermediate_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        num_key_value_heads=1,
+        head_dim=16,
+        use_sliding_window=window is not None,
+        sliding_window=window,
+        max_window_layers=0,
+        initializer_range=0.5,
+        tie_word_embeddings=False,
+    )
+    return Qwen3ForCausalLM(config).eval()
+
+
+def test_a_sliding_window_is_kept() -> None:
+    ours, theirs = sliding(window=3), sliding(window=3)
+    with torch.no_grad():
+        logp, _ = PolicyModel(ours)(packed(ROWS, PROMPTS), 1.0)
+        assert torch.allclose(logp, alone(theirs, 1.0)[0], atol=1e-4)
+        assert not torch.allclose(logp, alone(sliding(window=None), 1.0)[0], atol=1e-2), "else this shows nothing"
+
+
+@given(st.lists(st.integers(1, 40), min_size=1, max_size=30))
+def test_a_layout_holds_every_token_once_and_pads_little(lengths: list[int]) -> None:
+    layout = plan_layout(lengths, device=CPU)
+    places = torch.cat([group.place_BT[group.real_BT] for group in layout.groups])
+    assert places.sort().values.tolist() == list(range(sum(lengths)))
+    assert places[layout.inverse_N].tolist() == list(range(sum(lengths)))
+    assert sum(group.place_BT.numel() for group in layout.groups) <= sum(lengths) / LIKE
+    assert layout.starts.tolist() == [0, *torch.tensor(lengths).cumsum(0).tolist()]
+
+
+@pytest.mark.parametrize("folder", ["qwen_folder", "llama_folder"])
+def test_a_model_that_packs_and_has_a_plain_head_is_accepted(folder: str, request: pytest.FixtureRequest) -> None:
+    model = load(request.getfixturevalue(folder))
+    check_policy(PolicyModel(model), plain_logprobs(model), name="mine", device=CPU)
 
 
 def test_a_model_that_caps_its_logits_is_refused() -> None:
@@ -55,6 +121,29 @@ def test_a_model_that_caps_its_logits_is_refused() -> None:
         num_key_value_heads=1,
         head_dim=32,
         final_logit_softcapping=0.5,
+        attn_logit_softcapping=None,
+        initializer_range=0.5,
     )
-    with pytest.raises(UserError, match="changes its logits after the output layer"):
-        check_head(Gemma2ForCausalLM(config).eval(), "gemma")
+    model = Gemma2ForCausalLM(config).eval()
+    with pytest.raises(UserError, match=r"model=gemma: .* differ from the model's own by .* nats"):
+        check_policy(PolicyModel(model), plain_logprobs(model), name="gemma", device=CPU)
+
+
+def test_a_model_with_soft_capped_attention_is_refused() -> None:
+    from transformers import Gemma2Config, Gemma2ForCausalLM
+
+    shape = {"hidden_size": 32, "intermediate_size": 32, "num_hidden_layers": 1, "num_attention_heads": 1}
+    model = Gemma2ForCausalLM(Gemma2Config(vocab_size=64, num_key_value_heads=1, head_dim=32, **shape)).eval()
+    with pytest.raises(UserError, match="Gemma2Attention: the learner's attention has neither soft-capping nor sinks"):
+        check_policy(PolicyModel(model), plain_logprobs(model), name="gemma", device=CPU)
+
+
+def test_a_model_that_mixes_packed_sequences_is_refused() -> None:
+    """One whose layers do more than attention: here, a state that runs on."""
+    from transformers import MambaConfig, MambaForCausalLM
+
+    torch.manual_seed(0)
+    config = MambaConfig(vocab_size=64, hidden_size=32, state_size=4, num_hidden_layers=1, initializer_range=0.5)
+    model = MambaForCausalLM(config).eval()
+    with pytest.raises(UserError):
+        check_policy(PolicyModel(model), plain_logprobs(model), name="mamba", device=CPU)

@@ -19,6 +19,7 @@ from r1ray.algo.aggregation import row_sums
 from r1ray.algo.batching import plan_shards
 from r1ray.algo.kl import kl_estimate
 from r1ray.config import AlgoConfig
+from r1ray.learner.policy import Packed, nothing
 from r1ray.learner.rows import Rows, charge_kl, make_rows, microbatch_loss
 from r1ray.main import compose, config_folder
 from r1ray.types import Completion, Minibatch, Pick, VersionSpan
@@ -51,14 +52,12 @@ def make_micro(lengths: list[int], rollout_logp: torch.Tensor, advantages: list[
     lengths_B = torch.tensor(lengths)
     advantage_B = torch.tensor(advantages, dtype=torch.float64)
     return Rows(
-        input_ids_BT=torch.zeros(0),
-        completion_mask_BT=torch.zeros(0),
+        packed=nothing(device=CPU),
         lengths_B=lengths_B,
         rollout_logp_N=rollout_logp,
         advantage_N=advantage_B.repeat_interleave(lengths_B),
         fresh_N=torch.ones(sum(lengths), dtype=torch.bool),
         occurrences=("0/0",) * len(lengths),
-        num_tokens=sum(lengths) + 1,
     )
 
 
@@ -181,12 +180,12 @@ class TinyPolicy(torch.nn.Module):
             values = torch.randn(rows, 8 if rows == VOCABULARY else VOCABULARY, generator=generator)
             self.register_parameter(name, torch.nn.Parameter(values.double() * 0.3))
 
-    def forward(self, ids_BT: torch.Tensor, mask_BT: torch.Tensor) -> torch.Tensor:
-        before_BT = ids_BT.roll(1, dims=1)
-        hidden = self.near[before_BT] + self.far[before_BT.roll(1, dims=1)]
+    def forward(self, packed: Packed) -> torch.Tensor:
+        before = packed.input_ids_N.roll(1)  # prompts have two tokens or more: none looks into another sequence
+        hidden = self.near[before] + self.far[before.roll(1)]
         table = torch.log_softmax(torch.tanh(hidden) @ self.out, dim=-1)
-        logp_N: torch.Tensor = table.gather(-1, ids_BT.unsqueeze(-1)).squeeze(-1)[mask_BT]
-        return logp_N
+        logp: torch.Tensor = table.gather(-1, packed.input_ids_N.unsqueeze(-1)).squeeze(-1)[packed.chosen_N]
+        return logp
 
 
 POLICY, REFERENCE = TinyPolicy(0), TinyPolicy(1)
@@ -216,15 +215,6 @@ def make_batch(rng: np.random.Generator, group_sizes: list[int]) -> list[list[Co
     return groups
 
 
-def pad(micro: Rows, width: int) -> Rows:
-    """The same rows with ``width`` more columns of padding."""
-    return replace(
-        micro,
-        input_ids_BT=torch.nn.functional.pad(micro.input_ids_BT, (0, width)),
-        completion_mask_BT=torch.nn.functional.pad(micro.completion_mask_BT, (0, width)),
-    )
-
-
 def gradient(
     algo: AlgoConfig,
     groups: list[list[Completion]],
@@ -234,7 +224,7 @@ def gradient(
     num_ranks: int,
     max_tokens: int,
     order: list[int],
-    padding: int,
+    multiple: int,
 ) -> torch.Tensor:
     """The gradient of one minibatch: planned, put into rows and summed as the learner's ranks do."""
     chunks = [(completion,) for group in groups for completion in group]
@@ -261,10 +251,10 @@ def gradient(
     plans = [
         (minibatch, micro) for shard in shards for minibatch in shard.minibatches for micro in minibatch.microbatches
     ]
-    rows = [pad(make_rows(micro, chunks, learner_version=0, device=CPU), padding) for _, micro in plans]
+    rows = [make_rows(micro, chunks, learner_version=0, device=CPU, multiple=multiple) for _, micro in plans]
     with torch.no_grad():
-        prox = [POLICY(micro.input_ids_BT, micro.completion_mask_BT) for micro in rows]
-        ref = [REFERENCE(micro.input_ids_BT, micro.completion_mask_BT) for micro in rows]
+        prox = [POLICY(micro.packed) for micro in rows]
+        ref = [REFERENCE(micro.packed) for micro in rows]
     charges_kl = algo.kl_coefficient > 0 and algo.kl_placement == "reward"
     if charges_kl:
         own = []
@@ -277,7 +267,7 @@ def gradient(
     total = torch.zeros((), dtype=torch.float64)
     for (minibatch, _), micro, prox_N, ref_N in zip(plans, rows, prox, ref, strict=True):
         loss, _ = microbatch_loss(
-            POLICY(micro.input_ids_BT, micro.completion_mask_BT),
+            POLICY(micro.packed),
             micro,
             minibatch,
             algo,
@@ -292,7 +282,7 @@ def gradient(
     )
 
 
-ONE_MICROBATCH = {"num_ranks": 1, "max_tokens": 10_000, "padding": 0}
+ONE_MICROBATCH = {"num_ranks": 1, "max_tokens": 10_000, "multiple": 1}
 
 
 @pytest.mark.parametrize("name", PRESETS)
@@ -302,11 +292,11 @@ ONE_MICROBATCH = {"num_ranks": 1, "max_tokens": 10_000, "padding": 0}
     group_sizes=st.lists(st.integers(2, 6), min_size=1, max_size=4),
     num_ranks=st.sampled_from([1, 2, 4]),
     max_tokens=st.integers(12, 60),
-    padding=st.integers(0, 5),
+    multiple=st.integers(1, 16),
     correction=st.sampled_from(["auto", "token_tis", "sequence_mask", "geometric_mask"]),
 )
 def test_one_global_batch_has_one_gradient(
-    name: str, seed: int, group_sizes: list[int], num_ranks: int, max_tokens: int, padding: int, correction: str
+    name: str, seed: int, group_sizes: list[int], num_ranks: int, max_tokens: int, multiple: int, correction: str
 ) -> None:
     algo = preset(name) if correction == "auto" else replace(preset(name), correction=correction)
     rng = np.random.default_rng(seed)
@@ -322,7 +312,7 @@ def test_one_global_batch_has_one_gradient(
     expected = gradient(algo, groups, advantages, masked, order=order, **ONE_MICROBATCH)
     Random(seed).shuffle(order)
     found = gradient(
-        algo, groups, advantages, masked, num_ranks=num_ranks, max_tokens=max_tokens, order=order, padding=padding
+        algo, groups, advantages, masked, num_ranks=num_ranks, max_tokens=max_tokens, order=order, multiple=multiple
     )
     assert bool(expected.isfinite().all())
     assert (found - expected).norm() <= 1e-5 * expected.norm() + 1e-12

@@ -11,12 +11,13 @@ from tests.fakes import make_completion
 CPU = torch.device("cpu")
 
 
-def test_rows_are_padded_and_tokens_lie_end_to_end() -> None:
+def test_prompts_and_completions_lie_end_to_end() -> None:
     chunks = [(make_completion(num_tokens=2),), (make_completion(num_tokens=4), make_completion(num_tokens=1))]
     picks = [Pick(1, 1, -0.5, 3), Pick(0, 0, 1.5, 4)]
     rows = make_rows(picks, chunks, learner_version=0, device=CPU)
-    assert rows.input_ids_BT.tolist() == [[1, 2, 5, 0], [1, 2, 5, 6]]
-    assert rows.completion_mask_BT.tolist() == [[False, False, True, False], [False, False, True, True]]
+    assert rows.packed.input_ids_N.tolist() == [1, 2, 5, 1, 2, 5, 6]
+    assert rows.packed.position_ids_N.tolist() == [0, 1, 2, 0, 1, 2, 3]
+    assert rows.packed.chosen_N.tolist() == [False, False, True, False, False, True, True]
     assert rows.lengths_B.tolist() == [1, 2]
     assert rows.advantage_N.tolist() == [-0.5, 1.5, 1.5]
     assert rows.num_tokens == 7
@@ -32,4 +33,4 @@ def test_only_tokens_of_the_learners_own_version_are_fresh() -> None:
 def test_no_picks_make_one_row_that_can_be_computed_and_weighs_nothing() -> None:
     rows = make_rows([], [], learner_version=0, device=CPU)
     assert rows.is_empty
-    assert rows.completion_mask_BT.sum() == len(rows.rollout_logp_N) == 1
+    assert rows.packed.chosen_N.sum() == len(rows.rollout_logp_N) == 1

@@ -1,4 +1,4 @@
-"""One rank of a learner group, for test_learner.py: trains two steps under each ZeRO stage and exports after each.
+"""One rank of a learner group, for test_learner.py: trains with each of several settings, exports after each step.
 
 The second step is then done again from a checkpoint of before it.
 
@@ -19,25 +19,28 @@ from r1ray.specs import LearnerSpec, RankSpec
 
 def main(rank: int, world_size: int, port: int, job_path: str, out: str) -> None:
     job = pickle.loads(Path(job_path).read_bytes())
-    for stage in job["stages"]:
+    for name, settings in job["variants"].items():
+        config = LearnerConfig(**job["learner"] | settings)
         learner = GRPOLearner(
-            LearnerConfig(**job["learner"], zero_stage=stage),
+            config,
             AlgoConfig(**job["algo"]),
             LearnerSpec(job["model"], seed=0, num_updates=10),
             RankSpec(rank, world_size, socket.gethostbyname("localhost"), port, 0, 120.0),
         )
-        stats, saved = [], Path(out) / f"checkpoint-zero{stage}"
+        shard = rank // config.sequence_parallel_size
+        stats, saved = [], Path(out) / f"checkpoint-{name}"
         for step, (shards, chunks) in enumerate(job["steps"], start=1):
-            if step == 2 and stage in job["resume"]:
+            if step == 2 and name in job["resume"]:
                 saved.mkdir(exist_ok=True)
                 learner.save(saved)
-            stats.append(learner.train(shards[rank], *chunks))
-            learner.export(Path(out) / f"zero{stage}-step{step}")
-        if stage in job["resume"]:
+            stats.append(learner.train(shards[shard], *chunks))
+            learner.export(Path(out) / f"{name}-step{step}")
+        if name in job["resume"]:
             learner.load(saved)
-            stats.append(learner.train(shards[rank], *chunks))
+            stats.append(learner.train(shards[shard], *chunks))
+        probe = learner.logprobs(job["probe"])
         if rank == 0:
-            (Path(out) / f"stats-zero{stage}.pickle").write_bytes(pickle.dumps(stats))
+            (Path(out) / f"{name}.pickle").write_bytes(pickle.dumps((stats, probe)))
 
 
 if __name__ == "__main__":

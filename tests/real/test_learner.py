@@ -17,10 +17,21 @@ import pytest
 import torch
 
 from r1ray.algo.batching import plan_shards
+from r1ray.config import LoraConfig
 from r1ray.types import Completion, Pick, StepStats, VersionSpan
 
 pytestmark = pytest.mark.real
-STAGES = (0, 1, 2, 3)
+STAGES = {f"zero{stage}": {"zero_stage": stage} for stage in range(4)}
+OTHER_WAYS = {
+    "offloaded_optimizer": {"zero_stage": 2, "offload_optimizer": True},
+    "offloaded_parameters": {"zero_stage": 3, "offload_optimizer": True, "offload_parameters": True},
+    "checkpointed_activations": {"zero_stage": 2, "gradient_checkpointing": True},
+    "sequence_parallel": {"zero_stage": 2, "sequence_parallel_size": 2},
+    "sequence_parallel_zero3": {"zero_stage": 3, "sequence_parallel_size": 2},
+}
+BFLOAT16 = {f"bfloat16_zero{stage}": {"zero_stage": stage, "dtype": "bfloat16"} for stage in range(4)}
+ADAPTERS = {f"adapters_zero{stage}": {"zero_stage": stage, "lora": LoraConfig(rank=4)} for stage in (0, 2, 3)}
+PROBE = np.array([4, 8, 15, 16, 23, 42], dtype=np.int32)
 SCALE = 1000.0
 """With epsilon 1e6, lr 1e9 and beta_1 0, AdamW moves parameters by -1000 times the gradient (to 1e-7)."""
 ALGO = {
@@ -65,7 +76,9 @@ def completions(seed: int) -> list[Completion]:
     return made
 
 
-def job_step(seed: int, *, advantage: float) -> tuple[Any, list[tuple[Completion, ...]], list[float]]:
+def job_step(
+    seed: int, *, advantage: float, num_shards: int = 2
+) -> tuple[Any, list[tuple[Completion, ...]], list[float]]:
     rows = completions(seed)
     advantages = [advantage * float(a) for a in np.random.default_rng(seed + 1).normal(size=len(rows))]
     picks = [Pick(i, 0, advantages[i], len(c.prompt_token_ids) + len(c.token_ids)) for i, c in enumerate(rows)]
@@ -73,12 +86,12 @@ def job_step(seed: int, *, advantage: float) -> tuple[Any, list[tuple[Completion
         picks,
         [len(c.token_ids) for c in rows],
         num_minibatches=1,
-        num_ranks=2,
+        num_ranks=num_shards,
         max_tokens_per_microbatch=LEARNER["max_tokens_per_microbatch"],  # type: ignore[arg-type]
         learner_version=0,
         seed=0,
     )
-    assert len(shards[0].minibatches[0].microbatches) >= 4
+    assert len(shards[0].minibatches[0].microbatches) >= 3
     return shards, [(row,) for row in rows], advantages
 
 
@@ -139,21 +152,27 @@ def load(folder: Path) -> Any:
     return AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float64)
 
 
-@pytest.fixture(scope="module")
-def trained(tmp_path_factory: pytest.TempPathFactory, qwen_folder: Path) -> tuple[Path, dict[str, Any]]:
-    """Both ranks, all stages, in two processes. The first step moves the policy a little away from the reference,
-    the second one is compared."""
-    out = tmp_path_factory.mktemp("learner")
-    steps = [job_step(0, advantage=1e-5), job_step(7, advantage=1.0)]
-    job = {
-        "model": str(qwen_folder),
-        "stages": STAGES,
-        "resume": (1, 3),
+def make_job(model: Path, variants: dict[str, Any], **changes: Any) -> dict[str, Any]:
+    """The first step moves the policy a little away from the reference, the second one is compared."""
+    num_shards = 1 if any("sequence_parallel_size" in settings for settings in variants.values()) else 2
+    steps = [job_step(seed, advantage=size, num_shards=num_shards) for seed, size in ((0, 1e-5), (7, 1.0))]
+    return {
+        "model": str(model),
+        "variants": variants,
+        "resume": (),
         "learner": LEARNER,
         "algo": ALGO,
+        "probe": PROBE,
         "steps": [(shards, chunks) for shards, chunks, _ in steps],
         "advantages": [advantages for _, _, advantages in steps],
-    }
+    } | changes
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory, qwen_folder: Path) -> tuple[Path, dict[str, Any]]:
+    """Both ranks, all stages, in two processes."""
+    out = tmp_path_factory.mktemp("learner")
+    job = make_job(qwen_folder, STAGES, resume=("zero1", "zero3"))
     run_two_ranks(job, out)
     return out, job
 
@@ -194,17 +213,19 @@ def compare_gradients(loss: torch.Tensor, model: Any, after: Any) -> torch.Tenso
     return expected
 
 
-@pytest.mark.parametrize("stage", STAGES)
-def test_the_gradient_of_two_ranks_is_that_of_plain_torch(
-    trained: tuple[Path, dict[str, Any]], qwen_folder: Path, stage: int
-) -> None:
-    out, job = trained
-    model, after, reference = load(out / f"zero{stage}-step1"), load(out / f"zero{stage}-step2"), load(qwen_folder)
+def figures(out: Path, name: str) -> list[StepStats]:
+    stats, _ = pickle.loads((out / f"{name}.pickle").read_bytes())
+    return list(stats)
+
+
+def check_second_step(out: Path, job: dict[str, Any], name: str) -> None:
+    """Its gradient and figures, against plain torch."""
+    model, after, reference = load(out / f"{name}-step1"), load(out / f"{name}-step2"), load(Path(job["model"]))
     (_, chunks), advantages = job["steps"][1], job["advantages"][1]
     loss = plain_loss(plain_logprobs(model, reference, [chunk[0] for chunk in chunks]), advantages)
     expected = compare_gradients(loss, model, after)
 
-    stats: StepStats = pickle.loads((out / f"stats-zero{stage}.pickle").read_bytes())[1]
+    stats = figures(out, name)[1]
     assert stats.metrics["loss/total"] == pytest.approx(loss.item(), rel=1e-5)
     assert stats.metrics["grad_norm"] == pytest.approx(expected.norm().item(), rel=1e-4)
     assert stats.metrics["kl/ref"] > 0, "the second step is not at the reference"
@@ -212,11 +233,86 @@ def test_the_gradient_of_two_ranks_is_that_of_plain_torch(
     assert stats.trained_tokens == sum(len(c[0].prompt_token_ids) + len(c[0].token_ids) for c in chunks)
 
 
-@pytest.mark.parametrize("stage", [1, 3])
-def test_a_step_done_again_from_a_checkpoint_is_the_same_step(trained: tuple[Path, dict[str, Any]], stage: int) -> None:
-    out, _ = trained
-    _, after, again = pickle.loads((out / f"stats-zero{stage}.pickle").read_bytes())
+@pytest.mark.parametrize("name", STAGES)
+def test_the_gradient_of_two_ranks_is_that_of_plain_torch(trained: tuple[Path, dict[str, Any]], name: str) -> None:
+    check_second_step(*trained, name)
+    assert figures(trained[0], name)[1].padding_tokens == 0
+
+
+@pytest.mark.parametrize("name", ["zero1", "zero3"])
+def test_a_step_done_again_from_a_checkpoint_is_the_same_step(trained: tuple[Path, dict[str, Any]], name: str) -> None:
+    _, after, again = figures(trained[0], name)
     assert after.metrics == again.metrics
+
+
+def test_offloading_checkpointing_and_sequence_parallelism_leave_the_gradient_as_it_is(
+    tmp_path: Path, llama_folder: Path
+) -> None:
+    """Sequence parallelism splits each row over both ranks; the others divide the rows."""
+    for variants in (
+        {name: settings for name, settings in OTHER_WAYS.items() if "sequence_parallel_size" not in settings},
+        {name: settings for name, settings in OTHER_WAYS.items() if "sequence_parallel_size" in settings},
+    ):
+        job = make_job(llama_folder, variants)
+        run_two_ranks(job, tmp_path)
+        for name in variants:
+            check_second_step(tmp_path, job, name)
+
+
+def test_bfloat16_keeps_master_weights_that_updates_too_small_for_it_add_up_in(
+    tmp_path: Path, llama_folder: Path
+) -> None:
+    """Updates of 1e-5 on weights of about 0.02, whose neighbours in bfloat16 are 1e-4 apart: none moves a weight that
+    is rounded after each, but twenty of them do."""
+    step = job_step(7, advantage=1.0)
+    learner = LEARNER | {"lr": 1e-5, "epsilon": 1e-8, "betas": [0.9, 0.95], "grad_clip": 1.0}
+    run_two_ranks(make_job(llama_folder, BFLOAT16, learner=learner, steps=[step[:2]] * 20), tmp_path)
+    start = load(llama_folder).to(torch.bfloat16)
+    expected = plain_loss(plain_logprobs(load(llama_folder), load(llama_folder), [c[0] for c in step[1]]), step[2])
+    for name in BFLOAT16:
+        losses = [stats.metrics["loss/total"] for stats in figures(tmp_path, name)]
+        assert losses[0] == pytest.approx(expected.item(), abs=5e-3)
+        assert losses[-1] < losses[0] - 5e-3
+        weights = zip(start.parameters(), load(tmp_path / f"{name}-step20").parameters(), strict=True)
+        moved = [(after.to(torch.bfloat16) != before).float().mean() for before, after in weights if before.ndim > 1]
+        assert min(moved) > 0.2
+
+
+@pytest.fixture(scope="module")
+def adapted(tmp_path_factory: pytest.TempPathFactory, llama_folder: Path) -> Path:
+    out = tmp_path_factory.mktemp("adapters")
+    learner = LEARNER | {"lr": 1e-2, "epsilon": 1e-8, "betas": [0.9, 0.95], "grad_clip": 1.0}
+    step = job_step(7, advantage=1.0)
+    run_two_ranks(make_job(llama_folder, ADAPTERS, learner=learner, steps=[step[:2]] * 4), out)
+    return out
+
+
+@pytest.mark.parametrize("name", ADAPTERS)
+def test_adapters_learn_and_the_model_under_them_stays_the_reference(
+    adapted: Path, llama_folder: Path, name: str
+) -> None:
+    stats = figures(adapted, name)
+    assert stats[0].metrics["kl/ref"] == 0.0
+    assert stats[3].metrics["kl/ref"] > 1e-4
+    assert stats[3].metrics["loss/total"] < stats[0].metrics["loss/total"] - 0.01
+    before, after = load(llama_folder), load(adapted / f"{name}-step4")
+    for (parameter, old), new in zip(before.named_parameters(), after.parameters(), strict=True):
+        is_linear = "_proj" in parameter
+        assert torch.equal(old, new) != is_linear, parameter
+
+
+@pytest.mark.parametrize("name", ADAPTERS)
+def test_what_is_exported_computes_what_the_learner_with_its_adapters_does(adapted: Path, name: str) -> None:
+    _, probe = pickle.loads((adapted / f"{name}.pickle").read_bytes())
+    ids = torch.from_numpy(PROBE.astype(np.int64))[None]
+    with torch.no_grad():
+        table = torch.log_softmax(load(adapted / f"{name}-step4")(input_ids=ids).logits[0], dim=-1)
+    assert torch.allclose(table[:-1].gather(1, ids[0, 1:, None])[:, 0].float(), torch.tensor(probe), atol=1e-4)
+
+
+def test_adapters_learn_alike_whatever_the_stage(adapted: Path) -> None:
+    first, *others = ([stats.metrics["loss/total"] for stats in figures(adapted, name)] for name in ADAPTERS)
+    assert all(other == pytest.approx(first, rel=1e-4) for other in others)
 
 
 PRESETS = {
@@ -240,12 +336,11 @@ def test_other_objectives_have_the_gradient_of_plain_torch_too(tmp_path: Path, q
     """Those whose groups or sequences matter beyond a token: the KL of a group lies on both ranks."""
     plain, changes = PRESETS[name]
     shards, chunks, advantages = job_step(7, advantage=1.0)
-    algo = ALGO | changes
-    job = {"model": str(qwen_folder), "stages": (1,), "resume": (), "learner": LEARNER, "algo": algo}
-    run_two_ranks(job | {"steps": [(shards, chunks)]}, tmp_path)
+    variants = {"zero1": STAGES["zero1"]}
+    run_two_ranks(make_job(qwen_folder, variants, algo=ALGO | changes, steps=[(shards, chunks)]), tmp_path)
     model = load(qwen_folder)
     loss = plain(plain_logprobs(model, load(qwen_folder), [chunk[0] for chunk in chunks]), advantages)
     compare_gradients(loss, model, load(tmp_path / "zero1-step1"))
-    stats: StepStats = pickle.loads((tmp_path / "stats-zero1.pickle").read_bytes())[0]
+    stats = figures(tmp_path, "zero1")[0]
     assert stats.metrics["loss/total"] == pytest.approx(loss.item(), rel=1e-5)
     assert ("kl/ref" in stats.metrics) == (name == "rloo")

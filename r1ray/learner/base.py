@@ -1,0 +1,164 @@
+"""What every learner is: one rank of a group, and a module that DeepSpeed trains.
+
+    Shard + chunks -> for each minibatch: (forward, loss, backward) per micro-batch, then one optimizer update
+
+Plain classes with blocking methods; ``r1ray.cluster`` makes a Ray actor of each rank and calls them in step. Every
+method has to be called on every rank, in the same order.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.distributed as dist
+from transformers import AutoTokenizer
+
+from r1ray.config import LearnerConfig
+from r1ray.errors import NonFiniteLoss, R1RayError, UserError
+from r1ray.learner.deepspeed_engine import (
+    ParameterStream,
+    build_engine,
+    device_of,
+    grad_norm,
+    join_group,
+    sequence_group,
+)
+from r1ray.learner.lora import add_adapters
+from r1ray.specs import LearnerSpec, RankSpec
+
+STATE_TAG = "learner"
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+
+
+class DeepSpeedLearner:
+    """Construction and state; subclasses say what is computed."""
+
+    def __init__(self, config: LearnerConfig, spec: LearnerSpec, rank: RankSpec) -> None:
+        torch.set_num_threads(config.threads)
+        _seed_everything(spec.seed)
+        join_group(rank)
+        self._config, self._spec, self._rank = config, spec, rank
+        self._device = device_of(rank)
+        self._sequence_group = sequence_group(rank, size=config.sequence_parallel_size)
+        self._model: Any = None
+        self._engine: Any = None
+
+    def _prepare(self, model: Any) -> Any:
+        """A transformers model ready to be trained: adapters in, dropout and caches out."""
+        model.config.use_cache = False
+        size, heads = self._config.sequence_parallel_size, model.config.num_key_value_heads
+        if heads % size:
+            raise UserError(
+                f"learner.sequence_parallel_size={size} does not divide the {heads} key-value heads of "
+                f"model={self._spec.model}, which its ranks share out: needs a divisor of {heads}."
+            )
+        if self._config.lora.rank:
+            add_adapters(model, self._config.lora)
+        if self._config.gradient_checkpointing:
+            model.gradient_checkpointing_enable({"use_reentrant": False})
+        _turn_dropout_off(model)
+        model.train()
+        return model
+
+    def _start(self, module: torch.nn.Module, model: Any) -> None:
+        """Hand ``module``, which computes with ``model``, to DeepSpeed."""
+        self._model = model
+        self._engine = build_engine(
+            module, self._config, world_size=self._rank.world_size, num_updates=self._spec.num_updates
+        )
+
+    # ------------------------------------------------------------------ training
+
+    @property
+    def _is_first_of_row(self) -> bool:
+        """Of the ranks that compute a row together, the one whose figures count."""
+        return self._rank.rank % self._config.sequence_parallel_size == 0
+
+    def _backward(self, loss: torch.Tensor) -> None:
+        # DeepSpeed averages gradients over ranks; the weights in the loss already hold the global denominators.
+        self._engine.backward(loss * self._rank.world_size)
+
+    def _update(self, losses: Sequence[tuple[torch.Tensor, tuple[str, ...]]]) -> float:
+        """One optimizer update; returns the norm of the gradient.
+
+        Args:
+            losses: of each micro-batch of this rank, with the names of what is in it.
+
+        Raises NonFiniteLoss, on every rank and before anything is changed, where any rank has a loss that is not
+        finite: else the others would wait for this one in the update.
+        """
+        bad = tuple(sorted({name for loss, names in losses if not torch.isfinite(loss).item() for name in names}))
+        is_bad = torch.tensor(float(any(not torch.isfinite(loss).item() for loss, _ in losses)), device=self._device)
+        dist.all_reduce(is_bad, op=dist.ReduceOp.MAX)
+        if is_bad.item():
+            by_rank: list[tuple[str, ...]] = [()] * self._rank.world_size
+            dist.all_gather_object(by_rank, bad)
+            raise NonFiniteLoss(tuple(sorted({name for names in by_rank for name in names})))
+        self._engine.step()
+        norm = grad_norm(self._engine)
+        if not np.isfinite(norm):
+            raise R1RayError(
+                f"the gradient's norm is {norm} although every loss is finite; the parameters are spoilt, and the "
+                "last checkpoint is the place to go on from, with a lower learner.lr or another learner.dtype"
+            )
+        return norm
+
+    def _sum_over_ranks(self, sums: Mapping[str, float], names: Sequence[str]) -> dict[str, float]:
+        """What was added up on every rank that counts."""
+        own = [sums.get(name, 0.0) * self._is_first_of_row for name in names]
+        totals = torch.tensor(own, dtype=torch.float64, device=self._device)
+        dist.all_reduce(totals)
+        return dict(zip(names, totals.tolist(), strict=True))
+
+    # ------------------------------------------------------------------ files
+
+    def save(self, folder: Path) -> None:
+        """Parameters, optimizer, scheduler and rng of this rank."""
+        rng = {"torch": torch.get_rng_state(), "python": random.getstate(), "numpy": np.random.get_state()}
+        self._engine.save_checkpoint(str(folder), tag=STATE_TAG, client_state={"rng": rng})
+
+    def load(self, folder: Path) -> None:
+        """What :meth:`save` wrote."""
+        found, client_state = self._engine.load_checkpoint(str(folder), tag=STATE_TAG)
+        if found is None:
+            raise R1RayError(f"{folder} holds no learner state of {self._rank.world_size} ranks")
+        rng = client_state["rng"]
+        torch.set_rng_state(rng["torch"])
+        random.setstate(rng["python"])
+        np.random.set_state(rng["numpy"])
+
+    def export(self, folder: Path) -> None:
+        """Hugging Face safetensors, adapters merged, and tokenizer; rank 0 writes."""
+        is_writer = self._rank.rank == 0
+        state = {}
+        for name, tensor in ParameterStream(self._model):
+            if is_writer:
+                state[name] = tensor.cpu().clone()
+        if not is_writer:
+            return
+        if self._model.config.tie_word_embeddings:
+            state.pop("lm_head.weight", None)
+        self._model.save_pretrained(folder, state_dict=state)
+        AutoTokenizer.from_pretrained(self._spec.model).save_pretrained(folder)
+
+
+def _seed_everything(seed: int) -> None:
+    random.seed(seed)
+    np.random.seed(seed % 2**32)
+    torch.manual_seed(seed)
+
+
+def _turn_dropout_off(module: torch.nn.Module) -> None:
+    """Ratios compare probabilities of one function; dropout would make it another one at every call."""
+    for part in module.modules():
+        if isinstance(part, torch.nn.Dropout):
+            part.p = 0.0
+
+
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")

@@ -1,0 +1,67 @@
+"""Low-rank adapters (peft): the parameters that are trained where the model itself stays as it is.
+
+The adapters sit inside the model's linear layers, so that nothing else knows of them; with all of them off, the
+model is the one that training began with, which serves as reference.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+
+from r1ray.config import LoraConfig
+
+ADAPTER = "default"
+
+
+def add_adapters(model: Any, config: LoraConfig) -> None:
+    """Put untrained adapters, which change nothing yet, into the model's linear layers; only they need gradients."""
+    import peft
+
+    settings = peft.LoraConfig(
+        r=config.rank,
+        lora_alpha=config.alpha,
+        target_modules=list(config.targets) if config.targets else "all-linear",
+        lora_dropout=0.0,
+    )
+    peft.inject_adapter_in_model(settings, model, adapter_name=ADAPTER)
+
+
+@contextmanager
+def adapters_off(model: torch.nn.Module) -> Iterator[None]:
+    """The model without its adapters inside the ``with``."""
+    from peft.tuners.tuners_utils import BaseTunerLayer
+
+    layers = [module for module in model.modules() if isinstance(module, BaseTunerLayer)]
+    for layer in layers:
+        layer._disable_adapters = True  # enable_adapters(False) would also change which parameters need gradients
+    try:
+        yield
+    finally:
+        for layer in layers:
+            layer._disable_adapters = False
+
+
+def is_adapter(name: str) -> bool:
+    """Whether a parameter of that name belongs to an adapter."""
+    return ".lora_" in name
+
+
+def adapted(model: torch.nn.Module, name: str) -> Any:
+    """The adapted layer that a parameter is the weight of; None for every other parameter."""
+    layer, _, rest = name.partition(".base_layer.")
+    return model.get_submodule(layer) if rest == "weight" else None
+
+
+def adapter_parameters(layer: Any) -> list[torch.nn.Parameter]:
+    """Those of one adapted layer."""
+    return [layer.lora_A[ADAPTER].weight, layer.lora_B[ADAPTER].weight]
+
+
+def delta(layer: Any) -> torch.Tensor:
+    """What the adapter adds to the weight of its layer: alpha / rank * B A."""
+    added: torch.Tensor = layer.get_delta_weight(ADAPTER).detach()
+    return added
