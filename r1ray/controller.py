@@ -21,7 +21,7 @@ import asyncio
 import time
 import zlib
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Generic, Protocol, TypeVar
 
 from r1ray.admission import choose_batch
@@ -31,7 +31,7 @@ from r1ray.algo.compose import normalised_rewards
 from r1ray.checkpoint import Checkpoints, LoopState
 from r1ray.config import RunConfig
 from r1ray.deadline import within
-from r1ray.errors import EngineLost, GroupFailed, R1RayError
+from r1ray.errors import EngineLost, GroupFailed, NonFiniteLoss, R1RayError
 from r1ray.group import FinishedGroup, run_group
 from r1ray.interfaces import Learner, Recorder, RolloutEngine, Scorer, WeightSync
 from r1ray.ledger import Ledger, occurrence_of, position_of
@@ -220,7 +220,10 @@ class Controller(Generic[C]):
             shards, records = self._plan(batch)  # A_i
             chunks = [chunk for group in batch for chunk in group.chunks]
             training = self._roles.learner.train(shards, chunks)  # one pass over the minibatches on -J
-            stats = await self._wait_for(training, "learn_s", "the learner group")
+            try:
+                stats = await self._wait_for(training, "learn_s", "the learner group")
+            except NonFiniteLoss as error:
+                raise await self._set_aside(error, batch, records) from error
             learned = time.monotonic()
             self._settle(batch)
             await self._refresh_reference(len(shards[0].minibatches))  # pi_ref <- pi_theta, now and then
@@ -251,6 +254,22 @@ class Controller(Generic[C]):
                 self._slots.release()
             await self._save_checkpoint(state)
         await self._finish_record()
+
+    async def _set_aside(
+        self, error: NonFiniteLoss, batch: Sequence[FinishedGroup[C]], records: Sequence[GroupRecord]
+    ) -> R1RayError:
+        """Write the groups whose loss is not finite, for people to look at; returns what to raise."""
+        bad = [
+            (replace(record, fate="not_finite"), group.chunks)
+            for group, record in zip(batch, records, strict=True)
+            if record.occurrence in error.occurrences
+        ]
+        path = await self._roles.recorder.set_aside(self.version + 1, bad)
+        return R1RayError(
+            f"the loss of step {self.version + 1} is not finite for groups {', '.join(error.occurrences)}, which are "
+            f"in {path}; the parameters are as the last step left them. Look at their rewards and log-probabilities; "
+            "a lower learner.lr, or going on from an earlier checkpoint, is the usual way out"
+        )
 
     def _settle(self, batch: Sequence[FinishedGroup[C]]) -> None:
         self.ledger.train(group.request.occurrence for group in batch)

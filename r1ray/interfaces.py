@@ -103,6 +103,10 @@ class Recorder(Protocol[C_contra]):
         """Hand over the groups that ended in this step; does not wait for them to be written."""
         ...
 
+    async def set_aside(self, step: int, groups: Sequence[tuple[GroupRecord, Sequence[C_contra]]]) -> Path:
+        """Write groups that ended the run into a file of their own, which a resumed run leaves alone."""
+        ...
+
     async def flush(self) -> None:
         """Return when everything handed over is on disk; raises what went wrong on the way."""
         ...

@@ -110,12 +110,13 @@ class FakeLearner:
         self.staleness: list[int] = []
         self.refreshes = 0
         self.crash_at: int | None = None
+        self.crash: Exception = RuntimeError("planted")
 
     async def train(self, shards: Sequence[Shard], chunks: Sequence[Chunk]) -> StepStats:
         version = shards[0].learner_version
         self.events.append(f"train v{version}")
         if version == self.crash_at:
-            raise RuntimeError("planted")
+            raise self.crash
         for _ in range(self.turns):
             await asyncio.sleep(0)
         picks = [p for shard in shards for mb in shard.minibatches for micro in mb.microbatches for p in micro]
@@ -160,9 +161,14 @@ class FakeRecorder:
 
     def __init__(self) -> None:
         self.records: dict[int, list[GroupRecord]] = {}
+        self.aside: list[GroupRecord] = []
 
     async def record(self, step: int, groups: Sequence[tuple[GroupRecord, Sequence[Chunk]]]) -> None:
         self.records[step] = [record for record, _ in groups]
+
+    async def set_aside(self, step: int, groups: Sequence[tuple[GroupRecord, Sequence[Chunk]]]) -> Path:
+        self.aside = [record for record, _ in groups]
+        return Path(f"not_finite_step={step}")
 
     async def flush(self) -> None:
         return

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from r1ray.checkpoint import Checkpoints
 from r1ray.config import AlgoConfig, CheckpointConfig, DataConfig, DeadlineConfig, EvalConfig, RewardConfig, RunConfig
 from r1ray.controller import Controller, Roles
-from r1ray.errors import DeadlineExceeded, R1RayError
+from r1ray.errors import DeadlineExceeded, NonFiniteLoss, R1RayError
 from r1ray.types import (
     Completion,
     EvalResult,
@@ -324,6 +324,18 @@ def test_a_resumed_run_issues_what_was_in_flight_and_trains_nothing_twice(tmp_pa
     trained = list(itertools.chain(*first.learner.trained[:4], *second.learner.trained))
     assert sorted(trained) == sorted(itertools.chain(*whole.learner.trained))
     assert second.last.ledger.trained == 18 and not second.last.ledger.in_flight
+
+
+def test_groups_whose_loss_is_not_finite_are_written_aside_and_named(tmp_path: Path) -> None:
+    world = World(tmp_path, make_config())
+    world.learner.crash_at, world.learner.crash = 2, NonFiniteLoss(("0/7", "1/0"))
+    with pytest.raises(R1RayError, match=r"step 3 is not finite for groups 0/7, 1/0, which are in not_finite_step=3"):
+        world.run()
+    assert [(record.occurrence, record.fate) for record in world.recorder.aside] == [
+        ("0/7", "not_finite"),
+        ("1/0", "not_finite"),
+    ]
+    assert 3 not in world.recorder.records, "the step did not happen"
 
 
 def test_a_wait_that_does_not_end_names_both_sides_and_the_key(tmp_path: Path) -> None:

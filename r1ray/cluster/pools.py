@@ -257,17 +257,25 @@ class RecorderProxy:
 
     async def record(self, step: int, groups: Sequence[tuple[GroupRecord, Sequence[Ref]]]) -> None:
         """See :class:`r1ray.interfaces.Recorder`. Waits only where the writer is ``MAX_BEHIND`` steps behind."""
-        records = [record for record, _ in groups]
-        counts = [len(chunks) for _, chunks in groups]
-        self._pending.append(self._actor.write.remote(step, records, counts, *[c for _, cs in groups for c in cs]))
+        self._pending.append(self._write(step, groups))
         while len(self._pending) > self.MAX_BEHIND:
             await self._wait(self._pending.pop(0))
+
+    async def set_aside(self, step: int, groups: Sequence[tuple[GroupRecord, Sequence[Ref]]]) -> Path:
+        path: Path = await self._wait(self._write(step, groups, name="not_finite_step"))
+        return path
 
     async def flush(self) -> None:
         while self._pending:
             await self._wait(self._pending.pop(0))
 
-    async def _wait(self, pending: Any) -> None:
-        await within(
+    def _write(self, step: int, groups: Sequence[tuple[GroupRecord, Sequence[Ref]]], **keywords: Any) -> Any:
+        records = [record for record, _ in groups]
+        counts = [len(chunks) for _, chunks in groups]
+        chunks = [chunk for _, chunks in groups for chunk in chunks]
+        return self._actor.write.remote(step, records, counts, *chunks, **keywords)
+
+    async def _wait(self, pending: Any) -> Any:
+        return await within(
             self._deadline_s, pending, waiter="the controller", owner="the rollout log", key="deadlines.checkpoint_s"
         )

@@ -47,17 +47,22 @@ class RolloutLog:
         folder.mkdir(parents=True, exist_ok=True)
 
     def write(
-        self, step: int, records: Sequence[GroupRecord], num_chunks: Sequence[int], *chunks: tuple[Completion, ...]
+        self,
+        step: int,
+        records: Sequence[GroupRecord],
+        num_chunks: Sequence[int],
+        *chunks: tuple[Completion, ...],
+        name: str = "step",
     ) -> Path:
         """Write a step's groups. ``chunks`` holds the completions of all records, ``num_chunks[i]`` of them of record
-        i, in the order of its verdicts."""
+        i, in the order of its verdicts. Returns ``<folder>/<name>=000123.parquet``."""
         remaining = iter(chunks)
         rows = [
             row
             for record, count in zip(records, num_chunks, strict=True)
             for row in _rows(step, record, [completion for _ in range(count) for completion in next(remaining)])
         ]
-        path = self._folder / f"step={step:06d}.parquet"
+        path = self._folder / f"{name}={step:06d}.parquet"
         aside = path.with_suffix(".tmp")
         pq.write_table(pa.Table.from_pylist(rows, schema=SCHEMA), aside, compression="zstd")
         aside.rename(path)

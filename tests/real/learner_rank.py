@@ -11,8 +11,10 @@ import pickle
 import socket
 import sys
 from pathlib import Path
+from typing import Any
 
 from r1ray.config import AlgoConfig, LearnerConfig
+from r1ray.errors import NonFiniteLoss
 from r1ray.learner.grpo import GRPOLearner
 from r1ray.specs import LearnerSpec, RankSpec
 
@@ -28,12 +30,16 @@ def main(rank: int, world_size: int, port: int, job_path: str, out: str) -> None
             RankSpec(rank, world_size, socket.gethostbyname("localhost"), port, 0, 120.0),
         )
         shard = rank // config.sequence_parallel_size
-        stats, saved = [], Path(out) / f"checkpoint-{name}"
+        stats: list[Any] = []
+        saved = Path(out) / f"checkpoint-{name}"
         for step, (shards, chunks) in enumerate(job["steps"], start=1):
             if step == 2 and name in job["resume"]:
                 saved.mkdir(exist_ok=True)
                 learner.save(saved)
-            stats.append(learner.train(shards[shard], *chunks))
+            try:
+                stats.append(learner.train(shards[shard], *chunks))
+            except NonFiniteLoss as error:
+                stats.append(error.occurrences)
             learner.export(Path(out) / f"{name}-step{step}")
         if name in job["resume"]:
             learner.load(saved)

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -313,6 +314,23 @@ def test_what_is_exported_computes_what_the_learner_with_its_adapters_does(adapt
 def test_adapters_learn_alike_whatever_the_stage(adapted: Path) -> None:
     first, *others = ([stats.metrics["loss/total"] for stats in figures(adapted, name)] for name in ADAPTERS)
     assert all(other == pytest.approx(first, rel=1e-4) for other in others)
+
+
+def test_a_loss_that_is_not_finite_stops_every_rank_before_the_update_and_names_its_groups(
+    tmp_path: Path, qwen_folder: Path
+) -> None:
+    """The bad completion is on one rank only."""
+    shards, chunks, _ = job_step(7, advantage=1.0)
+    first = shards[0].minibatches[0]
+    bad = replace(first.microbatches[0][0], advantage=float("nan"))
+    microbatches = ((bad, *first.microbatches[0][1:]), *first.microbatches[1:])
+    broken = replace(shards[0], minibatches=(replace(first, microbatches=microbatches),))
+    names = {chunks[pick.chunk][0].occurrence for pick in microbatches[0]}
+    variants = {"zero2": STAGES["zero2"]}
+    run_two_ranks(make_job(qwen_folder, variants, steps=[((broken, shards[1]), chunks)]), tmp_path)
+    assert figures(tmp_path, "zero2") == [tuple(sorted(names))]
+    before, after = load(qwen_folder), load(tmp_path / "zero2-step1")
+    assert all(torch.equal(old, new) for old, new in zip(before.parameters(), after.parameters(), strict=True))
 
 
 PRESETS = {

@@ -36,6 +36,13 @@ def test_every_completion_of_a_group_is_a_row_with_its_reward_and_tokens(tmp_pat
     assert (third["fate"], third["text"]) == ("dropped:engine_lost", None)
 
 
+def test_groups_set_aside_survive_a_resumed_run(tmp_path: Path) -> None:
+    log = RolloutLog(tmp_path)
+    path = log.write(3, [GroupRecord("0/4", make_prompt("p1"), (), (), "not_finite")], [0], name="not_finite_step")
+    log.rewind(0)
+    assert pq.read_table(path).to_pylist()[0]["fate"] == "not_finite"
+
+
 def test_a_resumed_run_removes_the_files_it_will_write_again(tmp_path: Path) -> None:
     log = RolloutLog(tmp_path)
     for step in (1, 2, 3):
