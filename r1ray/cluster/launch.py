@@ -66,14 +66,8 @@ async def launch(
     spawner = _Spawner(config, need, placement, model, programs)
     started: list[Handle] = []
     try:
-        address, port = await within(
-            config.deadlines.start_s,
-            spawner.on_bundle(0, _address_and_port),
-            waiter="the run",
-            owner="the node of learner rank 0",
-            key="deadlines.start_s",
-        )
-        started += (ranks := [spawner.learner(rank, address, port) for rank in range(config.learner.num_ranks)])
+        address, port = await _place_of_rank_0(spawner, config)
+        started += (ranks := spawner.learners(address, port))
         started += (actors := [spawner.rollout(index) for index in range(config.rollout.num_actors)])
         started += (scorers := [spawner.reward(index) for index in range(config.reward.num_actors)])
         started.append(recorder := spawner.recorder(rollouts))
@@ -115,6 +109,54 @@ async def launch(
     return Running(roles, learner, pool, scorer_pool, tuple(started), placement)
 
 
+@dataclass(frozen=True, slots=True)
+class RunningLearner:
+    """A learner group by itself, and what has to be ended with it."""
+
+    learner: LearnerGroup
+    placement: PlacementGroup
+
+    def shutdown(self) -> None:
+        for rank in self.learner.ranks:
+            rank.kill()
+        remove_placement_group(self.placement)
+
+
+async def launch_learner(
+    config: RunConfig, *, model: str, learner: str, num_updates: int, arguments: tuple[Any, ...] = ()
+) -> RunningLearner:
+    """Start the ranks of a learner, without engines or reward actors, and wait until all of them answer.
+
+    Args:
+        model: folder or hub name that the ranks load.
+        learner: ``package.module:Class``, built with ``config.learner``, ``arguments``, and the two specs.
+        num_updates: optimizer updates, for the learning-rate schedule.
+
+    Raises UserError where the cluster is too small, and what any rank raised at its start.
+    """
+    cpus, gpus = connect(config.cluster.address)
+    need = check_fits(config, cpus=cpus, gpus=gpus, only_learner=True)
+    placement = reserve(need, timeout_s=min(60.0, config.deadlines.start_s))
+    spawner = _Spawner(config, need, placement, model, frozenset())
+    ranks: list[Handle] = []
+    try:
+        address, port = await _place_of_rank_0(spawner, config)
+        ranks += spawner.learners(address, port, learner=learner, arguments=arguments, num_updates=num_updates)
+        await within(
+            config.deadlines.start_s,
+            _all_ready(ranks, [], []),
+            waiter="the run",
+            owner="the learner ranks to start",
+            key="deadlines.start_s",
+        )
+    except BaseException:
+        for rank in ranks:
+            rank.kill()
+        remove_placement_group(placement)
+        raise
+    return RunningLearner(LearnerGroup(ranks), placement)
+
+
 def weight_backend(config: RunConfig, need: Needs) -> str:
     """Name of the weight-transfer engine. Raises UserError where NCCL is asked for without GPUs."""
     backend = config.weights.backend
@@ -139,6 +181,18 @@ async def _all_ready(ranks: list[Handle], actors: list[Handle], scorers: list[Ha
                 raise mistake(reason.removeprefix(name)) from error
         raise InfrastructureError(f"an actor could not start: {error}") from error
     return list(workers)
+
+
+async def _place_of_rank_0(spawner: _Spawner, config: RunConfig) -> tuple[str, int]:
+    """Address and a free port of the node of learner rank 0."""
+    place: tuple[str, int] = await within(
+        config.deadlines.start_s,
+        spawner.on_bundle(0, _address_and_port),
+        waiter="the run",
+        owner="the node of learner rank 0",
+        key="deadlines.start_s",
+    )
+    return place
 
 
 async def _second(pair: Any) -> int:
@@ -185,17 +239,30 @@ class _Spawner:
         options = self._options(bundle, cpus=0, env={})
         return await ray.remote(**options)(function).remote()
 
-    def learner(self, rank: int, address: str, port: int) -> Handle:
+    def learners(
+        self,
+        address: str,
+        port: int,
+        *,
+        learner: str = "r1ray.learner.grpo:GRPOLearner",
+        arguments: tuple[Any, ...] | None = None,
+        num_updates: int | None = None,
+    ) -> list[Handle]:
+        """All ranks of the learner group, of GRPO where nothing else is said."""
         config, gpus = self._config.learner, self._need.learner_gpus
         env = {"OMP_NUM_THREADS": str(config.threads), "DS_ACCELERATOR": "cuda" if gpus else "cpu"}
-        return host(
-            "r1ray.learner.grpo:GRPOLearner",
-            config,
-            self._config.algo,
-            LearnerSpec(self._model, self._config.seed, self._config.num_updates),
-            RankSpec(rank, config.num_ranks, address, port, gpus, self._config.deadlines.learn_s),
-            **self._options(rank, cpus=config.cpus_per_rank, gpus=gpus, env=env),
-        )
+        updates = self._config.num_updates if num_updates is None else num_updates
+        return [
+            host(
+                learner,
+                config,
+                *((self._config.algo,) if arguments is None else arguments),
+                LearnerSpec(self._model, self._config.seed, updates),
+                RankSpec(rank, config.num_ranks, address, port, gpus, self._config.deadlines.learn_s),
+                **self._options(rank, cpus=config.cpus_per_rank, gpus=gpus, env=env),
+            )
+            for rank in range(config.num_ranks)
+        ]
 
     def rollout(self, index: int) -> Handle:
         config, gpus = self._config.rollout, self._need.rollout_gpus

@@ -32,16 +32,15 @@ class Needs:
         return sum(bundle.get("GPU", 0.0) for bundle in self.bundles)
 
 
-def needs(config: RunConfig, *, cluster_has_gpus: bool) -> Needs:
-    """The resources of the run on a cluster with or without GPUs."""
+def needs(config: RunConfig, *, cluster_has_gpus: bool, only_learner: bool = False) -> Needs:
+    """The resources of the run on a cluster with or without GPUs; ``only_learner`` where nothing is sampled."""
     default = int(cluster_has_gpus)
     learner_gpus = default if config.learner.gpus_per_rank is None else config.learner.gpus_per_rank
     rollout_gpus = default if config.rollout.gpus_per_actor is None else config.rollout.gpus_per_actor
-    bundles = [
-        *[_bundle(config.learner.cpus_per_rank, learner_gpus)] * config.learner.num_ranks,
-        *[_bundle(config.rollout.cpus_per_actor, rollout_gpus)] * config.rollout.num_actors,
-        *[_bundle(config.reward.cpus_per_actor, 0)] * config.reward.num_actors,
-    ]
+    bundles = [_bundle(config.learner.cpus_per_rank, learner_gpus)] * config.learner.num_ranks
+    if not only_learner:
+        bundles += [_bundle(config.rollout.cpus_per_actor, rollout_gpus)] * config.rollout.num_actors
+        bundles += [_bundle(config.reward.cpus_per_actor, 0)] * config.reward.num_actors
     return Needs(learner_gpus, rollout_gpus, tuple(bundle for bundle in bundles if bundle))
 
 
@@ -49,23 +48,24 @@ def _bundle(cpus: float, gpus: int) -> dict[str, float]:
     return {name: float(amount) for name, amount in (("CPU", cpus), ("GPU", gpus)) if amount}
 
 
-def check_fits(config: RunConfig, *, cpus: float, gpus: float) -> Needs:
+def check_fits(config: RunConfig, *, cpus: float, gpus: float, only_learner: bool = False) -> Needs:
     """The run's needs. Raises UserError, with the arithmetic and the keys, where the cluster has less."""
-    need = needs(config, cluster_has_gpus=gpus > 0)
-    if need.cpus > cpus + 1e-6:
-        raise UserError(
-            f"the run needs {need.cpus:g} CPUs (learner.num_ranks={config.learner.num_ranks} x "
-            f"learner.cpus_per_rank={config.learner.cpus_per_rank:g} + rollout.num_actors={config.rollout.num_actors} "
-            f"x rollout.cpus_per_actor={config.rollout.cpus_per_actor:g} + reward.num_actors="
-            f"{config.reward.num_actors} x reward.cpus_per_actor={config.reward.cpus_per_actor:g}), but there are "
-            f"{cpus:g}: lower one of these keys."
-        )
-    if need.gpus > gpus + 1e-6:
-        raise UserError(
-            f"the run needs {need.gpus:g} GPUs (learner.num_ranks={config.learner.num_ranks} x learner.gpus_per_rank="
-            f"{need.learner_gpus} + rollout.num_actors={config.rollout.num_actors} x rollout.gpus_per_actor="
-            f"{need.rollout_gpus}), but there are {gpus:g}: lower one of these keys."
-        )
+    need = needs(config, cluster_has_gpus=gpus > 0, only_learner=only_learner)
+    learner, rollout, reward = config.learner, config.rollout, config.reward
+    cpu_terms = [f"learner.num_ranks={learner.num_ranks} x learner.cpus_per_rank={learner.cpus_per_rank:g}"]
+    gpu_terms = [f"learner.num_ranks={learner.num_ranks} x learner.gpus_per_rank={need.learner_gpus}"]
+    if not only_learner:
+        cpu_terms += [
+            f"rollout.num_actors={rollout.num_actors} x rollout.cpus_per_actor={rollout.cpus_per_actor:g}",
+            f"reward.num_actors={reward.num_actors} x reward.cpus_per_actor={reward.cpus_per_actor:g}",
+        ]
+        gpu_terms.append(f"rollout.num_actors={rollout.num_actors} x rollout.gpus_per_actor={need.rollout_gpus}")
+    for kind, needed, found, terms in (("CPUs", need.cpus, cpus, cpu_terms), ("GPUs", need.gpus, gpus, gpu_terms)):
+        if needed > found + 1e-6:
+            raise UserError(
+                f"the run needs {needed:g} {kind} ({' + '.join(terms)}), but there are {found:g}: lower one of these "
+                "keys."
+            )
     return need
 
 
@@ -97,11 +97,11 @@ def is_remote(config: RunConfig) -> bool:
     return bool(config.cluster.address or os.environ.get("RAY_ADDRESS") or ray.is_initialized())
 
 
-def preflight(config: RunConfig) -> None:
+def preflight(config: RunConfig, *, only_learner: bool = False) -> None:
     """Refuse what cannot fit before anything is started, where the run would start its own cluster."""
     if is_remote(config):
         return
-    check_fits(config, cpus=available_cpus(), gpus=local_gpus())
+    check_fits(config, cpus=available_cpus(), gpus=local_gpus(), only_learner=only_learner)
 
 
 def local_gpus() -> int:
