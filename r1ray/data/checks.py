@@ -5,20 +5,54 @@
 {"type": "code", "language": "python", "kind": "func", "entry": "add", "tests": [{"args": [1, 2], "expected": 3}]}
 {"type": "code", "language": "python", "kind": "assert", "entry": "add", "tests": ["assert add(1, 2) == 3"]}
 {"type": "format"}
+{"type": "choice", "answer": "B", "num_options": 4}
+{"type": "reading", "answers": [["1861"], ["Brady", "Moss"]]}
+{"type": "instructions", "rules": [{"id": "punctuation:no_comma", "arguments": {}}]}
+{"type": "judged", "reference": "Paris", "question": "What is the capital of France?", "rubric": "agrees"}
+{"type": "pairwise", "question": "Write a haiku.", "baseline": "An old pond ...", "rubric": "three_way"}
+
+A row cannot ask for an external command: what is run is never decided by data.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from r1ray.types import AssertCase, CallCase, Check, CodeCase, CodeTests, FormatOnly, MathAnswer, StdioCase
+from r1ray.types import (
+    AssertCase,
+    CallCase,
+    Check,
+    Choice,
+    CodeCase,
+    CodeTests,
+    ExternalCommand,
+    FormatOnly,
+    Instructions,
+    Judged,
+    MathAnswer,
+    Pairwise,
+    Reading,
+    Rule,
+    StdioCase,
+)
 
 LANGUAGES = ("python", "cpp", "javascript", "typescript", "java", "bash", "php", "csharp")
 KINDS = ("stdio", "func", "assert")
-CHECK_TYPES = {MathAnswer: "math", CodeTests: "code", FormatOnly: "format"}
+LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+CHECK_TYPES: dict[type[Check], str] = {
+    MathAnswer: "math",
+    CodeTests: "code",
+    FormatOnly: "format",
+    Choice: "choice",
+    Reading: "reading",
+    Instructions: "instructions",
+    Judged: "judged",
+    Pairwise: "pairwise",
+    ExternalCommand: "command",
+}
 _OTHER_NAMES = {"c++": "cpp", "js": "javascript", "node": "javascript", "ts": "typescript", "python3": "python",
                 "py": "python", "c#": "csharp", "cs": "csharp", "sh": "bash", "shell": "bash"}  # fmt: skip
 
@@ -35,14 +69,9 @@ def parse_check(value: object) -> Check:
     """
     if not isinstance(value, Mapping) or "type" not in value:
         raise MalformedRow(f'check needs an object such as {{"type": "math", "answer": "29"}}, found {value!r:.60}')
-    if value["type"] == "math":
-        answer = value.get("answer")
-        return MathAnswer("" if answer is None else str(answer).strip())
-    if value["type"] == "code":
-        return _code(value)
-    if value["type"] == "format":
-        return FormatOnly()
-    raise MalformedRow(f'check.type is {value["type"]!r:.40}: needs "math", "code" or "format"')
+    if isinstance(value["type"], str) and value["type"] in _PARSERS:
+        return _PARSERS[value["type"]](value)
+    raise MalformedRow(f"check.type is {value['type']!r:.40}: needs one of {', '.join(_PARSERS)}")
 
 
 def check_problem(check: Check) -> str | None:
@@ -55,6 +84,16 @@ def check_problem(check: Check) -> str | None:
         outputs = [case.stdout for case in check.cases if isinstance(case, StdioCase)]
         if outputs and not any(output.strip() for output in outputs):
             return "every expected output is empty"
+    if isinstance(check, Choice) and (not check.letter or check.letter not in LETTERS[: check.num_options]):
+        return f"the answer {check.letter!r:.40} is none of the {check.num_options} options"
+    if isinstance(check, Reading) and not any(span.strip() for spans in check.answers for span in spans):
+        return "there are no gold answers"
+    if isinstance(check, Instructions) and not check.rules:
+        return "there are no instructions to check"
+    if isinstance(check, Judged) and not check.reference:
+        return "the reference answer is empty"
+    if isinstance(check, Pairwise) and not check.baseline.strip():
+        return "there is no answer of the baseline to compare with"
     return None
 
 
@@ -70,8 +109,14 @@ def load_check(text: str) -> Check:
     if name == "code":
         case = {"stdin": StdioCase, "arguments": CallCase, "code": AssertCase}
         values["cases"] = tuple(case[next(iter(fields))](**fields) for fields in values["cases"])
-        return CodeTests(**values)
-    return MathAnswer(**values) if name == "math" else FormatOnly()
+    elif name == "reading":
+        values["answers"] = tuple(tuple(spans) for spans in values["answers"])
+    elif name == "instructions":
+        values["rules"] = tuple(Rule(**rule) for rule in values["rules"])
+    elif name == "command":
+        values["argv"] = tuple(values["argv"])
+    kind: type[Check] = next(kind for kind, known in CHECK_TYPES.items() if known == name)
+    return kind(**values)
 
 
 def _code(value: Mapping[str, Any]) -> CodeTests:
@@ -87,7 +132,7 @@ def _code(value: Mapping[str, Any]) -> CodeTests:
     kind = value.get("kind") or _kind_of(tests)
     if kind not in KINDS:
         raise MalformedRow(f"check.kind is {kind!r:.40}: needs one of {', '.join(KINDS)}")
-    if kind != "stdio" and language != "python":
+    if kind == "func" and language != "python":
         raise MalformedRow(f"check.kind is {kind}, which only Python programs can have; in {language} use stdio")
     entry = value.get("entry") or value.get("fn_name") or value.get("entry_point")
     if kind == "func" and not entry:
@@ -178,5 +223,69 @@ def _call_case(test: Any) -> CodeCase:
 def _assert_case(test: Any) -> CodeCase:
     code = test.get("code") if isinstance(test, Mapping) else test
     if not isinstance(code, str) or not code.strip():
-        raise MalformedRow(f"a test needs a string of Python asserts, found {test!r:.80}")
+        raise MalformedRow(f"a test needs a string of asserts, found {test!r:.80}")
     return AssertCase(code)
+
+
+# ---------------------------------------------------------------------- the other types
+
+
+def _math(value: Mapping[str, Any]) -> Check:
+    return MathAnswer(_stripped(value.get("answer")))
+
+
+def _choice(value: Mapping[str, Any]) -> Check:
+    num_options = value.get("num_options", 4)
+    if isinstance(num_options, bool) or not isinstance(num_options, int) or not 2 <= num_options <= len(LETTERS):
+        raise MalformedRow(f"check.num_options is {num_options!r:.40}: needs a whole number from 2 to {len(LETTERS)}")
+    return Choice(_stripped(value.get("answer")).upper(), num_options)
+
+
+def _reading(value: Mapping[str, Any]) -> Check:
+    """Each answer is a list of spans, or one span by itself."""
+    answers = value.get("answers") or ()
+    if isinstance(answers, str) or not isinstance(answers, Sequence):
+        raise MalformedRow(f"check.answers needs a list, found {answers!r:.60}")
+    spans = [[answer] if isinstance(answer, str | int | float) else list(answer or ()) for answer in answers]
+    return Reading(tuple(tuple(map(_stripped, answer)) for answer in spans if any(map(_stripped, answer))))
+
+
+def _instructions(value: Mapping[str, Any]) -> Check:
+    rules = value.get("rules") or ()
+    if isinstance(rules, str) or not isinstance(rules, Sequence):
+        raise MalformedRow(f"check.rules needs a list, found {rules!r:.60}")
+    return Instructions(tuple(map(_rule, rules)))
+
+
+def _rule(rule: Any) -> Rule:
+    """Arguments that are None count as not given: Parquet has a column for each that any rule has."""
+    arguments = rule.get("arguments") or {} if isinstance(rule, Mapping) else None
+    if not isinstance(rule, Mapping) or not isinstance(rule.get("id"), str) or not isinstance(arguments, Mapping):
+        raise MalformedRow(f"a rule needs an id and an object of arguments, found {rule!r:.80}")
+    given = {str(name): argument for name, argument in arguments.items() if argument is not None}
+    return Rule(rule["id"], json.dumps(given, ensure_ascii=False))
+
+
+def _judged(value: Mapping[str, Any]) -> Check:
+    return Judged(_stripped(value.get("reference")), _stripped(value.get("question")), value.get("rubric") or "agrees")
+
+
+def _pairwise(value: Mapping[str, Any]) -> Check:
+    question, baseline = (_stripped(value.get(key)) for key in ("question", "baseline"))
+    return Pairwise(question, baseline, value.get("rubric") or "three_way")
+
+
+def _stripped(value: Any) -> str:
+    return "" if value is None else str(value).strip()
+
+
+_PARSERS: dict[str, Callable[[Mapping[str, Any]], Check]] = {
+    "math": _math,
+    "code": _code,
+    "format": lambda value: FormatOnly(),
+    "choice": _choice,
+    "reading": _reading,
+    "instructions": _instructions,
+    "judged": _judged,
+    "pairwise": _pairwise,
+}

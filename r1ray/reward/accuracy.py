@@ -4,36 +4,58 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import os
 from collections import OrderedDict
 from concurrent.futures import ThreadPoolExecutor
 
 from r1ray.config import RewardConfig, SandboxConfig
 from r1ray.errors import InfrastructureError
+from r1ray.reward.choice import choice_mark
 from r1ray.reward.code import CodeGrader
+from r1ray.reward.command import command_mark
+from r1ray.reward.instructions import instructions_mark
+from r1ray.reward.judged import Judge, judged_mark
 from r1ray.reward.math.verifier import MathVerifier
+from r1ray.reward.pairwise import pairwise_mark
 from r1ray.reward.program import extract_program
+from r1ray.reward.reading import reading_mark
 from r1ray.sandbox.job import Limits
 from r1ray.sandbox.languages import require
 from r1ray.sandbox.pool import Sandbox
-from r1ray.types import CodeTests, Mark, MathAnswer, Prompt, Response
+from r1ray.types import (
+    Choice,
+    CodeTests,
+    ExternalCommand,
+    Instructions,
+    Judged,
+    Mark,
+    MathAnswer,
+    Pairwise,
+    Prompt,
+    Reading,
+    Response,
+)
 
 CACHE_ENTRIES = 4096
 
 
 class Accuracy:
-    """1 where the answer is right, 0 where it is not: math by the verifier, programs by their tests."""
+    """1 where the answer is right, 0 where it is not: math by the verifier, programs by their tests, each other kind of
+    check by its own module."""
 
-    def __init__(self, config: RewardConfig, programs: frozenset[str] | None) -> None:
+    def __init__(self, config: RewardConfig, programs: frozenset[str] | None, judge: Judge | None = None) -> None:
         """
         Args:
             programs: languages of the programs that will come; without any there is no sandbox. None: unknown, and
                 the sandbox is made for the first program.
+            judge: gives the grades of judged and pairwise checks; None: there are none.
 
         Raises:
             SandboxUnavailable: this machine offers no isolation that holds.
             UserError: the tools of a language are not installed.
         """
         self._config, self._may_open = config.sandbox, programs is None
+        self._judge, self._commands = judge, asyncio.Semaphore(os.cpu_count() or 1)
         self._grader: CodeGrader | None = None
         self.sandbox: Sandbox | None = None
         self._required: set[str] = set()
@@ -61,7 +83,25 @@ class Accuracy:
             return await self._verifier.mark(check.answer, response.text)
         if isinstance(check, CodeTests):
             return await self._code(check, response.text)
+        if isinstance(check, Choice):
+            return choice_mark(check, response.text)
+        if isinstance(check, Reading):
+            return reading_mark(check, response.text)
+        if isinstance(check, Instructions):
+            return await asyncio.to_thread(instructions_mark, check, response.text)
+        if isinstance(check, Judged):
+            return await judged_mark(check, prompt.text, response.text, self._need_judge())
+        if isinstance(check, Pairwise):
+            return await pairwise_mark(check, response.text, self._need_judge())
+        if isinstance(check, ExternalCommand):
+            async with self._commands:  # its deadline starts with it
+                return await command_mark(check, prompt.text, response.text)
         return Mark(0.0, "no_reference")
+
+    def _need_judge(self) -> Judge:
+        if self._judge is None:
+            raise InfrastructureError("an answer to judge, and no judge: none was given to the scorer")
+        return self._judge
 
     async def _code(self, check: CodeTests, text: str) -> Mark:
         """One program of a group is graded once, however many completions wrote it."""

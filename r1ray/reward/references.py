@@ -6,9 +6,11 @@ from collections.abc import Callable
 
 from r1ray.config import RewardConfig
 from r1ray.data.checks import check_problem
+from r1ray.reward import judged, pairwise
+from r1ray.reward.instructions import rules_problem
 from r1ray.reward.language import language_problem
 from r1ray.reward.math.verifier import reference_problem as math_problem
-from r1ray.types import Check, MathAnswer
+from r1ray.types import Check, Instructions, Judged, MathAnswer, Pairwise
 
 Problem = Callable[[Check, str], str | None]
 """Why no response to a prompt with this check and this language could be judged; None where it can."""
@@ -17,9 +19,15 @@ Problem = Callable[[Check, str], str | None]
 def reference_problem(check: Check) -> str | None:
     """Why no response could be judged by this check; None where it can."""
     problem = check_problem(check)
-    if problem is None and isinstance(check, MathAnswer):
-        problem = math_problem(check.answer)
-    return problem
+    if problem is not None:
+        return problem
+    if isinstance(check, MathAnswer):
+        return math_problem(check.answer)
+    if isinstance(check, Instructions):
+        return rules_problem(check)
+    if isinstance(check, Judged):
+        return judged.rubric_problem(check)
+    return pairwise.rubric_problem(check) if isinstance(check, Pairwise) else None
 
 
 def problem_finder(config: RewardConfig) -> Problem:

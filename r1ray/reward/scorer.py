@@ -25,6 +25,7 @@ from r1ray.reward import shaping
 from r1ray.reward.accuracy import Accuracy
 from r1ray.reward.extract import final_answer
 from r1ray.reward.format import boxed_answer_of_format, cold_start_format_reward, format_reward
+from r1ray.reward.judged import Judge
 from r1ray.reward.language import language_consistency
 from r1ray.types import (
     Completion,
@@ -131,13 +132,18 @@ class RewardScorer:
     """The Scorer role: applies the configured parts to completions, all of a chunk at a time."""
 
     def __init__(
-        self, config: RewardConfig, programs: frozenset[str] | None = frozenset(), max_tokens: int | None = None
+        self,
+        config: RewardConfig,
+        programs: frozenset[str] | None = frozenset(),
+        max_tokens: int | None = None,
+        judge: Judge | None = None,
     ) -> None:
         """
         Args:
             programs: languages of the programs that prompts will ask for; with any, there is a sandbox. None: unknown,
                 and the sandbox is made for the first program.
             max_tokens: the length limit that completions are sampled with, for rewards about length.
+            judge: for prompts whose check is a generative judge's; None: there are none.
 
         Raises:
             SandboxUnavailable: programs are to be run, and there is no isolation that holds.
@@ -147,7 +153,7 @@ class RewardScorer:
         self._parts = resolve_parts(config)
         self._weights = {part.name: part.config.weight for part in self._parts}
         self._gate = config.gate if config.combine == "gated" else None
-        self._accuracy = Accuracy(config, programs)
+        self._accuracy = Accuracy(config, programs, judge)
         self._user_slots = asyncio.Semaphore(USER_THREADS)
 
     async def score(self, prompt: Prompt, chunk: tuple[Completion, ...]) -> tuple[Verdict, ...]:
@@ -203,7 +209,8 @@ class RewardScorer:
             in_format = isinstance(prompt.check, FormatOnly)
             extracted = boxed_answer_of_format(response.text) if in_format else final_answer(response.text)
         total = total_reward(values, self._weights, gate=self._gate)
-        return Scored(total, values, tuple(failed), spoken.verdict, spoken.detail), extracted
+        figures = {name: figure for mark in marks.values() for name, figure in mark.figures.items()}
+        return Scored(total, figures | values, tuple(failed), spoken.verdict, spoken.detail), extracted
 
     async def _mark(self, part: Part, prompt: Prompt, response: Response) -> Mark | None:
         """The mark of one part; None where its function failed on what the model wrote.

@@ -12,7 +12,22 @@ from hypothesis import strategies as st
 from r1ray.data.checks import LANGUAGES, MalformedRow, check_problem, dump_check, load_check, parse_check
 from r1ray.data.layouts import recognise
 from r1ray.sandbox.languages import LANGUAGES as SANDBOX_LANGUAGES
-from r1ray.types import AssertCase, CallCase, Check, CodeTests, FormatOnly, MathAnswer, StdioCase
+from r1ray.types import (
+    AssertCase,
+    CallCase,
+    Check,
+    Choice,
+    CodeTests,
+    ExternalCommand,
+    FormatOnly,
+    Instructions,
+    Judged,
+    MathAnswer,
+    Pairwise,
+    Reading,
+    Rule,
+    StdioCase,
+)
 
 
 def code(**fields: Any) -> dict[str, Any]:
@@ -25,6 +40,15 @@ def code(**fields: Any) -> dict[str, Any]:
         ({"type": "math", "answer": " 29 "}, MathAnswer("29")),
         ({"type": "math", "answer": 29}, MathAnswer("29")),
         ({"type": "format"}, FormatOnly()),
+        ({"type": "choice", "answer": "b "}, Choice("B", 4)),
+        ({"type": "choice", "answer": "J", "num_options": 10}, Choice("J", 10)),
+        ({"type": "reading", "answers": ["4", ["Lee", "Park"], [], 7]}, Reading((("4",), ("Lee", "Park"), ("7",)))),
+        (
+            {"type": "instructions", "rules": [{"id": "a:b", "arguments": {"n": 1, "other": None}}, {"id": "c:d"}]},
+            Instructions((Rule("a:b", '{"n": 1}'), Rule("c:d", "{}"))),
+        ),
+        ({"type": "judged", "reference": "Paris"}, Judged("Paris", "", "agrees")),
+        ({"type": "pairwise", "question": "q", "baseline": "b"}, Pairwise("q", "b", "three_way")),
         (
             code(kind="stdio", tests=[{"stdin": "1", "stdout": "2"}, {"input": "3", "output": "4"}, {"stdout": "5"}]),
             CodeTests(language="python", cases=(StdioCase("1", "2"), StdioCase("3", "4"), StdioCase("", "5"))),
@@ -69,6 +93,10 @@ def test_a_check_is_read(value: dict[str, Any], check: Check) -> None:
         (code(kind="func", entry="f", tests=[{"args": 1, "expected": 1}]), "a test's args need a list"),
         (code(kind="func", language="java", entry="f", tests=[]), "which only Python programs can have"),
         (code(tests=[{"stdout": "1"}], time_limit_s=0), "check.time_limit_s is 0"),
+        ({"type": "choice", "answer": "A", "num_options": 1}, "check.num_options is 1"),
+        ({"type": "reading", "answers": "4"}, "check.answers needs a list"),
+        ({"type": "instructions", "rules": [{"arguments": {}}]}, "a rule needs an id"),
+        ({"type": "command", "argv": ["rm"]}, "check.type is 'command'"),
     ],
 )
 def test_a_check_of_another_form_is_malformed(value: object, message: str) -> None:
@@ -80,6 +108,16 @@ def test_a_check_without_a_reference_is_no_error_but_a_problem() -> None:
     assert check_problem(parse_check({"type": "math"})) == "the reference answer is empty"
     assert check_problem(parse_check(code(tests=[]))) == "there are no tests"
     assert check_problem(FormatOnly()) is None
+    assert check_problem(Choice("E", 4)) == "the answer 'E' is none of the 4 options"
+    assert check_problem(Reading(())) == "there are no gold answers"
+    assert check_problem(Instructions(())) == "there are no instructions to check"
+    assert check_problem(Judged("")) == "the reference answer is empty"
+    assert check_problem(Pairwise("q", " ")) == "there is no answer of the baseline to compare with"
+
+
+def test_a_command_is_kept_but_never_read_from_a_row() -> None:
+    check = ExternalCommand(argv=("grade", "-v"), task='{"id": 1}', deadline_s=5.0)
+    assert load_check(dump_check(check)) == check
 
 
 def test_the_languages_are_those_of_the_sandbox() -> None:

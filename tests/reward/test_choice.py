@@ -1,0 +1,87 @@
+"""The letter that a response settles on."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from r1ray.reward.choice import choice_mark, chosen_letter
+from r1ray.types import Choice
+
+
+@pytest.mark.parametrize(
+    ("text", "letter"),
+    [
+        ("The answer is B", "B"),
+        ("the answer is (C).", "C"),
+        ("**Answer: D**", "D"),
+        ("Answer:\n\nA", "A"),
+        ("Answer: $\\boxed{B}$", "B"),
+        ("Final answer: **(A)** because it is so", "A"),
+        ("The correct option is C, not D.", "C"),
+        ("The best choice would be option B.", "B"),
+        ("<think>The answer is A</think>The answer is B", "B"),
+        ("<think>x</think><answer>C</answer>", "C"),
+        ("<think>x</think><answer>The answer is (D)</answer> The answer is A", "D"),
+        (r"so \boxed{C}", "C"),
+        (r"so \boxed{\text{(D)}}", "D"),
+        (r"so \boxed{B. Paris}", "B"),
+        (r"so \boxed{\mathrm{a}}", "A"),
+        (r"First \boxed{A}; no: \boxed{B}", "B"),
+        (r"\boxed{42} m, so the answer is C", "C"),
+        ("Answer: A. No, wait. Answer: B", "B"),
+        ("答案是B", "B"),
+        ("所以答案为:**C**", "C"),
+        ("综上,故选D。选项A错误。", "D"),
+        ("正确选项是 A", "A"),
+        ("答案:\uff22", "B"),
+        ("<think>选A</think>因此选C", "C"),
+        ("B", "B"),
+        ("(b)", "B"),
+        ("B. Paris", "B"),
+        ("It follows.\n\n**C**", "C"),
+    ],
+)
+def test_the_letter_is_found(text: str, letter: str) -> None:
+    assert chosen_letter(text, 4) == letter
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "A man and a dog walk in.",
+        "The answer is not A.",
+        "答案不是A。",
+        "Option A is wrong.",
+        "Answer: A or B",
+        "Answer: A, B and C",
+        "The answer is Apollo",
+        "<think>The answer is B",
+        "<think>The answer is B</think>",
+        "The answer is E",
+        r"\boxed{AB}",
+    ],
+)
+def test_there_is_no_letter(text: str) -> None:
+    assert chosen_letter(text, 4) is None
+    assert choice_mark(Choice("A", 4), text).verdict == "no_answer"
+
+
+def test_letters_go_as_far_as_the_options() -> None:
+    assert chosen_letter("Answer: J", 10) == "J"
+    assert chosen_letter("Answer: J", 9) is None
+
+
+def test_the_mark_says_which_letter() -> None:
+    mark = choice_mark(Choice("B", 4), "Answer: C")
+    assert (mark.value, mark.verdict, mark.extracted) == (0.0, "wrong", "C")
+    assert choice_mark(Choice("C", 4), "Answer: C").value == 1.0
+
+
+@pytest.mark.parametrize("text", ["answer is " * 100_000, "answer" + " " * 500_000, "答案是" * 200_000, "(" * 500_000])
+def test_a_megabyte_takes_no_time(text: str) -> None:
+    started = time.monotonic()
+    chosen_letter(text, 4)
+    assert time.monotonic() - started < 3
