@@ -25,6 +25,8 @@ BACKENDS = ("auto", "nccl", "gloo")
 COMBINATIONS = ("sum", "gated", "normalised")
 CHECK_TYPES = ("math", "code", "format", "choice", "reading", "instructions", "judged", "pairwise", "command")
 SANDBOX_MODES = ("auto", "bubblewrap", "landlock", "none")
+SUPERVISED_RECIPES = ("sft", "reward_model")
+"""Recipes that train on given answers: they sample nothing and reward nothing."""
 
 
 def _one_of(key: str, value: str, allowed: tuple[str, ...]) -> None:
@@ -455,6 +457,32 @@ class LearnerConfig:
 
 
 @dataclass
+class SupervisedConfig:
+    """Training on given answers: of recipe=sft (imitation) and recipe=reward_model (preferences)."""
+
+    train: str | None = None
+    """Dialogues, or pairs of answers; Parquet or JSON lines; a local path, or s3:// or gs://."""
+    eval: str | None = None
+    """Held-out rows in the same form; None turns evaluation off."""
+    epochs: int = 2
+    """Times that every row is trained on; the paper's two (2.3.3)."""
+    sequences_per_step: int = 128
+    """Rows (dialogues, or pairs) of one optimizer update."""
+    max_tokens: int = 32768
+    """Rows with a longer dialogue are left out, and counted."""
+    eval_every: int = 50
+    """Steps between two evaluations during training; 0 leaves only the first and the last."""
+    eval_rows: int = 512
+    """Held-out rows of an evaluation."""
+
+    def __post_init__(self) -> None:
+        for key in ("epochs", "sequences_per_step", "eval_rows"):
+            _at_least(f"supervised.{key}", getattr(self, key), 1)
+        _at_least("supervised.max_tokens", self.max_tokens, 2)
+        _at_least("supervised.eval_every", self.eval_every, 0)
+
+
+@dataclass
 class WeightsConfig:
     """The publish of new weights to the rollout engines."""
 
@@ -506,6 +534,11 @@ class CheckpointConfig:
     every: int = 50
     """Steps between two checkpoints; 0 writes none."""
     keep: int = 2
+    """So many of the newest stay."""
+    best: str | None = None
+    """Name of a held-out figure (``pass@1``); the checkpoint with its highest value stays too."""
+    asynchronous: bool = True
+    """Train on while the files of a checkpoint are written, from a copy of the state in the host's memory."""
 
     def __post_init__(self) -> None:
         _at_least("checkpoint.every", self.every, 0)
@@ -548,6 +581,7 @@ class RunConfig:
     output_dir: str = "runs"
     seed: int = 0
     steps: int = 1000
+    """Of reinforcement learning; supervised recipes make supervised.epochs of their rows."""
     model: str | None = None
     """A Hugging Face model folder, or a hub name."""
     prepare: PrepareConfig = field(default_factory=PrepareConfig)
@@ -556,6 +590,7 @@ class RunConfig:
     rollout: RolloutConfig = field(default_factory=RolloutConfig)
     reward: RewardConfig = field(default_factory=RewardConfig)
     learner: LearnerConfig = field(default_factory=LearnerConfig)
+    supervised: SupervisedConfig = field(default_factory=SupervisedConfig)
     weights: WeightsConfig = field(default_factory=WeightsConfig)
     eval: EvalConfig = field(default_factory=EvalConfig)
     checkpoint: CheckpointConfig = field(default_factory=CheckpointConfig)
@@ -572,9 +607,37 @@ class RunConfig:
         """Longest sequence an engine has to hold: data.max_prompt_tokens + algo.max_completion_tokens."""
         return self.data.max_prompt_tokens + self.algo.max_completion_tokens
 
+    @property
+    def only_learner(self) -> bool:
+        """Whether the recipe has a learner and no rollout or reward actors."""
+        return self.recipe in SUPERVISED_RECIPES
+
     def __post_init__(self) -> None:
         _at_least("steps", self.steps, 1)
         _at_least("seed", self.seed, 0)
+        if self.only_learner:
+            self._check_supervised()
+        else:
+            self._check_reinforcement()
+
+    def _check_supervised(self) -> None:
+        maker = self.prepare.maker
+        for key, value in (("model", self.model or maker), ("supervised.train", self.supervised.train)):
+            if value is None:
+                raise ValueError(f"{key} is not set: recipe={self.recipe} needs {key}=PATH.")
+        if maker and self.model is not None:
+            raise ValueError(
+                f"model={self.model}: prepare.maker={maker} makes its own; set prepare.maker=null to bring yours."
+            )
+        together = 2 if self.recipe == "reward_model" else 1  # a pair is computed in one micro-batch
+        if together * self.supervised.max_tokens > self.learner.max_tokens_per_microbatch:
+            raise ValueError(
+                f"learner.max_tokens_per_microbatch={self.learner.max_tokens_per_microbatch} cannot hold the longest "
+                f"row: needs at least {together * self.supervised.max_tokens} ("
+                f"{'2 x ' if together == 2 else ''}supervised.max_tokens={self.supervised.max_tokens})."
+            )
+
+    def _check_reinforcement(self) -> None:
         if self.prepare.maker is None:
             for key, value in (("model", self.model), ("data.train", self.data.train)):
                 if value is None:

@@ -8,6 +8,8 @@
 ``_roll``       one group: generated, scored as its completions finish, put among the ready ones, or dropped.
 ``_learn``      consumes ``prompts_per_step`` ready groups, produces one step and one policy version. Waits for
                 groups, the learner, the publish; frees the slots of the groups it trained on.
+``_commit``     one checkpoint: waits until every rank has written its files, then makes it the newest. Training goes
+                on meanwhile; the next checkpoint, and the end of the run, wait for it.
 
 There are ``(max_staleness + 1) * prompts_per_step`` slots. A group holds one from issue until the version that it
 helped to make is live, so that generation runs at most ``max_staleness`` versions ahead; 0 is exactly on-policy.
@@ -20,8 +22,9 @@ from __future__ import annotations
 import asyncio
 import time
 import zlib
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar
 
 from r1ray.admission import choose_batch
@@ -31,7 +34,7 @@ from r1ray.algo.compose import normalised_rewards
 from r1ray.checkpoint import Checkpoints, LoopState
 from r1ray.config import RunConfig
 from r1ray.deadline import within
-from r1ray.errors import EngineLost, GroupFailed, NonFiniteLoss, R1RayError
+from r1ray.errors import EngineLost, GroupFailed, NonFiniteLoss, R1RayError, UserError
 from r1ray.group import FinishedGroup, run_group
 from r1ray.interfaces import Learner, Recorder, RolloutEngine, Scorer, WeightSync
 from r1ray.ledger import Ledger, occurrence_of, position_of
@@ -55,6 +58,8 @@ C = TypeVar("C")
 T = TypeVar("T")
 MAX_DROPS_IN_A_ROW = 64
 """Without one usable group between them; then something is wrong with all of them."""
+POLL_S = 0.5
+"""How often the learner is asked whether a checkpoint's files are written. It answers between its calls."""
 
 
 class Evaluate(Protocol):
@@ -121,6 +126,8 @@ class Controller(Generic[C]):
         self._clock = IdleClock()
         self._record: dict[str, float] = {}
         self._evaluation: asyncio.Task[dict[str, float]] | None = None
+        self._evaluated: tuple[int, Mapping[str, float]] = (-1, {})  # version, its held-out figures
+        self._saving: asyncio.Task[None] | None = None
 
     async def run(self) -> None:
         """Every step to the last. Whatever fails in any part ends all of it."""
@@ -132,7 +139,7 @@ class Controller(Generic[C]):
         try:
             async with asyncio.TaskGroup() as tasks:
                 generating = tasks.create_task(self._generate(tasks))
-                await self._learn()
+                await self._learn(tasks)
                 generating.cancel()
         except BaseExceptionGroup as group:
             raise _first(group) from group
@@ -211,7 +218,7 @@ class Controller(Generic[C]):
 
     # ------------------------------------------------------------------ learning
 
-    async def _learn(self) -> None:
+    async def _learn(self, tasks: asyncio.TaskGroup) -> None:
         while self.version < self._config.steps:
             start = time.monotonic()
             batch = await self._wait_for(self._next_batch(), "generate_s", f"groups of version {self.version}")
@@ -252,7 +259,7 @@ class Controller(Generic[C]):
             )
             for _ in batch:
                 self._slots.release()
-            await self._save_checkpoint(state)
+            await self._save_checkpoint(state, tasks)
         await self._finish_record()
 
     async def _set_aside(
@@ -290,16 +297,17 @@ class Controller(Generic[C]):
                 list(self._ready), self._started_at, version=self.version, max_staleness=max_staleness, size=size
             )
             if batch is not None:
-                return [self._ready[name] for name in batch]
+                return [self._ready[name] for name in sorted(batch, key=_place)]
             await self._arrived.wait()
 
     def _plan(self, batch: Sequence[FinishedGroup[C]]) -> tuple[tuple[Shard, ...], list[GroupRecord]]:
-        """Advantages, and every rank's share of the step."""
+        """Advantages, and every rank's share of the step. Neither depends on the order in which completions finished."""
         algo = self._config.algo
-        rewards = [self._rewards(group.all_verdicts) for group in batch]  # r_i
+        rows = [_rows(group) for group in batch]
+        rewards = [self._rewards([verdict for _, _, verdict in rows_G]) for rows_G in rows]  # r_i
         lengths = [  # tokens in the loss
-            [0 if algo.mask_truncated and verdict.truncated else verdict.num_tokens for verdict in group.all_verdicts]
-            for group in batch
+            [0 if algo.mask_truncated and verdict.truncated else verdict.num_tokens for _, _, verdict in rows_G]
+            for rows_G in rows
         ]
         advantages = step_advantages(  # A_i
             rewards,
@@ -313,18 +321,17 @@ class Controller(Generic[C]):
         num_completion_tokens: list[int] = []
         records: list[GroupRecord] = []
         first_chunk = 0
-        for group, advantages_G, lengths_G in zip(batch, advantages, lengths, strict=True):
-            by_chunk = enumerate(group.verdicts, start=first_chunk)
-            places = [(chunk, row) for chunk, verdicts in by_chunk for row in range(len(verdicts))]
-            rows = zip(places, group.all_verdicts, advantages_G, lengths_G, strict=True)
-            for (chunk, row), verdict, advantage, length in rows:
+        for group, rows_G, advantages_G, lengths_G in zip(batch, rows, advantages, lengths, strict=True):
+            trained: dict[int, float | None] = {}
+            for (chunk, row, verdict), advantage, length in zip(rows_G, advantages_G, lengths_G, strict=True):
                 if advantage is not None and (length or algo.count_masked):
-                    picks.append(Pick(chunk, row, advantage, verdict.num_prompt_tokens + length))
+                    picks.append(Pick(first_chunk + chunk, row, advantage, verdict.num_prompt_tokens + length))
                     num_completion_tokens.append(length)
+                trained[verdict.index] = advantage if length else None
             first_chunk += len(group.chunks)
-            request = group.request
-            trained = tuple(a if length else None for a, length in zip(advantages_G, lengths_G, strict=True))
-            records.append(GroupRecord(request.occurrence, request.prompt, group.all_verdicts, trained, "trained"))
+            request, verdicts = group.request, group.all_verdicts
+            by_verdict = tuple(trained[verdict.index] for verdict in verdicts)
+            records.append(GroupRecord(request.occurrence, request.prompt, verdicts, by_verdict, "trained"))
         shards = plan_shards(
             picks,
             num_completion_tokens,
@@ -386,8 +393,14 @@ class Controller(Generic[C]):
             self._record = {}
 
     async def _figures(self, evaluate: Evaluate) -> dict[str, float]:
-        figures = evaluate(self.version, self._note_loss)
-        result = await self._wait_for(figures, "generate_s", f"evaluation of version {self.version}")
+        version, best = self.version, self._config.checkpoint.best
+        result = await self._wait_for(
+            evaluate(version, self._note_loss), "generate_s", f"evaluation of version {version}"
+        )
+        if best is not None and best not in result.metrics:
+            names = ", ".join(result.metrics)
+            raise UserError(f"checkpoint.best={best}: the evaluation has no such figure; needs one of {names}.")
+        self._evaluated = version, result.metrics
         return {f"eval/{result.benchmark}/{name}": value for name, value in result.metrics.items()}
 
     def _note_loss(self, attempt: int) -> None:
@@ -403,19 +416,56 @@ class Controller(Generic[C]):
             self._engine_lost = False
             await self._publish(self.version)
 
-    async def _save_checkpoint(self, state: LoopState) -> None:
-        every = self._config.checkpoint.every
-        if not every or (self.version % every and self.version != self._config.steps):
+    async def _save_checkpoint(self, state: LoopState, tasks: asyncio.TaskGroup) -> None:
+        config = self._config.checkpoint
+        if not config.every or (self.version % config.every and self.version != self._config.steps):
             return
         await self._finish_record()  # what a resumed run takes as done has to be on disk
         await self._roles.recorder.flush()
+        if self._saving is not None:
+            await self._saving  # one at a time
         aside = self._checkpoints.begin(self.version)
-        await self._wait_for(self._roles.learner.save(aside / "learner"), "checkpoint_s", "the learner's checkpoint")
-        self._checkpoints.commit(aside, state)
+        saving = self._roles.learner.save(aside / "learner", asynchronous=config.asynchronous)
+        await self._wait_for(saving, "checkpoint_s", "the learner's checkpoint")
+        version, figures = self._evaluated
+        commit = self._commit(aside, state, figures if version == state.version else {})
+        if config.asynchronous:
+            self._saving = tasks.create_task(commit)
+        else:
+            await commit
+
+    async def _commit(self, aside: Path, state: LoopState, figures: Mapping[str, float]) -> None:
+        if self._config.checkpoint.asynchronous:
+            deadlines = self._config.deadlines
+            await within(
+                deadlines.checkpoint_s + deadlines.learn_s,  # a rank that trains answers when its step is done
+                self._written(),
+                waiter="the controller",
+                owner=f"the learner group to write checkpoint {state.version}",
+                key="deadlines.checkpoint_s",
+            )
+        # In a thread: it reads and removes files.
+        await asyncio.to_thread(self._checkpoints.commit, aside, state, figures=figures)
+
+    async def _written(self) -> None:
+        while not await self._roles.learner.written():
+            await asyncio.sleep(POLL_S)
 
     async def _wait_for(self, awaitable: Awaitable[T], deadline: str, owner: str) -> T:
         seconds = getattr(self._config.deadlines, deadline)
         return await within(seconds, awaitable, waiter="the controller", owner=owner, key=f"deadlines.{deadline}")
+
+
+def _place(occurrence: str) -> tuple[int, int]:
+    """Where an occurrence stands in the data."""
+    position = position_of(occurrence)
+    return position.epoch, position.index
+
+
+def _rows(group: FinishedGroup[C]) -> list[tuple[int, int, Verdict]]:
+    """Chunk, row in it, and verdict of every completion, in the order of their indices."""
+    rows = [(chunk, row, v) for chunk, verdicts in enumerate(group.verdicts) for row, v in enumerate(verdicts)]
+    return sorted(rows, key=lambda place: place[2].index)
 
 
 def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:

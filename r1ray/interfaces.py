@@ -76,14 +76,28 @@ class Learner(Protocol[C_contra]):
         """[T-1] float32: log p of tokens 1..T-1 of one fixed sequence, at temperature 1 (the parity probe)."""
         ...
 
-    async def save(self, folder: Path) -> None:
-        """Optimizer, scheduler, rng and parameters into ``folder``."""
+    async def save(self, folder: Path, *, asynchronous: bool = False) -> None:
+        """Optimizer, scheduler, rng and parameters, as they are now, into ``folder``. With ``asynchronous`` the files
+        are written later, and the folder is whole once :meth:`written` says so."""
+        ...
+
+    async def written(self) -> bool:
+        """Whether everything that was saved is on disk. Raises what went wrong in writing it."""
         ...
 
     async def load(self, folder: Path) -> None: ...
 
     async def export(self, folder: Path) -> None:
         """Hugging Face safetensors and tokenizer into ``folder``."""
+        ...
+
+
+class SupervisedLearner(Learner[C_contra], Protocol[C_contra]):
+    """A learner of examples or pairs; of a shard's picks the advantages mean nothing."""
+
+    async def evaluate(self, shards: Sequence[Shard], chunks: Sequence[C_contra]) -> StepStats:
+        """The forward pass alone. The metrics have bare names: ``loss``, ``accuracy``, ..., each a mean over the terms
+        (tokens or pairs) of all shards."""
         ...
 
 

@@ -22,14 +22,15 @@ if TYPE_CHECKING:
 
 USAGE = f"""r1ray {__version__}: DeepSeek-R1's reinforcement learning on Ray, vLLM and DeepSpeed
 
-usage: r1ray run [recipe=r1_zero] [experiment=quickstart] [algo=paper|verl|dapo|...] [key=value ...]
+usage: r1ray run [recipe=r1_zero|sft|reward_model] [experiment=quickstart] [algo=paper|verl|dapo|...] [key=value ...]
        r1ray score FILE [reward=check|r1_zero|reasoning] [output=FILE] [key=value ...]
 
   run     run a recipe; the same command resumes an interrupted run, and skips what is finished
   score   rewards of given responses: JSON lines or Parquet in, one outcome a line out
 
 Everything after the verb is Hydra override syntax: algo.group_size=8, learner.lr=1e-6.
-A run of your own needs  model=PATH data.train=PATH  and should have  data.eval=PATH.
+A run of your own needs  model=PATH data.train=PATH  and should have  data.eval=PATH;
+with recipe=sft or reward_model  model=PATH supervised.train=PATH  and  supervised.eval=PATH.
 Every key, with its meaning and default, is in r1ray/config.py; the settings that ship are in conf/.
 """
 S = TypeVar("S")
@@ -83,7 +84,7 @@ def run(config: RunConfig) -> None:
     from r1ray.recipes import stages_of
     from r1ray.stages.base import Context, run_stages
 
-    preflight(config)
+    preflight(config, only_learner=config.only_learner)
     stages = stages_of(config)
     output_dir = Path(config.output_dir).expanduser().resolve()
     run_dir = claim_run_folder(output_dir / (config.name or default_name(config)), config)

@@ -7,15 +7,30 @@ from r1ray.errors import UserError
 from r1ray.stages.base import Stage
 from r1ray.stages.prepare import Prepare
 from r1ray.stages.rl import ReinforcementLearning
+from r1ray.stages.supervised import SupervisedTraining
 
 
 def r1_zero(config: RunConfig) -> list[Stage]:
     """DeepSeek-R1-Zero (paper section 2.2): reinforcement learning on a base model, nothing before it."""
-    prepare: list[Stage] = [Prepare(config.prepare, seed=config.seed)] if config.prepare.maker else []
-    return [*prepare, ReinforcementLearning(config)]
+    return [*_prepare(config), ReinforcementLearning(config)]
 
 
-RECIPES = {"r1_zero": r1_zero}
+def sft(config: RunConfig) -> list[Stage]:
+    """Supervised fine-tuning: on a cold start's examples (2.3.1), on curated ones (2.3.3), or of a smaller model on
+    those, which is distillation (2.4)."""
+    return [*_prepare(config), SupervisedTraining(config, objective="sft")]
+
+
+def reward_model(config: RunConfig) -> list[Stage]:
+    """A preference reward model (2.3.4): the Bradley-Terry loss on pairs of answers."""
+    return [*_prepare(config), SupervisedTraining(config, objective="preference")]
+
+
+def _prepare(config: RunConfig) -> list[Stage]:
+    return [Prepare(config.prepare, seed=config.seed)] if config.prepare.maker else []
+
+
+RECIPES = {"r1_zero": r1_zero, "sft": sft, "reward_model": reward_model}
 
 
 def stages_of(config: RunConfig) -> list[Stage]:

@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 Int32Array: TypeAlias = npt.NDArray[np.int32]
 Float32Array: TypeAlias = npt.NDArray[np.float32]
+BoolArray: TypeAlias = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +46,8 @@ class CallCase:
 
 @dataclass(frozen=True, slots=True)
 class AssertCase:
-    """Test code of the data set that defines ``check(candidate)`` (HumanEval) or holds bare asserts (MBPP)."""
+    """Test code of the data set in the program's language: in Python it defines ``check(candidate)`` (HumanEval) or
+    holds bare asserts (MBPP); in others it is what MultiPL-E puts below the program."""
 
     code: str
 
@@ -82,7 +84,77 @@ class FormatOnly:
     """The prompt has no reference: only the form of the response is looked at."""
 
 
-Check: TypeAlias = MathAnswer | CodeTests | FormatOnly
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """How a multiple-choice prompt is checked: the letter of the right option."""
+
+    letter: str
+    """``"B"``."""
+    num_options: int
+    """Options are lettered from A on; letters beyond are no answers."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """How a reading question is checked: by each gold answer, an answer being one or several spans."""
+
+    answers: tuple[tuple[str, ...], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One instruction that a program can check (IFEval)."""
+
+    id: str
+    """``"length_constraints:number_words"``."""
+    arguments: str
+    """A JSON object, ``'{"relation": "at least", "num_words": 100}'``."""
+
+
+@dataclass(frozen=True, slots=True)
+class Instructions:
+    """How an instruction-following prompt is checked: by each of its rules."""
+
+    rules: tuple[Rule, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """How a prompt is checked that no rule can decide: a generative judge compares with the reference."""
+
+    reference: str
+    question: str = ""
+    """What the judge is told was asked; empty: the prompt's text."""
+    rubric: str = "agrees"
+    """One of ``r1ray.reward.judged.RUBRICS``."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pairwise:
+    """How an open-ended prompt is checked: a generative judge prefers the response or the baseline's."""
+
+    question: str
+    baseline: str
+    rubric: str = "three_way"
+    """One of ``r1ray.reward.pairwise.RUBRICS``."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExternalCommand:
+    """How a task is checked that has a harness of its own (Aider, SWE-bench): by a command of the user's.
+
+    Prompt files cannot ask for one: what is run is the benchmark's, or the user's, never a row's.
+    """
+
+    argv: tuple[str, ...]
+    task: str
+    """The row, a JSON object."""
+    deadline_s: float
+
+
+Check: TypeAlias = (
+    MathAnswer | CodeTests | FormatOnly | Choice | Reading | Instructions | Judged | Pairwise | ExternalCommand
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -178,6 +250,8 @@ class Mark:
     """The answer, or the program, that was judged."""
     detail: str = ""
     """For people: which test failed and how."""
+    figures: dict[str, float] = field(default_factory=dict)
+    """Other numbers of the same judgement, by name: ``f1`` beside an exact match. They are logged, never rewarded."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,6 +260,7 @@ class Scored:
 
     total: float
     parts: dict[str, float]
+    """And the figures of their marks: what has no weight adds nothing to the total."""
     failed_parts: tuple[str, ...] = ()
     """Parts whose function raised because of what the model wrote; they count 0."""
     verdict: str = ""
@@ -241,6 +316,53 @@ class Verdict:
             oldest_version=completion.oldest_version,
             seconds=seconds,
         )
+
+
+@dataclass(frozen=True, slots=True)
+class SFTExample:
+    """A dialogue to learn from: its tokens, and those of them that are answers.
+
+    Example: ``SFTExample("7", np.array([5, 9, 2], np.int32), np.array([False, True, True]))``
+    """
+
+    id: str
+    """The data set's own name of the row."""
+    token_ids: Int32Array  # [T] int32
+    loss_mask: BoolArray  # [T] bool: the tokens of answers, each with its end; never the first of the row
+
+    @property
+    def num_tokens(self) -> int:
+        """What the learner's forward pass has to read."""
+        return len(self.token_ids)
+
+    @property
+    def num_terms(self) -> int:
+        """Terms that the loss is a mean of: the tokens in the loss."""
+        return int(self.loss_mask.sum())
+
+
+@dataclass(frozen=True, slots=True)
+class PreferencePair:
+    """Two answers to one prompt, of which people prefer one. ``loss_mask`` says which tokens are the answer."""
+
+    chosen: SFTExample
+    rejected: SFTExample
+    margin: float
+    """By how much the chosen one's score has to be above the other's."""
+
+    @property
+    def id(self) -> str:
+        return self.chosen.id
+
+    @property
+    def num_tokens(self) -> int:
+        """Both together: they are computed in one micro-batch."""
+        return self.chosen.num_tokens + self.rejected.num_tokens
+
+    @property
+    def num_terms(self) -> int:
+        """Terms that the loss is a mean of: the pair."""
+        return 1
 
 
 @dataclass(frozen=True, slots=True)

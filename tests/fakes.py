@@ -111,6 +111,7 @@ class FakeLearner:
         self.refreshes = 0
         self.crash_at: int | None = None
         self.crash: Exception = RuntimeError("planted")
+        self.slow_writes = 0
 
     async def train(self, shards: Sequence[Shard], chunks: Sequence[Chunk]) -> StepStats:
         version = shards[0].learner_version
@@ -132,9 +133,19 @@ class FakeLearner:
     async def logprobs(self, token_ids: Int32Array) -> Float32Array:
         return np.zeros(len(token_ids) - 1, dtype=np.float32)
 
-    async def save(self, folder: Path) -> None:
+    async def save(self, folder: Path, *, asynchronous: bool = False) -> None:
         self.events.append("save")
-        (folder / "weights").write_text("w")
+        self._unwritten = (folder / "weights", self.slow_writes if asynchronous else 0)
+        if not asynchronous:
+            await self.written()
+
+    async def written(self) -> bool:
+        path, turns = self._unwritten
+        self._unwritten = (path, turns - 1)
+        if turns > 0:
+            return False
+        path.write_text("w")
+        return True
 
     async def load(self, folder: Path) -> None:
         assert (folder / "weights").exists()

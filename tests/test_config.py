@@ -12,6 +12,7 @@ from r1ray.config import (
     RewardConfig,
     RolloutConfig,
     RunConfig,
+    SupervisedConfig,
     WeightsConfig,
 )
 
@@ -70,6 +71,24 @@ PAPER = RewardConfig(parts={"accuracy": {}, "format": {}})
             lambda: RunConfig(model="m", data=DataConfig(train="t", max_prompt_tokens=20000), reward=PAPER),
             "learner.max_tokens_per_microbatch=16384 cannot hold the longest sequence: needs at least 28192",
         ),
+        (lambda: SupervisedConfig(epochs=0), "supervised.epochs=0: needs at least 1"),
+        (lambda: SupervisedConfig(max_tokens=1), "supervised.max_tokens=1: needs at least 2"),
+        (lambda: SupervisedConfig(eval_every=-1), "supervised.eval_every=-1: needs at least 0"),
+        (lambda: RunConfig(recipe="sft"), "model is not set: recipe=sft needs model=PATH"),
+        (
+            lambda: RunConfig(recipe="sft", model="m", data=DataConfig(train="t")),
+            "supervised.train is not set: recipe=sft needs supervised.train=PATH",
+        ),
+        (
+            lambda: RunConfig(recipe="sft", model="m", supervised=SupervisedConfig(train="t", max_tokens=20000)),
+            r"learner.max_tokens_per_microbatch=16384 .* at least 20000 \(supervised.max_tokens=20000\)",
+        ),
+        (
+            lambda: RunConfig(
+                recipe="reward_model", model="m", supervised=SupervisedConfig(train="t", max_tokens=10000)
+            ),
+            r"learner.max_tokens_per_microbatch=16384 .* at least 20000 \(2 x supervised.max_tokens=10000\)",
+        ),
     ],
 )
 def test_contradictions_are_refused(make: object, message: str) -> None:
@@ -88,3 +107,8 @@ def test_the_defaults_are_the_papers() -> None:
     assert (algo.completions_per_step, algo.minibatches_per_step, algo.group_size) == (8192, 16, 16)
     assert (algo.clip_low, algo.clip_high, algo.kl_coefficient) == (10, 10, 0.001)
     assert (algo.aggregation, algo.reference_refresh_updates) == ("seq_mean", 400)
+
+
+def test_supervised_recipes_have_a_learner_and_nothing_else() -> None:
+    assert RunConfig(recipe="sft", model="m", supervised=SupervisedConfig(train="t", max_tokens=64)).only_learner
+    assert not RunConfig(model="m", data=DataConfig(train="t"), reward=PAPER).only_learner

@@ -7,11 +7,12 @@ from pathlib import Path
 import pytest
 import yaml
 
-from r1ray.config import RewardPart, RunConfig, ScoreConfig
+from r1ray.config import SUPERVISED_RECIPES, RewardPart, RunConfig, ScoreConfig
 from r1ray.errors import UserError
 from r1ray.main import compose, config_folder, known_keys
 
 OWN = ["model=m", "data.train=t"]
+OWN_SUPERVISED = ["model=m", "supervised.train=t"]
 
 
 def options(group: str) -> list[str]:
@@ -32,7 +33,16 @@ def test_every_experiment_composes(experiment: str) -> None:
 def test_every_recipe_is_one_that_runs(recipe: str) -> None:
     from r1ray.recipes import RECIPES
 
-    assert compose([*OWN, f"recipe={recipe}"]).recipe in RECIPES
+    own = OWN_SUPERVISED if recipe in SUPERVISED_RECIPES else OWN
+    assert compose([*own, f"recipe={recipe}"]).recipe in RECIPES
+
+
+def test_supervised_recipes_start_from_the_papers_numbers() -> None:
+    sft = compose([*OWN_SUPERVISED, "recipe=sft"])
+    assert (sft.supervised.epochs, sft.supervised.sequences_per_step, sft.supervised.max_tokens) == (2, 128, 32768)
+    assert (sft.data.template, sft.learner.lr, sft.learner.schedule) == ("chat", 5e-5, "cosine")
+    pairs = compose([*OWN_SUPERVISED, "recipe=reward_model", "learner.lr=1e-5"])
+    assert (pairs.supervised.epochs, pairs.supervised.sequences_per_step, pairs.learner.lr) == (1, 256, 1e-5)
 
 
 def test_the_paper_preset_says_what_the_defaults_say() -> None:

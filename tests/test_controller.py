@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +16,7 @@ from hypothesis import strategies as st
 from r1ray.checkpoint import Checkpoints
 from r1ray.config import AlgoConfig, CheckpointConfig, DataConfig, DeadlineConfig, EvalConfig, RewardConfig, RunConfig
 from r1ray.controller import Controller, Roles
-from r1ray.errors import DeadlineExceeded, NonFiniteLoss, R1RayError
+from r1ray.errors import DeadlineExceeded, NonFiniteLoss, R1RayError, UserError
 from r1ray.types import (
     Completion,
     EvalResult,
@@ -66,6 +67,7 @@ class World:
         self.checkpoints = Checkpoints(tmp_path / "checkpoints", keep=2)
         self.evaluation_turns = 1
         self.lose_in_evaluation = -1
+        self.score: Callable[[int], float] = lambda step: 0.5
 
     async def evaluate(self, step: int, on_start: Callable[[int], None]) -> EvalResult:
         self.events.append(f"evaluate v{self.engine.version}")
@@ -76,7 +78,7 @@ class World:
             published = self.events.count(f"publish v{step}")
             while self.events.count(f"publish v{step}") == published:
                 await asyncio.sleep(0)
-        return EvalResult("heldout", {"pass@1": 0.5})
+        return EvalResult("heldout", {"pass@1": self.score(step)})
 
     def controller(self, **more: object) -> Controller[tuple[Completion, ...]]:
         roles = Roles(self.engine, self.scorer, self.learner, self.weights, self.recorder)
@@ -324,6 +326,74 @@ def test_a_resumed_run_issues_what_was_in_flight_and_trains_nothing_twice(tmp_pa
     trained = list(itertools.chain(*first.learner.trained[:4], *second.learner.trained))
     assert sorted(trained) == sorted(itertools.chain(*whole.learner.trained))
     assert second.last.ledger.trained == 18 and not second.last.ledger.in_flight
+
+
+def test_training_goes_on_while_a_checkpoint_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("r1ray.controller.POLL_S", 0.0)
+    world = World(tmp_path, make_config(steps=6, checkpoint_every=2))
+    world.learner.slow_writes = 5
+    newest: dict[int, int | None] = {}
+    learn = world.learner.train
+
+    async def train(shards: Sequence[Shard], chunks: Sequence[tuple[Completion, ...]]) -> StepStats:
+        found = world.checkpoints.latest()
+        newest[shards[0].learner_version] = found[1].version if found else None
+        return await learn(shards, chunks)
+
+    world.learner.train = train  # type: ignore[method-assign]
+    world.run()
+    assert world.events.count("save") == 3
+    assert newest[2] is None, "the third step began before the first checkpoint was whole"
+    assert newest[5] == 2, "the second one waited for the first"
+    found = world.checkpoints.latest()
+    assert found is not None and found[1].version == 6, "the end waits for the last one"
+
+
+def test_a_checkpoint_that_cannot_be_written_ends_the_run_and_leaves_the_one_before(tmp_path: Path) -> None:
+    world = World(tmp_path, make_config(steps=8, checkpoint_every=2))
+    write = world.learner.written
+
+    async def written() -> bool:
+        if world.events.count("save") == 2:
+            raise OSError("No space left on device")
+        return await write()
+
+    world.learner.written = written  # type: ignore[method-assign]
+    with pytest.raises(OSError, match="No space left"):
+        world.run()
+    found = world.checkpoints.latest()
+    assert found is not None and found[1].version == 2
+
+
+def test_without_asynchronous_a_checkpoint_is_whole_before_the_next_step(tmp_path: Path) -> None:
+    config = make_config(steps=4, checkpoint_every=1)
+    config.checkpoint.asynchronous = False
+    world = World(tmp_path, config)
+    world.learner.slow_writes = 10**9
+    world.run()
+    found = world.checkpoints.latest()
+    assert found is not None and found[1].version == 4
+
+
+def test_the_checkpoint_with_the_best_figure_is_kept(tmp_path: Path) -> None:
+    config = make_config(steps=8, checkpoint_every=1)
+    config.checkpoint.best = "pass@1"
+    world = World(tmp_path, config)
+    world.checkpoints = Checkpoints(tmp_path / "checkpoints", keep=1, best="pass@1")
+    world.score = {0: 0.9, 2: 0.3, 4: 0.8, 6: 0.5, 8: 0.1}.__getitem__
+    world.run()
+    kept = sorted(path.name for path in (tmp_path / "checkpoints").iterdir())
+    assert kept == ["4", "8", "best.json"], "version 0 has no checkpoint, odd ones no figure"
+    assert json.loads((tmp_path / "checkpoints" / "best.json").read_text())["value"] == 0.8
+
+
+def test_a_best_that_no_evaluation_has_is_refused_before_the_first_step(tmp_path: Path) -> None:
+    config = make_config(checkpoint_every=2)
+    config.checkpoint.best = "pass@2"
+    world = World(tmp_path, config)
+    with pytest.raises(UserError, match=r"checkpoint.best=pass@2: .* needs one of pass@1\."):
+        world.run()
+    assert not world.learner.trained
 
 
 def test_groups_whose_loss_is_not_finite_are_written_aside_and_named(tmp_path: Path) -> None:

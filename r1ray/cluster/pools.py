@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import ray
 from ray.exceptions import RayActorError, RayError
 
 from r1ray.cluster.host import Handle
@@ -217,8 +218,16 @@ class LearnerGroup:
 
     async def train(self, shards: Sequence[Shard], chunks: Sequence[Ref]) -> StepStats:
         """See :class:`r1ray.interfaces.Learner`. References are resolved inside each rank."""
+        return await self._on_shards("train", shards, chunks)
+
+    async def evaluate(self, shards: Sequence[Shard], chunks: Sequence[Any]) -> StepStats:
+        """See :class:`r1ray.interfaces.SupervisedLearner`."""
+        return await self._on_shards("evaluate", shards, chunks)
+
+    async def _on_shards(self, method: str, shards: Sequence[Shard], chunks: Sequence[Any]) -> StepStats:
         together = len(self.ranks) // len(shards)  # ranks that compute the same rows
-        calls = [rank.train.remote(shards[i // together], *chunks) for i, rank in enumerate(self.ranks)]
+        references = [chunk if isinstance(chunk, ray.ObjectRef) else ray.put(chunk) for chunk in chunks]
+        calls = [getattr(rank, method).remote(shards[i // together], *references) for i, rank in enumerate(self.ranks)]
         stats: StepStats = (await _gather(calls))[0]
         return stats
 
@@ -229,8 +238,11 @@ class LearnerGroup:
         values: Float32Array = (await self.each("logprobs", token_ids))[0]
         return values
 
-    async def save(self, folder: Path) -> None:
-        await self.each("save", folder)
+    async def save(self, folder: Path, *, asynchronous: bool = False) -> None:
+        await self.each("save", folder, asynchronous=asynchronous)
+
+    async def written(self) -> bool:
+        return all(await self.each("written"))
 
     async def load(self, folder: Path) -> None:
         await self.each("load", folder)

@@ -8,10 +8,8 @@ true shuffle of all rows, and a run can resume at any row.
 
 from __future__ import annotations
 
-import io
 import itertools
 import json
-from bisect import bisect_right
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,63 +17,14 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.fs as pafs
-import pyarrow.parquet as pq
 
 from r1ray.data.checks import MalformedRow, check_problem, dump_check, load_check
-from r1ray.data.layouts import LAYOUTS, RawPrompt, Row, recognise
+from r1ray.data.layouts import LAYOUTS, RawPrompt, recognise
+from r1ray.data.spool import BATCH_ROWS, MAX_ERRORS_SHOWN, SpooledRows, rows_of
 from r1ray.errors import UserError
 from r1ray.types import Check, CodeTests, Position, Prompt
 
 SCHEMA = pa.schema([(name, pa.string()) for name in ("id", "question", "check", "domain", "language")])
-BATCH_ROWS = 4096
-MAX_ERRORS_SHOWN = 3
-
-
-def _open(path: str, key: str) -> tuple[pafs.FileSystem, str]:
-    """The file system of ``path`` and the path inside it. Raises UserError where there is no such file."""
-    try:
-        if "://" in path:
-            filesystem, inner = pafs.FileSystem.from_uri(path)
-        else:
-            filesystem, inner = pafs.LocalFileSystem(), str(Path(path).expanduser().resolve())
-        info = filesystem.get_file_info(inner)
-    except (OSError, ValueError, pa.ArrowException) as error:
-        raise UserError(f"{key}={path}: cannot be opened: {error}.") from error
-    if info.type != pafs.FileType.File:
-        raise UserError(f"{key}={path}: no such file; needs a Parquet (.parquet) or JSON lines (.jsonl) file.")
-    return filesystem, inner
-
-
-def _parquet_rows(filesystem: pafs.FileSystem, inner: str) -> Iterator[tuple[int, Row]]:
-    with filesystem.open_input_file(inner) as source:
-        batches = pq.ParquetFile(source).iter_batches(batch_size=BATCH_ROWS)
-        yield from enumerate((row for batch in batches for row in batch.to_pylist()), start=1)
-
-
-def _json_rows(filesystem: pafs.FileSystem, inner: str) -> Iterator[tuple[int, Row]]:
-    # Not pyarrow.json: its schema inference refuses columns of mixed types, and its errors name no line.
-    with filesystem.open_input_stream(inner) as source:
-        for number, line in enumerate(io.BufferedReader(source), start=1):
-            if not line.strip():
-                continue
-            try:
-                row = json.loads(line)
-            except ValueError as error:
-                raise MalformedRow(f"line {number}: not JSON: {error}") from error
-            if not isinstance(row, dict):
-                raise MalformedRow(f"line {number}: needs a JSON object, found {line.decode(errors='replace')[:60]!r}")
-            yield number, row
-
-
-def _rows(path: str, key: str) -> Iterator[tuple[int, Row]]:
-    filesystem, inner = _open(path, key)
-    try:
-        yield from (_parquet_rows if inner.endswith(".parquet") else _json_rows)(filesystem, inner)
-    except MalformedRow as error:
-        raise UserError(f"{key}={path}: {error}.") from error
-    except (pa.ArrowException, UnicodeDecodeError, OSError) as error:
-        raise UserError(f"{key}={path}: cannot be read: {error}.") from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +54,7 @@ def spool_prompts(
     Raises:
         UserError: no such file, unknown layout, malformed rows (the first few are named), or nothing usable.
     """
-    rows = _rows(path, key)
+    rows = rows_of(path, key=key)
     first = next(rows, None)
     if first is None:
         raise UserError(f"{key}={path}: the file has no rows; needs at least one prompt.")
@@ -166,18 +115,14 @@ class PromptTable:
     """The spooled prompts by row number, template applied."""
 
     def __init__(self, spool: Path, render: Callable[[Any], str]) -> None:
-        self._reader = pa.ipc.open_file(pa.memory_map(str(spool)))
-        counts = [self._reader.get_batch(i).num_rows for i in range(self._reader.num_record_batches)]
-        self._ends: list[int] = list(itertools.accumulate(counts))
+        self._rows = SpooledRows(spool)
         self._render = render
 
     def __len__(self) -> int:
-        return self._ends[-1]
+        return len(self._rows)
 
     def __getitem__(self, index: int) -> Prompt:
-        batch = bisect_right(self._ends, index)
-        offset = index - (self._ends[batch - 1] if batch else 0)
-        row = self._reader.get_batch(batch).slice(offset, 1).to_pylist()[0]
+        row = self._rows.row(index).to_pylist()[0]
         return Prompt(
             id=row["id"],
             text=self._render(json.loads(row["question"])),

@@ -30,9 +30,10 @@ from r1ray.learner.deepspeed_engine import (
     sequence_group,
 )
 from r1ray.learner.lora import add_adapters
+from r1ray.learner.state import load_state, save_state
+from r1ray.learner.writer import StateWriter
 from r1ray.specs import LearnerSpec, RankSpec
 
-STATE_TAG = "learner"
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 
@@ -46,6 +47,7 @@ class DeepSpeedLearner:
         self._config, self._spec, self._rank = config, spec, rank
         self._device = device_of(rank)
         self._sequence_group = sequence_group(rank, size=config.sequence_parallel_size)
+        self._writer = StateWriter()
         self._model: Any = None
         self._engine: Any = None
 
@@ -118,20 +120,17 @@ class DeepSpeedLearner:
 
     # ------------------------------------------------------------------ files
 
-    def save(self, folder: Path) -> None:
-        """Parameters, optimizer, scheduler and rng of this rank."""
-        rng = {"torch": torch.get_rng_state(), "python": random.getstate(), "numpy": np.random.get_state()}
-        self._engine.save_checkpoint(str(folder), tag=STATE_TAG, client_state={"rng": rng})
+    def save(self, folder: Path, *, asynchronous: bool = False) -> None:
+        """See :class:`r1ray.interfaces.Learner`."""
+        save_state(self._engine, folder, model=self._spec.model, writer=self._writer if asynchronous else None)
+
+    def written(self) -> bool:
+        """Whether everything that was saved is on disk; raises what went wrong in writing it."""
+        return self._writer.is_done()
 
     def load(self, folder: Path) -> None:
-        """What :meth:`save` wrote."""
-        found, client_state = self._engine.load_checkpoint(str(folder), tag=STATE_TAG)
-        if found is None:
-            raise R1RayError(f"{folder} holds no learner state of {self._rank.world_size} ranks")
-        rng = client_state["rng"]
-        torch.set_rng_state(rng["torch"])
-        random.setstate(rng["python"])
-        np.random.set_state(rng["numpy"])
+        """What :meth:`save` wrote, also where another number of ranks did."""
+        load_state(self._engine, folder, model=self._spec.model)
 
     def export(self, folder: Path) -> None:
         """Hugging Face safetensors, adapters merged, and tokenizer; rank 0 writes."""

@@ -209,15 +209,15 @@ class GRPOLearner(DeepSpeedLearner):
 
     # ------------------------------------------------------------------ files
 
-    def save(self, folder: Path) -> None:
+    def save(self, folder: Path, *, asynchronous: bool = False) -> None:
         """Everything that a resumed run needs of this rank, the reference too."""
-        super().save(folder)
-        self._reference.save(folder, rank=self._rank.rank)
+        super().save(folder, asynchronous=asynchronous)
+        self._reference.save(folder, writer=self._writer if asynchronous else None)
 
     def load(self, folder: Path) -> None:
         """What :meth:`save` wrote."""
         super().load(folder)
-        self._reference.load(folder, rank=self._rank.rank)
+        self._reference.load(folder)
 
 
 def _add_mismatch(

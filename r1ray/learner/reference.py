@@ -12,8 +12,10 @@ from r1ray.config import LearnerConfig
 from r1ray.learner.deepspeed_engine import copy_parameters, deepspeed_config
 from r1ray.learner.lora import adapters_off
 from r1ray.learner.policy import Packed, PolicyModel
+from r1ray.learner.state import load_whole, save_whole
+from r1ray.learner.writer import StateWriter
 
-STATE = "reference.pt"
+STATE = "reference.safetensors"
 
 
 class NoReference:
@@ -25,10 +27,10 @@ class NoReference:
     def refresh(self) -> None:
         return
 
-    def save(self, folder: Path, *, rank: int) -> None:
+    def save(self, folder: Path, *, writer: StateWriter | None = None) -> None:
         return
 
-    def load(self, folder: Path, *, rank: int) -> None:
+    def load(self, folder: Path) -> None:
         return
 
 
@@ -77,14 +79,10 @@ class FrozenReference:
         """pi_ref <- pi_theta."""
         copy_parameters(self._policy, self._copy)
 
-    def save(self, folder: Path, *, rank: int) -> None:
-        """The reference belongs to the run's state. Each rank writes what it holds."""
-        torch.save(self._state(), folder / f"{rank}.{STATE}")
+    def save(self, folder: Path, *, writer: StateWriter | None = None) -> None:
+        """The reference belongs to the run's state; ``writer`` as of :func:`r1ray.learner.state.save_state`."""
+        save_whole(self._copy, folder / STATE, writer=writer)
 
-    def load(self, folder: Path, *, rank: int) -> None:
-        saved = torch.load(folder / f"{rank}.{STATE}", map_location="cpu", weights_only=True)
-        for ours, theirs in zip(self._state(), saved, strict=True):
-            ours.data.copy_(theirs)
-
-    def _state(self) -> list[torch.Tensor]:
-        return [getattr(p, "ds_tensor", p).data for p in self._copy.parameters()]
+    def load(self, folder: Path) -> None:
+        """What :meth:`save` wrote, with any number of ranks."""
+        load_whole(self._copy, folder / STATE)

@@ -35,8 +35,10 @@ from r1ray.telemetry.plot import plot_curves
 from r1ray.telemetry.rollouts import RolloutLog
 from r1ray.types import EvalResult, Int32Array, Position, Prompt, Sampling
 
-NOT_SETTINGS = ("name", "output_dir", "cluster", "deadlines", "prepare")
+NOT_SETTINGS = ("name", "output_dir", "cluster", "deadlines", "prepare", "checkpoint")
 """Parts of the configuration that do not decide what comes out of the stage."""
+NOT_LEARNED = ("num_ranks", "cpus_per_rank", "gpus_per_rank", "threads")
+"""Of the learner: a gradient is the same for any number of ranks, and a checkpoint goes on with another."""
 LOOKED_AT = 256
 """Training prompts whose length is looked at before the run; longer ones are dropped when their turn comes."""
 
@@ -58,7 +60,9 @@ class ReinforcementLearning:
             for key, path in (("model", config.model), ("train", config.data.train), ("eval", config.data.eval))
             if path is not None
         }
-        return {"files": files} | {k: v for k, v in asdict(config).items() if k not in NOT_SETTINGS}
+        decisive = {k: v for k, v in asdict(config).items() if k not in NOT_SETTINGS}
+        decisive["learner"] = {k: v for k, v in decisive["learner"].items() if k not in NOT_LEARNED}
+        return {"files": files} | decisive
 
     def run(self, context: Context, inputs: dict[str, Artifact], digest: str) -> Artifact:
         base = Path(inputs["base"].path) if "base" in inputs else None
@@ -101,7 +105,11 @@ class _Job:
         self._benchmark = Path(held_out).name.split(".")[0] if held_out else ""
         self.export_dir = context.run_dir / "hf" / str(config.steps)
         self._metrics = MetricsFile(context.run_dir / "metrics.jsonl", stage="rl")
-        self._checkpoints = Checkpoints(context.run_dir / "checkpoints", keep=config.checkpoint.keep)
+        if config.checkpoint.best is not None and self._eval is None:
+            raise UserError(f"checkpoint.best={config.checkpoint.best}: nothing is evaluated; needs data.eval=PATH.")
+        self._checkpoints = Checkpoints(
+            context.run_dir / "checkpoints", keep=config.checkpoint.keep, best=config.checkpoint.best
+        )
 
     def _table(self, path: str, key: str) -> PromptTable:
         spool = self._context.run_dir / "data" / f"{key}.arrow"
@@ -164,6 +172,7 @@ class _Job:
         """The loop from the last checkpoint, or from the start, to the end; returns the last held-out figures."""
         config, context = self._config, self._context
         resumed = self._checkpoints.latest()
+        self._checkpoints.tidy()
         state = resumed[1] if resumed else None
         rollouts = context.run_dir / "rollouts"
         version = state.version if state else 0

@@ -36,12 +36,18 @@ NAMES = (
 )
 
 
+FIRST = (
+    *(*SMALL, "data.template=none", "data.max_prompt_tokens=16", "name=first"),
+    *("checkpoint.every=1", "checkpoint.keep=3", "checkpoint.best=pass@1"),
+)
+
+
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory, qwen_folder: Path, running_total: Path) -> tuple[Path, str]:
     """The run folder and the output of a short on-policy run, started in another folder than the checkout."""
     work = tmp_path_factory.mktemp("work")
     files = own(qwen_folder, running_total / "train.parquet", running_total / "heldout.parquet", work / "runs")
-    printed = r1ray("run", *files, *SMALL, "data.template=none", "data.max_prompt_tokens=16", "name=first", cwd=work)
+    printed = r1ray("run", *files, *FIRST, cwd=work)
     return work / "runs" / "first", printed
 
 
@@ -100,9 +106,29 @@ def test_the_same_command_again_does_nothing(
     folder, _ = finished
     files = own(qwen_folder, running_total / "train.parquet", running_total / "heldout.parquet", folder.parent)
     before = metrics(folder)
-    printed = r1ray("run", *files, *SMALL, "data.template=none", "data.max_prompt_tokens=16", "name=first", cwd=folder)
+    printed = r1ray("run", *files, *FIRST, cwd=folder)
     assert "stage rl: done already" in printed
     assert metrics(folder) == before
+
+
+def test_a_run_that_goes_on_from_a_checkpoint_repeats_every_figure_to_the_last_bit(
+    finished: tuple[Path, str], tmp_path: Path, qwen_folder: Path, running_total: Path
+) -> None:
+    """As if it had been killed after its first checkpoint."""
+    folder = tmp_path / "runs" / "first"
+    shutil.copytree(finished[0], folder)
+    (folder / "stages" / "rl" / "manifest.json").unlink()
+    for version in ("2", "3"):
+        shutil.rmtree(folder / "checkpoints" / version)
+    files = own(qwen_folder, running_total / "train.parquet", running_total / "heldout.parquet", folder.parent)
+    printed = r1ray("run", *files, *FIRST, cwd=tmp_path)
+    assert "stage rl: resuming after step 1" in printed
+    whole, later = metrics(finished[0]), metrics(folder)
+    assert [row["step"] for row in later] == [0, 1, 2, 3]
+    for before, after in zip(whole, later, strict=True):
+        names = [name for name in before if not name.startswith(("time/", "throughput/", "scoring/", "publish/"))]
+        assert {name: after[name] for name in names} == {name: before[name] for name in names}
+    assert sorted(path.name for path in (folder / "checkpoints").iterdir()) == ["1", "2", "3", "best.json"]
 
 
 def test_the_export_says_the_same_in_transformers_and_in_vllm(finished: tuple[Path, str]) -> None:

@@ -5,10 +5,28 @@ from pathlib import Path
 import pytest
 
 from r1ray.checkpoint import Checkpoints, LoopState
+from r1ray.config import CheckpointConfig, DataConfig, LearnerConfig, RewardConfig, RunConfig
 from r1ray.errors import UserError
 from r1ray.ledger import Ledger
-from r1ray.stages.rl import claim_checkpoints
+from r1ray.stages.base import digest_of
+from r1ray.stages.rl import ReinforcementLearning, claim_checkpoints
 from r1ray.types import Position
+
+
+def test_a_run_may_go_on_with_other_ranks_and_checkpoints_but_not_with_another_learning_rate() -> None:
+    def digest(learner: LearnerConfig, checkpoint: CheckpointConfig | None = None) -> str:
+        config = RunConfig(
+            model="org/model",
+            data=DataConfig(train="s3://bucket/train.parquet"),
+            reward=RewardConfig(parts={"accuracy": {}}),
+            learner=learner,
+            checkpoint=checkpoint or CheckpointConfig(),
+        )
+        return digest_of(ReinforcementLearning(config).settings())
+
+    one = digest(LearnerConfig())
+    assert digest(LearnerConfig(num_ranks=8, threads=4), CheckpointConfig(every=7, best="pass@1")) == one
+    assert digest(LearnerConfig(lr=1e-4)) != one
 
 
 def test_checkpoints_are_gone_on_from_only_with_the_inputs_that_made_them(tmp_path: Path) -> None:

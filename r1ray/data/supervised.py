@@ -1,0 +1,303 @@
+"""Supervised data: read once in batches, checked row by row, tokenized, spooled to a memory-mapped Arrow file.
+
+    Parquet | JSON lines --(dialogues)--> RawExample --(turns)--> tokens --> x.arrow --> SFTExample | PreferencePair
+
+A row of the spool holds one sequence of tokens, or two end to end, with its loss mask as lengths of runs.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Generic, Protocol, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from r1ray.data.checks import MalformedRow
+from r1ray.data.dialogues import Layout, RawExample, UnusableRow, recognise
+from r1ray.data.spool import MAX_ERRORS_SHOWN, SpooledRows, rows_of
+from r1ray.data.turns import DialogueEncoder, Piece
+from r1ray.errors import UserError
+from r1ray.types import BoolArray, Int32Array, Position, PreferencePair, SFTExample
+
+R = TypeVar("R")
+R_co = TypeVar("R_co", covariant=True)
+SCHEMA = pa.schema(
+    [
+        ("id", pa.string()),
+        ("token_ids", pa.list_(pa.int32())),
+        ("runs", pa.list_(pa.int32())),
+        ("split", pa.int32()),
+        ("margin", pa.float64()),
+    ]
+)
+"""``split`` is the length of the first sequence."""
+BATCH_ROWS = 256
+"""Rows that are tokenized together, and make one batch of the spool."""
+
+
+def runs_of(mask: BoolArray) -> Int32Array:
+    """Lengths of the runs of a loss mask, the first one of tokens that are not in the loss.
+
+    >>> runs_of(np.array([False, True, True, False])).tolist(), runs_of(np.array([True])).tolist()
+    ([1, 2, 1], [0, 1])
+    """
+    changes = np.flatnonzero(np.diff(mask, prepend=False))
+    return np.diff(np.concatenate([[0], changes, [len(mask)]])).astype(np.int32)
+
+
+def mask_of(runs: Int32Array) -> BoolArray:
+    """The loss mask [T] of :func:`runs_of`."""
+    return np.repeat(np.arange(len(runs)) % 2 == 1, runs)
+
+
+@dataclass(frozen=True, slots=True)
+class SupervisedReport:
+    """What reading a file of supervised data found."""
+
+    layout: str
+    num_rows: int
+    """Rows that are trained on."""
+    num_tokens: int
+    num_answer_tokens: int
+    longest: int
+    """Tokens of the longest of their dialogues."""
+    num_too_long: int
+    """Rows left out because a dialogue of theirs has too many tokens."""
+    quarantined: dict[str, int] = field(default_factory=dict)
+    """How many rows nothing can be learned from, by reason; they are left out."""
+    quarantined_ids: tuple[str, ...] = ()
+    """The first few of them."""
+
+
+def spool_dialogues(
+    path: str,
+    spool: Path,
+    *,
+    key: str,
+    layouts: Sequence[Layout],
+    encoder: DialogueEncoder,
+    max_tokens: int,
+    digest: str,
+) -> SupervisedReport:
+    """Read ``path``, check and tokenize every row, and write the usable ones to ``spool``.
+
+    Args:
+        key: the configuration key that holds ``path``, for messages.
+        max_tokens: rows with a longer dialogue are left out, and counted.
+        digest: of everything that decides what is written. Where ``spool`` was made of the same before, it is taken as
+            it is: to tokenize a large file again at every restart would take long.
+
+    Raises:
+        UserError: no such file, unknown layout, malformed rows (the first few are named), or nothing usable.
+    """
+    note = spool.with_suffix(".json")
+    if spool.exists() and note.exists():
+        saved = json.loads(note.read_text())
+        if saved["digest"] == digest:
+            found = saved["report"]
+            return SupervisedReport(**found | {"quarantined_ids": tuple(found["quarantined_ids"])})
+    spool.parent.mkdir(parents=True, exist_ok=True)
+    note.unlink(missing_ok=True)
+    reading = _Reading(path, key=key, layouts=layouts, encoder=encoder, max_tokens=max_tokens)
+    aside = spool.with_name(f".writing-{spool.name}")
+    with pa.OSFile(str(aside), "wb") as sink, pa.ipc.new_file(sink, SCHEMA) as writer:
+        for batch in reading.batches():
+            writer.write_batch(batch)
+    report = reading.report()
+    aside.replace(spool)
+    note.write_text(json.dumps({"digest": digest, "report": asdict(report)}))
+    return report
+
+
+class _Reading:
+    """One pass over a file, and what it finds."""
+
+    def __init__(
+        self, path: str, *, key: str, layouts: Sequence[Layout], encoder: DialogueEncoder, max_tokens: int
+    ) -> None:
+        self._path, self._key, self._encoder, self._max_tokens = path, key, encoder, max_tokens
+        self._rows = rows_of(path, key=key)
+        first = next(self._rows, None)
+        if first is None:
+            raise UserError(f"{key}={path}: the file has no rows; needs at least one example.")
+        layout = recognise(frozenset(first[1]), layouts)
+        if layout is None:
+            raise UserError(
+                f"{key}={path}: found the columns {', '.join(sorted(first[1]))}; needs those of one of these layouts: "
+                f"{'; '.join(known.name for known in layouts)}."
+            )
+        self._layout, self._first = layout, first
+        self._errors: list[str] = []
+        self._num_malformed = 0
+        self._quarantined: Counter[str] = Counter()
+        self._quarantined_ids: list[str] = []
+        self._num_read = self._num_rows = self._num_too_long = 0
+        self._num_tokens = self._num_answer_tokens = self._longest = 0
+        self._shortest: int | None = None  # of those that are too long
+
+    def batches(self) -> Iterator[pa.RecordBatch]:
+        """The usable rows. After a malformed one the others are only checked: the file is going to be refused."""
+        prepared = self._prepared()
+        while batch := list(itertools.islice(prepared, BATCH_ROWS)):
+            pieces = [dialogue for _, dialogues in batch for dialogue in dialogues]
+            encoded = iter(self._encoder.encode([] if self._num_malformed else pieces))
+            if self._num_malformed:
+                continue
+            rows = [(raw, [next(encoded) for _ in dialogues]) for raw, dialogues in batch]
+            yield self._batch([row for row in rows if self._fits(row[1])])
+
+    def _prepared(self) -> Iterator[tuple[RawExample, list[tuple[Piece, ...]]]]:
+        for number, row in itertools.chain([self._first], self._rows):
+            self._num_read += 1
+            try:
+                raw = self._layout.read(row, number)
+                yield raw, [self._encoder.pieces(dialogue) for dialogue in raw.dialogues]
+            except MalformedRow as error:
+                self._num_malformed += 1
+                if len(self._errors) < MAX_ERRORS_SHOWN:
+                    self._errors.append(f"row {number}: {error}")
+            except UnusableRow as error:
+                self._quarantined[str(error)] += 1
+                if len(self._quarantined_ids) < MAX_ERRORS_SHOWN:
+                    self._quarantined_ids.append(f"row {number}")
+
+    def _fits(self, sequences: Sequence[tuple[Int32Array, BoolArray]]) -> bool:
+        longest = max(len(ids) for ids, _ in sequences)
+        if longest > self._max_tokens:
+            self._num_too_long += 1
+            self._shortest = longest if self._shortest is None else min(self._shortest, longest)
+            return False
+        self._num_rows += 1
+        self._longest = max(self._longest, longest)
+        self._num_tokens += sum(len(ids) for ids, _ in sequences)
+        self._num_answer_tokens += sum(int(mask.sum()) for _, mask in sequences)
+        return True
+
+    def _batch(self, rows: Sequence[tuple[RawExample, list[tuple[Int32Array, BoolArray]]]]) -> pa.RecordBatch:
+        ids = [np.concatenate([ids for ids, _ in sequences]) for _, sequences in rows]
+        runs = [runs_of(np.concatenate([mask for _, mask in sequences])) for _, sequences in rows]
+        columns = [
+            pa.array([raw.id for raw, _ in rows], pa.string()),
+            _lists(ids),
+            _lists(runs),
+            pa.array([len(sequences[0][0]) for _, sequences in rows], pa.int32()),
+            pa.array([raw.margin for raw, _ in rows], pa.float64()),
+        ]
+        return pa.RecordBatch.from_arrays(columns, schema=SCHEMA)
+
+    def report(self) -> SupervisedReport:
+        """What the whole file was. Raises UserError where it cannot be trained on."""
+        if self._num_malformed:
+            raise UserError(
+                f"{self._key}={self._path}: {self._num_malformed} malformed rows of {self._num_read}: "
+                f"{'; '.join(self._errors)}."
+            )
+        if not self._num_rows and self._shortest is not None:
+            raise UserError(
+                f"supervised.max_tokens={self._max_tokens}: none of the rows of {self._key}={self._path} fits, the "
+                f"shortest has {self._shortest} tokens; raise the key."
+            )
+        if not self._num_rows:
+            reasons = ", ".join(f"{reason} ({count})" for reason, count in self._quarantined.items())
+            raise UserError(f"{self._key}={self._path}: nothing can be learned from any of its rows: {reasons}.")
+        return SupervisedReport(
+            layout=self._layout.name,
+            num_rows=self._num_rows,
+            num_tokens=self._num_tokens,
+            num_answer_tokens=self._num_answer_tokens,
+            longest=self._longest,
+            num_too_long=self._num_too_long,
+            quarantined=dict(self._quarantined),
+            quarantined_ids=tuple(self._quarantined_ids),
+        )
+
+
+def _lists(arrays: Sequence[Int32Array]) -> pa.ListArray:
+    offsets = np.cumsum([0, *(len(array) for array in arrays)], dtype=np.int32)
+    values = np.concatenate([np.zeros(0, dtype=np.int32), *arrays])
+    return pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), pa.array(values, pa.int32()))
+
+
+# ---------------------------------------------------------------------- tables
+
+
+class Rows(Protocol[R_co]):
+    """Rows by number."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int) -> R_co: ...
+
+
+class ExampleTable:
+    """The spooled examples by row number."""
+
+    def __init__(self, spool: Path) -> None:
+        self._rows = SpooledRows(spool)
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __getitem__(self, index: int) -> SFTExample:
+        return _sequences(self._rows.row(index))[0]
+
+
+class PairTable:
+    """The spooled pairs by row number."""
+
+    def __init__(self, spool: Path) -> None:
+        self._rows = SpooledRows(spool)
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __getitem__(self, index: int) -> PreferencePair:
+        row = self._rows.row(index)
+        chosen, rejected = _sequences(row)
+        return PreferencePair(chosen, rejected, float(row.column("margin")[0].as_py()))
+
+
+def _sequences(row: pa.RecordBatch) -> tuple[SFTExample, SFTExample]:
+    """The first sequence of a row, and the second, which may be empty."""
+    name, split = row.column("id")[0].as_py(), row.column("split")[0].as_py()
+    ids: Int32Array = row.column("token_ids")[0].values.to_numpy()
+    mask = mask_of(row.column("runs")[0].values.to_numpy())
+    return SFTExample(name, ids[:split], mask[:split]), SFTExample(name, ids[split:], mask[split:])
+
+
+class EpochCursor(Generic[R]):
+    """The rows of a run in the order in which it trains on them: ``epochs`` times all of them. Every epoch is a new
+    shuffle, made of the seed and the epoch's number alone, so that a :class:`Position` says everything about where the
+    run stands."""
+
+    def __init__(self, rows: Rows[R], *, seed: int, epochs: int, position: Position) -> None:
+        self._rows, self._seed, self._epochs = rows, seed, epochs
+        self.position = position
+        self._order = self._shuffle(position.epoch)
+
+    def _shuffle(self, epoch: int) -> npt.NDArray[np.int64]:
+        return np.random.default_rng([self._seed, epoch]).permutation(len(self._rows))
+
+    @property
+    def epochs_done(self) -> float:
+        """``1.5``: all rows once, and half of them once more."""
+        return self.position.epoch + self.position.index / len(self._rows)
+
+    def take(self, count: int) -> tuple[R, ...]:
+        """The next ``count`` rows, across the end of an epoch; fewer at the end of the last one."""
+        taken: list[R] = []
+        while len(taken) < count and self.position.epoch < self._epochs:
+            epoch, index = self.position.epoch, self.position.index
+            taken.append(self._rows[int(self._order[index])])
+            self.position = Position(epoch, index + 1)
+            if self.position.index == len(self._rows):
+                self.position = Position(epoch + 1, 0)
+                self._order = self._shuffle(epoch + 1)
+        return tuple(taken)

@@ -1,0 +1,105 @@
+"""The learner of preferences: a reward model that scores the last token of an answer (paper 2.3.4)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import nn
+from transformers import AutoModelForSequenceClassification, AutoTokenizer
+
+from r1ray.algo.supervised import bradley_terry_loss
+from r1ray.config import LearnerConfig
+from r1ray.errors import UserError
+from r1ray.learner.attention import NAME
+from r1ray.learner.base import DTYPES
+from r1ray.learner.policy import CHECKED, TOLERANCE, Packed, nothing, pack_sequences
+from r1ray.learner.supervised import Computed, SupervisedDeepSpeedLearner
+from r1ray.specs import LearnerSpec, RankSpec
+from r1ray.types import Minibatch, PreferencePair, SFTExample
+
+
+class RewardModel(nn.Module):
+    """A transformers model with a scalar head (``AutoModelForSequenceClassification`` with one label)."""
+
+    def __init__(self, model: Any) -> None:
+        super().__init__()
+        model.set_attn_implementation(NAME)
+        self.model = model
+
+    def forward(self, packed: Packed) -> torch.Tensor:
+        """[B] float32: the score of the last token of each sequence."""
+        hidden_1NH = self.model.base_model(
+            input_ids=packed.input_ids_N.unsqueeze(0),
+            position_ids=packed.position_ids_N.unsqueeze(0),
+            use_cache=False,
+            layout=packed.layout,
+        ).last_hidden_state
+        last_B = packed.layout.starts[1:].long() - 1
+        scores_B: torch.Tensor = self.model.score(hidden_1NH[0][last_B]).squeeze(-1).float()
+        return scores_B
+
+
+class PreferenceLearner(SupervisedDeepSpeedLearner[PreferencePair]):
+    """Trains a reward model on pairs of answers. What it exports loads as
+    ``AutoModelForSequenceClassification``."""
+
+    SUMS = ("nll", "terms", "correct", "margin", "chosen_score", "rejected_score")
+
+    def __init__(self, config: LearnerConfig, spec: LearnerSpec, rank: RankSpec) -> None:
+        if config.sequence_parallel_size > 1:
+            raise UserError(
+                f"learner.sequence_parallel_size={config.sequence_parallel_size}: a reward model's rows are not split "
+                "over ranks; needs 1."
+            )
+        super().__init__(config, spec, rank)
+        model = AutoModelForSequenceClassification.from_pretrained(spec.model, num_labels=1, dtype=DTYPES[config.dtype])
+        tokenizer = AutoTokenizer.from_pretrained(spec.model)
+        # transformers looks for the last token that is no padding: without a padding token, only one row at a time.
+        model.config.pad_token_id = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else 0
+        expected = _plain_scores(model)
+        reward_model = RewardModel(self._prepare(model))
+        model.score.requires_grad_(True)  # with adapters too: it is untrained
+        self._start(reward_model, model)
+        self._check(expected)
+
+    def _check(self, expected: torch.Tensor) -> None:
+        """Compare packed scores with the model's own. Raises UserError."""
+        sequences = [(torch.tensor(ids), torch.zeros(len(ids), dtype=torch.bool)) for ids in CHECKED]
+        with torch.no_grad():
+            found = self._engine(pack_sequences(sequences, device=self._device)).cpu()
+        worst = float((found - expected).abs().max())
+        if not worst <= TOLERANCE[DTYPES[self._config.dtype]]:
+            raise UserError(
+                f"model={self._spec.model}: its scores of packed sequences differ from the model's own by {worst:.2g}; "
+                "needs a model whose layers keep packed sequences apart."
+            )
+
+    def _compute(self, rows: Sequence[PreferencePair], minibatch: Minibatch) -> Computed:
+        packed = nothing(device=self._device)
+        if rows:
+            sequences = [_sequence(example) for row in rows for example in (row.chosen, row.rejected)]
+            packed = pack_sequences(sequences, device=self._device)
+        scores = self._engine(packed)
+        if not rows:
+            return Computed(0.0 * scores.sum(), {}, packed)
+        margin_B = torch.tensor([row.margin for row in rows], dtype=torch.float32, device=self._device)
+        loss, sums = bradley_terry_loss(scores[0::2], scores[1::2], margin_B, num_pairs=minibatch.num_sequences)
+        return Computed(loss, sums, packed)
+
+    def _figures(self, means: dict[str, float]) -> dict[str, float]:
+        names = ("margin", "chosen_score", "rejected_score")
+        return {"loss": means["nll"], "accuracy": means["correct"], **{name: means[name] for name in names}}
+
+
+def _sequence(example: SFTExample) -> tuple[torch.Tensor, torch.Tensor]:
+    ids = torch.from_numpy(example.token_ids.astype("int64"))
+    return ids, torch.zeros(len(ids), dtype=torch.bool)
+
+
+def _plain_scores(model: Any) -> torch.Tensor:
+    model.set_attn_implementation("eager")
+    with torch.no_grad():
+        scores = [model(input_ids=torch.tensor([ids]), use_cache=False).logits[0, 0] for ids in CHECKED]
+    return torch.stack(scores).float()

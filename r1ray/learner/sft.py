@@ -1,0 +1,49 @@
+"""The learner of given answers: the mean negative log-likelihood of their tokens (paper 2.3.1, 2.3.3, 2.4)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+from transformers import AutoModelForCausalLM
+
+from r1ray.algo.supervised import nll_loss
+from r1ray.config import LearnerConfig
+from r1ray.learner.base import DTYPES
+from r1ray.learner.policy import PolicyModel, check_policy, nothing, pack_sequences, plain_logprobs
+from r1ray.learner.supervised import Computed, SupervisedDeepSpeedLearner
+from r1ray.specs import LearnerSpec, RankSpec
+from r1ray.types import Minibatch, SFTExample
+
+
+class SFTLearner(SupervisedDeepSpeedLearner[SFTExample]):
+    """Trains a causal language model on dialogues."""
+
+    SUMS = ("nll", "terms")
+
+    def __init__(self, config: LearnerConfig, spec: LearnerSpec, rank: RankSpec) -> None:
+        super().__init__(config, spec, rank)
+        model = AutoModelForCausalLM.from_pretrained(spec.model, dtype=DTYPES[config.dtype])
+        expected = plain_logprobs(model)
+        self._start(PolicyModel(self._prepare(model), sequence_group=self._sequence_group), model)
+        check_policy(
+            self._engine, expected, name=spec.model, device=self._device, multiple=config.sequence_parallel_size
+        )
+
+    def _compute(self, rows: Sequence[SFTExample], minibatch: Minibatch) -> Computed:
+        multiple = self._config.sequence_parallel_size
+        packed = nothing(device=self._device, multiple=multiple)
+        if rows:
+            sequences = [
+                (torch.from_numpy(row.token_ids.astype("int64")), torch.from_numpy(row.loss_mask.astype("bool")))
+                for row in rows
+            ]
+            packed = pack_sequences(sequences, device=self._device, multiple=multiple)
+        logp_N, _ = self._engine(packed, 1.0)
+        weight = 1.0 / minibatch.num_tokens if rows else 0.0
+        loss, sums = nll_loss(logp_N, torch.full_like(logp_N, weight))
+        return Computed(loss, sums, packed)
+
+    def _figures(self, means: dict[str, float]) -> dict[str, float]:
+        return {"loss": means["nll"], "perplexity": math.exp(min(means["nll"], 50.0))}

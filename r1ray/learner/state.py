@@ -1,0 +1,237 @@
+"""A learner's state on disk: parameters, optimizer, schedule and random states, for any number of ranks.
+
+    save_state --> state.json, rng-<rank>.pt, engine/ (DeepSpeed's own files, one set of each rank)
+    load_state <-- the same; where other ranks saved it, universal/, which DeepSpeed makes of engine/ once
+
+Loaded by as many ranks as saved it, the state is the same to the last bit. Every function has to be called on every
+rank, in the same order.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import io
+import json
+import logging
+import random
+import shutil
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import torch
+import torch.distributed as dist
+from deepspeed.checkpoint import ds_to_universal
+from safetensors import safe_open
+from safetensors.torch import save_file
+
+from r1ray.errors import DeadlineExceeded, InfrastructureError, UserError
+from r1ray.learner.deepspeed_engine import gathered
+from r1ray.learner.writer import StateWriter, write_state
+
+ORIGIN, ENGINE, UNIVERSAL = "state.json", "engine", "universal"
+FAMILIES = {0: "0", 1: "1 or 2", 2: "1 or 2", 3: "3"}
+"""ZeRO stages that read each other's files."""
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Origin:
+    """What a state was saved from."""
+
+    model: str
+    """As the user calls it."""
+    parameters: dict[str, list[int]]
+    """The shape of each, whole."""
+    world_size: int
+    zero_stage: int
+    dtype: str
+
+    @property
+    def digest(self) -> str:
+        """Of the names and shapes of all parameters."""
+        return hashlib.blake2b(json.dumps(self.parameters).encode(), digest_size=4).hexdigest()
+
+    @classmethod
+    def of(cls, engine: Any, *, model: str) -> Origin:
+        shapes = {name: getattr(p, "ds_shape", p.shape) for name, p in engine.module.named_parameters()}
+        return cls(
+            model=model,
+            parameters={name: list(shape) for name, shape in shapes.items()},
+            world_size=dist.get_world_size(),
+            zero_stage=int(engine.zero_optimization_stage()),
+            dtype="bfloat16" if engine.bfloat16_enabled() else "float32",
+        )
+
+
+def save_state(engine: Any, folder: Path, *, model: str, writer: StateWriter | None = None) -> None:
+    """Save everything that training goes on from.
+
+    Args:
+        model: what the user calls the model, for people to read.
+        writer: writes the files while training goes on, one state at a time; None: they are written when this returns.
+    """
+    if writer is not None:
+        writer.wait()
+    write = write_state if writer is None else writer.write
+    rank = dist.get_rank()
+    folder.mkdir(parents=True, exist_ok=True)
+    if rank == 0:
+        write(json.dumps(asdict(Origin.of(engine, model=model))), folder / ORIGIN)
+    write(_random_states(), folder / f"rng-{rank}.pt")
+    own = engine.checkpoint_engine
+    if writer is not None:
+        engine.checkpoint_engine = writer.for_deepspeed()
+    try:
+        engine.save_checkpoint(str(folder), tag=ENGINE, save_latest=False)
+    finally:
+        engine.checkpoint_engine = own
+
+
+def load_state(engine: Any, folder: Path, *, model: str) -> None:
+    """Go on from what :func:`save_state` wrote, also with another number of ranks.
+
+    With another number, parameters, moments and schedule are what they were; the random states are not, since they
+    belong to ranks, and a warning says so. Parameters that are not trained are then those that the engine was built
+    with. Raises UserError where the state is of another model, ZeRO stage or dtype, on every rank.
+    """
+    saved = Origin(**json.loads((folder / ORIGIN).read_text()))
+    ours = Origin.of(engine, model=model)
+    check_fits(saved, ours, folder=folder)
+    tag = UNIVERSAL if needs_conversion(saved, ours) else ENGINE
+    if tag == UNIVERSAL:
+        _on_rank_0(lambda: _convert(folder), what=f"to convert {folder / ENGINE} with DeepSpeed")
+    engine._config.load_universal_checkpoint = tag == UNIVERSAL
+    try:
+        found, _ = engine.load_checkpoint(str(folder), tag=tag)
+    finally:
+        engine._config.load_universal_checkpoint = False
+    if found is None:
+        raise InfrastructureError(f"DeepSpeed found nothing to load in {folder / tag}")
+    if saved.world_size == ours.world_size:
+        _set_random_states(torch.load(folder / f"rng-{dist.get_rank()}.pt", weights_only=False))
+    elif dist.get_rank() == 0:
+        log.warning(
+            "%s was saved by %d ranks and is loaded by %d: random states begin anew, and what follows equals an "
+            "uninterrupted run to rounding, not to the last bit",
+            *(folder, saved.world_size, ours.world_size),
+        )
+
+
+def check_fits(saved: Origin, ours: Origin, *, folder: Path) -> None:
+    """Raise UserError, with both sides named, where ``ours`` cannot go on from ``saved``."""
+    if saved.parameters != ours.parameters:
+        name = _first_difference(saved.parameters, ours.parameters)
+        raise UserError(
+            f"checkpoint {folder} is of another model: {name} is {_shape(saved, name)} in model={saved.model} (digest "
+            f"{saved.digest}), which it was made of, and {_shape(ours, name)} in model={ours.model} (digest "
+            f"{ours.digest}). Set model={saved.model} to go on, or another name for a run of its own."
+        )
+    if FAMILIES[saved.zero_stage] != FAMILIES[ours.zero_stage]:
+        raise UserError(
+            f"learner.zero_stage={ours.zero_stage}: checkpoint {folder} was saved under stage {saved.zero_stage}, and "
+            f"DeepSpeed converts between ranks but not between these stages; needs {FAMILIES[saved.zero_stage]}."
+        )
+    if saved.dtype != ours.dtype:
+        raise UserError(f"learner.dtype={ours.dtype}: checkpoint {folder} was saved in {saved.dtype}; needs that.")
+
+
+def needs_conversion(saved: Origin, ours: Origin) -> bool:
+    """Whether optimizer states are divided otherwise than they were; without ZeRO every rank has all of them."""
+    return saved.world_size != ours.world_size and ours.zero_stage > 0
+
+
+def save_whole(module: torch.nn.Module, path: Path, *, writer: StateWriter | None = None) -> None:
+    """Write the full parameters of a module under any ZeRO stage as safetensors; ``writer`` as of
+    :func:`save_state`. Only one parameter at a time is gathered; rank 0 holds all of them in the host's memory."""
+    is_writer = dist.get_rank() == 0
+    state = {}
+    for name, parameter in module.named_parameters():
+        with gathered([parameter]):
+            if is_writer:
+                state[name] = parameter.detach().to("cpu", copy=True).contiguous()
+    if is_writer and writer is not None:
+        writer.run(lambda: save_file(state, path))
+    elif is_writer:
+        save_file(state, path)
+
+
+def load_whole(module: torch.nn.Module, path: Path) -> None:
+    """What :func:`save_whole` wrote, into the same module under any ZeRO stage and number of ranks. For modules that no
+    optimizer trains: master weights are left as they are."""
+    with safe_open(path, framework="pt") as file:
+        for name, parameter in module.named_parameters():
+            with gathered([parameter], modifier_rank=0), torch.no_grad():
+                # Where the parameter is divided, rank 0 has it whole here and hands it to the others.
+                if dist.get_rank() == 0 or not hasattr(parameter, "ds_id"):
+                    parameter.data.copy_(file.get_tensor(name))
+
+
+def _convert(folder: Path) -> None:
+    """Make DeepSpeed's universal checkpoint, once: a process that is killed leaves nothing that looks done."""
+    if (folder / UNIVERSAL).is_dir():
+        return
+    aside = folder / f".writing-{UNIVERSAL}"
+    shutil.rmtree(aside, ignore_errors=True)
+    settings = SimpleNamespace(
+        input_folder=str(folder / ENGINE),
+        output_folder=str(aside / UNIVERSAL),
+        # In this process, one shard in memory at a time: forking one that holds GPUs and sockets is not safe.
+        num_extract_workers=1,
+        num_merge_workers=1,
+        keep_temp_folder=False,
+        strict=True,
+        # Only tensor parallelism writes the metadata that the converter asks for; an empty one says that there is none.
+        inject_missing_state=True,
+    )
+    printed = io.StringIO()  # it tells its progress to people at a terminal
+    with contextlib.redirect_stdout(printed), contextlib.redirect_stderr(printed):
+        ds_to_universal.main(settings)
+    (aside / UNIVERSAL).rename(folder / UNIVERSAL)
+    shutil.rmtree(aside)
+
+
+def _on_rank_0(action: Callable[[], None], *, what: str) -> None:
+    """Run on rank 0 while the others wait, no longer than the process group's deadline (deadlines.learn_s)."""
+    failure: list[str | None] = [None]
+    if dist.get_rank() == 0:
+        try:
+            action()
+        except Exception as error:  # the others have to hear of it, whatever it is
+            failure = [f"{type(error).__name__}: {error}"]
+    try:
+        dist.broadcast_object_list(failure, src=0)
+    except RuntimeError as error:
+        raise DeadlineExceeded(
+            f"rank {dist.get_rank()} of the learner waited for rank 0 {what}: {error}. If that takes long here, raise "
+            "deadlines.learn_s; otherwise look at the log of rank 0."
+        ) from error
+    if failure[0] is not None:
+        raise InfrastructureError(f"rank 0 failed {what}: {failure[0]}")
+
+
+def _random_states() -> dict[str, Any]:
+    states = {"torch": torch.get_rng_state(), "python": random.getstate(), "numpy": np.random.get_state()}
+    return states | ({"cuda": torch.cuda.get_rng_state()} if torch.cuda.is_available() else {})
+
+
+def _set_random_states(states: dict[str, Any]) -> None:
+    torch.set_rng_state(states["torch"])
+    random.setstate(states["python"])
+    np.random.set_state(states["numpy"])
+    if "cuda" in states and torch.cuda.is_available():
+        torch.cuda.set_rng_state(states["cuda"])
+
+
+def _first_difference(saved: dict[str, list[int]], ours: dict[str, list[int]]) -> str:
+    return next(name for name in (*saved, *ours) if saved.get(name) != ours.get(name))
+
+
+def _shape(origin: Origin, name: str) -> str:
+    shape = origin.parameters.get(name)
+    return "missing" if shape is None else "x".join(map(str, shape))

@@ -1,0 +1,100 @@
+"""What learners of given answers share: minibatches in, figures out. See :mod:`r1ray.learner.base`."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Generic, Protocol, TypeVar
+
+import torch
+
+from r1ray.learner.base import DeepSpeedLearner
+from r1ray.learner.policy import Packed
+from r1ray.types import Minibatch, Pick, Shard, StepStats
+
+
+class Row(Protocol):
+    """What errors call a row of the data by."""
+
+    @property
+    def id(self) -> str: ...
+
+
+R = TypeVar("R", bound=Row)
+
+
+@dataclass(frozen=True, slots=True)
+class Computed:
+    """One micro-batch after its forward pass."""
+
+    loss: torch.Tensor
+    """Its part of the minibatch loss."""
+    sums: dict[str, torch.Tensor]
+    """Over its terms, ``terms`` among them."""
+    packed: Packed
+
+
+class SupervisedDeepSpeedLearner(DeepSpeedLearner, Generic[R]):
+    """Trains on rows that are given whole. Of a shard's picks the advantages mean nothing."""
+
+    SUMS: tuple[str, ...]
+    """What :meth:`_compute` adds up."""
+
+    def _compute(self, rows: Sequence[R], minibatch: Minibatch) -> Computed:
+        """Forward pass and loss of the rows of one micro-batch; of none, what weighs nothing."""
+        raise NotImplementedError
+
+    def _figures(self, means: dict[str, float]) -> dict[str, float]:
+        """Metrics, by bare names, from the means over all terms."""
+        raise NotImplementedError
+
+    def train(self, shard: Shard, *chunks: tuple[R, ...]) -> StepStats:
+        """One step: each minibatch is one optimizer update. Returns figures of all ranks together."""
+        sums: defaultdict[str, float] = defaultdict(float)
+        norms = []
+        for minibatch in shard.minibatches:
+            losses = []
+            for rows in _microbatches(minibatch.microbatches, chunks):
+                computed = self._compute(rows, minibatch)
+                self._backward(computed.loss)
+                losses.append((computed.loss.detach(), tuple(row.id for row in rows)))
+                self._add(sums, computed, is_empty=not rows)
+            norms.append(self._update(losses))
+        stats = self._stats(sums)
+        figures = {f"train/{name}": value for name, value in stats.metrics.items() if name != "loss"}
+        metrics = {
+            "loss/total": stats.metrics["loss"],
+            **figures,
+            "grad_norm": sum(norms) / max(len(norms), 1),
+            "lr": float(self._engine.get_lr()[0]),
+        }
+        return StepStats(metrics, stats.trained_tokens, stats.padding_tokens)
+
+    def evaluate(self, shard: Shard, *chunks: tuple[R, ...]) -> StepStats:
+        """See :class:`r1ray.interfaces.SupervisedLearner`."""
+        sums: defaultdict[str, float] = defaultdict(float)
+        with torch.no_grad():
+            for minibatch in shard.minibatches:
+                for rows in _microbatches(minibatch.microbatches, chunks):
+                    self._add(sums, self._compute(rows, minibatch), is_empty=not rows)
+        return self._stats(sums)
+
+    def _add(self, sums: defaultdict[str, float], computed: Computed, *, is_empty: bool) -> None:
+        sums["computed_tokens"] += len(computed.packed.input_ids_N)
+        if is_empty:
+            return
+        sums["trained_tokens"] += computed.packed.num_tokens
+        for name, value in computed.sums.items():
+            sums[name] += value.item()
+
+    def _stats(self, sums: defaultdict[str, float]) -> StepStats:
+        total = self._sum_over_ranks(sums, (*self.SUMS, "trained_tokens", "computed_tokens"))
+        means = {name: total[name] / max(total["terms"], 1.0) for name in self.SUMS if name != "terms"}
+        trained = int(total["trained_tokens"])
+        return StepStats(self._figures(means), trained, padding_tokens=int(total["computed_tokens"]) - trained)
+
+
+def _microbatches(plan: Sequence[Sequence[Pick]], chunks: Sequence[tuple[R, ...]]) -> Iterator[list[R]]:
+    for picks in plan:
+        yield [chunks[pick.chunk][pick.row] for pick in picks]

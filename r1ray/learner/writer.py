@@ -1,0 +1,93 @@
+"""Files of a checkpoint, written while training goes on.
+
+    write(value) --copy to host memory--> queue --one thread--> files        is_done() says when, and what failed
+
+DeepSpeed 0.19.8 has asynchronous checkpoint engines of its own. On a machine with CPUs, `fast` and `decoupled` fail
+at the start (they want CROSS_SIZE in the environment, then an accelerator; under ZeRO 0 to 2 they fail on an attribute
+that does not exist), what they write under ZeRO 3 with the `python` writer they cannot load again (torch.load with
+weights_only), and `datastates` wants a package that PyPI does not have. The decoupled engine also hands live tensors
+to another process and holds the next update back until they are written, where a copy lets it go on.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import torch
+from deepspeed.runtime.checkpoint_engine import TorchCheckpointEngine
+
+
+class StateWriter:
+    """One thread of a rank that writes files. torch and safetensors let go of Python's lock while they write."""
+
+    def __init__(self) -> None:
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="checkpoint")
+        self._pending: list[Future[None]] = []
+
+    def write(self, value: Any, path: Path) -> None:
+        """Copy ``value`` now, write it later; see :func:`write_state`."""
+        snapshot = on_host(value)
+        self.run(lambda: write_state(snapshot, path))
+
+    def run(self, action: Callable[[], None]) -> None:
+        """Do something later, after what was handed over before."""
+        self._pending.append(self._thread.submit(action))
+
+    def is_done(self) -> bool:
+        """Whether everything handed over is written. Raises what went wrong on the way."""
+        for future in self._pending:
+            if future.done():
+                future.result()
+        return all(future.done() for future in self._pending)
+
+    def wait(self) -> None:
+        """Return when everything is written; raises what went wrong, once."""
+        pending, self._pending = self._pending, []
+        for future in pending:
+            future.result()
+
+    def for_deepspeed(self) -> Any:
+        """What DeepSpeed saves its files through."""
+        return _Through(self)
+
+
+class _Through(TorchCheckpointEngine):
+    def __init__(self, writer: StateWriter) -> None:
+        super().__init__()
+        self._writer = writer
+
+    def save(self, state_dict: Any, path: str) -> None:
+        self._writer.write(state_dict, Path(path))
+
+
+def write_state(value: Any, path: Path) -> None:
+    """Text as it is, anything else as torch saves it."""
+    if isinstance(value, str):
+        path.write_text(value)
+    else:
+        torch.save(value, path)
+
+
+def on_host(value: Any) -> Any:
+    """A copy of nested state that no later update changes, with every tensor in host memory. Tensors that are one
+    and the same (tied weights) stay so, and a view is copied without the rest of its storage."""
+    return _copied(value, {})
+
+
+def _copied(value: Any, seen: dict[Any, torch.Tensor]) -> Any:
+    if isinstance(value, torch.Tensor):
+        key = (value.device, value.data_ptr(), value.dtype, value.shape, value.stride())
+        if key not in seen or not value.numel():
+            seen[key] = value.detach().to("cpu", copy=True)
+        return seen[key]
+    if isinstance(value, dict):
+        made = copy.copy(value)  # keeps what a state dict carries beside its entries
+        made.update((key, _copied(entry, seen)) for key, entry in value.items())
+        return made
+    if type(value) in (list, tuple):
+        return type(value)(_copied(entry, seen) for entry in value)
+    return copy.deepcopy(value)
