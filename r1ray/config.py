@@ -407,6 +407,8 @@ class LearnerConfig:
     weight_decay: float = 0.0
     grad_clip: float = 1.0
     schedule: str = "constant"
+    lr_floor: float = 0.0
+    """Where a cosine schedule ends, as a share of lr; the paper's fine-tuning ends at 0.1."""
     warmup_updates: int = 0
     max_tokens_per_microbatch: int = 16384
     """Tokens of one forward and backward pass; sequence-parallel ranks share them."""
@@ -438,6 +440,12 @@ class LearnerConfig:
         _above("learner.grad_clip", self.grad_clip, 0)
         _one_of("learner.schedule", self.schedule, SCHEDULES)
         _at_least("learner.warmup_updates", self.warmup_updates, 0)
+        _at_least("learner.lr_floor", self.lr_floor, 0)
+        if self.lr_floor and self.schedule != "cosine":
+            raise ValueError(
+                f"learner.lr_floor={self.lr_floor:g}: learner.schedule={self.schedule} has no floor; needs cosine, or "
+                "learner.lr_floor=0."
+            )
         _at_least("learner.max_tokens_per_microbatch", self.max_tokens_per_microbatch, 1)
         if self.offload_optimizer and self.zero_stage == 0:
             raise ValueError(

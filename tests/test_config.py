@@ -9,6 +9,7 @@ from r1ray.config import (
     DataConfig,
     EvalConfig,
     LearnerConfig,
+    LoraConfig,
     RewardConfig,
     RolloutConfig,
     RunConfig,
@@ -112,3 +113,30 @@ def test_the_defaults_are_the_papers() -> None:
 def test_supervised_recipes_have_a_learner_and_nothing_else() -> None:
     assert RunConfig(recipe="sft", model="m", supervised=SupervisedConfig(train="t", max_tokens=64)).only_learner
     assert not RunConfig(model="m", data=DataConfig(train="t"), reward=PAPER).only_learner
+
+
+def test_only_a_cosine_schedule_has_a_floor() -> None:
+    assert LearnerConfig(schedule="cosine", lr_floor=0.1).lr_floor == 0.1
+    with pytest.raises(ValueError, match=r"learner.lr_floor=0.1: learner.schedule=linear has no floor; needs cosine"):
+        LearnerConfig(schedule="linear", lr_floor=0.1)
+
+
+def test_what_is_offloaded_has_to_be_divided() -> None:
+    with pytest.raises(ValueError, match=r"learner.offload_optimizer=true: learner.zero_stage=0 .* needs 1, 2 or 3"):
+        LearnerConfig(zero_stage=0, offload_optimizer=True)
+    with pytest.raises(ValueError, match=r"learner.offload_parameters=true: learner.zero_stage=2 .* needs 3"):
+        LearnerConfig(zero_stage=2, offload_parameters=True)
+
+
+def test_sequence_parallel_ranks_divide_all_ranks() -> None:
+    assert LearnerConfig(num_ranks=8, sequence_parallel_size=4).num_shards == 2
+    with pytest.raises(ValueError, match=r"sequence_parallel_size=4 does not divide learner.num_ranks=6: needs one of"):
+        LearnerConfig(num_ranks=6, sequence_parallel_size=4)
+
+
+def test_adapters_have_a_reference_that_does_not_change() -> None:
+    own = {"model": "m", "data": DataConfig(train="t"), "reward": RewardConfig(parts={"accuracy": {}})}
+    learner = LearnerConfig(lora=LoraConfig(rank=8))
+    with pytest.raises(ValueError, match=r"reference_refresh_updates=400: .* does not change; needs 0"):
+        RunConfig(**own, learner=learner)
+    assert RunConfig(**own, learner=learner, algo=AlgoConfig(reference_refresh_updates=0)).learner.lora.rank == 8

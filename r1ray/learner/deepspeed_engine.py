@@ -97,13 +97,18 @@ def deepspeed_config(config: LearnerConfig, *, world_size: int) -> dict[str, Any
 
 def build_engine(module: torch.nn.Module, config: LearnerConfig, *, world_size: int, num_updates: int) -> Any:
     """A DeepSpeed engine that trains ``module``, with its optimizer and learning-rate schedule."""
-    name = "constant_with_warmup" if config.schedule == "constant" else config.schedule
+    name = {"constant": "constant_with_warmup", "cosine": "cosine_with_min_lr"}.get(config.schedule, config.schedule)
+    floor = {"min_lr_rate": config.lr_floor} if config.schedule == "cosine" else None
     engine, *_ = deepspeed.initialize(
         model=module,
         model_parameters=[p for p in module.parameters() if p.requires_grad],
         config=deepspeed_config(config, world_size=world_size),
         lr_scheduler=lambda optimizer: get_scheduler(
-            name, optimizer, num_warmup_steps=config.warmup_updates, num_training_steps=num_updates
+            name,
+            optimizer,
+            num_warmup_steps=config.warmup_updates,
+            num_training_steps=num_updates,
+            scheduler_specific_kwargs=floor,
         ),
     )
     if _clips_itself(config):

@@ -14,7 +14,7 @@ from tests.real.running import metrics, r1ray
 
 pytestmark = pytest.mark.real
 SMALL = (
-    *("data.template=none", "learner.dtype=float32", "learner.lr=2e-3", "learner.schedule=constant"),
+    *("data.template=none", "learner.dtype=float32", "learner.lr=2e-3"),
     *("supervised.max_tokens=64", "supervised.sequences_per_step=32", "supervised.eval_every=20"),
     *("learner.max_tokens_per_microbatch=256", "learner.warmup_updates=0"),
 )
@@ -62,6 +62,7 @@ def test_fine_tuning_learns_on_two_ranks_and_its_model_answers(tmp_path: Path, l
     assert rows[-1]["step"] == 113 and rows[-1]["epoch"] == 6.0
     evaluated = [row["eval/held/loss"] for row in rows if "eval/held/loss" in row]
     assert evaluated[0] > 4.0 and evaluated[-1] < 0.3
+    assert rows[-1]["lr"] == pytest.approx(2e-4), "the recipe's cosine ends at a tenth"
     assert max(row.get("learner/padding_share", 0.0) for row in rows) <= 0.03
 
     from transformers import AutoModelForCausalLM, AutoTokenizer
@@ -93,20 +94,12 @@ def test_a_reward_model_learns_and_scores_alike_in_transformers(tmp_path: Path, 
     tokenizer = AutoTokenizer.from_pretrained(folder)
     correct, margins = 0, []
     for row in pairs(1, 100):
+        asked = tokenizer(row["prompt"])["input_ids"]
+        answers = [tokenizer(row[kind])["input_ids"] for kind in ("chosen", "rejected")]
         with torch.no_grad():
             good, bad = (
-                model(
-                    input_ids=torch.tensor(
-                        [
-                            [
-                                *tokenizer(row["prompt"])["input_ids"],
-                                *tokenizer(row[kind])["input_ids"],
-                                tokenizer.eos_token_id,
-                            ]
-                        ]
-                    )
-                ).logits.item()
-                for kind in ("chosen", "rejected")
+                model(input_ids=torch.tensor([[*asked, *answer, tokenizer.eos_token_id]])).logits.item()
+                for answer in answers
             )
         correct += good > bad
         margins.append(good - bad)
