@@ -6,7 +6,7 @@ sets values. Everything raises ``ValueError`` with the value found, the value ne
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 AGGREGATIONS = ("seq_mean", "token_mean", "seq_sum", "fixed_length")
@@ -678,6 +678,28 @@ class RunConfig:
                 f"learner.max_tokens_per_microbatch={self.learner.max_tokens_per_microbatch} cannot hold the longest "
                 f"sequence: needs at least {self.max_model_len} (data.max_prompt_tokens + algo.max_completion_tokens)."
             )
+
+
+NOT_DECISIVE = ("name", "output_dir", "cluster", "deadlines", "checkpoint")
+PLACEMENT = {
+    "learner": ("num_ranks", "cpus_per_rank", "gpus_per_rank", "threads", "max_tokens_per_microbatch"),
+    "rollout": ("num_actors", "cpus_per_actor", "gpus_per_actor", "threads"),
+    "reward": ("num_actors", "cpus_per_actor", "max_in_flight"),
+}
+
+
+def decisive(config: RunConfig) -> dict[str, Any]:
+    """What makes two runs different runs: not where they run, on how many ranks and actors, nor how patient they are.
+    A run may go on from its checkpoint with other values of these."""
+    return only_decisive(asdict(config))
+
+
+def only_decisive(values: dict[Any, Any]) -> dict[Any, Any]:
+    """The same of a configuration as nested dicts."""
+    kept = {key: value for key, value in values.items() if key not in NOT_DECISIVE}
+    for section, keys in PLACEMENT.items():
+        kept[section] = {key: value for key, value in (kept.get(section) or {}).items() if key not in keys}
+    return kept
 
 
 @dataclass

@@ -100,16 +100,10 @@ def run(config: RunConfig) -> None:
 
 def default_name(config: RunConfig) -> str:
     """``<experiment>-seed<seed>-<digest>``: a function of the configuration, so that a command finds its own run."""
+    from r1ray.config import decisive
     from r1ray.stages.base import digest_of
 
-    return f"{config.experiment or config.recipe}-seed{config.seed}-{digest_of(_decisive(config))[:6]}"
-
-
-def _decisive(config: RunConfig) -> dict[str, Any]:
-    """What makes two runs different runs: not where they run, nor how patient they are."""
-    from dataclasses import asdict
-
-    return {k: v for k, v in asdict(config).items() if k not in ("name", "output_dir", "cluster", "deadlines")}
+    return f"{config.experiment or config.recipe}-seed{config.seed}-{digest_of(decisive(config))[:6]}"
 
 
 def claim_run_folder(folder: Path, config: RunConfig) -> Path:
@@ -118,20 +112,20 @@ def claim_run_folder(folder: Path, config: RunConfig) -> Path:
 
     from omegaconf import OmegaConf
 
+    from r1ray.config import decisive, only_decisive
+
     saved = folder / "config.yaml"
     if saved.exists():
         before = OmegaConf.to_container(OmegaConf.load(saved))
         assert isinstance(before, dict)
-        now = _decisive(config)
-        changed = [
-            f"{key} ({old} there, {new} now)"
-            for key, old, new in _differences({key: before.get(key) for key in now}, now)
-        ]
+        differences = _differences(only_decisive(before), decisive(config))
+        changed = [f"{key} ({old} there, {new} now)" for key, old, new in differences]
         if changed:
             raise UserError(
                 f"name={folder.name}: {folder} holds a run with other settings: {', '.join(changed[:3])}; "
                 "give another name."
             )
+        OmegaConf.save(OmegaConf.create(asdict(config)), saved)  # how many ranks and actors may have changed
         return folder
     try:
         folder.mkdir(parents=True, exist_ok=True)

@@ -163,6 +163,10 @@ def test_a_run_folder_of_other_settings_is_not_reused(tmp_path: Path) -> None:
     overrides = ["model=m", "data.train=t"]
     cli.claim_run_folder(tmp_path / "a", cli.compose(overrides))
     cli.claim_run_folder(tmp_path / "a", cli.compose([*overrides, "deadlines.learn_s=7"]))
+    elsewhere = cli.compose([*overrides, "learner.num_ranks=2", "rollout.num_actors=3"])
+    cli.claim_run_folder(tmp_path / "a", elsewhere)
+    assert "num_ranks: 2" in (tmp_path / "a" / "config.yaml").read_text()
+    assert cli.default_name(elsewhere) == cli.default_name(cli.compose(overrides))
     with pytest.raises(UserError, match=r"learner.lr \(3e-06 there, 0.1 now\); give another name"):
         cli.claim_run_folder(tmp_path / "a", cli.compose([*overrides, "learner.lr=0.1"]))
 

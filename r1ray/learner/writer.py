@@ -39,10 +39,10 @@ class StateWriter:
 
     def is_done(self) -> bool:
         """Whether everything handed over is written. Raises what went wrong on the way."""
-        for future in self._pending:
-            if future.done():
-                future.result()
-        return all(future.done() for future in self._pending)
+        done = [future for future in self._pending if future.done()]  # asked once: one may end between two questions
+        for future in done:
+            future.result()
+        return len(done) == len(self._pending)
 
     def wait(self) -> None:
         """Return when everything is written; raises what went wrong, once."""

@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from r1ray import __version__
+from r1ray.checkpoint import Checkpoints
+from r1ray.errors import UserError
 
 MANIFEST = "manifest.json"
 
@@ -123,3 +125,16 @@ def read_artifact(manifest: Path, digest: str) -> Artifact | None:
     if saved["digest"] != digest or not Path(saved["artifact"]["path"]).exists():
         return None
     return Artifact(**saved["artifact"])
+
+
+def claim_checkpoints(run_dir: Path, stage: str, digest: str) -> None:
+    """Note what a training stage is begun with. Raises UserError where there are checkpoints of something else: to go
+    on from them with another model or other rows would mix the two."""
+    note = run_dir / "stages" / stage / "started.json"
+    has_checkpoints = Checkpoints(run_dir / "checkpoints", keep=1).latest() is not None
+    if has_checkpoints and note.exists() and json.loads(note.read_text())["digest"] != digest:
+        raise UserError(
+            f"name={run_dir.name}: {run_dir} has checkpoints of a run with other inputs (a file of the model or of the "
+            "data has changed since); give another name, or remove the folder."
+        )
+    write_json(note, {"digest": digest})

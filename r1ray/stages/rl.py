@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import shutil
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,7 +14,7 @@ import numpy as np
 from r1ray.checkpoint import Checkpoints
 from r1ray.cluster.launch import Running, launch
 from r1ray.cluster.placement import is_remote
-from r1ray.config import RunConfig
+from r1ray.config import RunConfig, decisive
 from r1ray.controller import Controller
 from r1ray.data.prompts import PromptCursor, PromptTable, spool_prompts
 from r1ray.data.template import Message, render
@@ -28,17 +26,13 @@ from r1ray.reward.references import problem_finder
 from r1ray.reward.scorer import resolve_parts
 from r1ray.sandbox.languages import require
 from r1ray.sandbox.pool import UNSAFE, choose_mode
-from r1ray.stages.base import Artifact, Context, files_of, write_json
+from r1ray.stages.base import Artifact, Context, claim_checkpoints, files_of
 from r1ray.telemetry.console import Progress
 from r1ray.telemetry.metrics import MetricsFile
 from r1ray.telemetry.plot import plot_curves
 from r1ray.telemetry.rollouts import RolloutLog
 from r1ray.types import EvalResult, Int32Array, Position, Prompt, Sampling
 
-NOT_SETTINGS = ("name", "output_dir", "cluster", "deadlines", "prepare", "checkpoint")
-"""Parts of the configuration that do not decide what comes out of the stage."""
-NOT_LEARNED = ("num_ranks", "cpus_per_rank", "gpus_per_rank", "threads")
-"""Of the learner: a gradient is the same for any number of ranks, and a checkpoint goes on with another."""
 LOOKED_AT = 256
 """Training prompts whose length is looked at before the run; longer ones are dropped when their turn comes."""
 
@@ -60,29 +54,14 @@ class ReinforcementLearning:
             for key, path in (("model", config.model), ("train", config.data.train), ("eval", config.data.eval))
             if path is not None
         }
-        decisive = {k: v for k, v in asdict(config).items() if k not in NOT_SETTINGS}
-        decisive["learner"] = {k: v for k, v in decisive["learner"].items() if k not in NOT_LEARNED}
-        return {"files": files} | decisive
+        return {"files": files} | {key: value for key, value in decisive(config).items() if key != "prepare"}
 
     def run(self, context: Context, inputs: dict[str, Artifact], digest: str) -> Artifact:
         base = Path(inputs["base"].path) if "base" in inputs else None
-        claim_checkpoints(context.run_dir, digest)
+        claim_checkpoints(context.run_dir, self.name, digest)
         job = _Job(self._config, context, base)
         metrics = asyncio.run(job.run())
         return Artifact(str(job.export_dir), digest, metrics)
-
-
-def claim_checkpoints(run_dir: Path, digest: str) -> None:
-    """Note what the stage is begun with. Raises UserError where there are checkpoints of something else: to go on
-    from them with another model or other prompts would mix the two."""
-    note = run_dir / "stages" / "rl" / "started.json"
-    has_checkpoints = Checkpoints(run_dir / "checkpoints", keep=1).latest() is not None
-    if has_checkpoints and note.exists() and json.loads(note.read_text())["digest"] != digest:
-        raise UserError(
-            f"name={run_dir.name}: {run_dir} has checkpoints of a run with other inputs (a file of the model or of the "
-            "data has changed since); give another name, or remove the folder."
-        )
-    write_json(note, {"digest": digest})
 
 
 class _Job:

@@ -4,24 +4,23 @@ preference reward model (2.3.4) out."""
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import shutil
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
 from r1ray.checkpoint import Checkpoints
-from r1ray.config import RunConfig
+from r1ray.config import RunConfig, decisive
 from r1ray.data.dialogues import EXAMPLES, PAIRS, Layout
 from r1ray.data.supervised import ExampleTable, PairTable, Rows, SupervisedReport, spool_dialogues
 from r1ray.data.turns import DialogueEncoder
 from r1ray.deadline import within
 from r1ray.errors import UserError
 from r1ray.model_files import load_tokenizer
-from r1ray.stages.base import Artifact, Context, digest_of, files_of, write_json
+from r1ray.stages.base import Artifact, Context, claim_checkpoints, digest_of, files_of
 from r1ray.supervised import HeldOut, SupervisedLoop, num_steps
 from r1ray.telemetry.console import Progress
 from r1ray.telemetry.metrics import MetricsFile
@@ -87,8 +86,8 @@ class SupervisedTraining:
         config = self._config
         paths = {"model": config.model, "train": config.supervised.train, "eval": config.supervised.eval}
         files = {key: files_of(path) for key, path in paths.items() if path is not None}
-        decisive = {key: value for key, value in asdict(config).items() if key in SETTINGS}
-        return {"files": files, "objective": self.name, "template": config.data.template, **decisive}
+        settings = {key: value for key, value in decisive(config).items() if key in SETTINGS}
+        return {"files": files, "objective": self.name, "template": config.data.template, **settings}
 
     def run(self, context: Context, inputs: dict[str, Artifact], digest: str) -> Artifact:
         base = Path(inputs["base"].path) / "model" if "base" in inputs else None
@@ -96,19 +95,6 @@ class SupervisedTraining:
         job = _Job(self._config, self._objective, self._launch, context, base)
         metrics = asyncio.run(job.run())
         return Artifact(str(job.export_dir), digest, metrics)
-
-
-def claim_checkpoints(run_dir: Path, stage: str, digest: str) -> None:
-    """Note what the stage is begun with. Raises UserError where there are checkpoints of something else: to go on
-    from them with another model or other rows would mix the two."""
-    note = run_dir / "stages" / stage / "started.json"
-    has_checkpoints = Checkpoints(run_dir / "checkpoints", keep=1).latest() is not None
-    if has_checkpoints and note.exists() and json.loads(note.read_text())["digest"] != digest:
-        raise UserError(
-            f"name={run_dir.name}: {run_dir} has checkpoints of a run with other inputs (a file of the model or of the "
-            "data has changed since); give another name, or remove the folder."
-        )
-    write_json(note, {"digest": digest})
 
 
 class _Job:

@@ -9,7 +9,8 @@ from r1ray.config import CheckpointConfig, DataConfig, LearnerConfig, RewardConf
 from r1ray.errors import UserError
 from r1ray.ledger import Ledger
 from r1ray.stages.base import digest_of
-from r1ray.stages.rl import ReinforcementLearning, claim_checkpoints
+from r1ray.stages.base import claim_checkpoints
+from r1ray.stages.rl import ReinforcementLearning
 from r1ray.types import Position
 
 
@@ -30,10 +31,10 @@ def test_a_run_may_go_on_with_other_ranks_and_checkpoints_but_not_with_another_l
 
 
 def test_checkpoints_are_gone_on_from_only_with_the_inputs_that_made_them(tmp_path: Path) -> None:
-    claim_checkpoints(tmp_path, "one")
-    claim_checkpoints(tmp_path, "two")  # nothing was trained yet
+    claim_checkpoints(tmp_path, "rl", "one")
+    claim_checkpoints(tmp_path, "rl", "two")  # nothing was trained yet
     checkpoints = Checkpoints(tmp_path / "checkpoints", keep=1)
     checkpoints.commit(checkpoints.begin(3), LoopState(3, 6, Position(), Ledger().state()))
-    claim_checkpoints(tmp_path, "two")
+    claim_checkpoints(tmp_path, "rl", "two")
     with pytest.raises(UserError, match="has checkpoints of a run with other inputs"):
-        claim_checkpoints(tmp_path, "one")
+        claim_checkpoints(tmp_path, "rl", "one")
