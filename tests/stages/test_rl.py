@@ -8,8 +8,7 @@ from r1ray.checkpoint import Checkpoints, LoopState
 from r1ray.config import CheckpointConfig, DataConfig, LearnerConfig, RewardConfig, RunConfig
 from r1ray.errors import UserError
 from r1ray.ledger import Ledger
-from r1ray.stages.base import digest_of
-from r1ray.stages.base import claim_checkpoints
+from r1ray.stages.base import claim_checkpoints, digest_of
 from r1ray.stages.rl import ReinforcementLearning
 from r1ray.types import Position
 
