@@ -5,15 +5,18 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
 from r1ray import __version__
 from r1ray.checkpoint import Checkpoints
+from r1ray.config import RunConfig
+from r1ray.deadline import within
 from r1ray.errors import UserError
 
 MANIFEST = "manifest.json"
@@ -138,3 +141,23 @@ def claim_checkpoints(run_dir: Path, stage: str, digest: str) -> None:
             "data has changed since); give another name, or remove the folder."
         )
     write_json(note, {"digest": digest})
+
+
+async def wait_for_learner(config: RunConfig, awaitable: Awaitable[None], what: str) -> None:
+    """Under deadlines.checkpoint_s."""
+    await within(
+        config.deadlines.checkpoint_s,
+        awaitable,
+        waiter="the run",
+        owner=f"the learner group ({what})",
+        key="deadlines.checkpoint_s",
+    )
+
+
+async def export(config: RunConfig, learner: Any, folder: Path) -> None:
+    """The learner's model in ``folder``: written aside, then renamed."""
+    aside = folder.with_name(f".writing-{folder.name}")
+    shutil.rmtree(aside, ignore_errors=True)
+    await wait_for_learner(config, learner.export(aside), "the export")
+    shutil.rmtree(folder, ignore_errors=True)
+    aside.rename(folder)

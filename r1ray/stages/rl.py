@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import shutil
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,6 @@ from r1ray.config import RunConfig, decisive
 from r1ray.controller import Controller
 from r1ray.data.prompts import PromptCursor, PromptTable, spool_prompts
 from r1ray.data.template import Message, render
-from r1ray.deadline import within
 from r1ray.errors import R1RayError, UserError
 from r1ray.evaluate import evaluate
 from r1ray.model_files import load_tokenizer
@@ -26,7 +24,7 @@ from r1ray.reward.references import problem_finder
 from r1ray.reward.scorer import resolve_parts
 from r1ray.sandbox.languages import require
 from r1ray.sandbox.pool import UNSAFE, choose_mode
-from r1ray.stages.base import Artifact, Context, claim_checkpoints, files_of
+from r1ray.stages.base import Artifact, Context, claim_checkpoints, export, files_of, wait_for_learner
 from r1ray.telemetry.console import Progress
 from r1ray.telemetry.metrics import MetricsFile
 from r1ray.telemetry.plot import plot_curves
@@ -169,7 +167,7 @@ class _Job:
         try:
             if resumed:
                 progress.say(f"stage rl: resuming after step {version}")
-                await self._wait_for(running.learner.load(resumed[0]), "loading the checkpoint")
+                await wait_for_learner(config, running.learner.load(resumed[0]), "loading the checkpoint")
 
             def log(metrics: dict[str, float]) -> None:
                 self._metrics.append(metrics)
@@ -184,16 +182,10 @@ class _Job:
                 evaluate=partial(self._evaluate, running) if self._eval else None,
                 state=state,
             ).run()
-            await self._export(running)
+            await export(config, running.learner, self.export_dir)
         finally:
             running.shutdown()
         return self._finish(progress)
-
-    async def _wait_for(self, awaitable: Awaitable[None], what: str) -> None:
-        seconds = self._config.deadlines.checkpoint_s
-        await within(
-            seconds, awaitable, waiter="the run", owner=f"the learner group ({what})", key="deadlines.checkpoint_s"
-        )
 
     async def _evaluate(self, running: Running, step: int, on_start: Callable[[int], None]) -> EvalResult:
         assert self._eval is not None
@@ -211,13 +203,6 @@ class _Job:
             seed=self._config.seed * 1_000_003 + step,
             on_start=on_start,
         )
-
-    async def _export(self, running: Running) -> None:
-        aside = self.export_dir.with_name(f".writing-{self.export_dir.name}")
-        shutil.rmtree(aside, ignore_errors=True)
-        await self._wait_for(running.learner.export(aside), "the export")
-        shutil.rmtree(self.export_dir, ignore_errors=True)
-        aside.rename(self.export_dir)
 
     def _probe_ids(self) -> Int32Array:
         """A fixed sequence for the parity probe: the first prompts, end to end."""

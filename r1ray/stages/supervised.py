@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import shutil
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
@@ -17,10 +16,9 @@ from r1ray.config import RunConfig, decisive
 from r1ray.data.dialogues import EXAMPLES, PAIRS, Layout
 from r1ray.data.supervised import ExampleTable, PairTable, Rows, SupervisedReport, spool_dialogues
 from r1ray.data.turns import DialogueEncoder
-from r1ray.deadline import within
 from r1ray.errors import UserError
 from r1ray.model_files import load_tokenizer
-from r1ray.stages.base import Artifact, Context, claim_checkpoints, digest_of, files_of
+from r1ray.stages.base import Artifact, Context, claim_checkpoints, digest_of, export, files_of, wait_for_learner
 from r1ray.supervised import HeldOut, SupervisedLoop, num_steps
 from r1ray.telemetry.console import Progress
 from r1ray.telemetry.metrics import MetricsFile
@@ -174,7 +172,7 @@ class _Job:
         try:
             if resumed:
                 progress.say(f"stage {self._objective.stage}: resuming after step {resumed[1].version}")
-                await self._wait_for(running.learner.load(resumed[0]), "loading the checkpoint")
+                await wait_for_learner(config, running.learner.load(resumed[0]), "loading the checkpoint")
             lines = StepLines(num_steps=self._num_steps, say=progress.say)
 
             def log(metrics: dict[str, float]) -> None:
@@ -190,23 +188,10 @@ class _Job:
                 held_out=self._held_out,
                 state=state,
             ).run()
-            await self._export(running.learner)
+            await export(config, running.learner, self.export_dir)
         finally:
             running.shutdown()
         return self._finish(progress)
-
-    async def _wait_for(self, awaitable: Awaitable[None], what: str) -> None:
-        seconds = self._config.deadlines.checkpoint_s
-        await within(
-            seconds, awaitable, waiter="the run", owner=f"the learner group ({what})", key="deadlines.checkpoint_s"
-        )
-
-    async def _export(self, learner: Any) -> None:
-        aside = self.export_dir.with_name(f".writing-{self.export_dir.name}")
-        shutil.rmtree(aside, ignore_errors=True)
-        await self._wait_for(learner.export(aside), "the export")
-        shutil.rmtree(self.export_dir, ignore_errors=True)
-        aside.rename(self.export_dir)
 
     def _finish(self, progress: Progress) -> dict[str, float]:
         rows = self._metrics.read()
