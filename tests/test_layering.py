@@ -14,7 +14,7 @@ RANK = {
         ["interfaces", "algo", "data", "telemetry", "deadline", "ledger", "model_files", "admission", "sandbox"], 1
     ),
     **dict.fromkeys(["weights", "group", "checkpoint", "benchmarks"], 2),
-    **dict.fromkeys(["reward", "rollout", "learner", "step_metrics"], 3),
+    **dict.fromkeys(["reward", "rollout", "learner", "evaluation", "step_metrics"], 3),
     **dict.fromkeys(["controller", "evaluate", "score", "supervised"], 4),
     "examples": 4,
     "cluster": 5,

@@ -197,6 +197,29 @@ def test_a_killed_run_goes_on_from_its_checkpoint_with_another_model_and_file(
     assert len(set(trained)) == 20 and len(trained) == 20 * 4, "no group twice, none lost"
 
 
+def test_adapters_reach_the_engines_as_part_of_the_weights(
+    tmp_path: Path, llama_folder: Path, arithmetic_jsonl: Path
+) -> None:
+    """The parity probe of every publish compares the engine, which knows no adapters, with the learner."""
+    r1ray(
+        *("run", *own(llama_folder, arithmetic_jsonl, None, tmp_path), *SMALL, "name=adapters", "learner.lora.rank=4"),
+        *(
+            "algo.reference_refresh_updates=0",
+            "algo.minibatches_per_step=1",
+            "data.template=none",
+            "data.max_prompt_tokens=64",
+            "learner.lr=1e-2",
+            "algo.kl_coefficient=0.1",
+        ),
+        cwd=tmp_path,
+    )
+    rows = metrics(tmp_path / "adapters")[1:]
+    assert [row["step"] for row in rows] == [1, 2, 3]
+    assert rows[0]["kl/ref"] < 1e-9 < 1e-3 < rows[-1]["kl/ref"], "the reference is the model without its adapters"
+    assert max(row["publish/probe_max_logprob_diff"] for row in rows) < 1e-3
+    assert max(row["mismatch/max_logprob_diff"] for row in rows) < 1e-3
+
+
 def test_the_wheel_runs_without_the_checkout(tmp_path: Path) -> None:
     """Built, unpacked elsewhere, and asked from another folder: conf/ and the vLLM plugin travel with it."""
     root = Path(__file__).parents[2]
