@@ -301,7 +301,7 @@ class Controller(Generic[C]):
             await self._arrived.wait()
 
     def _plan(self, batch: Sequence[FinishedGroup[C]]) -> tuple[tuple[Shard, ...], list[GroupRecord]]:
-        """Advantages, and every rank's share of the step. Neither depends on the order in which completions finished."""
+        """Advantages, and every rank's share of the step; the order in which completions finished decides neither."""
         algo = self._config.algo
         rows = [_rows(group) for group in batch]
         rewards = [self._rewards([verdict for _, _, verdict in rows_G]) for rows_G in rows]  # r_i
