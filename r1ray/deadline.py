@@ -19,9 +19,15 @@ async def within(seconds: float, awaitable: Awaitable[T], *, waiter: str, owner:
         owner: who has to answer.
         key: the configuration key that holds ``seconds``.
     """
+    # Not asyncio.wait_for: in Python 3.11 it swallows a cancellation that comes together with the result
+    # (https://github.com/python/cpython/issues/86296), and a task group whose other task failed would wait for ever.
+    limit = asyncio.timeout(seconds)
     try:
-        return await asyncio.wait_for(awaitable, seconds)
+        async with limit:
+            return await awaitable
     except TimeoutError as error:
+        if not limit.expired():
+            raise
         raise DeadlineExceeded(
             f"{waiter} waited {seconds:g} s for {owner} without an answer. If that much work is normal here, raise "
             f"{key}; otherwise look at the log of {owner}."

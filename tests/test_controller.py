@@ -369,20 +369,23 @@ def test_a_resumed_run_issues_what_was_in_flight_and_trains_nothing_twice(tmp_pa
 def test_training_goes_on_while_a_checkpoint_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("r1ray.controller.POLL_S", 0.0)
     world = World(tmp_path, make_config(steps=6, checkpoint_every=2))
-    world.learner.slow_writes = 5
     newest: dict[int, int | None] = {}
-    learn = world.learner.train
+    learn, write = world.learner.train, world.learner.written
+
+    async def written() -> bool:
+        saved = 2 * world.events.count("save")
+        return (saved == 6 or len(world.learner.trained) > saved) and await write()
 
     async def train(shards: Sequence[Shard], chunks: Sequence[tuple[Completion, ...]]) -> StepStats:
         found = world.checkpoints.latest()
         newest[shards[0].learner_version] = found[1].version if found else None
         return await learn(shards, chunks)
 
-    world.learner.train = train  # type: ignore[method-assign]
+    world.learner.train, world.learner.written = train, written  # type: ignore[method-assign]
     world.run()
     assert world.events.count("save") == 3
     assert newest[2] is None, "the third step began before the first checkpoint was whole"
-    assert newest[5] == 2, "the second one waited for the first"
+    assert newest[4] == 2, "the second one waited for the first"
     found = world.checkpoints.latest()
     assert found is not None and found[1].version == 6, "the end waits for the last one"
 

@@ -130,6 +130,7 @@ class DeepSpeedLearner:
 
     def load(self, folder: Path) -> None:
         """What :meth:`save` wrote, also where another number of ranks did."""
+        self._writer.wait()
         load_state(self._engine, folder, model=self._spec.model)
 
     def export(self, folder: Path) -> None:
