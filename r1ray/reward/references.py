@@ -35,6 +35,8 @@ def problem_finder(config: RewardConfig) -> Problem:
     needs_language = any(name == "language" and part.function is None for name, part in config.parts.items())
 
     def find(check: Check, language: str) -> str | None:
+        if isinstance(check, Judged | Pairwise):
+            return "needs a judge, which rewards of a run do not have"
         return reference_problem(check) or (language_problem(language) if needs_language else None)
 
     return find

@@ -13,6 +13,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import torch.distributed as dist
+
 from r1ray.config import AlgoConfig, LearnerConfig
 from r1ray.errors import NonFiniteLoss
 from r1ray.learner.grpo import GRPOLearner
@@ -47,6 +49,8 @@ def main(rank: int, world_size: int, port: int, job_path: str, out: str) -> None
         probe = learner.logprobs(job["probe"])
         if rank == 0:
             (Path(out) / f"{name}.pickle").write_bytes(pickle.dumps((stats, probe)))
+    dist.barrier()
+    dist.destroy_process_group()  # else Gloo's threads may abort the process at its end
 
 
 if __name__ == "__main__":

@@ -221,6 +221,8 @@ def main(rank: int, world_size: int, port: int, out: Path, action: str) -> None:
     torch.save(found, out / f"{action}-{rank}.pt")
     if action == "one":
         be_killed(out)
+    dist.barrier()
+    dist.destroy_process_group()  # else Gloo's threads may abort the process at its end
 
 
 if __name__ == "__main__":

@@ -143,11 +143,12 @@ folder, prompt = sys.argv[1], "User:24a+4b+3c-5\\nAssistant:"
 tokenizer = AutoTokenizer.from_pretrained(folder)
 ids = tokenizer(prompt, add_special_tokens=False)["input_ids"]
 model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
-theirs = model.generate(torch.tensor([ids]), do_sample=False, max_new_tokens=24)[0, len(ids):].tolist()
+length = {"min_new_tokens": 24, "max_new_tokens": 24}
+theirs = model.generate(torch.tensor([ids]), do_sample=False, **length)[0, len(ids):].tolist()
 llm = LLM(folder, dtype="float32", enforce_eager=True, max_model_len=64, seed=0)
-sampling = SamplingParams(temperature=0, max_tokens=24)
+sampling = SamplingParams(temperature=0, min_tokens=24, max_tokens=24)
 ours = list(llm.generate([{"prompt_token_ids": ids}], sampling, use_tqdm=False)[0].outputs[0].token_ids)
-print("SAME" if ours == theirs and len(ours) > 1 else f"DIFFERENT {ours} {theirs}")
+print("SAME" if ours == theirs and len(ours) == 24 else f"DIFFERENT {ours} {theirs}")
 """
     env = environment(
         VLLM_CPU_KVCACHE_SPACE="1", VLLM_ENABLE_V1_MULTIPROCESSING="0", VLLM_CPU_OMP_THREADS_BIND="nobind",
