@@ -84,7 +84,7 @@ def run(config: RunConfig) -> None:
     from r1ray.recipes import stages_of
     from r1ray.stages.base import Context, run_stages
 
-    preflight(config, only_learner=config.only_learner)
+    preflight(config)
     stages = stages_of(config)
     output_dir = Path(config.output_dir).expanduser().resolve()
     run_dir = claim_run_folder(output_dir / (config.name or default_name(config)), config)

@@ -25,6 +25,7 @@ from r1ray.errors import InfrastructureError, SandboxUnavailable, UserError
 from r1ray.specs import EngineSpec, LearnerSpec, RankSpec
 from r1ray.types import Int32Array
 
+GRPO = "r1ray.learner.grpo:GRPOLearner"
 STREAMS = 4096
 """Calls that a rollout or reward actor takes at a time; the engines do their own queueing."""
 
@@ -67,7 +68,8 @@ async def launch(
     started: list[Handle] = []
     try:
         address, port = await _place_of_rank_0(spawner, config)
-        started += (ranks := spawner.learners(address, port))
+        ranks = spawner.learners(address, port, GRPO, config.algo, num_updates=config.num_updates)
+        started += ranks
         started += (actors := [spawner.rollout(index) for index in range(config.rollout.num_actors)])
         started += (scorers := [spawner.reward(index) for index in range(config.reward.num_actors)])
         started.append(recorder := spawner.recorder(rollouts))
@@ -122,14 +124,12 @@ class RunningLearner:
         remove_placement_group(self.placement)
 
 
-async def launch_learner(
-    config: RunConfig, *, model: str, learner: str, num_updates: int, arguments: tuple[Any, ...] = ()
-) -> RunningLearner:
+async def launch_learner(config: RunConfig, *, model: str, learner: str, num_updates: int) -> RunningLearner:
     """Start the ranks of a learner, without engines or reward actors, and wait until all of them answer.
 
     Args:
         model: folder or hub name that the ranks load.
-        learner: ``package.module:Class``, built with ``config.learner``, ``arguments``, and the two specs.
+        learner: ``package.module:Class``, built with ``config.learner`` and the two specs.
         num_updates: optimizer updates, for the learning-rate schedule.
 
     Raises UserError where the cluster is too small, and what any rank raised at its start.
@@ -141,7 +141,7 @@ async def launch_learner(
     ranks: list[Handle] = []
     try:
         address, port = await _place_of_rank_0(spawner, config)
-        ranks += spawner.learners(address, port, learner=learner, arguments=arguments, num_updates=num_updates)
+        ranks += spawner.learners(address, port, learner, num_updates=num_updates)
         await within(
             config.deadlines.start_s,
             _all_ready(ranks, [], []),
@@ -239,25 +239,16 @@ class _Spawner:
         options = self._options(bundle, cpus=0, env={})
         return await ray.remote(**options)(function).remote()
 
-    def learners(
-        self,
-        address: str,
-        port: int,
-        *,
-        learner: str = "r1ray.learner.grpo:GRPOLearner",
-        arguments: tuple[Any, ...] | None = None,
-        num_updates: int | None = None,
-    ) -> list[Handle]:
-        """All ranks of the learner group, of GRPO where nothing else is said."""
+    def learners(self, address: str, port: int, learner: str, *arguments: Any, num_updates: int) -> list[Handle]:
+        """All ranks of a learner group."""
         config, gpus = self._config.learner, self._need.learner_gpus
         env = {"OMP_NUM_THREADS": str(config.threads), "DS_ACCELERATOR": "cuda" if gpus else "cpu"}
-        updates = self._config.num_updates if num_updates is None else num_updates
         return [
             host(
                 learner,
                 config,
-                *((self._config.algo,) if arguments is None else arguments),
-                LearnerSpec(self._model, self._config.seed, updates),
+                *arguments,
+                LearnerSpec(self._model, self._config.seed, num_updates),
                 RankSpec(rank, config.num_ranks, address, port, gpus, self._config.deadlines.learn_s),
                 **self._options(rank, cpus=config.cpus_per_rank, gpus=gpus, env=env),
             )

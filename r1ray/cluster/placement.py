@@ -97,11 +97,11 @@ def is_remote(config: RunConfig) -> bool:
     return bool(config.cluster.address or os.environ.get("RAY_ADDRESS") or ray.is_initialized())
 
 
-def preflight(config: RunConfig, *, only_learner: bool = False) -> None:
+def preflight(config: RunConfig) -> None:
     """Refuse what cannot fit before anything is started, where the run would start its own cluster."""
     if is_remote(config):
         return
-    check_fits(config, cpus=available_cpus(), gpus=local_gpus(), only_learner=only_learner)
+    check_fits(config, cpus=available_cpus(), gpus=local_gpus(), only_learner=config.only_learner)
 
 
 def local_gpus() -> int:

@@ -19,6 +19,8 @@ from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from r1ray.errors import UserError
 
 NAME = "r1ray"
+TOKENS, HEADS = 1, 2
+"""Axes of [1, N, heads, d]."""
 LIKE = 0.75
 """Sequences of a group are at least so long as this share of its longest; the padding costs only attention."""
 
@@ -97,7 +99,7 @@ def packed_attention(
         )
     query, key, value = (state.transpose(1, 2) for state in (query, key, value))  # [1, N, heads, d]
     if sequence_group is not None:
-        query, key, value = (_tokens_for_heads(state, sequence_group) for state in (query, key, value))
+        query, key, value = (_exchange(state, sequence_group, give=HEADS, take=TOKENS) for state in (query, key, value))
     if layout is None:
         layout = plan_layout([query.shape[1]], device=query.device)
     window = sliding_window if sliding_window and sliding_window < layout.longest else None
@@ -106,7 +108,7 @@ def packed_attention(
     else:
         out = _by_groups(module, query, key, value, layout, scaling=scaling, window=window)
     if sequence_group is not None:
-        out = _heads_for_tokens(out, sequence_group)
+        out = _exchange(out, sequence_group, give=TOKENS, take=HEADS)
     return out, None
 
 
@@ -160,17 +162,11 @@ def _by_groups(
     return torch.cat(outs)[layout.inverse_N].unsqueeze(0)
 
 
-def _tokens_for_heads(state: torch.Tensor, group: Any) -> torch.Tensor:
+def _exchange(state: torch.Tensor, group: Any, *, give: int, take: int) -> torch.Tensor:
+    """Each rank of a group gives up a share of axis ``give`` for the others' shares of axis ``take``."""
     from deepspeed.sequence.layer import _SeqAllToAll
 
-    out: torch.Tensor = _SeqAllToAll.apply(group, state.contiguous(), 2, 1, 0)
-    return out
-
-
-def _heads_for_tokens(state: torch.Tensor, group: Any) -> torch.Tensor:
-    from deepspeed.sequence.layer import _SeqAllToAll
-
-    out: torch.Tensor = _SeqAllToAll.apply(group, state.contiguous(), 1, 2, 0)
+    out: torch.Tensor = _SeqAllToAll.apply(group, state.contiguous(), give, take, 0)
     return out
 
 

@@ -95,13 +95,13 @@ class DeepSpeedLearner:
         Raises NonFiniteLoss, on every rank and before anything is changed, where any rank has a loss that is not
         finite: else the others would wait for this one in the update.
         """
-        bad = tuple(sorted({name for loss, names in losses if not torch.isfinite(loss).item() for name in names}))
-        is_bad = torch.tensor(float(any(not torch.isfinite(loss).item() for loss, _ in losses)), device=self._device)
+        bad = [names for loss, names in losses if not torch.isfinite(loss).item()]
+        is_bad = torch.tensor(float(bool(bad)), device=self._device)
         dist.all_reduce(is_bad, op=dist.ReduceOp.MAX)
         if is_bad.item():
-            by_rank: list[tuple[str, ...]] = [()] * self._rank.world_size
+            by_rank: list[list[tuple[str, ...]]] = [[]] * self._rank.world_size
             dist.all_gather_object(by_rank, bad)
-            raise NonFiniteLoss(tuple(sorted({name for names in by_rank for name in names})))
+            raise NonFiniteLoss(tuple(sorted({name for rank in by_rank for names in rank for name in names})))
         self._engine.step()
         norm = grad_norm(self._engine)
         if not np.isfinite(norm):

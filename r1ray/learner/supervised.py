@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -35,19 +36,19 @@ class Computed:
     packed: Packed
 
 
-class SupervisedDeepSpeedLearner(DeepSpeedLearner, Generic[R]):
+class SupervisedDeepSpeedLearner(DeepSpeedLearner, ABC, Generic[R]):
     """Trains on rows that are given whole. Of a shard's picks the advantages mean nothing."""
 
     SUMS: tuple[str, ...]
     """What :meth:`_compute` adds up."""
 
+    @abstractmethod
     def _compute(self, rows: Sequence[R], minibatch: Minibatch) -> Computed:
         """Forward pass and loss of the rows of one micro-batch; of none, what weighs nothing."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _figures(self, means: dict[str, float]) -> dict[str, float]:
         """Metrics, by bare names, from the means over all terms."""
-        raise NotImplementedError
 
     def train(self, shard: Shard, *chunks: tuple[R, ...]) -> StepStats:
         """One step: each minibatch is one optimizer update. Returns figures of all ranks together."""

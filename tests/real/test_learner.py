@@ -2,13 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import pickle
-import socket
-import subprocess
-import sys
-import time
-from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,6 +14,7 @@ import torch
 from r1ray.algo.batching import plan_shards
 from r1ray.config import LoraConfig
 from r1ray.types import Completion, Pick, StepStats, VersionSpan
+from tests.real.ranks import run_ranks
 
 pytestmark = pytest.mark.real
 STAGES = {f"zero{stage}": {"zero_stage": stage} for stage in range(4)}
@@ -180,27 +175,16 @@ def trained(tmp_path_factory: pytest.TempPathFactory, qwen_folder: Path) -> tupl
 
 def run_two_ranks(job: dict[str, Any], out: Path) -> None:
     """``tests.real.learner_rank`` in two processes."""
-    (out / "job.pickle").write_bytes(pickle.dumps(job))
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    command = [sys.executable, "-W", "ignore", "-m", "tests.real.learner_rank"]
-    env = os.environ | {"DS_ACCELERATOR": "cpu", "OMP_NUM_THREADS": "1", "VLLM_LOGGING_LEVEL": "ERROR"}
-    with ExitStack() as opened:
-        ranks = []
-        for rank in range(2):
-            log = opened.enter_context((out / f"rank{rank}.log").open("w"))
-            arguments = [str(rank), "2", str(port), str(out / "job.pickle"), str(out)]
-            process = subprocess.Popen([*command, *arguments], env=env, stdout=log, stderr=subprocess.STDOUT)
-            ranks.append(process)
-            opened.callback(process.wait)
-            opened.callback(process.kill)
-        deadline = time.monotonic() + 300
-        while any(process.poll() is None for process in ranks) and not any(process.poll() for process in ranks):
-            assert time.monotonic() < deadline, "the ranks did not end"
-            time.sleep(0.2)
-        failed = [rank for rank, process in enumerate(ranks) if process.poll()]
-        assert not failed, "\n".join((out / f"rank{rank}.log").read_text()[-3000:] for rank in failed)
+    path = out / "job.pickle"
+    path.write_bytes(pickle.dumps(job))
+    logs = [out / f"rank{rank}.log" for rank in range(2)]
+    ended = run_ranks(
+        "tests.real.learner_rank",
+        logs,
+        lambda rank, port: [str(rank), "2", str(port), str(path), str(out)],
+        timeout_s=300,
+    )
+    assert ended == [0, 0], "\n".join(log.read_text()[-3000:] for log in logs)
 
 
 def compare_gradients(loss: torch.Tensor, model: Any, after: Any) -> torch.Tensor:

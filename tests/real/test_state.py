@@ -2,13 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import signal
-import socket
-import subprocess
-import sys
-import time
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +10,7 @@ import pytest
 import torch
 
 from r1ray.checkpoint import Checkpoints
+from tests.real.ranks import run_ranks
 from tests.real.state_rank import SAVED_AT, VARIANTS
 
 pytestmark = pytest.mark.real
@@ -26,35 +21,20 @@ Found = dict[str, Any]
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What two ranks saved, one loaded and saved, and two loaded again; the one was killed in the end."""
     out = tmp_path_factory.mktemp("states")
-    assert run_ranks("save", out, world_size=2) == [0, 0]
-    assert run_ranks("one", out, world_size=1) == [-signal.SIGKILL]
-    assert run_ranks("resume", out, world_size=2) == [0, 0]
+    assert run("save", out, world_size=2) == [0, 0]
+    assert run("one", out, world_size=1) == [-signal.SIGKILL]
+    assert run("resume", out, world_size=2) == [0, 0]
     return out
 
 
-def run_ranks(action: str, out: Path, *, world_size: int) -> list[int]:
+def run(action: str, out: Path, *, world_size: int) -> list[int]:
     """``tests.real.state_rank`` in as many processes; returns how they ended."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    command = [sys.executable, "-W", "ignore", "-m", "tests.real.state_rank"]
-    env = os.environ | {"DS_ACCELERATOR": "cpu", "OMP_NUM_THREADS": "1"}
-    with ExitStack() as opened:
-        ranks = []
-        for rank in range(world_size):
-            log = opened.enter_context((out / f"{action}-{rank}.log").open("w"))
-            arguments = [str(rank), str(world_size), str(port), str(out), action]
-            process = subprocess.Popen([*command, *arguments], env=env, stdout=log, stderr=subprocess.STDOUT)
-            ranks.append(process)
-            opened.callback(process.wait)
-            opened.callback(process.kill)
-        deadline = time.monotonic() + 120
-        while any(process.poll() is None for process in ranks) and not any(process.poll() for process in ranks):
-            assert time.monotonic() < deadline, "the ranks did not end"
-            time.sleep(0.1)
-        if any((process.poll() or 0) > 0 for process in ranks):
-            pytest.fail("\n".join((out / f"{action}-{rank}.log").read_text()[-3000:] for rank in range(world_size)))
-        return [process.wait() for process in ranks]
+    return run_ranks(
+        "tests.real.state_rank",
+        [out / f"{action}-{rank}.log" for rank in range(world_size)],
+        lambda rank, port: [str(rank), str(world_size), str(port), str(out), action],
+        timeout_s=120,
+    )
 
 
 def read(folder: Path, name: str) -> Found:
