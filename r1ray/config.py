@@ -44,6 +44,13 @@ def _above(key: str, value: float, bound: float) -> None:
         raise ValueError(f"{key}={value}: needs to be above {bound:g}.")
 
 
+def _check_sampling(section: str, temperature: float | None, top_p: float | None) -> None:
+    if temperature is not None:
+        _at_least(f"{section}temperature", temperature, 0)
+    if top_p is not None and not 0 < top_p <= 1:
+        raise ValueError(f"{section}top_p={top_p}: needs to be above 0 and at most 1.")
+
+
 def _divisors(value: int) -> list[int]:
     return [n for n in range(1, value + 1) if value % n == 0]
 
@@ -525,14 +532,22 @@ class EvalConfig:
     final_samples: int = 16
     temperature: float = 0.6
     top_p: float = 0.95
+    num_actors: int = 0
+    """Engines that do nothing but evaluate, each as ``rollout`` has them. They get the weights of a version that is
+    due, and training goes on. A version that is due while they are busy is not evaluated, nor one that a crash interrupts;
+    the last one always is. 0: the rollout engines evaluate, and the next step waits for it (``time/eval_wait_s``)."""
+    slots: int | None = None
+    """Completions of an evaluation that are under way at a time. None: a quarter of what the rollout engines hold
+    (``rollout.max_num_seqs`` each), so that rollouts keep the rest; all that engines of its own hold."""
 
     def __post_init__(self) -> None:
         _at_least("eval.every", self.every, 0)
         for key in ("num_prompts", "samples", "final_num_prompts", "final_samples"):
             _at_least(f"eval.{key}", getattr(self, key), 1)
-        _at_least("eval.temperature", self.temperature, 0)
-        if not 0 < self.top_p <= 1:
-            raise ValueError(f"eval.top_p={self.top_p}: needs to be above 0 and at most 1.")
+        _check_sampling("eval.", self.temperature, self.top_p)
+        _at_least("eval.num_actors", self.num_actors, 0)
+        if self.slots is not None:
+            _at_least("eval.slots", self.slots, 1)
 
 
 @dataclass
@@ -645,7 +660,21 @@ class RunConfig:
                 f"{'2 x ' if together == 2 else ''}supervised.max_tokens={self.supervised.max_tokens})."
             )
 
+    @property
+    def eval_slots(self) -> int:
+        """``eval.slots`` with None decided."""
+        if self.eval.slots is not None:
+            return self.eval.slots
+        if self.eval.num_actors:
+            return self.eval.num_actors * self.rollout.max_num_seqs
+        return max(1, self.rollout.num_actors * self.rollout.max_num_seqs // 4)
+
     def _check_reinforcement(self) -> None:
+        if self.checkpoint.best is not None and self.eval.num_actors:
+            raise ValueError(
+                f"checkpoint.best={self.checkpoint.best}: with eval.num_actors={self.eval.num_actors} a checkpoint is "
+                "written before its figures are there; needs eval.num_actors=0."
+            )
         if self.prepare.maker is None:
             for key, value in (("model", self.model), ("data.train", self.data.train)):
                 if value is None:
@@ -682,6 +711,7 @@ class RunConfig:
 
 NOT_DECISIVE = ("name", "output_dir", "cluster", "deadlines", "checkpoint")
 PLACEMENT = {
+    "eval": ("num_actors", "slots"),
     "learner": ("num_ranks", "cpus_per_rank", "gpus_per_rank", "threads", "max_tokens_per_microbatch"),
     "rollout": ("num_actors", "cpus_per_actor", "gpus_per_actor", "threads"),
     "reward": ("num_actors", "cpus_per_actor", "max_in_flight"),
@@ -711,4 +741,156 @@ class ScoreConfig:
     """Where the outcomes go; None: standard output."""
 
     def __post_init__(self) -> None:
+        self.reward.require_parts()
+
+
+@dataclass
+class JudgeConfig:
+    """Who grades answers that no rule can compare: for benchmarks whose check is judged or pairwise."""
+
+    model: str | None = None
+    """A Hugging Face model folder, served by engines of this run; or a model of the service at ``url``."""
+    url: str | None = None
+    """An OpenAI-compatible service, ``http://host:8000/v1``; its key is in the environment."""
+    api_key_env: str = "OPENAI_API_KEY"
+    """Name of the environment variable with the key."""
+    deadline_s: float = 300.0
+    """Of one answer, however often it is asked for."""
+    max_in_flight: int = 64
+    """Questions that one reward actor has open at a time."""
+    max_model_len: int = 16384
+    max_tokens: int = 1024
+    """Of one answer: a reason and a grade."""
+    engine: RolloutConfig = field(default_factory=RolloutConfig)
+
+    @property
+    def is_served(self) -> bool:
+        """Whether engines of this run serve it."""
+        return self.model is not None and self.url is None
+
+    def __post_init__(self) -> None:
+        if self.url is not None and self.model is None:
+            raise ValueError(f"judge.model is not set: judge.url={self.url} needs the name of one of its models.")
+        _above("judge.deadline_s", self.deadline_s, 0)
+        _at_least("judge.max_in_flight", self.max_in_flight, 1)
+        _at_least("judge.max_tokens", self.max_tokens, 16)
+        _above("judge.max_model_len", self.max_model_len, self.max_tokens)
+
+
+@dataclass
+class RewardModelConfig:
+    """A reward model that ranks samples, and guides a search."""
+
+    model: str | None = None
+    """Folder of a sequence classifier with one label, as ``recipe=reward_model`` makes them; None: none."""
+    num_actors: int = 1
+    cpus_per_actor: float = 1.0
+    gpus_per_actor: int | None = None
+    """None: one where the cluster has GPUs, else none."""
+    threads: int = 1
+    dtype: str = "bfloat16"
+    max_tokens: int = 32768
+    """Longer texts lose their beginning."""
+    batch_tokens: int = 65536
+
+    def __post_init__(self) -> None:
+        _at_least("reward_model.num_actors", self.num_actors, 1)
+        _at_least("reward_model.threads", self.threads, 1)
+        _one_of("reward_model.dtype", self.dtype, DTYPES)
+        _at_least("reward_model.max_tokens", self.max_tokens, 2)
+        _at_least("reward_model.batch_tokens", self.batch_tokens, self.max_tokens)
+
+
+SEARCH_METHODS = ("best_of_n", "tree_search")
+
+
+@dataclass
+class SearchConfig:
+    """The paper's search attempts (section 4.2) beside plain sampling, all with the same budget of generated tokens."""
+
+    methods: list[str] = field(default_factory=list)
+    """``best_of_n``: samples ranked by the rewards of their steps. ``tree_search``: Monte Carlo tree search. Both ask
+    ``reward_model``."""
+    budget: int = 32768
+    """Generated tokens of one question."""
+    aggregate: str = "min"
+    """How the rewards of steps make one of an answer: ``min``, ``prod`` or ``last``."""
+    num_children: int = 4
+    """Segments that the tree search samples after a node."""
+    segment_tokens: int = 512
+    segment_end: str = "\n\n"
+    """What ends a segment, beside its length."""
+    exploration: float = 0.5
+
+    def __post_init__(self) -> None:
+        for method in self.methods:
+            _one_of("search.methods", method, SEARCH_METHODS)
+        _one_of("search.aggregate", self.aggregate, ("min", "prod", "last"))
+        for key in ("budget", "num_children", "segment_tokens"):
+            _at_least(f"search.{key}", getattr(self, key), 1)
+        if not self.segment_end:
+            raise ValueError("search.segment_end is empty: needs what ends a segment.")
+        _at_least("search.exploration", self.exploration, 0)
+
+
+@dataclass
+class EvaluationConfig:
+    """``r1ray eval`` with its overrides. None of a benchmark's own settings takes what its file says."""
+
+    model: str | None = None
+    """A Hugging Face model folder."""
+    against: str | None = None
+    """Another one: both are evaluated, and compared question by question."""
+    benchmarks: Any = None
+    """Written ``benchmark=`` on the command line: a name, the path of a YAML file, or a list of these."""
+    data: Any = None
+    """The user's copy of the set (file or folder), or ``miniature``; several benchmarks: a mapping from their names."""
+    output_dir: str = "runs"
+    """Results are kept in its ``evaluations/``, by what went into them: the same command again reads them."""
+    seed: int = 0
+    samples: int | None = None
+    """k, of each question."""
+    temperature: float | None = None
+    top_p: float | None = None
+    max_tokens: int | None = None
+    template: str | None = None
+    """As ``data.template``."""
+    limit: int | None = None
+    """Take so many questions, drawn by the seed."""
+    window: list[str] | None = None
+    """First and last date of the rows, as 2024-08-01."""
+    languages: list[str] | None = None
+    """Of programs, where a set has several."""
+    command: list[str] | None = None
+    """What judges a task, for sets with a harness of their own."""
+    baseline: str | None = None
+    """File of the baseline's answers, for pairwise sets that have them apart."""
+    standings: str | None = None
+    """File of contest standings, for rating and percentile."""
+    rollout: RolloutConfig = field(default_factory=RolloutConfig)
+    reward: RewardConfig = field(default_factory=RewardConfig)
+    judge: JudgeConfig = field(default_factory=JudgeConfig)
+    reward_model: RewardModelConfig = field(default_factory=RewardModelConfig)
+    search: SearchConfig = field(default_factory=SearchConfig)
+    deadlines: DeadlineConfig = field(default_factory=DeadlineConfig)
+    cluster: ClusterConfig = field(default_factory=ClusterConfig)
+
+    def __post_init__(self) -> None:
+        for key in ("model", "benchmarks", "data"):
+            if getattr(self, key) is None:
+                name = key.removesuffix("s")
+                raise ValueError(f"{name} is not set: r1ray eval needs model=PATH benchmark=NAME data=PATH.")
+        for key in ("samples", "max_tokens", "limit"):
+            if getattr(self, key) is not None:
+                _at_least(key, getattr(self, key), 1)
+        _at_least("seed", self.seed, 0)
+        _check_sampling("", self.temperature, self.top_p)
+        if self.template is not None:
+            _one_of("template", self.template, TEMPLATES)
+        if self.window is not None and len(self.window) != 2:
+            raise ValueError(f"window={self.window}: needs two dates, [2024-08-01, 2025-01-31].")
+        if self.search.methods and self.reward_model.model is None:
+            raise ValueError(
+                f"reward_model.model is not set: search.methods={self.search.methods} needs one that scores steps."
+            )
         self.reward.require_parts()

@@ -34,7 +34,7 @@ from r1ray.algo.compose import normalised_rewards
 from r1ray.checkpoint import Checkpoints, LoopState
 from r1ray.config import RunConfig
 from r1ray.deadline import within
-from r1ray.errors import EngineLost, GroupFailed, NonFiniteLoss, R1RayError, UserError
+from r1ray.errors import EngineLost, GroupFailed, NonFiniteLoss, R1RayError, UserError, first_of
 from r1ray.group import FinishedGroup, run_group
 from r1ray.interfaces import Learner, Recorder, RolloutEngine, Scorer, WeightSync
 from r1ray.ledger import Ledger, occurrence_of, position_of
@@ -63,9 +63,9 @@ POLL_S = 0.5
 
 
 class Evaluate(Protocol):
-    """The held-out figures of the version that is live."""
+    """The held-out figures of a version, of the engines of ``Roles.held_out``."""
 
-    def __call__(self, step: int, on_start: Callable[[int], None]) -> Coroutine[Any, Any, EvalResult]:
+    def __call__(self, version: int, on_start: Callable[[int], None]) -> Coroutine[Any, Any, EvalResult]:
         """``on_start`` as of :func:`r1ray.group.run_group`."""
         ...
 
@@ -89,6 +89,8 @@ class Roles(Generic[C]):
     learner: Learner[C]
     weights: WeightSync
     recorder: Recorder[C]
+    held_out: RolloutEngine[C]
+    """What evaluates: the rollout engines, or engines of its own (``eval.num_actors``)."""
 
 
 class Controller(Generic[C]):
@@ -108,7 +110,7 @@ class Controller(Generic[C]):
         """
         Args:
             log: receives the metrics of each step, in order.
-            evaluate: the figures of the version that is live.
+            evaluate: the figures of a version; None: nothing is evaluated.
         """
         self._config, self._roles, self._prompts = config, roles, prompts
         self._checkpoints, self._log, self._evaluate = checkpoints, log, evaluate
@@ -131,18 +133,18 @@ class Controller(Generic[C]):
 
     async def run(self) -> None:
         """Every step to the last. Whatever fails in any part ends all of it."""
-        published = await self._publish(self.version)
-        if self.version == 0:
-            self._begin_record(publish_metrics(published), is_evaluated=True)
-            await self._finish_record()
-        self._clock.idle_s()  # what came before the first step is not its idle time
+        published = await self._publish(self.version, held_out=self.version == 0)
         try:
             async with asyncio.TaskGroup() as tasks:
+                if self.version == 0:
+                    self._begin_record(publish_metrics(published), tasks, is_evaluated=True)
+                    await self._finish_record()
+                self._clock.idle_s()  # what came before the first step is not its idle time
                 generating = tasks.create_task(self._generate(tasks))
                 await self._learn(tasks)
                 generating.cancel()
         except BaseExceptionGroup as group:
-            raise _first(group) from group
+            raise first_of(group) from group
         await self._roles.recorder.flush()
 
     # ------------------------------------------------------------------ generation
@@ -234,7 +236,8 @@ class Controller(Generic[C]):
             learned = time.monotonic()
             self._settle(batch)
             await self._refresh_reference(len(shards[0].minibatches))  # pi_ref <- pi_theta, now and then
-            published = await self._publish(self.version + 1)  # pi_old <- pi_theta
+            is_evaluated = await self._is_evaluated(self.version + 1)
+            published = await self._publish(self.version + 1, held_out=is_evaluated)  # pi_old <- pi_theta
             trained_on, self.version = self.version, self.version + 1
             ended, self._ended = self._ended, []
             state = LoopState(self.version, self._updates, self._prompts.position, self.ledger.state())
@@ -242,7 +245,6 @@ class Controller(Generic[C]):
                 self.version, [*zip(records, (group.chunks for group in batch), strict=True), *ended]
             )
             step_s = time.monotonic() - start
-            every = self._config.eval.every
             self._begin_record(
                 {
                     **batch_metrics(batch, trained_on),
@@ -255,7 +257,8 @@ class Controller(Generic[C]):
                     "time/idle_learner_s": got_batch - start,
                     "time/idle_rollout_s": self._clock.idle_s(),
                 },
-                is_evaluated=self.version == self._config.steps or bool(every and self.version % every == 0),
+                tasks,
+                is_evaluated=is_evaluated,
             )
             for _ in batch:
                 self._slots.release()
@@ -360,48 +363,78 @@ class Controller(Generic[C]):
 
     # ------------------------------------------------------------------ between steps
 
-    async def _publish(self, version: int) -> PublishStats:
+    async def _publish(self, version: int, *, held_out: bool = False) -> PublishStats:
         # The publish has its own deadlines; this one is for a publish that does not keep them. It may send three
         # times, and start an engine in the place of a lost one.
         deadlines = self._config.deadlines
         return await within(
             3 * deadlines.publish_s + 2 * deadlines.start_s,
-            self._roles.weights.publish(version),
+            self._roles.weights.publish(version, held_out=held_out),
             waiter="the controller",
             owner=f"the publish of version {version}",
             key="deadlines.publish_s",
         )
 
-    def _begin_record(self, metrics: dict[str, float], *, is_evaluated: bool) -> None:
-        """The step's line of metrics.jsonl. Where an evaluation is due the line waits for it; generation does not."""
+    async def _is_evaluated(self, version: int) -> bool:
+        """Whether a version is due, and what evaluates is free. It is for the last one."""
+        config = self._config.eval
+        is_last = version == self._config.steps
+        if self._evaluate is None or not (is_last or (config.every and version % config.every == 0)):
+            return False
+        is_busy = self._evaluation is not None and not self._evaluation.done()
+        if config.num_actors and is_busy and is_last:
+            assert self._evaluation is not None
+            await asyncio.wait({self._evaluation})
+        return not (config.num_actors and is_busy) or is_last
+
+    def _begin_record(self, metrics: dict[str, float], tasks: asyncio.TaskGroup, *, is_evaluated: bool) -> None:
+        """The step's line of metrics.jsonl. Where the rollout engines evaluate it, the line waits for that; generation
+        does not. The figures of engines of their own come in a line of theirs."""
         self._record = {"step": float(self.version), "policy_version": float(self.version), **metrics}
         if is_evaluated and self._evaluate is not None:
-            self._evaluation = asyncio.create_task(self._figures(self._evaluate))
+            if self._config.eval.num_actors:
+                self._evaluation = tasks.create_task(self._evaluate_apart(self._evaluate, self.version))
+            else:
+                self._evaluation = tasks.create_task(self._figures(self._evaluate, self.version, self._note_loss))
             self._evaluation.add_done_callback(lambda task: self._arrived.set())
 
     async def _finish_record(self) -> None:
         """Log the line. Called while the learner holds the live version, so that lost engines can be restored."""
-        if self._evaluation is not None:
+        if self._evaluation is not None and not self._config.eval.num_actors:
+            start = time.monotonic()
             while not self._evaluation.done():
                 self._arrived.clear()
                 await self._restore_engines()
                 await self._arrived.wait()
-            self._record |= self._evaluation.result()
+            self._record |= self._evaluation.result() | {"time/eval_wait_s": time.monotonic() - start}
             self._evaluation = None
         if self._record:
             self._log(self._record)
             self._record = {}
 
-    async def _figures(self, evaluate: Evaluate) -> dict[str, float]:
-        version, best = self.version, self._config.checkpoint.best
-        result = await self._wait_for(
-            evaluate(version, self._note_loss), "generate_s", f"evaluation of version {version}"
-        )
+    async def _figures(self, evaluate: Evaluate, version: int, on_start: Callable[[int], None]) -> dict[str, float]:
+        best = self._config.checkpoint.best
+        result = await self._wait_for(evaluate(version, on_start), "generate_s", f"evaluation of version {version}")
         if best is not None and best not in result.metrics:
             names = ", ".join(result.metrics)
             raise UserError(f"checkpoint.best={best}: the evaluation has no such figure; needs one of {names}.")
         self._evaluated = version, result.metrics
         return {f"eval/{result.benchmark}/{name}": value for name, value in result.metrics.items()}
+
+    async def _evaluate_apart(self, evaluate: Evaluate, version: int) -> dict[str, float]:
+        """On engines of its own, while training goes on. One that is lost takes the version with it: the learner, which
+        could give it to another, is ahead by now. It is replaced when the next version is due."""
+
+        def abandon(attempt: int) -> None:
+            if attempt > 1:
+                raise EngineLost(f"an evaluation engine was lost while it held version {version}")
+
+        try:
+            figures = await self._figures(evaluate, version, abandon)
+        except EngineLost:
+            figures = {"held_out/abandoned": 1.0}
+        self._log({"step": float(version), "policy_version": float(version), **figures})
+        return figures
 
     def _note_loss(self, attempt: int) -> None:
         """A second attempt at a group means that its engine was lost."""
@@ -466,9 +499,3 @@ def _rows(group: FinishedGroup[C]) -> list[tuple[int, int, Verdict]]:
     """Chunk, row in it, and verdict of every completion, in the order of their indices."""
     rows = [(chunk, row, v) for chunk, verdicts in enumerate(group.verdicts) for row, v in enumerate(verdicts)]
     return sorted(rows, key=lambda place: place[2].index)
-
-
-def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
-    """The first failure: what came after it is its consequence."""
-    first = group.exceptions[0]
-    return _first(first) if isinstance(first, BaseExceptionGroup) else first

@@ -75,3 +75,9 @@ class WeightSyncError(InfrastructureError):
 
     def __str__(self) -> str:
         return self.message
+
+
+def first_of(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    """The first failure of a group: what came after it is its consequence."""
+    first = group.exceptions[0]
+    return first_of(first) if isinstance(first, BaseExceptionGroup) else first

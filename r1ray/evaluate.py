@@ -1,20 +1,134 @@
-"""Held-out figures of the policy that the rollout engines serve (paper section 3): k samples a question."""
+"""Questions put to the policy that the engines hold, k samples each (paper section 3).
+
+Prompt --run_group--> k completions, judged --classes--> Answered --figures_of--> pass@1, cons@k, ...
+"""
 
 from __future__ import annotations
 
 import asyncio
-import statistics
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import TypeVar
 
-from r1ray.algo.consensus import is_consensus_correct, pass_at_1
-from r1ray.errors import InfrastructureError
-from r1ray.group import run_group
-from r1ray.interfaces import RolloutEngine, Scorer
-from r1ray.types import EvalResult, GroupRequest, Prompt, Sampling, Scored, Verdict
+from r1ray.deadline import within
+from r1ray.errors import InfrastructureError, first_of
+from r1ray.evaluation.figures import Figure, figures_of
+from r1ray.evaluation.records import Answered, Sample
+from r1ray.group import FinishedGroup, run_group
+from r1ray.interfaces import Chunk, RolloutEngine, Scorer
+from r1ray.types import Completion, EvalResult, GroupRequest, Prompt, Sampling, Scored, Unscorable, Verdict
 
 C = TypeVar("C")
 ACCURACY = "accuracy"
+Open = Callable[[C], Awaitable[Chunk]]
+"""Gets the completions of a chunk."""
+Rank = Callable[[str, Sequence[str]], Awaitable[Sequence[float]]]
+"""A reward model: of a prompt and whole outputs one score each, higher is better."""
+
+
+async def answer_questions(
+    rollout: RolloutEngine[C],
+    scorer: Scorer[C],
+    prompts: Mapping[int, Prompt],
+    *,
+    name: str,
+    samples: int,
+    sampling: Sampling,
+    seed: int,
+    slots: int,
+    deadline_s: float,
+    on_start: Callable[[int], None] = lambda attempt: None,
+    groups: Callable[[int], dict[str, str]] = lambda index: {},
+    open_chunk: Open[C] | None = None,
+    rank: Rank | None = None,
+    keep: Callable[[int, Answered], None] = lambda index, question: None,
+) -> dict[int, Answered]:
+    """Sample every prompt ``samples`` times and judge what comes.
+
+    Args:
+        prompts: by their number in the benchmark. The number and ``seed`` decide the seeds of the samples, whatever
+            else is asked.
+        slots: completions that are under way at a time, at least those of one question.
+        deadline_s: of one question, once it is asked.
+        on_start: as of :func:`~r1ray.group.run_group`.
+        groups: of a question, for means by subject.
+        open_chunk: where texts are wanted.
+        rank: scores the texts; needs ``open_chunk``.
+        keep: is called with each question as soon as it is answered.
+    """
+    waiting = iter(prompts.items())
+    answered: dict[int, Answered] = {}
+
+    async def one(index: int, prompt: Prompt) -> Answered:
+        request = GroupRequest(
+            occurrence=f"eval/{name}/{index}",
+            prompt=prompt,
+            num_completions=samples,
+            sampling=sampling,
+            seed=seed + index * samples,
+        )
+        group = await run_group(rollout, scorer, request, on_start=on_start)
+        judged = await _samples(group, open_chunk)
+        if rank is not None:
+            scores = await rank(prompt.text, [sample.text for _, sample in judged])
+            judged = [(v, replace(sample, score=score)) for (v, sample), score in zip(judged, scores, strict=True)]
+        answers = [sample.extracted for _, sample in judged]
+        return Answered(
+            id=prompt.id,
+            groups=groups(index),
+            num_prompt_tokens=judged[0][0].num_prompt_tokens,
+            samples=tuple(sample for _, sample in judged),
+            classes=await scorer.classes(prompt, answers),
+        )
+
+    async def work(waiting: Iterator[tuple[int, Prompt]]) -> None:
+        for index, prompt in waiting:
+            answered[index] = await within(
+                deadline_s,
+                one(index, prompt),
+                waiter="the evaluation",
+                owner=f"the answers to question {prompt.id} of {name}",
+                key="deadlines.generate_s",
+            )
+            keep(index, answered[index])
+
+    try:
+        async with asyncio.TaskGroup() as tasks:
+            for _ in range(max(1, min(slots // samples, len(prompts)))):
+                tasks.create_task(work(waiting))
+    except BaseExceptionGroup as group:
+        raise first_of(group) from group
+    return {index: answered[index] for index in prompts}
+
+
+async def _samples(group: FinishedGroup[C], open_chunk: Open[C] | None) -> list[tuple[Verdict, Sample]]:
+    """In the order of their indices."""
+    judged = []
+    for chunk, verdicts in zip(group.chunks, group.verdicts, strict=True):
+        completions: Sequence[Completion | None] = [None] * len(verdicts)
+        if open_chunk is not None:
+            completions = await open_chunk(chunk)
+        judged += [(v, _sample(v, completion)) for v, completion in zip(verdicts, completions, strict=True)]
+    return sorted(judged, key=lambda pair: pair[0].index)
+
+
+def _sample(verdict: Verdict, completion: Completion | None) -> Sample:
+    outcome = verdict.outcome
+    scored = outcome if isinstance(outcome, Scored) else None
+    return Sample(
+        text=completion.text if completion is not None else "",
+        num_tokens=verdict.num_tokens,
+        is_truncated=verdict.truncated,
+        extracted=verdict.extracted,
+        value=scored.parts.get(ACCURACY, scored.total) if scored else None,
+        figures=dict(scored.parts) if scored else {},
+        detail=outcome.reason if not isinstance(outcome, Scored) else ": ".join(filter(None, _words(outcome))),
+        fault="reference" if isinstance(outcome, Unscorable) else None if scored else "machine",
+    )
+
+
+def _words(outcome: Scored) -> tuple[str, str]:
+    return outcome.verdict, outcome.detail
 
 
 async def evaluate(
@@ -26,50 +140,49 @@ async def evaluate(
     samples: int,
     sampling: Sampling,
     seed: int,
+    slots: int,
+    deadline_s: float,
     on_start: Callable[[int], None] = lambda attempt: None,
 ) -> EvalResult:
-    """Sample every prompt ``samples`` times and average; ``on_start`` as of :func:`~r1ray.group.run_group`.
+    """The figures of one version during training: pass@1 with its 95 % interval over questions (``pass@1_low``,
+    ``pass@1_high``), cons@<samples> where answers can vote, lengths, rates, and the mean of every part of the reward.
 
-    Keys: ``pass@1`` (mean accuracy), ``cons@<samples>`` (accuracy of one majority vote; answers are compared as they
-    are written, an unanswered sample does not vote, a tie goes to the answer given first), ``pass@1_stderr`` (over
-    questions), ``length_mean`` (tokens), ``truncated_rate``, ``no_answer_rate``, and the mean of every reward part.
+    A sample that cannot be scored is left out and counted (``unscored``), never wrong.
     """
+    answered = await answer_questions(
+        rollout,
+        scorer,
+        dict(enumerate(prompts)),
+        name=benchmark,
+        samples=samples,
+        sampling=sampling,
+        seed=seed,
+        slots=slots,
+        deadline_s=deadline_s,
+        on_start=on_start,
+    )
+    questions = list(answered.values())
+    if all(sample.value is None for question in questions for sample in question.samples):
+        raise InfrastructureError(f"no sample of the evaluation could be scored: {questions[0].samples[0].detail}")
+    can_vote = all(question.classes is not None for question in questions)
+    metrics = ["pass@1", f"cons@{samples}"] if can_vote else ["pass@1"]
+    return EvalResult(benchmark, _flat(figures_of(questions, metrics, seed=seed)) | _means(questions))
 
-    async def one(index: int, prompt: Prompt) -> list[Verdict]:
-        request = GroupRequest(
-            occurrence=f"eval/{benchmark}/{index}",
-            prompt=prompt,
-            num_completions=samples,
-            sampling=sampling,
-            seed=seed + index * samples,
-        )
-        group = await run_group(rollout, scorer, request, on_start=on_start)
-        return sorted(group.all_verdicts, key=lambda verdict: verdict.index)
 
-    groups = await asyncio.gather(*(one(index, prompt) for index, prompt in enumerate(prompts)))
-    return EvalResult(benchmark, _figures(groups, samples))
+def _flat(figures: Mapping[str, Figure]) -> dict[str, float]:
+    flat = {}
+    for name, figure in figures.items():
+        flat[name] = figure.value
+        if name == "pass@1" and figure.over_questions is not None:
+            flat[f"{name}_low"], flat[f"{name}_high"] = figure.over_questions
+    return flat
 
 
-def _figures(groups: Sequence[Sequence[Verdict]], samples: int) -> dict[str, float]:
-    pass_rates, consensus = [], []
-    parts: dict[str, list[float]] = {}
-    for verdicts in groups:
-        correct = []
-        for verdict in verdicts:
-            if not isinstance(verdict.outcome, Scored):
-                raise InfrastructureError(f"an evaluation sample could not be scored: {verdict.outcome.reason}")
-            correct.append(verdict.outcome.parts.get(ACCURACY, verdict.outcome.total) >= 1.0)
-            for name, value in verdict.outcome.parts.items():
-                parts.setdefault(name, []).append(value)
-        pass_rates.append(pass_at_1(correct))
-        consensus.append(is_consensus_correct([verdict.extracted for verdict in verdicts], correct))
-    everything = [verdict for verdicts in groups for verdict in verdicts]
-    return {
-        "pass@1": statistics.fmean(pass_rates),
-        "pass@1_stderr": statistics.stdev(pass_rates) / len(pass_rates) ** 0.5 if len(pass_rates) > 1 else 0.0,
-        f"cons@{samples}": statistics.fmean(consensus),
-        "length_mean": statistics.fmean(verdict.num_tokens for verdict in everything),
-        "truncated_rate": statistics.fmean(verdict.truncated for verdict in everything),
-        "no_answer_rate": statistics.fmean(verdict.extracted is None for verdict in everything),
-        **{name: statistics.fmean(values) for name, values in parts.items()},
-    }
+def _means(questions: Sequence[Answered]) -> dict[str, float]:
+    """Of every part of the reward, over all samples that have it."""
+    values: dict[str, list[float]] = {}
+    for question in questions:
+        for sample in question.samples:
+            for name, value in sample.figures.items():
+                values.setdefault(name, []).append(value)
+    return {name: sum(of_part) / len(of_part) for name, of_part in values.items()}

@@ -50,6 +50,11 @@ class Scorer(Protocol[C_contra]):
         """One verdict for each completion of the chunk. Never raises because of what the model wrote."""
         ...
 
+    async def classes(self, prompt: Prompt, answers: Sequence[str | None]) -> tuple[int | None, ...] | None:
+        """Which answers to a prompt mean the same (:func:`r1ray.algo.consensus.answer_classes`); None where
+        answers of its kind cannot be compared with each other: programs, essays."""
+        ...
+
 
 class Reference(Protocol[R_contra]):
     """log pi_ref. Lives beside the learner and reads the same rows, ``R``."""
@@ -104,9 +109,9 @@ class SupervisedLearner(Learner[C_contra], Protocol[C_contra]):
 class WeightSync(Protocol):
     """pi_old <- pi_theta."""
 
-    async def publish(self, version: int) -> PublishStats:
-        """When this returns, every serving engine holds verified weights of ``version``. Raises
-        ``WeightSyncError``."""
+    async def publish(self, version: int, *, held_out: bool = False) -> PublishStats:
+        """When this returns, every serving engine holds verified weights of ``version``; with ``held_out`` those that
+        only evaluate too, where there are any. Raises ``WeightSyncError``."""
         ...
 
 

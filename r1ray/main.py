@@ -23,9 +23,11 @@ if TYPE_CHECKING:
 USAGE = f"""r1ray {__version__}: DeepSeek-R1's reinforcement learning on Ray, vLLM and DeepSpeed
 
 usage: r1ray run [recipe=r1_zero|sft|reward_model] [experiment=quickstart] [algo=paper|verl|dapo|...] [key=value ...]
+       r1ray eval model=PATH benchmark=NAME data=PATH [against=PATH] [key=value ...]
        r1ray score FILE [reward=check|r1_zero|reasoning] [output=FILE] [key=value ...]
 
   run     run a recipe; the same command resumes an interrupted run, and skips what is finished
+  eval    pass@1, cons@k and the other figures of a benchmark, with intervals; two models are compared
   score   rewards of given responses: JSON lines or Parquet in, one outcome a line out
 
 Everything after the verb is Hydra override syntax: algo.group_size=8, learner.lr=1e-6.
@@ -35,6 +37,10 @@ Every key, with its meaning and default, is in r1ray/config.py; the settings tha
 """
 S = TypeVar("S")
 EXIT_FAILED, EXIT_USER, EXIT_INTERRUPTED = 1, 2, 130
+RESUMES = {
+    "run": "; the same command goes on from the last checkpoint",
+    "eval": "; the same command asks what is not answered yet",
+}
 GROUPS = ("recipe", "algo", "reward", "experiment")
 
 
@@ -51,8 +57,10 @@ def main(arguments: Sequence[str]) -> int:
             run(compose(arguments[1:]))
         elif arguments[0] == "score":
             score(arguments[1:])
+        elif arguments[0] == "eval":
+            evaluate(arguments[1:])
         else:
-            raise UserError(f"{arguments[0]}: no such command; needs one of run, score (see r1ray --help).")
+            raise UserError(f"{arguments[0]}: no such command; needs one of run, eval, score (see r1ray --help).")
     except UserError as error:
         print(f"r1ray: {error}", file=sys.stderr)
         return EXIT_USER
@@ -60,8 +68,7 @@ def main(arguments: Sequence[str]) -> int:
         print(f"r1ray: {type(error).__name__}: {error}", file=sys.stderr)
         return EXIT_FAILED
     except KeyboardInterrupt:
-        resumes = "; the same command goes on from the last checkpoint" if arguments[0] == "run" else ""
-        print(f"r1ray: interrupted{resumes}.", file=sys.stderr)
+        print(f"r1ray: interrupted{RESUMES.get(arguments[0], '')}.", file=sys.stderr)
         return EXIT_INTERRUPTED
     except BrokenPipeError:  # whoever read the output has had enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -141,6 +148,26 @@ def _differences(before: Any, now: Any, key: str = "") -> Iterator[tuple[str, An
             yield from _differences(before.get(name), now.get(name), f"{key}.{name}" if key else str(name))
     elif before != now:
         yield key, before, now
+
+
+# ---------------------------------------------------------------------- eval
+
+
+def evaluate(arguments: Sequence[str]) -> None:
+    """Evaluate a model, or two."""
+    from r1ray.config import EvaluationConfig
+
+    # conf/benchmark/ makes a config group of the name, and a group takes one file and no list.
+    overrides = [
+        argument.replace("benchmark=", "benchmarks=", 1) if argument.startswith("benchmark=") else argument
+        for argument in arguments
+    ]
+    config = compose(overrides, schema=EvaluationConfig, name="eval")
+    from r1ray.cluster.placement import preflight
+    from r1ray.stages.evaluation import evaluate_models
+
+    preflight(config)
+    evaluate_models(config, lambda text: print(text, flush=True))
 
 
 # ---------------------------------------------------------------------- score

@@ -13,8 +13,8 @@ class EngineSpec:
     max_prompt_tokens: int
     max_model_len: int
     seed: int
-    weight_backend: str
-    """Name of the weight-transfer engine: ``r1ray_gloo`` or ``r1ray_nccl``."""
+    weight_backend: str | None
+    """Name of the weight-transfer engine: ``r1ray_gloo`` or ``r1ray_nccl``; None: it keeps the weights it loaded."""
     num_gpus: int
     add_special_tokens: bool
     """Whether the tokenizer puts its own tokens (a beginning of sequence) before a prompt; a chat template does."""
@@ -40,3 +40,16 @@ class RankSpec:
     master_port: int
     num_gpus: int
     timeout_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class JudgeSpec:
+    """What a judge on a vLLM engine is made of."""
+
+    model: str
+    max_model_len: int
+    """Tokens of a question and its reply."""
+    max_tokens: int
+    """Of a reply."""
+    num_gpus: int
+    seed: int

@@ -180,6 +180,10 @@ class Sampling:
     temperature: float
     top_p: float
     max_tokens: int
+    stop: tuple[str, ...] = ()
+    """Strings after which a completion ends, unfinished: a tree search generates answers in segments."""
+    with_logprobs: bool = True
+    """Whether log-probabilities are asked for; evaluation has no use for them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -204,7 +208,8 @@ class VersionSpan:
     end: int
 
 
-FinishReason: TypeAlias = Literal["stop", "length"]
+FinishReason: TypeAlias = Literal["stop", "length", "segment"]
+"""The model ended its output; the length limit cut it; a stop string ended a segment of it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -215,7 +220,7 @@ class Completion:
     index: int
     prompt_token_ids: Int32Array  # [P] int32
     token_ids: Int32Array  # [T] int32, with the end-of-sequence token where one was sampled
-    logprobs: Float32Array  # [T] float32, log pi_old of each token: temperature applied, all of the vocabulary
+    logprobs: Float32Array  # [T] float32, log pi_old of each token: temperature applied, all of the vocabulary; or [0]
     text: str
     """The tokens decoded, without the end-of-sequence token."""
     finish_reason: FinishReason

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from r1ray.algo.consensus import answer_classes
 from r1ray.errors import EngineLost, PromptTooLong
 from r1ray.types import (
     Completion,
@@ -100,6 +101,9 @@ class FakeScorer:
             for completion in chunk
         )
 
+    async def classes(self, prompt: Prompt, answers: Sequence[str | None]) -> tuple[int | None, ...]:
+        return tuple(answer_classes(answers, equivalent=lambda one, other: False))
+
 
 class FakeLearner:
     """Remembers what it was trained on."""
@@ -159,9 +163,12 @@ class FakeWeightSync:
 
     def __init__(self, events: Events, engine: FakeEngine) -> None:
         self.events, self.engine = events, engine
+        self.held_out: list[int] = []
+        """Versions that engines which only evaluate got too."""
 
-    async def publish(self, version: int) -> PublishStats:
+    async def publish(self, version: int, *, held_out: bool = False) -> PublishStats:
         self.events.append(f"publish v{version}")
+        self.held_out += [version] if held_out else []
         await asyncio.sleep(0)
         self.engine.version = version
         return PublishStats(version, 0.0, 0, 1, 0, None)

@@ -70,19 +70,19 @@ class World:
         self.lose_in_evaluation = -1
         self.score: Callable[[int], float] = lambda step: 0.5
 
-    async def evaluate(self, step: int, on_start: Callable[[int], None]) -> EvalResult:
-        self.events.append(f"evaluate v{self.engine.version}")
+    async def evaluate(self, version: int, on_start: Callable[[int], None]) -> EvalResult:
+        self.events.append(f"evaluate v{version}, live v{self.engine.version}")
         for _ in range(self.evaluation_turns):
             await asyncio.sleep(0)
-        if self.lose_in_evaluation == step:  # every engine is lost: nothing comes before they are restored
+        if self.lose_in_evaluation == version:  # every engine is lost: nothing comes before they are restored
             on_start(2)
-            published = self.events.count(f"publish v{step}")
-            while self.events.count(f"publish v{step}") == published:
+            published = self.events.count(f"publish v{version}")
+            while self.events.count(f"publish v{version}") == published:
                 await asyncio.sleep(0)
-        return EvalResult("heldout", {"pass@1": self.score(step)})
+        return EvalResult("heldout", {"pass@1": self.score(version)})
 
     def controller(self, **more: object) -> Controller[tuple[Completion, ...]]:
-        roles = Roles(self.engine, self.scorer, self.learner, self.weights, self.recorder)
+        roles = Roles(self.engine, self.scorer, self.learner, self.weights, self.recorder, self.engine)
         self.last = Controller(
             self.config,
             roles,
@@ -322,7 +322,7 @@ def test_records_are_logged_in_order_with_their_evaluations(tmp_path: Path) -> N
     assert [row["step"] for row in world.log] == [0, 1, 2, 3, 4]
     assert [row["step"] for row in world.log if "eval/heldout/pass@1" in row] == [0, 2, 4]
     evaluated = [event for event in world.events if event.startswith("evaluate")]
-    assert evaluated == ["evaluate v0", "evaluate v2", "evaluate v4"], "each under the version it is logged for"
+    assert evaluated == [f"evaluate v{v}, live v{v}" for v in (0, 2, 4)], "each under the version it is logged for"
 
 
 @pytest.mark.parametrize("step", [0, 2, 4])
@@ -340,6 +340,61 @@ def test_a_slow_evaluation_ends_before_the_weights_that_it_is_of(tmp_path: Path)
     world.run()
     assert [row["step"] for row in world.log] == [0, 1, 2, 3, 4]
     assert world.last.ledger.trained == 12
+
+
+def apart(tmp_path: Path, *, turns: int, steps: int = 8) -> World:
+    """Engines of its own evaluate."""
+    config = make_config(steps=steps)
+    config.eval.num_actors = 1
+    world = World(tmp_path, config)
+    world.evaluation_turns = turns
+    return world
+
+
+def evaluated_versions(world: World) -> list[float]:
+    return [row["policy_version"] for row in world.log if "eval/heldout/pass@1" in row]
+
+
+def test_engines_of_its_own_evaluate_while_training_goes_on(tmp_path: Path) -> None:
+    world = apart(tmp_path, turns=60)
+    world.run()
+    assert evaluated_versions(world)[0] == 0 and evaluated_versions(world)[-1] == 8
+    first = next(i for i, row in enumerate(world.log) if "eval/heldout/pass@1" in row)
+    assert world.log[first - 1]["step"] > 0, "steps were made before the figures of version 0 were there"
+    assert [row["step"] for row in world.log if "reward/mean" in row] == list(range(1, 9))
+
+
+def test_engines_of_its_own_get_only_the_versions_that_they_evaluate(tmp_path: Path) -> None:
+    world = apart(tmp_path, turns=60)
+    world.run()
+    assert world.weights.held_out == evaluated_versions(world)
+    assert len(world.weights.held_out) < 5, "a version that was due while they were busy is left out"
+
+
+def test_quick_engines_of_its_own_evaluate_every_version_that_is_due(tmp_path: Path) -> None:
+    world = apart(tmp_path, turns=1)
+    world.run()
+    assert evaluated_versions(world) == [0, 2, 4, 6, 8]
+
+
+def test_the_last_version_is_evaluated_however_busy_the_engines_are(tmp_path: Path) -> None:
+    world = apart(tmp_path, turns=10_000, steps=2)
+    world.run()
+    assert evaluated_versions(world) == [0, 2]
+
+
+def test_an_evaluation_engine_that_is_lost_gives_up_its_version_and_not_the_run(tmp_path: Path) -> None:
+    world = apart(tmp_path, turns=1)
+    world.lose_in_evaluation = 2
+    world.run()
+    assert evaluated_versions(world) == [0, 4, 6, 8]
+    assert [row["policy_version"] for row in world.log if row.get("held_out/abandoned")] == [2]
+
+
+def test_what_the_loop_waits_for_an_evaluation_is_a_figure(tmp_path: Path) -> None:
+    world = World(tmp_path, make_config(steps=2))
+    world.run()
+    assert [row["step"] for row in world.log if row.get("time/eval_wait_s", 0) > 0] == [0, 2]
 
 
 def test_a_resumed_run_issues_what_was_in_flight_and_trains_nothing_twice(tmp_path: Path) -> None:

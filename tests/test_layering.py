@@ -15,7 +15,7 @@ RANK = {
     ),
     **dict.fromkeys(["weights", "group", "checkpoint", "benchmarks"], 2),
     **dict.fromkeys(["reward", "rollout", "learner", "evaluation", "step_metrics"], 3),
-    **dict.fromkeys(["controller", "evaluate", "score", "supervised"], 4),
+    **dict.fromkeys(["controller", "curation", "evaluate", "score", "search", "supervised"], 4),
     "examples": 4,
     "cluster": 5,
     "stages": 6,

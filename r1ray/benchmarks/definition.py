@@ -27,12 +27,15 @@ KINDS: dict[str, tuple[str, ...]] = {
     "pairwise": ("question", "baseline"),
     "code": ("question",),
     "command": ("question",),
+    "own": (),
 }
 """Kinds of check, and the fields that each needs. A choice needs ``options`` and ``answer``, or ``correct`` and
-``wrong``, which are shuffled; the tests of ``code`` are recognised by their layout."""
+``wrong``, which are shuffled; the tests of ``code`` are recognised by their layout; ``own`` rows are prompts of a run,
+in any layout of :mod:`r1ray.data.layouts`."""
 STANDINGS_METRICS = ("rating", "percentile")
 """From contest standings: they need the solved problems of a whole contest."""
-_GENERAL_METRIC = re.compile(r"pass@1|cons@\d+")
+_GENERAL_METRIC = re.compile(r"(pass|cons)@[1-9]\d*")
+"""Of any check: pass@K, and a vote of K samples where its answers can be compared."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,7 +92,7 @@ class Benchmark:
         for metric in self.metrics:
             if metric not in METRICS and metric not in STANDINGS_METRICS and not _GENERAL_METRIC.fullmatch(metric):
                 raise ValueError(
-                    f"metrics: {metric} is none; needs pass@1, cons@K, or one of "
+                    f"metrics: {metric} is none; needs pass@1, cons@K, pass@K, or one of "
                     f"{', '.join([*METRICS, *STANDINGS_METRICS])}."
                 )
 

@@ -11,7 +11,7 @@ from typing import Any
 from r1ray.benchmarks.columns import text_of, value_of
 from r1ray.benchmarks.definition import Benchmark
 from r1ray.data.checks import LETTERS, MalformedRow, parse_check
-from r1ray.data.layouts import Row, final_answer, recognise
+from r1ray.data.layouts import LAYOUTS, RawPrompt, Row, final_answer, recognise
 from r1ray.errors import UserError
 from r1ray.types import (
     AssertCase,
@@ -49,6 +49,8 @@ class Made:
     """What the result should say of such rows, counted."""
     tests: str = ""
     """``stdio``, ``func`` or ``assert``, for prompts that differ by it."""
+    asked: RawPrompt | None = None
+    """The row's own question and language, in the place of the benchmark's prompt."""
 
 
 def _math(row: Row, benchmark: Benchmark, seed: str) -> Made:
@@ -225,6 +227,16 @@ def _command(row: Row, benchmark: Benchmark, seed: str) -> Made:
     )
 
 
+def _own(row: Row, benchmark: Benchmark, seed: str) -> Made:
+    columns = {name: value for name, value in row.items() if not name.startswith("_")}
+    layout = recognise(frozenset(columns))
+    if layout is None:
+        known = "; ".join(each.name for each in LAYOUTS)
+        raise UserError(f"data: found the columns {', '.join(sorted(columns))}; needs those of one of: {known}.")
+    asked = layout.read(columns, 0)
+    return Made({}, asked.check, asked=asked)
+
+
 MAKERS: dict[str, Callable[[Row, Benchmark, str], Made]] = {
     "math": _math,
     "choice": _choice,
@@ -234,5 +246,6 @@ MAKERS: dict[str, Callable[[Row, Benchmark, str], Made]] = {
     "pairwise": _pairwise,
     "code": _code,
     "command": _command,
+    "own": _own,
 }
 """The last argument seeds what is random about a row. They raise MalformedRow where a row has no usable reference."""

@@ -1,45 +1,91 @@
-"""Metrics that are more than a mean of right answers: from the figures of every judged response to one number.
+"""Metrics that are more than a share of right answers: from the figures of every judged response to one number.
 
-Each takes the figures of all responses (:attr:`r1ray.types.Scored.parts`), one mapping a response. ``pass@1`` and
-``cons@k`` are :mod:`r1ray.evaluate`'s, which knows which responses belong to one question.
+Each takes the figures of all responses (:attr:`r1ray.types.Scored.parts`), one mapping a response. A response without a
+figure (the reward function failed on it) has 0 there. ``pass@K`` and ``cons@K`` are :mod:`r1ray.evaluation.figures`',
+which knows which responses belong to one question.
+
+Axis suffixes: ``N`` responses, ``F`` named figures, ``R`` weightings of the responses, so that a bootstrap is one call.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TypeAlias
 
 import numpy as np
+import numpy.typing as npt
 
 Figures: TypeAlias = Mapping[str, float]
+Floats: TypeAlias = npt.NDArray[np.float64]
 RIDGE = 1e-3
 """Keeps the logistic regression finite where one side wins every time."""
 
 
-def mean_of(name: str) -> Callable[[Sequence[Figures]], float]:
-    """The mean of one figure."""
-    return lambda rows: float(np.mean([row[name] for row in rows]))
+@dataclass(frozen=True, slots=True)
+class Mean:
+    """The mean of one figure.
+
+    >>> Mean("f1")([{"f1": 1.0}, {"f1": 0.5}])
+    0.75
+    """
+
+    name: str
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The figures that it reads."""
+        return (self.name,)
+
+    def __call__(self, rows: Sequence[Figures]) -> float:
+        return float(table_of(rows, self.names).mean())
 
 
-def ratio_of(above: str, below: str) -> Callable[[Sequence[Figures]], float]:
-    """The sum of one figure over the sum of another: a mean over the things they count instead of over responses."""
-    return lambda rows: sum(row[above] for row in rows) / (sum(row[below] for row in rows) or 1.0)
+@dataclass(frozen=True, slots=True)
+class Weighted:
+    """Another function of some figures of all responses, which may weigh differently."""
+
+    names: tuple[str, ...]
+    function: Callable[[Floats, Floats], Floats]
+    """From figures [N, F], in the order of ``names``, and weights [R, N], whose rows sum to 1, to [R]."""
+
+    def __call__(self, rows: Sequence[Figures]) -> float:
+        return float(self.function(table_of(rows, self.names), np.full((1, len(rows)), 1 / len(rows)))[0])
 
 
-def correct_given_attempted(rows: Sequence[Figures]) -> float:
+Metric: TypeAlias = Mean | Weighted
+
+
+def table_of(rows: Sequence[Figures], names: Sequence[str]) -> Floats:
+    """[N, F]: the named figures of each response."""
+    return np.array([[row.get(name, 0.0) for name in names] for row in rows], dtype=np.float64)
+
+
+def of_means(function: Callable[..., Floats], *names: str) -> Weighted:
+    """A function of the means of some figures."""
+    return Weighted(names, lambda figures_NF, weights_RN: function(*(weights_RN @ figures_NF).T))
+
+
+def share(part_R: Floats, whole_R: Floats) -> Floats:
+    """The ratio of two means: a mean over the things that the lower one counts instead of over responses; of nothing
+    it is 0."""
+    return np.divide(part_R, whole_R, out=np.zeros_like(part_R), where=whole_R > 0)
+
+
+def correct_given_attempted(correct_R: Floats, incorrect_R: Floats) -> Floats:
     """Of the questions that were answered at all, the share answered right (SimpleQA)."""
-    attempted = sum(row["correct"] + row["incorrect"] for row in rows)
-    return sum(row["correct"] for row in rows) / attempted if attempted else 0.0
+    return share(correct_R, correct_R + incorrect_R)
 
 
-def f_score(rows: Sequence[Figures]) -> float:
-    """Harmonic mean of the share of all questions answered right and of :func:`correct_given_attempted` (SimpleQA)."""
-    overall, given = mean_of("correct")(rows), correct_given_attempted(rows)
-    return 2 * overall * given / (overall + given) if overall + given else 0.0
+def f_score(correct_R: Floats, incorrect_R: Floats) -> Floats:
+    """Harmonic mean of the share of all questions answered right and of :func:`correct_given_attempted` (SimpleQA):
+    2 / (1 / correct + (correct + incorrect) / correct)."""
+    return share(2 * correct_R, 1 + correct_R + incorrect_R)
 
 
-def length_controlled_winrate(rows: Sequence[Figures]) -> float:
-    """The win rate that a logistic regression predicts for outputs as long as the baseline's (Dubois et al. 2024).
+def length_controlled_winrate(figures_NF: Floats, weights_RN: Floats) -> Floats:
+    """The win rate that a logistic regression predicts for outputs as long as the baseline's (Dubois et al. 2024), of
+    the figures preference and length difference.
 
         logit P(preferred) = theta + phi tanh(length difference / its standard deviation);   the rate is sigmoid(theta)
 
@@ -47,36 +93,45 @@ def length_controlled_winrate(rows: Sequence[Figures]) -> float:
     instruction, with coefficients from a fit over the whole leaderboard; without other models there is nothing to
     estimate it from, and it is left out.
     """
-    preference = np.array([row["preference"] for row in rows])
-    difference = np.array([row["length_difference"] for row in rows])
-    spread = float(np.std(difference))
-    features = np.stack([np.ones_like(difference), np.tanh(difference / spread) if spread else 0 * difference], axis=1)
-    theta = np.zeros(2)
+    preference_N, difference_N = figures_NF.T
+    square_R = weights_RN @ difference_N**2
+    variance_R = square_R - (weights_RN @ difference_N) ** 2
+    varies_R = variance_R > 1e-12 * square_R  # equal lengths differ in the last digits, and control nothing
+    spread_R = np.sqrt(np.where(varies_R, variance_R, np.inf))
+    length_RN = np.tanh(difference_N / spread_R[:, None])
+    theta_R2 = np.zeros((len(weights_RN), 2))
+    ridge = RIDGE / len(preference_N)
     for _ in range(100):
-        chance = 1 / (1 + np.exp(-features @ theta))
-        gradient = features.T @ (preference - chance) - RIDGE * theta
-        curvature = (features * (chance * (1 - chance))[:, None]).T @ features + RIDGE * np.eye(2)
-        step = np.linalg.solve(curvature, gradient)
-        theta = theta + np.clip(step, -2.0, 2.0)  # far steps overshoot where one side always wins
-        if float(np.abs(step).max()) < 1e-10:
+        chance_RN = 1 / (1 + np.exp(-theta_R2[:, :1] - theta_R2[:, 1:] * length_RN))
+        gradient_R2 = _moments(weights_RN * (preference_N - chance_RN), length_RN, count=2) - ridge * theta_R2
+        ones, cross, squares = _moments(weights_RN * (chance_RN * (1 - chance_RN)), length_RN, count=3).T
+        curvature_R22 = np.stack([np.stack([ones + ridge, cross]), np.stack([cross, squares + ridge])]).T
+        step_R2 = np.linalg.solve(curvature_R22, gradient_R2[:, :, None])[:, :, 0]
+        theta_R2 = theta_R2 + np.clip(step_R2, -2.0, 2.0)  # far steps overshoot where one side always wins
+        if float(np.abs(step_R2).max()) < 1e-8:
             break
-    return float(1 / (1 + np.exp(-theta[0])))
+    return np.asarray(1 / (1 + np.exp(-theta_R2[:, 0])))
 
 
-METRICS: dict[str, Callable[[Sequence[Figures]], float]] = {
-    "f1": mean_of("f1"),
-    "exact_match": mean_of("exact_match"),
-    "prompt_strict": mean_of("prompt_strict"),
-    "prompt_loose": mean_of("prompt_loose"),
-    "instruction_strict": ratio_of("instructions_strict", "instructions"),
-    "instruction_loose": ratio_of("instructions_loose", "instructions"),
-    "correct": mean_of("correct"),
-    "not_attempted": mean_of("not_attempted"),
-    "correct_given_attempted": correct_given_attempted,
-    "f_score": f_score,
-    "winrate": mean_of("preference"),
-    "lc_winrate": length_controlled_winrate,
-    "battle_winrate": ratio_of("wins", "battles"),
+def _moments(values_RN: Floats, length_RN: Floats, *, count: int) -> Floats:
+    """[R, count]: sums over responses of value x length^i."""
+    return np.stack([np.einsum("rn" + ",rn" * i + "->r", values_RN, *[length_RN] * i) for i in range(count)], axis=1)
+
+
+METRICS: dict[str, Metric] = {
+    "f1": Mean("f1"),
+    "exact_match": Mean("exact_match"),
+    "prompt_strict": Mean("prompt_strict"),
+    "prompt_loose": Mean("prompt_loose"),
+    "instruction_strict": of_means(share, "instructions_strict", "instructions"),
+    "instruction_loose": of_means(share, "instructions_loose", "instructions"),
+    "correct": Mean("correct"),
+    "not_attempted": Mean("not_attempted"),
+    "correct_given_attempted": of_means(correct_given_attempted, "correct", "incorrect"),
+    "f_score": of_means(f_score, "correct", "incorrect"),
+    "winrate": Mean("preference"),
+    "lc_winrate": Weighted(("preference", "length_difference"), length_controlled_winrate),
+    "battle_winrate": of_means(share, "wins", "battles"),
 }
 """By the names that a benchmark's ``metrics`` has; all are shares between 0 and 1."""
 

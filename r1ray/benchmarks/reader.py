@@ -158,10 +158,10 @@ def _item(row: dict[str, Any], benchmark: Benchmark, made: Made, name: str) -> I
         groups["program_language"] = made.check.language
     return Item(
         id=name,
-        question=fill(prompt, values | made.values),
+        question=made.asked.question if made.asked else fill(prompt, values | made.values),
         check=made.check,
         domain=benchmark.name,
-        language=benchmark.language,
+        language=made.asked.language if made.asked else benchmark.language,
         groups=groups,
     )
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import ray
 from ray.exceptions import RayActorError
@@ -15,17 +16,37 @@ from ray.util.placement_group import PlacementGroup, remove_placement_group
 from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
 from r1ray.cluster.host import Handle, host
-from r1ray.cluster.placement import Needs, check_fits, connect, reserve
-from r1ray.cluster.pools import Engine, LearnerGroup, RecorderProxy, RolloutPool, ScorerPool
+from r1ray.cluster.placement import Needs, check_fits, connect, evaluation_needs, needs, reserve
+from r1ray.cluster.pools import (
+    Engine,
+    JudgePool,
+    LearnerGroup,
+    RecorderProxy,
+    RewardModelPool,
+    RolloutPool,
+    ScorerPool,
+)
 from r1ray.cluster.publish import RayWeightSync
-from r1ray.config import RunConfig
+from r1ray.config import (
+    DeadlineConfig,
+    EvaluationConfig,
+    JudgeConfig,
+    RewardConfig,
+    RewardModelConfig,
+    RolloutConfig,
+    RunConfig,
+)
 from r1ray.controller import Roles
 from r1ray.deadline import within
 from r1ray.errors import InfrastructureError, SandboxUnavailable, UserError
-from r1ray.specs import EngineSpec, LearnerSpec, RankSpec
+from r1ray.interfaces import Chunk
+from r1ray.reward.judged import Judge
+from r1ray.specs import EngineSpec, JudgeSpec, LearnerSpec, RankSpec
 from r1ray.types import Int32Array
 
 GRPO = "r1ray.learner.grpo:GRPOLearner"
+MAX_RESTARTS = 3
+"""Of an actor that Ray starts again by itself."""
 STREAMS = 4096
 """Calls that a rollout or reward actor takes at a time; the engines do their own queueing."""
 
@@ -36,13 +57,13 @@ class Running:
 
     roles: Roles[Any]
     learner: LearnerGroup
-    pool: RolloutPool
+    pools: tuple[RolloutPool, ...]
     scorers: ScorerPool
     actors: tuple[Handle, ...]
     placement: PlacementGroup
 
     def shutdown(self) -> None:
-        replacements = (*(engine.actor for engine in self.pool.engines), *self.scorers.actors)
+        replacements = (*(engine.actor for pool in self.pools for engine in pool.engines), *self.scorers.actors)
         for actor in (*self.actors, *replacements):
             actor.kill()
         remove_placement_group(self.placement)
@@ -62,53 +83,68 @@ async def launch(
     Raises UserError where the cluster is too small, and what any actor raised at its start.
     """
     cpus, gpus = connect(config.cluster.address)
-    need = check_fits(config, cpus=cpus, gpus=gpus)
+    need = check_fits(needs(config, cluster_has_gpus=gpus > 0), cpus=cpus, gpus=gpus)
+    backend = weight_backend(config, need)
     placement = reserve(need, timeout_s=min(60.0, config.deadlines.start_s))
-    spawner = _Spawner(config, need, placement, model, programs)
+    spawner = _Spawner(need, placement, [model])
     started: list[Handle] = []
-    try:
-        address, port = await _place_of_rank_0(spawner, config)
-        ranks = spawner.learners(address, port, GRPO, config.algo, num_updates=config.num_updates)
-        started += ranks
-        started += (actors := [spawner.rollout(index) for index in range(config.rollout.num_actors)])
-        started += (scorers := [spawner.reward(index) for index in range(config.reward.num_actors)])
-        started.append(recorder := spawner.recorder(rollouts))
-        workers = await within(
-            config.deadlines.start_s,
-            _all_ready(ranks, actors, scorers),
-            waiter="the run",
-            owner="the actors to start",
-            key="deadlines.start_s",
+
+    def engine(section: str) -> Callable[[int], Handle]:
+        spec = EngineSpec(
+            model=model,
+            max_prompt_tokens=config.data.max_prompt_tokens,
+            max_model_len=config.max_model_len,
+            seed=config.seed,
+            weight_backend=backend,
+            num_gpus=need.of(section).gpus,
+            add_special_tokens=config.data.template != "chat",
         )
-        engines = [Engine(f"rollout {i}", actor, n) for i, (actor, n) in enumerate(zip(actors, workers, strict=True))]
-        pool = RolloutPool(engines, lambda name: spawner.rollout(int(name.split()[1])))
+        return lambda index: spawner.engine(section, index, config.rollout, replace(spec, seed=spec.seed + index))
+
+    def scorer(index: int) -> Handle:
+        return spawner.scorer(index, config.reward, programs, config.algo.max_completion_tokens)
+
+    try:
+        address, port = await _place_of_rank_0(spawner, config.deadlines)
+        arguments = (config.algo, LearnerSpec(model, config.seed, config.num_updates))
+        ranks = spawner.learners(config, address, port, GRPO, *arguments)
+        started += ranks
+        sections = ["rollout", "eval"] if config.eval.num_actors else ["rollout"]
+        actors = [[engine(section)(index) for index in range(need.of(section).count)] for section in sections]
+        started += [actor for section in actors for actor in section]
+        started += (scorers := [scorer(index) for index in range(config.reward.num_actors)])
+        started.append(recorder := spawner.recorder(rollouts))
+        pools = [
+            await _ready(ranks, of_section, scorers, section, engine(section), config.deadlines)
+            for section, of_section in zip(sections, actors, strict=True)
+        ]
         learner = LearnerGroup(ranks)
         weights = RayWeightSync(
             config.weights,
-            pool,
+            pools[0],
             learner,
-            backend=weight_backend(config, need),
+            held_out=pools[1] if len(pools) > 1 else None,
+            backend=backend,
             address=address,
             probe_ids=probe_ids,
             deadlines=config.deadlines,
             free_port=lambda: _second(spawner.on_bundle(0, _address_and_port)),
         )
     except BaseException:
-        for actor in started:
-            actor.kill()
-        remove_placement_group(placement)
+        _end(started, placement)
         raise
     scorer_pool = ScorerPool(
-        scorers, spawner.reward, deadline_s=config.deadlines.score_s, max_in_flight=config.reward.max_in_flight
+        scorers, scorer, deadline_s=config.deadlines.score_s, max_in_flight=config.reward.max_in_flight
     )
     roles = Roles(
-        rollout=pool,
+        rollout=pools[0],
         scorer=scorer_pool,
         learner=learner,
         weights=weights,
         recorder=RecorderProxy(recorder, deadline_s=config.deadlines.checkpoint_s),
+        held_out=pools[-1],
     )
-    return Running(roles, learner, pool, scorer_pool, tuple(started), placement)
+    return Running(roles, learner, tuple(pools), scorer_pool, tuple(started), placement)
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,9 +155,7 @@ class RunningLearner:
     placement: PlacementGroup
 
     def shutdown(self) -> None:
-        for rank in self.learner.ranks:
-            rank.kill()
-        remove_placement_group(self.placement)
+        _end(self.learner.ranks, self.placement)
 
 
 async def launch_learner(config: RunConfig, *, model: str, learner: str, num_updates: int) -> RunningLearner:
@@ -135,44 +169,167 @@ async def launch_learner(config: RunConfig, *, model: str, learner: str, num_upd
     Raises UserError where the cluster is too small, and what any rank raised at its start.
     """
     cpus, gpus = connect(config.cluster.address)
-    need = check_fits(config, cpus=cpus, gpus=gpus, only_learner=True)
+    need = check_fits(needs(config, cluster_has_gpus=gpus > 0), cpus=cpus, gpus=gpus)
     placement = reserve(need, timeout_s=min(60.0, config.deadlines.start_s))
-    spawner = _Spawner(config, need, placement, model, frozenset())
+    spawner = _Spawner(need, placement, [model])
     ranks: list[Handle] = []
     try:
-        address, port = await _place_of_rank_0(spawner, config)
-        ranks += spawner.learners(address, port, learner, num_updates=num_updates)
-        await within(
-            config.deadlines.start_s,
-            _all_ready(ranks, [], []),
-            waiter="the run",
-            owner="the learner ranks to start",
-            key="deadlines.start_s",
-        )
+        address, port = await _place_of_rank_0(spawner, config.deadlines)
+        ranks += spawner.learners(config, address, port, learner, LearnerSpec(model, config.seed, num_updates))
+        await _all_ready(ranks, [], deadlines=config.deadlines)
     except BaseException:
-        for rank in ranks:
-            rank.kill()
-        remove_placement_group(placement)
+        _end(ranks, placement)
         raise
     return RunningLearner(LearnerGroup(ranks), placement)
+
+
+@dataclass(frozen=True, slots=True)
+class RunningEvaluation:
+    """Engines that hold one model, reward actors, and what has to be ended with them."""
+
+    rollout: RolloutPool
+    scorer: ScorerPool
+    reward_model: RewardModelPool | None
+    actors: tuple[Handle, ...]
+    placement: PlacementGroup
+
+    async def open_chunk(self, chunk: Any) -> Chunk:
+        """The completions of a chunk."""
+        return cast(Chunk, await chunk)
+
+    def close_chunk(self, completions: Chunk) -> Any:
+        """A chunk of completions that did not come from an engine."""
+        return ray.put(completions)
+
+    async def restore(self) -> None:
+        """Start a new engine in the place of each lost one; never returns."""
+        while True:
+            await self.rollout.lost.wait()
+            self.rollout.lost.clear()
+            await self.rollout.replace_lost(prepare=_serve)
+            self.rollout.end_verification()
+
+    def shutdown(self) -> None:
+        replacements = (*(engine.actor for engine in self.rollout.engines), *self.scorer.actors)
+        _end((*self.actors, *replacements), self.placement)
+
+
+async def launch_evaluation(
+    config: EvaluationConfig, *, model: str, max_model_len: int, template: str, programs: frozenset[str]
+) -> RunningEvaluation:
+    """Start engines with a model as it is, and what judges its answers, without a learner.
+
+    Args:
+        model: folder that the engines load.
+        max_model_len: longest prompt and answer together.
+        template: by which prompts were rendered.
+        programs: languages of the programs that will be asked for.
+
+    Raises UserError where the cluster is too small, and what any actor raised at its start.
+    """
+    cpus, gpus = connect(config.cluster.address)
+    need = check_fits(evaluation_needs(config, cluster_has_gpus=gpus > 0), cpus=cpus, gpus=gpus)
+    placement = reserve(need, timeout_s=min(60.0, config.deadlines.start_s))
+    spawner = _Spawner(need, placement, [model])
+    spec = EngineSpec(
+        model=model,
+        max_prompt_tokens=max_model_len - 1,
+        max_model_len=max_model_len,
+        seed=config.seed,
+        weight_backend=None,
+        num_gpus=need.of("rollout").gpus,
+        add_special_tokens=template != "chat",
+    )
+    started: list[Handle] = []
+
+    def engine(index: int) -> Handle:
+        return spawner.engine("rollout", index, config.rollout, replace(spec, seed=spec.seed + index))
+
+    try:
+        judges = [spawner.judge(index, config.judge, config.seed) for index in range(need.count("judge.engine"))]
+        started += judges
+        judge = JudgePool(judges, config.judge) if judges else config.judge if config.judge.url else None
+
+        def scorer(index: int) -> Handle:
+            return spawner.scorer(index, config.reward, programs, None, judge)
+
+        started += (actors := [engine(index) for index in range(config.rollout.num_actors)])
+        started += (scorers := [scorer(index) for index in range(config.reward.num_actors)])
+        models = [
+            spawner.reward_model(index, config.reward_model, template) for index in range(need.count("reward_model"))
+        ]
+        started += models
+        pool = await _ready(models, actors, scorers, "rollout", engine, config.deadlines, judges=judges)
+        await asyncio.gather(*(_serve(each.actor) for each in pool.engines))
+        pool.end_verification()
+    except BaseException:
+        _end(started, placement)
+        raise
+    deadlines = config.deadlines
+    return RunningEvaluation(
+        pool,
+        ScorerPool(scorers, scorer, deadline_s=deadlines.score_s, max_in_flight=config.reward.max_in_flight),
+        RewardModelPool(models, deadline_s=deadlines.score_s) if models else None,
+        tuple(started),
+        placement,
+    )
+
+
+async def _serve(actor: Handle) -> None:
+    """Let an engine answer with the weights that it loaded."""
+    await actor.commit.remote(0)
+    await actor.resume.remote()
+
+
+def _end(actors: Sequence[Handle], placement: PlacementGroup) -> None:
+    for actor in actors:
+        actor.kill()
+    remove_placement_group(placement)
 
 
 def weight_backend(config: RunConfig, need: Needs) -> str:
     """Name of the weight-transfer engine. Raises UserError where NCCL is asked for without GPUs."""
     backend = config.weights.backend
+    has_gpus = bool(need.of("rollout").gpus and need.of("learner").gpus)
     if backend == "auto":
-        backend = "nccl" if need.rollout_gpus and need.learner_gpus else "gloo"
-    if backend == "nccl" and not (need.rollout_gpus and need.learner_gpus):
+        backend = "nccl" if has_gpus else "gloo"
+    if backend == "nccl" and not has_gpus:
         raise UserError("weights.backend=nccl needs GPUs in learner and rollout actors; use gloo, or auto.")
     return f"r1ray_{backend}"
 
 
-async def _all_ready(ranks: list[Handle], actors: list[Handle], scorers: list[Handle]) -> list[int]:
-    """Wait for every constructor; returns the number of vLLM workers of each rollout actor. A user's mistake that
-    only an actor could find is a UserError here too."""
-    alive = [actor.alive() for actor in (*ranks, *scorers)]
+async def _ready(
+    others: Sequence[Handle],
+    actors: Sequence[Handle],
+    scorers: Sequence[Handle],
+    section: str,
+    spawn: Callable[[int], Handle],
+    deadlines: DeadlineConfig,
+    *,
+    judges: Sequence[Handle] = (),
+) -> RolloutPool:
+    """The pool of engines, once they and everything else answers."""
+    workers = await _all_ready([*others, *scorers], actors, judges, deadlines=deadlines)
+    engines = [Engine(f"{section} {i}", actor, n) for i, (actor, n) in enumerate(zip(actors, workers, strict=True))]
+    return RolloutPool(engines, lambda name: spawn(int(name.split()[1])))
+
+
+async def _all_ready(
+    built: Sequence[Handle], engines: Sequence[Handle], judges: Sequence[Handle] = (), *, deadlines: DeadlineConfig
+) -> list[int]:
+    """Wait for every constructor and every engine; returns the number of vLLM workers of each of ``engines``. A user's
+    mistake that only an actor could find is a UserError here too."""
+
+    async def answers() -> list[int]:
+        alive = [actor.alive() for actor in built]
+        ready = [actor.ready.remote() for actor in (*engines, *judges)]
+        workers, *_ = await asyncio.gather(asyncio.gather(*ready), *alive)
+        return list(workers)[: len(engines)]
+
     try:
-        workers, *_ = await asyncio.gather(asyncio.gather(*(actor.ready.remote() for actor in actors)), *alive)
+        return await within(
+            deadlines.start_s, answers(), waiter="the run", owner="the actors to start", key="deadlines.start_s"
+        )
     except RayActorError as error:
         reason = str(error).strip().splitlines()[-1]
         for mistake in (UserError, SandboxUnavailable):
@@ -180,13 +337,12 @@ async def _all_ready(ranks: list[Handle], actors: list[Handle], scorers: list[Ha
             if reason.startswith(name):
                 raise mistake(reason.removeprefix(name)) from error
         raise InfrastructureError(f"an actor could not start: {error}") from error
-    return list(workers)
 
 
-async def _place_of_rank_0(spawner: _Spawner, config: RunConfig) -> tuple[str, int]:
+async def _place_of_rank_0(spawner: _Spawner, deadlines: DeadlineConfig) -> tuple[str, int]:
     """Address and a free port of the node of learner rank 0."""
     place: tuple[str, int] = await within(
-        config.deadlines.start_s,
+        deadlines.start_s,
         spawner.on_bundle(0, _address_and_port),
         waiter="the run",
         owner="the node of learner rank 0",
@@ -208,21 +364,22 @@ def _address_and_port() -> tuple[str, int]:
 class _Spawner:
     """Makes Ray actors of plain classes: resources, place and environment of each kind."""
 
-    def __init__(
-        self, config: RunConfig, need: Needs, placement: PlacementGroup, model: str, programs: frozenset[str]
-    ) -> None:
-        self._config, self._need, self._placement, self._model = config, need, placement, model
-        self._programs = programs
+    def __init__(self, need: Needs, placement: PlacementGroup, models: Sequence[str]) -> None:
+        self._need, self._placement = need, placement
         self._common = {
             # Where the command was given, for a user's own reward functions.
             "PYTHONPATH": os.pathsep.join(filter(None, [os.getcwd(), os.environ.get("PYTHONPATH")])),
             "TOKENIZERS_PARALLELISM": "false",
             "DO_NOT_TRACK": "1",
             "VLLM_NO_USAGE_STATS": "1",
-            **({"HF_HUB_OFFLINE": "1"} if Path(model).is_dir() else {}),
+            **({"HF_HUB_OFFLINE": "1"} if all(Path(model).is_dir() for model in models) else {}),
         }
 
-    def _options(self, bundle: int | None, *, cpus: float, gpus: int = 0, env: dict[str, str]) -> dict[str, Any]:
+    def _options(self, section: str, index: int, env: dict[str, str]) -> dict[str, Any]:
+        kind = self._need.of(section)
+        return self._at(self._need.bundle(section, index), cpus=kind.cpus, gpus=kind.gpus, env=env)
+
+    def _at(self, bundle: int | None, *, cpus: float = 0, gpus: int = 0, env: dict[str, str]) -> dict[str, Any]:
         options: dict[str, Any] = {
             "num_cpus": cpus,
             "num_gpus": gpus,
@@ -236,57 +393,72 @@ class _Spawner:
 
     async def on_bundle(self, bundle: int, function: Any) -> Any:
         """Call ``function`` on the node of a bundle."""
-        options = self._options(bundle, cpus=0, env={})
-        return await ray.remote(**options)(function).remote()
+        return await ray.remote(**self._at(bundle, env={}))(function).remote()
 
-    def learners(self, address: str, port: int, learner: str, *arguments: Any, num_updates: int) -> list[Handle]:
+    def learners(self, config: RunConfig, address: str, port: int, learner: str, *arguments: Any) -> list[Handle]:
         """All ranks of a learner group."""
-        config, gpus = self._config.learner, self._need.learner_gpus
-        env = {"OMP_NUM_THREADS": str(config.threads), "DS_ACCELERATOR": "cuda" if gpus else "cpu"}
+        settings, gpus = config.learner, self._need.of("learner").gpus
+        env = {"OMP_NUM_THREADS": str(settings.threads), "DS_ACCELERATOR": "cuda" if gpus else "cpu"}
         return [
             host(
                 learner,
-                config,
+                settings,
                 *arguments,
-                LearnerSpec(self._model, self._config.seed, num_updates),
-                RankSpec(rank, config.num_ranks, address, port, gpus, self._config.deadlines.learn_s),
-                **self._options(rank, cpus=config.cpus_per_rank, gpus=gpus, env=env),
+                RankSpec(rank, settings.num_ranks, address, port, gpus, config.deadlines.learn_s),
+                **self._options("learner", rank, env),
             )
-            for rank in range(config.num_ranks)
+            for rank in range(settings.num_ranks)
         ]
 
-    def rollout(self, index: int) -> Handle:
-        config, gpus = self._config.rollout, self._need.rollout_gpus
-        env = {"VLLM_LOGGING_LEVEL": "WARNING"}
-        if not gpus:
-            env |= {
-                "OMP_NUM_THREADS": str(config.threads),
-                "VLLM_CPU_KVCACHE_SPACE": str(config.cpu_kv_cache_gib),
-                "VLLM_CPU_OMP_THREADS_BIND": "nobind",  # the default pins every engine of a node to the same cores
-                # The engine core (a process of its own all the same) then computes itself. Else vLLM puts a worker
-                # process under it on CPUs, and both wait for each other by spinning on a core each.
-                "VLLM_ENABLE_V1_MULTIPROCESSING": "0",
-            }
-        spec = EngineSpec(
-            model=self._model,
-            max_prompt_tokens=self._config.data.max_prompt_tokens,
-            max_model_len=self._config.max_model_len,
-            seed=self._config.seed + index,
-            weight_backend=weight_backend(self._config, self._need),
-            num_gpus=gpus,
-            add_special_tokens=self._config.data.template != "chat",
-        )
-        bundle = self._config.learner.num_ranks + index
-        options = self._options(bundle, cpus=config.cpus_per_actor, gpus=gpus, env=env)
-        return host("r1ray.rollout.vllm_engine:VLLMEngine", config, spec, concurrency=STREAMS, **options)
+    def engine(self, section: str, index: int, config: RolloutConfig, spec: EngineSpec) -> Handle:
+        path = "r1ray.rollout.vllm_engine:VLLMEngine"
+        return host(path, config, spec, concurrency=STREAMS, **self._options(section, index, _vllm(config, spec)))
 
-    def reward(self, index: int) -> Handle:
-        cpus = self._config.reward.cpus_per_actor
-        bundle = self._config.learner.num_ranks + self._config.rollout.num_actors + index if cpus else None
-        options = self._options(bundle, cpus=cpus, env={"OMP_NUM_THREADS": "1"})
-        arguments = (self._config.reward, self._programs, self._config.algo.max_completion_tokens)
-        return host("r1ray.reward.scorer:RewardScorer", *arguments, concurrency=STREAMS, **options)
+    def judge(self, index: int, config: JudgeConfig, seed: int) -> Handle:
+        spec = JudgeSpec(
+            model=str(config.model),
+            max_model_len=config.max_model_len,
+            max_tokens=config.max_tokens,
+            num_gpus=self._need.of("judge.engine").gpus,
+            seed=seed + index,
+        )
+        options = self._options("judge.engine", index, _vllm(config.engine, spec))
+        path = "r1ray.rollout.vllm_judge:VLLMJudge"
+        return host(path, config.engine, spec, concurrency=STREAMS, max_restarts=MAX_RESTARTS, **options)
+
+    def reward_model(self, index: int, config: RewardModelConfig, template: str) -> Handle:
+        env = {"OMP_NUM_THREADS": str(config.threads)}
+        device = "cuda" if self._need.of("reward_model").gpus else "cpu"
+        options = self._options("reward_model", index, env) | {"max_restarts": MAX_RESTARTS}
+        return host("r1ray.reward.model:RewardModel", config, device, template, **options)
+
+    def scorer(
+        self,
+        index: int,
+        config: RewardConfig,
+        programs: frozenset[str],
+        max_tokens: int | None,
+        judge: Judge | JudgeConfig | None = None,
+    ) -> Handle:
+        options = self._options("reward", index, {"OMP_NUM_THREADS": "1"})
+        path = "r1ray.reward.scorer:RewardScorer"
+        return host(path, config, programs, max_tokens, judge, concurrency=STREAMS, **options)
 
     def recorder(self, folder: Path) -> Handle:
-        options = self._options(None, cpus=0, env={"OMP_NUM_THREADS": "1"})
+        options = self._at(None, env={"OMP_NUM_THREADS": "1"})
         return host("r1ray.telemetry.rollouts:RolloutLog", folder, **options)
+
+
+def _vllm(config: RolloutConfig, spec: EngineSpec | JudgeSpec) -> dict[str, str]:
+    """The environment of a vLLM engine."""
+    env = {"VLLM_LOGGING_LEVEL": "WARNING"}
+    if not spec.num_gpus:
+        env |= {
+            "OMP_NUM_THREADS": str(config.threads),
+            "VLLM_CPU_KVCACHE_SPACE": str(config.cpu_kv_cache_gib),
+            "VLLM_CPU_OMP_THREADS_BIND": "nobind",  # the default pins every engine of a node to the same cores
+            # The engine core (a process of its own all the same) then computes itself. Else vLLM puts a worker
+            # process under it on CPUs, and both wait for each other by spinning on a core each.
+            "VLLM_ENABLE_V1_MULTIPROCESSING": "0",
+        }
+    return env

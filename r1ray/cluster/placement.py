@@ -3,25 +3,68 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import ray
 from ray.exceptions import RayError
 from ray.util.placement_group import PlacementGroup, placement_group, remove_placement_group
 
-from r1ray.config import RunConfig
+from r1ray.config import EvaluationConfig, RewardConfig, RolloutConfig, RunConfig
 from r1ray.errors import UserError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kind:
+    """Actors of one kind and what each of them takes, with ``None`` of the configuration decided."""
+
+    section: str
+    """Of the configuration: ``rollout``, ``judge.engine``."""
+    like: str = ""
+    """The section that says what one takes, where it is another."""
+    each: str
+    """How the keys call one of them: ``actor``, ``rank``."""
+    count: int
+    cpus: float
+    gpus: int
+
+    @property
+    def bundle(self) -> dict[str, float]:
+        """The resources of one, empty where it takes none at all."""
+        return {name: float(amount) for name, amount in (("CPU", self.cpus), ("GPU", self.gpus)) if amount}
+
+    def term(self, resource: str) -> str:
+        """What they take together, as a product of keys."""
+        amount = f"{self.cpus:g}" if resource == "CPU" else f"{self.gpus}"
+        key = f"{self.like or self.section}.{resource.lower()}s_per_{self.each}"
+        return f"{self.section}.num_{self.each}s={self.count} x {key}={amount}"
 
 
 @dataclass(frozen=True, slots=True)
 class Needs:
-    """Resources of each kind of actor, with ``None`` of the configuration decided."""
+    """The actors of a run, kind by kind, in the order of their bundles."""
 
-    learner_gpus: int
-    rollout_gpus: int
-    bundles: tuple[dict[str, float], ...]
-    """Learner ranks first, then rollout actors, then reward actors where they take CPUs at all."""
+    kinds: tuple[Kind, ...]
+
+    @property
+    def bundles(self) -> tuple[dict[str, float], ...]:
+        return tuple(kind.bundle for kind in self.kinds for _ in range(kind.count) if kind.bundle)
+
+    def bundle(self, section: str, index: int) -> int | None:
+        """Which bundle is that of an actor; None where its kind takes nothing."""
+        before = 0
+        for kind in self.kinds:
+            if kind.section == section:
+                return before + index if kind.bundle else None
+            before += kind.count if kind.bundle else 0
+        raise KeyError(section)
+
+    def of(self, section: str) -> Kind:
+        return next(kind for kind in self.kinds if kind.section == section)
+
+    def count(self, section: str) -> int:
+        """How many actors there are of a kind; none of a kind that is not there."""
+        return sum(kind.count for kind in self.kinds if kind.section == section)
 
     @property
     def cpus(self) -> float:
@@ -32,39 +75,54 @@ class Needs:
         return sum(bundle.get("GPU", 0.0) for bundle in self.bundles)
 
 
-def needs(config: RunConfig, *, cluster_has_gpus: bool, only_learner: bool = False) -> Needs:
-    """The resources of the run on a cluster with or without GPUs; ``only_learner`` where nothing is sampled."""
-    default = int(cluster_has_gpus)
-    learner_gpus = default if config.learner.gpus_per_rank is None else config.learner.gpus_per_rank
-    rollout_gpus = default if config.rollout.gpus_per_actor is None else config.rollout.gpus_per_actor
-    bundles = [_bundle(config.learner.cpus_per_rank, learner_gpus)] * config.learner.num_ranks
-    if not only_learner:
-        bundles += [_bundle(config.rollout.cpus_per_actor, rollout_gpus)] * config.rollout.num_actors
-        bundles += [_bundle(config.reward.cpus_per_actor, 0)] * config.reward.num_actors
-    return Needs(learner_gpus, rollout_gpus, tuple(bundle for bundle in bundles if bundle))
+def needs(config: RunConfig, *, cluster_has_gpus: bool) -> Needs:
+    """The actors of a run on a cluster with or without GPUs."""
+    learner = config.learner
+    gpus = _decided(learner.gpus_per_rank, cluster_has_gpus)
+    kinds = [Kind(section="learner", each="rank", count=learner.num_ranks, cpus=learner.cpus_per_rank, gpus=gpus)]
+    if not config.only_learner:
+        kinds.append(_engines("rollout", config.rollout, cluster_has_gpus))
+        if config.eval.num_actors:
+            kinds.append(replace(kinds[-1], section="eval", like="rollout", count=config.eval.num_actors))
+        kinds.append(_rewards(config.reward))
+    return Needs(tuple(kinds))
 
 
-def _bundle(cpus: float, gpus: int) -> dict[str, float]:
-    return {name: float(amount) for name, amount in (("CPU", cpus), ("GPU", gpus)) if amount}
+def evaluation_needs(config: EvaluationConfig, *, cluster_has_gpus: bool) -> Needs:
+    """The actors of ``r1ray eval``."""
+    kinds = [_engines("rollout", config.rollout, cluster_has_gpus), _rewards(config.reward)]
+    if config.judge.is_served:
+        kinds.append(_engines("judge.engine", config.judge.engine, cluster_has_gpus))
+    if config.reward_model.model is not None:
+        model = config.reward_model
+        gpus = _decided(model.gpus_per_actor, cluster_has_gpus)
+        kinds.append(
+            Kind(section="reward_model", each="actor", count=model.num_actors, cpus=model.cpus_per_actor, gpus=gpus)
+        )
+    return Needs(tuple(kinds))
 
 
-def check_fits(config: RunConfig, *, cpus: float, gpus: float, only_learner: bool = False) -> Needs:
-    """The run's needs. Raises UserError, with the arithmetic and the keys, where the cluster has less."""
-    need = needs(config, cluster_has_gpus=gpus > 0, only_learner=only_learner)
-    learner, rollout, reward = config.learner, config.rollout, config.reward
-    cpu_terms = [f"learner.num_ranks={learner.num_ranks} x learner.cpus_per_rank={learner.cpus_per_rank:g}"]
-    gpu_terms = [f"learner.num_ranks={learner.num_ranks} x learner.gpus_per_rank={need.learner_gpus}"]
-    if not only_learner:
-        cpu_terms += [
-            f"rollout.num_actors={rollout.num_actors} x rollout.cpus_per_actor={rollout.cpus_per_actor:g}",
-            f"reward.num_actors={reward.num_actors} x reward.cpus_per_actor={reward.cpus_per_actor:g}",
-        ]
-        gpu_terms.append(f"rollout.num_actors={rollout.num_actors} x rollout.gpus_per_actor={need.rollout_gpus}")
-    for kind, needed, found, terms in (("CPUs", need.cpus, cpus, cpu_terms), ("GPUs", need.gpus, gpus, gpu_terms)):
+def _decided(gpus: int | None, cluster_has_gpus: bool) -> int:
+    return int(cluster_has_gpus) if gpus is None else gpus
+
+
+def _engines(section: str, config: RolloutConfig, cluster_has_gpus: bool) -> Kind:
+    gpus = _decided(config.gpus_per_actor, cluster_has_gpus)
+    return Kind(section=section, each="actor", count=config.num_actors, cpus=config.cpus_per_actor, gpus=gpus)
+
+
+def _rewards(config: RewardConfig) -> Kind:
+    return Kind(section="reward", each="actor", count=config.num_actors, cpus=config.cpus_per_actor, gpus=0)
+
+
+def check_fits(need: Needs, *, cpus: float, gpus: float) -> Needs:
+    """The same needs. Raises UserError, with the arithmetic and the keys, where the cluster has less."""
+    for resource, needed, found in (("CPU", need.cpus, cpus), ("GPU", need.gpus, gpus)):
         if needed > found + 1e-6:
+            terms = [kind.term(resource) for kind in need.kinds if resource == "CPU" or kind.section != "reward"]
             raise UserError(
-                f"the run needs {needed:g} {kind} ({' + '.join(terms)}), but there are {found:g}: lower one of these "
-                "keys."
+                f"the run needs {needed:g} {resource}s ({' + '.join(terms)}), but there are {found:g}: lower one of "
+                "these keys."
             )
     return need
 
@@ -92,16 +150,21 @@ def available_cpus() -> int:
     return len(os.sched_getaffinity(0))
 
 
-def is_remote(config: RunConfig) -> bool:
-    """Whether the run joins a cluster, instead of starting one on this machine."""
-    return bool(config.cluster.address or os.environ.get("RAY_ADDRESS") or ray.is_initialized())
+def is_remote(address: str | None) -> bool:
+    """Whether a cluster is joined, instead of starting one on this machine."""
+    return bool(address or os.environ.get("RAY_ADDRESS") or ray.is_initialized())
 
 
-def preflight(config: RunConfig) -> None:
+def preflight(config: RunConfig | EvaluationConfig) -> None:
     """Refuse what cannot fit before anything is started, where the run would start its own cluster."""
-    if is_remote(config):
+    if is_remote(config.cluster.address):
         return
-    check_fits(config, cpus=available_cpus(), gpus=local_gpus(), only_learner=config.only_learner)
+    gpus = local_gpus()
+    if isinstance(config, RunConfig):
+        need = needs(config, cluster_has_gpus=gpus > 0)
+    else:
+        need = evaluation_needs(config, cluster_has_gpus=gpus > 0)
+    check_fits(need, cpus=available_cpus(), gpus=gpus)
 
 
 def local_gpus() -> int:
@@ -122,6 +185,6 @@ def reserve(need: Needs, *, timeout_s: float) -> PlacementGroup:
         raise UserError(
             f"the cluster could not place {len(need.bundles)} actors ({need.cpus:g} CPUs, {need.gpus:g} GPUs) within "
             f"{timeout_s:g} s; free now: {free.get('CPU', 0):g} CPUs, {free.get('GPU', 0):g} GPUs. Wait for other "
-            "jobs, or lower rollout.num_actors or learner.num_ranks."
+            "jobs, or lower the number of actors or ranks."
         )
     return group

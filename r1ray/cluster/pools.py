@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import ray
 from ray.exceptions import RayActorError, RayError
 
 from r1ray.cluster.host import Handle
+from r1ray.config import JudgeConfig
 from r1ray.deadline import within
 from r1ray.errors import DeadlineExceeded, EngineLost, GroupFailed, InfrastructureError, PromptTooLong
 from r1ray.types import (
@@ -58,6 +59,8 @@ class RolloutPool:
         self.engines = list(engines)
         self._spawn = spawn
         self._changed = asyncio.Event()
+        self.lost = asyncio.Event()
+        """Set when an engine is lost; whoever acts on it clears it."""
 
     async def generate(self, request: GroupRequest) -> AsyncIterator[Ref]:
         """See :class:`r1ray.interfaces.RolloutEngine`. The group goes to the engine with least to do."""
@@ -95,6 +98,7 @@ class RolloutPool:
         """No more requests for this engine; those that wait for its verification end."""
         engine.is_lost = True
         engine.verified.set()
+        self.lost.set()
 
     def begin_verification(self) -> None:
         """Hold back what engines produce until :meth:`end_verification`."""
@@ -107,14 +111,16 @@ class RolloutPool:
             engine.verified.set()
         self._changed.set()
 
-    async def replace_lost(self) -> int:
-        """Start a new actor in the place of each lost one. Returns how many."""
+    async def replace_lost(self, *, prepare: Callable[[Handle], Awaitable[None]] | None = None) -> int:
+        """Start a new actor in the place of each lost one, and ``prepare`` it. Returns how many."""
         lost = [engine for engine in self.engines if engine.is_lost]
         for engine in lost:
             engine.actor.kill()
             fresh = Engine(engine.name, self._spawn(engine.name), engine.num_workers)
             try:
                 await fresh.actor.ready.remote()
+                if prepare is not None:
+                    await prepare(fresh.actor)
             except RayError as error:
                 fresh.actor.kill()
                 raise InfrastructureError(f"{engine.name} could not be started again: {error}") from error
@@ -145,10 +151,37 @@ class ScorerPool:
         """See :class:`r1ray.interfaces.Scorer`. A reward actor that fails or is late is not the model's fault: it is
         replaced, the chunk goes to another one, and after ``MAX_SCORING_ATTEMPTS`` its completions are
         ``ScoringFailed``. So does a chunk of which an actor could not score a completion."""
-        async with self._slots:
-            return await self._score(prompt, chunk)
 
-    async def _score(self, prompt: Prompt, chunk: Ref) -> tuple[Verdict, ...]:
+        def is_whole(verdicts: tuple[Verdict, ...]) -> bool:
+            return not any(isinstance(verdict.outcome, ScoringFailed) for verdict in verdicts)
+
+        async with self._slots:
+            try:
+                return cast("tuple[Verdict, ...]", await self._ask("score", prompt, chunk, is_good=is_whole))
+            except InfrastructureError as error:
+                failure = str(error)
+            try:
+                completions = await within(
+                    self._deadline_s,
+                    chunk,
+                    waiter="the controller",
+                    owner="a group's completions",
+                    key="deadlines.score_s",
+                )
+            except RayError as error:  # they went down with their node
+                raise EngineLost(f"the completions of a group are gone: {error}") from error
+        return tuple(Verdict.of(completion, ScoringFailed(failure), extracted=None) for completion in completions)
+
+    async def classes(self, prompt: Prompt, answers: Sequence[str | None]) -> tuple[int | None, ...] | None:
+        """See :class:`r1ray.interfaces.Scorer`. Raises InfrastructureError after ``MAX_SCORING_ATTEMPTS``."""
+        async with self._slots:
+            return cast("tuple[int | None, ...] | None", await self._ask("classes", prompt, answers))
+
+    async def _ask(
+        self, method: str, prompt: Prompt, argument: Any, *, is_good: Callable[[Any], bool] = lambda answer: True
+    ) -> Any:
+        """What one actor after the other answers until an answer is good; the last one's, good or not. Raises
+        InfrastructureError where the last one gave none."""
         failure, tried = "", set[int]()
         for attempt in range(1, MAX_SCORING_ATTEMPTS + 1):
             untried = [i for i in range(len(self.actors)) if i not in tried] or range(len(self.actors))
@@ -157,9 +190,9 @@ class ScorerPool:
             actor = self.actors[index]
             self._load[index] += 1
             try:
-                verdicts: tuple[Verdict, ...] = await self._answer(index, actor.score.remote(prompt, chunk))
-                if attempt == MAX_SCORING_ATTEMPTS or not any(isinstance(v.outcome, ScoringFailed) for v in verdicts):
-                    return verdicts
+                answer = await self._answer(index, getattr(actor, method).remote(prompt, argument))
+                if attempt == MAX_SCORING_ATTEMPTS or is_good(answer):
+                    return answer
             except (RayActorError, DeadlineExceeded) as error:
                 failure = str(error)
                 self._replace(index, actor)
@@ -167,16 +200,10 @@ class ScorerPool:
                 failure = str(error)
             finally:
                 self._load[index] -= 1
-        try:
-            completions = await within(
-                self._deadline_s, chunk, waiter="the controller", owner="a group's completions", key="deadlines.score_s"
-            )
-        except RayError as error:  # they went down with their node
-            raise EngineLost(f"the completions of a group are gone: {error}") from error
-        return tuple(Verdict.of(completion, ScoringFailed(failure), extracted=None) for completion in completions)
+        raise InfrastructureError(failure)
 
-    async def _answer(self, index: int, call: Any) -> tuple[Verdict, ...]:
-        """What an actor says of a chunk. Raises DeadlineExceeded where it has gone quiet."""
+    async def _answer(self, index: int, call: Any) -> Any:
+        """What an actor answers. Raises DeadlineExceeded where it has gone quiet."""
         task = asyncio.ensure_future(call)
         started = time.monotonic()
         last = started + PATIENCE * self._deadline_s
@@ -192,9 +219,9 @@ class ScorerPool:
                     )
                 await asyncio.wait({task}, timeout=left)
                 if task.done():
-                    verdicts: tuple[Verdict, ...] = await task
+                    answer = await task
                     self._heard[index] = time.monotonic()
-                    return verdicts
+                    return answer
         finally:
             task.cancel()
 
@@ -203,6 +230,76 @@ class ScorerPool:
         if self.actors[index] is actor:
             actor.kill()
             self.actors[index] = self._spawn(index)
+
+
+class ActorPool:
+    """Calls to the one of several like actors that has least to do. Ray starts one that dies again; meanwhile its call
+    goes to another, ``MAX_ATTEMPTS`` times in all. It may be passed on to other actors: each then counts by itself."""
+
+    MAX_ATTEMPTS = 4
+    RESTART_S = 5.0
+    """How long an actor gets to come back before the next attempt, times the number of the attempt."""
+
+    def __init__(self, actors: Sequence[Handle], *, deadline_s: float, what: str, key: str) -> None:
+        """``what`` and ``key`` are of the deadline's message: whom was waited for, and which key says how long."""
+        self._actors, self._deadline_s, self._what, self._key = list(actors), deadline_s, what, key
+        self._load = [0] * len(self._actors)
+
+    async def call(self, method: str, *arguments: Any) -> Any:
+        """Raises what the method raises, DeadlineExceeded, and InfrastructureError where no actor lives."""
+        failure = ""
+        for attempt in range(1, self.MAX_ATTEMPTS + 1):
+            index = min(range(len(self._actors)), key=self._load.__getitem__)
+            actor = self._actors[index]
+            self._load[index] += 1
+            try:
+                return await within(
+                    self._deadline_s,
+                    getattr(actor, method).remote(*arguments),
+                    waiter="a caller",
+                    owner=f"{self._what} {index}",
+                    key=self._key,
+                )
+            except EngineLost as error:
+                failure = str(error)
+                ray.kill(actor.actor, no_restart=False)
+            except RayActorError as error:
+                failure = str(error)
+            finally:
+                self._load[index] -= 1
+            await asyncio.sleep(self.RESTART_S * attempt)
+        raise InfrastructureError(f"{self._what}: no answer in {self.MAX_ATTEMPTS} attempts: {failure}")
+
+
+class JudgePool(ActorPool):
+    """A :class:`r1ray.reward.judged.Judge` over judge actors."""
+
+    def __init__(self, actors: Sequence[Handle], config: JudgeConfig) -> None:
+        super().__init__(actors, deadline_s=config.deadline_s, what="judge", key="judge.deadline_s")
+        self._slots = asyncio.Semaphore(config.max_in_flight)
+
+    async def ask(self, prompt: str, schema: Mapping[str, object]) -> Mapping[str, object]:
+        try:
+            async with self._slots:  # the clock starts with the question
+                return cast("Mapping[str, object]", await self.call("ask", prompt, schema))
+        except DeadlineExceeded as error:  # the caller is not stuck: it need not be replaced
+            raise InfrastructureError(str(error)) from error
+
+
+class RewardModelPool(ActorPool):
+    """A reward model over actors: see :class:`r1ray.reward.model.RewardModel`."""
+
+    def __init__(self, actors: Sequence[Handle], *, deadline_s: float) -> None:
+        super().__init__(actors, deadline_s=deadline_s, what="reward model", key="deadlines.score_s")
+
+    async def score(self, texts: Sequence[tuple[str, str]]) -> list[float]:
+        return cast("list[float]", await self.call("score", texts))
+
+    async def step_scores(self, prompt: str, steps: Sequence[str]) -> list[float]:
+        return cast("list[float]", await self.call("step_scores", prompt, steps))
+
+    async def value(self, prompt: str, text: str) -> float:
+        return float(await self.call("value", prompt, text))
 
 
 class LearnerGroup:

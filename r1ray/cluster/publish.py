@@ -75,6 +75,7 @@ class RayWeightSync:
         pool: RolloutPool,
         learner: LearnerGroup,
         *,
+        held_out: RolloutPool | None = None,
         backend: str,
         address: str,
         probe_ids: Int32Array,
@@ -83,11 +84,12 @@ class RayWeightSync:
     ) -> None:
         """
         Args:
+            held_out: engines that only evaluate; they get the versions that are published for them.
             address: the node of learner rank 0.
             probe_ids: [T] int32, the fixed sequence of the parity probe.
             free_port: finds a free port on that node.
         """
-        self._config, self._pool, self._learner = config, pool, learner
+        self._config, self._pool, self._held_out, self._learner = config, pool, held_out, learner
         self._backend, self._address, self._probe_ids = backend, address, probe_ids
         self._deadlines, self._free_port = deadlines, free_port
         self._phase_s = deadlines.publish_s / 3
@@ -95,14 +97,15 @@ class RayWeightSync:
         self._connected: list[Engine] = []
         self._num_publishes = 0
 
-    async def publish(self, version: int) -> PublishStats:
+    async def publish(self, version: int, *, held_out: bool = False) -> PublishStats:
         """See :class:`r1ray.interfaces.WeightSync`."""
+        pools = [self._pool, self._held_out] if held_out and self._held_out is not None else [self._pool]
         start = time.monotonic()
         failure: WeightSyncError | None = None
         for attempt, _ in enumerate(ROUNDS):
             await within(
                 self._deadlines.start_s,
-                self._pool.replace_lost(),
+                asyncio.gather(*(pool.replace_lost() for pool in pools)),
                 waiter="the publish",
                 owner="an engine that replaces a lost one",
                 key="deadlines.start_s",
@@ -111,7 +114,7 @@ class RayWeightSync:
             try:
                 num_bytes, worst = await within(
                     self._deadlines.publish_s,
-                    self._round(version, probe=due),
+                    self._round(pools, version, probe=due),
                     waiter="the publish",
                     owner=f"version {version} to reach the engines",
                     key="deadlines.publish_s",
@@ -119,19 +122,18 @@ class RayWeightSync:
             except WeightSyncError as error:
                 failure = error
                 self._connected = []
-                for engine in self._pool.engines:
-                    engine.failed_rounds += engine.name in error.engines
-                if attempt == 1:
-                    for engine in self._pool.engines:
-                        if engine.name in error.engines:
-                            self._pool.lose(engine)
+                for pool in pools:
+                    for engine in pool.engines:
+                        engine.failed_rounds += engine.name in error.engines
+                        if attempt == 1 and engine.name in error.engines:
+                            pool.lose(engine)
                 continue
             self._num_publishes += 1
             return PublishStats(
                 version=version,
                 seconds=time.monotonic() - start,
                 num_bytes=num_bytes,
-                num_engines=len(self._pool.engines),
+                num_engines=sum(len(pool.engines) for pool in pools),
                 num_resent=attempt,
                 probe_max_diff=worst,
             )
@@ -139,9 +141,10 @@ class RayWeightSync:
             f"policy version {version} was {', '.join(ROUNDS)}, and still is not what the engines hold: {failure}"
         ) from failure
 
-    async def _round(self, version: int, *, probe: bool) -> tuple[int, float | None]:
-        engines = list(self._pool.engines)
-        self._pool.begin_verification()
+    async def _round(self, pools: Sequence[RolloutPool], version: int, *, probe: bool) -> tuple[int, float | None]:
+        engines = [engine for pool in pools for engine in pool.engines]
+        for pool in pools:
+            pool.begin_verification()
         await self._on_each(engines, "pause")
         if self._connected != engines:
             await self._connect(engines)
@@ -149,7 +152,8 @@ class RayWeightSync:
         await self._on_each(engines, "commit", version)
         await self._on_each(engines, "resume")
         worst = await self._probe(engines) if probe else None
-        self._pool.end_verification()
+        for pool in pools:
+            pool.end_verification()
         return num_bytes, worst
 
     async def _connect(self, engines: Sequence[Engine]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from r1ray.errors import UserError
 
@@ -42,3 +42,12 @@ def render(question: Question, *, template: str, apply_chat: Callable[[Sequence[
     if apply_chat is None:
         raise UserError("data.template=chat: the model's tokenizer has no chat template; use r1_zero or none.")
     return apply_chat([{"role": "user", "content": question}] if isinstance(question, str) else question)
+
+
+def renderer(tokenizer: Any, *, template: str) -> Callable[[Question], str]:
+    """:func:`render` with a transformers tokenizer's chat template."""
+
+    def apply_chat(messages: Sequence[Message]) -> str:
+        return str(tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True))
+
+    return lambda question: render(question, template=template, apply_chat=apply_chat)

@@ -65,7 +65,7 @@ class SearchResult:
     """What a search found, and what it cost."""
 
     candidates: tuple[Candidate, ...]
-    """In the order in which they were found. For votes: :func:`r1ray.evaluation.consensus.majority`."""
+    """In the order in which they were found. For votes: :func:`r1ray.algo.consensus.majority`."""
     best: Candidate | None
     """The finished one with the highest score, the first of several; an unfinished one only where none is finished."""
     generated_tokens: int

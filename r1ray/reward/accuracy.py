@@ -8,11 +8,13 @@ import os
 from collections import OrderedDict
 from concurrent.futures import ThreadPoolExecutor
 
+from r1ray.algo.consensus import Equivalent
 from r1ray.config import RewardConfig, SandboxConfig
 from r1ray.errors import InfrastructureError
 from r1ray.reward.choice import choice_mark
 from r1ray.reward.code import CodeGrader
 from r1ray.reward.command import command_mark
+from r1ray.reward.equivalence import equivalence_of
 from r1ray.reward.instructions import instructions_mark
 from r1ray.reward.judged import Judge, judged_mark
 from r1ray.reward.math.verifier import MathVerifier
@@ -23,6 +25,7 @@ from r1ray.sandbox.job import Limits
 from r1ray.sandbox.languages import require
 from r1ray.sandbox.pool import Sandbox
 from r1ray.types import (
+    Check,
     Choice,
     CodeTests,
     ExternalCommand,
@@ -97,6 +100,10 @@ class Accuracy:
             async with self._commands:  # its deadline starts with it
                 return await command_mark(check, prompt.text, response.text)
         return Mark(0.0, "no_reference")
+
+    def equivalence(self, check: Check) -> Equivalent | None:
+        """See :func:`r1ray.reward.equivalence.equivalence_of`."""
+        return equivalence_of(check, self._verifier)
 
     def _need_judge(self) -> Judge:
         if self._judge is None:

@@ -44,7 +44,10 @@ def grade_schema(grades: tuple[str, ...]) -> dict[str, object]:
     """An object of a short reason and one of the grades."""
     return {
         "type": "object",
-        "properties": {"reason": {"type": "string", "maxLength": 600}, "grade": {"enum": list(grades)}},
+        "properties": {
+            "reason": {"type": "string", "maxLength": 600},
+            "grade": {"type": "string", "enum": list(grades)},
+        },
         "required": ["reason", "grade"],
         "additionalProperties": False,
     }

@@ -10,13 +10,14 @@ import inspect
 import math
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.metadata import entry_points
 from typing import Any, cast
 
 from r1ray.algo.compose import total_reward
-from r1ray.config import RewardConfig, RewardPart
+from r1ray.algo.consensus import answer_classes
+from r1ray.config import JudgeConfig, RewardConfig, RewardPart
 from r1ray.data.checks import CHECK_TYPES, check_problem
 from r1ray.deadline import within
 from r1ray.errors import DeadlineExceeded, InfrastructureError, R1RayError, UnscorableError, UserError
@@ -136,14 +137,15 @@ class RewardScorer:
         config: RewardConfig,
         programs: frozenset[str] | None = frozenset(),
         max_tokens: int | None = None,
-        judge: Judge | None = None,
+        judge: Judge | JudgeConfig | None = None,
     ) -> None:
         """
         Args:
             programs: languages of the programs that prompts will ask for; with any, there is a sandbox. None: unknown,
                 and the sandbox is made for the first program.
             max_tokens: the length limit that completions are sampled with, for rewards about length.
-            judge: for prompts whose check is a generative judge's; None: there are none.
+            judge: for prompts whose check is a generative judge's: one that answers, or the service that has it; None:
+                there are none.
 
         Raises:
             SandboxUnavailable: programs are to be run, and there is no isolation that holds.
@@ -153,12 +155,20 @@ class RewardScorer:
         self._parts = resolve_parts(config)
         self._weights = {part.name: part.config.weight for part in self._parts}
         self._gate = config.gate if config.combine == "gated" else None
-        self._accuracy = Accuracy(config, programs, judge)
+        self._accuracy = Accuracy(config, programs, _api_judge(judge) if isinstance(judge, JudgeConfig) else judge)
         self._user_slots = asyncio.Semaphore(USER_THREADS)
 
     async def score(self, prompt: Prompt, chunk: tuple[Completion, ...]) -> tuple[Verdict, ...]:
         """See :class:`r1ray.interfaces.Scorer`."""
         return tuple(await asyncio.gather(*(self._verdict(prompt, completion) for completion in chunk)))
+
+    async def classes(self, prompt: Prompt, answers: Sequence[str | None]) -> tuple[int | None, ...] | None:
+        """See :class:`r1ray.interfaces.Scorer`."""
+        equivalent = self._accuracy.equivalence(prompt.check)
+        if equivalent is None:
+            return None
+        # In a thread: it may have to wait for the verifier.
+        return tuple(await asyncio.to_thread(answer_classes, answers, equivalent=equivalent))
 
     async def _verdict(self, prompt: Prompt, completion: Completion) -> Verdict:
         started = time.monotonic()
@@ -261,6 +271,19 @@ class RewardScorer:
     def close(self) -> None:
         """End everything that was started."""
         self._accuracy.close()
+
+
+def _api_judge(config: JudgeConfig) -> Judge:
+    from r1ray.reward.api_judge import ApiJudge  # half a second, which only who needs it pays
+
+    return ApiJudge(
+        str(config.url),
+        str(config.model),
+        config.api_key_env,
+        deadline_s=config.deadline_s,
+        max_tokens=config.max_tokens,
+        max_in_flight=config.max_in_flight,
+    )
 
 
 def _in_thread(function: Callable[..., Any], *arguments: Any) -> asyncio.Future[Any]:

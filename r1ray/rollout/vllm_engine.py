@@ -41,9 +41,10 @@ def engine_args(config: RolloutConfig, spec: EngineSpec) -> AsyncEngineArgs:
         "seed": spec.seed,
         "logprobs_mode": "processed_logprobs",
         "enable_prefix_caching": True,
-        "weight_transfer_config": {"backend": spec.weight_backend},
         "disable_log_stats": True,
     }
+    if spec.weight_backend is not None:
+        arguments["weight_transfer_config"] = {"backend": spec.weight_backend}
     if spec.num_gpus:
         arguments |= {
             "gpu_memory_utilization": config.gpu_memory_utilization,
@@ -114,14 +115,17 @@ class VLLMEngine:
                 task.cancel()
 
     async def _sample(self, request: GroupRequest, index: int, prompt_ids: list[int]) -> Completion:
+        asked = request.sampling
         sampling = SamplingParams(
-            temperature=request.sampling.temperature,
-            top_p=request.sampling.top_p,
-            max_tokens=request.sampling.max_tokens,
+            temperature=asked.temperature,
+            top_p=asked.top_p,
+            max_tokens=asked.max_tokens,
             seed=(request.seed + index) % 2**63 if self._config.seeded else None,
-            logprobs=0,  # the sampled token's own
-            flat_logprobs=True,
-            detokenize=False,  # once at the end is cheaper than after every token
+            logprobs=0 if asked.with_logprobs else None,  # the sampled token's own
+            flat_logprobs=asked.with_logprobs,
+            stop=list(asked.stop),
+            include_stop_str_in_output=bool(asked.stop),
+            detokenize=bool(asked.stop),  # once at the end is cheaper than after every token
             output_kind=RequestOutputKind.FINAL_ONLY,
         )
         await self._serving.wait()
@@ -146,18 +150,24 @@ class VLLMEngine:
         token_ids = list(sampled.token_ids)
         if sampled.finish_reason not in ("stop", "length"):
             raise RuntimeError(f"vLLM ended completion {index} of {request.occurrence} with {sampled.finish_reason}")
-        # Without stop strings an output that stops does so on an end-of-sequence token (a model may have several).
-        stopped = sampled.finish_reason == "stop"
+        # An output that stops does so on a stop string, or on an end-of-sequence token (a model may have several).
+        at_string = isinstance(sampled.stop_reason, str)
+        stopped = sampled.finish_reason == "stop" and not at_string
+        text = sampled.text if at_string else self._decode(token_ids[:-1] if stopped else token_ids)
+        logprobs = sampled.logprobs.logprobs if request.sampling.with_logprobs else ()
         return Completion(
             occurrence=request.occurrence,
             index=index,
             prompt_token_ids=np.asarray(prompt_ids, dtype=np.int32),
             token_ids=np.asarray(token_ids, dtype=np.int32),
-            logprobs=np.asarray(sampled.logprobs.logprobs, dtype=np.float32),
-            text=self._tokenizer.decode(token_ids[:-1] if stopped else token_ids, clean_up_tokenization_spaces=False),
-            finish_reason="stop" if stopped else "length",
+            logprobs=np.asarray(logprobs, dtype=np.float32),
+            text=text,
+            finish_reason="segment" if at_string else "stop" if stopped else "length",
             versions=tuple(VersionSpan(int(s.version), s.start, s.end) for s in sampled.weight_versions or ()),
         )
+
+    def _decode(self, token_ids: list[int]) -> str:
+        return str(self._tokenizer.decode(token_ids, clean_up_tokenization_spaces=False))
 
     # ------------------------------------------------------------------ weights
 

@@ -15,9 +15,11 @@ from typing import Any, Protocol
 
 from r1ray import __version__
 from r1ray.checkpoint import Checkpoints
-from r1ray.config import RunConfig
+from r1ray.config import RunConfig, SandboxConfig
 from r1ray.deadline import within
 from r1ray.errors import UserError
+from r1ray.sandbox.languages import require
+from r1ray.sandbox.pool import UNSAFE, choose_mode
 
 MANIFEST = "manifest.json"
 
@@ -67,6 +69,35 @@ def files_of(path: str) -> dict[str, list[int]]:
     root = Path(path).expanduser()
     files = [root] if root.is_file() else sorted(p for p in root.rglob("*") if p.is_file()) if root.is_dir() else []
     return {str(file): [file.stat().st_size, file.stat().st_mtime_ns] for file in files}
+
+
+def content_digest(path: str, memo: Path) -> str:
+    """SHA-256 of names and contents of the files at a local path, hidden ones left out. What was read once is kept in
+    ``memo`` by size and time of change: a model's weights take minutes to read."""
+    root = Path(path).expanduser().resolve()
+    files = [root] if root.is_file() else sorted(file for file in root.rglob("*") if file.is_file())
+    known = json.loads(memo.read_text()) if memo.exists() else {}
+    digests = {}
+    for file in files:
+        name = file.name if file == root else str(file.relative_to(root))
+        if any(part.startswith(".") for part in Path(name).parts):
+            continue
+        state = [file.stat().st_size, file.stat().st_mtime_ns]
+        if known.get(str(file), {}).get("state") != state:
+            with file.open("rb") as source:
+                known[str(file)] = {"state": state, "sha256": hashlib.file_digest(source, "sha256").hexdigest()}
+        digests[name] = known[str(file)]["sha256"]
+    write_json(memo, known)
+    return digest_of(digests)
+
+
+def check_sandbox(settings: SandboxConfig, programs: frozenset[str], *, key: str, is_local: bool) -> str | None:
+    """Programs need isolation and their languages' tools. The reward actors look for themselves; where they will run on
+    this machine, look before any of them starts. Returns what the user has to be told."""
+    if programs and is_local:
+        require(set(programs), key=key)
+        choose_mode(settings.mode)
+    return UNSAFE if programs and settings.mode == "none" else None
 
 
 def write_json(path: Path, value: Any) -> None:

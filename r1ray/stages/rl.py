@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,19 +16,17 @@ from r1ray.cluster.placement import is_remote
 from r1ray.config import RunConfig, decisive
 from r1ray.controller import Controller
 from r1ray.data.prompts import PromptCursor, PromptTable, spool_prompts
-from r1ray.data.template import Message, render
+from r1ray.data.template import renderer
 from r1ray.errors import R1RayError, UserError
 from r1ray.evaluate import evaluate
 from r1ray.model_files import load_tokenizer
 from r1ray.reward.references import problem_finder
 from r1ray.reward.scorer import resolve_parts
-from r1ray.sandbox.languages import require
-from r1ray.sandbox.pool import UNSAFE, choose_mode
-from r1ray.stages.base import Artifact, Context, claim_checkpoints, export, files_of, wait_for_learner
+from r1ray.stages.base import Artifact, Context, check_sandbox, claim_checkpoints, export, files_of, wait_for_learner
 from r1ray.telemetry.console import Progress
 from r1ray.telemetry.metrics import MetricsFile
 from r1ray.telemetry.plot import plot_curves
-from r1ray.telemetry.rollouts import RolloutLog
+from r1ray.telemetry.rollouts import RolloutLog, reflection_rows
 from r1ray.types import EvalResult, Int32Array, Position, Prompt, Sampling
 
 LOOKED_AT = 256
@@ -98,19 +96,13 @@ class _Job:
             self._context.say(
                 f"{key}: {len(report.quarantined)} rows have no usable reference and are left out: {shown}"
             )
-        return PromptTable(spool, self._render)
+        return PromptTable(spool, renderer(self._tokenizer, template=self._config.data.template))
 
     def _check_sandbox(self) -> None:
-        """Programs need isolation and their languages' tools. The reward actors look for themselves; where they will
-        run on this machine, look before any of them starts."""
-        settings = self._config.reward.sandbox
-        if not self._programs:
-            return
-        if settings.mode == "none":
-            self._context.say(UNSAFE)
-        if not is_remote(self._config):
-            require(set(self._programs), key="the data")
-            choose_mode(settings.mode)
+        is_local = not is_remote(self._config.cluster.address)
+        warning = check_sandbox(self._config.reward.sandbox, self._programs, key="the data", is_local=is_local)
+        if warning:
+            self._context.say(warning)
 
     def _check_lengths(self) -> None:
         """Refuse prompts that the engines would: all of the held-out ones have to fit, and some of the others."""
@@ -137,13 +129,6 @@ class _Job:
         """As the engines do."""
         has_own = self._config.data.template == "chat"
         return list(self._tokenizer(prompt.text, add_special_tokens=not has_own)["input_ids"])
-
-    def _render(self, question: str | list[Message]) -> str:
-        def apply_chat(messages: Sequence[Message]) -> str:
-            text: str = self._tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
-            return text
-
-        return render(question, template=self._config.data.template, apply_chat=apply_chat)
 
     async def run(self) -> dict[str, float]:
         """The loop from the last checkpoint, or from the start, to the end; returns the last held-out figures."""
@@ -187,20 +172,24 @@ class _Job:
             running.shutdown()
         return self._finish(progress)
 
-    async def _evaluate(self, running: Running, step: int, on_start: Callable[[int], None]) -> EvalResult:
+    async def _evaluate(self, running: Running, version: int, on_start: Callable[[int], None]) -> EvalResult:
         assert self._eval is not None
         settings = self._config.eval
-        is_full = step in (0, self._config.steps)
+        is_full = version in (0, self._config.steps)
         wanted = settings.final_num_prompts if is_full else settings.num_prompts
         prompts: list[Prompt] = [self._eval[index] for index in range(min(wanted, len(self._eval)))]
         return await evaluate(
-            running.roles.rollout,
+            running.roles.held_out,
             running.roles.scorer,
             prompts,
             benchmark=self._benchmark,
             samples=settings.final_samples if is_full else settings.samples,
-            sampling=Sampling(settings.temperature, settings.top_p, self._config.algo.max_completion_tokens),
-            seed=self._config.seed * 1_000_003 + step,
+            sampling=Sampling(
+                settings.temperature, settings.top_p, self._config.algo.max_completion_tokens, with_logprobs=False
+            ),
+            seed=self._config.seed * 1_000_003 + version,
+            slots=self._config.eval_slots,
+            deadline_s=self._config.deadlines.generate_s,
             on_start=on_start,
         )
 
@@ -219,7 +208,12 @@ class _Job:
     def _finish(self, progress: Progress) -> dict[str, float]:
         rows = self._metrics.read()
         plot = self._context.run_dir / "curves.png"
-        plot_curves(rows, plot, title=f"{self._context.run_dir.name}: {self._config.steps} steps")
+        plot_curves(
+            rows,
+            plot,
+            title=f"{self._context.run_dir.name}: {self._config.steps} steps",
+            reflection=reflection_rows(self._context.run_dir / "rollouts"),
+        )
         evaluated = [row for row in rows if any(name.startswith("eval/") for name in row)]
         if not evaluated:
             return {}

@@ -1,11 +1,12 @@
-"""metrics.jsonl: one JSON object a step, appended and flushed as it happens."""
+"""metrics.jsonl: one JSON object a step, appended and flushed as it happens; and what any such file needs."""
 
 from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 WHOLE = ("step", "policy_version", "ledger/issued", "ledger/trained", "ledger/dropped", "ledger/in_flight")
 
@@ -14,6 +15,40 @@ def reward_parts(names: Iterable[str]) -> list[str]:
     """Of metric names those of the reward's named parts, in their order."""
     others = ("reward/mean", "reward/failed_parts", "reward/unscored")
     return [name for name in names if name.startswith("reward/") and name not in others]
+
+
+def append_row(path: Path, row: Mapping[str, object]) -> None:
+    """Write one line."""
+    with path.open("a", encoding="utf-8") as file:
+        file.write(_line(row))
+
+
+def read_rows(path: Path) -> list[dict[str, Any]]:
+    """Every whole line so far; a line that a crash cut off is left out, in the middle of a character even."""
+    if not path.exists():
+        return []
+    rows = []
+    with path.open(encoding="utf-8", errors="replace") as file:
+        for line in file:
+            try:
+                rows.append(json.loads(line))
+            except ValueError:
+                continue
+    return rows
+
+
+def rewind_rows(path: Path, step: int) -> None:
+    """Forget the lines after ``step``: a resumed run writes them again."""
+    if not path.exists():
+        return
+    kept = "".join(_line(row) for row in read_rows(path) if row["step"] <= step)
+    aside = path.with_suffix(".tmp")
+    aside.write_text(kept, encoding="utf-8")
+    aside.rename(path)
+
+
+def _line(row: Mapping[str, object]) -> str:
+    return json.dumps(row, ensure_ascii=False) + "\n"
 
 
 class MetricsFile:
@@ -26,24 +61,12 @@ class MetricsFile:
     def append(self, metrics: dict[str, float]) -> None:
         """Write one line; counts as whole numbers, ``stage`` and the time (Unix seconds) added."""
         row: dict[str, object] = {name: int(value) if name in WHOLE else value for name, value in metrics.items()}
-        with self.path.open("a") as file:
-            file.write(json.dumps({"stage": self._stage, "wall_time": time.time(), **row}) + "\n")
+        append_row(self.path, {"stage": self._stage, "wall_time": time.time(), **row})
 
     def read(self) -> list[dict[str, float]]:
-        """Every whole line so far; a line that a crash cut off is left out."""
-        if not self.path.exists():
-            return []
-        rows = []
-        for line in self.path.read_text().splitlines():
-            try:
-                rows.append(json.loads(line))
-            except ValueError:
-                continue
-        return rows
+        """See :func:`read_rows`."""
+        return read_rows(self.path)
 
     def rewind(self, step: int) -> None:
-        """Forget the lines after ``step``: a resumed run writes them again."""
-        kept = [row for row in self.read() if row["step"] <= step]
-        aside = self.path.with_suffix(".tmp")
-        aside.write_text("".join(json.dumps(row) + "\n" for row in kept))
-        aside.rename(self.path)
+        """See :func:`rewind_rows`."""
+        rewind_rows(self.path, step)

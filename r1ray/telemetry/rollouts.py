@@ -1,4 +1,5 @@
-"""The rollout log: one Parquet file a step, with every group that was trained or dropped in it."""
+"""The rollout log: one Parquet file a step, with every group that was trained or dropped in it; and reflection.jsonl,
+one line a step on how often its trained groups re-evaluate."""
 
 from __future__ import annotations
 
@@ -9,8 +10,11 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from r1ray.telemetry.metrics import append_row, read_rows, rewind_rows
+from r1ray.telemetry.reflection import measure_step
 from r1ray.types import Completion, GroupRecord, MathAnswer, Prompt, Scored
 
+REFLECTION = "reflection.jsonl"
 SCHEMA = pa.schema(
     [
         ("step", pa.int32()),
@@ -39,6 +43,12 @@ SCHEMA = pa.schema(
 )
 
 
+def reflection_rows(folder: Path) -> list[dict[str, Any]]:
+    """What a rollout log in ``folder`` measured so far, a row a step: see
+    :func:`r1ray.telemetry.reflection.measure_step`."""
+    return read_rows(folder / REFLECTION)
+
+
 class RolloutLog:
     """Writes ``<folder>/step=000123.parquet``; each file is written aside, then renamed."""
 
@@ -55,21 +65,25 @@ class RolloutLog:
         name: str = "step",
     ) -> Path:
         """Write a step's groups. ``chunks`` holds the completions of all records, ``num_chunks[i]`` of them of record
-        i, in the order of its verdicts. Returns ``<folder>/<name>=000123.parquet``."""
+        i, in the order of its verdicts. Returns ``<folder>/<name>=000123.parquet``; only steps are measured."""
         remaining = iter(chunks)
-        rows = [
-            row
+        groups = [
+            (record, [completion for _ in range(count) for completion in next(remaining)])
             for record, count in zip(records, num_chunks, strict=True)
-            for row in _rows(step, record, [completion for _ in range(count) for completion in next(remaining)])
         ]
+        rows = [row for record, completions in groups for row in _rows(step, record, completions)]
         path = self._folder / f"{name}={step:06d}.parquet"
         aside = path.with_suffix(".tmp")
         pq.write_table(pa.Table.from_pylist(rows, schema=SCHEMA), aside, compression="zstd")
         aside.rename(path)
+        trained = [(record, completions) for record, completions in groups if record.fate == "trained"]
+        if trained and name == "step":
+            append_row(self._folder / REFLECTION, measure_step(step, trained))
         return path
 
     def rewind(self, step: int) -> None:
-        """Remove the files after ``step``: a resumed run writes them again."""
+        """Remove the files and lines after ``step``: a resumed run writes them again."""
+        rewind_rows(self._folder / REFLECTION, step)
         for path in self._folder.glob("step=*.parquet"):
             if int(path.stem.removeprefix("step=")) > step:
                 path.unlink()

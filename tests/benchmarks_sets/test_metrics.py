@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from r1ray.benchmarks.definition import benchmark_folder
-from r1ray.benchmarks.metrics import METRICS, length_controlled_winrate, own_figures
+from r1ray.benchmarks.metrics import METRICS, Mean, Weighted, length_controlled_winrate, own_figures, table_of
 from r1ray.benchmarks.standings import Contest, read_standings
 from r1ray.errors import UserError
 
@@ -19,25 +20,57 @@ def pair(preference: float, difference: float) -> dict[str, float]:
 
 def test_without_differences_in_length_the_controlled_rate_is_the_win_rate() -> None:
     rows = [pair(1, 0)] * 3 + [pair(0, 0)]
-    assert length_controlled_winrate(rows) == pytest.approx(0.75, abs=1e-3)
+    assert METRICS["lc_winrate"](rows) == pytest.approx(0.75, abs=1e-3)
 
 
 def test_what_length_explains_is_taken_out() -> None:
     """Longer outputs win 3 of 4, shorter ones 1 of 4, as many of each: at equal length logit p is the mean of both."""
     rows = [pair(1, 100)] * 30 + [pair(0, 100)] * 10 + [pair(1, -100)] * 10 + [pair(0, -100)] * 30
-    assert length_controlled_winrate(rows) == pytest.approx(0.5, abs=1e-6)
+    assert METRICS["lc_winrate"](rows) == pytest.approx(0.5, abs=1e-6)
 
 
 def test_a_long_winner_is_worth_less_and_a_short_one_more() -> None:
     """theta + phi t = logit 0.9 and theta - phi t = logit 0.6, where t = tanh(+-1): theta is their mean."""
     rows = [pair(1, 50)] * 90 + [pair(0, 50)] * 10 + [pair(1, -50)] * 60 + [pair(0, -50)] * 40
     theta = (math.log(0.9 / 0.1) + math.log(0.6 / 0.4)) / 2
-    assert length_controlled_winrate(rows) == pytest.approx(1 / (1 + math.exp(-theta)), abs=1e-3)
+    assert METRICS["lc_winrate"](rows) == pytest.approx(1 / (1 + math.exp(-theta)), abs=1e-3)
 
 
 def test_an_outright_winner_is_finite() -> None:
-    assert 0.99 < length_controlled_winrate([pair(1, i) for i in range(100)]) <= 1.0
-    assert 0.0 <= length_controlled_winrate([pair(0, 3)]) < 0.1
+    assert 0.99 < METRICS["lc_winrate"]([pair(1, i) for i in range(100)]) <= 1.0
+    assert 0.0 <= METRICS["lc_winrate"]([pair(0, 3)]) < 0.1
+
+
+def test_equal_lengths_explain_nothing() -> None:
+    assert METRICS["lc_winrate"]([pair(1, 0.1)] * 6 + [pair(0, 0.1)] * 4) == pytest.approx(0.6, abs=1e-3)
+
+
+def test_many_weightings_are_fitted_at_once_and_each_as_if_alone() -> None:
+    rows = [pair(1, 50), pair(0, 20), pair(0.5, -40), pair(1, -10), pair(0, 70)]
+    counts = np.array([[1, 1, 1, 1, 1], [0, 2, 0, 3, 0], [1, 0, 3, 0, 1], [0, 0, 5, 0, 0]])
+    fitted = length_controlled_winrate(table_of(rows, ("preference", "length_difference")), counts / 5)
+    for count, rate in zip(counts, fitted, strict=True):
+        repeated = [row for row, times in zip(rows, count, strict=True) for _ in range(times)]
+        assert rate == pytest.approx(METRICS["lc_winrate"](repeated), abs=1e-7)
+
+
+@pytest.mark.parametrize("name", METRICS)
+def test_a_weight_of_two_is_the_response_twice(name: str) -> None:
+    metric = METRICS[name]
+    rng = np.random.default_rng(0)
+    rows = [dict(zip(metric.names, rng.random(len(metric.names)).tolist(), strict=True)) for _ in range(4)]
+    if isinstance(metric, Mean):
+        assert metric(rows) == pytest.approx(sum(row[metric.name] for row in rows) / 4)
+        return
+    assert isinstance(metric, Weighted)
+    weights = np.array([[2, 1, 0, 1]]) / 4
+    twice = metric([rows[0], rows[0], rows[1], rows[3]])
+    assert metric.function(table_of(rows, metric.names), weights)[0] == pytest.approx(twice)
+
+
+def test_a_response_on_which_the_reward_function_failed_counts_0() -> None:
+    assert METRICS["f1"]([{"f1": 1.0}, {}]) == 0.5
+    assert METRICS["f_score"]([{"correct": 1.0, "incorrect": 0.0}, {}]) == pytest.approx(2 * 0.5 * 1 / 1.5)
 
 
 def test_simple_qa_counts_what_was_attempted() -> None:

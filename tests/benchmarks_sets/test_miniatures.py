@@ -78,6 +78,7 @@ RESPONSES: dict[str, list[tuple[str, str]]] = {
     "mmlu": [(letter("D"), letter("B")), (boxed("A"), boxed("B"))],
     "mmlu_pro": [(letter("G"), letter("H")), (letter("C"), letter("G"))],
     "mmlu_redux": [(letter("B"), letter("A")), (letter("C"), letter("B"))],
+    "prompts": [("<think>.</think> <answer>5</answer>", "<answer>6</answer>"), (boxed("6"), boxed("5"))],
     "simple_qa": [("Reykjavik", "Akureyri")],
     "swe_bench_verified": [("```diff\n+    return None\n```", "```diff\n+    pass\n```")],
 }
@@ -161,7 +162,8 @@ def test_a_benchmark_says_where_its_set_is_and_under_which_licence(name: str) ->
     table = (benchmark_folder() / "README.md").read_text().splitlines()
     (line,) = [line for line in table if line.startswith(f"| `{name}`")]
     cells = [cell.strip() for cell in line.strip("| ").split(" | ")]
-    assert benchmark.source.startswith("https://") and benchmark.source.split(" ")[0] in cells[1]
+    assert benchmark.source == "yours" or benchmark.source.startswith("https://")
+    assert benchmark.source.split(" ")[0] in cells[1]
     assert cells[2:] == [
         benchmark.licence, str(benchmark.samples), f"`{benchmark.check}`", ", ".join(benchmark.metrics)
     ]  # fmt: skip

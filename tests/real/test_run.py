@@ -83,7 +83,7 @@ def test_the_books_balance(finished: tuple[Path, str]) -> None:
 
 
 def test_every_group_is_in_the_rollout_log_once(finished: tuple[Path, str]) -> None:
-    files = sorted((finished[0] / "rollouts").iterdir())
+    files = sorted((finished[0] / "rollouts").glob("step=*.parquet"))
     assert [path.name for path in files] == [f"step={step:06d}.parquet" for step in (1, 2, 3)]
     rows = [row for path in files for row in pq.read_table(path, partitioning=None).to_pylist()]
     assert len({(row["occurrence"], row["index"]) for row in rows}) == len(rows) == 3 * 4 * 4
@@ -193,7 +193,7 @@ def test_a_killed_run_goes_on_from_its_checkpoint_with_another_model_and_file(
     assert max(row["staleness/max"] for row in rows[1:]) == 1, "generation ran ahead, and by no more than it may"
     fresh = "mismatch/fresh_max_logprob_diff"
     assert all(row[fresh] < 1e-3 for row in rows[1:] if fresh in row)
-    files = sorted((run_dir / "rollouts").iterdir())
+    files = sorted((run_dir / "rollouts").glob("step=*.parquet"))
     trained = [row["occurrence"] for path in files for row in pq.read_table(path, partitioning=None).to_pylist()]
     assert len(set(trained)) == 20 and len(trained) == 20 * 4, "no group twice, none lost"
 

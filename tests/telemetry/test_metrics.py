@@ -3,7 +3,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from r1ray.telemetry.metrics import MetricsFile
+from r1ray.telemetry.metrics import MetricsFile, append_row, read_rows, rewind_rows
 
 
 def test_one_object_a_step_and_counts_are_whole_numbers(tmp_path: Path) -> None:
@@ -30,3 +30,19 @@ def test_a_resumed_run_forgets_what_it_will_write_again(tmp_path: Path) -> None:
     assert [row["step"] for row in file.read()] == [0, 1, 2]
     file.rewind(-1)
     assert file.read() == []
+
+
+def test_a_line_may_be_cut_off_within_a_character(tmp_path: Path) -> None:
+    path = tmp_path / "rows.jsonl"
+    append_row(path, {"step": 1, "text": "不对\u2028\r\x85"})
+    path.write_bytes(path.read_bytes() + '{"step": 2, "text": "不'.encode()[:-1])
+    assert read_rows(path) == [{"step": 1, "text": "不对\u2028\r\x85"}]
+    rewind_rows(path, 5)
+    append_row(path, {"step": 2})
+    assert [row["step"] for row in read_rows(path)] == [1, 2]
+
+
+def test_a_file_that_is_not_there_has_no_rows_and_is_not_made(tmp_path: Path) -> None:
+    rewind_rows(tmp_path / "rows.jsonl", 0)
+    assert read_rows(tmp_path / "rows.jsonl") == []
+    assert list(tmp_path.iterdir()) == []

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 
-from r1ray.telemetry.rollouts import RolloutLog
+from r1ray.telemetry.rollouts import RolloutLog, reflection_rows
 from r1ray.types import GroupRecord, Scored, ScoringFailed, Verdict
 from tests.fakes import make_completion, make_prompt
 
@@ -49,3 +49,37 @@ def test_a_resumed_run_removes_the_files_it_will_write_again(tmp_path: Path) -> 
         log.write(step, [], [])
     log.rewind(1)
     assert [path.name for path in tmp_path.iterdir()] == ["step=000001.parquet"]
+
+
+def write(log: RolloutLog, step: int, *texts: str, fate: str = "trained", name: str = "step") -> None:
+    verdicts = tuple(verdict(index, Scored(1.0, {"accuracy": 1.0})) for index in range(len(texts)))
+    chunk = tuple(make_completion(index=index, text=text) for index, text in enumerate(texts))
+    record = GroupRecord("0/3", make_prompt(), verdicts, (0.0,) * len(texts), fate)
+    log.write(step, [record], [1], chunk, name=name)
+
+
+def test_a_step_is_a_line_on_reflection_with_quotes_as_they_were_written(tmp_path: Path) -> None:
+    write(RolloutLog(tmp_path), 3, "等等\uff0c不对", "4")
+    (row,) = reflection_rows(tmp_path)
+    assert (row["step"], row["share"], row["share_right"], row["share_wrong"]) == (3, 0.5, 0.5, None)
+    assert row["by_language"]["en"]["num_completions"] == 2
+    assert "等等\uff0c不对" in (tmp_path / "reflection.jsonl").read_text(encoding="utf-8")
+
+
+def test_only_trained_groups_of_steps_are_measured(tmp_path: Path) -> None:
+    log = RolloutLog(tmp_path)
+    write(log, 1, "Wait!", fate="dropped:stale")
+    write(log, 2, "Wait!", name="not_finite_step")
+    log.write(3, [], [])
+    assert reflection_rows(tmp_path) == []
+
+
+def test_a_resumed_run_forgets_the_lines_it_will_write_again(tmp_path: Path) -> None:
+    log = RolloutLog(tmp_path)
+    for step in (1, 2, 3):
+        write(log, step, "Wait!")
+    with (tmp_path / "reflection.jsonl").open("a") as file:
+        file.write('{"step": 4, "sha')
+    RolloutLog(tmp_path).rewind(2)
+    write(log, 3, "4")
+    assert [(row["step"], row["share"]) for row in reflection_rows(tmp_path)] == [(1, 1.0), (2, 1.0), (3, 0.0)]

@@ -9,7 +9,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from r1ray.evaluation.reflection import CHINESE, ENGLISH, PUBLISHED_TERMS, find_reflections, measure_reflection
+from r1ray.telemetry.reflection import (
+    CHINESE,
+    ENGLISH,
+    PUBLISHED_TERMS,
+    _patterns,
+    find_in_each,
+    find_reflections,
+    measure_reflection,
+    measure_step,
+)
+from r1ray.types import Completion, GroupRecord, MathAnswer, Outcome, Prompt, Scored, ScoringFailed, Verdict
+from tests.fakes import make_completion
+
+RIGHT, WRONG = Scored(1.0, {"accuracy": 1.0}), Scored(0.0, {"accuracy": 0.0})
 
 
 def phrases(text: str) -> list[str]:
@@ -134,6 +147,64 @@ def test_texts_need_lengths() -> None:
         measure_reflection([], [])
 
 
+PIECES = [
+    *("wait", " wait,", "the ", "aha", "let's ", "just ", "double-", "check", " it ", "again", "re-", "redo", "ing"),
+    *(
+        "made a ",
+        "sign ",
+        "error",
+        "that's ",
+        "is ",
+        "not ",
+        "quite ",
+        "wrong",
+        "right",
+        "on second thought",
+        "hold on",
+    ),
+    *(
+        " to ",
+        "等等",
+        "\uff0c",
+        "。",
+        "不",
+        "对",
+        "称",
+        "再",
+        "重新",
+        "检查",
+        "一下",
+        "算错",
+        "é",
+        "\u2019",
+        "'s",
+        ".",
+        "\n",
+        "\0",
+        "W",
+    ),
+]
+
+
+@given(st.lists(st.sampled_from(PIECES), max_size=12).map("".join))
+def test_the_places_that_re2_marks_are_all_places(text: str) -> None:
+    pattern, _ = _patterns(tuple(ENGLISH.values()), tuple(CHINESE.values()))
+    expected = [match.span() for match in pattern.finditer(text.replace("\u2019", "'"))]
+    assert [(hit.start, hit.end) for hit in find_reflections(text)] == expected
+
+
+def test_texts_are_found_in_each_by_itself() -> None:
+    assert [len(hits) for hits in find_in_each(["wait,", "", "so wait. Wait!", "x"])] == [1, 0, 2, 0]
+    assert find_in_each([]) == []
+
+
+def test_a_zero_character_is_one_like_others() -> None:
+    text = "\0a\0 Wait, no"
+    (found,) = find_reflections(text)
+    assert text[found.start : found.end] == "Wait"
+    assert phrases("let\0me check") == []
+
+
 @given(st.text(alphabet="wait, .'-r\u2019不对等重新检查\n", max_size=60))
 def test_phrases_come_in_order_and_do_not_overlap(text: str) -> None:
     found = find_reflections(text)
@@ -146,3 +217,89 @@ def test_long_texts_take_linear_time(piece: str) -> None:
     start = time.process_time()
     find_reflections(piece * 100_000)
     assert time.process_time() - start < 5
+
+
+def group(
+    occurrence: str, *answers: tuple[str, Outcome], language: str = "en", num_tokens: int = 100
+) -> tuple[GroupRecord, list[Completion]]:
+    completions = [
+        make_completion(occurrence=occurrence, index=index, num_tokens=num_tokens, text=text)
+        for index, (text, _) in enumerate(answers)
+    ]
+    verdicts = tuple(
+        Verdict.of(completion, outcome, extracted=None)
+        for completion, (_, outcome) in zip(completions, answers, strict=True)
+    )
+    prompt = Prompt(id=f"p{occurrence}", text="q", check=MathAnswer("4"), domain="math", language=language)
+    return GroupRecord(occurrence, prompt, verdicts, (0.0,) * len(answers), "trained"), completions
+
+
+def test_the_figures_of_a_step_by_hand() -> None:
+    english = group("0/0", ("Wait, no. Wait!", RIGHT), ("4", RIGHT), ("5", WRONG), ("5", WRONG))
+    chinese = group("0/1", ("不对", WRONG), ("Hold on", ScoringFailed("late")), language="zh", num_tokens=200)
+    assert measure_step(7, [english, chinese]) == {
+        "step": 7,
+        "share": pytest.approx(3 / 6),
+        "per_completion": pytest.approx(4 / 6),
+        "per_1k_tokens": pytest.approx(5.0),
+        "num_completions": 6,
+        "share_right": pytest.approx(1 / 2),
+        "share_wrong": pytest.approx(1 / 3),
+        "by_language": {
+            "en": {"share": 0.25, "per_completion": 0.5, "per_1k_tokens": 5.0, "num_completions": 4},
+            "zh": {"share": 1.0, "per_completion": 1.0, "per_1k_tokens": 5.0, "num_completions": 2},
+        },
+        "by_phrase": {"wait": 2, "不对": 1, "hold on": 1},
+        "quotes": [
+            {
+                "occurrence": occurrence,
+                "prompt_id": f"p{occurrence}",
+                "index": index,
+                "phrase": phrase,
+                "excerpt": excerpt,
+                "is_right": is_right,
+            }
+            for occurrence, index, phrase, excerpt, is_right in [
+                ("0/0", 0, "wait", "Wait, no. Wait!", True),
+                ("0/1", 0, "不对", "不对", False),
+                ("0/1", 1, "hold on", "Hold on", None),
+            ]
+        ],
+    }
+
+
+def test_shares_of_answers_that_there_are_none_of_are_null() -> None:
+    formal = group("0/0", ("Wait!", Scored(1.0, {"format": 1.0})))
+    row = measure_step(1, [formal])
+    assert (row["share"], row["share_right"], row["share_wrong"]) == (1.0, None, None)
+
+
+def quoted(row: dict[str, object]) -> list[tuple[str, int, str]]:
+    quotes = row["quotes"]
+    assert isinstance(quotes, list)
+    return [(quote["occurrence"], quote["index"], quote["phrase"]) for quote in quotes]
+
+
+def test_right_answers_of_many_prompts_are_quoted_first() -> None:
+    first = group("0/0", ("Wait!", WRONG), ("Wait!", RIGHT), ("Wait!", RIGHT))
+    second = group("0/1", ("4", RIGHT), ("Wait!", WRONG), ("Wait!", RIGHT))
+    row = measure_step(1, [first, second])
+    assert [(occurrence, index) for occurrence, index, _ in quoted(row)] == [
+        ("0/0", 1),
+        ("0/1", 2),
+        ("0/0", 2),
+        ("0/0", 0),
+        ("0/1", 1),
+    ]
+    assert len(quoted(measure_step(1, [first, second], max_quotes=2))) == 2
+
+
+def test_of_a_completion_the_phrase_that_is_rarest_in_the_step_is_quoted() -> None:
+    row = measure_step(1, [group("0/0", ("Wait, wait. That's an aha moment", RIGHT), ("Wait!", RIGHT))])
+    assert quoted(row) == [("0/0", 0, "aha"), ("0/0", 1, "wait")]
+
+
+def test_the_order_in_which_completions_arrived_decides_nothing() -> None:
+    record, completions = group("0/0", ("Wait!", RIGHT), ("Hold on", RIGHT), ("Aha", WRONG))
+    turned = GroupRecord("0/0", record.prompt, record.verdicts[::-1], record.advantages, "trained")
+    assert measure_step(1, [(turned, completions[::-1])]) == measure_step(1, [(record, completions)])

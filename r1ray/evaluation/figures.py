@@ -1,0 +1,463 @@
+"""The figures that ``r1ray eval`` reports, each with its 95 % intervals, from judged samples.
+
+    Answered --scored samples--> pass@1, pass@K, cons@K, metrics of the check, best@K, rating --+--> name: Figure
+             --all samples-----> lengths, truncated, without an answer, unscored ---------------+
+
+A sample that could not be scored counts in no figure of correctness, and a question without any scored sample is left
+out. A figure that needs K samples leaves out questions that have fewer scored ones, and says how many as
+``<figure>/left_out``. Every question weighs the same. The order of the questions changes nothing.
+
+Two intervals, after :func:`r1ray.evaluation.statistics.bootstrap`. ``over_questions`` is about other questions of this
+kind, and is the one to report. ``over_samples`` is about the same benchmark run again, and needs 2 scored samples of
+every question.
+
+An interval over questions has no width where every question has the same value (everything right), and says nothing
+there. A share then has Wilson's interval with the number of *questions* as trials, whatever the number of samples:
+samples of one question are not independent trials of new questions, so this is the cautious choice, and with one sample
+a question it is Wilson's own case. What is no share (a length, a rating) has None, and so has every figure over samples
+where drawing them again changes nothing.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import NamedTuple, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from r1ray.algo.consensus import best_of_n, expected_consensus, is_right, majority
+from r1ray.benchmarks.definition import STANDINGS_METRICS
+from r1ray.benchmarks.metrics import METRICS, Mean, Weighted, table_of
+from r1ray.benchmarks.standings import Contest
+from r1ray.evaluation.elo import contest_rating, percentile
+from r1ray.evaluation.records import Answered
+from r1ray.evaluation.statistics import (
+    CONFIDENCE,
+    Comparison,
+    Estimate,
+    GroupMeans,
+    Level,
+    bootstrap,
+    compare,
+    group_means,
+    mcnemar_p,
+    pass_at_k,
+    wilson_interval,
+)
+
+Floats: TypeAlias = npt.NDArray[np.float64]
+Values: TypeAlias = Sequence[Sequence[float]]
+"""One number for each sample of each question."""
+
+NUM_RESAMPLES = 1000
+_NO_WIDTH = 1e-9
+_CHUNK = 200_000  # weights held at once: 1.6 MB, which a cache holds
+
+
+class Interval(NamedTuple):
+    """Both ends of a 95 % interval."""
+
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """One number; an interval is None where the figure has no such one."""
+
+    value: float
+    over_questions: Interval | None = None
+    over_samples: Interval | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelComparison:
+    """Model a against model b, on the questions that both have scored samples of."""
+
+    comparison: Comparison
+    num_questions: int
+    num_left_out: int
+    """Questions that only one of the two has scored samples of."""
+
+
+def figures_of(
+    questions: Sequence[Answered],
+    metrics: Sequence[str],
+    *,
+    seed: int,
+    contests: Mapping[str, Contest] | None = None,
+    num_resamples: int = NUM_RESAMPLES,
+) -> dict[str, Figure]:
+    """The figures of a benchmark by name, in the order of ``metrics``; after them:
+
+    * ``best@K``, ``weighted_cons@K`` where a reward model scored every sample, K samples a question: the sample with
+      the highest score; a vote in which a sample weighs the sigmoid of its score.
+    * ``length_mean`` (tokens), ``truncated_rate``, ``no_answer_rate``, ``generated_tokens``, of all samples.
+    * ``unscored``, where there are such samples: how many.
+
+    Args:
+        metrics: ``pass@K``, ``cons@K``, of :data:`~r1ray.benchmarks.metrics.METRICS`, or from contest standings.
+        contests: by id; without them the metrics of standings are left out.
+
+    Raises:
+        ValueError: a metric that does not exist, or that these questions have nothing for.
+    """
+    if not questions:
+        raise ValueError("figures need at least one question.")
+    everything = sorted(questions, key=lambda question: question.id)
+    scored = _scored(everything)
+    draw = _Bootstrap(seed, num_resamples)
+    figures: dict[str, Figure] = {}
+    ratings: dict[str, Figure] = {}
+    if scored and contests is not None and set(metrics) & set(STANDINGS_METRICS):
+        ratings = _ratings(everything, contests, draw)
+    for metric in metrics if scored else ():
+        kind, _, count = metric.partition("@")
+        if kind == "pass" and count.isdigit():
+            figures |= _passes(scored, int(count), draw)
+        elif kind == "cons" and count.isdigit():
+            figures |= _consensus(scored, int(count), draw)
+        elif metric in METRICS:
+            figures[metric] = _of_check(scored, metric, draw)
+        elif metric in STANDINGS_METRICS:
+            figures |= {name: figure for name, figure in ratings.items() if name.partition("/")[0] == metric}
+        else:
+            raise ValueError(f"{metric} is no metric.")
+    if scored and all(sample.score is not None for question in scored for sample in question.samples):
+        figures |= _by_reward_model(scored, max(len(question.samples) for question in everything), draw)
+    return figures | _of_all_samples(everything, draw)
+
+
+def group_figures(questions: Sequence[Answered], key: str) -> GroupMeans:
+    """pass@1 by what questions have as ``groups[key]``."""
+    scored = _scored(questions)
+    values = [np.mean([sample.is_right for sample in question.samples]) for question in scored]
+    return group_means(values, [question.groups[key] for question in scored])
+
+
+def compare_models(
+    a: Sequence[Answered], b: Sequence[Answered], *, seed: int, num_resamples: int = NUM_RESAMPLES
+) -> ModelComparison:
+    """pass@1 of two models on the same questions, paired by id. With one scored sample a question in both, the p-value
+    is that of McNemar's exact test."""
+    by_id_a, by_id_b = ({question.id: question for question in _scored(side)} for side in (a, b))
+    if len(by_id_a) < len(_scored(a)) or len(by_id_b) < len(_scored(b)):
+        raise ValueError("a comparison pairs questions by id, and an id occurs twice.")
+    common = sorted(by_id_a.keys() & by_id_b.keys())
+    if not common:
+        raise ValueError("a comparison needs questions that both models have scored samples of.")
+    right_a, right_b = ([_right(by_id[name]) for name in common] for by_id in (by_id_a, by_id_b))
+    comparison = compare(right_a, right_b, seed=seed, num_resamples=num_resamples)
+    if all(len(row) == 1 for row in right_a + right_b):
+        p_value = mcnemar_p([bool(row[0]) for row in right_a], [bool(row[0]) for row in right_b])
+        comparison = replace(comparison, p_value=p_value)
+    return ModelComparison(
+        comparison=comparison,
+        num_questions=len(common),
+        num_left_out=len(by_id_a.keys() ^ by_id_b.keys()),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Bootstrap:
+    """Draws again what a figure is made of."""
+
+    seed: int
+    num_resamples: int
+
+    @property
+    def rng(self) -> np.random.Generator:
+        """Every figure starts anew: what stands before it changes nothing."""
+        return np.random.default_rng(self.seed)
+
+    def mean(self, values: Values, *, is_share: bool = True) -> Figure:
+        """The mean over questions of means over samples."""
+        over_questions = self._of(values, "questions")
+        fewest = min(map(len, values))
+        return Figure(
+            over_questions.value,
+            _width_or_wilson(over_questions, len(values)) if is_share else _width(over_questions),
+            _width(self._of(values, "samples")) if fewest > 1 else None,
+        )
+
+    def choice(self, values: Sequence[float], again: Callable[[], Floats] | None) -> Figure:
+        """The mean of one value a question that a whole set of samples decides; ``again`` draws such sets anew and
+        gives the mean of each [R].
+
+        Sets that are drawn with replacement repeat samples: votes in them are less sure, and a right sample among
+        them rarer. The value itself is not biased, so the drawn means are moved until their mean is the value, and
+        only their spread counts.
+        """
+        over_questions = self.mean([[value] for value in values])
+        if again is None:
+            return over_questions
+        totals_R = again()
+        value = over_questions.value
+        moved_R = np.clip(totals_R - totals_R.mean() + value, 0.0, 1.0)
+        return replace(over_questions, over_samples=_width(_percentiles(value, moved_R)))
+
+    def weighted(self, metric: Weighted, figures_NF: Floats, sizes: Sequence[int]) -> Figure:
+        """A function of the figures of all samples, ``sizes`` of them for each question."""
+        weights = 1 / np.repeat(sizes, sizes) / len(sizes)
+        value = float(metric.function(figures_NF, weights[None])[0])
+
+        def again(level: Level) -> Estimate:
+            drawn = _weightings(np.asarray(sizes), level, self.num_resamples, self.rng)
+            return _percentiles(value, np.concatenate([metric.function(figures_NF, weights) for weights in drawn]))
+
+        over_samples = _width(again("samples")) if min(sizes) > 1 else None
+        return Figure(value, _width_or_wilson(again("questions"), len(sizes)), over_samples)
+
+    def _of(self, values: Values, level: Level) -> Estimate:
+        return bootstrap(values, level=level, seed=self.seed, num_resamples=self.num_resamples)
+
+
+def _weightings(
+    sizes_Q: npt.NDArray[np.int64], level: Level, num_resamples: int, rng: np.random.Generator
+) -> Iterator[Floats]:
+    """Weights [R, N] of all samples, some resamples at a time: of questions drawn again with their samples, or of K - 1
+    samples drawn from the K of each question."""
+    count, total = len(sizes_Q), int(sizes_Q.sum())
+    starts = np.cumsum(sizes_Q) - sizes_Q
+    for begin in range(0, num_resamples, max(1, _CHUNK // total)):
+        size = min(max(1, _CHUNK // total), num_resamples - begin)
+        if level == "questions":
+            times_RQ = _times(rng.integers(0, count, size=(size, count)), count)
+            yield np.repeat(times_RQ / count / sizes_Q, sizes_Q, axis=1)
+        else:
+            owners = np.repeat(np.arange(count), sizes_Q - 1)
+            picks = starts[owners] + rng.integers(0, sizes_Q[owners], size=(size, len(owners)))
+            yield _times(picks, total) / np.repeat(sizes_Q - 1, sizes_Q) / count
+
+
+def _times(picks: npt.NDArray[np.int64], count: int) -> npt.NDArray[np.int64]:
+    """[R, count]: how often each row of ``picks`` has each of ``count``."""
+    rows = len(picks)
+    offsets = np.arange(rows)[:, None] * count
+    return np.bincount((picks + offsets).ravel(), minlength=rows * count).reshape(rows, count)
+
+
+def _percentiles(value: float, totals_R: Floats) -> Estimate:
+    """The 95 % interval of resampled values; it always holds the value."""
+    low, high = np.quantile(totals_R, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
+    return Estimate(value, min(float(low), value), max(float(high), value))
+
+
+def _width(estimate: Estimate) -> Interval | None:
+    return Interval(estimate.low, estimate.high) if estimate.high - estimate.low > _NO_WIDTH else None
+
+
+def _width_or_wilson(estimate: Estimate, num_questions: int) -> Interval:
+    """Where a share's interval has no width, Wilson's of the next whole numbers of questions around it."""
+    interval = _width(estimate)
+    if interval is not None:
+        return interval
+    num_right = min(max(estimate.value, 0.0), 1.0) * num_questions
+    below, above = math.floor(num_right + _NO_WIDTH), math.ceil(num_right - _NO_WIDTH)
+    low = wilson_interval(below, num_trials=num_questions).low
+    return Interval(low, wilson_interval(above, num_trials=num_questions).high)
+
+
+def _scored(questions: Sequence[Answered]) -> list[Answered]:
+    """The questions with those of their samples that were scored; classes are named by what is left of them."""
+    left = []
+    for question in questions:
+        kept = [index for index, sample in enumerate(question.samples) if sample.value is not None]
+        classes = None
+        if question.classes is not None:
+            names = [question.classes[index] for index in kept]
+            classes = tuple(None if name is None else names.index(name) for name in names)
+        if kept:
+            left.append(replace(question, samples=tuple(question.samples[index] for index in kept), classes=classes))
+    return left
+
+
+def _right(question: Answered) -> list[float]:
+    return [float(sample.is_right) for sample in question.samples]
+
+
+def _with_enough(name: str, scored: list[Answered], k: int) -> tuple[list[Answered], dict[str, Figure]]:
+    """The questions with k scored samples, and how many have fewer."""
+    enough = [question for question in scored if len(question.samples) >= k]
+    num_left_out = len(scored) - len(enough)
+    return enough, {f"{name}/left_out": Figure(float(num_left_out))} if num_left_out else {}
+
+
+def _can_draw_samples(questions: list[Answered]) -> bool:
+    return min(len(question.samples) for question in questions) > 1
+
+
+def _passes(scored: list[Answered], k: int, draw: _Bootstrap) -> dict[str, Figure]:
+    """pass@k by the unbiased estimator; pass@1 is the mean of p_i.
+
+    For the interval over samples, right ones are drawn with the chance (right + 1/4) / (samples + 1/2). The plain share
+    is 0 where none was right, and rules out what k samples are taken to find: of known models its interval of pass@64
+    from 64 samples covered 66 % in place of 95 %, this one 97 %.
+    """
+    if k == 1:
+        return {"pass@1": draw.mean([_right(question) for question in scored])}
+    name = f"pass@{k}"
+    enough, left_out = _with_enough(name, scored, k)
+    if not enough:
+        return left_out
+    counts = [(len(question.samples), int(sum(_right(question)))) for question in enough]
+    values = [float(pass_at_k(right, num_samples=samples, k=k)) for samples, right in counts]
+
+    def again() -> Floats:
+        rng, totals_R = draw.rng, np.zeros(draw.num_resamples)
+        for (samples, right), members in zip(*np.unique(counts, axis=0, return_counts=True), strict=True):
+            right_RQ = rng.binomial(samples, (right + 0.25) / (samples + 0.5), size=(draw.num_resamples, members))
+            totals_R += pass_at_k(right_RQ, num_samples=int(samples), k=k).sum(axis=1)
+        return totals_R / len(enough)
+
+    return {name: draw.choice(values, again if _can_draw_samples(enough) else None)} | left_out
+
+
+def _consensus(scored: list[Answered], k: int, draw: _Bootstrap) -> dict[str, Figure]:
+    """cons@k; of more than k samples the exact mean over the sets of k of them. Its interval over samples is of one
+    vote of k samples, wider than that of a mean over sets. The tie rate is that of the first k samples."""
+    name = f"cons@{k}"
+    without = next((question.id for question in scored if question.classes is None), None)
+    if without is not None:
+        raise ValueError(f"{name}: the check has no vote: question {without} has no classes of answers.")
+    enough, left_out = _with_enough(name, scored, k)
+    if not enough:
+        return left_out
+    right_Q, tied_Q = [], []
+    for question in enough:
+        classes, correct = question.classes or (), [sample.is_right for sample in question.samples]
+        vote = majority(classes[:k])
+        is_whole = k == len(classes)
+        right_Q.append(float(is_right(vote, correct)) if is_whole else expected_consensus(classes, correct, m=k))
+        tied_Q.append(float(vote.is_tied))
+    if not _can_draw_samples(enough):
+        return {name: draw.choice(right_Q, None), f"{name}/tie_rate": draw.choice(tied_Q, None)} | left_out
+    right_R, tied_R = _votes_again(enough, [np.ones(len(question.samples)) for question in enough], k, draw)
+    return {
+        name: draw.choice(right_Q, lambda: right_R),
+        f"{name}/tie_rate": draw.choice(tied_Q, lambda: tied_R),
+    } | left_out
+
+
+def _votes_again(questions: list[Answered], weights: list[Floats], k: int, draw: _Bootstrap) -> tuple[Floats, Floats]:
+    """[R] each: the share of questions whose vote of k samples, drawn with replacement, is right, and is tied."""
+    rng, rows = draw.rng, np.arange(draw.num_resamples)[:, None]
+    right_R, tied_R = np.zeros(draw.num_resamples), np.zeros(draw.num_resamples)
+    for question, weight in zip(questions, weights, strict=True):
+        count = len(question.samples)
+        correct = np.array([sample.is_right for sample in question.samples])
+        names = np.array([count if name is None else name for name in question.classes or ()])
+        picks = rng.integers(0, count, size=(draw.num_resamples, k))
+        cells = names[picks] + rows * (count + 1)  # one column a class, and the last for samples without an answer
+        ballots = np.bincount(cells.ravel(), weight[picks].ravel(), minlength=len(rows) * (count + 1))
+        totals = ballots.reshape(len(rows), count + 1)
+        totals[:, count] = -1.0
+        is_most = totals == totals.max(axis=1, keepdims=True)
+        is_winner = is_most.ravel()[cells]  # of classes with as many votes, the one that was drawn first
+        has_voters = is_winner.any(axis=1)
+        right_R += correct[picks[rows[:, 0], is_winner.argmax(axis=1)]] & has_voters
+        tied_R += (is_most.sum(axis=1) > 1) & has_voters
+    return right_R / len(questions), tied_R / len(questions)
+
+
+def _by_reward_model(scored: list[Answered], k: int, draw: _Bootstrap) -> dict[str, Figure]:
+    enough, left_out = _with_enough(f"best@{k}", scored, k)
+    if not enough:
+        return left_out
+    scores = [np.array([sample.score for sample in question.samples], dtype=np.float64) for question in enough]
+    best = [_right(question)[best_of_n(row.tolist())] for question, row in zip(enough, scores, strict=True)]
+
+    def best_again() -> Floats:
+        rng, totals_R = draw.rng, np.zeros(draw.num_resamples)
+        for question, row in zip(enough, scores, strict=True):
+            picks = rng.integers(0, k, size=(draw.num_resamples, k))
+            chosen = picks[np.arange(draw.num_resamples), row[picks].argmax(axis=1)]
+            totals_R += np.array(_right(question))[chosen]
+        return totals_R / len(enough)
+
+    figures = {f"best@{k}": draw.choice(best, best_again if k > 1 else None)} | left_out
+    if any(question.classes is None for question in enough):
+        return figures
+    weights = [1 / (1 + np.exp(-row.clip(-500, 500))) for row in scores]  # beyond, exp has no number
+    weighted = [
+        float(is_right(majority(question.classes or (), scores=weight), [s.is_right for s in question.samples]))
+        for question, weight in zip(enough, weights, strict=True)
+    ]
+    again = (lambda: _votes_again(enough, weights, k, draw)[0]) if k > 1 else None
+    return figures | {f"weighted_cons@{k}": draw.choice(weighted, again)}
+
+
+def _of_check(scored: list[Answered], name: str, draw: _Bootstrap) -> Figure:
+    """A metric of the check's own figures."""
+    metric = METRICS[name]
+    rows = [sample.figures for question in scored for sample in question.samples]
+    for needed in metric.names:
+        if not any(needed in row for row in rows):
+            raise ValueError(f"{name}: no sample has the figure {needed}.")
+    sizes = [len(question.samples) for question in scored]
+    figures_NF = table_of(rows, metric.names)
+    if isinstance(metric, Mean):
+        return draw.mean([row.tolist() for row in np.split(figures_NF[:, 0], np.cumsum(sizes)[:-1])])
+    return draw.weighted(metric, figures_NF, sizes)
+
+
+def _ratings(questions: list[Answered], contests: Mapping[str, Contest], draw: _Bootstrap) -> dict[str, Figure]:
+    """Rating and percentile: what sample j solves of a contest's problems gives a place, and the place a rating; the
+    mean is over samples, then over contests, and the interval over questions is one over contests. The percentile is
+    among the contestants of all these contests, and its intervals are those of the rating.
+
+    Of problems with different numbers of scored samples the fewest count; a contest with a problem that has none is
+    left out. A problem of the standings that is not among the questions is unsolved.
+    """
+    problems: dict[str, dict[str, list[float]]] = {}
+    for question in questions:
+        if not {"contest", "problem"} <= question.groups.keys():
+            raise ValueError(f"rating: question {question.id} has no contest and problem among its groups.")
+        right = [float(sample.is_right) for sample in question.samples if sample.value is not None]
+        problems.setdefault(question.groups["contest"], {})[question.groups["problem"]] = right
+    missing = sorted(problems.keys() - contests.keys())
+    if missing:
+        raise ValueError(f"rating: there are no standings of the contests {', '.join(missing)}.")
+    rows = {name: _contest_ratings(contests[name], of_contest) for name, of_contest in problems.items()}
+    rated = {name: row for name, row in rows.items() if row}
+    num_left_out = len(rows) - len(rated)
+    left_out = {"rating/left_out": Figure(float(num_left_out))} if num_left_out else {}
+    if not rated:
+        return left_out
+    rating = draw.mean(list(rated.values()), is_share=False)
+    everybody = [other for name in rated for other in contests[name].ratings]
+
+    def outperformed(interval: Interval | None) -> Interval | None:
+        return interval and Interval(percentile(interval.low, everybody), percentile(interval.high, everybody))
+
+    of_rating = (outperformed(rating.over_questions), outperformed(rating.over_samples))
+    return {"rating": rating, **left_out, "percentile": Figure(percentile(rating.value, everybody), *of_rating)}
+
+
+def _contest_ratings(contest: Contest, problems: Mapping[str, list[float]]) -> list[float]:
+    """One rating for each sample that every problem has."""
+    unknown = sorted(problems.keys() - contest.problems.keys())
+    if unknown:
+        raise ValueError(f"rating: contest {contest.id} has no problem {', '.join(unknown)} in its standings.")
+    num_samples = min(map(len, problems.values()))
+    places = [contest.place({index for index, right in problems.items() if right[j]}) for j in range(num_samples)]
+    rating_of = {place: contest_rating(place, contest.ratings) for place in set(places)}
+    return [rating_of[place] for place in places]
+
+
+def _of_all_samples(questions: list[Answered], draw: _Bootstrap) -> dict[str, Figure]:
+    questions = [question for question in questions if question.samples]
+    num_tokens = [[float(sample.num_tokens) for sample in question.samples] for question in questions]
+    truncated = [[float(sample.is_truncated) for sample in question.samples] for question in questions]
+    unanswered = [[float(sample.extracted is None) for sample in question.samples] for question in questions]
+    num_unscored = sum(sample.value is None for question in questions for sample in question.samples)
+    return {
+        "length_mean": draw.mean(num_tokens, is_share=False),
+        "truncated_rate": draw.mean(truncated),
+        "no_answer_rate": draw.mean(unanswered),
+        **({"unscored": Figure(float(num_unscored))} if num_unscored else {}),
+        "generated_tokens": Figure(math.fsum(map(sum, num_tokens))),
+    }

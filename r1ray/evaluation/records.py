@@ -1,0 +1,63 @@
+"""What evaluation keeps of a question: its samples as they were judged. One JSON object a question, so that a run that
+was interrupted finds again what it has."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sample:
+    """One judged response."""
+
+    text: str
+    num_tokens: int
+    is_truncated: bool
+    """Whether the length limit ended it."""
+    extracted: str | None
+    """The answer that was found; None where there is none."""
+    value: float | None
+    """Accuracy in [0, 1]; None where the sample could not be scored (an error of the machine, a broken reference),
+    which is never counted as wrong."""
+    figures: dict[str, float]
+    """All named parts of the outcome: ``accuracy``, ``f1``, ``instructions_strict``."""
+    detail: str
+    """Verdict and reason, for people."""
+    fault: Literal["reference", "machine"] | None = None
+    """Why ``value`` is None: the question's own reference is broken, or a part of the system failed."""
+    score: float | None = None
+    """A reward model's, of the whole output; any number, higher is better."""
+
+    @property
+    def is_right(self) -> bool:
+        return self.value is not None and self.value >= 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answered:
+    """One question with its samples."""
+
+    id: str
+    groups: dict[str, str]
+    """What figures are grouped by: ``{"subject": "law"}``."""
+    num_prompt_tokens: int
+    samples: tuple[Sample, ...]
+    classes: tuple[int | None, ...] | None
+    """Of the samples' answers, as :func:`r1ray.algo.consensus.answer_classes` has them; None where answers to
+    this kind of question cannot vote."""
+
+
+def to_json(question: Answered) -> dict[str, Any]:
+    """Plain data; written with :mod:`json` and read again it is the same question to the last digit."""
+    return asdict(question)
+
+
+def from_json(row: dict[str, Any]) -> Answered:
+    """The question of :func:`to_json`. Raises KeyError or TypeError for other rows."""
+    classes = row["classes"]
+    made = {
+        "samples": tuple(Sample(**sample) for sample in row["samples"]),
+        "classes": None if classes is None else tuple(classes),
+    }
+    return Answered(**{**row, **made})

@@ -1,0 +1,40 @@
+"""When two answers to the same prompt mean the same: what a majority vote counts (paper section 3, cons@64)."""
+
+from __future__ import annotations
+
+from r1ray.algo.consensus import Equivalent
+from r1ray.errors import UnscorableError
+from r1ray.reward.math.verifier import MathVerifier
+from r1ray.reward.reading import normalise
+from r1ray.types import Check, Choice, FormatOnly, MathAnswer, Reading
+
+MAX_TIMEOUTS = 4
+"""Comparisons of one vote that may run into the verifier's deadline; after them, answers are compared as text."""
+
+
+def equivalence_of(check: Check, verifier: MathVerifier) -> Equivalent | None:
+    """What makes two different answers equal; None where answers of this kind of check cannot be compared with each
+    other."""
+    if isinstance(check, MathAnswer):
+        return _MathEquivalence(verifier)
+    if isinstance(check, Reading):
+        return lambda one, other: normalise(one) == normalise(other)
+    return (lambda one, other: False) if isinstance(check, Choice | FormatOnly) else None
+
+
+class _MathEquivalence:
+    """By the math verifier, the first answer in the place of the reference."""
+
+    def __init__(self, verifier: MathVerifier) -> None:
+        self._verifier = verifier
+        self._num_timeouts = 0
+
+    def __call__(self, one: str, other: str) -> bool:
+        if self._num_timeouts >= MAX_TIMEOUTS:
+            return False
+        try:
+            mark = self._verifier.mark_sync(one, f"\\boxed{{{other}}}")
+        except UnscorableError:  # no verifier can read it: as a reference it equals nothing but itself
+            return False
+        self._num_timeouts += mark.verdict == "timeout"
+        return mark.value >= 1.0

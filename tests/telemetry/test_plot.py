@@ -1,0 +1,46 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from r1ray.telemetry.plot import ACCURACY, LENGTH, PARTS, REFLECTION, panels, plot_curves, series
+
+EVAL = "eval/heldout/pass@1"
+ROWS = [
+    {"step": 0, "policy_version": 0, EVAL: 0.1, f"{EVAL}_low": 0.0, f"{EVAL}_high": 0.3, "eval/heldout/cons@4": 0.2},
+    {"step": 1, "policy_version": 1, "reward/accuracy": 0.2, "completion/length_mean": 10.0},
+    {"step": 2, "policy_version": 2, "reward/accuracy": 0.3, "completion/length_mean": 12.0},
+    {"step": 1, "policy_version": 1, EVAL: 0.4, "eval/heldout/length_mean": 11.0},
+]
+FOUND = {"step": 1, "share": 0.2, "share_right": 0.3, "share_wrong": None, "per_1k_tokens": 0.5}
+NONE = {"step": 2, "share": 0.0, "share_right": 0.0, "share_wrong": 0.0, "per_1k_tokens": 0.0}
+
+
+def test_re_evaluation_has_a_panel_where_any_was_found() -> None:
+    assert panels([]) == panels([NONE, NONE]) == [ACCURACY, LENGTH, PARTS]
+    assert panels([NONE, FOUND]) == [ACCURACY, LENGTH, PARTS, REFLECTION]
+
+
+def test_an_evaluation_that_ended_later_is_a_point_of_its_own_at_its_version() -> None:
+    assert series(ROWS, EVAL) == [[0, 1], [0.1, 0.4]]
+    assert series([{"step": 5, "policy_version": 3, EVAL: 0.5}], EVAL) == [[3], [0.5]]
+    assert series(ROWS, "reward/accuracy") == [[1, 2], [0.2, 0.3]]
+
+
+def test_only_rows_with_all_figures_are_points() -> None:
+    assert series(ROWS, f"{EVAL}_low", f"{EVAL}_high") == [[0], [0.0], [0.3]]
+    assert series([FOUND, NONE], "share_wrong") == [[2], [0.0]]
+    assert series(ROWS, "no/such") == [[], []]
+
+
+@pytest.mark.parametrize(
+    "rows", [ROWS, ROWS[1:3], [*ROWS, {"step": 3, "policy_version": 3, "eval/other/pass@1": 0.5}], []]
+)
+@pytest.mark.parametrize("reflection", [[], [FOUND, NONE], [FOUND | {"share_right": None}]])
+def test_the_curves_are_a_png(
+    tmp_path: Path, rows: list[dict[str, float]], reflection: list[dict[str, float | None]]
+) -> None:
+    path = tmp_path / "curves.png"
+    plot_curves(rows, path, title="a run", reflection=reflection)
+    assert path.read_bytes().startswith(b"\x89PNG\r\n")
