@@ -534,8 +534,9 @@ class EvalConfig:
     top_p: float = 0.95
     num_actors: int = 0
     """Engines that do nothing but evaluate, each as ``rollout`` has them. They get the weights of a version that is
-    due, and training goes on. A version that is due while they are busy is not evaluated, nor one that a crash interrupts;
-    the last one always is. 0: the rollout engines evaluate, and the next step waits for it (``time/eval_wait_s``)."""
+    due, and training goes on. A version that is due while they are busy is not evaluated, nor one that a crash
+    interrupts; the last one always is. 0: the rollout engines evaluate, and the next step waits for it
+    (``time/eval_wait_s``)."""
     slots: int | None = None
     """Completions of an evaluation that are under way at a time. None: a quarter of what the rollout engines hold
     (``rollout.max_num_seqs`` each), so that rollouts keep the rest; all that engines of its own hold."""

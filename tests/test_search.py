@@ -16,7 +16,7 @@ Chunk = tuple[Completion, ...]
 
 
 class Steps:
-    """A policy whose answers are two steps: a good or a bad one, then the end. Sample i begins well where i % 3 == 0."""
+    """A policy whose answers are two steps: a good or a bad one, then the end. Every third seed begins well."""
 
     def __init__(self) -> None:
         self.requests: list[GroupRequest] = []
