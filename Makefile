@@ -17,11 +17,12 @@ test: $(VENV)/.ready lint types  ## lint, types, unit tests, and a short run of 
 test-curve: $(VENV)/.ready  ## the quickstart with seeds 0, 1 and 2 (half an hour)
 	$(BIN)/python -m pytest -m curve -s
 
-bench: $(VENV)/.ready  ## sandbox, math verifier, log-probabilities and learner beside what they replace
+bench: $(VENV)/.ready  ## sandbox, math verifier, log-probabilities, learner and evaluation beside what they replace
 	$(BIN)/python -m tests.benchmarks.bench_sandbox
 	$(BIN)/python -m tests.benchmarks.bench_math_verifier
 	$(BIN)/python -m tests.benchmarks.bench_logprobs
 	$(BIN)/python -W ignore -m tests.benchmarks.bench_learner
+	$(BIN)/python -W ignore -m tests.benchmarks.bench_evaluation
 
 lint: $(VENV)/.ready  ## ruff: format and rules
 	$(BIN)/ruff format --check .

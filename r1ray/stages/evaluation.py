@@ -10,15 +10,13 @@ settings): the same command again reads it, and one that was interrupted asks on
 from __future__ import annotations
 
 import asyncio
-import fcntl
 import json
-import time
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any, TextIO, TypeVar
+from typing import Any, TypeVar
 
 from r1ray import __version__
 from r1ray.benchmarks.definition import Benchmark, load_benchmark
@@ -29,23 +27,20 @@ from r1ray.cluster.launch import RunningEvaluation, launch_evaluation
 from r1ray.cluster.placement import is_remote
 from r1ray.config import EvaluationConfig
 from r1ray.data.template import renderer
-from r1ray.errors import InfrastructureError, UserError, first_of
-from r1ray.evaluate import answer_questions
+from r1ray.errors import UserError
 from r1ray.evaluation.figures import Figure, compare_models, figures_of, group_figures
-from r1ray.evaluation.records import Answered, from_json, to_json
+from r1ray.evaluation.records import Answered
+from r1ray.evaluation.statistics import NUM_RESAMPLES
 from r1ray.evaluation.tables import comparison_line, figures_table, groups_line, search_table
 from r1ray.model_files import context_of, load_tokenizer, local_folder
 from r1ray.reward.references import reference_problem
 from r1ray.search import Found, Result, Searcher, table_of
+from r1ray.stages.asking import Say, append_line, ask, beside, locked, read_answers, read_lines
 from r1ray.stages.base import check_sandbox, code_version, content_digest, digest_of, write_json
 from r1ray.telemetry.reflection import measure_reflection
 from r1ray.types import Prompt, Sampling
 
 T = TypeVar("T")
-SLOTS_AHEAD = 2
-"""Completions that are asked for at a time, in units of what the engines hold: one lot runs, one waits."""
-SAY_EVERY_S = 15.0
-Say = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -317,23 +312,10 @@ def _identity(model: str | None, url: str | None, memo: Path) -> str | None:
 
 def _is_done(config: EvaluationConfig, evaluation: Evaluation) -> bool:
     """Read what is there already; whether that is all."""
-    evaluation.answered = {i: from_json(row) for i, row in _read_lines(evaluation.folder / "samples.jsonl")}
-    evaluation.found = {i: _found(row) for i, row in _read_lines(evaluation.folder / "search.jsonl")}
+    evaluation.answered = read_answers(evaluation.folder / "samples.jsonl")
+    evaluation.found = {i: _found(row) for i, row in read_lines(evaluation.folder / "search.jsonl")}
     wanted = len(evaluation.prompts)
     return len(evaluation.answered) == wanted and (not config.search.methods or len(evaluation.found) == wanted)
-
-
-def _read_lines(path: Path) -> list[tuple[int, dict[str, Any]]]:
-    """Number and content of every whole line; one that a crash cut off is removed from the file."""
-    if not path.exists():
-        return []
-    lines = path.read_bytes().splitlines(keepends=True)
-    if lines and not lines[-1].endswith(b"\n"):
-        with path.open("r+b") as file:
-            file.truncate(sum(map(len, lines[:-1])))
-        lines = lines[:-1]
-    rows = [json.loads(line) for line in lines]
-    return [(row.pop("number"), row) for row in rows]
 
 
 def _found(row: dict[str, Any]) -> Found:
@@ -353,94 +335,33 @@ async def _ask(config: EvaluationConfig, model: str, evaluations: Sequence[Evalu
     )
     try:
         for evaluation in evaluations:
-            with _locked(evaluation.folder):
+            with locked(evaluation.folder):
                 write_json(evaluation.folder / "settings.json", evaluation.settings)
-                await _beside(running.restore(), _sample(config, evaluation, running, say))
+                await beside(running.restore(), _sample(config, evaluation, running, say))
                 if config.search.methods:
-                    await _beside(running.restore(), _search(config, evaluation, running, say))
+                    await beside(running.restore(), _search(config, evaluation, running, say))
     finally:
         running.shutdown()
 
 
-async def _beside(companion: Awaitable[None], work: Awaitable[T]) -> T:
-    """The result of ``work``, while ``companion`` runs; a failure of either ends both."""
-
-    async def until_done() -> T:
-        result = await work
-        others.cancel()
-        return result
-
-    async def accompany() -> None:
-        await companion
-
-    try:
-        async with asyncio.TaskGroup() as tasks:
-            others = tasks.create_task(accompany())
-            done = tasks.create_task(until_done())
-    except BaseExceptionGroup as group:
-        raise first_of(group) from group
-    return done.result()
-
-
-@contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    """Raises UserError where another process evaluates the same."""
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / ".lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise UserError(f"output_dir: another process evaluates the same, in {folder}.") from error
-        yield
-
-
 async def _sample(config: EvaluationConfig, evaluation: Evaluation, running: RunningEvaluation, say: Say) -> None:
     task = evaluation.task
-    missing = {i: prompt for i, prompt in enumerate(evaluation.prompts) if i not in evaluation.answered}
-    if not missing:
-        return
-    progress = _Progress(evaluation, len(missing), say)
-    failed: list[str] = []
-    start = time.monotonic()
-    with (evaluation.folder / "samples.jsonl").open("a", encoding="utf-8") as file:
-
-        def keep(number: int, question: Answered) -> None:
-            broken = [sample.detail for sample in question.samples if sample.fault == "machine"]
-            evaluation.answered[number] = question
-            evaluation.new_tokens += sum(sample.num_tokens for sample in question.samples)
-            progress.note(question)
-            if broken:
-                failed.append(f"{question.id}: {broken[0]}")
-            else:
-                _append(file, number, to_json(question))
-
-        rank = running.reward_model
-
-        async def score(prompt: str, texts: Sequence[str]) -> Sequence[float]:
-            assert rank is not None
-            return await rank.score([(prompt, text) for text in texts])
-
-        await answer_questions(
-            running.rollout,
-            running.scorer,
-            missing,
-            name=task.benchmark.name,
-            samples=task.samples,
-            sampling=Sampling(task.temperature, task.top_p, evaluation.max_tokens, with_logprobs=False),
-            seed=config.seed * 1_000_003,
-            slots=SLOTS_AHEAD * config.rollout.num_actors * config.rollout.max_num_seqs,
-            deadline_s=config.deadlines.generate_s,
-            groups=lambda number: task.items[number].groups,
-            open_chunk=running.open_chunk,
-            rank=score if rank is not None else None,
-            keep=keep,
-        )
-    evaluation.seconds = time.monotonic() - start
-    if failed:
-        raise InfrastructureError(
-            f"{evaluation.name}: {len(failed)} of {len(evaluation.prompts)} questions have samples that could not be "
-            f"scored ({failed[0]}); the others are kept, and the same command asks these again."
-        )
+    before = set(evaluation.answered)
+    evaluation.answered, evaluation.seconds = await ask(
+        running,
+        dict(enumerate(evaluation.prompts)),
+        evaluation.folder / "samples.jsonl",
+        name=evaluation.name,
+        samples=task.samples,
+        sampling=Sampling(task.temperature, task.top_p, evaluation.max_tokens, with_logprobs=False),
+        seed=config.seed * 1_000_003,
+        rollout=config.rollout,
+        deadlines=config.deadlines,
+        groups=lambda number: task.items[number].groups,
+        say=say,
+    )
+    new = [question for number, question in evaluation.answered.items() if number not in before]
+    evaluation.new_tokens = sum(sample.num_tokens for question in new for sample in question.samples)
 
 
 async def _search(config: EvaluationConfig, evaluation: Evaluation, running: RunningEvaluation, say: Say) -> None:
@@ -466,41 +387,10 @@ async def _search(config: EvaluationConfig, evaluation: Evaluation, running: Run
 
         def keep(number: int, found: Found) -> None:
             evaluation.found[number] = found
-            _append(file, number, {method: asdict(result) for method, result in found.items()})
+            append_line(file, number, {method: asdict(result) for method, result in found.items()})
 
         at_a_time = max(1, config.rollout.num_actors * config.rollout.max_num_seqs // config.search.num_children)
         await searcher.questions(missing, at_a_time=at_a_time, keep=keep)
-
-
-def _append(file: TextIO, number: int, row: dict[str, Any]) -> None:
-    file.write(json.dumps({"number": number, **row}, ensure_ascii=False) + "\n")
-    file.flush()
-
-
-class _Progress:
-    """A line now and then."""
-
-    def __init__(self, evaluation: Evaluation, num_missing: int, say: Say) -> None:
-        self._evaluation, self._say = evaluation, say
-        self._before = len(evaluation.prompts) - num_missing
-        self._start = self._last = time.monotonic()
-        task = evaluation.task
-        resumed = f", {self._before} of them answered before" if self._before else ""
-        say(f"{evaluation.name}: {len(evaluation.prompts)} questions x {task.samples} samples{resumed}")
-
-    def note(self, question: Answered) -> None:
-        now = time.monotonic()
-        done, total = len(self._evaluation.answered), len(self._evaluation.prompts)
-        if now - self._last < SAY_EVERY_S or done == total:
-            return
-        self._last = now
-        seconds = now - self._start
-        left = seconds / (done - self._before) * (total - done)
-        right = [s.is_right for q in self._evaluation.answered.values() for s in q.samples if s.value is not None]
-        self._say(
-            f"  {done}/{total} questions, {sum(right) / max(1, len(right)):.3f} right so far, "
-            f"{self._evaluation.new_tokens / seconds:.0f} tokens/s, {left // 60:.0f}:{left % 60:02.0f} left"
-        )
 
 
 # ---------------------------------------------------------------------- what came out
@@ -579,4 +469,8 @@ def _show(config: EvaluationConfig, evaluation: Evaluation, result: dict[str, An
 
 def _compare(config: EvaluationConfig, a: Evaluation, b: Evaluation, say: Say) -> None:
     questions = [list(each.answered.values()) for each in (a, b)]
-    say(comparison_line(a.task.benchmark.title, compare_models(*questions, seed=config.seed)))
+    say(
+        comparison_line(
+            a.task.benchmark.title, compare_models(*questions, seed=config.seed, num_resamples=NUM_RESAMPLES)
+        )
+    )
