@@ -27,6 +27,10 @@ CHECK_TYPES = ("math", "code", "format", "choice", "reading", "instructions", "j
 SANDBOX_MODES = ("auto", "bubblewrap", "landlock", "none")
 SUPERVISED_RECIPES = ("sft", "reward_model")
 """Recipes that train on given answers: they sample nothing and reward nothing."""
+SAMPLING_RECIPES = ("collect", "evaluate")
+"""Recipes that put prompts to a model, and train nothing."""
+PROMPTS_OF = {"collect": "train", "evaluate": "eval", "extend": None}
+"""The key of ``data`` that recipes without a learner read."""
 
 
 def _one_of(key: str, value: str, allowed: tuple[str, ...]) -> None:
@@ -76,10 +80,24 @@ class DataConfig:
     template: str = "r1_zero"
     """``r1_zero`` (the paper's Table 1), ``chat`` (the tokenizer's own), or ``none`` (the prompt as it stands)."""
     max_prompt_tokens: int = 1024
+    mixture: Any = None
+    """Ratio of each domain among the training prompts, ``{math: 3, general: 1}``; other domains are left out. A domain
+    too small for its ratio starts over earlier than the others. None: as the file has them."""
 
     def __post_init__(self) -> None:
         _one_of("data.template", self.template, TEMPLATES)
         _at_least("data.max_prompt_tokens", self.max_prompt_tokens, 1)
+        if self.mixture is not None:
+            self.mixture = _mixture(self.mixture)
+
+
+def _mixture(value: Any) -> dict[str, float]:
+    if not isinstance(value, dict) or not value:
+        raise ValueError(f"data.mixture={value}: needs an object such as {{math: 3, general: 1}}.")
+    for domain, ratio in value.items():
+        if isinstance(ratio, bool) or not isinstance(ratio, int | float) or ratio <= 0:
+            raise ValueError(f"data.mixture.{domain}={ratio}: needs a number above 0.")
+    return {str(domain): ratio for domain, ratio in value.items()}
 
 
 @dataclass
@@ -268,6 +286,10 @@ class RewardPart:
     """Further keyword arguments of the function."""
     checks: list[str] | None = None
     """Only prompts with these types of check have the part (math, code, format); None: all."""
+    domains: list[str] | None = None
+    """Only prompts of these domains have the part; None: all."""
+    from_step: int = 0
+    """The part counts from this step on (the first is step 1); before, it is only logged."""
     deadline_s: float = 60.0
     """For a function that is not r1ray's own: after so long it is an infrastructure error, never a zero."""
 
@@ -285,8 +307,14 @@ def _reward_part(name: str, part: Any) -> RewardPart:
         value = part.get(key, 1.0)
         if isinstance(value, bool) or not isinstance(value, int | float):
             raise ValueError(f"reward.parts.{name}.{key}={value}: needs a number.")
+    for key in ("checks", "domains"):
+        if part.get(key) is not None and not isinstance(part[key], list):
+            raise ValueError(f"reward.parts.{name}.{key}={part[key]}: needs a list.")
     for check in part.get("checks") or ():
         _one_of(f"reward.parts.{name}.checks", check, CHECK_TYPES)
+    from_step = part.get("from_step", 0)
+    if isinstance(from_step, bool) or not isinstance(from_step, int) or from_step < 0:
+        raise ValueError(f"reward.parts.{name}.from_step={from_step}: needs a number of a step.")
     options = part.get("options") or {}
     if not isinstance(options, dict):
         raise ValueError(f"reward.parts.{name}.options={options}: needs an object of keyword arguments.")
@@ -295,6 +323,8 @@ def _reward_part(name: str, part: Any) -> RewardPart:
         function=part.get("function"),
         options=dict(options),
         checks=None if part.get("checks") is None else list(part["checks"]),
+        domains=None if part.get("domains") is None else [str(domain) for domain in part["domains"]],
+        from_step=from_step,
         deadline_s=float(part.get("deadline_s", 60.0)),
     )
 
@@ -358,6 +388,8 @@ class RewardConfig:
     parts: dict[str, Any] = field(default_factory=dict)
     """A RewardPart for each name. (Any, because OmegaConf cannot add an entry of a dataclass's type from the command
     line; what is there is checked, and converted, here.)"""
+    models: dict[str, Any] = field(default_factory=dict)
+    """A PreferenceModelConfig for each name: its score is the part of the same name. (Any: as ``parts``.)"""
     combine: str = "sum"
     """``sum``: the weighted sum (the paper). ``gated``: the same, but 0 where the part ``gate`` is below 1.
     ``normalised``: each part is normalised over its group before it is weighted and added."""
@@ -372,8 +404,13 @@ class RewardConfig:
         _at_least("reward.max_in_flight", self.max_in_flight, 1)
         _one_of("reward.combine", self.combine, COMBINATIONS)
         self.parts = {name: _reward_part(name, part) for name, part in self.parts.items()}
+        self.models = {name: _preference_model(name, model) for name, model in self.models.items()}
         if self.combine == "gated" and self.gate not in self.parts:
             raise ValueError(f"reward.gate={self.gate}: needs one of reward.parts: {', '.join(self.parts)}.")
+
+    def weights_at(self, step: int) -> dict[str, float]:
+        """The weight of each part that counts in a step."""
+        return {name: part.weight for name, part in self.parts.items() if part.from_step <= step}
 
     def require_parts(self) -> None:
         """Raise ValueError where nothing is rewarded. (The section alone may be empty: conf/reward/ fills it.)"""
@@ -570,6 +607,29 @@ class CheckpointConfig:
 
 
 @dataclass
+class StopConfig:
+    """Ends training before ``steps`` once a figure of metrics.jsonl has stopped to rise (:mod:`r1ray.plateau`)."""
+
+    metric: str = "reward/mean"
+    """``reward/mean``, a part (``reward/accuracy``), or a held-out figure (``eval/heldout/pass@1``)."""
+    window: int = 0
+    """Steps of each of the two means that are compared (of a held-out figure: evaluations); 0: never."""
+    min_gain: float = 0.002
+    """By how much the later mean has to be above the earlier one."""
+    after: int = 100
+    """Steps that are trained in any case."""
+    patience: int = 1
+    """Comparisons in a row, each a figure later, that have to find too little."""
+
+    def __post_init__(self) -> None:
+        _at_least("stop.window", self.window, 0)
+        _at_least("stop.after", self.after, 0)
+        _at_least("stop.patience", self.patience, 1)
+        if not self.metric.startswith(("reward/", "eval/")):
+            raise ValueError(f"stop.metric={self.metric}: needs reward/mean, reward/PART or eval/BENCHMARK/FIGURE.")
+
+
+@dataclass
 class DeadlineConfig:
     """Seconds after which a wait is an error that names both sides."""
 
@@ -594,6 +654,123 @@ class ClusterConfig:
 
 
 @dataclass
+class JudgeConfig:
+    """Who grades answers that no rule can compare: for benchmarks whose check is judged or pairwise."""
+
+    model: str | None = None
+    """A Hugging Face model folder, served by engines of this run; or a model of the service at ``url``."""
+    url: str | None = None
+    """An OpenAI-compatible service, ``http://host:8000/v1``; its key is in the environment."""
+    api_key_env: str = "OPENAI_API_KEY"
+    """Name of the environment variable with the key."""
+    deadline_s: float = 300.0
+    """Of one answer, however often it is asked for."""
+    max_in_flight: int = 64
+    """Questions that one reward actor has open at a time."""
+    max_model_len: int = 16384
+    max_tokens: int = 1024
+    """Of one answer: a reason and a grade."""
+    engine: RolloutConfig = field(default_factory=RolloutConfig)
+
+    @property
+    def is_served(self) -> bool:
+        """Whether engines of this run serve it."""
+        return self.model is not None and self.url is None
+
+    def __post_init__(self) -> None:
+        if self.url is not None and self.model is None:
+            raise ValueError(f"judge.model is not set: judge.url={self.url} needs the name of one of its models.")
+        _above("judge.deadline_s", self.deadline_s, 0)
+        _at_least("judge.max_in_flight", self.max_in_flight, 1)
+        _at_least("judge.max_tokens", self.max_tokens, 16)
+        _above("judge.max_model_len", self.max_model_len, self.max_tokens)
+
+
+@dataclass
+class SourceConfig:
+    """Rows of the user's that are mixed into a collected data set: dialogues in any layout of recipe=sft."""
+
+    path: str = ""
+    ratio: float = 0.25
+    """Their share of the whole."""
+    domain: str = "general"
+    language: str = "en"
+    licence: str = "unknown"
+
+    def __post_init__(self) -> None:
+        if not self.path:
+            raise ValueError("path is not set: needs a file of dialogues.")
+        if not 0 < self.ratio < 1:
+            raise ValueError(f"ratio={self.ratio}: needs to be above 0 and below 1.")
+
+
+WAYS = ("plain", "few_shot", "direct", "rewrite")
+PATTERNS = ("cold_start", "tags")
+
+
+@dataclass
+class CollectConfig:
+    """Examples to learn from, sampled from a model (recipe=collect; paper sections 2.3.1 and 2.3.3)."""
+
+    ways: list[str] = field(default_factory=lambda: ["plain"])
+    """How the model is asked. ``plain``: the prompt as in training (rejection sampling). ``few_shot``: after some of
+    ``examples``. ``direct``: asked to reflect and verify. ``rewrite``: the responses in ``responses`` are to be
+    made readable."""
+    examples: str | None = None
+    """JSON lines with prompt, reasoning and summary; for ``few_shot``."""
+    num_examples: int = 2
+    responses: str | None = None
+    """For ``rewrite``: the folder of another recipe=collect, of R1-Zero, whose right responses are rewritten."""
+    samples: int = 16
+    """Of each prompt, and each way."""
+    keep: int = 4
+    """Most that are kept of a prompt: the shortest."""
+    min_value: float = 1.0
+    """What is kept has at least this accuracy; prompts without a reference are kept by the filters alone."""
+    temperature: float = 0.6
+    top_p: float = 0.95
+    max_tokens: int = 32768
+    pattern: str = "cold_start"
+    """How an example is written: ``cold_start`` (|special_token|reasoning|special_token|summary), or the ``tags`` of
+    R1-Zero."""
+    filters: list[str] | None = None
+    """By name, see :mod:`r1ray.curation.filters`; None: those of rejection sampling where the only way is ``plain``,
+    else those of the cold start."""
+    options: dict[str, Any] = field(default_factory=dict)
+    """Of the filters: ``min_language_share``, ``max_paragraph_words``, ..."""
+    similarity: float = 0.8
+    """Responses that are at least so similar (Jaccard, word 5-grams) to one kept before are left out; 1: only equal
+    ones."""
+    decontaminate: list[str] = field(default_factory=list)
+    """Prompt files whose questions must not be in the data: those that are evaluated on."""
+    sources: dict[str, Any] = field(default_factory=dict)
+    """Rows of the user's that are mixed in, by name: see :class:`SourceConfig`."""
+    licence: str = "unknown"
+    """Of the prompts."""
+
+    def __post_init__(self) -> None:
+        for way in self.ways:
+            _one_of("collect.ways", way, WAYS)
+        for way, key in (("few_shot", "examples"), ("rewrite", "responses")):
+            if way in self.ways and getattr(self, key) is None:
+                raise ValueError(f"collect.{key} is not set: collect.ways=[{way}] needs collect.{key}=PATH.")
+        _one_of("collect.pattern", self.pattern, PATTERNS)
+        for key in ("num_examples", "samples", "keep", "max_tokens"):
+            _at_least(f"collect.{key}", getattr(self, key), 1)
+        _check_sampling("collect.", self.temperature, self.top_p)
+        if not 0 < self.similarity <= 1:
+            raise ValueError(f"collect.similarity={self.similarity}: needs to be above 0 and at most 1.")
+        for name, source in self.sources.items():
+            if not isinstance(source, SourceConfig):
+                try:
+                    self.sources[name] = SourceConfig(**source)
+                except (TypeError, ValueError) as error:
+                    raise ValueError(f"collect.sources.{name}: {error}") from error
+        if sum(source.ratio for source in self.sources.values()) >= 1:
+            raise ValueError("collect.sources: their ratios need to add up to less than 1.")
+
+
+@dataclass
 class RunConfig:
     """One run: ``r1ray run`` with its overrides."""
 
@@ -615,11 +792,21 @@ class RunConfig:
     reward: RewardConfig = field(default_factory=RewardConfig)
     learner: LearnerConfig = field(default_factory=LearnerConfig)
     supervised: SupervisedConfig = field(default_factory=SupervisedConfig)
+    collect: CollectConfig = field(default_factory=CollectConfig)
+    judge: JudgeConfig = field(default_factory=JudgeConfig)
     weights: WeightsConfig = field(default_factory=WeightsConfig)
     eval: EvalConfig = field(default_factory=EvalConfig)
+    stop: StopConfig = field(default_factory=StopConfig)
     checkpoint: CheckpointConfig = field(default_factory=CheckpointConfig)
     deadlines: DeadlineConfig = field(default_factory=DeadlineConfig)
     cluster: ClusterConfig = field(default_factory=ClusterConfig)
+    graph: dict[str, Any] = field(default_factory=dict)
+    """Of recipes with several stages (recipe=r1): what is different in each stage, by its name, in order. See
+    :mod:`r1ray.stages.graph`."""
+    stages: list[str] | None = None
+    """Run only these stages of the graph; None: all."""
+    artifacts: dict[str, str] = field(default_factory=dict)
+    """Paths in the place of what stages of the graph would make, by the stage's name."""
 
     @property
     def num_updates(self) -> int:
@@ -639,10 +826,22 @@ class RunConfig:
     def __post_init__(self) -> None:
         _at_least("steps", self.steps, 1)
         _at_least("seed", self.seed, 0)
+        if self.graph:
+            return  # every stage is checked by itself, with what is different in it
         if self.only_learner:
             self._check_supervised()
+        elif self.recipe in PROMPTS_OF:
+            self._check_untrained()
         else:
             self._check_reinforcement()
+
+    def _check_untrained(self) -> None:
+        prompts = PROMPTS_OF[self.recipe]
+        needed = {"model": self.model} | ({f"data.{prompts}": getattr(self.data, prompts)} if prompts else {})
+        for key, value in needed.items():
+            if value is None:
+                raise ValueError(f"{key} is not set: recipe={self.recipe} needs {key}=PATH.")
+        self.reward.require_parts()
 
     def _check_supervised(self) -> None:
         maker = self.prepare.maker
@@ -659,6 +858,22 @@ class RunConfig:
                 f"learner.max_tokens_per_microbatch={self.learner.max_tokens_per_microbatch} cannot hold the longest "
                 f"row: needs at least {together * self.supervised.max_tokens} ("
                 f"{'2 x ' if together == 2 else ''}supervised.max_tokens={self.supervised.max_tokens})."
+            )
+
+    def _check_stop(self) -> None:
+        """Raise ValueError where the figure that ends training is never there, or comes late."""
+        kind, _, name = self.stop.metric.partition("/")
+        if not self.stop.window:
+            return
+        if kind == "eval" and self.eval.num_actors:
+            raise ValueError(
+                f"stop.metric={self.stop.metric}: with eval.num_actors={self.eval.num_actors} the figures of a version "
+                "come while later ones are trained; needs eval.num_actors=0."
+            )
+        if kind == "reward" and name != "mean" and name not in self.reward.parts:
+            raise ValueError(
+                f"stop.metric={self.stop.metric}: needs reward/mean, or reward/ and one of "
+                f"{', '.join(self.reward.parts)}."
             )
 
     @property
@@ -697,6 +912,12 @@ class RunConfig:
                     f"reward.parts.{name}.deadline_s={part.deadline_s:g}: needs to be below "
                     f"deadlines.score_s={self.deadlines.score_s:g}, after which its actor is taken for dead."
                 )
+            if part.from_step > self.steps:
+                raise ValueError(
+                    f"reward.parts.{name}.from_step={part.from_step}: needs at most steps={self.steps}, or the part "
+                    "never counts."
+                )
+        self._check_stop()
         if self.learner.lora.rank and self.algo.kl_coefficient and self.algo.reference_refresh_updates:
             raise ValueError(
                 f"algo.reference_refresh_updates={self.algo.reference_refresh_updates}: with learner.lora.rank="
@@ -710,13 +931,17 @@ class RunConfig:
             )
 
 
-NOT_DECISIVE = ("name", "output_dir", "cluster", "deadlines", "checkpoint")
+NOT_DECISIVE = ("name", "output_dir", "cluster", "deadlines", "checkpoint", "stages", "artifacts")
+GRAPH_ONLY = ("name", "graph", "stages", "artifacts")
+"""What belongs to a run of several stages, and to none of them."""
 PLACEMENT = {
     "eval": ("num_actors", "slots"),
     "learner": ("num_ranks", "cpus_per_rank", "gpus_per_rank", "threads", "max_tokens_per_microbatch"),
     "rollout": ("num_actors", "cpus_per_actor", "gpus_per_actor", "threads"),
     "reward": ("num_actors", "cpus_per_actor", "max_in_flight"),
 }
+MODEL_PLACEMENT = ("num_actors", "cpus_per_actor", "gpus_per_actor", "threads", "batch_tokens")
+"""The same of each of ``reward.models``."""
 
 
 def decisive(config: RunConfig) -> dict[str, Any]:
@@ -729,8 +954,14 @@ def only_decisive(values: dict[Any, Any]) -> dict[Any, Any]:
     """The same of a configuration as nested dicts."""
     kept = {key: value for key, value in values.items() if key not in NOT_DECISIVE}
     for section, keys in PLACEMENT.items():
-        kept[section] = {key: value for key, value in (kept.get(section) or {}).items() if key not in keys}
+        kept[section] = _without(kept.get(section) or {}, keys)
+    models = kept["reward"].get("models") or {}
+    kept["reward"]["models"] = {name: _without(model, MODEL_PLACEMENT) for name, model in models.items()}
     return kept
+
+
+def _without(section: dict[Any, Any], keys: tuple[str, ...]) -> dict[Any, Any]:
+    return {key: value for key, value in section.items() if key not in keys}
 
 
 @dataclass
@@ -743,39 +974,6 @@ class ScoreConfig:
 
     def __post_init__(self) -> None:
         self.reward.require_parts()
-
-
-@dataclass
-class JudgeConfig:
-    """Who grades answers that no rule can compare: for benchmarks whose check is judged or pairwise."""
-
-    model: str | None = None
-    """A Hugging Face model folder, served by engines of this run; or a model of the service at ``url``."""
-    url: str | None = None
-    """An OpenAI-compatible service, ``http://host:8000/v1``; its key is in the environment."""
-    api_key_env: str = "OPENAI_API_KEY"
-    """Name of the environment variable with the key."""
-    deadline_s: float = 300.0
-    """Of one answer, however often it is asked for."""
-    max_in_flight: int = 64
-    """Questions that one reward actor has open at a time."""
-    max_model_len: int = 16384
-    max_tokens: int = 1024
-    """Of one answer: a reason and a grade."""
-    engine: RolloutConfig = field(default_factory=RolloutConfig)
-
-    @property
-    def is_served(self) -> bool:
-        """Whether engines of this run serve it."""
-        return self.model is not None and self.url is None
-
-    def __post_init__(self) -> None:
-        if self.url is not None and self.model is None:
-            raise ValueError(f"judge.model is not set: judge.url={self.url} needs the name of one of its models.")
-        _above("judge.deadline_s", self.deadline_s, 0)
-        _at_least("judge.max_in_flight", self.max_in_flight, 1)
-        _at_least("judge.max_tokens", self.max_tokens, 16)
-        _above("judge.max_model_len", self.max_model_len, self.max_tokens)
 
 
 @dataclass
@@ -800,6 +998,42 @@ class RewardModelConfig:
         _one_of("reward_model.dtype", self.dtype, DTYPES)
         _at_least("reward_model.max_tokens", self.max_tokens, 2)
         _at_least("reward_model.batch_tokens", self.batch_tokens, self.max_tokens)
+
+
+@dataclass
+class PreferenceModelConfig(RewardModelConfig):
+    """A reward model whose score is a part of the reward (paper section 2.3.4)."""
+
+    sees: str = "response"
+    """Beside the prompt: ``summary``, only what follows the reasoning (helpfulness), or the whole ``response``
+    (harmlessness)."""
+
+    def __post_init__(self) -> None:
+        RewardModelConfig.__post_init__(self)
+        _one_of("reward_model.sees", self.sees, ("summary", "response"))
+
+
+def _preference_model(name: str, model: Any) -> PreferenceModelConfig:
+    if isinstance(model, PreferenceModelConfig):
+        return model
+    key = f"reward.models.{name}"
+    if not isinstance(model, dict):
+        raise ValueError(f"{key}={model}: needs an object such as {{model: PATH, sees: summary}}.")
+    defaults = PreferenceModelConfig()
+    known = [each.name for each in fields(defaults)]
+    for each, value in model.items():
+        if each not in known:
+            raise ValueError(f"{key}.{each}: no such key; needs one of {', '.join(known)}.")
+        default = getattr(defaults, each)
+        if each == "gpus_per_actor" and value is None:
+            continue
+        kind = {int: (int,), float: (int, float), str: (str,)}[int if each == "gpus_per_actor" else type(default or "")]
+        if value != default and (isinstance(value, bool) or not isinstance(value, kind)):
+            raise ValueError(f"{key}.{each}={value}: needs {'a text' if kind == (str,) else 'a number'}.")
+    try:
+        return PreferenceModelConfig(**model)
+    except ValueError as error:
+        raise ValueError(str(error).replace("reward_model.", f"{key}.")) from error
 
 
 SEARCH_METHODS = ("best_of_n", "tree_search")

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 USAGE = f"""r1ray {__version__}: DeepSeek-R1's reinforcement learning on Ray, vLLM and DeepSpeed
 
-usage: r1ray run [recipe=r1_zero|sft|reward_model] [experiment=quickstart] [algo=paper|verl|dapo|...] [key=value ...]
+usage: r1ray run [recipe=r1|r1_zero|sft|...] [experiment=quickstart] [algo=paper|verl|dapo|...] [key=value ...]
        r1ray eval model=PATH benchmark=NAME data=PATH [against=PATH] [key=value ...]
        r1ray score FILE [reward=check|r1_zero|reasoning] [output=FILE] [key=value ...]
 
@@ -30,6 +30,8 @@ usage: r1ray run [recipe=r1_zero|sft|reward_model] [experiment=quickstart] [algo
   eval    pass@1, cons@k and the other figures of a benchmark, with intervals; two models are compared
   score   rewards of given responses: JSON lines or Parquet in, one outcome a line out
 
+Recipes: r1, distill, distill_vs_rl (several stages); r1_zero, sft, reward_model, collect, extend, evaluate (one).
+`r1ray run ... --cfg job` prints everything that would be run.
 Everything after the verb is Hydra override syntax: algo.group_size=8, learner.lr=1e-6.
 A run of your own needs  model=PATH data.train=PATH  and should have  data.eval=PATH;
 with recipe=sft or reward_model  model=PATH supervised.train=PATH  and  supervised.eval=PATH.
@@ -54,7 +56,9 @@ def main(arguments: Sequence[str]) -> int:
         return 0
     try:
         if arguments[0] == "run":
-            run(compose(arguments[1:]))
+            shown = [argument for argument in arguments[1:] if argument in ("--cfg", "job")]
+            config = compose([_added(argument) for argument in arguments[1:] if argument not in shown])
+            show(config) if shown else run(config)
         elif arguments[0] == "score":
             score(arguments[1:])
         elif arguments[0] == "eval":
@@ -85,20 +89,42 @@ def entrypoint() -> None:
 # ---------------------------------------------------------------------- run
 
 
+def show(config: RunConfig) -> None:
+    """Print everything that would be run: the configuration, and that of every stage of a graph."""
+    from dataclasses import asdict
+
+    from omegaconf import OmegaConf
+
+    from r1ray.recipes import stages_of
+    from r1ray.stages.graph import GraphStage
+
+    stages = {stage.name: asdict(stage.config) for stage in stages_of(config) if isinstance(stage, GraphStage)}
+    print(OmegaConf.to_yaml(OmegaConf.create(asdict(config) | ({"graph": stages} if stages else {}))), end="")
+
+
+def _added(argument: str) -> str:
+    """Overrides of what has no fixed keys, as Hydra wants them: ``++graph.NAME.KEY=VALUE``."""
+    return f"++{argument}" if argument.startswith(("graph.", "graph=", "artifacts.")) else argument
+
+
 def run(config: RunConfig) -> None:
     """Run the configured recipe in its run folder."""
     from r1ray.cluster.placement import preflight
-    from r1ray.recipes import stages_of
+    from r1ray.recipes import configs_of, stages_of
     from r1ray.stages.base import Context, run_stages
+    from r1ray.stages.graph import finish_graph
 
-    preflight(config)
     stages = stages_of(config)
+    for stage_config in configs_of(config, stages):
+        preflight(stage_config)
     output_dir = Path(config.output_dir).expanduser().resolve()
     run_dir = claim_run_folder(output_dir / (config.name or default_name(config)), config)
     context = Context(run_dir, output_dir / "artifacts", say=lambda text: print(text, flush=True))
     context.say(f"run folder: {run_dir}")
     was_done = all((run_dir / "stages" / stage.name / "manifest.json").exists() for stage in stages)
-    run_stages(stages, context)
+    made = run_stages(stages, context, only=config.stages, given=config.artifacts)
+    if config.graph:
+        finish_graph(context, stages, made)
     if was_done:
         context.say("this run was finished before; name=ANOTHER runs the same settings once more")
     plot = run_dir / "curves.png"
@@ -126,7 +152,11 @@ def claim_run_folder(folder: Path, config: RunConfig) -> Path:
         before = OmegaConf.to_container(OmegaConf.load(saved))
         assert isinstance(before, dict)
         differences = _differences(only_decisive(before), decisive(config))
-        changed = [f"{key} ({old} there, {new} now)" for key, old, new in differences]
+        changed = [
+            f"{key} ({old} there, {new} now)"
+            for key, old, new in differences
+            if not key.startswith("graph.")  # each stage looks for itself
+        ]
         if changed:
             raise UserError(
                 f"name={folder.name}: {folder} holds a run with other settings: {', '.join(changed[:3])}; "

@@ -1,40 +1,90 @@
-"""Recipes: ordered lists of stages. The order is here, the numbers are in ``conf/``."""
+"""Recipes: ordered lists of stages. Those of one are here, the order of several is a graph in ``conf/recipe/``."""
 
 from __future__ import annotations
 
-from r1ray.config import RunConfig
+from r1ray.config import SAMPLING_RECIPES, EvaluationConfig, RunConfig
 from r1ray.errors import UserError
 from r1ray.stages.base import Stage
+from r1ray.stages.collect import Collect, sampling_config
+from r1ray.stages.evaluation import Evaluate
+from r1ray.stages.extend import Extend
+from r1ray.stages.graph import GraphStage, graph_of
 from r1ray.stages.prepare import Prepare
 from r1ray.stages.rl import ReinforcementLearning
 from r1ray.stages.supervised import SupervisedTraining
 
 
-def r1_zero(config: RunConfig) -> list[Stage]:
-    """DeepSeek-R1-Zero (paper section 2.2): reinforcement learning on a base model, nothing before it."""
-    return [*_prepare(config), ReinforcementLearning(config)]
+def r1_zero(config: RunConfig) -> Stage:
+    """DeepSeek-R1-Zero (paper section 2.2): reinforcement learning on a base model, nothing before it. With another
+    reward, the reinforcement learning of 2.3.2 and 2.3.4."""
+    return ReinforcementLearning(config)
 
 
-def sft(config: RunConfig) -> list[Stage]:
+def sft(config: RunConfig) -> Stage:
     """Supervised fine-tuning: on a cold start's examples (2.3.1), on curated ones (2.3.3), or of a smaller model on
     those, which is distillation (2.4)."""
-    return [*_prepare(config), SupervisedTraining(config, objective="sft")]
+    return SupervisedTraining(config, objective="sft")
 
 
-def reward_model(config: RunConfig) -> list[Stage]:
+def reward_model(config: RunConfig) -> Stage:
     """A preference reward model (2.3.4): the Bradley-Terry loss on pairs of answers."""
-    return [*_prepare(config), SupervisedTraining(config, objective="preference")]
+    return SupervisedTraining(config, objective="preference")
 
 
-def _prepare(config: RunConfig) -> list[Stage]:
-    return [Prepare(config.prepare, seed=config.seed)] if config.prepare.maker else []
+def collect(config: RunConfig) -> Stage:
+    """Examples for the cold start (2.3.1), or by rejection sampling (2.3.3)."""
+    return Collect(config)
 
 
-RECIPES = {"r1_zero": r1_zero, "sft": sft, "reward_model": reward_model}
+def extend(config: RunConfig) -> Stage:
+    """The cold start's special token in tokenizer and embeddings (2.3.1)."""
+    return Extend(config)
+
+
+def evaluate(config: RunConfig) -> Stage:
+    """Held-out figures (section 3)."""
+    return Evaluate(config)
+
+
+RECIPES = {
+    "r1_zero": r1_zero,
+    "sft": sft,
+    "reward_model": reward_model,
+    "collect": collect,
+    "extend": extend,
+    "evaluate": evaluate,
+}
 
 
 def stages_of(config: RunConfig) -> list[Stage]:
-    """The stages of the configured recipe."""
+    """The stages of the configured recipe. Raises UserError."""
+    prepare: list[Stage] = [Prepare(config.prepare, seed=config.seed)] if config.prepare.maker else []
+    if config.graph:
+        for stage in prepare:
+            stage.makes = stage.name
+        stages = graph_of(config, build)
+        for each in stages:
+            _known(each.config)
+        return [*prepare, *stages]
+    return [*prepare, build(config)]
+
+
+def build(config: RunConfig) -> Stage:
+    """The stage of a recipe that has one. Raises UserError."""
+    _known(config)
+    return RECIPES[config.recipe](config)
+
+
+def _known(config: RunConfig) -> None:
     if config.recipe not in RECIPES:
         raise UserError(f"recipe={config.recipe}: needs one of {', '.join(RECIPES)}.")
-    return RECIPES[config.recipe](config)
+
+
+def configs_of(config: RunConfig, stages: list[Stage]) -> list[RunConfig | EvaluationConfig]:
+    """What each of the stages asks the cluster for."""
+    configs = [stage.config for stage in stages if isinstance(stage, GraphStage)] if config.graph else [config]
+    return [
+        sampling_config(each) if each.recipe in SAMPLING_RECIPES else each
+        for each in configs
+        if each.recipe != "extend"
+    ]

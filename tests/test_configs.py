@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from r1ray.config import SUPERVISED_RECIPES, RewardPart, RunConfig, ScoreConfig
+from r1ray.config import RewardPart, RunConfig, ScoreConfig
 from r1ray.errors import UserError
 from r1ray.main import compose, config_folder, known_keys
 
@@ -31,10 +31,11 @@ def test_every_experiment_composes(experiment: str) -> None:
 
 @pytest.mark.parametrize("recipe", options("recipe"))
 def test_every_recipe_is_one_that_runs(recipe: str) -> None:
-    from r1ray.recipes import RECIPES
+    from r1ray.recipes import stages_of
 
-    own = OWN_SUPERVISED if recipe in SUPERVISED_RECIPES else OWN
-    assert compose([*own, f"recipe={recipe}"]).recipe in RECIPES
+    own = [*OWN_SUPERVISED, "data.train=t", "data.eval=e"]
+    examples = ["++graph.cold_start_data.collect.examples=x"] if recipe == "r1" else []
+    assert stages_of(compose([*own, f"recipe={recipe}", *examples]))
 
 
 def test_supervised_recipes_start_from_the_papers_numbers() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from r1ray.config import SUPERVISED_RECIPES
+from r1ray.config import PROMPTS_OF, SUPERVISED_RECIPES
 from r1ray.main import compose
 from r1ray.recipes import RECIPES, stages_of
 
@@ -12,8 +12,10 @@ SUPERVISED = ["supervised.train=t", "supervised.max_tokens=512", "learner.max_to
 
 
 @pytest.mark.parametrize("recipe", sorted(RECIPES))
-@pytest.mark.parametrize("start", [["experiment=quickstart"], ["model=m", "data.train=t"]])
+@pytest.mark.parametrize("start", [["experiment=quickstart"], ["model=m", "data.train=t", "data.eval=e"]])
 def test_every_input_was_made(recipe: str, start: list[str]) -> None:
+    if recipe in PROMPTS_OF and "experiment=quickstart" in start:
+        pytest.skip("is of a model that is there")
     made: set[str] = set()
     for stage in stages_of(
         compose([*start, f"recipe={recipe}", *(SUPERVISED if recipe in SUPERVISED_RECIPES else [])])

@@ -26,16 +26,18 @@ def render(question: Question, *, template: str, apply_chat: Callable[[Sequence[
         question: a string, or chat messages (``{"role", "content"}``).
         template: ``r1_zero`` puts a string, or the messages' contents one below the other, into the paper's
             template; ``chat`` makes a single user message of a string and applies the tokenizer's template;
-            ``none`` takes a string as it stands.
+            ``none`` takes a string, or a single user message, as it stands.
         apply_chat: the tokenizer's chat template, with the generation prompt; needed by ``chat``.
 
     >>> render("1+1", template="none")
     '1+1'
     """
     if template == "none":
-        if not isinstance(question, str):
-            raise UserError("data.template=none needs prompts that are strings, found chat messages: use chat.")
-        return question
+        if isinstance(question, str):
+            return question
+        if len(question) > 1 or question[0]["role"] != "user":
+            raise UserError("data.template=none needs prompts that are strings, found several chat messages: use chat.")
+        return question[0]["content"]
     if template == "r1_zero":
         text = question if isinstance(question, str) else "\n".join(message["content"] for message in question)
         return R1_ZERO.format(question=text.rstrip(". "))

@@ -52,6 +52,8 @@ Floats: TypeAlias = npt.NDArray[np.float64]
 Values: TypeAlias = Sequence[Sequence[float]]
 """One number for each sample of each question."""
 
+PART = "part/"
+"""Before the name of a part of the reward: its mean."""
 NUM_RESAMPLES = 1000
 _NO_WIDTH = 1e-9
 _CHUNK = 200_000  # weights held at once: 1.6 MB, which a cache holds
@@ -99,7 +101,8 @@ def figures_of(
     * ``unscored``, where there are such samples: how many.
 
     Args:
-        metrics: ``pass@K``, ``cons@K``, of :data:`~r1ray.benchmarks.metrics.METRICS`, or from contest standings.
+        metrics: ``pass@K``, ``cons@K``, of :data:`~r1ray.benchmarks.metrics.METRICS`, ``part/<name>`` of the reward, or
+            from contest standings.
         contests: by id; without them the metrics of standings are left out.
 
     Raises:
@@ -120,7 +123,7 @@ def figures_of(
             figures |= _passes(scored, int(count), draw)
         elif kind == "cons" and count.isdigit():
             figures |= _consensus(scored, int(count), draw)
-        elif metric in METRICS:
+        elif metric in METRICS or metric.startswith(PART):
             figures[metric] = _of_check(scored, metric, draw)
         elif metric in STANDINGS_METRICS:
             figures |= {name: figure for name, figure in ratings.items() if name.partition("/")[0] == metric}
@@ -392,7 +395,7 @@ def _by_reward_model(scored: list[Answered], k: int, draw: _Bootstrap) -> dict[s
 
 def _of_check(scored: list[Answered], name: str, draw: _Bootstrap) -> Figure:
     """A metric of the check's own figures."""
-    metric = METRICS[name]
+    metric = Mean(name.removeprefix(PART)) if name.startswith(PART) else METRICS[name]
     rows = [sample.figures for question in scored for sample in question.samples]
     for needed in metric.names:
         if not any(needed in row for row in rows):

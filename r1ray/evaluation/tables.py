@@ -59,6 +59,22 @@ def search_table(title: str, rows: Sequence[Mapping[str, Any]]) -> str:
     return f"{title}\n{_text(table)}"
 
 
+def stages_table(evaluated: Mapping[str, Mapping[str, float]]) -> str:
+    """One row an evaluation, by the name of its stage; pass@1 with its interval."""
+    names = [name for figures in evaluated.values() for name in figures]
+    columns = [n for n in dict.fromkeys(names) if not n.endswith(("_low", "_high", "/tie_rate", "_tokens"))]
+    table = Table()
+    for column in ("after", *columns):
+        table.add_column(column.removeprefix("part/"), justify="left" if column == "after" else "right")
+    for stage, figures in evaluated.items():
+        cells = [_number(name, figures[name]) if name in figures else "" for name in columns]
+        for index, name in enumerate(columns):
+            if name == "pass@1" and f"{name}_low" in figures:
+                cells[index] += f" ({figures[f'{name}_low']:.2f} .. {figures[f'{name}_high']:.2f})"
+        table.add_row(stage.removeprefix("eval_"), *cells)
+    return _text(table)
+
+
 def comparison_line(title: str, compared: ModelComparison) -> str:
     """Two models on the same questions."""
     paired = compared.comparison

@@ -11,6 +11,9 @@ import re
 MAX_ANSWER_CHARS = 20_000
 """Longer answers are cut: nothing that long is a right answer, and nobody downstream should have to read it."""
 
+SPECIAL_TOKEN = "<|reasoning|>"
+"""Stands for the paper's ``|special_token|`` (section 2.3.1), which was never published. Whatever is used has to
+survive decoding: plain text, or a token that the tokenizer does not hold for a special one."""
 _THINK, _END_THINK = "<think>", "</think>"
 _ANSWER, _END_ANSWER = "<answer>", "</answer>"
 _BRACE = re.compile(r"\\{1,3}boxed[ \t\n]{0,8}\{|\\[\\{}]|[{}]")
@@ -18,13 +21,19 @@ r"""What decides about nesting. ``\\boxed`` (a doubled backslash) is accepted: m
 
 
 def after_think(text: str) -> str:
-    """What follows the last ``</think>``; the whole text where there is no reasoning; "" where reasoning never ends.
+    """What follows the last ``</think>``, or the reasoning of the cold-start pattern; the whole text where there is no
+    reasoning; "" where reasoning never ends.
 
     >>> after_think("<think>4?</think> five")
     ' five'
     >>> after_think("<think>4?")
     ''
+    >>> after_think("<|reasoning|>4?<|reasoning|> five")
+    ' five'
     """
+    if SPECIAL_TOKEN in text:
+        before, _, rest = text.rpartition(SPECIAL_TOKEN)
+        return rest if before.strip() else ""  # a prompt may have opened the reasoning already
     end = text.rfind(_END_THINK)
     rest = text[end + len(_END_THINK) :] if end >= 0 else text
     return "" if _THINK in rest else rest

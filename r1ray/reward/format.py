@@ -6,14 +6,11 @@ parts come out, or None. Everything is counted and cut with plain string methods
 
 from __future__ import annotations
 
+from r1ray.reward.extract import SPECIAL_TOKEN as SPECIAL_TOKEN
 from r1ray.reward.extract import last_boxed
 from r1ray.types import Prompt, Response
 
 TAGS = ("<think>", "</think>", "<answer>", "</answer>")
-
-SPECIAL_TOKEN = "<|reasoning|>"
-"""Stands for the paper's ``|special_token|``, which was never published. Whatever is used has to survive decoding:
-plain text, or a token that the tokenizer does not hold for a special one."""
 
 _BLANK_LETTERS = frozenset("\u115f\u1160\u3164\uffa0")
 """Hangul fillers: letters to Unicode, nothing to the eye."""

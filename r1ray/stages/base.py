@@ -8,7 +8,7 @@ import os
 import shutil
 import subprocess
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -32,6 +32,8 @@ class Artifact:
     digest: str
     """Of everything that went into it."""
     metrics: dict[str, float] = field(default_factory=dict)
+    content: str | None = None
+    """SHA-256 of its files; None where nobody else reads them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,15 +122,51 @@ def code_version() -> str:
         return __version__
 
 
-def run_stages(stages: list[Stage], context: Context) -> dict[str, Artifact]:
-    """Run a recipe in order; a stage whose manifest shows the same settings and inputs is taken as it is."""
+def run_stages(
+    stages: Sequence[Stage],
+    context: Context,
+    *,
+    only: Collection[str] | None = None,
+    given: Mapping[str, str] | None = None,
+) -> dict[str, Artifact]:
+    """Run a recipe in order; a stage whose manifest shows the same settings and inputs is taken as it is.
+
+    Args:
+        only: stages to run; what the others have made is read, as far as it is there. None: all.
+        given: paths in the place of what stages would make, by what they make.
+
+    Raises:
+        UserError: an input that is not there, or is not what its stage made.
+    """
     made: dict[str, Artifact] = {}
+    memo = context.run_dir / "digests.json"
+    for name, path in (given or {}).items():
+        if not Path(path).expanduser().exists():
+            raise UserError(f"artifacts.{name}={path}: no such file or folder.")
+        content = content_digest(path, memo)
+        made[name] = Artifact(str(Path(path).expanduser().resolve()), content, content=content)
     for stage in stages:
+        if stage.makes in made:
+            context.say(f"stage {stage.name}: {made[stage.makes].path} in its place")
+            continue
+        manifest = context.run_dir / "stages" / stage.name / MANIFEST
+        is_asked = only is None or stage.name in only
+        absent = [need for need in stage.needs if need not in made]
+        if absent and not is_asked:
+            continue
+        if absent:
+            raise UserError(
+                f"stage {stage.name}: reads what {absent[0]} makes, which is not there; run it first "
+                f"(stages=[{absent[0]},{stage.name}]), or give artifacts.{absent[0]}=PATH."
+            )
         inputs = {need: made[need] for need in stage.needs}
         digest = digest_of({"settings": stage.settings(), "inputs": {n: a.digest for n, a in inputs.items()}})
-        manifest = context.run_dir / "stages" / stage.name / MANIFEST
         done = read_artifact(manifest, digest)
+        if done is None and not is_asked:
+            continue
         if done is None:
+            for name, artifact in inputs.items():
+                _check_content(name, artifact, memo)
             started = time.time()
             done = stage.run(context, inputs, digest)
             write_json(
@@ -149,6 +187,14 @@ def run_stages(stages: list[Stage], context: Context) -> dict[str, Artifact]:
             context.say(f"stage {stage.name}: done already, {done.path}" + (f"\n  {figures}" if figures else ""))
         made[stage.makes] = done
     return made
+
+
+def _check_content(name: str, artifact: Artifact, memo: Path) -> None:
+    if artifact.content is not None and content_digest(artifact.path, memo) != artifact.content:
+        raise UserError(
+            f"{artifact.path} is not what stage {name} made: a file in it has changed since. Remove it, and the same "
+            f"command makes it again; or give artifacts.{name}={artifact.path} to take it as it is."
+        )
 
 
 def read_artifact(manifest: Path, digest: str) -> Artifact | None:

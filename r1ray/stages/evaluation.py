@@ -25,18 +25,29 @@ from r1ray.benchmarks.reader import MINIATURE, BenchmarkReport, Item, read_bench
 from r1ray.benchmarks.standings import Contest, read_standings
 from r1ray.cluster.launch import RunningEvaluation, launch_evaluation
 from r1ray.cluster.placement import is_remote
-from r1ray.config import EvaluationConfig
+from r1ray.config import EvaluationConfig, RunConfig, decisive
 from r1ray.data.template import renderer
 from r1ray.errors import UserError
-from r1ray.evaluation.figures import Figure, compare_models, figures_of, group_figures
+from r1ray.evaluate import ACCURACY
+from r1ray.evaluation.figures import PART, Figure, compare_models, figures_of, group_figures
 from r1ray.evaluation.records import Answered
 from r1ray.evaluation.statistics import NUM_RESAMPLES
 from r1ray.evaluation.tables import comparison_line, figures_table, groups_line, search_table
 from r1ray.model_files import context_of, load_tokenizer, local_folder
 from r1ray.reward.references import reference_problem
+from r1ray.reward.scorer import resolve_parts
 from r1ray.search import Found, Result, Searcher, table_of
 from r1ray.stages.asking import Say, append_line, ask, beside, locked, read_answers, read_lines
-from r1ray.stages.base import check_sandbox, code_version, content_digest, digest_of, write_json
+from r1ray.stages.base import (
+    Artifact,
+    Context,
+    check_sandbox,
+    code_version,
+    content_digest,
+    digest_of,
+    files_of,
+    write_json,
+)
 from r1ray.telemetry.reflection import measure_reflection
 from r1ray.types import Prompt, Sampling
 
@@ -92,13 +103,15 @@ class Evaluation:
         return self.task.template == "chat"
 
 
-def evaluate_models(config: EvaluationConfig, say: Say) -> None:
-    """Everything that is asked for: evaluate what is not there yet, and print all of it.
+def evaluate_models(config: EvaluationConfig, say: Say) -> list[dict[str, Any]]:
+    """Everything that is asked for: evaluate what is not there yet, and print all of it. Returns the results: of the
+    model on each benchmark, then of the other one.
 
     Raises:
         UserError: what the user gave cannot be evaluated; before any actor starts.
         InfrastructureError: some samples could not be scored; the same command asks for those again.
     """
+    resolve_parts(config.reward)
     tasks = _tasks(config, say)
     folder = Path(config.output_dir).expanduser().resolve() / "evaluations"
     models = {key: path for key, path in (("model", config.model), ("against", config.against)) if path is not None}
@@ -115,6 +128,53 @@ def evaluate_models(config: EvaluationConfig, say: Say) -> None:
         for b in evaluations:
             if (a.key, b.key) == ("model", "against") and a.task is b.task:
                 _compare(config, a, b, say)
+    return results
+
+
+class Evaluate:
+    """``r1ray eval`` of a model on held-out prompts, as a stage."""
+
+    name = "evaluate"
+    makes = "figures"
+    needs: tuple[str, ...] = ()
+
+    def __init__(self, config: RunConfig) -> None:
+        self._config = config
+
+    def settings(self) -> dict[str, Any]:
+        config = self._config
+        files = {path: files_of(path) for path in (config.model, config.data.eval) if path is not None}
+        parts = ("seed", "model", "data", "eval", "reward", "rollout", "judge", "algo")
+        return {"files": files} | {key: value for key, value in decisive(config).items() if key in parts}
+
+    def run(self, context: Context, inputs: dict[str, Artifact], digest: str) -> Artifact:
+        config = self._config
+        asked = EvaluationConfig(
+            model=config.model,
+            benchmarks="prompts",
+            data=config.data.eval,
+            output_dir=str(context.shared_dir.parent),
+            seed=config.seed,
+            samples=config.eval.final_samples,
+            temperature=config.eval.temperature,
+            top_p=config.eval.top_p,
+            max_tokens=config.algo.max_completion_tokens,
+            template=config.data.template,
+            limit=config.eval.final_num_prompts,
+            rollout=config.rollout,
+            reward=config.reward,
+            judge=config.judge,
+            deadlines=config.deadlines,
+            cluster=config.cluster,
+        )
+        (result,) = evaluate_models(asked, context.say)
+        path = context.run_dir / "result.json"
+        write_json(path, result)
+        figures = {name: figure["value"] for name, figure in result["figures"].items()}
+        for name, figure in result["figures"].items():
+            if figure["over_questions"] is not None:
+                figures[f"{name}_low"], figures[f"{name}_high"] = figure["over_questions"]
+        return Artifact(str(path), digest, figures)
 
 
 # ---------------------------------------------------------------------- what is asked
@@ -282,6 +342,7 @@ def _settings(config: EvaluationConfig, task: Task) -> dict[str, Any]:
         "dtype": config.rollout.dtype,
         "seeded": config.rollout.seeded,
         "engine_args": config.rollout.engine_args,
+        "parts": {name: asdict(part) for name, part in config.reward.parts.items()},
         "verifier": asdict(config.reward.verifier),
         "sandbox": {k: v for k, v in asdict(config.reward.sandbox).items() if k not in ("mode", "unsafe", "num_slots")},
         "judge": {"model": _identity(judge.model, judge.url, memo), "max_tokens": judge.max_tokens}
@@ -403,7 +464,8 @@ def _result(config: EvaluationConfig, evaluation: Evaluation) -> dict[str, Any]:
     questions = [evaluation.answered[number] for number in sorted(evaluation.answered)]
     can_vote = all(question.classes is not None for question in questions)
     metrics = [metric for metric in task.metrics if can_vote or not metric.startswith("cons@")]
-    if len(metrics) < len(task.metrics):
+    metrics += [f"{PART}{name}" for name in config.reward.parts if name != ACCURACY]
+    if not can_vote:
         evaluation.remarks.append("some of these answers cannot be compared with each other: no vote")
     figures = figures_of(questions, metrics, seed=config.seed, contests=task.contests)
     keys = sorted({key for question in questions for key in question.groups})

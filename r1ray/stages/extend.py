@@ -1,0 +1,59 @@
+"""A model with more tokens: the cold start's pattern has one that base models do not know (paper section 2.3.1)."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+from r1ray.config import RunConfig
+from r1ray.model_files import load_tokenizer, local_folder
+from r1ray.reward.extract import SPECIAL_TOKEN
+from r1ray.stages.base import Artifact, Context, files_of
+
+
+class Extend:
+    """Adds the cold-start pattern's token to a model's tokenizer and embeddings; a model that has it is copied."""
+
+    name = "extend"
+    makes = "model"
+    needs: tuple[str, ...] = ()
+
+    def __init__(self, config: RunConfig) -> None:
+        self._config = config
+
+    def settings(self) -> dict[str, Any]:
+        return {"model": self._config.model, "files": files_of(str(self._config.model)), "token": SPECIAL_TOKEN}
+
+    def run(self, context: Context, inputs: dict[str, Artifact], digest: str) -> Artifact:
+        folder = context.run_dir / "model"
+        aside = folder.with_name(".writing-model")
+        shutil.rmtree(aside, ignore_errors=True)
+        num_added = add_tokens(str(self._config.model), [SPECIAL_TOKEN], aside)
+        shutil.rmtree(folder, ignore_errors=True)
+        aside.rename(folder)
+        context.say(f"{num_added} tokens added to the tokenizer and the embeddings")
+        return Artifact(str(folder), digest, {"num_added": float(num_added)})
+
+
+def add_tokens(model: str, tokens: list[str], folder: Path) -> int:
+    """Write the model to ``folder`` with these tokens in its vocabulary; returns how many it did not have.
+
+    They are no *special* tokens to the tokenizer, so that decoding keeps them. Their embeddings are drawn around the
+    mean of the others, as transformers does it.
+    """
+    os.environ.setdefault("DS_ACCELERATOR", "cpu")  # DeepSpeed, which transformers looks at, else says what it lacks
+    from transformers import AddedToken, AutoModelForCausalLM
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()
+    source = local_folder(model, key="model")
+    tokenizer = load_tokenizer(source, template="none")
+    num_added = int(tokenizer.add_tokens([AddedToken(token, special=False, normalized=False) for token in tokens]))
+    loaded = AutoModelForCausalLM.from_pretrained(source, dtype="auto")
+    if len(tokenizer) > loaded.get_input_embeddings().weight.shape[0]:
+        loaded.resize_token_embeddings(len(tokenizer), pad_to_multiple_of=32)
+    loaded.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return num_added

@@ -1,0 +1,174 @@
+"""A recipe of several stages: each is one of the recipes that also run alone, and reads what others made.
+
+    graph:                                                          # conf/recipe/r1.yaml
+      cold_start:   {recipe: sft, model: ..., supervised: {train: "@cold_start_data/train.parquet"}}
+      reasoning_rl: {recipe: r1_zero, model: "@cold_start", reward: {...}}
+
+A stage's configuration is the run's, with its own entry of the graph laid over it; sections under ``replace`` begin
+empty instead. ``@name`` stands for the folder that the stage ``name`` made, ``@name/file`` for a file in it. So the
+order, and what flows where, can be read in one YAML file; and whatever a stage does can be tried alone by giving paths
+in the place of the references.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from r1ray.config import GRAPH_ONLY, RunConfig, only_decisive
+from r1ray.errors import UserError
+from r1ray.evaluation.tables import stages_table
+from r1ray.stages.base import MANIFEST, Artifact, Context, Stage, content_digest, files_of, write_json
+
+REFERENCE = re.compile(r"@([a-z][a-z0-9_]*)(/.+)?")
+
+
+class GraphStage:
+    """One entry of a graph as a stage."""
+
+    def __init__(self, name: str, config: RunConfig, build: Callable[[RunConfig], Stage]) -> None:
+        """
+        Args:
+            config: of this stage, references still in it.
+            build: makes the stage that runs, of a configuration with paths.
+        """
+        self.name = self.makes = name
+        self.config, self._build = config, build
+        self.needs = tuple(dict.fromkeys(found for found, _ in references(asdict(config))))
+
+    def settings(self) -> dict[str, Any]:
+        values = only_decisive(asdict(self.config))
+        paths = [value for value in texts_of(values) if _is_local_path(value)]
+        return {"files": {path: files_of(path) for path in paths}, **values}
+
+    def run(self, context: Context, inputs: dict[str, Artifact], digest: str) -> Artifact:
+        config = resolve(self.config, {name: artifact.path for name, artifact in inputs.items()})
+        folder = context.run_dir / "stages" / self.name
+        context.say(f"\n== stage {self.name} ({config.recipe}) in {folder}")
+        begun = folder / "begun.json"
+        if begun.exists() and json.loads(begun.read_text())["digest"] != digest:
+            raise UserError(
+                f"stage {self.name}: {folder} was begun with other settings or inputs. Remove it to make it anew, or "
+                "give the run another name."
+            )
+        write_json(begun, {"digest": digest})
+        OmegaConf.save(OmegaConf.create(asdict(config)), folder / "config.yaml")
+        made = self._build(config).run(replace(context, run_dir=folder), {}, digest)
+        return replace(made, content=content_digest(made.path, context.run_dir / "digests.json"))
+
+
+def graph_of(config: RunConfig, build: Callable[[RunConfig], Stage]) -> list[GraphStage]:
+    """The stages of ``config.graph``, in order. Raises UserError where one cannot be configured, reads what is not made
+    before it, or is named in ``stages`` and does not exist."""
+    stages: list[GraphStage] = []
+    names = list(config.graph)
+    for asked in (*(config.stages or ()), *config.artifacts):
+        if asked not in names and asked != "prepare":
+            raise UserError(f"stages: {asked} is none of this recipe's; there are {', '.join(names)}.")
+    known = ["prepare"] if config.prepare.maker else []
+    for name in names:
+        stage = GraphStage(name, stage_config(config, name), build)
+        for need in stage.needs:
+            if need not in known:
+                raise UserError(
+                    f"graph.{name}: reads @{need}, which no stage before it makes; there are "
+                    f"{', '.join(known) or 'none'}."
+                )
+        known.append(name)
+        stages.append(stage)
+    return stages
+
+
+def stage_config(config: RunConfig, name: str) -> RunConfig:
+    """The run's configuration with a stage's own entry over it. Raises UserError."""
+    base = {key: value for key, value in asdict(config).items() if key not in GRAPH_ONLY}
+    entry = dict(config.graph[name] or {})
+    if "recipe" not in entry:
+        raise UserError(f"graph.{name}: needs recipe=NAME, what the stage does.")
+    for section in entry.pop("replace", ()):
+        *above, last = str(section).split(".")
+        node = base
+        for key in above:
+            node = node[key]
+        node[last] = {}
+    base["prepare"] = {}
+    base["experiment"] = None
+    try:
+        merged = OmegaConf.merge(OmegaConf.structured(RunConfig, flags={"allow_objects": True}), base, entry)
+        made = OmegaConf.to_object(merged)
+    except OmegaConfBaseException as error:
+        where = getattr(error, "full_key", None)
+        raise UserError(f"graph.{name}{f'.{where}' if where else ''}: {str(error).splitlines()[0]}") from error
+    except ValueError as error:
+        raise UserError(f"graph.{name}: {error}") from error
+    assert isinstance(made, RunConfig)
+    return made
+
+
+def resolve(config: RunConfig, folders: Mapping[str, str]) -> RunConfig:
+    """The configuration with paths in the place of its references."""
+
+    def walk(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {key: walk(each) for key, each in value.items()}
+        if isinstance(value, list):
+            return [walk(each) for each in value]
+        found = REFERENCE.fullmatch(value) if isinstance(value, str) else None
+        return value if found is None else folders[found[1]] + (found[2] or "")
+
+    made = OmegaConf.to_object(
+        OmegaConf.merge(OmegaConf.structured(RunConfig, flags={"allow_objects": True}), walk(asdict(config)))
+    )
+    assert isinstance(made, RunConfig)
+    return made
+
+
+def references(value: Any) -> Iterator[tuple[str, str]]:
+    """Stage and file of every reference in nested values."""
+    for text in texts_of(value):
+        found = REFERENCE.fullmatch(text)
+        if found is not None:
+            yield found[1], found[2] or ""
+
+
+def texts_of(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict | list | tuple):
+        for each in value.values() if isinstance(value, dict) else value:
+            yield from texts_of(each)
+
+
+def _is_local_path(text: str) -> bool:
+    return "/" in text and "\n" not in text and len(text) < 4096 and Path(text).expanduser().exists()
+
+
+def finish_graph(context: Context, stages: Sequence[Stage], made: Mapping[str, Artifact]) -> None:
+    """Write ``lineage.json`` (every artifact with its settings, code version and inputs, down to what the user
+    brought), and show one row a stage."""
+    lineage: dict[str, Any] = {}
+    for stage in stages:
+        manifest = context.run_dir / "stages" / stage.name / MANIFEST
+        if stage.makes in made and manifest.exists():
+            lineage[stage.name] = json.loads(manifest.read_text())
+        elif stage.makes in made:
+            lineage[stage.name] = {"stage": stage.name, "artifact": asdict(made[stage.makes]), "given": True}
+    write_json(context.run_dir / "lineage.json", lineage)
+    evaluated = {s.name: made[s.name].metrics for s in stages if isinstance(s, GraphStage) and _is_evaluated(s, made)}
+    if evaluated:
+        context.say(stages_table(evaluated))
+    absent = [stage.name for stage in stages if stage.makes not in made]
+    if absent:
+        context.say(f"not run: {', '.join(absent)}")
+    context.say(f"lineage: {context.run_dir / 'lineage.json'}")
+
+
+def _is_evaluated(stage: GraphStage, made: Mapping[str, Artifact]) -> bool:
+    return stage.config.recipe == "evaluate" and stage.name in made
