@@ -88,22 +88,6 @@ def test_a_copy_of_the_model_elsewhere_is_the_same_model(
     assert "starting" not in printed
 
 
-def test_an_interrupted_evaluation_asks_only_what_is_missing(
-    finished: tuple[Path, list[str], str], tmp_path: Path
-) -> None:
-    """As if it had been killed while it wrote its fourth question; two models at once, the other one unknown."""
-    output_dir, asked, _ = finished
-    there = tmp_path / "again"
-    shutil.copytree(output_dir, there)
-    samples = folder_of(there) / "samples.jsonl"
-    whole = samples.read_bytes().splitlines(keepends=True)
-    samples.write_bytes(b"".join(whole[:3]) + whole[3][:40])
-    printed = r1ray(*[f"output_dir={there}" if a.startswith("output_dir=") else a for a in asked], cwd=tmp_path)
-    assert "3 of them answered before" in printed
-    assert samples.read_bytes().splitlines(keepends=True)[:3] == whole[:3]
-    assert sorted(question["number"] for question in lines(folder_of(there))) == list(range(QUESTIONS))
-
-
 def test_a_killed_engine_is_replaced_and_nothing_is_lost(
     qwen_folder: Path, running_total: Path, tmp_path: Path
 ) -> None:

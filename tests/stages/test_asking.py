@@ -1,0 +1,121 @@
+"""Questions asked once: what is answered stays answered, whatever ends the asking."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from r1ray.config import DeadlineConfig, RolloutConfig
+from r1ray.errors import InfrastructureError, UserError
+from r1ray.evaluation.records import Answered
+from r1ray.stages.asking import ask, beside, locked, read_answers, read_lines
+from r1ray.types import Completion, Outcome, Sampling, Scored, ScoringFailed
+from tests.fakes import Events, FakeEngine, FakeScorer, make_prompt
+
+
+@dataclass
+class World:
+    """Engines and a scorer, as :class:`r1ray.cluster.launch.RunningEvaluation` has them."""
+
+    engine: FakeEngine
+    scorer: FakeScorer
+    said: list[str]
+
+    async def open_chunk(self, chunk: tuple[Completion, ...]) -> tuple[Completion, ...]:
+        return chunk
+
+    def ask(self, path: Path, *, questions: int = 4) -> dict[int, Answered]:
+        running: Any = SimpleNamespace(
+            rollout=self.engine, scorer=self.scorer, reward_model=None, open_chunk=self.open_chunk
+        )
+        answered, _ = asyncio.run(
+            ask(
+                running,
+                {number: make_prompt(f"q{number}") for number in range(questions)},
+                path,
+                name="sums",
+                samples=2,
+                sampling=Sampling(0.6, 0.95, 8),
+                seed=1,
+                rollout=RolloutConfig(max_num_seqs=1),
+                deadlines=DeadlineConfig(),
+                say=self.said.append,
+            )
+        )
+        return answered
+
+
+def world(**reward: Any) -> World:
+    return World(FakeEngine(Events()), FakeScorer(**reward), [])
+
+
+def asked(made: World) -> list[str]:
+    return [event.split()[1] for event in made.engine.events]
+
+
+def test_every_question_is_a_line_as_soon_as_it_is_answered(tmp_path: Path) -> None:
+    path = tmp_path / "samples.jsonl"
+    answered = world().ask(path)
+    assert sorted(answered) == [0, 1, 2, 3]
+    assert [json.loads(line)["number"] for line in path.read_text().splitlines()] == [0, 1, 2, 3]
+    assert read_answers(path) == answered
+
+
+def test_what_is_answered_is_not_asked_again(tmp_path: Path) -> None:
+    path = tmp_path / "samples.jsonl"
+    first = world().ask(path, questions=2)
+    again = world()
+    assert {n: again.ask(path)[n] for n in (0, 1)} == first
+    assert asked(again) == ["eval/sums/2", "eval/sums/3"]
+    assert "2 of them answered before" in again.said[0]
+
+
+def test_a_line_that_a_crash_cut_off_is_asked_again(tmp_path: Path) -> None:
+    path = tmp_path / "samples.jsonl"
+    whole = world().ask(path)
+    path.write_bytes(path.read_bytes()[:-30])
+    again = world()
+    assert again.ask(path) == whole
+    assert asked(again) == ["eval/sums/3"]
+    assert len(read_lines(path)) == 4, "and nothing torn is left in the file"
+
+
+def test_a_question_that_the_machine_could_not_judge_is_asked_again_the_next_time(tmp_path: Path) -> None:
+    path = tmp_path / "samples.jsonl"
+
+    def reward(completion: Completion) -> Outcome:
+        return ScoringFailed("no sandbox") if completion.occurrence == "eval/sums/1" else Scored(1.0, {"accuracy": 1.0})
+
+    with pytest.raises(InfrastructureError, match=r"sums: 1 of 4 questions .*q1: no sandbox.*asks these again"):
+        world(reward=reward).ask(path)
+    assert sorted(read_answers(path)) == [0, 2, 3], "never kept as wrong"
+    again = world()
+    again.ask(path)
+    assert asked(again) == ["eval/sums/1"]
+
+
+def test_two_processes_do_not_ask_the_same(tmp_path: Path) -> None:
+    with locked(tmp_path), pytest.raises(UserError, match="another process works on the same"), locked(tmp_path):
+        pass
+
+
+def test_work_ends_its_companion_and_a_failing_companion_ends_the_work() -> None:
+    async def forever() -> None:
+        await asyncio.Event().wait()
+
+    async def fails() -> None:
+        raise InfrastructureError("planted")
+
+    async def value() -> int:
+        await asyncio.sleep(0)
+        return 7
+
+    assert asyncio.run(beside(forever(), value())) == 7
+    with pytest.raises(InfrastructureError, match="planted"):
+        asyncio.run(beside(fails(), forever()))
