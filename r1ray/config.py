@@ -747,8 +747,12 @@ class CollectConfig:
     """Rows of the user's that are mixed in, by name: see :class:`SourceConfig`."""
     licence: str = "unknown"
     """Of the prompts."""
+    judge_agreement: int = 128
+    """Samples of prompts with a rule that the judge grades too, where there is one: how often the two agree is a figure
+    of the data set."""
 
     def __post_init__(self) -> None:
+        _at_least("collect.judge_agreement", self.judge_agreement, 0)
         for way in self.ways:
             _one_of("collect.ways", way, WAYS)
         for way, key in (("few_shot", "examples"), ("rewrite", "responses")):

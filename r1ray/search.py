@@ -19,11 +19,11 @@ from r1ray.algo.consensus import is_right, majority
 from r1ray.config import SearchConfig
 from r1ray.deadline import within
 from r1ray.errors import InfrastructureError, first_of
-from r1ray.evaluation.policy import EnginePolicy
+from r1ray.evaluation.policy import EnginePolicy, completion_of
 from r1ray.evaluation.search import Aggregate, Candidate, SearchResult, best_of_n, tree_search
 from r1ray.evaluation.statistics import Comparison, Estimate, bootstrap, compare
 from r1ray.interfaces import Chunk, RolloutEngine, Scorer
-from r1ray.types import Completion, Prompt, Scored, VersionSpan
+from r1ray.types import Prompt, Scored
 
 C = TypeVar("C")
 SAMPLING, MAJORITY, BEST_OF_N, TREE_SEARCH = "sampling", "majority", "best_of_n", "tree_search"
@@ -167,7 +167,11 @@ class Searcher(Generic[C]):
         """Whether each candidate is right, and its answer; one wrong one where there are no candidates."""
         if not candidates:
             return [False], [None]
-        chunk = self.close_chunk(tuple(_completion(index, each) for index, each in enumerate(candidates)))
+        texts = [
+            completion_of(each.text, index=index, num_tokens=each.num_tokens, is_finished=each.is_finished)
+            for index, each in enumerate(candidates)
+        ]
+        chunk = self.close_chunk(tuple(texts))
         verdicts = sorted(await self.scorer.score(prompt, chunk), key=lambda verdict: verdict.index)
         right = []
         for verdict in verdicts:
@@ -201,18 +205,3 @@ def table_of(found: Sequence[Found], *, seed: int) -> list[Row]:
 
 def _result(of: SearchResult, right: float) -> Result:
     return Result(right, len(of.candidates), of.generated_tokens, of.read_tokens)
-
-
-def _completion(index: int, candidate: Candidate) -> Completion:
-    """An answer as a scorer takes it. Of its tokens only the number is known."""
-    nothing = np.zeros(0, dtype=np.int32)
-    return Completion(
-        occurrence="search",
-        index=index,
-        prompt_token_ids=nothing,
-        token_ids=np.zeros(candidate.num_tokens, dtype=np.int32),
-        logprobs=nothing.astype(np.float32),
-        text=candidate.text,
-        finish_reason="stop" if candidate.is_finished else "length",
-        versions=(VersionSpan(0, 0, candidate.num_tokens),),
-    )

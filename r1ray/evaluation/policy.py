@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Generic, TypeVar
 
+import numpy as np
+
 from r1ray.errors import EngineLost
 from r1ray.evaluation.search import Segment
 from r1ray.group import MAX_ATTEMPTS
 from r1ray.interfaces import Chunk, RolloutEngine
-from r1ray.types import Completion, FormatOnly, GroupRequest, Prompt, Sampling
+from r1ray.types import Completion, FormatOnly, GroupRequest, Prompt, Sampling, VersionSpan
 
 C = TypeVar("C")
 
@@ -60,3 +62,18 @@ class EnginePolicy(Generic[C]):
 
 def _segment(completion: Completion) -> Segment:
     return Segment(completion.text, len(completion.token_ids), completion.finish_reason == "stop")
+
+
+def completion_of(text: str, *, index: int, num_tokens: int, is_finished: bool) -> Completion:
+    """A text as a scorer takes it. Of its tokens only the number is known."""
+    nothing = np.zeros(0, dtype=np.int32)
+    return Completion(
+        occurrence="text",
+        index=index,
+        prompt_token_ids=nothing,
+        token_ids=np.zeros(num_tokens, dtype=np.int32),
+        logprobs=nothing.astype(np.float32),
+        text=text,
+        finish_reason="stop" if is_finished else "length",
+        versions=(VersionSpan(0, 0, num_tokens),),
+    )

@@ -12,12 +12,12 @@ from __future__ import annotations
 import asyncio
 import json
 from collections import Counter
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from r1ray.cluster.launch import launch_evaluation
+from r1ray.cluster.launch import RunningEvaluation, launch_evaluation
 from r1ray.cluster.placement import is_remote
 from r1ray.config import EvaluationConfig, RunConfig, SourceConfig, decisive
 from r1ray.curation import filters
@@ -35,12 +35,14 @@ from r1ray.data.prompts import spool_prompts
 from r1ray.data.spool import SpooledRows, rows_of
 from r1ray.data.template import renderer
 from r1ray.errors import R1RayError, UserError
-from r1ray.evaluation.records import Answered
+from r1ray.evaluate import ACCURACY
+from r1ray.evaluation.policy import completion_of
+from r1ray.evaluation.records import Answered, Sample
 from r1ray.model_files import context_of, load_tokenizer, local_folder
 from r1ray.reward.references import reference_problem
 from r1ray.stages.asking import ask, beside, locked, read_answers
-from r1ray.stages.base import Artifact, Context, check_sandbox, files_of
-from r1ray.types import FormatOnly, Judged, Pairwise, Prompt, Sampling
+from r1ray.stages.base import Artifact, Context, check_sandbox, files_of, write_json
+from r1ray.types import FormatOnly, Judged, MathAnswer, Pairwise, Prompt, Sampling, Scored
 
 SETTINGS = ("seed", "model", "collect", "judge", "reward", "rollout", "data")
 DATASET = "dataset"
@@ -87,6 +89,7 @@ class _Job:
         self._config, self._context, self._settings = config, context, config.collect
         self.folder = context.run_dir / DATASET
         self._samples = context.run_dir / "samples.jsonl"
+        self._agreement = context.run_dir / "judge.json"
         self._model = local_folder(str(config.model), key="model")
         tokenizer = load_tokenizer(self._model, template=config.data.template)
         self._render = renderer(tokenizer, template=config.data.template)
@@ -214,9 +217,41 @@ class _Job:
                 deadlines=config.deadlines,
                 say=self._context.say,
             )
-            await beside(running.restore(), asking)
+            answered, _ = await beside(running.restore(), asking)
+            if config.judge.model is not None and settings.judge_agreement:
+                await beside(running.restore(), self._compare_judge(running, answered))
         finally:
             running.shutdown()
+
+    async def _compare_judge(self, running: RunningEvaluation, answered: Mapping[int, Answered]) -> None:
+        """How often the judge agrees with the rules, on prompts that have one: half right samples, half wrong ones, as
+        far as there are so many."""
+        by_value: dict[bool, list[tuple[_Question, Sample]]] = {True: [], False: []}
+        for number in sorted(answered):
+            question = self._questions[number]
+            if isinstance(question.raw.check, MathAnswer):
+                for sample in answered[number].samples:
+                    if sample.value is not None:
+                        by_value[sample.is_right].append((question, sample))
+        half = self._settings.judge_agreement // 2
+        chosen = [pair for pairs in by_value.values() for pair in pairs[:half]]
+
+        async def agrees(question: _Question, sample: Sample) -> bool | None:
+            assert isinstance(question.raw.check, MathAnswer)
+            check = Judged(question.raw.check.answer, question=_text(question.raw))
+            text = completion_of(sample.text, index=0, num_tokens=sample.num_tokens, is_finished=True)
+            (verdict,) = await running.scorer.score(replace(question.prompt, check=check), running.close_chunk((text,)))
+            outcome = verdict.outcome
+            return (outcome.parts[ACCURACY] >= 1.0) == sample.is_right if isinstance(outcome, Scored) else None
+
+        graded = await asyncio.gather(*(agrees(*pair) for pair in chosen))
+        known = [agreed for agreed in graded if agreed is not None]
+        num_failed = len(graded) - len(known)
+        agreement = {"agreement": sum(known) / len(known)} if known else {}
+        write_json(self._agreement, {"num_graded": len(known), "num_failed": num_failed, **agreement})
+        self._context.say(
+            f"judge: agrees with the rules on {sum(known)} of {len(known)} samples; it gave no grade to {num_failed}"
+        )
 
     # ------------------------------------------------------------------ curating
 
@@ -329,6 +364,9 @@ class _Job:
             "out: " + (", ".join(f"{count} {name}" for name, count in found.removed.most_common()) or "none")
         )
         counts = {f"removed/{name}": float(count) for name, count in found.removed.items()}
+        if self._agreement.exists():
+            judged = json.loads(self._agreement.read_text())
+            counts |= {f"judge/{name}": float(value) for name, value in judged.items()}
         return {
             "num_rows": float(manifest.num_rows),
             "num_prompts": float(manifest.num_prompts),

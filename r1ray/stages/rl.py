@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
-from functools import partial
+import math
+from collections.abc import Callable, Collection
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +20,12 @@ from r1ray.data.prompts import PromptCursor, PromptTable, spool_prompts
 from r1ray.data.template import renderer
 from r1ray.errors import R1RayError, UserError
 from r1ray.evaluate import evaluate
-from r1ray.model_files import load_tokenizer
+from r1ray.model_files import load_tokenizer, local_folder
 from r1ray.reward.references import problem_finder
-from r1ray.reward.scorer import resolve_parts
+from r1ray.reward.scorer import check_parts, resolve_parts
 from r1ray.stages.base import Artifact, Context, check_sandbox, claim_checkpoints, export, files_of, wait_for_learner
 from r1ray.telemetry.console import Progress
-from r1ray.telemetry.metrics import MetricsFile
+from r1ray.telemetry.metrics import MetricsFile, reward_parts
 from r1ray.telemetry.plot import plot_curves
 from r1ray.telemetry.rollouts import RolloutLog, reflection_rows
 from r1ray.types import EvalResult, Int32Array, Position, Prompt, Sampling
@@ -50,6 +51,8 @@ class ReinforcementLearning:
             for key, path in (("model", config.model), ("train", config.data.train), ("eval", config.data.eval))
             if path is not None
         }
+        for name, model in config.reward.models.items():
+            files[f"reward.models.{name}"] = files_of(str(model.model))
         return {"files": files} | {key: value for key, value in decisive(config).items() if key != "prepare"}
 
     def run(self, context: Context, inputs: dict[str, Artifact], digest: str) -> Artifact:
@@ -65,20 +68,26 @@ class _Job:
 
     def __init__(self, config: RunConfig, context: Context, base: Path | None) -> None:
         """Everything that can be wrong with what the user gave is found here, before any actor starts."""
+        parts = resolve_parts(config.reward)
+        config = _with_local_models(config)
         self._config, self._context = config, context
         self._model = str(base / "model") if base else str(config.model)
         if Path(self._model).expanduser().is_dir():
             self._model = str(Path(self._model).expanduser().resolve())
-        resolve_parts(config.reward)
         self._programs: frozenset[str] = frozenset()
         self._tokenizer = load_tokenizer(self._model, template=config.data.template, max_model_len=config.max_model_len)
-        self._train = self._table(str(base / "train.parquet") if base else str(config.data.train), "data.train")
+        self._train, kinds = self._table(str(base / "train.parquet") if base else str(config.data.train), "data.train")
+        self._prompts, self._domains = self._mixed(kinds)
+        check_parts(parts, [kind for kind in kinds if kind[0] in self._domains], key="data.train")
         held_out = str(base / "heldout.parquet") if base else config.data.eval
-        self._eval = self._table(held_out, "data.eval") if held_out else None
+        self._eval = None
+        if held_out:
+            self._eval, kinds = self._table(held_out, "data.eval")
+            check_parts(parts, kinds, key="data.eval", are_all_used=False)
         self._check_lengths()
         self._check_sandbox()
         self._benchmark = Path(held_out).name.split(".")[0] if held_out else ""
-        self.export_dir = context.run_dir / "hf" / str(config.steps)
+        self._controller: Controller[Any] | None = None
         self._metrics = MetricsFile(context.run_dir / "metrics.jsonl", stage="rl")
         if config.checkpoint.best is not None and self._eval is None:
             raise UserError(f"checkpoint.best={config.checkpoint.best}: nothing is evaluated; needs data.eval=PATH.")
@@ -86,7 +95,14 @@ class _Job:
             context.run_dir / "checkpoints", keep=config.checkpoint.keep, best=config.checkpoint.best
         )
 
-    def _table(self, path: str, key: str) -> PromptTable:
+    @property
+    def export_dir(self) -> Path:
+        """Named after the last version."""
+        assert self._controller is not None
+        return self._context.run_dir / "hf" / str(self._controller.last)
+
+    def _table(self, path: str, key: str) -> tuple[PromptTable, frozenset[tuple[str, str]]]:
+        """The prompts of a file, with their domains and types of check."""
         spool = self._context.run_dir / "data" / f"{key}.arrow"
         report = spool_prompts(path, spool, key=key, problem=problem_finder(self._config.reward))
         self._programs |= report.programs
@@ -96,7 +112,21 @@ class _Job:
             self._context.say(
                 f"{key}: {len(report.quarantined)} rows have no usable reference and are left out: {shown}"
             )
-        return PromptTable(spool, renderer(self._tokenizer, template=self._config.data.template))
+        return PromptTable(spool, renderer(self._tokenizer, template=self._config.data.template)), report.kinds
+
+    def _mixed(self, kinds: Collection[tuple[str, str]]) -> tuple[PromptCursor, list[str]]:
+        """The training prompts in their order, and the domains that they are of."""
+        mixture = self._config.data.mixture
+        prompts = PromptCursor(self._train, seed=self._config.seed, position=Position(), mixture=mixture)
+        domains = sorted({domain for domain, _ in kinds})
+        if not mixture:
+            return prompts, domains
+        left_out = [
+            f"{domain} ({len(rows)})" for domain, rows in self._train.rows_by_domain().items() if domain not in mixture
+        ]
+        if left_out:
+            self._context.say(f"data.mixture: rows of these domains are left out: {', '.join(sorted(left_out))}")
+        return prompts, sorted(mixture)
 
     def _check_sandbox(self) -> None:
         is_local = not is_remote(self._config.cluster.address)
@@ -154,28 +184,40 @@ class _Job:
                 progress.say(f"stage rl: resuming after step {version}")
                 await wait_for_learner(config, running.learner.load(resumed[0]), "loading the checkpoint")
 
+            columns = dict.fromkeys((f"reward/{name}" for name in config.reward.parts), math.nan)
+
             def log(metrics: dict[str, float]) -> None:
                 self._metrics.append(metrics)
-                progress.step(metrics)
+                progress.step(_on_console(metrics, columns))
 
-            await Controller(
+            async def evaluated(version: int, on_start: Callable[[int], None]) -> EvalResult:
+                return await self._evaluate(running, version, on_start, is_full=version in (0, controller.last))
+
+            if state:
+                self._prompts.position = state.position
+            controller = self._controller = Controller(
                 config,
                 running.roles,
-                PromptCursor(self._train, seed=config.seed, position=state.position if state else Position()),
+                self._prompts,
                 checkpoints=self._checkpoints,
                 log=log,
-                evaluate=partial(self._evaluate, running) if self._eval else None,
+                evaluate=evaluated if self._eval else None,
                 state=state,
-            ).run()
+                history=self._metrics.read(),
+                domains=self._domains,
+                say=lambda text: progress.say(f"stage rl: {text}"),
+            )
+            await controller.run()
             await export(config, running.learner, self.export_dir)
         finally:
             running.shutdown()
         return self._finish(progress)
 
-    async def _evaluate(self, running: Running, version: int, on_start: Callable[[int], None]) -> EvalResult:
+    async def _evaluate(
+        self, running: Running, version: int, on_start: Callable[[int], None], *, is_full: bool
+    ) -> EvalResult:
         assert self._eval is not None
         settings = self._config.eval
-        is_full = version in (0, self._config.steps)
         wanted = settings.final_num_prompts if is_full else settings.num_prompts
         prompts: list[Prompt] = [self._eval[index] for index in range(min(wanted, len(self._eval)))]
         return await evaluate(
@@ -206,21 +248,43 @@ class _Job:
         return np.asarray(ids[:wanted], dtype=np.int32)
 
     def _finish(self, progress: Progress) -> dict[str, float]:
-        rows = self._metrics.read()
+        """Plot and table; returns the last held-out figures, and the last step where it came before ``steps``."""
+        assert self._controller is not None
+        rows, last = self._metrics.read(), self._controller.last
+        stopped = {"stopped_at_step": float(last)} if last < self._config.steps else {}
         plot = self._context.run_dir / "curves.png"
         plot_curves(
             rows,
             plot,
-            title=f"{self._context.run_dir.name}: {self._config.steps} steps",
+            title=f"{self._context.run_dir.name}: {last} steps",
             reflection=reflection_rows(self._context.run_dir / "rollouts"),
         )
         evaluated = [row for row in rows if any(name.startswith("eval/") for name in row)]
         if not evaluated:
-            return {}
+            return stopped
         prefix = f"eval/{self._benchmark}/"
         before, after = (
             {k.removeprefix(prefix): v for k, v in row.items() if k.startswith(prefix)}
             for row in (evaluated[0], evaluated[-1])
         )
         progress.table(before, after)
-        return after
+        return after | stopped
+
+
+def _with_local_models(config: RunConfig) -> RunConfig:
+    """The same with the folders of its preference models. Raises UserError where one is not there."""
+    models = {
+        name: replace(model, model=local_folder(str(model.model), key=f"reward.models.{name}.model"))
+        for name, model in config.reward.models.items()
+    }
+    return replace(config, reward=replace(config.reward, models=models))
+
+
+def _on_console(metrics: dict[str, float], columns: dict[str, float]) -> dict[str, float]:
+    """The metrics of a step as the console takes them: with each part of the reward that any step has had, nan where
+    none of its prompts has it, and without the domains'. New parts are added to ``columns``."""
+    shown = {name: value for name, value in metrics.items() if not name.startswith("reward/domain/")}
+    if "reward/mean" not in shown:
+        return shown
+    columns |= dict.fromkeys(reward_parts(shown), math.nan)
+    return columns | shown
