@@ -12,8 +12,9 @@ from typing import TypeVar
 
 from r1ray.deadline import within
 from r1ray.errors import InfrastructureError, first_of
-from r1ray.evaluation.figures import Figure, figures_of
+from r1ray.evaluation.figures import figures_of
 from r1ray.evaluation.records import Answered, Sample
+from r1ray.evaluation.resampling import Figure
 from r1ray.group import FinishedGroup, run_group
 from r1ray.interfaces import Chunk, RolloutEngine, Scorer
 from r1ray.types import Completion, EvalResult, GroupRequest, Prompt, Sampling, Scored, Unscorable, Verdict

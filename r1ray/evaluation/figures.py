@@ -5,74 +5,37 @@
 
 A sample that could not be scored counts in no figure of correctness, and a question without any scored sample is left
 out. A figure that needs K samples leaves out questions that have fewer scored ones, and says how many as
-``<figure>/left_out``. Every question weighs the same. The order of the questions changes nothing.
-
-Two intervals, after :func:`r1ray.evaluation.statistics.bootstrap`. ``over_questions`` is about other questions of this
-kind, and is the one to report. ``over_samples`` is about the same benchmark run again, and needs 2 scored samples of
-every question.
-
-An interval over questions has no width where every question has the same value (everything right), and says nothing
-there. A share then has Wilson's interval with the number of *questions* as trials, whatever the number of samples:
-samples of one question are not independent trials of new questions, so this is the cautious choice, and with one sample
-a question it is Wilson's own case. What is no share (a length, a rating) has None, and so has every figure over samples
-where drawing them again changes nothing.
+``<figure>/left_out``. Every question weighs the same. The order of the questions changes nothing. Two intervals: see
+:mod:`r1ray.evaluation.resampling`.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import NamedTuple, TypeAlias
 
 import numpy as np
-import numpy.typing as npt
 
 from r1ray.algo.consensus import best_of_n, expected_consensus, is_right, majority
 from r1ray.benchmarks.definition import STANDINGS_METRICS
-from r1ray.benchmarks.metrics import METRICS, Mean, Weighted, table_of
+from r1ray.benchmarks.metrics import METRICS, Mean, table_of
 from r1ray.benchmarks.standings import Contest
 from r1ray.evaluation.elo import contest_rating, percentile
 from r1ray.evaluation.records import Answered
+from r1ray.evaluation.resampling import Bootstrap, Figure, Floats, Interval
 from r1ray.evaluation.statistics import (
-    CONFIDENCE,
     Comparison,
-    Estimate,
     GroupMeans,
-    Level,
-    bootstrap,
     compare,
     group_means,
     mcnemar_p,
     pass_at_k,
-    wilson_interval,
 )
-
-Floats: TypeAlias = npt.NDArray[np.float64]
-Values: TypeAlias = Sequence[Sequence[float]]
-"""One number for each sample of each question."""
 
 PART = "part/"
 """Before the name of a part of the reward: its mean."""
 NUM_RESAMPLES = 1000
-_NO_WIDTH = 1e-9
-_CHUNK = 200_000  # weights held at once: 1.6 MB, which a cache holds
-
-
-class Interval(NamedTuple):
-    """Both ends of a 95 % interval."""
-
-    low: float
-    high: float
-
-
-@dataclass(frozen=True, slots=True)
-class Figure:
-    """One number; an interval is None where the figure has no such one."""
-
-    value: float
-    over_questions: Interval | None = None
-    over_samples: Interval | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,7 +75,7 @@ def figures_of(
         raise ValueError("figures need at least one question.")
     everything = sorted(questions, key=lambda question: question.id)
     scored = _scored(everything)
-    draw = _Bootstrap(seed, num_resamples)
+    draw = Bootstrap(seed, num_resamples)
     figures: dict[str, Figure] = {}
     ratings: dict[str, Figure] = {}
     if scored and contests is not None and set(metrics) & set(STANDINGS_METRICS):
@@ -164,106 +127,6 @@ def compare_models(
     )
 
 
-@dataclass(frozen=True, slots=True)
-class _Bootstrap:
-    """Draws again what a figure is made of."""
-
-    seed: int
-    num_resamples: int
-
-    @property
-    def rng(self) -> np.random.Generator:
-        """Every figure starts anew: what stands before it changes nothing."""
-        return np.random.default_rng(self.seed)
-
-    def mean(self, values: Values, *, is_share: bool = True) -> Figure:
-        """The mean over questions of means over samples."""
-        over_questions = self._of(values, "questions")
-        fewest = min(map(len, values))
-        return Figure(
-            over_questions.value,
-            _width_or_wilson(over_questions, len(values)) if is_share else _width(over_questions),
-            _width(self._of(values, "samples")) if fewest > 1 else None,
-        )
-
-    def choice(self, values: Sequence[float], again: Callable[[], Floats] | None) -> Figure:
-        """The mean of one value a question that a whole set of samples decides; ``again`` draws such sets anew and
-        gives the mean of each [R].
-
-        Sets that are drawn with replacement repeat samples: votes in them are less sure, and a right sample among
-        them rarer. The value itself is not biased, so the drawn means are moved until their mean is the value, and
-        only their spread counts.
-        """
-        over_questions = self.mean([[value] for value in values])
-        if again is None:
-            return over_questions
-        totals_R = again()
-        value = over_questions.value
-        moved_R = np.clip(totals_R - totals_R.mean() + value, 0.0, 1.0)
-        return replace(over_questions, over_samples=_width(_percentiles(value, moved_R)))
-
-    def weighted(self, metric: Weighted, figures_NF: Floats, sizes: Sequence[int]) -> Figure:
-        """A function of the figures of all samples, ``sizes`` of them for each question."""
-        weights = 1 / np.repeat(sizes, sizes) / len(sizes)
-        value = float(metric.function(figures_NF, weights[None])[0])
-
-        def again(level: Level) -> Estimate:
-            drawn = _weightings(np.asarray(sizes), level, self.num_resamples, self.rng)
-            return _percentiles(value, np.concatenate([metric.function(figures_NF, weights) for weights in drawn]))
-
-        over_samples = _width(again("samples")) if min(sizes) > 1 else None
-        return Figure(value, _width_or_wilson(again("questions"), len(sizes)), over_samples)
-
-    def _of(self, values: Values, level: Level) -> Estimate:
-        return bootstrap(values, level=level, seed=self.seed, num_resamples=self.num_resamples)
-
-
-def _weightings(
-    sizes_Q: npt.NDArray[np.int64], level: Level, num_resamples: int, rng: np.random.Generator
-) -> Iterator[Floats]:
-    """Weights [R, N] of all samples, some resamples at a time: of questions drawn again with their samples, or of K - 1
-    samples drawn from the K of each question."""
-    count, total = len(sizes_Q), int(sizes_Q.sum())
-    starts = np.cumsum(sizes_Q) - sizes_Q
-    for begin in range(0, num_resamples, max(1, _CHUNK // total)):
-        size = min(max(1, _CHUNK // total), num_resamples - begin)
-        if level == "questions":
-            times_RQ = _times(rng.integers(0, count, size=(size, count)), count)
-            yield np.repeat(times_RQ / count / sizes_Q, sizes_Q, axis=1)
-        else:
-            owners = np.repeat(np.arange(count), sizes_Q - 1)
-            picks = starts[owners] + rng.integers(0, sizes_Q[owners], size=(size, len(owners)))
-            yield _times(picks, total) / np.repeat(sizes_Q - 1, sizes_Q) / count
-
-
-def _times(picks: npt.NDArray[np.int64], count: int) -> npt.NDArray[np.int64]:
-    """[R, count]: how often each row of ``picks`` has each of ``count``."""
-    rows = len(picks)
-    offsets = np.arange(rows)[:, None] * count
-    return np.bincount((picks + offsets).ravel(), minlength=rows * count).reshape(rows, count)
-
-
-def _percentiles(value: float, totals_R: Floats) -> Estimate:
-    """The 95 % interval of resampled values; it always holds the value."""
-    low, high = np.quantile(totals_R, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
-    return Estimate(value, min(float(low), value), max(float(high), value))
-
-
-def _width(estimate: Estimate) -> Interval | None:
-    return Interval(estimate.low, estimate.high) if estimate.high - estimate.low > _NO_WIDTH else None
-
-
-def _width_or_wilson(estimate: Estimate, num_questions: int) -> Interval:
-    """Where a share's interval has no width, Wilson's of the next whole numbers of questions around it."""
-    interval = _width(estimate)
-    if interval is not None:
-        return interval
-    num_right = min(max(estimate.value, 0.0), 1.0) * num_questions
-    below, above = math.floor(num_right + _NO_WIDTH), math.ceil(num_right - _NO_WIDTH)
-    low = wilson_interval(below, num_trials=num_questions).low
-    return Interval(low, wilson_interval(above, num_trials=num_questions).high)
-
-
 def _scored(questions: Sequence[Answered]) -> list[Answered]:
     """The questions with those of their samples that were scored; classes are named by what is left of them."""
     left = []
@@ -293,7 +156,7 @@ def _can_draw_samples(questions: list[Answered]) -> bool:
     return min(len(question.samples) for question in questions) > 1
 
 
-def _passes(scored: list[Answered], k: int, draw: _Bootstrap) -> dict[str, Figure]:
+def _passes(scored: list[Answered], k: int, draw: Bootstrap) -> dict[str, Figure]:
     """pass@k by the unbiased estimator; pass@1 is the mean of p_i.
 
     For the interval over samples, right ones are drawn with the chance (right + 1/4) / (samples + 1/2). The plain share
@@ -319,7 +182,7 @@ def _passes(scored: list[Answered], k: int, draw: _Bootstrap) -> dict[str, Figur
     return {name: draw.choice(values, again if _can_draw_samples(enough) else None)} | left_out
 
 
-def _consensus(scored: list[Answered], k: int, draw: _Bootstrap) -> dict[str, Figure]:
+def _consensus(scored: list[Answered], k: int, draw: Bootstrap) -> dict[str, Figure]:
     """cons@k; of more than k samples the exact mean over the sets of k of them. Its interval over samples is of one
     vote of k samples, wider than that of a mean over sets. The tie rate is that of the first k samples."""
     name = f"cons@{k}"
@@ -345,7 +208,7 @@ def _consensus(scored: list[Answered], k: int, draw: _Bootstrap) -> dict[str, Fi
     } | left_out
 
 
-def _votes_again(questions: list[Answered], weights: list[Floats], k: int, draw: _Bootstrap) -> tuple[Floats, Floats]:
+def _votes_again(questions: list[Answered], weights: list[Floats], k: int, draw: Bootstrap) -> tuple[Floats, Floats]:
     """[R] each: the share of questions whose vote of k samples, drawn with replacement, is right, and is tied."""
     rng, rows = draw.rng, np.arange(draw.num_resamples)[:, None]
     right_R, tied_R = np.zeros(draw.num_resamples), np.zeros(draw.num_resamples)
@@ -366,7 +229,7 @@ def _votes_again(questions: list[Answered], weights: list[Floats], k: int, draw:
     return right_R / len(questions), tied_R / len(questions)
 
 
-def _by_reward_model(scored: list[Answered], k: int, draw: _Bootstrap) -> dict[str, Figure]:
+def _by_reward_model(scored: list[Answered], k: int, draw: Bootstrap) -> dict[str, Figure]:
     enough, left_out = _with_enough(f"best@{k}", scored, k)
     if not enough:
         return left_out
@@ -393,7 +256,7 @@ def _by_reward_model(scored: list[Answered], k: int, draw: _Bootstrap) -> dict[s
     return figures | {f"weighted_cons@{k}": draw.choice(weighted, again)}
 
 
-def _of_check(scored: list[Answered], name: str, draw: _Bootstrap) -> Figure:
+def _of_check(scored: list[Answered], name: str, draw: Bootstrap) -> Figure:
     """A metric of the check's own figures."""
     metric = Mean(name.removeprefix(PART)) if name.startswith(PART) else METRICS[name]
     rows = [sample.figures for question in scored for sample in question.samples]
@@ -407,7 +270,7 @@ def _of_check(scored: list[Answered], name: str, draw: _Bootstrap) -> Figure:
     return draw.weighted(metric, figures_NF, sizes)
 
 
-def _ratings(questions: list[Answered], contests: Mapping[str, Contest], draw: _Bootstrap) -> dict[str, Figure]:
+def _ratings(questions: list[Answered], contests: Mapping[str, Contest], draw: Bootstrap) -> dict[str, Figure]:
     """Rating and percentile: what sample j solves of a contest's problems gives a place, and the place a rating; the
     mean is over samples, then over contests, and the interval over questions is one over contests. The percentile is
     among the contestants of all these contests, and its intervals are those of the rating.
@@ -451,7 +314,7 @@ def _contest_ratings(contest: Contest, problems: Mapping[str, list[float]]) -> l
     return [rating_of[place] for place in places]
 
 
-def _of_all_samples(questions: list[Answered], draw: _Bootstrap) -> dict[str, Figure]:
+def _of_all_samples(questions: list[Answered], draw: Bootstrap) -> dict[str, Figure]:
     questions = [question for question in questions if question.samples]
     num_tokens = [[float(sample.num_tokens) for sample in question.samples] for question in questions]
     truncated = [[float(sample.is_truncated) for sample in question.samples] for question in questions]

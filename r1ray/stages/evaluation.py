@@ -29,8 +29,9 @@ from r1ray.config import EvaluationConfig, RunConfig, decisive
 from r1ray.data.template import renderer
 from r1ray.errors import UserError
 from r1ray.evaluate import ACCURACY
-from r1ray.evaluation.figures import PART, Figure, compare_models, figures_of, group_figures
+from r1ray.evaluation.figures import PART, compare_models, figures_of, group_figures
 from r1ray.evaluation.records import Answered
+from r1ray.evaluation.resampling import Figure
 from r1ray.evaluation.statistics import NUM_RESAMPLES
 from r1ray.evaluation.tables import comparison_line, figures_table, groups_line, search_table
 from r1ray.model_files import context_of, load_tokenizer, local_folder

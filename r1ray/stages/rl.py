@@ -91,6 +91,8 @@ class _Job:
         self._metrics = MetricsFile(context.run_dir / "metrics.jsonl", stage="rl")
         if config.checkpoint.best is not None and self._eval is None:
             raise UserError(f"checkpoint.best={config.checkpoint.best}: nothing is evaluated; needs data.eval=PATH.")
+        if config.stop.window and config.stop.metric.startswith("eval/") and self._eval is None:
+            raise UserError(f"stop.metric={config.stop.metric}: nothing is evaluated; needs data.eval=PATH.")
         self._checkpoints = Checkpoints(
             context.run_dir / "checkpoints", keep=config.checkpoint.keep, best=config.checkpoint.best
         )

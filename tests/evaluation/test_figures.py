@@ -17,8 +17,9 @@ from hypothesis import strategies as st
 from r1ray.algo.consensus import answer_classes
 from r1ray.benchmarks.metrics import METRICS
 from r1ray.benchmarks.standings import Contest
-from r1ray.evaluation.figures import Figure, Interval, compare_models, figures_of, group_figures
+from r1ray.evaluation.figures import compare_models, figures_of, group_figures
 from r1ray.evaluation.records import Answered, Sample
+from r1ray.evaluation.resampling import Figure, Interval
 from r1ray.evaluation.statistics import wilson_interval
 from tests.evaluation.oracles import oracle_scores
 
