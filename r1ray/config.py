@@ -280,8 +280,9 @@ class RewardPart:
     weight: float = 1.0
     """The total is the weighted sum; a part of weight 0 is only logged."""
     function: str | None = None
-    """``package.module:function``, called as ``function(prompt, response)``; None takes r1ray's own function of the
-    part's name, or the one that an installed package offers under it (entry point group ``r1ray.rewards``)."""
+    """``package.module:function``, called as ``function(prompt, response)``; None takes the model of the part's name in
+    ``reward.models``, r1ray's own function of that name, or the one that an installed package offers under it (entry
+    point group ``r1ray.rewards``)."""
     options: dict[str, Any] = field(default_factory=dict)
     """Further keyword arguments of the function."""
     checks: list[str] | None = None
@@ -291,7 +292,8 @@ class RewardPart:
     from_step: int = 0
     """The part counts from this step on (the first is step 1); before, it is only logged."""
     deadline_s: float = 60.0
-    """For a function that is not r1ray's own: after so long it is an infrastructure error, never a zero."""
+    """For a function that is not r1ray's own, or a call of a model: after so long it is an infrastructure error, never
+    a zero."""
 
 
 def _reward_part(name: str, part: Any) -> RewardPart:
@@ -873,6 +875,10 @@ class RunConfig:
             raise ValueError(
                 f"stop.metric={self.stop.metric}: with eval.num_actors={self.eval.num_actors} the figures of a version "
                 "come while later ones are trained; needs eval.num_actors=0."
+            )
+        if kind == "eval" and not self.eval.every:
+            raise ValueError(
+                f"stop.metric={self.stop.metric}: with eval.every=0 nothing is evaluated in between; needs at least 1."
             )
         if kind == "reward" and name != "mean" and name not in self.reward.parts:
             raise ValueError(

@@ -11,6 +11,9 @@
 ``_commit``     one checkpoint: waits until every rank has written its files, then makes it the newest. Training goes
                 on meanwhile; the next checkpoint, and the end of the run, wait for it.
 
+Training ends with version ``last``: ``steps``, or an earlier one where the figure that ``stop`` names has stopped to
+rise. That is decided before a step, of the lines of metrics.jsonl before it, so that a resumed run decides the same.
+
 There are ``(max_staleness + 1) * prompts_per_step`` slots. A group holds one from issue until the version that it
 helped to make is live, so that generation runs at most ``max_staleness`` versions ahead; 0 is exactly on-policy.
 Which groups a step takes is chosen so that long completions are never dropped for having been slow
@@ -30,7 +33,7 @@ from typing import Any, Generic, Protocol, TypeVar
 from r1ray.admission import choose_batch
 from r1ray.algo.advantage import is_uniform, step_advantages
 from r1ray.algo.batching import plan_shards
-from r1ray.algo.compose import normalised_rewards
+from r1ray.algo.compose import normalised_rewards, total_reward
 from r1ray.checkpoint import Checkpoints, LoopState
 from r1ray.config import RunConfig
 from r1ray.deadline import within
@@ -38,6 +41,7 @@ from r1ray.errors import EngineLost, GroupFailed, NonFiniteLoss, R1RayError, Use
 from r1ray.group import FinishedGroup, run_group
 from r1ray.interfaces import Learner, Recorder, RolloutEngine, Scorer, WeightSync
 from r1ray.ledger import Ledger, occurrence_of, position_of
+from r1ray.plateau import has_plateaued
 from r1ray.step_metrics import IdleClock, batch_metrics, oldest_version, publish_metrics, throughput_metrics
 from r1ray.types import (
     EvalResult,
@@ -106,19 +110,30 @@ class Controller(Generic[C]):
         log: Callable[[dict[str, float]], None],
         evaluate: Evaluate | None = None,
         state: LoopState | None = None,
+        history: Sequence[Mapping[str, float]] = (),
+        domains: Sequence[str] = (),
+        say: Callable[[str], None] = lambda text: None,
     ) -> None:
         """
         Args:
             log: receives the metrics of each step, in order.
             evaluate: the figures of a version; None: nothing is evaluated.
+            history: what was logged up to ``state``.
+            domains: of the prompts, for figures of each.
+            say: receives what the user has to be told.
         """
         self._config, self._roles, self._prompts = config, roles, prompts
         self._checkpoints, self._log, self._evaluate = checkpoints, log, evaluate
         self.ledger = Ledger(state.ledger if state else None)
         self.version = state.version if state else 0
+        self._history, self._domains, self._say = list(history), domains, say
+        was_last = bool(state) and has_plateaued(self._history, config.stop, step=self.version - 1)
+        self.last = self.version if was_last else config.steps
+        """The version with which training ends, as far as it is known."""
         self._updates = state.updates if state else 0
         self._reissue = list(self.ledger.in_flight)
         self._slots = asyncio.Semaphore((config.algo.max_staleness + 1) * config.algo.prompts_per_step)
+        self._tasks: dict[str, tuple[GroupRequest, asyncio.Task[None]]] = {}  # of every group under way or ready
         self._ready: dict[str, FinishedGroup[C]] = {}
         self._started_at: dict[str, int] = {}  # occurrence -> version its generation began under
         self._ended: list[tuple[GroupRecord, Sequence[C]]] = []  # dropped groups, until they are recorded
@@ -152,11 +167,11 @@ class Controller(Generic[C]):
     async def _generate(self, tasks: asyncio.TaskGroup) -> None:
         while True:
             await self._slots.acquire()
-            if self.ledger.trained + len(self._started_at) >= self._config.steps * self._config.algo.prompts_per_step:
+            if self.ledger.trained + len(self._started_at) >= self.last * self._config.algo.prompts_per_step:
                 continue  # all that the last step needs is on its way; a group that is dropped frees another slot
             request = self._next_request()
             self._started_at[request.occurrence] = self.version
-            tasks.create_task(self._roll(request))
+            self._tasks[request.occurrence] = request, tasks.create_task(self._roll(request))
 
     def _next_request(self) -> GroupRequest:
         algo = self._config.algo
@@ -196,7 +211,7 @@ class Controller(Generic[C]):
             self._drop(request, "unscorable", group)
         elif sum(isinstance(outcome, Scored) for outcome in outcomes) < 2:
             self._drop(request, "unscored", group)
-        elif self._config.algo.drop_uniform and is_uniform(self._rewards(group.all_verdicts)):
+        elif self._config.algo.drop_uniform and is_uniform(self._rewards(self._weighed(group).all_verdicts)):
             self._drop(request, "uniform", group)
         else:
             self._drops_in_a_row = 0
@@ -204,11 +219,7 @@ class Controller(Generic[C]):
             self._arrived.set()
 
     def _drop(self, request: GroupRequest, reason: str, group: FinishedGroup[C] | None) -> None:
-        self.ledger.drop(request.occurrence, reason)
-        del self._started_at[request.occurrence]
-        verdicts = group.all_verdicts if group else ()
-        record = GroupRecord(request.occurrence, request.prompt, verdicts, (None,) * len(verdicts), f"dropped:{reason}")
-        self._ended.append((record, group.chunks if group else ()))
+        self._leave(request, reason, group)
         self._slots.release()
         self._arrived.set()
         self._drops_in_a_row += 1
@@ -218,13 +229,23 @@ class Controller(Generic[C]):
                 f"the run: {dict(self.ledger.dropped)}"
             )
 
+    def _leave(self, request: GroupRequest, reason: str, group: FinishedGroup[C] | None) -> None:
+        """Book and record a group that is not trained on."""
+        self.ledger.drop(request.occurrence, reason)
+        del self._started_at[request.occurrence], self._tasks[request.occurrence]
+        verdicts = group.all_verdicts if group else ()
+        record = GroupRecord(request.occurrence, request.prompt, verdicts, (None,) * len(verdicts), f"dropped:{reason}")
+        self._ended.append((record, group.chunks if group else ()))
+
     # ------------------------------------------------------------------ learning
 
     async def _learn(self, tasks: asyncio.TaskGroup) -> None:
-        while self.version < self._config.steps:
+        while self.version < self.last:
             start = time.monotonic()
             batch = await self._wait_for(self._next_batch(), "generate_s", f"groups of version {self.version}")
             await self._finish_record()  # an evaluation still running is of the weights that are about to change
+            self._end_on_plateau(batch)
+            batch = [self._weighed(group) for group in batch]
             got_batch = time.monotonic()
             shards, records = self._plan(batch)  # A_i
             chunks = [chunk for group in batch for chunk in group.chunks]
@@ -247,11 +268,12 @@ class Controller(Generic[C]):
             step_s = time.monotonic() - start
             self._begin_record(
                 {
-                    **batch_metrics(batch, trained_on),
+                    **batch_metrics(batch, trained_on, domains=self._domains),
                     **stats.metrics,
                     **publish_metrics(published),
                     **throughput_metrics(batch, stats, step_s),
                     **self.ledger.metrics(),
+                    **({"stop/plateau": 1.0} if self.version == self.last < self._config.steps else {}),
                     "time/step_s": step_s,
                     "time/learn_s": learned - got_batch,
                     "time/idle_learner_s": got_batch - start,
@@ -264,6 +286,22 @@ class Controller(Generic[C]):
                 self._slots.release()
             await self._save_checkpoint(state, tasks)
         await self._finish_record()
+
+    def _end_on_plateau(self, batch: Sequence[FinishedGroup[C]]) -> None:
+        """Make the step that comes the last one where ``stop`` says so. Groups beside its batch are dropped."""
+        stop = self._config.stop
+        if self.version + 1 >= self.last or not has_plateaued(self._history, stop, step=self.version):
+            return
+        self.last = self.version + 1
+        self._say(
+            f"training ends with step {self.last}: the mean of {stop.metric} over the last {stop.window} figures is "
+            f"not {stop.min_gain:g} above that of the {stop.window} before (stop.patience={stop.patience})"
+        )
+        chosen = {group.request.occurrence for group in batch}
+        for name, (request, task) in list(self._tasks.items()):
+            if name not in chosen:
+                task.cancel()
+                self._leave(request, "stopped", self._ready.pop(name, None))
 
     async def _set_aside(
         self, error: NonFiniteLoss, batch: Sequence[FinishedGroup[C]], records: Sequence[GroupRecord]
@@ -284,7 +322,8 @@ class Controller(Generic[C]):
     def _settle(self, batch: Sequence[FinishedGroup[C]]) -> None:
         self.ledger.train(group.request.occurrence for group in batch)
         for group in batch:
-            del self._ready[group.request.occurrence], self._started_at[group.request.occurrence]
+            name = group.request.occurrence
+            del self._ready[name], self._started_at[name], self._tasks[name]
         self.ledger.check()
 
     async def _next_batch(self) -> list[FinishedGroup[C]]:
@@ -346,12 +385,29 @@ class Controller(Generic[C]):
         )
         return shards, records
 
+    def _weighed(self, group: FinishedGroup[C]) -> FinishedGroup[C]:
+        """The group with the rewards that it has in the step that comes: of the parts that count by then. The scorer
+        knows of no steps."""
+        config = self._config.reward
+        weights = config.weights_at(self.version + 1)
+        if len(weights) == len(config.parts):
+            return group
+        gate = config.gate if config.combine == "gated" and config.gate in weights else None
+
+        def weigh(verdict: Verdict) -> Verdict:
+            if not isinstance(verdict.outcome, Scored):
+                return verdict
+            total = total_reward(verdict.outcome.parts, weights, gate=gate)
+            return replace(verdict, outcome=replace(verdict.outcome, total=total))
+
+        return replace(group, verdicts=tuple(tuple(map(weigh, verdicts)) for verdicts in group.verdicts))
+
     def _rewards(self, verdicts: Sequence[Verdict]) -> list[float | None]:
         outcomes = [v.outcome if isinstance(v.outcome, Scored) else None for v in verdicts]
         config = self._config.reward
         if config.combine != "normalised":
             return [None if outcome is None else outcome.total for outcome in outcomes]
-        weights = {name: part.weight for name, part in config.parts.items()}
+        weights = config.weights_at(self.version + 1)
         parts = [None if outcome is None else outcome.parts for outcome in outcomes]
         return normalised_rewards(parts, weights, epsilon=self._config.algo.advantage_epsilon)
 
@@ -378,7 +434,7 @@ class Controller(Generic[C]):
     async def _is_evaluated(self, version: int) -> bool:
         """Whether a version is due, and what evaluates is free. It is for the last one."""
         config = self._config.eval
-        is_last = version == self._config.steps
+        is_last = version == self.last
         if self._evaluate is None or not (is_last or (config.every and version % config.every == 0)):
             return False
         is_busy = self._evaluation is not None and not self._evaluation.done()
@@ -410,6 +466,7 @@ class Controller(Generic[C]):
             self._evaluation = None
         if self._record:
             self._log(self._record)
+            self._history.append(self._record)
             self._record = {}
 
     async def _figures(self, evaluate: Evaluate, version: int, on_start: Callable[[int], None]) -> dict[str, float]:
@@ -419,7 +476,11 @@ class Controller(Generic[C]):
             names = ", ".join(result.metrics)
             raise UserError(f"checkpoint.best={best}: the evaluation has no such figure; needs one of {names}.")
         self._evaluated = version, result.metrics
-        return {f"eval/{result.benchmark}/{name}": value for name, value in result.metrics.items()}
+        figures = {f"eval/{result.benchmark}/{name}": value for name, value in result.metrics.items()}
+        stop = self._config.stop
+        if stop.window and stop.metric.startswith("eval/") and stop.metric not in figures:
+            raise UserError(f"stop.metric={stop.metric}: no such figure; needs one of {', '.join(figures)}.")
+        return figures
 
     async def _evaluate_apart(self, evaluate: Evaluate, version: int) -> dict[str, float]:
         """On engines of its own, while training goes on. One that is lost takes the version with it: the learner, which
@@ -451,7 +512,7 @@ class Controller(Generic[C]):
 
     async def _save_checkpoint(self, state: LoopState, tasks: asyncio.TaskGroup) -> None:
         config = self._config.checkpoint
-        if not config.every or (self.version % config.every and self.version != self._config.steps):
+        if not config.every or (self.version % config.every and self.version != self.last):
             return
         await self._finish_record()  # what a resumed run takes as done has to be on disk
         await self._roles.recorder.flush()

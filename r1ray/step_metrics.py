@@ -22,8 +22,14 @@ def _mean(values: Sequence[float]) -> float:
     return sum(values) / len(values) if values else 0.0
 
 
-def batch_metrics(batch: Sequence[FinishedGroup[Any]], version: int) -> dict[str, float]:
-    """Rewards, lengths, staleness and waiting times of the groups that ``version`` was trained on."""
+def batch_metrics(
+    batch: Sequence[FinishedGroup[Any]], version: int, *, domains: Sequence[str] = ()
+) -> dict[str, float]:
+    """Rewards, lengths, staleness and waiting times of the groups that ``version`` was trained on.
+
+    Args:
+        domains: of the training prompts; where there are several, each has figures of its own.
+    """
     verdicts = [verdict for group in batch for verdict in group.all_verdicts]
     scored = [verdict.outcome for verdict in verdicts if isinstance(verdict.outcome, Scored)]
     ages = [float(version - verdict.oldest_version) for verdict in verdicts]
@@ -34,6 +40,7 @@ def batch_metrics(batch: Sequence[FinishedGroup[Any]], version: int) -> dict[str
     return {
         "reward/mean": _mean([outcome.total for outcome in scored]),
         **parts,
+        **(domain_metrics(batch, domains) if len(domains) > 1 else {}),
         **scoring_metrics(verdicts),
         "reward/failed_parts": float(sum(len(outcome.failed_parts) for outcome in scored)),
         "reward/unscored": float(len(verdicts) - len(scored)),
@@ -44,6 +51,20 @@ def batch_metrics(batch: Sequence[FinishedGroup[Any]], version: int) -> dict[str
         "time/generate_s": max(group.generate_s for group in batch),
         "time/reward_s": max(group.reward_s for group in batch),
     }
+
+
+def domain_metrics(batch: Sequence[FinishedGroup[Any]], domains: Sequence[str]) -> dict[str, float]:
+    """Share of each domain in the groups; mean reward and length of those that have any."""
+    metrics: dict[str, float] = {}
+    for domain in domains:
+        groups = [group for group in batch if group.request.prompt.domain == domain]
+        metrics[f"mixture/{domain}"] = len(groups) / len(batch)
+        verdicts = [verdict for group in groups for verdict in group.all_verdicts]
+        scored = [verdict.outcome.total for verdict in verdicts if isinstance(verdict.outcome, Scored)]
+        if scored:
+            metrics[f"reward/domain/{domain}/mean"] = _mean(scored)
+            metrics[f"completion/domain/{domain}/length_mean"] = _mean([float(v.num_tokens) for v in verdicts])
+    return metrics
 
 
 def scoring_metrics(verdicts: Sequence[Verdict]) -> dict[str, float]:

@@ -13,8 +13,10 @@ from r1ray.config import (
     RewardConfig,
     RolloutConfig,
     RunConfig,
+    StopConfig,
     SupervisedConfig,
     WeightsConfig,
+    decisive,
 )
 
 SLOW = RewardConfig(parts={"slow": {"function": "m:f", "deadline_s": 900}})
@@ -57,6 +59,48 @@ PAPER = RewardConfig(parts={"accuracy": {}, "format": {}})
             "reward.parts.a.wait: no such key; needs one of weight,",
         ),
         (lambda: RewardConfig(parts={"a": {"weight": "x"}}), "reward.parts.a.weight=x: needs a number"),
+        (lambda: RewardConfig(parts={"a": {"domains": "math"}}), "reward.parts.a.domains=math: needs a list"),
+        (lambda: RewardConfig(parts={"a": {"from_step": 1.5}}), "reward.parts.a.from_step=1.5: needs a number of a"),
+        (lambda: RewardConfig(models={"a": "m"}), "reward.models.a=m: needs an object such as"),
+        (lambda: RewardConfig(models={"a": {"see": "x"}}), "reward.models.a.see: no such key; needs one of model,"),
+        (lambda: RewardConfig(models={"a": {"sees": "x"}}), "reward.models.a.sees=x: needs one of summary, response"),
+        (lambda: RewardConfig(models={"a": {"num_actors": 0}}), "reward.models.a.num_actors=0: needs at least 1"),
+        (lambda: RewardConfig(models={"a": {"threads": "x"}}), "reward.models.a.threads=x: needs a number"),
+        (lambda: RewardConfig(models={"a": {"model": 7}}), "reward.models.a.model=7: needs a text"),
+        (lambda: DataConfig(mixture="math"), "data.mixture=math: needs an object such as"),
+        (lambda: DataConfig(mixture={"math": 0}), "data.mixture.math=0: needs a number above 0"),
+        (
+            lambda: RunConfig(
+                model="m", steps=9, data=DataConfig(train="t"), reward=RewardConfig(parts={"a": {"from_step": 10}})
+            ),
+            "reward.parts.a.from_step=10: needs at most steps=9, or the part never counts",
+        ),
+        (
+            lambda: RunConfig(
+                model="m", data=DataConfig(train="t"), reward=PAPER, stop=StopConfig("reward/form", window=1)
+            ),
+            "stop.metric=reward/form: needs reward/mean, or reward/ and one of accuracy, format",
+        ),
+        (
+            lambda: RunConfig(
+                model="m",
+                data=DataConfig(train="t"),
+                reward=PAPER,
+                eval=EvalConfig(num_actors=1),
+                stop=StopConfig("eval/x/pass@1", window=1),
+            ),
+            "stop.metric=eval/x/pass@1: .* needs eval.num_actors=0",
+        ),
+        (
+            lambda: RunConfig(
+                model="m",
+                data=DataConfig(train="t"),
+                reward=PAPER,
+                eval=EvalConfig(every=0),
+                stop=StopConfig("eval/x/pass@1", window=1),
+            ),
+            "stop.metric=eval/x/pass@1: with eval.every=0 nothing is evaluated in between",
+        ),
         (lambda: RunConfig(model="m", data=DataConfig(train="t")), "reward.parts is empty"),
         (lambda: LearnerConfig(zero_stage=4), "learner.zero_stage=4: needs 0, 1, 2 or 3"),
         (lambda: LearnerConfig(betas=[0.9]), "learner.betas"),
@@ -108,6 +152,30 @@ def test_the_defaults_are_the_papers() -> None:
     assert (algo.completions_per_step, algo.minibatches_per_step, algo.group_size) == (8192, 16, 16)
     assert (algo.clip_low, algo.clip_high, algo.kl_coefficient) == (10, 10, 0.001)
     assert (algo.aggregation, algo.reference_refresh_updates) == ("seq_mean", 400)
+
+
+def test_a_run_may_go_on_with_its_preference_models_placed_elsewhere() -> None:
+    def decided(**model: object) -> dict[str, object]:
+        reward = RewardConfig(parts={"helpful": {}}, models={"helpful": {"model": "h", **model}})
+        return decisive(RunConfig(model="m", data=DataConfig(train="t"), reward=reward))
+
+    assert decided(num_actors=4, gpus_per_actor=1, batch_tokens=10**6) == decided()
+    assert decided(sees="summary") != decided()
+
+
+def test_what_ends_training_and_mixes_prompts_makes_another_run() -> None:
+    def decided(data: DataConfig, stop: StopConfig) -> dict[str, object]:
+        return decisive(RunConfig(model="m", data=data, reward=PAPER, stop=stop))
+
+    one = decided(DataConfig(train="t"), StopConfig())
+    assert decided(DataConfig(train="t"), StopConfig(window=50)) != one
+    assert decided(DataConfig(train="t", mixture={"math": 1}), StopConfig()) != one
+
+
+def test_a_part_counts_from_its_step_on() -> None:
+    reward = RewardConfig(parts={"accuracy": {}, "helpful": {"weight": 0.5, "from_step": 1301}})
+    assert reward.weights_at(1300) == {"accuracy": 1.0}
+    assert reward.weights_at(1301) == {"accuracy": 1.0, "helpful": 0.5}
 
 
 def test_supervised_recipes_have_a_learner_and_nothing_else() -> None:

@@ -13,6 +13,11 @@ from r1ray.main import compose, config_folder, known_keys
 
 OWN = ["model=m", "data.train=t"]
 OWN_SUPERVISED = ["model=m", "supervised.train=t"]
+WHOLE = [
+    "++graph.cold_start_data.collect.examples=x",
+    *(f"++graph.{name}.supervised.train=pairs" for name in ("helpful", "harmless")),
+]
+"""What recipe=r1 needs beside."""
 
 
 def options(group: str) -> list[str]:
@@ -25,8 +30,15 @@ def test_every_algo_composes(algo: str) -> None:
 
 
 @pytest.mark.parametrize("experiment", options("experiment"))
-def test_every_experiment_composes(experiment: str) -> None:
-    assert compose([f"experiment={experiment}"]).experiment == experiment
+def test_every_experiment_composes_and_so_do_its_stages(experiment: str) -> None:
+    from r1ray.recipes import stages_of
+
+    text = (config_folder() / "experiment" / f"{experiment}.yaml").read_text()
+    own = [] if "maker:" in text else ["data.train=t", "data.eval=e", "supervised.train=t"]
+    examples = WHOLE if "override /recipe: r1\n" in text else []
+    config = compose([f"experiment={experiment}", *own, *examples])
+    assert config.experiment == experiment
+    assert stages_of(config)
 
 
 @pytest.mark.parametrize("recipe", options("recipe"))
@@ -34,7 +46,7 @@ def test_every_recipe_is_one_that_runs(recipe: str) -> None:
     from r1ray.recipes import stages_of
 
     own = [*OWN_SUPERVISED, "data.train=t", "data.eval=e"]
-    examples = ["++graph.cold_start_data.collect.examples=x"] if recipe == "r1" else []
+    examples = WHOLE if recipe == "r1" else []
     assert stages_of(compose([*own, f"recipe={recipe}", *examples]))
 
 
@@ -63,6 +75,25 @@ def test_every_reward_composes_for_run_and_score(reward: str) -> None:
     parts = set(yaml.safe_load((config_folder() / "reward" / f"{reward}.yaml").read_text())["parts"])
     assert set(compose([*OWN, f"reward={reward}"]).reward.parts) == parts
     assert set(compose([f"reward={reward}"], schema=ScoreConfig, name="score").reward.parts) == parts
+
+
+def test_all_scenario_takes_its_models_by_override() -> None:
+    models = ["reward.models.helpful.model=h", "reward.models.harmless.model=s"]
+    more = ["reward.parts.helpful.from_step=801", "data.mixture={math: 3, general: 1}"]
+    reward = compose([*OWN, "reward=all_scenario", *models, *more]).reward
+    assert {name: (model.model, model.sees) for name, model in reward.models.items()} == {
+        "helpful": ("h", "summary"),
+        "harmless": ("s", "response"),
+    }
+    assert reward.combine == "normalised"
+    assert set(reward.weights_at(800)) == {"accuracy", "language", "harmless"}
+    assert not set(reward.parts["accuracy"].domains) & set(reward.parts["helpful"].domains)
+
+
+def test_a_mixture_and_a_model_are_added_on_the_command_line() -> None:
+    config = compose([*OWN, "+data.mixture.math=0.75", "+data.mixture.general=0.25", "+reward.models.a={model: m}"])
+    assert config.data.mixture == {"math": 0.75, "general": 0.25}
+    assert config.reward.models["a"].model == "m"
 
 
 def test_overrides_reach_their_keys() -> None:

@@ -14,7 +14,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from r1ray.checkpoint import Checkpoints
-from r1ray.config import AlgoConfig, CheckpointConfig, DataConfig, DeadlineConfig, EvalConfig, RewardConfig, RunConfig
+from r1ray.config import (
+    AlgoConfig,
+    CheckpointConfig,
+    DataConfig,
+    DeadlineConfig,
+    EvalConfig,
+    RewardConfig,
+    RunConfig,
+    StopConfig,
+)
 from r1ray.controller import Controller, Roles
 from r1ray.errors import DeadlineExceeded, NonFiniteLoss, R1RayError, UserError
 from r1ray.types import (
@@ -314,6 +323,185 @@ def test_uniform_groups_are_dropped_and_replaced_where_the_preset_samples_dynami
     assert not uniform & set(itertools.chain(*world.learner.trained))
     fates = {record.occurrence: record.fate for step in (1, 2) for record in world.recorder.records[step]}
     assert {fates[name] for name in uniform} == {"dropped:uniform"}
+
+
+LATE = {"accuracy": {}, "helpful": {"weight": 2.0, "from_step": 3}}
+
+
+def late(config: RunConfig, combine: str = "sum") -> RunConfig:
+    """A second part that counts from the third step on."""
+    config.reward = RewardConfig(parts=LATE, combine=combine, gate="helpful")
+    return config
+
+
+def helped(completion: Completion) -> Outcome:
+    """What the scorer, which knows of no steps, says: accuracy 1 of odd completions, helpful 1 of even ones."""
+    parts = {"accuracy": float(completion.index % 2), "helpful": float(completion.index % 2 == 0)}
+    return Scored(parts["accuracy"] + 2.0 * parts["helpful"], parts)
+
+
+@pytest.mark.parametrize("staleness", [0, 1])
+def test_a_part_counts_from_its_step_on(tmp_path: Path, staleness: int) -> None:
+    world = World(tmp_path, late(make_config(steps=4, staleness=staleness)))
+    world.scorer.reward = helped
+    world.run()
+    for step in (1, 2, 3, 4):
+        counts = step >= 3
+        row = next(row for row in world.log if row["step"] == step)
+        assert (row["reward/mean"], row["reward/helpful"]) == (1.5 if counts else 0.5, 0.5)
+        for record in world.recorder.records[step]:
+            totals = [v.outcome.total for v in record.verdicts if isinstance(v.outcome, Scored)]
+            assert totals == ([2.0, 1.0] if counts else [0.0, 1.0]), "the log has what is trained on"
+            first, second = record.advantages
+            assert first is not None and second is not None
+            assert (first > second) == counts
+
+
+def test_a_part_that_does_not_count_yet_does_not_move_a_normalised_reward(tmp_path: Path) -> None:
+    world = World(tmp_path, late(make_config(steps=3), "normalised"))
+    world.scorer.reward = helped
+    world.run()
+    signs = [record.advantages[0] for step in (1, 2, 3) for record in world.recorder.records[step][:1]]
+    assert signs == pytest.approx([-(0.5**0.5), -(0.5**0.5), 0.5**0.5], abs=1e-5)
+    assert [row["reward/mean"] for row in world.log[1:]] == [0.5, 0.5, 1.5], "before it is normalised"
+
+
+def test_a_gate_that_does_not_count_yet_closes_nothing(tmp_path: Path) -> None:
+    world = World(tmp_path, late(make_config(steps=3), "gated"))
+    world.scorer.reward = lambda c: Scored(0.0, {"accuracy": 1.0, "helpful": 0.0})
+    world.run()
+    assert [row["reward/mean"] for row in world.log[1:]] == [1.0, 1.0, 0.0]
+
+
+def test_a_group_is_uniform_by_the_parts_that_count(tmp_path: Path) -> None:
+    config = late(make_config(steps=3, prompts=1))
+    config.algo = replace(config.algo, drop_uniform=True)
+    world = World(tmp_path, config)
+    world.scorer.reward = lambda c: Scored(
+        2.0 * (c.index % 2), {"accuracy": float(c.index % 2 and c.occurrence != "0/1"), "helpful": float(c.index % 2)}
+    )
+    world.run()
+    assert world.last.ledger.dropped == {"uniform": 1}
+    assert [record.occurrence for step in (1, 2) for record in world.recorder.records[step]] == ["0/0", "0/2", "0/1"]
+
+
+def test_rewards_are_those_of_the_scorer_where_every_part_counts(tmp_path: Path) -> None:
+    """To the last bit, whatever the parts are."""
+    world = World(tmp_path, make_config(steps=1))
+    world.scorer.reward = lambda c: Scored(0.1 + 0.2 * c.index, {"accuracy": 7.0})
+    world.run()
+    assert world.log[-1]["reward/mean"] == sum([0.1, 0.1 + 0.2] * 3) / 6
+
+
+def test_domains_have_their_own_figures(tmp_path: Path) -> None:
+    world = World(tmp_path, make_config(steps=1, prompts=4))
+    at = world.prompts.at
+    world.prompts.at = lambda position: replace(at(position), domain="ab"[position.index % 4 == 3])  # type: ignore[method-assign]
+    world.scorer.reward = lambda c: Scored(float(c.occurrence == "0/3"), {})
+    world.run(domains=["a", "b"])
+    row = world.log[-1]
+    assert (row["mixture/a"], row["mixture/b"]) == (0.75, 0.25)
+    assert (row["reward/domain/a/mean"], row["reward/domain/b/mean"]) == (0.0, 1.0)
+
+
+def flat(config: RunConfig, **stop: object) -> RunConfig:
+    """Training ends once the mean reward has stopped to rise."""
+    config.stop = StopConfig(**{"window": 1, "after": 0, "min_gain": 0.1, **stop})  # type: ignore[arg-type]
+    return config
+
+
+def rising_until(version: int) -> Callable[[Completion], Outcome]:
+    def reward(completion: Completion) -> Outcome:
+        total = float(min(completion.oldest_version, version)) + 0.01 * completion.index
+        return Scored(total, {"accuracy": total})
+
+    return reward
+
+
+@pytest.mark.parametrize("staleness", [0, 2])
+def test_training_ends_as_at_the_last_step_once_the_reward_has_stopped_to_rise(tmp_path: Path, staleness: int) -> None:
+    world = World(tmp_path, flat(make_config(steps=40, staleness=staleness, checkpoint_every=100)))
+    world.scorer.reward = rising_until(3)
+    said: list[str] = []
+    world.run(say=said.append)
+    last = world.last.last
+    assert world.last.version == last < 12
+    rows = [row for row in world.log if "reward/mean" in row]
+    assert [row["step"] for row in rows] == list(range(1, last + 1))
+    gains = [after["reward/mean"] - before["reward/mean"] for before, after in itertools.pairwise(rows[:-1])]
+    assert [gain < 0.1 for gain in gains] == [False] * (last - 3) + [True], "decided of the step before the last"
+    assert "eval/heldout/pass@1" in rows[-1] and rows[-1]["stop/plateau"] == 1.0
+    assert all("stop/plateau" not in row for row in rows[:-1])
+    found = world.checkpoints.latest()
+    assert found is not None and found[1].version == last and not found[1].ledger["in_flight"]
+    assert said == [
+        f"training ends with step {last}: the mean of reward/mean over the last 1 figures is not 0.1 above that of the "
+        "1 before (stop.patience=1)"
+    ]
+
+
+@pytest.mark.parametrize("staleness", [0, 1, 3])
+def test_the_books_balance_when_training_ends_early(tmp_path: Path, staleness: int) -> None:
+    slow = World(tmp_path, flat(make_config(steps=40, staleness=staleness)), delay=lambda name: 30)
+    slow.scorer.reward = rising_until(0)
+    slow.run()
+    ledger = slow.last.ledger
+    assert slow.last.version == 3
+    assert (ledger.trained, len(ledger.in_flight)) == (9, 0)
+    assert ledger.issued == 9 + ledger.dropped.total()
+    assert set(ledger.dropped) <= {"stopped"}
+    fates = [record.fate for step in (1, 2, 3) for record in slow.recorder.records[step]]
+    assert fates.count("dropped:stopped") == ledger.dropped.total(), "no group ends in silence"
+
+
+def test_a_figure_of_the_evaluation_may_end_training(tmp_path: Path) -> None:
+    world = World(tmp_path, flat(make_config(steps=40), metric="eval/heldout/pass@1"))
+    world.score = lambda version: min(version, 6) / 10
+    world.run()
+    assert world.last.version == 9, "versions 6 and 8 were the first two without a gain"
+    assert [row["step"] for row in world.log if "eval/heldout/pass@1" in row] == [0, 2, 4, 6, 8, 9]
+
+
+def test_an_evaluation_without_the_figure_that_ends_training_is_refused(tmp_path: Path) -> None:
+    world = World(tmp_path, flat(make_config(), metric="eval/heldout/cons@4"))
+    with pytest.raises(UserError, match=r"stop.metric=eval/heldout/cons@4: .* needs one of eval/heldout/pass@1\."):
+        world.run()
+    assert not world.learner.trained
+
+
+def test_a_resumed_run_ends_at_the_same_step(tmp_path: Path) -> None:
+    config = flat(make_config(steps=40, checkpoint_every=1), window=2)
+    config.checkpoint.asynchronous = False
+    whole = World(tmp_path / "whole", config)
+    whole.scorer.reward = rising_until(2)
+    whole.run()
+    last = whole.last.version
+    for crash_at in range(2, last):
+        first = World(tmp_path / str(crash_at), config)
+        first.scorer.reward = rising_until(2)
+        first.learner.crash_at = crash_at
+        with pytest.raises(RuntimeError, match="planted"):
+            first.run()
+        found = first.checkpoints.latest()
+        assert found is not None and found[1].version == crash_at
+        second = World(tmp_path / str(crash_at), config)
+        second.scorer.reward, second.prompts = rising_until(2), FakePrompts(found[1].position)
+        second.run(state=found[1], history=[row for row in first.log if row["step"] <= crash_at])
+        assert second.last.version == second.last.last == last
+        assert second.learner.trained == whole.learner.trained[crash_at:]
+
+
+def test_a_run_that_died_after_its_early_end_trains_no_further(tmp_path: Path) -> None:
+    config = flat(make_config(steps=40, checkpoint_every=1))
+    first = World(tmp_path, config)
+    first.scorer.reward = rising_until(0)
+    first.run()
+    found = first.checkpoints.latest()
+    assert found is not None
+    second = World(tmp_path, config)
+    second.run(state=found[1], history=first.log)
+    assert second.last.last == second.last.version == 3
+    assert not second.learner.trained
 
 
 def test_records_are_logged_in_order_with_their_evaluations(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ RANK = {
     **dict.fromkeys(
         ["interfaces", "algo", "data", "telemetry", "deadline", "ledger", "model_files", "admission", "sandbox"], 1
     ),
-    **dict.fromkeys(["weights", "group", "checkpoint", "benchmarks"], 2),
+    **dict.fromkeys(["weights", "group", "checkpoint", "benchmarks", "plateau"], 2),
     **dict.fromkeys(["reward", "rollout", "learner", "evaluation", "step_metrics"], 3),
     **dict.fromkeys(["controller", "curation", "evaluate", "score", "search", "supervised"], 4),
     "examples": 4,

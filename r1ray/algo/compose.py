@@ -8,7 +8,7 @@ import numpy as np
 
 
 def total_reward(parts: Mapping[str, float], weights: Mapping[str, float], *, gate: str | None = None) -> float:
-    """sum_k w_k r_k over the parts that are there; 0 where the part ``gate`` is below 1.
+    """sum_k w_k r_k over the parts that are there and have a weight; 0 where the part ``gate`` is below 1.
 
     >>> total_reward({"accuracy": 1.0, "format": 0.0}, {"accuracy": 1.0, "format": 0.5})
     1.0
@@ -17,7 +17,7 @@ def total_reward(parts: Mapping[str, float], weights: Mapping[str, float], *, ga
     """
     if gate is not None and parts.get(gate, 1.0) < 1.0:
         return 0.0
-    return sum(weights[name] * value for name, value in parts.items())
+    return sum(weights[name] * value for name, value in parts.items() if name in weights)
 
 
 def normalised_rewards(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
@@ -16,7 +16,7 @@ from ray.util.placement_group import PlacementGroup, remove_placement_group
 from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
 from r1ray.cluster.host import Handle, host
-from r1ray.cluster.placement import Needs, check_fits, connect, evaluation_needs, needs, reserve
+from r1ray.cluster.placement import Needs, check_fits, connect, evaluation_needs, model_section, needs, reserve
 from r1ray.cluster.pools import (
     Engine,
     JudgePool,
@@ -41,6 +41,7 @@ from r1ray.deadline import within
 from r1ray.errors import InfrastructureError, SandboxUnavailable, UserError
 from r1ray.interfaces import Chunk
 from r1ray.reward.judged import Judge
+from r1ray.reward.preference import PreferenceModel
 from r1ray.specs import EngineSpec, JudgeSpec, LearnerSpec, RankSpec
 from r1ray.types import Int32Array
 
@@ -86,8 +87,9 @@ async def launch(
     need = check_fits(needs(config, cluster_has_gpus=gpus > 0), cpus=cpus, gpus=gpus)
     backend = weight_backend(config, need)
     placement = reserve(need, timeout_s=min(60.0, config.deadlines.start_s))
-    spawner = _Spawner(need, placement, [model])
+    spawner = _Spawner(need, placement, [model, *(str(each.model) for each in config.reward.models.values())])
     started: list[Handle] = []
+    models: dict[str, RewardModelPool] = {}
 
     def engine(section: str) -> Callable[[int], Handle]:
         spec = EngineSpec(
@@ -102,7 +104,7 @@ async def launch(
         return lambda index: spawner.engine(section, index, config.rollout, replace(spec, seed=spec.seed + index))
 
     def scorer(index: int) -> Handle:
-        return spawner.scorer(index, config.reward, programs, config.algo.max_completion_tokens)
+        return spawner.scorer(index, config.reward, programs, config.algo.max_completion_tokens, models=models)
 
     try:
         address, port = await _place_of_rank_0(spawner, config.deadlines)
@@ -112,10 +114,21 @@ async def launch(
         sections = ["rollout", "eval"] if config.eval.num_actors else ["rollout"]
         actors = [[engine(section)(index) for index in range(need.of(section).count)] for section in sections]
         started += [actor for section in actors for actor in section]
+        judging: list[Handle] = []
+        for name, settings in config.reward.models.items():
+            section, part = model_section(name), config.reward.parts[name]
+            of_model = [
+                spawner.reward_model(section, index, settings, config.data.template)
+                for index in range(settings.num_actors)
+            ]
+            judging += of_model
+            key = f"reward.parts.{name}.deadline_s"
+            models[name] = RewardModelPool(of_model, deadline_s=part.deadline_s, what=section, key=key)
+        started += judging
         started += (scorers := [scorer(index) for index in range(config.reward.num_actors)])
         started.append(recorder := spawner.recorder(rollouts))
         pools = [
-            await _ready(ranks, of_section, scorers, section, engine(section), config.deadlines)
+            await _ready([*ranks, *judging], of_section, scorers, section, engine(section), config.deadlines)
             for section, of_section in zip(sections, actors, strict=True)
         ]
         learner = LearnerGroup(ranks)
@@ -256,7 +269,8 @@ async def launch_evaluation(
         started += (actors := [engine(index) for index in range(config.rollout.num_actors)])
         started += (scorers := [scorer(index) for index in range(config.reward.num_actors)])
         models = [
-            spawner.reward_model(index, config.reward_model, template) for index in range(need.count("reward_model"))
+            spawner.reward_model("reward_model", index, config.reward_model, template)
+            for index in range(need.count("reward_model"))
         ]
         started += models
         pool = await _ready(models, actors, scorers, "rollout", engine, config.deadlines, judges=judges)
@@ -426,10 +440,10 @@ class _Spawner:
         path = "r1ray.rollout.vllm_judge:VLLMJudge"
         return host(path, config.engine, spec, concurrency=STREAMS, max_restarts=MAX_RESTARTS, **options)
 
-    def reward_model(self, index: int, config: RewardModelConfig, template: str) -> Handle:
+    def reward_model(self, section: str, index: int, config: RewardModelConfig, template: str) -> Handle:
         env = {"OMP_NUM_THREADS": str(config.threads)}
-        device = "cuda" if self._need.of("reward_model").gpus else "cpu"
-        options = self._options("reward_model", index, env) | {"max_restarts": MAX_RESTARTS}
+        device = "cuda" if self._need.of(section).gpus else "cpu"
+        options = self._options(section, index, env) | {"max_restarts": MAX_RESTARTS}
         return host("r1ray.reward.model:RewardModel", config, device, template, **options)
 
     def scorer(
@@ -439,10 +453,11 @@ class _Spawner:
         programs: frozenset[str],
         max_tokens: int | None,
         judge: Judge | JudgeConfig | None = None,
+        models: Mapping[str, PreferenceModel] | None = None,
     ) -> Handle:
         options = self._options("reward", index, {"OMP_NUM_THREADS": "1"})
         path = "r1ray.reward.scorer:RewardScorer"
-        return host(path, config, programs, max_tokens, judge, concurrency=STREAMS, **options)
+        return host(path, config, programs, max_tokens, judge, models, concurrency=STREAMS, **options)
 
     def recorder(self, folder: Path) -> Handle:
         options = self._at(None, env={"OMP_NUM_THREADS": "1"})

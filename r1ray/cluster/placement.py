@@ -10,7 +10,7 @@ import ray
 from ray.exceptions import RayError
 from ray.util.placement_group import PlacementGroup, placement_group, remove_placement_group
 
-from r1ray.config import EvaluationConfig, RewardConfig, RolloutConfig, RunConfig
+from r1ray.config import EvaluationConfig, RewardConfig, RewardModelConfig, RolloutConfig, RunConfig
 from r1ray.errors import UserError
 
 
@@ -19,7 +19,7 @@ class Kind:
     """Actors of one kind and what each of them takes, with ``None`` of the configuration decided."""
 
     section: str
-    """Of the configuration: ``rollout``, ``judge.engine``."""
+    """Of the configuration: ``rollout``, ``judge.engine``, ``reward.models.helpful``."""
     like: str = ""
     """The section that says what one takes, where it is another."""
     each: str
@@ -85,7 +85,14 @@ def needs(config: RunConfig, *, cluster_has_gpus: bool) -> Needs:
         if config.eval.num_actors:
             kinds.append(replace(kinds[-1], section="eval", like="rollout", count=config.eval.num_actors))
         kinds.append(_rewards(config.reward))
+        for name, model in config.reward.models.items():
+            kinds.append(_reward_models(model_section(name), model, cluster_has_gpus))
     return Needs(tuple(kinds))
+
+
+def model_section(name: str) -> str:
+    """The section of a preference model."""
+    return f"reward.models.{name}"
 
 
 def evaluation_needs(config: EvaluationConfig, *, cluster_has_gpus: bool) -> Needs:
@@ -94,11 +101,7 @@ def evaluation_needs(config: EvaluationConfig, *, cluster_has_gpus: bool) -> Nee
     if config.judge.is_served:
         kinds.append(_engines("judge.engine", config.judge.engine, cluster_has_gpus))
     if config.reward_model.model is not None:
-        model = config.reward_model
-        gpus = _decided(model.gpus_per_actor, cluster_has_gpus)
-        kinds.append(
-            Kind(section="reward_model", each="actor", count=model.num_actors, cpus=model.cpus_per_actor, gpus=gpus)
-        )
+        kinds.append(_reward_models("reward_model", config.reward_model, cluster_has_gpus))
     return Needs(tuple(kinds))
 
 
@@ -107,6 +110,11 @@ def _decided(gpus: int | None, cluster_has_gpus: bool) -> int:
 
 
 def _engines(section: str, config: RolloutConfig, cluster_has_gpus: bool) -> Kind:
+    gpus = _decided(config.gpus_per_actor, cluster_has_gpus)
+    return Kind(section=section, each="actor", count=config.num_actors, cpus=config.cpus_per_actor, gpus=gpus)
+
+
+def _reward_models(section: str, config: RewardModelConfig, cluster_has_gpus: bool) -> Kind:
     gpus = _decided(config.gpus_per_actor, cluster_has_gpus)
     return Kind(section=section, each="actor", count=config.num_actors, cpus=config.cpus_per_actor, gpus=gpus)
 

@@ -289,8 +289,15 @@ class JudgePool(ActorPool):
 class RewardModelPool(ActorPool):
     """A reward model over actors: see :class:`r1ray.reward.model.RewardModel`."""
 
-    def __init__(self, actors: Sequence[Handle], *, deadline_s: float) -> None:
-        super().__init__(actors, deadline_s=deadline_s, what="reward model", key="deadlines.score_s")
+    def __init__(
+        self,
+        actors: Sequence[Handle],
+        *,
+        deadline_s: float,
+        what: str = "reward model",
+        key: str = "deadlines.score_s",
+    ) -> None:
+        super().__init__(actors, deadline_s=deadline_s, what=what, key=key)
 
     async def score(self, texts: Sequence[tuple[str, str]]) -> list[float]:
         return cast("list[float]", await self.call("score", texts))

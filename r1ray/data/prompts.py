@@ -4,26 +4,35 @@
 
 The spool gives any row in constant time without holding the file in memory, so the order of an epoch can be a
 true shuffle of all rows, and a run can resume at any row.
+
+Where domains have ratios, ``pattern_of`` says whose turn each place in the sequence is, and each domain has a shuffle
+of its own that it goes through again and again.
 """
 
 from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Callable, Iterator
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
-from r1ray.data.checks import MalformedRow, check_problem, dump_check, load_check
+from r1ray.data.checks import CHECK_TYPES, MalformedRow, check_problem, dump_check, load_check
 from r1ray.data.layouts import LAYOUTS, RawPrompt, recognise
 from r1ray.data.spool import BATCH_ROWS, MAX_ERRORS_SHOWN, SpooledRows, rows_of
 from r1ray.errors import UserError
 from r1ray.types import Check, CodeTests, Position, Prompt
 
+Int64Array: TypeAlias = npt.NDArray[np.int64]
+MAX_PERIOD = 100_000
+"""Places after which a mixture repeats itself."""
 SCHEMA = pa.schema([(name, pa.string()) for name in ("id", "question", "check", "domain", "language")])
 
 
@@ -37,6 +46,8 @@ class SpoolReport:
     """Ids and reasons of rows without a usable reference; they are left out."""
     programs: frozenset[str] = frozenset()
     """Languages in which programs are asked for."""
+    kinds: frozenset[tuple[str, str]] = frozenset()
+    """Domain and type of check of the prompts."""
 
 
 def spool_prompts(
@@ -67,6 +78,7 @@ def spool_prompts(
     errors: list[str] = []
     quarantined: list[str] = []
     languages: set[str] = set()
+    kinds: set[tuple[str, str]] = set()
     written = 0
 
     def usable() -> Iterator[RawPrompt]:
@@ -79,6 +91,7 @@ def spool_prompts(
             reason = problem(raw.check, raw.language)
             if reason is None:
                 languages.update([raw.check.language] if isinstance(raw.check, CodeTests) else [])
+                kinds.add((raw.domain, CHECK_TYPES[type(raw.check)]))
                 yield raw
             else:
                 quarantined.append(f"{raw.id} ({reason})")
@@ -103,7 +116,7 @@ def spool_prompts(
         )
     if not written:
         raise UserError(f"{key}={path}: none of its {len(quarantined)} rows has a usable reference: {quarantined[0]}.")
-    return SpoolReport(layout.name, written, tuple(quarantined), frozenset(languages))
+    return SpoolReport(layout.name, written, tuple(quarantined), frozenset(languages), frozenset(kinds))
 
 
 def number_of(written: int, errors: list[str], quarantined: list[str]) -> int:
@@ -116,7 +129,7 @@ class PromptTable:
 
     def __init__(self, spool: Path, render: Callable[[Any], str]) -> None:
         self._rows = SpooledRows(spool)
-        self._render = render
+        self._spool, self._render = spool, render
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -131,29 +144,108 @@ class PromptTable:
             language=row["language"],
         )
 
+    def rows_by_domain(self) -> dict[str, Int64Array]:
+        """Row numbers of each domain, in the order of the file."""
+        with pa.ipc.open_file(pa.memory_map(str(self._spool))) as reader:
+            column = pa.chunked_array([reader.get_batch(i).column("domain") for i in range(reader.num_record_batches)])
+        codes = column.combine_chunks().dictionary_encode()
+        return {
+            str(domain): np.flatnonzero(codes.indices.to_numpy() == code)
+            for code, domain in enumerate(codes.dictionary.to_pylist())
+        }
+
+
+def pattern_of(ratios: Sequence[float]) -> Int64Array:
+    """Whose turn each place of one period is. In every beginning of the endless repetition each has less than one place
+    more or less than its ratio.
+
+    The n-th turn of one with share s has to come between the places (n - 1) / s and n / s; of those that may come, the
+    one whose time ends first does, which keeps every such window (Baruah et al., "Proportionate progress", 1996).
+
+    Raises:
+        ValueError: ratios with so many digits that the period is longer than ``MAX_PERIOD``.
+
+    >>> pattern_of([3, 1]).tolist()
+    [0, 0, 0, 1]
+    """
+    exact = [Fraction(str(ratio)) for ratio in ratios]
+    scaled = [int(ratio * math.lcm(*(each.denominator for each in exact))) for ratio in exact]
+    counts = [count // math.gcd(*scaled) for count in scaled]
+    period = sum(counts)
+    if period > MAX_PERIOD:
+        raise ValueError(f"they repeat after {period} rows; needs ratios of fewer digits")
+    pattern, taken = np.empty(period, dtype=np.int64), [0] * len(counts)
+    for place in range(period):
+        may_come = [i for i, n in enumerate(taken) if n * period // counts[i] <= place and n < counts[i]]
+        turn = min(may_come, key=lambda i: -(-(taken[i] + 1) * period // counts[i]))
+        pattern[place] = turn
+        taken[turn] += 1
+    return pattern
+
 
 class PromptCursor:
-    """The endless sequence of prompts of a run: every epoch is a new shuffle, made of the seed and the epoch's
-    number alone, so that a :class:`Position` says everything about where the run stands."""
+    """The endless sequence of prompts of a run, a function of the seed alone, so that a :class:`Position` says
+    everything about where the run stands. Every epoch is a new shuffle of all rows.
 
-    def __init__(self, table: PromptTable, *, seed: int, position: Position) -> None:
+    With a mixture, an epoch is as long, and domains come by their ratios, over epochs too. Each goes through its own
+    rows in a shuffle of its own, and through a new one when it has come to the end: a small one comes to it earlier, a
+    large one takes up in an epoch where the last one has left off.
+    """
+
+    def __init__(
+        self, table: PromptTable, *, seed: int, position: Position, mixture: Mapping[str, float] | None = None
+    ) -> None:
+        """Raises UserError for a mixture of domains that the table lacks, or that cannot be kept exactly."""
         self._table, self._seed = table, seed
         self.position = position
-        self._order = self._shuffle(position.epoch)
+        self._shuffles: dict[tuple[int, ...], Int64Array] = {}
+        self._domains: tuple[Int64Array, ...] = ()
+        if mixture:
+            self._mix(mixture)
 
-    def _shuffle(self, epoch: int) -> np.ndarray[Any, np.dtype[np.int64]]:
-        return np.random.default_rng([self._seed, epoch]).permutation(len(self._table))
+    def _mix(self, mixture: Mapping[str, float]) -> None:
+        rows = self._table.rows_by_domain()
+        for domain in mixture:
+            if domain not in rows:
+                raise UserError(
+                    f"data.mixture.{domain}: no row of data.train has this domain; there are {', '.join(sorted(rows))}."
+                )
+        self._domains = tuple(rows[domain] for domain in mixture)
+        try:
+            self._pattern = pattern_of(list(mixture.values()))
+        except ValueError as error:
+            raise UserError(f"data.mixture={dict(mixture)}: {error}.") from error
+        turns = self._pattern == np.arange(len(self._domains))[:, None]
+        self._turns_before = np.cumsum(turns, axis=1) - turns  # [D, period]
+        self._turns = turns.sum(axis=1)
+
+    def _row(self, position: Position) -> int:
+        size = len(self._table)
+        if not self._domains:
+            return int(self._shuffle(size, position.epoch)[position.index])
+        periods, place = divmod(position.epoch * size + position.index, len(self._pattern))
+        domain = int(self._pattern[place])
+        use = periods * int(self._turns[domain]) + int(self._turns_before[domain, place])
+        rows = self._domains[domain]
+        epoch, index = divmod(use, len(rows))
+        return int(rows[self._shuffle(len(rows), epoch, domain)[index]])
+
+    def _shuffle(self, size: int, epoch: int, *domain: int) -> Int64Array:
+        """Of an epoch of all rows, or of those of a domain. The last two of each are kept."""
+        key = (*domain, epoch)
+        if key not in self._shuffles:
+            self._shuffles.pop((*domain, epoch - 2), None)
+            self._shuffles[key] = np.random.default_rng([self._seed, epoch, *domain]).permutation(size)
+        return self._shuffles[key]
 
     def at(self, position: Position) -> Prompt:
-        """The prompt at a position of this or an earlier epoch."""
-        order = self._order if position.epoch == self.position.epoch else self._shuffle(position.epoch)
-        return self._table[int(order[position.index])]
+        """The prompt at a position."""
+        return self._table[self._row(position)]
 
     def take(self) -> tuple[Position, Prompt]:
         """The next prompt and its position, which names this use of it."""
         if self.position.index == len(self._table):
             self.position = Position(self.position.epoch + 1, 0)
-            self._order = self._shuffle(self.position.epoch)
         taken = self.position
         self.position = Position(taken.epoch, taken.index + 1)
-        return taken, self._table[int(self._order[taken.index])]
+        return taken, self.at(taken)

@@ -10,14 +10,14 @@ import inspect
 import math
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import entry_points
 from typing import Any, cast
 
 from r1ray.algo.compose import total_reward
 from r1ray.algo.consensus import answer_classes
-from r1ray.config import JudgeConfig, RewardConfig, RewardPart
+from r1ray.config import JudgeConfig, PreferenceModelConfig, RewardConfig, RewardPart
 from r1ray.data.checks import CHECK_TYPES, check_problem
 from r1ray.deadline import within
 from r1ray.errors import DeadlineExceeded, InfrastructureError, R1RayError, UnscorableError, UserError
@@ -28,6 +28,7 @@ from r1ray.reward.extract import final_answer
 from r1ray.reward.format import boxed_answer_of_format, cold_start_format_reward, format_reward
 from r1ray.reward.judged import Judge
 from r1ray.reward.language import language_consistency
+from r1ray.reward.preference import Batches, PreferenceModel, seen
 from r1ray.types import (
     Completion,
     FormatOnly,
@@ -77,15 +78,19 @@ class Part:
     name: str
     config: RewardPart
     function: RewardFn | None
-    """None: accuracy, or cosine_length, which the scorer knows."""
+    """None: accuracy, cosine_length or a preference model, which the scorer knows."""
     is_own: bool
     """r1ray's own: linear time, and its own deadlines."""
+    model: PreferenceModelConfig | None = None
+    """The preference model whose score it is."""
 
-    def applies_to(self, prompt: Prompt) -> bool:
-        kind = CHECK_TYPES[type(prompt.check)]
+    def applies_to(self, domain: str, check: str) -> bool:
+        """Whether prompts of a domain and a type of check have it."""
+        if self.config.domains is not None and domain not in self.config.domains:
+            return False
         if self.config.checks is not None:
-            return kind in self.config.checks
-        return not self.needs_reference or kind != "format"
+            return check in self.config.checks
+        return not self.needs_reference or check != "format"
 
     @property
     def needs_reference(self) -> bool:
@@ -93,11 +98,17 @@ class Part:
 
 
 def resolve_parts(config: RewardConfig) -> tuple[Part, ...]:
-    """Every part with its function. Raises UserError for a name that is none of ours and has no function."""
+    """Every part with its function, or its model. Raises UserError for a name that is none of ours and has neither."""
     offered = {point.name: point for point in entry_points(group=ENTRY_POINTS)}
+    unused = [name for name in config.models if name not in config.parts]
+    if unused:
+        raise UserError(f"reward.models.{unused[0]}: no part has its name; needs reward.parts.{unused[0]}.")
     parts = []
     for name, part in config.parts.items():
         key, function, is_own = f"reward.parts.{name}", None, False
+        if name in config.models:
+            parts.append(Part(name, part, None, False, _model_of(name, part, config.models[name])))
+            continue
         if part.function is not None:
             function = load_function(f"{key}.function", part.function)
         elif name in (ACCURACY, COSINE) or name in RULES:
@@ -107,7 +118,8 @@ def resolve_parts(config: RewardConfig) -> tuple[Part, ...]:
         else:
             known = sorted([ACCURACY, COSINE, *RULES, *offered])
             raise UserError(
-                f"{key}: no such reward; needs one of {', '.join(known)}, or {key}.function=package.module:function."
+                f"{key}: no such reward; needs one of {', '.join(known)}, or {key}.function=package.module:function, "
+                f"or reward.models.{name}.model=PATH."
             )
         if part.options and is_own and name == ACCURACY:
             raise UserError(f"{key}.options={part.options}: accuracy has none; see reward.verifier and reward.sandbox.")
@@ -120,6 +132,44 @@ def resolve_parts(config: RewardConfig) -> tuple[Part, ...]:
     if COSINE in config.parts and ACCURACY not in config.parts:
         raise UserError(f"reward.parts.{COSINE} depends on whether the answer is right: needs reward.parts.{ACCURACY}.")
     return tuple(parts)
+
+
+def _model_of(name: str, part: RewardPart, model: PreferenceModelConfig) -> PreferenceModelConfig:
+    """The same model. Raises UserError where the part has something else to be computed by."""
+    key = f"reward.parts.{name}"
+    if name in (ACCURACY, COSINE) or name in RULES:
+        raise UserError(f"reward.models.{name}: {name} is a rule of r1ray's; give the model another name.")
+    if part.function is not None or part.options:
+        raise UserError(f"{key}: is the score of reward.models.{name}; needs no function and no options.")
+    if model.model is None:
+        raise UserError(f"reward.models.{name}.model is not set: needs the folder of a reward model, or ~{key}.")
+    return model
+
+
+def check_parts(
+    parts: Sequence[Part], kinds: Collection[tuple[str, str]], *, key: str, are_all_used: bool = True
+) -> None:
+    """Raise UserError where prompts of some kind have nothing that is rewarded, or no prompt is of a part's domains.
+
+    Args:
+        kinds: domains and types of check of the prompts.
+        key: of the prompts' file.
+        are_all_used: whether every part needs prompts.
+    """
+    known = sorted({domain for domain, _ in kinds})
+    for part in parts:
+        if are_all_used and part.config.domains is not None and not set(known) & set(part.config.domains):
+            raise UserError(
+                f"reward.parts.{part.name}.domains=[{', '.join(part.config.domains)}]: no prompt of {key} is of any; "
+                f"there are {', '.join(known)}."
+            )
+    for domain, check in sorted(kinds):
+        if not any(part.config.weight and part.applies_to(domain, check) for part in parts):
+            raise UserError(
+                f"{key}: its prompts of domain {domain} with check {check} have no part of the reward "
+                f"({', '.join(part.name for part in parts)}): leave them out, or add {domain} to the domains, or "
+                f"{check} to the checks, of one of reward.parts."
+            )
 
 
 def _check_options(key: str, function: Callable[..., object], options: dict[str, object], *arguments: object) -> None:
@@ -138,6 +188,7 @@ class RewardScorer:
         programs: frozenset[str] | None = frozenset(),
         max_tokens: int | None = None,
         judge: Judge | JudgeConfig | None = None,
+        models: Mapping[str, PreferenceModel] | None = None,
     ) -> None:
         """
         Args:
@@ -146,13 +197,20 @@ class RewardScorer:
             max_tokens: the length limit that completions are sampled with, for rewards about length.
             judge: for prompts whose check is a generative judge's: one that answers, or the service that has it; None:
                 there are none.
+            models: those of ``reward.models``, served.
 
         Raises:
             SandboxUnavailable: programs are to be run, and there is no isolation that holds.
-            UserError: a part that does not exist, or a language whose tools are missing.
+            UserError: a part that does not exist, a model that nobody serves, or a language whose tools are missing.
         """
         self._config, self._max_tokens = config, max_tokens
         self._parts = resolve_parts(config)
+        served = models or {}
+        for name in set(config.models) - set(served):
+            raise UserError(f"reward.parts.{name}: is the score of reward.models.{name}, which only r1ray run serves.")
+        self._models = {
+            name: Batches(served[name], name=name, max_calls=model.num_actors) for name, model in config.models.items()
+        }
         self._weights = {part.name: part.config.weight for part in self._parts}
         self._gate = config.gate if config.combine == "gated" else None
         self._accuracy = Accuracy(config, programs, _api_judge(judge) if isinstance(judge, JudgeConfig) else judge)
@@ -188,7 +246,8 @@ class RewardScorer:
             return Unscorable(problem), None
         marks: dict[str, Mark] = {}
         failed: list[str] = []
-        parts = [part for part in self._parts if part.applies_to(prompt)]
+        check = CHECK_TYPES[type(prompt.check)]
+        parts = [part for part in self._parts if part.applies_to(prompt.domain, check)]
         try:
             for part in parts:
                 if part.name == COSINE and part.is_own:
@@ -231,6 +290,8 @@ class RewardScorer:
         try:
             if part.name == ACCURACY and part.is_own:
                 return await self._accuracy(prompt, response)
+            if part.model is not None:
+                return Mark(await self._models[part.name].score(seen(prompt, response, sees=part.model.sees)))
             assert part.function is not None
             if part.is_own:
                 value = part.function(prompt, response)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import math
 from collections.abc import Callable, Collection
 from dataclasses import replace
 from pathlib import Path
@@ -25,7 +24,7 @@ from r1ray.reward.references import problem_finder
 from r1ray.reward.scorer import check_parts, resolve_parts
 from r1ray.stages.base import Artifact, Context, check_sandbox, claim_checkpoints, export, files_of, wait_for_learner
 from r1ray.telemetry.console import Progress
-from r1ray.telemetry.metrics import MetricsFile, reward_parts
+from r1ray.telemetry.metrics import MetricsFile
 from r1ray.telemetry.plot import plot_curves
 from r1ray.telemetry.rollouts import RolloutLog, reflection_rows
 from r1ray.types import EvalResult, Int32Array, Position, Prompt, Sampling
@@ -186,11 +185,9 @@ class _Job:
                 progress.say(f"stage rl: resuming after step {version}")
                 await wait_for_learner(config, running.learner.load(resumed[0]), "loading the checkpoint")
 
-            columns = dict.fromkeys((f"reward/{name}" for name in config.reward.parts), math.nan)
-
             def log(metrics: dict[str, float]) -> None:
                 self._metrics.append(metrics)
-                progress.step(_on_console(metrics, columns))
+                progress.step(metrics)
 
             async def evaluated(version: int, on_start: Callable[[int], None]) -> EvalResult:
                 return await self._evaluate(running, version, on_start, is_full=version in (0, controller.last))
@@ -280,13 +277,3 @@ def _with_local_models(config: RunConfig) -> RunConfig:
         for name, model in config.reward.models.items()
     }
     return replace(config, reward=replace(config.reward, models=models))
-
-
-def _on_console(metrics: dict[str, float], columns: dict[str, float]) -> dict[str, float]:
-    """The metrics of a step as the console takes them: with each part of the reward that any step has had, nan where
-    none of its prompts has it, and without the domains'. New parts are added to ``columns``."""
-    shown = {name: value for name, value in metrics.items() if not name.startswith("reward/domain/")}
-    if "reward/mean" not in shown:
-        return shown
-    columns |= dict.fromkeys(reward_parts(shown), math.nan)
-    return columns | shown

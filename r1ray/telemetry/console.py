@@ -40,15 +40,15 @@ class Progress:
             figures = "  ".join(f"{name} {value:.3f}" for name, value in evals.items())
             self.say(f"[bold]step {metrics['step']:.0f}[/bold]  held-out: {figures or 'not evaluated'}")
             return
-        if not self._parts:
-            self._parts = reward_parts(metrics)
-        if self._rows % HEADER_EVERY == 0:
+        known = len(self._parts)
+        self._parts += [name for name in reward_parts(metrics) if name not in self._parts]  # not all prompts have all
+        if self._rows % HEADER_EVERY == 0 or len(self._parts) > known:
             parts = " ".join(f"{name.removeprefix('reward/')[:8]:>8}" for name in self._parts)
             self.say(
                 f"[dim]{'step':>9} {'reward':>7} {parts} {'length':>7} {'pass@1':>7} {'tokens/s':>9} {'left':>6}[/dim]"
             )
         self._rows += 1
-        parts = " ".join(f"{metrics[name]:8.3f}" for name in self._parts)
+        parts = " ".join(f"{metrics[name]:8.3f}" if name in metrics else " " * 8 for name in self._parts)
         tested = f"{self._last_eval:7.3f}" if evals else " " * 7
         self.say(
             f"{metrics['step']:4.0f}/{self._num_steps:<4d} {metrics['reward/mean']:7.3f} {parts} "

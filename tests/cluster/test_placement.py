@@ -65,6 +65,17 @@ def test_engines_that_only_evaluate_are_like_the_rollout_engines() -> None:
     assert need.bundle("eval", 1) == 3
 
 
+def test_each_preference_model_has_actors_of_its_own() -> None:
+    models = {"helpful": {"model": "h", "num_actors": 2}, "harmless": {"model": "s", "gpus_per_actor": 0}}
+    need = needs(config(reward=RewardConfig(models=models)), cluster_has_gpus=True)
+    assert [kind.section for kind in need.kinds][-2:] == ["reward.models.helpful", "reward.models.harmless"]
+    assert need.bundles[need.bundle("reward.models.helpful", 1) or 0] == {"CPU": 1, "GPU": 1}
+    assert need.bundles[need.bundle("reward.models.harmless", 0) or 0] == {"CPU": 1}
+    message = r"reward.models.helpful.num_actors=2 x reward.models.helpful.gpus_per_actor=1 .*there are 3"
+    with pytest.raises(UserError, match=message):
+        check_fits(need, cpus=8, gpus=3)
+
+
 def test_an_evaluation_needs_engines_and_whatever_judges_their_answers() -> None:
     asked = EvaluationConfig(
         model="m",

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from r1ray.cluster.pools import MAX_SCORING_ATTEMPTS, ScorerPool
+from r1ray.cluster.pools import MAX_SCORING_ATTEMPTS, RewardModelPool, ScorerPool
+from r1ray.errors import DeadlineExceeded
 from r1ray.types import Outcome, Scored, ScoringFailed, Verdict
 from tests.fakes import make_completion, make_prompt
 
@@ -29,7 +30,7 @@ class Actor:
         self._answer = answer
         self.score = SimpleNamespace(remote=self._score)
 
-    def _score(self, prompt: Any, chunk: Any) -> Awaitable[Any]:
+    def _score(self, *arguments: Any) -> Awaitable[Any]:
         self.calls += 1
         return self._answer()
 
@@ -133,3 +134,14 @@ def test_many_that_notice_a_dead_actor_replace_it_once(count: int) -> None:
 
     asyncio.run(many())
     assert len(spawned) == 1
+
+
+def test_a_reward_model_that_is_late_is_named_with_its_key() -> None:
+    made = RewardModelPool(
+        [stuck()],  # type: ignore[list-item]
+        deadline_s=0.05,
+        what="reward.models.helpful",
+        key="reward.parts.helpful.deadline_s",
+    )
+    with pytest.raises(DeadlineExceeded, match=r"reward.models.helpful 0 .* raise reward.parts.helpful.deadline_s"):
+        asyncio.run(made.score([("q", "a")]))

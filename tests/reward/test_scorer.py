@@ -4,6 +4,7 @@ import asyncio
 import dataclasses
 import math
 import time
+from collections.abc import Sequence
 from importlib.metadata import EntryPoint
 from typing import Any
 
@@ -11,8 +12,20 @@ import pytest
 
 from r1ray.config import RewardConfig, RewardPart
 from r1ray.errors import DeadlineExceeded, UserError
-from r1ray.reward.scorer import RewardScorer
-from r1ray.types import CodeTests, Mark, Outcome, Prompt, Response, Scored, ScoringFailed, StdioCase, Unscorable
+from r1ray.reward.preference import Row
+from r1ray.reward.scorer import RewardScorer, check_parts, resolve_parts
+from r1ray.types import (
+    CodeTests,
+    FormatOnly,
+    Mark,
+    Outcome,
+    Prompt,
+    Response,
+    Scored,
+    ScoringFailed,
+    StdioCase,
+    Unscorable,
+)
 from tests.fakes import make_completion, make_prompt
 
 GOOD = Response("<think>2+2</think><answer>4</answer>", finished=True)
@@ -191,3 +204,92 @@ def test_an_installed_package_offers_a_reward_by_entry_point(monkeypatch: pytest
     monkeypatch.setattr("r1ray.reward.scorer.entry_points", lambda group: [point] if group == point.group else [])
     outcome = judge({"kind": RewardPart(2.0)}, make_prompt(), GOOD)
     assert outcome == Scored(0.5, {"kind": 0.25}, verdict="slow", detail="took its time")
+
+
+class FakeModel:
+    """A preference model that likes long responses."""
+
+    def __init__(self, error: Exception | None = None) -> None:
+        self.calls: list[list[Row]] = []
+        self.error = error
+
+    async def score(self, rows: Sequence[Row]) -> list[float]:
+        self.calls.append(list(rows))
+        if self.error is not None:
+            raise self.error
+        return [-float(len(response)) for _, response in rows]
+
+
+PREFERENCES = RewardConfig(
+    parts={"accuracy": {}, "helpful": {"weight": 0.5, "domains": ["general"]}, "harmless": {"domains": ["general"]}},
+    models={"helpful": {"model": "h", "sees": "summary"}, "harmless": {"model": "s", "sees": "response"}},
+)
+GENERAL = Prompt(id="g", text="Hello?", check=FormatOnly(), domain="general", language="en")
+
+
+def test_a_part_with_a_model_of_its_name_is_the_models_score() -> None:
+    helpful, harmless = FakeModel(), FakeModel()
+    scorer = RewardScorer(PREFERENCES, models={"helpful": helpful, "harmless": harmless})
+    outcome, _ = asyncio.run(scorer.outcome(GENERAL, GOOD))
+    scorer.close()
+    whole = float(len(GOOD.text))
+    assert outcome == Scored(-0.5 - whole, {"helpful": -1.0, "harmless": -whole})
+    assert helpful.calls == [[("Hello?", "4")]], "helpfulness is judged on the summary alone"
+    assert harmless.calls == [[("Hello?", GOOD.text)]], "harmlessness on the whole response"
+
+
+def test_prompts_of_other_domains_have_no_preference_reward() -> None:
+    helpful, harmless = FakeModel(), FakeModel()
+    scorer = RewardScorer(PREFERENCES, models={"helpful": helpful, "harmless": harmless})
+    outcome, _ = asyncio.run(scorer.outcome(make_prompt(), GOOD))
+    scorer.close()
+    assert outcome == Scored(1.0, {"accuracy": 1.0}, verdict="correct")
+    assert helpful.calls == harmless.calls == []
+
+
+def test_completions_of_a_chunk_and_of_concurrent_chunks_are_scored_together() -> None:
+    helpful, harmless = FakeModel(), FakeModel()
+    scorer = RewardScorer(PREFERENCES, models={"helpful": helpful, "harmless": harmless})
+    chunks = [tuple(make_completion(index=i, text="x" * i) for i in range(4)) for _ in range(5)]
+
+    async def all_chunks() -> None:
+        for verdicts in await asyncio.gather(*(scorer.score(GENERAL, chunk) for chunk in chunks)):
+            assert [v.outcome.parts["helpful"] for v in verdicts if isinstance(v.outcome, Scored)] == [0, -1, -2, -3]
+
+    asyncio.run(all_chunks())
+    scorer.close()
+    assert [len(call) for call in (*helpful.calls, *harmless.calls)] == [20, 20]
+
+
+def test_a_preference_model_that_fails_is_never_a_zero() -> None:
+    models = {"helpful": FakeModel(RuntimeError("out of memory")), "harmless": FakeModel()}
+    scorer = RewardScorer(PREFERENCES, models=models)
+    outcome, _ = asyncio.run(scorer.outcome(GENERAL, GOOD))
+    scorer.close()
+    assert outcome == ScoringFailed("reward.models.helpful: out of memory")
+
+
+@pytest.mark.parametrize(
+    ("parts", "models", "message"),
+    [
+        ({"mine": {}}, {"mine": {"model": None}}, "reward.models.mine.model is not set: needs the folder"),
+        ({"accuracy": {}}, {"accuracy": {"model": "m"}}, "accuracy is a rule of r1ray's; give the model another name"),
+        ({"accuracy": {}}, {"mine": {"model": "m"}}, "reward.models.mine: no part has its name; needs reward.parts.mi"),
+        ({"mine": {"function": "m:f"}}, {"mine": {"model": "m"}}, "needs no function and no options"),
+        ({"mine": {}}, {"mine": {"model": "m"}}, "reward.models.mine, which only r1ray run serves"),
+        ({"mine": {}}, {}, "no such reward; .* or reward.models.mine.model=PATH"),
+    ],
+)
+def test_a_model_and_its_part_belong_together(parts: dict[str, Any], models: dict[str, Any], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        RewardScorer(RewardConfig(parts=parts, models=models))
+
+
+def test_prompts_that_nothing_rewards_are_refused() -> None:
+    parts = resolve_parts(PREFERENCES)
+    check_parts(parts, [("math", "math"), ("general", "format")], key="data.train")
+    with pytest.raises(UserError, match=r"data.train: its prompts of domain poems with check format have no part"):
+        check_parts(parts, [("general", "format"), ("poems", "format")], key="data.train")
+    with pytest.raises(UserError, match=r"reward.parts.helpful.domains=\[general\]: no prompt .*; there are math\."):
+        check_parts(parts, [("math", "math")], key="data.train")
+    check_parts(parts, [("math", "math")], key="data.eval", are_all_used=False)

@@ -174,9 +174,11 @@ def test_a_recipe_that_does_not_exist_is_refused_before_the_run() -> None:
 
 
 def test_the_whole_recipe_is_the_papers_order() -> None:
-    stages = stages_of(compose([*OWN, "recipe=r1", "++graph.cold_start_data.collect.examples=x"]))
+    pairs = [f"++graph.{name}.supervised.train=pairs" for name in ("helpful", "harmless")]
+    stages = stages_of(compose([*OWN, "recipe=r1", "++graph.cold_start_data.collect.examples=x", *pairs]))
     order = [stage.name for stage in stages if isinstance(stage, GraphStage) and stage.config.recipe != "evaluate"]
     assert order[:6] == ["extended", "cold_start_data", "cold_start", "reasoning_rl", "curated", "sft"]
+    assert order[6:] == ["helpful", "harmless", "all_scenario_rl"]
     by_name = {stage.name: stage for stage in stages}
     assert by_name["sft"].needs == ("extended", "curated"), (
         "the base model learns what the policy wrote, not the policy"

@@ -29,6 +29,16 @@ def test_a_run_may_go_on_with_other_ranks_and_checkpoints_but_not_with_another_l
     assert digest(LearnerConfig(lr=1e-4)) != one
 
 
+def test_the_files_of_a_preference_model_are_inputs(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text("{}")
+    reward = RewardConfig(parts={"helpful": {}}, models={"helpful": {"model": str(tmp_path)}})
+    stage = ReinforcementLearning(RunConfig(model="org/model", data=DataConfig(train="t"), reward=reward))
+    before = digest_of(stage.settings())
+    assert digest_of(stage.settings()) == before
+    (tmp_path / "config.json").write_text("{ }")
+    assert digest_of(stage.settings()) != before
+
+
 def test_checkpoints_are_gone_on_from_only_with_the_inputs_that_made_them(tmp_path: Path) -> None:
     claim_checkpoints(tmp_path, "rl", "one")
     claim_checkpoints(tmp_path, "rl", "two")  # nothing was trained yet

@@ -31,3 +31,14 @@ def test_the_table_puts_before_beside_after(capsys: pytest.CaptureFixture[str]) 
     Progress(num_steps=1).table({"pass@1": 0.2, "cons@4": 0.3}, {"pass@1": 0.9})
     printed = capsys.readouterr().out
     assert "pass@1" in printed and "0.200" in printed and "0.900" in printed and "cons@4" in printed
+
+
+def test_a_part_that_only_some_prompts_have_gets_a_column_when_it_comes(capsys: pytest.CaptureFixture[str]) -> None:
+    progress = Progress(num_steps=3)
+    row = {"reward/mean": 0.5, "completion/length_mean": 3.0, "throughput/generated_tokens_per_s": 9.0}
+    progress.step(row | {"step": 1.0, "reward/accuracy": 0.25, "reward/domain/math/mean": 0.125})
+    progress.step(row | {"step": 2.0, "reward/helpful": 0.75})
+    said = capsys.readouterr().out
+    assert said.count("accuracy") == 2 and said.count("helpful") == 1, "the header comes again with it"
+    assert "0.250" in said and "0.750" in said
+    assert "domain" not in said and "0.125" not in said
