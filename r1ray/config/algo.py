@@ -1,0 +1,161 @@
+"""GRPO's numbers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from r1ray.config.values import above, at_least, divisors, one_of
+
+AGGREGATIONS = ("seq_mean", "token_mean", "seq_sum", "fixed_length")
+BASELINES = ("group", "leave_one_out", "batch")
+ADVANTAGE_STDS = ("sample", "population", "others", "batch", "token_sample", "token_population", "none")
+EPSILON_PLACES = ("std", "variance", "floor")
+SURROGATES = ("clip", "weight", "reinforce")
+RATIOS = ("token", "sequence")
+KL_ESTIMATORS = ("k1", "abs", "k2", "k3")
+KL_PLACEMENTS = ("loss", "reward")
+CORRECTIONS = ("auto", "none", "token_tis", "token_mask", "sequence_tis", "sequence_mask", "geometric_mask")
+
+
+@dataclass
+class AlgoConfig:
+    """GRPO's numbers. The defaults are the paper's."""
+
+    group_size: int = 16
+    """G, the completions of one prompt."""
+    prompts_per_step: int = 512
+    """Groups that one step trains on; the paper's 8,192 outputs are 512 groups of 16."""
+    minibatches_per_step: int = 16
+    """Optimizer updates of one step, one pass over its groups."""
+    max_staleness: int = 0
+    """Policy versions that generation may run ahead of learning; 0 is exactly on-policy."""
+    surrogate: str = "clip"
+    """What is maximised of each token: ``clip``: min(rho A, clip(rho) A) (the paper). ``weight``: sg(clip(rho)) A
+    log pi (CISPO). ``reinforce``: A log pi."""
+    ratio: str = "token"
+    """rho: of each ``token`` (the paper), or of the whole ``sequence``, the geometric mean of its tokens (GSPO)."""
+    log_ratio_clamp: float | None = None
+    """Largest |log rho|, beyond which there is no gradient; None: none."""
+    clip_low: float = 10.0
+    """rho is clipped to 1 - clip_low .. 1 + clip_high."""
+    clip_high: float = 10.0
+    dual_clip: float | None = None
+    """c: where A < 0, a token counts no less than c A; None: no such bound."""
+    kl_coefficient: float = 0.001
+    """beta; 0 loads no reference model."""
+    kl_estimator: str = "k3"
+    """``k1``, ``abs``, ``k2`` or ``k3`` (the paper): see :mod:`r1ray.algo.kl`."""
+    kl_clamp: float | None = None
+    """Largest |value| of the estimator, beyond which there is no gradient; None: none."""
+    kl_placement: str = "loss"
+    """``loss``: beside the policy term, of the policy that is trained (the paper). ``reward``: beta times the sum over
+    the tokens of the output, of the policy that sampled, is taken off r_i before the baseline."""
+    reference_refresh_updates: int = 400
+    """The reference becomes the current policy after every so many optimizer updates; 0 keeps the first one."""
+    aggregation: str = "seq_mean"
+    """``seq_mean``: mean over the tokens of each output, then over outputs (the paper). ``token_mean``: mean over all
+    tokens of the minibatch. ``seq_sum``: sum over the tokens of each output, then mean over outputs.
+    ``fixed_length``: the same, divided by max_completion_tokens (Dr. GRPO)."""
+    advantage_baseline: str = "group"
+    """What is subtracted from r_i: the mean of its ``group`` (the paper), of the others (``leave_one_out``), or of the
+    whole step (``batch``)."""
+    advantage_std: str = "sample"
+    """What (r - baseline) is divided by, the std of: the group's rewards (``sample``: ddof 1, ``population``: ddof 0),
+    the group's ``others`` (ddof 1; not where it is 0), all rewards of the step (``batch``: ddof 1), all tokens of the
+    step, whose mean is subtracted once more (whitening; ``token_sample``: ddof 1, ``token_population``: ddof 0); or
+    ``none``."""
+    advantage_epsilon: float = 1e-6
+    """Keeps small standard deviations from making large advantages."""
+    advantage_epsilon_in: str = "std"
+    """Where it goes: added to the ``std`` or to the ``variance``, or the least value (``floor``) of the variance."""
+    mask_truncated: bool = False
+    """Leave outputs that the length limit cut out of the loss. Their rewards count in the baseline."""
+    count_masked: bool = False
+    """Whether outputs that are left out of the loss, or are empty, count among the outputs that a mean is taken of."""
+    drop_uniform: bool = False
+    """Dynamic sampling: a group whose rewards are all equal is dropped, and another one generated."""
+    correction: str = "auto"
+    """Weights for the rollout/learner mismatch: ``none``, ``token_tis`` (truncated importance weights), or ``auto``:
+    ``token_tis`` where max_staleness is above 0. Others: see :mod:`r1ray.algo.mismatch`."""
+    correction_floor: float = 0.0
+    correction_cap: float = 2.0
+    temperature: float = 1.0
+    max_completion_tokens: int = 8192
+
+    @property
+    def completions_per_step(self) -> int:
+        """prompts_per_step * group_size."""
+        return self.prompts_per_step * self.group_size
+
+    @property
+    def resolved_correction(self) -> str:
+        """``correction`` with ``auto`` decided by ``max_staleness``."""
+        if self.correction != "auto":
+            return self.correction
+        return "token_tis" if self.max_staleness > 0 else "none"
+
+    def __post_init__(self) -> None:
+        if self.group_size < 2:
+            raise ValueError(
+                f"algo.group_size={self.group_size}: needs at least 2, an advantage compares completions of one prompt."
+            )
+        at_least("algo.prompts_per_step", self.prompts_per_step, 1)
+        at_least("algo.max_staleness", self.max_staleness, 0)
+        at_least("algo.minibatches_per_step", self.minibatches_per_step, 1)
+        if self.completions_per_step % self.minibatches_per_step:
+            near = [n for n in divisors(self.completions_per_step) if n <= self.minibatches_per_step][-1]
+            raise ValueError(
+                f"algo.minibatches_per_step={self.minibatches_per_step} does not divide the "
+                f"{self.completions_per_step} completions of a step (algo.prompts_per_step={self.prompts_per_step} x "
+                f"algo.group_size={self.group_size}): the nearest smaller value that does is {near}."
+            )
+        for key, allowed in (
+            ("surrogate", SURROGATES),
+            ("ratio", RATIOS),
+            ("kl_estimator", KL_ESTIMATORS),
+            ("kl_placement", KL_PLACEMENTS),
+            ("aggregation", AGGREGATIONS),
+            ("advantage_baseline", BASELINES),
+            ("advantage_std", ADVANTAGE_STDS),
+            ("advantage_epsilon_in", EPSILON_PLACES),
+            ("correction", CORRECTIONS),
+        ):
+            one_of(f"algo.{key}", getattr(self, key), allowed)
+        above("algo.clip_low", self.clip_low, 0)
+        above("algo.clip_high", self.clip_high, 0)
+        for key in ("log_ratio_clamp", "kl_clamp"):
+            if getattr(self, key) is not None:
+                above(f"algo.{key}", getattr(self, key), 0)
+        at_least("algo.correction_floor", self.correction_floor, 0)
+        above("algo.correction_cap", self.correction_cap, self.correction_floor)
+        above("algo.temperature", self.temperature, 0)
+        at_least("algo.kl_coefficient", self.kl_coefficient, 0)
+        at_least("algo.advantage_epsilon", self.advantage_epsilon, 0)
+        at_least("algo.reference_refresh_updates", self.reference_refresh_updates, 0)
+        at_least("algo.max_completion_tokens", self.max_completion_tokens, 1)
+        self._check_objective()
+
+    def _check_objective(self) -> None:
+        """Raise ValueError where two choices do not go together."""
+        if self.dual_clip is not None:
+            above("algo.dual_clip", self.dual_clip, 1)
+            if self.surrogate != "clip":
+                raise ValueError(
+                    f"algo.dual_clip={self.dual_clip:g}: algo.surrogate={self.surrogate} has nothing to bound; needs "
+                    "algo.dual_clip=null, or algo.surrogate=clip."
+                )
+        if self.surrogate == "reinforce" and self.ratio != "token":
+            raise ValueError(
+                f"algo.ratio={self.ratio}: algo.surrogate=reinforce has no ratio; needs algo.ratio=token, or "
+                "algo.surrogate=clip."
+            )
+        if self.kl_placement == "reward" and self.kl_coefficient and self.advantage_std != "none":
+            raise ValueError(
+                f"algo.advantage_std={self.advantage_std}: algo.kl_placement=reward takes the KL off rewards that are "
+                "only centred; needs algo.advantage_std=none, or algo.kl_placement=loss."
+            )
+        if self.advantage_std == "others" and self.group_size < 3:
+            raise ValueError(
+                f"algo.group_size={self.group_size}: algo.advantage_std=others is the std of the other completions; "
+                "needs at least 3, or algo.advantage_std=sample."
+            )

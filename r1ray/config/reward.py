@@ -1,0 +1,265 @@
+"""What is rewarded, by whom, and in which sandbox."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+from r1ray.config.actors import DTYPES, RolloutConfig
+from r1ray.config.values import above, at_least, one_of
+
+COMBINATIONS = ("sum", "gated", "normalised")
+CHECK_TYPES = ("math", "code", "format", "choice", "reading", "instructions", "judged", "pairwise", "command")
+SANDBOX_MODES = ("auto", "bubblewrap", "landlock", "none")
+
+
+@dataclass
+class RewardModelConfig:
+    """A reward model that ranks samples, and guides a search."""
+
+    model: str | None = None
+    """Folder of a sequence classifier with one label, as ``recipe=reward_model`` makes them; None: none."""
+    num_actors: int = 1
+    cpus_per_actor: float = 1.0
+    gpus_per_actor: int | None = None
+    """None: one where the cluster has GPUs, else none."""
+    threads: int = 1
+    dtype: str = "bfloat16"
+    max_tokens: int = 32768
+    """Longer texts lose their beginning."""
+    batch_tokens: int = 65536
+
+    def __post_init__(self) -> None:
+        at_least("reward_model.num_actors", self.num_actors, 1)
+        at_least("reward_model.threads", self.threads, 1)
+        one_of("reward_model.dtype", self.dtype, DTYPES)
+        at_least("reward_model.max_tokens", self.max_tokens, 2)
+        at_least("reward_model.batch_tokens", self.batch_tokens, self.max_tokens)
+
+
+@dataclass
+class PreferenceModelConfig(RewardModelConfig):
+    """A reward model whose score is a part of the reward (paper section 2.3.4)."""
+
+    sees: str = "response"
+    """Beside the prompt: ``summary``, only what follows the reasoning (helpfulness), or the whole ``response``
+    (harmlessness)."""
+
+    def __post_init__(self) -> None:
+        RewardModelConfig.__post_init__(self)
+        one_of("reward_model.sees", self.sees, ("summary", "response"))
+
+
+def _preference_model(name: str, model: Any) -> PreferenceModelConfig:
+    if isinstance(model, PreferenceModelConfig):
+        return model
+    key = f"reward.models.{name}"
+    if not isinstance(model, dict):
+        raise ValueError(f"{key}={model}: needs an object such as {{model: PATH, sees: summary}}.")
+    defaults = PreferenceModelConfig()
+    known = [each.name for each in fields(defaults)]
+    for each, value in model.items():
+        if each not in known:
+            raise ValueError(f"{key}.{each}: no such key; needs one of {', '.join(known)}.")
+        default = getattr(defaults, each)
+        if each == "gpus_per_actor" and value is None:
+            continue
+        kind = {int: (int,), float: (int, float), str: (str,)}[int if each == "gpus_per_actor" else type(default or "")]
+        if value != default and (isinstance(value, bool) or not isinstance(value, kind)):
+            raise ValueError(f"{key}.{each}={value}: needs {'a text' if kind == (str,) else 'a number'}.")
+    try:
+        return PreferenceModelConfig(**model)
+    except ValueError as error:
+        raise ValueError(str(error).replace("reward_model.", f"{key}.")) from error
+
+
+@dataclass
+class RewardPart:
+    """One named part of the reward."""
+
+    weight: float = 1.0
+    """The total is the weighted sum; a part of weight 0 is only logged."""
+    function: str | None = None
+    """``package.module:function``, called as ``function(prompt, response)``; None takes the model of the part's name in
+    ``reward.models``, r1ray's own function of that name, or the one that an installed package offers under it (entry
+    point group ``r1ray.rewards``)."""
+    options: dict[str, Any] = field(default_factory=dict)
+    """Further keyword arguments of the function."""
+    checks: list[str] | None = None
+    """Only prompts with these types of check have the part (math, code, format); None: all."""
+    domains: list[str] | None = None
+    """Only prompts of these domains have the part; None: all."""
+    from_step: int = 0
+    """The part counts from this step on (the first is step 1); before, it is only logged."""
+    deadline_s: float = 60.0
+    """For a function that is not r1ray's own, or a call of a model: after so long it is an infrastructure error, never
+    a zero."""
+
+
+def _reward_part(name: str, part: Any) -> RewardPart:
+    if isinstance(part, RewardPart):
+        return part
+    if not isinstance(part, dict):
+        raise ValueError(f"reward.parts.{name}={part}: needs an object such as {{weight: 1.0, function: null}}.")
+    known = [key.name for key in fields(RewardPart)]
+    unknown = sorted(set(part) - set(known))
+    if unknown:
+        raise ValueError(f"reward.parts.{name}.{unknown[0]}: no such key; needs one of {', '.join(known)}.")
+    for key in ("weight", "deadline_s"):
+        value = part.get(key, 1.0)
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise ValueError(f"reward.parts.{name}.{key}={value}: needs a number.")
+    for key in ("checks", "domains"):
+        if part.get(key) is not None and not isinstance(part[key], list):
+            raise ValueError(f"reward.parts.{name}.{key}={part[key]}: needs a list.")
+    for check in part.get("checks") or ():
+        one_of(f"reward.parts.{name}.checks", check, CHECK_TYPES)
+    from_step = part.get("from_step", 0)
+    if isinstance(from_step, bool) or not isinstance(from_step, int) or from_step < 0:
+        raise ValueError(f"reward.parts.{name}.from_step={from_step}: needs a number of a step.")
+    options = part.get("options") or {}
+    if not isinstance(options, dict):
+        raise ValueError(f"reward.parts.{name}.options={options}: needs an object of keyword arguments.")
+    return RewardPart(
+        weight=float(part.get("weight", 1.0)),
+        function=part.get("function"),
+        options=dict(options),
+        checks=None if part.get("checks") is None else list(part["checks"]),
+        domains=None if part.get("domains") is None else [str(domain) for domain in part["domains"]],
+        from_step=from_step,
+        deadline_s=float(part.get("deadline_s", 60.0)),
+    )
+
+
+@dataclass
+class VerifierConfig:
+    """The math verifier of one reward actor."""
+
+    num_processes: int = 1
+    deadline_s: float = 2.0
+    memory_mib: int = 3072
+
+    def __post_init__(self) -> None:
+        at_least("reward.verifier.num_processes", self.num_processes, 1)
+        above("reward.verifier.deadline_s", self.deadline_s, 0)
+        at_least("reward.verifier.memory_mib", self.memory_mib, 512)
+
+
+@dataclass
+class SandboxConfig:
+    """The sandbox of one reward actor; there is one where prompts are checked by running code."""
+
+    mode: str = "auto"
+    """``bubblewrap`` (namespaces, Landlock and seccomp), ``landlock`` (the latter two), ``auto``: the first of them
+    that works. ``none`` runs programs without any isolation and needs ``unsafe``."""
+    unsafe: bool = False
+    """Allows ``mode=none``, for data whose every program you trust. It says so at every start."""
+    num_slots: int = 1
+    """Programs that run at a time; 0: one for each core."""
+    python: str | None = None
+    """The interpreter for Python programs; None: the system's."""
+    cpu_s: float = 4.0
+    """CPU time of one test case, where the data do not say; the wall clock ends it at three times that."""
+    total_cpu_s: float = 40.0
+    """CPU time of all test cases of one response."""
+    memory_mib: int = 512
+    output_kib: int = 4096
+    partial: bool = False
+    """Whether the reward is the share of passed cases; else all have to pass."""
+
+    def __post_init__(self) -> None:
+        one_of("reward.sandbox.mode", self.mode, SANDBOX_MODES)
+        if self.mode == "none" and not self.unsafe:
+            raise ValueError(
+                "reward.sandbox.mode=none runs what a model writes without any isolation: needs "
+                "reward.sandbox.unsafe=true to say that this is meant."
+            )
+        at_least("reward.sandbox.num_slots", self.num_slots, 0)
+        for key in ("cpu_s", "total_cpu_s"):
+            above(f"reward.sandbox.{key}", getattr(self, key), 0)
+        at_least("reward.sandbox.memory_mib", self.memory_mib, 32)
+        at_least("reward.sandbox.output_kib", self.output_kib, 1)
+
+
+@dataclass
+class RewardConfig:
+    """The reward actors and what they add up."""
+
+    num_actors: int = 1
+    cpus_per_actor: float = 0.0
+    parts: dict[str, Any] = field(default_factory=dict)
+    """A RewardPart for each name. (Any, because OmegaConf cannot add an entry of a dataclass's type from the command
+    line; what is there is checked, and converted, here.)"""
+    models: dict[str, Any] = field(default_factory=dict)
+    """A PreferenceModelConfig for each name: its score is the part of the same name. (Any: as ``parts``.)"""
+    combine: str = "sum"
+    """``sum``: the weighted sum (the paper). ``gated``: the same, but 0 where the part ``gate`` is below 1.
+    ``normalised``: each part is normalised over its group before it is weighted and added."""
+    gate: str = "format"
+    max_in_flight: int = 256
+    """Chunks of completions that one reward actor holds at a time; others wait."""
+    verifier: VerifierConfig = field(default_factory=VerifierConfig)
+    sandbox: SandboxConfig = field(default_factory=SandboxConfig)
+
+    def __post_init__(self) -> None:
+        at_least("reward.num_actors", self.num_actors, 1)
+        at_least("reward.max_in_flight", self.max_in_flight, 1)
+        one_of("reward.combine", self.combine, COMBINATIONS)
+        self.parts = {name: _reward_part(name, part) for name, part in self.parts.items()}
+        self.models = {name: _preference_model(name, model) for name, model in self.models.items()}
+        if self.combine == "gated" and self.gate not in self.parts:
+            raise ValueError(f"reward.gate={self.gate}: needs one of reward.parts: {', '.join(self.parts)}.")
+
+    def weights_at(self, step: int) -> dict[str, float]:
+        """The weight of each part that counts in a step."""
+        return {name: part.weight for name, part in self.parts.items() if part.from_step <= step}
+
+    def require_parts(self) -> None:
+        """Raise ValueError where nothing is rewarded. (The section alone may be empty: conf/reward/ fills it.)"""
+        if not self.parts:
+            raise ValueError("reward.parts is empty: needs at least one part, as in reward=r1_zero.")
+
+
+@dataclass
+class ScoreConfig:
+    """``r1ray score FILE`` with its overrides."""
+
+    reward: RewardConfig = field(default_factory=RewardConfig)
+    output: str | None = None
+    """Where the outcomes go; None: standard output."""
+
+    def __post_init__(self) -> None:
+        self.reward.require_parts()
+
+
+@dataclass
+class JudgeConfig:
+    """Who grades answers that no rule can compare: for benchmarks whose check is judged or pairwise."""
+
+    model: str | None = None
+    """A Hugging Face model folder, served by engines of this run; or a model of the service at ``url``."""
+    url: str | None = None
+    """An OpenAI-compatible service, ``http://host:8000/v1``; its key is in the environment."""
+    api_key_env: str = "OPENAI_API_KEY"
+    """Name of the environment variable with the key."""
+    deadline_s: float = 300.0
+    """Of one answer, however often it is asked for."""
+    max_in_flight: int = 64
+    """Questions that one reward actor has open at a time."""
+    max_model_len: int = 16384
+    max_tokens: int = 1024
+    """Of one answer: a reason and a grade."""
+    engine: RolloutConfig = field(default_factory=RolloutConfig)
+
+    @property
+    def is_served(self) -> bool:
+        """Whether engines of this run serve it."""
+        return self.model is not None and self.url is None
+
+    def __post_init__(self) -> None:
+        if self.url is not None and self.model is None:
+            raise ValueError(f"judge.model is not set: judge.url={self.url} needs the name of one of its models.")
+        above("judge.deadline_s", self.deadline_s, 0)
+        at_least("judge.max_in_flight", self.max_in_flight, 1)
+        at_least("judge.max_tokens", self.max_tokens, 16)
+        above("judge.max_model_len", self.max_model_len, self.max_tokens)

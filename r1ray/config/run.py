@@ -1,0 +1,315 @@
+"""One run, and what makes it the run that it is."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from r1ray.config.actors import LearnerConfig, RolloutConfig, WeightsConfig
+from r1ray.config.algo import AlgoConfig
+from r1ray.config.data import CollectConfig, DataConfig, PrepareConfig, SupervisedConfig
+from r1ray.config.reward import JudgeConfig, RewardConfig
+from r1ray.config.values import above, at_least, check_sampling
+
+SUPERVISED_RECIPES = ("sft", "reward_model")
+"""Recipes that train on given answers: they sample nothing and reward nothing."""
+SAMPLING_RECIPES = ("collect", "evaluate")
+"""Recipes that put prompts to a model, and train nothing."""
+PROMPTS_OF = {"collect": "train", "evaluate": "eval", "extend": None}
+"""The key of ``data`` that recipes without a learner read."""
+
+
+@dataclass
+class EvalConfig:
+    """Evaluation during training: the paper's sampling (section 3)."""
+
+    every: int = 50
+    """Steps between two evaluations during training; 0 leaves only the first and the last."""
+    num_prompts: int = 64
+    """Prompts of an evaluation during training."""
+    samples: int = 4
+    final_num_prompts: int = 128
+    """Prompts of the evaluations before the first and after the last step."""
+    final_samples: int = 16
+    temperature: float = 0.6
+    top_p: float = 0.95
+    num_actors: int = 0
+    """Engines that do nothing but evaluate, each as ``rollout`` has them. They get the weights of a version that is
+    due, and training goes on. A version that is due while they are busy is not evaluated, nor one that a crash
+    interrupts; the last one always is. 0: the rollout engines evaluate, and the next step waits for it
+    (``time/eval_wait_s``)."""
+    slots: int | None = None
+    """Completions of an evaluation that are under way at a time. None: a quarter of what the rollout engines hold
+    (``rollout.max_num_seqs`` each), so that rollouts keep the rest; all that engines of its own hold."""
+
+    def __post_init__(self) -> None:
+        at_least("eval.every", self.every, 0)
+        for key in ("num_prompts", "samples", "final_num_prompts", "final_samples"):
+            at_least(f"eval.{key}", getattr(self, key), 1)
+        check_sampling("eval.", self.temperature, self.top_p)
+        at_least("eval.num_actors", self.num_actors, 0)
+        if self.slots is not None:
+            at_least("eval.slots", self.slots, 1)
+
+
+@dataclass
+class CheckpointConfig:
+    """Checkpoints of the run: everything that a resumed run needs."""
+
+    every: int = 50
+    """Steps between two checkpoints; 0 writes none."""
+    keep: int = 2
+    """So many of the newest stay."""
+    best: str | None = None
+    """Name of a held-out figure (``pass@1``); the checkpoint with its highest value stays too."""
+    asynchronous: bool = True
+    """Train on while the files of a checkpoint are written, from a copy of the state in the host's memory."""
+
+    def __post_init__(self) -> None:
+        at_least("checkpoint.every", self.every, 0)
+        at_least("checkpoint.keep", self.keep, 1)
+
+
+@dataclass
+class StopConfig:
+    """Ends training before ``steps`` once a figure of metrics.jsonl has stopped to rise (:mod:`r1ray.plateau`)."""
+
+    metric: str = "reward/mean"
+    """``reward/mean``, a part (``reward/accuracy``), or a held-out figure (``eval/heldout/pass@1``)."""
+    window: int = 0
+    """Steps of each of the two means that are compared (of a held-out figure: evaluations); 0: never."""
+    min_gain: float = 0.002
+    """By how much the later mean has to be above the earlier one."""
+    after: int = 100
+    """Steps that are trained in any case."""
+    patience: int = 1
+    """Comparisons in a row, each a figure later, that have to find too little."""
+
+    def __post_init__(self) -> None:
+        at_least("stop.window", self.window, 0)
+        at_least("stop.after", self.after, 0)
+        at_least("stop.patience", self.patience, 1)
+        if not self.metric.startswith(("reward/", "eval/")):
+            raise ValueError(f"stop.metric={self.metric}: needs reward/mean, reward/PART or eval/BENCHMARK/FIGURE.")
+
+
+@dataclass
+class DeadlineConfig:
+    """Seconds after which a wait is an error that names both sides."""
+
+    start_s: float = 900.0
+    generate_s: float = 1800.0
+    score_s: float = 600.0
+    learn_s: float = 1800.0
+    publish_s: float = 300.0
+    checkpoint_s: float = 1800.0
+
+    def __post_init__(self) -> None:
+        for key, value in vars(self).items():
+            above(f"deadlines.{key}", value, 0)
+
+
+@dataclass
+class ClusterConfig:
+    """Which Ray cluster the run uses."""
+
+    address: str | None = None
+    """None: the cluster of the Ray job or of RAY_ADDRESS, else one started on this machine for this run."""
+
+
+@dataclass
+class RunConfig:
+    """One run: ``r1ray run`` with its overrides."""
+
+    recipe: str = "r1_zero"
+    experiment: str | None = None
+    name: str | None = None
+    """Folder under ``output_dir``. None: made of the experiment, the seed and a digest of the configuration, so that
+    the same command resumes the same run."""
+    output_dir: str = "runs"
+    seed: int = 0
+    steps: int = 1000
+    """Of reinforcement learning; supervised recipes make supervised.epochs of their rows."""
+    model: str | None = None
+    """A Hugging Face model folder, or a hub name."""
+    prepare: PrepareConfig = field(default_factory=PrepareConfig)
+    data: DataConfig = field(default_factory=DataConfig)
+    algo: AlgoConfig = field(default_factory=AlgoConfig)
+    rollout: RolloutConfig = field(default_factory=RolloutConfig)
+    reward: RewardConfig = field(default_factory=RewardConfig)
+    learner: LearnerConfig = field(default_factory=LearnerConfig)
+    supervised: SupervisedConfig = field(default_factory=SupervisedConfig)
+    collect: CollectConfig = field(default_factory=CollectConfig)
+    judge: JudgeConfig = field(default_factory=JudgeConfig)
+    weights: WeightsConfig = field(default_factory=WeightsConfig)
+    eval: EvalConfig = field(default_factory=EvalConfig)
+    stop: StopConfig = field(default_factory=StopConfig)
+    checkpoint: CheckpointConfig = field(default_factory=CheckpointConfig)
+    deadlines: DeadlineConfig = field(default_factory=DeadlineConfig)
+    cluster: ClusterConfig = field(default_factory=ClusterConfig)
+    graph: dict[str, Any] = field(default_factory=dict)
+    """Of recipes with several stages (recipe=r1): what is different in each stage, by its name, in order. See
+    :mod:`r1ray.stages.graph`."""
+    stages: list[str] | None = None
+    """Run only these stages of the graph; None: all."""
+    artifacts: dict[str, str] = field(default_factory=dict)
+    """Paths in the place of what stages of the graph would make, by the stage's name."""
+
+    @property
+    def num_updates(self) -> int:
+        """Optimizer updates of the whole run: steps * algo.minibatches_per_step."""
+        return self.steps * self.algo.minibatches_per_step
+
+    @property
+    def max_model_len(self) -> int:
+        """Longest sequence an engine has to hold: data.max_prompt_tokens + algo.max_completion_tokens."""
+        return self.data.max_prompt_tokens + self.algo.max_completion_tokens
+
+    @property
+    def only_learner(self) -> bool:
+        """Whether the recipe has a learner and no rollout or reward actors."""
+        return self.recipe in SUPERVISED_RECIPES
+
+    def __post_init__(self) -> None:
+        at_least("steps", self.steps, 1)
+        at_least("seed", self.seed, 0)
+        if self.graph:
+            return  # every stage is checked by itself, with what is different in it
+        if self.only_learner:
+            self._check_supervised()
+        elif self.recipe in PROMPTS_OF:
+            self._check_untrained()
+        else:
+            self._check_reinforcement()
+
+    def _check_untrained(self) -> None:
+        prompts = PROMPTS_OF[self.recipe]
+        needed = {"model": self.model} | ({f"data.{prompts}": getattr(self.data, prompts)} if prompts else {})
+        for key, value in needed.items():
+            if value is None:
+                raise ValueError(f"{key} is not set: recipe={self.recipe} needs {key}=PATH.")
+        self.reward.require_parts()
+
+    def _check_supervised(self) -> None:
+        maker = self.prepare.maker
+        for key, value in (("model", self.model or maker), ("supervised.train", self.supervised.train)):
+            if value is None:
+                raise ValueError(f"{key} is not set: recipe={self.recipe} needs {key}=PATH.")
+        if maker and self.model is not None:
+            raise ValueError(
+                f"model={self.model}: prepare.maker={maker} makes its own; set prepare.maker=null to bring yours."
+            )
+        together = 2 if self.recipe == "reward_model" else 1  # a pair is computed in one micro-batch
+        if together * self.supervised.max_tokens > self.learner.max_tokens_per_microbatch:
+            raise ValueError(
+                f"learner.max_tokens_per_microbatch={self.learner.max_tokens_per_microbatch} cannot hold the longest "
+                f"row: needs at least {together * self.supervised.max_tokens} ("
+                f"{'2 x ' if together == 2 else ''}supervised.max_tokens={self.supervised.max_tokens})."
+            )
+
+    def _check_stop(self) -> None:
+        """Raise ValueError where the figure that ends training is never there, or comes late."""
+        kind, _, name = self.stop.metric.partition("/")
+        if not self.stop.window:
+            return
+        if kind == "eval" and self.eval.num_actors:
+            raise ValueError(
+                f"stop.metric={self.stop.metric}: with eval.num_actors={self.eval.num_actors} the figures of a version "
+                "come while later ones are trained; needs eval.num_actors=0."
+            )
+        if kind == "eval" and not self.eval.every:
+            raise ValueError(
+                f"stop.metric={self.stop.metric}: with eval.every=0 nothing is evaluated in between; needs at least 1."
+            )
+        if kind == "reward" and name != "mean" and name not in self.reward.parts:
+            raise ValueError(
+                f"stop.metric={self.stop.metric}: needs reward/mean, or reward/ and one of "
+                f"{', '.join(self.reward.parts)}."
+            )
+
+    @property
+    def eval_slots(self) -> int:
+        """``eval.slots`` with None decided."""
+        if self.eval.slots is not None:
+            return self.eval.slots
+        if self.eval.num_actors:
+            return self.eval.num_actors * self.rollout.max_num_seqs
+        return max(1, self.rollout.num_actors * self.rollout.max_num_seqs // 4)
+
+    def _check_reinforcement(self) -> None:
+        if self.checkpoint.best is not None and self.eval.num_actors:
+            raise ValueError(
+                f"checkpoint.best={self.checkpoint.best}: with eval.num_actors={self.eval.num_actors} a checkpoint is "
+                "written before its figures are there; needs eval.num_actors=0."
+            )
+        if self.prepare.maker is None:
+            for key, value in (("model", self.model), ("data.train", self.data.train)):
+                if value is None:
+                    raise ValueError(
+                        f"{key} is not set: give {key}=PATH, or an experiment that makes its own "
+                        "(experiment=quickstart)."
+                    )
+        else:
+            for key, value in (("model", self.model), ("data.train", self.data.train), ("data.eval", self.data.eval)):
+                if value is not None:
+                    raise ValueError(
+                        f"{key}={value}: prepare.maker={self.prepare.maker} makes its own; set prepare.maker=null to "
+                        "bring yours."
+                    )
+        self.reward.require_parts()
+        for name, part in self.reward.parts.items():
+            if part.deadline_s >= self.deadlines.score_s:
+                raise ValueError(
+                    f"reward.parts.{name}.deadline_s={part.deadline_s:g}: needs to be below "
+                    f"deadlines.score_s={self.deadlines.score_s:g}, after which its actor is taken for dead."
+                )
+            if part.from_step > self.steps:
+                raise ValueError(
+                    f"reward.parts.{name}.from_step={part.from_step}: needs at most steps={self.steps}, or the part "
+                    "never counts."
+                )
+        self._check_stop()
+        if self.learner.lora.rank and self.algo.kl_coefficient and self.algo.reference_refresh_updates:
+            raise ValueError(
+                f"algo.reference_refresh_updates={self.algo.reference_refresh_updates}: with learner.lora.rank="
+                f"{self.learner.lora.rank} the reference is the model without its adapters, which does not change; "
+                "needs 0."
+            )
+        if self.max_model_len > self.learner.max_tokens_per_microbatch:
+            raise ValueError(
+                f"learner.max_tokens_per_microbatch={self.learner.max_tokens_per_microbatch} cannot hold the longest "
+                f"sequence: needs at least {self.max_model_len} (data.max_prompt_tokens + algo.max_completion_tokens)."
+            )
+
+
+NOT_DECISIVE = ("name", "output_dir", "cluster", "deadlines", "checkpoint", "stages", "artifacts")
+GRAPH_ONLY = ("name", "graph", "stages", "artifacts")
+"""What belongs to a run of several stages, and to none of them."""
+PLACEMENT = {
+    "eval": ("num_actors", "slots"),
+    "learner": ("num_ranks", "cpus_per_rank", "gpus_per_rank", "threads", "max_tokens_per_microbatch"),
+    "rollout": ("num_actors", "cpus_per_actor", "gpus_per_actor", "threads"),
+    "reward": ("num_actors", "cpus_per_actor", "max_in_flight"),
+}
+MODEL_PLACEMENT = ("num_actors", "cpus_per_actor", "gpus_per_actor", "threads", "batch_tokens")
+"""The same of each of ``reward.models``."""
+
+
+def decisive(config: RunConfig) -> dict[str, Any]:
+    """What makes two runs different runs: not where they run, on how many ranks and actors, nor how patient they are.
+    A run may go on from its checkpoint with other values of these."""
+    return only_decisive(asdict(config))
+
+
+def only_decisive(values: dict[Any, Any]) -> dict[Any, Any]:
+    """The same of a configuration as nested dicts."""
+    kept = {key: value for key, value in values.items() if key not in NOT_DECISIVE}
+    for section, keys in PLACEMENT.items():
+        kept[section] = _without(kept.get(section) or {}, keys)
+    models = kept["reward"].get("models") or {}
+    kept["reward"]["models"] = {name: _without(model, MODEL_PLACEMENT) for name, model in models.items()}
+    return kept
+
+
+def _without(section: dict[Any, Any], keys: tuple[str, ...]) -> dict[Any, Any]:
+    return {key: value for key, value in section.items() if key not in keys}
