@@ -51,10 +51,14 @@ def word_tokenizer(words: Sequence[str]) -> Any:
     )
 
 
-def make_model(tokenizer: Any, *, seed: int) -> Any:
+def make_model(tokenizer: Any, *, seed: int, num_heads: int = 3, spare_rows: int = 0) -> Any:
     """An untrained Qwen3 of 0.36 million parameters with 262 words; the embedding has a multiple of 32 rows.
 
     (Not Qwen2: transformers 5 gives that model type its own tokenizer class, whatever the model folder says.)
+
+    Args:
+        num_heads: the width, 32 for each.
+        spare_rows: rows of the embedding, at least, that no word has yet.
     """
     from transformers import Qwen3Config, Qwen3ForCausalLM
     from transformers.utils import logging
@@ -63,12 +67,12 @@ def make_model(tokenizer: Any, *, seed: int) -> Any:
     torch.manual_seed(seed)
     return Qwen3ForCausalLM(
         Qwen3Config(
-            vocab_size=-(-len(tokenizer) // 32) * 32,
-            hidden_size=96,
-            intermediate_size=256,
+            vocab_size=-(-(len(tokenizer) + spare_rows) // 32) * 32,
+            hidden_size=32 * num_heads,
+            intermediate_size=-(-4 * num_heads // 3) * 64,
             num_hidden_layers=3,
-            num_attention_heads=3,
-            num_key_value_heads=3,
+            num_attention_heads=num_heads,
+            num_key_value_heads=num_heads,
             head_dim=32,
             max_position_embeddings=256,
             rms_norm_eps=1e-6,

@@ -1,0 +1,60 @@
+"""Reward parts of this task, of weight 0: shares of kinds of answers, by which one sees what a run does to them.
+
+``consistent`` + ``mixed`` + ``foreign`` is the share of worked answers.
+"""
+
+from __future__ import annotations
+
+from r1ray.examples.bilingual_total.phrases import LANGUAGES, PHRASES
+from r1ray.reward.language import classify_words
+from r1ray.types import Prompt, Response
+
+_RESULTS = tuple(word for phrases in PHRASES.values() for word in (phrases.plus, phrases.minus))
+_WAITS = tuple(phrases.wait for phrases in PHRASES.values())
+_CHECKS = tuple(phrases.check for phrases in PHRASES.values())
+_INSULTS = tuple(phrases.insult for phrases in PHRASES.values())
+
+
+def languages_of(text: str) -> frozenset[str]:
+    """The languages that words of a text are in."""
+    labels = {word.label for word in classify_words(text)}
+    return frozenset({"zh" if label == "han" else label for label in labels} & set(LANGUAGES))
+
+
+def direct(prompt: Prompt, response: Response) -> float:
+    """1 where no step is written down."""
+    return float(not _says(response, _RESULTS))
+
+
+def consistent(prompt: Prompt, response: Response) -> float:
+    """1 where steps are written down, and all words are in the prompt's language."""
+    return float(_says(response, _RESULTS) and languages_of(response.text) == {prompt.language})
+
+
+def mixed(prompt: Prompt, response: Response) -> float:
+    """1 where steps are written down, and words are of both languages."""
+    return float(_says(response, _RESULTS) and len(languages_of(response.text)) > 1)
+
+
+def foreign(prompt: Prompt, response: Response) -> float:
+    """1 where steps are written down, and no word is in the prompt's language."""
+    return float(_says(response, _RESULTS) and prompt.language not in languages_of(response.text))
+
+
+def wait(prompt: Prompt, response: Response) -> float:
+    """1 where a step is taken back."""
+    return float(_says(response, _WAITS))
+
+
+def check(prompt: Prompt, response: Response) -> float:
+    """1 where the solution is worked out a second time."""
+    return float(_says(response, _CHECKS))
+
+
+def insulting(prompt: Prompt, response: Response) -> float:
+    """1 where the response insults its reader."""
+    return float(_says(response, _INSULTS))
+
+
+def _says(response: Response, phrases: tuple[str, ...]) -> bool:
+    return any(phrase in response.text for phrase in phrases)
