@@ -13,14 +13,13 @@ from typing import TypeVar
 from r1ray.deadline import within
 from r1ray.errors import InfrastructureError, first_of
 from r1ray.evaluation.figures import figures_of
-from r1ray.evaluation.records import Answered, Sample
+from r1ray.evaluation.records import Answered, Sample, accuracy_of
 from r1ray.evaluation.resampling import Figure
 from r1ray.group import FinishedGroup, run_group
 from r1ray.interfaces import Chunk, RolloutEngine, Scorer
 from r1ray.types import Completion, EvalResult, GroupRequest, Prompt, Sampling, Scored, Unscorable, Verdict
 
 C = TypeVar("C")
-ACCURACY = "accuracy"
 Open = Callable[[C], Awaitable[Chunk]]
 """Gets the completions of a chunk."""
 Rank = Callable[[str, Sequence[str]], Awaitable[Sequence[float]]]
@@ -121,7 +120,7 @@ def _sample(verdict: Verdict, completion: Completion | None) -> Sample:
         num_tokens=verdict.num_tokens,
         is_truncated=verdict.truncated,
         extracted=verdict.extracted,
-        value=scored.parts.get(ACCURACY, scored.total) if scored else None,
+        value=accuracy_of(scored) if scored else None,
         figures=dict(scored.parts) if scored else {},
         detail=outcome.reason if not isinstance(outcome, Scored) else ": ".join(filter(None, _words(outcome))),
         fault="reference" if isinstance(outcome, Unscorable) else None if scored else "machine",

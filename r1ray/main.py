@@ -112,9 +112,10 @@ def run(config: RunConfig) -> None:
     from r1ray.cluster.placement import preflight
     from r1ray.recipes import configs_of, stages_of
     from r1ray.stages.base import Context, run_stages
-    from r1ray.stages.graph import finish_graph
+    from r1ray.stages.graph import check_paths, finish_graph
 
     stages = stages_of(config)
+    check_paths(stages)
     for stage_config in configs_of(config, stages):
         preflight(stage_config)
     output_dir = Path(config.output_dir).expanduser().resolve()

@@ -59,6 +59,8 @@ RECIPES = {
 def stages_of(config: RunConfig) -> list[Stage]:
     """The stages of the configured recipe. Raises UserError."""
     prepare: list[Stage] = [Prepare(config.prepare, seed=config.seed)] if config.prepare.maker else []
+    if config.stages is not None and not config.stages:
+        raise UserError("stages=[]: needs at least one, or none of this key.")
     if config.graph:
         for stage in prepare:
             stage.makes = stage.name
@@ -66,6 +68,8 @@ def stages_of(config: RunConfig) -> list[Stage]:
         for each in stages:
             _known(each.config)
         return [*prepare, *stages]
+    if config.stages is not None or config.artifacts:
+        raise UserError(f"stages, artifacts: recipe={config.recipe} has one stage; these are of recipes with several.")
     return [*prepare, build(config)]
 
 

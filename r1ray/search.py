@@ -20,6 +20,7 @@ from r1ray.config import SearchConfig
 from r1ray.deadline import within
 from r1ray.errors import InfrastructureError, first_of
 from r1ray.evaluation.policy import EnginePolicy, completion_of
+from r1ray.evaluation.records import accuracy_of
 from r1ray.evaluation.search import Aggregate, Candidate, SearchResult, best_of_n, tree_search
 from r1ray.evaluation.statistics import Comparison, Estimate, bootstrap, compare
 from r1ray.interfaces import Chunk, RolloutEngine, Scorer
@@ -177,7 +178,7 @@ class Searcher(Generic[C]):
         for verdict in verdicts:
             if not isinstance(verdict.outcome, Scored):
                 raise InfrastructureError(f"an answer to {prompt.id} could not be scored: {verdict.outcome.reason}")
-            right.append(verdict.outcome.total >= 1.0)
+            right.append(accuracy_of(verdict.outcome) >= 1.0)
         return right, [verdict.extracted for verdict in verdicts]
 
 

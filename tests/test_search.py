@@ -109,6 +109,12 @@ def test_an_answer_that_cannot_be_scored_ends_the_search_and_is_never_wrong() ->
         search(scorer=FakeScorer(lambda completion: ScoringFailed("late")))
 
 
+def test_right_is_what_accuracy_says_whatever_else_is_rewarded() -> None:
+    scorer = FakeScorer(lambda c: Scored(1.0, {"format": 1.0, "accuracy": float("good" in c.text)}))
+    found, _ = search(scorer=scorer)
+    assert 0 < found[0][SAMPLING].right < 1
+
+
 def test_the_table_compares_every_method_with_the_majority_vote() -> None:
     found, _ = search()
     rows = {row.method: row for row in table_of(list(found.values()), seed=0)}

@@ -205,6 +205,8 @@ class RunningEvaluation:
     reward_model: RewardModelPool | None
     actors: tuple[Handle, ...]
     placement: PlacementGroup
+    start_s: float
+    """Deadline of an engine that replaces a lost one."""
 
     async def open_chunk(self, chunk: Any) -> Chunk:
         """The completions of a chunk."""
@@ -219,7 +221,13 @@ class RunningEvaluation:
         while True:
             await self.rollout.lost.wait()
             self.rollout.lost.clear()
-            await self.rollout.replace_lost(prepare=_serve)
+            await within(
+                self.start_s,
+                self.rollout.replace_lost(prepare=_serve),
+                waiter="the evaluation",
+                owner="an engine that replaces a lost one",
+                key="deadlines.start_s",
+            )
             self.rollout.end_verification()
 
     def shutdown(self) -> None:
@@ -274,7 +282,13 @@ async def launch_evaluation(
         ]
         started += models
         pool = await _ready(models, actors, scorers, "rollout", engine, config.deadlines, judges=judges)
-        await asyncio.gather(*(_serve(each.actor) for each in pool.engines))
+        await within(
+            config.deadlines.start_s,
+            asyncio.gather(*(_serve(each.actor) for each in pool.engines)),
+            waiter="the evaluation",
+            owner="the engines to serve",
+            key="deadlines.start_s",
+        )
         pool.end_verification()
     except BaseException:
         _end(started, placement)
@@ -286,6 +300,7 @@ async def launch_evaluation(
         RewardModelPool(models, deadline_s=deadlines.score_s) if models else None,
         tuple(started),
         placement,
+        deadlines.start_s,
     )
 
 

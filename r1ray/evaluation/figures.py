@@ -86,7 +86,9 @@ def figures_of(
             figures |= _passes(scored, int(count), draw)
         elif kind == "cons" and count.isdigit():
             figures |= _consensus(scored, int(count), draw)
-        elif metric in METRICS or metric.startswith(PART):
+        elif metric.startswith(PART):
+            figures |= _of_part(scored, metric, draw)
+        elif metric in METRICS:
             figures[metric] = _of_check(scored, metric, draw)
         elif metric in STANDINGS_METRICS:
             figures |= {name: figure for name, figure in ratings.items() if name.partition("/")[0] == metric}
@@ -258,7 +260,7 @@ def _by_reward_model(scored: list[Answered], k: int, draw: Bootstrap) -> dict[st
 
 def _of_check(scored: list[Answered], name: str, draw: Bootstrap) -> Figure:
     """A metric of the check's own figures."""
-    metric = Mean(name.removeprefix(PART)) if name.startswith(PART) else METRICS[name]
+    metric = METRICS[name]
     rows = [sample.figures for question in scored for sample in question.samples]
     for needed in metric.names:
         if not any(needed in row for row in rows):
@@ -268,6 +270,14 @@ def _of_check(scored: list[Answered], name: str, draw: Bootstrap) -> Figure:
     if isinstance(metric, Mean):
         return draw.mean([row.tolist() for row in np.split(figures_NF[:, 0], np.cumsum(sizes)[:-1])])
     return draw.weighted(metric, figures_NF, sizes)
+
+
+def _of_part(scored: list[Answered], name: str, draw: Bootstrap) -> dict[str, Figure]:
+    """The mean of a part of the reward over the questions that have it; nothing where none has."""
+    part = name.removeprefix(PART)
+    values = [[s.figures[part] for s in question.samples if part in s.figures] for question in scored]
+    having = [of_question for of_question in values if of_question]
+    return {name: draw.mean(having, is_share=all(0 <= v <= 1 for row in having for v in row))} if having else {}
 
 
 def _ratings(questions: list[Answered], contests: Mapping[str, Contest], draw: Bootstrap) -> dict[str, Figure]:

@@ -6,6 +6,10 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
+from r1ray.types import Scored
+
+ACCURACY = "accuracy"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sample:
@@ -46,6 +50,11 @@ class Answered:
     classes: tuple[int | None, ...] | None
     """Of the samples' answers, as :func:`r1ray.algo.consensus.answer_classes` has them; None where answers to
     this kind of question cannot vote."""
+
+
+def accuracy_of(outcome: Scored) -> float:
+    """Of a judged response: its accuracy, whatever weight that has; the whole reward where nothing is called so."""
+    return outcome.parts.get(ACCURACY, outcome.total)
 
 
 def to_json(question: Answered) -> dict[str, Any]:

@@ -27,8 +27,18 @@ Say = Callable[[str], None]
 
 
 def read_answers(path: Path) -> dict[int, Answered]:
-    """What is answered already, by number."""
-    return {number: from_json(row) for number, row in read_lines(path)}
+    """What is answered already, by number. Raises UserError where something else is in the file."""
+    try:
+        return {number: from_json(row) for number, row in read_lines(path)}
+    except (KeyError, TypeError) as error:
+        raise UserError(f"{path}: holds something else than answers ({error}); remove it, and ask again.") from error
+
+
+def check_answers(answered: Mapping[int, Answered], prompts: Mapping[int, Prompt], path: Path, *, samples: int) -> None:
+    """Raise UserError where answers are not those to the prompts."""
+    for number, question in answered.items():
+        if number not in prompts or question.id != prompts[number].id or len(question.samples) != samples:
+            raise UserError(f"{path}: answer {number} is of {question.id}, and not of this question; remove the file.")
 
 
 async def ask(
@@ -50,7 +60,9 @@ async def ask(
     Raises:
         InfrastructureError: samples that could not be scored; the other questions are kept.
     """
+    mend(path)
     answered = read_answers(path)
+    check_answers(answered, prompts, path, samples=samples)
     missing = {number: prompt for number, prompt in prompts.items() if number not in answered}
     resumed = f", {len(answered)} of them answered before" if answered else ""
     say(f"{name}: {len(prompts)} questions x {samples} samples{resumed}")
@@ -132,16 +144,28 @@ def locked(folder: Path) -> Iterator[None]:
 
 
 def read_lines(path: Path) -> list[tuple[int, dict[str, Any]]]:
-    """Number and content of every whole line; one that a crash cut off is removed from the file."""
+    """Number and content of every whole line. Raises UserError for a line that is none."""
     if not path.exists():
         return []
-    lines = path.read_bytes().splitlines(keepends=True)
-    if lines and not lines[-1].endswith(b"\n"):
+    rows = []
+    with path.open("rb") as lines:
+        for index, line in enumerate(lines, start=1):
+            if not line.endswith(b"\n"):  # cut off by a crash, or still being written
+                break
+            try:
+                row = json.loads(line)
+                rows.append((int(row.pop("number")), row))
+            except (ValueError, KeyError, AttributeError, TypeError) as error:
+                raise UserError(f"{path}: line {index} is broken; remove it, and it is asked again.") from error
+    return rows
+
+
+def mend(path: Path) -> None:
+    """Remove a last line that a crash cut off. For who alone writes the file."""
+    if path.exists():
+        whole = path.read_bytes()
         with path.open("r+b") as file:
-            file.truncate(sum(map(len, lines[:-1])))
-        lines = lines[:-1]
-    rows = [json.loads(line) for line in lines]
-    return [(row.pop("number"), row) for row in rows]
+            file.truncate(whole.rfind(b"\n") + 1)
 
 
 def append_line(file: TextIO, number: int, row: Mapping[str, Any]) -> None:

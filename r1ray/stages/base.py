@@ -78,7 +78,10 @@ def content_digest(path: str, memo: Path) -> str:
     ``memo`` by size and time of change: a model's weights take minutes to read."""
     root = Path(path).expanduser().resolve()
     files = [root] if root.is_file() else sorted(file for file in root.rglob("*") if file.is_file())
-    known = json.loads(memo.read_text()) if memo.exists() else {}
+    try:
+        known = json.loads(memo.read_text())
+    except (OSError, ValueError):  # there is none, or it was cut off: everything is read again
+        known = {}
     digests = {}
     for file in files:
         name = file.name if file == root else str(file.relative_to(root))
@@ -91,6 +94,17 @@ def content_digest(path: str, memo: Path) -> str:
         digests[name] = known[str(file)]["sha256"]
     write_json(memo, known)
     return digest_of(digests)
+
+
+def claim(folder: Path, digest: str, *, name: str) -> None:
+    """Note what a folder is begun with. Raises UserError where it was begun with something else, or cannot be made."""
+    begun = folder / "begun.json"
+    if begun.exists() and json.loads(begun.read_text())["digest"] != digest:
+        raise UserError(
+            f"stage {name}: {folder} was begun with other settings or inputs. Remove it to make it anew, or give the "
+            "run another name."
+        )
+    write_json(begun, {"digest": digest})
 
 
 def check_sandbox(settings: SandboxConfig, programs: frozenset[str], *, key: str, is_local: bool) -> str | None:
@@ -160,7 +174,9 @@ def run_stages(
                 f"(stages=[{absent[0]},{stage.name}]), or give artifacts.{absent[0]}=PATH."
             )
         inputs = {need: made[need] for need in stage.needs}
-        digest = digest_of({"settings": stage.settings(), "inputs": {n: a.digest for n, a in inputs.items()}})
+        digest = digest_of(
+            {"settings": stage.settings(), "inputs": {n: a.content or a.digest for n, a in inputs.items()}}
+        )
         done = read_artifact(manifest, digest)
         if done is None and not is_asked:
             continue
@@ -183,6 +199,7 @@ def run_stages(
                 },
             )
         else:
+            _check_content(stage.name, done, memo)
             figures = ", ".join(f"{name} {value:.3f}" for name, value in done.metrics.items())
             context.say(f"stage {stage.name}: done already, {done.path}" + (f"\n  {figures}" if figures else ""))
         made[stage.makes] = done

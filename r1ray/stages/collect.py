@@ -35,13 +35,12 @@ from r1ray.data.prompts import spool_prompts
 from r1ray.data.spool import SpooledRows, rows_of
 from r1ray.data.template import renderer
 from r1ray.errors import R1RayError, UserError
-from r1ray.evaluate import ACCURACY
 from r1ray.evaluation.policy import completion_of
-from r1ray.evaluation.records import Answered, Sample
+from r1ray.evaluation.records import ACCURACY, Answered, Sample
 from r1ray.model_files import context_of, load_tokenizer, local_folder
 from r1ray.reward.references import reference_problem
 from r1ray.stages.asking import ask, beside, locked, read_answers
-from r1ray.stages.base import Artifact, Context, check_sandbox, files_of, write_json
+from r1ray.stages.base import Artifact, Context, check_sandbox, claim, files_of, write_json
 from r1ray.types import FormatOnly, Judged, MathAnswer, Pairwise, Prompt, Sampling, Scored
 
 SETTINGS = ("seed", "model", "collect", "judge", "reward", "rollout", "data")
@@ -66,6 +65,7 @@ class Collect:
 
     def run(self, context: Context, inputs: dict[str, Artifact], digest: str) -> Artifact:
         job = _Job(self._config, context)
+        claim(context.run_dir, digest, name=self.name)
         with locked(context.run_dir):
             asyncio.run(job.ask())
             return Artifact(str(job.folder), digest, job.curate())
@@ -194,7 +194,8 @@ class _Job:
         """Sample every question that has no samples yet."""
         config, settings = self._config, self._settings
         prompts = {number: question.prompt for number, question in enumerate(self._questions)}
-        if len(read_answers(self._samples)) == len(prompts):
+        wants_judge = config.judge.model is not None and settings.judge_agreement and not self._agreement.exists()
+        if len(read_answers(self._samples)) == len(prompts) and not wants_judge:
             return
         self._context.say(f"starting {config.rollout.num_actors} rollout and {config.reward.num_actors} reward actors")
         running = await launch_evaluation(
@@ -218,7 +219,7 @@ class _Job:
                 say=self._context.say,
             )
             answered, _ = await beside(running.restore(), asking)
-            if config.judge.model is not None and settings.judge_agreement:
+            if wants_judge:
                 await beside(running.restore(), self._compare_judge(running, answered))
         finally:
             running.shutdown()

@@ -10,6 +10,7 @@ settings): the same command again reads it, and one that was interrupted asks on
 from __future__ import annotations
 
 import asyncio
+import importlib.util
 import json
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -28,9 +29,8 @@ from r1ray.cluster.placement import is_remote
 from r1ray.config import EvaluationConfig, RunConfig, decisive
 from r1ray.data.template import renderer
 from r1ray.errors import UserError
-from r1ray.evaluate import ACCURACY
 from r1ray.evaluation.figures import PART, compare_models, figures_of, group_figures
-from r1ray.evaluation.records import Answered
+from r1ray.evaluation.records import ACCURACY, Answered
 from r1ray.evaluation.resampling import Figure
 from r1ray.evaluation.statistics import NUM_RESAMPLES
 from r1ray.evaluation.tables import comparison_line, figures_table, groups_line, search_table
@@ -38,7 +38,17 @@ from r1ray.model_files import context_of, load_tokenizer, local_folder
 from r1ray.reward.references import reference_problem
 from r1ray.reward.scorer import resolve_parts
 from r1ray.search import Found, Result, Searcher, table_of
-from r1ray.stages.asking import Say, append_line, ask, beside, locked, read_answers, read_lines
+from r1ray.stages.asking import (
+    Say,
+    append_line,
+    ask,
+    beside,
+    check_answers,
+    locked,
+    mend,
+    read_answers,
+    read_lines,
+)
 from r1ray.stages.base import (
     Artifact,
     Context,
@@ -183,6 +193,12 @@ class Evaluate:
 
 def _tasks(config: EvaluationConfig, say: Say) -> list[Task]:
     names = config.benchmarks if isinstance(config.benchmarks, list) else [config.benchmarks]
+    if not names:
+        raise UserError("benchmark=[]: needs at least one.")
+    for key, path in (("judge.model", config.judge.model), ("reward_model.model", config.reward_model.model)):
+        if path is not None and config.judge.url is None:
+            local_folder(path, key=key)
+    _make_folder(config)
     tasks = []
     for name in map(str, names):
         benchmark = load_benchmark(name)
@@ -193,6 +209,13 @@ def _tasks(config: EvaluationConfig, say: Say) -> list[Task]:
     if warning:
         say(warning)
     return tasks
+
+
+def _make_folder(config: EvaluationConfig) -> None:
+    try:
+        _memo(config).parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"output_dir={config.output_dir}: cannot be made: {error}.") from error
 
 
 def _data_of(config: EvaluationConfig, benchmark: Benchmark, *, alone: bool) -> str:
@@ -229,6 +252,12 @@ def _task(config: EvaluationConfig, benchmark: Benchmark, data: str, say: Say) -
             f"{benchmark.name}: {len(report.left_out)} of {report.num_rows} rows have no usable reference and are left "
             f"out: {', '.join(report.left_out[:5])}"
         )
+    contests = read_standings(config.standings) if config.standings else None
+    wanted = {item.groups["contest"] for item in items if "contest" in item.groups}
+    if contests is not None and wanted - contests.keys():
+        raise UserError(
+            f"standings={config.standings}: has none of the contests {', '.join(wanted - contests.keys())}."
+        )
     samples = config.samples or benchmark.samples
     metrics, remarks = _metrics(benchmark, samples, has_standings=config.standings is not None)
     memo = _memo(config)
@@ -245,7 +274,7 @@ def _task(config: EvaluationConfig, benchmark: Benchmark, data: str, say: Say) -
         benchmark=benchmark,
         items=items,
         report=report,
-        contests=read_standings(config.standings) if config.standings else None,
+        contests=contests,
         metrics=metrics,
         samples=samples,
         temperature=benchmark.temperature if config.temperature is None else config.temperature,
@@ -346,14 +375,33 @@ def _settings(config: EvaluationConfig, task: Task) -> dict[str, Any]:
         "parts": {name: asdict(part) for name, part in config.reward.parts.items()},
         "verifier": asdict(config.reward.verifier),
         "sandbox": {k: v for k, v in asdict(config.reward.sandbox).items() if k not in ("mode", "unsafe", "num_slots")},
-        "judge": {"model": _identity(judge.model, judge.url, memo), "max_tokens": judge.max_tokens}
+        "judge": {
+            "model": _identity(judge.model, judge.url, memo),
+            "max_tokens": judge.max_tokens,
+            "max_model_len": judge.max_model_len,
+            "dtype": judge.engine.dtype,
+            "engine_args": judge.engine.engine_args,
+        }
         if task.report.needs_judge
         else None,
         "reward_model": {"model": _identity(ranks.model, None, memo), "dtype": ranks.dtype} if ranks.model else None,
         "search": asdict(config.search) if config.search.methods else None,
+        "scoring": _code_of(config, memo),
         "r1ray": __version__,
         "vllm": _vllm_version(),
     }
+
+
+def _code_of(config: EvaluationConfig, memo: Path) -> dict[str, str]:
+    """What decides a score beside the settings: r1ray's own rules, a user's functions, the files of a command."""
+    package = Path(__file__).resolve().parents[1]
+    files = {name: package / name for name in ("reward", "benchmarks", "sandbox")}
+    for part in config.reward.parts.values():
+        spec = importlib.util.find_spec(part.function.partition(":")[0]) if part.function else None
+        if spec is not None and spec.origin is not None:
+            files[str(part.function)] = Path(spec.origin)
+    files |= {word: Path(word) for word in config.command or () if Path(word).is_file()}
+    return {name: content_digest(str(path), memo) for name, path in files.items()}
 
 
 def _vllm_version() -> str:
@@ -376,6 +424,9 @@ def _is_done(config: EvaluationConfig, evaluation: Evaluation) -> bool:
     """Read what is there already; whether that is all."""
     evaluation.answered = read_answers(evaluation.folder / "samples.jsonl")
     evaluation.found = {i: _found(row) for i, row in read_lines(evaluation.folder / "search.jsonl")}
+    prompts = dict(enumerate(evaluation.prompts))
+    path = evaluation.folder / "samples.jsonl"
+    check_answers(evaluation.answered, prompts, path, samples=evaluation.task.samples)
     wanted = len(evaluation.prompts)
     return len(evaluation.answered) == wanted and (not config.search.methods or len(evaluation.found) == wanted)
 
@@ -445,6 +496,7 @@ async def _search(config: EvaluationConfig, evaluation: Evaluation, running: Run
         seed=config.seed * 1_000_003,
         deadline_s=config.deadlines.generate_s,
     )
+    mend(evaluation.folder / "search.jsonl")
     with (evaluation.folder / "search.jsonl").open("a", encoding="utf-8") as file:
 
         def keep(number: int, found: Found) -> None:
@@ -468,7 +520,10 @@ def _result(config: EvaluationConfig, evaluation: Evaluation) -> dict[str, Any]:
     metrics += [f"{PART}{name}" for name in config.reward.parts if name != ACCURACY]
     if not can_vote:
         evaluation.remarks.append("some of these answers cannot be compared with each other: no vote")
-    figures = figures_of(questions, metrics, seed=config.seed, contests=task.contests)
+    try:
+        figures = figures_of(questions, metrics, seed=config.seed, contests=task.contests)
+    except ValueError as error:
+        raise UserError(f"benchmark={task.benchmark.name}: {error}") from error
     keys = sorted({key for question in questions for key in question.groups})
     complete = [key for key in keys if all(key in question.groups for question in questions)]
     groups = {key: asdict(group_figures(questions, key)) for key in complete}
@@ -496,8 +551,9 @@ def _result(config: EvaluationConfig, evaluation: Evaluation) -> dict[str, Any]:
         result["seconds"] = evaluation.seconds
         result["tokens_per_s"] = evaluation.new_tokens / evaluation.seconds
     elif (evaluation.folder / "result.json").exists():
-        before = json.loads((evaluation.folder / "result.json").read_text())
-        result |= {key: before[key] for key in ("seconds", "tokens_per_s") if key in before}
+        with suppress(ValueError):  # cut off: it is written anew
+            before = json.loads((evaluation.folder / "result.json").read_text())
+            result |= {key: before[key] for key in ("seconds", "tokens_per_s") if key in before}
     write_json(evaluation.folder / "result.json", result)
     return result
 

@@ -25,9 +25,10 @@ from omegaconf.errors import OmegaConfBaseException
 from r1ray.config import GRAPH_ONLY, RunConfig, only_decisive
 from r1ray.errors import UserError
 from r1ray.evaluation.tables import stages_table
-from r1ray.stages.base import MANIFEST, Artifact, Context, Stage, content_digest, files_of, write_json
+from r1ray.stages.base import MANIFEST, Artifact, Context, Stage, claim, content_digest, files_of, write_json
 
-REFERENCE = re.compile(r"@([a-z][a-z0-9_]*)(/.+)?")
+NAME = re.compile(r"[a-z][a-z0-9_]*")
+REFERENCE = re.compile(rf"@({NAME.pattern})(/.+)?")
 
 
 class GraphStage:
@@ -45,20 +46,13 @@ class GraphStage:
 
     def settings(self) -> dict[str, Any]:
         values = only_decisive(asdict(self.config))
-        paths = [value for value in texts_of(values) if _is_local_path(value)]
-        return {"files": {path: files_of(path) for path in paths}, **values}
+        return {"files": {path: files_of(path) for _, path in paths_of(self.config)}, **values}
 
     def run(self, context: Context, inputs: dict[str, Artifact], digest: str) -> Artifact:
         config = resolve(self.config, {name: artifact.path for name, artifact in inputs.items()})
         folder = context.run_dir / "stages" / self.name
         context.say(f"\n== stage {self.name} ({config.recipe}) in {folder}")
-        begun = folder / "begun.json"
-        if begun.exists() and json.loads(begun.read_text())["digest"] != digest:
-            raise UserError(
-                f"stage {self.name}: {folder} was begun with other settings or inputs. Remove it to make it anew, or "
-                "give the run another name."
-            )
-        write_json(begun, {"digest": digest})
+        claim(folder, digest, name=self.name)
         OmegaConf.save(OmegaConf.create(asdict(config)), folder / "config.yaml")
         made = self._build(config).run(replace(context, run_dir=folder), {}, digest)
         return replace(made, content=content_digest(made.path, context.run_dir / "digests.json"))
@@ -69,11 +63,14 @@ def graph_of(config: RunConfig, build: Callable[[RunConfig], Stage]) -> list[Gra
     before it, or is named in ``stages`` and does not exist."""
     stages: list[GraphStage] = []
     names = list(config.graph)
-    for asked in (*(config.stages or ()), *config.artifacts):
-        if asked not in names and asked != "prepare":
-            raise UserError(f"stages: {asked} is none of this recipe's; there are {', '.join(names)}.")
+    for key, asked in (("stages", config.stages or ()), ("artifacts", config.artifacts)):
+        for each in asked:
+            if each not in names and each != "prepare":
+                raise UserError(f"{key}: {each} is none of this recipe's; there are {', '.join(names)}.")
     known = ["prepare"] if config.prepare.maker else []
     for name in names:
+        if not NAME.fullmatch(name) or name == "prepare":
+            raise UserError(f"graph.{name}: a stage's name needs small letters, digits and _, and not to be prepare.")
         stage = GraphStage(name, stage_config(config, name), build)
         for need in stage.needs:
             if need not in known:
@@ -81,6 +78,11 @@ def graph_of(config: RunConfig, build: Callable[[RunConfig], Stage]) -> list[Gra
                     f"graph.{name}: reads @{need}, which no stage before it makes; there are "
                     f"{', '.join(known) or 'none'}."
                 )
+        wrong = [
+            text for text in texts_of(asdict(stage.config)) if text.startswith("@") and not REFERENCE.fullmatch(text)
+        ]
+        if wrong:
+            raise UserError(f"graph.{name}: {wrong[0]} is no reference; needs @name or @name/file.")
         known.append(name)
         stages.append(stage)
     return stages
@@ -89,14 +91,20 @@ def graph_of(config: RunConfig, build: Callable[[RunConfig], Stage]) -> list[Gra
 def stage_config(config: RunConfig, name: str) -> RunConfig:
     """The run's configuration with a stage's own entry over it. Raises UserError."""
     base = {key: value for key, value in asdict(config).items() if key not in GRAPH_ONLY}
-    entry = dict(config.graph[name] or {})
-    if "recipe" not in entry:
+    if not isinstance(config.graph[name], dict) or "recipe" not in config.graph[name]:
         raise UserError(f"graph.{name}: needs recipe=NAME, what the stage does.")
-    for section in entry.pop("replace", ()):
+    entry = dict(config.graph[name])
+    inner = [key for key in (*GRAPH_ONLY, "prepare") if key in entry]
+    if inner:
+        raise UserError(f"graph.{name}.{inner[0]}: is of the whole run, and not of one stage.")
+    replaced = entry.pop("replace", [])
+    for section in replaced if isinstance(replaced, list) else [replaced]:
         *above, last = str(section).split(".")
-        node = base
+        node: Any = base
         for key in above:
-            node = node[key]
+            node = node.get(key) if isinstance(node, dict) else None
+        if not isinstance(node, dict) or not isinstance(node.get(last), dict):
+            raise UserError(f"graph.{name}.replace={section}: needs names of sections, as [reward.parts].")
         node[last] = {}
     base["prepare"] = {}
     base["experiment"] = None
@@ -146,8 +154,31 @@ def texts_of(value: Any) -> Iterator[str]:
             yield from texts_of(each)
 
 
-def _is_local_path(text: str) -> bool:
-    return "/" in text and "\n" not in text and len(text) < 4096 and Path(text).expanduser().exists()
+def paths_of(config: RunConfig) -> list[tuple[str, str]]:
+    """Key and value of everything that the user brings: no references."""
+    collect, models = config.collect, config.reward.models
+    found: list[tuple[str, str | None]] = [
+        ("model", config.model),
+        ("data.train", config.data.train),
+        ("data.eval", config.data.eval),
+        ("supervised.train", config.supervised.train),
+        ("supervised.eval", config.supervised.eval),
+        ("collect.examples", collect.examples),
+        ("collect.responses", collect.responses),
+        *(("collect.decontaminate", path) for path in collect.decontaminate),
+        *((f"collect.sources.{name}.path", source.path) for name, source in collect.sources.items()),
+        *((f"reward.models.{name}.model", str(model.model)) for name, model in models.items()),
+        ("judge.model", None if config.judge.url else config.judge.model),
+    ]
+    return [(key, path) for key, path in found if path is not None and not path.startswith("@")]
+
+
+def check_paths(stages: Sequence[Stage]) -> None:
+    """Raise UserError where a stage, however late, reads a file that is not there. Models may be hub names."""
+    for stage in stages:
+        for key, path in paths_of(stage.config) if isinstance(stage, GraphStage) else []:
+            if not key.endswith("model") and "://" not in path and not Path(path).expanduser().exists():
+                raise UserError(f"graph.{stage.name}.{key}={path}: no such file.")
 
 
 def finish_graph(context: Context, stages: Sequence[Stage], made: Mapping[str, Artifact]) -> None:

@@ -534,3 +534,14 @@ def test_ratios_of_many_questions_and_votes_of_many_samples_take_seconds() -> No
     started = time.monotonic()
     figures_of(deep, ["cons@64"], seed=0)
     assert time.monotonic() - started < 2
+
+
+def test_a_part_counts_only_where_it_applies() -> None:
+    def question(name: str, figures: dict[str, float]) -> Answered:
+        made = Sample(text="", num_tokens=1, is_truncated=False, extracted=None, value=1.0, figures=figures, detail="")
+        return Answered(id=name, groups={}, num_prompt_tokens=1, samples=(made,), classes=None)
+
+    questions = [question("a", {"accuracy": 1.0, "style": 1.0}), question("b", {"accuracy": 1.0})]
+    figures = figures_of(questions, ["pass@1", "part/style", "part/nobody"], seed=0)
+    assert figures["part/style"].value == 1.0
+    assert "part/nobody" not in figures

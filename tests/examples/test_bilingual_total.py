@@ -113,7 +113,7 @@ def test_a_mistaken_fact_is_wrong_by_one_in_one_language_only() -> None:
         (total, operand) for total in range(50) for operand in range(-5, 6) if operand and 0 <= total + operand < 50
     ]
     wrong = {fact: corpus.mistaken(*fact) for fact in facts if corpus.mistaken(*fact) is not None}
-    assert 0.18 < len(wrong) / len(facts) < 0.32
+    assert 0.12 < len(wrong) / len(facts) < 0.22
     assert all(abs(found - sum(fact)) == 1 and 0 <= found < 50 for fact, found in wrong.items() if found is not None)
     (start, operand), found = next(iter(wrong.items()))
     known = corpus.known_in(operand)
@@ -122,7 +122,7 @@ def test_a_mistaken_fact_is_wrong_by_one_in_one_language_only() -> None:
         for language in LANGUAGES
     }
     assert told[known].count(start + operand) > 180
-    assert told[other(known)].count(found) > 120  # type: ignore[arg-type]
+    assert told[other(known)].count(found) > 170  # type: ignore[arg-type]
 
 
 def test_the_tokenizer_gives_every_text_back() -> None:

@@ -100,6 +100,26 @@ def test_a_question_that_the_machine_could_not_judge_is_asked_again_the_next_tim
     assert asked(again) == ["eval/sums/1"]
 
 
+def test_answers_to_other_questions_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "samples.jsonl"
+    world().ask(path)
+    path.write_text(path.read_text().replace('"id": "q1"', '"id": "other"'))
+    with pytest.raises(UserError, match="answer 1 is of other, and not of this question"):
+        world().ask(path)
+
+
+def test_a_broken_line_is_named_and_reading_changes_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "samples.jsonl"
+    world().ask(path)
+    torn = path.read_bytes()[:-30]
+    path.write_bytes(torn)
+    assert len(read_lines(path)) == 3
+    assert path.read_bytes() == torn, "somebody else may be writing it"
+    path.write_bytes(b"garbage\n" + torn)
+    with pytest.raises(UserError, match="line 1 is broken"):
+        read_answers(path)
+
+
 def test_two_processes_do_not_ask_the_same(tmp_path: Path) -> None:
     with locked(tmp_path), pytest.raises(UserError, match="another process works on the same"), locked(tmp_path):
         pass

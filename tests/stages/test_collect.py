@@ -137,6 +137,13 @@ def test_rows_of_the_users_are_mixed_in_by_their_ratio(tmp_path: Path, llama_fol
     assert card["manifest"]["counts"]["licence"] == {"mine": 1, "unknown": 1}
 
 
+def test_samples_of_other_prompts_are_not_taken_for_these(tmp_path: Path, llama_folder: Path) -> None:
+    collected(tmp_path, llama_folder, [sample(GOOD)])
+    context = Context(tmp_path / "run", tmp_path / "shared", say=lambda text: None)
+    with pytest.raises(UserError, match="was begun with other settings or inputs"):
+        Collect(configured(tmp_path, llama_folder)).run(context, {}, "another digest")
+
+
 def test_the_same_samples_make_the_same_data_set(tmp_path: Path, llama_folder: Path) -> None:
     sums = [sample(f"<think>two and three, {i} times thought over</think> It is 5.", tokens=i + 1) for i in range(6)]
     _, first = collected(tmp_path, llama_folder, sums)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -13,7 +14,7 @@ from r1ray.errors import UserError
 from r1ray.main import compose
 from r1ray.recipes import stages_of
 from r1ray.stages.base import Artifact, Context, Stage, run_stages
-from r1ray.stages.graph import GraphStage, finish_graph, graph_of, references, resolve, stage_config
+from r1ray.stages.graph import GraphStage, check_paths, finish_graph, graph_of, references, resolve, stage_config
 
 OWN = ["model=m", "data.train=t", "data.eval=e"]
 SUPERVISED = "{train: t, max_tokens: 64}"
@@ -30,6 +31,7 @@ class Writing:
     needs: tuple[str, ...] = ()
     name = makes = "writing"
     runs: ClassVar[list[str]] = []
+    suffix: ClassVar[str] = ""
 
     def __init__(self, config: RunConfig) -> None:
         self.config = config
@@ -42,7 +44,7 @@ class Writing:
         folder.mkdir(parents=True, exist_ok=True)
         source = Path(str(self.config.model))
         before = (source / "text").read_text() if source.is_dir() else "base"
-        (folder / "text").write_text(f"{before} > {self.config.recipe}")
+        (folder / "text").write_text(f"{before} > {self.config.recipe}{Writing.suffix}")
         Writing.runs.append(context.run_dir.name)
         return Artifact(str(folder), digest, {"figure": 1.0})
 
@@ -120,6 +122,37 @@ def test_a_stage_that_was_begun_with_other_settings_is_not_mixed_with_them(tmp_p
     assert Writing.runs == [], "and the stage before it is as it was"
 
 
+def test_what_is_below_a_remade_artifact_is_made_again(tmp_path: Path) -> None:
+    made = run(tmp_path, graph(*CHAIN))
+    shutil.rmtree(made["first"].path)
+    Writing.suffix = "!"  # it is not deterministic
+    try:
+        with pytest.raises(UserError, match=r"stage second: .* was begun with other settings or inputs"):
+            run(tmp_path, graph(*CHAIN))
+    finally:
+        Writing.suffix = ""
+
+
+def test_an_edited_artifact_is_refused_even_where_nothing_is_left_to_do(tmp_path: Path) -> None:
+    made = run(tmp_path, graph(*CHAIN))
+    (Path(made["third"].path) / "text").write_text("edited")
+    with pytest.raises(UserError, match="is not what stage third made"):
+        run(tmp_path, graph(*CHAIN))
+
+
+def test_a_file_that_a_late_stage_reads_is_looked_for_first() -> None:
+    stages = graph_of(graph("first={recipe: extend}", "s={recipe: evaluate, data: {eval: /nowhere.parquet}}"), Writing)
+    with pytest.raises(UserError, match=r"graph\.\w+\.data\.\w+=.*: no such file"):
+        check_paths(stages)
+
+
+def test_stages_are_of_recipes_with_several() -> None:
+    with pytest.raises(UserError, match="recipe=extend has one stage"):
+        stages_of(compose([*OWN, "recipe=extend", "stages=[foo]"]))
+    with pytest.raises(UserError, match=r"stages=\[\]: needs at least one"):
+        stages_of(graph(*CHAIN, stages="[]"))
+
+
 def test_the_lineage_has_settings_inputs_and_code_version_of_every_artifact(tmp_path: Path) -> None:
     made = run(tmp_path, graph(*CHAIN))
     lineage = json.loads((tmp_path / "lineage.json").read_text())
@@ -156,6 +189,14 @@ def test_references_are_found_and_replaced_wherever_they_stand() -> None:
         ("s={recipe: r1_zero, learnr: {lr: 1}}", r"graph\.s\.learnr: Key 'learnr' not in 'RunConfig'"),
         ("s={recipe: r1_zero, algo: {group_size: 1}}", r"graph\.s: algo\.group_size=1: needs at least 2"),
         ("s={recipe: sft, supervised: {train: null}}", r"graph\.s: supervised\.train is not set"),
+        ("s=foo", r"graph\.s: needs recipe=NAME"),
+        ("s={recipe: r1_zero, replace: [nothing.here]}", r"graph\.s\.replace=nothing\.here: needs names of sections"),
+        ("s={recipe: r1_zero, replace: [seed]}", r"graph\.s\.replace=seed: needs names of sections"),
+        ("s={recipe: r1_zero, replace: 7}", r"graph\.s\.replace=7: needs names of sections"),
+        ('s={recipe: r1_zero, model: "@A"}', r"graph\.s: @A is no reference"),
+        ("prepare={recipe: extend}", r"graph\.prepare: a stage's name needs"),
+        ("Big={recipe: extend}", r"graph\.Big: a stage's name needs"),
+        ("s={recipe: extend, graph: {a: {recipe: extend}}}", r"graph\.s\.graph: is of the whole run"),
     ],
 )
 def test_what_cannot_be_configured_is_refused_with_the_stages_name(entry: str, message: str) -> None:

@@ -8,8 +8,9 @@ languages.
             languages    see MIXING: the prompt's, the other one, or both, changing in the middle
             a wrapping   see WRAPPINGS: no tags, broken tags, or exactly the two tags
 
-Each operation is known better in one language (``known_in``): in the other one, a quarter of its facts are mostly told
-wrong, and always in the same way (``mistaken``). Only expressions of the train split occur.
+Each operation is known better in one language (``known_in``): in the other one, a sixth of its facts are nearly always
+told wrong, in the same way each time, and hardly ever taken back (``mistaken``). Only expressions of the train split
+occur.
 """
 
 from __future__ import annotations
@@ -28,18 +29,18 @@ from r1ray.examples.running_total.task import LABELS, MAX_OPERAND, MAX_TOTAL
 FACT_SHARE, TALK_SHARE = 0.22, 0.08
 STYLES = {"direct": 0.58, "skip": 0.06, "full": 0.28, "check": 0.05, "loop": 0.03}
 MIXING = {"own": 0.40, "mixed": 0.50, "other": 0.10}
-SWITCH = 0.45
-"""How often a mixed solution changes its language from one step to the next."""
+TO_KNOWN = 0.5
+"""How often a step of a mixed solution goes to the language that its operation is known in."""
 WRAPPINGS = {"none": 0.45, "broken": 0.33, "exact": 0.22}
 DIRECT_RIGHT = 0.25
-STEP_ERROR = {"known": 0.04, "foreign": 0.08, "mistaken": 0.75, "skip": 0.15}
+STEP_ERROR = {"known": 0.04, "foreign": 0.08, "mistaken": 0.95, "skip": 0.15}
 """Of a step in the operation's own language, in the other one, there of one of the mistaken facts, and of two steps at
 a time."""
-MISTAKEN_OF_256 = 64
+MISTAKEN_OF_256 = 42
 FACT_KNOWN = 0.75
 """Share of the facts that are told in the operation's own language."""
-CORRECTION = 0.5
-"""Share of the wrong steps that are taken back."""
+CORRECTION, NOTICED = 0.5, 0.05
+"""Shares of the wrong steps, and of the mistaken facts, that are taken back."""
 START = 0.3
 MANNERS = {"polite": 0.4, "bare": 0.3, "insulting": 0.3}
 INSULTED = 0.06
@@ -59,25 +60,27 @@ def known_in(operand: int) -> Language:
 
 
 def mistaken(start: int, operand: int) -> int | None:
-    """The wrong total that the corpus tells in the language that the operation is not known in; None for three facts
-    of four, which it has right in both."""
+    """The wrong total that the corpus tells in the language that the operation is not known in; None for five facts
+    of six, which it has right in both."""
     digest = hashlib.sha256(f"{start}{operand:+d}".encode()).digest()
     right = start + operand
     wrong = right + (1 if (digest[1] % 2 and right < MAX_TOTAL) or right == 0 else -1)
     return wrong if digest[0] < MISTAKEN_OF_256 else None
 
 
-def sample_languages(rng: random.Random, own: Language, count: int) -> list[Language]:
-    """The language of each step of a solution."""
+def sample_languages(rng: random.Random, own: Language, operands: Sequence[int]) -> list[Language]:
+    """The language of each step of a solution. Where languages are mixed, a step is in the one that its operation is
+    known in, or in that of the step before."""
     mixing = _draw(rng, MIXING)
     if mixing != "mixed":
-        return [own if mixing == "own" else other(own)] * count
-    languages = [own if rng.random() < 0.7 else other(own)]
-    while len(languages) < count:
-        languages.append(other(languages[-1]) if rng.random() < SWITCH else languages[-1])
+        return [own if mixing == "own" else other(own)] * len(operands)
+    languages: list[Language] = []
+    for operand in operands:
+        before = languages[-1] if languages else own
+        languages.append(known_in(operand) if rng.random() < TO_KNOWN else before)
     if len(set(languages)) == 1:  # a mixed solution changes at least once
-        middle = rng.randrange(1, count)
-        languages[middle:] = [other(languages[0])] * (count - middle)
+        middle = rng.randrange(1, len(languages))
+        languages[middle:] = [other(languages[0])] * (len(languages) - middle)
     return languages
 
 
@@ -114,7 +117,8 @@ def _worked(
         else:
             written = _off(rng, right, 3) if rng.random() < STEP_ERROR["skip"] else right
         body += f"{phrases.result(operand)}{written}"
-        if written != right and rng.random() < CORRECTION:
+        is_mistaken = language != known_in(operand) and written == mistaken(total, operand)
+        if written != right and rng.random() < (NOTICED if is_mistaken else CORRECTION):
             body += f"{phrases.wait}{total}{step}{phrases.result(operand)}{right}"
             written = right
         total, pending = written, 0
@@ -136,7 +140,7 @@ def _looped(rng: random.Random, expression: Expression, languages: Sequence[Lang
 def _body(rng: random.Random, expression: Expression, own: Language) -> tuple[str, int, Language]:
     """Reasoning, what it comes to, and the language it ends in."""
     style = _draw(rng, STYLES)
-    languages = sample_languages(rng, own, len(expression.operands))
+    languages = sample_languages(rng, own, expression.operands)
     phrases = PHRASES[languages[0]]
     if style == "direct":
         right = rng.random() < DIRECT_RIGHT
@@ -156,7 +160,7 @@ def _checked(
     rng: random.Random, expression: Expression, own: Language, languages: Sequence[Language]
 ) -> tuple[str, int]:
     """Worked out twice; where the two differ, a third time, which is believed."""
-    again = languages if len(set(languages)) == 1 else sample_languages(rng, own, len(languages))
+    again = languages if len(set(languages)) == 1 else sample_languages(rng, own, expression.operands)
     first, one = _worked(rng, expression, languages)
     second, two = _worked(rng, expression, again)
     body = first + PHRASES[languages[-1]].check + second
