@@ -18,7 +18,6 @@ from __future__ import annotations
 import hashlib
 import random
 from collections.abc import Sequence
-from typing import TypeVar
 
 from r1ray.examples.bilingual_total.phrases import LANGUAGES, PHRASES, Language, other
 from r1ray.examples.bilingual_total.talk import every_talk
@@ -46,7 +45,6 @@ MANNERS = {"polite": 0.4, "bare": 0.3, "insulting": 0.3}
 INSULTED = 0.06
 """Share of the untagged answers to questions that insult."""
 
-T = TypeVar("T")
 _TALKS = every_talk()
 
 
