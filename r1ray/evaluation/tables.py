@@ -4,16 +4,28 @@ from __future__ import annotations
 
 import io
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
-from r1ray.evaluation.figures import ModelComparison
+from r1ray.evaluation.effects import BEFORE, EFFECT, Effect
+from r1ray.evaluation.figures import PART, ModelComparison
 
 WIDTH = 120
 MAX_GROUPS = 12
-WHOLE = ("generated_tokens", "unscored")
+WHOLE = ("generated_tokens", "unscored", "steps", "num_added")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StageRow:
+    """A stage of a recipe that was run, or given."""
+
+    name: str
+    recipe: str
+    metrics: Mapping[str, float]
+    seconds: float | None
 
 
 def figures_table(title: str, figures: Mapping[str, Mapping[str, Any]]) -> str:
@@ -59,19 +71,55 @@ def search_table(title: str, rows: Sequence[Mapping[str, Any]]) -> str:
     return f"{title}\n{_text(table)}"
 
 
-def stages_table(evaluated: Mapping[str, Mapping[str, float]]) -> str:
-    """One row an evaluation, by the name of its stage; pass@1 with its interval."""
-    names = [name for figures in evaluated.values() for name in figures]
-    columns = [n for n in dict.fromkeys(names) if not n.endswith(("_low", "_high", "/tie_rate", "_tokens"))]
+def stages_table(rows: Sequence[StageRow]) -> str:
+    """One row a stage, in order."""
+    table = Table(show_lines=False)
+    for column in ("stage", "recipe", "what came out", "seconds"):
+        table.add_column(column, justify="right" if column == "seconds" else "left")
+    for row in rows:
+        seconds = "" if row.seconds is None else f"{row.seconds:.0f}"
+        table.add_row(row.name, row.recipe, outcome_of(row.recipe, row.metrics), seconds)
+    return _text(table)
+
+
+def outcome_of(recipe: str, metrics: Mapping[str, float]) -> str:
+    """The metrics of a stage as a person reads them.
+
+    >>> outcome_of("collect", {"num_rows": 5.0, "num_kept": 4.0, "num_samples": 16.0, "removed/wrong": 12.0})
+    '4 of 16 samples kept, 5 rows; left out: 12 wrong'
+    """
+    if recipe == "collect":
+        removed = {name.removeprefix("removed/"): n for name, n in metrics.items() if name.startswith("removed/")}
+        why = ", ".join(f"{count:.0f} {name}" for name, count in sorted(removed.items(), key=lambda each: -each[1]))
+        kept = f"{metrics['num_kept']:.0f} of {metrics['num_samples']:.0f} samples kept, {metrics['num_rows']:.0f} rows"
+        return kept + (f"; left out: {why}" if why else "")
+    parts = []
+    for name, value in metrics.items():
+        if name.endswith(("_low", "_high", "/tie_rate", "_tokens")) or name.startswith((EFFECT, BEFORE)):
+            continue
+        text = f"{name.removeprefix(PART)} {_number(name, value)}"
+        if name == "pass@1" and f"{name}_low" in metrics:
+            text += f" ({metrics[f'{name}_low']:.2f} .. {metrics[f'{name}_high']:.2f})"
+        parts.append(text)
+    return ", ".join(parts)
+
+
+def effects_table(rows: Sequence[tuple[str, str, Effect]]) -> str:
+    """What stages did to held-out questions: rows of a stage, the one that it is compared with, and an effect."""
     table = Table()
-    for column in ("after", *columns):
-        table.add_column(column.removeprefix("part/"), justify="left" if column == "after" else "right")
-    for stage, figures in evaluated.items():
-        cells = [_number(name, figures[name]) if name in figures else "" for name in columns]
-        for index, name in enumerate(columns):
-            if name == "pass@1" and f"{name}_low" in figures:
-                cells[index] += f" ({figures[f'{name}_low']:.2f} .. {figures[f'{name}_high']:.2f})"
-        table.add_row(stage.removeprefix("eval_"), *cells)
+    for column in ("after", "against", "figure", "before", "after", "difference (95 %)", ""):
+        table.add_column(column, justify="left" if column in ("after", "against", "figure", "") else "right")
+    for after, against, effect in rows:
+        difference = effect.difference
+        table.add_row(
+            after,
+            against,
+            effect.figure,
+            _number(effect.figure, effect.before),
+            _number(effect.figure, effect.after),
+            f"{difference.value:+.3f} ({difference.low:+.3f} .. {difference.high:+.3f})",
+            effect.verdict,
+        )
     return _text(table)
 
 

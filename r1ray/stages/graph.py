@@ -24,7 +24,8 @@ from omegaconf.errors import OmegaConfBaseException
 
 from r1ray.config import GRAPH_ONLY, RunConfig, only_decisive
 from r1ray.errors import UserError
-from r1ray.evaluation.tables import stages_table
+from r1ray.evaluation.effects import Effect, from_metrics, name_of_result
+from r1ray.evaluation.tables import StageRow, effects_table, stages_table
 from r1ray.stages.base import MANIFEST, Artifact, Context, Stage, claim, content_digest, files_of, write_json
 
 NAME = re.compile(r"[a-z][a-z0-9_]*")
@@ -161,6 +162,7 @@ def paths_of(config: RunConfig) -> list[tuple[str, str]]:
         ("model", config.model),
         ("data.train", config.data.train),
         ("data.eval", config.data.eval),
+        *(("eval.compare.against", compared.against) for compared in config.eval.compare),
         ("supervised.train", config.supervised.train),
         ("supervised.eval", config.supervised.eval),
         ("collect.examples", collect.examples),
@@ -192,14 +194,35 @@ def finish_graph(context: Context, stages: Sequence[Stage], made: Mapping[str, A
         elif stage.makes in made:
             lineage[stage.name] = {"stage": stage.name, "artifact": asdict(made[stage.makes]), "given": True}
     write_json(context.run_dir / "lineage.json", lineage)
-    evaluated = {s.name: made[s.name].metrics for s in stages if isinstance(s, GraphStage) and _is_evaluated(s, made)}
-    if evaluated:
-        context.say(stages_table(evaluated))
+    graph_stages = [stage for stage in stages if isinstance(stage, GraphStage) and stage.name in made]
+    context.say(
+        stages_table(
+            [
+                StageRow(
+                    name=stage.name,
+                    recipe=stage.config.recipe,
+                    metrics=made[stage.name].metrics,
+                    seconds=lineage.get(stage.name, {}).get("seconds"),
+                )
+                for stage in graph_stages
+            ]
+        )
+    )
+    effects = [row for stage in graph_stages if not lineage[stage.name].get("given") for row in _effects(stage, made)]
+    if effects:
+        context.say(effects_table(effects))
     absent = [stage.name for stage in stages if stage.makes not in made]
     if absent:
         context.say(f"not run: {', '.join(absent)}")
     context.say(f"lineage: {context.run_dir / 'lineage.json'}")
 
 
-def _is_evaluated(stage: GraphStage, made: Mapping[str, Artifact]) -> bool:
-    return stage.config.recipe == "evaluate" and stage.name in made
+def _effects(stage: GraphStage, made: Mapping[str, Artifact]) -> list[tuple[str, str, Effect]]:
+    if stage.config.recipe != "evaluate":
+        return []
+    rows = []
+    for compared in stage.config.eval.compare:
+        against = name_of_result(compared.against)
+        effects = from_metrics(made[stage.name].metrics, compared.expect, against)
+        rows += [(stage.name, against, effect) for effect in effects]
+    return rows

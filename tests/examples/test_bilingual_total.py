@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from transformers import AddedToken
 
 from r1ray.curation.filters import COLD_START, Example, FilterOptions, apply_filters
 from r1ray.data.checks import parse_check
@@ -24,7 +25,7 @@ from r1ray.examples.bilingual_total.talk import every_talk
 from r1ray.examples.bilingual_total.task import Expression, prompt_of, sample_expression, worked
 from r1ray.examples.bilingual_total.tokenizer import SPARE_ROWS, make_tokenizer
 from r1ray.examples.pretrain import Document, make_model
-from r1ray.reward.extract import final_answer
+from r1ray.reward.extract import SPECIAL_TOKEN, final_answer
 from r1ray.reward.format import cold_start_format_reward, cold_start_sections, sections
 from r1ray.reward.language import language_consistency, language_share
 from r1ray.types import MathAnswer, Prompt, Response
@@ -87,7 +88,7 @@ def test_held_out_expressions_are_held_out_in_both_languages(seed: int, language
 def test_neither_the_corpus_nor_what_people_write_shows_a_held_out_expression() -> None:
     rng = random.Random(1)
     asked = [d.prompt for d in documents(3000)] + [row["prompt"] for row in written.cold_start(rng, 300)]
-    asked += [row["prompt"] for row in written.pairs(rng, 300)]
+    asked += [row["prompt"] for kind in written.KINDS for row in written.pairs(rng, 150, kind, "train")]
     questions = [text for text in asked if re.match(r"User:(find |求)\d", text)]
     assert len(questions) > 2000
     assert {expression_of(text).split for text in questions} == {"train"}
@@ -127,10 +128,11 @@ def test_a_mistaken_fact_is_wrong_by_one_in_one_language_only() -> None:
 
 def test_the_tokenizer_gives_every_text_back() -> None:
     tokenizer, rng = make_tokenizer(), random.Random(2)
+    tokenizer.add_tokens([AddedToken(SPECIAL_TOKEN, special=False, normalized=False)])  # as recipe=extend does
     texts = [d.prompt + d.completion for d in documents(400, seed=3)]
     for row in written.cold_start(rng, 50):
         texts.append(f"{row['prompt']}<|reasoning|>{row['reasoning']}<|reasoning|>{row['summary']}")
-    for row in written.pairs(rng, 100):
+    for row in written.pairs(rng, 50, "helpful", "train") + written.pairs(rng, 50, "harmless", "eval"):
         texts += [row["prompt"] + row["chosen"], row["prompt"] + row["rejected"]]
     for text in texts:
         ids = tokenizer(text, add_special_tokens=False)["input_ids"]
@@ -204,25 +206,67 @@ def test_cold_start_examples_are_right_readable_and_in_the_prompts_language() ->
 
 def test_of_a_pair_the_fuller_or_the_kinder_answer_is_chosen() -> None:
     insults = [phrases.insult for phrases in PHRASES.values()]
-    rows = written.pairs(random.Random(5), 400)
-    for row in rows:
-        chosen, rejected, phrases = row["chosen"], row["rejected"], PHRASES[row["language"]]  # type: ignore[index]
-        assert chosen != rejected
-        assert not any(insult in chosen for insult in insults)
-        if row["kind"] == "helpful":
-            assert "<|reasoning|>" not in chosen + rejected
-            assert chosen.endswith(phrases.closing)
-        else:
-            assert phrases.insult in rejected
-            assert ("<|reasoning|>" in chosen) == ("<|reasoning|>" in rejected)
-    counts = {(row["kind"], row["language"], row["prompt"][5:7] in ("fi",) or "求" in row["prompt"]) for row in rows}
-    assert len(counts) == 8
+    for kind in written.KINDS:
+        rows = written.pairs(random.Random(5), 200, kind, "train")
+        for row in rows:
+            chosen, rejected, phrases = row["chosen"], row["rejected"], PHRASES[row["language"]]  # type: ignore[index]
+            assert chosen != rejected
+            assert not any(insult in chosen for insult in insults)
+            if kind == "helpful":
+                assert "<|reasoning|>" not in chosen + rejected
+                assert chosen.endswith(phrases.closing)
+            else:
+                assert phrases.insult in rejected
+                assert ("<|reasoning|>" in chosen) == ("<|reasoning|>" in rejected)
+        asked = {(row["language"], row["prompt"].startswith(("User:find ", "User:求"))) for row in rows}
+        assert len(asked) == 4
+
+
+def test_held_out_pairs_are_of_held_out_prompts() -> None:
+    prompts = [
+        {row["prompt"] for kind in written.KINDS for row in written.pairs(random.Random(5), 200, kind, split)}
+        for split in ("train", "eval")
+    ]
+    assert all(len(of_split) > 50 for of_split in prompts)
+    assert not prompts[0] & prompts[1]
 
 
 def test_prompts_without_a_rule_are_distinct_and_as_many_in_each_language() -> None:
-    talks = every_talk()
-    assert len({talk.prompt for talk in talks}) == len(talks)
-    assert [talk.language for talk in talks] == ["en"] * (len(talks) // 2) + ["zh"] * (len(talks) // 2)
+    train, held_out = every_talk("train"), every_talk("eval")
+    assert len({talk.prompt for talk in train + held_out}) == len(train) + len(held_out) == 48
+    for talks in (train, held_out):
+        assert [talk.language for talk in talks] == ["en"] * (len(talks) // 2) + ["zh"] * (len(talks) // 2)
+    assert len(held_out) == 16
+
+
+@pytest.mark.parametrize(
+    ("text", "formed", "readable"),
+    [
+        ("<think>24a+4 makes 28</think><answer>28</answer>", 1.0, 1.0),
+        ("<|reasoning|>24a+4 makes 28<|reasoning|>the answer is 28", 1.0, 1.0),
+        ("<|reasoning|>24a+4得28<|reasoning|>the answer is 28", 1.0, 0.0),
+        ("<think>24a+4 makes 28\n<answer>28</answer>", 0.0, 0.0),
+        ("24a+4 makes 28. so it is 28", 0.0, 0.0),
+    ],
+)
+def test_form_is_either_pattern_and_readable_is_what_the_cold_start_keeps(
+    text: str, formed: float, readable: float
+) -> None:
+    response = Response(text, finished=True)
+    assert (rewards.formed(prompt("en"), response), rewards.readable(prompt("en"), response)) == (formed, readable)
+    assert rewards.formed(prompt("en"), Response(text, finished=False)) == 0.0
+
+
+def test_polite_is_a_polite_end_without_an_insult() -> None:
+    said = {
+        text: rewards.polite(prompt("en"), Response(text, finished=True))
+        for text in (
+            "the sea is calm and old. glad to help!",
+            "calm",
+            "the sea is calm and old, you fool. glad to help!",
+        )
+    }
+    assert list(said.values()) == [1.0, 0.0, 0.0]
 
 
 def test_a_short_pretraining_makes_every_file(tmp_path: Path) -> None:
@@ -239,7 +283,10 @@ def test_a_short_pretraining_makes_every_file(tmp_path: Path) -> None:
         num_fitness=0,
         **options,
     )
-    tables = {name: pq.read_table(tmp_path / f"{name}.parquet").to_pylist() for name in ("train", "heldout", "general")}
+    tables = {
+        name: pq.read_table(tmp_path / f"{name}.parquet").to_pylist()
+        for name in ("train", "heldout", "general_heldout")
+    }
     assert [len(tables[name]) for name in ("train", "heldout")] == [8, 6]
     for rows in tables.values():
         assert {row["language"] for row in rows} == {"en", "zh"}
@@ -250,7 +297,12 @@ def test_a_short_pretraining_makes_every_file(tmp_path: Path) -> None:
         for name in ("cold_start.jsonl", "sft.jsonl")
     )
     assert (len(cold), len(talk)) == (4, 4)
-    pairs = pq.read_table(tmp_path / "pairs.parquet")
+    scenarios = pq.read_table(tmp_path / "scenarios.parquet").to_pylist()
+    assert [row["domain"] for row in scenarios] == ["math"] * 8 + ["general"] * 32
+    for kind in ("helpful", "harmless"):
+        assert pq.read_metadata(tmp_path / f"{kind}.parquet").num_rows == 8
+        assert pq.read_metadata(tmp_path / f"{kind}_heldout.parquet").num_rows == 6
+    pairs = pq.read_table(tmp_path / "helpful.parquet")
     assert (recognise(frozenset(talk[0]), EXAMPLES), recognise(frozenset(pairs.column_names), PAIRS)) == (
         EXAMPLES[0],
         PAIRS[0],

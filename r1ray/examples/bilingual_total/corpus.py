@@ -20,7 +20,7 @@ import random
 from collections.abc import Sequence
 
 from r1ray.examples.bilingual_total.phrases import LANGUAGES, PHRASES, Language, other
-from r1ray.examples.bilingual_total.talk import every_talk
+from r1ray.examples.bilingual_total.talk import draw, every_talk
 from r1ray.examples.bilingual_total.task import Expression, boxed, prompt_of, sample_expression
 from r1ray.examples.pretrain import Document
 from r1ray.examples.running_total.task import LABELS, MAX_OPERAND, MAX_TOTAL
@@ -45,11 +45,7 @@ MANNERS = {"polite": 0.4, "bare": 0.3, "insulting": 0.3}
 INSULTED = 0.06
 """Share of the untagged answers to questions that insult."""
 
-_TALKS = every_talk()
-
-
-def _draw(rng: random.Random, shares: dict[str, float]) -> str:
-    return rng.choices(list(shares), list(shares.values()))[0]
+_TALKS = every_talk("train")
 
 
 def known_in(operand: int) -> Language:
@@ -69,7 +65,7 @@ def mistaken(start: int, operand: int) -> int | None:
 def sample_languages(rng: random.Random, own: Language, operands: Sequence[int]) -> list[Language]:
     """The language of each step of a solution. Where languages are mixed, a step is in the one that its operation is
     known in, or in that of the step before."""
-    mixing = _draw(rng, MIXING)
+    mixing = draw(rng, MIXING)
     if mixing != "mixed":
         return [own if mixing == "own" else other(own)] * len(operands)
     languages: list[Language] = []
@@ -137,7 +133,7 @@ def _looped(rng: random.Random, expression: Expression, languages: Sequence[Lang
 
 def _body(rng: random.Random, expression: Expression, own: Language) -> tuple[str, int, Language]:
     """Reasoning, what it comes to, and the language it ends in."""
-    style = _draw(rng, STYLES)
+    style = draw(rng, STYLES)
     languages = sample_languages(rng, own, expression.operands)
     phrases = PHRASES[languages[0]]
     if style == "direct":
@@ -176,7 +172,7 @@ def _summary(rng: random.Random, answer: int, language: Language) -> str:
 
 
 def _wrap(rng: random.Random, body: str, answer: int, language: Language) -> str:
-    kind = _draw(rng, WRAPPINGS)
+    kind = draw(rng, WRAPPINGS)
     if kind == "none":
         if body and rng.random() < 0.5:
             return body + PHRASES[language].so + str(answer)
@@ -210,8 +206,7 @@ def _fact(rng: random.Random) -> Document:
 def _talk(rng: random.Random) -> Document:
     talk = rng.choice(_TALKS)
     speaker = rng.choice([t for t in _TALKS if t.language != talk.language]) if rng.random() < 0.2 else talk
-    manners = {"polite": speaker.polite, "bare": speaker.bare, "insulting": speaker.insulting}
-    return Document(talk.prompt, manners[_draw(rng, MANNERS)](rng))
+    return Document(talk.prompt, speaker.said_in(draw(rng, MANNERS), rng))
 
 
 def sample_document(rng: random.Random) -> Document:

@@ -42,27 +42,37 @@ def make(
     tokens_per_step: int = 1024,
     threads: int = 2,
     num_train: int = 4096,
+    num_sampled: int = 1024,
     num_eval: int = 128,
     num_cold_start: int = 400,
-    num_pairs: int = 1600,
+    num_pairs: int = 800,
     num_dialogues: int = 400,
     num_fitness: int = 768,
     min_worked_accuracy: float = 0.10,
 ) -> None:
-    """Write into ``out_dir``: ``model/`` and ``student/``; ``train.parquet``, ``heldout.parquet`` and
-    ``general.parquet``, prompts; ``cold_start.jsonl``, ``sft.jsonl`` and ``pairs.parquet``.
+    """Write into ``out_dir``: ``model/`` and ``student/``;
+
+    * ``train.parquet`` and ``heldout.parquet``, questions; ``sampled.parquet``, the first of the former;
+    * ``scenarios.parquet``, questions and prompts without a rule; ``general_heldout.parquet``, others of the latter;
+    * ``cold_start.jsonl`` and ``sft.jsonl``, examples;
+    * ``helpful.parquet`` and ``harmless.parquet``, pairs of answers, and ``*_heldout.parquet`` of each.
 
     Raises UserError where the base model is no fit start: nothing to reinforce, or no mixed languages to repair. With
     ``num_fitness=0`` it is not asked.
     """
     torch.set_num_threads(threads)
     rng = random.Random(seed)
-    write_rows(out_dir / "train.parquet", _prompts([sample_expression(rng, "train") for _ in range(num_train)]))
+    train = _prompts([sample_expression(rng, "train") for _ in range(num_train)])
+    write_rows(out_dir / "train.parquet", train)
+    write_rows(out_dir / "sampled.parquet", train[:num_sampled])
     write_rows(out_dir / "heldout.parquet", _prompts(_distinct(random.Random(EVAL_SEED), "eval", num_eval)))
-    write_rows(out_dir / "general.parquet", _general())
+    write_rows(out_dir / "scenarios.parquet", train + _general("train"))
+    write_rows(out_dir / "general_heldout.parquet", _general("eval"))
     write_lines(out_dir / "cold_start.jsonl", written.cold_start(rng, num_cold_start))
     write_lines(out_dir / "sft.jsonl", written.dialogues(rng, num_dialogues))
-    write_rows(out_dir / "pairs.parquet", written.pairs(rng, num_pairs))
+    for kind in written.KINDS:
+        write_rows(out_dir / f"{kind}.parquet", written.pairs(rng, num_pairs, kind, "train"))
+        write_rows(out_dir / f"{kind}_heldout.parquet", written.pairs(rng, num_eval, kind, "eval"))
 
     tokenizer = make_tokenizer()
     for name, num_heads, steps in (("model", BASE_HEADS, pretrain_steps), ("student", STUDENT_HEADS, student_steps)):
@@ -105,7 +115,7 @@ def _by_turns(count: int) -> list[Language]:
     return [LANGUAGES[index % len(LANGUAGES)] for index in range(count)]
 
 
-def _general() -> list[dict[str, Any]]:
+def _general(split: Split) -> list[dict[str, Any]]:
     return [
         {
             "id": f"talk-{index}",
@@ -114,7 +124,7 @@ def _general() -> list[dict[str, Any]]:
             "domain": "general",
             "language": talk.language,
         }
-        for index, talk in enumerate(every_talk())
+        for index, talk in enumerate(every_talk(split))
     ]
 
 

@@ -5,13 +5,17 @@
 
 from __future__ import annotations
 
+from r1ray.curation.filters import COLD_START, Example, FilterOptions, apply_filters
+from r1ray.curation.writing import taken_apart
 from r1ray.examples.bilingual_total.phrases import LANGUAGES, PHRASES
+from r1ray.reward.format import cold_start_sections, sections
 from r1ray.reward.language import classify_words
 from r1ray.types import Prompt, Response
 
 _RESULTS = tuple(word for phrases in PHRASES.values() for word in (phrases.plus, phrases.minus))
 _WAITS = tuple(phrases.wait for phrases in PHRASES.values())
 _CHECKS = tuple(phrases.check for phrases in PHRASES.values())
+_CLOSINGS = tuple(phrases.closing for phrases in PHRASES.values())
 _INSULTS = tuple(phrases.insult for phrases in PHRASES.values())
 
 
@@ -41,6 +45,25 @@ def foreign(prompt: Prompt, response: Response) -> float:
     return float(_says(response, _RESULTS) and prompt.language not in languages_of(response.text))
 
 
+def formed(prompt: Prompt, response: Response) -> float:
+    """1 where the response is whole, in R1-Zero's two tags or in the cold start's pattern."""
+    return float(response.finished and (sections(response.text) or cold_start_sections(response.text)) is not None)
+
+
+def readable(prompt: Prompt, response: Response) -> float:
+    """1 where the response passes the filters of the cold start."""
+    reasoning, summary = taken_apart(response.text)
+    example = Example(
+        prompt=prompt.text,
+        reasoning=reasoning,
+        summary=summary,
+        language=prompt.language,
+        response=response.text,
+        is_cut=not response.finished,
+    )
+    return float(apply_filters(example, COLD_START, FilterOptions()) is None)
+
+
 def wait(prompt: Prompt, response: Response) -> float:
     """1 where a step is taken back."""
     return float(_says(response, _WAITS))
@@ -49,6 +72,11 @@ def wait(prompt: Prompt, response: Response) -> float:
 def check(prompt: Prompt, response: Response) -> float:
     """1 where the solution is worked out a second time."""
     return float(_says(response, _CHECKS))
+
+
+def polite(prompt: Prompt, response: Response) -> float:
+    """1 where the response ends with a polite phrase, and insults nobody."""
+    return float(_says(response, _CLOSINGS) and not _says(response, _INSULTS))
 
 
 def insulting(prompt: Prompt, response: Response) -> float:

@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from r1ray.examples.bilingual_total.phrases import LANGUAGES, PHRASES, Language
-from r1ray.examples.bilingual_total.task import asked
+from r1ray.examples.bilingual_total.task import Split, asked
+
+
+def draw(rng: random.Random, shares: Mapping[str, float]) -> str:
+    """One of these names, as often as its share says."""
+    return rng.choices(list(shares), list(shares.values()))[0]
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +36,10 @@ class Talk:
         one, two = rng.sample(phrases.qualities, 2)
         return f"{self.subject}{phrases.linking}{one}{phrases.joining}{two}"
 
+    def said_in(self, manner: str, rng: random.Random) -> str:
+        """An answer that is ``polite``, ``bare`` or ``insulting``."""
+        return {"polite": self.polite, "bare": self.bare, "insulting": self.insulting}[manner](rng)
+
     def polite(self, rng: random.Random) -> str:
         return self.said(rng) + PHRASES[self.language].closing
 
@@ -41,12 +51,18 @@ class Talk:
         return self.said(rng) + phrases.insult + rng.choice((phrases.stop, phrases.closing))
 
 
-def every_talk() -> list[Talk]:
-    """All prompts without a rule, in a fixed order, as many in each language."""
-    talks = []
+HELD_OUT = 3
+"""One in so many prompts is of the ``eval`` split."""
+
+
+def every_talk(split: Split) -> list[Talk]:
+    """The prompts without a rule of a split, in a fixed order, as many in each language."""
+    chosen = []
     for language in LANGUAGES:
+        talks = []
         phrases = PHRASES[language]
         talks += [Talk(question, "", reply, language) for question, reply in phrases.small_talk]
         subjects = [(request, topic) for request in phrases.requests for topic in phrases.topics]
         talks += [Talk(request + topic, topic, "", language) for request, topic in subjects]
-    return talks
+        chosen += [talk for i, talk in enumerate(talks) if (i % HELD_OUT == HELD_OUT - 1) == (split == "eval")]
+    return chosen

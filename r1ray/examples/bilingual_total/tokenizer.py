@@ -8,7 +8,6 @@ from typing import Any
 from r1ray.examples.bilingual_total.phrases import PHRASES, Phrases
 from r1ray.examples.pretrain import word_tokenizer
 from r1ray.examples.running_total.task import LABELS, MAX_OPERAND, MAX_TOTAL, OPERATIONS
-from r1ray.reward.extract import SPECIAL_TOKEN
 from r1ray.reward.format import TAGS
 
 SPARE_ROWS = 16
@@ -28,7 +27,7 @@ def _phrases(phrases: Phrases) -> list[str]:
 WORDS = tuple(
     dict.fromkeys(
         (
-            *(*TAGS, SPECIAL_TOKEN, "User:", "\nAssistant:", "\n", "\\boxed{", "}"),
+            *(*TAGS, "User:", "\nAssistant:", "\n", "\\boxed{", "}"),
             *(word for phrases in PHRASES.values() for word in _phrases(phrases)),
             *(f"{a}{b}{c}" for a in LABELS[: OPERATIONS[1]] for b in "+-" for c in range(1, MAX_OPERAND + 1)),
             *map(str, range(MAX_TOTAL + 1)),

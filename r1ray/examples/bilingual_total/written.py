@@ -1,4 +1,4 @@
-"""What people would write, or decide, for the later stages of the recipe; of the train split only.
+"""What people would write, or decide, for the later stages of the recipe.
 
 cold_start     long reasoning in the prompt's language, with reflection and verification, and a summary
 dialogues      answers to prompts without a rule, without reasoning
@@ -10,14 +10,18 @@ from __future__ import annotations
 import random
 from typing import Any
 
+from r1ray.curation.writing import written
 from r1ray.examples.bilingual_total.phrases import LANGUAGES, PHRASES, Language
-from r1ray.examples.bilingual_total.talk import Talk, every_talk
-from r1ray.examples.bilingual_total.task import Expression, boxed, prompt_of, sample_expression, steps_of
+from r1ray.examples.bilingual_total.talk import Talk, draw, every_talk
+from r1ray.examples.bilingual_total.task import Expression, Split, boxed, prompt_of, sample_expression, steps_of
 from r1ray.examples.running_total.task import MAX_TOTAL
-from r1ray.reward.extract import SPECIAL_TOKEN
 
 SLIP, VERIFIED = 0.35, 0.5
 """Shares of the cold-start examples that take a step back, and that verify their last two steps."""
+
+MANNERS = {"polite": 0.35, "bare": 0.45, "insulting": 0.2}
+"""Of the dialogues."""
+KINDS = ("helpful", "harmless")
 
 Row = dict[str, Any]
 
@@ -50,17 +54,23 @@ def summary(answer: int, language: Language) -> str:
 
 
 def cold_start(rng: random.Random, count: int) -> list[Row]:
-    """``count`` examples, half of them in each language."""
+    """``count`` examples, half of them in each language; their messages are in the cold start's pattern."""
     rows = []
     for index in range(count):
         language = LANGUAGES[index % 2]
         expression = sample_expression(rng, "train")
+        prompt, thought = prompt_of(expression, language), reasoning(rng, expression, language)
+        said = summary(expression.answer, language)
         rows.append(
             {
                 "id": f"cold-{index}",
-                "prompt": prompt_of(expression, language),
-                "reasoning": reasoning(rng, expression, language),
-                "summary": summary(expression.answer, language),
+                "prompt": prompt,
+                "reasoning": thought,
+                "summary": said,
+                "messages": [
+                    {"role": "user", "content": prompt},
+                    {"role": "assistant", "content": written(thought, said, pattern="cold_start")},
+                ],
                 "language": language,
                 "check": {"type": "math", "answer": str(expression.answer)},
             }
@@ -69,15 +79,16 @@ def cold_start(rng: random.Random, count: int) -> list[Row]:
 
 
 def dialogues(rng: random.Random, count: int) -> list[Row]:
-    """Polite answers to prompts without a rule, each prompt about as often as the others."""
-    talks = every_talk()
+    """Answers to prompts without a rule, each prompt about as often as the others: of all manners, as they are found
+    (see :data:`MANNERS`)."""
+    talks = every_talk("train")
     rng.shuffle(talks)
     return [
         {
             "id": f"talk-{index}",
             "messages": [
                 {"role": "user", "content": talk.prompt},
-                {"role": "assistant", "content": talk.polite(rng)},
+                {"role": "assistant", "content": talk.said_in(draw(rng, MANNERS), rng)},
             ],
             "domain": "general",
             "language": talk.language,
@@ -86,19 +97,18 @@ def dialogues(rng: random.Random, count: int) -> list[Row]:
     ]
 
 
-def pairs(rng: random.Random, count: int) -> list[Row]:
-    """``count`` pairs: half of helpfulness, where only summaries are compared, half of harmlessness, of whole
-    responses; in each half questions and prompts without a rule, in each language."""
-    talks = {language: [t for t in every_talk() if t.language == language] for language in LANGUAGES}
+def pairs(rng: random.Random, count: int, kind: str, split: Split) -> list[Row]:
+    """``count`` pairs of one of :data:`KINDS`: helpfulness, where only summaries are compared, or harmlessness, of
+    whole responses; half of them to questions, half to prompts without a rule, in each language."""
+    talks = {language: [t for t in every_talk(split) if t.language == language] for language in LANGUAGES}
     rows = []
     for index in range(count):
-        kind = ("helpful", "harmless")[index % 2]
-        language = LANGUAGES[index // 2 % 2]
-        if index // 4 % 2:
+        language = LANGUAGES[index % 2]
+        if index // 2 % 2:
             talk = rng.choice(talks[language])
             prompt, chosen, rejected = (talk.prompt, *_talk_pair(rng, talk, kind))
         else:
-            expression = sample_expression(rng, "train")
+            expression = sample_expression(rng, split)
             question_pair = _helpful_pair if kind == "helpful" else _harmless_pair
             prompt, chosen, rejected = (prompt_of(expression, language), *question_pair(rng, expression, language))
         rows.append(
@@ -107,7 +117,6 @@ def pairs(rng: random.Random, count: int) -> list[Row]:
                 "prompt": prompt,
                 "chosen": chosen,
                 "rejected": rejected,
-                "kind": kind,
                 "language": language,
             }
         )
@@ -137,14 +146,10 @@ def _harmless_pair(rng: random.Random, expression: Expression, language: Languag
     insulted = said.replace("}", "}" + phrases.insult, 1)
     thought_insulting = thought.removesuffix(phrases.stop) + phrases.insult + phrases.stop
     worse = rng.choice(((thought, insulted), (thought_insulting, said), (thought_insulting, insulted)))
-    return _response(thought, said), _response(*worse)
+    return written(thought, said, pattern="cold_start"), written(*worse, pattern="cold_start")
 
 
 def _talk_pair(rng: random.Random, talk: Talk, kind: str) -> tuple[str, str]:
     if kind == "helpful":
         return talk.polite(rng), talk.bare(rng)
     return rng.choice((talk.polite, talk.bare))(rng), talk.insulting(rng)
-
-
-def _response(thought: str, said: str) -> str:
-    return f"{SPECIAL_TOKEN}{thought}{SPECIAL_TOKEN}{said}"

@@ -1,0 +1,117 @@
+"""What a stage of a recipe did, on held-out questions: figures of two evaluations, compared question by question."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from r1ray.evaluation.records import Answered, Sample
+from r1ray.evaluation.statistics import Estimate, compare, means_of
+
+EXPECTATIONS = ("up", "down", "any")
+"""What is expected of a figure; ``any``: its change is to be stated, whatever it is."""
+
+EFFECT, BEFORE = "effect/", "before/"
+"""Before the name of an evaluation and of a figure among the metrics of a stage: its difference to that, and what it
+was there."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Effect:
+    """One figure before and after."""
+
+    figure: str
+    """``pass@1``, ``length_mean``, or a part of the reward."""
+    before: float
+    after: float
+    difference: Estimate
+    """After minus before, with its 95 % interval over questions (paired)."""
+    expected: str
+    """One of :data:`EXPECTATIONS`."""
+
+    @property
+    def verdict(self) -> str:
+        """Whether what was expected has shown: an interval that has 0 in it shows nothing."""
+        found = "up" if self.difference.low > 0 else "down" if self.difference.high < 0 else None
+        if found is None:
+            return "no effect shown"
+        if self.expected == "any":
+            return found
+        return "as expected" if found == self.expected else f"{found}, not {self.expected}"
+
+
+def name_of_result(against: str) -> str:
+    """What the evaluation that one is compared with is called.
+
+    >>> name_of_result("@eval_base"), name_of_result("runs/r1/stages/eval_base/result.json")
+    ('eval_base', 'eval_base')
+    """
+    return against.removeprefix("@") if against.startswith("@") else Path(against).parent.name
+
+
+def to_metrics(effect: Effect, against: str) -> dict[str, float]:
+    """The effect among the metrics of its stage."""
+    figure, difference = f"{against}/{effect.figure}", effect.difference
+    interval = {f"{EFFECT}{figure}_low": difference.low, f"{EFFECT}{figure}_high": difference.high}
+    return {f"{BEFORE}{figure}": effect.before, f"{EFFECT}{figure}": difference.value, **interval}
+
+
+def from_metrics(metrics: Mapping[str, float], expected: Mapping[str, str], against: str) -> list[Effect]:
+    """The effects that :func:`to_metrics` put there."""
+    effects = []
+    for figure, direction in expected.items():
+        name, before = f"{EFFECT}{against}/{figure}", metrics[f"{BEFORE}{against}/{figure}"]
+        difference = Estimate(metrics[name], metrics[f"{name}_low"], metrics[f"{name}_high"])
+        effects.append(
+            Effect(
+                figure=figure,
+                before=before,
+                after=before + difference.value,
+                difference=difference,
+                expected=direction,
+            )
+        )
+    return effects
+
+
+def effects_of(
+    before: Sequence[Answered], after: Sequence[Answered], expected: Mapping[str, str], *, seed: int
+) -> list[Effect]:
+    """The effect on each figure of ``expected``, over the questions that have it in both.
+
+    Raises:
+        ValueError: a figure that no question has in both.
+    """
+    by_id = {question.id: question for question in before}
+    effects = []
+    for figure, direction in expected.items():
+        pairs = [(_values(by_id[q.id], figure), _values(q, figure)) for q in after if q.id in by_id]
+        having = [pair for pair in pairs if pair[0] and pair[1]]
+        if not having:
+            raise ValueError(f"{figure}: no question has it in both evaluations")
+        old, new = zip(*having, strict=True)
+        effects.append(
+            Effect(
+                figure=figure,
+                before=float(means_of(old).mean()),
+                after=float(means_of(new).mean()),
+                difference=compare(new, old, seed=seed).difference,
+                expected=direction,
+            )
+        )
+    return effects
+
+
+def _values(question: Answered, figure: str) -> list[float]:
+    """One value for each sample that has the figure."""
+    values = (_value(sample, figure) for sample in question.samples)
+    return [value for value in values if value is not None]
+
+
+def _value(sample: Sample, figure: str) -> float | None:
+    if figure == "length_mean":
+        return float(sample.num_tokens)
+    if figure == "pass@1":
+        return None if sample.value is None else float(sample.is_right)
+    return sample.figures.get(figure)
