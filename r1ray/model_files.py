@@ -35,12 +35,15 @@ def context_of(model: str) -> int | None:
     return None if context is None else int(context)
 
 
-def load_tokenizer(model: str, *, template: str, max_model_len: int = 0, key: str = "model") -> Any:
+def load_tokenizer(
+    model: str, *, template: str, max_model_len: int = 0, key: str = "model", may_lack_rows: bool = False
+) -> Any:
     """The model's tokenizer. Raises UserError where ``model`` is no causal language model, or its tokenizer lacks
-    what a run needs.
+    what a run needs, or has tokens that the model has no embedding of.
 
     Args:
         key: what messages call the model.
+        may_lack_rows: for who is about to add the embeddings that are missing.
     """
     from transformers import AutoConfig, AutoTokenizer
 
@@ -74,4 +77,18 @@ def load_tokenizer(model: str, *, template: str, max_model_len: int = 0, key: st
         raise UserError(
             f"data.template=chat: the tokenizer of {key}={model} has no chat template; use r1_zero or none."
         )
+    num_rows = getattr(config.get_text_config(), "vocab_size", None)
+    num_ids = 1 + max(tokenizer.get_vocab().values())
+    if num_rows is not None and num_ids > num_rows and not may_lack_rows:
+        raise UserError(
+            f"{key}={model}: its tokenizer has {num_ids} tokens, its embedding {num_rows} rows: the tokenizer is of "
+            f"another model, or rows were not added with its last tokens. Give the model its own tokenizer, or add "
+            f"the rows: r1ray run recipe=extend model={model}"
+        )
     return tokenizer
+
+
+def has_token(tokenizer: Any, token: str) -> bool:
+    """Whether a text is one token of a tokenizer, which decoding keeps: no special one, and not the unknown one."""
+    ids = tokenizer(token, add_special_tokens=False)["input_ids"]
+    return len(ids) == 1 and tokenizer.decode(ids, skip_special_tokens=True) == token

@@ -11,6 +11,7 @@ from r1ray.stages.extend import Extend
 from r1ray.stages.graph import GraphStage, graph_of
 from r1ray.stages.prepare import Prepare
 from r1ray.stages.rl import ReinforcementLearning
+from r1ray.stages.students import with_students
 from r1ray.stages.supervised import SupervisedTraining
 
 
@@ -59,6 +60,7 @@ RECIPES = {
 def stages_of(config: RunConfig) -> list[Stage]:
     """The stages of the configured recipe. Raises UserError."""
     prepare: list[Stage] = [Prepare(config.prepare, seed=config.seed)] if config.prepare.maker else []
+    config = with_students(config)
     if config.stages is not None and not config.stages:
         raise UserError("stages=[]: needs at least one, or none of this key.")
     if config.graph:

@@ -191,10 +191,19 @@ class RayWeightSync:
 
     async def _on_each(self, engines: Sequence[Engine], method: str, *arguments: Any) -> list[Any]:
         """What a method of every engine returns; WeightSyncError names those that failed or did not answer."""
-        calls = [asyncio.wait_for(getattr(e.actor, method).remote(*arguments), self._phase_s) for e in engines]
+        calls = [
+            within(
+                self._phase_s,
+                getattr(engine.actor, method).remote(*arguments),
+                waiter="the publish",
+                owner=engine.name,
+                key="deadlines.publish_s",
+            )
+            for engine in engines
+        ]
         results = await asyncio.gather(*calls, return_exceptions=True)
         failed = {
-            engine.name: f"no answer within {self._phase_s:g} s" if isinstance(result, TimeoutError) else str(result)
+            engine.name: str(result)
             for engine, result in zip(engines, results, strict=True)
             if isinstance(result, BaseException)
         }

@@ -31,6 +31,23 @@ _SIZES: Final = ("1K", "10K", "100K", "1M", "10M", "100M", "1B")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Thinking:
+    """What became of the rows of a source whose answers were to get a chain of thought."""
+
+    num_rows: int
+    num_prompted: int
+    """Written with one."""
+    num_own: int
+    """Had one, and are as they were."""
+    num_trivial: int
+    """Written without one: too simple."""
+    num_not_drawn: int
+    """Written without one: the share of those that get one is below 1."""
+    left_out: Mapping[str, int] = field(default_factory=dict)
+    """Whose chain of thought is not fit to learn from, by reason."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Curation:
     """What came before the rows were written; for the card."""
 
@@ -41,6 +58,8 @@ class Curation:
     duplicates: DuplicateReport | None = None
     contamination: ContaminationReport | None = None
     mixture: MixtureReport | None = None
+    thinking: Mapping[str, Thinking] = field(default_factory=dict)
+    """By source."""
     seeds: Mapping[str, int] = field(default_factory=dict)
     """What each drew: ``{"mixture": 7}``."""
 
@@ -112,7 +131,9 @@ def write_dataset(
         ValueError: a row that the learner could not read.
     """
     curation = curation or Curation()
-    curation = replace(curation, removed=dict(curation.removed), seeds=dict(curation.seeds))  # asdict breaks a Counter
+    plain = {name: replace(each, left_out=dict(each.left_out)) for name, each in curation.thinking.items()}
+    curation = replace(curation, removed=dict(curation.removed), seeds=dict(curation.seeds), thinking=plain)
+    # asdict breaks a Counter
     (folder / CARD).unlink(missing_ok=True)
     for old in [*(folder / DATA).glob("part-*.parquet"), *(folder / DATA).glob(".writing-*")]:
         old.unlink()
@@ -211,10 +232,29 @@ def _lines(title: str, manifest: Manifest, curation: Curation) -> Iterator[str]:
             for b, num in report.num_questions.items()
         ]
         yield from _table("", ("benchmark", "questions", "too short to look for", "texts that hold one"), rows)
+    found_thoughts = [
+        (
+            name,
+            t.num_rows,
+            t.num_prompted,
+            t.num_own,
+            t.num_trivial,
+            t.num_not_drawn,
+            sum(t.left_out.values()),
+            _reasons(t),
+        )
+        for name, t in curation.thinking.items()
+    ]
+    columns = ("source", "rows", "prompted", "had one", "none: trivial", "none: not drawn", "left out", "why")
+    yield from _table("Chains of thought before given answers", columns, found_thoughts)
     if (mixture := curation.mixture) is not None:
         taken = [(s.name, f"{s.ratio:.4g}", s.num_available, s.num_taken, s.num_distinct) for s in mixture.sources]
         yield from _table("Mixture", ("source", "ratio", "available", "taken", "distinct"), taken)
     yield from _table("Seeds", ("seed of", "value"), curation.seeds.items())
+
+
+def _reasons(thinking: Thinking) -> str:
+    return ", ".join(f"{count} {reason}" for reason, count in thinking.left_out.items())
 
 
 def _filter_rows(curation: Curation) -> Iterator[tuple[str, int, int]]:

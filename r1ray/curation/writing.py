@@ -16,9 +16,23 @@ from r1ray.reward.extract import SPECIAL_TOKEN
 from r1ray.reward.format import cold_start_sections, sections
 
 PLAIN, FEW_SHOT, DIRECT, REWRITE = "plain", "few_shot", "direct", "rewrite"
+BOXED, PROGRAM, SUMMARY = "boxed", "program", "summary"
+"""What follows the reasoning: a summary with the final answer in a box, with the whole program, or by itself."""
 _FORM = {
-    "en": "Write your reasoning between <think> and </think>, then a short summary with the final answer in \\boxed{}.",
-    "zh": "请把推理过程写在 <think> 和 </think> 之间,然后写一段简短的总结,并把最终答案写在 \\boxed{} 中。",
+    "en": "Write your reasoning between <think> and </think>, then a short summary{}.",
+    "zh": "请把推理过程写在 <think> 和 </think> 之间,然后写一段简短的总结{}。",
+}
+_END = {
+    "en": {
+        BOXED: " with the final answer in \\boxed{}",
+        PROGRAM: " and the whole program in one fenced code block; no code blocks in the reasoning",
+        SUMMARY: "",
+    },
+    "zh": {
+        BOXED: ",并把最终答案写在 \\boxed{} 中",
+        PROGRAM: ",并把完整的程序写在一个代码块中;推理过程中不要使用代码块",
+        SUMMARY: "",
+    },
 }
 _DIRECT = {
     "en": "Think the problem through in detail. Reflect on each step, and verify the result before you answer, going "
@@ -31,6 +45,15 @@ _REWRITE = {
     "zh": "下面是一个问题和一份正确但难读的解答。请重写同样的推理,让人能够读懂:"
     "只用中文,分成短段落,不重复,保留每个重要步骤。",
 }
+_THINK = {
+    "en": "Below is a request and the reply to it. Write down the thoughts that lead to this reply, as somebody would "
+    "have them who has not answered yet: what is asked for, what matters in it, what the reply should say and why. "
+    "Think in English only, in short paragraphs. Do not mention that the reply is known already, and do not write it "
+    "out. Write your thoughts between <think> and </think>.",
+    "zh": "下面是一个请求和对它的回复。请写出得到这个回复的思考过程,就像还没有回答的人那样去想:"
+    "对方要什么,其中什么重要,回复应该说什么、为什么。只用中文思考,分成短段落。不要提到回复已经知道,也不要把回复写出来。"
+    "请把思考过程写在 <think> 和 </think> 之间。",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,23 +65,33 @@ class Shot:
     summary: str
 
 
-def asked(question: Question, way: str, *, language: str, shots: Sequence[Shot] = (), response: str = "") -> Question:
+def asked(
+    question: Question,
+    way: str,
+    *,
+    language: str,
+    shots: Sequence[Shot] = (),
+    response: str = "",
+    end: str = BOXED,
+) -> Question:
     """What the model is given.
 
     Args:
         way: ``plain``, ``few_shot`` (needs ``shots``), ``direct``, or ``rewrite`` (needs ``response``).
         language: of the instructions: Chinese for ``zh``, else English.
+        end: what follows the reasoning: ``BOXED``, ``PROGRAM`` or ``SUMMARY``.
     """
     if way == PLAIN:
         return question
     text = question if isinstance(question, str) else "\n".join(message["content"] for message in question)
     name = "zh" if language.startswith("zh") else "en"
+    form = _FORM[name].format(_END[name][end])
     if way == DIRECT:
-        return f"{text}\n\n{_DIRECT[name]} {_FORM[name]}"
+        return f"{text}\n\n{_DIRECT[name]} {form}"
     if way == REWRITE:
-        return f"{_REWRITE[name]} {_FORM[name]}\n\n<question>\n{text}\n</question>\n<solution>\n{response}\n</solution>"
+        return f"{_REWRITE[name]} {form}\n\n<question>\n{text}\n</question>\n<solution>\n{response}\n</solution>"
     shown = [f"{shot.question}\n\n<think>{shot.reasoning}</think>\n{shot.summary}" for shot in shots]
-    return "\n\n---\n\n".join([_FORM[name], *shown, text])
+    return "\n\n---\n\n".join([form, *shown, text])
 
 
 def taken_apart(text: str) -> tuple[str, str]:
@@ -78,6 +111,32 @@ def taken_apart(text: str) -> tuple[str, str]:
     return reasoning.replace("<think>", "", 1).strip(), summary.strip()
 
 
+def asked_to_think(request: str, reply: str, *, language: str) -> str:
+    """What a model is given that is to think of what comes before a reply that is there already (paper section 2.3.3:
+    a potential chain of thought before answering).
+
+    Args:
+        language: of the instruction and the thoughts: Chinese for ``zh``, else English.
+    """
+    name = "zh" if language.startswith("zh") else "en"
+    return f"{_THINK[name]}\n\n<request>\n{request}\n</request>\n<reply>\n{reply}\n</reply>"
+
+
+def thoughts(text: str) -> str | None:
+    """What stands between the last ``</think>`` and the ``<think>`` before it: a model that reasons may have thoughts
+    of its own in front of those that it was asked for. None where there are none.
+
+    >>> thoughts("<think>They want me to think.</think><think>They say hello.</think>")
+    'They say hello.'
+    >>> thoughts("They say hello.") is None
+    True
+    """
+    end = text.rfind("</think>")
+    start = text.rfind("<think>", 0, max(end, 0))
+    found = text[start + len("<think>") if start >= 0 else 0 : max(end, 0)].strip()
+    return found or None
+
+
 def written(reasoning: str, summary: str, *, pattern: str) -> str:
     """An example as the model is to write it: in the ``cold_start`` pattern, or between R1-Zero's ``tags``.
 
@@ -87,3 +146,9 @@ def written(reasoning: str, summary: str, *, pattern: str) -> str:
     if pattern == "cold_start":
         return f"{SPECIAL_TOKEN}{reasoning}{SPECIAL_TOKEN}{summary}"
     return f"<think>{reasoning}</think> <answer>{summary}</answer>"
+
+
+def keeps_apart(reasoning: str, summary: str, *, pattern: str) -> bool:
+    """Whether an example that is written so is read as the same reasoning and summary: neither holds a mark of the
+    pattern."""
+    return taken_apart(written(reasoning, summary, pattern=pattern)) == (reasoning.strip(), summary.strip())

@@ -74,6 +74,8 @@ class SupervisedReport:
     """How many rows nothing can be learned from, by reason; they are left out."""
     quarantined_ids: tuple[str, ...] = ()
     """The first few of them."""
+    num_marked: int = 0
+    """Rows of which an answer holds ``marker``."""
 
 
 def spool_dialogues(
@@ -85,6 +87,7 @@ def spool_dialogues(
     encoder: DialogueEncoder,
     max_tokens: int,
     digest: str,
+    marker: str | None = None,
 ) -> SupervisedReport:
     """Read ``path``, check and tokenize every row, and write the usable ones to ``spool``.
 
@@ -93,6 +96,7 @@ def spool_dialogues(
         max_tokens: rows with a longer dialogue are left out, and counted.
         digest: of everything that decides what is written. Where ``spool`` was made of the same before, it is taken as
             it is: to tokenize a large file again at every restart would take long.
+        marker: a text that is looked for in the answers.
 
     Raises:
         UserError: no such file, unknown layout, malformed rows (the first few are named), or nothing usable.
@@ -105,7 +109,7 @@ def spool_dialogues(
             return SupervisedReport(**found | {"quarantined_ids": tuple(found["quarantined_ids"])})
     spool.parent.mkdir(parents=True, exist_ok=True)
     note.unlink(missing_ok=True)
-    reading = _Reading(path, key=key, layouts=layouts, encoder=encoder, max_tokens=max_tokens)
+    reading = _Reading(path, key=key, layouts=layouts, encoder=encoder, max_tokens=max_tokens, marker=marker)
     aside = spool.with_name(f".writing-{spool.name}")
     with pa.OSFile(str(aside), "wb") as sink, pa.ipc.new_file(sink, SCHEMA) as writer:
         for batch in reading.batches():
@@ -120,9 +124,17 @@ class _Reading:
     """One pass over a file, and what it finds."""
 
     def __init__(
-        self, path: str, *, key: str, layouts: Sequence[Layout], encoder: DialogueEncoder, max_tokens: int
+        self,
+        path: str,
+        *,
+        key: str,
+        layouts: Sequence[Layout],
+        encoder: DialogueEncoder,
+        max_tokens: int,
+        marker: str | None,
     ) -> None:
         self._path, self._key, self._encoder, self._max_tokens = path, key, encoder, max_tokens
+        self._marker, self._num_marked = marker, 0
         self._rows = rows_of(path, key=key)
         first = next(self._rows, None)
         if first is None:
@@ -158,7 +170,11 @@ class _Reading:
             self._num_read += 1
             try:
                 raw = self._layout.read(row, number)
-                yield raw, [self._encoder.pieces(dialogue) for dialogue in raw.dialogues]
+                dialogues = [self._encoder.pieces(dialogue) for dialogue in raw.dialogues]
+                if self._marker is not None:
+                    answers = (piece.text for pieces in dialogues for piece in pieces if piece.is_answer)
+                    self._num_marked += any(self._marker in answer for answer in answers)
+                yield raw, dialogues
             except MalformedRow as error:
                 self._num_malformed += 1
                 if len(self._errors) < MAX_ERRORS_SHOWN:
@@ -216,6 +232,7 @@ class _Reading:
             num_too_long=self._num_too_long,
             quarantined=dict(self._quarantined),
             quarantined_ids=tuple(self._quarantined_ids),
+            num_marked=self._num_marked,
         )
 
 

@@ -4,11 +4,9 @@ only the rest."""
 from __future__ import annotations
 
 import asyncio
-import fcntl
 import json
 import time
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TextIO, TypeVar
 
@@ -129,18 +127,6 @@ async def beside(companion: Awaitable[None], work: Awaitable[T]) -> T:
     except BaseExceptionGroup as group:
         raise first_of(group) from group
     return done.result()
-
-
-@contextmanager
-def locked(folder: Path) -> Iterator[None]:
-    """Raises UserError where another process asks for the same."""
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / ".lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise UserError(f"output_dir: another process works on the same, in {folder}.") from error
-        yield
 
 
 def read_lines(path: Path) -> list[tuple[int, dict[str, Any]]]:

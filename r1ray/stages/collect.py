@@ -2,6 +2,7 @@
 start's (paper section 2.3.1), and those of rejection sampling (2.3.3).
 
     prompts --asked in each way--> samples.jsonl --correct? readable? new? clean?--> dialogues --mixed--> dataset/
+    rows of the user's --thoughts before their answers--> thoughts.jsonl --readable?--> dialogues --^
 
 What was sampled is kept by question, so that a collection that is interrupted goes on; all that comes after it is a
 function of those samples.
@@ -14,12 +15,13 @@ import json
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from r1ray.cluster.launch import RunningEvaluation, launch_evaluation
 from r1ray.cluster.placement import is_remote
-from r1ray.config import EvaluationConfig, RunConfig, SourceConfig, decisive
+from r1ray.config import EvaluationConfig, RunConfig, decisive
 from r1ray.curation import filters
 from r1ray.curation.card import CARD, Curation, write_dataset
 from r1ray.curation.decontamination import Contamination
@@ -27,9 +29,20 @@ from r1ray.curation.duplicates import NearDuplicates
 from r1ray.curation.filters import Example, FilterOptions, apply_filters
 from r1ray.curation.mixture import mix
 from r1ray.curation.rows import DatasetRow
-from r1ray.curation.writing import FEW_SHOT, PLAIN, REWRITE, Shot, asked, taken_apart, written
+from r1ray.curation.writing import (
+    BOXED,
+    FEW_SHOT,
+    PLAIN,
+    PROGRAM,
+    REWRITE,
+    SUMMARY,
+    Shot,
+    asked,
+    keeps_apart,
+    taken_apart,
+    written,
+)
 from r1ray.data.checks import load_check
-from r1ray.data.dialogues import EXAMPLES, recognise
 from r1ray.data.layouts import RawPrompt
 from r1ray.data.prompts import spool_prompts
 from r1ray.data.spool import SpooledRows, rows_of
@@ -39,9 +52,21 @@ from r1ray.evaluation.policy import completion_of
 from r1ray.evaluation.records import ACCURACY, Answered, Sample
 from r1ray.model_files import context_of, load_tokenizer, local_folder
 from r1ray.reward.references import reference_problem
-from r1ray.stages.asking import ask, beside, locked, read_answers
+from r1ray.stages.asking import ask, beside, read_answers
 from r1ray.stages.base import Artifact, Context, check_sandbox, claim, files_of, write_json
-from r1ray.types import FormatOnly, Judged, MathAnswer, Pairwise, Prompt, Sampling, Scored
+from r1ray.stages.sources import Sources
+from r1ray.types import (
+    Check,
+    CodeTests,
+    FormatOnly,
+    Instructions,
+    Judged,
+    MathAnswer,
+    Pairwise,
+    Prompt,
+    Sampling,
+    Scored,
+)
 
 SETTINGS = ("seed", "model", "collect", "judge", "reward", "rollout", "data")
 DATASET = "dataset"
@@ -59,16 +84,17 @@ class Collect:
 
     def settings(self) -> dict[str, Any]:
         config = self._config
-        paths = (config.model, config.data.train, config.collect.examples, config.collect.responses)
-        files = {path: files_of(path) for path in (*paths, *config.collect.decontaminate) if path is not None}
+        collect = config.collect
+        sources = (source.path for source in collect.sources.values())
+        paths = (config.model, config.data.train, collect.examples, collect.responses, *collect.decontaminate, *sources)
+        files = {path: files_of(path) for path in paths if path is not None}
         return {"files": files} | {key: value for key, value in decisive(config).items() if key in SETTINGS}
 
     def run(self, context: Context, inputs: dict[str, Artifact], digest: str) -> Artifact:
         job = _Job(self._config, context)
         claim(context.run_dir, digest, name=self.name)
-        with locked(context.run_dir):
-            asyncio.run(job.ask())
-            return Artifact(str(job.folder), digest, job.curate())
+        asyncio.run(job.ask())
+        return Artifact(str(job.folder), digest, job.curate())
 
 
 @dataclass(slots=True)
@@ -89,6 +115,7 @@ class _Job:
         self._config, self._context, self._settings = config, context, config.collect
         self.folder = context.run_dir / DATASET
         self._samples = context.run_dir / "samples.jsonl"
+        self._thoughts = context.run_dir / "thoughts.jsonl"
         self._agreement = context.run_dir / "judge.json"
         self._model = local_folder(str(config.model), key="model")
         tokenizer = load_tokenizer(self._model, template=config.data.template)
@@ -104,14 +131,24 @@ class _Job:
         self._shots = _shots(self._settings.examples) if self._settings.examples else []
         self._contamination = self._read_benchmarks()
         self._contaminated = self._contamination.report() if self._contamination is not None else None
-        self._sources = {name: list(self._source_rows(name, each)) for name, each in self._settings.sources.items()}
         self._questions = self._make_questions()
         lengths = [len(ids) for ids in tokenizer([q.prompt.text for q in self._questions])["input_ids"]]
-        self._longest, room = max(lengths), context_of(self._model)
+        longest, room = max(lengths), context_of(self._model)
         asked_for = self._settings.max_tokens
-        self._max_tokens = asked_for if room is None else min(room - self._longest, asked_for)
+        self._max_tokens = asked_for if room is None else min(room - longest, asked_for)
         if self._max_tokens < 1:
-            raise UserError(f"model={config.model}: its context has {room} tokens, and a prompt has {self._longest}.")
+            raise UserError(f"model={config.model}: its context has {room} tokens, and a prompt has {longest}.")
+        self._sources = Sources(
+            self._settings,
+            seed=config.seed,
+            stage=context.run_dir.name,
+            render=self._render,
+            tokenizer=tokenizer,
+            context=room,
+            filters=self._filters,
+            options=self._options,
+        )
+        self._max_model_len = max(longest + self._max_tokens, self._sources.max_model_len)
 
     def _chosen_filters(self) -> tuple[filters.Filter, ...]:
         names = self._settings.filters
@@ -143,30 +180,6 @@ class _Job:
                 known.add(Path(path).stem, raw.id, _text(raw))
         return known
 
-    def _source_rows(self, name: str, source: SourceConfig) -> Iterator[DatasetRow]:
-        layout = None
-        for number, row in rows_of(source.path, key=f"collect.sources.{name}.path"):
-            layout = layout or recognise(frozenset(row), EXAMPLES)
-            if layout is None:
-                known = "; ".join(each.name for each in EXAMPLES)
-                raise UserError(f"collect.sources.{name}.path={source.path}: needs the columns of one of: {known}.")
-            raw = layout.read(row, number)
-            (dialogue,) = raw.dialogues
-            asked_first = dialogue.question
-            messages = [{"role": "user", "content": asked_first}] if isinstance(asked_first, str) else asked_first
-            yield DatasetRow(
-                id=f"{name}/{raw.id}",
-                messages=(*messages, *dialogue.replies),
-                source=name,
-                domain=source.domain,
-                language=source.language,
-                licence=source.licence,
-                stage=self._context.run_dir.name,
-                reward=None,
-                num_tokens=sum(len(reply["content"].split()) for reply in dialogue.replies),
-                prompt_id=raw.id,
-            )
-
     # ------------------------------------------------------------------ asking
 
     def _make_questions(self) -> list[_Question]:
@@ -177,7 +190,14 @@ class _Job:
                 if way == REWRITE and raw.id not in responses:
                     continue
                 shots = self._shots[: self._settings.num_examples] if way == FEW_SHOT else ()
-                given = asked(raw.question, way, language=raw.language, shots=shots, response=responses.get(raw.id, ""))
+                given = asked(
+                    raw.question,
+                    way,
+                    language=raw.language,
+                    shots=shots,
+                    response=responses.get(raw.id, ""),
+                    end=_end_of(raw.check),
+                )
                 prompt = Prompt(
                     id=f"{raw.id}/{way}",
                     text=self._render(given),
@@ -194,31 +214,37 @@ class _Job:
         """Sample every question that has no samples yet."""
         config, settings = self._config, self._settings
         prompts = {number: question.prompt for number, question in enumerate(self._questions)}
+        to_think = self._sources.prompts
         wants_judge = config.judge.model is not None and settings.judge_agreement and not self._agreement.exists()
-        if len(read_answers(self._samples)) == len(prompts) and not wants_judge:
+        is_asked = len(read_answers(self._samples)) == len(prompts)
+        has_thought = len(read_answers(self._thoughts)) == len(to_think)
+        if is_asked and has_thought and not wants_judge:
             return
         self._context.say(f"starting {config.rollout.num_actors} rollout and {config.reward.num_actors} reward actors")
         running = await launch_evaluation(
             sampling_config(config),
             model=self._model,
-            max_model_len=self._longest + self._max_tokens,
+            max_model_len=self._max_model_len,
             template=config.data.template,
             programs=self._programs,
         )
         try:
-            asking = ask(
-                running,
-                prompts,
-                self._samples,
-                name=self._context.run_dir.name,
-                samples=settings.samples,
-                sampling=Sampling(settings.temperature, settings.top_p, self._max_tokens, with_logprobs=False),
-                seed=config.seed * 1_000_003 + 500_000_003,
-                rollout=config.rollout,
-                deadlines=config.deadlines,
-                say=self._context.say,
-            )
+            name, seed = self._context.run_dir.name, config.seed * 1_000_003 + 500_000_003
+            put = partial(ask, running, rollout=config.rollout, deadlines=config.deadlines, say=self._context.say)
+            sampling = Sampling(settings.temperature, settings.top_p, self._max_tokens, with_logprobs=False)
+            asking = put(prompts, self._samples, name=name, samples=settings.samples, sampling=sampling, seed=seed)
             answered, _ = await beside(running.restore(), asking)
+            if not has_thought:
+                sampling = replace(sampling, max_tokens=self._sources.max_new_tokens)
+                thinking = put(
+                    to_think,
+                    self._thoughts,
+                    name=f"{name}, thoughts",
+                    samples=1,
+                    sampling=sampling,
+                    seed=seed + 250_000_000,
+                )
+                await beside(running.restore(), thinking)
             if wants_judge:
                 await beside(running.restore(), self._compare_judge(running, answered))
         finally:
@@ -319,6 +345,9 @@ class _Job:
             if rejection is not None:
                 found.removed[rejection.filter] += 1
                 continue
+            if not keeps_apart(reasoning, summary, pattern=settings.pattern):
+                found.removed["broken_pattern"] += 1
+                continue
             asked_first = raw.question
             messages = [{"role": "user", "content": asked_first}] if isinstance(asked_first, str) else asked_first
             answer = written(reasoning, summary, pattern=settings.pattern)
@@ -340,10 +369,21 @@ class _Job:
 
     def _write(self, found: _Found, known: NearDuplicates | None) -> dict[str, float]:
         rows, report = found.rows, None
-        if self._sources:
+        given, thinking = self._sources.written(read_answers(self._thoughts))
+        for name, each in thinking.items():
+            left_out = ", ".join(f"{count} {why}" for why, count in each.left_out.items()) or "none"
+            self._context.say(
+                f"{name}: {each.num_rows} answers; a chain of thought was prompted for {each.num_prompted}, "
+                f"{each.num_own} had one, {each.num_trivial} are trivial, {each.num_not_drawn} were not drawn; left "
+                f"out: {left_out}"
+            )
+        for name in given:
+            if not given[name]:
+                raise R1RayError(f"collect.sources.{name}: nothing was kept of it; look at {self._thoughts}")
+        if given:
             ratios = {name: source.ratio for name, source in self._settings.sources.items()}
             ratios["sampled"] = 1 - sum(ratios.values())
-            sources = {**self._sources, "sampled": rows}
+            sources = {**given, "sampled": rows}
             total = int(len(rows) / ratios["sampled"])
             mixture = mix(sources, ratios, seed=self._config.seed, total=total, oversample=True)
             rows, report = _renamed(mixture.rows), mixture.report
@@ -357,6 +397,7 @@ class _Job:
                 duplicates=known.report() if known is not None else None,
                 contamination=self._contaminated,
                 mixture=report,
+                thinking=thinking,
                 seeds={"run": self._config.seed},
             ),
         )
@@ -365,6 +406,10 @@ class _Job:
             "out: " + (", ".join(f"{count} {name}" for name, count in found.removed.most_common()) or "none")
         )
         counts = {f"removed/{name}": float(count) for name, count in found.removed.items()}
+        for name, thought in thinking.items():
+            counts |= {f"thoughts/{name}/prompted": float(thought.num_prompted)}
+            counts |= {f"thoughts/{name}/trivial": float(thought.num_trivial)}
+            counts |= {f"thoughts/{name}/left_out": float(sum(thought.left_out.values()))}
         if self._agreement.exists():
             judged = json.loads(self._agreement.read_text())
             counts |= {f"judge/{name}": float(value) for name, value in judged.items()}
@@ -372,6 +417,7 @@ class _Job:
             "num_rows": float(manifest.num_rows),
             "num_prompts": float(manifest.num_prompts),
             "num_samples": float(found.num_examined),
+            "num_kept": float(len(found.rows)),
             **counts,
         }
 
@@ -398,6 +444,13 @@ def sampling_config(config: RunConfig) -> EvaluationConfig:
         deadlines=config.deadlines,
         cluster=config.cluster,
     )
+
+
+def _end_of(check: Check) -> str:
+    """What the check of a prompt looks at in the end."""
+    if isinstance(check, CodeTests):
+        return PROGRAM
+    return SUMMARY if isinstance(check, FormatOnly | Judged | Pairwise | Instructions) else BOXED
 
 
 def _renamed(rows: list[DatasetRow]) -> list[DatasetRow]:

@@ -13,7 +13,7 @@ import asyncio
 import importlib.util
 import json
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import asdict, dataclass, field, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -26,9 +26,10 @@ from r1ray.benchmarks.reader import MINIATURE, BenchmarkReport, Item, read_bench
 from r1ray.benchmarks.standings import Contest, read_standings
 from r1ray.cluster.launch import RunningEvaluation, launch_evaluation
 from r1ray.cluster.placement import is_remote
-from r1ray.config import EvaluationConfig, RunConfig, decisive
+from r1ray.config import CompareConfig, EvaluationConfig, RunConfig, decisive
 from r1ray.data.template import renderer
 from r1ray.errors import UserError
+from r1ray.evaluation.effects import Effect, effects_of, name_of_result, to_metrics
 from r1ray.evaluation.figures import PART, compare_models, figures_of, group_figures
 from r1ray.evaluation.records import ACCURACY, Answered
 from r1ray.evaluation.resampling import Figure
@@ -38,13 +39,13 @@ from r1ray.model_files import context_of, load_tokenizer, local_folder
 from r1ray.reward.references import reference_problem
 from r1ray.reward.scorer import resolve_parts
 from r1ray.search import Found, Result, Searcher, table_of
+from r1ray.stages.agreement import check_rewarded_pattern, check_same_prompts
 from r1ray.stages.asking import (
     Say,
     append_line,
     ask,
     beside,
     check_answers,
-    locked,
     mend,
     read_answers,
     read_lines,
@@ -59,6 +60,7 @@ from r1ray.stages.base import (
     files_of,
     write_json,
 )
+from r1ray.stages.lock import locked
 from r1ray.telemetry.reflection import measure_reflection
 from r1ray.types import Prompt, Sampling
 
@@ -154,7 +156,8 @@ class Evaluate:
 
     def settings(self) -> dict[str, Any]:
         config = self._config
-        files = {path: files_of(path) for path in (config.model, config.data.eval) if path is not None}
+        paths = (config.model, config.data.eval, *(each.against for each in config.eval.compare))
+        files = {path: files_of(path) for path in paths if path is not None}
         parts = ("seed", "model", "data", "eval", "reward", "rollout", "judge", "algo")
         return {"files": files} | {key: value for key, value in decisive(config).items() if key in parts}
 
@@ -185,7 +188,23 @@ class Evaluate:
         for name, figure in result["figures"].items():
             if figure["over_questions"] is not None:
                 figures[f"{name}_low"], figures[f"{name}_high"] = figure["over_questions"]
+        for compared in config.eval.compare:
+            for effect in self._effects(compared, result):
+                figures |= to_metrics(effect, name_of_result(compared.against))
         return Artifact(str(path), digest, figures)
+
+    def _effects(self, compared: CompareConfig, result: dict[str, Any]) -> list[Effect]:
+        try:
+            before = read_answers(Path(json.loads(Path(compared.against).read_text())["samples"]))
+            after = read_answers(Path(result["samples"]))
+            return effects_of(list(before.values()), list(after.values()), compared.expect, seed=self._config.seed)
+        except (OSError, KeyError, TypeError) as error:
+            raise UserError(
+                f"eval.compare.against={compared.against}: {error!r}; needs the result.json of an evaluation whose "
+                "samples are there."
+            ) from error
+        except ValueError as error:
+            raise UserError(f"eval.compare.expect, against {compared.against}: {error}.") from error
 
 
 # ---------------------------------------------------------------------- what is asked
@@ -312,6 +331,10 @@ def _evaluation(config: EvaluationConfig, task: Task, key: str, path: str, root:
     """The benchmark's prompts as a model reads them, and where its answers are kept. Raises UserError."""
     model = local_folder(path, key=key)
     tokenizer = load_tokenizer(model, template=task.template, key=key)
+    check_rewarded_pattern(tokenizer, config.reward, model=model, key=key)
+    if config.reward_model.model is not None:
+        ranks = local_folder(config.reward_model.model, key="reward_model.model")
+        check_same_prompts(tokenizer, ranks, template=task.template, model=model, key="reward_model.model")
     render = renderer(tokenizer, template=task.template)
     prompts = [item.prompt(render) for item in task.items]
     lengths = [
@@ -436,7 +459,15 @@ def _found(row: dict[str, Any]) -> Found:
 
 
 async def _ask(config: EvaluationConfig, model: str, evaluations: Sequence[Evaluation], say: Say) -> None:
-    """Start engines with a model, and put every question to them that is not answered."""
+    """Start engines with a model, and put every question to them that is not answered. Raises UserError where another
+    process asks one of these."""
+    with ExitStack() as locks:
+        for folder in dict.fromkeys(evaluation.folder for evaluation in evaluations):
+            locks.enter_context(locked(folder, say=say))
+        await _ask_alone(config, model, evaluations, say)
+
+
+async def _ask_alone(config: EvaluationConfig, model: str, evaluations: Sequence[Evaluation], say: Say) -> None:
     longest = max(each.longest + each.max_tokens for each in evaluations)
     say(f"starting {config.rollout.num_actors} rollout and {config.reward.num_actors} reward actors for {model}")
     running = await launch_evaluation(
@@ -448,11 +479,10 @@ async def _ask(config: EvaluationConfig, model: str, evaluations: Sequence[Evalu
     )
     try:
         for evaluation in evaluations:
-            with locked(evaluation.folder):
-                write_json(evaluation.folder / "settings.json", evaluation.settings)
-                await beside(running.restore(), _sample(config, evaluation, running, say))
-                if config.search.methods:
-                    await beside(running.restore(), _search(config, evaluation, running, say))
+            write_json(evaluation.folder / "settings.json", evaluation.settings)
+            await beside(running.restore(), _sample(config, evaluation, running, say))
+            if config.search.methods:
+                await beside(running.restore(), _search(config, evaluation, running, say))
     finally:
         running.shutdown()
 
@@ -532,6 +562,7 @@ def _result(config: EvaluationConfig, evaluation: Evaluation) -> dict[str, Any]:
     result = {
         "benchmark": task.benchmark.name,
         "model": evaluation.model,
+        "samples": str(evaluation.folder / "samples.jsonl"),
         "num_questions": len(questions),
         "num_left_out": len(task.report.left_out),
         "left_out": list(task.report.left_out),

@@ -49,7 +49,7 @@ def add_tokens(model: str, tokens: list[str], folder: Path) -> int:
 
     logging.disable_progress_bar()
     source = local_folder(model, key="model")
-    tokenizer = load_tokenizer(source, template="none")
+    tokenizer = load_tokenizer(source, template="none", may_lack_rows=True)
     num_added = int(tokenizer.add_tokens([AddedToken(token, special=False, normalized=False) for token in tokens]))
     loaded = AutoModelForCausalLM.from_pretrained(source, dtype="auto")
     if len(tokenizer) > loaded.get_input_embeddings().weight.shape[0]:

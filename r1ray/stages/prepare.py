@@ -13,6 +13,7 @@ from typing import Any
 from r1ray.config import PrepareConfig
 from r1ray.errors import UserError
 from r1ray.stages.base import MANIFEST, Artifact, Context, digest_of, read_artifact, write_json
+from r1ray.stages.lock import locked
 
 
 class Prepare:
@@ -49,6 +50,10 @@ class Prepare:
 
     def run(self, context: Context, inputs: dict[str, Artifact], digest: str) -> Artifact:
         folder = context.shared_dir / f"base-{digest[:12]}"
+        with locked(folder.with_name(f".making-{folder.name}"), say=context.say):
+            return self._made(context, folder, digest)
+
+    def _made(self, context: Context, folder: Path, digest: str) -> Artifact:
         made = read_artifact(folder / MANIFEST, digest)
         if made is not None:
             context.say(f"stage prepare: using {folder}, made before")
@@ -56,7 +61,7 @@ class Prepare:
         assert self._config.maker is not None
         context.say(f"stage prepare: making {folder}")
         module, _, function = self._config.maker.partition(":")
-        aside = folder.with_name(folder.name + ".making")
+        aside = folder.with_name(f".making-{folder.name}") / "base"
         shutil.rmtree(aside, ignore_errors=True)
         aside.mkdir(parents=True)
         start = time.time()

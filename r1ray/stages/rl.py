@@ -22,13 +22,17 @@ from r1ray.evaluate import evaluate
 from r1ray.model_files import load_tokenizer, local_folder
 from r1ray.reward.references import problem_finder
 from r1ray.reward.scorer import check_parts, resolve_parts
+from r1ray.stages.agreement import check_rewarded_pattern, check_same_prompts
 from r1ray.stages.base import Artifact, Context, check_sandbox, claim_checkpoints, export, files_of, wait_for_learner
 from r1ray.telemetry.console import Progress
 from r1ray.telemetry.metrics import MetricsFile
 from r1ray.telemetry.plot import plot_curves
 from r1ray.telemetry.rollouts import RolloutLog, reflection_rows
+from r1ray.termination import first_sigterm
 from r1ray.types import EvalResult, Int32Array, Position, Prompt, Sampling
 
+LAST_STEPS = 10
+"""Whose mean reward stands for what the stage came to."""
 LOOKED_AT = 256
 """Training prompts whose length is looked at before the run; longer ones are dropped when their turn comes."""
 
@@ -75,6 +79,15 @@ class _Job:
             self._model = str(Path(self._model).expanduser().resolve())
         self._programs: frozenset[str] = frozenset()
         self._tokenizer = load_tokenizer(self._model, template=config.data.template, max_model_len=config.max_model_len)
+        check_rewarded_pattern(self._tokenizer, config.reward, model=self._model)
+        for name, model in config.reward.models.items():
+            check_same_prompts(
+                self._tokenizer,
+                str(model.model),
+                template=config.data.template,
+                model=self._model,
+                key=f"reward.models.{name}.model",
+            )
         self._train, kinds = self._table(str(base / "train.parquet") if base else str(config.data.train), "data.train")
         self._prompts, self._domains = self._mixed(kinds)
         check_parts(parts, [kind for kind in kinds if kind[0] in self._domains], key="data.train")
@@ -206,7 +219,8 @@ class _Job:
                 domains=self._domains,
                 say=lambda text: progress.say(f"stage rl: {text}"),
             )
-            await controller.run()
+            with first_sigterm(controller.stop):
+                await controller.run()
             await export(config, running.learner, self.export_dir)
         finally:
             running.shutdown()
@@ -247,10 +261,11 @@ class _Job:
         return np.asarray(ids[:wanted], dtype=np.int32)
 
     def _finish(self, progress: Progress) -> dict[str, float]:
-        """Plot and table; returns the last held-out figures, and the last step where it came before ``steps``."""
+        """Plot and table; returns the last held-out figures, the number of steps, and their last mean reward."""
         assert self._controller is not None
         rows, last = self._metrics.read(), self._controller.last
-        stopped = {"stopped_at_step": float(last)} if last < self._config.steps else {}
+        rewards = [row["reward/mean"] for row in rows if "reward/mean" in row][-LAST_STEPS:]
+        trained = {"steps": float(last), "reward_mean": sum(rewards) / len(rewards)}
         plot = self._context.run_dir / "curves.png"
         plot_curves(
             rows,
@@ -260,14 +275,14 @@ class _Job:
         )
         evaluated = [row for row in rows if any(name.startswith("eval/") for name in row)]
         if not evaluated:
-            return stopped
+            return trained
         prefix = f"eval/{self._benchmark}/"
         before, after = (
             {k.removeprefix(prefix): v for k, v in row.items() if k.startswith(prefix)}
             for row in (evaluated[0], evaluated[-1])
         )
         progress.table(before, after)
-        return after | stopped
+        return after | trained
 
 
 def _with_local_models(config: RunConfig) -> RunConfig:

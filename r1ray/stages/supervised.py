@@ -18,10 +18,13 @@ from r1ray.data.supervised import ExampleTable, PairTable, Rows, SupervisedRepor
 from r1ray.data.turns import DialogueEncoder
 from r1ray.errors import UserError
 from r1ray.model_files import load_tokenizer
+from r1ray.reward.extract import SPECIAL_TOKEN
+from r1ray.stages.agreement import check_pattern_of_rows
 from r1ray.stages.base import Artifact, Context, claim_checkpoints, digest_of, export, files_of, wait_for_learner
 from r1ray.supervised import HeldOut, SupervisedLoop, num_steps
 from r1ray.telemetry.console import Progress
 from r1ray.telemetry.metrics import MetricsFile
+from r1ray.termination import first_sigterm
 
 SETTINGS = ("seed", "model", "supervised", "learner")
 """Parts of the configuration that decide what comes out of the stage, beside ``data.template``."""
@@ -107,7 +110,7 @@ class _Job:
         self._model = str(base or config.model)
         if Path(self._model).expanduser().is_dir():
             self._model = str(Path(self._model).expanduser().resolve())
-        tokenizer = load_tokenizer(self._model, template=config.data.template, max_model_len=1)
+        tokenizer = self._tokenizer = load_tokenizer(self._model, template=config.data.template, max_model_len=1)
         self._check_context()
         self._encoder = DialogueEncoder(tokenizer, template=config.data.template)
         os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
@@ -140,6 +143,7 @@ class _Job:
             "files": [files_of(path), files_of(self._model)],
             "settings": [path, self._model, self._config.data.template, self._settings.max_tokens],
             "objective": self._objective.stage,
+            "token": SPECIAL_TOKEN,
         }
         report = spool_dialogues(
             path,
@@ -149,7 +153,10 @@ class _Job:
             encoder=self._encoder,
             max_tokens=self._settings.max_tokens,
             digest=digest_of(what),
+            marker=SPECIAL_TOKEN,
         )
+        if self._objective.makes == "policy":  # a reward model writes nothing
+            check_pattern_of_rows(self._tokenizer, report.num_marked, model=self._model, rows=f"{key}={path}")
         for line in describe(report, path, key=key, rows=self._objective.rows, max_tokens=self._settings.max_tokens):
             self._context.say(line)
         return self._objective.table(spool)
@@ -179,7 +186,7 @@ class _Job:
                 self._metrics.append(metrics)
                 lines.step(metrics)
 
-            await SupervisedLoop(
+            loop = SupervisedLoop(
                 config,
                 running.learner,
                 self._train,
@@ -187,7 +194,9 @@ class _Job:
                 log=log,
                 held_out=self._held_out,
                 state=state,
-            ).run()
+            )
+            with first_sigterm(loop.stop):
+                await loop.run()
             await export(config, running.learner, self.export_dir)
         finally:
             running.shutdown()

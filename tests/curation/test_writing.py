@@ -4,7 +4,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from r1ray.curation.writing import DIRECT, FEW_SHOT, PLAIN, REWRITE, Shot, asked, taken_apart, written
+from r1ray.curation.writing import (
+    BOXED,
+    DIRECT,
+    FEW_SHOT,
+    PLAIN,
+    PROGRAM,
+    REWRITE,
+    SUMMARY,
+    Shot,
+    asked,
+    asked_to_think,
+    taken_apart,
+    thoughts,
+    written,
+)
 from r1ray.reward.extract import SPECIAL_TOKEN, after_think, final_answer
 from r1ray.reward.format import cold_start_sections, sections
 
@@ -56,3 +70,31 @@ def test_each_way_asks_for_reasoning_and_a_summary_in_the_prompts_language() -> 
     assert "one and one" in asked("6*7", FEW_SHOT, language="en", shots=shots)
     assert "verify" in asked("6*7", DIRECT, language="en")
     assert "<solution>\n42\n</solution>" in asked("6*7", REWRITE, language="en", response="42")
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_the_end_is_what_the_prompts_check_looks_at(language: str) -> None:
+    texts = {end: str(asked("q", DIRECT, language=language, end=end)) for end in (BOXED, PROGRAM, SUMMARY)}
+    assert [end for end, text in texts.items() if r"\boxed{}" in text] == [BOXED]
+    assert [end for end, text in texts.items() if "code block" in text or "代码块" in text] == [PROGRAM]
+
+
+def test_thoughts_are_asked_for_with_the_request_and_its_reply_in_sight() -> None:
+    english, chinese = (asked_to_think("Name a river.", "The Rhine.", language=name) for name in ("en", "zh-TW"))
+    for text in (english, chinese):
+        assert "<request>\nName a river.\n</request>\n<reply>\nThe Rhine.\n</reply>" in text and "<think>" in text
+    assert "English only" in english and "只用中文思考" in chinese
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("<think>a</think>", "a"),
+        ("a</think> rest", "a"),
+        ("<think>my own</think> Here: <think> a </think>", "a"),
+        ("<|reasoning|>my own<|reasoning|><think>a</think>", "a"),
+        *((text, None) for text in ("", "a", "<think>a", "<think> </think>", "</think>")),
+    ],
+)
+def test_thoughts_stand_between_the_last_marks(text: str, found: str | None) -> None:
+    assert thoughts(text) == found

@@ -14,7 +14,7 @@ import pytest
 from r1ray.config import DeadlineConfig, RolloutConfig
 from r1ray.errors import InfrastructureError, UserError
 from r1ray.evaluation.records import Answered
-from r1ray.stages.asking import ask, beside, locked, read_answers, read_lines
+from r1ray.stages.asking import ask, beside, read_answers, read_lines
 from r1ray.types import Completion, Outcome, Sampling, Scored, ScoringFailed
 from tests.fakes import Events, FakeEngine, FakeScorer, make_prompt
 
@@ -118,11 +118,6 @@ def test_a_broken_line_is_named_and_reading_changes_nothing(tmp_path: Path) -> N
     path.write_bytes(b"garbage\n" + torn)
     with pytest.raises(UserError, match="line 1 is broken"):
         read_answers(path)
-
-
-def test_two_processes_do_not_ask_the_same(tmp_path: Path) -> None:
-    with locked(tmp_path), pytest.raises(UserError, match="another process works on the same"), locked(tmp_path):
-        pass
 
 
 def test_work_ends_its_companion_and_a_failing_companion_ends_the_work() -> None:

@@ -79,7 +79,7 @@ def test_the_maker_of_a_base_model_runs_once_for_all_runs_with_its_settings(tmp_
     for name in ("first", "second"):
         context = Context(tmp_path / name, tmp_path / "shared", say=says.append)
         run_stages([Prepare(PrepareConfig("tests.stages.makers:make", {"word": "hello"}), seed=3)], context)
-    (folder,) = (tmp_path / "shared").iterdir()
+    (folder,) = (tmp_path / "shared").glob("base-*")
     assert (folder / "made.txt").read_text() == "hello 3"
     assert any("made before" in line for line in says)
 

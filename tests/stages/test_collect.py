@@ -103,6 +103,7 @@ def test_prompts_without_a_reference_are_kept_by_the_filters_alone(tmp_path: Pat
         ("<think>run:\n```python\nprint(2 + 3)\n```\n</think> It is 5.", "code_block"),
         (f"<think>{'so many words in one paragraph ' * 80}</think> It is 5.", "long_paragraph"),
         ("<think>two and three make five</think>", "no_summary"),
+        ("<think>two <|reasoning|> three</think> It is 5.", "broken_pattern"),
     ],
 )
 def test_each_filter_of_rejection_sampling_is_counted(tmp_path: Path, llama_folder: Path, text: str, name: str) -> None:
@@ -135,6 +136,31 @@ def test_rows_of_the_users_are_mixed_in_by_their_ratio(tmp_path: Path, llama_fol
     rows, card = collected(tmp_path, llama_folder, [sample(GOOD)], (), source)
     assert sorted(row.source for row in rows) == ["chat", "plain"]
     assert card["manifest"]["counts"]["licence"] == {"mine": 1, "unknown": 1}
+
+
+def test_chains_of_thought_before_the_users_answers_are_mixed_in_and_counted(
+    tmp_path: Path, llama_folder: Path
+) -> None:
+    chat = tmp_path / "chat.jsonl"
+    asked = ("hello", "Name a big river.", "Name a small one.")
+    chat.write_text("".join(json.dumps({"prompt": text, "response": "The Rhine."}) + "\n" for text in asked))
+    thoughts = ("<think>A river in Europe will do.</think>", "no thoughts")
+    lines = [
+        Answered(id=f"chat/row {n + 2}/{n + 1}", groups={}, num_prompt_tokens=3, samples=(sample(t),), classes=None)
+        for n, t in enumerate(thoughts)
+    ]
+    (tmp_path / "run").mkdir()
+    planted = "".join(json.dumps({"number": n, **to_json(line)}) + "\n" for n, line in enumerate(lines))
+    (tmp_path / "run" / "thoughts.jsonl").write_text(planted)
+    source = f"++collect.sources.chat={{path: {chat}, ratio: 0.67, reasoning: 1.0}}"
+    rows, card = collected(tmp_path, llama_folder, [sample(GOOD)], (), source)
+    from_chat = {text for row, text in zip(rows, texts(rows), strict=True) if row.source == "chat"}
+    with_thoughts = "<|reasoning|>A river in Europe will do.<|reasoning|>The Rhine."
+    assert from_chat == {"<|reasoning|><|reasoning|>The Rhine.", with_thoughts}
+    found = card["curation"]["thinking"]["chat"]
+    assert (found["num_prompted"], found["num_trivial"], found["left_out"]) == (1, 1, {"no_thoughts": 1})
+    readme = (tmp_path / "run" / "dataset" / "README.md").read_text()
+    assert "| chat | 3 | 1 | 0 | 1 | 0 | 1 | 1 no_thoughts |" in readme
 
 
 def test_samples_of_other_prompts_are_not_taken_for_these(tmp_path: Path, llama_folder: Path) -> None:

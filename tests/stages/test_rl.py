@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,7 @@ from r1ray.checkpoint import Checkpoints, LoopState
 from r1ray.config import CheckpointConfig, DataConfig, LearnerConfig, RewardConfig, RunConfig
 from r1ray.errors import UserError
 from r1ray.ledger import Ledger
+from r1ray.main import main
 from r1ray.stages.base import claim_checkpoints, digest_of
 from r1ray.stages.rl import ReinforcementLearning
 from r1ray.types import Position
@@ -47,3 +49,32 @@ def test_checkpoints_are_gone_on_from_only_with_the_inputs_that_made_them(tmp_pa
     claim_checkpoints(tmp_path, "rl", "two")
     with pytest.raises(UserError, match="has checkpoints of a run with other inputs"):
         claim_checkpoints(tmp_path, "rl", "one")
+
+
+def test_a_pattern_that_the_model_has_no_token_for_is_refused_before_anything_starts(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, qwen_folder: Path, arithmetic_jsonl: Path
+) -> None:
+    own = [f"model={qwen_folder}", f"data.train={arithmetic_jsonl}", f"output_dir={tmp_path}"]
+    small = ["data.max_prompt_tokens=16", "algo.max_completion_tokens=24", "data.template=none"]
+    assert main(["run", *own, *small, "+reward.parts.cold_start_format={weight: 1.0}"]) == 2
+    assert "which reward.parts.cold_start_format pays for, is no token of its tokenizer" in capsys.readouterr().err
+
+
+def test_a_reward_model_of_another_chat_template_is_refused_before_anything_starts(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, llama_folder: Path, arithmetic_jsonl: Path
+) -> None:
+    from transformers import AutoTokenizer
+
+    for name in ("policy", "helpful"):
+        shutil.copytree(llama_folder, tmp_path / name)
+        tokenizer = AutoTokenizer.from_pretrained(llama_folder)
+        tokenizer.chat_template = f"{{% for m in messages %}}<{name}>{{{{ m['content'] }}}}{{% endfor %}}"
+        tokenizer.save_pretrained(tmp_path / name)
+    own = [f"model={tmp_path}/policy", f"data.train={arithmetic_jsonl}", f"output_dir={tmp_path}"]
+    small = ["data.max_prompt_tokens=64", "algo.max_completion_tokens=24", "data.template=chat"]
+    preferred = [
+        f"+reward.models.helpful={{model: {tmp_path}/helpful, cpus_per_actor: 0}}",
+        "+reward.parts.helpful={weight: 1.0}",
+    ]
+    assert main(["run", *own, *small, *preferred]) == 2
+    assert f"reward.models.helpful.model={tmp_path}/helpful: its chat template is not that" in capsys.readouterr().err

@@ -14,6 +14,7 @@ from r1ray.checkpoint import Checkpoints
 from r1ray.config import CheckpointConfig, DataConfig, LearnerConfig, RunConfig, SupervisedConfig
 from r1ray.errors import UserError
 from r1ray.stages.base import Artifact, Context
+from r1ray.stages.extend import add_tokens
 from r1ray.stages.supervised import StepLines, SupervisedTraining
 from r1ray.supervised import loop_state
 from r1ray.types import Position, Shard, StepStats
@@ -147,6 +148,19 @@ def test_more_tokens_than_the_model_can_read_are_refused(tmp_path: Path, llama_f
     config.supervised.max_tokens = 4096
     with pytest.raises(UserError, match=r"supervised.max_tokens=4096: the context of model=.* has 1024 tokens"):
         run(tmp_path, config)
+
+
+def test_answers_in_the_cold_starts_pattern_need_a_tokenizer_with_its_token(tmp_path: Path, llama_folder: Path) -> None:
+    rows = [*SUMS, {"question": "1+1", "answer": "<|reasoning|>one and one<|reasoning|>2"}]
+    started = Started()
+    message = r"which 1 answers in supervised\.train=.* are written with, is no token .*r1ray run recipe=extend model="
+    for _ in range(2):  # the second time the tokens are there already
+        with pytest.raises(UserError, match=message):
+            run(tmp_path, make_config(tmp_path, llama_folder, rows=rows), started=started)
+    assert started.orders == []
+    extended = tmp_path / "extended"
+    add_tokens(str(llama_folder), ["<|reasoning|>"], extended)
+    run(tmp_path, make_config(tmp_path, extended, rows=rows), started=started)
 
 
 def test_the_chat_template_has_to_be_there(tmp_path: Path, llama_folder: Path) -> None:

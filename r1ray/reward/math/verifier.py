@@ -9,6 +9,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import TimeoutError as FutureTimeout
 from queue import SimpleQueue
 
+from r1ray.deadline import within
 from r1ray.errors import DeadlineExceeded, InfrastructureError, UnscorableError
 from r1ray.reward.extract import final_answer
 from r1ray.reward.math.exact import decide
@@ -22,6 +23,8 @@ __all__ = ["MathVerifier", "reference_problem"]
 
 QUEUE_S = 600.0
 """How long a request may wait for its turn and its answer; each one in front of it is bounded by its deadline."""
+MORE_PROCESSES = "reward.verifier.num_processes"
+"""The key that shortens it."""
 CACHE_SIZE = 4096
 LONG_TEXT = 200_000
 """Texts above this are searched for their answer in a thread, so that an event loop does not stand still."""
@@ -69,11 +72,14 @@ class MathVerifier:
         if early is not None:
             return early
         assert answer is not None
-        try:
-            # wait_for cancels only the waiting; the thread ends by the deadline of its own.
-            return await asyncio.wait_for(asyncio.wrap_future(self._submit(reference, answer)), QUEUE_S)
-        except TimeoutError as error:
-            raise _too_late() from error
+        # The deadline ends only the waiting; the thread ends by the deadline of its own.
+        return await within(
+            QUEUE_S,
+            asyncio.wrap_future(self._submit(reference, answer)),
+            waiter="a caller",
+            owner="its turn of the math verifier",
+            key=MORE_PROCESSES,
+        )
 
     def mark_sync(self, reference: str, text: str) -> Mark:
         """Whether the final answer of a text equals the reference: value 1 or 0 and a verdict of ``correct``,
@@ -88,7 +94,9 @@ class MathVerifier:
         try:
             return self._submit(reference, answer).result(QUEUE_S)
         except FutureTimeout as error:
-            raise _too_late() from error
+            raise DeadlineExceeded(
+                f"A caller waited {QUEUE_S:g} s for its turn of the math verifier. Raise {MORE_PROCESSES}."
+            ) from error
 
     def close(self) -> None:
         """Kills every process. Idempotent."""
@@ -181,9 +189,3 @@ class MathVerifier:
 
 def _mark(is_equal: bool, answer: str) -> Mark:
     return Mark(1.0, "correct", answer) if is_equal else Mark(0.0, "wrong", answer)
-
-
-def _too_late() -> DeadlineExceeded:
-    return DeadlineExceeded(
-        f"A caller of the math verifier waited {QUEUE_S:g} s for its turn. Raise reward.verifier.num_processes."
-    )

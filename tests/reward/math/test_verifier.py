@@ -10,12 +10,13 @@ import subprocess
 import sys
 import threading
 import time
+from collections import OrderedDict
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from r1ray.errors import InfrastructureError, UnscorableError
+from r1ray.errors import DeadlineExceeded, InfrastructureError, UnscorableError
 from r1ray.reward.math import process as process_module
 from r1ray.reward.math import verifier as verifier_module
 from r1ray.reward.math.process import ChildDied, KillableProcess, ProcessorTimeExceeded
@@ -148,6 +149,18 @@ def test_an_answer_that_computes_for_ever_is_killed_in_time() -> None:
         assert time.monotonic() - started < 10
     finally:
         process.close()
+
+
+def test_a_turn_that_does_not_come_is_a_fault_of_the_machine_that_names_the_key(
+    monkeypatch: pytest.MonkeyPatch, verifier: MathVerifier
+) -> None:
+    monkeypatch.setattr(verifier_module, "QUEUE_S", 0.0)
+    monkeypatch.setattr(verifier, "_cache", OrderedDict())
+    message = r"waited 0 s for its turn of the math verifier.* reward\.verifier\.num_processes"
+    with pytest.raises(DeadlineExceeded, match=message):
+        asyncio.run(verifier.mark(*UNDECIDED))
+    with pytest.raises(DeadlineExceeded, match=message):
+        verifier.mark_sync(*UNDECIDED)
 
 
 def test_a_timeout_is_a_verdict(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,62 @@
+"""One process at a time works in a folder.
+
+The lock is the kernel's (flock) on a file in it, and not the file: it ends with the process that holds it, however that
+ends, and nothing is left to be removed. It holds between the processes of one machine on every file system that has
+flock, and between machines where the file system carries it: NFS (unless mounted with nolock or local_lock), CephFS,
+Lustre mounted with flock. It does not on object stores that are mounted as folders.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import socket
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from r1ray.errors import UserError
+
+LOCK = ".lock"
+_TAKEN = (errno.EWOULDBLOCK, errno.EACCES)
+_NOT_THERE = (errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOLCK)
+"""What file systems without flock say."""
+
+
+@contextmanager
+def locked(folder: Path, *, key: str = "output_dir", say: Callable[[str], None] = lambda text: None) -> Iterator[None]:
+    """Hold a folder, which is made where it is not there.
+
+    Args:
+        key: of the configuration, that leads to the folder.
+        say: is told where the file system has no locks; the work then goes on without one.
+
+    Raises:
+        UserError: another process holds it, or it cannot be made.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = (folder / LOCK).open("a+", encoding="utf-8")  # not "w": it would wipe out who holds it
+    except OSError as error:
+        raise UserError(f"{key}: {folder} cannot be made or written to: {error}.") from error
+    with lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            if error.errno in _TAKEN:
+                lock.seek(0)
+                holder = lock.read().strip() or "it does not say which"
+                raise UserError(
+                    f"{folder}: another process works there: {holder}. Wait for it or end it, or give this one another "
+                    f"name or {key}."
+                ) from error
+            if error.errno not in _NOT_THERE:
+                raise UserError(f"{key}: {folder / LOCK} cannot be locked: {error}.") from error
+            say(f"{folder}: its file system has no locks; see to it that no other process works in it")
+        with suppress(OSError):  # a full disk is found elsewhere, and the lock holds without it
+            lock.truncate(0)
+            lock.write(f"process {os.getpid()} on {socket.gethostname()}, since {time.strftime('%Y-%m-%d %H:%M:%S')}")
+            lock.flush()
+        yield
