@@ -12,11 +12,10 @@ from typing import Any, cast
 
 import ray
 from ray.exceptions import RayActorError
-from ray.util.placement_group import PlacementGroup, remove_placement_group
-from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from r1ray.cluster.host import Handle, host
-from r1ray.cluster.placement import Needs, check_fits, connect, evaluation_needs, model_section, needs, reserve
+from r1ray.cluster.placement import Needs, Reservation, connect, evaluation_needs, model_section, needs, reserve
 from r1ray.cluster.pools import (
     Engine,
     JudgePool,
@@ -61,13 +60,13 @@ class Running:
     pools: tuple[RolloutPool, ...]
     scorers: ScorerPool
     actors: tuple[Handle, ...]
-    placement: PlacementGroup
+    placement: Reservation
 
     def shutdown(self) -> None:
         replacements = (*(engine.actor for pool in self.pools for engine in pool.engines), *self.scorers.actors)
         for actor in (*self.actors, *replacements):
             actor.kill()
-        remove_placement_group(self.placement)
+        self.placement.remove()
 
 
 async def launch(
@@ -81,13 +80,14 @@ async def launch(
         probe_ids: [T] int32, the fixed sequence of the parity probe.
         programs: languages in which the prompts ask for programs; with any, reward actors have a sandbox.
 
-    Raises UserError where the cluster is too small, and what any actor raised at its start.
+    Raises UserError where the cluster is too small, or a node does not see the files, and what any actor raised at its
+    start.
     """
-    cpus, gpus = connect(config.cluster.address)
-    need = check_fits(needs(config, cluster_has_gpus=gpus > 0), cpus=cpus, gpus=gpus)
+    _, gpus = connect(config.cluster.address)
+    need = needs(config, cluster_has_gpus=gpus > 0)
     backend = weight_backend(config, need)
-    placement = reserve(need, timeout_s=min(60.0, config.deadlines.start_s))
-    spawner = _Spawner(need, placement, [model, *(str(each.model) for each in config.reward.models.values())])
+    placement = reserve(need, wait_s=config.cluster.wait_s)
+    spawner = _Spawner(placement, [model, *(str(each.model) for each in config.reward.models.values())])
     started: list[Handle] = []
     models: dict[str, RewardModelPool] = {}
 
@@ -106,7 +106,12 @@ async def launch(
     def scorer(index: int) -> Handle:
         return spawner.scorer(index, config.reward, programs, config.algo.max_completion_tokens, models=models)
 
+    stored = {"learner": {"model": model, "output_dir": str(rollouts.parent)}, "rollout": {"model": model}}
+    stored |= {"eval": stored["rollout"]} if config.eval.num_actors else {}
+    for name, preference in config.reward.models.items():
+        stored[model_section(name)] = {f"{model_section(name)}.model": _absolute(str(preference.model))}
     try:
+        await _check_storage(spawner, placement, stored, config.deadlines)
         address, port = await _place_of_rank_0(spawner, config.deadlines)
         arguments = (config.algo, LearnerSpec(model, config.seed, config.num_updates))
         ranks = spawner.learners(config, address, port, GRPO, *arguments)
@@ -141,7 +146,7 @@ async def launch(
             address=address,
             probe_ids=probe_ids,
             deadlines=config.deadlines,
-            free_port=lambda: _second(spawner.on_bundle(0, _address_and_port)),
+            free_port=lambda: _second(spawner.beside_rank_0(_address_and_port)),
         )
     except BaseException:
         _end(started, placement)
@@ -165,7 +170,7 @@ class RunningLearner:
     """A learner group by itself, and what has to be ended with it."""
 
     learner: LearnerGroup
-    placement: PlacementGroup
+    placement: Reservation
 
     def shutdown(self) -> None:
         _end(self.learner.ranks, self.placement)
@@ -179,14 +184,17 @@ async def launch_learner(config: RunConfig, *, model: str, learner: str, num_upd
         learner: ``package.module:Class``, built with ``config.learner`` and the two specs.
         num_updates: optimizer updates, for the learning-rate schedule.
 
-    Raises UserError where the cluster is too small, and what any rank raised at its start.
+    Raises UserError where the cluster is too small, or a node does not see the files, and what any rank raised at its
+    start.
     """
-    cpus, gpus = connect(config.cluster.address)
-    need = check_fits(needs(config, cluster_has_gpus=gpus > 0), cpus=cpus, gpus=gpus)
-    placement = reserve(need, timeout_s=min(60.0, config.deadlines.start_s))
-    spawner = _Spawner(need, placement, [model])
+    _, gpus = connect(config.cluster.address)
+    need = needs(config, cluster_has_gpus=gpus > 0)
+    placement = reserve(need, wait_s=config.cluster.wait_s)
+    spawner = _Spawner(placement, [model])
     ranks: list[Handle] = []
+    stored = {"learner": {"model": model, "output_dir": str(Path(config.output_dir).expanduser().resolve())}}
     try:
+        await _check_storage(spawner, placement, stored, config.deadlines)
         address, port = await _place_of_rank_0(spawner, config.deadlines)
         ranks += spawner.learners(config, address, port, learner, LearnerSpec(model, config.seed, num_updates))
         await _all_ready(ranks, [], deadlines=config.deadlines)
@@ -204,7 +212,7 @@ class RunningEvaluation:
     scorer: ScorerPool
     reward_model: RewardModelPool | None
     actors: tuple[Handle, ...]
-    placement: PlacementGroup
+    placement: Reservation
     start_s: float
     """Deadline of an engine that replaces a lost one."""
 
@@ -246,12 +254,13 @@ async def launch_evaluation(
         template: by which prompts were rendered.
         programs: languages of the programs that will be asked for.
 
-    Raises UserError where the cluster is too small, and what any actor raised at its start.
+    Raises UserError where the cluster is too small, or a node does not see the files, and what any actor raised at its
+    start.
     """
-    cpus, gpus = connect(config.cluster.address)
-    need = check_fits(evaluation_needs(config, cluster_has_gpus=gpus > 0), cpus=cpus, gpus=gpus)
-    placement = reserve(need, timeout_s=min(60.0, config.deadlines.start_s))
-    spawner = _Spawner(need, placement, [model])
+    _, gpus = connect(config.cluster.address)
+    need = evaluation_needs(config, cluster_has_gpus=gpus > 0)
+    placement = reserve(need, wait_s=config.cluster.wait_s)
+    spawner = _Spawner(placement, [model])
     spec = EngineSpec(
         model=model,
         max_prompt_tokens=max_model_len - 1,
@@ -266,7 +275,13 @@ async def launch_evaluation(
     def engine(index: int) -> Handle:
         return spawner.engine("rollout", index, config.rollout, replace(spec, seed=spec.seed + index))
 
+    stored = {"rollout": {"model": model}}
+    if config.judge.is_served:
+        stored["judge.engine"] = {"judge.model": _absolute(str(config.judge.model))}
+    if config.reward_model.model is not None:
+        stored["reward_model"] = {"reward_model.model": _absolute(config.reward_model.model)}
     try:
+        await _check_storage(spawner, placement, stored, config.deadlines)
         judges = [spawner.judge(index, config.judge, config.seed) for index in range(need.count("judge.engine"))]
         started += judges
         judge = JudgePool(judges, config.judge) if judges else config.judge if config.judge.url else None
@@ -310,10 +325,10 @@ async def _serve(actor: Handle) -> None:
     await actor.resume.remote()
 
 
-def _end(actors: Sequence[Handle], placement: PlacementGroup) -> None:
+def _end(actors: Sequence[Handle], placement: Reservation) -> None:
     for actor in actors:
         actor.kill()
-    remove_placement_group(placement)
+    placement.remove()
 
 
 def weight_backend(config: RunConfig, need: Needs) -> str:
@@ -368,11 +383,53 @@ async def _all_ready(
         raise InfrastructureError(f"an actor could not start: {error}") from error
 
 
+def _absolute(model: str) -> str:
+    """A model's folder for actors that work elsewhere; the name of one on a hub as it is."""
+    folder = Path(model).expanduser()
+    return str(folder.resolve()) if folder.is_dir() else model
+
+
+async def _check_storage(
+    spawner: _Spawner, placement: Reservation, stored: Mapping[str, Mapping[str, str]], deadlines: DeadlineConfig
+) -> None:
+    """Raise UserError where a node does not see files of this one that its actors read or write.
+
+    Args:
+        stored: paths by their keys, for each section of actors. Names of models on a hub are left alone.
+    """
+    here = ray.get_runtime_context().get_node_id()
+    asked = [
+        (node, section, {key: path for key, path in paths.items() if os.path.exists(path)})
+        for section, paths in stored.items()
+        for node in placement.nodes(section)
+        if node != here
+    ]
+    answers = await within(
+        deadlines.start_s,
+        asyncio.gather(*(spawner.on_node(node, _absent, list(paths.values())) for node, _, paths in asked)),
+        waiter="the run",
+        owner="the nodes to look at their storage",
+        key="deadlines.start_s",
+    )
+    for (_, section, paths), (address, absent) in zip(asked, answers, strict=True):
+        for key, path in paths.items():
+            if path in absent:
+                raise UserError(
+                    f"{key}: {path} is not on node {address}, where {section} actors are placed: needs a path on "
+                    "storage that all nodes see."
+                )
+
+
+def _absent(paths: list[str]) -> tuple[str, list[str]]:
+    """This node's address, and which paths are not on it."""
+    return ray.util.get_node_ip_address(), [path for path in paths if not os.path.exists(path)]
+
+
 async def _place_of_rank_0(spawner: _Spawner, deadlines: DeadlineConfig) -> tuple[str, int]:
     """Address and a free port of the node of learner rank 0."""
     place: tuple[str, int] = await within(
         deadlines.start_s,
-        spawner.on_bundle(0, _address_and_port),
+        spawner.beside_rank_0(_address_and_port),
         waiter="the run",
         owner="the node of learner rank 0",
         key="deadlines.start_s",
@@ -393,10 +450,11 @@ def _address_and_port() -> tuple[str, int]:
 class _Spawner:
     """Makes Ray actors of plain classes: resources, place and environment of each kind."""
 
-    def __init__(self, need: Needs, placement: PlacementGroup, models: Sequence[str]) -> None:
-        self._need, self._placement = need, placement
+    def __init__(self, placement: Reservation, models: Sequence[str]) -> None:
+        self._need, self._placement = placement.need, placement
         self._common = {
-            # Where the command was given, for a user's own reward functions.
+            # Where the command was given, for a user's own reward functions. (A job's working directory has another
+            # path on every node; Ray puts each node's own before these.)
             "PYTHONPATH": os.pathsep.join(filter(None, [os.getcwd(), os.environ.get("PYTHONPATH")])),
             "TOKENIZERS_PARALLELISM": "false",
             "DO_NOT_TRACK": "1",
@@ -405,24 +463,20 @@ class _Spawner:
         }
 
     def _options(self, section: str, index: int, env: dict[str, str]) -> dict[str, Any]:
-        kind = self._need.of(section)
-        return self._at(self._need.bundle(section, index), cpus=kind.cpus, gpus=kind.gpus, env=env)
+        return self._placement.options(section, index) | self._runtime(env)
 
-    def _at(self, bundle: int | None, *, cpus: float = 0, gpus: int = 0, env: dict[str, str]) -> dict[str, Any]:
-        options: dict[str, Any] = {
-            "num_cpus": cpus,
-            "num_gpus": gpus,
-            "runtime_env": {"env_vars": self._common | env},
-        }
-        if bundle is not None:
-            options["scheduling_strategy"] = PlacementGroupSchedulingStrategy(
-                self._placement, placement_group_bundle_index=bundle
-            )
-        return options
+    def _runtime(self, env: dict[str, str]) -> dict[str, Any]:
+        return {"runtime_env": {"env_vars": self._common | env}}
 
-    async def on_bundle(self, bundle: int, function: Any) -> Any:
-        """Call ``function`` on the node of a bundle."""
-        return await ray.remote(**self._at(bundle, env={}))(function).remote()
+    async def beside_rank_0(self, function: Any) -> Any:
+        """Call ``function`` on the node of learner rank 0."""
+        return await ray.remote(**self._placement.beside("learner", 0), **self._runtime({}))(function).remote()
+
+    async def on_node(self, node: str, function: Any, *arguments: Any) -> Any:
+        """Call ``function`` on a node."""
+        place = NodeAffinitySchedulingStrategy(node, soft=False)
+        options: dict[str, Any] = {"num_cpus": 0, "scheduling_strategy": place, **self._runtime({})}
+        return await ray.remote(**options)(function).remote(*arguments)
 
     def learners(self, config: RunConfig, address: str, port: int, learner: str, *arguments: Any) -> list[Handle]:
         """All ranks of a learner group."""
@@ -445,7 +499,7 @@ class _Spawner:
 
     def judge(self, index: int, config: JudgeConfig, seed: int) -> Handle:
         spec = JudgeSpec(
-            model=str(config.model),
+            model=_absolute(str(config.model)),
             max_model_len=config.max_model_len,
             max_tokens=config.max_tokens,
             num_gpus=self._need.of("judge.engine").gpus,
@@ -459,6 +513,7 @@ class _Spawner:
         env = {"OMP_NUM_THREADS": str(config.threads)}
         device = "cuda" if self._need.of(section).gpus else "cpu"
         options = self._options(section, index, env) | {"max_restarts": MAX_RESTARTS}
+        config = replace(config, model=_absolute(str(config.model)))
         return host("r1ray.reward.model:RewardModel", config, device, template, **options)
 
     def scorer(
@@ -475,8 +530,10 @@ class _Spawner:
         return host(path, config, programs, max_tokens, judge, models, concurrency=STREAMS, **options)
 
     def recorder(self, folder: Path) -> Handle:
-        options = self._at(None, env={"OMP_NUM_THREADS": "1"})
-        return host("r1ray.telemetry.rollouts:RolloutLog", folder, **options)
+        # On the driver's own node: what the two write is then one run folder, also where storage is slow to agree.
+        place = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+        options: dict[str, Any] = {"num_cpus": 0, "scheduling_strategy": place}
+        return host("r1ray.telemetry.rollouts:RolloutLog", folder, **options, **self._runtime({"OMP_NUM_THREADS": "1"}))
 
 
 def _vllm(config: RolloutConfig, spec: EngineSpec | JudgeSpec) -> dict[str, str]:

@@ -1,17 +1,33 @@
-"""What the run needs of a Ray cluster, whether it is there, and reserving it."""
+"""What the run needs of a Ray cluster, whether it is there, and reserving it.
+
+One placement group for each strategy: learner ranks on as few nodes as possible, then everything with a model in it
+(an engine is one bundle, and so inside one node), then the reward actors, spread.
+"""
 
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, replace
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from math import prod
 from pathlib import Path
+from typing import Any
 
 import ray
 from ray.exceptions import RayError
-from ray.util.placement_group import PlacementGroup, placement_group, remove_placement_group
+from ray.util.placement_group import PlacementGroup, placement_group, placement_group_table, remove_placement_group
+from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
-from r1ray.config import EvaluationConfig, RewardConfig, RewardModelConfig, RolloutConfig, RunConfig
+from r1ray.config import LABEL_SELECTOR, EvaluationConfig, RewardConfig, RewardModelConfig, RolloutConfig, RunConfig
 from r1ray.errors import UserError
+from r1ray.termination import kept_handler
+
+STRATEGIES = {"learner": "PACK", "models": "PACK", "reward": "SPREAD"}
+"""Ray's strategy of each group of bundles."""
+ENOUGH = 1e-6
+POLL_S = 1.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,17 +43,35 @@ class Kind:
     count: int
     cpus: float
     gpus: int
+    resources: Mapping[str, float] = field(default_factory=dict)
+    """Custom ones of one."""
+    labels: Mapping[str, str] = field(default_factory=dict)
+    """That its node has to have, as Ray's selectors."""
 
     @property
     def bundle(self) -> dict[str, float]:
         """The resources of one, empty where it takes none at all."""
-        return {name: float(amount) for name, amount in (("CPU", self.cpus), ("GPU", self.gpus)) if amount}
+        amounts = {"CPU": self.cpus, "GPU": self.gpus, **self.resources}
+        return {name: float(amount) for name, amount in amounts.items() if amount}
+
+    @property
+    def group(self) -> str:
+        """Of :data:`STRATEGIES`."""
+        return self.section if self.section in STRATEGIES else "models"
+
+    def key(self, resource: str) -> str:
+        """The key that says how much of a resource one takes."""
+        section = self.like or self.section
+        in_section = f"{resource.lower()}s_per_{self.each}" if resource in ("CPU", "GPU") else f"resources.{resource}"
+        return f"{section}.{in_section}"
 
     def term(self, resource: str) -> str:
         """What they take together, as a product of keys."""
-        amount = f"{self.cpus:g}" if resource == "CPU" else f"{self.gpus}"
-        key = f"{self.like or self.section}.{resource.lower()}s_per_{self.each}"
-        return f"{self.section}.num_{self.each}s={self.count} x {key}={amount}"
+        return f"{self.section}.num_{self.each}s={self.count} x {self.key(resource)}={self.amount(resource):g}"
+
+    def amount(self, resource: str) -> float:
+        """What one takes of a resource."""
+        return self.bundle.get(resource, 0.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,14 +84,15 @@ class Needs:
     def bundles(self) -> tuple[dict[str, float], ...]:
         return tuple(kind.bundle for kind in self.kinds for _ in range(kind.count) if kind.bundle)
 
+    def of_group(self, group: str) -> list[Kind]:
+        """The kind of each bundle of a placement group, in their order there."""
+        kinds = [kind for kind in self.kinds if kind.group == group and kind.bundle]
+        return [kind for kind in kinds for _ in range(kind.count)]
+
     def bundle(self, section: str, index: int) -> int | None:
-        """Which bundle is that of an actor; None where its kind takes nothing."""
-        before = 0
-        for kind in self.kinds:
-            if kind.section == section:
-                return before + index if kind.bundle else None
-            before += kind.count if kind.bundle else 0
-        raise KeyError(section)
+        """Which bundle of its group is that of an actor; None where its kind takes nothing."""
+        kind = self.of(section)
+        return self.of_group(kind.group).index(kind) + index if kind.bundle else None
 
     def of(self, section: str) -> Kind:
         return next(kind for kind in self.kinds if kind.section == section)
@@ -66,25 +101,47 @@ class Needs:
         """How many actors there are of a kind; none of a kind that is not there."""
         return sum(kind.count for kind in self.kinds if kind.section == section)
 
+    def total(self, resource: str) -> float:
+        return sum(bundle.get(resource, 0.0) for bundle in self.bundles)
+
+    @property
+    def resources(self) -> list[str]:
+        """The names of everything that some actor takes."""
+        return list(dict.fromkeys(name for bundle in self.bundles for name in bundle))
+
     @property
     def cpus(self) -> float:
-        return sum(bundle.get("CPU", 0.0) for bundle in self.bundles)
+        return self.total("CPU")
 
     @property
     def gpus(self) -> float:
-        return sum(bundle.get("GPU", 0.0) for bundle in self.bundles)
+        return self.total("GPU")
 
 
 def needs(config: RunConfig, *, cluster_has_gpus: bool) -> Needs:
     """The actors of a run on a cluster with or without GPUs."""
     learner = config.learner
     gpus = _decided(learner.gpus_per_rank, cluster_has_gpus)
-    kinds = [Kind(section="learner", each="rank", count=learner.num_ranks, cpus=learner.cpus_per_rank, gpus=gpus)]
+    ranks = Kind(
+        section="learner",
+        each="rank",
+        count=learner.num_ranks,
+        cpus=learner.cpus_per_rank,
+        gpus=gpus,
+        resources=learner.resources,
+        labels=learner.labels,
+    )
+    kinds = [ranks]
     if not config.only_learner:
+        if (stages := config.rollout.parallel_sizes(1)["pipeline_parallel_size"]) > 1:
+            raise UserError(
+                f"rollout.engine_args.pipeline_parallel_size={stages}: new weights are not published to pipelines; "
+                "needs 1, and rollout.gpus_per_actor for a model that takes several GPUs of a node."
+            )
         kinds.append(_engines("rollout", config.rollout, cluster_has_gpus))
         if config.eval.num_actors:
             kinds.append(replace(kinds[-1], section="eval", like="rollout", count=config.eval.num_actors))
-        kinds.append(_rewards(config.reward))
+        kinds.append(_actors("reward", config.reward, 0))
         for name, model in config.reward.models.items():
             kinds.append(_reward_models(model_section(name), model, cluster_has_gpus))
     return Needs(tuple(kinds))
@@ -97,7 +154,7 @@ def model_section(name: str) -> str:
 
 def evaluation_needs(config: EvaluationConfig, *, cluster_has_gpus: bool) -> Needs:
     """The actors of ``r1ray eval``."""
-    kinds = [_engines("rollout", config.rollout, cluster_has_gpus), _rewards(config.reward)]
+    kinds = [_engines("rollout", config.rollout, cluster_has_gpus), _actors("reward", config.reward, 0)]
     if config.judge.is_served:
         kinds.append(_engines("judge.engine", config.judge.engine, cluster_has_gpus))
     if config.reward_model.model is not None:
@@ -111,28 +168,188 @@ def _decided(gpus: int | None, cluster_has_gpus: bool) -> int:
 
 def _engines(section: str, config: RolloutConfig, cluster_has_gpus: bool) -> Kind:
     gpus = _decided(config.gpus_per_actor, cluster_has_gpus)
-    return Kind(section=section, each="actor", count=config.num_actors, cpus=config.cpus_per_actor, gpus=gpus)
+    sizes = config.parallel_sizes(gpus)
+    if gpus and (taken := prod(sizes.values())) != gpus:
+        product = " x ".join(f"{name}={size}" for name, size in sizes.items())
+        raise UserError(
+            f"{section}.engine_args: {product} is {taken} GPUs, but {section}.gpus_per_actor={gpus}; needs to be the "
+            "same, because an engine is inside one node."
+        )
+    return _actors(section, config, gpus)
 
 
 def _reward_models(section: str, config: RewardModelConfig, cluster_has_gpus: bool) -> Kind:
-    gpus = _decided(config.gpus_per_actor, cluster_has_gpus)
-    return Kind(section=section, each="actor", count=config.num_actors, cpus=config.cpus_per_actor, gpus=gpus)
+    return _actors(section, config, _decided(config.gpus_per_actor, cluster_has_gpus))
 
 
-def _rewards(config: RewardConfig) -> Kind:
-    return Kind(section="reward", each="actor", count=config.num_actors, cpus=config.cpus_per_actor, gpus=0)
+def _actors(section: str, config: RolloutConfig | RewardModelConfig | RewardConfig, gpus: int) -> Kind:
+    return Kind(
+        section=section,
+        each="actor",
+        count=config.num_actors,
+        cpus=config.cpus_per_actor,
+        gpus=gpus,
+        resources=config.resources,
+        labels=config.labels,
+    )
+
+
+# ---------------------------------------------------------------------- is it there
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """A node of the cluster: what it has in all, and its labels."""
+
+    resources: Mapping[str, float]
+    labels: Mapping[str, str] = field(default_factory=dict)
+
+    def is_labelled(self, labels: Mapping[str, str]) -> bool:
+        return all(matches(self.labels.get(name), selector) for name, selector in labels.items())
+
+    def holds(self, bundle: Mapping[str, float]) -> bool:
+        return all(self.resources.get(name, 0.0) >= amount - ENOUGH for name, amount in bundle.items())
+
+    def without(self, bundle: Mapping[str, float]) -> Node:
+        """What is left of it beside a bundle."""
+        left = {name: amount - bundle.get(name, 0.0) for name, amount in self.resources.items()}
+        return replace(self, resources=left)
+
+
+def nodes_of_cluster() -> list[Node]:
+    """The nodes that are alive."""
+    return [Node(node["Resources"], node["Labels"]) for node in ray.nodes() if node["Alive"]]
+
+
+def matches(value: str | None, selector: str) -> bool:
+    """Whether a label's value, None where a node has no such label, is one that Ray's selector takes.
+
+    >>> [matches("a", s) for s in ("a", "!a", "in(a, b)", "!in(b, c)")], matches(None, "a"), matches(None, "!a")
+    ([True, False, True, True], False, True)
+    """
+    found = LABEL_SELECTOR.fullmatch(selector)
+    assert found is not None, selector  # checked with the configuration
+    values = [found["one"]] if found["one"] else [each.strip() for each in found["many"].split(",")]
+    return (value in values) != bool(found["no"])
 
 
 def check_fits(need: Needs, *, cpus: float, gpus: float) -> Needs:
-    """The same needs. Raises UserError, with the arithmetic and the keys, where the cluster has less."""
-    for resource, needed, found in (("CPU", need.cpus, cpus), ("GPU", need.gpus, gpus)):
-        if needed > found + 1e-6:
-            terms = [kind.term(resource) for kind in need.kinds if resource == "CPU" or kind.section != "reward"]
-            raise UserError(
-                f"the run needs {needed:g} {resource}s ({' + '.join(terms)}), but there are {found:g}: lower one of "
-                "these keys."
-            )
+    """The same needs. Raises UserError, with the arithmetic and the keys, where there are fewer CPUs or GPUs."""
+    if problem := _too_few(need, {"CPU": cpus, "GPU": gpus}):
+        raise UserError(f"{problem}: lower one of these keys.")
     return need
+
+
+def missing(need: Needs, nodes: Sequence[Node]) -> str | None:
+    """What a cluster lacks to hold a run that has it to itself, with the keys that ask for it; None where nothing."""
+    for kind in need.kinds:
+        if problem := _unplaceable(kind, nodes):
+            return problem
+    totals = {name: sum(node.resources.get(name, 0.0) for node in nodes) for name in need.resources}
+    return _too_few(need, totals) or (None if order_of_groups(need, nodes) else _split(need, nodes))
+
+
+def _too_few(need: Needs, totals: Mapping[str, float]) -> str | None:
+    for resource, found in totals.items():
+        if (needed := need.total(resource)) > found + ENOUGH:
+            terms = [kind.term(resource) for kind in need.kinds if kind.amount(resource)]
+            return f"the run needs {_amounts({resource: needed})} ({' + '.join(terms)}), but there are {found:g}"
+    return None
+
+
+def _unplaceable(kind: Kind, nodes: Sequence[Node]) -> str | None:
+    """Why no node can hold even one actor of a kind, or those with its labels cannot hold all."""
+    section = kind.like or kind.section
+    for name, selector in kind.labels.items():
+        if not any(node.is_labelled({name: selector}) for node in nodes):
+            values = sorted({node.labels[name] for node in nodes if name in node.labels})
+            there = f"nodes have {', '.join(values)}" if values else "no node has that label"
+            return f"no node's label {name} is {selector} ({section}.labels): {there}"
+    labelled = [node for node in nodes if node.is_labelled(kind.labels)]
+    if not labelled:
+        asked = ", ".join(f"{name}={selector}" for name, selector in kind.labels.items())
+        return f"no node has all the labels {asked} ({section}.labels)"
+    among = f" with {section}.labels" if kind.labels else ""
+    for resource, amount in kind.bundle.items():
+        largest = max(node.resources.get(resource, 0.0) for node in labelled)
+        if largest < amount - ENOUGH:
+            return (
+                f"no node{among} has {_amounts({resource: amount})} at once ({kind.key(resource)}={amount:g}), the "
+                f"largest has {largest:g}"
+            )
+    if not any(node.holds(kind.bundle) for node in labelled):
+        keys = ", ".join(f"{kind.key(resource)}={amount:g}" for resource, amount in kind.bundle.items())
+        return (
+            f"no node{among} has {_amounts(kind.bundle)} at once ({keys}); there are {_described(nodes, kind.bundle)}"
+        )
+    for resource, amount in kind.bundle.items():
+        found = sum(node.resources.get(resource, 0.0) for node in labelled)
+        if kind.labels and amount * kind.count > found + ENOUGH:
+            needed = _amounts({resource: amount * kind.count})
+            return f"nodes{among} have {_amounts({resource: found})} in all, but {kind.term(resource)} is {needed}"
+    return None
+
+
+def _split(need: Needs, nodes: Sequence[Node]) -> str:
+    """Why a run does not fit, although every actor does and there is enough in all."""
+    group, placed = _first_unplaced(need, nodes, tuple(STRATEGIES))
+    kinds = need.of_group(group)
+    kind = next(kind for kind in kinds if placed[kind.section] < kind.count)
+    keys = ", ".join(
+        dict.fromkeys([f"{kind.section}.num_{kind.each}s", *(kind.key(resource) for resource in kind.bundle)])
+    )
+    return (
+        f"there is enough in all, but it is split so that only {placed[kind.section]} of {kind.count} {kind.section} "
+        f"{kind.each}s find a node with {_amounts(kind.bundle)} beside the others (nodes: "
+        f"{_described(nodes, kind.bundle)}); change {keys}, or labels that bind others to the same nodes"
+    )
+
+
+def _amounts(bundle: Mapping[str, float]) -> str:
+    """``1 CPU and 8 GPUs``."""
+    plural = {name: "s" for name, amount in bundle.items() if name in ("CPU", "GPU") and amount != 1}
+    return " and ".join(f"{amount:g} {name}{plural.get(name, '')}" for name, amount in bundle.items())
+
+
+def _described(nodes: Sequence[Node], resources: Mapping[str, float]) -> str:
+    """How many nodes have how much: ``2 x (8 CPUs and 4 GPUs), 1 x (2 CPUs and 0 GPUs)``."""
+    kinds = Counter(_amounts({name: node.resources.get(name, 0.0) for name in resources}) for node in nodes)
+    return ", ".join(f"{count} x ({amounts})" for amounts, count in kinds.most_common())
+
+
+def order_of_groups(need: Needs, nodes: Sequence[Node]) -> tuple[str, ...] | None:
+    """In which order the placement groups find room on empty nodes; None where none was found."""
+    learner, models, reward = STRATEGIES
+    for order in ((learner, models, reward), (models, learner, reward)):
+        if _first_unplaced(need, nodes, order)[0] == "":
+            return order
+    return None
+
+
+def _first_unplaced(need: Needs, nodes: Sequence[Node], order: Sequence[str]) -> tuple[str, Counter[str]]:
+    """The first group of which not every bundle finds a node, "" where all do, and how many of each kind did. As Ray
+    does it: large bundles first, PACK fills the nodes that the group already has, SPREAD goes round."""
+    left, placed = list(nodes), Counter[str]()
+    for group in order:
+        used: Counter[int] = Counter()
+        is_packed = STRATEGIES[group] == "PACK"
+        for kind in sorted(need.of_group(group), key=lambda kind: (-kind.gpus, -kind.cpus)):
+            fitting = [i for i, node in enumerate(left) if node.is_labelled(kind.labels) and node.holds(kind.bundle)]
+            if not fitting:
+                return group, placed
+            best = max(fitting, key=lambda i: (bool(used[i]) if is_packed else -used[i], _room(left[i], kind)))
+            left[best] = left[best].without(kind.bundle)
+            used[best] += 1
+            placed[kind.section] += 1
+    return "", placed
+
+
+def _room(node: Node, kind: Kind) -> float:
+    """The share of a node's resources that a bundle would leave, as Ray prefers nodes."""
+    return sum((node.resources[name] - amount) / node.resources[name] for name, amount in kind.bundle.items())
+
+
+# ---------------------------------------------------------------------- joining and reserving
 
 
 def connect(address: str | None) -> tuple[float, float]:
@@ -144,11 +361,13 @@ def connect(address: str | None) -> tuple[float, float]:
         os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
         if target:
             try:
-                ray.init(address=target, log_to_driver=False)
+                with kept_handler():
+                    ray.init(address=target, log_to_driver=False)
             except (ConnectionError, RuntimeError, RayError) as error:
                 raise UserError(f"cluster.address={target}: cannot be joined: {error}") from error
         else:
-            ray.init(num_cpus=available_cpus(), include_dashboard=False, log_to_driver=False, logging_level="ERROR")
+            with kept_handler():
+                ray.init(num_cpus=available_cpus(), include_dashboard=False, log_to_driver=False, logging_level="ERROR")
     total = ray.cluster_resources()
     return total.get("CPU", 0.0), total.get("GPU", 0.0)
 
@@ -173,6 +392,8 @@ def preflight(config: RunConfig | EvaluationConfig) -> None:
     else:
         need = evaluation_needs(config, cluster_has_gpus=gpus > 0)
     check_fits(need, cpus=available_cpus(), gpus=gpus)
+    if problem := missing(need, [Node({"CPU": available_cpus(), "GPU": gpus})]):
+        raise UserError(f"on this machine {problem}.")
 
 
 def local_gpus() -> int:
@@ -183,16 +404,100 @@ def local_gpus() -> int:
     return len([path for path in Path("/dev").glob("nvidia*") if path.name.removeprefix("nvidia").isdigit()])
 
 
-def reserve(need: Needs, *, timeout_s: float) -> PlacementGroup:
-    """One placement group for the whole run. Raises UserError where it cannot be placed in time: the cluster has
-    enough in total, but not on single nodes, or somebody else uses it."""
-    group = placement_group([dict(bundle) for bundle in need.bundles], strategy="PACK")
-    if not group.wait(timeout_s):
-        remove_placement_group(group)
-        free = ray.available_resources()
-        raise UserError(
-            f"the cluster could not place {len(need.bundles)} actors ({need.cpus:g} CPUs, {need.gpus:g} GPUs) within "
-            f"{timeout_s:g} s; free now: {free.get('CPU', 0):g} CPUs, {free.get('GPU', 0):g} GPUs. Wait for other "
-            "jobs, or lower the number of actors or ranks."
-        )
-    return group
+@dataclass(frozen=True, slots=True)
+class Reservation:
+    """The placement groups of a run."""
+
+    need: Needs
+    groups: Mapping[str, PlacementGroup]
+
+    def options(self, section: str, index: int) -> dict[str, Any]:
+        """What ``ray.remote`` has to know of an actor: what it takes, and where it runs."""
+        kind, bundle = self.need.of(section), self.need.bundle(section, index)
+        taken = {"num_cpus": kind.cpus, "num_gpus": kind.gpus, "resources": dict(kind.resources)}
+        if bundle is None:
+            return taken | ({"label_selector": dict(kind.labels)} if kind.labels else {})
+        return taken | {"scheduling_strategy": PlacementGroupSchedulingStrategy(self.groups[kind.group], bundle)}
+
+    def beside(self, section: str, index: int) -> dict[str, Any]:
+        """The same of a task that runs where an actor with a bundle does, and takes nothing."""
+        return {"num_cpus": 0, "scheduling_strategy": self.options(section, index)["scheduling_strategy"]}
+
+    def nodes(self, section: str) -> list[str]:
+        """Ids of the nodes that actors of a kind run on, each once; none where its kind takes nothing."""
+        kind = self.need.of(section)
+        if not kind.bundle:
+            return []
+        placed = placement_group_table(self.groups[kind.group])["bundles_to_node_id"]
+        first = self.need.bundle(section, 0) or 0
+        return list(dict.fromkeys(placed[index] for index in range(first, first + kind.count)))
+
+    def remove(self) -> None:
+        for group in self.groups.values():
+            remove_placement_group(group)
+
+
+def _say(text: str) -> None:
+    print(text, flush=True)
+
+
+def reserve(need: Needs, *, wait_s: float, say: Callable[[str], None] = _say) -> Reservation:
+    """Reserve everything, and wait for nodes that are not there yet, or that others use.
+
+    Args:
+        wait_s: the longest wait, seconds.
+        say: gets what is waited for.
+
+    Raises UserError that says what is missing.
+    """
+    deadline = time.monotonic() + wait_s
+    order = order_of_groups(need, nodes_of_cluster()) or tuple(STRATEGIES)
+    # All at once: Ray places them in their order, so that of two runs one gets everything. Pending ones are also what
+    # makes an autoscaler start nodes.
+    reservation = Reservation(need, dict(_placement_groups(need, order)))
+    said: str | None = None
+    try:
+        while not _is_ready(reservation):
+            problem = missing(need, nodes_of_cluster()) or _used(need)
+            if time.monotonic() >= deadline:
+                raise UserError(
+                    f"the cluster cannot place the run: {problem}. Waited {wait_s:g} s for it (cluster.wait_s)."
+                )
+            if problem.partition(";")[0] != said:
+                say(f"waiting for the cluster, at most {wait_s:g} s (cluster.wait_s): {problem}")
+                said = problem.partition(";")[0]
+            time.sleep(POLL_S)
+    except BaseException:
+        reservation.remove()
+        raise
+    return reservation
+
+
+def _placement_groups(need: Needs, order: Sequence[str]) -> Iterator[tuple[str, PlacementGroup]]:
+    for group in order:
+        if kinds := need.of_group(group):
+            yield (
+                group,
+                placement_group(
+                    [kind.bundle for kind in kinds],
+                    strategy=STRATEGIES[group],
+                    bundle_label_selector=[dict(kind.labels) for kind in kinds],
+                ),
+            )
+
+
+def _is_ready(reservation: Reservation) -> bool:
+    """Whether all groups are placed, after a moment at most for the first that is not, and what takes nothing finds a
+    node with its labels."""
+    if not all(group.wait(POLL_S) for group in reservation.groups.values()):
+        return False
+    labelled = [kind for kind in reservation.need.kinds if kind.labels and not kind.bundle]
+    return not labelled or all(_unplaceable(kind, nodes_of_cluster()) is None for kind in labelled)
+
+
+def _used(need: Needs) -> str:
+    """That the cluster has everything, but somebody uses it."""
+    free = ray.available_resources()
+    needed = _amounts({resource: need.total(resource) for resource in need.resources})
+    there = _amounts({resource: free.get(resource, 0.0) for resource in need.resources})
+    return f"the run needs {needed}, of which others use a part; free now: {there}"

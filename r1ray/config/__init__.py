@@ -4,6 +4,7 @@ These classes are the schema and hold the defaults (the paper's, where the paper
 sets values. Everything raises ``ValueError`` with the value found, the value needed and the key.
 
 algo.py, data.py, actors.py, reward.py     sections
+plan.py                                    ``r1ray plan``
 run.py                                     ``r1ray run``, and the sections that only it has
 evaluation.py                              ``r1ray eval``
 """
@@ -32,6 +33,7 @@ from r1ray.config.data import (
     SupervisedConfig,
 )
 from r1ray.config.evaluation import SEARCH_METHODS, EvaluationConfig, SearchConfig
+from r1ray.config.plan import PlanConfig
 from r1ray.config.reward import (
     CHECK_TYPES,
     COMBINATIONS,
@@ -55,6 +57,7 @@ from r1ray.config.run import (
     SUPERVISED_RECIPES,
     CheckpointConfig,
     ClusterConfig,
+    CompareConfig,
     DeadlineConfig,
     EvalConfig,
     RunConfig,
@@ -62,6 +65,7 @@ from r1ray.config.run import (
     decisive,
     only_decisive,
 )
+from r1ray.config.values import LABEL_SELECTOR
 
 __all__ = [
     "ADVANTAGE_STDS",
@@ -76,6 +80,7 @@ __all__ = [
     "GRAPH_ONLY",
     "KL_ESTIMATORS",
     "KL_PLACEMENTS",
+    "LABEL_SELECTOR",
     "MODEL_PLACEMENT",
     "NOT_DECISIVE",
     "PATTERNS",
@@ -94,6 +99,7 @@ __all__ = [
     "CheckpointConfig",
     "ClusterConfig",
     "CollectConfig",
+    "CompareConfig",
     "DataConfig",
     "DeadlineConfig",
     "EvalConfig",
@@ -101,6 +107,7 @@ __all__ = [
     "JudgeConfig",
     "LearnerConfig",
     "LoraConfig",
+    "PlanConfig",
     "PreferenceModelConfig",
     "PrepareConfig",
     "RewardConfig",

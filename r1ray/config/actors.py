@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from r1ray.config.values import above, at_least, divisors, one_of
+from r1ray.config.values import above, at_least, check_placement, divisors, one_of
 
 DTYPES = ("float32", "bfloat16")
 SCHEDULES = ("constant", "linear", "cosine")
@@ -19,7 +19,12 @@ class RolloutConfig:
     num_actors: int = 1
     cpus_per_actor: float = 1.0
     gpus_per_actor: int | None = None
-    """None: one where the cluster has GPUs, else none. Above one, the engine is tensor-parallel."""
+    """None: one where the cluster has GPUs, else none. Above one, the engine is tensor-parallel, inside one node."""
+    resources: dict[str, float] = field(default_factory=dict)
+    """Custom Ray resources that one engine takes beside them, ``{rollout_node: 0.001}``: it runs where a node has
+    them."""
+    labels: dict[str, str] = field(default_factory=dict)
+    """Ray labels that its node has to have: ``{tier: rollout}``, ``{zone: "in(a, b)"}``, ``{tier: "!spot"}``."""
     threads: int = 1
     """Torch threads of one engine on a CPU."""
     dtype: str = "bfloat16"
@@ -33,12 +38,28 @@ class RolloutConfig:
     engine_args: dict[str, Any] = field(default_factory=dict)
     """Further arguments of ``vllm.AsyncEngineArgs``."""
 
+    def parallel_sizes(self, num_gpus: int) -> dict[str, int]:
+        """In how many parts an engine on GPUs cuts each layer, and in how many its layers, as vLLM's arguments:
+        num_gpus / pipeline_parallel_size and 1, where ``engine_args`` does not say."""
+        pipeline = int(self.engine_args.get("pipeline_parallel_size", 1))
+        tensor = int(self.engine_args.get("tensor_parallel_size", max(1, num_gpus // pipeline)))
+        return {"tensor_parallel_size": tensor, "pipeline_parallel_size": pipeline}
+
     def __post_init__(self) -> None:
         at_least("rollout.num_actors", self.num_actors, 1)
         at_least("rollout.threads", self.threads, 1)
         at_least("rollout.max_num_seqs", self.max_num_seqs, 1)
         above("rollout.cpus_per_actor", self.cpus_per_actor, 0)
         one_of("rollout.dtype", self.dtype, DTYPES)
+        check_placement("rollout", self.resources, self.labels)
+        for key in ("tensor_parallel_size", "pipeline_parallel_size"):
+            if key in self.engine_args and not (isinstance(size := self.engine_args[key], int) and size >= 1):
+                raise ValueError(f"rollout.engine_args.{key}={size}: needs a whole number of at least 1.")
+        if self.engine_args.get("data_parallel_size", 1) != 1:
+            raise ValueError(
+                f"rollout.engine_args.data_parallel_size={self.engine_args['data_parallel_size']}: engines are "
+                "replicated by rollout.num_actors; needs 1."
+            )
 
 
 @dataclass
@@ -65,6 +86,10 @@ class LearnerConfig:
     cpus_per_rank: float = 1.0
     gpus_per_rank: int | None = None
     """None: one where the cluster has GPUs, else none."""
+    resources: dict[str, float] = field(default_factory=dict)
+    """As ``rollout.resources``, of one rank."""
+    labels: dict[str, str] = field(default_factory=dict)
+    """As ``rollout.labels``."""
     threads: int = 1
     dtype: str = "bfloat16"
     zero_stage: int = 2
@@ -98,6 +123,7 @@ class LearnerConfig:
         at_least("learner.num_ranks", self.num_ranks, 1)
         above("learner.cpus_per_rank", self.cpus_per_rank, 0)
         at_least("learner.threads", self.threads, 1)
+        check_placement("learner", self.resources, self.labels)
         one_of("learner.dtype", self.dtype, DTYPES)
         if self.zero_stage not in (0, 1, 2, 3):
             raise ValueError(f"learner.zero_stage={self.zero_stage}: needs 0, 1, 2 or 3.")

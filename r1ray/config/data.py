@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -87,12 +88,32 @@ class SourceConfig:
     domain: str = "general"
     language: str = "en"
     licence: str = "unknown"
+    reasoning: float = 0.0
+    """Share of its rows, trivial ones left out, that get a chain of thought before their answer: the model that is
+    asked is prompted for it, and the row is written in ``collect.pattern`` (paper section 2.3.3). All other rows of the
+    source are then written with an empty one. 0: rows are taken as they are."""
+    trivial_words: int = 0
+    """Requests of at most so many words (a Chinese character is one) are trivial: they get no chain of thought."""
+    trivial_patterns: list[str] | None = None
+    """So are requests that match one of these regular expressions from end to end, punctuation around it and case
+    aside. None: greetings, thanks and farewells in English and Chinese (:mod:`r1ray.curation.trivial`)."""
+    trivial_column: str | None = None
+    """So are rows in which this column of the file is true."""
 
     def __post_init__(self) -> None:
         if not self.path:
             raise ValueError("path is not set: needs a file of dialogues.")
         if not 0 < self.ratio < 1:
             raise ValueError(f"ratio={self.ratio}: needs to be above 0 and below 1.")
+        if not 0 <= self.reasoning <= 1:
+            raise ValueError(f"reasoning={self.reasoning}: needs to be at least 0 and at most 1.")
+        if self.trivial_words < 0:
+            raise ValueError(f"trivial_words={self.trivial_words}: needs at least 0.")
+        for pattern in self.trivial_patterns or ():
+            try:
+                re.compile(pattern)
+            except (re.error, TypeError) as error:
+                raise ValueError(f"trivial_patterns: {pattern!r} is no regular expression: {error}.") from error
 
 
 WAYS = ("plain", "few_shot", "direct", "rewrite")

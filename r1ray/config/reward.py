@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, fields
 from typing import Any
+from urllib.parse import urlsplit
 
 from r1ray.config.actors import DTYPES, RolloutConfig
-from r1ray.config.values import above, at_least, one_of
+from r1ray.config.values import above, at_least, check_placement, one_of
 
 COMBINATIONS = ("sum", "gated", "normalised")
 CHECK_TYPES = ("math", "code", "format", "choice", "reading", "instructions", "judged", "pairwise", "command")
@@ -23,6 +24,10 @@ class RewardModelConfig:
     cpus_per_actor: float = 1.0
     gpus_per_actor: int | None = None
     """None: one where the cluster has GPUs, else none."""
+    resources: dict[str, float] = field(default_factory=dict)
+    """As ``rollout.resources``."""
+    labels: dict[str, str] = field(default_factory=dict)
+    """As ``rollout.labels``."""
     threads: int = 1
     dtype: str = "bfloat16"
     max_tokens: int = 32768
@@ -32,6 +37,7 @@ class RewardModelConfig:
     def __post_init__(self) -> None:
         at_least("reward_model.num_actors", self.num_actors, 1)
         at_least("reward_model.threads", self.threads, 1)
+        check_placement("reward_model", self.resources, self.labels)
         one_of("reward_model.dtype", self.dtype, DTYPES)
         at_least("reward_model.max_tokens", self.max_tokens, 2)
         at_least("reward_model.batch_tokens", self.batch_tokens, self.max_tokens)
@@ -63,6 +69,12 @@ def _preference_model(name: str, model: Any) -> PreferenceModelConfig:
             raise ValueError(f"{key}.{each}: no such key; needs one of {', '.join(known)}.")
         default = getattr(defaults, each)
         if each == "gpus_per_actor" and value is None:
+            continue
+        if each in ("resources", "labels"):
+            wanted = (int, float) if each == "resources" else (str,)
+            if not isinstance(value, dict) or not all(isinstance(one, wanted) for one in value.values()):
+                example = "{NAME: 1.0}" if each == "resources" else "{NAME: VALUE}"
+                raise ValueError(f"{key}.{each}={value}: needs an object such as {example}.")
             continue
         kind = {int: (int,), float: (int, float), str: (str,)}[int if each == "gpus_per_actor" else type(default or "")]
         if value != default and (isinstance(value, bool) or not isinstance(value, kind)):
@@ -187,6 +199,10 @@ class RewardConfig:
 
     num_actors: int = 1
     cpus_per_actor: float = 0.0
+    resources: dict[str, float] = field(default_factory=dict)
+    """As ``rollout.resources``."""
+    labels: dict[str, str] = field(default_factory=dict)
+    """As ``rollout.labels``: which nodes run what a model wrote."""
     parts: dict[str, Any] = field(default_factory=dict)
     """A RewardPart for each name. (Any, because OmegaConf cannot add an entry of a dataclass's type from the command
     line; what is there is checked, and converted, here.)"""
@@ -203,6 +219,7 @@ class RewardConfig:
 
     def __post_init__(self) -> None:
         at_least("reward.num_actors", self.num_actors, 1)
+        check_placement("reward", self.resources, self.labels)
         at_least("reward.max_in_flight", self.max_in_flight, 1)
         one_of("reward.combine", self.combine, COMBINATIONS)
         self.parts = {name: _reward_part(name, part) for name, part in self.parts.items()}
@@ -239,7 +256,8 @@ class JudgeConfig:
     model: str | None = None
     """A Hugging Face model folder, served by engines of this run; or a model of the service at ``url``."""
     url: str | None = None
-    """An OpenAI-compatible service, ``http://host:8000/v1``; its key is in the environment."""
+    """An OpenAI-compatible service, ``http://host:8000/v1``. Never with a password or key in it: configuration and
+    results are written to files, the environment is not."""
     api_key_env: str = "OPENAI_API_KEY"
     """Name of the environment variable with the key."""
     deadline_s: float = 300.0
@@ -257,9 +275,21 @@ class JudgeConfig:
         return self.model is not None and self.url is None
 
     def __post_init__(self) -> None:
+        self._check_url()
         if self.url is not None and self.model is None:
             raise ValueError(f"judge.model is not set: judge.url={self.url} needs the name of one of its models.")
         above("judge.deadline_s", self.deadline_s, 0)
         at_least("judge.max_in_flight", self.max_in_flight, 1)
         at_least("judge.max_tokens", self.max_tokens, 16)
         above("judge.max_model_len", self.max_model_len, self.max_tokens)
+
+    def _check_url(self) -> None:
+        """Raise ValueError for an address with credentials, without repeating them."""
+        parts = urlsplit(self.url or "")
+        held = {"a user or password": "@" in parts.netloc, "a query": parts.query, "a fragment": parts.fragment}
+        found = [name for name, is_there in held.items() if is_there]
+        if found:
+            raise ValueError(
+                f"judge.url has {found[0]} in it, and would be written to files; needs a plain address such as "
+                f"http://host:8000/v1, and its key in the environment variable {self.api_key_env} (judge.api_key_env)."
+            )

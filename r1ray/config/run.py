@@ -8,8 +8,9 @@ from typing import Any
 from r1ray.config.actors import LearnerConfig, RolloutConfig, WeightsConfig
 from r1ray.config.algo import AlgoConfig
 from r1ray.config.data import CollectConfig, DataConfig, PrepareConfig, SupervisedConfig
+from r1ray.config.plan import PlanConfig
 from r1ray.config.reward import JudgeConfig, RewardConfig
-from r1ray.config.values import above, at_least, check_sampling
+from r1ray.config.values import above, at_least, check_sampling, one_of
 
 SUPERVISED_RECIPES = ("sft", "reward_model")
 """Recipes that train on given answers: they sample nothing and reward nothing."""
@@ -17,6 +18,23 @@ SAMPLING_RECIPES = ("collect", "evaluate")
 """Recipes that put prompts to a model, and train nothing."""
 PROMPTS_OF = {"collect": "train", "evaluate": "eval", "extend": None}
 """The key of ``data`` that recipes without a learner read."""
+
+
+@dataclass
+class CompareConfig:
+    """Another evaluation of the same prompts, with which one is compared question by question."""
+
+    against: str = ""
+    """Its ``result.json``; in a graph ``@its_name``."""
+    expect: dict[str, str] = field(default_factory=dict)
+    """Figures (``pass@1``, ``length_mean``, or a part of the reward), and what is expected of each: ``up``, ``down`` or
+    ``any``."""
+
+    def __post_init__(self) -> None:
+        for figure, direction in self.expect.items():
+            one_of(f"eval.compare.expect.{figure}", direction, ("up", "down", "any"))
+        if not self.expect or not self.against:
+            raise ValueError("eval.compare: needs {against: PATH, expect: {pass@1: up}} in each entry.")
 
 
 @dataclass
@@ -41,6 +59,8 @@ class EvalConfig:
     slots: int | None = None
     """Completions of an evaluation that are under way at a time. None: a quarter of what the rollout engines hold
     (``rollout.max_num_seqs`` each), so that rollouts keep the rest; all that engines of its own hold."""
+    compare: list[CompareConfig] = field(default_factory=list)
+    """Of recipe=evaluate: what is told of a stage's effect."""
 
     def __post_init__(self) -> None:
         at_least("eval.every", self.every, 0)
@@ -115,6 +135,13 @@ class ClusterConfig:
 
     address: str | None = None
     """None: the cluster of the Ray job or of RAY_ADDRESS, else one started on this machine for this run."""
+    wait_s: float = 50.0
+    """How long a run waits for nodes that the cluster does not have yet, or that others use, before it says what is
+    missing. Where nodes are started on demand: as long as that takes; how many GPUs an actor takes is then better
+    said than left to what the cluster has at the start."""
+
+    def __post_init__(self) -> None:
+        at_least("cluster.wait_s", self.wait_s, 0)
 
 
 @dataclass
@@ -147,9 +174,14 @@ class RunConfig:
     checkpoint: CheckpointConfig = field(default_factory=CheckpointConfig)
     deadlines: DeadlineConfig = field(default_factory=DeadlineConfig)
     cluster: ClusterConfig = field(default_factory=ClusterConfig)
+    plan: PlanConfig = field(default_factory=PlanConfig)
     graph: dict[str, Any] = field(default_factory=dict)
     """Of recipes with several stages (recipe=r1): what is different in each stage, by its name, in order. See
     :mod:`r1ray.stages.graph`."""
+    students: Any = None
+    """Of recipe=distill, several at once: a model for each name, ``{small: PATH, large: PATH}``, or an object with the
+    model and what is different in its training, ``{large: {model: PATH, learner: {lr: 5e-5}}}``. Each stage that has
+    ``student`` in its name is made once for each of them, with its name in that place."""
     stages: list[str] | None = None
     """Run only these stages of the graph; None: all."""
     artifacts: dict[str, str] = field(default_factory=dict)
@@ -282,17 +314,25 @@ class RunConfig:
             )
 
 
-NOT_DECISIVE = ("name", "output_dir", "cluster", "deadlines", "checkpoint", "stages", "artifacts")
-GRAPH_ONLY = ("name", "graph", "stages", "artifacts")
+NOT_DECISIVE = ("name", "output_dir", "cluster", "plan", "deadlines", "checkpoint", "stages", "artifacts")
+GRAPH_ONLY = ("name", "graph", "students", "stages", "artifacts")
 """What belongs to a run of several stages, and to none of them."""
 PLACEMENT = {
     "eval": ("num_actors", "slots"),
-    "learner": ("num_ranks", "cpus_per_rank", "gpus_per_rank", "threads", "max_tokens_per_microbatch"),
-    "rollout": ("num_actors", "cpus_per_actor", "gpus_per_actor", "threads"),
-    "reward": ("num_actors", "cpus_per_actor", "max_in_flight"),
+    "learner": (
+        "num_ranks",
+        "cpus_per_rank",
+        "gpus_per_rank",
+        "resources",
+        "labels",
+        "threads",
+        "max_tokens_per_microbatch",
+    ),
+    "rollout": ("num_actors", "cpus_per_actor", "gpus_per_actor", "resources", "labels", "threads"),
+    "reward": ("num_actors", "cpus_per_actor", "resources", "labels", "max_in_flight"),
 }
-MODEL_PLACEMENT = ("num_actors", "cpus_per_actor", "gpus_per_actor", "threads", "batch_tokens")
-"""The same of each of ``reward.models``."""
+MODEL_PLACEMENT = ("num_actors", "cpus_per_actor", "gpus_per_actor", "resources", "labels", "threads", "batch_tokens")
+"""The same of each of ``reward.models``; ``judge.engine`` has those of ``rollout``."""
 
 
 def decisive(config: RunConfig) -> dict[str, Any]:
@@ -308,6 +348,8 @@ def only_decisive(values: dict[Any, Any]) -> dict[Any, Any]:
         kept[section] = _without(kept.get(section) or {}, keys)
     models = kept["reward"].get("models") or {}
     kept["reward"]["models"] = {name: _without(model, MODEL_PLACEMENT) for name, model in models.items()}
+    judge = kept.get("judge") or {}
+    kept["judge"] = judge | {"engine": _without(judge.get("engine") or {}, PLACEMENT["rollout"])}
     return kept
 
 

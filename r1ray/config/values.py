@@ -2,6 +2,15 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
+
+RESERVED_RESOURCES = ("CPU", "GPU", "memory", "object_store_memory")
+_PART = r"[a-zA-Z0-9](?:[a-zA-Z0-9_.-]{0,61}[a-zA-Z0-9])?"
+LABEL_NAME = re.compile(rf"(?:[a-zA-Z0-9.-]{{1,253}}/)?{_PART}")
+LABEL_SELECTOR = re.compile(rf"(?P<no>!?)(?:(?P<one>{_PART})|in\((?P<many>{_PART}(?:, ?{_PART})*)\))")
+"""What a node's label has to be: ``a``, ``!a``, ``in(a, b)``, ``!in(a, b)``, as Ray has them."""
+
 
 def one_of(key: str, value: str, allowed: tuple[str, ...]) -> None:
     if value not in allowed:
@@ -27,3 +36,21 @@ def check_sampling(section: str, temperature: float | None, top_p: float | None)
 
 def divisors(value: int) -> list[int]:
     return [n for n in range(1, value + 1) if value % n == 0]
+
+
+def check_placement(section: str, resources: Mapping[str, float], labels: Mapping[str, str]) -> None:
+    """``resources`` and ``labels`` of a section, as Ray takes them."""
+    for name, amount in resources.items():
+        if name in RESERVED_RESOURCES or not name:
+            raise ValueError(
+                f"{section}.resources: {name or 'an empty name'} is no custom resource; needs names that nodes of the "
+                "cluster were started with (CPUs and GPUs have keys of their own)."
+            )
+        at_least(f"{section}.resources.{name}", amount, 0.0001)  # Ray counts in these
+    for name, value in labels.items():
+        if not LABEL_NAME.fullmatch(name):
+            raise ValueError(f"{section}.labels: {name} is no name of a label; needs NAME or PREFIX/NAME.")
+        if not LABEL_SELECTOR.fullmatch(value):
+            raise ValueError(
+                f"{section}.labels.{name}={value}: needs a value, !VALUE, in(VALUE, VALUE) or !in(VALUE, VALUE)."
+            )

@@ -3,8 +3,19 @@ from __future__ import annotations
 import pytest
 
 from r1ray.cluster.launch import weight_backend
-from r1ray.cluster.placement import Needs, check_fits, evaluation_needs, local_gpus, needs
+from r1ray.cluster.placement import (
+    Needs,
+    Node,
+    check_fits,
+    evaluation_needs,
+    local_gpus,
+    missing,
+    needs,
+    order_of_groups,
+    preflight,
+)
 from r1ray.config import (
+    ClusterConfig,
     DataConfig,
     EvalConfig,
     EvaluationConfig,
@@ -17,6 +28,7 @@ from r1ray.config import (
     RunConfig,
     SupervisedConfig,
     WeightsConfig,
+    decisive,
 )
 from r1ray.errors import UserError
 
@@ -50,7 +62,7 @@ def test_a_tensor_parallel_engine_is_one_bundle() -> None:
 def test_reward_actors_count_where_they_take_cpus() -> None:
     need = needs(config(reward=RewardConfig(num_actors=3, cpus_per_actor=0.5)), cluster_has_gpus=False)
     assert need.cpus == 3.5
-    assert need.bundle("reward", 2) == 4
+    assert need.bundle("reward", 2) == 2
     assert needs(config(), cluster_has_gpus=False).bundle("reward", 0) is None
 
 
@@ -61,17 +73,17 @@ def test_a_fine_tuning_run_needs_a_learner_alone() -> None:
 
 def test_engines_that_only_evaluate_are_like_the_rollout_engines() -> None:
     need = needs(config(eval=EvalConfig(num_actors=2), rollout=RolloutConfig(gpus_per_actor=2)), cluster_has_gpus=True)
-    assert [need.bundles[index] for index in (1, 2, 3)] == [{"CPU": 1, "GPU": 2}] * 3
-    assert need.bundle("eval", 1) == 3
+    assert [kind.bundle for kind in need.of_group("models")] == [{"CPU": 1, "GPU": 2}] * 3
+    assert (need.bundle("rollout", 0), need.bundle("eval", 1), need.bundle("learner", 0)) == (0, 2, 0)
 
 
 def test_each_preference_model_has_actors_of_its_own() -> None:
     models = {"helpful": {"model": "h", "num_actors": 2}, "harmless": {"model": "s", "gpus_per_actor": 0}}
     need = needs(config(reward=RewardConfig(models=models)), cluster_has_gpus=True)
     assert [kind.section for kind in need.kinds][-2:] == ["reward.models.helpful", "reward.models.harmless"]
-    assert need.bundles[need.bundle("reward.models.helpful", 1) or 0] == {"CPU": 1, "GPU": 1}
-    assert need.bundles[need.bundle("reward.models.harmless", 0) or 0] == {"CPU": 1}
-    message = r"reward.models.helpful.num_actors=2 x reward.models.helpful.gpus_per_actor=1 .*there are 3"
+    assert [kind.bundle for kind in need.of_group("models")][1:] == [{"CPU": 1, "GPU": 1}] * 2 + [{"CPU": 1}]
+    assert [need.bundle(f"reward.models.{name}", 0) for name in ("helpful", "harmless")] == [1, 3]
+    message = r"reward.models.helpful.num_actors=2 x reward.models.helpful.gpus_per_actor=1.*there are 3"
     with pytest.raises(UserError, match=message):
         check_fits(need, cpus=8, gpus=3)
 
@@ -120,3 +132,175 @@ def test_nccl_without_gpus_is_refused() -> None:
 def test_hidden_gpus_do_not_count(monkeypatch: pytest.MonkeyPatch, visible: str, count: int) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
     assert local_gpus() == count
+
+
+EIGHT = Node({"CPU": 64, "GPU": 8})
+"""A usual node."""
+
+
+def lacks(asked: RunConfig, *nodes: Node) -> str:
+    return missing(needs(asked, cluster_has_gpus=any(node.resources.get("GPU") for node in nodes)), nodes) or ""
+
+
+def test_a_kind_takes_its_resources_and_wants_its_labels() -> None:
+    asked = config(rollout=RolloutConfig(resources={"rollout_node": 0.001}, labels={"tier": "a"}))
+    kind = needs(asked, cluster_has_gpus=False).of("rollout")
+    assert (kind.bundle, kind.labels) == ({"CPU": 1, "rollout_node": 0.001}, {"tier": "a"})
+    assert lacks(asked, Node({"CPU": 2, "rollout_node": 1}, {"tier": "a"})) == ""
+
+
+@pytest.mark.parametrize(
+    ("rollout", "nodes", "message"),
+    [
+        (
+            RolloutConfig(labels={"tier": "rollout"}),
+            [Node({"CPU": 8}, {"tier": "head"}), Node({"CPU": 8}, {"tier": "learner"})],
+            "no node's label tier is rollout (rollout.labels): nodes have head, learner",
+        ),
+        (
+            RolloutConfig(labels={"zone": "in(a, b)"}),
+            [Node({"CPU": 8})],
+            "no node's label zone is in(a, b) (rollout.labels): no node has that label",
+        ),
+        (
+            RolloutConfig(labels={"zone": "a", "tier": "!spot"}),
+            [Node({"CPU": 8}, {"zone": "a", "tier": "spot"}), Node({"CPU": 8}, {"zone": "b"})],
+            "no node has all the labels zone=a, tier=!spot (rollout.labels)",
+        ),
+        (
+            RolloutConfig(gpus_per_actor=8),
+            [Node({"CPU": 64, "GPU": 4})] * 4,
+            "no node has 8 GPUs at once (rollout.gpus_per_actor=8), the largest has 4",
+        ),
+        (
+            RolloutConfig(labels={"zone": "a"}, gpus_per_actor=2),
+            [Node({"CPU": 8, "GPU": 1}, {"zone": "a"}), Node({"CPU": 8, "GPU": 8})],
+            "no node with rollout.labels has 2 GPUs at once (rollout.gpus_per_actor=2), the largest has 1",
+        ),
+        (
+            RolloutConfig(labels={"zone": "a"}, num_actors=3),
+            [Node({"CPU": 8, "GPU": 2}, {"zone": "a"}), EIGHT],
+            "nodes with rollout.labels have 2 GPUs in all, but rollout.num_actors=3 x rollout.gpus_per_actor=1 is 3 "
+            "GPUs",
+        ),
+        (
+            RolloutConfig(resources={"rollout_node": 1}),
+            [Node({"CPU": 8})],
+            "no node has 1 rollout_node at once (rollout.resources.rollout_node=1), the largest has 0",
+        ),
+        (
+            RolloutConfig(cpus_per_actor=16, gpus_per_actor=1),
+            [Node({"CPU": 64}), Node({"CPU": 8, "GPU": 8})],
+            "no node has 16 CPUs and 1 GPU at once (rollout.cpus_per_actor=16, rollout.gpus_per_actor=1); there are "
+            "1 x (64 CPUs and 0 GPUs), 1 x (8 CPUs and 8 GPUs)",
+        ),
+        (
+            RolloutConfig(num_actors=4, gpus_per_actor=2),
+            [Node({"CPU": 64, "GPU": 3})] * 3,
+            "there is enough in all, but it is split so that only 3 of 4 rollout actors find a node with 1 CPU and 2 "
+            "GPUs beside the others (nodes: 3 x (64 CPUs and 3 GPUs)); change rollout.num_actors, "
+            "rollout.cpus_per_actor, rollout.gpus_per_actor, or labels that bind others to the same nodes",
+        ),
+        (
+            RolloutConfig(num_actors=16),
+            [EIGHT, EIGHT],
+            "the run needs 17 GPUs (learner.num_ranks=1 x learner.gpus_per_rank=1 + rollout.num_actors=16 x "
+            "rollout.gpus_per_actor=1), but there are 16",
+        ),
+    ],
+)
+def test_what_a_cluster_lacks_is_said_with_its_key(rollout: RolloutConfig, nodes: list[Node], message: str) -> None:
+    assert lacks(config(rollout=rollout), *nodes) == message
+
+
+def test_actors_that_take_nothing_need_their_labels_too() -> None:
+    asked = config(reward=RewardConfig(labels={"tier": "cpu"}))
+    assert lacks(asked, Node({"CPU": 4})).startswith("no node's label tier is cpu (reward.labels)")
+    assert lacks(asked, Node({"CPU": 4}), Node({"CPU": 0}, {"tier": "cpu"})) == ""
+
+
+def test_a_learner_and_tensor_parallel_engines_share_whole_nodes() -> None:
+    asked = config(learner=LearnerConfig(num_ranks=8), rollout=RolloutConfig(num_actors=2, gpus_per_actor=4))
+    assert lacks(asked, EIGHT, EIGHT) == ""
+
+
+def test_engines_come_first_where_ranks_would_take_their_node() -> None:
+    asked = config(learner=LearnerConfig(num_ranks=4), rollout=RolloutConfig(gpus_per_actor=8))
+    nodes = [Node({"CPU": 96, "GPU": 8}), Node({"CPU": 16, "GPU": 4})]
+    assert order_of_groups(needs(asked, cluster_has_gpus=True), nodes) == ("models", "learner", "reward")
+
+
+@pytest.mark.parametrize(
+    ("gpus", "engine_args", "sizes"),
+    [
+        (8, {}, (8, 1)),
+        (8, {"pipeline_parallel_size": 2}, (4, 2)),
+        (0, {}, (1, 1)),
+        (4, {"tensor_parallel_size": 4}, (4, 1)),
+    ],
+)
+def test_an_engine_uses_the_gpus_of_its_bundle(gpus: int, engine_args: dict[str, int], sizes: tuple[int, int]) -> None:
+    rollout = RolloutConfig(gpus_per_actor=gpus, engine_args=engine_args)
+    assert tuple(rollout.parallel_sizes(gpus).values()) == sizes
+    assert judged_by(rollout).of("judge.engine").gpus == gpus
+
+
+def judged_by(engine: RolloutConfig) -> Needs:
+    judge, reward = JudgeConfig(model="j", engine=engine), RewardConfig(parts={"accuracy": {}})
+    asked = EvaluationConfig(model="m", benchmarks="aime_2024", data="d", judge=judge, reward=reward)
+    return evaluation_needs(asked, cluster_has_gpus=True)
+
+
+def test_an_engine_on_several_nodes_is_refused() -> None:
+    engine = RolloutConfig(gpus_per_actor=8, engine_args={"tensor_parallel_size": 8, "pipeline_parallel_size": 2})
+    with pytest.raises(UserError, match=r"judge.engine.engine_args: .* is 16 GPUs.*inside one node"):
+        judged_by(engine)
+
+
+def test_a_pipeline_that_would_get_new_weights_is_refused() -> None:
+    rollout = RolloutConfig(gpus_per_actor=4, engine_args={"pipeline_parallel_size": 2})
+    with pytest.raises(UserError, match=r"pipeline_parallel_size=2: new weights are not published to pipelines"):
+        needs(config(rollout=rollout), cluster_has_gpus=True)
+
+
+def test_a_machine_by_itself_has_no_labels(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    asked = config(
+        learner=LearnerConfig(cpus_per_rank=0.1), rollout=RolloutConfig(cpus_per_actor=0.1, labels={"a": "b"})
+    )
+    with pytest.raises(UserError, match="on this machine no node's label a is b"):
+        preflight(asked)
+
+
+@pytest.mark.parametrize(
+    ("section", "message"),
+    [
+        ({"resources": {"CPU": 1.0}}, "rollout.resources: CPU is no custom resource"),
+        ({"resources": {"a": 0.0}}, "rollout.resources.a=0.0: needs at least 0.0001"),
+        ({"labels": {"a b": "c"}}, "rollout.labels: a b is no name of a label"),
+        ({"labels": {"a": "in(b"}}, r"rollout.labels.a=in\(b: needs a value, !VALUE, in\("),
+    ],
+)
+def test_what_ray_does_not_take_is_refused(section: dict[str, dict[str, object]], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        RolloutConfig(**section)  # type: ignore[arg-type]
+
+
+def test_where_actors_run_makes_no_other_run() -> None:
+    judge = JudgeConfig(model="j", engine=RolloutConfig(num_actors=2, labels={"a": "b"}))
+    models = {"helpful": {"model": "h", "labels": {"a": "b"}, "resources": {"r": 1}}}
+    placed = config(
+        learner=LearnerConfig(resources={"r": 1}, labels={"a": "b"}),
+        rollout=RolloutConfig(resources={"r": 1}, labels={"a": "b"}),
+        reward=RewardConfig(resources={"r": 1}, labels={"a": "b"}, models=models),
+        judge=judge,
+        cluster=ClusterConfig(wait_s=600),
+    )
+    elsewhere = config(reward=RewardConfig(models={"helpful": {"model": "h"}}), judge=JudgeConfig(model="j"))
+    assert decisive(placed) == decisive(elsewhere)
+
+
+@pytest.mark.parametrize("given", [{"labels": "a"}, {"resources": {"a": "b"}}])
+def test_a_preference_models_placement_is_checked(given: dict[str, object]) -> None:
+    with pytest.raises(ValueError, match=r"reward\.models\.helpful.*needs an object such as"):
+        RewardConfig(models={"helpful": {"model": "h", **given}})

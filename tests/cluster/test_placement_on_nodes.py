@@ -1,0 +1,161 @@
+"""Placement on a real Ray cluster of three nodes, all on this machine."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import tempfile
+import time
+from collections.abc import Iterator
+
+import pytest
+import ray
+from ray.cluster_utils import Cluster
+
+from r1ray.cluster.launch import _check_storage, _Spawner
+from r1ray.cluster.placement import Kind, Needs, Reservation, missing, nodes_of_cluster, reserve
+from r1ray.config import DeadlineConfig
+from r1ray.errors import UserError
+
+pytestmark = pytest.mark.real
+
+
+@pytest.fixture(scope="module")
+def tiers() -> Iterator[dict[str, str]]:
+    """The tier of each node, by its id. GPUs are only said to be there."""
+    cluster = Cluster(
+        initialize_head=True,
+        head_node_args={"num_cpus": 2, "include_dashboard": False, "labels": {"tier": "head", "zone": "a"}},
+        connect=True,
+    )
+    try:
+        cluster.add_node(num_cpus=4, num_gpus=4, labels={"tier": "learner"}, include_dashboard=False)
+        cluster.add_node(num_cpus=4, num_gpus=4, labels={"tier": "rollout"}, resources={"rollout_node": 1})
+        cluster.wait_for_nodes()
+        yield {node["NodeID"]: node["Labels"]["tier"] for node in ray.nodes()}
+    finally:
+        ray.shutdown()
+        cluster.shutdown()
+
+
+def kind(section: str, count: int = 1, cpus: float = 1, gpus: int = 0, **placed: dict[str, object]) -> Kind:
+    each = "rank" if section == "learner" else "actor"
+    return Kind(section=section, each=each, count=count, cpus=cpus, gpus=gpus, **placed)  # type: ignore[arg-type]
+
+
+@ray.remote
+class Somewhere:
+    def node(self) -> str:
+        return str(ray.get_runtime_context().get_node_id())
+
+
+def reserved(need: Needs) -> Reservation:
+    """A reservation on a cluster that nobody else uses: what was removed before it is free only a moment later."""
+    deadline = time.monotonic() + 60
+    while any(ray.available_resources().get(name, 0) < ray.cluster_resources()[name] for name in ("CPU", "GPU")):
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    return reserve(need, wait_s=10, say=lambda text: pytest.fail(text))
+
+
+def places(reservation: Reservation, tiers: dict[str, str]) -> dict[str, list[str]]:
+    """Where actors really are, by their sections."""
+    actors = {
+        kind.section: [
+            Somewhere.options(**reservation.options(kind.section, index)).remote()  # type: ignore[attr-defined]
+            for index in range(kind.count)
+        ]
+        for kind in reservation.need.kinds
+    }
+    try:
+        return {
+            section: [tiers[node] for node in ray.get([actor.node.remote() for actor in started], timeout=60)]
+            for section, started in actors.items()
+        }
+    finally:
+        for started in actors.values():
+            for actor in started:
+                ray.kill(actor)
+
+
+def test_every_kind_runs_where_its_labels_and_resources_are(tiers: dict[str, str]) -> None:
+    need = Needs(
+        (
+            kind("learner", 2, labels={"tier": "!in(rollout, head)"}),
+            kind("rollout", resources={"rollout_node": 0.5}),
+            kind("eval", resources={"rollout_node": 0.5}),
+            kind("reward", cpus=0, labels={"zone": "a"}),
+        )
+    )
+    reservation = reserved(need)
+    found = places(reservation, tiers)
+    reservation.remove()
+    assert found == {"learner": ["learner"] * 2, "rollout": ["rollout"], "eval": ["rollout"], "reward": ["head"]}
+
+
+def test_ranks_are_together_and_engines_inside_a_node(tiers: dict[str, str]) -> None:
+    need = Needs((kind("learner", 4, gpus=1), kind("rollout", 2, gpus=2)))
+    reservation = reserved(need)
+    nodes = {section: [tiers[node] for node in reservation.nodes(section)] for section in ("learner", "rollout")}
+    reservation.remove()
+    assert sorted(map(len, nodes.values())) == [1, 1]
+    assert nodes["learner"] != nodes["rollout"]
+
+
+def test_a_path_that_only_the_driver_sees_is_named_with_its_node(tiers: dict[str, str]) -> None:
+    reservation = reserved(Needs((kind("learner", labels={"tier": "learner"}),)))
+    with tempfile.TemporaryFile() as file:
+        only_here = f"/proc/self/fd/{os.dup2(file.fileno(), 777)}"
+        stored = {"learner": {"output_dir": "/proc/self", "model": only_here}}
+        spawner = _Spawner(reservation, [])
+        try:
+            with pytest.raises(UserError, match=rf"model: {only_here} is not on node [0-9.]+, where learner actors"):
+                asyncio.run(_check_storage(spawner, reservation, stored, DeadlineConfig()))
+        finally:
+            os.close(777)
+            reservation.remove()
+
+
+def test_what_is_missing_is_said_in_time(tiers: dict[str, str]) -> None:
+    said: list[str] = []
+    started = time.monotonic()
+    message = (
+        r"cannot place the run: no node has 8 GPUs at once \(rollout.gpus_per_actor=8\).*largest has 4.*cluster.wait_s"
+    )
+    with pytest.raises(UserError, match=message):
+        reserve(Needs((kind("rollout", gpus=8),)), wait_s=1.5, say=said.append)
+    assert time.monotonic() - started < 30
+    assert len(said) == 1
+
+
+def test_what_takes_nothing_waits_for_its_labels_too(tiers: dict[str, str]) -> None:
+    with pytest.raises(UserError, match=r"no node's label tier is cpu \(reward.labels\): nodes have head, learner"):
+        reserve(Needs((kind("reward", cpus=0, labels={"tier": "cpu"}),)), wait_s=0, say=lambda text: None)
+
+
+def test_what_others_use_is_said_and_waited_for(tiers: dict[str, str]) -> None:
+    need = Needs((kind("learner", 3, gpus=2),))
+    first = reserved(need)
+    with pytest.raises(
+        UserError, match=r"the run needs 3 CPUs and 6 GPUs, .* others use .*; free now: 7 CPUs and 2 GPUs"
+    ):
+        reserve(need, wait_s=0, say=lambda text: None)
+
+    def free(text: str) -> None:
+        first.remove()
+
+    reserve(need, wait_s=30, say=free).remove()
+
+
+def test_the_scheduler_agrees_about_what_fits(tiers: dict[str, str]) -> None:
+    """What is called possible on empty nodes is placed at once, what is not is not."""
+    for learner, rollout, is_possible in [
+        (kind("learner", 4, gpus=1), kind("rollout", 1, gpus=4), True),
+        (kind("learner", 1, gpus=4), kind("rollout", 2, gpus=2), True),
+        (kind("learner", 2, gpus=3), kind("rollout", 1, gpus=2), False),
+        (kind("learner", 2, gpus=1, cpus=2), kind("rollout", 3, gpus=2), False),
+    ]:
+        need = Needs((learner, rollout))
+        assert (missing(need, nodes_of_cluster()) is None) == is_possible
+        if is_possible:
+            reserved(need).remove()
