@@ -1,0 +1,140 @@
+"""All-reduce and broadcast between processes that stand where a run's actors will, timed.
+
+The rendezvous are those of the run: both groups go by the interface that reaches rank 0, the learner's by PyTorch's own
+process group, that of the weights by one beside it.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import statistics
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+import ray
+import torch
+import torch.distributed as dist
+from torch.distributed import PrefixStore, ProcessGroupGloo, TCPStore  # type: ignore[attr-defined]  # torch's stubs
+
+from r1ray.weights.network import interface_of, own_address
+
+ROUNDS = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Membership:
+    """One process's place in a group."""
+
+    address: str
+    """Of rank 0's node, with a free port of it."""
+    port: int
+    rank: int
+    world_size: int
+    backend: str
+    """``nccl`` or ``gloo``."""
+    timeout_s: float
+
+    @property
+    def device(self) -> torch.device:
+        return torch.device("cuda", 0) if self.backend == "nccl" else torch.device("cpu")
+
+
+@dataclass(frozen=True, slots=True)
+class Timed:
+    """What one process saw."""
+
+    seconds: float
+    """Of one operation: the median of several."""
+    is_right: bool
+    """Whether what arrived is what was sent."""
+
+
+class Party:
+    """A learner rank, or a rollout engine, that does nothing but communicate. An engine on several GPUs is represented
+    by its first one."""
+
+    def __init__(self) -> None:
+        torch.set_num_threads(1)
+
+    def place(self) -> tuple[str, int]:
+        """This node's address, and a free port of it."""
+        with socket.socket() as probe:
+            probe.bind(("", 0))
+            return ray.util.get_node_ip_address(), int(probe.getsockname()[1])
+
+    def all_reduce(self, *place: Any, num_bytes: int) -> Timed:
+        """Sum [num_bytes / 4] float32 over a group; ``place`` is a :class:`Membership`'s fields."""
+        group = Membership(*place)
+        first = torch.full((1024,), float(group.rank + 1), device=group.device)
+        tensor = torch.zeros(num_bytes // 4, device=group.device)
+        with _joined(group):
+            dist.all_reduce(first)
+            seconds = _median(lambda: dist.all_reduce(tensor), group.device)
+        return Timed(seconds, bool((first == group.world_size * (group.world_size + 1) / 2).all()))
+
+    def broadcast(self, *place: Any, num_bytes: int) -> Timed:
+        """Send [num_bytes] uint8 from rank 0 to all others."""
+        group = Membership(*place)
+        first = torch.full((1024,), 7 if group.rank == 0 else 0, dtype=torch.uint8, device=group.device)
+        tensor = torch.zeros(num_bytes, dtype=torch.uint8, device=group.device)
+        if group.backend == "nccl":
+            with _joined(group):
+                dist.broadcast(first, 0)
+                seconds = _median(lambda: dist.broadcast(tensor, 0), group.device)
+        else:
+            beside = _gloo_group(group)
+            _broadcast(beside, first)
+            seconds = _median(lambda: _broadcast(beside, tensor), group.device)
+        return Timed(seconds, bool((first == 7).all()))
+
+
+@contextmanager
+def _joined(group: Membership) -> Iterator[None]:
+    """PyTorch's own process group, as a learner's."""
+    os.environ.setdefault("GLOO_SOCKET_IFNAME", interface_of(own_address(group.address, group.port)))
+    dist.init_process_group(
+        group.backend,
+        init_method=f"tcp://{group.address}:{group.port}",
+        rank=group.rank,
+        world_size=group.world_size,
+        timeout=timedelta(seconds=group.timeout_s),
+    )
+    try:
+        yield
+    finally:
+        dist.destroy_process_group()
+
+
+def _median(operation: Callable[[], object], device: torch.device) -> float:
+    seconds = []
+    for _ in range(ROUNDS):
+        started = time.perf_counter()
+        operation()
+        if device.type == "cuda":
+            torch.cuda.synchronize()
+        seconds.append(time.perf_counter() - started)
+    return statistics.median(seconds)
+
+
+def _gloo_group(group: Membership) -> ProcessGroupGloo:
+    """As :func:`r1ray.weights.gloo.open_group`, whose module loads vLLM."""
+    timeout = timedelta(seconds=group.timeout_s)
+    is_master = group.rank == 0
+    store = TCPStore(
+        group.address, group.port, group.world_size, is_master=is_master, timeout=timeout, wait_for_workers=False
+    )
+    options = ProcessGroupGloo._Options()  # type: ignore[attr-defined]  # missing in torch's stubs
+    options._timeout = timeout
+    options._devices = [ProcessGroupGloo.create_device(hostname=own_address(group.address, group.port))]
+    return ProcessGroupGloo(PrefixStore("r1ray", store), group.rank, group.world_size, options)
+
+
+def _broadcast(group: ProcessGroupGloo, tensor: torch.Tensor) -> None:
+    options = torch.distributed.BroadcastOptions()
+    options.rootRank, options.rootTensor = 0, 0
+    group.broadcast([tensor], options).wait()  # type: ignore[attr-defined]

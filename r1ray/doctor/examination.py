@@ -1,0 +1,501 @@
+"""What is looked at, in which order, and for how long.
+
+    this process:  model, rows          --\\
+    the cluster:   nodes -> probes -> reservation -> collectives  --> findings, worst status
+
+The two sides are looked at at the same time. Each check has a deadline, and one that fails or hangs is a finding.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from r1ray.cluster import examine, placement
+from r1ray.cluster.examine import Answer, Node, Probes
+from r1ray.cluster.placement import Needs, Reservation
+from r1ray.cluster.probe import Disk, PathFacts, installed, is_hub_name, path_facts
+from r1ray.config import PROMPTS_OF, SUPERVISED_RECIPES, EvaluationConfig, RunConfig
+from r1ray.doctor import judging
+from r1ray.doctor.findings import CLUSTER, DRIVER, Finding, bounded, counted
+from r1ray.doctor.judging import green, red
+from r1ray.doctor.model import BYTES_OF, check_model, num_parameters, stage_bytes
+from r1ray.doctor.rows import check_dialogues, check_prompts
+from r1ray.errors import UserError
+from r1ray.stages.base import MANIFEST, digest_of, read_artifact
+from r1ray.stages.prepare import Prepare
+
+FILES_S = 120.0
+"""Deadline of a check of a model or a data set, here."""
+NODE_S = 60.0
+"""Of a question to all nodes."""
+JOIN_S = 10.0
+COLLECTIVE_S = 120.0
+"""Of each operation between the run's actors, and of starting them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """One stage of what would be run."""
+
+    name: str
+    """Empty where the recipe has only one."""
+    config: RunConfig
+
+    def key(self, key: str) -> str:
+        """A key, as the user gives it for this stage."""
+        return f"graph.{self.name}.{key}" if self.name else key
+
+
+def examine_run(
+    config: RunConfig,
+    stages: Sequence[Planned],
+    needed: Sequence[RunConfig | EvaluationConfig],
+    say: Callable[[str], None],
+) -> list[Finding]:
+    """Every finding about a run.
+
+    Args:
+        stages: all that train, or read prompts.
+        needed: what each of the stages asks the cluster for.
+        say: gets what is being done.
+    """
+    files = _Files(config, stages)
+    side = threading.Thread(target=files.look, name="doctor files", daemon=True)
+    side.start()
+    cluster = _Cluster(config, stages, files, say)
+    try:
+        cluster.look(needed)
+    finally:
+        cluster.close()
+    say("waiting for the checks of model and data")
+    side.join(FILES_S * (1 + 3 * len(stages)))  # each of its checks has a deadline; this is for their sum
+    return [*files.findings, *cluster.findings, *cluster.sandboxes(files.programs)]
+
+
+# ---------------------------------------------------------------------- model and data
+
+
+def prepared(config: RunConfig) -> Path | None:
+    """The folder of what ``prepare.maker`` makes, where an earlier run has made it."""
+    if config.prepare.maker is None:
+        return None
+    digest = digest_of({"settings": Prepare(config.prepare, seed=config.seed).settings(), "inputs": {}})
+    folder = Path(config.output_dir).expanduser() / "artifacts" / f"base-{digest[:12]}"
+    made = read_artifact(folder / MANIFEST, digest)
+    return None if made is None else Path(made.path)
+
+
+class _Files:
+    """What this process sees of models and data."""
+
+    def __init__(self, config: RunConfig, stages: Sequence[Planned]) -> None:
+        self._config, self._stages = config, stages
+        self._base = prepared(config)
+        self.findings: list[Finding] = []
+        self.programs: set[str] = set()
+        """Languages in which the first rows ask for programs."""
+        self.models = self._models()
+
+    def _local(self, path: str | None) -> str | None:
+        """A path of the user's, or in what ``prepare`` made; None for what another stage is going to make."""
+        if path is None or not path.startswith("@"):
+            return path
+        is_there = self._base is not None and path.partition("/")[0] == "@prepare"
+        return f"{self._base}{path.removeprefix('@prepare')}" if is_there else None
+
+    def _model_of(self, stage: Planned) -> str | None:
+        if self._config.prepare.maker and not stage.name:
+            return None if self._base is None else str(self._base / "model")
+        return self._local(stage.config.model)
+
+    def _data_of(self, stage: Planned) -> list[tuple[str, str]]:
+        """Keys and paths of the rows that a stage reads."""
+        config = stage.config
+        if config.recipe in SUPERVISED_RECIPES:
+            asked = [("supervised.train", config.supervised.train), ("supervised.eval", config.supervised.eval)]
+        elif config.recipe in PROMPTS_OF:
+            key = PROMPTS_OF[config.recipe]
+            asked = [(f"data.{key}", getattr(config.data, key))] if key else []
+        elif config.prepare.maker and not stage.name:
+            made = [("data.train", "train.parquet"), ("data.eval", "heldout.parquet")]
+            asked = [(key, str(self._base / name)) for key, name in made] if self._base else []
+        else:
+            asked = [("data.train", config.data.train), ("data.eval", config.data.eval)]
+        return [(key, local) for key, path in asked if (local := self._local(path)) is not None]
+
+    def _models(self) -> dict[str, str]:
+        """Models that are there before the run, each with the key that names it."""
+        found: dict[str, str] = {}
+        for stage in self._stages:
+            model = self._model_of(stage)
+            if model is not None:
+                found.setdefault(model, stage.key("model"))
+        return found
+
+    def look(self) -> None:
+        if self._config.prepare.maker and self._base is None:
+            found = f"prepare.maker={self._config.prepare.maker} makes them when the run starts"
+            self.findings.append(green("model and data", DRIVER, found))
+        tokenizers: dict[str, Any] = {}
+        seen: set[Any] = set()
+        for stage in self._stages:
+            model = self._model_of(stage)
+            if model is not None:
+                self._look_at_model(stage, model, tokenizers, seen)
+        for stage in self._stages:
+            model = self._model_of(stage) or next(iter(tokenizers), None)  # later models have the first one's tokenizer
+            for key, path in self._data_of(stage):
+                parts = stage.config.reward.parts
+                looked_for = [name for name in ("accuracy", "language") if name in parts]
+                settings = (key, path, stage.config.data.template, stage.config.data.max_prompt_tokens, *looked_for)
+                if settings not in seen:
+                    seen.add(settings)
+                    self._look_at_rows(stage, key, path, tokenizers.get(str(model)))
+
+    def _look_at_model(self, stage: Planned, model: str, tokenizers: dict[str, Any], seen: set[Any]) -> None:
+        def look() -> list[Finding]:
+            checked = check_model(stage.config, model, key=stage.key("model"))
+            if checked.tokenizer is not None:
+                tokenizers.setdefault(model, checked.tokenizer)
+            fresh = [finding for finding in checked.findings if _what(finding) not in seen]
+            seen.update(map(_what, fresh))
+            return fresh
+
+        self.findings += bounded("model", DRIVER, look, deadline_s=FILES_S)
+
+    def _look_at_rows(self, stage: Planned, key: str, path: str, tokenizer: Any) -> None:
+        check = check_dialogues if key.startswith("supervised.") else check_prompts
+
+        def look() -> list[Finding]:
+            checked = check(stage.config, key, path, tokenizer)
+            self.programs |= checked.programs
+            return [
+                finding if not stage.name else replace(finding, found=f"stage {stage.name}: {finding.found}")
+                for finding in checked.findings
+            ]
+
+        self.findings += bounded("rows", DRIVER, look, deadline_s=FILES_S)
+
+    def disk_bytes(self) -> int | None:
+        """What the training stages write, as far as the size of a model is known."""
+        parameters = [found for model in self.models if (found := _quietly(num_parameters, model)) is not None]
+        if not parameters:
+            return None
+        training = [stage for stage in self._stages if stage.config.recipe not in PROMPTS_OF]
+        return sum(stage_bytes(stage.config, max(parameters)) for stage in training)
+
+    def sent_bytes(self) -> int | None:
+        """Of the largest model that is known, in the learner's data type: what a publish sends."""
+        dtype = BYTES_OF[self._config.learner.dtype]
+        parameters = [found for model in self.models if (found := _quietly(num_parameters, model)) is not None]
+        return max(parameters) * dtype if parameters else None
+
+
+def _what(finding: Finding) -> tuple[str, str, str]:
+    """What a finding says, whichever stage it was made for."""
+    return finding.check, finding.found.partition("=")[2] or finding.found, finding.needed
+
+
+def _quietly(function: Callable[[str], int | None], model: str) -> int | None:
+    """None for a model that cannot be read: :func:`check_model` says so."""
+    try:
+        return function(model)
+    except (OSError, ValueError, KeyError):
+        return None
+
+
+# ---------------------------------------------------------------------- the cluster
+
+
+class _Cluster:
+    """What the nodes say, and what lies between them."""
+
+    def __init__(self, config: RunConfig, stages: Sequence[Planned], files: _Files, say: Callable[[str], None]) -> None:
+        self._config, self._stages, self._files, self._say = config, stages, files, say
+        self.findings: list[Finding] = []
+        self._is_remote = placement.is_remote(config.cluster.address)
+        self._output = Path(config.output_dir).expanduser().resolve()
+        self._probes: Probes | None = None
+        self._reservation: Reservation | None = None
+        self._sections: dict[str, set[str]] = {}
+        self._sandboxes: dict[Node, Answer[str]] = {}
+
+    def look(self, needed: Sequence[RunConfig | EvaluationConfig]) -> None:
+        if not self._join():
+            return
+        nodes = examine.nodes()
+        self._say(f"asking {counted(len(nodes), 'node')}")
+        self._probes = Probes(nodes)
+        need = self._place(needed, nodes)
+        self.findings += self._present()
+        checks: list[tuple[str, Callable[[], list[Finding]]]] = [
+            ("versions", self._versions),
+            ("gpus", self._gpus),
+            ("limits", self._limits),
+            ("shared memory", self._shared_memory),
+            ("disk", self._disks),
+            ("clock", self._clocks),
+            ("ports", self._ports),
+            ("storage", self._storage),
+            ("paths", self._paths),
+            ("sandbox", self._ask_sandboxes),
+        ]
+        for name, check in checks:
+            self.findings += bounded(name, CLUSTER, check, deadline_s=3 * NODE_S)
+        if self._reservation is not None and need is not None and need.count("learner"):
+            self._say("measuring between learner ranks and engines")
+            self.findings += bounded("collectives", CLUSTER, self._collectives, deadline_s=4 * COLLECTIVE_S)
+
+    def close(self) -> None:
+        if self._probes is not None:
+            self._probes.close()
+        if self._reservation is not None:
+            self._reservation.remove()
+
+    def _join(self) -> bool:
+        address = self._config.cluster.address
+        self._say("joining the cluster" if self._is_remote else "starting Ray on this machine")
+        started = time.monotonic()
+        problem = examine.why_unreachable(address, timeout_s=JOIN_S)
+        try:
+            if problem is None:
+                cpus, gpus = placement.connect(address)  # in this thread: Ray sets signal handlers
+        except UserError as error:
+            problem = str(error)
+        seconds = time.monotonic() - started
+        if problem is not None:
+            advice = "start Ray there, and look at cluster.address, RAY_ADDRESS and RAY_AUTH_MODE."
+            self.findings.append(replace(red("cluster", DRIVER, problem, "a Ray cluster", advice), seconds=seconds))
+            return False
+        where = f"{counted(len(examine.nodes()), 'node')}, {cpus:g} CPUs, {gpus:g} GPUs"
+        found = where if self._is_remote else f"{where}, started on this machine"
+        self.findings.append(replace(green("cluster", DRIVER, found), seconds=seconds))
+        return True
+
+    def _place(self, needed: Sequence[RunConfig | EvaluationConfig], nodes: Sequence[Node]) -> Needs | None:
+        """Look whether each stage fits, and reserve the places of the one with a learner that takes most."""
+        has_gpus = any(node.resources.get("GPU") for node in nodes)
+        needs = [_needs(each, has_gpus) for each in needed]
+        wanted = "room for every actor of each stage"
+        advice = "change these keys, or start more nodes."
+        if not needs:
+            return None
+        problems = [problem for need in needs if (problem := placement.missing(need, placement.nodes_of_cluster()))]
+        need = max(needs, key=lambda need: (need.count("learner") > 0, need.gpus, need.cpus))
+        # Of a cluster that grows, what is missing may come while it is waited for; this machine does not grow.
+        wait_s = self._config.cluster.wait_s if self._is_remote else 0.0
+        if problems and not wait_s:
+            self.findings += [red("placement", CLUSTER, problem, wanted, advice) for problem in dict.fromkeys(problems)]
+            return None
+
+        def reserve() -> list[Finding]:
+            try:
+                self._reservation = placement.reserve(need, wait_s=wait_s, say=self._say)
+            except UserError as error:
+                return [red("placement", CLUSTER, str(error), wanted, "wait for other jobs, or change these keys.")]
+            self._sections = examine.nodes_of(self._reservation, nodes)
+            of = {node.id: node.address for node in nodes}
+            placed = [
+                f"{section} x {need.count(section)} on {', '.join(sorted(of[each] for each in ids))}"
+                for section, ids in self._sections.items()
+            ]
+            return [green("placement", CLUSTER, "; ".join(placed), wanted)]
+
+        self.findings += bounded("placement", CLUSTER, reserve, deadline_s=wait_s + NODE_S)
+        return need
+
+    def _ask(self, method: str, *arguments: Any, of: Any = None) -> dict[Node, Answer[Any]]:
+        assert self._probes is not None
+        return self._probes.ask(method, *arguments, deadline_s=NODE_S, of=of)
+
+    def _judged(
+        self, check: str, answers: Mapping[Node, Answer[Any]], judge: Callable[[Node, Any], Finding | list[Finding]]
+    ) -> list[Finding]:
+        """A finding of each node; one that did not answer has one too."""
+        findings = []
+        for node, answer in answers.items():
+            if answer.error is not None:
+                advice = "look at this node: r1ray has to be installed there, and answer."
+                made: Finding | list[Finding] = red(check, node.address, answer.error, "an answer", advice)
+            else:
+                made = judge(node, answer.value)
+            for finding in made if isinstance(made, list) else [made]:
+                findings.append(replace(finding, seconds=answer.seconds))
+        return findings
+
+    def _has(self, node: Node, *sections: str) -> bool:
+        """Whether actors of the sections run on a node; without a reservation they may run on any."""
+        return not self._sections or any(node.id in self._sections.get(section, ()) for section in sections)
+
+    def _uses_gpus(self, node: Node) -> bool:
+        if self._reservation is None:
+            return False
+        need = self._reservation.need
+        return any(kind.gpus and node.id in self._sections[kind.section] for kind in need.kinds)
+
+    # ------------------------------------------------------------------ of each node
+
+    def _present(self) -> list[Finding]:
+        """Nodes that do not answer at all, each once: nothing more is asked of them."""
+        assert self._probes is not None
+        answers = self._ask("now")
+        self._probes.leave_out([node for node, answer in answers.items() if answer.error is not None])
+        return self._judged("node", answers, lambda node, _: [])
+
+    def _versions(self) -> list[Finding]:
+        driver = installed()
+        return self._judged(
+            "versions",
+            self._ask("versions"),
+            lambda node, here: judging.judge_versions(node.address, here, driver, has_gpus=self._uses_gpus(node)),
+        )
+
+    def _gpus(self) -> list[Finding]:
+        claimed = self._config.rollout.gpu_memory_utilization
+        return self._judged(
+            "gpus",
+            self._ask("gpus"),
+            lambda node, found: judging.judge_gpus(
+                node.address,
+                found,
+                offered=node.resources.get("GPU", 0.0),
+                is_used=self._uses_gpus(node),
+                utilization=claimed if self._uses_gpus(node) and self._has(node, "rollout", "eval") else None,
+            ),
+        )
+
+    def _limits(self) -> list[Finding]:
+        return self._judged(
+            "limits", self._ask("limits"), lambda node, found: judging.judge_limits(node.address, found)
+        )
+
+    def _shared_memory(self) -> list[Finding]:
+        return self._judged(
+            "shared memory",
+            self._ask("shared_memory"),
+            lambda node, found: judging.judge_shared_memory(
+                node.address,
+                found,
+                object_store_bytes=node.resources.get("object_store_memory", 0.0),
+                uses_gpus=self._uses_gpus(node),
+            ),
+        )
+
+    def _disks(self) -> list[Finding]:
+        estimate = self._files.disk_bytes()
+        what = "checkpoints and exports" if estimate else "checkpoints and exports (the model's size is not known)"
+
+        def judge(node: Node, disks: list[Disk]) -> list[Finding]:
+            output, tmp, spilled = disks
+            name, small = node.address, judging.LITTLE_TMP_BYTES
+            needed = estimate or small
+            return [
+                judging.judge_disk(name, output, what=what, needed_bytes=needed, key="change output_dir"),
+                judging.judge_disk(name, tmp, what="temporary files", needed_bytes=small, key="set TMPDIR"),
+                judging.judge_disk(
+                    name, spilled, what="objects that Ray spills", needed_bytes=small, key="ray start --temp-dir"
+                ),
+            ]
+
+        return self._judged("disk", self._ask("disks", [str(self._output)]), judge)
+
+    def _clocks(self) -> list[Finding]:
+        assert self._probes is not None
+        answers = self._probes.clocks(deadline_s=NODE_S)
+        return self._judged("clock", answers, lambda node, clock: judging.judge_clock(node.address, clock))
+
+    def _ports(self) -> list[Finding]:
+        assert self._probes is not None
+        answers = self._probes.reach(deadline_s=NODE_S)
+        return self._judged(
+            "ports", answers, lambda node, wrong: judging.judge_ports(node.address, wrong, num_places=len(answers))
+        )
+
+    def _storage(self) -> list[Finding]:
+        assert self._probes is not None
+        try:
+            answers = self._probes.exchange(self._output, deadline_s=NODE_S)
+        except OSError as error:
+            found = f"{self._output}: cannot be written: {error.strerror}"
+            return [red("storage", DRIVER, found, "a folder that can be written", "change output_dir.")]
+        return self._judged(
+            "storage",
+            answers,
+            lambda node, problem: judging.judge_storage(
+                node.address, str(self._output), problem, is_needed=self._has(node, "learner")
+            ),
+        )
+
+    def _paths(self) -> list[Finding]:
+        """Models on the nodes whose actors load them."""
+        users: dict[str, tuple[str, tuple[str, ...]]] = {
+            path: (key, ("learner", "rollout", "eval")) for path, key in self._files.models.items()
+        }
+        for stage in self._stages:
+            for name, model in stage.config.reward.models.items():
+                section = placement.model_section(name)
+                if not str(model.model).startswith("@"):
+                    users[str(model.model)] = (stage.key(f"{section}.model"), (section,))
+            judge = stage.config.judge
+            if judge.model is not None and judge.url is None and not judge.model.startswith("@"):
+                users[judge.model] = (stage.key("judge.model"), ("judge.engine",))
+        if not users:
+            return []
+        paths = {path: path if is_hub_name(path) else str(Path(path).expanduser().resolve()) for path in users}
+        driver = {path: path_facts(path) for path in paths.values()}
+
+        def judge_node(node: Node, here: dict[str, PathFacts]) -> list[Finding]:
+            keys = {paths[path]: key for path, (key, sections) in users.items() if self._has(node, *sections)}
+            return judging.judge_paths(node.address, keys, here, driver)
+
+        return self._judged("paths", self._ask("paths", list(paths.values())), judge_node)
+
+    def _ask_sandboxes(self) -> list[Finding]:
+        settings = self._config.reward.sandbox
+        if all(stage.config.recipe in SUPERVISED_RECIPES for stage in self._stages):
+            return []
+
+        def asked(node: Node) -> tuple[Any, ...] | None:
+            return () if self._has(node, "reward") else None
+
+        self._sandboxes = self._ask("sandbox", settings.mode, settings.python, of=asked)
+        return []
+
+    def sandboxes(self, programs: Collection[str]) -> list[Finding]:
+        """Judged when it is known whether the data ask for programs."""
+        mode = self._config.reward.sandbox.mode
+        return [
+            replace(
+                judging.judge_sandbox(node.address, answer.value, answer.error, asked=mode, programs=sorted(programs)),
+                seconds=answer.seconds,
+            )
+            for node, answer in self._sandboxes.items()
+        ]
+
+    # ------------------------------------------------------------------ between nodes
+
+    def _collectives(self) -> list[Finding]:
+        assert self._reservation is not None
+        deadlines = self._config.deadlines
+        keys = {
+            "all-reduce": ("deadlines.learn_s", deadlines.learn_s),
+            "broadcast": ("deadlines.publish_s", deadlines.publish_s),
+        }
+        sent = self._files.sent_bytes()
+        findings = []
+        for measured in examine.measure(self._reservation, timeout_s=min(COLLECTIVE_S, deadlines.start_s)):
+            key, deadline_s = keys[measured.operation]
+            judged = judging.judge_collective(measured, model_bytes=sent, deadline_s=deadline_s, key=key)
+            findings.append(replace(judged, seconds=measured.took_s))
+        return findings
+
+
+def _needs(config: RunConfig | EvaluationConfig, has_gpus: bool) -> Needs:
+    if isinstance(config, RunConfig):
+        return placement.needs(config, cluster_has_gpus=has_gpus)
+    return placement.evaluation_needs(config, cluster_has_gpus=has_gpus)

@@ -1,0 +1,230 @@
+"""The first rows of a data set, through layout, template and check."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from r1ray.config import RewardConfig, RewardPart, RunConfig
+from r1ray.data import dialogues
+from r1ray.data.checks import MalformedRow
+from r1ray.data.layouts import LAYOUTS, RawPrompt, recognise
+from r1ray.data.spool import MAX_ERRORS_SHOWN, rows_of
+from r1ray.data.template import renderer
+from r1ray.data.turns import DialogueEncoder
+from r1ray.doctor.findings import DRIVER, Finding
+from r1ray.doctor.judging import green, red, yellow
+from r1ray.errors import R1RayError, UserError
+from r1ray.reward.references import problem_finder
+from r1ray.types import CodeTests, MathAnswer, Prompt, Response, Scored
+
+FIRST = 64
+"""Rows that are looked at; the run looks at all of them."""
+NUM_ANSWERS = 8
+"""Known answers that are scored."""
+SHOWN = 400
+"""Characters of the rendered prompt that are shown."""
+
+
+@dataclass(slots=True)
+class RowsCheck:
+    """What the first rows of a file are."""
+
+    findings: list[Finding]
+    programs: set[str] = field(default_factory=set)
+    """Languages in which programs are asked for."""
+
+
+@dataclass(slots=True)
+class _Read:
+    """The first rows of a file, sorted."""
+
+    layout: str
+    unusable_means: str = "without a usable reference"
+    good: list[Any] = field(default_factory=list)
+    malformed: list[str] = field(default_factory=list)
+    unusable: list[str] = field(default_factory=list)
+
+    @property
+    def num_rows(self) -> int:
+        return len(self.good) + len(self.malformed) + len(self.unusable)
+
+    def finding(self, name: str) -> Finding:
+        found = f"{name}: layout {self.layout}; of the first {self.num_rows} rows {len(self.good)} usable"
+        found += f", {len(self.malformed)} malformed" if self.malformed else ""
+        found += f", {len(self.unusable)} {self.unusable_means}" if self.unusable else ""
+        needed = "rows of one layout, none malformed"
+        shown = "; ".join((self.malformed or self.unusable)[:MAX_ERRORS_SHOWN])
+        if self.malformed:
+            return red("rows", DRIVER, f"{found}: {shown}", needed, "mend or remove these rows: a run refuses them.")
+        if not self.good:
+            return red("rows", DRIVER, f"{found}: {shown}", needed, "give rows that can be judged, or learned from.")
+        if self.unusable:
+            return yellow("rows", DRIVER, f"{found}: {shown}", needed, "they are left out; look at them.")
+        return green("rows", DRIVER, found, needed)
+
+
+def check_prompts(config: RunConfig, key: str, path: str, tokenizer: Any) -> RowsCheck:
+    """A file of prompts.
+
+    Args:
+        tokenizer: of the model that is asked; None: it is not there, and nothing is rendered.
+    """
+    name = f"{key}={path}"
+    try:
+        first, rows = _first_rows(path, key)
+        layout = recognise(frozenset(first))
+        if layout is None:
+            known = "; ".join(known.name for known in LAYOUTS)
+            found = f"{name}: the columns {', '.join(sorted(first))}"
+            return RowsCheck([red("rows", DRIVER, found, f"those of one of these: {known}", "rename columns.")])
+        read = _Read(layout.name)
+        problem = problem_finder(config.reward)
+        for number, row in rows:
+            try:
+                raw = layout.read(row, number - 1)
+            except MalformedRow as error:
+                read.malformed.append(f"row {number}: {error}")
+                continue
+            reason = problem(raw.check, raw.language)
+            if reason is None:
+                read.good.append(raw)
+            else:
+                read.unusable.append(f"{raw.id} ({reason})")
+    except UserError as error:
+        return RowsCheck([red("rows", DRIVER, str(error), "a file of prompts that can be read", "see left.")])
+    findings = [read.finding(name)]
+    if read.good and tokenizer is not None:
+        findings.append(_rendered(config, key, read.good, tokenizer))
+    if read.good:
+        findings += _answered(config, name, read.good)
+    programs = {raw.check.language for raw in read.good if isinstance(raw.check, CodeTests)}
+    return RowsCheck(findings, programs)
+
+
+def _first_rows(path: str, key: str) -> tuple[Mapping[str, Any], Iterator[tuple[int, Mapping[str, Any]]]]:
+    """The first row, and the first ``FIRST`` rows with their numbers. Raises UserError."""
+    rows = itertools.islice(rows_of(path, key=key), FIRST)
+    first = next(rows, None)
+    if first is None:
+        raise UserError(f"{key}={path}: the file has no rows.")
+    return first[1], itertools.chain([first], rows)
+
+
+def _rendered(config: RunConfig, key: str, prompts: Sequence[RawPrompt], tokenizer: Any) -> Finding:
+    """One prompt as the model gets it, and whether all fit."""
+    render = renderer(tokenizer, template=config.data.template)
+    needed = f"{key} rendered by data.template={config.data.template}, at most {config.data.max_prompt_tokens} tokens"
+    try:
+        texts = [render(raw.question) for raw in prompts]
+    except Exception as error:  # a chat template is a program of the model's maker
+        found = f"{type(error).__name__}: {error}".splitlines()[0]
+        return red("prompt", DRIVER, found, needed, "another data.template, or prompts that this one takes.")
+    has_own = config.data.template == "chat"
+    lengths = [len(ids) for ids in tokenizer(texts, add_special_tokens=not has_own)["input_ids"]]
+    long = sum(length > config.data.max_prompt_tokens for length in lengths)
+    shown = texts[0] if len(texts[0]) <= SHOWN else f"{texts[0][:SHOWN]}..."
+    found = f"{shown!r}; {_span(lengths)} tokens" + (f", {long} of {len(texts)} too long" if long else "")
+    back = tokenizer.decode(tokenizer(texts[0], add_special_tokens=False)["input_ids"])
+    is_kept = "".join(back.split()) == "".join(texts[0].split())
+    if long == len(texts):
+        return red("prompt", DRIVER, found, needed, "raise data.max_prompt_tokens.")
+    if not is_kept:
+        found = f"{found}; the model reads {back[:SHOWN]!r}"
+        advice = "look for unknown characters: is the tokenizer made for such text?"
+        return yellow("prompt", DRIVER, found, f"{needed}, and nothing of it lost", advice)
+    if long:
+        advice = "raise data.max_prompt_tokens: too long ones are dropped, and held-out ones refused."
+        return yellow("prompt", DRIVER, found, needed, advice)
+    return green("prompt", DRIVER, found, needed)
+
+
+def _span(lengths: Sequence[int]) -> str:
+    low, high = min(lengths), max(lengths)
+    return f"{low}" if low == high else f"{low} to {high}"
+
+
+def _answered(config: RunConfig, name: str, prompts: Sequence[RawPrompt]) -> list[Finding]:
+    """Whether reference answers of mathematics, given as the model would give them, count as right."""
+    part = config.reward.parts.get("accuracy")
+    known = [raw for raw in prompts if isinstance(raw.check, MathAnswer)][:NUM_ANSWERS]
+    if part is None or part.function is not None or not known:
+        return []
+    needed = f"accuracy 1 for each reference answer of {name}"
+    try:
+        wrong = asyncio.run(_wrong(config.reward, known))
+    except R1RayError as error:
+        return [red("answer", DRIVER, str(error), needed, "see left.")]
+    if not wrong:
+        example = known[0].check
+        assert isinstance(example, MathAnswer)
+        found = f"{len(known)} of {len(known)} right, the first is {example.answer!r}"
+        return [green("answer", DRIVER, found, needed)]
+    found = f"{len(wrong)} of {len(known)} are not: {'; '.join(wrong[:MAX_ERRORS_SHOWN])}"
+    advice = "look at these references: no answer of the model could be right."
+    return [(red if len(wrong) == len(known) else yellow)("answer", DRIVER, found, needed, advice)]
+
+
+async def _wrong(config: RewardConfig, prompts: Sequence[RawPrompt]) -> list[str]:
+    from r1ray.reward.scorer import RewardScorer
+
+    scorer = RewardScorer(RewardConfig(parts={"accuracy": RewardPart()}, verifier=config.verifier))
+    wrong = []
+    try:
+        for raw in prompts:
+            assert isinstance(raw.check, MathAnswer)
+            response = Response(f"<think></think><answer>{raw.check.answer}</answer>", finished=True)
+            outcome, _ = await scorer.outcome(_asked(raw), response)
+            if not isinstance(outcome, Scored) or outcome.parts["accuracy"] < 1.0:
+                wrong.append(f"{raw.id} ({raw.check.answer!r})")
+    finally:
+        scorer.close()
+    return wrong
+
+
+def _asked(raw: RawPrompt) -> Prompt:
+    return Prompt(id=raw.id, text="", check=raw.check, domain=raw.domain, language=raw.language)
+
+
+def check_dialogues(config: RunConfig, key: str, path: str, tokenizer: Any) -> RowsCheck:
+    """A file of given answers: dialogues, or pairs."""
+    name = f"{key}={path}"
+    layouts = dialogues.PAIRS if config.recipe == "reward_model" else dialogues.EXAMPLES
+    try:
+        first, rows = _first_rows(path, key)
+        layout = dialogues.recognise(frozenset(first), layouts)
+        if layout is None:
+            known = "; ".join(known.name for known in layouts)
+            found = f"{name}: the columns {', '.join(sorted(first))}"
+            return RowsCheck([red("rows", DRIVER, found, f"those of one of these: {known}", "rename columns.")])
+        read = _Read(layout.name, "with nothing to learn from")
+        encoder = DialogueEncoder(tokenizer, template=config.data.template) if tokenizer is not None else None
+        for number, row in rows:
+            try:
+                example = layout.read(row, number)
+                read.good.append([encoder.pieces(each) for each in example.dialogues] if encoder else [])
+            except MalformedRow as error:
+                read.malformed.append(f"row {number}: {error}")
+            except dialogues.UnusableRow as error:
+                read.unusable.append(f"row {number}: {error}")
+    except UserError as error:
+        return RowsCheck([red("rows", DRIVER, str(error), "a file of dialogues that can be read", "see left.")])
+    findings = [read.finding(name)]
+    if read.good and encoder is not None:
+        limit = config.supervised.max_tokens
+        lengths = [max(len(ids) for ids, _ in encoder.encode(pieces)) for pieces in read.good]
+        long = sum(length > limit for length in lengths)
+        text = "".join(piece.text if not piece.is_answer else f"[[{piece.text}]]" for piece in read.good[0][0])
+        shown = text if len(text) <= SHOWN else f"{text[:SHOWN]}..."
+        found = f"{shown!r}; {_span(lengths)} tokens"
+        needed = f"{key} rendered by data.template={config.data.template} ([[in the loss]]), at most {limit} tokens"
+        if long:
+            advice = "raise supervised.max_tokens: longer rows are left out."
+            is_all = long == len(lengths)
+            findings.append((red if is_all else yellow)("prompt", DRIVER, f"{found}, {long} too long", needed, advice))
+        else:
+            findings.append(green("prompt", DRIVER, found, needed))
+    return RowsCheck(findings)
