@@ -71,6 +71,7 @@ class Batches:
         self._max_calls, self._max_rows = max_calls, max_rows
         self._waiting: list[tuple[Row, asyncio.Future[float]]] = []
         self._callers: set[asyncio.Task[None]] = set()
+        self._num_calling = 0
         self._is_collecting = False
 
     async def score(self, row: Row) -> float:
@@ -81,8 +82,9 @@ class Batches:
         return await future
 
     def _collect(self) -> None:
-        if self._waiting and not self._is_collecting and len(self._callers) < self._max_calls:
+        if self._waiting and not self._is_collecting and self._num_calling < self._max_calls:
             self._is_collecting = True
+            self._num_calling += 1  # not len(_callers): a task leaves that a little later than it stops to look
             caller = asyncio.create_task(self._work())
             self._callers.add(caller)
             caller.add_done_callback(self._callers.discard)
@@ -95,6 +97,7 @@ class Batches:
             batch, self._waiting = self._waiting[: self._max_rows], self._waiting[self._max_rows :]
             self._collect()
             await self._call([(row, future) for row, future in batch if not future.done()])
+        self._num_calling -= 1
 
     async def _call(self, batch: Sequence[tuple[Row, asyncio.Future[float]]]) -> None:
         if not batch:

@@ -106,6 +106,18 @@ def test_what_arrives_during_a_call_is_the_next_call() -> None:
     assert [len(call) for call in model.calls] == [1, 5]
 
 
+def test_what_arrives_just_as_the_last_call_ends_is_asked_too() -> None:
+    model = FakeModel()
+
+    async def one_after_the_other() -> list[float]:
+        batches = Batches(model, name="m")
+        async with asyncio.timeout(5):
+            return [await batches.score(row) for row in rows(4)]
+
+    assert asyncio.run(one_after_the_other()) == [0.0, 1.0, 2.0, 3.0]
+    assert [len(call) for call in model.calls] == [1, 1, 1, 1]
+
+
 def test_a_row_on_which_the_model_fails_takes_no_other_with_it() -> None:
     model = FakeModel(lambda asked: ValueError("no such token") if ("q", "xx") in asked else None)
     scores = ask(Batches(model, name="helpful"), rows(5))
