@@ -1,0 +1,127 @@
+"""The arithmetic of a step: prompts, completions, minibatches, micro-batches, tokens."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from r1ray.config import RunConfig
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Batch:
+    """One average step, or, of recipes that only sample, all of it."""
+
+    prompts: int
+    completions: int
+    """Sequences that are trained on, or sampled."""
+    prompt_tokens: float
+    """Of an average sequence."""
+    completion_tokens: float
+    longest_completion: int
+    updates: int
+    microbatches: int
+    """Of all updates, on each shard."""
+    shards: int
+    lines: tuple[str, ...]
+    """The arithmetic, written out."""
+
+    @property
+    def tokens_per_sequence(self) -> float:
+        return self.prompt_tokens + self.completion_tokens
+
+    @property
+    def trained_tokens(self) -> float:
+        return self.completions * self.tokens_per_sequence
+
+
+def prompt_tokens(config: RunConfig) -> float:
+    return config.plan.prompt_tokens or max(1.0, config.data.max_prompt_tokens / 4)
+
+
+def completion_tokens(config: RunConfig, longest: int) -> float:
+    return min(config.plan.completion_tokens or max(1.0, longest / 4), longest)
+
+
+def reinforcement_batch(config: RunConfig) -> Batch:
+    """A step of reinforcement learning."""
+    algo, learner = config.algo, config.learner
+    prompt, completion = prompt_tokens(config), completion_tokens(config, algo.max_completion_tokens)
+    each = algo.completions_per_step // algo.minibatches_per_step
+    shards, limit = learner.num_shards, learner.max_tokens_per_microbatch
+    micro = _microbatches(each, prompt + completion, shards, limit)
+    tokens = each * (prompt + completion)
+    lines = [
+        f"{algo.prompts_per_step} prompts x {algo.group_size} = {algo.completions_per_step:,} completions a step",
+        f"/ {algo.minibatches_per_step} updates = {each:,} completions an update x ({prompt:,.0f} + {completion:,.0f}) "
+        f"tokens = {tokens:,.0f} tokens",
+        f"/ {shards} shards ({learner.num_ranks} ranks / sequence_parallel_size={learner.sequence_parallel_size}) "
+        f"/ {limit:,} tokens = {micro} micro-batches of each shard",
+    ]
+    return Batch(
+        prompts=algo.prompts_per_step,
+        completions=algo.completions_per_step,
+        prompt_tokens=prompt,
+        completion_tokens=completion,
+        longest_completion=algo.max_completion_tokens,
+        updates=algo.minibatches_per_step,
+        microbatches=micro * algo.minibatches_per_step,
+        shards=shards,
+        lines=tuple(lines),
+    )
+
+
+def supervised_batch(config: RunConfig) -> Batch:
+    """An update of a recipe that learns from given answers; a pair is two sequences."""
+    settings, learner = config.supervised, config.learner
+    together = 2 if config.recipe == "reward_model" else 1
+    length = min(config.plan.completion_tokens or settings.max_tokens / 4, settings.max_tokens)
+    sequences = settings.sequences_per_step * together
+    shards, limit = learner.num_shards, learner.max_tokens_per_microbatch
+    micro = _microbatches(sequences, length, shards, limit)
+    lines = (
+        f"{settings.sequences_per_step} {'pairs' if together == 2 else 'dialogues'} x {together * length:,.0f} tokens "
+        f"= {sequences * length:,.0f} tokens an update",
+        f"/ {shards} shards / {limit:,} tokens = {micro} micro-batches of each shard",
+    )
+    return Batch(
+        prompts=settings.sequences_per_step,
+        completions=sequences,
+        prompt_tokens=0.0,
+        completion_tokens=length,
+        longest_completion=settings.max_tokens,
+        updates=1,
+        microbatches=micro,
+        shards=shards,
+        lines=lines,
+    )
+
+
+def sampling_batch(config: RunConfig) -> Batch:
+    """Each 1,000 prompts of recipe=collect; all questions of recipe=evaluate."""
+    if config.recipe == "collect":
+        prompts, samples, longest = 1000, config.collect.samples * len(config.collect.ways), config.collect.max_tokens
+        what = "each 1,000 prompts"
+    else:
+        prompts, samples = config.eval.final_num_prompts, config.eval.final_samples
+        longest, what = config.algo.max_completion_tokens, f"{prompts} prompts"
+    completion = completion_tokens(config, longest)
+    prompt = prompt_tokens(config)
+    line = f"{what} x {samples} samples x ({prompt:,.0f} + {completion:,.0f}) tokens"
+    return Batch(
+        prompts=prompts,
+        completions=prompts * samples,
+        prompt_tokens=prompt,
+        completion_tokens=completion,
+        longest_completion=longest,
+        updates=0,
+        microbatches=0,
+        shards=0,
+        lines=(line,),
+    )
+
+
+def _microbatches(sequences: int, length: float, shards: int, limit: int) -> int:
+    """Of one update on each shard: sequences are packed whole."""
+    held = max(1, int(limit // length))
+    return max(1, math.ceil(math.ceil(sequences / shards) / held))

@@ -1,0 +1,364 @@
+"""Bytes of each actor, as the code spends them.
+
+The arithmetic follows the learner (:mod:`r1ray.learner`) with DeepSpeed 0.19 under it, and vLLM's budget. A learner
+rank has moments that need different memory: the start, forward and backward passes, the update, a publish. What counts
+is the largest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from r1ray.config import LearnerConfig, RewardModelConfig, RolloutConfig, RunConfig
+from r1ray.planning.gpus import GIB
+from r1ray.planning.shapes import Shape
+
+DTYPE_BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
+MAX_LOGITS = 2**24
+"""Of :mod:`r1ray.algo.logprobs`: logits that exist at a time."""
+LOGITS_COPIES = 5
+"""Float32 copies of a chunk of logits at the peak of its backward pass (measured)."""
+BUCKET = 5e8
+"""Elements of DeepSpeed's gradient bucket (reduce_bucket_size)."""
+LIVE = 1e9
+"""Elements that ZeRO 3 keeps gathered (stage3_max_live_parameters), and updates at a time (sub_group_size)."""
+CONTEXT = 0.6 * GIB
+"""CUDA, NCCL and their libraries, of a process."""
+LIBRARIES = 0.7 * GIB
+"""Python and torch with what else is imported, of a process that computes on a CPU."""
+FRAGMENTS = 0.05
+"""Share of what is allocated that torch's allocator cannot give out."""
+GRAPHS = 1.0 * GIB
+"""CUDA graphs of an engine."""
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """What bytes are for."""
+
+    name: str
+    bytes: float
+    how: str = ""
+    """The arithmetic, written out."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Actor:
+    """The actors of one section; sizes are of one GPU, or, without GPUs, of one actor in the machine's memory."""
+
+    section: str
+    count: int
+    gpus: int
+    """Of one actor."""
+    moments: dict[str, tuple[Item, ...]]
+    """What is there at the same time, by the moment's name."""
+    capacity: float
+    host: tuple[Item, ...] = ()
+    """In the host's memory, of one actor, beside the GPU."""
+    figures: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def peak(self) -> str:
+        """The moment that needs most."""
+        return max(self.moments, key=lambda name: sum(item.bytes for item in self.moments[name]))
+
+    @property
+    def bytes(self) -> float:
+        return sum(item.bytes for item in self.moments[self.peak])
+
+    @property
+    def fits(self) -> bool:
+        return self.bytes <= self.capacity
+
+
+# ---------------------------------------------------------------------- activations
+
+
+def layer_bytes(shape: Shape, *, size: int, splits: int, on_gpu: bool) -> float:
+    """What one layer keeps of one token for its backward pass.
+
+    Args:
+        size: bytes of a number: 4 or 2.
+        splits: ranks that share a row (Ulysses): then the output of attention is there before and after the exchange.
+    """
+    # An RMSNorm keeps its input in float32 (which in float32 is the residual stream itself), the normalised input, and
+    # its product with the weight, which the next linear layer keeps.
+    norms = 2 * shape.hidden * (4 + size + size)
+    query, key = shape.query_width, shape.kv_width
+    value, out = shape.kv_heads * shape.value_dim, shape.heads * shape.value_dim
+    if shape.kv_rank:
+        # Latents with their norms, keys put together of two parts, values inside the up-projection's output.
+        key = shape.heads * shape.query_key_dim
+        value = shape.heads * (shape.query_key_dim - shape.rope_dim + shape.value_dim)
+        norms += (shape.query_rank + shape.kv_rank) * (4 + size + size)
+    elif shape.has_qk_norm:
+        norms += (query + key) * (4 + size)
+    outs = 2 if splits > 1 or not on_gpu else 1
+    attention = size * (query + key + value + outs * out) + 4 * shape.heads
+    dense = 4 * shape.intermediate
+    if shape.experts:
+        # Each token is copied for each of its experts: input, gate and up, their product, output before and after its
+        # weight.
+        routed = shape.experts_per_token * (4 * shape.expert_intermediate + 3 * shape.hidden)
+        dense = max(routed + 4 * shape.shared_intermediate + 4 * shape.experts // size, 0)
+    return norms + attention + size * dense
+
+
+def activation_items(
+    shape: Shape, *, tokens: float, size: int, checkpointing: bool, splits: int, on_gpu: bool
+) -> tuple[Item, ...]:
+    """Of a forward and backward pass over ``tokens`` tokens on one rank."""
+    each = layer_bytes(shape, size=size, splits=splits, on_gpu=on_gpu)
+    width = shape.shared_intermediate + shape.experts_per_token * shape.expert_intermediate if shape.experts else 0
+    at_work = tokens * size * (2 * max(width, shape.intermediate) + 2 * shape.hidden)
+    if checkpointing:
+        kept = Item(
+            "layer inputs",
+            tokens * shape.layers * shape.hidden * size,
+            f"{tokens:,.0f} tokens x {shape.layers} layers x {shape.hidden} x {size}",
+        )
+        working = tokens * each + at_work
+    else:
+        kept = Item(
+            "activations",
+            tokens * shape.layers * each,
+            f"{tokens:,.0f} tokens x {shape.layers} layers x {each:,.0f} bytes",
+        )
+        working = at_work
+    rows = min(tokens, max(1, MAX_LOGITS // shape.vocabulary))
+    logits = LOGITS_COPIES * 4 * rows * shape.vocabulary
+    ends = tokens * shape.hidden * (4 + 3 * size)
+    return kept, Item("one layer, or a chunk of logits, at work", max(working, logits) + ends)
+
+
+# ---------------------------------------------------------------------- learner
+
+
+def trained_parameters(shape: Shape, learner: LearnerConfig) -> int:
+    return shape.adapter_parameters(learner.lora.rank) if learner.lora.rank else shape.parameters
+
+
+def has_reference(config: RunConfig) -> bool:
+    """Whether a frozen copy lives beside the learner."""
+    return not config.only_learner and config.algo.kl_coefficient > 0 and not config.learner.lora.rank
+
+
+def longest_row(config: RunConfig) -> int:
+    """Tokens of the longest micro-batch that can come."""
+    return config.learner.max_tokens_per_microbatch
+
+
+def learner_actor(config: RunConfig, shape: Shape, *, gpus: int, capacity: float) -> Actor:
+    """One rank of the learner group."""
+    learner = config.learner
+    size = DTYPE_BYTES[learner.dtype]
+    n, stage = learner.num_ranks, learner.zero_stage
+    whole, trained = shape.parameters, trained_parameters(shape, learner)
+    weight_shard, grad_shard = (n if stage == 3 else 1), (n if stage >= 2 else 1)
+    state_shard = n if stage else 1
+    weights = Item("weights", whole / weight_shard * size, _share(whole, size, weight_shard))
+    gradients = Item("gradients", trained / grad_shard * size, _share(trained, size, grad_shard))
+    states = list(_optimizer(trained, state_shard, has_master=stage > 0 or learner.dtype != "float32"))
+    reference = (
+        [Item("reference", whole / weight_shard * size, _share(whole, size, weight_shard))]
+        if has_reference(config)
+        else []
+    )
+    on_host: list[Item] = []
+    if learner.offload_optimizer and gpus:
+        on_host += [*states, gradients]
+        states, gradients = [], Item("gradients", 0.0, "in host memory")
+    if learner.offload_parameters and gpus:
+        on_host += [weights, *reference]
+        weights, reference = Item("weights", 0.0, "in host memory"), []
+    always = [weights, *reference, gradients, *states]
+    always.append(Item("CUDA and NCCL", CONTEXT) if gpus else Item("libraries", LIBRARIES))
+    bucket = [Item("gradient bucket", BUCKET * size)] if stage and gpus else []
+    tokens = longest_row(config) / learner.sequence_parallel_size
+    gathered = (
+        [Item("gathered weights (ZeRO 3)", min(whole, max(LIVE, shape.layer_parameters)) * size)] if stage == 3 else []
+    )
+    passes = activation_items(
+        shape,
+        tokens=tokens,
+        size=size,
+        checkpointing=learner.gradient_checkpointing,
+        splits=learner.sequence_parallel_size,
+        on_gpu=gpus > 0,
+    )
+    update = [] if learner.offload_optimizer and gpus else [_update_item(learner, shape, trained, gpus=gpus)]
+    moments = {
+        "forward and backward": (*always, *bucket, *gathered, *passes),
+        "update": (*always, *bucket, *update),
+    }
+    if not config.only_learner:
+        bucket_bytes = min(config.weights.bucket_mib * 2.0**20, published_bytes(config, shape))
+        sent = [Item("publish buckets", 2 * bucket_bytes)]
+        if stage == 3:
+            sent.append(Item("largest parameter, gathered", shape.largest_parameter * size))
+        moments["publish"] = (*always, *bucket, *sent)
+    if gpus:
+        moments = {name: _with_fragments(items) for name, items in moments.items()}
+    if stage == 3:
+        # DeepSpeed moves a model that was loaded whole to the GPU before it divides it.
+        loaded = Item("the whole model, before ZeRO 3 divides it", whole * size, _share(whole, size, 1))
+        moments["start"] = (*reference, loaded, always[-1])
+    return Actor(
+        section="learner",
+        count=n,
+        gpus=gpus,
+        moments=moments,
+        capacity=capacity,
+        host=(*on_host, *_host(config, shape, n)) if gpus else (),
+    )
+
+
+def _share(parameters: int, size: int, parts: int) -> str:
+    return f"{size} x {parameters / 1e9:.3g}e9" + (f" / {parts}" if parts > 1 else "")
+
+
+def _optimizer(trained: int, parts: int, *, has_master: bool) -> Iterator[Item]:
+    if has_master:
+        yield Item("master weights", 4 * trained / parts, _share(trained, 4, parts))
+    yield Item("moments", 8 * trained / parts, _share(trained, 8, parts))
+
+
+def _update_item(learner: LearnerConfig, shape: Shape, trained: int, *, gpus: int) -> Item:
+    """AdamW's float32 gradients, and its temporaries: one copy of what it updates at a time on GPUs (foreach), two on
+    CPUs. ZeRO updates flat tensors, one after the other under stage 3; without it, parameter by parameter on CPUs."""
+    at_a_time = trained / (learner.num_ranks if learner.zero_stage else 1)
+    if learner.zero_stage == 3:
+        at_a_time = min(LIVE, at_a_time)
+    is_copied = learner.dtype != "float32" or learner.zero_stage == 3
+    temporaries = 4 * at_a_time if gpus else 8 * (at_a_time if learner.zero_stage else shape.largest_parameter)
+    return Item("float32 gradients and AdamW's temporaries", 4 * at_a_time * is_copied + temporaries)
+
+
+def _with_fragments(items: tuple[Item, ...]) -> tuple[Item, ...]:
+    return (*items, Item("lost to fragments", FRAGMENTS * sum(item.bytes for item in items)))
+
+
+def _host(config: RunConfig, shape: Shape, ranks: int) -> Iterator[Item]:
+    """Of one rank in the host's memory. The files of a model are mapped, once for all ranks of a node, where they have
+    the learner's dtype; else each rank has a copy at the start, and so has the reference."""
+    size = DTYPE_BYTES[config.learner.dtype]
+    whole = shape.parameters * size
+    if shape.checkpoint_dtype != config.learner.dtype or shape.is_fp8:
+        yield Item("the model at the start, in another dtype than its files", whole)
+    if has_reference(config):
+        yield Item("the reference at the start", whole)
+    if config.checkpoint.asynchronous and config.checkpoint.every:
+        shards = checkpoint_parts(config, shape)
+        yield Item("copy of a checkpoint being written", sum(shards.values()) / ranks)
+
+
+# ---------------------------------------------------------------------- files
+
+
+def checkpoint_parts(config: RunConfig, shape: Shape) -> dict[str, float]:
+    """Bytes of one checkpoint of the learner, of all ranks together, as DeepSpeed writes it."""
+    learner = config.learner
+    size = DTYPE_BYTES[learner.dtype]
+    trained = trained_parameters(shape, learner)
+    has_master = learner.zero_stage > 0 or learner.dtype != "float32"
+    # Under ZeRO 3 the module's own values are not written again, but for what is frozen.
+    module = shape.parameters * size if learner.zero_stage < 3 else (shape.parameters - trained * 1.0) * size
+    if learner.lora.rank:
+        module = (shape.parameters + trained) * size if learner.zero_stage < 3 else shape.parameters * size
+    parts = {"model": module, "optimizer": (12.0 if has_master else 8.0) * trained}
+    if has_reference(config):
+        parts["reference"] = float(shape.parameters * size)
+    return parts
+
+
+def export_bytes(config: RunConfig, shape: Shape) -> float:
+    """Of the safetensors that a run ends with."""
+    return float(shape.parameters * DTYPE_BYTES[config.learner.dtype])
+
+
+def published_bytes(config: RunConfig, shape: Shape) -> float:
+    """Of one publish; a tied output layer is sent as well."""
+    sent = shape.parameters + (shape.embedding_parameters if shape.tied else 0)
+    return float(sent * DTYPE_BYTES[config.learner.dtype])
+
+
+# ---------------------------------------------------------------------- engines, reward models
+
+
+def engine_weights(shape: Shape, engine: RolloutConfig, *, parts: int) -> float:
+    """Bytes on one GPU of an engine in ``parts`` parts."""
+    size = DTYPE_BYTES[engine.dtype]
+    in_8_bits = shape.quantised_parameters if shape.is_fp8 else 0
+    # Block scales of an fp8 checkpoint: one float32 for 128 x 128.
+    return ((shape.parameters - in_8_bits) * size + in_8_bits * (1 + 4 / 128**2)) / parts
+
+
+def engine_actor(
+    section: str,
+    engine: RolloutConfig,
+    shape: Shape,
+    *,
+    count: int,
+    gpus: int,
+    max_model_len: int,
+    capacity: float,
+    bucket_bytes: float = 0.0,
+) -> Actor:
+    """A vLLM engine. What its budget leaves is key-value cache; ``figures`` has how many tokens that is."""
+    size = DTYPE_BYTES[engine.dtype]
+    sizes = engine.parallel_sizes(gpus)
+    tensor, pipeline = sizes["tensor_parallel_size"], sizes["pipeline_parallel_size"]
+    weights = engine_weights(shape, engine, parts=tensor * pipeline)
+    how = f"{shape.parameters / 1e9:.3g}e9 parameters / {tensor * pipeline}"
+    token = shape.cache_values_of_rank(tensor) / pipeline * size
+    batch = max(engine.max_num_batched_tokens, max_model_len)
+    width = max(shape.intermediate, shape.experts_per_token * shape.expert_intermediate + shape.shared_intermediate)
+    work = batch * size * (4 * shape.hidden + 3 * width / tensor) + 3 * 4 * engine.max_num_seqs * shape.vocabulary
+    items = [Item("weights", weights, how), Item("activations of a full batch", work)]
+    if not gpus:
+        items[1] = Item("activations of a full batch", size * min(batch, 8192) * (4 * shape.hidden + 3 * width))
+        cache = engine.cpu_kv_cache_gib * GIB
+        items += [Item("key-value cache", cache, f"{token:,.0f} bytes a token"), Item("libraries", LIBRARIES)]
+        tokens = cache / token
+        return Actor(
+            section=section,
+            count=count,
+            gpus=0,
+            moments={"generation": tuple(items)},
+            capacity=capacity,
+            figures={"cache_tokens": tokens, "token_bytes": token},
+        )
+    budget = engine.gpu_memory_utilization * capacity
+    items += [Item("CUDA graphs", GRAPHS), Item("CUDA and NCCL", CONTEXT)]
+    left = budget - sum(item.bytes for item in items)
+    needed = max_model_len * token
+    items.append(Item("key-value cache", max(left, needed), f"{token:,.0f} bytes a token on a GPU"))
+    moments = {"generation": tuple(items)}
+    if bucket_bytes:
+        # Beside the budget: what a publish brings, and a layer that waits for all of its parts.
+        layer = shape.layer_parameters * size / tensor
+        beside = Item("publish buckets, and a layer that is loaded", 2 * bucket_bytes + layer)
+        moments["publish"] = (*items, beside)
+    return Actor(
+        section=section,
+        count=count,
+        gpus=gpus,
+        moments=moments,
+        capacity=budget if left < needed else capacity,
+        figures={"cache_tokens": max(left, 0.0) / token, "token_bytes": token},
+    )
+
+
+def reward_model_actor(section: str, model: RewardModelConfig, shape: Shape, *, gpus: int, capacity: float) -> Actor:
+    """A sequence classifier that scores batches of texts."""
+    size = DTYPE_BYTES[model.dtype]
+    width = max(shape.intermediate, shape.experts_per_token * shape.expert_intermediate + shape.shared_intermediate)
+    items = [
+        Item("weights", shape.parameters * size, _share(shape.parameters, size, 1)),
+        Item("activations of a full batch", model.batch_tokens * size * (3 * width + 6 * shape.hidden)),
+    ]
+    items.append(Item("CUDA", CONTEXT) if gpus else Item("libraries", LIBRARIES))
+    return Actor(
+        section=section, count=model.num_actors, gpus=gpus, moments={"scoring": tuple(items)}, capacity=capacity
+    )

@@ -1,0 +1,366 @@
+"""One recipe's plan: actors against memory, a step in seconds, files against the disk, and what cannot work."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+
+from r1ray.config import SAMPLING_RECIPES, RunConfig
+from r1ray.planning.batch import Batch, prompt_tokens, reinforcement_batch, sampling_batch, supervised_batch
+from r1ray.planning.duration import Step, generation, step_seconds
+from r1ray.planning.gpus import CPU, GIB, Gpu, gpu_of
+from r1ray.planning.memory import (
+    Actor,
+    checkpoint_parts,
+    engine_actor,
+    export_bytes,
+    learner_actor,
+    reward_model_actor,
+)
+from r1ray.planning.shapes import MADE, Shape, load_shape
+
+PARQUET_BYTES = 8.0
+"""Of the rollout log, for each token: its text, its id and its log-probability, compressed."""
+DAY_S = 86400.0
+NEAR = 0.7
+"""Share of a deadline that an estimate should not pass: it may be off by as much."""
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """Why a run cannot work, in a sentence, and the section of the configuration whose keys would help."""
+
+    section: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Disk:
+    """Bytes in the run folder."""
+
+    checkpoint: Mapping[str, float]
+    """Of one, by what is in it; of all ranks together."""
+    kept: float
+    """Of checkpoints, at most at a time: those that are kept, and one that is being written."""
+    checkpoints_a_day: float
+    rollouts_a_day: float
+    export: float
+    whole: float
+    """At the end of the stage, or where there is none, after a day."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """Of one stage."""
+
+    name: str
+    config: RunConfig
+    shape: Shape
+    gpu: Gpu
+    batch: Batch
+    actors: tuple[Actor, ...]
+    step: Step
+    steps: int | None
+    """Of the whole stage, where that is known before the data are."""
+    disk: Disk | None
+    problems: tuple[Problem, ...]
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """Deadlines that an expected step comes near."""
+        deadlines = self.config.deadlines
+        waits = [("generate", self.step.generate, deadlines.generate_s), ("learn", self.step.learn, deadlines.learn_s)]
+        return tuple(
+            f"deadlines.{name}_s={limit:g} may end the run, {name} is expected to take {expected:.0f} s: set "
+            f"{2 * expected:.0f}"
+            for name, expected, limit in waits
+            if self.batch.updates and expected > NEAR * limit
+        )
+
+    @property
+    def num_gpus(self) -> int:
+        return sum(actor.count * actor.gpus for actor in self.actors)
+
+    @property
+    def hours(self) -> float | None:
+        return None if self.steps is None else self.steps * self.step.total / 3600
+
+    @property
+    def cost_a_step(self) -> float | None:
+        price = self.config.plan.price
+        return None if price is None else price * self.num_gpus * self.step.total / 3600
+
+    @property
+    def tightest(self) -> Actor:
+        """The actor that uses most of what it has."""
+        return max(self.actors, key=lambda actor: actor.bytes / actor.capacity)
+
+
+def gpu_name(config: RunConfig) -> str:
+    """``plan.gpu`` with None decided."""
+    if config.plan.gpu is not None:
+        return config.plan.gpu
+    has_none = config.learner.gpus_per_rank == 0 and (config.only_learner or config.rollout.gpus_per_actor == 0)
+    return CPU.name if has_none or config.prepare.maker else "h100"
+
+
+def shape_name(config: RunConfig, models: Mapping[str, str] | None = None) -> str:
+    """Whose shape a stage's model has: of a reference (``@cold_start``), the model that it was made of."""
+    seen: set[str] = set()
+    model = config.model
+    while model is not None and model.startswith("@") and model not in seen:
+        seen.add(model)
+        model = (models or {}).get(model[1:].split("/")[0])
+    if model is None:
+        return MADE.get(str(config.prepare.maker), "running_total")
+    return model
+
+
+def plan_run(config: RunConfig, *, name: str = "", models: Mapping[str, str] | None = None) -> Plan:
+    """The plan of a recipe of one stage. Raises UserError where the model's shape cannot be had.
+
+    Args:
+        name: of a stage of a graph.
+        models: of the graph's stages, by name.
+    """
+    shape = load_shape(shape_name(config, models))
+    chosen = gpu_name(config)
+    gpu = gpu_of(config.plan, chosen, machine_memory=machine_memory())
+    is_cpu = chosen == CPU.name
+    actors = tuple(_actors(config, shape, gpu, models or {}, is_cpu=is_cpu))
+    engines = next((actor for actor in actors if actor.section == "rollout"), None)
+    if config.recipe in SAMPLING_RECIPES:
+        batch = sampling_batch(config)
+        assert engines is not None
+        generate, sequences = generation(config.rollout, engines, shape, gpu, config.plan, batch)
+        score = batch.completions * config.plan.score_s / config.reward.num_actors
+        total = max(generate, score)
+        step = Step(
+            generate=generate,
+            score=score,
+            total=total,
+            bottleneck="generate" if generate >= score else "score",
+            concurrency=sequences,
+            tokens_per_s=batch.completions * batch.completion_tokens / generate,
+        )
+        steps: int | None = 1 if config.recipe == "evaluate" else None
+        disk = None
+    else:
+        batch = supervised_batch(config) if config.only_learner else reinforcement_batch(config)
+        step = step_seconds(config, shape, batch, gpu, engines=engines)
+        steps = None if config.only_learner else config.steps
+        disk = _disk(config, shape, batch, step, steps)
+    problems = tuple(_problems(config, shape, gpu, actors, is_cpu=is_cpu))
+    return Plan(
+        name=name,
+        config=config,
+        shape=shape,
+        gpu=gpu,
+        batch=batch,
+        actors=actors,
+        step=step,
+        steps=steps,
+        disk=disk,
+        problems=problems,
+    )
+
+
+def machine_memory() -> float:
+    """Bytes of this machine, for plans without GPUs."""
+    return float(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
+
+
+def max_model_len(config: RunConfig) -> int:
+    """Longest sequence of the engines."""
+    if config.recipe == "collect":
+        return config.collect.max_tokens + int(prompt_tokens(config))
+    return config.max_model_len
+
+
+def _actors(config: RunConfig, shape: Shape, gpu: Gpu, models: Mapping[str, str], *, is_cpu: bool) -> Iterator[Actor]:
+    def gpus(own: int | None) -> int:
+        return 0 if is_cpu else 1 if own is None else own
+
+    if config.recipe not in SAMPLING_RECIPES:
+        yield learner_actor(config, shape, gpus=gpus(config.learner.gpus_per_rank), capacity=gpu.memory)
+    if config.only_learner:
+        return
+    bucket = 0.0 if config.recipe in SAMPLING_RECIPES else config.weights.bucket_mib * 2.0**20
+    engine = engine_actor(
+        "rollout",
+        config.rollout,
+        shape,
+        count=config.rollout.num_actors,
+        gpus=gpus(config.rollout.gpus_per_actor),
+        max_model_len=max_model_len(config),
+        capacity=gpu.memory,
+        bucket_bytes=bucket,
+    )
+    yield engine
+    if config.recipe not in SAMPLING_RECIPES and config.eval.num_actors:
+        yield replace(engine, section="eval", count=config.eval.num_actors)
+    if config.judge.is_served and config.recipe in SAMPLING_RECIPES:
+        judge = config.judge
+        yield engine_actor(
+            "judge.engine",
+            judge.engine,
+            load_shape(shape_name(replace(config, model=judge.model), models), key="judge.model"),
+            count=judge.engine.num_actors,
+            gpus=gpus(judge.engine.gpus_per_actor),
+            max_model_len=judge.max_model_len,
+            capacity=gpu.memory,
+        )
+    for name, model in config.reward.models.items():
+        if model.model is None:
+            continue
+        section = f"reward.models.{name}"
+        own = shape_name(replace(config, model=model.model), models)
+        yield reward_model_actor(
+            section,
+            model,
+            load_shape(own, key=f"{section}.model"),
+            gpus=gpus(model.gpus_per_actor),
+            capacity=gpu.memory,
+        )
+
+
+def _disk(config: RunConfig, shape: Shape, batch: Batch, step: Step, steps: int | None) -> Disk:
+    parts = checkpoint_parts(config, shape)
+    one = sum(parts.values())
+    settings = config.checkpoint
+    kept = one * (settings.keep + 1 + (settings.best is not None)) if settings.every else 0.0
+    steps_a_day = DAY_S / step.total
+    written = steps_a_day / settings.every * one if settings.every else 0.0
+    each = 0.0 if config.only_learner else batch.trained_tokens * PARQUET_BYTES
+    export = export_bytes(config, shape)
+    return Disk(
+        checkpoint=parts,
+        kept=kept,
+        checkpoints_a_day=written,
+        rollouts_a_day=each * steps_a_day,
+        export=export,
+        whole=kept + export + each * (steps if steps is not None else steps_a_day),
+    )
+
+
+# ---------------------------------------------------------------------- what cannot work
+
+
+def _problems(
+    config: RunConfig, shape: Shape, gpu: Gpu, actors: tuple[Actor, ...], *, is_cpu: bool
+) -> Iterator[Problem]:
+    yield from _wrong_sizes(config, shape, actors)
+    if is_cpu:
+        needed = sum(actor.count * actor.bytes for actor in actors)
+        if needed > gpu.memory:
+            worst = max(actors, key=lambda actor: actor.count * actor.bytes)
+            yield Problem(
+                worst.section,
+                f"all actors together need {gib(needed)} of the machine's {gib(gpu.memory)}, "
+                f"{worst.section} {gib(worst.count * worst.bytes)} of it",
+            )
+        return
+    for actor in actors:
+        if not actor.fits:
+            items = sorted(actor.moments[actor.peak], key=lambda item: -item.bytes)
+            most = ", ".join(f"{item.name} {gib(item.bytes)}" for item in items[:3])
+            whose = "its share" if actor.capacity < gpu.memory else f"a {gpu.name}"
+            yield Problem(
+                actor.section,
+                f"{actor.section}: {actor.peak} needs {gib(actor.bytes)} a GPU ({most}), and {whose} has "
+                f"{gib(actor.capacity)}",
+            )
+    yield from _too_few_nodes(config, actors)
+    yield from _host(config, shape, actors)
+
+
+def _wrong_sizes(config: RunConfig, shape: Shape, actors: tuple[Actor, ...]) -> Iterator[Problem]:
+    """What learner, vLLM or the model's context refuse at the start of a run."""
+    splits = config.learner.sequence_parallel_size
+    trains = config.recipe not in SAMPLING_RECIPES
+    if trains and shape.kv_heads % splits:
+        yield Problem(
+            "learner",
+            f"learner.sequence_parallel_size={splits} does not divide the {shape.kv_heads} key-value heads of "
+            f"{shape.name}",
+        )
+    if trains and config.recipe == "reward_model" and splits > 1:
+        yield Problem("learner", f"learner.sequence_parallel_size={splits}: a reward model's rows are not split")
+    if trains and shape.is_fp8:
+        yield Problem("model", f"model={shape.name}: its files are 8-bit, which the learner does not train")
+    for actor in actors:
+        if actor.section in ("rollout", "judge.engine") and actor.gpus:
+            engine = config.rollout if actor.section == "rollout" else config.judge.engine
+            tensor = engine.parallel_sizes(actor.gpus)["tensor_parallel_size"]
+            if shape.heads % tensor:
+                yield Problem(
+                    actor.section,
+                    f"{actor.section}.gpus_per_actor={actor.gpus}: {tensor} tensor-parallel ranks do not divide the "
+                    f"{shape.heads} heads of {shape.name}",
+                )
+            if tensor > config.plan.gpus_per_node:
+                yield Problem(
+                    actor.section,
+                    f"{actor.section}.gpus_per_actor={actor.gpus}: an engine's tensor-parallel ranks are in one node, "
+                    f"and plan.gpus_per_node={config.plan.gpus_per_node}",
+                )
+    if shape.context is None:
+        return
+    if config.only_learner and config.supervised.max_tokens > shape.context:
+        yield Problem(
+            "context",
+            f"supervised.max_tokens={config.supervised.max_tokens}: the context of {shape.name} has {shape.context} "
+            "tokens",
+        )
+    elif not config.only_learner and trains and config.max_model_len > shape.context:
+        yield Problem(
+            "context",
+            f"the longest sequence has {config.max_model_len} tokens (data.max_prompt_tokens + "
+            f"algo.max_completion_tokens), and the context of {shape.name} {shape.context}",
+        )
+
+
+def _too_few_nodes(config: RunConfig, actors: tuple[Actor, ...]) -> Iterator[Problem]:
+    plan = config.plan
+    needed = sum(actor.count * actor.gpus for actor in actors)
+    if plan.num_nodes is not None and needed > plan.num_nodes * plan.gpus_per_node:
+        terms = " + ".join(f"{actor.section} {actor.count} x {actor.gpus}" for actor in actors if actor.gpus)
+        yield Problem(
+            "cluster",
+            f"the run takes {needed} GPUs ({terms}), and there are {plan.num_nodes * plan.gpus_per_node} "
+            f"(plan.num_nodes={plan.num_nodes} x plan.gpus_per_node={plan.gpus_per_node})",
+        )
+
+
+def _host(config: RunConfig, shape: Shape, actors: tuple[Actor, ...]) -> Iterator[Problem]:
+    for actor in actors:
+        if not actor.host:
+            continue
+        needed, on_a_node = host_of_node(config, shape, actor)
+        available = config.plan.host_memory_gib * GIB
+        if needed > available:
+            items = ", ".join(f"{item.name} {gib(item.bytes)}" for item in actor.host)
+            yield Problem(
+                "host",
+                f"{actor.section}: {on_a_node} ranks on a node need {gib(needed)} of its memory (each: {items}), and "
+                f"it has {gib(available)} (plan.host_memory_gib)",
+            )
+
+
+def host_of_node(config: RunConfig, shape: Shape, actor: Actor) -> tuple[float, int]:
+    """Bytes in the memory of a node that is full of this actor, with the model's files once, and how many it holds."""
+    on_a_node = min(actor.count, max(1, config.plan.gpus_per_node // max(actor.gpus, 1)))
+    return on_a_node * sum(item.bytes for item in actor.host), on_a_node
+
+
+def gib(size: float) -> str:
+    """A number of bytes, for people.
+
+    >>> gib(3 * 2**30), gib(5 * 2**20), gib(2**41)
+    ('3.0 GiB', '5.0 MiB', '2.0 TiB')
+    """
+    for unit, name in ((2.0**40, "TiB"), (2.0**30, "GiB"), (2.0**20, "MiB")):
+        if abs(size) >= unit or unit == 2.0**20:
+            return f"{size / unit:.1f} {name}"
+    raise AssertionError
