@@ -28,7 +28,7 @@ def test_every_stage_of_the_recipe_shows_its_effect(tmp_path: Path) -> None:
     assert rises("r1_zero", "base", "pass@1")
     assert rises("cold_start", "base", "format", "readable", "language")
     assert rises("reasoning_rl", "cold_start", "pass@1")
-    assert rises("reasoning_rl", "accuracy_rl", "language")
+    assert rises("consistent_zero", "r1_zero", "language", "readable")
     assert rises("distilled", "student_rl", "pass@1")
     assert rises("general_rl", "general_sft", "polite")
     assert min(metrics[name]["accuracy"] for name in ("helpful", "harmless")) > 0.8

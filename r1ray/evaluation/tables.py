@@ -94,8 +94,11 @@ def outcome_of(recipe: str, metrics: Mapping[str, float]) -> str:
         kept = f"{metrics['num_kept']:.0f} of {metrics['num_samples']:.0f} samples kept, {metrics['num_rows']:.0f} rows"
         return kept + (f"; left out: {why}" if why else "")
     parts = []
+    answers = metrics.get("no_answer_rate", 0.0) < 1  # without any there is nothing that could vote
     for name, value in metrics.items():
         if name.endswith(("_low", "_high", "/tie_rate", "_tokens")) or name.startswith((EFFECT, BEFORE)):
+            continue
+        if (name.endswith("_rate") and not value) or (name.startswith("cons@") and not answers):
             continue
         text = f"{name.removeprefix(PART)} {_number(name, value)}"
         if name == "pass@1" and f"{name}_low" in metrics:
@@ -107,13 +110,13 @@ def outcome_of(recipe: str, metrics: Mapping[str, float]) -> str:
 def effects_table(rows: Sequence[tuple[str, str, Effect]]) -> str:
     """What stages did to held-out questions: rows of a stage, the one that it is compared with, and an effect."""
     table = Table()
-    for column in ("after", "against", "figure", "before", "after", "difference (95 %)", ""):
-        table.add_column(column, justify="left" if column in ("after", "against", "figure", "") else "right")
-    for after, against, effect in rows:
+    for column in ("stage", "against", "figure", "before", "after", "difference (95 %)", ""):
+        table.add_column(column, justify="left" if column in ("stage", "against", "figure", "") else "right")
+    for stage, against, effect in rows:
         difference = effect.difference
         table.add_row(
-            after,
-            against,
+            stage.removeprefix("eval_"),
+            against.removeprefix("eval_"),
             effect.figure,
             _number(effect.figure, effect.before),
             _number(effect.figure, effect.after),

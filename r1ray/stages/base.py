@@ -22,6 +22,8 @@ from r1ray.sandbox.languages import require
 from r1ray.sandbox.pool import UNSAFE, choose_mode
 
 MANIFEST = "manifest.json"
+LAST_STEPS = 10
+"""Whose mean stands for what training came to."""
 
 
 @dataclass(frozen=True, slots=True)

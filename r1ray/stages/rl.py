@@ -23,7 +23,16 @@ from r1ray.model_files import load_tokenizer, local_folder
 from r1ray.reward.references import problem_finder
 from r1ray.reward.scorer import check_parts, resolve_parts
 from r1ray.stages.agreement import check_rewarded_pattern, check_same_prompts
-from r1ray.stages.base import Artifact, Context, check_sandbox, claim_checkpoints, export, files_of, wait_for_learner
+from r1ray.stages.base import (
+    LAST_STEPS,
+    Artifact,
+    Context,
+    check_sandbox,
+    claim_checkpoints,
+    export,
+    files_of,
+    wait_for_learner,
+)
 from r1ray.telemetry.console import Progress
 from r1ray.telemetry.metrics import MetricsFile
 from r1ray.telemetry.plot import plot_curves
@@ -31,8 +40,6 @@ from r1ray.telemetry.rollouts import RolloutLog, reflection_rows
 from r1ray.termination import first_sigterm
 from r1ray.types import EvalResult, Int32Array, Position, Prompt, Sampling
 
-LAST_STEPS = 10
-"""Whose mean reward stands for what the stage came to."""
 LOOKED_AT = 256
 """Training prompts whose length is looked at before the run; longer ones are dropped when their turn comes."""
 

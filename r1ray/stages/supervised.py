@@ -20,7 +20,16 @@ from r1ray.errors import UserError
 from r1ray.model_files import load_tokenizer
 from r1ray.reward.extract import SPECIAL_TOKEN
 from r1ray.stages.agreement import check_pattern_of_rows
-from r1ray.stages.base import Artifact, Context, claim_checkpoints, digest_of, export, files_of, wait_for_learner
+from r1ray.stages.base import (
+    LAST_STEPS,
+    Artifact,
+    Context,
+    claim_checkpoints,
+    digest_of,
+    export,
+    files_of,
+    wait_for_learner,
+)
 from r1ray.supervised import HeldOut, SupervisedLoop, num_steps
 from r1ray.telemetry.console import Progress
 from r1ray.telemetry.metrics import MetricsFile
@@ -162,7 +171,7 @@ class _Job:
         return self._objective.table(spool)
 
     async def run(self) -> dict[str, float]:
-        """The loop from the last checkpoint, or from the start, to the end; returns the last held-out figures."""
+        """The loop from the last checkpoint, or from the start, to the end; returns the last loss and held-out figures."""
         config, settings = self._config, self._settings
         resumed = self._checkpoints.latest()
         state = resumed[1] if resumed else None
@@ -205,8 +214,10 @@ class _Job:
     def _finish(self, progress: Progress) -> dict[str, float]:
         rows = self._metrics.read()
         plot_losses(rows, self._context.run_dir / "curves.png", title=self._context.run_dir.name)
+        losses = [row["loss/total"] for row in rows if "loss/total" in row][-LAST_STEPS:]
+        trained = {"steps": float(self._num_steps), "train_loss": sum(losses) / len(losses)}
         if self._held_out is None:
-            return {}
+            return trained
         prefix = f"eval/{self._held_out.name}/"
         evaluated = [row for row in rows if any(name.startswith(prefix) for name in row)]
         before, after = (
@@ -214,7 +225,7 @@ class _Job:
             for row in (evaluated[0], evaluated[-1])
         )
         progress.table(before, after)
-        return after
+        return trained | after
 
 
 def describe(report: SupervisedReport, path: str, *, key: str, rows: str, max_tokens: int) -> list[str]:

@@ -25,6 +25,11 @@ def test_every_stage_has_a_row_and_one_that_was_given_no_time() -> None:
     assert cells(table, "eval_trained")[2:] == ["pass@1 0.720 (0.65 .. 0.79), language 0.500", ""]
 
 
+def test_rates_of_nothing_and_votes_without_answers_are_left_out() -> None:
+    rates = {"pass@1": 0.5, "cons@8": 0.0, "truncated_rate": 0.0, "no_answer_rate": 1.0}
+    assert outcome_of("evaluate", rates) == "pass@1 0.500, no_answer_rate 1.000"
+
+
 def test_effects_are_not_told_twice() -> None:
     metrics = {**EVALUATED, "effect/eval_base/pass@1": 0.1, "before/eval_base/pass@1": 0.62}
     assert outcome_of("evaluate", metrics) == outcome_of("evaluate", EVALUATED)
@@ -37,5 +42,5 @@ def test_a_collection_says_what_it_left_out_most_first() -> None:
 
 def test_an_effect_has_its_figures_its_interval_and_a_verdict() -> None:
     effect = Effect(figure="format", before=0.2, after=0.9, difference=Estimate(0.7, 0.65, 0.75), expected="up")
-    found = cells(effects_table([("eval_sft", "eval_base", effect)]), "eval_sft")
-    assert found == ["eval_sft", "eval_base", "format", "0.200", "0.900", "+0.700 (+0.650 .. +0.750)", "as expected"]
+    found = cells(effects_table([("eval_sft", "eval_base", effect)]), "sft")
+    assert found == ["sft", "base", "format", "0.200", "0.900", "+0.700 (+0.650 .. +0.750)", "as expected"]

@@ -146,7 +146,7 @@ def test_the_last_tables_have_a_row_for_each_stage_and_each_effect(finished: tup
     lines = finished[3].splitlines()
     for stage in ("extended", "samples", "fine_tuned", "eval_extended", "eval_fine_tuned"):
         assert any(line.startswith(f"│ {stage} ") for line in lines), stage
-    (effect,) = (line for line in lines if "│ length_mean │" in line and "│ eval_extended │" in line)
+    (effect,) = (line for line in lines if "│ length_mean │" in line and "│ extended │" in line)
     figures = json.loads((finished[0] / "lineage.json").read_text())["eval_fine_tuned"]["artifact"]["metrics"]
     before, difference = figures["before/eval_extended/length_mean"], figures["effect/eval_extended/length_mean"]
     assert f"{before:.1f}" in effect and f"{difference:+.3f}" in effect

@@ -103,6 +103,6 @@ def test_training_that_stops_to_improve_ends_as_at_the_last_step(finished: tuple
     assert rows[-1]["stop/plateau"] == 1.0 and "eval/heldout/pass@1" in rows[-1]
     manifest = json.loads((folder / "stages" / "rl" / "manifest.json").read_text())
     assert manifest["artifact"]["path"] == str(folder / "hf" / "3")
-    assert manifest["artifact"]["metrics"]["stopped_at_step"] == STEPS
+    assert manifest["artifact"]["metrics"]["steps"] == STEPS
     assert (folder / "checkpoints" / "3").is_dir() and (folder / "hf" / "3" / "config.json").is_file()
     assert "stage rl: training ends with step 3: the mean of reward/mean over the last 1 figures" in printed

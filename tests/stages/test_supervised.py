@@ -77,7 +77,7 @@ def run(
 def test_a_file_and_a_model_become_a_model_folder_metrics_and_a_plot(tmp_path: Path, llama_folder: Path) -> None:
     artifact, started, said = run(tmp_path, make_config(tmp_path, llama_folder))
     assert artifact.path == str(tmp_path / "run" / "hf" / "5") and Path(artifact.path, "model.safetensors").exists()
-    assert artifact.metrics == {"loss": pytest.approx(2 / 6)}
+    assert artifact.metrics["loss"] == pytest.approx(2 / 6) and artifact.metrics["steps"] == 5
     assert started.orders == [
         {"model": str(llama_folder.resolve()), "learner": "r1ray.learner.sft:SFTLearner", "num_updates": 5}
     ]
