@@ -6,13 +6,17 @@ BIN := $(VENV)/bin
 SEED ?= 0
 export RAY_USAGE_STATS_ENABLED := 0
 
-.PHONY: quickstart test test-curve bench lint types format clean
+.PHONY: quickstart r1-quickstart test test-curve bench lint types format clean
 
 quickstart: $(VENV)/.ready  ## make a base model and watch R1-Zero's curve rise, in under ten minutes (SEED=0)
 	$(BIN)/r1ray run experiment=quickstart seed=$(SEED)
 
+r1-quickstart: $(VENV)/.ready  ## the whole R1 recipe on a small model, and what each stage did, in under forty minutes
+	$(BIN)/r1ray run experiment=r1_quickstart seed=$(SEED)
+
 test: $(VENV)/.ready lint types  ## lint, types, unit tests, and a short run of the real loop on the real parts
-	$(BIN)/python -m pytest -m "not curve and not gpu"
+	$(BIN)/python -m pytest -n 2 --dist worksteal -m "not real"
+	$(BIN)/python -m pytest -m "real and not curve"
 
 test-curve: $(VENV)/.ready  ## the quickstart with seeds 0, 1 and 2 (half an hour)
 	$(BIN)/python -m pytest -m curve -s

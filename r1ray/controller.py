@@ -13,6 +13,7 @@
 
 Training ends with version ``last``: ``steps``, or an earlier one where the figure that ``stop`` names has stopped to
 rise. That is decided before a step, of the lines of metrics.jsonl before it, so that a resumed run decides the same.
+``stop`` ends it between two steps, with a checkpoint to go on from.
 
 There are ``(max_staleness + 1) * prompts_per_step`` slots. A group holds one from issue until the version that it
 helped to make is live, so that generation runs at most ``max_staleness`` versions ahead; 0 is exactly on-policy.
@@ -37,7 +38,7 @@ from r1ray.algo.compose import normalised_rewards, total_reward
 from r1ray.checkpoint import Checkpoints, LoopState
 from r1ray.config import RunConfig
 from r1ray.deadline import within
-from r1ray.errors import EngineLost, GroupFailed, NonFiniteLoss, R1RayError, UserError, first_of
+from r1ray.errors import EngineLost, GroupFailed, NonFiniteLoss, R1RayError, Terminated, UserError, first_of
 from r1ray.group import FinishedGroup, run_group
 from r1ray.interfaces import Learner, Recorder, RolloutEngine, Scorer, WeightSync
 from r1ray.ledger import Ledger, occurrence_of, position_of
@@ -145,6 +146,13 @@ class Controller(Generic[C]):
         self._evaluation: asyncio.Task[dict[str, float]] | None = None
         self._evaluated: tuple[int, Mapping[str, float]] = (-1, {})  # version, its held-out figures
         self._saving: asyncio.Task[None] | None = None
+        self._is_stopping = False
+
+    def stop(self) -> None:
+        """End after the step that is being made, or at once where none is, with a checkpoint; ``run`` raises
+        Terminated."""
+        self._is_stopping = True
+        self._arrived.set()
 
     async def run(self) -> None:
         """Every step to the last. Whatever fails in any part ends all of it."""
@@ -240,9 +248,12 @@ class Controller(Generic[C]):
     # ------------------------------------------------------------------ learning
 
     async def _learn(self, tasks: asyncio.TaskGroup) -> None:
+        state: LoopState | None = None  # after the last step that was made here
         while self.version < self.last:
             start = time.monotonic()
             batch = await self._wait_for(self._next_batch(), "generate_s", f"groups of version {self.version}")
+            if self._is_stopping:
+                raise await self._ended_early(state, tasks)
             await self._finish_record()  # an evaluation still running is of the weights that are about to change
             self._end_on_plateau(batch)
             batch = [self._weighed(group) for group in batch]
@@ -284,7 +295,8 @@ class Controller(Generic[C]):
             )
             for _ in batch:
                 self._slots.release()
-            await self._save_checkpoint(state, tasks)
+            if self._is_checkpointed:
+                await self._save_checkpoint(state, tasks)
         await self._finish_record()
 
     def _end_on_plateau(self, batch: Sequence[FinishedGroup[C]]) -> None:
@@ -327,9 +339,9 @@ class Controller(Generic[C]):
         self.ledger.check()
 
     async def _next_batch(self) -> list[FinishedGroup[C]]:
-        """``prompts_per_step`` ready groups, chosen so that none is ever too old."""
+        """``prompts_per_step`` ready groups, chosen so that none is ever too old; none where the run is to end."""
         size, max_staleness = self._config.algo.prompts_per_step, self._config.algo.max_staleness
-        while True:
+        while not self._is_stopping:
             self._arrived.clear()
             await self._restore_engines()
             for group in [g for g in self._ready.values() if oldest_version(g) < self.version - max_staleness]:
@@ -341,6 +353,7 @@ class Controller(Generic[C]):
             if batch is not None:
                 return [self._ready[name] for name in sorted(batch, key=_place)]
             await self._arrived.wait()
+        return []
 
     def _plan(self, batch: Sequence[FinishedGroup[C]]) -> tuple[tuple[Shard, ...], list[GroupRecord]]:
         """Advantages, and every rank's share of the step; the order in which completions finished decides neither."""
@@ -510,10 +523,21 @@ class Controller(Generic[C]):
             self._engine_lost = False
             await self._publish(self.version)
 
+    @property
+    def _is_checkpointed(self) -> bool:
+        every = self._config.checkpoint.every
+        return bool(every) and (self.version % every == 0 or self.version == self.last)
+
+    async def _ended_early(self, state: LoopState | None, tasks: asyncio.TaskGroup) -> Terminated:
+        """Write a checkpoint of the last step, where it has none; returns what to raise."""
+        if state is not None and self._config.checkpoint.every and not self._is_checkpointed:
+            await self._save_checkpoint(state, tasks)
+        if self._saving is not None:
+            await self._saving
+        return Terminated(f"stopped after step {self.version}; the same command goes on")
+
     async def _save_checkpoint(self, state: LoopState, tasks: asyncio.TaskGroup) -> None:
         config = self._config.checkpoint
-        if not config.every or (self.version % config.every and self.version != self.last):
-            return
         await self._finish_record()  # what a resumed run takes as done has to be on disk
         await self._roles.recorder.flush()
         if self._saving is not None:

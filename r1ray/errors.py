@@ -2,6 +2,7 @@
 
 R1RayError
 +-- UserError             the user's configuration, file or machine; exit code 2, no traceback
++-- Terminated            SIGTERM: the run ended at a place that it goes on from; exit code 143
 +-- GroupFailed           a group cannot be generated, and its engine is none the worse; the group is dropped
 |   +-- PromptTooLong     its prompt does not fit
 +-- NonFiniteLoss         a loss is not a number; nothing was updated
@@ -20,6 +21,10 @@ class R1RayError(Exception):
 
 class UserError(R1RayError):
     """What the user gave cannot work. The message says the value found, the value needed, and the key."""
+
+
+class Terminated(R1RayError):
+    """A run was asked to end, and did, at a place that it goes on from."""
 
 
 class GroupFailed(R1RayError):

@@ -1,7 +1,7 @@
 """The command line: Hydra overrides in, exit code out.
 
 Arguments are checked before anything heavy is imported, and nothing starts for a bad one. Exit codes: 0 done, 1 a part
-of the system failed, 2 the user's mistake (one or two sentences, no traceback), 130 interrupted.
+of the system failed, 2 the user's mistake (one or two sentences, no traceback), 130 interrupted, 143 ended by SIGTERM.
 """
 
 from __future__ import annotations
@@ -15,35 +15,50 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from r1ray import __version__
-from r1ray.errors import R1RayError, UserError
+from r1ray.errors import R1RayError, Terminated, UserError
+from r1ray.termination import interrupts_on_sigterm, was_terminated
 
 if TYPE_CHECKING:
     from r1ray.config import RunConfig
+    from r1ray.stages.base import Context, Stage
 
 USAGE = f"""r1ray {__version__}: DeepSeek-R1's reinforcement learning on Ray, vLLM and DeepSpeed
 
 usage: r1ray run [recipe=r1|r1_zero|sft|...] [experiment=quickstart] [algo=paper|verl|dapo|...] [key=value ...]
        r1ray eval model=PATH benchmark=NAME data=PATH [against=PATH] [key=value ...]
        r1ray score FILE [reward=check|r1_zero|reasoning] [output=FILE] [key=value ...]
+       r1ray plan [--json] [the same overrides as run]
+       r1ray doctor [--json] [the same overrides as run]
+       r1ray submit [--address URL] [--no-wait | --stop | --status] [the overrides of a run, or its name]
 
   run     run a recipe; the same command resumes an interrupted run, and skips what is finished
   eval    pass@1, cons@k and the other figures of a benchmark, with intervals; two models are compared
   score   rewards of given responses: JSON lines or Parquet in, one outcome a line out
+  plan    memory of each actor, batch arithmetic, time of a step, disk and cost, before anything is asked for; what
+          cannot fit is refused with the nearest change that would
+  doctor  would this run work here? Checks of cluster, model and data, each green, yellow or red; ends with 1 for a red
+  submit  the same run as a job of the Ray cluster at URL (http://HEAD:8265) or RAY_ADDRESS; follows its log and ends
+          with its exit code; the same command again follows it, or resumes it where it has ended
 
 Recipes: r1, distill, distill_vs_rl (several stages); r1_zero, sft, reward_model, collect, extend, evaluate (one).
 `r1ray run ... --cfg job` prints everything that would be run.
 Everything after the verb is Hydra override syntax: algo.group_size=8, learner.lr=1e-6.
+model=NAME and cluster=NAME take settings that ship (qwen2.5_7b, one_node_8, ...: conf/model/, conf/cluster/).
 A run of your own needs  model=PATH data.train=PATH  and should have  data.eval=PATH;
 with recipe=sft or reward_model  model=PATH supervised.train=PATH  and  supervised.eval=PATH.
 Every key, with its meaning and default, is in r1ray/config/; the settings that ship are in conf/.
 """
 S = TypeVar("S")
-EXIT_FAILED, EXIT_USER, EXIT_INTERRUPTED = 1, 2, 130
+EXIT_FAILED, EXIT_USER, EXIT_INTERRUPTED, EXIT_TERMINATED = 1, 2, 130, 143
 RESUMES = {
     "run": "; the same command goes on from the last checkpoint",
     "eval": "; the same command asks what is not answered yet",
 }
-GROUPS = ("recipe", "algo", "reward", "experiment")
+OPEN_KEYS = re.compile(r"[\w.]+\.(resources|labels)[.=]")
+"""Sections whose keys are names that the user chose."""
+NOT_SET = re.compile(r"(?:graph\.(\w+): )?((?:data|supervised|collect)\.\w+) is not set")
+"""A file that a run needs and a plan does not."""
+GROUPS = ("recipe", "algo", "reward", "experiment", "model", "cluster")
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -63,17 +78,27 @@ def main(arguments: Sequence[str]) -> int:
             score(arguments[1:])
         elif arguments[0] == "eval":
             evaluate(arguments[1:])
+        elif arguments[0] == "plan":
+            plan(arguments[1:])
+        elif arguments[0] == "doctor":
+            return doctor(arguments[1:])
+        elif arguments[0] == "submit":
+            return submit(arguments[1:])
         else:
-            raise UserError(f"{arguments[0]}: no such command; needs one of run, eval, score (see r1ray --help).")
+            known = "run, eval, score, plan, doctor, submit"
+            raise UserError(f"{arguments[0]}: no such command; needs one of {known} (see r1ray --help).")
     except UserError as error:
         print(f"r1ray: {error}", file=sys.stderr)
         return EXIT_USER
+    except Terminated as error:
+        print(f"r1ray: {error}.", file=sys.stderr)
+        return EXIT_TERMINATED
     except R1RayError as error:
         print(f"r1ray: {type(error).__name__}: {error}", file=sys.stderr)
         return EXIT_FAILED
     except KeyboardInterrupt:
         print(f"r1ray: interrupted{RESUMES.get(arguments[0], '')}.", file=sys.stderr)
-        return EXIT_INTERRUPTED
+        return EXIT_TERMINATED if was_terminated() else EXIT_INTERRUPTED
     except BrokenPipeError:  # whoever read the output has had enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return EXIT_FAILED
@@ -83,6 +108,7 @@ def main(arguments: Sequence[str]) -> int:
 def entrypoint() -> None:
     """The ``r1ray`` console script."""
     sys.path.insert(0, os.getcwd())  # as for `python -m`: where a user's own reward functions are
+    interrupts_on_sigterm()
     sys.exit(main(sys.argv[1:]))
 
 
@@ -104,23 +130,35 @@ def show(config: RunConfig) -> None:
 
 def _added(argument: str) -> str:
     """Overrides of what has no fixed keys, as Hydra wants them: ``++graph.NAME.KEY=VALUE``."""
-    return f"++{argument}" if argument.startswith(("graph.", "graph=", "artifacts.")) else argument
+    is_open = argument.startswith(("graph.", "graph=", "artifacts.", "students.")) or OPEN_KEYS.match(argument)
+    return f"++{argument}" if is_open else argument
 
 
 def run(config: RunConfig) -> None:
     """Run the configured recipe in its run folder."""
     from r1ray.cluster.placement import preflight
     from r1ray.recipes import configs_of, stages_of
-    from r1ray.stages.base import Context, run_stages
-    from r1ray.stages.graph import check_paths, finish_graph
+    from r1ray.stages.base import Context
+    from r1ray.stages.graph import check_paths
+    from r1ray.stages.lock import locked
 
     stages = stages_of(config)
     check_paths(stages)
     for stage_config in configs_of(config, stages):
         preflight(stage_config)
     output_dir = Path(config.output_dir).expanduser().resolve()
-    run_dir = claim_run_folder(output_dir / (config.name or default_name(config)), config)
+    run_dir = output_dir / (config.name or default_name(config))
     context = Context(run_dir, output_dir / "artifacts", say=lambda text: print(text, flush=True))
+    with locked(run_dir, say=context.say):
+        _run_alone(config, stages, context)
+
+
+def _run_alone(config: RunConfig, stages: Sequence[Stage], context: Context) -> None:
+    """Run the stages in a folder that no other process works in."""
+    from r1ray.stages.base import run_stages
+    from r1ray.stages.graph import finish_graph
+
+    run_dir = claim_run_folder(context.run_dir, config)
     context.say(f"run folder: {run_dir}")
     was_done = all((run_dir / "stages" / stage.name / "manifest.json").exists() for stage in stages)
     made = run_stages(stages, context, only=config.stages, given=config.artifacts)
@@ -234,6 +272,181 @@ def score(arguments: Sequence[str]) -> None:
     aside.replace(output)
 
 
+# ---------------------------------------------------------------------- plan
+
+
+def plan(arguments: Sequence[str]) -> None:
+    """Show what a run will need. Raises UserError, with what would help, where it cannot work."""
+    stages, models = _planned([argument for argument in arguments if argument != "--json"])
+    from r1ray.planning.advice import nearest_change
+    from r1ray.planning.plan import plan_run
+    from r1ray.planning.report import as_json, refusal, report, stages_table
+
+    plans = [plan_run(config, name=name, models=models) for name, config in stages.items() if config.recipe != "extend"]
+    failed = next((each for each in plans if each.problems), None)
+    advice = nearest_change(failed, models=models) if failed else None
+    if "--json" in arguments:
+        import json
+
+        print(json.dumps([as_json(each, advice if each is failed else None) for each in plans], indent=2))
+    elif len(plans) == 1:
+        print(report(plans[0]))
+    else:
+        worst = failed or max(plans, key=lambda each: each.tightest.bytes / each.tightest.capacity)
+        print(f"{stages_table(plans)}\n\nThe tightest of them:\n\n{report(worst)}")
+    if failed:
+        raise UserError(refusal(failed, advice))
+
+
+def _planned(overrides: list[str]) -> tuple[dict[str, RunConfig], dict[str, str]]:
+    """The configuration of each stage, by its name, that of a recipe without stages under an empty name; and whose
+    shape the stages' models have. Files that are not named yet are none of a plan's."""
+    from dataclasses import replace
+
+    from r1ray.planning.plan import gpu_name, shape_name
+    from r1ray.stages.graph import stage_config
+    from r1ray.stages.students import with_students
+
+    while True:
+        try:
+            config = compose([_added(override) for override in overrides])
+            if not config.graph:
+                return {"": config}, {}
+            whole = with_students(replace(config, plan=replace(config.plan, gpu=gpu_name(config))))
+            stages = {name: stage_config(whole, name) for name in whole.graph}
+            models = {name: str(stage.model) for name, stage in stages.items() if stage.model}
+            asked = {name: stage for name, stage in stages.items() if name in (config.stages or stages)}
+            return asked, models | ({"prepare": shape_name(config)} if config.prepare.maker else {})
+        except UserError as error:
+            missing = NOT_SET.match(str(error))
+            if missing is None:
+                raise
+            added = f"graph.{missing[1]}.{missing[2]}" if missing[1] else missing[2]
+            if f"{added}=unnamed" in overrides:
+                raise
+            overrides = [*overrides, f"{added}=unnamed"]
+
+
+# ---------------------------------------------------------------------- doctor
+
+
+def doctor(arguments: Sequence[str]) -> int:
+    """Look whether a run would work; returns 1 where something is red."""
+    config = compose([_added(argument) for argument in arguments if argument != "--json"])
+    from r1ray.doctor.examination import Planned, examine_run
+    from r1ray.doctor.findings import show as show_findings
+    from r1ray.doctor.findings import to_json, worst
+    from r1ray.recipes import configs_of, stages_of
+    from r1ray.stages.graph import GraphStage
+
+    stages = stages_of(config)
+    in_graph = [Planned(stage.name, stage.config) for stage in stages if isinstance(stage, GraphStage)]
+
+    def say(text: str) -> None:
+        print(f"r1ray: {text}", file=sys.stderr, flush=True)
+
+    findings = examine_run(config, in_graph or [Planned("", config)], configs_of(config, stages), say)
+    if "--json" in arguments:
+        print(to_json(findings))
+    else:
+        show_findings(findings)
+    return EXIT_FAILED if worst(findings) == "red" else 0
+
+
+# ---------------------------------------------------------------------- submit
+
+
+def submit(arguments: Sequence[str]) -> int:
+    """Run on a cluster, as a job that is found again by the run's name; returns the exit code of the run."""
+    address, verb, overrides = _submit_options(arguments)
+    from r1ray.config import decisive
+    from r1ray.recipes import stages_of
+    from r1ray.stages.base import digest_of
+
+    if verb in ("--stop", "--status") and len(overrides) == 1 and "=" not in overrides[0]:
+        config, name = None, overrides[0]
+    else:
+        config = compose(overrides)
+        _check_shared(config, stages_of(config))
+        name = config.name or default_name(config)
+    from r1ray.cluster.jobs import Jobs, exit_code
+
+    def say(text: str) -> None:
+        print(f"r1ray: {text}", file=sys.stderr, flush=True)
+
+    jobs = Jobs(address)
+    before = jobs.of_run(name)
+    newest = before[-1] if before else None
+    again = f"r1ray submit --address {jobs.address} --stop {name}"
+    if verb in ("--stop", "--status"):
+        if newest is None:
+            raise UserError(f"{name}: {jobs.address} knows no job of a run of this name.")
+        if verb == "--stop" and not newest.is_over:
+            newest = jobs.stop(newest.id, say=say)
+        for job in [*before[:-1], newest]:
+            print(f"{job.id}  {job.status.value}" + (f"  exit code {exit_code(job)}" if job.is_over else ""))
+        return 0
+    assert config is not None
+    settings = digest_of({"settings": decisive(config), "output_dir": config.output_dir})
+    if newest is None or newest.is_over:
+        inside = Path(config.output_dir)
+        excludes = [f"/{inside.relative_to(Path.cwd())}"] if inside.is_relative_to(Path.cwd()) else []
+        named = overrides if config.name else [*overrides, f"name={name}"]
+        job_id = jobs.submit(name, settings=settings, arguments=["run", *named], folder=Path.cwd(), excludes=excludes)
+        say(f"{job_id}: submitted to {jobs.address}" + (f"; {newest.id} ended, the run resumes" if newest else ""))
+    elif newest.settings != settings:
+        raise UserError(
+            f"name={name}: {newest.id} is running, with other settings or another output_dir; needs another name, or "
+            f"an end to that one: {again}"
+        )
+    else:
+        job_id = newest.id
+        say(f"{job_id}: runs already; following it")
+    if verb == "--no-wait":
+        return 0
+    try:
+        ended = jobs.follow(job_id, show=lambda text: print(text, end="", flush=True), say=say)
+    except KeyboardInterrupt:
+        say(f"{job_id} goes on; the same command follows it again, and this one stops it: {again}")
+        return EXIT_TERMINATED if was_terminated() else EXIT_INTERRUPTED
+    code = exit_code(ended)
+    if code and ended.exit_code is None:
+        say(f"{job_id}: {ended.message}")  # not what the run said, but what became of it
+    say(f"{job_id}: {ended.status.value}, exit code {code}" + ("; the same command resumes it" if code else ""))
+    return code
+
+
+def _submit_options(arguments: Sequence[str]) -> tuple[str | None, str | None, list[str]]:
+    """The address, which of the options that say what to do, and the overrides. Raises UserError."""
+    address, verbs, overrides = None, [], []
+    given = iter(arguments)
+    for argument in given:
+        if argument == "--address":
+            address = next(given, "")
+        elif argument.startswith("--address="):
+            address = argument.partition("=")[2]
+        elif argument in ("--no-wait", "--stop", "--status"):
+            verbs.append(argument)
+        elif argument.startswith("-"):
+            raise UserError(f"{argument}: no such option; submit has --address, --no-wait, --stop and --status.")
+        else:
+            overrides.append(argument)
+    if len(verbs) > 1:
+        raise UserError(f"{' '.join(verbs)}: needs one of them.")
+    return address, verbs[0] if verbs else None, overrides
+
+
+def _check_shared(config: RunConfig, stages: Sequence[Stage]) -> None:
+    """Raise UserError for paths that mean something on this machine only: a job has a working directory of its own."""
+    from r1ray.stages.graph import GraphStage, paths_of
+
+    configs = [stage.config for stage in stages if isinstance(stage, GraphStage)] or [config]
+    for key, path in [("output_dir", config.output_dir), *(found for each in configs for found in paths_of(each))]:
+        is_here = key == "output_dir" or path.startswith((".", "~")) or Path(path).exists()
+        if "://" not in path and not Path(path).is_absolute() and is_here:
+            raise UserError(f"{key}={path}: needs an absolute path, on storage that every node of the cluster sees.")
+
+
 # ---------------------------------------------------------------------- configuration
 
 
@@ -264,10 +477,14 @@ def compose(overrides: Sequence[str], *, schema: type[Any] | None = None, name: 
     from r1ray.config import RunConfig
 
     schema = schema or RunConfig
+    OmegaConf.register_new_resolver("engines", _engines, replace=True)
     ConfigStore.instance().store(name="schema" if name == "config" else f"{name}_schema", node=schema)
     try:
         with initialize_config_dir(str(config_folder()), version_base="1.3"):
-            composed = hydra_compose(name, list(overrides))
+            own, model = _split_model([_added(override) for override in overrides], schema, has_group=name == "config")
+            composed = hydra_compose(name, own)
+        if model:
+            OmegaConf.update(composed, "model", model[-1])
         config = OmegaConf.to_object(composed)
     except (HydraException, OmegaConfBaseException) as error:
         raise UserError(_explain(error, schema)) from error
@@ -275,6 +492,33 @@ def compose(overrides: Sequence[str], *, schema: type[Any] | None = None, name: 
         raise UserError(str(error)) from error
     assert isinstance(config, schema)
     return config
+
+
+def _split_model(overrides: Sequence[str], schema: type[Any], *, has_group: bool) -> tuple[list[str], list[Any]]:
+    """Overrides as Hydra wants them, and the values of ``model=PATH``: conf/model/ makes a config group of the name,
+    and Hydra would take every value for a file in it."""
+    from dataclasses import fields
+
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+
+    if "model" not in {field.name for field in fields(schema)}:
+        return list(overrides), []
+    own: list[str] = []
+    values: list[Any] = []
+    for override in overrides:
+        key, is_set, text = override.partition("=")
+        if key.lstrip("+") != "model" or not is_set:
+            own.append(override)
+        elif has_group and (config_folder() / "model" / f"{text}.yaml").is_file():
+            own.append(f"model={text}")
+        else:
+            values.append(OverridesParser.create().parse_override(override).value())
+    return own, values
+
+
+def _engines(num_gpus: int, gpus_per_actor: int | None) -> int:
+    """``${engines:GPUS,EACH}`` in conf/cluster/: how many engines so many GPUs hold."""
+    return num_gpus // (gpus_per_actor or 1)
 
 
 def _explain(error: Exception, schema: type[Any]) -> str:

@@ -21,7 +21,7 @@ from r1ray.checkpoint import Checkpoints, LoopState
 from r1ray.config import RunConfig
 from r1ray.data.supervised import EpochCursor, Rows
 from r1ray.deadline import within
-from r1ray.errors import NonFiniteLoss, R1RayError
+from r1ray.errors import NonFiniteLoss, R1RayError, Terminated
 from r1ray.interfaces import SupervisedLearner
 from r1ray.ledger import Ledger
 from r1ray.types import Pick, Position, Shard, StepStats
@@ -104,6 +104,11 @@ class SupervisedLoop(Generic[R]):
         self.num_steps = num_steps(len(rows), epochs=settings.epochs, sequences_per_step=settings.sequences_per_step)
         position = state.position if state else Position()
         self._cursor = EpochCursor(rows, seed=config.seed, epochs=settings.epochs, position=position)
+        self._is_stopping = False
+
+    def stop(self) -> None:
+        """End after the step that is being made, with a checkpoint; ``run`` raises Terminated."""
+        self._is_stopping = True
 
     async def run(self) -> None:
         """Every step to the last."""
@@ -129,7 +134,10 @@ class SupervisedLoop(Generic[R]):
                     "time/learn_s": learned - start,
                 }
             )
-            await self._save_checkpoint()
+            is_early = self._is_stopping and self.step < self.num_steps
+            await self._save_checkpoint(is_last=is_early or self.step == self.num_steps)
+            if is_early:
+                raise Terminated(f"stopped after step {self.step}; the same command goes on")
 
     @property
     def _is_evaluated(self) -> bool:
@@ -174,9 +182,9 @@ class SupervisedLoop(Generic[R]):
         figures = {f"eval/{held_out.name}/{name}": value / max(num_terms, 1) for name, value in sums.items()}
         return {**figures, "time/eval_s": time.monotonic() - start}
 
-    async def _save_checkpoint(self) -> None:
+    async def _save_checkpoint(self, *, is_last: bool) -> None:
         every = self._config.checkpoint.every
-        if not every or (self.step % every and self.step != self.num_steps):
+        if not every or (self.step % every and not is_last):
             return
         aside = self._checkpoints.begin(self.step)
         await self._wait_for(self._learner.save(aside / "learner"), "checkpoint_s", "the learner's checkpoint")

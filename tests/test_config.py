@@ -8,6 +8,7 @@ from r1ray.config import (
     AlgoConfig,
     DataConfig,
     EvalConfig,
+    JudgeConfig,
     LearnerConfig,
     LoraConfig,
     RewardConfig,
@@ -139,6 +140,24 @@ PAPER = RewardConfig(parts={"accuracy": {}, "format": {}})
 def test_contradictions_are_refused(make: object, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         make()  # type: ignore[operator]
+
+
+@pytest.mark.parametrize(
+    ("url", "found"),
+    [
+        ("http://me:s3cret@host:8000/v1", "a user or password"),
+        ("https://s3cret@host/v1", "a user or password"),
+        ("https://host/v1?api-key=s3cret", "a query"),
+        ("https://host/v1#s3cret", "a fragment"),
+    ],
+)
+def test_credentials_in_an_address_are_refused_and_not_repeated(url: str, found: str) -> None:
+    with pytest.raises(
+        ValueError, match=rf"judge\.url has {found} in it.* variable MY_KEY \(judge\.api_key_env\)"
+    ) as no:
+        JudgeConfig(model="m", url=url, api_key_env="MY_KEY")
+    assert "s3cret" not in str(no.value)
+    assert JudgeConfig(model="m", url="http://host:8000/v1").url == "http://host:8000/v1"
 
 
 def test_correction_is_on_only_where_generation_may_run_ahead() -> None:

@@ -137,3 +137,75 @@ def test_yaml_sets_only_known_keys() -> None:
 
 def test_the_folder_is_found() -> None:
     assert (Path(config_folder()) / "config.yaml").is_file()
+
+
+@pytest.mark.parametrize("model", options("model"))
+def test_every_model_composes_with_a_cluster(model: str) -> None:
+    config = compose(["data.train=t", f"model={model}", "cluster=eight_nodes_8"])
+    assert config.model is not None and config.model.count("/") == 1
+    assert config.rollout.num_actors * (config.rollout.gpus_per_actor or 0) == config.learner.num_ranks == 32
+
+
+@pytest.mark.parametrize("cluster", options("cluster"))
+def test_every_cluster_composes_with_a_model(cluster: str) -> None:
+    assert compose(["data.train=t", "model=qwen2.5_1.5b", f"cluster={cluster}"]).rollout.num_actors >= 1
+
+
+@pytest.mark.parametrize(
+    ("override", "model"),
+    [
+        ("model=/a/b", "/a/b"),
+        ("model=Qwen/Qwen2.5-7B", "Qwen/Qwen2.5-7B"),
+        ("model='a b'", "a b"),
+        ('model="a=b,c"', "a=b,c"),
+        (r"model=a\,b", "a,b"),
+        ("+model=x", "x"),
+        ("++model=x", "x"),
+        ("model=7", "7"),
+        ("model=qwen2.5_7b.yaml", "qwen2.5_7b.yaml"),
+    ],
+)
+def test_a_model_that_is_no_name_of_a_file_is_a_path(override: str, model: str) -> None:
+    assert compose([override, "data.train=t"]).model == model
+
+
+def test_a_models_settings_go_with_a_folder_of_the_users_own() -> None:
+    config = compose(["model=qwen2.5_7b", "model=/shared/mine", "cluster=one_node_8", "data.train=t"])
+    assert (config.model, config.learner.zero_stage, config.rollout.num_actors) == ("/shared/mine", 3, 4)
+
+
+def test_no_model_is_one_that_is_made() -> None:
+    assert compose(["experiment=quickstart", "model=null"]).model is None
+    with pytest.raises(UserError, match=r"model=/a: prepare.maker=.* makes its own"):
+        compose(["experiment=quickstart", "model=/a"])
+
+
+def test_a_named_model_is_stronger_than_the_experiments() -> None:
+    config = compose(["experiment=r1_zero_qwen2.5_7b", "model=qwen2.5_14b", "data.train=t"])
+    assert (config.model, config.rollout.gpus_per_actor) == ("Qwen/Qwen2.5-14B", 2)
+
+
+def test_a_model_to_evaluate_is_always_a_path() -> None:
+    from r1ray.config import EvaluationConfig
+
+    overrides = ["model=qwen2.5_7b", "benchmarks=prompts", "data=d"]
+    assert compose(overrides, schema=EvaluationConfig, name="eval").model == "qwen2.5_7b"
+
+
+def test_a_cluster_is_a_file_and_its_address_a_key() -> None:
+    config = compose(["model=m", "data.train=t", "cluster=cpu", "cluster.address=1.2.3.4:6379", "rollout.threads=2"])
+    assert (config.cluster.address, config.learner.gpus_per_rank, config.rollout.threads) == ("1.2.3.4:6379", 0, 2)
+    with pytest.raises(UserError, match="cluster=nine: needs one of cpu, eight_nodes_8,"):
+        compose(["model=m", "data.train=t", "cluster=nine"])
+
+
+def test_clusters_divide_their_gpus_among_engines() -> None:
+    config = compose(["model=qwen2.5_7b", "cluster=one_node_8", "rollout.gpus_per_actor=2", "data.train=t"])
+    assert config.rollout.num_actors == 2
+
+
+def test_assumptions_of_a_plan_make_no_other_run() -> None:
+    from r1ray.main import default_name
+
+    names = {default_name(compose([*OWN, *more])) for more in ([], ["plan.gpu=a100-80", "plan.price=2"])}
+    assert len(names) == 1

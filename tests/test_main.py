@@ -177,6 +177,13 @@ def test_the_name_of_a_run_is_a_function_of_its_settings() -> None:
     assert names[0].startswith("r1_zero-seed0-")
 
 
+def test_custom_resources_and_labels_are_named_by_the_user() -> None:
+    more = ["learner.resources={learner_node: 0.001}", "rollout.labels.tier=rollout", "reward.labels={a/b: c}"]
+    config = cli.compose(["model=m", "data.train=t", *more])
+    assert config.learner.resources == {"learner_node": 0.001}
+    assert (config.rollout.labels, config.reward.labels) == ({"tier": "rollout"}, {"a/b": "c"})
+
+
 def test_help_is_instant_and_imports_nothing_heavy() -> None:
     program = (
         "import sys, r1ray.main; code = r1ray.main.main(['--help']);"

@@ -18,6 +18,7 @@ from r1ray.config import LearnerConfig
 from r1ray.learner.lora import adapted, adapter_parameters, delta, is_adapter
 from r1ray.specs import RankSpec
 from r1ray.weights.buckets import TensorMeta
+from r1ray.weights.network import interface_of, own_address
 
 NEVER = 10**9
 
@@ -36,6 +37,7 @@ def join_group(spec: RankSpec) -> None:
         MASTER_ADDR=spec.master_address,
         MASTER_PORT=str(spec.master_port),
     )
+    os.environ.setdefault("GLOO_SOCKET_IFNAME", interface_of(own_address(spec.master_address, spec.master_port)))
     if not spec.num_gpus:
         # DeepSpeed would compile a shared-memory operator at the first start (50 s, and a C++ compiler); Gloo alone
         # serves. An empty table of compatible operators is how it is told that there is none.
@@ -99,10 +101,12 @@ def build_engine(module: torch.nn.Module, config: LearnerConfig, *, world_size: 
     """A DeepSpeed engine that trains ``module``, with its optimizer and learning-rate schedule."""
     name = {"constant": "constant_with_warmup", "cosine": "cosine_with_min_lr"}.get(config.schedule, config.schedule)
     floor = {"min_lr_rate": config.lr_floor} if config.schedule == "cosine" else None
+    settings = deepspeed_config(config, world_size=world_size)
+    divide(module, config, settings)
     engine, *_ = deepspeed.initialize(
         model=module,
         model_parameters=[p for p in module.parameters() if p.requires_grad],
-        config=deepspeed_config(config, world_size=world_size),
+        config=settings,
         lr_scheduler=lambda optimizer: get_scheduler(
             name,
             optimizer,
@@ -118,6 +122,13 @@ def build_engine(module: torch.nn.Module, config: LearnerConfig, *, world_size: 
 
         engine.optimizer.register_step_pre_hook(clip)
     return engine
+
+
+def divide(module: torch.nn.Module, config: LearnerConfig, settings: dict[str, Any]) -> None:
+    """Under ZeRO 3, give each rank its part of every parameter, one parameter after the other. ``initialize`` would
+    first put the whole model on the device of each rank."""
+    if config.zero_stage == 3:
+        deepspeed.zero.Init(module=module, config_dict_or_path=settings, enabled=True)
 
 
 def grad_norm(engine: Any) -> float:

@@ -9,7 +9,7 @@ import deepspeed
 import torch
 
 from r1ray.config import LearnerConfig
-from r1ray.learner.deepspeed_engine import copy_parameters, deepspeed_config
+from r1ray.learner.deepspeed_engine import copy_parameters, deepspeed_config, divide
 from r1ray.learner.lora import adapters_off
 from r1ray.learner.policy import Packed, PolicyModel
 from r1ray.learner.state import load_whole, save_whole
@@ -66,6 +66,7 @@ class FrozenReference:
             self._copy.to(device)
         else:
             settings = {k: v for k, v in deepspeed_config(config, world_size=world_size).items() if k != "optimizer"}
+            divide(self._copy, config, settings)
             self._forward, *_ = deepspeed.initialize(model=self._copy, config=settings)
 
     def logprobs(self, packed: Packed) -> torch.Tensor:

@@ -48,7 +48,7 @@ def engine_args(config: RolloutConfig, spec: EngineSpec) -> AsyncEngineArgs:
     if spec.num_gpus:
         arguments |= {
             "gpu_memory_utilization": config.gpu_memory_utilization,
-            "tensor_parallel_size": spec.num_gpus,
+            **config.parallel_sizes(spec.num_gpus),
         }
     else:
         # Compiled graphs would keep the packed weights of the version they were traced with.
@@ -77,7 +77,7 @@ class VLLMEngine:
         """Cleared from :meth:`pause` to :meth:`resume`: a request belongs to the version that it starts under."""
 
     async def ready(self) -> int:
-        """Number of vLLM workers (tensor-parallel ranks), once the engine answers."""
+        """Number of vLLM workers (tensor- and pipeline-parallel ranks), once the engine answers."""
         await self._llm.check_health()
         return int(self._llm.vllm_config.parallel_config.world_size)
 

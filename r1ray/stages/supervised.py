@@ -171,7 +171,7 @@ class _Job:
         return self._objective.table(spool)
 
     async def run(self) -> dict[str, float]:
-        """The loop from the last checkpoint, or from the start, to the end; returns the last loss and held-out figures."""
+        """The loop from the last checkpoint, or from the start, to the end; returns what it came to."""
         config, settings = self._config, self._settings
         resumed = self._checkpoints.latest()
         state = resumed[1] if resumed else None

@@ -8,7 +8,6 @@ An engine of vLLM's own weight-transfer API, registered by :mod:`r1ray.weights.p
 
 from __future__ import annotations
 
-import socket
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
@@ -28,6 +27,7 @@ from vllm.distributed.weight_transfer.base import (
 )
 
 from r1ray.weights.buckets import TensorMeta, plan_buckets
+from r1ray.weights.network import own_address
 from r1ray.weights.stream import VerifyingLoader
 
 BACKEND = "r1ray_gloo"
@@ -71,20 +71,13 @@ class GlooTrainerInitInfo(TrainerInitInfo):
     timeout_s: float
 
 
-def _own_address(master_address: str, master_port: int) -> str:
-    """The address of the interface that reaches the master: Gloo would otherwise guess it from the host name."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        probe.connect((master_address, master_port))
-        return str(probe.getsockname()[0])
-
-
 def open_group(*, address: str, port: int, rank: int, world_size: int, timeout_s: float) -> ProcessGroupGloo:
     """A Gloo group beside any other process group of this process. Rank 0 serves the rendezvous."""
     timeout = timedelta(seconds=timeout_s)
     store = TCPStore(address, port, world_size, is_master=rank == 0, timeout=timeout, wait_for_workers=False)
     options = ProcessGroupGloo._Options()  # type: ignore[attr-defined]  # missing in torch's stubs
     options._timeout = timeout
-    options._devices = [ProcessGroupGloo.create_device(hostname=_own_address(address, port))]
+    options._devices = [ProcessGroupGloo.create_device(hostname=own_address(address, port))]
     return ProcessGroupGloo(PrefixStore("r1ray", store), rank, world_size, options)
 
 

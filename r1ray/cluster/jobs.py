@@ -1,0 +1,247 @@
+"""Runs as Ray jobs: submitted, found again, followed and stopped by the run's name, over the job server's HTTP.
+
+The working directory travels with the job, and is where its reward functions are found. Whatever a run reads and
+writes has to be on storage that every node sees.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import re
+import shlex
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+from ray._private.runtime_env.packaging import _dir_travel, _get_excludes
+from ray.exceptions import AuthenticationError
+from ray.job_submission import JobDetails, JobStatus, JobSubmissionClient
+
+from r1ray.errors import InfrastructureError, UserError
+
+EXCLUDES = (
+    *(".git", ".venv", "venv", "__pycache__", ".mypy_cache", ".pytest_cache", ".ruff_cache", ".hypothesis"),
+    *("/runs", "/outputs", "checkpoints", "wandb", "mlruns", "*.safetensors", "*.ckpt", "*.pt", "*.pth"),
+)
+"""What of the working directory stays, as in a .gitignore; so does what .gitignore and .rayignore files name."""
+MAX_BYTES = 256 * 2**20
+"""Of the working directory. Ray keeps it in the head node's memory, and takes no more than about twice this."""
+STOP_GRACE_S = 600
+"""For a job that is asked to stop: time for its step and a checkpoint, after which it is killed."""
+REQUEST_S = (10.0, 300.0)
+"""To connect, and to answer; an upload counts as one answer."""
+AGENT_S = 90.0
+"""The job server answers before the node that would take a job does."""
+SILENCE_S = 60.0
+"""Without a line, after which the connection to a log is made anew: one that was cut may look open for ever."""
+RECONNECT_S = 600.0
+"""Without any contact, after which a job is no longer followed."""
+RUN, SETTINGS = "r1ray_run", "r1ray_settings"
+"""Metadata of a job."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """One submission of a run."""
+
+    id: str
+    status: JobStatus
+    settings: str
+    message: str
+    exit_code: int | None
+    """Of the entrypoint, once it has ended by itself; minus the signal's number where one ended it."""
+    start_ms: int
+
+    @property
+    def is_over(self) -> bool:
+        return bool(self.status.is_terminal())
+
+
+class _Client(JobSubmissionClient):
+    """Ray's, whose requests would wait for ever for a server that does not answer."""
+
+    def _do_request(self, *arguments: Any, **keywords: Any) -> Any:
+        return super()._do_request(*arguments, **({"timeout": REQUEST_S} | keywords))
+
+
+class Jobs:
+    """The job server of a cluster."""
+
+    def __init__(self, address: str | None = None) -> None:
+        """Connects to ``http://HEAD:8265``, or to what RAY_API_SERVER_ADDRESS or RAY_ADDRESS say. Raises UserError."""
+        names = ("RAY_API_SERVER_ADDRESS", "RAY_ADDRESS")
+        given = address or next((os.environ[name] for name in names if os.environ.get(name)), "")
+        if not given.startswith(("http://", "https://")):
+            raise UserError(
+                f"--address={given or 'None'}: needs the job server of a Ray cluster, http://HEAD:8265 (or RAY_ADDRESS "
+                "in the environment)."
+            )
+        for name in names:
+            os.environ.pop(name, None)  # Ray lets them decide over an address that is given
+        for name in ("ray", "ray.dashboard.modules.job.sdk", "ray.dashboard.modules.dashboard_sdk"):
+            logging.getLogger(name).setLevel(logging.ERROR)  # a line for every file that is left out
+        self.address = given
+        try:
+            self._client = _Client(given)
+        except AuthenticationError as error:
+            raise UserError(
+                f"--address={given}: the cluster refuses the connection: set RAY_AUTH_MODE=token, and RAY_AUTH_TOKEN "
+                f"or ~/.ray/auth_token, as on its nodes. {_line(error)}"
+            ) from error
+        except (OSError, RuntimeError, ValueError) as error:  # requests' own errors are OSErrors
+            raise UserError(f"--address={given}: no job server answers there: {_line(error)}") from error
+
+    def of_run(self, name: str) -> list[Job]:
+        """Every job of a run, the oldest first."""
+        details = self._ask(self._client.list_jobs)
+        jobs = [_job(each) for each in details if (each.metadata or {}).get(RUN) == name and each.submission_id]
+        return sorted(jobs, key=lambda job: job.start_ms)
+
+    def submit(
+        self, name: str, *, settings: str, arguments: Sequence[str], folder: Path, excludes: Sequence[str]
+    ) -> str:
+        """Submit ``python -m r1ray ARGUMENTS`` as a job of the run; returns its id: ``r1ray-NAME``, ``r1ray-NAME-2``
+        the next time.
+
+        Args:
+            settings: digest of what makes the run the one that it is.
+            folder: the working directory.
+            excludes: what of it stays, beside :data:`EXCLUDES`.
+        """
+        excludes = [*EXCLUDES, *excludes]
+        check_size(folder, excludes)
+        number = len(self.of_run(name)) + 1
+        base = "r1ray-" + re.sub(r"[^A-Za-z0-9_.-]+", "-", name)
+        deadline = time.monotonic() + AGENT_S
+        while True:
+            try:
+                submitted: str = self._client.submit_job(
+                    entrypoint=shlex.join(["python", "-m", "r1ray", *arguments]),
+                    submission_id=base if number == 1 else f"{base}-{number}",
+                    metadata={RUN: name, SETTINGS: settings},
+                    runtime_env={
+                        "working_dir": str(folder),
+                        "excludes": excludes,
+                        # Python's output as it comes; the grace is read by the job's supervisor.
+                        "env_vars": {"PYTHONUNBUFFERED": "1", "RAY_JOB_STOP_WAIT_TIME_S": str(STOP_GRACE_S)},
+                    },
+                )
+                return submitted
+            except (OSError, RuntimeError) as error:
+                if "already exists" in str(error):  # of a run with a similar name, or of another client just now
+                    number += 1
+                elif "No available agent" not in str(error):
+                    raise InfrastructureError(f"{self.address} did not take the job: {_line(error)}") from error
+                if time.monotonic() > deadline:
+                    raise InfrastructureError(f"{self.address} had no node for the job within {AGENT_S:g} s") from error
+                time.sleep(1.0)
+
+    def job(self, job: str) -> Job:
+        """What is known of a job."""
+        return _job(self._ask(lambda: self._client.get_job_info(job)))
+
+    def stop(self, job: str, *, say: Callable[[str], None]) -> Job:
+        """Ask a job to end and wait until it has; returns how it ended."""
+        self._ask(lambda: self._client.stop_job(job))
+        deadline = time.monotonic() + STOP_GRACE_S + 60
+        say(f"{job}: asked to stop; it ends after its step, with a checkpoint, or is killed after {STOP_GRACE_S} s")
+        while not (state := self.job(job)).is_over:
+            if time.monotonic() > deadline:
+                raise InfrastructureError(
+                    f"{job} was asked to stop and is {state.status} after {STOP_GRACE_S + 60} s: look at the head node"
+                )
+            time.sleep(1.0)
+        return state
+
+    def follow(self, job: str, *, show: Callable[[str], None], say: Callable[[str], None]) -> Job:
+        """Show a job's log from its beginning as it grows, until the job is over; returns how it ended. A connection
+        that breaks is made again. Raises InfrastructureError after RECONNECT_S without any."""
+        return asyncio.run(self._follow(job, show, say))
+
+    async def _follow(self, job: str, show: Callable[[str], None], say: Callable[[str], None]) -> Job:
+        shown, contact = 0, time.monotonic()
+        while True:
+            seen = 0  # a new connection begins with the log's first line
+            try:
+                lines = self._client.tail_job_logs(job)
+                while True:
+                    async with asyncio.timeout(SILENCE_S):
+                        text = await anext(lines)
+                    seen, contact = seen + len(text), time.monotonic()
+                    if seen > shown:
+                        show(text[-(seen - shown) :])
+                        shown = seen
+            except (StopAsyncIteration, TimeoutError):
+                pass
+            except (aiohttp.ClientError, OSError, RuntimeError) as error:
+                say(f"{job}: connection lost ({_line(error)}); connecting again")
+            try:
+                state = self.job(job)
+                contact = time.monotonic()
+                if state.is_over:
+                    return state
+            except InfrastructureError as error:
+                if time.monotonic() - contact > RECONNECT_S:
+                    raise InfrastructureError(
+                        f"no contact for {RECONNECT_S:g} s; the job may go on. {error}"
+                    ) from error
+            await asyncio.sleep(1.0)
+
+    def _ask(self, request: Callable[[], Any]) -> Any:
+        try:
+            return request()
+        except (OSError, RuntimeError) as error:
+            raise InfrastructureError(f"{self.address}: {_line(error)}") from error
+
+
+def exit_code(job: Job) -> int:
+    """Of a job that is over, in the terms of :mod:`r1ray.main`: that of the run; as a shell says it where a signal
+    ended it, which is what stopping does; 1 where the cluster failed."""
+    if job.status == JobStatus.SUCCEEDED:
+        return 0
+    if job.status == JobStatus.STOPPED:
+        return 143
+    code = 1 if job.exit_code is None else job.exit_code
+    return 128 - code if code < 0 else code or 1
+
+
+def check_size(folder: Path, excludes: Sequence[str]) -> None:
+    """Raise UserError where the working directory is too big to travel."""
+    sizes: list[tuple[int, Path]] = []
+
+    def note(path: Path) -> None:
+        if path.is_file():
+            sizes.append((path.stat().st_size, path))
+
+    with_gitignore = os.environ.get("RAY_RUNTIME_ENV_IGNORE_GITIGNORE") != "1"
+    _dir_travel(folder, [_get_excludes(folder, list(excludes))], note, include_gitignore=with_gitignore)
+    total = sum(size for size, _ in sizes)
+    if total > MAX_BYTES:
+        largest = [f"{path.relative_to(folder)} ({size / 2**20:.0f} MiB)" for size, path in sorted(sizes)[:-4:-1]]
+        raise UserError(
+            f"{folder} travels with the job and has {total / 2**20:.0f} MiB, more than {MAX_BYTES // 2**20}; the "
+            f"largest: {', '.join(largest)}. Submit from a folder of code, or name what stays in a .gitignore or "
+            ".rayignore."
+        )
+
+
+def _job(details: JobDetails) -> Job:
+    return Job(
+        id=details.submission_id,
+        status=JobStatus(details.status),
+        settings=(details.metadata or {}).get(SETTINGS, ""),
+        message=details.message or "",
+        exit_code=details.driver_exit_code,
+        start_ms=details.start_time or 0,
+    )
+
+
+def _line(error: BaseException) -> str:
+    """The last line of what an error says, which is where Ray and requests put the cause."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[-1] if lines else type(error).__name__

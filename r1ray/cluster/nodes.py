@@ -1,0 +1,38 @@
+"""``python -m r1ray.cluster.nodes COUNT SECONDS``: wait until the cluster at RAY_ADDRESS has so many nodes.
+
+For scripts that start the nodes. Ends with 1, and says how many are there, where they do not come in time.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+import time
+
+import ray
+from ray.exceptions import RayError
+
+
+def wait_for_nodes(count: int, timeout_s: float) -> int:
+    """How many nodes are alive once there are ``count``, or when the time is up; 0 where there is no cluster."""
+    deadline, alive = time.monotonic() + timeout_s, 0
+    host, _, port = os.environ["RAY_ADDRESS"].rpartition(":")
+    while alive < count and time.monotonic() < deadline:
+        try:
+            socket.create_connection((host, int(port)), timeout=5.0).close()  # Ray would try for minutes
+            ray.init(address=f"{host}:{port}", log_to_driver=False, logging_level="ERROR")
+            while (alive := sum(node["Alive"] for node in ray.nodes())) < count and time.monotonic() < deadline:
+                time.sleep(1.0)
+        except (OSError, RuntimeError, RayError):  # its first node is not there yet
+            time.sleep(1.0)
+        finally:
+            ray.shutdown()
+    return alive
+
+
+if __name__ == "__main__":
+    wanted, seconds = int(sys.argv[1]), float(sys.argv[2])
+    found = wait_for_nodes(wanted, seconds)
+    if found < wanted:
+        sys.exit(f"{found} of {wanted} nodes joined the Ray cluster at {os.environ['RAY_ADDRESS']} in {seconds:g} s")
