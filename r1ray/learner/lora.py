@@ -13,12 +13,17 @@ from typing import Any
 import torch
 
 from r1ray.config import LoraConfig
+from r1ray.errors import UserError
 
 ADAPTER = "default"
 
 
 def add_adapters(model: Any, config: LoraConfig) -> None:
-    """Put untrained adapters, which change nothing yet, into the model's linear layers; only they need gradients."""
+    """Put untrained adapters, which change nothing yet, into the model's linear layers; only they need gradients.
+
+    Raises UserError where one would adapt several weights at once, as those of experts are: :func:`adapted` does not
+    know them, and the engines would never get what they learn.
+    """
     import peft
 
     settings = peft.LoraConfig(
@@ -28,6 +33,17 @@ def add_adapters(model: Any, config: LoraConfig) -> None:
         lora_dropout=0.0,
     )
     peft.inject_adapter_in_model(settings, model, adapter_name=ADAPTER)
+    unknown = [
+        name
+        for name, _ in model.named_parameters()
+        if ".base_layer." in name and name.partition(".base_layer.")[2] not in ("weight", "bias")
+    ]
+    if unknown:
+        raise UserError(
+            f"learner.lora.targets={config.targets}: adapters of {unknown[0].partition('.base_layer')[0]} would be of "
+            "several weights at once (a mixture's experts), which cannot be published; needs names of linear layers, as "
+            "[q_proj, k_proj, v_proj, o_proj]."
+        )
 
 
 @contextmanager

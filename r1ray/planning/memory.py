@@ -1,7 +1,7 @@
 """Bytes of each actor, as the code spends them.
 
 The arithmetic follows the learner (:mod:`r1ray.learner`) with DeepSpeed 0.19 under it, and vLLM's budget. A learner
-rank has moments that need different memory: the start, forward and backward passes, the update, a publish. What counts
+rank has moments that need different memory: forward and backward passes, the update, a publish. What counts
 is the largest.
 """
 
@@ -200,10 +200,6 @@ def learner_actor(config: RunConfig, shape: Shape, *, gpus: int, capacity: float
         moments["publish"] = (*always, *bucket, *sent)
     if gpus:
         moments = {name: _with_fragments(items) for name, items in moments.items()}
-    if stage == 3:
-        # DeepSpeed moves a model that was loaded whole to the GPU before it divides it.
-        loaded = Item("the whole model, before ZeRO 3 divides it", whole * size, _share(whole, size, 1))
-        moments["start"] = (*reference, loaded, always[-1])
     return Actor(
         section="learner",
         count=n,
