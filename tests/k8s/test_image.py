@@ -1,0 +1,60 @@
+"""What can be said of the image without building one."""
+
+from __future__ import annotations
+
+import ast
+import re
+import shlex
+
+from r1ray.sandbox.languages import LANGUAGES
+from tests.k8s.image import DOCKERFILE, ROOT, VENV, context, stages
+
+
+def test_it_has_a_cpu_and_a_gpu_target_that_carry_nothing_but_the_environment_over() -> None:
+    found = stages()
+    assert list(found) == ["base", "build-cpu", "build-gpu", "cpu", "gpu"]
+    for name in ("cpu", "gpu"):
+        stage = found[name]
+        assert stage.base == "base" and stage.of("RUN") == []  # no cache of a package manager is in it
+        for copied in stage.of("COPY"):
+            source, _, target = copied.split()
+            assert source == f"--from=build-{name}" and target in (VENV, "/opt/r1ray")
+
+
+def test_the_build_sees_all_that_is_installed_and_nothing_else() -> None:
+    assert all((ROOT / path).exists() for path in context() if "*" not in path)
+    project = (ROOT / "pyproject.toml").read_text()
+    for needed in ("README.md", "LICENSE"):  # setuptools reads them
+        assert needed in project and needed in context()
+    assert {"pyproject.toml", "r1ray", "conf", "launch", "k8s/image/end-run"} <= set(context())
+    for stage in stages().values():
+        for copied in stage.of("COPY"):
+            source = copied.split()[0]
+            assert source == "." or source.startswith("--from=") or source in context()
+
+
+def test_the_commands_that_they_run_are_there() -> None:
+    [cpu], [gpu] = (stages()[name].of("RUN") for name in ("build-cpu", "build-gpu"))
+    script = next(word for word in shlex.split(cpu) if word.startswith("launch/"))
+    assert (ROOT / script).stat().st_mode & 0o111 and shlex.split(cpu)[-1] == VENV
+    assert shlex.split(gpu)[-1] == ".[gpu]" and '\ngpu = ["vllm==' in (ROOT / "pyproject.toml").read_text()
+
+
+def test_debians_python_is_the_one_that_the_lock_is_for() -> None:
+    assert stages()["base"].base == "debian:12-slim"  # Python 3.11
+    assert "sys.version_info[:2] != (3, 11)" in (ROOT / "launch" / "install-cpu.sh").read_text()
+
+
+def test_it_has_what_the_sandbox_needs_for_python_c_plus_plus_and_javascript() -> None:
+    installed = set(re.findall(r"[\w+.-]+", " ".join(stages()["base"].of("RUN"))))
+    assert {"bubblewrap", "libseccomp2", "python3"} <= installed
+    for language in ("cpp", "javascript"):
+        package = LANGUAGES[language].package
+        assert package.split()[0] in installed, package
+
+
+def test_the_hook_of_the_pods_is_in_the_path_and_is_python() -> None:
+    assert "k8s/image/end-run /usr/local/bin/end-run" in stages()["base"].of("COPY")
+    hook = DOCKERFILE.parent / "end-run"
+    assert hook.stat().st_mode & 0o111
+    ast.parse(hook.read_text())
