@@ -6,6 +6,10 @@ import json
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+settings.register_profile("no deadline", deadline=None)  # two tests share two cores
+settings.load_profile("no deadline")
 
 
 @pytest.fixture(scope="session")

@@ -41,8 +41,8 @@ def add_adapters(model: Any, config: LoraConfig) -> None:
     if unknown:
         raise UserError(
             f"learner.lora.targets={config.targets}: adapters of {unknown[0].partition('.base_layer')[0]} would be of "
-            "several weights at once (a mixture's experts), which cannot be published; needs names of linear layers, as "
-            "[q_proj, k_proj, v_proj, o_proj]."
+            "several weights at once (a mixture's experts), which cannot be published; needs names of linear layers, "
+            "as [q_proj, k_proj, v_proj, o_proj]."
         )
 
 

@@ -287,6 +287,12 @@ def _wrong_sizes(config: RunConfig, shape: Shape, actors: tuple[Actor, ...]) -> 
         )
     if trains and config.recipe == "reward_model" and splits > 1:
         yield Problem("learner", f"learner.sequence_parallel_size={splits}: a reward model's rows are not split")
+    if trains and config.learner.lora.rank and not config.learner.lora.targets and shape.experts:
+        yield Problem(
+            "learner",
+            f"learner.lora.targets=null: {shape.name} has experts, and their adapters cannot be published; needs names "
+            "of linear layers, as [q_proj, k_proj, v_proj, o_proj]",
+        )
     if trains and shape.is_fp8:
         yield Problem("model", f"model={shape.name}: its files are 8-bit, which the learner does not train")
     for actor in actors:

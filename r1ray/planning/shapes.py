@@ -166,14 +166,11 @@ class Shape:
         return linear + self.mlp_parameters() - self.expert_layers * self.hidden * self.experts
 
     def adapter_parameters(self, rank: int) -> int:
-        """Of low-rank adapters on all linear layers but the output layer (learner.lora.targets=null). Of a layer with
-        experts, peft adapts router and experts, gate and up projections with twice the rank."""
+        """Of low-rank adapters on all linear layers but the output layer (learner.lora.targets=null); of a model with
+        experts on those of the attention."""
         attention = sum(inner + outer for inner, outer in self.attention_linears)
-        if not self.experts:
-            return rank * self.layers * (attention + 3 * (self.hidden + self.intermediate))
-        width = self.expert_intermediate
-        experts = self.experts * (2 * (self.hidden + 2 * width) + self.hidden + width)
-        return rank * (self.layers * attention + self.expert_layers * (experts + self.hidden + self.experts))
+        mlp = 0 if self.experts else 3 * (self.hidden + self.intermediate)
+        return rank * self.layers * (attention + mlp)
 
     # ------------------------------------------------------------------ work and cache
 

@@ -34,16 +34,14 @@ def test_parameters_are_counted_exactly(name: str) -> None:
     assert shape.layer_parameters == max(sum(p.numel() for p in layer.parameters()) for layer in model.model.layers)
 
 
-@pytest.mark.parametrize("name", ["Qwen--Qwen2.5-1.5B", "deepseek-ai--DeepSeek-V2-Lite"])
-@pytest.mark.filterwarnings("ignore:The following .*_pattern keys:RuntimeWarning")
-def test_adapters_are_counted_exactly(name: str) -> None:
+def test_adapters_are_counted_exactly() -> None:
     from r1ray.config import LoraConfig
     from r1ray.learner.lora import add_adapters, is_adapter
 
-    model = on_meta(name)
+    model = on_meta("Qwen--Qwen2.5-1.5B")
     add_adapters(model, LoraConfig(rank=8))
     counted = sum(p.numel() for name, p in model.named_parameters() if is_adapter(name))
-    assert load_shape(name.replace("--", "/")).adapter_parameters(8) == counted
+    assert load_shape("Qwen/Qwen2.5-1.5B").adapter_parameters(8) == counted
 
 
 def test_published_sizes() -> None:

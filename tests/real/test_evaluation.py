@@ -14,6 +14,8 @@ import pytest
 
 from tests.real.running import end, environment, r1ray, start, wait_until
 
+pytestmark = pytest.mark.real
+
 QUESTIONS, SAMPLES = 8, 4
 SETTINGS = (
     *("template=none", f"samples={SAMPLES}", "max_tokens=24", "rollout.dtype=float32", "rollout.max_num_seqs=32"),

@@ -13,6 +13,8 @@ import pytest
 from r1ray.evaluation.records import Answered, Sample, to_json
 from tests.real.running import end, environment, r1ray, start, wait_until
 
+pytestmark = pytest.mark.real
+
 GRAPH = (
     "graph.extended={recipe: extend}",
     "graph.samples={recipe: collect, model: '@extended', collect: {samples: 8, keep: 2, max_tokens: 24, "

@@ -270,6 +270,8 @@ def test_the_expected_output_is_nowhere_in_the_programs_memory(sandbox: Sandbox)
     secret = "EXPECTED-" + "OUTPUT-77"
     program = """
 import ctypes, gc, sys
+
+pytestmark = pytest.mark.alone
 needle = "".join(["EXPECTED", "-OUTPUT", "-77"])
 found = []
 for thing in gc.get_objects():

@@ -15,6 +15,8 @@ from r1ray.reward.native import native_languages, with_tests
 from r1ray.sandbox.languages import LANGUAGES
 from r1ray.types import CodeTests, Mark
 
+pytestmark = pytest.mark.alone
+
 METHODS = {
     "java": "public static long triple(long n) {\n    return 3 * n;\n}",
     "csharp": "public static long Triple(long n) {\n    return 3 * n;\n}",

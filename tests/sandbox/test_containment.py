@@ -94,6 +94,8 @@ def _site_packages() -> str:
 
 NAIVE = """
 import json, sys
+
+pytestmark = pytest.mark.alone
 row = json.load(sys.stdin)
 results = []
 def grade():

@@ -90,6 +90,8 @@ SUPERVISOR = """
 import sys, threading, time
 from r1ray.sandbox.job import Limits
 from r1ray.sandbox.pool import Sandbox
+
+pytestmark = pytest.mark.alone
 sandbox = Sandbox(mode=sys.argv[1], num_slots=1)
 work = lambda: sandbox.run_program("bash", "(setsid sleep 1000 &); sleep 1000 & sleep 1000", Limits(cpu_s=60))
 threading.Thread(target=work).start()
