@@ -18,6 +18,8 @@ from r1ray.sandbox.job import Limits
 from r1ray.sandbox.pool import Sandbox
 from r1ray.types import AssertCase, CallCase, CodeTests, StdioCase
 
+pytestmark = pytest.mark.alone
+
 LIMITS = Limits(cpu_s=1.0)
 
 
@@ -270,8 +272,6 @@ def test_the_expected_output_is_nowhere_in_the_programs_memory(sandbox: Sandbox)
     secret = "EXPECTED-" + "OUTPUT-77"
     program = """
 import ctypes, gc, sys
-
-pytestmark = pytest.mark.alone
 needle = "".join(["EXPECTED", "-OUTPUT", "-77"])
 found = []
 for thing in gc.get_objects():

@@ -17,6 +17,8 @@ from r1ray.sandbox.pool import Sandbox
 from tests.sandbox.cases import CONTAINED, HACKS, HARMLESS
 from tests.sandbox.outside import Outside, complaints
 
+pytestmark = pytest.mark.alone
+
 SYSTEM_PYTHON = "/usr/bin/python3"
 
 
@@ -94,8 +96,6 @@ def _site_packages() -> str:
 
 NAIVE = """
 import json, sys
-
-pytestmark = pytest.mark.alone
 row = json.load(sys.stdin)
 results = []
 def grade():

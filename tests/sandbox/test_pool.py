@@ -21,6 +21,8 @@ from r1ray.sandbox.slot import Slot
 from tests.sandbox.cases import CONTAINED
 from tests.sandbox.outside import LIMITS, Outside, complaints, survivors, tree_of
 
+pytestmark = pytest.mark.alone
+
 MODES = ["bubblewrap", "landlock"]
 SLEEP = "import time\nprint('started', flush=True)\ntime.sleep(60)\n"
 BASH_TREE = "(setsid sleep 1000 &); sleep 1000 & sleep 1000\n"
@@ -90,8 +92,6 @@ SUPERVISOR = """
 import sys, threading, time
 from r1ray.sandbox.job import Limits
 from r1ray.sandbox.pool import Sandbox
-
-pytestmark = pytest.mark.alone
 sandbox = Sandbox(mode=sys.argv[1], num_slots=1)
 work = lambda: sandbox.run_program("bash", "(setsid sleep 1000 &); sleep 1000 & sleep 1000", Limits(cpu_s=60))
 threading.Thread(target=work).start()
