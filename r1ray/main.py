@@ -72,7 +72,7 @@ def main(arguments: Sequence[str]) -> int:
     try:
         if arguments[0] == "run":
             shown = [argument for argument in arguments[1:] if argument in ("--cfg", "job")]
-            config = compose([_added(argument) for argument in arguments[1:] if argument not in shown])
+            config = compose([argument for argument in arguments[1:] if argument not in shown])
             show(config) if shown else run(config)
         elif arguments[0] == "score":
             score(arguments[1:])
@@ -309,7 +309,7 @@ def _planned(overrides: list[str]) -> tuple[dict[str, RunConfig], dict[str, str]
 
     while True:
         try:
-            config = compose([_added(override) for override in overrides])
+            config = compose(overrides)
             if not config.graph:
                 return {"": config}, {}
             whole = with_students(replace(config, plan=replace(config.plan, gpu=gpu_name(config))))
@@ -332,7 +332,7 @@ def _planned(overrides: list[str]) -> tuple[dict[str, RunConfig], dict[str, str]
 
 def doctor(arguments: Sequence[str]) -> int:
     """Look whether a run would work; returns 1 where something is red."""
-    config = compose([_added(argument) for argument in arguments if argument != "--json"])
+    config = compose([argument for argument in arguments if argument != "--json"])
     from r1ray.doctor.examination import Planned, examine_run
     from r1ray.doctor.findings import show as show_findings
     from r1ray.doctor.findings import to_json, worst
