@@ -44,7 +44,7 @@ class Cluster:
         (folder / "job_status").write_text(job_status)
         (folder / "message").write_text(message)
         paths = {"FOLDER": str(folder), "REAL": kubectl(), "PATH": f"{folder / 'bin'}:{os.environ['PATH']}"}
-        self.env = os.environ | paths | {"POLL_S": "0.1", "START_S": "1"}
+        self.env = os.environ | paths | {"POLL_S": "0.1", "START_S": "60"}
 
     def run(self, overlay: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run([SCRIPT, overlay], env=self.env, capture_output=True, text=True, timeout=60)
@@ -81,6 +81,7 @@ def test_its_exit_code_is_that_of_the_run(tmp_path: Path, job_status: str, messa
 
 def test_a_run_that_does_not_start_is_left_there_to_be_looked_at(tmp_path: Path) -> None:
     cluster = Cluster(tmp_path, states=["Initializing"])
+    cluster.env["START_S"] = "1"
     done = cluster.run("1x8")
     assert done.returncode == 1
     assert "r1ray was not started within 1 s: it is 'Initializing'" in done.stderr
@@ -91,7 +92,13 @@ def test_ctrl_c_leaves_the_run_going(tmp_path: Path) -> None:
     cluster = Cluster(tmp_path, states=["Running"])
     (tmp_path / "endless").touch()
     process = subprocess.Popen(
-        [SCRIPT, "cpu"], env=cluster.env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True
+        [SCRIPT, "cpu"],
+        env=cluster.env,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+        # As from a terminal: where tests run in the background, it would be ignored.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     assert process.stdout is not None and process.stdout.readline() == b"step 1 reward 0.5\n"
     os.killpg(process.pid, signal.SIGINT)
