@@ -534,7 +534,7 @@ class Controller(Generic[C]):
             await self._save_checkpoint(state, tasks)
         if self._saving is not None:
             await self._saving
-        return Terminated(f"stopped after step {self.version}; the same command goes on")
+        return Terminated.after(self.version, has_checkpoint=bool(self._config.checkpoint.every))
 
     async def _save_checkpoint(self, state: LoopState, tasks: asyncio.TaskGroup) -> None:
         config = self._config.checkpoint

@@ -14,6 +14,8 @@ R1RayError
     +-- WeightSyncError   new weights could not be verified on the rollout engines
 """
 
+from __future__ import annotations
+
 
 class R1RayError(Exception):
     """Base of everything that r1ray raises on purpose."""
@@ -24,7 +26,13 @@ class UserError(R1RayError):
 
 
 class Terminated(R1RayError):
-    """A run was asked to end, and did, at a place that it goes on from."""
+    """A run was asked to end, and did."""
+
+    @classmethod
+    def after(cls, step: int, *, has_checkpoint: bool) -> Terminated:
+        """That it ended after this step, and what the same command does next."""
+        next_time = "goes on" if has_checkpoint else "begins anew, for checkpoint.every=0 writes none"
+        return cls(f"stopped after step {step}; the same command {next_time}")
 
 
 class GroupFailed(R1RayError):

@@ -54,7 +54,7 @@ RESUMES = {
     "run": "; the same command goes on from the last checkpoint",
     "eval": "; the same command asks what is not answered yet",
 }
-OPEN_KEYS = re.compile(r"[\w.]+\.(resources|labels)[.=]")
+OPEN_KEYS = re.compile(r"[\w.]+\.(resources|labels|engine_args)[.=]|collect\.sources\.")
 """Sections whose keys are names that the user chose."""
 NOT_SET = re.compile(r"(?:graph\.(\w+): )?((?:data|supervised|collect)\.\w+) is not set")
 """A file that a run needs and a plan does not."""
@@ -285,7 +285,9 @@ def plan(arguments: Sequence[str]) -> None:
     plans = [plan_run(config, name=name, models=models) for name, config in stages.items() if config.recipe != "extend"]
     failed = next((each for each in plans if each.problems), None)
     advice = nearest_change(failed, models=models) if failed else None
-    if "--json" in arguments:
+    if not plans:
+        print("[]" if "--json" in arguments else "nothing of this starts an actor")
+    elif "--json" in arguments:
         import json
 
         print(json.dumps([as_json(each, advice if each is failed else None) for each in plans], indent=2))

@@ -137,7 +137,7 @@ class SupervisedLoop(Generic[R]):
             is_early = self._is_stopping and self.step < self.num_steps
             await self._save_checkpoint(is_last=is_early or self.step == self.num_steps)
             if is_early:
-                raise Terminated(f"stopped after step {self.step}; the same command goes on")
+                raise Terminated.after(self.step, has_checkpoint=bool(self._config.checkpoint.every))
 
     @property
     def _is_evaluated(self) -> bool:

@@ -6,6 +6,7 @@ import pytest
 
 from r1ray.config import (
     AlgoConfig,
+    CompareConfig,
     DataConfig,
     EvalConfig,
     JudgeConfig,
@@ -227,3 +228,11 @@ def test_adapters_have_a_reference_that_does_not_change() -> None:
     with pytest.raises(ValueError, match=r"reference_refresh_updates=400: .* does not change; needs 0"):
         RunConfig(**own, learner=learner)
     assert RunConfig(**own, learner=learner, algo=AlgoConfig(reference_refresh_updates=0)).learner.lora.rank == 8
+
+
+def test_a_comparison_is_called_as_the_stage_or_the_folder_that_it_reads() -> None:
+    names = [
+        CompareConfig(against=path, expect={"pass@1": "up"}).name for path in ("@eval_base", "runs/one/result.json")
+    ]
+    assert names == ["eval_base", "one"]
+    assert CompareConfig(against="runs/one/result.json", expect={"pass@1": "up"}, name="eval_base").name == "eval_base"

@@ -200,3 +200,14 @@ def test_help_is_instant_and_imports_nothing_heavy() -> None:
 def test_an_unknown_command_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["fly"]) == 2
     assert "no such command" in capsys.readouterr().err
+
+
+def test_a_plan_of_what_starts_nothing_says_so(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["plan", "recipe=extend", "model=Qwen/Qwen2.5-1.5B"]) == 0
+    assert capsys.readouterr().out == "nothing of this starts an actor\n"
+
+
+def test_engine_arguments_need_no_plus() -> None:
+    assert cli.compose(["model=m", "data.train=t", "rollout.engine_args.enforce_eager=true"]).rollout.engine_args == {
+        "enforce_eager": True
+    }

@@ -16,7 +16,6 @@ from r1ray.errors import Terminated
 from r1ray.supervised import SupervisedLoop
 from r1ray.termination import first_sigterm, kept_handler
 from tests.fakes import FakePrompts
-from tests.real.running import wait_until
 from tests.test_controller import World
 from tests.test_controller import make_config as make_rl_config
 from tests.test_supervised import EXAMPLES, FakeSupervisedLearner
@@ -111,19 +110,21 @@ def test_fine_tuning_that_is_stopped_has_a_checkpoint_too(tmp_path: Path) -> Non
 
 
 def test_any_other_command_ends_as_with_ctrl_c_even_in_the_background_of_a_script(tmp_path: Path) -> None:
-    os.mkfifo(tmp_path / "rows.jsonl")
-    program = f"trap '' INT; exec {sys.executable} -m r1ray score {tmp_path / 'rows.jsonl'}"  # as `... &` does
-    process = subprocess.Popen(["bash", "-c", program], stderr=subprocess.PIPE, text=True)
-
-    def catches_sigterm() -> bool:
-        status = Path(f"/proc/{process.pid}/status").read_text()
-        caught = next(line for line in status.splitlines() if line.startswith("SigCgt"))
-        return bool(int(caught.split()[1], 16) >> (signal.SIGTERM - 1) & 1)
-
+    # A command that has started, and does what takes long.
+    (tmp_path / "command.py").write_text(
+        "import sys, time\n"
+        "from r1ray import main\n"
+        "main.score = lambda arguments: (print('started', flush=True), time.sleep(60))\n"
+        "sys.argv = ['r1ray', 'score', 'FILE']\n"
+        "main.entrypoint()\n"
+    )
+    program = f"trap '' INT; exec {sys.executable} {tmp_path / 'command.py'}"  # as `... &` does
+    process = subprocess.Popen(["bash", "-c", program], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     try:
-        wait_until(catches_sigterm, timeout_s=30, what="the command's start")
+        assert process.stdout is not None and process.stdout.readline() == "started\n"
         process.send_signal(signal.SIGTERM)
         _, said = process.communicate(timeout=30)
     finally:
         process.kill()
+        process.wait(timeout=30)
     assert (process.returncode, said) == (143, "r1ray: interrupted.\n")

@@ -134,6 +134,9 @@ class Jobs:
                 return submitted
             except (OSError, RuntimeError) as error:
                 if "already exists" in str(error):  # of a run with a similar name, or of another client just now
+                    live = [job.id for job in self.of_run(name) if not job.is_over and job.settings == settings]
+                    if live:
+                        return live[-1]
                     number += 1
                 elif "No available agent" not in str(error):
                     raise InfrastructureError(f"{self.address} did not take the job: {_line(error)}") from error

@@ -86,7 +86,7 @@ async def launch(
     _, gpus = connect(config.cluster.address)
     need = needs(config, cluster_has_gpus=gpus > 0)
     backend = weight_backend(config, need)
-    placement = reserve(need, wait_s=config.cluster.wait_s)
+    placement = await reserve(need, wait_s=config.cluster.wait_s)
     spawner = _Spawner(placement, [model, *(str(each.model) for each in config.reward.models.values())])
     started: list[Handle] = []
     models: dict[str, RewardModelPool] = {}
@@ -189,7 +189,7 @@ async def launch_learner(config: RunConfig, *, model: str, learner: str, num_upd
     """
     _, gpus = connect(config.cluster.address)
     need = needs(config, cluster_has_gpus=gpus > 0)
-    placement = reserve(need, wait_s=config.cluster.wait_s)
+    placement = await reserve(need, wait_s=config.cluster.wait_s)
     spawner = _Spawner(placement, [model])
     ranks: list[Handle] = []
     stored = {"learner": {"model": model, "output_dir": str(Path(config.output_dir).expanduser().resolve())}}
@@ -259,7 +259,7 @@ async def launch_evaluation(
     """
     _, gpus = connect(config.cluster.address)
     need = evaluation_needs(config, cluster_has_gpus=gpus > 0)
-    placement = reserve(need, wait_s=config.cluster.wait_s)
+    placement = await reserve(need, wait_s=config.cluster.wait_s)
     spawner = _Spawner(placement, [model])
     spec = EngineSpec(
         model=model,

@@ -6,6 +6,7 @@ One placement group for each strategy: learner ranks on as few nodes as possible
 
 from __future__ import annotations
 
+import asyncio
 import os
 import time
 from collections import Counter
@@ -363,8 +364,9 @@ def connect(address: str | None) -> tuple[float, float]:
             try:
                 with kept_handler():
                     ray.init(address=target, log_to_driver=False)
-            except (ConnectionError, RuntimeError, RayError) as error:
-                raise UserError(f"cluster.address={target}: cannot be joined: {error}") from error
+            except (ConnectionError, RuntimeError, ValueError, RayError) as error:
+                reason = str(error).partition("\n")[0]
+                raise UserError(f"cluster.address={target}: cannot be joined: {reason}") from error
         else:
             with kept_handler():
                 ray.init(num_cpus=available_cpus(), include_dashboard=False, log_to_driver=False, logging_level="ERROR")
@@ -441,7 +443,7 @@ def _say(text: str) -> None:
     print(text, flush=True)
 
 
-def reserve(need: Needs, *, wait_s: float, say: Callable[[str], None] = _say) -> Reservation:
+async def reserve(need: Needs, *, wait_s: float, say: Callable[[str], None] = _say) -> Reservation:
     """Reserve everything, and wait for nodes that are not there yet, or that others use.
 
     Args:
@@ -466,7 +468,7 @@ def reserve(need: Needs, *, wait_s: float, say: Callable[[str], None] = _say) ->
             if problem.partition(";")[0] != said:
                 say(f"waiting for the cluster, at most {wait_s:g} s (cluster.wait_s): {problem}")
                 said = problem.partition(";")[0]
-            time.sleep(POLL_S)
+            await asyncio.sleep(POLL_S)  # so that Ctrl-C and SIGTERM end the wait
     except BaseException:
         reservation.remove()
         raise

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any
 
 from r1ray.config.actors import LearnerConfig, RolloutConfig, WeightsConfig
@@ -29,12 +30,16 @@ class CompareConfig:
     expect: dict[str, str] = field(default_factory=dict)
     """Figures (``pass@1``, ``length_mean``, or a part of the reward), and what is expected of each: ``up``, ``down`` or
     ``any``."""
+    name: str = ""
+    """What tables and metrics call it. Empty: its name in the graph, or its folder's."""
 
     def __post_init__(self) -> None:
         for figure, direction in self.expect.items():
             one_of(f"eval.compare.expect.{figure}", direction, ("up", "down", "any"))
         if not self.expect or not self.against:
             raise ValueError("eval.compare: needs {against: PATH, expect: {pass@1: up}} in each entry.")
+        path = Path(self.against)
+        self.name = self.name or (self.against[1:] if self.against.startswith("@") else path.parent.name)
 
 
 @dataclass

@@ -8,6 +8,7 @@ The two sides are looked at at the same time. Each check has a deadline, and one
 
 from __future__ import annotations
 
+import asyncio
 import threading
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -104,7 +105,7 @@ class _Files:
     def _local(self, path: str | None) -> str | None:
         """A path of the user's, or in what ``prepare`` made; None for what another stage is going to make."""
         if path is None or not path.startswith("@"):
-            return path
+            return str(Path(path).expanduser()) if path is not None and path.startswith("~") else path
         is_there = self._base is not None and path.partition("/")[0] == "@prepare"
         return f"{self._base}{path.removeprefix('@prepare')}" if is_there else None
 
@@ -295,7 +296,7 @@ class _Cluster:
 
         def reserve() -> list[Finding]:
             try:
-                self._reservation = placement.reserve(need, wait_s=wait_s, say=self._say)
+                self._reservation = asyncio.run(placement.reserve(need, wait_s=wait_s, say=self._say))
             except UserError as error:
                 return [red("placement", CLUSTER, str(error), wanted, "wait for other jobs, or change these keys.")]
             self._sections = examine.nodes_of(self._reservation, nodes)

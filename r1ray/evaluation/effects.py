@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from r1ray.evaluation.records import Answered, Sample
 from r1ray.evaluation.statistics import Estimate, compare, means_of
@@ -39,15 +38,6 @@ class Effect:
         if self.expected == "any":
             return found
         return "as expected" if found == self.expected else f"{found}, not {self.expected}"
-
-
-def name_of_result(against: str) -> str:
-    """What the evaluation that one is compared with is called.
-
-    >>> name_of_result("@eval_base"), name_of_result("runs/r1/stages/eval_base/result.json")
-    ('eval_base', 'eval_base')
-    """
-    return against.removeprefix("@") if against.startswith("@") else Path(against).parent.name
 
 
 def to_metrics(effect: Effect, against: str) -> dict[str, float]:

@@ -135,8 +135,7 @@ def step_seconds(
             context=batch.prompt_tokens + batch.longest_completion / 2,
         )
         generate = max(generate, batch.longest_completion * alone)
-    cores = config.reward.num_actors * max(config.reward.cpus_per_actor, 1.0)
-    score = batch.completions * plan.score_s / cores
+    score = batch.completions * plan.score_s / reward_cores(config)
     publish = publish_seconds(config, shape, gpu)
     rolled = max(generate, score)
     parts = {"generate": generate, "score": score, "learn": learn, "publish": publish}
@@ -148,6 +147,11 @@ def step_seconds(
         bottleneck = max(("generate", "score", "learn"), key=lambda name: parts[name])
     tokens = batch.completions * batch.completion_tokens / generate if generate else math.inf
     return Step(**parts, total=total, bottleneck=bottleneck, concurrency=sequences, tokens_per_s=tokens)
+
+
+def reward_cores(config: RunConfig) -> float:
+    """CPUs that score at a time."""
+    return config.reward.num_actors * max(config.reward.cpus_per_actor, 1.0)
 
 
 def publish_seconds(config: RunConfig, shape: Shape, gpu: Gpu) -> float:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from r1ray.config import SAMPLING_RECIPES, RunConfig
 from r1ray.planning.batch import Batch, prompt_tokens, reinforcement_batch, sampling_batch, supervised_batch
-from r1ray.planning.duration import Step, generation, step_seconds
+from r1ray.planning.duration import Step, generation, reward_cores, step_seconds
 from r1ray.planning.gpus import CPU, GIB, Gpu, gpu_of
 from r1ray.planning.memory import (
     Actor,
@@ -134,7 +134,7 @@ def plan_run(config: RunConfig, *, name: str = "", models: Mapping[str, str] | N
         batch = sampling_batch(config)
         assert engines is not None
         generate, sequences = generation(config.rollout, engines, shape, gpu, config.plan, batch)
-        score = batch.completions * config.plan.score_s / config.reward.num_actors
+        score = batch.completions * config.plan.score_s / reward_cores(config)
         total = max(generate, score)
         step = Step(
             generate=generate,
@@ -299,11 +299,12 @@ def _wrong_sizes(config: RunConfig, shape: Shape, actors: tuple[Actor, ...]) -> 
         if actor.section in ("rollout", "judge.engine") and actor.gpus:
             engine = config.rollout if actor.section == "rollout" else config.judge.engine
             tensor = engine.parallel_sizes(actor.gpus)["tensor_parallel_size"]
-            if shape.heads % tensor:
+            served = shape if actor.section == "rollout" else load_shape(str(config.judge.model))
+            if served.heads % tensor:
                 yield Problem(
                     actor.section,
                     f"{actor.section}.gpus_per_actor={actor.gpus}: {tensor} tensor-parallel ranks do not divide the "
-                    f"{shape.heads} heads of {shape.name}",
+                    f"{served.heads} heads of {served.name}",
                 )
             if tensor > config.plan.gpus_per_node:
                 yield Problem(

@@ -29,7 +29,7 @@ from r1ray.cluster.placement import is_remote
 from r1ray.config import CompareConfig, EvaluationConfig, RunConfig, decisive
 from r1ray.data.template import renderer
 from r1ray.errors import UserError
-from r1ray.evaluation.effects import Effect, effects_of, name_of_result, to_metrics
+from r1ray.evaluation.effects import Effect, effects_of, to_metrics
 from r1ray.evaluation.figures import PART, compare_models, figures_of, group_figures
 from r1ray.evaluation.records import ACCURACY, Answered
 from r1ray.evaluation.resampling import Figure
@@ -190,7 +190,7 @@ class Evaluate:
                 figures[f"{name}_low"], figures[f"{name}_high"] = figure["over_questions"]
         for compared in config.eval.compare:
             for effect in self._effects(compared, result):
-                figures |= to_metrics(effect, name_of_result(compared.against))
+                figures |= to_metrics(effect, compared.name)
         return Artifact(str(path), digest, figures)
 
     def _effects(self, compared: CompareConfig, result: dict[str, Any]) -> list[Effect]:

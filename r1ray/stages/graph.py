@@ -24,7 +24,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from r1ray.config import GRAPH_ONLY, RunConfig, only_decisive
 from r1ray.errors import UserError
-from r1ray.evaluation.effects import Effect, from_metrics, name_of_result
+from r1ray.evaluation.effects import Effect, from_metrics
 from r1ray.evaluation.tables import StageRow, effects_table, stages_table
 from r1ray.stages.base import MANIFEST, Artifact, Context, Stage, claim, content_digest, files_of, write_json
 
@@ -222,7 +222,6 @@ def _effects(stage: GraphStage, made: Mapping[str, Artifact]) -> list[tuple[str,
         return []
     rows = []
     for compared in stage.config.eval.compare:
-        against = name_of_result(compared.against)
-        effects = from_metrics(made[stage.name].metrics, compared.expect, against)
-        rows += [(stage.name, against, effect) for effect in effects]
+        effects = from_metrics(made[stage.name].metrics, compared.expect, compared.name)
+        rows += [(stage.name, compared.name, effect) for effect in effects]
     return rows

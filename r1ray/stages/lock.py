@@ -20,18 +20,22 @@ from pathlib import Path
 from r1ray.errors import UserError
 
 LOCK = ".lock"
+POLL_S = 0.5
 _TAKEN = (errno.EWOULDBLOCK, errno.EACCES)
 _NOT_THERE = (errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOLCK)
 """What file systems without flock say."""
 
 
 @contextmanager
-def locked(folder: Path, *, key: str = "output_dir", say: Callable[[str], None] = lambda text: None) -> Iterator[None]:
+def locked(
+    folder: Path, *, key: str = "output_dir", say: Callable[[str], None] = lambda text: None, wait_s: float = 0.0
+) -> Iterator[None]:
     """Hold a folder, which is made where it is not there.
 
     Args:
         key: of the configuration, that leads to the folder.
-        say: is told where the file system has no locks; the work then goes on without one.
+        say: is told where the file system has no locks (the work then goes on without one), and who is waited for.
+        wait_s: how long another process is waited for, of a folder that several runs share.
 
     Raises:
         UserError: another process holds it, or it cannot be made.
@@ -42,19 +46,28 @@ def locked(folder: Path, *, key: str = "output_dir", say: Callable[[str], None] 
     except OSError as error:
         raise UserError(f"{key}: {folder} cannot be made or written to: {error}.") from error
     with lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            if error.errno in _TAKEN:
-                lock.seek(0)
-                holder = lock.read().strip() or "it does not say which"
-                raise UserError(
-                    f"{folder}: another process works there: {holder}. Wait for it or end it, or give this one another "
-                    f"name or {key}."
-                ) from error
-            if error.errno not in _NOT_THERE:
-                raise UserError(f"{key}: {folder / LOCK} cannot be locked: {error}.") from error
-            say(f"{folder}: its file system has no locks; see to it that no other process works in it")
+        deadline, has_said = time.monotonic() + wait_s, False
+        while True:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError as error:
+                if error.errno in _TAKEN:
+                    lock.seek(0)
+                    holder = lock.read().strip() or "it does not say which"
+                    if time.monotonic() >= deadline:
+                        raise UserError(
+                            f"{folder}: another process works there: {holder}. Wait for it or end it, or give this one "
+                            f"another name or {key}."
+                        ) from error
+                    if not has_said:
+                        say(f"{folder}: another process works there: {holder}; waiting for it, at most {wait_s:g} s")
+                        has_said = True
+                    time.sleep(POLL_S)
+                    continue
+                if error.errno not in _NOT_THERE:
+                    raise UserError(f"{key}: {folder / LOCK} cannot be locked: {error}.") from error
+                say(f"{folder}: its file system has no locks; see to it that no other process works in it")
+            break
         with suppress(OSError):  # a full disk is found elsewhere, and the lock holds without it
             lock.truncate(0)
             lock.write(f"process {os.getpid()} on {socket.gethostname()}, since {time.strftime('%Y-%m-%d %H:%M:%S')}")

@@ -16,6 +16,10 @@ from r1ray.stages.base import MANIFEST, Artifact, Context, digest_of, read_artif
 from r1ray.stages.lock import locked
 
 
+WAIT_S = 3600.0
+"""For another process that makes the same."""
+
+
 class Prepare:
     """Calls the configured maker, once for all runs with the same maker, options and seed."""
 
@@ -50,7 +54,8 @@ class Prepare:
 
     def run(self, context: Context, inputs: dict[str, Artifact], digest: str) -> Artifact:
         folder = context.shared_dir / f"base-{digest[:12]}"
-        with locked(folder.with_name(f".making-{folder.name}"), say=context.say):
+        # Two runs of one base model: the second takes what the first makes.
+        with locked(folder.with_name(f".making-{folder.name}"), say=context.say, wait_s=WAIT_S):
             return self._made(context, folder, digest)
 
     def _made(self, context: Context, folder: Path, digest: str) -> Artifact:

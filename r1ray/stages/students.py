@@ -26,15 +26,27 @@ def with_students(config: RunConfig) -> RunConfig:
         raise UserError(f"students={config.students}: needs a model for each name, {{small: PATH, large: PATH}}.")
     if STUDENT not in config.graph:
         raise UserError(f"students: recipe={config.recipe} has no stage graph.{STUDENT}; is of recipe=distill.")
+    made = [stage.replace(STUDENT, str(name)) for name in config.students for stage in config.graph if STUDENT in stage]
+    for name in made:
+        if made.count(name) > 1:
+            raise UserError(
+                f"students={list(config.students)}: two of them would have a stage {name}; needs other names."
+            )
     graph: dict[str, Any] = {}
     for name, given in config.students.items():
         model, own = _taken_apart(str(name), given)
         for stage, entry in config.graph.items():
             if STUDENT not in stage:
-                graph.setdefault(stage, entry)
+                if stage not in made:
+                    graph.setdefault(stage, entry)
                 continue
-            made = {"model": model} | _renamed(entry, str(name), config.graph)
-            graph[stage.replace(STUDENT, str(name))] = _merged(made, own) if stage == STUDENT else made
+            called = stage.replace(STUDENT, str(name))
+            if not isinstance(entry, Mapping):
+                graph[called] = entry
+                continue
+            of_all = {"model": model} | _renamed(entry, str(name), config.graph)
+            of_one = _merged(of_all, own) if stage == STUDENT else of_all
+            graph[called] = _merged(of_one, config.graph.get(called, {}))  # graph.small.learner.lr=8e-5
     return replace(config, graph=graph, students=None)
 
 

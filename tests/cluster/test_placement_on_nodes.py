@@ -55,7 +55,7 @@ def reserved(need: Needs) -> Reservation:
     while any(ray.available_resources().get(name, 0) < ray.cluster_resources()[name] for name in ("CPU", "GPU")):
         assert time.monotonic() < deadline
         time.sleep(0.1)
-    return reserve(need, wait_s=10, say=lambda text: pytest.fail(text))
+    return asyncio.run(reserve(need, wait_s=10, say=lambda text: pytest.fail(text)))
 
 
 def places(reservation: Reservation, tiers: dict[str, str]) -> dict[str, list[str]]:
@@ -123,14 +123,14 @@ def test_what_is_missing_is_said_in_time(tiers: dict[str, str]) -> None:
         r"cannot place the run: no node has 8 GPUs at once \(rollout.gpus_per_actor=8\).*largest has 4.*cluster.wait_s"
     )
     with pytest.raises(UserError, match=message):
-        reserve(Needs((kind("rollout", gpus=8),)), wait_s=1.5, say=said.append)
+        asyncio.run(reserve(Needs((kind("rollout", gpus=8),)), wait_s=1.5, say=said.append))
     assert time.monotonic() - started < 30
     assert len(said) == 1
 
 
 def test_what_takes_nothing_waits_for_its_labels_too(tiers: dict[str, str]) -> None:
     with pytest.raises(UserError, match=r"no node's label tier is cpu \(reward.labels\): nodes have head, learner"):
-        reserve(Needs((kind("reward", cpus=0, labels={"tier": "cpu"}),)), wait_s=0, say=lambda text: None)
+        asyncio.run(reserve(Needs((kind("reward", cpus=0, labels={"tier": "cpu"}),)), wait_s=0, say=lambda text: None))
 
 
 def test_what_others_use_is_said_and_waited_for(tiers: dict[str, str]) -> None:
@@ -139,12 +139,12 @@ def test_what_others_use_is_said_and_waited_for(tiers: dict[str, str]) -> None:
     with pytest.raises(
         UserError, match=r"the run needs 3 CPUs and 6 GPUs, .* others use .*; free now: 7 CPUs and 2 GPUs"
     ):
-        reserve(need, wait_s=0, say=lambda text: None)
+        asyncio.run(reserve(need, wait_s=0, say=lambda text: None))
 
     def free(text: str) -> None:
         first.remove()
 
-    reserve(need, wait_s=30, say=free).remove()
+    asyncio.run(reserve(need, wait_s=30, say=free)).remove()
 
 
 def test_the_scheduler_agrees_about_what_fits(tiers: dict[str, str]) -> None:

@@ -46,6 +46,25 @@ def test_a_killed_process_leaves_no_lock(tmp_path: Path) -> None:
         assert f"process {os.getpid()} on" in (tmp_path / ".lock").read_text()
 
 
+def test_a_shared_folder_is_waited_for_until_its_holder_ends(tmp_path: Path) -> None:
+    said: list[str] = []
+    process = subprocess.Popen([sys.executable, "-c", HOLDER, str(tmp_path)], stdout=subprocess.PIPE, text=True)
+    try:
+        assert process.stdout is not None and process.stdout.readline() == "held\n"
+
+        def ends_the_holder(text: str) -> None:
+            said.append(text)
+            process.kill()
+
+        with locked(tmp_path, say=ends_the_holder, wait_s=30):
+            pass
+    finally:
+        process.kill()
+        process.communicate(timeout=30)
+    (line,) = said
+    assert f"process {process.pid} on" in line and "waiting for it, at most 30 s" in line
+
+
 def test_what_cannot_be_made_or_is_no_folder_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match=r"output_dir: .* cannot be made or written to"), locked(tmp_path / "file"):

@@ -37,6 +37,19 @@ def test_what_is_different_in_the_training_of_one_is_of_that_one() -> None:
     assert stages["eval_middle"].config.learner.lr == 1e-4
 
 
+def test_a_stage_of_one_student_can_be_told_something_of_its_own() -> None:
+    stages = made(THREE, "graph.large.learner.lr=1e-6", "graph.eval_small.eval.final_samples=3")
+    assert stages["large"].config.learner.lr == 1e-6 and stages["large"].config.supervised.epochs == 3
+    assert stages["eval_small"].config.eval.final_samples == 3 and len(stages) == 12
+    with pytest.raises(UserError, match=r"graph\.large.*lrr"):
+        made(THREE, "graph.large.learner.lrr=1")
+
+
+def test_students_whose_stages_would_have_one_name_are_refused() -> None:
+    with pytest.raises(UserError, match="two of them would have a stage eval_small"):
+        made("students={small: S, eval_small: M}")
+
+
 def test_a_student_is_added_by_itself_and_one_student_needs_no_name() -> None:
     assert "tiny" in made("students.tiny=T") and "student" not in made("students.tiny=T")
     assert list(made("model=S")) == ["extended_student", "student", "eval_student_before", "eval_student"]
