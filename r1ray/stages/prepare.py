@@ -15,7 +15,6 @@ from r1ray.errors import UserError
 from r1ray.stages.base import MANIFEST, Artifact, Context, digest_of, read_artifact, write_json
 from r1ray.stages.lock import locked
 
-
 WAIT_S = 3600.0
 """For another process that makes the same."""
 
