@@ -112,6 +112,11 @@ def entrypoint() -> None:
     sys.exit(main(sys.argv[1:]))
 
 
+def say(text: str) -> None:
+    """What is not the output of a command."""
+    print(f"r1ray: {text}", file=sys.stderr, flush=True)
+
+
 # ---------------------------------------------------------------------- run
 
 
@@ -255,9 +260,6 @@ def score(arguments: Sequence[str]) -> None:
     config = compose(overrides, schema=ScoreConfig, name="score")
     from r1ray.score import score_file
 
-    def say(text: str) -> None:
-        print(f"r1ray: {text}", file=sys.stderr, flush=True)
-
     if config.output is None:
         score_file(files[0], config.reward, sys.stdout, say)
         return
@@ -344,9 +346,6 @@ def doctor(arguments: Sequence[str]) -> int:
     stages = stages_of(config)
     in_graph = [Planned(stage.name, stage.config) for stage in stages if isinstance(stage, GraphStage)]
 
-    def say(text: str) -> None:
-        print(f"r1ray: {text}", file=sys.stderr, flush=True)
-
     findings = examine_run(config, in_graph or [Planned("", config)], configs_of(config, stages), say)
     if "--json" in arguments:
         print(to_json(findings))
@@ -372,9 +371,6 @@ def submit(arguments: Sequence[str]) -> int:
         _check_shared(config, stages_of(config))
         name = config.name or default_name(config)
     from r1ray.cluster.jobs import Jobs, exit_code
-
-    def say(text: str) -> None:
-        print(f"r1ray: {text}", file=sys.stderr, flush=True)
 
     jobs = Jobs(address)
     before = jobs.of_run(name)

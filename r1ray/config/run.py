@@ -21,6 +21,10 @@ PROMPTS_OF = {"collect": "train", "evaluate": "eval", "extend": None}
 """The key of ``data`` that recipes without a learner read."""
 
 
+EXPECTATIONS = ("up", "down", "any")
+"""What is expected of a figure; ``any``: its change is to be stated, whatever it is."""
+
+
 @dataclass
 class CompareConfig:
     """Another evaluation of the same prompts, with which one is compared question by question."""
@@ -35,7 +39,7 @@ class CompareConfig:
 
     def __post_init__(self) -> None:
         for figure, direction in self.expect.items():
-            one_of(f"eval.compare.expect.{figure}", direction, ("up", "down", "any"))
+            one_of(f"eval.compare.expect.{figure}", direction, EXPECTATIONS)
         if not self.expect or not self.against:
             raise ValueError("eval.compare: needs {against: PATH, expect: {pass@1: up}} in each entry.")
         path = Path(self.against)

@@ -8,9 +8,6 @@ from dataclasses import dataclass
 from r1ray.evaluation.records import Answered, Sample
 from r1ray.evaluation.statistics import Estimate, compare, means_of
 
-EXPECTATIONS = ("up", "down", "any")
-"""What is expected of a figure; ``any``: its change is to be stated, whatever it is."""
-
 EFFECT, BEFORE = "effect/", "before/"
 """Before the name of an evaluation and of a figure among the metrics of a stage: its difference to that, and what it
 was there."""
@@ -27,7 +24,7 @@ class Effect:
     difference: Estimate
     """After minus before, with its 95 % interval over questions (paired)."""
     expected: str
-    """One of :data:`EXPECTATIONS`."""
+    """As :class:`r1ray.config.CompareConfig` has it."""
 
     @property
     def verdict(self) -> str:

@@ -22,8 +22,6 @@ from r1ray.sandbox.languages import require
 from r1ray.sandbox.pool import UNSAFE, choose_mode
 
 MANIFEST = "manifest.json"
-LAST_STEPS = 10
-"""Whose mean stands for what training came to."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -237,6 +235,12 @@ def claim_checkpoints(run_dir: Path, stage: str, digest: str) -> None:
             "data has changed since); give another name, or remove the folder."
         )
     write_json(note, {"digest": digest})
+
+
+def recent_mean(rows: Sequence[Mapping[str, float]], figure: str, *, count: int = 10) -> float:
+    """The mean of a figure over the last steps that have it: what training came to."""
+    values = [row[figure] for row in rows if figure in row][-count:]
+    return sum(values) / len(values)
 
 
 async def wait_for_learner(config: RunConfig, awaitable: Awaitable[None], what: str) -> None:

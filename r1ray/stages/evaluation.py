@@ -188,16 +188,16 @@ class Evaluate:
         for name, figure in result["figures"].items():
             if figure["over_questions"] is not None:
                 figures[f"{name}_low"], figures[f"{name}_high"] = figure["over_questions"]
+        after = list(read_answers(Path(result["samples"])).values()) if config.eval.compare else []
         for compared in config.eval.compare:
-            for effect in self._effects(compared, result):
+            for effect in self._effects(compared, after):
                 figures |= to_metrics(effect, compared.name)
         return Artifact(str(path), digest, figures)
 
-    def _effects(self, compared: CompareConfig, result: dict[str, Any]) -> list[Effect]:
+    def _effects(self, compared: CompareConfig, after: Sequence[Answered]) -> list[Effect]:
         try:
             before = read_answers(Path(json.loads(Path(compared.against).read_text())["samples"]))
-            after = read_answers(Path(result["samples"]))
-            return effects_of(list(before.values()), list(after.values()), compared.expect, seed=self._config.seed)
+            return effects_of(list(before.values()), after, compared.expect, seed=self._config.seed)
         except (OSError, KeyError, TypeError) as error:
             raise UserError(
                 f"eval.compare.against={compared.against}: {error!r}; needs the result.json of an evaluation whose "

@@ -24,13 +24,13 @@ from r1ray.reward.references import problem_finder
 from r1ray.reward.scorer import check_parts, resolve_parts
 from r1ray.stages.agreement import check_rewarded_pattern, check_same_prompts
 from r1ray.stages.base import (
-    LAST_STEPS,
     Artifact,
     Context,
     check_sandbox,
     claim_checkpoints,
     export,
     files_of,
+    recent_mean,
     wait_for_learner,
 )
 from r1ray.telemetry.console import Progress
@@ -271,8 +271,7 @@ class _Job:
         """Plot and table; returns the last held-out figures, the number of steps, and their last mean reward."""
         assert self._controller is not None
         rows, last = self._metrics.read(), self._controller.last
-        rewards = [row["reward/mean"] for row in rows if "reward/mean" in row][-LAST_STEPS:]
-        trained = {"steps": float(last), "reward_mean": sum(rewards) / len(rewards)}
+        trained = {"steps": float(last), "reward_mean": recent_mean(rows, "reward/mean")}
         plot = self._context.run_dir / "curves.png"
         plot_curves(
             rows,

@@ -21,13 +21,13 @@ from r1ray.model_files import load_tokenizer
 from r1ray.reward.extract import SPECIAL_TOKEN
 from r1ray.stages.agreement import check_pattern_of_rows
 from r1ray.stages.base import (
-    LAST_STEPS,
     Artifact,
     Context,
     claim_checkpoints,
     digest_of,
     export,
     files_of,
+    recent_mean,
     wait_for_learner,
 )
 from r1ray.supervised import HeldOut, SupervisedLoop, num_steps
@@ -214,8 +214,7 @@ class _Job:
     def _finish(self, progress: Progress) -> dict[str, float]:
         rows = self._metrics.read()
         plot_losses(rows, self._context.run_dir / "curves.png", title=self._context.run_dir.name)
-        losses = [row["loss/total"] for row in rows if "loss/total" in row][-LAST_STEPS:]
-        trained = {"steps": float(self._num_steps), "train_loss": sum(losses) / len(losses)}
+        trained = {"steps": float(self._num_steps), "train_loss": recent_mean(rows, "loss/total")}
         if self._held_out is None:
             return trained
         prefix = f"eval/{self._held_out.name}/"
