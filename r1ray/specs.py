@@ -21,6 +21,16 @@ class EngineSpec:
 
 
 @dataclass(frozen=True, slots=True)
+class PartSpec:
+    """One node's part of an engine that is spread over several. Part 0 is the engine, the others work for it."""
+
+    node_rank: int
+    master_address: str
+    master_port: int
+    """Where part 0 opens the engine's process group."""
+
+
+@dataclass(frozen=True, slots=True)
 class LearnerSpec:
     """What a learner is made of."""
 

@@ -8,13 +8,19 @@ from __future__ import annotations
 
 import importlib
 import os
-from collections.abc import AsyncIterator
+import socket
+import sys
+import threading
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import ray
 from ray.actor import ActorHandle
+from ray.exceptions import RayError
+
+from r1ray.specs import PartSpec
 
 LOG_LINES, LOG_WIDTH = 12, 300
 
@@ -54,6 +60,48 @@ class AsyncHost:
         except Exception as error:
             _note_log(error)
             raise
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """The other parts of an object that is spread over nodes: their class by its path, and ``ray.remote``'s options of
+    each."""
+
+    path: str
+    options: Sequence[dict[str, Any]]
+
+
+class SpreadHost(AsyncHost):
+    """Hosts part 0 of an object that is spread over nodes. It starts the actors of the other parts, which Ray ends with
+    this one, their owner; and it ends with any of them. Who has its handle sees one actor."""
+
+    def __init__(self, path: str, parts: Parts, *arguments: Any) -> None:
+        place = address_and_port()
+        others = [
+            host(parts.path, *arguments, PartSpec(rank, *place), **options)
+            for rank, options in enumerate(parts.options, 1)
+        ]
+        threading.Thread(target=_end_with_any, args=(others,), daemon=True).start()
+        super().__init__(path, *arguments, PartSpec(0, *place))
+
+
+def _end_with_any(parts: Sequence[Handle]) -> None:
+    """End this process when a part has ended; calls to it then fail, where they would wait for what never comes."""
+    ended, _ = ray.wait([part.watch.remote() for part in parts], num_returns=1)
+    reason = "its workers ended"
+    try:
+        ray.get(ended[0])
+    except RayError as error:
+        reason = str(error)
+    print(f"a part of this engine, on another node, is lost: {reason}", file=sys.stderr, flush=True)
+    os._exit(1)
+
+
+def address_and_port() -> tuple[str, int]:
+    """This node's address, and a free port there."""
+    with socket.socket() as probe:
+        probe.bind(("", 0))
+        return ray.util.get_node_ip_address(), int(probe.getsockname()[1])
 
 
 class BlockingHost:
@@ -104,13 +152,18 @@ class Handle:
         ray.kill(self.actor)
 
 
-def host(path: str, *arguments: Any, concurrency: int | None = None, **options: Any) -> Handle:
+def host(
+    path: str, *arguments: Any, concurrency: int | None = None, parts: Parts | None = None, **options: Any
+) -> Handle:
     """Start an actor that builds ``package.module:Class`` with ``arguments``.
 
     Args:
         concurrency: calls at a time of an object with async methods; None for one whose methods block.
+        parts: of an object with async methods that is spread over nodes; each part gets a PartSpec as last argument.
         options: of ``ray.remote``: resources, scheduling strategy, runtime environment.
     """
+    if parts is not None:
+        return Handle(ray.remote(max_concurrency=concurrency, **options)(SpreadHost).remote(path, parts, *arguments))
     if concurrency is None:
         return Handle(ray.remote(**options)(BlockingHost).remote(path, *arguments))
     return Handle(ray.remote(max_concurrency=concurrency, **options)(AsyncHost).remote(path, *arguments))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import socket
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,7 +13,7 @@ import ray
 from ray.exceptions import RayActorError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from r1ray.cluster.host import Handle, host
+from r1ray.cluster.host import Handle, Parts, address_and_port, host
 from r1ray.cluster.placement import Needs, Reservation, connect, evaluation_needs, model_section, needs, reserve
 from r1ray.cluster.pools import (
     Engine,
@@ -146,7 +145,7 @@ async def launch(
             address=address,
             probe_ids=probe_ids,
             deadlines=config.deadlines,
-            free_port=lambda: _second(spawner.beside_rank_0(_address_and_port)),
+            free_port=lambda: _second(spawner.beside_rank_0(address_and_port)),
         )
     except BaseException:
         _end(started, placement)
@@ -429,7 +428,7 @@ async def _place_of_rank_0(spawner: _Spawner, deadlines: DeadlineConfig) -> tupl
     """Address and a free port of the node of learner rank 0."""
     place: tuple[str, int] = await within(
         deadlines.start_s,
-        spawner.beside_rank_0(_address_and_port),
+        spawner.beside_rank_0(address_and_port),
         waiter="the run",
         owner="the node of learner rank 0",
         key="deadlines.start_s",
@@ -439,12 +438,6 @@ async def _place_of_rank_0(spawner: _Spawner, deadlines: DeadlineConfig) -> tupl
 
 async def _second(pair: Any) -> int:
     return int((await pair)[1])
-
-
-def _address_and_port() -> tuple[str, int]:
-    with socket.socket() as probe:
-        probe.bind(("", 0))
-        return ray.util.get_node_ip_address(), int(probe.getsockname()[1])
 
 
 class _Spawner:
@@ -462,8 +455,15 @@ class _Spawner:
             **({"HF_HUB_OFFLINE": "1"} if all(Path(model).is_dir() for model in models) else {}),
         }
 
-    def _options(self, section: str, index: int, env: dict[str, str]) -> dict[str, Any]:
-        return self._placement.options(section, index) | self._runtime(env)
+    def _options(self, section: str, index: int, env: dict[str, str], part: int = 0) -> dict[str, Any]:
+        return self._placement.options(section, index, part) | self._runtime(env)
+
+    def _spread(self, section: str, index: int, env: dict[str, str], *, part: str) -> dict[str, Any]:
+        """Of an engine, which may be spread over nodes: options, and its other parts, of the class ``part``."""
+        nodes = self._need.of(section).nodes
+        others = [self._options(section, index, env, rank) for rank in range(1, nodes)]
+        own: dict[str, Any] = {"parts": Parts(part, others)} if others else {}
+        return own | {"concurrency": STREAMS} | self._options(section, index, env)
 
     def _runtime(self, env: dict[str, str]) -> dict[str, Any]:
         return {"runtime_env": {"env_vars": self._common | env}}
@@ -494,8 +494,9 @@ class _Spawner:
         ]
 
     def engine(self, section: str, index: int, config: RolloutConfig, spec: EngineSpec) -> Handle:
-        path = "r1ray.rollout.vllm_engine:VLLMEngine"
-        return host(path, config, spec, concurrency=STREAMS, **self._options(section, index, _vllm(config, spec)))
+        path = "r1ray.rollout.vllm_engine:"
+        options = self._spread(section, index, _vllm(config, spec), part=f"{path}VLLMPart")
+        return host(f"{path}VLLMEngine", config, spec, **options)
 
     def judge(self, index: int, config: JudgeConfig, seed: int) -> Handle:
         spec = JudgeSpec(
@@ -505,9 +506,9 @@ class _Spawner:
             num_gpus=self._need.of("judge.engine").gpus,
             seed=seed + index,
         )
-        options = self._options("judge.engine", index, _vllm(config.engine, spec))
-        path = "r1ray.rollout.vllm_judge:VLLMJudge"
-        return host(path, config.engine, spec, concurrency=STREAMS, max_restarts=MAX_RESTARTS, **options)
+        path = "r1ray.rollout.vllm_judge:"
+        options = self._spread("judge.engine", index, _vllm(config.engine, spec), part=f"{path}VLLMJudgePart")
+        return host(f"{path}VLLMJudge", config.engine, spec, max_restarts=MAX_RESTARTS, **options)
 
     def reward_model(self, section: str, index: int, config: RewardModelConfig, template: str) -> Handle:
         env = {"OMP_NUM_THREADS": str(config.threads)}

@@ -1,7 +1,7 @@
 """What the run needs of a Ray cluster, whether it is there, and reserving it.
 
 One placement group for each strategy: learner ranks on as few nodes as possible, then everything with a model in it
-(an engine is one bundle, and so inside one node), then the reward actors, spread.
+(an engine is one bundle, and so inside one node, or one bundle for each of its nodes), then the reward actors, spread.
 """
 
 from __future__ import annotations
@@ -48,12 +48,19 @@ class Kind:
     """Custom ones of one."""
     labels: Mapping[str, str] = field(default_factory=dict)
     """That its node has to have, as Ray's selectors."""
+    nodes: int = 1
+    """That one is spread over, in equal parts."""
 
     @property
     def bundle(self) -> dict[str, float]:
-        """The resources of one, empty where it takes none at all."""
+        """The resources of one, or of its part on one of its nodes; empty where it takes none at all."""
         amounts = {"CPU": self.cpus, "GPU": self.gpus, **self.resources}
-        return {name: float(amount) for name, amount in amounts.items() if amount}
+        return {name: amount / self.nodes for name, amount in amounts.items() if amount}
+
+    @property
+    def num_bundles(self) -> int:
+        """Of all of them together."""
+        return self.count * self.nodes if self.bundle else 0
 
     @property
     def group(self) -> str:
@@ -68,11 +75,19 @@ class Kind:
 
     def term(self, resource: str) -> str:
         """What they take together, as a product of keys."""
-        return f"{self.section}.num_{self.each}s={self.count} x {self.key(resource)}={self.amount(resource):g}"
+        return f"{self.section}.num_{self.each}s={self.count} x {self._setting(resource)}"
+
+    def part(self, resource: str) -> str:
+        """What a bundle takes, as a key or a quotient of two."""
+        spread = f" / {self.like or self.section}.nodes_per_{self.each}={self.nodes}" if self.nodes > 1 else ""
+        return f"{self._setting(resource)}{spread}"
+
+    def _setting(self, resource: str) -> str:
+        return f"{self.key(resource)}={self.amount(resource):g}"
 
     def amount(self, resource: str) -> float:
-        """What one takes of a resource."""
-        return self.bundle.get(resource, 0.0)
+        """What one takes of a resource, on all of its nodes."""
+        return self.bundle.get(resource, 0.0) * self.nodes
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,17 +98,17 @@ class Needs:
 
     @property
     def bundles(self) -> tuple[dict[str, float], ...]:
-        return tuple(kind.bundle for kind in self.kinds for _ in range(kind.count) if kind.bundle)
+        return tuple(kind.bundle for kind in self.kinds for _ in range(kind.num_bundles))
 
     def of_group(self, group: str) -> list[Kind]:
         """The kind of each bundle of a placement group, in their order there."""
-        kinds = [kind for kind in self.kinds if kind.group == group and kind.bundle]
-        return [kind for kind in kinds for _ in range(kind.count)]
+        return [kind for kind in self.kinds if kind.group == group for _ in range(kind.num_bundles)]
 
-    def bundle(self, section: str, index: int) -> int | None:
-        """Which bundle of its group is that of an actor; None where its kind takes nothing."""
+    def bundle(self, section: str, index: int, part: int = 0) -> int | None:
+        """Which bundle of its group is that of an actor, or of its part on one of its nodes; None where its kind takes
+        nothing."""
         kind = self.of(section)
-        return self.of_group(kind.group).index(kind) + index if kind.bundle else None
+        return self.of_group(kind.group).index(kind) + index * kind.nodes + part if kind.bundle else None
 
     def of(self, section: str) -> Kind:
         return next(kind for kind in self.kinds if kind.section == section)
@@ -134,11 +149,6 @@ def needs(config: RunConfig, *, cluster_has_gpus: bool) -> Needs:
     )
     kinds = [ranks]
     if not config.only_learner:
-        if (stages := config.rollout.parallel_sizes(1)["pipeline_parallel_size"]) > 1:
-            raise UserError(
-                f"rollout.engine_args.pipeline_parallel_size={stages}: new weights are not published to pipelines; "
-                "needs 1, and rollout.gpus_per_actor for a model that takes several GPUs of a node."
-            )
         kinds.append(_engines("rollout", config.rollout, cluster_has_gpus))
         if config.eval.num_actors:
             kinds.append(replace(kinds[-1], section="eval", like="rollout", count=config.eval.num_actors))
@@ -168,15 +178,25 @@ def _decided(gpus: int | None, cluster_has_gpus: bool) -> int:
 
 
 def _engines(section: str, config: RolloutConfig, cluster_has_gpus: bool) -> Kind:
-    gpus = _decided(config.gpus_per_actor, cluster_has_gpus)
+    gpus, nodes = _decided(config.gpus_per_actor, cluster_has_gpus), config.nodes_per_actor
+    if gpus % nodes:
+        raise UserError(
+            f"{section}.gpus_per_actor={gpus} are not {section}.nodes_per_actor={nodes} equal parts; needs a multiple."
+        )
     sizes = config.parallel_sizes(gpus)
-    if gpus and (taken := prod(sizes.values())) != gpus:
-        product = " x ".join(f"{name}={size}" for name, size in sizes.items())
+    taken = prod(sizes.values())
+    product = " x ".join(f"{name}={size}" for name, size in sizes.items())
+    if gpus and taken != gpus:
         raise UserError(
             f"{section}.engine_args: {product} is {taken} GPUs, but {section}.gpus_per_actor={gpus}; needs to be the "
-            "same, because an engine is inside one node."
+            "same, and nodes_per_actor where that is more than a node has."
         )
-    return _actors(section, config, gpus)
+    if taken % nodes:
+        raise UserError(
+            f"{section}.engine_args: {product} is {taken} processes, and {section}.nodes_per_actor={nodes} have to "
+            "share them equally; needs a multiple."
+        )
+    return replace(_actors(section, config, gpus), nodes=nodes)
 
 
 def _reward_models(section: str, config: RewardModelConfig, cluster_has_gpus: bool) -> Kind:
@@ -275,18 +295,18 @@ def _unplaceable(kind: Kind, nodes: Sequence[Node]) -> str | None:
         largest = max(node.resources.get(resource, 0.0) for node in labelled)
         if largest < amount - ENOUGH:
             return (
-                f"no node{among} has {_amounts({resource: amount})} at once ({kind.key(resource)}={amount:g}), the "
-                f"largest has {largest:g}"
+                f"no node{among} has {_amounts({resource: amount})} at once ({kind.part(resource)}), the largest has "
+                f"{largest:g}"
             )
     if not any(node.holds(kind.bundle) for node in labelled):
-        keys = ", ".join(f"{kind.key(resource)}={amount:g}" for resource, amount in kind.bundle.items())
+        keys = ", ".join(kind.part(resource) for resource in kind.bundle)
         return (
             f"no node{among} has {_amounts(kind.bundle)} at once ({keys}); there are {_described(nodes, kind.bundle)}"
         )
     for resource, amount in kind.bundle.items():
         found = sum(node.resources.get(resource, 0.0) for node in labelled)
-        if kind.labels and amount * kind.count > found + ENOUGH:
-            needed = _amounts({resource: amount * kind.count})
+        if kind.labels and amount * kind.num_bundles > found + ENOUGH:
+            needed = _amounts({resource: amount * kind.num_bundles})
             return f"nodes{among} have {_amounts({resource: found})} in all, but {kind.term(resource)} is {needed}"
     return None
 
@@ -295,13 +315,14 @@ def _split(need: Needs, nodes: Sequence[Node]) -> str:
     """Why a run does not fit, although every actor does and there is enough in all."""
     group, placed = _first_unplaced(need, nodes, tuple(STRATEGIES))
     kinds = need.of_group(group)
-    kind = next(kind for kind in kinds if placed[kind.section] < kind.count)
+    kind = next(kind for kind in kinds if placed[kind.section] < kind.num_bundles)
+    parts = f"{kind.each}s" if kind.nodes == 1 else f"parts of {kind.each}s"
     keys = ", ".join(
         dict.fromkeys([f"{kind.section}.num_{kind.each}s", *(kind.key(resource) for resource in kind.bundle)])
     )
     return (
-        f"there is enough in all, but it is split so that only {placed[kind.section]} of {kind.count} {kind.section} "
-        f"{kind.each}s find a node with {_amounts(kind.bundle)} beside the others (nodes: "
+        f"there is enough in all, but it is split so that only {placed[kind.section]} of {kind.num_bundles} "
+        f"{kind.section} {parts} find a node with {_amounts(kind.bundle)} beside the others (nodes: "
         f"{_described(nodes, kind.bundle)}); change {keys}, or labels that bind others to the same nodes"
     )
 
@@ -334,7 +355,7 @@ def _first_unplaced(need: Needs, nodes: Sequence[Node], order: Sequence[str]) ->
     for group in order:
         used: Counter[int] = Counter()
         is_packed = STRATEGIES[group] == "PACK"
-        for kind in sorted(need.of_group(group), key=lambda kind: (-kind.gpus, -kind.cpus)):
+        for kind in sorted(need.of_group(group), key=lambda kind: (-kind.gpus / kind.nodes, -kind.cpus / kind.nodes)):
             fitting = [i for i, node in enumerate(left) if node.is_labelled(kind.labels) and node.holds(kind.bundle)]
             if not fitting:
                 return group, placed
@@ -413,10 +434,12 @@ class Reservation:
     need: Needs
     groups: Mapping[str, PlacementGroup]
 
-    def options(self, section: str, index: int) -> dict[str, Any]:
-        """What ``ray.remote`` has to know of an actor: what it takes, and where it runs."""
-        kind, bundle = self.need.of(section), self.need.bundle(section, index)
-        taken = {"num_cpus": kind.cpus, "num_gpus": kind.gpus, "resources": dict(kind.resources)}
+    def options(self, section: str, index: int, part: int = 0) -> dict[str, Any]:
+        """What ``ray.remote`` has to know of an actor, or of its part on one of its nodes: what it takes, and where it
+        runs."""
+        kind, bundle = self.need.of(section), self.need.bundle(section, index, part)
+        amounts = {"CPU": 0.0, "GPU": 0.0} | kind.bundle
+        taken = {"num_cpus": amounts.pop("CPU"), "num_gpus": amounts.pop("GPU"), "resources": amounts}
         if bundle is None:
             return taken | ({"label_selector": dict(kind.labels)} if kind.labels else {})
         return taken | {"scheduling_strategy": PlacementGroupSchedulingStrategy(self.groups[kind.group], bundle)}
@@ -432,7 +455,7 @@ class Reservation:
             return []
         placed = placement_group_table(self.groups[kind.group])["bundles_to_node_id"]
         first = self.need.bundle(section, 0) or 0
-        return list(dict.fromkeys(placed[index] for index in range(first, first + kind.count)))
+        return list(dict.fromkeys(placed[index] for index in range(first, first + kind.num_bundles)))
 
     def remove(self) -> None:
         for group in self.groups.values():

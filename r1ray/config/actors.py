@@ -10,6 +10,8 @@ from r1ray.config.values import above, at_least, check_placement, divisors, one_
 DTYPES = ("float32", "bfloat16")
 SCHEDULES = ("constant", "linear", "cosine")
 BACKENDS = ("auto", "nccl", "gloo")
+ARGUMENTS_OF_A_NODE = frozenset({"nnodes", "node_rank", "master_addr", "master_port", "distributed_executor_backend"})
+"""Of vLLM: what is r1ray's to say."""
 
 
 @dataclass
@@ -19,7 +21,10 @@ class RolloutConfig:
     num_actors: int = 1
     cpus_per_actor: float = 1.0
     gpus_per_actor: int | None = None
-    """None: one where the cluster has GPUs, else none. Above one, the engine is tensor-parallel, inside one node."""
+    """None: one where the cluster has GPUs, else none. Above one, the engine is tensor-parallel."""
+    nodes_per_actor: int = 1
+    """Nodes that one engine is spread over: each gives an equal part of what the actor takes, and the layers are cut
+    into as many pipeline stages, unless ``engine_args`` say otherwise."""
     resources: dict[str, float] = field(default_factory=dict)
     """Custom Ray resources that one engine takes beside them, ``{rollout_node: 0.001}``: it runs where a node has
     them."""
@@ -39,14 +44,15 @@ class RolloutConfig:
     """Further arguments of ``vllm.AsyncEngineArgs``."""
 
     def parallel_sizes(self, num_gpus: int) -> dict[str, int]:
-        """In how many parts an engine on GPUs cuts each layer, and in how many its layers, as vLLM's arguments:
-        num_gpus / pipeline_parallel_size and 1, where ``engine_args`` does not say."""
-        pipeline = int(self.engine_args.get("pipeline_parallel_size", 1))
+        """In how many parts an engine cuts each layer, and in how many its layers, as vLLM's arguments:
+        num_gpus / pipeline_parallel_size and nodes_per_actor, where ``engine_args`` does not say."""
+        pipeline = int(self.engine_args.get("pipeline_parallel_size", self.nodes_per_actor))
         tensor = int(self.engine_args.get("tensor_parallel_size", max(1, num_gpus // pipeline)))
         return {"tensor_parallel_size": tensor, "pipeline_parallel_size": pipeline}
 
     def __post_init__(self) -> None:
         at_least("rollout.num_actors", self.num_actors, 1)
+        at_least("rollout.nodes_per_actor", self.nodes_per_actor, 1)
         at_least("rollout.threads", self.threads, 1)
         at_least("rollout.max_num_seqs", self.max_num_seqs, 1)
         above("rollout.cpus_per_actor", self.cpus_per_actor, 0)
@@ -59,6 +65,11 @@ class RolloutConfig:
             raise ValueError(
                 f"rollout.engine_args.data_parallel_size={self.engine_args['data_parallel_size']}: engines are "
                 "replicated by rollout.num_actors; needs 1."
+            )
+        if of_a_node := sorted(ARGUMENTS_OF_A_NODE & self.engine_args.keys()):
+            raise ValueError(
+                f"rollout.engine_args.{of_a_node[0]}: is found out where the engine runs; needs to be left out, and "
+                "rollout.nodes_per_actor for an engine on several nodes."
             )
 
 

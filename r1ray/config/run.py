@@ -337,7 +337,7 @@ PLACEMENT = {
         "threads",
         "max_tokens_per_microbatch",
     ),
-    "rollout": ("num_actors", "cpus_per_actor", "gpus_per_actor", "resources", "labels", "threads"),
+    "rollout": ("num_actors", "nodes_per_actor", "cpus_per_actor", "gpus_per_actor", "resources", "labels", "threads"),
     "reward": ("num_actors", "cpus_per_actor", "resources", "labels", "max_in_flight"),
 }
 MODEL_PLACEMENT = ("num_actors", "cpus_per_actor", "gpus_per_actor", "resources", "labels", "threads", "batch_tokens")

@@ -3,14 +3,17 @@
     generate(request) -> chunks of completions, as they finish
     pause -> (weight transfer) -> commit(version) -> resume          driven by the publisher
 
-A plain class; ``r1ray.cluster`` makes a Ray actor of it.
+An engine may be spread over nodes. Then part 0 is the engine, and each other part the workers on its node, to vLLM a
+node without a server ("headless"). Plain classes; ``r1ray.cluster`` makes Ray actors of them.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import suppress
+import os
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager, suppress
+from math import prod
 from typing import Any
 from uuid import uuid4
 
@@ -22,16 +25,19 @@ from vllm.outputs import RequestOutput
 from vllm.sampling_params import RequestOutputKind
 from vllm.v1.engine.async_llm import AsyncLLM
 from vllm.v1.engine.exceptions import EngineDeadError
+from vllm.v1.executor.multiproc_executor import MultiprocExecutor
 
 from r1ray.config import RolloutConfig
 from r1ray.errors import EngineLost, PromptTooLong, UserError
-from r1ray.specs import EngineSpec
+from r1ray.specs import EngineSpec, PartSpec
 from r1ray.types import Completion, Float32Array, GroupRequest, Int32Array, VersionSpan
+from r1ray.weights.network import interface_of, own_address
 
 
-def engine_args(config: RolloutConfig, spec: EngineSpec) -> AsyncEngineArgs:
-    """vLLM's arguments. ``processed_logprobs`` are those of the distribution that is sampled from: temperature
-    applied, and with top_p 1 over the whole vocabulary."""
+def engine_args(config: RolloutConfig, spec: EngineSpec, part: PartSpec | None = None) -> AsyncEngineArgs:
+    """vLLM's arguments; ``part`` is of an engine that is spread over nodes. ``processed_logprobs`` are those of the
+    distribution that is sampled from: temperature applied, and with top_p 1 over the whole vocabulary."""
+    sizes = config.parallel_sizes(spec.num_gpus)
     arguments: dict[str, Any] = {
         "model": spec.model,
         "dtype": config.dtype,
@@ -42,29 +48,74 @@ def engine_args(config: RolloutConfig, spec: EngineSpec) -> AsyncEngineArgs:
         "logprobs_mode": "processed_logprobs",
         "enable_prefix_caching": True,
         "disable_log_stats": True,
+        # By itself vLLM would take Ray's executor inside a placement group, and with it others' bundles.
+        "distributed_executor_backend": "mp" if prod(sizes.values()) > 1 else "uni",
+        **sizes,
     }
     if spec.weight_backend is not None:
         arguments["weight_transfer_config"] = {"backend": spec.weight_backend}
-    if spec.num_gpus:
+    if part is not None:
         arguments |= {
-            "gpu_memory_utilization": config.gpu_memory_utilization,
-            **config.parallel_sizes(spec.num_gpus),
+            "nnodes": config.nodes_per_actor,
+            "node_rank": part.node_rank,
+            "master_addr": part.master_address,
+            "master_port": part.master_port,
         }
+    if spec.num_gpus:
+        arguments["gpu_memory_utilization"] = config.gpu_memory_utilization
     else:
         # Compiled graphs would keep the packed weights of the version they were traced with.
-        arguments |= {"enforce_eager": True, "distributed_executor_backend": "uni"}
+        arguments["enforce_eager"] = True
     return AsyncEngineArgs(**(arguments | config.engine_args))
+
+
+def use_network(part: PartSpec | None) -> None:
+    """Tell vLLM and Gloo which of this machine's addresses the other parts reach; both would guess."""
+    if part is not None:
+        address = own_address(part.master_address, part.master_port)
+        os.environ["VLLM_HOST_IP"] = address
+        os.environ.setdefault("GLOO_SOCKET_IFNAME", interface_of(address))
+
+
+@contextmanager
+def explained(key: str) -> Iterator[None]:
+    """What the user's model and settings do not allow, as a UserError that begins with ``key``."""
+    try:
+        yield
+    except (TypeError, ValueError) as error:
+        raise UserError(f"{key}: vLLM refuses it with these settings: {_first_line(error)}") from error
+
+
+async def allocate_for_pipeline(llm: AsyncLLM) -> None:
+    """vLLM makes the tensors that a pipeline's later stages receive into while it warms up, which on CPUs it does not:
+    a batch of nothing makes them."""
+    parallel, device = llm.vllm_config.parallel_config, llm.vllm_config.device_config.device_type
+    if device == "cpu" and parallel.pipeline_parallel_size > 1:
+        await llm.collective_rpc("execute_dummy_batch")
+
+
+class VLLMPart:
+    """The workers of an engine on one of its other nodes. They take orders from the engine alone."""
+
+    def __init__(self, config: RolloutConfig, spec: EngineSpec, part: PartSpec) -> None:
+        use_network(part)
+        with explained(f"model={spec.model}"):
+            settings = engine_args(config, spec, part).create_engine_config(headless=True)
+        self._executor = MultiprocExecutor(settings, monitor_workers=False)
+
+    def watch(self) -> None:
+        """Return when a worker has ended; the engine is of no use then."""
+        self._executor.start_worker_monitor(inline=True)
 
 
 class VLLMEngine:
     """The RolloutEngine role on one vLLM engine."""
 
-    def __init__(self, config: RolloutConfig, spec: EngineSpec) -> None:
+    def __init__(self, config: RolloutConfig, spec: EngineSpec, part: PartSpec | None = None) -> None:
         self._config = config
-        try:
-            self._llm = AsyncLLM.from_engine_args(engine_args(config, spec))
-        except (TypeError, ValueError) as error:  # what the user's model and settings do not allow
-            raise UserError(f"model={spec.model}: vLLM refuses it with these settings: {_first_line(error)}") from error
+        use_network(part)
+        with explained(f"model={spec.model}"):
+            self._llm = AsyncLLM.from_engine_args(engine_args(config, spec, part))
         self._tokenizer = self._llm.get_tokenizer()
         if self._tokenizer.eos_token_id is None:
             raise UserError(f"model={spec.model}: its tokenizer has no end-of-sequence token.")
@@ -79,6 +130,7 @@ class VLLMEngine:
     async def ready(self) -> int:
         """Number of vLLM workers (tensor- and pipeline-parallel ranks), once the engine answers."""
         await self._llm.check_health()
+        await allocate_for_pipeline(self._llm)
         return int(self._llm.vllm_config.parallel_config.world_size)
 
     # ------------------------------------------------------------------ generation

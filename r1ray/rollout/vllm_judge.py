@@ -20,42 +20,51 @@ from vllm.v1.engine.exceptions import EngineDeadError
 
 from r1ray.config import RolloutConfig
 from r1ray.data.replies import Said, ask_until_valid
-from r1ray.errors import EngineLost, InfrastructureError, UserError
-from r1ray.rollout.vllm_engine import engine_args
-from r1ray.specs import EngineSpec, JudgeSpec
+from r1ray.errors import EngineLost, InfrastructureError
+from r1ray.rollout.vllm_engine import VLLMPart, allocate_for_pipeline, engine_args, explained, use_network
+from r1ray.specs import EngineSpec, JudgeSpec, PartSpec
 
 GUIDED = {"structured_outputs_config": {"backend": "xgrammar", "disable_any_whitespace": True}}
 """Between the parts of an object a model could write blanks without end. vLLM reads the switch here alone: that of a
 request changes nothing."""
 
 
+def _as_engine(config: RolloutConfig, spec: JudgeSpec) -> tuple[RolloutConfig, EngineSpec]:
+    engine = EngineSpec(
+        model=spec.model,
+        max_prompt_tokens=spec.max_model_len - spec.max_tokens,
+        max_model_len=spec.max_model_len,
+        seed=spec.seed,
+        weight_backend=None,
+        num_gpus=spec.num_gpus,
+        add_special_tokens=True,
+    )
+    return replace(config, engine_args=GUIDED | config.engine_args), engine
+
+
+class VLLMJudgePart(VLLMPart):
+    """A judge's workers on one of its other nodes."""
+
+    def __init__(self, config: RolloutConfig, spec: JudgeSpec, part: PartSpec) -> None:
+        super().__init__(*_as_engine(config, spec), part)
+
+
 class VLLMJudge:
     """The Judge role on one vLLM engine."""
 
-    def __init__(self, config: RolloutConfig, spec: JudgeSpec) -> None:
-        settings = replace(config, engine_args=GUIDED | config.engine_args)
-        engine = EngineSpec(
-            model=spec.model,
-            max_prompt_tokens=spec.max_model_len - spec.max_tokens,
-            max_model_len=spec.max_model_len,
-            seed=spec.seed,
-            weight_backend=None,
-            num_gpus=spec.num_gpus,
-            add_special_tokens=True,
-        )
-        try:
-            self._llm = AsyncLLM.from_engine_args(engine_args(settings, engine))
-        except (TypeError, ValueError) as error:  # what the user's model and settings do not allow
-            reason = " ".join(str(error).split())[:300]
-            raise UserError(f"judge.model={spec.model}: vLLM refuses it with these settings: {reason}") from error
+    def __init__(self, config: RolloutConfig, spec: JudgeSpec, part: PartSpec | None = None) -> None:
+        use_network(part)
+        with explained(f"judge.model={spec.model}"):
+            self._llm = AsyncLLM.from_engine_args(engine_args(*_as_engine(config, spec), part))
         self._tokenizer = self._llm.get_tokenizer()
         added = self._tokenizer.added_tokens_decoder.values()
         self._special = re.compile("|".join(re.escape(token.content) for token in added if token.special) or "(?!)")
         self._spec = spec
 
     async def ready(self) -> int:
-        """Number of vLLM workers (tensor-parallel ranks), once the engine answers."""
+        """Number of vLLM workers (tensor- and pipeline-parallel ranks), once the engine answers."""
         await self._llm.check_health()
+        await allocate_for_pipeline(self._llm)
         return int(self._llm.vllm_config.parallel_config.world_size)
 
     async def ask(self, prompt: str, schema: Mapping[str, object]) -> Mapping[str, object]:

@@ -230,6 +230,19 @@ def test_engines_come_first_where_ranks_would_take_their_node() -> None:
     assert order_of_groups(needs(asked, cluster_has_gpus=True), nodes) == ("models", "learner", "reward")
 
 
+def test_an_engine_over_nodes_needs_a_node_for_each_part() -> None:
+    asked = config(rollout=RolloutConfig(gpus_per_actor=16, nodes_per_actor=2), learner=LearnerConfig(num_ranks=8))
+    assert lacks(asked, EIGHT, EIGHT, EIGHT) == ""
+    four = Node({"CPU": 96, "GPU": 4})
+    assert lacks(asked, *[four] * 6) == (
+        "no node has 8 GPUs at once (rollout.gpus_per_actor=16 / rollout.nodes_per_actor=2), the largest has 4"
+    )
+    assert lacks(asked, EIGHT, EIGHT).startswith("the run needs 24 GPUs")
+    assert "only 0 of 2 rollout parts of actors find a node with 1 CPU and 8 GPUs" in lacks(
+        config(rollout=RolloutConfig(gpus_per_actor=16, nodes_per_actor=2, cpus_per_actor=2)), EIGHT, *[four] * 3
+    )
+
+
 @pytest.mark.parametrize(
     ("gpus", "engine_args", "sizes"),
     [
@@ -251,16 +264,50 @@ def judged_by(engine: RolloutConfig) -> Needs:
     return evaluation_needs(asked, cluster_has_gpus=True)
 
 
-def test_an_engine_on_several_nodes_is_refused() -> None:
-    engine = RolloutConfig(gpus_per_actor=8, engine_args={"tensor_parallel_size": 8, "pipeline_parallel_size": 2})
-    with pytest.raises(UserError, match=r"judge.engine.engine_args: .* is 16 GPUs.*inside one node"):
+def test_an_engine_on_two_nodes_is_two_bundles_with_half_of_everything() -> None:
+    engine = RolloutConfig(
+        num_actors=2, nodes_per_actor=2, cpus_per_actor=4, gpus_per_actor=16, resources={"rollout_node": 0.02}
+    )
+    need = needs(config(rollout=engine), cluster_has_gpus=True)
+    half = {"CPU": 2, "GPU": 8, "rollout_node": 0.01}
+    assert [kind.bundle for kind in need.of_group("models")] == [half] * 4
+    assert (need.gpus, need.of("rollout").count) == (33, 2)
+    assert [need.bundle("rollout", index, part) for index in range(2) for part in range(2)] == [0, 1, 2, 3]
+    assert engine.parallel_sizes(16) == {"tensor_parallel_size": 8, "pipeline_parallel_size": 2}
+
+
+def test_an_engine_without_gpus_is_a_pipeline_over_its_nodes() -> None:
+    engine = RolloutConfig(nodes_per_actor=2)
+    need = needs(config(rollout=engine), cluster_has_gpus=False)
+    assert [kind.bundle for kind in need.of_group("models")] == [{"CPU": 0.5}] * 2
+    assert engine.parallel_sizes(0) == {"tensor_parallel_size": 1, "pipeline_parallel_size": 2}
+
+
+@pytest.mark.parametrize(
+    ("engine", "message"),
+    [
+        (
+            RolloutConfig(gpus_per_actor=8, engine_args={"tensor_parallel_size": 8, "pipeline_parallel_size": 2}),
+            r"judge.engine.engine_args: .* is 16 GPUs, but judge.engine.gpus_per_actor=8.*nodes_per_actor",
+        ),
+        (
+            RolloutConfig(gpus_per_actor=9, nodes_per_actor=2),
+            r"judge.engine.gpus_per_actor=9 are not judge.engine.nodes_per_actor=2 equal parts",
+        ),
+        (
+            RolloutConfig(gpus_per_actor=0, nodes_per_actor=2, engine_args={"pipeline_parallel_size": 3}),
+            r"judge.engine.engine_args: .* is 3 processes, and judge.engine.nodes_per_actor=2",
+        ),
+    ],
+)
+def test_an_engine_that_its_nodes_cannot_share_is_refused(engine: RolloutConfig, message: str) -> None:
+    with pytest.raises(UserError, match=message):
         judged_by(engine)
 
 
-def test_a_pipeline_that_would_get_new_weights_is_refused() -> None:
-    rollout = RolloutConfig(gpus_per_actor=4, engine_args={"pipeline_parallel_size": 2})
-    with pytest.raises(UserError, match=r"pipeline_parallel_size=2: new weights are not published to pipelines"):
-        needs(config(rollout=rollout), cluster_has_gpus=True)
+def test_who_runs_on_which_node_is_not_the_users_to_tell_vllm() -> None:
+    with pytest.raises(ValueError, match=r"rollout.engine_args.nnodes: .*rollout.nodes_per_actor"):
+        RolloutConfig(engine_args={"nnodes": 2})
 
 
 def test_a_machine_by_itself_has_no_labels(monkeypatch: pytest.MonkeyPatch) -> None:

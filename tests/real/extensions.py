@@ -1,7 +1,8 @@
-"""Extensions of vLLM's workers that plant what the publish has to find (``rollout.engine_args``)."""
+"""Extensions of vLLM's workers for tests (``rollout.engine_args``): what the publish has to find, and who they are."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from typing import Any
 
@@ -22,3 +23,10 @@ class StaleTensor:
             return load([(n, kept.setdefault(n, torch.zeros_like(w)) if n == name else w) for n, w in weights])
 
         model.load_weights = load_weights
+
+
+class Pid:
+    """Says which process a worker is."""
+
+    def pid(self) -> int:
+        return os.getpid()

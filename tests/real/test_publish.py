@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Coroutine, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -69,6 +69,9 @@ class System:
     def publish_again(self) -> PublishStats:
         self.version -= 1
         return self.publish()
+
+    def run(self, work: Coroutine[Any, Any, Any]) -> Any:
+        return self._runner.run(work)
 
     def step(self) -> None:
         self._runner.run(one_step(self.running, self.version))
