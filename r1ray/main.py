@@ -515,8 +515,8 @@ def _split_model(overrides: Sequence[str], schema: type[Any], *, has_group: bool
 
 
 def _engines(num_gpus: int, gpus_per_actor: int | None) -> int:
-    """``${engines:GPUS,EACH}`` in conf/cluster/: how many engines so many GPUs hold."""
-    return num_gpus // (gpus_per_actor or 1)
+    """``${engines:GPUS,EACH}`` in conf/cluster/: how many engines so many GPUs hold, one at least."""
+    return max(1, num_gpus // (gpus_per_actor or 1))
 
 
 def _explain(error: Exception, schema: type[Any]) -> str:

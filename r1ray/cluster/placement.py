@@ -12,7 +12,6 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -178,25 +177,10 @@ def _decided(gpus: int | None, cluster_has_gpus: bool) -> int:
 
 
 def _engines(section: str, config: RolloutConfig, cluster_has_gpus: bool) -> Kind:
-    gpus, nodes = _decided(config.gpus_per_actor, cluster_has_gpus), config.nodes_per_actor
-    if gpus % nodes:
-        raise UserError(
-            f"{section}.gpus_per_actor={gpus} are not {section}.nodes_per_actor={nodes} equal parts; needs a multiple."
-        )
-    sizes = config.parallel_sizes(gpus)
-    taken = prod(sizes.values())
-    product = " x ".join(f"{name}={size}" for name, size in sizes.items())
-    if gpus and taken != gpus:
-        raise UserError(
-            f"{section}.engine_args: {product} is {taken} GPUs, but {section}.gpus_per_actor={gpus}; needs to be the "
-            "same, and nodes_per_actor where that is more than a node has."
-        )
-    if taken % nodes:
-        raise UserError(
-            f"{section}.engine_args: {product} is {taken} processes, and {section}.nodes_per_actor={nodes} have to "
-            "share them equally; needs a multiple."
-        )
-    return replace(_actors(section, config, gpus), nodes=nodes)
+    gpus = _decided(config.gpus_per_actor, cluster_has_gpus)
+    if problem := config.why_not(section, gpus):
+        raise UserError(f"{problem}.")
+    return replace(_actors(section, config, gpus), nodes=config.nodes_per_actor)
 
 
 def _reward_models(section: str, config: RewardModelConfig, cluster_has_gpus: bool) -> Kind:

@@ -50,6 +50,29 @@ class RolloutConfig:
         tensor = int(self.engine_args.get("tensor_parallel_size", max(1, num_gpus // pipeline)))
         return {"tensor_parallel_size": tensor, "pipeline_parallel_size": pipeline}
 
+    def why_not(self, section: str, num_gpus: int) -> str | None:
+        """What keeps an engine with so many GPUs (0: on CPUs) from being spread over its nodes in equal parts, for the
+        user; None where nothing does."""
+        nodes, sizes = self.nodes_per_actor, self.parallel_sizes(num_gpus)
+        taken = sizes["tensor_parallel_size"] * sizes["pipeline_parallel_size"]
+        product = " x ".join(f"{name}={size}" for name, size in sizes.items())
+        if num_gpus % nodes:
+            return (
+                f"{section}.gpus_per_actor={num_gpus} are not {section}.nodes_per_actor={nodes} equal parts; needs a "
+                "multiple"
+            )
+        if num_gpus and taken != num_gpus:
+            return (
+                f"{section}.engine_args: {product} is {taken} GPUs, but {section}.gpus_per_actor={num_gpus}; needs to "
+                "be the same, and nodes_per_actor where that is more than a node has"
+            )
+        if taken % nodes:
+            return (
+                f"{section}.engine_args: {product} is {taken} processes, and {section}.nodes_per_actor={nodes} have to "
+                "share them equally; needs a multiple"
+            )
+        return None
+
     def __post_init__(self) -> None:
         at_least("rollout.num_actors", self.num_actors, 1)
         at_least("rollout.nodes_per_actor", self.nodes_per_actor, 1)

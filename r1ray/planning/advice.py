@@ -72,9 +72,13 @@ def changes(plan: Plan) -> Iterator[Change]:
         for utilization in (0.9, 0.93):
             if utilization > rollout.gpu_memory_utilization:
                 yield "rollout.gpu_memory_utilization", utilization
-        for gpus in (1, 2, 4, 8):
-            if gpus != (rollout.gpus_per_actor or 1) and not shape.heads % gpus and gpus <= config.plan.gpus_per_node:
+        of_a_node = [gpus for gpus in (1, 2, 4, 8) if gpus <= config.plan.gpus_per_node]
+        for gpus in (*of_a_node, *(nodes * of_a_node[-1] for nodes in (2, 4))):
+            if gpus != (rollout.gpus_per_actor or 1):
                 yield "rollout.gpus_per_actor", gpus
+        for nodes in (2, 4):
+            if nodes > rollout.nodes_per_actor:
+                yield "rollout.nodes_per_actor", nodes
         yield "rollout.gpu_memory_utilization", 0.8
         yield "weights.bucket_mib", 64
         yield "rollout.cpu_kv_cache_gib", 1

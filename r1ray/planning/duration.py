@@ -79,10 +79,13 @@ def _bandwidth(learner: LearnerConfig, plan: PlanConfig, gpu: Gpu) -> float:
 
 
 def decode_seconds(
-    engine: RolloutConfig, shape: Shape, gpu: Gpu, plan: PlanConfig, *, parts: int, sequences: float, context: float
+    engine: RolloutConfig, shape: Shape, gpu: Gpu, plan: PlanConfig, *, gpus: int, sequences: float, context: float
 ) -> float:
-    """One decode step of an engine: weights and cache are read once, and every sequence is multiplied."""
+    """One decode step of an engine: weights and cache are read once, and every sequence is multiplied. The stages of a
+    pipeline work on a share of the sequences each, one after the other on every share."""
     size = DTYPE_BYTES[engine.dtype]
+    parts, stages = engine.parallel_sizes(gpus).values()
+    sequences = max(1.0, sequences / stages)
     threads = together(gpu, engine.threads)
     touched = shape.parameters - shape.embedding_parameters * (not shape.tied)
     if shape.experts:
@@ -99,17 +102,15 @@ def generation(
     engine: RolloutConfig, actor: Actor, shape: Shape, gpu: Gpu, plan: PlanConfig, batch: Batch
 ) -> tuple[float, float]:
     """Seconds until ``batch.completions`` are there, and sequences at a time on one engine."""
-    sizes = engine.parallel_sizes(actor.gpus)
-    parts = sizes["tensor_parallel_size"]  # pipelined engines take as long for a token as one without
     mean = batch.prompt_tokens + batch.completion_tokens / 2
     held = actor.figures["cache_tokens"] / max(mean, 1.0)
     own = batch.completions / actor.count
     sequences = max(1.0, min(engine.max_num_seqs, own, held))
-    step = decode_seconds(engine, shape, gpu, plan, parts=parts, sequences=sequences, context=mean)
+    step = decode_seconds(engine, shape, gpu, plan, gpus=actor.gpus, sequences=sequences, context=mean)
     prompts = batch.prompts * batch.prompt_tokens / actor.count  # once a group: the others find it in the cache
     threads = together(gpu, engine.threads)
     prefill = shape.forward_flops(prompts, context=batch.prompt_tokens / 2) / (
-        parts * threads * gpu.flops * plan.generate_efficiency
+        max(1, actor.gpus) * threads * gpu.flops * plan.generate_efficiency
     )
     return own * batch.completion_tokens / sequences * step + prefill, sequences
 
@@ -130,7 +131,7 @@ def step_seconds(
             shape,
             gpu,
             plan,
-            parts=config.rollout.parallel_sizes(engines.gpus)["tensor_parallel_size"],
+            gpus=engines.gpus,
             sequences=max(1.0, sequences / 4),
             context=batch.prompt_tokens + batch.longest_completion / 2,
         )

@@ -8,7 +8,7 @@ is the largest.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from r1ray.config import LearnerConfig, RewardModelConfig, RolloutConfig, RunConfig
 from r1ray.planning.gpus import GIB
@@ -282,12 +282,22 @@ def published_bytes(config: RunConfig, shape: Shape) -> float:
 # ---------------------------------------------------------------------- engines, reward models
 
 
-def engine_weights(shape: Shape, engine: RolloutConfig, *, parts: int) -> float:
-    """Bytes on one GPU of an engine in ``parts`` parts."""
+def engine_weights(shape: Shape, engine: RolloutConfig, *, tensor: int, pipeline: int) -> float:
+    """Bytes on one GPU of the fullest stage of an engine that cuts each layer in ``tensor`` parts and the layers in
+    ``pipeline``. The first stage has the embedding, the last the output layer, a tied one once more."""
     size = DTYPE_BYTES[engine.dtype]
     in_8_bits = shape.quantised_parameters if shape.is_fp8 else 0
     # Block scales of an fp8 checkpoint: one float32 for 128 x 128.
-    return ((shape.parameters - in_8_bits) * size + in_8_bits * (1 + 4 / 128**2)) / parts
+    layers = (shape.body_parameters - in_8_bits) * size + in_8_bits * (1 + 4 / 128**2)
+    ends = shape.embedding_parameters * size
+    if pipeline == 1 and not shape.tied:
+        ends *= 2
+    return (layers * stage_share(shape, pipeline) + ends) / tensor
+
+
+def stage_share(shape: Shape, pipeline: int) -> float:
+    """The share of the layers that the longest of so many stages has."""
+    return -(-shape.layers // pipeline) / shape.layers
 
 
 def engine_actor(
@@ -305,17 +315,19 @@ def engine_actor(
     size = DTYPE_BYTES[engine.dtype]
     sizes = engine.parallel_sizes(gpus)
     tensor, pipeline = sizes["tensor_parallel_size"], sizes["pipeline_parallel_size"]
-    weights = engine_weights(shape, engine, parts=tensor * pipeline)
+    weights = engine_weights(shape, engine, tensor=tensor, pipeline=pipeline)
     how = f"{shape.parameters / 1e9:.3g}e9 parameters / {tensor * pipeline}"
-    token = shape.cache_values_of_rank(tensor) / pipeline * size
+    how += ", and the ends of the pipeline" if pipeline > 1 else ""
+    token = shape.cache_values_of_rank(tensor) * stage_share(shape, pipeline) * size
     batch = max(engine.max_num_batched_tokens, max_model_len)
     width = max(shape.intermediate, shape.experts_per_token * shape.expert_intermediate + shape.shared_intermediate)
     work = batch * size * (4 * shape.hidden + 3 * width / tensor) + 3 * 4 * engine.max_num_seqs * shape.vocabulary
     items = [Item("weights", weights, how), Item("activations of a full batch", work)]
     if not gpus:
         items[1] = Item("activations of a full batch", size * min(batch, 8192) * (4 * shape.hidden + 3 * width))
-        cache = engine.cpu_kv_cache_gib * GIB
+        cache, processes = engine.cpu_kv_cache_gib * GIB, tensor * pipeline
         items += [Item("key-value cache", cache, f"{token:,.0f} bytes a token"), Item("libraries", LIBRARIES)]
+        items = [replace(item, bytes=item.bytes * processes) for item in items]
         tokens = cache / token
         return Actor(
             section=section,

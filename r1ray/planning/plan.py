@@ -306,12 +306,14 @@ def _wrong_sizes(config: RunConfig, shape: Shape, actors: tuple[Actor, ...]) -> 
                     f"{actor.section}.gpus_per_actor={actor.gpus}: {tensor} tensor-parallel ranks do not divide the "
                     f"{served.heads} heads of {served.name}",
                 )
-            if tensor > config.plan.gpus_per_node:
+            if actor.gpus > engine.nodes_per_actor * config.plan.gpus_per_node:
                 yield Problem(
                     actor.section,
-                    f"{actor.section}.gpus_per_actor={actor.gpus}: an engine's tensor-parallel ranks are in one node, "
-                    f"and plan.gpus_per_node={config.plan.gpus_per_node}",
+                    f"{actor.section}.gpus_per_actor={actor.gpus}: {actor.section}.nodes_per_actor="
+                    f"{engine.nodes_per_actor} x plan.gpus_per_node={config.plan.gpus_per_node} are fewer",
                 )
+            if problem := engine.why_not(actor.section, actor.gpus):
+                yield Problem(actor.section, problem)
     if shape.context is None:
         return
     if config.only_learner and config.supervised.max_tokens > shape.context:

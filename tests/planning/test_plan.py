@@ -111,6 +111,8 @@ def test_the_quickstart_is_planned_from_the_shape_of_what_it_makes(capsys: pytes
 
 # ---------------------------------------------------------------------- what does not fit
 
+V3 = ["recipe=collect", "model=deepseek_v3", "cluster=one_node_8_engines"]
+
 
 @pytest.mark.parametrize(
     ("overrides", "problem", "advice"),
@@ -126,6 +128,21 @@ def test_the_quickstart_is_planned_from_the_shape_of_what_it_makes(capsys: pytes
             ["recipe=collect", "cluster=one_node_8_engines", "model=qwen2.5_7b", "plan.gpu=a10g"],
             "rollout: generation needs",
             "rollout.gpus_per_actor=2 rollout.num_actors=4",
+        ),
+        (
+            [*V3, "plan.num_nodes=2", "plan.gpu=h100"],
+            "rollout: generation needs 84.7 GiB a GPU",
+            "rollout.gpus_per_actor=16 rollout.nodes_per_actor=2",
+        ),
+        (
+            [*V3, "plan.num_nodes=2", "rollout.num_actors=1", "rollout.gpus_per_actor=16"],
+            "rollout.gpus_per_actor=16: rollout.nodes_per_actor=1 x plan.gpus_per_node=8 are fewer",
+            "rollout.gpus_per_actor=8",
+        ),
+        (
+            [*V3, "rollout.nodes_per_actor=3", "plan.num_nodes=3"],
+            "rollout.gpus_per_actor=8 are not rollout.nodes_per_actor=3 equal parts",
+            None,
         ),
         (
             ["cluster=one_node_8", "model=qwen3_8b", "algo.max_completion_tokens=32768", MICRO],
