@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import os
 import secrets
-import socket
 import time
 from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
@@ -91,20 +90,6 @@ def nodes() -> list[Node]:
         if each["Alive"]
     ]
     return sorted(found, key=lambda node: (node.address, node.id))
-
-
-def why_unreachable(address: str | None, *, timeout_s: float) -> str | None:
-    """Why nothing listens at the address of a cluster, None where something does or the address says no port: joining
-    one that is not there takes Ray minutes."""
-    target = address or os.environ.get("RAY_ADDRESS") or ""
-    hostname, _, port = target.rpartition("://")[2].partition(":")
-    if not port.isdigit():
-        return None
-    try:
-        socket.create_connection((hostname, int(port)), timeout=timeout_s).close()
-    except OSError as error:
-        return f"{target}: {error}"
-    return None
 
 
 class Probes:

@@ -34,7 +34,6 @@ FILES_S = 120.0
 """Deadline of a check of a model or a data set, here."""
 NODE_S = 60.0
 """Of a question to all nodes."""
-JOIN_S = 10.0
 COLLECTIVE_S = 120.0
 """Of each operation between the run's actors, and of starting them."""
 
@@ -262,17 +261,14 @@ class _Cluster:
         address = self._config.cluster.address
         self._say("joining the cluster" if self._is_remote else "starting Ray on this machine")
         started = time.monotonic()
-        problem = examine.why_unreachable(address, timeout_s=JOIN_S)
         try:
-            if problem is None:
-                cpus, gpus = placement.connect(address)  # in this thread: Ray sets signal handlers
+            cpus, gpus = placement.connect(address)  # in this thread: Ray sets signal handlers
         except UserError as error:
-            problem = str(error)
-        seconds = time.monotonic() - started
-        if problem is not None:
             advice = "start Ray there, and look at cluster.address, RAY_ADDRESS and RAY_AUTH_MODE."
-            self.findings.append(replace(red("cluster", DRIVER, problem, "a Ray cluster", advice), seconds=seconds))
+            finding = red("cluster", DRIVER, str(error), "a Ray cluster", advice)
+            self.findings.append(replace(finding, seconds=time.monotonic() - started))
             return False
+        seconds = time.monotonic() - started
         where = f"{counted(len(examine.nodes()), 'node')}, {cpus:g} CPUs, {gpus:g} GPUs"
         found = where if self._is_remote else f"{where}, started on this machine"
         self.findings.append(replace(green("cluster", DRIVER, found), seconds=seconds))

@@ -37,7 +37,7 @@ def test_a_cluster_that_is_not_there_is_red_and_model_and_data_are_looked_at_all
     assert code == 1
     said = {(row["check"], row["status"]) for row in found}
     assert {("model", "green"), ("rows", "green"), ("answer", "green"), ("rows", "red"), ("cluster", "red")} <= said
-    assert next(row for row in found if row["check"] == "cluster")["found"].startswith("127.0.0.1:1: ")
+    assert next(row for row in found if row["check"] == "cluster")["found"].startswith("cluster.address=127.0.0.1:1: ")
 
 
 def test_what_stages_of_a_graph_bring_is_looked_at_and_what_they_make_is_not(
