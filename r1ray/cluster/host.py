@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import socket
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -114,3 +115,10 @@ def host(path: str, *arguments: Any, concurrency: int | None = None, **options: 
     if concurrency is None:
         return Handle(ray.remote(**options)(BlockingHost).remote(path, *arguments))
     return Handle(ray.remote(max_concurrency=concurrency, **options)(AsyncHost).remote(path, *arguments))
+
+
+def address_and_port() -> tuple[str, int]:
+    """The address of the node that this is called on, and a free port of it."""
+    with socket.socket() as probe:
+        probe.bind(("", 0))
+        return ray.util.get_node_ip_address(), int(probe.getsockname()[1])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import socket
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,7 +13,7 @@ import ray
 from ray.exceptions import RayActorError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from r1ray.cluster.host import Handle, host
+from r1ray.cluster.host import Handle, address_and_port, host
 from r1ray.cluster.placement import Needs, Reservation, connect, evaluation_needs, model_section, needs, reserve
 from r1ray.cluster.pools import (
     Engine,
@@ -146,7 +145,7 @@ async def launch(
             address=address,
             probe_ids=probe_ids,
             deadlines=config.deadlines,
-            free_port=lambda: _second(spawner.beside_rank_0(_address_and_port)),
+            free_port=lambda: _second(spawner.beside_rank_0(address_and_port)),
         )
     except BaseException:
         _end(started, placement)
@@ -429,7 +428,7 @@ async def _place_of_rank_0(spawner: _Spawner, deadlines: DeadlineConfig) -> tupl
     """Address and a free port of the node of learner rank 0."""
     place: tuple[str, int] = await within(
         deadlines.start_s,
-        spawner.beside_rank_0(_address_and_port),
+        spawner.beside_rank_0(address_and_port),
         waiter="the run",
         owner="the node of learner rank 0",
         key="deadlines.start_s",
@@ -439,12 +438,6 @@ async def _place_of_rank_0(spawner: _Spawner, deadlines: DeadlineConfig) -> tupl
 
 async def _second(pair: Any) -> int:
     return int((await pair)[1])
-
-
-def _address_and_port() -> tuple[str, int]:
-    with socket.socket() as probe:
-        probe.bind(("", 0))
-        return ray.util.get_node_ip_address(), int(probe.getsockname()[1])
 
 
 class _Spawner:
