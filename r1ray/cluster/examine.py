@@ -1,6 +1,6 @@
 """Questions to a whole cluster, each under a deadline: facts of every node, and of what lies between nodes.
 
-    nodes()  -->  Probes (an actor on each)  --ask-->  {address: Answer}
+    nodes           -->  Probes (an actor on each)  --ask-->  {address: Answer}
     reservation     -->  Party actors in the places of the run's actors  -->  measure()
 
 Whoever does not answer in time, or cannot, is an Answer with an error; nothing here waits for ever.
@@ -8,12 +8,11 @@ Whoever does not answer in time, or cannot, is an Answer with an error; nothing 
 
 from __future__ import annotations
 
-import os
 import secrets
 import time
 from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
@@ -21,9 +20,8 @@ import ray
 from ray.exceptions import GetTimeoutError, RayActorError, RayError, RayTaskError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from r1ray.cluster import placement
-from r1ray.cluster.host import Handle, host
-from r1ray.cluster.placement import Reservation
+from r1ray.cluster.host import Handle, host, import_path
+from r1ray.cluster.placement import Node, Reservation
 from r1ray.cluster.probe import VISIBLE_S, NodeProbe
 from r1ray.errors import R1RayError
 
@@ -37,16 +35,6 @@ CLOCK_ROUNDS = 5
 MIB = 1 << 20
 BYTES_ON_CPUS, BYTES_ON_GPUS = 16 * MIB, 256 * MIB
 """What is sent to measure bandwidth."""
-
-
-@dataclass(frozen=True, slots=True)
-class Node:
-    """One machine, or pod, of the cluster."""
-
-    id: str
-    address: str
-    resources: dict[str, float] = field(compare=False)
-    labels: dict[str, str] = field(compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,16 +68,6 @@ class Measurement:
     took_s: float = 0.0
     """Of the whole measurement."""
     error: str | None = None
-
-
-def nodes() -> list[Node]:
-    """The living nodes, in the order of their addresses."""
-    found = [
-        Node(each["NodeID"], each["NodeManagerAddress"], dict(each["Resources"]), dict(each["Labels"]))
-        for each in ray.nodes()
-        if each["Alive"]
-    ]
-    return sorted(found, key=lambda node: (node.address, node.id))
 
 
 class Probes:
@@ -182,11 +160,6 @@ class Probes:
             ray.kill(actor)
 
 
-def import_path() -> dict[str, str]:
-    """The environment that lets actors import what this process can import, as in a run."""
-    return {"PYTHONPATH": os.pathsep.join(filter(None, [os.getcwd(), os.environ.get("PYTHONPATH")]))}
-
-
 def _answer(reference: Any, started: float) -> Answer[Any]:
     try:
         return Answer(ray.get(reference, timeout=1.0), None, time.monotonic() - started)
@@ -239,7 +212,7 @@ def nodes_of(reservation: Reservation, on: Sequence[Node]) -> dict[str, set[str]
     """Ids of the nodes on which actors of each section run, or, where they take nothing of a node, may run."""
     found = {}
     for kind in reservation.need.kinds:
-        allowed = {node.id for node in on if placement.Node(node.resources, node.labels).is_labelled(kind.labels)}
+        allowed = {node.id for node in on if node.is_labelled(kind.labels)}
         found[kind.section] = set(reservation.nodes(kind.section)) or allowed
     return found
 

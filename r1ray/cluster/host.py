@@ -117,6 +117,12 @@ def host(path: str, *arguments: Any, concurrency: int | None = None, **options: 
     return Handle(ray.remote(max_concurrency=concurrency, **options)(AsyncHost).remote(path, *arguments))
 
 
+def import_path() -> dict[str, str]:
+    """The environment that lets an actor import what this process can: a user's own reward functions are where the
+    command was given. (A job's working directory has another path on every node; Ray puts each node's own before.)"""
+    return {"PYTHONPATH": os.pathsep.join(filter(None, [os.getcwd(), os.environ.get("PYTHONPATH")]))}
+
+
 def address_and_port() -> tuple[str, int]:
     """The address of the node that this is called on, and a free port of it."""
     with socket.socket() as probe:

@@ -12,7 +12,7 @@ import time
 import ray
 from ray.exceptions import RayError
 
-from r1ray.cluster.placement import why_unreachable
+from r1ray.cluster.placement import nodes_of_cluster, why_unreachable
 
 
 def wait_for_nodes(count: int, timeout_s: float) -> int:
@@ -24,7 +24,7 @@ def wait_for_nodes(count: int, timeout_s: float) -> int:
             continue
         try:
             ray.init(address=address, log_to_driver=False, logging_level="ERROR")
-            while (alive := sum(node["Alive"] for node in ray.nodes())) < count and time.monotonic() < deadline:
+            while (alive := len(nodes_of_cluster())) < count and time.monotonic() < deadline:
                 time.sleep(1.0)
         except (OSError, RuntimeError, RayError):  # it is there, but not ready
             time.sleep(1.0)

@@ -203,12 +203,14 @@ def _actors(section: str, config: RolloutConfig | RewardModelConfig | RewardConf
 # ---------------------------------------------------------------------- is it there
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Node:
-    """A node of the cluster: what it has in all, and its labels."""
+    """A node of the cluster: what it has in all, and its labels. Equal to itself alone."""
 
     resources: Mapping[str, float]
     labels: Mapping[str, str] = field(default_factory=dict)
+    id: str = ""
+    address: str = ""
 
     def is_labelled(self, labels: Mapping[str, str]) -> bool:
         return all(matches(self.labels.get(name), selector) for name, selector in labels.items())
@@ -223,8 +225,13 @@ class Node:
 
 
 def nodes_of_cluster() -> list[Node]:
-    """The nodes that are alive."""
-    return [Node(node["Resources"], node["Labels"]) for node in ray.nodes() if node["Alive"]]
+    """The nodes that are alive, in the order of their addresses."""
+    found = [
+        Node(node["Resources"], node["Labels"], node["NodeID"], node["NodeManagerAddress"])
+        for node in ray.nodes()
+        if node["Alive"]
+    ]
+    return sorted(found, key=lambda node: (node.address, node.id))
 
 
 def matches(value: str | None, selector: str) -> bool:

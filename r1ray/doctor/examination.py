@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from r1ray.cluster import examine, placement
-from r1ray.cluster.examine import Answer, Node, Probes
-from r1ray.cluster.placement import Needs, Reservation
+from r1ray.cluster.examine import Answer, Probes
+from r1ray.cluster.placement import Needs, Node, Reservation, nodes_of_cluster
 from r1ray.cluster.probe import Disk, PathFacts, installed, is_hub_name, path_facts
 from r1ray.config import PROMPTS_OF, SUPERVISED_RECIPES, EvaluationConfig, RunConfig
 from r1ray.doctor import judging
@@ -228,7 +228,7 @@ class _Cluster:
     def look(self, needed: Sequence[RunConfig | EvaluationConfig]) -> None:
         if not self._join():
             return
-        nodes = examine.nodes()
+        nodes = nodes_of_cluster()
         self._say(f"asking {counted(len(nodes), 'node')}")
         self._probes = Probes(nodes)
         need = self._place(needed, nodes)
@@ -269,7 +269,7 @@ class _Cluster:
             self.findings.append(replace(finding, seconds=time.monotonic() - started))
             return False
         seconds = time.monotonic() - started
-        where = f"{counted(len(examine.nodes()), 'node')}, {cpus:g} CPUs, {gpus:g} GPUs"
+        where = f"{counted(len(nodes_of_cluster()), 'node')}, {cpus:g} CPUs, {gpus:g} GPUs"
         found = where if self._is_remote else f"{where}, started on this machine"
         self.findings.append(replace(green("cluster", DRIVER, found), seconds=seconds))
         return True
@@ -282,7 +282,7 @@ class _Cluster:
         advice = "change these keys, or start more nodes."
         if not needs:
             return None
-        problems = [problem for need in needs if (problem := placement.missing(need, placement.nodes_of_cluster()))]
+        problems = [problem for need in needs if (problem := placement.missing(need, nodes))]
         need = max(needs, key=lambda need: (need.count("learner") > 0, need.gpus, need.cpus))
         # Of a cluster that grows, what is missing may come while it is waited for; this machine does not grow.
         wait_s = self._config.cluster.wait_s if self._is_remote else 0.0

@@ -48,6 +48,12 @@ def test_a_cluster_answers_at_its_address() -> None:
     assert why_unreachable(ray.get_runtime_context().gcs_address, timeout_s=10.0) is None
 
 
+def test_every_node_is_read_with_its_id_address_and_labels(tiers: dict[str, str]) -> None:
+    nodes = nodes_of_cluster()
+    assert {node.id: node.labels["tier"] for node in nodes} == tiers
+    assert all(node.address and node.resources["CPU"] >= 2 for node in nodes)
+
+
 @ray.remote
 class Somewhere:
     def node(self) -> str:
