@@ -12,6 +12,7 @@ import asyncio
 import threading
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -24,9 +25,11 @@ from r1ray.config import PROMPTS_OF, SUPERVISED_RECIPES, EvaluationConfig, RunCo
 from r1ray.doctor import judging
 from r1ray.doctor.findings import CLUSTER, DRIVER, Finding, bounded, counted
 from r1ray.doctor.judging import green, red
-from r1ray.doctor.model import BYTES_OF, check_model, num_parameters, stage_bytes
+from r1ray.doctor.model import check_model
 from r1ray.doctor.rows import check_dialogues, check_prompts
 from r1ray.errors import UserError
+from r1ray.planning.memory import published_bytes
+from r1ray.planning.plan import Plan, plan_run, shape_name
 from r1ray.stages.base import MANIFEST, digest_of, read_artifact
 from r1ray.stages.prepare import Prepare
 
@@ -181,32 +184,22 @@ class _Files:
 
         self.findings += bounded("rows", DRIVER, look, deadline_s=FILES_S)
 
-    def disk_bytes(self) -> int | None:
-        """What the training stages write, as far as the size of a model is known."""
-        parameters = [found for model in self.models if (found := _quietly(num_parameters, model)) is not None]
-        if not parameters:
-            return None
-        training = [stage for stage in self._stages if stage.config.recipe not in PROMPTS_OF]
-        return sum(stage_bytes(stage.config, max(parameters)) for stage in training)
-
-    def sent_bytes(self) -> int | None:
-        """Of the largest model that is known, in the learner's data type: what a publish sends."""
-        dtype = BYTES_OF[self._config.learner.dtype]
-        parameters = [found for model in self.models if (found := _quietly(num_parameters, model)) is not None]
-        return max(parameters) * dtype if parameters else None
-
 
 def _what(finding: Finding) -> tuple[str, str, str]:
     """What a finding says, whichever stage it was made for."""
     return finding.check, finding.found.partition("=")[2] or finding.found, finding.needed
 
 
-def _quietly(function: Callable[[str], int | None], model: str) -> int | None:
-    """None for a model that cannot be read: :func:`check_model` says so."""
-    try:
-        return function(model)
-    except (OSError, ValueError, KeyError):
-        return None
+def training_plans(config: RunConfig, stages: Sequence[Planned]) -> list[Plan]:
+    """What ``r1ray plan`` says of the stages that train, as far as the shapes of their models are known."""
+    models = {stage.name: str(stage.config.model) for stage in stages if stage.config.model}
+    models |= {"prepare": shape_name(config)} if config.prepare.maker else {}
+    plans = []
+    for stage in stages:
+        if stage.config.recipe not in PROMPTS_OF:
+            with suppress(UserError):
+                plans.append(plan_run(stage.config, name=stage.name, models=models))
+    return plans
 
 
 # ---------------------------------------------------------------------- the cluster
@@ -384,13 +377,14 @@ class _Cluster:
         )
 
     def _disks(self) -> list[Finding]:
-        estimate = self._files.disk_bytes()
-        what = "checkpoints and exports" if estimate else "checkpoints and exports (the model's size is not known)"
+        plans = training_plans(self._config, self._stages)
+        written = sum(plan.disk.whole for plan in plans if plan.disk is not None)
+        what = "checkpoints, exports and rollouts" + ("" if written else " (the model's size is not known)")
 
         def judge(node: Node, disks: list[Disk]) -> list[Finding]:
             output, tmp, spilled = disks
             name, small = node.address, judging.LITTLE_TMP_BYTES
-            needed = estimate or small
+            needed = int(written) or small
             return [
                 judging.judge_disk(name, output, what=what, needed_bytes=needed, key="change output_dir"),
                 judging.judge_disk(name, tmp, what="temporary files", needed_bytes=small, key="set TMPDIR"),
@@ -483,7 +477,8 @@ class _Cluster:
             "all-reduce": ("deadlines.learn_s", deadlines.learn_s),
             "broadcast": ("deadlines.publish_s", deadlines.publish_s),
         }
-        sent = self._files.sent_bytes()
+        plans = training_plans(self._config, self._stages)
+        sent = max((int(published_bytes(plan.config, plan.shape)) for plan in plans), default=None)
         findings = []
         for measured in examine.measure(self._reservation, timeout_s=min(COLLECTIVE_S, deadlines.start_s)):
             key, deadline_s = keys[measured.operation]
