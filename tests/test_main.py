@@ -211,3 +211,12 @@ def test_engine_arguments_need_no_plus() -> None:
     assert cli.compose(["model=m", "data.train=t", "rollout.engine_args.enforce_eager=true"]).rollout.engine_args == {
         "enforce_eager": True
     }
+
+
+def test_a_run_at_a_cluster_that_is_not_there_ends_at_once(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, qwen_folder: Path, running_total: Path
+) -> None:
+    files = small(qwen_folder, running_total / "train.parquet", tmp_path)
+    code, said = run(capsys, *files, "data.template=none", "data.max_prompt_tokens=64", "cluster.address=127.0.0.1:1")
+    assert code == 2
+    assert said.startswith("r1ray: cluster.address=127.0.0.1:1: no Ray answers there: ")

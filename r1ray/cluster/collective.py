@@ -7,7 +7,6 @@ process group, that of the weights by one beside it.
 from __future__ import annotations
 
 import os
-import socket
 import statistics
 import time
 from collections.abc import Callable, Iterator
@@ -16,12 +15,11 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-import ray
 import torch
 import torch.distributed as dist
-from torch.distributed import PrefixStore, ProcessGroupGloo, TCPStore  # type: ignore[attr-defined]  # torch's stubs
 
-from r1ray.weights.network import interface_of, own_address
+from r1ray.cluster.host import address_and_port
+from r1ray.weights.network import broadcast, interface_of, open_group, own_address
 
 ROUNDS = 5
 
@@ -56,16 +54,14 @@ class Timed:
 
 class Party:
     """A learner rank, or a rollout engine, that does nothing but communicate. An engine on several GPUs is represented
-    by its first one."""
+    by its first one, an engine on several nodes by the first of each."""
 
     def __init__(self) -> None:
         torch.set_num_threads(1)
 
     def place(self) -> tuple[str, int]:
-        """This node's address, and a free port of it."""
-        with socket.socket() as probe:
-            probe.bind(("", 0))
-            return ray.util.get_node_ip_address(), int(probe.getsockname()[1])
+        """Where a rank 0 on this node is met."""
+        return address_and_port()
 
     def all_reduce(self, *place: Any, num_bytes: int) -> Timed:
         """Sum [num_bytes / 4] float32 over a group; ``place`` is a :class:`Membership`'s fields."""
@@ -87,9 +83,15 @@ class Party:
                 dist.broadcast(first, 0)
                 seconds = _median(lambda: dist.broadcast(tensor, 0), group.device)
         else:
-            beside = _gloo_group(group)
-            _broadcast(beside, first)
-            seconds = _median(lambda: _broadcast(beside, tensor), group.device)
+            beside = open_group(
+                address=group.address,
+                port=group.port,
+                rank=group.rank,
+                world_size=group.world_size,
+                timeout_s=group.timeout_s,
+            )
+            broadcast(beside, first)
+            seconds = _median(lambda: broadcast(beside, tensor), group.device)
         return Timed(seconds, bool((first == 7).all()))
 
 
@@ -119,22 +121,3 @@ def _median(operation: Callable[[], object], device: torch.device) -> float:
             torch.cuda.synchronize()
         seconds.append(time.perf_counter() - started)
     return statistics.median(seconds)
-
-
-def _gloo_group(group: Membership) -> ProcessGroupGloo:
-    """As :func:`r1ray.weights.gloo.open_group`, whose module loads vLLM."""
-    timeout = timedelta(seconds=group.timeout_s)
-    is_master = group.rank == 0
-    store = TCPStore(
-        group.address, group.port, group.world_size, is_master=is_master, timeout=timeout, wait_for_workers=False
-    )
-    options = ProcessGroupGloo._Options()  # type: ignore[attr-defined]  # missing in torch's stubs
-    options._timeout = timeout
-    options._devices = [ProcessGroupGloo.create_device(hostname=own_address(group.address, group.port))]
-    return ProcessGroupGloo(PrefixStore("r1ray", store), group.rank, group.world_size, options)
-
-
-def _broadcast(group: ProcessGroupGloo, tensor: torch.Tensor) -> None:
-    options = torch.distributed.BroadcastOptions()
-    options.rootRank, options.rootTensor = 0, 0
-    group.broadcast([tensor], options).wait()  # type: ignore[attr-defined]

@@ -1,6 +1,6 @@
 """Questions to a whole cluster, each under a deadline: facts of every node, and of what lies between nodes.
 
-    nodes()  -->  Probes (an actor on each)  --ask-->  {address: Answer}
+    nodes           -->  Probes (an actor on each)  --ask-->  {address: Answer}
     reservation     -->  Party actors in the places of the run's actors  -->  measure()
 
 Whoever does not answer in time, or cannot, is an Answer with an error; nothing here waits for ever.
@@ -8,13 +8,11 @@ Whoever does not answer in time, or cannot, is an Answer with an error; nothing 
 
 from __future__ import annotations
 
-import os
 import secrets
-import socket
 import time
 from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
@@ -22,9 +20,8 @@ import ray
 from ray.exceptions import GetTimeoutError, RayActorError, RayError, RayTaskError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from r1ray.cluster import placement
-from r1ray.cluster.host import Handle, host
-from r1ray.cluster.placement import Reservation
+from r1ray.cluster.host import Handle, host, import_path
+from r1ray.cluster.placement import Node, Reservation
 from r1ray.cluster.probe import VISIBLE_S, NodeProbe
 from r1ray.errors import R1RayError
 
@@ -38,16 +35,6 @@ CLOCK_ROUNDS = 5
 MIB = 1 << 20
 BYTES_ON_CPUS, BYTES_ON_GPUS = 16 * MIB, 256 * MIB
 """What is sent to measure bandwidth."""
-
-
-@dataclass(frozen=True, slots=True)
-class Node:
-    """One machine, or pod, of the cluster."""
-
-    id: str
-    address: str
-    resources: dict[str, float] = field(compare=False)
-    labels: dict[str, str] = field(compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,30 +68,6 @@ class Measurement:
     took_s: float = 0.0
     """Of the whole measurement."""
     error: str | None = None
-
-
-def nodes() -> list[Node]:
-    """The living nodes, in the order of their addresses."""
-    found = [
-        Node(each["NodeID"], each["NodeManagerAddress"], dict(each["Resources"]), dict(each["Labels"]))
-        for each in ray.nodes()
-        if each["Alive"]
-    ]
-    return sorted(found, key=lambda node: (node.address, node.id))
-
-
-def why_unreachable(address: str | None, *, timeout_s: float) -> str | None:
-    """Why nothing listens at the address of a cluster, None where something does or the address says no port: joining
-    one that is not there takes Ray minutes."""
-    target = address or os.environ.get("RAY_ADDRESS") or ""
-    hostname, _, port = target.rpartition("://")[2].partition(":")
-    if not port.isdigit():
-        return None
-    try:
-        socket.create_connection((hostname, int(port)), timeout=timeout_s).close()
-    except OSError as error:
-        return f"{target}: {error}"
-    return None
 
 
 class Probes:
@@ -197,11 +160,6 @@ class Probes:
             ray.kill(actor)
 
 
-def import_path() -> dict[str, str]:
-    """The environment that lets actors import what this process can import, as in a run."""
-    return {"PYTHONPATH": os.pathsep.join(filter(None, [os.getcwd(), os.environ.get("PYTHONPATH")]))}
-
-
 def _answer(reference: Any, started: float) -> Answer[Any]:
     try:
         return Answer(ray.get(reference, timeout=1.0), None, time.monotonic() - started)
@@ -254,7 +212,7 @@ def nodes_of(reservation: Reservation, on: Sequence[Node]) -> dict[str, set[str]
     """Ids of the nodes on which actors of each section run, or, where they take nothing of a node, may run."""
     found = {}
     for kind in reservation.need.kinds:
-        allowed = {node.id for node in on if placement.Node(node.resources, node.labels).is_labelled(kind.labels)}
+        allowed = {node.id for node in on if node.is_labelled(kind.labels)}
         found[kind.section] = set(reservation.nodes(kind.section)) or allowed
     return found
 
@@ -304,11 +262,13 @@ def _end(parties: list[Handle]) -> None:
 
 
 def _parties(reservation: Reservation, section: str) -> list[Handle]:
-    count = reservation.need.count(section)
     environment: dict[str, Any] = {"runtime_env": {"env_vars": {"OMP_NUM_THREADS": "1"} | import_path()}}
     return [
-        host("r1ray.cluster.collective:Party", **environment, **reservation.options(section, index))
-        for index in range(count)
+        host("r1ray.cluster.collective:Party", **environment, **reservation.options(section, index, part))
+        for kind in reservation.need.kinds
+        if kind.section == section
+        for index in range(kind.count)
+        for part in range(kind.nodes)
     ]
 
 

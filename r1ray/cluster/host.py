@@ -97,13 +97,6 @@ def _end_with_any(parts: Sequence[Handle]) -> None:
     os._exit(1)
 
 
-def address_and_port() -> tuple[str, int]:
-    """This node's address, and a free port there."""
-    with socket.socket() as probe:
-        probe.bind(("", 0))
-        return ray.util.get_node_ip_address(), int(probe.getsockname()[1])
-
-
 class BlockingHost:
     """Hosts an object whose methods block; one call at a time, in the order of arrival."""
 
@@ -167,3 +160,16 @@ def host(
     if concurrency is None:
         return Handle(ray.remote(**options)(BlockingHost).remote(path, *arguments))
     return Handle(ray.remote(max_concurrency=concurrency, **options)(AsyncHost).remote(path, *arguments))
+
+
+def import_path() -> dict[str, str]:
+    """The environment that lets an actor import what this process can: a user's own reward functions are where the
+    command was given. (A job's working directory has another path on every node; Ray puts each node's own before.)"""
+    return {"PYTHONPATH": os.pathsep.join(filter(None, [os.getcwd(), os.environ.get("PYTHONPATH")]))}
+
+
+def address_and_port() -> tuple[str, int]:
+    """The address of the node that this is called on, and a free port of it."""
+    with socket.socket() as probe:
+        probe.bind(("", 0))
+        return ray.util.get_node_ip_address(), int(probe.getsockname()[1])

@@ -13,7 +13,7 @@ import ray
 from ray.exceptions import RayActorError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from r1ray.cluster.host import Handle, Parts, address_and_port, host
+from r1ray.cluster.host import Handle, Parts, address_and_port, host, import_path
 from r1ray.cluster.placement import Needs, Reservation, connect, evaluation_needs, model_section, needs, reserve
 from r1ray.cluster.pools import (
     Engine,
@@ -446,9 +446,7 @@ class _Spawner:
     def __init__(self, placement: Reservation, models: Sequence[str]) -> None:
         self._need, self._placement = placement.need, placement
         self._common = {
-            # Where the command was given, for a user's own reward functions. (A job's working directory has another
-            # path on every node; Ray puts each node's own before these.)
-            "PYTHONPATH": os.pathsep.join(filter(None, [os.getcwd(), os.environ.get("PYTHONPATH")])),
+            **import_path(),
             "TOKENIZERS_PARALLELISM": "false",
             "DO_NOT_TRACK": "1",
             "VLLM_NO_USAGE_STATS": "1",

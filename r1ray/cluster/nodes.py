@@ -6,25 +6,27 @@ For scripts that start the nodes. Ends with 1, and says how many are there, wher
 from __future__ import annotations
 
 import os
-import socket
 import sys
 import time
 
 import ray
 from ray.exceptions import RayError
 
+from r1ray.cluster.placement import nodes_of_cluster, why_unreachable
+
 
 def wait_for_nodes(count: int, timeout_s: float) -> int:
     """How many nodes are alive once there are ``count``, or when the time is up; 0 where there is no cluster."""
-    deadline, alive = time.monotonic() + timeout_s, 0
-    host, _, port = os.environ["RAY_ADDRESS"].rpartition(":")
+    deadline, alive, address = time.monotonic() + timeout_s, 0, os.environ["RAY_ADDRESS"]
     while alive < count and time.monotonic() < deadline:
+        if why_unreachable(address, timeout_s=5.0):  # its first node is not there yet
+            time.sleep(1.0)
+            continue
         try:
-            socket.create_connection((host, int(port)), timeout=5.0).close()  # Ray would try for minutes
-            ray.init(address=f"{host}:{port}", log_to_driver=False, logging_level="ERROR")
-            while (alive := sum(node["Alive"] for node in ray.nodes())) < count and time.monotonic() < deadline:
+            ray.init(address=address, log_to_driver=False, logging_level="ERROR")
+            while (alive := len(nodes_of_cluster())) < count and time.monotonic() < deadline:
                 time.sleep(1.0)
-        except (OSError, RuntimeError, RayError):  # its first node is not there yet
+        except (OSError, RuntimeError, RayError):  # it is there, but not ready
             time.sleep(1.0)
         finally:
             ray.shutdown()

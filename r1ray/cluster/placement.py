@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import socket
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -28,6 +29,10 @@ STRATEGIES = {"learner": "PACK", "models": "PACK", "reward": "SPREAD"}
 """Ray's strategy of each group of bundles."""
 ENOUGH = 1e-6
 POLL_S = 1.0
+JOIN_S = 10.0
+SETTINGS = 4
+HELLO = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes((0, 0, 0, SETTINGS, 0, 0, 0, 0, 0))
+"""With what a gRPC client begins: HTTP/2's preface and a frame of settings. A server's first frame is one too."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -202,12 +207,14 @@ def _actors(section: str, config: RolloutConfig | RewardModelConfig | RewardConf
 # ---------------------------------------------------------------------- is it there
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Node:
-    """A node of the cluster: what it has in all, and its labels."""
+    """A node of the cluster: what it has in all, and its labels. Equal to itself alone."""
 
     resources: Mapping[str, float]
     labels: Mapping[str, str] = field(default_factory=dict)
+    id: str = ""
+    address: str = ""
 
     def is_labelled(self, labels: Mapping[str, str]) -> bool:
         return all(matches(self.labels.get(name), selector) for name, selector in labels.items())
@@ -222,8 +229,13 @@ class Node:
 
 
 def nodes_of_cluster() -> list[Node]:
-    """The nodes that are alive."""
-    return [Node(node["Resources"], node["Labels"]) for node in ray.nodes() if node["Alive"]]
+    """The nodes that are alive, in the order of their addresses."""
+    found = [
+        Node(node["Resources"], node["Labels"], node["NodeID"], node["NodeManagerAddress"])
+        for node in ray.nodes()
+        if node["Alive"]
+    ]
+    return sorted(found, key=lambda node: (node.address, node.id))
 
 
 def matches(value: str | None, selector: str) -> bool:
@@ -360,23 +372,45 @@ def _room(node: Node, kind: Kind) -> float:
 
 def connect(address: str | None) -> tuple[float, float]:
     """Join the cluster at ``address``, that of the job or of RAY_ADDRESS, or start one on this machine for this
-    process. Returns its CPUs and GPUs."""
+    process. Returns its CPUs and GPUs. Raises UserError where none answers."""
     if not ray.is_initialized():
         target = address or os.environ.get("RAY_ADDRESS")
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
         os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
         if target:
+            given = f"{'cluster.address' if address else 'RAY_ADDRESS'}={target}"
+            if problem := why_unreachable(target, timeout_s=JOIN_S):
+                raise UserError(f"{given}: {problem}; needs the HOST:PORT of a running cluster's first node.")
             try:
                 with kept_handler():
                     ray.init(address=target, log_to_driver=False)
             except (ConnectionError, RuntimeError, ValueError, RayError) as error:
                 reason = str(error).partition("\n")[0]
-                raise UserError(f"cluster.address={target}: cannot be joined: {reason}") from error
+                raise UserError(f"{given}: cannot be joined: {reason}") from error
         else:
             with kept_handler():
                 ray.init(num_cpus=available_cpus(), include_dashboard=False, log_to_driver=False, logging_level="ERROR")
     total = ray.cluster_resources()
     return total.get("CPU", 0.0), total.get("GPU", 0.0)
+
+
+def why_unreachable(address: str, *, timeout_s: float) -> str | None:
+    """Why no Ray answers at ``HOST:PORT``, with or without ``ray://``, where Ray itself would try for minutes; None
+    where one does, and for an address without a port."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if not port.isdigit() or "/" in host:
+        return None
+    try:
+        with socket.create_connection((host.strip("[]"), int(port)), timeout=timeout_s) as server:
+            if os.environ.get("RAY_USE_TLS", "0").lower() in ("1", "true"):
+                return None
+            server.sendall(HELLO)
+            is_grpc = server.recv(4, socket.MSG_WAITALL)[3:] == bytes((SETTINGS,))
+    except TimeoutError:
+        return f"no Ray answers there within {timeout_s:g} s"
+    except OSError as error:
+        return f"no Ray answers there: {error}"
+    return None if is_grpc else "what answers there is not Ray"
 
 
 def available_cpus() -> int:

@@ -12,21 +12,24 @@ import asyncio
 import threading
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from r1ray.cluster import examine, placement
-from r1ray.cluster.examine import Answer, Node, Probes
-from r1ray.cluster.placement import Needs, Reservation
+from r1ray.cluster.examine import Answer, Probes
+from r1ray.cluster.placement import Needs, Node, Reservation, nodes_of_cluster
 from r1ray.cluster.probe import Disk, PathFacts, installed, is_hub_name, path_facts
 from r1ray.config import PROMPTS_OF, SUPERVISED_RECIPES, EvaluationConfig, RunConfig
 from r1ray.doctor import judging
 from r1ray.doctor.findings import CLUSTER, DRIVER, Finding, bounded, counted
 from r1ray.doctor.judging import green, red
-from r1ray.doctor.model import BYTES_OF, check_model, num_parameters, stage_bytes
+from r1ray.doctor.model import check_model
 from r1ray.doctor.rows import check_dialogues, check_prompts
 from r1ray.errors import UserError
+from r1ray.planning.memory import published_bytes
+from r1ray.planning.plan import Plan, plan_run, shape_name
 from r1ray.stages.base import MANIFEST, digest_of, read_artifact
 from r1ray.stages.prepare import Prepare
 
@@ -34,7 +37,6 @@ FILES_S = 120.0
 """Deadline of a check of a model or a data set, here."""
 NODE_S = 60.0
 """Of a question to all nodes."""
-JOIN_S = 10.0
 COLLECTIVE_S = 120.0
 """Of each operation between the run's actors, and of starting them."""
 
@@ -182,32 +184,22 @@ class _Files:
 
         self.findings += bounded("rows", DRIVER, look, deadline_s=FILES_S)
 
-    def disk_bytes(self) -> int | None:
-        """What the training stages write, as far as the size of a model is known."""
-        parameters = [found for model in self.models if (found := _quietly(num_parameters, model)) is not None]
-        if not parameters:
-            return None
-        training = [stage for stage in self._stages if stage.config.recipe not in PROMPTS_OF]
-        return sum(stage_bytes(stage.config, max(parameters)) for stage in training)
-
-    def sent_bytes(self) -> int | None:
-        """Of the largest model that is known, in the learner's data type: what a publish sends."""
-        dtype = BYTES_OF[self._config.learner.dtype]
-        parameters = [found for model in self.models if (found := _quietly(num_parameters, model)) is not None]
-        return max(parameters) * dtype if parameters else None
-
 
 def _what(finding: Finding) -> tuple[str, str, str]:
     """What a finding says, whichever stage it was made for."""
     return finding.check, finding.found.partition("=")[2] or finding.found, finding.needed
 
 
-def _quietly(function: Callable[[str], int | None], model: str) -> int | None:
-    """None for a model that cannot be read: :func:`check_model` says so."""
-    try:
-        return function(model)
-    except (OSError, ValueError, KeyError):
-        return None
+def training_plans(config: RunConfig, stages: Sequence[Planned]) -> list[Plan]:
+    """What ``r1ray plan`` says of the stages that train, as far as the shapes of their models are known."""
+    models = {stage.name: str(stage.config.model) for stage in stages if stage.config.model}
+    models |= {"prepare": shape_name(config)} if config.prepare.maker else {}
+    plans = []
+    for stage in stages:
+        if stage.config.recipe not in PROMPTS_OF:
+            with suppress(UserError):
+                plans.append(plan_run(stage.config, name=stage.name, models=models))
+    return plans
 
 
 # ---------------------------------------------------------------------- the cluster
@@ -229,7 +221,7 @@ class _Cluster:
     def look(self, needed: Sequence[RunConfig | EvaluationConfig]) -> None:
         if not self._join():
             return
-        nodes = examine.nodes()
+        nodes = nodes_of_cluster()
         self._say(f"asking {counted(len(nodes), 'node')}")
         self._probes = Probes(nodes)
         need = self._place(needed, nodes)
@@ -262,18 +254,15 @@ class _Cluster:
         address = self._config.cluster.address
         self._say("joining the cluster" if self._is_remote else "starting Ray on this machine")
         started = time.monotonic()
-        problem = examine.why_unreachable(address, timeout_s=JOIN_S)
         try:
-            if problem is None:
-                cpus, gpus = placement.connect(address)  # in this thread: Ray sets signal handlers
+            cpus, gpus = placement.connect(address)  # in this thread: Ray sets signal handlers
         except UserError as error:
-            problem = str(error)
-        seconds = time.monotonic() - started
-        if problem is not None:
             advice = "start Ray there, and look at cluster.address, RAY_ADDRESS and RAY_AUTH_MODE."
-            self.findings.append(replace(red("cluster", DRIVER, problem, "a Ray cluster", advice), seconds=seconds))
+            finding = red("cluster", DRIVER, str(error), "a Ray cluster", advice)
+            self.findings.append(replace(finding, seconds=time.monotonic() - started))
             return False
-        where = f"{counted(len(examine.nodes()), 'node')}, {cpus:g} CPUs, {gpus:g} GPUs"
+        seconds = time.monotonic() - started
+        where = f"{counted(len(nodes_of_cluster()), 'node')}, {cpus:g} CPUs, {gpus:g} GPUs"
         found = where if self._is_remote else f"{where}, started on this machine"
         self.findings.append(replace(green("cluster", DRIVER, found), seconds=seconds))
         return True
@@ -286,7 +275,7 @@ class _Cluster:
         advice = "change these keys, or start more nodes."
         if not needs:
             return None
-        problems = [problem for need in needs if (problem := placement.missing(need, placement.nodes_of_cluster()))]
+        problems = [problem for need in needs if (problem := placement.missing(need, nodes))]
         need = max(needs, key=lambda need: (need.count("learner") > 0, need.gpus, need.cpus))
         # Of a cluster that grows, what is missing may come while it is waited for; this machine does not grow.
         wait_s = self._config.cluster.wait_s if self._is_remote else 0.0
@@ -388,13 +377,14 @@ class _Cluster:
         )
 
     def _disks(self) -> list[Finding]:
-        estimate = self._files.disk_bytes()
-        what = "checkpoints and exports" if estimate else "checkpoints and exports (the model's size is not known)"
+        plans = training_plans(self._config, self._stages)
+        written = sum(plan.disk.whole for plan in plans if plan.disk is not None)
+        what = "checkpoints, exports and rollouts" + ("" if written else " (the model's size is not known)")
 
         def judge(node: Node, disks: list[Disk]) -> list[Finding]:
             output, tmp, spilled = disks
             name, small = node.address, judging.LITTLE_TMP_BYTES
-            needed = estimate or small
+            needed = int(written) or small
             return [
                 judging.judge_disk(name, output, what=what, needed_bytes=needed, key="change output_dir"),
                 judging.judge_disk(name, tmp, what="temporary files", needed_bytes=small, key="set TMPDIR"),
@@ -487,7 +477,8 @@ class _Cluster:
             "all-reduce": ("deadlines.learn_s", deadlines.learn_s),
             "broadcast": ("deadlines.publish_s", deadlines.publish_s),
         }
-        sent = self._files.sent_bytes()
+        plans = training_plans(self._config, self._stages)
+        sent = max((int(published_bytes(plan.config, plan.shape)) for plan in plans), default=None)
         findings = []
         for measured in examine.measure(self._reservation, timeout_s=min(COLLECTIVE_S, deadlines.start_s)):
             key, deadline_s = keys[measured.operation]

@@ -17,9 +17,6 @@ from r1ray.reward.format import TAGS
 
 EMBEDDINGS = ("embed_tokens.weight", "wte.weight", "word_embeddings.weight", "embed_in.weight")
 """What the input embedding is called, at the end of its name."""
-BYTES_OF = {"float32": 4, "bfloat16": 2, "float16": 2}
-OPTIMIZER_BYTES = 12
-"""Of each parameter in a checkpoint: master weight and two moments in float32."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,27 +160,3 @@ def judge_pattern(tokenizer: Any, tokens: Sequence[str]) -> Finding:
             "pattern", DRIVER, found, f"{SPECIAL_TOKEN} as one token", "r1ray run recipe=extend makes it one."
         )
     return green("pattern", DRIVER, found, needed)
-
-
-def weight_bytes(model: str) -> int | None:
-    """Bytes of a folder's weights; None where they are not there."""
-    sizes = [file.stat().st_size for file in Path(model).expanduser().glob("*.safetensors")]
-    return sum(sizes) or None
-
-
-def num_parameters(model: str) -> int | None:
-    """From the bytes of the weights and the data type that config.json says."""
-    from transformers import AutoConfig
-
-    stored = weight_bytes(model)
-    if stored is None:
-        return None
-    dtype = str(getattr(AutoConfig.from_pretrained(model), "dtype", None) or "float32").removeprefix("torch.")
-    return stored // BYTES_OF.get(dtype, 2)
-
-
-def stage_bytes(config: RunConfig, parameters: int) -> int:
-    """Disk that a training stage takes at its end: checkpoints that are kept, one that is being written, the export."""
-    one = parameters * BYTES_OF[config.learner.dtype]
-    num_kept = config.checkpoint.keep + 1 + (config.checkpoint.best is not None) if config.checkpoint.every else 0
-    return num_kept * (one + parameters * OPTIMIZER_BYTES) + one

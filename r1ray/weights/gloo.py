@@ -11,11 +11,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
-from datetime import timedelta
 from typing import ClassVar
 
 import torch
-from torch.distributed import PrefixStore, ProcessGroupGloo, TCPStore  # type: ignore[attr-defined]  # torch's stubs
+from torch.distributed import ProcessGroupGloo
 from vllm.distributed.weight_transfer.base import (
     TrainerInitInfo,
     TrainerWeightTransferEngine,
@@ -27,7 +26,7 @@ from vllm.distributed.weight_transfer.base import (
 )
 
 from r1ray.weights.buckets import TensorMeta, plan_buckets
-from r1ray.weights.network import own_address
+from r1ray.weights.network import broadcast, open_group
 from r1ray.weights.stream import VerifyingLoader
 
 BACKEND = "r1ray_gloo"
@@ -71,22 +70,6 @@ class GlooTrainerInitInfo(TrainerInitInfo):
     timeout_s: float
 
 
-def open_group(*, address: str, port: int, rank: int, world_size: int, timeout_s: float) -> ProcessGroupGloo:
-    """A Gloo group beside any other process group of this process. Rank 0 serves the rendezvous."""
-    timeout = timedelta(seconds=timeout_s)
-    store = TCPStore(address, port, world_size, is_master=rank == 0, timeout=timeout, wait_for_workers=False)
-    options = ProcessGroupGloo._Options()  # type: ignore[attr-defined]  # missing in torch's stubs
-    options._timeout = timeout
-    options._devices = [ProcessGroupGloo.create_device(hostname=own_address(address, port))]
-    return ProcessGroupGloo(PrefixStore("r1ray", store), rank, world_size, options)
-
-
-def _broadcast(group: ProcessGroupGloo, tensor: torch.Tensor) -> None:
-    options = torch.distributed.BroadcastOptions()
-    options.rootRank, options.rootTensor = 0, 0
-    group.broadcast([tensor], options).wait()  # type: ignore[attr-defined]
-
-
 class GlooReceiver(WeightTransferEngine[GlooInitInfo, GlooUpdateInfo]):
     """The end inside each vLLM worker."""
 
@@ -119,7 +102,7 @@ class GlooReceiver(WeightTransferEngine[GlooInitInfo, GlooUpdateInfo]):
         loader = VerifyingLoader(self.model.load_weights)
         for bucket in plan_buckets(update_info.metas(), max_bytes=self._bucket_bytes):
             flat = torch.empty(sum(meta.num_bytes for meta in bucket), dtype=torch.uint8)
-            _broadcast(self._group, flat)
+            broadcast(self._group, flat)
             # The layerwise reload keeps references until a layer is whole: the views share `flat`, which is fresh
             # for every bucket and never written again.
             loader.load_weights(_unflatten(flat, bucket))
@@ -227,7 +210,7 @@ class GlooSender(TrainerWeightTransferEngine[GlooTrainerInitInfo]):
         try:
             received = executor.submit(self.client.update_weights, asdict(info))
             for bucket in plan_buckets(metas, max_bytes=self._bucket_bytes):
-                _broadcast(self._group, _flatten(tensors, bucket))
+                broadcast(self._group, _flatten(tensors, bucket))
             received.result()
         finally:
             # If the broadcast raised, the call in the thread ends by its own timeout; nobody waits for it here.

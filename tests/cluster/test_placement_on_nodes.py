@@ -13,7 +13,7 @@ import ray
 from ray.cluster_utils import Cluster
 
 from r1ray.cluster.launch import _check_storage, _Spawner
-from r1ray.cluster.placement import Kind, Needs, Reservation, missing, nodes_of_cluster, reserve
+from r1ray.cluster.placement import Kind, Needs, Reservation, missing, nodes_of_cluster, reserve, why_unreachable
 from r1ray.config import DeadlineConfig
 from r1ray.errors import UserError
 
@@ -41,6 +41,17 @@ def tiers() -> Iterator[dict[str, str]]:
 def kind(section: str, count: int = 1, cpus: float = 1, gpus: int = 0, **placed: dict[str, object]) -> Kind:
     each = "rank" if section == "learner" else "actor"
     return Kind(section=section, each=each, count=count, cpus=cpus, gpus=gpus, **placed)  # type: ignore[arg-type]
+
+
+@pytest.mark.usefixtures("tiers")
+def test_a_cluster_answers_at_its_address() -> None:
+    assert why_unreachable(ray.get_runtime_context().gcs_address, timeout_s=10.0) is None
+
+
+def test_every_node_is_read_with_its_id_address_and_labels(tiers: dict[str, str]) -> None:
+    nodes = nodes_of_cluster()
+    assert {node.id: node.labels["tier"] for node in nodes} == tiers
+    assert all(node.address and node.resources["CPU"] >= 2 for node in nodes)
 
 
 @ray.remote

@@ -9,7 +9,10 @@ from typing import Any
 import pytest
 
 from r1ray import main as cli
-from r1ray.doctor.examination import prepared
+from r1ray.doctor.examination import Planned, prepared, training_plans
+from r1ray.planning.plan import plan_run
+from r1ray.recipes import stages_of
+from r1ray.stages.graph import GraphStage
 
 NOWHERE = "cluster.address=127.0.0.1:1"
 
@@ -37,7 +40,7 @@ def test_a_cluster_that_is_not_there_is_red_and_model_and_data_are_looked_at_all
     assert code == 1
     said = {(row["check"], row["status"]) for row in found}
     assert {("model", "green"), ("rows", "green"), ("answer", "green"), ("rows", "red"), ("cluster", "red")} <= said
-    assert next(row for row in found if row["check"] == "cluster")["found"].startswith("127.0.0.1:1: ")
+    assert next(row for row in found if row["check"] == "cluster")["found"].startswith("cluster.address=127.0.0.1:1: ")
 
 
 def test_what_stages_of_a_graph_bring_is_looked_at_and_what_they_make_is_not(
@@ -63,3 +66,25 @@ def test_a_mistake_in_the_configuration_ends_with_2(capsys: pytest.CaptureFixtur
 def test_what_a_maker_makes_is_not_there_before_the_run(tmp_path: Path) -> None:
     assert prepared(cli.compose(["experiment=quickstart", f"output_dir={tmp_path}"])) is None
     assert prepared(cli.compose(["model=m", "data.train=t"])) is None
+
+
+def test_disk_is_estimated_as_by_plan(qwen_folder: Path) -> None:
+    config = cli.compose([f"model={qwen_folder}", "data.train=t", "checkpoint.keep=2"])
+    (plan,) = training_plans(config, [Planned("", config)])
+    assert plan == plan_run(config)
+    assert plan.disk is not None
+    assert plan.disk.whole > plan.disk.kept > 0
+
+
+def test_every_stage_of_a_graph_that_trains_has_the_shape_of_the_model_that_it_starts_from(tmp_path: Path) -> None:
+    config = cli.compose(["experiment=r1_quickstart", f"output_dir={tmp_path}"])
+    stages = [Planned(stage.name, stage.config) for stage in stages_of(config) if isinstance(stage, GraphStage)]
+    plans = {plan.name: plan for plan in training_plans(config, stages)}
+    training = {stage.name for stage in stages if stage.config.recipe not in ("collect", "evaluate", "extend")}
+    assert plans.keys() == training
+    assert all(plan.disk is not None and plan.disk.whole > 0 for plan in plans.values())
+
+
+def test_a_model_whose_shape_is_not_known_has_no_estimate() -> None:
+    config = cli.compose(["model=nobody/nothing", "data.train=t"])
+    assert training_plans(config, [Planned("", config)]) == []

@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
-from r1ray.weights.network import interface_of, own_address
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+import torch
+
+from r1ray.cluster.host import address_and_port
+from r1ray.weights.network import broadcast, interface_of, open_group, own_address
 
 
 def test_the_own_address_is_the_one_that_reaches_the_master() -> None:
@@ -11,3 +19,27 @@ def test_the_own_address_is_the_one_that_reaches_the_master() -> None:
 
 def test_an_address_has_an_interface() -> None:
     assert interface_of("127.0.0.1") == "lo"
+
+
+def test_a_broadcast_reaches_every_rank() -> None:
+    address, port = address_and_port()
+
+    def take_part(rank: int) -> list[int]:
+        group = open_group(address=address, port=port, rank=rank, world_size=3, timeout_s=30.0)
+        tensor = torch.full((4,), 7 if rank == 0 else 0, dtype=torch.uint8)
+        broadcast(group, tensor)
+        return list(tensor)
+
+    with ThreadPoolExecutor(3) as ranks:
+        assert list(ranks.map(take_part, range(3))) == [[7] * 4] * 3
+
+
+def test_a_rank_that_does_not_come_is_not_waited_for_for_ever() -> None:
+    address, port = address_and_port()
+    with pytest.raises(RuntimeError, match=r"[Tt]ime.?out|timed out"):
+        open_group(address=address, port=port, rank=0, world_size=2, timeout_s=0.5)
+
+
+def test_a_group_is_opened_without_vllm() -> None:
+    program = "import sys, r1ray.weights.network; sys.exit('vllm' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
