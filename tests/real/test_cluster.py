@@ -1,6 +1,6 @@
-"""Runs as jobs of a Ray cluster of five nodes, each a machine of its own to what runs there (``machines.py``).
+"""Runs as jobs of a Ray cluster of six nodes, each a machine of its own to what runs there (``machines.py``).
 
-The client is a sixth machine, which reaches the job server over the network and has no part in the cluster.
+The client is a seventh machine, which reaches the job server over the network and has no part in the cluster.
 """
 
 from __future__ import annotations
@@ -24,15 +24,23 @@ from tests.real.running import SMALL, balanced, end, metrics, own, wait_until
 pytestmark = pytest.mark.real
 ROOT = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent
-WORKERS = {"rollout": "rollout", "learner-1": "learner", "learner-2": "learner", "reward": "reward"}
+WORKERS = {
+    "rollout-1": "rollout",
+    "rollout-2": "rollout",
+    "learner-1": "learner",
+    "learner-2": "learner",
+    "reward": "reward",
+}
 """Machines, and which of the custom resources ``<kind>_node`` each has."""
 STEPS = 12
 RUN = (
     *(*SMALL, "data.template=none", "data.max_prompt_tokens=16", "name=job", f"steps={STEPS}", "checkpoint.every=50"),
-    *("learner.num_ranks=2", "learner.resources={learner_node: 0.001}", "rollout.resources={rollout_node: 0.001}"),
+    *("learner.num_ranks=2", "learner.resources={learner_node: 0.001}"),
     *("reward.resources={reward_node: 0.001}", "deadlines.start_s=300", "deadlines.publish_s=90"),
+    "rollout.resources={rollout_node: 0.001}",
     '+reward.parts.slow={weight: 0.0, function: "tests.real.rewards:slow"}',  # a step takes a second
 )
+OVER_TWO_NODES = ("rollout.nodes_per_actor=2", "rollout.resources={rollout_node: 2}")
 
 
 @dataclass(frozen=True)
@@ -158,8 +166,8 @@ def test_a_run_is_followed_stopped_and_resumed_by_its_name(
     assert f"stopped after step {last}; the same command goes on" in followed
     assert [int(folder.name) for folder in (run_dir / "checkpoints").iterdir()] == [last]
 
-    # The same command resumes it, in a job of its own.
-    resumed = finish(cluster.submit(*files, *RUN))
+    # The same run goes on in a job of its own, now with an engine that takes both rollout nodes.
+    resumed = finish(cluster.submit(*files, *RUN, *OVER_TWO_NODES))
     assert "r1ray-job-2: submitted to" in resumed and "resuming after step" in resumed
     rows = metrics(run_dir)
     assert [row["step"] for row in rows] == list(range(STEPS + 1))
@@ -173,16 +181,24 @@ def test_a_run_is_followed_stopped_and_resumed_by_its_name(
         ["r1ray-job-2", "SUCCEEDED"],
     ]
 
-    # Everything ran where it was asked for; of the learner's two ranks, one on each node.
+    # Everything ran where it was asked for: of the learner's two ranks and the engine's two parts, one on each node.
     address = {node["node_id"]: node["node_ip"] for node in cluster.ask("nodes")}
     name = {f"10.77.0.{number}": name for number, name in enumerate(["head", "client", *WORKERS], start=1)}
     places: dict[str, set[str]] = {}
+    parts: list[str] = []
     for actor in cluster.ask("actors?detail=1&limit=1000"):
-        for resource in actor["required_resources"]:
+        for resource, amount in actor["required_resources"].items():
             kind = resource.partition("_node")[0]
             if kind in WORKERS.values():
-                places.setdefault(kind, set()).add(name[address[actor["node_id"]]])
-    assert places == {"rollout": {"rollout"}, "learner": {"learner-1", "learner-2"}, "reward": {"reward"}}
+                place = name[address[actor["node_id"]]]
+                places.setdefault(kind, set()).add(place)
+                parts += [place] if resource == "rollout_node" and amount == 1 else []
+    assert places == {
+        "rollout": {"rollout-1", "rollout-2"},
+        "learner": {"learner-1", "learner-2"},
+        "reward": {"reward"},
+    }
+    assert sorted(parts) == ["rollout-1", "rollout-2"]
 
 
 def test_mistakes_that_the_cluster_finds_are_the_users_too(tmp_path: Path, cluster: Cluster) -> None:
