@@ -10,7 +10,7 @@ import difflib
 import os
 import re
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
@@ -70,23 +70,10 @@ def main(arguments: Sequence[str]) -> int:
         print(__version__)
         return 0
     try:
-        if arguments[0] == "run":
-            shown = [argument for argument in arguments[1:] if argument in ("--cfg", "job")]
-            config = compose([argument for argument in arguments[1:] if argument not in shown])
-            show(config) if shown else run(config)
-        elif arguments[0] == "score":
-            score(arguments[1:])
-        elif arguments[0] == "eval":
-            evaluate(arguments[1:])
-        elif arguments[0] == "plan":
-            plan(arguments[1:])
-        elif arguments[0] == "doctor":
-            return doctor(arguments[1:])
-        elif arguments[0] == "submit":
-            return submit(arguments[1:])
-        else:
-            known = "run, eval, score, plan, doctor, submit"
-            raise UserError(f"{arguments[0]}: no such command; needs one of {known} (see r1ray --help).")
+        verb = VERBS.get(arguments[0])
+        if verb is None:
+            raise UserError(f"{arguments[0]}: no such command; needs one of {', '.join(VERBS)} (see r1ray --help).")
+        return verb(arguments[1:]) or 0
     except UserError as error:
         print(f"r1ray: {error}", file=sys.stderr)
         return EXIT_USER
@@ -102,7 +89,6 @@ def main(arguments: Sequence[str]) -> int:
     except BrokenPipeError:  # whoever read the output has had enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return EXIT_FAILED
-    return 0
 
 
 def entrypoint() -> None:
@@ -120,17 +106,16 @@ def say(text: str) -> None:
 # ---------------------------------------------------------------------- run
 
 
-def show(config: RunConfig) -> None:
+def _show(config: RunConfig, stages: Sequence[Stage]) -> None:
     """Print everything that would be run: the configuration, and that of every stage of a graph."""
     from dataclasses import asdict
 
     from omegaconf import OmegaConf
 
-    from r1ray.recipes import stages_of
-    from r1ray.stages.graph import GraphStage
+    from r1ray.recipes import configs_by_name
 
-    stages = {stage.name: asdict(stage.config) for stage in stages_of(config) if isinstance(stage, GraphStage)}
-    print(OmegaConf.to_yaml(OmegaConf.create(asdict(config) | ({"graph": stages} if stages else {}))), end="")
+    graph = {"graph": {name: asdict(each) for name, each in configs_by_name(config, stages).items()}}
+    print(OmegaConf.to_yaml(OmegaConf.create(asdict(config) | (graph if config.graph else {}))), end="")
 
 
 def _added(argument: str) -> str:
@@ -139,8 +124,10 @@ def _added(argument: str) -> str:
     return f"++{argument}" if is_open else argument
 
 
-def run(config: RunConfig) -> None:
-    """Run the configured recipe in its run folder."""
+def run(arguments: Sequence[str]) -> None:
+    """Run the configured recipe in its run folder, or show what would be run."""
+    shown = [argument for argument in arguments if argument in ("--cfg", "job")]
+    config = compose([argument for argument in arguments if argument not in shown])
     from r1ray.cluster.placement import preflight
     from r1ray.recipes import configs_of, stages_of
     from r1ray.stages.base import Context
@@ -148,6 +135,8 @@ def run(config: RunConfig) -> None:
     from r1ray.stages.lock import locked
 
     stages = stages_of(config)
+    if shown:
+        return _show(config, stages)
     check_paths(stages)
     for stage_config in configs_of(config, stages):
         preflight(stage_config)
@@ -340,13 +329,11 @@ def doctor(arguments: Sequence[str]) -> int:
     from r1ray.doctor.examination import Planned, examine_run
     from r1ray.doctor.findings import show as show_findings
     from r1ray.doctor.findings import to_json, worst
-    from r1ray.recipes import configs_of, stages_of
-    from r1ray.stages.graph import GraphStage
+    from r1ray.recipes import configs_by_name, configs_of, stages_of
 
     stages = stages_of(config)
-    in_graph = [Planned(stage.name, stage.config) for stage in stages if isinstance(stage, GraphStage)]
-
-    findings = examine_run(config, in_graph or [Planned("", config)], configs_of(config, stages), say)
+    planned = [Planned(name, each) for name, each in configs_by_name(config, stages).items()]
+    findings = examine_run(config, planned, configs_of(config, stages), say)
     if "--json" in arguments:
         print(to_json(findings))
     else:
@@ -436,9 +423,10 @@ def _submit_options(arguments: Sequence[str]) -> tuple[str | None, str | None, l
 
 def _check_shared(config: RunConfig, stages: Sequence[Stage]) -> None:
     """Raise UserError for paths that mean something on this machine only: a job has a working directory of its own."""
-    from r1ray.stages.graph import GraphStage, paths_of
+    from r1ray.recipes import configs_by_name
+    from r1ray.stages.graph import paths_of
 
-    configs = [stage.config for stage in stages if isinstance(stage, GraphStage)] or [config]
+    configs = configs_by_name(config, stages).values()
     for key, path in [("output_dir", config.output_dir), *(found for each in configs for found in paths_of(each))]:
         is_here = key == "output_dir" or path.startswith((".", "~")) or Path(path).exists()
         if "://" not in path and not Path(path).is_absolute() and is_here:
@@ -551,3 +539,13 @@ def known_keys(schema: type[Any]) -> list[str]:
                 yield from walk(node[key], f"{name}.")
 
     return list(walk(OmegaConf.structured(schema, flags={"allow_objects": True}), ""))
+
+
+VERBS: dict[str, Callable[[Sequence[str]], int | None]] = {
+    "run": run,
+    "eval": evaluate,
+    "score": score,
+    "plan": plan,
+    "doctor": doctor,
+    "submit": submit,
+}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from r1ray.config import SAMPLING_RECIPES, EvaluationConfig, RunConfig
 from r1ray.errors import UserError
 from r1ray.stages.base import Stage
@@ -86,11 +88,15 @@ def _known(config: RunConfig) -> None:
         raise UserError(f"recipe={config.recipe}: needs one of {', '.join(RECIPES)}.")
 
 
-def configs_of(config: RunConfig, stages: list[Stage]) -> list[RunConfig | EvaluationConfig]:
+def configs_by_name(config: RunConfig, stages: Sequence[Stage]) -> dict[str, RunConfig]:
+    """The configuration of each stage of a graph; that of a recipe of one stage under an empty name."""
+    return {stage.name: stage.config for stage in stages if isinstance(stage, GraphStage)} or {"": config}
+
+
+def configs_of(config: RunConfig, stages: Sequence[Stage]) -> list[RunConfig | EvaluationConfig]:
     """What each of the stages asks the cluster for."""
-    configs = [stage.config for stage in stages if isinstance(stage, GraphStage)] if config.graph else [config]
     return [
         sampling_config(each) if each.recipe in SAMPLING_RECIPES else each
-        for each in configs
+        for each in configs_by_name(config, stages).values()
         if each.recipe != "extend"
     ]

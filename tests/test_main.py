@@ -213,10 +213,15 @@ def test_engine_arguments_need_no_plus() -> None:
     }
 
 
-def test_a_run_at_a_cluster_that_is_not_there_ends_at_once(
-    capsys: pytest.CaptureFixture[str], tmp_path: Path, qwen_folder: Path, running_total: Path
+def test_a_cluster_that_is_not_there_is_said_before_a_model_is_made(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
-    files = small(qwen_folder, running_total / "train.parquet", tmp_path)
-    code, said = run(capsys, *files, "data.template=none", "data.max_prompt_tokens=64", "cluster.address=127.0.0.1:1")
+    code, said = run(capsys, "experiment=quickstart", f"output_dir={tmp_path}/runs", "cluster.address=127.0.0.1:1")
     assert code == 2
     assert said.startswith("r1ray: cluster.address=127.0.0.1:1: no Ray answers there: ")
+    assert not (tmp_path / "runs").exists()
+
+
+def test_an_evaluation_at_a_cluster_that_is_not_there_ends_at_once(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["eval", "model=m", "benchmark=math_500", "data=miniature", "cluster.address=127.0.0.1:1"]) == 2
+    assert capsys.readouterr().err.startswith("r1ray: cluster.address=127.0.0.1:1: no Ray answers there: ")

@@ -374,19 +374,16 @@ def connect(address: str | None) -> tuple[float, float]:
     """Join the cluster at ``address``, that of the job or of RAY_ADDRESS, or start one on this machine for this
     process. Returns its CPUs and GPUs. Raises UserError where none answers."""
     if not ray.is_initialized():
-        target = address or os.environ.get("RAY_ADDRESS")
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
         os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-        if target:
-            given = f"{'cluster.address' if address else 'RAY_ADDRESS'}={target}"
-            if problem := why_unreachable(target, timeout_s=JOIN_S):
-                raise UserError(f"{given}: {problem}; needs the HOST:PORT of a running cluster's first node.")
+        if where := _reachable(address):
+            key, target = where
             try:
                 with kept_handler():
                     ray.init(address=target, log_to_driver=False)
             except (ConnectionError, RuntimeError, ValueError, RayError) as error:
                 reason = str(error).partition("\n")[0]
-                raise UserError(f"{given}: cannot be joined: {reason}") from error
+                raise UserError(f"{key}={target}: cannot be joined: {reason}") from error
         else:
             with kept_handler():
                 ray.init(num_cpus=available_cpus(), include_dashboard=False, log_to_driver=False, logging_level="ERROR")
@@ -394,11 +391,25 @@ def connect(address: str | None) -> tuple[float, float]:
     return total.get("CPU", 0.0), total.get("GPU", 0.0)
 
 
+def _reachable(address: str | None) -> tuple[str, str] | None:
+    """The key and the address of the cluster that this process is going to join; None where it has joined one, or is
+    going to start one. Raises UserError where no Ray answers."""
+    target = address or os.environ.get("RAY_ADDRESS")
+    if not target or ray.is_initialized():
+        return None
+    key = "cluster.address" if address else "RAY_ADDRESS"
+    if problem := why_unreachable(target, timeout_s=JOIN_S):
+        raise UserError(f"{key}={target}: {problem}; needs the HOST:PORT of a running cluster's first node.")
+    return key, target
+
+
 def why_unreachable(address: str, *, timeout_s: float) -> str | None:
     """Why no Ray answers at ``HOST:PORT``, with or without ``ray://``, where Ray itself would try for minutes; None
     where one does, and for an address without a port."""
     host, _, port = address.removeprefix("ray://").rpartition(":")
-    if not port.isdigit() or "/" in host:
+    if host.startswith(("http://", "https://")):
+        return "that is a job server, to which `r1ray submit` sends runs"
+    if not port.isdigit():
         return None
     try:
         with socket.create_connection((host.strip("[]"), int(port)), timeout=timeout_s) as server:
@@ -424,8 +435,10 @@ def is_remote(address: str | None) -> bool:
 
 
 def preflight(config: RunConfig | EvaluationConfig) -> None:
-    """Refuse what cannot fit before anything is started, where the run would start its own cluster."""
+    """Refuse, before anything is started, an address where no Ray answers, and what cannot fit where the run would
+    start its own cluster."""
     if is_remote(config.cluster.address):
+        _reachable(config.cluster.address)
         return
     gpus = local_gpus()
     if isinstance(config, RunConfig):

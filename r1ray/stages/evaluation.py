@@ -65,6 +65,8 @@ from r1ray.telemetry.reflection import measure_reflection
 from r1ray.types import Prompt, Sampling
 
 T = TypeVar("T")
+WAIT_S = 24 * 3600.0
+"""For another process that asks the same."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,9 +133,8 @@ def evaluate_models(config: EvaluationConfig, say: Say) -> list[dict[str, Any]]:
     evaluations = [_evaluation(config, task, key, path, folder) for key, path in models.items() for task in tasks]
     for key, path in models.items():
         for is_chat in (True, False):
-            asked = [e for e in evaluations if e.key == key and e.is_chat == is_chat and not _is_done(config, e)]
-            if asked:
-                asyncio.run(_ask(config, local_folder(path, key=key), asked, say))
+            of_model = [each for each in evaluations if each.key == key and each.is_chat == is_chat]
+            _ask_missing(config, key, path, of_model, say)
     results = [_result(config, evaluation) for evaluation in evaluations]
     for evaluation, result in zip(evaluations, results, strict=True):
         _show(config, evaluation, result, say)
@@ -458,16 +459,20 @@ def _found(row: dict[str, Any]) -> Found:
     return {method: Result(**result) for method, result in row.items()}
 
 
-async def _ask(config: EvaluationConfig, model: str, evaluations: Sequence[Evaluation], say: Say) -> None:
-    """Start engines with a model, and put every question to them that is not answered. Raises UserError where another
-    process asks one of these."""
+def _ask_missing(config: EvaluationConfig, key: str, model: str, evaluations: Sequence[Evaluation], say: Say) -> None:
+    """Ask a model what is not answered yet. What another process asks at the moment is waited for, and not asked again.
+    Raises UserError where that takes longer than :data:`WAIT_S`."""
     with ExitStack() as locks:
-        for folder in dict.fromkeys(evaluation.folder for evaluation in evaluations):
-            locks.enter_context(locked(folder, say=say))
-        await _ask_alone(config, model, evaluations, say)
+        # In one order: two processes with the same evaluations never wait for each other. And not in the event loop,
+        # where the first Ctrl-C would not end the wait.
+        for folder in sorted({each.folder for each in evaluations if not _is_done(config, each)}):
+            locks.enter_context(locked(folder, say=say, wait_s=WAIT_S))
+        if missing := [each for each in evaluations if not _is_done(config, each)]:
+            asyncio.run(_ask(config, local_folder(model, key=key), missing, say))
 
 
-async def _ask_alone(config: EvaluationConfig, model: str, evaluations: Sequence[Evaluation], say: Say) -> None:
+async def _ask(config: EvaluationConfig, model: str, evaluations: Sequence[Evaluation], say: Say) -> None:
+    """Start engines with a model, and put every question to them that is not answered."""
     longest = max(each.longest + each.max_tokens for each in evaluations)
     say(f"starting {config.rollout.num_actors} rollout and {config.reward.num_actors} reward actors for {model}")
     running = await launch_evaluation(

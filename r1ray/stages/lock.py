@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import TextIO
 
 from r1ray.errors import UserError
 
@@ -46,30 +47,43 @@ def locked(
     except OSError as error:
         raise UserError(f"{key}: {folder} cannot be made or written to: {error}.") from error
     with lock:
-        deadline, has_said = time.monotonic() + wait_s, False
-        while True:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError as error:
-                if error.errno in _TAKEN:
-                    lock.seek(0)
-                    holder = lock.read().strip() or "it does not say which"
-                    if time.monotonic() >= deadline:
-                        raise UserError(
-                            f"{folder}: another process works there: {holder}. Wait for it or end it, or give this one "
-                            f"another name or {key}."
-                        ) from error
-                    if not has_said:
-                        say(f"{folder}: another process works there: {holder}; waiting for it, at most {wait_s:g} s")
-                        has_said = True
-                    time.sleep(POLL_S)
-                    continue
-                if error.errno not in _NOT_THERE:
-                    raise UserError(f"{key}: {folder / LOCK} cannot be locked: {error}.") from error
-                say(f"{folder}: its file system has no locks; see to it that no other process works in it")
-            break
+        try:
+            _acquire(lock, folder, key=key, say=say, wait_s=wait_s)
+        except OSError as error:
+            if error.errno not in _NOT_THERE:
+                raise UserError(f"{key}: {folder / LOCK} cannot be locked: {error}.") from error
+            say(f"{folder}: its file system has no locks; see to it that no other process works in it")
         with suppress(OSError):  # a full disk is found elsewhere, and the lock holds without it
             lock.truncate(0)
             lock.write(f"process {os.getpid()} on {socket.gethostname()}, since {time.strftime('%Y-%m-%d %H:%M:%S')}")
             lock.flush()
         yield
+
+
+def _acquire(lock: TextIO, folder: Path, *, key: str, say: Callable[[str], None], wait_s: float) -> None:
+    """Raises UserError where another process holds it for longer than ``wait_s``, OSError where it cannot be locked."""
+    deadline, said = time.monotonic() + wait_s, ""
+    while _is_held(lock):
+        lock.seek(0)
+        holder = lock.read().strip() or "it does not say which"
+        if time.monotonic() >= deadline:
+            waited = f" Waited {wait_s:g} s for it." if wait_s else ""
+            raise UserError(
+                f"{folder}: another process works there: {holder}. Wait for it or end it, or give this one another "
+                f"name or {key}.{waited}"
+            )
+        if holder != said:
+            say(f"{folder}: another process works there: {holder}; waiting for it, at most {wait_s:g} s")
+            said = holder
+        time.sleep(POLL_S)
+
+
+def _is_held(lock: TextIO) -> bool:
+    """Whether another process holds it; where none does, this one now does."""
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        if error.errno in _TAKEN:
+            return True
+        raise
+    return False

@@ -379,9 +379,11 @@ def test_an_address_where_nothing_listens_is_refused_at_once_with_its_key(
 ) -> None:
     monkeypatch.setenv("RAY_ADDRESS", address if key == "RAY_ADDRESS" else "elsewhere:6379")
     started = time.monotonic()
-    with pytest.raises(UserError) as refused:
-        connect(None if key == "RAY_ADDRESS" else address)
-    assert str(refused.value).startswith(f"{key}={address}: no Ray answers there: "), refused.value
+    given = None if key == "RAY_ADDRESS" else address
+    for refuse in (lambda: connect(given), lambda: preflight(config(cluster=ClusterConfig(address=given)))):
+        with pytest.raises(UserError) as refused:
+            refuse()
+        assert str(refused.value).startswith(f"{key}={address}: no Ray answers there: "), refused.value
     assert time.monotonic() - started < 5.0
 
 
@@ -393,6 +395,13 @@ def test_the_port_of_a_web_server_is_not_ray() -> None:
         with pytest.raises(UserError, match="what answers there is not Ray; needs the HOST:PORT"):
             connect(f"127.0.0.1:{server.server_port}")
         thread.join(5.0)
+
+
+def test_a_job_server_is_not_joined() -> None:
+    with pytest.raises(
+        UserError, match=r"cluster\.address=http://head:8265: that is a job server, .* needs the HOST:PORT"
+    ):
+        connect("http://head:8265")
 
 
 def test_what_does_not_answer_is_not_waited_for_for_ever() -> None:

@@ -11,8 +11,7 @@ import pytest
 from r1ray import main as cli
 from r1ray.doctor.examination import Planned, prepared, training_plans
 from r1ray.planning.plan import plan_run
-from r1ray.recipes import stages_of
-from r1ray.stages.graph import GraphStage
+from r1ray.recipes import configs_by_name, stages_of
 
 NOWHERE = "cluster.address=127.0.0.1:1"
 
@@ -78,7 +77,7 @@ def test_disk_is_estimated_as_by_plan(qwen_folder: Path) -> None:
 
 def test_every_stage_of_a_graph_that_trains_has_the_shape_of_the_model_that_it_starts_from(tmp_path: Path) -> None:
     config = cli.compose(["experiment=r1_quickstart", f"output_dir={tmp_path}"])
-    stages = [Planned(stage.name, stage.config) for stage in stages_of(config) if isinstance(stage, GraphStage)]
+    stages = [Planned(name, each) for name, each in configs_by_name(config, stages_of(config)).items()]
     plans = {plan.name: plan for plan in training_plans(config, stages)}
     training = {stage.name for stage in stages if stage.config.recipe not in ("collect", "evaluate", "extend")}
     assert plans.keys() == training
