@@ -185,20 +185,20 @@ def test_a_run_is_followed_stopped_and_resumed_by_its_name(
     address = {node["node_id"]: node["node_ip"] for node in cluster.ask("nodes")}
     name = {f"10.77.0.{number}": name for number, name in enumerate(["head", "client", *WORKERS], start=1)}
     places: dict[str, set[str]] = {}
-    parts: list[str] = []
+    parts: set[str] = set()
     for actor in cluster.ask("actors?detail=1&limit=1000"):
         for resource, amount in actor["required_resources"].items():
             kind = resource.partition("_node")[0]
             if kind in WORKERS.values():
                 place = name[address[actor["node_id"]]]
                 places.setdefault(kind, set()).add(place)
-                parts += [place] if resource == "rollout_node" and amount == 1 else []
+                parts |= {place} if kind == "rollout" and amount == 1 else set()
     assert places == {
         "rollout": {"rollout-1", "rollout-2"},
         "learner": {"learner-1", "learner-2"},
         "reward": {"reward"},
     }
-    assert sorted(parts) == ["rollout-1", "rollout-2"]
+    assert parts == {"rollout-1", "rollout-2"}
 
 
 def test_mistakes_that_the_cluster_finds_are_the_users_too(tmp_path: Path, cluster: Cluster) -> None:
