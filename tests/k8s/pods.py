@@ -16,7 +16,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -24,7 +24,7 @@ import pytest
 
 from tests.k8s.image import ROOT
 from tests.k8s.manifests import K8S, groups, rayjob
-from tests.real.machines import Network, NotPermitted
+from tests.real.machines import Machine, Network, NotPermitted
 
 SERVICE = "r1ray-head-svc"
 DASHBOARD = f"http://{SERVICE}:8265"
@@ -65,16 +65,27 @@ class Pods:
 
     def __init__(self, overlay: str, *, with_redis: bool = False) -> None:
         """``with_redis`` starts one, and gives the pods what KubeRay makes of ``gcsFaultToleranceOptions``. Raises
-        NotPermitted where namespaces cannot be made."""
+        NotPermitted where namespaces cannot be made; so does :meth:`start`."""
         self._groups = {group.name: group for group in groups(overlay)}
         self._own: dict[str, dict[str, str]] = {name: {} for name in self._groups}
         self._network = Network()
         self._started: list[subprocess.Popen[str]] = []
         self._nodes: dict[str, subprocess.Popen[str]] = {}
-        self._heads = 0
-        self.machines = {name: self._network.machine(name) for name in ("submitter", *self._groups) if name != "head"}
-        if with_redis:
+        self._heads, self._with_redis = 0, with_redis
+        self.machines: dict[str, Machine] = {}
+
+    def start(self) -> None:
+        """The head, and then all workers at once."""
+        workers = [name for name in self._groups if name != "head"]
+        for name in ("submitter", *workers):
+            self.machines[name] = self._network.machine(name)
+        if self._with_redis:
             self._start_redis()
+        self.start_head()
+        for name in workers:
+            self._start(name, f"--address={SERVICE}:6379")
+        for name in workers:
+            self._wait(name)
 
     def _start_redis(self) -> None:
         redis = self.machines["redis"] = self._network.machine("redis")
@@ -88,15 +99,6 @@ class Pods:
             "RAY_REDIS_ADDRESS": f"{redis.address}:6379",
             "REDIS_PASSWORD": PASSWORD,
         }
-
-    def start(self) -> None:
-        """The head, and then all workers at once."""
-        self.start_head()
-        workers = [name for name in self._groups if name != "head"]
-        for name in workers:
-            self._start(name, f"--address={SERVICE}:6379")
-        for name in workers:
-            self._wait(name)
 
     def start_head(self) -> None:
         """The first one, or another pod in its place, which has another address."""
@@ -119,12 +121,11 @@ class Pods:
         """Of a pod's Ray node, with which its container ends."""
         self._nodes[name].wait(START_S)
 
-    def run(self, name: str, *command: str, **env: str) -> subprocess.Popen[str]:
-        """A command in a pod's container; ``/usr/local/bin`` has what the image has there."""
+    def run(self, name: str, *command: str) -> subprocess.Popen[str]:
+        """A command in a pod's container, where ``end-run`` is in the PATH."""
         machine = self.machines[name]
-        path = f"{K8S / 'image'}:{Path(sys.executable).parent}:{os.environ['PATH']}"
         known = {
-            "PATH": path,
+            "PATH": f"{K8S / 'image'}:{Path(sys.executable).parent}:{os.environ['PATH']}",
             "PYTHONPATH": str(ROOT),
             "PYTHONUNBUFFERED": "1",
             "RAY_ADDRESS": f"{'127.0.0.1' if name == 'head' else SERVICE}:6379",
@@ -135,7 +136,7 @@ class Pods:
             "XDG_CACHE_HOME": str(Path.home() / ".cache"),
             "TORCHINDUCTOR_CACHE_DIR": f"{tempfile.gettempdir()}/torchinductor_{getpass.getuser()}",
         }
-        environment = known | self._own.get(name, {}) | env
+        environment = known | self._own.get(name, {})
         with (machine.folder / "log").open("a") as log:
             started = machine.start(*command, cwd=machine.folder, env=environment, stdout=log, stderr=log)
         self._started.append(started)
@@ -187,15 +188,14 @@ class Pods:
 @contextmanager
 def running(overlay: str, *, with_redis: bool = False) -> Iterator[Pods]:
     """Pods whose Ray nodes have joined each other; the test skips where namespaces cannot be made."""
-    try:
-        pods = Pods(overlay, with_redis=with_redis)
-    except NotPermitted as error:
-        pytest.skip(f"pods with addresses of their own: {error}")
-    try:
-        pods.start()
+    with ExitStack() as stack:
+        try:
+            pods = Pods(overlay, with_redis=with_redis)
+            stack.callback(pods.close)
+            pods.start()
+        except NotPermitted as error:
+            pytest.skip(f"pods with addresses of their own: {error}")
         yield pods
-    finally:
-        pods.close()
 
 
 def rows_in(storage: Path) -> list[dict[str, Any]]:

@@ -81,7 +81,7 @@ def test_the_quickstart_runs_and_pods_that_go_leave_a_checkpoint(pods: Pods, sto
 
     # The hooks of all three pods at once; two of them would end the run.
     hooks = {
-        each.name: pods.run(each.name, *each.container["lifecycle"]["preStop"]["exec"]["command"], END_RUN_ASKED_S="8")
+        each.name: pods.run(each.name, *each.container["lifecycle"]["preStop"]["exec"]["command"])
         for each in groups("cpu")
     }
     for name, hook in hooks.items():
