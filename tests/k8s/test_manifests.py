@@ -254,6 +254,13 @@ def test_the_heads_state_outlives_it(name: str) -> None:
     assert group(name, "head").spec["rayStartParams"]["num-cpus"] == "0"
 
 
+@pytest.mark.parametrize("name", JOBS)
+def test_a_run_is_not_given_up_with_the_third_head_that_is_lost(name: str) -> None:
+    """With each the submitter ends (``test_head_restart.py``); KubeRay's default is two more."""
+    [job] = of_kind(overlay(name), "RayJob")
+    assert job["spec"]["submitterConfig"]["backoffLimit"] >= 10
+
+
 def test_the_split_overlay_scales_its_rollout_workers_within_bounds() -> None:
     assert ray_cluster("8x8")["enableInTreeAutoscaling"] is True
     bounds = {
@@ -266,8 +273,8 @@ def test_the_split_overlay_scales_its_rollout_workers_within_bounds() -> None:
 @pytest.mark.parametrize("name", OVERLAYS)
 def test_pods_that_hold_state_go_last(name: str) -> None:
     value = {each["metadata"]["name"]: each["value"] for each in of_kind(overlay(name), "PriorityClass")}
-    classes = {each.name: value[each.pod["priorityClassName"]] for each in groups(name)}
-    lasting = {classes.pop("head"), classes.pop("learner")}
+    classes = {who: value.get(pod.get("priorityClassName"), 0) for who, pod in pods(name)}
+    lasting = {classes.pop(who) for who in ("head", "learner", "submitter") if who in classes}
     assert min(lasting) > max(classes.values())
 
 

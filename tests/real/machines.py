@@ -13,6 +13,7 @@ from __future__ import annotations
 import os
 import shlex
 import shutil
+import signal
 import subprocess
 import tempfile
 import time
@@ -43,7 +44,7 @@ class Network:
         self._holders: list[subprocess.Popen[bytes]] = []
         self.machines: list[Machine] = []
         try:
-            self._switch = self._hold("--net")
+            self._switch = self._hold("--net", "--pid")
             _do(
                 [
                     "nsenter",
@@ -132,7 +133,7 @@ class Machine:
     """One of them; made by :meth:`Network.machine`."""
 
     def __init__(self, name: str, address: str, folder: Path, init: int) -> None:
-        self.name, self.address, self.folder = name, address, folder
+        self.name, self.address, self.folder, self._init = name, address, folder, init
         self.enter = ["nsenter", "--target", str(init), "--net", "--mount", "--uts", "--pid", "--"]
 
     def start(self, *command: str, cwd: Path, env: dict[str, str], **options: Any) -> subprocess.Popen[str]:
@@ -141,6 +142,10 @@ class Machine:
         return subprocess.Popen(
             [*self.enter, "env", "-C", str(cwd), *command], env=env | own, text=True, start_new_session=True, **options
         )
+
+    def kill(self) -> None:
+        """As if it lost its power."""
+        os.kill(self._init, signal.SIGKILL)
 
 
 def _do(command: list[str]) -> None:
