@@ -122,6 +122,7 @@ def cluster() -> Iterator[Cluster]:
         log.close()
 
 
+@pytest.mark.faults
 def test_a_run_is_followed_stopped_and_resumed_by_its_name(
     tmp_path: Path, qwen_folder: Path, running_total: Path, cluster: Cluster
 ) -> None:

@@ -90,6 +90,7 @@ def test_a_copy_of_the_model_elsewhere_is_the_same_model(
     assert "starting" not in printed
 
 
+@pytest.mark.faults
 def test_a_killed_engine_is_replaced_and_nothing_is_lost(
     qwen_folder: Path, running_total: Path, tmp_path: Path
 ) -> None:

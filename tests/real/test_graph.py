@@ -83,6 +83,7 @@ def finished(
     return work / "graph", command, before, r1ray(*command, cwd=work)
 
 
+@pytest.mark.faults
 def test_a_killed_run_goes_on_at_the_stage_where_it_stopped(finished: tuple[Path, list[str], str, str]) -> None:
     _, _, before, after = finished
     assert "== stage samples (collect)" in before
