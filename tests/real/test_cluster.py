@@ -31,7 +31,7 @@ RUN = (
     *(*SMALL, "data.template=none", "data.max_prompt_tokens=16", "name=job", f"steps={STEPS}", "checkpoint.every=50"),
     *("learner.num_ranks=2", "learner.resources={learner_node: 0.001}", "rollout.resources={rollout_node: 0.001}"),
     *("reward.resources={reward_node: 0.001}", "deadlines.start_s=300", "deadlines.publish_s=90"),
-    '+reward.parts.slow={weight: 0.0, function: "tests.real.rewards:slow"}',  # a step takes a second
+    '+reward.parts.slow={weight: 0.0, function: "tests.real.rewards:slow"}',  # a step takes seconds
 )
 
 
@@ -42,6 +42,8 @@ class Cluster:
     client: Machine
     head: Machine
     env: dict[str, str]
+    hurry: Path
+    """A file; once it is there, steps take no longer than they need."""
 
     @property
     def address(self) -> str:
@@ -90,21 +92,23 @@ def cluster() -> Iterator[Cluster]:
         "RAY_USAGE_STATS_ENABLED": "0",
         "PYTHONWARNINGS": "ignore",
     }
+    hurry = network.folder / "hurry"
     nodes: list[subprocess.Popen[str]] = []
     log = (network.folder / "nodes.log").open("w+")
 
     def join(machine: Machine, *options: str) -> None:
         node = [str(BIN / "ray"), "start", "--block", f"--temp-dir={machine.folder / 'ray'}"]
         node += [f"--node-ip-address={machine.address}", "--object-store-memory=150000000", *options]
-        nodes.append(machine.start(*node, cwd=machine.folder, env=env, stdout=log, stderr=log))
+        there = env | {"HURRY": str(hurry)}
+        nodes.append(machine.start(*node, cwd=machine.folder, env=there, stdout=log, stderr=log))
 
     try:
         head, client = network.machine("head"), network.machine("client")
         dashboard = ["--dashboard-host=0.0.0.0", "--dashboard-port=8265"]
         join(head, "--head", "--port=6379", "--num-cpus=0", *dashboard)
         for name, kind in WORKERS.items():
-            there = json.dumps({f"{kind}_node": 1})
-            join(network.machine(name), f"--address={head.address}:6379", "--num-cpus=1", f"--resources={there}")
+            kinds = json.dumps({f"{kind}_node": 1})
+            join(network.machine(name), f"--address={head.address}:6379", "--num-cpus=1", f"--resources={kinds}")
         pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
         gcs = {"RAY_ADDRESS": f"{head.address}:6379"}
         wait = ["-m", "r1ray.cluster.nodes", str(1 + len(WORKERS)), "150"]
@@ -114,7 +118,7 @@ def cluster() -> Iterator[Cluster]:
         except AssertionError as error:
             log.seek(0)
             raise AssertionError(f"{error}\n{log.read()[-3000:]}") from error
-        yield Cluster(client, head, env)
+        yield Cluster(client, head, env, hurry)
     finally:
         network.close()
         for node in nodes:
@@ -160,6 +164,7 @@ def test_a_run_is_followed_stopped_and_resumed_by_its_name(
     assert [int(folder.name) for folder in (run_dir / "checkpoints").iterdir()] == [last]
 
     # The same command resumes it, in a job of its own.
+    cluster.hurry.touch()
     resumed = finish(cluster.submit(*files, *RUN))
     assert "r1ray-job-2: submitted to" in resumed and "resuming after step" in resumed
     rows = metrics(run_dir)
