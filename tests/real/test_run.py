@@ -165,7 +165,7 @@ def test_a_killed_run_goes_on_from_its_checkpoint_with_another_model_and_file(
     tmp_path: Path, llama_folder: Path, arithmetic_jsonl: Path
 ) -> None:
     """A Llama-style model with untied embeddings and a JSON-lines file of the user's; two learner ranks under ZeRO-3,
-    two rollout actors, generation one version ahead. The driver is killed, and the same command with one learner rank
+    two rollout actors, generation one version ahead. The driver is killed, and the same command with one of each
     finishes the run."""
     command = [
         *("run", *own(llama_folder, arithmetic_jsonl, arithmetic_jsonl, tmp_path / "runs"), *SMALL),
@@ -185,7 +185,7 @@ def test_a_killed_run_goes_on_from_its_checkpoint_with_another_model_and_file(
         os.killpg(process.pid, signal.SIGKILL)
     finally:
         end(process)
-    printed = r1ray(*command, "learner.num_ranks=1", cwd=tmp_path)
+    printed = r1ray(*command, "learner.num_ranks=1", "rollout.num_actors=1", cwd=tmp_path)
     assert "stage rl: resuming after step 2" in printed
     assert "in the layout of Hugging Face" in printed
     rows = metrics(run_dir)
