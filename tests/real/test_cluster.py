@@ -69,7 +69,7 @@ class Cluster:
         return json.loads(printed)["data"]["result"]["result"]
 
 
-def finish(process: subprocess.Popen[str], *, code: int = 0, timeout_s: float = 240.0) -> str:
+def finish(process: subprocess.Popen[str], *, code: int = 0, timeout_s: float = 480.0) -> str:
     """Wait for its end; returns what it printed, fails where it ended with another code."""
     try:
         printed, _ = process.communicate(timeout=timeout_s)
@@ -138,7 +138,7 @@ def test_a_run_is_followed_stopped_and_resumed_by_its_name(
     between = cluster.start(*proxy)
     wait_until(lambda: _listens(cluster.client, 8265), timeout_s=30, what="the proxy")
     first = cluster.submit(*files, *RUN, address="http://127.0.0.1:8265")
-    wait_until(lambda: (run_dir / "config.yaml").exists(), timeout_s=90, what="the run's start")
+    wait_until(lambda: (run_dir / "config.yaml").exists(), timeout_s=180, what="the run's start")
     end(between)
     between = cluster.start(*proxy)
     wait_until(lambda: bool(metrics(run_dir)), timeout_s=300, what="the first evaluation")
@@ -152,7 +152,7 @@ def test_a_run_is_followed_stopped_and_resumed_by_its_name(
 
     # It goes on by itself, is followed and not started twice, and ends with a checkpoint of its last step.
     second = cluster.submit(*files, *RUN)
-    wait_until(lambda: len(metrics(run_dir)) > 1, timeout_s=60, what="a step")
+    wait_until(lambda: len(metrics(run_dir)) > 1, timeout_s=120, what="a step")
     stopped = finish(cluster.submit("--stop", "job"))
     assert "r1ray-job  STOPPED  exit code 143" in stopped
     followed = finish(second, code=143)

@@ -75,7 +75,7 @@ def finished(
     process = start(*command, cwd=work, env=environment())
     try:
         manifest = work / "graph" / "stages" / "samples" / "manifest.json"
-        wait_until(manifest.exists, timeout_s=180, what="the second stage")
+        wait_until(manifest.exists, timeout_s=360, what="the second stage")
         os.killpg(process.pid, signal.SIGKILL)
         before, _ = process.communicate(timeout=30)
     finally:

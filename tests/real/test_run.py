@@ -176,11 +176,11 @@ def test_a_killed_run_goes_on_from_its_checkpoint_with_another_model_and_file(
     process = start(*command, cwd=tmp_path)
     try:
         wait_until(
-            lambda: (tmp_path / "runs").is_dir() or process.poll() is not None, timeout_s=60, what="a run folder"
+            lambda: (tmp_path / "runs").is_dir() or process.poll() is not None, timeout_s=120, what="a run folder"
         )
         run_dir = only_run(tmp_path / "runs", "r1_zero-seed0-")
         reached = run_dir / "checkpoints" / "2" / "controller.json"
-        wait_until(lambda: reached.exists() or process.poll() is not None, timeout_s=240, what="a checkpoint")
+        wait_until(lambda: reached.exists() or process.poll() is not None, timeout_s=480, what="a checkpoint")
         assert process.poll() is None, process.communicate()[0][-4000:]
         os.killpg(process.pid, signal.SIGKILL)
     finally:

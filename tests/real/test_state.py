@@ -33,7 +33,7 @@ def run(action: str, out: Path, *, world_size: int) -> list[int]:
         "tests.real.state_rank",
         [out / f"{action}-{rank}.log" for rank in range(world_size)],
         lambda rank, port: [str(rank), str(world_size), str(port), str(out), action],
-        timeout_s=120,
+        timeout_s=240,
     )
 
 
