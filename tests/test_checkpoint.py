@@ -70,6 +70,7 @@ def flip(file: Path, at: int) -> None:
     file.write_bytes(contents)
 
 
+@pytest.mark.faults
 @pytest.mark.parametrize(
     ("tear", "fault"),
     [
@@ -102,6 +103,7 @@ def test_a_torn_checkpoint_is_refused_with_its_file_and_the_way_out(
     assert found is not None and found[1].version == 2
 
 
+@pytest.mark.faults
 def test_without_another_checkpoint_the_run_begins_again(tmp_path: Path) -> None:
     folder = save(Checkpoints(tmp_path, keep=2), 2)
     (folder / "controller.json").unlink()
@@ -153,6 +155,7 @@ def test_a_version_without_the_figure_is_never_the_best(tmp_path: Path) -> None:
     assert names(tmp_path) == ["3", "4", "best.json"]
 
 
+@pytest.mark.faults
 def test_a_process_killed_at_any_call_leaves_a_folder_that_goes_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -153,6 +153,7 @@ def test_every_completion_is_scored_exactly_once(tmp_path: Path) -> None:
     assert len(world.scorer.scored) == len(set(world.scorer.scored)) == 3 * 3 * 2
 
 
+@pytest.mark.faults
 def test_a_lost_engine_means_another_try_and_another_publish(tmp_path: Path) -> None:
     world = World(tmp_path, make_config(steps=2))
     world.engine.fail_next = 1
@@ -182,6 +183,7 @@ def test_an_unscorable_prompt_is_quarantined_not_scored_zero(tmp_path: Path) -> 
     assert all("0/0" not in step for step in world.learner.trained)
 
 
+@pytest.mark.faults
 def test_a_completion_whose_scoring_failed_is_left_out_of_its_group(tmp_path: Path) -> None:
     config = make_config(steps=1, prompts=1)
     config.algo.group_size = 4
@@ -491,6 +493,7 @@ def test_a_resumed_run_ends_at_the_same_step(tmp_path: Path) -> None:
         assert second.learner.trained == whole.learner.trained[crash_at:]
 
 
+@pytest.mark.faults
 def test_a_run_that_died_after_its_early_end_trains_no_further(tmp_path: Path) -> None:
     config = flat(make_config(steps=40, checkpoint_every=1))
     first = World(tmp_path, config)
@@ -513,6 +516,7 @@ def test_records_are_logged_in_order_with_their_evaluations(tmp_path: Path) -> N
     assert evaluated == [f"evaluate v{v}, live v{v}" for v in (0, 2, 4)], "each under the version it is logged for"
 
 
+@pytest.mark.faults
 @pytest.mark.parametrize("step", [0, 2, 4])
 def test_engines_lost_during_an_evaluation_are_restored_to_its_version(tmp_path: Path, step: int) -> None:
     world = World(tmp_path, make_config(staleness=1, steps=4))
@@ -571,6 +575,7 @@ def test_the_last_version_is_evaluated_however_busy_the_engines_are(tmp_path: Pa
     assert evaluated_versions(world) == [0, 2]
 
 
+@pytest.mark.faults
 def test_an_evaluation_engine_that_is_lost_gives_up_its_version_and_not_the_run(tmp_path: Path) -> None:
     world = apart(tmp_path, turns=1)
     world.lose_in_evaluation = 2
@@ -585,6 +590,7 @@ def test_what_the_loop_waits_for_an_evaluation_is_a_figure(tmp_path: Path) -> No
     assert [row["step"] for row in world.log if row.get("time/eval_wait_s", 0) > 0] == [0, 2]
 
 
+@pytest.mark.faults
 def test_a_resumed_run_issues_what_was_in_flight_and_trains_nothing_twice(tmp_path: Path) -> None:
     config = make_config(staleness=1, steps=6, checkpoint_every=2)
     config.checkpoint.asynchronous = False  # else the crash may come before the last checkpoint is whole
@@ -692,6 +698,7 @@ def test_groups_whose_loss_is_not_finite_are_written_aside_and_named(tmp_path: P
     assert 3 not in world.recorder.records, "the step did not happen"
 
 
+@pytest.mark.faults
 def test_a_wait_that_does_not_end_names_both_sides_and_the_key(tmp_path: Path) -> None:
     config = make_config(steps=1)
     config.deadlines = DeadlineConfig(learn_s=0.05)

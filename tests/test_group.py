@@ -16,6 +16,7 @@ def request() -> GroupRequest:
     )
 
 
+@pytest.mark.faults
 def test_what_a_lost_engine_had_yielded_does_not_count() -> None:
     engine, attempts = FakeEngine(Events()), []
     engine.fail_next = 1

@@ -89,6 +89,7 @@ def test_slurm_finds_a_mistake_before_any_node_is_started(tmp_path: Path) -> Non
     assert not (tmp_path / "srun").exists()
 
 
+@pytest.mark.faults
 @pytest.mark.real
 def test_a_slurm_job_near_its_time_limit_ends_with_a_checkpoint_and_is_queued_again(
     tmp_path: Path, qwen_folder: Path
@@ -103,9 +104,9 @@ def test_a_slurm_job_near_its_time_limit_ends_with_a_checkpoint_and_is_queued_ag
         *("supervised.epochs=10000", "learner.num_ranks=2", "learner.dtype=float32", "checkpoint.every=1000000"),
     )
     try:
-        wait_until(lambda: process.poll() is not None or len(metrics(run_dir)) > 2, timeout_s=150, what="a step")
+        wait_until(lambda: process.poll() is not None or len(metrics(run_dir)) > 2, timeout_s=300, what="a step")
         process.send_signal(signal.SIGUSR1)
-        said, _ = process.communicate(timeout=120)
+        said, _ = process.communicate(timeout=240)
     finally:
         _end_everything_of(f"/tmp/r1ray-{os.getpid()}", process)
     assert process.returncode == 143, said[-3000:]

@@ -268,6 +268,7 @@ def test_a_loss_that_is_not_finite_names_its_rows(tmp_path: Path) -> None:
         run_with(tmp_path, learner, make_config())
 
 
+@pytest.mark.faults
 def test_a_learner_that_hangs_ends_the_run_by_its_deadline(tmp_path: Path) -> None:
     learner = FakeSupervisedLearner()
     learner.hangs = True

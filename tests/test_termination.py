@@ -21,6 +21,8 @@ from tests.test_controller import make_config as make_rl_config
 from tests.test_supervised import EXAMPLES, FakeSupervisedLearner
 from tests.test_supervised import make_config as make_sft_config
 
+pytestmark = pytest.mark.faults
+
 
 def test_the_first_sigterm_is_told_and_the_second_is_as_before(monkeypatch: pytest.MonkeyPatch) -> None:
     told: list[str] = []

@@ -67,6 +67,7 @@ def test_a_completion_that_an_actor_could_not_score_goes_to_another_one() -> Non
     assert [actor.calls for actor in actors] == [1, 1]
 
 
+@pytest.mark.faults
 def test_after_the_last_attempt_it_is_a_scoring_failure_never_a_zero() -> None:
     actors = [steady(ScoringFailed("no sandbox"))]
     (verdict,) = asyncio.run(pool(actors, refuse).score(PROMPT, CHUNK))
@@ -74,6 +75,7 @@ def test_after_the_last_attempt_it_is_a_scoring_failure_never_a_zero() -> None:
     assert actors[0].calls == MAX_SCORING_ATTEMPTS
 
 
+@pytest.mark.faults
 def test_an_actor_that_does_not_answer_is_replaced_and_the_chunk_scored_by_the_next() -> None:
     hanging, good = stuck(), steady(Scored(1.0, {}))
     made = pool([hanging], lambda index: good)
@@ -120,6 +122,7 @@ def test_no_more_chunks_are_in_flight_than_allowed() -> None:
     assert most == 6
 
 
+@pytest.mark.faults
 @pytest.mark.parametrize("count", [1, 5])
 def test_many_that_notice_a_dead_actor_replace_it_once(count: int) -> None:
     spawned: list[Actor] = []

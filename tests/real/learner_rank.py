@@ -2,7 +2,7 @@
 
 The second step is then done again from a checkpoint of before it.
 
-usage: python -m tests.real.learner_rank RANK WORLD_SIZE PORT JOB.pickle OUT
+usage: python -m tests.real.learner_rank RANK WORLD_SIZE PORT JOBS.pickle
 """
 
 from __future__ import annotations
@@ -21,8 +21,9 @@ from r1ray.learner.grpo import GRPOLearner
 from r1ray.specs import LearnerSpec, RankSpec
 
 
-def main(rank: int, world_size: int, port: int, job_path: str, out: str) -> None:
-    job = pickle.loads(Path(job_path).read_bytes())
+def work(rank: int, world_size: int, port: int, out: Path, job: dict[str, Any]) -> None:
+    """Do one job; its files go to ``out``."""
+    out.mkdir(exist_ok=True)
     for name, settings in job["variants"].items():
         config = LearnerConfig(**job["learner"] | settings)
         learner = GRPOLearner(
@@ -33,8 +34,8 @@ def main(rank: int, world_size: int, port: int, job_path: str, out: str) -> None
         )
         shard = rank // config.sequence_parallel_size
         stats: list[Any] = []
-        saved = Path(out) / f"checkpoint-{name}"
-        for step, (shards, chunks) in enumerate(job["steps"], start=1):
+        saved = out / f"checkpoint-{name}"
+        for step, (shards, chunks, _) in enumerate(job["steps"], start=1):
             if step == 2 and name in job["resume"]:
                 saved.mkdir(exist_ok=True)
                 learner.save(saved)
@@ -42,16 +43,21 @@ def main(rank: int, world_size: int, port: int, job_path: str, out: str) -> None
                 stats.append(learner.train(shards[shard], *chunks))
             except NonFiniteLoss as error:
                 stats.append(error.occurrences)
-            learner.export(Path(out) / f"{name}-step{step}")
+            learner.export(out / f"{name}-step{step}")
         if name in job["resume"]:
             learner.load(saved)
             stats.append(learner.train(shards[shard], *chunks))
         probe = learner.logprobs(job["probe"])
         if rank == 0:
-            (Path(out) / f"{name}.pickle").write_bytes(pickle.dumps((stats, probe)))
+            (out / f"{name}.pickle").write_bytes(pickle.dumps((stats, probe)))
+
+
+def main(rank: int, world_size: int, port: int, jobs: str) -> None:
+    for out, job in pickle.loads(Path(jobs).read_bytes()):
+        work(rank, world_size, port, out, job)
     dist.barrier()
     dist.destroy_process_group()  # else Gloo's threads may abort the process at its end
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]), sys.argv[4], sys.argv[5])
+    main(int(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]), sys.argv[4])

@@ -44,7 +44,7 @@ class Network:
         self._holders: list[subprocess.Popen[bytes]] = []
         self.machines: list[Machine] = []
         try:
-            self._switch = self._hold("--net", "--pid")
+            self._switch = self._hold("--net", "--pid")  # its own processes, so that all of them end with it
             _do(
                 [
                     "nsenter",

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+from pathlib import Path
 
 from r1ray.types import Prompt, Response
 
@@ -13,6 +15,7 @@ def even(prompt: Prompt, response: Response) -> float:
 
 
 async def slow(prompt: Prompt, response: Response) -> float:
-    """Nothing, after a second."""
-    await asyncio.sleep(1.0)
+    """Nothing, after three seconds; at once when the file that HURRY names is there."""
+    if not Path(os.environ["HURRY"]).exists():
+        await asyncio.sleep(3.0)
     return 0.0

@@ -35,7 +35,7 @@ def environment(**more: str) -> dict[str, str]:
     return cleaned | {"RAY_USAGE_STATS_ENABLED": "0", "PYTHONWARNINGS": "ignore"} | own_paths | more
 
 
-def r1ray(*arguments: str, cwd: Path, timeout_s: float = 240.0, env: dict[str, str] | None = None) -> str:
+def r1ray(*arguments: str, cwd: Path, timeout_s: float = 480.0, env: dict[str, str] | None = None) -> str:
     """Run ``python -m r1ray`` to its end; returns what it printed, fails where it failed."""
     process = start(*arguments, cwd=cwd, env=env)
     try:

@@ -34,7 +34,7 @@ def test_a_run_that_would_work_is_green_but_for_what_is_not_there(
         start_new_session=True,
     )
     try:
-        printed, _ = process.communicate(timeout=180)
+        printed, _ = process.communicate(timeout=360)
     finally:
         end(process)
     findings = json.loads(printed)

@@ -91,5 +91,6 @@ def test_the_prompt_is_one_message_of_the_user_in_which_no_special_token_is(
     assert ids.count(tokenizer.eos_token_id) == 1
 
 
+@pytest.mark.faults
 def test_a_dead_engine_is_lost(found: dict[str, Any]) -> None:
     assert found["dead"]["error"] == "EngineLost"

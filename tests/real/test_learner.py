@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -72,9 +73,13 @@ def completions(seed: int) -> list[Completion]:
     return made
 
 
-def job_step(
-    seed: int, *, advantage: float, num_shards: int = 2
-) -> tuple[Any, list[tuple[Completion, ...]], list[float]]:
+Step = tuple[Any, list[tuple[Completion, ...]], list[float]]
+"""Shards of the ranks, chunks of completions, and the completions' advantages."""
+Job = tuple[Path, dict[str, Any]]
+"""Where its files are, and what was to be done."""
+
+
+def job_step(seed: int, *, advantage: float, num_shards: int = 2) -> Step:
     rows = completions(seed)
     advantages = [advantage * float(a) for a in np.random.default_rng(seed + 1).normal(size=len(rows))]
     picks = [Pick(i, 0, advantages[i], len(c.prompt_token_ids) + len(c.token_ids)) for i, c in enumerate(rows)]
@@ -142,16 +147,32 @@ def plain_rloo(terms: Terms, advantages: list[float]) -> torch.Tensor:
     return total
 
 
+PRESETS: dict[str, tuple[Callable[[Terms, list[float]], torch.Tensor], dict[str, Any]]] = {
+    "gspo": (plain_gspo, {"ratio": "sequence", "kl_coefficient": 0.0}),
+    "rloo": (
+        plain_rloo,
+        {
+            "surrogate": "reinforce",
+            "kl_estimator": "k1",
+            "kl_placement": "reward",
+            "aggregation": "seq_sum",
+            "advantage_baseline": "leave_one_out",
+            "advantage_std": "none",
+        },
+    ),
+}
+
+
 def load(folder: Path) -> Any:
     from transformers import AutoModelForCausalLM
 
     return AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float64)
 
 
-def make_job(model: Path, variants: dict[str, Any], **changes: Any) -> dict[str, Any]:
-    """The first step moves the policy a little away from the reference, the second one is compared."""
+def make_job(model: Path, variants: dict[str, Any], *steps: Step, **changes: Any) -> dict[str, Any]:
+    """Without ``steps``: the first moves the policy a little away from the reference, the second one is compared."""
     num_shards = 1 if any("sequence_parallel_size" in settings for settings in variants.values()) else 2
-    steps = [job_step(seed, advantage=size, num_shards=num_shards) for seed, size in ((0, 1e-5), (7, 1.0))]
+    both = [job_step(seed, advantage=size, num_shards=num_shards) for seed, size in ((0, 1e-5), (7, 1.0))]
     return {
         "model": str(model),
         "variants": variants,
@@ -159,32 +180,49 @@ def make_job(model: Path, variants: dict[str, Any], **changes: Any) -> dict[str,
         "learner": LEARNER,
         "algo": ALGO,
         "probe": PROBE,
-        "steps": [(shards, chunks) for shards, chunks, _ in steps],
-        "advantages": [advantages for _, _, advantages in steps],
+        "steps": steps or both,
     } | changes
 
 
 @pytest.fixture(scope="module")
-def trained(tmp_path_factory: pytest.TempPathFactory, qwen_folder: Path) -> tuple[Path, dict[str, Any]]:
-    """Both ranks, all stages, in two processes."""
+def jobs(tmp_path_factory: pytest.TempPathFactory, qwen_folder: Path, llama_folder: Path) -> dict[str, Job]:
+    """All that two ranks did, one after the other in the same two processes: their start is longer than most of it."""
     out = tmp_path_factory.mktemp("learner")
-    job = make_job(qwen_folder, STAGES, resume=("zero1", "zero3"))
-    run_two_ranks(job, out)
-    return out, job
-
-
-def run_two_ranks(job: dict[str, Any], out: Path) -> None:
-    """``tests.real.learner_rank`` in two processes."""
-    path = out / "job.pickle"
-    path.write_bytes(pickle.dumps(job))
+    usual = LEARNER | {"epsilon": 1e-8, "betas": [0.9, 0.95], "grad_clip": 1.0}
+    step = job_step(7, advantage=1.0)
+    alone = {name: settings for name, settings in OTHER_WAYS.items() if "sequence_parallel_size" not in settings}
+    together = {name: settings for name, settings in OTHER_WAYS.items() if name not in alone}
+    made = {
+        "stages": make_job(qwen_folder, STAGES, resume=("zero1", "zero3")),
+        "other ways": make_job(llama_folder, alone),
+        "sequence parallel": make_job(llama_folder, together),
+        "bfloat16": make_job(llama_folder, BFLOAT16, *[step] * 20, learner=usual | {"lr": 1e-5}),
+        "adapters": make_job(llama_folder, ADAPTERS, *[step] * 4, learner=usual | {"lr": 1e-2}),
+        "not finite": make_job(qwen_folder, {"zero2": STAGES["zero2"]}, not_finite(step)),
+        **{
+            name: make_job(qwen_folder, {"zero1": STAGES["zero1"]}, step, algo=ALGO | changes)
+            for name, (_, changes) in PRESETS.items()
+        },
+    }
+    found = {name: (out / name.replace(" ", "-"), job) for name, job in made.items()}
+    path = out / "jobs.pickle"
+    path.write_bytes(pickle.dumps(list(found.values())))
     logs = [out / f"rank{rank}.log" for rank in range(2)]
     ended = run_ranks(
-        "tests.real.learner_rank",
-        logs,
-        lambda rank, port: [str(rank), "2", str(port), str(path), str(out)],
-        timeout_s=300,
+        "tests.real.learner_rank", logs, lambda rank, port: [str(rank), "2", str(port), str(path)], timeout_s=300
     )
     assert ended == [0, 0], "\n".join(log.read_text()[-3000:] for log in logs)
+    return found
+
+
+def not_finite(step: Step) -> Step:
+    """One with a bad completion on one rank."""
+    shards, chunks, advantages = step
+    first = shards[0].minibatches[0]
+    bad = replace(first.microbatches[0][0], advantage=float("nan"))
+    microbatches = ((bad, *first.microbatches[0][1:]), *first.microbatches[1:])
+    broken = replace(shards[0], minibatches=(replace(first, microbatches=microbatches),))
+    return (broken, shards[1]), chunks, advantages
 
 
 def compare_gradients(loss: torch.Tensor, model: Any, after: Any) -> torch.Tensor:
@@ -203,10 +241,11 @@ def figures(out: Path, name: str) -> list[StepStats]:
     return list(stats)
 
 
-def check_second_step(out: Path, job: dict[str, Any], name: str) -> None:
+def check_second_step(done: Job, name: str) -> None:
     """Its gradient and figures, against plain torch."""
+    out, job = done
     model, after, reference = load(out / f"{name}-step1"), load(out / f"{name}-step2"), load(Path(job["model"]))
-    (_, chunks), advantages = job["steps"][1], job["advantages"][1]
+    _, chunks, advantages = job["steps"][1]
     loss = plain_loss(plain_logprobs(model, reference, [chunk[0] for chunk in chunks]), advantages)
     expected = compare_gradients(loss, model, after)
 
@@ -219,57 +258,47 @@ def check_second_step(out: Path, job: dict[str, Any], name: str) -> None:
 
 
 @pytest.mark.parametrize("name", STAGES)
-def test_the_gradient_of_two_ranks_is_that_of_plain_torch(trained: tuple[Path, dict[str, Any]], name: str) -> None:
-    check_second_step(*trained, name)
-    assert figures(trained[0], name)[1].padding_tokens == 0
+def test_the_gradient_of_two_ranks_is_that_of_plain_torch(jobs: dict[str, Job], name: str) -> None:
+    check_second_step(jobs["stages"], name)
+    assert figures(jobs["stages"][0], name)[1].padding_tokens == 0
 
 
 @pytest.mark.parametrize("name", ["zero1", "zero3"])
-def test_a_step_done_again_from_a_checkpoint_is_the_same_step(trained: tuple[Path, dict[str, Any]], name: str) -> None:
-    _, after, again = figures(trained[0], name)
+def test_a_step_done_again_from_a_checkpoint_is_the_same_step(jobs: dict[str, Job], name: str) -> None:
+    _, after, again = figures(jobs["stages"][0], name)
     assert after.metrics == again.metrics
 
 
+@pytest.mark.parametrize("name", OTHER_WAYS)
 def test_offloading_checkpointing_and_sequence_parallelism_leave_the_gradient_as_it_is(
-    tmp_path: Path, llama_folder: Path
+    jobs: dict[str, Job], name: str
 ) -> None:
     """Sequence parallelism splits each row over both ranks; the others divide the rows."""
-    for variants in (
-        {name: settings for name, settings in OTHER_WAYS.items() if "sequence_parallel_size" not in settings},
-        {name: settings for name, settings in OTHER_WAYS.items() if "sequence_parallel_size" in settings},
-    ):
-        job = make_job(llama_folder, variants)
-        run_two_ranks(job, tmp_path)
-        for name in variants:
-            check_second_step(tmp_path, job, name)
+    check_second_step(jobs["sequence parallel" if name.startswith("sequence") else "other ways"], name)
 
 
 def test_bfloat16_keeps_master_weights_that_updates_too_small_for_it_add_up_in(
-    tmp_path: Path, llama_folder: Path
+    jobs: dict[str, Job], llama_folder: Path
 ) -> None:
     """Updates of 1e-5 on weights of about 0.02, whose neighbours in bfloat16 are 1e-4 apart: none moves a weight that
     is rounded after each, but twenty of them do."""
-    step = job_step(7, advantage=1.0)
-    learner = LEARNER | {"lr": 1e-5, "epsilon": 1e-8, "betas": [0.9, 0.95], "grad_clip": 1.0}
-    run_two_ranks(make_job(llama_folder, BFLOAT16, learner=learner, steps=[step[:2]] * 20), tmp_path)
+    out, job = jobs["bfloat16"]
+    _, chunks, advantages = job["steps"][0]
     start = load(llama_folder).to(torch.bfloat16)
-    expected = plain_loss(plain_logprobs(load(llama_folder), load(llama_folder), [c[0] for c in step[1]]), step[2])
+    terms = plain_logprobs(load(llama_folder), load(llama_folder), [chunk[0] for chunk in chunks])
+    expected = plain_loss(terms, advantages)
     for name in BFLOAT16:
-        losses = [stats.metrics["loss/total"] for stats in figures(tmp_path, name)]
+        losses = [stats.metrics["loss/total"] for stats in figures(out, name)]
         assert losses[0] == pytest.approx(expected.item(), abs=5e-3)
         assert losses[-1] < losses[0] - 5e-3
-        weights = zip(start.parameters(), load(tmp_path / f"{name}-step20").parameters(), strict=True)
+        weights = zip(start.parameters(), load(out / f"{name}-step20").parameters(), strict=True)
         moved = [(after.to(torch.bfloat16) != before).float().mean() for before, after in weights if before.ndim > 1]
         assert min(moved) > 0.2
 
 
 @pytest.fixture(scope="module")
-def adapted(tmp_path_factory: pytest.TempPathFactory, llama_folder: Path) -> Path:
-    out = tmp_path_factory.mktemp("adapters")
-    learner = LEARNER | {"lr": 1e-2, "epsilon": 1e-8, "betas": [0.9, 0.95], "grad_clip": 1.0}
-    step = job_step(7, advantage=1.0)
-    run_two_ranks(make_job(llama_folder, ADAPTERS, learner=learner, steps=[step[:2]] * 4), out)
-    return out
+def adapted(jobs: dict[str, Job]) -> Path:
+    return jobs["adapters"][0]
 
 
 @pytest.mark.parametrize("name", ADAPTERS)
@@ -300,49 +329,29 @@ def test_adapters_learn_alike_whatever_the_stage(adapted: Path) -> None:
     assert all(other == pytest.approx(first, rel=1e-4) for other in others)
 
 
+@pytest.mark.faults
 def test_a_loss_that_is_not_finite_stops_every_rank_before_the_update_and_names_its_groups(
-    tmp_path: Path, qwen_folder: Path
+    jobs: dict[str, Job], qwen_folder: Path
 ) -> None:
     """The bad completion is on one rank only."""
-    shards, chunks, _ = job_step(7, advantage=1.0)
-    first = shards[0].minibatches[0]
-    bad = replace(first.microbatches[0][0], advantage=float("nan"))
-    microbatches = ((bad, *first.microbatches[0][1:]), *first.microbatches[1:])
-    broken = replace(shards[0], minibatches=(replace(first, microbatches=microbatches),))
-    names = {chunks[pick.chunk][0].occurrence for pick in microbatches[0]}
-    variants = {"zero2": STAGES["zero2"]}
-    run_two_ranks(make_job(qwen_folder, variants, steps=[((broken, shards[1]), chunks)]), tmp_path)
-    assert figures(tmp_path, "zero2") == [tuple(sorted(names))]
-    before, after = load(qwen_folder), load(tmp_path / "zero2-step1")
+    out, job = jobs["not finite"]
+    shards, chunks, _ = job["steps"][0]
+    names = {chunks[pick.chunk][0].occurrence for pick in shards[0].minibatches[0].microbatches[0]}
+    assert figures(out, "zero2") == [tuple(sorted(names))]
+    before, after = load(qwen_folder), load(out / "zero2-step1")
     assert all(torch.equal(old, new) for old, new in zip(before.parameters(), after.parameters(), strict=True))
 
 
-PRESETS = {
-    "gspo": (plain_gspo, {"ratio": "sequence", "kl_coefficient": 0.0}),
-    "rloo": (
-        plain_rloo,
-        {
-            "surrogate": "reinforce",
-            "kl_estimator": "k1",
-            "kl_placement": "reward",
-            "aggregation": "seq_sum",
-            "advantage_baseline": "leave_one_out",
-            "advantage_std": "none",
-        },
-    ),
-}
-
-
 @pytest.mark.parametrize("name", PRESETS)
-def test_other_objectives_have_the_gradient_of_plain_torch_too(tmp_path: Path, qwen_folder: Path, name: str) -> None:
+def test_other_objectives_have_the_gradient_of_plain_torch_too(
+    jobs: dict[str, Job], qwen_folder: Path, name: str
+) -> None:
     """Those whose groups or sequences matter beyond a token: the KL of a group lies on both ranks."""
-    plain, changes = PRESETS[name]
-    shards, chunks, advantages = job_step(7, advantage=1.0)
-    variants = {"zero1": STAGES["zero1"]}
-    run_two_ranks(make_job(qwen_folder, variants, algo=ALGO | changes, steps=[(shards, chunks)]), tmp_path)
+    (plain, _), (out, job) = PRESETS[name], jobs[name]
+    _, chunks, advantages = job["steps"][0]
     model = load(qwen_folder)
     loss = plain(plain_logprobs(model, load(qwen_folder), [chunk[0] for chunk in chunks]), advantages)
-    compare_gradients(loss, model, load(tmp_path / "zero1-step1"))
-    stats = figures(tmp_path, "zero1")[0]
+    compare_gradients(loss, model, load(out / "zero1-step1"))
+    stats = figures(out, "zero1")[0]
     assert stats.metrics["loss/total"] == pytest.approx(loss.item(), rel=1e-5)
     assert ("kl/ref" in stats.metrics) == (name == "rloo")

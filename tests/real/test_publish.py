@@ -26,7 +26,7 @@ from r1ray.errors import EngineLost, WeightSyncError
 from r1ray.types import GroupRequest, Pick, PublishStats, Sampling
 from tests.fakes import make_prompt
 
-pytestmark = pytest.mark.real
+pytestmark = [pytest.mark.real, pytest.mark.faults]
 PROBE = np.arange(3, 35, dtype=np.int32)
 
 

@@ -114,6 +114,7 @@ def test_the_same_command_again_does_nothing(
     assert metrics(folder) == before
 
 
+@pytest.mark.faults
 def test_a_run_that_goes_on_from_a_checkpoint_repeats_every_figure_to_the_last_bit(
     finished: tuple[Path, str], tmp_path: Path, qwen_folder: Path, running_total: Path
 ) -> None:
@@ -159,11 +160,12 @@ print("SAME" if ours == theirs and len(ours) == 24 else f"DIFFERENT {ours} {thei
     assert done.stdout.strip().endswith("SAME"), done.stdout[-2000:] + done.stderr[-2000:]
 
 
+@pytest.mark.faults
 def test_a_killed_run_goes_on_from_its_checkpoint_with_another_model_and_file(
     tmp_path: Path, llama_folder: Path, arithmetic_jsonl: Path
 ) -> None:
     """A Llama-style model with untied embeddings and a JSON-lines file of the user's; two learner ranks under ZeRO-3,
-    two rollout actors, generation one version ahead. The driver is killed, and the same command with one learner rank
+    two rollout actors, generation one version ahead. The driver is killed, and the same command with one of each
     finishes the run."""
     command = [
         *("run", *own(llama_folder, arithmetic_jsonl, arithmetic_jsonl, tmp_path / "runs"), *SMALL),
@@ -174,16 +176,16 @@ def test_a_killed_run_goes_on_from_its_checkpoint_with_another_model_and_file(
     process = start(*command, cwd=tmp_path)
     try:
         wait_until(
-            lambda: (tmp_path / "runs").is_dir() or process.poll() is not None, timeout_s=60, what="a run folder"
+            lambda: (tmp_path / "runs").is_dir() or process.poll() is not None, timeout_s=120, what="a run folder"
         )
         run_dir = only_run(tmp_path / "runs", "r1_zero-seed0-")
         reached = run_dir / "checkpoints" / "2" / "controller.json"
-        wait_until(lambda: reached.exists() or process.poll() is not None, timeout_s=240, what="a checkpoint")
+        wait_until(lambda: reached.exists() or process.poll() is not None, timeout_s=480, what="a checkpoint")
         assert process.poll() is None, process.communicate()[0][-4000:]
         os.killpg(process.pid, signal.SIGKILL)
     finally:
         end(process)
-    printed = r1ray(*command, "learner.num_ranks=1", cwd=tmp_path)
+    printed = r1ray(*command, "learner.num_ranks=1", "rollout.num_actors=1", cwd=tmp_path)
     assert "stage rl: resuming after step 2" in printed
     assert "in the layout of Hugging Face" in printed
     rows = metrics(run_dir)

@@ -33,7 +33,7 @@ def run(action: str, out: Path, *, world_size: int) -> list[int]:
         "tests.real.state_rank",
         [out / f"{action}-{rank}.log" for rank in range(world_size)],
         lambda rank, port: [str(rank), str(world_size), str(port), str(out), action],
-        timeout_s=120,
+        timeout_s=240,
     )
 
 
@@ -97,12 +97,14 @@ def test_another_model_stage_or_dtype_is_refused_by_name_on_every_rank(folder: P
         assert "learner.dtype=bfloat16: checkpoint" in refused["dtype"] and "float32; needs that" in refused["dtype"]
 
 
+@pytest.mark.faults
 def test_a_conversion_that_fails_fails_on_every_rank(folder: Path) -> None:
     for rank in (0, 1):
         message = read(folder, f"resume-{rank}")["refused"]["conversion"]
         assert message.startswith("InfrastructureError: rank 0 failed to convert ")
 
 
+@pytest.mark.faults
 def test_a_process_killed_while_it_writes_leaves_the_checkpoint_before(folder: Path) -> None:
     checkpoints = Checkpoints(folder / "checkpoints", keep=2)
     assert (folder / "checkpoints" / ".writing-2" / "learner" / "engine").is_dir()

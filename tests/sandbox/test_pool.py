@@ -70,6 +70,7 @@ def in_the_background(run: Callable[[], Run]) -> tuple[threading.Thread, list[Ru
     return thread, results
 
 
+@pytest.mark.faults
 @pytest.mark.parametrize("who", ["zygote", "process"])
 @pytest.mark.parametrize(("language", "source"), [("python", SLEEP), ("bash", BASH_TREE)])
 def test_a_killed_slot_leaves_nothing_and_the_next_job_is_right(
@@ -101,6 +102,7 @@ time.sleep(60)
 """
 
 
+@pytest.mark.faults
 @pytest.mark.parametrize("mode", MODES)
 def test_a_killed_supervisor_leaves_nothing(mode: str) -> None:
     make(mode).close()
@@ -127,6 +129,7 @@ def test_a_slot_made_in_a_thread_that_ends_lives_on() -> None:
         assert sandbox.run_program("python", "print(1)", LIMITS).stdout == b"1\n"
 
 
+@pytest.mark.faults
 def test_a_stopped_zygote_is_replaced_by_the_second_wall_clock(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("r1ray.sandbox.slot.GRACE_S", 0.5)
     with Sandbox(mode="landlock", num_slots=1) as sandbox:

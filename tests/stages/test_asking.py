@@ -76,6 +76,7 @@ def test_what_is_answered_is_not_asked_again(tmp_path: Path) -> None:
     assert "2 of them answered before" in again.said[0]
 
 
+@pytest.mark.faults
 def test_a_line_that_a_crash_cut_off_is_asked_again(tmp_path: Path) -> None:
     path = tmp_path / "samples.jsonl"
     whole = world().ask(path)
@@ -86,6 +87,7 @@ def test_a_line_that_a_crash_cut_off_is_asked_again(tmp_path: Path) -> None:
     assert len(read_lines(path)) == 4, "and nothing torn is left in the file"
 
 
+@pytest.mark.faults
 def test_a_question_that_the_machine_could_not_judge_is_asked_again_the_next_time(tmp_path: Path) -> None:
     path = tmp_path / "samples.jsonl"
 
@@ -108,6 +110,7 @@ def test_answers_to_other_questions_are_refused(tmp_path: Path) -> None:
         world().ask(path)
 
 
+@pytest.mark.faults
 def test_a_broken_line_is_named_and_reading_changes_nothing(tmp_path: Path) -> None:
     path = tmp_path / "samples.jsonl"
     world().ask(path)

@@ -38,6 +38,7 @@ def test_a_folder_is_held_by_one_at_a_time_and_free_afterwards(tmp_path: Path) -
         assert str(folder) in str(raised.value) and holder in str(raised.value)
 
 
+@pytest.mark.faults
 def test_a_killed_process_leaves_no_lock(tmp_path: Path) -> None:
     process = subprocess.Popen([sys.executable, "-c", HOLDER, str(tmp_path)], stdout=subprocess.PIPE, text=True)
     try:

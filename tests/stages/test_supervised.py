@@ -94,6 +94,7 @@ def test_preferences_are_pairs_for_the_other_learner(tmp_path: Path, llama_folde
     assert artifact.path.endswith("/hf/3") and "9 pairs" in said[0]
 
 
+@pytest.mark.faults
 def test_an_interrupted_stage_goes_on_at_its_checkpoint(tmp_path: Path, llama_folder: Path) -> None:
     config, started = make_config(tmp_path, llama_folder), Started()
     run(tmp_path, config, started=started)
@@ -117,6 +118,7 @@ def test_checkpoints_of_other_inputs_are_not_gone_on_from(tmp_path: Path, llama_
         run(tmp_path, config, digest="other")
 
 
+@pytest.mark.faults
 def test_a_crash_still_ends_the_learner(tmp_path: Path, llama_folder: Path) -> None:
     started = Started()
     started.learner.crash = RuntimeError("planted")

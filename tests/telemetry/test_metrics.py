@@ -3,6 +3,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
+
 from r1ray.telemetry.metrics import MetricsFile, append_row, read_rows, rewind_rows
 
 
@@ -14,6 +16,7 @@ def test_one_object_a_step_and_counts_are_whole_numbers(tmp_path: Path) -> None:
     assert json.loads(line)["stage"] == "rl"
 
 
+@pytest.mark.faults
 def test_a_line_that_a_crash_cut_off_is_left_out(tmp_path: Path) -> None:
     file = MetricsFile(tmp_path / "metrics.jsonl", stage="rl")
     file.append({"step": 1.0})
@@ -32,6 +35,7 @@ def test_a_resumed_run_forgets_what_it_will_write_again(tmp_path: Path) -> None:
     assert file.read() == []
 
 
+@pytest.mark.faults
 def test_a_line_may_be_cut_off_within_a_character(tmp_path: Path) -> None:
     path = tmp_path / "rows.jsonl"
     append_row(path, {"step": 1, "text": "不对\u2028\r\x85"})

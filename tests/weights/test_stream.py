@@ -24,6 +24,7 @@ def test_what_was_sent_is_loaded_and_passes() -> None:
     assert list(loaded) == ["a", "b", "c"]
 
 
+@pytest.mark.faults
 @pytest.mark.parametrize("victim", [0, 1, 2])
 def test_one_changed_element_is_found_and_named(victim: int) -> None:
     sent = list(with_fingerprints(weights()))

@@ -111,6 +111,7 @@ def test_an_answer_is_judged_once(verifier: MathVerifier, monkeypatch: pytest.Mo
     assert verifier.mark_sync("17", r"Other words, \boxed{17\text{ cm}}") is first
 
 
+@pytest.mark.faults
 def test_a_process_judges_and_is_killed_and_judges_again() -> None:
     process = KillableProcess(deadline_s=2.0, memory_mib=1024)
     try:
@@ -171,6 +172,7 @@ def test_a_timeout_is_a_verdict(monkeypatch: pytest.MonkeyPatch) -> None:
     assert (mark.value, mark.verdict) == (0.0, "timeout")
 
 
+@pytest.mark.faults
 def test_a_check_that_kills_its_process_twice_is_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
     asked = []
 
