@@ -18,8 +18,9 @@ from typing import Any
 
 import ray
 from ray.actor import ActorHandle
-from ray.exceptions import RayError
+from ray.exceptions import RayActorError, RayError
 
+from r1ray.errors import SandboxUnavailable, UserError
 from r1ray.specs import PartSpec
 
 LOG_LINES, LOG_WIDTH = 12, 300
@@ -65,7 +66,7 @@ class AsyncHost:
 @dataclass(frozen=True, slots=True)
 class Parts:
     """The other parts of an object that is spread over nodes: their class by its path, and ``ray.remote``'s options of
-    each."""
+    each. Its method ``work`` makes it take part, and returns when it can no more."""
 
     path: str
     options: Sequence[dict[str, Any]]
@@ -76,18 +77,34 @@ class SpreadHost(AsyncHost):
     this one, their owner; and it ends with any of them. Who has its handle sees one actor."""
 
     def __init__(self, path: str, parts: Parts, *arguments: Any) -> None:
+        """Raises what a part finds wrong before they join."""
         place = address_and_port()
         others = [
             host(parts.path, *arguments, PartSpec(rank, *place), **options)
             for rank, options in enumerate(parts.options, 1)
         ]
+        importlib.import_module(path.partition(":")[0])  # they import it at the same time
+        try:
+            ray.get([part.alive() for part in others])
+        except RayActorError as error:
+            raise (mistake_of(error) or error) from error
         threading.Thread(target=_end_with_any, args=(others,), daemon=True).start()
         super().__init__(path, *arguments, PartSpec(0, *place))
 
 
+def mistake_of(error: RayActorError) -> Exception | None:
+    """The user's mistake for which an actor could not be built; None where it was something else."""
+    reason = str(error).strip().splitlines()[-1]
+    for mistake in (UserError, SandboxUnavailable):
+        name = f"{mistake.__module__}.{mistake.__name__}: "
+        if reason.startswith(name):
+            return mistake(reason.removeprefix(name))
+    return None
+
+
 def _end_with_any(parts: Sequence[Handle]) -> None:
     """End this process when a part has ended; calls to it then fail, where they would wait for what never comes."""
-    ended, _ = ray.wait([part.watch.remote() for part in parts], num_returns=1)
+    ended, _ = ray.wait([part.work.remote() for part in parts], num_returns=1)
     reason = "its workers ended"
     try:
         ray.get(ended[0])

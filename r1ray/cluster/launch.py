@@ -13,7 +13,7 @@ import ray
 from ray.exceptions import RayActorError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from r1ray.cluster.host import Handle, Parts, address_and_port, host, import_path
+from r1ray.cluster.host import Handle, Parts, address_and_port, host, import_path, mistake_of
 from r1ray.cluster.placement import Needs, Reservation, connect, evaluation_needs, model_section, needs, reserve
 from r1ray.cluster.pools import (
     Engine,
@@ -36,7 +36,7 @@ from r1ray.config import (
 )
 from r1ray.controller import Roles
 from r1ray.deadline import within
-from r1ray.errors import InfrastructureError, SandboxUnavailable, UserError
+from r1ray.errors import InfrastructureError, UserError
 from r1ray.interfaces import Chunk
 from r1ray.reward.judged import Judge
 from r1ray.reward.preference import PreferenceModel
@@ -374,12 +374,7 @@ async def _all_ready(
             deadlines.start_s, answers(), waiter="the run", owner="the actors to start", key="deadlines.start_s"
         )
     except RayActorError as error:
-        reason = str(error).strip().splitlines()[-1]
-        for mistake in (UserError, SandboxUnavailable):
-            name = f"r1ray.errors.{mistake.__name__}: "
-            if reason.startswith(name):
-                raise mistake(reason.removeprefix(name)) from error
-        raise InfrastructureError(f"an actor could not start: {error}") from error
+        raise (mistake_of(error) or InfrastructureError(f"an actor could not start: {error}")) from error
 
 
 def _absolute(model: str) -> str:

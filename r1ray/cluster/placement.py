@@ -182,7 +182,7 @@ def _decided(gpus: int | None, cluster_has_gpus: bool) -> int:
 
 
 def _engines(section: str, config: RolloutConfig, cluster_has_gpus: bool) -> Kind:
-    gpus = _decided(config.gpus_per_actor, cluster_has_gpus)
+    gpus = config.num_gpus(cluster_has_gpus)
     if problem := config.why_not(section, gpus):
         raise UserError(f"{problem}.")
     return replace(_actors(section, config, gpus), nodes=config.nodes_per_actor)
@@ -312,9 +312,11 @@ def _split(need: Needs, nodes: Sequence[Node]) -> str:
     group, placed = _first_unplaced(need, nodes, tuple(STRATEGIES))
     kinds = need.of_group(group)
     kind = next(kind for kind in kinds if placed[kind.section] < kind.num_bundles)
-    parts = f"{kind.each}s" if kind.nodes == 1 else f"parts of {kind.each}s"
+    parts, spread = f"{kind.each}s", []
+    if kind.nodes > 1:
+        parts, spread = f"parts of {parts}", [f"{kind.section}.nodes_per_{kind.each}"]
     keys = ", ".join(
-        dict.fromkeys([f"{kind.section}.num_{kind.each}s", *(kind.key(resource) for resource in kind.bundle)])
+        dict.fromkeys([f"{kind.section}.num_{kind.each}s", *spread, *(kind.key(resource) for resource in kind.bundle)])
     )
     return (
         f"there is enough in all, but it is split so that only {placed[kind.section]} of {kind.num_bundles} "

@@ -41,7 +41,7 @@ class Engine:
     name: str
     actor: Handle
     num_workers: int
-    """vLLM workers inside it: its tensor-parallel size."""
+    """vLLM workers inside it: tensor-parallel ranks of all pipeline stages."""
     load: int = 0
     """Completions under way."""
     is_lost: bool = False

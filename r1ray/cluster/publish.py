@@ -125,7 +125,9 @@ class RayWeightSync:
                 for pool in pools:
                     for engine in pool.engines:
                         engine.failed_rounds += engine.name in error.engines
-                        if attempt == 1 and engine.name in error.engines:
+                        # After a call that failed on one of several workers, vLLM's executor takes the replies of the
+                        # others for those to the next call: such an engine is not sent to again.
+                        if engine.name in error.engines and (attempt == 1 or engine.num_workers > 1):
                             pool.lose(engine)
                 continue
             self._num_publishes += 1

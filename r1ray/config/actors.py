@@ -21,7 +21,8 @@ class RolloutConfig:
     num_actors: int = 1
     cpus_per_actor: float = 1.0
     gpus_per_actor: int | None = None
-    """None: one where the cluster has GPUs, else none. Above one, the engine is tensor-parallel."""
+    """None: one of each node where the cluster has GPUs, else none. Above one, the engine is tensor-parallel inside a
+    node."""
     nodes_per_actor: int = 1
     """Nodes that one engine is spread over: each gives an equal part of what the actor takes, and the layers are cut
     into as many pipeline stages, unless ``engine_args`` say otherwise."""
@@ -42,6 +43,10 @@ class RolloutConfig:
     """Each completion has its own seed, so that a repeated run draws the same ones."""
     engine_args: dict[str, Any] = field(default_factory=dict)
     """Further arguments of ``vllm.AsyncEngineArgs``."""
+
+    def num_gpus(self, cluster_has_gpus: bool) -> int:
+        """Of one engine."""
+        return self.nodes_per_actor * cluster_has_gpus if self.gpus_per_actor is None else self.gpus_per_actor
 
     def parallel_sizes(self, num_gpus: int) -> dict[str, int]:
         """In how many parts an engine cuts each layer, and in how many its layers, as vLLM's arguments:
@@ -84,11 +89,12 @@ class RolloutConfig:
         for key in ("tensor_parallel_size", "pipeline_parallel_size"):
             if key in self.engine_args and not (isinstance(size := self.engine_args[key], int) and size >= 1):
                 raise ValueError(f"rollout.engine_args.{key}={size}: needs a whole number of at least 1.")
-        if self.engine_args.get("data_parallel_size", 1) != 1:
-            raise ValueError(
-                f"rollout.engine_args.data_parallel_size={self.engine_args['data_parallel_size']}: engines are "
-                "replicated by rollout.num_actors; needs 1."
-            )
+        for key in ("data_parallel_size", "prefill_context_parallel_size"):
+            if self.engine_args.get(key, 1) != 1:
+                raise ValueError(
+                    f"rollout.engine_args.{key}={self.engine_args[key]}: an engine is tensor- and pipeline-parallel "
+                    "alone, and replicated by rollout.num_actors; needs 1."
+                )
         if of_a_node := sorted(ARGUMENTS_OF_A_NODE & self.engine_args.keys()):
             raise ValueError(
                 f"rollout.engine_args.{of_a_node[0]}: is found out where the engine runs; needs to be left out, and "

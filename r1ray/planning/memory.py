@@ -285,19 +285,27 @@ def published_bytes(config: RunConfig, shape: Shape) -> float:
 def engine_weights(shape: Shape, engine: RolloutConfig, *, tensor: int, pipeline: int) -> float:
     """Bytes on one GPU of the fullest stage of an engine that cuts each layer in ``tensor`` parts and the layers in
     ``pipeline``. The first stage has the embedding, the last the output layer, a tied one once more."""
-    size = DTYPE_BYTES[engine.dtype]
-    in_8_bits = shape.quantised_parameters if shape.is_fp8 else 0
-    # Block scales of an fp8 checkpoint: one float32 for 128 x 128.
-    layers = (shape.body_parameters - in_8_bits) * size + in_8_bits * (1 + 4 / 128**2)
-    ends = shape.embedding_parameters * size
-    if pipeline == 1 and not shape.tied:
-        ends *= 2
-    return (layers * stage_share(shape, pipeline) + ends) / tensor
+    size, found = DTYPE_BYTES[engine.dtype], []
+    for index, stage in enumerate(stages(shape, pipeline)):
+        in_8_bits = stage.quantised_parameters if shape.is_fp8 else 0
+        has_output = index == pipeline - 1 and (pipeline > 1 or not shape.tied)
+        ends = shape.embedding_parameters * ((index == 0) + has_output)
+        # Block scales of an fp8 checkpoint: one float32 for 128 x 128.
+        found.append((stage.body_parameters - in_8_bits + ends) * size + in_8_bits * (1 + 4 / 128**2))
+    return max(found) / tensor
 
 
-def stage_share(shape: Shape, pipeline: int) -> float:
-    """The share of the layers that the longest of so many stages has."""
-    return -(-shape.layers // pipeline) / shape.layers
+def stages(shape: Shape, pipeline: int) -> list[Shape]:
+    """The layers of each stage, as models that have them alone. As vLLM does it, layers that are left over go to the
+    stages before the last."""
+    each, left_over = divmod(shape.layers, pipeline)
+    found, start = [], 0
+    for index in range(pipeline):
+        layers = each + (pipeline - 1 - left_over <= index < pipeline - 1)
+        dense = max(0, min(shape.dense_layers - start, layers))
+        found.append(replace(shape, layers=layers, dense_layers=dense))
+        start += layers
+    return found
 
 
 def engine_actor(
@@ -318,7 +326,8 @@ def engine_actor(
     weights = engine_weights(shape, engine, tensor=tensor, pipeline=pipeline)
     how = f"{shape.parameters / 1e9:.3g}e9 parameters / {tensor * pipeline}"
     how += ", and the ends of the pipeline" if pipeline > 1 else ""
-    token = shape.cache_values_of_rank(tensor) * stage_share(shape, pipeline) * size
+    longest = max(stages(shape, pipeline), key=lambda stage: stage.layers)
+    token = longest.cache_values_of_rank(tensor) * size
     batch = max(engine.max_num_batched_tokens, max_model_len)
     width = max(shape.intermediate, shape.experts_per_token * shape.expert_intermediate + shape.shared_intermediate)
     work = batch * size * (4 * shape.hidden + 3 * width / tensor) + 3 * 4 * engine.max_num_seqs * shape.vocabulary

@@ -192,7 +192,7 @@ def _actors(config: RunConfig, shape: Shape, gpu: Gpu, models: Mapping[str, str]
         config.rollout,
         shape,
         count=config.rollout.num_actors,
-        gpus=gpus(config.rollout.gpus_per_actor),
+        gpus=0 if is_cpu else config.rollout.num_gpus(True),
         max_model_len=max_model_len(config),
         capacity=gpu.memory,
         bucket_bytes=bucket,
@@ -207,7 +207,7 @@ def _actors(config: RunConfig, shape: Shape, gpu: Gpu, models: Mapping[str, str]
             judge.engine,
             load_shape(shape_name(replace(config, model=judge.model), models), key="judge.model"),
             count=judge.engine.num_actors,
-            gpus=gpus(judge.engine.gpus_per_actor),
+            gpus=0 if is_cpu else judge.engine.num_gpus(True),
             max_model_len=judge.max_model_len,
             capacity=gpu.memory,
         )

@@ -70,7 +70,8 @@ def engine_args(config: RolloutConfig, spec: EngineSpec, part: PartSpec | None =
 
 
 def use_network(part: PartSpec | None) -> None:
-    """Tell vLLM and Gloo which of this machine's addresses the other parts reach; both would guess."""
+    """Tell vLLM and Gloo which of this machine's addresses the other parts reach; both would guess. (NCCL guesses too,
+    and is told by NCCL_SOCKET_IFNAME.)"""
     if part is not None:
         address = own_address(part.master_address, part.master_port)
         os.environ["VLLM_HOST_IP"] = address
@@ -87,8 +88,8 @@ def explained(key: str) -> Iterator[None]:
 
 
 async def allocate_for_pipeline(llm: AsyncLLM) -> None:
-    """vLLM makes the tensors that a pipeline's later stages receive into while it warms up, which on CPUs it does not:
-    a batch of nothing makes them."""
+    """To be awaited before the first request. vLLM makes the tensors that a pipeline's later stages receive into while
+    it warms up, which on CPUs it does not: a batch of nothing makes them."""
     parallel, device = llm.vllm_config.parallel_config, llm.vllm_config.device_config.device_type
     if device == "cpu" and parallel.pipeline_parallel_size > 1:
         await llm.collective_rpc("execute_dummy_batch")
@@ -97,15 +98,16 @@ async def allocate_for_pipeline(llm: AsyncLLM) -> None:
 class VLLMPart:
     """The workers of an engine on one of its other nodes. They take orders from the engine alone."""
 
-    def __init__(self, config: RolloutConfig, spec: EngineSpec, part: PartSpec) -> None:
+    def __init__(self, config: RolloutConfig, spec: EngineSpec, part: PartSpec, key: str = "model") -> None:
+        """Raises UserError where vLLM refuses the settings."""
         use_network(part)
-        with explained(f"model={spec.model}"):
-            settings = engine_args(config, spec, part).create_engine_config(headless=True)
-        self._executor = MultiprocExecutor(settings, monitor_workers=False)
+        with explained(f"{key}={spec.model}"):
+            self._settings = engine_args(config, spec, part).create_engine_config(headless=True)
 
-    def watch(self) -> None:
-        """Return when a worker has ended; the engine is of no use then."""
-        self._executor.start_worker_monitor(inline=True)
+    def work(self) -> None:
+        """Join the engine, which has to be starting, and return when a worker has ended: the engine is of no use
+        then."""
+        MultiprocExecutor(self._settings, monitor_workers=False).start_worker_monitor(inline=True)
 
 
 class VLLMEngine:

@@ -7,6 +7,7 @@ A plain class, as :class:`r1ray.rollout.vllm_engine.VLLMEngine` is; its weights 
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Mapping
 from dataclasses import replace
@@ -46,7 +47,7 @@ class VLLMJudgePart(VLLMPart):
     """A judge's workers on one of its other nodes."""
 
     def __init__(self, config: RolloutConfig, spec: JudgeSpec, part: PartSpec) -> None:
-        super().__init__(*_as_engine(config, spec), part)
+        super().__init__(*_as_engine(config, spec), part, key="judge.model")
 
 
 class VLLMJudge:
@@ -60,15 +61,23 @@ class VLLMJudge:
         added = self._tokenizer.added_tokens_decoder.values()
         self._special = re.compile("|".join(re.escape(token.content) for token in added if token.special) or "(?!)")
         self._spec = spec
+        self._allocated: asyncio.Task[None] | None = None
 
     async def ready(self) -> int:
         """Number of vLLM workers (tensor- and pipeline-parallel ranks), once the engine answers."""
         await self._llm.check_health()
-        await allocate_for_pipeline(self._llm)
+        await self._allocate()
         return int(self._llm.vllm_config.parallel_config.world_size)
+
+    async def _allocate(self) -> None:
+        """Once, by whoever comes first: nobody asks a judge that Ray has started again whether it is ready."""
+        if self._allocated is None:
+            self._allocated = asyncio.create_task(allocate_for_pipeline(self._llm))
+        await self._allocated
 
     async def ask(self, prompt: str, schema: Mapping[str, object]) -> Mapping[str, object]:
         """See :class:`r1ray.reward.judged.Judge`. Raises InfrastructureError, and EngineLost where the engine died."""
+        await self._allocate()
         prompt_ids = self._prompt_ids(prompt)
         limit = self._spec.max_model_len - self._spec.max_tokens
         if len(prompt_ids) > limit:

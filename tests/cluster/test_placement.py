@@ -283,6 +283,11 @@ def test_an_engine_on_two_nodes_is_two_bundles_with_half_of_everything() -> None
     assert engine.parallel_sizes(16) == {"tensor_parallel_size": 8, "pipeline_parallel_size": 2}
 
 
+def test_a_spread_engine_has_a_gpu_of_each_node_where_nothing_is_said() -> None:
+    need = needs(config(rollout=RolloutConfig(nodes_per_actor=2)), cluster_has_gpus=True)
+    assert [kind.bundle for kind in need.of_group("models")] == [{"CPU": 0.5, "GPU": 1}] * 2
+
+
 def test_an_engine_without_gpus_is_a_pipeline_over_its_nodes() -> None:
     engine = RolloutConfig(nodes_per_actor=2)
     need = needs(config(rollout=engine), cluster_has_gpus=False)

@@ -11,11 +11,14 @@ from collections.abc import Iterator
 import pytest
 import ray
 from ray.cluster_utils import Cluster
+from ray.exceptions import RayActorError
 
+from r1ray.cluster.host import Parts, host, mistake_of
 from r1ray.cluster.launch import _check_storage, _Spawner
 from r1ray.cluster.placement import Kind, Needs, Reservation, missing, nodes_of_cluster, reserve, why_unreachable
 from r1ray.config import DeadlineConfig
 from r1ray.errors import UserError
+from r1ray.specs import PartSpec
 
 pytestmark = pytest.mark.real
 
@@ -52,6 +55,25 @@ def test_every_node_is_read_with_its_id_address_and_labels(tiers: dict[str, str]
     nodes = nodes_of_cluster()
     assert {node.id: node.labels["tier"] for node in nodes} == tiers
     assert all(node.address and node.resources["CPU"] >= 2 for node in nodes)
+
+
+class Leading:
+    def __init__(self, part: PartSpec) -> None:
+        raise AssertionError("was built although a part was not")
+
+
+class Mistaken:
+    def __init__(self, part: PartSpec) -> None:
+        raise UserError(f"model=x: part {part.node_rank} has no such model")
+
+
+def test_what_a_part_of_a_spread_actor_finds_wrong_is_the_users_to_read(tiers: dict[str, str]) -> None:
+    parts = Parts(f"{__name__}:Mistaken", [{"num_cpus": 0}])
+    actor = host(f"{__name__}:Leading", concurrency=2, parts=parts, num_cpus=0)
+    with pytest.raises(RayActorError) as raised:
+        ray.get(actor.alive(), timeout=60)
+    mistake = mistake_of(raised.value)
+    assert isinstance(mistake, UserError) and str(mistake) == "model=x: part 1 has no such model"
 
 
 @ray.remote

@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 from r1ray import main as cli
-from r1ray.config import RunConfig
+from r1ray.config import RolloutConfig, RunConfig
 from r1ray.main import compose
 from r1ray.planning.advice import changed_config, nearest_change
 from r1ray.planning.gpus import GIB, GPUS
-from r1ray.planning.memory import checkpoint_parts, export_bytes, published_bytes
+from r1ray.planning.memory import checkpoint_parts, engine_weights, export_bytes, published_bytes, stages
 from r1ray.planning.plan import Plan, plan_run
 
 SMALL = ["qwen2.5_0.5b", "qwen2.5_1.5b", "qwen3_0.6b", "qwen3_1.7b", "llama_3.2_1b"]
@@ -270,3 +270,22 @@ def test_overlapped_steps_take_as_long_as_their_longer_half() -> None:
 def test_a_step_that_its_deadline_would_end_is_said() -> None:
     assert plan_run(seven("deadlines.learn_s=60")).remarks[-1].startswith("deadlines.learn_s=60 may end the run, learn")
     assert plan_run(seven("deadlines.learn_s=1e6", "deadlines.generate_s=1e6")).remarks == ()
+
+
+@pytest.mark.parametrize("name", ["qwen2.5_7b", "qwen2.5_0.5b", "deepseek_v3", "deepseek_v2_lite", "qwen3_30b_a3b"])
+@pytest.mark.parametrize("pipeline", [1, 2, 3, 4, 5])
+def test_layers_are_divided_among_stages_as_vllm_does_it(name: str, pipeline: int) -> None:
+    from vllm.distributed.utils import get_pp_indices
+
+    shape = planned(V3[0], V3[2], f"model={name}").shape
+    whole = stages(shape, pipeline)
+    assert [stage.layers for stage in whole] == [
+        end - start for start, end in (get_pp_indices(shape.layers, rank, pipeline) for rank in range(pipeline))
+    ]
+    assert sum(stage.body_parameters - shape.hidden for stage in whole) == shape.body_parameters - shape.hidden
+
+
+def test_the_fullest_stage_of_deepseek_v3_is_one_without_its_dense_layers() -> None:
+    engine, shape = RolloutConfig(dtype="bfloat16"), planned(*V3).shape
+    halves = [engine_weights(shape, engine, tensor=8, pipeline=pipeline) * 8 / 2**30 for pipeline in (1, 2)]
+    assert halves == pytest.approx([627.4, 323.4], rel=2e-3)

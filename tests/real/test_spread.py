@@ -15,9 +15,12 @@ import ray
 from ray.cluster_utils import Cluster
 
 from r1ray.errors import EngineLost
+from r1ray.types import Completion, GroupRequest, PublishStats, Sampling
+from tests.fakes import make_prompt
 from tests.real.test_publish import System, config
 
 pytestmark = pytest.mark.real
+LONGEST = 256
 WORKERS = {"worker_extension_cls": "tests.real.extensions.Pid"}
 
 
@@ -30,6 +33,7 @@ def system(tmp_path_factory: pytest.TempPathFactory, qwen_folder: Path) -> Itera
     cluster.add_node(num_cpus=1, include_dashboard=False, resources={"rollout": 1})
     ray.init(address=cluster.address, log_to_driver=False, logging_level="ERROR")
     asked = config(qwen_folder, probe_every=1)
+    asked.algo = replace(asked.algo, max_completion_tokens=LONGEST)
     asked.rollout = replace(asked.rollout, nodes_per_actor=2, resources={"rollout": 2}, engine_args=WORKERS)
     try:
         with asyncio.Runner() as runner:
@@ -54,6 +58,36 @@ def test_both_stages_get_what_is_published_and_serve_it(system: System) -> None:
         system.step()
 
 
+def test_what_is_generated_meanwhile_goes_on_under_the_new_version(system: System) -> None:
+    before = system.version
+
+    async def generate() -> list[Completion]:
+        request = GroupRequest(
+            occurrence="0/meanwhile",
+            prompt=make_prompt(),
+            num_completions=8,
+            sampling=Sampling(1.0, 1.0, LONGEST),
+            seed=1,
+        )
+        chunks = [await chunk async for chunk in system.pool.generate(request)]
+        return [completion for chunk in chunks for completion in chunk]
+
+    async def both() -> tuple[list[Completion], PublishStats]:
+        generating = asyncio.create_task(generate())
+        await asyncio.sleep(0.5)
+        published = await system.weights.publish(before + 1)
+        return await generating, published
+
+    completions, published = system.run(both())
+    system.version += 1
+    assert published.num_resent == 0 and published.probe_max_diff is not None and published.probe_max_diff < 1e-4
+    spans = [[(span.version, span.start, span.end) for span in each.versions] for each in completions]
+    assert any(len(each) == 2 for each in spans), spans
+    for each, completion in zip(spans, completions, strict=True):
+        assert [version for version, _, _ in each] in ([before], [before, before + 1])
+        assert [0, *(end for _, _, end in each)] == [*(start for _, start, _ in each), len(completion.token_ids)]
+
+
 def processes(system: System) -> list[psutil.Process]:
     """Of the engine: the worker of each stage, and its parent."""
 
@@ -65,6 +99,7 @@ def processes(system: System) -> list[psutil.Process]:
     return workers + [parent for parent in parents if parent is not None]
 
 
+@pytest.mark.faults
 def test_with_a_part_the_engine_is_lost_and_replaced_as_a_whole(system: System) -> None:
     before = processes(system)
     before[1].send_signal(signal.SIGKILL)
@@ -76,6 +111,7 @@ def test_with_a_part_the_engine_is_lost_and_replaced_as_a_whole(system: System) 
     assert not any(process.is_running() for process in before)
 
 
+@pytest.mark.faults
 def test_the_other_parts_end_with_the_engine(system: System) -> None:
     before = processes(system)
     system.pool.engines[0].actor.kill()
