@@ -117,10 +117,6 @@ class Pods:
         self.machines[name].kill()
         self._nodes[name].wait(10)
 
-    def wait_for_end(self, name: str) -> None:
-        """Of a pod's Ray node, with which its container ends."""
-        self._nodes[name].wait(START_S)
-
     def run(self, name: str, *command: str) -> subprocess.Popen[str]:
         """A command in a pod's container, where ``end-run`` is in the PATH."""
         machine = self.machines[name]
