@@ -20,7 +20,7 @@ from tests.fakes import make_prompt
 from tests.real.test_publish import System, config
 
 pytestmark = pytest.mark.real
-LONGEST = 256
+LONGEST = 192
 WORKERS = {"worker_extension_cls": "tests.real.extensions.Pid"}
 
 
