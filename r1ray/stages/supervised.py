@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,7 +30,7 @@ from r1ray.stages.base import (
     wait_for_learner,
 )
 from r1ray.supervised import HeldOut, SupervisedLoop, num_steps
-from r1ray.telemetry.console import Progress
+from r1ray.telemetry.console import Progress, TimeLeft
 from r1ray.telemetry.metrics import MetricsFile
 from r1ray.termination import first_sigterm
 
@@ -247,13 +246,12 @@ class StepLines:
 
     def __init__(self, *, num_steps: int, say: Callable[[str], None]) -> None:
         self._num_steps, self._say = num_steps, say
-        self._first: tuple[float, float] | None = None  # time and step of the first line of this process
+        self._left = TimeLeft(num_steps)
 
     def step(self, metrics: dict[str, float]) -> None:
         """The line of one step; of step 0, the held-out figures."""
-        now = time.monotonic()
         step = metrics["step"]
-        self._first = self._first or (now, step)
+        left = self._left.after(step)
         evals = [f"{name.split('/', 2)[2]} {value:.4f}" for name, value in metrics.items() if name.startswith("eval/")]
         held_out = f"  held-out: {'  '.join(evals)}" if evals else ""
         if "loss/total" not in metrics:
@@ -267,15 +265,7 @@ class StepLines:
             *([] if accuracy is None else [f"accuracy {accuracy:.3f}"]),
             f"{metrics['throughput/trained_tokens_per_s']:.0f} tokens/s",
         ]
-        self._say("  ".join(figures) + held_out + self._left(now, step))
-
-    def _left(self, now: float, step: float) -> str:
-        assert self._first is not None
-        since, first = self._first
-        if step <= first:
-            return ""
-        seconds = (now - since) / (step - first) * (self._num_steps - step)
-        return f"  left {seconds // 60:.0f}:{seconds % 60:02.0f}"
+        self._say("  ".join(figures) + held_out + (f"  left {left}" if left else ""))
 
 
 def plot_losses(rows: Sequence[dict[str, float]], path: Path, *, title: str) -> None:

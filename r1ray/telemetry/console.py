@@ -13,6 +13,23 @@ from r1ray.telemetry.metrics import reward_parts
 HEADER_EVERY = 20
 
 
+class TimeLeft:
+    """How long the remaining steps take, at the pace since the first one that this process saw."""
+
+    def __init__(self, num_steps: int) -> None:
+        self._num_steps = num_steps
+        self._first: tuple[float, float] | None = None
+
+    def after(self, step: float) -> str:
+        """``minutes:seconds``; empty at the first call, whose step only starts the clock."""
+        now = time.monotonic()
+        since, first = self._first = self._first or (now, step)
+        if step <= first:
+            return ""
+        seconds = (now - since) / (step - first) * (self._num_steps - step)
+        return f"{seconds // 60:.0f}:{seconds % 60:02.0f}"
+
+
 class Progress:
     """Prints to the terminal, or plain lines where the output is a file."""
 
@@ -20,7 +37,7 @@ class Progress:
         self._console = Console(highlight=False, soft_wrap=True)
         self._num_steps = num_steps
         self._rows = 0
-        self._first: tuple[float, float] | None = None  # time and step of the first row of this process
+        self._left = TimeLeft(num_steps)
         self._parts: list[str] = []
         self._last_eval = math.nan
 
@@ -30,9 +47,7 @@ class Progress:
 
     def step(self, metrics: dict[str, float]) -> None:
         """The row of one step."""
-        now = time.monotonic()
-        if self._first is None:
-            self._first = (now, metrics["step"])
+        left = self._left.after(metrics["step"])
         evals = {name.split("/", 2)[2]: value for name, value in metrics.items() if name.startswith("eval/")}
         if evals:
             self._last_eval = evals["pass@1"]
@@ -53,16 +68,8 @@ class Progress:
         self.say(
             f"{metrics['step']:4.0f}/{self._num_steps:<4d} {metrics['reward/mean']:7.3f} {parts} "
             f"{metrics['completion/length_mean']:7.1f} {tested} "
-            f"{metrics['throughput/generated_tokens_per_s']:9.0f} {self._left(now, metrics['step']):>6}"
+            f"{metrics['throughput/generated_tokens_per_s']:9.0f} {left:>6}"
         )
-
-    def _left(self, now: float, step: float) -> str:
-        assert self._first is not None
-        since, first = self._first
-        if step <= first:
-            return ""
-        seconds = (now - since) / (step - first) * (self._num_steps - step)
-        return f"{seconds // 60:.0f}:{seconds % 60:02.0f}"
 
     def table(self, before: dict[str, float], after: dict[str, float]) -> None:
         """Held-out figures before and after, one row each."""

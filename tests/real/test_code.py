@@ -7,14 +7,16 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from tests.real.running import metrics, r1ray
+from tests.real.running import environment, metrics, r1ray
 
 pytestmark = pytest.mark.real
 
 
 def test_a_short_run_on_programs(tmp_path: Path) -> None:
     short = ["steps=2", "prepare.options.pretrain_steps=250", "eval.final_num_prompts=16", "eval.final_samples=2"]
-    r1ray("run", "experiment=tiny_programs", f"output_dir={tmp_path}", "name=code", *short, cwd=tmp_path)
+    # One thread: two would wait for each other by spinning where another test has a core.
+    env = environment(OMP_NUM_THREADS="1")
+    r1ray("run", "experiment=tiny_programs", f"output_dir={tmp_path}", "name=code", *short, cwd=tmp_path, env=env)
     steps = metrics(tmp_path / "code")
     assert 0 < steps[1]["reward/accuracy"] < 1
     assert steps[1]["scoring/correct"] == steps[1]["reward/accuracy"]

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from r1ray.telemetry.console import Progress
+from r1ray.telemetry.console import Progress, TimeLeft
 
 ROW = {
     "step": 1.0,
@@ -25,6 +25,13 @@ def test_a_step_is_a_row_with_the_figures_that_a_user_watches(capsys: pytest.Cap
     assert first.split()[:5] == ["1/40", "0.750", "0.250", "12.3", "4321"]
     assert second.split()[:6] == ["2/40", "0.750", "0.250", "12.3", "0.500", "4321"]
     assert ":" in second.split()[6]
+
+
+def test_the_time_left_is_that_of_the_steps_since_the_first_one_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = iter([1000.0, 1010.0, 1040.0])
+    monkeypatch.setattr("r1ray.telemetry.console.time.monotonic", lambda: next(clock))
+    left = TimeLeft(num_steps=20)  # a run that goes on from step 10
+    assert [left.after(step) for step in (10.0, 11.0, 12.0)] == ["", "1:30", "2:40"]
 
 
 def test_the_table_puts_before_beside_after(capsys: pytest.CaptureFixture[str]) -> None:
