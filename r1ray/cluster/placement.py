@@ -387,8 +387,10 @@ def connect(address: str | None) -> tuple[float, float]:
                 reason = str(error).partition("\n")[0]
                 raise UserError(f"{key}={target}: cannot be joined: {reason}") from error
         else:
+            # "local": without an address Ray would join whatever cluster was last started on this machine.
+            own = {"address": "local", "num_cpus": available_cpus(), "include_dashboard": False}
             with kept_handler():
-                ray.init(num_cpus=available_cpus(), include_dashboard=False, log_to_driver=False, logging_level="ERROR")
+                ray.init(**own, log_to_driver=False, logging_level="ERROR")
     total = ray.cluster_resources()
     return total.get("CPU", 0.0), total.get("GPU", 0.0)
 

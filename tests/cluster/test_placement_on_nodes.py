@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import os
+import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -55,6 +57,13 @@ def test_every_node_is_read_with_its_id_address_and_labels(tiers: dict[str, str]
     nodes = nodes_of_cluster()
     assert {node.id: node.labels["tier"] for node in nodes} == tiers
     assert all(node.address and node.resources["CPU"] >= 2 for node in nodes)
+
+
+def test_a_run_without_an_address_leaves_the_clusters_of_others_alone(tiers: dict[str, str]) -> None:
+    program = "import ray, r1ray.cluster.placement as p; p.connect(None); print(len(ray.nodes()))"
+    env = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=120, env=env)
+    assert done.stdout.strip() == "1", done.stderr[-2000:]
 
 
 class Leading:

@@ -95,7 +95,7 @@ class System:
 @pytest.fixture(scope="module")
 def system(tmp_path_factory: pytest.TempPathFactory, qwen_folder: Path) -> Iterator[System]:
     """One learner rank and one engine for the tests of this file; each leaves them working, but the last."""
-    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
+    ray.init(address="local", num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
     try:
         with asyncio.Runner() as runner:
             made = System(config(qwen_folder), tmp_path_factory.mktemp("system"), runner)
