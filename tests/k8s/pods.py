@@ -30,7 +30,7 @@ SERVICE = "r1ray-head-svc"
 DASHBOARD = f"http://{SERVICE}:8265"
 PASSWORD = "a-password"
 TOKEN = "a-token-of-at-least-thirty-two-characters"
-START_S = 60.0
+START_S, MAX_RESTARTS = 120.0, 3
 MAX_CPUS = 3.0
 """Of a node. Of a learner's, the driver, a rank and an engine take one each."""
 TINY = (
@@ -71,6 +71,7 @@ class Pods:
         self._network = Network()
         self._started: list[subprocess.Popen[str]] = []
         self._nodes: dict[str, subprocess.Popen[str]] = {}
+        self._commands: dict[str, tuple[str, ...]] = {}
         self._heads, self._with_redis = 0, with_redis
         self.machines: dict[str, Machine] = {}
 
@@ -171,11 +172,17 @@ class Pods:
             *(f"--object-store-memory={100 << 20}", f"--node-ip-address={machine.address}"),
             f"--temp-dir={machine.folder / 'ray'}",
         ]
-        self._nodes[name] = self.run(name, "/bin/bash", "-c", "--", " ".join(command))
+        self._commands[name] = ("/bin/bash", "-c", "--", " ".join(command))
+        self._nodes[name] = self.run(name, *self._commands[name])
 
     def _wait(self, name: str) -> None:
+        """As Kubernetes does, start a container again that ends: a node gives up whose agent is late on busy cores."""
+        attempts = iter(range(MAX_RESTARTS))
+
         def is_up() -> bool:
-            assert self._nodes[name].poll() is None, self.log(name)
+            if self._nodes[name].poll() is not None:
+                assert next(attempts, None) is not None, self.log(name)
+                self._nodes[name] = self.run(name, *self._commands[name])
             return "--block" in self.log(name)
 
         wait_for(is_up, timeout_s=START_S, what=f"the start of {name}")

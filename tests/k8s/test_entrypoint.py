@@ -67,6 +67,7 @@ def workers_of_engines(pods: Pods) -> set[tuple[str, str]]:
     }
 
 
+@pytest.mark.faults
 def test_the_quickstart_runs_and_pods_that_go_leave_a_checkpoint(pods: Pods, storage: Path, qwen_folder: Path) -> None:
     """The last one: it ends the pods."""
     own = ["prepare.maker=null", f"model={qwen_folder}", f"data.train={storage}/data/train.parquet"]

@@ -5,11 +5,13 @@ The client is a seventh machine, which reaches the job server over the network a
 
 from __future__ import annotations
 
+import getpass
 import json
 import os
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -99,6 +101,9 @@ def cluster() -> Iterator[Cluster]:
         "RAY_AUTH_TOKEN": "0123456789abcdef0123456789abcdef",
         "RAY_USAGE_STATS_ENABLED": "0",
         "PYTHONWARNINGS": "ignore",
+        # What vLLM compiles once is not compiled again on every machine.
+        "XDG_CACHE_HOME": str(Path.home() / ".cache"),
+        "TORCHINDUCTOR_CACHE_DIR": f"{tempfile.gettempdir()}/torchinductor_{getpass.getuser()}",
     }
     hurry = network.folder / "hurry"
     nodes: list[subprocess.Popen[str]] = []
