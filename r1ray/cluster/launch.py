@@ -14,7 +14,8 @@ from ray.exceptions import RayActorError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from r1ray.cluster.host import Handle, Parts, address_and_port, host, import_path, mistake_of
-from r1ray.cluster.placement import Needs, Reservation, connect, evaluation_needs, model_section, needs, reserve
+from r1ray.cluster.joining import connect
+from r1ray.cluster.placement import Needs, Reservation, evaluation_needs, model_section, needs, reserve
 from r1ray.cluster.pools import (
     Engine,
     JudgePool,

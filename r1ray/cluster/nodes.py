@@ -12,7 +12,8 @@ import time
 import ray
 from ray.exceptions import RayError
 
-from r1ray.cluster.placement import nodes_of_cluster, why_unreachable
+from r1ray.cluster.joining import why_unreachable
+from r1ray.cluster.placement import nodes_of_cluster
 
 
 def wait_for_nodes(count: int, timeout_s: float) -> int:

@@ -7,32 +7,24 @@ One placement group for each strategy: learner ranks on as few nodes as possible
 from __future__ import annotations
 
 import asyncio
-import os
-import socket
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any
 
 import ray
-from ray.exceptions import RayError
 from ray.util.placement_group import PlacementGroup, placement_group, placement_group_table, remove_placement_group
 from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
+from r1ray.cluster.joining import available_cpus, is_remote, local_gpus, reachable
 from r1ray.config import LABEL_SELECTOR, EvaluationConfig, RewardConfig, RewardModelConfig, RolloutConfig, RunConfig
 from r1ray.errors import UserError
-from r1ray.termination import kept_handler
 
 STRATEGIES = {"learner": "PACK", "models": "PACK", "reward": "SPREAD"}
 """Ray's strategy of each group of bundles."""
 ENOUGH = 1e-6
 POLL_S = 1.0
-JOIN_S = 10.0
-SETTINGS = 4
-HELLO = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes((0, 0, 0, SETTINGS, 0, 0, 0, 0, 0))
-"""With what a gRPC client begins: HTTP/2's preface and a frame of settings. A server's first frame is one too."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -369,80 +361,14 @@ def _room(node: Node, kind: Kind) -> float:
     return sum((node.resources[name] - amount) / node.resources[name] for name, amount in kind.bundle.items())
 
 
-# ---------------------------------------------------------------------- joining and reserving
-
-
-def connect(address: str | None) -> tuple[float, float]:
-    """Join the cluster at ``address``, that of the job or of RAY_ADDRESS, or start one on this machine for this
-    process. Returns its CPUs and GPUs. Raises UserError where none answers."""
-    if not ray.is_initialized():
-        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-        os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-        if where := _reachable(address):
-            key, target = where
-            try:
-                with kept_handler():
-                    ray.init(address=target, log_to_driver=False)
-            except (ConnectionError, RuntimeError, ValueError, RayError) as error:
-                reason = str(error).partition("\n")[0]
-                raise UserError(f"{key}={target}: cannot be joined: {reason}") from error
-        else:
-            # "local": without an address Ray would join whatever cluster was last started on this machine.
-            own = {"address": "local", "num_cpus": available_cpus(), "include_dashboard": False}
-            with kept_handler():
-                ray.init(**own, log_to_driver=False, logging_level="ERROR")
-    total = ray.cluster_resources()
-    return total.get("CPU", 0.0), total.get("GPU", 0.0)
-
-
-def _reachable(address: str | None) -> tuple[str, str] | None:
-    """The key and the address of the cluster that this process is going to join; None where it has joined one, or is
-    going to start one. Raises UserError where no Ray answers."""
-    target = address or os.environ.get("RAY_ADDRESS")
-    if not target or ray.is_initialized():
-        return None
-    key = "cluster.address" if address else "RAY_ADDRESS"
-    if problem := why_unreachable(target, timeout_s=JOIN_S):
-        raise UserError(f"{key}={target}: {problem}; needs the HOST:PORT of a running cluster's first node.")
-    return key, target
-
-
-def why_unreachable(address: str, *, timeout_s: float) -> str | None:
-    """Why no Ray answers at ``HOST:PORT``, with or without ``ray://``, where Ray itself would try for minutes; None
-    where one does, and for an address without a port."""
-    host, _, port = address.removeprefix("ray://").rpartition(":")
-    if host.startswith(("http://", "https://")):
-        return "that is a job server, to which `r1ray submit` sends runs"
-    if not port.isdigit():
-        return None
-    try:
-        with socket.create_connection((host.strip("[]"), int(port)), timeout=timeout_s) as server:
-            if os.environ.get("RAY_USE_TLS", "0").lower() in ("1", "true"):
-                return None
-            server.sendall(HELLO)
-            is_grpc = server.recv(4, socket.MSG_WAITALL)[3:] == bytes((SETTINGS,))
-    except TimeoutError:
-        return f"no Ray answers there within {timeout_s:g} s"
-    except OSError as error:
-        return f"no Ray answers there: {error}"
-    return None if is_grpc else "what answers there is not Ray"
-
-
-def available_cpus() -> int:
-    """CPUs that this process may use."""
-    return len(os.sched_getaffinity(0))
-
-
-def is_remote(address: str | None) -> bool:
-    """Whether a cluster is joined, instead of starting one on this machine."""
-    return bool(address or os.environ.get("RAY_ADDRESS") or ray.is_initialized())
+# ---------------------------------------------------------------------- reserving
 
 
 def preflight(config: RunConfig | EvaluationConfig) -> None:
     """Refuse, before anything is started, an address where no Ray answers, and what cannot fit where the run would
     start its own cluster."""
     if is_remote(config.cluster.address):
-        _reachable(config.cluster.address)
+        reachable(config.cluster.address)
         return
     gpus = local_gpus()
     if isinstance(config, RunConfig):
@@ -452,14 +378,6 @@ def preflight(config: RunConfig | EvaluationConfig) -> None:
     check_fits(need, cpus=available_cpus(), gpus=gpus)
     if problem := missing(need, [Node({"CPU": available_cpus(), "GPU": gpus})]):
         raise UserError(f"on this machine {problem}.")
-
-
-def local_gpus() -> int:
-    """NVIDIA GPUs of this machine that this process may use; looked up without loading CUDA."""
-    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if visible is not None:
-        return len([device for device in visible.split(",") if device.strip() not in ("", "-1")])
-    return len([path for path in Path("/dev").glob("nvidia*") if path.name.removeprefix("nvidia").isdigit()])
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from r1ray.cluster import examine, placement
+from r1ray.cluster import examine, joining, placement
 from r1ray.cluster.examine import Answer, Probes
 from r1ray.cluster.placement import Needs, Node, Reservation, nodes_of_cluster
 from r1ray.cluster.probe import Disk, PathFacts, installed, is_hub_name, path_facts
@@ -211,7 +211,7 @@ class _Cluster:
     def __init__(self, config: RunConfig, stages: Sequence[Planned], files: _Files, say: Callable[[str], None]) -> None:
         self._config, self._stages, self._files, self._say = config, stages, files, say
         self.findings: list[Finding] = []
-        self._is_remote = placement.is_remote(config.cluster.address)
+        self._is_remote = joining.is_remote(config.cluster.address)
         self._output = Path(config.output_dir).expanduser().resolve()
         self._probes: Probes | None = None
         self._reservation: Reservation | None = None
@@ -255,7 +255,7 @@ class _Cluster:
         self._say("joining the cluster" if self._is_remote else "starting Ray on this machine")
         started = time.monotonic()
         try:
-            cpus, gpus = placement.connect(address)  # in this thread: Ray sets signal handlers
+            cpus, gpus = joining.connect(address)  # in this thread: Ray sets signal handlers
         except UserError as error:
             advice = "start Ray there, and look at cluster.address, RAY_ADDRESS and RAY_AUTH_MODE."
             finding = red("cluster", DRIVER, str(error), "a Ray cluster", advice)

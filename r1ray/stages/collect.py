@@ -19,8 +19,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from r1ray.cluster.joining import is_remote
 from r1ray.cluster.launch import RunningEvaluation, launch_evaluation
-from r1ray.cluster.placement import is_remote
 from r1ray.config import EvaluationConfig, RunConfig, decisive
 from r1ray.curation import filters
 from r1ray.curation.card import CARD, Curation, write_dataset

@@ -24,8 +24,8 @@ from r1ray.benchmarks.definition import Benchmark, load_benchmark
 from r1ray.benchmarks.metrics import METRICS
 from r1ray.benchmarks.reader import MINIATURE, BenchmarkReport, Item, read_benchmark
 from r1ray.benchmarks.standings import Contest, read_standings
+from r1ray.cluster.joining import is_remote
 from r1ray.cluster.launch import RunningEvaluation, launch_evaluation
-from r1ray.cluster.placement import is_remote
 from r1ray.config import CompareConfig, EvaluationConfig, RunConfig, decisive
 from r1ray.data.template import renderer
 from r1ray.errors import UserError

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from r1ray.checkpoint import Checkpoints
+from r1ray.cluster.joining import is_remote
 from r1ray.cluster.launch import Running, launch
-from r1ray.cluster.placement import is_remote
 from r1ray.config import RunConfig, decisive
 from r1ray.controller import Controller
 from r1ray.data.prompts import PromptCursor, PromptTable, spool_prompts

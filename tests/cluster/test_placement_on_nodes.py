@@ -16,8 +16,9 @@ from ray.cluster_utils import Cluster
 from ray.exceptions import RayActorError
 
 from r1ray.cluster.host import Parts, host, mistake_of
+from r1ray.cluster.joining import why_unreachable
 from r1ray.cluster.launch import _check_storage, _Spawner
-from r1ray.cluster.placement import Kind, Needs, Reservation, missing, nodes_of_cluster, reserve, why_unreachable
+from r1ray.cluster.placement import Kind, Needs, Reservation, missing, nodes_of_cluster, reserve
 from r1ray.config import DeadlineConfig
 from r1ray.errors import UserError
 from r1ray.specs import PartSpec
@@ -60,7 +61,7 @@ def test_every_node_is_read_with_its_id_address_and_labels(tiers: dict[str, str]
 
 
 def test_a_run_without_an_address_leaves_the_clusters_of_others_alone(tiers: dict[str, str]) -> None:
-    program = "import ray, r1ray.cluster.placement as p; p.connect(None); print(len(ray.nodes()))"
+    program = "import ray, r1ray.cluster.joining as j; j.connect(None); print(len(ray.nodes()))"
     env = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=120, env=env)
     assert done.stdout.strip() == "1", done.stderr[-2000:]

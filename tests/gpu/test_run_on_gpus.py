@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from r1ray.cluster.placement import local_gpus
+from r1ray.cluster.joining import local_gpus
 from tests.real.running import SMALL, balanced, metrics, own, r1ray
 
 pytestmark = [pytest.mark.real, pytest.mark.gpu]

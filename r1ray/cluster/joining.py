@@ -1,0 +1,92 @@
+"""The Ray cluster of a command: one that is there and answers, or one of its own on this machine."""
+
+from __future__ import annotations
+
+import os
+import socket
+from pathlib import Path
+
+import ray
+from ray.exceptions import RayError
+
+from r1ray.errors import UserError
+from r1ray.termination import kept_handler
+
+JOIN_S = 10.0
+SETTINGS = 4
+HELLO = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes((0, 0, 0, SETTINGS, 0, 0, 0, 0, 0))
+"""With what a gRPC client begins: HTTP/2's preface and a frame of settings. A server's first frame is one too."""
+
+
+def connect(address: str | None) -> tuple[float, float]:
+    """Join the cluster at ``address``, that of the job or of RAY_ADDRESS, or start one on this machine for this
+    process. Returns its CPUs and GPUs. Raises UserError where none answers."""
+    if not ray.is_initialized():
+        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+        os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+        if where := reachable(address):
+            key, target = where
+            try:
+                with kept_handler():
+                    ray.init(address=target, log_to_driver=False)
+            except (ConnectionError, RuntimeError, ValueError, RayError) as error:
+                reason = str(error).partition("\n")[0]
+                raise UserError(f"{key}={target}: cannot be joined: {reason}") from error
+        else:
+            # "local": without an address Ray would join whatever cluster was last started on this machine.
+            own = {"address": "local", "num_cpus": available_cpus(), "include_dashboard": False}
+            with kept_handler():
+                ray.init(**own, log_to_driver=False, logging_level="ERROR")
+    total = ray.cluster_resources()
+    return total.get("CPU", 0.0), total.get("GPU", 0.0)
+
+
+def reachable(address: str | None) -> tuple[str, str] | None:
+    """The key and the address of the cluster that this process is going to join; None where it has joined one, or is
+    going to start one. Raises UserError where no Ray answers."""
+    target = address or os.environ.get("RAY_ADDRESS")
+    if not target or ray.is_initialized():
+        return None
+    key = "cluster.address" if address else "RAY_ADDRESS"
+    if problem := why_unreachable(target, timeout_s=JOIN_S):
+        raise UserError(f"{key}={target}: {problem}; needs the HOST:PORT of a running cluster's first node.")
+    return key, target
+
+
+def why_unreachable(address: str, *, timeout_s: float) -> str | None:
+    """Why no Ray answers at ``HOST:PORT``, with or without ``ray://``, where Ray itself would try for minutes; None
+    where one does, and for an address without a port."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if host.startswith(("http://", "https://")):
+        return "that is a job server, to which `r1ray submit` sends runs"
+    if not port.isdigit():
+        return None
+    try:
+        with socket.create_connection((host.strip("[]"), int(port)), timeout=timeout_s) as server:
+            if os.environ.get("RAY_USE_TLS", "0").lower() in ("1", "true"):
+                return None
+            server.sendall(HELLO)
+            is_grpc = server.recv(4, socket.MSG_WAITALL)[3:] == bytes((SETTINGS,))
+    except TimeoutError:
+        return f"no Ray answers there within {timeout_s:g} s"
+    except OSError as error:
+        return f"no Ray answers there: {error}"
+    return None if is_grpc else "what answers there is not Ray"
+
+
+def available_cpus() -> int:
+    """CPUs that this process may use."""
+    return len(os.sched_getaffinity(0))
+
+
+def is_remote(address: str | None) -> bool:
+    """Whether a cluster is joined, instead of starting one on this machine."""
+    return bool(address or os.environ.get("RAY_ADDRESS") or ray.is_initialized())
+
+
+def local_gpus() -> int:
+    """NVIDIA GPUs of this machine that this process may use; looked up without loading CUDA."""
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if visible is not None:
+        return len([device for device in visible.split(",") if device.strip() not in ("", "-1")])
+    return len([path for path in Path("/dev").glob("nvidia*") if path.name.removeprefix("nvidia").isdigit()])
