@@ -14,7 +14,7 @@ import threading
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import ray
 from ray.actor import ActorHandle
@@ -87,7 +87,10 @@ class SpreadHost(AsyncHost):
         try:
             ray.get([part.alive() for part in others])
         except RayActorError as error:
-            raise (mistake_of(error) or error) from error
+            if mistake := mistake_of(error):
+                raise mistake from error
+            # Not raised: the owner of an actor that was never created would wait for it while it ends.
+            _end(error)
         threading.Thread(target=_end_with_any, args=(others,), daemon=True).start()
         super().__init__(path, *arguments, PartSpec(0, *place))
 
@@ -105,11 +108,14 @@ def mistake_of(error: RayActorError) -> Exception | None:
 def _end_with_any(parts: Sequence[Handle]) -> None:
     """End this process when a part has ended; calls to it then fail, where they would wait for what never comes."""
     ended, _ = ray.wait([part.work.remote() for part in parts], num_returns=1)
-    reason = "its workers ended"
     try:
         ray.get(ended[0])
     except RayError as error:
-        reason = str(error)
+        _end(error)
+    _end("its workers ended")
+
+
+def _end(reason: object) -> NoReturn:
     print(f"a part of this engine, on another node, is lost: {reason}", file=sys.stderr, flush=True)
     os._exit(1)
 

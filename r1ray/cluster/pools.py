@@ -30,6 +30,8 @@ from r1ray.types import (
 
 Ref = Any  # ObjectRef[tuple[Completion, ...]]; Ray's own types are not generic over actor methods
 MAX_SCORING_ATTEMPTS = 3
+MAX_STARTS = 3
+"""Of an actor in the place of a lost one."""
 PATIENCE = 10
 """A chunk waits at most so many deadlines, however busy its actor is with others."""
 
@@ -116,16 +118,25 @@ class RolloutPool:
         lost = [engine for engine in self.engines if engine.is_lost]
         for engine in lost:
             engine.actor.kill()
-            fresh = Engine(engine.name, self._spawn(engine.name), engine.num_workers)
-            try:
-                await fresh.actor.ready.remote()
-                if prepare is not None:
-                    await prepare(fresh.actor)
-            except RayError as error:
-                fresh.actor.kill()
-                raise InfrastructureError(f"{engine.name} could not be started again: {error}") from error
+            fresh = Engine(engine.name, await self._started(engine.name, prepare), engine.num_workers)
             self.engines[self.engines.index(engine)] = fresh
         return len(lost)
+
+    async def _started(self, name: str, prepare: Callable[[Handle], Awaitable[None]] | None) -> Handle:
+        """Another actor of that name, which answers. One that dies while it starts gets a successor: for half a minute
+        Ray places actors on a node that it does not yet know to be lost. Raises InfrastructureError."""
+        for attempt in range(1, MAX_STARTS + 1):
+            actor = self._spawn(name)
+            try:
+                await actor.ready.remote()
+                if prepare is not None:
+                    await prepare(actor)
+                return actor
+            except RayError as error:
+                actor.kill()
+                if attempt == MAX_STARTS or not isinstance(error, RayActorError):
+                    raise InfrastructureError(f"{name} could not be started again: {error}") from error
+        raise AssertionError
 
 
 class ScorerPool:
