@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -218,6 +219,11 @@ class _Cluster:
         self._sections: dict[str, set[str]] = {}
         self._sandboxes: dict[Node, Answer[str]] = {}
 
+    @cached_property
+    def _plans(self) -> list[Plan]:
+        """Made where a check asks first, and so under its deadline."""
+        return training_plans(self._config, self._stages)
+
     def look(self, needed: Sequence[RunConfig | EvaluationConfig]) -> None:
         if not self._join():
             return
@@ -377,8 +383,7 @@ class _Cluster:
         )
 
     def _disks(self) -> list[Finding]:
-        plans = training_plans(self._config, self._stages)
-        written = sum(plan.disk.whole for plan in plans if plan.disk is not None)
+        written = sum(plan.disk.whole for plan in self._plans if plan.disk is not None)
         what = "checkpoints, exports and rollouts" + ("" if written else " (the model's size is not known)")
 
         def judge(node: Node, disks: list[Disk]) -> list[Finding]:
@@ -477,8 +482,7 @@ class _Cluster:
             "all-reduce": ("deadlines.learn_s", deadlines.learn_s),
             "broadcast": ("deadlines.publish_s", deadlines.publish_s),
         }
-        plans = training_plans(self._config, self._stages)
-        sent = max((int(published_bytes(plan.config, plan.shape)) for plan in plans), default=None)
+        sent = max((int(published_bytes(plan.config, plan.shape)) for plan in self._plans), default=None)
         findings = []
         for measured in examine.measure(self._reservation, timeout_s=min(COLLECTIVE_S, deadlines.start_s)):
             key, deadline_s = keys[measured.operation]
