@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
+import torch
+from vllm.distributed.weight_transfer.base import ParamMeta, VLLMWeightSyncClient, WeightSource
+from vllm.distributed.weight_transfer.factory import WeightTransferTrainerFactory
 from vllm.distributed.weight_transfer.nccl_engine import (
     NCCLTrainerInitInfo,
     NCCLTrainerWeightTransferEngine,
@@ -11,7 +15,8 @@ from vllm.distributed.weight_transfer.nccl_engine import (
     NCCLWeightTransferUpdateInfo,
 )
 
-from r1ray.weights.stream import VerifyingLoader
+from r1ray.weights import plugin
+from r1ray.weights.stream import VerifyingLoader, WeightStream, metadata_with_fingerprints, with_fingerprints
 
 BACKEND = "r1ray_nccl"
 
@@ -40,3 +45,35 @@ class VerifiedNCCLSender(NCCLTrainerWeightTransferEngine):
     """vLLM's sender, under the name of the verifying engine."""
 
     init_info_cls = VerifiedNCCLTrainerInitInfo
+
+
+class StreamSource(WeightSource):
+    """A :class:`WeightStream` with its fingerprints, in vLLM's form."""
+
+    def __init__(self, stream: WeightStream) -> None:
+        self._stream = stream
+
+    def metadata(self) -> list[ParamMeta]:
+        metas = metadata_with_fingerprints(self._stream.metadata())
+        return [ParamMeta(meta.name, getattr(torch, meta.dtype), meta.shape) for meta in metas]
+
+    def __iter__(self) -> Iterator[tuple[str, torch.Tensor]]:
+        return with_fingerprints(self._stream)
+
+
+def open_sender(
+    stream: WeightStream,
+    client: VLLMWeightSyncClient,
+    *,
+    rank: int,
+    address: str,
+    port: int,
+    world_size: int,
+    bucket_bytes: int,
+    timeout_s: float,
+) -> Any:
+    """See :func:`r1ray.weights.publisher.open_sender`. ``timeout_s`` bounds nothing here: NCCL has no timeout, and the
+    publish's deadline ends the round."""
+    plugin.register()
+    info = VerifiedNCCLTrainerInitInfo(address, port, world_size, packed_buffer_size_bytes=bucket_bytes, rank=rank)
+    return WeightTransferTrainerFactory.trainer_init(init_info=info, client=client, source=StreamSource(stream))

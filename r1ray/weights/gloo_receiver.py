@@ -1,0 +1,82 @@
+"""The receiving end of :mod:`r1ray.weights.gloo` inside each vLLM worker: an engine of vLLM's weight-transfer API."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch.distributed import ProcessGroupGloo
+from vllm.distributed.weight_transfer.base import (
+    WeightTransferEngine,
+    WeightTransferInitInfo,
+    WeightTransferUpdateInfo,
+)
+from vllm.model_executor.model_loader.reload import finalize_layerwise_reload, initialize_layerwise_reload
+
+from r1ray.weights.buckets import TensorMeta, plan_buckets
+from r1ray.weights.gloo import receive
+from r1ray.weights.network import open_group
+from r1ray.weights.stream import VerifyingLoader
+
+
+@dataclass
+class GlooInitInfo(WeightTransferInitInfo):
+    """What a worker needs to join the group."""
+
+    master_address: str
+    master_port: int
+    rank_offset: int
+    world_size: int
+    bucket_bytes: int
+    timeout_s: float
+
+
+@dataclass
+class GlooUpdateInfo(WeightTransferUpdateInfo):
+    """What one round sends."""
+
+    names: list[str]
+    dtype_names: list[str]
+    shapes: list[list[int]]
+
+    def metas(self) -> list[TensorMeta]:
+        rows = zip(self.names, self.dtype_names, self.shapes, strict=True)
+        return [TensorMeta(name, dtype, tuple(shape)) for name, dtype, shape in rows]
+
+
+class GlooReceiver(WeightTransferEngine[GlooInitInfo, GlooUpdateInfo]):
+    """Joins the sender's group, and loads each bucket as it arrives."""
+
+    init_info_cls = GlooInitInfo
+    update_info_cls = GlooUpdateInfo
+
+    _group: ProcessGroupGloo | None = None
+    _bucket_bytes = 0
+
+    def init_transfer_engine(self, init_info: GlooInitInfo) -> None:
+        parallel = self.parallel_config
+        rank = init_info.rank_offset + parallel.data_parallel_index * parallel.world_size + parallel.rank
+        self._bucket_bytes = init_info.bucket_bytes
+        self._group = open_group(
+            address=init_info.master_address,
+            port=init_info.master_port,
+            rank=rank,
+            world_size=init_info.world_size,
+            timeout_s=init_info.timeout_s,
+        )
+
+    def start_weight_update(self) -> None:
+        initialize_layerwise_reload(self.model)
+
+    def receive_weights(self, update_info: GlooUpdateInfo) -> None:
+        if self._group is None:
+            raise RuntimeError("init_transfer_engine has not been called")
+        loader = VerifyingLoader(self.model.load_weights)
+        for bucket in plan_buckets(update_info.metas(), max_bytes=self._bucket_bytes):
+            # The layerwise reload keeps references until a layer is whole.
+            loader.load_weights(receive(self._group, bucket))
+
+    def finish_weight_update(self) -> None:
+        finalize_layerwise_reload(self.model, self.model_config)
+
+    def shutdown(self) -> None:
+        self._group = None
