@@ -21,12 +21,7 @@ from r1ray.learner.grpo import GRPOLearner
 from r1ray.specs import LearnerSpec, RankSpec
 from r1ray.types import Completion, Pick, VersionSpan
 from tests.planning.live import LiveBytes
-
-ROWS, LENGTH = 8, 64
-VARIANTS: dict[str, dict[str, Any]] = {
-    "stage 1": {"zero_stage": 1, "dtype": "bfloat16"},
-    "stage 3": {"zero_stage": 3, "dtype": "bfloat16", "gradient_checkpointing": True},
-}
+from tests.planning.variants import LENGTH, ROWS, VARIANTS
 
 
 def completion(index: int) -> Completion:

@@ -11,7 +11,7 @@ import pytest
 from r1ray.config import AlgoConfig, DataConfig, LearnerConfig, RewardConfig, RunConfig
 from r1ray.planning.memory import BUCKET, checkpoint_parts, export_bytes, learner_actor
 from r1ray.planning.shapes import load_shape
-from tests.planning.measured import LENGTH, ROWS, VARIANTS
+from tests.planning.variants import LENGTH, ROWS, VARIANTS
 from tests.real.ranks import run_ranks
 
 pytestmark = pytest.mark.real

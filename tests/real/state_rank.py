@@ -26,7 +26,7 @@ import torch.distributed as dist
 from transformers import Qwen2Config, Qwen2ForCausalLM
 
 from r1ray.checkpoint import Checkpoints, LoopState
-from r1ray.config import LearnerConfig, LoraConfig
+from r1ray.config import LearnerConfig
 from r1ray.errors import UserError
 from r1ray.learner.deepspeed_engine import build_engine, gathered, join_group
 from r1ray.learner.lora import add_adapters
@@ -35,15 +35,7 @@ from r1ray.learner.writer import StateWriter
 from r1ray.ledger import Ledger
 from r1ray.specs import RankSpec
 from r1ray.types import Position
-
-VARIANTS: dict[str, dict[str, Any]] = {
-    **{f"zero{stage}": {"zero_stage": stage} for stage in range(4)},
-    **{f"bfloat16_zero{stage}": {"zero_stage": stage, "dtype": "bfloat16"} for stage in range(4)},
-    **{f"adapters_zero{stage}": {"zero_stage": stage, "lora": LoraConfig(rank=2)} for stage in (2, 3)},
-    "offloaded_zero2": {"zero_stage": 2, "offload_optimizer": True},
-    "offloaded_zero3": {"zero_stage": 3, "offload_optimizer": True, "offload_parameters": True},
-}
-SAVED_AT, STEPS, ROWS = 3, 6, 4
+from tests.real.state_variants import ROWS, SAVED_AT, STEPS, VARIANTS
 
 
 class Model(torch.nn.Module):

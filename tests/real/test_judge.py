@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from transformers import AutoTokenizer
 
 from r1ray.reward.judged import RUBRICS
 
@@ -33,6 +32,8 @@ ENVIRONMENT = {
 
 @pytest.fixture(scope="module")
 def chat_folder(llama_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    from transformers import AutoTokenizer
+
     folder = tmp_path_factory.mktemp("judge") / "model"
     shutil.copytree(llama_folder, folder)
     tokenizer = AutoTokenizer.from_pretrained(folder)
@@ -85,6 +86,8 @@ def test_a_question_that_does_not_fit_is_a_failure_of_the_system(found: dict[str
 def test_the_prompt_is_one_message_of_the_user_in_which_no_special_token_is(
     found: dict[str, Any], chat_folder: Path
 ) -> None:
+    from transformers import AutoTokenizer
+
     tokenizer = AutoTokenizer.from_pretrained(chat_folder)
     ids = found["prompt_ids"]
     assert tokenizer.decode(ids) == "<|user|>What< eos>< eos> is <|user|>?<eos><|assistant|>"

@@ -11,7 +11,7 @@ import torch
 
 from r1ray.checkpoint import Checkpoints
 from tests.real.ranks import run_ranks
-from tests.real.state_rank import SAVED_AT, VARIANTS
+from tests.real.state_variants import SAVED_AT, VARIANTS
 
 pytestmark = pytest.mark.real
 Found = dict[str, Any]
