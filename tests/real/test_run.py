@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -13,7 +11,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from tests.real.running import SMALL, balanced, end, environment, metrics, only_run, own, r1ray, start, wait_until
+from tests.real.running import SMALL, balanced, environment, metrics, own, r1ray
 
 pytestmark = pytest.mark.real
 
@@ -158,112 +156,3 @@ print("SAME" if ours == theirs and len(ours) == 24 else f"DIFFERENT {ours} {thei
     command = [sys.executable, "-c", program, str(finished[0] / "hf" / "3")]
     done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=240, check=False)
     assert done.stdout.strip().endswith("SAME"), done.stdout[-2000:] + done.stderr[-2000:]
-
-
-@pytest.mark.faults
-def test_a_killed_run_goes_on_from_its_checkpoint_with_another_model_and_file(
-    tmp_path: Path, llama_folder: Path, arithmetic_jsonl: Path
-) -> None:
-    """A Llama-style model with untied embeddings and a JSON-lines file of the user's; two learner ranks under ZeRO-3,
-    two rollout actors, generation one version ahead. The driver is killed, and the same command with one of each
-    finishes the run."""
-    command = [
-        *("run", *own(llama_folder, arithmetic_jsonl, arithmetic_jsonl, tmp_path / "runs"), *SMALL),
-        *("steps=5", "checkpoint.every=2", "algo.max_staleness=1", "data.max_prompt_tokens=400"),
-        *("rollout.num_actors=2", "rollout.cpus_per_actor=0.5", "learner.num_ranks=2", "learner.cpus_per_rank=0.5"),
-        *("learner.max_tokens_per_microbatch=512", "learner.zero_stage=3", "eval.every=0"),
-    ]
-    process = start(*command, cwd=tmp_path)
-    try:
-        wait_until(
-            lambda: (tmp_path / "runs").is_dir() or process.poll() is not None, timeout_s=120, what="a run folder"
-        )
-        run_dir = only_run(tmp_path / "runs", "r1_zero-seed0-")
-        reached = run_dir / "checkpoints" / "2" / "controller.json"
-        wait_until(lambda: reached.exists() or process.poll() is not None, timeout_s=480, what="a checkpoint")
-        assert process.poll() is None, process.communicate()[0][-4000:]
-        os.killpg(process.pid, signal.SIGKILL)
-    finally:
-        end(process)
-    printed = r1ray(*command, "learner.num_ranks=1", "rollout.num_actors=1", cwd=tmp_path)
-    assert "stage rl: resuming after step 2" in printed
-    assert "in the layout of Hugging Face" in printed
-    rows = metrics(run_dir)
-    assert [row["step"] for row in rows] == [0, 1, 2, 3, 4, 5]
-    assert balanced(rows)
-    assert rows[-1]["ledger/trained"] == 20
-    assert max(row["staleness/max"] for row in rows[1:]) == 1, "generation ran ahead, and by no more than it may"
-    fresh = "mismatch/fresh_max_logprob_diff"
-    assert all(row[fresh] < 1e-3 for row in rows[1:] if fresh in row)
-    files = sorted((run_dir / "rollouts").glob("step=*.parquet"))
-    trained = [row["occurrence"] for path in files for row in pq.read_table(path, partitioning=None).to_pylist()]
-    assert len(set(trained)) == 20 and len(trained) == 20 * 4, "no group twice, none lost"
-
-
-@pytest.fixture(scope="module")
-def adapters(tmp_path_factory: pytest.TempPathFactory, llama_folder: Path, arithmetic_jsonl: Path) -> Path:
-    """The folder of a run that trains adapters, and evaluates on an engine of its own."""
-    work = tmp_path_factory.mktemp("adapters")
-    files = own(llama_folder, arithmetic_jsonl, arithmetic_jsonl, work)
-    r1ray(
-        *("run", *files, *SMALL, "name=adapters", "learner.lora.rank=4"),
-        *("eval.num_actors=1", "eval.every=1", "rollout.cpus_per_actor=0.5"),
-        *(
-            "algo.reference_refresh_updates=0",
-            "algo.minibatches_per_step=1",
-            "data.template=none",
-            "data.max_prompt_tokens=64",
-            "learner.lr=1e-2",
-            "algo.kl_coefficient=0.1",
-        ),
-        cwd=work,
-    )
-    return work / "adapters"
-
-
-def test_an_engine_of_its_own_evaluates_the_first_and_the_last_version_and_those_between_that_it_can(
-    adapters: Path,
-) -> None:
-    """The probe compares it with the learner whenever it gets a version."""
-    rows = [row for row in metrics(adapters) if "eval/sums/pass@1" in row]
-    versions = [row["policy_version"] for row in rows]
-    assert versions[0] == 0 and versions[-1] == 3
-    assert versions == sorted(set(versions))
-    assert all("reward/mean" not in row for row in rows), "their lines are their own"
-
-
-def test_adapters_reach_the_engines_as_part_of_the_weights(adapters: Path) -> None:
-    """The parity probe of every publish compares the engine, which knows no adapters, with the learner."""
-    rows = [row for row in metrics(adapters) if "reward/mean" in row]
-    assert [row["step"] for row in rows] == [1, 2, 3]
-    assert rows[0]["kl/ref"] < 1e-9 < 1e-3 < rows[-1]["kl/ref"], "the reference is the model without its adapters"
-    assert max(row["publish/probe_max_logprob_diff"] for row in rows) < 1e-3
-    assert max(row["mismatch/max_logprob_diff"] for row in rows) < 1e-3
-
-
-def test_the_wheel_runs_without_the_checkout(tmp_path: Path) -> None:
-    """Built, unpacked elsewhere, and asked from another folder: conf/ and the vLLM plugin travel with it."""
-    root = Path(__file__).parents[2]
-    source = tmp_path / "source"
-    shutil.copytree(
-        root, source, ignore=shutil.ignore_patterns(".venv", ".git", "runs", "tests", "*.egg-info", ".*_cache", "build")
-    )
-    pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--quiet"]
-    build = [*pip, "wheel", "--no-deps", "--no-build-isolation", "--wheel-dir", str(tmp_path), str(source)]
-    subprocess.run(build, check=True, timeout=120, capture_output=True)
-    (wheel,) = tmp_path.glob("*.whl")
-    unpacked = tmp_path / "site"
-    subprocess.run([*pip, "install", "--no-deps", "--target", str(unpacked), str(wheel)], check=True, timeout=120)
-    shutil.rmtree(source)
-    program = (
-        "import r1ray.main as m, importlib.metadata as md;"
-        "assert m.config_folder().parent.name == 'r1ray' and 'site' in str(m.config_folder()), m.config_folder();"
-        "assert m.compose(['experiment=quickstart', 'algo=deepseekmath', 'steps=7']).steps == 7;"
-        "names = [e.value for e in md.distribution('r1ray').entry_points if e.group == 'vllm.general_plugins'];"
-        "assert names == ['r1ray.weights.plugin:register'], names; print('fine')"
-    )
-    env = environment(PYTHONPATH=str(unpacked))
-    done = subprocess.run(
-        [sys.executable, "-c", program], cwd=tmp_path, env=env, capture_output=True, text=True, check=False, timeout=60
-    )
-    assert done.stdout.strip() == "fine", done.stderr

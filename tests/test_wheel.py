@@ -1,0 +1,38 @@
+"""The wheel, built and unpacked elsewhere."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from tests.real.running import environment
+
+
+def test_the_wheel_runs_without_the_checkout(tmp_path: Path) -> None:
+    """Built, unpacked elsewhere, and asked from another folder: conf/ and the vLLM plugin travel with it."""
+    root = Path(__file__).parents[1]
+    source = tmp_path / "source"
+    shutil.copytree(
+        root, source, ignore=shutil.ignore_patterns(".venv", ".git", "runs", "tests", "*.egg-info", ".*_cache", "build")
+    )
+    pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--quiet"]
+    build = [*pip, "wheel", "--no-deps", "--no-build-isolation", "--wheel-dir", str(tmp_path), str(source)]
+    subprocess.run(build, check=True, timeout=120, capture_output=True)
+    (wheel,) = tmp_path.glob("*.whl")
+    unpacked = tmp_path / "site"
+    subprocess.run([*pip, "install", "--no-deps", "--target", str(unpacked), str(wheel)], check=True, timeout=120)
+    shutil.rmtree(source)
+    program = (
+        "import r1ray.main as m, importlib.metadata as md;"
+        "assert m.config_folder().parent.name == 'r1ray' and 'site' in str(m.config_folder()), m.config_folder();"
+        "assert m.compose(['experiment=quickstart', 'algo=deepseekmath', 'steps=7']).steps == 7;"
+        "names = [e.value for e in md.distribution('r1ray').entry_points if e.group == 'vllm.general_plugins'];"
+        "assert names == ['r1ray.weights.plugin:register'], names; print('fine')"
+    )
+    env = environment(PYTHONPATH=str(unpacked))
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=tmp_path, env=env, capture_output=True, text=True, check=False, timeout=60
+    )
+    assert done.stdout.strip() == "fine", done.stderr
