@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 SEED ?= 0
 export RAY_USAGE_STATS_ENABLED := 0
 
-.PHONY: quickstart r1-quickstart test test-faults test-curve bench lint types format clean
+.PHONY: quickstart r1-quickstart test test-faults test-long bench lint types format clean
 
 quickstart: $(VENV)/.ready  ## make a base model and watch R1-Zero's curve rise, in under ten minutes (SEED=0)
 	$(BIN)/r1ray run experiment=quickstart seed=$(SEED)
@@ -14,24 +14,17 @@ quickstart: $(VENV)/.ready  ## make a base model and watch R1-Zero's curve rise,
 r1-quickstart: $(VENV)/.ready  ## the whole R1 recipe on a small model, and what each stage did, in under forty minutes
 	$(BIN)/r1ray run experiment=r1_quickstart seed=$(SEED)
 
-# On the real parts each file stays with one of the two workers: its tests share runs and clusters.
 test: $(VENV)/.ready lint types  ## lint, types, unit tests, and a short run of the real loop on the real parts
-	$(BIN)/python -m pytest -n 2 --dist worksteal -m "not (real or alone or curve)"
-	$(BIN)/python -m pytest -n 2 --dist loadfile -m "real and not curve"
-	$(BIN)/python -m pytest -m "alone and not curve"
+	$(BIN)/python -m tests.parts test
 
-test-faults: $(VENV)/.ready  ## the tests among them that kill or damage something, and look at what becomes of it
-	$(BIN)/python -m pytest -m "faults and not curve"
+test-faults: $(VENV)/.ready  ## what kills or damages something, and what becomes of it (an hour at most)
+	$(BIN)/python -m tests.parts test-faults
 
-test-curve: $(VENV)/.ready  ## the quickstart with seeds 0, 1 and 2, and the whole recipe (an hour)
-	$(BIN)/python -m pytest -m curve -s
+test-long: $(VENV)/.ready  ## the quickstart with seeds 0, 1 and 2, the whole recipe, a cluster (an hour at most)
+	$(BIN)/python -m tests.parts test-long
 
-bench: $(VENV)/.ready  ## sandbox, math verifier, log-probabilities, learner and evaluation beside what they replace
-	$(BIN)/python -m tests.benchmarks.bench_sandbox
-	$(BIN)/python -m tests.benchmarks.bench_math_verifier
-	$(BIN)/python -m tests.benchmarks.bench_logprobs
-	$(BIN)/python -W ignore -m tests.benchmarks.bench_learner
-	$(BIN)/python -W ignore -m tests.benchmarks.bench_evaluation
+bench: $(VENV)/.ready  ## r1ray beside what it replaces (half an hour at most)
+	$(BIN)/python -m tests.parts bench
 
 lint: $(VENV)/.ready  ## ruff: format and rules
 	$(BIN)/ruff format --check .

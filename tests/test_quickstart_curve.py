@@ -1,4 +1,4 @@
-"""The curve that the README promises, over three seeds: ``make test-curve``."""
+"""The curve that the README promises, over three seeds: ``make test-long``."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 
 from tests.real.running import metrics, only_run, r1ray
 
-pytestmark = pytest.mark.curve
+pytestmark = pytest.mark.long
 
 
 @pytest.mark.parametrize("seed", [0, 1, 2])

@@ -1,4 +1,4 @@
-"""The whole recipe on a small model does what the README says it does: ``make test-curve``."""
+"""The whole recipe on a small model does what the README says it does: ``make test-long``."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 
 from tests.real.running import only_run, r1ray
 
-pytestmark = pytest.mark.curve
+pytestmark = pytest.mark.long
 
 
 def test_every_stage_of_the_recipe_shows_its_effect(tmp_path: Path) -> None:

@@ -1,0 +1,123 @@
+"""The parts of the tests, one after the other, and how long each took: ``python -m tests.parts VERB``.
+
+    test         unit, real, alone: what every change has to pass (the Makefile runs lint and types before)
+    test-faults  what kills or damages something, that included which `test` leaves out; 60 minutes at most
+    test-long    what takes minutes: curves over three seeds, the whole recipe; 60 minutes at most
+    bench        r1ray beside what it replaces; 30 minutes at most
+
+A part that fails does not keep the next one from running. The exit code is 1 where one failed, 124 where the limit
+ended one.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+GRACE_S = 60.0
+"""Time that a part has to end what it started, when the limit ends it."""
+TIME_IS_UP = 124
+
+
+@dataclass(frozen=True)
+class Part:
+    """One process: ``python`` with ``arguments``."""
+
+    name: str
+    arguments: tuple[str, ...]
+    goal_min: float | None = None
+
+
+@dataclass(frozen=True)
+class Verb:
+    """What ``make`` runs under one name."""
+
+    parts: Sequence[Part]
+    limit_min: float | None = None
+
+
+def files_marked(mark: str) -> list[str]:
+    """The test files that name a mark. Collecting the others would cost their imports, and find nothing."""
+    files = sorted((ROOT / "tests").rglob("test_*.py"))
+    return [str(path.relative_to(ROOT)) for path in files if f"mark.{mark}" in path.read_text()]
+
+
+def tests(name: str, marks: str, *options: str, of: str = "", goal_min: float | None = None) -> Part:
+    """The tests with ``marks``, all of them in files that name the mark ``of``."""
+    return Part(name, ("-m", "pytest", *options, "-m", marks, *(files_marked(of) if of else ())), goal_min)
+
+
+def make_verbs() -> dict[str, Verb]:
+    two = ("-n", "2", "--dist")
+    # On the real parts each file stays with one of the two workers: its tests share runs and clusters.
+    by_file = (*two, "loadfile", "--no-loadscope-reorder")
+    benches = sorted(path.stem for path in (ROOT / "tests" / "benchmarks").glob("bench_*.py"))
+    return {
+        "test": Verb(
+            (
+                tests("unit", "not (real or alone or long)", *two, "worksteal", goal_min=7),
+                tests("real", "real and not long", *by_file, of="real", goal_min=10),
+                tests("alone", "alone and not long", of="alone", goal_min=3),
+            )
+        ),
+        "test-faults": Verb((tests("faults", "faults", of="faults"),), limit_min=60),
+        "test-long": Verb((tests("long", "long and not faults", "-s", of="long"),), limit_min=60),
+        "bench": Verb(
+            [Part(name, ("-W", "ignore", "-m", f"tests.benchmarks.{name}")) for name in benches], limit_min=30
+        ),
+    }
+
+
+def run_part(part: Part, *, until: float | None) -> int:
+    """Run it to its end, or to ``until`` on the monotonic clock; returns its exit code, or TIME_IS_UP."""
+    process = subprocess.Popen([sys.executable, *part.arguments], cwd=ROOT, start_new_session=True)
+    try:
+        return process.wait(None if until is None else max(0.0, until - time.monotonic()))
+    except subprocess.TimeoutExpired:
+        return TIME_IS_UP
+    finally:
+        _end(process)
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """End it where it still runs: by an interrupt, on which tests end what they started, then without mercy."""
+    for sign, wait_s in ((signal.SIGINT, GRACE_S), (signal.SIGKILL, None)):
+        if process.poll() is None:
+            os.killpg(process.pid, sign)
+            try:
+                process.wait(wait_s)
+            except subprocess.TimeoutExpired:
+                continue
+
+
+def clock(seconds: float) -> str:
+    return f"{int(seconds) // 60}:{int(seconds) % 60:02d}"
+
+
+def run(name: str, verb: Verb) -> int:
+    """Run the parts, print how long each took, and return the exit code."""
+    began = time.monotonic()
+    until = None if verb.limit_min is None else began + 60 * verb.limit_min
+    rows, codes = [], [0]
+    for part in verb.parts:
+        started = time.monotonic()
+        codes.append(run_part(part, until=until))
+        ended = {0: "passed", TIME_IS_UP: f"ended by the limit of {verb.limit_min or 0:g} minutes"}
+        goal = f"  (goal {part.goal_min:g}:00)" if part.goal_min else ""
+        rows.append(f"{part.name:<22}{clock(time.monotonic() - started):>6}{goal}  {ended.get(codes[-1], 'FAILED')}")
+        if codes[-1] == TIME_IS_UP:
+            break
+    rows.append(f"{'make ' + name:<22}{clock(time.monotonic() - began):>6}")
+    print("", *rows, sep="\n", flush=True)
+    return TIME_IS_UP if TIME_IS_UP in codes else min(1, max(map(abs, codes)))
+
+
+if __name__ == "__main__":
+    sys.exit(run(sys.argv[1], make_verbs()[sys.argv[1]]))
