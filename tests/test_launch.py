@@ -89,8 +89,9 @@ def test_slurm_finds_a_mistake_before_any_node_is_started(tmp_path: Path) -> Non
     assert not (tmp_path / "srun").exists()
 
 
-@pytest.mark.faults
 @pytest.mark.real
+@pytest.mark.faults
+@pytest.mark.long
 def test_a_slurm_job_near_its_time_limit_ends_with_a_checkpoint_and_is_queued_again(
     tmp_path: Path, qwen_folder: Path
 ) -> None:

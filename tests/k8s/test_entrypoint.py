@@ -14,7 +14,6 @@ import pytest
 from tests.k8s.manifests import JOBS, groups
 from tests.k8s.pods import TINY, WITHOUT_GPUS, Pods, entrypoint, rows_in, running, wait_for
 
-pytestmark = pytest.mark.real
 RUN_S, END_S = 240.0, 120.0
 FULL = "8x8"
 """The overlay that has every group, label and resource that another one has."""
@@ -42,6 +41,8 @@ def test_its_nodes_are_among_those_that_its_command_is_run_on(overlay: str) -> N
         assert each.node.resources.keys() <= there[each.name].resources.keys()
 
 
+@pytest.mark.real
+@pytest.mark.long
 @pytest.mark.parametrize(("overlay", "engines_on"), [("1x8", "learner"), ("8x8", "rollout")])
 def test_the_command_for_gpus_runs(overlay: str, engines_on: str, pods: Pods, storage: Path, qwen_folder: Path) -> None:
     before = workers_of_engines(pods)
@@ -67,7 +68,9 @@ def workers_of_engines(pods: Pods) -> set[tuple[str, str]]:
     }
 
 
+@pytest.mark.real
 @pytest.mark.faults
+@pytest.mark.long
 def test_the_quickstart_runs_and_pods_that_go_leave_a_checkpoint(pods: Pods, storage: Path, qwen_folder: Path) -> None:
     """The last one: it ends the pods."""
     own = ["prepare.maker=null", f"model={qwen_folder}", f"data.train={storage}/data/train.parquet"]

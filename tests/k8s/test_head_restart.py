@@ -12,7 +12,7 @@ import pytest
 from tests.k8s.pods import DASHBOARD, TINY, WITHOUT_GPUS, Pods, entrypoint, rows_in, running, wait_for
 from tests.real.running import balanced
 
-pytestmark = [pytest.mark.real, pytest.mark.faults]
+pytestmark = [pytest.mark.real, pytest.mark.faults, pytest.mark.long]
 JOB, RUN_S, END_S = "r1ray-x", 240.0, 120.0
 SLOW = "'+reward.parts.slow={weight: 0.0, function: \"tests.real.rewards:slow\"}'"
 """A step takes a second, and leaves the cores to the new head."""

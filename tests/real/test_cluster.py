@@ -23,7 +23,7 @@ import pytest
 from tests.real.machines import Machine, Network, NotPermitted
 from tests.real.running import SMALL, balanced, end, metrics, own, wait_until
 
-pytestmark = pytest.mark.real
+pytestmark = [pytest.mark.real, pytest.mark.faults, pytest.mark.long]
 ROOT = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent
 WORKERS = {
@@ -139,7 +139,6 @@ def cluster() -> Iterator[Cluster]:
         log.close()
 
 
-@pytest.mark.faults
 def test_a_run_is_followed_stopped_and_resumed_by_its_name(
     tmp_path: Path, qwen_folder: Path, running_total: Path, cluster: Cluster
 ) -> None:
