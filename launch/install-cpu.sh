@@ -8,7 +8,7 @@
 set -euo pipefail
 venv=${1:-.venv}
 here=$(cd "$(dirname "$0")" && pwd)
-torch='torch==2.13.0+cpu'
+torch=$(grep '^torch==' "$here/requirements-cpu.txt")
 
 command -v "${PYTHON:=python3.11}" >/dev/null || PYTHON=python3
 "$PYTHON" -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' || {
