@@ -1,0 +1,69 @@
+"""Attention over packed sequences is that of each sequence alone, by SDPA and by flash attention."""
+
+from __future__ import annotations
+
+import inspect
+
+import pytest
+import torch
+from torch.nn.attention.varlen import varlen_attn
+
+from r1ray.learner.attention import packed_attention, plan_layout
+from tests.gpu.learner import conftest
+from tests.gpu.learner.conftest import Place, relative_error
+
+LENGTHS = (1, 2, 5, 64, 130, 17)  # around the blocks of flash attention
+HEADS, SIZE = 4, 64
+
+
+def alone(
+    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, *, scaling: float | None, window: int | None
+) -> torch.Tensor:
+    """Return [1, N, heads, d], each sequence computed by itself from all its scores."""
+    outs = []
+    for q, k, v in zip(*(state.split(LENGTHS, dim=2) for state in (query, key, value)), strict=True):
+        many_k, many_v = (state.repeat_interleave(HEADS // state.shape[1], dim=1) for state in (k, v))
+        causal = torch.ones(q.shape[2], q.shape[2], dtype=torch.bool).tril()
+        seen = causal if window is None else causal & ~causal.tril(-window)
+        scores = torch.einsum("bhqd,bhkd->bhqk", q, many_k) * (SIZE**-0.5 if scaling is None else scaling)
+        weights = torch.softmax(scores.masked_fill(~seen, -torch.inf), dim=-1)
+        outs.append(torch.einsum("bhqk,bhkd->bqhd", weights, many_v))
+    return torch.cat(outs, dim=1)
+
+
+@pytest.mark.parametrize(
+    ("kv_heads", "scaling", "window"),
+    [(4, None, None), (2, None, None), (1, 0.5, None), (2, None, 1), (2, None, 7), (4, 0.5, 64), (2, None, 1000)],
+)
+def test_tokens_attend_within_their_own_sequence(
+    place: Place, kv_heads: int, scaling: float | None, window: int | None
+) -> None:
+    torch.manual_seed(0)
+    shapes = [(1, heads, sum(LENGTHS), SIZE) for heads in (HEADS, kv_heads, kv_heads)]
+    states = [torch.randn(shape).to(place.dtype) for shape in shapes]
+    ours = [state.to(place.device, copy=True).requires_grad_() for state in states]
+    theirs = [state.to(torch.float32, copy=True).requires_grad_() for state in states]
+    module = torch.nn.Module()
+    module.num_key_value_groups, module.is_causal = HEADS // kv_heads, True  # type: ignore[assignment]
+    layout = plan_layout(LENGTHS, device=place.device)
+    found, _ = packed_attention(module, *ours, None, scaling=scaling, sliding_window=window, layout=layout)
+    expected = alone(*theirs, scaling=scaling, window=window)
+    weights = torch.randn(expected.shape).to(place.dtype)
+    (found * weights.to(place.device)).sum().backward()
+    (expected * weights).sum().backward()
+    assert relative_error(found, expected) < place.error
+    for name, a, b in zip(("query", "key", "value"), ours, theirs, strict=True):
+        assert a.grad is not None and b.grad is not None
+        if name != "value" and window == 1:
+            # One token is seen, with weight 1: the gradient is zero.
+            assert a.grad.abs().max() < place.error
+        else:
+            assert relative_error(a.grad, b.grad) < place.error, name
+
+
+def test_the_stand_in_is_called_as_flash_attention_is() -> None:
+    ours = inspect.signature(conftest.varlen_attn).parameters
+    theirs = inspect.signature(varlen_attn).parameters
+    assert {name: (p.kind, p.default) for name, p in ours.items()} == {
+        name: (theirs[name].kind, theirs[name].default) for name in ours
+    }
