@@ -6,7 +6,6 @@ import json
 import shutil
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -184,17 +183,16 @@ def test_custom_resources_and_labels_are_named_by_the_user() -> None:
     assert (config.rollout.labels, config.reward.labels) == ({"tier": "rollout"}, {"a/b": "c"})
 
 
-def test_help_is_instant_and_imports_nothing_heavy() -> None:
+def test_help_is_instant_because_it_imports_nothing_but_the_standard_library() -> None:
     program = (
-        "import sys, r1ray.main; code = r1ray.main.main(['--help']);"
-        "heavy = {'torch', 'ray', 'vllm', 'deepspeed', 'transformers', 'hydra'} & set(sys.modules);"
-        "sys.exit(code or len(heavy))"
+        "import sys; before = set(sys.modules); import r1ray.main; code = r1ray.main.main(['--help']);"
+        "own = {*sys.stdlib_module_names, 'r1ray'};"
+        "others = {name.partition('.')[0] for name in set(sys.modules) - before} - own;"
+        "sys.exit(code or ' '.join(sorted(others)) or 0)"
     )
-    start = time.monotonic()
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert "usage: r1ray run" in done.stdout
-    assert time.monotonic() - start < 2
 
 
 def test_an_unknown_command_is_refused(capsys: pytest.CaptureFixture[str]) -> None:

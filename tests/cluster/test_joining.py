@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import socket
 import threading
-import time
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
@@ -28,7 +27,6 @@ def test_an_address_where_nothing_listens_is_refused_at_once_with_its_key(
     monkeypatch: pytest.MonkeyPatch, key: str, address: str
 ) -> None:
     monkeypatch.setenv("RAY_ADDRESS", address if key == "RAY_ADDRESS" else "elsewhere:6379")
-    started = time.monotonic()
     given = None if key == "RAY_ADDRESS" else address
     reward = RewardConfig(parts={"accuracy": RewardPart()})
     asked = RunConfig(model="m", data=DataConfig(train="t"), reward=reward, cluster=ClusterConfig(address=given))
@@ -36,7 +34,6 @@ def test_an_address_where_nothing_listens_is_refused_at_once_with_its_key(
         with pytest.raises(UserError) as refused:
             refuse()
         assert str(refused.value).startswith(f"{key}={address}: no Ray answers there: "), refused.value
-    assert time.monotonic() - started < 5.0
 
 
 @pytest.mark.usefixtures("never_joins")

@@ -5,8 +5,8 @@ from __future__ import annotations
 import itertools
 import math
 import random
-import time
 from collections.abc import Sequence
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
@@ -17,11 +17,13 @@ from hypothesis import strategies as st
 from r1ray.algo.consensus import answer_classes
 from r1ray.benchmarks.metrics import METRICS
 from r1ray.benchmarks.standings import Contest
-from r1ray.evaluation.figures import compare_models, figures_of, group_figures
+from r1ray.evaluation.figures import NUM_RESAMPLES, compare_models, figures_of, group_figures
 from r1ray.evaluation.records import Answered, Sample
 from r1ray.evaluation.resampling import Figure, Interval
 from r1ray.evaluation.statistics import wilson_interval
+from tests.evaluation.draws import Draws
 from tests.evaluation.oracles import oracle_scores
+from tests.growth import calls_of
 
 REPETITIONS = 400
 
@@ -521,19 +523,44 @@ def test_a_comparison_needs_common_questions_and_their_ids() -> None:
 # -- speed
 
 
-def test_ratios_of_many_questions_and_votes_of_many_samples_take_seconds() -> None:
+def graded(num_questions: int) -> list[Answered]:
     grades = [{"correct": 1.0, "incorrect": 0.0}, {"correct": 0.0, "incorrect": 1.0}]
-    wide = [
-        answered(str(index), [sample(figures=grades[(index + j) % 3 > 0]) for j in range(4)]) for index in range(10_000)
+    return [
+        answered(str(index), [sample(figures=grades[(index + j) % 3 > 0]) for j in range(4)])
+        for index in range(num_questions)
     ]
-    started = time.monotonic()
-    figures_of(wide, ["f_score"], seed=0)
-    assert time.monotonic() - started < 5
+
+
+def ballots(num_questions: int, num_samples: int) -> list[Answered]:
     rng = np.random.default_rng(0)
-    deep = [voted(str(index), "".join(rng.choice(list("abcdef-"), 64))) for index in range(100)]
-    started = time.monotonic()
-    figures_of(deep, ["cons@64"], seed=0)
-    assert time.monotonic() - started < 2
+    return [voted(str(index), "".join(rng.choice(list("abcdef-"), num_samples))) for index in range(num_questions)]
+
+
+def cost(
+    draws: Draws, questions: list[Answered], metric: str, num_resamples: int = NUM_RESAMPLES
+) -> tuple[int, int, int]:
+    """Return calls of functions, calls of a generator, and numbers that are drawn."""
+    work = partial(figures_of, questions, [metric], seed=0, num_resamples=num_resamples)
+    num_calls, num_numbers = draws.of(work)
+    return calls_of(work), num_calls, num_numbers
+
+
+def test_the_cost_of_a_ratio_is_linear_in_the_questions(monkeypatch: pytest.MonkeyPatch) -> None:
+    draws = Draws(monkeypatch)
+    few, many = (cost(draws, graded(num_questions), "f_score") for num_questions in (500, 2000))
+    assert all(much < 5 * little for little, much in zip(few, many, strict=True))
+    num_calls, num_draws, num_numbers = many
+    assert num_calls < 300 * 2000 and num_draws < NUM_RESAMPLES / 2  # many resamples at once
+    assert num_numbers < 8 * 2000 * NUM_RESAMPLES
+
+
+def test_the_cost_of_a_vote_is_linear_in_samples_and_without_a_loop_over_resamples(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    draws = Draws(monkeypatch)
+    few, many = (cost(draws, ballots(100, num_samples), f"cons@{num_samples}") for num_samples in (16, 64))
+    assert all(much < 5 * little for little, much in zip(few, many, strict=True))
+    assert cost(draws, ballots(100, 64), "cons@64", 4 * NUM_RESAMPLES)[0] < 1.5 * many[0]
 
 
 def test_a_part_counts_only_where_it_applies() -> None:

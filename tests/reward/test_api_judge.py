@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import threading
-import time
 from collections.abc import Callable, Iterator, Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -171,9 +170,8 @@ def test_what_is_no_chat_completion_is_a_failure_of_the_system(service: Service,
 
 def test_a_service_that_hangs_is_left_at_the_deadline(service: Service) -> None:
     service.replies, service.delay_s = [says(VALID)], 60.0
-    started = time.monotonic()
     message = failed(service, deadline_s=0.3)
-    assert time.monotonic() - started < 10
+    assert len(service.requests) == service.num_open, "none has its reply"
     assert "0.3 s" in message and "judge.deadline_s" in message
 
 

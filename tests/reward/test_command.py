@@ -57,7 +57,7 @@ def test_past_its_deadline_all_that_it_started_ends(tmp_path: Path) -> None:
     started = time.monotonic()
     with pytest.raises(InfrastructureError, match="longer than its 2 s"):
         run(code, deadline_s=2.0)
-    assert time.monotonic() - started < 10
+    assert time.monotonic() - started < 20
     pid = int((tmp_path / "pid").read_text())
     for _ in range(100):
         if not Path(f"/proc/{pid}").exists() or Path(f"/proc/{pid}/stat").read_text().split()[2] == "Z":
@@ -68,11 +68,10 @@ def test_past_its_deadline_all_that_it_started_ends(tmp_path: Path) -> None:
 
 
 def test_what_a_command_leaves_behind_does_not_hold_its_result() -> None:
-    child = "import time; time.sleep(60)"
-    started = time.monotonic()
+    """With it the result would be late: the deadline is before its end."""
+    child = "import time; time.sleep(600)"
     code = f"import subprocess, sys; subprocess.Popen([sys.executable, '-c', {child!r}]); print('{{\"passed\": true}}')"
-    assert run(code).value == 1.0
-    assert time.monotonic() - started < 15
+    assert run(code, deadline_s=60.0).value == 1.0
 
 
 def test_a_flood_of_output_is_read_and_its_end_counts() -> None:

@@ -2,13 +2,12 @@ r"""Where the final answer of a response stands."""
 
 from __future__ import annotations
 
-import time
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from r1ray.reward.extract import MAX_ANSWER_CHARS, after_think, answer_section, final_answer, last_boxed
+from tests.growth import assert_linear
 
 
 @pytest.mark.parametrize(
@@ -102,23 +101,14 @@ PIECES = ["\\boxed{", "{", "}", "\\", "\\{", "<think>", "</think>", "<answer>", 
 @pytest.mark.parametrize("piece", PIECES)
 @pytest.mark.parametrize("end", ["", "}", r"\boxed{4}", "</answer>"])
 def test_a_million_characters_cost_linear_time(piece: str, end: str) -> None:
-    def seconds(num_chars: int) -> float:
-        text = piece * (num_chars // len(piece)) + end
-        best = float("inf")
-        for _ in range(3):
-            started = time.process_time()
-            final_answer(text)
-            best = min(best, time.process_time() - started)
-        return best
-
-    assert seconds(400_000) < max(0.3, 12 * seconds(100_000))  # quadratic would be 16 times, and minutes
+    assert_linear(final_answer, lambda size: piece * size + end, 1_000_000 // len(piece))
 
 
-def test_a_long_response_costs_milliseconds() -> None:
-    text = "We have $x^{2}$ and so on. " * 40_000 + r"\boxed{4}"
-    started = time.process_time()
-    assert final_answer(text) == "4"
-    assert time.process_time() - started < 0.25
+def test_a_long_response_costs_linear_time() -> None:
+    def work(text: str) -> None:
+        assert final_answer(text) == "4"
+
+    assert_linear(work, lambda size: "We have $x^{2}$ and so on. " * size + r"\boxed{4}", 40_000)
 
 
 @given(st.lists(st.sampled_from(PIECES), max_size=60).map("".join))

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import json
 import os
-import time
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -22,6 +21,7 @@ from r1ray.reward.format import (
 )
 from r1ray.types import Prompt, Response
 from tests.fakes import make_prompt
+from tests.growth import assert_linear
 
 PIECES = st.lists(st.sampled_from([*TAGS, "a", " ", "\n", "4", "\\boxed{4}", "<|reasoning|>", "\u200b"]), max_size=12)
 GOOD = "<think>2+2=4</think><answer>4</answer>"
@@ -78,11 +78,12 @@ def test_an_output_that_the_length_limit_cut_earns_nothing() -> None:
     assert format_reward(make_prompt(), Response(GOOD, finished=False)) == 0.0
 
 
-def test_time_is_linear_in_hostile_text() -> None:
-    start = time.monotonic()
-    for text in ("<think>" * 10**5, "</thinka" * 10**5, "<think>" + "a</think" * 10**5):
+@pytest.mark.parametrize(("start", "unit"), [("", "<think>"), ("", "</thinka"), ("<think>", "a</think")])
+def test_time_is_linear_in_hostile_text(start: str, unit: str) -> None:
+    def work(text: str) -> None:
         assert sections(text) is None
-    assert time.monotonic() - start < 1.0
+
+    assert_linear(work, lambda size: start + unit * size, 10**5)
 
 
 OPENED = replace(make_prompt(), text="User: q\nAssistant: <think>\n")
@@ -198,10 +199,14 @@ def test_the_opening_tag_is_worth_the_same_in_the_prompt_and_in_the_response(pie
 
 
 def test_cold_start_takes_linear_time() -> None:
-    start = time.monotonic()
-    assert cold_start_sections("<|reasoning|>" * 10**5) is None
-    assert reasoning_of(make_prompt(), Response("<think>" * 10**5 + "</think" * 10**5, finished=True)) is not None
-    assert time.monotonic() - start < 1.0
+    def read(text: str) -> None:
+        assert cold_start_sections(text) is None
+
+    def reason(text: str) -> None:
+        assert reasoning_of(make_prompt(), Response(text, finished=True)) is not None
+
+    assert_linear(read, lambda size: "<|reasoning|>" * size, 10**5)
+    assert_linear(reason, lambda size: "<think>" * size + "</think" * size, 10**5)
 
 
 @pytest.mark.skipif("R1RAY_CASES" not in os.environ, reason="R1RAY_CASES does not name the folder of acceptance cases")

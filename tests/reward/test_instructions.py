@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import time
 from typing import Any
 
 import pytest
 
 from r1ray.reward.instructions import RULES, count_sentences, follows, instructions_mark, rules_problem, variants
 from r1ray.types import Instructions, Rule
+from tests.growth import assert_linear
 
 LONG_ITALIAN = "Questa risposta parla della pioggia che cade sulle strade della città durante tutto il pomeriggio."
 LONG_FRENCH = "Cette réponse parle de la pluie qui tombe sur les rues de la ville pendant tout l'après-midi."
@@ -125,13 +125,11 @@ def test_a_rule_that_cannot_be_checked_is_a_problem_of_the_row(rule: Rule, probl
     assert found is not None and problem in found
 
 
-HOSTILE = ["." * 200_000 + "a", "\n" * 200_000 + "x", "[" * 200_000, "<<" * 100_000, "*" * 200_001, "* " * 100_000]
+@pytest.mark.parametrize(("unit", "end"), [(".", "a"), ("\n", "x"), ("[", ""), ("<<", ""), ("*", "*"), ("* ", "")])
+def test_hostile_text_takes_linear_time(unit: str, end: str) -> None:
+    def work(text: str) -> None:
+        for name, arguments, *_ in CASES:
+            if not name.startswith(("language", "change_case")):
+                follows(Rule(name, json.dumps(arguments)), text)
 
-
-@pytest.mark.parametrize("text", HOSTILE, ids=lambda text: repr(text[:3]))
-def test_hostile_text_takes_no_time(text: str) -> None:
-    started = time.monotonic()
-    for name, arguments, *_ in CASES:
-        if not name.startswith(("language", "change_case")):
-            follows(Rule(name, json.dumps(arguments)), text)
-    assert time.monotonic() - started < 5
+    assert_linear(work, lambda size: unit * size + end, 200_000 // len(unit))

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import time
 from dataclasses import replace
 
 import pytest
@@ -18,6 +17,7 @@ from r1ray.reward.shaping import (
 )
 from r1ray.types import CodeTests, Response, StdioCase
 from tests.fakes import make_prompt
+from tests.growth import assert_linear
 
 GOOD = "<think>a</think><answer>4</answer>"
 CODE = replace(make_prompt(), check=CodeTests(language="python", cases=(StdioCase("", "1\n"),)))
@@ -161,10 +161,11 @@ def test_prompts_that_are_not_about_code_get_no_code_format() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["```python\n" * 10**5, "<think>" * 10**5, "a " * 5 * 10**5, "a" * 10**6, "好" * 10**6]
+    ("unit", "size"), [("```python\n", 10**5), ("<think>", 10**5), ("a ", 5 * 10**5), ("a", 10**6), ("好", 10**6)]
 )
-def test_time_is_linear_in_hostile_text(text: str) -> None:
-    start = time.process_time()
-    for reward in (repetition_penalty, tag_count, code_format):
-        reward(CODE, response(text))
-    assert time.process_time() - start < 4.0
+def test_time_is_linear_in_hostile_text(unit: str, size: int) -> None:
+    def work(text: str) -> None:
+        for reward in (repetition_penalty, tag_count, code_format):
+            reward(CODE, response(text))
+
+    assert_linear(work, lambda number: unit * number, size)
