@@ -1,18 +1,44 @@
-"""Fixtures that more than one folder uses: tiny models made on the spot."""
+"""Fixtures that more than one folder uses (tiny models made on the spot), and what becomes of tests that this machine
+has no tools for."""
 
 from __future__ import annotations
 
 import json
 from contextlib import suppress
+import tempfile
 from pathlib import Path
 
 import pytest
+
+from tests import tools
 
 with suppress(ImportError):  # tests/gpu/learner runs without it
     from hypothesis import settings
 
     settings.register_profile("no deadline", deadline=None)  # two tests share two cores
     settings.load_profile("no deadline")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--hide-tools", action="store_true", help="run as on a machine without the optional tools")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if config.getoption("--hide-tools"):
+        folder = tempfile.TemporaryDirectory(prefix="r1ray-tests-path-")
+        config.add_cleanup(folder.cleanup)
+        tools.hide(Path(folder.name))
+
+
+def pytest_report_header(config: pytest.Config) -> str | None:
+    return f"hidden: {', '.join(tools.hidden())}" if config.getoption("--hide-tools") else None
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip a test that needs what is missing, before its fixtures are made."""
+    if problem := tools.first_problem(tool for mark in item.iter_markers("needs") for tool in mark.args):
+        raise pytest.skip.Exception(problem, _use_item_location=True)
 
 
 @pytest.fixture(scope="session")

@@ -38,6 +38,7 @@ def scored(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[list[di
     return [json.loads(line) for line in printed.out.splitlines()], printed.err
 
 
+@pytest.mark.needs("isolation")
 def test_each_row_has_an_outcome_in_the_order_of_the_file(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     outcomes, said = scored(capsys, str(written(tmp_path / "rows.jsonl", ROWS)))
     assert [list(outcome) for outcome in outcomes] == [KEYS] * len(ROWS)

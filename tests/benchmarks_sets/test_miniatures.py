@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
+from _pytest.mark import ParameterSet
 
 from r1ray.benchmarks.definition import benchmark_folder, benchmark_names, load_benchmark
 from r1ray.benchmarks.metrics import METRICS, own_figures
@@ -119,13 +120,30 @@ def test_every_benchmark_has_responses_here() -> None:
     assert sorted(RESPONSES) == benchmark_names()
 
 
-@pytest.mark.parametrize("name", sorted(RESPONSES))
-def test_a_right_response_is_right_and_a_wrong_one_wrong(accuracy: Accuracy, name: str) -> None:
+RUNS = {"codeforces": "cpp", "live_code_bench": "python"}
+"""Languages in which the responses are run."""
+
+
+def cases() -> Iterator[ParameterSet]:
+    for name in sorted(RESPONSES):
+        if name == "human_eval_mul":
+            for language in PROGRAMS:
+                marks = pytest.mark.needs("isolation", language)
+                yield pytest.param(name, language, marks=marks, id=f"{name}-{language}")
+        else:
+            marks = pytest.mark.needs("isolation", RUNS[name]) if name in RUNS else ()
+            yield pytest.param(name, None, marks=marks, id=name)
+
+
+@pytest.mark.parametrize(("name", "language"), cases())
+def test_a_right_response_is_right_and_a_wrong_one_wrong(accuracy: Accuracy, name: str, language: str | None) -> None:
     items, _ = read(name)
     pairs = RESPONSES[name]
-    if name == "human_eval_mul":
-        programs = [fenced("", PROGRAMS[item.groups["program_language"]]) for item in items]
-        pairs = [(program, program.replace("3 *", "2 *")) for program in programs]
+    if language is not None:
+        assert {item.groups["program_language"] for item in items} == {*PROGRAMS}
+        items = [item for item in items if item.groups["program_language"] == language]
+        program = fenced("", PROGRAMS[language])
+        pairs = [(program, program.replace("3 *", "2 *"))] * len(items)
     marks = []
     for item, (right, wrong) in zip(items, pairs, strict=False):
         good, bad = mark(accuracy, item, right), mark(accuracy, item, wrong)

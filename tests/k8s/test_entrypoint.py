@@ -13,7 +13,9 @@ import pytest
 
 from tests.k8s.manifests import JOBS, groups
 from tests.k8s.pods import TINY, WITHOUT_GPUS, Pods, entrypoint, rows_in, running, wait_for
+from tests.real.machines import NAMESPACES
 
+pytestmark = pytest.mark.needs("kubectl", *NAMESPACES)
 RUN_S, END_S = 240.0, 120.0
 FULL = "8x8"
 """The overlay that has every group, label and resource that another one has."""

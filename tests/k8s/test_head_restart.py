@@ -10,15 +10,18 @@ import pyarrow.parquet as pq
 import pytest
 
 from tests.k8s.pods import DASHBOARD, TINY, WITHOUT_GPUS, Pods, entrypoint, rows_in, running, wait_for
+from tests.real.machines import NAMESPACES
 from tests.real.running import balanced
 
-pytestmark = [pytest.mark.real, pytest.mark.faults, pytest.mark.long]
+pytestmark = [
+    *(pytest.mark.real, pytest.mark.faults, pytest.mark.long),
+    pytest.mark.needs("kubectl", "redis-server", *NAMESPACES),
+]
 JOB, RUN_S, END_S = "r1ray-x", 240.0, 120.0
 SLOW = "'+reward.parts.slow={weight: 0.0, function: \"tests.real.rewards:slow\"}'"
 """A step takes a second, and leaves the cores to the new head."""
 
 
-@pytest.mark.skipif(shutil.which("redis-server") is None, reason="redis-server is not installed")
 def test_a_run_goes_on_without_its_head_and_under_another_one(
     tmp_path: Path, qwen_folder: Path, running_total: Path
 ) -> None:

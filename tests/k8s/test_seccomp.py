@@ -10,12 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from r1ray.sandbox.pool import bubblewrap_problem
 from tests.k8s.manifests import K8S
 from tests.sandbox.pod import REFUSED
+from tests.tools import SYSTEM_PYTHON
 
 PROFILE = K8S / "components" / "bubblewrap" / "r1ray-reward.json"
-SYSTEM_PYTHON = "/usr/bin/python3"
 NAMESPACES = {"unshare", "mount", "umount2", "pivot_root"}
 PROGRAM = """
 import ctypes, errno, json, os, sys
@@ -45,9 +44,7 @@ def test_it_refuses_what_runtimes_refuse_but_for_namespaces() -> None:
     assert set(REFUSED.split()) - set(rule["names"]) == NAMESPACES
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="becoming the pod's user needs root")
-@pytest.mark.skipif(not Path(SYSTEM_PYTHON).exists(), reason="no Python that every user may read")
-@pytest.mark.skipif(bool(bubblewrap_problem()), reason="bubblewrap does not work on this machine")
+@pytest.mark.needs("root", "system python", "bubblewrap")
 def test_under_it_the_sandbox_takes_bubblewrap() -> None:
     folder = Path("/tmp") / f"r1ray-profile-{os.getpid()}"  # tmp_path lies in a folder that only its owner may enter
     try:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import pytest
 
@@ -14,8 +14,9 @@ from r1ray.reward.code import CodeGrader
 from r1ray.reward.native import native_languages, with_tests
 from r1ray.sandbox.languages import LANGUAGES
 from r1ray.types import CodeTests, Mark
+from tests.tools import needing
 
-pytestmark = pytest.mark.alone
+pytestmark = [pytest.mark.alone, pytest.mark.needs("isolation")]
 
 METHODS = {
     "java": "public static long triple(long n) {\n    return 3 * n;\n}",
@@ -46,23 +47,29 @@ def checks() -> dict[str, CodeTests]:
     return {item.check.language: item.check for item in items if isinstance(item.check, CodeTests)}
 
 
+def in_each(languages: Iterable[str]) -> pytest.MarkDecorator:
+    """Parametrize a test with ``language``."""
+    return pytest.mark.parametrize("language", [needing(name, name) for name in sorted(languages)])
+
+
 def mark(grader: CodeGrader, check: CodeTests, program: str) -> Mark:
     return grader.mark(check, f"```\n{program}\n```")
 
 
-@pytest.mark.parametrize("language", sorted(METHODS))
+@in_each(METHODS)
 def test_a_bare_method_is_put_into_its_class(grader: CodeGrader, checks: dict[str, CodeTests], language: str) -> None:
     assert mark(grader, checks[language], METHODS[language]).value == 1.0
     assert mark(grader, checks[language], METHODS[language].replace("3", "2")).value == 0.0
 
 
-@pytest.mark.parametrize("language", sorted(LEAVERS))
+@in_each(LEAVERS)
 def test_a_program_that_leaves_early_passes_nothing(
     grader: CodeGrader, checks: dict[str, CodeTests], language: str
 ) -> None:
     assert mark(grader, checks[language], LEAVERS[language]).value == 0.0
 
 
+@pytest.mark.needs("cpp")
 def test_what_does_not_compile_is_wrong(grader: CodeGrader, checks: dict[str, CodeTests]) -> None:
     assert mark(grader, checks["cpp"], "long triple(").verdict == "compile_error"
 

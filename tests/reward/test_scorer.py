@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import math
+import threading
 import time
 from collections.abc import Sequence
 from importlib.metadata import EntryPoint
@@ -117,19 +118,44 @@ def blocking(prompt: Prompt, response: Response) -> float:
     return 0.5
 
 
+NUM_WAITING = 20
+
+
+class Waiting:
+    """Rewards that each wait for all others of a chunk: they return where they wait side by side, and fail by the
+    timeout where one of them begins after another one's end."""
+
+    def __init__(self) -> None:
+        self._tasks, self._threads = asyncio.Barrier(NUM_WAITING), threading.Barrier(NUM_WAITING)
+
+    async def of_tasks(self, prompt: Prompt, response: Response) -> float:
+        async with asyncio.timeout(60):
+            await self._tasks.wait()
+        return 0.25
+
+    def of_threads(self, prompt: Prompt, response: Response) -> float:
+        self._threads.wait(60)
+        return 0.25
+
+
 def scaled(prompt: Prompt, response: Response, *, by: float) -> float:
     return by
 
 
-@pytest.mark.parametrize("name", ["slow", "blocking"])
-def test_slow_rewards_of_one_chunk_wait_side_by_side(name: str) -> None:
-    scorer = RewardScorer(RewardConfig(parts={"mine": RewardPart(1.0, f"tests.reward.test_scorer:{name}")}))
-    chunk = tuple(make_completion(index=index, text=GOOD.text) for index in range(20))
-    started = time.monotonic()
+@pytest.mark.parametrize("name", ["of_tasks", "of_threads"])
+def test_slow_rewards_of_one_chunk_wait_side_by_side(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.setattr("tests.reward.test_scorer.waiting", getattr(Waiting(), name), raising=False)
+    scorer = RewardScorer(RewardConfig(parts={"mine": RewardPart(1.0, "tests.reward.test_scorer:waiting")}))
+    chunk = tuple(make_completion(index=index, text=GOOD.text) for index in range(NUM_WAITING))
     verdicts = asyncio.run(scorer.score(make_prompt(), chunk))
-    assert time.monotonic() - started < 3
-    assert all(isinstance(v.outcome, Scored) and v.outcome.total in (0.25, 0.5) for v in verdicts)
-    assert min(v.seconds for v in verdicts) >= 0.3
+    assert [v.outcome.total for v in verdicts if isinstance(v.outcome, Scored)] == [0.25] * NUM_WAITING
+    scorer.close()
+
+
+def test_a_verdict_says_how_long_it_took() -> None:
+    scorer = RewardScorer(RewardConfig(parts={"mine": RewardPart(1.0, "tests.reward.test_scorer:slow")}))
+    (verdict,) = asyncio.run(scorer.score(make_prompt(), (make_completion(text=GOOD.text),)))
+    assert verdict.seconds >= 0.3
     scorer.close()
 
 
@@ -181,6 +207,7 @@ def test_the_kind_of_verdict_is_told_apart() -> None:
     assert kinds == ["correct", "wrong", "no_answer"]
 
 
+@pytest.mark.needs("isolation")
 def test_a_program_is_graded_in_the_sandbox_and_once_for_all_that_wrote_it() -> None:
     scorer = RewardScorer(RewardConfig(parts={"accuracy": RewardPart()}), frozenset({"python"}))
     check = CodeTests(language="python", cases=(StdioCase("1 2", "3"),))

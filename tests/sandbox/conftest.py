@@ -4,14 +4,14 @@ from collections.abc import Iterator
 
 import pytest
 
-from r1ray.sandbox.pool import Sandbox, bubblewrap_problem
+from r1ray.sandbox.pool import Sandbox
+from tests import tools
 from tests.sandbox.outside import Outside
 
 
 @pytest.fixture(scope="package", params=["bubblewrap", "landlock"])
 def sandbox(request: pytest.FixtureRequest) -> Iterator[Sandbox]:
-    if request.param == "bubblewrap" and (problem := bubblewrap_problem()):
-        pytest.skip(problem)
+    tools.require(request.param)
     with Sandbox(mode=request.param, num_slots=1) as made:
         yield made
 
