@@ -10,6 +10,7 @@ R1RayError
 +-- InfrastructureError   a part of the system failed; never a reward of zero
     +-- DeadlineExceeded  somebody waited too long for somebody else
     +-- EngineLost        a rollout engine died, or may no longer serve
+    +-- MachineTooBusy    other processes left what was to be judged too little time
     +-- SandboxUnavailable  untrusted code cannot be run safely on this machine; a UserError too
     +-- WeightSyncError   new weights could not be verified on the rollout engines
 """
@@ -72,6 +73,10 @@ class DeadlineExceeded(InfrastructureError):
 
 class EngineLost(InfrastructureError):
     """The rollout engine that held a group is gone; the group has to be generated again."""
+
+
+class MachineTooBusy(InfrastructureError):
+    """Other processes left a program, or a check, too little processor time to tell how it would have ended."""
 
 
 class SandboxUnavailable(InfrastructureError, UserError):

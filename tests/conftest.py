@@ -1,15 +1,18 @@
 """Fixtures that more than one folder uses (tiny models made on the spot), and what becomes of tests that this machine
-has no tools for."""
+has no tools for, or is too busy for."""
 
 from __future__ import annotations
 
+import functools
 import json
-from contextlib import suppress
 import tempfile
+from collections.abc import Callable, Generator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
+from r1ray.errors import MachineTooBusy
 from tests import tools
 
 with suppress(ImportError):  # tests/gpu/learner runs without it
@@ -17,6 +20,9 @@ with suppress(ImportError):  # tests/gpu/learner runs without it
 
     settings.register_profile("no deadline", deadline=None)  # two tests share two cores
     settings.load_profile("no deadline")
+
+TRIES = 3
+"""How often a test is called that ends because the machine is too busy to judge."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -39,6 +45,28 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     """Skip a test that needs what is missing, before its fixtures are made."""
     if problem := tools.first_problem(tool for mark in item.iter_markers("needs") for tool in mark.args):
         raise pytest.skip.Exception(problem, _use_item_location=True)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, object, object]:
+    pyfuncitem.obj = patient(pyfuncitem.obj)
+    return (yield)
+
+
+def patient(test: Callable[..., None]) -> Callable[..., None]:
+    """Return a test that is called again where the machine is too busy to judge, and skips after so many times: that
+    says nothing about what is tested."""
+
+    @functools.wraps(test)
+    def called(**given: object) -> None:
+        for _ in range(TRIES):
+            try:
+                return test(**given)
+            except MachineTooBusy as error:
+                busy = error
+        raise pytest.skip.Exception(f"{TRIES} times: {busy}", _use_item_location=True)
+
+    return called
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,4 @@
-"""Tests of what skips tests: tools that are missing or do not work."""
+"""Tests of what skips tests: tools that are missing or do not work, and a machine that is too busy to judge."""
 
 from __future__ import annotations
 
@@ -10,9 +10,11 @@ from pathlib import Path
 
 import pytest
 
+from r1ray.errors import MachineTooBusy
 from r1ray.sandbox import languages
 from r1ray.sandbox.languages import LANGUAGES
 from tests import tools
+from tests.conftest import TRIES, patient
 
 ROOT = Path(__file__).parents[1]
 
@@ -72,3 +74,24 @@ def test_a_marked_test_skips_before_its_fixtures_are_made(tmp_path: Path) -> Non
     done = subprocess.run([*command, "-s", tmp_path], cwd=ROOT, capture_output=True, text=True, check=False)
     assert "redis-server is not installed: needs the Debian package redis-server" in done.stdout
     assert "1 skipped" in done.stdout and "a fixture was made" not in done.stdout
+
+
+def test_a_machine_that_is_too_busy_is_asked_again_and_then_skips() -> None:
+    calls: list[int] = []
+
+    def test(*, good: int) -> None:
+        calls.append(1)
+        if len(calls) != good:
+            raise MachineTooBusy("busy")
+
+    patient(test)(good=2)
+    assert len(calls) == 2
+    with pytest.raises(pytest.skip.Exception, match=f"{TRIES} times: busy"):
+        patient(test)(good=0)
+    assert len(calls) == 2 + TRIES
+
+
+def test_whatever_looks_for_a_tool_does_it_by_the_one_helper() -> None:
+    words = ("shutil" + ".which", "skipif(os.gete" + "uid", "skipif(boo" + "l(")
+    files = [path for path in (ROOT / "tests").rglob("*.py") if path.name not in ("tools.py", "test_tools.py")]
+    assert [(path.name, word) for path in files for word in words if word in path.read_text()] == []

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TypeVar
 
-from r1ray.errors import DeadlineExceeded, InfrastructureError, SandboxUnavailable
+from r1ray.errors import DeadlineExceeded, InfrastructureError, MachineTooBusy, SandboxUnavailable
 from r1ray.sandbox import languages
 from r1ray.sandbox.inside.command_child import remove_tree
 from r1ray.sandbox.inside.wire import Job
@@ -208,7 +208,7 @@ class Sandbox:
         if run.ended in ("wall", "late"):
             run = self._with_slot(attempt)
         if run.ended == "late":
-            raise InfrastructureError(
+            raise MachineTooBusy(
                 f"this machine is too busy to judge a program: {run.cpu_s:.1f} s of CPU in {run.wall_s:.1f} s, twice"
             )
         return run

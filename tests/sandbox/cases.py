@@ -117,10 +117,10 @@ attempt("environment", lambda: "@ENVNAME@" in __import__("os").environ)
 """,
     ),
     _row("x32 calls", "denied", "import ctypes\nctypes.CDLL(None).syscall(0x40000000 | 57)\nprint('ESCAPED')\n"),
-    _row("busy", "timeout", "while True: pass\n"),
-    _row("busy in C, alarms off", "timeout", "import signal\nfor s in (14, 15, 24, 27): signal.signal(s, 1)\n3**10**9\n"),
-    _row("waiting", "timeout", "import time\ntime.sleep(10**6)\n"),
-    _row("waiting thread", "timeout", "import threading\nthreading.Thread(target=threading.Event().wait).start()\n"),
+    _row("busy", "timeout", "while True: pass\n", cpu_s=0.5),
+    _row("busy in C, alarms off", "timeout", "import signal\nfor s in (14, 15, 24, 27): signal.signal(s, 1)\n3**10**9\n", cpu_s=0.5),
+    _row("waiting", "timeout", "import time\ntime.sleep(10**6)\n", cpu_s=0.3),
+    _row("waiting thread", "timeout", "import threading\nthreading.Thread(target=threading.Event().wait).start()\n", cpu_s=0.3),
     _row("memory", "memory", "x = bytearray(4 << 30)\n"),
     _row("small memory", "memory", "x = []\nwhile True: x.append(' ' * 10**6)\n"),
     _row("output", "output_limit", "while True: print('x' * 1000)\n"),
@@ -131,7 +131,7 @@ attempt("environment", lambda: "@ENVNAME@" in __import__("os").environ)
          "ln -s @CANARY@ l; cat l && echo ESCAPED; env | grep -q @ENVNAME@ && echo ESCAPED; true\n", "bash"),
     _row("bash processes", "denied", "kill -9 @VICTIM@ && echo ESCAPED\nkill -9 $PPID && echo ESCAPED\n"
          "(setsid sleep 1000 &); (sleep 1000 &); nohup sleep 1000 >/dev/null & echo started\n", "bash"),
-    _row("bash forks", "contained", "f() { f | f & }; f; sleep 100\n", "bash"),
+    _row("bash forks", "contained", "f() { f | f & }; f; sleep 100\n", "bash", cpu_s=0.5),
     _row("bash disk", "contained", "i=0; while head -c 900000 /dev/zero > f$i; do i=$((i+1)); done; echo $i\n", "bash"),
     _row("bash deep folder", "contained", "python3 -I -S -c 'import os\nfor i in range(1500): os.mkdir(\"a\"); os.chdir(\"a\")'\n", "bash"),
     _row("bash hidden folder", "contained", "mkdir h; cd h; chmod 300 .; for i in $(seq 400); do head -c 900000 /dev/zero > f$i; done\n", "bash"),
@@ -147,7 +147,7 @@ def work():
         time.sleep(max(0, start + 0.25 * k - time.monotonic()))
         hashlib.sha256(data).digest()
 for _ in range(5): threading.Thread(target=work).start()
-"""),
+""", cpu_s=0.5),
     _row("C# shared memory", "contained", """
 using System; using System.Runtime.InteropServices;
 class P {

@@ -1,8 +1,8 @@
 """The world outside the sandbox that hostile programs try to reach, and the look at it after each of them.
 
 A case is ``{"id", "language", "code", "expect"}`` with optional kind (stdio, func, assert), stdin, stdout, entry,
-calls, expected, tests. In its code @CANARY@, @CANARYDIR@, @PORT@, @ABSTRACT@, @USOCK@, @VICTIM@ and @ENVNAME@ are
-filled in.
+calls, expected, tests, cpu_s. In its code @CANARY@, @CANARYDIR@, @PORT@, @ABSTRACT@, @USOCK@, @VICTIM@ and @ENVNAME@
+are filled in.
 """
 
 from __future__ import annotations
@@ -12,18 +12,21 @@ import os
 import socket
 import subprocess
 import tempfile
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from r1ray.errors import InfrastructureError
+from r1ray.errors import InfrastructureError, MachineTooBusy
 from r1ray.reward.code import CodeGrader, failure_of
 from r1ray.sandbox.job import Limits
 from r1ray.sandbox.pool import Sandbox
 from r1ray.types import AssertCase, CallCase, CodeCase, CodeTests, StdioCase
 
 SECRET = "THE-SECRET-OF-THE-CANARY"
-LIMITS = Limits(cpu_s=1.0, memory_mib=512, output_kib=1024)
+LIMITS = Limits(cpu_s=20.0, memory_mib=512, output_kib=1024)
+"""Time enough for a program that ends by itself, however busy the machine is."""
+SHORT_S = 1.0
+"""Processor time of a case that its limits end."""
 RESOURCES = {"timeout", "memory", "runtime_error", "output_limit"}
 
 
@@ -178,31 +181,45 @@ def tests_of(row: dict[str, Any]) -> CodeTests:
 
 
 def complaints(row: dict[str, Any], sandbox: Sandbox, outside: Outside) -> list[str]:
-    """What is wrong with how the sandbox deals with one case; empty where it holds, and judges it as expected."""
-    expect, code = row["expect"], outside.fill(row["code"])
+    """Return what is wrong with how the sandbox deals with one case; empty where it holds, and judges it as expected.
+
+    Raises MachineTooBusy where it holds, and other processes leave the case too little time to be judged.
+    """
+    too_busy: MachineTooBusy | None = None
     found: list[str] = []
     try:
-        if expect in ("pass", "reject"):
-            mark = CodeGrader(sandbox, limits=LIMITS).mark(tests_of(row), f"```{row['language']}\n{code}\n```")
-            if (mark.value == 1.0) != (expect == "pass"):
-                found.append(f"{mark.verdict}: {mark.detail}")
-        else:
-            run = sandbox.run_program(row["language"], code, LIMITS, stdin=row.get("stdin", "").encode())
-            if any(line.startswith(b"ESCAPED") for line in run.stdout.splitlines()):
-                found.append(f"escaped: {run.stdout[:300]!r}")
-            if SECRET.encode() in run.stdout + run.stderr:
-                found.append("the secret was printed")
-            verdict = _verdict_of(row, run)
-            allowed = RESOURCES | {expect} if expect in RESOURCES else {expect}
-            held_back = expect == "memory" and b"DENIED" in run.stdout  # it was refused the memory, and noticed
-            if expect not in ("denied", "contained") and verdict not in allowed and not held_back:
-                found.append(f"{verdict}, not {expect}: {run.stdout[:100]!r} {run.stderr[-200:]!r}")
+        found += _misjudged(row, sandbox, outside)
+    except MachineTooBusy as error:
+        too_busy = error
     except InfrastructureError as error:
         found.append(f"infrastructure error: {error}")
     found += outside.harm(sandbox)
     for _ in sandbox.slots:
         if sandbox.run_program("python", "print(6*7)", LIMITS).stdout != b"42\n":
             found.append("the slot no longer runs programs")
+    if too_busy is not None and not found:
+        raise too_busy
+    return found
+
+
+def _misjudged(row: dict[str, Any], sandbox: Sandbox, outside: Outside) -> list[str]:
+    expect, code = row["expect"], outside.fill(row["code"])
+    cpu_s = row.get("cpu_s", SHORT_S if expect in ("timeout", "contained") else LIMITS.cpu_s)
+    limits = replace(LIMITS, cpu_s=cpu_s)
+    if expect in ("pass", "reject"):
+        mark = CodeGrader(sandbox, limits=limits).mark(tests_of(row), f"```{row['language']}\n{code}\n```")
+        return [] if (mark.value == 1.0) == (expect == "pass") else [f"{mark.verdict}: {mark.detail}"]
+    run = sandbox.run_program(row["language"], code, limits, stdin=row.get("stdin", "").encode())
+    found = []
+    if any(line.startswith(b"ESCAPED") for line in run.stdout.splitlines()):
+        found.append(f"escaped: {run.stdout[:300]!r}")
+    if SECRET.encode() in run.stdout + run.stderr:
+        found.append("the secret was printed")
+    verdict = _verdict_of(row, run)
+    allowed = RESOURCES | {expect} if expect in RESOURCES else {expect}
+    held_back = expect == "memory" and b"DENIED" in run.stdout  # it was refused the memory, and noticed
+    if expect not in ("denied", "contained") and verdict not in allowed and not held_back:
+        found.append(f"{verdict}, not {expect}: {run.stdout[:100]!r} {run.stderr[-200:]!r}")
     return found
 
 

@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +15,12 @@ import pytest
 
 from r1ray.sandbox.languages import LANGUAGES
 from r1ray.sandbox.pool import Sandbox
+from tests.conftest import TRIES
 from tests.sandbox.cases import CONTAINED, HACKS, HARMLESS
 from tests.sandbox.outside import Outside, complaints
+from tests.tools import SYSTEM_PYTHON, needing, problem
 
 pytestmark = pytest.mark.alone
-
-SYSTEM_PYTHON = "/usr/bin/python3"
 
 
 def _shared_cases() -> list[dict[str, Any]]:
@@ -28,43 +29,49 @@ def _shared_cases() -> list[dict[str, Any]]:
     return [json.loads(line) for file in files for line in file.read_text().splitlines()]
 
 
-def runnable(row: dict[str, Any]) -> dict[str, Any]:
-    missing = LANGUAGES[row["language"]].missing
-    if missing:
-        pytest.skip(f"{missing[0]} is not installed: needs {LANGUAGES[row['language']].package}")
-    return row
+def cases(rows: Iterable[dict[str, Any]]) -> pytest.MarkDecorator:
+    """Parametrize a test with ``row``."""
+    return pytest.mark.parametrize("row", [needing(row["language"], row, id=row["id"]) for row in rows])
 
 
-@pytest.mark.parametrize("row", [*CONTAINED, *HACKS, *HARMLESS], ids=lambda row: row["id"])
+@cases([*CONTAINED, *HACKS, *HARMLESS])
 def test_a_program_is_contained_and_judged(row: dict[str, Any], sandbox: Sandbox, outside: Outside) -> None:
-    assert complaints(runnable(row), sandbox, outside) == []
+    assert complaints(row, sandbox, outside) == []
 
 
 @pytest.mark.skipif(not os.environ.get("R1RAY_CASES"), reason="R1RAY_CASES names no folder of cases")
-@pytest.mark.parametrize("row", _shared_cases(), ids=lambda row: row["id"])
+@cases(_shared_cases())
 def test_a_case_of_the_acceptance_set(row: dict[str, Any], sandbox: Sandbox, outside: Outside) -> None:
-    assert complaints(runnable(row), sandbox, outside) == []
+    assert complaints(row, sandbox, outside) == []
 
 
 POD_PROGRAM = """
-import sys
-from r1ray.sandbox.languages import LANGUAGES
+import json, sys
+from r1ray.errors import MachineTooBusy
 from r1ray.sandbox.pool import Sandbox
 from tests.sandbox.cases import CONTAINED, HACKS, HARMLESS
 from tests.sandbox.outside import Outside, complaints
+tries, *languages = json.loads(sys.argv[1])
+rows = [row for row in (*CONTAINED, *HACKS, *HARMLESS) if row["language"] in languages]
+bad, unjudged = [], []
 with Sandbox(num_slots=1) as sandbox:
     outside = Outside()
-    rows = [row for row in (*CONTAINED, *HACKS, *HARMLESS) if not LANGUAGES[row["language"]].missing]
-    bad = [(row["id"], found) for row in rows if (found := complaints(row, sandbox, outside))]
+    for row in rows:
+        for left in reversed(range(tries)):
+            try:
+                bad += [(row["id"], found) for found in complaints(row, sandbox, outside)]
+                break
+            except MachineTooBusy:
+                unjudged += [] if left else [row["id"]]
     outside.close()
-    print(sandbox.mode, len(rows), bad)
+    print(json.dumps([sandbox.mode, len(rows), bad, unjudged]))
 """
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="becoming an unprivileged pod user needs root")
-@pytest.mark.skipif(not Path(SYSTEM_PYTHON).exists(), reason="no Python that every user may read")
-def test_it_holds_in_a_pod_without_privileges_and_without_user_namespaces(tmp_path_factory: Any) -> None:
+@pytest.mark.needs("root", "landlock", "system python")
+def test_it_holds_in_a_pod_without_privileges_and_without_user_namespaces() -> None:
     folder = Path("/tmp") / f"r1ray-pod-{os.getpid()}"  # tmp_path lies in a folder that only its owner may enter
+    asked = json.dumps([TRIES, *(name for name in LANGUAGES if not problem(name))])
     try:
         shutil.copytree(Path(__file__).parents[2] / "r1ray", folder / "r1ray")
         shutil.copytree(Path(__file__).parents[1], folder / "tests", ignore=shutil.ignore_patterns("__pycache__"))
@@ -74,18 +81,20 @@ def test_it_holds_in_a_pod_without_privileges_and_without_user_namespaces(tmp_pa
         for path in (folder, *folder.rglob("*")):
             path.chmod(0o755 if path.is_dir() else 0o644)
         done = subprocess.run(
-            [SYSTEM_PYTHON, "-m", "tests.sandbox.pod", SYSTEM_PYTHON, "-c", POD_PROGRAM],
+            [SYSTEM_PYTHON, "-m", "tests.sandbox.pod", SYSTEM_PYTHON, "-c", POD_PROGRAM, asked],
             cwd=folder,
             env={"PYTHONPATH": str(folder), "PATH": os.environ["PATH"]},
             capture_output=True,
             text=True,
-            timeout=300,
+            timeout=900,
         )
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     assert done.returncode == 0, done.stderr
-    mode, _, bad = done.stdout.strip().split(" ", 2)
-    assert (mode, bad) == ("landlock", "[]")
+    mode, num_rows, bad, unjudged = json.loads(done.stdout)
+    assert (mode, bad) == ("landlock", []) and num_rows > 0
+    if unjudged:
+        pytest.skip(f"the machine is too busy to judge {', '.join(unjudged)}; the rest is contained")
 
 
 def _site_packages() -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import os
 import signal
@@ -11,17 +12,19 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from r1ray.errors import InfrastructureError, SandboxUnavailable
-from r1ray.sandbox.job import Limits, Run
-from r1ray.sandbox.pool import Sandbox, bubblewrap_problem, choose_mode, find_python
+from r1ray.errors import InfrastructureError, MachineTooBusy, SandboxUnavailable
+from r1ray.sandbox.job import Command, Limits, Run
+from r1ray.sandbox.pool import Sandbox, choose_mode, find_python
 from r1ray.sandbox.slot import Slot
+from tests import tools
 from tests.sandbox.cases import CONTAINED
 from tests.sandbox.outside import LIMITS, Outside, complaints, survivors, tree_of
 
-pytestmark = pytest.mark.alone
+pytestmark = [pytest.mark.alone, pytest.mark.needs("isolation")]
 
 MODES = ["bubblewrap", "landlock"]
 SLEEP = "import time\nprint('started', flush=True)\ntime.sleep(60)\n"
@@ -29,8 +32,7 @@ BASH_TREE = "(setsid sleep 1000 &); sleep 1000 & sleep 1000\n"
 
 
 def make(mode: str, num_slots: int = 1) -> Sandbox:
-    if mode == "bubblewrap" and (problem := bubblewrap_problem()):
-        pytest.skip(problem)
+    tools.require(mode)
     return Sandbox(mode=mode, num_slots=num_slots)
 
 
@@ -47,7 +49,7 @@ def alive(pid: int) -> bool:
         return False
 
 
-def wait_until(fact: Callable[[], bool], seconds: float = 10.0) -> bool:
+def wait_until(fact: Callable[[], bool], seconds: float = 60.0) -> bool:
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         if fact():
@@ -70,19 +72,36 @@ def in_the_background(run: Callable[[], Run]) -> tuple[threading.Thread, list[Ru
     return thread, results
 
 
+def kill_programs(sandbox: Sandbox) -> None:
+    for slot in sandbox.slots:
+        for pid in tree_of(slot.zygote_pid):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+
+
+def result_of(results: list[Run | Exception]) -> Run:
+    """Return, or raise, the one result that there has to be."""
+    (result,) = results
+    if isinstance(result, Exception):
+        raise result
+    return result
+
+
 @pytest.mark.faults
 @pytest.mark.parametrize("who", ["zygote", "process"])
-@pytest.mark.parametrize(("language", "source"), [("python", SLEEP), ("bash", BASH_TREE)])
+@pytest.mark.parametrize(
+    ("language", "source"), [("python", SLEEP), tools.needing("bash", "bash", BASH_TREE)], ids=["python", "bash"]
+)
 def test_a_killed_slot_leaves_nothing_and_the_next_job_is_right(
     fresh: Sandbox, who: str, language: str, source: str
 ) -> None:
     (slot,) = fresh.slots
-    thread, _ = in_the_background(lambda: fresh.run_program(language, source, Limits(cpu_s=0.7)))
+    thread, _ = in_the_background(lambda: fresh.run_program(language, source, LIMITS))
     assert wait_until(lambda: len(tree_of(slot.zygote_pid)) >= (1 if language == "python" else 3))
     below = [slot.zygote_pid, *tree_of(slot.zygote_pid), slot.process_pid]
     os.kill(slot.zygote_pid if who == "zygote" else slot.process_pid, signal.SIGKILL)
-    thread.join(30)
-    assert not thread.is_alive()
+    # The job is run once more in another slot, and ends there.
+    assert wait_until(lambda: kill_programs(fresh) or not thread.is_alive())
     assert fresh.run_program("python", "print(6*7)", LIMITS).stdout == b"42\n"
     if fresh.slots[0] is not slot:  # bubblewrap's outer process is not needed: the slot may have lived on
         assert wait_until(lambda: not any(alive(pid) for pid in below)), [pid for pid in below if alive(pid)]
@@ -96,12 +115,12 @@ from r1ray.sandbox.pool import Sandbox
 sandbox = Sandbox(mode=sys.argv[1], num_slots=1)
 work = lambda: sandbox.run_program("bash", "(setsid sleep 1000 &); sleep 1000 & sleep 1000", Limits(cpu_s=60))
 threading.Thread(target=work).start()
-time.sleep(1)
 print(sandbox.slots[0].process_pid, sandbox.slots[0].zygote_pid, sandbox.folder, flush=True)
 time.sleep(60)
 """
 
 
+@pytest.mark.needs("bash")
 @pytest.mark.faults
 @pytest.mark.parametrize("mode", MODES)
 def test_a_killed_supervisor_leaves_nothing(mode: str) -> None:
@@ -110,8 +129,8 @@ def test_a_killed_supervisor_leaves_nothing(mode: str) -> None:
         assert supervisor.stdout is not None
         process, zygote, folder = supervisor.stdout.readline().split()
         process, zygote = int(process), int(zygote)
+        assert wait_until(lambda: len(tree_of(zygote)) >= 3)
         below = [process, zygote, *tree_of(process)]
-        assert len(below) > 4
         supervisor.kill()
     assert wait_until(lambda: not any(alive(pid) for pid in below)), [pid for pid in below if alive(pid)]
     with make(mode) as other:
@@ -129,14 +148,15 @@ def test_a_slot_made_in_a_thread_that_ends_lives_on() -> None:
         assert sandbox.run_program("python", "print(1)", LIMITS).stdout == b"1\n"
 
 
+@pytest.mark.needs("landlock")
 @pytest.mark.faults
 def test_a_stopped_zygote_is_replaced_by_the_second_wall_clock(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("r1ray.sandbox.slot.GRACE_S", 0.5)
     with Sandbox(mode="landlock", num_slots=1) as sandbox:
         os.kill(sandbox.slots[0].zygote_pid, signal.SIGSTOP)
-        started = time.monotonic()
-        assert sandbox.run_program("python", "print(1)", Limits(cpu_s=0.2)).stdout == b"1\n"
-        assert time.monotonic() - started < 10
+        thread, results = in_the_background(lambda: sandbox.run_program("python", "print(1)", Limits(cpu_s=0.2)))
+        thread.join(100)
+        assert result_of(results).stdout == b"1\n"
 
 
 @pytest.fixture
@@ -177,14 +197,17 @@ def test_little_cpu_at_the_wall_clock_is_tried_once_more(
     assert len(asked) == attempts
 
 
-@pytest.mark.parametrize("planted", [["late", "late"], ["wall", "late"], ["lost", "lost"]])
+@pytest.mark.parametrize(
+    ("planted", "is_too_busy"), [(["late", "late"], True), (["wall", "late"], True), (["lost", "lost"], False)]
+)
 def test_a_machine_that_is_too_busy_twice_is_an_infrastructure_error(
-    scripted: tuple[Sandbox, list[str], list[str]], planted: list[str]
+    scripted: tuple[Sandbox, list[str], list[str]], planted: list[str], is_too_busy: bool
 ) -> None:
     sandbox, ends, _ = scripted
     ends += planted
-    with pytest.raises(InfrastructureError):
+    with pytest.raises(InfrastructureError) as raised:
         sandbox.run_program("python", "p", LIMITS)
+    assert isinstance(raised.value, MachineTooBusy) == is_too_busy
 
 
 BURN = "while True: pass"
@@ -207,19 +230,30 @@ def test_a_busy_program_on_a_starved_core_is_late_and_a_sleeping_one_is_not() ->
                 burner.kill()
                 burner.wait()
     assert (busy.ended, asleep.ended) == ("late", "wall")
-    assert busy.cpu_s < 0.9
 
 
-def test_a_program_is_compiled_once(fresh: Sandbox) -> None:
+@pytest.fixture
+def commands(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Return the names of the commands that slots run, as they run them."""
+    run_command, names = Slot.run_command, []
+
+    def noted(self: Slot, command: Command, *more: Any, **options: Any) -> Any:
+        names.append(command.argv[0])
+        return run_command(self, command, *more, **options)
+
+    monkeypatch.setattr(Slot, "run_command", noted)
+    return names
+
+
+@pytest.mark.needs("cpp")
+def test_a_program_is_compiled_once(fresh: Sandbox, commands: list[str]) -> None:
     source = '#include <cstdio>\nint main() { int a; std::scanf("%d", &a); std::printf("%d\\n", a + 1); }\n'
-    times = []
     for n in range(3):
-        started = time.monotonic()
         assert fresh.run_program("cpp", source, LIMITS, stdin=str(n).encode()).stdout == f"{n + 1}\n".encode()
-        times.append(time.monotonic() - started)
-    assert max(times[1:]) < times[0] / 3
+    assert commands == ["g++", *["{dir}/main"] * 3]
 
 
+@pytest.mark.needs("cpp")
 def test_a_failed_compilation_is_the_compilers_run_and_kept_too(fresh: Sandbox) -> None:
     first = fresh.run_program("cpp", "int main() { return x; }", LIMITS)
     assert not first.is_clean
@@ -227,6 +261,7 @@ def test_a_failed_compilation_is_the_compilers_run_and_kept_too(fresh: Sandbox) 
     assert fresh.run_program("cpp", "int main() { return x; }", LIMITS) is first
 
 
+@pytest.mark.needs("landlock", "bash")
 @pytest.mark.parametrize("abi", [1, 2, 4, 6])
 def test_it_holds_with_an_older_landlock(abi: int, outside: Outside) -> None:
     rows = [row for row in CONTAINED if row["id"] in ("files", "network", "processes", "kernel", "bash files")]
@@ -273,6 +308,7 @@ def _resident_kib(pid: int) -> int:
     )
 
 
+@pytest.mark.needs("bash")
 @pytest.mark.parametrize("mode", MODES)
 def test_many_mixed_jobs_leak_nothing(mode: str) -> None:
     """R1RAY_JOBS=10000 for the long form."""

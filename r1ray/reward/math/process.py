@@ -15,7 +15,7 @@ import threading
 import time
 from dataclasses import dataclass
 
-from r1ray.errors import InfrastructureError
+from r1ray.errors import InfrastructureError, MachineTooBusy
 from r1ray.reward.math.worker import MAX_MESSAGE_BYTES
 
 START_S = 60.0
@@ -98,7 +98,7 @@ class KillableProcess:
         try:
             return self._ask_once(reference, answer, wall_s=self._deadline_s * STARVED_FACTOR)
         except _Starved as error:
-            raise InfrastructureError(
+            raise MachineTooBusy(
                 f"math-verify had no processor time for {self._deadline_s * STARVED_FACTOR:g} s: the machine is busy "
                 f"with other processes. Give the reward workers cores of their own."
             ) from error
