@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 SEED ?= 0
 export RAY_USAGE_STATS_ENABLED := 0
 
-.PHONY: quickstart r1-quickstart test test-faults test-long bench lint types format clean
+.PHONY: quickstart r1-quickstart test test-without-tools test-faults test-long bench lint types format clean
 
 quickstart: $(VENV)/.ready  ## make a base model and watch R1-Zero's curve rise, in under ten minutes (SEED=0)
 	$(BIN)/r1ray run experiment=quickstart seed=$(SEED)
@@ -16,6 +16,9 @@ r1-quickstart: $(VENV)/.ready  ## the whole R1 recipe on a small model, and what
 
 test: $(VENV)/.ready lint types  ## lint, types, unit tests, and a short run of the real loop on the real parts
 	$(BIN)/python -m tests.parts test
+
+test-without-tools: $(VENV)/.ready  ## the tests that use optional tools, with those hidden: they skip, and none fails
+	$(BIN)/python -m tests.parts test-without-tools
 
 test-faults: $(VENV)/.ready  ## what kills or damages something, and what becomes of it (an hour at most)
 	$(BIN)/python -m tests.parts test-faults

@@ -1,6 +1,7 @@
 """The parts of the tests, one after the other, and how long each took: ``python -m tests.parts VERB``.
 
     test         unit, real, alone: what every change has to pass (the Makefile runs lint and types before)
+    test-without-tools  the tests that use tools which a machine may lack, with those hidden: they skip, and none fails
     test-faults  what kills or damages something, that included which `test` leaves out; 60 minutes at most
     test-long    what takes minutes: curves over three seeds, the whole recipe; 60 minutes at most
     bench        r1ray beside what it replaces; 30 minutes at most
@@ -24,6 +25,8 @@ ROOT = Path(__file__).parents[1]
 GRACE_S = 60.0
 """Time that a part has to end what it started, when the limit ends it."""
 TIME_IS_UP = 124
+USE_TOOLS = ("sandbox", "reward", "benchmarks_sets", "k8s", "test_tools.py", "test_score.py")
+"""Below tests/: whose tests use tools that a machine may lack."""
 
 
 @dataclass(frozen=True)
@@ -66,6 +69,14 @@ def make_verbs() -> dict[str, Verb]:
                 tests("real", "real and not long", *by_file, of="real", goal_min=10),
                 tests("alone", "alone and not long", of="alone", goal_min=3),
             )
+        ),
+        "test-without-tools": Verb(
+            [
+                tests(
+                    *("without tools", "not long", "--hide-tools", *two, "worksteal"),
+                    *(f"tests/{name}" for name in USE_TOOLS),
+                )
+            ]
         ),
         "test-faults": Verb((tests("faults", "faults", of="faults"),), limit_min=60),
         "test-long": Verb((tests("long", "long and not faults", "-s", of="long"),), limit_min=60),

@@ -125,13 +125,13 @@ attempt("environment", lambda: "@ENVNAME@" in __import__("os").environ)
     _row("small memory", "memory", "x = []\nwhile True: x.append(' ' * 10**6)\n"),
     _row("output", "output_limit", "while True: print('x' * 1000)\n"),
     _row("errors", "runtime_error", "import sys\nwhile True: sys.stderr.write('x' * 1000)\n"),
-    _row("recursion", "runtime_error", "import sys\nsys.setrecursionlimit(10**9)\ndef f(): f()\nf()\n"),
+    _row("recursion", "runtime_error", "import sys\nsys.setrecursionlimit(10**9)\ndef f(): f()\nf()\n", cpu_s=1.0),
     _row("bash files", "denied", "for p in @CANARY@ /etc/passwd /proc/1/environ; do cat $p && echo ESCAPED; done\n"
          "echo x > @CANARYDIR@/x && echo ESCAPED; chmod 600 @CANARY@ && echo ESCAPED; touch @CANARY@ && echo ESCAPED\n"
          "ln -s @CANARY@ l; cat l && echo ESCAPED; env | grep -q @ENVNAME@ && echo ESCAPED; true\n", "bash"),
     _row("bash processes", "denied", "kill -9 @VICTIM@ && echo ESCAPED\nkill -9 $PPID && echo ESCAPED\n"
          "(setsid sleep 1000 &); (sleep 1000 &); nohup sleep 1000 >/dev/null & echo started\n", "bash"),
-    _row("bash forks", "contained", "f() { f | f & }; f; sleep 100\n", "bash", cpu_s=0.5),
+    _row("bash forks", "contained", "f() { f | f & }; f; sleep 100\n", "bash", cpu_s=0.3),
     _row("bash disk", "contained", "i=0; while head -c 900000 /dev/zero > f$i; do i=$((i+1)); done; echo $i\n", "bash"),
     _row("bash deep folder", "contained", "python3 -I -S -c 'import os\nfor i in range(1500): os.mkdir(\"a\"); os.chdir(\"a\")'\n", "bash"),
     _row("bash hidden folder", "contained", "mkdir h; cd h; chmod 300 .; for i in $(seq 400); do head -c 900000 /dev/zero > f$i; done\n", "bash"),
