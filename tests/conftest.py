@@ -13,7 +13,6 @@ from pathlib import Path
 import pytest
 
 from r1ray.errors import MachineTooBusy
-from tests import tools
 
 with suppress(ImportError):  # tests/gpu/learner runs without it
     from hypothesis import settings
@@ -31,19 +30,30 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     if config.getoption("--hide-tools"):
+        from tests import tools
+
         folder = tempfile.TemporaryDirectory(prefix="r1ray-tests-path-")
         config.add_cleanup(folder.cleanup)
         tools.hide(Path(folder.name))
 
 
 def pytest_report_header(config: pytest.Config) -> str | None:
-    return f"hidden: {', '.join(tools.hidden())}" if config.getoption("--hide-tools") else None
+    if not config.getoption("--hide-tools"):
+        return None
+    from tests import tools
+
+    return f"hidden: {', '.join(tools.hidden())}"
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Skip a test that needs what is missing, before its fixtures are made."""
-    if problem := tools.first_problem(tool for mark in item.iter_markers("needs") for tool in mark.args):
+    needed = [tool for mark in item.iter_markers("needs") for tool in mark.args]
+    if not needed:
+        return
+    from tests import tools  # tests/gpu/learner runs without what the sandbox is made of
+
+    if problem := tools.first_problem(needed):
         raise pytest.skip.Exception(problem, _use_item_location=True)
 
 

@@ -1,10 +1,10 @@
 """The parts of the tests, one after the other, and how long each took: ``python -m tests.parts VERB``.
 
-    test         unit, real, alone: what every change has to pass (the Makefile runs lint and types before)
-    test-without-tools  the tests that use tools which a machine may lack, with those hidden: they skip, and none fails
-    test-faults  what kills or damages something, that included which `test` leaves out; 60 minutes at most
-    test-long    what takes minutes: curves over three seeds, the whole recipe; 60 minutes at most
-    bench        r1ray beside what it replaces; 30 minutes at most
+    test                unit, real, alone: what every change has to pass (the Makefile runs lint and types before)
+    test-without-tools  the tests that use tools which a machine may lack, with those hidden: they skip, none fails
+    test-faults         what kills or damages something, with that which ``test`` leaves out; 60 minutes at most
+    test-long           what takes minutes: curves over three seeds, the whole recipe; 60 minutes at most
+    bench               r1ray beside what it replaces; 30 minutes at most
 
 A part that fails does not keep the next one from running. The exit code is 1 where one failed, 124 where the limit
 ended one.
@@ -61,6 +61,7 @@ def make_verbs() -> dict[str, Verb]:
     two = ("-n", "2", "--dist")
     # On the real parts each file stays with one of the two workers: its tests share runs and clusters.
     by_file = (*two, "loadfile", "--no-loadscope-reorder")
+    tooled = [f"tests/{name}" for name in USE_TOOLS]
     benches = sorted(path.stem for path in (ROOT / "tests" / "benchmarks").glob("bench_*.py"))
     return {
         "test": Verb(
@@ -70,14 +71,7 @@ def make_verbs() -> dict[str, Verb]:
                 tests("alone", "alone and not long", of="alone", goal_min=3),
             )
         ),
-        "test-without-tools": Verb(
-            [
-                tests(
-                    *("without tools", "not long", "--hide-tools", *two, "worksteal"),
-                    *(f"tests/{name}" for name in USE_TOOLS),
-                )
-            ]
-        ),
+        "test-without-tools": Verb((tests("without tools", "not long", "--hide-tools", *two, "worksteal", *tooled),)),
         "test-faults": Verb((tests("faults", "faults", of="faults"),), limit_min=60),
         "test-long": Verb((tests("long", "long and not faults", "-s", of="long"),), limit_min=60),
         "bench": Verb(

@@ -74,6 +74,5 @@ def test_every_benchmark_is_run_by_make_bench() -> None:
 
 
 def test_the_longer_verbs_have_limits() -> None:
-    assert {name: verb.limit_min for name, verb in make_verbs().items()} == {
-        "test": None, "test-faults": 60, "test-long": 60, "bench": 30,
-    }  # fmt: skip
+    limits = {name: verb.limit_min for name, verb in make_verbs().items() if verb.limit_min is not None}
+    assert limits == {"test-faults": 60, "test-long": 60, "bench": 30}
