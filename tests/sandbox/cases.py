@@ -133,7 +133,7 @@ attempt("environment", lambda: "@ENVNAME@" in __import__("os").environ)
          "(setsid sleep 1000 &); (sleep 1000 &); nohup sleep 1000 >/dev/null & echo started\n", "bash"),
     _row("bash forks", "contained", "f() { f | f & }; f; sleep 100\n", "bash", cpu_s=0.3),
     _row("bash disk", "contained", "i=0; while head -c 900000 /dev/zero > f$i; do i=$((i+1)); done; echo $i\n", "bash"),
-    _row("bash deep folder", "contained", "python3 -I -S -c 'import os\nfor i in range(1500): os.mkdir(\"a\"); os.chdir(\"a\")'\n", "bash"),
+    _row("bash deep folder", "contained", "python3 -I -S -c 'import os\nfor i in range(1200): os.mkdir(\"a\"); os.chdir(\"a\")'\n", "bash"),
     _row("bash hidden folder", "contained", "mkdir h; cd h; chmod 300 .; for i in $(seq 400); do head -c 900000 /dev/zero > f$i; done\n", "bash"),
     _row("bash locked folder", "contained", "mkdir x; chmod 000 x; chmod 000 .\n", "bash"),
     _row("forged exit code 125", "runtime_error", "import os\nos.write(2, b'r1ray: hi')\nos._exit(125)\n"),

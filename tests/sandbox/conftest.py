@@ -6,7 +6,15 @@ import pytest
 
 from r1ray.sandbox.pool import Sandbox
 from tests import tools
-from tests.sandbox.outside import Outside
+from tests.sandbox.outside import GRACE_S, Outside
+
+
+@pytest.fixture(scope="package", autouse=True)
+def patience() -> Iterator[None]:
+    """On a busy machine what a program leaves takes longer to remove than a slot has; one that hangs is lost later."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("r1ray.sandbox.slot.GRACE_S", GRACE_S)
+        yield
 
 
 @pytest.fixture(scope="package", params=["bubblewrap", "landlock"])
