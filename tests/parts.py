@@ -25,6 +25,8 @@ ROOT = Path(__file__).parents[1]
 GRACE_S = 60.0
 """Time that a part has to end what it started, when the limit ends it."""
 TIME_IS_UP = 124
+SLOWEST = ("graph", "run", "killed_run", "evaluation", "publish", "supervised", "code", "adapters", "doctor")
+"""Files of tests/real that are begun first, so that both workers end at about the same time."""
 USE_TOOLS = ("sandbox", "reward", "benchmarks_sets", "k8s", "test_tools.py", "test_score.py")
 """Below tests/: whose tests use tools that a machine may lack."""
 
@@ -47,8 +49,10 @@ class Verb:
 
 
 def files_marked(mark: str) -> list[str]:
-    """The test files that name a mark. Collecting the others would cost their imports, and find nothing."""
-    files = sorted((ROOT / "tests").rglob("test_*.py"))
+    """The test files that name a mark, the slowest first. Collecting the others would cost their imports, and find
+    nothing."""
+    first = [ROOT / "tests" / "real" / f"test_{name}.py" for name in SLOWEST]
+    files = [*first, *(path for path in sorted((ROOT / "tests").rglob("test_*.py")) if path not in first)]
     return [str(path.relative_to(ROOT)) for path in files if f"mark.{mark}" in path.read_text()]
 
 

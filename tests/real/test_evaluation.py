@@ -107,6 +107,7 @@ def test_a_copy_of_the_model_elsewhere_is_the_same_model(
     assert "starting" not in printed
 
 
+@pytest.mark.long
 @pytest.mark.faults
 def test_a_killed_engine_is_replaced_and_nothing_is_lost(
     qwen_folder: Path, running_total: Path, tmp_path: Path
@@ -147,6 +148,7 @@ def long_llama(llama_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> 
     return folder
 
 
+@pytest.mark.long
 def test_a_judge_grades_what_no_rule_can_compare(qwen_folder: Path, long_llama: Path, tmp_path: Path) -> None:
     printed = r1ray(
         *("eval", f"model={qwen_folder}", "benchmark=simple_qa", "data=miniature", f"output_dir={tmp_path}"),

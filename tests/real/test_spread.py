@@ -19,7 +19,7 @@ from r1ray.types import Completion, GroupRequest, PublishStats, Sampling
 from tests.fakes import make_prompt
 from tests.real.test_publish import System, config
 
-pytestmark = pytest.mark.real
+pytestmark = [pytest.mark.real, pytest.mark.long]
 LONGEST = 192
 WORKERS = {"worker_extension_cls": "tests.real.extensions.Pid"}
 
