@@ -44,6 +44,7 @@ def test_its_nodes_are_among_those_that_its_command_is_run_on(overlay: str) -> N
 
 
 @pytest.mark.real
+@pytest.mark.faults  # the pods are those of the test that ends them
 @pytest.mark.long
 @pytest.mark.parametrize(("overlay", "engines_on"), [("1x8", "learner"), ("8x8", "rollout")])
 def test_the_command_for_gpus_runs(overlay: str, engines_on: str, pods: Pods, storage: Path, qwen_folder: Path) -> None:

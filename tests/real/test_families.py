@@ -23,9 +23,7 @@ FAMILIES = {
     "qwen3": {},
     "mistral": {"sliding_window": None},
     "phi3": {"pad_token_id": 0},
-    "olmo2": {},
     "glm4": {},
-    "starcoder2": {"sliding_window": None},
 }
 """What a family's configuration needs beside the sizes."""
 

@@ -19,7 +19,7 @@ from r1ray.types import Completion, GroupRequest, PublishStats, Sampling
 from tests.fakes import make_prompt
 from tests.real.test_publish import System, config
 
-pytestmark = [pytest.mark.real, pytest.mark.long]
+pytestmark = [pytest.mark.real, pytest.mark.faults, pytest.mark.long]
 LONGEST = 192
 WORKERS = {"worker_extension_cls": "tests.real.extensions.Pid"}
 
@@ -99,7 +99,6 @@ def processes(system: System) -> list[psutil.Process]:
     return workers + [parent for parent in parents if parent is not None]
 
 
-@pytest.mark.faults
 def test_with_a_part_the_engine_is_lost_and_replaced_as_a_whole(system: System) -> None:
     before = processes(system)
     before[1].send_signal(signal.SIGKILL)
@@ -111,7 +110,6 @@ def test_with_a_part_the_engine_is_lost_and_replaced_as_a_whole(system: System) 
     assert not any(process.is_running() for process in before)
 
 
-@pytest.mark.faults
 def test_the_other_parts_end_with_the_engine(system: System) -> None:
     before = processes(system)
     system.pool.engines[0].actor.kill()
