@@ -13,6 +13,7 @@ R1RayError
     +-- MachineTooBusy    other processes left what was to be judged too little time
     +-- SandboxUnavailable  untrusted code cannot be run safely on this machine; a UserError too
     +-- WeightSyncError   new weights could not be verified on the rollout engines
+        +-- ParityError   engines compute other log-probabilities than the learner
 """
 
 from __future__ import annotations
@@ -93,6 +94,10 @@ class WeightSyncError(InfrastructureError):
 
     def __str__(self) -> str:
         return self.message
+
+
+class ParityError(WeightSyncError):
+    """An engine took the weights, and computes other log-probabilities with them than the learner does."""
 
 
 def first_of(group: BaseExceptionGroup[BaseException]) -> BaseException:

@@ -424,6 +424,10 @@ class PublishStats:
     num_resent: int
     probe_max_diff: float | None
     """Largest |log p(engine) - log p(learner)| on the probe, nats; None where no probe was due."""
+    probe_mean_diff: float | None = None
+    """Mean of the same at the engine where it is largest."""
+    probe_s: float = 0.0
+    """Of ``seconds``, those of the probe."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -22,7 +23,7 @@ from r1ray.cluster.host import Handle
 from r1ray.cluster.pools import Engine, LearnerGroup, RolloutPool
 from r1ray.config import DeadlineConfig, WeightsConfig
 from r1ray.deadline import within
-from r1ray.errors import WeightSyncError
+from r1ray.errors import ParityError, WeightSyncError
 from r1ray.types import Int32Array, PublishStats
 
 ROUNDS = ("sent", "sent again", "sent to a replaced engine")
@@ -64,6 +65,16 @@ class EngineClient:
                 "; ".join(f"{name} failed {phase} the weights: {why}" for name, why in failures.items()),
                 engines=tuple(failures),
             )
+
+
+@dataclass(frozen=True, slots=True)
+class Probed:
+    """What the parity probe found: differences of log-probabilities, nats, each at the engine where it is largest."""
+
+    max_diff: float | None = None
+    """None where no probe was due."""
+    mean_diff: float | None = None
+    seconds: float = 0.0
 
 
 class RayWeightSync:
@@ -112,7 +123,7 @@ class RayWeightSync:
             )
             due = failure is not None or self._num_publishes % self._config.probe_every == 0
             try:
-                num_bytes, worst = await within(
+                num_bytes, probed = await within(
                     self._deadlines.publish_s,
                     self._round(pools, version, probe=due),
                     waiter="the publish",
@@ -137,13 +148,16 @@ class RayWeightSync:
                 num_bytes=num_bytes,
                 num_engines=sum(len(pool.engines) for pool in pools),
                 num_resent=attempt,
-                probe_max_diff=worst,
+                probe_max_diff=probed.max_diff,
+                probe_mean_diff=probed.mean_diff,
+                probe_s=probed.seconds,
             )
-        raise WeightSyncError(
+        assert failure is not None
+        raise type(failure)(
             f"policy version {version} was {', '.join(ROUNDS)}, and still is not what the engines hold: {failure}"
         ) from failure
 
-    async def _round(self, pools: Sequence[RolloutPool], version: int, *, probe: bool) -> tuple[int, float | None]:
+    async def _round(self, pools: Sequence[RolloutPool], version: int, *, probe: bool) -> tuple[int, Probed]:
         engines = [engine for pool in pools for engine in pool.engines]
         for pool in pools:
             pool.begin_verification()
@@ -153,10 +167,10 @@ class RayWeightSync:
         num_bytes = max(await _sync(self._learner.each("send_weights")))
         await self._on_each(engines, "commit", version)
         await self._on_each(engines, "resume")
-        worst = await self._probe(engines) if probe else None
+        probed = await self._probe(engines) if probe else Probed()
         for pool in pools:
             pool.end_verification()
-        return num_bytes, worst
+        return num_bytes, probed
 
     async def _connect(self, engines: Sequence[Engine]) -> None:
         await self._learner.each("disconnect")
@@ -177,19 +191,22 @@ class RayWeightSync:
         )
         self._connected = list(engines)
 
-    async def _probe(self, engines: Sequence[Engine]) -> float:
-        """Compare log-probabilities of a fixed sequence; returns the largest difference, raises WeightSyncError."""
+    async def _probe(self, engines: Sequence[Engine]) -> Probed:
+        """Compare log-probabilities of a fixed sequence. Raises ParityError where they differ by too much."""
+        start = time.monotonic()
         expected = await self._learner.logprobs(self._probe_ids)
         found = await self._on_each(engines, "logprobs", self._probe_ids)
-        worst = {e.name: float(np.abs(f - expected).max()) for e, f in zip(engines, found, strict=True)}
+        differences = [np.abs(of_engine - expected) for of_engine in found]
+        worst = {e.name: float(each.max()) for e, each in zip(engines, differences, strict=True)}
         wrong = {name: diff for name, diff in worst.items() if not diff <= self._config.probe_tolerance}
         if wrong:
-            raise WeightSyncError(
+            raise ParityError(
                 "; ".join(f"{name} differs from the learner by {diff:.2g} nats" for name, diff in wrong.items())
                 + f" on the parity probe (weights.probe_tolerance={self._config.probe_tolerance:g})",
                 engines=tuple(wrong),
             )
-        return max(worst.values())
+        mean = max(float(each.mean()) for each in differences)
+        return Probed(max(worst.values()), mean, time.monotonic() - start)
 
     async def _on_each(self, engines: Sequence[Engine], method: str, *arguments: Any) -> list[Any]:
         """What a method of every engine returns; WeightSyncError names those that failed or did not answer."""

@@ -22,7 +22,7 @@ from r1ray.config import (
     RunConfig,
     WeightsConfig,
 )
-from r1ray.errors import EngineLost, WeightSyncError
+from r1ray.errors import EngineLost, ParityError
 from r1ray.types import GroupRequest, Pick, PublishStats, Sampling
 from tests.fakes import make_prompt
 
@@ -138,6 +138,8 @@ def test_the_first_publish_is_probed_and_agrees(system: System) -> None:
     published = system.publish()
     assert (published.version, published.num_resent, published.num_engines) == (0, 0, 1)
     assert published.probe_max_diff is not None and published.probe_max_diff < 1e-4
+    assert published.probe_mean_diff is not None and published.probe_mean_diff <= published.probe_max_diff
+    assert 0 < published.probe_s < published.seconds
     system.step()
 
 
@@ -184,5 +186,5 @@ def test_a_run_whose_every_engine_stays_wrong_stops_and_says_so(
     monkeypatch.setattr(system.pool, "_spawn", spawn_planted)
     monkeypatch.setattr(system.weights._config, "probe_every", 1)
     system.plant_stale()
-    with pytest.raises(WeightSyncError, match=r"rollout 0 differs from the learner by .* on the parity probe"):
+    with pytest.raises(ParityError, match=r"rollout 0 differs from the learner by .* on the parity probe"):
         system.publish()
