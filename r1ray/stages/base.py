@@ -20,6 +20,7 @@ from r1ray.deadline import within
 from r1ray.errors import UserError
 from r1ray.sandbox.languages import require
 from r1ray.sandbox.pool import UNSAFE, choose_mode
+from r1ray.stages.watch import Unwatched, Watch
 
 MANIFEST = "manifest.json"
 
@@ -44,6 +45,7 @@ class Context:
     shared_dir: Path
     """For artifacts that do not depend on the run, by digest."""
     say: Callable[[str], None]
+    watch: Watch = field(default_factory=Unwatched)
 
 
 class Stage(Protocol):

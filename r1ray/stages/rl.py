@@ -197,9 +197,10 @@ class _Job:
             f"completions in {config.algo.minibatches_per_step} updates; {config.rollout.num_actors} rollout, "
             f"{config.reward.num_actors} reward actors, {config.learner.num_ranks} learner ranks; starting them"
         )
-        running = await launch(
-            config, model=self._model, rollouts=rollouts, probe_ids=self._probe_ids(), programs=self._programs
-        )
+        with context.watch.during("start"):
+            running = await launch(
+                config, model=self._model, rollouts=rollouts, probe_ids=self._probe_ids(), programs=self._programs
+            )
         try:
             if resumed:
                 progress.say(f"stage rl: resuming after step {version}")
@@ -216,7 +217,7 @@ class _Job:
                 self._prompts.position = state.position
             controller = self._controller = Controller(
                 config,
-                running.roles,
+                context.watch.started(running),
                 self._prompts,
                 checkpoints=self._checkpoints,
                 log=log,
@@ -228,7 +229,8 @@ class _Job:
             )
             with first_sigterm(controller.stop):
                 await controller.run()
-            await export(config, running.learner, self.export_dir)
+            with context.watch.during("export"):
+                await export(config, running.learner, self.export_dir)
         finally:
             running.shutdown()
         return self._finish(progress)
