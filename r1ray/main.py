@@ -10,7 +10,7 @@ import difflib
 import os
 import re
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
@@ -28,7 +28,7 @@ usage: r1ray run [recipe=r1|r1_zero|sft|...] [experiment=quickstart] [algo=paper
        r1ray eval model=PATH benchmark=NAME data=PATH [against=PATH] [key=value ...]
        r1ray score FILE [reward=check|r1_zero|reasoning] [output=FILE] [key=value ...]
        r1ray plan [--json] [the same overrides as run]
-       r1ray doctor [--json] [the same overrides as run]
+       r1ray doctor [--smoke] [--json] [the same overrides as run]
        r1ray submit [--address URL] [--no-wait | --stop | --status] [the overrides of a run, or its name]
 
   run     run a recipe; the same command resumes an interrupted run, and skips what is finished
@@ -37,6 +37,8 @@ usage: r1ray run [recipe=r1|r1_zero|sft|...] [experiment=quickstart] [algo=paper
   plan    memory of each actor, batch arithmetic, time of a step, disk and cost, before anything is asked for; what
           cannot fit is refused with the nearest change that would
   doctor  would this run work here? Checks of cluster, model and data, each green, yellow or red; ends with 1 for a red
+          --smoke: two real steps of a tiny model on that cluster instead, in the configured dtypes and over the
+          configured transport, and the seconds of each phase; needs neither model nor data
   submit  the same run as a job of the Ray cluster at URL (http://HEAD:8265) or RAY_ADDRESS; follows its log and ends
           with its exit code; the same command again follows it, or resumes it where it has ended
 
@@ -49,6 +51,7 @@ with recipe=sft or reward_model  model=PATH supervised.train=PATH  and  supervis
 Every key, with its meaning and default, is in r1ray/config/; the settings that ship are in conf/.
 """
 S = TypeVar("S")
+T = TypeVar("T")
 EXIT_FAILED, EXIT_USER, EXIT_INTERRUPTED, EXIT_TERMINATED = 1, 2, 130, 143
 RESUMES = {
     "run": "; the same command goes on from the last checkpoint",
@@ -56,8 +59,8 @@ RESUMES = {
 }
 OPEN_KEYS = re.compile(r"[\w.]+\.(resources|labels|engine_args)[.=]|collect\.sources\.")
 """Sections whose keys are names that the user chose."""
-NOT_SET = re.compile(r"(?:graph\.(\w+): )?((?:data|supervised|collect)\.\w+) is not set")
-"""A file that a run needs and a plan does not."""
+NOT_SET = re.compile(r"(?:graph\.(\w+): )?((?:data|supervised|collect)\.\w+|model) is not set")
+"""A model or file that a run needs. `doctor --smoke` needs none of them, a plan only the model."""
 GROUPS = ("recipe", "algo", "reward", "experiment", "model", "cluster")
 
 
@@ -300,19 +303,31 @@ def _planned(overrides: list[str]) -> tuple[dict[str, RunConfig], dict[str, str]
     from r1ray.stages.graph import stage_config
     from r1ray.stages.students import with_students
 
+    def build(overrides: list[str]) -> tuple[dict[str, RunConfig], dict[str, str]]:
+        config = compose(overrides)
+        if not config.graph:
+            return {"": config}, {}
+        whole = with_students(replace(config, plan=replace(config.plan, gpu=gpu_name(config))))
+        stages = {name: stage_config(whole, name) for name in whole.graph}
+        models = {name: str(stage.model) for name, stage in stages.items() if stage.model}
+        asked = {name: stage for name, stage in stages.items() if name in (config.stages or stages)}
+        return asked, models | ({"prepare": shape_name(config)} if config.prepare.maker else {})
+
+    return _with_unnamed(overrides, build, but=("model",))
+
+
+def _with_unnamed(overrides: list[str], build: Callable[[list[str]], T], *, but: Collection[str] = ()) -> T:
+    """Call ``build`` with the overrides, and with ``KEY=unnamed`` for each model or file that it finds not set.
+
+    Args:
+        but: keys that have to be set nevertheless.
+    """
     while True:
         try:
-            config = compose(overrides)
-            if not config.graph:
-                return {"": config}, {}
-            whole = with_students(replace(config, plan=replace(config.plan, gpu=gpu_name(config))))
-            stages = {name: stage_config(whole, name) for name in whole.graph}
-            models = {name: str(stage.model) for name, stage in stages.items() if stage.model}
-            asked = {name: stage for name, stage in stages.items() if name in (config.stages or stages)}
-            return asked, models | ({"prepare": shape_name(config)} if config.prepare.maker else {})
+            return build(overrides)
         except UserError as error:
             missing = NOT_SET.match(str(error))
-            if missing is None:
+            if missing is None or missing[2] in but:
                 raise
             added = f"graph.{missing[1]}.{missing[2]}" if missing[1] else missing[2]
             if f"{added}=unnamed" in overrides:
@@ -324,8 +339,13 @@ def _planned(overrides: list[str]) -> tuple[dict[str, RunConfig], dict[str, str]
 
 
 def doctor(arguments: Sequence[str]) -> int:
-    """Look whether a run would work; returns 1 where something is red."""
-    config = compose([argument for argument in arguments if argument != "--json"])
+    """Look whether a run would work, or try it with a tiny model; returns 1 where something is red, or fails."""
+    overrides = [argument for argument in arguments if argument not in ("--json", "--smoke")]
+    if unknown := [override for override in overrides if override.startswith("-")]:
+        raise UserError(f"{unknown[0]}: no such option; doctor has --json and --smoke.")
+    if "--smoke" in arguments:
+        return _smoke(overrides, as_json="--json" in arguments)
+    config = compose(overrides)
     from r1ray.doctor.examination import Planned, examine_run
     from r1ray.doctor.findings import show as show_findings
     from r1ray.doctor.findings import to_json, worst
@@ -339,6 +359,25 @@ def doctor(arguments: Sequence[str]) -> int:
     else:
         show_findings(findings)
     return EXIT_FAILED if worst(findings) == "red" else 0
+
+
+def _smoke(overrides: list[str], *, as_json: bool) -> int:
+    """Make two steps of a tiny model on the run's cluster; returns 1 if they fail."""
+
+    def build(overrides: list[str]) -> tuple[str, dict[str, RunConfig]]:
+        config = compose(overrides)
+        from r1ray.recipes import configs_by_name, stages_of
+
+        return config.recipe, configs_by_name(config, stages_of(config))
+
+    recipe, stages = _with_unnamed(overrides, build)
+    from r1ray.doctor.smoke import smoke
+    from r1ray.doctor.smoke_report import report_json, report_text
+    from r1ray.doctor.tiny import loop_config
+
+    report = smoke(loop_config(stages, recipe=recipe), say)
+    print(report_json(report) if as_json else report_text(report))
+    return EXIT_FAILED if report.failure else 0
 
 
 # ---------------------------------------------------------------------- submit

@@ -425,9 +425,9 @@ class PublishStats:
     probe_max_diff: float | None
     """Largest |log p(engine) - log p(learner)| on the probe, nats; None where no probe was due."""
     probe_mean_diff: float | None = None
-    """Mean of the same at the engine where it is largest."""
+    """Mean of the same, of the engine where it is largest."""
     probe_s: float = 0.0
-    """Of ``seconds``, those of the probe."""
+    """Seconds of the probe; ``seconds`` includes them."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -69,7 +69,7 @@ class EngineClient:
 
 @dataclass(frozen=True, slots=True)
 class Probed:
-    """What the parity probe found: differences of log-probabilities, nats, each at the engine where it is largest."""
+    """Result of a parity probe: differences of log-probabilities, nats, each of the engine where it is largest."""
 
     max_diff: float | None = None
     """None where no probe was due."""

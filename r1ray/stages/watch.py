@@ -1,4 +1,4 @@
-"""Who looks on at a stage while it runs: the phases that it is in, and the calls of its loop."""
+"""An observer of a stage while it runs: it sees the phases, and the calls of the loop."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ if TYPE_CHECKING:
 
 
 class Watch(Protocol):
-    """Somebody who looks on at reinforcement learning."""
+    """An observer of reinforcement learning."""
 
     def during(self, phase: str) -> AbstractContextManager[None]:
-        """Entered for as long as the stage is in a phase of its own: ``start``, ``export``."""
+        """A context that the stage is in during a phase of its own: ``start``, ``export``."""
         ...
 
     def started(self, running: Running) -> Roles[Any]:
@@ -23,7 +23,7 @@ class Watch(Protocol):
 
 
 class Unwatched:
-    """Nobody."""
+    """A Watch that does nothing."""
 
     def during(self, phase: str) -> AbstractContextManager[None]:
         return nullcontext()

@@ -1,0 +1,188 @@
+"""Observes the run of ``doctor --smoke``: seconds and results of each phase, and the one that fails.
+
+A phase lasts while at least one of its calls is under way; many groups are generated, and many completions rewarded, at
+the same time. The work of the loop between its calls is not counted.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import defaultdict
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from r1ray.cluster.placement import nodes_of_cluster
+from r1ray.errors import ParityError, R1RayError
+from r1ray.types import (
+    Float32Array,
+    GroupRequest,
+    Int32Array,
+    Prompt,
+    PublishStats,
+    ScoringFailed,
+    Shard,
+    StepStats,
+    Verdict,
+)
+
+if TYPE_CHECKING:
+    from r1ray.cluster.launch import Running
+    from r1ray.controller import Roles
+
+PHASES = ("cluster", "model", "start", "generate", "reward", "learn", "publish", "probe", "export", "reload")
+"""All phases, in the order of a report."""
+
+
+class PhaseFailed(R1RayError):
+    """A phase ended, and its result is wrong."""
+
+    def __init__(self, phase: str, message: str) -> None:
+        super().__init__(message)
+        self.phase = phase
+
+
+class Watch:
+    """A :class:`r1ray.stages.watch.Watch`."""
+
+    def __init__(self, probe_ids: Int32Array) -> None:
+        """
+        Args:
+            probe_ids: [T] int32, of which the learner is asked for log-probabilities after each publish.
+        """
+        self._probe_ids = probe_ids
+        self.placement: dict[str, list[str]] = {}
+        """Addresses of the nodes that are reserved for the actors of each section, once these run. An empty list: the
+        actors reserve nothing, and may be on any node."""
+        self.verdicts: list[Verdict] = []
+        self.steps: list[StepStats] = []
+        self.publishes: list[PublishStats] = []
+        self.learner_logprobs: list[Float32Array] = []
+        """[T-1] float32 for each publish."""
+        self._seconds: defaultdict[str, float] = defaultdict(float)
+        self._under_way: defaultdict[str, int] = defaultdict(int)
+        self._since: dict[str, float] = {}
+        self._broken: dict[str, None] = {}  # phases whose last call did not end well, in the order in which it did not
+        self._raised: dict[str, Exception] = {}  # what a call of each phase raised last
+        self._last = PHASES[0]
+
+    # ------------------------------------------------------------------ phases
+
+    @contextmanager
+    def during(self, phase: str) -> Iterator[None]:
+        if not self._under_way[phase]:
+            self._since[phase] = time.monotonic()
+        self._under_way[phase] += 1
+        self._last = phase
+        try:
+            yield
+            self._broken.pop(phase, None)
+        except BaseException as error:  # to be cancelled is how a call ends whose deadline has passed
+            self._broken.setdefault(phase)
+            if isinstance(error, Exception):
+                self._raised[phase] = error
+            raise
+        finally:
+            self._last = phase
+            self._under_way[phase] -= 1
+            if not self._under_way[phase]:
+                self._seconds[phase] += time.monotonic() - self._since[phase]
+
+    @property
+    def seconds(self) -> dict[str, float]:
+        """Seconds of each phase that was entered. The time of a probe is taken out of that of its publish."""
+        probes = sum(published.probe_s for published in self.publishes)
+        found = dict(self._seconds)
+        if self.publishes:
+            found |= {"publish": found["publish"] - probes, "probe": probes}
+        return {phase: found[phase] for phase in PHASES if phase in found}
+
+    def failed(self, error: BaseException) -> str:
+        """The phase in which the run failed with ``error``: the first phase whose last call did not end well (others
+        were cancelled because of it), or else the phase that was entered last."""
+        if isinstance(error, PhaseFailed):
+            return error.phase
+        if isinstance(error, ParityError):
+            return "probe"
+        return next(iter(self._broken), self._last)
+
+    def reason(self, phase: str) -> Exception | None:
+        """The last error in calls of a phase. The loop may have counted it instead of raising it."""
+        unscored = [v.outcome.reason for v in self.verdicts if isinstance(v.outcome, ScoringFailed)]
+        if phase == "reward" and unscored:
+            return R1RayError(unscored[-1])
+        return self._raised.get(phase)
+
+    # ------------------------------------------------------------------ the loop's calls
+
+    def started(self, running: Running) -> Roles[Any]:
+        addresses = {node.id: node.address for node in nodes_of_cluster()}
+        sections = [kind.section for kind in running.placement.need.kinds]
+        self.placement = {
+            each: sorted(addresses.get(node, node) for node in running.placement.nodes(each)) for each in sections
+        }
+        return self.watched(running.roles)
+
+    def watched(self, roles: Roles[Any]) -> Roles[Any]:
+        """The same roles; their calls are observed."""
+        return replace(
+            roles,
+            rollout=_Instead(roles.rollout, generate=self._generate(roles.rollout.generate)),
+            scorer=_Instead(roles.scorer, score=self._score(roles.scorer.score)),
+            learner=_Instead(roles.learner, train=self._train(roles.learner.train)),
+            weights=_Instead(roles.weights, publish=self._publish(roles)),
+        )
+
+    def _generate(self, generate: Callable[[GroupRequest], AsyncIterator[Any]]) -> Any:
+        async def watched(request: GroupRequest) -> AsyncIterator[Any]:
+            with self.during("generate"):
+                async for chunk in generate(request):
+                    yield chunk
+
+        return watched
+
+    def _score(self, score: Callable[[Prompt, Any], Awaitable[tuple[Verdict, ...]]]) -> Any:
+        async def watched(prompt: Prompt, chunk: Any) -> tuple[Verdict, ...]:
+            with self.during("reward"):
+                verdicts = await score(prompt, chunk)
+            self.verdicts += verdicts
+            return verdicts
+
+        return watched
+
+    def _train(self, train: Callable[[Sequence[Shard], Sequence[Any]], Awaitable[StepStats]]) -> Any:
+        async def watched(shards: Sequence[Shard], chunks: Sequence[Any]) -> StepStats:
+            with self.during("learn"):
+                stats = await train(shards, chunks)
+            self.steps.append(stats)
+            return stats
+
+        return watched
+
+    def _publish(self, roles: Roles[Any]) -> Any:
+        async def watched(version: int, *, held_out: bool = False) -> PublishStats:
+            with self.during("publish"):
+                stats = await roles.weights.publish(version, held_out=held_out)
+            self.publishes.append(stats)
+            self.learner_logprobs.append(await roles.learner.logprobs(self._probe_ids))
+            return stats
+
+        return watched
+
+    def moved(self) -> list[float]:
+        """Largest change of a log-probability of the probe by each step, nats."""
+        pairs = zip(self.learner_logprobs, self.learner_logprobs[1:], strict=False)
+        return [float(np.abs(after - before).max()) for before, after in pairs]
+
+
+class _Instead:
+    """A role with other methods in the place of some of its own."""
+
+    def __init__(self, role: Any, **methods: Any) -> None:
+        self._role, self._methods = role, methods
+
+    def __getattr__(self, name: str) -> Any:
+        return self._methods[name] if name in self._methods else getattr(self._role, name)
