@@ -222,14 +222,19 @@ def test_a_busy_program_on_a_starved_core_is_late_and_a_sleeping_one_is_not() ->
         try:
             slot = sandbox.slots[0]
             time.sleep(0.5)
-            limits = Limits(cpu_s=1.0)
+            limits = Limits(cpu_s=0.5)
             busy = slot.run_python({"mode": "program", "source": BURN}, limits)
+            for burner in burners[len(burners) // 4 :]:
+                burner.kill()
             asleep = slot.run_python({"mode": "program", "source": "import time; time.sleep(60)"}, limits)
         finally:
             for burner in burners:
                 burner.kill()
                 burner.wait()
-    assert (busy.ended, asleep.ended) == ("late", "wall")
+    assert busy.ended == "late"
+    if asleep.ended == "late":
+        raise MachineTooBusy("a program that sleeps had to wait for a core, beside more than our own processes")
+    assert asleep.ended == "wall"
 
 
 @pytest.fixture
