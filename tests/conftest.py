@@ -21,7 +21,7 @@ with suppress(ImportError):  # tests/gpu/learner runs without it
     settings.load_profile("no deadline")
 
 TRIES = 3
-"""How often a test is called that ends because the machine is too busy to judge."""
+"""Calls of a test that ends because the machine is too busy to judge."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

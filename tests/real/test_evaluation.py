@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
 import signal
-import subprocess
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from tests.real.running import end, environment, r1ray, start, wait_until
@@ -134,9 +135,12 @@ def test_a_killed_engine_is_replaced_and_nothing_is_lost(
 
 def actors_of(pid: int, title: str) -> list[int]:
     """Processes of a run's own cluster (they have its session) whose Ray title has ``title`` in it."""
-    listed = subprocess.run(["ps", "-eo", "pid=,sid=,args="], capture_output=True, text=True, check=True).stdout
-    rows = [line.split(None, 2) for line in listed.splitlines()]
-    return [int(row[0]) for row in rows if row[1] == str(pid) and len(row) > 2 and title in row[2]]
+    found = []
+    for process in psutil.process_iter(["cmdline"]):
+        with contextlib.suppress(ProcessLookupError):
+            if title in " ".join(process.info["cmdline"] or ()) and os.getsid(process.pid) == pid:
+                found.append(process.pid)
+    return found
 
 
 @pytest.fixture(scope="module")

@@ -68,7 +68,7 @@ def test_past_its_deadline_all_that_it_started_ends(tmp_path: Path) -> None:
 
 
 def test_what_a_command_leaves_behind_does_not_hold_its_result() -> None:
-    """With it the result would be late: the deadline is before its end."""
+    """Its deadline is before the end of what it leaves."""
     child = "import time; time.sleep(600)"
     code = f"import subprocess, sys; subprocess.Popen([sys.executable, '-c', {child!r}]); print('{{\"passed\": true}}')"
     assert run(code, deadline_s=60.0).value == 1.0

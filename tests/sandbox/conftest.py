@@ -11,7 +11,7 @@ from tests.sandbox.outside import GRACE_S, Outside
 
 @pytest.fixture(scope="package", autouse=True)
 def patience() -> Iterator[None]:
-    """On a busy machine what a program leaves takes longer to remove than a slot has; one that hangs is lost later."""
+    """Give slots a minute to remove what a program leaves, for busy machines; one that hangs is lost later."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("r1ray.sandbox.slot.GRACE_S", GRACE_S)
         yield

@@ -26,6 +26,7 @@ SECRET = "THE-SECRET-OF-THE-CANARY"
 LIMITS = Limits(cpu_s=20.0, memory_mib=512, output_kib=1024)
 """Time enough for a program that ends by itself, however busy the machine is."""
 GRACE_S = 60.0
+"""Time of a slot, after a program's own, in which it removes what the program leaves."""
 SHORT_S = 1.0
 """Processor time of a case that its limits end."""
 RESOURCES = {"timeout", "memory", "runtime_error", "output_limit"}

@@ -19,7 +19,7 @@ from tests.growth import assert_linear
 PAIRS = [json.loads(line) for line in (Path(__file__).parent / "data" / "pairs.jsonl").read_text().splitlines()]
 CATEGORIES = sorted({pair["cat"] for pair in PAIRS})
 SLOWEST_S = 20.0
-"""Of this thread's processor time: ten times what math-verify may take in its process."""
+"""Processor time of this thread: ten times what math-verify may take in its process."""
 
 
 def wrongly_judged(verifier: MathVerifier, pairs: list[dict[str, Any]]) -> list[str]:
