@@ -255,7 +255,7 @@ def test_a_program_is_compiled_once(fresh: Sandbox, commands: list[str]) -> None
     source = '#include <cstdio>\nint main() { int a; std::scanf("%d", &a); std::printf("%d\\n", a + 1); }\n'
     for n in range(3):
         assert fresh.run_program("cpp", source, LIMITS, stdin=str(n).encode()).stdout == f"{n + 1}\n".encode()
-    assert commands == ["g++", *["{dir}/main"] * 3]
+    assert commands.count("g++") == 1
 
 
 @pytest.mark.needs("cpp")
