@@ -55,34 +55,20 @@ def test_a_run_that_would_work_is_green_but_for_what_is_not_there(
     assert not (tmp_path / "runs").exists(), "nothing is left behind"
 
 
-def test_two_steps_of_a_tiny_model_pass_through_every_phase_in_the_dtypes_and_over_the_ranks_of_the_run(
-    tmp_path: Path,
-) -> None:
-    settings = [
-        "learner.num_ranks=2",
-        "learner.cpus_per_rank=0.5",
-        "learner.zero_stage=3",
-        f"output_dir={tmp_path}/runs",
-    ]
-    code, printed, said = doctor("--smoke", "--json", *settings, cwd=tmp_path)
+def test_two_steps_of_a_tiny_model_pass_through_every_phase(tmp_path: Path) -> None:
+    code, printed, said = doctor("--smoke", "--json", f"output_dir={tmp_path}/runs", cwd=tmp_path)
     assert code == 0, printed + said
     found = json.loads(printed)
     assert found["passed"] and found["failure"] is None
     assert tuple(row["phase"] for row in found["phases"]) == PHASES
     assert all(row["seconds"] > 0 for row in found["phases"])
-    assert found["seconds"] > sum(
-        row["seconds"] for row in found["phases"] if row["phase"] not in ("reward", "generate")
-    )
     figures = {row["phase"]: row["figures"] for row in found["phases"]}
     assert (figures["publish"]["publishes"], figures["publish"]["resent"]) == (3, 0)
     assert figures["probe"]["max_nats"] <= figures["probe"]["bound_nats"] == found["bound"] == 0.1, "bfloat16"
     assert figures["learn"]["moved_nats"] > 5 * found["bound"], "the probe would notice weights of the version before"
     settings = found["settings"]
-    assert (settings["engine_dtype"], settings["learner_dtype"], settings["transport"]) == (
-        "bfloat16",
-        "bfloat16",
-        "gloo",
-    )
+    assert (settings["engine_dtype"], settings["learner_dtype"]) == ("bfloat16", "bfloat16")
+    assert settings["transport"] == "gloo"
     made = re.search(r"making (\S+)/artifacts", said)
     assert made is not None and not Path(made[1]).exists()
     assert list(tmp_path.iterdir()) == [], "nothing is left behind"
