@@ -76,7 +76,7 @@ class Outside:
             "@ENVNAME@": self.variable,
         }
         self._before = self._stat()
-        self._segments = self._shared_memory()
+        self._segments = set(shared_memory())
 
     def fill(self, text: str) -> str:
         for name, value in self._values.items():
@@ -86,10 +86,6 @@ class Outside:
     def _stat(self) -> tuple[int, ...]:
         found = self.canary.stat()
         return found.st_mode, found.st_mtime_ns, found.st_size, found.st_uid, found.st_nlink
-
-    @staticmethod
-    def _shared_memory() -> str:
-        return Path("/proc/sysvipc/shm").read_text()
 
     def harm(self, sandbox: Sandbox) -> list[str]:
         """What is not as it was."""
@@ -109,7 +105,8 @@ class Outside:
                 found.append(f"{listener.getsockname()} was reached")
             except BlockingIOError:
                 pass
-        if self._shared_memory() != self._segments:
+        users = users_of(sandbox)
+        if any(user in users for number, user in shared_memory().items() if number not in self._segments):
             found.append("shared memory is left")
         left = survivors(sandbox)
         if left:
@@ -126,6 +123,12 @@ class Outside:
 
 def _state(pid: int) -> str:
     return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0]
+
+
+def shared_memory() -> dict[int, int]:
+    """Return the user who made it for each segment of this machine, by its number."""
+    names, *rows = (line.split() for line in Path("/proc/sysvipc/shm").read_text().splitlines())
+    return {int(row[names.index("shmid")]): int(row[names.index("cuid")]) for row in rows}
 
 
 def tree_of(pid: int) -> list[int]:
@@ -146,6 +149,13 @@ def tree_of(pid: int) -> list[int]:
     return found
 
 
+def users_of(sandbox: Sandbox) -> set[int]:
+    """Return the users that programs run as."""
+    if sandbox.uid_base is None:
+        return {os.geteuid()}
+    return {sandbox.uid_base + slot.index for slot in sandbox.slots}
+
+
 def survivors(sandbox: Sandbox) -> list[int]:
     """Processes below the idle slots beyond the zygotes themselves, and whatever else runs as a slot's user."""
     own: set[int] = set()
@@ -157,7 +167,7 @@ def survivors(sandbox: Sandbox) -> list[int]:
         # bubblewrap stands as two processes above a zygote at most
         own |= {pid for pid in tree if slot.zygote_pid in tree_of(pid)}
     if sandbox.uid_base is not None:
-        uids = {sandbox.uid_base + slot.index for slot in sandbox.slots}
+        uids = users_of(sandbox)
         for name in os.listdir("/proc"):
             if name.isdigit():
                 try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import gc
 import os
 import signal
@@ -18,11 +19,11 @@ import pytest
 
 from r1ray.errors import InfrastructureError, MachineTooBusy, SandboxUnavailable
 from r1ray.sandbox.job import Command, Limits, Run
-from r1ray.sandbox.pool import Sandbox, choose_mode, find_python
+from r1ray.sandbox.pool import UID_BASE, USERS_OF_A_PROCESS, Sandbox, choose_mode, find_python
 from r1ray.sandbox.slot import Slot
 from tests import tools
 from tests.sandbox.cases import CONTAINED
-from tests.sandbox.outside import LIMITS, Outside, complaints, survivors, tree_of
+from tests.sandbox.outside import LIMITS, Outside, complaints, shared_memory, survivors, tree_of
 
 pytestmark = [pytest.mark.alone, pytest.mark.needs("isolation")]
 
@@ -284,6 +285,19 @@ def test_without_any_isolation_it_refuses_to_start(monkeypatch: pytest.MonkeyPat
         choose_mode("bubblewrap")
 
 
+@pytest.fixture
+def removes_shared_memory() -> Iterator[None]:
+    """Remove the segments that programs of this process's sandboxes have made."""
+    before = shared_memory()
+    yield
+    first = UID_BASE + os.getpid() * USERS_OF_A_PROCESS
+    for number, user in shared_memory().items():
+        if number not in before and first <= user < first + USERS_OF_A_PROCESS:
+            ctypes.CDLL(None).shmctl(number, 0, None)  # IPC_RMID
+
+
+@pytest.mark.usefixtures("removes_shared_memory")
+@pytest.mark.needs("landlock")
 def test_the_self_test_finds_a_sandbox_that_does_not_hold(monkeypatch: pytest.MonkeyPatch) -> None:
     """The lock is left off, and the probes get out."""
     monkeypatch.setattr("r1ray.sandbox.pool.choose_mode", lambda mode: "landlock")
