@@ -46,6 +46,7 @@ def test_hidden_tools_are_found_by_nobody(tmp_path: Path, monkeypatch: pytest.Mo
         monkeypatch.setitem(place, name, place[name])  # put back after the test
     monkeypatch.setattr(languages, "PATH", languages.PATH)
     monkeypatch.setattr(tools, "_environment_path", tools._environment_path)
+    monkeypatch.setitem(tools._MACHINE, "bubblewrap", tools._no_bubblewrap)  # not what was found before
     tools.hide(tmp_path)
     for name in tools.hidden():
         assert shutil.which(name) is None
