@@ -42,11 +42,10 @@ def test_a_tool_that_does_not_work_is_missing_too(tmp_path: Path, monkeypatch: p
 
 
 def test_hidden_tools_are_found_by_nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for place, name in ((os.environ, "PATH"),):
-        monkeypatch.setitem(place, name, place[name])  # put back after the test
+    # All of it is put back after the test.
+    monkeypatch.setenv("PATH", os.environ["PATH"])
     monkeypatch.setattr(languages, "PATH", languages.PATH)
     monkeypatch.setattr(tools, "_environment_path", tools._environment_path)
-    monkeypatch.setitem(tools._MACHINE, "bubblewrap", tools._no_bubblewrap)  # not what was found before
     tools.hide(tmp_path)
     for name in tools.hidden():
         assert shutil.which(name) is None

@@ -142,9 +142,9 @@ def _no_isolation() -> str:
 
 
 _MACHINE: dict[str, Callable[[], str]] = {
-    "bubblewrap": functools.cache(_no_bubblewrap),
-    "isolation": functools.cache(_no_isolation),
-    "landlock": functools.cache(_no_landlock),
+    "bubblewrap": _no_bubblewrap,
+    "isolation": _no_isolation,
+    "landlock": _no_landlock,
     "root": _no_root,
     "system python": functools.cache(_no_system_python),
 }
