@@ -13,8 +13,9 @@ pytestmark = pytest.mark.real
 
 
 def test_a_short_run_on_programs(tmp_path: Path) -> None:
-    short = ["steps=2", "prepare.options.pretrain_steps=250", "eval.final_num_prompts=16", "eval.final_samples=2"]
+    short = ["steps=2", "prepare.options.pretrain_steps=200", "eval.final_num_prompts=16", "eval.final_samples=2"]
     # One thread: two would wait for each other by spinning where another test has a core.
+    short.append("prepare.options.threads=1")
     env = environment(OMP_NUM_THREADS="1")
     r1ray("run", "experiment=tiny_programs", f"output_dir={tmp_path}", "name=code", *short, cwd=tmp_path, env=env)
     steps = metrics(tmp_path / "code")

@@ -18,7 +18,7 @@ from r1ray.sandbox.job import Limits
 from r1ray.sandbox.pool import Sandbox
 from r1ray.types import AssertCase, CallCase, CodeTests, StdioCase
 
-pytestmark = [pytest.mark.alone, pytest.mark.needs("isolation")]
+pytestmark = pytest.mark.needs("isolation")
 
 LIMITS = Limits(cpu_s=20.0)
 """Time enough for a program that ends by itself, however busy the machine is."""
@@ -159,7 +159,7 @@ def test_it_stops_at_the_first_failure_unless_credit_is_partial(sandbox: Sandbox
 @pytest.mark.parametrize(
     ("program", "verdict"),
     [
-        ("while True: pass", "timeout"),
+        pytest.param("while True: pass", "timeout", marks=pytest.mark.alone),
         ("x = ' ' * 10**10", "memory"),
         ("1 / 0", "runtime_error"),
         ("print('x' * 10**8)", "output_limit"),
@@ -172,6 +172,7 @@ def test_each_way_to_fail_has_its_word(sandbox: Sandbox, program: str, verdict: 
     assert (mark.value, mark.verdict) == (0.0, verdict)
 
 
+@pytest.mark.alone
 def test_all_tests_together_have_a_time_limit(sandbox: Sandbox) -> None:
     cases = tuple(StdioCase(str(n), "1") for n in range(50))
     check = CodeTests(language="python", cases=cases)
@@ -180,6 +181,7 @@ def test_all_tests_together_have_a_time_limit(sandbox: Sandbox) -> None:
     assert (mark.value, mark.verdict) == (0.0, "timeout")
 
 
+@pytest.mark.alone
 def test_each_call_has_its_own_time_limit_and_the_others_count(sandbox: Sandbox) -> None:
     cases = tuple(CallCase(f"[{n}]", str(n)) for n in range(3))
     check = CodeTests(language="python", cases=cases, entry="f")

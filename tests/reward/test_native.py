@@ -16,7 +16,7 @@ from r1ray.sandbox.languages import LANGUAGES
 from r1ray.types import CodeTests, Mark
 from tests.tools import needing
 
-pytestmark = [pytest.mark.alone, pytest.mark.needs("isolation")]
+pytestmark = pytest.mark.needs("isolation")
 
 METHODS = {
     "java": "public static long triple(long n) {\n    return 3 * n;\n}",

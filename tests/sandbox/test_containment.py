@@ -18,9 +18,10 @@ from r1ray.sandbox.pool import Sandbox
 from tests.conftest import TRIES
 from tests.sandbox.cases import CONTAINED, HACKS, HARMLESS
 from tests.sandbox.outside import Outside, complaints
-from tests.tools import SYSTEM_PYTHON, needing, problem
+from tests.tools import SYSTEM_PYTHON, problem
 
-pytestmark = pytest.mark.alone
+NEED_QUIET_CORES = ("busy", "busy in C, alarms off", "recursion", "pretended starvation")
+"""Cases that are judged by the processor time that they get: where others take it, they could only skip."""
 
 
 def _shared_cases() -> list[dict[str, Any]]:
@@ -31,7 +32,11 @@ def _shared_cases() -> list[dict[str, Any]]:
 
 def cases(rows: Iterable[dict[str, Any]]) -> pytest.MarkDecorator:
     """Parametrize a test with ``row``."""
-    return pytest.mark.parametrize("row", [needing(row["language"], row, id=row["id"]) for row in rows])
+    found = []
+    for row in rows:
+        marks = [pytest.mark.needs(row["language"]), *([pytest.mark.alone] if row["id"] in NEED_QUIET_CORES else [])]
+        found.append(pytest.param(row, id=row["id"], marks=marks))
+    return pytest.mark.parametrize("row", found)
 
 
 @cases([*CONTAINED, *HACKS, *HARMLESS])
@@ -39,6 +44,7 @@ def test_a_program_is_contained_and_judged(row: dict[str, Any], sandbox: Sandbox
     assert complaints(row, sandbox, outside) == []
 
 
+@pytest.mark.alone
 @pytest.mark.skipif(not os.environ.get("R1RAY_CASES"), reason="R1RAY_CASES names no folder of cases")
 @cases(_shared_cases())
 def test_a_case_of_the_acceptance_set(row: dict[str, Any], sandbox: Sandbox, outside: Outside) -> None:
@@ -70,6 +76,7 @@ with Sandbox(num_slots=1) as sandbox:
 """
 
 
+@pytest.mark.alone
 @pytest.mark.needs("root", "landlock", "system python")
 def test_it_holds_in_a_pod_without_privileges_and_without_user_namespaces() -> None:
     folder = Path("/tmp") / f"r1ray-pod-{os.getpid()}"  # tmp_path lies in a folder that only its owner may enter

@@ -25,7 +25,7 @@ from tests import tools
 from tests.sandbox.cases import CONTAINED
 from tests.sandbox.outside import LIMITS, Outside, complaints, shared_memory, survivors, tree_of
 
-pytestmark = [pytest.mark.alone, pytest.mark.needs("isolation")]
+pytestmark = pytest.mark.needs("isolation")
 
 MODES = ["bubblewrap", "landlock"]
 SLEEP = "import time\nprint('started', flush=True)\ntime.sleep(60)\n"
@@ -214,6 +214,7 @@ def test_a_machine_that_is_too_busy_twice_is_an_infrastructure_error(
 BURN = "while True: pass"
 
 
+@pytest.mark.alone
 def test_a_busy_program_on_a_starved_core_is_late_and_a_sleeping_one_is_not() -> None:
     """Real load: processes of ours that hold every core."""
     with Sandbox(num_slots=1) as sandbox:
