@@ -20,10 +20,10 @@ test: $(VENV)/.ready lint types  ## lint, types, unit tests, and a short run of 
 test-without-tools: $(VENV)/.ready  ## the tests that use optional tools, with those hidden: they skip, and none fails
 	$(BIN)/python -m tests.parts test-without-tools
 
-test-faults: $(VENV)/.ready  ## what kills or damages something, and what becomes of it (an hour at most)
+test-faults: $(VENV)/.ready  ## what kills or damages something, on several machines too (an hour at most)
 	$(BIN)/python -m tests.parts test-faults
 
-test-long: $(VENV)/.ready  ## the quickstart with seeds 0, 1 and 2, the whole recipe, a cluster (an hour at most)
+test-long: $(VENV)/.ready  ## the quickstart with seeds 0, 1 and 2, the whole recipe, families of models (an hour at most)
 	$(BIN)/python -m tests.parts test-long
 
 bench: $(VENV)/.ready  ## r1ray beside what it replaces (half an hour at most)

@@ -27,6 +27,8 @@ GRACE_S = 60.0
 TIME_IS_UP = 124
 SLOWEST = ("graph", "run", "killed_run", "evaluation", "publish", "supervised", "code", "adapters", "doctor")
 """Files of tests/real that are begun first, so that both workers end at about the same time."""
+SLOWEST_TESTS = ("--durations=10", "--durations-min=5")
+"""Every part says which of its tests took longest."""
 USE_TOOLS = ("sandbox", "reward", "benchmarks_sets", "k8s", "test_tools.py", "test_score.py")
 """Below tests/: whose tests use tools that a machine may lack."""
 
@@ -58,7 +60,9 @@ def files_marked(mark: str) -> list[str]:
 
 def tests(name: str, marks: str, *options: str, of: str = "", goal_min: float | None = None) -> Part:
     """The tests with ``marks``, all of them in files that name the mark ``of``."""
-    return Part(name, ("-m", "pytest", *options, "-m", marks, *(files_marked(of) if of else ())), goal_min)
+    return Part(
+        name, ("-m", "pytest", *SLOWEST_TESTS, *options, "-m", marks, *(files_marked(of) if of else ())), goal_min
+    )
 
 
 def make_verbs() -> dict[str, Verb]:
@@ -76,8 +80,8 @@ def make_verbs() -> dict[str, Verb]:
             )
         ),
         "test-without-tools": Verb((tests("without tools", "not long", "--hide-tools", *two, "worksteal", *tooled),)),
-        "test-faults": Verb((tests("faults", "faults", of="faults"),), limit_min=60),
-        "test-long": Verb((tests("long", "long and not faults", "-s", of="long"),), limit_min=60),
+        "test-faults": Verb((tests("faults", "faults", "--durations=0", of="faults"),), limit_min=60),
+        "test-long": Verb((tests("long", "long and not faults", "-s", "--durations=0", of="long"),), limit_min=60),
         "bench": Verb(
             [Part(name, ("-W", "ignore", "-m", f"tests.benchmarks.{name}")) for name in benches], limit_min=30
         ),
