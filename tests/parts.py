@@ -44,7 +44,7 @@ class Part:
 
 @dataclass(frozen=True)
 class Verb:
-    """What ``make`` runs under one name."""
+    """Parts that ``make`` runs under one name."""
 
     parts: Sequence[Part]
     limit_min: float | None = None

@@ -20,7 +20,7 @@ from r1ray.weights.stream import VerifyingLoader
 
 @dataclass
 class GlooInitInfo(WeightTransferInitInfo):
-    """What a worker needs to join the group."""
+    """Arguments with which a worker joins the group."""
 
     master_address: str
     master_port: int
@@ -32,7 +32,7 @@ class GlooInitInfo(WeightTransferInitInfo):
 
 @dataclass
 class GlooUpdateInfo(WeightTransferUpdateInfo):
-    """What one round sends."""
+    """Names, dtypes and shapes of the tensors of one round."""
 
     names: list[str]
     dtype_names: list[str]

@@ -25,7 +25,7 @@ FAMILIES = {
     "phi3": {"pad_token_id": 0},
     "glm4": {},
 }
-"""What a family's configuration needs beside the sizes."""
+"""Families, and the settings that their configurations need beside the sizes."""
 
 
 @pytest.fixture
