@@ -1,4 +1,4 @@
-"""A run that is killed, and goes on with other numbers of actors."""
+"""A run that is killed, and goes on with another number of learner ranks."""
 
 from __future__ import annotations
 
@@ -18,12 +18,11 @@ def test_a_killed_run_goes_on_from_its_checkpoint_with_another_model_and_file(
     tmp_path: Path, llama_folder: Path, arithmetic_jsonl: Path
 ) -> None:
     """A Llama-style model with untied embeddings and a JSON-lines file of the user's; two learner ranks under ZeRO-3,
-    two rollout actors, generation one version ahead. The driver is killed, and the same command with one of each
-    finishes the run."""
+    generation one version ahead. The driver is killed, and the same command with one rank finishes the run."""
     command = [
         *("run", *own(llama_folder, arithmetic_jsonl, arithmetic_jsonl, tmp_path / "runs"), *SMALL),
         *("steps=5", "checkpoint.every=2", "algo.max_staleness=1", "data.max_prompt_tokens=400"),
-        *("rollout.num_actors=2", "rollout.cpus_per_actor=0.5", "learner.num_ranks=2", "learner.cpus_per_rank=0.5"),
+        *("learner.num_ranks=2", "learner.cpus_per_rank=0.5"),
         *("learner.max_tokens_per_microbatch=512", "learner.zero_stage=3", "eval.every=0"),
     ]
     process = start(*command, cwd=tmp_path)
@@ -38,7 +37,7 @@ def test_a_killed_run_goes_on_from_its_checkpoint_with_another_model_and_file(
         os.killpg(process.pid, signal.SIGKILL)
     finally:
         end(process)
-    printed = r1ray(*command, "learner.num_ranks=1", "rollout.num_actors=1", cwd=tmp_path)
+    printed = r1ray(*command, "learner.num_ranks=1", cwd=tmp_path)
     assert "stage rl: resuming after step 2" in printed
     assert "in the layout of Hugging Face" in printed
     rows = metrics(run_dir)

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import json
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
 
-from tests.real.running import SMALL, balanced, environment, metrics, own, r1ray
+from tests.real.running import SMALL, balanced, metrics, own, r1ray
 
 pytestmark = pytest.mark.real
 
@@ -131,28 +129,3 @@ def test_a_run_that_goes_on_from_a_checkpoint_repeats_every_figure_to_the_last_b
         names = [name for name in before if name.startswith(FIGURES)]
         assert {name: after[name] for name in names} == {name: before[name] for name in names}
     assert sorted(path.name for path in (folder / "checkpoints").iterdir()) == ["1", "2", "3", "best.json"]
-
-
-def test_the_export_says_the_same_in_transformers_and_in_vllm(finished: tuple[Path, str]) -> None:
-    program = """
-import sys, torch
-from transformers import AutoModelForCausalLM, AutoTokenizer
-from vllm import LLM, SamplingParams
-folder, prompt = sys.argv[1], "User:24a+4b+3c-5\\nAssistant:"
-tokenizer = AutoTokenizer.from_pretrained(folder)
-ids = tokenizer(prompt, add_special_tokens=False)["input_ids"]
-model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
-length = {"min_new_tokens": 24, "max_new_tokens": 24}
-theirs = model.generate(torch.tensor([ids]), do_sample=False, **length)[0, len(ids):].tolist()
-llm = LLM(folder, dtype="float32", enforce_eager=True, max_model_len=64, seed=0)
-sampling = SamplingParams(temperature=0, min_tokens=24, max_tokens=24)
-ours = list(llm.generate([{"prompt_token_ids": ids}], sampling, use_tqdm=False)[0].outputs[0].token_ids)
-print("SAME" if ours == theirs and len(ours) == 24 else f"DIFFERENT {ours} {theirs}")
-"""
-    env = environment(
-        VLLM_CPU_KVCACHE_SPACE="1", VLLM_ENABLE_V1_MULTIPROCESSING="0", VLLM_CPU_OMP_THREADS_BIND="nobind",
-        VLLM_LOGGING_LEVEL="ERROR", HF_HUB_OFFLINE="1",
-    )  # fmt: skip
-    command = [sys.executable, "-c", program, str(finished[0] / "hf" / "3")]
-    done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=240, check=False)
-    assert done.stdout.strip().endswith("SAME"), done.stdout[-2000:] + done.stderr[-2000:]
