@@ -42,6 +42,7 @@ from r1ray.errors import EngineLost, GroupFailed, NonFiniteLoss, R1RayError, Ter
 from r1ray.group import FinishedGroup, run_group
 from r1ray.interfaces import Learner, Recorder, RolloutEngine, Scorer, WeightSync
 from r1ray.ledger import Ledger, occurrence_of, position_of
+from r1ray.parity import is_suspicious
 from r1ray.plateau import has_plateaued
 from r1ray.step_metrics import IdleClock, batch_metrics, oldest_version, publish_metrics, throughput_metrics
 from r1ray.types import (
@@ -269,7 +270,11 @@ class Controller(Generic[C]):
             self._settle(batch)
             await self._refresh_reference(len(shards[0].minibatches))  # pi_ref <- pi_theta, now and then
             is_evaluated = await self._is_evaluated(self.version + 1)
-            published = await self._publish(self.version + 1, held_out=is_evaluated)  # pi_old <- pi_theta
+            dtypes = self._config.rollout.dtype, self._config.learner.dtype
+            doubted = is_suspicious(stats.metrics, self._history, *dtypes)
+            published = await self._publish(
+                self.version + 1, held_out=is_evaluated, probe=doubted
+            )  # pi_old <- pi_theta
             trained_on, self.version = self.version, self.version + 1
             ended, self._ended = self._ended, []
             state = LoopState(self.version, self._updates, self._prompts.position, self.ledger.state())
@@ -432,13 +437,13 @@ class Controller(Generic[C]):
 
     # ------------------------------------------------------------------ between steps
 
-    async def _publish(self, version: int, *, held_out: bool = False) -> PublishStats:
+    async def _publish(self, version: int, *, held_out: bool = False, probe: bool = False) -> PublishStats:
         # The publish has its own deadlines; this one is for a publish that does not keep them. It may send three
         # times, and start an engine in the place of a lost one.
         deadlines = self._config.deadlines
         return await within(
             3 * deadlines.publish_s + 2 * deadlines.start_s,
-            self._roles.weights.publish(version, held_out=held_out),
+            self._roles.weights.publish(version, held_out=held_out, probe=probe),
             waiter="the controller",
             owner=f"the publish of version {version}",
             key="deadlines.publish_s",

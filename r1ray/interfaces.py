@@ -77,8 +77,9 @@ class Learner(Protocol[C_contra]):
 
     async def refresh_reference(self) -> None: ...
 
-    async def logprobs(self, token_ids: Int32Array) -> Float32Array:
-        """[T-1] float32: log p of tokens 1..T-1 of one fixed sequence, at temperature 1 (the parity probe)."""
+    async def logprobs(self, sequences: Sequence[Int32Array]) -> Float32Array:
+        """log p of tokens 1..T-1 of each sequence ([T] int32), end to end, float32, at temperature 1 (the parity
+        probe)."""
         ...
 
     async def save(self, folder: Path, *, asynchronous: bool = False) -> None:
@@ -109,9 +110,10 @@ class SupervisedLearner(Learner[C_contra], Protocol[C_contra]):
 class WeightSync(Protocol):
     """pi_old <- pi_theta."""
 
-    async def publish(self, version: int, *, held_out: bool = False) -> PublishStats:
+    async def publish(self, version: int, *, held_out: bool = False, probe: bool = False) -> PublishStats:
         """When this returns, every serving engine holds verified weights of ``version``; with ``held_out`` those that
-        only evaluate too, where there are any. Raises ``WeightSyncError``."""
+        only evaluate too, where there are any. ``probe``: the parity probe runs, due or not. Raises
+        ``WeightSyncError``."""
         ...
 
 

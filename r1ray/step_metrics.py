@@ -89,6 +89,9 @@ def publish_metrics(published: PublishStats) -> dict[str, float]:
     metrics = {"time/publish_s": published.seconds, "publish/resent": float(published.num_resent)}
     if published.probe_max_diff is not None:
         metrics["publish/probe_max_logprob_diff"] = published.probe_max_diff
+    if published.probe_mean_diff is not None and published.probe_kl is not None:
+        metrics["publish/probe_mean_logprob_diff"] = published.probe_mean_diff
+        metrics["publish/probe_kl"] = published.probe_kl
     return metrics
 
 

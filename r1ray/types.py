@@ -426,6 +426,8 @@ class PublishStats:
     """Largest |log p(engine) - log p(learner)| on the probe, nats; None where no probe was due."""
     probe_mean_diff: float | None = None
     """Mean of the same, of the engine where it is largest."""
+    probe_kl: float | None = None
+    """KL divergence of the learner from the engine on the probe, by k3, of the engine where it is largest."""
     probe_s: float = 0.0
     """Seconds of the probe; ``seconds`` includes them."""
 

@@ -116,6 +116,8 @@ class FakeLearner:
         self.crash_at: int | None = None
         self.crash: Exception = RuntimeError("planted")
         self.slow_writes = 0
+        self.figures: dict[int, dict[str, float]] = {}
+        """Further metrics of the step that is made of a version."""
 
     async def train(self, shards: Sequence[Shard], chunks: Sequence[Chunk]) -> StepStats:
         version = shards[0].learner_version
@@ -128,14 +130,15 @@ class FakeLearner:
         used = [chunks[pick.chunk][pick.row] for pick in picks]
         self.trained.append(sorted({completion.occurrence for completion in used}))
         self.staleness += [version - completion.oldest_version for completion in used]
-        return StepStats({"loss/policy": 0.0, "lr": 1.0}, trained_tokens=len(used), padding_tokens=0)
+        metrics = {"loss/policy": 0.0, "lr": 1.0} | self.figures.get(version, {})
+        return StepStats(metrics, trained_tokens=len(used), padding_tokens=0)
 
     async def refresh_reference(self) -> None:
         self.events.append("refresh")
         self.refreshes += 1
 
-    async def logprobs(self, token_ids: Int32Array) -> Float32Array:
-        return np.zeros(len(token_ids) - 1, dtype=np.float32)
+    async def logprobs(self, sequences: Sequence[Int32Array]) -> Float32Array:
+        return np.zeros(sum(len(token_ids) - 1 for token_ids in sequences), dtype=np.float32)
 
     async def save(self, folder: Path, *, asynchronous: bool = False) -> None:
         self.events.append("save")
@@ -165,10 +168,13 @@ class FakeWeightSync:
         self.events, self.engine = events, engine
         self.held_out: list[int] = []
         """Versions that engines which only evaluate got too."""
+        self.probed: list[int] = []
+        """Versions of which a probe was asked for."""
 
-    async def publish(self, version: int, *, held_out: bool = False) -> PublishStats:
+    async def publish(self, version: int, *, held_out: bool = False, probe: bool = False) -> PublishStats:
         self.events.append(f"publish v{version}")
         self.held_out += [version] if held_out else []
+        self.probed += [version] if probe else []
         await asyncio.sleep(0)
         self.engine.version = version
         return PublishStats(version, 0.0, 0, 1, 0, None)

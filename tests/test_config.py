@@ -236,3 +236,22 @@ def test_a_comparison_is_called_as_the_stage_or_the_folder_that_it_reads() -> No
     ]
     assert names == ["eval_base", "one"]
     assert CompareConfig(against="runs/one/result.json", expect={"pass@1": "up"}, name="eval_base").name == "eval_base"
+
+
+def test_seeds_on_cpus_keep_every_prompt_whole() -> None:
+    """A prompt that is split among steps of an engine on CPUs ends the engine where its request has a seed."""
+    config = RolloutConfig(seeded=True, max_num_seqs=64, max_num_batched_tokens=512)
+    assert config.batched_tokens(0, 48) == 64 * 48
+    assert config.batched_tokens(1, 48) == 512, "generators of GPUs can go back"
+    assert RolloutConfig(max_num_seqs=64, max_num_batched_tokens=512).batched_tokens(0, 1024) == 1024
+    assert config.why_not_seeded("rollout", 0, 1024) is None
+    problem = config.why_not_seeded("rollout", 0, 2048)
+    assert problem is not None and "64 sequences of 2048 tokens may need 131072 tokens in one step" in problem
+    assert "rollout.max_num_seqs=32, or rollout.seeded=false" in problem
+    assert config.why_not_seeded("rollout", 1, 2048) is None
+
+
+def test_the_bounds_of_the_probe_follow_the_dtype() -> None:
+    assert WeightsConfig().bounds("float32", "float32") == (1e-4, 1e-6)
+    assert WeightsConfig().bounds("float32", "bfloat16") == (0.1, 0.03) == WeightsConfig().bounds("bfloat16", "float32")
+    assert WeightsConfig(probe_tolerance=0.5).bounds("bfloat16", "bfloat16") == (0.5, 0.03)

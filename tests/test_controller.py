@@ -543,6 +543,13 @@ def apart(tmp_path: Path, *, turns: int, steps: int = 8) -> World:
     return world
 
 
+def test_a_step_whose_fresh_tokens_differ_has_its_publish_probed(tmp_path: Path) -> None:
+    world = World(tmp_path, make_config(steps=4))
+    world.learner.figures = {2: {"mismatch/fresh_kl": 0.5}}
+    world.run()
+    assert world.weights.probed == [3]
+
+
 def evaluated_versions(world: World) -> list[float]:
     return [row["policy_version"] for row in world.log if "eval/heldout/pass@1" in row]
 

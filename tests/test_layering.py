@@ -25,7 +25,7 @@ RANK = {
         ],
         1,
     ),
-    **dict.fromkeys(["weights", "group", "checkpoint", "benchmarks", "plateau", "planning"], 2),
+    **dict.fromkeys(["weights", "group", "checkpoint", "benchmarks", "plateau", "parity", "planning"], 2),
     **dict.fromkeys(["reward", "rollout", "learner", "evaluation", "step_metrics"], 3),
     **dict.fromkeys(["controller", "curation", "evaluate", "score", "search", "supervised"], 4),
     "examples": 5,

@@ -68,7 +68,7 @@ class FakeSupervisedLearner:
     async def refresh_reference(self) -> None:
         raise AssertionError("there is none")
 
-    async def logprobs(self, token_ids: Int32Array) -> Float32Array:
+    async def logprobs(self, sequences: Sequence[Int32Array]) -> Float32Array:
         raise AssertionError("there are no engines")
 
     async def save(self, folder: Path) -> None:

@@ -70,14 +70,14 @@ class Running:
 
 
 async def launch(
-    config: RunConfig, *, model: str, rollouts: Path, probe_ids: Int32Array, programs: frozenset[str]
+    config: RunConfig, *, model: str, rollouts: Path, probe: Sequence[Int32Array], programs: frozenset[str]
 ) -> Running:
     """Start every actor of the run and wait until all of them answer.
 
     Args:
         model: folder or hub name that learner and engines load.
         rollouts: folder of the rollout log.
-        probe_ids: [T] int32, the fixed sequence of the parity probe.
+        probe: the sequences of the parity probe, each [T] int32.
         programs: languages in which the prompts ask for programs; with any, reward actors have a sandbox.
 
     Raises UserError where the cluster is too small, or a node does not see the files, and what any actor raised at its
@@ -144,7 +144,8 @@ async def launch(
             held_out=pools[1] if len(pools) > 1 else None,
             backend=backend,
             address=address,
-            probe_ids=probe_ids,
+            probe=probe,
+            bounds=config.weights.bounds(config.rollout.dtype, config.learner.dtype),
             deadlines=config.deadlines,
             free_port=lambda: _second(spawner.beside_rank_0(address_and_port)),
         )

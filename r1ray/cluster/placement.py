@@ -146,6 +146,8 @@ def needs(config: RunConfig, *, cluster_has_gpus: bool) -> Needs:
     kinds = [ranks]
     if not config.only_learner:
         kinds.append(_engines("rollout", config.rollout, cluster_has_gpus))
+        if problem := config.rollout.why_not_seeded("rollout", kinds[-1].gpus, config.max_model_len):
+            raise UserError(f"{problem}.")
         if config.eval.num_actors:
             kinds.append(replace(kinds[-1], section="eval", like="rollout", count=config.eval.num_actors))
         kinds.append(_actors("reward", config.reward, 0))

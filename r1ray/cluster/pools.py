@@ -349,8 +349,8 @@ class LearnerGroup:
     async def refresh_reference(self) -> None:
         await self.each("refresh_reference")
 
-    async def logprobs(self, token_ids: Int32Array) -> Float32Array:
-        values: Float32Array = (await self.each("logprobs", token_ids))[0]
+    async def logprobs(self, sequences: Sequence[Int32Array]) -> Float32Array:
+        values: Float32Array = (await self.each("logprobs", sequences))[0]
         return values
 
     async def save(self, folder: Path, *, asynchronous: bool = False) -> None:

@@ -24,7 +24,7 @@ from r1ray.cluster.pools import Engine, LearnerGroup, RolloutPool
 from r1ray.config import DeadlineConfig, WeightsConfig
 from r1ray.deadline import within
 from r1ray.errors import ParityError, WeightSyncError
-from r1ray.types import Int32Array, PublishStats
+from r1ray.types import Float32Array, Int32Array, PublishStats
 
 ROUNDS = ("sent", "sent again", "sent to a replaced engine")
 
@@ -74,7 +74,22 @@ class Probed:
     max_diff: float | None = None
     """None where no probe was due."""
     mean_diff: float | None = None
+    kl: float | None = None
     seconds: float = 0.0
+
+
+def is_due(num_publishes: int, *, every: int) -> bool:
+    """Whether a publish is probed after so many others of this run: 0, 1, 2, 4, 8, ... and each multiple of ``every``:
+    what is wrong is mostly so from the beginning, and shows once the weights have moved."""
+    is_power_of_two = num_publishes & (num_publishes - 1) == 0
+    return num_publishes % every == 0 or (is_power_of_two and num_publishes < every)
+
+
+def disparity(found: Float32Array, expected: Float32Array) -> tuple[float, float, float]:
+    """Largest and mean |log p(engine) - log p(learner)|, and the KL divergence by k3, of [N] float32 each."""
+    difference = expected.astype(np.float64) - found.astype(np.float64)
+    kl = np.exp(difference) - difference - 1.0
+    return float(np.abs(difference).max()), float(np.abs(difference).mean()), float(kl.mean())
 
 
 class RayWeightSync:
@@ -89,7 +104,8 @@ class RayWeightSync:
         held_out: RolloutPool | None = None,
         backend: str,
         address: str,
-        probe_ids: Int32Array,
+        probe: Sequence[Int32Array],
+        bounds: tuple[float, float],
         deadlines: DeadlineConfig,
         free_port: Callable[[], Awaitable[int]],
     ) -> None:
@@ -97,18 +113,20 @@ class RayWeightSync:
         Args:
             held_out: engines that only evaluate; they get the versions that are published for them.
             address: the node of learner rank 0.
-            probe_ids: [T] int32, the fixed sequence of the parity probe.
+            probe: the sequences of the parity probe, each [T] int32.
+            bounds: what the mean difference and the KL divergence of a probe may be, nats.
             free_port: finds a free port on that node.
         """
         self._config, self._pool, self._held_out, self._learner = config, pool, held_out, learner
-        self._backend, self._address, self._probe_ids = backend, address, probe_ids
+        self._backend, self._address = backend, address
+        self._probe_sequences, self._bounds = probe, bounds
         self._deadlines, self._free_port = deadlines, free_port
         self._phase_s = deadlines.publish_s / 3
         """For one phase of a round: what hangs is found, and named, before the round's own deadline."""
         self._connected: list[Engine] = []
         self._num_publishes = 0
 
-    async def publish(self, version: int, *, held_out: bool = False) -> PublishStats:
+    async def publish(self, version: int, *, held_out: bool = False, probe: bool = False) -> PublishStats:
         """See :class:`r1ray.interfaces.WeightSync`."""
         pools = [self._pool, self._held_out] if held_out and self._held_out is not None else [self._pool]
         start = time.monotonic()
@@ -121,7 +139,7 @@ class RayWeightSync:
                 owner="an engine that replaces a lost one",
                 key="deadlines.start_s",
             )
-            due = failure is not None or self._num_publishes % self._config.probe_every == 0
+            due = probe or failure is not None or is_due(self._num_publishes, every=self._config.probe_every)
             try:
                 num_bytes, probed = await within(
                     self._deadlines.publish_s,
@@ -150,6 +168,7 @@ class RayWeightSync:
                 num_resent=attempt,
                 probe_max_diff=probed.max_diff,
                 probe_mean_diff=probed.mean_diff,
+                probe_kl=probed.kl,
                 probe_s=probed.seconds,
             )
         assert failure is not None
@@ -192,21 +211,25 @@ class RayWeightSync:
         self._connected = list(engines)
 
     async def _probe(self, engines: Sequence[Engine]) -> Probed:
-        """Compare log-probabilities of a fixed sequence. Raises ParityError where they differ by too much."""
+        """Compare log-probabilities of fixed sequences. Raises ParityError where they differ by too much."""
         start = time.monotonic()
-        expected = await self._learner.logprobs(self._probe_ids)
-        found = await self._on_each(engines, "logprobs", self._probe_ids)
-        differences = [np.abs(of_engine - expected) for of_engine in found]
-        worst = {e.name: float(each.max()) for e, each in zip(engines, differences, strict=True)}
-        wrong = {name: diff for name, diff in worst.items() if not diff <= self._config.probe_tolerance}
+        expected = await self._learner.logprobs(self._probe_sequences)
+        found = await self._on_each(engines, "logprobs", self._probe_sequences)
+        apart = {engine.name: disparity(each, expected) for engine, each in zip(engines, found, strict=True)}
+        mean_bound, kl_bound = self._bounds
+        wrong = {name: each for name, each in apart.items() if not (each[1] <= mean_bound and each[2] <= kl_bound)}
         if wrong:
             raise ParityError(
-                "; ".join(f"{name} differs from the learner by {diff:.2g} nats" for name, diff in wrong.items())
-                + f" on the parity probe (weights.probe_tolerance={self._config.probe_tolerance:g})",
+                "; ".join(
+                    f"{name} differs from the learner by {mean:.2g} nats in the mean (KL {kl:.2g})"
+                    for name, (_, mean, kl) in wrong.items()
+                )
+                + f" on the {len(expected)} tokens of the parity probe; it may by {mean_bound:g} and {kl_bound:g} "
+                "(weights.probe_tolerance, weights.probe_kl)",
                 engines=tuple(wrong),
             )
-        mean = max(float(each.mean()) for each in differences)
-        return Probed(max(worst.values()), mean, time.monotonic() - start)
+        largest, mean, kl = (max(each) for each in zip(*apart.values(), strict=True))
+        return Probed(largest, mean, kl, time.monotonic() - start)
 
     async def _on_each(self, engines: Sequence[Engine], method: str, *arguments: Any) -> list[Any]:
         """What a method of every engine returns; WeightSyncError names those that failed or did not answer."""

@@ -10,6 +10,10 @@ from r1ray.config.values import above, at_least, check_placement, divisors, one_
 DTYPES = ("float32", "bfloat16")
 SCHEDULES = ("constant", "linear", "cosine")
 BACKENDS = ("auto", "nccl", "gloo")
+PROBE_BOUNDS = {"float32": (1e-4, 1e-6), "bfloat16": (0.1, 0.03)}
+"""Mean difference and KL divergence of a parity probe."""
+MAX_SEEDED_TOKENS = 2**16
+"""Of one step of an engine on CPUs: their activations have to fit into memory."""
 ARGUMENTS_OF_A_NODE = frozenset({"nnodes", "node_rank", "master_addr", "master_port", "distributed_executor_backend"})
 """Of vLLM: what is r1ray's to say."""
 
@@ -39,8 +43,10 @@ class RolloutConfig:
     max_num_batched_tokens: int = 8192
     gpu_memory_utilization: float = 0.85
     cpu_kv_cache_gib: int = 1
-    seeded: bool = True
-    """Each completion has its own seed, so that a repeated run draws the same ones."""
+    seeded: bool = False
+    """Each completion has its own seed, so that a repeated run draws the same ones. vLLM then samples one request after
+    the other; and on CPUs no prompt may be split among steps of an engine (its random generators cannot go back, which
+    ends the engine), so that max_num_batched_tokens is raised to what all sequences can need."""
     engine_args: dict[str, Any] = field(default_factory=dict)
     """Further arguments of ``vllm.AsyncEngineArgs``."""
 
@@ -54,6 +60,24 @@ class RolloutConfig:
         pipeline = int(self.engine_args.get("pipeline_parallel_size", self.nodes_per_actor))
         tensor = int(self.engine_args.get("tensor_parallel_size", max(1, num_gpus // pipeline)))
         return {"tensor_parallel_size": tensor, "pipeline_parallel_size": pipeline}
+
+    def batched_tokens(self, num_gpus: int, max_model_len: int) -> int:
+        """Tokens that one step of an engine takes at most: ``max_num_batched_tokens``, and a whole sequence; with
+        seeds on CPUs all sequences."""
+        sequences = self.max_num_seqs if self.seeded and not num_gpus else 1
+        return max(self.max_num_batched_tokens, sequences * max_model_len)
+
+    def why_not_seeded(self, section: str, num_gpus: int, max_model_len: int) -> str | None:
+        """What keeps an engine from giving each completion a seed, for the user; None where nothing does."""
+        needed = self.max_num_seqs * max_model_len
+        if not self.seeded or num_gpus or needed <= MAX_SEEDED_TOKENS:
+            return None
+        return (
+            f"{section}.seeded=true: on CPUs an engine cannot split prompts of seeded requests, and "
+            f"{section}.max_num_seqs={self.max_num_seqs} sequences of {max_model_len} tokens may need {needed} tokens "
+            f"in one step; needs at most {MAX_SEEDED_TOKENS}: {section}.max_num_seqs="
+            f"{max(1, MAX_SEEDED_TOKENS // max_model_len)}, or {section}.seeded=false"
+        )
 
     def why_not(self, section: str, num_gpus: int) -> str | None:
         """What keeps an engine with so many GPUs (0: on CPUs) from being spread over its nodes in equal parts, for the
@@ -205,14 +229,27 @@ class WeightsConfig:
     """``nccl`` where the engines have GPUs, ``gloo`` where they have not."""
     bucket_mib: int = 256
     probe_every: int = 50
-    """The parity probe runs at the first publish and at every so-manieth one."""
-    probe_tolerance: float = 0.05
-    """Largest |log p(engine) - log p(learner)| that passes, nats. bfloat16 needs about 0.05, float32 1e-4."""
-    probe_tokens: int = 64
+    """The parity probe, which compares log-probabilities of engines and learner, runs at publishes 0, 1, 2, 4, 8, ...
+    and then at every so-manieth one; and after a step whose fresh tokens differ by more than those of the first steps.
+    (That an engine holds what it was sent is compared exactly, at every publish.)"""
+    probe_tolerance: float | None = None
+    """Largest mean of |log p(engine) - log p(learner)| that passes, nats. None: 1e-4, and 0.1 where engines or learner
+    compute in bfloat16."""
+    probe_kl: float | None = None
+    """Largest KL divergence that passes. None: 1e-6, and 0.03 where engines or learner compute in bfloat16."""
+    probe_tokens: int = 512
+    """Tokens of the probe, of the first training prompts."""
+
+    def bounds(self, *dtypes: str) -> tuple[float, float]:
+        """probe_tolerance and probe_kl, with None decided by what engines and learner compute in."""
+        mean, kl = PROBE_BOUNDS["bfloat16" if "bfloat16" in dtypes else "float32"]
+        return self.probe_tolerance or mean, self.probe_kl or kl
 
     def __post_init__(self) -> None:
         one_of("weights.backend", self.backend, BACKENDS)
         at_least("weights.bucket_mib", self.bucket_mib, 1)
         at_least("weights.probe_every", self.probe_every, 1)
         at_least("weights.probe_tokens", self.probe_tokens, 2)
-        above("weights.probe_tolerance", self.probe_tolerance, 0)
+        for key in ("probe_tolerance", "probe_kl"):
+            if (bound := getattr(self, key)) is not None:
+                above(f"weights.{key}", bound, 0)

@@ -72,7 +72,7 @@ class _Smoke:
         """Raises UserError if the cluster cannot be reached, or this machine is too small."""
         preflight(config)
         self._config, self._say = config, say
-        self._bound = config.weights.probe_tolerance
+        self._bound = bound_of(config.rollout.dtype, config.learner.dtype)
         self.watch = Watch(PROBE_IDS)
         self._nodes: list[Node] = []
         self._settings: Settings | None = None

@@ -64,7 +64,7 @@ def tiny(config: RunConfig) -> RunConfig:
         rollout=config.rollout,
         reward=replace(config.reward, parts=dict(PARTS), models={}, combine="sum"),
         learner=_tiny_learner(config),
-        weights=replace(config.weights, probe_every=1, probe_tolerance=bound),
+        weights=replace(config.weights, probe_every=1, probe_tolerance=bound, probe_kl=bound),
         eval=EvalConfig(num_actors=config.eval.num_actors),
         checkpoint=CheckpointConfig(every=0),
         deadlines=DeadlineConfig(config.deadlines.start_s, *[PATIENCE_S] * 5),

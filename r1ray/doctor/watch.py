@@ -163,11 +163,11 @@ class Watch:
         return watched
 
     def _publish(self, roles: Roles[Any]) -> Any:
-        async def watched(version: int, *, held_out: bool = False) -> PublishStats:
+        async def watched(version: int, **keywords: bool) -> PublishStats:
             with self.during("publish"):
-                stats = await roles.weights.publish(version, held_out=held_out)
+                stats = await roles.weights.publish(version, **keywords)
             self.publishes.append(stats)
-            self.learner_logprobs.append(await roles.learner.logprobs(self._probe_ids))
+            self.learner_logprobs.append(await roles.learner.logprobs([self._probe_ids]))
             return stats
 
         return watched

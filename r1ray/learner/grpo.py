@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -198,11 +199,10 @@ class GRPOLearner(DeepSpeedLearner):
         self._sender.send_weights()
         return sum(meta.num_bytes for meta in ParameterStream(self._model).metadata())
 
-    def logprobs(self, token_ids: Int32Array) -> Float32Array:
-        """[T-1] float32, see :class:`r1ray.interfaces.Learner`."""
-        ids = torch.from_numpy(token_ids.astype("int64"))
-        sequence = (ids, torch.arange(len(ids)) > 0)
-        packed = pack_sequences([sequence], device=self._device, multiple=self._config.sequence_parallel_size)
+    def logprobs(self, sequences: Sequence[Int32Array]) -> Float32Array:
+        """See :class:`r1ray.interfaces.Learner`."""
+        rows = [(torch.from_numpy(ids.astype("int64")), torch.arange(len(ids)) > 0) for ids in sequences]
+        packed = pack_sequences(rows, device=self._device, multiple=self._config.sequence_parallel_size)
         with torch.no_grad():
             logp, _ = self._engine(packed, 1.0)
         return np.asarray(logp.float().cpu().numpy(), dtype=np.float32)

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from math import prod
 from typing import Any
@@ -37,13 +37,15 @@ from r1ray.weights.network import interface_of, own_address
 def engine_args(config: RolloutConfig, spec: EngineSpec, part: PartSpec | None = None) -> AsyncEngineArgs:
     """vLLM's arguments; ``part`` is of an engine that is spread over nodes. ``processed_logprobs`` are those of the
     distribution that is sampled from: temperature applied, and with top_p 1 over the whole vocabulary."""
+    if problem := config.why_not_seeded("rollout", spec.num_gpus, spec.max_model_len):
+        raise UserError(f"{problem}.")
     sizes = config.parallel_sizes(spec.num_gpus)
     arguments: dict[str, Any] = {
         "model": spec.model,
         "dtype": config.dtype,
         "max_model_len": spec.max_model_len,
         "max_num_seqs": config.max_num_seqs,
-        "max_num_batched_tokens": max(config.max_num_batched_tokens, spec.max_model_len),
+        "max_num_batched_tokens": config.batched_tokens(spec.num_gpus, spec.max_model_len),
         "seed": spec.seed,
         "logprobs_mode": "processed_logprobs",
         "enable_prefix_caching": True,
@@ -263,8 +265,12 @@ class VLLMEngine:
         await self._llm.resume_generation()
         self._serving.set()
 
-    async def logprobs(self, token_ids: Int32Array) -> Float32Array:
-        """[T-1] float32: log p of tokens 1..T-1 of one fixed sequence at temperature 1 (the parity probe)."""
+    async def logprobs(self, sequences: Sequence[Int32Array]) -> Float32Array:
+        """log p of tokens 1..T-1 of each sequence ([T] int32), end to end, float32, at temperature 1 (the parity
+        probe)."""
+        return np.concatenate(await asyncio.gather(*map(self._logprobs, sequences)))
+
+    async def _logprobs(self, token_ids: Int32Array) -> Float32Array:
         ids = [int(token) for token in token_ids]
         sampling = SamplingParams(
             max_tokens=1, temperature=1.0, prompt_logprobs=0, detokenize=False, output_kind=RequestOutputKind.FINAL_ONLY

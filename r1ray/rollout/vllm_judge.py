@@ -60,7 +60,7 @@ class VLLMJudge:
         self._tokenizer = self._llm.get_tokenizer()
         added = self._tokenizer.added_tokens_decoder.values()
         self._special = re.compile("|".join(re.escape(token.content) for token in added if token.special) or "(?!)")
-        self._spec = spec
+        self._config, self._spec = config, spec
         self._allocated: asyncio.Task[None] | None = None
 
     async def ready(self) -> int:
@@ -101,7 +101,7 @@ class VLLMJudge:
     async def _try(self, prompt_ids: list[int], schema: dict[str, object], temperature: float, number: int) -> Said:
         sampling = SamplingParams(
             temperature=temperature,
-            seed=(self._spec.seed + number) % 2**63,
+            seed=(self._spec.seed + number) % 2**63 if self._config.seeded else None,
             max_tokens=self._spec.max_tokens,
             structured_outputs=StructuredOutputsParams(json=schema),
             output_kind=RequestOutputKind.FINAL_ONLY,

@@ -199,7 +199,7 @@ class _Job:
         )
         with context.watch.during("start"):
             running = await launch(
-                config, model=self._model, rollouts=rollouts, probe_ids=self._probe_ids(), programs=self._programs
+                config, model=self._model, rollouts=rollouts, probe=self._probe(), programs=self._programs
             )
         try:
             if resumed:
@@ -257,17 +257,20 @@ class _Job:
             on_start=on_start,
         )
 
-    def _probe_ids(self) -> Int32Array:
-        """A fixed sequence for the parity probe: the first prompts, end to end."""
-        wanted = min(self._config.weights.probe_tokens, self._config.max_model_len - 1)
-        ids: list[int] = []
+    def _probe(self) -> list[Int32Array]:
+        """The sequences of the parity probe: the first prompts, as far as ``weights.probe_tokens`` go."""
+        wanted, longest = self._config.weights.probe_tokens, self._config.max_model_len - 1
+        sequences: list[Int32Array] = []
         for index in range(len(self._train)):
-            ids += self._encode(self._train[index])
-            if len(ids) >= wanted:
+            ids = self._encode(self._train[index])[: min(longest, wanted)]
+            if len(ids) >= 2:
+                sequences.append(np.asarray(ids, dtype=np.int32))
+                wanted -= len(ids)
+            if wanted < 2:
                 break
-        if len(ids) < 2:
+        if not sequences:
             raise R1RayError("the training prompts have no tokens to probe the engines with")
-        return np.asarray(ids[:wanted], dtype=np.int32)
+        return sequences
 
     def _finish(self, progress: Progress) -> dict[str, float]:
         """Plot and table; returns the last held-out figures, the number of steps, and their last mean reward."""

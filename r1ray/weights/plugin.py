@@ -1,4 +1,4 @@
-"""Makes r1ray's weight-transfer engines known to vLLM.
+"""Makes r1ray's weight-transfer engines known to vLLM, and mends one operator of its engines on CPUs.
 
 vLLM calls :func:`register` in each of its processes (entry point ``vllm.general_plugins`` in ``pyproject.toml``);
 a learner that sends over NCCL calls it for its side.
@@ -10,6 +10,9 @@ from __future__ import annotations
 def register() -> None:
     """Register the receivers and NCCL's sender with vLLM's factories; calling it again changes nothing."""
     from vllm.distributed.weight_transfer.factory import WeightTransferEngineFactory, WeightTransferTrainerFactory
+    from vllm.platforms import current_platform
+
+    from r1ray.weights.vllm_model import mend_rotation
 
     for factory, name, module, made in (
         (WeightTransferEngineFactory, "r1ray_gloo", "r1ray.weights.gloo_receiver", "GlooReceiver"),
@@ -18,3 +21,5 @@ def register() -> None:
     ):
         if name not in factory._registry:
             factory.register_engine(name, module, made)
+    if current_platform.is_cpu():
+        mend_rotation()

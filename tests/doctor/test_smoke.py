@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +29,7 @@ class Learner(FakeLearner):
         super().__init__(Events())
         self.model, self.is_frozen, self.exports_right = model, False, True
 
-    async def logprobs(self, token_ids: Int32Array) -> Float32Array:
+    async def logprobs(self, sequences: Sequence[Int32Array]) -> Float32Array:
         steps_left = 0 if self.is_frozen else 2 - len(self.trained)
         found: Float32Array = exported_logprobs(Path(self.model), PROBE_IDS) + np.float32(steps_left)
         return found if self.exports_right else found - np.float32(1.0)

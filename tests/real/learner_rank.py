@@ -47,7 +47,7 @@ def work(rank: int, world_size: int, port: int, out: Path, job: dict[str, Any]) 
         if name in job["resume"]:
             learner.load(saved)
             stats.append(learner.train(shards[shard], *chunks))
-        probe = learner.logprobs(job["probe"])
+        probe = learner.logprobs([job["probe"]])
         if rank == 0:
             (out / f"{name}.pickle").write_bytes(pickle.dumps((stats, probe)))
 

@@ -16,7 +16,7 @@ SMALL = (
     *("steps=3", "algo.group_size=4", "algo.prompts_per_step=4", "algo.minibatches_per_step=2"),
     *("algo.max_completion_tokens=24", "algo.clip_low=0.2", "algo.clip_high=0.2", "learner.lr=1e-3"),
     *("rollout.dtype=float32", "rollout.max_num_seqs=32", "learner.dtype=float32"),
-    *("learner.max_tokens_per_microbatch=256", "weights.probe_tolerance=1e-3", "weights.probe_every=1"),
+    *("learner.max_tokens_per_microbatch=256", "weights.probe_every=1"),
     '+reward.parts.even={weight: 1.0, function: "tests.real.rewards:even"}',
     *("eval.every=2", "eval.num_prompts=4", "eval.samples=2", "eval.final_num_prompts=4", "eval.final_samples=2"),
 )

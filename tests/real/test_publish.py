@@ -54,7 +54,7 @@ class System:
     def __init__(self, settings: RunConfig, folder: Path, runner: asyncio.Runner) -> None:
         self._runner = runner
         launching = launch(
-            settings, model=str(settings.model), rollouts=folder / "rollouts", probe_ids=PROBE, programs=frozenset()
+            settings, model=str(settings.model), rollouts=folder / "rollouts", probe=[PROBE], programs=frozenset()
         )
         self.running: Running = runner.run(launching)
         self.pool: Any = self.running.roles.rollout
@@ -86,8 +86,8 @@ class System:
         """Largest difference between the engine and the learner on the probe."""
 
         async def compare() -> float:
-            engine = self.pool.engines[0].actor.logprobs.remote(PROBE)
-            return float(np.abs(await engine - await self.running.roles.learner.logprobs(PROBE)).max())
+            engine = self.pool.engines[0].actor.logprobs.remote([PROBE])
+            return float(np.abs(await engine - await self.running.roles.learner.logprobs([PROBE])).max())
 
         return self._runner.run(compare())
 

@@ -35,6 +35,8 @@ NAMES = (
 FIRST = (
     *(*SMALL, "data.template=none", "data.max_prompt_tokens=16", "name=first"),
     *("checkpoint.every=1", "checkpoint.keep=3", "checkpoint.best=pass@1"),
+    # Prompts of more than a step's tokens, which ended an engine where each request had a seed.
+    *("rollout.seeded=true", "rollout.max_num_batched_tokens=48"),
 )
 
 FIGURES = ("loss/", "grad_norm", "clip_fraction", "entropy", "kl/", "lr", "mismatch/", "reward/", "eval/", "ledger/")

@@ -62,5 +62,5 @@ def test_a_moved_element_changes_the_fingerprint(values: list[float], data: st.D
 def test_a_large_tensor_is_read_in_pieces_with_the_same_result(monkeypatch: pytest.MonkeyPatch) -> None:
     tensor = torch.randn(1000)
     whole = fingerprint(tensor)
-    monkeypatch.setattr(stream, "_CHUNK", 64)
+    monkeypatch.setattr(stream, "_CHUNK_CPU", 64)
     assert fingerprint(tensor) == whole

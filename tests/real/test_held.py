@@ -1,0 +1,62 @@
+"""Planted faults, and what vLLM's CPU engines hold: a tied head, packed copies, a mixture of experts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+pytestmark = [pytest.mark.real, pytest.mark.faults, pytest.mark.long]
+SEEDS = 50
+DENSE = ("layers.0.mlp", "layers.1.self_attn.o_proj", "lm_head", "embed_tokens", "drop layers.1.mlp")
+EXPERTS = ("experts.gate_up_proj 3", "experts.down_proj 5", "mlp.gate.weight", "lm_head", "drop layers.0.mlp.experts")
+
+
+@pytest.fixture
+def moe_folder(tmp_path: Path, qwen_folder: Path) -> Path:
+    """An untrained mixture of eight experts with the quickstart's tokenizer."""
+    import torch
+    from transformers import AutoTokenizer, Qwen3MoeConfig, Qwen3MoeForCausalLM
+
+    tokenizer = AutoTokenizer.from_pretrained(qwen_folder)
+    torch.manual_seed(0)
+    sizes = {"hidden_size": 64, "intermediate_size": 64, "moe_intermediate_size": 32, "num_hidden_layers": 2}
+    heads = {"num_attention_heads": 2, "num_key_value_heads": 1, "head_dim": 32}
+    config = Qwen3MoeConfig(
+        vocab_size=len(tokenizer),
+        num_experts=8,
+        num_experts_per_tok=2,
+        eos_token_id=tokenizer.eos_token_id,
+        **sizes,
+        **heads,
+    )
+    Qwen3MoeForCausalLM(config).save_pretrained(tmp_path / "moe")
+    tokenizer.save_pretrained(tmp_path / "moe")
+    return tmp_path / "moe"
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+@pytest.mark.parametrize("kind", ["dense", "experts"])
+def test_whatever_is_left_behind_is_found_in_every_seed(
+    kind: str, dtype: str, qwen_folder: Path, moe_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from vllm import LLM
+
+    monkeypatch.setenv("VLLM_CPU_KVCACHE_SPACE", "1")
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    llm = LLM(
+        model=str(moe_folder if kind == "experts" else qwen_folder),
+        dtype=dtype,
+        max_model_len=64,
+        enforce_eager=True,
+        worker_extension_cls="tests.real.extensions.Rounds",
+    )
+    try:
+        victims = list(EXPERTS if kind == "experts" else DENSE)
+        (result,) = llm.collective_rpc("rounds", args=(SEEDS, victims))
+    finally:
+        llm.llm_engine.engine_core.shutdown()
+    assert not result["false_alarms"]
+    assert {victim: sum(map(bool, raised)) for victim, raised in result["found"].items()} == dict.fromkeys(
+        victims, SEEDS
+    )
