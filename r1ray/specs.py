@@ -6,6 +6,16 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
+class AdapterSpec:
+    """Adapters that an engine gets by themselves."""
+
+    rank: int
+    dtype: str
+    targets: tuple[str, ...] | None
+    """Names of the layers that have one; None: all linear layers but the output layer."""
+
+
+@dataclass(frozen=True, slots=True)
 class EngineSpec:
     """What a rollout engine is made of."""
 
@@ -18,6 +28,8 @@ class EngineSpec:
     num_gpus: int
     add_special_tokens: bool
     """Whether the tokenizer puts its own tokens (a beginning of sequence) before a prompt; a chat template does."""
+    adapter: AdapterSpec | None = None
+    """None: whole weights are published."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +50,8 @@ class LearnerSpec:
     seed: int
     num_updates: int
     """Optimizer updates of the whole run, for the learning-rate schedule."""
+    publishes_adapters: bool = False
+    """Whether adapters are sent to the engines by themselves."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -253,5 +253,7 @@ def test_seeds_on_cpus_keep_every_prompt_whole() -> None:
 
 def test_the_bounds_of_the_probe_follow_the_dtype() -> None:
     assert WeightsConfig().bounds("float32", "float32") == (1e-4, 1e-6)
-    assert WeightsConfig().bounds("float32", "bfloat16") == (0.1, 0.03) == WeightsConfig().bounds("bfloat16", "float32")
+    assert (
+        WeightsConfig().bounds("float32", "bfloat16") == (0.15, 0.03) == WeightsConfig().bounds("bfloat16", "float32")
+    )
     assert WeightsConfig(probe_tolerance=0.5).bounds("bfloat16", "bfloat16") == (0.5, 0.03)

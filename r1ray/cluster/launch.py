@@ -41,7 +41,7 @@ from r1ray.errors import InfrastructureError, UserError
 from r1ray.interfaces import Chunk
 from r1ray.reward.judged import Judge
 from r1ray.reward.preference import PreferenceModel
-from r1ray.specs import EngineSpec, JudgeSpec, LearnerSpec, RankSpec
+from r1ray.specs import AdapterSpec, EngineSpec, JudgeSpec, LearnerSpec, RankSpec
 from r1ray.types import Int32Array
 
 GRPO = "r1ray.learner.grpo:GRPOLearner"
@@ -88,6 +88,8 @@ async def launch(
     backend = weight_backend(config, need)
     placement = await reserve(need, wait_s=config.cluster.wait_s)
     spawner = _Spawner(placement, [model, *(str(each.model) for each in config.reward.models.values())])
+    is_native = config.learner.lora.is_native(has_gpus=need.of("rollout").gpus > 0, engine_dtype=config.rollout.dtype)
+    adapter = _adapter_spec(config) if is_native else None
     started: list[Handle] = []
     models: dict[str, RewardModelPool] = {}
 
@@ -100,6 +102,7 @@ async def launch(
             weight_backend=backend,
             num_gpus=need.of(section).gpus,
             add_special_tokens=config.data.template != "chat",
+            adapter=adapter,
         )
         return lambda index: spawner.engine(section, index, config.rollout, replace(spec, seed=spec.seed + index))
 
@@ -113,7 +116,7 @@ async def launch(
     try:
         await _check_storage(spawner, placement, stored, config.deadlines)
         address, port = await _place_of_rank_0(spawner, config.deadlines)
-        arguments = (config.algo, LearnerSpec(model, config.seed, config.num_updates))
+        arguments = (config.algo, LearnerSpec(model, config.seed, config.num_updates, is_native))
         ranks = spawner.learners(config, address, port, GRPO, *arguments)
         started += ranks
         sections = ["rollout", "eval"] if config.eval.num_actors else ["rollout"]
@@ -377,6 +380,16 @@ async def _all_ready(
         )
     except RayActorError as error:
         raise (mistake_of(error) or InfrastructureError(f"an actor could not start: {error}")) from error
+
+
+def _adapter_spec(config: RunConfig) -> AdapterSpec:
+    lora = config.learner.lora
+    if "lm_head" in (lora.targets or ()):
+        raise UserError(
+            "learner.lora.targets: vLLM cannot tell log-probabilities of prompts where the output layer has an adapter "
+            "of its own; needs to be without lm_head, or learner.lora.publish=merged."
+        )
+    return AdapterSpec(lora.rank, config.learner.dtype, tuple(lora.targets) if lora.targets else None)
 
 
 def _absolute(model: str) -> str:

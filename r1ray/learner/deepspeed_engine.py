@@ -14,9 +14,10 @@ import torch.distributed as dist
 from deepspeed.runtime.zero.partition_parameters import GatheredParameters
 from transformers import get_scheduler
 
-from r1ray.config import LearnerConfig
-from r1ray.learner.lora import adapted, adapter_parameters, delta, is_adapter
+from r1ray.config import LearnerConfig, LoraConfig
+from r1ray.learner.lora import ADAPTER, adapted, adapter_parameters, delta, is_adapter
 from r1ray.specs import RankSpec
+from r1ray.weights.adapter import PREFIX, SETTINGS, settings_tensor
 from r1ray.weights.buckets import TensorMeta
 from r1ray.weights.network import interface_of, own_address
 
@@ -161,16 +162,43 @@ class ParameterStream:
             self._parameters.append(("lm_head.weight", head.weight, None))
 
     def metadata(self) -> list[TensorMeta]:
-        return [
-            TensorMeta(name, str(p.dtype).removeprefix("torch."), tuple(getattr(p, "ds_shape", p.shape)))
-            for name, p, _ in self._parameters
-        ]
+        return [_meta(name, parameter) for name, parameter, _ in self._parameters]
 
     def __iter__(self) -> Iterator[tuple[str, torch.Tensor]]:
         for name, parameter, layer in self._parameters:
             with gathered([parameter, *(adapter_parameters(layer) if layer else ())]):
                 whole = parameter.detach()
                 yield name, whole + delta(layer).to(whole.dtype) if layer else whole
+
+
+class AdapterStream:
+    """A :class:`~r1ray.weights.stream.WeightStream` of a model's adapters alone; see :mod:`r1ray.weights.adapter`."""
+
+    def __init__(self, model: Any, config: LoraConfig) -> None:
+        self._settings = settings_tensor(rank=config.rank, alpha=config.alpha)
+        self._parameters = [
+            (PREFIX + name.replace(f".{ADAPTER}.", "."), parameter)
+            for name, parameter in model.named_parameters()
+            if is_adapter(name)
+        ]
+
+    def metadata(self) -> list[TensorMeta]:
+        return [
+            TensorMeta(SETTINGS, "uint8", tuple(self._settings.shape)),
+            *(_meta(name, parameter) for name, parameter in self._parameters),
+        ]
+
+    def __iter__(self) -> Iterator[tuple[str, torch.Tensor]]:
+        yield SETTINGS, self._settings.to(self._parameters[0][1].device)
+        for name, parameter in self._parameters:
+            with gathered([parameter]):
+                yield name, parameter.detach()
+
+
+def _meta(name: str, parameter: torch.nn.Parameter) -> TensorMeta:
+    return TensorMeta(
+        name, str(parameter.dtype).removeprefix("torch."), tuple(getattr(parameter, "ds_shape", parameter.shape))
+    )
 
 
 def copy_parameters(source: torch.nn.Module, target: torch.nn.Module) -> None:

@@ -17,13 +17,14 @@ from r1ray.algo.aggregation import row_sums
 from r1ray.algo.kl import kl_estimate
 from r1ray.config import AlgoConfig, LearnerConfig
 from r1ray.learner.base import DTYPES, DeepSpeedLearner
-from r1ray.learner.deepspeed_engine import ParameterStream
+from r1ray.learner.deepspeed_engine import AdapterStream, ParameterStream
 from r1ray.learner.policy import Packed, PolicyModel, check_policy, pack_sequences, plain_logprobs
 from r1ray.learner.reference import AdaptersOff, FrozenReference, NoReference
 from r1ray.learner.rows import Rows, charge_kl, make_rows, microbatch_loss
 from r1ray.specs import LearnerSpec, RankSpec
 from r1ray.types import Completion, Float32Array, Int32Array, Minibatch, Shard, StepStats
 from r1ray.weights.publisher import open_sender
+from r1ray.weights.stream import WeightStream
 
 SUMS = (
     *("loss", "policy", "kl", "kl_tokens", "clipped", "entropy", "tokens"),
@@ -187,7 +188,13 @@ class GRPOLearner(DeepSpeedLearner):
     def connect(self, client: Any, **link: Any) -> None:
         """Open the way to the engines behind ``client``; see :func:`r1ray.weights.publisher.open_sender`."""
         self.disconnect()
-        self._sender = open_sender(ParameterStream(self._model), client, rank=self._rank.rank, **link)
+        self._sender = open_sender(self._stream, client, rank=self._rank.rank, **link)
+
+    @property
+    def _stream(self) -> WeightStream:
+        if self._spec.publishes_adapters:
+            return AdapterStream(self._model, self._config.lora)
+        return ParameterStream(self._model)
 
     def disconnect(self) -> None:
         if self._sender is not None:
@@ -197,7 +204,7 @@ class GRPOLearner(DeepSpeedLearner):
     def send_weights(self) -> int:
         """One publish. Returns the bytes sent."""
         self._sender.send_weights()
-        return sum(meta.num_bytes for meta in ParameterStream(self._model).metadata())
+        return sum(meta.num_bytes for meta in self._stream.metadata())
 
     def logprobs(self, sequences: Sequence[Int32Array]) -> Float32Array:
         """See :class:`r1ray.interfaces.Learner`."""

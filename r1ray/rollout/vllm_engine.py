@@ -18,9 +18,12 @@ from typing import Any
 from uuid import uuid4
 
 import numpy as np
+import torch
+from transformers import AutoConfig, AutoModelForCausalLM
 from vllm import SamplingParams
 from vllm.distributed.weight_transfer.base import WeightTransferInitRequest, WeightTransferUpdateRequest
 from vllm.engine.arg_utils import AsyncEngineArgs
+from vllm.lora.request import LoRARequest
 from vllm.outputs import RequestOutput
 from vllm.sampling_params import RequestOutputKind
 from vllm.v1.engine.async_llm import AsyncLLM
@@ -31,6 +34,7 @@ from r1ray.config import RolloutConfig
 from r1ray.errors import EngineLost, PromptTooLong, UserError
 from r1ray.specs import EngineSpec, PartSpec
 from r1ray.types import Completion, Float32Array, GroupRequest, Int32Array, VersionSpan
+from r1ray.weights import adapter
 from r1ray.weights.network import interface_of, own_address
 
 
@@ -54,6 +58,16 @@ def engine_args(config: RolloutConfig, spec: EngineSpec, part: PartSpec | None =
         "distributed_executor_backend": "mp" if prod(sizes.values()) > 1 else "uni",
         **sizes,
     }
+    if spec.adapter is not None:
+        arguments |= {
+            "enable_lora": True,
+            "max_loras": 1,
+            "max_lora_rank": next(rank for rank in adapter.RANKS if rank >= spec.adapter.rank),
+            "lora_dtype": getattr(torch, spec.adapter.dtype),
+            # With room for an adapter of the output layer, log-probabilities of prompts end vLLM 0.32.
+            "lora_target_modules": list(spec.adapter.targets or linear_layers(spec.model)),
+            "worker_extension_cls": "r1ray.weights.adapter.AdapterWorker",
+        }
     if spec.weight_backend is not None:
         arguments["weight_transfer_config"] = {"backend": spec.weight_backend}
     if part is not None:
@@ -69,6 +83,19 @@ def engine_args(config: RolloutConfig, spec: EngineSpec, part: PartSpec | None =
         # Compiled graphs would keep the packed weights of the version they were traced with.
         arguments["enforce_eager"] = True
     return AsyncEngineArgs(**(arguments | config.engine_args))
+
+
+def linear_layers(model: str) -> list[str]:
+    """The last names of a model's linear layers without the output layer, as peft's ``all-linear`` takes them."""
+    with torch.device("meta"):
+        made = AutoModelForCausalLM.from_config(AutoConfig.from_pretrained(model))
+    head = made.get_output_embeddings()
+    linear = {
+        name.rpartition(".")[2]
+        for name, module in made.named_modules()
+        if isinstance(module, torch.nn.Linear) and module is not head
+    }
+    return sorted(linear)
 
 
 def use_network(part: PartSpec | None) -> None:
@@ -124,6 +151,8 @@ class VLLMEngine:
         if self._tokenizer.eos_token_id is None:
             raise UserError(f"model={spec.model}: its tokenizer has no end-of-sequence token.")
         self._max_prompt_tokens, self._add_special_tokens = spec.max_prompt_tokens, spec.add_special_tokens
+        # vLLM opens the path of an adapter that it does not have, which never comes to be: see r1ray.weights.adapter.
+        self._adapter = LoRARequest(adapter.NAME, adapter.ID, "not-a-file") if spec.adapter else None
         self._version: int | None = None
         self._num_commits = 0
         self._is_updating = False
@@ -193,7 +222,8 @@ class VLLMEngine:
     async def _final(self, prompt: dict[str, Any], sampling: SamplingParams) -> RequestOutput:
         """The one output of a request whose output kind is FINAL_ONLY."""
         try:
-            outputs = [output async for output in self._llm.generate(prompt, sampling, request_id=uuid4().hex)]
+            stream = self._llm.generate(prompt, sampling, request_id=uuid4().hex, lora_request=self._adapter)
+            outputs = [output async for output in stream]
         except EngineDeadError as error:
             raise EngineLost(str(error)) from error
         assert len(outputs) == 1 and outputs[0].finished
@@ -254,6 +284,8 @@ class VLLMEngine:
     async def finish_weight_update(self) -> None:
         await self._llm.finish_weight_update()
         self._is_updating = False
+        if self._adapter is not None:
+            await self._llm.collective_rpc("activate_adapter")
 
     async def commit(self, version: int) -> None:
         """Label tokens sampled from here on with ``version``."""

@@ -14,10 +14,8 @@ from vllm.model_executor.model_loader.reload import finalize_layerwise_reload, i
 
 from r1ray.weights.buckets import TensorMeta, plan_buckets
 from r1ray.weights.gloo import receive
-from r1ray.weights.held import HeldWeights
 from r1ray.weights.network import open_group
-from r1ray.weights.stream import VerifyingLoader
-from r1ray.weights.vllm_model import held_weights, prepare_reload, record_packing
+from r1ray.weights.vllm_model import Received, prepare_reload, record_packing
 
 
 @dataclass
@@ -45,7 +43,7 @@ class GlooUpdateInfo(WeightTransferUpdateInfo):
         return [TensorMeta(name, dtype, tuple(shape)) for name, dtype, shape in rows]
 
 
-class GlooReceiver(WeightTransferEngine[GlooInitInfo, GlooUpdateInfo]):
+class GlooReceiver(Received, WeightTransferEngine[GlooInitInfo, GlooUpdateInfo]):
     """Joins the sender's group, loads each bucket as it arrives, and compares what it then holds with what came."""
 
     init_info_cls = GlooInitInfo
@@ -53,7 +51,6 @@ class GlooReceiver(WeightTransferEngine[GlooInitInfo, GlooUpdateInfo]):
 
     _group: ProcessGroupGloo | None = None
     _bucket_bytes = 0
-    _held: HeldWeights | None = None
 
     def init_transfer_engine(self, init_info: GlooInitInfo) -> None:
         parallel = self.parallel_config
@@ -68,25 +65,24 @@ class GlooReceiver(WeightTransferEngine[GlooInitInfo, GlooUpdateInfo]):
         )
 
     def start_weight_update(self) -> None:
-        record_packing()
-        prepare_reload(self.model)
-        if self._held is None:
-            self._held = held_weights(self.model, self.model_config)
-        self._held.begin()
-        initialize_layerwise_reload(self.model)
+        self.begin()
+        if not self.takes_adapters:
+            record_packing()
+            prepare_reload(self.model)
+            initialize_layerwise_reload(self.model)
 
     def receive_weights(self, update_info: GlooUpdateInfo) -> None:
-        if self._group is None or self._held is None:
-            raise RuntimeError("init_transfer_engine and start_weight_update have not been called")
-        loader = VerifyingLoader(self.model.load_weights, self._held.arrived)
+        if self._group is None:
+            raise RuntimeError("init_transfer_engine has not been called")
+        loader = self.loader()
         for bucket in plan_buckets(update_info.metas(), max_bytes=self._bucket_bytes):
             # The layerwise reload keeps references until a layer is whole.
             loader.load_weights(receive(self._group, bucket))
 
     def finish_weight_update(self) -> None:
-        finalize_layerwise_reload(self.model, self.model_config)
-        assert self._held is not None
-        self._held.check()
+        if not self.takes_adapters:
+            finalize_layerwise_reload(self.model, self.model_config)
+        self.check()
 
     def shutdown(self) -> None:
         self._group = None

@@ -27,7 +27,9 @@ from r1ray.errors import WeightSyncError
 
 PACKED = "r1ray_packed"
 """Attribute of a module that computes with a packed copy of its weight: (what computes, content of that weight)."""
-_FACTOR, _TERM, _MODULUS = 0x1E3779B97F4A7C15, 0x3F58476D1CE4E5B9, 1 << 64
+_FACTOR, _TERM = 0x1E3779B97F4A7C15, 0x3F58476D1CE4E5B9
+MODULUS = 1 << 64
+"""Contents are equal or not modulo this."""
 _CHUNK_CPU, _CHUNK_GPU = 1 << 17, 1 << 24
 _LAYER = re.compile(r"\.(\d+)\.")
 
@@ -145,7 +147,7 @@ def differences(now: Contents, before: Contents | None, exact: set[str]) -> list
     sent, held = _by_layer(now.sent), _by_layer(now.held)
     for layer, names in held.items():
         sources = sent.get(layer, [])
-        if sum(now.held[name] for name in names) % _MODULUS == sum(now.sent[name] for name in sources) % _MODULUS:
+        if sum(now.held[name] for name in names) % MODULUS == sum(now.sent[name] for name in sources) % MODULUS:
             exact.add(layer)
             continue
         stale = _not_following(now, before, names, sources)
@@ -180,19 +182,23 @@ def merged(parts: Sequence[Mapping[str, int]]) -> dict[str, int]:
     for part in parts:
         for name, value in part.items():
             by_name[name].append(value)
-    return {name: values[0] if len(set(values)) == 1 else sum(values) % _MODULUS for name, values in by_name.items()}
+    return {name: values[0] if len(set(values)) == 1 else sum(values) % MODULUS for name, values in by_name.items()}
+
+
+def layer_of(name: str) -> str:
+    """The number of a tensor's decoder layer, the first number in its name; "" for the others. Engine and learner may
+    call what is around it differently."""
+    match = _LAYER.search(name)
+    return match.group(1) if match else ""
 
 
 def _by_layer(names: Iterable[str]) -> dict[str, list[str]]:
-    """Names by the number of their decoder layer, the first number in them; "" for the others. Engine and learner may
-    call what is around it differently."""
     found: defaultdict[str, list[str]] = defaultdict(list)
     for name in names:
-        match = _LAYER.search(name)
-        found[match.group(1) if match else ""].append(name)
+        found[layer_of(name)].append(name)
     return dict(found)
 
 
 def _numbers(values: Iterable[torch.Tensor]) -> list[int]:
     values = list(values)
-    return [int(value) % _MODULUS for value in torch.stack(values).tolist()] if values else []
+    return [int(value) % MODULUS for value in torch.stack(values).tolist()] if values else []

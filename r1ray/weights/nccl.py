@@ -16,39 +16,33 @@ from vllm.distributed.weight_transfer.nccl_engine import (
 )
 
 from r1ray.weights import plugin
-from r1ray.weights.held import HeldWeights
-from r1ray.weights.stream import VerifyingLoader, WeightStream, metadata_with_fingerprints, with_fingerprints
-from r1ray.weights.vllm_model import held_weights
+from r1ray.weights.stream import WeightStream, metadata_with_fingerprints, with_fingerprints
+from r1ray.weights.vllm_model import Received
 
 BACKEND = "r1ray_nccl"
 
 
-class VerifiedNCCLReceiver(NCCLWeightTransferEngine):
+class VerifiedNCCLReceiver(Received, NCCLWeightTransferEngine):
     """The end inside each vLLM worker: loads through a :class:`VerifyingLoader`, and compares what it then holds with
     what came."""
 
-    model: Any
-    _held: HeldWeights | None = None
-
     def start_weight_update(self) -> None:
-        if self._held is None:
-            self._held = held_weights(self.model, self.model_config)
-        self._held.begin()
-        super().start_weight_update()
+        self.begin()
+        if not self.takes_adapters:
+            super().start_weight_update()
 
     def receive_weights(self, update_info: NCCLWeightTransferUpdateInfo) -> None:
-        assert self._held is not None
         model = self.model
-        self.model = VerifyingLoader(model.load_weights, self._held.arrived)
+        self.model = self.loader()
         try:
             super().receive_weights(update_info)
         finally:
             self.model = model
 
     def finish_weight_update(self) -> None:
-        super().finish_weight_update()
-        assert self._held is not None
-        self._held.check()
+        if not self.takes_adapters:
+            super().finish_weight_update()
+        self.check()
 
 
 class VerifiedNCCLTrainerInitInfo(NCCLTrainerInitInfo):

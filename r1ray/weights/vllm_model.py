@@ -8,23 +8,59 @@ from typing import Any
 import torch.distributed as dist
 from torch import nn
 
+from r1ray.weights.adapter import ReceivedAdapter
 from r1ray.weights.held import PACKED, HeldWeights, content
+from r1ray.weights.stream import VerifyingLoader
 
 
-def held_weights(model: nn.Module, model_config: Any) -> HeldWeights:
-    """What a worker's model holds, compared with that of the engine's other workers."""
+def gather(own: dict[str, int]) -> list[dict[str, int]]:
+    """What all workers of the engine hold."""
     from vllm.distributed.parallel_state import get_world_group
 
     group = get_world_group()
+    if group.world_size == 1:
+        return [own]
+    parts: list[dict[str, int]] = [{}] * group.world_size
+    dist.all_gather_object(parts, own, group=group.cpu_group)
+    return parts
 
-    def gather(own: dict[str, int]) -> list[dict[str, int]]:
-        if group.world_size == 1:
-            return [own]
-        parts: list[dict[str, int]] = [{}] * group.world_size
-        dist.all_gather_object(parts, own, group=group.cpu_group)
-        return parts
 
-    return HeldWeights(model, model_config.dtype, gather)
+class Received:
+    """One end of a publish in a worker, for engines of vLLM's weight-transfer API to inherit: whole weights are
+    compared with what the model then holds, adapters are kept until they are activated."""
+
+    model: Any
+    model_config: Any
+    adapter: ReceivedAdapter | None = None
+    _held: HeldWeights | None = None
+
+    @property
+    def takes_adapters(self) -> bool:
+        """Whether the engine was started for adapters: then nothing else is sent to it."""
+        return hasattr(self.model, "lora_manager")
+
+    def begin(self) -> None:
+        """Begin a round."""
+        if self.takes_adapters:
+            self.adapter = ReceivedAdapter()
+            return
+        if self._held is None:
+            self._held = HeldWeights(self.model, self.model_config.dtype, self.gather)
+        self._held.begin()
+
+    def loader(self) -> VerifyingLoader:
+        """What the tensors of the round are loaded by."""
+        if self.adapter is not None:
+            return VerifyingLoader(self.adapter.load)
+        assert self._held is not None, "start_weight_update has not been called"
+        return VerifyingLoader(self.model.load_weights, self._held.arrived)
+
+    def check(self) -> None:
+        """End the round. Raises WeightSyncError where the model holds something else than it was sent."""
+        if self._held is not None:
+            self._held.check()
+
+    gather = staticmethod(gather)
 
 
 def mend_rotation() -> None:

@@ -29,7 +29,7 @@ def test_weights_reach_the_engine_over_nccl_and_are_verified(
     rows = metrics(tmp_path / "runs" / "nccl")
     assert [row["step"] for row in rows] == [0, 1, 2, 3]
     assert balanced(rows)
-    assert all(row["publish/probe_mean_logprob_diff"] < 0.1 and row["publish/probe_kl"] < 0.03 for row in rows)
+    assert all(row["publish/probe_mean_logprob_diff"] < 0.15 and row["publish/probe_kl"] < 0.03 for row in rows)
     assert all(row["mismatch/max_logprob_diff"] < 0.5 and row["grad_norm"] > 0 for row in rows[1:])
 
 
@@ -44,7 +44,7 @@ def test_sharded_learners_publish_to_a_tensor_parallel_engine(
     r1ray("run", *files, *settings, *placed, "name=sharded", cwd=tmp_path, timeout_s=600)
     rows = metrics(tmp_path / "runs" / "sharded")
     assert balanced(rows)
-    assert all(row["publish/probe_mean_logprob_diff"] < 0.1 and row["publish/probe_kl"] < 0.03 for row in rows)
+    assert all(row["publish/probe_mean_logprob_diff"] < 0.15 and row["publish/probe_kl"] < 0.03 for row in rows)
 
 
 @needs_gpus(1)
