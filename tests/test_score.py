@@ -56,6 +56,17 @@ def test_each_row_has_an_outcome_in_the_order_of_the_file(capsys: pytest.Capture
     assert "6 scored, 1 unscorable; mean score 0.5000" in said
 
 
+def test_plain_answers_are_scored_by_their_last_number(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    said = ["25 + 4 = 29.", "25 + 4 = 29 is incorrect.", "It is 28."]
+    rows = [{"id": index, "check": MATH, "response": text} for index, text in enumerate(said)]
+    outcomes, _ = scored(capsys, str(written(tmp_path / "rows.jsonl", rows)), "reward=last_number")
+    assert [(o["score"], o["parts"], o["extracted"]) for o in outcomes] == [
+        (1.0, {"last_number": 1.0}, "29"),
+        (0.0, {"last_number": 0.0}, None),
+        (0.0, {"last_number": 0.0}, "28"),
+    ]
+
+
 def test_a_malformed_row_is_reported_by_line_and_the_rest_is_scored(
     capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
@@ -117,7 +128,7 @@ def test_another_reward_is_an_override_away(capsys: pytest.CaptureFixture[str], 
         (["/nowhere.jsonl"], "/nowhere.jsonl: no such file"),
         (["{empty}"], "it is empty"),
         (["{malformed}"], "no row that can be scored; line 1: not JSON"),
-        (["{good}", "reward=nice"], "reward=nice: needs one of all_scenario, check, r1_zero, reasoning"),
+        (["{good}", "reward=nice"], "reward=nice: needs one of all_scenario, check, last_number, r1_zero, reasoning"),
         (["{good}", "reward.parts.acuracy.weight=1"], "reward.parts.acuracy"),
         (["{good}", "output=/nowhere/x"], "output=/nowhere/x: cannot be written"),
         (["{good}", "reward.sandbox.mode=none"], "needs reward.sandbox.unsafe=true"),

@@ -9,6 +9,7 @@ from r1ray.data.checks import check_problem
 from r1ray.reward import judged, pairwise
 from r1ray.reward.instructions import rules_problem
 from r1ray.reward.language import language_problem
+from r1ray.reward.last_number import number_problem
 from r1ray.reward.math.verifier import reference_problem as math_problem
 from r1ray.types import Check, Instructions, Judged, MathAnswer, Pairwise
 
@@ -32,11 +33,16 @@ def reference_problem(check: Check) -> str | None:
 
 def problem_finder(config: RewardConfig) -> Problem:
     """What to look for with the configured parts."""
-    needs_language = any(name == "language" and part.function is None for name, part in config.parts.items())
+    ours = {name: part for name, part in config.parts.items() if part.function is None}
+    needs_language = "language" in ours
+    needs_number = "last_number" in ours and ours["last_number"].domains is None  # of other domains it may be none
 
     def find(check: Check, language: str) -> str | None:
         if isinstance(check, Judged | Pairwise):
             return "needs a judge, which rewards of a run do not have"
-        return reference_problem(check) or (language_problem(language) if needs_language else None)
+        problem = reference_problem(check) or (language_problem(language) if needs_language else None)
+        if problem is None and needs_number and isinstance(check, MathAnswer):
+            return number_problem(check.answer)
+        return problem
 
     return find

@@ -28,6 +28,7 @@ from r1ray.reward.extract import final_answer
 from r1ray.reward.format import boxed_answer_of_format, cold_start_format_reward, format_reward
 from r1ray.reward.judged import Judge
 from r1ray.reward.language import language_consistency
+from r1ray.reward.last_number import last_number
 from r1ray.reward.preference import Batches, PreferenceModel, seen
 from r1ray.types import (
     Completion,
@@ -46,13 +47,14 @@ RULES: dict[str, RewardFn] = {
     "format": format_reward,
     "cold_start_format": cold_start_format_reward,
     "language": language_consistency,
+    "last_number": last_number,
     "repetition": shaping.repetition_penalty,
     "soft_overlong": shaping.soft_overlong,
     "tag_count": shaping.tag_count,
     "code_format": shaping.code_format,
 }
 """r1ray's own rules that need nothing but the text; ``accuracy`` and ``cosine_length`` need more."""
-ACCURACY, COSINE = "accuracy", "cosine_length"
+ACCURACY, COSINE, LAST_NUMBER = "accuracy", "cosine_length", "last_number"
 ENTRY_POINTS = "r1ray.rewards"
 USER_THREADS = 64
 
@@ -90,6 +92,8 @@ class Part:
             return False
         if self.config.checks is not None:
             return check in self.config.checks
+        if self.is_own and self.name == LAST_NUMBER:
+            return check == "math"
         return not self.needs_reference or check != "format"
 
     @property

@@ -1,0 +1,284 @@
+r"""Accuracy of plain answers: the last number of a response against the reference, with no box and no tags asked for.
+
+    text --tokens_of--> tokens --_statement--> 7 * 8 = 56 --_value--> 56, given unless the sentence takes it away
+
+A strict reader stands behind the rules: a response has to end on the number that it asserts. It gives none where the
+number is denied ("8 * 2 = 16 is incorrect", "not 16"), one of several ("15 or 16"), asked for ("16?"), a bound ("more
+than 15"), an operand ("1 * 8", of which the question is made), or in an equation that is wrong. Indices of lists and
+labels ("1. ...", "Step 2") are no numbers. In doubt nothing is given: a policy finds whatever is paid in doubt. So
+"16, not 15" and "16. That took 2 steps" are not paid, and numbers in words are not read.
+
+Every function takes linear time, and none raises because of what a model wrote.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+
+from r1ray.errors import UnscorableError
+from r1ray.reward.arithmetic import evaluate
+from r1ray.reward.extract import after_think, answer_section
+from r1ray.reward.plain_text import Token, tokens_of
+from r1ray.types import Mark, MathAnswer, Prompt, Response
+
+MAX_STATEMENT = 64
+"""Tokens of an equation; longer ones are not read."""
+
+
+def _words(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+_DENIALS = _words(
+    "not never neither nor none cannot isnt wasnt arent doesnt dont didnt cant wont aint wrong wrongly incorrect "
+    "incorrectly false falsely untrue mistake mistaken mistakenly error erroneous nope impossible unlikely unequal "
+    "inaccurate fails failed joking kidding lie lying nonsense invalid disagree deny denied doubt"
+)
+_DENYING_CHARACTERS = frozenset("不非错没否誤误")
+_ALL = _words("anything everything all")
+"""``anything but 16`` denies; ``not 15 but 16`` does not."""
+_RETRACTIONS = _words(
+    "no or wait actually but maybe perhaps alternatively otherwise unless except correction oops sorry rather"
+)
+"""After the number they take it back, or begin another answer."""
+_CHOICES = _words("or either alternatively versus vs 或 或者")
+_CONNECTORS = _CHOICES | _words(
+    "and to through plus minus times over by than of from maybe perhaps possibly also even then multiplied divided "
+    "added with 和 到 至"
+)
+"""Two numbers with nothing else between them are two candidates, or two operands."""
+_BOUNDS = _words(
+    "than least most about around approximately approx roughly nearly almost above below under over before after "
+    "beyond near exceed exceeds except besides without excluding half twice double triple thrice times by plus "
+    "multiplied divided multiply multiplying divide dividing add adding subtract subtracting sqrt ~ \u221a"
+)
+"""Directly before the number: it is not the value that is asserted."""
+_BOUNDS_WITH = {
+    "to": _words("up close near next prior add adds added adding"),
+    "of": _words("half third quarter tenth root square cube double multiple factor power percent instead"),
+}
+_OPERATIONS = _words(
+    "plus minus times by multiplied divided over squared cubed factorial point mod modulo choose half halves third "
+    "thirds quarter quarters fourths fifths sixths sevenths eighths ninths tenth tenths hundredth hundredths"
+)
+"""Directly after the number: they make another one of it."""
+_SCALES = {
+    **{"%": Fraction(1, 100), "percent": Fraction(1, 100), "dozen": Fraction(12), "hundred": Fraction(100)},
+    **{"thousand": Fraction(10**3), "million": Fraction(10**6), "billion": Fraction(10**9)},
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """What a response gives as its answer: a value, or why it gives none."""
+
+    value: Fraction | None
+    refusal: str = ""
+    claim: Fraction | None = None
+    """What an equation that is wrong comes to: ``7 * 8 = 54``."""
+
+
+class _Refused(Exception):
+    """The text gives no number: why, and what it claims."""
+
+    def __init__(self, reason: str, claim: Fraction | None = None) -> None:
+        super().__init__(reason)
+        self.reason, self.claim = reason, claim
+
+
+def last_number(prompt: Prompt, response: Response) -> Mark:
+    """1 where the response ends on the reference. The extracted answer is a plain number, so that votes can be counted.
+
+    Raises UnscorableError where the prompt's reference is no number.
+    """
+    if not isinstance(prompt.check, MathAnswer):
+        return Mark(0.0, "no_reference")
+    reference = given_number(prompt.check.answer).value
+    if reference is None:
+        raise UnscorableError(number_problem(prompt.check.answer))
+    given = given_number(response.text, is_finished=response.finished)
+    if given.value is None and given.claim not in (None, reference):
+        return Mark(0.0, "wrong", str(given.claim), given.refusal)  # of votes it has one: 7 * 8 = 54 is an answer
+    if given.value is None:
+        return Mark(0.0, "no_answer", None, given.refusal)
+    is_right = given.value == reference
+    return Mark(float(is_right), "correct" if is_right else "wrong", str(given.value))
+
+
+def number_problem(reference: str) -> str | None:
+    """Return why no response can be compared with a reference; None where it is a number."""
+    is_number = given_number(reference).value is not None
+    return None if is_number else f"The reference {reference[:80]!r} is no number, which last_number needs."
+
+
+def given_number(text: str, *, is_finished: bool = True) -> Given:
+    """Return the number that a text ends on and asserts: of ``<answer>`` where there is one, else of all that follows
+    the reasoning. An unfinished text whose very end it is may have been cut inside it.
+
+    >>> given_number("7 * 8 = **56** cookies.").value
+    Fraction(56, 1)
+    >>> given_number("8 * 2 = 16 is incorrect.").refusal
+    'it is denied'
+    """
+    final = after_think(text)
+    section = answer_section(final)
+    tokens = tokens_of(final if section is None else section)
+    last = next((i for i in reversed(range(len(tokens))) if tokens[i].is_quantity), None)
+    try:
+        if last is None:
+            raise _Refused("there is no number")
+        if tokens[last].kind == "odd":
+            raise _Refused("its last number cannot be read")
+        if not is_finished and section is None and final[-1:].isdigit():
+            raise _Refused("it may be cut inside its last number")
+        first, stop = _statement(tokens, last)
+        value = _value(tokens, first, stop)
+        if (
+            first
+            and tokens[first - 1].text in ("minus", "negative")
+            and not any(token.is_quantity for token in tokens[max(0, first - 2) : first])
+        ):
+            value, first = -value, first - 1
+        is_equation = any(token.text == "=" for token in tokens[first + 1 : stop])
+        _check_before(tokens, first, None if is_equation else value)
+        return Given(_scaled(value, tokens[stop:]))
+    except _Refused as refused:
+        return Given(None, refused.reason, refused.claim)
+
+
+def _statement(tokens: Sequence[Token], last: int) -> tuple[int, int]:
+    """First and end index of the numbers and operators around the last number, ``7 * 8 = 56``, without the dashes,
+    bullets and parentheses of the text around them."""
+    first, stop = last, last + 1
+    while first > 0 and (
+        tokens[first - 1].kind == "operator"
+        or (tokens[first - 1].kind == "number" != tokens[first].kind and tokens[first].text != "(")
+    ):
+        first -= 1
+    while stop < len(tokens) and tokens[stop].kind == "operator" and "\n" not in tokens[stop].gap:
+        stop += 1
+    if stop - first > MAX_STATEMENT:
+        raise _Refused("its equation is too long")
+    if tokens[stop - 1].text == "-" and tokens[stop - 1].gap and [t.kind for t in tokens[stop : stop + 1]] == ["word"]:
+        stop -= 1
+    texts = [token.text for token in tokens[first:stop]]
+    unopened = texts.count(")") - texts.count("(")
+    while unopened > 0 and tokens[stop - 1].text == ")":
+        stop, unopened = stop - 1, unopened - 1
+    while unopened < 0 and tokens[stop - 1].text == "(":
+        stop, unopened = stop - 1, unopened + 1
+    if texts[0] == "(" and tokens[stop - 1].text == ")" and _is_inside(texts, "="):
+        first, stop = first + 1, stop - 1
+    while first < last and ((unopened < 0 and tokens[first].text == "(") or _is_dash(tokens, first)):
+        unopened += tokens[first].text == "("
+        first += 1
+    return first, stop
+
+
+def _is_inside(texts: Sequence[str], sign: str) -> bool:
+    """Whether a sign stands in parentheses."""
+    depths = itertools.accumulate((text == "(") - (text == ")") for text in texts)
+    return any(depth > 0 and text == sign for depth, text in zip(depths, texts, strict=True))
+
+
+def _is_dash(tokens: Sequence[Token], index: int) -> bool:
+    """Whether a sign is a bullet, or a dash between a word and a number."""
+    if tokens[index].text not in "-*+" or not tokens[index + 1].gap:
+        return False
+    before = tokens[index - 1] if index else None
+    begins_line = before is None or "\n" in tokens[index].gap
+    return begins_line or (before is not None and before.kind == "word" and not _is_unknown(before))
+
+
+def _is_unknown(token: Token) -> bool:
+    """Whether it is ``x`` or ``2x``."""
+    is_letter = token.kind == "word" and len(token.text) == 1 and token.text.isascii() and token.text not in "ai"
+    return token.kind == "odd" or is_letter
+
+
+def _value(tokens: Sequence[Token], first: int, stop: int) -> Fraction:
+    """The value of a statement: every side has it, and one of them is a plain number."""
+    statement, before = tokens[first:stop], tokens[first - 1 : first] if first else ()
+    if statement[0].text in "*/^" or statement[-1].text in "-+*/^=":
+        raise _Refused("an operand, no answer")
+    if before and before[0].kind in ("word", "odd") and statement[0].text in "-+(" and not statement[0].gap:
+        raise _Refused("part of a name or a function")
+    sides: list[list[str]] = [[]]
+    for token in statement:
+        if token.text == "=":
+            sides.append([])
+        else:
+            sides[-1].append(token.text)
+    if before and _is_unknown(before[0]) and (sides[0] or before[0].kind == "odd"):
+        raise _Refused("part of an equation in an unknown")
+    sides = sides if sides[0] else sides[1:]
+    values = [value for value in map(evaluate, sides) if value is not None]
+    if len(values) < len(sides):
+        raise _Refused("its equation cannot be read")
+    if len(set(values)) > 1:
+        raise _Refused("its equation is wrong", values[-1] if _is_plain(sides[-1], values[-1]) else None)
+    if not any(_is_plain(side, values[0]) for side in sides):
+        raise _Refused("an expression, no number")
+    return values[0]
+
+
+def _is_plain(side: Sequence[str], value: Fraction) -> bool:
+    """Whether a side is a number or a fraction and no calculation: ``8/2`` is one, ``1/2`` is none."""
+    unsigned = [token for token in side if token not in "()"]
+    unsigned = unsigned[unsigned[0] in "-+" :]
+    return len(unsigned) == 1 or (len(unsigned) == 3 and unsigned[1] == "/" and value.denominator > 1)
+
+
+def _check_before(tokens: Sequence[Token], first: int, alone: Fraction | None) -> None:
+    """Raise _Refused where what stands in front of the statement keeps its value from being the answer.
+
+    ``alone``: the value where the statement is nothing but a number; None where it is an equation, before which another
+    one may stand: ``8 + 4 = 12, 12 + 3 = 15``.
+    """
+    begins = next((i + 1 for i in reversed(range(first)) if tokens[i].kind == "end"), 0)
+    sentence = tokens[begins:first]
+    *_, second, nearest = ["", "", *(token.text for token in sentence if token.text not in "\"'")]
+    if nearest in _BOUNDS or second in _BOUNDS_WITH.get(nearest, ()):
+        raise _Refused("a bound or an operand, no answer")
+    turn = next((i for i in reversed(range(len(sentence))) if sentence[i].text == "but"), None)
+    if turn is not None and turn > 0 and sentence[turn - 1].text in _ALL:
+        raise _Refused("it is denied")
+    rest = sentence if turn is None else sentence[turn + 1 :]
+    is_no = any(a.text == "no" and b.kind != "mark" for a, b in itertools.pairwise([*rest, tokens[first]]))
+    if is_no or any(map(_denies, rest)):  # "No, it is 16" denies something else
+        raise _Refused("it is denied")
+    previous = next((i for i in reversed(range(first)) if tokens[i].is_quantity), None)
+    if previous is None:
+        return
+    between = tokens[previous + 1 : first]
+    is_bare = all(token.text in _CONNECTORS if token.kind == "word" else token.text not in ":?" for token in between)
+    is_repeated = tokens[previous].kind == "number" and evaluate([tokens[previous].text]) == alone
+    is_repeated = is_repeated and (tokens[previous - 1].text == "=" or all(t.kind != "word" for t in between))
+    is_choice = any(token.text in _CHOICES for token in tokens[max(previous + 1, begins) : first])
+    if is_choice or (is_bare and alone is not None and not is_repeated):
+        raise _Refused("one of several numbers")
+
+
+def _scaled(value: Fraction, after: Sequence[Token]) -> Fraction:
+    """The value with ``%`` or ``thousand`` behind it. Raises _Refused where what follows makes another number of it,
+    takes it back, or asks."""
+    texts = [token.text for token in after[:3]]
+    if texts and (texts[0] in _OPERATIONS or (texts[0] == "and" and texts[-1] in _OPERATIONS)):
+        raise _Refused("another number is made of it")
+    if next((token.text for token in after if token.kind == "end"), "") == "?":
+        raise _Refused("a question, no answer")
+    is_near, num_words = True, 0  # in the same sentence, or among the first two words of another one
+    for token in after:
+        num_words = 0 if token.kind == "end" else num_words + (token.kind == "word")
+        is_near = is_near and token.kind != "end"
+        if _denies(token) or (token.text in _RETRACTIONS and (is_near or num_words <= 2)):
+            raise _Refused("it is denied")
+    return value * _SCALES.get(texts[0], 1) if texts else value
+
+
+def _denies(token: Token) -> bool:
+    is_denial = token.text in _DENIALS or token.text.endswith("n't")
+    return token.kind == "word" and (is_denial or not _DENYING_CHARACTERS.isdisjoint(token.text))
