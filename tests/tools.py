@@ -3,7 +3,8 @@
     @pytest.mark.needs("cpp", "kubectl")     read by conftest.py before any fixture is made
     require("cpp")                           for a test that knows only in its course what it needs
 
-A tool is a language of the sandbox, a program, or a property of the machine that has a name in ``_MACHINE``. The option
+A tool is a language of the sandbox, a program, or what has a name in ``_MACHINE``: a property of the machine, or a
+package of this environment. The option
 ``--hide-tools`` runs the tests as on a machine that has no such language and no such program.
 """
 
@@ -20,6 +21,7 @@ from pathlib import Path
 import pytest
 from _pytest.mark import ParameterSet
 
+from r1ray.examples.smollm2 import model as smollm2
 from r1ray.sandbox import languages
 from r1ray.sandbox.pool import bubblewrap_problem
 from r1ray.sandbox.slot import landlock_abi
@@ -146,5 +148,6 @@ _MACHINE: dict[str, Callable[[], str]] = {
     "isolation": _no_isolation,
     "landlock": _no_landlock,
     "root": _no_root,
+    "smollm2": smollm2.missing,
     "system python": functools.cache(_no_system_python),
 }

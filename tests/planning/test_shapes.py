@@ -80,6 +80,7 @@ def test_shapes_of_made_models_are_those_of_their_makers() -> None:
         "running_total": make_model(running(), seed=0),
         "tiny_programs": make_model(programs(), seed=0),
         "bilingual_total": make_model(bilingual(), seed=0, num_heads=BASE_HEADS, spare_rows=SPARE_ROWS),
+        "smollm2": on_meta("smollm2"),  # tests/examples/test_smollm2.py compares it with what its maker makes
     }
     assert set(models) == set(MADE.values())
     for name, model in models.items():
