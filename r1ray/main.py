@@ -57,7 +57,7 @@ RESUMES = {
     "run": "; the same command goes on from the last checkpoint",
     "eval": "; the same command asks what is not answered yet",
 }
-OPEN_KEYS = re.compile(r"[\w.]+\.(resources|labels|engine_args)[.=]|collect\.sources\.")
+OPEN_KEYS = re.compile(r"[\w.]+\.(resources|labels|engine_args|deepspeed)[.=]|collect\.sources\.")
 """Sections whose keys are names that the user chose."""
 NOT_SET = re.compile(r"(?:graph\.(\w+): )?((?:data|supervised|collect)\.\w+|model) is not set")
 """A model or file that a run needs. `doctor --smoke` needs none of them, a plan only the model."""

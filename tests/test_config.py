@@ -106,6 +106,27 @@ PAPER = RewardConfig(parts={"accuracy": {}, "format": {}})
         (lambda: RunConfig(model="m", data=DataConfig(train="t")), "reward.parts is empty"),
         (lambda: LearnerConfig(zero_stage=4), "learner.zero_stage=4: needs 0, 1, 2 or 3"),
         (lambda: LearnerConfig(betas=[0.9]), "learner.betas"),
+        (
+            lambda: LearnerConfig(deepspeed={"gradient_clipping": 1.0}),
+            r"learner.deepspeed.gradient_clipping: is r1ray's to say; needs learner.grad_clip\.",
+        ),
+        (
+            lambda: LearnerConfig(deepspeed={"zero_optimization": {"overlap_comm": True, "stage": 3}}),
+            "learner.deepspeed.zero_optimization.stage: .* needs learner.zero_stage",
+        ),
+        (
+            lambda: LearnerConfig(deepspeed={"optimizer": {"params": {"lr": 1}}}),
+            "learner.deepspeed.optimizer.params.lr: .* needs learner.lr",
+        ),
+        (lambda: LearnerConfig(deepspeed={"tensor_parallel": {}}), "tensor_parallel: .* needs to be left out"),
+        (
+            lambda: LearnerConfig(deepspeed={"zero_optimization": 3}),
+            "learner.deepspeed.zero_optimization=3: needs settings by name, {stage: VALUE}",
+        ),
+        (
+            lambda: LearnerConfig(deepspeed={"optimizer": {"params": 3}}),
+            "learner.deepspeed.optimizer.params=3: needs settings by name, {lr: VALUE}",
+        ),
         (lambda: WeightsConfig(backend="mpi"), "weights.backend=mpi"),
         (lambda: EvalConfig(top_p=0), "eval.top_p=0"),
         (lambda: RunConfig(), "model is not set: give model=PATH"),

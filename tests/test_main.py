@@ -211,6 +211,14 @@ def test_engine_arguments_need_no_plus() -> None:
     }
 
 
+def test_settings_of_deepspeed_need_no_plus() -> None:
+    own = ["learner.deepspeed.zero_optimization.overlap_comm=true", "learner.deepspeed.wall_clock_breakdown=true"]
+    expected = {"zero_optimization": {"overlap_comm": True}, "wall_clock_breakdown": True}
+    together = "learner.deepspeed={zero_optimization: {overlap_comm: true}, wall_clock_breakdown: true}"
+    assert cli.compose(["model=m", "data.train=t", *own]).learner.deepspeed == expected
+    assert cli.compose(["model=m", "data.train=t", together]).learner.deepspeed == expected
+
+
 def test_a_cluster_that_is_not_there_is_said_before_a_model_is_made(
     capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:

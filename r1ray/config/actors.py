@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from r1ray.config.values import above, at_least, check_placement, divisors, one_of
+from r1ray.config.values import above, at_least, check_placement, divisors, is_set, one_of
 
 DTYPES = ("float32", "bfloat16")
 SCHEDULES = ("constant", "linear", "cosine")
@@ -16,6 +16,32 @@ MAX_SEEDED_TOKENS = 2**16
 """Of one step of an engine on CPUs: their activations have to fit into memory."""
 ARGUMENTS_OF_A_NODE = frozenset({"nnodes", "node_rank", "master_addr", "master_port", "distributed_executor_backend"})
 """Of vLLM: what is r1ray's to say."""
+
+OWN_SETTINGS = {
+    "train_batch_size": "algo.prompts_per_step, or supervised.sequences_per_step",
+    "train_micro_batch_size_per_gpu": "learner.max_tokens_per_microbatch",
+    "gradient_accumulation_steps": "learner.max_tokens_per_microbatch",
+    "managed_gradient_accumulation": "learner.max_tokens_per_microbatch",
+    "gradient_allreduce_op": None,
+    "gradient_clipping": "learner.grad_clip",
+    "zero_optimization.stage": "learner.zero_stage",
+    "zero_optimization.offload_optimizer.device": "learner.offload_optimizer",
+    "zero_optimization.offload_param.device": "learner.offload_parameters",
+    "bf16.enabled": "learner.dtype",
+    "fp16": "learner.dtype",
+    "amp": "learner.dtype",
+    "torch_autocast": "learner.dtype",
+    "optimizer.type": None,
+    "optimizer.params.lr": "learner.lr",
+    "optimizer.params.betas": "learner.betas",
+    "optimizer.params.eps": "learner.epsilon",
+    "optimizer.params.weight_decay": "learner.weight_decay",
+    "scheduler": "learner.schedule",
+    "sequence_parallel_size": "learner.sequence_parallel_size",
+    "tensor_parallel": None,
+    "pipeline": None,
+}
+"""Settings of DeepSpeed that r1ray decides, and the key of ours that does; None: there is none."""
 
 
 @dataclass
@@ -188,6 +214,13 @@ class LearnerConfig:
     sequence_parallel_size: int = 1
     """Ranks that compute each row together, a part of its tokens each (DeepSpeed's Ulysses), for long sequences."""
     lora: LoraConfig = field(default_factory=LoraConfig)
+    deepspeed: dict[str, Any] = field(default_factory=dict)
+    """Further settings of DeepSpeed, over those that r1ray makes:
+    ``{zero_optimization: {overlap_comm: true, reduce_bucket_size: 200000000}}``."""
+
+    def zero_setting(self, name: str, default: Any) -> Any:
+        """A setting of ``deepspeed.zero_optimization``."""
+        return self.deepspeed.get("zero_optimization", {}).get(name, default)
 
     @property
     def num_shards(self) -> int:
@@ -224,6 +257,9 @@ class LearnerConfig:
                 f"learner.offload_parameters=true: learner.zero_stage={self.zero_stage} leaves the parameters whole; "
                 "needs 3."
             )
+        for setting, key in OWN_SETTINGS.items():
+            if is_set(self.deepspeed, setting.split("."), f"learner.deepspeed.{setting}"):
+                raise ValueError(f"learner.deepspeed.{setting}: is r1ray's to say; needs {key or 'to be left out'}.")
         at_least("learner.sequence_parallel_size", self.sequence_parallel_size, 1)
         if self.num_ranks % self.sequence_parallel_size:
             raise ValueError(

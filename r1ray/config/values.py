@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 RESERVED_RESOURCES = ("CPU", "GPU", "memory", "object_store_memory")
 _PART = r"[a-zA-Z0-9](?:[a-zA-Z0-9_.-]{0,61}[a-zA-Z0-9])?"
@@ -36,6 +37,22 @@ def check_sampling(section: str, temperature: float | None, top_p: float | None)
 
 def divisors(value: int) -> list[int]:
     return [n for n in range(1, value + 1) if value % n == 0]
+
+
+def is_set(settings: Mapping[str, Any], names: Sequence[str], key: str) -> bool:
+    """Whether nested settings have a value under these names, the outermost first.
+
+    Args:
+        key: what messages call that place.
+    """
+    for depth, name in enumerate(names):
+        if not isinstance(settings, Mapping):
+            section = ".".join(key.split(".")[: depth - len(names)])
+            raise ValueError(f"{section}={settings}: needs settings by name, {{{name}: VALUE}}.")
+        if name not in settings:
+            return False
+        settings = settings[name]
+    return True
 
 
 def check_placement(section: str, resources: Mapping[str, float], labels: Mapping[str, str]) -> None:

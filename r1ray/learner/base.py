@@ -24,6 +24,7 @@ from r1ray.errors import NonFiniteLoss, R1RayError, UserError
 from r1ray.learner.deepspeed_engine import (
     ParameterStream,
     build_engine,
+    check_settings,
     device_of,
     grad_norm,
     join_group,
@@ -43,6 +44,7 @@ class DeepSpeedLearner:
     def __init__(self, config: LearnerConfig, spec: LearnerSpec, rank: RankSpec) -> None:
         torch.set_num_threads(config.threads)
         _seed_everything(spec.seed)
+        check_settings(config, world_size=rank.world_size)
         join_group(rank)
         self._config, self._spec, self._rank = config, spec, rank
         self._device = device_of(rank)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import nullcontext
 from datetime import timedelta
 from typing import Any
@@ -11,10 +12,13 @@ from typing import Any
 import deepspeed
 import torch
 import torch.distributed as dist
+from deepspeed.runtime.config import DeepSpeedConfig, DeepSpeedConfigError
 from deepspeed.runtime.zero.partition_parameters import GatheredParameters
+from pydantic import ValidationError
 from transformers import get_scheduler
 
 from r1ray.config import LearnerConfig, LoraConfig
+from r1ray.errors import UserError
 from r1ray.learner.lora import ADAPTER, adapted, adapter_parameters, delta, is_adapter
 from r1ray.specs import RankSpec
 from r1ray.weights.adapter import PREFIX, SETTINGS, settings_tensor
@@ -66,14 +70,14 @@ def _clips_itself(config: LearnerConfig) -> bool:
 
 
 def deepspeed_config(config: LearnerConfig, *, world_size: int) -> dict[str, Any]:
-    """DeepSpeed's own configuration. With ``managed_gradient_accumulation`` off, any number of backward passes may
-    come before a step, which micro-batches made by token count need."""
+    """DeepSpeed's own configuration, ``learner.deepspeed`` over ours. With ``managed_gradient_accumulation`` off, any
+    number of backward passes may come before a step, which micro-batches made by token count need."""
     zero: dict[str, Any] = {"stage": config.zero_stage, "overlap_comm": False, "contiguous_gradients": True}
     if config.offload_optimizer:
         zero["offload_optimizer"] = {"device": "cpu", "pin_memory": torch.cuda.is_available()}
     if config.offload_parameters:
         zero["offload_param"] = {"device": "cpu", "pin_memory": torch.cuda.is_available()}
-    return {
+    ours = {
         "train_batch_size": world_size,
         "train_micro_batch_size_per_gpu": 1,
         "gradient_accumulation_steps": 1,
@@ -96,6 +100,60 @@ def deepspeed_config(config: LearnerConfig, *, world_size: int) -> dict[str, Any
         },
         "steps_per_print": NEVER,
     }
+    return merged(ours, config.deepspeed)
+
+
+def merged(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> dict[str, Any]:
+    """``theirs`` over ``ours``, section by section.
+
+    >>> merged({"a": {"b": 1, "c": 2}, "d": 3}, {"a": {"b": 4}, "e": 5})
+    {'a': {'b': 4, 'c': 2}, 'd': 3, 'e': 5}
+    """
+    both = {key: merged(ours[key], theirs[key]) for key in ours if isinstance(ours[key], dict) and key in theirs}
+    return {**ours, **theirs, **both}
+
+
+class _Asked(dict[str, Any]):
+    """Settings that note which of them were asked for."""
+
+    def __init__(self, values: Mapping[str, Any]) -> None:
+        super().__init__(values)
+        self.asked: set[object] = set()
+
+    def __contains__(self, key: object) -> bool:
+        self.asked.add(key)
+        return super().__contains__(key)
+
+    def __getitem__(self, key: str) -> Any:
+        self.asked.add(key)
+        return super().__getitem__(key)
+
+    def get(self, key: str, default: Any = None) -> Any:
+        """As of every dict."""
+        self.asked.add(key)
+        return super().get(key, default)
+
+    def keys(self) -> Any:
+        """The settings themselves, for who looks for one in their keys."""
+        return self
+
+
+def check_settings(config: LearnerConfig, *, world_size: int) -> None:
+    """Raise UserError for what DeepSpeed does not know, or refuses, of ``learner.deepspeed``. In a process group."""
+    settings = _Asked(deepspeed_config(config, world_size=world_size))
+    try:
+        DeepSpeedConfig(settings)
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(map(str, first["loc"]))
+        raise UserError(f"learner.deepspeed: {error.title}: {place}={first['input']}: {first['msg']}.") from error
+    except (AssertionError, DeepSpeedConfigError, TypeError, ValueError) as error:
+        raise UserError(f"learner.deepspeed: {' '.join(str(error).split()) or type(error).__name__}.") from error
+    known = {*inspect.signature(torch.optim.AdamW).parameters, "torch_adam", "adam_w_mode"}
+    unknown = [key for key in config.deepspeed if key not in settings.asked]
+    unknown += [f"optimizer.params.{key}" for key in settings["optimizer"]["params"].keys() - known]
+    if unknown:
+        raise UserError(f"learner.deepspeed.{unknown[0]}: DeepSpeed has no such setting; needs another, or none.")
 
 
 def build_engine(module: torch.nn.Module, config: LearnerConfig, *, world_size: int, num_updates: int) -> Any:

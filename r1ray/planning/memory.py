@@ -22,7 +22,8 @@ LOGITS_COPIES = 5
 BUCKET = 5e8
 """Elements of DeepSpeed's gradient bucket (reduce_bucket_size)."""
 LIVE = 1e9
-"""Elements that ZeRO 3 keeps gathered (stage3_max_live_parameters), and updates at a time (sub_group_size)."""
+"""Elements that ZeRO 3 keeps gathered (stage3_max_live_parameters), and updates at a time (sub_group_size). Of all
+three, ``learner.deepspeed`` may say otherwise."""
 CONTEXT = 0.6 * GIB
 """CUDA, NCCL and their libraries, of a process."""
 LIBRARIES = 0.7 * GIB
@@ -174,11 +175,11 @@ def learner_actor(config: RunConfig, shape: Shape, *, gpus: int, capacity: float
         weights, reference = Item("weights", 0.0, "in host memory"), []
     always = [weights, *reference, gradients, *states]
     always.append(Item("CUDA and NCCL", CONTEXT) if gpus else Item("libraries", LIBRARIES))
-    bucket = [Item("gradient bucket", BUCKET * size)] if stage and gpus else []
+    bucket_size = learner.zero_setting("reduce_bucket_size", BUCKET)
+    bucket = [Item("gradient bucket", bucket_size * size)] if stage and gpus else []
     tokens = longest_row(config) / learner.sequence_parallel_size
-    gathered = (
-        [Item("gathered weights (ZeRO 3)", min(whole, max(LIVE, shape.layer_parameters)) * size)] if stage == 3 else []
-    )
+    live = max(learner.zero_setting("stage3_max_live_parameters", LIVE), shape.layer_parameters)
+    gathered = [Item("gathered weights (ZeRO 3)", min(whole, live) * size)] if stage == 3 else []
     passes = activation_items(
         shape,
         tokens=tokens,
@@ -225,7 +226,7 @@ def _update_item(learner: LearnerConfig, shape: Shape, trained: int, *, gpus: in
     CPUs. ZeRO updates flat tensors, one after the other under stage 3; without it, parameter by parameter on CPUs."""
     at_a_time = trained / (learner.num_ranks if learner.zero_stage else 1)
     if learner.zero_stage == 3:
-        at_a_time = min(LIVE, at_a_time)
+        at_a_time = min(learner.zero_setting("sub_group_size", LIVE), at_a_time)
     is_copied = learner.dtype != "float32" or learner.zero_stage == 3
     temporaries = 4 * at_a_time if gpus else 8 * (at_a_time if learner.zero_stage else shape.largest_parameter)
     return Item("float32 gradients and AdamW's temporaries", 4 * at_a_time * is_copied + temporaries)

@@ -289,3 +289,19 @@ def test_the_fullest_stage_of_deepseek_v3_is_one_without_its_dense_layers() -> N
     engine, shape = RolloutConfig(dtype="bfloat16"), planned(*V3).shape
     halves = [engine_weights(shape, engine, tensor=8, pipeline=pipeline) * 8 / 2**30 for pipeline in (1, 2)]
     assert halves == pytest.approx([627.4, 323.4], rel=2e-3)
+
+
+def test_deepspeeds_own_settings_are_in_the_plan() -> None:
+    large = ["cluster=eight_nodes_8", "model=qwen2.5_32b"]
+    small = [
+        f"learner.deepspeed.zero_optimization.{name}=100000000" for name in ("sub_group_size", "reduce_bucket_size")
+    ]
+
+    def parts(*overrides: str) -> dict[str, float]:
+        learner = next(actor for actor in planned(*large, *overrides).actors if actor.section == "learner")
+        return {item.name: item.bytes for item in learner.moments["update"]}
+
+    usual, changed = parts(), parts(*small)
+    assert usual["gradient bucket"] == 5e8 * 2 and changed["gradient bucket"] == 1e8 * 2
+    update = "float32 gradients and AdamW's temporaries"
+    assert changed[update] == 8 * 1e8 < usual[update]
