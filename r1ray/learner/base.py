@@ -30,12 +30,11 @@ from r1ray.learner.deepspeed_engine import (
     join_group,
     sequence_group,
 )
+from r1ray.learner.loading import load_model
 from r1ray.learner.lora import add_adapters
 from r1ray.learner.state import load_state, save_state
 from r1ray.learner.writer import StateWriter
 from r1ray.specs import LearnerSpec, RankSpec
-
-DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 
 class DeepSpeedLearner:
@@ -44,14 +43,19 @@ class DeepSpeedLearner:
     def __init__(self, config: LearnerConfig, spec: LearnerSpec, rank: RankSpec) -> None:
         torch.set_num_threads(config.threads)
         _seed_everything(spec.seed)
-        check_settings(config, world_size=rank.world_size)
         join_group(rank)
+        check_settings(config, world_size=rank.world_size)
         self._config, self._spec, self._rank = config, spec, rank
         self._device = device_of(rank)
         self._sequence_group = sequence_group(rank, size=config.sequence_parallel_size)
         self._writer = StateWriter()
         self._model: Any = None
         self._engine: Any = None
+
+    def _load(self, kind: Any, **options: Any) -> Any:
+        """The model of the files, see :func:`r1ray.learner.loading.load_model`."""
+        world_size = self._rank.world_size
+        return load_model(kind, self._spec.model, self._config, world_size=world_size, device=self._device, **options)
 
     def _prepare(self, model: Any) -> Any:
         """A transformers model ready to be trained: adapters in, dropout and caches out."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import os
 from collections.abc import Iterator, Mapping
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from datetime import timedelta
 from typing import Any
 
@@ -184,8 +184,8 @@ def build_engine(module: torch.nn.Module, config: LearnerConfig, *, world_size: 
 
 
 def divide(module: torch.nn.Module, config: LearnerConfig, settings: dict[str, Any]) -> None:
-    """Under ZeRO 3, give each rank its part of every parameter, one parameter after the other. ``initialize`` would
-    first put the whole model on the device of each rank."""
+    """Under ZeRO 3, give each rank its part of every parameter that is still whole (adapters, new heads), as rank 0 has
+    it."""
     if config.zero_stage == 3:
         deepspeed.zero.Init(module=module, config_dict_or_path=settings, enabled=True)
 
@@ -201,6 +201,22 @@ def gathered(parameters: list[torch.nn.Parameter], *, modifier_rank: int | None 
     if any(hasattr(p, "ds_id") for p in parameters):
         return GatheredParameters(parameters, modifier_rank=modifier_rank)
     return nullcontext()
+
+
+@contextmanager
+def gathered_in_use(module: torch.nn.Module) -> Iterator[None]:
+    """Have each part of a module whole while it computes, where its parameters are divided and DeepSpeed has no engine
+    of it that would see to that. Every rank has to compute the same."""
+    hooks = []
+    for part in module.modules():
+        if own := [p for p in part.parameters(recurse=False) if hasattr(p, "ds_id")]:
+            hooks.append(part.register_forward_pre_hook(lambda *_, own=own: own[0].all_gather(own)))
+            hooks.append(part.register_forward_hook(lambda *_, own=own: own[0].partition(own)))
+    try:
+        yield
+    finally:
+        for hook in hooks:
+            hook.remove()
 
 
 class ParameterStream:

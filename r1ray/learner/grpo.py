@@ -16,8 +16,8 @@ from r1ray.algo.advantage import kl_advantages
 from r1ray.algo.aggregation import row_sums
 from r1ray.algo.kl import kl_estimate
 from r1ray.config import AlgoConfig, LearnerConfig
-from r1ray.learner.base import DTYPES, DeepSpeedLearner
-from r1ray.learner.deepspeed_engine import AdapterStream, ParameterStream
+from r1ray.learner.base import DeepSpeedLearner
+from r1ray.learner.deepspeed_engine import AdapterStream, ParameterStream, gathered_in_use
 from r1ray.learner.policy import Packed, PolicyModel, check_policy, pack_sequences, plain_logprobs
 from r1ray.learner.reference import AdaptersOff, FrozenReference, NoReference
 from r1ray.learner.rows import Rows, charge_kl, make_rows, microbatch_loss
@@ -39,8 +39,9 @@ class GRPOLearner(DeepSpeedLearner):
     def __init__(self, config: LearnerConfig, algo: AlgoConfig, spec: LearnerSpec, rank: RankSpec) -> None:
         super().__init__(config, spec, rank)
         self._algo = algo
-        model = AutoModelForCausalLM.from_pretrained(spec.model, dtype=DTYPES[config.dtype])
-        expected = plain_logprobs(model)
+        model = self._load(AutoModelForCausalLM)
+        with gathered_in_use(model):
+            expected = plain_logprobs(model)
         policy = PolicyModel(self._prepare(model), sequence_group=self._sequence_group)
         self._reference = self._make_reference(policy)
         self._start(policy, model)
@@ -56,6 +57,7 @@ class GRPOLearner(DeepSpeedLearner):
             return AdaptersOff(policy, self._logprobs_now)
         return FrozenReference(
             policy,
+            PolicyModel(self._load(AutoModelForCausalLM), sequence_group=self._sequence_group),
             self._config,
             world_size=self._rank.world_size,
             temperature=self._algo.temperature,

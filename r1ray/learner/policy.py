@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -72,12 +71,9 @@ class PolicyModel(nn.Module):
         super().__init__()
         model.set_attn_implementation(NAME)
         self.model = model
-        self._vocabulary = int(model.get_output_embeddings().weight.shape[0])
+        weight = model.get_output_embeddings().weight
+        self._vocabulary = int(getattr(weight, "ds_shape", weight.shape)[0])
         self._group = sequence_group
-
-    def copy(self) -> PolicyModel:
-        """Another one with the same parameters."""
-        return PolicyModel(copy.deepcopy(self.model), sequence_group=self._group)
 
     def forward(self, packed: Packed, temperature: float) -> tuple[torch.Tensor, torch.Tensor]:
         """Log-probability and entropy, each [C] float32, of the C chosen tokens in their order."""

@@ -13,7 +13,8 @@ from r1ray.algo.supervised import bradley_terry_loss
 from r1ray.config import LearnerConfig
 from r1ray.errors import UserError
 from r1ray.learner.attention import NAME
-from r1ray.learner.base import DTYPES
+from r1ray.learner.deepspeed_engine import gathered_in_use
+from r1ray.learner.loading import DTYPES
 from r1ray.learner.policy import CHECKED, TOLERANCE, Packed, nothing, pack_sequences
 from r1ray.learner.supervised import Computed, SupervisedDeepSpeedLearner
 from r1ray.specs import LearnerSpec, RankSpec
@@ -54,11 +55,17 @@ class PreferenceLearner(SupervisedDeepSpeedLearner[PreferencePair]):
                 "over ranks; needs 1."
             )
         super().__init__(config, spec, rank)
-        model = AutoModelForSequenceClassification.from_pretrained(spec.model, num_labels=1, dtype=DTYPES[config.dtype])
+        model = self._load(
+            AutoModelForSequenceClassification,
+            num_labels=1,
+            untrained=frozenset({"score.weight"}),
+            superfluous=frozenset({"lm_head.weight"}),
+        )
         tokenizer = AutoTokenizer.from_pretrained(spec.model)
         # transformers looks for the last token that is no padding: without a padding token, only one row at a time.
         model.config.pad_token_id = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else 0
-        expected = _plain_scores(model)
+        with gathered_in_use(model):
+            expected = _plain_scores(model)
         reward_model = RewardModel(self._prepare(model))
         model.score.requires_grad_(True)  # with adapters too: it is untrained
         self._start(reward_model, model)
@@ -101,5 +108,6 @@ def _sequence(example: SFTExample) -> tuple[torch.Tensor, torch.Tensor]:
 def _plain_scores(model: Any) -> torch.Tensor:
     model.set_attn_implementation("eager")
     with torch.no_grad():
-        scores = [model(input_ids=torch.tensor([ids]), use_cache=False).logits[0, 0] for ids in CHECKED]
-    return torch.stack(scores).float()
+        device = next(model.parameters()).device
+        scores = [model(input_ids=torch.tensor([ids], device=device), use_cache=False).logits[0, 0] for ids in CHECKED]
+    return torch.stack(scores).float().cpu()

@@ -54,12 +54,22 @@ class FrozenReference:
     """A copy of the policy that changes only by :meth:`refresh`."""
 
     def __init__(
-        self, policy: PolicyModel, config: LearnerConfig, *, world_size: int, temperature: float, device: torch.device
+        self,
+        policy: PolicyModel,
+        copy: PolicyModel,
+        config: LearnerConfig,
+        *,
+        world_size: int,
+        temperature: float,
+        device: torch.device,
     ) -> None:
-        """``policy`` has to be whole here: build the reference before DeepSpeed partitions the policy."""
+        """
+        Args:
+            copy: the policy as it is at the start, once more; taken over.
+        """
         self._policy = policy
         self._temperature = temperature
-        self._copy = policy.copy().requires_grad_(False).eval()
+        self._copy = copy.requires_grad_(False).eval()
         self._forward: torch.nn.Module = self._copy
         self._is_partitioned = config.zero_stage == 3
         if not self._is_partitioned:

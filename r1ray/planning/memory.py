@@ -237,14 +237,18 @@ def _with_fragments(items: tuple[Item, ...]) -> tuple[Item, ...]:
 
 
 def _host(config: RunConfig, shape: Shape, ranks: int) -> Iterator[Item]:
-    """Of one rank in the host's memory. The files of a model are mapped, once for all ranks of a node, where they have
-    the learner's dtype; else each rank has a copy at the start, and so has the reference."""
+    """Of one rank in the host's memory. The files of a model are mapped, once for all ranks of a node. What has another
+    dtype than they have, and experts, which files have one by one, are copied: of policy and reference by each rank,
+    under ZeRO 3 one parameter at a time."""
     size = DTYPE_BYTES[config.learner.dtype]
-    whole = shape.parameters * size
-    if shape.checkpoint_dtype != config.learner.dtype or shape.is_fp8:
-        yield Item("the model at the start, in another dtype than its files", whole)
-    if has_reference(config):
-        yield Item("the reference at the start", whole)
+    if shape.checkpoint_dtype != config.learner.dtype or shape.is_fp8 or shape.experts:
+        if config.learner.zero_stage == 3:
+            yield Item("one parameter at the start", shape.largest_parameter * size)
+        else:
+            whole = shape.parameters * size
+            yield Item("the model at the start, with other tensors than its files", whole)
+            if has_reference(config):
+                yield Item("the reference at the start", whole)
     if config.checkpoint.asynchronous and config.checkpoint.every:
         shards = checkpoint_parts(config, shape)
         yield Item("copy of a checkpoint being written", sum(shards.values()) / ranks)

@@ -154,7 +154,7 @@ V3 = ["recipe=collect", "model=deepseek_v3", "cluster=one_node_8_engines"]
             "learner.sequence_parallel_size=4 does not divide the 2 key-value heads",
             "learner.sequence_parallel_size=1",
         ),
-        (["cluster=eight_nodes_8", "model=qwen2.5_32b", "plan.host_memory_gib=550"], "ranks on a node need", ASIDE),
+        (["cluster=eight_nodes_8", "model=qwen2.5_32b", "plan.host_memory_gib=50"], "ranks on a node need", ASIDE),
     ],
 )
 def test_what_does_not_fit_is_refused_with_a_change_that_does(
@@ -289,6 +289,23 @@ def test_the_fullest_stage_of_deepseek_v3_is_one_without_its_dense_layers() -> N
     engine, shape = RolloutConfig(dtype="bfloat16"), planned(*V3).shape
     halves = [engine_weights(shape, engine, tensor=8, pipeline=pipeline) * 8 / 2**30 for pipeline in (1, 2)]
     assert halves == pytest.approx([627.4, 323.4], rel=2e-3)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "copied"),
+    [
+        (["learner.zero_stage=3"], 0),
+        (["learner.zero_stage=2"], 0),
+        (["learner.zero_stage=3", "learner.dtype=float32"], 4 * 152064 * 3584),
+        (["learner.zero_stage=2", "learner.dtype=float32"], 2 * 4 * 7615616512),
+        (["learner.zero_stage=3", "model=qwen3_30b_a3b"], 2 * 128 * 2 * 768 * 2048),
+    ],
+)
+def test_no_rank_has_a_whole_copy_in_the_hosts_memory_under_zero_3(overrides: list[str], copied: int) -> None:
+    """Weights of the learner's dtype are mapped; under ZeRO 3 others are copied one parameter at a time."""
+    plan = planned("cluster=one_node_8", "model=qwen2.5_7b", "checkpoint.every=0", *overrides)
+    (learner,) = [actor for actor in plan.actors if actor.section == "learner"]
+    assert sum(item.bytes for item in learner.host) == copied
 
 
 def test_deepspeeds_own_settings_are_in_the_plan() -> None:
