@@ -59,6 +59,7 @@ class GRPOLearner(DeepSpeedLearner):
             policy,
             PolicyModel(self._load(AutoModelForCausalLM), sequence_group=self._sequence_group),
             self._config,
+            rank=self._rank.rank,
             world_size=self._rank.world_size,
             temperature=self._algo.temperature,
             device=self._device,

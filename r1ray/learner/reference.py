@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import deepspeed
@@ -11,11 +12,12 @@ import torch
 from r1ray.config import LearnerConfig
 from r1ray.learner.deepspeed_engine import copy_parameters, deepspeed_config, divide
 from r1ray.learner.lora import adapters_off
+from r1ray.learner.parts import Stored, load_parts, num_parts, own_parts, part_file
 from r1ray.learner.policy import Packed, PolicyModel
-from r1ray.learner.state import load_whole, save_whole
 from r1ray.learner.writer import StateWriter
 
-STATE = "reference.safetensors"
+NAME = "reference"
+"""Of its files."""
 
 
 class NoReference:
@@ -59,6 +61,7 @@ class FrozenReference:
         copy: PolicyModel,
         config: LearnerConfig,
         *,
+        rank: int,
         world_size: int,
         temperature: float,
         device: torch.device,
@@ -71,13 +74,16 @@ class FrozenReference:
         self._temperature = temperature
         self._copy = copy.requires_grad_(False).eval()
         self._forward: torch.nn.Module = self._copy
-        self._is_partitioned = config.zero_stage == 3
-        if not self._is_partitioned:
+        if config.zero_stage != 3:
             self._copy.to(device)
         else:
             settings = {k: v for k, v in deepspeed_config(config, world_size=world_size).items() if k != "optimizer"}
             divide(self._copy, config, settings)
             self._forward, *_ = deepspeed.initialize(model=self._copy, config=settings)
+        self._rank = rank
+        self._parts = num_parts(self._copy, world_size=world_size)
+        self._part = rank if rank < self._parts else None
+        self._stored = Stored()
 
     def logprobs(self, packed: Packed) -> torch.Tensor:
         """See :class:`r1ray.interfaces.Reference`."""
@@ -89,11 +95,28 @@ class FrozenReference:
     def refresh(self) -> None:
         """pi_ref <- pi_theta."""
         copy_parameters(self._policy, self._copy)
+        self._stored = Stored()
 
     def save(self, folder: Path, *, writer: StateWriter | None = None) -> None:
-        """The reference belongs to the run's state; ``writer`` as of :func:`r1ray.learner.state.save_state`."""
-        save_whole(self._copy, folder / STATE, writer=writer)
+        """The reference belongs to the run's state. It is written once, and linked into later checkpoints until it is
+        refreshed: they stay whole when earlier ones are removed. ``writer`` as of
+        :func:`r1ray.learner.state.save_state`, which waits for what it had to write before."""
+        if self._part is None:
+            return
+        path = part_file(folder, NAME, part=self._part, parts=self._parts)
+        if self._stored.is_written:
+            action = partial(self._stored.put, path)
+        else:
+            self._stored = Stored()  # a refresh while it is written makes another
+            action = partial(self._stored.write, own_parts(self._copy, rank=self._rank), path)
+        if writer is None:
+            action()
+        else:
+            writer.run(action)
 
     def load(self, folder: Path) -> None:
         """What :meth:`save` wrote, with any number of ranks."""
-        load_whole(self._copy, folder / STATE)
+        load_parts(self._copy, folder, NAME, rank=self._rank)
+        self._stored = Stored()
+        if self._part is not None and (own := part_file(folder, NAME, part=self._part, parts=self._parts)).exists():
+            self._stored.found(own)

@@ -26,11 +26,8 @@ import numpy as np
 import torch
 import torch.distributed as dist
 from deepspeed.checkpoint import ds_to_universal
-from safetensors import safe_open
-from safetensors.torch import save_file
 
 from r1ray.errors import DeadlineExceeded, InfrastructureError, UserError
-from r1ray.learner.deepspeed_engine import gathered
 from r1ray.learner.writer import StateWriter, write_state
 
 ORIGIN, ENGINE, UNIVERSAL = "state.json", "engine", "universal"
@@ -144,32 +141,6 @@ def check_fits(saved: Origin, ours: Origin, *, folder: Path) -> None:
 def needs_conversion(saved: Origin, ours: Origin) -> bool:
     """Whether optimizer states are divided otherwise than they were; without ZeRO every rank has all of them."""
     return saved.world_size != ours.world_size and ours.zero_stage > 0
-
-
-def save_whole(module: torch.nn.Module, path: Path, *, writer: StateWriter | None = None) -> None:
-    """Write the full parameters of a module under any ZeRO stage as safetensors; ``writer`` as of
-    :func:`save_state`. Only one parameter at a time is gathered; rank 0 holds all of them in the host's memory."""
-    is_writer = dist.get_rank() == 0
-    state = {}
-    for name, parameter in module.named_parameters():
-        with gathered([parameter]):
-            if is_writer:
-                state[name] = parameter.detach().to("cpu", copy=True).contiguous()
-    if is_writer and writer is not None:
-        writer.run(lambda: save_file(state, path))
-    elif is_writer:
-        save_file(state, path)
-
-
-def load_whole(module: torch.nn.Module, path: Path) -> None:
-    """What :func:`save_whole` wrote, into the same module under any ZeRO stage and number of ranks. For modules that no
-    optimizer trains: master weights are left as they are."""
-    with safe_open(path, framework="pt") as file:
-        for name, parameter in module.named_parameters():
-            with gathered([parameter], modifier_rank=0), torch.no_grad():
-                # Where the parameter is divided, rank 0 has it whole here and hands it to the others.
-                if dist.get_rank() == 0 or not hasattr(parameter, "ds_id"):
-                    parameter.data.copy_(file.get_tensor(name))
 
 
 def _convert(folder: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -227,11 +228,16 @@ def _actors(config: RunConfig, shape: Shape, gpu: Gpu, models: Mapping[str, str]
 
 def _disk(config: RunConfig, shape: Shape, batch: Batch, step: Step, steps: int | None) -> Disk:
     parts = checkpoint_parts(config, shape)
-    one = sum(parts.values())
-    settings = config.checkpoint
-    kept = one * (settings.keep + 1 + (settings.best is not None)) if settings.every else 0.0
-    steps_a_day = DAY_S / step.total
-    written = steps_a_day / settings.every * one if settings.every else 0.0
+    reference = parts.get("reference", 0.0)
+    each_time = sum(parts.values()) - reference
+    settings, steps_a_day, kept, written = config.checkpoint, DAY_S / step.total, 0.0, 0.0
+    if settings.every:
+        # Between two refreshes all checkpoints have one file of the reference.
+        refresh = config.algo.reference_refresh_updates or math.inf
+        changes = min(1.0, settings.every * batch.updates / refresh)
+        count = settings.keep + 1 + (settings.best is not None)
+        kept = each_time * count + reference * min(count, 1 + math.ceil((count - 1) * changes))
+        written = steps_a_day / settings.every * (each_time + reference * changes)
     each = 0.0 if config.only_learner else batch.trained_tokens * PARQUET_BYTES
     export = export_bytes(config, shape)
     return Disk(

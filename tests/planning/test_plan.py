@@ -322,3 +322,16 @@ def test_deepspeeds_own_settings_are_in_the_plan() -> None:
     assert usual["gradient bucket"] == 5e8 * 2 and changed["gradient bucket"] == 1e8 * 2
     update = "float32 gradients and AdamW's temporaries"
     assert changed[update] == 8 * 1e8 < usual[update]
+
+
+@pytest.mark.parametrize(
+    ("refresh", "references"),
+    [(0, 1), (160, 2), (40, 3), (16, 3)],  # 16 updates a step: never, every ten steps, faster than checkpoints come
+)
+def test_checkpoints_between_two_refreshes_have_one_file_of_the_reference(refresh: int, references: int) -> None:
+    config = ["checkpoint.every=5", "checkpoint.keep=2", f"algo.reference_refresh_updates={refresh}"]
+    disk = planned("model=qwen2.5_7b", "cluster=one_node_8", *config).disk
+    assert disk is not None
+    reference = disk.checkpoint["reference"]
+    others = sum(disk.checkpoint.values()) - reference
+    assert disk.kept == pytest.approx(3 * others + references * reference)

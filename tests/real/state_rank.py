@@ -23,6 +23,7 @@ from typing import Any
 import numpy as np
 import torch
 import torch.distributed as dist
+from safetensors.torch import save_file
 from transformers import Qwen2Config, Qwen2ForCausalLM
 
 from r1ray.checkpoint import Checkpoints, LoopState
@@ -30,7 +31,8 @@ from r1ray.config import LearnerConfig
 from r1ray.errors import UserError
 from r1ray.learner.deepspeed_engine import build_engine, gathered, join_group
 from r1ray.learner.lora import add_adapters
-from r1ray.learner.state import load_state, load_whole, save_state, save_whole
+from r1ray.learner.parts import load_parts, num_parts, own_parts, part_file
+from r1ray.learner.state import load_state, save_state
 from r1ray.learner.writer import StateWriter
 from r1ray.ledger import Ledger
 from r1ray.specs import RankSpec
@@ -132,8 +134,10 @@ def save(out: Path) -> dict[str, Any]:
         writer.go_on.set()
         writer.wait()
         losses += train(engine, range(SAVED_AT + 1, STEPS))
-        save_whole(engine.module, out / name / "whole.safetensors", writer=writer)
-        writer.wait()
+        parts = num_parts(engine.module, world_size=2)
+        if dist.get_rank() < parts:
+            file = part_file(out / name, "whole", part=dist.get_rank(), parts=parts)
+            save_file(own_parts(engine.module, rank=dist.get_rank()), file)
         found[name] = {"losses": losses, "drawn": drawn, **end_of(engine)}
     return found
 
@@ -147,7 +151,7 @@ def one(out: Path) -> dict[str, Any]:
         losses = train(engine, range(SAVED_AT, STEPS))
         found[name] = {"losses": losses, **end_of(engine)}
         if not make_config(name).lora.rank:
-            load_whole(engine.module, out / name / "whole.safetensors")
+            load_parts(engine.module, out / name, "whole", rank=0)
             found[name]["whole"] = end_of(engine)["parameters"]
     engine = make_engine(make_config("zero2"))
     found["other stage of the family"] = go_on_from(engine, out / "zero1" / "one")

@@ -1,0 +1,112 @@
+"""Parameters on disk in the parts that ranks have of them, and files that are linked instead of written again.
+
+    part of every parameter --this rank--> name-<rank>-of-<ranks>.safetensors --any number of ranks--> their parts
+
+Parameters that are not divided are one part, which rank 0 writes. Nothing is gathered.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Mapping
+from contextlib import ExitStack
+from pathlib import Path
+
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+
+from r1ray.errors import InfrastructureError
+
+
+def num_parts(module: torch.nn.Module, *, world_size: int) -> int:
+    """Into how many parts the parameters of a module are divided."""
+    return world_size if any(hasattr(p, "ds_id") for p in module.parameters()) else 1
+
+
+def part_file(folder: Path, name: str, *, part: int, parts: int) -> Path:
+    """Where a part is."""
+    return folder / f"{name}-{part}-of-{parts}.safetensors"
+
+
+def own_parts(module: torch.nn.Module, *, rank: int) -> dict[str, torch.Tensor]:
+    """A copy in the host's memory of what this rank has of each parameter, flat and without padding."""
+    found = {}
+    for name, parameter in module.named_parameters():
+        own, start, stop = _own(parameter, rank=rank)
+        found[name] = own[: stop - start].to("cpu", copy=True)
+    return found
+
+
+def load_parts(module: torch.nn.Module, folder: Path, name: str, *, rank: int) -> None:
+    """Fill what this rank has of each parameter from the files of any number of ranks. For modules that no optimizer
+    trains: master weights are left as they are."""
+    count = len(list(folder.glob(f"{name}-*-of-*.safetensors")))
+    paths = [part_file(folder, name, part=part, parts=count) for part in range(count)]
+    if not count or not all(path.is_file() for path in paths):
+        raise InfrastructureError(f"{folder} has {count} files {name}-PART-of-PARTS.safetensors, and not all parts")
+    with ExitStack() as opened, torch.no_grad():
+        files = [opened.enter_context(safe_open(path, framework="pt")) for path in paths]
+        for key, parameter in module.named_parameters():
+            if hasattr(parameter, "ds_id"):
+                parameter.partition()  # type: ignore[attr-defined]  # DeepSpeed keeps small ones whole beside their parts
+            own, start, stop = _own(parameter, rank=rank)
+            size = -(-_numel(parameter) // count)
+            for part in range(start // size, -(-stop // size)):
+                low, high = max(start, part * size), min(stop, (part + 1) * size)
+                read = files[part].get_slice(key)[low - part * size : high - part * size]
+                own[low - start : high - start].copy_(read)
+
+
+def _own(parameter: torch.nn.Parameter, *, rank: int) -> tuple[torch.Tensor, int, int]:
+    """What a rank has of a parameter, flat, and which of its elements these are; padding comes after them."""
+    if not hasattr(parameter, "ds_id"):
+        return parameter.data.view(-1), 0, parameter.numel()
+    own: torch.Tensor = parameter.ds_tensor  # type: ignore[attr-defined]
+    start = min(rank * own.numel(), _numel(parameter))
+    return own, start, min(start + own.numel(), _numel(parameter))
+
+
+def _numel(parameter: torch.nn.Parameter) -> int:
+    return int(getattr(parameter, "ds_numel", parameter.numel()))
+
+
+class Stored:
+    """Tensors that are written to a file once, and linked into further folders after that."""
+
+    def __init__(self) -> None:
+        self._descriptor: int | None = None
+
+    def __del__(self) -> None:
+        self._close()
+
+    @property
+    def is_written(self) -> bool:
+        """Whether there is a file."""
+        return self._descriptor is not None
+
+    def write(self, values: Mapping[str, torch.Tensor], path: Path) -> None:
+        """Make the file."""
+        save_file(dict(values), path)
+        self.found(path)
+
+    def found(self, path: Path) -> None:
+        """Take a file that is there for the one with these tensors. It may be moved, or removed, later."""
+        self._close()
+        self._descriptor = os.open(path, os.O_RDONLY)
+
+    def put(self, path: Path) -> None:
+        """Have the file at ``path`` as well: linked where the file system does that, else copied."""
+        assert self._descriptor is not None
+        try:
+            os.link(os.readlink(f"/proc/self/fd/{self._descriptor}"), path)
+        except OSError:
+            os.lseek(self._descriptor, 0, os.SEEK_SET)
+            with os.fdopen(os.dup(self._descriptor), "rb") as source, path.open("wb") as target:
+                shutil.copyfileobj(source, target)
+        self.found(path)
+
+    def _close(self) -> None:
+        if self._descriptor is not None:
+            os.close(self._descriptor)
