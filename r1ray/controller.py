@@ -440,7 +440,7 @@ class Controller(Generic[C]):
     async def _publish(self, version: int, *, held_out: bool = False, probe: bool = False) -> PublishStats:
         # The publish has its own deadlines; this one is for a publish that does not keep them. It may send three
         # times, and start an engine in the place of a lost one.
-        deadlines = self._config.deadlines
+        deadlines = self._config.deadlines.decided
         return await within(
             3 * deadlines.publish_s + 2 * deadlines.start_s,
             self._roles.weights.publish(version, held_out=held_out, probe=probe),
@@ -559,7 +559,7 @@ class Controller(Generic[C]):
 
     async def _commit(self, aside: Path, state: LoopState, figures: Mapping[str, float]) -> None:
         if self._config.checkpoint.asynchronous:
-            deadlines = self._config.deadlines
+            deadlines = self._config.deadlines.decided
             await within(
                 deadlines.checkpoint_s + deadlines.learn_s,  # a rank that trains answers when its step is done
                 self._written(),
@@ -575,7 +575,7 @@ class Controller(Generic[C]):
             await asyncio.sleep(POLL_S)
 
     async def _wait_for(self, awaitable: Awaitable[T], deadline: str, owner: str) -> T:
-        seconds = getattr(self._config.deadlines, deadline)
+        seconds = getattr(self._config.deadlines.decided, deadline)
         return await within(seconds, awaitable, waiter="the controller", owner=owner, key=f"deadlines.{deadline}")
 
 

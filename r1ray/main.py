@@ -134,9 +134,12 @@ def run(arguments: Sequence[str]) -> None:
     from r1ray.cluster.placement import preflight
     from r1ray.recipes import configs_of, stages_of
     from r1ray.stages.base import Context
+    from r1ray.stages.deadlines import with_deadlines
     from r1ray.stages.graph import check_paths
     from r1ray.stages.lock import locked
 
+    if not config.graph:  # each stage of a graph decides its own when it has its model
+        config = with_deadlines(config)
     stages = stages_of(config)
     if shown:
         return _show(config, stages)

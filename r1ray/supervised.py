@@ -191,5 +191,5 @@ class SupervisedLoop(Generic[R]):
         self._checkpoints.commit(aside, loop_state(self.step, self._cursor.position))
 
     async def _wait_for(self, awaitable: Awaitable[T], deadline: str, owner: str) -> T:
-        seconds = getattr(self._config.deadlines, deadline)
+        seconds = getattr(self._config.deadlines.decided, deadline)
         return await within(seconds, awaitable, waiter="the supervised loop", owner=owner, key=f"deadlines.{deadline}")

@@ -27,7 +27,7 @@ from r1ray.cluster.pools import (
 )
 from r1ray.cluster.publish import RayWeightSync
 from r1ray.config import (
-    DeadlineConfig,
+    Deadlines,
     EvaluationConfig,
     JudgeConfig,
     RewardConfig,
@@ -114,8 +114,8 @@ async def launch(
     for name, preference in config.reward.models.items():
         stored[model_section(name)] = {f"{model_section(name)}.model": _absolute(str(preference.model))}
     try:
-        await _check_storage(spawner, placement, stored, config.deadlines)
-        address, port = await _place_of_rank_0(spawner, config.deadlines)
+        await _check_storage(spawner, placement, stored, config.deadlines.decided)
+        address, port = await _place_of_rank_0(spawner, config.deadlines.decided)
         arguments = (config.algo, LearnerSpec(model, config.seed, config.num_updates, is_native))
         ranks = spawner.learners(config, address, port, GRPO, *arguments)
         started += ranks
@@ -136,7 +136,7 @@ async def launch(
         started += (scorers := [scorer(index) for index in range(config.reward.num_actors)])
         started.append(recorder := spawner.recorder(rollouts))
         pools = [
-            await _ready([*ranks, *judging], of_section, scorers, section, engine(section), config.deadlines)
+            await _ready([*ranks, *judging], of_section, scorers, section, engine(section), config.deadlines.decided)
             for section, of_section in zip(sections, actors, strict=True)
         ]
         learner = LearnerGroup(ranks)
@@ -149,21 +149,21 @@ async def launch(
             address=address,
             probe=probe,
             bounds=config.weights.bounds(config.rollout.dtype, config.learner.dtype),
-            deadlines=config.deadlines,
+            deadlines=config.deadlines.decided,
             free_port=lambda: _second(spawner.beside_rank_0(address_and_port)),
         )
     except BaseException:
         _end(started, placement)
         raise
     scorer_pool = ScorerPool(
-        scorers, scorer, deadline_s=config.deadlines.score_s, max_in_flight=config.reward.max_in_flight
+        scorers, scorer, deadline_s=config.deadlines.decided.score_s, max_in_flight=config.reward.max_in_flight
     )
     roles = Roles(
         rollout=pools[0],
         scorer=scorer_pool,
         learner=learner,
         weights=weights,
-        recorder=RecorderProxy(recorder, deadline_s=config.deadlines.checkpoint_s),
+        recorder=RecorderProxy(recorder, deadline_s=config.deadlines.decided.checkpoint_s),
         held_out=pools[-1],
     )
     return Running(roles, learner, tuple(pools), scorer_pool, tuple(started), placement)
@@ -198,10 +198,10 @@ async def launch_learner(config: RunConfig, *, model: str, learner: str, num_upd
     ranks: list[Handle] = []
     stored = {"learner": {"model": model, "output_dir": str(Path(config.output_dir).expanduser().resolve())}}
     try:
-        await _check_storage(spawner, placement, stored, config.deadlines)
-        address, port = await _place_of_rank_0(spawner, config.deadlines)
+        await _check_storage(spawner, placement, stored, config.deadlines.decided)
+        address, port = await _place_of_rank_0(spawner, config.deadlines.decided)
         ranks += spawner.learners(config, address, port, learner, LearnerSpec(model, config.seed, num_updates))
-        await _all_ready(ranks, [], deadlines=config.deadlines)
+        await _all_ready(ranks, [], deadlines=config.deadlines.decided)
     except BaseException:
         _end(ranks, placement)
         raise
@@ -285,7 +285,7 @@ async def launch_evaluation(
     if config.reward_model.model is not None:
         stored["reward_model"] = {"reward_model.model": _absolute(config.reward_model.model)}
     try:
-        await _check_storage(spawner, placement, stored, config.deadlines)
+        await _check_storage(spawner, placement, stored, config.deadlines.decided)
         judges = [spawner.judge(index, config.judge, config.seed) for index in range(need.count("judge.engine"))]
         started += judges
         judge = JudgePool(judges, config.judge) if judges else config.judge if config.judge.url else None
@@ -300,9 +300,9 @@ async def launch_evaluation(
             for index in range(need.count("reward_model"))
         ]
         started += models
-        pool = await _ready(models, actors, scorers, "rollout", engine, config.deadlines, judges=judges)
+        pool = await _ready(models, actors, scorers, "rollout", engine, config.deadlines.decided, judges=judges)
         await within(
-            config.deadlines.start_s,
+            config.deadlines.decided.start_s,
             asyncio.gather(*(_serve(each.actor) for each in pool.engines)),
             waiter="the evaluation",
             owner="the engines to serve",
@@ -312,7 +312,7 @@ async def launch_evaluation(
     except BaseException:
         _end(started, placement)
         raise
-    deadlines = config.deadlines
+    deadlines = config.deadlines.decided
     return RunningEvaluation(
         pool,
         ScorerPool(scorers, scorer, deadline_s=deadlines.score_s, max_in_flight=config.reward.max_in_flight),
@@ -352,7 +352,7 @@ async def _ready(
     scorers: Sequence[Handle],
     section: str,
     spawn: Callable[[int], Handle],
-    deadlines: DeadlineConfig,
+    deadlines: Deadlines,
     *,
     judges: Sequence[Handle] = (),
 ) -> RolloutPool:
@@ -363,7 +363,7 @@ async def _ready(
 
 
 async def _all_ready(
-    built: Sequence[Handle], engines: Sequence[Handle], judges: Sequence[Handle] = (), *, deadlines: DeadlineConfig
+    built: Sequence[Handle], engines: Sequence[Handle], judges: Sequence[Handle] = (), *, deadlines: Deadlines
 ) -> list[int]:
     """Wait for every constructor and every engine; returns the number of vLLM workers of each of ``engines``. A user's
     mistake that only an actor could find is a UserError here too."""
@@ -399,7 +399,7 @@ def _absolute(model: str) -> str:
 
 
 async def _check_storage(
-    spawner: _Spawner, placement: Reservation, stored: Mapping[str, Mapping[str, str]], deadlines: DeadlineConfig
+    spawner: _Spawner, placement: Reservation, stored: Mapping[str, Mapping[str, str]], deadlines: Deadlines
 ) -> None:
     """Raise UserError where a node does not see files of this one that its actors read or write.
 
@@ -434,7 +434,7 @@ def _absent(paths: list[str]) -> tuple[str, list[str]]:
     return ray.util.get_node_ip_address(), [path for path in paths if not os.path.exists(path)]
 
 
-async def _place_of_rank_0(spawner: _Spawner, deadlines: DeadlineConfig) -> tuple[str, int]:
+async def _place_of_rank_0(spawner: _Spawner, deadlines: Deadlines) -> tuple[str, int]:
     """Address and a free port of the node of learner rank 0."""
     place: tuple[str, int] = await within(
         deadlines.start_s,
@@ -495,7 +495,7 @@ class _Spawner:
                 learner,
                 settings,
                 *arguments,
-                RankSpec(rank, settings.num_ranks, address, port, gpus, config.deadlines.learn_s),
+                RankSpec(rank, settings.num_ranks, address, port, gpus, config.deadlines.decided.learn_s),
                 **self._options("learner", rank, env),
             )
             for rank in range(settings.num_ranks)

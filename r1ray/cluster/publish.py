@@ -21,7 +21,7 @@ from ray.exceptions import RayError
 
 from r1ray.cluster.host import Handle
 from r1ray.cluster.pools import Engine, LearnerGroup, RolloutPool
-from r1ray.config import DeadlineConfig, WeightsConfig
+from r1ray.config import Deadlines, WeightsConfig
 from r1ray.deadline import within
 from r1ray.errors import ParityError, WeightSyncError
 from r1ray.types import Float32Array, Int32Array, PublishStats
@@ -106,7 +106,7 @@ class RayWeightSync:
         address: str,
         probe: Sequence[Int32Array],
         bounds: tuple[float, float],
-        deadlines: DeadlineConfig,
+        deadlines: Deadlines,
         free_port: Callable[[], Awaitable[int]],
     ) -> None:
         """

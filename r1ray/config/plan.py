@@ -9,7 +9,7 @@ from r1ray.config.values import above, at_least
 
 @dataclass
 class PlanConfig:
-    """The machines that a run would have. No run reads this."""
+    """The machines that a run would have. A run reads this for its deadlines alone."""
 
     gpu: str | None = None
     """One of :mod:`r1ray.planning.gpus` (``h100``, ``a100-80``), or ``cpu``. None: ``cpu`` where neither learner nor
@@ -22,6 +22,8 @@ class PlanConfig:
     """What one GPU reads of its memory in a second."""
     node_network_gb_s: float | None = None
     """What one node receives in a second, gigabytes."""
+    storage_gb_s: float = 1.0
+    """What one node reads of a model's files, and all ranks together write of a checkpoint, in a second, gigabytes."""
     gpus_per_node: int = 8
     num_nodes: int | None = None
     """Nodes with GPUs that there are; None: as many as it takes."""
@@ -46,7 +48,14 @@ class PlanConfig:
         for key in ("memory_gib", "tflops", "memory_gb_s", "node_network_gb_s", "price"):
             if (value := getattr(self, key)) is not None:
                 above(f"plan.{key}", value, 0)
-        for key in ("learn_efficiency", "generate_efficiency", "network_efficiency", "host_memory_gib", "score_s"):
+        for key in (
+            "learn_efficiency",
+            "generate_efficiency",
+            "network_efficiency",
+            "host_memory_gib",
+            "score_s",
+            "storage_gb_s",
+        ):
             above(f"plan.{key}", getattr(self, key), 0)
         at_least("plan.gpus_per_node", self.gpus_per_node, 1)
         for key in ("num_nodes", "prompt_tokens", "completion_tokens"):

@@ -122,9 +122,9 @@ class StopConfig:
             raise ValueError(f"stop.metric={self.metric}: needs reward/mean, reward/PART or eval/BENCHMARK/FIGURE.")
 
 
-@dataclass
-class DeadlineConfig:
-    """Seconds after which a wait is an error that names both sides."""
+@dataclass(frozen=True)
+class Deadlines:
+    """Seconds after which a wait is an error that names both sides: the least that a run waits unless it is told."""
 
     start_s: float = 900.0
     generate_s: float = 1800.0
@@ -133,8 +133,32 @@ class DeadlineConfig:
     publish_s: float = 300.0
     checkpoint_s: float = 1800.0
 
+
+@dataclass
+class DeadlineConfig:
+    """Seconds after which a wait is an error that names both sides. None: three times what ``r1ray plan`` expects of
+    that phase (of scoring it expects nothing), and not below :class:`Deadlines`."""
+
+    start_s: float | None = None
+    generate_s: float | None = None
+    score_s: float | None = None
+    learn_s: float | None = None
+    publish_s: float | None = None
+    checkpoint_s: float | None = None
+
+    @property
+    def given(self) -> dict[str, float]:
+        """Those that are not None."""
+        return {key: value for key, value in vars(self).items() if value is not None}
+
+    @property
+    def decided(self) -> Deadlines:
+        """With None decided, of a configuration that :func:`r1ray.stages.deadlines.with_deadlines` has been through; of
+        another, the least."""
+        return Deadlines(**self.given)
+
     def __post_init__(self) -> None:
-        for key, value in vars(self).items():
+        for key, value in self.given.items():
             above(f"deadlines.{key}", value, 0)
 
 
@@ -299,10 +323,10 @@ class RunConfig:
                     )
         self.reward.require_parts()
         for name, part in self.reward.parts.items():
-            if part.deadline_s >= self.deadlines.score_s:
+            if part.deadline_s >= self.deadlines.decided.score_s:
                 raise ValueError(
                     f"reward.parts.{name}.deadline_s={part.deadline_s:g}: needs to be below "
-                    f"deadlines.score_s={self.deadlines.score_s:g}, after which its actor is taken for dead."
+                    f"deadlines.score_s={self.deadlines.decided.score_s:g}, after which its actor is taken for dead."
                 )
             if part.from_step > self.steps:
                 raise ValueError(

@@ -477,14 +477,15 @@ class _Cluster:
 
     def _collectives(self) -> list[Finding]:
         assert self._reservation is not None
-        deadlines = self._config.deadlines
+        deadlines = [plan.deadlines for plan in self._plans] or [self._config.deadlines.decided]
         keys = {
-            "all-reduce": ("deadlines.learn_s", deadlines.learn_s),
-            "broadcast": ("deadlines.publish_s", deadlines.publish_s),
+            "all-reduce": ("deadlines.learn_s", max(each.learn_s for each in deadlines)),
+            "broadcast": ("deadlines.publish_s", max(each.publish_s for each in deadlines)),
         }
+        start_s = max(each.start_s for each in deadlines)
         sent = max((int(published_bytes(plan.config, plan.shape)) for plan in self._plans), default=None)
         findings = []
-        for measured in examine.measure(self._reservation, timeout_s=min(COLLECTIVE_S, deadlines.start_s)):
+        for measured in examine.measure(self._reservation, timeout_s=min(COLLECTIVE_S, start_s)):
             key, deadline_s = keys[measured.operation]
             judged = judging.judge_collective(measured, model_bytes=sent, deadline_s=deadline_s, key=key)
             findings.append(replace(judged, seconds=measured.took_s))

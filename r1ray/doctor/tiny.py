@@ -67,7 +67,7 @@ def tiny(config: RunConfig) -> RunConfig:
         weights=replace(config.weights, probe_every=1, probe_tolerance=bound, probe_kl=bound),
         eval=EvalConfig(num_actors=config.eval.num_actors),
         checkpoint=CheckpointConfig(every=0),
-        deadlines=DeadlineConfig(config.deadlines.start_s, *[PATIENCE_S] * 5),
+        deadlines=DeadlineConfig(config.deadlines.decided.start_s, *[PATIENCE_S] * 5),
         cluster=config.cluster,
         output_dir=config.output_dir,
     )

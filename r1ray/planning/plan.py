@@ -7,8 +7,9 @@ import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
-from r1ray.config import SAMPLING_RECIPES, RunConfig
+from r1ray.config import SAMPLING_RECIPES, Deadlines, RunConfig
 from r1ray.planning.batch import Batch, prompt_tokens, reinforcement_batch, sampling_batch, supervised_batch
+from r1ray.planning.deadlines import planned_deadlines
 from r1ray.planning.duration import Step, generation, reward_cores, step_seconds
 from r1ray.planning.gpus import CPU, GIB, Gpu, gpu_of
 from r1ray.planning.memory import (
@@ -65,18 +66,20 @@ class Plan:
     steps: int | None
     """Of the whole stage, where that is known before the data are."""
     disk: Disk | None
+    deadlines: Deadlines
+    """With what is expected in the place of None."""
     problems: tuple[Problem, ...]
 
     @property
     def remarks(self) -> tuple[str, ...]:
-        """Deadlines that an expected step comes near."""
-        deadlines = self.config.deadlines
-        waits = [("generate", self.step.generate, deadlines.generate_s), ("learn", self.step.learn, deadlines.learn_s)]
+        """Deadlines that were set, and that an expected step comes near."""
+        waits = {"generate": self.step.generate, "learn": self.step.learn}
+        given = self.config.deadlines.given
         return tuple(
-            f"deadlines.{name}_s={limit:g} may end the run, {name} is expected to take {expected:.0f} s: set "
-            f"{2 * expected:.0f}"
-            for name, expected, limit in waits
-            if self.batch.updates and expected > NEAR * limit
+            f"deadlines.{name}_s={given[f'{name}_s']:g} may end the run, {name} is expected to take {expected:.0f} s: "
+            f"set {2 * expected:.0f}"
+            for name, expected in waits.items()
+            if self.batch.updates and expected > NEAR * given.get(f"{name}_s", math.inf)
         )
 
     @property
@@ -163,6 +166,14 @@ def plan_run(config: RunConfig, *, name: str = "", models: Mapping[str, str] | N
         step=step,
         steps=steps,
         disk=disk,
+        deadlines=planned_deadlines(
+            config,
+            shape,
+            batch,
+            step,
+            engines=engines,
+            checkpoint_bytes=0.0 if disk is None else sum(disk.checkpoint.values()),
+        ),
         problems=problems,
     )
 

@@ -30,6 +30,11 @@ def _lines(plan: Plan) -> Iterator[str]:
         yield from _actor_lines(plan, actor)
     yield from _time_lines(plan)
     yield from _disk_lines(plan)
+    given = plan.config.deadlines.given
+    yield "deadlines: " + ", ".join(
+        f"{key.removesuffix('_s')} {_seconds(seconds)}{' (set)' if key in given else ''}"
+        for key, seconds in asdict(plan.deadlines).items()
+    )
     yield from plan.remarks
     for problem in plan.problems:
         yield f"cannot work: {problem.text}"
@@ -147,6 +152,7 @@ def as_json(plan: Plan, advice: Sequence[Change] | None = None) -> dict[str, Any
         "steps": plan.steps,
         "cost_a_step": plan.cost_a_step,
         "disk": None if plan.disk is None else asdict(plan.disk) | {"checkpoint": dict(plan.disk.checkpoint)},
+        "deadlines": asdict(plan.deadlines),
         "remarks": list(plan.remarks),
         "problems": [problem.text for problem in plan.problems],
         "would_fit_with": None if advice is None else [f"{key}={_value(value)}" for key, value in advice],

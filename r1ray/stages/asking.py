@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, TextIO, TypeVar
 
 from r1ray.cluster.launch import RunningEvaluation
-from r1ray.config import DeadlineConfig, RolloutConfig
+from r1ray.config import Deadlines, RolloutConfig
 from r1ray.errors import InfrastructureError, UserError, first_of
 from r1ray.evaluate import answer_questions
 from r1ray.evaluation.records import Answered, from_json, to_json
@@ -49,7 +49,7 @@ async def ask(
     sampling: Sampling,
     seed: int,
     rollout: RolloutConfig,
-    deadlines: DeadlineConfig,
+    deadlines: Deadlines,
     say: Say,
     groups: Callable[[int], dict[str, str]] = lambda number: {},
 ) -> tuple[dict[int, Answered], float]:

@@ -248,7 +248,7 @@ def recent_mean(rows: Sequence[Mapping[str, float]], figure: str, *, count: int 
 async def wait_for_learner(config: RunConfig, awaitable: Awaitable[None], what: str) -> None:
     """Under deadlines.checkpoint_s."""
     await within(
-        config.deadlines.checkpoint_s,
+        config.deadlines.decided.checkpoint_s,
         awaitable,
         waiter="the run",
         owner=f"the learner group ({what})",

@@ -230,7 +230,9 @@ class _Job:
         )
         try:
             name, seed = self._context.run_dir.name, config.seed * 1_000_003 + 500_000_003
-            put = partial(ask, running, rollout=config.rollout, deadlines=config.deadlines, say=self._context.say)
+            put = partial(
+                ask, running, rollout=config.rollout, deadlines=config.deadlines.decided, say=self._context.say
+            )
             sampling = Sampling(settings.temperature, settings.top_p, self._max_tokens, with_logprobs=False)
             asking = put(prompts, self._samples, name=name, samples=settings.samples, sampling=sampling, seed=seed)
             answered, _ = await beside(running.restore(), asking)

@@ -504,7 +504,7 @@ async def _sample(config: EvaluationConfig, evaluation: Evaluation, running: Run
         sampling=Sampling(task.temperature, task.top_p, evaluation.max_tokens, with_logprobs=False),
         seed=config.seed * 1_000_003,
         rollout=config.rollout,
-        deadlines=config.deadlines,
+        deadlines=config.deadlines.decided,
         groups=lambda number: task.items[number].groups,
         say=say,
     )
@@ -529,7 +529,7 @@ async def _search(config: EvaluationConfig, evaluation: Evaluation, running: Run
         top_p=evaluation.task.top_p,
         max_answer_tokens=evaluation.max_tokens,
         seed=config.seed * 1_000_003,
-        deadline_s=config.deadlines.generate_s,
+        deadline_s=config.deadlines.decided.generate_s,
     )
     mend(evaluation.folder / "search.jsonl")
     with (evaluation.folder / "search.jsonl").open("a", encoding="utf-8") as file:

@@ -27,6 +27,7 @@ from r1ray.errors import UserError
 from r1ray.evaluation.effects import Effect, from_metrics
 from r1ray.evaluation.tables import StageRow, effects_table, stages_table
 from r1ray.stages.base import MANIFEST, Artifact, Context, Stage, claim, content_digest, files_of, write_json
+from r1ray.stages.deadlines import with_deadlines
 
 NAME = re.compile(r"[a-z][a-z0-9_]*")
 REFERENCE = re.compile(rf"@({NAME.pattern})(/.+)?")
@@ -50,7 +51,7 @@ class GraphStage:
         return {"files": {path: files_of(path) for _, path in paths_of(self.config)}, **values}
 
     def run(self, context: Context, inputs: dict[str, Artifact], digest: str) -> Artifact:
-        config = resolve(self.config, {name: artifact.path for name, artifact in inputs.items()})
+        config = with_deadlines(resolve(self.config, {name: artifact.path for name, artifact in inputs.items()}))
         folder = context.run_dir / "stages" / self.name
         context.say(f"\n== stage {self.name} ({config.recipe}) in {folder}")
         claim(folder, digest, name=self.name)

@@ -253,7 +253,7 @@ class _Job:
             ),
             seed=self._config.seed * 1_000_003 + version,
             slots=self._config.eval_slots,
-            deadline_s=self._config.deadlines.generate_s,
+            deadline_s=self._config.deadlines.decided.generate_s,
             on_start=on_start,
         )
 

@@ -19,7 +19,7 @@ from r1ray.cluster.host import Parts, host, mistake_of
 from r1ray.cluster.joining import why_unreachable
 from r1ray.cluster.launch import _check_storage, _Spawner
 from r1ray.cluster.placement import Kind, Needs, Reservation, missing, nodes_of_cluster, reserve
-from r1ray.config import DeadlineConfig
+from r1ray.config import Deadlines
 from r1ray.errors import UserError
 from r1ray.specs import PartSpec
 
@@ -153,7 +153,7 @@ def test_a_path_that_only_the_driver_sees_is_named_with_its_node(tiers: dict[str
         spawner = _Spawner(reservation, [])
         try:
             with pytest.raises(UserError, match=rf"model: {only_here} is not on node [0-9.]+, where learner actors"):
-                asyncio.run(_check_storage(spawner, reservation, stored, DeadlineConfig()))
+                asyncio.run(_check_storage(spawner, reservation, stored, Deadlines()))
         finally:
             os.close(777)
             reservation.remove()

@@ -13,6 +13,7 @@ import yaml
 from r1ray.cluster.placement import Needs, Node, missing, needs
 from r1ray.config import RunConfig
 from r1ray.main import compose
+from r1ray.planning.plan import plan_run
 from tests.k8s.image import ROOT
 from tests.k8s.manifests import GPU_JOBS, JOBS, OVERLAYS, driver_takes, group, groups, overrides, ray_cluster, rayjob
 
@@ -88,7 +89,7 @@ def test_the_driver_runs_where_the_runs_folder_is(name: str) -> None:
 
 @pytest.mark.parametrize("name", JOBS)
 def test_the_grace_of_a_pod_fits_a_step_its_publish_and_its_checkpoint(name: str) -> None:
-    deadlines = config_of(name).deadlines
+    deadlines = plan_run(config_of(name)).deadlines
     needed = deadlines.learn_s + deadlines.publish_s + deadlines.checkpoint_s + SPARE_S
     for each in groups(name):
         assert each.pod["terminationGracePeriodSeconds"] >= needed, each.name

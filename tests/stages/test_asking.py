@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from r1ray.config import DeadlineConfig, RolloutConfig
+from r1ray.config import Deadlines, RolloutConfig
 from r1ray.errors import InfrastructureError, UserError
 from r1ray.evaluation.records import Answered
 from r1ray.stages.asking import ask, beside, read_answers, read_lines
@@ -44,7 +44,7 @@ class World:
                 sampling=Sampling(0.6, 0.95, 8),
                 seed=1,
                 rollout=RolloutConfig(max_num_seqs=1),
-                deadlines=DeadlineConfig(),
+                deadlines=Deadlines(),
                 say=self.said.append,
             )
         )
