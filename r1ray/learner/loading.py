@@ -43,9 +43,9 @@ def load_model(
 ) -> Any:
     """The model that an Auto class of transformers makes of a model's files, in ``learner.dtype``.
 
-    Under ZeRO 3 its parameters are divided, and its buffers on ``device``. No collective is called, and at most one
-    parameter at a time is whole: as a mapped file, or as a copy where it has another dtype than the file, or is put
-    together from several tensors.
+    Under ZeRO 3 what comes from files is divided, and the rest (buffers, new parameters) on ``device``. Nothing is
+    sent, and at most one parameter at a time is whole: as a mapped file, or as a copy where it has another dtype than
+    the file, or is put together from several tensors.
 
     Args:
         kind: ``AutoModelForCausalLM``, for example.
@@ -69,8 +69,9 @@ def load_model(
     _refuse(model, f"have in another shape than {who}", others)
     _check_tied(model, loaded, places)
     if is_divided:
-        for buffer in loaded.buffers():
-            buffer.data = buffer.data.to(device)
+        new = [parameter for parameter in loaded.parameters() if not hasattr(parameter, "ds_id")]
+        for tensor in (*loaded.buffers(), *new):
+            tensor.data = tensor.data.to(device)
     return loaded
 
 
