@@ -2,10 +2,29 @@
 
 from __future__ import annotations
 
+import copy
 from pathlib import Path
 from typing import Any
 
 from r1ray.errors import UserError
+
+SAMPLING_FLAGS = {
+    "temperature": 1.0,
+    "top_k": 50,
+    "top_p": 1.0,
+    "min_p": None,
+    "top_h": None,
+    "typical_p": 1.0,
+    "epsilon_cutoff": 0.0,
+    "eta_cutoff": 0.0,
+}
+"""Generation settings that mean nothing unless ``do_sample`` is true, and the value of each that changes nothing."""
+BEAM_FLAGS = ("early_stopping", "length_penalty")
+"""Those that mean nothing with one beam."""
+CACHE_FLAGS = ("cache_implementation", "cache_config")
+"""Those that mean nothing without a cache."""
+NUMBERS = (*SAMPLING_FLAGS, "length_penalty", "repetition_penalty", "num_beams", "num_return_sequences")
+TOKEN_IDS = ("bos_token_id", "eos_token_id", "pad_token_id")
 
 
 def local_folder(model: str, *, key: str) -> str:
@@ -48,6 +67,11 @@ def load_tokenizer(
     from transformers import AutoConfig, AutoTokenizer
 
     folder = Path(model).expanduser()
+    if (folder / "adapter_config.json").is_file() and not (folder / "config.json").is_file():
+        raise UserError(
+            f"{key}={model}: the folder has an adapter and no model; needs a whole one: r1ray export RUN_DIR "
+            "learner.lora.export=merged --out DIR"
+        )
     if folder.is_dir() and not (folder / "config.json").is_file():
         raise UserError(f"{key}={model}: the folder has no config.json; needs a Hugging Face model folder.")
     if not folder.exists() and (folder.is_absolute() or model.startswith((".", "~")) or model.count("/") != 1):
@@ -86,6 +110,67 @@ def load_tokenizer(
             f"the rows: r1ray run recipe=extend model={model}"
         )
     return tokenizer
+
+
+def load_generation_config(model: str, *, key: str = "model") -> Any:
+    """Return the model's ``GenerationConfig`` as an export will have it (:func:`accepted_generation_config`). Raises
+    UserError, with the file's path, where transformers cannot read it, or has no meaning for a value.
+
+    Args:
+        key: what messages call the model.
+    """
+    from transformers import GenerationConfig
+    from transformers.utils import CONFIG_NAME, GENERATION_CONFIG_NAME, cached_file
+
+    path = cached_file(model, GENERATION_CONFIG_NAME, _raise_exceptions_for_missing_entries=False)
+    # Without a file of its own, transformers looks into the model's.
+    name = CONFIG_NAME if path is None else GENERATION_CONFIG_NAME
+    named = f"{key}={model}: {path or f'generation settings in {name}'}"
+    try:
+        found = GenerationConfig.from_pretrained(model, config_file_name=name, _from_model_config=path is None)
+    except (OSError, ValueError, TypeError) as error:
+        raise UserError(f"{named}: transformers cannot read it: {str(error).splitlines()[0]}") from error
+    for names, kinds, needed in ((NUMBERS, (int, float), "a number"), (TOKEN_IDS, (int,), "a token id or several")):
+        for name in names:
+            value = getattr(found, name, None)
+            values = value if isinstance(value, list) and names is TOKEN_IDS else [value]
+            if not all(each is None or (isinstance(each, kinds) and not isinstance(each, bool)) for each in values):
+                raise UserError(f"{named}: {name} is {value!r}; needs {needed}.")
+    made = accepted_generation_config(found)
+    try:
+        made.validate(strict=True)
+    except ValueError as error:
+        raise UserError(f"{named}: transformers would not save it: {' '.join(str(error).split())}") from error
+    return made
+
+
+def accepted_generation_config(config: Any) -> Any:
+    """Return a copy of a ``GenerationConfig`` that transformers accepts on saving.
+
+    Flags without effect are left out. Flags of sampling without ``do_sample`` are what a model's author samples with,
+    and engines do so: ``do_sample`` becomes true; but a temperature of 0 means greedy, which needs none of them.
+    """
+    made = copy.deepcopy(config)
+    unused: list[str] = []
+    if made.do_sample is not True:
+        set_flags = [
+            name for name, neutral in SAMPLING_FLAGS.items() if getattr(made, name, None) not in (None, neutral)
+        ]
+        if made.temperature == 0:
+            unused += set_flags
+        elif set_flags:
+            made.do_sample = True
+    if made.num_beams in (None, 1):
+        unused += BEAM_FLAGS
+    if made.use_cache is False:
+        unused += CACHE_FLAGS
+    if made.return_dict_in_generate is not True:
+        unused += made.extra_output_flags
+    if made.pad_token_id is not None and made.pad_token_id < 0:
+        unused.append("pad_token_id")  # -1 is how some configurations say that there is none
+    for name in unused:
+        setattr(made, name, None)
+    return made
 
 
 def has_token(tokenizer: Any, token: str) -> bool:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from r1ray.config import RunConfig
-from r1ray.model_files import load_tokenizer, local_folder
+from r1ray.model_files import load_generation_config, load_tokenizer, local_folder
 from r1ray.reward.extract import SPECIAL_TOKEN
 from r1ray.stages.base import Artifact, Context, files_of
 
@@ -54,6 +54,7 @@ def add_tokens(model: str, tokens: list[str], folder: Path) -> int:
     loaded = AutoModelForCausalLM.from_pretrained(source, dtype="auto")
     if len(tokenizer) > loaded.get_input_embeddings().weight.shape[0]:
         loaded.resize_token_embeddings(len(tokenizer), pad_to_multiple_of=32)
+    loaded.generation_config = load_generation_config(source)
     loaded.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return num_added

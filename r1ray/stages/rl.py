@@ -19,7 +19,7 @@ from r1ray.data.prompts import PromptCursor, PromptTable, spool_prompts
 from r1ray.data.template import renderer
 from r1ray.errors import R1RayError, UserError
 from r1ray.evaluate import evaluate
-from r1ray.model_files import load_tokenizer, local_folder
+from r1ray.model_files import load_generation_config, load_tokenizer, local_folder
 from r1ray.reward.references import problem_finder
 from r1ray.reward.scorer import check_parts, resolve_parts
 from r1ray.stages.agreement import check_rewarded_pattern, check_same_prompts
@@ -86,6 +86,7 @@ class _Job:
             self._model = str(Path(self._model).expanduser().resolve())
         self._programs: frozenset[str] = frozenset()
         self._tokenizer = load_tokenizer(self._model, template=config.data.template, max_model_len=config.max_model_len)
+        load_generation_config(self._model)
         check_rewarded_pattern(self._tokenizer, config.reward, model=self._model)
         for name, model in config.reward.models.items():
             check_same_prompts(

@@ -16,7 +16,7 @@ from r1ray.data.dialogues import EXAMPLES, PAIRS, Layout
 from r1ray.data.supervised import ExampleTable, PairTable, Rows, SupervisedReport, spool_dialogues
 from r1ray.data.turns import DialogueEncoder
 from r1ray.errors import UserError
-from r1ray.model_files import load_tokenizer
+from r1ray.model_files import load_generation_config, load_tokenizer
 from r1ray.reward.extract import SPECIAL_TOKEN
 from r1ray.stages.agreement import check_pattern_of_rows
 from r1ray.stages.base import (
@@ -119,6 +119,7 @@ class _Job:
         if Path(self._model).expanduser().is_dir():
             self._model = str(Path(self._model).expanduser().resolve())
         tokenizer = self._tokenizer = load_tokenizer(self._model, template=config.data.template, max_model_len=1)
+        load_generation_config(self._model)
         self._check_context()
         self._encoder = DialogueEncoder(tokenizer, template=config.data.template)
         os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
