@@ -93,8 +93,9 @@ class Learner(Protocol[C_contra]):
 
     async def load(self, folder: Path) -> None: ...
 
-    async def export(self, folder: Path) -> None:
-        """Hugging Face safetensors and tokenizer into ``folder``."""
+    async def export(self, folder: Path, *, checkpoint: Path | None = None) -> None:
+        """Write a Hugging Face model into ``folder``, which must not exist: the policy as it is now, or as ``save``
+        wrote it into ``checkpoint``."""
         ...
 
 

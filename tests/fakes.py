@@ -157,7 +157,7 @@ class FakeLearner:
     async def load(self, folder: Path) -> None:
         assert (folder / "weights").exists()
 
-    async def export(self, folder: Path) -> None:
+    async def export(self, folder: Path, *, checkpoint: Path | None = None) -> None:
         folder.mkdir()
 
 

@@ -362,8 +362,8 @@ class LearnerGroup:
     async def load(self, folder: Path) -> None:
         await self.each("load", folder)
 
-    async def export(self, folder: Path) -> None:
-        await self.each("export", folder)
+    async def export(self, folder: Path, *, checkpoint: Path | None = None) -> None:
+        await self.each("export", folder, checkpoint=checkpoint)
 
 
 async def _gather(calls: Sequence[Any]) -> Sequence[Any]:

@@ -9,6 +9,7 @@ from r1ray.config.values import above, at_least, check_placement, divisors, is_s
 
 DTYPES = ("float32", "bfloat16")
 SCHEDULES = ("constant", "linear", "cosine")
+EXPORTS = ("merged", "adapter")
 BACKENDS = ("auto", "nccl", "gloo")
 PROBE_BOUNDS = {"float32": (1e-4, 1e-6), "bfloat16": (0.15, 0.03)}
 """Mean difference and KL divergence of a parity probe."""
@@ -167,6 +168,10 @@ class LoraConfig:
     the weights, which in bfloat16 rounds most of what was trained away. ``auto``: native, and merged where engines on
     CPUs compute in float32, which make a third of the tokens with native ones."""
 
+    export: str = "merged"
+    """What a run ends with: ``merged``, a whole model (summed in float32, and rounded to ``learner.dtype``: bfloat16
+    loses what is below 1/256 of a weight); or ``adapter``, the adapter alone, as peft loads it."""
+
     def is_native(self, *, has_gpus: bool, engine_dtype: str) -> bool:
         """``publish`` with auto decided."""
         if not self.rank or self.publish == "merged":
@@ -176,6 +181,7 @@ class LoraConfig:
     def __post_init__(self) -> None:
         at_least("learner.lora.rank", self.rank, 0)
         one_of("learner.lora.publish", self.publish, ("auto", "native", "merged"))
+        one_of("learner.lora.export", self.export, EXPORTS)
         above("learner.lora.alpha", self.alpha, 0)
 
 

@@ -95,7 +95,7 @@ def _tiny_learner(config: RunConfig) -> LearnerConfig:
         lr_floor=0.0,
         warmup_updates=0,
         max_tokens_per_microbatch=1024,
-        lora=replace(config.learner.lora, targets=None),
+        lora=replace(config.learner.lora, targets=None, export="merged"),
     )
 
 

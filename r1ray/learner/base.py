@@ -11,18 +11,17 @@ from __future__ import annotations
 import os
 import random
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 import torch.distributed as dist
-from transformers import AutoTokenizer
 
 from r1ray.config import LearnerConfig
 from r1ray.errors import NonFiniteLoss, R1RayError, UserError
 from r1ray.learner.deepspeed_engine import (
-    ParameterStream,
     build_engine,
     check_settings,
     device_of,
@@ -30,9 +29,10 @@ from r1ray.learner.deepspeed_engine import (
     join_group,
     sequence_group,
 )
+from r1ray.learner.export import export_saved, whole_state, write_settings, write_weights
 from r1ray.learner.loading import load_model
 from r1ray.learner.lora import add_adapters
-from r1ray.learner.state import load_state, save_state
+from r1ray.learner.state import SETTINGS, load_state, save_state
 from r1ray.learner.writer import StateWriter
 from r1ray.specs import LearnerSpec, RankSpec
 
@@ -58,8 +58,7 @@ class DeepSpeedLearner:
         return load_model(kind, self._spec.model, self._config, world_size=world_size, device=self._device, **options)
 
     def _prepare(self, model: Any) -> Any:
-        """A transformers model ready to be trained: adapters in, dropout and caches out."""
-        model.config.use_cache = False
+        """A transformers model ready to be trained: adapters in, dropout out."""
         size, heads = self._config.sequence_parallel_size, model.config.num_key_value_heads
         if heads % size:
             raise UserError(
@@ -129,6 +128,9 @@ class DeepSpeedLearner:
     def save(self, folder: Path, *, asynchronous: bool = False) -> None:
         """See :class:`r1ray.interfaces.Learner`."""
         save_state(self._engine, folder, model=self._spec.model, writer=self._writer if asynchronous else None)
+        if self._rank.rank == 0:
+            write = partial(write_settings, self._model, folder / SETTINGS, source=self._spec.model)
+            self._writer.run(write) if asynchronous else write()
 
     def written(self) -> bool:
         """Whether everything that was saved is on disk; raises what went wrong in writing it."""
@@ -139,19 +141,17 @@ class DeepSpeedLearner:
         self._writer.wait()
         load_state(self._engine, folder, model=self._spec.model)
 
-    def export(self, folder: Path) -> None:
-        """Hugging Face safetensors, adapters merged, and tokenizer; rank 0 writes."""
-        is_writer = self._rank.rank == 0
-        state = {}
-        for name, tensor in ParameterStream(self._model):
-            if is_writer:
-                state[name] = tensor.cpu().clone()
-        if not is_writer:
-            return
-        if self._model.config.tie_word_embeddings:
-            state.pop("lm_head.weight", None)
-        self._model.save_pretrained(folder, state_dict=state)
-        AutoTokenizer.from_pretrained(self._spec.model).save_pretrained(folder)
+    def export(self, folder: Path, *, checkpoint: Path | None = None) -> None:
+        """See :class:`r1ray.interfaces.Learner`. Adapters are merged, or written alone (``learner.lora.export``).
+        Rank 0 writes, and holds the whole model in host memory meanwhile."""
+        as_adapter = self._config.lora.export == "adapter"
+        if checkpoint is None:
+            state = whole_state(self._model)
+            if self._rank.rank == 0:
+                write_settings(self._model, folder, source=self._spec.model)
+                write_weights(folder, state, as_adapter=as_adapter)
+        elif self._rank.rank == 0:
+            export_saved(checkpoint, folder, as_adapter=as_adapter)
 
 
 def _seed_everything(seed: int) -> None:

@@ -30,6 +30,9 @@ def add_adapters(model: Any, config: LoraConfig) -> None:
         r=config.rank,
         lora_alpha=config.alpha,
         target_modules=list(config.targets) if config.targets else "all-linear",
+        exclude_modules=["score"]
+        if hasattr(model, "score")
+        else None,  # a reward model's output layer is trained whole
         lora_dropout=0.0,
     )
     peft.inject_adapter_in_model(settings, model, adapter_name=ADAPTER)

@@ -1,7 +1,8 @@
 """A learner's state on disk: parameters, optimizer, schedule and random states, for any number of ranks.
 
-    save_state --> state.json, rng-<rank>.pt, engine/ (DeepSpeed's own files, one set of each rank)
-    load_state <-- the same; where other ranks saved it, universal/, which DeepSpeed makes of engine/ once
+    save_state  --> state.json, rng-<rank>.pt, engine/ (DeepSpeed's own files, one set of each rank)
+    load_state  <-- the same; where other ranks saved it, universal/, which DeepSpeed makes of engine/ once
+    saved_state <-- state.json and engine/: the whole model in one process, of any number of ranks, without a group
 
 Loaded by as many ranks as saved it, the state is the same to the last bit. Every function has to be called on every
 rank, in the same order.
@@ -26,11 +27,12 @@ import numpy as np
 import torch
 import torch.distributed as dist
 from deepspeed.checkpoint import ds_to_universal
+from deepspeed.utils.zero_to_fp32 import get_fp32_state_dict_from_zero_checkpoint, get_model_state_file
 
 from r1ray.errors import DeadlineExceeded, InfrastructureError, UserError
 from r1ray.learner.writer import StateWriter, write_state
 
-ORIGIN, ENGINE, UNIVERSAL = "state.json", "engine", "universal"
+ORIGIN, ENGINE, UNIVERSAL, SETTINGS = "state.json", "engine", "universal", "hf"
 FAMILIES = {0: "0", 1: "1 or 2", 2: "1 or 2", 3: "3"}
 """ZeRO stages that read each other's files."""
 
@@ -118,6 +120,23 @@ def load_state(engine: Any, folder: Path, *, model: str) -> None:
             "uninterrupted run to rounding, not to the last bit",
             *(folder, saved.world_size, ours.world_size),
         )
+
+
+def saved_state(folder: Path) -> dict[str, torch.Tensor]:
+    """Return the parameters and buffers of what :func:`save_state` wrote, as the learner held them: names without the
+    prefix of the module that DeepSpeed trained, the learner's dtype, tied weights in the same memory. Needs no GPU."""
+    origin = Origin(**json.loads((folder / ORIGIN).read_text()))
+    path = get_model_state_file(str(folder / ENGINE), origin.zero_stage)
+    saved = torch.load(path, map_location="cpu", mmap=True, weights_only=False)
+    state: dict[str, torch.Tensor] = saved["module"]
+    if origin.zero_stage == 3:
+        # Each rank has a part of the float32 master weights, of which the learner's are roundings.
+        with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+            parts = get_fp32_state_dict_from_zero_checkpoint(str(folder), tag=ENGINE, lazy_mode=True)
+        dtype, buffers = getattr(torch, origin.dtype), set(saved["buffer_names"])
+        whole = {id(part): part.contiguous().to(dtype) for name, part in parts.items() if name not in buffers}
+        state = {name: state[name] if name in buffers else whole[id(part)] for name, part in parts.items()}
+    return {name.partition(".")[2]: tensor for name, tensor in state.items()}
 
 
 def check_fits(saved: Origin, ours: Origin, *, folder: Path) -> None:

@@ -22,7 +22,7 @@ from typing import Any
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from r1ray.config import GRAPH_ONLY, RunConfig, only_decisive
+from r1ray.config import GRAPH_ONLY, PROMPTS_OF, RunConfig, only_decisive
 from r1ray.errors import UserError
 from r1ray.evaluation.effects import Effect, from_metrics
 from r1ray.evaluation.tables import StageRow, effects_table, stages_table
@@ -79,6 +79,12 @@ def graph_of(config: RunConfig, build: Callable[[RunConfig], Stage]) -> list[Gra
                 raise UserError(
                     f"graph.{name}: reads @{need}, which no stage before it makes; there are "
                     f"{', '.join(known) or 'none'}."
+                )
+        for made in stages:
+            lora, is_trained = made.config.learner.lora, made.config.recipe not in PROMPTS_OF
+            if made.name in stage.needs and is_trained and lora.rank and lora.export == "adapter":
+                raise UserError(
+                    f"graph.{made.name}.learner.lora.export=adapter: stage {name} reads a whole model; needs merged."
                 )
         wrong = [
             text for text in texts_of(asdict(stage.config)) if text.startswith("@") and not REFERENCE.fullmatch(text)

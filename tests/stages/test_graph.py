@@ -204,6 +204,13 @@ def test_what_cannot_be_configured_is_refused_with_the_stages_name(entry: str, m
         graph_of(graph(entry), Writing)
 
 
+def test_an_adapter_is_no_model_that_another_stage_could_read() -> None:
+    trains = "a={recipe: r1_zero, learner: {lora: {rank: 4, export: adapter}}, algo: {reference_refresh_updates: 0}}"
+    assert len(graph_of(graph(trains), Writing)) == 1
+    with pytest.raises(UserError, match=r"graph\.a\.learner\.lora\.export=adapter: stage b reads a whole model"):
+        graph_of(graph(trains, 'b={recipe: r1_zero, model: "@a"}'), Writing)
+
+
 def test_a_stage_that_does_not_exist_cannot_be_asked_for() -> None:
     with pytest.raises(UserError, match=r"stages: nope is none of this recipe's; there are first, second, third"):
         graph_of(graph(*CHAIN, stages="[nope]"), Writing)

@@ -1,0 +1,137 @@
+"""A Hugging Face folder of a learner's model, made by the learner itself or of a checkpoint that it saved.
+
+    learner    --write_settings--> config.json, tokenizer, ...   --whole_state--> tensors  \\
+                                                                                            write_weights --> the folder
+    checkpoint --its hf/ folder--> the same files                --saved_state--> tensors  /
+
+Both ways end in the same function, on a CPU, so that they write the same bytes. Adapters are merged in float32: base
+and what the adapter adds are summed there, and the sum is rounded once to the dtype of the model. In bfloat16 that
+rounding remains (8 bits: what is below 1/256 of a weight is lost); ``learner.lora.export=adapter`` writes the adapter
+itself.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+import shutil
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.distributed as dist
+import transformers
+from safetensors.torch import save_file
+from transformers import AutoConfig, AutoTokenizer, GenerationConfig
+
+from r1ray.learner.deepspeed_engine import gathered
+from r1ray.learner.lora import ADAPTER, is_adapter
+from r1ray.learner.state import SETTINGS, saved_state
+from r1ray.model_files import accepted_generation_config
+
+ADAPTER_CONFIG, ADAPTER_WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
+State = dict[str, torch.Tensor]
+
+
+def export_saved(checkpoint: Path, folder: Path, *, as_adapter: bool) -> None:
+    """Make the export of what a learner saved: the folder that the learner itself would have written then.
+
+    Args:
+        checkpoint: the learner's part of a checkpoint.
+        folder: must not exist.
+    """
+    shutil.copytree(checkpoint / SETTINGS, folder)
+    write_weights(folder, saved_state(checkpoint), as_adapter=as_adapter)
+
+
+def write_settings(model: Any, folder: Path, *, source: str) -> None:
+    """Write everything of a model but its weights: configuration, generation settings, tokenizer, adapter settings.
+
+    Args:
+        source: the folder or hub name that the model was loaded from.
+    """
+    config = copy.deepcopy(model.config)
+    config.architectures = [type(model).__name__]
+    config.dtype = model.dtype
+    config.save_pretrained(folder)
+    if model.can_generate():
+        accepted_generation_config(model.generation_config).save_pretrained(folder)
+    AutoTokenizer.from_pretrained(source).save_pretrained(folder)
+    if hasattr(model, "peft_config"):
+        adapter = copy.deepcopy(model.peft_config[ADAPTER])
+        adapter.target_modules = sorted(adapter.target_modules)
+        adapter.base_model_name_or_path = source
+        adapter.task_type = "CAUSAL_LM" if model.can_generate() else "SEQ_CLS"
+        adapter.inference_mode = True
+        trained = (name for name, parameter in model.named_parameters() if parameter.requires_grad)
+        adapter.modules_to_save = sorted({name.rpartition(".")[0] for name in trained if not is_adapter(name)}) or None
+        adapter.save_pretrained(folder)
+
+
+def whole_state(model: Any) -> State:
+    """Return every parameter and every buffer that belongs to the model's state, whole, in host memory, on rank 0; on
+    other ranks nothing. Has to be called on every rank. Tied weights share their memory."""
+    is_writer = dist.get_rank() == 0
+    copied: dict[int, torch.Tensor] = {}
+    state: State = {}
+    for name, tensor in model.state_dict(keep_vars=True).items():
+        if id(tensor) not in copied:
+            with gathered([tensor]):
+                copied[id(tensor)] = tensor.detach().to("cpu", copy=True) if is_writer else tensor
+        if is_writer:
+            state[name] = copied[id(tensor)]
+    return state
+
+
+def write_weights(folder: Path, state: State, *, as_adapter: bool = False) -> None:
+    """Write safetensors beside what :func:`write_settings` wrote into ``folder``.
+
+    Args:
+        state: as of :func:`whole_state`; is emptied on the way.
+        as_adapter: write the adapter alone, as peft reads it, instead of the merged model.
+    """
+    path = folder / ADAPTER_CONFIG
+    adapter = json.loads(path.read_text()) if path.exists() else None
+    if adapter is not None and as_adapter:
+        save_file(dict(_adapter_tensors(state, adapter)), folder / ADAPTER_WEIGHTS, metadata={"format": "pt"})
+        (folder / "config.json").unlink()  # else the folder would pass for a whole model
+        (folder / "generation_config.json").unlink(missing_ok=True)
+        return
+    if adapter is not None:
+        scale = adapter["lora_alpha"] / adapter["r"]
+        state = merge_adapters(state, scale=scale, is_transposed=adapter["fan_in_fan_out"])
+        path.unlink()
+    config = AutoConfig.from_pretrained(folder)
+    with torch.device("meta"):  # knows which weights are tied, and what experts are called in files; holds no numbers
+        model = getattr(transformers, config.architectures[0])._from_config(config, dtype=config.dtype)
+    if model.can_generate():
+        model.generation_config = GenerationConfig.from_pretrained(folder)
+    model.save_pretrained(folder, state_dict=state)
+
+
+def merge_adapters(state: State, *, scale: float, is_transposed: bool = False) -> State:
+    """Return the state of the model without adapters: base + scale * B A, summed in float32, rounded once to the base's
+    dtype. Empties ``state``.
+
+    Args:
+        is_transposed: weights are [in, out] instead of [out, in].
+    """
+    merged: State = {}
+    for name in [name for name in state if not is_adapter(name)]:
+        layer, _, rest = name.partition(".base_layer.")
+        tensor = state.pop(name)
+        if rest == "weight":
+            down, up = (state.pop(f"{layer}.lora_{side}.{ADAPTER}.weight").float() for side in "AB")
+            added = up @ down * scale
+            tensor = (tensor.float() + (added.T if is_transposed else added)).to(tensor.dtype)
+        merged[f"{layer}.{rest}" if rest else name] = tensor
+    return merged
+
+
+def _adapter_tensors(state: Mapping[str, torch.Tensor], adapter: dict[str, Any]) -> Iterator[tuple[str, torch.Tensor]]:
+    """Yield those that are trained, under peft's names."""
+    whole = tuple(f"{module}." for module in adapter["modules_to_save"] or ())
+    for name, tensor in state.items():
+        if is_adapter(name) or name.startswith(whole):
+            yield f"base_model.model.{name.replace(f'.{ADAPTER}.', '.')}", tensor.contiguous()
