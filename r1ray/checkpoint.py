@@ -78,7 +78,7 @@ class Checkpoints:
     def latest(self) -> tuple[Path, LoopState] | None:
         """The newest checkpoint's ``learner/`` folder and state, None where there is none. Raises UserError where it
         is torn."""
-        versions = self._versions()
+        versions = self.versions()
         if not versions:
             return None
         folder = self._folder / str(versions[-1])
@@ -89,10 +89,30 @@ class Checkpoints:
         saved["position"] = Position(**saved["position"])
         return folder / "learner", LoopState(**saved)
 
+    def learner_of(self, version: int) -> Path:
+        """Return the ``learner/`` folder of a version's checkpoint. Raises UserError, which names the versions that
+        there are, where that one has none, or a torn one."""
+        versions = self.versions()
+        there = f"there are those of versions {', '.join(map(str, versions))}" if versions else "there is none"
+        if version not in versions:
+            raise UserError(f"version={version}: {self._folder} has no checkpoint of it; {there}.")
+        folder = self._folder / str(version)
+        if fault := _fault(folder):
+            raise UserError(f"checkpoint {folder} is torn: {fault}; {there}.")
+        return folder / "learner"
+
+    def best(self) -> int | None:
+        """Return the version that is kept for its figure, as :meth:`tidy` noted it; None where none is."""
+        try:
+            version: int = json.loads((self._folder / _BEST).read_text())["version"]
+        except (OSError, ValueError, KeyError):
+            return None
+        return version if version in self.versions() else None
+
     def tidy(self) -> None:
         """Note which checkpoint is best, and remove all that are neither among the newest nor the best, and what
         killed processes left. Not while one is being written."""
-        versions = self._versions()
+        versions = self.versions()
         best = self._find_best(versions)
         if best is not None:
             _write(self._folder / _BEST, {"version": best[0], "metric": self._metric, "value": best[1]})
@@ -118,7 +138,8 @@ class Checkpoints:
         (self._folder / str(version)).rename(going)
         shutil.rmtree(going)
 
-    def _versions(self) -> list[int]:
+    def versions(self) -> list[int]:
+        """Return the versions that have a checkpoint, in order."""
         if not self._folder.is_dir():
             return []
         return sorted(int(path.name) for path in self._folder.iterdir() if path.name.isdigit())

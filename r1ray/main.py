@@ -29,6 +29,7 @@ usage: r1ray run [recipe=r1|r1_zero|sft|...] [experiment=quickstart] [algo=paper
        r1ray score FILE [reward=check|r1_zero|reasoning] [output=FILE] [key=value ...]
        r1ray plan [--json] [the same overrides as run]
        r1ray doctor [--smoke] [--json] [the same overrides as run]
+       r1ray export RUN_DIR [version=N|best] [stage=NAME] [--out DIR]
        r1ray submit [--address URL] [--no-wait | --stop | --status] [the overrides of a run, or its name]
 
   run     run a recipe; the same command resumes an interrupted run, and skips what is finished
@@ -39,6 +40,9 @@ usage: r1ray run [recipe=r1|r1_zero|sft|...] [experiment=quickstart] [algo=paper
   doctor  would this run work here? Checks of cluster, model and data, each green, yellow or red; ends with 1 for a red
           --smoke: two real steps of a tiny model on that cluster instead, in the configured dtypes and over the
           configured transport, and the seconds of each phase; needs neither model nor data
+  export  a Hugging Face folder of a checkpoint (the newest, version=N, or the best), in RUN_DIR/hf/ or in DIR; needs
+          neither GPUs nor Ray. Of a recipe, of the newest stage that has it, or of stage=NAME. With adapters,
+          learner.lora.export=merged or adapter chooses what is written
   submit  the same run as a job of the Ray cluster at URL (http://HEAD:8265) or RAY_ADDRESS; follows its log and ends
           with its exit code; the same command again follows it, or resumes it where it has ended
 
@@ -383,6 +387,42 @@ def _smoke(overrides: list[str], *, as_json: bool) -> int:
     return EXIT_FAILED if report.failure else 0
 
 
+# ---------------------------------------------------------------------- export
+
+
+def export(arguments: Sequence[str]) -> None:
+    """Make a Hugging Face folder of a checkpoint, and print where it lies."""
+    run_dirs, given = [], dict[str, str]()
+    keys = ("version", "stage", "learner.lora.export", "--out")
+    rest = iter(arguments)
+    for argument in rest:
+        key, is_set, value = argument.partition("=")
+        if key == "--out" and not is_set:
+            value = next(rest, "")
+        if key in keys and (is_set or key == "--out"):
+            given[key] = value
+        elif argument.startswith("-") or (is_set and not Path(argument).exists()):
+            raise UserError(f"{argument}: export has no such option; it has {', '.join(keys)}.")
+        else:
+            run_dirs.append(argument)
+    if len(run_dirs) != 1:
+        raise UserError(f"export needs one RUN_DIR, found {len(run_dirs)}: {', '.join(run_dirs) or 'none'}.")
+    for key, value in given.items():
+        if not value:
+            raise UserError(f"{key}: needs a value.")
+    version, kind, out = given.get("version"), given.get("learner.lora.export"), given.get("--out")
+    if version is not None and version != "best" and not (version.isascii() and version.isdigit()):
+        raise UserError(f"version={version}: needs a version's number, or best.")
+    if kind not in (None, "merged", "adapter"):
+        raise UserError(f"learner.lora.export={kind}: needs one of merged, adapter.")
+    from r1ray.stages.export import export_checkpoint, find_folder
+
+    number = int(version) if version is not None and version != "best" else version
+    folder = find_folder(Path(run_dirs[0]).expanduser().resolve(), version=number, stage=given.get("stage"))
+    target = Path(out).expanduser().resolve() if out else None
+    print(export_checkpoint(folder, version=number, out=target, kind=kind, say=say))
+
+
 # ---------------------------------------------------------------------- submit
 
 
@@ -589,5 +629,6 @@ VERBS: dict[str, Callable[[Sequence[str]], int | None]] = {
     "score": score,
     "plan": plan,
     "doctor": doctor,
+    "export": export,
     "submit": submit,
 }

@@ -39,6 +39,22 @@ def test_what_is_saved_comes_back(tmp_path: Path) -> None:
     assert found[0] == tmp_path / "3" / "learner"
 
 
+def test_the_checkpoint_of_a_version_is_found_and_another_refused_with_those_that_there_are(tmp_path: Path) -> None:
+    checkpoints = Checkpoints(tmp_path, keep=2, best="pass@1")
+    with pytest.raises(UserError, match=r"version=3: .* has no checkpoint of it; there is none"):
+        checkpoints.learner_of(3)
+    assert checkpoints.best() is None
+    for version, value in ((3, 0.9), (4, 0.1), (5, 0.2)):
+        save(checkpoints, version, **{"pass@1": value})
+    assert checkpoints.learner_of(4) == tmp_path / "4" / "learner"
+    assert Checkpoints(tmp_path, keep=1).best() == 3
+    with pytest.raises(UserError, match=r"version=6: .* there are those of versions 3, 4, 5"):
+        checkpoints.learner_of(6)
+    (tmp_path / "4" / "learner" / "rank" / "0.pt").write_bytes(b"")
+    with pytest.raises(UserError, match=r"checkpoint .*/4 is torn: learner/rank/0.pt has 0 bytes"):
+        checkpoints.learner_of(4)
+
+
 def test_an_unfinished_checkpoint_is_never_taken(tmp_path: Path) -> None:
     checkpoints = Checkpoints(tmp_path, keep=2)
     save(checkpoints, 3)

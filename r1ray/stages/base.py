@@ -23,6 +23,8 @@ from r1ray.sandbox.pool import UNSAFE, choose_mode
 from r1ray.stages.watch import Unwatched, Watch
 
 MANIFEST = "manifest.json"
+STARTED = "started.json"
+"""Of a stage that trains, beside its manifest: what its checkpoints are of."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,7 +231,7 @@ def read_artifact(manifest: Path, digest: str) -> Artifact | None:
 def claim_checkpoints(run_dir: Path, stage: str, digest: str) -> None:
     """Note what a training stage is begun with. Raises UserError where there are checkpoints of something else: to go
     on from them with another model or other rows would mix the two."""
-    note = run_dir / "stages" / stage / "started.json"
+    note = run_dir / "stages" / stage / STARTED
     has_checkpoints = Checkpoints(run_dir / "checkpoints", keep=1).latest() is not None
     if has_checkpoints and note.exists() and json.loads(note.read_text())["digest"] != digest:
         raise UserError(
@@ -256,10 +258,10 @@ async def wait_for_learner(config: RunConfig, awaitable: Awaitable[None], what: 
     )
 
 
-async def export(config: RunConfig, learner: Any, folder: Path) -> None:
-    """The learner's model in ``folder``: written aside, then renamed."""
+async def export(config: RunConfig, learner: Any, folder: Path, *, checkpoint: Path | None = None) -> None:
+    """Make the learner's model, or that of a checkpoint of its, in ``folder``: written aside, then renamed."""
     aside = folder.with_name(f".writing-{folder.name}")
     shutil.rmtree(aside, ignore_errors=True)
-    await wait_for_learner(config, learner.export(aside), "the export")
+    await wait_for_learner(config, learner.export(aside, checkpoint=checkpoint), "the export")
     shutil.rmtree(folder, ignore_errors=True)
     aside.rename(folder)
