@@ -111,6 +111,7 @@ class Controller(Generic[C]):
         checkpoints: Checkpoints,
         log: Callable[[dict[str, float]], None],
         evaluate: Evaluate | None = None,
+        export: Callable[[int], Awaitable[None]] | None = None,
         state: LoopState | None = None,
         history: Sequence[Mapping[str, float]] = (),
         domains: Sequence[str] = (),
@@ -120,12 +121,14 @@ class Controller(Generic[C]):
         Args:
             log: receives the metrics of each step, in order.
             evaluate: the figures of a version; None: nothing is evaluated.
+            export: makes a model folder of the learner, which holds that version (``checkpoint.export_every``).
             history: what was logged up to ``state``.
             domains: of the prompts, for figures of each.
             say: receives what the user has to be told.
         """
         self._config, self._roles, self._prompts = config, roles, prompts
         self._checkpoints, self._log, self._evaluate = checkpoints, log, evaluate
+        self._export = export
         self.ledger = Ledger(state.ledger if state else None)
         self.version = state.version if state else 0
         self._history, self._domains, self._say = list(history), domains, say
@@ -300,6 +303,9 @@ class Controller(Generic[C]):
             )
             for _ in batch:
                 self._slots.release()
+            every = self._config.checkpoint.export_every
+            if self._export is not None and every and self.version % every == 0 and self.version != self.last:
+                await self._export(self.version)  # before the checkpoint, so that a resumed run finds it made
             if self._is_checkpointed:
                 await self._save_checkpoint(state, tasks)
         await self._finish_record()

@@ -91,14 +91,16 @@ class SupervisedLoop(Generic[R]):
         checkpoints: Checkpoints,
         log: Callable[[dict[str, float]], None],
         held_out: HeldOut[R] | None = None,
+        export: Callable[[int], Awaitable[None]] | None = None,
         state: LoopState | None = None,
     ) -> None:
         """
         Args:
             log: receives the metrics of each step, in order; those of step 0 are the held-out ones before training.
+            export: makes a model folder of the learner after a step (``checkpoint.export_every``).
         """
         self._config, self._learner, self._held_out = config, learner, held_out
-        self._checkpoints, self._log = checkpoints, log
+        self._checkpoints, self._log, self._export = checkpoints, log, export
         settings = config.supervised
         self.step = state.version if state else 0
         self.num_steps = num_steps(len(rows), epochs=settings.epochs, sequences_per_step=settings.sequences_per_step)
@@ -134,6 +136,9 @@ class SupervisedLoop(Generic[R]):
                     "time/learn_s": learned - start,
                 }
             )
+            every = self._config.checkpoint.export_every
+            if self._export is not None and every and self.step % every == 0 and self.step != self.num_steps:
+                await self._export(self.step)  # before the checkpoint, so that a resumed run finds it made
             is_early = self._is_stopping and self.step < self.num_steps
             await self._save_checkpoint(is_last=is_early or self.step == self.num_steps)
             if is_early:

@@ -693,6 +693,32 @@ def test_a_best_that_no_evaluation_has_is_refused_before_the_first_step(tmp_path
     assert not world.learner.trained
 
 
+def test_versions_that_are_due_are_exported_before_their_checkpoint_and_none_twice(tmp_path: Path) -> None:
+    """The last one is left to the end of the run."""
+    config = make_config(steps=6, checkpoint_every=4)
+    config.checkpoint.export_every = 2
+    config.checkpoint.asynchronous = False
+    world = World(tmp_path, config)
+    world.learner.crash_at = 5
+
+    async def export(version: int) -> None:
+        assert world.last.version == version == world.engine.version
+        world.events.append(f"export v{version}")
+
+    with pytest.raises(RuntimeError, match="planted"):
+        world.run(export=export)
+    made = [event for event in world.events if event.startswith(("export", "save"))]
+    assert made == ["export v2", "export v4", "save"]
+    saved = world.checkpoints.latest()
+    assert saved is not None
+    again = world
+    world = World(tmp_path, config)
+    world.prompts = FakePrompts(saved[1].position)
+    world.run(state=saved[1], export=export)
+    assert [event for event in world.events if event.startswith(("export", "save"))] == ["save"]
+    assert again.last.version == 5
+
+
 def test_groups_whose_loss_is_not_finite_are_written_aside_and_named(tmp_path: Path) -> None:
     world = World(tmp_path, make_config())
     world.learner.crash_at, world.learner.crash = 2, NonFiniteLoss(("0/7", "1/0"))

@@ -78,7 +78,7 @@ class FakeSupervisedLearner:
         assert (folder / "weights").exists()
         self.loaded = folder
 
-    async def export(self, folder: Path) -> None:
+    async def export(self, folder: Path, *, checkpoint: Path | None = None) -> None:
         folder.mkdir(parents=True)
         (folder / "model.safetensors").write_text("w")
 
@@ -118,6 +118,7 @@ def train(
     rows: Sequence[Any] = EXAMPLES,
     held_out: Sequence[Any] = (),
     state: Any = None,
+    export: Any = None,
 ) -> tuple[FakeSupervisedLearner, list[dict[str, float]]]:
     learner, lines = FakeSupervisedLearner(), list[dict[str, float]]()
     loop = SupervisedLoop(
@@ -127,6 +128,7 @@ def train(
         checkpoints=Checkpoints(tmp_path / "checkpoints", keep=9),
         log=lines.append,
         held_out=HeldOut("mine", held_out) if held_out else None,
+        export=export,
         state=state,
     )
     asyncio.run(loop.run())
@@ -140,6 +142,19 @@ def test_every_row_is_trained_on_once_an_epoch(tmp_path: Path) -> None:
     assert sorted(in_order) == sorted([row.id for row in EXAMPLES] * 2)
     assert len(set(in_order[:10])) == 10 and in_order[:10] != in_order[10:]
     assert [line["epoch"] for line in lines] == pytest.approx([0.4, 0.8, 1.2, 1.6, 2.0])
+
+
+def test_steps_that_are_due_are_exported_but_the_last_which_the_end_exports(tmp_path: Path) -> None:
+    exported: list[int] = []
+
+    async def export(step: int) -> None:
+        assert not (tmp_path / "checkpoints" / str(step)).exists(), "before the checkpoint of the same step"
+        exported.append(step)
+
+    config = make_config(epochs=2)
+    config.checkpoint.every = config.checkpoint.export_every = 1
+    train(tmp_path, config, export=export)
+    assert exported == [1, 2, 3, 4]
 
 
 def test_the_last_step_has_what_is_left(tmp_path: Path) -> None:

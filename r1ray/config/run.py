@@ -90,13 +90,18 @@ class CheckpointConfig:
     keep: int = 2
     """So many of the newest stay."""
     best: str | None = None
-    """Name of a held-out figure (``pass@1``); the checkpoint with its highest value stays too."""
+    """Name of a held-out figure (``pass@1``); the checkpoint with its highest value stays too, and is exported at the
+    end."""
+    export_every: int = 0
+    """Steps between two exports during training, ``hf/<version>/`` as at the end; training waits for each. Whether that
+    version has a checkpoint does not matter. 0: only at the end. (``r1ray export`` makes them of checkpoints.)"""
     asynchronous: bool = True
     """Train on while the files of a checkpoint are written, from a copy of the state in the host's memory."""
 
     def __post_init__(self) -> None:
         at_least("checkpoint.every", self.every, 0)
         at_least("checkpoint.keep", self.keep, 1)
+        at_least("checkpoint.export_every", self.export_every, 0)
 
 
 @dataclass
@@ -379,6 +384,7 @@ def only_decisive(values: dict[Any, Any]) -> dict[Any, Any]:
     kept = {key: value for key, value in values.items() if key not in NOT_DECISIVE}
     for section, keys in PLACEMENT.items():
         kept[section] = _without(kept.get(section) or {}, keys)
+    kept["learner"]["lora"] = _without(kept["learner"].get("lora") or {}, ("export",))
     models = kept["reward"].get("models") or {}
     kept["reward"]["models"] = {name: _without(model, MODEL_PLACEMENT) for name, model in models.items()}
     judge = kept.get("judge") or {}

@@ -274,8 +274,10 @@ def checkpoint_parts(config: RunConfig, shape: Shape) -> dict[str, float]:
 
 
 def export_bytes(config: RunConfig, shape: Shape) -> float:
-    """Of the safetensors that a run ends with."""
-    return float(shape.parameters * DTYPE_BYTES[config.learner.dtype])
+    """Of the safetensors of one export."""
+    learner = config.learner
+    is_adapter = learner.lora.rank and learner.lora.export == "adapter"
+    return float((trained_parameters(shape, learner) if is_adapter else shape.parameters) * DTYPE_BYTES[learner.dtype])
 
 
 def published_bytes(config: RunConfig, shape: Shape) -> float:

@@ -48,6 +48,9 @@ class Disk:
     checkpoints_a_day: float
     rollouts_a_day: float
     export: float
+    """One exported model."""
+    num_exports: int
+    """Kept at the end of the stage, or where there is none, after a day."""
     whole: float
     """At the end of the stage, or where there is none, after a day."""
 
@@ -251,13 +254,17 @@ def _disk(config: RunConfig, shape: Shape, batch: Batch, step: Step, steps: int 
         written = steps_a_day / settings.every * (each_time + reference * changes)
     each = 0.0 if config.only_learner else batch.trained_tokens * PARQUET_BYTES
     export = export_bytes(config, shape)
+    num_steps = steps if steps is not None else int(steps_a_day)
+    between = (num_steps - 1) // settings.export_every if settings.export_every else 0
+    num_exports = 1 + max(0, between) + (settings.best is not None)
     return Disk(
         checkpoint=parts,
         kept=kept,
         checkpoints_a_day=written,
         rollouts_a_day=each * steps_a_day,
         export=export,
-        whole=kept + export + each * (steps if steps is not None else steps_a_day),
+        num_exports=num_exports,
+        whole=kept + num_exports * export + each * (steps if steps is not None else steps_a_day),
     )
 
 

@@ -107,7 +107,8 @@ def _disk_lines(plan: Plan) -> Iterator[str]:
         yield "disk: no checkpoints (checkpoint.every=0)"
     rollouts = f"rollouts {gib(disk.rollouts_a_day)} a day, " if disk.rollouts_a_day else ""
     until = "at the end" if plan.steps else "beside the data"
-    yield f"  {rollouts}the exported model {gib(disk.export)}; {until} {gib(disk.whole)}"
+    times = f"{disk.num_exports} x " if disk.num_exports > 1 else ""
+    yield f"  {rollouts}the exported model {times}{gib(disk.export)}; {until} {gib(disk.whole)}"
 
 
 def stages_table(plans: Sequence[Plan]) -> str:

@@ -121,7 +121,10 @@ class _Job:
     def export_dir(self) -> Path:
         """Named after the last version."""
         assert self._controller is not None
-        return self._context.run_dir / "hf" / str(self._controller.last)
+        return self._export_dir(self._controller.last)
+
+    def _export_dir(self, version: int) -> Path:
+        return self._context.run_dir / "hf" / str(version)
 
     def _table(self, path: str, key: str) -> tuple[PromptTable, frozenset[tuple[str, str]]]:
         """The prompts of a file, with their domains and types of check."""
@@ -214,6 +217,9 @@ class _Job:
             async def evaluated(version: int, on_start: Callable[[int], None]) -> EvalResult:
                 return await self._evaluate(running, version, on_start, is_full=version in (0, controller.last))
 
+            async def exported(version: int) -> None:
+                await export(config, running.learner, self._export_dir(version))
+
             if state:
                 self._prompts.position = state.position
             controller = self._controller = Controller(
@@ -223,6 +229,7 @@ class _Job:
                 checkpoints=self._checkpoints,
                 log=log,
                 evaluate=evaluated if self._eval else None,
+                export=exported,
                 state=state,
                 history=self._metrics.read(),
                 domains=self._domains,
@@ -231,10 +238,20 @@ class _Job:
             with first_sigterm(controller.stop):
                 await controller.run()
             with context.watch.during("export"):
-                await export(config, running.learner, self.export_dir)
+                if version < controller.last or not self.export_dir.is_dir():
+                    await exported(controller.last)
+                best = self._checkpoints.best() if config.checkpoint.best else None
+                if best is not None and not self._export_dir(best).is_dir():
+                    folder = self._checkpoints.learner_of(best)
+                    await export(config, running.learner, self._export_dir(best), checkpoint=folder)
         finally:
             running.shutdown()
-        return self._finish(progress)
+        metrics = self._finish(progress)
+        progress.say(f"stage rl: the model is in {self.export_dir}")
+        if best is not None:
+            folder = self._export_dir(best)
+            progress.say(f"stage rl: the best by {config.checkpoint.best}, version {best}, is in {folder}")
+        return metrics
 
     async def _evaluate(
         self, running: Running, version: int, on_start: Callable[[int], None], *, is_full: bool

@@ -195,6 +195,9 @@ class _Job:
                 self._metrics.append(metrics)
                 lines.step(metrics)
 
+            async def exported(version: int) -> None:
+                await export(config, running.learner, self.export_dir.with_name(str(version)))
+
             loop = SupervisedLoop(
                 config,
                 running.learner,
@@ -202,14 +205,18 @@ class _Job:
                 checkpoints=self._checkpoints,
                 log=log,
                 held_out=self._held_out,
+                export=exported,
                 state=state,
             )
             with first_sigterm(loop.stop):
                 await loop.run()
-            await export(config, running.learner, self.export_dir)
+            if state is None or state.version < self._num_steps or not self.export_dir.is_dir():
+                await exported(self._num_steps)
         finally:
             running.shutdown()
-        return self._finish(progress)
+        metrics = self._finish(progress)
+        progress.say(f"stage {self._objective.stage}: the model is in {self.export_dir}")
+        return metrics
 
     def _finish(self, progress: Progress) -> dict[str, float]:
         rows = self._metrics.read()

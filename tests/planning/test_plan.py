@@ -219,6 +219,25 @@ def test_files_follow_stage_dtype_and_adapters() -> None:
     trained = shape.adapter_parameters(16)
     assert checkpoint_parts(adapters, shape) == {"model": 2.0 * size, "optimizer": 12.0 * trained}
     assert export_bytes(seven(), shape) == published_bytes(seven(), shape) == 2 * size
+    alone = seven("learner.lora.rank=16", "learner.lora.export=adapter", "algo.reference_refresh_updates=0")
+    assert export_bytes(alone, shape) == 2 * trained
+
+
+def test_every_export_takes_its_place_on_the_disk() -> None:
+    def disk(*overrides: str) -> tuple[int, float]:
+        found = plan_run(seven("steps=100", "checkpoint.every=0", *overrides)).disk
+        assert found is not None
+        return found.num_exports, found.whole
+
+    num, whole = disk()
+    size = 2.0 * plan_run(seven()).shape.parameters
+    assert num == 1
+    for overrides, more in (
+        (["checkpoint.export_every=30"], 3),
+        (["checkpoint.export_every=50"], 1),
+        (["checkpoint.best=pass@1", "data.eval=e"], 1),
+    ):
+        assert disk(*overrides) == (1 + more, pytest.approx(whole + more * size))
 
 
 def test_memory_shrinks_by_what_shards_it() -> None:

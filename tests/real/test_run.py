@@ -34,7 +34,7 @@ NAMES = (
 
 FIRST = (
     *(*SMALL, "data.template=none", "data.max_prompt_tokens=16", "name=first"),
-    *("checkpoint.every=1", "checkpoint.keep=3", "checkpoint.best=pass@1"),
+    *("checkpoint.every=1", "checkpoint.keep=3", "checkpoint.best=pass@1", "checkpoint.export_every=2"),
     # Prompts of more than a step's tokens, which ended an engine where each request had a seed.
     *("rollout.seeded=true", "rollout.max_num_batched_tokens=48"),
 )
@@ -99,6 +99,20 @@ def test_the_run_folder_has_its_parts(finished: tuple[Path, str]) -> None:
     assert (folder / "checkpoints" / "3" / "controller.json").is_file()
     assert (folder / "curves.png").read_bytes().startswith(b"\x89PNG")
     assert f"run folder: {folder}" in printed and f"plot:       {folder / 'curves.png'}" in printed
+
+
+def test_the_run_says_where_its_models_are_and_a_checkpoint_makes_the_same_one_bit_for_bit(
+    finished: tuple[Path, str], tmp_path: Path
+) -> None:
+    folder, printed = finished
+    best = json.loads((folder / "checkpoints" / "best.json").read_text())["version"]
+    assert f"stage rl: the model is in {folder}/hf/3" in printed
+    assert f"stage rl: the best by pass@1, version {best}, is in {folder}/hf/{best}" in printed
+    assert sorted(path.name for path in (folder / "hf").iterdir()) == sorted({"2", "3", str(best)})
+    made = tmp_path / "made"
+    assert r1ray("export", str(folder), "version=2", "--out", str(made), cwd=tmp_path).splitlines()[-1] == str(made)
+    during_training = {path.name: path.read_bytes() for path in (folder / "hf" / "2").iterdir()}
+    assert {path.name: path.read_bytes() for path in made.iterdir()} == during_training
 
 
 def test_the_same_command_again_does_nothing(

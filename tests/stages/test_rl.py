@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from r1ray.checkpoint import Checkpoints, LoopState
-from r1ray.config import CheckpointConfig, DataConfig, LearnerConfig, RewardConfig, RunConfig
+from r1ray.config import CheckpointConfig, DataConfig, LearnerConfig, LoraConfig, RewardConfig, RunConfig
 from r1ray.errors import UserError
 from r1ray.ledger import Ledger
 from r1ray.main import main
@@ -28,6 +28,7 @@ def test_a_run_may_go_on_with_other_ranks_and_checkpoints_but_not_with_another_l
 
     one = digest(LearnerConfig())
     assert digest(LearnerConfig(num_ranks=8, threads=4), CheckpointConfig(every=7, best="pass@1")) == one
+    assert digest(LearnerConfig(lora=LoraConfig(export="adapter")), CheckpointConfig(export_every=3)) == one
     assert digest(LearnerConfig(lr=1e-4)) != one
 
 
@@ -78,3 +79,13 @@ def test_a_reward_model_of_another_chat_template_is_refused_before_anything_star
     ]
     assert main(["run", *own, *small, *preferred]) == 2
     assert f"reward.models.helpful.model={tmp_path}/helpful: its chat template is not that" in capsys.readouterr().err
+
+
+def test_a_generation_config_that_cannot_be_read_is_refused_before_anything_starts(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, qwen_folder: Path, arithmetic_jsonl: Path
+) -> None:
+    model = Path(shutil.copytree(qwen_folder, tmp_path / "model"))
+    (model / "generation_config.json").write_text('{"early_stopping": "sometimes"}')
+    own = [f"model={model}", f"data.train={arithmetic_jsonl}", f"output_dir={tmp_path / 'runs'}"]
+    assert main(["run", *own, "data.template=none", "data.max_prompt_tokens=16", "algo.max_completion_tokens=24"]) == 2
+    assert f"{model}/generation_config.json: transformers cannot read it" in capsys.readouterr().err

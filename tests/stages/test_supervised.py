@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -74,7 +75,9 @@ def run(
     return artifact, started, said
 
 
-def test_a_file_and_a_model_become_a_model_folder_metrics_and_a_plot(tmp_path: Path, llama_folder: Path) -> None:
+def test_a_file_and_a_model_become_a_model_folder_metrics_and_a_plot(
+    tmp_path: Path, llama_folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     artifact, started, said = run(tmp_path, make_config(tmp_path, llama_folder))
     assert artifact.path == str(tmp_path / "run" / "hf" / "5") and Path(artifact.path, "model.safetensors").exists()
     assert artifact.metrics["loss"] == pytest.approx(2 / 6) and artifact.metrics["steps"] == 5
@@ -85,6 +88,30 @@ def test_a_file_and_a_model_become_a_model_folder_metrics_and_a_plot(tmp_path: P
     lines = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
     assert [line["step"] for line in lines] == [0, 1, 2, 3, 4, 5] and {line["stage"] for line in lines} == {"sft"}
     assert "supervised.train: 9 dialogues in the layout of Hugging Face" in said[0]
+    assert f"stage sft: the model is in {artifact.path}" in capsys.readouterr().out
+
+
+def test_exports_are_made_on_the_way_and_an_end_that_is_done_again_keeps_the_one_that_is_there(
+    tmp_path: Path, llama_folder: Path
+) -> None:
+    config = make_config(tmp_path, llama_folder)
+    config.checkpoint.export_every = 2
+    artifact, _, _ = run(tmp_path, config)
+    folder = tmp_path / "run" / "hf"
+    assert sorted(path.name for path in folder.iterdir()) == ["2", "4", "5"]
+    before = {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
+    assert run(tmp_path, config)[0].path == artifact.path
+    assert {path: path.stat().st_mtime_ns for path in folder.rglob("*")} == before
+
+
+def test_a_generation_config_that_cannot_be_read_is_found_before_anything_starts(
+    tmp_path: Path, llama_folder: Path
+) -> None:
+    model, started = Path(shutil.copytree(llama_folder, tmp_path / "model")), Started()
+    (model / "generation_config.json").write_text("{")
+    with pytest.raises(UserError, match=f"{model}/generation_config.json: transformers cannot read it"):
+        run(tmp_path, make_config(tmp_path, model), started=started)
+    assert started.orders == []
 
 
 def test_preferences_are_pairs_for_the_other_learner(tmp_path: Path, llama_folder: Path) -> None:
