@@ -258,6 +258,14 @@ async def wait_for_learner(config: RunConfig, awaitable: Awaitable[None], what: 
     )
 
 
+def rewind_exports(folder: Path, version: int) -> None:
+    """Remove the model folders of later versions: a run that goes on from ``version`` trains these anew, and others
+    may come of it. What a killed process left is removed too."""
+    for path in folder.iterdir() if folder.is_dir() else ():
+        if path.name.startswith(".writing-") or (path.name.isdigit() and int(path.name) > version):
+            shutil.rmtree(path)
+
+
 async def export(config: RunConfig, learner: Any, folder: Path, *, checkpoint: Path | None = None) -> None:
     """Make the learner's model, or that of a checkpoint of its, in ``folder``: written aside, then renamed."""
     aside = folder.with_name(f".writing-{folder.name}")

@@ -31,6 +31,7 @@ from r1ray.stages.base import (
     export,
     files_of,
     recent_mean,
+    rewind_exports,
     wait_for_learner,
 )
 from r1ray.telemetry.console import Progress
@@ -195,6 +196,7 @@ class _Job:
         version = state.version if state else 0
         RolloutLog(rollouts).rewind(version)
         self._metrics.rewind(version if state else -1)
+        rewind_exports(context.run_dir / "hf", version)
         progress = Progress(num_steps=config.steps)
         progress.say(
             f"stage rl: {config.steps} steps of {config.algo.prompts_per_step} prompts x {config.algo.group_size} "

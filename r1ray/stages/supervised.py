@@ -27,6 +27,7 @@ from r1ray.stages.base import (
     export,
     files_of,
     recent_mean,
+    rewind_exports,
     wait_for_learner,
 )
 from r1ray.supervised import HeldOut, SupervisedLoop, num_steps
@@ -176,6 +177,7 @@ class _Job:
         resumed = self._checkpoints.latest()
         state = resumed[1] if resumed else None
         self._metrics.rewind(state.version if state else -1)
+        rewind_exports(self.export_dir.parent, state.version if state else 0)
         progress = Progress(num_steps=self._num_steps)
         progress.say(
             f"stage {self._objective.stage}: {settings.epochs} epochs of {len(self._train)} {self._objective.rows} in "

@@ -132,7 +132,11 @@ def test_an_interrupted_stage_goes_on_at_its_checkpoint(tmp_path: Path, llama_fo
     aside = checkpoints.begin(2)
     (aside / "learner" / "weights").write_text("w")
     checkpoints.commit(aside, loop_state(2, Position(0, 8)))
+    exports = tmp_path / "run" / "hf"
+    for name in ("1", "2", "3", ".writing-4"):
+        (exports / name).mkdir()
     _, again, _ = run(tmp_path, config)
+    assert sorted(path.name for path in exports.iterdir()) == ["1", "2", "5"], "3 was of steps that are made anew"
     assert again.learner.loaded is not None and again.learner.trained == whole[2:]
     lines = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
     assert [line["step"] for line in lines] == [0, 1, 2, 3, 4, 5]
