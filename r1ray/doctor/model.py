@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from r1ray.config import SUPERVISED_RECIPES, RunConfig
+from r1ray.config import SAMPLING_RECIPES, SUPERVISED_RECIPES, RunConfig
 from r1ray.doctor.findings import DRIVER, Finding, counted
 from r1ray.doctor.judging import green, red, yellow
 from r1ray.errors import UserError
-from r1ray.model_files import has_token, load_tokenizer
+from r1ray.model_files import has_token, load_generation_config, load_tokenizer
 from r1ray.reward.extract import SPECIAL_TOKEN
 from r1ray.reward.format import TAGS
 
@@ -41,6 +41,8 @@ def check_model(config: RunConfig, model: str, *, key: str = "model") -> ModelCh
         tokenizer = load_tokenizer(
             model, template=template, max_model_len=longest, key=key, may_lack_rows=config.recipe == "extend"
         )
+        if config.recipe not in SAMPLING_RECIPES:
+            load_generation_config(model, key=key)
     except UserError as error:
         return ModelCheck([red("model", DRIVER, str(error), "a model that the run can use", "see left.")], None)
     from transformers import AutoConfig

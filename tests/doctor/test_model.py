@@ -55,6 +55,12 @@ def test_a_folder_without_a_tokenizer_is_red(copy: Path) -> None:
     assert findings(copy)["model"].status == "red"
 
 
+def test_generation_settings_that_cannot_be_read_are_red(copy: Path) -> None:
+    (copy / "generation_config.json").write_text("{")
+    finding = findings(copy)["model"]
+    assert finding.status == "red" and f"{copy}/generation_config.json: transformers cannot read it" in finding.found
+
+
 def test_weights_of_another_vocabulary_than_the_configuration_are_red(copy: Path) -> None:
     rows = stored_rows(str(copy))
     assert rows is not None
