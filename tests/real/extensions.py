@@ -7,6 +7,10 @@ from collections.abc import Iterable
 from typing import Any
 
 import torch
+from safetensors.torch import load, save
+
+from r1ray.weights.adapter import SETTINGS, AdapterWorker, ReceivedAdapter, settings_tensor
+from r1ray.weights.vllm_model import gather
 
 
 class StaleTensor:
@@ -126,3 +130,17 @@ def move(weights: dict[str, torch.Tensor], generator: torch.Generator) -> None:
     """A step of Adam at a learning rate of 3e-6, in a random direction."""
     for weight in {id(weight): weight for weight in weights.values()}.values():
         weight += 3e-6 * torch.randn(weight.shape, generator=generator).sign()
+
+
+class HeldAdapter(AdapterWorker):
+    """Takes an adapter without a wire, and says which one computes."""
+
+    def put(self, adapter: bytes, rank: int, alpha: float) -> None:
+        received = ReceivedAdapter()
+        received.load([(SETTINGS, settings_tensor(rank=rank, alpha=alpha)), *load(adapter).items()])
+        received.activate(self.model_runner.lora_manager, gather)
+
+    def held(self, path: str) -> bytes:
+        """A and B of the last part of a layer, B scaled."""
+        layer = self.model_runner.lora_manager._adapter_manager.modules[path]
+        return save({"A": layer.lora_a_stacked[-1][0, 0].clone(), "B": layer.lora_b_stacked[-1][0, 0].clone()})
