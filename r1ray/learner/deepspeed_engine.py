@@ -196,10 +196,10 @@ def grad_norm(engine: Any) -> float:
     return float(engine.r1ray_grad_norm if norm is None else norm)
 
 
-def gathered(parameters: list[torch.nn.Parameter], *, modifier_rank: int | None = None) -> Any:
+def gathered(parameters: Sequence[torch.Tensor], *, modifier_rank: int | None = None) -> Any:
     """The full values of ZeRO-3 parameters inside the ``with``; nothing to do for the other stages."""
     if any(hasattr(p, "ds_id") for p in parameters):
-        return GatheredParameters(parameters, modifier_rank=modifier_rank)
+        return GatheredParameters(list(parameters), modifier_rank=modifier_rank)
     return nullcontext()
 
 
@@ -220,13 +220,16 @@ def gathered_in_use(module: torch.nn.Module) -> Iterator[None]:
 
 
 class ParameterStream:
-    """A :class:`~r1ray.weights.stream.WeightStream` of a transformers model under any ZeRO stage; what adapters add
-    to a weight is added to it."""
+    """A :class:`~r1ray.weights.stream.WeightStream` of a transformers model under any ZeRO stage: its parameters, and
+    the buffers that are part of its state (biases of routers). What adapters add to a weight is added to it, in
+    float32, and rounded once."""
 
     def __init__(self, model: Any) -> None:
-        self._parameters: list[tuple[str, torch.nn.Parameter, Any]] = [
-            (name.replace(".base_layer.", "."), parameter, adapted(model, name))
-            for name, parameter in model.named_parameters()
+        state = model.state_dict(keep_vars=True)
+        buffers = [(name, buffer) for name, buffer in model.named_buffers() if name in state]
+        self._parameters: list[tuple[str, torch.Tensor, Any]] = [
+            (name.replace(".base_layer.", "."), tensor, adapted(model, name))
+            for name, tensor in (*model.named_parameters(), *buffers)
             if not is_adapter(name)
         ]
         names = {name for name, *_ in self._parameters}
@@ -242,7 +245,7 @@ class ParameterStream:
         for name, parameter, layer in self._parameters:
             with gathered([parameter, *(adapter_parameters(layer) if layer else ())]):
                 whole = parameter.detach()
-                yield name, whole + delta(layer).to(whole.dtype) if layer else whole
+                yield name, (whole.float() + delta(layer)).to(whole.dtype) if layer else whole
 
 
 class AdapterStream:
@@ -269,7 +272,7 @@ class AdapterStream:
                 yield name, parameter.detach()
 
 
-def _meta(name: str, parameter: torch.nn.Parameter) -> TensorMeta:
+def _meta(name: str, parameter: torch.Tensor) -> TensorMeta:
     return TensorMeta(
         name, str(parameter.dtype).removeprefix("torch."), tuple(getattr(parameter, "ds_shape", parameter.shape))
     )

@@ -81,6 +81,8 @@ def adapter_parameters(layer: Any) -> list[torch.nn.Parameter]:
 
 
 def delta(layer: Any) -> torch.Tensor:
-    """What the adapter adds to the weight of its layer: alpha / rank * B A."""
-    added: torch.Tensor = layer.get_delta_weight(ADAPTER).detach()
-    return added
+    """What the adapter adds to the weight of its layer: alpha / rank * B A, float32."""
+    down, up = (parameter.detach().float() for parameter in adapter_parameters(layer))
+    added = layer.scaling[ADAPTER] * (up @ down)
+    whole: torch.Tensor = added.T if layer.fan_in_fan_out else added
+    return whole
