@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Iterator
+from typing import Any
 
 import torch
-from torch.utils.checkpoint import checkpoint
+import torch.nn.functional as F
 
 MAX_LOGITS_PER_CHUNK = 2**24
 """Elements of logits that exist at a time: 64 MiB of float32."""
@@ -13,33 +14,100 @@ MAX_LOGITS_PER_CHUNK = 2**24
 
 def token_logprobs(
     hidden_NH: torch.Tensor,
-    head: Callable[[torch.Tensor], torch.Tensor],
+    weight_VH: torch.Tensor,
+    bias_V: torch.Tensor | None,
     targets_N: torch.Tensor,
     *,
-    vocabulary: int,
     temperature: float,
     max_logits: int = MAX_LOGITS_PER_CHUNK,
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """log softmax(head(hidden) / temperature)[target] and the entropy of that distribution, each [N] float32.
+    """log softmax((hidden weight^T + bias) / temperature)[target] and the entropy of that distribution, each [N]
+    float32.
 
-    Rows are taken ``max_logits // vocabulary`` at a time. Where there is more than one such chunk, each chunk's
-    logits are dropped after the forward pass and computed again in the backward pass, so that no more than one
-    chunk of logits ever exists. The entropy carries no gradient.
+    The vocabulary is taken ``max_logits // N`` tokens at a time. Where that makes more than one chunk, the logits are
+    dropped after the forward pass and computed again in the backward pass, so that no more than one chunk of logits
+    ever exists. Each chunk gives its rows of the weight's gradient whole, so that they are rounded once, and adds to
+    the hidden states' gradient in float32. The entropy carries no gradient.
     """
-    rows = max(1, max_logits // vocabulary)
+    logp, entropy = _TokenLogprobs.apply(hidden_NH, weight_VH, bias_V, targets_N, temperature, max_logits)
+    return logp, entropy
 
-    def chunk(hidden: torch.Tensor, targets: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        logits = head(hidden).float() / temperature
-        log_z = torch.logsumexp(logits, dim=-1)
-        logp = logits.gather(-1, targets.unsqueeze(-1)).squeeze(-1) - log_z
-        with torch.no_grad():
-            entropy = log_z - torch.einsum("nv,nv->n", torch.exp(logits - log_z.unsqueeze(-1)), logits)
-        return logp, entropy
 
-    if len(targets_N) <= rows:
-        return chunk(hidden_NH, targets_N)
-    parts = [
-        checkpoint(chunk, hidden, targets, use_reentrant=False)
-        for hidden, targets in zip(hidden_NH.split(rows), targets_N.split(rows), strict=True)
-    ]
-    return torch.cat([logp for logp, _ in parts]), torch.cat([entropy for _, entropy in parts])
+class _TokenLogprobs(torch.autograd.Function):
+    """One operation for autograd: whoever gathers the weight for it (ZeRO 3) does so once in each direction, whatever
+    the number of chunks."""
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        hidden_NH: torch.Tensor,
+        weight_VH: torch.Tensor,
+        bias_V: torch.Tensor | None,
+        targets_N: torch.Tensor,
+        temperature: float,
+        max_logits: int,
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        chunks = list(_chunks(len(weight_VH), len(targets_N), max_logits))
+        largest_N = torch.full(targets_N.shape, -torch.inf, device=hidden_NH.device)
+        total_N, moment_N, chosen_N = (torch.zeros_like(largest_N) for _ in range(3))
+        for chunk in chunks:
+            logits_NC = _logits(hidden_NH, weight_VH, bias_V, chunk, temperature)
+            before_N, largest_N = largest_N, torch.maximum(largest_N, logits_NC.amax(dim=-1))
+            rescale_N = torch.exp(before_N - largest_N)
+            weights_NC = torch.exp(logits_NC - largest_N.unsqueeze(-1))
+            total_N = total_N * rescale_N + weights_NC.sum(dim=-1)  # sum of exp(l - largest)
+            moment_N = moment_N * rescale_N + torch.einsum("nc,nc->n", weights_NC, logits_NC)  # and of l times that
+            column_N = targets_N - chunk.start
+            is_here_N = (column_N >= 0) & (column_N < logits_NC.shape[1])
+            found_N = logits_NC.gather(1, column_N.clamp(0, logits_NC.shape[1] - 1).unsqueeze(1)).squeeze(1)
+            chosen_N = torch.where(is_here_N, found_N, chosen_N)
+        log_z_N = largest_N + torch.log(total_N)
+        entropy_N = log_z_N - moment_N / total_N
+        ctx.save_for_backward(hidden_NH, weight_VH, bias_V, targets_N, log_z_N)
+        ctx.temperature, ctx.chunks = temperature, chunks
+        ctx.kept = logits_NC if len(chunks) == 1 else None
+        ctx.mark_non_differentiable(entropy_N)
+        return chosen_N - log_z_N, entropy_N
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
+        hidden_NH, weight_VH, bias_V, targets_N, log_z_N = ctx.saved_tensors
+        needs_hidden, needs_weight, needs_bias, *_ = ctx.needs_input_grad
+        of_hidden_NH = torch.zeros_like(hidden_NH, dtype=torch.float32) if needs_hidden else None
+        of_weight_VH = torch.empty_like(weight_VH) if needs_weight else None
+        of_bias_V = torch.empty_like(bias_V) if needs_bias else None
+        scale_N1 = (gradients[0] / ctx.temperature).unsqueeze(1)
+        for chunk in ctx.chunks:
+            logits_NC = ctx.kept
+            if logits_NC is None:
+                logits_NC = _logits(hidden_NH, weight_VH, bias_V, chunk, ctx.temperature)
+            of_logits_NC = torch.exp(logits_NC - log_z_N.unsqueeze(1)).mul_(-scale_N1)
+            column_N = targets_N - chunk.start
+            here = ((column_N >= 0) & (column_N < logits_NC.shape[1])).nonzero()[:, 0]
+            of_logits_NC[here, column_N[here]] += scale_N1[here, 0]
+            given_NC = of_logits_NC.to(hidden_NH.dtype)
+            if of_hidden_NH is not None:
+                of_hidden_NH += given_NC @ weight_VH[chunk]
+            if of_weight_VH is not None:
+                torch.mm(given_NC.t(), hidden_NH, out=of_weight_VH[chunk])
+            if of_bias_V is not None:
+                of_bias_V[chunk] = of_logits_NC.sum(dim=0)
+        of_hidden = None if of_hidden_NH is None else of_hidden_NH.to(hidden_NH.dtype)
+        return of_hidden, of_weight_VH, of_bias_V, None, None, None
+
+
+def _chunks(vocabulary: int, rows: int, max_logits: int) -> Iterator[slice]:
+    """Parts of the vocabulary of like size, so that ``rows`` of each are no more than ``max_logits``."""
+    size = max(1, max_logits // max(rows, 1))
+    number = -(-vocabulary // size)
+    size = -(-vocabulary // number)
+    for start in range(0, vocabulary, size):
+        yield slice(start, min(start + size, vocabulary))
+
+
+def _logits(
+    hidden_NH: torch.Tensor, weight_VH: torch.Tensor, bias_V: torch.Tensor | None, chunk: slice, temperature: float
+) -> torch.Tensor:
+    """[N, C] float32, divided by the temperature."""
+    logits_NC = F.linear(hidden_NH, weight_VH[chunk], None if bias_V is None else bias_V[chunk]).float()
+    return logits_NC if temperature == 1 else logits_NC / temperature

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import inspect
 import os
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from datetime import timedelta
 from typing import Any
 
@@ -201,22 +201,6 @@ def gathered(parameters: Sequence[torch.Tensor], *, modifier_rank: int | None = 
     if any(hasattr(p, "ds_id") for p in parameters):
         return GatheredParameters(list(parameters), modifier_rank=modifier_rank)
     return nullcontext()
-
-
-@contextmanager
-def gathered_in_use(module: torch.nn.Module) -> Iterator[None]:
-    """Have each part of a module whole while it computes, where its parameters are divided and DeepSpeed has no engine
-    of it that would see to that. Every rank has to compute the same."""
-    hooks = []
-    for part in module.modules():
-        if own := [p for p in part.parameters(recurse=False) if hasattr(p, "ds_id")]:
-            hooks.append(part.register_forward_pre_hook(lambda *_, own=own: own[0].all_gather(own)))
-            hooks.append(part.register_forward_hook(lambda *_, own=own: own[0].partition(own)))
-    try:
-        yield
-    finally:
-        for hook in hooks:
-            hook.remove()
 
 
 class ParameterStream:

@@ -10,8 +10,7 @@ from transformers import AutoModelForCausalLM
 
 from r1ray.algo.supervised import nll_loss
 from r1ray.config import LearnerConfig
-from r1ray.learner.deepspeed_engine import gathered_in_use
-from r1ray.learner.policy import PolicyModel, check_policy, nothing, pack_sequences, plain_logprobs
+from r1ray.learner.policy import PolicyModel, check_policy, nothing, pack_sequences
 from r1ray.learner.supervised import Computed, SupervisedDeepSpeedLearner
 from r1ray.specs import LearnerSpec, RankSpec
 from r1ray.types import Minibatch, SFTExample
@@ -25,12 +24,8 @@ class SFTLearner(SupervisedDeepSpeedLearner[SFTExample]):
     def __init__(self, config: LearnerConfig, spec: LearnerSpec, rank: RankSpec) -> None:
         super().__init__(config, spec, rank)
         model = self._load(AutoModelForCausalLM)
-        with gathered_in_use(model):
-            expected = plain_logprobs(model)
         self._start(PolicyModel(self._prepare(model), sequence_group=self._sequence_group), model)
-        check_policy(
-            self._engine, expected, name=spec.model, device=self._device, multiple=config.sequence_parallel_size
-        )
+        check_policy(self._engine, name=spec.model, device=self._device, multiple=config.sequence_parallel_size)
 
     def _compute(self, rows: Sequence[SFTExample], minibatch: Minibatch) -> Computed:
         multiple = self._config.sequence_parallel_size

@@ -17,7 +17,7 @@ from r1ray.planning.shapes import Shape
 DTYPE_BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
 MAX_LOGITS = 2**24
 """Of :mod:`r1ray.algo.logprobs`: logits that exist at a time."""
-LOGITS_COPIES = 5
+LOGITS_COPIES = 4
 """Float32 copies of a chunk of logits at the peak of its backward pass (measured)."""
 BUCKET = 5e8
 """Elements of DeepSpeed's gradient bucket (reduce_bucket_size)."""
@@ -127,8 +127,7 @@ def activation_items(
             f"{tokens:,.0f} tokens x {shape.layers} layers x {each:,.0f} bytes",
         )
         working = at_work
-    rows = min(tokens, max(1, MAX_LOGITS // shape.vocabulary))
-    logits = LOGITS_COPIES * 4 * rows * shape.vocabulary
+    logits = LOGITS_COPIES * 4 * min(tokens * shape.vocabulary, max(tokens, MAX_LOGITS))
     ends = tokens * shape.hidden * (4 + 3 * size)
     return kept, Item("one layer, or a chunk of logits, at work", max(working, logits) + ends)
 

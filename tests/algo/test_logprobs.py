@@ -6,41 +6,67 @@ import pytest
 import torch
 
 from r1ray.algo.logprobs import token_logprobs
+from tests.planning.live import LiveBytes
 
 
-@pytest.mark.parametrize("rows_per_chunk", [1, 3, 7, 100])
+@pytest.mark.parametrize("tokens_per_chunk", [1, 3, 25, 100])
 @pytest.mark.parametrize("temperature", [1.0, 0.6])
-def test_chunks_change_neither_values_nor_gradients(rows_per_chunk: int, temperature: float) -> None:
+@pytest.mark.parametrize("bias", [False, True])
+def test_chunks_change_neither_values_nor_gradients(tokens_per_chunk: int, temperature: float, bias: bool) -> None:
     torch.manual_seed(0)
     vocabulary, hidden_size, num = 50, 8, 23
-    head = torch.nn.Linear(hidden_size, vocabulary, bias=False)
+    head = torch.nn.Linear(hidden_size, vocabulary, bias=bias)
     targets = torch.randint(vocabulary, (num,))
     weights = torch.randn(num)
     hidden = torch.randn(num, hidden_size, requires_grad=True)
+    inputs = [hidden, *head.parameters()]
     logp, entropy = token_logprobs(
-        hidden, head, targets, vocabulary=vocabulary, temperature=temperature, max_logits=rows_per_chunk * vocabulary
+        hidden, head.weight, head.bias, targets, temperature=temperature, max_logits=tokens_per_chunk * num
     )
-    (logp * weights).sum().backward()
-    gradients = hidden.grad, head.weight.grad
-    hidden.grad = head.weight.grad = None
+    gradients = torch.autograd.grad((logp * weights).sum(), inputs)
 
     table = torch.log_softmax(head(hidden) / temperature, dim=-1)
     expected = table.gather(1, targets[:, None])[:, 0]
-    (expected * weights).sum().backward()
     assert torch.allclose(logp, expected, atol=1e-6)
     assert torch.allclose(entropy, -(table.exp() * table).sum(-1), atol=1e-5)
-    for ours, theirs in zip(gradients, (hidden.grad, head.weight.grad), strict=True):
-        assert ours is not None and theirs is not None and torch.allclose(ours, theirs, atol=1e-5)
+    for ours, theirs in zip(gradients, torch.autograd.grad((expected * weights).sum(), inputs), strict=True):
+        assert torch.allclose(ours, theirs, atol=1e-5)
 
 
-def test_no_more_than_one_chunk_of_logits_exists_at_a_time() -> None:
-    seen: list[int] = []
+def test_a_frozen_head_gets_no_gradient_and_no_tokens_give_one_of_zero() -> None:
+    hidden, weight = torch.randn(5, 4, requires_grad=True), torch.randn(10, 4)
+    token_logprobs(hidden, weight, None, torch.arange(5), temperature=1.0)[0].sum().backward()
+    assert hidden.grad is not None and hidden.grad.norm() > 0 and weight.grad is None
+    weight.requires_grad_()
+    logp, _ = token_logprobs(hidden[:0], weight, None, torch.arange(0), temperature=1.0)
+    logp.sum().backward()
+    assert logp.shape == (0,) and weight.grad is not None and weight.grad.norm() == 0
 
-    def head(hidden: torch.Tensor) -> torch.Tensor:
-        seen.append(len(hidden))
-        return hidden @ torch.ones(4, 10)
 
-    token_logprobs(
-        torch.randn(25, 4), head, torch.zeros(25, dtype=torch.int64), vocabulary=10, temperature=1.0, max_logits=80
-    )
-    assert max(seen) == 8
+def test_in_bfloat16_chunks_round_gradients_no_more_than_one_chunk_does() -> None:
+    torch.manual_seed(0)
+    vocabulary, num = 4096, 256
+    hidden, weight = torch.randn(num, 32), torch.randn(vocabulary, 32)
+    targets, weights = torch.randint(vocabulary, (num,)), torch.randn(num)
+
+    def gradients(dtype: torch.dtype, max_logits: int) -> list[torch.Tensor]:
+        inputs = [tensor.bfloat16().to(dtype).requires_grad_() for tensor in (hidden, weight)]
+        logp, _ = token_logprobs(*inputs, None, targets, temperature=1.0, max_logits=max_logits)
+        return [gradient.float() for gradient in torch.autograd.grad((logp * weights).sum(), inputs)]
+
+    exact = gradients(torch.float32, 2**24)
+    one, many = (gradients(torch.bfloat16, size) for size in (2**24, 2**12))
+    for right, single, chunked in zip(exact, one, many, strict=True):
+        assert (chunked - right).norm() < 1.2 * (single - right).norm() < 0.02 * right.norm()
+
+
+def test_no_more_than_a_few_copies_of_one_chunk_of_logits_exist_at_a_time() -> None:
+    num, vocabulary, max_logits = 64, 8192, 2**14
+    hidden, weight = torch.randn(num, 4, requires_grad=True), torch.randn(vocabulary, 4, requires_grad=True)
+    targets = torch.randint(vocabulary, (num,))
+    live = LiveBytes()
+    live.ignore(hidden, weight, targets)
+    with live:
+        token_logprobs(hidden, weight, None, targets, temperature=1.0, max_logits=max_logits)[0].sum().backward()
+    gradient = weight.numel() * 4
+    assert 2 * 4 * max_logits < live.peak < 4.1 * 4 * max_logits + gradient < 4 * num * vocabulary

@@ -31,7 +31,7 @@ def inputs(vocabulary: int, tokens: int) -> tuple[torch.Tensor, torch.nn.Linear,
 
 
 def chunked(hidden: torch.Tensor, head: torch.nn.Linear, targets: torch.Tensor) -> torch.Tensor:
-    return token_logprobs(hidden, head, targets, vocabulary=head.out_features, temperature=1.0)[0]
+    return token_logprobs(hidden, head.weight, None, targets, temperature=1.0)[0]
 
 
 def materialised(hidden: torch.Tensor, head: torch.nn.Linear, targets: torch.Tensor) -> torch.Tensor:

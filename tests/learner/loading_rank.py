@@ -8,7 +8,8 @@ from __future__ import annotations
 import json
 import socket
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ import transformers
 
 from r1ray.config import LearnerConfig
 from r1ray.errors import UserError
-from r1ray.learner.deepspeed_engine import gathered, gathered_in_use, join_group
+from r1ray.learner.deepspeed_engine import gathered, join_group
 from r1ray.learner.loading import DTYPES, load_model
 from r1ray.specs import RankSpec
 
@@ -29,6 +30,22 @@ KINDS: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
 }
 """An Auto class, its options, and what :func:`load_model` is told beside them."""
 IDS = torch.tensor([[5, 1, 4, 2, 3]])
+
+
+@contextmanager
+def gathered_in_use(module: torch.nn.Module) -> Iterator[None]:
+    """Have each part of a module whole while it computes, where its parameters are divided and DeepSpeed has no engine
+    of it that would see to that. Every rank has to compute the same."""
+    hooks = []
+    for part in module.modules():
+        if own := [p for p in part.parameters(recurse=False) if hasattr(p, "ds_id")]:
+            hooks.append(part.register_forward_pre_hook(lambda *_, own=own: own[0].all_gather(own)))
+            hooks.append(part.register_forward_hook(lambda *_, own=own: own[0].partition(own)))
+    try:
+        yield
+    finally:
+        for hook in hooks:
+            hook.remove()
 
 
 def load(kind: str, folder: Path, config: LearnerConfig) -> Any:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from r1ray.errors import UserError
 from r1ray.learner.attention import LIKE, plan_layout
-from r1ray.learner.policy import Packed, PolicyModel, check_policy, pack_sequences, plain_logprobs
+from r1ray.learner.policy import TOLERANCE, Packed, PolicyModel, check_policy, pack_sequences
 
 
 def load(folder: Path) -> Any:
@@ -103,13 +103,55 @@ def test_a_layout_holds_every_token_once_and_pads_little(lengths: list[int]) -> 
     assert layout.starts.tolist() == [0, *torch.tensor(lengths).cumsum(0).tolist()]
 
 
+DTYPES = pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=["float32", "bfloat16"])
+
+
+def check(model: Any, dtype: torch.dtype) -> None:
+    check_policy(PolicyModel(model.to(dtype).eval()), name="mine", device=CPU)
+
+
+@DTYPES
 @pytest.mark.parametrize("folder", ["qwen_folder", "llama_folder"])
-def test_a_model_that_packs_and_has_a_plain_head_is_accepted(folder: str, request: pytest.FixtureRequest) -> None:
-    model = load(request.getfixturevalue(folder))
-    check_policy(PolicyModel(model), plain_logprobs(model), name="mine", device=CPU)
+def test_a_model_that_packs_and_has_a_plain_head_is_accepted(
+    folder: str, request: pytest.FixtureRequest, dtype: torch.dtype
+) -> None:
+    check(load(request.getfixturevalue(folder)), dtype)
 
 
-def test_a_model_that_caps_its_logits_is_refused() -> None:
+def confident(*, layers: int) -> Any:
+    """A model that is sure of some tokens and gives others tens of nats less, as pretrained ones do of special ones."""
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    torch.manual_seed(0)
+    config = LlamaConfig(
+        vocab_size=1000,
+        hidden_size=128,
+        intermediate_size=256,
+        num_hidden_layers=layers,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        initializer_range=0.1,
+        tie_word_embeddings=False,
+    )
+    model = LlamaForCausalLM(config)
+    with torch.no_grad():
+        model.lm_head.weight *= 3
+    return model
+
+
+def test_rounding_in_bfloat16_is_not_taken_for_another_model() -> None:
+    """Of tokens that the model finds unlikely, two right ways to compute it are further apart than the bound."""
+    policy = PolicyModel(confident(layers=12).to(torch.bfloat16).eval())
+    check_policy(policy, name="mine", device=CPU)
+    low = torch.arange(1, 11)
+    with torch.no_grad():
+        table = torch.log_softmax(policy(low.unsqueeze(0))[0].float(), dim=-1)
+        found, _ = policy(packed([low.tolist()], [1]), 1.0)
+    own = table[:-1].gather(1, low[1:, None])[:, 0]
+    assert (found - own).abs().max() > TOLERANCE[torch.bfloat16] and own.mean() < -10
+
+
+def capped() -> Any:
     from transformers import Gemma2Config, Gemma2ForCausalLM
 
     config = Gemma2Config(
@@ -124,26 +166,54 @@ def test_a_model_that_caps_its_logits_is_refused() -> None:
         attn_logit_softcapping=None,
         initializer_range=0.5,
     )
-    model = Gemma2ForCausalLM(config).eval()
-    with pytest.raises(UserError, match=r"model=gemma: .* differ from the model's own by .* nats"):
-        check_policy(PolicyModel(model), plain_logprobs(model), name="gemma", device=CPU)
+    return Gemma2ForCausalLM(config)
+
+
+def scaled() -> Any:
+    from transformers import GraniteConfig, GraniteForCausalLM
+
+    shape = {"hidden_size": 32, "intermediate_size": 32, "num_hidden_layers": 1, "num_attention_heads": 1}
+    config = GraniteConfig(
+        vocab_size=64,
+        num_key_value_heads=1,
+        initializer_range=0.5,
+        logits_scaling=4.0,
+        **shape,  # type: ignore[arg-type]
+    )
+    return GraniteForCausalLM(config)
+
+
+@DTYPES
+@pytest.mark.parametrize("make", [capped, scaled])
+def test_a_model_that_caps_or_scales_its_logits_is_refused(make: Callable[[], Any], dtype: torch.dtype) -> None:
+    torch.manual_seed(0)
+    with pytest.raises(UserError, match=r"model=mine: .* differ from the model's own by .* nats") as raised:
+        check(make(), dtype)
+    assert ("learner.dtype=float32" in str(raised.value)) == (dtype == torch.bfloat16)
 
 
 def test_a_model_with_soft_capped_attention_is_refused() -> None:
     from transformers import Gemma2Config, Gemma2ForCausalLM
 
     shape = {"hidden_size": 32, "intermediate_size": 32, "num_hidden_layers": 1, "num_attention_heads": 1}
-    model = Gemma2ForCausalLM(Gemma2Config(vocab_size=64, num_key_value_heads=1, head_dim=32, **shape)).eval()
+    model = Gemma2ForCausalLM(Gemma2Config(vocab_size=64, num_key_value_heads=1, head_dim=32, **shape))
     with pytest.raises(UserError, match="Gemma2Attention: the learner's attention has neither soft-capping nor sinks"):
-        check_policy(PolicyModel(model), plain_logprobs(model), name="gemma", device=CPU)
+        check(model, torch.float32)
 
 
-def test_a_model_that_mixes_packed_sequences_is_refused() -> None:
+@DTYPES
+def test_a_model_that_mixes_packed_sequences_is_refused(dtype: torch.dtype) -> None:
     """One whose layers do more than attention: here, a state that runs on."""
     from transformers import MambaConfig, MambaForCausalLM
 
     torch.manual_seed(0)
     config = MambaConfig(vocab_size=64, hidden_size=32, state_size=4, num_hidden_layers=1, initializer_range=0.5)
-    model = MambaForCausalLM(config).eval()
     with pytest.raises(UserError):
-        check_policy(PolicyModel(model), plain_logprobs(model), name="mamba", device=CPU)
+        check(MambaForCausalLM(config), dtype)
+
+
+def test_a_head_that_is_no_plain_linear_layer_is_refused(llama_folder: Path) -> None:
+    model = load(llama_folder)
+    model.set_output_embeddings(torch.nn.Sequential(model.lm_head))
+    with pytest.raises(UserError, match=r"output layer is a Sequential; the learner needs a plain linear"):
+        PolicyModel(model)

@@ -35,7 +35,7 @@ def test_logits_exist_a_chunk_at_a_time(place: Place) -> None:
     targets = torch.randint(VOCABULARY, (TOKENS,)).to(place.device)
 
     def chunked() -> None:
-        logp, _ = token_logprobs(hidden, head, targets, vocabulary=VOCABULARY, temperature=0.7, max_logits=MAX_LOGITS)
+        logp, _ = token_logprobs(hidden, head.weight, None, targets, temperature=0.7, max_logits=MAX_LOGITS)
         logp.sum().backward()
 
     def materialised() -> None:
