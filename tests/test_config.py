@@ -33,6 +33,15 @@ PAPER = RewardConfig(parts={"accuracy": {}, "format": {}})
         (lambda: AlgoConfig(aggregation="mean"), "algo.aggregation=mean: needs one of seq_mean, token_mean"),
         (lambda: AlgoConfig(advantage_std="x"), "algo.advantage_std=x"),
         (lambda: AlgoConfig(correction="x"), "algo.correction=x"),
+        (lambda: AlgoConfig(old_logprobs="x"), "algo.old_logprobs=x: needs one of auto, engine, learner"),
+        (
+            lambda: AlgoConfig(old_logprobs="engine", correction="token_tis"),
+            "algo.correction=token_tis: .* needs algo.old_logprobs=learner, or algo.correction=none",
+        ),
+        (
+            lambda: AlgoConfig(max_staleness=1, old_logprobs="learner", correction="none"),
+            "algo.max_staleness=1: .* needs algo.correction=auto, .* algo.allow_unweighted_staleness=true",
+        ),
         (lambda: AlgoConfig(temperature=0), "algo.temperature=0: needs to be above 0"),
         (lambda: AlgoConfig(max_staleness=-1), "algo.max_staleness=-1: needs at least 0"),
         (lambda: AlgoConfig(kl_coefficient=-1), "algo.kl_coefficient=-1"),
@@ -186,6 +195,15 @@ def test_correction_is_on_only_where_generation_may_run_ahead() -> None:
     assert AlgoConfig().resolved_correction == "none"
     assert AlgoConfig(max_staleness=1).resolved_correction == "token_tis"
     assert AlgoConfig(max_staleness=1, correction="none").resolved_correction == "none"
+    assert AlgoConfig(max_staleness=1, old_logprobs="engine").resolved_correction == "none"
+    unweighted = AlgoConfig(max_staleness=1, old_logprobs="learner", allow_unweighted_staleness=True)
+    assert unweighted.resolved_correction == "none" and unweighted.is_old_recomputed
+
+
+def test_pi_old_is_the_learners_where_that_is_asked_for_or_weights_need_it() -> None:
+    assert not AlgoConfig().is_old_recomputed and AlgoConfig(old_logprobs="learner").is_old_recomputed
+    assert AlgoConfig(correction="token_mask").is_old_recomputed and AlgoConfig(max_staleness=1).is_old_recomputed
+    assert not AlgoConfig(max_staleness=1, old_logprobs="engine").is_old_recomputed
 
 
 def test_the_defaults_are_the_papers() -> None:

@@ -14,6 +14,7 @@ SURROGATES = ("clip", "weight", "reinforce")
 RATIOS = ("token", "sequence")
 KL_ESTIMATORS = ("k1", "abs", "k2", "k3")
 KL_PLACEMENTS = ("loss", "reward")
+OLD_LOGPROBS = ("auto", "engine", "learner")
 CORRECTIONS = ("auto", "none", "token_tis", "token_mask", "sequence_tis", "sequence_mask", "geometric_mask")
 
 
@@ -74,11 +75,21 @@ class AlgoConfig:
     """Whether outputs that are left out of the loss, or are empty, count among the outputs that a mean is taken of."""
     drop_uniform: bool = False
     """Dynamic sampling: a group whose rewards are all equal is dropped, and another one generated."""
+    old_logprobs: str = "auto"
+    """log pi_old, which rho is measured against: as the ``engine`` sampled, or recomputed by the ``learner`` before the
+    first update of the step, which for the first minibatch are the training pass's own values and cost nothing. A
+    narrow clip needs ``learner``: engine and learner in bfloat16 differ by more than GSPO's 3e-4. ``auto``: ``learner``
+    where there is a correction, else ``engine``."""
     correction: str = "auto"
     """Weights for the rollout/learner mismatch: ``none``, ``token_tis`` (truncated importance weights), or ``auto``:
-    ``token_tis`` where max_staleness is above 0. Others: see :mod:`r1ray.algo.mismatch`."""
+    ``token_tis`` where max_staleness is above 0 and old_logprobs is not ``engine``, whose rho has the mismatch in it
+    already. They are pi_learner before the first update over pi_engine, and rho is then measured against pi_learner.
+    Others: see :mod:`r1ray.algo.mismatch`."""
     correction_floor: float = 0.0
     correction_cap: float = 2.0
+    allow_unweighted_staleness: bool = False
+    """Above staleness 0, measure rho against the learner's pi_old without a correction: against a policy that sampled
+    nothing, so that the clip does not bound how far the data are from it. verl and OpenRLHF do so by default."""
     temperature: float = 1.0
     max_completion_tokens: int = 8192
 
@@ -89,10 +100,18 @@ class AlgoConfig:
 
     @property
     def resolved_correction(self) -> str:
-        """``correction`` with ``auto`` decided by ``max_staleness``."""
+        """``correction`` with ``auto`` decided by ``max_staleness`` and ``old_logprobs``."""
         if self.correction != "auto":
             return self.correction
-        return "token_tis" if self.max_staleness > 0 else "none"
+        is_weighted = self.max_staleness > 0 and self.old_logprobs != "engine" and not self.allow_unweighted_staleness
+        return "token_tis" if is_weighted else "none"
+
+    @property
+    def is_old_recomputed(self) -> bool:
+        """``old_logprobs`` with ``auto`` decided by the correction: whether log pi_old is the learner's own."""
+        if self.old_logprobs != "auto":
+            return self.old_logprobs == "learner"
+        return self.resolved_correction != "none"
 
     def __post_init__(self) -> None:
         if self.group_size < 2:
@@ -118,6 +137,7 @@ class AlgoConfig:
             ("advantage_baseline", BASELINES),
             ("advantage_std", ADVANTAGE_STDS),
             ("advantage_epsilon_in", EPSILON_PLACES),
+            ("old_logprobs", OLD_LOGPROBS),
             ("correction", CORRECTIONS),
         ):
             one_of(f"algo.{key}", getattr(self, key), allowed)
@@ -148,6 +168,23 @@ class AlgoConfig:
             raise ValueError(
                 f"algo.ratio={self.ratio}: algo.surrogate=reinforce has no ratio; needs algo.ratio=token, or "
                 "algo.surrogate=clip."
+            )
+        if self.old_logprobs == "engine" and self.resolved_correction != "none":
+            raise ValueError(
+                f"algo.correction={self.correction}: weighs tokens by pi_learner / pi_engine, which rho against the "
+                "engine's pi_old (algo.old_logprobs=engine) holds already; needs algo.old_logprobs=learner, or "
+                "algo.correction=none."
+            )
+        if (
+            self.max_staleness > 0
+            and self.old_logprobs == "learner"
+            and self.resolved_correction == "none"
+            and not self.allow_unweighted_staleness
+        ):
+            raise ValueError(
+                f"algo.max_staleness={self.max_staleness}: algo.old_logprobs=learner without a correction clips around "
+                "a policy that sampled nothing; needs algo.correction=auto, algo.old_logprobs=engine, or, if that is "
+                "meant, algo.allow_unweighted_staleness=true."
             )
         if self.kl_placement == "reward" and self.kl_coefficient and self.advantage_std != "none":
             raise ValueError(

@@ -28,7 +28,8 @@ from r1ray.weights.stream import WeightStream
 
 SUMS = (
     *("loss", "policy", "kl", "kl_tokens", "clipped", "entropy", "tokens"),
-    *("mismatch", "mismatch_tokens", "fresh_tokens", "trained_tokens", "computed_tokens"),
+    *("mismatch", "mismatch_tokens", "fresh_mismatch", "fresh_difference", "fresh_tokens"),
+    *("trained_tokens", "computed_tokens"),
 )
 """What is added up over micro-batches and ranks."""
 
@@ -81,23 +82,19 @@ class GRPOLearner(DeepSpeedLearner):
         sums: defaultdict[str, float] = defaultdict(float)
         if self._charges_kl:
             rows = self._charge_kl(rows, sums)
-        prox: list[list[torch.Tensor | None]] = [[None] * len(micro) for micro in rows]
+        old: list[list[torch.Tensor | None]] = [[None] * len(micro) for micro in rows]  # log pi_old of the learner
+        if self._algo.is_old_recomputed:
+            # Of the first minibatch it is what the training pass finds; the others need one before the first update.
+            old[1:] = [[self._logprobs_now(micro.packed) for micro in minibatch] for minibatch in rows[1:]]
         worst = (0.0, 0.0)
-        if self._algo.resolved_correction != "none":
-            # pi_theta before the first update: the centre of the clip, and the numerator of the importance weights.
-            prox = [[self._logprobs_now(micro.packed) for micro in minibatch] for minibatch in rows]
-            for minibatch_rows, minibatch_prox in zip(rows, prox, strict=True):
-                for micro, logp in zip(minibatch_rows, minibatch_prox, strict=True):
-                    assert logp is not None
-                    worst = _add_mismatch(sums, micro, logp, worst)
         norms = []
         for index, minibatch in enumerate(shard.minibatches):
             losses = []
-            for micro, prox_logp in zip(rows[index], prox[index], strict=True):
-                loss, logp = self._learn(micro, prox_logp, minibatch, sums)
+            for micro, old_logp in zip(rows[index], old[index], strict=True):
+                loss, logp = self._learn(micro, old_logp, minibatch, sums, is_first=index == 0)
                 losses.append((loss, micro.occurrences))
-                if index == 0 and prox_logp is None:
-                    worst = _add_mismatch(sums, micro, logp, worst)
+                if index == 0 or old_logp is not None:
+                    worst = _add_mismatch(sums, micro, logp if old_logp is None else old_logp, worst)
             norms.append(self._update(losses))
         everything = [micro for minibatch in rows for micro in minibatch]
         sums["trained_tokens"] = sum(micro.num_tokens for micro in everything)
@@ -105,12 +102,24 @@ class GRPOLearner(DeepSpeedLearner):
         return self._stats(dict(sums), worst, norms, shard)
 
     def _learn(
-        self, micro: Rows, prox_logp: torch.Tensor | None, minibatch: Minibatch, sums: defaultdict[str, float]
+        self,
+        micro: Rows,
+        old_logp: torch.Tensor | None,
+        minibatch: Minibatch,
+        sums: defaultdict[str, float],
+        *,
+        is_first: bool,
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Forward, loss and backward of one micro-batch. Returns its part of the loss, and log pi_theta, detached."""
+        """Forward, loss and backward of one micro-batch. Returns its part of the loss, and log pi_theta, detached.
+
+        Args:
+            is_first: no update of the step was made yet.
+        """
         ref_logp = None if self._charges_kl else self._reference.logprobs(micro.packed)
         logp, entropy = self._engine(micro.packed, self._algo.temperature)
-        loss, parts = microbatch_loss(logp, micro, minibatch, self._algo, prox_logp_N=prox_logp, ref_logp_N=ref_logp)
+        if is_first and self._algo.is_old_recomputed:
+            old_logp = logp.detach()  # rho is 1 exactly
+        loss, parts = microbatch_loss(logp, micro, minibatch, self._algo, prox_logp_N=old_logp, ref_logp_N=ref_logp)
         self._backward(loss)
         if not micro.is_empty:
             sums["loss"] += loss.item()
@@ -176,6 +185,8 @@ class GRPOLearner(DeepSpeedLearner):
         metrics["mismatch/max_logprob_diff"] = largest[0].item()
         if total["fresh_tokens"]:
             metrics["mismatch/fresh_max_logprob_diff"] = largest[1].item()
+            metrics["mismatch/fresh_mean_logprob_diff"] = total["fresh_difference"] / total["fresh_tokens"]
+            metrics["mismatch/fresh_kl"] = total["fresh_mismatch"] / total["fresh_tokens"]
         trained = int(total["trained_tokens"])
         return StepStats(metrics, trained_tokens=trained, padding_tokens=int(total["computed_tokens"]) - trained)
 
@@ -229,15 +240,17 @@ class GRPOLearner(DeepSpeedLearner):
 def _add_mismatch(
     sums: defaultdict[str, float], micro: Rows, logp: torch.Tensor, worst: tuple[float, float]
 ) -> tuple[float, float]:
-    """Add KL(rollout || learner), estimated by k3 on all tokens of a micro-batch. Returns the largest absolute
-    difference of log-probabilities so far: over all tokens, and over those that the learner's own version sampled,
-    where only numerics can differ."""
+    """Add KL(rollout || learner), estimated by k3, of a micro-batch: over all tokens, and over the fresh ones alone,
+    which the learner's own version sampled, so that only numerics can differ. Of these, absolute differences of
+    log-probabilities too. Returns the largest difference so far, over all and over fresh tokens."""
     if micro.is_empty:
         return worst
     difference = (logp - micro.rollout_logp_N).double()
-    fresh = difference[micro.fresh_N].abs()
-    sums["mismatch"] += float((torch.exp(difference) - difference - 1.0).sum())
+    fresh = difference[micro.fresh_N]
+    for name, values in (("mismatch", difference), ("fresh_mismatch", fresh)):
+        sums[name] += float((torch.exp(values) - values - 1.0).sum())
     sums["mismatch_tokens"] += difference.numel()
     sums["fresh_tokens"] += fresh.numel()
-    largest_fresh = float(fresh.max()) if fresh.numel() else 0.0
+    sums["fresh_difference"] += float(fresh.abs().sum())
+    largest_fresh = float(fresh.abs().max()) if fresh.numel() else 0.0
     return max(worst[0], float(difference.abs().max())), max(worst[1], largest_fresh)

@@ -101,8 +101,8 @@ def microbatch_loss(
     a minibatch. Rows without work weigh nothing.
 
     Args:
-        prox_logp_N: log pi_theta before the first update of the step: then it is the centre of the clip, and the
-            numerator of the mismatch weights.
+        prox_logp_N: log pi_theta before the first update of the step, in place of the engine's log pi_old, and the
+            numerator of the mismatch weights; None: the engine's, and no weights.
         ref_logp_N: None for no KL term.
     """
     weights_N = token_weights(
@@ -113,7 +113,7 @@ def microbatch_loss(
         max_completion_tokens=algo.max_completion_tokens,
     )
     importance_N = None
-    if prox_logp_N is not None:
+    if prox_logp_N is not None and algo.resolved_correction != "none":
         importance_N = importance_weights(
             prox_logp_N,
             micro.rollout_logp_N,

@@ -36,15 +36,15 @@ class Step:
 def learner_flops(config: RunConfig, shape: Shape, *, tokens: float, mean_length: float) -> float:
     """Of all ranks, for ``tokens`` trained tokens in sequences of ``mean_length``.
 
-    Forward once and backward twice that; once more with gradient checkpointing, for the reference, and for the
-    log-probabilities before the first update where a correction needs them; the output layer once more where its
-    logits are computed in chunks.
+    Forward once and backward twice that; once more with gradient checkpointing, and for the reference; once more of all
+    minibatches but the first where log pi_old is the learner's own; the output layer once more where its logits are
+    computed in chunks.
     """
     forward = shape.forward_flops(tokens, context=mean_length / 2)
     passes = 3.0 + config.learner.gradient_checkpointing
     if not config.only_learner:
         passes += has_reference(config) or bool(config.learner.lora.rank and config.algo.kl_coefficient)
-        passes += config.algo.resolved_correction != "none"
+        passes += config.algo.is_old_recomputed * (1 - 1 / config.algo.minibatches_per_step)
     if config.learner.lora.rank:
         passes -= 1  # frozen weights have no gradients
     is_chunked = config.learner.max_tokens_per_microbatch * shape.vocabulary > MAX_LOGITS

@@ -390,3 +390,36 @@ def test_the_kl_of_a_group_is_charged_against_its_baseline() -> None:
     micro = make_micro([1, 2], torch.zeros(3), [1.0, -1.0])
     charged = charge_kl(micro, [-3.0, 3.0], coefficient=0.5)
     assert charged.advantage_N.tolist() == [2.5, -2.5, -2.5]
+
+
+RECOMPUTED = {"verl", "trl", "openrlhf", "nemo", "dapo", "dr_grpo", "gspo", "cispo", "reinforce_pp"}
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_presets_recompute_pi_old_where_those_that_they_follow_do(name: str) -> None:
+    assert preset(name).is_old_recomputed == (name in RECOMPUTED)
+
+
+def share_with_gradient(algo: AlgoConfig, *, kl: float) -> float:
+    """Of 500 sequences of an unchanged policy, whose engine differs from it by so much in a token."""
+    generator = torch.Generator().manual_seed(0)
+    lengths = torch.randint(50, 400, (500,), generator=generator).tolist()
+    logp = torch.full((sum(lengths),), -1.0, dtype=torch.float64, requires_grad=True)
+    noise = math.sqrt(2 * kl) * torch.randn(sum(lengths), generator=generator)
+    micro = make_micro(lengths, logp.detach() + noise, torch.randn(500, generator=generator).tolist())
+    loss, _ = microbatch_loss(
+        logp,
+        micro,
+        Minibatch(microbatches=(), num_sequences=500, num_tokens=sum(lengths)),
+        algo,
+        prox_logp_N=logp.detach() if algo.is_old_recomputed else None,
+    )
+    loss.backward()
+    assert logp.grad is not None
+    return float((row_sums(logp.grad.abs(), torch.tensor(lengths)) > 0).double().mean())
+
+
+def test_gspo_learns_from_every_sequence_although_engine_and_learner_round_differently() -> None:
+    """Its clip of 3e-4 is far below what engines and learners in bfloat16 differ by, a KL of 1e-3."""
+    assert share_with_gradient(preset("gspo"), kl=1e-3) >= 0.99
+    assert share_with_gradient(replace(preset("gspo"), old_logprobs="engine"), kl=1e-3) < 0.8

@@ -11,9 +11,11 @@ from r1ray import main as cli
 from r1ray.config import RolloutConfig, RunConfig
 from r1ray.main import compose
 from r1ray.planning.advice import changed_config, nearest_change
+from r1ray.planning.duration import learner_flops
 from r1ray.planning.gpus import GIB, GPUS
 from r1ray.planning.memory import checkpoint_parts, engine_weights, export_bytes, published_bytes, stages
 from r1ray.planning.plan import Plan, plan_run
+from r1ray.planning.shapes import load_shape
 
 SMALL = ["qwen2.5_0.5b", "qwen2.5_1.5b", "qwen3_0.6b", "qwen3_1.7b", "llama_3.2_1b"]
 MIDDLE = ["qwen2.5_7b", "qwen2.5_14b", "qwen3_4b", "qwen3_8b", "qwen3_14b", "llama_3.1_8b", "deepseek_v2_lite"]
@@ -198,6 +200,19 @@ def test_bad_plans(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
 
 def seven(*overrides: str) -> RunConfig:
     return compose(["model=qwen2.5_7b", "cluster=one_node_8", "data.train=t", *overrides])
+
+
+def test_pi_old_of_the_learner_costs_a_pass_of_all_minibatches_but_the_first() -> None:
+    shape = load_shape("Qwen/Qwen2.5-7B")
+
+    def flops(*overrides: str) -> float:
+        config = seven("algo.kl_coefficient=0", *overrides)
+        return learner_flops(config, shape, tokens=1e6, mean_length=4096)
+
+    forward = shape.forward_flops(1e6, context=2048)
+    engine, learner = (f"algo.old_logprobs={who}" for who in ("engine", "learner"))
+    assert flops(learner) - flops(engine) == pytest.approx(15 / 16 * forward)
+    assert flops(learner, "algo.minibatches_per_step=1") == flops(engine, "algo.minibatches_per_step=1")
 
 
 def test_batches_are_written_out() -> None:

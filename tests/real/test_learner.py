@@ -79,20 +79,20 @@ Job = tuple[Path, dict[str, Any]]
 """Where its files are, and what was to be done."""
 
 
-def job_step(seed: int, *, advantage: float, num_shards: int = 2) -> Step:
+def job_step(seed: int, *, advantage: float, num_shards: int = 2, num_minibatches: int = 1) -> Step:
     rows = completions(seed)
     advantages = [advantage * float(a) for a in np.random.default_rng(seed + 1).normal(size=len(rows))]
     picks = [Pick(i, 0, advantages[i], len(c.prompt_token_ids) + len(c.token_ids)) for i, c in enumerate(rows)]
     shards = plan_shards(
         picks,
         [len(c.token_ids) for c in rows],
-        num_minibatches=1,
+        num_minibatches=num_minibatches,
         num_ranks=num_shards,
         max_tokens_per_microbatch=LEARNER["max_tokens_per_microbatch"],  # type: ignore[arg-type]
         learner_version=0,
         seed=0,
     )
-    assert len(shards[0].minibatches[0].microbatches) >= 3
+    assert sum(len(minibatch.microbatches) for minibatch in shards[0].minibatches) >= 3
     return shards, [(row,) for row in rows], advantages
 
 
@@ -198,6 +198,12 @@ def jobs(tmp_path_factory: pytest.TempPathFactory, qwen_folder: Path, llama_fold
         "sequence parallel": make_job(llama_folder, together),
         "bfloat16": make_job(llama_folder, BFLOAT16, *[step] * 20, learner=usual | {"lr": 1e-5}),
         "adapters": make_job(llama_folder, ADAPTERS, *[step] * 4, learner=usual | {"lr": 1e-2}),
+        "recomputed": make_job(
+            qwen_folder,
+            {"zero1": STAGES["zero1"]},
+            job_step(7, advantage=1e-5, num_minibatches=2),
+            algo=ALGO | {"minibatches_per_step": 2, "old_logprobs": "learner"},
+        ),
         "not finite": make_job(qwen_folder, {"zero2": STAGES["zero2"]}, not_finite(step)),
         **{
             name: make_job(qwen_folder, {"zero1": STAGES["zero1"]}, step, algo=ALGO | changes)
@@ -355,3 +361,12 @@ def test_other_objectives_have_the_gradient_of_plain_torch_too(
     stats = figures(out, "zero1")[0]
     assert stats.metrics["loss/total"] == pytest.approx(loss.item(), rel=1e-5)
     assert ("kl/ref" in stats.metrics) == (name == "rloo")
+
+
+def test_where_the_learner_recomputes_pi_old_the_engines_rounding_clips_nothing(jobs: dict[str, Job]) -> None:
+    """The engine's log-probabilities are off by 0.3, the clip is 0.2; the first update hardly moves the policy."""
+    (stats,) = figures(jobs["recomputed"][0], "zero1")
+    assert stats.metrics["clip_fraction"] == 0.0
+    assert stats.metrics["mismatch/fresh_kl"] == pytest.approx(stats.metrics["mismatch/kl"]) and (
+        0.01 < stats.metrics["mismatch/fresh_mean_logprob_diff"] < stats.metrics["mismatch/fresh_max_logprob_diff"]
+    )
