@@ -199,7 +199,12 @@ class LearnerConfig:
     """As ``rollout.labels``."""
     threads: int = 1
     dtype: str = "bfloat16"
+    """Of parameters and their products. Gradients accumulate, and master weights and moments are kept, in float32: 16
+    bytes a parameter, beside 2 of its own in ``bfloat16`` and 4 in ``float32`` (which without ZeRO has no master)."""
     zero_stage: int = 2
+    """ZeRO: ranks share out the optimizer (1), the gradients too (2), and the parameters (3). In bfloat16, 0 and 1 are
+    run as 2, which is the same on one rank: without ZeRO DeepSpeed adds micro-batches up in bfloat16, and its stage 1
+    keeps whole float32 gradients on every rank."""
     lr: float = 3e-6
     betas: list[float] = field(default_factory=lambda: [0.9, 0.95])
     epsilon: float = 1e-8
@@ -227,6 +232,11 @@ class LearnerConfig:
     def zero_setting(self, name: str, default: Any) -> Any:
         """A setting of ``deepspeed.zero_optimization``."""
         return self.deepspeed.get("zero_optimization", {}).get(name, default)
+
+    @property
+    def stage_in_use(self) -> int:
+        """The ZeRO stage that DeepSpeed is given: see ``zero_stage``."""
+        return max(self.zero_stage, 2) if self.dtype == "bfloat16" else self.zero_stage
 
     @property
     def num_shards(self) -> int:

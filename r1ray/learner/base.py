@@ -20,14 +20,14 @@ import torch
 import torch.distributed as dist
 
 from r1ray.config import LearnerConfig
-from r1ray.errors import NonFiniteLoss, R1RayError, UserError
+from r1ray.errors import NonFiniteLoss, UserError
 from r1ray.learner.deepspeed_engine import (
     build_engine,
     check_settings,
     device_of,
-    grad_norm,
     join_group,
     sequence_group,
+    update,
 )
 from r1ray.learner.export import export_saved, whole_state, write_settings, write_weights
 from r1ray.learner.loading import load_model
@@ -98,7 +98,7 @@ class DeepSpeedLearner:
             losses: of each micro-batch of this rank, with the names of what is in it.
 
         Raises NonFiniteLoss, on every rank and before anything is changed, where any rank has a loss that is not
-        finite: else the others would wait for this one in the update.
+        finite: else the others would wait for this one in the update. R1RayError, likewise, where the gradient is not.
         """
         bad = [names for loss, names in losses if not torch.isfinite(loss).item()]
         is_bad = torch.tensor(float(bool(bad)), device=self._device)
@@ -107,14 +107,7 @@ class DeepSpeedLearner:
             by_rank: list[list[tuple[str, ...]]] = [[]] * self._rank.world_size
             dist.all_gather_object(by_rank, bad)
             raise NonFiniteLoss(tuple(sorted({name for rank in by_rank for names in rank for name in names})))
-        self._engine.step()
-        norm = grad_norm(self._engine)
-        if not np.isfinite(norm):
-            raise R1RayError(
-                f"the gradient's norm is {norm} although every loss is finite; the parameters are spoilt, and the "
-                "last checkpoint is the place to go on from, with a lower learner.lr or another learner.dtype"
-            )
-        return norm
+        return update(self._engine)
 
     def _sum_over_ranks(self, sums: Mapping[str, float], names: Sequence[str]) -> dict[str, float]:
         """What was added up on every rank that counts."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import math
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import nullcontext
@@ -18,7 +19,7 @@ from pydantic import ValidationError
 from transformers import get_scheduler
 
 from r1ray.config import LearnerConfig, LoraConfig
-from r1ray.errors import UserError
+from r1ray.errors import R1RayError, UserError
 from r1ray.learner.lora import ADAPTER, adapted, adapter_parameters, delta, is_adapter
 from r1ray.specs import RankSpec
 from r1ray.weights.adapter import PREFIX, SETTINGS, settings_tensor
@@ -65,14 +66,14 @@ def sequence_group(rank: RankSpec, *, size: int) -> Any:
 
 
 def _clips_itself(config: LearnerConfig) -> bool:
-    """Without ZeRO and without mixed precision DeepSpeed clips, but does not say what the norm was."""
-    return config.zero_stage == 0 and config.dtype == "float32"
+    """Without ZeRO DeepSpeed clips, but does not say what the norm was."""
+    return config.stage_in_use == 0
 
 
 def deepspeed_config(config: LearnerConfig, *, world_size: int) -> dict[str, Any]:
     """DeepSpeed's own configuration, ``learner.deepspeed`` over ours. With ``managed_gradient_accumulation`` off, any
     number of backward passes may come before a step, which micro-batches made by token count need."""
-    zero: dict[str, Any] = {"stage": config.zero_stage, "overlap_comm": False, "contiguous_gradients": True}
+    zero: dict[str, Any] = {"stage": config.stage_in_use, "overlap_comm": False, "contiguous_gradients": True}
     if config.offload_optimizer:
         zero["offload_optimizer"] = {"device": "cpu", "pin_memory": torch.cuda.is_available()}
     if config.offload_parameters:
@@ -87,6 +88,7 @@ def deepspeed_config(config: LearnerConfig, *, world_size: int) -> dict[str, Any
         "zero_force_ds_cpu_optimizer": False,
         # Parameters and gradients in bfloat16; DeepSpeed keeps the master weights and the moments in float32.
         "bf16": {"enabled": config.dtype == "bfloat16"},
+        "data_types": {"grad_accum_dtype": "fp32"},
         "optimizer": {
             "type": "AdamW",
             # torch_adam: PyTorch's own AdamW, which needs no compiler on the machine.
@@ -178,6 +180,7 @@ def build_engine(module: torch.nn.Module, config: LearnerConfig, *, world_size: 
 
         def clip(optimizer: Any, arguments: Any, keywords: Any) -> None:
             engine.r1ray_grad_norm = torch.nn.utils.clip_grad_norm_(module.parameters(), config.grad_clip)
+            _check_finite(float(engine.r1ray_grad_norm))
 
         engine.optimizer.register_step_pre_hook(clip)
     return engine
@@ -190,10 +193,26 @@ def divide(module: torch.nn.Module, config: LearnerConfig, settings: dict[str, A
         deepspeed.zero.Init(module=module, config_dict_or_path=settings, enabled=True)
 
 
-def grad_norm(engine: Any) -> float:
-    """Norm of the whole gradient at the last step, before clipping."""
+def update(engine: Any) -> float:
+    """Make one optimizer update. Return the norm of the whole gradient before clipping.
+
+    Raises R1RayError where that is not finite, on every rank and before anything is changed: it is the same on all of
+    them, and DeepSpeed leaves such an update out.
+    """
+    engine.step()
     norm = engine.get_global_grad_norm()
-    return float(engine.r1ray_grad_norm if norm is None else norm)
+    norm = float(engine.r1ray_grad_norm if norm is None else norm)
+    _check_finite(norm)
+    return norm
+
+
+def _check_finite(norm: float) -> None:
+    if not math.isfinite(norm):
+        raise R1RayError(
+            f"the gradient's norm is {norm} although every loss is finite; the update was not made, and parameters and "
+            "optimizer are as the last one left them. The last checkpoint is the place to go on from, with a lower "
+            "learner.lr or another learner.dtype."
+        )
 
 
 def gathered(parameters: Sequence[torch.Tensor], *, modifier_rank: int | None = None) -> Any:

@@ -66,7 +66,7 @@ def learn_seconds(config: RunConfig, shape: Shape, batch: Batch, gpu: Gpu) -> fl
         # reduce as often, and gather once an update.
         gathers = 2 + has_reference(config) if learner.zero_stage == 3 else 0
         collectives = batch.microbatches * (gathers + 1) * whole + batch.updates * whole * (learner.zero_stage < 3)
-    state = shape.parameters * (16 + 2 * size) / (learner.num_ranks if learner.zero_stage else 1)
+    state = shape.parameters * (16 + 2 * size) / (learner.num_ranks if learner.stage_in_use else 1)
     bandwidth = 20e9 if learner.offload_optimizer else gpu.bandwidth * threads
     update = batch.updates * (state / bandwidth + PER_UPDATE_S)
     return compute + collectives + update

@@ -153,13 +153,13 @@ def learner_actor(config: RunConfig, shape: Shape, *, gpus: int, capacity: float
     """One rank of the learner group."""
     learner = config.learner
     size = DTYPE_BYTES[learner.dtype]
-    n, stage = learner.num_ranks, learner.zero_stage
+    n, stage = learner.num_ranks, learner.stage_in_use
     whole, trained = shape.parameters, trained_parameters(shape, learner)
     weight_shard, grad_shard = (n if stage == 3 else 1), (n if stage >= 2 else 1)
     state_shard = n if stage else 1
     weights = Item("weights", whole / weight_shard * size, _share(whole, size, weight_shard))
-    gradients = Item("gradients", trained / grad_shard * size, _share(trained, size, grad_shard))
-    states = list(_optimizer(trained, state_shard, has_master=stage > 0 or learner.dtype != "float32"))
+    gradients = Item("gradients", trained / grad_shard * 4, _share(trained, 4, grad_shard))
+    states = list(_optimizer(trained, state_shard, has_master=stage > 0))
     reference = (
         [Item("reference", whole / weight_shard * size, _share(whole, size, weight_shard))]
         if has_reference(config)
@@ -221,14 +221,15 @@ def _optimizer(trained: int, parts: int, *, has_master: bool) -> Iterator[Item]:
 
 
 def _update_item(learner: LearnerConfig, shape: Shape, trained: int, *, gpus: int) -> Item:
-    """AdamW's float32 gradients, and its temporaries: one copy of what it updates at a time on GPUs (foreach), two on
-    CPUs. ZeRO updates flat tensors, one after the other under stage 3; without it, parameter by parameter on CPUs."""
-    at_a_time = trained / (learner.num_ranks if learner.zero_stage else 1)
-    if learner.zero_stage == 3:
+    """AdamW's temporaries: one copy of what it updates at a time on GPUs (foreach), two on CPUs, and under stage 3 its
+    gradients once more. ZeRO updates flat tensors, under stage 3 one after the other; without it, CPUs update parameter
+    by parameter."""
+    stage = learner.stage_in_use
+    at_a_time = trained / (learner.num_ranks if stage else 1)
+    if stage == 3:
         at_a_time = min(learner.zero_setting("sub_group_size", LIVE), at_a_time)
-    is_copied = learner.dtype != "float32" or learner.zero_stage == 3
-    temporaries = 4 * at_a_time if gpus else 8 * (at_a_time if learner.zero_stage else shape.largest_parameter)
-    return Item("float32 gradients and AdamW's temporaries", 4 * at_a_time * is_copied + temporaries)
+    temporaries = 4 * at_a_time if gpus else 8 * (at_a_time if stage else shape.largest_parameter)
+    return Item("AdamW's temporaries", 4 * at_a_time * (stage == 3) + temporaries)
 
 
 def _with_fragments(items: tuple[Item, ...]) -> tuple[Item, ...]:
@@ -261,7 +262,7 @@ def checkpoint_parts(config: RunConfig, shape: Shape) -> dict[str, float]:
     learner = config.learner
     size = DTYPE_BYTES[learner.dtype]
     trained = trained_parameters(shape, learner)
-    has_master = learner.zero_stage > 0 or learner.dtype != "float32"
+    has_master = learner.stage_in_use > 0
     # Under ZeRO 3 the module's own values are not written again, but for what is frozen.
     module = shape.parameters * size if learner.zero_stage < 3 else (shape.parameters - trained * 1.0) * size
     if learner.lora.rank:

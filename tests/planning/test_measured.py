@@ -90,4 +90,6 @@ def test_tensors_are_as_large_as_planned(measured: Any, model: Path, variant: st
     else:  # how much of so small a model is gathered at a time is between nothing and all of it
         gathered = sums(config, model, "forward and backward", "gathered")
         assert 0.85 * expected <= found["passes"] - bucket <= 1.15 * (expected + gathered)
-    assert found["update"] == pytest.approx(sums(config, model, "update", "AdamW"), rel=0.15)
+    # Stage 1, which is run as 2, updates with the gradients that it has accumulated; stage 3 with a copy.
+    own = ("gradients",) if variant == "stage 1" else ()
+    assert found["update"] == pytest.approx(sums(config, model, "update", "AdamW", *own), rel=0.15)

@@ -67,9 +67,9 @@ def test_a_plan_without_gpus_is_of_the_machines_memory() -> None:
 @pytest.mark.parametrize(
     ("experiment", "bytes_of_a_rank"),
     [
-        # 16 bytes a parameter over the ranks, and 2 for the reference.
-        ("r1_zero_qwen2.5_7b", 18 * 7.616e9 / 8),
-        ("r1_zero_qwen2.5_32b", 18 * 32.76e9 / 32),
+        # 18 bytes a parameter over the ranks, and 2 for the reference.
+        ("r1_zero_qwen2.5_7b", 20 * 7.616e9 / 8),
+        ("r1_zero_qwen2.5_32b", 20 * 32.76e9 / 32),
     ],
 )
 def test_experiments_fit_and_weigh_what_their_comments_say(experiment: str, bytes_of_a_rank: float) -> None:
@@ -173,9 +173,9 @@ def test_what_does_not_fit_is_refused_with_a_change_that_does(
 
 
 def test_the_advice_is_the_fewest_keys() -> None:
-    plan = planned("cluster=two_gpus", "model=qwen2.5_14b")
+    plan = planned("cluster=two_gpus", "model=qwen2.5_7b")
     advice = nearest_change(plan)
-    assert advice is not None
+    assert advice is not None and len(advice) > 1
     for left_out in advice:
         rest = [change for change in advice if change != left_out]
         changed = changed_config(plan.config, rest)
@@ -261,10 +261,11 @@ def test_memory_shrinks_by_what_shards_it() -> None:
         return sum(item.bytes for item in items if item.name in ("weights", "gradients", "master weights", "moments"))
 
     size = plan_run(seven()).shape.parameters
-    assert states("learner.zero_stage=0") == 16 * size
-    assert states("learner.zero_stage=1") == (4 + 12 / 4) * size
-    assert states("learner.zero_stage=2") == (2 + 14 / 4) * size
-    assert states("learner.zero_stage=3") == 16 / 4 * size
+    for stage in range(3):  # bfloat16 is run as stage 2 at least
+        assert states(f"learner.zero_stage={stage}") == (2 + 16 / 4) * size
+    assert states("learner.zero_stage=0", "learner.dtype=float32") == 16 * size
+    assert states("learner.zero_stage=1", "learner.dtype=float32") == (8 + 12 / 4) * size
+    assert states("learner.zero_stage=3") == 18 / 4 * size
     assert states("learner.zero_stage=3", "learner.offload_optimizer=true") == 2 / 4 * size
 
 
