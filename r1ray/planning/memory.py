@@ -175,7 +175,8 @@ def learner_actor(config: RunConfig, shape: Shape, *, gpus: int, capacity: float
     always = [weights, *reference, gradients, *states]
     always.append(Item("CUDA and NCCL", CONTEXT) if gpus else Item("libraries", LIBRARIES))
     bucket_size = learner.zero_setting("reduce_bucket_size", BUCKET)
-    bucket = [Item("gradient bucket", bucket_size * size)] if stage and gpus else []
+    summed = 4 / n if stage == 3 and size < 4 else 0  # a rank's part of the bucket, made float32 to be added
+    bucket = [Item("gradient bucket", bucket_size * (size + summed))] if stage and gpus else []
     tokens = longest_row(config) / learner.sequence_parallel_size
     live = max(learner.zero_setting("stage3_max_live_parameters", LIVE), shape.layer_parameters)
     gathered = [Item("gathered weights (ZeRO 3)", min(whole, live) * size)] if stage == 3 else []

@@ -59,12 +59,13 @@ class Rounds:
         from vllm.model_executor.model_loader.reload import finalize_layerwise_reload, initialize_layerwise_reload
 
         from r1ray.errors import WeightSyncError
+        from r1ray.weights.held import HeldWeights
         from r1ray.weights.stream import VerifyingLoader, with_fingerprints
-        from r1ray.weights.vllm_model import held_weights, prepare_reload, record_packing
+        from r1ray.weights.vllm_model import prepare_reload, record_packing
 
         model, model_config = self.model_runner.model, self.model_runner.model_config
         master = weights_of(model_config.model)
-        held = held_weights(model, model_config)
+        held = HeldWeights(model, model_config.dtype)
         stale: dict[str, torch.Tensor | None] = {}
 
         def load_weights(weights: Iterable[tuple[str, torch.Tensor]]) -> None:
