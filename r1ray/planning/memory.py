@@ -282,7 +282,10 @@ def export_bytes(config: RunConfig, shape: Shape) -> float:
 
 
 def published_bytes(config: RunConfig, shape: Shape) -> float:
-    """Of one publish; a tied output layer is sent as well."""
+    """Of one publish: native adapters alone, or all weights, a tied output layer among them once more."""
+    lora, engine = config.learner.lora, config.rollout
+    if lora.is_native(has_gpus=engine.num_gpus(True) > 0, engine_dtype=engine.dtype):
+        return float(shape.adapter_parameters(lora.rank) * DTYPE_BYTES[config.learner.dtype])
     sent = shape.parameters + (shape.embedding_parameters if shape.tied else 0)
     return float(sent * DTYPE_BYTES[config.learner.dtype])
 

@@ -371,3 +371,13 @@ def test_checkpoints_between_two_refreshes_have_one_file_of_the_reference(refres
     reference = disk.checkpoint["reference"]
     others = sum(disk.checkpoint.values()) - reference
     assert disk.kept == pytest.approx(3 * others + references * reference)
+
+
+def test_native_adapters_are_all_that_a_publish_sends() -> None:
+    def sent(*overrides: str) -> float:
+        plan = planned("cluster=one_node_8", "model=qwen2.5_7b", "learner.lora.rank=16", *overrides)
+        return published_bytes(plan.config, plan.shape)
+
+    plan = planned("cluster=one_node_8", "model=qwen2.5_7b")
+    assert sent() == 2.0 * plan.shape.adapter_parameters(16)
+    assert sent("learner.lora.publish=merged") == published_bytes(plan.config, plan.shape) > 50 * sent()

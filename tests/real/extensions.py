@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
@@ -13,18 +13,25 @@ from r1ray.weights.adapter import SETTINGS, AdapterWorker, ReceivedAdapter, sett
 from r1ray.weights.vllm_model import gather
 
 
-class StaleTensor:
-    """``plant_stale(name)``: from now on that tensor arrives, and is loaded with its old value."""
+class Planted:
+    """Faults of a tensor that arrives as it was sent, from the next publish on."""
 
     model_runner: Any
 
     def plant_stale(self, name: str) -> None:
+        """It is loaded with a value of its own, always the same."""
+        self._plant(name, torch.zeros_like)
+
+    def plant_moved(self, name: str) -> None:
+        """It is loaded with its rows in another order."""
+        self._plant(name, lambda tensor: tensor.roll(1, 0))
+
+    def _plant(self, name: str, change: Callable[[torch.Tensor], torch.Tensor]) -> None:
         model = self.model_runner.model
-        load = model.load_weights
-        kept: dict[str, torch.Tensor] = {}
+        load_right = model.load_weights
 
         def load_weights(weights: Iterable[tuple[str, torch.Tensor]]) -> Any:
-            return load([(n, kept.setdefault(n, torch.zeros_like(w)) if n == name else w) for n, w in weights])
+            return load_right([(n, change(w) if n == name else w) for n, w in weights])
 
         model.load_weights = load_weights
 
@@ -145,3 +152,22 @@ class HeldAdapter(AdapterWorker):
         """A and B of the last part of a layer, B scaled."""
         layer = self.model_runner.lora_manager._adapter_manager.modules[path]
         return save({"A": layer.lora_a_stacked[-1][0, 0].clone(), "B": layer.lora_b_stacked[-1][0, 0].clone()})
+
+
+class Perturbed:
+    """``perturb(name, relative)``: the worker's model, with one tensor off by that much of its own size."""
+
+    model_runner: Any
+
+    def perturb(self, name: str, relative: float) -> None:
+        from vllm.config import set_current_vllm_config
+        from vllm.model_executor.model_loader.reload import finalize_layerwise_reload, initialize_layerwise_reload
+
+        model, model_config = self.model_runner.model, self.model_runner.model_config
+        weights = weights_of(model_config.model)
+        noise = torch.randn(weights[name].shape, generator=torch.Generator().manual_seed(0))
+        weights[name] += relative * weights[name].norm() / noise.norm() * noise
+        with set_current_vllm_config(self.model_runner.vllm_config):
+            initialize_layerwise_reload(model)
+            model.load_weights([(key, weight.to(model_config.dtype)) for key, weight in weights.items()])
+            finalize_layerwise_reload(model, model_config)

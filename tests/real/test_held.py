@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import gc
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
+
+from tests.real.running import SMALL, environment, own
 
 LEFT = "ignore::pytest.PytestUnraisableExceptionWarning"
 """vLLM leaves a context of ZeroMQ open."""
@@ -65,3 +69,41 @@ def test_whatever_is_left_behind_is_found_in_every_seed(
     assert {victim: sum(map(bool, raised)) for victim, raised in result["found"].items()} == dict.fromkeys(
         victims, SEEDS
     )
+
+
+DROPPING = """
+def register():
+    from vllm.model_executor.models.qwen3 import Qwen3ForCausalLM
+
+    load = Qwen3ForCausalLM.load_weights
+
+    def load_weights(self, weights):
+        return load(self, ((name, weight) for name, weight in weights if "layers.1.mlp" not in name))
+
+    Qwen3ForCausalLM.load_weights = load_weights
+"""
+
+
+def test_an_mlp_that_another_plugin_of_vllm_drops_at_every_load_ends_the_run(
+    tmp_path: Path, qwen_folder: Path, running_total: Path
+) -> None:
+    plugin = tmp_path / "plugin"
+    installed = plugin / "dropping-1.0.dist-info"
+    installed.mkdir(parents=True)
+    (plugin / "dropping.py").write_text(DROPPING)
+    (installed / "METADATA").write_text("Metadata-Version: 2.1\nName: dropping\nVersion: 1.0\n")
+    (installed / "entry_points.txt").write_text("[vllm.general_plugins]\ndropping = dropping:register\n")
+    files = own(qwen_folder, running_total / "train.parquet", None, tmp_path / "runs")
+    settings = [*SMALL, "data.template=none", "data.max_prompt_tokens=16", "weights.probe_every=50", "name=dropped"]
+    env = environment()
+    done = subprocess.run(
+        [sys.executable, "-m", "r1ray", "run", *files, *settings],
+        cwd=tmp_path,
+        env=env | {"PYTHONPATH": f"{env['PYTHONPATH']}:{plugin}"},
+        capture_output=True,
+        text=True,
+        timeout=400,
+        check=False,
+    )
+    assert done.returncode == 1, done.stdout[-2000:] + done.stderr[-2000:]
+    assert "model.layers.1.mlp" in done.stderr and "computes with weights that no publish has sent" in done.stderr

@@ -41,10 +41,10 @@ def config(model: Path, *, probe_every: int = 1000) -> RunConfig:
         rollout=RolloutConfig(
             dtype="float32",
             max_num_seqs=32,
-            engine_args={"worker_extension_cls": "tests.real.extensions.StaleTensor"},
+            engine_args={"worker_extension_cls": "tests.real.extensions.Planted"},
         ),
         learner=LearnerConfig(dtype="float32", lr=0.05, zero_stage=1, max_tokens_per_microbatch=256),
-        weights=WeightsConfig(probe_every=probe_every, probe_tolerance=1e-3),
+        weights=WeightsConfig(probe_every=probe_every),
     )
 
 
@@ -76,9 +76,9 @@ class System:
     def step(self) -> None:
         self._runner.run(one_step(self.running, self.version))
 
-    def plant_stale(self) -> None:
+    def plant(self, fault: str) -> None:
         async def plant() -> None:
-            await self.pool.engines[0].actor.call_workers.remote("plant_stale", "lm_head.weight")
+            await self.pool.engines[0].actor.call_workers.remote(fault, "lm_head.weight")
 
         self._runner.run(plant())
 
@@ -143,22 +143,26 @@ def test_the_first_publish_is_probed_and_agrees(system: System) -> None:
     system.step()
 
 
-def test_a_stale_tensor_goes_unnoticed_without_a_probe(system: System) -> None:
-    """What the probe is for: every tensor arrived intact, and the engine is wrong all the same."""
-    system.plant_stale()
+def test_an_engine_that_keeps_a_stale_tensor_is_sent_to_again_and_then_replaced(system: System) -> None:
+    """No probe is due: every tensor arrived intact, and what the engine holds says that it is wrong all the same."""
+    before = system.pool.engines[0]
+    system.plant("plant_stale")
     published = system.publish()
-    assert (published.num_resent, published.probe_max_diff) == (0, None)
-    assert system.difference() > 1e-2
+    assert (published.num_resent, published.probe_max_diff is None) == (2, False), "what was sent again is probed"
+    assert system.pool.engines[0] is not before, "the run goes on with another engine"
+    assert system.difference() < 1e-4
+    system.step()
 
 
-def test_an_engine_that_keeps_a_stale_tensor_is_sent_to_again_and_then_replaced(
+def test_the_probe_finds_what_the_engine_holds_in_another_order(
     system: System, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """What the probe is for: the right numbers in the wrong places."""
     before = system.pool.engines[0]
+    system.plant("plant_moved")
     monkeypatch.setattr(system.weights._config, "probe_every", 1)
-    published = system.publish_again()
-    assert published.num_resent == 2
-    assert system.pool.engines[0] is not before, "the run goes on with another engine"
+    assert system.publish().num_resent == 2
+    assert system.pool.engines[0] is not before
     assert system.difference() < 1e-4
     system.step()
 
@@ -180,11 +184,11 @@ def test_a_run_whose_every_engine_stays_wrong_stops_and_says_so(
 
     def spawn_planted(name: str) -> Any:
         engine = spawn(name)
-        engine.call_workers.remote("plant_stale", "lm_head.weight")
+        engine.call_workers.remote("plant_moved", "lm_head.weight")
         return engine
 
     monkeypatch.setattr(system.pool, "_spawn", spawn_planted)
     monkeypatch.setattr(system.weights._config, "probe_every", 1)
-    system.plant_stale()
-    with pytest.raises(ParityError, match=r"rollout 0 differs from the learner by .* on the parity probe"):
+    system.plant("plant_moved")
+    with pytest.raises(ParityError, match=r"rollout 0 differs from the learner by .* of the parity probe"):
         system.publish()
