@@ -374,8 +374,10 @@ def test_checkpoints_between_two_refreshes_have_one_file_of_the_reference(refres
 
 
 def test_native_adapters_are_all_that_a_publish_sends() -> None:
+    adapters = ("learner.lora.rank=16", "algo.reference_refresh_updates=0")
+
     def sent(*overrides: str) -> float:
-        plan = planned("cluster=one_node_8", "model=qwen2.5_7b", "learner.lora.rank=16", *overrides)
+        plan = planned("cluster=one_node_8", "model=qwen2.5_7b", *adapters, *overrides)
         return published_bytes(plan.config, plan.shape)
 
     plan = planned("cluster=one_node_8", "model=qwen2.5_7b")
