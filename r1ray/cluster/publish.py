@@ -10,6 +10,7 @@ stops. What engines sample between resume and the end of verification is held ba
 from __future__ import annotations
 
 import asyncio
+import re
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
@@ -59,7 +60,7 @@ class EngineClient:
             try:
                 ray.get(call, timeout=max(0.0, deadline - time.monotonic()))
             except RayError as error:
-                failures[name] = str(error).strip().splitlines()[-1] if str(error).strip() else type(error).__name__
+                failures[name] = reason_of(error)
         if failures:
             raise WeightSyncError(
                 "; ".join(f"{name} failed {phase} the weights: {why}" for name, why in failures.items()),
@@ -76,6 +77,16 @@ class Probed:
     mean_diff: float | None = None
     kl: float | None = None
     seconds: float = 0.0
+
+
+def reason_of(error: BaseException) -> str:
+    """One line of what a call of an engine raised, without the log that it carries; of vLLM's, what a worker raised."""
+    raised = getattr(error, "cause", None) or error
+    lines = [line.strip() for line in str(raised).splitlines() if line.strip()]
+    if not lines:
+        return type(raised).__name__
+    in_worker = re.search(r"Worker failed with error '(.*)', please check", lines[-1])
+    return in_worker[1] if in_worker else lines[-1]
 
 
 def is_due(num_publishes: int, *, every: int) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from r1ray.cluster.publish import disparity, is_due
+from r1ray.cluster.publish import disparity, is_due, reason_of
 
 
 def test_probes_are_due_at_doubling_distances_and_then_every_so_often() -> None:
@@ -15,6 +15,18 @@ def test_probes_are_due_at_doubling_distances_and_then_every_so_often() -> None:
 
 def test_no_doubling_goes_beyond_the_regular_distance() -> None:
     assert [n for n in range(10, 40) if is_due(n, every=10)] == [10, 20, 30]
+
+
+def test_a_workers_reason_is_told_without_vllms_wrapping_and_without_logs() -> None:
+    inner = "the engine does not hold what it was sent: model.layers.3.mlp.down_proj.weight"
+    raised = Exception(
+        f"Call to collective_rpc method failed: Worker failed with error '{inner}', please check the stack trace above "
+        "for the root cause"
+    )
+    wrapped = RuntimeError("Traceback\n ...\nthe end of this actor's log:\nLoading checkpoint shards: 100%")
+    wrapped.cause = raised  # type: ignore[attr-defined]
+    assert reason_of(wrapped) == reason_of(raised) == inner
+    assert reason_of(ValueError()) == "ValueError"
 
 
 def test_equal_log_probabilities_differ_by_nothing() -> None:

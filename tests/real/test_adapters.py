@@ -54,6 +54,7 @@ def test_adapters_reach_the_engines_as_part_of_the_weights(adapters: Path) -> No
     assert max(row["mismatch/max_logprob_diff"] for row in rows) < 1e-3
 
 
+@pytest.mark.long
 def test_the_export_says_the_same_in_transformers_and_in_vllm(adapters: Path) -> None:
     program = """
 import sys, torch

@@ -154,19 +154,6 @@ def test_an_engine_that_keeps_a_stale_tensor_is_sent_to_again_and_then_replaced(
     system.step()
 
 
-def test_the_probe_finds_what_the_engine_holds_in_another_order(
-    system: System, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """What the probe is for: the right numbers in the wrong places."""
-    before = system.pool.engines[0]
-    system.plant("plant_moved")
-    monkeypatch.setattr(system.weights._config, "probe_every", 1)
-    assert system.publish().num_resent == 2
-    assert system.pool.engines[0] is not before
-    assert system.difference() < 1e-4
-    system.step()
-
-
 def test_a_killed_engine_is_replaced_and_serves_the_version_that_it_lost(system: System) -> None:
     system.publish()
     system.pool.engines[0].actor.kill()
@@ -180,6 +167,7 @@ def test_a_killed_engine_is_replaced_and_serves_the_version_that_it_lost(system:
 def test_a_run_whose_every_engine_stays_wrong_stops_and_says_so(
     system: System, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """The engines have the right numbers in the wrong places, which the probe alone finds."""
     spawn = system.pool._spawn
 
     def spawn_planted(name: str) -> Any:
