@@ -33,6 +33,19 @@ def test_weights_reach_the_engine_over_nccl_and_are_verified(
     assert all(row["mismatch/max_logprob_diff"] < 0.5 and row["grad_norm"] > 0 for row in rows[1:])
 
 
+@needs_gpus(2)
+def test_adapters_reach_the_engine_over_nccl_by_themselves(
+    tmp_path: Path, llama_folder: Path, arithmetic_jsonl: Path
+) -> None:
+    files = own(llama_folder, arithmetic_jsonl, None, tmp_path / "runs")
+    settings = [*SMALL, *BFLOAT16, "weights.backend=nccl", "data.template=none", "data.max_prompt_tokens=64"]
+    adapters = ["learner.lora.rank=4", "algo.reference_refresh_updates=0", "algo.kl_coefficient=0.1", "learner.lr=1e-2"]
+    r1ray("run", *files, *settings, *adapters, "name=adapters", cwd=tmp_path, timeout_s=600)
+    rows = metrics(tmp_path / "runs" / "adapters")
+    assert rows[-1]["kl/ref"] > 1e-3, "the learner differs from the base model"
+    assert all(row["publish/probe_mean_logprob_diff"] < 0.15 for row in rows), "and the engine not from the learner"
+
+
 @needs_gpus(4)
 @pytest.mark.parametrize("zero_stage", [2, 3])
 def test_sharded_learners_publish_to_a_tensor_parallel_engine(
