@@ -275,9 +275,8 @@ class Controller(Generic[C]):
             is_evaluated = await self._is_evaluated(self.version + 1)
             dtypes = self._config.rollout.dtype, self._config.learner.dtype
             doubted = is_suspicious(stats.metrics, self._history, *dtypes)
-            published = await self._publish(
-                self.version + 1, held_out=is_evaluated, probe=doubted
-            )  # pi_old <- pi_theta
+            # pi_old <- pi_theta
+            published = await self._publish(self.version + 1, held_out=is_evaluated, probe=doubted)
             trained_on, self.version = self.version, self.version + 1
             ended, self._ended = self._ended, []
             state = LoopState(self.version, self._updates, self._prompts.position, self.ledger.state())

@@ -19,7 +19,7 @@ FLOORS = {"float32": {MEAN: 1e-4, KL: 1e-7}, "bfloat16": {MEAN: 0.02, KL: 1e-3}}
 
 
 def is_suspicious(metrics: Mapping[str, float], history: Sequence[Mapping[str, float]], *dtypes: str) -> bool:
-    """Whether the fresh tokens of a step say that an engine may not hold the learner's weights: then the parity probe
+    """Judge by the fresh tokens of a step whether an engine may not hold the learner's weights: then the parity probe
     has to tell. No fresh tokens say nothing.
 
     Args:

@@ -80,7 +80,8 @@ class Probed:
 
 
 def reason_of(error: BaseException) -> str:
-    """One line of what a call of an engine raised, without the log that it carries; of vLLM's, what a worker raised."""
+    """Return a line of what a call of an engine raised, without the log that it carries; of vLLM's, of what a worker
+    raised."""
     raised = getattr(error, "cause", None) or error
     lines = [line.strip() for line in str(raised).splitlines() if line.strip()]
     if not lines:
@@ -90,8 +91,8 @@ def reason_of(error: BaseException) -> str:
 
 
 def is_due(num_publishes: int, *, every: int) -> bool:
-    """Whether a publish is probed after so many others of this run: 0, 1, 2, 4, 8, ... and each multiple of ``every``:
-    what is wrong is mostly so from the beginning, and shows once the weights have moved."""
+    """Say whether a publish is probed after so many others of this run: 0, 1, 2, 4, 8, ... and each multiple of
+    ``every``. What is wrong is mostly so from the beginning, and shows once the weights have moved."""
     is_power_of_two = num_publishes & (num_publishes - 1) == 0
     return num_publishes % every == 0 or (is_power_of_two and num_publishes < every)
 

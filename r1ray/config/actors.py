@@ -95,7 +95,7 @@ class RolloutConfig:
         return max(self.max_num_batched_tokens, sequences * max_model_len)
 
     def why_not_seeded(self, section: str, num_gpus: int, max_model_len: int) -> str | None:
-        """What keeps an engine from giving each completion a seed, for the user; None where nothing does."""
+        """Say what keeps an engine from giving each completion a seed; None where nothing does."""
         needed = self.max_num_seqs * max_model_len
         if not self.seeded or num_gpus or needed <= MAX_SEEDED_TOKENS:
             return None

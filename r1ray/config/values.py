@@ -40,7 +40,7 @@ def divisors(value: int) -> list[int]:
 
 
 def is_set(settings: Mapping[str, Any], names: Sequence[str], key: str) -> bool:
-    """Whether nested settings have a value under these names, the outermost first.
+    """Say whether nested settings have a value under these names, the outermost first.
 
     Args:
         key: what messages call that place.

@@ -20,7 +20,7 @@ from transformers import get_scheduler
 
 from r1ray.config import LearnerConfig, LoraConfig
 from r1ray.errors import R1RayError, UserError
-from r1ray.learner.lora import ADAPTER, adapted, adapter_parameters, delta, is_adapter
+from r1ray.learner.lora import ADAPTER, adapted, adapter_parameters, is_adapter, with_adapter
 from r1ray.specs import RankSpec
 from r1ray.weights.adapter import PREFIX, SETTINGS, settings_tensor
 from r1ray.weights.buckets import TensorMeta
@@ -131,7 +131,7 @@ class _Asked(dict[str, Any]):
         return super().__getitem__(key)
 
     def get(self, key: str, default: Any = None) -> Any:
-        """As of every dict."""
+        """Look a setting up as every dict does."""
         self.asked.add(key)
         return super().get(key, default)
 
@@ -248,7 +248,7 @@ class ParameterStream:
         for name, parameter, layer in self._parameters:
             with gathered([parameter, *(adapter_parameters(layer) if layer else ())]):
                 whole = parameter.detach()
-                yield name, (whole.float() + delta(layer)).to(whole.dtype) if layer else whole
+                yield name, with_adapter(whole, layer) if layer else whole
 
 
 class AdapterStream:

@@ -26,7 +26,7 @@ from safetensors.torch import save_file
 from transformers import AutoConfig, AutoTokenizer, GenerationConfig
 
 from r1ray.learner.deepspeed_engine import gathered
-from r1ray.learner.lora import ADAPTER, is_adapter
+from r1ray.learner.lora import ADAPTER, is_adapter, merged_weight
 from r1ray.learner.state import SETTINGS, saved_state
 from r1ray.model_files import accepted_generation_config
 
@@ -122,9 +122,8 @@ def merge_adapters(state: State, *, scale: float, is_transposed: bool = False) -
         layer, _, rest = name.partition(".base_layer.")
         tensor = state.pop(name)
         if rest == "weight":
-            down, up = (state.pop(f"{layer}.lora_{side}.{ADAPTER}.weight").float() for side in "AB")
-            added = up @ down * scale
-            tensor = (tensor.float() + (added.T if is_transposed else added)).to(tensor.dtype)
+            down, up = (state.pop(f"{layer}.lora_{side}.{ADAPTER}.weight") for side in "AB")
+            tensor = merged_weight(tensor, down, up, scale=scale, is_transposed=is_transposed)
         merged[f"{layer}.{rest}" if rest else name] = tensor
     return merged
 

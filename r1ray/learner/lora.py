@@ -30,9 +30,8 @@ def add_adapters(model: Any, config: LoraConfig) -> None:
         r=config.rank,
         lora_alpha=config.alpha,
         target_modules=list(config.targets) if config.targets else "all-linear",
-        exclude_modules=["score"]
-        if hasattr(model, "score")
-        else None,  # a reward model's output layer is trained whole
+        # A reward model's output layer is trained whole.
+        exclude_modules=["score"] if hasattr(model, "score") else None,
         lora_dropout=0.0,
     )
     peft.inject_adapter_in_model(settings, model, adapter_name=ADAPTER)
@@ -80,9 +79,22 @@ def adapter_parameters(layer: Any) -> list[torch.nn.Parameter]:
     return [layer.lora_A[ADAPTER].weight, layer.lora_B[ADAPTER].weight]
 
 
-def delta(layer: Any) -> torch.Tensor:
-    """What the adapter adds to the weight of its layer: alpha / rank * B A, float32."""
-    down, up = (parameter.detach().float() for parameter in adapter_parameters(layer))
-    added = layer.scaling[ADAPTER] * (up @ down)
-    whole: torch.Tensor = added.T if layer.fan_in_fan_out else added
-    return whole
+@torch.no_grad()
+def merged_weight(
+    weight: torch.Tensor, down: torch.Tensor, up: torch.Tensor, *, scale: float, is_transposed: bool
+) -> torch.Tensor:
+    """Add scale * B A to a weight in float32, and round the sum once to the weight's dtype.
+
+    Args:
+        down: A. ``up``: B.
+        scale: alpha / rank.
+        is_transposed: the weight is [in, out] instead of [out, in].
+    """
+    added = up.float() @ down.float() * scale
+    return (weight.float() + (added.T if is_transposed else added)).to(weight.dtype)
+
+
+def with_adapter(weight: torch.Tensor, layer: Any) -> torch.Tensor:
+    """Merge the adapter of an adapted layer into its weight."""
+    scale, is_transposed = layer.scaling[ADAPTER], layer.fan_in_fan_out
+    return merged_weight(weight, *adapter_parameters(layer), scale=scale, is_transposed=is_transposed)

@@ -21,12 +21,12 @@ from r1ray.errors import InfrastructureError
 
 
 def num_parts(module: torch.nn.Module, *, world_size: int) -> int:
-    """Into how many parts the parameters of a module are divided."""
+    """Count the parts into which the parameters of a module are divided."""
     return world_size if any(hasattr(p, "ds_id") for p in module.parameters()) else 1
 
 
 def part_file(folder: Path, name: str, *, part: int, parts: int) -> Path:
-    """Where a part is."""
+    """Return the path of a part."""
     return folder / f"{name}-{part}-of-{parts}.safetensors"
 
 
@@ -60,7 +60,7 @@ def load_parts(module: torch.nn.Module, folder: Path, name: str, *, rank: int) -
 
 
 def _own(parameter: torch.nn.Parameter, *, rank: int) -> tuple[torch.Tensor, int, int]:
-    """What a rank has of a parameter, flat, and which of its elements these are; padding comes after them."""
+    """Return what a rank has of a parameter, flat, and which of its elements these are; padding comes after them."""
     if not hasattr(parameter, "ds_id"):
         return parameter.data.view(-1), 0, parameter.numel()
     own: torch.Tensor = parameter.ds_tensor  # type: ignore[attr-defined]
@@ -83,7 +83,7 @@ class Stored:
 
     @property
     def is_written(self) -> bool:
-        """Whether there is a file."""
+        """Say whether there is a file."""
         return self._descriptor is not None
 
     def write(self, values: Mapping[str, torch.Tensor], path: Path) -> None:

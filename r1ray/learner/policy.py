@@ -144,7 +144,7 @@ class PolicyModel(nn.Module):
 
 
 def own_logits(model: Any, ids_1T: torch.Tensor) -> torch.Tensor:
-    """Those of one sequence by the model's own attention and output."""
+    """Compute the logits of one sequence by the model's own attention and output."""
     model.set_attn_implementation("eager")
     try:
         logits: torch.Tensor = model(input_ids=ids_1T, use_cache=False).logits

@@ -275,14 +275,14 @@ def checkpoint_parts(config: RunConfig, shape: Shape) -> dict[str, float]:
 
 
 def export_bytes(config: RunConfig, shape: Shape) -> float:
-    """Of the safetensors of one export."""
+    """Count the bytes of the safetensors of one export."""
     learner = config.learner
     is_adapter = learner.lora.rank and learner.lora.export == "adapter"
     return float((trained_parameters(shape, learner) if is_adapter else shape.parameters) * DTYPE_BYTES[learner.dtype])
 
 
 def published_bytes(config: RunConfig, shape: Shape) -> float:
-    """Of one publish: native adapters alone, or all weights, a tied output layer among them once more."""
+    """Count the bytes of one publish: of native adapters alone, or of all weights, a tied output layer once more."""
     lora, engine = config.learner.lora, config.rollout
     if lora.is_native(has_gpus=engine.num_gpus(True) > 0, engine_dtype=engine.dtype):
         return float(shape.adapter_parameters(lora.rank) * DTYPE_BYTES[config.learner.dtype])

@@ -106,4 +106,4 @@ class AdapterWorker:
 
     def activate_adapter(self) -> None:
         """Let requests use the adapter of the round that has ended: vLLM forgets all adapters when one ends."""
-        self.weight_transfer_engine.adapter.activate(self.model_runner.lora_manager, self.weight_transfer_engine.gather)
+        self.weight_transfer_engine.activate(self.model_runner.lora_manager)

@@ -92,7 +92,8 @@ def shared_names(model: nn.Module) -> frozenset[str]:
 
 @dataclass(slots=True)
 class HeldWeights:
-    """What one engine holds, from round to round: ``begin``, ``arrived`` for each tensor, ``check``."""
+    """Compares what one engine holds with what it was sent, round by round: ``begin``, ``arrived`` for each tensor,
+    ``check``."""
 
     model: Any
     dtype: torch.dtype
@@ -159,8 +160,8 @@ def differences(now: Contents, before: Contents | None, exact: set[str]) -> list
 
 
 def _not_following(now: Contents, before: Contents | None, names: Sequence[str], sources: Sequence[str]) -> list[str]:
-    """Of the held ``names``, those that did not change although all of their sources did, or did although none did. The
-    source of a tensor is the one of its name, else all of the layer that no tensor has the name of."""
+    """Name, of the held ``names``, those that did not change although all of their sources did, or did although none
+    did. The source of a tensor is the one of its name, else all of the layer that no tensor has the name of."""
     if before is None:
         return []
     stacked = [name for name in sources if name not in now.held]

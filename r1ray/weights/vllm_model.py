@@ -14,7 +14,7 @@ from r1ray.weights.stream import VerifyingLoader
 
 
 def gather(own: dict[str, int]) -> list[dict[str, int]]:
-    """What all workers of the engine hold."""
+    """Collect what each worker of the engine holds."""
     from vllm.distributed.parallel_state import get_world_group
 
     group = get_world_group()
@@ -36,7 +36,7 @@ class Received:
 
     @property
     def takes_adapters(self) -> bool:
-        """Whether the engine was started for adapters: then nothing else is sent to it."""
+        """Say whether the engine was started for adapters: then nothing else is sent to it."""
         return hasattr(self.model, "lora_manager")
 
     def begin(self) -> None:
@@ -45,11 +45,11 @@ class Received:
             self.adapter = ReceivedAdapter()
             return
         if self._held is None:
-            self._held = HeldWeights(self.model, self.model_config.dtype, self.gather)
+            self._held = HeldWeights(self.model, self.model_config.dtype, gather)
         self._held.begin()
 
     def loader(self) -> VerifyingLoader:
-        """What the tensors of the round are loaded by."""
+        """Return what loads the tensors of the round."""
         if self.adapter is not None:
             return VerifyingLoader(self.adapter.load)
         assert self._held is not None, "start_weight_update has not been called"
@@ -60,7 +60,10 @@ class Received:
         if self._held is not None:
             self._held.check()
 
-    gather = staticmethod(gather)
+    def activate(self, manager: Any) -> None:
+        """Let requests use the adapter that the round brought, see :meth:`ReceivedAdapter.activate`."""
+        assert self.adapter is not None, "no adapter has arrived"
+        self.adapter.activate(manager, gather)
 
 
 def mend_rotation() -> None:

@@ -23,6 +23,10 @@ SMALL = (
 """A run of seconds on the real parts."""
 
 
+LEFT_OPEN = "ignore::pytest.PytestUnraisableExceptionWarning"
+"""For tests of engines in their own process: vLLM leaves a context of ZeroMQ open."""
+
+
 def own(model: Path, train: Path, held_out: Path | None, output_dir: Path) -> list[str]:
     """Overrides that name the user's files."""
     evaluation = [f"data.eval={held_out}"] if held_out else []

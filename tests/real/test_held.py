@@ -9,11 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.real.running import SMALL, environment, own
+from tests.real.running import LEFT_OPEN, SMALL, environment, own
 
-LEFT = "ignore::pytest.PytestUnraisableExceptionWarning"
-"""vLLM leaves a context of ZeroMQ open."""
-pytestmark = [pytest.mark.real, pytest.mark.faults, pytest.mark.long, pytest.mark.filterwarnings(LEFT)]
+pytestmark = [pytest.mark.real, pytest.mark.faults, pytest.mark.long, pytest.mark.filterwarnings(LEFT_OPEN)]
 SEEDS = 50
 DENSE = ("layers.0.mlp", "layers.1.self_attn.o_proj", "lm_head", "embed_tokens", "drop layers.1.mlp")
 EXPERTS = ("experts.gate_up_proj 3", "experts.down_proj 5", "mlp.gate.weight", "lm_head", "drop layers.0.mlp.experts")

@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-LEFT = "ignore::pytest.PytestUnraisableExceptionWarning"
-"""vLLM leaves a context of ZeroMQ open."""
-pytestmark = [pytest.mark.real, pytest.mark.long, pytest.mark.filterwarnings(LEFT)]
+from tests.real.running import LEFT_OPEN
+
+pytestmark = [pytest.mark.real, pytest.mark.long, pytest.mark.filterwarnings(LEFT_OPEN)]
 IDS = [5, 9, 11, 3, 20, 17, 8, 4, 30, 12, 6, 25]
 
 

@@ -19,11 +19,9 @@ from r1ray.learner.lora import add_adapters
 from r1ray.rollout.vllm_engine import VLLMEngine
 from r1ray.specs import AdapterSpec, EngineSpec
 from r1ray.weights.adapter import PREFIX
-from tests.real.running import SMALL, metrics, own, r1ray
+from tests.real.running import LEFT_OPEN, SMALL, metrics, own, r1ray
 
-LEFT = "ignore::pytest.PytestUnraisableExceptionWarning"
-"""vLLM leaves a context of ZeroMQ open."""
-pytestmark = [pytest.mark.real, pytest.mark.filterwarnings(LEFT)]
+pytestmark = [pytest.mark.real, pytest.mark.filterwarnings(LEFT_OPEN)]
 LORA = LoraConfig(rank=4, alpha=32.0)
 SEQUENCES = [np.arange(3, 23, dtype=np.int32), np.arange(30, 60, dtype=np.int32)]
 
