@@ -15,8 +15,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from r1ray import __version__
+from r1ray.config.folder import config_folder
 from r1ray.errors import R1RayError, Terminated, UserError
-from r1ray.termination import interrupts_on_sigterm, was_terminated
+from r1ray.runtime.termination import interrupts_on_sigterm, was_terminated
 
 if TYPE_CHECKING:
     from r1ray.config import RunConfig
@@ -137,10 +138,10 @@ def run(arguments: Sequence[str]) -> None:
     config = compose([argument for argument in arguments if argument not in shown])
     from r1ray.cluster.placement import preflight
     from r1ray.recipes import configs_of, stages_of
+    from r1ray.runtime.folder_lock import locked
     from r1ray.stages.base import Context
     from r1ray.stages.deadlines import with_deadlines
     from r1ray.stages.graph import check_paths
-    from r1ray.stages.lock import locked
 
     if not config.graph:  # each stage of a graph decides its own when it has its model
         config = with_deadlines(config)
@@ -237,7 +238,7 @@ def evaluate(arguments: Sequence[str]) -> None:
     ]
     config = compose(overrides, schema=EvaluationConfig, name="eval")
     from r1ray.cluster.placement import preflight
-    from r1ray.stages.evaluation import evaluate_models
+    from r1ray.stages.evaluate.stage import evaluate_models
 
     preflight(config)
     evaluate_models(config, lambda text: print(text, flush=True))
@@ -257,7 +258,7 @@ def score(arguments: Sequence[str]) -> None:
         )
     overrides = [argument for argument in arguments if argument not in files]
     config = compose(overrides, schema=ScoreConfig, name="score")
-    from r1ray.score import score_file
+    from r1ray.evaluation.score_file import score_file
 
     if config.output is None:
         score_file(files[0], config.reward, sys.stdout, say)
@@ -516,12 +517,6 @@ def _check_shared(config: RunConfig, stages: Sequence[Stage]) -> None:
 
 
 # ---------------------------------------------------------------------- configuration
-
-
-def config_folder() -> Path:
-    """``conf/``: inside the installed package, or beside it in a checkout."""
-    package = Path(__file__).resolve().parent
-    return next(folder for folder in (package / "conf", package.parent / "conf") if (folder / "config.yaml").is_file())
 
 
 @overload

@@ -7,14 +7,14 @@ from collections.abc import Sequence
 from r1ray.config import SAMPLING_RECIPES, EvaluationConfig, RunConfig
 from r1ray.errors import UserError
 from r1ray.stages.base import Stage
-from r1ray.stages.collect import Collect, sampling_config
-from r1ray.stages.evaluation import Evaluate
+from r1ray.stages.collect.stage import Collect, sampling_config
+from r1ray.stages.evaluate.stage import Evaluate
 from r1ray.stages.extend import Extend
+from r1ray.stages.fine_tune import SupervisedTraining
 from r1ray.stages.graph import GraphStage, graph_of
 from r1ray.stages.prepare import Prepare
 from r1ray.stages.rl import ReinforcementLearning
 from r1ray.stages.students import with_students
-from r1ray.stages.supervised import SupervisedTraining
 
 
 def r1_zero(config: RunConfig) -> Stage:

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from r1ray.algo.consensus import answer_classes
+from r1ray.checks import MathAnswer
 from r1ray.errors import EngineLost, PromptTooLong
 from r1ray.types import (
     Completion,
@@ -16,7 +17,6 @@ from r1ray.types import (
     GroupRecord,
     GroupRequest,
     Int32Array,
-    MathAnswer,
     Outcome,
     Position,
     Prompt,

@@ -29,7 +29,7 @@ SLOWEST = ("graph", "run", "killed_run", "evaluation", "publish", "supervised", 
 """Files of tests/real that are begun first, so that both workers end at about the same time."""
 SLOWEST_TESTS = ("--durations=10", "--durations-min=5")
 """Every part says which of its tests took longest."""
-USE_TOOLS = ("sandbox", "reward", "benchmarks_sets", "k8s", "test_tools.py", "test_score.py")
+USE_TOOLS = ("sandbox", "reward", "evaluation/benchmarks", "k8s", "test_tools.py", "evaluation/test_score_file.py")
 """Below tests/: whose tests use tools that a machine may lack."""
 
 

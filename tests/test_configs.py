@@ -8,8 +8,9 @@ import pytest
 import yaml
 
 from r1ray.config import RewardPart, RunConfig, ScoreConfig
+from r1ray.config.folder import config_folder
 from r1ray.errors import UserError
-from r1ray.main import compose, config_folder, known_keys
+from r1ray.main import compose, known_keys
 
 OWN = ["model=m", "data.train=t"]
 OWN_SUPERVISED = ["model=m", "supervised.train=t"]

@@ -14,8 +14,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from r1ray.checkpoint import Checkpoints
 from r1ray.cluster.jobs import EXCLUDES, STOP_GRACE_S
+from r1ray.loop.checkpoint import Checkpoints
 from tests.real.running import environment, metrics, wait_until
 from tests.tools import path_of
 

@@ -20,8 +20,8 @@ import ray
 from ray.actor import ActorHandle
 from ray.exceptions import RayActorError, RayError
 
+from r1ray.config.specs import PartSpec
 from r1ray.errors import SandboxUnavailable, UserError
-from r1ray.specs import PartSpec
 
 LOG_LINES, LOG_WIDTH = 12, 300
 

@@ -10,7 +10,7 @@ import ray
 from ray.exceptions import RayError
 
 from r1ray.errors import UserError
-from r1ray.termination import kept_handler
+from r1ray.runtime.termination import kept_handler
 
 JOIN_S = 10.0
 SETTINGS = 4

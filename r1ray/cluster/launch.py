@@ -35,13 +35,13 @@ from r1ray.config import (
     RolloutConfig,
     RunConfig,
 )
-from r1ray.controller import Roles
-from r1ray.deadline import within
+from r1ray.config.specs import AdapterSpec, EngineSpec, JudgeSpec, LearnerSpec, RankSpec
 from r1ray.errors import InfrastructureError, UserError
 from r1ray.interfaces import Chunk
+from r1ray.loop.controller import Roles
 from r1ray.reward.judged import Judge
 from r1ray.reward.preference import PreferenceModel
-from r1ray.specs import AdapterSpec, EngineSpec, JudgeSpec, LearnerSpec, RankSpec
+from r1ray.runtime.deadline import within
 from r1ray.types import Int32Array
 
 GRPO = "r1ray.learner.grpo:GRPOLearner"

@@ -14,8 +14,8 @@ from ray.exceptions import RayActorError, RayError
 
 from r1ray.cluster.host import Handle
 from r1ray.config import JudgeConfig
-from r1ray.deadline import within
 from r1ray.errors import DeadlineExceeded, EngineLost, GroupFailed, InfrastructureError, PromptTooLong
+from r1ray.runtime.deadline import within
 from r1ray.types import (
     Float32Array,
     GroupRecord,

@@ -23,8 +23,8 @@ from ray.exceptions import RayError
 from r1ray.cluster.host import Handle
 from r1ray.cluster.pools import Engine, LearnerGroup, RolloutPool
 from r1ray.config import Deadlines, WeightsConfig
-from r1ray.deadline import within
 from r1ray.errors import ParityError, WeightSyncError
+from r1ray.runtime.deadline import within
 from r1ray.types import Float32Array, Int32Array, PublishStats
 
 ROUNDS = ("sent", "sent again", "sent to a replaced engine")

@@ -106,7 +106,7 @@ class CheckpointConfig:
 
 @dataclass
 class StopConfig:
-    """Ends training before ``steps`` once a figure of metrics.jsonl has stopped to rise (:mod:`r1ray.plateau`)."""
+    """Ends training before ``steps`` once a metric of metrics.jsonl stops rising (:mod:`r1ray.loop.stopping`)."""
 
     metric: str = "reward/mean"
     """``reward/mean``, a part (``reward/accuracy``), or a held-out figure (``eval/heldout/pass@1``)."""

@@ -21,7 +21,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from r1ray.types import (
+from r1ray.checks import (
     AssertCase,
     CallCase,
     Check,

@@ -7,9 +7,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
+from r1ray.checks import Check, CodeTests, MathAnswer
 from r1ray.data.checks import MalformedRow, parse_check
 from r1ray.data.template import Question
-from r1ray.types import Check, CodeTests, MathAnswer
 
 Row: TypeAlias = Mapping[str, Any]
 

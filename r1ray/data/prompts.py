@@ -24,11 +24,12 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from r1ray.checks import Check, CodeTests
 from r1ray.data.checks import CHECK_TYPES, MalformedRow, check_problem, dump_check, load_check
 from r1ray.data.layouts import LAYOUTS, RawPrompt, recognise
 from r1ray.data.spool import BATCH_ROWS, MAX_ERRORS_SHOWN, SpooledRows, rows_of
 from r1ray.errors import UserError
-from r1ray.types import Check, CodeTests, Position, Prompt
+from r1ray.types import Position, Prompt
 
 Int64Array: TypeAlias = npt.NDArray[np.int64]
 MAX_PERIOD = 100_000

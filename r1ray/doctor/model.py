@@ -11,9 +11,9 @@ from r1ray.config import SAMPLING_RECIPES, SUPERVISED_RECIPES, RunConfig
 from r1ray.doctor.findings import DRIVER, Finding, counted
 from r1ray.doctor.judging import green, red, yellow
 from r1ray.errors import UserError
-from r1ray.model_files import has_token, load_generation_config, load_tokenizer
 from r1ray.reward.extract import SPECIAL_TOKEN
 from r1ray.reward.format import TAGS
+from r1ray.runtime.model_files import has_token, load_generation_config, load_tokenizer
 
 EMBEDDINGS = ("embed_tokens.weight", "wte.weight", "word_embeddings.weight", "embed_in.weight")
 """What the input embedding is called, at the end of its name."""

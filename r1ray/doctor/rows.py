@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from r1ray.checks import CodeTests, MathAnswer
 from r1ray.config import RewardConfig, RewardPart, RunConfig
 from r1ray.data import dialogues
 from r1ray.data.checks import MalformedRow
@@ -19,7 +20,7 @@ from r1ray.doctor.findings import DRIVER, Finding
 from r1ray.doctor.judging import green, red, yellow
 from r1ray.errors import R1RayError, UserError
 from r1ray.reward.references import problem_finder
-from r1ray.types import CodeTests, MathAnswer, Prompt, Response, Scored
+from r1ray.types import Prompt, Response, Scored
 
 FIRST = 64
 """Rows that are looked at; the run looks at all of them."""

@@ -165,7 +165,7 @@ def exported_logprobs(folder: Path, token_ids: Int32Array) -> Float32Array:
     import torch
     from transformers import AutoModelForCausalLM
 
-    from r1ray.model_files import load_tokenizer
+    from r1ray.runtime.model_files import load_tokenizer
 
     load_tokenizer(str(folder), template="none")
     model = AutoModelForCausalLM.from_pretrained(folder, dtype="auto")

@@ -50,7 +50,7 @@ def contest_rating(place: float, ratings_N: Sequence[float]) -> float:
 
     Args:
         place: from 1, ahead of all N contestants, to N + 1, behind all; halves stand for ties, as
-            :meth:`r1ray.benchmarks.standings.Contest.place` has them.
+            :meth:`r1ray.evaluation.benchmarks.standings.Contest.place` has them.
         ratings_N: of the contestants before the contest, the model not among them.
     """
     ratings = np.asarray(ratings_N, dtype=np.float64)

@@ -18,9 +18,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from r1ray.algo.consensus import best_of_n, expected_consensus, is_right, majority
-from r1ray.benchmarks.definition import STANDINGS_METRICS
-from r1ray.benchmarks.metrics import METRICS, Mean, table_of
-from r1ray.benchmarks.standings import Contest
+from r1ray.evaluation.benchmarks.definition import STANDINGS_METRICS
+from r1ray.evaluation.benchmarks.metrics import METRICS, Mean, table_of
+from r1ray.evaluation.benchmarks.standings import Contest
 from r1ray.evaluation.elo import contest_rating, percentile
 from r1ray.evaluation.records import Answered
 from r1ray.evaluation.resampling import Bootstrap, Figure, Floats, Interval
@@ -64,8 +64,8 @@ def figures_of(
     * ``unscored``, where there are such samples: how many.
 
     Args:
-        metrics: ``pass@K``, ``cons@K``, of :data:`~r1ray.benchmarks.metrics.METRICS`, ``part/<name>`` of the reward, or
-            from contest standings.
+        metrics: ``pass@K``, ``cons@K``, of :data:`~r1ray.evaluation.benchmarks.metrics.METRICS`,
+            ``part/<name>`` of the reward, or from contest standings.
         contests: by id; without them the metrics of standings are left out.
 
     Raises:

@@ -7,17 +7,18 @@ from typing import Generic, TypeVar
 
 import numpy as np
 
+from r1ray.checks import FormatOnly
 from r1ray.errors import EngineLost
-from r1ray.evaluation.search import Segment
-from r1ray.group import MAX_ATTEMPTS
+from r1ray.evaluation.tree_search import Segment
 from r1ray.interfaces import Chunk, RolloutEngine
-from r1ray.types import Completion, FormatOnly, GroupRequest, Prompt, Sampling, VersionSpan
+from r1ray.rollout.group import MAX_ATTEMPTS
+from r1ray.types import Completion, GroupRequest, Prompt, Sampling, VersionSpan
 
 C = TypeVar("C")
 
 
 class EnginePolicy(Generic[C]):
-    """A :class:`~r1ray.evaluation.search.Generate` over a rollout engine."""
+    """A :class:`~r1ray.evaluation.tree_search.Generate` over a rollout engine."""
 
     def __init__(
         self,
@@ -41,7 +42,7 @@ class EnginePolicy(Generic[C]):
     async def __call__(
         self, prefix: str, *, num_samples: int, max_tokens: int, whole: bool, seed: int
     ) -> Sequence[Segment]:
-        """See :class:`~r1ray.evaluation.search.Generate`. Raises EngineLost after ``MAX_ATTEMPTS`` engines."""
+        """See :class:`~r1ray.evaluation.tree_search.Generate`. Raises EngineLost after ``MAX_ATTEMPTS`` engines."""
         stop = () if whole else (self._segment_end,)
         request = GroupRequest(
             occurrence=f"search/{self._name}/{seed}",

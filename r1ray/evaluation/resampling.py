@@ -21,7 +21,7 @@ from typing import NamedTuple, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from r1ray.benchmarks.metrics import Weighted
+from r1ray.evaluation.benchmarks.metrics import Weighted
 from r1ray.evaluation.statistics import CONFIDENCE, Estimate, Level, bootstrap, wilson_interval
 
 Floats: TypeAlias = npt.NDArray[np.float64]

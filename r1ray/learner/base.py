@@ -20,6 +20,7 @@ import torch
 import torch.distributed as dist
 
 from r1ray.config import LearnerConfig
+from r1ray.config.specs import LearnerSpec, RankSpec
 from r1ray.errors import NonFiniteLoss, UserError
 from r1ray.learner.deepspeed_engine import (
     build_engine,
@@ -34,7 +35,6 @@ from r1ray.learner.loading import load_model
 from r1ray.learner.lora import add_adapters
 from r1ray.learner.state import SETTINGS, load_state, save_state
 from r1ray.learner.writer import StateWriter
-from r1ray.specs import LearnerSpec, RankSpec
 
 
 class DeepSpeedLearner:

@@ -19,9 +19,9 @@ from pydantic import ValidationError
 from transformers import get_scheduler
 
 from r1ray.config import LearnerConfig, LoraConfig
+from r1ray.config.specs import RankSpec
 from r1ray.errors import R1RayError, UserError
 from r1ray.learner.lora import ADAPTER, adapted, adapter_parameters, is_adapter, with_adapter
-from r1ray.specs import RankSpec
 from r1ray.weights.adapter import PREFIX, SETTINGS, settings_tensor
 from r1ray.weights.buckets import TensorMeta
 from r1ray.weights.network import interface_of, own_address

@@ -28,7 +28,7 @@ from transformers import AutoConfig, AutoTokenizer, GenerationConfig
 from r1ray.learner.deepspeed_engine import gathered
 from r1ray.learner.lora import ADAPTER, is_adapter, merged_weight
 from r1ray.learner.state import SETTINGS, saved_state
-from r1ray.model_files import accepted_generation_config
+from r1ray.runtime.model_files import accepted_generation_config
 
 ADAPTER_CONFIG, ADAPTER_WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 State = dict[str, torch.Tensor]

@@ -16,12 +16,12 @@ from r1ray.algo.advantage import kl_advantages
 from r1ray.algo.aggregation import row_sums
 from r1ray.algo.kl import kl_estimate
 from r1ray.config import AlgoConfig, LearnerConfig
+from r1ray.config.specs import LearnerSpec, RankSpec
 from r1ray.learner.base import DeepSpeedLearner
 from r1ray.learner.deepspeed_engine import AdapterStream, ParameterStream
 from r1ray.learner.policy import Packed, PolicyModel, check_policy, pack_sequences
 from r1ray.learner.reference import AdaptersOff, FrozenReference, NoReference
 from r1ray.learner.rows import Rows, charge_kl, make_rows, microbatch_loss
-from r1ray.specs import LearnerSpec, RankSpec
 from r1ray.types import Completion, Float32Array, Int32Array, Minibatch, Shard, StepStats
 from r1ray.weights.publisher import open_sender
 from r1ray.weights.stream import WeightStream

@@ -9,13 +9,13 @@ import torch
 from torch import nn
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
-from r1ray.algo.supervised import bradley_terry_loss
+from r1ray.algo.sft_loss import bradley_terry_loss
 from r1ray.config import LearnerConfig
+from r1ray.config.specs import LearnerSpec, RankSpec
 from r1ray.errors import UserError
 from r1ray.learner.attention import NAME
+from r1ray.learner.given_answers import Computed, SupervisedDeepSpeedLearner
 from r1ray.learner.policy import Packed, check_difference, checked_ids, nothing, own_logits, pack_sequences
-from r1ray.learner.supervised import Computed, SupervisedDeepSpeedLearner
-from r1ray.specs import LearnerSpec, RankSpec
 from r1ray.types import Minibatch, PreferencePair, SFTExample
 
 

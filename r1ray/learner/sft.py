@@ -8,11 +8,11 @@ from collections.abc import Sequence
 import torch
 from transformers import AutoModelForCausalLM
 
-from r1ray.algo.supervised import nll_loss
+from r1ray.algo.sft_loss import nll_loss
 from r1ray.config import LearnerConfig
+from r1ray.config.specs import LearnerSpec, RankSpec
+from r1ray.learner.given_answers import Computed, SupervisedDeepSpeedLearner
 from r1ray.learner.policy import PolicyModel, check_policy, nothing, pack_sequences
-from r1ray.learner.supervised import Computed, SupervisedDeepSpeedLearner
-from r1ray.specs import LearnerSpec, RankSpec
 from r1ray.types import Minibatch, SFTExample
 
 

@@ -276,7 +276,7 @@ def load_shape(model: str, *, key: str = "model") -> Shape:
 
 def _cached(model: str, key: str) -> Path:
     """config.json in the local copy of a hub name."""
-    from r1ray.model_files import local_folder
+    from r1ray.runtime.model_files import local_folder
 
     try:
         return Path(local_folder(model, key=key)) / "config.json"

@@ -9,6 +9,7 @@ from collections import OrderedDict
 from concurrent.futures import ThreadPoolExecutor
 
 from r1ray.algo.consensus import Equivalent
+from r1ray.checks import Check, Choice, CodeTests, ExternalCommand, Instructions, Judged, MathAnswer, Pairwise, Reading
 from r1ray.config import RewardConfig, SandboxConfig
 from r1ray.errors import InfrastructureError
 from r1ray.reward.choice import choice_mark
@@ -24,20 +25,7 @@ from r1ray.reward.reading import reading_mark
 from r1ray.sandbox.job import Limits
 from r1ray.sandbox.languages import require
 from r1ray.sandbox.pool import Sandbox
-from r1ray.types import (
-    Check,
-    Choice,
-    CodeTests,
-    ExternalCommand,
-    Instructions,
-    Judged,
-    Mark,
-    MathAnswer,
-    Pairwise,
-    Prompt,
-    Reading,
-    Response,
-)
+from r1ray.types import Mark, Prompt, Response
 
 CACHE_ENTRIES = 4096
 

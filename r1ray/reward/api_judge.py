@@ -13,8 +13,8 @@ from openai import AsyncOpenAI, OpenAIError
 from openai.types.chat import ChatCompletion
 
 from r1ray.data.replies import Said, ask_until_valid
-from r1ray.deadline import within
 from r1ray.errors import DeadlineExceeded, InfrastructureError, UserError
+from r1ray.runtime.deadline import within
 
 NEEDS_KEY = "api.openai.com"
 MAX_RETRIES = 5

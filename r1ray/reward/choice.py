@@ -8,9 +8,10 @@ from __future__ import annotations
 import re
 import unicodedata
 
+from r1ray.checks import Choice
 from r1ray.data.checks import LETTERS
 from r1ray.reward.extract import after_think, answer_section, last_boxed
-from r1ray.types import Choice, Mark
+from r1ray.types import Mark
 
 _CUE = r"(?:(?i:\banswer\b|\b(?:correct|right|best)\s(?:option|choice)\b)|答案|正确选项|[故应因此以]选|本题选)"
 _FILLER = (

@@ -12,6 +12,7 @@ import secrets
 from collections.abc import Iterable
 from typing import Any
 
+from r1ray.checks import AssertCase, CallCase, CodeTests, StdioCase
 from r1ray.errors import UnscorableError
 from r1ray.reward.native import with_tests
 from r1ray.reward.program import extract_program
@@ -19,7 +20,7 @@ from r1ray.sandbox.inside.codec import Opaque, decode, encode
 from r1ray.sandbox.job import Limits, Run
 from r1ray.sandbox.languages import LANGUAGES
 from r1ray.sandbox.pool import Sandbox
-from r1ray.types import AssertCase, CallCase, CodeTests, Mark, StdioCase
+from r1ray.types import Mark
 
 _NUMBER = re.compile(rb"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]{1,4})?")
 _WHOLE = re.compile(rb"[+-]?[0-9]+")

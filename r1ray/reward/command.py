@@ -20,9 +20,10 @@ import tempfile
 from collections.abc import Mapping
 from typing import IO
 
+from r1ray.checks import ExternalCommand
 from r1ray.errors import InfrastructureError, UserError
 from r1ray.reward.judged import final_text
-from r1ray.types import ExternalCommand, Mark
+from r1ray.types import Mark
 
 MAX_OUTPUT = 1 << 20
 """Bytes that are kept of an output, from its end."""

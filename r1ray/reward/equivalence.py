@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from r1ray.algo.consensus import Equivalent
+from r1ray.checks import Check, Choice, FormatOnly, MathAnswer, Reading
 from r1ray.errors import UnscorableError
 from r1ray.reward.math.verifier import MathVerifier
 from r1ray.reward.reading import normalise
-from r1ray.types import Check, Choice, FormatOnly, MathAnswer, Reading
 
 MAX_TIMEOUTS = 4
 """Comparisons of one vote that may run into the verifier's deadline; after them, answers are compared as text."""

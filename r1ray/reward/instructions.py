@@ -17,8 +17,9 @@ import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from r1ray.checks import Instructions, Rule
 from r1ray.reward.extract import after_think, answer_section
-from r1ray.types import Instructions, Mark, Rule
+from r1ray.types import Mark
 
 RuleFn = Callable[..., bool]
 RELATIONS = ("less than", "at least")

@@ -12,9 +12,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
+from r1ray.checks import Judged
 from r1ray.errors import InfrastructureError
 from r1ray.reward.extract import MAX_ANSWER_CHARS, after_think, answer_section
-from r1ray.types import Judged, Mark
+from r1ray.types import Mark
 
 
 class Judge(Protocol):

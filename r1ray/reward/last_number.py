@@ -18,11 +18,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
+from r1ray.checks import MathAnswer
 from r1ray.errors import UnscorableError
 from r1ray.reward.arithmetic import evaluate
 from r1ray.reward.extract import after_think, answer_section
 from r1ray.reward.plain_text import Token, tokens_of
-from r1ray.types import Mark, MathAnswer, Prompt, Response
+from r1ray.types import Mark, Prompt, Response
 
 MAX_STATEMENT = 64
 """Tokens of an equation; longer ones are not read."""

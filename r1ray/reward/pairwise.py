@@ -9,8 +9,9 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass
 
+from r1ray.checks import Pairwise
 from r1ray.reward.judged import Judge, fill, final_text, grade_of, grade_schema
-from r1ray.types import Mark, Pairwise
+from r1ray.types import Mark
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,8 +9,9 @@ import re
 import string
 from collections.abc import Sequence
 
+from r1ray.checks import Reading
 from r1ray.reward.extract import MAX_ANSWER_CHARS, after_think, answer_section, final_answer
-from r1ray.types import Mark, Reading
+from r1ray.types import Mark
 
 MAX_SPANS = 32
 MAX_SHORT_ANSWER = 300

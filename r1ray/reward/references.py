@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from r1ray.checks import Check, Instructions, Judged, MathAnswer, Pairwise
 from r1ray.config import RewardConfig
 from r1ray.data.checks import check_problem
 from r1ray.reward import judged, pairwise
@@ -11,7 +12,6 @@ from r1ray.reward.instructions import rules_problem
 from r1ray.reward.language import language_problem
 from r1ray.reward.last_number import number_problem
 from r1ray.reward.math.verifier import reference_problem as math_problem
-from r1ray.types import Check, Instructions, Judged, MathAnswer, Pairwise
 
 Problem = Callable[[Check, str], str | None]
 """Why no response to a prompt with this check and this language could be judged; None where it can."""

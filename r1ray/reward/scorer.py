@@ -17,9 +17,9 @@ from typing import Any, cast
 
 from r1ray.algo.compose import total_reward
 from r1ray.algo.consensus import answer_classes
+from r1ray.checks import FormatOnly
 from r1ray.config import JudgeConfig, PreferenceModelConfig, RewardConfig, RewardPart
 from r1ray.data.checks import CHECK_TYPES, check_problem
-from r1ray.deadline import within
 from r1ray.errors import DeadlineExceeded, InfrastructureError, R1RayError, UnscorableError, UserError
 from r1ray.interfaces import RewardFn
 from r1ray.reward import shaping
@@ -30,18 +30,8 @@ from r1ray.reward.judged import Judge
 from r1ray.reward.language import language_consistency
 from r1ray.reward.last_number import last_number
 from r1ray.reward.preference import Batches, PreferenceModel, seen
-from r1ray.types import (
-    Completion,
-    FormatOnly,
-    Mark,
-    Outcome,
-    Prompt,
-    Response,
-    Scored,
-    ScoringFailed,
-    Unscorable,
-    Verdict,
-)
+from r1ray.runtime.deadline import within
+from r1ray.types import Completion, Mark, Outcome, Prompt, Response, Scored, ScoringFailed, Unscorable, Verdict
 
 RULES: dict[str, RewardFn] = {
     "format": format_reward,

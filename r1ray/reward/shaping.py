@@ -11,11 +11,12 @@ import re
 from collections.abc import Sequence
 from typing import Final
 
+from r1ray.checks import CodeTests
 from r1ray.reward.extract import after_think, answer_section
 from r1ray.reward.format import TAGS, whole_text
 from r1ray.reward.program import fenced_blocks
 from r1ray.sandbox.languages import LANGUAGES
-from r1ray.types import CodeTests, Prompt, Response
+from r1ray.types import Prompt, Response
 
 # One character of a script without spaces between words, or a run of anything else.
 _UNSPACED: Final = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3005-\u30ff\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"

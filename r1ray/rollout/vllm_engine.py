@@ -31,8 +31,8 @@ from vllm.v1.engine.exceptions import EngineDeadError
 from vllm.v1.executor.multiproc_executor import MultiprocExecutor
 
 from r1ray.config import RolloutConfig
+from r1ray.config.specs import EngineSpec, PartSpec
 from r1ray.errors import EngineLost, PromptTooLong, UserError
-from r1ray.specs import EngineSpec, PartSpec
 from r1ray.types import Completion, Float32Array, GroupRequest, Int32Array, VersionSpan
 from r1ray.weights import adapter
 from r1ray.weights.network import interface_of, own_address

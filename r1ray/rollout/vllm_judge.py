@@ -20,10 +20,10 @@ from vllm.v1.engine.async_llm import AsyncLLM
 from vllm.v1.engine.exceptions import EngineDeadError
 
 from r1ray.config import RolloutConfig
+from r1ray.config.specs import EngineSpec, JudgeSpec, PartSpec
 from r1ray.data.replies import Said, ask_until_valid
 from r1ray.errors import EngineLost, InfrastructureError
 from r1ray.rollout.vllm_engine import VLLMPart, allocate_for_pipeline, engine_args, explained, use_network
-from r1ray.specs import EngineSpec, JudgeSpec, PartSpec
 
 GUIDED = {"structured_outputs_config": {"backend": "xgrammar", "disable_any_whitespace": True}}
 """Between the parts of an object a model could write blanks without end. vLLM reads the switch here alone: that of a

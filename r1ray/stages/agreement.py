@@ -6,7 +6,7 @@ the reference of reinforcement learning is the policy itself. What has to agree:
 * the cold-start pattern's special token is one token of whatever learns to write it, or is rewarded for it;
 * a reward model reads prompts as the policy's chat template has put them: it has to be trained with the same one.
 
-That a tokenizer is the model's own is seen by :func:`r1ray.model_files.load_tokenizer`.
+That a tokenizer is the model's own is seen by :func:`r1ray.runtime.model_files.load_tokenizer`.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from typing import Any
 
 from r1ray.config import RewardConfig
 from r1ray.errors import UserError
-from r1ray.model_files import has_token
 from r1ray.reward.extract import SPECIAL_TOKEN
+from r1ray.runtime.model_files import has_token
 
 OPENINGS = ("<think>", SPECIAL_TOKEN)
 PATTERN_PART = "cold_start_format"

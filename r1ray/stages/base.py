@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from r1ray import __version__
-from r1ray.checkpoint import Checkpoints
 from r1ray.config import RunConfig, SandboxConfig
-from r1ray.deadline import within
 from r1ray.errors import UserError
+from r1ray.loop.checkpoint import Checkpoints
+from r1ray.runtime.deadline import within
 from r1ray.sandbox.languages import require
 from r1ray.sandbox.pool import UNSAFE, choose_mode
 from r1ray.stages.watch import Unwatched, Watch

@@ -12,8 +12,8 @@ from pathlib import Path
 
 from omegaconf import OmegaConf
 
-from r1ray.checkpoint import Checkpoints
 from r1ray.errors import R1RayError, UserError
+from r1ray.loop.checkpoint import Checkpoints
 from r1ray.stages.base import STARTED
 
 BEST, ADAPTER_CONFIG = "best", "adapter_config.json"

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from r1ray.config import RunConfig
-from r1ray.model_files import load_generation_config, load_tokenizer, local_folder
 from r1ray.reward.extract import SPECIAL_TOKEN
+from r1ray.runtime.model_files import load_generation_config, load_tokenizer, local_folder
 from r1ray.stages.base import Artifact, Context, files_of
 
 

@@ -12,8 +12,8 @@ from typing import Any
 
 from r1ray.config import PrepareConfig
 from r1ray.errors import UserError
+from r1ray.runtime.folder_lock import locked
 from r1ray.stages.base import MANIFEST, Artifact, Context, digest_of, read_artifact, write_json
-from r1ray.stages.lock import locked
 
 WAIT_S = 3600.0
 """For another process that makes the same."""

@@ -10,18 +10,19 @@ from typing import Any
 
 import numpy as np
 
-from r1ray.checkpoint import Checkpoints
 from r1ray.cluster.joining import is_remote
 from r1ray.cluster.launch import Running, launch
 from r1ray.config import RunConfig, decisive
-from r1ray.controller import Controller
 from r1ray.data.prompts import PromptCursor, PromptTable, spool_prompts
 from r1ray.data.template import renderer
 from r1ray.errors import R1RayError, UserError
-from r1ray.evaluate import evaluate
-from r1ray.model_files import load_generation_config, load_tokenizer, local_folder
+from r1ray.evaluation.sampling import evaluate
+from r1ray.loop.checkpoint import Checkpoints
+from r1ray.loop.controller import Controller
 from r1ray.reward.references import problem_finder
 from r1ray.reward.scorer import check_parts, resolve_parts
+from r1ray.runtime.model_files import load_generation_config, load_tokenizer, local_folder
+from r1ray.runtime.termination import first_sigterm
 from r1ray.stages.agreement import check_rewarded_pattern, check_same_prompts
 from r1ray.stages.base import (
     Artifact,
@@ -38,7 +39,6 @@ from r1ray.telemetry.console import Progress
 from r1ray.telemetry.metrics import MetricsFile
 from r1ray.telemetry.plot import plot_curves
 from r1ray.telemetry.rollouts import RolloutLog, reflection_rows
-from r1ray.termination import first_sigterm
 from r1ray.types import EvalResult, Int32Array, Position, Prompt, Sampling
 
 LOOKED_AT = 256

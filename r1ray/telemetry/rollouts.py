@@ -10,9 +10,10 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from r1ray.checks import MathAnswer
 from r1ray.telemetry.metrics import append_row, read_rows, rewind_rows
 from r1ray.telemetry.reflection import measure_step
-from r1ray.types import Completion, GroupRecord, MathAnswer, Prompt, Scored
+from r1ray.types import Completion, GroupRecord, Prompt, Scored
 
 REFLECTION = "reflection.jsonl"
 SCHEMA = pa.schema(

@@ -26,10 +26,10 @@ from transformers.utils import logging
 
 from r1ray.algo.batching import plan_shards
 from r1ray.config import AlgoConfig, LearnerConfig
+from r1ray.config.specs import LearnerSpec, RankSpec
 from r1ray.learner.attention import NAME
 from r1ray.learner.grpo import GRPOLearner
 from r1ray.learner.rows import make_rows
-from r1ray.specs import LearnerSpec, RankSpec
 from r1ray.types import Completion, Pick, Shard, VersionSpan
 
 VOCABULARY, COMPLETIONS, BUDGET = 4096, 64, 2048

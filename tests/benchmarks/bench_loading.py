@@ -101,8 +101,8 @@ def rank_main(rank: int, ranks: int, port: int, folder: Path, dtype: str, out: P
     from transformers import PreTrainedModel
 
     from r1ray.config import AlgoConfig, LearnerConfig
+    from r1ray.config.specs import LearnerSpec, RankSpec
     from r1ray.learner.grpo import GRPOLearner
-    from r1ray.specs import LearnerSpec, RankSpec
     from r1ray.types import Completion, Minibatch, Pick, Shard, VersionSpan
 
     torch.set_num_threads(1)

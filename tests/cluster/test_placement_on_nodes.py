@@ -20,8 +20,8 @@ from r1ray.cluster.joining import why_unreachable
 from r1ray.cluster.launch import _check_storage, _Spawner
 from r1ray.cluster.placement import Kind, Needs, Reservation, missing, nodes_of_cluster, reserve
 from r1ray.config import Deadlines
+from r1ray.config.specs import PartSpec
 from r1ray.errors import UserError
-from r1ray.specs import PartSpec
 
 pytestmark = pytest.mark.real
 

@@ -9,10 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from r1ray.data.checks import LANGUAGES, MalformedRow, check_problem, dump_check, load_check, parse_check
-from r1ray.data.layouts import recognise
-from r1ray.sandbox.languages import LANGUAGES as SANDBOX_LANGUAGES
-from r1ray.types import (
+from r1ray.checks import (
     AssertCase,
     CallCase,
     Check,
@@ -28,6 +25,9 @@ from r1ray.types import (
     Rule,
     StdioCase,
 )
+from r1ray.data.checks import LANGUAGES, MalformedRow, check_problem, dump_check, load_check, parse_check
+from r1ray.data.layouts import recognise
+from r1ray.sandbox.languages import LANGUAGES as SANDBOX_LANGUAGES
 
 
 def code(**fields: Any) -> dict[str, Any]:

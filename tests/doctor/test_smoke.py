@@ -15,9 +15,9 @@ import pytest
 from r1ray import main as cli
 from r1ray.cluster.placement import Kind, Needs, Node
 from r1ray.config import RunConfig
-from r1ray.controller import Roles
 from r1ray.doctor.smoke import PROBE_IDS, exported_logprobs, timely, working_folder
 from r1ray.errors import DeadlineExceeded, R1RayError, UserError
+from r1ray.loop.controller import Roles
 from r1ray.types import Float32Array, Int32Array
 from tests.fakes import Events, FakeEngine, FakeLearner, FakeRecorder, FakeScorer, FakeWeightSync
 

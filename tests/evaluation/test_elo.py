@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from r1ray.benchmarks.standings import Contest
+from r1ray.evaluation.benchmarks.standings import Contest
 from r1ray.evaluation.elo import (
     LOWEST,
     MARGIN,

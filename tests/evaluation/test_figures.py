@@ -15,8 +15,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from r1ray.algo.consensus import answer_classes
-from r1ray.benchmarks.metrics import METRICS
-from r1ray.benchmarks.standings import Contest
+from r1ray.evaluation.benchmarks.metrics import METRICS
+from r1ray.evaluation.benchmarks.standings import Contest
 from r1ray.evaluation.figures import NUM_RESAMPLES, compare_models, figures_of, group_figures
 from r1ray.evaluation.records import Answered, Sample
 from r1ray.evaluation.resampling import Figure, Interval

@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from transformers import AddedToken
 
+from r1ray.checks import MathAnswer
 from r1ray.curation.filters import COLD_START, Example, FilterOptions, apply_filters
 from r1ray.data.checks import parse_check
 from r1ray.data.dialogues import EXAMPLES, PAIRS, recognise
@@ -28,7 +29,7 @@ from r1ray.examples.pretrain import Document, make_model
 from r1ray.reward.extract import SPECIAL_TOKEN, final_answer
 from r1ray.reward.format import cold_start_format_reward, cold_start_sections, sections
 from r1ray.reward.language import language_consistency, language_share
-from r1ray.types import MathAnswer, Prompt, Response
+from r1ray.types import Prompt, Response
 
 EXPRESSION = Expression(24, (4, -5, 3))
 

@@ -10,10 +10,11 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM
 
+from r1ray.checks import FormatOnly
 from r1ray.examples.running_total.task import prompt_of, sample_expression
 from r1ray.examples.smoke import digits, make
-from r1ray.model_files import load_tokenizer
-from r1ray.types import FormatOnly, Prompt, Response
+from r1ray.runtime.model_files import load_tokenizer
+from r1ray.types import Prompt, Response
 
 
 @pytest.mark.parametrize(("num_heads", "num_layers"), [(2, 2), (6, 3)])

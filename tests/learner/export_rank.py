@@ -15,11 +15,11 @@ import torch
 import torch.distributed as dist
 
 from r1ray.config import LearnerConfig
+from r1ray.config.specs import LearnerSpec, RankSpec
 from r1ray.learner.policy import pack_sequences
 from r1ray.learner.preference import PreferenceLearner
 from r1ray.learner.sft import SFTLearner
-from r1ray.specs import LearnerSpec, RankSpec
-from r1ray.supervised import plan_step
+from r1ray.loop.supervised_loop import plan_step
 from r1ray.types import PreferencePair, SFTExample
 from tests.learner.export_variants import IDS, VARIANTS, model_of
 

@@ -18,10 +18,10 @@ import torch.distributed as dist
 import transformers
 
 from r1ray.config import LearnerConfig
+from r1ray.config.specs import RankSpec
 from r1ray.errors import UserError
 from r1ray.learner.deepspeed_engine import gathered, join_group
 from r1ray.learner.loading import DTYPES, load_model
-from r1ray.specs import RankSpec
 
 REWARD = {"untrained": frozenset({"score.weight"}), "superfluous": frozenset({"lm_head.weight"})}
 KINDS: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {

@@ -14,9 +14,9 @@ import torch
 import torch.distributed as dist
 
 from r1ray.config import LearnerConfig
+from r1ray.config.specs import RankSpec
 from r1ray.errors import UserError
 from r1ray.learner.deepspeed_engine import build_engine, check_settings, join_group
-from r1ray.specs import RankSpec
 from tests.learner.test_deepspeed_engine import GIVEN, REFUSED
 
 

@@ -17,8 +17,8 @@ import torch.distributed as dist
 
 from r1ray.algo.batching import plan_shards
 from r1ray.config import AlgoConfig, LearnerConfig
+from r1ray.config.specs import LearnerSpec, RankSpec
 from r1ray.learner.grpo import GRPOLearner
-from r1ray.specs import LearnerSpec, RankSpec
 from r1ray.types import Completion, Pick, VersionSpan
 from tests.planning.live import LiveBytes
 from tests.planning.variants import LENGTH, ROWS, VARIANTS

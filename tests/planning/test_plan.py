@@ -9,6 +9,7 @@ import pytest
 
 from r1ray import main as cli
 from r1ray.config import RolloutConfig, RunConfig
+from r1ray.config.folder import config_folder
 from r1ray.main import compose
 from r1ray.planning.advice import changed_config, nearest_change
 from r1ray.planning.duration import learner_flops
@@ -44,7 +45,7 @@ def test_models_fit_the_clusters_that_they_are_for(cluster: str, model: str) -> 
 
 
 def test_every_shipped_model_is_in_one_of_these_lists() -> None:
-    names = {path.stem for path in (cli.config_folder() / "model").glob("*.yaml")}
+    names = {path.stem for path in (config_folder() / "model").glob("*.yaml")}
     assert names == {*SMALL, *MIDDLE, *LARGE, "deepseek_v3"}
 
 

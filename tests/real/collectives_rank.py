@@ -15,10 +15,10 @@ import torch.distributed as dist
 from torch.profiler import ProfilerActivity, profile
 
 from r1ray.config import AlgoConfig, LearnerConfig
+from r1ray.config.specs import LearnerSpec, RankSpec
 from r1ray.learner.grpo import GRPOLearner
 from r1ray.learner.preference import PreferenceLearner
 from r1ray.learner.sft import SFTLearner
-from r1ray.specs import LearnerSpec, RankSpec
 
 
 def main(rank: int, world_size: int, port: int, jobs: str, out: str) -> None:

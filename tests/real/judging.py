@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from r1ray.config import RolloutConfig
+from r1ray.config.specs import JudgeSpec
 from r1ray.errors import R1RayError
 from r1ray.reward.judged import RUBRICS
 from r1ray.rollout.vllm_judge import VLLMJudge
-from r1ray.specs import JudgeSpec
 
 PROMPTS = ("Which city?", "Is 5 right?", "2+3", "The answer is 5.")
 TOO_LONG = {"type": "object", "properties": {"reason": {"type": "string", "minLength": 2000}}, "required": ["reason"]}

@@ -19,9 +19,9 @@ from deepspeed.utils import safe_get_full_fp32_param
 from torch.utils._pytree import tree_leaves
 
 from r1ray.config import AlgoConfig, LearnerConfig
+from r1ray.config.specs import LearnerSpec, RankSpec
 from r1ray.errors import NonFiniteLoss, R1RayError
 from r1ray.learner.grpo import GRPOLearner
-from r1ray.specs import LearnerSpec, RankSpec
 
 
 def work(rank: int, world_size: int, port: int, out: Path, job: dict[str, Any]) -> None:

@@ -26,16 +26,16 @@ import torch.distributed as dist
 from safetensors.torch import save_file
 from transformers import Qwen2Config, Qwen2ForCausalLM
 
-from r1ray.checkpoint import Checkpoints, LoopState
 from r1ray.config import LearnerConfig
+from r1ray.config.specs import RankSpec
 from r1ray.errors import UserError
 from r1ray.learner.deepspeed_engine import build_engine, gathered, join_group
 from r1ray.learner.lora import add_adapters
 from r1ray.learner.parts import load_parts, num_parts, own_parts, part_file
 from r1ray.learner.state import load_state, save_state
 from r1ray.learner.writer import StateWriter
-from r1ray.ledger import Ledger
-from r1ray.specs import RankSpec
+from r1ray.loop.checkpoint import Checkpoints, LoopState
+from r1ray.loop.ledger import Ledger
 from r1ray.types import Position
 from tests.real.state_variants import ROWS, SAVED_AT, STEPS, VARIANTS
 

@@ -15,9 +15,9 @@ from safetensors.torch import load, save
 from transformers import AutoModelForCausalLM
 
 from r1ray.config import LoraConfig, RolloutConfig
+from r1ray.config.specs import AdapterSpec, EngineSpec
 from r1ray.learner.lora import add_adapters
 from r1ray.rollout.vllm_engine import VLLMEngine
-from r1ray.specs import AdapterSpec, EngineSpec
 from r1ray.weights.adapter import PREFIX
 from tests.real.running import LEFT_OPEN, SMALL, metrics, own, r1ray
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 
-from r1ray.checkpoint import Checkpoints
+from r1ray.loop.checkpoint import Checkpoints
 from tests.real.ranks import run_ranks
 from tests.real.state_variants import SAVED_AT, VARIANTS
 

@@ -8,10 +8,11 @@ from collections.abc import Iterator
 
 import pytest
 
+from r1ray.checks import CodeTests, StdioCase
 from r1ray.config import RewardConfig, RewardPart
 from r1ray.errors import InfrastructureError
 from r1ray.reward.accuracy import Accuracy
-from r1ray.types import CodeTests, Response, StdioCase
+from r1ray.types import Response
 from tests.fakes import make_prompt
 
 CONFIG = RewardConfig(parts={"accuracy": RewardPart()})

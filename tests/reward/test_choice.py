@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from r1ray.checks import Choice
 from r1ray.reward.choice import choice_mark, chosen_letter
-from r1ray.types import Choice
 from tests.growth import assert_linear
 
 

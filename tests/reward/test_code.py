@@ -11,12 +11,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from r1ray.checks import AssertCase, CallCase, CodeTests, StdioCase
 from r1ray.errors import UnscorableError
 from r1ray.reward.code import CodeGrader, same_tokens, same_value
 from r1ray.sandbox.inside.codec import Opaque, decode, encode
 from r1ray.sandbox.job import Limits
 from r1ray.sandbox.pool import Sandbox
-from r1ray.types import AssertCase, CallCase, CodeTests, StdioCase
 
 pytestmark = pytest.mark.needs("isolation")
 

@@ -10,9 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from r1ray.checks import ExternalCommand
 from r1ray.errors import InfrastructureError, UserError
 from r1ray.reward.command import command_mark
-from r1ray.types import ExternalCommand, Mark
+from r1ray.types import Mark
 
 
 def run(code: str, *, deadline_s: float = 20.0, text: str = "<think>.</think>patch") -> Mark:

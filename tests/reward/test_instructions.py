@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
+from r1ray.checks import Instructions, Rule
 from r1ray.reward.instructions import RULES, count_sentences, follows, instructions_mark, rules_problem, variants
-from r1ray.types import Instructions, Rule
 from tests.growth import assert_linear
 
 LONG_ITALIAN = "Questa risposta parla della pioggia che cade sulle strade della città durante tutto il pomeriggio."

@@ -7,11 +7,12 @@ from collections.abc import Mapping
 
 import pytest
 
+from r1ray.checks import Judged
 from r1ray.config import RewardConfig, RewardPart
 from r1ray.errors import InfrastructureError
 from r1ray.reward.judged import RUBRICS, judged_mark, rubric_problem
 from r1ray.reward.scorer import RewardScorer
-from r1ray.types import Judged, Mark, Prompt, Response, Scored
+from r1ray.types import Mark, Prompt, Response, Scored
 
 
 class Scripted:

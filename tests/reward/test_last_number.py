@@ -10,10 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from r1ray.checks import FormatOnly
 from r1ray.config import RewardConfig
 from r1ray.reward.last_number import given_number, last_number
 from r1ray.reward.scorer import RewardScorer, resolve_parts
-from r1ray.types import FormatOnly, Response, Scored, Unscorable
+from r1ray.types import Response, Scored, Unscorable
 from tests.fakes import make_prompt
 from tests.growth import assert_linear
 

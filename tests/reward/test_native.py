@@ -6,14 +6,15 @@ from collections.abc import Iterable, Iterator
 
 import pytest
 
-from r1ray.benchmarks.definition import load_benchmark
-from r1ray.benchmarks.reader import MINIATURE, read_benchmark
+from r1ray.checks import CodeTests
 from r1ray.config import SandboxConfig
+from r1ray.evaluation.benchmarks.definition import load_benchmark
+from r1ray.evaluation.benchmarks.reader import MINIATURE, read_benchmark
 from r1ray.reward.accuracy import grader_of, open_sandbox
 from r1ray.reward.code import CodeGrader
 from r1ray.reward.native import native_languages, with_tests
 from r1ray.sandbox.languages import LANGUAGES
-from r1ray.types import CodeTests, Mark
+from r1ray.types import Mark
 from tests.tools import needing
 
 pytestmark = pytest.mark.needs("isolation")

@@ -6,9 +6,10 @@ import asyncio
 
 import pytest
 
+from r1ray.checks import Pairwise
 from r1ray.errors import InfrastructureError
 from r1ray.reward.pairwise import pairwise_mark, rubric_problem
-from r1ray.types import Mark, Pairwise
+from r1ray.types import Mark
 from tests.reward.test_judged import Scripted
 
 

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from r1ray.checks import Reading
 from r1ray.reward.reading import best_pairing, normalise, reading_mark, score_spans, short_answer
-from r1ray.types import Reading
 
 
 @pytest.mark.parametrize(

@@ -11,22 +11,12 @@ from typing import Any
 
 import pytest
 
+from r1ray.checks import CodeTests, FormatOnly, StdioCase
 from r1ray.config import RewardConfig, RewardPart
 from r1ray.errors import DeadlineExceeded, UserError
 from r1ray.reward.preference import Row
 from r1ray.reward.scorer import RewardScorer, check_parts, resolve_parts
-from r1ray.types import (
-    CodeTests,
-    FormatOnly,
-    Mark,
-    Outcome,
-    Prompt,
-    Response,
-    Scored,
-    ScoringFailed,
-    StdioCase,
-    Unscorable,
-)
+from r1ray.types import Mark, Outcome, Prompt, Response, Scored, ScoringFailed, Unscorable
 from tests.fakes import make_completion, make_prompt
 
 GOOD = Response("<think>2+2</think><answer>4</answer>", finished=True)

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from r1ray.checks import CodeTests, StdioCase
 from r1ray.reward.shaping import (
     code_format,
     cosine_length,
@@ -15,7 +16,7 @@ from r1ray.reward.shaping import (
     soft_overlong,
     tag_count,
 )
-from r1ray.types import CodeTests, Response, StdioCase
+from r1ray.types import Response
 from tests.fakes import make_prompt
 from tests.growth import assert_linear
 

@@ -16,11 +16,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from r1ray.checks import AssertCase, CallCase, CodeCase, CodeTests, StdioCase
 from r1ray.errors import InfrastructureError, MachineTooBusy
 from r1ray.reward.code import CodeGrader, failure_of
 from r1ray.sandbox.job import Limits
 from r1ray.sandbox.pool import Sandbox
-from r1ray.types import AssertCase, CallCase, CodeCase, CodeTests, StdioCase
 
 SECRET = "THE-SECRET-OF-THE-CANARY"
 LIMITS = Limits(cpu_s=20.0, memory_mib=512, output_kib=1024)

@@ -14,7 +14,7 @@ import pytest
 from r1ray.config import Deadlines, RolloutConfig
 from r1ray.errors import InfrastructureError, UserError
 from r1ray.evaluation.records import Answered
-from r1ray.stages.asking import ask, beside, read_answers, read_lines
+from r1ray.stages.evaluate.asking import ask, beside, read_answers, read_lines
 from r1ray.types import Completion, Outcome, Sampling, Scored, ScoringFailed
 from tests.fakes import Events, FakeEngine, FakeScorer, make_prompt
 

@@ -15,7 +15,7 @@ from r1ray.errors import R1RayError, UserError
 from r1ray.evaluation.records import Answered, Sample, to_json
 from r1ray.main import compose
 from r1ray.stages.base import Context
-from r1ray.stages.collect import Collect, card_of
+from r1ray.stages.collect.stage import Collect, card_of
 
 
 def prompts(folder: Path) -> Path:

@@ -16,13 +16,13 @@ from r1ray.config import EvaluationConfig
 from r1ray.errors import UserError
 from r1ray.evaluation.records import Answered, Sample, to_json
 from r1ray.main import compose, main
-from r1ray.stages.evaluation import Evaluation, evaluate_models
-from r1ray.stages.lock import locked
+from r1ray.runtime.folder_lock import locked
+from r1ray.stages.evaluate.stage import Evaluation, evaluate_models
 
 HOLDER = """
 import sys, time
 from pathlib import Path
-from r1ray.stages.lock import locked
+from r1ray.runtime.folder_lock import locked
 with locked(Path(sys.argv[1])):
     print("held", flush=True)
     time.sleep(60)
@@ -84,7 +84,7 @@ def test_without_locks_the_work_goes_on_and_the_user_is_told(tmp_path: Path, mon
     def flock(file: object, how: int) -> None:
         raise OSError(38, "Function not implemented")
 
-    monkeypatch.setattr("r1ray.stages.lock.fcntl.flock", flock)
+    monkeypatch.setattr("r1ray.runtime.folder_lock.fcntl.flock", flock)
     with locked(tmp_path, say=said.append):
         assert "its file system has no locks" in said[0]
 
@@ -109,7 +109,7 @@ def test_an_evaluation_that_another_process_asks_is_waited_for_and_not_asked_aga
         asked.extend(evaluations)
         raise UserError("engines start here")
 
-    monkeypatch.setattr("r1ray.stages.evaluation._ask", ask)
+    monkeypatch.setattr("r1ray.stages.evaluate.stage._ask", ask)
     overrides = [f"model={llama_folder}", "benchmarks=math_500", "data=miniature", f"output_dir={tmp_path}"]
     config = compose([*overrides, "template=none"], schema=EvaluationConfig, name="eval")
     with pytest.raises(UserError, match="engines start here"):
@@ -151,8 +151,8 @@ def test_an_evaluation_is_not_waited_for_for_ever(
         started.append("engines")
         raise UserError("engines start here")
 
-    monkeypatch.setattr("r1ray.stages.evaluation.launch_evaluation", launch)
-    monkeypatch.setattr("r1ray.stages.evaluation.WAIT_S", 0.1)
+    monkeypatch.setattr("r1ray.stages.evaluate.stage.launch_evaluation", launch)
+    monkeypatch.setattr("r1ray.stages.evaluate.stage.WAIT_S", 0.1)
     command = ["eval", f"model={llama_folder}", "benchmark=math_500", "data=miniature", f"output_dir={tmp_path}"]
     command += ["template=none"]
     assert main(command) == 2 and started == ["engines"]

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from r1ray.checkpoint import Checkpoints, LoopState
 from r1ray.config import CheckpointConfig, DataConfig, LearnerConfig, LoraConfig, RewardConfig, RunConfig
 from r1ray.errors import UserError
-from r1ray.ledger import Ledger
+from r1ray.loop.checkpoint import Checkpoints, LoopState
+from r1ray.loop.ledger import Ledger
 from r1ray.main import main
 from r1ray.stages.base import claim_checkpoints, digest_of
 from r1ray.stages.rl import ReinforcementLearning

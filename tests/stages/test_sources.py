@@ -19,7 +19,7 @@ from r1ray.errors import UserError
 from r1ray.evaluation.records import Answered, Sample
 from r1ray.reward.extract import after_think
 from r1ray.reward.format import cold_start_sections
-from r1ray.stages.sources import Sources
+from r1ray.stages.collect.sources import Sources
 
 CHAT = [
     {"prompt": "Hello!", "response": "Hello! How can I help?"},

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from r1ray.checks import MathAnswer
 from r1ray.telemetry.reflection import (
     CHINESE,
     ENGLISH,
@@ -18,7 +19,7 @@ from r1ray.telemetry.reflection import (
     measure_reflection,
     measure_step,
 )
-from r1ray.types import Completion, GroupRecord, MathAnswer, Outcome, Prompt, Scored, ScoringFailed, Verdict
+from r1ray.types import Completion, GroupRecord, Outcome, Prompt, Scored, ScoringFailed, Verdict
 from tests.fakes import make_completion
 from tests.growth import assert_linear
 

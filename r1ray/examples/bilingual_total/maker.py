@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 
+from r1ray.checks import MathAnswer
 from r1ray.errors import UserError
 from r1ray.examples.bilingual_total import rewards, written
 from r1ray.examples.bilingual_total.corpus import sample_document
@@ -22,7 +23,7 @@ from r1ray.examples.bilingual_total.task import Expression, Split, prompt_of, sa
 from r1ray.examples.bilingual_total.tokenizer import SPARE_ROWS, make_tokenizer
 from r1ray.examples.pretrain import make_model, pretrain
 from r1ray.reward.extract import final_answer
-from r1ray.types import MathAnswer, Prompt, Response
+from r1ray.types import Prompt, Response
 
 EVAL_SEED = 777
 """The held-out expressions are the same for every seed of a run."""

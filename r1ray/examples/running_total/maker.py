@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 
+from r1ray.checks import MathAnswer
 from r1ray.errors import UserError
 from r1ray.examples.pretrain import make_model, pretrain
 from r1ray.examples.running_total.corpus import sample_document
@@ -18,7 +19,7 @@ from r1ray.examples.running_total.rewards import direct
 from r1ray.examples.running_total.task import Expression, Split, prompt_of, sample_expression
 from r1ray.examples.running_total.tokenizer import make_tokenizer
 from r1ray.reward.extract import final_answer
-from r1ray.types import MathAnswer, Prompt, Response
+from r1ray.types import Prompt, Response
 
 EVAL_SEED = 777
 """The held-out expressions are the same for every seed of a run."""

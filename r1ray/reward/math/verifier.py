@@ -9,7 +9,6 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import TimeoutError as FutureTimeout
 from queue import SimpleQueue
 
-from r1ray.deadline import within
 from r1ray.errors import DeadlineExceeded, InfrastructureError, UnscorableError
 from r1ray.reward.extract import final_answer
 from r1ray.reward.math.exact import decide
@@ -17,6 +16,7 @@ from r1ray.reward.math.guard import is_safe
 from r1ray.reward.math.normalise import clean
 from r1ray.reward.math.process import ChildDied, KillableProcess, ProcessorTimeExceeded
 from r1ray.reward.math.reference import reference_problem
+from r1ray.runtime.deadline import within
 from r1ray.types import Mark
 
 __all__ = ["MathVerifier", "reference_problem"]

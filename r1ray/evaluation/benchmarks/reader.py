@@ -1,0 +1,225 @@
+"""Rows of a local copy of a published set, each made a question with its check, and a report of what was left out."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import random
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from r1ray.checks import Check, CodeTests, Judged, Pairwise
+from r1ray.data.checks import MalformedRow, check_problem
+from r1ray.data.template import Question
+from r1ray.errors import UserError
+from r1ray.evaluation.benchmarks.columns import fill, has_column, text_of, value_of
+from r1ray.evaluation.benchmarks.definition import Benchmark, Column
+from r1ray.evaluation.benchmarks.files import rows_of
+from r1ray.evaluation.benchmarks.kinds import MAKERS, Made
+from r1ray.types import Prompt
+
+MINIATURE = "miniature"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Item:
+    """One question of a benchmark, before the chat template."""
+
+    id: str
+    """Unique in the benchmark."""
+    question: Question
+    check: Check
+    domain: str
+    """The benchmark's name."""
+    language: str
+    groups: dict[str, str]
+    """What grouped means go by: ``{"subject": "algebra"}``."""
+
+    def prompt(self, render: Callable[[Question], str]) -> Prompt:
+        """What a rollout engine is given."""
+        text = render(self.question)
+        return Prompt(id=self.id, text=text, check=self.check, domain=self.domain, language=self.language)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BenchmarkReport:
+    """What reading a benchmark's data found."""
+
+    num_rows: int
+    """Rows that belong to the benchmark, left out or not."""
+    num_items: int
+    """Rows that are asked: below ``num_rows`` by those left out, and by ``limit``."""
+    num_outside: int
+    """Rows outside of the window of dates, or in another programming language."""
+    left_out: tuple[str, ...]
+    """Ids and reasons of rows without a usable reference; they count in no figure."""
+    remarks: tuple[str, ...]
+    """What a reader of the figures should know."""
+    programs: frozenset[str]
+    """Languages in which programs are asked for."""
+    needs_judge: bool
+
+
+def read_benchmark(
+    benchmark: Benchmark,
+    path: str,
+    *,
+    limit: int | None = None,
+    seed: int = 0,
+    window: tuple[str, str] | None = None,
+    languages: Sequence[str] | None = None,
+    command: Sequence[str] | None = None,
+    baseline: str | None = None,
+    problem: Callable[[Check], str | None] = check_problem,
+) -> tuple[list[Item], BenchmarkReport]:
+    """Every usable row of a file or folder.
+
+    Args:
+        path: the user's copy, or ``miniature``: the few rows that ship.
+        limit: take so many rows, drawn by ``seed``; the seed also shuffles options where the set leaves that open.
+        window: first and last date, as ``2024-08-01``; None: the benchmark's own.
+        languages: of programs; None: all that the set has.
+        command: what judges a task, for sets with a harness of their own.
+        baseline: a file with the baseline's answers, where the set has them apart, joined by the field ``id``.
+        problem: why nothing can be judged by a check, None where it can; such rows are left out.
+
+    Raises:
+        UserError: no such file, other columns, or no usable row.
+    """
+    benchmark = _with_command(benchmark, command)
+    file = benchmark.miniature if path == MINIATURE else Path(path).expanduser()
+    dates = _dates(window or benchmark.window)
+    answers = {} if baseline is None else _by_id(Path(baseline).expanduser(), benchmark.fields.get("id"))
+    items: list[Item] = []
+    left_out: list[str] = []
+    remarks: Counter[str] = Counter()
+    num_outside = 0
+    names: Counter[str] = Counter()
+    for number, row in enumerate(rows_of(file)):
+        row = {**answers.get(text_of(row, benchmark.fields.get("id")), {}), **row}
+        if number == 0:
+            _check_columns(benchmark, row, file)
+        if not _is_inside(row, benchmark, dates):
+            num_outside += 1
+            continue
+        name = _name(row, benchmark, number, names)
+        made = _make(row, benchmark, f"{seed}:{name}", problem)
+        if isinstance(made, str):
+            left_out.append(f"{name} ({made})")
+        elif _is_other_language(made.check, languages):
+            num_outside += 1
+        else:
+            remarks.update([made.remark] if made.remark else [])
+            items.append(_item(row, benchmark, made, name))
+    num_rows = len(items) + len(left_out)
+    if not items:
+        why = f": {left_out[0]}" if left_out else f"; {num_outside} are outside of the window or languages asked for."
+        raise UserError(f"data={path}: none of its {num_rows + num_outside} rows can be used{why}")
+    if limit is not None and limit < len(items):
+        items = [items[i] for i in sorted(random.Random(seed).sample(range(len(items)), limit))]
+    return items, BenchmarkReport(
+        num_rows=num_rows,
+        num_items=len(items),
+        num_outside=num_outside,
+        left_out=tuple(left_out),
+        remarks=tuple(f"{count} {remark}" for remark, count in remarks.items()),
+        programs=frozenset(item.check.language for item in items if isinstance(item.check, CodeTests)),
+        needs_judge=any(isinstance(item.check, Judged | Pairwise) for item in items),
+    )
+
+
+def _make(row: dict[str, Any], benchmark: Benchmark, seed: str, problem: Callable[[Check], str | None]) -> Made | str:
+    """What a row comes to, or why it cannot be used."""
+    try:
+        for column, values in benchmark.keep.items():
+            if has_column(row, column) and (found := value_of(row, column)) not in values:
+                return f"{column} is {found}"
+        made = MAKERS[benchmark.check](row, benchmark, seed)
+    except MalformedRow as error:
+        return str(error)
+    reason = problem(made.check)
+    return made if reason is None else reason
+
+
+def _is_other_language(check: Check, languages: Sequence[str] | None) -> bool:
+    return languages is not None and isinstance(check, CodeTests) and check.language not in languages
+
+
+def _item(row: dict[str, Any], benchmark: Benchmark, made: Made, name: str) -> Item:
+    columns = benchmark.groups | benchmark.fields
+    values = {key: text_of(row, column) for key, column in columns.items() if not isinstance(column, list)}
+    prompt = benchmark.prompt if isinstance(benchmark.prompt, str) else benchmark.prompt.get(made.tests)
+    if prompt is None:
+        raise UserError(f"benchmark={benchmark.name}: prompt has none for tests of the kind {made.tests}.")
+    groups = {key: text for key, column in benchmark.groups.items() if (text := text_of(row, column))}
+    if isinstance(made.check, CodeTests):
+        groups["program_language"] = made.check.language
+    return Item(
+        id=name,
+        question=made.asked.question if made.asked else fill(prompt, values | made.values),
+        check=made.check,
+        domain=benchmark.name,
+        language=made.asked.language if made.asked else benchmark.language,
+        groups=groups,
+    )
+
+
+def _with_command(benchmark: Benchmark, command: Sequence[str] | None) -> Benchmark:
+    if command is None:
+        return benchmark
+    return dataclasses.replace(benchmark, options={**benchmark.options, "command": list(command)})
+
+
+def _check_columns(benchmark: Benchmark, row: dict[str, Any], file: Path) -> None:
+    """Raise UserError where the file is of another layout: told by its first row."""
+    optional = {"id", "date", "more_answers", "starter", "note", "time_limit", "memory_limit"}
+    missing = [
+        column if isinstance(column, str) else ", ".join(column)
+        for key, column in benchmark.fields.items()
+        if key not in optional and not has_column(row, column)
+    ]
+    if missing:
+        found = ", ".join(sorted(key for key in row if not key.startswith("_")))
+        raise UserError(
+            f"data={file}: found the columns {found}; benchmark={benchmark.name} needs {'; '.join(missing)}."
+        )
+
+
+def _name(row: dict[str, Any], benchmark: Benchmark, number: int, names: Counter[str]) -> str:
+    """The row's own id, made unique where files of several subjects use the same ones."""
+    own = text_of(row, benchmark.fields.get("id")) or str(number)
+    names[own] += 1
+    return own if names[own] == 1 else f"{own}#{names[own]}"
+
+
+def _dates(window: tuple[str, str] | None) -> tuple[datetime.date, datetime.date] | None:
+    if window is None:
+        return None
+    try:
+        first, last = (datetime.date.fromisoformat(date) for date in window)
+    except ValueError as error:
+        raise UserError(f"window={list(window)}: needs two dates as in 2024-08-01: {error}.") from error
+    if first > last:
+        raise UserError(f"window={list(window)}: the first date is after the last.")
+    return first, last
+
+
+def _is_inside(row: dict[str, Any], benchmark: Benchmark, dates: tuple[datetime.date, datetime.date] | None) -> bool:
+    if dates is None:
+        return True
+    if "date" not in benchmark.fields:
+        raise UserError(f"window: the benchmark {benchmark.name} has no field date.")
+    date = text_of(row, benchmark.fields["date"])
+    try:  # some sets count seconds
+        at = datetime.datetime.fromtimestamp(int(date), datetime.UTC).isoformat() if date.isdecimal() else date
+        return dates[0] <= datetime.date.fromisoformat(at[:10]) <= dates[1]
+    except (ValueError, OverflowError, OSError):
+        return False
+
+
+def _by_id(path: Path, column: Column | None) -> dict[str, dict[str, Any]]:
+    rows: Iterator[dict[str, Any]] = rows_of(path)
+    return {text_of(row, column): {k: v for k, v in row.items() if not k.startswith("_")} for row in rows}

@@ -1,0 +1,208 @@
+"""The paper's search attempts (section 4.2) on the questions of a benchmark, beside plain sampling: every method gets
+the same budget of generated tokens for each question.
+
+    Prompt --sample_answers--> samples --+--> their mean, and their majority vote
+                                         +--> best_of_n: the one whose steps the reward model likes best
+           --tree_search(value model)----------> the best ended answer of the tree
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Generic, Protocol, TypeVar, cast
+
+import numpy as np
+
+from r1ray.algo.consensus import is_right, majority
+from r1ray.config import SearchConfig
+from r1ray.errors import InfrastructureError, first_of
+from r1ray.evaluation.policy import EnginePolicy, completion_of
+from r1ray.evaluation.records import accuracy_of
+from r1ray.evaluation.statistics import Comparison, Estimate, bootstrap, compare
+from r1ray.evaluation.tree_search import Aggregate, Candidate, SearchResult, best_of_n, tree_search
+from r1ray.interfaces import Chunk, RolloutEngine, Scorer
+from r1ray.runtime.deadline import within
+from r1ray.types import Prompt, Scored
+
+C = TypeVar("C")
+SAMPLING, MAJORITY, BEST_OF_N, TREE_SEARCH = "sampling", "majority", "best_of_n", "tree_search"
+
+
+class ProcessReward(Protocol):
+    """A reward model that looks at steps: :class:`r1ray.reward.model.RewardModel`."""
+
+    async def step_scores(self, prompt: str, steps: Sequence[str]) -> Sequence[float]: ...
+
+    async def value(self, prompt: str, text: str) -> float: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What one method came to on one question."""
+
+    right: float
+    """1 or 0; of plain sampling the share of right samples."""
+    num_answers: int
+    generated_tokens: int
+    read_tokens: int
+    """By the reward model."""
+
+
+Found = dict[str, Result]
+"""By method."""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One method on all questions."""
+
+    method: str
+    right: Estimate
+    against_majority: Comparison | None
+    """Paired with the majority vote of plain sampling; None for that itself."""
+    num_answers: float
+    generated_tokens: float
+    read_tokens: float
+    """Means over questions."""
+
+
+@dataclass(frozen=True, slots=True)
+class Searcher(Generic[C]):
+    """Runs the methods on one question after the other."""
+
+    rollout: RolloutEngine[C]
+    scorer: Scorer[C]
+    reward: ProcessReward
+    open_chunk: Callable[[C], Awaitable[Chunk]]
+    close_chunk: Callable[[Chunk], C]
+    """The opposite of ``open_chunk``."""
+    config: SearchConfig
+    temperature: float
+    top_p: float
+    max_answer_tokens: int
+    seed: int
+    deadline_s: float
+    """Of one question, with all methods."""
+
+    async def questions(
+        self, prompts: Mapping[int, Prompt], *, at_a_time: int, keep: Callable[[int, Found], None]
+    ) -> dict[int, Found]:
+        """Every question by its number; ``keep`` is called with each as soon as it is done."""
+        waiting = iter(prompts.items())
+        found: dict[int, Found] = {}
+
+        async def work(waiting: Iterator[tuple[int, Prompt]]) -> None:
+            for index, prompt in waiting:
+                found[index] = await within(
+                    self.deadline_s,
+                    self.question(index, prompt),
+                    waiter="the evaluation",
+                    owner=f"the search for {prompt.id}",
+                    key="deadlines.generate_s",
+                )
+                keep(index, found[index])
+
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                for _ in range(max(1, min(at_a_time, len(prompts)))):
+                    tasks.create_task(work(waiting))
+        except BaseExceptionGroup as group:
+            raise first_of(group) from group
+        return found
+
+    async def question(self, index: int, prompt: Prompt) -> Found:
+        """Every configured method. Raises InfrastructureError where an answer could not be scored."""
+        policy = EnginePolicy(
+            self.rollout,
+            self.open_chunk,
+            name=prompt.id,
+            temperature=self.temperature,
+            top_p=self.top_p,
+            segment_end=self.config.segment_end,
+        )
+        config = self.config
+        seed = self.seed + index * config.budget  # a sample has a seed, and at least one token
+        drawn = await best_of_n(
+            policy,
+            self.reward.step_scores,
+            prompt.text,
+            max_answers=config.budget,
+            max_answer_tokens=min(self.max_answer_tokens, config.budget),
+            budget=config.budget,
+            seed=seed,
+            aggregate=cast(Aggregate, config.aggregate),
+        )
+        found = await self._sampled(prompt, drawn)
+        if TREE_SEARCH in config.methods:
+            tree = await tree_search(
+                policy,
+                self.reward.value,
+                prompt.text,
+                num_children=config.num_children,
+                segment_tokens=config.segment_tokens,
+                max_answer_tokens=min(self.max_answer_tokens, config.budget),
+                budget=config.budget,
+                seed=seed,
+                exploration=config.exploration,
+            )
+            (right,), _ = await self._judged(prompt, [tree.best] if tree.best else [])
+            found[TREE_SEARCH] = _result(tree, float(right))
+        return found
+
+    async def _sampled(self, prompt: Prompt, drawn: SearchResult) -> Found:
+        right, answers = await self._judged(prompt, drawn.candidates)
+        plain = SearchResult(
+            candidates=drawn.candidates, best=None, generated_tokens=drawn.generated_tokens, read_tokens=0
+        )
+        found = {SAMPLING: _result(plain, float(np.mean(right)))}
+        classes = await self.scorer.classes(prompt, answers)
+        if classes is not None:
+            found[MAJORITY] = _result(plain, float(is_right(majority(classes), right)))
+        if BEST_OF_N in self.config.methods and drawn.best is not None:
+            found[BEST_OF_N] = _result(drawn, float(right[drawn.candidates.index(drawn.best)]))
+        return found
+
+    async def _judged(self, prompt: Prompt, candidates: Sequence[Candidate]) -> tuple[list[bool], list[str | None]]:
+        """Whether each candidate is right, and its answer; one wrong one where there are no candidates."""
+        if not candidates:
+            return [False], [None]
+        texts = [
+            completion_of(each.text, index=index, num_tokens=each.num_tokens, is_finished=each.is_finished)
+            for index, each in enumerate(candidates)
+        ]
+        chunk = self.close_chunk(tuple(texts))
+        verdicts = sorted(await self.scorer.score(prompt, chunk), key=lambda verdict: verdict.index)
+        right = []
+        for verdict in verdicts:
+            if not isinstance(verdict.outcome, Scored):
+                raise InfrastructureError(f"an answer to {prompt.id} could not be scored: {verdict.outcome.reason}")
+            right.append(accuracy_of(verdict.outcome) >= 1.0)
+        return right, [verdict.extracted for verdict in verdicts]
+
+
+def table_of(found: Sequence[Found], *, seed: int) -> list[Row]:
+    """One row a method, over the questions."""
+    rows = []
+    for method in found[0]:
+        results = [of_question[method] for of_question in found]
+        right_Q = [[result.right] for result in results]
+        comparison = None
+        if method != MAJORITY and MAJORITY in found[0]:
+            comparison = compare(right_Q, [[each[MAJORITY].right] for each in found], seed=seed)
+        rows.append(
+            Row(
+                method,
+                bootstrap(right_Q, seed=seed),
+                comparison,
+                float(np.mean([result.num_answers for result in results])),
+                float(np.mean([result.generated_tokens for result in results])),
+                float(np.mean([result.read_tokens for result in results])),
+            )
+        )
+    return rows
+
+
+def _result(of: SearchResult, right: float) -> Result:
+    return Result(right, len(of.candidates), of.generated_tokens, of.read_tokens)

@@ -1,0 +1,216 @@
+"""Checkpoints on disk: written aside, then renamed, so that a folder that exists was whole when it was made.
+
+checkpoints/<version>/manifest.json      size and checksum of every file, and the version's held-out figures
+checkpoints/<version>/controller.json    ledger and data position
+checkpoints/<version>/learner/           what the learner saved
+checkpoints/best.json                    the version that is kept for its figure
+
+``.writing-<version>`` is being written and ``.removing-<version>`` being removed; what a killed process left of
+either is cleared away. Whenever the process is killed, the newest folder with a number is whole.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from r1ray.errors import UserError
+from r1ray.loop.ledger import LedgerState
+from r1ray.types import Position
+
+_STATE, _MANIFEST, _BEST = "controller.json", "manifest.json", "best.json"
+_ASIDE, _REMOVING = ".writing-", ".removing-"
+_BLOCK, _MAX_BLOCKS = 1 << 17, 64
+
+
+@dataclass(frozen=True, slots=True)
+class LoopState:
+    """Where a run stands, beside its learner."""
+
+    version: int
+    updates: int
+    """Optimizer updates so far."""
+    position: Position
+    ledger: LedgerState
+
+
+class Checkpoints:
+    """The checkpoints of one run folder."""
+
+    def __init__(self, folder: Path, *, keep: int, best: str | None = None) -> None:
+        """
+        Args:
+            keep: so many of the newest stay.
+            best: name of a figure; the checkpoint with its highest value stays too.
+        """
+        self._folder, self._keep, self._metric = folder, keep, best
+
+    def begin(self, version: int) -> Path:
+        """An empty folder beside the others; the learner saves into its ``learner/``. One at a time."""
+        aside = self._folder / f"{_ASIDE}{version}"
+        shutil.rmtree(aside, ignore_errors=True)
+        (aside / "learner").mkdir(parents=True)
+        return aside
+
+    def commit(self, aside: Path, state: LoopState, *, figures: Mapping[str, float] | None = None) -> Path:
+        """Finish what :meth:`begin` began, once every file of the learner is written.
+
+        Args:
+            figures: held-out figures of this version, where it was evaluated.
+        """
+        (aside / _STATE).write_text(json.dumps(asdict(state)))
+        files = {str(path.relative_to(aside)): _look_at(path, sync=True) for path in _files(aside)}
+        _write(aside / _MANIFEST, {"files": files, "figures": dict(figures or {})})
+        final = self._folder / str(state.version)
+        if final.exists():
+            self._remove(state.version)
+        aside.rename(final)
+        _sync(self._folder)
+        self.tidy()
+        return final
+
+    def latest(self) -> tuple[Path, LoopState] | None:
+        """The newest checkpoint's ``learner/`` folder and state, None where there is none. Raises UserError where it
+        is torn."""
+        versions = self.versions()
+        if not versions:
+            return None
+        folder = self._folder / str(versions[-1])
+        if fault := _fault(folder):
+            rest = f"go on from version {versions[-2]}" if len(versions) > 1 else "begin again"
+            raise UserError(f"checkpoint {folder} is torn: {fault}. Remove the folder to {rest}.")
+        saved = json.loads((folder / _STATE).read_text())
+        saved["position"] = Position(**saved["position"])
+        return folder / "learner", LoopState(**saved)
+
+    def learner_of(self, version: int) -> Path:
+        """Return the ``learner/`` folder of a version's checkpoint. Raises UserError, which names the versions that
+        there are, where that one has none, or a torn one."""
+        versions = self.versions()
+        there = f"there are those of versions {', '.join(map(str, versions))}" if versions else "there is none"
+        if version not in versions:
+            raise UserError(f"version={version}: {self._folder} has no checkpoint of it; {there}.")
+        folder = self._folder / str(version)
+        if fault := _fault(folder):
+            raise UserError(f"checkpoint {folder} is torn: {fault}; {there}.")
+        return folder / "learner"
+
+    def best(self) -> int | None:
+        """Return the version that is kept for its figure, as :meth:`tidy` noted it; None where none is."""
+        try:
+            version: int = json.loads((self._folder / _BEST).read_text())["version"]
+        except (OSError, ValueError, KeyError):
+            return None
+        return version if version in self.versions() else None
+
+    def tidy(self) -> None:
+        """Note which checkpoint is best, and remove all that are neither among the newest nor the best, and what
+        killed processes left. Not while one is being written."""
+        versions = self.versions()
+        best = self._find_best(versions)
+        if best is not None:
+            _write(self._folder / _BEST, {"version": best[0], "metric": self._metric, "value": best[1]})
+        for version in versions[: -self._keep]:
+            if best is None or version != best[0]:
+                self._remove(version)
+        for left in [*self._folder.glob(f"{_ASIDE}*"), *self._folder.glob(f"{_REMOVING}*")]:
+            shutil.rmtree(left)
+
+    def _find_best(self, versions: list[int]) -> tuple[int, float] | None:
+        """Version and value; the earliest where several are equal. The figures lie in the checkpoints themselves, and
+        the best is never removed, so that it is found again after any restart."""
+        if self._metric is None:
+            return None
+        figures = {version: _figures(self._folder / str(version)).get(self._metric) for version in versions}
+        rated = [(version, value) for version, value in figures.items() if value is not None and value == value]
+        return max(rated, key=lambda pair: pair[1], default=None)
+
+    def _remove(self, version: int) -> None:
+        """Renamed first: a folder with a number is never half removed."""
+        going = self._folder / f"{_REMOVING}{version}"
+        shutil.rmtree(going, ignore_errors=True)
+        (self._folder / str(version)).rename(going)
+        shutil.rmtree(going)
+
+    def versions(self) -> list[int]:
+        """Return the versions that have a checkpoint, in order."""
+        if not self._folder.is_dir():
+            return []
+        return sorted(int(path.name) for path in self._folder.iterdir() if path.name.isdigit())
+
+
+def _fault(folder: Path) -> str | None:
+    """What is wrong with a checkpoint: the file, what was found and what is needed. None where nothing is."""
+    try:
+        needed: dict[str, dict[str, Any]] = json.loads((folder / _MANIFEST).read_text())["files"]
+    except FileNotFoundError:
+        return f"{_MANIFEST} is missing"
+    except (ValueError, KeyError):
+        return f"{_MANIFEST} cannot be read"
+    for name, needs in needed.items():
+        path = folder / name
+        if not path.is_file():
+            return f"{name} is missing, needs {needs['bytes']} bytes"
+        if path.stat().st_size != needs["bytes"]:
+            return f"{name} has {path.stat().st_size} bytes, needs {needs['bytes']}"
+        if (found := _look_at(path)["checksum"]) != needs["checksum"]:
+            return f"{name} has other contents, checksum {found}, needs {needs['checksum']}"
+    return None
+
+
+def _figures(folder: Path) -> dict[str, float]:
+    """Those of a checkpoint; none where it is torn, which is told when it is loaded."""
+    try:
+        figures: dict[str, float] = json.loads((folder / _MANIFEST).read_text())["figures"]
+    except (OSError, ValueError, KeyError):
+        return {}
+    return figures
+
+
+def _look_at(path: Path, *, sync: bool = False) -> dict[str, Any]:
+    """Size and checksum of a file; with ``sync``, its contents are on disk when this returns.
+
+    Files of more than 8 MiB are looked at in 64 places, evenly spread, first and last among them: what tears a file
+    (an end that is missing, stretches that never reached the disk) shows there, and a checkpoint of terabytes is
+    checked in seconds. A flipped bit elsewhere is left to the checksums that torch keeps inside its files.
+    """
+    digest = hashlib.blake2b(digest_size=16)
+    with path.open("rb") as file:
+        if sync:
+            os.fsync(file.fileno())
+        size = os.fstat(file.fileno()).st_size
+        last = max(size - _BLOCK, 0)
+        num_blocks = min(_MAX_BLOCKS, -(-size // _BLOCK))
+        for index in range(num_blocks):
+            file.seek(last * index // max(num_blocks - 1, 1))
+            digest.update(file.read(_BLOCK))
+    return {"bytes": size, "checksum": digest.hexdigest()}
+
+
+def _files(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.rglob("*") if path.is_file())
+
+
+def _write(path: Path, value: Any) -> None:
+    """Written aside, then renamed."""
+    aside = path.with_name(f".{path.name}.tmp")
+    with aside.open("w") as file:
+        file.write(json.dumps(value))
+        file.flush()
+        os.fsync(file.fileno())
+    aside.replace(path)
+
+
+def _sync(folder: Path) -> None:
+    """Have a rename in the folder on disk."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

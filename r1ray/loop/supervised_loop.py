@@ -1,0 +1,200 @@
+"""The supervised loop: given rows instead of sampled groups (paper sections 2.3.1, 2.3.3, 2.3.4 and 2.4).
+
+    cursor --rows--> plan --shards, chunk--> Learner.train --> metrics, checkpoint
+                                             Learner.evaluate (held-out rows, now and then)
+
+One step is one optimizer update on ``sequences_per_step`` rows. What a row is, an example or a pair, only the learner
+knows: to the loop it has a length and a number of terms. The sequences of a row always share a micro-batch.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections import defaultdict
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Generic, Protocol, TypeVar
+
+from r1ray.algo.batching import plan_shards
+from r1ray.config import RunConfig
+from r1ray.data.sft_rows import EpochCursor, Rows
+from r1ray.errors import NonFiniteLoss, R1RayError, Terminated
+from r1ray.interfaces import SupervisedLearner
+from r1ray.loop.checkpoint import Checkpoints, LoopState
+from r1ray.loop.ledger import Ledger
+from r1ray.runtime.deadline import within
+from r1ray.types import Pick, Position, Shard, StepStats
+
+
+class Row(Protocol):
+    """What the loop needs of an :class:`~r1ray.types.SFTExample` or a :class:`~r1ray.types.PreferencePair`."""
+
+    @property
+    def num_tokens(self) -> int: ...
+
+    @property
+    def num_terms(self) -> int: ...
+
+
+R = TypeVar("R", bound=Row)
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class HeldOut(Generic[R]):
+    """What a run is evaluated on; ``name`` is that of the metrics: ``eval/<name>/loss``."""
+
+    name: str
+    rows: Rows[R]
+
+
+def num_steps(num_rows: int, *, epochs: int, sequences_per_step: int) -> int:
+    """Optimizer updates of a run: every row ``epochs`` times, the last step with what is left.
+
+    >>> num_steps(10, epochs=2, sequences_per_step=8)
+    3
+    """
+    return math.ceil(num_rows * epochs / sequences_per_step)
+
+
+def loop_state(step: int, position: Position) -> LoopState:
+    """Where a supervised run stands: its position alone. Nothing is ever in flight, so its ledger is empty."""
+    return LoopState(step, step, position, Ledger().state())
+
+
+def plan_step(
+    rows: Sequence[Row], *, num_ranks: int, max_tokens_per_microbatch: int, step: int, seed: int
+) -> tuple[Shard, ...]:
+    """One minibatch of all rows, which lie in one chunk in their order. A row is one pick, whatever it consists of; the
+    denominators are its terms."""
+    return plan_shards(
+        [Pick(0, index, 1.0, row.num_tokens) for index, row in enumerate(rows)],
+        [row.num_terms for row in rows],
+        num_minibatches=1,
+        num_ranks=num_ranks,
+        max_tokens_per_microbatch=max_tokens_per_microbatch,
+        learner_version=step,
+        seed=seed,
+    )
+
+
+class SupervisedLoop(Generic[R]):
+    """Trains from a :class:`~r1ray.loop.checkpoint.LoopState`, or from the start, to the end of the last epoch."""
+
+    def __init__(
+        self,
+        config: RunConfig,
+        learner: SupervisedLearner[tuple[R, ...]],
+        rows: Rows[R],
+        *,
+        checkpoints: Checkpoints,
+        log: Callable[[dict[str, float]], None],
+        held_out: HeldOut[R] | None = None,
+        export: Callable[[int], Awaitable[None]] | None = None,
+        state: LoopState | None = None,
+    ) -> None:
+        """
+        Args:
+            log: receives the metrics of each step, in order; those of step 0 are the held-out ones before training.
+            export: makes a model folder of the learner after a step (``checkpoint.export_every``).
+        """
+        self._config, self._learner, self._held_out = config, learner, held_out
+        self._checkpoints, self._log, self._export = checkpoints, log, export
+        settings = config.supervised
+        self.step = state.version if state else 0
+        self.num_steps = num_steps(len(rows), epochs=settings.epochs, sequences_per_step=settings.sequences_per_step)
+        position = state.position if state else Position()
+        self._cursor = EpochCursor(rows, seed=config.seed, epochs=settings.epochs, position=position)
+        self._is_stopping = False
+
+    def stop(self) -> None:
+        """End after the step that is being made, with a checkpoint; ``run`` raises Terminated."""
+        self._is_stopping = True
+
+    async def run(self) -> None:
+        """Every step to the last."""
+        if self.step == 0 and self._held_out is not None:
+            self._log({"step": 0.0, "epoch": 0.0, **await self._evaluate(self._held_out)})
+        while self.step < self.num_steps:
+            start = time.monotonic()
+            rows = self._cursor.take(self._config.supervised.sequences_per_step)
+            stats = await self._train(rows)
+            learned = time.monotonic()
+            self.step += 1
+            figures = await self._evaluate(self._held_out) if self._held_out and self._is_evaluated else {}
+            self._log(
+                {
+                    "step": float(self.step),
+                    "epoch": self._cursor.epochs_done,
+                    **stats.metrics,
+                    "throughput/samples_per_s": len(rows) / (learned - start),
+                    "throughput/trained_tokens_per_s": stats.trained_tokens / (learned - start),
+                    "learner/padding_share": stats.padding_tokens / max(1, stats.padding_tokens + stats.trained_tokens),
+                    **figures,
+                    "time/step_s": time.monotonic() - start,
+                    "time/learn_s": learned - start,
+                }
+            )
+            every = self._config.checkpoint.export_every
+            if self._export is not None and every and self.step % every == 0 and self.step != self.num_steps:
+                await self._export(self.step)  # before the checkpoint, so that a resumed run finds it made
+            is_early = self._is_stopping and self.step < self.num_steps
+            await self._save_checkpoint(is_last=is_early or self.step == self.num_steps)
+            if is_early:
+                raise Terminated.after(self.step, has_checkpoint=bool(self._config.checkpoint.every))
+
+    @property
+    def _is_evaluated(self) -> bool:
+        every = self._config.supervised.eval_every
+        return self.step == self.num_steps or bool(every and self.step % every == 0)
+
+    def _plan(self, rows: Sequence[R]) -> tuple[Shard, ...]:
+        learner = self._config.learner
+        return plan_step(
+            rows,
+            num_ranks=learner.num_shards,
+            max_tokens_per_microbatch=learner.max_tokens_per_microbatch,
+            step=self.step,
+            seed=self._config.seed * 1_000_003 + self.step,
+        )
+
+    async def _train(self, rows: tuple[R, ...]) -> StepStats:
+        try:
+            return await self._wait_for(self._learner.train(self._plan(rows), [rows]), "learn_s", "the learner group")
+        except NonFiniteLoss as error:
+            raise R1RayError(
+                f"the loss of step {self.step + 1} is not finite for the rows {', '.join(error.occurrences)}; the "
+                "parameters are as the last step left them. Look at these rows; a lower learner.lr, or going on from "
+                "an earlier checkpoint, is the usual way out"
+            ) from error
+
+    async def _evaluate(self, held_out: HeldOut[R]) -> dict[str, float]:
+        """Means over the terms of all held-out rows, by the names of metrics.jsonl."""
+        start = time.monotonic()
+        settings = self._config.supervised
+        sums: defaultdict[str, float] = defaultdict(float)
+        num_terms = 0
+        wanted = range(min(settings.eval_rows, len(held_out.rows)))
+        for first in wanted[:: settings.sequences_per_step]:
+            rows = tuple(held_out.rows[i] for i in wanted[first : first + settings.sequences_per_step])
+            evaluation = self._learner.evaluate(self._plan(rows), [rows])
+            stats = await self._wait_for(evaluation, "learn_s", "the learner group (held-out rows)")
+            terms = sum(row.num_terms for row in rows)
+            num_terms += terms
+            for name, value in stats.metrics.items():
+                sums[name] += value * terms
+        figures = {f"eval/{held_out.name}/{name}": value / max(num_terms, 1) for name, value in sums.items()}
+        return {**figures, "time/eval_s": time.monotonic() - start}
+
+    async def _save_checkpoint(self, *, is_last: bool) -> None:
+        every = self._config.checkpoint.every
+        if not every or (self.step % every and not is_last):
+            return
+        aside = self._checkpoints.begin(self.step)
+        await self._wait_for(self._learner.save(aside / "learner"), "checkpoint_s", "the learner's checkpoint")
+        self._checkpoints.commit(aside, loop_state(self.step, self._cursor.position))
+
+    async def _wait_for(self, awaitable: Awaitable[T], deadline: str, owner: str) -> T:
+        seconds = getattr(self._config.deadlines.decided, deadline)
+        return await within(seconds, awaitable, waiter="the supervised loop", owner=owner, key=f"deadlines.{deadline}")

@@ -1,0 +1,304 @@
+"""The supervised stages: a model and given answers in, a fine-tuned model (paper sections 2.3.1, 2.3.3 and 2.4) or a
+preference reward model (2.3.4) out."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from r1ray.config import RunConfig, decisive
+from r1ray.data.dialogues import EXAMPLES, PAIRS, Layout
+from r1ray.data.sft_rows import ExampleTable, PairTable, Rows, SupervisedReport, spool_dialogues
+from r1ray.data.turns import DialogueEncoder
+from r1ray.errors import UserError
+from r1ray.loop.checkpoint import Checkpoints
+from r1ray.loop.supervised_loop import HeldOut, SupervisedLoop, num_steps
+from r1ray.reward.extract import SPECIAL_TOKEN
+from r1ray.runtime.model_files import load_generation_config, load_tokenizer
+from r1ray.runtime.termination import first_sigterm
+from r1ray.stages.agreement import check_pattern_of_rows
+from r1ray.stages.base import (
+    Artifact,
+    Context,
+    claim_checkpoints,
+    digest_of,
+    export,
+    files_of,
+    recent_mean,
+    rewind_exports,
+    wait_for_learner,
+)
+from r1ray.telemetry.console import Progress, TimeLeft
+from r1ray.telemetry.metrics import MetricsFile
+
+SETTINGS = ("seed", "model", "supervised", "learner")
+"""Parts of the configuration that decide what comes out of the stage, beside ``data.template``."""
+
+
+@dataclass(frozen=True, slots=True)
+class Objective:
+    """What differs between imitation and preferences."""
+
+    stage: str
+    makes: str
+    layouts: tuple[Layout, ...]
+    table: Callable[[Path], Rows[Any]]
+    rows: str
+    """What a row is called."""
+    learner: str
+    """The class of a learner rank."""
+
+
+OBJECTIVES = {
+    "sft": Objective("sft", "policy", EXAMPLES, ExampleTable, "dialogues", "r1ray.learner.sft:SFTLearner"),
+    "preference": Objective(
+        "reward_model", "reward_model", PAIRS, PairTable, "pairs", "r1ray.learner.preference:PreferenceLearner"
+    ),
+}
+
+
+class RunningLearner(Protocol):
+    """A learner that answers: a :class:`r1ray.interfaces.SupervisedLearner`, and its end."""
+
+    @property
+    def learner(self) -> Any: ...
+
+    def shutdown(self) -> None: ...
+
+
+class Launch(Protocol):
+    """As :func:`r1ray.cluster.launch.launch_learner`."""
+
+    def __call__(
+        self, config: RunConfig, *, model: str, learner: str, num_updates: int
+    ) -> Awaitable[RunningLearner]: ...
+
+
+def _launch(config: RunConfig, *, model: str, learner: str, num_updates: int) -> Awaitable[RunningLearner]:
+    from r1ray.cluster.launch import launch_learner
+
+    return launch_learner(config, model=model, learner=learner, num_updates=num_updates)
+
+
+class SupervisedTraining:
+    """Imitation of given answers (``sft``), or a reward model of preferences between them (``preference``)."""
+
+    def __init__(self, config: RunConfig, *, objective: str, launch: Launch = _launch) -> None:
+        self._config, self._objective, self._launch = config, OBJECTIVES[objective], launch
+        self.name, self.makes = self._objective.stage, self._objective.makes
+        self.needs: tuple[str, ...] = ("base",) if config.prepare.maker else ()
+
+    def settings(self) -> dict[str, Any]:
+        config = self._config
+        paths = {"model": config.model, "train": config.supervised.train, "eval": config.supervised.eval}
+        files = {key: files_of(path) for key, path in paths.items() if path is not None}
+        settings = {key: value for key, value in decisive(config).items() if key in SETTINGS}
+        return {"files": files, "objective": self.name, "template": config.data.template, **settings}
+
+    def run(self, context: Context, inputs: dict[str, Artifact], digest: str) -> Artifact:
+        base = Path(inputs["base"].path) / "model" if "base" in inputs else None
+        claim_checkpoints(context.run_dir, self.name, digest)
+        job = _Job(self._config, self._objective, self._launch, context, base)
+        metrics = asyncio.run(job.run())
+        return Artifact(str(job.export_dir), digest, metrics)
+
+
+class _Job:
+    """One execution of a stage."""
+
+    def __init__(
+        self, config: RunConfig, objective: Objective, launch: Launch, context: Context, base: Path | None
+    ) -> None:
+        """Everything that can be wrong with what the user gave is found here, before any actor starts."""
+        self._config, self._objective, self._launch, self._context = config, objective, launch, context
+        self._settings = config.supervised
+        self._model = str(base or config.model)
+        if Path(self._model).expanduser().is_dir():
+            self._model = str(Path(self._model).expanduser().resolve())
+        tokenizer = self._tokenizer = load_tokenizer(self._model, template=config.data.template, max_model_len=1)
+        load_generation_config(self._model)
+        self._check_context()
+        self._encoder = DialogueEncoder(tokenizer, template=config.data.template)
+        os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
+        self._train = self._table(str(self._settings.train), "supervised.train")
+        held_out = self._settings.eval
+        self._held_out: HeldOut[Any] | None = None
+        if held_out is not None:
+            name = Path(held_out).name.split(".")[0]
+            self._held_out = HeldOut(name, self._table(held_out, "supervised.eval"))
+        self._num_steps = num_steps(
+            len(self._train), epochs=self._settings.epochs, sequences_per_step=self._settings.sequences_per_step
+        )
+        self.export_dir = context.run_dir / "hf" / str(self._num_steps)
+        self._metrics = MetricsFile(context.run_dir / "metrics.jsonl", stage=objective.stage)
+        self._checkpoints = Checkpoints(context.run_dir / "checkpoints", keep=config.checkpoint.keep)
+
+    def _check_context(self) -> None:
+        from transformers import AutoConfig
+
+        context = getattr(AutoConfig.from_pretrained(self._model), "max_position_embeddings", None)
+        if context is not None and context < self._settings.max_tokens:
+            raise UserError(
+                f"supervised.max_tokens={self._settings.max_tokens}: the context of model={self._model} has {context} "
+                "tokens; needs at most that."
+            )
+
+    def _table(self, path: str, key: str) -> Rows[Any]:
+        spool = self._context.run_dir / "data" / f"{key}.arrow"
+        what = {
+            "files": [files_of(path), files_of(self._model)],
+            "settings": [path, self._model, self._config.data.template, self._settings.max_tokens],
+            "objective": self._objective.stage,
+            "token": SPECIAL_TOKEN,
+        }
+        report = spool_dialogues(
+            path,
+            spool,
+            key=key,
+            layouts=self._objective.layouts,
+            encoder=self._encoder,
+            max_tokens=self._settings.max_tokens,
+            digest=digest_of(what),
+            marker=SPECIAL_TOKEN,
+        )
+        if self._objective.makes == "policy":  # a reward model writes nothing
+            check_pattern_of_rows(self._tokenizer, report.num_marked, model=self._model, rows=f"{key}={path}")
+        for line in describe(report, path, key=key, rows=self._objective.rows, max_tokens=self._settings.max_tokens):
+            self._context.say(line)
+        return self._objective.table(spool)
+
+    async def run(self) -> dict[str, float]:
+        """The loop from the last checkpoint, or from the start, to the end; returns what it came to."""
+        config, settings = self._config, self._settings
+        resumed = self._checkpoints.latest()
+        state = resumed[1] if resumed else None
+        self._metrics.rewind(state.version if state else -1)
+        rewind_exports(self.export_dir.parent, state.version if state else 0)
+        progress = Progress(num_steps=self._num_steps)
+        progress.say(
+            f"stage {self._objective.stage}: {settings.epochs} epochs of {len(self._train)} {self._objective.rows} in "
+            f"{self._num_steps} steps of {settings.sequences_per_step}; {config.learner.num_ranks} learner ranks; "
+            "starting them"
+        )
+        running = await self._launch(
+            config, model=self._model, learner=self._objective.learner, num_updates=self._num_steps
+        )
+        try:
+            if resumed:
+                progress.say(f"stage {self._objective.stage}: resuming after step {resumed[1].version}")
+                await wait_for_learner(config, running.learner.load(resumed[0]), "loading the checkpoint")
+            lines = StepLines(num_steps=self._num_steps, say=progress.say)
+
+            def log(metrics: dict[str, float]) -> None:
+                self._metrics.append(metrics)
+                lines.step(metrics)
+
+            async def exported(version: int) -> None:
+                await export(config, running.learner, self.export_dir.with_name(str(version)))
+
+            loop = SupervisedLoop(
+                config,
+                running.learner,
+                self._train,
+                checkpoints=self._checkpoints,
+                log=log,
+                held_out=self._held_out,
+                export=exported,
+                state=state,
+            )
+            with first_sigterm(loop.stop):
+                await loop.run()
+            if state is None or state.version < self._num_steps or not self.export_dir.is_dir():
+                await exported(self._num_steps)
+        finally:
+            running.shutdown()
+        metrics = self._finish(progress)
+        progress.say(f"stage {self._objective.stage}: the model is in {self.export_dir}")
+        return metrics
+
+    def _finish(self, progress: Progress) -> dict[str, float]:
+        rows = self._metrics.read()
+        plot_losses(rows, self._context.run_dir / "curves.png", title=self._context.run_dir.name)
+        trained = {"steps": float(self._num_steps), "train_loss": recent_mean(rows, "loss/total")}
+        if self._held_out is None:
+            return trained
+        prefix = f"eval/{self._held_out.name}/"
+        evaluated = [row for row in rows if any(name.startswith(prefix) for name in row)]
+        before, after = (
+            {k.removeprefix(prefix): v for k, v in row.items() if k.startswith(prefix)}
+            for row in (evaluated[0], evaluated[-1])
+        )
+        progress.table(before, after)
+        return trained | after
+
+
+def describe(report: SupervisedReport, path: str, *, key: str, rows: str, max_tokens: int) -> list[str]:
+    """What the user is told of a file: what was recognised, and what was left out."""
+    lines = [
+        f"{key}: {report.num_rows} {rows} in the layout of {report.layout}, {report.num_tokens} tokens "
+        f"({report.num_answer_tokens} of them answers), the longest {report.longest}; from {path}"
+    ]
+    if report.num_too_long:
+        lines.append(f"{key}: {report.num_too_long} rows of more than supervised.max_tokens={max_tokens} are left out")
+    if report.quarantined:
+        reasons = ", ".join(f"{count} because {reason}" for reason, count in report.quarantined.items())
+        count, ids = sum(report.quarantined.values()), ", ".join(report.quarantined_ids)
+        lines.append(f"{key}: nothing can be learned from {count} rows, which are left out: {reasons} (first: {ids})")
+    return lines
+
+
+class StepLines:
+    """A line a step for the terminal."""
+
+    def __init__(self, *, num_steps: int, say: Callable[[str], None]) -> None:
+        self._num_steps, self._say = num_steps, say
+        self._left = TimeLeft(num_steps)
+
+    def step(self, metrics: dict[str, float]) -> None:
+        """The line of one step; of step 0, the held-out figures."""
+        step = metrics["step"]
+        left = self._left.after(step)
+        evals = [f"{name.split('/', 2)[2]} {value:.4f}" for name, value in metrics.items() if name.startswith("eval/")]
+        held_out = f"  held-out: {'  '.join(evals)}" if evals else ""
+        if "loss/total" not in metrics:
+            self._say(f"step {step:.0f}{held_out}")
+            return
+        accuracy = metrics.get("train/accuracy")
+        figures = [
+            f"{step:.0f}/{self._num_steps}",
+            f"epoch {metrics['epoch']:.2f}",
+            f"loss {metrics['loss/total']:.4f}",
+            *([] if accuracy is None else [f"accuracy {accuracy:.3f}"]),
+            f"{metrics['throughput/trained_tokens_per_s']:.0f} tokens/s",
+        ]
+        self._say("  ".join(figures) + held_out + (f"  left {left}" if left else ""))
+
+
+def plot_losses(rows: Sequence[dict[str, float]], path: Path, *, title: str) -> None:
+    """curves.png: the loss, and the accuracy of preferences where there is one; training and held-out."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    panels = {"loss": "loss/total", "accuracy": "train/accuracy"}
+    shown = [panel for panel, name in panels.items() if any(name in row for row in rows)]
+    if not shown:
+        return
+    figure, axes = plt.subplots(1, len(shown), figsize=(6 * len(shown), 4.2), constrained_layout=True, squeeze=False)
+    for axis, panel in zip(axes[0], shown, strict=True):
+        names = sorted({n for row in rows for n in row if n.startswith("eval/") and n.endswith(f"/{panel}")})
+        for name, line in ((panels[panel], "-"), *((name, "o-") for name in names)):
+            points = [(row["step"], row[name]) for row in rows if name in row]
+            label = f"held-out ({name.split('/')[1]})" if name.startswith("eval/") else "training"
+            axis.plot(*zip(*points, strict=True), line, linewidth=1, markersize=4, label=label)
+        axis.set(title=panel, xlabel="step")
+        axis.grid(alpha=0.3)
+        axis.legend(fontsize=8)
+    figure.suptitle(title)
+    figure.savefig(path, dpi=130)
+    plt.close(figure)

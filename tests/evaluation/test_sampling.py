@@ -1,0 +1,202 @@
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+
+import numpy as np
+import pytest
+
+from r1ray.errors import EngineLost, InfrastructureError
+from r1ray.evaluation.figures import figures_of
+from r1ray.evaluation.records import Answered
+from r1ray.evaluation.sampling import answer_questions, evaluate
+from r1ray.types import (
+    Completion,
+    EvalResult,
+    GroupRequest,
+    Outcome,
+    Prompt,
+    Sampling,
+    Scored,
+    ScoringFailed,
+    Unscorable,
+)
+from tests.fakes import Events, FakeEngine, FakeScorer, make_completion, make_prompt
+
+SAMPLING = Sampling(0.6, 0.95, 8)
+
+
+def measure(scorer: FakeScorer, *, samples: int = 4, fail: int = 0) -> EvalResult:
+    engine = FakeEngine(Events())
+    engine.fail_next = fail
+    prompts = [make_prompt("a"), make_prompt("b")]
+    return asyncio.run(
+        evaluate(
+            engine,
+            scorer,
+            prompts,
+            benchmark="sums",
+            samples=samples,
+            sampling=SAMPLING,
+            seed=1,
+            slots=64,
+            deadline_s=60,
+        )
+    )
+
+
+def answers(
+    engine: FakeEngine | Oracle,
+    scorer: FakeScorer,
+    prompts: dict[int, Prompt],
+    *,
+    samples: int,
+    slots: int = 64,
+    **more: object,
+) -> dict[int, Answered]:
+    return asyncio.run(
+        answer_questions(
+            engine,
+            scorer,
+            prompts,
+            name="sums",
+            samples=samples,
+            sampling=SAMPLING,
+            seed=7,
+            slots=slots,
+            deadline_s=60,
+            **more,  # type: ignore[arg-type]
+        )
+    )
+
+
+def test_pass_at_1_is_a_mean_and_cons_is_one_vote_a_question() -> None:
+    figures = measure(FakeScorer()).metrics
+    assert figures["pass@1"] == 0.5
+    assert figures["cons@4"] == 0.0, "two answers have two votes each; the one given first is wrong"
+    assert figures["cons@4/tie_rate"] == 1.0
+    assert figures["length_mean"] == 3.0
+    assert figures["accuracy"] == 0.5
+
+
+def test_pass_at_1_comes_with_its_interval() -> None:
+    figures = measure(FakeScorer()).metrics
+    assert figures["pass@1_low"] <= figures["pass@1"] <= figures["pass@1_high"]
+
+
+@pytest.mark.faults
+def test_a_lost_engine_does_not_end_an_evaluation() -> None:
+    assert measure(FakeScorer(), fail=1).metrics["pass@1"] == 0.5
+
+
+@pytest.mark.parametrize("fault", [ScoringFailed("late"), Unscorable("no reference")])
+def test_a_sample_that_cannot_be_scored_is_never_a_wrong_answer(fault: Outcome) -> None:
+    figures = measure(FakeScorer(lambda c: fault if c.index else Scored(1.0, {"accuracy": 1.0}))).metrics
+    assert figures["pass@1"] == 1.0
+    assert figures["unscored"] == 6
+
+
+def test_an_evaluation_without_any_scored_sample_is_an_error_of_the_system() -> None:
+    with pytest.raises(InfrastructureError, match="no sample of the evaluation could be scored: late"):
+        measure(FakeScorer(lambda c: ScoringFailed("late")))
+
+
+@pytest.mark.parametrize(
+    ("outcome", "fault"),
+    [(ScoringFailed("late"), "machine"), (Unscorable("none"), "reference"), (Scored(0.0, {}), None)],
+)
+def test_a_sample_says_whose_fault_it_is_that_it_has_no_value(outcome: Outcome, fault: str | None) -> None:
+    answered = answers(FakeEngine(Events()), FakeScorer(lambda c: outcome), {0: make_prompt()}, samples=2)
+    assert {sample.fault for sample in answered[0].samples} == {fault}
+
+
+def test_a_question_has_the_same_seeds_whatever_else_is_asked() -> None:
+    def seeds(numbers: list[int]) -> dict[str, int]:
+        engine = Oracle({})
+        answers(engine, FakeScorer(), {number: make_prompt(str(number)) for number in numbers}, samples=3)
+        return engine.seeds
+
+    assert seeds([0, 1, 2, 5])["5"] == seeds([5])["5"]
+
+
+def test_no_more_completions_are_under_way_than_there_are_slots() -> None:
+    engine = Oracle({})
+    answers(engine, FakeScorer(), {i: make_prompt(str(i)) for i in range(20)}, samples=4, slots=12)
+    assert engine.most_at_a_time == 3, "three questions of four samples"
+
+
+def test_a_question_is_handed_over_as_soon_as_it_is_answered() -> None:
+    kept: list[int] = []
+    engine = Oracle({})
+    answers(
+        engine,
+        FakeScorer(),
+        {i: make_prompt(str(i)) for i in range(5)},
+        samples=2,
+        slots=2,
+        keep=lambda i, q: kept.append(i),
+    )
+    assert kept == [0, 1, 2, 3, 4]
+
+
+def test_a_reward_model_scores_the_texts_of_each_question() -> None:
+    async def rank(prompt: str, texts: list[str]) -> list[float]:
+        return [float(len(text)) for text in texts]
+
+    async def open_chunk(chunk: tuple[Completion, ...]) -> tuple[Completion, ...]:
+        return chunk
+
+    answered = answers(
+        FakeEngine(Events()), FakeScorer(), {0: make_prompt()}, samples=2, open_chunk=open_chunk, rank=rank
+    )
+    assert [(sample.text, sample.score) for sample in answered[0].samples] == [("x", 1.0), ("x", 1.0)]
+
+
+def test_a_failure_is_raised_as_what_it_is() -> None:
+    engine = FakeEngine(Events())
+    engine.fail_next = 1000
+    with pytest.raises(EngineLost):
+        answers(engine, FakeScorer(), {0: make_prompt("a"), 1: make_prompt("b")}, samples=2)
+
+
+class Oracle:
+    """A model that answers each question right with a probability of its own."""
+
+    def __init__(self, chances: dict[str, float]) -> None:
+        self.chances = chances
+        self.seeds: dict[str, int] = {}
+        self.most_at_a_time = self._at_a_time = 0
+
+    async def generate(self, request: GroupRequest) -> AsyncIterator[tuple[Completion, ...]]:
+        self.seeds[request.prompt.id] = request.seed
+        self._at_a_time += 1
+        self.most_at_a_time = max(self.most_at_a_time, self._at_a_time)
+        await asyncio.sleep(0)
+        for index in range(request.num_completions):
+            draw = np.random.default_rng(request.seed + index).random()
+            is_right = draw < self.chances.get(request.prompt.id, 0.5)
+            yield (make_completion(occurrence=request.occurrence, index=index, text="right" if is_right else "wrong"),)
+        self._at_a_time -= 1
+
+
+def judge(completion: Completion) -> Outcome:
+    return Scored(float(completion.text == "right"), {"accuracy": float(completion.text == "right")})
+
+
+@pytest.mark.parametrize("spread", [lambda rng: 0.3, lambda rng: rng.beta(0.5, 0.5)], ids=["alike", "easy and hard"])
+def test_the_interval_of_pass_at_1_covers_the_truth_in_95_of_100_evaluations(
+    spread: Callable[[np.random.Generator], float],
+) -> None:
+    """Questions are drawn from a population with a known mean, and answered by a model with known chances."""
+    rng = np.random.default_rng(3)
+    truth = 0.3 if spread(rng) == 0.3 else 0.5
+    covered, repetitions = 0, 200
+    for repetition in range(repetitions):
+        chances = {str(i): float(spread(rng)) for i in range(60)}
+        prompts = {repetition * 1000 + i: make_prompt(str(i)) for i in range(60)}
+        questions = list(answers(Oracle(chances), FakeScorer(judge), prompts, samples=4).values())
+        interval = figures_of(questions, ["pass@1"], seed=repetition)["pass@1"].over_questions
+        assert interval is not None
+        covered += interval.low <= truth <= interval.high
+    # 200 trials of a nominal 0.95: fewer than 181 covered have a probability of 0.3 %.
+    assert covered >= 181

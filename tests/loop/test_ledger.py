@@ -1,0 +1,62 @@
+"""The books balance after any history, and after a restart."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from r1ray.loop.ledger import Ledger, occurrence_of, position_of
+from r1ray.types import Position
+
+
+@given(st.lists(st.sampled_from(["issue", "train", "drop"]), max_size=60))
+def test_issued_is_trained_plus_dropped_plus_in_flight_at_every_step(history: list[str]) -> None:
+    ledger, count = Ledger(), 0
+    for event in history:
+        if event == "issue":
+            ledger.issue(f"0/{count}")
+            count += 1
+        elif ledger.in_flight and event == "train":
+            ledger.train([ledger.in_flight[0]])
+        elif ledger.in_flight:
+            ledger.drop(ledger.in_flight[-1], "stale")
+        ledger.check()
+    assert Ledger(ledger.state()).state() == ledger.state()
+
+
+def test_a_group_ends_once() -> None:
+    ledger = Ledger()
+    ledger.issue("0/0")
+    ledger.train(["0/0"])
+    with pytest.raises(AssertionError, match="not in flight"):
+        ledger.drop("0/0", "stale")
+
+
+def test_an_occurrence_is_issued_once_at_a_time() -> None:
+    ledger = Ledger()
+    ledger.issue("0/0")
+    with pytest.raises(AssertionError, match="in flight already"):
+        ledger.issue("0/0")
+
+
+def test_books_that_do_not_balance_are_refused() -> None:
+    with pytest.raises(AssertionError, match="3 issued, but 1 trained, 0 dropped and 1 in flight"):
+        Ledger({"issued": 3, "trained": 1, "dropped": {}, "in_flight": ["0/0"]})
+
+
+def test_metrics_have_the_published_names() -> None:
+    ledger = Ledger()
+    ledger.issue("0/0")
+    ledger.drop("0/0", "unscorable")
+    assert ledger.metrics() == {
+        "ledger/issued": 1,
+        "ledger/trained": 0,
+        "ledger/dropped": 1,
+        "ledger/in_flight": 0,
+        "ledger/dropped/unscorable": 1,
+    }
+
+
+def test_an_occurrence_names_its_position() -> None:
+    assert position_of(occurrence_of(Position(3, 14))) == Position(3, 14)

@@ -1,0 +1,132 @@
+"""SIGTERM ends a run at a place that it goes on from, and everything else the way Ctrl-C does."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from r1ray.errors import Terminated
+from r1ray.loop.checkpoint import Checkpoints
+from r1ray.loop.supervised_loop import SupervisedLoop
+from r1ray.runtime.termination import first_sigterm, kept_handler
+from tests.fakes import FakePrompts
+from tests.loop.test_controller import World
+from tests.loop.test_controller import make_config as make_rl_config
+from tests.loop.test_supervised_loop import EXAMPLES, FakeSupervisedLearner
+from tests.loop.test_supervised_loop import make_config as make_sft_config
+
+pytestmark = pytest.mark.faults
+
+
+def test_the_first_sigterm_is_told_and_the_second_is_as_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[str] = []
+
+    async def work() -> None:
+        with first_sigterm(lambda: told.append("first")):
+            for _ in range(2):
+                os.kill(os.getpid(), signal.SIGTERM)
+                await asyncio.sleep(0.01)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    before = signal.signal(signal.SIGTERM, lambda number, frame: told.append("before"))
+    try:
+        asyncio.run(work())
+        with kept_handler():
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        os.kill(os.getpid(), signal.SIGTERM)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert told == ["first", "before", "before", "before"]
+
+
+def test_a_run_that_is_stopped_has_a_checkpoint_of_its_last_step_and_trains_nothing_twice(tmp_path: Path) -> None:
+    stopped = World(tmp_path, make_rl_config(steps=6, staleness=1, checkpoint_every=4))
+
+    def stop_in_step_2(metrics: dict[str, float]) -> None:
+        stopped.log.append(metrics)
+        if metrics["step"] == 2:
+            stopped.last.stop()
+
+    stopped.controller()
+    stopped.last._log = stop_in_step_2
+    with pytest.raises(Terminated) as ended:
+        asyncio.run(stopped.last.run())
+    latest = stopped.checkpoints.latest()
+    assert latest is not None
+    last = latest[1].version
+    assert last in (2, 3), "a step that has begun is made; a checkpoint is due every 4 steps"
+    assert str(ended.value) == f"stopped after step {last}; the same command goes on"
+
+    world = World(tmp_path, stopped.config)
+    world.prompts = FakePrompts(latest[1].position)
+    world.run(state=latest[1])
+    trained = [name for step in (*stopped.learner.trained, *world.learner.trained) for name in step]
+    assert len(trained) == len(set(trained)) == 18
+    ledger = world.last.ledger
+    assert (ledger.issued, ledger.trained, len(ledger.in_flight)) == (18, 18, 0)
+
+
+def test_a_run_that_is_stopped_while_it_waits_for_groups_does_not_wait_on(tmp_path: Path) -> None:
+    world = World(tmp_path, make_rl_config(steps=6, checkpoint_every=4), delay=lambda name: 10**6)
+
+    async def work() -> None:
+        running = asyncio.create_task(world.controller().run())
+        await asyncio.sleep(0.05)
+        world.last.stop()
+        await running
+
+    with pytest.raises(Terminated, match="stopped after step 0"):
+        asyncio.run(work())
+    assert world.checkpoints.latest() is None, "there is nothing to keep"
+
+
+def test_a_run_without_checkpoints_is_stopped_without_one(tmp_path: Path) -> None:
+    world = World(tmp_path, make_rl_config(steps=6))
+    world.controller()
+    world.last._log = lambda metrics: world.last.stop() if metrics["step"] == 2 else None
+    with pytest.raises(Terminated):
+        asyncio.run(world.last.run())
+    assert world.checkpoints.latest() is None
+
+
+def test_fine_tuning_that_is_stopped_has_a_checkpoint_too(tmp_path: Path) -> None:
+    checkpoints = Checkpoints(tmp_path / "checkpoints", keep=9)
+    learner = FakeSupervisedLearner()
+    loop = SupervisedLoop(
+        make_sft_config(checkpoint_every=4),
+        learner,
+        EXAMPLES,
+        checkpoints=checkpoints,
+        log=lambda metrics: loop.stop() if metrics["step"] == 2 else None,
+    )
+    with pytest.raises(Terminated, match="stopped after step 2"):
+        asyncio.run(loop.run())
+    latest = checkpoints.latest()
+    assert latest is not None and latest[1].version == 2 and len(learner.trained) == 2
+
+
+def test_any_other_command_ends_as_with_ctrl_c_even_in_the_background_of_a_script(tmp_path: Path) -> None:
+    # A command that has started, and does what takes long.
+    (tmp_path / "command.py").write_text(
+        "import sys, time\n"
+        "from r1ray import main\n"
+        "main.VERBS['score'] = lambda arguments: (print('started', flush=True), time.sleep(60))\n"
+        "sys.argv = ['r1ray', 'score', 'FILE']\n"
+        "main.entrypoint()\n"
+    )
+    program = f"trap '' INT; exec {sys.executable} {tmp_path / 'command.py'}"  # as `... &` does
+    process = subprocess.Popen(["bash", "-c", program], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    try:
+        assert process.stdout is not None and process.stdout.readline() == "started\n"
+        process.send_signal(signal.SIGTERM)
+        _, said = process.communicate(timeout=30)
+    finally:
+        process.kill()
+        process.wait(timeout=30)
+    assert (process.returncode, said) == (143, "r1ray: interrupted.\n")
