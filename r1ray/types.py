@@ -72,6 +72,91 @@ class VersionSpan:
     end: int
 
 
+Status: TypeAlias = Literal["finished", "truncated", "aborted", "failed"]
+"""The policy (or its environment) ended the output; a length limit cut it; it was aborted and may go on; it failed."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Segment:
+    """Tokens of one kind, in a row of a trajectory.
+
+    A ``policy`` segment was sampled. A ``context`` segment was given (tool results, user turns, text of the template,
+    earlier tokens that a later branch repeats): it is never in the loss.
+    """
+
+    kind: Literal["policy", "context"]
+    token_ids: Int32Array  # [T] int32; of a policy segment with the end-of-sequence token where one was sampled
+    logprobs: Float32Array  # [T] float32, log pi_old: temperature applied, all of the vocabulary; [0] where there is none
+    versions: tuple[VersionSpan, ...] = ()
+    """Of a policy segment: which policy sampled which of its tokens."""
+    text: str = ""
+    """The tokens decoded, without the end-of-sequence token."""
+    branch: int = 0
+    role: str = "assistant"
+    tool: str = ""
+    """Name of the tool that gave a context segment."""
+    stop: str = ""
+    """The stop string on which a policy segment ended; empty where it ended otherwise."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trajectory:
+    """One output o_i: a prompt and what followed. A completion is a trajectory of one policy segment.
+
+    Where a template rewrites history the trajectory has several branches. What the engine saw in a branch is
+    ``prompt_token_ids`` followed by the tokens of that branch's segments; what was sampled in an earlier branch stands
+    in a later one as context, so that each sampled token is in the loss once.
+    """
+
+    group_id: str
+    index: int
+    """Of G."""
+    prompt_token_ids: Int32Array  # [P] int32
+    segments: tuple[Segment, ...]
+    """In order; the branches' numbers rise from 0."""
+    status: Status
+
+    @property
+    def id(self) -> str:
+        """``"<group_id>#<index>"``, unique among the trajectories of a run."""
+        return f"{self.group_id}#{self.index}"
+
+    @property
+    def branches(self) -> tuple[tuple[Segment, ...], ...]:
+        """The segments of each branch: one training row each."""
+        numbers = dict.fromkeys(segment.branch for segment in self.segments)
+        return tuple(tuple(s for s in self.segments if s.branch == number) for number in numbers)
+
+    @property
+    def policy_segments(self) -> tuple[Segment, ...]:
+        return tuple(segment for segment in self.segments if segment.kind == "policy")
+
+    @property
+    def text(self) -> str:
+        """What the policy wrote, all its segments one after the other."""
+        return "".join(segment.text for segment in self.policy_segments)
+
+    @property
+    def num_policy_tokens(self) -> int:
+        """|o_i|: the tokens in the loss."""
+        return sum(len(segment.token_ids) for segment in self.policy_segments)
+
+    @property
+    def num_context_tokens(self) -> int:
+        return sum(len(segment.token_ids) for segment in self.segments if segment.kind == "context")
+
+    @property
+    def num_row_tokens(self) -> int:
+        """What the learner's forward pass has to read: prompt and segments of every branch."""
+        own = sum(len(segment.token_ids) for segment in self.segments)
+        return own + len(self.branches) * len(self.prompt_token_ids)
+
+    @property
+    def oldest_version(self) -> int:
+        """The age of a trajectory is the age of its oldest sampled token."""
+        return min(span.version for segment in self.policy_segments for span in segment.versions)
+
+
 FinishReason: TypeAlias = Literal["stop", "length", "segment"]
 """The model ended its output; the length limit cut it; a stop string ended a segment of it."""
 
