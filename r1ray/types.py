@@ -86,7 +86,7 @@ class Segment:
 
     kind: Literal["policy", "context"]
     token_ids: Int32Array  # [T] int32; of a policy segment with the end-of-sequence token where one was sampled
-    logprobs: Float32Array  # [T] float32, log pi_old: temperature applied, all of the vocabulary; [0] where there is none
+    logprobs: Float32Array  # [T] float32, log pi_old: temperature applied, all of the vocabulary; or [0]
     versions: tuple[VersionSpan, ...] = ()
     """Of a policy segment: which policy sampled which of its tokens."""
     text: str = ""
