@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from typing import Generic, TypeVar
 
 import numpy as np
 
 from r1ray.checks import FormatOnly
 from r1ray.errors import EngineLost
+from r1ray.evaluation.questions import Open
 from r1ray.evaluation.tree_search import Segment
-from r1ray.interfaces import Chunk, RolloutEngine
+from r1ray.interfaces import RolloutEngine
 from r1ray.rollout.group import MAX_ATTEMPTS
 from r1ray.types import Completion, GroupRequest, Prompt, Sampling, VersionSpan
 
@@ -23,7 +24,7 @@ class EnginePolicy(Generic[C]):
     def __init__(
         self,
         rollout: RolloutEngine[C],
-        open_chunk: Callable[[C], Awaitable[Chunk]],
+        open_chunk: Open[C],
         *,
         name: str,
         temperature: float,

@@ -5,23 +5,20 @@ Prompt --run_group--> k completions, judged --classes--> Answered --figures_of--
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import TypeVar
 
-from r1ray.errors import InfrastructureError, first_of
+from r1ray.errors import InfrastructureError
 from r1ray.evaluation.figures import figures_of
+from r1ray.evaluation.questions import Open, ask_each
 from r1ray.evaluation.records import Answered, Sample, accuracy_of
 from r1ray.evaluation.resampling import Figure
-from r1ray.interfaces import Chunk, RolloutEngine, Scorer
+from r1ray.interfaces import RolloutEngine, Scorer
 from r1ray.rollout.group import FinishedGroup, run_group
-from r1ray.runtime.deadline import within
 from r1ray.types import Completion, EvalResult, GroupRequest, Prompt, Sampling, Scored, Unscorable, Verdict
 
 C = TypeVar("C")
-Open = Callable[[C], Awaitable[Chunk]]
-"""Gets the completions of a chunk."""
 Rank = Callable[[str, Sequence[str]], Awaitable[Sequence[float]]]
 """A reward model: of a prompt and whole outputs one score each, higher is better."""
 
@@ -56,8 +53,6 @@ async def answer_questions(
         rank: scores the texts; needs ``open_chunk``.
         keep: is called with each question as soon as it is answered.
     """
-    waiting = iter(prompts.items())
-    answered: dict[int, Answered] = {}
 
     async def one(index: int, prompt: Prompt) -> Answered:
         request = GroupRequest(
@@ -81,24 +76,14 @@ async def answer_questions(
             classes=await scorer.classes(prompt, answers),
         )
 
-    async def work(waiting: Iterator[tuple[int, Prompt]]) -> None:
-        for index, prompt in waiting:
-            answered[index] = await within(
-                deadline_s,
-                one(index, prompt),
-                waiter="the evaluation",
-                owner=f"the answers to question {prompt.id} of {name}",
-                key="deadlines.generate_s",
-            )
-            keep(index, answered[index])
-
-    try:
-        async with asyncio.TaskGroup() as tasks:
-            for _ in range(max(1, min(slots // samples, len(prompts)))):
-                tasks.create_task(work(waiting))
-    except BaseExceptionGroup as group:
-        raise first_of(group) from group
-    return {index: answered[index] for index in prompts}
+    return await ask_each(
+        prompts,
+        one,
+        at_a_time=slots // samples,
+        deadline_s=deadline_s,
+        sought=lambda prompt: f"the answers to question {prompt.id} of {name}",
+        keep=keep,
+    )
 
 
 async def _samples(group: FinishedGroup[C], open_chunk: Open[C] | None) -> list[tuple[Verdict, Sample]]:

@@ -8,8 +8,7 @@ the same budget of generated tokens for each question.
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar, cast
 
@@ -17,13 +16,13 @@ import numpy as np
 
 from r1ray.algo.consensus import is_right, majority
 from r1ray.config import SearchConfig
-from r1ray.errors import InfrastructureError, first_of
+from r1ray.errors import InfrastructureError
 from r1ray.evaluation.policy import EnginePolicy, completion_of
+from r1ray.evaluation.questions import Open, ask_each
 from r1ray.evaluation.records import accuracy_of
 from r1ray.evaluation.statistics import Comparison, Estimate, bootstrap, compare
 from r1ray.evaluation.tree_search import Aggregate, Candidate, SearchResult, best_of_n, tree_search
 from r1ray.interfaces import Chunk, RolloutEngine, Scorer
-from r1ray.runtime.deadline import within
 from r1ray.types import Prompt, Scored
 
 C = TypeVar("C")
@@ -75,7 +74,7 @@ class Searcher(Generic[C]):
     rollout: RolloutEngine[C]
     scorer: Scorer[C]
     reward: ProcessReward
-    open_chunk: Callable[[C], Awaitable[Chunk]]
+    open_chunk: Open[C]
     close_chunk: Callable[[Chunk], C]
     """The opposite of ``open_chunk``."""
     config: SearchConfig
@@ -90,27 +89,14 @@ class Searcher(Generic[C]):
         self, prompts: Mapping[int, Prompt], *, at_a_time: int, keep: Callable[[int, Found], None]
     ) -> dict[int, Found]:
         """Every question by its number; ``keep`` is called with each as soon as it is done."""
-        waiting = iter(prompts.items())
-        found: dict[int, Found] = {}
-
-        async def work(waiting: Iterator[tuple[int, Prompt]]) -> None:
-            for index, prompt in waiting:
-                found[index] = await within(
-                    self.deadline_s,
-                    self.question(index, prompt),
-                    waiter="the evaluation",
-                    owner=f"the search for {prompt.id}",
-                    key="deadlines.generate_s",
-                )
-                keep(index, found[index])
-
-        try:
-            async with asyncio.TaskGroup() as tasks:
-                for _ in range(max(1, min(at_a_time, len(prompts)))):
-                    tasks.create_task(work(waiting))
-        except BaseExceptionGroup as group:
-            raise first_of(group) from group
-        return found
+        return await ask_each(
+            prompts,
+            self.question,
+            at_a_time=at_a_time,
+            deadline_s=self.deadline_s,
+            sought=lambda prompt: f"the search for {prompt.id}",
+            keep=keep,
+        )
 
     async def question(self, index: int, prompt: Prompt) -> Found:
         """Every configured method. Raises InfrastructureError where an answer could not be scored."""

@@ -1,0 +1,60 @@
+"""Questions asked at the same time, each under its own deadline: sampling and search ask theirs in this way."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from typing import TypeVar
+
+from r1ray.errors import first_of
+from r1ray.interfaces import Chunk
+from r1ray.runtime.deadline import within
+from r1ray.types import Prompt
+
+A = TypeVar("A")
+C = TypeVar("C")
+Open = Callable[[C], Awaitable[Chunk]]
+"""Gets the completions of a chunk."""
+
+
+async def ask_each(
+    prompts: Mapping[int, Prompt],
+    ask: Callable[[int, Prompt], Awaitable[A]],
+    *,
+    at_a_time: int,
+    deadline_s: float,
+    sought: Callable[[Prompt], str],
+    keep: Callable[[int, A], None],
+) -> dict[int, A]:
+    """Ask every question, ``at_a_time`` of them at once (at least one), and return the answers in the questions' order.
+
+    Args:
+        prompts: by their number in the benchmark.
+        deadline_s: of one question, once it is asked.
+        sought: says in the message of DeadlineExceeded for what of a question was waited.
+        keep: is called with each answer as soon as it is there.
+
+    Raises:
+        BaseException: the first failure of a question; the others are cancelled.
+    """
+    waiting = iter(prompts.items())
+    answers: dict[int, A] = {}
+
+    async def work(waiting: Iterator[tuple[int, Prompt]]) -> None:
+        for index, prompt in waiting:
+            answers[index] = await within(
+                deadline_s,
+                ask(index, prompt),
+                waiter="the evaluation",
+                owner=sought(prompt),
+                key="deadlines.generate_s",
+            )
+            keep(index, answers[index])
+
+    try:
+        async with asyncio.TaskGroup() as tasks:
+            for _ in range(max(1, min(at_a_time, len(prompts)))):
+                tasks.create_task(work(waiting))
+    except BaseExceptionGroup as group:
+        raise first_of(group) from group
+    return {index: answers[index] for index in prompts}
