@@ -7,6 +7,7 @@ of the system failed, 2 the user's mistake (one or two sentences, no traceback),
 from __future__ import annotations
 
 import difflib
+import logging
 import os
 import re
 import sys
@@ -18,6 +19,7 @@ from r1ray import __version__
 from r1ray.config.folder import config_folder
 from r1ray.errors import R1RayError, Terminated, UserError
 from r1ray.runtime.termination import interrupts_on_sigterm, was_terminated
+from r1ray.telemetry.logs import console
 
 if TYPE_CHECKING:
     from r1ray.config import RunConfig
@@ -55,9 +57,13 @@ A run of your own needs  model=PATH data.train=PATH  and should have  data.eval=
 with recipe=sft or reward_model  model=PATH supervised.train=PATH  and  supervised.eval=PATH.
 Every key, with its meaning and default, is in r1ray/config/; the settings that ship are in conf/.
 """
+logger = logging.getLogger(__name__)
+
 S = TypeVar("S")
 T = TypeVar("T")
 EXIT_FAILED, EXIT_USER, EXIT_INTERRUPTED, EXIT_TERMINATED = 1, 2, 130, 143
+SHOWN = ("run", "eval")
+"""Commands whose output is what they log: it goes to stdout as it is, that of the others to stderr, marked."""
 RESUMES = {
     "run": "; the same command goes on from the last checkpoint",
     "eval": "; the same command asks what is not answered yet",
@@ -81,7 +87,9 @@ def main(arguments: Sequence[str]) -> int:
         verb = VERBS.get(arguments[0])
         if verb is None:
             raise UserError(f"{arguments[0]}: no such command; needs one of {', '.join(VERBS)} (see r1ray --help).")
-        return verb(arguments[1:]) or 0
+        is_shown = arguments[0] in SHOWN
+        with console(sys.stdout if is_shown else sys.stderr, prefix="" if is_shown else "r1ray: "):
+            return verb(arguments[1:]) or 0
     except UserError as error:
         print(f"r1ray: {error}", file=sys.stderr)
         return EXIT_USER
@@ -104,11 +112,6 @@ def entrypoint() -> None:
     sys.path.insert(0, os.getcwd())  # as for `python -m`: where a user's own reward functions are
     interrupts_on_sigterm()
     sys.exit(main(sys.argv[1:]))
-
-
-def say(text: str) -> None:
-    """What is not the output of a command."""
-    print(f"r1ray: {text}", file=sys.stderr, flush=True)
 
 
 # ---------------------------------------------------------------------- run
@@ -153,8 +156,8 @@ def run(arguments: Sequence[str]) -> None:
         preflight(stage_config)
     output_dir = Path(config.output_dir).expanduser().resolve()
     run_dir = output_dir / (config.name or default_name(config))
-    context = Context(run_dir, output_dir / "artifacts", say=lambda text: print(text, flush=True))
-    with locked(run_dir, say=context.say):
+    context = Context(run_dir, output_dir / "artifacts")
+    with locked(run_dir):
         _run_alone(config, stages, context)
 
 
@@ -164,15 +167,15 @@ def _run_alone(config: RunConfig, stages: Sequence[Stage], context: Context) -> 
     from r1ray.stages.graph import finish_graph
 
     run_dir = claim_run_folder(context.run_dir, config)
-    context.say(f"run folder: {run_dir}")
+    logger.info(f"run folder: {run_dir}")
     was_done = all((run_dir / "stages" / stage.name / "manifest.json").exists() for stage in stages)
     made = run_stages(stages, context, only=config.stages, given=config.artifacts)
     if config.graph:
         finish_graph(context, stages, made)
     if was_done:
-        context.say("this run was finished before; name=ANOTHER runs the same settings once more")
+        logger.info("this run was finished before; name=ANOTHER runs the same settings once more")
     plot = run_dir / "curves.png"
-    context.say(f"run folder: {run_dir}" + (f"\nplot:       {plot}" if plot.exists() else ""))
+    logger.info(f"run folder: {run_dir}" + (f"\nplot:       {plot}" if plot.exists() else ""))
 
 
 def default_name(config: RunConfig) -> str:
@@ -241,7 +244,7 @@ def evaluate(arguments: Sequence[str]) -> None:
     from r1ray.stages.evaluate.stage import evaluate_models
 
     preflight(config)
-    evaluate_models(config, lambda text: print(text, flush=True))
+    evaluate_models(config)
 
 
 # ---------------------------------------------------------------------- score
@@ -261,7 +264,7 @@ def score(arguments: Sequence[str]) -> None:
     from r1ray.evaluation.score_file import score_file
 
     if config.output is None:
-        score_file(files[0], config.reward, sys.stdout, say)
+        score_file(files[0], config.reward, sys.stdout)
         return
     output = Path(config.output).expanduser()
     aside = output.with_name(f".writing-{output.name}")  # so that neither the input nor an old result is lost
@@ -270,7 +273,7 @@ def score(arguments: Sequence[str]) -> None:
     except OSError as error:
         raise UserError(f"output={config.output}: cannot be written: {error}.") from error
     with sink:
-        score_file(files[0], config.reward, sink, say)
+        score_file(files[0], config.reward, sink)
     aside.replace(output)
 
 
@@ -361,7 +364,7 @@ def doctor(arguments: Sequence[str]) -> int:
 
     stages = stages_of(config)
     planned = [Planned(name, each) for name, each in configs_by_name(config, stages).items()]
-    findings = examine_run(config, planned, configs_of(config, stages), say)
+    findings = examine_run(config, planned, configs_of(config, stages))
     if "--json" in arguments:
         print(to_json(findings))
     else:
@@ -383,7 +386,7 @@ def _smoke(overrides: list[str], *, as_json: bool) -> int:
     from r1ray.doctor.smoke_report import report_json, report_text
     from r1ray.doctor.tiny import loop_config
 
-    report = smoke(loop_config(stages, recipe=recipe), say)
+    report = smoke(loop_config(stages, recipe=recipe))
     print(report_json(report) if as_json else report_text(report))
     return EXIT_FAILED if report.failure else 0
 
@@ -421,7 +424,7 @@ def export(arguments: Sequence[str]) -> None:
     number = int(version) if version is not None and version != "best" else version
     folder = find_folder(Path(run_dirs[0]).expanduser().resolve(), version=number, stage=given.get("stage"))
     target = Path(out).expanduser().resolve() if out else None
-    print(export_checkpoint(folder, version=number, out=target, kind=kind, say=say))
+    print(export_checkpoint(folder, version=number, out=target, kind=kind))
 
 
 # ---------------------------------------------------------------------- submit
@@ -450,7 +453,7 @@ def submit(arguments: Sequence[str]) -> int:
         if newest is None:
             raise UserError(f"{name}: {jobs.address} knows no job of a run of this name.")
         if verb == "--stop" and not newest.is_over:
-            newest = jobs.stop(newest.id, say=say)
+            newest = jobs.stop(newest.id)
         for job in [*before[:-1], newest]:
             print(f"{job.id}  {job.status.value}" + (f"  exit code {exit_code(job)}" if job.is_over else ""))
         return 0
@@ -461,7 +464,9 @@ def submit(arguments: Sequence[str]) -> int:
         excludes = [f"/{inside.relative_to(Path.cwd())}"] if inside.is_relative_to(Path.cwd()) else []
         named = overrides if config.name else [*overrides, f"name={name}"]
         job_id = jobs.submit(name, settings=settings, arguments=["run", *named], folder=Path.cwd(), excludes=excludes)
-        say(f"{job_id}: submitted to {jobs.address}" + (f"; {newest.id} ended, the run resumes" if newest else ""))
+        logger.info(
+            f"{job_id}: submitted to {jobs.address}" + (f"; {newest.id} ended, the run resumes" if newest else "")
+        )
     elif newest.settings != settings:
         raise UserError(
             f"name={name}: {newest.id} is running, with other settings or another output_dir; needs another name, or "
@@ -469,18 +474,18 @@ def submit(arguments: Sequence[str]) -> int:
         )
     else:
         job_id = newest.id
-        say(f"{job_id}: runs already; following it")
+        logger.info(f"{job_id}: runs already; following it")
     if verb == "--no-wait":
         return 0
     try:
-        ended = jobs.follow(job_id, show=lambda text: print(text, end="", flush=True), say=say)
+        ended = jobs.follow(job_id, show=lambda text: print(text, end="", flush=True))
     except KeyboardInterrupt:
-        say(f"{job_id} goes on; the same command follows it again, and this one stops it: {again}")
+        logger.info(f"{job_id} goes on; the same command follows it again, and this one stops it: {again}")
         return EXIT_TERMINATED if was_terminated() else EXIT_INTERRUPTED
     code = exit_code(ended)
     if code and ended.exit_code is None:
-        say(f"{job_id}: {ended.message}")  # not what the run said, but what became of it
-    say(f"{job_id}: {ended.status.value}, exit code {code}" + ("; the same command resumes it" if code else ""))
+        logger.info(f"{job_id}: {ended.message}")  # not what the run said, but what became of it
+    logger.info(f"{job_id}: {ended.status.value}, exit code {code}" + ("; the same command resumes it" if code else ""))
     return code
 
 

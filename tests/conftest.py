@@ -6,7 +6,7 @@ from __future__ import annotations
 import functools
 import json
 import tempfile
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -90,6 +90,16 @@ def qwen_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     make_model(tokenizer, seed=0).save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return folder
+
+
+@pytest.fixture
+def said() -> Iterator[list[str]]:
+    """The messages of r1ray's loggers, as far as the test has come."""
+    from tests.listening import listening
+
+    messages: list[str] = []
+    with listening(messages.append):
+        yield messages
 
 
 @pytest.fixture(scope="session")

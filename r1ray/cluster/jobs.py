@@ -24,6 +24,8 @@ from ray.job_submission import JobDetails, JobStatus, JobSubmissionClient
 
 from r1ray.errors import InfrastructureError, UserError
 
+logger = logging.getLogger(__name__)
+
 EXCLUDES = (
     *(".git", ".venv", "venv", "__pycache__", ".mypy_cache", ".pytest_cache", ".ruff_cache", ".hypothesis"),
     *("/runs", "/outputs", "checkpoints", "wandb", "mlruns", "*.safetensors", "*.ckpt", "*.pt", "*.pth"),
@@ -148,11 +150,13 @@ class Jobs:
         """What is known of a job."""
         return _job(self._ask(lambda: self._client.get_job_info(job)))
 
-    def stop(self, job: str, *, say: Callable[[str], None]) -> Job:
+    def stop(self, job: str) -> Job:
         """Ask a job to end and wait until it has; returns how it ended."""
         self._ask(lambda: self._client.stop_job(job))
         deadline = time.monotonic() + STOP_GRACE_S + 60
-        say(f"{job}: asked to stop; it ends after its step, with a checkpoint, or is killed after {STOP_GRACE_S} s")
+        logger.info(
+            f"{job}: asked to stop; it ends after its step, with a checkpoint, or is killed after {STOP_GRACE_S} s"
+        )
         while not (state := self.job(job)).is_over:
             if time.monotonic() > deadline:
                 raise InfrastructureError(
@@ -161,12 +165,12 @@ class Jobs:
             time.sleep(1.0)
         return state
 
-    def follow(self, job: str, *, show: Callable[[str], None], say: Callable[[str], None]) -> Job:
+    def follow(self, job: str, *, show: Callable[[str], None]) -> Job:
         """Show a job's log from its beginning as it grows, until the job is over; returns how it ended. A connection
         that breaks is made again. Raises InfrastructureError after RECONNECT_S without any."""
-        return asyncio.run(self._follow(job, show, say))
+        return asyncio.run(self._follow(job, show))
 
-    async def _follow(self, job: str, show: Callable[[str], None], say: Callable[[str], None]) -> Job:
+    async def _follow(self, job: str, show: Callable[[str], None]) -> Job:
         shown, contact = 0, time.monotonic()
         while True:
             seen = 0  # a new connection begins with the log's first line
@@ -182,7 +186,7 @@ class Jobs:
             except (StopAsyncIteration, TimeoutError):
                 pass
             except (aiohttp.ClientError, OSError, RuntimeError) as error:
-                say(f"{job}: connection lost ({_line(error)}); connecting again")
+                logger.warning(f"{job}: connection lost ({_line(error)}); connecting again")
             try:
                 state = self.job(job)
                 contact = time.monotonic()

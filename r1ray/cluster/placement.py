@@ -7,9 +7,10 @@ One placement group for each strategy: learner ranks on as few nodes as possible
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -20,6 +21,8 @@ from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 from r1ray.cluster.joining import available_cpus, is_remote, local_gpus, reachable
 from r1ray.config import LABEL_SELECTOR, EvaluationConfig, RewardConfig, RewardModelConfig, RolloutConfig, RunConfig
 from r1ray.errors import UserError
+
+logger = logging.getLogger(__name__)
 
 STRATEGIES = {"learner": "PACK", "models": "PACK", "reward": "SPREAD"}
 """Ray's strategy of each group of bundles."""
@@ -417,16 +420,11 @@ class Reservation:
             remove_placement_group(group)
 
 
-def _say(text: str) -> None:
-    print(text, flush=True)
-
-
-async def reserve(need: Needs, *, wait_s: float, say: Callable[[str], None] = _say) -> Reservation:
+async def reserve(need: Needs, *, wait_s: float) -> Reservation:
     """Reserve everything, and wait for nodes that are not there yet, or that others use.
 
     Args:
         wait_s: the longest wait, seconds.
-        say: gets what is waited for.
 
     Raises UserError that says what is missing.
     """
@@ -444,7 +442,7 @@ async def reserve(need: Needs, *, wait_s: float, say: Callable[[str], None] = _s
                     f"the cluster cannot place the run: {problem}. Waited {wait_s:g} s for it (cluster.wait_s)."
                 )
             if problem.partition(";")[0] != said:
-                say(f"waiting for the cluster, at most {wait_s:g} s (cluster.wait_s): {problem}")
+                logger.info(f"waiting for the cluster, at most {wait_s:g} s (cluster.wait_s): {problem}")
                 said = problem.partition(";")[0]
             await asyncio.sleep(POLL_S)  # so that Ctrl-C and SIGTERM end the wait
     except BaseException:

@@ -9,6 +9,7 @@ The two sides are looked at at the same time. Each check has a deadline, and one
 from __future__ import annotations
 
 import asyncio
+import logging
 import threading
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -33,6 +34,8 @@ from r1ray.planning.memory import published_bytes
 from r1ray.planning.plan import Plan, plan_run, shape_name
 from r1ray.stages.base import MANIFEST, digest_of, read_artifact
 from r1ray.stages.prepare import Prepare
+
+logger = logging.getLogger(__name__)
 
 FILES_S = 120.0
 """Deadline of a check of a model or a data set, here."""
@@ -59,24 +62,22 @@ def examine_run(
     config: RunConfig,
     stages: Sequence[Planned],
     needed: Sequence[RunConfig | EvaluationConfig],
-    say: Callable[[str], None],
 ) -> list[Finding]:
     """Every finding about a run.
 
     Args:
         stages: all that train, or read prompts.
         needed: what each of the stages asks the cluster for.
-        say: gets what is being done.
     """
     files = _Files(config, stages)
     side = threading.Thread(target=files.look, name="doctor files", daemon=True)
     side.start()
-    cluster = _Cluster(config, stages, files, say)
+    cluster = _Cluster(config, stages, files)
     try:
         cluster.look(needed)
     finally:
         cluster.close()
-    say("waiting for the checks of model and data")
+    logger.info("waiting for the checks of model and data")
     side.join(FILES_S * (1 + 3 * len(stages)))  # each of its checks has a deadline; this is for their sum
     return [*files.findings, *cluster.findings, *cluster.sandboxes(files.programs)]
 
@@ -209,8 +210,8 @@ def training_plans(config: RunConfig, stages: Sequence[Planned]) -> list[Plan]:
 class _Cluster:
     """What the nodes say, and what lies between them."""
 
-    def __init__(self, config: RunConfig, stages: Sequence[Planned], files: _Files, say: Callable[[str], None]) -> None:
-        self._config, self._stages, self._files, self._say = config, stages, files, say
+    def __init__(self, config: RunConfig, stages: Sequence[Planned], files: _Files) -> None:
+        self._config, self._stages, self._files = config, stages, files
         self.findings: list[Finding] = []
         self._is_remote = joining.is_remote(config.cluster.address)
         self._output = Path(config.output_dir).expanduser().resolve()
@@ -228,7 +229,7 @@ class _Cluster:
         if not self._join():
             return
         nodes = nodes_of_cluster()
-        self._say(f"asking {counted(len(nodes), 'node')}")
+        logger.info(f"asking {counted(len(nodes), 'node')}")
         self._probes = Probes(nodes)
         need = self._place(needed, nodes)
         self.findings += self._present()
@@ -247,7 +248,7 @@ class _Cluster:
         for name, check in checks:
             self.findings += bounded(name, CLUSTER, check, deadline_s=3 * NODE_S)
         if self._reservation is not None and need is not None and need.count("learner"):
-            self._say("measuring between learner ranks and engines")
+            logger.info("measuring between learner ranks and engines")
             self.findings += bounded("collectives", CLUSTER, self._collectives, deadline_s=4 * COLLECTIVE_S)
 
     def close(self) -> None:
@@ -258,7 +259,7 @@ class _Cluster:
 
     def _join(self) -> bool:
         address = self._config.cluster.address
-        self._say("joining the cluster" if self._is_remote else "starting Ray on this machine")
+        logger.info("joining the cluster" if self._is_remote else "starting Ray on this machine")
         started = time.monotonic()
         try:
             cpus, gpus = joining.connect(address)  # in this thread: Ray sets signal handlers
@@ -291,7 +292,7 @@ class _Cluster:
 
         def reserve() -> list[Finding]:
             try:
-                self._reservation = asyncio.run(placement.reserve(need, wait_s=wait_s, say=self._say))
+                self._reservation = asyncio.run(placement.reserve(need, wait_s=wait_s))
             except UserError as error:
                 return [red("placement", CLUSTER, str(error), wanted, "wait for other jobs, or change these keys.")]
             self._sections = examine.nodes_of(self._reservation, nodes)

@@ -8,6 +8,7 @@ Model and questions are made on the spot, in a folder that is removed at the end
 
 from __future__ import annotations
 
+import logging
 import shutil
 import sys
 import threading
@@ -37,21 +38,22 @@ from r1ray.stages.prepare import Prepare
 from r1ray.stages.rl import ReinforcementLearning
 from r1ray.types import Float32Array, Int32Array
 
+logger = logging.getLogger(__name__)
+
 T = TypeVar("T")
 PROBE_IDS: Int32Array = np.arange(3, 67, dtype=np.int32)
 """Tokens on which the export is compared with the learner: 64 words of the tiny model."""
 
 
-def smoke(config: RunConfig, say: Callable[[str], None]) -> Report:
+def smoke(config: RunConfig) -> Report:
     """Make the two steps. If something fails after the cluster was joined, the report says so.
 
     Args:
         config: of a stage that is reinforcement learning.
-        say: gets what is being done.
 
     Raises UserError if the configuration cannot run here at all.
     """
-    run, begun, failure = _Smoke(tiny(config), say), time.monotonic(), None
+    run, begun, failure = _Smoke(tiny(config)), time.monotonic(), None
     try:
         with redirect_stdout(sys.stderr):  # what a run prints; the report alone is the output of the command
             run.make()
@@ -68,10 +70,10 @@ def smoke(config: RunConfig, say: Callable[[str], None]) -> Report:
 class _Smoke:
     """One execution and its results so far."""
 
-    def __init__(self, config: RunConfig, say: Callable[[str], None]) -> None:
+    def __init__(self, config: RunConfig) -> None:
         """Raises UserError if the cluster cannot be reached, or this machine is too small."""
         preflight(config)
-        self._config, self._say = config, say
+        self._config = config
         self._bound = bound_of(config.rollout.dtype, config.learner.dtype)
         self.watch = Watch(PROBE_IDS)
         self._nodes: list[Node] = []
@@ -84,7 +86,7 @@ class _Smoke:
         has_gpus = self._join(is_there=is_there)
         output_dir = Path(self._config.output_dir).expanduser().resolve()
         with working_folder(output_dir if is_there else None) as folder:
-            context = Context(folder / "run", folder / "artifacts", say=self._say, watch=self.watch)
+            context = Context(folder / "run", folder / "artifacts", watch=self.watch)
             options = model_options(self._config, has_gpus=has_gpus)
             base = self._make_model(context, options)
             config = on(self._config, base, num_heads=options["num_heads"], num_layers=options["num_layers"])
@@ -93,7 +95,7 @@ class _Smoke:
 
     def _join(self, *, is_there: bool) -> bool:
         """Join the cluster, or start one; returns whether it has GPUs."""
-        self._say("joining the cluster" if is_there else "starting Ray on this machine")
+        logger.info("joining the cluster" if is_there else "starting Ray on this machine")
         with self.watch.during("cluster"):
             _, gpus = joining.connect(self._config.cluster.address)  # in this thread: Ray sets signal handlers
             self._nodes = nodes_of_cluster()

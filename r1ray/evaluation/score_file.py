@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterator
@@ -26,6 +27,8 @@ from r1ray.errors import UserError
 from r1ray.reward.references import reference_problem
 from r1ray.reward.scorer import RewardScorer
 from r1ray.types import Prompt, Response, Scored, ScoringFailed, Unscorable
+
+logger = logging.getLogger(__name__)
 
 WINDOW = 256
 """Rows under way at a time."""
@@ -142,8 +145,8 @@ async def _score_all(path: str, config: RewardConfig, write: Callable[[Row], Non
         scorer.close()
 
 
-def score_file(path: str, config: RewardConfig, sink: TextIO, say: Callable[[str], None]) -> None:
-    """Score every row of a file; one outcome a line goes to ``sink``, a summary to ``say``.
+def score_file(path: str, config: RewardConfig, sink: TextIO) -> None:
+    """Score every row of a file; one outcome a line goes to ``sink``, a summary to the log.
 
     Raises:
         UserError: no such file, nothing in it that could be scored, or a language whose tools are not installed.
@@ -162,7 +165,7 @@ def score_file(path: str, config: RewardConfig, sink: TextIO, say: Callable[[str
         if row["outcome"] == "malformed":
             malformed.append(row["detail"])
             if len(malformed) <= MAX_REPORTED:
-                say(f"{path}: {row['detail']}")
+                logger.warning(f"{path}: {row['detail']}")
 
     asyncio.run(_score_all(path, config, write))
     sink.flush()
@@ -170,4 +173,4 @@ def score_file(path: str, config: RewardConfig, sink: TextIO, say: Callable[[str
         raise UserError(f"{path}: no row that can be scored" + (f"; {malformed[0]}" if malformed else ": it is empty."))
     counts = ", ".join(f"{count} {kind}" for kind, count in outcomes.most_common())
     mean = f"mean score {total / outcomes['scored']:.4f}" if outcomes["scored"] else "no score"
-    say(f"{counts}; {mean}; {outcomes.total() / (time.monotonic() - started):.0f} rows/s")
+    logger.info(f"{counts}; {mean}; {outcomes.total() / (time.monotonic() - started):.0f} rows/s")

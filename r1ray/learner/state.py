@@ -36,7 +36,7 @@ ORIGIN, ENGINE, UNIVERSAL, SETTINGS = "state.json", "engine", "universal", "hf"
 FAMILIES = {0: "0", 1: "1 or 2", 2: "1 or 2", 3: "3"}
 """ZeRO stages that read each other's files."""
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,7 +115,7 @@ def load_state(engine: Any, folder: Path, *, model: str) -> None:
     if saved.world_size == ours.world_size:
         _set_random_states(torch.load(folder / f"rng-{dist.get_rank()}.pt", weights_only=False))
     elif dist.get_rank() == 0:
-        log.warning(
+        logger.warning(
             "%s was saved by %d ranks and is loaded by %d: random states begin anew, and what follows equals an "
             "uninterrupted run to rounding, not to the last bit",
             *(folder, saved.world_size, ours.world_size),

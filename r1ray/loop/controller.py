@@ -24,6 +24,7 @@ Which groups a step takes is chosen so that long completions are never dropped f
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 import zlib
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
@@ -59,6 +60,8 @@ from r1ray.types import (
     Unscorable,
     Verdict,
 )
+
+logger = logging.getLogger(__name__)
 
 C = TypeVar("C")
 T = TypeVar("T")
@@ -115,7 +118,6 @@ class Controller(Generic[C]):
         state: LoopState | None = None,
         history: Sequence[Mapping[str, float]] = (),
         domains: Sequence[str] = (),
-        say: Callable[[str], None] = lambda text: None,
     ) -> None:
         """
         Args:
@@ -124,14 +126,13 @@ class Controller(Generic[C]):
             export: makes a model folder of the learner, which holds that version (``checkpoint.export_every``).
             history: what was logged up to ``state``.
             domains: of the prompts, for figures of each.
-            say: receives what the user has to be told.
         """
         self._config, self._roles, self._prompts = config, roles, prompts
         self._checkpoints, self._log, self._evaluate = checkpoints, log, evaluate
         self._export = export
         self.ledger = Ledger(state.ledger if state else None)
         self.version = state.version if state else 0
-        self._history, self._domains, self._say = list(history), domains, say
+        self._history, self._domains = list(history), domains
         was_last = bool(state) and has_plateaued(self._history, config.stop, step=self.version - 1)
         self.last = self.version if was_last else config.steps
         """The version with which training ends, as far as it is known."""
@@ -315,9 +316,9 @@ class Controller(Generic[C]):
         if self.version + 1 >= self.last or not has_plateaued(self._history, stop, step=self.version):
             return
         self.last = self.version + 1
-        self._say(
-            f"training ends with step {self.last}: the mean of {stop.metric} over the last {stop.window} figures is "
-            f"not {stop.min_gain:g} above that of the {stop.window} before (stop.patience={stop.patience})"
+        logger.info(
+            f"stage rl: training ends with step {self.last}: the mean of {stop.metric} over the last {stop.window} "
+            f"figures is not {stop.min_gain:g} above that of the {stop.window} before (stop.patience={stop.patience})"
         )
         chosen = {group.request.occurrence for group in batch}
         for name, (request, task) in list(self._tasks.items()):

@@ -10,15 +10,18 @@ from __future__ import annotations
 
 import errno
 import fcntl
+import logging
 import os
 import socket
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TextIO
 
 from r1ray.errors import UserError
+
+logger = logging.getLogger(__name__)
 
 LOCK = ".lock"
 POLL_S = 0.5
@@ -28,14 +31,11 @@ _NOT_THERE = (errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOLCK)
 
 
 @contextmanager
-def locked(
-    folder: Path, *, key: str = "output_dir", say: Callable[[str], None] = lambda text: None, wait_s: float = 0.0
-) -> Iterator[None]:
+def locked(folder: Path, *, key: str = "output_dir", wait_s: float = 0.0) -> Iterator[None]:
     """Hold a folder, which is made where it is not there.
 
     Args:
         key: of the configuration, that leads to the folder.
-        say: is told where the file system has no locks (the work then goes on without one), and who is waited for.
         wait_s: how long another process is waited for, of a folder that several runs share.
 
     Raises:
@@ -48,11 +48,11 @@ def locked(
         raise UserError(f"{key}: {folder} cannot be made or written to: {error}.") from error
     with lock:
         try:
-            _acquire(lock, folder, key=key, say=say, wait_s=wait_s)
+            _acquire(lock, folder, key=key, wait_s=wait_s)
         except OSError as error:
             if error.errno not in _NOT_THERE:
                 raise UserError(f"{key}: {folder / LOCK} cannot be locked: {error}.") from error
-            say(f"{folder}: its file system has no locks; see to it that no other process works in it")
+            logger.warning(f"{folder}: its file system has no locks; see to it that no other process works in it")
         with suppress(OSError):  # a full disk is found elsewhere, and the lock holds without it
             lock.truncate(0)
             lock.write(f"process {os.getpid()} on {socket.gethostname()}, since {time.strftime('%Y-%m-%d %H:%M:%S')}")
@@ -60,7 +60,7 @@ def locked(
         yield
 
 
-def _acquire(lock: TextIO, folder: Path, *, key: str, say: Callable[[str], None], wait_s: float) -> None:
+def _acquire(lock: TextIO, folder: Path, *, key: str, wait_s: float) -> None:
     """Raises UserError where another process holds it for longer than ``wait_s``, OSError where it cannot be locked."""
     deadline, said = time.monotonic() + wait_s, ""
     while _is_held(lock):
@@ -73,7 +73,7 @@ def _acquire(lock: TextIO, folder: Path, *, key: str, say: Callable[[str], None]
                 f"name or {key}.{waited}"
             )
         if holder != said:
-            say(f"{folder}: another process works there: {holder}; waiting for it, at most {wait_s:g} s")
+            logger.info(f"{folder}: another process works there: {holder}; waiting for it, at most {wait_s:g} s")
             said = holder
         time.sleep(POLL_S)
 

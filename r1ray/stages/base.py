@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import os
 import shutil
 import subprocess
 import time
-from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from collections.abc import Awaitable, Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -21,6 +22,8 @@ from r1ray.runtime.deadline import within
 from r1ray.sandbox.languages import require
 from r1ray.sandbox.pool import UNSAFE, choose_mode
 from r1ray.stages.watch import Unwatched, Watch
+
+logger = logging.getLogger(__name__)
 
 MANIFEST = "manifest.json"
 STARTED = "started.json"
@@ -46,7 +49,6 @@ class Context:
     run_dir: Path
     shared_dir: Path
     """For artifacts that do not depend on the run, by digest."""
-    say: Callable[[str], None]
     watch: Watch = field(default_factory=Unwatched)
 
 
@@ -165,7 +167,7 @@ def run_stages(
         made[name] = Artifact(str(Path(path).expanduser().resolve()), content, content=content)
     for stage in stages:
         if stage.makes in made:
-            context.say(f"stage {stage.name}: {made[stage.makes].path} in its place")
+            logger.info(f"stage {stage.name}: {made[stage.makes].path} in its place")
             continue
         manifest = context.run_dir / "stages" / stage.name / MANIFEST
         is_asked = only is None or stage.name in only
@@ -205,7 +207,7 @@ def run_stages(
         else:
             _check_content(stage.name, done, memo)
             figures = ", ".join(f"{name} {value:.3f}" for name, value in done.metrics.items())
-            context.say(f"stage {stage.name}: done already, {done.path}" + (f"\n  {figures}" if figures else ""))
+            logger.info(f"stage {stage.name}: done already, {done.path}" + (f"\n  {figures}" if figures else ""))
         made[stage.makes] = done
     return made
 

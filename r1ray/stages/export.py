@@ -5,9 +5,9 @@ RUN_DIR [stage] --find_folder--> the folder that has checkpoints --export_checkp
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 
 from omegaconf import OmegaConf
@@ -15,6 +15,8 @@ from omegaconf import OmegaConf
 from r1ray.errors import R1RayError, UserError
 from r1ray.loop.checkpoint import Checkpoints
 from r1ray.stages.base import STARTED
+
+logger = logging.getLogger(__name__)
 
 BEST, ADAPTER_CONFIG = "best", "adapter_config.json"
 
@@ -52,7 +54,6 @@ def export_checkpoint(
     version: int | str | None,
     out: Path | None,
     kind: str | None,
-    say: Callable[[str], None],
 ) -> Path:
     """Make a model folder of a checkpoint; one that is there already is kept. Returns its path. Raises UserError.
 
@@ -75,16 +76,16 @@ def export_checkpoint(
         found = "adapter" if (final / ADAPTER_CONFIG).exists() else "merged"
         if kind is not None and found != kind:
             raise UserError(f"{final} is there already, with learner.lora.export={found}; needs --out DIR beside it.")
-        say(f"version {number} is exported already")
+        logger.info(f"version {number} is exported already")
         return final
     os.environ.setdefault("DS_ACCELERATOR", "cpu")  # DeepSpeed else says what it lacks
     from safetensors import SafetensorError
-    from transformers.utils import logging
+    from transformers.utils import logging as transformers_logging
 
     from r1ray.learner.export import export_saved
     from r1ray.learner.state import SETTINGS
 
-    logging.disable_progress_bar()
+    transformers_logging.disable_progress_bar()
     aside = final.with_name(f".writing-{final.name}-{os.getpid()}")
     try:
         checkpoint = checkpoints.learner_of(number)
@@ -99,7 +100,7 @@ def export_checkpoint(
         raise R1RayError(f"the export of version {number} of {folder} to {final} failed: {error}") from error
     finally:
         shutil.rmtree(aside, ignore_errors=True)
-    say(f"version {number}, from {checkpoint}")
+    logger.info(f"version {number}, from {checkpoint}")
     return final
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
 from pathlib import Path
@@ -11,6 +12,8 @@ from r1ray.config import RunConfig
 from r1ray.reward.extract import SPECIAL_TOKEN
 from r1ray.runtime.model_files import load_generation_config, load_tokenizer, local_folder
 from r1ray.stages.base import Artifact, Context, files_of
+
+logger = logging.getLogger(__name__)
 
 
 class Extend:
@@ -33,7 +36,7 @@ class Extend:
         num_added = add_tokens(str(self._config.model), [SPECIAL_TOKEN], aside)
         shutil.rmtree(folder, ignore_errors=True)
         aside.rename(folder)
-        context.say(f"{num_added} tokens added to the tokenizer and the embeddings")
+        logger.info(f"{num_added} tokens added to the tokenizer and the embeddings")
         return Artifact(str(folder), digest, {"num_added": float(num_added)})
 
 
@@ -45,9 +48,9 @@ def add_tokens(model: str, tokens: list[str], folder: Path) -> int:
     """
     os.environ.setdefault("DS_ACCELERATOR", "cpu")  # DeepSpeed, which transformers looks at, else says what it lacks
     from transformers import AddedToken, AutoModelForCausalLM
-    from transformers.utils import logging
+    from transformers.utils import logging as transformers_logging
 
-    logging.disable_progress_bar()
+    transformers_logging.disable_progress_bar()
     source = local_folder(model, key="model")
     tokenizer = load_tokenizer(source, template="none", may_lack_rows=True)
     num_added = int(tokenizer.add_tokens([AddedToken(token, special=False, normalized=False) for token in tokens]))

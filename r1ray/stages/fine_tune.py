@@ -4,6 +4,7 @@ preference reward model (2.3.4) out."""
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
@@ -34,6 +35,8 @@ from r1ray.stages.base import (
 )
 from r1ray.telemetry.console import Progress, TimeLeft
 from r1ray.telemetry.metrics import MetricsFile
+
+logger = logging.getLogger(__name__)
 
 SETTINGS = ("seed", "model", "supervised", "learner")
 """Parts of the configuration that decide what comes out of the stage, beside ``data.template``."""
@@ -168,7 +171,7 @@ class _Job:
         if self._objective.makes == "policy":  # a reward model writes nothing
             check_pattern_of_rows(self._tokenizer, report.num_marked, model=self._model, rows=f"{key}={path}")
         for line in describe(report, path, key=key, rows=self._objective.rows, max_tokens=self._settings.max_tokens):
-            self._context.say(line)
+            logger.info(line)
         return self._objective.table(spool)
 
     async def run(self) -> dict[str, float]:
@@ -179,7 +182,7 @@ class _Job:
         self._metrics.rewind(state.version if state else -1)
         rewind_exports(self.export_dir.parent, state.version if state else 0)
         progress = Progress(num_steps=self._num_steps)
-        progress.say(
+        logger.info(
             f"stage {self._objective.stage}: {settings.epochs} epochs of {len(self._train)} {self._objective.rows} in "
             f"{self._num_steps} steps of {settings.sequences_per_step}; {config.learner.num_ranks} learner ranks; "
             "starting them"
@@ -189,9 +192,9 @@ class _Job:
         )
         try:
             if resumed:
-                progress.say(f"stage {self._objective.stage}: resuming after step {resumed[1].version}")
+                logger.info(f"stage {self._objective.stage}: resuming after step {resumed[1].version}")
                 await wait_for_learner(config, running.learner.load(resumed[0]), "loading the checkpoint")
-            lines = StepLines(num_steps=self._num_steps, say=progress.say)
+            lines = StepLines(num_steps=self._num_steps)
 
             def log(metrics: dict[str, float]) -> None:
                 self._metrics.append(metrics)
@@ -217,7 +220,7 @@ class _Job:
         finally:
             running.shutdown()
         metrics = self._finish(progress)
-        progress.say(f"stage {self._objective.stage}: the model is in {self.export_dir}")
+        logger.info(f"stage {self._objective.stage}: the model is in {self.export_dir}")
         return metrics
 
     def _finish(self, progress: Progress) -> dict[str, float]:
@@ -254,8 +257,8 @@ def describe(report: SupervisedReport, path: str, *, key: str, rows: str, max_to
 class StepLines:
     """A line a step for the terminal."""
 
-    def __init__(self, *, num_steps: int, say: Callable[[str], None]) -> None:
-        self._num_steps, self._say = num_steps, say
+    def __init__(self, *, num_steps: int) -> None:
+        self._num_steps = num_steps
         self._left = TimeLeft(num_steps)
 
     def step(self, metrics: dict[str, float]) -> None:
@@ -265,7 +268,7 @@ class StepLines:
         evals = [f"{name.split('/', 2)[2]} {value:.4f}" for name, value in metrics.items() if name.startswith("eval/")]
         held_out = f"  held-out: {'  '.join(evals)}" if evals else ""
         if "loss/total" not in metrics:
-            self._say(f"step {step:.0f}{held_out}")
+            logger.info(f"step {step:.0f}{held_out}")
             return
         accuracy = metrics.get("train/accuracy")
         figures = [
@@ -275,7 +278,7 @@ class StepLines:
             *([] if accuracy is None else [f"accuracy {accuracy:.3f}"]),
             f"{metrics['throughput/trained_tokens_per_s']:.0f} tokens/s",
         ]
-        self._say("  ".join(figures) + held_out + (f"  left {left}" if left else ""))
+        logger.info("  ".join(figures) + held_out + (f"  left {left}" if left else ""))
 
 
 def plot_losses(rows: Sequence[dict[str, float]], path: Path, *, title: str) -> None:

@@ -13,6 +13,7 @@ in the place of the references.
 from __future__ import annotations
 
 import json
+import logging
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
@@ -28,6 +29,8 @@ from r1ray.evaluation.effects import Effect, from_metrics
 from r1ray.evaluation.tables import StageRow, effects_table, stages_table
 from r1ray.stages.base import MANIFEST, Artifact, Context, Stage, claim, content_digest, files_of, write_json
 from r1ray.stages.deadlines import with_deadlines
+
+logger = logging.getLogger(__name__)
 
 NAME = re.compile(r"[a-z][a-z0-9_]*")
 REFERENCE = re.compile(rf"@({NAME.pattern})(/.+)?")
@@ -53,7 +56,7 @@ class GraphStage:
     def run(self, context: Context, inputs: dict[str, Artifact], digest: str) -> Artifact:
         config = with_deadlines(resolve(self.config, {name: artifact.path for name, artifact in inputs.items()}))
         folder = context.run_dir / "stages" / self.name
-        context.say(f"\n== stage {self.name} ({config.recipe}) in {folder}")
+        logger.info(f"\n== stage {self.name} ({config.recipe}) in {folder}")
         claim(folder, digest, name=self.name)
         OmegaConf.save(OmegaConf.create(asdict(config)), folder / "config.yaml")
         made = self._build(config).run(replace(context, run_dir=folder), {}, digest)
@@ -202,7 +205,7 @@ def finish_graph(context: Context, stages: Sequence[Stage], made: Mapping[str, A
             lineage[stage.name] = {"stage": stage.name, "artifact": asdict(made[stage.makes]), "given": True}
     write_json(context.run_dir / "lineage.json", lineage)
     graph_stages = [stage for stage in stages if isinstance(stage, GraphStage) and stage.name in made]
-    context.say(
+    logger.info(
         stages_table(
             [
                 StageRow(
@@ -217,11 +220,11 @@ def finish_graph(context: Context, stages: Sequence[Stage], made: Mapping[str, A
     )
     effects = [row for stage in graph_stages if not lineage[stage.name].get("given") for row in _effects(stage, made)]
     if effects:
-        context.say(effects_table(effects))
+        logger.info(effects_table(effects))
     absent = [stage.name for stage in stages if stage.makes not in made]
     if absent:
-        context.say(f"not run: {', '.join(absent)}")
-    context.say(f"lineage: {context.run_dir / 'lineage.json'}")
+        logger.info(f"not run: {', '.join(absent)}")
+    logger.info(f"lineage: {context.run_dir / 'lineage.json'}")
 
 
 def _effects(stage: GraphStage, made: Mapping[str, Artifact]) -> list[tuple[str, str, Effect]]:

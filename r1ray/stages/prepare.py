@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
+import logging
 import shutil
 import time
 from dataclasses import asdict
@@ -14,6 +15,8 @@ from r1ray.config import PrepareConfig
 from r1ray.errors import UserError
 from r1ray.runtime.folder_lock import locked
 from r1ray.stages.base import MANIFEST, Artifact, Context, digest_of, read_artifact, write_json
+
+logger = logging.getLogger(__name__)
 
 WAIT_S = 3600.0
 """For another process that makes the same."""
@@ -54,27 +57,27 @@ class Prepare:
     def run(self, context: Context, inputs: dict[str, Artifact], digest: str) -> Artifact:
         folder = context.shared_dir / f"base-{digest[:12]}"
         # Two runs of one base model: the second takes what the first makes.
-        with locked(folder.with_name(f".making-{folder.name}"), say=context.say, wait_s=WAIT_S):
+        with locked(folder.with_name(f".making-{folder.name}"), wait_s=WAIT_S):
             return self._made(context, folder, digest)
 
     def _made(self, context: Context, folder: Path, digest: str) -> Artifact:
         made = read_artifact(folder / MANIFEST, digest)
         if made is not None:
-            context.say(f"stage prepare: using {folder}, made before")
+            logger.info(f"stage prepare: using {folder}, made before")
             return made
         assert self._config.maker is not None
-        context.say(f"stage prepare: making {folder}")
+        logger.info(f"stage prepare: making {folder}")
         module, _, function = self._config.maker.partition(":")
         aside = folder.with_name(f".making-{folder.name}") / "base"
         shutil.rmtree(aside, ignore_errors=True)
         aside.mkdir(parents=True)
         start = time.time()
         getattr(importlib.import_module(module), function)(
-            aside, seed=self._seed, log=context.say, **self._config.options
+            aside, seed=self._seed, log=logger.info, **self._config.options
         )
         shutil.rmtree(folder, ignore_errors=True)
         aside.rename(folder)
         artifact = Artifact(str(folder), digest)
         write_json(folder / MANIFEST, {"digest": digest, "artifact": asdict(artifact), **self.settings()})
-        context.say(f"stage prepare: done in {time.time() - start:.0f} s")
+        logger.info(f"stage prepare: done in {time.time() - start:.0f} s")
         return artifact

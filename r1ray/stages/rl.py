@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Collection
 from dataclasses import replace
 from pathlib import Path
@@ -40,6 +41,8 @@ from r1ray.telemetry.metrics import MetricsFile
 from r1ray.telemetry.plot import plot_curves
 from r1ray.telemetry.rollouts import RolloutLog, reflection_rows
 from r1ray.types import EvalResult, Int32Array, Position, Prompt, Sampling
+
+logger = logging.getLogger(__name__)
 
 LOOKED_AT = 256
 """Training prompts whose length is looked at before the run; longer ones are dropped when their turn comes."""
@@ -132,12 +135,10 @@ class _Job:
         spool = self._context.run_dir / "data" / f"{key}.arrow"
         report = spool_prompts(path, spool, key=key, problem=problem_finder(self._config.reward))
         self._programs |= report.programs
-        self._context.say(f"{key}: {report.num_rows} prompts in the layout of {report.layout}, from {path}")
+        logger.info(f"{key}: {report.num_rows} prompts in the layout of {report.layout}, from {path}")
         if report.quarantined:
             shown = ", ".join(report.quarantined[:5])
-            self._context.say(
-                f"{key}: {len(report.quarantined)} rows have no usable reference and are left out: {shown}"
-            )
+            logger.warning(f"{key}: {len(report.quarantined)} rows have no usable reference and are left out: {shown}")
         return PromptTable(spool, renderer(self._tokenizer, template=self._config.data.template)), report.kinds
 
     def _mixed(self, kinds: Collection[tuple[str, str]]) -> tuple[PromptCursor, list[str]]:
@@ -151,14 +152,14 @@ class _Job:
             f"{domain} ({len(rows)})" for domain, rows in self._train.rows_by_domain().items() if domain not in mixture
         ]
         if left_out:
-            self._context.say(f"data.mixture: rows of these domains are left out: {', '.join(sorted(left_out))}")
+            logger.warning(f"data.mixture: rows of these domains are left out: {', '.join(sorted(left_out))}")
         return prompts, sorted(mixture)
 
     def _check_sandbox(self) -> None:
         is_local = not is_remote(self._config.cluster.address)
         warning = check_sandbox(self._config.reward.sandbox, self._programs, key="the data", is_local=is_local)
         if warning:
-            self._context.say(warning)
+            logger.warning(warning)
 
     def _check_lengths(self) -> None:
         """Refuse prompts that the engines would: all of the held-out ones have to fit, and some of the others."""
@@ -198,7 +199,7 @@ class _Job:
         self._metrics.rewind(version if state else -1)
         rewind_exports(context.run_dir / "hf", version)
         progress = Progress(num_steps=config.steps)
-        progress.say(
+        logger.info(
             f"stage rl: {config.steps} steps of {config.algo.prompts_per_step} prompts x {config.algo.group_size} "
             f"completions in {config.algo.minibatches_per_step} updates; {config.rollout.num_actors} rollout, "
             f"{config.reward.num_actors} reward actors, {config.learner.num_ranks} learner ranks; starting them"
@@ -209,7 +210,7 @@ class _Job:
             )
         try:
             if resumed:
-                progress.say(f"stage rl: resuming after step {version}")
+                logger.info(f"stage rl: resuming after step {version}")
                 await wait_for_learner(config, running.learner.load(resumed[0]), "loading the checkpoint")
 
             def log(metrics: dict[str, float]) -> None:
@@ -235,7 +236,6 @@ class _Job:
                 state=state,
                 history=self._metrics.read(),
                 domains=self._domains,
-                say=lambda text: progress.say(f"stage rl: {text}"),
             )
             with first_sigterm(controller.stop):
                 await controller.run()
@@ -249,10 +249,10 @@ class _Job:
         finally:
             running.shutdown()
         metrics = self._finish(progress)
-        progress.say(f"stage rl: the model is in {self.export_dir}")
+        logger.info(f"stage rl: the model is in {self.export_dir}")
         if best is not None:
             folder = self._export_dir(best)
-            progress.say(f"stage rl: the best by {config.checkpoint.best}, version {best}, is in {folder}")
+            logger.info(f"stage rl: the best by {config.checkpoint.best}, version {best}, is in {folder}")
         return metrics
 
     async def _evaluate(

@@ -1,7 +1,9 @@
-"""What the user sees while a run goes on: phases, and a row a step."""
+"""Progress of a run: a row a step, and a table at its end, as lines of the log."""
 
 from __future__ import annotations
 
+import io
+import logging
 import math
 import time
 
@@ -9,6 +11,8 @@ from rich.console import Console
 from rich.table import Table
 
 from r1ray.telemetry.metrics import reward_parts
+
+logger = logging.getLogger(__name__)
 
 HEADER_EVERY = 20
 
@@ -31,19 +35,14 @@ class TimeLeft:
 
 
 class Progress:
-    """Prints to the terminal, or plain lines where the output is a file."""
+    """Logs one row a step. ``style`` of a record is how a terminal shows it."""
 
     def __init__(self, *, num_steps: int) -> None:
-        self._console = Console(highlight=False, soft_wrap=True)
         self._num_steps = num_steps
         self._rows = 0
         self._left = TimeLeft(num_steps)
         self._parts: list[str] = []
         self._last_eval = math.nan
-
-    def say(self, text: str) -> None:
-        """A line of its own."""
-        self._console.print(text)
 
     def step(self, metrics: dict[str, float]) -> None:
         """The row of one step."""
@@ -53,19 +52,20 @@ class Progress:
             self._last_eval = evals["pass@1"]
         if "reward/mean" not in metrics:
             figures = "  ".join(f"{name} {value:.3f}" for name, value in evals.items())
-            self.say(f"[bold]step {metrics['step']:.0f}[/bold]  held-out: {figures or 'not evaluated'}")
+            logger.info(f"step {metrics['step']:.0f}  held-out: {figures or 'not evaluated'}", extra={"style": "bold"})
             return
         known = len(self._parts)
         self._parts += [name for name in reward_parts(metrics) if name not in self._parts]  # not all prompts have all
         if self._rows % HEADER_EVERY == 0 or len(self._parts) > known:
             parts = " ".join(f"{name.removeprefix('reward/')[:8]:>8}" for name in self._parts)
-            self.say(
-                f"[dim]{'step':>9} {'reward':>7} {parts} {'length':>7} {'pass@1':>7} {'tokens/s':>9} {'left':>6}[/dim]"
+            logger.info(
+                f"{'step':>9} {'reward':>7} {parts} {'length':>7} {'pass@1':>7} {'tokens/s':>9} {'left':>6}",
+                extra={"style": "dim"},
             )
         self._rows += 1
         parts = " ".join(f"{metrics[name]:8.3f}" if name in metrics else " " * 8 for name in self._parts)
         tested = f"{self._last_eval:7.3f}" if evals else " " * 7
-        self.say(
+        logger.info(
             f"{metrics['step']:4.0f}/{self._num_steps:<4d} {metrics['reward/mean']:7.3f} {parts} "
             f"{metrics['completion/length_mean']:7.1f} {tested} "
             f"{metrics['throughput/generated_tokens_per_s']:9.0f} {left:>6}"
@@ -78,4 +78,6 @@ class Progress:
             table.add_column(column, justify="left" if column == "figure" else "right")
         for name in before:
             table.add_row(name, f"{before[name]:.3f}", f"{after[name]:.3f}" if name in after else "")
-        self._console.print(table)
+        text = io.StringIO()
+        Console(file=text, force_terminal=False).print(table)
+        logger.info(text.getvalue().rstrip("\n"))

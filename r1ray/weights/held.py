@@ -33,7 +33,7 @@ MODULUS = 1 << 64
 _CHUNK_CPU, _CHUNK_GPU = 1 << 17, 1 << 24
 _LAYER = re.compile(r"\.(\d+)\.")
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 
 def content(tensor: torch.Tensor, dtype: torch.dtype | None = None) -> torch.Tensor:
@@ -124,7 +124,7 @@ class HeldWeights:
             shown = ", ".join(wrong[:4]) + (f" and {len(wrong) - 4} more" if len(wrong) > 4 else "")
             raise WeightSyncError(f"the engine does not hold what it was sent: {shown}")
         if self._before is None and (inexact := sorted(_by_layer(held).keys() - self._exact)):
-            log.warning("compared by change alone are the weights of decoder layers %s", ", ".join(inexact))
+            logger.warning("compared by change alone are the weights of decoder layers %s", ", ".join(inexact))
         self._before = now
 
 

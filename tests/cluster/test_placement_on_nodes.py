@@ -22,6 +22,7 @@ from r1ray.cluster.placement import Kind, Needs, Reservation, missing, nodes_of_
 from r1ray.config import Deadlines
 from r1ray.config.specs import PartSpec
 from r1ray.errors import UserError
+from tests.listening import listening
 
 pytestmark = pytest.mark.real
 
@@ -98,7 +99,8 @@ def reserved(need: Needs) -> Reservation:
     while any(ray.available_resources().get(name, 0) < ray.cluster_resources()[name] for name in ("CPU", "GPU")):
         assert time.monotonic() < deadline
         time.sleep(0.1)
-    return asyncio.run(reserve(need, wait_s=10, say=lambda text: pytest.fail(text)))
+    with listening(pytest.fail):
+        return asyncio.run(reserve(need, wait_s=10))
 
 
 def places(reservation: Reservation, tiers: dict[str, str]) -> dict[str, list[str]]:
@@ -159,21 +161,20 @@ def test_a_path_that_only_the_driver_sees_is_named_with_its_node(tiers: dict[str
             reservation.remove()
 
 
-def test_what_is_missing_is_said_in_time(tiers: dict[str, str]) -> None:
-    said: list[str] = []
+def test_what_is_missing_is_said_in_time(tiers: dict[str, str], said: list[str]) -> None:
     started = time.monotonic()
     message = (
         r"cannot place the run: no node has 8 GPUs at once \(rollout.gpus_per_actor=8\).*largest has 4.*cluster.wait_s"
     )
     with pytest.raises(UserError, match=message):
-        asyncio.run(reserve(Needs((kind("rollout", gpus=8),)), wait_s=1.5, say=said.append))
+        asyncio.run(reserve(Needs((kind("rollout", gpus=8),)), wait_s=1.5))
     assert time.monotonic() - started < 30
     assert len(said) == 1
 
 
 def test_what_takes_nothing_waits_for_its_labels_too(tiers: dict[str, str]) -> None:
     with pytest.raises(UserError, match=r"no node's label tier is cpu \(reward.labels\): nodes have head, learner"):
-        asyncio.run(reserve(Needs((kind("reward", cpus=0, labels={"tier": "cpu"}),)), wait_s=0, say=lambda text: None))
+        asyncio.run(reserve(Needs((kind("reward", cpus=0, labels={"tier": "cpu"}),)), wait_s=0))
 
 
 def test_what_others_use_is_said_and_waited_for(tiers: dict[str, str]) -> None:
@@ -182,12 +183,13 @@ def test_what_others_use_is_said_and_waited_for(tiers: dict[str, str]) -> None:
     with pytest.raises(
         UserError, match=r"the run needs 3 CPUs and 6 GPUs, .* others use .*; free now: 7 CPUs and 2 GPUs"
     ):
-        asyncio.run(reserve(need, wait_s=0, say=lambda text: None))
+        asyncio.run(reserve(need, wait_s=0))
 
     def free(text: str) -> None:
         first.remove()
 
-    asyncio.run(reserve(need, wait_s=30, say=free)).remove()
+    with listening(free):
+        asyncio.run(reserve(need, wait_s=30)).remove()
 
 
 def test_the_scheduler_agrees_about_what_fits(tiers: dict[str, str]) -> None:

@@ -421,11 +421,12 @@ def rising_until(version: int) -> Callable[[Completion], Outcome]:
 
 
 @pytest.mark.parametrize("staleness", [0, 2])
-def test_training_ends_as_at_the_last_step_once_the_reward_has_stopped_to_rise(tmp_path: Path, staleness: int) -> None:
+def test_training_ends_as_at_the_last_step_once_the_reward_has_stopped_to_rise(
+    tmp_path: Path, staleness: int, said: list[str]
+) -> None:
     world = World(tmp_path, flat(make_config(steps=40, staleness=staleness, checkpoint_every=100)))
     world.scorer.reward = rising_until(3)
-    said: list[str] = []
-    world.run(say=said.append)
+    world.run()
     last = world.last.last
     assert world.last.version == last < 12
     rows = [row for row in world.log if "reward/mean" in row]
@@ -437,8 +438,8 @@ def test_training_ends_as_at_the_last_step_once_the_reward_has_stopped_to_rise(t
     found = world.checkpoints.latest()
     assert found is not None and found[1].version == last and not found[1].ledger["in_flight"]
     assert said == [
-        f"training ends with step {last}: the mean of reward/mean over the last 1 figures is not 0.1 above that of the "
-        "1 before (stop.patience=1)"
+        f"stage rl: training ends with step {last}: the mean of reward/mean over the last 1 figures is not 0.1 above "
+        "that of the 1 before (stop.patience=1)"
     ]
 
 

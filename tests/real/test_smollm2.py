@@ -66,7 +66,7 @@ def done(request: pytest.FixtureRequest, base: Path, tmp_path: Path) -> Iterator
     watch = Watch(sentence)
     joining.connect(None)
     try:
-        context = Context(tmp_path / "run", tmp_path / "artifacts", say=print, watch=watch)
+        context = Context(tmp_path / "run", tmp_path / "artifacts", watch=watch)
         export = Path(run_stages([ReinforcementLearning(config)], context)["policy"].path)
         yield Done(context.run_dir, export, watch, sentence)
     finally:

@@ -17,6 +17,7 @@ from r1ray.evaluation.records import Answered
 from r1ray.stages.evaluate.asking import ask, beside, read_answers, read_lines
 from r1ray.types import Completion, Outcome, Sampling, Scored, ScoringFailed
 from tests.fakes import Events, FakeEngine, FakeScorer, make_prompt
+from tests.listening import listening
 
 
 @dataclass
@@ -34,20 +35,20 @@ class World:
         running: Any = SimpleNamespace(
             rollout=self.engine, scorer=self.scorer, reward_model=None, open_chunk=self.open_chunk
         )
-        answered, _ = asyncio.run(
-            ask(
-                running,
-                {number: make_prompt(f"q{number}") for number in range(questions)},
-                path,
-                name="sums",
-                samples=2,
-                sampling=Sampling(0.6, 0.95, 8),
-                seed=1,
-                rollout=RolloutConfig(max_num_seqs=1),
-                deadlines=Deadlines(),
-                say=self.said.append,
+        with listening(self.said.append):
+            answered, _ = asyncio.run(
+                ask(
+                    running,
+                    {number: make_prompt(f"q{number}") for number in range(questions)},
+                    path,
+                    name="sums",
+                    samples=2,
+                    sampling=Sampling(0.6, 0.95, 8),
+                    seed=1,
+                    rollout=RolloutConfig(max_num_seqs=1),
+                    deadlines=Deadlines(),
+                )
             )
-        )
         return answered
 
 

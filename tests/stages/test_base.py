@@ -32,7 +32,7 @@ class Doubling:
 
 def run(tmp_path: Path, *stages: Doubling) -> dict[str, Artifact]:
     listed: list[Stage] = list(stages)
-    return run_stages(listed, Context(tmp_path, tmp_path / "shared", say=lambda text: None))
+    return run_stages(listed, Context(tmp_path, tmp_path / "shared"))
 
 
 def chain(factor: int = 2) -> tuple[Doubling, Doubling]:
@@ -71,17 +71,16 @@ def test_a_stage_whose_artifact_is_gone_runs_again(tmp_path: Path) -> None:
     assert [stage.runs for stage in again] == [0, 1]
 
 
-def test_the_maker_of_a_base_model_runs_once_for_all_runs_with_its_settings(tmp_path: Path) -> None:
+def test_the_maker_of_a_base_model_runs_once_for_all_runs_with_its_settings(tmp_path: Path, said: list[str]) -> None:
     from r1ray.config import PrepareConfig
     from r1ray.stages.prepare import Prepare
 
-    says: list[str] = []
     for name in ("first", "second"):
-        context = Context(tmp_path / name, tmp_path / "shared", say=says.append)
+        context = Context(tmp_path / name, tmp_path / "shared")
         run_stages([Prepare(PrepareConfig("tests.stages.makers:make", {"word": "hello"}), seed=3)], context)
     (folder,) = (tmp_path / "shared").glob("base-*")
     assert (folder / "made.txt").read_text() == "hello 3"
-    assert any("made before" in line for line in says)
+    assert any("made before" in line for line in said)
 
 
 def test_a_maker_that_does_not_exist_is_refused() -> None:

@@ -62,7 +62,7 @@ def collected(
     ]
     lines = [json.dumps({"number": number, **to_json(question)}) for number, question in enumerate(answered)]
     (run_dir / "samples.jsonl").write_text("".join(line + "\n" for line in lines))
-    artifact = Collect(config).run(Context(run_dir, tmp_path / "shared", say=lambda text: None), {}, "d")
+    artifact = Collect(config).run(Context(run_dir, tmp_path / "shared"), {}, "d")
     return list(read_rows(Path(artifact.path) / "data")), card_of(artifact.path)
 
 
@@ -165,7 +165,7 @@ def test_chains_of_thought_before_the_users_answers_are_mixed_in_and_counted(
 
 def test_samples_of_other_prompts_are_not_taken_for_these(tmp_path: Path, llama_folder: Path) -> None:
     collected(tmp_path, llama_folder, [sample(GOOD)])
-    context = Context(tmp_path / "run", tmp_path / "shared", say=lambda text: None)
+    context = Context(tmp_path / "run", tmp_path / "shared")
     with pytest.raises(UserError, match="was begun with other settings or inputs"):
         Collect(configured(tmp_path, llama_folder)).run(context, {}, "another digest")
 
@@ -189,6 +189,6 @@ def test_the_same_samples_make_the_same_data_set(tmp_path: Path, llama_folder: P
 def test_what_cannot_be_collected_is_refused_before_anything_starts(
     tmp_path: Path, llama_folder: Path, override: str, message: str
 ) -> None:
-    context = Context(tmp_path, tmp_path, say=lambda text: None)
+    context = Context(tmp_path, tmp_path)
     with pytest.raises(UserError, match=message):
         Collect(configured(tmp_path, llama_folder, override)).run(context, {}, "d")

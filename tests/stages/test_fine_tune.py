@@ -19,6 +19,7 @@ from r1ray.stages.base import Artifact, Context
 from r1ray.stages.extend import add_tokens
 from r1ray.stages.fine_tune import StepLines, SupervisedTraining
 from r1ray.types import Position, Shard, StepStats
+from tests.listening import listening
 from tests.loop.test_supervised_loop import FakeSupervisedLearner
 
 SUMS = [{"question": f"What is {a}+{b}?", "answer": str(a + b)} for a in range(3) for b in range(3)]
@@ -71,13 +72,12 @@ def run(
 ) -> tuple[Artifact, Started, list[str]]:
     started, said = started or Started(), list[str]()
     stage = SupervisedTraining(config, objective=objective, launch=started)
-    artifact = stage.run(Context(tmp_path / "run", tmp_path / "shared", say=said.append), {}, digest)
+    with listening(said.append):
+        artifact = stage.run(Context(tmp_path / "run", tmp_path / "shared"), {}, digest)
     return artifact, started, said
 
 
-def test_a_file_and_a_model_become_a_model_folder_metrics_and_a_plot(
-    tmp_path: Path, llama_folder: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_file_and_a_model_become_a_model_folder_metrics_and_a_plot(tmp_path: Path, llama_folder: Path) -> None:
     artifact, started, said = run(tmp_path, make_config(tmp_path, llama_folder))
     assert artifact.path == str(tmp_path / "run" / "hf" / "5") and Path(artifact.path, "model.safetensors").exists()
     assert artifact.metrics["loss"] == pytest.approx(2 / 6) and artifact.metrics["steps"] == 5
@@ -88,7 +88,7 @@ def test_a_file_and_a_model_become_a_model_folder_metrics_and_a_plot(
     lines = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
     assert [line["step"] for line in lines] == [0, 1, 2, 3, 4, 5] and {line["stage"] for line in lines} == {"sft"}
     assert "supervised.train: 9 dialogues in the layout of Hugging Face" in said[0]
-    assert f"stage sft: the model is in {artifact.path}" in capsys.readouterr().out
+    assert f"stage sft: the model is in {artifact.path}" in said
 
 
 def test_exports_are_made_on_the_way_and_an_end_that_is_done_again_keeps_the_one_that_is_there(
@@ -219,9 +219,8 @@ def test_settings_are_what_decides(tmp_path: Path, llama_folder: Path) -> None:
     assert SupervisedTraining(config, objective="sft").settings() != settings
 
 
-def test_a_line_has_the_figures_that_a_user_watches() -> None:
-    said: list[str] = []
-    lines = StepLines(num_steps=8, say=said.append)
+def test_a_line_has_the_figures_that_a_user_watches(said: list[str]) -> None:
+    lines = StepLines(num_steps=8)
     row = {"step": 1.0, "epoch": 0.25, "loss/total": 1.5, "throughput/trained_tokens_per_s": 100.0}
     lines.step({"step": 0.0, "eval/mine/loss": 2.0})
     lines.step(row)

@@ -59,7 +59,7 @@ CHAIN = (
 def run(tmp_path: Path, config: RunConfig) -> dict[str, Artifact]:
     Writing.runs = []
     stages: list[Stage] = [*graph_of(config, Writing)]
-    context = Context(tmp_path, tmp_path / "shared", say=lambda text: None)
+    context = Context(tmp_path, tmp_path / "shared")
     made = run_stages(stages, context, only=config.stages, given=config.artifacts)
     finish_graph(context, stages, made)
     return made

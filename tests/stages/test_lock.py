@@ -18,6 +18,7 @@ from r1ray.evaluation.records import Answered, Sample, to_json
 from r1ray.main import compose, main
 from r1ray.runtime.folder_lock import locked
 from r1ray.stages.evaluate.stage import Evaluation, evaluate_models
+from tests.listening import listening
 
 HOLDER = """
 import sys, time
@@ -63,7 +64,7 @@ def test_a_shared_folder_is_waited_for_until_its_holder_ends(tmp_path: Path) -> 
             said.append(text)
             process.kill()
 
-        with locked(tmp_path, say=ends_the_holder, wait_s=30):
+        with listening(ends_the_holder), locked(tmp_path, wait_s=30):
             pass
     finally:
         process.kill()
@@ -78,14 +79,14 @@ def test_what_cannot_be_made_or_is_no_folder_is_refused(tmp_path: Path) -> None:
         pass
 
 
-def test_without_locks_the_work_goes_on_and_the_user_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    said: list[str] = []
-
+def test_without_locks_the_work_goes_on_and_the_user_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said: list[str]
+) -> None:
     def flock(file: object, how: int) -> None:
         raise OSError(38, "Function not implemented")
 
     monkeypatch.setattr("r1ray.runtime.folder_lock.fcntl.flock", flock)
-    with locked(tmp_path, say=said.append):
+    with locked(tmp_path):
         assert "its file system has no locks" in said[0]
 
 
@@ -105,7 +106,7 @@ def test_an_evaluation_that_another_process_asks_is_waited_for_and_not_asked_aga
 ) -> None:
     asked: list[Evaluation] = []
 
-    async def ask(config: object, model: str, evaluations: list[Evaluation], say: object) -> None:
+    async def ask(config: object, model: str, evaluations: list[Evaluation]) -> None:
         asked.extend(evaluations)
         raise UserError("engines start here")
 
@@ -113,7 +114,7 @@ def test_an_evaluation_that_another_process_asks_is_waited_for_and_not_asked_aga
     overrides = [f"model={llama_folder}", "benchmarks=math_500", "data=miniature", f"output_dir={tmp_path}"]
     config = compose([*overrides, "template=none"], schema=EvaluationConfig, name="eval")
     with pytest.raises(UserError, match="engines start here"):
-        evaluate_models(config, print)
+        evaluate_models(config)
     (one,) = asked
     said: list[str] = []
     with ExitStack() as other:
@@ -125,7 +126,8 @@ def test_an_evaluation_that_another_process_asks_is_waited_for_and_not_asked_aga
                 (one.folder / "samples.jsonl").write_text("".join(right_answers(one)))
                 other.close()
 
-        (result,) = evaluate_models(config, answers_all)
+        with listening(answers_all):
+            (result,) = evaluate_models(config)
     assert len(asked) == 1
     assert f"another process works there: process {os.getpid()} on" in said[0]
     assert result["figures"]["pass@1"]["value"] == 1.0

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
@@ -57,6 +58,8 @@ from r1ray.stages.base import Artifact, Context, check_sandbox, claim, files_of,
 from r1ray.stages.collect.sources import Sources
 from r1ray.stages.evaluate.asking import ask, beside, read_answers
 from r1ray.types import Prompt, Sampling, Scored
+
+logger = logging.getLogger(__name__)
 
 SETTINGS = ("seed", "model", "collect", "judge", "reward", "rollout", "data")
 DATASET = "dataset"
@@ -155,8 +158,9 @@ class _Job:
         report = spool_prompts(path, spool, key="data.train", problem=lambda check, language: reference_problem(check))
         is_local = not is_remote(self._config.cluster.address)
         warning = check_sandbox(self._config.reward.sandbox, report.programs, key="data.train", is_local=is_local)
-        for line in filter(None, (f"data.train: {report.num_rows} prompts, from {path}", warning)):
-            self._context.say(line)
+        logger.info(f"data.train: {report.num_rows} prompts, from {path}")
+        if warning:
+            logger.warning(warning)
         self._programs = report.programs
         return list(_raw_prompts(spool))
 
@@ -210,7 +214,7 @@ class _Job:
         has_thought = len(read_answers(self._thoughts)) == len(to_think)
         if is_asked and has_thought and not wants_judge:
             return
-        self._context.say(f"starting {config.rollout.num_actors} rollout and {config.reward.num_actors} reward actors")
+        logger.info(f"starting {config.rollout.num_actors} rollout and {config.reward.num_actors} reward actors")
         running = await launch_evaluation(
             sampling_config(config),
             model=self._model,
@@ -220,9 +224,7 @@ class _Job:
         )
         try:
             name, seed = self._context.run_dir.name, config.seed * 1_000_003 + 500_000_003
-            put = partial(
-                ask, running, rollout=config.rollout, deadlines=config.deadlines.decided, say=self._context.say
-            )
+            put = partial(ask, running, rollout=config.rollout, deadlines=config.deadlines.decided)
             sampling = Sampling(settings.temperature, settings.top_p, self._max_tokens, with_logprobs=False)
             asking = put(prompts, self._samples, name=name, samples=settings.samples, sampling=sampling, seed=seed)
             answered, _ = await beside(running.restore(), asking)
@@ -268,7 +270,7 @@ class _Job:
         num_failed = len(graded) - len(known)
         agreement = {"agreement": sum(known) / len(known)} if known else {}
         write_json(self._agreement, {"num_graded": len(known), "num_failed": num_failed, **agreement})
-        self._context.say(
+        logger.info(
             f"judge: agrees with the rules on {sum(known)} of {len(known)} samples; it gave no grade to {num_failed}"
         )
 
@@ -364,7 +366,7 @@ class _Job:
         given, thinking = self._sources.written(read_answers(self._thoughts))
         for name, each in thinking.items():
             left_out = ", ".join(f"{count} {why}" for why, count in each.left_out.items()) or "none"
-            self._context.say(
+            logger.info(
                 f"{name}: {each.num_rows} answers; a chain of thought was prompted for {each.num_prompted}, "
                 f"{each.num_own} had one, {each.num_trivial} are trivial, {each.num_not_drawn} were not drawn; left "
                 f"out: {left_out}"
@@ -393,7 +395,7 @@ class _Job:
                 seeds={"run": self._config.seed},
             ),
         )
-        self._context.say(
+        logger.info(
             f"{manifest.num_rows} examples of {manifest.num_prompts} prompts from {found.num_examined} samples; left "
             "out: " + (", ".join(f"{count} {name}" for name, count in found.removed.most_common()) or "none")
         )

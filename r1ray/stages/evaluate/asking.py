@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
@@ -17,11 +18,12 @@ from r1ray.evaluation.records import Answered, from_json, to_json
 from r1ray.evaluation.sampling import answer_questions
 from r1ray.types import Prompt, Sampling
 
+logger = logging.getLogger(__name__)
+
 T = TypeVar("T")
 SLOTS_AHEAD = 2
 """Completions that are asked for at a time, in units of what the engines hold: one lot runs, one waits."""
 SAY_EVERY_S = 15.0
-Say = Callable[[str], None]
 
 
 def read_answers(path: Path) -> dict[int, Answered]:
@@ -50,7 +52,6 @@ async def ask(
     seed: int,
     rollout: RolloutConfig,
     deadlines: Deadlines,
-    say: Say,
     groups: Callable[[int], dict[str, str]] = lambda number: {},
 ) -> tuple[dict[int, Answered], float]:
     """Ask what ``path`` has no answer to; returns every answer, and the seconds that asking took.
@@ -63,12 +64,12 @@ async def ask(
     check_answers(answered, prompts, path, samples=samples)
     missing = {number: prompt for number, prompt in prompts.items() if number not in answered}
     resumed = f", {len(answered)} of them answered before" if answered else ""
-    say(f"{name}: {len(prompts)} questions x {samples} samples{resumed}")
+    logger.info(f"{name}: {len(prompts)} questions x {samples} samples{resumed}")
     if not missing:
         return answered, 0.0
     failed: list[str] = []
     start = time.monotonic()
-    watch = _Watch(len(prompts), len(missing), say)
+    watch = _Watch(len(prompts), len(missing))
     with path.open("a", encoding="utf-8") as file:
 
         def keep(number: int, question: Answered) -> None:
@@ -162,8 +163,8 @@ def append_line(file: TextIO, number: int, row: Mapping[str, Any]) -> None:
 class _Watch:
     """A line now and then."""
 
-    def __init__(self, total: int, num_missing: int, say: Say) -> None:
-        self._total, self._before, self._say = total, total - num_missing, say
+    def __init__(self, total: int, num_missing: int) -> None:
+        self._total, self._before = total, total - num_missing
         self._done = self._tokens = self._right = self._judged = 0
         self._start = self._last = time.monotonic()
 
@@ -177,7 +178,7 @@ class _Watch:
             return
         self._last, seconds = now, now - self._start
         left = seconds / self._done * (self._total - done)
-        self._say(
+        logger.info(
             f"  {done}/{self._total} questions, {self._right / max(1, self._judged):.3f} right so far, "
             f"{self._tokens / seconds:.0f} tokens/s, {left // 60:.0f}:{left % 60:02.0f} left"
         )

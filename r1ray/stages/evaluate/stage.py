@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import importlib.util
 import json
+import logging
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import asdict, dataclass, field, replace
@@ -52,7 +53,6 @@ from r1ray.stages.base import (
     write_json,
 )
 from r1ray.stages.evaluate.asking import (
-    Say,
     append_line,
     ask,
     beside,
@@ -63,6 +63,8 @@ from r1ray.stages.evaluate.asking import (
 )
 from r1ray.telemetry.reflection import measure_reflection
 from r1ray.types import Prompt, Sampling
+
+logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 WAIT_S = 24 * 3600.0
@@ -118,7 +120,7 @@ class Evaluation:
         return self.task.template == "chat"
 
 
-def evaluate_models(config: EvaluationConfig, say: Say) -> list[dict[str, Any]]:
+def evaluate_models(config: EvaluationConfig) -> list[dict[str, Any]]:
     """Everything that is asked for: evaluate what is not there yet, and print all of it. Returns the results: of the
     model on each benchmark, then of the other one.
 
@@ -127,21 +129,21 @@ def evaluate_models(config: EvaluationConfig, say: Say) -> list[dict[str, Any]]:
         InfrastructureError: some samples could not be scored; the same command asks for those again.
     """
     resolve_parts(config.reward)
-    tasks = _tasks(config, say)
+    tasks = _tasks(config)
     folder = Path(config.output_dir).expanduser().resolve() / "evaluations"
     models = {key: path for key, path in (("model", config.model), ("against", config.against)) if path is not None}
     evaluations = [_evaluation(config, task, key, path, folder) for key, path in models.items() for task in tasks]
     for key, path in models.items():
         for is_chat in (True, False):
             of_model = [each for each in evaluations if each.key == key and each.is_chat == is_chat]
-            _ask_missing(config, key, path, of_model, say)
+            _ask_missing(config, key, path, of_model)
     results = [_result(config, evaluation) for evaluation in evaluations]
     for evaluation, result in zip(evaluations, results, strict=True):
-        _show(config, evaluation, result, say)
+        _show(config, evaluation, result)
     for a in evaluations:
         for b in evaluations:
             if (a.key, b.key) == ("model", "against") and a.task is b.task:
-                _compare(config, a, b, say)
+                _compare(config, a, b)
     return results
 
 
@@ -182,7 +184,7 @@ class Evaluate:
             deadlines=config.deadlines,
             cluster=config.cluster,
         )
-        (result,) = evaluate_models(asked, context.say)
+        (result,) = evaluate_models(asked)
         path = context.run_dir / "result.json"
         write_json(path, result)
         figures = {name: figure["value"] for name, figure in result["figures"].items()}
@@ -211,7 +213,7 @@ class Evaluate:
 # ---------------------------------------------------------------------- what is asked
 
 
-def _tasks(config: EvaluationConfig, say: Say) -> list[Task]:
+def _tasks(config: EvaluationConfig) -> list[Task]:
     names = config.benchmarks if isinstance(config.benchmarks, list) else [config.benchmarks]
     if not names:
         raise UserError("benchmark=[]: needs at least one.")
@@ -222,12 +224,12 @@ def _tasks(config: EvaluationConfig, say: Say) -> list[Task]:
     tasks = []
     for name in map(str, names):
         benchmark = load_benchmark(name)
-        tasks.append(_task(config, benchmark, _data_of(config, benchmark, alone=len(names) == 1), say))
+        tasks.append(_task(config, benchmark, _data_of(config, benchmark, alone=len(names) == 1)))
     programs = frozenset[str]().union(*(task.report.programs for task in tasks))
     key = f"benchmark={','.join(map(str, names))}"
     warning = check_sandbox(config.reward.sandbox, programs, key=key, is_local=not is_remote(config.cluster.address))
     if warning:
-        say(warning)
+        logger.warning(warning)
     return tasks
 
 
@@ -250,7 +252,7 @@ def _data_of(config: EvaluationConfig, benchmark: Benchmark, *, alone: bool) -> 
     return str(config.data)
 
 
-def _task(config: EvaluationConfig, benchmark: Benchmark, data: str, say: Say) -> Task:
+def _task(config: EvaluationConfig, benchmark: Benchmark, data: str) -> Task:
     items, report = read_benchmark(
         benchmark,
         data,
@@ -268,7 +270,7 @@ def _task(config: EvaluationConfig, benchmark: Benchmark, data: str, say: Say) -
             "judge.model of a service."
         )
     if report.left_out:
-        say(
+        logger.info(
             f"{benchmark.name}: {len(report.left_out)} of {report.num_rows} rows have no usable reference and are left "
             f"out: {', '.join(report.left_out[:5])}"
         )
@@ -459,22 +461,24 @@ def _found(row: dict[str, Any]) -> Found:
     return {method: Result(**result) for method, result in row.items()}
 
 
-def _ask_missing(config: EvaluationConfig, key: str, model: str, evaluations: Sequence[Evaluation], say: Say) -> None:
+def _ask_missing(config: EvaluationConfig, key: str, model: str, evaluations: Sequence[Evaluation]) -> None:
     """Ask a model what is not answered yet. What another process asks at the moment is waited for, and not asked again.
     Raises UserError where that takes longer than :data:`WAIT_S`."""
     with ExitStack() as locks:
         # In one order: two processes with the same evaluations never wait for each other. And not in the event loop,
         # where the first Ctrl-C would not end the wait.
         for folder in sorted({each.folder for each in evaluations if not _is_done(config, each)}):
-            locks.enter_context(locked(folder, say=say, wait_s=WAIT_S))
+            locks.enter_context(locked(folder, wait_s=WAIT_S))
         if missing := [each for each in evaluations if not _is_done(config, each)]:
-            asyncio.run(_ask(config, local_folder(model, key=key), missing, say))
+            asyncio.run(_ask(config, local_folder(model, key=key), missing))
 
 
-async def _ask(config: EvaluationConfig, model: str, evaluations: Sequence[Evaluation], say: Say) -> None:
+async def _ask(config: EvaluationConfig, model: str, evaluations: Sequence[Evaluation]) -> None:
     """Start engines with a model, and put every question to them that is not answered."""
     longest = max(each.longest + each.max_tokens for each in evaluations)
-    say(f"starting {config.rollout.num_actors} rollout and {config.reward.num_actors} reward actors for {model}")
+    logger.info(
+        f"starting {config.rollout.num_actors} rollout and {config.reward.num_actors} reward actors for {model}"
+    )
     running = await launch_evaluation(
         config,
         model=model,
@@ -485,14 +489,14 @@ async def _ask(config: EvaluationConfig, model: str, evaluations: Sequence[Evalu
     try:
         for evaluation in evaluations:
             write_json(evaluation.folder / "settings.json", evaluation.settings)
-            await beside(running.restore(), _sample(config, evaluation, running, say))
+            await beside(running.restore(), _sample(config, evaluation, running))
             if config.search.methods:
-                await beside(running.restore(), _search(config, evaluation, running, say))
+                await beside(running.restore(), _search(config, evaluation, running))
     finally:
         running.shutdown()
 
 
-async def _sample(config: EvaluationConfig, evaluation: Evaluation, running: RunningEvaluation, say: Say) -> None:
+async def _sample(config: EvaluationConfig, evaluation: Evaluation, running: RunningEvaluation) -> None:
     task = evaluation.task
     before = set(evaluation.answered)
     evaluation.answered, evaluation.seconds = await ask(
@@ -506,18 +510,17 @@ async def _sample(config: EvaluationConfig, evaluation: Evaluation, running: Run
         rollout=config.rollout,
         deadlines=config.deadlines.decided,
         groups=lambda number: task.items[number].groups,
-        say=say,
     )
     new = [question for number, question in evaluation.answered.items() if number not in before]
     evaluation.new_tokens = sum(sample.num_tokens for question in new for sample in question.samples)
 
 
-async def _search(config: EvaluationConfig, evaluation: Evaluation, running: RunningEvaluation, say: Say) -> None:
+async def _search(config: EvaluationConfig, evaluation: Evaluation, running: RunningEvaluation) -> None:
     missing = {i: prompt for i, prompt in enumerate(evaluation.prompts) if i not in evaluation.found}
     if not missing:
         return
     assert running.reward_model is not None
-    say(f"{evaluation.name}: search with {config.search.budget} tokens a question, {len(missing)} questions")
+    logger.info(f"{evaluation.name}: search with {config.search.budget} tokens a question, {len(missing)} questions")
     searcher = Searcher(
         rollout=running.rollout,
         scorer=running.scorer,
@@ -598,33 +601,35 @@ def _plain(figure: Figure) -> dict[str, Any]:
     return {"value": figure.value, "over_questions": figure.over_questions, "over_samples": figure.over_samples}
 
 
-def _show(config: EvaluationConfig, evaluation: Evaluation, result: dict[str, Any], say: Say) -> None:
+def _show(config: EvaluationConfig, evaluation: Evaluation, result: dict[str, Any]) -> None:
     task = evaluation.task
     title = (
         f"{task.benchmark.title}, {name_of(evaluation.model)}: {result['num_questions']} questions x {task.samples} "
         f"samples, temperature {task.temperature:g}, top-p {task.top_p:g}, up to {evaluation.max_tokens} tokens, seed "
         f"{config.seed}"
     )
-    say(figures_table(title, result["figures"]))
+    logger.info(figures_table(title, result["figures"]))
     for key, means in result["groups"].items():
-        say(groups_line(key, means))
+        logger.info(groups_line(key, means))
     if result["reflection"]["share"]:
         quote = result["reflection"]["quotes"][0]["excerpt"]
-        say(f"  goes back on itself in {result['reflection']['share']:.3f} of the answers: {quote!r}")
+        logger.info(f"  goes back on itself in {result['reflection']['share']:.3f} of the answers: {quote!r}")
     if evaluation.found:
-        say(search_table(f"search with {config.search.budget} tokens a question", result["search"]))
+        logger.info(search_table(f"search with {config.search.budget} tokens a question", result["search"]))
     for remark in evaluation.remarks:
-        say(f"  note: {remark}")
+        logger.info(f"  note: {remark}")
     if result["num_left_out"]:
-        say(f"  left out for want of a usable reference: {result['num_left_out']} (listed in result.json)")
+        logger.info(f"  left out for want of a usable reference: {result['num_left_out']} (listed in result.json)")
     if evaluation.seconds:
-        say(f"  {evaluation.new_tokens} tokens in {evaluation.seconds:.1f} s, {result['tokens_per_s']:.0f} tokens/s")
-    say(f"  {evaluation.folder}/result.json, samples.jsonl")
+        logger.info(
+            f"  {evaluation.new_tokens} tokens in {evaluation.seconds:.1f} s, {result['tokens_per_s']:.0f} tokens/s"
+        )
+    logger.info(f"  {evaluation.folder}/result.json, samples.jsonl")
 
 
-def _compare(config: EvaluationConfig, a: Evaluation, b: Evaluation, say: Say) -> None:
+def _compare(config: EvaluationConfig, a: Evaluation, b: Evaluation) -> None:
     questions = [list(each.answered.values()) for each in (a, b)]
-    say(
+    logger.info(
         comparison_line(
             a.task.benchmark.title, compare_models(*questions, seed=config.seed, num_resamples=NUM_RESAMPLES)
         )
