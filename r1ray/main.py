@@ -181,7 +181,7 @@ def _run_alone(config: RunConfig, stages: Sequence[Stage], context: Context) -> 
 def default_name(config: RunConfig) -> str:
     """``<experiment>-seed<seed>-<digest>``: a function of the configuration, so that a command finds its own run."""
     from r1ray.config import decisive
-    from r1ray.stages.base import digest_of
+    from r1ray.runtime.files import digest_of
 
     return f"{config.experiment or config.recipe}-seed{config.seed}-{digest_of(decisive(config))[:6]}"
 
@@ -435,7 +435,7 @@ def submit(arguments: Sequence[str]) -> int:
     address, verb, overrides = _submit_options(arguments)
     from r1ray.config import decisive
     from r1ray.recipes import stages_of
-    from r1ray.stages.base import digest_of
+    from r1ray.runtime.files import digest_of
 
     if verb in ("--stop", "--status") and len(overrides) == 1 and "=" not in overrides[0]:
         config, name = None, overrides[0]

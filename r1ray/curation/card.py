@@ -22,6 +22,7 @@ from r1ray.curation.decontamination import ContaminationReport
 from r1ray.curation.duplicates import DuplicateReport
 from r1ray.curation.mixture import MixtureReport
 from r1ray.curation.rows import DatasetRow, content_digest, row_digest, write_parts
+from r1ray.runtime.files import ASIDE, write_text
 
 DATA, README, CARD = "data", "README.md", "card.json"
 COLUMNS: Final = ("source", "domain", "language", "licence", "stage")
@@ -135,22 +136,15 @@ def write_dataset(
     curation = replace(curation, removed=dict(curation.removed), seeds=dict(curation.seeds), thinking=plain)
     # asdict breaks a Counter
     (folder / CARD).unlink(missing_ok=True)
-    for old in [*(folder / DATA).glob("part-*.parquet"), *(folder / DATA).glob(".writing-*")]:
+    for old in [*(folder / DATA).glob("part-*.parquet"), *(folder / DATA).glob(f"{ASIDE}*")]:
         old.unlink()
     tally = _Tally()
     parts = write_parts(rows, folder / DATA, rows_per_part=rows_per_part, look=tally.look)
     manifest = tally.manifest(tuple(f"{DATA}/{part.name}" for part in parts))
-    _write(folder / README, render_card(title, manifest, curation))
+    write_text(folder / README, render_card(title, manifest, curation))
     card = {"title": title, "manifest": asdict(manifest), "curation": asdict(curation)}
-    _write(folder / CARD, json.dumps(card, indent=2, ensure_ascii=False) + "\n")
+    write_text(folder / CARD, json.dumps(card, indent=2, ensure_ascii=False) + "\n")
     return manifest
-
-
-def _write(path: Path, text: str) -> None:
-    """Aside, then renamed."""
-    aside = path.with_name(f".writing-{path.name}")
-    aside.write_text(text, encoding="utf-8")
-    aside.rename(path)
 
 
 def quantiles(lengths: list[int]) -> dict[str, int]:

@@ -22,6 +22,7 @@ import pyarrow.parquet as pq
 from r1ray.data.checks import MalformedRow
 from r1ray.data.dialogues import EXAMPLES, UnusableRow, recognise
 from r1ray.data.template import Message
+from r1ray.runtime.files import written_aside
 
 _BATCH_ROWS: Final = 1024
 _MESSAGES: Final = recognise(frozenset(["messages"]), EXAMPLES)
@@ -94,15 +95,13 @@ def write_parts(
     while following is not None or not parts:
         head = () if following is None else (following,)
         part = folder / f"part-{len(parts):05d}.parquet"
-        aside = part.with_name(f".writing-{part.name}")
-        with pq.ParquetWriter(aside, SCHEMA, compression="zstd") as writer:
+        with written_aside(part) as aside, pq.ParquetWriter(aside, SCHEMA, compression="zstd") as writer:
             ours = itertools.islice(itertools.chain(head, remaining), rows_per_part)
             while batch := list(itertools.islice(ours, _BATCH_ROWS)):
                 for row in batch:
                     _check(row)
                     look(row)
                 writer.write_batch(pa.RecordBatch.from_pylist([asdict(row) for row in batch], schema=SCHEMA))
-        aside.rename(part)
         parts.append(part)
         following = next(remaining, None)
     return parts

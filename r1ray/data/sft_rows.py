@@ -24,6 +24,7 @@ from r1ray.data.dialogues import Layout, RawExample, UnusableRow, recognise
 from r1ray.data.spool import MAX_ERRORS_SHOWN, SpooledRows, rows_of
 from r1ray.data.turns import DialogueEncoder, Piece
 from r1ray.errors import UserError
+from r1ray.runtime.files import write_text, written_aside
 from r1ray.types import BoolArray, Int32Array, Position, PreferencePair, SFTExample
 
 R = TypeVar("R")
@@ -107,16 +108,14 @@ def spool_dialogues(
         if saved["digest"] == digest:
             found = saved["report"]
             return SupervisedReport(**found | {"quarantined_ids": tuple(found["quarantined_ids"])})
-    spool.parent.mkdir(parents=True, exist_ok=True)
     note.unlink(missing_ok=True)
     reading = _Reading(path, key=key, layouts=layouts, encoder=encoder, max_tokens=max_tokens, marker=marker)
-    aside = spool.with_name(f".writing-{spool.name}")
-    with pa.OSFile(str(aside), "wb") as sink, pa.ipc.new_file(sink, SCHEMA) as writer:
-        for batch in reading.batches():
-            writer.write_batch(batch)
-    report = reading.report()
-    aside.replace(spool)
-    note.write_text(json.dumps({"digest": digest, "report": asdict(report)}))
+    with written_aside(spool) as aside:
+        with pa.OSFile(str(aside), "wb") as sink, pa.ipc.new_file(sink, SCHEMA) as writer:
+            for batch in reading.batches():
+                writer.write_batch(batch)
+        report = reading.report()
+    write_text(note, json.dumps({"digest": digest, "report": asdict(report)}))
     return report
 
 

@@ -32,7 +32,8 @@ from r1ray.doctor.rows import check_dialogues, check_prompts
 from r1ray.errors import UserError
 from r1ray.planning.memory import published_bytes
 from r1ray.planning.plan import Plan, plan_run, shape_name
-from r1ray.stages.base import MANIFEST, digest_of, read_artifact
+from r1ray.runtime.files import digest_of
+from r1ray.stages.base import MANIFEST, read_artifact
 from r1ray.stages.prepare import Prepare
 
 logger = logging.getLogger(__name__)

@@ -16,7 +16,6 @@ import io
 import json
 import logging
 import random
-import shutil
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -31,6 +30,7 @@ from deepspeed.utils.zero_to_fp32 import get_fp32_state_dict_from_zero_checkpoin
 
 from r1ray.errors import DeadlineExceeded, InfrastructureError, UserError
 from r1ray.learner.writer import StateWriter, write_state
+from r1ray.runtime.files import written_aside
 
 ORIGIN, ENGINE, UNIVERSAL, SETTINGS = "state.json", "engine", "universal", "hf"
 FAMILIES = {0: "0", 1: "1 or 2", 2: "1 or 2", 3: "3"}
@@ -166,11 +166,8 @@ def _convert(folder: Path) -> None:
     """Make DeepSpeed's universal checkpoint, once: a process that is killed leaves nothing that looks done."""
     if (folder / UNIVERSAL).is_dir():
         return
-    aside = folder / f".writing-{UNIVERSAL}"
-    shutil.rmtree(aside, ignore_errors=True)
     settings = SimpleNamespace(
         input_folder=str(folder / ENGINE),
-        output_folder=str(aside / UNIVERSAL),
         # In this process, one shard in memory at a time: forking one that holds GPUs and sockets is not safe.
         num_extract_workers=1,
         num_merge_workers=1,
@@ -180,10 +177,15 @@ def _convert(folder: Path) -> None:
         inject_missing_state=True,
     )
     printed = io.StringIO()  # it tells its progress to people at a terminal
-    with contextlib.redirect_stdout(printed), contextlib.redirect_stderr(printed):
+    with (
+        written_aside(folder / UNIVERSAL) as aside,
+        contextlib.redirect_stdout(printed),
+        contextlib.redirect_stderr(printed),
+    ):
+        settings.output_folder = str(aside)
         ds_to_universal.main(settings)
-    (aside / UNIVERSAL).rename(folder / UNIVERSAL)
-    shutil.rmtree(aside)
+    # The converter also notes the name that its folder had aside; nothing reads that.
+    (folder / "latest_universal").unlink(missing_ok=True)
 
 
 def _on_rank_0(action: Callable[[], None], *, what: str) -> None:

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import shutil
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -22,10 +21,10 @@ from typing import Any
 
 from r1ray.errors import UserError
 from r1ray.loop.ledger import LedgerState
+from r1ray.runtime.files import ASIDE, REMOVING, move_away, put_in_place, write_json
 from r1ray.types import Position
 
 _STATE, _MANIFEST, _BEST = "controller.json", "manifest.json", "best.json"
-_ASIDE, _REMOVING = ".writing-", ".removing-"
 _BLOCK, _MAX_BLOCKS = 1 << 17, 64
 
 
@@ -53,7 +52,7 @@ class Checkpoints:
 
     def begin(self, version: int) -> Path:
         """An empty folder beside the others; the learner saves into its ``learner/``. One at a time."""
-        aside = self._folder / f"{_ASIDE}{version}"
+        aside = self._folder / f"{ASIDE}{version}"
         shutil.rmtree(aside, ignore_errors=True)
         (aside / "learner").mkdir(parents=True)
         return aside
@@ -65,13 +64,10 @@ class Checkpoints:
             figures: held-out figures of this version, where it was evaluated.
         """
         (aside / _STATE).write_text(json.dumps(asdict(state)))
-        files = {str(path.relative_to(aside)): _look_at(path, sync=True) for path in _files(aside)}
-        _write(aside / _MANIFEST, {"files": files, "figures": dict(figures or {})})
+        files = {str(path.relative_to(aside)): _look_at(path) for path in _files(aside)}
+        write_json(aside / _MANIFEST, {"files": files, "figures": dict(figures or {})})
         final = self._folder / str(state.version)
-        if final.exists():
-            self._remove(state.version)
-        aside.rename(final)
-        _sync(self._folder)
+        put_in_place(aside, final)
         self.tidy()
         return final
 
@@ -115,11 +111,11 @@ class Checkpoints:
         versions = self.versions()
         best = self._find_best(versions)
         if best is not None:
-            _write(self._folder / _BEST, {"version": best[0], "metric": self._metric, "value": best[1]})
+            write_json(self._folder / _BEST, {"version": best[0], "metric": self._metric, "value": best[1]})
         for version in versions[: -self._keep]:
             if best is None or version != best[0]:
                 self._remove(version)
-        for left in [*self._folder.glob(f"{_ASIDE}*"), *self._folder.glob(f"{_REMOVING}*")]:
+        for left in [*self._folder.glob(f"{ASIDE}*"), *self._folder.glob(f"{REMOVING}*")]:
             shutil.rmtree(left)
 
     def _find_best(self, versions: list[int]) -> tuple[int, float] | None:
@@ -133,10 +129,7 @@ class Checkpoints:
 
     def _remove(self, version: int) -> None:
         """Renamed first: a folder with a number is never half removed."""
-        going = self._folder / f"{_REMOVING}{version}"
-        shutil.rmtree(going, ignore_errors=True)
-        (self._folder / str(version)).rename(going)
-        shutil.rmtree(going)
+        shutil.rmtree(move_away(self._folder / str(version)))
 
     def versions(self) -> list[int]:
         """Return the versions that have a checkpoint, in order."""
@@ -173,8 +166,8 @@ def _figures(folder: Path) -> dict[str, float]:
     return figures
 
 
-def _look_at(path: Path, *, sync: bool = False) -> dict[str, Any]:
-    """Size and checksum of a file; with ``sync``, its contents are on disk when this returns.
+def _look_at(path: Path) -> dict[str, Any]:
+    """Size and checksum of a file.
 
     Files of more than 8 MiB are looked at in 64 places, evenly spread, first and last among them: what tears a file
     (an end that is missing, stretches that never reached the disk) shows there, and a checkpoint of terabytes is
@@ -182,9 +175,7 @@ def _look_at(path: Path, *, sync: bool = False) -> dict[str, Any]:
     """
     digest = hashlib.blake2b(digest_size=16)
     with path.open("rb") as file:
-        if sync:
-            os.fsync(file.fileno())
-        size = os.fstat(file.fileno()).st_size
+        size = path.stat().st_size
         last = max(size - _BLOCK, 0)
         num_blocks = min(_MAX_BLOCKS, -(-size // _BLOCK))
         for index in range(num_blocks):
@@ -195,22 +186,3 @@ def _look_at(path: Path, *, sync: bool = False) -> dict[str, Any]:
 
 def _files(folder: Path) -> list[Path]:
     return sorted(path for path in folder.rglob("*") if path.is_file())
-
-
-def _write(path: Path, value: Any) -> None:
-    """Written aside, then renamed."""
-    aside = path.with_name(f".{path.name}.tmp")
-    with aside.open("w") as file:
-        file.write(json.dumps(value))
-        file.flush()
-        os.fsync(file.fileno())
-    aside.replace(path)
-
-
-def _sync(folder: Path) -> None:
-    """Have a rename in the folder on disk."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
-import os
 import shutil
 import subprocess
 import time
@@ -19,6 +17,7 @@ from r1ray.config import RunConfig, SandboxConfig
 from r1ray.errors import UserError
 from r1ray.loop.checkpoint import Checkpoints
 from r1ray.runtime.deadline import within
+from r1ray.runtime.files import ASIDE, REMOVING, content_digest, digest_of, write_json, written_aside
 from r1ray.sandbox.languages import require
 from r1ray.sandbox.pool import UNSAFE, choose_mode
 from r1ray.stages.watch import Unwatched, Watch
@@ -66,42 +65,6 @@ class Stage(Protocol):
     def run(self, context: Context, inputs: dict[str, Artifact], digest: str) -> Artifact: ...
 
 
-def digest_of(value: Any) -> str:
-    """SHA-256 of the value as canonical JSON."""
-    return hashlib.sha256(json.dumps(value, sort_keys=True, default=str).encode()).hexdigest()
-
-
-def files_of(path: str) -> dict[str, list[int]]:
-    """Size and time of change of each file at a local path: what tells one version of an input from another without
-    reading it. Empty for hub names and remote paths."""
-    root = Path(path).expanduser()
-    files = [root] if root.is_file() else sorted(p for p in root.rglob("*") if p.is_file()) if root.is_dir() else []
-    return {str(file): [file.stat().st_size, file.stat().st_mtime_ns] for file in files}
-
-
-def content_digest(path: str, memo: Path) -> str:
-    """SHA-256 of names and contents of the files at a local path, hidden ones left out. What was read once is kept in
-    ``memo`` by size and time of change: a model's weights take minutes to read."""
-    root = Path(path).expanduser().resolve()
-    files = [root] if root.is_file() else sorted(file for file in root.rglob("*") if file.is_file())
-    try:
-        known = json.loads(memo.read_text())
-    except (OSError, ValueError):  # there is none, or it was cut off: everything is read again
-        known = {}
-    digests = {}
-    for file in files:
-        name = file.name if file == root else str(file.relative_to(root))
-        if any(part.startswith(".") for part in Path(name).parts):
-            continue
-        state = [file.stat().st_size, file.stat().st_mtime_ns]
-        if known.get(str(file), {}).get("state") != state:
-            with file.open("rb") as source:
-                known[str(file)] = {"state": state, "sha256": hashlib.file_digest(source, "sha256").hexdigest()}
-        digests[name] = known[str(file)]["sha256"]
-    write_json(memo, known)
-    return digest_of(digests)
-
-
 def claim(folder: Path, digest: str, *, name: str) -> None:
     """Note what a folder is begun with. Raises UserError where it was begun with something else, or cannot be made."""
     begun = folder / "begun.json"
@@ -120,14 +83,6 @@ def check_sandbox(settings: SandboxConfig, programs: frozenset[str], *, key: str
         require(set(programs), key=key)
         choose_mode(settings.mode)
     return UNSAFE if programs and settings.mode == "none" else None
-
-
-def write_json(path: Path, value: Any) -> None:
-    """Written aside, then renamed."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_name(f"{path.name}.tmp-{os.getpid()}")
-    aside.write_text(json.dumps(value, indent=2, default=str) + "\n")
-    aside.rename(path)
 
 
 def code_version() -> str:
@@ -264,14 +219,11 @@ def rewind_exports(folder: Path, version: int) -> None:
     """Remove the model folders of later versions: a run that goes on from ``version`` trains these anew, and others
     may come of it. What a killed process left is removed too."""
     for path in folder.iterdir() if folder.is_dir() else ():
-        if path.name.startswith(".writing-") or (path.name.isdigit() and int(path.name) > version):
+        if path.name.startswith((ASIDE, REMOVING)) or (path.name.isdigit() and int(path.name) > version):
             shutil.rmtree(path)
 
 
 async def export(config: RunConfig, learner: Any, folder: Path, *, checkpoint: Path | None = None) -> None:
     """Make the learner's model, or that of a checkpoint of its, in ``folder``: written aside, then renamed."""
-    aside = folder.with_name(f".writing-{folder.name}")
-    shutil.rmtree(aside, ignore_errors=True)
-    await wait_for_learner(config, learner.export(aside, checkpoint=checkpoint), "the export")
-    shutil.rmtree(folder, ignore_errors=True)
-    aside.rename(folder)
+    with written_aside(folder) as aside:
+        await wait_for_learner(config, learner.export(aside, checkpoint=checkpoint), "the export")

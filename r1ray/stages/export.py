@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import logging
 import os
-import shutil
 from pathlib import Path
 
 from omegaconf import OmegaConf
 
 from r1ray.errors import R1RayError, UserError
 from r1ray.loop.checkpoint import Checkpoints
+from r1ray.runtime.files import written_aside
 from r1ray.stages.base import STARTED
 
 logger = logging.getLogger(__name__)
@@ -86,20 +86,16 @@ def export_checkpoint(
     from r1ray.learner.state import SETTINGS
 
     transformers_logging.disable_progress_bar()
-    aside = final.with_name(f".writing-{final.name}-{os.getpid()}")
     try:
         checkpoint = checkpoints.learner_of(number)
         if not (checkpoint / SETTINGS).is_dir():
             raise UserError(f"{checkpoint}: has no {SETTINGS}/, the model's settings; an older r1ray wrote it.")
         if kind == "adapter" and not (checkpoint / SETTINGS / ADAPTER_CONFIG).exists():
             raise UserError(f"learner.lora.export=adapter: {checkpoint} is of a run without adapters; needs merged.")
-        aside.parent.mkdir(parents=True, exist_ok=True)
-        export_saved(checkpoint, aside, as_adapter=(kind or _kind_of_run(folder)) == "adapter")
-        aside.rename(final)
+        with written_aside(final) as aside:
+            export_saved(checkpoint, aside, as_adapter=(kind or _kind_of_run(folder)) == "adapter")
     except (OSError, SafetensorError) as error:  # the disk is full; or a run removed the checkpoint meanwhile
         raise R1RayError(f"the export of version {number} of {folder} to {final} failed: {error}") from error
-    finally:
-        shutil.rmtree(aside, ignore_errors=True)
     logger.info(f"version {number}, from {checkpoint}")
     return final
 

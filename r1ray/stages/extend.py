@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import logging
 import os
-import shutil
 from pathlib import Path
 from typing import Any
 
 from r1ray.config import RunConfig
 from r1ray.reward.extract import SPECIAL_TOKEN
+from r1ray.runtime.files import files_of, written_aside
 from r1ray.runtime.model_files import load_generation_config, load_tokenizer, local_folder
-from r1ray.stages.base import Artifact, Context, files_of
+from r1ray.stages.base import Artifact, Context
 
 logger = logging.getLogger(__name__)
 
@@ -31,11 +31,8 @@ class Extend:
 
     def run(self, context: Context, inputs: dict[str, Artifact], digest: str) -> Artifact:
         folder = context.run_dir / "model"
-        aside = folder.with_name(".writing-model")
-        shutil.rmtree(aside, ignore_errors=True)
-        num_added = add_tokens(str(self._config.model), [SPECIAL_TOKEN], aside)
-        shutil.rmtree(folder, ignore_errors=True)
-        aside.rename(folder)
+        with written_aside(folder) as aside:
+            num_added = add_tokens(str(self._config.model), [SPECIAL_TOKEN], aside)
         logger.info(f"{num_added} tokens added to the tokenizer and the embeddings")
         return Artifact(str(folder), digest, {"num_added": float(num_added)})
 

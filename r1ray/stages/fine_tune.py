@@ -19,6 +19,7 @@ from r1ray.errors import UserError
 from r1ray.loop.checkpoint import Checkpoints
 from r1ray.loop.supervised_loop import HeldOut, SupervisedLoop, num_steps
 from r1ray.reward.extract import SPECIAL_TOKEN
+from r1ray.runtime.files import digest_of, files_of
 from r1ray.runtime.model_files import load_generation_config, load_tokenizer
 from r1ray.runtime.termination import first_sigterm
 from r1ray.stages.agreement import check_pattern_of_rows
@@ -26,9 +27,7 @@ from r1ray.stages.base import (
     Artifact,
     Context,
     claim_checkpoints,
-    digest_of,
     export,
-    files_of,
     recent_mean,
     rewind_exports,
     wait_for_learner,

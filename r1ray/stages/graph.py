@@ -27,7 +27,8 @@ from r1ray.config import GRAPH_ONLY, PROMPTS_OF, RunConfig, only_decisive
 from r1ray.errors import UserError
 from r1ray.evaluation.effects import Effect, from_metrics
 from r1ray.evaluation.tables import StageRow, effects_table, stages_table
-from r1ray.stages.base import MANIFEST, Artifact, Context, Stage, claim, content_digest, files_of, write_json
+from r1ray.runtime.files import content_digest, files_of, write_json
+from r1ray.stages.base import MANIFEST, Artifact, Context, Stage, claim
 from r1ray.stages.deadlines import with_deadlines
 
 logger = logging.getLogger(__name__)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import logging
-import shutil
 import time
 from dataclasses import asdict
 from pathlib import Path
@@ -13,8 +12,9 @@ from typing import Any
 
 from r1ray.config import PrepareConfig
 from r1ray.errors import UserError
+from r1ray.runtime.files import digest_of, write_json, written_aside
 from r1ray.runtime.folder_lock import locked
-from r1ray.stages.base import MANIFEST, Artifact, Context, digest_of, read_artifact, write_json
+from r1ray.stages.base import MANIFEST, Artifact, Context, read_artifact
 
 logger = logging.getLogger(__name__)
 
@@ -68,16 +68,13 @@ class Prepare:
         assert self._config.maker is not None
         logger.info(f"stage prepare: making {folder}")
         module, _, function = self._config.maker.partition(":")
-        aside = folder.with_name(f".making-{folder.name}") / "base"
-        shutil.rmtree(aside, ignore_errors=True)
-        aside.mkdir(parents=True)
         start = time.time()
-        getattr(importlib.import_module(module), function)(
-            aside, seed=self._seed, log=logger.info, **self._config.options
-        )
-        shutil.rmtree(folder, ignore_errors=True)
-        aside.rename(folder)
         artifact = Artifact(str(folder), digest)
-        write_json(folder / MANIFEST, {"digest": digest, "artifact": asdict(artifact), **self.settings()})
+        with written_aside(folder) as aside:
+            aside.mkdir()
+            getattr(importlib.import_module(module), function)(
+                aside, seed=self._seed, log=logger.info, **self._config.options
+            )
+            write_json(aside / MANIFEST, {"digest": digest, "artifact": asdict(artifact), **self.settings()})
         logger.info(f"stage prepare: done in {time.time() - start:.0f} s")
         return artifact

@@ -22,6 +22,7 @@ from r1ray.loop.checkpoint import Checkpoints
 from r1ray.loop.controller import Controller
 from r1ray.reward.references import problem_finder
 from r1ray.reward.scorer import check_parts, resolve_parts
+from r1ray.runtime.files import files_of
 from r1ray.runtime.model_files import load_generation_config, load_tokenizer, local_folder
 from r1ray.runtime.termination import first_sigterm
 from r1ray.stages.agreement import check_rewarded_pattern, check_same_prompts
@@ -31,7 +32,6 @@ from r1ray.stages.base import (
     check_sandbox,
     claim_checkpoints,
     export,
-    files_of,
     recent_mean,
     rewind_exports,
     wait_for_learner,

@@ -8,6 +8,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from r1ray.runtime.files import write_text
+
 WHOLE = ("step", "policy_version", "ledger/issued", "ledger/trained", "ledger/dropped", "ledger/in_flight")
 
 
@@ -41,10 +43,7 @@ def rewind_rows(path: Path, step: int) -> None:
     """Forget the lines after ``step``: a resumed run writes them again."""
     if not path.exists():
         return
-    kept = "".join(_line(row) for row in read_rows(path) if row["step"] <= step)
-    aside = path.with_suffix(".tmp")
-    aside.write_text(kept, encoding="utf-8")
-    aside.rename(path)
+    write_text(path, "".join(_line(row) for row in read_rows(path) if row["step"] <= step))
 
 
 def _line(row: Mapping[str, object]) -> str:

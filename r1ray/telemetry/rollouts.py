@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from r1ray.checks import MathAnswer
+from r1ray.runtime.files import written_aside
 from r1ray.telemetry.metrics import append_row, read_rows, rewind_rows
 from r1ray.telemetry.reflection import measure_step
 from r1ray.types import Completion, GroupRecord, Prompt, Scored
@@ -74,9 +75,8 @@ class RolloutLog:
         ]
         rows = [row for record, completions in groups for row in _rows(step, record, completions)]
         path = self._folder / f"{name}={step:06d}.parquet"
-        aside = path.with_suffix(".tmp")
-        pq.write_table(pa.Table.from_pylist(rows, schema=SCHEMA), aside, compression="zstd")
-        aside.rename(path)
+        with written_aside(path) as aside:
+            pq.write_table(pa.Table.from_pylist(rows, schema=SCHEMA), aside, compression="zstd")
         trained = [(record, completions) for record, completions in groups if record.fate == "trained"]
         if trained and name == "step":
             append_row(self._folder / REFLECTION, measure_step(step, trained))

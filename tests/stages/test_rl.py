@@ -10,7 +10,8 @@ from r1ray.errors import UserError
 from r1ray.loop.checkpoint import Checkpoints, LoopState
 from r1ray.loop.ledger import Ledger
 from r1ray.main import main
-from r1ray.stages.base import claim_checkpoints, digest_of
+from r1ray.runtime.files import digest_of
+from r1ray.stages.base import claim_checkpoints
 from r1ray.stages.rl import ReinforcementLearning
 from r1ray.types import Position
 

@@ -53,8 +53,9 @@ from r1ray.errors import R1RayError, UserError
 from r1ray.evaluation.policy import completion_of
 from r1ray.evaluation.records import ACCURACY, Answered, Sample
 from r1ray.reward.references import reference_problem
+from r1ray.runtime.files import files_of, write_json
 from r1ray.runtime.model_files import context_of, load_tokenizer, local_folder
-from r1ray.stages.base import Artifact, Context, check_sandbox, claim, files_of, write_json
+from r1ray.stages.base import Artifact, Context, check_sandbox, claim
 from r1ray.stages.collect.sources import Sources
 from r1ray.stages.evaluate.asking import ask, beside, read_answers
 from r1ray.types import Prompt, Sampling, Scored

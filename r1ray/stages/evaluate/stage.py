@@ -39,6 +39,7 @@ from r1ray.evaluation.statistics import NUM_RESAMPLES
 from r1ray.evaluation.tables import comparison_line, figures_table, groups_line, search_table
 from r1ray.reward.references import reference_problem
 from r1ray.reward.scorer import resolve_parts
+from r1ray.runtime.files import content_digest, digest_of, files_of, write_json
 from r1ray.runtime.folder_lock import locked
 from r1ray.runtime.model_files import context_of, load_tokenizer, local_folder
 from r1ray.stages.agreement import check_rewarded_pattern, check_same_prompts
@@ -47,10 +48,6 @@ from r1ray.stages.base import (
     Context,
     check_sandbox,
     code_version,
-    content_digest,
-    digest_of,
-    files_of,
-    write_json,
 )
 from r1ray.stages.evaluate.asking import (
     append_line,
