@@ -13,19 +13,15 @@ import ray
 from ray.exceptions import RayActorError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
+from r1ray.cluster.engines import Engine, RolloutPool
 from r1ray.cluster.host import Handle, Parts, address_and_port, host, import_path, mistake_of
 from r1ray.cluster.joining import connect
+from r1ray.cluster.learners import LearnerGroup
 from r1ray.cluster.placement import Needs, Reservation, evaluation_needs, model_section, needs, reserve
-from r1ray.cluster.pools import (
-    Engine,
-    JudgePool,
-    LearnerGroup,
-    RecorderProxy,
-    RewardModelPool,
-    RolloutPool,
-    ScorerPool,
-)
 from r1ray.cluster.publish import RayWeightSync
+from r1ray.cluster.recorder import RecorderProxy
+from r1ray.cluster.scorers import ScorerPool
+from r1ray.cluster.services import JudgePool, RewardModelPool
 from r1ray.config import (
     Deadlines,
     EvaluationConfig,

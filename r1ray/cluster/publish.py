@@ -20,8 +20,9 @@ import numpy as np
 import ray
 from ray.exceptions import RayError
 
+from r1ray.cluster.engines import Engine, RolloutPool
 from r1ray.cluster.host import Handle
-from r1ray.cluster.pools import Engine, LearnerGroup, RolloutPool
+from r1ray.cluster.learners import LearnerGroup
 from r1ray.config import Deadlines, WeightsConfig
 from r1ray.errors import ParityError, WeightSyncError
 from r1ray.runtime.deadline import within
