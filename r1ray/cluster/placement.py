@@ -19,7 +19,16 @@ from ray.util.placement_group import PlacementGroup, placement_group, placement_
 from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
 from r1ray.cluster.joining import available_cpus, is_remote, local_gpus, reachable
-from r1ray.config import LABEL_SELECTOR, EvaluationConfig, RewardConfig, RewardModelConfig, RolloutConfig, RunConfig
+from r1ray.config import (
+    LABEL_SELECTOR,
+    EvaluationConfig,
+    JudgeConfig,
+    LearnerConfig,
+    RewardConfig,
+    RewardModelConfig,
+    RolloutConfig,
+    RunConfig,
+)
 from r1ray.errors import UserError
 
 logger = logging.getLogger(__name__)
@@ -133,45 +142,80 @@ class Needs:
         return self.total("GPU")
 
 
-def needs(config: RunConfig, *, cluster_has_gpus: bool) -> Needs:
-    """The actors of a run on a cluster with or without GPUs."""
-    learner = config.learner
-    gpus = _decided(learner.gpus_per_rank, cluster_has_gpus)
+def needs(config: RunConfig | EvaluationConfig, *, cluster_has_gpus: bool) -> Needs:
+    """Return the actors of a run, or of ``r1ray eval``, on a cluster with or without GPUs."""
+    if isinstance(config, EvaluationConfig):
+        return evaluation_needs(
+            config.rollout, config.reward, config.judge, config.reward_model, cluster_has_gpus=cluster_has_gpus
+        )
+    if config.only_learner:
+        return learner_needs(config.learner, cluster_has_gpus=cluster_has_gpus)
+    return training_needs(
+        config.learner,
+        config.rollout,
+        config.reward,
+        num_eval_engines=config.eval.num_actors,
+        max_model_len=config.max_model_len,
+        cluster_has_gpus=cluster_has_gpus,
+    )
+
+
+def learner_needs(learner: LearnerConfig, *, cluster_has_gpus: bool) -> Needs:
+    """Return the ranks of a learner by itself."""
     ranks = Kind(
         section="learner",
         each="rank",
         count=learner.num_ranks,
         cpus=learner.cpus_per_rank,
-        gpus=gpus,
+        gpus=_decided(learner.gpus_per_rank, cluster_has_gpus),
         resources=learner.resources,
         labels=learner.labels,
     )
-    kinds = [ranks]
-    if not config.only_learner:
-        kinds.append(_engines("rollout", config.rollout, cluster_has_gpus))
-        if problem := config.rollout.why_not_seeded("rollout", kinds[-1].gpus, config.max_model_len):
-            raise UserError(f"{problem}.")
-        if config.eval.num_actors:
-            kinds.append(replace(kinds[-1], section="eval", like="rollout", count=config.eval.num_actors))
-        kinds.append(_actors("reward", config.reward, 0))
-        for name, model in config.reward.models.items():
-            kinds.append(_reward_models(model_section(name), model, cluster_has_gpus))
+    return Needs((ranks,))
+
+
+def training_needs(
+    learner: LearnerConfig,
+    rollout: RolloutConfig,
+    reward: RewardConfig,
+    *,
+    num_eval_engines: int,
+    max_model_len: int,
+    cluster_has_gpus: bool,
+) -> Needs:
+    """Return the actors of reinforcement learning."""
+    engines = _engines("rollout", rollout, cluster_has_gpus)
+    if problem := rollout.why_not_seeded("rollout", engines.gpus, max_model_len):
+        raise UserError(f"{problem}.")
+    kinds = [*learner_needs(learner, cluster_has_gpus=cluster_has_gpus).kinds, engines]
+    if num_eval_engines:
+        kinds.append(replace(engines, section="eval", like="rollout", count=num_eval_engines))
+    kinds.append(_actors("reward", reward, 0))
+    for name, model in reward.models.items():
+        kinds.append(_reward_models(model_section(name), model, cluster_has_gpus))
+    return Needs(tuple(kinds))
+
+
+def evaluation_needs(
+    rollout: RolloutConfig,
+    reward: RewardConfig,
+    judge: JudgeConfig,
+    reward_model: RewardModelConfig,
+    *,
+    cluster_has_gpus: bool,
+) -> Needs:
+    """Return the actors of an evaluation."""
+    kinds = [_engines("rollout", rollout, cluster_has_gpus), _actors("reward", reward, 0)]
+    if judge.is_served:
+        kinds.append(_engines("judge.engine", judge.engine, cluster_has_gpus))
+    if reward_model.model is not None:
+        kinds.append(_reward_models("reward_model", reward_model, cluster_has_gpus))
     return Needs(tuple(kinds))
 
 
 def model_section(name: str) -> str:
-    """The section of a preference model."""
+    """Return the section of a preference model."""
     return f"reward.models.{name}"
-
-
-def evaluation_needs(config: EvaluationConfig, *, cluster_has_gpus: bool) -> Needs:
-    """The actors of ``r1ray eval``."""
-    kinds = [_engines("rollout", config.rollout, cluster_has_gpus), _actors("reward", config.reward, 0)]
-    if config.judge.is_served:
-        kinds.append(_engines("judge.engine", config.judge.engine, cluster_has_gpus))
-    if config.reward_model.model is not None:
-        kinds.append(_reward_models("reward_model", config.reward_model, cluster_has_gpus))
-    return Needs(tuple(kinds))
 
 
 def _decided(gpus: int | None, cluster_has_gpus: bool) -> int:
@@ -376,10 +420,7 @@ def preflight(config: RunConfig | EvaluationConfig) -> None:
         reachable(config.cluster.address)
         return
     gpus = local_gpus()
-    if isinstance(config, RunConfig):
-        need = needs(config, cluster_has_gpus=gpus > 0)
-    else:
-        need = evaluation_needs(config, cluster_has_gpus=gpus > 0)
+    need = needs(config, cluster_has_gpus=gpus > 0)
     check_fits(need, cpus=available_cpus(), gpus=gpus)
     if problem := missing(need, [Node({"CPU": available_cpus(), "GPU": gpus})]):
         raise UserError(f"on this machine {problem}.")

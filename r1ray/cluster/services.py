@@ -25,15 +25,15 @@ class ActorPool:
 
     def __init__(self, actors: Sequence[Handle], *, deadline_s: float, what: str, key: str) -> None:
         """``what`` and ``key`` are of the deadline's message: whom was waited for, and which key says how long."""
-        self._actors, self._deadline_s, self._what, self._key = list(actors), deadline_s, what, key
-        self._load = [0] * len(self._actors)
+        self.actors, self._deadline_s, self._what, self._key = list(actors), deadline_s, what, key
+        self._load = [0] * len(self.actors)
 
     async def call(self, method: str, *arguments: Any) -> Any:
         """Raises what the method raises, DeadlineExceeded, and InfrastructureError where no actor lives."""
         failure = ""
         for attempt in range(1, self.MAX_ATTEMPTS + 1):
-            index = min(range(len(self._actors)), key=self._load.__getitem__)
-            actor = self._actors[index]
+            index = min(range(len(self.actors)), key=self._load.__getitem__)
+            actor = self.actors[index]
             self._load[index] += 1
             try:
                 return await within(

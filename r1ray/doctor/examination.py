@@ -278,7 +278,7 @@ class _Cluster:
     def _place(self, needed: Sequence[RunConfig | EvaluationConfig], nodes: Sequence[Node]) -> Needs | None:
         """Look whether each stage fits, and reserve the places of the one with a learner that takes most."""
         has_gpus = any(node.resources.get("GPU") for node in nodes)
-        needs = [_needs(each, has_gpus) for each in needed]
+        needs = [placement.needs(each, cluster_has_gpus=has_gpus) for each in needed]
         wanted = "room for every actor of each stage"
         advice = "change these keys, or start more nodes."
         if not needs:
@@ -492,9 +492,3 @@ class _Cluster:
             judged = judging.judge_collective(measured, model_bytes=sent, deadline_s=deadline_s, key=key)
             findings.append(replace(judged, seconds=measured.took_s))
         return findings
-
-
-def _needs(config: RunConfig | EvaluationConfig, has_gpus: bool) -> Needs:
-    if isinstance(config, RunConfig):
-        return placement.needs(config, cluster_has_gpus=has_gpus)
-    return placement.evaluation_needs(config, cluster_has_gpus=has_gpus)

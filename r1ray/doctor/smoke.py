@@ -100,7 +100,7 @@ class _Smoke:
             _, gpus = joining.connect(self._config.cluster.address)  # in this thread: Ray sets signal handlers
             self._nodes = nodes_of_cluster()
             need = needs(self._config, cluster_has_gpus=gpus > 0)
-            self._settings = settings_of(self._config, need, weight_backend(self._config, need))
+            self._settings = settings_of(self._config, need, weight_backend(self._config.weights, need))
         self._did["cluster"] = Did("joined" if is_there else "Ray, started on this machine", {})
         return gpus > 0
 

@@ -7,7 +7,6 @@ from r1ray.cluster.placement import (
     Needs,
     Node,
     check_fits,
-    evaluation_needs,
     missing,
     needs,
     order_of_groups,
@@ -96,7 +95,7 @@ def test_an_evaluation_needs_engines_and_whatever_judges_their_answers() -> None
         judge=JudgeConfig(model="j", engine=RolloutConfig(num_actors=2)),
         reward_model=RewardModelConfig(model="r"),
     )
-    need = evaluation_needs(asked, cluster_has_gpus=True)
+    need = needs(asked, cluster_has_gpus=True)
     assert {kind.section: kind.count for kind in need.kinds} == {
         "rollout": 1,
         "reward": 1,
@@ -118,13 +117,13 @@ def test_too_few_gpus_say_the_arithmetic_and_the_keys() -> None:
 
 @pytest.mark.parametrize(("gpus", "backend"), [(False, "r1ray_gloo"), (True, "r1ray_nccl")])
 def test_the_weights_go_over_nccl_where_there_are_gpus(gpus: bool, backend: str) -> None:
-    assert weight_backend(config(), needs(config(), cluster_has_gpus=gpus)) == backend
+    assert weight_backend(config().weights, needs(config(), cluster_has_gpus=gpus)) == backend
 
 
 def test_nccl_without_gpus_is_refused() -> None:
     asked = config(weights=WeightsConfig(backend="nccl"))
     with pytest.raises(UserError, match=r"weights\.backend=nccl needs GPUs"):
-        weight_backend(asked, needs(asked, cluster_has_gpus=False))
+        weight_backend(asked.weights, needs(asked, cluster_has_gpus=False))
 
 
 EIGHT = Node({"CPU": 64, "GPU": 8})
@@ -254,7 +253,7 @@ def test_an_engine_uses_the_gpus_of_its_bundle(gpus: int, engine_args: dict[str,
 def judged_by(engine: RolloutConfig) -> Needs:
     judge, reward = JudgeConfig(model="j", engine=engine), RewardConfig(parts={"accuracy": {}})
     asked = EvaluationConfig(model="m", benchmarks="aime_2024", data="d", judge=judge, reward=reward)
-    return evaluation_needs(asked, cluster_has_gpus=True)
+    return needs(asked, cluster_has_gpus=True)
 
 
 def test_an_engine_on_two_nodes_is_two_bundles_with_half_of_everything() -> None:

@@ -17,9 +17,9 @@ from ray.exceptions import RayActorError
 
 from r1ray.cluster.host import Parts, host, mistake_of
 from r1ray.cluster.joining import why_unreachable
-from r1ray.cluster.launch import _check_storage, _Spawner
 from r1ray.cluster.placement import Kind, Needs, Reservation, missing, nodes_of_cluster, reserve
-from r1ray.config import Deadlines
+from r1ray.cluster.spawn import Spawner
+from r1ray.cluster.storage import check_storage
 from r1ray.config.specs import PartSpec
 from r1ray.errors import UserError
 from tests.listening import listening
@@ -152,10 +152,10 @@ def test_a_path_that_only_the_driver_sees_is_named_with_its_node(tiers: dict[str
     with tempfile.TemporaryFile() as file:
         only_here = f"/proc/self/fd/{os.dup2(file.fileno(), 777)}"
         stored = {"learner": {"output_dir": "/proc/self", "model": only_here}}
-        spawner = _Spawner(reservation, [])
+        spawner = Spawner(reservation, [])
         try:
             with pytest.raises(UserError, match=rf"model: {only_here} is not on node [0-9.]+, where learner actors"):
-                asyncio.run(_check_storage(spawner, reservation, stored, Deadlines()))
+                asyncio.run(check_storage(spawner, stored, start_s=60))
         finally:
             os.close(777)
             reservation.remove()

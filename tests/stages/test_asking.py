@@ -22,7 +22,7 @@ from tests.listening import listening
 
 @dataclass
 class World:
-    """Engines and a scorer, as :class:`r1ray.cluster.launch.RunningEvaluation` has them."""
+    """Engines and a scorer, as :class:`r1ray.cluster.launch_evaluation.RunningEvaluation` has them."""
 
     engine: FakeEngine
     scorer: FakeScorer

@@ -22,7 +22,7 @@ from typing import Any
 
 from r1ray.checks import Check, CodeTests, FormatOnly, Instructions, Judged, MathAnswer, Pairwise
 from r1ray.cluster.joining import is_remote
-from r1ray.cluster.launch import RunningEvaluation, launch_evaluation
+from r1ray.cluster.launch_evaluation import RunningEvaluation, launch_evaluation
 from r1ray.config import EvaluationConfig, RunConfig, decisive
 from r1ray.curation import filters
 from r1ray.curation.card import CARD, Curation, write_dataset

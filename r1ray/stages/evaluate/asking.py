@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TextIO, TypeVar
 
-from r1ray.cluster.launch import RunningEvaluation
+from r1ray.cluster.launch_evaluation import RunningEvaluation
 from r1ray.config import Deadlines, RolloutConfig
 from r1ray.errors import InfrastructureError, UserError, first_of
 from r1ray.evaluation.records import Answered, from_json, to_json

@@ -22,7 +22,7 @@ from typing import Any, TypeVar
 
 from r1ray import __version__
 from r1ray.cluster.joining import is_remote
-from r1ray.cluster.launch import RunningEvaluation, launch_evaluation
+from r1ray.cluster.launch_evaluation import RunningEvaluation, launch_evaluation
 from r1ray.config import CompareConfig, EvaluationConfig, RunConfig, decisive
 from r1ray.data.template import renderer
 from r1ray.errors import UserError

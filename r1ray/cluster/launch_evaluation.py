@@ -1,0 +1,138 @@
+"""From the configuration of an evaluation to its engines and judges, in the order in which they are started."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, cast
+
+import ray
+
+from r1ray.cluster.engines import RolloutPool
+from r1ray.cluster.host import Handle
+from r1ray.cluster.joining import connect
+from r1ray.cluster.placement import evaluation_needs
+from r1ray.cluster.ready import all_ready, rollout_pool
+from r1ray.cluster.scorers import ScorerPool
+from r1ray.cluster.services import JudgePool, RewardModelPool
+from r1ray.cluster.spawn import Spawner, spawning
+from r1ray.cluster.storage import check_storage, evaluation_paths
+from r1ray.config import EvaluationConfig, JudgeConfig
+from r1ray.config.specs import EngineSpec
+from r1ray.interfaces import Chunk
+from r1ray.runtime.deadline import within
+
+
+@dataclass(frozen=True, slots=True)
+class RunningEvaluation:
+    """Engines that hold one model, reward actors, and what ends them."""
+
+    rollout: RolloutPool
+    scorer: ScorerPool
+    reward_model: RewardModelPool | None
+    spawner: Spawner
+    start_s: float
+    """Deadline of an engine that replaces a lost one."""
+
+    async def open_chunk(self, chunk: Any) -> Chunk:
+        """Return the completions of a chunk."""
+        return cast(Chunk, await chunk)
+
+    def close_chunk(self, completions: Chunk) -> Any:
+        """Return a chunk of completions that did not come from an engine."""
+        return ray.put(completions)
+
+    async def restore(self) -> None:
+        """Start a new engine in the place of each lost one; never returns."""
+        while True:
+            await self.rollout.lost.wait()
+            self.rollout.lost.clear()
+            await within(
+                self.start_s,
+                self.rollout.replace_lost(prepare=_serve),
+                waiter="the evaluation",
+                owner="an engine that replaces a lost one",
+                key="deadlines.start_s",
+            )
+            self.rollout.end_verification()
+
+    def shutdown(self) -> None:
+        self.spawner.end()
+
+
+async def launch_evaluation(
+    config: EvaluationConfig, *, model: str, max_model_len: int, template: str, programs: frozenset[str]
+) -> RunningEvaluation:
+    """Start engines with a model as it is, and what judges its answers, without a learner.
+
+    Args:
+        model: folder that the engines load.
+        max_model_len: longest prompt and answer together.
+        template: by which prompts were rendered.
+        programs: languages of the programs that will be asked for.
+
+    Raises UserError where the cluster is too small, or a node does not see the files, and what any actor raised at its
+    start.
+    """
+    reward, deadlines = config.reward, config.deadlines.decided
+    _, gpus = connect(config.cluster.address)
+    need = evaluation_needs(config.rollout, reward, config.judge, config.reward_model, cluster_has_gpus=gpus > 0)
+    spec = EngineSpec(
+        model=model,
+        max_prompt_tokens=max_model_len - 1,
+        max_model_len=max_model_len,
+        seed=config.seed,
+        weight_backend=None,
+        num_gpus=need.of("rollout").gpus,
+        add_special_tokens=template != "chat",
+    )
+    async with spawning(need, wait_s=config.cluster.wait_s, models=[model]) as spawner:
+        paths = evaluation_paths(model, config.judge, config.reward_model)
+        await check_storage(spawner, paths, start_s=deadlines.start_s)
+        judges = [spawner.judge(index, config.judge, config.seed) for index in range(need.count("judge.engine"))]
+        spawn_engine = partial(spawner.engine, config=config.rollout, spec=spec)
+        engines = [spawn_engine("rollout", index) for index in range(config.rollout.num_actors)]
+        judge = _judge(judges, config.judge)
+        spawn_scorer = partial(spawner.scorer, config=reward, programs=programs, max_tokens=None, judge=judge)
+        scorers = [spawn_scorer(index) for index in range(reward.num_actors)]
+        models = [
+            spawner.reward_model("reward_model", index, config.reward_model, template)
+            for index in range(need.count("reward_model"))
+        ]
+        num_workers = await all_ready([*models, *scorers], [*engines, *judges], start_s=deadlines.start_s)
+        pool = rollout_pool("rollout", engines, num_workers, spawn_engine)
+        await _serve_all(pool, start_s=deadlines.start_s)
+    return RunningEvaluation(
+        pool,
+        ScorerPool(scorers, spawn_scorer, deadline_s=deadlines.score_s, max_in_flight=reward.max_in_flight),
+        RewardModelPool(models, deadline_s=deadlines.score_s) if models else None,
+        spawner,
+        deadlines.start_s,
+    )
+
+
+def _judge(actors: Sequence[Handle], config: JudgeConfig) -> JudgePool | JudgeConfig | None:
+    """Return who judges: the actors, a service by its address, or nobody."""
+    if actors:
+        return JudgePool(actors, config)
+    return config if config.url else None
+
+
+async def _serve_all(pool: RolloutPool, *, start_s: float) -> None:
+    """Let the engines of a pool answer."""
+    await within(
+        start_s,
+        asyncio.gather(*(_serve(each.actor) for each in pool.engines)),
+        waiter="the evaluation",
+        owner="the engines to serve",
+        key="deadlines.start_s",
+    )
+    pool.end_verification()
+
+
+async def _serve(actor: Handle) -> None:
+    """Let an engine answer with the weights that it loaded."""
+    await actor.commit.remote(0)
+    await actor.resume.remote()

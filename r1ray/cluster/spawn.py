@@ -1,0 +1,184 @@
+"""One actor of each kind: its class by its path, its resources and place, and the environment of its process."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import ray
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+from r1ray.cluster.host import Handle, Parts, host, import_path
+from r1ray.cluster.placement import Needs, Reservation, reserve
+from r1ray.config import JudgeConfig, LearnerConfig, RewardConfig, RewardModelConfig, RolloutConfig
+from r1ray.config.specs import EngineSpec, JudgeSpec, RankSpec
+from r1ray.reward.judged import Judge
+from r1ray.reward.preference import PreferenceModel
+
+MAX_RESTARTS = 3
+"""Of an actor that Ray starts again by itself."""
+STREAMS = 4096
+"""Calls that a rollout or reward actor takes at a time; the engines do their own queueing."""
+
+
+@asynccontextmanager
+async def spawning(need: Needs, *, wait_s: float, models: Sequence[str]) -> AsyncIterator[Spawner]:
+    """Reserve what is needed, and hand out a spawner on it. If the block raises, all that it started ends.
+
+    Args:
+        wait_s: the longest wait for the reservation, seconds.
+        models: as of :class:`Spawner`.
+    """
+    spawner = Spawner(await reserve(need, wait_s=wait_s), models)
+    try:
+        yield spawner
+    except BaseException:
+        spawner.end()
+        raise
+
+
+class Spawner:
+    """Makes the actors of one reservation, from plain classes, and ends all that it made."""
+
+    def __init__(self, placement: Reservation, models: Sequence[str]) -> None:
+        """``models``: what the actors load. If all are folders, no actor asks a hub."""
+        self.placement, self._need = placement, placement.need
+        self._started: list[Handle] = []
+        self._common = {
+            **import_path(),
+            "TOKENIZERS_PARALLELISM": "false",
+            "DO_NOT_TRACK": "1",
+            "VLLM_NO_USAGE_STATS": "1",
+            **({"HF_HUB_OFFLINE": "1"} if all(Path(model).is_dir() for model in models) else {}),
+        }
+
+    def end(self) -> None:
+        """Kill every actor that was made, and give the reservation back."""
+        for actor in self._started:
+            actor.kill()
+        self.placement.remove()
+
+    def learners(
+        self, config: LearnerConfig, learner: str, *arguments: Any, place: tuple[str, int], timeout_s: float
+    ) -> list[Handle]:
+        """Make all ranks of a learner group.
+
+        Args:
+            learner: ``package.module:Class``, built with ``config``, ``arguments`` and a RankSpec.
+            place: address and port of rank 0, where the ranks meet.
+            timeout_s: of their collectives.
+        """
+        gpus = self._need.of("learner").gpus
+        env = {"OMP_NUM_THREADS": str(config.threads), "DS_ACCELERATOR": "cuda" if gpus else "cpu"}
+        return [
+            self._host(
+                learner,
+                config,
+                *arguments,
+                RankSpec(rank, config.num_ranks, *place, gpus, timeout_s),
+                **self._options("learner", rank, env),
+            )
+            for rank in range(config.num_ranks)
+        ]
+
+    def engine(self, section: str, index: int, config: RolloutConfig, spec: EngineSpec) -> Handle:
+        """Make a rollout engine. Each samples with a seed of its own: the one of ``spec``, plus its index."""
+        path, spec = "r1ray.rollout.vllm_engine:", replace(spec, seed=spec.seed + index)
+        options = self._spread(section, index, _vllm(config, spec), part=f"{path}VLLMPart")
+        return self._host(f"{path}VLLMEngine", config, spec, **options)
+
+    def judge(self, index: int, config: JudgeConfig, seed: int) -> Handle:
+        """Make an engine that serves the judge's model."""
+        spec = JudgeSpec(
+            model=absolute(str(config.model)),
+            max_model_len=config.max_model_len,
+            max_tokens=config.max_tokens,
+            num_gpus=self._need.of("judge.engine").gpus,
+            seed=seed + index,
+        )
+        path = "r1ray.rollout.vllm_judge:"
+        options = self._spread("judge.engine", index, _vllm(config.engine, spec), part=f"{path}VLLMJudgePart")
+        return self._host(f"{path}VLLMJudge", config.engine, spec, max_restarts=MAX_RESTARTS, **options)
+
+    def reward_model(self, section: str, index: int, config: RewardModelConfig, template: str) -> Handle:
+        """Make an actor that scores texts with a reward model."""
+        env = {"OMP_NUM_THREADS": str(config.threads)}
+        device = "cuda" if self._need.of(section).gpus else "cpu"
+        options = self._options(section, index, env) | {"max_restarts": MAX_RESTARTS}
+        config = replace(config, model=absolute(str(config.model)))
+        return self._host("r1ray.reward.model:RewardModel", config, device, template, **options)
+
+    def scorer(
+        self,
+        index: int,
+        *,
+        config: RewardConfig,
+        programs: frozenset[str],
+        max_tokens: int | None,
+        judge: Judge | JudgeConfig | None = None,
+        models: Mapping[str, PreferenceModel] | None = None,
+    ) -> Handle:
+        """Make a reward actor. Arguments as of :class:`r1ray.reward.scorer.RewardScorer`."""
+        options = self._options("reward", index, {"OMP_NUM_THREADS": "1"})
+        path = "r1ray.reward.scorer:RewardScorer"
+        return self._host(path, config, programs, max_tokens, judge, models, concurrency=STREAMS, **options)
+
+    def recorder(self, folder: Path) -> Handle:
+        """Make the actor that writes the rollout log."""
+        # On the driver's own node: what the two write is then one run folder, also where storage is slow to agree.
+        place = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+        options: dict[str, Any] = {"num_cpus": 0, "scheduling_strategy": place}
+        env = self._runtime({"OMP_NUM_THREADS": "1"})
+        return self._host("r1ray.telemetry.rollouts:RolloutLog", folder, **options, **env)
+
+    async def beside_rank_0(self, function: Any) -> Any:
+        """Call ``function`` on the node of learner rank 0."""
+        return await ray.remote(**self.placement.beside("learner", 0), **self._runtime({}))(function).remote()
+
+    async def on_node(self, node: str, function: Any, *arguments: Any) -> Any:
+        """Call ``function`` on a node."""
+        place = NodeAffinitySchedulingStrategy(node, soft=False)
+        options: dict[str, Any] = {"num_cpus": 0, "scheduling_strategy": place, **self._runtime({})}
+        return await ray.remote(**options)(function).remote(*arguments)
+
+    def _host(self, path: str, *arguments: Any, **options: Any) -> Handle:
+        actor = host(path, *arguments, **options)
+        self._started.append(actor)
+        return actor
+
+    def _options(self, section: str, index: int, env: dict[str, str], part: int = 0) -> dict[str, Any]:
+        return self.placement.options(section, index, part) | self._runtime(env)
+
+    def _spread(self, section: str, index: int, env: dict[str, str], *, part: str) -> dict[str, Any]:
+        """Of an engine, which may be spread over nodes: options, and its other parts, of the class ``part``."""
+        nodes = self._need.of(section).nodes
+        others = [self._options(section, index, env, rank) for rank in range(1, nodes)]
+        own: dict[str, Any] = {"parts": Parts(part, others)} if others else {}
+        return own | {"concurrency": STREAMS} | self._options(section, index, env)
+
+    def _runtime(self, env: dict[str, str]) -> dict[str, Any]:
+        return {"runtime_env": {"env_vars": self._common | env}}
+
+
+def absolute(model: str) -> str:
+    """Return a model's folder for actors that work elsewhere; the name of one on a hub as it is."""
+    folder = Path(model).expanduser()
+    return str(folder.resolve()) if folder.is_dir() else model
+
+
+def _vllm(config: RolloutConfig, spec: EngineSpec | JudgeSpec) -> dict[str, str]:
+    """Return the environment of a vLLM engine."""
+    env = {"VLLM_LOGGING_LEVEL": "WARNING"}
+    if not spec.num_gpus:
+        env |= {
+            "OMP_NUM_THREADS": str(config.threads),
+            "VLLM_CPU_KVCACHE_SPACE": str(config.cpu_kv_cache_gib),
+            "VLLM_CPU_OMP_THREADS_BIND": "nobind",  # the default pins every engine of a node to the same cores
+            # The engine core (a process of its own all the same) then computes itself. Else vLLM puts a worker
+            # process under it on CPUs, and both wait for each other by spinning on a core each.
+            "VLLM_ENABLE_V1_MULTIPROCESSING": "0",
+        }
+    return env
