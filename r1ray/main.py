@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from r1ray import __version__
 from r1ray.config.folder import config_folder
+from r1ray.config.renamed import new_name
 from r1ray.errors import R1RayError, Terminated, UserError
 from r1ray.runtime.termination import interrupts_on_sigterm, was_terminated
 from r1ray.telemetry.logs import console
@@ -264,7 +265,7 @@ def score(arguments: Sequence[str]) -> None:
     from r1ray.evaluation.score_file import score_file
 
     if config.output is None:
-        score_file(files[0], config.reward, sys.stdout)
+        score_file(files[0], config.reward, config.sandbox, sys.stdout)
         return
     output = Path(config.output).expanduser()
     aside = output.with_name(f".writing-{output.name}")  # so that neither the input nor an old result is lost
@@ -273,7 +274,7 @@ def score(arguments: Sequence[str]) -> None:
     except OSError as error:
         raise UserError(f"output={config.output}: cannot be written: {error}.") from error
     with sink:
-        score_file(files[0], config.reward, sink)
+        score_file(files[0], config.reward, config.sandbox, sink)
     aside.replace(output)
 
 
@@ -544,6 +545,7 @@ def compose(overrides: Sequence[str], *, schema: type[Any] | None = None, name: 
 
     from r1ray.config import RunConfig
 
+    _refuse_renamed(overrides)
     schema = schema or RunConfig
     OmegaConf.register_new_resolver("engines", _engines, replace=True)
     ConfigStore.instance().store(name="schema" if name == "config" else f"{name}_schema", node=schema)
@@ -560,6 +562,14 @@ def compose(overrides: Sequence[str], *, schema: type[Any] | None = None, name: 
         raise UserError(str(error)) from error
     assert isinstance(config, schema)
     return config
+
+
+def _refuse_renamed(overrides: Sequence[str]) -> None:
+    """Raise UserError for an old name. Before Hydra, which lets ``+`` add keys that do not exist."""
+    for override in overrides:
+        key = override.lstrip("+~").partition("=")[0]
+        if renamed := new_name(key):
+            raise UserError(f"{key}: is called {renamed} now.")
 
 
 def _split_model(overrides: Sequence[str], schema: type[Any], *, has_group: bool) -> tuple[list[str], list[Any]]:

@@ -20,6 +20,7 @@ from r1ray.config import (
     WeightsConfig,
     decisive,
 )
+from r1ray.config.renamed import new_name
 
 SLOW = RewardConfig(parts={"slow": {"function": "m:f", "deadline_s": 900}})
 PAPER = RewardConfig(parts={"accuracy": {}, "format": {}})
@@ -296,3 +297,17 @@ def test_the_bounds_of_the_probe_follow_the_dtype() -> None:
         WeightsConfig().bounds("float32", "bfloat16") == (0.15, 0.03) == WeightsConfig().bounds("bfloat16", "float32")
     )
     assert WeightsConfig(probe_tolerance=0.5).bounds("bfloat16", "bfloat16") == (0.5, 0.03)
+
+
+@pytest.mark.parametrize(
+    ("key", "name"),
+    [
+        ("reward.sandbox", "sandbox"),
+        ("reward.sandbox.mode", "sandbox.mode"),
+        ("reward.sandboxes", None),
+        ("my.reward.sandbox", None),
+        ("sandbox.mode", None),
+    ],
+)
+def test_a_renamed_section_gives_its_keys_their_new_names(key: str, name: str | None) -> None:
+    assert new_name(key) == name

@@ -9,6 +9,7 @@ import yaml
 
 from r1ray.config import RewardPart, RunConfig, ScoreConfig
 from r1ray.config.folder import config_folder
+from r1ray.config.renamed import RENAMED
 from r1ray.errors import UserError
 from r1ray.main import compose, known_keys
 
@@ -210,3 +211,15 @@ def test_assumptions_of_a_plan_make_no_other_run() -> None:
 
     names = {default_name(compose([*OWN, *more])) for more in ([], ["plan.gpu=a100-80", "plan.price=2"])}
     assert len(names) == 1
+
+
+@pytest.mark.parametrize(("old", "new"), RENAMED.items())
+def test_a_renamed_key_is_gone_and_its_new_name_is_there(old: str, new: str) -> None:
+    known = known_keys(RunConfig)
+    assert old not in known and new in known
+
+
+@pytest.mark.parametrize("added", ["", "+", "++"])
+def test_an_old_name_is_refused_with_the_new_one_however_it_is_given(added: str) -> None:
+    with pytest.raises(UserError, match=r"reward\.sandbox\.mode: is called sandbox\.mode now"):
+        compose([*OWN, f"{added}reward.sandbox.mode=none"])

@@ -39,6 +39,7 @@ def small(folder: Path, data: Path, tmp_path: Path) -> list[str]:
     [
         (["algo.grop_size=4"], "algo.grop_size: no such key; the nearest is algo.group_size."),
         (["lerner.lr=1"], "lerner.lr: no such key; the nearest is learner.lr."),
+        (["reward.sandbox.mode=none"], "reward.sandbox.mode: is called sandbox.mode now."),
         (["model=m", "data.train=t", "algo.group_size=1"], "algo.group_size=1: needs at least 2"),
         (["model=m", "data.train=t", "algo.group_size=x"], "algo.group_size: Value 'x'"),
         (["model=m", "data.train=t", "algo.minibatches_per_step=100"], "nearest smaller value that does is 64"),

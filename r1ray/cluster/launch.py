@@ -93,6 +93,7 @@ async def launch(
         spawn_scorer = partial(
             spawner.scorer,
             config=reward,
+            sandbox=config.sandbox,
             programs=programs,
             max_tokens=config.algo.max_completion_tokens,
             models=models,

@@ -94,8 +94,14 @@ async def launch_evaluation(
         judges = [spawner.judge(index, config.judge, config.seed) for index in range(need.count("judge.engine"))]
         spawn_engine = partial(spawner.engine, config=config.rollout, spec=spec)
         engines = [spawn_engine("rollout", index) for index in range(config.rollout.num_actors)]
-        judge = _judge(judges, config.judge)
-        spawn_scorer = partial(spawner.scorer, config=reward, programs=programs, max_tokens=None, judge=judge)
+        spawn_scorer = partial(
+            spawner.scorer,
+            config=reward,
+            sandbox=config.sandbox,
+            programs=programs,
+            max_tokens=None,
+            judge=_judge(judges, config.judge),
+        )
         scorers = [spawn_scorer(index) for index in range(reward.num_actors)]
         models = [
             spawner.reward_model("reward_model", index, config.reward_model, template)

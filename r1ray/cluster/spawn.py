@@ -13,7 +13,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from r1ray.cluster.host import Handle, Parts, host, import_path
 from r1ray.cluster.placement import Needs, Reservation, reserve
-from r1ray.config import JudgeConfig, LearnerConfig, RewardConfig, RewardModelConfig, RolloutConfig
+from r1ray.config import JudgeConfig, LearnerConfig, RewardConfig, RewardModelConfig, RolloutConfig, SandboxConfig
 from r1ray.config.specs import EngineSpec, JudgeSpec, RankSpec
 from r1ray.reward.judged import Judge
 from r1ray.reward.preference import PreferenceModel
@@ -116,6 +116,7 @@ class Spawner:
         index: int,
         *,
         config: RewardConfig,
+        sandbox: SandboxConfig,
         programs: frozenset[str],
         max_tokens: int | None,
         judge: Judge | JudgeConfig | None = None,
@@ -124,7 +125,7 @@ class Spawner:
         """Make a reward actor. Arguments as of :class:`r1ray.reward.scorer.RewardScorer`."""
         options = self._options("reward", index, {"OMP_NUM_THREADS": "1"})
         path = "r1ray.reward.scorer:RewardScorer"
-        return self._host(path, config, programs, max_tokens, judge, models, concurrency=STREAMS, **options)
+        return self._host(path, config, sandbox, programs, max_tokens, judge, models, concurrency=STREAMS, **options)
 
     def recorder(self, folder: Path) -> Handle:
         """Make the actor that writes the rollout log."""

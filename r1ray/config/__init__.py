@@ -3,10 +3,12 @@
 These classes are the schema and hold the defaults (the paper's, where the paper gives one); YAML in ``conf/`` only
 sets values. Everything raises ``ValueError`` with the value found, the value needed and the key.
 
-algo.py, data.py, actors.py, reward.py     sections
+algo.py, data.py, actors.py, reward.py,
+sandbox.py                                 sections
 plan.py                                    ``r1ray plan``
 run.py                                     ``r1ray run``, and the sections that only it has
 evaluation.py                              ``r1ray eval``
+renamed.py                                 old names of keys
 """
 
 from r1ray.config.actors import BACKENDS, DTYPES, SCHEDULES, LearnerConfig, LoraConfig, RolloutConfig, WeightsConfig
@@ -38,13 +40,11 @@ from r1ray.config.plan import PlanConfig
 from r1ray.config.reward import (
     CHECK_TYPES,
     COMBINATIONS,
-    SANDBOX_MODES,
     JudgeConfig,
     PreferenceModelConfig,
     RewardConfig,
     RewardModelConfig,
     RewardPart,
-    SandboxConfig,
     ScoreConfig,
     VerifierConfig,
 )
@@ -67,6 +67,7 @@ from r1ray.config.run import (
     decisive,
     only_decisive,
 )
+from r1ray.config.sandbox import SANDBOX_MODES, SandboxConfig
 from r1ray.config.values import LABEL_SELECTOR
 
 __all__ = [

@@ -9,6 +9,7 @@ from r1ray.config.actors import RolloutConfig
 from r1ray.config.data import TEMPLATES
 from r1ray.config.reward import JudgeConfig, RewardConfig, RewardModelConfig
 from r1ray.config.run import ClusterConfig, DeadlineConfig
+from r1ray.config.sandbox import SandboxConfig
 from r1ray.config.values import at_least, check_sampling, one_of
 
 SEARCH_METHODS = ("best_of_n", "tree_search")
@@ -79,6 +80,7 @@ class EvaluationConfig:
     """File of contest standings, for rating and percentile."""
     rollout: RolloutConfig = field(default_factory=RolloutConfig)
     reward: RewardConfig = field(default_factory=RewardConfig)
+    sandbox: SandboxConfig = field(default_factory=SandboxConfig)
     judge: JudgeConfig = field(default_factory=JudgeConfig)
     reward_model: RewardModelConfig = field(default_factory=RewardModelConfig)
     search: SearchConfig = field(default_factory=SearchConfig)

@@ -1,4 +1,4 @@
-"""What is rewarded, by whom, and in which sandbox."""
+"""What is rewarded, and by whom."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from r1ray.config.actors import DTYPES, RolloutConfig
+from r1ray.config.sandbox import SandboxConfig
 from r1ray.config.values import above, at_least, check_placement, one_of
 
 COMBINATIONS = ("sum", "gated", "normalised")
 CHECK_TYPES = ("math", "code", "format", "choice", "reading", "instructions", "judged", "pairwise", "command")
-SANDBOX_MODES = ("auto", "bubblewrap", "landlock", "none")
 
 
 @dataclass
@@ -158,42 +158,6 @@ class VerifierConfig:
 
 
 @dataclass
-class SandboxConfig:
-    """The sandbox of one reward actor; there is one where prompts are checked by running code."""
-
-    mode: str = "auto"
-    """``bubblewrap`` (namespaces, Landlock and seccomp), ``landlock`` (the latter two), ``auto``: the first of them
-    that works. ``none`` runs programs without any isolation and needs ``unsafe``."""
-    unsafe: bool = False
-    """Allows ``mode=none``, for data whose every program you trust. It says so at every start."""
-    num_slots: int = 1
-    """Programs that run at a time; 0: one for each core."""
-    python: str | None = None
-    """The interpreter for Python programs; None: the system's."""
-    cpu_s: float = 4.0
-    """CPU time of one test case, where the data do not say; the wall clock ends it at three times that."""
-    total_cpu_s: float = 40.0
-    """CPU time of all test cases of one response."""
-    memory_mib: int = 512
-    output_kib: int = 4096
-    partial: bool = False
-    """Whether the reward is the share of passed cases; else all have to pass."""
-
-    def __post_init__(self) -> None:
-        one_of("reward.sandbox.mode", self.mode, SANDBOX_MODES)
-        if self.mode == "none" and not self.unsafe:
-            raise ValueError(
-                "reward.sandbox.mode=none runs what a model writes without any isolation: needs "
-                "reward.sandbox.unsafe=true to say that this is meant."
-            )
-        at_least("reward.sandbox.num_slots", self.num_slots, 0)
-        for key in ("cpu_s", "total_cpu_s"):
-            above(f"reward.sandbox.{key}", getattr(self, key), 0)
-        at_least("reward.sandbox.memory_mib", self.memory_mib, 32)
-        at_least("reward.sandbox.output_kib", self.output_kib, 1)
-
-
-@dataclass
 class RewardConfig:
     """The reward actors and what they add up."""
 
@@ -215,7 +179,6 @@ class RewardConfig:
     max_in_flight: int = 256
     """Chunks of completions that one reward actor holds at a time; others wait."""
     verifier: VerifierConfig = field(default_factory=VerifierConfig)
-    sandbox: SandboxConfig = field(default_factory=SandboxConfig)
 
     def __post_init__(self) -> None:
         at_least("reward.num_actors", self.num_actors, 1)
@@ -242,6 +205,7 @@ class ScoreConfig:
     """``r1ray score FILE`` with its overrides."""
 
     reward: RewardConfig = field(default_factory=RewardConfig)
+    sandbox: SandboxConfig = field(default_factory=SandboxConfig)
     output: str | None = None
     """Where the outcomes go; None: standard output."""
 

@@ -11,6 +11,7 @@ from r1ray.config.algo import AlgoConfig
 from r1ray.config.data import CollectConfig, DataConfig, PrepareConfig, SupervisedConfig
 from r1ray.config.plan import PlanConfig
 from r1ray.config.reward import JudgeConfig, RewardConfig
+from r1ray.config.sandbox import SandboxConfig
 from r1ray.config.values import above, at_least, check_sampling, one_of
 
 SUPERVISED_RECIPES = ("sft", "reward_model")
@@ -202,6 +203,7 @@ class RunConfig:
     algo: AlgoConfig = field(default_factory=AlgoConfig)
     rollout: RolloutConfig = field(default_factory=RolloutConfig)
     reward: RewardConfig = field(default_factory=RewardConfig)
+    sandbox: SandboxConfig = field(default_factory=SandboxConfig)
     learner: LearnerConfig = field(default_factory=LearnerConfig)
     supervised: SupervisedConfig = field(default_factory=SupervisedConfig)
     collect: CollectConfig = field(default_factory=CollectConfig)

@@ -454,7 +454,7 @@ class _Cluster:
         return self._judged("paths", self._ask("paths", list(paths.values())), judge_node)
 
     def _ask_sandboxes(self) -> list[Finding]:
-        settings = self._config.reward.sandbox
+        settings = self._config.sandbox
         if all(stage.config.recipe in SUPERVISED_RECIPES for stage in self._stages):
             return []
 
@@ -466,7 +466,7 @@ class _Cluster:
 
     def sandboxes(self, programs: Collection[str]) -> list[Finding]:
         """Judged when it is known whether the data ask for programs."""
-        mode = self._config.reward.sandbox.mode
+        mode = self._config.sandbox.mode
         return [
             replace(
                 judging.judge_sandbox(node.address, answer.value, answer.error, asked=mode, programs=sorted(programs)),

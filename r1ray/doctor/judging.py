@@ -355,10 +355,10 @@ def judge_sandbox(node: str, level: str | None, problem: str | None, *, asked: s
 
     Args:
         level: ``bubblewrap``, ``landlock`` or ``none``, after the self-test; None where there is ``problem``.
-        asked: reward.sandbox.mode.
+        asked: sandbox.mode.
         programs: languages that the first rows of the data ask for.
     """
-    use = f"reward.sandbox.mode={asked}" + (f", for programs in {', '.join(programs)}" if programs else "")
+    use = f"sandbox.mode={asked}" + (f", for programs in {', '.join(programs)}" if programs else "")
     unused = "" if programs else "; no program in the first rows"
     if level is None:
         found = problem or "no isolation"
@@ -366,7 +366,7 @@ def judge_sandbox(node: str, level: str | None, problem: str | None, *, asked: s
             return red("sandbox", node, found, use, "run reward actors on nodes that offer it.")
         return yellow("sandbox", node, found + unused, use, "fine without code prompts; a run with them stops here.")
     if level == "none":
-        advice = "set reward.sandbox.mode=auto: what a model writes would run as you."
+        advice = "set sandbox.mode=auto: what a model writes would run as you."
         return yellow("sandbox", node, "none: nothing is isolated" + unused, use, advice)
     if level == "landlock" and programs:
         advice = "install bubblewrap and allow user namespaces, so that network and processes are out of sight too."

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from r1ray.checks import CodeTests, MathAnswer
-from r1ray.config import RewardConfig, RewardPart, RunConfig
+from r1ray.config import RewardConfig, RewardPart, RunConfig, SandboxConfig
 from r1ray.data import dialogues
 from r1ray.data.checks import MalformedRow
 from r1ray.data.layouts import LAYOUTS, RawPrompt, recognise
@@ -172,7 +172,7 @@ def _answered(config: RunConfig, name: str, prompts: Sequence[RawPrompt]) -> lis
 async def _wrong(config: RewardConfig, prompts: Sequence[RawPrompt]) -> list[str]:
     from r1ray.reward.scorer import RewardScorer
 
-    scorer = RewardScorer(RewardConfig(parts={"accuracy": RewardPart()}, verifier=config.verifier))
+    scorer = RewardScorer(RewardConfig(parts={"accuracy": RewardPart()}, verifier=config.verifier), SandboxConfig())
     wrong = []
     try:
         for raw in prompts:

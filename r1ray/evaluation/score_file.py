@@ -21,7 +21,7 @@ from typing import Any, TextIO
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from r1ray.config import RewardConfig
+from r1ray.config import RewardConfig, SandboxConfig
 from r1ray.data.checks import MalformedRow, parse_check
 from r1ray.errors import UserError
 from r1ray.reward.references import reference_problem
@@ -128,8 +128,8 @@ async def score_row(scorer: RewardScorer, number: int, row: Row | str) -> Row:
     return found | {"outcome": kind, "detail": outcome.reason}
 
 
-async def _score_all(path: str, config: RewardConfig, write: Callable[[Row], None]) -> None:
-    scorer = RewardScorer(config, programs=None)
+async def _score_all(path: str, reward: RewardConfig, sandbox: SandboxConfig, write: Callable[[Row], None]) -> None:
+    scorer = RewardScorer(reward, sandbox, programs=None)
     under_way: deque[asyncio.Task[Row]] = deque()
     try:
         for number, row in read_rows(path):
@@ -145,7 +145,7 @@ async def _score_all(path: str, config: RewardConfig, write: Callable[[Row], Non
         scorer.close()
 
 
-def score_file(path: str, config: RewardConfig, sink: TextIO) -> None:
+def score_file(path: str, reward: RewardConfig, sandbox: SandboxConfig, sink: TextIO) -> None:
     """Score every row of a file; one outcome a line goes to ``sink``, a summary to the log.
 
     Raises:
@@ -167,7 +167,7 @@ def score_file(path: str, config: RewardConfig, sink: TextIO) -> None:
             if len(malformed) <= MAX_REPORTED:
                 logger.warning(f"{path}: {row['detail']}")
 
-    asyncio.run(_score_all(path, config, write))
+    asyncio.run(_score_all(path, reward, sandbox, write))
     sink.flush()
     if not outcomes.total() - outcomes["malformed"]:
         raise UserError(f"{path}: no row that can be scored" + (f"; {malformed[0]}" if malformed else ": it is empty."))

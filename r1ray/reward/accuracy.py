@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from r1ray.algo.consensus import Equivalent
 from r1ray.checks import Check, Choice, CodeTests, ExternalCommand, Instructions, Judged, MathAnswer, Pairwise, Reading
-from r1ray.config import RewardConfig, SandboxConfig
+from r1ray.config import SandboxConfig, VerifierConfig
 from r1ray.errors import InfrastructureError
 from r1ray.reward.choice import choice_mark
 from r1ray.reward.code import CodeGrader
@@ -34,7 +34,13 @@ class Accuracy:
     """1 where the answer is right, 0 where it is not: math by the verifier, programs by their tests, each other kind of
     check by its own module."""
 
-    def __init__(self, config: RewardConfig, programs: frozenset[str] | None, judge: Judge | None = None) -> None:
+    def __init__(
+        self,
+        verifier: VerifierConfig,
+        sandbox: SandboxConfig,
+        programs: frozenset[str] | None,
+        judge: Judge | None = None,
+    ) -> None:
         """
         Args:
             programs: languages of the programs that will come; without any there is no sandbox. None: unknown, and
@@ -45,7 +51,7 @@ class Accuracy:
             SandboxUnavailable: this machine offers no isolation that holds.
             UserError: the tools of a language are not installed.
         """
-        self._config, self._may_open = config.sandbox, programs is None
+        self._config, self._may_open = sandbox, programs is None
         self._judge, self._commands = judge, asyncio.Semaphore(os.cpu_count() or 1)
         self._grader: CodeGrader | None = None
         self.sandbox: Sandbox | None = None
@@ -56,9 +62,9 @@ class Accuracy:
             self._required |= programs
             self._open()
         self._verifier = MathVerifier(
-            num_processes=config.verifier.num_processes,
-            deadline_s=config.verifier.deadline_s,
-            memory_mib=config.verifier.memory_mib,
+            num_processes=verifier.num_processes,
+            deadline_s=verifier.deadline_s,
+            memory_mib=verifier.memory_mib,
         )
 
     def _open(self) -> CodeGrader:

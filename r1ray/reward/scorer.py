@@ -18,7 +18,7 @@ from typing import Any, cast
 from r1ray.algo.compose import total_reward
 from r1ray.algo.consensus import answer_classes
 from r1ray.checks import FormatOnly
-from r1ray.config import JudgeConfig, PreferenceModelConfig, RewardConfig, RewardPart
+from r1ray.config import JudgeConfig, PreferenceModelConfig, RewardConfig, RewardPart, SandboxConfig
 from r1ray.data.checks import CHECK_TYPES, check_problem
 from r1ray.errors import DeadlineExceeded, InfrastructureError, R1RayError, UnscorableError, UserError
 from r1ray.interfaces import RewardFn
@@ -116,7 +116,7 @@ def resolve_parts(config: RewardConfig) -> tuple[Part, ...]:
                 f"or reward.models.{name}.model=PATH."
             )
         if part.options and is_own and name == ACCURACY:
-            raise UserError(f"{key}.options={part.options}: accuracy has none; see reward.verifier and reward.sandbox.")
+            raise UserError(f"{key}.options={part.options}: accuracy has none; see reward.verifier and sandbox.")
         if part.options and function is None:
             _check_options(key, shaping.cosine_length, part.options, True, 1, 1)
         elif part.options and function is not None:
@@ -179,6 +179,7 @@ class RewardScorer:
     def __init__(
         self,
         config: RewardConfig,
+        sandbox: SandboxConfig,
         programs: frozenset[str] | None = frozenset(),
         max_tokens: int | None = None,
         judge: Judge | JudgeConfig | None = None,
@@ -207,7 +208,8 @@ class RewardScorer:
         }
         self._weights = {part.name: part.config.weight for part in self._parts}
         self._gate = config.gate if config.combine == "gated" else None
-        self._accuracy = Accuracy(config, programs, _api_judge(judge) if isinstance(judge, JudgeConfig) else judge)
+        judge = _api_judge(judge) if isinstance(judge, JudgeConfig) else judge
+        self._accuracy = Accuracy(config.verifier, sandbox, programs, judge)
         self._user_slots = asyncio.Semaphore(USER_THREADS)
 
     async def score(self, prompt: Prompt, chunk: tuple[Completion, ...]) -> tuple[Verdict, ...]:

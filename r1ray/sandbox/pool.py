@@ -29,7 +29,7 @@ from r1ray.sandbox.probes import self_test
 from r1ray.sandbox.slot import Mode, Slot, SlotSettings, landlock_abi, stage_library
 
 T = TypeVar("T")
-UNSAFE = "r1ray: UNSAFE: reward.sandbox.mode=none: programs that a model writes run here without any isolation."
+UNSAFE = "r1ray: UNSAFE: sandbox.mode=none: programs that a model writes run here without any isolation."
 CACHE_BYTES = 256 << 20
 UID_BASE, USERS_OF_A_PROCESS = 200_000, 256
 PREFIX, OWNER = "r1ray-sandbox-", "owner"
@@ -224,9 +224,8 @@ class Sandbox:
         try:
             slot = self._free.get(timeout=QUEUE_S)
         except queue.Empty:
-            raise DeadlineExceeded(
-                f"a program waited {QUEUE_S:g} s for a free sandbox slot; raise reward.sandbox.num_slots."
-            ) from None
+            message = f"a program waited {QUEUE_S:g} s for a free sandbox slot; raise sandbox.num_slots."
+            raise DeadlineExceeded(message) from None
         index = slot if isinstance(slot, int) else slot.index
         back: Slot | int = index  # where it is lost, the next job starts another one
         try:
@@ -323,13 +322,13 @@ def choose_mode(mode: str) -> Mode:
         return "bubblewrap"
     if mode == "bubblewrap":
         raise SandboxUnavailable(
-            f"reward.sandbox.mode=bubblewrap: {why}. Install the package bubblewrap and allow user namespaces, or set "
-            "reward.sandbox.mode=landlock."
+            f"sandbox.mode=bubblewrap: {why}. Install the package bubblewrap and allow user namespaces, or set "
+            "sandbox.mode=landlock."
         )
     if landlock_abi() < 1:
         raise SandboxUnavailable(
             "no isolation can be had here: this kernel has no Landlock (it needs Linux 5.13 with landlock among its "
-            f"lsm=), and bubblewrap does not work ({why or 'reward.sandbox.mode=landlock'}). Run reward actors on "
+            f"lsm=), and bubblewrap does not work ({why or 'sandbox.mode=landlock'}). Run reward actors on "
             "nodes with one of the two."
         )
     return "landlock"
@@ -362,5 +361,5 @@ def find_python() -> str:
             return candidate
     raise SandboxUnavailable(
         f"no Python that untrusted programs could run under: /usr/bin/python3 is not installed, and {own} lies in a "
-        "folder that other users may not enter. Install the Debian package python3, or set reward.sandbox.python."
+        "folder that other users may not enter. Install the Debian package python3, or set sandbox.python."
     )

@@ -24,6 +24,7 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from r1ray.config import GRAPH_ONLY, PROMPTS_OF, RunConfig, only_decisive
+from r1ray.config.renamed import new_name
 from r1ray.errors import UserError
 from r1ray.evaluation.effects import Effect, from_metrics
 from r1ray.evaluation.tables import StageRow, effects_table, stages_table
@@ -125,6 +126,8 @@ def stage_config(config: RunConfig, name: str) -> RunConfig:
         made = OmegaConf.to_object(merged)
     except OmegaConfBaseException as error:
         where = getattr(error, "full_key", None)
+        if renamed := new_name(where or ""):
+            raise UserError(f"graph.{name}.{where}: is called graph.{name}.{renamed} now.") from error
         raise UserError(f"graph.{name}{f'.{where}' if where else ''}: {str(error).splitlines()[0]}") from error
     except ValueError as error:
         raise UserError(f"graph.{name}: {error}") from error

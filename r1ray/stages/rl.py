@@ -157,7 +157,7 @@ class _Job:
 
     def _check_sandbox(self) -> None:
         is_local = not is_remote(self._config.cluster.address)
-        warning = check_sandbox(self._config.reward.sandbox, self._programs, key="the data", is_local=is_local)
+        warning = check_sandbox(self._config.sandbox, self._programs, key="the data", is_local=is_local)
         if warning:
             logger.warning(warning)
 

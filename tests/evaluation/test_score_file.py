@@ -131,7 +131,7 @@ def test_another_reward_is_an_override_away(capsys: pytest.CaptureFixture[str], 
         (["{good}", "reward=nice"], "reward=nice: needs one of all_scenario, check, last_number, r1_zero, reasoning"),
         (["{good}", "reward.parts.acuracy.weight=1"], "reward.parts.acuracy"),
         (["{good}", "output=/nowhere/x"], "output=/nowhere/x: cannot be written"),
-        (["{good}", "reward.sandbox.mode=none"], "needs reward.sandbox.unsafe=true"),
+        (["{good}", "sandbox.mode=none"], "needs sandbox.unsafe=true"),
     ],
 )
 def test_a_mistake_is_a_sentence_and_exit_code_2(

@@ -20,7 +20,7 @@ pytestmark = pytest.mark.real
 QUESTIONS, SAMPLES = 8, 4
 SETTINGS = (
     *("template=none", f"samples={SAMPLES}", "max_tokens=24", "rollout.dtype=float32", "rollout.max_num_seqs=32"),
-    "reward.sandbox.num_slots=1",
+    "sandbox.num_slots=1",
 )
 
 

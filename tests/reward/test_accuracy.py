@@ -9,18 +9,16 @@ from collections.abc import Iterator
 import pytest
 
 from r1ray.checks import CodeTests, StdioCase
-from r1ray.config import RewardConfig, RewardPart
+from r1ray.config import SandboxConfig, VerifierConfig
 from r1ray.errors import InfrastructureError
 from r1ray.reward.accuracy import Accuracy
 from r1ray.types import Response
 from tests.fakes import make_prompt
 
-CONFIG = RewardConfig(parts={"accuracy": RewardPart()})
-
 
 @pytest.fixture
 def accuracy() -> Iterator[Accuracy]:
-    made = Accuracy(CONFIG, frozenset())
+    made = Accuracy(VerifierConfig(), SandboxConfig(), frozenset())
     yield made
     made.close()
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import pytest
 
 from r1ray.checks import Judged
-from r1ray.config import RewardConfig, RewardPart
+from r1ray.config import RewardConfig, RewardPart, SandboxConfig
 from r1ray.errors import InfrastructureError
 from r1ray.reward.judged import RUBRICS, judged_mark, rubric_problem
 from r1ray.reward.scorer import RewardScorer
@@ -65,7 +65,7 @@ def test_rubrics_are_in_two_languages() -> None:
 
 
 def score(judge: Scripted | None) -> object:
-    scorer = RewardScorer(RewardConfig(parts={"accuracy": RewardPart()}), judge=judge)
+    scorer = RewardScorer(RewardConfig(parts={"accuracy": RewardPart()}), SandboxConfig(), judge=judge)
     prompt = Prompt(id="1", text="Which city?", check=Judged("Paris"), domain="facts", language="en")
     try:
         return asyncio.run(scorer.outcome(prompt, Response("Paris", finished=True)))[0]

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from r1ray.checks import FormatOnly
-from r1ray.config import RewardConfig
+from r1ray.config import RewardConfig, SandboxConfig
 from r1ray.reward.last_number import given_number, last_number
 from r1ray.reward.scorer import RewardScorer, resolve_parts
 from r1ray.types import Response, Scored, Unscorable
@@ -302,7 +302,7 @@ def test_a_long_text_takes_linear_time(unit: str) -> None:
 
 @pytest.mark.parametrize("reference", ["x + 1", "15 or 16", "\\pi", "", "(1, 2)", "Monday"])
 def test_a_reference_that_is_no_number_cannot_be_scored(reference: str) -> None:
-    scorer = RewardScorer(RewardConfig(parts={"last_number": {}}))
+    scorer = RewardScorer(RewardConfig(parts={"last_number": {}}), SandboxConfig())
     try:
         outcome, _ = asyncio.run(scorer.outcome(make_prompt(answer=reference), Response("16", finished=True)))
     finally:
@@ -317,7 +317,7 @@ def test_prompts_without_an_answer_to_compare_with_do_not_have_it() -> None:
 
 
 def test_the_scorer_knows_it_and_its_answers_are_voted_on_as_numbers() -> None:
-    scorer, prompt = RewardScorer(RewardConfig(parts={"last_number": {}})), make_prompt(answer="0.5")
+    scorer, prompt = RewardScorer(RewardConfig(parts={"last_number": {}}), SandboxConfig()), make_prompt(answer="0.5")
     try:
         outcomes = [
             asyncio.run(scorer.outcome(prompt, Response(text, finished=True)))

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from r1ray.checks import CodeTests, FormatOnly, StdioCase
-from r1ray.config import RewardConfig, RewardPart
+from r1ray.config import RewardConfig, RewardPart, SandboxConfig
 from r1ray.errors import DeadlineExceeded, UserError
 from r1ray.reward.preference import Row
 from r1ray.reward.scorer import RewardScorer, check_parts, resolve_parts
@@ -23,7 +23,7 @@ GOOD = Response("<think>2+2</think><answer>4</answer>", finished=True)
 
 
 def judge(parts: dict[str, Any], prompt: Prompt, response: Response, **config: Any) -> Outcome:
-    scorer = RewardScorer(RewardConfig(parts=parts, **config))
+    scorer = RewardScorer(RewardConfig(parts=parts, **config), SandboxConfig())
     try:
         return asyncio.run(scorer.outcome(prompt, response))[0]
     finally:
@@ -77,7 +77,7 @@ def test_a_prompt_without_a_reference_is_unscorable_not_zero() -> None:
 
 def test_a_verdict_tells_the_controller_what_it_needs() -> None:
     completion = make_completion(index=3, num_tokens=5, version=7, text=GOOD.text)
-    scorer = RewardScorer(RewardConfig(parts=PAPER))
+    scorer = RewardScorer(RewardConfig(parts=PAPER), SandboxConfig())
     (verdict,) = asyncio.run(scorer.score(make_prompt(), (completion,)))
     scorer.close()
     assert (verdict.index, verdict.num_tokens, verdict.num_prompt_tokens) == (3, 5, 2)
@@ -95,7 +95,7 @@ def test_a_verdict_tells_the_controller_what_it_needs() -> None:
 )
 def test_a_part_that_does_not_exist_is_refused_at_the_start(part: dict[str, RewardPart], message: str) -> None:
     with pytest.raises(UserError, match=message):
-        RewardScorer(RewardConfig(parts=part))
+        RewardScorer(RewardConfig(parts=part), SandboxConfig())
 
 
 async def slow(prompt: Prompt, response: Response) -> Mark:
@@ -135,7 +135,9 @@ def scaled(prompt: Prompt, response: Response, *, by: float) -> float:
 @pytest.mark.parametrize("name", ["of_tasks", "of_threads"])
 def test_slow_rewards_of_one_chunk_wait_side_by_side(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     monkeypatch.setattr("tests.reward.test_scorer.waiting", getattr(Waiting(), name), raising=False)
-    scorer = RewardScorer(RewardConfig(parts={"mine": RewardPart(1.0, "tests.reward.test_scorer:waiting")}))
+    scorer = RewardScorer(
+        RewardConfig(parts={"mine": RewardPart(1.0, "tests.reward.test_scorer:waiting")}), SandboxConfig()
+    )
     chunk = tuple(make_completion(index=index, text=GOOD.text) for index in range(NUM_WAITING))
     verdicts = asyncio.run(scorer.score(make_prompt(), chunk))
     assert [v.outcome.total for v in verdicts if isinstance(v.outcome, Scored)] == [0.25] * NUM_WAITING
@@ -143,7 +145,9 @@ def test_slow_rewards_of_one_chunk_wait_side_by_side(monkeypatch: pytest.MonkeyP
 
 
 def test_a_verdict_says_how_long_it_took() -> None:
-    scorer = RewardScorer(RewardConfig(parts={"mine": RewardPart(1.0, "tests.reward.test_scorer:slow")}))
+    scorer = RewardScorer(
+        RewardConfig(parts={"mine": RewardPart(1.0, "tests.reward.test_scorer:slow")}), SandboxConfig()
+    )
     (verdict,) = asyncio.run(scorer.score(make_prompt(), (make_completion(text=GOOD.text),)))
     assert verdict.seconds >= 0.3
     scorer.close()
@@ -199,7 +203,7 @@ def test_the_kind_of_verdict_is_told_apart() -> None:
 
 @pytest.mark.needs("isolation")
 def test_a_program_is_graded_in_the_sandbox_and_once_for_all_that_wrote_it() -> None:
-    scorer = RewardScorer(RewardConfig(parts={"accuracy": RewardPart()}), frozenset({"python"}))
+    scorer = RewardScorer(RewardConfig(parts={"accuracy": RewardPart()}), SandboxConfig(), frozenset({"python"}))
     check = CodeTests(language="python", cases=(StdioCase("1 2", "3"),))
     prompt = dataclasses.replace(make_prompt(), check=check)
     right, wrong = "```python\nprint(sum(map(int, input().split())))\n```", "```python\nprint(4)\n```"
@@ -213,7 +217,7 @@ def test_a_program_is_graded_in_the_sandbox_and_once_for_all_that_wrote_it() -> 
 def test_a_missing_toolchain_stops_at_the_start_with_the_package(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("r1ray.sandbox.languages.PATH", "/nonexistent")
     with pytest.raises(UserError, match=r"g\+\+ is not installed: needs the Debian package g\+\+"):
-        RewardScorer(RewardConfig(parts=PAPER), frozenset({"cpp"}))
+        RewardScorer(RewardConfig(parts=PAPER), SandboxConfig(), frozenset({"cpp"}))
 
 
 def test_an_installed_package_offers_a_reward_by_entry_point(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -246,7 +250,7 @@ GENERAL = Prompt(id="g", text="Hello?", check=FormatOnly(), domain="general", la
 
 def test_a_part_with_a_model_of_its_name_is_the_models_score() -> None:
     helpful, harmless = FakeModel(), FakeModel()
-    scorer = RewardScorer(PREFERENCES, models={"helpful": helpful, "harmless": harmless})
+    scorer = RewardScorer(PREFERENCES, SandboxConfig(), models={"helpful": helpful, "harmless": harmless})
     outcome, _ = asyncio.run(scorer.outcome(GENERAL, GOOD))
     scorer.close()
     whole = float(len(GOOD.text))
@@ -257,7 +261,7 @@ def test_a_part_with_a_model_of_its_name_is_the_models_score() -> None:
 
 def test_prompts_of_other_domains_have_no_preference_reward() -> None:
     helpful, harmless = FakeModel(), FakeModel()
-    scorer = RewardScorer(PREFERENCES, models={"helpful": helpful, "harmless": harmless})
+    scorer = RewardScorer(PREFERENCES, SandboxConfig(), models={"helpful": helpful, "harmless": harmless})
     outcome, _ = asyncio.run(scorer.outcome(make_prompt(), GOOD))
     scorer.close()
     assert outcome == Scored(1.0, {"accuracy": 1.0}, verdict="correct")
@@ -266,7 +270,7 @@ def test_prompts_of_other_domains_have_no_preference_reward() -> None:
 
 def test_completions_of_a_chunk_and_of_concurrent_chunks_are_scored_together() -> None:
     helpful, harmless = FakeModel(), FakeModel()
-    scorer = RewardScorer(PREFERENCES, models={"helpful": helpful, "harmless": harmless})
+    scorer = RewardScorer(PREFERENCES, SandboxConfig(), models={"helpful": helpful, "harmless": harmless})
     chunks = [tuple(make_completion(index=i, text="x" * i) for i in range(4)) for _ in range(5)]
 
     async def all_chunks() -> None:
@@ -280,7 +284,7 @@ def test_completions_of_a_chunk_and_of_concurrent_chunks_are_scored_together() -
 
 def test_a_preference_model_that_fails_is_never_a_zero() -> None:
     models = {"helpful": FakeModel(RuntimeError("out of memory")), "harmless": FakeModel()}
-    scorer = RewardScorer(PREFERENCES, models=models)
+    scorer = RewardScorer(PREFERENCES, SandboxConfig(), models=models)
     outcome, _ = asyncio.run(scorer.outcome(GENERAL, GOOD))
     scorer.close()
     assert outcome == ScoringFailed("reward.models.helpful: out of memory")
@@ -299,7 +303,7 @@ def test_a_preference_model_that_fails_is_never_a_zero() -> None:
 )
 def test_a_model_and_its_part_belong_together(parts: dict[str, Any], models: dict[str, Any], message: str) -> None:
     with pytest.raises(UserError, match=message):
-        RewardScorer(RewardConfig(parts=parts, models=models))
+        RewardScorer(RewardConfig(parts=parts, models=models), SandboxConfig())
 
 
 def test_prompts_that_nothing_rewards_are_refused() -> None:

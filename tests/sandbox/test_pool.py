@@ -314,7 +314,7 @@ ALLOW_ALL = bytes.fromhex("06000000" + "0000ff7f")  # BPF: return ALLOW
 def test_mode_none_says_at_every_start_that_it_is_unsafe(capfd: pytest.CaptureFixture[str]) -> None:
     with Sandbox(mode="none", num_slots=1) as sandbox:
         assert sandbox.run_program("python", "print(1)", LIMITS).stdout == b"1\n"
-    assert "UNSAFE: reward.sandbox.mode=none" in capfd.readouterr().err
+    assert "UNSAFE: sandbox.mode=none" in capfd.readouterr().err
 
 
 def test_the_interpreter_is_one_that_slots_may_read() -> None:

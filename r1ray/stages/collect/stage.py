@@ -62,7 +62,7 @@ from r1ray.types import Prompt, Sampling, Scored
 
 logger = logging.getLogger(__name__)
 
-SETTINGS = ("seed", "model", "collect", "judge", "reward", "rollout", "data")
+SETTINGS = ("seed", "model", "collect", "judge", "reward", "sandbox", "rollout", "data")
 DATASET = "dataset"
 
 
@@ -158,7 +158,7 @@ class _Job:
         path, spool = str(self._config.data.train), self._context.run_dir / "data" / "data.train.arrow"
         report = spool_prompts(path, spool, key="data.train", problem=lambda check, language: reference_problem(check))
         is_local = not is_remote(self._config.cluster.address)
-        warning = check_sandbox(self._config.reward.sandbox, report.programs, key="data.train", is_local=is_local)
+        warning = check_sandbox(self._config.sandbox, report.programs, key="data.train", is_local=is_local)
         logger.info(f"data.train: {report.num_rows} prompts, from {path}")
         if warning:
             logger.warning(warning)
@@ -435,6 +435,7 @@ def sampling_config(config: RunConfig) -> EvaluationConfig:
         seed=config.seed,
         rollout=config.rollout,
         reward=config.reward,
+        sandbox=config.sandbox,
         judge=config.judge,
         deadlines=config.deadlines,
         cluster=config.cluster,

@@ -158,7 +158,7 @@ class Evaluate:
         config = self._config
         paths = (config.model, config.data.eval, *(each.against for each in config.eval.compare))
         files = {path: files_of(path) for path in paths if path is not None}
-        parts = ("seed", "model", "data", "eval", "reward", "rollout", "judge", "algo")
+        parts = ("seed", "model", "data", "eval", "reward", "sandbox", "rollout", "judge", "algo")
         return {"files": files} | {key: value for key, value in decisive(config).items() if key in parts}
 
     def run(self, context: Context, inputs: dict[str, Artifact], digest: str) -> Artifact:
@@ -177,6 +177,7 @@ class Evaluate:
             limit=config.eval.final_num_prompts,
             rollout=config.rollout,
             reward=config.reward,
+            sandbox=config.sandbox,
             judge=config.judge,
             deadlines=config.deadlines,
             cluster=config.cluster,
@@ -224,7 +225,7 @@ def _tasks(config: EvaluationConfig) -> list[Task]:
         tasks.append(_task(config, benchmark, _data_of(config, benchmark, alone=len(names) == 1)))
     programs = frozenset[str]().union(*(task.report.programs for task in tasks))
     key = f"benchmark={','.join(map(str, names))}"
-    warning = check_sandbox(config.reward.sandbox, programs, key=key, is_local=not is_remote(config.cluster.address))
+    warning = check_sandbox(config.sandbox, programs, key=key, is_local=not is_remote(config.cluster.address))
     if warning:
         logger.warning(warning)
     return tasks
@@ -397,7 +398,7 @@ def _settings(config: EvaluationConfig, task: Task) -> dict[str, Any]:
         "engine_args": config.rollout.engine_args,
         "parts": {name: asdict(part) for name, part in config.reward.parts.items()},
         "verifier": asdict(config.reward.verifier),
-        "sandbox": {k: v for k, v in asdict(config.reward.sandbox).items() if k not in ("mode", "unsafe", "num_slots")},
+        "sandbox": {k: v for k, v in asdict(config.sandbox).items() if k not in ("mode", "unsafe", "num_slots")},
         "judge": {
             "model": _identity(judge.model, judge.url, memo),
             "max_tokens": judge.max_tokens,

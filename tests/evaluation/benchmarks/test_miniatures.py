@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from _pytest.mark import ParameterSet
 
-from r1ray.config import RewardConfig, RewardPart
+from r1ray.config import SandboxConfig, VerifierConfig
 from r1ray.evaluation.benchmarks.definition import benchmark_folder, benchmark_names, load_benchmark
 from r1ray.evaluation.benchmarks.metrics import METRICS, own_figures
 from r1ray.evaluation.benchmarks.reader import MINIATURE, BenchmarkReport, Item, read_benchmark
@@ -100,7 +100,7 @@ class FakeJudge:
 
 @pytest.fixture(scope="module")
 def accuracy() -> Iterator[Accuracy]:
-    made = Accuracy(RewardConfig(parts={"accuracy": RewardPart()}), None, FakeJudge())
+    made = Accuracy(VerifierConfig(), SandboxConfig(), None, FakeJudge())
     yield made
     made.close()
 
