@@ -19,7 +19,7 @@ from r1ray.data.turns import DialogueEncoder
 from r1ray.doctor.findings import DRIVER, Finding
 from r1ray.doctor.judging import green, red, yellow
 from r1ray.errors import R1RayError, UserError
-from r1ray.reward.references import problem_finder
+from r1ray.reward.check_problems import problem_finder
 from r1ray.types import Prompt, Response, Scored
 
 FIRST = 64

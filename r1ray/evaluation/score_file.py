@@ -24,7 +24,7 @@ import pyarrow.parquet as pq
 from r1ray.config import RewardConfig, SandboxConfig
 from r1ray.data.checks import MalformedRow, parse_check
 from r1ray.errors import UserError
-from r1ray.reward.references import reference_problem
+from r1ray.reward.check_problems import reference_problem
 from r1ray.reward.scorer import RewardScorer
 from r1ray.types import Prompt, Response, Scored, ScoringFailed, Unscorable
 

@@ -19,8 +19,8 @@ from r1ray.config import AlgoConfig, LearnerConfig
 from r1ray.config.specs import LearnerSpec, RankSpec
 from r1ray.learner.base import DeepSpeedLearner
 from r1ray.learner.deepspeed_engine import AdapterStream, ParameterStream
+from r1ray.learner.kl_reference import AdaptersOff, FrozenReference, NoReference
 from r1ray.learner.policy import Packed, PolicyModel, check_policy, pack_sequences
-from r1ray.learner.reference import AdaptersOff, FrozenReference, NoReference
 from r1ray.learner.rows import Rows, charge_kl, make_rows, microbatch_loss
 from r1ray.types import Completion, Float32Array, Int32Array, Minibatch, Shard, StepStats
 from r1ray.weights.publisher import open_sender

@@ -22,7 +22,6 @@ from r1ray.reward.extract import SPECIAL_TOKEN
 from r1ray.runtime.files import digest_of, files_of
 from r1ray.runtime.model_files import load_generation_config, load_tokenizer
 from r1ray.runtime.termination import first_sigterm
-from r1ray.stages.agreement import check_pattern_of_rows
 from r1ray.stages.base import (
     Artifact,
     Context,
@@ -32,6 +31,7 @@ from r1ray.stages.base import (
     rewind_exports,
     wait_for_learner,
 )
+from r1ray.stages.token_checks import check_pattern_of_rows
 from r1ray.telemetry.console import Progress, TimeLeft
 from r1ray.telemetry.metrics import MetricsFile
 

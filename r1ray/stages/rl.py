@@ -20,12 +20,11 @@ from r1ray.errors import R1RayError, UserError
 from r1ray.evaluation.sampling import evaluate
 from r1ray.loop.checkpoint import Checkpoints
 from r1ray.loop.controller import Controller
-from r1ray.reward.references import problem_finder
+from r1ray.reward.check_problems import problem_finder
 from r1ray.reward.scorer import check_parts, resolve_parts
 from r1ray.runtime.files import files_of
 from r1ray.runtime.model_files import load_generation_config, load_tokenizer, local_folder
 from r1ray.runtime.termination import first_sigterm
-from r1ray.stages.agreement import check_rewarded_pattern, check_same_prompts
 from r1ray.stages.base import (
     Artifact,
     Context,
@@ -36,6 +35,7 @@ from r1ray.stages.base import (
     rewind_exports,
     wait_for_learner,
 )
+from r1ray.stages.token_checks import check_rewarded_pattern, check_same_prompts
 from r1ray.telemetry.console import Progress
 from r1ray.telemetry.metrics import MetricsFile
 from r1ray.telemetry.plot import plot_curves

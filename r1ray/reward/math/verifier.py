@@ -15,7 +15,7 @@ from r1ray.reward.math.exact import decide
 from r1ray.reward.math.guard import is_safe
 from r1ray.reward.math.normalise import clean
 from r1ray.reward.math.process import ChildDied, KillableProcess, ProcessorTimeExceeded
-from r1ray.reward.math.reference import reference_problem
+from r1ray.reward.math.reference_answer import reference_problem
 from r1ray.runtime.deadline import within
 from r1ray.types import Mark
 

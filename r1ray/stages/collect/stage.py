@@ -52,7 +52,7 @@ from r1ray.data.template import renderer
 from r1ray.errors import R1RayError, UserError
 from r1ray.evaluation.policy import completion_of
 from r1ray.evaluation.records import ACCURACY, Answered, Sample
-from r1ray.reward.references import reference_problem
+from r1ray.reward.check_problems import reference_problem
 from r1ray.runtime.files import files_of, write_json
 from r1ray.runtime.model_files import context_of, load_tokenizer, local_folder
 from r1ray.stages.base import Artifact, Context, check_sandbox, claim

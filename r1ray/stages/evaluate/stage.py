@@ -37,12 +37,11 @@ from r1ray.evaluation.resampling import Figure
 from r1ray.evaluation.search_run import Found, Result, Searcher, table_of
 from r1ray.evaluation.statistics import NUM_RESAMPLES
 from r1ray.evaluation.tables import comparison_line, figures_table, groups_line, search_table
-from r1ray.reward.references import reference_problem
+from r1ray.reward.check_problems import reference_problem
 from r1ray.reward.scorer import resolve_parts
 from r1ray.runtime.files import content_digest, digest_of, files_of, write_json
 from r1ray.runtime.folder_lock import locked
 from r1ray.runtime.model_files import context_of, load_tokenizer, local_folder
-from r1ray.stages.agreement import check_rewarded_pattern, check_same_prompts
 from r1ray.stages.base import (
     Artifact,
     Context,
@@ -58,6 +57,7 @@ from r1ray.stages.evaluate.asking import (
     read_answers,
     read_lines,
 )
+from r1ray.stages.token_checks import check_rewarded_pattern, check_same_prompts
 from r1ray.telemetry.reflection import measure_reflection
 from r1ray.types import Prompt, Sampling
 

@@ -15,7 +15,7 @@ from r1ray.evaluation.benchmarks.definition import benchmark_folder, benchmark_n
 from r1ray.evaluation.benchmarks.metrics import METRICS, own_figures
 from r1ray.evaluation.benchmarks.reader import MINIATURE, BenchmarkReport, Item, read_benchmark
 from r1ray.reward.accuracy import Accuracy
-from r1ray.reward.references import reference_problem
+from r1ray.reward.check_problems import reference_problem
 from r1ray.types import Mark, Response
 
 HARNESS = (

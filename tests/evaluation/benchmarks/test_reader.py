@@ -17,7 +17,7 @@ from r1ray.errors import UserError
 from r1ray.evaluation.benchmarks.columns import fill, value_of
 from r1ray.evaluation.benchmarks.definition import load_benchmark
 from r1ray.evaluation.benchmarks.reader import MINIATURE, read_benchmark
-from r1ray.reward.references import reference_problem
+from r1ray.reward.check_problems import reference_problem
 
 Rows = Sequence[dict[str, Any]]
 DATE = {"day": "", "month": "", "year": ""}

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from r1ray.reward.math.reference import reference_problem
+from r1ray.reward.math.reference_answer import reference_problem
 
 
 @pytest.mark.parametrize(

@@ -14,8 +14,8 @@ from r1ray.config import RewardConfig
 from r1ray.errors import UserError
 from r1ray.reward.extract import SPECIAL_TOKEN
 from r1ray.runtime.model_files import has_token, load_tokenizer
-from r1ray.stages.agreement import check_pattern_of_rows, check_rewarded_pattern, check_same_prompts
 from r1ray.stages.extend import add_tokens
+from r1ray.stages.token_checks import check_pattern_of_rows, check_rewarded_pattern, check_same_prompts
 
 CHAT = "{% for m in messages %}<u>{{ m['content'] }}{% endfor %}{% if add_generation_prompt %}<a>{% endif %}"
 

@@ -1,4 +1,4 @@
-"""Whether a reference can be used at all, found when the data are loaded; no computer algebra is imported."""
+"""Find reference answers that cannot be used, when the data are loaded; no computer algebra is imported."""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from r1ray.checks import FormatOnly, Judged, MathAnswer, Pairwise
 from r1ray.config import RewardConfig
-from r1ray.reward.references import problem_finder
+from r1ray.reward.check_problems import problem_finder
 
 
 def test_rows_that_only_a_judge_can_mark_are_left_out_of_a_run() -> None:

@@ -1,4 +1,4 @@
-"""Whether the models, rows and rewards of a stage agree on their tokens, looked at before anything is started.
+"""Check that the models, rows and rewards of a stage agree on their tokens, before anything is started.
 
 Between models everything is text: a student, a judge and a reward model read answers by tokenizers of their own, and
 the reference of reinforcement learning is the policy itself. What has to agree:

@@ -1,4 +1,4 @@
-"""What can be judged: looked at when the data are loaded, before anything is sampled."""
+"""Find checks by which nothing can be judged, when the data are loaded and before anything is sampled."""
 
 from __future__ import annotations
 
