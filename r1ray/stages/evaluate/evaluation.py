@@ -1,0 +1,104 @@
+"""One benchmark put to one model: its prompts as the model reads them, and the folder that keeps the answers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from r1ray.config import EvaluationConfig
+from r1ray.data.template import renderer
+from r1ray.errors import UserError
+from r1ray.evaluation.records import Answered
+from r1ray.evaluation.search_run import Found
+from r1ray.runtime.files import content_digest, digest_of
+from r1ray.runtime.model_files import context_of, load_tokenizer, local_folder
+from r1ray.stages.evaluate.fingerprint import settings_of
+from r1ray.stages.evaluate.task import Task, memo_of
+from r1ray.stages.token_checks import check_rewarded_pattern, check_same_prompts
+from r1ray.types import Prompt
+
+
+@dataclass(slots=True, kw_only=True)
+class Evaluation:
+    """One benchmark and one model."""
+
+    task: Task
+    key: str
+    """``model`` or ``against``."""
+    model: str
+    folder: Path
+    prompts: list[Prompt]
+    longest: int
+    """Tokens of the longest prompt."""
+    max_tokens: int
+    settings: dict[str, Any]
+    remarks: list[str]
+    answered: dict[int, Answered] = field(default_factory=dict)
+    found: dict[int, Found] = field(default_factory=dict)
+    seconds: float = 0.0
+    """Of asking, in this process."""
+    new_tokens: int = 0
+
+    @property
+    def name(self) -> str:
+        return f"{self.task.benchmark.name} of {name_of(self.model)}"
+
+    @property
+    def is_chat(self) -> bool:
+        return self.task.template == "chat"
+
+
+def evaluation_of(config: EvaluationConfig, task: Task, *, key: str, path: str) -> Evaluation:
+    """Return the benchmark's prompts as a model reads them, and where its answers are kept. Raises UserError.
+
+    Args:
+        key: of the configuration, that holds ``path``, the model: ``model`` or ``against``.
+    """
+    memo = memo_of(config.output_dir)
+    model = local_folder(path, key=key)
+    tokenizer = load_tokenizer(model, template=task.template, key=key)
+    check_rewarded_pattern(tokenizer, config.reward, model=model, key=key)
+    if config.reward_model.model is not None:
+        ranks = local_folder(config.reward_model.model, key="reward_model.model")
+        check_same_prompts(tokenizer, ranks, template=task.template, model=model, key="reward_model.model")
+    render = renderer(tokenizer, template=task.template)
+    prompts = [item.prompt(render) for item in task.items]
+    lengths = [
+        len(ids)
+        for ids in tokenizer([p.text for p in prompts], add_special_tokens=task.template != "chat")["input_ids"]
+    ]
+    context = context_of(model)
+    longest = max(lengths)
+    room = task.max_tokens if context is None else context - longest
+    if room < 1:
+        raise UserError(
+            f"{key}={path}: its context has {context} tokens, and question {prompts[lengths.index(longest)].id} of "
+            f"{task.benchmark.name} has {longest}."
+        )
+    remarks = [*task.remarks]
+    if room < task.max_tokens:
+        remarks.append(f"max_tokens={task.max_tokens} is lowered to {room}: the model's context has {context} tokens")
+    settings = settings_of(config, task)
+    digest = digest_of({"model": content_digest(model, memo), "task": task.digest, "settings": settings})
+    return Evaluation(
+        task=task,
+        key=key,
+        model=model,
+        folder=memo.parent / f"{task.benchmark.name}-{name_of(model)}-{digest[:10]}",
+        prompts=prompts,
+        longest=longest,
+        max_tokens=min(room, task.max_tokens),
+        settings=settings,
+        remarks=remarks,
+    )
+
+
+def name_of(model: str) -> str:
+    """What people call a model's folder: that of a run's export is a number.
+
+    >>> name_of("/runs/quickstart-seed0/hf/120"), name_of("/models/Qwen2.5-7B")
+    ('quickstart-seed0-120', 'Qwen2.5-7B')
+    """
+    folder = Path(model)
+    return f"{folder.parents[1].name}-{folder.name}" if folder.parent.name == "hf" else folder.name

@@ -1,0 +1,160 @@
+"""The benchmarks of an evaluation, read and checked before any model is looked at: definition, data, settings."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+from r1ray.cluster.joining import is_remote
+from r1ray.config import EvaluationConfig
+from r1ray.errors import UserError
+from r1ray.evaluation.benchmarks.definition import Benchmark, load_benchmark
+from r1ray.evaluation.benchmarks.metrics import METRICS
+from r1ray.evaluation.benchmarks.reader import MINIATURE, BenchmarkReport, Item, read_benchmark
+from r1ray.evaluation.benchmarks.standings import Contest, read_standings
+from r1ray.reward.check_problems import reference_problem
+from r1ray.runtime.files import content_digest, digest_of
+from r1ray.runtime.model_files import local_folder
+from r1ray.stages.base import check_sandbox
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Task:
+    """A benchmark with its questions and settings, before any model."""
+
+    benchmark: Benchmark
+    items: list[Item]
+    report: BenchmarkReport
+    contests: dict[str, Contest] | None
+    metrics: tuple[str, ...]
+    samples: int
+    temperature: float
+    top_p: float
+    max_tokens: int
+    template: str
+    digest: str
+    """Of the benchmark, its data and its settings."""
+    remarks: tuple[str, ...]
+
+
+def tasks_of(config: EvaluationConfig) -> list[Task]:
+    """Read every benchmark that is asked for. Raises UserError where one cannot be evaluated."""
+    names = config.benchmarks if isinstance(config.benchmarks, list) else [config.benchmarks]
+    if not names:
+        raise UserError("benchmark=[]: needs at least one.")
+    for key, path in (("judge.model", config.judge.model), ("reward_model.model", config.reward_model.model)):
+        if path is not None and config.judge.url is None:
+            local_folder(path, key=key)
+    _make_folder(config)
+    tasks = []
+    for name in map(str, names):
+        benchmark = load_benchmark(name)
+        tasks.append(_task(config, benchmark, _data_of(config, benchmark, alone=len(names) == 1)))
+    programs = frozenset[str]().union(*(task.report.programs for task in tasks))
+    key = f"benchmark={','.join(map(str, names))}"
+    warning = check_sandbox(config.sandbox, programs, key=key, is_local=not is_remote(config.cluster.address))
+    if warning:
+        logger.warning(warning)
+    return tasks
+
+
+def _make_folder(config: EvaluationConfig) -> None:
+    try:
+        memo_of(config.output_dir).parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"output_dir={config.output_dir}: cannot be made: {error}.") from error
+
+
+def _data_of(config: EvaluationConfig, benchmark: Benchmark, *, alone: bool) -> str:
+    if isinstance(config.data, Mapping):
+        if benchmark.name not in config.data:
+            raise UserError(f"data={dict(config.data)}: has nothing for benchmark={benchmark.name}.")
+        return str(config.data[benchmark.name])
+    if not alone and config.data != MINIATURE:
+        raise UserError(
+            f"data={config.data}: several benchmarks need a file each: data={{{benchmark.name}: PATH, ...}}."
+        )
+    return str(config.data)
+
+
+def _task(config: EvaluationConfig, benchmark: Benchmark, data: str) -> Task:
+    items, report = read_benchmark(
+        benchmark,
+        data,
+        limit=config.limit,
+        seed=config.seed,
+        window=(config.window[0], config.window[1]) if config.window else None,
+        languages=config.languages,
+        command=config.command,
+        baseline=config.baseline,
+        problem=reference_problem,
+    )
+    if report.needs_judge and config.judge.model is None:
+        raise UserError(
+            f"benchmark={benchmark.name}: its answers are graded by a judge; needs judge.model=PATH, or judge.url and "
+            "judge.model of a service."
+        )
+    if report.left_out:
+        logger.info(
+            f"{benchmark.name}: {len(report.left_out)} of {report.num_rows} rows have no usable reference and are left "
+            f"out: {', '.join(report.left_out[:5])}"
+        )
+    contests = read_standings(config.standings) if config.standings else None
+    wanted = {item.groups["contest"] for item in items if "contest" in item.groups}
+    if contests is not None and wanted - contests.keys():
+        raise UserError(
+            f"standings={config.standings}: has none of the contests {', '.join(wanted - contests.keys())}."
+        )
+    samples = config.samples or benchmark.samples
+    metrics, remarks = metrics_of(benchmark, samples, has_standings=config.standings is not None)
+    memo = memo_of(config.output_dir)
+    files = {
+        key: content_digest(path, memo)
+        for key, path in (
+            ("data", str(benchmark.miniature) if data == MINIATURE else data),
+            ("baseline", config.baseline),
+            ("standings", config.standings),
+        )
+        if path is not None
+    }
+    task = Task(
+        benchmark=benchmark,
+        items=items,
+        report=report,
+        contests=contests,
+        metrics=metrics,
+        samples=samples,
+        temperature=benchmark.temperature if config.temperature is None else config.temperature,
+        top_p=benchmark.top_p if config.top_p is None else config.top_p,
+        max_tokens=config.max_tokens or benchmark.max_tokens,
+        template=config.template or benchmark.template,
+        digest="",
+        remarks=(*report.remarks, *remarks),
+    )
+    definition = {key: value for key, value in asdict(benchmark).items() if key != "folder"}
+    return replace(task, digest=digest_of({"benchmark": definition, "files": files}))
+
+
+def metrics_of(benchmark: Benchmark, samples: int, *, has_standings: bool) -> tuple[tuple[str, ...], list[str]]:
+    """Return the benchmark's metrics with so many samples, and what the result has to say about them."""
+    metrics: list[str] = []
+    remarks = []
+    for metric in benchmark.metrics:
+        kind, _, count = metric.partition("@")
+        if count.isdigit() and int(count) > samples:
+            remarks.append(f"{metric} needs {count} samples: {kind}@{samples} in its place")
+            metric = f"{kind}@{samples}"
+        if metric not in METRICS and not count and not has_standings:
+            remarks.append(f"{metric} needs contest standings: standings=FILE")
+        elif metric not in metrics:
+            metrics.append(metric)
+    return tuple(metrics), remarks
+
+
+def memo_of(output_dir: str) -> Path:
+    """Return the file that keeps digests of the files that evaluations read, see :func:`content_digest`."""
+    return Path(output_dir).expanduser().resolve() / "evaluations" / "digests.json"
