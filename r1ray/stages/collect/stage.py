@@ -14,51 +14,34 @@ import asyncio
 import json
 import logging
 from collections import Counter
-from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Mapping
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from r1ray.checks import Check, CodeTests, FormatOnly, Instructions, Judged, MathAnswer, Pairwise
+from r1ray.checks import Judged, Pairwise
 from r1ray.cluster.joining import is_remote
-from r1ray.cluster.launch_evaluation import RunningEvaluation, launch_evaluation
+from r1ray.cluster.launch_evaluation import launch_evaluation
 from r1ray.config import EvaluationConfig, RunConfig, decisive
-from r1ray.curation import filters
-from r1ray.curation.card import CARD, Curation, write_dataset
+from r1ray.curation.card import CARD, Curation, Thinking, write_dataset
 from r1ray.curation.decontamination import Contamination
-from r1ray.curation.duplicates import NearDuplicates
-from r1ray.curation.filters import Example, FilterOptions, apply_filters
-from r1ray.curation.mixture import mix
+from r1ray.curation.mixture import MixtureReport, mix
 from r1ray.curation.rows import DatasetRow
-from r1ray.curation.writing import (
-    BOXED,
-    FEW_SHOT,
-    PLAIN,
-    PROGRAM,
-    REWRITE,
-    SUMMARY,
-    Shot,
-    asked,
-    keeps_apart,
-    taken_apart,
-    written,
-)
-from r1ray.data.checks import load_check
 from r1ray.data.layouts import RawPrompt
 from r1ray.data.prompts import spool_prompts
-from r1ray.data.spool import SpooledRows, rows_of
 from r1ray.data.template import renderer
 from r1ray.errors import R1RayError, UserError
-from r1ray.evaluation.policy import completion_of
-from r1ray.evaluation.records import ACCURACY, Answered, Sample
 from r1ray.reward.check_problems import reference_problem
-from r1ray.runtime.files import files_of, write_json
+from r1ray.runtime.files import files_of
 from r1ray.runtime.model_files import context_of, load_tokenizer, local_folder
 from r1ray.stages.base import Artifact, Context, check_sandbox, claim
+from r1ray.stages.collect.judge_agreement import compare_judge
+from r1ray.stages.collect.questions import questions_of, raw_prompts, text_of
+from r1ray.stages.collect.selection import Selection, Selector, filters_of, options_of
 from r1ray.stages.collect.sources import Sources
 from r1ray.stages.evaluate.asking import ask, beside, read_answers
-from r1ray.types import Prompt, Sampling, Scored
+from r1ray.types import Sampling
 
 logger = logging.getLogger(__name__)
 
@@ -91,16 +74,6 @@ class Collect:
         return Artifact(str(job.folder), digest, job.curate())
 
 
-@dataclass(slots=True)
-class _Found:
-    """What curation has come to so far."""
-
-    rows: list[DatasetRow] = field(default_factory=list)
-    removed: Counter[str] = field(default_factory=Counter)
-    num_examined: int = 0
-    num_wrong: int = 0
-
-
 class _Job:
     """One execution of the stage."""
 
@@ -113,19 +86,19 @@ class _Job:
         self._agreement = context.run_dir / "judge.json"
         self._model = local_folder(str(config.model), key="model")
         tokenizer = load_tokenizer(self._model, template=config.data.template)
-        self._render = renderer(tokenizer, template=config.data.template)
-        self._filters = self._chosen_filters()
-        try:
-            self._options = FilterOptions(**self._settings.options)
-        except TypeError as error:
-            raise UserError(f"collect.options={self._settings.options}: {error}.") from error
-        self._prompts = self._read_prompts()
-        if config.judge.model is None and any(isinstance(raw.check, Judged | Pairwise) for raw in self._prompts):
+        render = renderer(tokenizer, template=config.data.template)
+        filters, options = filters_of(self._settings), options_of(self._settings)
+        prompts = self._read_prompts()
+        if config.judge.model is None and any(isinstance(raw.check, Judged | Pairwise) for raw in prompts):
             raise UserError("data.train: some prompts are graded by a judge; needs judge.model=PATH.")
-        self._shots = _shots(self._settings.examples) if self._settings.examples else []
-        self._contamination = self._read_benchmarks()
-        self._contaminated = self._contamination.report() if self._contamination is not None else None
-        self._questions = self._make_questions()
+        self._selector = Selector(
+            self._settings,
+            stage=context.run_dir.name,
+            filters=filters,
+            options=options,
+            benchmarks=self._read_benchmarks(),
+        )
+        self._questions = questions_of(prompts, self._settings, render=render)
         lengths = [len(ids) for ids in tokenizer([q.prompt.text for q in self._questions])["input_ids"]]
         longest, room = max(lengths), context_of(self._model)
         asked_for = self._settings.max_tokens
@@ -136,23 +109,13 @@ class _Job:
             self._settings,
             seed=config.seed,
             stage=context.run_dir.name,
-            render=self._render,
+            render=render,
             tokenizer=tokenizer,
             context=room,
-            filters=self._filters,
-            options=self._options,
+            filters=filters,
+            options=options,
         )
         self._max_model_len = max(longest + self._max_tokens, self._sources.max_model_len)
-
-    def _chosen_filters(self) -> tuple[filters.Filter, ...]:
-        names = self._settings.filters
-        if names is None:
-            return filters.REJECTION_SAMPLING if self._settings.ways == [PLAIN] else filters.COLD_START
-        known = {each.__name__: each for each in (*filters.COLD_START, *filters.REJECTION_SAMPLING)}
-        for name in names:
-            if name not in known:
-                raise UserError(f"collect.filters: {name} is none; needs some of {', '.join(known)}.")
-        return tuple(known[name] for name in names)
 
     def _read_prompts(self) -> list[RawPrompt]:
         path, spool = str(self._config.data.train), self._context.run_dir / "data" / "data.train.arrow"
@@ -163,47 +126,19 @@ class _Job:
         if warning:
             logger.warning(warning)
         self._programs = report.programs
-        return list(_raw_prompts(spool))
+        return list(raw_prompts(spool))
 
     def _read_benchmarks(self) -> Contamination | None:
         known = Contamination() if self._settings.decontaminate else None
         for path in self._settings.decontaminate:
             spool = self._context.run_dir / "data" / f"{Path(path).stem}.arrow"
             spool_prompts(path, spool, key="collect.decontaminate", problem=lambda check, language: None)
-            for raw in _raw_prompts(spool):
+            for raw in raw_prompts(spool):
                 assert known is not None
-                known.add(Path(path).stem, raw.id, _text(raw))
+                known.add(Path(path).stem, raw.id, text_of(raw))
         return known
 
     # ------------------------------------------------------------------ asking
-
-    def _make_questions(self) -> list[_Question]:
-        responses = _responses(self._settings.responses) if self._settings.responses else {}
-        questions = []
-        for raw in self._prompts:
-            for way in self._settings.ways:
-                if way == REWRITE and raw.id not in responses:
-                    continue
-                shots = self._shots[: self._settings.num_examples] if way == FEW_SHOT else ()
-                given = asked(
-                    raw.question,
-                    way,
-                    language=raw.language,
-                    shots=shots,
-                    response=responses.get(raw.id, ""),
-                    end=_end_of(raw.check),
-                )
-                prompt = Prompt(
-                    id=f"{raw.id}/{way}",
-                    text=self._render(given),
-                    check=raw.check,
-                    domain=raw.domain,
-                    language=raw.language,
-                )
-                questions.append(_Question(raw, way, prompt))
-        if not questions:
-            raise UserError(f"collect.responses={self._settings.responses}: has no right response to any prompt.")
-        return questions
 
     async def ask(self) -> None:
         """Sample every question that has no samples yet."""
@@ -241,129 +176,25 @@ class _Job:
                 )
                 await beside(running.restore(), thinking)
             if wants_judge:
-                await beside(running.restore(), self._compare_judge(running, answered))
+                comparing = compare_judge(
+                    running, self._questions, answered, self._agreement, num_samples=settings.judge_agreement
+                )
+                await beside(running.restore(), comparing)
         finally:
             running.shutdown()
-
-    async def _compare_judge(self, running: RunningEvaluation, answered: Mapping[int, Answered]) -> None:
-        """How often the judge agrees with the rules, on prompts that have one: half right samples, half wrong ones, as
-        far as there are so many."""
-        by_value: dict[bool, list[tuple[_Question, Sample]]] = {True: [], False: []}
-        for number in sorted(answered):
-            question = self._questions[number]
-            if isinstance(question.raw.check, MathAnswer):
-                for sample in answered[number].samples:
-                    if sample.value is not None:
-                        by_value[sample.is_right].append((question, sample))
-        half = self._settings.judge_agreement // 2
-        chosen = [pair for pairs in by_value.values() for pair in pairs[:half]]
-
-        async def agrees(question: _Question, sample: Sample) -> bool | None:
-            assert isinstance(question.raw.check, MathAnswer)
-            check = Judged(question.raw.check.answer, question=_text(question.raw))
-            text = completion_of(sample.text, index=0, num_tokens=sample.num_tokens, is_finished=True)
-            (verdict,) = await running.scorer.score(replace(question.prompt, check=check), running.close_chunk((text,)))
-            outcome = verdict.outcome
-            return (outcome.parts[ACCURACY] >= 1.0) == sample.is_right if isinstance(outcome, Scored) else None
-
-        graded = await asyncio.gather(*(agrees(*pair) for pair in chosen))
-        known = [agreed for agreed in graded if agreed is not None]
-        num_failed = len(graded) - len(known)
-        agreement = {"agreement": sum(known) / len(known)} if known else {}
-        write_json(self._agreement, {"num_graded": len(known), "num_failed": num_failed, **agreement})
-        logger.info(
-            f"judge: agrees with the rules on {sum(known)} of {len(known)} samples; it gave no grade to {num_failed}"
-        )
 
     # ------------------------------------------------------------------ curating
 
     def curate(self) -> dict[str, float]:
-        """From the samples to the data set; returns its counts."""
-        settings, found = self._settings, _Found()
-        known = NearDuplicates(settings.similarity) if settings.similarity < 1 else None
-        texts: set[str] = set()
-        answered = read_answers(self._samples)
-        by_prompt: dict[str, list[DatasetRow]] = {}
-        for number in sorted(answered):
-            question = self._questions[number]
-            if self._is_contaminated(question.raw):
-                found.num_examined += len(answered[number].samples)
-                found.removed["contaminated"] += len(answered[number].samples)
-                continue
-            kept = self._kept(question, answered[number], found)
-            by_prompt.setdefault(question.raw.id, []).extend(kept)
-        for rows in by_prompt.values():
-            chosen = 0
-            for row in sorted(rows, key=lambda row: (row.num_tokens, row.id)):
-                text = row.messages[-1]["content"]
-                if text in texts or (known is not None and known.seen(row.id, text) is not None):
-                    found.removed["duplicate"] += 1
-                elif chosen == settings.keep:
-                    found.removed["enough_of_the_prompt"] += 1
-                else:
-                    texts.add(text)
-                    chosen += 1
-                    found.rows.append(row)
+        """Make the data set of the samples; return its counts."""
+        found = self._selector.select(self._questions, read_answers(self._samples))
         if not found.rows:
             raise R1RayError(
                 f"nothing was kept of {found.num_examined} samples: {dict(found.removed)}; look at {self._samples}"
             )
-        return self._write(found, known)
+        return self._write(found)
 
-    def _is_contaminated(self, raw: RawPrompt) -> bool:
-        if self._contamination is None or self._contaminated is None:
-            return False
-        overlaps = self._contamination.find(_text(raw))
-        self._contaminated.record(raw.id, overlaps)
-        return bool(overlaps)
-
-    def _kept(self, question: _Question, answered: Answered, found: _Found) -> list[DatasetRow]:
-        """The samples of one question that are right and readable."""
-        raw, settings, rows = question.raw, self._settings, []
-        for index, sample in enumerate(answered.samples):
-            found.num_examined += 1
-            has_rule = not isinstance(raw.check, FormatOnly)
-            if has_rule and (sample.value is None or sample.value < settings.min_value):
-                found.removed["unscorable" if sample.value is None else "wrong"] += 1
-                continue
-            reasoning, summary = taken_apart(sample.text)
-            example = Example(
-                prompt=_text(raw),
-                reasoning=reasoning,
-                summary=summary,
-                language=raw.language,
-                response=sample.text,
-                is_cut=sample.is_truncated,
-                num_tokens=sample.num_tokens,
-            )
-            rejection = apply_filters(example, self._filters, self._options)
-            if rejection is not None:
-                found.removed[rejection.filter] += 1
-                continue
-            if not keeps_apart(reasoning, summary, pattern=settings.pattern):
-                found.removed["broken_pattern"] += 1
-                continue
-            asked_first = raw.question
-            messages = [{"role": "user", "content": asked_first}] if isinstance(asked_first, str) else asked_first
-            answer = written(reasoning, summary, pattern=settings.pattern)
-            rows.append(
-                DatasetRow(
-                    id=f"{raw.id}/{question.way}/{index}",
-                    messages=(*messages, {"role": "assistant", "content": answer}),
-                    source=question.way,
-                    domain=raw.domain,
-                    language=raw.language,
-                    licence=settings.licence,
-                    stage=self._context.run_dir.name,
-                    reward=sample.value if has_rule else None,
-                    num_tokens=sample.num_tokens,
-                    prompt_id=raw.id,
-                )
-            )
-        return rows
-
-    def _write(self, found: _Found, known: NearDuplicates | None) -> dict[str, float]:
-        rows, report = found.rows, None
+    def _write(self, found: Selection) -> dict[str, float]:
         given, thinking = self._sources.written(read_answers(self._thoughts))
         for name, each in thinking.items():
             left_out = ", ".join(f"{count} {why}" for why, count in each.left_out.items()) or "none"
@@ -375,13 +206,7 @@ class _Job:
         for name in given:
             if not given[name]:
                 raise R1RayError(f"collect.sources.{name}: nothing was kept of it; look at {self._thoughts}")
-        if given:
-            ratios = {name: source.ratio for name, source in self._settings.sources.items()}
-            ratios["sampled"] = 1 - sum(ratios.values())
-            sources = {**given, "sampled": rows}
-            total = int(len(rows) / ratios["sampled"])
-            mixture = mix(sources, ratios, seed=self._config.seed, total=total, oversample=True)
-            rows, report = _renamed(mixture.rows), mixture.report
+        rows, report = self._mixed(found.rows, given)
         manifest = write_dataset(
             rows,
             self.folder,
@@ -389,8 +214,8 @@ class _Job:
             curation=Curation(
                 num_examined=found.num_examined,
                 removed=dict(found.removed),
-                duplicates=known.report() if known is not None else None,
-                contamination=self._contaminated,
+                duplicates=found.duplicates,
+                contamination=found.contamination,
                 mixture=report,
                 thinking=thinking,
                 seeds={"run": self._config.seed},
@@ -400,6 +225,28 @@ class _Job:
             f"{manifest.num_rows} examples of {manifest.num_prompts} prompts from {found.num_examined} samples; left "
             "out: " + (", ".join(f"{count} {name}" for name, count in found.removed.most_common()) or "none")
         )
+        return {
+            "num_rows": float(manifest.num_rows),
+            "num_prompts": float(manifest.num_prompts),
+            "num_samples": float(found.num_examined),
+            "num_kept": float(len(found.rows)),
+            **self._counts(found, thinking),
+        }
+
+    def _mixed(
+        self, sampled: list[DatasetRow], given: Mapping[str, list[DatasetRow]]
+    ) -> tuple[list[DatasetRow], MixtureReport | None]:
+        """Return the sampled rows with those of the user's in their ratios."""
+        if not given:
+            return sampled, None
+        ratios = {name: source.ratio for name, source in self._settings.sources.items()}
+        ratios["sampled"] = 1 - sum(ratios.values())
+        total = int(len(sampled) / ratios["sampled"])
+        sources = {**given, "sampled": sampled}
+        mixture = mix(sources, ratios, seed=self._config.seed, total=total, oversample=True)
+        return _renamed(mixture.rows), mixture.report
+
+    def _counts(self, found: Selection, thinking: Mapping[str, Thinking]) -> dict[str, float]:
         counts = {f"removed/{name}": float(count) for name, count in found.removed.items()}
         for name, thought in thinking.items():
             counts |= {f"thoughts/{name}/prompted": float(thought.num_prompted)}
@@ -408,22 +255,7 @@ class _Job:
         if self._agreement.exists():
             judged = json.loads(self._agreement.read_text())
             counts |= {f"judge/{name}": float(value) for name, value in judged.items()}
-        return {
-            "num_rows": float(manifest.num_rows),
-            "num_prompts": float(manifest.num_prompts),
-            "num_samples": float(found.num_examined),
-            "num_kept": float(len(found.rows)),
-            **counts,
-        }
-
-
-@dataclass(frozen=True, slots=True)
-class _Question:
-    """A prompt in one of the ways."""
-
-    raw: RawPrompt
-    way: str
-    prompt: Prompt
+        return counts
 
 
 def sampling_config(config: RunConfig) -> EvaluationConfig:
@@ -442,13 +274,6 @@ def sampling_config(config: RunConfig) -> EvaluationConfig:
     )
 
 
-def _end_of(check: Check) -> str:
-    """What the check of a prompt looks at in the end."""
-    if isinstance(check, CodeTests):
-        return PROGRAM
-    return SUMMARY if isinstance(check, FormatOnly | Judged | Pairwise | Instructions) else BOXED
-
-
 def _renamed(rows: list[DatasetRow]) -> list[DatasetRow]:
     """Rows that occur several times in a mixture, each with an id of its own."""
     seen: Counter[str] = Counter()
@@ -458,44 +283,6 @@ def _renamed(rows: list[DatasetRow]) -> list[DatasetRow]:
         again = f"{row.id}#{seen[row.id]}" if seen[row.id] > 1 else row.id
         renamed.append(DatasetRow(**{**asdict(row), "id": again, "messages": row.messages}))
     return renamed
-
-
-def _raw_prompts(spool: Path) -> Iterator[RawPrompt]:
-    rows = SpooledRows(spool)
-    for index in range(len(rows)):
-        (row,) = rows.row(index).to_pylist()
-        question, check = json.loads(row["question"]), load_check(row["check"])
-        yield RawPrompt(row["id"], question, check, row["domain"], row["language"])
-
-
-def _text(raw: RawPrompt) -> str:
-    asked_first = raw.question
-    return asked_first if isinstance(asked_first, str) else "\n".join(message["content"] for message in asked_first)
-
-
-def _shots(path: str) -> list[Shot]:
-    shots = []
-    for number, row in rows_of(path, key="collect.examples"):
-        try:
-            shots.append(Shot(str(row["prompt"]), str(row["reasoning"]), str(row["summary"])))
-        except KeyError as error:
-            raise UserError(
-                f"collect.examples={path}: row {number} has no {error.args[0]}; needs prompt, reasoning and summary."
-            ) from error
-    return shots
-
-
-def _responses(path: str) -> dict[str, str]:
-    """The shortest right response to each prompt, of another collection's folder. Raises UserError."""
-    samples = Path(path).expanduser().parent / "samples.jsonl"
-    if not samples.exists():
-        raise UserError(f"collect.responses={path}: {samples} is not there; needs what recipe=collect made.")
-    best: dict[str, str] = {}
-    for question in read_answers(samples).values():
-        right = sorted((s.num_tokens, s.text) for s in question.samples if s.is_right)
-        if right:
-            best.setdefault(question.id.rpartition("/")[0], right[0][1])
-    return best
 
 
 def card_of(folder: str) -> dict[str, Any]:
