@@ -22,7 +22,7 @@ from r1ray.cluster.storage import check_storage, learner_paths, training_paths
 from r1ray.config import LearnerConfig, RewardConfig, RunConfig, WeightsConfig
 from r1ray.config.specs import AdapterSpec, EngineSpec, LearnerSpec
 from r1ray.errors import UserError
-from r1ray.loop.controller import Roles
+from r1ray.loop.roles import Roles
 from r1ray.runtime.deadline import within
 from r1ray.types import Int32Array
 

@@ -107,7 +107,10 @@ class CheckpointConfig:
 
 @dataclass
 class StopConfig:
-    """Ends training before ``steps`` once a metric of metrics.jsonl stops rising (:mod:`r1ray.loop.stopping`)."""
+    """Ends training before ``steps`` once a metric of metrics.jsonl stops rising.
+
+    See :mod:`r1ray.loop.upkeep.stopping`.
+    """
 
     metric: str = "reward/mean"
     """``reward/mean``, a part (``reward/accuracy``), or a held-out figure (``eval/heldout/pass@1``)."""

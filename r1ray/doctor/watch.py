@@ -31,7 +31,7 @@ from r1ray.types import (
 
 if TYPE_CHECKING:
     from r1ray.cluster.launch import Running
-    from r1ray.loop.controller import Roles
+    from r1ray.loop.roles import Roles
 
 PHASES = ("cluster", "model", "start", "generate", "reward", "learn", "publish", "probe", "export", "reload")
 """All phases, in the order of a report."""

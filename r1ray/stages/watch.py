@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from r1ray.cluster.launch import Running
-    from r1ray.loop.controller import Roles
+    from r1ray.loop.roles import Roles
 
 
 class Watch(Protocol):

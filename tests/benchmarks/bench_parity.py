@@ -3,9 +3,9 @@
     python -m tests.benchmarks.bench_parity [--model FOLDER]
 
 An engine has one tensor off by a share of its size, in a random direction. Printed is the smallest share, of powers of
-four, at which the fresh tokens of a step are suspicious (r1ray.loop.parity), and at which the parity probe fails.
-Without --model: an untrained Llama with 24 layers. (What an engine holds is compared exactly at every publish, so that
-no share is too small there.)
+four, at which the fresh tokens of a step are suspicious (r1ray.loop.upkeep.parity), and at which the parity probe
+fails. Without --model: an untrained Llama with 24 layers. (What an engine holds is compared exactly at every publish,
+so that no share is too small there.)
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def measure(folder: str, dtype: str) -> None:
     from r1ray.cluster.publish import disparity
     from r1ray.config import WeightsConfig
     from r1ray.learner.policy import PolicyModel, pack_sequences
-    from r1ray.loop.parity import KL, MEAN, is_suspicious
+    from r1ray.loop.upkeep.parity import KL, MEAN, is_suspicious
 
     llm = LLM(
         model=folder,

@@ -17,7 +17,7 @@ from r1ray.cluster.placement import Kind, Needs, Node
 from r1ray.config import RunConfig
 from r1ray.doctor.smoke import PROBE_IDS, exported_logprobs, timely, working_folder
 from r1ray.errors import DeadlineExceeded, R1RayError, UserError
-from r1ray.loop.controller import Roles
+from r1ray.loop.roles import Roles
 from r1ray.types import Float32Array, Int32Array
 from tests.fakes import Events, FakeEngine, FakeLearner, FakeRecorder, FakeScorer, FakeWeightSync
 

@@ -14,7 +14,8 @@ from r1ray.config import AlgoConfig, DataConfig, DeadlineConfig, RewardConfig, R
 from r1ray.doctor.watch import PhaseFailed, Watch
 from r1ray.errors import DeadlineExceeded, ParityError, R1RayError
 from r1ray.loop.checkpoint import Checkpoints
-from r1ray.loop.controller import Controller, Roles
+from r1ray.loop.controller import Controller
+from r1ray.loop.roles import Roles
 from r1ray.types import Completion, Prompt, PublishStats, ScoringFailed, Shard, StepStats, Verdict
 from tests.fakes import Events, FakeEngine, FakeLearner, FakePrompts, FakeRecorder, FakeScorer, FakeWeightSync
 

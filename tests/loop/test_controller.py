@@ -25,7 +25,8 @@ from r1ray.config import (
 )
 from r1ray.errors import DeadlineExceeded, NonFiniteLoss, R1RayError, UserError
 from r1ray.loop.checkpoint import Checkpoints
-from r1ray.loop.controller import Controller, Roles
+from r1ray.loop.controller import Controller
+from r1ray.loop.roles import Roles
 from r1ray.types import (
     Completion,
     EvalResult,
@@ -624,7 +625,7 @@ def test_a_resumed_run_issues_what_was_in_flight_and_trains_nothing_twice(tmp_pa
 
 
 def test_training_goes_on_while_a_checkpoint_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("r1ray.loop.controller.POLL_S", 0.0)
+    monkeypatch.setattr("r1ray.loop.upkeep.saving.POLL_S", 0.0)
     world = World(tmp_path, make_config(steps=6, checkpoint_every=2))
     newest: dict[int, int | None] = {}
     learn, write = world.learner.train, world.learner.written

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from r1ray.config import StopConfig
-from r1ray.loop.stopping import has_plateaued
+from r1ray.loop.upkeep.stopping import has_plateaued
 
 
 def rows_of(values: Sequence[float]) -> list[dict[str, float]]:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from r1ray.loop.parity import KL, MEAN, is_suspicious
+from r1ray.loop.upkeep.parity import KL, MEAN, is_suspicious
 
 
 def line(mean: float, kl: float) -> dict[str, float]:

@@ -84,6 +84,23 @@ def scoring_metrics(verdicts: Sequence[Verdict]) -> dict[str, float]:
     }
 
 
+def step_metrics(
+    groups: Sequence[FinishedGroup[Any]],
+    stats: StepStats,
+    published: PublishStats,
+    *,
+    domains: Sequence[str],
+    seconds: float,
+) -> dict[str, float]:
+    """Return what a step that took ``seconds`` did with its groups."""
+    return {
+        **batch_metrics(groups, published.version - 1, domains=domains),
+        **stats.metrics,
+        **publish_metrics(published),
+        **throughput_metrics(groups, stats, seconds),
+    }
+
+
 def publish_metrics(published: PublishStats) -> dict[str, float]:
     """What a publish cost and found."""
     metrics = {"time/publish_s": published.seconds, "publish/resent": float(published.num_resent)}
@@ -104,6 +121,25 @@ def throughput_metrics(batch: Sequence[FinishedGroup[Any]], stats: StepStats, se
         "throughput/trained_tokens_per_s": stats.trained_tokens / seconds,
         "learner/padding_share": stats.padding_tokens / max(1, stats.padding_tokens + stats.trained_tokens),
     }
+
+
+class StepClock:
+    """Seconds of a step and of its parts."""
+
+    def __init__(self) -> None:
+        self._start = self._last = time.monotonic()
+        self.metrics: dict[str, float] = {}
+        """By the names of metrics.jsonl."""
+
+    def lap(self, name: str) -> None:
+        """End a part, which began where the one before ended."""
+        before, self._last = self._last, time.monotonic()
+        self.metrics[name] = self._last - before
+
+    def stop(self) -> float:
+        """End the step; return its seconds."""
+        seconds = self.metrics["time/step_s"] = time.monotonic() - self._start
+        return seconds
 
 
 class IdleClock:
@@ -135,3 +171,7 @@ class IdleClock:
             self._since = now
         idle, self._idle = self._idle, 0.0
         return idle
+
+    def metrics(self) -> dict[str, float]:
+        """``time/idle_rollout_s`` of metrics.jsonl, since the last call of :meth:`idle_s`."""
+        return {"time/idle_rollout_s": self.idle_s()}

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import dataclasses
 
-from r1ray.loop.metrics import batch_metrics
+from r1ray.loop.upkeep.metrics import batch_metrics
 from r1ray.rollout.group import FinishedGroup
 from r1ray.types import GroupRequest, Outcome, Sampling, Scored, ScoringFailed, Verdict
 from tests.fakes import Chunk, make_completion, make_prompt

@@ -1,0 +1,64 @@
+"""Rewards r_i of a group, in the step that trains on it, and what makes a group useless.
+
+The scorer knows of no steps: it says what every part of the reward is. Which parts count, and how they add up to one
+number, is decided here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TypeVar
+
+from r1ray.algo.advantage import is_uniform
+from r1ray.algo.compose import normalised_rewards, total_reward
+from r1ray.config import AlgoConfig, RewardConfig
+from r1ray.rollout.group import FinishedGroup
+from r1ray.types import Scored, Unscorable, Verdict
+
+C = TypeVar("C")
+
+
+def weigh(group: FinishedGroup[C], config: RewardConfig, *, step: int) -> FinishedGroup[C]:
+    """Return the group with the totals that it has in ``step``: of the parts that count by then."""
+    weights = config.weights_at(step)
+    if len(weights) == len(config.parts):
+        return group
+    gate = config.gate if config.combine == "gated" and config.gate in weights else None
+
+    def weigh_one(scored: Verdict) -> Verdict:
+        if not isinstance(scored.outcome, Scored):
+            return scored
+        total = total_reward(scored.outcome.parts, weights, gate=gate)
+        return replace(scored, outcome=replace(scored.outcome, total=total))
+
+    return replace(group, verdicts=tuple(tuple(map(weigh_one, chunk)) for chunk in group.verdicts))
+
+
+def rewards_of(
+    trajectories: Sequence[Verdict], config: RewardConfig, *, step: int, epsilon: float
+) -> list[float | None]:
+    """Return r_i of each trajectory of a weighed group; None if it could not be scored.
+
+    Args:
+        epsilon: beside the std of each part, for rewards that are normalised.
+    """
+    outcomes = [one.outcome if isinstance(one.outcome, Scored) else None for one in trajectories]
+    if config.combine != "normalised":
+        return [None if outcome is None else outcome.total for outcome in outcomes]
+    parts = [None if outcome is None else outcome.parts for outcome in outcomes]
+    return normalised_rewards(parts, config.weights_at(step), epsilon=epsilon)
+
+
+def reason_to_drop(group: FinishedGroup[C], algo: AlgoConfig, reward: RewardConfig, *, step: int) -> str | None:
+    """Return why nothing can be learned from a group; None if something can."""
+    outcomes = [one.outcome for one in group.all_verdicts]
+    if any(isinstance(outcome, Unscorable) for outcome in outcomes):
+        return "unscorable"
+    if sum(isinstance(outcome, Scored) for outcome in outcomes) < 2:
+        return "unscored"
+    if not algo.drop_uniform:
+        return None
+    trajectories = weigh(group, reward, step=step).all_verdicts
+    rewards_G = rewards_of(trajectories, reward, step=step, epsilon=algo.advantage_epsilon)
+    return "uniform" if is_uniform(rewards_G) else None

@@ -1,0 +1,27 @@
+"""Losses that are not finite: their groups are written aside, for people to look at."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TypeVar
+
+from r1ray.errors import NonFiniteLoss, R1RayError
+from r1ray.interfaces import Recorder
+from r1ray.loop.batch import Batch
+
+C = TypeVar("C")
+
+
+async def set_aside(error: NonFiniteLoss, batch: Batch[C], recorder: Recorder[C], *, step: int) -> R1RayError:
+    """Write the groups that ``error`` names, of the batch of ``step``; return what to raise."""
+    named = [
+        (replace(record, fate="not_finite"), chunks)
+        for record, chunks in batch.logged
+        if record.occurrence in error.occurrences
+    ]
+    path = await recorder.set_aside(step, named)
+    return R1RayError(
+        f"the loss of step {step} is not finite for groups {', '.join(error.occurrences)}, which are "
+        f"in {path}; the parameters are as the last step left them. Look at their rewards and log-probabilities; "
+        "a lower learner.lr, or going on from an earlier checkpoint, is the usual way out"
+    )

@@ -1,0 +1,93 @@
+"""Saving: exports and checkpoints of the live version, while training goes on.
+
+A checkpoint is begun when the learner has copied its state, and becomes the newest one once every rank has written its
+files. The next checkpoint, and the end of the run, wait for it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from r1ray.config import CheckpointConfig
+from r1ray.errors import Terminated
+from r1ray.interfaces import Learner, Recorder
+from r1ray.loop.checkpoint import Checkpoints, LoopState
+from r1ray.loop.upkeep.progress import Progress
+from r1ray.loop.upkeep.reporting import Report
+from r1ray.loop.upkeep.waiting import Waiter
+
+POLL_S = 0.5
+"""How often the learner is asked whether a checkpoint's files are written. It answers between its calls."""
+
+
+class Saver:
+    """Exports and saves versions that are due."""
+
+    def __init__(
+        self,
+        config: CheckpointConfig,
+        learner: Learner[Any],
+        recorder: Recorder[Any],
+        checkpoints: Checkpoints,
+        export: Callable[[int], Awaitable[None]] | None,
+        *,
+        progress: Progress,
+        report: Report,
+        waiter: Waiter,
+    ) -> None:
+        self._config, self._learner, self._recorder = config, learner, recorder
+        self._checkpoints, self._export = checkpoints, export
+        self._progress, self._report, self._waiter = progress, report, waiter
+        self._latest: LoopState | None = None  # after the last step that was made here
+        self._saving: asyncio.Task[None] | None = None
+
+    async def keep(self, state: LoopState, tasks: asyncio.TaskGroup) -> None:
+        """Export and save the version that a step has made, as far as either is due."""
+        self._latest = state
+        every, is_last = self._config.export_every, state.version == self._progress.last
+        if self._export is not None and every and state.version % every == 0 and not is_last:
+            await self._export(state.version)  # before the checkpoint, so that a resumed run finds it made
+        if self._is_due(state.version):
+            await self._save(state, tasks)
+
+    async def end_early(self, tasks: asyncio.TaskGroup) -> Terminated:
+        """Save the last step, if it has no checkpoint; return what to raise."""
+        if self._latest is not None and self._config.every and not self._is_due(self._latest.version):
+            await self._save(self._latest, tasks)
+        if self._saving is not None:
+            await self._saving
+        return Terminated.after(self._progress.version, has_checkpoint=bool(self._config.every))
+
+    def _is_due(self, version: int) -> bool:
+        every = self._config.every
+        return bool(every) and (version % every == 0 or version == self._progress.last)
+
+    async def _save(self, state: LoopState, tasks: asyncio.TaskGroup) -> None:
+        await self._report.finish()  # what a resumed run takes as done has to be on disk
+        await self._recorder.flush()
+        if self._saving is not None:
+            await self._saving  # one at a time
+        aside = self._checkpoints.begin(state.version)
+        saving = self._learner.save(aside / "learner", asynchronous=self._config.asynchronous)
+        await self._waiter.wait_for(saving, "checkpoint_s", "the learner's checkpoint")
+        commit = self._commit(aside, state, self._report.held_out_metrics(state.version))
+        if self._config.asynchronous:
+            self._saving = tasks.create_task(commit)
+        else:
+            await commit
+
+    async def _commit(self, aside: Path, state: LoopState, metrics: Mapping[str, float]) -> None:
+        if self._config.asynchronous:
+            deadlines = self._waiter.deadlines
+            seconds = deadlines.checkpoint_s + deadlines.learn_s  # a rank that trains answers when its step is done
+            owner = f"the learner group to write checkpoint {state.version}"
+            await self._waiter.wait_for(self._written(), "checkpoint_s", owner, seconds=seconds)
+        # In a thread: it reads and removes files.
+        await asyncio.to_thread(self._checkpoints.commit, aside, state, figures=metrics)
+
+    async def _written(self) -> None:
+        while not await self._learner.written():
+            await asyncio.sleep(POLL_S)
