@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import torch
 
+from r1ray.algo.doors import SURROGATES
 from r1ray.algo.kl import kl_estimate
 from r1ray.algo.ratio import log_ratio
-from r1ray.algo.surrogate import clipped, reinforce, weighted
+from r1ray.algo.variants.dual_clip import bounded_below
 
 
 def grpo_loss(
@@ -37,25 +38,19 @@ def grpo_loss(
         advantage_N: A_i of the token's completion.
         weight_N: from :func:`r1ray.algo.aggregation.token_weights`; holds the denominators.
         lengths_B: how many of the N tokens each row has.
-        surrogate: ``clip``, ``weight`` (CISPO) or ``reinforce``: see :mod:`r1ray.algo.surrogate`.
-        ratio: ``token`` or ``sequence`` (GSPO): see :mod:`r1ray.algo.ratio`.
+        surrogate: ``clip``, or a variant: see :data:`r1ray.algo.doors.SURROGATES`.
+        ratio: ``token``, or a variant: see :func:`r1ray.algo.ratio.log_ratio`.
         importance_N: multiplies the policy term, not the KL term.
 
     Returns the loss, and sums over the tokens of this micro-batch: ``policy`` and ``kl`` weighted as in the loss,
     ``clipped`` and ``kl_tokens`` plain.
     """
-    if surrogate == "reinforce":
-        surrogate_N, is_clipped_N = reinforce(logp_N, advantage_N)
-    else:
-        ratio_N = torch.exp(log_ratio(logp_N, old_logp_N, lengths_B, level=ratio, clamp=log_ratio_clamp))  # rho_i,t
-        if surrogate == "clip":
-            surrogate_N, is_clipped_N = clipped(
-                ratio_N, advantage_N, clip_low=clip_low, clip_high=clip_high, dual_clip=dual_clip
-            )
-        elif surrogate == "weight":
-            surrogate_N, is_clipped_N = weighted(ratio_N, logp_N, advantage_N, clip_low=clip_low, clip_high=clip_high)
-        else:
-            raise ValueError(f"unknown surrogate {surrogate!r}")
+    ratio_N = torch.exp(log_ratio(logp_N, old_logp_N, lengths_B, level=ratio, clamp=log_ratio_clamp))  # rho_i,t
+    surrogate_N, is_clipped_N = SURROGATES.find(surrogate)(
+        ratio_N, logp_N, advantage_N, clip_low=clip_low, clip_high=clip_high
+    )
+    if dual_clip is not None:
+        surrogate_N, is_clipped_N = bounded_below(surrogate_N, is_clipped_N, advantage_N, dual_clip=dual_clip)
     if importance_N is not None:
         surrogate_N = surrogate_N * importance_N
     policy = -(surrogate_N * weight_N).sum()

@@ -1,10 +1,10 @@
-"""How much likelier the policy makes what was sampled: rho."""
+"""The ratio rho (paper equation 1): how much likelier the policy makes what was sampled."""
 
 from __future__ import annotations
 
 import torch
 
-from r1ray.algo.aggregation import row_means
+from r1ray.algo.doors import RATIOS
 
 
 def log_ratio(
@@ -18,14 +18,13 @@ def log_ratio(
     """log rho of each token, [N].
 
     Args:
-        level: ``token``: log pi_theta - log pi_old of the token itself (paper equation 1). ``sequence``: the mean of
-            that over the tokens of the output, the same for all of them (GSPO, equation 7: the geometric mean of the
-            tokens' ratios).
+        level: ``token``, or a variant: see :data:`r1ray.algo.doors.RATIOS`.
         clamp: keeps the result within +-clamp, and stops the gradient beyond (verl and OpenRLHF: 20).
     """
-    difference_N = logp_N - old_logp_N
-    if level == "sequence":
-        difference_N = row_means(difference_N, lengths_B).repeat_interleave(lengths_B)
-    elif level != "token":
-        raise ValueError(f"unknown level of the ratio {level!r}")
-    return difference_N if clamp is None else difference_N.clamp(-clamp, clamp)
+    log_ratio_N = RATIOS.find(level)(logp_N - old_logp_N, lengths_B)
+    return log_ratio_N if clamp is None else log_ratio_N.clamp(-clamp, clamp)
+
+
+def of_token(difference_N: torch.Tensor, lengths_B: torch.Tensor) -> torch.Tensor:
+    """log pi_theta - log pi_old of the token itself."""
+    return difference_N

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from r1ray.config.values import above, at_least, divisors, one_of
+from r1ray.config.values import above, at_least, divisors, one_of, one_of_or_own
 
 AGGREGATIONS = ("seq_mean", "token_mean", "seq_sum", "fixed_length")
 BASELINES = ("group", "leave_one_out", "batch")
@@ -32,7 +32,7 @@ class AlgoConfig:
     """Policy versions that generation may run ahead of learning; 0 is exactly on-policy."""
     surrogate: str = "clip"
     """What is maximised of each token: ``clip``: min(rho A, clip(rho) A) (the paper). ``weight``: sg(clip(rho)) A
-    log pi (CISPO). ``reinforce``: A log pi."""
+    log pi (CISPO). ``reinforce``: A log pi. Or ``package.module:function``: see :class:`r1ray.algo.doors.Surrogate`."""
     ratio: str = "token"
     """rho: of each ``token`` (the paper), or of the whole ``sequence``, the geometric mean of its tokens (GSPO)."""
     log_ratio_clamp: float | None = None
@@ -59,7 +59,7 @@ class AlgoConfig:
     ``fixed_length``: the same, divided by max_completion_tokens (Dr. GRPO)."""
     advantage_baseline: str = "group"
     """What is subtracted from r_i: the mean of its ``group`` (the paper), of the others (``leave_one_out``), or of the
-    whole step (``batch``)."""
+    whole step (``batch``). Or ``package.module:function``: see :class:`r1ray.algo.doors.Baseline`."""
     advantage_std: str = "sample"
     """What (r - baseline) is divided by, the std of: the group's rewards (``sample``: ddof 1, ``population``: ddof 0),
     the group's ``others`` (ddof 1; not where it is 0), all rewards of the step (``batch``: ddof 1), all tokens of the
@@ -129,18 +129,18 @@ class AlgoConfig:
                 f"algo.group_size={self.group_size}): the nearest smaller value that does is {near}."
             )
         for key, allowed in (
-            ("surrogate", SURROGATES),
             ("ratio", RATIOS),
             ("kl_estimator", KL_ESTIMATORS),
             ("kl_placement", KL_PLACEMENTS),
             ("aggregation", AGGREGATIONS),
-            ("advantage_baseline", BASELINES),
             ("advantage_std", ADVANTAGE_STDS),
             ("advantage_epsilon_in", EPSILON_PLACES),
             ("old_logprobs", OLD_LOGPROBS),
             ("correction", CORRECTIONS),
         ):
             one_of(f"algo.{key}", getattr(self, key), allowed)
+        one_of_or_own("algo.surrogate", self.surrogate, SURROGATES)
+        one_of_or_own("algo.advantage_baseline", self.advantage_baseline, BASELINES)
         above("algo.clip_low", self.clip_low, 0)
         above("algo.clip_high", self.clip_high, 0)
         for key in ("log_ratio_clamp", "kl_clamp"):

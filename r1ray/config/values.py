@@ -18,6 +18,12 @@ def one_of(key: str, value: str, allowed: tuple[str, ...]) -> None:
         raise ValueError(f"{key}={value}: needs one of {', '.join(allowed)}.")
 
 
+def one_of_or_own(key: str, value: str, allowed: tuple[str, ...]) -> None:
+    """Accept ``package.module:function``, a function of the user's own, beside the names that ship."""
+    if value not in allowed and ":" not in value:
+        raise ValueError(f"{key}={value}: needs one of {', '.join(allowed)}, or package.module:function.")
+
+
 def at_least(key: str, value: float, least: float) -> None:
     if value < least:
         raise ValueError(f"{key}={value}: needs at least {least:g}.")

@@ -12,9 +12,9 @@ import torch
 import torch.distributed as dist
 from transformers import AutoModelForCausalLM
 
-from r1ray.algo.advantage import kl_advantages
 from r1ray.algo.aggregation import row_sums
 from r1ray.algo.kl import kl_estimate
+from r1ray.algo.variants.kl_in_reward import kl_advantages
 from r1ray.config import AlgoConfig, LearnerConfig
 from r1ray.config.specs import LearnerSpec, RankSpec
 from r1ray.learner.base import DeepSpeedLearner

@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TypeVar
 
-from r1ray.algo.advantage import is_uniform
 from r1ray.algo.compose import normalised_rewards, total_reward
+from r1ray.algo.variants.dynamic_sampling import is_uniform
 from r1ray.config import AlgoConfig, RewardConfig
 from r1ray.rollout.group import FinishedGroup
 from r1ray.types import Scored, Unscorable, Verdict

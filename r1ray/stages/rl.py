@@ -36,6 +36,7 @@ from r1ray.stages.base import (
     wait_for_learner,
 )
 from r1ray.stages.token_checks import check_rewarded_pattern, check_same_prompts
+from r1ray.stages.own_functions import check_own_functions
 from r1ray.telemetry.console import Progress
 from r1ray.telemetry.metrics import MetricsFile
 from r1ray.telemetry.plot import plot_curves
@@ -83,6 +84,7 @@ class _Job:
     def __init__(self, config: RunConfig, context: Context, base: Path | None) -> None:
         """Everything that can be wrong with what the user gave is found here, before any actor starts."""
         parts = resolve_parts(config.reward)
+        check_own_functions(config.algo)
         config = _with_local_models(config)
         self._config, self._context = config, context
         self._model = str(base / "model") if base else str(config.model)

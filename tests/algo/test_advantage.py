@@ -9,11 +9,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from r1ray.algo.advantage import divide, group_advantages, is_uniform, step_advantages
+from r1ray.algo.advantage import divide, step_advantages
+from r1ray.algo.variants.dynamic_sampling import is_uniform
 
 EIGHT = [1.0, 0, 0, 1, 0, 0, 0, 0]
 ONE_OF_SIXTEEN = [1.0] + [0.0] * 15
 rewards = st.lists(st.floats(-10, 10, width=32), min_size=2, max_size=16)
+
+
+def group_advantages(
+    rewards_G: list[float | None], *, std: str, epsilon: float, baseline: str = "group"
+) -> list[float | None]:
+    """The advantages of a step of one group."""
+    (advantages,) = step_advantages([rewards_G], [[1] * len(rewards_G)], baseline=baseline, std=std, epsilon=epsilon)
+    return advantages
 
 
 @pytest.mark.parametrize(

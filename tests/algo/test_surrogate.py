@@ -9,11 +9,23 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from r1ray.algo.surrogate import clipped, reinforce, weighted
+from r1ray.algo.surrogate import clipped
+from r1ray.algo.variants.cispo import weighted
+from r1ray.algo.variants.dual_clip import bounded_below
+from r1ray.algo.variants.reinforce import reinforce
+
+
+def objective(
+    ratio_N: torch.Tensor, advantage: float, low: float, high: float, dual: float | None = None
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """The paper's surrogate of one token, with dual-clip PPO's bound where there is one."""
+    advantage_N = torch.tensor([advantage])
+    value, is_clipped = clipped(ratio_N, ratio_N.log(), advantage_N, clip_low=low, clip_high=high)
+    return (value, is_clipped) if dual is None else bounded_below(value, is_clipped, advantage_N, dual_clip=dual)
 
 
 def loss(ratio: float, advantage: float, low: float, high: float, dual: float | None = None) -> float:
-    value, _ = clipped(torch.tensor([ratio]), torch.tensor([advantage]), clip_low=low, clip_high=high, dual_clip=dual)
+    value, _ = objective(torch.tensor([ratio]), advantage, low, high, dual)
     return -value.item()
 
 
@@ -44,7 +56,7 @@ def test_the_dual_clip_touches_only_negative_advantages(ratio: float, advantage:
 @pytest.mark.parametrize(("ratio", "advantage", "dual"), [(1.5, 1.0, None), (0.5, -1.0, None), (5.0, -1.0, 3.0)])
 def test_a_clipped_token_has_no_gradient_and_is_counted(ratio: float, advantage: float, dual: float | None) -> None:
     ratio_N = torch.tensor([ratio], requires_grad=True)
-    surrogate, is_clipped = clipped(ratio_N, torch.tensor([advantage]), clip_low=0.2, clip_high=0.2, dual_clip=dual)
+    surrogate, is_clipped = objective(ratio_N, advantage, 0.2, 0.2, dual)
     surrogate.sum().backward()
     assert ratio_N.grad is not None and ratio_N.grad.item() == 0.0
     assert is_clipped.item()
@@ -61,7 +73,7 @@ def test_a_clipped_weight_bounds_the_gradient_and_never_takes_it_away() -> None:
 
 def test_plain_reinforce_has_the_advantage_as_its_gradient() -> None:
     logp = torch.tensor([-1.0, -3.0], requires_grad=True)
-    surrogate, is_clipped = reinforce(logp, torch.tensor([2.0, -1.0]))
+    surrogate, is_clipped = reinforce(logp.exp(), logp, torch.tensor([2.0, -1.0]), clip_low=0.2, clip_high=0.2)
     surrogate.sum().backward()
     assert surrogate.tolist() == [-2.0, 3.0]
     assert logp.grad is not None and logp.grad.tolist() == [2.0, -1.0]

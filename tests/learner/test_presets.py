@@ -14,10 +14,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from r1ray.algo.advantage import kl_advantages, step_advantages
+from r1ray.algo.advantage import step_advantages
 from r1ray.algo.aggregation import row_sums
 from r1ray.algo.batching import plan_shards
 from r1ray.algo.kl import kl_estimate
+from r1ray.algo.variants.kl_in_reward import kl_advantages
 from r1ray.config import AlgoConfig
 from r1ray.config.folder import config_folder
 from r1ray.learner.policy import Packed, nothing

@@ -1,0 +1,162 @@
+"""Doors: how a name in the configuration becomes a function.
+
+    algo.surrogate=clip                --> r1ray.algo.surrogate:clipped            the paper's
+    algo.surrogate=weight              --> r1ray.algo.variants.cispo:weighted      one that ships
+    algo.surrogate=my_package.losses:f --> my_package.losses:f                     one of the user's own
+
+All three are loaded in the same way, and called with the same arguments.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Generic, Protocol, TypeVar, cast
+
+if TYPE_CHECKING:
+    import torch
+
+    from r1ray.algo.advantage import Array, Divide
+
+F = TypeVar("F")
+
+
+class Baseline(Protocol):
+    """r_i minus a baseline."""
+
+    def __call__(self, rewards_PG: Sequence[Array], lengths_PG: Sequence[Array]) -> list[Array]:
+        """
+        Args:
+            rewards_PG: the rewards of each group of the step that could be scored.
+            lengths_PG: tokens of the same outputs that are in the loss.
+        """
+        ...
+
+
+class Scale(Protocol):
+    """Centred rewards over a standard deviation."""
+
+    def __call__(
+        self, centred_PG: Sequence[Array], rewards_PG: Sequence[Array], lengths_PG: Sequence[Array], divide: Divide
+    ) -> list[Array]:
+        """
+        Args:
+            centred_PG: what a :class:`Baseline` returned; the other two are as it got them.
+            divide: divides values by the square root of a variance, epsilon included.
+        """
+        ...
+
+
+class EpsilonPlace(Protocol):
+    """The denominator of :func:`r1ray.algo.advantage.divide`."""
+
+    def __call__(self, variance: Array, epsilon: float) -> Array: ...
+
+
+class Ratio(Protocol):
+    """log rho of each token, [N]."""
+
+    def __call__(self, difference_N: torch.Tensor, lengths_B: torch.Tensor) -> torch.Tensor:
+        """
+        Args:
+            difference_N: log pi_theta - log pi_old of each token.
+            lengths_B: how many of the N tokens each output has.
+        """
+        ...
+
+
+class Surrogate(Protocol):
+    """What is maximised of each token, and where its clip was what counted: two [N]."""
+
+    def __call__(
+        self,
+        ratio_N: torch.Tensor,
+        logp_N: torch.Tensor,
+        advantage_N: torch.Tensor,
+        *,
+        clip_low: float,
+        clip_high: float,
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """
+        Args:
+            ratio_N: rho of each token, with gradient.
+            logp_N: log pi_theta of each token, with gradient.
+        """
+        ...
+
+
+class Estimator(Protocol):
+    """D of each token, [N], from log pi_ref - log pi_theta."""
+
+    def __call__(self, difference_N: torch.Tensor) -> torch.Tensor: ...
+
+
+@dataclass(frozen=True)
+class Door(Generic[F]):
+    """A choice of the configuration, and the functions that ship for it."""
+
+    choice: str
+    paths: Mapping[str, str]
+
+    def find(self, name: str) -> F:
+        """Return the function of a name, or the one that ``package.module:function`` names. Raises ValueError."""
+        module, colon, function = self.paths.get(name, name).partition(":")
+        needs = f"needs one of {', '.join(self.paths)}, or package.module:function"
+        if not colon:
+            raise ValueError(f"unknown {self.choice} {name!r}: {needs}")
+        try:
+            return cast(F, getattr(importlib.import_module(module), function))
+        except (ImportError, AttributeError) as error:
+            raise ValueError(f"unknown {self.choice} {name!r}: {needs} of an importable function ({error})") from error
+
+
+BASELINES = Door[Baseline](
+    "baseline",
+    {
+        "group": "r1ray.algo.advantage:less_group_mean",
+        "leave_one_out": "r1ray.algo.variants.leave_one_out:less_mean_of_others",
+        "batch": "r1ray.algo.variants.batch_baseline:less_batch_mean",
+    },
+)
+SCALES = Door[Scale](
+    "std",
+    {
+        "sample": "r1ray.algo.advantage:over_group_std",
+        "population": "r1ray.algo.variants.population_std:over_population_std",
+        "others": "r1ray.algo.variants.others_std:over_std_of_others",
+        "batch": "r1ray.algo.variants.batch_std:over_batch_std",
+        "token_sample": "r1ray.algo.variants.whitening:whitened",
+        "token_population": "r1ray.algo.variants.whitening:whitened_by_population",
+        "none": "r1ray.algo.variants.no_std:unscaled",
+    },
+)
+EPSILON_PLACES = Door[EpsilonPlace](
+    "place of epsilon",
+    {
+        "std": "r1ray.algo.advantage:epsilon_beside_std",
+        "variance": "r1ray.algo.variants.epsilon:in_variance",
+        "floor": "r1ray.algo.variants.epsilon:as_floor",
+    },
+)
+RATIOS = Door[Ratio](
+    "level of the ratio",
+    {"token": "r1ray.algo.ratio:of_token", "sequence": "r1ray.algo.variants.sequence_ratio:of_sequence"},
+)
+SURROGATES = Door[Surrogate](
+    "surrogate",
+    {
+        "clip": "r1ray.algo.surrogate:clipped",
+        "weight": "r1ray.algo.variants.cispo:weighted",
+        "reinforce": "r1ray.algo.variants.reinforce:reinforce",
+    },
+)
+ESTIMATORS = Door[Estimator](
+    "estimator of the KL",
+    {
+        "k1": "r1ray.algo.variants.kl_estimators:k1",
+        "abs": "r1ray.algo.variants.kl_estimators:absolute",
+        "k2": "r1ray.algo.variants.kl_estimators:k2",
+        "k3": "r1ray.algo.kl:k3",
+    },
+)

@@ -1,0 +1,19 @@
+"""REINFORCE++'s baseline: the mean of all rewards of the step."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from r1ray.algo.advantage import Array, centre
+
+
+def less_batch_mean(rewards_PG: Sequence[Array], lengths_PG: Sequence[Array]) -> list[Array]:
+    """r_i - mean(r) over all groups."""
+    return split_like(rewards_PG, centre(np.concatenate(rewards_PG)))
+
+
+def split_like(groups: Sequence[Array], values: Array) -> list[Array]:
+    """Return values of a whole step, which lie end to end, by their groups."""
+    return np.split(values, np.cumsum([len(group) for group in groups])[:-1])

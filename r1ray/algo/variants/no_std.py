@@ -1,0 +1,14 @@
+"""Dr. GRPO's choice: rewards are centred, and divided by nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from r1ray.algo.advantage import Array, Divide
+
+
+def unscaled(
+    centred_PG: Sequence[Array], rewards_PG: Sequence[Array], lengths_PG: Sequence[Array], divide: Divide
+) -> list[Array]:
+    """Return the centred rewards."""
+    return list(centred_PG)
