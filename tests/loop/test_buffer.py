@@ -1,0 +1,120 @@
+"""Groups between issue and step: slots, order, what is dropped."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+import pytest
+
+from r1ray.config import AlgoConfig, DeadlineConfig, RewardConfig, StopConfig
+from r1ray.loop.buffer import Buffer
+from r1ray.loop.ledger import Ledger
+from r1ray.loop.roles import Roles
+from r1ray.loop.upkeep.progress import Progress
+from r1ray.loop.upkeep.waiting import Engines, Waiter
+from tests.fakes import Events, FakeEngine, FakeLearner, FakePrompts, FakeRecorder, FakeScorer, FakeWeightSync
+from tests.loop.groups import Chunk
+
+
+class World:
+    """A buffer among fakes; slots for two steps of two groups."""
+
+    def __init__(self, *, delay: Callable[[str], int] = lambda group_id: 0) -> None:
+        events = Events()
+        engine = FakeEngine(events, delay=delay)
+        engine.version = 0
+        weights = FakeWeightSync(events, engine)
+        roles = Roles(engine, FakeScorer(), FakeLearner(events), weights, FakeRecorder(), engine)
+        waiter = Waiter(DeadlineConfig(generate_s=5.0).decided)
+        self.ledger = Ledger()
+        self.progress = Progress(9, StopConfig(), state=None, history=())
+        self.buffer: Buffer[Chunk] = Buffer(
+            roles,
+            FakePrompts(),
+            algo=AlgoConfig(group_size=2, prompts_per_step=2, minibatches_per_step=1, max_staleness=1),
+            reward=RewardConfig(parts={"accuracy": {}}),
+            seed=0,
+            ledger=self.ledger,
+            progress=self.progress,
+            engines=Engines(weights, self.progress, waiter),
+            waiter=waiter,
+        )
+
+    async def generate(self, tasks: asyncio.TaskGroup) -> None:
+        while True:
+            self.buffer.run(await self.buffer.issue(), tasks)
+
+    def during(self, work: Callable[[asyncio.TaskGroup], Coroutine[Any, Any, None]]) -> None:
+        """Do ``work`` while groups are generated."""
+
+        async def both() -> None:
+            async with asyncio.TaskGroup() as tasks:
+                generating = tasks.create_task(self.generate(tasks))
+                await work(tasks)
+                generating.cancel()
+
+        asyncio.run(both())
+
+
+async def settled() -> None:
+    for _ in range(50):
+        await asyncio.sleep(0)
+
+
+def test_a_group_holds_its_slot_until_it_is_released() -> None:
+    world = World()
+
+    async def one_step(tasks: asyncio.TaskGroup) -> None:
+        groups = await world.buffer.take()
+        world.buffer.settle(groups)
+        await settled()
+        assert world.ledger.issued == 4, "the slots of the groups that were trained on are not free yet"
+        world.buffer.release(groups)
+        await settled()
+        assert world.ledger.issued == 6
+
+    world.during(one_step)
+
+
+def test_a_step_takes_its_groups_in_the_order_of_the_data() -> None:
+    """Whatever the order in which they finished."""
+    world = World(delay=lambda group_id: {"0/0": 20, "0/1": 10}.get(group_id, 10_000))
+
+    async def one_step(tasks: asyncio.TaskGroup) -> None:
+        assert [group.request.occurrence for group in await world.buffer.take()] == ["0/0", "0/1"]
+        world.buffer.keep_only([])
+
+    world.during(one_step)
+
+
+def test_before_the_last_step_every_other_group_is_dropped_and_recorded() -> None:
+    world = World(delay=lambda group_id: {"0/3": 10_000}.get(group_id, 0))
+
+    async def last_step(tasks: asyncio.TaskGroup) -> None:
+        groups = await world.buffer.take()
+        world.progress.last = 1
+        world.buffer.keep_only(groups)
+        world.buffer.settle(groups)
+        dropped = {record.occurrence: len(record.verdicts) for record, _ in world.buffer.take_dropped()}
+        assert dropped == {"0/2": 2, "0/3": 0}, "one was ready, one under way"
+        assert world.buffer.take_dropped() == []
+
+    world.during(last_step)
+    assert world.ledger.dropped == {"stopped": 2} and not world.ledger.in_flight
+
+
+@pytest.mark.parametrize("is_waiting", [True, False])
+def test_a_closed_buffer_gives_nothing(is_waiting: bool) -> None:
+    world = World(delay=lambda group_id: 10_000)
+
+    async def close(tasks: asyncio.TaskGroup) -> None:
+        taking = asyncio.create_task(world.buffer.take())
+        if is_waiting:
+            await settled()
+        world.buffer.close()
+        assert await taking == []
+        world.buffer.keep_only([])
+
+    world.during(close)

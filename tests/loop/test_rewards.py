@@ -1,0 +1,63 @@
+"""Rewards of a group in the step that trains on it, and why groups are dropped."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pytest
+
+from r1ray.config import AlgoConfig, RewardConfig
+from r1ray.loop.rewards import reason_to_drop, rewards_of, weigh
+from r1ray.rollout.group import FinishedGroup
+from r1ray.types import Outcome, Scored, ScoringFailed, Unscorable
+from tests.loop.groups import Chunk, make_group
+
+LATE = {"accuracy": {}, "helpful": {"weight": 2.0, "from_step": 3}}
+
+
+def group_of(outcomes: Sequence[Outcome]) -> FinishedGroup[Chunk]:
+    return make_group("0/0", outcomes)
+
+
+def scored(accuracy: float, helpful: float) -> Scored:
+    return Scored(accuracy + 2.0 * helpful, {"accuracy": accuracy, "helpful": helpful})
+
+
+def totals(group: FinishedGroup[Chunk], config: RewardConfig, *, step: int) -> list[float | None]:
+    return rewards_of(weigh(group, config, step=step).all_verdicts, config, step=step, epsilon=0.0)
+
+
+def test_a_total_is_of_the_parts_that_count_in_the_step() -> None:
+    group, config = group_of([scored(1.0, 0.0), ScoringFailed("x"), scored(0.0, 1.0)]), RewardConfig(parts=LATE)
+    assert totals(group, config, step=2) == [1.0, None, 0.0]
+    assert totals(group, config, step=3) == [1.0, None, 2.0]
+
+
+def test_a_group_keeps_the_totals_of_the_scorer_where_every_part_counts() -> None:
+    group = group_of([Scored(0.3, {"accuracy": 1.0})])
+    assert weigh(group, RewardConfig(parts=LATE), step=3) is group
+
+
+def test_normalised_parts_are_equal_whatever_their_range() -> None:
+    config = RewardConfig(parts=LATE, combine="normalised")
+    first, second = totals(group_of([scored(1.0, 0.0), scored(0.0, 0.5)]), config, step=3)
+    assert (first, second) == (pytest.approx(0.5**0.5 - 2 * 0.5**0.5), pytest.approx(2 * 0.5**0.5 - 0.5**0.5))
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "reason"),
+    [
+        ([scored(1.0, 0.0), Unscorable("broken"), scored(0.0, 0.0)], "unscorable"),
+        ([scored(1.0, 0.0), ScoringFailed("down"), ScoringFailed("down")], "unscored"),
+        ([scored(1.0, 0.0), scored(1.0, 1.0)], "uniform"),
+        ([scored(1.0, 0.0), scored(0.0, 0.0), ScoringFailed("down")], None),
+    ],
+)
+def test_a_group_is_dropped_with_its_reason(outcomes: list[Outcome], reason: str | None) -> None:
+    algo, reward = AlgoConfig(drop_uniform=True), RewardConfig(parts=LATE)
+    assert reason_to_drop(group_of(outcomes), algo, reward, step=2) == reason
+
+
+def test_a_uniform_group_stays_unless_the_preset_samples_dynamically() -> None:
+    group = group_of([scored(1.0, 0.0), scored(1.0, 0.0)])
+    assert reason_to_drop(group, AlgoConfig(), RewardConfig(parts=LATE), step=1) is None
