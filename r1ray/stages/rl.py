@@ -35,8 +35,8 @@ from r1ray.stages.base import (
     rewind_exports,
     wait_for_learner,
 )
-from r1ray.stages.token_checks import check_rewarded_pattern, check_same_prompts
 from r1ray.stages.own_functions import check_own_functions
+from r1ray.stages.token_checks import check_rewarded_pattern, check_same_prompts
 from r1ray.telemetry.console import Progress
 from r1ray.telemetry.metrics import MetricsFile
 from r1ray.telemetry.plot import plot_curves
