@@ -53,8 +53,8 @@ while true; do
     sleep "$poll_s"
 done
 
-# Ray says how the command ended in the first line of its message.
-code=1
+# Ray says how the command ended in the first line of its message. 3: a fault ended it before it could.
+code=3
 message=$(status message)
 case $(status jobStatus) in
 SUCCEEDED) code=0 ;;

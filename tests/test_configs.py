@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 import yaml
 
+from r1ray.commands.compose import compose, known_keys
 from r1ray.config import RewardPart, RunConfig, ScoreConfig
 from r1ray.config.folder import config_folder
 from r1ray.config.renamed import RENAMED
 from r1ray.errors import UserError
-from r1ray.main import compose, known_keys
 
 OWN = ["model=m", "data.train=t"]
 OWN_SUPERVISED = ["model=m", "supervised.train=t"]
@@ -207,7 +207,7 @@ def test_clusters_divide_their_gpus_among_engines() -> None:
 
 
 def test_assumptions_of_a_plan_make_no_other_run() -> None:
-    from r1ray.main import default_name
+    from r1ray.commands.run_folder import default_name
 
     names = {default_name(compose([*OWN, *more])) for more in ([], ["plan.gpu=a100-80", "plan.price=2"])}
     assert len(names) == 1

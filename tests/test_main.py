@@ -1,199 +1,64 @@
-"""The command line: a user's mistake is two sentences and exit code 2, and nothing was started."""
+"""The command line: dispatch, exit codes, and what the user sees of each end."""
 
 from __future__ import annotations
 
-import json
-import shutil
+import os
+import re
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
+from r1ray import errors
 from r1ray import main as cli
+from r1ray.commands import score
 
-
-def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str]:
-    code = cli.main(["run", *arguments])
-    return code, capsys.readouterr().err
-
-
-@pytest.fixture(autouse=True)
-def nothing_starts(monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(*arguments: object, **keywords: object) -> None:
-        raise AssertionError("Ray was started for a run that cannot work")
-
-    monkeypatch.setattr("ray.init", refuse)
-
-
-def small(folder: Path, data: Path, tmp_path: Path) -> list[str]:
-    return [
-        *(f"model={folder}", f"data.train={data}", f"output_dir={tmp_path}", "learner.max_tokens_per_microbatch=512"),
-        *("algo.group_size=2", "algo.prompts_per_step=2", "algo.minibatches_per_step=1"),
-        *("algo.max_completion_tokens=16", "data.max_prompt_tokens=256", "steps=1"),
-    ]
-
-
-@pytest.mark.parametrize(
-    ("overrides", "message"),
-    [
-        (["algo.grop_size=4"], "algo.grop_size: no such key; the nearest is algo.group_size."),
-        (["lerner.lr=1"], "lerner.lr: no such key; the nearest is learner.lr."),
-        (["reward.sandbox.mode=none"], "reward.sandbox.mode: is called sandbox.mode now."),
-        (["model=m", "data.train=t", "algo.group_size=1"], "algo.group_size=1: needs at least 2"),
-        (["model=m", "data.train=t", "algo.group_size=x"], "algo.group_size: Value 'x'"),
-        (["model=m", "data.train=t", "algo.minibatches_per_step=100"], "nearest smaller value that does is 64"),
-        (["experiment=quickstar"], "experiment=quickstar: needs one of "),
-        (["algo=pepper"], "algo=pepper: needs one of cispo, dapo, deepseekmath,"),
-        (["data.train=t"], "model is not set: give model=PATH"),
-        (["model=m"], "data.train is not set"),
-        (["experiment=quickstart", "rollout.num_actors=500"], "lower one of these keys"),
-        (["experiment=quickstart", "learner.num_ranks=500"], "the run needs 501 CPUs (learner.num_ranks=500"),
-        (["a=="], "Error parsing override 'a=='"),
-        (["experiment=quickstart", "reward.parts.format.function=no.such:thing"], "package.module:function"),
-    ],
+HELPS = (
+    "import sys; before = set(sys.modules); import r1ray.main as cli;"
+    "codes = [cli.main(['--help']), *(cli.main([verb, 'steps=3', '--help']) for verb in cli.VERBS)];"
+    "own = {*sys.stdlib_module_names, 'r1ray'};"
+    "others = {name.partition('.')[0] for name in set(sys.modules) - before} - own;"
+    "sys.exit(any(codes) or ' '.join(sorted(others)) or 0)"
 )
-def test_bad_overrides(capsys: pytest.CaptureFixture[str], tmp_path: Path, overrides: list[str], message: str) -> None:
-    if "experiment=quickstart" in overrides and "reward.parts.format.function=no.such:thing" in overrides:
-        overrides = [*overrides, "prepare.maker=null", "model=m", "data.train=t"]
-    code, said = run(capsys, *overrides, f"output_dir={tmp_path}")
-    assert code == 2
-    assert message in said
-    assert "Traceback" not in said
-
-
-def test_a_model_path_that_is_no_model(
-    capsys: pytest.CaptureFixture[str], tmp_path: Path, arithmetic_jsonl: Path
-) -> None:
-    code, said = run(capsys, *small(tmp_path / "nowhere", arithmetic_jsonl, tmp_path))
-    assert (code, "no such folder; needs a Hugging Face model folder" in said) == (2, True)
-    (tmp_path / "empty").mkdir()
-    code, said = run(capsys, *small(tmp_path / "empty", arithmetic_jsonl, tmp_path))
-    assert (code, "the folder has no config.json" in said) == (2, True)
-
-
-def test_a_tokenizer_without_an_end_of_sequence_token(
-    capsys: pytest.CaptureFixture[str], tmp_path: Path, llama_folder: Path, arithmetic_jsonl: Path
-) -> None:
-    folder = tmp_path / "model"
-    shutil.copytree(llama_folder, folder)
-    settings = json.loads((folder / "tokenizer_config.json").read_text())
-    del settings["eos_token"]
-    (folder / "tokenizer_config.json").write_text(json.dumps(settings))
-    code, said = run(capsys, *small(folder, arithmetic_jsonl, tmp_path))
-    assert (code, "no end-of-sequence token; needs eos_token" in said) == (2, True), said
-
-
-@pytest.mark.parametrize(
-    ("name", "content", "message"),
-    [
-        ("empty.jsonl", "", "the file has no rows; needs at least one prompt"),
-        ("torn.jsonl", '{"question": "q", "answer": "1"}\n{"question": ', "line 2: not JSON"),
-        ("odd.jsonl", '{"text": "q"}\n', "found the columns text; needs those of one of these layouts"),
-        ("shape.jsonl", '{"prompt": 3, "check": {"type": "math", "answer": "1"}}\n', "row 1: prompt needs a string"),
-        ("kind.jsonl", '{"prompt": "q", "check": {"type": "poem"}}\n', "row 1: check.type is 'poem'"),
-        ("blank.jsonl", '{"question": "q", "answer": ""}\n', "none of its 1 rows has a usable reference"),
-        ("fake.parquet", "no parquet", "cannot be read"),
-    ],
-)
-def test_a_bad_prompt_file(
-    capsys: pytest.CaptureFixture[str], tmp_path: Path, llama_folder: Path, name: str, content: str, message: str
-) -> None:
-    path = tmp_path / name
-    path.write_text(content)
-    code, said = run(capsys, *small(llama_folder, path, tmp_path))
-    assert code == 2
-    assert f"data.train={path}" in said and message in said
-
-
-CPP_PROMPT = {
-    "prompt": "Print 1.",
-    "check": {"type": "code", "language": "cpp", "kind": "stdio", "tests": [{"stdin": "", "stdout": "1"}]},
-}
-
-
-@pytest.mark.parametrize(
-    ("what", "value", "message"),
-    [
-        (
-            "r1ray.sandbox.languages.PATH",
-            "/nonexistent",
-            "has programs in cpp, and g++ is not installed: needs the Debian",
-        ),
-        ("r1ray.sandbox.pool.landlock_abi", lambda: 0, "no isolation can be had here"),
-    ],
-)
-def test_programs_that_cannot_be_run_here_stop_the_run_before_it_starts(
-    capsys: pytest.CaptureFixture[str],
-    monkeypatch: pytest.MonkeyPatch,
-    tmp_path: Path,
-    llama_folder: Path,
-    what: str,
-    value: object,
-    message: str,
-) -> None:
-    path = tmp_path / "code.jsonl"
-    path.write_text(json.dumps(CPP_PROMPT) + "\n")
-    monkeypatch.setattr("r1ray.sandbox.pool.bubblewrap_problem", lambda *more: "bwrap is not installed")
-    monkeypatch.setattr(what, value)
-    code, said = run(capsys, *small(llama_folder, path, tmp_path), "data.template=none")
-    assert (code, message in said) == (2, True), said
-
-
-def test_prompts_that_cannot_fit(
-    capsys: pytest.CaptureFixture[str], tmp_path: Path, llama_folder: Path, arithmetic_jsonl: Path
-) -> None:
-    files = small(llama_folder, arithmetic_jsonl, tmp_path)
-    code, said = run(capsys, *files, "data.max_prompt_tokens=20", "name=a")
-    assert (code, "none of the first training prompts fits, the shortest has" in said) == (2, True)
-    code, said = run(capsys, *files, f"data.eval={arithmetic_jsonl}", "data.max_prompt_tokens=20", "name=b")
-    assert (code, "data.max_prompt_tokens=20: the longest held-out prompt has" in said) == (2, True)
-
-
-def test_a_prompt_file_that_is_not_there(
-    capsys: pytest.CaptureFixture[str], tmp_path: Path, llama_folder: Path
-) -> None:
-    code, said = run(capsys, *small(llama_folder, tmp_path / "no.jsonl", tmp_path))
-    assert (code, "no such file" in said) == (2, True)
-
-
-def test_a_run_folder_of_other_settings_is_not_reused(tmp_path: Path) -> None:
-    from r1ray.errors import UserError
-
-    overrides = ["model=m", "data.train=t"]
-    cli.claim_run_folder(tmp_path / "a", cli.compose(overrides))
-    cli.claim_run_folder(tmp_path / "a", cli.compose([*overrides, "deadlines.learn_s=7"]))
-    elsewhere = cli.compose([*overrides, "learner.num_ranks=2", "rollout.num_actors=3"])
-    cli.claim_run_folder(tmp_path / "a", elsewhere)
-    assert "num_ranks: 2" in (tmp_path / "a" / "config.yaml").read_text()
-    assert cli.default_name(elsewhere) == cli.default_name(cli.compose(overrides))
-    with pytest.raises(UserError, match=r"learner.lr \(3e-06 there, 0.1 now\); give another name"):
-        cli.claim_run_folder(tmp_path / "a", cli.compose([*overrides, "learner.lr=0.1"]))
-
-
-def test_the_name_of_a_run_is_a_function_of_its_settings() -> None:
-    names = [cli.default_name(cli.compose(["model=m", "data.train=t", *more])) for more in ([], [], ["learner.lr=0.1"])]
-    assert names[0] == names[1] != names[2]
-    assert names[0].startswith("r1_zero-seed0-")
-
-
-def test_custom_resources_and_labels_are_named_by_the_user() -> None:
-    more = ["learner.resources={learner_node: 0.001}", "rollout.labels.tier=rollout", "reward.labels={a/b: c}"]
-    config = cli.compose(["model=m", "data.train=t", *more])
-    assert config.learner.resources == {"learner_node": 0.001}
-    assert (config.rollout.labels, config.reward.labels) == ({"tier": "rollout"}, {"a/b": "c"})
 
 
 def test_help_is_instant_because_it_imports_nothing_but_the_standard_library() -> None:
-    program = (
-        "import sys; before = set(sys.modules); import r1ray.main; code = r1ray.main.main(['--help']);"
-        "own = {*sys.stdlib_module_names, 'r1ray'};"
-        "others = {name.partition('.')[0] for name in set(sys.modules) - before} - own;"
-        "sys.exit(code or ' '.join(sorted(others)) or 0)"
-    )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    done = subprocess.run([sys.executable, "-c", HELPS], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert "usage: r1ray run" in done.stdout
+
+
+@pytest.mark.parametrize("verb", cli.VERBS)
+def test_the_help_of_a_command_shows_its_usage_flags_and_examples(
+    capsys: pytest.CaptureFixture[str], verb: str
+) -> None:
+    assert cli.main([verb, "-h"]) == 0
+    shown = capsys.readouterr().out
+    assert shown.startswith(f"usage: r1ray {verb} [flags] ")
+    assert all(f"\n{title}:\n" in shown for title in ("flags", "arguments", "examples"))
+    assert max(map(len, shown.splitlines())) <= 120
+    for flag in re.findall(r"--[a-z-]+", shown):
+        assert flag in cli.VERBS[verb].parser()._option_string_actions, f"{flag} is shown, and is none"
+
+
+@pytest.mark.parametrize("verb", cli.VERBS)
+def test_the_examples_of_a_command_are_read(verb: str) -> None:
+    parser = cli.VERBS[verb].parser()
+    assert parser.epilog is not None
+    examples = re.findall(rf"(?m)^  r1ray {verb} (.*)$", parser.epilog)
+    assert len(examples) >= 2
+    for example in examples:
+        assert parser.read(example.partition(" > ")[0].split()).words or "--smoke" in example
+
+
+def test_the_overview_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
+    for arguments in ([], ["-h"], ["--help"]):
+        assert cli.main(arguments) == 0
+        shown = capsys.readouterr().out
+        assert all(f" r1ray {verb} " in shown for verb in cli.VERBS)
+    assert cli.main(["--version"]) == 0
 
 
 def test_an_unknown_command_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
@@ -201,34 +66,59 @@ def test_an_unknown_command_is_refused(capsys: pytest.CaptureFixture[str]) -> No
     assert "no such command" in capsys.readouterr().err
 
 
-def test_a_plan_of_what_starts_nothing_says_so(capsys: pytest.CaptureFixture[str]) -> None:
-    assert cli.main(["plan", "recipe=extend", "model=Qwen/Qwen2.5-1.5B"]) == 0
-    assert capsys.readouterr().out == "nothing of this starts an actor\n"
-
-
-def test_engine_arguments_need_no_plus() -> None:
-    assert cli.compose(["model=m", "data.train=t", "rollout.engine_args.enforce_eager=true"]).rollout.engine_args == {
-        "enforce_eager": True
-    }
-
-
-def test_settings_of_deepspeed_need_no_plus() -> None:
-    own = ["learner.deepspeed.zero_optimization.overlap_comm=true", "learner.deepspeed.wall_clock_breakdown=true"]
-    expected = {"zero_optimization": {"overlap_comm": True}, "wall_clock_breakdown": True}
-    together = "learner.deepspeed={zero_optimization: {overlap_comm: true}, wall_clock_breakdown: true}"
-    assert cli.compose(["model=m", "data.train=t", *own]).learner.deepspeed == expected
-    assert cli.compose(["model=m", "data.train=t", together]).learner.deepspeed == expected
-
-
-def test_a_cluster_that_is_not_there_is_said_before_a_model_is_made(
-    capsys: pytest.CaptureFixture[str], tmp_path: Path
+@pytest.mark.parametrize(
+    ("raised", "code", "message"),
+    [
+        (errors.UserError("steps=0: needs 1."), 2, "r1ray: steps=0: needs 1.\n"),
+        (errors.DeadlineExceeded("rank 0 hung"), 3, "r1ray: DeadlineExceeded: rank 0 hung\n"),
+        (errors.SandboxUnavailable("no bwrap."), 2, "r1ray: no bwrap.\n"),
+        (errors.Terminated("stopped after step 2"), 143, "r1ray: stopped after step 2.\n"),
+        (KeyboardInterrupt(), 130, "r1ray: interrupted.\n"),
+    ],
+)
+def test_an_end_has_its_exit_code_and_a_line(
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    raised: BaseException,
+    code: int,
+    message: str,
 ) -> None:
-    code, said = run(capsys, "experiment=quickstart", f"output_dir={tmp_path}/runs", "cluster.address=127.0.0.1:1")
-    assert code == 2
-    assert said.startswith("r1ray: cluster.address=127.0.0.1:1: no Ray answers there: ")
-    assert not (tmp_path / "runs").exists()
+    def command(arguments: Sequence[str]) -> None:
+        raise raised
+
+    monkeypatch.setattr(score, "command", command)
+    assert cli.main(["score", "FILE"]) == code
+    assert capsys.readouterr().err == message
 
 
-def test_an_evaluation_at_a_cluster_that_is_not_there_ends_at_once(capsys: pytest.CaptureFixture[str]) -> None:
-    assert cli.main(["eval", "model=m", "benchmark=math_500", "data=miniature", "cluster.address=127.0.0.1:1"]) == 2
-    assert capsys.readouterr().err.startswith("r1ray: cluster.address=127.0.0.1:1: no Ray answers there: ")
+def test_what_nobody_expected_is_a_fault_with_its_traceback(tmp_path: Path) -> None:
+    (tmp_path / "rewards.py").write_text("def broken(prompt, response):\n    raise SystemError('of the user')\n")
+    program = (
+        "from r1ray import main; import rewards, sys\n"
+        "main.score.command = lambda arguments: rewards.broken(0, 0)\n"
+        "sys.argv = ['r1ray', 'score', 'FILE']\n"
+        "main.entrypoint()\n"
+    )
+    env = os.environ | {"PYTHONPATH": os.pathsep.join([str(tmp_path), *sys.path])}
+    done = subprocess.run([sys.executable, "-c", program], env=env, capture_output=True, text=True, check=False)
+    assert done.returncode == 3
+    assert "Traceback" in done.stderr and "SystemError: of the user" in done.stderr
+
+
+@pytest.mark.parametrize("verb", ["eval", "plan"])
+def test_messages_of_a_run_are_its_output_and_others_go_beside_it(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, verb: str
+) -> None:
+    import logging
+
+    def command(arguments: Sequence[str]) -> None:
+        print("output")
+        logging.getLogger("r1ray.loop").info("message")
+
+    monkeypatch.setattr(cli.VERBS[verb], "command", command)
+    assert cli.main([verb]) == 0
+    printed = capsys.readouterr()
+    if verb == "eval":
+        assert (printed.out, printed.err) == ("output\nmessage\n", "")
+    else:
+        assert (printed.out, printed.err) == ("output\n", "r1ray: message\n")

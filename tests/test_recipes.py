@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from r1ray.commands.compose import compose
 from r1ray.config import PROMPTS_OF, SUPERVISED_RECIPES
-from r1ray.main import compose
 from r1ray.recipes import RECIPES, stages_of
 
 SUPERVISED = ["supervised.train=t", "supervised.max_tokens=512", "learner.max_tokens_per_microbatch=1024"]

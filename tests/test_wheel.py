@@ -25,9 +25,10 @@ def test_the_wheel_runs_without_the_checkout(tmp_path: Path) -> None:
     subprocess.run([*pip, "install", "--no-deps", "--target", str(unpacked), str(wheel)], check=True, timeout=120)
     shutil.rmtree(source)
     program = (
-        "import r1ray.main as m, importlib.metadata as md; from r1ray.config.folder import config_folder;"
+        "import importlib.metadata as md; from r1ray.commands.compose import compose;"
+        "from r1ray.config.folder import config_folder;"
         "assert config_folder().parent.name == 'r1ray' and 'site' in str(config_folder()), config_folder();"
-        "assert m.compose(['experiment=quickstart', 'algo=deepseekmath', 'steps=7']).steps == 7;"
+        "assert compose(['experiment=quickstart', 'algo=deepseekmath', 'steps=7']).steps == 7;"
         "names = [e.value for e in md.distribution('r1ray').entry_points if e.group == 'vllm.general_plugins'];"
         "assert names == ['r1ray.weights.plugin:register'], names; print('fine')"
     )

@@ -23,6 +23,7 @@ from ray.exceptions import AuthenticationError
 from ray.job_submission import JobDetails, JobStatus, JobSubmissionClient
 
 from r1ray.errors import InfrastructureError, UserError
+from r1ray.runtime.exit_codes import FAULT, TERMINATED
 
 logger = logging.getLogger(__name__)
 
@@ -207,14 +208,14 @@ class Jobs:
 
 
 def exit_code(job: Job) -> int:
-    """Of a job that is over, in the terms of :mod:`r1ray.main`: that of the run; as a shell says it where a signal
-    ended it, which is what stopping does; 1 where the cluster failed."""
+    """Of a job that is over, in the terms of :mod:`r1ray.runtime.exit_codes`: that of the run; as a shell says it
+    where a signal ended it, which is what stopping does; FAULT where the cluster failed."""
     if job.status == JobStatus.SUCCEEDED:
         return 0
     if job.status == JobStatus.STOPPED:
-        return 143
-    code = 1 if job.exit_code is None else job.exit_code
-    return 128 - code if code < 0 else code or 1
+        return TERMINATED
+    code = FAULT if job.exit_code is None else job.exit_code
+    return 128 - code if code < 0 else code or FAULT
 
 
 def check_size(folder: Path, excludes: Sequence[str]) -> None:

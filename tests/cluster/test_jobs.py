@@ -20,7 +20,7 @@ from r1ray.errors import UserError
         ("FAILED", 2, 2),
         ("FAILED", 130, 130),
         ("FAILED", -9, 137),  # the run was killed
-        ("FAILED", None, 1),  # it never started, or its node is gone
+        ("FAILED", None, 3),  # it never started, or its node is gone
         ("STOPPED", None, 143),
     ],
 )

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from r1ray import main as cli
+from r1ray.commands.compose import compose
 from r1ray.doctor.examination import Planned, prepared, training_plans
 from r1ray.planning.plan import plan_run
 from r1ray.recipes import configs_by_name, stages_of
@@ -63,12 +64,12 @@ def test_a_mistake_in_the_configuration_ends_with_2(capsys: pytest.CaptureFixtur
 
 
 def test_what_a_maker_makes_is_not_there_before_the_run(tmp_path: Path) -> None:
-    assert prepared(cli.compose(["experiment=quickstart", f"output_dir={tmp_path}"])) is None
-    assert prepared(cli.compose(["model=m", "data.train=t"])) is None
+    assert prepared(compose(["experiment=quickstart", f"output_dir={tmp_path}"])) is None
+    assert prepared(compose(["model=m", "data.train=t"])) is None
 
 
 def test_disk_is_estimated_as_by_plan(qwen_folder: Path) -> None:
-    config = cli.compose([f"model={qwen_folder}", "data.train=t", "checkpoint.keep=2"])
+    config = compose([f"model={qwen_folder}", "data.train=t", "checkpoint.keep=2"])
     (plan,) = training_plans(config, [Planned("", config)])
     assert plan == plan_run(config)
     assert plan.disk is not None
@@ -76,7 +77,7 @@ def test_disk_is_estimated_as_by_plan(qwen_folder: Path) -> None:
 
 
 def test_every_stage_of_a_graph_that_trains_has_the_shape_of_the_model_that_it_starts_from(tmp_path: Path) -> None:
-    config = cli.compose(["experiment=r1_quickstart", f"output_dir={tmp_path}"])
+    config = compose(["experiment=r1_quickstart", f"output_dir={tmp_path}"])
     stages = [Planned(name, each) for name, each in configs_by_name(config, stages_of(config)).items()]
     plans = {plan.name: plan for plan in training_plans(config, stages)}
     training = {stage.name for stage in stages if stage.config.recipe not in ("collect", "evaluate", "extend")}
@@ -85,5 +86,5 @@ def test_every_stage_of_a_graph_that_trains_has_the_shape_of_the_model_that_it_s
 
 
 def test_a_model_whose_shape_is_not_known_has_no_estimate() -> None:
-    config = cli.compose(["model=nobody/nothing", "data.train=t"])
+    config = compose(["model=nobody/nothing", "data.train=t"])
     assert training_plans(config, [Planned("", config)]) == []

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from r1ray.commands.compose import compose
 from r1ray.config import RunConfig
 from r1ray.doctor.findings import Finding, worst
 from r1ray.doctor.model import check_model, stored_rows
-from r1ray.main import compose
 
 BASE = ("model=m", "data.train=t", "data.template=none", "data.max_prompt_tokens=16", "algo.max_completion_tokens=64")
 

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
+from r1ray.commands.compose import compose
 from r1ray.doctor.findings import Finding, worst
 from r1ray.doctor.rows import RowsCheck, check_dialogues, check_prompts
-from r1ray.main import compose
 from r1ray.runtime.model_files import load_tokenizer
 
 SUM = {"question": "What is 2+3?", "answer": "5"}

@@ -176,7 +176,7 @@ def test_what_keeps_the_actors_from_starting_is_a_failed_start(
         (["weights.backend=nccl"], "weights.backend=nccl needs GPUs"),
         (["recipe=sft"], "recipe=sft: has no reinforcement learning"),
         (["algo.grop_size=4"], "the nearest is algo.group_size"),
-        (["--smok"], "--smok: no such option; doctor has --json and --smoke"),
+        (["--smok"], "--smok: no such flag; the nearest is --smoke"),
         (["prepare.maker=nowhere:make"], "prepare.maker=nowhere:make: needs package.module:function"),
     ],
 )

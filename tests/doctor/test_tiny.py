@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from r1ray.cluster.placement import needs
+from r1ray.commands.compose import compose
 from r1ray.config import RunConfig
 from r1ray.doctor.tiny import BOUNDS, loop_config, model_options, on, tiny
 from r1ray.errors import UserError
-from r1ray.main import compose
 from r1ray.recipes import configs_by_name, stages_of
 
 OWN = ("model=m", "data.train=t")

@@ -11,8 +11,8 @@ import pytest
 import yaml
 
 from r1ray.cluster.placement import Needs, Node, missing, needs
+from r1ray.commands.compose import compose
 from r1ray.config import RunConfig
-from r1ray.main import compose
 from r1ray.planning.plan import plan_run
 from tests.k8s.image import ROOT
 from tests.k8s.manifests import GPU_JOBS, JOBS, OVERLAYS, driver_takes, group, groups, overrides, ray_cluster, rayjob

@@ -66,9 +66,9 @@ def test_a_run_is_applied_followed_to_its_end_and_deleted(tmp_path: Path) -> Non
     ("job_status", "message", "code"),
     [
         ("FAILED", "Job entrypoint command failed with exit code 2, last available logs: ...\nmore\n", 2),
-        ("FAILED", "Job failed due to an application error.\n", 1),
+        ("FAILED", "Job failed due to an application error.\n", 3),
         ("STOPPED", "", 143),
-        ("", "spec.backoffLimit is wrong\n", 1),
+        ("", "spec.backoffLimit is wrong\n", 3),
     ],
 )
 def test_its_exit_code_is_that_of_the_run(tmp_path: Path, job_status: str, message: str, code: int) -> None:

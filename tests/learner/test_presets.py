@@ -19,11 +19,11 @@ from r1ray.algo.aggregation import row_sums
 from r1ray.algo.batching import plan_shards
 from r1ray.algo.kl import kl_estimate
 from r1ray.algo.variants.kl_in_reward import kl_advantages
+from r1ray.commands.compose import compose
 from r1ray.config import AlgoConfig
 from r1ray.config.folder import config_folder
 from r1ray.learner.policy import Packed, nothing
 from r1ray.learner.rows import Rows, charge_kl, make_rows, microbatch_loss
-from r1ray.main import compose
 from r1ray.types import Completion, Minibatch, Pick, VersionSpan
 
 CPU = torch.device("cpu")

@@ -7,8 +7,8 @@ from dataclasses import asdict
 import pytest
 
 from r1ray import main as cli
+from r1ray.commands.compose import compose
 from r1ray.config import Deadlines, RunConfig
-from r1ray.main import compose
 from r1ray.planning.deadlines import MULTIPLE
 from r1ray.planning.plan import Plan, plan_run
 

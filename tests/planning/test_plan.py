@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from r1ray import main as cli
+from r1ray.commands.compose import compose
 from r1ray.config import RolloutConfig, RunConfig
 from r1ray.config.folder import config_folder
-from r1ray.main import compose
 from r1ray.planning.advice import changed_config, nearest_change
 from r1ray.planning.duration import learner_flops
 from r1ray.planning.gpus import GIB, GPUS

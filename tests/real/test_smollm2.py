@@ -11,10 +11,10 @@ import pytest
 import ray
 
 from r1ray.cluster import joining
+from r1ray.commands.compose import compose
 from r1ray.doctor.smoke import exported_logprobs
 from r1ray.doctor.watch import Watch
 from r1ray.examples.smollm2.maker import make
-from r1ray.main import compose
 from r1ray.stages.base import Context, run_stages
 from r1ray.stages.rl import ReinforcementLearning
 from tests.real.running import balanced, metrics

@@ -116,7 +116,7 @@ def test_any_other_command_ends_as_with_ctrl_c_even_in_the_background_of_a_scrip
     (tmp_path / "command.py").write_text(
         "import sys, time\n"
         "from r1ray import main\n"
-        "main.VERBS['score'] = lambda arguments: (print('started', flush=True), time.sleep(60))\n"
+        "main.score.command = lambda arguments: (print('started', flush=True), time.sleep(60))\n"
         "sys.argv = ['r1ray', 'score', 'FILE']\n"
         "main.entrypoint()\n"
     )

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from r1ray.commands.compose import compose
 from r1ray.config import Deadlines, RunConfig
-from r1ray.main import compose
 from r1ray.stages import deadlines
 from r1ray.stages.deadlines import with_deadlines
 

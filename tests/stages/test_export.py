@@ -124,9 +124,9 @@ def test_of_a_recipe_the_newest_stage_that_has_it_is_meant(
         (["stage=sft"], "stage=sft: .* has no such stage; needs one of prepare, rl"),
         (["stage=prepare"], "mine: has no checkpoint"),
         (["learner.lora.export=adapter"], "is of a run without adapters; needs merged"),
-        (["--out"], "--out: needs a value"),
-        (["--output=x"], "--output=x: export has no such option"),
-        (["steps=3"], "steps=3: export has no such option"),
+        (["--out"], "--out: expected one argument"),
+        (["--output=x"], "--output: no such flag; the nearest is --out"),
+        (["steps=3"], "steps=3: export has no such key"),
         (["learner.lora.export=half"], "learner.lora.export=half: needs one of merged, adapter"),
         (["more"], "export needs one RUN_DIR, found 2"),
     ],
@@ -157,6 +157,6 @@ def test_no_folder_no_best_and_a_torn_checkpoint_are_told_apart(
 @pytest.mark.faults
 def test_an_export_that_fails_leaves_nothing(run_dir: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (run_dir / "hf").write_text("a file in the way")
-    assert main(["export", str(run_dir)]) == 1
+    assert main(["export", str(run_dir)]) == 3
     assert f"the export of version 3 of {run_dir}" in capsys.readouterr().err
     assert [path.name for path in run_dir.iterdir() if path.name.startswith(".")] == []

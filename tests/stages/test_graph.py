@@ -9,9 +9,9 @@ from typing import Any, ClassVar
 
 import pytest
 
+from r1ray.commands.compose import compose
 from r1ray.config import RunConfig
 from r1ray.errors import UserError
-from r1ray.main import compose
 from r1ray.recipes import stages_of
 from r1ray.stages.base import Artifact, Context, Stage, run_stages
 from r1ray.stages.graph import GraphStage, check_paths, finish_graph, graph_of, references, resolve, stage_config

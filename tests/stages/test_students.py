@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
+from r1ray.commands.compose import added, compose
 from r1ray.errors import UserError
-from r1ray.main import _added, compose
 from r1ray.recipes import stages_of
 from r1ray.stages.graph import GraphStage
 
@@ -12,7 +12,7 @@ THREE = "students={small: S, middle: {model: M, learner: {lr: 8e-5}}, large: {mo
 
 
 def made(*overrides: str) -> dict[str, GraphStage]:
-    stages = stages_of(compose([_added(override) for override in (*OWN, *overrides)]))
+    stages = stages_of(compose([added(override) for override in (*OWN, *overrides)]))
     return {stage.name: stage for stage in stages if isinstance(stage, GraphStage)}
 
 

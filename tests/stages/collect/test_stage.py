@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
+from r1ray.commands.compose import compose
 from r1ray.config import RunConfig
 from r1ray.curation.rows import DatasetRow, read_rows
 from r1ray.errors import R1RayError, UserError
 from r1ray.evaluation.records import Answered, Sample, to_json
-from r1ray.main import compose
 from r1ray.stages.base import Context
 from r1ray.stages.collect.stage import Collect, card_of
 

@@ -3,8 +3,8 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+from r1ray.commands.compose import compose
 from r1ray.config import EvaluationConfig, JudgeConfig
-from r1ray.main import compose
 from r1ray.stages.evaluate.fingerprint import settings_of
 from r1ray.stages.evaluate.task import tasks_of
 

@@ -10,10 +10,11 @@ from pathlib import Path
 
 import pytest
 
+from r1ray.commands.compose import compose
 from r1ray.config import EvaluationConfig
 from r1ray.errors import UserError
 from r1ray.evaluation.records import Answered, Sample, to_json
-from r1ray.main import compose, main
+from r1ray.main import main
 from r1ray.runtime.folder_lock import locked
 from r1ray.stages.evaluate.evaluation import Evaluation
 from r1ray.stages.evaluate.stage import evaluate_models

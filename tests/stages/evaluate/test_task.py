@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from r1ray.commands.compose import compose
 from r1ray.config import EvaluationConfig
 from r1ray.errors import UserError
 from r1ray.evaluation.benchmarks.definition import load_benchmark
-from r1ray.main import compose
 from r1ray.stages.evaluate.task import metrics_of, tasks_of
 
 

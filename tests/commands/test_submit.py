@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from r1ray import main as cli
+from r1ray.main import main
 
 
 @pytest.fixture(autouse=True)
@@ -26,8 +26,8 @@ def nothing_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
         (["model=m", "data.train=rows.jsonl", "output_dir=/s"], "data.train=rows.jsonl: needs an absolute path"),
         (["model='~/m'", "data.train=t", "output_dir=/s"], "model=~/m: needs an absolute path"),
         (["--stop", "algo.grop_size=4"], "algo.grop_size: no such key"),
-        (["--force"], "--force: no such option; submit has --address, --no-wait, --stop and --status."),
-        (["--stop", "--status", "a"], "--stop --status: needs one of them."),
+        (["--force"], "--force: no such flag; the nearest is --"),
+        (["--stop", "--status", "a"], "--status: not allowed with argument --stop"),
     ],
 )
 def test_mistakes(
@@ -39,5 +39,5 @@ def test_mistakes(
 ) -> None:
     (tmp_path / "rows.jsonl").touch()
     monkeypatch.chdir(tmp_path)
-    assert cli.main(["submit", "--address", "http://127.0.0.1:1", *arguments]) == 2
+    assert main(["submit", "--address", "http://127.0.0.1:1", *arguments]) == 2
     assert message in capsys.readouterr().err

@@ -1,0 +1,63 @@
+"""Parser of a command's arguments: flags say what a command does with its output, all else are the command's words.
+
+r1ray plan algo.group_size=8 --json learner.lr=1e-6  ->  words=["algo.group_size=8", "learner.lr=1e-6"], json=True
+"""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+from collections.abc import Sequence
+from typing import NoReturn
+
+from r1ray.errors import UserError
+
+OVERRIDES = "overrides of the configuration, as Hydra has them: algo.group_size=8, learner.lr=1e-6, +key=1, ~key"
+
+
+class Parser(argparse.ArgumentParser):
+    """``argparse`` with mistakes as UserError, and words before, between and after flags."""
+
+    def __init__(
+        self,
+        verb: str,
+        description: str,
+        *,
+        usage: str,
+        word: str = "key=value",
+        meaning: str = OVERRIDES,
+        examples: str,
+    ) -> None:
+        """Make the parser of ``r1ray VERB``.
+
+        Args:
+            usage: what follows the flags in the usage line.
+            word: how the list of arguments names a word.
+            meaning: of the words.
+            examples: one a line.
+        """
+        super().__init__(
+            prog=f"r1ray {verb}",
+            description=description,
+            epilog="examples:\n" + "".join(f"  {line.strip()}\n" for line in examples.strip().splitlines()),
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+            allow_abbrev=False,
+            add_help=False,  # argparse ends the process after it; main prints the help
+        )
+        self.usage = f"{self.prog} [flags] {usage}"
+        self.flags = self.add_argument_group("flags")
+        self.add_argument_group("arguments").add_argument("words", nargs="*", metavar=word, help=meaning)
+        self.flags.add_argument("-h", "--help", action="store_true", help="show this text")
+
+    def read(self, arguments: Sequence[str]) -> argparse.Namespace:
+        """Return the flags' values, and the other arguments as ``words``, in their order. Raises UserError."""
+        given, left = self.parse_known_intermixed_args(arguments)
+        if left:
+            unknown = next((word for word in left if word.startswith("-")), left[0]).partition("=")[0]
+            near = difflib.get_close_matches(unknown, self._option_string_actions, n=1, cutoff=0.0)
+            raise UserError(f"{unknown}: no such flag; the nearest is {near[0]} (see {self.prog} --help).")
+        return given
+
+    def error(self, message: str) -> NoReturn:
+        """Called by ``argparse`` for a flag without its value, and for flags that exclude each other."""
+        raise UserError(f"{message.removeprefix('argument ')} (see {self.prog} --help).")

@@ -1,0 +1,66 @@
+"""``r1ray export``: a Hugging Face folder of any checkpoint."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from r1ray.commands.arguments import Parser
+from r1ray.errors import UserError
+
+KEYS = ("version", "stage", "learner.lora.export")
+
+
+def parser() -> Parser:
+    """Return the parser of the command's arguments."""
+    made = Parser(
+        "export",
+        "Make a Hugging Face folder of a checkpoint, and print where it lies. It needs neither GPUs nor Ray.\n"
+        "Of a recipe's folder, the newest stage that has the version is meant; stage=NAME chooses.",
+        usage="RUN_DIR [version=N|best] [stage=NAME] [learner.lora.export=merged|adapter]",
+        word="RUN_DIR, key=value",
+        meaning="the run's folder; the checkpoint's version, by default the newest; the stage; and, of a run with "
+        "adapters, what is written",
+        examples="""
+            r1ray export runs/mine
+            r1ray export runs/mine version=best --out exported/best
+        """,
+    )
+    made.flags.add_argument("--out", metavar="DIR", help="the folder to make; by default RUN_DIR/hf/VERSION")
+    return made
+
+
+def command(arguments: Sequence[str]) -> None:
+    """Make a Hugging Face folder of a checkpoint, and print where it lies."""
+    given = parser().read(arguments)
+    run_dir, values = _split(given.words)
+    for key, value in (*values.items(), ("--out", given.out)):
+        if value == "":
+            raise UserError(f"{key}: needs a value.")
+    version, kind = values.get("version"), values.get("learner.lora.export")
+    if version is not None and version != "best" and not (version.isascii() and version.isdigit()):
+        raise UserError(f"version={version}: needs a version's number, or best.")
+    if kind not in (None, "merged", "adapter"):
+        raise UserError(f"learner.lora.export={kind}: needs one of merged, adapter.")
+    from r1ray.stages.export import export_checkpoint, find_folder
+
+    number = int(version) if version is not None and version != "best" else version
+    folder = find_folder(Path(run_dir).expanduser().resolve(), version=number, stage=values.get("stage"))
+    target = Path(given.out).expanduser().resolve() if given.out else None
+    print(export_checkpoint(folder, version=number, out=target, kind=kind))
+
+
+def _split(words: Sequence[str]) -> tuple[str, dict[str, str]]:
+    """Return the run's folder and the values of the keys. Raises UserError."""
+    run_dirs, values = [], dict[str, str]()
+    for word in words:
+        key, is_set, value = word.partition("=")
+        if is_set and key in KEYS:
+            values[key] = value
+        elif is_set and not Path(word).exists():
+            raise UserError(f"{word}: export has no such key; it has {', '.join(KEYS)}.")
+        else:
+            run_dirs.append(word)
+    if len(run_dirs) != 1:
+        raise UserError(f"export needs one RUN_DIR, found {len(run_dirs)}: {', '.join(run_dirs) or 'none'}.")
+    return run_dirs[0], values

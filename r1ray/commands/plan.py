@@ -1,0 +1,70 @@
+"""``r1ray plan``: what a run will need, before anything is started."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+
+from r1ray.commands.arguments import Parser
+from r1ray.commands.compose import compose
+from r1ray.commands.unnamed import with_unnamed
+from r1ray.config import RunConfig
+from r1ray.errors import UserError
+
+
+def parser() -> Parser:
+    """Return the parser of the command's arguments."""
+    made = Parser(
+        "plan",
+        "Show the memory of each actor, the batch arithmetic, the time of a step, disk and cost of a run. It needs\n"
+        "neither GPUs nor the model's files. A run that cannot fit ends with 2 and the nearest change that would.",
+        usage="[the overrides of a run]",
+        examples="""
+            r1ray plan model=qwen2.5_7b cluster=one_node_8 plan.gpu=a100-80 plan.price=2.5
+            r1ray plan experiment=quickstart --json
+        """,
+    )
+    made.flags.add_argument("--json", action="store_true", help="print one JSON object a stage")
+    return made
+
+
+def command(arguments: Sequence[str]) -> None:
+    """Show what a run will need. Raises UserError, with what would help, if it cannot work."""
+    given = parser().read(arguments)
+    stages, models = with_unnamed(given.words, _planned, but=("model",))
+    from r1ray.planning.advice import nearest_change
+    from r1ray.planning.plan import plan_run
+    from r1ray.planning.report import as_json, refusal, report, stages_table
+
+    plans = [plan_run(config, name=name, models=models) for name, config in stages.items() if config.recipe != "extend"]
+    failed = next((each for each in plans if each.problems), None)
+    advice = nearest_change(failed, models=models) if failed else None
+    if given.json:
+        print(json.dumps([as_json(each, advice if each is failed else None) for each in plans], indent=2))
+    elif not plans:
+        print("nothing of this starts an actor")
+    elif len(plans) == 1:
+        print(report(plans[0]))
+    else:
+        worst = failed or max(plans, key=lambda each: each.tightest.bytes / each.tightest.capacity)
+        print(f"{stages_table(plans)}\n\nThe tightest of them:\n\n{report(worst)}")
+    if failed:
+        raise UserError(refusal(failed, advice))
+
+
+def _planned(overrides: list[str]) -> tuple[dict[str, RunConfig], dict[str, str]]:
+    """Return the configuration of each stage by its name (that of a recipe without stages under an empty name), and
+    whose shape the stages' models have."""
+    from r1ray.planning.plan import gpu_name, shape_name
+    from r1ray.stages.graph import stage_config
+    from r1ray.stages.students import with_students
+
+    config = compose(overrides)
+    if not config.graph:
+        return {"": config}, {}
+    whole = with_students(replace(config, plan=replace(config.plan, gpu=gpu_name(config))))
+    stages = {name: stage_config(whole, name) for name in whole.graph}
+    models = {name: str(stage.model) for name, stage in stages.items() if stage.model}
+    asked = {name: stage for name, stage in stages.items() if name in (config.stages or stages)}
+    return asked, models | ({"prepare": shape_name(config)} if config.prepare.maker else {})

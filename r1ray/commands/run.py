@@ -1,0 +1,88 @@
+"""``r1ray run``: a recipe, or one stage of it, in its run folder."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from r1ray.commands.arguments import Parser
+from r1ray.commands.compose import compose, to_yaml
+from r1ray.commands.run_folder import claim_run_folder, default_name
+from r1ray.config import RunConfig
+
+if TYPE_CHECKING:
+    from r1ray.stages.base import Context, Stage
+
+logger = logging.getLogger(__name__)
+
+
+def parser() -> Parser:
+    """Return the parser of the command's arguments."""
+    made = Parser(
+        "run",
+        "Run a recipe, or one stage of it. The same command resumes an interrupted run, and skips what is finished.\n"
+        "A run of your own needs model=PATH data.train=PATH and should have data.eval=PATH; with recipe=sft or\n"
+        "reward_model it needs model=PATH supervised.train=PATH, and supervised.eval=PATH.",
+        usage="[recipe=NAME] [experiment=NAME] [key=value ...]",
+        examples="""
+            r1ray run experiment=quickstart
+            r1ray run model=/models/base data.train=train.parquet data.eval=test.parquet steps=100
+            r1ray run recipe=r1 model=/models/base data.train=train.parquet --cfg job
+        """,
+    )
+    made.flags.add_argument("--cfg", choices=["job"], help="print everything that would be run, and run nothing")
+    return made
+
+
+def command(arguments: Sequence[str]) -> None:
+    """Run the configured recipe in its run folder, or show what would be run."""
+    given = parser().read(arguments)
+    config = compose(given.words)
+    from r1ray.cluster.placement import preflight
+    from r1ray.recipes import configs_of, stages_of
+    from r1ray.runtime.folder_lock import locked
+    from r1ray.stages.base import Context
+    from r1ray.stages.deadlines import with_deadlines
+    from r1ray.stages.graph import check_paths
+
+    if not config.graph:  # each stage of a graph decides its own when it has its model
+        config = with_deadlines(config)
+    stages = stages_of(config)
+    if given.cfg:
+        return _show(config, stages)
+    check_paths(stages)
+    for stage_config in configs_of(config, stages):
+        preflight(stage_config)
+    output_dir = Path(config.output_dir).expanduser().resolve()
+    run_dir = output_dir / (config.name or default_name(config))
+    context = Context(run_dir, output_dir / "artifacts")
+    with locked(run_dir):
+        _run_alone(config, stages, context)
+
+
+def _run_alone(config: RunConfig, stages: Sequence[Stage], context: Context) -> None:
+    """Run the stages in a folder that no other process works in."""
+    from r1ray.stages.base import run_stages
+    from r1ray.stages.graph import finish_graph
+
+    run_dir = claim_run_folder(context.run_dir, config)
+    logger.info(f"run folder: {run_dir}")
+    was_done = all((run_dir / "stages" / stage.name / "manifest.json").exists() for stage in stages)
+    made = run_stages(stages, context, only=config.stages, given=config.artifacts)
+    if config.graph:
+        finish_graph(context, stages, made)
+    if was_done:
+        logger.info("this run was finished before; name=ANOTHER runs the same settings once more")
+    plot = run_dir / "curves.png"
+    logger.info(f"run folder: {run_dir}" + (f"\nplot:       {plot}" if plot.exists() else ""))
+
+
+def _show(config: RunConfig, stages: Sequence[Stage]) -> None:
+    """Print everything that would be run: the configuration, and that of every stage of a graph."""
+    from r1ray.recipes import configs_by_name
+
+    graph = {"graph": {name: asdict(each) for name, each in configs_by_name(config, stages).items()}}
+    print(to_yaml(asdict(config) | (graph if config.graph else {})), end="")

@@ -1,0 +1,65 @@
+"""``r1ray score``: rewards of responses that are there already."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TextIO
+
+from r1ray.commands.arguments import Parser
+from r1ray.commands.compose import compose
+from r1ray.config import ScoreConfig
+from r1ray.errors import UserError
+from r1ray.runtime.files import written_aside
+
+
+def parser() -> Parser:
+    """Return the parser of the command's arguments."""
+    return Parser(
+        "score",
+        'Score given responses. FILE has rows {"id", "check", "response", "prompt"?, "language"?}, as JSON lines or\n'
+        "Parquet. One outcome a line goes to stdout, or to output=FILE; counts and the mean go to stderr.",
+        usage="FILE [reward=check|r1_zero|reasoning] [output=FILE] [key=value ...]",
+        word="FILE, key=value",
+        meaning="the file, and overrides of the configuration",
+        examples="""
+            r1ray score responses.jsonl > outcomes.jsonl
+            r1ray score responses.parquet reward=r1_zero output=outcomes.jsonl
+        """,
+    )
+
+
+def command(arguments: Sequence[str]) -> None:
+    """Score a file of responses."""
+    words = parser().read(arguments).words
+    files = [word for word in words if "=" not in word or Path(word).is_file()]
+    if len(files) != 1:
+        raise UserError(
+            f"score needs one FILE and key=value overrides, found {len(files)} files: {', '.join(files) or 'none'}."
+        )
+    config = compose([word for word in words if word not in files], schema=ScoreConfig, name="score")
+    from r1ray.evaluation.score_file import score_file
+
+    if config.output is None:
+        score_file(files[0], config.reward, config.sandbox, sys.stdout)
+        return
+    with _written(config.output) as sink:
+        score_file(files[0], config.reward, config.sandbox, sink)
+
+
+@contextmanager
+def _written(path: str) -> Iterator[TextIO]:
+    """Yield a file that gets its name at the end, so that neither the input nor an old result is lost before. Raises
+    UserError."""
+    output = Path(path).expanduser()
+    if output.is_dir() or not output.parent.is_dir():
+        raise UserError(f"output={path}: cannot be written: needs the path of a file in a folder that is there.")
+    with written_aside(output) as aside:
+        try:
+            sink = aside.open("w", encoding="utf-8")
+        except OSError as error:
+            raise UserError(f"output={path}: cannot be written: {error}.") from error
+        with sink:
+            yield sink

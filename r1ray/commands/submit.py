@@ -1,0 +1,141 @@
+"""``r1ray submit``: the same run as a job of a Ray cluster, found again by the run's name."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from r1ray.commands.arguments import Parser
+from r1ray.commands.compose import compose
+from r1ray.commands.run_folder import default_name
+from r1ray.config import RunConfig, decisive
+from r1ray.errors import UserError
+from r1ray.runtime.exit_codes import DONE, INTERRUPTED, TERMINATED
+from r1ray.runtime.files import digest_of
+from r1ray.runtime.termination import was_terminated
+
+if TYPE_CHECKING:
+    from r1ray.cluster.jobs import Jobs
+    from r1ray.stages.base import Stage
+
+logger = logging.getLogger(__name__)
+
+
+def parser() -> Parser:
+    """Return the parser of the command's arguments."""
+    made = Parser(
+        "submit",
+        "Run on a Ray cluster, as a job: follow its log and end with its exit code. The same command again follows\n"
+        "the job, or resumes the run where it has ended. Ctrl-C leaves the job running.",
+        usage="[the overrides of a run] | --stop NAME | --status NAME",
+        examples="""
+            r1ray submit --address http://HEAD:8265 model=/shared/model data.train=/shared/rows output_dir=/shared/runs
+            r1ray submit --address http://HEAD:8265 --stop NAME
+        """,
+    )
+    made.flags.add_argument("--address", metavar="URL", help="the cluster, http://HEAD:8265; by default RAY_ADDRESS")
+    one = made.flags.add_mutually_exclusive_group()
+    one.add_argument("--no-wait", action="store_true", help="submit, and do not follow")
+    one.add_argument("--stop", action="store_true", help="end the run after its step, with a checkpoint")
+    one.add_argument("--status", action="store_true", help="list the jobs of the run")
+    return made
+
+
+def command(arguments: Sequence[str]) -> int:
+    """Submit a run and follow it, stop it, or list its jobs; returns the exit code of the run."""
+    given = parser().read(arguments)
+    is_asked = given.stop or given.status
+    config = None if is_asked and _is_name(given.words) else _composed(given.words)
+    name = given.words[0] if config is None else config.name or default_name(config)
+    from r1ray.cluster.jobs import Jobs
+
+    jobs = Jobs(given.address)
+    if is_asked:
+        _report(jobs, name, is_stopped=given.stop)
+        return DONE
+    assert config is not None
+    job_id = _running_job(jobs, name, config, given.words)
+    return DONE if given.no_wait else _follow(jobs, job_id, name)
+
+
+def _is_name(words: Sequence[str]) -> bool:
+    return len(words) == 1 and "=" not in words[0]
+
+
+def _composed(overrides: Sequence[str]) -> RunConfig:
+    """Return a configuration whose paths mean the same everywhere. Raises UserError."""
+    from r1ray.recipes import stages_of
+
+    config = compose(overrides)
+    _check_shared(config, stages_of(config))
+    return config
+
+
+def _check_shared(config: RunConfig, stages: Sequence[Stage]) -> None:
+    """Raise UserError for paths that mean something on this machine only: a job has a working directory of its own."""
+    from r1ray.recipes import configs_by_name
+    from r1ray.stages.graph import paths_of
+
+    configs = configs_by_name(config, stages).values()
+    for key, path in [("output_dir", config.output_dir), *(found for each in configs for found in paths_of(each))]:
+        is_here = key == "output_dir" or path.startswith((".", "~")) or Path(path).exists()
+        if "://" not in path and not Path(path).is_absolute() and is_here:
+            raise UserError(f"{key}={path}: needs an absolute path, on storage that every node of the cluster sees.")
+
+
+def _report(jobs: Jobs, name: str, *, is_stopped: bool) -> None:
+    """Print the jobs of a run, after the one that runs was stopped if that is asked. Raises UserError."""
+    from r1ray.cluster.jobs import exit_code
+
+    found = jobs.of_run(name)
+    if not found:
+        raise UserError(f"{name}: {jobs.address} knows no job of a run of this name.")
+    *before, newest = found
+    if is_stopped and not newest.is_over:
+        newest = jobs.stop(newest.id)
+    for job in [*before, newest]:
+        print(f"{job.id}  {job.status.value}" + (f"  exit code {exit_code(job)}" if job.is_over else ""))
+
+
+def _running_job(jobs: Jobs, name: str, config: RunConfig, overrides: Sequence[str]) -> str:
+    """Return the id of the job that runs, or of a new one if none does. Raises UserError for one of other settings."""
+    settings = digest_of({"settings": decisive(config), "output_dir": config.output_dir})
+    newest = next(reversed(jobs.of_run(name)), None)
+    if newest is None or newest.is_over:
+        inside = Path(config.output_dir)
+        excludes = [f"/{inside.relative_to(Path.cwd())}"] if inside.is_relative_to(Path.cwd()) else []
+        named = [*overrides] if config.name else [*overrides, f"name={name}"]
+        job_id = jobs.submit(name, settings=settings, arguments=["run", *named], folder=Path.cwd(), excludes=excludes)
+        resumes = f"; {newest.id} ended, the run resumes" if newest else ""
+        logger.info(f"{job_id}: submitted to {jobs.address}{resumes}")
+        return job_id
+    if newest.settings != settings:
+        raise UserError(
+            f"name={name}: {newest.id} is running, with other settings or another output_dir; needs another name, or "
+            f"an end to that one: {_stopping(jobs, name)}"
+        )
+    logger.info(f"{newest.id}: runs already; following it")
+    return newest.id
+
+
+def _follow(jobs: Jobs, job_id: str, name: str) -> int:
+    """Show a job's log until it ends; returns its exit code."""
+    from r1ray.cluster.jobs import exit_code
+
+    try:
+        ended = jobs.follow(job_id, show=lambda text: print(text, end="", flush=True))
+    except KeyboardInterrupt:
+        again = _stopping(jobs, name)
+        logger.info(f"{job_id} goes on; the same command follows it again, and this one stops it: {again}")
+        return TERMINATED if was_terminated() else INTERRUPTED
+    code = exit_code(ended)
+    if code and ended.exit_code is None:
+        logger.info(f"{job_id}: {ended.message}")  # not what the run said, but what became of it
+    logger.info(f"{job_id}: {ended.status.value}, exit code {code}" + ("; the same command resumes it" if code else ""))
+    return code
+
+
+def _stopping(jobs: Jobs, name: str) -> str:
+    return f"r1ray submit --address {jobs.address} --stop {name}"

@@ -1,0 +1,43 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from r1ray.commands.compose import compose
+from r1ray.commands.run_folder import claim_run_folder, default_name, differences
+from r1ray.errors import UserError
+
+
+def test_a_run_folder_of_other_settings_is_not_reused(tmp_path: Path) -> None:
+    overrides = ["model=m", "data.train=t"]
+    claim_run_folder(tmp_path / "a", compose(overrides))
+    claim_run_folder(tmp_path / "a", compose([*overrides, "deadlines.learn_s=7"]))
+    elsewhere = compose([*overrides, "learner.num_ranks=2", "rollout.num_actors=3"])
+    claim_run_folder(tmp_path / "a", elsewhere)
+    assert "num_ranks: 2" in (tmp_path / "a" / "config.yaml").read_text()
+    assert default_name(elsewhere) == default_name(compose(overrides))
+    with pytest.raises(UserError, match=r"learner.lr \(3e-06 there, 0.1 now\); give another name"):
+        claim_run_folder(tmp_path / "a", compose([*overrides, "learner.lr=0.1"]))
+
+
+def test_the_name_of_a_run_is_a_function_of_its_settings() -> None:
+    names = [default_name(compose(["model=m", "data.train=t", *more])) for more in ([], [], ["learner.lr=0.1"])]
+    assert names[0] == names[1] != names[2]
+    assert names[0].startswith("r1_zero-seed0-")
+
+
+def test_differences_are_named_by_their_dotted_keys() -> None:
+    before = {"learner": {"lr": 1, "gone": 2}, "steps": 3}
+    now = {"learner": {"lr": 9, "new": {"a": 1}}, "steps": 3}
+    assert [*differences(before, now)] == [
+        ("learner.gone", 2, None),
+        ("learner.lr", 1, 9),
+        ("learner.new", None, {"a": 1}),
+    ]
+
+
+def test_a_folder_that_cannot_be_made_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match=r"output_dir=runs: .*file/a cannot be made"):
+        claim_run_folder(tmp_path / "file" / "a", compose(["model=m", "data.train=t"]))
