@@ -54,7 +54,7 @@ def test_a_run_that_is_stopped_has_a_checkpoint_of_its_last_step_and_trains_noth
             stopped.last.stop()
 
     stopped.controller()
-    stopped.last._log = stop_in_step_2
+    stopped.last._report._log = stop_in_step_2
     with pytest.raises(Terminated) as ended:
         asyncio.run(stopped.last.run())
     latest = stopped.checkpoints.latest()
@@ -89,7 +89,7 @@ def test_a_run_that_is_stopped_while_it_waits_for_groups_does_not_wait_on(tmp_pa
 def test_a_run_without_checkpoints_is_stopped_without_one(tmp_path: Path) -> None:
     world = World(tmp_path, make_rl_config(steps=6))
     world.controller()
-    world.last._log = lambda metrics: world.last.stop() if metrics["step"] == 2 else None
+    world.last._report._log = lambda metrics: world.last.stop() if metrics["step"] == 2 else None
     with pytest.raises(Terminated):
         asyncio.run(world.last.run())
     assert world.checkpoints.latest() is None
