@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from r1ray.config import SAMPLING_RECIPES, EvaluationConfig, RunConfig
+from r1ray.config import EvaluationConfig, RunConfig
 from r1ray.errors import UserError
 from r1ray.stages.base import Stage
 from r1ray.stages.collect.stage import Collect, sampling_config
@@ -96,7 +96,7 @@ def configs_by_name(config: RunConfig, stages: Sequence[Stage]) -> dict[str, Run
 def configs_of(config: RunConfig, stages: Sequence[Stage]) -> list[RunConfig | EvaluationConfig]:
     """What each of the stages asks the cluster for."""
     return [
-        sampling_config(each) if each.recipe in SAMPLING_RECIPES else each
+        sampling_config(each) if each.only_samples else each
         for each in configs_by_name(config, stages).values()
-        if each.recipe != "extend"
+        if each.starts_actors
     ]

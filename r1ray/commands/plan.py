@@ -37,7 +37,7 @@ def command(arguments: Sequence[str]) -> None:
     from r1ray.planning.plan import plan_run
     from r1ray.planning.report import as_json, refusal, report, stages_table
 
-    plans = [plan_run(config, name=name, models=models) for name, config in stages.items() if config.recipe != "extend"]
+    plans = [plan_run(config, name=name, models=models) for name, config in stages.items() if config.starts_actors]
     failed = next((each for each in plans if each.problems), None)
     advice = nearest_change(failed, models=models) if failed else None
     if given.json:

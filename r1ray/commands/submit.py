@@ -75,11 +75,8 @@ def _composed(overrides: Sequence[str]) -> RunConfig:
 
 def _check_shared(config: RunConfig, stages: Sequence[Stage]) -> None:
     """Raise UserError for paths that mean something on this machine only: a job has a working directory of its own."""
-    from r1ray.recipes import configs_by_name
-    from r1ray.stages.graph import paths_of
-
-    configs = configs_by_name(config, stages).values()
-    for key, path in [("output_dir", config.output_dir), *(found for each in configs for found in paths_of(each))]:
+    inputs = [(each.key, each.path) for stage in stages for each in stage.reads() if not each.is_made]
+    for key, path in [("output_dir", config.output_dir), *inputs]:
         is_here = key == "output_dir" or path.startswith((".", "~")) or Path(path).exists()
         if "://" not in path and not Path(path).is_absolute() and is_here:
             raise UserError(f"{key}={path}: needs an absolute path, on storage that every node of the cluster sees.")

@@ -242,8 +242,28 @@ class RunConfig:
 
     @property
     def only_learner(self) -> bool:
-        """Whether the recipe has a learner and no rollout or reward actors."""
+        """The recipe trains on given answers: it has a learner, and no rollout or reward actors."""
         return self.recipe in SUPERVISED_RECIPES
+
+    @property
+    def only_samples(self) -> bool:
+        """The recipe puts prompts to a model: it has rollout and reward actors, and no learner."""
+        return self.recipe in SAMPLING_RECIPES
+
+    @property
+    def has_learner(self) -> bool:
+        """The recipe trains a model."""
+        return self.recipe not in PROMPTS_OF
+
+    @property
+    def starts_actors(self) -> bool:
+        """The recipe needs a cluster; one that does not is done in this process."""
+        return self.has_learner or self.only_samples
+
+    @property
+    def sequences_per_row(self) -> int:
+        """Sequences that are computed together: 2 where a row of training data is a pair, else 1."""
+        return 2 if self.recipe == "reward_model" else 1
 
     def __post_init__(self) -> None:
         at_least("steps", self.steps, 1)
@@ -252,7 +272,7 @@ class RunConfig:
             return  # every stage is checked by itself, with what is different in it
         if self.only_learner:
             self._check_supervised()
-        elif self.recipe in PROMPTS_OF:
+        elif not self.has_learner:
             self._check_untrained()
         else:
             self._check_reinforcement()
@@ -274,7 +294,7 @@ class RunConfig:
             raise ValueError(
                 f"model={self.model}: prepare.maker={maker} makes its own; set prepare.maker=null to bring yours."
             )
-        together = 2 if self.recipe == "reward_model" else 1  # a pair is computed in one micro-batch
+        together = self.sequences_per_row  # in one micro-batch
         if together * self.supervised.max_tokens > self.learner.max_tokens_per_microbatch:
             raise ValueError(
                 f"learner.max_tokens_per_microbatch={self.learner.max_tokens_per_microbatch} cannot hold the longest "

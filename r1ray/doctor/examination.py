@@ -23,7 +23,8 @@ from r1ray.cluster import examine, joining, placement
 from r1ray.cluster.examine import Answer, Probes
 from r1ray.cluster.placement import Needs, Node, Reservation, nodes_of_cluster
 from r1ray.cluster.probe import Disk, PathFacts, installed, is_hub_name, path_facts
-from r1ray.config import PROMPTS_OF, SUPERVISED_RECIPES, EvaluationConfig, RunConfig
+from r1ray.config import EvaluationConfig, RunConfig
+from r1ray.data.dialogues import EXAMPLES, PAIRS
 from r1ray.doctor import judging
 from r1ray.doctor.findings import CLUSTER, DRIVER, Finding, bounded, counted
 from r1ray.doctor.judging import green, red
@@ -32,8 +33,9 @@ from r1ray.doctor.rows import check_dialogues, check_prompts
 from r1ray.errors import UserError
 from r1ray.planning.memory import published_bytes
 from r1ray.planning.plan import Plan, plan_run, shape_name
+from r1ray.recipes import build
 from r1ray.runtime.files import digest_of
-from r1ray.stages.base import MANIFEST, read_artifact
+from r1ray.stages.base import MANIFEST, Input, read_artifact
 from r1ray.stages.prepare import Prepare
 
 logger = logging.getLogger(__name__)
@@ -115,24 +117,13 @@ class _Files:
         return f"{self._base}{path.removeprefix('@prepare')}" if is_there else None
 
     def _model_of(self, stage: Planned) -> str | None:
-        if self._config.prepare.maker and not stage.name:
-            return None if self._base is None else str(self._base / "model")
-        return self._local(stage.config.model)
+        return next((self._local(each.path) for each in build(stage.config).reads() if each.key == "model"), None)
 
-    def _data_of(self, stage: Planned) -> list[tuple[str, str]]:
-        """Keys and paths of the rows that a stage reads."""
-        config = stage.config
-        if config.recipe in SUPERVISED_RECIPES:
-            asked = [("supervised.train", config.supervised.train), ("supervised.eval", config.supervised.eval)]
-        elif config.recipe in PROMPTS_OF:
-            key = PROMPTS_OF[config.recipe]
-            asked = [(f"data.{key}", getattr(config.data, key))] if key else []
-        elif config.prepare.maker and not stage.name:
-            made = [("data.train", "train.parquet"), ("data.eval", "heldout.parquet")]
-            asked = [(key, str(self._base / name)) for key, name in made] if self._base else []
-        else:
-            asked = [("data.train", config.data.train), ("data.eval", config.data.eval)]
-        return [(key, local) for key, path in asked if (local := self._local(path)) is not None]
+    def _data_of(self, stage: Planned) -> list[Input]:
+        """Return the rows that a stage reads, as far as they are there."""
+        rows = [each for each in build(stage.config).reads() if each.kind in ("prompts", "dialogues", "pairs")]
+        local = [(each, self._local(each.path)) for each in rows]
+        return [replace(each, path=path) for each, path in local if path is not None]
 
     def _models(self) -> dict[str, str]:
         """Models that are there before the run, each with the key that names it."""
@@ -155,13 +146,19 @@ class _Files:
                 self._look_at_model(stage, model, tokenizers, seen)
         for stage in self._stages:
             model = self._model_of(stage) or next(iter(tokenizers), None)  # later models have the first one's tokenizer
-            for key, path in self._data_of(stage):
+            for rows in self._data_of(stage):
                 parts = stage.config.reward.parts
                 looked_for = [name for name in ("accuracy", "language") if name in parts]
-                settings = (key, path, stage.config.data.template, stage.config.data.max_prompt_tokens, *looked_for)
+                settings = (
+                    rows.key,
+                    rows.path,
+                    stage.config.data.template,
+                    stage.config.data.max_prompt_tokens,
+                    *looked_for,
+                )
                 if settings not in seen:
                     seen.add(settings)
-                    self._look_at_rows(stage, key, path, tokenizers.get(str(model)))
+                    self._look_at_rows(stage, rows, tokenizers.get(str(model)))
 
     def _look_at_model(self, stage: Planned, model: str, tokenizers: dict[str, Any], seen: set[Any]) -> None:
         def look() -> list[Finding]:
@@ -174,11 +171,13 @@ class _Files:
 
         self.findings += bounded("model", DRIVER, look, deadline_s=FILES_S)
 
-    def _look_at_rows(self, stage: Planned, key: str, path: str, tokenizer: Any) -> None:
-        check = check_dialogues if key.startswith("supervised.") else check_prompts
-
+    def _look_at_rows(self, stage: Planned, rows: Input, tokenizer: Any) -> None:
         def look() -> list[Finding]:
-            checked = check(stage.config, key, path, tokenizer)
+            if rows.kind == "prompts":
+                checked = check_prompts(stage.config, rows.key, rows.path, tokenizer)
+            else:
+                layouts = PAIRS if rows.kind == "pairs" else EXAMPLES
+                checked = check_dialogues(stage.config, rows.key, rows.path, tokenizer, layouts=layouts)
             self.programs |= checked.programs
             return [
                 finding if not stage.name else replace(finding, found=f"stage {stage.name}: {finding.found}")
@@ -199,7 +198,7 @@ def training_plans(config: RunConfig, stages: Sequence[Planned]) -> list[Plan]:
     models |= {"prepare": shape_name(config)} if config.prepare.maker else {}
     plans = []
     for stage in stages:
-        if stage.config.recipe not in PROMPTS_OF:
+        if stage.config.has_learner:
             with suppress(UserError):
                 plans.append(plan_run(stage.config, name=stage.name, models=models))
     return plans
@@ -455,7 +454,7 @@ class _Cluster:
 
     def _ask_sandboxes(self) -> list[Finding]:
         settings = self._config.sandbox
-        if all(stage.config.recipe in SUPERVISED_RECIPES for stage in self._stages):
+        if all(stage.config.only_learner for stage in self._stages):
             return []
 
         def asked(node: Node) -> tuple[Any, ...] | None:

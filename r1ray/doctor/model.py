@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from r1ray.config import SAMPLING_RECIPES, SUPERVISED_RECIPES, RunConfig
+from r1ray.config import RunConfig
 from r1ray.doctor.findings import DRIVER, Finding, counted
 from r1ray.doctor.judging import green, red, yellow
 from r1ray.errors import UserError
@@ -35,13 +35,13 @@ def check_model(config: RunConfig, model: str, *, key: str = "model") -> ModelCh
         model: folder or hub name.
         key: what holds it.
     """
-    longest = config.supervised.max_tokens if config.recipe in SUPERVISED_RECIPES else config.max_model_len
+    longest = config.supervised.max_tokens if config.only_learner else config.max_model_len
     template = config.data.template
     try:
         tokenizer = load_tokenizer(
-            model, template=template, max_model_len=longest, key=key, may_lack_rows=config.recipe == "extend"
+            model, template=template, max_model_len=longest, key=key, may_lack_rows=not config.starts_actors
         )
-        if config.recipe not in SAMPLING_RECIPES:
+        if not config.only_samples:
             load_generation_config(model, key=key)
     except UserError as error:
         return ModelCheck([red("model", DRIVER, str(error), "a model that the run can use", "see left.")], None)
@@ -137,7 +137,7 @@ def judge_eos(
 def pattern_tokens(config: RunConfig) -> list[str]:
     """Texts of the response pattern that the rewards of a stage look for."""
     rules = {name for name, part in config.reward.parts.items() if part.function is None}
-    if config.recipe in SUPERVISED_RECIPES or config.recipe == "extend":
+    if config.only_learner or not config.starts_actors:
         return []
     tokens = [SPECIAL_TOKEN] if "cold_start_format" in rules else []
     return [*tokens, *TAGS] if "format" in rules else tokens

@@ -190,10 +190,11 @@ def _asked(raw: RawPrompt) -> Prompt:
     return Prompt(id=raw.id, text="", check=raw.check, domain=raw.domain, language=raw.language)
 
 
-def check_dialogues(config: RunConfig, key: str, path: str, tokenizer: Any) -> RowsCheck:
+def check_dialogues(
+    config: RunConfig, key: str, path: str, tokenizer: Any, *, layouts: Sequence[dialogues.Layout]
+) -> RowsCheck:
     """A file of given answers: dialogues, or pairs."""
     name = f"{key}={path}"
-    layouts = dialogues.PAIRS if config.recipe == "reward_model" else dialogues.EXAMPLES
     try:
         first, rows = _first_rows(path, key)
         layout = dialogues.recognise(frozenset(first), layouts)

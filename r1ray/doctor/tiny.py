@@ -9,8 +9,6 @@ from dataclasses import replace
 from pathlib import Path
 
 from r1ray.config import (
-    PROMPTS_OF,
-    SUPERVISED_RECIPES,
     AlgoConfig,
     CheckpointConfig,
     DataConfig,
@@ -40,7 +38,7 @@ PATIENCE_S = 300.0
 def loop_config(stages: Mapping[str, RunConfig], *, recipe: str) -> RunConfig:
     """The configuration of the first stage that is reinforcement learning. Raises UserError where none is."""
     for config in stages.values():
-        if config.recipe not in (*SUPERVISED_RECIPES, *PROMPTS_OF):
+        if config.has_learner and not config.only_learner:
             return config
     raise UserError(
         f"recipe={recipe}: has no reinforcement learning, of which --smoke makes two steps; needs recipe=r1_zero, or "

@@ -54,10 +54,8 @@ def changes(plan: Plan) -> Iterator[Change]:
         for size in (1, 2, 4, 8):
             if size != learner.sequence_parallel_size and not shape.kv_heads % size and not learner.num_ranks % size:
                 yield "learner.sequence_parallel_size", size
-        if config.only_learner:
-            least = config.supervised.max_tokens * (2 if config.recipe == "reward_model" else 1)
-        else:
-            least = config.max_model_len
+        row = config.supervised.max_tokens * config.sequences_per_row
+        least = row if config.only_learner else config.max_model_len
         if least < learner.max_tokens_per_microbatch:
             yield "learner.max_tokens_per_microbatch", least
         if plan.num_gpus and config.checkpoint.asynchronous:

@@ -74,7 +74,7 @@ def reinforcement_batch(config: RunConfig) -> Batch:
 def supervised_batch(config: RunConfig) -> Batch:
     """An update of a recipe that learns from given answers; a pair is two sequences."""
     settings, learner = config.supervised, config.learner
-    together = 2 if config.recipe == "reward_model" else 1
+    together = config.sequences_per_row
     length = min(config.plan.completion_tokens or settings.max_tokens / 4, settings.max_tokens)
     sequences = settings.sequences_per_step * together
     shards, limit = learner.num_shards, learner.max_tokens_per_microbatch

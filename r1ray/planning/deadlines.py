@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict
 
-from r1ray.config import SAMPLING_RECIPES, Deadlines, RunConfig
+from r1ray.config import Deadlines, RunConfig
 from r1ray.planning.batch import Batch
 from r1ray.planning.duration import Step
 from r1ray.planning.gpus import GB
@@ -25,7 +25,7 @@ def planned_deadlines(
     """
     storage = config.plan.storage_gb_s * GB
     generate = step.generate
-    if config.recipe in SAMPLING_RECIPES and engines is not None:
+    if config.only_samples and engines is not None:
         # The estimate is of all requests, and the deadline of one: it is done with those that are sampled beside it.
         waves = max(1.0, batch.completions / max(1.0, step.concurrency * engines.count))
         generate *= batch.longest_completion / batch.completion_tokens / waves

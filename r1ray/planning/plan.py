@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
-from r1ray.config import SAMPLING_RECIPES, Deadlines, RunConfig
+from r1ray.config import Deadlines, RunConfig
 from r1ray.planning.batch import Batch, prompt_tokens, reinforcement_batch, sampling_batch, supervised_batch
 from r1ray.planning.deadlines import planned_deadlines
 from r1ray.planning.duration import Step, generation, reward_cores, step_seconds
@@ -137,7 +137,7 @@ def plan_run(config: RunConfig, *, name: str = "", models: Mapping[str, str] | N
     is_cpu = chosen == CPU.name
     actors = tuple(_actors(config, shape, gpu, models or {}, is_cpu=is_cpu))
     engines = next((actor for actor in actors if actor.section == "rollout"), None)
-    if config.recipe in SAMPLING_RECIPES:
+    if config.only_samples:
         batch = sampling_batch(config)
         assert engines is not None
         generate, sequences = generation(config.rollout, engines, shape, gpu, config.plan, batch)
@@ -197,11 +197,11 @@ def _actors(config: RunConfig, shape: Shape, gpu: Gpu, models: Mapping[str, str]
     def gpus(own: int | None) -> int:
         return 0 if is_cpu else 1 if own is None else own
 
-    if config.recipe not in SAMPLING_RECIPES:
+    if config.has_learner:
         yield learner_actor(config, shape, gpus=gpus(config.learner.gpus_per_rank), capacity=gpu.memory)
     if config.only_learner:
         return
-    bucket = 0.0 if config.recipe in SAMPLING_RECIPES else config.weights.bucket_mib * 2.0**20
+    bucket = 0.0 if config.only_samples else config.weights.bucket_mib * 2.0**20
     engine = engine_actor(
         "rollout",
         config.rollout,
@@ -213,9 +213,9 @@ def _actors(config: RunConfig, shape: Shape, gpu: Gpu, models: Mapping[str, str]
         bucket_bytes=bucket,
     )
     yield engine
-    if config.recipe not in SAMPLING_RECIPES and config.eval.num_actors:
+    if config.has_learner and config.eval.num_actors:
         yield replace(engine, section="eval", count=config.eval.num_actors)
-    if config.judge.is_served and config.recipe in SAMPLING_RECIPES:
+    if config.judge.is_served and config.only_samples:
         judge = config.judge
         yield engine_actor(
             "judge.engine",
@@ -302,14 +302,14 @@ def _problems(
 def _wrong_sizes(config: RunConfig, shape: Shape, actors: tuple[Actor, ...]) -> Iterator[Problem]:
     """What learner, vLLM or the model's context refuse at the start of a run."""
     splits = config.learner.sequence_parallel_size
-    trains = config.recipe not in SAMPLING_RECIPES
+    trains = config.has_learner
     if trains and shape.kv_heads % splits:
         yield Problem(
             "learner",
             f"learner.sequence_parallel_size={splits} does not divide the {shape.kv_heads} key-value heads of "
             f"{shape.name}",
         )
-    if trains and config.recipe == "reward_model" and splits > 1:
+    if trains and config.sequences_per_row > 1 and splits > 1:
         yield Problem("learner", f"learner.sequence_parallel_size={splits}: a reward model's rows are not split")
     if trains and config.learner.lora.rank and not config.learner.lora.targets and shape.experts:
         yield Problem(

@@ -10,14 +10,14 @@ import time
 from collections.abc import Awaitable, Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from r1ray import __version__
 from r1ray.config import RunConfig, SandboxConfig
 from r1ray.errors import UserError
 from r1ray.loop.checkpoint import Checkpoints
 from r1ray.runtime.deadline import within
-from r1ray.runtime.files import ASIDE, REMOVING, content_digest, digest_of, write_json, written_aside
+from r1ray.runtime.files import ASIDE, REMOVING, content_digest, digest_of, files_of, write_json, written_aside
 from r1ray.sandbox.languages import require
 from r1ray.sandbox.pool import UNSAFE, choose_mode
 from r1ray.stages.watch import Unwatched, Watch
@@ -25,6 +25,8 @@ from r1ray.stages.watch import Unwatched, Watch
 logger = logging.getLogger(__name__)
 
 MANIFEST = "manifest.json"
+MADE_MODEL, MADE_TRAIN, MADE_EVAL = "@prepare/model", "@prepare/train.parquet", "@prepare/heldout.parquet"
+"""What a stage of a recipe with ``prepare.maker`` reads in the place of the user's."""
 STARTED = "started.json"
 """Of a stage that trains, beside its manifest: what its checkpoints are of."""
 
@@ -39,6 +41,40 @@ class Artifact:
     metrics: dict[str, float] = field(default_factory=dict)
     content: str | None = None
     """SHA-256 of its files; None where nobody else reads them."""
+
+
+InputKind = Literal["model", "prompts", "dialogues", "pairs", "file"]
+"""What is at the path: a model's folder or hub name, rows to ask, rows to learn from (of one answer or of two), or
+another file."""
+
+
+@dataclass(frozen=True, slots=True)
+class Input:
+    """A path that a stage reads.
+
+    Example: ``Input("data.train", "/data/math.parquet", "prompts")``
+    """
+
+    key: str
+    """Of the configuration, that holds it."""
+    path: str
+    """``@name`` or ``@name/file`` where another stage is going to make it."""
+    kind: InputKind
+
+    @property
+    def is_made(self) -> bool:
+        """The path names what another stage makes; it is there when this one runs."""
+        return self.path.startswith("@")
+
+
+def inputs_of(*given: tuple[str, str | None, InputKind]) -> list[Input]:
+    """Return the inputs of those keys that are set."""
+    return [Input(key, path, kind) for key, path, kind in given if path is not None]
+
+
+def files_read(stage: Stage) -> dict[str, dict[str, list[int]]]:
+    """Return the state of the files that a stage reads, by path; those that others make are known by their digest."""
+    return {each.path: files_of(each.path) for each in stage.reads() if not each.is_made}
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +93,10 @@ class Stage(Protocol):
     name: str
     needs: tuple[str, ...]
     makes: str
+
+    def reads(self) -> list[Input]:
+        """Return every path that the user's configuration makes the stage read."""
+        ...
 
     def settings(self) -> dict[str, Any]:
         """Everything but the inputs that decides what comes out."""

@@ -15,7 +15,7 @@ def with_deadlines(config: RunConfig) -> RunConfig:
     """The configuration of one stage with every deadline a number. They are of the machines that ``plan`` describes; of
     this machine's CPUs, where the run starts Ray here and there is no GPU. The least of each, where the shape of the
     model cannot be read."""
-    if config.recipe == "extend":
+    if not config.starts_actors:
         return config  # waits for nobody
     planned = config
     if config.plan.gpu is None and not is_remote(config.cluster.address) and not local_gpus():

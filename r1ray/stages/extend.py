@@ -9,9 +9,9 @@ from typing import Any
 
 from r1ray.config import RunConfig
 from r1ray.reward.extract import SPECIAL_TOKEN
-from r1ray.runtime.files import files_of, written_aside
+from r1ray.runtime.files import written_aside
 from r1ray.runtime.model_files import load_generation_config, load_tokenizer, local_folder
-from r1ray.stages.base import Artifact, Context
+from r1ray.stages.base import Artifact, Context, Input, files_read, inputs_of
 
 logger = logging.getLogger(__name__)
 
@@ -26,8 +26,11 @@ class Extend:
     def __init__(self, config: RunConfig) -> None:
         self._config = config
 
+    def reads(self) -> list[Input]:
+        return inputs_of(("model", self._config.model, "model"))
+
     def settings(self) -> dict[str, Any]:
-        return {"model": self._config.model, "files": files_of(str(self._config.model)), "token": SPECIAL_TOKEN}
+        return {"model": self._config.model, "files": files_read(self), "token": SPECIAL_TOKEN}
 
     def run(self, context: Context, inputs: dict[str, Artifact], digest: str) -> Artifact:
         folder = context.run_dir / "model"

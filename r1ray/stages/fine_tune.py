@@ -23,10 +23,15 @@ from r1ray.runtime.files import digest_of, files_of
 from r1ray.runtime.model_files import load_generation_config, load_tokenizer
 from r1ray.runtime.termination import first_sigterm
 from r1ray.stages.base import (
+    MADE_MODEL,
     Artifact,
     Context,
+    Input,
+    InputKind,
     claim_checkpoints,
     export,
+    files_read,
+    inputs_of,
     recent_mean,
     rewind_exports,
     wait_for_learner,
@@ -49,8 +54,8 @@ class Objective:
     makes: str
     layouts: tuple[Layout, ...]
     table: Callable[[Path], Rows[Any]]
-    rows: str
-    """What a row is called."""
+    rows: InputKind
+    """Their kind, which is also what messages call them."""
     learner: str
     """The class of a learner rank."""
 
@@ -94,12 +99,18 @@ class SupervisedTraining:
         self.name, self.makes = self._objective.stage, self._objective.makes
         self.needs: tuple[str, ...] = ("base",) if config.prepare.maker else ()
 
+    def reads(self) -> list[Input]:
+        config, rows = self._config, self._objective.rows
+        return inputs_of(
+            ("model", MADE_MODEL if config.prepare.maker else config.model, "model"),
+            ("supervised.train", config.supervised.train, rows),
+            ("supervised.eval", config.supervised.eval, rows),
+        )
+
     def settings(self) -> dict[str, Any]:
         config = self._config
-        paths = {"model": config.model, "train": config.supervised.train, "eval": config.supervised.eval}
-        files = {key: files_of(path) for key, path in paths.items() if path is not None}
         settings = {key: value for key, value in decisive(config).items() if key in SETTINGS}
-        return {"files": files, "objective": self.name, "template": config.data.template, **settings}
+        return {"files": files_read(self), "objective": self.name, "template": config.data.template, **settings}
 
     def run(self, context: Context, inputs: dict[str, Artifact], digest: str) -> Artifact:
         base = Path(inputs["base"].path) / "model" if "base" in inputs else None

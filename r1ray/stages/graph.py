@@ -23,13 +23,13 @@ from typing import Any
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from r1ray.config import GRAPH_ONLY, PROMPTS_OF, RunConfig, only_decisive
+from r1ray.config import GRAPH_ONLY, RunConfig, only_decisive
 from r1ray.config.renamed import new_name
 from r1ray.errors import UserError
 from r1ray.evaluation.effects import Effect, from_metrics
 from r1ray.evaluation.tables import StageRow, effects_table, stages_table
-from r1ray.runtime.files import content_digest, files_of, write_json
-from r1ray.stages.base import MANIFEST, Artifact, Context, Stage, claim
+from r1ray.runtime.files import content_digest, write_json
+from r1ray.stages.base import MANIFEST, Artifact, Context, Input, Stage, claim, files_read
 from r1ray.stages.deadlines import with_deadlines
 
 logger = logging.getLogger(__name__)
@@ -51,9 +51,11 @@ class GraphStage:
         self.config, self._build = config, build
         self.needs = tuple(dict.fromkeys(found for found, _ in references(asdict(config))))
 
+    def reads(self) -> list[Input]:
+        return self._build(self.config).reads()
+
     def settings(self) -> dict[str, Any]:
-        values = only_decisive(asdict(self.config))
-        return {"files": {path: files_of(path) for _, path in paths_of(self.config)}, **values}
+        return {"files": files_read(self), **only_decisive(asdict(self.config))}
 
     def run(self, context: Context, inputs: dict[str, Artifact], digest: str) -> Artifact:
         config = with_deadlines(resolve(self.config, {name: artifact.path for name, artifact in inputs.items()}))
@@ -86,7 +88,7 @@ def graph_of(config: RunConfig, build: Callable[[RunConfig], Stage]) -> list[Gra
                     f"{', '.join(known) or 'none'}."
                 )
         for made in stages:
-            lora, is_trained = made.config.learner.lora, made.config.recipe not in PROMPTS_OF
+            lora, is_trained = made.config.learner.lora, made.config.has_learner
             if made.name in stage.needs and is_trained and lora.rank and lora.export == "adapter":
                 raise UserError(
                     f"graph.{made.name}.learner.lora.export=adapter: stage {name} reads a whole model; needs merged."
@@ -169,32 +171,14 @@ def texts_of(value: Any) -> Iterator[str]:
             yield from texts_of(each)
 
 
-def paths_of(config: RunConfig) -> list[tuple[str, str]]:
-    """Key and value of everything that the user brings: no references."""
-    collect, models = config.collect, config.reward.models
-    found: list[tuple[str, str | None]] = [
-        ("model", config.model),
-        ("data.train", config.data.train),
-        ("data.eval", config.data.eval),
-        *(("eval.compare.against", compared.against) for compared in config.eval.compare),
-        ("supervised.train", config.supervised.train),
-        ("supervised.eval", config.supervised.eval),
-        ("collect.examples", collect.examples),
-        ("collect.responses", collect.responses),
-        *(("collect.decontaminate", path) for path in collect.decontaminate),
-        *((f"collect.sources.{name}.path", source.path) for name, source in collect.sources.items()),
-        *((f"reward.models.{name}.model", str(model.model)) for name, model in models.items()),
-        ("judge.model", None if config.judge.url else config.judge.model),
-    ]
-    return [(key, path) for key, path in found if path is not None and not path.startswith("@")]
-
-
 def check_paths(stages: Sequence[Stage]) -> None:
-    """Raise UserError where a stage, however late, reads a file that is not there. Models may be hub names."""
+    """Raise UserError where a stage of a graph, however late, reads a file that is not there. Models may have the names
+    of a hub."""
     for stage in stages:
-        for key, path in paths_of(stage.config) if isinstance(stage, GraphStage) else []:
-            if not key.endswith("model") and "://" not in path and not Path(path).expanduser().exists():
-                raise UserError(f"graph.{stage.name}.{key}={path}: no such file.")
+        for each in stage.reads() if isinstance(stage, GraphStage) else []:
+            is_here = not each.is_made and each.kind != "model" and "://" not in each.path
+            if is_here and not Path(each.path).expanduser().exists():
+                raise UserError(f"graph.{stage.name}.{each.key}={each.path}: no such file.")
 
 
 def finish_graph(context: Context, stages: Sequence[Stage], made: Mapping[str, Artifact]) -> None:

@@ -14,7 +14,7 @@ from r1ray.config import PrepareConfig
 from r1ray.errors import UserError
 from r1ray.runtime.files import digest_of, write_json, written_aside
 from r1ray.runtime.folder_lock import locked
-from r1ray.stages.base import MANIFEST, Artifact, Context, read_artifact
+from r1ray.stages.base import MANIFEST, Artifact, Context, Input, read_artifact
 
 logger = logging.getLogger(__name__)
 
@@ -39,6 +39,9 @@ class Prepare:
             self._module = None
         if self._module is None or not function:
             raise UserError(f"prepare.maker={config.maker}: needs package.module:function of an importable function.")
+
+    def reads(self) -> list[Input]:
+        return []
 
     def settings(self) -> dict[str, Any]:
         return {

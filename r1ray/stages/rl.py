@@ -22,15 +22,20 @@ from r1ray.loop.checkpoint import Checkpoints
 from r1ray.loop.controller import Controller
 from r1ray.reward.check_problems import problem_finder
 from r1ray.reward.scorer import check_parts, resolve_parts
-from r1ray.runtime.files import files_of
 from r1ray.runtime.model_files import load_generation_config, load_tokenizer, local_folder
 from r1ray.runtime.termination import first_sigterm
 from r1ray.stages.base import (
+    MADE_EVAL,
+    MADE_MODEL,
+    MADE_TRAIN,
     Artifact,
     Context,
+    Input,
     check_sandbox,
     claim_checkpoints,
     export,
+    files_read,
+    inputs_of,
     recent_mean,
     rewind_exports,
     wait_for_learner,
@@ -59,16 +64,19 @@ class ReinforcementLearning:
         self._config = config
         self.needs: tuple[str, ...] = ("base",) if config.prepare.maker else ()
 
+    def reads(self) -> list[Input]:
+        config, has_maker = self._config, bool(self._config.prepare.maker)
+        models = config.reward.models.items()
+        return inputs_of(
+            ("model", MADE_MODEL if has_maker else config.model, "model"),
+            ("data.train", MADE_TRAIN if has_maker else config.data.train, "prompts"),
+            ("data.eval", MADE_EVAL if has_maker else config.data.eval, "prompts"),
+            *((f"reward.models.{name}.model", model.model, "model") for name, model in models),
+        )
+
     def settings(self) -> dict[str, Any]:
-        config = self._config
-        files = {
-            key: files_of(path)
-            for key, path in (("model", config.model), ("train", config.data.train), ("eval", config.data.eval))
-            if path is not None
-        }
-        for name, model in config.reward.models.items():
-            files[f"reward.models.{name}"] = files_of(str(model.model))
-        return {"files": files} | {key: value for key, value in decisive(config).items() if key != "prepare"}
+        settings = {key: value for key, value in decisive(self._config).items() if key != "prepare"}
+        return {"files": files_read(self)} | settings
 
     def run(self, context: Context, inputs: dict[str, Artifact], digest: str) -> Artifact:
         base = Path(inputs["base"].path) if "base" in inputs else None

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from r1ray.commands.compose import compose
+from r1ray.data.dialogues import EXAMPLES
 from r1ray.doctor.findings import Finding, worst
 from r1ray.doctor.rows import RowsCheck, check_dialogues, check_prompts
 from r1ray.runtime.model_files import load_tokenizer
@@ -100,6 +101,6 @@ def test_dialogues_are_rendered_with_what_is_learned_marked(tmp_path: Path, toke
     config = compose(
         ["recipe=sft", "model=m", f"supervised.train={path}", "supervised.max_tokens=512", "data.template=none"]
     )
-    found = by_check(check_dialogues(config, "supervised.train", path, tokenizer))
+    found = by_check(check_dialogues(config, "supervised.train", path, tokenizer, layouts=EXAMPLES))
     assert found["rows"].status == "yellow" and "1 usable, 1 with nothing to learn from: row 2" in found["rows"].found
     assert "'What is 2+3?[[5.]]'" in found["prompt"].found

@@ -12,8 +12,8 @@ import pytest
 from r1ray.commands.compose import compose
 from r1ray.config import RunConfig
 from r1ray.errors import UserError
-from r1ray.recipes import stages_of
-from r1ray.stages.base import Artifact, Context, Stage, run_stages
+from r1ray.recipes import build, stages_of
+from r1ray.stages.base import Artifact, Context, Input, Stage, inputs_of, run_stages
 from r1ray.stages.graph import GraphStage, check_paths, finish_graph, graph_of, references, resolve, stage_config
 
 OWN = ["model=m", "data.train=t", "data.eval=e"]
@@ -35,6 +35,9 @@ class Writing:
 
     def __init__(self, config: RunConfig) -> None:
         self.config = config
+
+    def reads(self) -> list[Input]:
+        return inputs_of(("model", self.config.model, "model"))
 
     def settings(self) -> dict[str, Any]:
         return {}
@@ -141,8 +144,8 @@ def test_an_edited_artifact_is_refused_even_where_nothing_is_left_to_do(tmp_path
 
 
 def test_a_file_that_a_late_stage_reads_is_looked_for_first() -> None:
-    stages = graph_of(graph("first={recipe: extend}", "s={recipe: evaluate, data: {eval: /nowhere.parquet}}"), Writing)
-    with pytest.raises(UserError, match=r"graph\.\w+\.data\.\w+=.*: no such file"):
+    stages = graph_of(graph("first={recipe: extend}", "s={recipe: evaluate, data: {eval: /nowhere.parquet}}"), build)
+    with pytest.raises(UserError, match=r"graph\.s\.data\.eval=/nowhere\.parquet: no such file"):
         check_paths(stages)
 
 

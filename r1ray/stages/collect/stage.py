@@ -33,9 +33,8 @@ from r1ray.data.prompts import spool_prompts
 from r1ray.data.template import renderer
 from r1ray.errors import R1RayError, UserError
 from r1ray.reward.check_problems import reference_problem
-from r1ray.runtime.files import files_of
 from r1ray.runtime.model_files import context_of, load_tokenizer, local_folder
-from r1ray.stages.base import Artifact, Context, check_sandbox, claim
+from r1ray.stages.base import Artifact, Context, Input, check_sandbox, claim, files_read, inputs_of
 from r1ray.stages.collect.judge_agreement import compare_judge
 from r1ray.stages.collect.questions import questions_of, raw_prompts, text_of
 from r1ray.stages.collect.selection import Selection, Selector, filters_of, options_of
@@ -59,13 +58,21 @@ class Collect:
     def __init__(self, config: RunConfig) -> None:
         self._config = config
 
+    def reads(self) -> list[Input]:
+        config, collect = self._config, self._config.collect
+        return inputs_of(
+            ("model", config.model, "model"),
+            ("data.train", config.data.train, "prompts"),
+            ("collect.examples", collect.examples, "file"),
+            ("collect.responses", collect.responses, "file"),
+            *(("collect.decontaminate", path, "file") for path in collect.decontaminate),
+            *((f"collect.sources.{name}.path", source.path, "file") for name, source in collect.sources.items()),
+            ("judge.model", None if config.judge.url else config.judge.model, "model"),
+        )
+
     def settings(self) -> dict[str, Any]:
-        config = self._config
-        collect = config.collect
-        sources = (source.path for source in collect.sources.values())
-        paths = (config.model, config.data.train, collect.examples, collect.responses, *collect.decontaminate, *sources)
-        files = {path: files_of(path) for path in paths if path is not None}
-        return {"files": files} | {key: value for key, value in decisive(config).items() if key in SETTINGS}
+        settings = {key: value for key, value in decisive(self._config).items() if key in SETTINGS}
+        return {"files": files_read(self)} | settings
 
     def run(self, context: Context, inputs: dict[str, Artifact], digest: str) -> Artifact:
         job = _Job(self._config, context)

@@ -19,8 +19,8 @@ from r1ray.errors import UserError
 from r1ray.evaluation.effects import Effect, effects_of, to_metrics
 from r1ray.evaluation.records import Answered
 from r1ray.reward.scorer import resolve_parts
-from r1ray.runtime.files import files_of, write_json
-from r1ray.stages.base import Artifact, Context
+from r1ray.runtime.files import write_json
+from r1ray.stages.base import Artifact, Context, Input, files_read, inputs_of
 from r1ray.stages.evaluate.asking import read_answers
 from r1ray.stages.evaluate.evaluation import evaluation_of
 from r1ray.stages.evaluate.missing import ask_missing
@@ -64,12 +64,19 @@ class Evaluate:
     def __init__(self, config: RunConfig) -> None:
         self._config = config
 
+    def reads(self) -> list[Input]:
+        config = self._config
+        return inputs_of(
+            ("model", config.model, "model"),
+            ("data.eval", config.data.eval, "prompts"),
+            *(("eval.compare.against", each.against, "file") for each in config.eval.compare),
+            ("judge.model", None if config.judge.url else config.judge.model, "model"),
+        )
+
     def settings(self) -> dict[str, Any]:
         config = self._config
-        paths = (config.model, config.data.eval, *(each.against for each in config.eval.compare))
-        files = {path: files_of(path) for path in paths if path is not None}
         parts = ("seed", "model", "data", "eval", "reward", "sandbox", "rollout", "judge", "algo")
-        return {"files": files} | {key: value for key, value in decisive(config).items() if key in parts}
+        return {"files": files_read(self)} | {key: value for key, value in decisive(config).items() if key in parts}
 
     def run(self, context: Context, inputs: dict[str, Artifact], digest: str) -> Artifact:
         config = self._config
