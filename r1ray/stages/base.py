@@ -4,20 +4,17 @@ from __future__ import annotations
 
 import json
 import logging
-import shutil
 import subprocess
 import time
-from collections.abc import Awaitable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
 from r1ray import __version__
-from r1ray.config import RunConfig, SandboxConfig
+from r1ray.config import SandboxConfig
 from r1ray.errors import UserError
-from r1ray.loop.checkpoint import Checkpoints
-from r1ray.runtime.deadline import within
-from r1ray.runtime.files import ASIDE, REMOVING, content_digest, digest_of, files_of, write_json, written_aside
+from r1ray.runtime.files import content_digest, digest_of, files_of, write_json
 from r1ray.sandbox.languages import require
 from r1ray.sandbox.pool import UNSAFE, choose_mode
 from r1ray.stages.watch import Unwatched, Watch
@@ -27,8 +24,6 @@ logger = logging.getLogger(__name__)
 MANIFEST = "manifest.json"
 MADE_MODEL, MADE_TRAIN, MADE_EVAL = "@prepare/model", "@prepare/train.parquet", "@prepare/heldout.parquet"
 """What a stage of a recipe with ``prepare.maker`` reads in the place of the user's."""
-STARTED = "started.json"
-"""Of a stage that trains, beside its manifest: what its checkpoints are of."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,47 +218,3 @@ def read_artifact(manifest: Path, digest: str) -> Artifact | None:
     if saved["digest"] != digest or not Path(saved["artifact"]["path"]).exists():
         return None
     return Artifact(**saved["artifact"])
-
-
-def claim_checkpoints(run_dir: Path, stage: str, digest: str) -> None:
-    """Note what a training stage is begun with. Raises UserError where there are checkpoints of something else: to go
-    on from them with another model or other rows would mix the two."""
-    note = run_dir / "stages" / stage / STARTED
-    has_checkpoints = Checkpoints(run_dir / "checkpoints", keep=1).latest() is not None
-    if has_checkpoints and note.exists() and json.loads(note.read_text())["digest"] != digest:
-        raise UserError(
-            f"name={run_dir.name}: {run_dir} has checkpoints of a run with other inputs (a file of the model or of the "
-            "data has changed since); give another name, or remove the folder."
-        )
-    write_json(note, {"digest": digest})
-
-
-def recent_mean(rows: Sequence[Mapping[str, float]], figure: str, *, count: int = 10) -> float:
-    """The mean of a figure over the last steps that have it: what training came to."""
-    values = [row[figure] for row in rows if figure in row][-count:]
-    return sum(values) / len(values)
-
-
-async def wait_for_learner(config: RunConfig, awaitable: Awaitable[None], what: str) -> None:
-    """Under deadlines.checkpoint_s."""
-    await within(
-        config.deadlines.decided.checkpoint_s,
-        awaitable,
-        waiter="the run",
-        owner=f"the learner group ({what})",
-        key="deadlines.checkpoint_s",
-    )
-
-
-def rewind_exports(folder: Path, version: int) -> None:
-    """Remove the model folders of later versions: a run that goes on from ``version`` trains these anew, and others
-    may come of it. What a killed process left is removed too."""
-    for path in folder.iterdir() if folder.is_dir() else ():
-        if path.name.startswith((ASIDE, REMOVING)) or (path.name.isdigit() and int(path.name) > version):
-            shutil.rmtree(path)
-
-
-async def export(config: RunConfig, learner: Any, folder: Path, *, checkpoint: Path | None = None) -> None:
-    """Make the learner's model, or that of a checkpoint of its, in ``folder``: written aside, then renamed."""
-    with written_aside(folder) as aside:
-        await wait_for_learner(config, learner.export(aside, checkpoint=checkpoint), "the export")

@@ -14,7 +14,7 @@ from omegaconf import OmegaConf
 from r1ray.errors import R1RayError, UserError
 from r1ray.loop.checkpoint import Checkpoints
 from r1ray.runtime.files import written_aside
-from r1ray.stages.base import STARTED
+from r1ray.stages.training import STARTED
 
 logger = logging.getLogger(__name__)
 

@@ -28,15 +28,20 @@ from r1ray.stages.base import (
     Context,
     Input,
     InputKind,
-    claim_checkpoints,
-    export,
     files_read,
     inputs_of,
-    recent_mean,
-    rewind_exports,
-    wait_for_learner,
 )
 from r1ray.stages.token_checks import check_pattern_of_rows
+from r1ray.stages.training import (
+    before_and_after,
+    claim_checkpoints,
+    export,
+    export_dir,
+    go_back,
+    load,
+    model_path,
+    recent_mean,
+)
 from r1ray.telemetry.console import Progress, TimeLeft
 from r1ray.telemetry.metrics import MetricsFile
 
@@ -113,7 +118,7 @@ class SupervisedTraining:
         return {"files": files_read(self), "objective": self.name, "template": config.data.template, **settings}
 
     def run(self, context: Context, inputs: dict[str, Artifact], digest: str) -> Artifact:
-        base = Path(inputs["base"].path) / "model" if "base" in inputs else None
+        base = Path(inputs["base"].path) if "base" in inputs else None
         claim_checkpoints(context.run_dir, self.name, digest)
         job = _Job(self._config, self._objective, self._launch, context, base)
         metrics = asyncio.run(job.run())
@@ -129,9 +134,7 @@ class _Job:
         """Everything that can be wrong with what the user gave is found here, before any actor starts."""
         self._config, self._objective, self._launch, self._context = config, objective, launch, context
         self._settings = config.supervised
-        self._model = str(base or config.model)
-        if Path(self._model).expanduser().is_dir():
-            self._model = str(Path(self._model).expanduser().resolve())
+        self._model = model_path(base, config.model)
         tokenizer = self._tokenizer = load_tokenizer(self._model, template=config.data.template, max_model_len=1)
         load_generation_config(self._model)
         self._check_context()
@@ -146,7 +149,7 @@ class _Job:
         self._num_steps = num_steps(
             len(self._train), epochs=self._settings.epochs, sequences_per_step=self._settings.sequences_per_step
         )
-        self.export_dir = context.run_dir / "hf" / str(self._num_steps)
+        self.export_dir = export_dir(context.run_dir, self._num_steps)
         self._metrics = MetricsFile(context.run_dir / "metrics.jsonl", stage=objective.stage)
         self._checkpoints = Checkpoints(context.run_dir / "checkpoints", keep=config.checkpoint.keep)
 
@@ -187,13 +190,12 @@ class _Job:
     async def run(self) -> dict[str, float]:
         """The loop from the last checkpoint, or from the start, to the end; returns what it came to."""
         config, settings = self._config, self._settings
-        resumed = self._checkpoints.latest()
+        deadlines, stage, run_dir = config.deadlines.decided, self._objective.stage, self._context.run_dir
+        resumed = go_back(run_dir, self._checkpoints, self._metrics)
         state = resumed[1] if resumed else None
-        self._metrics.rewind(state.version if state else -1)
-        rewind_exports(self.export_dir.parent, state.version if state else 0)
         progress = Progress(num_steps=self._num_steps)
         logger.info(
-            f"stage {self._objective.stage}: {settings.epochs} epochs of {len(self._train)} {self._objective.rows} in "
+            f"stage {stage}: {settings.epochs} epochs of {len(self._train)} {self._objective.rows} in "
             f"{self._num_steps} steps of {settings.sequences_per_step}; {config.learner.num_ranks} learner ranks; "
             "starting them"
         )
@@ -202,8 +204,7 @@ class _Job:
         )
         try:
             if resumed:
-                logger.info(f"stage {self._objective.stage}: resuming after step {resumed[1].version}")
-                await wait_for_learner(config, running.learner.load(resumed[0]), "loading the checkpoint")
+                await load(running.learner, resumed, stage=stage, deadlines=deadlines)
             lines = StepLines(num_steps=self._num_steps)
 
             def log(metrics: dict[str, float]) -> None:
@@ -211,7 +212,7 @@ class _Job:
                 lines.step(metrics)
 
             async def exported(version: int) -> None:
-                await export(config, running.learner, self.export_dir.with_name(str(version)))
+                await export(running.learner, export_dir(run_dir, version), deadlines=deadlines)
 
             loop = SupervisedLoop(
                 config,
@@ -230,7 +231,7 @@ class _Job:
         finally:
             running.shutdown()
         metrics = self._finish(progress)
-        logger.info(f"stage {self._objective.stage}: the model is in {self.export_dir}")
+        logger.info(f"stage {stage}: the model is in {self.export_dir}")
         return metrics
 
     def _finish(self, progress: Progress) -> dict[str, float]:
@@ -239,14 +240,10 @@ class _Job:
         trained = {"steps": float(self._num_steps), "train_loss": recent_mean(rows, "loss/total")}
         if self._held_out is None:
             return trained
-        prefix = f"eval/{self._held_out.name}/"
-        evaluated = [row for row in rows if any(name.startswith(prefix) for name in row)]
-        before, after = (
-            {k.removeprefix(prefix): v for k, v in row.items() if k.startswith(prefix)}
-            for row in (evaluated[0], evaluated[-1])
-        )
-        progress.table(before, after)
-        return trained | after
+        evaluated = before_and_after(rows, self._held_out.name)
+        assert evaluated is not None
+        progress.table(*evaluated)
+        return trained | evaluated[1]
 
 
 def describe(report: SupervisedReport, path: str, *, key: str, rows: str, max_tokens: int) -> list[str]:

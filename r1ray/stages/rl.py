@@ -32,16 +32,21 @@ from r1ray.stages.base import (
     Context,
     Input,
     check_sandbox,
-    claim_checkpoints,
-    export,
     files_read,
     inputs_of,
-    recent_mean,
-    rewind_exports,
-    wait_for_learner,
 )
 from r1ray.stages.own_functions import check_own_functions
 from r1ray.stages.token_checks import check_rewarded_pattern, check_same_prompts
+from r1ray.stages.training import (
+    before_and_after,
+    claim_checkpoints,
+    export,
+    export_dir,
+    go_back,
+    load,
+    model_path,
+    recent_mean,
+)
 from r1ray.telemetry.console import Progress
 from r1ray.telemetry.metrics import MetricsFile
 from r1ray.telemetry.plot import plot_curves
@@ -95,9 +100,7 @@ class _Job:
         check_own_functions(config.algo)
         config = _with_local_models(config)
         self._config, self._context = config, context
-        self._model = str(base / "model") if base else str(config.model)
-        if Path(self._model).expanduser().is_dir():
-            self._model = str(Path(self._model).expanduser().resolve())
+        self._model = model_path(base, config.model)
         self._programs: frozenset[str] = frozenset()
         self._tokenizer = load_tokenizer(self._model, template=config.data.template, max_model_len=config.max_model_len)
         load_generation_config(self._model)
@@ -138,7 +141,7 @@ class _Job:
         return self._export_dir(self._controller.last)
 
     def _export_dir(self, version: int) -> Path:
-        return self._context.run_dir / "hf" / str(version)
+        return export_dir(self._context.run_dir, version)
 
     def _table(self, path: str, key: str) -> tuple[PromptTable, frozenset[tuple[str, str]]]:
         """The prompts of a file, with their domains and types of check."""
@@ -199,15 +202,13 @@ class _Job:
 
     async def run(self) -> dict[str, float]:
         """The loop from the last checkpoint, or from the start, to the end; returns the last held-out figures."""
-        config, context = self._config, self._context
-        resumed = self._checkpoints.latest()
+        config, context, deadlines = self._config, self._context, self._config.deadlines.decided
+        resumed = go_back(context.run_dir, self._checkpoints, self._metrics)
         self._checkpoints.tidy()
         state = resumed[1] if resumed else None
         rollouts = context.run_dir / "rollouts"
         version = state.version if state else 0
         RolloutLog(rollouts).rewind(version)
-        self._metrics.rewind(version if state else -1)
-        rewind_exports(context.run_dir / "hf", version)
         progress = Progress(num_steps=config.steps)
         logger.info(
             f"stage rl: {config.steps} steps of {config.algo.prompts_per_step} prompts x {config.algo.group_size} "
@@ -220,8 +221,7 @@ class _Job:
             )
         try:
             if resumed:
-                logger.info(f"stage rl: resuming after step {version}")
-                await wait_for_learner(config, running.learner.load(resumed[0]), "loading the checkpoint")
+                await load(running.learner, resumed, stage="rl", deadlines=deadlines)
 
             def log(metrics: dict[str, float]) -> None:
                 self._metrics.append(metrics)
@@ -231,7 +231,7 @@ class _Job:
                 return await self._evaluate(running, version, on_start, is_full=version in (0, controller.last))
 
             async def exported(version: int) -> None:
-                await export(config, running.learner, self._export_dir(version))
+                await export(running.learner, self._export_dir(version), deadlines=deadlines)
 
             if state:
                 self._prompts.position = state.position
@@ -255,7 +255,7 @@ class _Job:
                 best = self._checkpoints.best() if config.checkpoint.best else None
                 if best is not None and not self._export_dir(best).is_dir():
                     folder = self._checkpoints.learner_of(best)
-                    await export(config, running.learner, self._export_dir(best), checkpoint=folder)
+                    await export(running.learner, self._export_dir(best), deadlines=deadlines, checkpoint=folder)
         finally:
             running.shutdown()
         metrics = self._finish(progress)
@@ -314,16 +314,11 @@ class _Job:
             title=f"{self._context.run_dir.name}: {last} steps",
             reflection=reflection_rows(self._context.run_dir / "rollouts"),
         )
-        evaluated = [row for row in rows if any(name.startswith("eval/") for name in row)]
-        if not evaluated:
+        evaluated = before_and_after(rows, self._benchmark)
+        if evaluated is None:
             return trained
-        prefix = f"eval/{self._benchmark}/"
-        before, after = (
-            {k.removeprefix(prefix): v for k, v in row.items() if k.startswith(prefix)}
-            for row in (evaluated[0], evaluated[-1])
-        )
-        progress.table(before, after)
-        return after | trained
+        progress.table(*evaluated)
+        return evaluated[1] | trained
 
 
 def _with_local_models(config: RunConfig) -> RunConfig:

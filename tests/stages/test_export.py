@@ -15,7 +15,7 @@ from transformers import AutoModelForCausalLM
 from r1ray.loop.checkpoint import Checkpoints, LoopState
 from r1ray.loop.ledger import Ledger
 from r1ray.main import main
-from r1ray.stages.base import claim_checkpoints
+from r1ray.stages.training import claim_checkpoints
 from r1ray.types import Position
 
 

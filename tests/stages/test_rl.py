@@ -6,14 +6,9 @@ from pathlib import Path
 import pytest
 
 from r1ray.config import CheckpointConfig, DataConfig, LearnerConfig, LoraConfig, RewardConfig, RunConfig
-from r1ray.errors import UserError
-from r1ray.loop.checkpoint import Checkpoints, LoopState
-from r1ray.loop.ledger import Ledger
 from r1ray.main import main
 from r1ray.runtime.files import digest_of
-from r1ray.stages.base import claim_checkpoints
 from r1ray.stages.rl import ReinforcementLearning
-from r1ray.types import Position
 
 
 def test_a_run_may_go_on_with_other_ranks_and_checkpoints_but_not_with_another_learning_rate() -> None:
@@ -41,16 +36,6 @@ def test_the_files_of_a_preference_model_are_inputs(tmp_path: Path) -> None:
     assert digest_of(stage.settings()) == before
     (tmp_path / "config.json").write_text("{ }")
     assert digest_of(stage.settings()) != before
-
-
-def test_checkpoints_are_gone_on_from_only_with_the_inputs_that_made_them(tmp_path: Path) -> None:
-    claim_checkpoints(tmp_path, "rl", "one")
-    claim_checkpoints(tmp_path, "rl", "two")  # nothing was trained yet
-    checkpoints = Checkpoints(tmp_path / "checkpoints", keep=1)
-    checkpoints.commit(checkpoints.begin(3), LoopState(3, 6, Position(), Ledger().state()))
-    claim_checkpoints(tmp_path, "rl", "two")
-    with pytest.raises(UserError, match="has checkpoints of a run with other inputs"):
-        claim_checkpoints(tmp_path, "rl", "one")
 
 
 def test_a_pattern_that_the_model_has_no_token_for_is_refused_before_anything_starts(

@@ -1,0 +1,114 @@
+"""What the stages that train share: where their checkpoints, metrics and exported models are, and how they go on.
+
+claim --> run folder of this digest;  go_back --> the last checkpoint, nothing after it;  load --> learner
+export --> hf/<version>/;  before_and_after --> held-out metrics of the first and the last evaluation
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import shutil
+from collections.abc import Awaitable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from r1ray.config import Deadlines
+from r1ray.errors import UserError
+from r1ray.loop.checkpoint import Checkpoints, LoopState
+from r1ray.runtime.deadline import within
+from r1ray.runtime.files import ASIDE, REMOVING, write_json, written_aside
+from r1ray.telemetry.metrics import MetricsFile
+
+logger = logging.getLogger(__name__)
+
+STARTED = "started.json"
+"""Of a stage that trains, beside its manifest: what its checkpoints are of."""
+
+
+def model_path(base: Path | None, model: str | None) -> str:
+    """Return the model that a stage trains: that of ``prepare``, in the folder ``base``, or the user's. A local folder
+    has an absolute path, for processes elsewhere."""
+    path = str(base / "model") if base else str(model)
+    folder = Path(path).expanduser()
+    return str(folder.resolve()) if folder.is_dir() else path
+
+
+def export_dir(run_dir: Path, version: int) -> Path:
+    """Return the folder of a version's model."""
+    return run_dir / "hf" / str(version)
+
+
+def claim_checkpoints(run_dir: Path, stage: str, digest: str) -> None:
+    """Note what a training stage is begun with. Raises UserError where there are checkpoints of something else: to go
+    on from them with another model or other rows would mix the two."""
+    note = run_dir / "stages" / stage / STARTED
+    has_checkpoints = Checkpoints(run_dir / "checkpoints", keep=1).latest() is not None
+    if has_checkpoints and note.exists() and json.loads(note.read_text())["digest"] != digest:
+        raise UserError(
+            f"name={run_dir.name}: {run_dir} has checkpoints of a run with other inputs (a file of the model or of the "
+            "data has changed since); give another name, or remove the folder."
+        )
+    write_json(note, {"digest": digest})
+
+
+def go_back(run_dir: Path, checkpoints: Checkpoints, metrics: MetricsFile) -> tuple[Path, LoopState] | None:
+    """Return the last checkpoint, None where there is none, and forget the metrics and models that came after it: a run
+    that goes on makes them anew."""
+    resumed = checkpoints.latest()
+    metrics.rewind(resumed[1].version if resumed else -1)
+    rewind_exports(run_dir / "hf", resumed[1].version if resumed else 0)
+    return resumed
+
+
+def rewind_exports(folder: Path, version: int) -> None:
+    """Remove the model folders of later versions: a run that goes on from ``version`` trains these anew, and others
+    may come of it. What a killed process left is removed too."""
+    for path in folder.iterdir() if folder.is_dir() else ():
+        if path.name.startswith((ASIDE, REMOVING)) or (path.name.isdigit() and int(path.name) > version):
+            shutil.rmtree(path)
+
+
+async def load(learner: Any, resumed: tuple[Path, LoopState], *, stage: str, deadlines: Deadlines) -> None:
+    """Have a learner go on from a checkpoint of :func:`go_back`."""
+    folder, state = resumed
+    logger.info(f"stage {stage}: resuming after step {state.version}")
+    await _wait_for_learner(learner.load(folder), "loading the checkpoint", deadlines)
+
+
+async def export(learner: Any, folder: Path, *, deadlines: Deadlines, checkpoint: Path | None = None) -> None:
+    """Make the learner's model, or that of a checkpoint of its, in ``folder``."""
+    with written_aside(folder) as aside:
+        await _wait_for_learner(learner.export(aside, checkpoint=checkpoint), "the export", deadlines)
+
+
+async def _wait_for_learner(awaitable: Awaitable[None], what: str, deadlines: Deadlines) -> None:
+    await within(
+        deadlines.checkpoint_s,
+        awaitable,
+        waiter="the run",
+        owner=f"the learner group ({what})",
+        key="deadlines.checkpoint_s",
+    )
+
+
+def recent_mean(rows: Sequence[Mapping[str, float]], figure: str, *, count: int = 10) -> float:
+    """Return the mean of a metric over the last steps that have it: what training came to."""
+    values = [row[figure] for row in rows if figure in row][-count:]
+    return sum(values) / len(values)
+
+
+def before_and_after(
+    rows: Sequence[Mapping[str, float]], benchmark: str
+) -> tuple[dict[str, float], dict[str, float]] | None:
+    """Return the metrics of ``benchmark`` in the first row and in the last that has any evaluation, without their
+    prefix; None where nothing was evaluated."""
+    evaluated = [row for row in rows if any(name.startswith("eval/") for name in row)]
+    if not evaluated:
+        return None
+    prefix = f"eval/{benchmark}/"
+    first, last = (
+        {name.removeprefix(prefix): value for name, value in row.items() if name.startswith(prefix)}
+        for row in (evaluated[0], evaluated[-1])
+    )
+    return first, last
