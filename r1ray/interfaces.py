@@ -1,6 +1,6 @@
 """The five roles of the loop, as Protocols. The controller knows nothing else of the system.
 
-``C`` stands for a *chunk*: the completions of one group that finished together, ``tuple[Completion, ...]``. On Ray
+``C`` stands for a *chunk*: the trajectories of one group that finished together, ``tuple[Trajectory, ...]``. On Ray
 it is a reference into the object store, in a single process the tuple itself; the controller only passes it on.
 """
 
@@ -11,18 +11,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from r1ray.types import (
-    Completion,
     Float32Array,
     GroupRecord,
     GroupRequest,
     Int32Array,
-    Mark,
     Prompt,
     PublishStats,
     Response,
+    Score,
+    ScoredTrajectory,
     Shard,
     StepStats,
-    Verdict,
+    Trajectory,
 )
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ class RolloutEngine(Protocol[C_co]):
     """o_i ~ pi_old(. | q)."""
 
     def generate(self, request: GroupRequest) -> AsyncIterator[C_co]:
-        """Yield the group's completions in chunks, as they finish. Raises ``EngineLost``; then nothing that was
+        """Yield the group's trajectories in chunks, as they finish. Raises ``EngineLost``; then nothing that was
         yielded counts and the group has to be generated again. Raises ``PromptTooLong``."""
         ...
 
@@ -46,8 +46,9 @@ class RolloutEngine(Protocol[C_co]):
 class Scorer(Protocol[C_contra]):
     """r_i."""
 
-    async def score(self, prompt: Prompt, chunk: C_contra) -> tuple[Verdict, ...]:
-        """One verdict for each completion of the chunk. Never raises because of what the model wrote."""
+    async def score(self, prompt: Prompt, chunk: C_contra) -> tuple[ScoredTrajectory, ...]:
+        """Return the outcome and the facts of each trajectory of the chunk. Never raises because of what the model
+        wrote."""
         ...
 
     async def classes(self, prompt: Prompt, answers: Sequence[str | None]) -> tuple[int | None, ...] | None:
@@ -100,7 +101,8 @@ class Learner(Protocol[C_contra]):
 
 
 class SupervisedLearner(Learner[C_contra], Protocol[C_contra]):
-    """A learner of examples or pairs; of a shard's picks the advantages mean nothing."""
+    """A learner of examples or pairs; of a shard's samples the advantages mean nothing, and names are numbers of
+    rows."""
 
     async def evaluate(self, shards: Sequence[Shard], chunks: Sequence[C_contra]) -> StepStats:
         """The forward pass alone. The metrics have bare names: ``loss``, ``accuracy``, ..., each a mean over the terms
@@ -135,11 +137,11 @@ class Recorder(Protocol[C_contra]):
 
 
 class RewardFn(Protocol):
-    """One scoring rule: a number (rules: in [0, 1]), or a :class:`Mark` with a word on how it came about; async where
+    """One scoring rule: a number (rules: in [0, 1]), or a :class:`Score` with a word on how it came about; async where
     it waits. Raises ``UnscorableError`` where the prompt's own reference is broken and ``InfrastructureError`` where a
     machine or a service failed; whatever else it raises counts as 0, and is counted."""
 
-    def __call__(self, prompt: Prompt, response: Response) -> float | Mark | Awaitable[float | Mark]: ...
+    def __call__(self, prompt: Prompt, response: Response) -> float | Score | Awaitable[float | Score]: ...
 
 
-Chunk = tuple[Completion, ...]
+Chunk = tuple[Trajectory, ...]

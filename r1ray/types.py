@@ -1,6 +1,6 @@
 """The nouns of r1ray, in the order in which data flows through one step.
 
-    Prompt -> GroupRequest -> Completion (G of them) -> Verdict -> Pick -> Shard -> StepStats
+    Prompt -> GroupRequest -> Trajectory (G of them) -> ScoredTrajectory -> SampleRef -> Shard -> StepStats
 
 Everything here is frozen and crosses processes. Token arrays are numpy (Ray maps them without copying);
 torch tensors never leave a process except through ``r1ray.weights``.
@@ -65,7 +65,7 @@ class GroupRequest:
 
 @dataclass(frozen=True, slots=True)
 class VersionSpan:
-    """Tokens ``[start, end)`` of a completion were sampled by policy ``version``."""
+    """Tokens ``[start, end)`` of a segment were sampled by policy ``version``."""
 
     version: int
     start: int
@@ -113,13 +113,47 @@ class Trajectory:
     """Of G."""
     prompt_token_ids: Int32Array  # [P] int32
     segments: tuple[Segment, ...]
-    """In order; the branches' numbers rise from 0."""
+    """In order, branch after branch."""
     status: Status
+    seconds: float = 0.0
+    """What generating it took."""
+
+    def __post_init__(self) -> None:
+        numbers = [segment.branch for segment in self.segments]
+        assert numbers == sorted(numbers), f"segments of branches {numbers}"
+
+    @classmethod
+    def completion(
+        cls,
+        *,
+        group_id: str,
+        index: int,
+        prompt_token_ids: Int32Array,
+        token_ids: Int32Array,
+        logprobs: Float32Array,
+        versions: tuple[VersionSpan, ...],
+        text: str = "",
+        status: Status = "finished",
+        stop: str = "",
+        seconds: float = 0.0,
+    ) -> Trajectory:
+        """Return the trajectory of one policy segment that has these tokens."""
+        segment = Segment(
+            kind="policy", token_ids=token_ids, logprobs=logprobs, versions=versions, text=text, stop=stop
+        )
+        return cls(
+            group_id=group_id,
+            index=index,
+            prompt_token_ids=prompt_token_ids,
+            segments=(segment,),
+            status=status,
+            seconds=seconds,
+        )
 
     @property
     def id(self) -> str:
-        """``"<group_id>#<index>"``, unique among the trajectories of a run."""
-        return f"{self.group_id}#{self.index}"
+        """See :func:`trajectory_id`."""
+        return trajectory_id(self.group_id, self.index)
 
     @property
     def branches(self) -> tuple[tuple[Segment, ...], ...]:
@@ -130,6 +164,11 @@ class Trajectory:
     @property
     def policy_segments(self) -> tuple[Segment, ...]:
         return tuple(segment for segment in self.segments if segment.kind == "policy")
+
+    @property
+    def is_ended(self) -> bool:
+        """Whether the policy ended its output itself: no limit cut it, and no stop string."""
+        return self.status == "finished" and not any(segment.stop for segment in self.policy_segments[-1:])
 
     @property
     def text(self) -> str:
@@ -156,49 +195,34 @@ class Trajectory:
         """The age of a trajectory is the age of its oldest sampled token."""
         return min(span.version for segment in self.policy_segments for span in segment.versions)
 
-
-FinishReason: TypeAlias = Literal["stop", "length", "segment"]
-"""The model ended its output; the length limit cut it; a stop string ended a segment of it."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Completion:
-    """One output o_i, as the rollout engine returns it."""
-
-    occurrence: str
-    index: int
-    prompt_token_ids: Int32Array  # [P] int32
-    token_ids: Int32Array  # [T] int32, with the end-of-sequence token where one was sampled
-    logprobs: Float32Array  # [T] float32, log pi_old of each token: temperature applied, all of the vocabulary; or [0]
-    text: str
-    """The tokens decoded, without the end-of-sequence token."""
-    finish_reason: FinishReason
-    versions: tuple[VersionSpan, ...]
-
     @property
-    def oldest_version(self) -> int:
-        """The age of a completion is the age of its oldest token."""
-        return min(span.version for span in self.versions)
+    def newest_version(self) -> int:
+        return max(span.version for segment in self.policy_segments for span in segment.versions)
+
+
+def trajectory_id(group_id: str, index: int) -> str:
+    """Return ``"<group_id>#<index>"``, which is unique among the trajectories of a run."""
+    return f"{group_id}#{index}"
 
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """What a reward function sees of a completion."""
+    """What a reward function sees of a trajectory."""
 
     text: str
     finished: bool
-    """Whether the model ended its output itself; False where the length limit cut it."""
+    """Whether the model ended its output itself; False where the length limit or a stop string cut it."""
     num_tokens: int | None = None
     max_tokens: int | None = None
     """The length limit it was sampled with. Both are None where only the text is known."""
 
 
 @dataclass(frozen=True, slots=True)
-class Mark:
+class Score:
     """What a reward function says of a response where a bare number is not enough."""
 
     value: float
-    verdict: str = ""
+    label: str = ""
     """One word for the kind of result, counted in the metrics: ``correct``, ``wrong``, ``no_answer``, ``timeout``."""
     extracted: str | None = None
     """The answer, or the program, that was judged."""
@@ -210,28 +234,28 @@ class Mark:
 
 @dataclass(frozen=True, slots=True)
 class Scored:
-    """The completion was judged: r_i and its named parts."""
+    """The trajectory was judged: r_i and its named parts."""
 
     total: float
     parts: dict[str, float]
-    """And the figures of their marks: what has no weight adds nothing to the total."""
+    """And the figures of their scores: what has no weight adds nothing to the total."""
     failed_parts: tuple[str, ...] = ()
     """Parts whose function raised because of what the model wrote; they count 0."""
-    verdict: str = ""
-    """One word of the first part that gives one (accuracy's, as a rule): see :class:`Mark`."""
+    label: str = ""
+    """One word of the first part that gives one (accuracy's, as a rule): see :class:`Score`."""
     detail: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Unscorable:
-    """The prompt's own reference is broken: the prompt is quarantined, no completion of it is scored."""
+    """The prompt's own reference is broken: the prompt is quarantined, no trajectory of it is scored."""
 
     reason: str
 
 
 @dataclass(frozen=True, slots=True)
 class ScoringFailed:
-    """The reward system failed, not the model: the completion is left out of its group's mean, std and loss."""
+    """The reward system failed, not the model: the trajectory is left out of its group's mean, std and loss."""
 
     reason: str
 
@@ -240,10 +264,10 @@ Outcome: TypeAlias = Scored | Unscorable | ScoringFailed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Verdict:
-    """What the scorer says of one completion: its outcome, and the few facts the controller needs of it.
+class ScoredTrajectory:
+    """A trajectory's outcome, and the few facts of it that the controller needs.
 
-    The controller never opens a completion; this is all that it knows about one.
+    The controller never opens a trajectory; this is all that it knows about one.
     """
 
     index: int
@@ -251,23 +275,36 @@ class Verdict:
     extracted: str | None
     """The answer found in the text, None where there is none."""
     num_prompt_tokens: int
-    num_tokens: int
-    truncated: bool
+    num_policy_tokens: int
+    num_context_tokens: int
+    num_row_tokens: int
+    """See :attr:`Trajectory.num_row_tokens`."""
+    num_turns: int
+    num_branches: int
+    status: Status
     oldest_version: int
+    newest_version: int
     seconds: float = 0.0
     """What scoring it took."""
 
     @classmethod
-    def of(cls, completion: Completion, outcome: Outcome, *, extracted: str | None, seconds: float = 0.0) -> Verdict:
-        """The verdict of a completion, with its facts."""
+    def of(
+        cls, trajectory: Trajectory, outcome: Outcome, *, extracted: str | None, seconds: float = 0.0
+    ) -> ScoredTrajectory:
+        """Return a trajectory's facts with its outcome."""
         return cls(
-            index=completion.index,
+            index=trajectory.index,
             outcome=outcome,
             extracted=extracted,
-            num_prompt_tokens=len(completion.prompt_token_ids),
-            num_tokens=len(completion.token_ids),
-            truncated=completion.finish_reason == "length",
-            oldest_version=completion.oldest_version,
+            num_prompt_tokens=len(trajectory.prompt_token_ids),
+            num_policy_tokens=trajectory.num_policy_tokens,
+            num_context_tokens=trajectory.num_context_tokens,
+            num_row_tokens=trajectory.num_row_tokens,
+            num_turns=len(trajectory.policy_segments),
+            num_branches=len(trajectory.branches),
+            status=trajectory.status,
+            oldest_version=trajectory.oldest_version,
+            newest_version=trajectory.newest_version,
             seconds=seconds,
         )
 
@@ -320,26 +357,27 @@ class PreferencePair:
 
 
 @dataclass(frozen=True, slots=True)
-class Pick:
-    """One completion of a training batch: row ``row`` of chunk ``chunk``, with its advantage A_i."""
+class SampleRef:
+    """One trajectory of a training batch, by name, with its advantage A_i. Of given rows the name is the row's number
+    in its step."""
 
-    chunk: int
-    row: int
+    id: str
+    """See :attr:`Trajectory.id`."""
     advantage: float
     num_tokens: int
-    """Prompt and completion together: what the learner's forward pass has to read."""
+    """What the learner's forward pass has to read: the tokens of all its branches, the prompt in each."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Minibatch:
     """One rank's share of one optimizer step, in micro-batches, with the *global* denominators."""
 
-    microbatches: tuple[tuple[Pick, ...], ...]
+    microbatches: tuple[tuple[SampleRef, ...], ...]
     """As many on every rank; a rank that has nothing left gets empty ones."""
     num_sequences: int
-    """Sequences of the minibatch over all ranks."""
+    """Trajectories of the minibatch over all ranks."""
     num_tokens: int
-    """Completion tokens of the minibatch over all ranks."""
+    """Policy tokens of the minibatch over all ranks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -387,9 +425,9 @@ class GroupRecord:
 
     occurrence: str
     prompt: Prompt
-    verdicts: tuple[Verdict, ...]
+    trajectories: tuple[ScoredTrajectory, ...]
     advantages: tuple[float | None, ...]
-    """One for each verdict; None where the completion was not trained on."""
+    """One for each trajectory; None where it was not trained on."""
     fate: str
     """``"trained"`` or ``"dropped:<reason>"``."""
 

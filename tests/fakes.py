@@ -12,7 +12,6 @@ from r1ray.algo.consensus import answer_classes
 from r1ray.checks import MathAnswer
 from r1ray.errors import EngineLost, PromptTooLong
 from r1ray.types import (
-    Completion,
     Float32Array,
     GroupRecord,
     GroupRequest,
@@ -22,32 +21,39 @@ from r1ray.types import (
     Prompt,
     PublishStats,
     Scored,
+    ScoredTrajectory,
     Shard,
     StepStats,
-    Verdict,
+    Trajectory,
     VersionSpan,
 )
 
-Chunk = tuple[Completion, ...]
+Chunk = tuple[Trajectory, ...]
 
 
 def make_prompt(name: str = "p0", answer: str = "4") -> Prompt:
     return Prompt(id=name, text=f"question {name}", check=MathAnswer(answer), domain="math", language="en")
 
 
-def make_completion(
-    *, occurrence: str = "0/0", index: int = 0, num_tokens: int = 3, version: int = 0, text: str = "x"
-) -> Completion:
-    return Completion(
-        occurrence=occurrence,
+def make_trajectory(
+    *, group_id: str = "0/0", index: int = 0, num_tokens: int = 3, version: int = 0, text: str = "x"
+) -> Trajectory:
+    return Trajectory.completion(
+        group_id=group_id,
         index=index,
         prompt_token_ids=np.arange(1, 3, dtype=np.int32),
         token_ids=np.arange(5, 5 + num_tokens, dtype=np.int32),
         logprobs=np.full(num_tokens, -1.0, dtype=np.float32),
         text=text,
-        finish_reason="stop",
         versions=(VersionSpan(version, 0, num_tokens),),
     )
+
+
+def samples_of(shards: Sequence[Shard], chunks: Sequence[Chunk]) -> list[tuple[Trajectory, float]]:
+    """The trajectories that shards name, each with its advantage, in the order of the shards."""
+    by_id = {trajectory.id: trajectory for chunk in chunks for trajectory in chunk}
+    samples = [s for shard in shards for mb in shard.minibatches for micro in mb.microbatches for s in micro]
+    return [(by_id[sample.id], sample.advantage) for sample in samples]
 
 
 class Events(list[str]):
@@ -55,7 +61,7 @@ class Events(list[str]):
 
 
 class FakeEngine:
-    """Yields each completion by itself, one event-loop turn apart; ``delay`` turns first for chosen occurrences."""
+    """Yields each trajectory by itself, one event-loop turn apart; ``delay`` turns first for chosen occurrences."""
 
     def __init__(self, events: Events, *, delay: Callable[[str], int] = lambda occurrence: 0) -> None:
         self.events, self.delay = events, delay
@@ -75,30 +81,22 @@ class FakeEngine:
             if self.fail_next:
                 self.fail_next -= 1
                 raise EngineLost("planted")
-            yield (make_completion(occurrence=request.occurrence, index=index, version=started),)
+            yield (make_trajectory(group_id=request.occurrence, index=index, version=started),)
 
 
 class FakeScorer:
-    """Rewards completion i with ``reward(i)``."""
+    """Rewards trajectory i with ``reward(i)``."""
 
-    def __init__(self, reward: Callable[[Completion], Outcome] | None = None) -> None:
+    def __init__(self, reward: Callable[[Trajectory], Outcome] | None = None) -> None:
         self.reward = reward or (lambda c: Scored(float(c.index % 2), {"accuracy": float(c.index % 2)}))
         self.scored: list[tuple[str, int]] = []
 
-    async def score(self, prompt: Prompt, chunk: Chunk) -> tuple[Verdict, ...]:
+    async def score(self, prompt: Prompt, chunk: Chunk) -> tuple[ScoredTrajectory, ...]:
         await asyncio.sleep(0)
-        self.scored += [(completion.occurrence, completion.index) for completion in chunk]
+        self.scored += [(trajectory.group_id, trajectory.index) for trajectory in chunk]
         return tuple(
-            Verdict(
-                index=completion.index,
-                outcome=self.reward(completion),
-                extracted=str(completion.index % 2),
-                num_prompt_tokens=len(completion.prompt_token_ids),
-                num_tokens=len(completion.token_ids),
-                truncated=False,
-                oldest_version=completion.oldest_version,
-            )
-            for completion in chunk
+            ScoredTrajectory.of(trajectory, self.reward(trajectory), extracted=str(trajectory.index % 2))
+            for trajectory in chunk
         )
 
     async def classes(self, prompt: Prompt, answers: Sequence[str | None]) -> tuple[int | None, ...]:
@@ -126,10 +124,9 @@ class FakeLearner:
             raise self.crash
         for _ in range(self.turns):
             await asyncio.sleep(0)
-        picks = [p for shard in shards for mb in shard.minibatches for micro in mb.microbatches for p in micro]
-        used = [chunks[pick.chunk][pick.row] for pick in picks]
-        self.trained.append(sorted({completion.occurrence for completion in used}))
-        self.staleness += [version - completion.oldest_version for completion in used]
+        used = [trajectory for trajectory, _ in samples_of(shards, chunks)]
+        self.trained.append(sorted({trajectory.group_id for trajectory in used}))
+        self.staleness += [version - trajectory.oldest_version for trajectory in used]
         metrics = {"loss/policy": 0.0, "lr": 1.0} | self.figures.get(version, {})
         return StepStats(metrics, trained_tokens=len(used), padding_tokens=0)
 

@@ -1,4 +1,4 @@
-"""How a step's completions become minibatches, ranks and micro-batches. Pure planning: nothing is moved.
+"""How a step's trajectories become minibatches, ranks and micro-batches. Pure planning: nothing is moved.
 
 A minibatch's loss is a sum over tokens with global denominators, so none of these choices changes a gradient.
 """
@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from r1ray.types import Minibatch, Pick, Shard
+from r1ray.types import Minibatch, SampleRef, Shard
 
 
 def split_minibatches(num_items: int, *, num_minibatches: int, seed: int) -> list[list[int]]:
@@ -61,8 +61,8 @@ def pack(lengths: Sequence[int], *, num_ranks: int, max_tokens: int) -> list[lis
 
 
 def plan_shards(
-    picks: Sequence[Pick],
-    num_completion_tokens: Sequence[int],
+    samples: Sequence[SampleRef],
+    num_policy_tokens: Sequence[int],
     *,
     num_minibatches: int,
     num_ranks: int,
@@ -74,18 +74,18 @@ def plan_shards(
     collectives need all ranks in each backward pass. A minibatch with nothing to train on is left out.
 
     Args:
-        num_completion_tokens: completion tokens of each pick, for the global denominators. A pick with 0 goes to no
-            rank, but counts among the sequences of its minibatch.
+        num_policy_tokens: tokens of each sample that are in the loss, for the global denominators. A sample with 0 goes
+            to no rank, but counts among the trajectories of its minibatch.
     """
     by_rank: list[list[Minibatch]] = [[] for _ in range(num_ranks)]
-    for members in split_minibatches(len(picks), num_minibatches=num_minibatches, seed=seed):
-        trained = [i for i in members if num_completion_tokens[i]]
+    for members in split_minibatches(len(samples), num_minibatches=num_minibatches, seed=seed):
+        trained = [i for i in members if num_policy_tokens[i]]
         if not trained:
             continue
-        num_tokens = sum(num_completion_tokens[i] for i in trained)
-        lengths = [picks[i].num_tokens for i in trained]
+        num_tokens = sum(num_policy_tokens[i] for i in trained)
+        lengths = [samples[i].num_tokens for i in trained]
         plans = pack(lengths, num_ranks=num_ranks, max_tokens=max_tokens_per_microbatch)
         for minibatches, plan in zip(by_rank, plans, strict=True):
-            microbatches = tuple(tuple(picks[trained[i]] for i in micro) for micro in plan)
+            microbatches = tuple(tuple(samples[trained[i]] for i in micro) for micro in plan)
             minibatches.append(Minibatch(microbatches=microbatches, num_sequences=len(members), num_tokens=num_tokens))
     return tuple(Shard(tuple(minibatches), learner_version) for minibatches in by_rank)

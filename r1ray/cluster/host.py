@@ -24,7 +24,7 @@ from r1ray.config.specs import PartSpec
 from r1ray.errors import SandboxUnavailable, UserError
 
 LOG_LINES, LOG_WIDTH = 12, 300
-Ref = Any  # ObjectRef[tuple[Completion, ...]]; Ray's own types are not generic over actor methods
+Ref = Any  # ObjectRef[tuple[Trajectory, ...]]; Ray's own types are not generic over actor methods
 
 
 def _build(path: str, arguments: tuple[Any, ...]) -> Any:

@@ -37,12 +37,12 @@ class RunningEvaluation:
     """Deadline of an engine that replaces a lost one."""
 
     async def open_chunk(self, chunk: Any) -> Chunk:
-        """Return the completions of a chunk."""
+        """Return the trajectories of a chunk."""
         return cast(Chunk, await chunk)
 
-    def close_chunk(self, completions: Chunk) -> Any:
-        """Return a chunk of completions that did not come from an engine."""
-        return ray.put(completions)
+    def close_chunk(self, trajectories: Chunk) -> Any:
+        """Return a chunk of trajectories that did not come from an engine."""
+        return ray.put(trajectories)
 
     async def restore(self) -> None:
         """Start a new engine in the place of each lost one; never returns."""

@@ -12,7 +12,7 @@ from ray.exceptions import RayActorError, RayError
 from r1ray.cluster.host import Handle, Ref
 from r1ray.errors import DeadlineExceeded, EngineLost, InfrastructureError
 from r1ray.runtime.deadline import within
-from r1ray.types import Prompt, ScoringFailed, Verdict
+from r1ray.types import Prompt, ScoredTrajectory, ScoringFailed
 
 MAX_SCORING_ATTEMPTS = 3
 PATIENCE = 10
@@ -38,30 +38,30 @@ class ScorerPool:
         self._deadline_s = deadline_s
         self._slots = asyncio.Semaphore(max_in_flight * len(self.actors))
 
-    async def score(self, prompt: Prompt, chunk: Ref) -> tuple[Verdict, ...]:
+    async def score(self, prompt: Prompt, chunk: Ref) -> tuple[ScoredTrajectory, ...]:
         """See :class:`r1ray.interfaces.Scorer`. A reward actor that fails or is late is not the model's fault: it is
-        replaced, the chunk goes to another one, and after ``MAX_SCORING_ATTEMPTS`` its completions are
-        ``ScoringFailed``. So does a chunk of which an actor could not score a completion."""
+        replaced, the chunk goes to another one, and after ``MAX_SCORING_ATTEMPTS`` its trajectories are
+        ``ScoringFailed``. So does a chunk of which an actor could not score a trajectory."""
 
-        def is_whole(verdicts: tuple[Verdict, ...]) -> bool:
-            return not any(isinstance(verdict.outcome, ScoringFailed) for verdict in verdicts)
+        def is_whole(scored: tuple[ScoredTrajectory, ...]) -> bool:
+            return not any(isinstance(each.outcome, ScoringFailed) for each in scored)
 
         async with self._slots:
             try:
-                return cast("tuple[Verdict, ...]", await self._ask("score", prompt, chunk, is_good=is_whole))
+                return cast("tuple[ScoredTrajectory, ...]", await self._ask("score", prompt, chunk, is_good=is_whole))
             except InfrastructureError as error:
                 failure = str(error)
             try:
-                completions = await within(
+                unscored = await within(
                     self._deadline_s,
                     chunk,
                     waiter="the controller",
-                    owner="a group's completions",
+                    owner="a group's trajectories",
                     key="deadlines.score_s",
                 )
             except RayError as error:  # they went down with their node
-                raise EngineLost(f"the completions of a group are gone: {error}") from error
-        return tuple(Verdict.of(completion, ScoringFailed(failure), extracted=None) for completion in completions)
+                raise EngineLost(f"the trajectories of a group are gone: {error}") from error
+        return tuple(ScoredTrajectory.of(each, ScoringFailed(failure), extracted=None) for each in unscored)
 
     async def classes(self, prompt: Prompt, answers: Sequence[str | None]) -> tuple[int | None, ...] | None:
         """See :class:`r1ray.interfaces.Scorer`. Raises InfrastructureError after ``MAX_SCORING_ATTEMPTS``."""

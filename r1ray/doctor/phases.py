@@ -9,7 +9,7 @@ import numpy as np
 
 from r1ray.doctor.findings import counted
 from r1ray.doctor.judging import sized
-from r1ray.types import Float32Array, PublishStats, Scored, StepStats, Verdict
+from r1ray.types import Float32Array, PublishStats, Scored, ScoredTrajectory, StepStats
 
 Figures = dict[str, float]
 MOMENT_S = 1e-6
@@ -31,17 +31,17 @@ def started(*, ranks: int, engines: int, reward_actors: int) -> Did:
     return Did(found, {"ranks": ranks, "engines": engines, "reward_actors": reward_actors})
 
 
-def generated(verdicts: Sequence[Verdict], seconds: float) -> Did:
+def generated(trajectories: Sequence[ScoredTrajectory], seconds: float) -> Did:
     """Count the tokens of completions."""
-    return _tokens(sum(verdict.num_tokens for verdict in verdicts), seconds)
+    return _tokens(sum(trajectory.num_policy_tokens for trajectory in trajectories), seconds)
 
 
-def rewarded(verdicts: Sequence[Verdict], seconds: float) -> Did:
+def rewarded(trajectories: Sequence[ScoredTrajectory], seconds: float) -> Did:
     """Count completions, and those that have a reward."""
-    totals = [verdict.outcome.total for verdict in verdicts if isinstance(verdict.outcome, Scored)]
-    mean, rate = sum(totals) / max(1, len(totals)), len(verdicts) / max(seconds, MOMENT_S)
-    found = f"{len(totals)} of {counted(len(verdicts), 'completion')} scored, {rate:.0f}/s, mean reward {mean:.2f}"
-    figures = {"completions": len(verdicts), "scored": len(totals), "completions_per_s": rate, "reward_mean": mean}
+    totals = [trajectory.outcome.total for trajectory in trajectories if isinstance(trajectory.outcome, Scored)]
+    mean, rate = sum(totals) / max(1, len(totals)), len(trajectories) / max(seconds, MOMENT_S)
+    found = f"{len(totals)} of {counted(len(trajectories), 'completion')} scored, {rate:.0f}/s, mean reward {mean:.2f}"
+    figures = {"completions": len(trajectories), "scored": len(totals), "completions_per_s": rate, "reward_mean": mean}
     return Did(found, figures)
 
 

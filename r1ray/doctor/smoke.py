@@ -151,9 +151,9 @@ def did_in_loop(watch: Watch, settings: Settings | None, *, bound: float) -> dic
     if watch.placement and settings is not None:
         engines = settings.engines + settings.eval_engines
         found["start"] = started(ranks=settings.ranks, engines=engines, reward_actors=settings.reward_actors)
-    if watch.verdicts:
-        found["generate"] = generated(watch.verdicts, seconds["generate"])
-        found["reward"] = rewarded(watch.verdicts, seconds["reward"])
+    if watch.trajectories:
+        found["generate"] = generated(watch.trajectories, seconds["generate"])
+        found["reward"] = rewarded(watch.trajectories, seconds["reward"])
     if watch.steps:
         found["learn"] = learned(watch.steps, watch.moved(), seconds["learn"])
     if watch.publishes:

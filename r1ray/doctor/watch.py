@@ -23,10 +23,10 @@ from r1ray.types import (
     Int32Array,
     Prompt,
     PublishStats,
+    ScoredTrajectory,
     ScoringFailed,
     Shard,
     StepStats,
-    Verdict,
 )
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ class Watch:
         self.placement: dict[str, list[str]] = {}
         """Addresses of the nodes that are reserved for the actors of each section, once these run. An empty list: the
         actors reserve nothing, and may be on any node."""
-        self.verdicts: list[Verdict] = []
+        self.trajectories: list[ScoredTrajectory] = []
         self.steps: list[StepStats] = []
         self.publishes: list[PublishStats] = []
         self.learner_logprobs: list[Float32Array] = []
@@ -111,7 +111,7 @@ class Watch:
 
     def reason(self, phase: str) -> Exception | None:
         """The last error in calls of a phase. The loop may have counted it instead of raising it."""
-        unscored = [v.outcome.reason for v in self.verdicts if isinstance(v.outcome, ScoringFailed)]
+        unscored = [t.outcome.reason for t in self.trajectories if isinstance(t.outcome, ScoringFailed)]
         if phase == "reward" and unscored:
             return R1RayError(unscored[-1])
         return self._raised.get(phase)
@@ -144,12 +144,12 @@ class Watch:
 
         return watched
 
-    def _score(self, score: Callable[[Prompt, Any], Awaitable[tuple[Verdict, ...]]]) -> Any:
-        async def watched(prompt: Prompt, chunk: Any) -> tuple[Verdict, ...]:
+    def _score(self, score: Callable[[Prompt, Any], Awaitable[tuple[ScoredTrajectory, ...]]]) -> Any:
+        async def watched(prompt: Prompt, chunk: Any) -> tuple[ScoredTrajectory, ...]:
             with self.during("reward"):
-                verdicts = await score(prompt, chunk)
-            self.verdicts += verdicts
-            return verdicts
+                trajectories = await score(prompt, chunk)
+            self.trajectories += trajectories
+            return trajectories
 
         return watched
 

@@ -10,10 +10,10 @@ import numpy as np
 from r1ray.checks import FormatOnly
 from r1ray.errors import EngineLost
 from r1ray.evaluation.questions import Open
-from r1ray.evaluation.tree_search import Segment
+from r1ray.evaluation.tree_search import Piece
 from r1ray.interfaces import RolloutEngine
 from r1ray.rollout.group import MAX_ATTEMPTS
-from r1ray.types import Completion, GroupRequest, Prompt, Sampling, VersionSpan
+from r1ray.types import GroupRequest, Prompt, Sampling, Trajectory, VersionSpan
 
 C = TypeVar("C")
 
@@ -33,7 +33,7 @@ class EnginePolicy(Generic[C]):
     ) -> None:
         """
         Args:
-            open_chunk: gets the completions of a chunk.
+            open_chunk: gets the trajectories of a chunk.
             name: of the search, for logs.
             segment_end: the string after which a segment ends.
         """
@@ -42,7 +42,7 @@ class EnginePolicy(Generic[C]):
 
     async def __call__(
         self, prefix: str, *, num_samples: int, max_tokens: int, whole: bool, seed: int
-    ) -> Sequence[Segment]:
+    ) -> Sequence[Piece]:
         """See :class:`~r1ray.evaluation.tree_search.Generate`. Raises EngineLost after ``MAX_ATTEMPTS`` engines."""
         stop = () if whole else (self._segment_end,)
         request = GroupRequest(
@@ -54,28 +54,28 @@ class EnginePolicy(Generic[C]):
         )
         for attempt in range(1, MAX_ATTEMPTS + 1):
             try:
-                completions = [c async for chunk in self._rollout.generate(request) for c in await self._open(chunk)]
-                return [_segment(c) for c in sorted(completions, key=lambda completion: completion.index)]
+                drawn = [each async for chunk in self._rollout.generate(request) for each in await self._open(chunk)]
+                return [_piece(each) for each in sorted(drawn, key=lambda trajectory: trajectory.index)]
             except EngineLost:
                 if attempt == MAX_ATTEMPTS:
                     raise
         raise AssertionError("unreachable")
 
 
-def _segment(completion: Completion) -> Segment:
-    return Segment(completion.text, len(completion.token_ids), completion.finish_reason == "stop")
+def _piece(trajectory: Trajectory) -> Piece:
+    return Piece(trajectory.text, trajectory.num_policy_tokens, trajectory.is_ended)
 
 
-def completion_of(text: str, *, index: int, num_tokens: int, is_finished: bool) -> Completion:
-    """A text as a scorer takes it. Of its tokens only the number is known."""
+def trajectory_of(text: str, *, index: int, num_tokens: int, is_finished: bool) -> Trajectory:
+    """Return a text as a scorer takes it. Of its tokens only the number is known."""
     nothing = np.zeros(0, dtype=np.int32)
-    return Completion(
-        occurrence="text",
+    return Trajectory.completion(
+        group_id="text",
         index=index,
         prompt_token_ids=nothing,
         token_ids=np.zeros(num_tokens, dtype=np.int32),
         logprobs=nothing.astype(np.float32),
-        text=text,
-        finish_reason="stop" if is_finished else "length",
         versions=(VersionSpan(0, 0, num_tokens),),
+        text=text,
+        status="finished" if is_finished else "truncated",
     )

@@ -14,7 +14,7 @@ from r1ray.types import Prompt
 A = TypeVar("A")
 C = TypeVar("C")
 Open = Callable[[C], Awaitable[Chunk]]
-"""Gets the completions of a chunk."""
+"""Gets the trajectories of a chunk."""
 
 
 async def ask_each(

@@ -27,7 +27,7 @@ class Sample:
     figures: dict[str, float]
     """All named parts of the outcome: ``accuracy``, ``f1``, ``instructions_strict``."""
     detail: str
-    """Verdict and reason, for people."""
+    """Label and reason, for people."""
     fault: Literal["reference", "machine"] | None = None
     """Why ``value`` is None: the question's own reference is broken, or a part of the system failed."""
     score: float | None = None

@@ -1,6 +1,6 @@
 """Questions put to the policy that the engines hold, k samples each (paper section 3).
 
-Prompt --run_group--> k completions, judged --classes--> Answered --figures_of--> pass@1, cons@k, ...
+Prompt --run_group--> k trajectories, judged --classes--> Answered --figures_of--> pass@1, cons@k, ...
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from r1ray.evaluation.records import Answered, Sample, accuracy_of
 from r1ray.evaluation.resampling import Figure
 from r1ray.interfaces import RolloutEngine, Scorer
 from r1ray.rollout.group import FinishedGroup, run_group
-from r1ray.types import Completion, EvalResult, GroupRequest, Prompt, Sampling, Scored, Unscorable, Verdict
+from r1ray.types import EvalResult, GroupRequest, Prompt, Sampling, Scored, ScoredTrajectory, Trajectory, Unscorable
 
 C = TypeVar("C")
 Rank = Callable[[str, Sequence[str]], Awaitable[Sequence[float]]]
@@ -45,7 +45,7 @@ async def answer_questions(
     Args:
         prompts: by their number in the benchmark. The number and ``seed`` decide the seeds of the samples, whatever
             else is asked.
-        slots: completions that are under way at a time, at least those of one question.
+        slots: trajectories that are under way at a time, at least those of one question.
         deadline_s: of one question, once it is asked.
         on_start: as of :func:`~r1ray.rollout.group.run_group`.
         groups: of a question, for means by subject.
@@ -66,7 +66,7 @@ async def answer_questions(
         judged = await _samples(group, open_chunk)
         if rank is not None:
             scores = await rank(prompt.text, [sample.text for _, sample in judged])
-            judged = [(v, replace(sample, score=score)) for (v, sample), score in zip(judged, scores, strict=True)]
+            judged = [(t, replace(sample, score=score)) for (t, sample), score in zip(judged, scores, strict=True)]
         answers = [sample.extracted for _, sample in judged]
         return Answered(
             id=prompt.id,
@@ -86,25 +86,25 @@ async def answer_questions(
     )
 
 
-async def _samples(group: FinishedGroup[C], open_chunk: Open[C] | None) -> list[tuple[Verdict, Sample]]:
+async def _samples(group: FinishedGroup[C], open_chunk: Open[C] | None) -> list[tuple[ScoredTrajectory, Sample]]:
     """In the order of their indices."""
     judged = []
-    for chunk, verdicts in zip(group.chunks, group.verdicts, strict=True):
-        completions: Sequence[Completion | None] = [None] * len(verdicts)
+    for chunk, scored in zip(group.chunks, group.trajectories, strict=True):
+        opened: Sequence[Trajectory | None] = [None] * len(scored)
         if open_chunk is not None:
-            completions = await open_chunk(chunk)
-        judged += [(v, _sample(v, completion)) for v, completion in zip(verdicts, completions, strict=True)]
+            opened = await open_chunk(chunk)
+        judged += [(each, _sample(each, trajectory)) for each, trajectory in zip(scored, opened, strict=True)]
     return sorted(judged, key=lambda pair: pair[0].index)
 
 
-def _sample(verdict: Verdict, completion: Completion | None) -> Sample:
-    outcome = verdict.outcome
+def _sample(judged: ScoredTrajectory, trajectory: Trajectory | None) -> Sample:
+    outcome = judged.outcome
     scored = outcome if isinstance(outcome, Scored) else None
     return Sample(
-        text=completion.text if completion is not None else "",
-        num_tokens=verdict.num_tokens,
-        is_truncated=verdict.truncated,
-        extracted=verdict.extracted,
+        text=trajectory.text if trajectory is not None else "",
+        num_tokens=judged.num_policy_tokens,
+        is_truncated=judged.status == "truncated",
+        extracted=judged.extracted,
         value=accuracy_of(scored) if scored else None,
         figures=dict(scored.parts) if scored else {},
         detail=outcome.reason if not isinstance(outcome, Scored) else ": ".join(filter(None, _words(outcome))),
@@ -113,7 +113,7 @@ def _sample(verdict: Verdict, completion: Completion | None) -> Sample:
 
 
 def _words(outcome: Scored) -> tuple[str, str]:
-    return outcome.verdict, outcome.detail
+    return outcome.label, outcome.detail
 
 
 async def evaluate(

@@ -116,7 +116,7 @@ async def score_row(scorer: RewardScorer, number: int, row: Row | str) -> Row:
         outcome, extracted = ScoringFailed(f"{type(error).__name__}: {error}"), None
     found |= {"extracted": extracted, "seconds": round(time.monotonic() - started, 6)}
     if isinstance(outcome, Scored):
-        words = [word for word in (outcome.verdict, outcome.detail) if word]
+        words = [word for word in (outcome.label, outcome.detail) if word]
         words += [f"failed on this text: {', '.join(outcome.failed_parts)}"] if outcome.failed_parts else []
         return found | {
             "outcome": "scored",

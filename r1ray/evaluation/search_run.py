@@ -17,7 +17,7 @@ import numpy as np
 from r1ray.algo.consensus import is_right, majority
 from r1ray.config import SearchConfig
 from r1ray.errors import InfrastructureError
-from r1ray.evaluation.policy import EnginePolicy, completion_of
+from r1ray.evaluation.policy import EnginePolicy, trajectory_of
 from r1ray.evaluation.questions import Open, ask_each
 from r1ray.evaluation.records import accuracy_of
 from r1ray.evaluation.statistics import Comparison, Estimate, bootstrap, compare
@@ -155,17 +155,17 @@ class Searcher(Generic[C]):
         if not candidates:
             return [False], [None]
         texts = [
-            completion_of(each.text, index=index, num_tokens=each.num_tokens, is_finished=each.is_finished)
+            trajectory_of(each.text, index=index, num_tokens=each.num_tokens, is_finished=each.is_finished)
             for index, each in enumerate(candidates)
         ]
         chunk = self.close_chunk(tuple(texts))
-        verdicts = sorted(await self.scorer.score(prompt, chunk), key=lambda verdict: verdict.index)
+        scored = sorted(await self.scorer.score(prompt, chunk), key=lambda trajectory: trajectory.index)
         right = []
-        for verdict in verdicts:
-            if not isinstance(verdict.outcome, Scored):
-                raise InfrastructureError(f"an answer to {prompt.id} could not be scored: {verdict.outcome.reason}")
-            right.append(accuracy_of(verdict.outcome) >= 1.0)
-        return right, [verdict.extracted for verdict in verdicts]
+        for trajectory in scored:
+            if not isinstance(trajectory.outcome, Scored):
+                raise InfrastructureError(f"an answer to {prompt.id} could not be scored: {trajectory.outcome.reason}")
+            right.append(accuracy_of(trajectory.outcome) >= 1.0)
+        return right, [trajectory.extracted for trajectory in scored]
 
 
 def table_of(found: Sequence[Found], *, seed: int) -> list[Row]:

@@ -28,7 +28,7 @@ _FENCE = re.compile(r"[ \t]*(?:```|~~~)")
 
 
 @dataclass(frozen=True, slots=True)
-class Segment:
+class Piece:
     """A continuation as the generator returns it."""
 
     text: str
@@ -43,7 +43,7 @@ class Generate(Protocol):
 
     async def __call__(
         self, prefix: str, *, num_samples: int, max_tokens: int, whole: bool, seed: int
-    ) -> Sequence[Segment]:
+    ) -> Sequence[Piece]:
         """``num_samples`` continuations of a text, sample i with ``seed + i``, each of at most ``max_tokens`` tokens:
         to the end of the answer where ``whole``, else to the end of a segment (a tag, a blank line)."""
         ...
@@ -244,7 +244,7 @@ class _Meter:
     def left(self) -> int:
         return self.budget - self.spent
 
-    async def draw(self, prefix: str, *, num_samples: int, max_tokens: int, whole: bool) -> Sequence[Segment]:
+    async def draw(self, prefix: str, *, num_samples: int, max_tokens: int, whole: bool) -> Sequence[Piece]:
         """As many of the samples as surely fit what is left at full length; one of what is left where none does."""
         if num_samples < 1 or max_tokens < 1:
             raise ValueError(f"needs at least 1 sample of at least 1 token, not {num_samples} of {max_tokens}.")
@@ -270,7 +270,7 @@ def _select(root: _Node, exploration: float) -> list[_Node]:
     return path
 
 
-def _children(leaf: _Node, drawn: Sequence[Segment], max_answer_tokens: int) -> list[_Node]:
+def _children(leaf: _Node, drawn: Sequence[Piece], max_answer_tokens: int) -> list[_Node]:
     shares = Counter((segment.text, segment.is_final) for segment in drawn)
     tokens = {(segment.text, segment.is_final): segment.num_tokens for segment in reversed(drawn)}
     return [

@@ -12,7 +12,7 @@ import torch
 
 from r1ray.learner.base import DeepSpeedLearner
 from r1ray.learner.policy import Packed
-from r1ray.types import Minibatch, Pick, Shard, StepStats
+from r1ray.types import Minibatch, SampleRef, Shard, StepStats
 
 
 class Row(Protocol):
@@ -37,7 +37,8 @@ class Computed:
 
 
 class SupervisedDeepSpeedLearner(DeepSpeedLearner, ABC, Generic[R]):
-    """Trains on rows that are given whole. Of a shard's picks the advantages mean nothing."""
+    """Trains on rows that are given whole. Of a shard's samples the advantages mean nothing, and names
+    are numbers of rows."""
 
     SUMS: tuple[str, ...]
     """What :meth:`_compute` adds up."""
@@ -96,6 +97,7 @@ class SupervisedDeepSpeedLearner(DeepSpeedLearner, ABC, Generic[R]):
         return StepStats(self._figures(means), trained, padding_tokens=int(total["computed_tokens"]) - trained)
 
 
-def _microbatches(plan: Sequence[Sequence[Pick]], chunks: Sequence[tuple[R, ...]]) -> Iterator[list[R]]:
-    for picks in plan:
-        yield [chunks[pick.chunk][pick.row] for pick in picks]
+def _microbatches(plan: Sequence[Sequence[SampleRef]], chunks: Sequence[tuple[R, ...]]) -> Iterator[list[R]]:
+    by_id = {str(number): row for number, row in enumerate(row for chunk in chunks for row in chunk)}
+    for samples in plan:
+        yield [by_id[sample.id] for sample in samples]

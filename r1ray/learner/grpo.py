@@ -21,8 +21,8 @@ from r1ray.learner.base import DeepSpeedLearner
 from r1ray.learner.deepspeed_engine import AdapterStream, ParameterStream
 from r1ray.learner.kl_reference import AdaptersOff, FrozenReference, NoReference
 from r1ray.learner.policy import Packed, PolicyModel, check_policy, pack_sequences
-from r1ray.learner.rows import Rows, charge_kl, make_rows, microbatch_loss
-from r1ray.types import Completion, Float32Array, Int32Array, Minibatch, Shard, StepStats
+from r1ray.learner.rows import Rows, by_id, charge_kl, make_rows, microbatch_loss
+from r1ray.types import Float32Array, Int32Array, Minibatch, Shard, StepStats, Trajectory
 from r1ray.weights.publisher import open_sender
 from r1ray.weights.stream import WeightStream
 
@@ -35,7 +35,7 @@ SUMS = (
 
 
 class GRPOLearner(DeepSpeedLearner):
-    """Trains a policy on groups of scored completions, and publishes it."""
+    """Trains a policy on groups of scored trajectories, and publishes it."""
 
     def __init__(self, config: LearnerConfig, algo: AlgoConfig, spec: LearnerSpec, rank: RankSpec) -> None:
         super().__init__(config, spec, rank)
@@ -64,18 +64,19 @@ class GRPOLearner(DeepSpeedLearner):
 
     # ------------------------------------------------------------------ training
 
-    def train(self, shard: Shard, *chunks: tuple[Completion, ...]) -> StepStats:
+    def train(self, shard: Shard, *chunks: tuple[Trajectory, ...]) -> StepStats:
         """One step: each minibatch is one optimizer update. Returns figures of all ranks together."""
+        trajectories = by_id(chunks)
         rows = [
             [
                 make_rows(
-                    picks,
-                    chunks,
+                    samples,
+                    trajectories,
                     learner_version=shard.learner_version,
                     device=self._device,
                     multiple=self._config.sequence_parallel_size,
                 )
-                for picks in minibatch.microbatches
+                for samples in minibatch.microbatches
             ]
             for minibatch in shard.minibatches
         ]
@@ -92,7 +93,7 @@ class GRPOLearner(DeepSpeedLearner):
             losses = []
             for micro, old_logp in zip(rows[index], old[index], strict=True):
                 loss, logp = self._learn(micro, old_logp, minibatch, sums, is_first=index == 0)
-                losses.append((loss, micro.occurrences))
+                losses.append((loss, micro.group_ids))
                 if index == 0 or old_logp is not None:
                     worst = _add_mismatch(sums, micro, logp if old_logp is None else old_logp, worst)
             norms.append(self._update(losses))
@@ -144,7 +145,7 @@ class GRPOLearner(DeepSpeedLearner):
             kl = kl_estimate(micro.rollout_logp_N, ref_logp, estimator=algo.kl_estimator, clamp=algo.kl_clamp)
             if not micro.is_empty:
                 sums["kl_tokens"] += kl.sum().item()
-                own += zip(micro.occurrences, row_sums(kl.double(), micro.lengths_B).tolist(), strict=True)
+                own += zip(micro.group_ids, row_sums(kl.double(), micro.lengths_B).tolist(), strict=True)
         by_rank: list[list[tuple[str, float]]] = [[] for _ in range(self._rank.world_size)]
         dist.all_gather_object(by_rank, own)
         by_shard = by_rank[:: self._config.sequence_parallel_size]  # ranks that share rows found the same
@@ -153,7 +154,7 @@ class GRPOLearner(DeepSpeedLearner):
         mine = iter(everyone[start : start + len(own)])
         return [
             [
-                charge_kl(micro, [next(mine) for _ in micro.occurrences], coefficient=algo.kl_coefficient)
+                charge_kl(micro, [next(mine) for _ in micro.group_ids], coefficient=algo.kl_coefficient)
                 for micro in minibatch
             ]
             for minibatch in rows

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -13,70 +13,87 @@ from r1ray.algo.grpo import grpo_loss
 from r1ray.algo.mismatch import importance_weights
 from r1ray.config import AlgoConfig
 from r1ray.learner.policy import Packed, nothing, pack_sequences
-from r1ray.types import Completion, Minibatch, Pick
+from r1ray.types import BoolArray, Minibatch, SampleRef, Segment, Trajectory
 
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """Prompts and completions end to end, and the per-token numbers of the loss of all completion tokens."""
+    """Trajectories end to end, each branch a sequence of its own, and the per-token numbers of the loss of all policy
+    tokens. ``B`` counts trajectories: what the loss knows of one lies together, whatever its branches."""
 
     packed: Packed
-    lengths_B: torch.Tensor  # [B] int64, completion tokens of each row
+    lengths_B: torch.Tensor  # [B] int64, policy tokens of all branches of each trajectory
     rollout_logp_N: torch.Tensor  # [N] float32
     advantage_N: torch.Tensor  # [N] float32
     fresh_N: torch.Tensor  # [N] bool: sampled by the learner's own version
-    occurrences: tuple[str, ...]
+    group_ids: tuple[str, ...]
+    """Of each trajectory."""
 
     @property
     def is_empty(self) -> bool:
-        return not self.occurrences
+        return not self.group_ids
 
     @property
     def num_tokens(self) -> int:
-        """Prompt and completion tokens, without padding."""
+        """Tokens of the forward pass, without padding."""
         return 0 if self.is_empty else self.packed.num_tokens
 
 
+def by_id(chunks: Iterable[tuple[Trajectory, ...]]) -> dict[str, Trajectory]:
+    """Return the trajectories that a shard's samples name."""
+    return {trajectory.id: trajectory for chunk in chunks for trajectory in chunk}
+
+
 def make_rows(
-    picks: Sequence[Pick],
-    chunks: Sequence[tuple[Completion, ...]],
+    samples: Sequence[SampleRef],
+    trajectories: Mapping[str, Trajectory],
     *,
     learner_version: int,
     device: torch.device,
     multiple: int = 1,
 ) -> Rows:
-    """The picked completions as rows; ``multiple`` as of :func:`r1ray.learner.policy.pack_sequences`. No picks give
-    one row that weighs nothing, so that a rank without work can still take part in the collectives of a forward and
-    backward pass."""
-    if not picks:
+    """Return the sampled trajectories as rows; ``multiple`` as of :func:`r1ray.learner.policy.pack_sequences`. No
+    samples give one row that weighs nothing, so that a rank without work can still take part in the collectives of a
+    forward and backward pass."""
+    if not samples:
         return Rows(
             packed=nothing(device=device, multiple=multiple),
             lengths_B=torch.ones(1, dtype=torch.int64, device=device),
             rollout_logp_N=torch.zeros(1, device=device),
             advantage_N=torch.zeros(1, device=device),
             fresh_N=torch.zeros(1, dtype=torch.bool, device=device),
-            occurrences=(),
+            group_ids=(),
         )
-    completions = [chunks[pick.chunk][pick.row] for pick in picks]
-    sequences, fresh = [], []
-    for completion in completions:
-        start, length = len(completion.prompt_token_ids), len(completion.token_ids)
-        ids = torch.from_numpy(np.concatenate([completion.prompt_token_ids, completion.token_ids]).astype("int64"))
-        sequences.append((ids, torch.arange(len(ids)) >= start))
-        is_fresh = torch.zeros(length, dtype=torch.bool)
-        for span in completion.versions:
-            is_fresh[span.start : span.end] = span.version == learner_version
-        fresh.append(is_fresh)
-    lengths = torch.tensor([len(c.token_ids) for c in completions])
-    advantages = torch.tensor([pick.advantage for pick in picks], dtype=torch.float32)
+    sampled = [trajectories[sample.id] for sample in samples]
+    policy = [segment for each in sampled for segment in each.policy_segments]  # in the order of the chosen tokens
+    lengths = torch.tensor([each.num_policy_tokens for each in sampled])
+    advantages = torch.tensor([sample.advantage for sample in samples], dtype=torch.float32)
     return Rows(
-        packed=pack_sequences(sequences, device=device, multiple=multiple),
+        packed=pack_sequences(
+            [_sequence(each, branch) for each in sampled for branch in each.branches], device=device, multiple=multiple
+        ),
         lengths_B=lengths.to(device),
-        rollout_logp_N=torch.cat([torch.from_numpy(c.logprobs.copy()) for c in completions]).to(device),
+        rollout_logp_N=torch.from_numpy(np.concatenate([segment.logprobs for segment in policy])).to(device),
         advantage_N=advantages.repeat_interleave(lengths).to(device),
-        fresh_N=torch.cat(fresh).to(device),
-        occurrences=tuple(c.occurrence for c in completions),
+        fresh_N=torch.from_numpy(np.concatenate([_is_fresh(each, learner_version) for each in policy])).to(device),
+        group_ids=tuple(each.group_id for each in sampled),
     )
+
+
+def _sequence(trajectory: Trajectory, branch: Sequence[Segment]) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return the token ids of a branch, [T] int64, and which of them are chosen, [T] bool: those that were sampled."""
+    parts = [trajectory.prompt_token_ids, *(segment.token_ids for segment in branch)]
+    is_policy = [False, *(segment.kind == "policy" for segment in branch)]
+    ids = np.concatenate(parts).astype(np.int64)
+    return torch.from_numpy(ids), torch.from_numpy(np.repeat(is_policy, [len(part) for part in parts]))
+
+
+def _is_fresh(segment: Segment, learner_version: int) -> BoolArray:
+    """Return which tokens of a policy segment the learner's own version sampled."""
+    is_fresh = np.zeros(len(segment.token_ids), dtype=np.bool_)
+    for span in segment.versions:
+        is_fresh[span.start : span.end] = span.version == learner_version
+    return is_fresh
 
 
 def charge_kl(micro: Rows, kl_advantage_B: Sequence[float], *, coefficient: float) -> Rows:

@@ -14,7 +14,7 @@ from r1ray.algo.batching import plan_shards
 from r1ray.config import AlgoConfig, LearnerConfig, RewardConfig
 from r1ray.loop.rewards import rewards_of, weigh
 from r1ray.rollout.group import FinishedGroup
-from r1ray.types import GroupRecord, Pick, Shard, Verdict
+from r1ray.types import GroupRecord, SampleRef, ScoredTrajectory, Shard, trajectory_id
 
 C = TypeVar("C")
 
@@ -32,7 +32,7 @@ class Batch(Generic[C]):
 
     @property
     def chunks(self) -> list[C]:
-        """All chunks of all groups: what the picks of the shards point into."""
+        """All chunks of all groups: they hold the trajectories that the shards name."""
         return [chunk for group in self.groups for chunk in group.chunks]
 
     @property
@@ -46,11 +46,10 @@ class Batch(Generic[C]):
 
 @dataclass(frozen=True, slots=True)
 class _Row:
-    """One trajectory: where its tokens are, and how many of them are in the loss."""
+    """One trajectory: its name, and how many of its tokens are in the loss."""
 
-    chunk: int
-    row: int
-    scored: Verdict
+    id: str
+    scored: ScoredTrajectory
     num_loss_tokens: int
 
 
@@ -87,18 +86,18 @@ def make_batch(
 
 
 def _rows_of(groups: Sequence[FinishedGroup[C]], *, mask_truncated: bool) -> list[list[_Row]]:
-    """Return the rows of each group, in the order of their indices. Chunks are counted over all groups."""
-    rows_PG: list[list[_Row]] = []
-    first_chunk = 0
-    for group in groups:
-        rows_G = [
-            _Row(chunk, row, one, 0 if mask_truncated and one.truncated else one.num_tokens)
-            for chunk, scored in enumerate(group.verdicts, first_chunk)
-            for row, one in enumerate(scored)
-        ]
-        rows_PG.append(sorted(rows_G, key=lambda row: row.scored.index))
-        first_chunk += len(group.chunks)
-    return rows_PG
+    """Return the rows of each group, in the order of their indices."""
+
+    def row_of(group_id: str, scored: ScoredTrajectory) -> _Row:
+        is_masked = mask_truncated and scored.status == "truncated"
+        return _Row(trajectory_id(group_id, scored.index), scored, 0 if is_masked else scored.num_policy_tokens)
+
+    return [
+        sorted(
+            (row_of(group.request.occurrence, one) for one in group.all_trajectories), key=lambda row: row.scored.index
+        )
+        for group in groups
+    ]
 
 
 def _shards_of(
@@ -113,7 +112,7 @@ def _shards_of(
     pairs = [pair for pairs in map(zip, rows_PG, advantages_PG) for pair in pairs]
     trained = [(row, a) for row, a in pairs if a is not None and (row.num_loss_tokens or algo.count_masked)]
     return plan_shards(
-        [Pick(row.chunk, row.row, a, row.scored.num_prompt_tokens + row.num_loss_tokens) for row, a in trained],
+        [SampleRef(row.id, a, row.scored.num_row_tokens) for row, a in trained],
         [row.num_loss_tokens for row, _ in trained],
         num_minibatches=algo.minibatches_per_step,
         num_ranks=learner.num_shards,
@@ -127,6 +126,6 @@ def _record_of(group: FinishedGroup[C], rows_G: Sequence[_Row], advantages_G: Se
     """Return what the rollout log keeps; its trajectories stand in the order in which they finished."""
     pairs = zip(rows_G, advantages_G, strict=True)
     trained = {row.scored.index: advantage if row.num_loss_tokens else None for row, advantage in pairs}
-    scored = group.all_verdicts
+    scored = group.all_trajectories
     advantages = tuple(trained[one.index] for one in scored)
     return GroupRecord(group.request.occurrence, group.request.prompt, scored, advantages, "trained")

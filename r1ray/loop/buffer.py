@@ -196,7 +196,7 @@ class Buffer(Generic[C]):
         """Book and record a group that is not trained on."""
         self._ledger.drop(request.occurrence, reason)
         del self._started_at[request.occurrence], self._tasks[request.occurrence]
-        scored = group.all_verdicts if group else ()
+        scored = group.all_trajectories if group else ()
         record = GroupRecord(request.occurrence, request.prompt, scored, (None,) * len(scored), f"dropped:{reason}")
         self._dropped.append((record, group.chunks if group else ()))
 

@@ -14,7 +14,7 @@ from r1ray.algo.compose import normalised_rewards, total_reward
 from r1ray.algo.variants.dynamic_sampling import is_uniform
 from r1ray.config import AlgoConfig, RewardConfig
 from r1ray.rollout.group import FinishedGroup
-from r1ray.types import Scored, Unscorable, Verdict
+from r1ray.types import Scored, ScoredTrajectory, Unscorable
 
 C = TypeVar("C")
 
@@ -26,17 +26,17 @@ def weigh(group: FinishedGroup[C], config: RewardConfig, *, step: int) -> Finish
         return group
     gate = config.gate if config.combine == "gated" and config.gate in weights else None
 
-    def weigh_one(scored: Verdict) -> Verdict:
+    def weigh_one(scored: ScoredTrajectory) -> ScoredTrajectory:
         if not isinstance(scored.outcome, Scored):
             return scored
         total = total_reward(scored.outcome.parts, weights, gate=gate)
         return replace(scored, outcome=replace(scored.outcome, total=total))
 
-    return replace(group, verdicts=tuple(tuple(map(weigh_one, chunk)) for chunk in group.verdicts))
+    return replace(group, trajectories=tuple(tuple(map(weigh_one, chunk)) for chunk in group.trajectories))
 
 
 def rewards_of(
-    trajectories: Sequence[Verdict], config: RewardConfig, *, step: int, epsilon: float
+    trajectories: Sequence[ScoredTrajectory], config: RewardConfig, *, step: int, epsilon: float
 ) -> list[float | None]:
     """Return r_i of each trajectory of a weighed group; None if it could not be scored.
 
@@ -52,13 +52,13 @@ def rewards_of(
 
 def reason_to_drop(group: FinishedGroup[C], algo: AlgoConfig, reward: RewardConfig, *, step: int) -> str | None:
     """Return why nothing can be learned from a group; None if something can."""
-    outcomes = [one.outcome for one in group.all_verdicts]
+    outcomes = [one.outcome for one in group.all_trajectories]
     if any(isinstance(outcome, Unscorable) for outcome in outcomes):
         return "unscorable"
     if sum(isinstance(outcome, Scored) for outcome in outcomes) < 2:
         return "unscored"
     if not algo.drop_uniform:
         return None
-    trajectories = weigh(group, reward, step=step).all_verdicts
+    trajectories = weigh(group, reward, step=step).all_trajectories
     rewards_G = rewards_of(trajectories, reward, step=step, epsilon=algo.advantage_epsilon)
     return "uniform" if is_uniform(rewards_G) else None

@@ -24,7 +24,7 @@ from r1ray.interfaces import SupervisedLearner
 from r1ray.loop.checkpoint import Checkpoints, LoopState
 from r1ray.loop.ledger import Ledger
 from r1ray.runtime.deadline import within
-from r1ray.types import Pick, Position, Shard, StepStats
+from r1ray.types import Position, SampleRef, Shard, StepStats
 
 
 class Row(Protocol):
@@ -66,10 +66,10 @@ def loop_state(step: int, position: Position) -> LoopState:
 def plan_step(
     rows: Sequence[Row], *, num_ranks: int, max_tokens_per_microbatch: int, step: int, seed: int
 ) -> tuple[Shard, ...]:
-    """One minibatch of all rows, which lie in one chunk in their order. A row is one pick, whatever it consists of; the
-    denominators are its terms."""
+    """One minibatch of all rows, each named by its number among them. A row is one sample, whatever it consists of;
+    the denominators are its terms."""
     return plan_shards(
-        [Pick(0, index, 1.0, row.num_tokens) for index, row in enumerate(rows)],
+        [SampleRef(str(index), 1.0, row.num_tokens) for index, row in enumerate(rows)],
         [row.num_terms for row in rows],
         num_minibatches=1,
         num_ranks=num_ranks,

@@ -12,20 +12,20 @@ from r1ray.algo.consensus import Equivalent
 from r1ray.checks import Check, Choice, CodeTests, ExternalCommand, Instructions, Judged, MathAnswer, Pairwise, Reading
 from r1ray.config import SandboxConfig, VerifierConfig
 from r1ray.errors import InfrastructureError
-from r1ray.reward.choice import choice_mark
+from r1ray.reward.choice import choice_score
 from r1ray.reward.code import CodeGrader
-from r1ray.reward.command import command_mark
+from r1ray.reward.command import command_score
 from r1ray.reward.equivalence import equivalence_of
-from r1ray.reward.instructions import instructions_mark
-from r1ray.reward.judged import Judge, judged_mark
+from r1ray.reward.instructions import instructions_score
+from r1ray.reward.judged import Judge, judged_score
 from r1ray.reward.math.verifier import MathVerifier
-from r1ray.reward.pairwise import pairwise_mark
+from r1ray.reward.pairwise import pairwise_score
 from r1ray.reward.program import extract_program
-from r1ray.reward.reading import reading_mark
+from r1ray.reward.reading import reading_score
 from r1ray.sandbox.job import Limits
 from r1ray.sandbox.languages import require
 from r1ray.sandbox.pool import Sandbox
-from r1ray.types import Mark, Prompt, Response
+from r1ray.types import Prompt, Response, Score
 
 CACHE_ENTRIES = 4096
 
@@ -56,7 +56,7 @@ class Accuracy:
         self._grader: CodeGrader | None = None
         self.sandbox: Sandbox | None = None
         self._required: set[str] = set()
-        self._marks: OrderedDict[bytes, asyncio.Future[Mark]] = OrderedDict()
+        self._scores: OrderedDict[bytes, asyncio.Future[Score]] = OrderedDict()
         if programs:
             require(set(programs), key="the data")
             self._required |= programs
@@ -73,27 +73,27 @@ class Accuracy:
         self._grader = grader_of(self._config, self.sandbox)
         return self._grader
 
-    async def __call__(self, prompt: Prompt, response: Response) -> Mark:
+    async def __call__(self, prompt: Prompt, response: Response) -> Score:
         """See :class:`r1ray.interfaces.RewardFn`."""
         check = prompt.check
         if isinstance(check, MathAnswer):
-            return await self._verifier.mark(check.answer, response.text)
+            return await self._verifier.score(check.answer, response.text)
         if isinstance(check, CodeTests):
             return await self._code(check, response.text)
         if isinstance(check, Choice):
-            return choice_mark(check, response.text)
+            return choice_score(check, response.text)
         if isinstance(check, Reading):
-            return reading_mark(check, response.text)
+            return reading_score(check, response.text)
         if isinstance(check, Instructions):
-            return await asyncio.to_thread(instructions_mark, check, response.text)
+            return await asyncio.to_thread(instructions_score, check, response.text)
         if isinstance(check, Judged):
-            return await judged_mark(check, prompt.text, response.text, self._need_judge())
+            return await judged_score(check, prompt.text, response.text, self._need_judge())
         if isinstance(check, Pairwise):
-            return await pairwise_mark(check, response.text, self._need_judge())
+            return await pairwise_score(check, response.text, self._need_judge())
         if isinstance(check, ExternalCommand):
             async with self._commands:  # its deadline starts with it
-                return await command_mark(check, prompt.text, response.text)
-        return Mark(0.0, "no_reference")
+                return await command_score(check, prompt.text, response.text)
+        return Score(0.0, "no_reference")
 
     def equivalence(self, check: Check) -> Equivalent | None:
         """See :func:`r1ray.reward.equivalence.equivalence_of`."""
@@ -104,7 +104,7 @@ class Accuracy:
             raise InfrastructureError("an answer to judge, and no judge: none was given to the scorer")
         return self._judge
 
-    async def _code(self, check: CodeTests, text: str) -> Mark:
+    async def _code(self, check: CodeTests, text: str) -> Score:
         """One program of a group is graded once, however many completions wrote it."""
         if self._grader is None and not self._may_open:
             raise InfrastructureError("a program to grade, and no sandbox: no prompt of the data asked for code")
@@ -114,14 +114,14 @@ class Accuracy:
         grader = self._grader or self._open()
         program = extract_program(text, check.language)
         key = hashlib.sha256(repr((check, program)).encode("utf-8", "surrogatepass")).digest()
-        mark = self._marks.get(key)
-        if mark is None or (mark.done() and (mark.cancelled() or mark.exception() is not None)):
+        score = self._scores.get(key)
+        if score is None or (score.done() and (score.cancelled() or score.exception() is not None)):
             loop = asyncio.get_running_loop()
-            mark = loop.run_in_executor(self._threads, grader.mark, check, text)
-            self._marks[key] = mark
-            if len(self._marks) > CACHE_ENTRIES:
-                self._marks.popitem(last=False)
-        return await asyncio.shield(mark)
+            score = loop.run_in_executor(self._threads, grader.score, check, text)
+            self._scores[key] = score
+            if len(self._scores) > CACHE_ENTRIES:
+                self._scores.popitem(last=False)
+        return await asyncio.shield(score)
 
     def close(self) -> None:
         """End the verifier's processes and the sandbox."""

@@ -11,7 +11,7 @@ import unicodedata
 from r1ray.checks import Choice
 from r1ray.data.checks import LETTERS
 from r1ray.reward.extract import after_think, answer_section, last_boxed
-from r1ray.types import Mark
+from r1ray.types import Score
 
 _CUE = r"(?:(?i:\banswer\b|\b(?:correct|right|best)\s(?:option|choice)\b)|答案|正确选项|[故应因此以]选|本题选)"
 _FILLER = (
@@ -47,13 +47,13 @@ def chosen_letter(text: str, num_options: int) -> str | None:
     return letter if letter is not None and letter in LETTERS[:num_options] else None
 
 
-def choice_mark(check: Choice, text: str) -> Mark:
+def choice_score(check: Choice, text: str) -> Score:
     """1 where the response settles on the right letter."""
     letter = chosen_letter(text, check.num_options)
     if letter is None:
-        return Mark(0.0, "no_answer", None, "no letter of an option")
+        return Score(0.0, "no_answer", None, "no letter of an option")
     is_right = letter == check.letter
-    return Mark(float(is_right), "correct" if is_right else "wrong", letter)
+    return Score(float(is_right), "correct" if is_right else "wrong", letter)
 
 
 def _boxed(final: str) -> str | None:

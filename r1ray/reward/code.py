@@ -20,7 +20,7 @@ from r1ray.sandbox.inside.codec import Opaque, decode, encode
 from r1ray.sandbox.job import Limits, Run
 from r1ray.sandbox.languages import LANGUAGES
 from r1ray.sandbox.pool import Sandbox
-from r1ray.types import Mark
+from r1ray.types import Score
 
 _NUMBER = re.compile(rb"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]{1,4})?")
 _WHOLE = re.compile(rb"[+-]?[0-9]+")
@@ -42,8 +42,8 @@ class CodeGrader:
         self._sandbox, self._limits = sandbox, limits
         self._partial, self._total_cpu_s = partial, total_cpu_s
 
-    def mark(self, check: CodeTests, text: str) -> Mark:
-        """The mark of a response.
+    def score(self, check: CodeTests, text: str) -> Score:
+        """The score of a response.
 
         Raises:
             UnscorableError: the tests themselves are broken.
@@ -51,22 +51,22 @@ class CodeGrader:
         """
         program = extract_program(text, check.language)
         if program is None:
-            return Mark(0.0, "no_answer", None, f"no closed {check.language} program in the answer")
+            return Score(0.0, "no_answer", None, f"no closed {check.language} program in the answer")
         limits = self._limits_of(check)
         total = self._total_cpu_s * max(1.0, limits.cpu_s / self._limits.cpu_s)
         grading = _Grading(self._sandbox, check, program, limits, total, grow=not self._partial)
         passed, failure = 0, ""
-        for verdict, detail in grading.outcomes():
-            if verdict == "passed":
+        for label, detail in grading.outcomes():
+            if label == "passed":
                 passed += 1
                 continue
-            failure = failure or f"{verdict}\0{detail}"
-            if not self._partial or verdict == "compile_error" or grading.is_spent:
+            failure = failure or f"{label}\0{detail}"
+            if not self._partial or label == "compile_error" or grading.is_spent:
                 break
         if not failure:
-            return Mark(1.0, "correct", program)
-        verdict, _, detail = failure.partition("\0")
-        return Mark(passed / len(check.cases) if self._partial else 0.0, verdict, program, detail)
+            return Score(1.0, "correct", program)
+        label, _, detail = failure.partition("\0")
+        return Score(passed / len(check.cases) if self._partial else 0.0, label, program, detail)
 
     def _limits_of(self, check: CodeTests) -> Limits:
         return Limits(
@@ -93,7 +93,7 @@ class _Grading:
         return self._left_s < 0 or self._left_wall_s < 0
 
     def outcomes(self) -> Iterable[tuple[str, str]]:
-        """``("passed", "")`` or a verdict and a detail for each case, lazily."""
+        """``("passed", "")`` or a label and a detail for each case, lazily."""
         cases = self._check.cases
         calls = [case for case in cases if isinstance(case, CallCase)]
         if calls:
@@ -104,11 +104,11 @@ class _Grading:
             elif isinstance(case, AssertCase):
                 yield self._numbered(number, *self._asserts(case))
 
-    def _numbered(self, number: int, verdict: str, detail: str) -> tuple[str, str]:
-        return verdict, "" if verdict == "passed" else f"test {number + 1} of {len(self._check.cases)}: {detail}"
+    def _numbered(self, number: int, label: str, detail: str) -> tuple[str, str]:
+        return label, "" if label == "passed" else f"test {number + 1} of {len(self._check.cases)}: {detail}"
 
     def _spend(self, run: Run) -> tuple[str, str] | None:
-        """A verdict where the run did not end by itself, or the response has used up its time."""
+        """A label where the run did not end by itself, or the response has used up its time."""
         self._use(run)
         if run.ended != "exited":
             return failure_of(run)
@@ -258,7 +258,7 @@ def _verdict(run: Run) -> dict[str, Any]:
 
 
 def failure_of(run: Run) -> tuple[str, str]:
-    """Verdict and detail of a program that did not come to its end."""
+    """Label and detail of a program that did not come to its end."""
     said = _tail(run.stderr)
     return {
         "cpu": ("timeout", f"{run.cpu_s:.1f} s of CPU time"),

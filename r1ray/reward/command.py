@@ -23,13 +23,13 @@ from typing import IO
 from r1ray.checks import ExternalCommand
 from r1ray.errors import InfrastructureError, UserError
 from r1ray.reward.judged import final_text
-from r1ray.types import Mark
+from r1ray.types import Score
 
 MAX_OUTPUT = 1 << 20
 """Bytes that are kept of an output, from its end."""
 
 
-async def command_mark(check: ExternalCommand, asked: str, text: str) -> Mark:
+async def command_score(check: ExternalCommand, asked: str, text: str) -> Score:
     """What the command says of a response.
 
     Raises:
@@ -44,8 +44,8 @@ async def command_mark(check: ExternalCommand, asked: str, text: str) -> Mark:
     score = said.get("score")
     is_number = isinstance(score, int | float) and not isinstance(score, bool) and 0 <= score <= 1
     value = float(score) if is_number else float(said["passed"])  # type: ignore[arg-type]
-    verdict = "correct" if said["passed"] else "wrong"
-    return Mark(value, verdict, request["answer"] or None, str(said.get("detail") or "")[:500])
+    label = "correct" if said["passed"] else "wrong"
+    return Score(value, label, request["answer"] or None, str(said.get("detail") or "")[:500])
 
 
 async def run_command(argv: tuple[str, ...], stdin: str, *, deadline_s: float) -> bytes:

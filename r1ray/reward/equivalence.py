@@ -33,8 +33,8 @@ class _MathEquivalence:
         if self._num_timeouts >= MAX_TIMEOUTS:
             return False
         try:
-            mark = self._verifier.mark_sync(one, f"\\boxed{{{other}}}")
+            score = self._verifier.score_sync(one, f"\\boxed{{{other}}}")
         except UnscorableError:  # no verifier can read it: as a reference it equals nothing but itself
             return False
-        self._num_timeouts += mark.verdict == "timeout"
-        return mark.value >= 1.0
+        self._num_timeouts += score.label == "timeout"
+        return score.value >= 1.0

@@ -19,7 +19,7 @@ from typing import Any
 
 from r1ray.checks import Instructions, Rule
 from r1ray.reward.extract import after_think, answer_section
-from r1ray.types import Mark
+from r1ray.types import Score
 
 RuleFn = Callable[..., bool]
 RELATIONS = ("less than", "at least")
@@ -38,7 +38,7 @@ def rule(name: str) -> Callable[[RuleFn], RuleFn]:
     return register
 
 
-def instructions_mark(check: Instructions, text: str) -> Mark:
+def instructions_score(check: Instructions, text: str) -> Score:
     """1 where every rule holds, strictly. Figures: ``prompt_strict``, ``prompt_loose``, and, so that they add up over
     prompts, ``instructions``, ``instructions_strict``, ``instructions_loose``."""
     final = after_think(text)
@@ -54,8 +54,8 @@ def instructions_mark(check: Instructions, text: str) -> Mark:
         "instructions_loose": float(sum(loose)),
     }
     broken = [rule.id for rule, holds in zip(check.rules, strict, strict=True) if not holds]
-    verdict = "no_answer" if not final else "wrong" if broken else "correct"
-    return Mark(figures["prompt_strict"], verdict, final or None, f"not followed: {', '.join(broken)}", figures)
+    label = "no_answer" if not final else "wrong" if broken else "correct"
+    return Score(figures["prompt_strict"], label, final or None, f"not followed: {', '.join(broken)}", figures)
 
 
 def follows(rule: Rule, text: str) -> bool:

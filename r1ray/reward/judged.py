@@ -1,6 +1,6 @@
 """Answers that no rule can compare: a generative judge grades them against the reference.
 
-    response --after the reasoning--> answer --rubric--> prompt --Judge--> grade --> Mark
+    response --after the reasoning--> answer --rubric--> prompt --Judge--> grade --> Score
 
 The judge is a role of its own: whoever starts one (a vLLM engine, a service) passes it in. It sees the question, the
 reference and what follows the reasoning, never the reasoning.
@@ -15,7 +15,7 @@ from typing import Protocol
 from r1ray.checks import Judged
 from r1ray.errors import InfrastructureError
 from r1ray.reward.extract import MAX_ANSWER_CHARS, after_think, answer_section
-from r1ray.types import Mark
+from r1ray.types import Score
 
 
 class Judge(Protocol):
@@ -121,7 +121,7 @@ RUBRICS: dict[str, Rubric] = {
 """``agrees``: yes or no (FRAMES). ``attempted``: SimpleQA's three grades, in English and Chinese."""
 
 
-async def judged_mark(check: Judged, asked: str, text: str, judge: Judge) -> Mark:
+async def judged_score(check: Judged, asked: str, text: str, judge: Judge) -> Score:
     """1 where the judge gives the right grade; one figure for each grade of the rubric.
 
     Args:
@@ -133,18 +133,18 @@ async def judged_mark(check: Judged, asked: str, text: str, judge: Judge) -> Mar
     rubric = RUBRICS[check.rubric]
     answer = final_text(text)
     if not answer:
-        return _mark(rubric, rubric.grades[-1], None, "no_answer", "nothing after the reasoning")
+        return _score(rubric, rubric.grades[-1], None, "no_answer", "nothing after the reasoning")
     prompt = fill(rubric.prompt, question=check.question or asked, reference=check.reference, response=answer)
     reply = await judge.ask(prompt, rubric.schema)
     grade = grade_of(reply, rubric.grades)
-    return _mark(rubric, grade, answer, grade, str(reply.get("reason", ""))[:500])
+    return _score(rubric, grade, answer, grade, str(reply.get("reason", ""))[:500])
 
 
-def _mark(rubric: Rubric, grade: str, answer: str | None, verdict: str, detail: str) -> Mark:
+def _score(rubric: Rubric, grade: str, answer: str | None, label: str, detail: str) -> Score:
     figures = {name: float(name == grade) for name in rubric.grades}
     is_right = grade == rubric.grades[0]
-    verdict = verdict if answer is None or len(rubric.grades) > 2 else "correct" if is_right else "wrong"
-    return Mark(float(is_right), verdict, answer, detail, figures)
+    label = label if answer is None or len(rubric.grades) > 2 else "correct" if is_right else "wrong"
+    return Score(float(is_right), label, answer, detail, figures)
 
 
 def final_text(text: str) -> str:

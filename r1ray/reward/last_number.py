@@ -23,7 +23,7 @@ from r1ray.errors import UnscorableError
 from r1ray.reward.arithmetic import evaluate
 from r1ray.reward.extract import after_think, answer_section
 from r1ray.reward.plain_text import Token, tokens_of
-from r1ray.types import Mark, Prompt, Response
+from r1ray.types import Prompt, Response, Score
 
 MAX_STATEMENT = 64
 """Tokens of an equation; longer ones are not read."""
@@ -90,23 +90,23 @@ class _Refused(Exception):
         self.reason, self.claim = reason, claim
 
 
-def last_number(prompt: Prompt, response: Response) -> Mark:
+def last_number(prompt: Prompt, response: Response) -> Score:
     """1 where the response ends on the reference. The extracted answer is a plain number, so that votes can be counted.
 
     Raises UnscorableError where the prompt's reference is no number.
     """
     if not isinstance(prompt.check, MathAnswer):
-        return Mark(0.0, "no_reference")
+        return Score(0.0, "no_reference")
     reference = given_number(prompt.check.answer).value
     if reference is None:
         raise UnscorableError(number_problem(prompt.check.answer))
     given = given_number(response.text, is_finished=response.finished)
     if given.value is None and given.claim not in (None, reference):
-        return Mark(0.0, "wrong", str(given.claim), given.refusal)  # of votes it has one: 7 * 8 = 54 is an answer
+        return Score(0.0, "wrong", str(given.claim), given.refusal)  # of votes it has one: 7 * 8 = 54 is an answer
     if given.value is None:
-        return Mark(0.0, "no_answer", None, given.refusal)
+        return Score(0.0, "no_answer", None, given.refusal)
     is_right = given.value == reference
-    return Mark(float(is_right), "correct" if is_right else "wrong", str(given.value))
+    return Score(float(is_right), "correct" if is_right else "wrong", str(given.value))
 
 
 def number_problem(reference: str) -> str | None:

@@ -1,6 +1,6 @@
 """Reading comprehension: exact match and F1 by the normalisation and span alignment of DROP (Dua et al. 2019).
 
-response --short_answer--> text --spans--> normalised spans and bags of words --best of the gold answers--> Mark
+response --short_answer--> text --spans--> normalised spans and bags of words --best of the gold answers--> Score
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 from r1ray.checks import Reading
 from r1ray.reward.extract import MAX_ANSWER_CHARS, after_think, answer_section, final_answer
-from r1ray.types import Mark
+from r1ray.types import Score
 
 MAX_SPANS = 32
 MAX_SHORT_ANSWER = 300
@@ -21,15 +21,15 @@ _ANSWER_LINE = re.compile(
 )
 
 
-def reading_mark(check: Reading, text: str) -> Mark:
+def reading_score(check: Reading, text: str) -> Score:
     """1 where the answer is exactly a gold one; figures ``exact_match`` and ``f1``, each the best over gold answers."""
     answer = short_answer(text)
     if answer is None:
-        return Mark(0.0, "no_answer", None, "no answer after the reasoning", {"exact_match": 0.0, "f1": 0.0})
+        return Score(0.0, "no_answer", None, "no answer after the reasoning", {"exact_match": 0.0, "f1": 0.0})
     predicted = [span for span in re.split(r"[|\n]", answer) if span.strip()][:MAX_SPANS]
     scores = [score_spans(predicted, gold) for gold in check.answers]
     exact, f1 = max(exact for exact, _ in scores), max(f1 for _, f1 in scores)
-    return Mark(exact, "correct" if exact else "wrong", answer, "", {"exact_match": exact, "f1": f1})
+    return Score(exact, "correct" if exact else "wrong", answer, "", {"exact_match": exact, "f1": f1})
 
 
 def short_answer(text: str) -> str | None:

@@ -1,4 +1,4 @@
-"""From a completion to its outcome: every part by name, and what they come to together."""
+"""From a trajectory to its outcome: every part by name, and what they come to together."""
 
 from __future__ import annotations
 
@@ -31,7 +31,17 @@ from r1ray.reward.language import language_consistency
 from r1ray.reward.last_number import last_number
 from r1ray.reward.preference import Batches, PreferenceModel, seen
 from r1ray.runtime.deadline import within
-from r1ray.types import Completion, Mark, Outcome, Prompt, Response, Scored, ScoringFailed, Unscorable, Verdict
+from r1ray.types import (
+    Outcome,
+    Prompt,
+    Response,
+    Score,
+    Scored,
+    ScoredTrajectory,
+    ScoringFailed,
+    Trajectory,
+    Unscorable,
+)
 
 RULES: dict[str, RewardFn] = {
     "format": format_reward,
@@ -174,7 +184,7 @@ def _check_options(key: str, function: Callable[..., object], options: dict[str,
 
 
 class RewardScorer:
-    """The Scorer role: applies the configured parts to completions, all of a chunk at a time."""
+    """The Scorer role: applies the configured parts to trajectories, all of a chunk at a time."""
 
     def __init__(
         self,
@@ -189,7 +199,7 @@ class RewardScorer:
         Args:
             programs: languages of the programs that prompts will ask for; with any, there is a sandbox. None: unknown,
                 and the sandbox is made for the first program.
-            max_tokens: the length limit that completions are sampled with, for rewards about length.
+            max_tokens: the length limit that trajectories are sampled with, for rewards about length.
             judge: for prompts whose check is a generative judge's: one that answers, or the service that has it; None:
                 there are none.
             models: those of ``reward.models``, served.
@@ -212,9 +222,9 @@ class RewardScorer:
         self._accuracy = Accuracy(config.verifier, sandbox, programs, judge)
         self._user_slots = asyncio.Semaphore(USER_THREADS)
 
-    async def score(self, prompt: Prompt, chunk: tuple[Completion, ...]) -> tuple[Verdict, ...]:
+    async def score(self, prompt: Prompt, chunk: tuple[Trajectory, ...]) -> tuple[ScoredTrajectory, ...]:
         """See :class:`r1ray.interfaces.Scorer`."""
-        return tuple(await asyncio.gather(*(self._verdict(prompt, completion) for completion in chunk)))
+        return tuple(await asyncio.gather(*(self._scored(prompt, trajectory) for trajectory in chunk)))
 
     async def classes(self, prompt: Prompt, answers: Sequence[str | None]) -> tuple[int | None, ...] | None:
         """See :class:`r1ray.interfaces.Scorer`."""
@@ -224,23 +234,23 @@ class RewardScorer:
         # In a thread: it may have to wait for the verifier.
         return tuple(await asyncio.to_thread(answer_classes, answers, equivalent=equivalent))
 
-    async def _verdict(self, prompt: Prompt, completion: Completion) -> Verdict:
+    async def _scored(self, prompt: Prompt, trajectory: Trajectory) -> ScoredTrajectory:
         started = time.monotonic()
         response = Response(
-            completion.text,
-            completion.finish_reason == "stop",
-            num_tokens=len(completion.token_ids),
+            trajectory.text,
+            trajectory.is_ended,
+            num_tokens=trajectory.num_policy_tokens,
             max_tokens=self._max_tokens,
         )
         outcome, extracted = await self.outcome(prompt, response)
-        return Verdict.of(completion, outcome, extracted=extracted, seconds=time.monotonic() - started)
+        return ScoredTrajectory.of(trajectory, outcome, extracted=extracted, seconds=time.monotonic() - started)
 
     async def outcome(self, prompt: Prompt, response: Response) -> tuple[Outcome, str | None]:
         """The outcome of one response, and the answer that was found in it."""
         problem = check_problem(prompt.check)
         if problem is not None:
             return Unscorable(problem), None
-        marks: dict[str, Mark] = {}
+        scores: dict[str, Score] = {}
         failed: list[str] = []
         check = CHECK_TYPES[type(prompt.check)]
         parts = [part for part in self._parts if part.applies_to(prompt.domain, check)]
@@ -248,10 +258,10 @@ class RewardScorer:
             for part in parts:
                 if part.name == COSINE and part.is_own:
                     continue
-                mark = await self._mark(part, prompt, response)
-                if mark is None or not math.isfinite(mark.value):
+                score = await self._score_of(part, prompt, response)
+                if score is None or not math.isfinite(score.value):
                     failed.append(part.name)
-                marks[part.name] = mark if mark is not None and math.isfinite(mark.value) else Mark(0.0)
+                scores[part.name] = score if score is not None and math.isfinite(score.value) else Score(0.0)
         except UnscorableError as error:
             return Unscorable(str(error)), None
         except DeadlineExceeded:
@@ -259,26 +269,26 @@ class RewardScorer:
         except InfrastructureError as error:
             return ScoringFailed(str(error)), None
         for part in parts:
-            if part.name == COSINE and part.is_own and ACCURACY in marks:
+            if part.name == COSINE and part.is_own and ACCURACY in scores:
                 if response.num_tokens is None or response.max_tokens is None:
                     failed.append(COSINE)
-                    marks[COSINE] = Mark(0.0)
+                    scores[COSINE] = Score(0.0)
                 else:
                     lengths = (response.num_tokens, response.max_tokens)
-                    is_correct = marks[ACCURACY].value >= 1.0
-                    marks[COSINE] = Mark(shaping.cosine_length(is_correct, *lengths, **part.config.options))
-        values = {name: mark.value for name, mark in marks.items()}
-        spoken = next((mark for mark in marks.values() if mark.verdict), Mark(0.0))
-        extracted = next((mark.extracted for mark in marks.values() if mark.extracted is not None), None)
-        if extracted is None and ACCURACY not in marks:
+                    is_correct = scores[ACCURACY].value >= 1.0
+                    scores[COSINE] = Score(shaping.cosine_length(is_correct, *lengths, **part.config.options))
+        values = {name: score.value for name, score in scores.items()}
+        spoken = next((score for score in scores.values() if score.label), Score(0.0))
+        extracted = next((score.extracted for score in scores.values() if score.extracted is not None), None)
+        if extracted is None and ACCURACY not in scores:
             in_format = isinstance(prompt.check, FormatOnly)
             extracted = boxed_answer_of_format(response.text) if in_format else final_answer(response.text)
         total = total_reward(values, self._weights, gate=self._gate)
-        figures = {name: figure for mark in marks.values() for name, figure in mark.figures.items()}
-        return Scored(total, figures | values, tuple(failed), spoken.verdict, spoken.detail), extracted
+        figures = {name: figure for score in scores.values() for name, figure in score.figures.items()}
+        return Scored(total, figures | values, tuple(failed), spoken.label, spoken.detail), extracted
 
-    async def _mark(self, part: Part, prompt: Prompt, response: Response) -> Mark | None:
-        """The mark of one part; None where its function failed on what the model wrote.
+    async def _score_of(self, part: Part, prompt: Prompt, response: Response) -> Score | None:
+        """The score of one part; None where its function failed on what the model wrote.
 
         What the model wrote must never stop training, whatever it does to a reward function: this is the one place
         with a broad except. An error of the machine, or of a service that the function asks, is not the model's.
@@ -287,14 +297,14 @@ class RewardScorer:
             if part.name == ACCURACY and part.is_own:
                 return await self._accuracy(prompt, response)
             if part.model is not None:
-                return Mark(await self._models[part.name].score(seen(prompt, response, sees=part.model.sees)))
+                return Score(await self._models[part.name].score(seen(prompt, response, sees=part.model.sees)))
             assert part.function is not None
             if part.is_own:
                 value = part.function(prompt, response)
             else:
                 value = await self._users(part, prompt, response)
             assert not inspect.isawaitable(value)
-            return value if isinstance(value, Mark) else Mark(float(value))
+            return value if isinstance(value, Score) else Score(float(value))
         except R1RayError:
             raise
         except (MemoryError, OSError) as error:
@@ -304,7 +314,7 @@ class RewardScorer:
                 raise InfrastructureError(f"accuracy: {type(error).__name__}: {error}") from error
             return None
 
-    async def _users(self, part: Part, prompt: Prompt, response: Response) -> float | Mark:
+    async def _users(self, part: Part, prompt: Prompt, response: Response) -> float | Score:
         """Call a function that is not ours, in a thread where it is not a coroutine, so that a slow one holds up
         nobody. A thread cannot be ended: DeadlineExceeded of one ends the actor, which is replaced."""
         assert part.function is not None
@@ -319,11 +329,11 @@ class RewardScorer:
         target = function.func if isinstance(function, functools.partial) else function
         if inspect.iscoroutinefunction(target) or inspect.iscoroutinefunction(getattr(target, "__call__", None)):  # noqa: B004
             try:
-                return cast("float | Mark", await wait(function(prompt, response)))  # type: ignore[arg-type]
+                return cast("float | Score", await wait(function(prompt, response)))  # type: ignore[arg-type]
             except DeadlineExceeded as error:  # the coroutine is cancelled, and nothing is stuck
                 raise InfrastructureError(str(error)) from error
         async with self._user_slots:  # the clock starts with the function
-            return cast("float | Mark", await wait(_in_thread(function, prompt, response)))
+            return cast("float | Score", await wait(_in_thread(function, prompt, response)))
 
     def close(self) -> None:
         """End everything that was started."""

@@ -1,4 +1,4 @@
-"""One group from its request to its last verdict: the unit that is generated, scored and retried as one."""
+"""One group from its request to its last outcome: the unit that is generated, scored and retried as one."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Generic, TypeVar
 
 from r1ray.errors import EngineLost
 from r1ray.interfaces import RolloutEngine, Scorer
-from r1ray.types import GroupRequest, Verdict
+from r1ray.types import GroupRequest, ScoredTrajectory
 
 C = TypeVar("C")
 MAX_ATTEMPTS = 3
@@ -18,20 +18,20 @@ MAX_ATTEMPTS = 3
 
 @dataclass(frozen=True, slots=True)
 class FinishedGroup(Generic[C]):
-    """All completions of a request, and what the scorer said of each."""
+    """All trajectories of a request, and what the scorer said of each."""
 
     request: GroupRequest
     chunks: tuple[C, ...]
-    verdicts: tuple[tuple[Verdict, ...], ...]
-    """For each chunk, one verdict for each of its completions."""
+    trajectories: tuple[tuple[ScoredTrajectory, ...], ...]
+    """For each chunk, the outcome and the facts of each of its trajectories."""
     generate_s: float
-    """From the start of the last attempt to the last completion."""
+    """From the start of the last attempt to the last trajectory."""
     reward_s: float
-    """From the last completion to the last verdict."""
+    """From the last trajectory to the last outcome."""
 
     @property
-    def all_verdicts(self) -> tuple[Verdict, ...]:
-        return tuple(verdict for verdicts in self.verdicts for verdict in verdicts)
+    def all_trajectories(self) -> tuple[ScoredTrajectory, ...]:
+        return tuple(trajectory for trajectories in self.trajectories for trajectory in trajectories)
 
 
 async def run_group(
@@ -41,7 +41,7 @@ async def run_group(
     *,
     on_start: Callable[[int], None] = lambda attempt: None,
 ) -> FinishedGroup[C]:
-    """Generate a group and score each completion as soon as it is there.
+    """Generate a group and score each trajectory as soon as it is there.
 
     A group whose engine is lost is generated again from the start, at most ``MAX_ATTEMPTS`` times in all;
     ``on_start`` is called with the number of each attempt, from 1. Raises EngineLost after the last one.
@@ -59,13 +59,13 @@ async def run_group(
 async def _attempt(rollout: RolloutEngine[C], scorer: Scorer[C], request: GroupRequest) -> FinishedGroup[C]:
     start = time.monotonic()
     chunks: list[C] = []
-    scoring: list[asyncio.Task[tuple[Verdict, ...]]] = []
+    scoring: list[asyncio.Task[tuple[ScoredTrajectory, ...]]] = []
     try:
         async for chunk in rollout.generate(request):  # o_i ~ pi_old(. | q)
             chunks.append(chunk)
             scoring.append(asyncio.create_task(scorer.score(request.prompt, chunk)))  # r_i
         generated = time.monotonic()
-        verdicts = await asyncio.gather(*scoring)
+        trajectories = await asyncio.gather(*scoring)
     finally:
         for task in scoring:
             task.cancel()
@@ -73,7 +73,7 @@ async def _attempt(rollout: RolloutEngine[C], scorer: Scorer[C], request: GroupR
     return FinishedGroup(
         request=request,
         chunks=tuple(chunks),
-        verdicts=tuple(verdicts),
+        trajectories=tuple(trajectories),
         generate_s=generated - start,
         reward_s=time.monotonic() - generated,
     )

@@ -1,6 +1,6 @@
 """A rollout engine: vLLM's ``AsyncLLM``, generating groups while its weights are replaced under it.
 
-    generate(request) -> chunks of completions, as they finish
+    generate(request) -> chunks of trajectories, as they finish
     pause -> (weight transfer) -> commit(version) -> resume          driven by the publisher
 
 An engine may be spread over nodes. Then part 0 is the engine, and each other part the workers on its node, to vLLM a
@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import time
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from math import prod
@@ -33,7 +34,7 @@ from vllm.v1.executor.multiproc_executor import MultiprocExecutor
 from r1ray.config import RolloutConfig
 from r1ray.config.specs import EngineSpec, PartSpec
 from r1ray.errors import EngineLost, PromptTooLong, UserError
-from r1ray.types import Completion, Float32Array, GroupRequest, Int32Array, VersionSpan
+from r1ray.types import Float32Array, GroupRequest, Int32Array, Trajectory, VersionSpan
 from r1ray.weights import adapter
 from r1ray.weights.network import interface_of, own_address
 
@@ -168,14 +169,14 @@ class VLLMEngine:
 
     # ------------------------------------------------------------------ generation
 
-    async def generate(self, request: GroupRequest) -> AsyncIterator[tuple[Completion, ...]]:
+    async def generate(self, request: GroupRequest) -> AsyncIterator[tuple[Trajectory, ...]]:
         """Sample ``request.num_completions`` completions; each is yielded with whatever else has just finished.
         Raises PromptTooLong."""
         encoded = self._tokenizer(request.prompt.text, add_special_tokens=self._add_special_tokens)
         prompt_ids = encoded["input_ids"]
         if len(prompt_ids) > self._max_prompt_tokens:
             raise PromptTooLong(f"prompt {request.prompt.id} has {len(prompt_ids)} tokens")
-        finished: asyncio.Queue[Completion | BaseException] = asyncio.Queue()
+        finished: asyncio.Queue[Trajectory | BaseException] = asyncio.Queue()
 
         async def sample(index: int) -> None:
             try:
@@ -193,13 +194,13 @@ class VLLMEngine:
                 for item in arrived:
                     if isinstance(item, BaseException):
                         raise item
-                yield tuple(item for item in arrived if isinstance(item, Completion))
+                yield tuple(item for item in arrived if isinstance(item, Trajectory))
                 remaining -= len(arrived)
         finally:
             for task in tasks:
                 task.cancel()
 
-    async def _sample(self, request: GroupRequest, index: int, prompt_ids: list[int]) -> Completion:
+    async def _sample(self, request: GroupRequest, index: int, prompt_ids: list[int]) -> Trajectory:
         asked = request.sampling
         sampling = SamplingParams(
             temperature=asked.temperature,
@@ -216,8 +217,10 @@ class VLLMEngine:
         await self._serving.wait()
         # The salt keeps prefixes that an older policy computed out of the cache of this one.
         prompt = {"prompt_token_ids": prompt_ids, "cache_salt": f"policy-{self._version}-{self._num_commits}"}
+        started = time.monotonic()
         output = await self._final(prompt, sampling)
-        return self._completion(request, index, prompt_ids, output)
+        seconds = time.monotonic() - started
+        return self._trajectory(request, index, prompt_ids, output, seconds=seconds)
 
     async def _final(self, prompt: dict[str, Any], sampling: SamplingParams) -> RequestOutput:
         """The one output of a request whose output kind is FINAL_ONLY."""
@@ -229,27 +232,29 @@ class VLLMEngine:
         assert len(outputs) == 1 and outputs[0].finished
         return outputs[0]
 
-    def _completion(
-        self, request: GroupRequest, index: int, prompt_ids: list[int], output: RequestOutput
-    ) -> Completion:
+    def _trajectory(
+        self, request: GroupRequest, index: int, prompt_ids: list[int], output: RequestOutput, *, seconds: float
+    ) -> Trajectory:
         sampled = output.outputs[0]
         token_ids = list(sampled.token_ids)
         if sampled.finish_reason not in ("stop", "length"):
-            raise RuntimeError(f"vLLM ended completion {index} of {request.occurrence} with {sampled.finish_reason}")
+            raise RuntimeError(f"vLLM ended trajectory {index} of {request.occurrence} with {sampled.finish_reason}")
         # An output that stops does so on a stop string, or on an end-of-sequence token (a model may have several).
         at_string = isinstance(sampled.stop_reason, str)
         stopped = sampled.finish_reason == "stop" and not at_string
         text = sampled.text if at_string else self._decode(token_ids[:-1] if stopped else token_ids)
         logprobs = sampled.logprobs.logprobs if request.sampling.with_logprobs else ()
-        return Completion(
-            occurrence=request.occurrence,
+        return Trajectory.completion(
+            group_id=request.occurrence,
             index=index,
             prompt_token_ids=np.asarray(prompt_ids, dtype=np.int32),
             token_ids=np.asarray(token_ids, dtype=np.int32),
             logprobs=np.asarray(logprobs, dtype=np.float32),
-            text=text,
-            finish_reason="segment" if at_string else "stop" if stopped else "length",
             versions=tuple(VersionSpan(int(s.version), s.start, s.end) for s in sampled.weight_versions or ()),
+            text=text,
+            status="truncated" if sampled.finish_reason == "length" else "finished",
+            stop=str(sampled.stop_reason) if at_string else "",
+            seconds=seconds,
         )
 
     def _decode(self, token_ids: list[int]) -> str:

@@ -21,7 +21,7 @@ from typing import Final, NamedTuple
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from r1ray.types import Completion, GroupRecord, Scored, Verdict
+from r1ray.types import GroupRecord, Scored, ScoredTrajectory, Trajectory
 
 _NOT_AN_ORDER: Final = "".join(f"(?<!{word} )" for word in ("the", "a", "to", "will", "must", "can", "should", "'t"))
 ENGLISH: Final[Mapping[str, str]] = {
@@ -96,7 +96,7 @@ class Quote:
     """A phrase as it stands, with what stands around it."""
 
     text: int
-    """Index of the completion."""
+    """Index of the text."""
     start: int
     """Character at which the phrase begins."""
     phrase: str
@@ -106,10 +106,10 @@ class Quote:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Frequency:
-    """How often a set of completions goes back on itself."""
+    """How often a set of texts goes back on itself."""
 
     share: float
-    """Of completions with at least one phrase."""
+    """Of texts with at least one phrase."""
     per_completion: float
     per_1k_tokens: float
     num_completions: int
@@ -122,7 +122,7 @@ class ReflectionFigures(Frequency):
     by_phrase: dict[str, int]
     """How often each phrase occurs in all; only those that do, most frequent first."""
     quotes: tuple[Quote, ...]
-    """The first of each completion that has one, in order."""
+    """The first of each text that has one, in order."""
 
 
 def find_reflections(
@@ -163,7 +163,7 @@ def measure_reflection(
     chinese: Mapping[str, str] = CHINESE,
     max_quotes: int = 20,
 ) -> ReflectionFigures:
-    """The figures of completions and their lengths in tokens."""
+    """The figures of texts and their lengths in tokens."""
     if not texts or len(texts) != len(num_tokens):
         raise ValueError(f"{len(texts)} texts with {len(num_tokens)} lengths; needs at least one, and as many of both.")
     found = find_in_each(texts, english=english, chinese=chinese)
@@ -174,30 +174,30 @@ def measure_reflection(
 
 
 class _Sampled(NamedTuple):
-    """One completion of a trained group."""
+    """One trajectory of a trained group."""
 
     record: GroupRecord
-    completion: Completion
+    trajectory: Trajectory
     is_right: bool | None
     """None where that was not judged."""
     found: list[Reflection]
 
 
 def measure_step(
-    step: int, groups: Sequence[tuple[GroupRecord, Sequence[Completion]]], *, max_quotes: int = 5
+    step: int, groups: Sequence[tuple[GroupRecord, Sequence[Trajectory]]], *, max_quotes: int = 5
 ) -> dict[str, object]:
-    """The line of reflection.jsonl of a step: its :class:`Frequency`, of all completions and by the prompts' language,
+    """The line of reflection.jsonl of a step: its :class:`Frequency`, of all trajectories and by the prompts' language,
     the share among right and among wrong ones (null where there are none), the phrases, and quotes.
 
-    Quoted is the phrase of a completion that is rarest in the step: of right answers first, then of as many prompts as
+    Quoted is the phrase of a trajectory that is rarest in the step: of right answers first, then of as many prompts as
     there are.
     """
     judged = [
-        (record, completion, _is_right(verdict))
-        for record, completions in groups
-        for completion, verdict in sorted(zip(completions, record.verdicts, strict=True), key=lambda row: row[0].index)
+        (record, trajectory, _is_right(scored))
+        for record, members in groups
+        for trajectory, scored in sorted(zip(members, record.trajectories, strict=True), key=lambda row: row[0].index)
     ]
-    found = find_in_each([completion.text for _, completion, _ in judged])
+    found = find_in_each([trajectory.text for _, trajectory, _ in judged])
     sampled = [_Sampled(*row, hits) for row, hits in zip(judged, found, strict=True)]
     by_phrase = _by_phrase(found)
     languages = sorted({row.record.prompt.language for row in sampled})
@@ -215,8 +215,8 @@ def measure_step(
     }
 
 
-def _is_right(verdict: Verdict) -> bool | None:
-    outcome = verdict.outcome
+def _is_right(scored: ScoredTrajectory) -> bool | None:
+    outcome = scored.outcome
     return outcome.parts["accuracy"] >= 1.0 if isinstance(outcome, Scored) and "accuracy" in outcome.parts else None
 
 
@@ -231,7 +231,7 @@ def _frequency(found: Sequence[Sequence[Reflection]], num_tokens: Sequence[int])
 
 
 def _frequency_of(sampled: Sequence[_Sampled]) -> Frequency:
-    return _frequency([row.found for row in sampled], [len(row.completion.token_ids) for row in sampled])
+    return _frequency([row.found for row in sampled], [row.trajectory.num_policy_tokens for row in sampled])
 
 
 def _share(sampled: Sequence[_Sampled]) -> float | None:
@@ -255,11 +255,11 @@ def _worth_quoting(sampled: Sequence[_Sampled]) -> list[_Sampled]:
 
 
 def _quoted(row: _Sampled, by_phrase: Mapping[str, int]) -> dict[str, object]:
-    quote = _quote(0, row.completion.text, min(row.found, key=lambda hit: by_phrase[hit.phrase]))
+    quote = _quote(0, row.trajectory.text, min(row.found, key=lambda hit: by_phrase[hit.phrase]))
     return {
         "occurrence": row.record.occurrence,
         "prompt_id": row.record.prompt.id,
-        "index": row.completion.index,
+        "index": row.trajectory.index,
         "phrase": quote.phrase,
         "excerpt": quote.excerpt,
         "is_right": row.is_right,

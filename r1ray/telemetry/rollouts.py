@@ -1,48 +1,28 @@
 """The rollout log: one Parquet file a step, with every group that was trained or dropped in it; and reflection.jsonl,
-one line a step on how often its trained groups re-evaluate."""
+one line a step on how often its trained groups re-evaluate.
+
+    GroupRecord, Trajectory --RolloutLog.write--> step=000123.parquet --read_rollouts--> RolloutRow
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from r1ray.checks import MathAnswer
+from r1ray.errors import UserError
 from r1ray.runtime.files import written_aside
 from r1ray.telemetry.metrics import append_row, read_rows, rewind_rows
 from r1ray.telemetry.reflection import measure_step
-from r1ray.types import Completion, GroupRecord, Prompt, Scored
+from r1ray.telemetry.rollout_rows import SCHEMA, RolloutRow, rows_of
+from r1ray.types import GroupRecord, Trajectory
 
 REFLECTION = "reflection.jsonl"
-SCHEMA = pa.schema(
-    [
-        ("step", pa.int32()),
-        ("occurrence", pa.string()),
-        ("fate", pa.string()),
-        ("prompt_id", pa.string()),
-        ("prompt", pa.string()),
-        ("answer", pa.string()),
-        ("domain", pa.string()),
-        ("language", pa.string()),
-        ("index", pa.int32()),
-        ("text", pa.string()),
-        ("finish_reason", pa.string()),
-        ("extracted", pa.string()),
-        ("outcome", pa.string()),
-        ("verdict", pa.string()),
-        ("detail", pa.string()),
-        ("reward", pa.float64()),
-        ("reward_parts", pa.map_(pa.string(), pa.float64())),
-        ("advantage", pa.float64()),
-        ("prompt_token_ids", pa.list_(pa.int32())),
-        ("token_ids", pa.list_(pa.int32())),
-        ("logprobs", pa.list_(pa.float32())),
-        ("versions", pa.list_(pa.struct([("version", pa.int32()), ("start", pa.int32()), ("end", pa.int32())]))),
-    ]
-)
+ROWS_AT_A_TIME = 256
+"""Of what is read: with 32,768 tokens each they take some 100 MB."""
 
 
 def reflection_rows(folder: Path) -> list[dict[str, Any]]:
@@ -51,11 +31,45 @@ def reflection_rows(folder: Path) -> list[dict[str, Any]]:
     return read_rows(folder / REFLECTION)
 
 
+def rollout_file(folder: Path, step: int, *, name: str = "step") -> Path:
+    """Return where the rows of a step are: ``<folder>/<name>=000123.parquet``."""
+    return folder / f"{name}={step:06d}.parquet"
+
+
+def rollout_steps(folder: Path) -> list[int]:
+    """Return the steps that have a file, in order."""
+    return sorted(int(path.stem.removeprefix("step=")) for path in folder.glob("step=*.parquet"))
+
+
+def read_rollouts(
+    folder: Path, *, step: int | None = None, columns: Sequence[str] | None = None, name: str = "step"
+) -> Iterator[RolloutRow]:
+    """Yield the rows of a rollout log, step after step, a few of them in memory at a time.
+
+    Args:
+        folder: ``rollouts`` in a run's or a stage's folder.
+        step: this one alone.
+        columns: those that are wanted; all. Tokens and log-probabilities are most of a file: without ``segments`` and
+            ``prompt_tokens`` it is read in no time.
+        name: of the files; ``not_finite_step`` are those that were set aside.
+
+    Raises UserError where the step has no file.
+    """
+    if step is not None and not rollout_file(folder, step, name=name).exists():
+        steps = rollout_steps(folder)
+        held = f"there are steps {steps[0]} to {steps[-1]}" if steps else "there are none of any step"
+        raise UserError(f"{folder}: holds no rollouts of step {step}; {held}.")
+    for path in sorted(folder.glob(f"{name}=*.parquet")) if step is None else [rollout_file(folder, step, name=name)]:
+        with pq.ParquetFile(path) as file:
+            for batch in file.iter_batches(ROWS_AT_A_TIME, columns=columns):
+                yield from cast("list[RolloutRow]", batch.to_pylist(maps_as_pydicts="strict"))
+
+
 class RolloutLog:
     """Writes ``<folder>/step=000123.parquet``; each file is written aside, then renamed."""
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
+    def __init__(self, folder: Path, *, stage: str = "rl") -> None:
+        self._folder, self._stage = folder, stage
         folder.mkdir(parents=True, exist_ok=True)
 
     def write(
@@ -63,21 +77,21 @@ class RolloutLog:
         step: int,
         records: Sequence[GroupRecord],
         num_chunks: Sequence[int],
-        *chunks: tuple[Completion, ...],
+        *chunks: tuple[Trajectory, ...],
         name: str = "step",
     ) -> Path:
-        """Write a step's groups. ``chunks`` holds the completions of all records, ``num_chunks[i]`` of them of record
-        i, in the order of its verdicts. Returns ``<folder>/<name>=000123.parquet``; only steps are measured."""
+        """Write a step's groups. ``chunks`` holds the trajectories of all records, ``num_chunks[i]`` of them of record
+        i, in the order of its trajectories. Returns ``<folder>/<name>=000123.parquet``; only steps are measured."""
         remaining = iter(chunks)
         groups = [
-            (record, [completion for _ in range(count) for completion in next(remaining)])
+            (record, [trajectory for _ in range(count) for trajectory in next(remaining)])
             for record, count in zip(records, num_chunks, strict=True)
         ]
-        rows = [row for record, completions in groups for row in _rows(step, record, completions)]
-        path = self._folder / f"{name}={step:06d}.parquet"
+        rows = [row for record, members in groups for row in rows_of(step, self._stage, record, members)]
+        path = rollout_file(self._folder, step, name=name)
         with written_aside(path) as aside:
             pq.write_table(pa.Table.from_pylist(rows, schema=SCHEMA), aside, compression="zstd")
-        trained = [(record, completions) for record, completions in groups if record.fate == "trained"]
+        trained = [(record, members) for record, members in groups if record.fate == "trained"]
         if trained and name == "step":
             append_row(self._folder / REFLECTION, measure_step(step, trained))
         return path
@@ -85,44 +99,6 @@ class RolloutLog:
     def rewind(self, step: int) -> None:
         """Remove the files and lines after ``step``: a resumed run writes them again."""
         rewind_rows(self._folder / REFLECTION, step)
-        for path in self._folder.glob("step=*.parquet"):
-            if int(path.stem.removeprefix("step=")) > step:
-                path.unlink()
-
-
-def _rows(step: int, record: GroupRecord, completions: Sequence[Completion]) -> Iterator[dict[str, Any]]:
-    prompt = record.prompt
-    for completion, verdict, advantage in zip(completions, record.verdicts, record.advantages, strict=True):
-        outcome = verdict.outcome
-        yield {
-            "step": step,
-            "occurrence": record.occurrence,
-            "fate": record.fate,
-            **_prompt_columns(prompt),
-            "index": completion.index,
-            "text": completion.text,
-            "finish_reason": completion.finish_reason,
-            "extracted": verdict.extracted,
-            "outcome": "scored" if isinstance(outcome, Scored) else f"{type(outcome).__name__}: {outcome.reason}",
-            "verdict": outcome.verdict if isinstance(outcome, Scored) else None,
-            "detail": outcome.detail if isinstance(outcome, Scored) else None,
-            "reward": outcome.total if isinstance(outcome, Scored) else None,
-            "reward_parts": list(outcome.parts.items()) if isinstance(outcome, Scored) else [],
-            "advantage": advantage,
-            "prompt_token_ids": completion.prompt_token_ids,
-            "token_ids": completion.token_ids,
-            "logprobs": completion.logprobs,
-            "versions": [{"version": s.version, "start": s.start, "end": s.end} for s in completion.versions],
-        }
-    if not completions:  # a group that was dropped before anything of it arrived
-        yield {"step": step, "occurrence": record.occurrence, "fate": record.fate, **_prompt_columns(prompt)}
-
-
-def _prompt_columns(prompt: Prompt) -> dict[str, Any]:
-    return {
-        "prompt_id": prompt.id,
-        "prompt": prompt.text,
-        "answer": prompt.check.answer if isinstance(prompt.check, MathAnswer) else None,
-        "domain": prompt.domain,
-        "language": prompt.language,
-    }
+        for later in rollout_steps(self._folder):
+            if later > step:
+                rollout_file(self._folder, later).unlink()

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from r1ray.algo.batching import balance, pack, plan_shards, split_minibatches
-from r1ray.types import Pick, Shard
+from r1ray.types import SampleRef, Shard
 
 lengths = st.lists(st.integers(1, 50), min_size=1, max_size=40)
 
@@ -64,9 +64,9 @@ def test_a_sequence_longer_than_the_budget_is_refused() -> None:
 def test_every_rank_has_as_many_microbatches_and_the_global_denominators(
     values: list[int], ranks: int, minibatches: int
 ) -> None:
-    picks = [Pick(chunk=i, row=0, advantage=1.0, num_tokens=n + 2) for i, n in enumerate(values)]
+    samples = [SampleRef(str(i), advantage=1.0, num_tokens=n + 2) for i, n in enumerate(values)]
     shards = plan_shards(
-        picks,
+        samples,
         values,
         num_minibatches=minibatches,
         num_ranks=ranks,
@@ -77,17 +77,17 @@ def test_every_rank_has_as_many_microbatches_and_the_global_denominators(
     assert len(shards) == ranks
     for parts in zip(*(shard.minibatches for shard in shards), strict=True):
         assert len({len(part.microbatches) for part in parts}) == 1
-        members = [pick for part in parts for micro in part.microbatches for pick in micro]
+        members = [sample for part in parts for micro in part.microbatches for sample in micro]
         assert {part.num_sequences for part in parts} == {len(members)}
-        assert {part.num_tokens for part in parts} == {sum(values[pick.chunk] for pick in members)}
-    everything = [p for s in shards for m in s.minibatches for micro in m.microbatches for p in micro]
-    assert sorted(p.chunk for p in everything) == list(range(len(values)))
+        assert {part.num_tokens for part in parts} == {sum(values[int(sample.id)] for sample in members)}
+    everything = [each for s in shards for m in s.minibatches for micro in m.microbatches for each in micro]
+    assert sorted(int(each.id) for each in everything) == list(range(len(values)))
 
 
 def plan(values: list[int], *, minibatches: int = 1, ranks: int = 2) -> tuple[Shard, ...]:
-    picks = [Pick(chunk=i, row=0, advantage=1.0, num_tokens=n + 2) for i, n in enumerate(values)]
+    samples = [SampleRef(str(i), advantage=1.0, num_tokens=n + 2) for i, n in enumerate(values)]
     return plan_shards(
-        picks,
+        samples,
         values,
         num_minibatches=minibatches,
         num_ranks=ranks,
@@ -97,12 +97,12 @@ def plan(values: list[int], *, minibatches: int = 1, ranks: int = 2) -> tuple[Sh
     )
 
 
-def test_a_pick_without_tokens_counts_but_goes_to_no_rank() -> None:
+def test_a_sample_without_tokens_counts_but_goes_to_no_rank() -> None:
     shards = plan([3, 0, 5, 0])
     assert {m.num_sequences for shard in shards for m in shard.minibatches} == {4}
     assert {m.num_tokens for shard in shards for m in shard.minibatches} == {8}
-    chunks = [p.chunk for shard in shards for m in shard.minibatches for micro in m.microbatches for p in micro]
-    assert sorted(chunks) == [0, 2]
+    names = [each.id for shard in shards for m in shard.minibatches for micro in m.microbatches for each in micro]
+    assert sorted(names) == ["0", "2"]
 
 
 def test_a_minibatch_with_nothing_to_train_on_is_left_out() -> None:

@@ -29,8 +29,8 @@ from r1ray.config import AlgoConfig, LearnerConfig
 from r1ray.config.specs import LearnerSpec, RankSpec
 from r1ray.learner.attention import NAME
 from r1ray.learner.grpo import GRPOLearner
-from r1ray.learner.rows import make_rows
-from r1ray.types import Completion, Pick, Shard, VersionSpan
+from r1ray.learner.rows import by_id, make_rows
+from r1ray.types import SampleRef, Shard, Trajectory, VersionSpan
 
 VOCABULARY, COMPLETIONS, BUDGET = 4096, 64, 2048
 CPU = torch.device("cpu")
@@ -55,26 +55,25 @@ def make_model(folder: Path) -> int:
     return int(sum(p.numel() for p in model.parameters()))
 
 
-def make_batch(rng: np.random.Generator) -> tuple[Shard, list[tuple[Completion, ...]]]:
+def make_batch(rng: np.random.Generator) -> tuple[Shard, list[tuple[Trajectory, ...]]]:
     """Completions whose lengths are spread tenfold, as those of reasoning models are."""
-    chunks, picks = [], []
+    chunks, samples = [], []
     for index in range(COMPLETIONS):
         length = int(np.exp(rng.uniform(np.log(40), np.log(400))))
-        completion = Completion(
-            occurrence=f"0/{index // 8}",
+        trajectory = Trajectory.completion(
+            group_id=f"0/{index // 8}",
             index=index % 8,
             prompt_token_ids=rng.integers(3, VOCABULARY, 24).astype(np.int32),
             token_ids=rng.integers(3, VOCABULARY, length).astype(np.int32),
             logprobs=np.full(length, -np.log(VOCABULARY), dtype=np.float32),
             text="",
-            finish_reason="stop",
             versions=(VersionSpan(0, 0, length),),
         )
-        chunks.append((completion,))
-        picks.append(Pick(index, 0, float(rng.normal()), 24 + length))
+        chunks.append((trajectory,))
+        samples.append(SampleRef(trajectory.id, float(rng.normal()), 24 + length))
     (shard,) = plan_shards(
-        picks,
-        [len(chunk[0].token_ids) for chunk in chunks],
+        samples,
+        [chunk[0].num_policy_tokens for chunk in chunks],
         num_minibatches=1,
         num_ranks=1,
         max_tokens_per_microbatch=BUDGET,
@@ -92,10 +91,11 @@ class BareLoop:
         self.model.train()
         self.optimizer = torch.optim.AdamW(self.model.parameters(), lr=1e-6)
 
-    def train(self, shard: Shard, chunks: list[tuple[Completion, ...]]) -> None:
+    def train(self, shard: Shard, chunks: list[tuple[Trajectory, ...]]) -> None:
         (minibatch,) = shard.minibatches
-        for picks in minibatch.microbatches:
-            packed = make_rows(picks, chunks, learner_version=0, device=CPU).packed
+        trajectories = by_id(chunks)
+        for samples in minibatch.microbatches:
+            packed = make_rows(samples, trajectories, learner_version=0, device=CPU).packed
             hidden = self.model.model(
                 input_ids=packed.input_ids_N[None],
                 position_ids=packed.position_ids_N[None],
@@ -146,11 +146,11 @@ def main(rounds: int) -> None:
         print(f"{who:8} {stats.trained_tokens / statistics.median(values):8.0f} tokens/s")
     groups = [
         group
-        for picks in shard.minibatches[0].microbatches
-        for group in make_rows(picks, chunks, learner_version=0, device=CPU).packed.layout.groups
+        for samples in shard.minibatches[0].microbatches
+        for group in make_rows(samples, by_id(chunks), learner_version=0, device=CPU).packed.layout.groups
     ]
     in_attention = 1 - stats.trained_tokens / sum(group.place_BT.numel() for group in groups)
-    rows = sum(len(picks) * max(pick.num_tokens for pick in picks) for picks in shard.minibatches[0].microbatches)
+    rows = sum(len(samples) * max(each.num_tokens for each in samples) for samples in shard.minibatches[0].microbatches)
     print(f"padding of the same micro-batches as padded rows: {1 - stats.trained_tokens / rows:.1%}")
     print(f"padding inside attention: {in_attention:.1%} of its rows")
     computed = stats.trained_tokens + stats.padding_tokens

@@ -103,7 +103,7 @@ def rank_main(rank: int, ranks: int, port: int, folder: Path, dtype: str, out: P
     from r1ray.config import AlgoConfig, LearnerConfig
     from r1ray.config.specs import LearnerSpec, RankSpec
     from r1ray.learner.grpo import GRPOLearner
-    from r1ray.types import Completion, Minibatch, Pick, Shard, VersionSpan
+    from r1ray.types import Minibatch, SampleRef, Shard, Trajectory, VersionSpan
 
     torch.set_num_threads(1)
     watch = Watch()
@@ -137,17 +137,16 @@ def rank_main(rank: int, ranks: int, port: int, folder: Path, dtype: str, out: P
     started = time.perf_counter() - start
     watch.enter("step")
     ids = np.arange(3, 11, dtype=np.int32)
-    row = Completion(
-        occurrence="0/0",
+    row = Trajectory.completion(
+        group_id="0/0",
         index=0,
         prompt_token_ids=ids[:2],
         token_ids=ids[2:],
         logprobs=np.full(6, -8.0, np.float32),
         text="",
-        finish_reason="stop",
         versions=(VersionSpan(0, 0, 6),),
     )
-    minibatch = Minibatch(microbatches=((Pick(0, 0, 1.0, 8),),), num_sequences=2, num_tokens=12)
+    minibatch = Minibatch(microbatches=((SampleRef(row.id, 1.0, 8),),), num_sequences=2, num_tokens=12)
     learner.train(Shard((minibatch,), learner_version=0), (row,))
     watch.enter("after the step")
     time.sleep(0.2)

@@ -92,8 +92,8 @@ def main(seconds: float) -> None:
     raw("1", r"\boxed{x^2+1}")
     theirs, their_p99 = rate(raw, seconds)
     with MathVerifier() as verifier:
-        verifier.mark_sync("x^2=9", r"\boxed{x=\pm 3}")  # the process has started
-        ours, our_p99 = rate(verifier.mark_sync, seconds)
+        verifier.score_sync("x^2=9", r"\boxed{x=\pm 3}")  # the process has started
+        ours, our_p99 = rate(verifier.score_sync, seconds)
     print(f"math-verify alone   {theirs:8.0f} checks/s/core   p99 {their_p99:6.1f} ms")
     print(f"r1ray MathVerifier  {ours:8.0f} checks/s/core   p99 {our_p99:6.1f} ms")
     print(f"ratio               {ours / theirs:8.1f}")

@@ -10,15 +10,15 @@ from typing import Any
 import pytest
 
 from r1ray.cluster.scorers import MAX_SCORING_ATTEMPTS, ScorerPool
-from r1ray.types import Outcome, Scored, ScoringFailed, Verdict
-from tests.fakes import make_completion, make_prompt
+from r1ray.types import Outcome, Scored, ScoredTrajectory, ScoringFailed
+from tests.fakes import make_prompt, make_trajectory
 
 PROMPT = make_prompt()
-CHUNK = (make_completion(),)
+CHUNK = (make_trajectory(),)
 
 
-def verdicts(outcome: Outcome) -> tuple[Verdict, ...]:
-    return tuple(Verdict.of(completion, outcome, extracted=None) for completion in CHUNK)
+def trajectories(outcome: Outcome) -> tuple[ScoredTrajectory, ...]:
+    return tuple(ScoredTrajectory.of(trajectory, outcome, extracted=None) for trajectory in CHUNK)
 
 
 class Actor:
@@ -39,7 +39,7 @@ class Actor:
 
 def steady(outcome: Outcome) -> Actor:
     async def answer() -> Any:
-        return verdicts(outcome)
+        return trajectories(outcome)
 
     return Actor(answer)
 
@@ -61,16 +61,16 @@ def refuse(index: int) -> Actor:
 
 def test_a_completion_that_an_actor_could_not_score_goes_to_another_one() -> None:
     actors = [steady(ScoringFailed("no sandbox")), steady(Scored(1.0, {}))]
-    (verdict,) = asyncio.run(pool(actors, refuse).score(PROMPT, CHUNK))
-    assert verdict.outcome == Scored(1.0, {})
+    (scored,) = asyncio.run(pool(actors, refuse).score(PROMPT, CHUNK))
+    assert scored.outcome == Scored(1.0, {})
     assert [actor.calls for actor in actors] == [1, 1]
 
 
 @pytest.mark.faults
 def test_after_the_last_attempt_it_is_a_scoring_failure_never_a_zero() -> None:
     actors = [steady(ScoringFailed("no sandbox"))]
-    (verdict,) = asyncio.run(pool(actors, refuse).score(PROMPT, CHUNK))
-    assert verdict.outcome == ScoringFailed("no sandbox")
+    (scored,) = asyncio.run(pool(actors, refuse).score(PROMPT, CHUNK))
+    assert scored.outcome == ScoringFailed("no sandbox")
     assert actors[0].calls == MAX_SCORING_ATTEMPTS
 
 
@@ -78,8 +78,8 @@ def test_after_the_last_attempt_it_is_a_scoring_failure_never_a_zero() -> None:
 def test_an_actor_that_does_not_answer_is_replaced_and_the_chunk_scored_by_the_next() -> None:
     hanging, good = stuck(), steady(Scored(1.0, {}))
     made = pool([hanging], lambda index: good)
-    (verdict,) = asyncio.run(made.score(PROMPT, CHUNK))
-    assert verdict.outcome == Scored(1.0, {})
+    (scored,) = asyncio.run(made.score(PROMPT, CHUNK))
+    assert scored.outcome == Scored(1.0, {})
     assert hanging.is_killed and made.actors == [good]
 
 
@@ -90,12 +90,12 @@ def test_a_chunk_that_waits_behind_slow_ones_is_no_reason_to_replace_a_busy_acto
         nonlocal turn
         turn += 1
         await asyncio.sleep(0.1 * turn)  # one after the other, the last one after three deadlines
-        return verdicts(Scored(1.0, {}))
+        return trajectories(Scored(1.0, {}))
 
     async def many() -> None:
         made = pool([Actor(answer)], refuse)
         found = await asyncio.gather(*(made.score(PROMPT, CHUNK) for _ in range(6)))
-        assert [verdict.outcome for (verdict,) in found] == [Scored(1.0, {})] * 6
+        assert [scored.outcome for (scored,) in found] == [Scored(1.0, {})] * 6
 
     asyncio.run(many())
 
@@ -109,7 +109,7 @@ def test_no_more_chunks_are_in_flight_than_allowed() -> None:
         most = max(most, running)
         await asyncio.sleep(0.01)
         running -= 1
-        return verdicts(Scored(0.0, {}))
+        return trajectories(Scored(0.0, {}))
 
     async def many() -> None:
         actors = [Actor(answer), Actor(answer)]

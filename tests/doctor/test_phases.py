@@ -6,19 +6,12 @@ import numpy as np
 import pytest
 
 from r1ray.doctor.phases import Did, generated, learned, probed, published, reloaded, rewarded, started
-from r1ray.types import Outcome, PublishStats, Scored, ScoringFailed, StepStats, Verdict
+from r1ray.types import Outcome, PublishStats, Scored, ScoredTrajectory, ScoringFailed, StepStats
+from tests.fakes import make_trajectory
 
 
-def verdict(outcome: Outcome, *, num_tokens: int = 5) -> Verdict:
-    return Verdict(
-        index=0,
-        outcome=outcome,
-        extracted=None,
-        num_prompt_tokens=3,
-        num_tokens=num_tokens,
-        truncated=False,
-        oldest_version=0,
-    )
+def scored(outcome: Outcome) -> ScoredTrajectory:
+    return ScoredTrajectory.of(make_trajectory(num_tokens=5), outcome, extracted=None)
 
 
 def published_as(version: int, *, seconds: float, probe_s: float, diff: float, resent: int = 0) -> PublishStats:
@@ -36,7 +29,7 @@ def test_actors_are_counted() -> None:
 
 
 def test_tokens_a_second_are_of_the_phase_alone() -> None:
-    did = generated([verdict(Scored(1.0, {}))] * 4, 2.0)
+    did = generated([scored(Scored(1.0, {}))] * 4, 2.0)
     assert did == Did("20 tokens, 10 tokens/s", {"tokens": 20, "tokens_per_s": 10.0})
 
 
@@ -45,7 +38,7 @@ def test_a_phase_that_took_no_time_at_all_divides_by_none() -> None:
 
 
 def test_completions_without_a_reward_are_counted_apart() -> None:
-    did = rewarded([verdict(Scored(0.5, {})), verdict(ScoringFailed("no verifier"))], 1.0)
+    did = rewarded([scored(Scored(0.5, {})), scored(ScoringFailed("no verifier"))], 1.0)
     assert did.found == "1 of 2 completions scored, 2/s, mean reward 0.50"
 
 

@@ -16,7 +16,7 @@ from r1ray.errors import DeadlineExceeded, ParityError, R1RayError
 from r1ray.loop.checkpoint import Checkpoints
 from r1ray.loop.controller import Controller
 from r1ray.loop.roles import Roles
-from r1ray.types import Completion, Prompt, PublishStats, ScoringFailed, Shard, StepStats, Verdict
+from r1ray.types import Prompt, PublishStats, ScoredTrajectory, ScoringFailed, Shard, StepStats, Trajectory
 from tests.fakes import Events, FakeEngine, FakeLearner, FakePrompts, FakeRecorder, FakeScorer, FakeWeightSync
 
 PROBE = np.arange(5, dtype=np.int32)
@@ -75,7 +75,7 @@ def test_every_phase_of_the_loop_is_seen(tmp_path: Path) -> None:
     watch = loop.watch
     assert list(watch.seconds) == ["generate", "reward", "learn", "publish", "probe"]
     assert [published.version for published in watch.publishes] == [0, 1, 2]
-    assert (len(watch.steps), len(watch.verdicts), len(watch.learner_logprobs)) == (2, 2 * 3 * 2, 3)
+    assert (len(watch.steps), len(watch.trajectories), len(watch.learner_logprobs)) == (2, 2 * 3 * 2, 3)
     assert watch.moved() == [0.0, 0.0], "the fake's log-probabilities are always the same"
 
 
@@ -111,13 +111,13 @@ def test_a_learner_that_fails_is_the_phase_and_not_what_is_cancelled_because_of_
 
 
 class SlowLearner(FakeLearner):
-    async def train(self, shards: Sequence[Shard], chunks: Sequence[tuple[Completion, ...]]) -> StepStats:
+    async def train(self, shards: Sequence[Shard], chunks: Sequence[tuple[Trajectory, ...]]) -> StepStats:
         await asyncio.sleep(60)
         raise AssertionError
 
 
 class SlowScorer(FakeScorer):
-    async def score(self, prompt: Prompt, chunk: tuple[Completion, ...]) -> tuple[Verdict, ...]:
+    async def score(self, prompt: Prompt, chunk: tuple[Trajectory, ...]) -> tuple[ScoredTrajectory, ...]:
         await asyncio.sleep(60)
         raise AssertionError
 
@@ -141,7 +141,7 @@ def test_an_engine_that_was_lost_and_replaced_is_not_what_failed(tmp_path: Path)
 
 def test_completions_that_cannot_be_scored_are_the_reason_and_reward_the_phase(tmp_path: Path) -> None:
     loop = Loop(tmp_path)
-    loop.roles = replace(loop.roles, scorer=FakeScorer(lambda completion: ScoringFailed("no verifier")))
+    loop.roles = replace(loop.roles, scorer=FakeScorer(lambda trajectory: ScoringFailed("no verifier")))
     phase, error = loop.fail()
     assert phase == "reward" and "unscored" in str(error)
     assert str(loop.watch.reason(phase)) == "no verifier"

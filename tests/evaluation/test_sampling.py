@@ -11,7 +11,6 @@ from r1ray.evaluation.figures import figures_of
 from r1ray.evaluation.records import Answered
 from r1ray.evaluation.sampling import answer_questions, evaluate
 from r1ray.types import (
-    Completion,
     EvalResult,
     GroupRequest,
     Outcome,
@@ -19,9 +18,10 @@ from r1ray.types import (
     Sampling,
     Scored,
     ScoringFailed,
+    Trajectory,
     Unscorable,
 )
-from tests.fakes import Events, FakeEngine, FakeScorer, make_completion, make_prompt
+from tests.fakes import Events, FakeEngine, FakeScorer, make_prompt, make_trajectory
 
 SAMPLING = Sampling(0.6, 0.95, 8)
 
@@ -143,7 +143,7 @@ def test_a_reward_model_scores_the_texts_of_each_question() -> None:
     async def rank(prompt: str, texts: list[str]) -> list[float]:
         return [float(len(text)) for text in texts]
 
-    async def open_chunk(chunk: tuple[Completion, ...]) -> tuple[Completion, ...]:
+    async def open_chunk(chunk: tuple[Trajectory, ...]) -> tuple[Trajectory, ...]:
         return chunk
 
     answered = answers(
@@ -167,7 +167,7 @@ class Oracle:
         self.seeds: dict[str, int] = {}
         self.most_at_a_time = self._at_a_time = 0
 
-    async def generate(self, request: GroupRequest) -> AsyncIterator[tuple[Completion, ...]]:
+    async def generate(self, request: GroupRequest) -> AsyncIterator[tuple[Trajectory, ...]]:
         self.seeds[request.prompt.id] = request.seed
         self._at_a_time += 1
         self.most_at_a_time = max(self.most_at_a_time, self._at_a_time)
@@ -175,12 +175,12 @@ class Oracle:
         for index in range(request.num_completions):
             draw = np.random.default_rng(request.seed + index).random()
             is_right = draw < self.chances.get(request.prompt.id, 0.5)
-            yield (make_completion(occurrence=request.occurrence, index=index, text="right" if is_right else "wrong"),)
+            yield (make_trajectory(group_id=request.occurrence, index=index, text="right" if is_right else "wrong"),)
         self._at_a_time -= 1
 
 
-def judge(completion: Completion) -> Outcome:
-    return Scored(float(completion.text == "right"), {"accuracy": float(completion.text == "right")})
+def judge(trajectory: Trajectory) -> Outcome:
+    return Scored(float(trajectory.text == "right"), {"accuracy": float(trajectory.text == "right")})
 
 
 @pytest.mark.parametrize("spread", [lambda rng: 0.3, lambda rng: rng.beta(0.5, 0.5)], ids=["alike", "easy and hard"])

@@ -9,10 +9,10 @@ import pytest
 from r1ray.config import SearchConfig
 from r1ray.errors import InfrastructureError
 from r1ray.evaluation.search_run import BEST_OF_N, MAJORITY, SAMPLING, TREE_SEARCH, Found, Searcher, table_of
-from r1ray.types import Completion, GroupRequest, Outcome, Scored, ScoringFailed
-from tests.fakes import FakeScorer, make_completion, make_prompt
+from r1ray.types import GroupRequest, Outcome, Scored, ScoringFailed, Trajectory
+from tests.fakes import FakeScorer, make_prompt, make_trajectory
 
-Chunk = tuple[Completion, ...]
+Chunk = tuple[Trajectory, ...]
 
 
 class Steps:
@@ -30,12 +30,14 @@ class Steps:
             whole = not request.sampling.stop
             text = "end" if begun else first + "end" if whole else first
             tokens = min(len(text.split()), request.sampling.max_tokens)
-            completion = make_completion(index=index, num_tokens=tokens, text=text)
-            if tokens < len(text.split()):
-                completion = replace(completion, text=text.split()[0], finish_reason="length")
+            is_cut = tokens < len(text.split())
+            trajectory = make_trajectory(index=index, num_tokens=tokens, text=text.split()[0] if is_cut else text)
+            if is_cut:
+                trajectory = replace(trajectory, status="truncated")
             elif not begun and not whole:
-                completion = replace(completion, finish_reason="segment")
-            yield (completion,)
+                (segment,) = trajectory.segments
+                trajectory = replace(trajectory, segments=(replace(segment, stop="\n\n"),))
+            yield (trajectory,)
 
 
 class Likes:
@@ -48,8 +50,8 @@ class Likes:
         return 0.1 if "bad" in text else 0.9
 
 
-def reward(completion: Completion) -> Outcome:
-    return Scored(float("good" in completion.text), {"accuracy": float("good" in completion.text)})
+def reward(trajectory: Trajectory) -> Outcome:
+    return Scored(float("good" in trajectory.text), {"accuracy": float("good" in trajectory.text)})
 
 
 def search(
@@ -106,7 +108,7 @@ def test_plain_sampling_reads_nothing_with_the_reward_model() -> None:
 
 def test_an_answer_that_cannot_be_scored_ends_the_search_and_is_never_wrong() -> None:
     with pytest.raises(InfrastructureError, match="could not be scored: late"):
-        search(scorer=FakeScorer(lambda completion: ScoringFailed("late")))
+        search(scorer=FakeScorer(lambda trajectory: ScoringFailed("late")))
 
 
 def test_right_is_what_accuracy_says_whatever_else_is_rewarded() -> None:

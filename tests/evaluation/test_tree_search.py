@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 from r1ray.evaluation.tree_search import (
     Aggregate,
     Candidate,
+    Piece,
     SearchResult,
-    Segment,
     Value,
     aggregate_rewards,
     best_of_n,
@@ -43,22 +43,22 @@ class Guesser:
 
     async def __call__(
         self, prefix: str, *, num_samples: int, max_tokens: int, whole: bool, seed: int
-    ) -> Sequence[Segment]:
+    ) -> Sequence[Piece]:
         self.calls.append((num_samples, max_tokens))
         drawn = [self._one(prefix, max_tokens, whole, np.random.default_rng(seed + i)) for i in range(num_samples)]
         self.tokens += sum(segment.num_tokens for segment in drawn)
         return drawn
 
-    def _one(self, prefix: str, max_tokens: int, whole: bool, rng: np.random.Generator) -> Segment:
+    def _one(self, prefix: str, max_tokens: int, whole: bool, rng: np.random.Generator) -> Piece:
         answer, added = prefix.removeprefix(PROMPT), ""
         for count in range(1, max_tokens + 1):
             token = BREAK if (answer + added)[-1:].isdigit() else str(rng.integers(self.base))
             added += token
             if len(digits(answer + added)) == self.length:
-                return Segment(added, count, True)
+                return Piece(added, count, True)
             if token == BREAK and not whole:
-                return Segment(added, count, False)
-        return Segment(added, max_tokens, False)
+                return Piece(added, count, False)
+        return Piece(added, max_tokens, False)
 
 
 def digits(answer: str) -> str:
@@ -230,8 +230,8 @@ def test_rewards_are_aggregated_by_name() -> None:
 
 
 def test_finished_answers_come_before_better_cut_ones() -> None:
-    async def generate(prefix: str, *, num_samples: int, max_tokens: int, whole: bool, seed: int) -> list[Segment]:
-        return [Segment("cut", 1, False), Segment("done", 1, True), Segment("", 1, True)][:num_samples]
+    async def generate(prefix: str, *, num_samples: int, max_tokens: int, whole: bool, seed: int) -> list[Piece]:
+        return [Piece("cut", 1, False), Piece("done", 1, True), Piece("", 1, True)][:num_samples]
 
     async def rewards(prompt: str, steps: Sequence[str]) -> Sequence[float]:
         return [0.9 if step == "cut" else 0.1 for step in steps]
@@ -298,8 +298,8 @@ def test_tree_search_spends_its_budget_to_the_token(
 
 
 def test_a_generator_that_overruns_is_caught() -> None:
-    async def generate(prefix: str, *, num_samples: int, max_tokens: int, whole: bool, seed: int) -> list[Segment]:
-        return [Segment("long", max_tokens + 1, True)] * num_samples
+    async def generate(prefix: str, *, num_samples: int, max_tokens: int, whole: bool, seed: int) -> list[Piece]:
+        return [Piece("long", max_tokens + 1, True)] * num_samples
 
     with pytest.raises(ValueError, match=r"asked for 2 samples of 1 to 5 tokens and gave \[6, 6\]"):
         asyncio.run(sample_answers(generate, "", max_answers=2, max_answer_tokens=5, budget=10, seed=0))
@@ -337,9 +337,9 @@ def test_the_seed_decides_everything() -> None:
 def test_no_two_samples_share_a_seed() -> None:
     seeds: list[int] = []
 
-    async def generate(prefix: str, *, num_samples: int, max_tokens: int, whole: bool, seed: int) -> list[Segment]:
+    async def generate(prefix: str, *, num_samples: int, max_tokens: int, whole: bool, seed: int) -> list[Piece]:
         seeds.extend(range(seed, seed + num_samples))
-        return [Segment(f"{seed + i};", 1, False) for i in range(num_samples)]
+        return [Piece(f"{seed + i};", 1, False) for i in range(num_samples)]
 
     asyncio.run(
         tree_search(

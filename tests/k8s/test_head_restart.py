@@ -6,9 +6,9 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-import pyarrow.parquet as pq
 import pytest
 
+from r1ray.telemetry.rollouts import read_rollouts
 from tests.k8s.pods import DASHBOARD, TINY, WITHOUT_GPUS, Pods, entrypoint, rows_in, running, wait_for
 from tests.real.machines import NAMESPACES
 from tests.real.running import balanced
@@ -56,8 +56,10 @@ def test_a_run_goes_on_without_its_head_and_under_another_one(
     steps = [row["step"] for row in rows]
     assert steps == list(range(len(rows)))
     assert balanced(rows) and rows[-1]["ledger/trained"] == 4 * steps[-1] and rows[-1]["ledger/dropped"] == 0
-    files = storage.glob("runs/*/rollouts/step=*.parquet")
-    groups = [group for path in files for group in set(pq.read_table(path)["occurrence"].to_pylist())]
+    rollouts = [
+        row for folder in storage.glob("runs/*/rollouts") for row in read_rollouts(folder, columns=["step", "group_id"])
+    ]
+    groups = [group for _, group in {(row["step"], row["group_id"]) for row in rollouts}]
     assert len(groups) == len(set(groups)) == 4 * steps[-1]
     assert [path.name for path in storage.glob("runs/*/checkpoints/*")] == [str(steps[-1])]
 

@@ -14,39 +14,23 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from r1ray.algo.advantage import step_advantages
 from r1ray.algo.aggregation import row_sums
-from r1ray.algo.batching import plan_shards
 from r1ray.algo.kl import kl_estimate
 from r1ray.algo.variants.kl_in_reward import kl_advantages
 from r1ray.commands.compose import compose
 from r1ray.config import AlgoConfig
 from r1ray.config.folder import config_folder
-from r1ray.learner.policy import Packed, nothing
+from r1ray.learner.policy import nothing
 from r1ray.learner.rows import Rows, charge_kl, make_rows, microbatch_loss
-from r1ray.types import Completion, Minibatch, Pick, VersionSpan
+from r1ray.types import Minibatch
+from tests.learner.gradients import CPU, ONE_MICROBATCH, TinyPolicy, advantages_of, gradient, lengths_of, make_batch
 
-CPU = torch.device("cpu")
 PRESETS = sorted(path.stem for path in (config_folder() / "algo").glob("*.yaml"))
 
 
 @cache
 def preset(name: str) -> AlgoConfig:
     return compose(["model=m", "data.train=t", f"algo={name}"]).algo
-
-
-def advantages_of(
-    algo: AlgoConfig, rewards: list[list[float | None]], lengths: list[list[int]]
-) -> list[list[float | None]]:
-    """As the controller takes them."""
-    return step_advantages(
-        rewards,
-        lengths,
-        baseline=algo.advantage_baseline,
-        std=algo.advantage_std,
-        epsilon=algo.advantage_epsilon,
-        epsilon_in=algo.advantage_epsilon_in,
-    )
 
 
 def make_micro(lengths: list[int], rollout_logp: torch.Tensor, advantages: list[float]) -> Rows:
@@ -59,7 +43,7 @@ def make_micro(lengths: list[int], rollout_logp: torch.Tensor, advantages: list[
         rollout_logp_N=rollout_logp,
         advantage_N=advantage_B.repeat_interleave(lengths_B),
         fresh_N=torch.ones(sum(lengths), dtype=torch.bool),
-        occurrences=("0/0",) * len(lengths),
+        group_ids=("0/0",) * len(lengths),
     )
 
 
@@ -169,122 +153,8 @@ def test_every_preset_has_golden_numbers() -> None:
 
 # ------------------------------------------------------------------ invariance
 
-VOCABULARY = 12
-
-
-class TinyPolicy(torch.nn.Module):
-    """log p of each completion token from the two tokens before it, through real parameters."""
-
-    def __init__(self, seed: int) -> None:
-        super().__init__()
-        generator = torch.Generator().manual_seed(seed)
-        for name, rows in (("near", VOCABULARY), ("far", VOCABULARY), ("out", 8)):
-            values = torch.randn(rows, 8 if rows == VOCABULARY else VOCABULARY, generator=generator)
-            self.register_parameter(name, torch.nn.Parameter(values.double() * 0.3))
-
-    def forward(self, packed: Packed) -> torch.Tensor:
-        before = packed.input_ids_N.roll(1)  # prompts have two tokens or more: none looks into another sequence
-        hidden = self.near[before] + self.far[before.roll(1)]
-        table = torch.log_softmax(torch.tanh(hidden) @ self.out, dim=-1)
-        logp: torch.Tensor = table.gather(-1, packed.input_ids_N.unsqueeze(-1)).squeeze(-1)[packed.chosen_N]
-        return logp
-
-
 POLICY, REFERENCE = TinyPolicy(0), TinyPolicy(1)
-
-
-def make_batch(rng: np.random.Generator, group_sizes: list[int]) -> list[list[Completion]]:
-    """Groups of completions of unlike lengths, log pi_old near the policy's."""
-    groups = []
-    for group, size in enumerate(group_sizes):
-        prompt = rng.integers(1, VOCABULARY, int(rng.integers(2, 5))).astype(np.int32)
-        members = []
-        for index in range(size):
-            length = int(rng.integers(1, 9))
-            members.append(
-                Completion(
-                    occurrence=f"0/{group}",
-                    index=index,
-                    prompt_token_ids=prompt,
-                    token_ids=rng.integers(1, VOCABULARY, length).astype(np.int32),
-                    logprobs=rng.normal(-math.log(VOCABULARY), 0.3, length).astype(np.float32),
-                    text="",
-                    finish_reason="stop",
-                    versions=(VersionSpan(0, 0, length),),
-                )
-            )
-        groups.append(members)
-    return groups
-
-
-def gradient(
-    algo: AlgoConfig,
-    groups: list[list[Completion]],
-    advantages: list[list[float | None]],
-    masked: list[list[bool]],
-    *,
-    num_ranks: int,
-    max_tokens: int,
-    order: list[int],
-    multiple: int,
-) -> torch.Tensor:
-    """The gradient of one minibatch: planned, put into rows and summed as the learner's ranks do."""
-    chunks = [(completion,) for group in groups for completion in group]
-    numbers = [a for group in advantages for a in group]
-    lengths = [
-        0 if is_masked else len(completion.token_ids)
-        for group, masks in zip(groups, masked, strict=True)
-        for completion, is_masked in zip(group, masks, strict=True)
-    ]
-    picks = [
-        Pick(i, 0, float(numbers[i] or 0), len(chunks[i][0].prompt_token_ids) + lengths[i])
-        for i in order
-        if numbers[i] is not None and (lengths[i] or algo.count_masked)
-    ]
-    shards = plan_shards(
-        picks,
-        [lengths[pick.chunk] for pick in picks],
-        num_minibatches=1,
-        num_ranks=num_ranks,
-        max_tokens_per_microbatch=max_tokens,
-        learner_version=0,
-        seed=0,
-    )
-    plans = [
-        (minibatch, micro) for shard in shards for minibatch in shard.minibatches for micro in minibatch.microbatches
-    ]
-    rows = [make_rows(micro, chunks, learner_version=0, device=CPU, multiple=multiple) for _, micro in plans]
-    with torch.no_grad():
-        prox = [POLICY(micro.packed) for micro in rows]
-        ref = [REFERENCE(micro.packed) for micro in rows]
-    charges_kl = algo.kl_coefficient > 0 and algo.kl_placement == "reward"
-    if charges_kl:
-        own = []
-        for micro, ref_N in zip(rows, ref, strict=True):
-            kl_N = kl_estimate(micro.rollout_logp_N, ref_N, estimator=algo.kl_estimator, clamp=algo.kl_clamp)
-            own += zip(micro.occurrences, row_sums(kl_N, micro.lengths_B).tolist(), strict=False)
-        charges = iter(kl_advantages(own, baseline=algo.advantage_baseline))
-        rows = [charge_kl(m, [next(charges) for _ in m.occurrences], coefficient=algo.kl_coefficient) for m in rows]
-    POLICY.zero_grad()
-    total = torch.zeros((), dtype=torch.float64)
-    for (minibatch, _), micro, prox_N, ref_N in zip(plans, rows, prox, ref, strict=True):
-        loss, _ = microbatch_loss(
-            POLICY(micro.packed),
-            micro,
-            minibatch,
-            algo,
-            prox_logp_N=None if algo.resolved_correction == "none" else prox_N,
-            ref_logp_N=ref_N if algo.kl_coefficient and not charges_kl else None,
-        )
-        total = total + loss
-    if total.requires_grad:
-        total.backward()
-    return torch.cat(
-        [torch.zeros_like(p).flatten() if p.grad is None else p.grad.flatten() for p in POLICY.parameters()]
-    )
-
-
-ONE_MICROBATCH = {"num_ranks": 1, "max_tokens": 10_000, "multiple": 1}
+TINY = {"policy": POLICY, "reference": REFERENCE}
 
 
 @pytest.mark.parametrize("name", PRESETS)
@@ -305,17 +175,13 @@ def test_one_global_batch_has_one_gradient(
     groups = make_batch(rng, group_sizes)
     rewards = [[None if rng.random() < 0.1 else float(rng.integers(0, 2)) for _ in group] for group in groups]
     masked = [[bool(rng.random() < 0.15) for _ in group] for group in groups]
-    lengths = [
-        [0 if m else len(c.token_ids) for c, m in zip(group, masks, strict=True)]
-        for group, masks in zip(groups, masked, strict=True)
-    ]
+    lengths = lengths_of(groups, masked)
     advantages = advantages_of(algo, rewards, lengths)
     order = list(range(sum(group_sizes)))
-    expected = gradient(algo, groups, advantages, masked, order=order, **ONE_MICROBATCH)
+    expected = gradient(algo, groups, advantages, masked, order=order, **TINY, **ONE_MICROBATCH)
     Random(seed).shuffle(order)
-    found = gradient(
-        algo, groups, advantages, masked, num_ranks=num_ranks, max_tokens=max_tokens, order=order, multiple=multiple
-    )
+    split = {"num_ranks": num_ranks, "max_tokens": max_tokens, "multiple": multiple}
+    found = gradient(algo, groups, advantages, masked, order=order, **TINY, **split)
     assert bool(expected.isfinite().all())
     assert (found - expected).norm() <= 1e-5 * expected.norm() + 1e-12
 
@@ -325,9 +191,9 @@ def test_a_group_of_equal_rewards_adds_nothing_to_the_policy_gradient(name: str)
     algo = replace(preset(name), kl_coefficient=0.0)
     groups = make_batch(np.random.default_rng(0), [4])
     masked = [[False] * 4]
-    lengths = [[len(c.token_ids) for c in groups[0]]]
+    lengths = lengths_of(groups, masked)
     advantages = advantages_of(algo, [[1.0] * 4], lengths)
-    found = gradient(algo, groups, advantages, masked, order=[0, 1, 2, 3], **ONE_MICROBATCH)
+    found = gradient(algo, groups, advantages, masked, order=[0, 1, 2, 3], **TINY, **ONE_MICROBATCH)
     assert advantages == [[0.0] * 4] and found.norm() == 0
 
 
@@ -337,14 +203,14 @@ def test_a_group_whose_every_member_is_masked_adds_nothing(name: str) -> None:
     algo = preset(name)
     groups = make_batch(np.random.default_rng(0), [4, 4])
     masked = [[False] * 4, [True] * 4]
-    lengths = [[len(c.token_ids) for c in groups[0]], [0] * 4]
+    lengths = lengths_of(groups, masked)
     advantages = advantages_of(algo, [[1.0, 0.0, 0.0, 1.0], [1.0, 0.0, 0.0, 0.0]], lengths)
-    both = gradient(algo, groups, advantages, masked, order=list(range(8)), **ONE_MICROBATCH)
-    one = gradient(algo, groups[:1], advantages[:1], masked[:1], order=list(range(4)), **ONE_MICROBATCH)
+    both = gradient(algo, groups, advantages, masked, order=list(range(8)), **TINY, **ONE_MICROBATCH)
+    one = gradient(algo, groups[:1], advantages[:1], masked[:1], order=list(range(4)), **TINY, **ONE_MICROBATCH)
     halved = algo.count_masked and algo.aggregation != "token_mean"
     assert both.norm() > 0
     assert torch.allclose(both, one / 2 if halved else one, rtol=1e-6, atol=0)
-    alone = gradient(algo, groups[1:], advantages[1:], masked[1:], order=list(range(4)), **ONE_MICROBATCH)
+    alone = gradient(algo, groups[1:], advantages[1:], masked[1:], order=list(range(4)), **TINY, **ONE_MICROBATCH)
     assert alone.norm() == 0
 
 
@@ -368,7 +234,7 @@ def test_a_row_without_tokens_is_defined_and_weighs_nothing(name: str) -> None:
 @pytest.mark.parametrize("name", PRESETS)
 def test_no_rows_at_all_give_a_loss_of_0_with_a_gradient_of_0(name: str) -> None:
     algo = preset(name)
-    micro = make_rows([], [], learner_version=0, device=CPU)
+    micro = make_rows([], {}, learner_version=0, device=CPU)
     logp = torch.full((1,), -50.0, requires_grad=True)
     loss, _ = microbatch_loss(
         logp,

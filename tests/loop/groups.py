@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from r1ray.rollout.group import FinishedGroup
-from r1ray.types import Completion, GroupRequest, Outcome, Sampling, Verdict
-from tests.fakes import make_completion, make_prompt
+from r1ray.types import GroupRequest, Outcome, Sampling, ScoredTrajectory, Trajectory
+from tests.fakes import make_prompt, make_trajectory
 
-Chunk = tuple[Completion, ...]
+Chunk = tuple[Trajectory, ...]
 
 
 def make_group(
@@ -21,18 +22,12 @@ def make_group(
         truncated: the indices of those that the length limit cut.
     """
     order = range(len(outcomes)) if order is None else order
-    completions = [make_completion(occurrence=group_id, index=index, num_tokens=index + 1) for index in order]
-    scored = [
-        Verdict(
-            index=completion.index,
-            outcome=outcomes[completion.index],
-            extracted=None,
-            num_prompt_tokens=len(completion.prompt_token_ids),
-            num_tokens=len(completion.token_ids),
-            truncated=completion.index in truncated,
-            oldest_version=completion.oldest_version,
+    trajectories = [
+        replace(
+            make_trajectory(group_id=group_id, index=index, num_tokens=index + 1),
+            status="truncated" if index in truncated else "finished",
         )
-        for completion in completions
+        for index in order
     ]
     request = GroupRequest(
         occurrence=group_id,
@@ -43,8 +38,11 @@ def make_group(
     )
     return FinishedGroup(
         request=request,
-        chunks=tuple((completion,) for completion in completions),
-        verdicts=tuple((one,) for one in scored),
+        chunks=tuple((trajectory,) for trajectory in trajectories),
+        trajectories=tuple(
+            (ScoredTrajectory.of(trajectory, outcomes[trajectory.index], extracted=None),)
+            for trajectory in trajectories
+        ),
         generate_s=1.0,
         reward_s=0.0,
     )

@@ -28,12 +28,9 @@ def batch_of(groups: Sequence[FinishedGroup[Chunk]], **algo: Any) -> Batch[Chunk
 
 def learned(batch: Batch[Chunk]) -> dict[tuple[str, int], tuple[float, int]]:
     """Advantage and tokens of each trajectory that the learner gets, found as the learner finds it."""
-    picks = [p for shard in batch.shards for m in shard.minibatches for micro in m.microbatches for p in micro]
-    found = {}
-    for pick in picks:
-        completion = batch.chunks[pick.chunk][pick.row]
-        found[completion.occurrence, completion.index] = (pick.advantage, pick.num_tokens)
-    return found
+    named = {trajectory.id: trajectory for chunk in batch.chunks for trajectory in chunk}
+    samples = [s for shard in batch.shards for m in shard.minibatches for micro in m.microbatches for s in micro]
+    return {(named[s.id].group_id, named[s.id].index): (s.advantage, s.num_tokens) for s in samples}
 
 
 RIGHT, WRONG, LOST = Scored(1.0, {}), Scored(0.0, {}), ScoringFailed("down")
@@ -52,7 +49,7 @@ def test_every_scored_trajectory_is_learned_with_its_own_advantage() -> None:
 
 def test_records_stand_in_the_order_in_which_trajectories_finished() -> None:
     batch = batch_of([make_group("0/0", [RIGHT, WRONG, LOST], order=[2, 0, 1]), make_group("0/1", [WRONG] * 3)])
-    assert [one.index for one in batch.records[0].verdicts] == [2, 0, 1]
+    assert [one.index for one in batch.records[0].trajectories] == [2, 0, 1]
     assert batch.records[0].advantages == (None, 0.5, -0.5)
     assert learned(batch)["0/0", 1] == (-0.5, 2 + 2)
 
@@ -73,4 +70,4 @@ def test_a_truncated_trajectory_counts_in_the_baseline_and_not_in_the_loss(
 def test_chunks_are_logged_with_the_record_of_their_group() -> None:
     batch = batch_of([make_group("0/0", [RIGHT, WRONG, LOST]), make_group("0/1", [WRONG] * 3)])
     for record, chunks in batch.logged:
-        assert {completion.occurrence for chunk in chunks for completion in chunk} == {record.occurrence}
+        assert {trajectory.group_id for chunk in chunks for trajectory in chunk} == {record.occurrence}

@@ -97,7 +97,7 @@ def test_before_the_last_step_every_other_group_is_dropped_and_recorded() -> Non
         world.progress.last = 1
         world.buffer.keep_only(groups)
         world.buffer.settle(groups)
-        dropped = {record.occurrence: len(record.verdicts) for record, _ in world.buffer.take_dropped()}
+        dropped = {record.occurrence: len(record.trajectories) for record, _ in world.buffer.take_dropped()}
         assert dropped == {"0/2": 2, "0/3": 0}, "one was ready, one under way"
         assert world.buffer.take_dropped() == []
 

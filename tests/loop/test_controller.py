@@ -28,20 +28,29 @@ from r1ray.loop.checkpoint import Checkpoints
 from r1ray.loop.controller import Controller
 from r1ray.loop.roles import Roles
 from r1ray.types import (
-    Completion,
     EvalResult,
     GroupRequest,
     Minibatch,
     Outcome,
     Prompt,
     Scored,
+    ScoredTrajectory,
     ScoringFailed,
     Shard,
     StepStats,
+    Trajectory,
     Unscorable,
-    Verdict,
 )
-from tests.fakes import Events, FakeEngine, FakeLearner, FakePrompts, FakeRecorder, FakeScorer, FakeWeightSync
+from tests.fakes import (
+    Events,
+    FakeEngine,
+    FakeLearner,
+    FakePrompts,
+    FakeRecorder,
+    FakeScorer,
+    FakeWeightSync,
+    samples_of,
+)
 
 
 def make_config(*, staleness: int = 0, steps: int = 4, prompts: int = 3, checkpoint_every: int = 0) -> RunConfig:
@@ -91,7 +100,7 @@ class World:
                 await asyncio.sleep(0)
         return EvalResult("heldout", {"pass@1": self.score(version)})
 
-    def controller(self, **more: object) -> Controller[tuple[Completion, ...]]:
+    def controller(self, **more: object) -> Controller[tuple[Trajectory, ...]]:
         roles = Roles(self.engine, self.scorer, self.learner, self.weights, self.recorder, self.engine)
         self.last = Controller(
             self.config,
@@ -174,8 +183,8 @@ def test_a_group_that_cannot_be_generated_is_dropped_and_replaced(tmp_path: Path
 
 
 def test_an_unscorable_prompt_is_quarantined_not_scored_zero(tmp_path: Path) -> None:
-    def reward(completion: Completion) -> Outcome:
-        return Unscorable("broken") if completion.occurrence == "0/0" else Scored(1.0, {"accuracy": 1.0})
+    def reward(trajectory: Trajectory) -> Outcome:
+        return Unscorable("broken") if trajectory.group_id == "0/0" else Scored(1.0, {"accuracy": 1.0})
 
     world = World(tmp_path, make_config(steps=1))
     world.scorer.reward = reward
@@ -189,8 +198,8 @@ def test_a_completion_whose_scoring_failed_is_left_out_of_its_group(tmp_path: Pa
     config = make_config(steps=1, prompts=1)
     config.algo.group_size = 4
 
-    def reward(completion: Completion) -> Outcome:
-        return ScoringFailed("out of memory") if completion.index == 3 else Scored(float(completion.index == 0), {})
+    def reward(trajectory: Trajectory) -> Outcome:
+        return ScoringFailed("out of memory") if trajectory.index == 3 else Scored(float(trajectory.index == 0), {})
 
     world = World(tmp_path, config)
     world.scorer.reward = reward
@@ -204,7 +213,7 @@ def test_a_completion_whose_scoring_failed_is_left_out_of_its_group(tmp_path: Pa
 def test_a_group_with_fewer_than_two_rewards_is_dropped(tmp_path: Path) -> None:
     world = World(tmp_path, make_config(steps=1))
     world.scorer.reward = lambda c: (
-        ScoringFailed("x") if c.occurrence == "0/1" and c.index == 0 else Scored(1.0, {"accuracy": 1.0})
+        ScoringFailed("x") if c.group_id == "0/1" and c.index == 0 else Scored(1.0, {"accuracy": 1.0})
     )
     world.run()
     assert world.last.ledger.dropped == {"unscored": 1}
@@ -214,8 +223,11 @@ def truncating(world: World, which: Callable[[int], bool]) -> None:
     """Let the length limit cut the completions whose index ``which`` accepts."""
     judge = world.scorer.score
 
-    async def score(prompt: Prompt, chunk: tuple[Completion, ...]) -> tuple[Verdict, ...]:
-        return tuple(replace(verdict, truncated=which(verdict.index)) for verdict in await judge(prompt, chunk))
+    async def score(prompt: Prompt, chunk: tuple[Trajectory, ...]) -> tuple[ScoredTrajectory, ...]:
+        return tuple(
+            replace(scored, status="truncated") if which(scored.index) else scored
+            for scored in await judge(prompt, chunk)
+        )
 
     world.scorer.score = score  # type: ignore[method-assign]
 
@@ -225,7 +237,7 @@ def watched(world: World) -> list[Minibatch]:
     seen: list[Minibatch] = []
     learn = world.learner.train
 
-    async def train(shards: Sequence[Shard], chunks: Sequence[tuple[Completion, ...]]) -> StepStats:
+    async def train(shards: Sequence[Shard], chunks: Sequence[tuple[Trajectory, ...]]) -> StepStats:
         seen.extend(shards[0].minibatches)
         return await learn(shards, chunks)
 
@@ -273,19 +285,18 @@ def test_the_order_in_which_completions_finish_decides_nothing(tmp_path: Path) -
         config = make_config(steps=2)
         config.algo = replace(config.algo, group_size=4, minibatches_per_step=2)
         world = World(folder, config, delay=delay)
-        world.scorer.reward = lambda c: Scored(0.1 * c.index + 0.3 * (c.occurrence == "0/1"), {"accuracy": 1.0})
+        world.scorer.reward = lambda c: Scored(0.1 * c.index + 0.3 * (c.group_id == "0/1"), {"accuracy": 1.0})
         generate, learn = world.engine.generate, world.learner.train
         steps: list[list[tuple[str, int, float]]] = []
 
-        async def reordered(request: GroupRequest) -> AsyncIterator[tuple[Completion, ...]]:
+        async def reordered(request: GroupRequest) -> AsyncIterator[tuple[Trajectory, ...]]:
             chunks = [chunk async for chunk in generate(request)]
             for chunk in reversed(chunks) if is_reversed else chunks:
                 yield chunk
 
-        async def train(shards: Sequence[Shard], chunks: Sequence[tuple[Completion, ...]]) -> StepStats:
-            picks = [pick for mb in shards[0].minibatches for micro in mb.microbatches for pick in micro]
-            rows = [(chunks[pick.chunk][pick.row], pick.advantage) for pick in picks]
-            steps.append([(row.occurrence, row.index, advantage) for row, advantage in rows])
+        async def train(shards: Sequence[Shard], chunks: Sequence[tuple[Trajectory, ...]]) -> StepStats:
+            rows = samples_of(shards, chunks)
+            steps.append([(row.group_id, row.index, advantage) for row, advantage in rows])
             return await learn(shards, chunks)
 
         world.engine.generate = reordered  # type: ignore[method-assign]
@@ -293,8 +304,8 @@ def test_the_order_in_which_completions_finish_decides_nothing(tmp_path: Path) -
         world.run()
         for step in (1, 2):
             for record in world.recorder.records[step]:
-                pairs = zip(record.advantages, (verdict.index for verdict in record.verdicts), strict=True)
-                assert [index for _, index in sorted(pairs)] == [0, 1, 2, 3], "each verdict keeps its own advantage"
+                pairs = zip(record.advantages, (scored.index for scored in record.trajectories), strict=True)
+                assert [index for _, index in sorted(pairs)] == [0, 1, 2, 3], "each trajectory keeps its own advantage"
         return steps
 
     in_turn = learned(tmp_path / "a", lambda name: 0, is_reversed=False)
@@ -307,7 +318,7 @@ def test_whitening_is_over_the_whole_step(tmp_path: Path) -> None:
     config = make_config(steps=1)
     config.algo = replace(config.algo, advantage_std="token_population")
     world = World(tmp_path, config)
-    world.scorer.reward = lambda c: Scored(float(c.index % 2 or c.occurrence == "0/2"), {"accuracy": 1.0})
+    world.scorer.reward = lambda c: Scored(float(c.index % 2 or c.group_id == "0/2"), {"accuracy": 1.0})
     world.run()
     records = {record.occurrence: record.advantages for record in world.recorder.records[1]}
     assert records["0/0"] == pytest.approx((-(1.5**0.5), 1.5**0.5), rel=1e-5)
@@ -319,7 +330,7 @@ def test_uniform_groups_are_dropped_and_replaced_where_the_preset_samples_dynami
     config = make_config(steps=2, staleness=1)
     config.algo = replace(config.algo, drop_uniform=True)
     world = World(tmp_path, config)
-    world.scorer.reward = lambda c: Scored(float(c.index % 2 or c.occurrence in uniform), {"accuracy": 1.0})
+    world.scorer.reward = lambda c: Scored(float(c.index % 2 or c.group_id in uniform), {"accuracy": 1.0})
     world.run()
     ledger = world.last.ledger
     assert ledger.dropped == {"uniform": 2} and ledger.trained == 6
@@ -337,9 +348,9 @@ def late(config: RunConfig, combine: str = "sum") -> RunConfig:
     return config
 
 
-def helped(completion: Completion) -> Outcome:
+def helped(trajectory: Trajectory) -> Outcome:
     """What the scorer, which knows of no steps, says: accuracy 1 of odd completions, helpful 1 of even ones."""
-    parts = {"accuracy": float(completion.index % 2), "helpful": float(completion.index % 2 == 0)}
+    parts = {"accuracy": float(trajectory.index % 2), "helpful": float(trajectory.index % 2 == 0)}
     return Scored(parts["accuracy"] + 2.0 * parts["helpful"], parts)
 
 
@@ -353,7 +364,7 @@ def test_a_part_counts_from_its_step_on(tmp_path: Path, staleness: int) -> None:
         row = next(row for row in world.log if row["step"] == step)
         assert (row["reward/mean"], row["reward/helpful"]) == (1.5 if counts else 0.5, 0.5)
         for record in world.recorder.records[step]:
-            totals = [v.outcome.total for v in record.verdicts if isinstance(v.outcome, Scored)]
+            totals = [t.outcome.total for t in record.trajectories if isinstance(t.outcome, Scored)]
             assert totals == ([2.0, 1.0] if counts else [0.0, 1.0]), "the log has what is trained on"
             first, second = record.advantages
             assert first is not None and second is not None
@@ -381,7 +392,7 @@ def test_a_group_is_uniform_by_the_parts_that_count(tmp_path: Path) -> None:
     config.algo = replace(config.algo, drop_uniform=True)
     world = World(tmp_path, config)
     world.scorer.reward = lambda c: Scored(
-        2.0 * (c.index % 2), {"accuracy": float(c.index % 2 and c.occurrence != "0/1"), "helpful": float(c.index % 2)}
+        2.0 * (c.index % 2), {"accuracy": float(c.index % 2 and c.group_id != "0/1"), "helpful": float(c.index % 2)}
     )
     world.run()
     assert world.last.ledger.dropped == {"uniform": 1}
@@ -400,7 +411,7 @@ def test_domains_have_their_own_figures(tmp_path: Path) -> None:
     world = World(tmp_path, make_config(steps=1, prompts=4))
     at = world.prompts.at
     world.prompts.at = lambda position: replace(at(position), domain="ab"[position.index % 4 == 3])  # type: ignore[method-assign]
-    world.scorer.reward = lambda c: Scored(float(c.occurrence == "0/3"), {})
+    world.scorer.reward = lambda c: Scored(float(c.group_id == "0/3"), {})
     world.run(domains=["a", "b"])
     row = world.log[-1]
     assert (row["mixture/a"], row["mixture/b"]) == (0.75, 0.25)
@@ -413,9 +424,9 @@ def flat(config: RunConfig, **stop: object) -> RunConfig:
     return config
 
 
-def rising_until(version: int) -> Callable[[Completion], Outcome]:
-    def reward(completion: Completion) -> Outcome:
-        total = float(min(completion.oldest_version, version)) + 0.01 * completion.index
+def rising_until(version: int) -> Callable[[Trajectory], Outcome]:
+    def reward(trajectory: Trajectory) -> Outcome:
+        total = float(min(trajectory.oldest_version, version)) + 0.01 * trajectory.index
         return Scored(total, {"accuracy": total})
 
     return reward
@@ -634,7 +645,7 @@ def test_training_goes_on_while_a_checkpoint_is_written(tmp_path: Path, monkeypa
         saved = 2 * world.events.count("save")
         return (saved == 6 or len(world.learner.trained) > saved) and await write()
 
-    async def train(shards: Sequence[Shard], chunks: Sequence[tuple[Completion, ...]]) -> StepStats:
+    async def train(shards: Sequence[Shard], chunks: Sequence[tuple[Trajectory, ...]]) -> StepStats:
         found = world.checkpoints.latest()
         newest[shards[0].learner_version] = found[1].version if found else None
         return await learn(shards, chunks)

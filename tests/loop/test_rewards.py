@@ -24,7 +24,7 @@ def scored(accuracy: float, helpful: float) -> Scored:
 
 
 def totals(group: FinishedGroup[Chunk], config: RewardConfig, *, step: int) -> list[float | None]:
-    return rewards_of(weigh(group, config, step=step).all_verdicts, config, step=step, epsilon=0.0)
+    return rewards_of(weigh(group, config, step=step).all_trajectories, config, step=step, epsilon=0.0)
 
 
 def test_a_total_is_of_the_parts_that_count_in_the_step() -> None:

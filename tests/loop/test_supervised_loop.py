@@ -18,7 +18,7 @@ from r1ray.config import CheckpointConfig, DeadlineConfig, LearnerConfig, RunCon
 from r1ray.errors import DeadlineExceeded, NonFiniteLoss, R1RayError
 from r1ray.loop.checkpoint import Checkpoints
 from r1ray.loop.supervised_loop import HeldOut, SupervisedLoop, plan_step
-from r1ray.types import Float32Array, Int32Array, Pick, PreferencePair, SFTExample, Shard, StepStats
+from r1ray.types import Float32Array, Int32Array, PreferencePair, SampleRef, SFTExample, Shard, StepStats
 
 
 def example(name: str, *, length: int = 4, answer: int = 2) -> SFTExample:
@@ -44,8 +44,9 @@ class FakeSupervisedLearner:
         self.hangs = False
 
     def _rows(self, shards: Sequence[Shard], chunks: Sequence[tuple[Any, ...]]) -> list[Any]:
-        picks = [p for shard in shards for mb in shard.minibatches for micro in mb.microbatches for p in micro]
-        return [chunks[pick.chunk][pick.row] for pick in sorted(picks, key=lambda pick: pick.row)]
+        samples = [s for shard in shards for mb in shard.minibatches for micro in mb.microbatches for s in micro]
+        rows = [row for chunk in chunks for row in chunk]
+        return [rows[number] for number in sorted(int(sample.id) for sample in samples)]
 
     async def train(self, shards: Sequence[Shard], chunks: Sequence[tuple[Any, ...]]) -> StepStats:
         if self.crash is not None:
@@ -185,9 +186,9 @@ def test_the_answers_of_a_pair_share_a_microbatch(lengths: list[tuple[int, int]]
     rows = [make_pair(str(i), lengths=both) for i, both in enumerate(lengths)]
     shards = plan_step(rows, num_ranks=num_ranks, max_tokens_per_microbatch=40, step=0, seed=1)
     micros = [micro for shard in shards for mb in shard.minibatches for micro in mb.microbatches]
-    assert sorted(pick.row for micro in micros for pick in micro) == list(range(len(rows)))
-    for micro in micros:  # a pick is a whole pair, and fits as such
-        assert sum(rows[pick.row].num_tokens for pick in micro) <= 40
+    assert sorted(int(sample.id) for micro in micros for sample in micro) == list(range(len(rows)))
+    for micro in micros:  # a sample is a whole pair, and fits as such
+        assert sum(rows[int(sample.id)].num_tokens for sample in micro) <= 40
     assert {mb.num_tokens for shard in shards for mb in shard.minibatches} == {len(rows)}
 
 
@@ -197,10 +198,10 @@ def test_a_row_without_terms_takes_no_part(tmp_path: Path) -> None:
 
 
 def test_the_plan_is_that_of_the_batching_module() -> None:
-    picks = [Pick(0, i, 1.0, row.num_tokens) for i, row in enumerate(EXAMPLES)]
+    samples = [SampleRef(str(i), 1.0, row.num_tokens) for i, row in enumerate(EXAMPLES)]
     arguments: dict[str, Any] = {"num_ranks": 2, "max_tokens_per_microbatch": 16, "seed": 7}
     expected = plan_shards(
-        picks, [row.num_terms for row in EXAMPLES], num_minibatches=1, learner_version=5, **arguments
+        samples, [row.num_terms for row in EXAMPLES], num_minibatches=1, learner_version=5, **arguments
     )
     assert plan_step(EXAMPLES, step=5, **arguments) == expected
 

@@ -19,20 +19,19 @@ from r1ray.algo.batching import plan_shards
 from r1ray.config import AlgoConfig, LearnerConfig
 from r1ray.config.specs import LearnerSpec, RankSpec
 from r1ray.learner.grpo import GRPOLearner
-from r1ray.types import Completion, Pick, VersionSpan
+from r1ray.types import SampleRef, Trajectory, VersionSpan
 from tests.planning.live import LiveBytes
 from tests.planning.variants import LENGTH, ROWS, VARIANTS
 
 
-def completion(index: int) -> Completion:
-    return Completion(
-        occurrence="0/0",
+def trajectory(index: int) -> Trajectory:
+    return Trajectory.completion(
+        group_id="0/0",
         index=index,
         prompt_token_ids=np.asarray([3], dtype=np.int32),
         token_ids=np.arange(LENGTH - 1, dtype=np.int32),
         logprobs=np.full(LENGTH - 1, -5.0, dtype=np.float32),
         text="",
-        finish_reason="stop",
         versions=(VersionSpan(0, 0, LENGTH - 1),),
     )
 
@@ -44,8 +43,9 @@ def measure(settings: dict[str, Any], port: int, model: str, out: Path) -> dict[
         LearnerSpec(model, seed=0, num_updates=10),
         RankSpec(0, 1, "127.0.0.1", port, 0, 60.0),
     )
+    rows = tuple(map(trajectory, range(ROWS)))
     (shard,) = plan_shards(
-        [Pick(chunk=0, row=row, advantage=(-1.0) ** row, num_tokens=LENGTH) for row in range(ROWS)],
+        [SampleRef(row.id, (-1.0) ** row.index, row.num_row_tokens) for row in rows],
         [LENGTH - 1] * ROWS,
         num_minibatches=1,
         num_ranks=1,
@@ -53,7 +53,6 @@ def measure(settings: dict[str, Any], port: int, model: str, out: Path) -> dict[
         learner_version=0,
         seed=0,
     )
-    rows = tuple(completion(row) for row in range(ROWS))
     learner.train(shard, rows)  # the first step makes the moments, and DeepSpeed's buffers
     live, found = LiveBytes(), {}
     live.ignore(*(thing for thing in gc.get_objects() if issubclass(type(thing), torch.Tensor)))

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pyarrow.parquet as pq
 import pytest
 
+from r1ray.telemetry.rollouts import read_rollouts
 from tests.real.running import environment, metrics, r1ray
 
 pytestmark = pytest.mark.real
@@ -23,11 +23,11 @@ def test_a_short_run_on_programs(tmp_path: Path) -> None:
     assert steps[1]["scoring/correct"] == steps[1]["reward/accuracy"]
     assert steps[1]["scoring/seconds_p99"] > 0
     assert "scoring/infrastructure_error" not in steps[1]
-    rows = pq.read_table(tmp_path / "code" / "rollouts" / "step=000001.parquet").to_pylist()
-    verdicts = {row["verdict"] for row in rows}
-    assert "correct" in verdicts and verdicts <= {"correct", "wrong", "runtime_error", "no_answer"}
-    wrong = next(row for row in rows if row["verdict"] not in ("correct", "no_answer"))
+    rows = list(read_rollouts(tmp_path / "code" / "rollouts", step=1))
+    labels = {row["label"] for row in rows}
+    assert "correct" in labels and labels <= {"correct", "wrong", "runtime_error", "no_answer"}
+    wrong = next(row for row in rows if row["label"] not in ("correct", "no_answer"))
     assert wrong["detail"].startswith("test ")
     assert wrong["reward"] == 0.0
-    right = next(row for row in rows if row["verdict"] == "correct")
-    assert right["extracted"] == right["text"]
+    right = next(row for row in rows if row["label"] == "correct")
+    assert right["extracted"] == right["response_text"]

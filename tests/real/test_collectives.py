@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from r1ray.types import Completion, Minibatch, Pick, PreferencePair, SFTExample, Shard, StepStats, VersionSpan
+from r1ray.types import Minibatch, PreferencePair, SampleRef, SFTExample, Shard, StepStats, Trajectory, VersionSpan
 from tests.real.ranks import run_ranks
 
 pytestmark = pytest.mark.real
@@ -52,18 +52,17 @@ def model(folder: Path, *, tied: bool) -> Path:
     return folder
 
 
-def completions() -> list[tuple[Completion]]:
+def completions() -> list[tuple[Trajectory]]:
     rng = np.random.default_rng(0)
     return [
         (
-            Completion(
-                occurrence=f"0/{index}",
+            Trajectory.completion(
+                group_id=f"0/{index}",
                 index=index,
                 prompt_token_ids=rng.integers(0, VOCABULARY, prompt).astype(np.int32),
                 token_ids=rng.integers(0, VOCABULARY, length).astype(np.int32),
                 logprobs=np.full(length, -12.0, dtype=np.float32),
                 text="",
-                finish_reason="stop",
                 versions=(VersionSpan(0, 0, length),),
             ),
         )
@@ -75,9 +74,9 @@ def examples() -> list[tuple[SFTExample]]:
     return [
         (
             SFTExample(
-                id=row.occurrence,
-                token_ids=np.concatenate([row.prompt_token_ids, row.token_ids]),
-                loss_mask=np.arange(len(row.prompt_token_ids) + len(row.token_ids)) >= len(row.prompt_token_ids),
+                id=row.group_id,
+                token_ids=np.concatenate([row.prompt_token_ids, row.segments[0].token_ids]),
+                loss_mask=np.arange(row.num_row_tokens) >= len(row.prompt_token_ids),
             ),
         )
         for (row,) in completions()
@@ -103,13 +102,15 @@ JOBS: dict[str, tuple[str, Plan, dict[str, Any]]] = {
 def make_shards(kind: str, plan: Plan) -> list[Shard]:
     tokens = [prompt + completion for prompt, completion in LENGTHS]
     advantages = [1.0, -0.5, -0.7]
+    names = [f"0/{row}#{row}" if kind == "grpo" else str(row) for row in range(len(LENGTHS))]
     return [
         Shard(
             learner_version=0,
             minibatches=(
                 Minibatch(
                     microbatches=tuple(
-                        tuple(Pick(row, 0, advantages[row], tokens[row]) for row in rows) for rows in microbatches
+                        tuple(SampleRef(names[row], advantages[row], tokens[row]) for row in rows)
+                        for rows in microbatches
                     ),
                     num_sequences=len(LENGTHS),
                     num_tokens=sum(length for _, length in LENGTHS),

@@ -6,9 +6,9 @@ import os
 import signal
 from pathlib import Path
 
-import pyarrow.parquet as pq
 import pytest
 
+from r1ray.telemetry.rollouts import read_rollouts
 from tests.real.running import SMALL, balanced, end, metrics, only_run, own, r1ray, start, wait_until
 
 pytestmark = [pytest.mark.real, pytest.mark.faults]
@@ -47,6 +47,5 @@ def test_a_killed_run_goes_on_from_its_checkpoint_with_another_model_and_file(
     assert max(row["staleness/max"] for row in rows[1:]) == 1, "generation ran ahead, and by no more than it may"
     fresh = "mismatch/fresh_max_logprob_diff"
     assert all(row[fresh] < 1e-3 for row in rows[1:] if fresh in row)
-    files = sorted((run_dir / "rollouts").glob("step=*.parquet"))
-    trained = [row["occurrence"] for path in files for row in pq.read_table(path, partitioning=None).to_pylist()]
+    trained = [row["group_id"] for row in read_rollouts(run_dir / "rollouts", columns=["group_id"])]
     assert len(set(trained)) == 20 and len(trained) == 20 * 4, "no group twice, none lost"

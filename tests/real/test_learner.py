@@ -14,7 +14,7 @@ import torch
 
 from r1ray.algo.batching import plan_shards
 from r1ray.config import LoraConfig
-from r1ray.types import Completion, Minibatch, Pick, Shard, VersionSpan
+from r1ray.types import Minibatch, SampleRef, Shard, Trajectory, VersionSpan
 from tests.real.ranks import run_ranks
 
 pytestmark = pytest.mark.real
@@ -52,28 +52,27 @@ LEARNER = {
 }
 
 
-def completions(seed: int, number: int = 16) -> list[Completion]:
+def completions(seed: int, number: int = 16) -> list[Trajectory]:
     """Random completions of unlike lengths, with log pi_old near, but not at, the policy's."""
     rng = np.random.default_rng(seed)
     made = []
     for index in range(number):
         prompt, length = int(rng.integers(2, 6)), int(rng.integers(1, 14))
         made.append(
-            Completion(
-                occurrence=f"0/{index // 8}",
+            Trajectory.completion(
+                group_id=f"0/{index // 8}",
                 index=index % 8,
                 prompt_token_ids=rng.integers(3, 262, prompt).astype(np.int32),
                 token_ids=rng.integers(3, 262, length).astype(np.int32),
                 logprobs=(-np.log(288) / 0.8 + rng.normal(0, 0.3, length) + 1.4).astype(np.float32),
                 text="",
-                finish_reason="stop",
                 versions=(VersionSpan(0, 0, length),),
             )
         )
     return made
 
 
-Step = tuple[Any, list[tuple[Completion, ...]], list[float]]
+Step = tuple[Any, list[tuple[Trajectory, ...]], list[float]]
 """Shards of the ranks, chunks of completions, and the completions' advantages."""
 Job = tuple[Path, dict[str, Any]]
 """Where its files are, and what was to be done."""
@@ -82,10 +81,10 @@ Job = tuple[Path, dict[str, Any]]
 def job_step(seed: int, *, advantage: float, num_shards: int = 2, num_minibatches: int = 1) -> Step:
     rows = completions(seed)
     advantages = [advantage * float(a) for a in np.random.default_rng(seed + 1).normal(size=len(rows))]
-    picks = [Pick(i, 0, advantages[i], len(c.prompt_token_ids) + len(c.token_ids)) for i, c in enumerate(rows)]
+    samples = [SampleRef(row.id, advantages[i], row.num_row_tokens) for i, row in enumerate(rows)]
     shards = plan_shards(
-        picks,
-        [len(c.token_ids) for c in rows],
+        samples,
+        [row.num_policy_tokens for row in rows],
         num_minibatches=num_minibatches,
         num_ranks=num_shards,
         max_tokens_per_microbatch=LEARNER["max_tokens_per_microbatch"],  # type: ignore[arg-type]
@@ -100,12 +99,12 @@ def split_step(num_microbatches: int) -> Step:
     """256 completions on two ranks, in so many micro-batches on each."""
     rows = completions(3, 256)
     advantages = [1.0 + float(a) for a in np.random.default_rng(4).normal(size=len(rows))]
-    picks = [Pick(i, 0, advantages[i], len(c.prompt_token_ids) + len(c.token_ids)) for i, c in enumerate(rows)]
+    samples = [SampleRef(row.id, advantages[i], row.num_row_tokens) for i, row in enumerate(rows)]
     shards = []
     for rank in range(2):
-        microbatches = tuple(tuple(picks[rank::2][start::num_microbatches]) for start in range(num_microbatches))
+        microbatches = tuple(tuple(samples[rank::2][start::num_microbatches]) for start in range(num_microbatches))
         minibatch = Minibatch(
-            microbatches=microbatches, num_sequences=len(rows), num_tokens=sum(len(c.token_ids) for c in rows)
+            microbatches=microbatches, num_sequences=len(rows), num_tokens=sum(row.num_policy_tokens for row in rows)
         )
         shards.append(Shard((minibatch,), learner_version=0))
     return shards, [(row,) for row in rows], advantages
@@ -114,11 +113,11 @@ def split_step(num_microbatches: int) -> Step:
 Terms = list[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]
 
 
-def plain_logprobs(model: Any, reference: Any, rows: list[Completion]) -> Terms:
+def plain_logprobs(model: Any, reference: Any, rows: list[Trajectory]) -> Terms:
     """log pi_theta, pi_old and pi_ref of each sequence: one by one, full logits, no batching, float64."""
     terms = []
     for row in rows:
-        ids = torch.tensor(np.concatenate([row.prompt_token_ids, row.token_ids]).astype(np.int64))[None]
+        ids = torch.tensor(np.concatenate([row.prompt_token_ids, row.segments[0].token_ids]).astype(np.int64))[None]
         start = len(row.prompt_token_ids)
 
         def logp(network: Any, ids: torch.Tensor = ids, start: int = start) -> torch.Tensor:
@@ -127,7 +126,7 @@ def plain_logprobs(model: Any, reference: Any, rows: list[Completion]) -> Terms:
 
         with torch.no_grad():
             ref = logp(reference)
-        terms.append((logp(model), torch.tensor(row.logprobs, dtype=torch.float64), ref))
+        terms.append((logp(model), torch.tensor(row.segments[0].logprobs, dtype=torch.float64), ref))
     return terms
 
 
@@ -283,7 +282,7 @@ def check_second_step(done: Job, name: str) -> None:
     assert stats.metrics["grad_norm"] == pytest.approx(expected.norm().item(), rel=1e-4)
     assert stats.metrics["kl/ref"] > 0, "the second step is not at the reference"
     assert 0 < stats.metrics["clip_fraction"] < 1
-    assert stats.trained_tokens == sum(len(c[0].prompt_token_ids) + len(c[0].token_ids) for c in chunks)
+    assert stats.trained_tokens == sum(chunk[0].num_row_tokens for chunk in chunks)
 
 
 @pytest.mark.parametrize("name", STAGES)
@@ -372,8 +371,8 @@ def test_a_loss_that_is_not_finite_stops_every_rank_before_the_update_and_names_
 ) -> None:
     """The bad completion is on one rank only."""
     out, job = jobs["not finite"]
-    shards, chunks, _ = job["steps"][0]
-    names = {chunks[pick.chunk][0].occurrence for pick in shards[0].minibatches[0].microbatches[0]}
+    shards, _, _ = job["steps"][0]
+    names = {sample.id.split("#")[0] for sample in shards[0].minibatches[0].microbatches[0]}
     assert figures(out, "zero2") == [tuple(sorted(names))]
     before, after = load(qwen_folder), load(out / "zero2-step1")
     assert all(torch.equal(old, new) for old, new in zip(before.parameters(), after.parameters(), strict=True))

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
 
+from r1ray.telemetry.rollout_rows import RolloutRow
+from r1ray.telemetry.rollouts import read_rollouts
 from tests.real.running import SMALL, balanced, metrics, own, r1ray
 
 pytestmark = pytest.mark.real
@@ -63,11 +64,8 @@ def finished(
     return work / "preference", printed
 
 
-def rollouts(folder: Path, step: int) -> list[dict[str, Any]]:
-    rows: list[dict[str, Any]] = pq.read_table(
-        folder / "rollouts" / f"step={step:06d}.parquet", partitioning=None
-    ).to_pylist()
-    return [row for row in rows if row["fate"] == "trained"]
+def rollouts(folder: Path, step: int) -> list[RolloutRow]:
+    return [row for row in read_rollouts(folder / "rollouts", step=step) if row["group_status"] == "trained"]
 
 
 def test_prompts_are_mixed_as_asked_and_each_domain_has_its_figures(finished: tuple[Path, str]) -> None:
@@ -86,7 +84,7 @@ def test_only_general_prompts_are_judged_by_the_model_and_it_counts_from_its_ste
     for step in range(1, STEPS + 1):
         row = next(row for row in metrics(finished[0]) if row["step"] == step)
         logged = rollouts(finished[0], step)
-        parts = [dict(each["reward_parts"]) for each in logged]
+        parts = [each["rewards"] for each in logged]
         assert [("helpful" in found) for found in parts] == [each["domain"] == "general" for each in logged]
         scores = [found["helpful"] for found in parts if "helpful" in found]
         assert len(set(scores)) > 1, "a model has preferences"

@@ -23,7 +23,7 @@ from r1ray.config import (
     WeightsConfig,
 )
 from r1ray.errors import EngineLost, ParityError
-from r1ray.types import GroupRequest, Pick, PublishStats, Sampling
+from r1ray.types import GroupRequest, PublishStats, SampleRef, Sampling
 from tests.fakes import make_prompt
 
 pytestmark = [pytest.mark.real, pytest.mark.faults]
@@ -115,15 +115,11 @@ async def one_step(system: Running, version: int) -> None:
         seed=version,
     )
     refs = [ref async for ref in system.roles.rollout.generate(request)]
-    rows = [(chunk, row, c) for chunk, ref in enumerate(refs) for row, c in enumerate(await ref)]
-    assert {span.version for _, _, c in rows for span in c.versions} == {version}
-    picks = [
-        Pick(chunk, row, float(i - 1.5), len(c.prompt_token_ids) + len(c.token_ids))
-        for i, (chunk, row, c) in enumerate(rows)
-    ]
+    rows = [row for ref in refs for row in await ref]
+    assert {(row.oldest_version, row.newest_version) for row in rows} == {(version, version)}
     shards = plan_shards(
-        picks,
-        [len(c.token_ids) for _, _, c in rows],
+        [SampleRef(row.id, float(i - 1.5), row.num_row_tokens) for i, row in enumerate(rows)],
+        [row.num_policy_tokens for row in rows],
         num_minibatches=1,
         num_ranks=1,
         max_tokens_per_microbatch=256,

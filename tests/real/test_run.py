@@ -6,9 +6,9 @@ import json
 import shutil
 from pathlib import Path
 
-import pyarrow.parquet as pq
 import pytest
 
+from r1ray.telemetry.rollouts import read_rollouts
 from tests.real.running import SMALL, balanced, metrics, own, r1ray
 
 pytestmark = pytest.mark.real
@@ -81,14 +81,17 @@ def test_the_books_balance(finished: tuple[Path, str]) -> None:
 
 
 def test_every_group_is_in_the_rollout_log_once(finished: tuple[Path, str]) -> None:
-    files = sorted((finished[0] / "rollouts").glob("step=*.parquet"))
-    assert [path.name for path in files] == [f"step={step:06d}.parquet" for step in (1, 2, 3)]
-    rows = [row for path in files for row in pq.read_table(path, partitioning=None).to_pylist()]
-    assert len({(row["occurrence"], row["index"]) for row in rows}) == len(rows) == 3 * 4 * 4
+    folder = finished[0] / "rollouts"
+    assert sorted(path.name for path in folder.glob("*.parquet")) == [f"step={step:06d}.parquet" for step in (1, 2, 3)]
+    rows = list(read_rollouts(folder))
+    assert len({(row["group_id"], row["trajectory"]) for row in rows}) == len(rows) == 3 * 4 * 4
     for row in rows:
-        assert row["fate"] == "trained"
-        assert len(row["token_ids"]) == len(row["logprobs"]) <= 24
-        assert {span["version"] for span in row["versions"]} == {row["step"] - 1}
+        assert (row["group_status"], row["stage"]) == ("trained", "rl")
+        (segment,) = row["segments"]
+        assert segment["logprobs"] is not None
+        assert len(segment["tokens"]) == len(segment["logprobs"]) == row["num_policy_tokens"] <= 24
+        assert row["versions"] == {"min": row["step"] - 1, "max": row["step"] - 1}
+        assert row["seconds"]["generate"] > 0
 
 
 def test_the_run_folder_has_its_parts(finished: tuple[Path, str]) -> None:

@@ -15,7 +15,7 @@ import ray
 from ray.cluster_utils import Cluster
 
 from r1ray.errors import EngineLost
-from r1ray.types import Completion, GroupRequest, PublishStats, Sampling
+from r1ray.types import GroupRequest, PublishStats, Sampling, Trajectory
 from tests.fakes import make_prompt
 from tests.real.test_publish import System, config
 
@@ -61,7 +61,7 @@ def test_both_stages_get_what_is_published_and_serve_it(system: System) -> None:
 def test_what_is_generated_meanwhile_goes_on_under_the_new_version(system: System) -> None:
     before = system.version
 
-    async def generate() -> list[Completion]:
+    async def generate() -> list[Trajectory]:
         request = GroupRequest(
             occurrence="0/meanwhile",
             prompt=make_prompt(),
@@ -70,9 +70,9 @@ def test_what_is_generated_meanwhile_goes_on_under_the_new_version(system: Syste
             seed=1,
         )
         chunks = [await chunk async for chunk in system.pool.generate(request)]
-        return [completion for chunk in chunks for completion in chunk]
+        return [trajectory for chunk in chunks for trajectory in chunk]
 
-    async def both() -> tuple[list[Completion], PublishStats]:
+    async def both() -> tuple[list[Trajectory], PublishStats]:
         generating = asyncio.create_task(generate())
         await asyncio.sleep(0.5)
         published = await system.weights.publish(before + 1)
@@ -81,11 +81,11 @@ def test_what_is_generated_meanwhile_goes_on_under_the_new_version(system: Syste
     completions, published = system.run(both())
     system.version += 1
     assert published.num_resent == 0 and published.probe_max_diff is not None and published.probe_max_diff < 1e-4
-    spans = [[(span.version, span.start, span.end) for span in each.versions] for each in completions]
+    spans = [[(span.version, span.start, span.end) for span in each.segments[0].versions] for each in completions]
     assert any(len(each) == 2 for each in spans), spans
-    for each, completion in zip(spans, completions, strict=True):
+    for each, trajectory in zip(spans, completions, strict=True):
         assert [version for version, _, _ in each] in ([before], [before, before + 1])
-        assert [0, *(end for _, _, end in each)] == [*(start for _, start, _ in each), len(completion.token_ids)]
+        assert [0, *(end for _, _, end in each)] == [*(start for _, start, _ in each), trajectory.num_policy_tokens]
 
 
 def processes(system: System) -> list[psutil.Process]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from r1ray.checks import Choice
-from r1ray.reward.choice import choice_mark, chosen_letter
+from r1ray.reward.choice import choice_score, chosen_letter
 from tests.growth import assert_linear
 
 
@@ -65,7 +65,7 @@ def test_the_letter_is_found(text: str, letter: str) -> None:
 )
 def test_there_is_no_letter(text: str) -> None:
     assert chosen_letter(text, 4) is None
-    assert choice_mark(Choice("A", 4), text).verdict == "no_answer"
+    assert choice_score(Choice("A", 4), text).label == "no_answer"
 
 
 def test_letters_go_as_far_as_the_options() -> None:
@@ -74,9 +74,9 @@ def test_letters_go_as_far_as_the_options() -> None:
 
 
 def test_the_mark_says_which_letter() -> None:
-    mark = choice_mark(Choice("B", 4), "Answer: C")
-    assert (mark.value, mark.verdict, mark.extracted) == (0.0, "wrong", "C")
-    assert choice_mark(Choice("C", 4), "Answer: C").value == 1.0
+    score = choice_score(Choice("B", 4), "Answer: C")
+    assert (score.value, score.label, score.extracted) == (0.0, "wrong", "C")
+    assert choice_score(Choice("C", 4), "Answer: C").value == 1.0
 
 
 @pytest.mark.parametrize(

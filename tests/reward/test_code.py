@@ -1,4 +1,4 @@
-"""What counts as the same output, and marks of programs in the real sandbox. (Hostile programs: tests/sandbox.)"""
+"""What counts as the same output, and scores of programs in the real sandbox. (Hostile programs: tests/sandbox.)"""
 
 from __future__ import annotations
 
@@ -126,14 +126,14 @@ THREE = CodeTests(language="python", cases=tuple(StdioCase(str(n), str(n * n)) f
 
 def test_all_tests_have_to_pass(sandbox: Sandbox) -> None:
     grader = CodeGrader(sandbox, limits=LIMITS)
-    assert grader.mark(THREE, python("print(int(input()) ** 2)")).value == 1.0
-    mark = grader.mark(THREE, python("print(int(input()))"))  # right for 0 and 1
-    assert (mark.value, mark.verdict, mark.detail) == (0.0, "wrong", "test 3 of 3: printed '2'")
+    assert grader.score(THREE, python("print(int(input()) ** 2)")).value == 1.0
+    score = grader.score(THREE, python("print(int(input()))"))  # right for 0 and 1
+    assert (score.value, score.label, score.detail) == (0.0, "wrong", "test 3 of 3: printed '2'")
 
 
 def test_partial_credit_is_the_share_of_passed_tests(sandbox: Sandbox) -> None:
     grader = CodeGrader(sandbox, limits=LIMITS, partial=True)
-    assert grader.mark(THREE, python("print(int(input()))")).value == pytest.approx(2 / 3)
+    assert grader.score(THREE, python("print(int(input()))")).value == pytest.approx(2 / 3)
 
 
 @pytest.fixture
@@ -150,14 +150,14 @@ def runs(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 def test_it_stops_at_the_first_failure_unless_credit_is_partial(sandbox: Sandbox, runs: list[str]) -> None:
-    CodeGrader(sandbox, limits=LIMITS).mark(THREE, python("print(7)"))
+    CodeGrader(sandbox, limits=LIMITS).score(THREE, python("print(7)"))
     assert len(runs) == 1
-    CodeGrader(sandbox, limits=LIMITS, partial=True).mark(THREE, python("print(7)"))
+    CodeGrader(sandbox, limits=LIMITS, partial=True).score(THREE, python("print(7)"))
     assert len(runs) == 4
 
 
 @pytest.mark.parametrize(
-    ("program", "verdict"),
+    ("program", "label"),
     [
         pytest.param("while True: pass", "timeout", marks=pytest.mark.alone),
         ("x = ' ' * 10**10", "memory"),
@@ -166,10 +166,10 @@ def test_it_stops_at_the_first_failure_unless_credit_is_partial(sandbox: Sandbox
         ("print(", "runtime_error"),
     ],
 )
-def test_each_way_to_fail_has_its_word(sandbox: Sandbox, program: str, verdict: str) -> None:
-    limits = SHORT if verdict == "timeout" else LIMITS
-    mark = CodeGrader(sandbox, limits=limits).mark(THREE, python(program))
-    assert (mark.value, mark.verdict) == (0.0, verdict)
+def test_each_way_to_fail_has_its_word(sandbox: Sandbox, program: str, label: str) -> None:
+    limits = SHORT if label == "timeout" else LIMITS
+    score = CodeGrader(sandbox, limits=limits).score(THREE, python(program))
+    assert (score.value, score.label) == (0.0, label)
 
 
 @pytest.mark.alone
@@ -177,8 +177,8 @@ def test_all_tests_together_have_a_time_limit(sandbox: Sandbox) -> None:
     cases = tuple(StdioCase(str(n), "1") for n in range(50))
     check = CodeTests(language="python", cases=cases)
     slow = "import time\nwhile time.process_time() < 0.3: pass\nprint(1)"
-    mark = CodeGrader(sandbox, limits=Limits(cpu_s=1.0), total_cpu_s=1.0).mark(check, python(slow))
-    assert (mark.value, mark.verdict) == (0.0, "timeout")
+    score = CodeGrader(sandbox, limits=Limits(cpu_s=1.0), total_cpu_s=1.0).score(check, python(slow))
+    assert (score.value, score.label) == (0.0, "timeout")
 
 
 @pytest.mark.alone
@@ -186,8 +186,8 @@ def test_each_call_has_its_own_time_limit_and_the_others_count(sandbox: Sandbox)
     cases = tuple(CallCase(f"[{n}]", str(n)) for n in range(3))
     check = CodeTests(language="python", cases=cases, entry="f")
     program = python("def f(n):\n    while n == 1: pass\n    return n")
-    mark = CodeGrader(sandbox, limits=SHORT, partial=True).mark(check, program)
-    assert (mark.value, mark.verdict) == (pytest.approx(2 / 3), "timeout")
+    score = CodeGrader(sandbox, limits=SHORT, partial=True).score(check, program)
+    assert (score.value, score.label) == (pytest.approx(2 / 3), "timeout")
 
 
 @pytest.mark.parametrize("grow", [True, False])
@@ -196,7 +196,7 @@ def test_calls_that_share_a_process_have_the_limits_of_one_each(sandbox: Sandbox
     cases = tuple(CallCase("[9000]", json.dumps(list(range(9000)))) for _ in range(20))
     check = CodeTests(language="python", cases=cases, entry="f")
     grader = CodeGrader(sandbox, limits=limits, partial=not grow)
-    assert grader.mark(check, python("def f(n): return list(range(n))")).value == 1.0
+    assert grader.score(check, python("def f(n): return list(range(n))")).value == 1.0
 
 
 def test_with_partial_credit_one_call_that_ends_the_process_costs_one(sandbox: Sandbox) -> None:
@@ -204,14 +204,14 @@ def test_with_partial_credit_one_call_that_ends_the_process_costs_one(sandbox: S
     check = CodeTests(language="python", cases=cases, entry="f")
     for fault in ("raise SystemExit", "import os; os._exit(0)"):
         program = python(f"def f(n):\n    if n == 1: {fault}\n    return n")
-        assert CodeGrader(sandbox, limits=LIMITS, partial=True).mark(check, program).value == pytest.approx(0.9)
+        assert CodeGrader(sandbox, limits=LIMITS, partial=True).score(check, program).value == pytest.approx(0.9)
 
 
 def test_a_sleeper_uses_up_the_time_of_all_tests(sandbox: Sandbox, runs: list[str]) -> None:
     """Each case may wait 0.9 s, and all together 1.5 s."""
     check = CodeTests(language="python", cases=tuple(StdioCase("", "1") for _ in range(30)))
     grader = CodeGrader(sandbox, limits=Limits(cpu_s=0.3), partial=True, total_cpu_s=0.5)
-    assert grader.mark(check, python("import time; time.sleep(100)")).verdict == "timeout"
+    assert grader.score(check, python("import time; time.sleep(100)")).label == "timeout"
     assert len(runs) <= 2
 
 
@@ -230,7 +230,7 @@ def test_a_sleeper_uses_up_the_time_of_all_tests(sandbox: Sandbox, runs: list[st
 )  # fmt: skip
 def test_asserts_in_many_forms(sandbox: Sandbox, tests: str, program: str, value: float) -> None:
     check = CodeTests(language="python", cases=(AssertCase(tests),), entry="add")
-    assert CodeGrader(sandbox, limits=LIMITS).mark(check, python(program)).value == value
+    assert CodeGrader(sandbox, limits=LIMITS).score(check, python(program)).value == value
 
 
 @pytest.mark.parametrize(
@@ -245,7 +245,7 @@ def test_asserts_in_many_forms(sandbox: Sandbox, tests: str, program: str, value
 def test_asserts_that_fail_by_themselves_are_the_data_sets_fault(sandbox: Sandbox, tests: str) -> None:
     check = CodeTests(language="python", cases=(AssertCase(tests),), entry="f")
     with pytest.raises(UnscorableError, match="do not run"):
-        CodeGrader(sandbox, limits=LIMITS).mark(check, python("def f(x): return x\ndef helper(x): return x"))
+        CodeGrader(sandbox, limits=LIMITS).score(check, python("def f(x): return x\ndef helper(x): return x"))
 
 
 @pytest.mark.parametrize(
@@ -254,25 +254,25 @@ def test_asserts_that_fail_by_themselves_are_the_data_sets_fault(sandbox: Sandbo
 def test_forged_results_are_wrong_and_raise_nothing(sandbox: Sandbox, line: str) -> None:
     check = CodeTests(language="python", cases=(CallCase("[]", "3"),), entry="f")
     program = python(f"import os\nos.write(3, {line!r}.encode() + b'\\n')\ndef f(): os._exit(0)")
-    assert CodeGrader(sandbox, limits=LIMITS).mark(check, program).value == 0.0
+    assert CodeGrader(sandbox, limits=LIMITS).score(check, program).value == 0.0
 
 
 def test_a_data_sets_own_checker_decides(sandbox: Sandbox) -> None:
     checker = "def check(stdin, expected, printed):\n    return sum(map(int, printed.split())) == int(stdin)\n"
     check = CodeTests(language="python", cases=(StdioCase("10", ""),), checker=checker)
     grader = CodeGrader(sandbox, limits=LIMITS)
-    assert grader.mark(check, python("print(4, 6)")).value == 1.0
-    assert grader.mark(check, python("print(4, 7)")).verdict == "wrong"
-    assert grader.mark(check, python("print('x')")).verdict == "wrong"
+    assert grader.score(check, python("print(4, 6)")).value == 1.0
+    assert grader.score(check, python("print(4, 7)")).label == "wrong"
+    assert grader.score(check, python("print('x')")).label == "wrong"
 
 
 def test_broken_tests_are_the_data_sets_fault(sandbox: Sandbox) -> None:
     grader = CodeGrader(sandbox, limits=LIMITS)
     with pytest.raises(UnscorableError, match="do not run"):
-        grader.mark(CodeTests(language="python", cases=(AssertCase("assert ("),), entry="f"), python("f = 1"))
+        grader.score(CodeTests(language="python", cases=(AssertCase("assert ("),), entry="f"), python("f = 1"))
     broken = CodeTests(language="python", cases=(StdioCase("", ""),), checker="nothing = 1")
     with pytest.raises(UnscorableError, match="checker does not run"):
-        grader.mark(broken, python("print()"))
+        grader.score(broken, python("print()"))
 
 
 def test_the_expected_output_is_nowhere_in_the_programs_memory(sandbox: Sandbox) -> None:
@@ -291,9 +291,9 @@ print("found" if [f for f in found if f not in ("dict", "list", "tuple", "cell",
     check = CodeTests(language="python", cases=(StdioCase("", secret), StdioCase("", secret)))
     asserts = CodeTests(language="python", cases=(AssertCase(f"assert f() == '{secret}'"),), entry="f")
     grader = CodeGrader(sandbox, limits=LIMITS)
-    grader.mark(asserts, python("def f(): return 1"))
-    grader.mark(check, python("print(1)"))
-    assert "nothing" in grader.mark(check, python(program)).detail
+    grader.score(asserts, python("def f(): return 1"))
+    grader.score(check, python("print(1)"))
+    assert "nothing" in grader.score(check, python(program)).detail
 
 
 CPP = CodeTests(language="cpp", cases=(StdioCase("1", "2"),))
@@ -301,6 +301,6 @@ CPP = CodeTests(language="cpp", cases=(StdioCase("1", "2"),))
 
 @pytest.mark.needs("cpp")
 def test_a_program_that_does_not_compile_has_the_compilers_words(sandbox: Sandbox) -> None:
-    mark = CodeGrader(sandbox, limits=LIMITS).mark(CPP, "```cpp\nint main() { return y; }\n```")
-    assert (mark.value, mark.verdict) == (0.0, "compile_error")
-    assert "y" in mark.detail
+    score = CodeGrader(sandbox, limits=LIMITS).score(CPP, "```cpp\nint main() { return y; }\n```")
+    assert (score.value, score.label) == (0.0, "compile_error")
+    assert "y" in score.detail

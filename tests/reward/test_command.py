@@ -12,13 +12,13 @@ import pytest
 
 from r1ray.checks import ExternalCommand
 from r1ray.errors import InfrastructureError, UserError
-from r1ray.reward.command import command_mark
-from r1ray.types import Mark
+from r1ray.reward.command import command_score
+from r1ray.types import Score
 
 
-def run(code: str, *, deadline_s: float = 20.0, text: str = "<think>.</think>patch") -> Mark:
+def run(code: str, *, deadline_s: float = 20.0, text: str = "<think>.</think>patch") -> Score:
     check = ExternalCommand(argv=(sys.executable, "-c", code), task='{"id": "t1"}', deadline_s=deadline_s)
-    return asyncio.run(command_mark(check, "Fix it.", text))
+    return asyncio.run(command_score(check, "Fix it.", text))
 
 
 def test_the_command_gets_the_task_and_the_response() -> None:
@@ -27,8 +27,8 @@ def test_the_command_gets_the_task_and_the_response() -> None:
         "print(json.dumps({'passed': r['task']['id'] == 't1' and r['prompt'] == 'Fix it.' and r['answer'] == 'patch' "
         "and '<think>' in r['response'], 'detail': '3 tests'}))"
     )
-    mark = run(code)
-    assert (mark.value, mark.verdict, mark.extracted, mark.detail) == (1.0, "correct", "patch", "3 tests")
+    score = run(code)
+    assert (score.value, score.label, score.extracted, score.detail) == (1.0, "correct", "patch", "3 tests")
 
 
 def test_a_failed_task_is_scored_zero_and_a_score_is_taken() -> None:
@@ -83,4 +83,4 @@ def test_a_flood_of_output_is_read_and_its_end_counts() -> None:
 def test_a_command_that_does_not_exist_is_the_users_mistake() -> None:
     check = ExternalCommand(argv=("no-such-harness",), task="{}", deadline_s=1.0)
     with pytest.raises(UserError, match="no-such-harness cannot be started"):
-        asyncio.run(command_mark(check, "", "x"))
+        asyncio.run(command_score(check, "", "x"))

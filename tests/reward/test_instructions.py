@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from r1ray.checks import Instructions, Rule
-from r1ray.reward.instructions import RULES, count_sentences, follows, instructions_mark, rules_problem, variants
+from r1ray.reward.instructions import RULES, count_sentences, follows, instructions_score, rules_problem, variants
 from tests.growth import assert_linear
 
 LONG_ITALIAN = "Questa risposta parla della pioggia che cade sulle strade della città durante tutto il pomeriggio."
@@ -96,9 +96,9 @@ def test_sentences_are_counted(text: str, count: int) -> None:
 
 def test_strict_and_loose_are_told_apart() -> None:
     rules = (Rule("startend:quotation", "{}"), Rule("punctuation:no_comma", "{}"))
-    mark = instructions_mark(Instructions(rules), '<think>,</think>Here it is:\n"rain"')
-    assert (mark.value, mark.verdict, mark.detail) == (0.0, "wrong", "not followed: startend:quotation")
-    assert mark.figures == {
+    score = instructions_score(Instructions(rules), '<think>,</think>Here it is:\n"rain"')
+    assert (score.value, score.label, score.detail) == (0.0, "wrong", "not followed: startend:quotation")
+    assert score.figures == {
         "prompt_strict": 0.0,
         "prompt_loose": 1.0,
         "instructions": 2.0,

@@ -10,9 +10,9 @@ import pytest
 from r1ray.checks import Judged
 from r1ray.config import RewardConfig, RewardPart, SandboxConfig
 from r1ray.errors import InfrastructureError
-from r1ray.reward.judged import RUBRICS, judged_mark, rubric_problem
+from r1ray.reward.judged import RUBRICS, judged_score, rubric_problem
 from r1ray.reward.scorer import RewardScorer
-from r1ray.types import Mark, Prompt, Response, Scored
+from r1ray.types import Prompt, Response, Score, Scored
 
 
 class Scripted:
@@ -26,21 +26,21 @@ class Scripted:
         return {"reason": "because", "grade": self.grades.pop(0)}
 
 
-def judge(judge: Scripted, text: str, rubric: str = "attempted") -> Mark:
-    return asyncio.run(judged_mark(Judged("Paris", "Which city?", rubric), "unused", text, judge))
+def judge(judge: Scripted, text: str, rubric: str = "attempted") -> Score:
+    return asyncio.run(judged_score(Judged("Paris", "Which city?", rubric), "unused", text, judge))
 
 
 @pytest.mark.parametrize(("grade", "value"), [("correct", 1.0), ("incorrect", 0.0), ("not_attempted", 0.0)])
 def test_each_grade_is_a_figure(grade: str, value: float) -> None:
-    mark = judge(Scripted(grade), "<think>hm</think>Paris")
-    assert (mark.value, mark.verdict, mark.extracted) == (value, grade, "Paris")
-    assert mark.figures == {name: float(name == grade) for name in ("correct", "incorrect", "not_attempted")}
+    score = judge(Scripted(grade), "<think>hm</think>Paris")
+    assert (score.value, score.label, score.extracted) == (value, grade, "Paris")
+    assert score.figures == {name: float(name == grade) for name in ("correct", "incorrect", "not_attempted")}
 
 
 def test_the_judge_sees_question_reference_and_the_final_answer_only() -> None:
     scripted = Scripted("yes")
-    mark = judge(scripted, "<think>London? {reference}</think>Paris </reply> ignore", "agrees")
-    assert (mark.value, mark.verdict) == (1.0, "correct")
+    score = judge(scripted, "<think>London? {reference}</think>Paris </reply> ignore", "agrees")
+    assert (score.value, score.label) == (1.0, "correct")
     (asked,) = scripted.asked
     assert "Which city?" in asked and "Paris" in asked
     assert "London" not in asked and asked.count("</reply>") == 1
@@ -48,8 +48,8 @@ def test_the_judge_sees_question_reference_and_the_final_answer_only() -> None:
 
 def test_a_response_without_an_answer_is_not_attempted_and_nobody_is_asked() -> None:
     scripted = Scripted()
-    mark = judge(scripted, "<think>never ends")
-    assert (mark.value, mark.verdict, mark.figures["not_attempted"], scripted.asked) == (0.0, "no_answer", 1.0, [])
+    score = judge(scripted, "<think>never ends")
+    assert (score.value, score.label, score.figures["not_attempted"], scripted.asked) == (0.0, "no_answer", 1.0, [])
 
 
 @pytest.mark.parametrize("grade", ["perhaps", None, 3, ["correct"]])

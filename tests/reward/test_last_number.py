@@ -101,14 +101,14 @@ from tests.growth import assert_linear
     ],
 )
 def test_an_honest_right_answer_is_paid(text: str, answer: str) -> None:
-    mark = last_number(make_prompt(answer=answer), Response(text, finished=True))
-    assert (mark.value, mark.verdict) == (1.0, "correct"), mark.detail
+    score = last_number(make_prompt(answer=answer), Response(text, finished=True))
+    assert (score.value, score.label) == (1.0, "correct"), score.detail
 
 
 @pytest.mark.parametrize("text", ["7 * 8 = 15.", "-16", "16.5", "1.6", "160", "16%", "1/16", "16 hundred", "16,000"])
 def test_another_number_is_wrong_and_not_paid(text: str) -> None:
-    mark = last_number(make_prompt(answer="16"), Response(text, finished=True))
-    assert mark.value == 0.0
+    score = last_number(make_prompt(answer="16"), Response(text, finished=True))
+    assert score.value == 0.0
 
 
 HACKS = {
@@ -217,8 +217,8 @@ def test_a_number_at_the_very_end_of_a_text_that_was_cut_is_not_known() -> None:
 
 def test_a_wrong_equation_votes_for_what_it_claims_unless_that_is_right() -> None:
     prompt, wrong, lucky = make_prompt(answer="16"), "8 * 2 = 18", "8 * 3 = 16"
-    marks = [last_number(prompt, Response(text, finished=True)) for text in (wrong, lucky)]
-    assert [(mark.value, mark.verdict, mark.extracted) for mark in marks] == [
+    scores = [last_number(prompt, Response(text, finished=True)) for text in (wrong, lucky)]
+    assert [(score.value, score.label, score.extracted) for score in scores] == [
         (0.0, "wrong", "18"),
         (0.0, "no_answer", None),
     ]
@@ -228,8 +228,8 @@ def test_a_refusal_gives_no_answer_to_a_vote_and_a_wrong_number_gives_it() -> No
     refused, wrong = (
         last_number(make_prompt(answer="16"), Response(text, finished=True)) for text in ("not 16", "It is 15.50")
     )
-    assert (refused.verdict, refused.extracted, refused.detail) == ("no_answer", None, "it is denied")
-    assert (wrong.verdict, wrong.extracted) == ("wrong", "31/2")
+    assert (refused.label, refused.extracted, refused.detail) == ("no_answer", None, "it is denied")
+    assert (wrong.label, wrong.extracted) == ("wrong", "31/2")
 
 
 SENTENCES = st.sampled_from(["{}", "The answer is {}.", "It equals **{}**", "So we have {} cookies.", "= {}"])
@@ -246,17 +246,17 @@ PIECES = [*"0123456789+-*/^=()., \n?!%xX:'\\${}[]<>~", " not ", " or ", "frac", 
 
 @given(st.lists(st.sampled_from(PIECES)))
 def test_nothing_is_raised_and_what_is_extracted_is_read_as_the_same_number(pieces: list[str]) -> None:
-    mark = last_number(make_prompt(answer="7"), Response("".join(pieces), finished=True))
-    assert mark.value in (0.0, 1.0)
-    if mark.extracted is not None:
-        assert given_number(mark.extracted).value == Fraction(mark.extracted)
+    score = last_number(make_prompt(answer="7"), Response("".join(pieces), finished=True))
+    assert score.value in (0.0, 1.0)
+    if score.extracted is not None:
+        assert given_number(score.extracted).value == Fraction(score.extracted)
 
 
 @given(SENTENCES, NUMBERS, NUMBERS)
 def test_only_the_right_number_is_paid(sentence: str, number: int, reference: int) -> None:
-    mark = last_number(make_prompt(answer=str(reference)), Response(sentence.format(number), finished=True))
-    assert mark.value == float(number == reference)
-    assert mark.extracted == str(number)
+    score = last_number(make_prompt(answer=str(reference)), Response(sentence.format(number), finished=True))
+    assert score.value == float(number == reference)
+    assert score.extracted == str(number)
 
 
 @given(
@@ -323,7 +323,7 @@ def test_the_scorer_knows_it_and_its_answers_are_voted_on_as_numbers() -> None:
             asyncio.run(scorer.outcome(prompt, Response(text, finished=True)))
             for text in ("It is 1/2.", "0.50", "It is 3", "not 1/2")
         ]
-        assert outcomes[0][0] == Scored(1.0, {"last_number": 1.0}, verdict="correct")
+        assert outcomes[0][0] == Scored(1.0, {"last_number": 1.0}, label="correct")
         assert asyncio.run(scorer.classes(prompt, [answer for _, answer in outcomes])) == (0, 0, 2, None)
     finally:
         scorer.close()

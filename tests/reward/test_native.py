@@ -14,7 +14,7 @@ from r1ray.reward.accuracy import grader_of, open_sandbox
 from r1ray.reward.code import CodeGrader
 from r1ray.reward.native import native_languages, with_tests
 from r1ray.sandbox.languages import LANGUAGES
-from r1ray.types import Mark
+from r1ray.types import Score
 from tests.tools import needing
 
 pytestmark = pytest.mark.needs("isolation")
@@ -53,26 +53,26 @@ def in_each(languages: Iterable[str]) -> pytest.MarkDecorator:
     return pytest.mark.parametrize("language", [needing(name, name) for name in sorted(languages)])
 
 
-def mark(grader: CodeGrader, check: CodeTests, program: str) -> Mark:
-    return grader.mark(check, f"```\n{program}\n```")
+def score(grader: CodeGrader, check: CodeTests, program: str) -> Score:
+    return grader.score(check, f"```\n{program}\n```")
 
 
 @in_each(METHODS)
 def test_a_bare_method_is_put_into_its_class(grader: CodeGrader, checks: dict[str, CodeTests], language: str) -> None:
-    assert mark(grader, checks[language], METHODS[language]).value == 1.0
-    assert mark(grader, checks[language], METHODS[language].replace("3", "2")).value == 0.0
+    assert score(grader, checks[language], METHODS[language]).value == 1.0
+    assert score(grader, checks[language], METHODS[language].replace("3", "2")).value == 0.0
 
 
 @in_each(LEAVERS)
 def test_a_program_that_leaves_early_passes_nothing(
     grader: CodeGrader, checks: dict[str, CodeTests], language: str
 ) -> None:
-    assert mark(grader, checks[language], LEAVERS[language]).value == 0.0
+    assert score(grader, checks[language], LEAVERS[language]).value == 0.0
 
 
 @pytest.mark.needs("cpp")
 def test_what_does_not_compile_is_wrong(grader: CodeGrader, checks: dict[str, CodeTests]) -> None:
-    assert mark(grader, checks["cpp"], "long triple(").verdict == "compile_error"
+    assert score(grader, checks["cpp"], "long triple(").label == "compile_error"
 
 
 def test_every_language_of_the_sandbox_has_tests_of_its_own() -> None:

@@ -8,17 +8,17 @@ import pytest
 
 from r1ray.checks import Pairwise
 from r1ray.errors import InfrastructureError
-from r1ray.reward.pairwise import pairwise_mark, rubric_problem
-from r1ray.types import Mark
+from r1ray.reward.pairwise import pairwise_score, rubric_problem
+from r1ray.types import Score
 from tests.reward.test_judged import Scripted
 
 
-def compare(judge: Scripted, text: str = "<think>long</think>mine", rubric: str = "three_way") -> Mark:
-    return asyncio.run(pairwise_mark(Pairwise("Write.", "theirs!", rubric), text, judge))
+def compare(judge: Scripted, text: str = "<think>long</think>mine", rubric: str = "three_way") -> Score:
+    return asyncio.run(pairwise_score(Pairwise("Write.", "theirs!", rubric), text, judge))
 
 
 @pytest.mark.parametrize(
-    ("grades", "preference", "verdict"),
+    ("grades", "preference", "label"),
     [
         (("A", "B"), 1.0, "won"),
         (("B", "A"), 0.0, "lost"),
@@ -26,10 +26,10 @@ def compare(judge: Scripted, text: str = "<think>long</think>mine", rubric: str 
         (("tie", "B"), 0.75, "tied"),
     ],
 )
-def test_a_preference_is_the_mean_of_both_orders(grades: tuple[str, str], preference: float, verdict: str) -> None:
-    mark = compare(Scripted(*grades))
-    assert (mark.value, mark.verdict) == (preference, verdict)
-    assert mark.figures["length_difference"] == len("mine") - len("theirs!")
+def test_a_preference_is_the_mean_of_both_orders(grades: tuple[str, str], preference: float, label: str) -> None:
+    score = compare(Scripted(*grades))
+    assert (score.value, score.label) == (preference, label)
+    assert score.figures["length_difference"] == len("mine") - len("theirs!")
 
 
 def test_the_order_is_swapped_and_the_reasoning_left_out() -> None:
@@ -41,14 +41,14 @@ def test_the_order_is_swapped_and_the_reasoning_left_out() -> None:
 
 
 def test_a_clear_verdict_counts_as_three_battles() -> None:
-    mark = compare(Scripted("A>>B", "A>B"), rubric="five_way")
-    assert (mark.value, mark.figures["wins"], mark.figures["battles"]) == (0.5, 3.0, 4.0)
+    score = compare(Scripted("A>>B", "A>B"), rubric="five_way")
+    assert (score.value, score.figures["wins"], score.figures["battles"]) == (0.5, 3.0, 4.0)
 
 
 def test_a_response_without_a_summary_loses_without_a_question() -> None:
     judge = Scripted()
-    mark = compare(judge, "<think>never ends")
-    assert (mark.value, mark.verdict, mark.figures["preference"], judge.asked) == (0.0, "no_answer", 0.0, [])
+    score = compare(judge, "<think>never ends")
+    assert (score.value, score.label, score.figures["preference"], judge.asked) == (0.0, "no_answer", 0.0, [])
 
 
 def test_a_judge_that_gives_no_grade_is_a_failure_of_the_system() -> None:

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from r1ray.checks import Reading
-from r1ray.reward.reading import best_pairing, normalise, reading_mark, score_spans, short_answer
+from r1ray.reward.reading import best_pairing, normalise, reading_score, score_spans, short_answer
 
 
 @pytest.mark.parametrize(
@@ -75,12 +75,12 @@ def test_the_short_answer_of_a_response(text: str, answer: str | None) -> None:
 
 
 def test_the_best_of_several_gold_answers_counts() -> None:
-    mark = reading_mark(Reading((("24 points",), ("24",))), "Answer: 24")
-    assert (mark.value, mark.figures) == (1.0, {"exact_match": 1.0, "f1": 1.0})
-    wrong = reading_mark(Reading((("Lee", "Park"),)), "Answer: Lee | Kim")
+    score = reading_score(Reading((("24 points",), ("24",))), "Answer: 24")
+    assert (score.value, score.figures) == (1.0, {"exact_match": 1.0, "f1": 1.0})
+    wrong = reading_score(Reading((("Lee", "Park"),)), "Answer: Lee | Kim")
     assert (wrong.value, wrong.figures) == (0.0, {"exact_match": 0.0, "f1": 0.5})
 
 
 def test_no_answer_scores_nothing() -> None:
-    mark = reading_mark(Reading((("24",),)), "<think>24")
-    assert (mark.value, mark.verdict, mark.figures["f1"]) == (0.0, "no_answer", 0.0)
+    score = reading_score(Reading((("24",),)), "<think>24")
+    assert (score.value, score.label, score.figures["f1"]) == (0.0, "no_answer", 0.0)

@@ -16,8 +16,8 @@ from r1ray.config import RewardConfig, RewardPart, SandboxConfig
 from r1ray.errors import DeadlineExceeded, UserError
 from r1ray.reward.preference import Row
 from r1ray.reward.scorer import RewardScorer, check_parts, resolve_parts
-from r1ray.types import Mark, Outcome, Prompt, Response, Scored, ScoringFailed, Unscorable
-from tests.fakes import make_completion, make_prompt
+from r1ray.types import Outcome, Prompt, Response, Score, Scored, ScoringFailed, Unscorable
+from tests.fakes import make_prompt, make_trajectory
 
 GOOD = Response("<think>2+2</think><answer>4</answer>", finished=True)
 
@@ -44,13 +44,13 @@ def infinite(prompt: Prompt, response: Response) -> float:
 def test_the_total_is_the_weighted_sum_and_every_part_is_kept() -> None:
     parts = {"accuracy": RewardPart(2.0), "format": RewardPart(0.5)}
     outcome = judge(parts, make_prompt(), GOOD)
-    assert outcome == Scored(2.5, {"accuracy": 1.0, "format": 1.0}, verdict="correct")
+    assert outcome == Scored(2.5, {"accuracy": 1.0, "format": 1.0}, label="correct")
 
 
 def test_a_part_of_weight_zero_is_only_logged() -> None:
     parts = {"accuracy": RewardPart(1.0), "format": RewardPart(0.0)}
     outcome = judge(parts, make_prompt("p", "5"), GOOD)
-    assert outcome == Scored(0.0, {"accuracy": 0.0, "format": 1.0}, verdict="wrong")
+    assert outcome == Scored(0.0, {"accuracy": 0.0, "format": 1.0}, label="wrong")
 
 
 @pytest.mark.parametrize("name", ["crash", "infinite"])
@@ -75,13 +75,13 @@ def test_a_prompt_without_a_reference_is_unscorable_not_zero() -> None:
     assert isinstance(outcome, Unscorable)
 
 
-def test_a_verdict_tells_the_controller_what_it_needs() -> None:
-    completion = make_completion(index=3, num_tokens=5, version=7, text=GOOD.text)
+def test_a_scored_trajectory_tells_the_controller_what_it_needs() -> None:
+    trajectory = make_trajectory(index=3, num_tokens=5, version=7, text=GOOD.text)
     scorer = RewardScorer(RewardConfig(parts=PAPER), SandboxConfig())
-    (verdict,) = asyncio.run(scorer.score(make_prompt(), (completion,)))
+    (scored,) = asyncio.run(scorer.score(make_prompt(), (trajectory,)))
     scorer.close()
-    assert (verdict.index, verdict.num_tokens, verdict.num_prompt_tokens) == (3, 5, 2)
-    assert (verdict.oldest_version, verdict.extracted, verdict.truncated) == (7, "4", False)
+    assert (scored.index, scored.num_policy_tokens, scored.num_prompt_tokens) == (3, 5, 2)
+    assert (scored.oldest_version, scored.extracted, scored.status) == (7, "4", "finished")
 
 
 @pytest.mark.parametrize(
@@ -98,9 +98,9 @@ def test_a_part_that_does_not_exist_is_refused_at_the_start(part: dict[str, Rewa
         RewardScorer(RewardConfig(parts=part), SandboxConfig())
 
 
-async def slow(prompt: Prompt, response: Response) -> Mark:
+async def slow(prompt: Prompt, response: Response) -> Score:
     await asyncio.sleep(0.3)
-    return Mark(0.25, "slow", detail="took its time")
+    return Score(0.25, "slow", detail="took its time")
 
 
 def blocking(prompt: Prompt, response: Response) -> float:
@@ -138,18 +138,18 @@ def test_slow_rewards_of_one_chunk_wait_side_by_side(monkeypatch: pytest.MonkeyP
     scorer = RewardScorer(
         RewardConfig(parts={"mine": RewardPart(1.0, "tests.reward.test_scorer:waiting")}), SandboxConfig()
     )
-    chunk = tuple(make_completion(index=index, text=GOOD.text) for index in range(NUM_WAITING))
-    verdicts = asyncio.run(scorer.score(make_prompt(), chunk))
-    assert [v.outcome.total for v in verdicts if isinstance(v.outcome, Scored)] == [0.25] * NUM_WAITING
+    chunk = tuple(make_trajectory(index=index, text=GOOD.text) for index in range(NUM_WAITING))
+    trajectories = asyncio.run(scorer.score(make_prompt(), chunk))
+    assert [each.outcome.total for each in trajectories if isinstance(each.outcome, Scored)] == [0.25] * NUM_WAITING
     scorer.close()
 
 
-def test_a_verdict_says_how_long_it_took() -> None:
+def test_a_scored_trajectory_says_how_long_it_took() -> None:
     scorer = RewardScorer(
         RewardConfig(parts={"mine": RewardPart(1.0, "tests.reward.test_scorer:slow")}), SandboxConfig()
     )
-    (verdict,) = asyncio.run(scorer.score(make_prompt(), (make_completion(text=GOOD.text),)))
-    assert verdict.seconds >= 0.3
+    (scored,) = asyncio.run(scorer.score(make_prompt(), (make_trajectory(text=GOOD.text),)))
+    assert scored.seconds >= 0.3
     scorer.close()
 
 
@@ -192,12 +192,12 @@ def test_a_part_for_other_checks_is_left_out() -> None:
     assert outcome.parts == {"accuracy": 1.0}
 
 
-def test_the_kind_of_verdict_is_told_apart() -> None:
+def test_the_kind_of_result_is_told_apart() -> None:
     kinds = []
     for text in (r"\boxed{4}", r"\boxed{5}", "four?"):
         outcome = judge({"accuracy": RewardPart()}, make_prompt(), Response(text, finished=True))
         assert isinstance(outcome, Scored)
-        kinds.append(outcome.verdict)
+        kinds.append(outcome.label)
     assert kinds == ["correct", "wrong", "no_answer"]
 
 
@@ -207,9 +207,9 @@ def test_a_program_is_graded_in_the_sandbox_and_once_for_all_that_wrote_it() -> 
     check = CodeTests(language="python", cases=(StdioCase("1 2", "3"),))
     prompt = dataclasses.replace(make_prompt(), check=check)
     right, wrong = "```python\nprint(sum(map(int, input().split())))\n```", "```python\nprint(4)\n```"
-    chunk = tuple(make_completion(index=i, text=wrong if i == 0 else right) for i in range(30))
-    verdicts = asyncio.run(scorer.score(prompt, chunk))
-    totals = [v.outcome.total for v in verdicts if isinstance(v.outcome, Scored)]
+    chunk = tuple(make_trajectory(index=i, text=wrong if i == 0 else right) for i in range(30))
+    trajectories = asyncio.run(scorer.score(prompt, chunk))
+    totals = [each.outcome.total for each in trajectories if isinstance(each.outcome, Scored)]
     assert totals == [0.0, *[1.0] * 29]
     scorer.close()
 
@@ -224,7 +224,7 @@ def test_an_installed_package_offers_a_reward_by_entry_point(monkeypatch: pytest
     point = EntryPoint("kind", "tests.reward.test_scorer:slow", "r1ray.rewards")
     monkeypatch.setattr("r1ray.reward.scorer.entry_points", lambda group: [point] if group == point.group else [])
     outcome = judge({"kind": RewardPart(2.0)}, make_prompt(), GOOD)
-    assert outcome == Scored(0.5, {"kind": 0.25}, verdict="slow", detail="took its time")
+    assert outcome == Scored(0.5, {"kind": 0.25}, label="slow", detail="took its time")
 
 
 class FakeModel:
@@ -264,18 +264,23 @@ def test_prompts_of_other_domains_have_no_preference_reward() -> None:
     scorer = RewardScorer(PREFERENCES, SandboxConfig(), models={"helpful": helpful, "harmless": harmless})
     outcome, _ = asyncio.run(scorer.outcome(make_prompt(), GOOD))
     scorer.close()
-    assert outcome == Scored(1.0, {"accuracy": 1.0}, verdict="correct")
+    assert outcome == Scored(1.0, {"accuracy": 1.0}, label="correct")
     assert helpful.calls == harmless.calls == []
 
 
 def test_completions_of_a_chunk_and_of_concurrent_chunks_are_scored_together() -> None:
     helpful, harmless = FakeModel(), FakeModel()
     scorer = RewardScorer(PREFERENCES, SandboxConfig(), models={"helpful": helpful, "harmless": harmless})
-    chunks = [tuple(make_completion(index=i, text="x" * i) for i in range(4)) for _ in range(5)]
+    chunks = [tuple(make_trajectory(index=i, text="x" * i) for i in range(4)) for _ in range(5)]
 
     async def all_chunks() -> None:
-        for verdicts in await asyncio.gather(*(scorer.score(GENERAL, chunk) for chunk in chunks)):
-            assert [v.outcome.parts["helpful"] for v in verdicts if isinstance(v.outcome, Scored)] == [0, -1, -2, -3]
+        for scored in await asyncio.gather(*(scorer.score(GENERAL, chunk) for chunk in chunks)):
+            assert [each.outcome.parts["helpful"] for each in scored if isinstance(each.outcome, Scored)] == [
+                0,
+                -1,
+                -2,
+                -3,
+            ]
 
     asyncio.run(all_chunks())
     scorer.close()

@@ -21,7 +21,7 @@ def test_what_a_lost_engine_had_yielded_does_not_count() -> None:
     engine, attempts = FakeEngine(Events()), []
     engine.fail_next = 1
     group = asyncio.run(run_group(engine, FakeScorer(), request(), on_start=attempts.append))
-    assert [verdict.index for verdict in group.all_verdicts] == [0, 1, 2]
+    assert [scored.index for scored in group.all_trajectories] == [0, 1, 2]
     assert attempts == [1, 2]
 
 
@@ -35,7 +35,7 @@ def test_a_group_is_given_up_after_its_last_attempt() -> None:
 def test_scoring_begins_before_the_group_is_whole() -> None:
     engine, scorer = FakeEngine(Events()), FakeScorer()
 
-    async def first_verdict() -> int:
+    async def first_outcome() -> int:
         task = asyncio.create_task(run_group(engine, scorer, request()))
         while not scorer.scored:
             await asyncio.sleep(0)
@@ -43,4 +43,4 @@ def test_scoring_begins_before_the_group_is_whole() -> None:
         await task
         return seen
 
-    assert asyncio.run(first_verdict()) < 3
+    assert asyncio.run(first_outcome()) < 3

@@ -219,8 +219,8 @@ def _misjudged(row: dict[str, Any], sandbox: Sandbox, outside: Outside) -> list[
     cpu_s = row.get("cpu_s", SHORT_S if expect in ("timeout", "contained") else LIMITS.cpu_s)
     limits = replace(LIMITS, cpu_s=cpu_s)
     if expect in ("pass", "reject"):
-        mark = CodeGrader(sandbox, limits=limits).mark(tests_of(row), f"```{row['language']}\n{code}\n```")
-        return [] if (mark.value == 1.0) == (expect == "pass") else [f"{mark.verdict}: {mark.detail}"]
+        score = CodeGrader(sandbox, limits=limits).score(tests_of(row), f"```{row['language']}\n{code}\n```")
+        return [] if (score.value == 1.0) == (expect == "pass") else [f"{score.label}: {score.detail}"]
     run = sandbox.run_program(row["language"], code, limits, stdin=row.get("stdin", "").encode())
     found = []
     if any(line.startswith(b"ESCAPED") for line in run.stdout.splitlines()):

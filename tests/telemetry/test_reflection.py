@@ -19,8 +19,8 @@ from r1ray.telemetry.reflection import (
     measure_reflection,
     measure_step,
 )
-from r1ray.types import Completion, GroupRecord, Outcome, Prompt, Scored, ScoringFailed, Verdict
-from tests.fakes import make_completion
+from r1ray.types import GroupRecord, Outcome, Prompt, Scored, ScoredTrajectory, ScoringFailed, Trajectory
+from tests.fakes import make_trajectory
 from tests.growth import assert_linear
 
 RIGHT, WRONG = Scored(1.0, {"accuracy": 1.0}), Scored(0.0, {"accuracy": 0.0})
@@ -220,17 +220,17 @@ def test_long_texts_take_linear_time(piece: str) -> None:
 
 def group(
     occurrence: str, *answers: tuple[str, Outcome], language: str = "en", num_tokens: int = 100
-) -> tuple[GroupRecord, list[Completion]]:
+) -> tuple[GroupRecord, list[Trajectory]]:
     completions = [
-        make_completion(occurrence=occurrence, index=index, num_tokens=num_tokens, text=text)
+        make_trajectory(group_id=occurrence, index=index, num_tokens=num_tokens, text=text)
         for index, (text, _) in enumerate(answers)
     ]
-    verdicts = tuple(
-        Verdict.of(completion, outcome, extracted=None)
-        for completion, (_, outcome) in zip(completions, answers, strict=True)
+    trajectories = tuple(
+        ScoredTrajectory.of(trajectory, outcome, extracted=None)
+        for trajectory, (_, outcome) in zip(completions, answers, strict=True)
     )
     prompt = Prompt(id=f"p{occurrence}", text="q", check=MathAnswer("4"), domain="math", language=language)
-    return GroupRecord(occurrence, prompt, verdicts, (0.0,) * len(answers), "trained"), completions
+    return GroupRecord(occurrence, prompt, trajectories, (0.0,) * len(answers), "trained"), completions
 
 
 def test_the_figures_of_a_step_by_hand() -> None:
@@ -300,5 +300,5 @@ def test_of_a_completion_the_phrase_that_is_rarest_in_the_step_is_quoted() -> No
 
 def test_the_order_in_which_completions_arrived_decides_nothing() -> None:
     record, completions = group("0/0", ("Wait!", RIGHT), ("Hold on", RIGHT), ("Aha", WRONG))
-    turned = GroupRecord("0/0", record.prompt, record.verdicts[::-1], record.advantages, "trained")
+    turned = GroupRecord("0/0", record.prompt, record.trajectories[::-1], record.advantages, "trained")
     assert measure_step(1, [(turned, completions[::-1])]) == measure_step(1, [(record, completions)])

@@ -1,46 +1,159 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
-import pyarrow.parquet as pq
+import numpy as np
+import pytest
 
-from r1ray.telemetry.rollouts import RolloutLog, reflection_rows
-from r1ray.types import GroupRecord, Scored, ScoringFailed, Verdict
-from tests.fakes import make_completion, make_prompt
+from r1ray.errors import UserError
+from r1ray.telemetry.rollout_rows import trajectory_of
+from r1ray.telemetry.rollouts import RolloutLog, read_rollouts, reflection_rows
+from r1ray.types import (
+    GroupRecord,
+    Outcome,
+    Scored,
+    ScoredTrajectory,
+    ScoringFailed,
+    Segment,
+    Trajectory,
+    VersionSpan,
+)
+from tests.fakes import make_prompt, make_trajectory
 
 
-def verdict(index: int, outcome: object) -> Verdict:
-    return Verdict(
-        index=index,
-        outcome=outcome,  # type: ignore[arg-type]
-        extracted="4",
-        num_prompt_tokens=2,
-        num_tokens=3,
-        truncated=False,
-        oldest_version=5,
+def scored(trajectory: Trajectory, outcome: Outcome) -> ScoredTrajectory:
+    return ScoredTrajectory.of(trajectory, outcome, extracted="4", seconds=0.25)
+
+
+RIGHT = Scored(1.5, {"accuracy": 1.0, "format": 0.5}, label="correct", detail="as asked")
+NO_TOKENS = np.zeros(0, dtype=np.float32)
+
+
+def with_a_tool() -> Trajectory:
+    """Two turns of the policy, the second in a branch of its own that repeats the first."""
+    first = make_trajectory(num_tokens=2, text="call").segments[0]
+    told = Segment(kind="context", token_ids=np.array([40, 41], np.int32), logprobs=NO_TOKENS, role="tool", tool="sum")
+    again = replace(first, kind="context", logprobs=NO_TOKENS, versions=(), branch=1)
+    second = replace(
+        make_trajectory(num_tokens=3, text="4").segments[0],
+        versions=(VersionSpan(5, 0, 1), VersionSpan(6, 1, 3)),
+        branch=1,
+        stop="</answer>",
+    )
+    return Trajectory(
+        group_id="0/3",
+        index=1,
+        prompt_token_ids=np.array([1, 2], np.int32),
+        segments=(first, told, again, second),
+        status="truncated",
+        seconds=1.5,
     )
 
 
-def test_every_completion_of_a_group_is_a_row_with_its_reward_and_tokens(tmp_path: Path) -> None:
-    verdicts = (verdict(1, Scored(1.5, {"accuracy": 1.0, "format": 0.5})), verdict(0, ScoringFailed("late")))
-    trained = GroupRecord("0/3", make_prompt(), verdicts, (0.7, None), "trained")
-    lost = GroupRecord("0/4", make_prompt("p1"), (), (), "dropped:engine_lost")
-    chunks = [(make_completion(index=1, version=5, text="a"),), (make_completion(index=0, version=5, text="b"),)]
-    path = RolloutLog(tmp_path).write(12, [trained, lost], [2, 0], *chunks)
+def test_every_trajectory_of_a_group_is_a_row_with_its_reward_and_tokens(tmp_path: Path) -> None:
+    one, other = make_trajectory(group_id="0/3", index=1, version=5, text="a"), make_trajectory(index=0, version=5)
+    trained = GroupRecord(
+        "0/3", make_prompt(), (scored(one, RIGHT), scored(other, ScoringFailed("late"))), (0.7, None), "trained"
+    )
+    path = RolloutLog(tmp_path).write(12, [trained], [2], (one,), (other,))
     assert path.name == "step=000012.parquet"
-    first, second, third = pq.read_table(path).to_pylist()
-    assert (first["occurrence"], first["index"], first["text"], first["advantage"]) == ("0/3", 1, "a", 0.7)
-    assert dict(first["reward_parts"]) == {"accuracy": 1.0, "format": 0.5}
-    assert first["token_ids"] == [5, 6, 7] and first["versions"] == [{"version": 5, "start": 0, "end": 3}]
-    assert (second["reward"], second["outcome"], second["advantage"]) == (None, "ScoringFailed: late", None)
-    assert (third["fate"], third["text"]) == ("dropped:engine_lost", None)
+    first, second = read_rollouts(tmp_path)
+    assert {name: first[name] for name in first if name not in ("segments", "seconds")} == {  # type: ignore[literal-required]
+        **{"step": 12, "stage": "rl", "group_id": "0/3", "prompt_id": "p0", "trajectory": 1, "environment": None},
+        **{"domain": "math", "language": "en", "prompt_text": "question p0", "response_text": "a", "answer": "4"},
+        **{"extracted": "4", "group_status": "trained", "dropped_reason": None},
+        **{"reward": 1.5, "rewards": {"accuracy": 1.0, "format": 0.5}, "outcome": "scored", "label": "correct"},
+        **{"detail": "as asked", "advantage": 0.7, "status": "finished"},
+        **{"num_policy_tokens": 3, "num_context_tokens": 0, "num_turns": 1, "num_branches": 1},
+        **{"versions": {"min": 5, "max": 5}, "prompt_tokens": [1, 2]},
+    }
+    assert first["seconds"] == {"generate": 0.0, "environment": 0.0, "reward": 0.25}
+    (segment,) = first["segments"]
+    assert (segment["tokens"], segment["logprobs"], segment["version"]) == ([5, 6, 7], [-1.0] * 3, 5)
+    assert segment["learner_logprobs"] is None, "not computed"
+    assert (second["reward"], second["outcome"], second["detail"]) == (None, "infrastructure_error", "late")
+    assert (second["rewards"], second["advantage"]) == ({}, None)
+
+
+def test_turns_and_branches_are_items_of_a_row(tmp_path: Path) -> None:
+    trajectory = with_a_tool()
+    record = GroupRecord("0/3", make_prompt(), (scored(trajectory, RIGHT),), (0.5,), "trained")
+    RolloutLog(tmp_path).write(1, [record], [1], (trajectory,))
+    (row,) = read_rollouts(tmp_path, step=1)
+    kinds = [(each["branch"], each["kind"], each["role"], each["text"]) for each in row["segments"]]
+    assert kinds == [
+        (0, "policy", "assistant", "call"),
+        (0, "context", "tool", ""),
+        (1, "context", "assistant", "call"),
+        (1, "policy", "assistant", "4"),
+    ]
+    assert row["response_text"] == "call4"
+    assert (row["num_policy_tokens"], row["num_context_tokens"], row["num_turns"], row["num_branches"]) == (5, 4, 2, 2)
+    assert row["versions"] == {"min": 0, "max": 6}
+    assert [each["version"] for each in row["segments"]] == [0, None, None, 5]
+    assert [each["logprobs"] is None for each in row["segments"]] == [False, True, True, False]
+
+
+def test_a_row_is_its_trajectory_again(tmp_path: Path) -> None:
+    trajectory = with_a_tool()
+    record = GroupRecord("0/3", make_prompt(), (scored(trajectory, RIGHT),), (0.5,), "trained")
+    RolloutLog(tmp_path).write(1, [record], [1], (trajectory,))
+    found = trajectory_of(next(read_rollouts(tmp_path)))
+    for ours, theirs in zip(found.segments, trajectory.segments, strict=True):
+        for name in ("token_ids", "logprobs"):
+            assert np.array_equal(getattr(ours, name), getattr(theirs, name))
+            assert getattr(ours, name).dtype == getattr(theirs, name).dtype
+        bare = {"token_ids": NO_TOKENS, "logprobs": NO_TOKENS}
+        assert repr(replace(ours, **bare)) == repr(replace(theirs, **bare))  # type: ignore[arg-type]
+    assert (found.id, found.status, found.seconds, found.is_ended) == ("0/3#1", "truncated", 1.5, False)
+    assert found.prompt_token_ids.tolist() == [1, 2]
+
+
+@pytest.mark.parametrize(
+    ("fate", "expected"),
+    [
+        ("dropped:engine_lost", ("dropped", "engine_lost")),
+        ("dropped:uniform", ("uniform", None)),
+        ("not_finite", ("dropped", "not_finite")),
+    ],
+)
+def test_a_group_without_trajectories_is_a_row_that_says_what_became_of_it(
+    tmp_path: Path, fate: str, expected: tuple[str, str | None]
+) -> None:
+    RolloutLog(tmp_path).write(3, [GroupRecord("0/4", make_prompt("p1"), (), (), fate)], [0])
+    (row,) = read_rollouts(tmp_path)
+    assert (row["group_status"], row["dropped_reason"]) == expected
+    assert (row["group_id"], row["prompt_text"], row["trajectory"], row["segments"]) == (
+        *("0/4", "question p1", None, None),
+    )
+
+
+def test_rows_are_read_in_the_order_of_the_steps_with_the_columns_that_are_wanted(tmp_path: Path) -> None:
+    log = RolloutLog(tmp_path, stage="reasoning")
+    for step in (10, 2, 1):
+        log.write(step, [GroupRecord("0/4", make_prompt(), (), (), "dropped:stale")] * 2, [0, 0])
+    rows = list(read_rollouts(tmp_path, columns=["step", "stage"]))
+    assert [row["step"] for row in rows] == [1, 1, 2, 2, 10, 10]
+    assert rows[0] == {"step": 1, "stage": "reasoning"}
+    assert [row["step"] for row in read_rollouts(tmp_path, step=2)] == [2, 2]
+
+
+def test_a_step_that_was_not_logged_is_refused_with_those_that_were(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="holds no rollouts of step 3; there are none of any step"):
+        next(read_rollouts(tmp_path, step=3))
+    RolloutLog(tmp_path).write(1, [], [])
+    with pytest.raises(UserError, match="holds no rollouts of step 3; there are steps 1 to 1"):
+        next(read_rollouts(tmp_path, step=3))
 
 
 def test_groups_set_aside_survive_a_resumed_run(tmp_path: Path) -> None:
     log = RolloutLog(tmp_path)
-    path = log.write(3, [GroupRecord("0/4", make_prompt("p1"), (), (), "not_finite")], [0], name="not_finite_step")
+    log.write(3, [GroupRecord("0/4", make_prompt("p1"), (), (), "not_finite")], [0], name="not_finite_step")
     log.rewind(0)
-    assert pq.read_table(path).to_pylist()[0]["fate"] == "not_finite"
+    (row,) = read_rollouts(tmp_path, step=3, name="not_finite_step")
+    assert row["dropped_reason"] == "not_finite"
+    assert list(read_rollouts(tmp_path)) == [], "and are in no step"
 
 
 def test_a_resumed_run_removes_the_files_it_will_write_again(tmp_path: Path) -> None:
@@ -52,9 +165,9 @@ def test_a_resumed_run_removes_the_files_it_will_write_again(tmp_path: Path) -> 
 
 
 def write(log: RolloutLog, step: int, *texts: str, fate: str = "trained", name: str = "step") -> None:
-    verdicts = tuple(verdict(index, Scored(1.0, {"accuracy": 1.0})) for index in range(len(texts)))
-    chunk = tuple(make_completion(index=index, text=text) for index, text in enumerate(texts))
-    record = GroupRecord("0/3", make_prompt(), verdicts, (0.0,) * len(texts), fate)
+    chunk = tuple(make_trajectory(index=index, text=text) for index, text in enumerate(texts))
+    members = tuple(scored(trajectory, Scored(1.0, {"accuracy": 1.0})) for trajectory in chunk)
+    record = GroupRecord("0/3", make_prompt(), members, (0.0,) * len(texts), fate)
     log.write(step, [record], [1], chunk, name=name)
 
 

@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 
 from r1ray.rollout.group import FinishedGroup
-from r1ray.types import PublishStats, Scored, StepStats, Verdict
+from r1ray.types import PublishStats, Scored, ScoredTrajectory, StepStats
 
 
 def oldest_version(group: FinishedGroup[Any]) -> int:
     """The version that sampled the oldest token of the group."""
-    return min(verdict.oldest_version for verdict in group.all_verdicts)
+    return min(trajectory.oldest_version for trajectory in group.all_trajectories)
 
 
 def _mean(values: Sequence[float]) -> float:
@@ -30,9 +30,9 @@ def batch_metrics(
     Args:
         domains: of the training prompts; where there are several, each has figures of its own.
     """
-    verdicts = [verdict for group in batch for verdict in group.all_verdicts]
-    scored = [verdict.outcome for verdict in verdicts if isinstance(verdict.outcome, Scored)]
-    ages = [float(version - verdict.oldest_version) for verdict in verdicts]
+    trajectories = [trajectory for group in batch for trajectory in group.all_trajectories]
+    scored = [trajectory.outcome for trajectory in trajectories if isinstance(trajectory.outcome, Scored)]
+    ages = [float(version - trajectory.oldest_version) for trajectory in trajectories]
     names = dict.fromkeys(name for outcome in scored for name in outcome.parts)
     parts = {
         f"reward/{name}": _mean([outcome.parts[name] for outcome in scored if name in outcome.parts]) for name in names
@@ -41,11 +41,14 @@ def batch_metrics(
         "reward/mean": _mean([outcome.total for outcome in scored]),
         **parts,
         **(domain_metrics(batch, domains) if len(domains) > 1 else {}),
-        **scoring_metrics(verdicts),
+        **scoring_metrics(trajectories),
         "reward/failed_parts": float(sum(len(outcome.failed_parts) for outcome in scored)),
-        "reward/unscored": float(len(verdicts) - len(scored)),
-        "completion/length_mean": _mean([float(verdict.num_tokens) for verdict in verdicts]),
-        "completion/truncated_rate": _mean([float(verdict.truncated) for verdict in verdicts]),
+        "reward/unscored": float(len(trajectories) - len(scored)),
+        "completion/length_mean": _mean([float(each.num_policy_tokens) for each in trajectories]),
+        "completion/truncated_rate": _mean([float(each.status == "truncated") for each in trajectories]),
+        "trajectory/turns_mean": _mean([float(each.num_turns) for each in trajectories]),
+        "trajectory/context_tokens_mean": _mean([float(each.num_context_tokens) for each in trajectories]),
+        "trajectory/branches_mean": _mean([float(each.num_branches) for each in trajectories]),
         "staleness/mean": _mean(ages),
         "staleness/max": max(ages),
         "time/generate_s": max(group.generate_s for group in batch),
@@ -59,25 +62,27 @@ def domain_metrics(batch: Sequence[FinishedGroup[Any]], domains: Sequence[str]) 
     for domain in domains:
         groups = [group for group in batch if group.request.prompt.domain == domain]
         metrics[f"mixture/{domain}"] = len(groups) / len(batch)
-        verdicts = [verdict for group in groups for verdict in group.all_verdicts]
-        scored = [verdict.outcome.total for verdict in verdicts if isinstance(verdict.outcome, Scored)]
+        trajectories = [trajectory for group in groups for trajectory in group.all_trajectories]
+        scored = [trajectory.outcome.total for trajectory in trajectories if isinstance(trajectory.outcome, Scored)]
         if scored:
             metrics[f"reward/domain/{domain}/mean"] = _mean(scored)
-            metrics[f"completion/domain/{domain}/length_mean"] = _mean([float(v.num_tokens) for v in verdicts])
+            metrics[f"completion/domain/{domain}/length_mean"] = _mean(
+                [float(each.num_policy_tokens) for each in trajectories]
+            )
     return metrics
 
 
-def scoring_metrics(verdicts: Sequence[Verdict]) -> dict[str, float]:
-    """How scoring went: seconds a completion, and the share of each kind of verdict (``correct``, ``wrong``,
+def scoring_metrics(trajectories: Sequence[ScoredTrajectory]) -> dict[str, float]:
+    """How scoring went: seconds a trajectory, and the share of each label (``correct``, ``wrong``,
     ``timeout``, ...; ``infrastructure_error`` where it could not be scored)."""
-    seconds = np.array([verdict.seconds for verdict in verdicts])
+    seconds = np.array([trajectory.seconds for trajectory in trajectories])
     kinds = Counter(
-        verdict.outcome.verdict if isinstance(verdict.outcome, Scored) else "infrastructure_error"
-        for verdict in verdicts
+        trajectory.outcome.label if isinstance(trajectory.outcome, Scored) else "infrastructure_error"
+        for trajectory in trajectories
     )
     p50, p95, p99 = np.percentile(seconds, [50, 95, 99])
     return {
-        **{f"scoring/{kind}": count / len(verdicts) for kind, count in sorted(kinds.items()) if kind},
+        **{f"scoring/{kind}": count / len(trajectories) for kind, count in sorted(kinds.items()) if kind},
         "scoring/seconds_p50": float(p50),
         "scoring/seconds_p95": float(p95),
         "scoring/seconds_p99": float(p99),
@@ -114,10 +119,10 @@ def publish_metrics(published: PublishStats) -> dict[str, float]:
 
 def throughput_metrics(batch: Sequence[FinishedGroup[Any]], stats: StepStats, seconds: float) -> dict[str, float]:
     """Samples and tokens a second of the whole step."""
-    verdicts = [verdict for group in batch for verdict in group.all_verdicts]
+    trajectories = [trajectory for group in batch for trajectory in group.all_trajectories]
     return {
-        "throughput/samples_per_s": len(verdicts) / seconds,
-        "throughput/generated_tokens_per_s": sum(verdict.num_tokens for verdict in verdicts) / seconds,
+        "throughput/samples_per_s": len(trajectories) / seconds,
+        "throughput/generated_tokens_per_s": sum(each.num_policy_tokens for each in trajectories) / seconds,
         "throughput/trained_tokens_per_s": stats.trained_tokens / seconds,
         "learner/padding_share": stats.padding_tokens / max(1, stats.padding_tokens + stats.trained_tokens),
     }

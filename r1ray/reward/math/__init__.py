@@ -1,7 +1,7 @@
 r"""Mathematical answers: is what the model wrote equal to the reference?
 
-    text -> extract -> exact (strings, fractions, sixty digits) --- decided -------------------------------> Mark
-                          `- undecided -> guard -> a killable process: math-verify, second opinion --------> Mark
+    text -> extract -> exact (strings, fractions, sixty digits) --- decided -------------------------------> Score
+                          `- undecided -> guard -> a killable process: math-verify, second opinion --------> Score
 
 ``verifier.MathVerifier`` is the entry. This package imports neither sympy nor math-verify outside the processes that
 ``worker`` runs in, so that importing it is cheap.

@@ -17,7 +17,7 @@ from r1ray.reward.math.normalise import clean
 from r1ray.reward.math.process import ChildDied, KillableProcess, ProcessorTimeExceeded
 from r1ray.reward.math.reference_answer import reference_problem
 from r1ray.runtime.deadline import within
-from r1ray.types import Mark
+from r1ray.types import Score
 
 __all__ = ["MathVerifier", "reference_problem"]
 
@@ -33,7 +33,7 @@ LONG_TEXT = 200_000
 class MathVerifier:
     """Marks answers. Simple ones are decided here, in microseconds; the rest by math-verify in killable processes.
 
-    Example: ``MathVerifier().mark_sync("29", "<think>25+4</think> <answer>29</answer>").value`` is 1.0.
+    Example: ``MathVerifier().score_sync("29", "<think>25+4</think> <answer>29</answer>").value`` is 1.0.
 
     Args:
         num_processes: how many checks run at once.
@@ -58,12 +58,12 @@ class MathVerifier:
             self.close_processes()
             raise
         self._threads = ThreadPoolExecutor(num_processes, thread_name_prefix="math-verify")
-        self._cache: OrderedDict[tuple[str, str], Mark | str] = OrderedDict()
+        self._cache: OrderedDict[tuple[str, str], Score | str] = OrderedDict()
         self._cache_lock = threading.Lock()
         self._is_closed = False
 
-    async def mark(self, reference: str, text: str) -> Mark:
-        """See :meth:`mark_sync`; other tasks of the loop go on meanwhile."""
+    async def score(self, reference: str, text: str) -> Score:
+        """See :meth:`score_sync`; other tasks of the loop go on meanwhile."""
         if len(text) > LONG_TEXT:
             answer = await asyncio.to_thread(final_answer, text)
         else:
@@ -81,7 +81,7 @@ class MathVerifier:
             key=MORE_PROCESSES,
         )
 
-    def mark_sync(self, reference: str, text: str) -> Mark:
+    def score_sync(self, reference: str, text: str) -> Score:
         """Whether the final answer of a text equals the reference: value 1 or 0 and a verdict of ``correct``,
         ``wrong``, ``no_answer`` and ``timeout``. Raises UnscorableError for a reference that cannot be read, and
         InfrastructureError where this machine fails.
@@ -122,15 +122,15 @@ class MathVerifier:
 
     # -- steps
 
-    def _without_process(self, reference: str, answer: str | None) -> Mark | None:
-        """The mark where strings and numbers decide, or where it is known already."""
+    def _without_process(self, reference: str, answer: str | None) -> Score | None:
+        """The score where strings and numbers decide, or where it is known already."""
         if self._is_closed:
             raise InfrastructureError("The math verifier is closed.")
         problem = reference_problem(reference)
         if problem is not None:
             raise UnscorableError(f"The reference {reference[:80]!r} cannot be used: {problem}.")
         if answer is None:
-            return Mark(0.0, "no_answer", None, "no closed \\boxed{} and no <answer> after the reasoning")
+            return Score(0.0, "no_answer", None, "no closed \\boxed{} and no <answer> after the reasoning")
         with self._cache_lock:
             known = self._cache.get((reference, answer))
             if known is not None:
@@ -140,52 +140,52 @@ class MathVerifier:
         if known is not None:
             return known
         # What a model wrote must never stop training, whatever it does to a rule: such a text is no right answer.
-        # The type of the error is kept in the mark, and the tests know of no text that raises one.
+        # The type of the error is kept in the score, and the tests know of no text that raises one.
         try:
             verdict = decide(reference, answer)
         except Exception as error:
-            return self._remember(reference, answer, Mark(0.0, "wrong", answer, f"unreadable: {type(error).__name__}"))
+            return self._remember(reference, answer, Score(0.0, "wrong", answer, f"unreadable: {type(error).__name__}"))
         if verdict is None:
             left, right = clean(reference), clean(answer)
             if is_safe(left) and is_safe(right):
                 return None
-            return self._remember(reference, answer, Mark(0.0, "wrong", answer, "compared as text only"))
-        return self._remember(reference, answer, _mark(verdict, answer))
+            return self._remember(reference, answer, Score(0.0, "wrong", answer, "compared as text only"))
+        return self._remember(reference, answer, _score(verdict, answer))
 
-    def _remember(self, reference: str, answer: str, mark: Mark | str) -> Mark:
+    def _remember(self, reference: str, answer: str, score: Score | str) -> Score:
         with self._cache_lock:
-            self._cache[reference, answer] = mark
+            self._cache[reference, answer] = score
             while len(self._cache) > CACHE_SIZE:
                 self._cache.popitem(last=False)
-        if isinstance(mark, str):
-            raise UnscorableError(mark)
-        return mark
+        if isinstance(score, str):
+            raise UnscorableError(score)
+        return score
 
-    def _submit(self, reference: str, answer: str) -> Future[Mark]:
+    def _submit(self, reference: str, answer: str) -> Future[Score]:
         try:
             return self._threads.submit(self._by_process, reference, answer)
         except RuntimeError as error:
             raise InfrastructureError("The math verifier is closed.") from error
 
-    def _by_process(self, reference: str, answer: str) -> Mark:
-        """The mark by math-verify; runs in one of as many threads as there are processes."""
+    def _by_process(self, reference: str, answer: str) -> Score:
+        """The score by math-verify; runs in one of as many threads as there are processes."""
         process = self._idle.get_nowait()
         try:
             for _ in range(2):
                 try:
                     verdict = process.ask(clean(reference), clean(answer))
                 except ProcessorTimeExceeded:
-                    return self._remember(reference, answer, Mark(0.0, "timeout", answer, "the check took too long"))
+                    return self._remember(reference, answer, Score(0.0, "timeout", answer, "the check took too long"))
                 except ChildDied:
                     continue
                 if verdict == "bad_reference":
                     return self._remember(reference, answer, f"The reference {reference[:80]!r} cannot be parsed.")
-                return self._remember(reference, answer, _mark(verdict == "equal", answer))
+                return self._remember(reference, answer, _score(verdict == "equal", answer))
             # Not remembered: it may have been this machine, short of memory, and not the answer.
-            return Mark(0.0, "wrong", answer, "the check died on it twice")
+            return Score(0.0, "wrong", answer, "the check died on it twice")
         finally:
             self._idle.put(process)
 
 
-def _mark(is_equal: bool, answer: str) -> Mark:
-    return Mark(1.0, "correct", answer) if is_equal else Mark(0.0, "wrong", answer)
+def _score(is_equal: bool, answer: str) -> Score:
+    return Score(1.0, "correct", answer) if is_equal else Score(0.0, "wrong", answer)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from r1ray.checks import Judged, MathAnswer
 from r1ray.cluster.launch_evaluation import RunningEvaluation
-from r1ray.evaluation.policy import completion_of
+from r1ray.evaluation.policy import trajectory_of
 from r1ray.evaluation.records import ACCURACY, Answered, Sample
 from r1ray.runtime.files import write_json
 from r1ray.stages.collect.questions import Question, text_of
@@ -56,7 +56,7 @@ def _drawn(
 async def _agrees(running: RunningEvaluation, question: Question, sample: Sample) -> bool | None:
     assert isinstance(question.raw.check, MathAnswer)
     check = Judged(question.raw.check.answer, question=text_of(question.raw))
-    text = completion_of(sample.text, index=0, num_tokens=sample.num_tokens, is_finished=True)
-    (verdict,) = await running.scorer.score(replace(question.prompt, check=check), running.close_chunk((text,)))
-    outcome = verdict.outcome
+    text = trajectory_of(sample.text, index=0, num_tokens=sample.num_tokens, is_finished=True)
+    (scored,) = await running.scorer.score(replace(question.prompt, check=check), running.close_chunk((text,)))
+    outcome = scored.outcome
     return (outcome.parts[ACCURACY] >= 1.0) == sample.is_right if isinstance(outcome, Scored) else None

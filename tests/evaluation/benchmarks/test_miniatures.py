@@ -16,7 +16,7 @@ from r1ray.evaluation.benchmarks.metrics import METRICS, own_figures
 from r1ray.evaluation.benchmarks.reader import MINIATURE, BenchmarkReport, Item, read_benchmark
 from r1ray.reward.accuracy import Accuracy
 from r1ray.reward.check_problems import reference_problem
-from r1ray.types import Mark, Response
+from r1ray.types import Response, Score
 
 HARNESS = (
     "import json, sys; asked = json.load(sys.stdin); "
@@ -111,7 +111,7 @@ def read(name: str, path: str = MINIATURE) -> tuple[list[Item], BenchmarkReport]
     return read_benchmark(benchmark, path, command=command, problem=reference_problem)
 
 
-def mark(accuracy: Accuracy, item: Item, text: str) -> Mark:
+def score(accuracy: Accuracy, item: Item, text: str) -> Score:
     prompt = item.prompt(str)
     return asyncio.run(accuracy(prompt, Response(text, finished=True)))  # type: ignore[arg-type]
 
@@ -144,15 +144,15 @@ def test_a_right_response_is_right_and_a_wrong_one_wrong(accuracy: Accuracy, nam
         items = [item for item in items if item.groups["program_language"] == language]
         program = fenced("", PROGRAMS[language])
         pairs = [(program, program.replace("3 *", "2 *"))] * len(items)
-    marks = []
+    scores = []
     for item, (right, wrong) in zip(items, pairs, strict=False):
-        good, bad = mark(accuracy, item, right), mark(accuracy, item, wrong)
+        good, bad = score(accuracy, item, right), score(accuracy, item, wrong)
         assert good.value == 1.0, (item.id, good)
         assert bad.value == 0.0, (item.id, bad)
-        assert bad.verdict != "no_reference"
-        marks += [good, bad]
+        assert bad.label != "no_reference"
+        scores += [good, bad]
     benchmark = load_benchmark(name)
-    figures = own_figures(benchmark.metrics, [made.figures for made in marks])
+    figures = own_figures(benchmark.metrics, [made.figures for made in scores])
     assert set(figures) == (set(benchmark.metrics) & set(METRICS))
     assert all(0.0 <= figure <= 1.0 for figure in figures.values())
 
@@ -163,7 +163,7 @@ def test_the_right_option_of_a_shuffled_row_is_right(accuracy: Accuracy) -> None
     for item in items:
         lines = dict(line.split(". ", 1) for line in str(item.question).splitlines() if line[1:3] == ". ")
         for name, option in lines.items():
-            assert mark(accuracy, item, letter(name)).value == float(option == right[item.id])
+            assert score(accuracy, item, letter(name)).value == float(option == right[item.id])
 
 
 def test_the_order_of_shuffled_options_is_the_rows_own() -> None:

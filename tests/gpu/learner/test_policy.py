@@ -14,8 +14,8 @@ from transformers import LlamaConfig, LlamaForCausalLM, Qwen3Config, Qwen3ForCau
 
 from r1ray.config import AlgoConfig
 from r1ray.learner.policy import PolicyModel, check_policy, pack_sequences
-from r1ray.learner.rows import Rows, make_rows, microbatch_loss
-from r1ray.types import Completion, Minibatch, Pick, VersionSpan
+from r1ray.learner.rows import Rows, by_id, make_rows, microbatch_loss
+from r1ray.types import Minibatch, SampleRef, Trajectory, VersionSpan
 from tests.gpu.learner.conftest import Place, relative_error
 
 VOCABULARY = 128
@@ -33,7 +33,7 @@ SHAPE: dict[str, Any] = {
 }
 PROMPTS = (1, 3, 20, 40, 65, 7)
 LENGTHS = (1, 9, 20, 24, 65, 123)
-"""Tokens of each completion."""
+"""Tokens of each trajectory."""
 
 
 def llama() -> Any:
@@ -59,17 +59,16 @@ def both(make: Callable[[], Any], place: Place) -> tuple[Any, Any]:
     return copy.deepcopy(theirs).to(place.device, place.dtype), theirs
 
 
-def completions() -> tuple[Completion, ...]:
+def completions() -> tuple[Trajectory, ...]:
     rng = np.random.default_rng(0)
     return tuple(
-        Completion(
-            occurrence=f"{index}/0",
+        Trajectory.completion(
+            group_id=f"{index}/0",
             index=0,
             prompt_token_ids=rng.integers(VOCABULARY, size=start, dtype=np.int32),
             token_ids=rng.integers(VOCABULARY, size=length, dtype=np.int32),
             logprobs=np.zeros(length, dtype=np.float32),
             text="",
-            finish_reason="stop",
             versions=(VersionSpan(0, 0, length),),
         )
         for index, (start, length) in enumerate(zip(PROMPTS, LENGTHS, strict=True))
@@ -77,16 +76,18 @@ def completions() -> tuple[Completion, ...]:
 
 
 def rows_on(device: torch.device) -> Rows:
-    picks = [Pick(0, row, advantage, 0) for row, advantage in enumerate((1.0, -0.5, 0.25, -1.0, 0.5, -0.25))]
-    return make_rows(picks, [completions()], learner_version=0, device=device)
+    rows = completions()
+    advantages = (1.0, -0.5, 0.25, -1.0, 0.5, -0.25)
+    samples = [SampleRef(row.id, advantage, 0) for row, advantage in zip(rows, advantages, strict=True)]
+    return make_rows(samples, by_id([rows]), learner_version=0, device=device)
 
 
 def alone(model: Any, temperature: float) -> tuple[torch.Tensor, torch.Tensor]:
     """Log-probabilities and entropies of the completions' tokens, each sequence by itself, from all its logits."""
     logp, entropy = [], []
-    for completion in completions():
-        ids = torch.from_numpy(np.concatenate([completion.prompt_token_ids, completion.token_ids])).long()
-        start = len(completion.prompt_token_ids)
+    for trajectory in completions():
+        ids = torch.from_numpy(np.concatenate([trajectory.prompt_token_ids, trajectory.segments[0].token_ids])).long()
+        start = len(trajectory.prompt_token_ids)
         logits = model(input_ids=ids.unsqueeze(0), use_cache=False).logits[0, start - 1 : -1] / temperature
         table = torch.log_softmax(logits, dim=-1)
         logp.append(table.gather(1, ids[start:, None])[:, 0])

@@ -4,16 +4,18 @@ import dataclasses
 
 from r1ray.loop.upkeep.metrics import batch_metrics
 from r1ray.rollout.group import FinishedGroup
-from r1ray.types import GroupRequest, Outcome, Sampling, Scored, ScoringFailed, Verdict
-from tests.fakes import Chunk, make_completion, make_prompt
+from r1ray.types import GroupRequest, Outcome, Sampling, Scored, ScoredTrajectory, ScoringFailed
+from tests.fakes import Chunk, make_prompt, make_trajectory
 
 
 def group_of(domain: str, outcomes: list[Outcome], *, num_tokens: int) -> FinishedGroup[Chunk]:
     prompt = dataclasses.replace(make_prompt(), domain=domain)
-    completions = [make_completion(index=index, num_tokens=num_tokens) for index in range(len(outcomes))]
-    verdicts = tuple(Verdict.of(c, outcome, extracted=None) for c, outcome in zip(completions, outcomes, strict=True))
+    completions = [make_trajectory(index=index, num_tokens=num_tokens) for index in range(len(outcomes))]
+    trajectories = tuple(
+        ScoredTrajectory.of(c, outcome, extracted=None) for c, outcome in zip(completions, outcomes, strict=True)
+    )
     request = GroupRequest(occurrence="0/0", prompt=prompt, num_completions=2, sampling=Sampling(1.0, 1.0, 8), seed=0)
-    return FinishedGroup(request, (tuple(completions),), (verdicts,), 0.0, 0.0)
+    return FinishedGroup(request, (tuple(completions),), (trajectories,), 0.0, 0.0)
 
 
 BATCH = [

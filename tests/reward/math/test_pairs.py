@@ -26,10 +26,10 @@ def wrongly_judged(verifier: MathVerifier, pairs: list[dict[str, Any]]) -> list[
     wrong = []
     for pair in pairs:
         started = time.thread_time()
-        mark = verifier.mark_sync(pair["gold"], pair["pred"])
-        is_late = mark.verdict == "timeout" or time.thread_time() - started > SLOWEST_S
-        if (mark.value == 1.0) is not pair["equal"] or is_late or mark.detail.startswith("unreadable"):
-            wrong.append(f"{pair['id']}: {pair['gold'][:60]} | {pair['pred'][-60:]}: {mark.verdict}, {mark.detail}")
+        score = verifier.score_sync(pair["gold"], pair["pred"])
+        is_late = score.label == "timeout" or time.thread_time() - started > SLOWEST_S
+        if (score.value == 1.0) is not pair["equal"] or is_late or score.detail.startswith("unreadable"):
+            wrong.append(f"{pair['id']}: {pair['gold'][:60]} | {pair['pred'][-60:]}: {score.label}, {score.detail}")
     return wrong
 
 
@@ -49,7 +49,7 @@ def test_equality_goes_both_ways(verifier: MathVerifier, category: str) -> None:
         if pair["cat"] != category or not pair["equal"] or category == "choice":
             continue
         answer = pair["pred"].removeprefix(r"So the answer is $\boxed{").removesuffix("}$.")
-        assert verifier.mark_sync(answer, rf"\boxed{{{pair['gold']}}}").value == 1.0, pair
+        assert verifier.score_sync(answer, rf"\boxed{{{pair['gold']}}}").value == 1.0, pair
 
 
 LONG: dict[str, tuple[Callable[[int], str], int]] = {
@@ -83,7 +83,7 @@ def test_long_answers_are_wrong_at_once(verifier: MathVerifier, monkeypatch: pyt
 
     def work(text: str) -> None:
         monkeypatch.setattr(verifier, "_cache", OrderedDict())
-        assert verifier.mark_sync("5", text).value == 0.0
+        assert verifier.score_sync("5", text).value == 0.0
 
     text_of, size = LONG[name]
     work(text_of(size))
@@ -92,7 +92,7 @@ def test_long_answers_are_wrong_at_once(verifier: MathVerifier, monkeypatch: pyt
 
 
 def test_three_thousand_brackets_around_the_answer_are_read(verifier: MathVerifier) -> None:
-    assert verifier.mark_sync("5", r"\boxed{" + "(" * 3000 + "5" + ")" * 3000 + "}").value == 1.0
+    assert verifier.score_sync("5", r"\boxed{" + "(" * 3000 + "5" + ")" * 3000 + "}").value == 1.0
 
 
 def test_the_acceptance_cases(verifier: MathVerifier) -> None:

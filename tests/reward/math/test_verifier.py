@@ -44,27 +44,27 @@ def wait_until(fact: Callable[[], bool], seconds: float = 60.0) -> bool:
 
 
 def test_the_template_of_r1_zero_needs_no_box(verifier: MathVerifier) -> None:
-    mark = verifier.mark_sync("29", "<think>25+4</think> <answer>29</answer>")
-    assert (mark.value, mark.verdict, mark.extracted) == (1.0, "correct", "29")
+    score = verifier.score_sync("29", "<think>25+4</think> <answer>29</answer>")
+    assert (score.value, score.label, score.extracted) == (1.0, "correct", "29")
 
 
 def test_the_verdicts(verifier: MathVerifier) -> None:
-    assert verifier.mark_sync("29", "<think>a</think> <answer>28</answer>").verdict == "wrong"
-    assert verifier.mark_sync("29", "<think>29").verdict == "no_answer"
-    assert verifier.mark_sync("29", "<think>29").extracted is None
+    assert verifier.score_sync("29", "<think>a</think> <answer>28</answer>").label == "wrong"
+    assert verifier.score_sync("29", "<think>29").label == "no_answer"
+    assert verifier.score_sync("29", "<think>29").extracted is None
 
 
 def test_a_broken_reference_is_no_zero(verifier: MathVerifier) -> None:
     with pytest.raises(UnscorableError):
-        verifier.mark_sync(r"\frac{1}{", r"\boxed{1}")
+        verifier.score_sync(r"\frac{1}{", r"\boxed{1}")
     for _ in range(2):  # the second time from the cache
         with pytest.raises(UnscorableError):
-            verifier.mark_sync(r"\nonsense{3} \foo \bar{", r"\boxed{1}")
+            verifier.score_sync(r"\nonsense{3} \foo \bar{", r"\boxed{1}")
 
 
 def test_a_reference_that_math_verify_cannot_parse_is_no_zero(verifier: MathVerifier) -> None:
     with pytest.raises(UnscorableError, match="parsed"):
-        verifier.mark_sync(r"\unknowncommand{3} \& \foo", r"\boxed{x+1}")
+        verifier.score_sync(r"\unknowncommand{3} \& \foo", r"\boxed{x+1}")
 
 
 def test_nonsense_arguments_are_refused() -> None:
@@ -84,11 +84,11 @@ def test_an_event_loop_goes_on_meanwhile(verifier: MathVerifier) -> None:
                 ticks += 1
 
         ticker = asyncio.create_task(tick())
-        marks = await asyncio.gather(
-            *(verifier.mark(f"x^2={n}", rf"\boxed{{x=\pm\sqrt{{{n}}}+1}}") for n in range(5, 25))
+        scores = await asyncio.gather(
+            *(verifier.score(f"x^2={n}", rf"\boxed{{x=\pm\sqrt{{{n}}}+1}}") for n in range(5, 25))
         )
         ticker.cancel()
-        return marks[0].verdict, ticks
+        return scores[0].label, ticks
 
     verdict, ticks = asyncio.run(both())
     assert verdict == "wrong" and ticks >= 3
@@ -99,16 +99,16 @@ def test_many_threads_get_their_own_answers(verifier: MathVerifier) -> None:
     def one(number: int) -> bool:
         right = number % 2 == 0
         answer = rf"\boxed{{\frac{{{2 * number}}}{{2}} + \sqrt{{{number}}}}}" if right else r"\boxed{\sqrt{2}}"
-        return verifier.mark_sync(rf"{number} + \sqrt{{{number}}}", answer).value == float(right)
+        return verifier.score_sync(rf"{number} + \sqrt{{{number}}}", answer).value == float(right)
 
     with ThreadPoolExecutor(8) as threads:
         assert all(threads.map(one, range(3, 120)))
 
 
 def test_an_answer_is_judged_once(verifier: MathVerifier, monkeypatch: pytest.MonkeyPatch) -> None:
-    first = verifier.mark_sync("17", r"\boxed{17\text{ cm}}")
+    first = verifier.score_sync("17", r"\boxed{17\text{ cm}}")
     monkeypatch.setattr(verifier_module, "decide", lambda *_: pytest.fail("judged again"))
-    assert verifier.mark_sync("17", r"Other words, \boxed{17\text{ cm}}") is first
+    assert verifier.score_sync("17", r"Other words, \boxed{17\text{ cm}}") is first
 
 
 @pytest.mark.faults
@@ -158,17 +158,17 @@ def test_a_turn_that_does_not_come_is_a_fault_of_the_machine_that_names_the_key(
     monkeypatch.setattr(verifier, "_cache", OrderedDict())
     message = r"waited 0 s for its turn of the math verifier.* reward\.verifier\.num_processes"
     with pytest.raises(DeadlineExceeded, match=message):
-        asyncio.run(verifier.mark(*UNDECIDED))
+        asyncio.run(verifier.score(*UNDECIDED))
     with pytest.raises(DeadlineExceeded, match=message):
-        verifier.mark_sync(*UNDECIDED)
+        verifier.score_sync(*UNDECIDED)
 
 
 def test_a_timeout_is_a_verdict(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(verifier_module, "decide", lambda *_: None)
     monkeypatch.setattr(verifier_module, "is_safe", lambda _: True)
     with MathVerifier(deadline_s=0.7) as one:
-        mark = one.mark_sync("5", r"\boxed{9^{9^{9^{9}}}+1.5}")
-    assert (mark.value, mark.verdict) == (0.0, "timeout")
+        score = one.score_sync("5", r"\boxed{9^{9^{9^{9}}}+1.5}")
+    assert (score.value, score.label) == (0.0, "timeout")
 
 
 @pytest.mark.faults
@@ -181,14 +181,14 @@ def test_a_check_that_kills_its_process_twice_is_wrong(monkeypatch: pytest.Monke
 
     monkeypatch.setattr(KillableProcess, "ask", dies)
     with MathVerifier() as one:
-        mark = one.mark_sync(*UNDECIDED)
-    assert (mark.value, mark.verdict, len(asked)) == (0.0, "wrong", 2)
+        score = one.score_sync(*UNDECIDED)
+    assert (score.value, score.label, len(asked)) == (0.0, "wrong", 2)
 
 
 def test_a_process_that_does_not_start_is_the_machine_s_fault(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "executable", "/bin/false")
     with MathVerifier() as one, pytest.raises(InfrastructureError, match="does not start"):
-        one.mark_sync(*UNDECIDED)
+        one.score_sync(*UNDECIDED)
     monkeypatch.setattr(sys, "executable", "/nowhere/python")
     with pytest.raises(InfrastructureError, match="cannot be started"):
         MathVerifier()
@@ -219,20 +219,20 @@ def test_a_starved_check_is_asked_again_and_then_the_machine_s_fault(monkeypatch
 def test_closing_ends_every_process_and_refuses_more() -> None:
     one = MathVerifier(num_processes=2)
     with contextlib.suppress(UnscorableError):
-        one.mark_sync(*UNDECIDED)
+        one.score_sync(*UNDECIDED)
     pids = one.pids
     one.close()
     one.close()
     assert pids and wait_until(lambda: not any(map(is_alive, pids)))
     with pytest.raises(InfrastructureError):
-        one.mark_sync("1", r"\boxed{1}")
+        one.score_sync("1", r"\boxed{1}")
 
 
 OWNER = """
 import sys, time
 from r1ray.reward.math.verifier import MathVerifier
 one = MathVerifier()
-one.mark_sync("x>y", r"\\\\boxed{y<x+0z \\\\text{ if } z}") if False else one._by_process("x>y", "y<x")
+one.score_sync("x>y", r"\\\\boxed{y<x+0z \\\\text{ if } z}") if False else one._by_process("x>y", "y<x")
 print(*one.pids, flush=True)
 one._by_process("5", "9^{9^{9^{9}}}+1.5")
 """
@@ -257,5 +257,5 @@ def test_a_verifier_made_in_a_thread_that_ended_still_works() -> None:
     thread.start()
     thread.join()
     with made[0] as one:
-        assert one.mark_sync("x>y", r"\boxed{2y<2x}").value == 1.0
+        assert one.score_sync("x>y", r"\boxed{2y<2x}").value == 1.0
         assert one._by_process("x>y", "y<x").value == 1.0

@@ -15,7 +15,7 @@ from r1ray.data.layouts import RawPrompt
 from r1ray.evaluation.records import Answered, Sample
 from r1ray.stages.collect.judge_agreement import compare_judge
 from r1ray.stages.collect.questions import Question
-from r1ray.types import Completion, Outcome, Scored, ScoringFailed
+from r1ray.types import Outcome, Scored, ScoringFailed, Trajectory
 from tests.fakes import FakeScorer, make_prompt
 
 
@@ -44,16 +44,16 @@ def samples(name: str, *texts: str) -> Answered:
 def compared(tmp_path: Path, questions: list[Question], *answered: Answered, num: int) -> tuple[dict[str, Any], int]:
     """What is written, and how many samples the judge saw."""
 
-    def judge(completion: Completion) -> Outcome:
-        if "silent" in completion.text:
+    def judge(trajectory: Trajectory) -> Outcome:
+        if "silent" in trajectory.text:
             return ScoringFailed("no grade")
-        return Scored(1.0, {"accuracy": float("liked" in completion.text)})
+        return Scored(1.0, {"accuracy": float("liked" in trajectory.text)})
 
     scorer = FakeScorer(judge)
     seen: list[str] = []
 
-    def close(chunk: tuple[Completion, ...]) -> tuple[Completion, ...]:
-        seen.extend(completion.text for completion in chunk)
+    def close(chunk: tuple[Trajectory, ...]) -> tuple[Trajectory, ...]:
+        seen.extend(trajectory.text for trajectory in chunk)
         return chunk
 
     running: Any = SimpleNamespace(scorer=scorer, close_chunk=close)

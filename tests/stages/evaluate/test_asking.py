@@ -15,7 +15,7 @@ from r1ray.config import Deadlines, RolloutConfig
 from r1ray.errors import InfrastructureError, UserError
 from r1ray.evaluation.records import Answered
 from r1ray.stages.evaluate.asking import ask, beside, read_answers, read_lines
-from r1ray.types import Completion, Outcome, Sampling, Scored, ScoringFailed
+from r1ray.types import Outcome, Sampling, Scored, ScoringFailed, Trajectory
 from tests.fakes import Events, FakeEngine, FakeScorer, make_prompt
 from tests.listening import listening
 
@@ -28,7 +28,7 @@ class World:
     scorer: FakeScorer
     said: list[str]
 
-    async def open_chunk(self, chunk: tuple[Completion, ...]) -> tuple[Completion, ...]:
+    async def open_chunk(self, chunk: tuple[Trajectory, ...]) -> tuple[Trajectory, ...]:
         return chunk
 
     def ask(self, path: Path, *, questions: int = 4) -> dict[int, Answered]:
@@ -92,8 +92,8 @@ def test_a_line_that_a_crash_cut_off_is_asked_again(tmp_path: Path) -> None:
 def test_a_question_that_the_machine_could_not_judge_is_asked_again_the_next_time(tmp_path: Path) -> None:
     path = tmp_path / "samples.jsonl"
 
-    def reward(completion: Completion) -> Outcome:
-        return ScoringFailed("no sandbox") if completion.occurrence == "eval/sums/1" else Scored(1.0, {"accuracy": 1.0})
+    def reward(trajectory: Trajectory) -> Outcome:
+        return ScoringFailed("no sandbox") if trajectory.group_id == "eval/sums/1" else Scored(1.0, {"accuracy": 1.0})
 
     with pytest.raises(InfrastructureError, match=r"sums: 1 of 4 questions .*q1: no sandbox.*asks these again"):
         world(reward=reward).ask(path)

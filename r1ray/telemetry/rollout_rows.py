@@ -1,0 +1,246 @@
+"""Rows of the rollout log: one a trajectory, with its segments as a list. Pure functions.
+
+    GroupRecord, Trajectory  --rows_of-->  RolloutRow  --trajectory_of-->  Trajectory
+
+What the engine saw in a branch is ``prompt_tokens`` followed by the tokens of the branch's segments.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any, Literal, TypedDict
+
+import numpy as np
+import pyarrow as pa
+
+from r1ray.checks import MathAnswer
+from r1ray.types import (
+    GroupRecord,
+    Outcome,
+    Scored,
+    ScoredTrajectory,
+    Segment,
+    Status,
+    Trajectory,
+    Unscorable,
+    VersionSpan,
+)
+
+SPAN = pa.struct([("version", pa.int32()), ("start", pa.int32()), ("end", pa.int32())])
+SEGMENT = pa.struct(
+    [
+        ("branch", pa.int32()),
+        ("kind", pa.string()),
+        ("role", pa.string()),
+        ("text", pa.string()),
+        ("tokens", pa.list_(pa.int32())),
+        ("logprobs", pa.list_(pa.float32())),
+        ("learner_logprobs", pa.list_(pa.float32())),
+        ("version", pa.int32()),
+        ("versions", pa.list_(SPAN)),
+        ("tool", pa.string()),
+        ("stop", pa.string()),
+    ]
+)
+SCHEMA = pa.schema(
+    [
+        ("step", pa.int32()),
+        ("stage", pa.string()),
+        ("group_id", pa.string()),
+        ("prompt_id", pa.string()),
+        ("trajectory", pa.int32()),
+        ("environment", pa.string()),
+        ("domain", pa.string()),
+        ("language", pa.string()),
+        ("prompt_text", pa.string()),
+        ("response_text", pa.string()),
+        ("answer", pa.string()),
+        ("extracted", pa.string()),
+        ("group_status", pa.string()),
+        ("dropped_reason", pa.string()),
+        ("reward", pa.float64()),
+        ("rewards", pa.map_(pa.string(), pa.float64())),
+        ("outcome", pa.string()),
+        ("label", pa.string()),
+        ("detail", pa.string()),
+        ("advantage", pa.float64()),
+        ("status", pa.string()),
+        ("num_policy_tokens", pa.int32()),
+        ("num_context_tokens", pa.int32()),
+        ("num_turns", pa.int32()),
+        ("num_branches", pa.int32()),
+        ("versions", pa.struct([("min", pa.int32()), ("max", pa.int32())])),
+        ("seconds", pa.struct([("generate", pa.float64()), ("environment", pa.float64()), ("reward", pa.float64())])),
+        ("prompt_tokens", pa.list_(pa.int32())),
+        ("segments", pa.list_(SEGMENT)),
+    ]
+)
+
+
+class SegmentRow(TypedDict):
+    """One item of :attr:`RolloutRow.segments`: a :class:`r1ray.types.Segment`."""
+
+    branch: int
+    kind: Literal["policy", "context"]
+    """What follows "policy" below is None of a context segment."""
+    role: str
+    text: str
+    tokens: list[int]
+    logprobs: list[float] | None
+    """Policy: log pi_old of each token, as sampled."""
+    learner_logprobs: list[float] | None
+    """Policy: the learner's own, where they were computed."""
+    version: int | None
+    """Policy: the one that sampled its oldest token."""
+    versions: list[dict[str, int]] | None
+    """Policy: :class:`r1ray.types.VersionSpan` s."""
+    tool: str
+    stop: str
+
+
+class RolloutRow(TypedDict, total=False):
+    """One trajectory. A group that was dropped before anything of it arrived is a row without one: what does not come
+    from the prompt is None."""
+
+    step: int
+    stage: str
+    group_id: str
+    prompt_id: str
+    trajectory: int
+    """Its index in the group."""
+    environment: str | None
+    """None where nothing answered the policy."""
+    domain: str
+    language: str
+    prompt_text: str
+    response_text: str
+    answer: str | None
+    """The reference, of prompts whose check has one."""
+    extracted: str | None
+    group_status: str
+    """``trained``; ``uniform``: not trained on, because its rewards are all equal; ``dropped``."""
+    dropped_reason: str | None
+    reward: float | None
+    rewards: dict[str, float]
+    """By the names of the parts, with what has no weight."""
+    outcome: str
+    """``scored``, ``unscorable`` or ``infrastructure_error``."""
+    label: str | None
+    detail: str | None
+    advantage: float | None
+    """None where the trajectory was not trained on."""
+    status: Status
+    num_policy_tokens: int
+    num_context_tokens: int
+    num_turns: int
+    num_branches: int
+    versions: dict[str, int]
+    seconds: dict[str, float]
+    prompt_tokens: list[int]
+    segments: list[SegmentRow]
+
+
+def rows_of(step: int, stage: str, record: GroupRecord, trajectories: Sequence[Trajectory]) -> Iterator[dict[str, Any]]:
+    """Yield the rows of a group, with numpy arrays for lists of tokens.
+
+    Args:
+        trajectories: in the order of ``record.trajectories``.
+    """
+    group = _group_columns(step, stage, record)
+    for trajectory, scored, advantage in zip(trajectories, record.trajectories, record.advantages, strict=True):
+        yield group | _columns(trajectory, scored) | {"advantage": advantage}
+    if not trajectories:
+        yield group
+
+
+def trajectory_of(row: RolloutRow) -> Trajectory:
+    """Return the trajectory of a row."""
+    return Trajectory(
+        group_id=row["group_id"],
+        index=row["trajectory"],
+        prompt_token_ids=np.array(row["prompt_tokens"], dtype=np.int32),
+        segments=tuple(map(_segment_of, row["segments"])),
+        status=row["status"],
+        seconds=row["seconds"]["generate"],
+    )
+
+
+def _group_columns(step: int, stage: str, record: GroupRecord) -> dict[str, Any]:
+    prompt = record.prompt
+    reason = None if record.fate == "trained" else record.fate.removeprefix("dropped:")
+    return {
+        "step": step,
+        "stage": stage,
+        "group_id": record.occurrence,
+        "prompt_id": prompt.id,
+        "domain": prompt.domain,
+        "language": prompt.language,
+        "prompt_text": prompt.text,
+        "answer": prompt.check.answer if isinstance(prompt.check, MathAnswer) else None,
+        "group_status": "trained" if reason is None else "uniform" if reason == "uniform" else "dropped",
+        "dropped_reason": None if reason == "uniform" else reason,
+    }
+
+
+def _columns(trajectory: Trajectory, scored: ScoredTrajectory) -> dict[str, Any]:
+    return {
+        "trajectory": trajectory.index,
+        "response_text": trajectory.text,
+        "extracted": scored.extracted,
+        **_outcome_columns(scored.outcome),
+        "status": trajectory.status,
+        "num_policy_tokens": scored.num_policy_tokens,
+        "num_context_tokens": scored.num_context_tokens,
+        "num_turns": scored.num_turns,
+        "num_branches": scored.num_branches,
+        "versions": {"min": scored.oldest_version, "max": scored.newest_version},
+        "seconds": {"generate": trajectory.seconds, "environment": 0.0, "reward": scored.seconds},
+        "prompt_tokens": trajectory.prompt_token_ids,
+        "segments": [_segment_columns(segment) for segment in trajectory.segments],
+    }
+
+
+def _outcome_columns(outcome: Outcome) -> dict[str, Any]:
+    if not isinstance(outcome, Scored):
+        kind = "unscorable" if isinstance(outcome, Unscorable) else "infrastructure_error"
+        return {"outcome": kind, "detail": outcome.reason, "rewards": []}
+    return {
+        "outcome": "scored",
+        "label": outcome.label,
+        "detail": outcome.detail,
+        "reward": outcome.total,
+        "rewards": list(outcome.parts.items()),
+    }
+
+
+def _segment_columns(segment: Segment) -> dict[str, Any]:
+    columns = {
+        "branch": segment.branch,
+        "kind": segment.kind,
+        "role": segment.role,
+        "text": segment.text,
+        "tokens": segment.token_ids,
+        "tool": segment.tool,
+        "stop": segment.stop,
+    }
+    if segment.kind == "context":
+        return columns
+    return columns | {
+        "logprobs": segment.logprobs,
+        "version": min((span.version for span in segment.versions), default=None),
+        "versions": [{"version": span.version, "start": span.start, "end": span.end} for span in segment.versions],
+    }
+
+
+def _segment_of(row: SegmentRow) -> Segment:
+    return Segment(
+        kind=row["kind"],
+        token_ids=np.array(row["tokens"], dtype=np.int32),
+        logprobs=np.array(row["logprobs"] or [], dtype=np.float32),
+        versions=tuple(VersionSpan(**span) for span in row["versions"] or ()),
+        text=row["text"],
+        branch=row["branch"],
+        role=row["role"],
+        tool=row["tool"],
+        stop=row["stop"],
+    )
