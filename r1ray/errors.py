@@ -10,6 +10,7 @@ R1RayError
 +-- InfrastructureError   a part of the system failed; never a reward of zero
     +-- DeadlineExceeded  somebody waited too long for somebody else
     +-- EngineLost        a rollout engine died, or may no longer serve
+    +-- GroupLost         a group worker died, and its groups with it; they are issued again
     +-- MachineTooBusy    other processes left what was to be judged too little time
     +-- SandboxUnavailable  untrusted code cannot be run safely on this machine; a UserError too
     +-- WeightSyncError   new weights could not be verified on the rollout engines
@@ -52,12 +53,12 @@ class PromptTooLong(GroupFailed):
 class NonFiniteLoss(R1RayError):
     """The loss of some groups is infinite or not a number; the parameters are as before the update."""
 
-    def __init__(self, occurrences: tuple[str, ...]) -> None:
-        super().__init__(occurrences)
-        self.occurrences = occurrences
+    def __init__(self, group_ids: tuple[str, ...]) -> None:
+        super().__init__(group_ids)
+        self.group_ids = group_ids
 
     def __str__(self) -> str:
-        return f"the loss is not finite in the micro-batches of the groups {', '.join(self.occurrences)}"
+        return f"the loss is not finite in the micro-batches of the groups {', '.join(self.group_ids)}"
 
 
 class UnscorableError(R1RayError):
@@ -73,7 +74,18 @@ class DeadlineExceeded(InfrastructureError):
 
 
 class EngineLost(InfrastructureError):
-    """The rollout engine that held a group is gone; the group has to be generated again."""
+    """A rollout engine is gone; what it was generating has to be generated again."""
+
+
+class GroupLost(InfrastructureError):
+    """The group worker that ran, or held, some groups is gone; they have to be issued again."""
+
+    def __init__(self, group_ids: tuple[str, ...]) -> None:
+        super().__init__(group_ids)
+        self.group_ids = group_ids
+
+    def __str__(self) -> str:
+        return f"the group worker of groups {', '.join(self.group_ids)} is gone"
 
 
 class MachineTooBusy(InfrastructureError):

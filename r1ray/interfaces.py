@@ -1,16 +1,20 @@
-"""The five roles of the loop, as Protocols. The controller knows nothing else of the system.
+"""The roles of the loop, as Protocols. The controller knows nothing else of the system.
 
-``C`` stands for a *chunk*: the trajectories of one group that finished together, ``tuple[Trajectory, ...]``. On Ray
-it is a reference into the object store, in a single process the tuple itself; the controller only passes it on.
+    GroupRunner (of engines and scorers) --> Learner --> WeightSync --> GroupRunner
+         `--> Recorder
+
+A part of a role that the loop does not see is beside its users: the engine in :mod:`r1ray.rollout.engine`, the
+reference in :mod:`r1ray.learner.kl_reference`, the learner of given rows in :mod:`r1ray.loop.supervised_loop`.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from typing import Any, Protocol
 
 from r1ray.types import (
+    EngineTimes,
     Float32Array,
     GroupRecord,
     GroupRequest,
@@ -19,36 +23,19 @@ from r1ray.types import (
     PublishStats,
     Response,
     Score,
+    ScoredGroup,
     ScoredTrajectory,
     Shard,
     StepStats,
     Trajectory,
 )
 
-if TYPE_CHECKING:
-    import torch
 
-C = TypeVar("C")
-C_co = TypeVar("C_co", covariant=True)
-C_contra = TypeVar("C_contra", contravariant=True)
-R_contra = TypeVar("R_contra", contravariant=True)
-
-
-class RolloutEngine(Protocol[C_co]):
-    """o_i ~ pi_old(. | q)."""
-
-    def generate(self, request: GroupRequest) -> AsyncIterator[C_co]:
-        """Yield the group's trajectories in chunks, as they finish. Raises ``EngineLost``; then nothing that was
-        yielded counts and the group has to be generated again. Raises ``PromptTooLong``."""
-        ...
-
-
-class Scorer(Protocol[C_contra]):
+class Scorer(Protocol):
     """r_i."""
 
-    async def score(self, prompt: Prompt, chunk: C_contra) -> tuple[ScoredTrajectory, ...]:
-        """Return the outcome and the facts of each trajectory of the chunk. Never raises because of what the model
-        wrote."""
+    async def score(self, prompt: Prompt, trajectory: Trajectory) -> ScoredTrajectory:
+        """Never raises because of what the model wrote."""
         ...
 
     async def classes(self, prompt: Prompt, answers: Sequence[str | None]) -> tuple[int | None, ...] | None:
@@ -57,23 +44,51 @@ class Scorer(Protocol[C_contra]):
         ...
 
 
-class Reference(Protocol[R_contra]):
-    """log pi_ref. Lives beside the learner and reads the same rows, ``R``."""
+class GroupRunner(Protocol):
+    """o_1 .. o_G ~ pi_old(. | q), and their rewards: groups, run by group workers."""
 
-    def logprobs(self, packed: R_contra) -> torch.Tensor | None:
-        """[N] float32, one for each chosen token of the rows; None where there is no reference."""
+    async def run(self, request: GroupRequest) -> ScoredGroup:
+        """Return the facts of a group; its trajectories stay with the worker. Raises GroupLost, GroupFailed."""
         ...
 
-    def refresh(self) -> None:
-        """pi_ref <- pi_theta."""
+    async def abort(self, group_id: str, reason: str) -> None:
+        """Close a group with what is scored; what it removes gets this reason."""
+        ...
+
+    def is_held(self, group: ScoredGroup) -> bool:
+        """Return False once the worker that ran a group is known to be gone, with its trajectories."""
+        ...
+
+    async def read(self, groups: Sequence[ScoredGroup]) -> Mapping[str, Trajectory]:
+        """Return the trajectories of groups by id, as far as they are held: for evaluation, which looks at texts."""
+        ...
+
+    async def drop(self, groups: Iterable[ScoredGroup]) -> None:
+        """Let workers forget the trajectories of groups."""
+        ...
+
+    async def classes(self, prompt: Prompt, answers: Sequence[str | None]) -> tuple[int | None, ...] | None:
+        """See :class:`Scorer`."""
+        ...
+
+    async def engine_times(self) -> Mapping[str, EngineTimes]:
+        """Return how each engine has spent its time, by its name."""
         ...
 
 
-class Learner(Protocol[C_contra]):
+class Learner(Protocol):
     """pi_theta: the only place where parameters change."""
 
-    async def train(self, shards: Sequence[Shard], chunks: Sequence[C_contra]) -> StepStats:
-        """One step: every minibatch of the shards (one shard for each rank) is one optimizer update."""
+    async def train(
+        self, shards: Sequence[Shard], groups: Sequence[ScoredGroup], *, has_more: bool = False
+    ) -> StepStats:
+        """Make every minibatch of the shards (one shard for each rank) an optimizer update. Raises GroupLost, before
+        anything is computed, if trajectories of groups are gone.
+
+        Args:
+            groups: whose trajectories the shards name.
+            has_more: the step goes on with another call. What is returned is of all its calls so far.
+        """
         ...
 
     async def refresh_reference(self) -> None: ...
@@ -100,39 +115,47 @@ class Learner(Protocol[C_contra]):
         ...
 
 
-class SupervisedLearner(Learner[C_contra], Protocol[C_contra]):
-    """A learner of examples or pairs; of a shard's samples the advantages mean nothing, and names are numbers of
-    rows."""
-
-    async def evaluate(self, shards: Sequence[Shard], chunks: Sequence[C_contra]) -> StepStats:
-        """The forward pass alone. The metrics have bare names: ``loss``, ``accuracy``, ..., each a mean over the terms
-        (tokens or pairs) of all shards."""
-        ...
-
-
 class WeightSync(Protocol):
     """pi_old <- pi_theta."""
 
-    async def publish(self, version: int, *, held_out: bool = False, probe: bool = False) -> PublishStats:
-        """When this returns, every serving engine holds verified weights of ``version``; with ``held_out`` those that
-        only evaluate too, where there are any. ``probe``: the parity probe runs, due or not. Raises
+    async def publish(self, version: int, *, eval_engines: bool = False, probe: bool = False) -> PublishStats:
+        """When this returns, every serving engine holds verified weights of ``version``; with ``eval_engines``
+        those that only evaluate too, if there are any. ``probe``: the parity probe runs, due or not. Raises
         ``WeightSyncError``."""
         ...
 
-
-class Recorder(Protocol[C_contra]):
-    """The rollout log."""
-
-    async def record(self, step: int, groups: Sequence[tuple[GroupRecord, Sequence[C_contra]]]) -> None:
-        """Hand over the groups that ended in this step; does not wait for them to be written."""
+    def when_lost(self, callback: Callable[[], None]) -> None:
+        """Have ``callback`` called whenever a rollout engine is lost. The next publish, of whatever version, brings
+        another in its place."""
         ...
 
-    async def set_aside(self, step: int, groups: Sequence[tuple[GroupRecord, Sequence[C_contra]]]) -> Path:
+    def when_eval_lost(self, callback: Callable[[], None]) -> None:
+        """The same of engines that only evaluate."""
+        ...
+
+
+class Recorder(Protocol):
+    """The rollout log."""
+
+    async def record(self, step: int, records: Sequence[GroupRecord]) -> None:
+        """Hand over the groups that ended in this step, and let their trajectories go once they are written; does not
+        wait for that."""
+        ...
+
+    async def set_aside(self, step: int, records: Sequence[GroupRecord]) -> Path:
         """Write groups that ended the run into a file of their own, which a resumed run leaves alone."""
         ...
 
     async def flush(self) -> None:
         """Return when everything handed over is on disk; raises what went wrong on the way."""
+        ...
+
+
+class Lent(Protocol):
+    """Trajectories, or given rows, on their way to the process that needs them."""
+
+    def read(self) -> Mapping[str, Any]:
+        """Return them by name; what is gone is left out."""
         ...
 
 
@@ -142,6 +165,3 @@ class RewardFn(Protocol):
     machine or a service failed; whatever else it raises counts as 0, and is counted."""
 
     def __call__(self, prompt: Prompt, response: Response) -> float | Score | Awaitable[float | Score]: ...
-
-
-Chunk = tuple[Trajectory, ...]

@@ -54,13 +54,29 @@ class Sampling:
 class GroupRequest:
     """The order for one group: G completions of one prompt."""
 
-    occurrence: str
+    group_id: str
     """Unique name of this use of the prompt, ``"<epoch>/<position>"``; the ledger's key."""
     prompt: Prompt
-    num_completions: int
+    group_size: int
     sampling: Sampling
     seed: int
-    """Completion i is sampled with ``seed + i``."""
+    """Trajectory i is sampled with ``seed + i``."""
+    min_group_size: int | None = None
+    """The group is closed once so many trajectories are scored, and the others are aborted; None: it waits for all."""
+    is_eval: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class EngineTimes:
+    """Seconds since an engine began to serve; ``busy_s + idle_s + paused_s`` is the wall time."""
+
+    busy_s: float
+    """Something was generated."""
+    idle_s: float
+    paused_s: float
+    """New weights were coming in."""
+    eval_s: float
+    """Evaluation's part of ``busy_s``, by its share of the trajectories under way."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,34 +138,6 @@ class Trajectory:
         numbers = [segment.branch for segment in self.segments]
         assert numbers == sorted(numbers), f"segments of branches {numbers}"
 
-    @classmethod
-    def completion(
-        cls,
-        *,
-        group_id: str,
-        index: int,
-        prompt_token_ids: Int32Array,
-        token_ids: Int32Array,
-        logprobs: Float32Array,
-        versions: tuple[VersionSpan, ...],
-        text: str = "",
-        status: Status = "finished",
-        stop: str = "",
-        seconds: float = 0.0,
-    ) -> Trajectory:
-        """Return the trajectory of one policy segment that has these tokens."""
-        segment = Segment(
-            kind="policy", token_ids=token_ids, logprobs=logprobs, versions=versions, text=text, stop=stop
-        )
-        return cls(
-            group_id=group_id,
-            index=index,
-            prompt_token_ids=prompt_token_ids,
-            segments=(segment,),
-            status=status,
-            seconds=seconds,
-        )
-
     @property
     def id(self) -> str:
         """See :func:`trajectory_id`."""
@@ -203,6 +191,11 @@ class Trajectory:
 def trajectory_id(group_id: str, index: int) -> str:
     """Return ``"<group_id>#<index>"``, which is unique among the trajectories of a run."""
     return f"{group_id}#{index}"
+
+
+def group_of(trajectory: str) -> str:
+    """Return the group of a trajectory, by their names."""
+    return trajectory.rpartition("#")[0]
 
 
 @dataclass(frozen=True, slots=True)
@@ -309,51 +302,43 @@ class ScoredTrajectory:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class SFTExample:
-    """A dialogue to learn from: its tokens, and those of them that are answers.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Removed:
+    """A trajectory that is not in its group: it takes no part in mean, std and loss, and is counted by its reason."""
 
-    Example: ``SFTExample("7", np.array([5, 9, 2], np.int32), np.array([False, True, True]))``
+    index: int
+    reason: str
+    """``late``, ``engine_lost``, ``failed``, or why the group was closed before its end: ``enough``, ``surplus``."""
+    num_policy_tokens: int
+    """What there was of it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScoredGroup:
+    """All that the driver gets of a group: no tokens, no text.
+
+    The trajectories themselves stay with the group worker until they are dropped there; whoever needs them reads them
+    by id. A worker that was started again has another incarnation, and none of what the one before held.
     """
 
-    id: str
-    """The data set's own name of the row."""
-    token_ids: Int32Array  # [T] int32
-    loss_mask: BoolArray  # [T] bool: the tokens of answers, each with its end; never the first of the row
+    group_id: str
+    trajectories: tuple[ScoredTrajectory, ...]
+    """In the order of their indices."""
+    removed: tuple[Removed, ...]
+    worker: int
+    incarnation: str
+    generate_s: float
+    """From the first trajectory that was begun to the last that ended."""
+    reward_s: float
+    """From there to the last reward."""
+    num_retries: int = 0
+    """Trajectories that were generated again, alone."""
 
     @property
-    def num_tokens(self) -> int:
-        """What the learner's forward pass has to read."""
-        return len(self.token_ids)
-
-    @property
-    def num_terms(self) -> int:
-        """Terms that the loss is a mean of: the tokens in the loss."""
-        return int(self.loss_mask.sum())
-
-
-@dataclass(frozen=True, slots=True)
-class PreferencePair:
-    """Two answers to one prompt, of which people prefer one. ``loss_mask`` says which tokens are the answer."""
-
-    chosen: SFTExample
-    rejected: SFTExample
-    margin: float
-    """By how much the chosen one's score has to be above the other's."""
-
-    @property
-    def id(self) -> str:
-        return self.chosen.id
-
-    @property
-    def num_tokens(self) -> int:
-        """Both together: they are computed in one micro-batch."""
-        return self.chosen.num_tokens + self.rejected.num_tokens
-
-    @property
-    def num_terms(self) -> int:
-        """Terms that the loss is a mean of: the pair."""
-        return 1
+    def ids(self) -> list[str]:
+        """The names of all its trajectories, with those that were removed."""
+        indices = sorted([*(each.index for each in self.trajectories), *(each.index for each in self.removed)])
+        return [trajectory_id(self.group_id, index) for index in indices]
 
 
 @dataclass(frozen=True, slots=True)
@@ -419,17 +404,18 @@ class PublishStats:
     """Seconds of the probe; ``seconds`` includes them."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class GroupRecord:
-    """The fate of one group as the rollout log keeps it."""
+    """One group as the rollout log keeps it."""
 
-    occurrence: str
+    group_id: str
     prompt: Prompt
-    trajectories: tuple[ScoredTrajectory, ...]
+    group: ScoredGroup | None
+    """None: it failed before there was anything of it."""
     advantages: tuple[float | None, ...]
-    """One for each trajectory; None where it was not trained on."""
-    fate: str
-    """``"trained"`` or ``"dropped:<reason>"``."""
+    """One for each of its trajectories; None where it was not trained on."""
+    status: Literal["trained", "dropped", "uniform", "not_finite"]
+    dropped_reason: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from r1ray.algo.consensus import answer_classes
 from r1ray.checks import MathAnswer
-from r1ray.errors import EngineLost, PromptTooLong
+from r1ray.errors import EngineLost, GroupLost, PromptTooLong
+from r1ray.interfaces import Scorer
+from r1ray.rollout.engine import Generated, RolloutEngine, TrajectoryRequest, one_segment
+from r1ray.rollout.engine_clock import EngineClock
+from r1ray.rollout.group_worker import GroupWorker
+from r1ray.rollout.placement import EngineState
 from r1ray.types import (
+    EngineTimes,
     Float32Array,
     GroupRecord,
     GroupRequest,
@@ -21,14 +28,15 @@ from r1ray.types import (
     Prompt,
     PublishStats,
     Scored,
+    ScoredGroup,
     ScoredTrajectory,
     Shard,
     StepStats,
     Trajectory,
     VersionSpan,
+    group_of,
+    trajectory_id,
 )
-
-Chunk = tuple[Trajectory, ...]
 
 
 def make_prompt(name: str = "p0", answer: str = "4") -> Prompt:
@@ -38,7 +46,7 @@ def make_prompt(name: str = "p0", answer: str = "4") -> Prompt:
 def make_trajectory(
     *, group_id: str = "0/0", index: int = 0, num_tokens: int = 3, version: int = 0, text: str = "x"
 ) -> Trajectory:
-    return Trajectory.completion(
+    return one_segment(
         group_id=group_id,
         index=index,
         prompt_token_ids=np.arange(1, 3, dtype=np.int32),
@@ -49,11 +57,11 @@ def make_trajectory(
     )
 
 
-def samples_of(shards: Sequence[Shard], chunks: Sequence[Chunk]) -> list[tuple[Trajectory, float]]:
-    """The trajectories that shards name, each with its advantage, in the order of the shards."""
-    by_id = {trajectory.id: trajectory for chunk in chunks for trajectory in chunk}
+def samples_of(shards: Sequence[Shard], groups: Sequence[ScoredGroup]) -> list[tuple[str, ScoredTrajectory, float]]:
+    """The trajectories that shards name: id, facts and advantage of each, in the order of the shards."""
+    by_id = {trajectory_id(group.group_id, each.index): each for group in groups for each in group.trajectories}
     samples = [s for shard in shards for mb in shard.minibatches for micro in mb.microbatches for s in micro]
-    return [(by_id[sample.id], sample.advantage) for sample in samples]
+    return [(sample.id, by_id[sample.id], sample.advantage) for sample in samples]
 
 
 class Events(list[str]):
@@ -61,27 +69,43 @@ class Events(list[str]):
 
 
 class FakeEngine:
-    """Yields each trajectory by itself, one event-loop turn apart; ``delay`` turns first for chosen occurrences."""
+    """Yields each trajectory by itself; ``delay`` turns of the event loop first for chosen groups."""
 
-    def __init__(self, events: Events, *, delay: Callable[[str], int] = lambda occurrence: 0) -> None:
+    def __init__(self, events: Events, *, delay: Callable[[str], int] = lambda group_id: 0) -> None:
         self.events, self.delay = events, delay
         self.version = -1
         self.fail_next = 0
         self.too_long: set[str] = set()
+        self.on_lost: Callable[[], None] = lambda: None
+        self.clock = EngineClock()
+        self._aborted: set[str] = set()
 
-    async def generate(self, request: GroupRequest) -> AsyncIterator[Chunk]:
-        self.events.append(f"generate {request.occurrence} v{self.version}")
-        if request.occurrence in self.too_long:
-            raise PromptTooLong(request.occurrence)
+    async def generate(self, request: TrajectoryRequest) -> Generated:
+        if request.index == 0:
+            self.events.append(f"generate {request.group_id} v{self.version}")
+        if request.group_id in self.too_long:
+            raise PromptTooLong(request.group_id)
         started = self.version
-        for _ in range(self.delay(request.occurrence)):
-            await asyncio.sleep(0)
-        for index in range(request.num_completions):
-            await asyncio.sleep(0)
-            if self.fail_next:
-                self.fail_next -= 1
-                raise EngineLost("planted")
-            yield (make_trajectory(group_id=request.occurrence, index=index, version=started),)
+        self._aborted.discard(request.id)
+        with self.clock.running(is_eval=request.is_eval):
+            for _ in range(self.delay(request.group_id) + request.index + 1):
+                await asyncio.sleep(0)
+                if request.id in self._aborted:
+                    return Generated(replace(self._trajectory(request, started), status="aborted"), 0)
+        if self.fail_next:
+            self.fail_next -= 1
+            self.on_lost()
+            raise EngineLost("planted")
+        return Generated(self._trajectory(request, started), 0)
+
+    async def abort(self, ids: Sequence[str]) -> None:
+        self._aborted |= set(ids)
+
+    async def times(self) -> EngineTimes:
+        return self.clock.times()
+
+    def _trajectory(self, request: TrajectoryRequest, version: int) -> Trajectory:
+        return make_trajectory(group_id=request.group_id, index=request.index, version=version)
 
 
 class FakeScorer:
@@ -91,16 +115,53 @@ class FakeScorer:
         self.reward = reward or (lambda c: Scored(float(c.index % 2), {"accuracy": float(c.index % 2)}))
         self.scored: list[tuple[str, int]] = []
 
-    async def score(self, prompt: Prompt, chunk: Chunk) -> tuple[ScoredTrajectory, ...]:
+    async def score(self, prompt: Prompt, trajectory: Trajectory) -> ScoredTrajectory:
         await asyncio.sleep(0)
-        self.scored += [(trajectory.group_id, trajectory.index) for trajectory in chunk]
-        return tuple(
-            ScoredTrajectory.of(trajectory, self.reward(trajectory), extracted=str(trajectory.index % 2))
-            for trajectory in chunk
-        )
+        self.scored.append((trajectory.group_id, trajectory.index))
+        return ScoredTrajectory.of(trajectory, self.reward(trajectory), extracted=str(trajectory.index % 2))
 
     async def classes(self, prompt: Prompt, answers: Sequence[str | None]) -> tuple[int | None, ...]:
         return tuple(answer_classes(answers, equivalent=lambda one, other: False))
+
+
+class FakeGroups:
+    """Groups run by a real group worker, on one engine."""
+
+    def __init__(self, engine: RolloutEngine, scorer: Scorer, *, deadline_s: float = 600.0) -> None:
+        self.worker = GroupWorker(scorer, deadline_s=deadline_s)
+        self._engine, self._scorer = engine, scorer
+        self.gone: set[str] = set()
+        """Groups that were lost with their worker."""
+
+    async def _serve(self) -> None:
+        await self.worker.set_engines([EngineState("engine", 0, self._engine, 10**6, "serving")])
+
+    async def run(self, request: GroupRequest) -> ScoredGroup:
+        await self._serve()
+        return await self.worker.run(request)
+
+    async def sample(self, request: GroupRequest) -> tuple[Trajectory, ...]:
+        await self._serve()
+        return await self.worker.sample(request)
+
+    async def abort(self, group_id: str, reason: str) -> None:
+        await self.worker.abort(group_id, reason)
+
+    def is_held(self, group: ScoredGroup) -> bool:
+        return group.group_id not in self.gone
+
+    async def read(self, groups: Sequence[ScoredGroup]) -> dict[str, Trajectory]:
+        return {name: each for group in groups for name in group.ids if (each := self.worker.held(name))}
+
+    async def drop(self, groups: Iterable[ScoredGroup]) -> None:
+        for group in groups:
+            await self.worker.drop(group.ids)
+
+    async def classes(self, prompt: Prompt, answers: Sequence[str | None]) -> tuple[int | None, ...] | None:
+        return await self._scorer.classes(prompt, answers)
+
+    async def engine_times(self) -> dict[str, EngineTimes]:
+        return {"engine": await self._engine.times()}
 
 
 class FakeLearner:
@@ -114,20 +175,27 @@ class FakeLearner:
         self.crash_at: int | None = None
         self.crash: Exception = RuntimeError("planted")
         self.slow_writes = 0
-        self.figures: dict[int, dict[str, float]] = {}
+        self.lost: set[str] = set()
+        """Groups that are gone when they are to be trained on."""
+        self.metrics: dict[int, dict[str, float]] = {}
         """Further metrics of the step that is made of a version."""
 
-    async def train(self, shards: Sequence[Shard], chunks: Sequence[Chunk]) -> StepStats:
+    async def train(
+        self, shards: Sequence[Shard], groups: Sequence[ScoredGroup], *, has_more: bool = False
+    ) -> StepStats:
         version = shards[0].learner_version
-        self.events.append(f"train v{version}")
+        self.events.append(f"train v{version}" + (" in part" if has_more else ""))
         if version == self.crash_at:
             raise self.crash
+        if lost := [group.group_id for group in groups if group.group_id in self.lost]:
+            self.lost.clear()
+            raise GroupLost(tuple(lost))
         for _ in range(self.turns):
             await asyncio.sleep(0)
-        used = [trajectory for trajectory, _ in samples_of(shards, chunks)]
-        self.trained.append(sorted({trajectory.group_id for trajectory in used}))
-        self.staleness += [version - trajectory.oldest_version for trajectory in used]
-        metrics = {"loss/policy": 0.0, "lr": 1.0} | self.figures.get(version, {})
+        used = samples_of(shards, groups)
+        self.trained.append(sorted({group_of(name) for name, _, _ in used}))
+        self.staleness += [version - each.oldest_version for _, each, _ in used]
+        metrics = {"loss/policy": 0.0, "lr": 1.0} | self.metrics.get(version, {})
         return StepStats(metrics, trained_tokens=len(used), padding_tokens=0)
 
     async def refresh_reference(self) -> None:
@@ -163,18 +231,25 @@ class FakeWeightSync:
 
     def __init__(self, events: Events, engine: FakeEngine) -> None:
         self.events, self.engine = events, engine
-        self.held_out: list[int] = []
+        self.to_eval_engines: list[int] = []
         """Versions that engines which only evaluate got too."""
         self.probed: list[int] = []
         """Versions of which a probe was asked for."""
+        self.lose_eval_engine: Callable[[], None] = lambda: None
 
-    async def publish(self, version: int, *, held_out: bool = False, probe: bool = False) -> PublishStats:
+    async def publish(self, version: int, *, eval_engines: bool = False, probe: bool = False) -> PublishStats:
         self.events.append(f"publish v{version}")
-        self.held_out += [version] if held_out else []
+        self.to_eval_engines += [version] if eval_engines else []
         self.probed += [version] if probe else []
         await asyncio.sleep(0)
         self.engine.version = version
         return PublishStats(version, 0.0, 0, 1, 0, None)
+
+    def when_lost(self, callback: Callable[[], None]) -> None:
+        self.engine.on_lost = callback
+
+    def when_eval_lost(self, callback: Callable[[], None]) -> None:
+        self.lose_eval_engine = callback
 
 
 class FakeRecorder:
@@ -184,11 +259,11 @@ class FakeRecorder:
         self.records: dict[int, list[GroupRecord]] = {}
         self.aside: list[GroupRecord] = []
 
-    async def record(self, step: int, groups: Sequence[tuple[GroupRecord, Sequence[Chunk]]]) -> None:
-        self.records[step] = [record for record, _ in groups]
+    async def record(self, step: int, records: Sequence[GroupRecord]) -> None:
+        self.records[step] = list(records)
 
-    async def set_aside(self, step: int, groups: Sequence[tuple[GroupRecord, Sequence[Chunk]]]) -> Path:
-        self.aside = [record for record, _ in groups]
+    async def set_aside(self, step: int, records: Sequence[GroupRecord]) -> Path:
+        self.aside = list(records)
         return Path(f"not_finite_step={step}")
 
     async def flush(self) -> None:

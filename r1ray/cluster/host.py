@@ -6,15 +6,17 @@ actor imports and builds it. ``handle.method.remote(...)`` then reads as on any 
 
 from __future__ import annotations
 
+import asyncio
 import importlib
 import os
+import pickle
 import socket
 import sys
 import threading
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, Literal, NoReturn
 
 import ray
 from ray.actor import ActorHandle
@@ -24,7 +26,6 @@ from r1ray.config.specs import PartSpec
 from r1ray.errors import SandboxUnavailable, UserError
 
 LOG_LINES, LOG_WIDTH = 12, 300
-Ref = Any  # ObjectRef[tuple[Trajectory, ...]]; Ray's own types are not generic over actor methods
 
 
 def _build(path: str, arguments: tuple[Any, ...]) -> Any:
@@ -42,10 +43,17 @@ def _note_log(error: Exception) -> None:
     error.add_note("\n".join(["the end of this actor's log:", *(line[:LOG_WIDTH] for line in lines)]))
 
 
+BULK = frozenset({"generate", "run", "sample", "score", "classes", "ask", "step_scores", "value"})
+"""Methods of which thousands of calls are under way. Every other one has a concurrency group of its own, so that a
+pause, an abort or a question never waits behind them."""
+BULK_CALLS, CONTROL_CALLS = 100_000, 256
+
+
 class AsyncHost:
-    """Hosts an object whose methods are coroutines and async generators; many calls at a time."""
+    """Hosts an object whose methods are coroutines; many calls at a time."""
 
     def __init__(self, path: str, *arguments: Any) -> None:
+        self._loop = asyncio.get_event_loop()
         self._hosted = _build(path, arguments)
 
     async def call(self, method: str, *arguments: Any, **keywords: Any) -> Any:
@@ -55,13 +63,18 @@ class AsyncHost:
             _note_log(error)
             raise
 
-    async def stream(self, method: str, *arguments: Any) -> AsyncIterator[Any]:
-        try:
-            async for item in getattr(self._hosted, method)(*arguments):
-                yield item
-        except Exception as error:
-            _note_log(error)
-            raise
+    async def bulk(self, packed: bytes) -> bytes:
+        """Call a method of which thousands of calls are under way. Method, arguments and answer are pickled here: Ray
+        pickles each argument by itself, and slowly, because it takes objects too that no module holds."""
+        method, arguments, keywords = pickle.loads(packed)
+        return pickle.dumps(await self.call(method, *arguments, **keywords), protocol=5)
+
+    @ray.method(concurrency_group="control")  # type: ignore[untyped-decorator]
+    async def control(self, method: str, *arguments: Any, **keywords: Any) -> Any:
+        """Call a method that does not wait behind others. Ray gives a concurrency group a thread and an event loop of
+        its own; the object lives in one."""
+        called = asyncio.run_coroutine_threadsafe(self.call(method, *arguments, **keywords), self._loop)
+        return await asyncio.wrap_future(called)
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,34 +145,54 @@ class BlockingHost:
 
 
 @dataclass(frozen=True, slots=True)
+class BulkAnswer:
+    """The answer of a method of which thousands of calls are under way; to be awaited, once."""
+
+    packed: Any  # ObjectRef[bytes]
+
+    def __await__(self) -> Generator[Any, None, Any]:
+        return pickle.loads((yield from self.packed.__await__()))
+
+
+@dataclass(frozen=True, slots=True)
 class Method:
     """One method of a hosted object."""
 
     actor: ActorHandle
     name: str
+    kind: Literal["call", "control", "bulk"]
 
     def remote(self, *arguments: Any, **keywords: Any) -> Any:
-        """Call it; returns an ObjectRef. References among ``arguments`` are resolved on the other side."""
-        return self.actor.call.remote(self.name, *arguments, **keywords)
-
-    def stream(self, *arguments: Any) -> Any:
-        """Iterate it; returns an ObjectRefGenerator."""
-        return self.actor.stream.options(num_returns="streaming").remote(self.name, *arguments)
+        """Call it; returns an ObjectRef, or a BulkAnswer where calls are many. Those take no references and no handles
+        among their ``arguments``."""
+        if self.kind == "bulk":
+            return BulkAnswer(self.actor.bulk.remote(pickle.dumps((self.name, arguments, keywords), protocol=5)))
+        call = self.actor.control if self.kind == "control" else self.actor.call
+        return call.remote(self.name, *arguments, **keywords)
 
 
 class Handle:
     """A hosted object, seen from elsewhere: ``handle.method.remote(...)``."""
 
-    def __init__(self, actor: ActorHandle) -> None:
-        self.actor = actor
+    def __init__(self, actor: ActorHandle, *, is_async: bool = False) -> None:
+        self.actor, self._is_async = actor, is_async
 
     def __getattr__(self, name: str) -> Method:
-        if name.startswith("__") or name == "actor":
+        if name.startswith("_") or name == "actor":
             raise AttributeError(name)
-        return Method(self.actor, name)
+        if not self._is_async:
+            return Method(self.actor, name, "call")
+        return Method(self.actor, name, "bulk" if name in BULK else "control")
 
-    def __reduce__(self) -> tuple[type[Handle], tuple[ActorHandle]]:
-        return Handle, (self.actor,)
+    def __eq__(self, other: object) -> bool:
+        """Return whether both are handles of the same actor, wherever they came from."""
+        return isinstance(other, Handle) and self.actor == other.actor
+
+    def __hash__(self) -> int:
+        return hash(self.actor)
+
+    def __reduce__(self) -> tuple[Any, tuple[ActorHandle, bool]]:
+        return _handle, (self.actor, self._is_async)
 
     def alive(self) -> Any:
         """An ObjectRef that is ready once the object is built; it raises what the constructor raised."""
@@ -169,21 +202,24 @@ class Handle:
         ray.kill(self.actor)
 
 
-def host(
-    path: str, *arguments: Any, concurrency: int | None = None, parts: Parts | None = None, **options: Any
-) -> Handle:
+def _handle(actor: ActorHandle, is_async: bool) -> Handle:
+    return Handle(actor, is_async=is_async)
+
+
+def host(path: str, *arguments: Any, is_async: bool = False, parts: Parts | None = None, **options: Any) -> Handle:
     """Start an actor that builds ``package.module:Class`` with ``arguments``.
 
     Args:
-        concurrency: calls at a time of an object with async methods; None for one whose methods block.
+        is_async: its methods are coroutines, and any number of calls is under way at a time; else its methods block,
+            and are called one after the other.
         parts: of an object with async methods that is spread over nodes; each part gets a PartSpec as last argument.
         options: of ``ray.remote``: resources, scheduling strategy, runtime environment.
     """
-    if parts is not None:
-        return Handle(ray.remote(max_concurrency=concurrency, **options)(SpreadHost).remote(path, parts, *arguments))
-    if concurrency is None:
+    if not is_async and parts is None:
         return Handle(ray.remote(**options)(BlockingHost).remote(path, *arguments))
-    return Handle(ray.remote(max_concurrency=concurrency, **options)(AsyncHost).remote(path, *arguments))
+    many = {"max_concurrency": BULK_CALLS, "concurrency_groups": {"control": CONTROL_CALLS}}
+    kind, own = (SpreadHost, (path, parts)) if parts is not None else (AsyncHost, (path,))
+    return Handle(ray.remote(**many, **options)(kind).remote(*own, *arguments), is_async=True)
 
 
 def import_path() -> dict[str, str]:

@@ -8,14 +8,16 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from r1ray.cluster.engines import EnginePool
+from r1ray.cluster.group_workers import GroupWorkers, start_group_workers
 from r1ray.cluster.host import address_and_port
 from r1ray.cluster.joining import connect
 from r1ray.cluster.learners import LearnerGroup
 from r1ray.cluster.placement import Needs, Reservation, learner_needs, model_section, training_needs
 from r1ray.cluster.publish import RayWeightSync
-from r1ray.cluster.ready import all_ready, rollout_pool
+from r1ray.cluster.ready import all_ready, engine_pool
 from r1ray.cluster.recorder import RecorderProxy
-from r1ray.cluster.scorers import ScorerPool
+from r1ray.cluster.scorers import RewardWorkers
 from r1ray.cluster.services import RewardModelPool
 from r1ray.cluster.spawn import Spawner, spawning
 from r1ray.cluster.storage import check_storage, learner_paths, training_paths
@@ -33,15 +35,19 @@ GRPO = "r1ray.learner.grpo:GRPOLearner"
 class Running:
     """The roles of a run, and what ends it."""
 
-    roles: Roles[Any]
+    roles: Roles
     learner: LearnerGroup
     spawner: Spawner
+    followed: tuple[EnginePool | GroupWorkers, ...]
+    """What watches over actors: it stops before they end."""
 
     @property
     def placement(self) -> Reservation:
         return self.spawner.placement
 
     def shutdown(self) -> None:
+        for each in self.followed:
+            each.close()
         self.spawner.end()
 
 
@@ -99,19 +105,28 @@ async def launch(
             models=models,
         )
         scorers = [spawn_scorer(index) for index in range(reward.num_actors)]
+        rewards = RewardWorkers(scorers, spawn_scorer)
         recorder = spawner.recorder(rollouts)
         num_workers = await all_ready(
             [*ranks, *(actor for each in models.values() for actor in each.actors), *scorers],
             [actor for each in engines.values() for actor in each],
             start_s=deadlines.start_s,
         )
-        pools = [rollout_pool(each, started, num_workers, spawn_engine) for each, started in engines.items() if started]
-        group = LearnerGroup(ranks)
+        groups = await start_group_workers(
+            spawner, rewards, num_workers=config.cluster.group_workers, reward=reward, deadlines=deadlines
+        )
+        eval_groups = await start_group_workers(spawner, rewards, num_workers=0, reward=reward, deadlines=deadlines)
+        slots = rollout.max_num_seqs
+        pool = engine_pool(
+            "rollout", engines["rollout"], num_workers, spawn_engine, groups, num_slots=groups.share_of(slots)
+        )
+        eval_pool = engine_pool("eval", engines["eval"], num_workers, spawn_engine, eval_groups, num_slots=slots)
+        group = LearnerGroup(ranks, groups)
         weights = RayWeightSync(
             config.weights,
-            pools[0],
+            pool,
             group,
-            held_out=pools[1] if len(pools) > 1 else None,
+            eval_pool=eval_pool if eval_pool.engines else None,
             backend=backend,
             address=place[0],
             probe=probe,
@@ -120,14 +135,13 @@ async def launch(
             free_port=lambda: _second(spawner.beside_rank_0(address_and_port)),
         )
     roles = Roles(
-        rollout=pools[0],
-        scorer=ScorerPool(scorers, spawn_scorer, deadline_s=deadlines.score_s, max_in_flight=reward.max_in_flight),
+        groups=groups,
         learner=group,
         weights=weights,
-        recorder=RecorderProxy(recorder, deadline_s=deadlines.checkpoint_s),
-        held_out=pools[-1],
+        recorder=RecorderProxy(recorder, groups, deadline_s=deadlines.checkpoint_s),
+        eval_groups=eval_groups if eval_pool.engines else groups,
     )
-    return Running(roles, group, spawner)
+    return Running(roles, group, spawner, (pool, eval_pool, groups, eval_groups))
 
 
 @dataclass(frozen=True, slots=True)

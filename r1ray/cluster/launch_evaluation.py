@@ -6,22 +6,19 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, cast
 
-import ray
-
-from r1ray.cluster.engines import RolloutPool
+from r1ray.cluster.engines import EnginePool
+from r1ray.cluster.group_workers import GroupWorkers, start_group_workers
 from r1ray.cluster.host import Handle
 from r1ray.cluster.joining import connect
 from r1ray.cluster.placement import evaluation_needs
-from r1ray.cluster.ready import all_ready, rollout_pool
-from r1ray.cluster.scorers import ScorerPool
+from r1ray.cluster.ready import all_ready, engine_pool
+from r1ray.cluster.scorers import RewardWorkers
 from r1ray.cluster.services import JudgePool, RewardModelPool
 from r1ray.cluster.spawn import Spawner, spawning
 from r1ray.cluster.storage import check_storage, evaluation_paths
 from r1ray.config import EvaluationConfig, JudgeConfig
 from r1ray.config.specs import EngineSpec
-from r1ray.interfaces import Chunk
 from r1ray.runtime.deadline import within
 
 
@@ -29,36 +26,34 @@ from r1ray.runtime.deadline import within
 class RunningEvaluation:
     """Engines that hold one model, reward actors, and what ends them."""
 
-    rollout: RolloutPool
-    scorer: ScorerPool
+    groups: GroupWorkers
+    engines: EnginePool
     reward_model: RewardModelPool | None
     spawner: Spawner
     start_s: float
     """Deadline of an engine that replaces a lost one."""
 
-    async def open_chunk(self, chunk: Any) -> Chunk:
-        """Return the trajectories of a chunk."""
-        return cast(Chunk, await chunk)
-
-    def close_chunk(self, trajectories: Chunk) -> Any:
-        """Return a chunk of trajectories that did not come from an engine."""
-        return ray.put(trajectories)
-
     async def restore(self) -> None:
         """Start a new engine in the place of each lost one; never returns."""
+        lost = asyncio.Event()
+        self.engines.when_lost(lost.set)
+        if any(engine.is_lost for engine in self.engines.engines):
+            lost.set()
         while True:
-            await self.rollout.lost.wait()
-            self.rollout.lost.clear()
+            await lost.wait()
+            lost.clear()
             await within(
                 self.start_s,
-                self.rollout.replace_lost(prepare=_serve),
+                self.engines.replace_lost(prepare=_serve),
                 waiter="the evaluation",
                 owner="an engine that replaces a lost one",
                 key="deadlines.start_s",
             )
-            self.rollout.end_verification()
+            await self.engines.end_verification()
 
     def shutdown(self) -> None:
+        self.engines.close()
+        self.groups.close()
         self.spawner.end()
 
 
@@ -103,16 +98,19 @@ async def launch_evaluation(
             judge=_judge(judges, config.judge),
         )
         scorers = [spawn_scorer(index) for index in range(reward.num_actors)]
+        rewards = RewardWorkers(scorers, spawn_scorer)
         models = [
             spawner.reward_model("reward_model", index, config.reward_model, template)
             for index in range(need.count("reward_model"))
         ]
         num_workers = await all_ready([*models, *scorers], [*engines, *judges], start_s=deadlines.start_s)
-        pool = rollout_pool("rollout", engines, num_workers, spawn_engine)
+        groups = await start_group_workers(spawner, rewards, num_workers=0, reward=reward, deadlines=deadlines)
+        slots = config.rollout.max_num_seqs
+        pool = engine_pool("rollout", engines, num_workers, spawn_engine, groups, num_slots=slots)
         await _serve_all(pool, start_s=deadlines.start_s)
     return RunningEvaluation(
+        groups,
         pool,
-        ScorerPool(scorers, spawn_scorer, deadline_s=deadlines.score_s, max_in_flight=reward.max_in_flight),
         RewardModelPool(models, deadline_s=deadlines.score_s) if models else None,
         spawner,
         deadlines.start_s,
@@ -126,7 +124,7 @@ def _judge(actors: Sequence[Handle], config: JudgeConfig) -> JudgePool | JudgeCo
     return config if config.url else None
 
 
-async def _serve_all(pool: RolloutPool, *, start_s: float) -> None:
+async def _serve_all(pool: EnginePool, *, start_s: float) -> None:
     """Let the engines of a pool answer."""
     await within(
         start_s,
@@ -135,7 +133,7 @@ async def _serve_all(pool: RolloutPool, *, start_s: float) -> None:
         owner="the engines to serve",
         key="deadlines.start_s",
     )
-    pool.end_verification()
+    await pool.end_verification()
 
 
 async def _serve(actor: Handle) -> None:

@@ -20,7 +20,7 @@ import numpy as np
 import ray
 from ray.exceptions import RayError
 
-from r1ray.cluster.engines import Engine, RolloutPool
+from r1ray.cluster.engines import Engine, EnginePool
 from r1ray.cluster.host import Handle
 from r1ray.cluster.learners import LearnerGroup
 from r1ray.config import Deadlines, WeightsConfig
@@ -111,10 +111,10 @@ class RayWeightSync:
     def __init__(
         self,
         config: WeightsConfig,
-        pool: RolloutPool,
+        pool: EnginePool,
         learner: LearnerGroup,
         *,
-        held_out: RolloutPool | None = None,
+        eval_pool: EnginePool | None = None,
         backend: str,
         address: str,
         probe: Sequence[Int32Array],
@@ -124,13 +124,13 @@ class RayWeightSync:
     ) -> None:
         """
         Args:
-            held_out: engines that only evaluate; they get the versions that are published for them.
+            eval_pool: engines that only evaluate; they get the versions that are published for them.
             address: the node of learner rank 0.
             probe: the sequences of the parity probe, each [T] int32.
             bounds: what the mean difference and the KL divergence of a probe may be, nats.
             free_port: finds a free port on that node.
         """
-        self._config, self._pool, self._held_out, self._learner = config, pool, held_out, learner
+        self._config, self._pool, self._eval_pool, self._learner = config, pool, eval_pool, learner
         self._backend, self._address = backend, address
         self._probe_sequences, self._bounds = probe, bounds
         self._deadlines, self._free_port = deadlines, free_port
@@ -139,9 +139,9 @@ class RayWeightSync:
         self._connected: list[Engine] = []
         self._num_publishes = 0
 
-    async def publish(self, version: int, *, held_out: bool = False, probe: bool = False) -> PublishStats:
+    async def publish(self, version: int, *, eval_engines: bool = False, probe: bool = False) -> PublishStats:
         """See :class:`r1ray.interfaces.WeightSync`."""
-        pools = [self._pool, self._held_out] if held_out and self._held_out is not None else [self._pool]
+        pools = [self._pool, self._eval_pool] if eval_engines and self._eval_pool is not None else [self._pool]
         start = time.monotonic()
         failure: WeightSyncError | None = None
         for attempt, _ in enumerate(ROUNDS):
@@ -189,10 +189,19 @@ class RayWeightSync:
             f"policy version {version} was {', '.join(ROUNDS)}, and still is not what the engines hold: {failure}"
         ) from failure
 
-    async def _round(self, pools: Sequence[RolloutPool], version: int, *, probe: bool) -> tuple[int, Probed]:
+    def when_lost(self, callback: Callable[[], None]) -> None:
+        """See :class:`r1ray.interfaces.WeightSync`."""
+        self._pool.when_lost(callback)
+
+    def when_eval_lost(self, callback: Callable[[], None]) -> None:
+        """See :class:`r1ray.interfaces.WeightSync`."""
+        if self._eval_pool is not None:
+            self._eval_pool.when_lost(callback)
+
+    async def _round(self, pools: Sequence[EnginePool], version: int, *, probe: bool) -> tuple[int, Probed]:
         engines = [engine for pool in pools for engine in pool.engines]
         for pool in pools:
-            pool.begin_verification()
+            await pool.begin_verification()
         await self._on_each(engines, "pause")
         if self._connected != engines:
             await self._connect(engines)
@@ -201,7 +210,7 @@ class RayWeightSync:
         await self._on_each(engines, "resume")
         probed = await self._probe(engines) if probe else Probed()
         for pool in pools:
-            pool.end_verification()
+            await pool.end_verification()
         return num_bytes, probed
 
     async def _connect(self, engines: Sequence[Engine]) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from ray.exceptions import RayActorError
 
-from r1ray.cluster.engines import Engine, RolloutPool
+from r1ray.cluster.engines import Engine, EnginePool, Told
 from r1ray.cluster.host import Handle, mistake_of
 from r1ray.errors import InfrastructureError
 from r1ray.runtime.deadline import within
@@ -38,9 +38,25 @@ async def all_ready(built: Sequence[Handle], engines: Sequence[Handle] = (), *, 
         raise (mistake_of(error) or InfrastructureError(f"an actor could not start: {error}")) from error
 
 
-def rollout_pool(
-    section: str, actors: Sequence[Handle], num_workers: NumWorkers, spawn: Callable[[str, int], Handle]
-) -> RolloutPool:
-    """Return the pool of a section's engines. ``spawn(section, index)`` starts another one in the place of that one."""
+def engine_pool(
+    section: str,
+    actors: Sequence[Handle],
+    num_workers: NumWorkers,
+    spawn: Callable[[str, int], Handle],
+    told: Told,
+    *,
+    num_slots: int,
+) -> EnginePool:
+    """Return the pool of a section's engines.
+
+    Args:
+        spawn: ``spawn(section, index)`` starts another one in the place of that one.
+        told: the group workers that place trajectories on them.
+        num_slots: trajectories that may be under way on one of them.
+    """
     engines = [Engine(f"{section} {index}", actor, num_workers[actor]) for index, actor in enumerate(actors)]
-    return RolloutPool(engines, lambda name: spawn(section, int(name.removeprefix(f"{section} "))))
+
+    def spawn_again(name: str) -> Handle:
+        return spawn(section, int(name.removeprefix(f"{section} ")))
+
+    return EnginePool(engines, spawn_again, told, num_slots=num_slots)

@@ -2,45 +2,48 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-from r1ray.cluster.host import Handle, Ref
+from r1ray.cluster.group_workers import GroupWorkers
+from r1ray.cluster.host import Handle
 from r1ray.runtime.deadline import within
 from r1ray.types import GroupRecord
 
 
 class RecorderProxy:
-    """The Recorder role over one actor: references go in, Parquet files come out, nobody waits."""
+    """The Recorder role over one actor. It reads the trajectories from the workers that hold them and writes Parquet
+    files, and nobody waits; then the workers let them go."""
 
     MAX_BEHIND = 8
 
-    def __init__(self, actor: Handle, *, deadline_s: float) -> None:
-        self._actor, self._deadline_s = actor, deadline_s
-        self._pending: list[Any] = []
+    def __init__(self, actor: Handle, groups: GroupWorkers, *, deadline_s: float) -> None:
+        self._actor, self._groups, self._deadline_s = actor, groups, deadline_s
+        self._pending: list[asyncio.Task[Path]] = []
 
-    async def record(self, step: int, groups: Sequence[tuple[GroupRecord, Sequence[Ref]]]) -> None:
-        """See :class:`r1ray.interfaces.Recorder`. Waits only where the writer is ``MAX_BEHIND`` steps behind."""
-        self._pending.append(self._write(step, groups))
-        while len(self._pending) > self.MAX_BEHIND:
-            await self._wait(self._pending.pop(0))
+    async def record(self, step: int, records: Sequence[GroupRecord]) -> None:
+        """See :class:`r1ray.interfaces.Recorder`. Waits only while the writer is ``MAX_BEHIND`` steps behind. Raises
+        what went wrong in writing another step."""
+        self._pending.append(asyncio.create_task(self._write(step, records, "step")))
+        while self._pending and (self._pending[0].done() or len(self._pending) > self.MAX_BEHIND):
+            await self._pending.pop(0)
 
-    async def set_aside(self, step: int, groups: Sequence[tuple[GroupRecord, Sequence[Ref]]]) -> Path:
-        path: Path = await self._wait(self._write(step, groups, name="not_finite_step"))
-        return path
+    async def set_aside(self, step: int, records: Sequence[GroupRecord]) -> Path:
+        return await self._write(step, records, "not_finite_step")
 
     async def flush(self) -> None:
         while self._pending:
-            await self._wait(self._pending.pop(0))
+            await self._pending.pop(0)
 
-    def _write(self, step: int, groups: Sequence[tuple[GroupRecord, Sequence[Ref]]], **keywords: Any) -> Any:
-        records = [record for record, _ in groups]
-        counts = [len(chunks) for _, chunks in groups]
-        chunks = [chunk for _, chunks in groups for chunk in chunks]
-        return self._actor.write.remote(step, records, counts, *chunks, **keywords)
-
-    async def _wait(self, pending: Any) -> Any:
-        return await within(
-            self._deadline_s, pending, waiter="the controller", owner="the rollout log", key="deadlines.checkpoint_s"
+    async def _write(self, step: int, records: Sequence[GroupRecord], name: str) -> Path:
+        groups = [record.group for record in records if record.group is not None]
+        path: Path = await within(
+            self._deadline_s,
+            self._actor.write.remote(step, records, self._groups.lend(groups), name),
+            waiter="the controller",
+            owner="the rollout log",
+            key="deadlines.checkpoint_s",
         )
+        await self._groups.drop(groups)
+        return path

@@ -1,67 +1,93 @@
-"""The Scorer role over reward actors: least-loaded routing, retries, and the replacement of those that went quiet."""
+"""Reward actors: the Scorer role over them, in a group worker, and who replaces them, in the driver.
+
+ScorerPool --report(index, actor)--> driver: RewardWorkers.replace --> ScorerPool.update of every group worker
+"""
 
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import Callable, Sequence
 from typing import Any, cast
 
 from ray.exceptions import RayActorError, RayError
 
-from r1ray.cluster.host import Handle, Ref
-from r1ray.errors import DeadlineExceeded, EngineLost, InfrastructureError
-from r1ray.runtime.deadline import within
-from r1ray.types import Prompt, ScoredTrajectory, ScoringFailed
+from r1ray.cluster.host import Handle
+from r1ray.errors import DeadlineExceeded, InfrastructureError
+from r1ray.types import Prompt, ScoredTrajectory, ScoringFailed, Trajectory
 
+logger = logging.getLogger(__name__)
 MAX_SCORING_ATTEMPTS = 3
 PATIENCE = 10
-"""A chunk waits at most so many deadlines, however busy its actor is with others."""
+"""A trajectory waits at most so many deadlines, however busy its actor is with others."""
+
+
+class RewardWorkers:
+    """The reward actors of a run, and their replacement, whichever group workers ask them."""
+
+    def __init__(self, actors: Sequence[Handle], spawn: Callable[[int], Handle]) -> None:
+        """``spawn(index)`` starts another actor in the place of that one."""
+        self.actors, self._spawn = list(actors), spawn
+        self._when_replaced: list[Callable[[], object]] = []
+
+    def when_replaced(self, callback: Callable[[], object]) -> None:
+        """Have ``callback`` called whenever :attr:`actors` has changed."""
+        self._when_replaced.append(callback)
+
+    def replace(self, index: int, actor: Handle) -> None:
+        """Start another actor in the place of one that is reported; once, however many report it."""
+        if self.actors[index] != actor:
+            return
+        logger.warning("reward worker %d died, or answers no more; it is replaced", index)
+        actor.kill()
+        self.actors[index] = self._spawn(index)
+        for callback in self._when_replaced:
+            callback()
 
 
 class ScorerPool:
-    """The Scorer role over reward actors."""
+    """The Scorer role over reward actors. Who owns them replaces those that are reported, and tells of the new ones by
+    :meth:`update`; until then nothing is sent in their place."""
 
     def __init__(
-        self, actors: Sequence[Handle], spawn: Callable[[int], Handle], *, deadline_s: float, max_in_flight: int
+        self, actors: Sequence[Handle], report: Callable[[int, Handle], None], *, deadline_s: float, max_in_flight: int
     ) -> None:
         """
         Args:
-            spawn: ``spawn(index)`` starts another actor in the place of that one.
-            deadline_s: how long an actor that has chunks may answer nothing at all. (A chunk may wait longer for its
-                turn behind slow ones; each part of the reward has a deadline of its own.)
-            max_in_flight: chunks that one actor holds at a time; others wait here, where no clock runs.
+            report: is told of an actor that died, or has gone quiet.
+            deadline_s: how long an actor that has trajectories may answer nothing at all. (A trajectory may wait longer
+                for its turn behind slow ones; each part of the reward has a deadline of its own.)
+            max_in_flight: trajectories that one actor holds at a time; others wait here, where no clock runs.
         """
-        self.actors, self._spawn = list(actors), spawn
+        self.actors, self._report = list(actors), report
         self._load = [0] * len(self.actors)
         self._heard = [0.0] * len(self.actors)  # when each last answered
+        self._gone: set[int] = set()  # reported, and not yet replaced
+        self._replaced = asyncio.Event()
         self._deadline_s = deadline_s
         self._slots = asyncio.Semaphore(max_in_flight * len(self.actors))
 
-    async def score(self, prompt: Prompt, chunk: Ref) -> tuple[ScoredTrajectory, ...]:
-        """See :class:`r1ray.interfaces.Scorer`. A reward actor that fails or is late is not the model's fault: it is
-        replaced, the chunk goes to another one, and after ``MAX_SCORING_ATTEMPTS`` its trajectories are
-        ``ScoringFailed``. So does a chunk of which an actor could not score a trajectory."""
+    def update(self, actors: Sequence[Handle]) -> None:
+        """Take over the actors that live now, as many as before."""
+        self._gone -= {index for index, (old, new) in enumerate(zip(self.actors, actors, strict=True)) if old != new}
+        self.actors[:] = actors
+        self._replaced.set()
 
-        def is_whole(scored: tuple[ScoredTrajectory, ...]) -> bool:
-            return not any(isinstance(each.outcome, ScoringFailed) for each in scored)
+    async def score(self, prompt: Prompt, trajectory: Trajectory) -> ScoredTrajectory:
+        """See :class:`r1ray.interfaces.Scorer`. A reward actor that fails or is late is not the model's fault: the
+        trajectory goes to another one, and after ``MAX_SCORING_ATTEMPTS`` its outcome is ``ScoringFailed``. So does one
+        that an actor could not score."""
 
-        async with self._slots:
-            try:
-                return cast("tuple[ScoredTrajectory, ...]", await self._ask("score", prompt, chunk, is_good=is_whole))
-            except InfrastructureError as error:
-                failure = str(error)
-            try:
-                unscored = await within(
-                    self._deadline_s,
-                    chunk,
-                    waiter="the controller",
-                    owner="a group's trajectories",
-                    key="deadlines.score_s",
-                )
-            except RayError as error:  # they went down with their node
-                raise EngineLost(f"the trajectories of a group are gone: {error}") from error
-        return tuple(ScoredTrajectory.of(each, ScoringFailed(failure), extracted=None) for each in unscored)
+        def is_scored(scored: ScoredTrajectory) -> bool:
+            return not isinstance(scored.outcome, ScoringFailed)
+
+        try:
+            async with self._slots:
+                answer = await self._ask("score", prompt, trajectory, is_good=is_scored)
+            return cast(ScoredTrajectory, answer)
+        except InfrastructureError as error:
+            return ScoredTrajectory.of(trajectory, ScoringFailed(str(error)), extracted=None)
 
     async def classes(self, prompt: Prompt, answers: Sequence[str | None]) -> tuple[int | None, ...] | None:
         """See :class:`r1ray.interfaces.Scorer`. Raises InfrastructureError after ``MAX_SCORING_ATTEMPTS``."""
@@ -71,12 +97,11 @@ class ScorerPool:
     async def _ask(
         self, method: str, prompt: Prompt, argument: Any, *, is_good: Callable[[Any], bool] = lambda answer: True
     ) -> Any:
-        """What one actor after the other answers until an answer is good; the last one's, good or not. Raises
-        InfrastructureError where the last one gave none."""
+        """Return what one actor after the other answers until an answer is good; the last one's, good or not. Raises
+        InfrastructureError if the last one gave none."""
         failure, tried = "", set[int]()
         for attempt in range(1, MAX_SCORING_ATTEMPTS + 1):
-            untried = [i for i in range(len(self.actors)) if i not in tried] or range(len(self.actors))
-            index = min(untried, key=self._load.__getitem__)
+            index = await self._least_loaded(tried)
             tried.add(index)
             actor = self.actors[index]
             self._load[index] += 1
@@ -86,15 +111,27 @@ class ScorerPool:
                     return answer
             except (RayActorError, DeadlineExceeded) as error:
                 failure = str(error)
-                self._replace(index, actor)
+                self._note(index, actor)
             except RayError as error:
                 failure = str(error)
             finally:
                 self._load[index] -= 1
         raise InfrastructureError(failure)
 
+    async def _least_loaded(self, tried: set[int]) -> int:
+        """Return which actor to ask: one that was not asked, if any is left. Waits while none lives."""
+        while not (living := [index for index in range(len(self.actors)) if index not in self._gone]):
+            self._replaced.clear()
+            await self._replaced.wait()
+        return min([index for index in living if index not in tried] or living, key=self._load.__getitem__)
+
+    def _note(self, index: int, actor: Handle) -> None:
+        if self.actors[index] == actor and index not in self._gone:  # the first call to notice
+            self._gone.add(index)
+            self._report(index, actor)
+
     async def _answer(self, index: int, call: Any) -> Any:
-        """What an actor answers. Raises DeadlineExceeded where it has gone quiet."""
+        """Return what an actor answers. Raises DeadlineExceeded if it has gone quiet."""
         task = asyncio.ensure_future(call)
         started = time.monotonic()
         last = started + PATIENCE * self._deadline_s
@@ -104,7 +141,7 @@ class ScorerPool:
                 left = due - time.monotonic()
                 if left <= 0:
                     raise DeadlineExceeded(
-                        f"the controller waited {time.monotonic() - started:.0f} s for reward actor {index}, which "
+                        f"a group worker waited {time.monotonic() - started:.0f} s for reward actor {index}, which "
                         f"answered nothing for {self._deadline_s:g} s. If rewards are that slow here, raise "
                         "deadlines.score_s; otherwise look at the actor's log."
                     )
@@ -115,9 +152,3 @@ class ScorerPool:
                     return answer
         finally:
             task.cancel()
-
-    def _replace(self, index: int, actor: Handle) -> None:
-        """Another actor in the place of one that died or hangs; once, however many calls notice."""
-        if self.actors[index] is actor:
-            actor.kill()
-            self.actors[index] = self._spawn(index)

@@ -14,14 +14,12 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from r1ray.cluster.host import Handle, Parts, host, import_path
 from r1ray.cluster.placement import Needs, Reservation, reserve
 from r1ray.config import JudgeConfig, LearnerConfig, RewardConfig, RewardModelConfig, RolloutConfig, SandboxConfig
-from r1ray.config.specs import EngineSpec, JudgeSpec, RankSpec
+from r1ray.config.specs import EngineSpec, GroupWorkerSpec, JudgeSpec, RankSpec
 from r1ray.reward.judged import Judge
 from r1ray.reward.preference import PreferenceModel
 
 MAX_RESTARTS = 3
 """Of an actor that Ray starts again by itself."""
-STREAMS = 4096
-"""Calls that a rollout or reward actor takes at a time; the engines do their own queueing."""
 
 
 @asynccontextmanager
@@ -125,7 +123,15 @@ class Spawner:
         """Make a reward actor. Arguments as of :class:`r1ray.reward.scorer.RewardScorer`."""
         options = self._options("reward", index, {"OMP_NUM_THREADS": "1"})
         path = "r1ray.reward.scorer:RewardScorer"
-        return self._host(path, config, sandbox, programs, max_tokens, judge, models, concurrency=STREAMS, **options)
+        return self._host(path, config, sandbox, programs, max_tokens, judge, models, is_async=True, **options)
+
+    def group_worker(self, node: str, scorers: Sequence[Handle], spec: GroupWorkerSpec) -> Handle:
+        """Make a group worker on a node, or, if that is gone when Ray starts it again, elsewhere. What it is asked for
+        a second time the driver decides, not Ray."""
+        place = NodeAffinitySchedulingStrategy(node, soft=True)
+        options: dict[str, Any] = {"num_cpus": 0, "scheduling_strategy": place, "max_restarts": -1}
+        path, env = "r1ray.cluster.group_host:GroupHost", self._runtime({"OMP_NUM_THREADS": "1"})
+        return self._host(path, scorers, spec, is_async=True, **options, **env)
 
     def recorder(self, folder: Path) -> Handle:
         """Make the actor that writes the rollout log."""
@@ -158,7 +164,7 @@ class Spawner:
         nodes = self._need.of(section).nodes
         others = [self._options(section, index, env, rank) for rank in range(1, nodes)]
         own: dict[str, Any] = {"parts": Parts(part, others)} if others else {}
-        return own | {"concurrency": STREAMS} | self._options(section, index, env)
+        return own | {"is_async": True} | self._options(section, index, env)
 
     def _runtime(self, env: dict[str, str]) -> dict[str, Any]:
         return {"runtime_env": {"env_vars": self._common | env}}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from r1ray.config.values import above, at_least, divisors, one_of, one_of_or_own
@@ -28,8 +29,17 @@ class AlgoConfig:
     """Groups that one step trains on; the paper's 8,192 outputs are 512 groups of 16."""
     minibatches_per_step: int = 16
     """Optimizer updates of one step, one pass over its groups."""
+    stream_minibatches: bool = False
+    """Train on each minibatch as soon as its groups are there, while the others are still generated. Needs the engine's
+    log pi_old: the learner's own would be computed under parameters that have moved."""
     max_staleness: int = 0
     """Policy versions that generation may run ahead of learning; 0 is exactly on-policy."""
+    min_group_size: int | None = None
+    """A group is closed once so many of its trajectories are scored, and the others are aborted; None: it waits for
+    all. That removes the slowest, and with them the longest: see ``removed/enough_rate``."""
+    oversample: float = 1.0
+    """Groups that are issued for each that a step takes. Above 1 the slowest groups are left behind, and with them the
+    longest outputs: see ``removed/surplus_rate``."""
     surrogate: str = "clip"
     """What is maximised of each token: ``clip``: min(rho A, clip(rho) A) (the paper). ``weight``: sg(clip(rho)) A
     log pi (CISPO). ``reinforce``: A log pi. Or ``package.module:function``: see :class:`r1ray.algo.doors.Surrogate`."""
@@ -107,6 +117,11 @@ class AlgoConfig:
         return "token_tis" if is_weighted else "none"
 
     @property
+    def num_surplus_groups(self) -> int:
+        """Groups that are issued beyond what a step takes: ceil((oversample - 1) prompts_per_step)."""
+        return math.ceil((self.oversample - 1.0) * self.prompts_per_step - 1e-9)
+
+    @property
     def is_old_recomputed(self) -> bool:
         """``old_logprobs`` with ``auto`` decided by the correction: whether log pi_old is the learner's own."""
         if self.old_logprobs != "auto":
@@ -153,7 +168,29 @@ class AlgoConfig:
         at_least("algo.advantage_epsilon", self.advantage_epsilon, 0)
         at_least("algo.reference_refresh_updates", self.reference_refresh_updates, 0)
         at_least("algo.max_completion_tokens", self.max_completion_tokens, 1)
+        at_least("algo.oversample", self.oversample, 1)
+        if self.min_group_size is not None and not 2 <= self.min_group_size <= self.group_size:
+            raise ValueError(
+                f"algo.min_group_size={self.min_group_size}: needs 2 to algo.group_size={self.group_size}, or null."
+            )
+        if self.stream_minibatches:
+            self._check_streaming()
         self._check_objective()
+
+    def _check_streaming(self) -> None:
+        """Raise ValueError if a minibatch cannot be trained on before the others are there."""
+        if self.is_old_recomputed:
+            raise ValueError(
+                f"algo.stream_minibatches=true with algo.old_logprobs={self.old_logprobs}: the learner cannot compute "
+                "log pi_old of groups that come after its first update; needs algo.old_logprobs=engine, or false."
+            )
+        for key in ("advantage_baseline", "advantage_std"):
+            value = getattr(self, key)
+            if value in ("batch", "token_sample", "token_population") or ":" in value:
+                raise ValueError(
+                    f"algo.stream_minibatches=true with algo.{key}={value}, which is given the rewards of the whole "
+                    "step: needs one of each group, or algo.stream_minibatches=false."
+                )
 
     def _check_objective(self) -> None:
         """Raise ValueError where two choices do not go together."""

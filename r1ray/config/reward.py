@@ -177,7 +177,7 @@ class RewardConfig:
     ``normalised``: each part is normalised over its group before it is weighted and added."""
     gate: str = "format"
     max_in_flight: int = 256
-    """Chunks of completions that one reward actor holds at a time; others wait."""
+    """Trajectories that one reward actor holds at a time; others wait."""
     verifier: VerifierConfig = field(default_factory=VerifierConfig)
 
     def __post_init__(self) -> None:

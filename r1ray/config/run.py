@@ -150,6 +150,7 @@ class DeadlineConfig:
 
     start_s: float | None = None
     generate_s: float | None = None
+    """Of one trajectory, from its place on an engine to its last token; no time of a publish counts."""
     score_s: float | None = None
     learn_s: float | None = None
     publish_s: float | None = None
@@ -182,8 +183,14 @@ class ClusterConfig:
     missing. Where nodes are started on demand: as long as that takes; how many GPUs an actor takes is then better
     said than left to what the cluster has at the start."""
 
+    group_workers: int | None = None
+    """Actors that run groups and keep their trajectories, on the rollout nodes in turn. 0: the driver's own process.
+    None: one a rollout node; 0 if the driver's node is the only one."""
+
     def __post_init__(self) -> None:
         at_least("cluster.wait_s", self.wait_s, 0)
+        if self.group_workers is not None:
+            at_least("cluster.group_workers", self.group_workers, 0)
 
 
 @dataclass

@@ -77,3 +77,16 @@ class JudgeSpec:
     """Of a reply."""
     num_gpus: int
     seed: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GroupWorkerSpec:
+    """What a group worker is built from."""
+
+    number: int
+    generate_s: float
+    """Deadline of one trajectory."""
+    score_s: float
+    """How long a reward actor that has something to score may answer nothing at all."""
+    scores_in_flight: int
+    """Trajectories that one reward actor holds at a time for this worker."""

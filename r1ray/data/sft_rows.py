@@ -21,11 +21,12 @@ import pyarrow as pa
 
 from r1ray.data.checks import MalformedRow
 from r1ray.data.dialogues import Layout, RawExample, UnusableRow, recognise
+from r1ray.data.sft_examples import PreferencePair, SFTExample
 from r1ray.data.spool import MAX_ERRORS_SHOWN, SpooledRows, rows_of
 from r1ray.data.turns import DialogueEncoder, Piece
 from r1ray.errors import UserError
 from r1ray.runtime.files import write_text, written_aside
-from r1ray.types import BoolArray, Int32Array, Position, PreferencePair, SFTExample
+from r1ray.types import BoolArray, Int32Array, Position
 
 R = TypeVar("R")
 R_co = TypeVar("R_co", covariant=True)

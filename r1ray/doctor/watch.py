@@ -6,9 +6,10 @@ the same time. The work of the loop between its calls is not counted.
 
 from __future__ import annotations
 
+import math
 import time
 from collections import defaultdict
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -21,8 +22,8 @@ from r1ray.types import (
     Float32Array,
     GroupRequest,
     Int32Array,
-    Prompt,
     PublishStats,
+    ScoredGroup,
     ScoredTrajectory,
     ScoringFailed,
     Shard,
@@ -31,6 +32,7 @@ from r1ray.types import (
 
 if TYPE_CHECKING:
     from r1ray.cluster.launch import Running
+    from r1ray.interfaces import GroupRunner, Learner
     from r1ray.loop.roles import Roles
 
 PHASES = ("cluster", "model", "start", "generate", "reward", "learn", "publish", "probe", "export", "reload")
@@ -65,6 +67,7 @@ class Watch:
         self._seconds: defaultdict[str, float] = defaultdict(float)
         self._under_way: defaultdict[str, int] = defaultdict(int)
         self._since: dict[str, float] = {}
+        self._spans: defaultdict[str, list[tuple[float, float]]] = defaultdict(list)  # of phases that groups tell of
         self._broken: dict[str, None] = {}  # phases whose last call did not end well, in the order in which it did not
         self._raised: dict[str, Exception] = {}  # what a call of each phase raised last
         self._last = PHASES[0]
@@ -95,7 +98,7 @@ class Watch:
     def seconds(self) -> dict[str, float]:
         """Seconds of each phase that was entered. The time of a probe is taken out of that of its publish."""
         probes = sum(published.probe_s for published in self.publishes)
-        found = dict(self._seconds)
+        found = dict(self._seconds) | {phase: _covered(spans) for phase, spans in self._spans.items()}
         if self.publishes:
             found |= {"publish": found["publish"] - probes, "probe": probes}
         return {phase: found[phase] for phase in PHASES if phase in found}
@@ -118,7 +121,7 @@ class Watch:
 
     # ------------------------------------------------------------------ the loop's calls
 
-    def started(self, running: Running) -> Roles[Any]:
+    def started(self, running: Running) -> Roles:
         addresses = {node.id: node.address for node in nodes_of_cluster()}
         sections = [kind.section for kind in running.placement.need.kinds]
         self.placement = {
@@ -126,43 +129,46 @@ class Watch:
         }
         return self.watched(running.roles)
 
-    def watched(self, roles: Roles[Any]) -> Roles[Any]:
+    def watched(self, roles: Roles) -> Roles:
         """The same roles; their calls are observed."""
         return replace(
             roles,
-            rollout=_Instead(roles.rollout, generate=self._generate(roles.rollout.generate)),
-            scorer=_Instead(roles.scorer, score=self._score(roles.scorer.score)),
-            learner=_Instead(roles.learner, train=self._train(roles.learner.train)),
+            groups=_Instead(roles.groups, run=self._run(roles.groups)),
+            learner=_Instead(roles.learner, train=self._train(roles.learner)),
             weights=_Instead(roles.weights, publish=self._publish(roles)),
         )
 
-    def _generate(self, generate: Callable[[GroupRequest], AsyncIterator[Any]]) -> Any:
-        async def watched(request: GroupRequest) -> AsyncIterator[Any]:
+    def _run(self, groups: GroupRunner) -> Any:
+        async def watched(request: GroupRequest) -> ScoredGroup:
             with self.during("generate"):
-                async for chunk in generate(request):
-                    yield chunk
+                group = await groups.run(request)
+            self._note(group)
+            return group
 
         return watched
 
-    def _score(self, score: Callable[[Prompt, Any], Awaitable[tuple[ScoredTrajectory, ...]]]) -> Any:
-        async def watched(prompt: Prompt, chunk: Any) -> tuple[ScoredTrajectory, ...]:
-            with self.during("reward"):
-                trajectories = await score(prompt, chunk)
-            self.trajectories += trajectories
-            return trajectories
+    def _note(self, group: ScoredGroup) -> None:
+        """Note when a group was generated and rewarded, which is one call, and whether it could be rewarded."""
+        now = time.monotonic()
+        generated_at = now - group.reward_s
+        self._spans["generate"].append((generated_at - group.generate_s, generated_at))
+        self._spans["reward"].append((generated_at, now))
+        self.trajectories += group.trajectories
+        if any(isinstance(each.outcome, ScoringFailed) for each in group.trajectories):
+            self._broken.setdefault("reward")
+        else:
+            self._broken.pop("reward", None)
 
-        return watched
-
-    def _train(self, train: Callable[[Sequence[Shard], Sequence[Any]], Awaitable[StepStats]]) -> Any:
-        async def watched(shards: Sequence[Shard], chunks: Sequence[Any]) -> StepStats:
+    def _train(self, learner: Learner) -> Any:
+        async def watched(shards: Sequence[Shard], groups: Sequence[ScoredGroup], **keywords: bool) -> StepStats:
             with self.during("learn"):
-                stats = await train(shards, chunks)
+                stats = await learner.train(shards, groups, **keywords)
             self.steps.append(stats)
             return stats
 
         return watched
 
-    def _publish(self, roles: Roles[Any]) -> Any:
+    def _publish(self, roles: Roles) -> Any:
         async def watched(version: int, **keywords: bool) -> PublishStats:
             with self.during("publish"):
                 stats = await roles.weights.publish(version, **keywords)
@@ -176,6 +182,15 @@ class Watch:
         """Largest change of a log-probability of the probe by each step, nats."""
         pairs = zip(self.learner_logprobs, self.learner_logprobs[1:], strict=False)
         return [float(np.abs(after - before).max()) for before, after in pairs]
+
+
+def _covered(spans: Sequence[tuple[float, float]]) -> float:
+    """Return the seconds that lie in at least one span."""
+    covered, until = 0.0, -math.inf
+    for start, end in sorted(spans):
+        covered += max(0.0, end - max(start, until))
+        until = max(until, end)
+    return covered
 
 
 class _Instead:

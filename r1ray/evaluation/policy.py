@@ -3,63 +3,52 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Generic, TypeVar
+from typing import Protocol
 
 import numpy as np
 
 from r1ray.checks import FormatOnly
-from r1ray.errors import EngineLost
-from r1ray.evaluation.questions import Open
 from r1ray.evaluation.tree_search import Piece
-from r1ray.interfaces import RolloutEngine
-from r1ray.rollout.group import MAX_ATTEMPTS
-from r1ray.types import GroupRequest, Prompt, Sampling, Trajectory, VersionSpan
-
-C = TypeVar("C")
+from r1ray.rollout.engine import one_segment
+from r1ray.types import GroupRequest, Prompt, Sampling, ScoredTrajectory, Trajectory, VersionSpan
 
 
-class EnginePolicy(Generic[C]):
-    """A :class:`~r1ray.evaluation.tree_search.Generate` over a rollout engine."""
+class Sampler(Protocol):
+    """Generates without scoring, scores what it did not generate: :class:`r1ray.cluster.group_workers.GroupWorkers`."""
 
-    def __init__(
-        self,
-        rollout: RolloutEngine[C],
-        open_chunk: Open[C],
-        *,
-        name: str,
-        temperature: float,
-        top_p: float,
-        segment_end: str,
-    ) -> None:
+    async def sample(self, request: GroupRequest) -> tuple[Trajectory, ...]: ...
+
+    async def score(self, prompt: Prompt, trajectory: Trajectory) -> ScoredTrajectory: ...
+
+    async def classes(self, prompt: Prompt, answers: Sequence[str | None]) -> tuple[int | None, ...] | None: ...
+
+
+class EnginePolicy:
+    """A :class:`~r1ray.evaluation.tree_search.Generate` over rollout engines."""
+
+    def __init__(self, sampler: Sampler, *, name: str, temperature: float, top_p: float, segment_end: str) -> None:
         """
         Args:
-            open_chunk: gets the trajectories of a chunk.
             name: of the search, for logs.
             segment_end: the string after which a segment ends.
         """
-        self._rollout, self._open, self._name = rollout, open_chunk, name
+        self._sampler, self._name = sampler, name
         self._temperature, self._top_p, self._segment_end = temperature, top_p, segment_end
 
     async def __call__(
         self, prefix: str, *, num_samples: int, max_tokens: int, whole: bool, seed: int
     ) -> Sequence[Piece]:
-        """See :class:`~r1ray.evaluation.tree_search.Generate`. Raises EngineLost after ``MAX_ATTEMPTS`` engines."""
+        """See :class:`~r1ray.evaluation.tree_search.Generate`. Raises EngineLost if a sample was lost three times."""
         stop = () if whole else (self._segment_end,)
         request = GroupRequest(
-            occurrence=f"search/{self._name}/{seed}",
+            group_id=f"search/{self._name}/{seed}",
             prompt=Prompt(id=self._name, text=prefix, check=FormatOnly(), domain="", language=""),
-            num_completions=num_samples,
+            group_size=num_samples,
             sampling=Sampling(self._temperature, self._top_p, max_tokens, stop=stop, with_logprobs=False),
             seed=seed,
+            is_eval=True,
         )
-        for attempt in range(1, MAX_ATTEMPTS + 1):
-            try:
-                drawn = [each async for chunk in self._rollout.generate(request) for each in await self._open(chunk)]
-                return [_piece(each) for each in sorted(drawn, key=lambda trajectory: trajectory.index)]
-            except EngineLost:
-                if attempt == MAX_ATTEMPTS:
-                    raise
-        raise AssertionError("unreachable")
+        return list(map(_piece, await self._sampler.sample(request)))
 
 
 def _piece(trajectory: Trajectory) -> Piece:
@@ -69,7 +58,7 @@ def _piece(trajectory: Trajectory) -> Piece:
 def trajectory_of(text: str, *, index: int, num_tokens: int, is_finished: bool) -> Trajectory:
     """Return a text as a scorer takes it. Of its tokens only the number is known."""
     nothing = np.zeros(0, dtype=np.int32)
-    return Trajectory.completion(
+    return one_segment(
         group_id="text",
         index=index,
         prompt_token_ids=nothing,

@@ -7,14 +7,10 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping
 from typing import TypeVar
 
 from r1ray.errors import first_of
-from r1ray.interfaces import Chunk
 from r1ray.runtime.deadline import within
 from r1ray.types import Prompt
 
 A = TypeVar("A")
-C = TypeVar("C")
-Open = Callable[[C], Awaitable[Chunk]]
-"""Gets the trajectories of a chunk."""
 
 
 async def ask_each(

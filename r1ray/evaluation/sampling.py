@@ -7,25 +7,31 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import TypeVar
 
 from r1ray.errors import InfrastructureError
 from r1ray.evaluation.figures import figures_of
-from r1ray.evaluation.questions import Open, ask_each
+from r1ray.evaluation.questions import ask_each
 from r1ray.evaluation.records import Answered, Sample, accuracy_of
 from r1ray.evaluation.resampling import Figure
-from r1ray.interfaces import RolloutEngine, Scorer
-from r1ray.rollout.group import FinishedGroup, run_group
-from r1ray.types import EvalResult, GroupRequest, Prompt, Sampling, Scored, ScoredTrajectory, Trajectory, Unscorable
+from r1ray.interfaces import GroupRunner
+from r1ray.types import (
+    EvalResult,
+    GroupRequest,
+    Prompt,
+    Sampling,
+    Scored,
+    ScoredGroup,
+    ScoredTrajectory,
+    Trajectory,
+    Unscorable,
+)
 
-C = TypeVar("C")
 Rank = Callable[[str, Sequence[str]], Awaitable[Sequence[float]]]
 """A reward model: of a prompt and whole outputs one score each, higher is better."""
 
 
 async def answer_questions(
-    rollout: RolloutEngine[C],
-    scorer: Scorer[C],
+    runner: GroupRunner,
     prompts: Mapping[int, Prompt],
     *,
     name: str,
@@ -34,9 +40,8 @@ async def answer_questions(
     seed: int,
     slots: int,
     deadline_s: float,
-    on_start: Callable[[int], None] = lambda attempt: None,
     groups: Callable[[int], dict[str, str]] = lambda index: {},
-    open_chunk: Open[C] | None = None,
+    with_texts: bool = False,
     rank: Rank | None = None,
     keep: Callable[[int, Answered], None] = lambda index, question: None,
 ) -> dict[int, Answered]:
@@ -47,23 +52,25 @@ async def answer_questions(
             else is asked.
         slots: trajectories that are under way at a time, at least those of one question.
         deadline_s: of one question, once it is asked.
-        on_start: as of :func:`~r1ray.rollout.group.run_group`.
         groups: of a question, for means by subject.
-        open_chunk: where texts are wanted.
-        rank: scores the texts; needs ``open_chunk``.
+        with_texts: read the texts too, from the worker that holds them.
+        rank: scores the texts; needs ``with_texts``.
         keep: is called with each question as soon as it is answered.
     """
 
     async def one(index: int, prompt: Prompt) -> Answered:
         request = GroupRequest(
-            occurrence=f"eval/{name}/{index}",
+            group_id=f"eval/{name}/{index}",
             prompt=prompt,
-            num_completions=samples,
+            group_size=samples,
             sampling=sampling,
             seed=seed + index * samples,
+            is_eval=True,
         )
-        group = await run_group(rollout, scorer, request, on_start=on_start)
-        judged = await _samples(group, open_chunk)
+        group = await runner.run(request)
+        texts = await runner.read([group]) if with_texts else {}
+        await runner.drop([group])
+        judged = _samples(group, texts)
         if rank is not None:
             scores = await rank(prompt.text, [sample.text for _, sample in judged])
             judged = [(t, replace(sample, score=score)) for (t, sample), score in zip(judged, scores, strict=True)]
@@ -73,7 +80,7 @@ async def answer_questions(
             groups=groups(index),
             num_prompt_tokens=judged[0][0].num_prompt_tokens,
             samples=tuple(sample for _, sample in judged),
-            classes=await scorer.classes(prompt, answers),
+            classes=await runner.classes(prompt, answers),
         )
 
     return await ask_each(
@@ -86,15 +93,14 @@ async def answer_questions(
     )
 
 
-async def _samples(group: FinishedGroup[C], open_chunk: Open[C] | None) -> list[tuple[ScoredTrajectory, Sample]]:
-    """In the order of their indices."""
-    judged = []
-    for chunk, scored in zip(group.chunks, group.trajectories, strict=True):
-        opened: Sequence[Trajectory | None] = [None] * len(scored)
-        if open_chunk is not None:
-            opened = await open_chunk(chunk)
-        judged += [(each, _sample(each, trajectory)) for each, trajectory in zip(scored, opened, strict=True)]
-    return sorted(judged, key=lambda pair: pair[0].index)
+def _samples(group: ScoredGroup, texts: Mapping[str, Trajectory]) -> list[tuple[ScoredTrajectory, Sample]]:
+    """Return the samples in the order of their indices. Raises InfrastructureError if one could not be generated."""
+    if group.removed:
+        removed = group.removed[0]
+        raise InfrastructureError(
+            f"sample {removed.index} of {group.group_id} could not be generated: {removed.reason}"
+        )
+    return [(each, _sample(each, texts.get(name))) for name, each in zip(group.ids, group.trajectories, strict=True)]
 
 
 def _sample(judged: ScoredTrajectory, trajectory: Trajectory | None) -> Sample:
@@ -117,8 +123,7 @@ def _words(outcome: Scored) -> tuple[str, str]:
 
 
 async def evaluate(
-    rollout: RolloutEngine[C],
-    scorer: Scorer[C],
+    runner: GroupRunner,
     prompts: Sequence[Prompt],
     *,
     benchmark: str,
@@ -127,7 +132,6 @@ async def evaluate(
     seed: int,
     slots: int,
     deadline_s: float,
-    on_start: Callable[[int], None] = lambda attempt: None,
 ) -> EvalResult:
     """The figures of one version during training: pass@1 with its 95 % interval over questions (``pass@1_low``,
     ``pass@1_high``), cons@<samples> where answers can vote, lengths, rates, and the mean of every part of the reward.
@@ -135,8 +139,7 @@ async def evaluate(
     A sample that cannot be scored is left out and counted (``unscored``), never wrong.
     """
     answered = await answer_questions(
-        rollout,
-        scorer,
+        runner,
         dict(enumerate(prompts)),
         name=benchmark,
         samples=samples,
@@ -144,7 +147,6 @@ async def evaluate(
         seed=seed,
         slots=slots,
         deadline_s=deadline_s,
-        on_start=on_start,
     )
     questions = list(answered.values())
     if all(sample.value is None for question in questions for sample in question.samples):

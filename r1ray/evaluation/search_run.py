@@ -8,24 +8,23 @@ the same budget of generated tokens for each question.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Generic, Protocol, TypeVar, cast
+from typing import Protocol, cast
 
 import numpy as np
 
 from r1ray.algo.consensus import is_right, majority
 from r1ray.config import SearchConfig
 from r1ray.errors import InfrastructureError
-from r1ray.evaluation.policy import EnginePolicy, trajectory_of
-from r1ray.evaluation.questions import Open, ask_each
+from r1ray.evaluation.policy import EnginePolicy, Sampler, trajectory_of
+from r1ray.evaluation.questions import ask_each
 from r1ray.evaluation.records import accuracy_of
 from r1ray.evaluation.statistics import Comparison, Estimate, bootstrap, compare
 from r1ray.evaluation.tree_search import Aggregate, Candidate, SearchResult, best_of_n, tree_search
-from r1ray.interfaces import Chunk, RolloutEngine, Scorer
 from r1ray.types import Prompt, Scored
 
-C = TypeVar("C")
 SAMPLING, MAJORITY, BEST_OF_N, TREE_SEARCH = "sampling", "majority", "best_of_n", "tree_search"
 
 
@@ -68,15 +67,11 @@ class Row:
 
 
 @dataclass(frozen=True, slots=True)
-class Searcher(Generic[C]):
+class Searcher:
     """Runs the methods on one question after the other."""
 
-    rollout: RolloutEngine[C]
-    scorer: Scorer[C]
+    sampler: Sampler
     reward: ProcessReward
-    open_chunk: Open[C]
-    close_chunk: Callable[[Chunk], C]
-    """The opposite of ``open_chunk``."""
     config: SearchConfig
     temperature: float
     top_p: float
@@ -101,8 +96,7 @@ class Searcher(Generic[C]):
     async def question(self, index: int, prompt: Prompt) -> Found:
         """Every configured method. Raises InfrastructureError where an answer could not be scored."""
         policy = EnginePolicy(
-            self.rollout,
-            self.open_chunk,
+            self.sampler,
             name=prompt.id,
             temperature=self.temperature,
             top_p=self.top_p,
@@ -143,7 +137,7 @@ class Searcher(Generic[C]):
             candidates=drawn.candidates, best=None, generated_tokens=drawn.generated_tokens, read_tokens=0
         )
         found = {SAMPLING: _result(plain, float(np.mean(right)))}
-        classes = await self.scorer.classes(prompt, answers)
+        classes = await self.sampler.classes(prompt, answers)
         if classes is not None:
             found[MAJORITY] = _result(plain, float(is_right(majority(classes), right)))
         if BEST_OF_N in self.config.methods and drawn.best is not None:
@@ -158,8 +152,7 @@ class Searcher(Generic[C]):
             trajectory_of(each.text, index=index, num_tokens=each.num_tokens, is_finished=each.is_finished)
             for index, each in enumerate(candidates)
         ]
-        chunk = self.close_chunk(tuple(texts))
-        scored = sorted(await self.scorer.score(prompt, chunk), key=lambda trajectory: trajectory.index)
+        scored = await asyncio.gather(*(self.sampler.score(prompt, text) for text in texts))
         right = []
         for trajectory in scored:
             if not isinstance(trajectory.outcome, Scored):

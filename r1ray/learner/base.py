@@ -1,6 +1,6 @@
 """What every learner is: one rank of a group, and a module that DeepSpeed trains.
 
-    Shard + chunks -> for each minibatch: (forward, loss, backward) per micro-batch, then one optimizer update
+    fetch(rows), Shard -> for each minibatch: (forward, loss, backward) per micro-batch, then one optimizer update
 
 Plain classes with blocking methods; ``r1ray.cluster`` makes a Ray actor of each rank and calls them in step. Every
 method has to be called on every rank, in the same order.
@@ -22,6 +22,7 @@ import torch.distributed as dist
 from r1ray.config import LearnerConfig
 from r1ray.config.specs import LearnerSpec, RankSpec
 from r1ray.errors import NonFiniteLoss, UserError
+from r1ray.interfaces import Lent
 from r1ray.learner.deepspeed_engine import (
     build_engine,
     check_settings,
@@ -51,6 +52,14 @@ class DeepSpeedLearner:
         self._writer = StateWriter()
         self._model: Any = None
         self._engine: Any = None
+        self._rows: dict[str, Any] = {}
+        """What the shard of the next step names."""
+
+    def fetch(self, lent: Lent, names: Sequence[str]) -> list[str]:
+        """Read what the next shard names. Returns the names of what is gone. Every rank does this before any of them
+        begins to compute: in a collective it would be too late to find out."""
+        self._rows = dict(lent.read())
+        return [name for name in names if name not in self._rows]
 
     def _load(self, kind: Any, **options: Any) -> Any:
         """The model of the files, see :func:`r1ray.learner.loading.load_model`."""

@@ -12,7 +12,7 @@ import torch
 
 from r1ray.learner.base import DeepSpeedLearner
 from r1ray.learner.policy import Packed
-from r1ray.types import Minibatch, SampleRef, Shard, StepStats
+from r1ray.types import Minibatch, Shard, StepStats
 
 
 class Row(Protocol):
@@ -51,13 +51,14 @@ class SupervisedDeepSpeedLearner(DeepSpeedLearner, ABC, Generic[R]):
     def _figures(self, means: dict[str, float]) -> dict[str, float]:
         """Metrics, by bare names, from the means over all terms."""
 
-    def train(self, shard: Shard, *chunks: tuple[R, ...]) -> StepStats:
-        """One step: each minibatch is one optimizer update. Returns figures of all ranks together."""
+    def train(self, shard: Shard, has_more: bool = False) -> StepStats:
+        """Train on rows that were fetched: each minibatch is one optimizer update. Returns metrics of all ranks
+        together."""
         sums: defaultdict[str, float] = defaultdict(float)
         norms = []
         for minibatch in shard.minibatches:
             losses = []
-            for rows in _microbatches(minibatch.microbatches, chunks):
+            for rows in self._microbatches(minibatch):
                 computed = self._compute(rows, minibatch)
                 self._backward(computed.loss)
                 losses.append((computed.loss.detach(), tuple(row.id for row in rows)))
@@ -73,14 +74,18 @@ class SupervisedDeepSpeedLearner(DeepSpeedLearner, ABC, Generic[R]):
         }
         return StepStats(metrics, stats.trained_tokens, stats.padding_tokens)
 
-    def evaluate(self, shard: Shard, *chunks: tuple[R, ...]) -> StepStats:
+    def evaluate(self, shard: Shard) -> StepStats:
         """See :class:`r1ray.interfaces.SupervisedLearner`."""
         sums: defaultdict[str, float] = defaultdict(float)
         with torch.no_grad():
             for minibatch in shard.minibatches:
-                for rows in _microbatches(minibatch.microbatches, chunks):
+                for rows in self._microbatches(minibatch):
                     self._add(sums, self._compute(rows, minibatch), is_empty=not rows)
         return self._stats(sums)
+
+    def _microbatches(self, minibatch: Minibatch) -> Iterator[list[R]]:
+        for samples in minibatch.microbatches:
+            yield [self._rows[sample.id] for sample in samples]
 
     def _add(self, sums: defaultdict[str, float], computed: Computed, *, is_empty: bool) -> None:
         sums["computed_tokens"] += len(computed.packed.input_ids_N)
@@ -95,9 +100,3 @@ class SupervisedDeepSpeedLearner(DeepSpeedLearner, ABC, Generic[R]):
         means = {name: total[name] / max(total["terms"], 1.0) for name in self.SUMS if name != "terms"}
         trained = int(total["trained_tokens"])
         return StepStats(self._figures(means), trained, padding_tokens=int(total["computed_tokens"]) - trained)
-
-
-def _microbatches(plan: Sequence[Sequence[SampleRef]], chunks: Sequence[tuple[R, ...]]) -> Iterator[list[R]]:
-    by_id = {str(number): row for number, row in enumerate(row for chunk in chunks for row in chunk)}
-    for samples in plan:
-        yield [by_id[sample.id] for sample in samples]

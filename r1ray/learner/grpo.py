@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +22,8 @@ from r1ray.learner.base import DeepSpeedLearner
 from r1ray.learner.deepspeed_engine import AdapterStream, ParameterStream
 from r1ray.learner.kl_reference import AdaptersOff, FrozenReference, NoReference
 from r1ray.learner.policy import Packed, PolicyModel, check_policy, pack_sequences
-from r1ray.learner.rows import Rows, by_id, charge_kl, make_rows, microbatch_loss
-from r1ray.types import Float32Array, Int32Array, Minibatch, Shard, StepStats, Trajectory
+from r1ray.learner.rows import Rows, charge_kl, make_rows, microbatch_loss
+from r1ray.types import Float32Array, Int32Array, Minibatch, Shard, StepStats
 from r1ray.weights.publisher import open_sender
 from r1ray.weights.stream import WeightStream
 
@@ -32,6 +33,17 @@ SUMS = (
     *("trained_tokens", "computed_tokens"),
 )
 """What is added up over micro-batches and ranks."""
+
+
+@dataclass(eq=False)
+class _Step:
+    """Sums over the minibatches of a step."""
+
+    sums: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float))
+    norms: list[float] = field(default_factory=list)
+    """Of the gradient of each update."""
+    worst: tuple[float, float] = (0.0, 0.0)
+    """Largest mismatch over all and over fresh tokens."""
 
 
 class GRPOLearner(DeepSpeedLearner):
@@ -46,6 +58,7 @@ class GRPOLearner(DeepSpeedLearner):
         self._start(policy, model)
         check_policy(self._engine, name=spec.model, device=self._device, multiple=config.sequence_parallel_size)
         self._sender: Any = None
+        self._step = _Step()
 
     def _make_reference(self, policy: PolicyModel) -> NoReference | AdaptersOff | FrozenReference:
         if self._algo.kl_coefficient == 0:
@@ -64,14 +77,19 @@ class GRPOLearner(DeepSpeedLearner):
 
     # ------------------------------------------------------------------ training
 
-    def train(self, shard: Shard, *chunks: tuple[Trajectory, ...]) -> StepStats:
-        """One step: each minibatch is one optimizer update. Returns figures of all ranks together."""
-        trajectories = by_id(chunks)
+    def train(self, shard: Shard, has_more: bool = False) -> StepStats:
+        """Train on trajectories that were fetched: each minibatch is one optimizer update.
+
+        Args:
+            has_more: the step goes on with another call.
+
+        Returns the metrics of all ranks together, over all calls of the step so far.
+        """
         rows = [
             [
                 make_rows(
                     samples,
-                    trajectories,
+                    self._rows,
                     learner_version=shard.learner_version,
                     device=self._device,
                     multiple=self._config.sequence_parallel_size,
@@ -80,27 +98,30 @@ class GRPOLearner(DeepSpeedLearner):
             ]
             for minibatch in shard.minibatches
         ]
-        sums: defaultdict[str, float] = defaultdict(float)
+        sums, norms = self._step.sums, self._step.norms
         if self._charges_kl:
             rows = self._charge_kl(rows, sums)
         old: list[list[torch.Tensor | None]] = [[None] * len(micro) for micro in rows]  # log pi_old of the learner
         if self._algo.is_old_recomputed:
             # Of the first minibatch it is what the training pass finds; the others need one before the first update.
             old[1:] = [[self._logprobs_now(micro.packed) for micro in minibatch] for minibatch in rows[1:]]
-        worst = (0.0, 0.0)
-        norms = []
         for index, minibatch in enumerate(shard.minibatches):
+            is_first = not norms
             losses = []
             for micro, old_logp in zip(rows[index], old[index], strict=True):
-                loss, logp = self._learn(micro, old_logp, minibatch, sums, is_first=index == 0)
+                loss, logp = self._learn(micro, old_logp, minibatch, sums, is_first=is_first)
                 losses.append((loss, micro.group_ids))
-                if index == 0 or old_logp is not None:
-                    worst = _add_mismatch(sums, micro, logp if old_logp is None else old_logp, worst)
+                if is_first or old_logp is not None:
+                    found = logp if old_logp is None else old_logp
+                    self._step.worst = _add_mismatch(sums, micro, found, self._step.worst)
             norms.append(self._update(losses))
         everything = [micro for minibatch in rows for micro in minibatch]
-        sums["trained_tokens"] = sum(micro.num_tokens for micro in everything)
-        sums["computed_tokens"] = sum(len(micro.packed.input_ids_N) for micro in everything)
-        return self._stats(dict(sums), worst, norms, shard)
+        sums["trained_tokens"] += sum(micro.num_tokens for micro in everything)
+        sums["computed_tokens"] += sum(len(micro.packed.input_ids_N) for micro in everything)
+        stats = self._stats(self._step)
+        if not has_more:
+            self._step = _Step()
+        return stats
 
     def _learn(
         self,
@@ -166,11 +187,11 @@ class GRPOLearner(DeepSpeedLearner):
         assert isinstance(logp, torch.Tensor)
         return logp
 
-    def _stats(self, sums: dict[str, float], worst: tuple[float, float], norms: list[float], shard: Shard) -> StepStats:
-        total = self._sum_over_ranks(sums, SUMS)
-        largest = torch.tensor(worst, dtype=torch.float64, device=self._device)
+    def _stats(self, step: _Step) -> StepStats:
+        total, norms = self._sum_over_ranks(dict(step.sums), SUMS), step.norms
+        largest = torch.tensor(step.worst, dtype=torch.float64, device=self._device)
         dist.all_reduce(largest, op=dist.ReduceOp.MAX)
-        updates, tokens = max(len(shard.minibatches), 1), max(total["tokens"], 1.0)
+        updates, tokens = max(len(norms), 1), max(total["tokens"], 1.0)
         metrics = {
             "loss/policy": total["policy"] / updates,
             "loss/total": total["loss"] / updates,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import Protocol
 
 import deepspeed
 import torch
@@ -18,6 +19,18 @@ from r1ray.learner.writer import StateWriter
 
 NAME = "reference"
 """Of its files."""
+
+
+class Reference(Protocol):
+    """log pi_ref. Lives beside the learner and reads the same rows."""
+
+    def logprobs(self, packed: Packed) -> torch.Tensor | None:
+        """[N] float32, one for each chosen token of the rows; None where there is no reference."""
+        ...
+
+    def refresh(self) -> None:
+        """pi_ref <- pi_theta."""
+        ...
 
 
 class NoReference:
@@ -47,7 +60,7 @@ class AdaptersOff(NoReference):
         self._policy, self._logprobs = policy, logprobs
 
     def logprobs(self, packed: Packed) -> torch.Tensor:  # type: ignore[override]
-        """See :class:`r1ray.interfaces.Reference`."""
+        """See :class:`Reference`."""
         with adapters_off(self._policy):
             return self._logprobs(packed)
 
@@ -86,7 +99,7 @@ class FrozenReference:
         self._stored = Stored()
 
     def logprobs(self, packed: Packed) -> torch.Tensor:
-        """See :class:`r1ray.interfaces.Reference`."""
+        """See :class:`Reference`."""
         with torch.no_grad():
             logp, _ = self._forward(packed, self._temperature)
         assert isinstance(logp, torch.Tensor)

@@ -12,11 +12,12 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer
 from r1ray.algo.sft_loss import bradley_terry_loss
 from r1ray.config import LearnerConfig
 from r1ray.config.specs import LearnerSpec, RankSpec
+from r1ray.data.sft_examples import PreferencePair, SFTExample
 from r1ray.errors import UserError
 from r1ray.learner.attention import NAME
 from r1ray.learner.given_answers import Computed, SupervisedDeepSpeedLearner
 from r1ray.learner.policy import Packed, check_difference, checked_ids, nothing, own_logits, pack_sequences
-from r1ray.types import Minibatch, PreferencePair, SFTExample
+from r1ray.types import Minibatch
 
 
 class RewardModel(nn.Module):

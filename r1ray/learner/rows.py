@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -37,11 +37,6 @@ class Rows:
     def num_tokens(self) -> int:
         """Tokens of the forward pass, without padding."""
         return 0 if self.is_empty else self.packed.num_tokens
-
-
-def by_id(chunks: Iterable[tuple[Trajectory, ...]]) -> dict[str, Trajectory]:
-    """Return the trajectories that a shard's samples name."""
-    return {trajectory.id: trajectory for chunk in chunks for trajectory in chunk}
 
 
 def make_rows(

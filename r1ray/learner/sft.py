@@ -11,9 +11,10 @@ from transformers import AutoModelForCausalLM
 from r1ray.algo.sft_loss import nll_loss
 from r1ray.config import LearnerConfig
 from r1ray.config.specs import LearnerSpec, RankSpec
+from r1ray.data.sft_examples import SFTExample
 from r1ray.learner.given_answers import Computed, SupervisedDeepSpeedLearner
 from r1ray.learner.policy import PolicyModel, check_policy, nothing, pack_sequences
-from r1ray.types import Minibatch, SFTExample
+from r1ray.types import Minibatch
 
 
 class SFTLearner(SupervisedDeepSpeedLearner[SFTExample]):

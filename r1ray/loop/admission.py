@@ -1,4 +1,4 @@
-"""Which ready groups a step takes, so that no group ever gets too old to be trained on.
+"""Admission: which ready groups a step takes, so that no group ever gets too old to be trained on.
 
 A group that began at version s may be trained on at versions s .. s + max_staleness. Steps come one a version and take
 ``size`` groups each. Taking whichever groups are ready first would leave slow ones behind until there are more of one
@@ -8,29 +8,82 @@ even those would leave too many.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
 
 
-def choose_batch(
-    ready: Sequence[str], started_at: Mapping[str, int], *, version: int, max_staleness: int, size: int
-) -> list[str] | None:
-    """The groups to train on at ``version``, None where the step has to wait for more.
+class Admission:
+    """Counts groups by the version that they began at. An arrival costs as much as there are versions under way."""
 
-    Args:
-        ready: names of finished groups, in the order in which they finished.
-        started_at: version at which each outstanding group began, ready or not.
+    def __init__(self, *, max_staleness: int, size: int, surplus: int = 0) -> None:
+        """
+        Args:
+            size: groups of a step.
+            surplus: groups that are issued beyond what steps take: so many of the slowest are left behind.
+        """
+        self._max_staleness, self._size, self._surplus = max_staleness, size, surplus
+        self._began_at: dict[str, int] = {}
+        self._outstanding: Counter[int] = Counter()
+        self._ready: dict[int, dict[str, None]] = {}  # by version, in the order in which they became ready
+        self._num_ready = 0
 
-    After the step, for every j, at most j * size outstanding groups may have begun at or before version
-    ``version - max_staleness + j``: those are what the next j steps can still take. There are never more than
-    (max_staleness + 1) * size groups outstanding, so that waiting always ends.
-    """
-    if len(ready) < size:
-        return None
-    batch = sorted(ready, key=lambda name: started_at[name])[:size]
-    for ahead in range(max_staleness + 1):
-        limit = version - max_staleness + ahead
-        outstanding = sum(start <= limit for start in started_at.values())
-        taken = sum(started_at[name] <= limit for name in batch)
-        if outstanding - taken > ahead * size:
+    def __len__(self) -> int:
+        """Groups under way or ready."""
+        return len(self._began_at)
+
+    def begin(self, group_id: str, version: int) -> None:
+        """A group begins, or begins anew, under ``version``."""
+        self.end(group_id)
+        self._began_at[group_id] = version
+        self._outstanding[version] += 1
+
+    def ready(self, group_id: str) -> None:
+        """A group is ready to be trained on."""
+        self._ready.setdefault(self._began_at[group_id], {})[group_id] = None
+        self._num_ready += 1
+
+    def end(self, group_id: str) -> None:
+        """A group was trained on, dropped, or begins anew."""
+        version = self._began_at.pop(group_id, None)
+        if version is None:
+            return
+        self._outstanding[version] -= 1
+        if not self._outstanding[version]:
+            del self._outstanding[version]
+        if group_id in (at_version := self._ready.get(version, {})):
+            del at_version[group_id]
+            self._num_ready -= 1
+            if not at_version:
+                del self._ready[version]
+
+    def choose(self, version: int, *, count: int | None = None, later: int = 0) -> list[str] | None:
+        """Return the oldest ready groups to train on at ``version``; None if the step has to wait for more.
+
+        Args:
+            count: how many; None: those of a whole step.
+            later: groups that the same step takes after these.
+
+        After the step, for every j, at most j * size outstanding groups may have begun at or before version
+        ``version - max_staleness + j``, and the surplus: those are what the next j steps can still take. There are
+        never more than (max_staleness + 1) * size groups outstanding, and the surplus, so that waiting always ends.
+        """
+        count = self._size if count is None else count
+        if self._num_ready < count:
             return None
-    return batch
+        taken, left = Counter[int](), count
+        for began in sorted(self._ready):
+            taken[began] = min(left, len(self._ready[began]))
+            left -= taken[began]
+        for ahead in range(self._max_staleness + 1):
+            limit = version - self._max_staleness + ahead
+            remaining = sum(n - taken[began] for began, n in self._outstanding.items() if began <= limit)
+            if remaining > ahead * self._size + later + self._surplus:
+                return None
+        oldest = (name for began in sorted(self._ready) for name in self._ready[began])
+        return [name for name, _ in zip(oldest, range(count), strict=False)]
+
+    def too_old(self, version: int) -> list[str]:
+        """Return the groups that a step at ``version`` can train on no more."""
+        oldest = version - self._max_staleness
+        if all(began >= oldest for began in self._outstanding):
+            return []
+        return [group_id for group_id, began in self._began_at.items() if began < oldest]

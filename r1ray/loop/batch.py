@@ -7,37 +7,25 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from itertools import pairwise
 
 from r1ray.algo.advantage import step_advantages
 from r1ray.algo.batching import plan_shards
-from r1ray.config import AlgoConfig, LearnerConfig, RewardConfig
+from r1ray.config import AlgoConfig, RunConfig
 from r1ray.loop.rewards import rewards_of, weigh
-from r1ray.rollout.group import FinishedGroup
-from r1ray.types import GroupRecord, SampleRef, ScoredTrajectory, Shard, trajectory_id
-
-C = TypeVar("C")
+from r1ray.types import GroupRecord, Prompt, SampleRef, ScoredGroup, ScoredTrajectory, Shard, trajectory_id
 
 
 @dataclass(frozen=True, slots=True)
-class Batch(Generic[C]):
-    """One step's groups, with what the learner gets of them and what the rollout log keeps."""
+class Batch:
+    """Groups of one step, with what the learner gets of them and what the rollout log keeps."""
 
-    groups: tuple[FinishedGroup[C], ...]
+    groups: tuple[ScoredGroup, ...]
     """With the rewards that count in this step."""
     shards: tuple[Shard, ...]
     """One for each learner rank."""
     records: tuple[GroupRecord, ...]
     """One for each group."""
-
-    @property
-    def chunks(self) -> list[C]:
-        """All chunks of all groups: they hold the trajectories that the shards name."""
-        return [chunk for group in self.groups for chunk in group.chunks]
-
-    @property
-    def logged(self) -> list[tuple[GroupRecord, Sequence[C]]]:
-        return [(record, group.chunks) for record, group in zip(self.records, self.groups, strict=True)]
 
     @property
     def num_updates(self) -> int:
@@ -46,29 +34,51 @@ class Batch(Generic[C]):
 
 @dataclass(frozen=True, slots=True)
 class _Row:
-    """One trajectory: its name, and how many of its tokens are in the loss."""
+    """One trajectory, and how many of its tokens are in the loss."""
 
     id: str
     scored: ScoredTrajectory
     num_loss_tokens: int
 
 
+@dataclass(frozen=True, slots=True)
+class Part:
+    """What the learner waits for at a time: the groups of a step, or those of one minibatch."""
+
+    num_groups: int
+    num_later: int
+    """Groups that the step takes after these."""
+    num_minibatches: int
+    is_first: bool
+
+    @property
+    def is_last(self) -> bool:
+        return self.num_later == 0
+
+
+def parts_of_step(algo: AlgoConfig) -> list[Part]:
+    """Return all groups of a step as one part, or, if minibatches stream, a part for each minibatch."""
+    if not algo.stream_minibatches:
+        return [Part(algo.prompts_per_step, 0, algo.minibatches_per_step, is_first=True)]
+    groups, parts = algo.prompts_per_step, min(algo.minibatches_per_step, algo.prompts_per_step)
+    bounds = [round(index * groups / parts) for index in range(parts + 1)]
+    return [Part(end - start, groups - end, 1, is_first=start == 0) for start, end in pairwise(bounds)]
+
+
 def make_batch(
-    groups: Sequence[FinishedGroup[C]],
-    *,
-    algo: AlgoConfig,
-    reward: RewardConfig,
-    learner: LearnerConfig,
-    version: int,
-    seed: int,
-) -> Batch[C]:
-    """Return the batch that takes the policy from ``version`` to the next one."""
+    groups: Sequence[ScoredGroup], prompts: Sequence[Prompt], part: Part, config: RunConfig, *, version: int
+) -> Batch:
+    """Return the batch, or a part of it, that takes the policy from ``version`` to the next one.
+
+    Args:
+        prompts: of the groups.
+    """
+    algo, reward, learner, seed = config.algo, config.reward, config.learner, config.seed
     step = version + 1
     groups = [weigh(group, reward, step=step) for group in groups]
-    rows_PG = _rows_of(groups, mask_truncated=algo.mask_truncated)
+    rows_PG = [_rows_of(group, mask_truncated=algo.mask_truncated) for group in groups]
     rewards_PG = [  # r_i
-        rewards_of([row.scored for row in rows_G], reward, step=step, epsilon=algo.advantage_epsilon)
-        for rows_G in rows_PG
+        rewards_of(group.trajectories, reward, step=step, epsilon=algo.advantage_epsilon) for group in groups
     ]
     advantages_PG = step_advantages(  # A_i
         rewards_PG,
@@ -78,54 +88,42 @@ def make_batch(
         epsilon=algo.advantage_epsilon,
         epsilon_in=algo.advantage_epsilon_in,
     )
-    return Batch(
-        tuple(groups),
-        _shards_of(rows_PG, advantages_PG, algo=algo, learner=learner, version=version, seed=seed),
-        tuple(map(_record_of, groups, rows_PG, advantages_PG)),
-    )
-
-
-def _rows_of(groups: Sequence[FinishedGroup[C]], *, mask_truncated: bool) -> list[list[_Row]]:
-    """Return the rows of each group, in the order of their indices."""
-
-    def row_of(group_id: str, scored: ScoredTrajectory) -> _Row:
-        is_masked = mask_truncated and scored.status == "truncated"
-        return _Row(trajectory_id(group_id, scored.index), scored, 0 if is_masked else scored.num_policy_tokens)
-
-    return [
-        sorted(
-            (row_of(group.request.occurrence, one) for one in group.all_trajectories), key=lambda row: row.scored.index
-        )
-        for group in groups
+    pairs_PG = [list(zip(*pair, strict=True)) for pair in zip(rows_PG, advantages_PG, strict=True)]
+    trained = [
+        (row, a)
+        for pairs_G in pairs_PG
+        for row, a in pairs_G
+        if a is not None and (row.num_loss_tokens or algo.count_masked)
     ]
-
-
-def _shards_of(
-    rows_PG: Sequence[Sequence[_Row]],
-    advantages_PG: Sequence[Sequence[float | None]],
-    *,
-    algo: AlgoConfig,
-    learner: LearnerConfig,
-    version: int,
-    seed: int,
-) -> tuple[Shard, ...]:
-    pairs = [pair for pairs in map(zip, rows_PG, advantages_PG) for pair in pairs]
-    trained = [(row, a) for row, a in pairs if a is not None and (row.num_loss_tokens or algo.count_masked)]
-    return plan_shards(
-        [SampleRef(row.id, a, row.scored.num_row_tokens) for row, a in trained],
+    shards = plan_shards(
+        [SampleRef(row.id, a, _read_tokens(row)) for row, a in trained],
         [row.num_loss_tokens for row, _ in trained],
-        num_minibatches=algo.minibatches_per_step,
+        num_minibatches=part.num_minibatches,
         num_ranks=learner.num_shards,
         max_tokens_per_microbatch=learner.max_tokens_per_microbatch,
         learner_version=version,
         seed=seed * 1_000_003 + version,
     )
+    records = tuple(map(_record_of, groups, prompts, pairs_PG))
+    return Batch(tuple(groups), shards, records)
 
 
-def _record_of(group: FinishedGroup[C], rows_G: Sequence[_Row], advantages_G: Sequence[float | None]) -> GroupRecord:
-    """Return what the rollout log keeps; its trajectories stand in the order in which they finished."""
-    pairs = zip(rows_G, advantages_G, strict=True)
-    trained = {row.scored.index: advantage if row.num_loss_tokens else None for row, advantage in pairs}
-    scored = group.all_trajectories
-    advantages = tuple(trained[one.index] for one in scored)
-    return GroupRecord(group.request.occurrence, group.request.prompt, scored, advantages, "trained")
+def _record_of(group: ScoredGroup, prompt: Prompt, pairs_G: Sequence[tuple[_Row, float | None]]) -> GroupRecord:
+    advantages = tuple(advantage if row.num_loss_tokens else None for row, advantage in pairs_G)
+    return GroupRecord(group_id=group.group_id, prompt=prompt, group=group, advantages=advantages, status="trained")
+
+
+def _rows_of(group: ScoredGroup, *, mask_truncated: bool) -> list[_Row]:
+    return [
+        _Row(
+            trajectory_id(group.group_id, one.index),
+            one,
+            0 if mask_truncated and one.status == "truncated" else one.num_policy_tokens,
+        )
+        for one in group.trajectories
+    ]
+
+
+def _read_tokens(row: _Row) -> int:
+    """Return what the learner's forward pass reads of a row; of a masked one the prompt alone, for its weight."""
+    return row.scored.num_row_tokens if row.num_loss_tokens else row.scored.num_prompt_tokens

@@ -1,8 +1,8 @@
-"""Every prompt occurrence, from issue to its end: ``issued = trained + dropped + in flight``, always.
+"""Every group, from issue to its end: ``issued = trained + dropped + in flight``, always.
 
     issue --> in flight --> train | drop(reason)
 
-The ledger is saved with every checkpoint. After a restart the occurrences that were in flight are issued again
+The ledger is saved with every checkpoint. After a restart the groups that were in flight are issued again
 under their old names, so that no group is trained twice and none is lost in silence.
 """
 
@@ -24,14 +24,14 @@ class LedgerState(TypedDict):
     in_flight: list[str]
 
 
-def occurrence_of(position: Position) -> str:
+def group_id_of(position: Position) -> str:
     """The name of one use of a prompt: ``"<epoch>/<index>"``."""
     return f"{position.epoch}/{position.index}"
 
 
-def position_of(occurrence: str) -> Position:
-    """The inverse of :func:`occurrence_of`."""
-    epoch, index = occurrence.split("/")
+def position_of(group_id: str) -> Position:
+    """The inverse of :func:`group_id_of`."""
+    epoch, index = group_id.split("/")
     return Position(int(epoch), int(index))
 
 
@@ -43,32 +43,39 @@ class Ledger:
         self.trained = state["trained"] if state else 0
         self.dropped: Counter[str] = Counter(state["dropped"] if state else {})
         self._in_flight: dict[str, None] = dict.fromkeys(state["in_flight"] if state else ())
+        self.reissued = 0
+        """Groups that were issued again, in this process."""
         self.check()
 
     @property
     def in_flight(self) -> tuple[str, ...]:
-        """Occurrences without an end yet, oldest first."""
+        """Group ids without an end yet, oldest first."""
         return tuple(self._in_flight)
 
-    def issue(self, occurrence: str) -> None:
-        assert occurrence not in self._in_flight, f"{occurrence} is in flight already"
+    def issue(self, group_id: str) -> None:
+        assert group_id not in self._in_flight, f"{group_id} is in flight already"
         self.issued += 1
-        self._in_flight[occurrence] = None
+        self._in_flight[group_id] = None
 
-    def train(self, occurrences: Iterable[str]) -> None:
+    def train(self, group_ids: Iterable[str]) -> None:
         """The groups were part of an optimizer step."""
-        for occurrence in occurrences:
-            self._end(occurrence)
+        for group_id in group_ids:
+            self._end(group_id)
             self.trained += 1
 
-    def drop(self, occurrence: str, reason: str) -> None:
+    def reissue(self, group_id: str) -> None:
+        """The group is lost with its worker, and issued again under its old name."""
+        assert group_id in self._in_flight, f"{group_id} is not in flight"
+        self.reissued += 1
+
+    def drop(self, group_id: str, reason: str) -> None:
         """The group will never be trained on."""
-        self._end(occurrence)
+        self._end(group_id)
         self.dropped[reason] += 1
 
-    def _end(self, occurrence: str) -> None:
-        assert occurrence in self._in_flight, f"{occurrence} is not in flight"
-        del self._in_flight[occurrence]
+    def _end(self, group_id: str) -> None:
+        assert group_id in self._in_flight, f"{group_id} is not in flight"
+        del self._in_flight[group_id]
 
     def check(self) -> None:
         """Assert that the books balance."""
@@ -91,5 +98,6 @@ class Ledger:
             "ledger/trained": float(self.trained),
             "ledger/dropped": float(self.dropped.total()),
             "ledger/in_flight": float(len(self._in_flight)),
+            "ledger/reissued": float(self.reissued),
             **by_reason,
         }

@@ -8,18 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TypeVar
 
 from r1ray.algo.compose import normalised_rewards, total_reward
 from r1ray.algo.variants.dynamic_sampling import is_uniform
 from r1ray.config import AlgoConfig, RewardConfig
-from r1ray.rollout.group import FinishedGroup
-from r1ray.types import Scored, ScoredTrajectory, Unscorable
-
-C = TypeVar("C")
+from r1ray.types import Scored, ScoredGroup, ScoredTrajectory, Unscorable
 
 
-def weigh(group: FinishedGroup[C], config: RewardConfig, *, step: int) -> FinishedGroup[C]:
+def weigh(group: ScoredGroup, config: RewardConfig, *, step: int) -> ScoredGroup:
     """Return the group with the totals that it has in ``step``: of the parts that count by then."""
     weights = config.weights_at(step)
     if len(weights) == len(config.parts):
@@ -32,7 +28,7 @@ def weigh(group: FinishedGroup[C], config: RewardConfig, *, step: int) -> Finish
         total = total_reward(scored.outcome.parts, weights, gate=gate)
         return replace(scored, outcome=replace(scored.outcome, total=total))
 
-    return replace(group, trajectories=tuple(tuple(map(weigh_one, chunk)) for chunk in group.trajectories))
+    return replace(group, trajectories=tuple(map(weigh_one, group.trajectories)))
 
 
 def rewards_of(
@@ -50,15 +46,17 @@ def rewards_of(
     return normalised_rewards(parts, config.weights_at(step), epsilon=epsilon)
 
 
-def reason_to_drop(group: FinishedGroup[C], algo: AlgoConfig, reward: RewardConfig, *, step: int) -> str | None:
+def is_uniform_group(group: ScoredGroup, algo: AlgoConfig, reward: RewardConfig, *, step: int) -> bool:
+    """Return whether all rewards of a group are equal, so that it teaches nothing."""
+    trajectories = weigh(group, reward, step=step).trajectories
+    return is_uniform(rewards_of(trajectories, reward, step=step, epsilon=algo.advantage_epsilon))
+
+
+def reason_to_drop(group: ScoredGroup, algo: AlgoConfig, reward: RewardConfig, *, step: int) -> str | None:
     """Return why nothing can be learned from a group; None if something can."""
-    outcomes = [one.outcome for one in group.all_trajectories]
+    outcomes = [one.outcome for one in group.trajectories]
     if any(isinstance(outcome, Unscorable) for outcome in outcomes):
         return "unscorable"
     if sum(isinstance(outcome, Scored) for outcome in outcomes) < 2:
-        return "unscored"
-    if not algo.drop_uniform:
-        return None
-    trajectories = weigh(group, reward, step=step).all_trajectories
-    rewards_G = rewards_of(trajectories, reward, step=step, epsilon=algo.advantage_epsilon)
-    return "uniform" if is_uniform(rewards_G) else None
+        return group.removed[0].reason if len(outcomes) < 2 and group.removed else "unscored"
+    return "uniform" if algo.drop_uniform and is_uniform_group(group, algo, reward, step=step) else None

@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
+from collections.abc import Coroutine
 from dataclasses import dataclass
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Protocol
 
-from r1ray.interfaces import Learner, Recorder, RolloutEngine, Scorer, WeightSync
+from r1ray.interfaces import GroupRunner, Learner, Recorder, WeightSync
 from r1ray.types import EvalResult, Position, Prompt
-
-C = TypeVar("C")
 
 
 class Evaluate(Protocol):
-    """The held-out metrics of a version, of the engines of ``Roles.held_out``."""
+    """The metrics of a version on held-out prompts, by the engines of ``Roles.eval_groups``."""
 
-    def __call__(self, version: int, on_start: Callable[[int], None]) -> Coroutine[Any, Any, EvalResult]:
-        """``on_start`` as of :func:`r1ray.rollout.group.run_group`."""
-        ...
+    def __call__(self, version: int) -> Coroutine[Any, Any, EvalResult]: ...
 
 
 class PromptSource(Protocol):
@@ -31,13 +27,12 @@ class PromptSource(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Roles(Generic[C]):
-    """The five roles and the rollout log (the reference lives beside the learner)."""
+class Roles:
+    """Who generates and scores, learns, publishes and keeps the log (the reference lives beside the learner)."""
 
-    rollout: RolloutEngine[C]
-    scorer: Scorer[C]
-    learner: Learner[C]
+    groups: GroupRunner
+    learner: Learner
     weights: WeightSync
-    recorder: Recorder[C]
-    held_out: RolloutEngine[C]
-    """The engines that evaluate: the rollout engines, or engines of its own (``eval.num_actors``)."""
+    recorder: Recorder
+    eval_groups: GroupRunner
+    """Groups on the engines that evaluate: the rollout engines, or engines of its own (``eval.num_actors``)."""

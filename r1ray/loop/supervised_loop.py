@@ -12,7 +12,7 @@ from __future__ import annotations
 import math
 import time
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
@@ -20,7 +20,7 @@ from r1ray.algo.batching import plan_shards
 from r1ray.config import RunConfig
 from r1ray.data.sft_rows import EpochCursor, Rows
 from r1ray.errors import NonFiniteLoss, R1RayError, Terminated
-from r1ray.interfaces import SupervisedLearner
+from r1ray.interfaces import Learner
 from r1ray.loop.checkpoint import Checkpoints, LoopState
 from r1ray.loop.ledger import Ledger
 from r1ray.runtime.deadline import within
@@ -28,7 +28,7 @@ from r1ray.types import Position, SampleRef, Shard, StepStats
 
 
 class Row(Protocol):
-    """What the loop needs of an :class:`~r1ray.types.SFTExample` or a :class:`~r1ray.types.PreferencePair`."""
+    """Names what the loop needs of an example or a pair: see :mod:`r1ray.data.sft_examples`."""
 
     @property
     def num_tokens(self) -> int: ...
@@ -39,6 +39,19 @@ class Row(Protocol):
 
 R = TypeVar("R", bound=Row)
 T = TypeVar("T")
+
+
+class SupervisedLearner(Learner, Protocol):
+    """A learner of examples or pairs; of a shard's samples the advantages mean nothing, and names are those of rows."""
+
+    async def train_rows(self, shards: Sequence[Shard], rows: Mapping[str, object]) -> StepStats:
+        """Make every minibatch of the shards an optimizer update. ``rows``: what the shards name."""
+        ...
+
+    async def evaluate_rows(self, shards: Sequence[Shard], rows: Mapping[str, object]) -> StepStats:
+        """Make the forward pass alone. The metrics have bare names: ``loss``, ``accuracy``, ..., each a mean over the
+        terms (tokens or pairs) of all shards."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +98,7 @@ class SupervisedLoop(Generic[R]):
     def __init__(
         self,
         config: RunConfig,
-        learner: SupervisedLearner[tuple[R, ...]],
+        learner: SupervisedLearner,
         rows: Rows[R],
         *,
         checkpoints: Checkpoints,
@@ -161,10 +174,12 @@ class SupervisedLoop(Generic[R]):
 
     async def _train(self, rows: tuple[R, ...]) -> StepStats:
         try:
-            return await self._wait_for(self._learner.train(self._plan(rows), [rows]), "learn_s", "the learner group")
+            return await self._wait_for(
+                self._learner.train_rows(self._plan(rows), _by_name(rows)), "learn_s", "the learner group"
+            )
         except NonFiniteLoss as error:
             raise R1RayError(
-                f"the loss of step {self.step + 1} is not finite for the rows {', '.join(error.occurrences)}; the "
+                f"the loss of step {self.step + 1} is not finite for the rows {', '.join(error.group_ids)}; the "
                 "parameters are as the last step left them. Look at these rows; a lower learner.lr, or going on from "
                 "an earlier checkpoint, is the usual way out"
             ) from error
@@ -178,7 +193,7 @@ class SupervisedLoop(Generic[R]):
         wanted = range(min(settings.eval_rows, len(held_out.rows)))
         for first in wanted[:: settings.sequences_per_step]:
             rows = tuple(held_out.rows[i] for i in wanted[first : first + settings.sequences_per_step])
-            evaluation = self._learner.evaluate(self._plan(rows), [rows])
+            evaluation = self._learner.evaluate_rows(self._plan(rows), _by_name(rows))
             stats = await self._wait_for(evaluation, "learn_s", "the learner group (held-out rows)")
             terms = sum(row.num_terms for row in rows)
             num_terms += terms
@@ -198,3 +213,8 @@ class SupervisedLoop(Generic[R]):
     async def _wait_for(self, awaitable: Awaitable[T], deadline: str, owner: str) -> T:
         seconds = getattr(self._config.deadlines.decided, deadline)
         return await within(seconds, awaitable, waiter="the supervised loop", owner=owner, key=f"deadlines.{deadline}")
+
+
+def _by_name(rows: Sequence[R]) -> dict[str, R]:
+    """Return rows by the names that their shards give them: their numbers in the step."""
+    return {str(number): row for number, row in enumerate(rows)}

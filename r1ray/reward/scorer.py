@@ -184,7 +184,7 @@ def _check_options(key: str, function: Callable[..., object], options: dict[str,
 
 
 class RewardScorer:
-    """The Scorer role: applies the configured parts to trajectories, all of a chunk at a time."""
+    """The Scorer role: applies the configured parts to trajectories."""
 
     def __init__(
         self,
@@ -222,10 +222,6 @@ class RewardScorer:
         self._accuracy = Accuracy(config.verifier, sandbox, programs, judge)
         self._user_slots = asyncio.Semaphore(USER_THREADS)
 
-    async def score(self, prompt: Prompt, chunk: tuple[Trajectory, ...]) -> tuple[ScoredTrajectory, ...]:
-        """See :class:`r1ray.interfaces.Scorer`."""
-        return tuple(await asyncio.gather(*(self._scored(prompt, trajectory) for trajectory in chunk)))
-
     async def classes(self, prompt: Prompt, answers: Sequence[str | None]) -> tuple[int | None, ...] | None:
         """See :class:`r1ray.interfaces.Scorer`."""
         equivalent = self._accuracy.equivalence(prompt.check)
@@ -234,7 +230,8 @@ class RewardScorer:
         # In a thread: it may have to wait for the verifier.
         return tuple(await asyncio.to_thread(answer_classes, answers, equivalent=equivalent))
 
-    async def _scored(self, prompt: Prompt, trajectory: Trajectory) -> ScoredTrajectory:
+    async def score(self, prompt: Prompt, trajectory: Trajectory) -> ScoredTrajectory:
+        """See :class:`r1ray.interfaces.Scorer`."""
         started = time.monotonic()
         response = Response(
             trajectory.text,

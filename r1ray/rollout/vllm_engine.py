@@ -1,6 +1,6 @@
-"""A rollout engine: vLLM's ``AsyncLLM``, generating groups while its weights are replaced under it.
+"""A rollout engine: vLLM's ``AsyncLLM``, generating trajectories while its weights are replaced under it.
 
-    generate(request) -> chunks of trajectories, as they finish
+    generate(request) -> one trajectory          abort(ids) -> their generate returns what there is
     pause -> (weight transfer) -> commit(version) -> resume          driven by the publisher
 
 An engine may be spread over nodes. Then part 0 is the engine, and each other part the workers on its node, to vLLM a
@@ -12,8 +12,9 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
 from math import prod
 from typing import Any
 from uuid import uuid4
@@ -34,9 +35,17 @@ from vllm.v1.executor.multiproc_executor import MultiprocExecutor
 from r1ray.config import RolloutConfig
 from r1ray.config.specs import EngineSpec, PartSpec
 from r1ray.errors import EngineLost, PromptTooLong, UserError
-from r1ray.types import Float32Array, GroupRequest, Int32Array, Trajectory, VersionSpan
+from r1ray.rollout.engine import Generated, TrajectoryRequest, one_segment
+from r1ray.rollout.engine_clock import EngineClock
+from r1ray.types import EngineTimes, Float32Array, Int32Array, Prompt, Status, Trajectory, VersionSpan
 from r1ray.weights import adapter
 from r1ray.weights.network import interface_of, own_address
+
+STATUS: dict[str, Status] = {"stop": "finished", "length": "truncated", "abort": "aborted"}
+"""By vLLM's reason for the end of an output."""
+KEPT_PROMPTS = 1024
+KV_COUNT_S = 0.1
+POLL_S = 0.5
 
 
 def engine_args(config: RolloutConfig, spec: EngineSpec, part: PartSpec | None = None) -> AsyncEngineArgs:
@@ -140,6 +149,14 @@ class VLLMPart:
         MultiprocExecutor(self._settings, monitor_workers=False).start_worker_monitor(inline=True)
 
 
+@dataclass(frozen=True, slots=True)
+class _Running:
+    """A trajectory that is under way."""
+
+    request_id: str = field(default_factory=lambda: uuid4().hex)
+    aborted: asyncio.Event = field(default_factory=asyncio.Event)
+
+
 class VLLMEngine:
     """The RolloutEngine role on one vLLM engine."""
 
@@ -158,6 +175,10 @@ class VLLMEngine:
         self._num_commits = 0
         self._is_updating = False
         """Whether a weight update was started and not finished."""
+        self._clock = EngineClock()
+        self._running: dict[str, _Running] = {}
+        self._prompts: dict[str, list[int]] = {}
+        self._kv_count, self._kv_counted_at = 0, 0.0
         self._serving = asyncio.Event()
         """Cleared from :meth:`pause` to :meth:`resume`: a request belongs to the version that it starts under."""
 
@@ -169,44 +190,64 @@ class VLLMEngine:
 
     # ------------------------------------------------------------------ generation
 
-    async def generate(self, request: GroupRequest) -> AsyncIterator[tuple[Trajectory, ...]]:
-        """Sample ``request.num_completions`` completions; each is yielded with whatever else has just finished.
-        Raises PromptTooLong."""
-        encoded = self._tokenizer(request.prompt.text, add_special_tokens=self._add_special_tokens)
-        prompt_ids = encoded["input_ids"]
-        if len(prompt_ids) > self._max_prompt_tokens:
-            raise PromptTooLong(f"prompt {request.prompt.id} has {len(prompt_ids)} tokens")
-        finished: asyncio.Queue[Trajectory | BaseException] = asyncio.Queue()
-
-        async def sample(index: int) -> None:
-            try:
-                finished.put_nowait(await self._sample(request, index, prompt_ids))
-            except Exception as error:
-                finished.put_nowait(error)
-
-        tasks = [asyncio.create_task(sample(index)) for index in range(request.num_completions)]
+    async def generate(self, request: TrajectoryRequest) -> Generated:
+        """Sample one trajectory, or go on with one that was aborted. Raises PromptTooLong and EngineLost."""
+        prompt_ids = self._prompt_ids(request.prompt)
+        own = self._running[request.id] = _Running()
         try:
-            remaining = request.num_completions
-            while remaining:
-                arrived = [await finished.get()]
-                while not finished.empty():
-                    arrived.append(finished.get_nowait())
-                for item in arrived:
-                    if isinstance(item, BaseException):
-                        raise item
-                yield tuple(item for item in arrived if isinstance(item, Trajectory))
-                remaining -= len(arrived)
+            with self._clock.running(is_eval=request.is_eval):
+                await _first(self._serving, own.aborted)
+                if own.aborted.is_set():
+                    return Generated(self._ended(request, prompt_ids, None, seconds=0.0), self._kv_tokens())
+                started = time.monotonic()
+                output = await self._sampled(request, prompt_ids, own.request_id)
+                trajectory = self._ended(request, prompt_ids, output, seconds=time.monotonic() - started)
         finally:
-            for task in tasks:
-                task.cancel()
+            del self._running[request.id]
+        return Generated(trajectory, self._kv_tokens())
 
-    async def _sample(self, request: GroupRequest, index: int, prompt_ids: list[int]) -> Trajectory:
-        asked = request.sampling
+    async def abort(self, ids: Sequence[str]) -> None:
+        """See :class:`r1ray.interfaces.RolloutEngine`. vLLM then ends a request with what it has of it."""
+        aborted = [self._running[each] for each in ids if each in self._running]
+        for each in aborted:
+            each.aborted.set()
+        await self._llm.abort([each.request_id for each in aborted])
+
+    async def times(self) -> EngineTimes:
+        """Return how this engine has spent its time."""
+        return self._clock.times()
+
+    async def until_dead(self) -> None:
+        """Raise EngineLost once vLLM has died. (If this actor dies, so does the call.)"""
+        while not self._llm.errored:
+            await asyncio.sleep(POLL_S)
+        raise EngineLost(f"vLLM has died: {self._llm.dead_error}")
+
+    def _prompt_ids(self, prompt: Prompt) -> list[int]:
+        """Return a prompt's tokens. The trajectories of a group come one after the other, so that the last prompts are
+        kept."""
+        ids = self._prompts.get(prompt.text)
+        if ids is None:
+            ids = self._tokenizer(prompt.text, add_special_tokens=self._add_special_tokens)["input_ids"]
+            if len(ids) > self._max_prompt_tokens:
+                raise PromptTooLong(f"prompt {prompt.id} has {len(ids)} tokens")
+            while len(self._prompts) >= KEPT_PROMPTS:
+                del self._prompts[next(iter(self._prompts))]
+            self._prompts[prompt.text] = ids
+        return ids
+
+    async def _sampled(
+        self, request: TrajectoryRequest, prompt_ids: list[int], request_id: str
+    ) -> RequestOutput | None:
+        """Return what vLLM samples; None if nothing is left to sample."""
+        asked, begun = request.sampling, _begun_ids(request)
+        if len(begun) >= asked.max_tokens:
+            return None
         sampling = SamplingParams(
             temperature=asked.temperature,
             top_p=asked.top_p,
-            max_tokens=asked.max_tokens,
-            seed=(request.seed + index) % 2**63 if self._config.seeded else None,
+            max_tokens=asked.max_tokens - len(begun),
+            seed=request.seed % 2**63 if self._config.seeded else None,
             logprobs=0 if asked.with_logprobs else None,  # the sampled token's own
             flat_logprobs=asked.with_logprobs,
             stop=list(asked.stop),
@@ -214,48 +255,69 @@ class VLLMEngine:
             detokenize=bool(asked.stop),  # once at the end is cheaper than after every token
             output_kind=RequestOutputKind.FINAL_ONLY,
         )
-        await self._serving.wait()
         # The salt keeps prefixes that an older policy computed out of the cache of this one.
-        prompt = {"prompt_token_ids": prompt_ids, "cache_salt": f"policy-{self._version}-{self._num_commits}"}
-        started = time.monotonic()
-        output = await self._final(prompt, sampling)
-        seconds = time.monotonic() - started
-        return self._trajectory(request, index, prompt_ids, output, seconds=seconds)
+        salt = f"policy-{self._version}-{self._num_commits}"
+        prompt = {"prompt_token_ids": [*prompt_ids, *begun], "cache_salt": salt}
+        return await self._final(prompt, sampling, request_id)
 
-    async def _final(self, prompt: dict[str, Any], sampling: SamplingParams) -> RequestOutput:
-        """The one output of a request whose output kind is FINAL_ONLY."""
+    async def _final(self, prompt: dict[str, Any], sampling: SamplingParams, request_id: str) -> RequestOutput:
+        """Return the one output of a request whose output kind is FINAL_ONLY."""
         try:
-            stream = self._llm.generate(prompt, sampling, request_id=uuid4().hex, lora_request=self._adapter)
+            stream = self._llm.generate(prompt, sampling, request_id=request_id, lora_request=self._adapter)
             outputs = [output async for output in stream]
         except EngineDeadError as error:
             raise EngineLost(str(error)) from error
         assert len(outputs) == 1 and outputs[0].finished
         return outputs[0]
 
-    def _trajectory(
-        self, request: GroupRequest, index: int, prompt_ids: list[int], output: RequestOutput, *, seconds: float
+    def _ended(
+        self, request: TrajectoryRequest, prompt_ids: list[int], output: RequestOutput | None, *, seconds: float
     ) -> Trajectory:
-        sampled = output.outputs[0]
-        token_ids = list(sampled.token_ids)
-        if sampled.finish_reason not in ("stop", "length"):
-            raise RuntimeError(f"vLLM ended trajectory {index} of {request.occurrence} with {sampled.finish_reason}")
+        """Return what was sampled before and now as one trajectory. Without output it is aborted, or truncated if it
+        had been at its limit."""
+        before = request.begun.policy_segments[0] if request.begun is not None else None
+        sampled = output.outputs[0] if output is not None else None
+        reason = sampled.finish_reason if sampled is not None else "abort"
+        if sampled is None and len(_begun_ids(request)) >= request.sampling.max_tokens:
+            reason = "length"
+        if reason not in STATUS:
+            raise RuntimeError(f"vLLM ended trajectory {request.id} with {reason}")
+        token_ids = [*_begun_ids(request), *(sampled.token_ids if sampled is not None else ())]
+        logprobs = [*(before.logprobs if before is not None else ())]
+        spans = [*(before.versions if before is not None else ())]
+        if sampled is not None:
+            offset = len(token_ids) - len(sampled.token_ids)
+            logprobs += sampled.logprobs.logprobs if request.sampling.with_logprobs else ()
+            new = sampled.weight_versions or ()
+            spans += [VersionSpan(int(each.version), each.start + offset, each.end + offset) for each in new]
         # An output that stops does so on a stop string, or on an end-of-sequence token (a model may have several).
-        at_string = isinstance(sampled.stop_reason, str)
-        stopped = sampled.finish_reason == "stop" and not at_string
-        text = sampled.text if at_string else self._decode(token_ids[:-1] if stopped else token_ids)
-        logprobs = sampled.logprobs.logprobs if request.sampling.with_logprobs else ()
-        return Trajectory.completion(
-            group_id=request.occurrence,
-            index=index,
+        stop = sampled.stop_reason if sampled is not None and isinstance(sampled.stop_reason, str) else ""
+        ended = reason == "stop" and not stop
+        if stop and sampled is not None:
+            text = (before.text if before is not None else "") + sampled.text
+        else:
+            text = self._decode(token_ids[:-1] if ended else token_ids)
+        return one_segment(
+            group_id=request.group_id,
+            index=request.index,
             prompt_token_ids=np.asarray(prompt_ids, dtype=np.int32),
             token_ids=np.asarray(token_ids, dtype=np.int32),
             logprobs=np.asarray(logprobs, dtype=np.float32),
-            versions=tuple(VersionSpan(int(s.version), s.start, s.end) for s in sampled.weight_versions or ()),
+            versions=tuple(spans),
             text=text,
-            status="truncated" if sampled.finish_reason == "length" else "finished",
-            stop=str(sampled.stop_reason) if at_string else "",
+            status=STATUS[reason],
+            stop=stop,
             seconds=seconds,
         )
+
+    def _kv_tokens(self) -> int:
+        """Return the tokens whose keys and values vLLM holds for what is under way; a tenth of a second old at most."""
+        now = time.monotonic()
+        if now - self._kv_counted_at > KV_COUNT_S:
+            states = self._llm.output_processor.request_states.values()
+            self._kv_counted_at = now
+            self._kv_count = sum(each.prompt_len + each.detokenizer.num_output_tokens() for each in states)
+        return self._kv_count
 
     def _decode(self, token_ids: list[int]) -> str:
         return str(self._tokenizer.decode(token_ids, clean_up_tokenization_spaces=False))
@@ -277,6 +339,7 @@ class VLLMEngine:
     async def pause(self) -> None:
         """Freeze what is being generated; it goes on where it stopped after :meth:`resume`."""
         self._serving.clear()
+        self._clock.pause()
         await self._llm.pause_generation(mode="keep", clear_cache=False)
 
     async def start_weight_update(self) -> None:
@@ -300,6 +363,7 @@ class VLLMEngine:
 
     async def resume(self) -> None:
         await self._llm.resume_generation()
+        self._clock.resume()
         self._serving.set()
 
     async def logprobs(self, sequences: Sequence[Int32Array]) -> Float32Array:
@@ -313,7 +377,7 @@ class VLLMEngine:
             max_tokens=1, temperature=1.0, prompt_logprobs=0, detokenize=False, output_kind=RequestOutputKind.FINAL_ONLY
         )
         prompt = {"prompt_token_ids": ids, "cache_salt": f"probe-{self._version}"}
-        output = await self._final(prompt, sampling)
+        output = await self._final(prompt, sampling, uuid4().hex)
         assert output.prompt_logprobs is not None
         return np.asarray(
             [table[token].logprob for token, table in zip(ids[1:], output.prompt_logprobs[1:], strict=True)],
@@ -326,6 +390,20 @@ class VLLMEngine:
 
     def shutdown(self) -> None:
         self._llm.shutdown()
+
+
+def _begun_ids(request: TrajectoryRequest) -> list[int]:
+    """Return the tokens that an aborted trajectory has already."""
+    return request.begun.policy_segments[0].token_ids.tolist() if request.begun is not None else []
+
+
+async def _first(*events: asyncio.Event) -> None:
+    """Wait until one of the events is set."""
+    if not any(event.is_set() for event in events):
+        waits = [asyncio.ensure_future(event.wait()) for event in events]
+        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        for wait in waits:
+            wait.cancel()
 
 
 def _first_line(error: Exception) -> str:

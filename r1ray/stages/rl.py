@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -124,7 +124,7 @@ class _Job:
         self._check_lengths()
         self._check_sandbox()
         self._benchmark = Path(held_out).name.split(".")[0] if held_out else ""
-        self._controller: Controller[Any] | None = None
+        self._controller: Controller | None = None
         self._metrics = MetricsFile(context.run_dir / "metrics.jsonl", stage="rl")
         if config.checkpoint.best is not None and self._eval is None:
             raise UserError(f"checkpoint.best={config.checkpoint.best}: nothing is evaluated; needs data.eval=PATH.")
@@ -227,8 +227,8 @@ class _Job:
                 self._metrics.append(metrics)
                 progress.step(metrics)
 
-            async def evaluated(version: int, on_start: Callable[[int], None]) -> EvalResult:
-                return await self._evaluate(running, version, on_start, is_full=version in (0, controller.last))
+            async def evaluated(version: int) -> EvalResult:
+                return await self._evaluate(running, version, is_full=version in (0, controller.last))
 
             async def exported(version: int) -> None:
                 await export(running.learner, self._export_dir(version), deadlines=deadlines)
@@ -265,16 +265,13 @@ class _Job:
             logger.info(f"stage rl: the best by {config.checkpoint.best}, version {best}, is in {folder}")
         return metrics
 
-    async def _evaluate(
-        self, running: Running, version: int, on_start: Callable[[int], None], *, is_full: bool
-    ) -> EvalResult:
+    async def _evaluate(self, running: Running, version: int, *, is_full: bool) -> EvalResult:
         assert self._eval is not None
         settings = self._config.eval
         wanted = settings.final_num_prompts if is_full else settings.num_prompts
         prompts: list[Prompt] = [self._eval[index] for index in range(min(wanted, len(self._eval)))]
         return await evaluate(
-            running.roles.held_out,
-            running.roles.scorer,
+            running.roles.eval_groups,
             prompts,
             benchmark=self._benchmark,
             samples=settings.final_samples if is_full else settings.samples,
@@ -284,7 +281,6 @@ class _Job:
             seed=self._config.seed * 1_000_003 + version,
             slots=self._config.eval_slots,
             deadline_s=self._config.deadlines.decided.generate_s,
-            on_start=on_start,
         )
 
     def _probe(self) -> list[Int32Array]:

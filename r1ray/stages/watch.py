@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import AbstractContextManager, nullcontext
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from r1ray.cluster.launch import Running
@@ -17,7 +17,7 @@ class Watch(Protocol):
         """A context that the stage is in during a phase of its own: ``start``, ``export``."""
         ...
 
-    def started(self, running: Running) -> Roles[Any]:
+    def started(self, running: Running) -> Roles:
         """The roles that the loop is to call: those of ``running``, or others that pass every call on to them."""
         ...
 
@@ -28,5 +28,5 @@ class Unwatched:
     def during(self, phase: str) -> AbstractContextManager[None]:
         return nullcontext()
 
-    def started(self, running: Running) -> Roles[Any]:
+    def started(self, running: Running) -> Roles:
         return running.roles

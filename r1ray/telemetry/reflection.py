@@ -21,7 +21,7 @@ from typing import Final, NamedTuple
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from r1ray.types import GroupRecord, Scored, ScoredTrajectory, Trajectory
+from r1ray.types import GroupRecord, Scored, ScoredTrajectory, Trajectory, trajectory_id
 
 _NOT_AN_ORDER: Final = "".join(f"(?<!{word} )" for word in ("the", "a", "to", "will", "must", "can", "should", "'t"))
 ENGLISH: Final[Mapping[str, str]] = {
@@ -184,7 +184,7 @@ class _Sampled(NamedTuple):
 
 
 def measure_step(
-    step: int, groups: Sequence[tuple[GroupRecord, Sequence[Trajectory]]], *, max_quotes: int = 5
+    step: int, records: Sequence[GroupRecord], trajectories: Mapping[str, Trajectory], *, max_quotes: int = 5
 ) -> dict[str, object]:
     """The line of reflection.jsonl of a step: its :class:`Frequency`, of all trajectories and by the prompts' language,
     the share among right and among wrong ones (null where there are none), the phrases, and quotes.
@@ -193,9 +193,11 @@ def measure_step(
     there are.
     """
     judged = [
-        (record, trajectory, _is_right(scored))
-        for record, members in groups
-        for trajectory, scored in sorted(zip(members, record.trajectories, strict=True), key=lambda row: row[0].index)
+        (record, trajectories[name], _is_right(scored))
+        for record in records
+        if record.group is not None
+        for scored in record.group.trajectories
+        if (name := trajectory_id(record.group_id, scored.index)) in trajectories
     ]
     found = find_in_each([trajectory.text for _, trajectory, _ in judged])
     sampled = [_Sampled(*row, hits) for row, hits in zip(judged, found, strict=True)]
@@ -248,7 +250,7 @@ def _worth_quoting(sampled: Sequence[_Sampled]) -> list[_Sampled]:
     ranked = []
     for row in sampled:
         if row.found:
-            kind = row.record.occurrence, row.is_right
+            kind = row.record.group_id, row.is_right
             ranked.append(((True, False, None).index(row.is_right), seen[kind], row))
             seen[kind] += 1
     return [row for _, _, row in sorted(ranked, key=lambda place: place[:2])]
@@ -257,7 +259,7 @@ def _worth_quoting(sampled: Sequence[_Sampled]) -> list[_Sampled]:
 def _quoted(row: _Sampled, by_phrase: Mapping[str, int]) -> dict[str, object]:
     quote = _quote(0, row.trajectory.text, min(row.found, key=lambda hit: by_phrase[hit.phrase]))
     return {
-        "occurrence": row.record.occurrence,
+        "group_id": row.record.group_id,
         "prompt_id": row.record.prompt.id,
         "index": row.trajectory.index,
         "phrase": quote.phrase,

@@ -7,7 +7,7 @@ What the engine saw in a branch is ``prompt_tokens`` followed by the tokens of t
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any, Literal, TypedDict
 
 import numpy as np
@@ -17,6 +17,7 @@ from r1ray.checks import MathAnswer
 from r1ray.types import (
     GroupRecord,
     Outcome,
+    Removed,
     Scored,
     ScoredTrajectory,
     Segment,
@@ -24,6 +25,7 @@ from r1ray.types import (
     Trajectory,
     Unscorable,
     VersionSpan,
+    trajectory_id,
 )
 
 SPAN = pa.struct([("version", pa.int32()), ("start", pa.int32()), ("end", pa.int32())])
@@ -124,7 +126,7 @@ class RolloutRow(TypedDict, total=False):
     rewards: dict[str, float]
     """By the names of the parts, with what has no weight."""
     outcome: str
-    """``scored``, ``unscorable`` or ``infrastructure_error``."""
+    """``scored``, ``unscorable``, ``infrastructure_error``, or ``removed``: for the reason in ``detail``."""
     label: str | None
     detail: str | None
     advantage: float | None
@@ -135,22 +137,30 @@ class RolloutRow(TypedDict, total=False):
     num_turns: int
     num_branches: int
     versions: dict[str, int]
-    seconds: dict[str, float]
+    seconds: dict[str, float | None]
+    """``generate`` is None where the trajectory is gone with the worker that held it."""
     prompt_tokens: list[int]
     segments: list[SegmentRow]
 
 
-def rows_of(step: int, stage: str, record: GroupRecord, trajectories: Sequence[Trajectory]) -> Iterator[dict[str, Any]]:
+def rows_of(
+    step: int, stage: str, record: GroupRecord, trajectories: Mapping[str, Trajectory]
+) -> Iterator[dict[str, Any]]:
     """Yield the rows of a group, with numpy arrays for lists of tokens.
 
     Args:
-        trajectories: in the order of ``record.trajectories``.
+        trajectories: by id; of one that is gone, with the worker that held it, the row has no text and no tokens.
     """
-    group = _group_columns(step, stage, record)
-    for trajectory, scored, advantage in zip(trajectories, record.trajectories, record.advantages, strict=True):
-        yield group | _columns(trajectory, scored) | {"advantage": advantage}
-    if not trajectories:
-        yield group
+    columns, group = _group_columns(step, stage, record), record.group
+    if group is None:
+        yield columns
+        return
+    for scored, advantage in zip(group.trajectories, record.advantages, strict=True):
+        trajectory = trajectories.get(trajectory_id(record.group_id, scored.index))
+        yield columns | _scored_columns(scored, trajectory) | _token_columns(trajectory) | {"advantage": advantage}
+    for removed in group.removed:
+        trajectory = trajectories.get(trajectory_id(record.group_id, removed.index))
+        yield columns | _removed_columns(removed, trajectory) | _token_columns(trajectory)
 
 
 def trajectory_of(row: RolloutRow) -> Trajectory:
@@ -161,40 +171,69 @@ def trajectory_of(row: RolloutRow) -> Trajectory:
         prompt_token_ids=np.array(row["prompt_tokens"], dtype=np.int32),
         segments=tuple(map(_segment_of, row["segments"])),
         status=row["status"],
-        seconds=row["seconds"]["generate"],
+        seconds=row["seconds"]["generate"] or 0.0,
     )
 
 
 def _group_columns(step: int, stage: str, record: GroupRecord) -> dict[str, Any]:
     prompt = record.prompt
-    reason = None if record.fate == "trained" else record.fate.removeprefix("dropped:")
     return {
         "step": step,
         "stage": stage,
-        "group_id": record.occurrence,
+        "group_id": record.group_id,
         "prompt_id": prompt.id,
         "domain": prompt.domain,
         "language": prompt.language,
         "prompt_text": prompt.text,
         "answer": prompt.check.answer if isinstance(prompt.check, MathAnswer) else None,
-        "group_status": "trained" if reason is None else "uniform" if reason == "uniform" else "dropped",
-        "dropped_reason": None if reason == "uniform" else reason,
+        "group_status": "dropped" if record.status == "not_finite" else record.status,
+        "dropped_reason": _dropped_reason(record),
     }
 
 
-def _columns(trajectory: Trajectory, scored: ScoredTrajectory) -> dict[str, Any]:
+def _dropped_reason(record: GroupRecord) -> str | None:
+    if record.status == "not_finite":
+        return "not_finite"
+    return record.dropped_reason if record.status == "dropped" else None
+
+
+def _scored_columns(scored: ScoredTrajectory, trajectory: Trajectory | None) -> dict[str, Any]:
     return {
-        "trajectory": trajectory.index,
-        "response_text": trajectory.text,
+        "trajectory": scored.index,
         "extracted": scored.extracted,
         **_outcome_columns(scored.outcome),
-        "status": trajectory.status,
+        "status": scored.status,
         "num_policy_tokens": scored.num_policy_tokens,
         "num_context_tokens": scored.num_context_tokens,
         "num_turns": scored.num_turns,
         "num_branches": scored.num_branches,
         "versions": {"min": scored.oldest_version, "max": scored.newest_version},
-        "seconds": {"generate": trajectory.seconds, "environment": 0.0, "reward": scored.seconds},
+        "seconds": _seconds(trajectory, reward_s=scored.seconds),
+    }
+
+
+def _removed_columns(removed: Removed, trajectory: Trajectory | None) -> dict[str, Any]:
+    return {
+        "trajectory": removed.index,
+        "outcome": "removed",
+        "detail": removed.reason,
+        "rewards": [],
+        "status": "aborted",
+        "num_policy_tokens": removed.num_policy_tokens,
+        "seconds": _seconds(trajectory, reward_s=0.0),
+    }
+
+
+def _seconds(trajectory: Trajectory | None, *, reward_s: float) -> dict[str, float | None]:
+    generate_s = trajectory.seconds if trajectory is not None else None
+    return {"generate": generate_s, "environment": 0.0, "reward": reward_s}
+
+
+def _token_columns(trajectory: Trajectory | None) -> dict[str, Any]:
+    if trajectory is None:
+        return {}
+    return {
+        "response_text": trajectory.text,
         "prompt_tokens": trajectory.prompt_token_ids,
         "segments": [_segment_columns(segment) for segment in trajectory.segments],
     }

@@ -6,7 +6,7 @@ one line a step on how often its trained groups re-evaluate.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from r1ray.errors import UserError
+from r1ray.interfaces import Lent
 from r1ray.runtime.files import written_aside
 from r1ray.telemetry.metrics import append_row, read_rows, rewind_rows
 from r1ray.telemetry.reflection import measure_step
@@ -72,28 +73,21 @@ class RolloutLog:
         self._folder, self._stage = folder, stage
         folder.mkdir(parents=True, exist_ok=True)
 
-    def write(
-        self,
-        step: int,
-        records: Sequence[GroupRecord],
-        num_chunks: Sequence[int],
-        *chunks: tuple[Trajectory, ...],
-        name: str = "step",
-    ) -> Path:
-        """Write a step's groups. ``chunks`` holds the trajectories of all records, ``num_chunks[i]`` of them of record
-        i, in the order of its trajectories. Returns ``<folder>/<name>=000123.parquet``; only steps are measured."""
-        remaining = iter(chunks)
-        groups = [
-            (record, [trajectory for _ in range(count) for trajectory in next(remaining)])
-            for record, count in zip(records, num_chunks, strict=True)
-        ]
-        rows = [row for record, members in groups for row in rows_of(step, self._stage, record, members)]
+    def write(self, step: int, records: Sequence[GroupRecord], lent: Lent, name: str = "step") -> Path:
+        """Write a step's groups. Returns ``<folder>/<name>=000123.parquet``; only steps are measured.
+
+        Args:
+            lent: the trajectories, on their way from who holds them.
+        """
+        trajectories: Mapping[str, Trajectory] = lent.read()
+        rows = [row for record in records for row in rows_of(step, self._stage, record, trajectories)]
         path = rollout_file(self._folder, step, name=name)
         with written_aside(path) as aside:
             pq.write_table(pa.Table.from_pylist(rows, schema=SCHEMA), aside, compression="zstd")
-        trained = [(record, members) for record, members in groups if record.fate == "trained"]
-        if trained and name == "step":
-            append_row(self._folder / REFLECTION, measure_step(step, trained))
+        trained = [record for record in records if record.status == "trained"]
+        ids = [each for record in trained if record.group is not None for each in record.group.ids]
+        if name == "step" and any(each in trajectories for each in ids):  # else they are gone with their worker
+            append_row(self._folder / REFLECTION, measure_step(step, trained, trajectories))
         return path
 
     def rewind(self, step: int) -> None:

@@ -29,8 +29,10 @@ from r1ray.config import AlgoConfig, LearnerConfig
 from r1ray.config.specs import LearnerSpec, RankSpec
 from r1ray.learner.attention import NAME
 from r1ray.learner.grpo import GRPOLearner
-from r1ray.learner.rows import by_id, make_rows
+from r1ray.learner.rows import make_rows
+from r1ray.rollout.engine import one_segment
 from r1ray.types import SampleRef, Shard, Trajectory, VersionSpan
+from tests.learner.lending import by_id, train
 
 VOCABULARY, COMPLETIONS, BUDGET = 4096, 64, 2048
 CPU = torch.device("cpu")
@@ -55,12 +57,12 @@ def make_model(folder: Path) -> int:
     return int(sum(p.numel() for p in model.parameters()))
 
 
-def make_batch(rng: np.random.Generator) -> tuple[Shard, list[tuple[Trajectory, ...]]]:
+def make_batch(rng: np.random.Generator) -> tuple[Shard, dict[str, Trajectory]]:
     """Completions whose lengths are spread tenfold, as those of reasoning models are."""
-    chunks, samples = [], []
+    rows, samples = [], []
     for index in range(COMPLETIONS):
         length = int(np.exp(rng.uniform(np.log(40), np.log(400))))
-        trajectory = Trajectory.completion(
+        trajectory = one_segment(
             group_id=f"0/{index // 8}",
             index=index % 8,
             prompt_token_ids=rng.integers(3, VOCABULARY, 24).astype(np.int32),
@@ -69,18 +71,18 @@ def make_batch(rng: np.random.Generator) -> tuple[Shard, list[tuple[Trajectory, 
             text="",
             versions=(VersionSpan(0, 0, length),),
         )
-        chunks.append((trajectory,))
+        rows.append(trajectory)
         samples.append(SampleRef(trajectory.id, float(rng.normal()), 24 + length))
     (shard,) = plan_shards(
         samples,
-        [chunk[0].num_policy_tokens for chunk in chunks],
+        [row.num_policy_tokens for row in rows],
         num_minibatches=1,
         num_ranks=1,
         max_tokens_per_microbatch=BUDGET,
         learner_version=0,
         seed=0,
     )
-    return shard, chunks
+    return shard, by_id(rows)
 
 
 class BareLoop:
@@ -91,9 +93,8 @@ class BareLoop:
         self.model.train()
         self.optimizer = torch.optim.AdamW(self.model.parameters(), lr=1e-6)
 
-    def train(self, shard: Shard, chunks: list[tuple[Trajectory, ...]]) -> None:
+    def train(self, shard: Shard, trajectories: dict[str, Trajectory]) -> None:
         (minibatch,) = shard.minibatches
-        trajectories = by_id(chunks)
         for samples in minibatch.microbatches:
             packed = make_rows(samples, trajectories, learner_version=0, device=CPU).packed
             hidden = self.model.model(
@@ -127,15 +128,15 @@ def main(rounds: int) -> None:
             RankSpec(0, 1, "127.0.0.1", port, 0, 60.0),
         )
         bare = BareLoop(folder)
-    shard, chunks = make_batch(np.random.default_rng(0))
+    shard, trajectories = make_batch(np.random.default_rng(0))
     seconds: dict[str, list[float]] = {"bare": [], "learner": []}
-    stats = learner.train(shard, *chunks)
-    bare.train(shard, chunks)
+    stats = train(learner, shard, trajectories)
+    bare.train(shard, trajectories)
     for _ in range(rounds):
         start = time.perf_counter()
-        bare.train(shard, chunks)
+        bare.train(shard, trajectories)
         middle = time.perf_counter()
-        learner.train(shard, *chunks)
+        train(learner, shard, trajectories)
         seconds["bare"].append(middle - start)
         seconds["learner"].append(time.perf_counter() - middle)
     print(
@@ -147,7 +148,7 @@ def main(rounds: int) -> None:
     groups = [
         group
         for samples in shard.minibatches[0].microbatches
-        for group in make_rows(samples, by_id(chunks), learner_version=0, device=CPU).packed.layout.groups
+        for group in make_rows(samples, trajectories, learner_version=0, device=CPU).packed.layout.groups
     ]
     in_attention = 1 - stats.trained_tokens / sum(group.place_BT.numel() for group in groups)
     rows = sum(len(samples) * max(each.num_tokens for each in samples) for samples in shard.minibatches[0].microbatches)

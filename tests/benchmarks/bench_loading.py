@@ -103,7 +103,9 @@ def rank_main(rank: int, ranks: int, port: int, folder: Path, dtype: str, out: P
     from r1ray.config import AlgoConfig, LearnerConfig
     from r1ray.config.specs import LearnerSpec, RankSpec
     from r1ray.learner.grpo import GRPOLearner
-    from r1ray.types import Minibatch, SampleRef, Shard, Trajectory, VersionSpan
+    from r1ray.rollout.engine import one_segment
+    from r1ray.types import Minibatch, SampleRef, Shard, VersionSpan
+    from tests.learner.lending import by_id, train
 
     torch.set_num_threads(1)
     watch = Watch()
@@ -137,7 +139,7 @@ def rank_main(rank: int, ranks: int, port: int, folder: Path, dtype: str, out: P
     started = time.perf_counter() - start
     watch.enter("step")
     ids = np.arange(3, 11, dtype=np.int32)
-    row = Trajectory.completion(
+    row = one_segment(
         group_id="0/0",
         index=0,
         prompt_token_ids=ids[:2],
@@ -147,7 +149,7 @@ def rank_main(rank: int, ranks: int, port: int, folder: Path, dtype: str, out: P
         versions=(VersionSpan(0, 0, 6),),
     )
     minibatch = Minibatch(microbatches=((SampleRef(row.id, 1.0, 8),),), num_sequences=2, num_tokens=12)
-    learner.train(Shard((minibatch,), learner_version=0), (row,))
+    train(learner, Shard((minibatch,), learner_version=0), by_id([row]))
     watch.enter("after the step")
     time.sleep(0.2)
     out.write_text(json.dumps({"peaks": watch.peaks, "start_s": started}))

@@ -1,11 +1,20 @@
-"""When the parity probe is due, and what it computes."""
+"""Publishing over fakes of our own actors; when the parity probe is due, and what it computes."""
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Sequence
+from types import SimpleNamespace
+from typing import Any
+
 import numpy as np
 import pytest
+from ray.exceptions import RayActorError
 
-from r1ray.cluster.publish import disparity, is_due, reason_of
+from r1ray.cluster.engines import Engine, EnginePool
+from r1ray.cluster.publish import RayWeightSync, disparity, is_due, reason_of
+from r1ray.config import Deadlines, WeightsConfig
+from r1ray.rollout.placement import EngineState
 
 
 def test_probes_are_due_at_doubling_distances_and_then_every_so_often() -> None:
@@ -41,3 +50,84 @@ def test_the_divergence_is_that_of_tokens_drawn_from_the_engine() -> None:
     largest, mean, kl = disparity(np.log(engine)[tokens].astype(np.float32), np.log(learner)[tokens].astype(np.float32))
     assert kl == pytest.approx(float((engine * np.log(engine / learner)).sum()), rel=0.05)
     assert mean < largest == pytest.approx(float(np.abs(np.log(engine / learner)).max()), abs=1e-6)
+
+
+class Actor:
+    """An engine that does what a publish asks for, and dies in the phase that is named."""
+
+    def __init__(self, *, dies_in: str = "") -> None:
+        self.calls: list[str] = []
+        self._dies_in, self._death = dies_in, asyncio.Event()
+
+    def __getattr__(self, name: str) -> Any:
+        async def answer(*arguments: Any) -> Any:
+            self.calls.append(name)
+            if name == self._dies_in:
+                self._death.set()
+            if self._death.is_set():
+                raise RayActorError
+            if name == "until_dead":
+                await self._death.wait()
+                raise RayActorError
+            return np.zeros(2, dtype=np.float32) if name == "logprobs" else 1
+
+        return SimpleNamespace(remote=answer)
+
+    def kill(self) -> None:
+        self._death.set()
+
+
+class Learner:
+    async def each(self, method: str, *arguments: Any, **keywords: Any) -> list[int]:
+        return [1]
+
+    async def logprobs(self, sequences: Any) -> Any:
+        return np.zeros(2, dtype=np.float32)
+
+
+class Told:
+    """Keeps the last that group workers were told."""
+
+    def __init__(self) -> None:
+        self.states: Sequence[EngineState] = ()
+
+    async def set_engines(self, states: Sequence[EngineState]) -> None:
+        self.states = states
+
+    def fail(self, error: BaseException) -> None:
+        raise error
+
+
+async def free_port() -> int:
+    return 1
+
+
+@pytest.mark.faults
+@pytest.mark.parametrize("phase", ["pause", "commit", "resume", "logprobs"])
+def test_an_engine_that_dies_in_a_round_is_replaced_in_the_next(phase: str) -> None:
+    async def scenario() -> None:
+        told, dying, other, fresh = Told(), Actor(dies_in=phase), Actor(), Actor()
+        engines: Any = [Engine("rollout 0", dying, 1), Engine("rollout 1", other, 1)]  # type: ignore[arg-type]
+        pool = EnginePool(engines, lambda name: fresh, told, num_slots=8)  # type: ignore[arg-type, return-value]
+        losses: list[str] = []
+        pool.when_lost(lambda: losses.append("lost"))
+        learner: Any = Learner()
+        weights = RayWeightSync(
+            WeightsConfig(),
+            pool,
+            learner,
+            backend="r1ray_gloo",
+            address="127.0.0.1",
+            probe=[np.zeros(3, dtype=np.int32)],
+            bounds=(1.0, 1.0),
+            deadlines=Deadlines(),
+            free_port=free_port,
+        )
+        published = await weights.publish(3)
+        assert published.num_resent == 1 and losses == ["lost"]
+        said = [(each.name, each.incarnation, each.state, each.failed_rounds) for each in told.states]
+        assert said == [("rollout 0", 1, "serving", 0), ("rollout 1", 0, "serving", 0)]
+        assert "commit" in fresh.calls and other.calls.count("resume") >= 1
+        pool.close()
+
+    asyncio.run(asyncio.wait_for(scenario(), 10))

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from ray.exceptions import RayActorError
 
-from r1ray.cluster.ready import all_ready, rollout_pool
+from r1ray.cluster.ready import all_ready, engine_pool
 from r1ray.errors import DeadlineExceeded, InfrastructureError
 
 
@@ -45,19 +45,33 @@ def test_an_actor_that_never_answers_is_an_error_with_its_key() -> None:
         wait([Actor(after_s=60)], [], start_s=0.05)
 
 
+class Deaf:
+    """Hears of engines, and does nothing."""
+
+    async def set_engines(self, states: Any) -> None: ...
+
+    def fail(self, error: BaseException) -> None:
+        raise error
+
+
 def test_an_engine_that_is_lost_is_replaced_by_one_of_its_section_and_index() -> None:
     first, second, fresh = Actor(num_workers=1), Actor(num_workers=2), Actor()
     for actor in (first, second, fresh):
         actor.kill = lambda: None  # type: ignore[attr-defined]
+        actor.until_dead = SimpleNamespace(remote=lambda: asyncio.sleep(60))  # type: ignore[attr-defined]
     asked: list[tuple[str, int]] = []
 
     def spawn(section: str, index: int) -> Any:
         asked.append((section, index))
         return fresh
 
-    num_workers: Any = {first: 1, second: 2}
-    pool = rollout_pool("eval", [first, second], num_workers, spawn)  # type: ignore[list-item]
-    pool.lose(pool.engines[1])
-    asyncio.run(pool.replace_lost())
-    assert asked == [("eval", 1)]
-    assert [(engine.name, engine.num_workers) for engine in pool.engines] == [("eval 0", 1), ("eval 1", 2)]
+    async def scenario() -> None:
+        num_workers: Any = {first: 1, second: 2}
+        actors: Any = [first, second]
+        pool = engine_pool("eval", actors, num_workers, spawn, Deaf(), num_slots=8)
+        pool.lose(pool.engines[1])
+        await pool.replace_lost()
+        assert asked == [("eval", 1)]
+        assert [(engine.name, engine.num_workers) for engine in pool.engines] == [("eval 0", 1), ("eval 1", 2)]
+
+    asyncio.run(scenario())

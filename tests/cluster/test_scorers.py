@@ -1,4 +1,4 @@
-"""The pool of reward actors, over fakes of our own actors."""
+"""Reward actors, over fakes of our own: routing and retries of a group worker, replacement by the driver."""
 
 from __future__ import annotations
 
@@ -8,17 +8,18 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from ray.exceptions import RayActorError
 
-from r1ray.cluster.scorers import MAX_SCORING_ATTEMPTS, ScorerPool
+from r1ray.cluster.scorers import MAX_SCORING_ATTEMPTS, RewardWorkers, ScorerPool
 from r1ray.types import Outcome, Scored, ScoredTrajectory, ScoringFailed
 from tests.fakes import make_prompt, make_trajectory
 
 PROMPT = make_prompt()
-CHUNK = (make_trajectory(),)
+TRAJECTORY = make_trajectory()
 
 
-def trajectories(outcome: Outcome) -> tuple[ScoredTrajectory, ...]:
-    return tuple(ScoredTrajectory.of(trajectory, outcome, extracted=None) for trajectory in CHUNK)
+def scored_as(outcome: Outcome) -> ScoredTrajectory:
+    return ScoredTrajectory.of(TRAJECTORY, outcome, extracted=None)
 
 
 class Actor:
@@ -39,7 +40,7 @@ class Actor:
 
 def steady(outcome: Outcome) -> Actor:
     async def answer() -> Any:
-        return trajectories(outcome)
+        return scored_as(outcome)
 
     return Actor(answer)
 
@@ -52,16 +53,24 @@ def stuck() -> Actor:
 
 
 def pool(actors: list[Actor], fresh: Callable[[int], Actor], *, max_in_flight: int = 8) -> ScorerPool:
-    return ScorerPool(actors, fresh, deadline_s=0.2, max_in_flight=max_in_flight)  # type: ignore[arg-type]
+    """Return a pool whose reports are heeded as the driver heeds them."""
+    rewards = RewardWorkers(actors, fresh)  # type: ignore[arg-type]
+
+    def heed(index: int, actor: Any) -> None:
+        asyncio.get_running_loop().call_later(0.01, rewards.replace, index, actor)
+
+    made = ScorerPool(actors, heed, deadline_s=0.2, max_in_flight=max_in_flight)  # type: ignore[arg-type]
+    rewards.when_replaced(lambda: made.update(rewards.actors))
+    return made
 
 
 def refuse(index: int) -> Actor:
     raise AssertionError("nothing is to be replaced")
 
 
-def test_a_completion_that_an_actor_could_not_score_goes_to_another_one() -> None:
+def test_a_trajectory_that_an_actor_could_not_score_goes_to_another_one() -> None:
     actors = [steady(ScoringFailed("no sandbox")), steady(Scored(1.0, {}))]
-    (scored,) = asyncio.run(pool(actors, refuse).score(PROMPT, CHUNK))
+    scored = asyncio.run(pool(actors, refuse).score(PROMPT, TRAJECTORY))
     assert scored.outcome == Scored(1.0, {})
     assert [actor.calls for actor in actors] == [1, 1]
 
@@ -69,38 +78,42 @@ def test_a_completion_that_an_actor_could_not_score_goes_to_another_one() -> Non
 @pytest.mark.faults
 def test_after_the_last_attempt_it_is_a_scoring_failure_never_a_zero() -> None:
     actors = [steady(ScoringFailed("no sandbox"))]
-    (scored,) = asyncio.run(pool(actors, refuse).score(PROMPT, CHUNK))
+    scored = asyncio.run(pool(actors, refuse).score(PROMPT, TRAJECTORY))
     assert scored.outcome == ScoringFailed("no sandbox")
     assert actors[0].calls == MAX_SCORING_ATTEMPTS
 
 
 @pytest.mark.faults
-def test_an_actor_that_does_not_answer_is_replaced_and_the_chunk_scored_by_the_next() -> None:
+def test_an_actor_that_does_not_answer_is_replaced_and_the_trajectory_scored_by_the_next() -> None:
     hanging, good = stuck(), steady(Scored(1.0, {}))
-    made = pool([hanging], lambda index: good)
-    (scored,) = asyncio.run(made.score(PROMPT, CHUNK))
-    assert scored.outcome == Scored(1.0, {})
-    assert hanging.is_killed and made.actors == [good]
+
+    async def scenario() -> None:
+        made = pool([hanging], lambda index: good)
+        scored = await made.score(PROMPT, TRAJECTORY)
+        assert scored.outcome == Scored(1.0, {})
+        assert hanging.is_killed and made.actors == [good]
+
+    asyncio.run(scenario())
 
 
-def test_a_chunk_that_waits_behind_slow_ones_is_no_reason_to_replace_a_busy_actor() -> None:
+def test_a_trajectory_that_waits_behind_slow_ones_is_no_reason_to_replace_a_busy_actor() -> None:
     turn = 0
 
     async def answer() -> Any:
         nonlocal turn
         turn += 1
         await asyncio.sleep(0.1 * turn)  # one after the other, the last one after three deadlines
-        return trajectories(Scored(1.0, {}))
+        return scored_as(Scored(1.0, {}))
 
     async def many() -> None:
         made = pool([Actor(answer)], refuse)
-        found = await asyncio.gather(*(made.score(PROMPT, CHUNK) for _ in range(6)))
-        assert [scored.outcome for (scored,) in found] == [Scored(1.0, {})] * 6
+        found = await asyncio.gather(*(made.score(PROMPT, TRAJECTORY) for _ in range(6)))
+        assert [scored.outcome for scored in found] == [Scored(1.0, {})] * 6
 
     asyncio.run(many())
 
 
-def test_no_more_chunks_are_in_flight_than_allowed() -> None:
+def test_no_more_trajectories_are_in_flight_than_allowed() -> None:
     running = most = 0
 
     async def answer() -> Any:
@@ -109,12 +122,12 @@ def test_no_more_chunks_are_in_flight_than_allowed() -> None:
         most = max(most, running)
         await asyncio.sleep(0.01)
         running -= 1
-        return trajectories(Scored(0.0, {}))
+        return scored_as(Scored(0.0, {}))
 
     async def many() -> None:
         actors = [Actor(answer), Actor(answer)]
         made = pool(actors, refuse, max_in_flight=3)
-        await asyncio.gather(*(made.score(PROMPT, CHUNK) for _ in range(40)))
+        await asyncio.gather(*(made.score(PROMPT, TRAJECTORY) for _ in range(40)))
         assert [actor.calls for actor in actors] == [20, 20]
 
     asyncio.run(many())
@@ -132,7 +145,42 @@ def test_many_that_notice_a_dead_actor_replace_it_once(count: int) -> None:
 
     async def many() -> None:
         made = pool([stuck()], spawn)
-        await asyncio.gather(*(made.score(PROMPT, CHUNK) for _ in range(count)))
+        await asyncio.gather(*(made.score(PROMPT, TRAJECTORY) for _ in range(count)))
 
     asyncio.run(many())
     assert len(spawned) == 1
+
+
+@pytest.mark.faults
+def test_nothing_is_sent_to_a_dead_actor_until_another_is_in_its_place() -> None:
+    """With one reward actor, every trajectory would use up its attempts on the one that is gone."""
+
+    async def die() -> Any:
+        raise RayActorError
+
+    async def scenario() -> None:
+        dead, good = Actor(die), steady(Scored(1.0, {}))
+        made = pool([dead], lambda index: good)
+        found = await asyncio.gather(*(made.score(PROMPT, TRAJECTORY) for _ in range(20)))
+        assert [scored.outcome for scored in found] == [Scored(1.0, {})] * 20
+        assert (dead.calls, good.calls) == (8, 20)  # as many as were sent before the first death was known
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.faults
+def test_two_pools_that_share_reward_actors_get_the_same_successor() -> None:
+    spawned: list[Actor] = []
+
+    def spawn(index: int) -> Any:
+        spawned.append(steady(Scored(1.0, {})))
+        return spawned[-1]
+
+    dead: Any = stuck()
+    rewards = RewardWorkers([dead], spawn)
+    pools = [ScorerPool([dead], rewards.replace, deadline_s=0.2, max_in_flight=8) for _ in range(2)]
+    for each in pools:
+        rewards.when_replaced(lambda each=each: each.update(rewards.actors))  # type: ignore[misc]
+    for each in pools:
+        each._note(0, dead)
+    assert len(spawned) == 1 and [each.actors for each in pools] == [spawned, spawned]

@@ -15,6 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from r1ray.data.dialogues import EXAMPLES, PAIRS
+from r1ray.data.sft_examples import SFTExample
 from r1ray.data.sft_rows import (
     EpochCursor,
     ExampleTable,
@@ -26,7 +27,7 @@ from r1ray.data.sft_rows import (
 )
 from r1ray.data.turns import DialogueEncoder
 from r1ray.errors import UserError
-from r1ray.types import Position, SFTExample
+from r1ray.types import Position
 
 CHATML = (
     "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}"

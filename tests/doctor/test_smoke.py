@@ -19,7 +19,7 @@ from r1ray.doctor.smoke import PROBE_IDS, exported_logprobs, timely, working_fol
 from r1ray.errors import DeadlineExceeded, R1RayError, UserError
 from r1ray.loop.roles import Roles
 from r1ray.types import Float32Array, Int32Array
-from tests.fakes import Events, FakeEngine, FakeLearner, FakeRecorder, FakeScorer, FakeWeightSync
+from tests.fakes import Events, FakeEngine, FakeGroups, FakeLearner, FakeRecorder, FakeScorer, FakeWeightSync
 
 
 class Learner(FakeLearner):
@@ -44,15 +44,15 @@ class Actors:
     def __init__(self, model: str) -> None:
         events = Events()
         engine = FakeEngine(events)
+        groups = FakeGroups(engine, FakeScorer())
         self.learner, self.placement, self.ended = Learner(model), self, False
         self.need = Needs((Kind(section="learner", each="rank", count=1, cpus=1, gpus=0),))
-        self.roles: Roles[Any] = Roles(
-            rollout=engine,
-            scorer=FakeScorer(),
+        self.roles = Roles(
+            groups=groups,
             learner=self.learner,
             weights=FakeWeightSync(events, engine),
             recorder=FakeRecorder(),
-            held_out=engine,
+            eval_groups=groups,
         )
 
     def nodes(self, section: str) -> list[str]:

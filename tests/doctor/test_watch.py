@@ -16,8 +16,17 @@ from r1ray.errors import DeadlineExceeded, ParityError, R1RayError
 from r1ray.loop.checkpoint import Checkpoints
 from r1ray.loop.controller import Controller
 from r1ray.loop.roles import Roles
-from r1ray.types import Prompt, PublishStats, ScoredTrajectory, ScoringFailed, Shard, StepStats, Trajectory
-from tests.fakes import Events, FakeEngine, FakeLearner, FakePrompts, FakeRecorder, FakeScorer, FakeWeightSync
+from r1ray.types import PublishStats, ScoredGroup, ScoringFailed, Shard, StepStats
+from tests.fakes import (
+    Events,
+    FakeEngine,
+    FakeGroups,
+    FakeLearner,
+    FakePrompts,
+    FakeRecorder,
+    FakeScorer,
+    FakeWeightSync,
+)
 
 PROBE = np.arange(5, dtype=np.int32)
 
@@ -28,7 +37,7 @@ def config(**deadlines: float) -> RunConfig:
         data=DataConfig(train="t"),
         steps=2,
         algo=AlgoConfig(group_size=2, prompts_per_step=3, minibatches_per_step=1),
-        reward=RewardConfig(parts={"accuracy": {"deadline_s": 1}}),
+        reward=RewardConfig(parts={"accuracy": {"deadline_s": 0.01}}),
         deadlines=DeadlineConfig(**deadlines),
     )
 
@@ -36,17 +45,17 @@ def config(**deadlines: float) -> RunConfig:
 class Loop:
     """Fakes, a watch, and a controller that is run to its end."""
 
-    def __init__(self, folder: Path, **deadlines: float) -> None:
+    def __init__(self, folder: Path, *, scorer: FakeScorer | None = None, **deadlines: float) -> None:
         self.config, self.folder, self.watch = config(**deadlines), folder, Watch(PROBE)
         events = Events()
-        engine = FakeEngine(events)
+        self.engine, self.learner = FakeEngine(events), FakeLearner(events)
+        groups = FakeGroups(self.engine, scorer or FakeScorer())
         self.roles = Roles(
-            rollout=engine,
-            scorer=FakeScorer(),
-            learner=FakeLearner(events),
-            weights=FakeWeightSync(events, engine),
+            groups=groups,
+            learner=self.learner,
+            weights=FakeWeightSync(events, self.engine),
             recorder=FakeRecorder(),
-            held_out=engine,
+            eval_groups=groups,
         )
 
     def run(self) -> None:
@@ -93,6 +102,25 @@ def test_seconds_of_calls_at_the_same_time_count_once() -> None:
     assert 0.1 <= asyncio.run(two())["generate"] < 0.19
 
 
+@pytest.mark.parametrize(
+    ("second", "expected"), [(0.0, {"generate": 2.0, "reward": 1.0}), (10.0, {"generate": 4.0, "reward": 2.0})]
+)
+def test_seconds_of_groups_are_told_by_the_groups_and_count_once_too(
+    second: float, expected: dict[str, float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two groups that generate for 2 s and are rewarded for 1 s; the second ends ``second`` later."""
+    clock = iter([100.0, 100.0 + second])
+    monkeypatch.setattr("r1ray.doctor.watch.time.monotonic", lambda: next(clock))
+    watch = Watch(PROBE)
+    for name in ("0/0", "0/1"):
+        watch._note(
+            ScoredGroup(
+                group_id=name, trajectories=(), removed=(), worker=0, incarnation="", generate_s=2.0, reward_s=1.0
+            )
+        )
+    assert watch.seconds == expected
+
+
 def test_a_probe_is_no_part_of_its_publish(monkeypatch: pytest.MonkeyPatch) -> None:
     watch = Watch(PROBE)
     clock = iter([0.0, 5.0])
@@ -104,20 +132,16 @@ def test_a_probe_is_no_part_of_its_publish(monkeypatch: pytest.MonkeyPatch) -> N
 
 def test_a_learner_that_fails_is_the_phase_and_not_what_is_cancelled_because_of_it(tmp_path: Path) -> None:
     loop = Loop(tmp_path)
-    loop.roles.learner.crash_at = 1
+    loop.learner.crash_at = 1
     loop.config = replace(loop.config, algo=replace(loop.config.algo, max_staleness=1))
-    loop.roles.rollout.delay = lambda occurrence: 0 if int(occurrence.split("/")[1]) < 6 else 10**6
+    loop.engine.delay = lambda group_id: 0 if int(group_id.split("/")[1]) < 6 else 10**6
     assert loop.fail()[0] == "learn"
 
 
 class SlowLearner(FakeLearner):
-    async def train(self, shards: Sequence[Shard], chunks: Sequence[tuple[Trajectory, ...]]) -> StepStats:
-        await asyncio.sleep(60)
-        raise AssertionError
-
-
-class SlowScorer(FakeScorer):
-    async def score(self, prompt: Prompt, chunk: tuple[Trajectory, ...]) -> tuple[ScoredTrajectory, ...]:
+    async def train(
+        self, shards: Sequence[Shard], groups: Sequence[ScoredGroup], *, has_more: bool = False
+    ) -> StepStats:
         await asyncio.sleep(60)
         raise AssertionError
 
@@ -125,23 +149,22 @@ class SlowScorer(FakeScorer):
 def test_the_phase_whose_deadline_passes_is_named(tmp_path: Path) -> None:
     learning = Loop(tmp_path, learn_s=0.2)
     learning.roles = replace(learning.roles, learner=SlowLearner(Events()))
-    scoring = Loop(tmp_path, generate_s=0.2)
-    scoring.roles = replace(scoring.roles, scorer=SlowScorer())
-    found = [loop.fail() for loop in (learning, scoring)]
-    assert [phase for phase, _ in found] == ["learn", "reward"]
+    generating = Loop(tmp_path, generate_s=0.02, score_s=0.02, start_s=0.02)
+    generating.engine.delay = lambda group_id: 10**6
+    found = [loop.fail() for loop in (learning, generating)]
+    assert [phase for phase, _ in found] == ["learn", "generate"]
     assert all(isinstance(error, DeadlineExceeded) for _, error in found)
 
 
 def test_an_engine_that_was_lost_and_replaced_is_not_what_failed(tmp_path: Path) -> None:
     loop = Loop(tmp_path)
-    loop.roles.rollout.fail_next = 1
-    loop.roles.learner.crash_at = 1
+    loop.engine.fail_next = 1
+    loop.learner.crash_at = 1
     assert loop.fail()[0] == "learn"
 
 
 def test_completions_that_cannot_be_scored_are_the_reason_and_reward_the_phase(tmp_path: Path) -> None:
-    loop = Loop(tmp_path)
-    loop.roles = replace(loop.roles, scorer=FakeScorer(lambda trajectory: ScoringFailed("no verifier")))
+    loop = Loop(tmp_path, scorer=FakeScorer(lambda trajectory: ScoringFailed("no verifier")))
     phase, error = loop.fail()
     assert phase == "reward" and "unscored" in str(error)
     assert str(loop.watch.reason(phase)) == "no verifier"

@@ -1,12 +1,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
 
-from r1ray.errors import EngineLost, InfrastructureError
+from r1ray.errors import InfrastructureError
 from r1ray.evaluation.figures import figures_of
 from r1ray.evaluation.records import Answered
 from r1ray.evaluation.sampling import answer_questions, evaluate
@@ -17,23 +18,29 @@ from r1ray.types import (
     Prompt,
     Sampling,
     Scored,
+    ScoredGroup,
+    ScoredTrajectory,
     ScoringFailed,
     Trajectory,
     Unscorable,
 )
-from tests.fakes import Events, FakeEngine, FakeScorer, make_prompt, make_trajectory
+from tests.fakes import Events, FakeEngine, FakeGroups, FakeScorer, make_prompt, make_trajectory
 
 SAMPLING = Sampling(0.6, 0.95, 8)
 
 
-def measure(scorer: FakeScorer, *, samples: int = 4, fail: int = 0) -> EvalResult:
+def groups(scorer: FakeScorer | None = None, *, fail: int = 0) -> FakeGroups:
+    """Groups on an engine that loses as many trajectories first."""
     engine = FakeEngine(Events())
     engine.fail_next = fail
+    return FakeGroups(engine, scorer or FakeScorer())
+
+
+def measure(scorer: FakeScorer, *, samples: int = 4, fail: int = 0) -> EvalResult:
     prompts = [make_prompt("a"), make_prompt("b")]
     return asyncio.run(
         evaluate(
-            engine,
-            scorer,
+            groups(scorer, fail=fail),
             prompts,
             benchmark="sums",
             samples=samples,
@@ -46,18 +53,16 @@ def measure(scorer: FakeScorer, *, samples: int = 4, fail: int = 0) -> EvalResul
 
 
 def answers(
-    engine: FakeEngine | Oracle,
-    scorer: FakeScorer,
+    runner: FakeGroups,
     prompts: dict[int, Prompt],
     *,
     samples: int,
     slots: int = 64,
-    **more: object,
+    **more: Any,
 ) -> dict[int, Answered]:
     return asyncio.run(
         answer_questions(
-            engine,
-            scorer,
+            runner,
             prompts,
             name="sums",
             samples=samples,
@@ -65,7 +70,7 @@ def answers(
             seed=7,
             slots=slots,
             deadline_s=60,
-            **more,  # type: ignore[arg-type]
+            **more,
         )
     )
 
@@ -106,31 +111,30 @@ def test_an_evaluation_without_any_scored_sample_is_an_error_of_the_system() -> 
     [(ScoringFailed("late"), "machine"), (Unscorable("none"), "reference"), (Scored(0.0, {}), None)],
 )
 def test_a_sample_says_whose_fault_it_is_that_it_has_no_value(outcome: Outcome, fault: str | None) -> None:
-    answered = answers(FakeEngine(Events()), FakeScorer(lambda c: outcome), {0: make_prompt()}, samples=2)
+    answered = answers(groups(FakeScorer(lambda c: outcome)), {0: make_prompt()}, samples=2)
     assert {sample.fault for sample in answered[0].samples} == {fault}
 
 
 def test_a_question_has_the_same_seeds_whatever_else_is_asked() -> None:
     def seeds(numbers: list[int]) -> dict[str, int]:
-        engine = Oracle({})
-        answers(engine, FakeScorer(), {number: make_prompt(str(number)) for number in numbers}, samples=3)
-        return engine.seeds
+        oracle = Oracle({})
+        answers(oracle, {number: make_prompt(str(number)) for number in numbers}, samples=3)
+        return oracle.seeds
 
     assert seeds([0, 1, 2, 5])["5"] == seeds([5])["5"]
 
 
 def test_no_more_completions_are_under_way_than_there_are_slots() -> None:
-    engine = Oracle({})
-    answers(engine, FakeScorer(), {i: make_prompt(str(i)) for i in range(20)}, samples=4, slots=12)
-    assert engine.most_at_a_time == 3, "three questions of four samples"
+    oracle = Oracle({})
+    answers(oracle, {i: make_prompt(str(i)) for i in range(20)}, samples=4, slots=12)
+    assert oracle.most_at_a_time == 3, "three questions of four samples"
 
 
 def test_a_question_is_handed_over_as_soon_as_it_is_answered() -> None:
     kept: list[int] = []
-    engine = Oracle({})
+    oracle = Oracle({})
     answers(
-        engine,
-        FakeScorer(),
+        oracle,
         {i: make_prompt(str(i)) for i in range(5)},
         samples=2,
         slots=2,
@@ -143,44 +147,45 @@ def test_a_reward_model_scores_the_texts_of_each_question() -> None:
     async def rank(prompt: str, texts: list[str]) -> list[float]:
         return [float(len(text)) for text in texts]
 
-    async def open_chunk(chunk: tuple[Trajectory, ...]) -> tuple[Trajectory, ...]:
-        return chunk
-
-    answered = answers(
-        FakeEngine(Events()), FakeScorer(), {0: make_prompt()}, samples=2, open_chunk=open_chunk, rank=rank
-    )
+    answered = answers(groups(), {0: make_prompt()}, samples=2, with_texts=True, rank=rank)
     assert [(sample.text, sample.score) for sample in answered[0].samples] == [("x", 1.0), ("x", 1.0)]
 
 
 def test_a_failure_is_raised_as_what_it_is() -> None:
-    engine = FakeEngine(Events())
-    engine.fail_next = 1000
-    with pytest.raises(EngineLost):
-        answers(engine, FakeScorer(), {0: make_prompt("a"), 1: make_prompt("b")}, samples=2)
+    with pytest.raises(InfrastructureError, match="sample 0 of eval/sums/0 could not be generated: engine_lost"):
+        answers(groups(fail=1000), {0: make_prompt("a"), 1: make_prompt("b")}, samples=2)
 
 
-class Oracle:
+class Oracle(FakeGroups):
     """A model that answers each question right with a probability of its own."""
 
     def __init__(self, chances: dict[str, float]) -> None:
+        super().__init__(FakeEngine(Events()), FakeScorer())
         self.chances = chances
         self.seeds: dict[str, int] = {}
         self.most_at_a_time = self._at_a_time = 0
 
-    async def generate(self, request: GroupRequest) -> AsyncIterator[tuple[Trajectory, ...]]:
+    async def run(self, request: GroupRequest) -> ScoredGroup:
         self.seeds[request.prompt.id] = request.seed
         self._at_a_time += 1
         self.most_at_a_time = max(self.most_at_a_time, self._at_a_time)
         await asyncio.sleep(0)
-        for index in range(request.num_completions):
-            draw = np.random.default_rng(request.seed + index).random()
-            is_right = draw < self.chances.get(request.prompt.id, 0.5)
-            yield (make_trajectory(group_id=request.occurrence, index=index, text="right" if is_right else "wrong"),)
         self._at_a_time -= 1
+        trajectories = [make_trajectory(group_id=request.group_id, index=i) for i in range(request.group_size)]
+        return ScoredGroup(
+            group_id=request.group_id,
+            trajectories=tuple(self._answered(request, trajectory) for trajectory in trajectories),
+            removed=(),
+            worker=0,
+            incarnation="",
+            generate_s=0.0,
+            reward_s=0.0,
+        )
 
-
-def judge(trajectory: Trajectory) -> Outcome:
-    return Scored(float(trajectory.text == "right"), {"accuracy": float(trajectory.text == "right")})
+    def _answered(self, request: GroupRequest, trajectory: Trajectory) -> ScoredTrajectory:
+        draw = np.random.default_rng(request.seed + trajectory.index).random()
+        right = float(draw < self.chances.get(request.prompt.id, 0.5))
+        return ScoredTrajectory.of(trajectory, Scored(right, {"accuracy": right}), extracted=str(right))
 
 
 @pytest.mark.parametrize("spread", [lambda rng: 0.3, lambda rng: rng.beta(0.5, 0.5)], ids=["alike", "easy and hard"])
@@ -194,7 +199,7 @@ def test_the_interval_of_pass_at_1_covers_the_truth_in_95_of_100_evaluations(
     for repetition in range(repetitions):
         chances = {str(i): float(spread(rng)) for i in range(60)}
         prompts = {repetition * 1000 + i: make_prompt(str(i)) for i in range(60)}
-        questions = list(answers(Oracle(chances), FakeScorer(judge), prompts, samples=4).values())
+        questions = list(answers(Oracle(chances), prompts, samples=4).values())
         interval = figures_of(questions, ["pass@1"], seed=repetition)["pass@1"].over_questions
         assert interval is not None
         covered += interval.low <= truth <= interval.high

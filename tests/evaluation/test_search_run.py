@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
@@ -9,35 +9,43 @@ import pytest
 from r1ray.config import SearchConfig
 from r1ray.errors import InfrastructureError
 from r1ray.evaluation.search_run import BEST_OF_N, MAJORITY, SAMPLING, TREE_SEARCH, Found, Searcher, table_of
-from r1ray.types import GroupRequest, Outcome, Scored, ScoringFailed, Trajectory
+from r1ray.types import GroupRequest, Outcome, Prompt, Scored, ScoredTrajectory, ScoringFailed, Trajectory
 from tests.fakes import FakeScorer, make_prompt, make_trajectory
-
-Chunk = tuple[Trajectory, ...]
 
 
 class Steps:
-    """A policy whose answers are two steps: a good or a bad one, then the end. Every third seed begins well."""
+    """A :class:`~r1ray.evaluation.policy.Sampler` whose answers are two steps: a good or a bad one, then the end. Every
+    third seed begins well."""
 
-    def __init__(self) -> None:
+    def __init__(self, scorer: FakeScorer) -> None:
+        self.scorer = scorer
         self.requests: list[GroupRequest] = []
 
-    async def generate(self, request: GroupRequest) -> AsyncIterator[Chunk]:
+    async def sample(self, request: GroupRequest) -> tuple[Trajectory, ...]:
         self.requests.append(request)
-        for index in range(request.num_completions):
-            await asyncio.sleep(0)
-            first = "good\n\n" if (request.seed + index) % 3 == 0 else "bad\n\n"
-            begun = request.prompt.text.endswith("\n\n")
-            whole = not request.sampling.stop
-            text = "end" if begun else first + "end" if whole else first
-            tokens = min(len(text.split()), request.sampling.max_tokens)
-            is_cut = tokens < len(text.split())
-            trajectory = make_trajectory(index=index, num_tokens=tokens, text=text.split()[0] if is_cut else text)
-            if is_cut:
-                trajectory = replace(trajectory, status="truncated")
-            elif not begun and not whole:
-                (segment,) = trajectory.segments
-                trajectory = replace(trajectory, segments=(replace(segment, stop="\n\n"),))
-            yield (trajectory,)
+        await asyncio.sleep(0)
+        return tuple(self._one(request, index) for index in range(request.group_size))
+
+    def _one(self, request: GroupRequest, index: int) -> Trajectory:
+        first = "good\n\n" if (request.seed + index) % 3 == 0 else "bad\n\n"
+        begun = request.prompt.text.endswith("\n\n")
+        whole = not request.sampling.stop
+        text = "end" if begun else first + "end" if whole else first
+        tokens = min(len(text.split()), request.sampling.max_tokens)
+        is_cut = tokens < len(text.split())
+        trajectory = make_trajectory(index=index, num_tokens=tokens, text=text.split()[0] if is_cut else text)
+        if is_cut:
+            return replace(trajectory, status="truncated")
+        if begun or whole:
+            return trajectory
+        (segment,) = trajectory.segments
+        return replace(trajectory, segments=(replace(segment, stop="\n\n"),))
+
+    async def score(self, prompt: Prompt, trajectory: Trajectory) -> ScoredTrajectory:
+        return await self.scorer.score(prompt, trajectory)
+
+    async def classes(self, prompt: Prompt, answers: Sequence[str | None]) -> tuple[int | None, ...] | None:
+        return await self.scorer.classes(prompt, answers)
 
 
 class Likes:
@@ -57,17 +65,10 @@ def reward(trajectory: Trajectory) -> Outcome:
 def search(
     *, budget: int = 12, methods: Sequence[str] = (BEST_OF_N, TREE_SEARCH), scorer: FakeScorer | None = None
 ) -> tuple[dict[int, Found], Steps]:
-    policy = Steps()
-
-    async def open_chunk(chunk: Chunk) -> Chunk:
-        return chunk
-
+    policy = Steps(scorer or FakeScorer(reward))
     searcher = Searcher(
-        rollout=policy,
-        scorer=scorer or FakeScorer(reward),
+        sampler=policy,
         reward=Likes(),
-        open_chunk=open_chunk,
-        close_chunk=lambda chunk: chunk,
         config=SearchConfig(methods=list(methods), budget=budget, num_children=3, segment_tokens=2),
         temperature=0.6,
         top_p=0.95,
@@ -95,7 +96,7 @@ def test_no_method_generates_more_than_the_budget() -> None:
 def test_the_vote_and_the_ranking_are_of_the_same_samples() -> None:
     found, policy = search(methods=[BEST_OF_N])
     whole = [request for request in policy.requests if not request.sampling.stop]
-    assert sum(r.num_completions for r in whole) == sum(each[SAMPLING].num_answers for each in found.values())
+    assert sum(request.group_size for request in whole) == sum(each[SAMPLING].num_answers for each in found.values())
     assert all(each[BEST_OF_N].generated_tokens == each[MAJORITY].generated_tokens for each in found.values())
     assert TREE_SEARCH not in found[0]
 

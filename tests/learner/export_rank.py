@@ -16,12 +16,13 @@ import torch.distributed as dist
 
 from r1ray.config import LearnerConfig
 from r1ray.config.specs import LearnerSpec, RankSpec
+from r1ray.data.sft_examples import PreferencePair, SFTExample
 from r1ray.learner.policy import pack_sequences
 from r1ray.learner.preference import PreferenceLearner
 from r1ray.learner.sft import SFTLearner
 from r1ray.loop.supervised_loop import plan_step
-from r1ray.types import PreferencePair, SFTExample
 from tests.learner.export_variants import IDS, VARIANTS, model_of
+from tests.learner.lending import by_number, train
 
 
 def example(index: int, *, length: int) -> SFTExample:
@@ -51,7 +52,7 @@ def work(rank: int, world_size: int, port: int, out: Path, models: Path, name: s
     rows: Any = [PreferencePair(a, b, 0.0) for a, b in zip(examples[::2], examples[1::2], strict=True)]
     rows = rows if is_reward else examples
     shards = plan_step(rows, num_ranks=world_size, max_tokens_per_microbatch=64, step=0, seed=0)
-    learner.train(shards[rank], tuple(rows))
+    train(learner, shards[rank], by_number(rows))
     folder = out / name
     learner.save(folder / "checkpoint", asynchronous=True)
     found = probe(learner)

@@ -15,8 +15,10 @@ from r1ray.algo.kl import kl_estimate
 from r1ray.algo.variants.kl_in_reward import kl_advantages
 from r1ray.config import AlgoConfig
 from r1ray.learner.policy import Packed
-from r1ray.learner.rows import Rows, by_id, charge_kl, make_rows, microbatch_loss
+from r1ray.learner.rows import Rows, charge_kl, make_rows, microbatch_loss
+from r1ray.rollout.engine import one_segment
 from r1ray.types import SampleRef, Trajectory, VersionSpan
+from tests.learner.lending import by_id
 
 CPU = torch.device("cpu")
 VOCABULARY = 12
@@ -54,7 +56,7 @@ def make_batch(
         for index in range(size):
             length = int(rng.integers(1, 9))
             members.append(
-                Trajectory.completion(
+                one_segment(
                     group_id=f"0/{group}",
                     index=index,
                     prompt_token_ids=prompt,
@@ -128,7 +130,7 @@ def gradient(
     plans = [
         (minibatch, micro) for shard in shards for minibatch in shard.minibatches for micro in minibatch.microbatches
     ]
-    named = by_id([tuple(trajectories)])
+    named = by_id(trajectories)
     rows = [make_rows(micro, named, learner_version=0, device=CPU, multiple=multiple) for _, micro in plans]
     with torch.no_grad():
         prox = [(old or compute)(micro.packed) for micro in rows]

@@ -71,7 +71,7 @@ def loss_of(inputs: dict[str, Any], algo: AlgoConfig, *, on_policy: bool = False
         rollout_logp_N=array(inputs, "rollout_logp")[mask] if corrects else old_N,
         advantage_N=array(inputs, "advantages_in").repeat_interleave(lengths_B),
         fresh_N=torch.ones(len(logp_N), dtype=torch.bool),
-        occurrences=("0/0",) * len(lengths_B),
+        group_ids=("0/0",) * len(lengths_B),
     )
     num_sequences = len(lengths_B) if algo.count_masked else int((lengths_B > 0).sum())
     minibatch = Minibatch(microbatches=(), num_sequences=num_sequences, num_tokens=len(logp_N))

@@ -13,9 +13,11 @@ from hypothesis import strategies as st
 from r1ray.config import AlgoConfig
 from r1ray.config.algo import AGGREGATIONS
 from r1ray.learner.policy import pack_sequences
-from r1ray.learner.rows import Rows, by_id, make_rows, microbatch_loss
+from r1ray.learner.rows import Rows, make_rows, microbatch_loss
+from r1ray.rollout.engine import one_segment
 from r1ray.types import Minibatch, SampleRef, Segment, Trajectory, VersionSpan
 from tests.fakes import make_trajectory
+from tests.learner.lending import by_id
 
 CPU = torch.device("cpu")
 
@@ -23,7 +25,7 @@ CPU = torch.device("cpu")
 def rows_of(*trajectories: Trajectory, advantages: list[float] | None = None, version: int = 0) -> Rows:
     numbers = advantages or [1.0] * len(trajectories)
     samples = [SampleRef(t.id, a, t.num_row_tokens) for t, a in zip(trajectories, numbers, strict=True)]
-    return make_rows(samples, by_id([trajectories]), learner_version=version, device=CPU)
+    return make_rows(samples, by_id(trajectories), learner_version=version, device=CPU)
 
 
 def context(*tokens: int, branch: int = 0) -> Segment:
@@ -205,7 +207,7 @@ def test_a_trajectory_of_one_segment_is_the_row_of_a_completion_bit_for_bit(
         )
     advantages = rng.normal(size=len(lengths)).tolist()
     trajectories = {
-        f"0/0#{index}": Trajectory.completion(
+        f"0/0#{index}": one_segment(
             group_id="0/0",
             index=index,
             prompt_token_ids=each.prompt_token_ids,

@@ -1,48 +1,53 @@
-"""Finished groups for tests: each trajectory in a chunk of its own."""
+"""Groups as the driver gets them, for tests."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from r1ray.rollout.group import FinishedGroup
-from r1ray.types import GroupRequest, Outcome, Sampling, ScoredTrajectory, Trajectory
-from tests.fakes import make_prompt, make_trajectory
-
-Chunk = tuple[Trajectory, ...]
+from r1ray.types import Outcome, Removed, ScoredGroup, ScoredTrajectory
+from tests.fakes import make_trajectory
 
 
 def make_group(
-    group_id: str, outcomes: Sequence[Outcome], *, order: Sequence[int] | None = None, truncated: Sequence[int] = ()
-) -> FinishedGroup[Chunk]:
+    group_id: str,
+    outcomes: Sequence[Outcome],
+    *,
+    truncated: Sequence[int] = (),
+    removed: Mapping[int, str] | None = None,
+    lengths: Sequence[int] | None = None,
+    **facts: float,
+) -> ScoredGroup:
     """Return the group whose trajectory i has i + 1 tokens and ``outcomes[i]``.
 
     Args:
-        order: in which the trajectories finished.
         truncated: the indices of those that the length limit cut.
+        removed: those that are not in the group, with their reasons.
+        lengths: other numbers of tokens.
+        facts: further fields of the group.
     """
-    order = range(len(outcomes)) if order is None else order
+    removed = removed or {}
     trajectories = [
         replace(
-            make_trajectory(group_id=group_id, index=index, num_tokens=index + 1),
+            make_trajectory(group_id=group_id, index=index, num_tokens=lengths[index] if lengths else index + 1),
             status="truncated" if index in truncated else "finished",
         )
-        for index in order
+        for index in range(len(outcomes))
     ]
-    request = GroupRequest(
-        occurrence=group_id,
-        prompt=make_prompt(f"p{group_id}"),
-        num_completions=len(outcomes),
-        sampling=Sampling(1.0, 1.0, 8),
-        seed=0,
-    )
-    return FinishedGroup(
-        request=request,
-        chunks=tuple((trajectory,) for trajectory in trajectories),
+    return ScoredGroup(
+        group_id=group_id,
         trajectories=tuple(
-            (ScoredTrajectory.of(trajectory, outcomes[trajectory.index], extracted=None),)
-            for trajectory in trajectories
+            ScoredTrajectory.of(trajectory, outcome, extracted=None)
+            for trajectory, outcome in zip(trajectories, outcomes, strict=True)
+            if trajectory.index not in removed
         ),
+        removed=tuple(
+            Removed(index=index, reason=reason, num_policy_tokens=trajectories[index].num_policy_tokens)
+            for index, reason in removed.items()
+        ),
+        worker=0,
+        incarnation="first",
         generate_s=1.0,
         reward_s=0.0,
+        **facts,  # type: ignore[arg-type]
     )

@@ -7,30 +7,36 @@ from typing import Any
 
 import pytest
 
-from r1ray.config import AlgoConfig, LearnerConfig, RewardConfig
-from r1ray.loop.batch import Batch, make_batch
-from r1ray.rollout.group import FinishedGroup
-from r1ray.types import Scored, ScoringFailed
-from tests.loop.groups import Chunk, make_group
+from r1ray.config import AlgoConfig, DataConfig, LearnerConfig, RewardConfig, RunConfig
+from r1ray.loop.batch import Batch, Part, make_batch, parts_of_step
+from r1ray.types import Scored, ScoredGroup, ScoringFailed, group_of
+from tests.fakes import make_prompt, samples_of
+from tests.loop.groups import make_group
 
 
-def batch_of(groups: Sequence[FinishedGroup[Chunk]], **algo: Any) -> Batch[Chunk]:
-    settings = {"group_size": 3, "prompts_per_step": 2, "minibatches_per_step": 1, "advantage_std": "none"} | algo
-    return make_batch(
-        groups,
+def make_config(**algo: Any) -> RunConfig:
+    sizes = {"group_size": 3, "prompts_per_step": 2, "minibatches_per_step": 1, "max_completion_tokens": 32}
+    settings: dict[str, Any] = {**sizes, "advantage_std": "none", **algo}
+    return RunConfig(
+        model="m",
         algo=AlgoConfig(**settings),
         reward=RewardConfig(parts={"accuracy": {}}),
         learner=LearnerConfig(max_tokens_per_microbatch=64),
-        version=4,
-        seed=0,
+        data=DataConfig(train="t", max_prompt_tokens=32),
     )
 
 
-def learned(batch: Batch[Chunk]) -> dict[tuple[str, int], tuple[float, int]]:
-    """Advantage and tokens of each trajectory that the learner gets, found as the learner finds it."""
-    named = {trajectory.id: trajectory for chunk in batch.chunks for trajectory in chunk}
+def batch_of(groups: Sequence[ScoredGroup], *, part: Part | None = None, **algo: Any) -> Batch:
+    config = make_config(**algo)
+    prompts = [make_prompt(f"p{group.group_id}") for group in groups]
+    return make_batch(groups, prompts, part or parts_of_step(config.algo)[0], config, version=4)
+
+
+def learned(batch: Batch) -> dict[tuple[str, int], tuple[float, int]]:
+    """Advantage and tokens of each trajectory that the learner gets, found by its name."""
     samples = [s for shard in batch.shards for m in shard.minibatches for micro in m.microbatches for s in micro]
-    return {(named[s.id].group_id, named[s.id].index): (s.advantage, s.num_tokens) for s in samples}
+    facts = {name: (group_of(name), each.index) for name, each, _ in samples_of(batch.shards, batch.groups)}
+    return {facts[s.id]: (s.advantage, s.num_tokens) for s in samples}
 
 
 RIGHT, WRONG, LOST = Scored(1.0, {}), Scored(0.0, {}), ScoringFailed("down")
@@ -47,11 +53,13 @@ def test_every_scored_trajectory_is_learned_with_its_own_advantage() -> None:
     assert batch.num_updates == 1
 
 
-def test_records_stand_in_the_order_in_which_trajectories_finished() -> None:
-    batch = batch_of([make_group("0/0", [RIGHT, WRONG, LOST], order=[2, 0, 1]), make_group("0/1", [WRONG] * 3)])
-    assert [one.index for one in batch.records[0].trajectories] == [2, 0, 1]
-    assert batch.records[0].advantages == (None, 0.5, -0.5)
-    assert learned(batch)["0/0", 1] == (-0.5, 2 + 2)
+def test_what_a_worker_removed_is_in_neither_record_nor_loss() -> None:
+    groups = [make_group("0/0", [LOST, RIGHT, WRONG], removed={0: "late"}), make_group("0/1", [WRONG] * 3)]
+    batch = batch_of(groups)
+    group = batch.records[0].group
+    assert group is not None and [one.index for one in group.trajectories] == [1, 2]
+    assert batch.records[0].advantages == (0.5, -0.5)
+    assert learned(batch)["0/0", 2] == (-0.5, 2 + 3) and ("0/0", 0) not in learned(batch)
 
 
 @pytest.mark.parametrize(("count_masked", "num_sequences"), [(False, 5), (True, 6)])
@@ -67,7 +75,8 @@ def test_a_truncated_trajectory_counts_in_the_baseline_and_not_in_the_loss(
     assert (minibatch.num_sequences, minibatch.num_tokens) == (num_sequences, 1 + 2 + 1 + 2 + 3)
 
 
-def test_chunks_are_logged_with_the_record_of_their_group() -> None:
+def test_a_record_has_the_group_and_the_prompt_that_it_is_of() -> None:
     batch = batch_of([make_group("0/0", [RIGHT, WRONG, LOST]), make_group("0/1", [WRONG] * 3)])
-    for record, chunks in batch.logged:
-        assert {trajectory.group_id for chunk in chunks for trajectory in chunk} == {record.occurrence}
+    for record in batch.records:
+        assert record.group is not None and record.group.group_id == record.group_id
+        assert record.prompt.id == f"p{record.group_id}"

@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 
 from r1ray.config import AlgoConfig, DeadlineConfig, RewardConfig, StopConfig
+from r1ray.loop.batch import parts_of_step
 from r1ray.loop.buffer import Buffer
 from r1ray.loop.ledger import Ledger
-from r1ray.loop.roles import Roles
 from r1ray.loop.upkeep.progress import Progress
 from r1ray.loop.upkeep.waiting import Engines, Waiter
-from tests.fakes import Events, FakeEngine, FakeLearner, FakePrompts, FakeRecorder, FakeScorer, FakeWeightSync
-from tests.loop.groups import Chunk
+from r1ray.types import ScoredGroup
+from tests.fakes import Events, FakeEngine, FakeGroups, FakePrompts, FakeScorer, FakeWeightSync
 
 
 class World:
@@ -26,14 +26,16 @@ class World:
         engine = FakeEngine(events, delay=delay)
         engine.version = 0
         weights = FakeWeightSync(events, engine)
-        roles = Roles(engine, FakeScorer(), FakeLearner(events), weights, FakeRecorder(), engine)
+        self.groups = FakeGroups(engine, FakeScorer())
         waiter = Waiter(DeadlineConfig(generate_s=5.0).decided)
         self.ledger = Ledger()
         self.progress = Progress(9, StopConfig(), state=None, history=())
-        self.buffer: Buffer[Chunk] = Buffer(
-            roles,
+        algo = AlgoConfig(group_size=2, prompts_per_step=2, minibatches_per_step=1, max_staleness=1)
+        (self.step,) = parts_of_step(algo)
+        self.buffer = Buffer(
+            self.groups,
             FakePrompts(),
-            algo=AlgoConfig(group_size=2, prompts_per_step=2, minibatches_per_step=1, max_staleness=1),
+            algo=algo,
             reward=RewardConfig(parts={"accuracy": {}}),
             seed=0,
             ledger=self.ledger,
@@ -42,9 +44,14 @@ class World:
             waiter=waiter,
         )
 
+    async def take(self) -> list[ScoredGroup]:
+        groups, _ = await self.buffer.take(self.step)
+        return groups
+
     async def generate(self, tasks: asyncio.TaskGroup) -> None:
+        self.buffer.begin(tasks)
         while True:
-            self.buffer.run(await self.buffer.issue(), tasks)
+            self.buffer.run(await self.buffer.issue())
 
     def during(self, work: Callable[[asyncio.TaskGroup], Coroutine[Any, Any, None]]) -> None:
         """Do ``work`` while groups are generated."""
@@ -67,11 +74,11 @@ def test_a_group_holds_its_slot_until_it_is_released() -> None:
     world = World()
 
     async def one_step(tasks: asyncio.TaskGroup) -> None:
-        groups = await world.buffer.take()
+        groups = await world.take()
         world.buffer.settle(groups)
         await settled()
         assert world.ledger.issued == 4, "the slots of the groups that were trained on are not free yet"
-        world.buffer.release(groups)
+        world.buffer.release(len(groups))
         await settled()
         assert world.ledger.issued == 6
 
@@ -83,8 +90,8 @@ def test_a_step_takes_its_groups_in_the_order_of_the_data() -> None:
     world = World(delay=lambda group_id: {"0/0": 20, "0/1": 10}.get(group_id, 10_000))
 
     async def one_step(tasks: asyncio.TaskGroup) -> None:
-        assert [group.request.occurrence for group in await world.buffer.take()] == ["0/0", "0/1"]
-        world.buffer.keep_only([])
+        assert [group.group_id for group in await world.take()] == ["0/0", "0/1"]
+        await world.buffer.leave_behind([], all_others=True)
 
     world.during(one_step)
 
@@ -93,12 +100,12 @@ def test_before_the_last_step_every_other_group_is_dropped_and_recorded() -> Non
     world = World(delay=lambda group_id: {"0/3": 10_000}.get(group_id, 0))
 
     async def last_step(tasks: asyncio.TaskGroup) -> None:
-        groups = await world.buffer.take()
+        groups = await world.take()
         world.progress.last = 1
-        world.buffer.keep_only(groups)
+        await world.buffer.leave_behind(groups, all_others=True)
         world.buffer.settle(groups)
-        dropped = {record.occurrence: len(record.trajectories) for record, _ in world.buffer.take_dropped()}
-        assert dropped == {"0/2": 2, "0/3": 0}, "one was ready, one under way"
+        dropped = {record.group_id: record.group is not None for record in world.buffer.take_dropped()}
+        assert dropped == {"0/2": True, "0/3": False}, "one was ready, one under way"
         assert world.buffer.take_dropped() == []
 
     world.during(last_step)
@@ -110,11 +117,11 @@ def test_a_closed_buffer_gives_nothing(is_waiting: bool) -> None:
     world = World(delay=lambda group_id: 10_000)
 
     async def close(tasks: asyncio.TaskGroup) -> None:
-        taking = asyncio.create_task(world.buffer.take())
+        taking = asyncio.create_task(world.take())
         if is_waiting:
             await settled()
         world.buffer.close()
         assert await taking == []
-        world.buffer.keep_only([])
+        await world.buffer.leave_behind([], all_others=True)
 
     world.during(close)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import json
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -27,23 +27,27 @@ from r1ray.errors import DeadlineExceeded, NonFiniteLoss, R1RayError, UserError
 from r1ray.loop.checkpoint import Checkpoints
 from r1ray.loop.controller import Controller
 from r1ray.loop.roles import Roles
+from r1ray.rollout.engine import Generated, TrajectoryRequest
 from r1ray.types import (
     EvalResult,
-    GroupRequest,
+    GroupRecord,
     Minibatch,
     Outcome,
     Prompt,
     Scored,
+    ScoredGroup,
     ScoredTrajectory,
     ScoringFailed,
     Shard,
     StepStats,
     Trajectory,
     Unscorable,
+    group_of,
 )
 from tests.fakes import (
     Events,
     FakeEngine,
+    FakeGroups,
     FakeLearner,
     FakePrompts,
     FakeRecorder,
@@ -78,6 +82,7 @@ class World:
         self.events = Events()
         self.engine = FakeEngine(self.events, **engine)  # type: ignore[arg-type]
         self.scorer = FakeScorer()
+        self.groups = FakeGroups(self.engine, self.scorer)
         self.learner = FakeLearner(self.events)
         self.weights = FakeWeightSync(self.events, self.engine)
         self.recorder = FakeRecorder()
@@ -89,19 +94,19 @@ class World:
         self.lose_in_evaluation = -1
         self.score: Callable[[int], float] = lambda step: 0.5
 
-    async def evaluate(self, version: int, on_start: Callable[[int], None]) -> EvalResult:
+    async def evaluate(self, version: int) -> EvalResult:
         self.events.append(f"evaluate v{version}, live v{self.engine.version}")
         for _ in range(self.evaluation_turns):
             await asyncio.sleep(0)
         if self.lose_in_evaluation == version:  # every engine is lost: nothing comes before they are restored
-            on_start(2)
+            (self.weights.lose_eval_engine if self.config.eval.num_actors else self.engine.on_lost)()
             published = self.events.count(f"publish v{version}")
             while self.events.count(f"publish v{version}") == published:
                 await asyncio.sleep(0)
         return EvalResult("heldout", {"pass@1": self.score(version)})
 
-    def controller(self, **more: object) -> Controller[tuple[Trajectory, ...]]:
-        roles = Roles(self.engine, self.scorer, self.learner, self.weights, self.recorder, self.engine)
+    def controller(self, **more: object) -> Controller:
+        roles = Roles(self.groups, self.learner, self.weights, self.recorder, self.groups)
         self.last = Controller(
             self.config,
             roles,
@@ -115,6 +120,16 @@ class World:
 
     def run(self, **more: object) -> None:
         asyncio.run(self.controller(**more).run())
+
+
+def ends(records: Sequence[GroupRecord]) -> list[str]:
+    """How each group ended, and why if it was not trained on."""
+    return [f"{record.status} {record.dropped_reason}".strip() for record in records]
+
+
+def trajectories_of(record: GroupRecord) -> tuple[ScoredTrajectory, ...]:
+    assert record.group is not None
+    return record.group.trajectories
 
 
 def test_on_policy_events_come_in_the_order_of_the_paper(tmp_path: Path) -> None:
@@ -174,12 +189,12 @@ def test_a_lost_engine_means_another_try_and_another_publish(tmp_path: Path) -> 
 
 def test_a_group_that_cannot_be_generated_is_dropped_and_replaced(tmp_path: Path) -> None:
     world = World(tmp_path, make_config(steps=1, prompts=1))
-    world.engine.fail_next = 3
+    world.engine.fail_next = 6  # each attempt of both trajectories
     world.run()
     ledger = world.last.ledger
     assert ledger.dropped == {"engine_lost": 1}
     assert (ledger.issued, ledger.trained) == (2, 1)
-    assert [record.fate for record in world.recorder.records[1]] == ["trained", "dropped:engine_lost"]
+    assert ends(world.recorder.records[1]) == ["trained", "dropped engine_lost"]
 
 
 def test_an_unscorable_prompt_is_quarantined_not_scored_zero(tmp_path: Path) -> None:
@@ -223,11 +238,9 @@ def truncating(world: World, which: Callable[[int], bool]) -> None:
     """Let the length limit cut the completions whose index ``which`` accepts."""
     judge = world.scorer.score
 
-    async def score(prompt: Prompt, chunk: tuple[Trajectory, ...]) -> tuple[ScoredTrajectory, ...]:
-        return tuple(
-            replace(scored, status="truncated") if which(scored.index) else scored
-            for scored in await judge(prompt, chunk)
-        )
+    async def score(prompt: Prompt, trajectory: Trajectory) -> ScoredTrajectory:
+        scored = await judge(prompt, trajectory)
+        return replace(scored, status="truncated") if which(scored.index) else scored
 
     world.scorer.score = score  # type: ignore[method-assign]
 
@@ -237,9 +250,9 @@ def watched(world: World) -> list[Minibatch]:
     seen: list[Minibatch] = []
     learn = world.learner.train
 
-    async def train(shards: Sequence[Shard], chunks: Sequence[tuple[Trajectory, ...]]) -> StepStats:
+    async def train(shards: Sequence[Shard], groups: Sequence[ScoredGroup], *, has_more: bool = False) -> StepStats:
         seen.extend(shards[0].minibatches)
-        return await learn(shards, chunks)
+        return await learn(shards, groups, has_more=has_more)
 
     world.learner.train = train  # type: ignore[method-assign]
     return seen
@@ -289,22 +302,22 @@ def test_the_order_in_which_completions_finish_decides_nothing(tmp_path: Path) -
         generate, learn = world.engine.generate, world.learner.train
         steps: list[list[tuple[str, int, float]]] = []
 
-        async def reordered(request: GroupRequest) -> AsyncIterator[tuple[Trajectory, ...]]:
-            chunks = [chunk async for chunk in generate(request)]
-            for chunk in reversed(chunks) if is_reversed else chunks:
-                yield chunk
+        async def reordered(request: TrajectoryRequest) -> Generated:
+            for _ in range(8 * (4 - request.index) if is_reversed else 0):
+                await asyncio.sleep(0)
+            return await generate(request)
 
-        async def train(shards: Sequence[Shard], chunks: Sequence[tuple[Trajectory, ...]]) -> StepStats:
-            rows = samples_of(shards, chunks)
-            steps.append([(row.group_id, row.index, advantage) for row, advantage in rows])
-            return await learn(shards, chunks)
+        async def train(shards: Sequence[Shard], groups: Sequence[ScoredGroup], *, has_more: bool = False) -> StepStats:
+            rows = samples_of(shards, groups)
+            steps.append([(group_of(name), row.index, advantage) for name, row, advantage in rows])
+            return await learn(shards, groups, has_more=has_more)
 
         world.engine.generate = reordered  # type: ignore[method-assign]
         world.learner.train = train  # type: ignore[method-assign]
         world.run()
         for step in (1, 2):
             for record in world.recorder.records[step]:
-                pairs = zip(record.advantages, (scored.index for scored in record.trajectories), strict=True)
+                pairs = zip(record.advantages, (scored.index for scored in trajectories_of(record)), strict=True)
                 assert [index for _, index in sorted(pairs)] == [0, 1, 2, 3], "each trajectory keeps its own advantage"
         return steps
 
@@ -320,7 +333,7 @@ def test_whitening_is_over_the_whole_step(tmp_path: Path) -> None:
     world = World(tmp_path, config)
     world.scorer.reward = lambda c: Scored(float(c.index % 2 or c.group_id == "0/2"), {"accuracy": 1.0})
     world.run()
-    records = {record.occurrence: record.advantages for record in world.recorder.records[1]}
+    records = {record.group_id: record.advantages for record in world.recorder.records[1]}
     assert records["0/0"] == pytest.approx((-(1.5**0.5), 1.5**0.5), rel=1e-5)
     assert records["0/2"] == (0.0, 0.0)
 
@@ -335,8 +348,8 @@ def test_uniform_groups_are_dropped_and_replaced_where_the_preset_samples_dynami
     ledger = world.last.ledger
     assert ledger.dropped == {"uniform": 2} and ledger.trained == 6
     assert not uniform & set(itertools.chain(*world.learner.trained))
-    fates = {record.occurrence: record.fate for step in (1, 2) for record in world.recorder.records[step]}
-    assert {fates[name] for name in uniform} == {"dropped:uniform"}
+    statuses = {record.group_id: record.status for step in (1, 2) for record in world.recorder.records[step]}
+    assert {statuses[name] for name in uniform} == {"uniform"}
 
 
 LATE = {"accuracy": {}, "helpful": {"weight": 2.0, "from_step": 3}}
@@ -364,7 +377,7 @@ def test_a_part_counts_from_its_step_on(tmp_path: Path, staleness: int) -> None:
         row = next(row for row in world.log if row["step"] == step)
         assert (row["reward/mean"], row["reward/helpful"]) == (1.5 if counts else 0.5, 0.5)
         for record in world.recorder.records[step]:
-            totals = [t.outcome.total for t in record.trajectories if isinstance(t.outcome, Scored)]
+            totals = [t.outcome.total for t in trajectories_of(record) if isinstance(t.outcome, Scored)]
             assert totals == ([2.0, 1.0] if counts else [0.0, 1.0]), "the log has what is trained on"
             first, second = record.advantages
             assert first is not None and second is not None
@@ -396,7 +409,7 @@ def test_a_group_is_uniform_by_the_parts_that_count(tmp_path: Path) -> None:
     )
     world.run()
     assert world.last.ledger.dropped == {"uniform": 1}
-    assert [record.occurrence for step in (1, 2) for record in world.recorder.records[step]] == ["0/0", "0/2", "0/1"]
+    assert [record.group_id for step in (1, 2) for record in world.recorder.records[step]] == ["0/0", "0/2", "0/1"]
 
 
 def test_rewards_are_those_of_the_scorer_where_every_part_counts(tmp_path: Path) -> None:
@@ -465,8 +478,8 @@ def test_the_books_balance_when_training_ends_early(tmp_path: Path, staleness: i
     assert (ledger.trained, len(ledger.in_flight)) == (9, 0)
     assert ledger.issued == 9 + ledger.dropped.total()
     assert set(ledger.dropped) <= {"stopped"}
-    fates = [record.fate for step in (1, 2, 3) for record in slow.recorder.records[step]]
-    assert fates.count("dropped:stopped") == ledger.dropped.total(), "no group ends in silence"
+    recorded = [end for step in (1, 2, 3) for end in ends(slow.recorder.records[step])]
+    assert recorded.count("dropped stopped") == ledger.dropped.total(), "no group ends in silence"
 
 
 def test_a_figure_of_the_evaluation_may_end_training(tmp_path: Path) -> None:
@@ -558,7 +571,7 @@ def apart(tmp_path: Path, *, turns: int, steps: int = 8) -> World:
 
 def test_a_step_whose_fresh_tokens_differ_has_its_publish_probed(tmp_path: Path) -> None:
     world = World(tmp_path, make_config(steps=4))
-    world.learner.figures = {2: {"mismatch/fresh_kl": 0.5}}
+    world.learner.metrics = {2: {"mismatch/fresh_kl": 0.5}}
     world.run()
     assert world.weights.probed == [3]
 
@@ -579,8 +592,8 @@ def test_engines_of_its_own_evaluate_while_training_goes_on(tmp_path: Path) -> N
 def test_engines_of_its_own_get_only_the_versions_that_they_evaluate(tmp_path: Path) -> None:
     world = apart(tmp_path, turns=60)
     world.run()
-    assert world.weights.held_out == evaluated_versions(world)
-    assert len(world.weights.held_out) < 5, "a version that was due while they were busy is left out"
+    assert world.weights.to_eval_engines == evaluated_versions(world)
+    assert len(world.weights.to_eval_engines) < 5, "a version that was due while they were busy is left out"
 
 
 def test_quick_engines_of_its_own_evaluate_every_version_that_is_due(tmp_path: Path) -> None:
@@ -601,13 +614,21 @@ def test_an_evaluation_engine_that_is_lost_gives_up_its_version_and_not_the_run(
     world.lose_in_evaluation = 2
     world.run()
     assert evaluated_versions(world) == [0, 4, 6, 8]
-    assert [row["policy_version"] for row in world.log if row.get("held_out/abandoned")] == [2]
+    assert [row["policy_version"] for row in world.log if row.get("eval/abandoned")] == [2]
 
 
-def test_what_the_loop_waits_for_an_evaluation_is_a_figure(tmp_path: Path) -> None:
-    world = World(tmp_path, make_config(steps=2))
+def test_what_a_step_waits_for_the_evaluation_of_the_version_before_is_a_metric(tmp_path: Path) -> None:
+    world = World(tmp_path, make_config(steps=4))
+    evaluate = world.evaluate
+
+    async def slow(version: int) -> EvalResult:
+        await asyncio.sleep(0.05)
+        return await evaluate(version)
+
+    world.evaluate = slow  # type: ignore[method-assign]
     world.run()
-    assert [row["step"] for row in world.log if row.get("time/eval_wait_s", 0) > 0] == [0, 2]
+    waits = {row["step"]: row["time/eval_wait_s"] for row in world.log if "time/eval_wait_s" in row}
+    assert [step for step, seconds in waits.items() if seconds > 0.03] == [3], "version 2 is evaluated during step 3"
 
 
 @pytest.mark.faults
@@ -645,10 +666,10 @@ def test_training_goes_on_while_a_checkpoint_is_written(tmp_path: Path, monkeypa
         saved = 2 * world.events.count("save")
         return (saved == 6 or len(world.learner.trained) > saved) and await write()
 
-    async def train(shards: Sequence[Shard], chunks: Sequence[tuple[Trajectory, ...]]) -> StepStats:
+    async def train(shards: Sequence[Shard], groups: Sequence[ScoredGroup], *, has_more: bool = False) -> StepStats:
         found = world.checkpoints.latest()
         newest[shards[0].learner_version] = found[1].version if found else None
-        return await learn(shards, chunks)
+        return await learn(shards, groups, has_more=has_more)
 
     world.learner.train, world.learner.written = train, written  # type: ignore[method-assign]
     world.run()
@@ -737,7 +758,7 @@ def test_groups_whose_loss_is_not_finite_are_written_aside_and_named(tmp_path: P
     world.learner.crash_at, world.learner.crash = 2, NonFiniteLoss(("0/7", "1/0"))
     with pytest.raises(R1RayError, match=r"step 3 is not finite for groups 0/7, 1/0, which are in not_finite_step=3"):
         world.run()
-    assert [(record.occurrence, record.fate) for record in world.recorder.aside] == [
+    assert [(record.group_id, record.status) for record in world.recorder.aside] == [
         ("0/7", "not_finite"),
         ("1/0", "not_finite"),
     ]
@@ -766,8 +787,8 @@ def test_a_wait_that_does_not_end_names_both_sides_and_the_key(tmp_path: Path) -
 def test_the_staleness_bound_and_the_books_hold_for_any_timing(
     tmp_path_factory: pytest.TempPathFactory, staleness: int, steps: int, prompts: int, delays: list[int]
 ) -> None:
-    def delay(occurrence: str) -> int:
-        epoch, index = map(int, occurrence.split("/"))
+    def delay(group_id: str) -> int:
+        epoch, index = map(int, group_id.split("/"))
         return delays[(epoch * FakePrompts.PER_EPOCH + index) % len(delays)]
 
     world = World(
@@ -796,6 +817,38 @@ def test_a_run_in_which_every_group_is_dropped_stops_and_says_why(tmp_path: Path
 
 def test_engines_are_restored_after_a_group_was_given_up(tmp_path: Path) -> None:
     world = World(tmp_path, make_config(steps=1, prompts=1))
-    world.engine.fail_next = 3
+    world.engine.fail_next = 6
     world.run()
     assert world.events.count("publish v0") >= 2
+
+
+@pytest.mark.parametrize("streams", [False, True])
+def test_the_parts_of_a_step_add_up_to_it(tmp_path: Path, streams: bool) -> None:
+    config = make_config(steps=4)
+    config.algo = replace(config.algo, minibatches_per_step=3, stream_minibatches=streams)
+    world = World(tmp_path, config)
+    world.run()
+    own = {"busy_rollout", "idle_rollout", "paused_rollout", "eval", "publish", "generate", "reward"}  # of others
+    for row in (row for row in world.log if "time/step_s" in row):
+        times = {name[5:-2]: seconds for name, seconds in row.items() if name.startswith("time/")}
+        parts = {name for name in times if name not in own | {"step"}} | {"publish"}
+        assert {"idle_learner", "eval_wait", "learn", "publish", "other"} <= parts
+        assert ("save" in parts) == (row["step"] > 1), "the step after waits for it"
+        assert sum(times[name] for name in parts) == pytest.approx(times["step"], rel=1e-6, abs=1e-6)
+
+
+def test_evaluation_s_share_of_the_engines_is_a_metric(tmp_path: Path) -> None:
+    """The evaluation of version 2 has the engine to itself, while the third step's generation waits for nothing."""
+    world = World(tmp_path, make_config(steps=4))
+    evaluate = world.evaluate
+
+    async def measured(version: int) -> EvalResult:
+        with world.engine.clock.running(is_eval=True):
+            await asyncio.sleep(0.05)
+            return await evaluate(version)
+
+    world.evaluate = measured  # type: ignore[method-assign]
+    world.run()
+    shares = {row["step"]: row["time/eval_s"] for row in world.log if "time/eval_s" in row}
+    assert [step for step, seconds in shares.items() if seconds > 0.03] == [3]
+    assert shares[3] <= next(row["engine/engine/busy_s"] for row in world.log if row["step"] == 3) + 1e-6

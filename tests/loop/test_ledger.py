@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from r1ray.loop.ledger import Ledger, occurrence_of, position_of
+from r1ray.loop.ledger import Ledger, group_id_of, position_of
 from r1ray.types import Position
 
 
@@ -33,7 +33,7 @@ def test_a_group_ends_once() -> None:
         ledger.drop("0/0", "stale")
 
 
-def test_an_occurrence_is_issued_once_at_a_time() -> None:
+def test_a_group_is_issued_once_at_a_time() -> None:
     ledger = Ledger()
     ledger.issue("0/0")
     with pytest.raises(AssertionError, match="in flight already"):
@@ -53,10 +53,22 @@ def test_metrics_have_the_published_names() -> None:
         "ledger/issued": 1,
         "ledger/trained": 0,
         "ledger/dropped": 1,
+        "ledger/reissued": 0,
         "ledger/in_flight": 0,
         "ledger/dropped/unscorable": 1,
     }
 
 
-def test_an_occurrence_names_its_position() -> None:
-    assert position_of(occurrence_of(Position(3, 14))) == Position(3, 14)
+def test_a_group_id_names_its_position() -> None:
+    assert position_of(group_id_of(Position(3, 14))) == Position(3, 14)
+
+
+def test_a_group_that_is_issued_again_is_the_same_group() -> None:
+    ledger = Ledger()
+    ledger.issue("0/0")
+    ledger.reissue("0/0")
+    ledger.check()
+    assert (ledger.issued, ledger.in_flight, ledger.metrics()["ledger/reissued"]) == (1, ("0/0",), 1.0)
+    ledger.train(["0/0"])
+    with pytest.raises(AssertionError, match="not in flight"):
+        ledger.reissue("0/0")

@@ -8,14 +8,13 @@ import pytest
 
 from r1ray.config import AlgoConfig, RewardConfig
 from r1ray.loop.rewards import reason_to_drop, rewards_of, weigh
-from r1ray.rollout.group import FinishedGroup
-from r1ray.types import Outcome, Scored, ScoringFailed, Unscorable
-from tests.loop.groups import Chunk, make_group
+from r1ray.types import Outcome, Scored, ScoredGroup, ScoringFailed, Unscorable
+from tests.loop.groups import make_group
 
 LATE = {"accuracy": {}, "helpful": {"weight": 2.0, "from_step": 3}}
 
 
-def group_of(outcomes: Sequence[Outcome]) -> FinishedGroup[Chunk]:
+def group_of(outcomes: Sequence[Outcome]) -> ScoredGroup:
     return make_group("0/0", outcomes)
 
 
@@ -23,8 +22,8 @@ def scored(accuracy: float, helpful: float) -> Scored:
     return Scored(accuracy + 2.0 * helpful, {"accuracy": accuracy, "helpful": helpful})
 
 
-def totals(group: FinishedGroup[Chunk], config: RewardConfig, *, step: int) -> list[float | None]:
-    return rewards_of(weigh(group, config, step=step).all_trajectories, config, step=step, epsilon=0.0)
+def totals(group: ScoredGroup, config: RewardConfig, *, step: int) -> list[float | None]:
+    return rewards_of(weigh(group, config, step=step).trajectories, config, step=step, epsilon=0.0)
 
 
 def test_a_total_is_of_the_parts_that_count_in_the_step() -> None:
@@ -61,3 +60,18 @@ def test_a_group_is_dropped_with_its_reason(outcomes: list[Outcome], reason: str
 def test_a_uniform_group_stays_unless_the_preset_samples_dynamically() -> None:
     group = group_of([scored(1.0, 0.0), scored(1.0, 0.0)])
     assert reason_to_drop(group, AlgoConfig(), RewardConfig(parts=LATE), step=1) is None
+
+
+@pytest.mark.parametrize(
+    ("removed", "reason"),
+    [
+        ({0: "late", 1: "late", 2: "late"}, "late"),
+        ({0: "engine_lost", 1: "late"}, "engine_lost"),
+        ({0: "late"}, None),
+    ],
+)
+def test_a_group_of_which_too_little_is_left_is_dropped_with_the_reason_of_what_is_missing(
+    removed: dict[int, str], reason: str | None
+) -> None:
+    group = make_group("0/0", [scored(1.0, 0.0), scored(0.0, 0.0), scored(1.0, 1.0)], removed=removed)
+    assert reason_to_drop(group, AlgoConfig(), RewardConfig(parts=LATE), step=1) == reason

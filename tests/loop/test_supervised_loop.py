@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +15,11 @@ from hypothesis import strategies as st
 
 from r1ray.algo.batching import plan_shards
 from r1ray.config import CheckpointConfig, DeadlineConfig, LearnerConfig, RunConfig, SupervisedConfig
+from r1ray.data.sft_examples import PreferencePair, SFTExample
 from r1ray.errors import DeadlineExceeded, NonFiniteLoss, R1RayError
 from r1ray.loop.checkpoint import Checkpoints
 from r1ray.loop.supervised_loop import HeldOut, SupervisedLoop, plan_step
-from r1ray.types import Float32Array, Int32Array, PreferencePair, SampleRef, SFTExample, Shard, StepStats
+from r1ray.types import Float32Array, Int32Array, SampleRef, ScoredGroup, Shard, StepStats
 
 
 def example(name: str, *, length: int = 4, answer: int = 2) -> SFTExample:
@@ -43,27 +44,31 @@ class FakeSupervisedLearner:
         self.crash: Exception | None = None
         self.hangs = False
 
-    def _rows(self, shards: Sequence[Shard], chunks: Sequence[tuple[Any, ...]]) -> list[Any]:
+    def _rows(self, shards: Sequence[Shard], rows: Mapping[str, Any]) -> list[Any]:
         samples = [s for shard in shards for mb in shard.minibatches for micro in mb.microbatches for s in micro]
-        rows = [row for chunk in chunks for row in chunk]
-        return [rows[number] for number in sorted(int(sample.id) for sample in samples)]
+        return [rows[name] for name in sorted((sample.id for sample in samples), key=int)]
 
-    async def train(self, shards: Sequence[Shard], chunks: Sequence[tuple[Any, ...]]) -> StepStats:
+    async def train(
+        self, shards: Sequence[Shard], groups: Sequence[ScoredGroup], *, has_more: bool = False
+    ) -> StepStats:
+        raise AssertionError("there are no groups")
+
+    async def train_rows(self, shards: Sequence[Shard], rows: Mapping[str, Any]) -> StepStats:
         if self.crash is not None:
             raise self.crash
         if self.hangs:
             await asyncio.sleep(60)
-        rows = self._rows(shards, chunks)
+        used = self._rows(shards, rows)
         self.shards.append(shards)
-        self.trained.append([row.id for row in rows])
-        tokens = sum(row.num_tokens for row in rows)
+        self.trained.append([row.id for row in used])
+        tokens = sum(row.num_tokens for row in used)
         return StepStats({"loss/total": 1.0, "lr": 0.1, "grad_norm": 2.0}, trained_tokens=tokens, padding_tokens=0)
 
-    async def evaluate(self, shards: Sequence[Shard], chunks: Sequence[tuple[Any, ...]]) -> StepStats:
-        rows = self._rows(shards, chunks)
-        self.evaluated.append([row.id for row in rows])
-        terms = sum(row.num_terms for row in rows)
-        loss = sum(float(row.id) * row.num_terms for row in rows) / terms
+    async def evaluate_rows(self, shards: Sequence[Shard], rows: Mapping[str, Any]) -> StepStats:
+        used = self._rows(shards, rows)
+        self.evaluated.append([row.id for row in used])
+        terms = sum(row.num_terms for row in used)
+        loss = sum(float(row.id) * row.num_terms for row in used) / terms
         return StepStats({"loss": loss}, trained_tokens=0, padding_tokens=0)
 
     async def refresh_reference(self) -> None:
@@ -72,8 +77,11 @@ class FakeSupervisedLearner:
     async def logprobs(self, sequences: Sequence[Int32Array]) -> Float32Array:
         raise AssertionError("there are no engines")
 
-    async def save(self, folder: Path) -> None:
+    async def save(self, folder: Path, *, asynchronous: bool = False) -> None:
         (folder / "weights").write_text("w")
+
+    async def written(self) -> bool:
+        return True
 
     async def load(self, folder: Path) -> None:
         assert (folder / "weights").exists()

@@ -19,13 +19,15 @@ from r1ray.algo.batching import plan_shards
 from r1ray.config import AlgoConfig, LearnerConfig
 from r1ray.config.specs import LearnerSpec, RankSpec
 from r1ray.learner.grpo import GRPOLearner
+from r1ray.rollout.engine import one_segment
 from r1ray.types import SampleRef, Trajectory, VersionSpan
+from tests.learner.lending import by_id, train
 from tests.planning.live import LiveBytes
 from tests.planning.variants import LENGTH, ROWS, VARIANTS
 
 
 def trajectory(index: int) -> Trajectory:
-    return Trajectory.completion(
+    return one_segment(
         group_id="0/0",
         index=index,
         prompt_token_ids=np.asarray([3], dtype=np.int32),
@@ -43,7 +45,7 @@ def measure(settings: dict[str, Any], port: int, model: str, out: Path) -> dict[
         LearnerSpec(model, seed=0, num_updates=10),
         RankSpec(0, 1, "127.0.0.1", port, 0, 60.0),
     )
-    rows = tuple(map(trajectory, range(ROWS)))
+    rows = list(map(trajectory, range(ROWS)))
     (shard,) = plan_shards(
         [SampleRef(row.id, (-1.0) ** row.index, row.num_row_tokens) for row in rows],
         [LENGTH - 1] * ROWS,
@@ -53,7 +55,7 @@ def measure(settings: dict[str, Any], port: int, model: str, out: Path) -> dict[
         learner_version=0,
         seed=0,
     )
-    learner.train(shard, rows)  # the first step makes the moments, and DeepSpeed's buffers
+    train(learner, shard, by_id(rows))  # the first step makes the moments, and DeepSpeed's buffers
     live, found = LiveBytes(), {}
     live.ignore(*(thing for thing in gc.get_objects() if issubclass(type(thing), torch.Tensor)))
     backward, adam = learner._backward, learner._engine.optimizer.optimizer
@@ -72,7 +74,7 @@ def measure(settings: dict[str, Any], port: int, model: str, out: Path) -> dict[
 
     learner._backward, adam.step = watched_backward, watched_update  # type: ignore[method-assign]
     with live:
-        learner.train(shard, rows)
+        train(learner, shard, by_id(rows))
     learner.save(out / "checkpoint")
     learner.export(out / "export")
     sizes = {path.name: path.stat().st_size for path in out.rglob("*") if path.is_file()}

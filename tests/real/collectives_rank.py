@@ -19,6 +19,7 @@ from r1ray.config.specs import LearnerSpec, RankSpec
 from r1ray.learner.grpo import GRPOLearner
 from r1ray.learner.preference import PreferenceLearner
 from r1ray.learner.sft import SFTLearner
+from tests.learner.lending import train
 
 
 def main(rank: int, world_size: int, port: int, jobs: str, out: str) -> None:
@@ -31,7 +32,7 @@ def main(rank: int, world_size: int, port: int, jobs: str, out: str) -> None:
         else:
             learner = {"sft": SFTLearner, "preference": PreferenceLearner}[job["kind"]](config, where, spec)
         with profile(activities=[ProfilerActivity.CPU]) as profiler:
-            stats = learner.train(job["shards"][rank // config.sequence_parallel_size], *job["chunks"])
+            stats = train(learner, job["shards"][rank // config.sequence_parallel_size], job["rows"])
         counts = {each.key: each.count for each in profiler.key_averages() if each.key.startswith("c10d::")}
         (Path(out) / f"{name}-rank{rank}.pickle").write_bytes(pickle.dumps((stats, counts)))
     dist.barrier()

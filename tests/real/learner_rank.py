@@ -22,6 +22,7 @@ from r1ray.config import AlgoConfig, LearnerConfig
 from r1ray.config.specs import LearnerSpec, RankSpec
 from r1ray.errors import NonFiniteLoss, R1RayError
 from r1ray.learner.grpo import GRPOLearner
+from tests.learner.lending import by_id, train
 
 
 def work(rank: int, world_size: int, port: int, out: Path, job: dict[str, Any]) -> None:
@@ -39,7 +40,7 @@ def work(rank: int, world_size: int, port: int, out: Path, job: dict[str, Any]) 
         shard = rank // config.sequence_parallel_size
         stats: list[Any] = []
         saved = out / f"checkpoint-{name}"
-        for step, (shards, chunks, _) in enumerate(job["steps"], start=1):
+        for step, (shards, rows, _) in enumerate(job["steps"], start=1):
             before: list[torch.Tensor] = []
             if step == 2 and job["spoilt"]:
                 before = snapshot(learner)
@@ -49,16 +50,16 @@ def work(rank: int, world_size: int, port: int, out: Path, job: dict[str, Any]) 
                 saved.mkdir(exist_ok=True)
                 learner.save(saved)
             try:
-                stats.append(learner.train(shards[shard], *chunks))
+                stats.append(train(learner, shards[shard], by_id(rows)))
             except NonFiniteLoss as error:
-                stats.append(error.occurrences)
+                stats.append(error.group_ids)
             except R1RayError as error:
                 same = zip(before, snapshot(learner), strict=True)
                 stats.append((str(error), all(torch.equal(old, new) for old, new in same)))
             learner.export(out / f"{name}-step{step}")
         if name in job["resume"]:
             learner.load(saved)
-            stats.append(learner.train(shards[shard], *chunks))
+            stats.append(train(learner, shards[shard], by_id(rows)))
         if start is not None:
             stats.append(masters(learner) - start)
         probe = learner.logprobs([job["probe"]])

@@ -9,7 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from r1ray.types import Minibatch, PreferencePair, SampleRef, SFTExample, Shard, StepStats, Trajectory, VersionSpan
+from r1ray.data.sft_examples import PreferencePair, SFTExample
+from r1ray.rollout.engine import one_segment
+from r1ray.types import Minibatch, SampleRef, Shard, StepStats, Trajectory, VersionSpan
+from tests.learner.lending import by_id, by_number
 from tests.real.ranks import run_ranks
 
 pytestmark = pytest.mark.real
@@ -52,44 +55,40 @@ def model(folder: Path, *, tied: bool) -> Path:
     return folder
 
 
-def completions() -> list[tuple[Trajectory]]:
+def completions() -> list[Trajectory]:
     rng = np.random.default_rng(0)
     return [
-        (
-            Trajectory.completion(
-                group_id=f"0/{index}",
-                index=index,
-                prompt_token_ids=rng.integers(0, VOCABULARY, prompt).astype(np.int32),
-                token_ids=rng.integers(0, VOCABULARY, length).astype(np.int32),
-                logprobs=np.full(length, -12.0, dtype=np.float32),
-                text="",
-                versions=(VersionSpan(0, 0, length),),
-            ),
+        one_segment(
+            group_id=f"0/{index}",
+            index=index,
+            prompt_token_ids=rng.integers(0, VOCABULARY, prompt).astype(np.int32),
+            token_ids=rng.integers(0, VOCABULARY, length).astype(np.int32),
+            logprobs=np.full(length, -12.0, dtype=np.float32),
+            text="",
+            versions=(VersionSpan(0, 0, length),),
         )
         for index, (prompt, length) in enumerate(LENGTHS)
     ]
 
 
-def examples() -> list[tuple[SFTExample]]:
+def examples() -> list[SFTExample]:
     return [
-        (
-            SFTExample(
-                id=row.group_id,
-                token_ids=np.concatenate([row.prompt_token_ids, row.segments[0].token_ids]),
-                loss_mask=np.arange(row.num_row_tokens) >= len(row.prompt_token_ids),
-            ),
+        SFTExample(
+            id=row.group_id,
+            token_ids=np.concatenate([row.prompt_token_ids, row.segments[0].token_ids]),
+            loss_mask=np.arange(row.num_row_tokens) >= len(row.prompt_token_ids),
         )
-        for (row,) in completions()
+        for row in completions()
     ]
 
 
-def pairs() -> list[tuple[PreferencePair]]:
-    rows = [row for (row,) in examples()]
+def pairs() -> list[PreferencePair]:
+    rows = examples()
     others = (*rows[1:], rows[0])
-    return [(PreferencePair(row, other, 0.0),) for row, other in zip(rows, others, strict=True)]
+    return [PreferencePair(row, other, 0.0) for row, other in zip(rows, others, strict=True)]
 
 
-CHUNKS: dict[str, Any] = {"grpo": completions, "sft": examples, "preference": pairs}
+ROWS: dict[str, Any] = {"grpo": completions, "sft": examples, "preference": pairs}
 JOBS: dict[str, tuple[str, Plan, dict[str, Any]]] = {
     "grpo": ("grpo", UNLIKE, {}),
     "grpo checkpointed": ("grpo", UNLIKE, {"gradient_checkpointing": True}),
@@ -99,10 +98,16 @@ JOBS: dict[str, tuple[str, Plan, dict[str, Any]]] = {
 }
 
 
+def by_name(kind: str) -> dict[str, Any]:
+    """The rows, by what shards call them."""
+    rows = ROWS[kind]()
+    return by_id(rows) if kind == "grpo" else by_number(rows)
+
+
 def make_shards(kind: str, plan: Plan) -> list[Shard]:
     tokens = [prompt + completion for prompt, completion in LENGTHS]
     advantages = [1.0, -0.5, -0.7]
-    names = [f"0/{row}#{row}" if kind == "grpo" else str(row) for row in range(len(LENGTHS))]
+    names = list(by_name(kind))
     return [
         Shard(
             learner_version=0,
@@ -136,7 +141,7 @@ def run(out: Path, models: dict[bool, Path], *, world_size: int) -> Found:
             "algo": ALGO,
             "learner": LEARNER | (settings if world_size > 1 else alone),
             "shards": make_shards(kind, plan if world_size > 1 else [[[0], [1], [2]]]),
-            "chunks": CHUNKS[kind](),
+            "rows": by_name(kind),
         }
     path = out / "jobs.pickle"
     path.write_bytes(pickle.dumps(jobs))

@@ -14,6 +14,7 @@ import torch
 
 from r1ray.algo.batching import plan_shards
 from r1ray.config import LoraConfig
+from r1ray.rollout.engine import one_segment
 from r1ray.types import Minibatch, SampleRef, Shard, Trajectory, VersionSpan
 from tests.real.ranks import run_ranks
 
@@ -59,7 +60,7 @@ def completions(seed: int, number: int = 16) -> list[Trajectory]:
     for index in range(number):
         prompt, length = int(rng.integers(2, 6)), int(rng.integers(1, 14))
         made.append(
-            Trajectory.completion(
+            one_segment(
                 group_id=f"0/{index // 8}",
                 index=index % 8,
                 prompt_token_ids=rng.integers(3, 262, prompt).astype(np.int32),
@@ -72,8 +73,8 @@ def completions(seed: int, number: int = 16) -> list[Trajectory]:
     return made
 
 
-Step = tuple[Any, list[tuple[Trajectory, ...]], list[float]]
-"""Shards of the ranks, chunks of completions, and the completions' advantages."""
+Step = tuple[Any, list[Trajectory], list[float]]
+"""Shards of the ranks, completions, and the completions' advantages."""
 Job = tuple[Path, dict[str, Any]]
 """Where its files are, and what was to be done."""
 
@@ -92,7 +93,7 @@ def job_step(seed: int, *, advantage: float, num_shards: int = 2, num_minibatche
         seed=0,
     )
     assert sum(len(minibatch.microbatches) for minibatch in shards[0].minibatches) >= 3
-    return shards, [(row,) for row in rows], advantages
+    return shards, rows, advantages
 
 
 def split_step(num_microbatches: int) -> Step:
@@ -107,7 +108,7 @@ def split_step(num_microbatches: int) -> Step:
             microbatches=microbatches, num_sequences=len(rows), num_tokens=sum(row.num_policy_tokens for row in rows)
         )
         shards.append(Shard((minibatch,), learner_version=0))
-    return shards, [(row,) for row in rows], advantages
+    return shards, rows, advantages
 
 
 Terms = list[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]
@@ -244,12 +245,12 @@ def jobs(tmp_path_factory: pytest.TempPathFactory, qwen_folder: Path, llama_fold
 
 def not_finite(step: Step) -> Step:
     """One with a bad completion on one rank."""
-    shards, chunks, advantages = step
+    shards, rows, advantages = step
     first = shards[0].minibatches[0]
     bad = replace(first.microbatches[0][0], advantage=float("nan"))
     microbatches = ((bad, *first.microbatches[0][1:]), *first.microbatches[1:])
     broken = replace(shards[0], minibatches=(replace(first, microbatches=microbatches),))
-    return (broken, shards[1]), chunks, advantages
+    return (broken, shards[1]), rows, advantages
 
 
 def compare_gradients(loss: torch.Tensor, model: Any, after: Any) -> torch.Tensor:
@@ -273,8 +274,8 @@ def check_second_step(done: Job, name: str) -> None:
     """Its gradient and figures, against plain torch."""
     out, job = done
     model, after, reference = load(out / f"{name}-step1"), load(out / f"{name}-step2"), load(Path(job["model"]))
-    _, chunks, advantages = job["steps"][1]
-    loss = plain_loss(plain_logprobs(model, reference, [chunk[0] for chunk in chunks]), advantages)
+    _, rows, advantages = job["steps"][1]
+    loss = plain_loss(plain_logprobs(model, reference, rows), advantages)
     expected = compare_gradients(loss, model, after)
 
     stats = figures(out, name)[1]
@@ -282,7 +283,7 @@ def check_second_step(done: Job, name: str) -> None:
     assert stats.metrics["grad_norm"] == pytest.approx(expected.norm().item(), rel=1e-4)
     assert stats.metrics["kl/ref"] > 0, "the second step is not at the reference"
     assert 0 < stats.metrics["clip_fraction"] < 1
-    assert stats.trained_tokens == sum(chunk[0].num_row_tokens for chunk in chunks)
+    assert stats.trained_tokens == sum(row.num_row_tokens for row in rows)
 
 
 @pytest.mark.parametrize("name", STAGES)
@@ -311,9 +312,9 @@ def test_bfloat16_keeps_master_weights_that_updates_too_small_for_it_add_up_in(
     """Updates of 1e-5 on weights of about 0.02, whose neighbours in bfloat16 are 1e-4 apart: none moves a weight that
     is rounded after each, but twenty of them do."""
     out, job = jobs["bfloat16"]
-    _, chunks, advantages = job["steps"][0]
+    _, rows, advantages = job["steps"][0]
     start = load(llama_folder).to(torch.bfloat16)
-    terms = plain_logprobs(load(llama_folder), load(llama_folder), [chunk[0] for chunk in chunks])
+    terms = plain_logprobs(load(llama_folder), load(llama_folder), rows)
     expected = plain_loss(terms, advantages)
     for name in BFLOAT16:
         losses = [stats.metrics["loss/total"] for stats in figures(out, name)]
@@ -393,9 +394,9 @@ def test_other_objectives_have_the_gradient_of_plain_torch_too(
 ) -> None:
     """Those whose groups or sequences matter beyond a token: the KL of a group lies on both ranks."""
     (plain, _), (out, job) = PRESETS[name], jobs[name]
-    _, chunks, advantages = job["steps"][0]
+    _, rows, advantages = job["steps"][0]
     model = load(qwen_folder)
-    loss = plain(plain_logprobs(model, load(qwen_folder), [chunk[0] for chunk in chunks]), advantages)
+    loss = plain(plain_logprobs(model, load(qwen_folder), rows), advantages)
     compare_gradients(loss, model, load(out / "zero1-step1"))
     stats = figures(out, "zero1")[0]
     assert stats.metrics["loss/total"] == pytest.approx(loss.item(), rel=1e-5)

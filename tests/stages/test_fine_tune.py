@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -29,7 +29,7 @@ PAIRS = [{"prompt": row["question"], "chosen": row["answer"], "rejected": "no"} 
 class Learner(FakeSupervisedLearner):
     """Its held-out loss falls as it is trained."""
 
-    async def evaluate(self, shards: Sequence[Shard], chunks: Sequence[tuple[Any, ...]]) -> StepStats:
+    async def evaluate_rows(self, shards: Sequence[Shard], rows: Mapping[str, Any]) -> StepStats:
         return StepStats({"loss": 2.0 / (1 + len(self.trained))}, trained_tokens=0, padding_tokens=0)
 
 

@@ -19,9 +19,10 @@ from r1ray.telemetry.reflection import (
     measure_reflection,
     measure_step,
 )
-from r1ray.types import GroupRecord, Outcome, Prompt, Scored, ScoredTrajectory, ScoringFailed, Trajectory
+from r1ray.types import GroupRecord, Outcome, Prompt, Scored, ScoredGroup, ScoredTrajectory, ScoringFailed, Trajectory
 from tests.fakes import make_trajectory
 from tests.growth import assert_linear
+from tests.learner.lending import by_id
 
 RIGHT, WRONG = Scored(1.0, {"accuracy": 1.0}), Scored(0.0, {"accuracy": 0.0})
 
@@ -218,25 +219,45 @@ def test_long_texts_take_linear_time(piece: str) -> None:
     assert_linear(find_reflections, lambda size: piece * size, 100_000)
 
 
-def group(
-    occurrence: str, *answers: tuple[str, Outcome], language: str = "en", num_tokens: int = 100
-) -> tuple[GroupRecord, list[Trajectory]]:
-    completions = [
-        make_trajectory(group_id=occurrence, index=index, num_tokens=num_tokens, text=text)
+Given = tuple[GroupRecord, dict[str, Trajectory]]
+
+
+def group(group_id: str, *answers: tuple[str, Outcome], language: str = "en", num_tokens: int = 100) -> Given:
+    trajectories = [
+        make_trajectory(group_id=group_id, index=index, num_tokens=num_tokens, text=text)
         for index, (text, _) in enumerate(answers)
     ]
-    trajectories = tuple(
+    scored = tuple(
         ScoredTrajectory.of(trajectory, outcome, extracted=None)
-        for trajectory, (_, outcome) in zip(completions, answers, strict=True)
+        for trajectory, (_, outcome) in zip(trajectories, answers, strict=True)
     )
-    prompt = Prompt(id=f"p{occurrence}", text="q", check=MathAnswer("4"), domain="math", language=language)
-    return GroupRecord(occurrence, prompt, trajectories, (0.0,) * len(answers), "trained"), completions
+    record = GroupRecord(
+        group_id=group_id,
+        prompt=Prompt(id=f"p{group_id}", text="q", check=MathAnswer("4"), domain="math", language=language),
+        group=ScoredGroup(
+            group_id=group_id,
+            trajectories=scored,
+            removed=(),
+            worker=0,
+            incarnation="",
+            generate_s=0.0,
+            reward_s=0.0,
+        ),
+        advantages=(0.0,) * len(answers),
+        status="trained",
+    )
+    return record, by_id(trajectories)
+
+
+def measured(step: int, *groups: Given, max_quotes: int = 5) -> dict[str, object]:
+    trajectories = {name: each for _, of_group in groups for name, each in of_group.items()}
+    return measure_step(step, [record for record, _ in groups], trajectories, max_quotes=max_quotes)
 
 
 def test_the_figures_of_a_step_by_hand() -> None:
     english = group("0/0", ("Wait, no. Wait!", RIGHT), ("4", RIGHT), ("5", WRONG), ("5", WRONG))
     chinese = group("0/1", ("不对", WRONG), ("Hold on", ScoringFailed("late")), language="zh", num_tokens=200)
-    assert measure_step(7, [english, chinese]) == {
+    assert measured(7, english, chinese) == {
         "step": 7,
         "share": pytest.approx(3 / 6),
         "per_completion": pytest.approx(4 / 6),
@@ -251,14 +272,14 @@ def test_the_figures_of_a_step_by_hand() -> None:
         "by_phrase": {"wait": 2, "不对": 1, "hold on": 1},
         "quotes": [
             {
-                "occurrence": occurrence,
-                "prompt_id": f"p{occurrence}",
+                "group_id": group_id,
+                "prompt_id": f"p{group_id}",
                 "index": index,
                 "phrase": phrase,
                 "excerpt": excerpt,
                 "is_right": is_right,
             }
-            for occurrence, index, phrase, excerpt, is_right in [
+            for group_id, index, phrase, excerpt, is_right in [
                 ("0/0", 0, "wait", "Wait, no. Wait!", True),
                 ("0/1", 0, "不对", "不对", False),
                 ("0/1", 1, "hold on", "Hold on", None),
@@ -269,36 +290,43 @@ def test_the_figures_of_a_step_by_hand() -> None:
 
 def test_shares_of_answers_that_there_are_none_of_are_null() -> None:
     formal = group("0/0", ("Wait!", Scored(1.0, {"format": 1.0})))
-    row = measure_step(1, [formal])
+    row = measured(1, formal)
     assert (row["share"], row["share_right"], row["share_wrong"]) == (1.0, None, None)
 
 
 def quoted(row: dict[str, object]) -> list[tuple[str, int, str]]:
     quotes = row["quotes"]
     assert isinstance(quotes, list)
-    return [(quote["occurrence"], quote["index"], quote["phrase"]) for quote in quotes]
+    return [(quote["group_id"], quote["index"], quote["phrase"]) for quote in quotes]
 
 
 def test_right_answers_of_many_prompts_are_quoted_first() -> None:
     first = group("0/0", ("Wait!", WRONG), ("Wait!", RIGHT), ("Wait!", RIGHT))
     second = group("0/1", ("4", RIGHT), ("Wait!", WRONG), ("Wait!", RIGHT))
-    row = measure_step(1, [first, second])
-    assert [(occurrence, index) for occurrence, index, _ in quoted(row)] == [
+    row = measured(1, first, second)
+    assert [(group_id, index) for group_id, index, _ in quoted(row)] == [
         ("0/0", 1),
         ("0/1", 2),
         ("0/0", 2),
         ("0/0", 0),
         ("0/1", 1),
     ]
-    assert len(quoted(measure_step(1, [first, second], max_quotes=2))) == 2
+    assert len(quoted(measured(1, first, second, max_quotes=2))) == 2
 
 
 def test_of_a_completion_the_phrase_that_is_rarest_in_the_step_is_quoted() -> None:
-    row = measure_step(1, [group("0/0", ("Wait, wait. That's an aha moment", RIGHT), ("Wait!", RIGHT))])
+    row = measured(1, group("0/0", ("Wait, wait. That's an aha moment", RIGHT), ("Wait!", RIGHT)))
     assert quoted(row) == [("0/0", 0, "aha"), ("0/0", 1, "wait")]
 
 
-def test_the_order_in_which_completions_arrived_decides_nothing() -> None:
-    record, completions = group("0/0", ("Wait!", RIGHT), ("Hold on", RIGHT), ("Aha", WRONG))
-    turned = GroupRecord("0/0", record.prompt, record.trajectories[::-1], record.advantages, "trained")
-    assert measure_step(1, [(turned, completions[::-1])]) == measure_step(1, [(record, completions)])
+def test_the_order_of_trajectories_decides_nothing() -> None:
+    record, trajectories = group("0/0", ("Wait!", RIGHT), ("Hold on", RIGHT), ("Aha", WRONG))
+    turned = dict(reversed(trajectories.items()))
+    assert measured(1, (record, turned)) == measured(1, (record, trajectories))
+
+
+def test_trajectories_that_are_gone_with_their_worker_are_not_counted() -> None:
+    record, trajectories = group("0/0", ("Wait!", RIGHT), ("4", WRONG))
+    del trajectories["0/0#1"]
+    row = measured(1, (record, trajectories))
+    assert (row["num_completions"], row["share"]) == (1, 1.0)

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal, TypeAlias
 
 import numpy as np
 import pytest
@@ -12,7 +14,10 @@ from r1ray.telemetry.rollouts import RolloutLog, read_rollouts, reflection_rows
 from r1ray.types import (
     GroupRecord,
     Outcome,
+    Prompt,
+    Removed,
     Scored,
+    ScoredGroup,
     ScoredTrajectory,
     ScoringFailed,
     Segment,
@@ -20,10 +25,49 @@ from r1ray.types import (
     VersionSpan,
 )
 from tests.fakes import make_prompt, make_trajectory
+from tests.learner.lending import Lent, by_id
+
+GroupStatus: TypeAlias = Literal["trained", "dropped", "uniform", "not_finite"]
 
 
 def scored(trajectory: Trajectory, outcome: Outcome) -> ScoredTrajectory:
     return ScoredTrajectory.of(trajectory, outcome, extracted="4", seconds=0.25)
+
+
+def record_of(
+    group_id: str,
+    members: Sequence[ScoredTrajectory] | None = None,
+    advantages: Sequence[float | None] = (),
+    *,
+    prompt: Prompt | None = None,
+    removed: Sequence[Removed] = (),
+    status: GroupStatus = "trained",
+    reason: str = "",
+) -> GroupRecord:
+    """Return the record of a group; without ``members`` there was nothing of it."""
+    group = None
+    if members is not None:
+        group = ScoredGroup(
+            group_id=group_id,
+            trajectories=tuple(members),
+            removed=tuple(removed),
+            worker=0,
+            incarnation="",
+            generate_s=1.0,
+            reward_s=0.5,
+        )
+    return GroupRecord(
+        group_id=group_id,
+        prompt=prompt or make_prompt(),
+        group=group,
+        advantages=tuple(advantages),
+        status=status,
+        dropped_reason=reason,
+    )
+
+
+def lent(*trajectories: Trajectory) -> Lent:
+    return Lent(by_id(trajectories))
 
 
 RIGHT = Scored(1.5, {"accuracy": 1.0, "format": 0.5}, label="correct", detail="as asked")
@@ -52,15 +96,14 @@ def with_a_tool() -> Trajectory:
 
 
 def test_every_trajectory_of_a_group_is_a_row_with_its_reward_and_tokens(tmp_path: Path) -> None:
-    one, other = make_trajectory(group_id="0/3", index=1, version=5, text="a"), make_trajectory(index=0, version=5)
-    trained = GroupRecord(
-        "0/3", make_prompt(), (scored(one, RIGHT), scored(other, ScoringFailed("late"))), (0.7, None), "trained"
-    )
-    path = RolloutLog(tmp_path).write(12, [trained], [2], (one,), (other,))
+    one, other = (make_trajectory(group_id="0/3", index=i, version=5, text="a") for i in (0, 1))
+    one = replace(one, seconds=2.0)
+    trained = record_of("0/3", [scored(one, RIGHT), scored(other, ScoringFailed("late"))], (0.7, None))
+    path = RolloutLog(tmp_path).write(12, [trained], lent(one, other))
     assert path.name == "step=000012.parquet"
     first, second = read_rollouts(tmp_path)
     assert {name: first[name] for name in first if name not in ("segments", "seconds")} == {  # type: ignore[literal-required]
-        **{"step": 12, "stage": "rl", "group_id": "0/3", "prompt_id": "p0", "trajectory": 1, "environment": None},
+        **{"step": 12, "stage": "rl", "group_id": "0/3", "prompt_id": "p0", "trajectory": 0, "environment": None},
         **{"domain": "math", "language": "en", "prompt_text": "question p0", "response_text": "a", "answer": "4"},
         **{"extracted": "4", "group_status": "trained", "dropped_reason": None},
         **{"reward": 1.5, "rewards": {"accuracy": 1.0, "format": 0.5}, "outcome": "scored", "label": "correct"},
@@ -68,7 +111,7 @@ def test_every_trajectory_of_a_group_is_a_row_with_its_reward_and_tokens(tmp_pat
         **{"num_policy_tokens": 3, "num_context_tokens": 0, "num_turns": 1, "num_branches": 1},
         **{"versions": {"min": 5, "max": 5}, "prompt_tokens": [1, 2]},
     }
-    assert first["seconds"] == {"generate": 0.0, "environment": 0.0, "reward": 0.25}
+    assert first["seconds"] == {"generate": 2.0, "environment": 0.0, "reward": 0.25}
     (segment,) = first["segments"]
     assert (segment["tokens"], segment["logprobs"], segment["version"]) == ([5, 6, 7], [-1.0] * 3, 5)
     assert segment["learner_logprobs"] is None, "not computed"
@@ -78,8 +121,8 @@ def test_every_trajectory_of_a_group_is_a_row_with_its_reward_and_tokens(tmp_pat
 
 def test_turns_and_branches_are_items_of_a_row(tmp_path: Path) -> None:
     trajectory = with_a_tool()
-    record = GroupRecord("0/3", make_prompt(), (scored(trajectory, RIGHT),), (0.5,), "trained")
-    RolloutLog(tmp_path).write(1, [record], [1], (trajectory,))
+    record = record_of("0/3", [scored(trajectory, RIGHT)], (0.5,))
+    RolloutLog(tmp_path).write(1, [record], lent(trajectory))
     (row,) = read_rollouts(tmp_path, step=1)
     kinds = [(each["branch"], each["kind"], each["role"], each["text"]) for each in row["segments"]]
     assert kinds == [
@@ -97,8 +140,8 @@ def test_turns_and_branches_are_items_of_a_row(tmp_path: Path) -> None:
 
 def test_a_row_is_its_trajectory_again(tmp_path: Path) -> None:
     trajectory = with_a_tool()
-    record = GroupRecord("0/3", make_prompt(), (scored(trajectory, RIGHT),), (0.5,), "trained")
-    RolloutLog(tmp_path).write(1, [record], [1], (trajectory,))
+    record = record_of("0/3", [scored(trajectory, RIGHT)], (0.5,))
+    RolloutLog(tmp_path).write(1, [record], lent(trajectory))
     found = trajectory_of(next(read_rollouts(tmp_path)))
     for ours, theirs in zip(found.segments, trajectory.segments, strict=True):
         for name in ("token_ids", "logprobs"):
@@ -110,18 +153,48 @@ def test_a_row_is_its_trajectory_again(tmp_path: Path) -> None:
     assert found.prompt_token_ids.tolist() == [1, 2]
 
 
+def test_what_was_removed_from_a_group_is_a_row_with_its_reason(tmp_path: Path) -> None:
+    one, late = (make_trajectory(group_id="0/3", index=i, num_tokens=2 + i, version=5) for i in (0, 1))
+    removed = [
+        Removed(index=index, reason=why, num_policy_tokens=n) for index, why, n in ((1, "late", 3), (2, "lost", 0))
+    ]
+    record = record_of("0/3", [scored(one, RIGHT)], (0.5,), removed=removed)
+    RolloutLog(tmp_path).write(1, [record], lent(one, late))
+    rows = list(read_rollouts(tmp_path))
+    assert [(row["trajectory"], row["outcome"], row["detail"]) for row in rows] == [
+        (0, "scored", "as asked"),
+        (1, "removed", "late"),
+        (2, "removed", "lost"),
+    ]
+    assert [(row["num_policy_tokens"], row["advantage"], row["reward"]) for row in rows[1:]] == [
+        (3, None, None),
+        (0, None, None),
+    ]
+    assert rows[1]["segments"][0]["tokens"] == [5, 6, 7]
+    assert rows[2]["segments"] is None, "there was nothing of it"
+
+
+def test_a_trajectory_that_is_gone_with_its_worker_has_a_row_without_tokens(tmp_path: Path) -> None:
+    one = make_trajectory(group_id="0/3", version=5)
+    RolloutLog(tmp_path).write(1, [record_of("0/3", [scored(one, RIGHT)], (0.5,))], lent())
+    (row,) = read_rollouts(tmp_path)
+    assert (row["reward"], row["num_policy_tokens"], row["response_text"], row["segments"]) == (1.5, 3, None, None)
+    assert reflection_rows(tmp_path) == [], "there is no text to measure"
+
+
 @pytest.mark.parametrize(
-    ("fate", "expected"),
+    ("status", "reason", "expected"),
     [
-        ("dropped:engine_lost", ("dropped", "engine_lost")),
-        ("dropped:uniform", ("uniform", None)),
-        ("not_finite", ("dropped", "not_finite")),
+        ("dropped", "engine_lost", ("dropped", "engine_lost")),
+        ("uniform", "uniform", ("uniform", None)),
+        ("not_finite", "", ("dropped", "not_finite")),
     ],
 )
 def test_a_group_without_trajectories_is_a_row_that_says_what_became_of_it(
-    tmp_path: Path, fate: str, expected: tuple[str, str | None]
+    tmp_path: Path, status: GroupStatus, reason: str, expected: tuple[str, str | None]
 ) -> None:
-    RolloutLog(tmp_path).write(3, [GroupRecord("0/4", make_prompt("p1"), (), (), fate)], [0])
+    record = record_of("0/4", prompt=make_prompt("p1"), status=status, reason=reason)
+    RolloutLog(tmp_path).write(3, [record], lent())
     (row,) = read_rollouts(tmp_path)
     assert (row["group_status"], row["dropped_reason"]) == expected
     assert (row["group_id"], row["prompt_text"], row["trajectory"], row["segments"]) == (
@@ -132,7 +205,7 @@ def test_a_group_without_trajectories_is_a_row_that_says_what_became_of_it(
 def test_rows_are_read_in_the_order_of_the_steps_with_the_columns_that_are_wanted(tmp_path: Path) -> None:
     log = RolloutLog(tmp_path, stage="reasoning")
     for step in (10, 2, 1):
-        log.write(step, [GroupRecord("0/4", make_prompt(), (), (), "dropped:stale")] * 2, [0, 0])
+        log.write(step, [record_of("0/4", status="dropped", reason="stale")] * 2, lent())
     rows = list(read_rollouts(tmp_path, columns=["step", "stage"]))
     assert [row["step"] for row in rows] == [1, 1, 2, 2, 10, 10]
     assert rows[0] == {"step": 1, "stage": "reasoning"}
@@ -142,14 +215,14 @@ def test_rows_are_read_in_the_order_of_the_steps_with_the_columns_that_are_wante
 def test_a_step_that_was_not_logged_is_refused_with_those_that_were(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="holds no rollouts of step 3; there are none of any step"):
         next(read_rollouts(tmp_path, step=3))
-    RolloutLog(tmp_path).write(1, [], [])
+    RolloutLog(tmp_path).write(1, [], lent())
     with pytest.raises(UserError, match="holds no rollouts of step 3; there are steps 1 to 1"):
         next(read_rollouts(tmp_path, step=3))
 
 
 def test_groups_set_aside_survive_a_resumed_run(tmp_path: Path) -> None:
     log = RolloutLog(tmp_path)
-    log.write(3, [GroupRecord("0/4", make_prompt("p1"), (), (), "not_finite")], [0], name="not_finite_step")
+    log.write(3, [record_of("0/4", status="not_finite")], lent(), name="not_finite_step")
     log.rewind(0)
     (row,) = read_rollouts(tmp_path, step=3, name="not_finite_step")
     assert row["dropped_reason"] == "not_finite"
@@ -159,16 +232,18 @@ def test_groups_set_aside_survive_a_resumed_run(tmp_path: Path) -> None:
 def test_a_resumed_run_removes_the_files_it_will_write_again(tmp_path: Path) -> None:
     log = RolloutLog(tmp_path)
     for step in (1, 2, 3):
-        log.write(step, [], [])
+        log.write(step, [], lent())
     log.rewind(1)
     assert [path.name for path in tmp_path.iterdir()] == ["step=000001.parquet"]
 
 
-def write(log: RolloutLog, step: int, *texts: str, fate: str = "trained", name: str = "step") -> None:
-    chunk = tuple(make_trajectory(index=index, text=text) for index, text in enumerate(texts))
-    members = tuple(scored(trajectory, Scored(1.0, {"accuracy": 1.0})) for trajectory in chunk)
-    record = GroupRecord("0/3", make_prompt(), members, (0.0,) * len(texts), fate)
-    log.write(step, [record], [1], chunk, name=name)
+def write(
+    log: RolloutLog, step: int, *texts: str, status: GroupStatus = "trained", reason: str = "", name: str = "step"
+) -> None:
+    made = [make_trajectory(group_id="0/3", index=index, text=text) for index, text in enumerate(texts)]
+    members = [scored(trajectory, Scored(1.0, {"accuracy": 1.0})) for trajectory in made]
+    record = record_of("0/3", members, (0.0,) * len(texts), status=status, reason=reason)
+    log.write(step, [record], lent(*made), name=name)
 
 
 def test_a_step_is_a_line_on_reflection_with_quotes_as_they_were_written(tmp_path: Path) -> None:
@@ -181,9 +256,9 @@ def test_a_step_is_a_line_on_reflection_with_quotes_as_they_were_written(tmp_pat
 
 def test_only_trained_groups_of_steps_are_measured(tmp_path: Path) -> None:
     log = RolloutLog(tmp_path)
-    write(log, 1, "Wait!", fate="dropped:stale")
+    write(log, 1, "Wait!", status="dropped", reason="stale")
     write(log, 2, "Wait!", name="not_finite_step")
-    log.write(3, [], [])
+    log.write(3, [], lent())
     assert reflection_rows(tmp_path) == []
 
 

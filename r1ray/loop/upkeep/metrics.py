@@ -1,21 +1,14 @@
-"""The figures of one step, by the names of metrics.jsonl."""
+"""The metrics of one step, by the names of metrics.jsonl."""
 
 from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from r1ray.rollout.group import FinishedGroup
-from r1ray.types import PublishStats, Scored, ScoredTrajectory, StepStats
-
-
-def oldest_version(group: FinishedGroup[Any]) -> int:
-    """The version that sampled the oldest token of the group."""
-    return min(trajectory.oldest_version for trajectory in group.all_trajectories)
+from r1ray.types import EngineTimes, Prompt, PublishStats, Scored, ScoredGroup, ScoredTrajectory, StepStats
 
 
 def _mean(values: Sequence[float]) -> float:
@@ -23,14 +16,21 @@ def _mean(values: Sequence[float]) -> float:
 
 
 def batch_metrics(
-    batch: Sequence[FinishedGroup[Any]], version: int, *, domains: Sequence[str] = ()
+    batch: Sequence[ScoredGroup],
+    version: int,
+    *,
+    prompts: Sequence[Prompt] = (),
+    domains: Sequence[str] = (),
+    num_dropped: int = 0,
 ) -> dict[str, float]:
     """Rewards, lengths, staleness and waiting times of the groups that ``version`` was trained on.
 
     Args:
-        domains: of the training prompts; where there are several, each has figures of its own.
+        prompts: of the groups.
+        domains: of all training prompts; if there are several, each has metrics of its own.
+        num_dropped: as of :func:`group_metrics`.
     """
-    trajectories = [trajectory for group in batch for trajectory in group.all_trajectories]
+    trajectories = [trajectory for group in batch for trajectory in group.trajectories]
     scored = [trajectory.outcome for trajectory in trajectories if isinstance(trajectory.outcome, Scored)]
     ages = [float(version - trajectory.oldest_version) for trajectory in trajectories]
     names = dict.fromkeys(name for outcome in scored for name in outcome.parts)
@@ -40,7 +40,8 @@ def batch_metrics(
     return {
         "reward/mean": _mean([outcome.total for outcome in scored]),
         **parts,
-        **(domain_metrics(batch, domains) if len(domains) > 1 else {}),
+        **(domain_metrics(batch, prompts, domains) if len(domains) > 1 else {}),
+        **group_metrics(batch, num_dropped),
         **scoring_metrics(trajectories),
         "reward/failed_parts": float(sum(len(outcome.failed_parts) for outcome in scored)),
         "reward/unscored": float(len(trajectories) - len(scored)),
@@ -56,13 +57,13 @@ def batch_metrics(
     }
 
 
-def domain_metrics(batch: Sequence[FinishedGroup[Any]], domains: Sequence[str]) -> dict[str, float]:
+def domain_metrics(batch: Sequence[ScoredGroup], prompts: Sequence[Prompt], domains: Sequence[str]) -> dict[str, float]:
     """Share of each domain in the groups; mean reward and length of those that have any."""
     metrics: dict[str, float] = {}
     for domain in domains:
-        groups = [group for group in batch if group.request.prompt.domain == domain]
+        groups = [group for group, prompt in zip(batch, prompts, strict=True) if prompt.domain == domain]
         metrics[f"mixture/{domain}"] = len(groups) / len(batch)
-        trajectories = [trajectory for group in groups for trajectory in group.all_trajectories]
+        trajectories = [trajectory for group in groups for trajectory in group.trajectories]
         scored = [trajectory.outcome.total for trajectory in trajectories if isinstance(trajectory.outcome, Scored)]
         if scored:
             metrics[f"reward/domain/{domain}/mean"] = _mean(scored)
@@ -70,6 +71,23 @@ def domain_metrics(batch: Sequence[FinishedGroup[Any]], domains: Sequence[str]) 
                 [float(each.num_policy_tokens) for each in trajectories]
             )
     return metrics
+
+
+def group_metrics(batch: Sequence[ScoredGroup], num_dropped: int = 0) -> dict[str, float]:
+    """Return how much rewards differ within groups: what an advantage is made of.
+
+    Args:
+        num_dropped: groups that were dropped because their rewards are all equal.
+    """
+    stds = []
+    for group in batch:
+        rewards = [each.outcome.total for each in group.trajectories if isinstance(each.outcome, Scored)]
+        stds.append(float(np.std(rewards)) if rewards else 0.0)
+    return {
+        "group/reward_std": _mean(stds),
+        "group/uniform_rate": (stds.count(0.0) + num_dropped) / max(1, len(stds) + num_dropped),
+        "group/retried": float(sum(group.num_retries for group in batch)),
+    }
 
 
 def scoring_metrics(trajectories: Sequence[ScoredTrajectory]) -> dict[str, float]:
@@ -90,16 +108,18 @@ def scoring_metrics(trajectories: Sequence[ScoredTrajectory]) -> dict[str, float
 
 
 def step_metrics(
-    groups: Sequence[FinishedGroup[Any]],
+    groups: Sequence[ScoredGroup],
+    prompts: Sequence[Prompt],
     stats: StepStats,
     published: PublishStats,
     *,
     domains: Sequence[str],
+    num_dropped: int,
     seconds: float,
 ) -> dict[str, float]:
     """Return what a step that took ``seconds`` did with its groups."""
     return {
-        **batch_metrics(groups, published.version - 1, domains=domains),
+        **batch_metrics(groups, published.version - 1, prompts=prompts, domains=domains, num_dropped=num_dropped),
         **stats.metrics,
         **publish_metrics(published),
         **throughput_metrics(groups, stats, seconds),
@@ -117,9 +137,9 @@ def publish_metrics(published: PublishStats) -> dict[str, float]:
     return metrics
 
 
-def throughput_metrics(batch: Sequence[FinishedGroup[Any]], stats: StepStats, seconds: float) -> dict[str, float]:
+def throughput_metrics(batch: Sequence[ScoredGroup], stats: StepStats, seconds: float) -> dict[str, float]:
     """Samples and tokens a second of the whole step."""
-    trajectories = [trajectory for group in batch for trajectory in group.all_trajectories]
+    trajectories = [trajectory for group in batch for trajectory in group.trajectories]
     return {
         "throughput/samples_per_s": len(trajectories) / seconds,
         "throughput/generated_tokens_per_s": sum(each.num_policy_tokens for each in trajectories) / seconds,
@@ -129,54 +149,61 @@ def throughput_metrics(batch: Sequence[FinishedGroup[Any]], stats: StepStats, se
 
 
 class StepClock:
-    """Seconds of a step and of its parts."""
+    """Seconds of a step and of its parts, which add up to it. A step begins where the one before ended."""
 
     def __init__(self) -> None:
         self._start = self._last = time.monotonic()
-        self.metrics: dict[str, float] = {}
-        """By the names of metrics.jsonl."""
+        self._laps: dict[str, float] = {}
 
     def lap(self, name: str) -> None:
-        """End a part, which began where the one before ended."""
+        """End a part, which began where the one before ended. A part may come several times."""
         before, self._last = self._last, time.monotonic()
-        self.metrics[name] = self._last - before
+        self._laps[name] = self._laps.get(name, 0.0) + self._last - before
 
-    def stop(self) -> float:
-        """End the step; return its seconds."""
-        seconds = self.metrics["time/step_s"] = time.monotonic() - self._start
-        return seconds
+    def stop(self) -> dict[str, float]:
+        """End the step, and begin the next. Returns ``time/<part>_s`` and ``time/step_s``."""
+        self.lap("other")
+        laps, self._laps = self._laps, {}
+        seconds, self._start = self._last - self._start, self._last
+        return {f"time/{name}_s": each for name, each in laps.items()} | {"time/step_s": seconds}
 
 
-class IdleClock:
-    """Seconds during which nothing was being generated."""
+class EngineTally:
+    """What every engine did in a step, of what it says of its whole life."""
 
     def __init__(self) -> None:
-        self._active = 0
-        self._idle = 0.0
-        self._since = time.monotonic()
+        self._before: Mapping[str, EngineTimes] = {}
 
-    def busy(self) -> IdleClock:
-        return self
+    def metrics(self, now: Mapping[str, EngineTimes]) -> dict[str, float]:
+        """Return ``engine/<name>/{busy,idle,paused}_s`` since the last call, which add up to its wall time, and
+        their means: ``time/idle_rollout_s``, ``time/eval_s`` (evaluation's part of what was busy)."""
+        metrics: dict[str, float] = {}
+        spent = [_since(times, self._before.get(name)) for name, times in now.items()]
+        for name, each in zip(now, spent, strict=True):
+            metrics[f"engine/{name}/busy_s"] = each.busy_s
+            metrics[f"engine/{name}/idle_s"] = each.idle_s
+            metrics[f"engine/{name}/paused_s"] = each.paused_s
+        self._before = now
+        if len(now) > MAX_ENGINES:
+            metrics = {}
+        return metrics | {
+            "time/busy_rollout_s": _mean([each.busy_s for each in spent]),
+            "time/idle_rollout_s": _mean([each.idle_s for each in spent]),
+            "time/paused_rollout_s": _mean([each.paused_s for each in spent]),
+            "time/eval_s": _mean([each.eval_s for each in spent]),
+        }
 
-    def __enter__(self) -> None:
-        if self._active == 0:
-            self._idle += time.monotonic() - self._since
-        self._active += 1
 
-    def __exit__(self, *exception: object) -> None:
-        self._active -= 1
-        if self._active == 0:
-            self._since = time.monotonic()
+MAX_ENGINES = 32
+"""With more of them only their means are logged."""
 
-    def idle_s(self) -> float:
-        """Idle seconds since the last call."""
-        if self._active == 0:
-            now = time.monotonic()
-            self._idle += now - self._since
-            self._since = now
-        idle, self._idle = self._idle, 0.0
-        return idle
 
-    def metrics(self) -> dict[str, float]:
-        """``time/idle_rollout_s`` of metrics.jsonl, since the last call of :meth:`idle_s`."""
-        return {"time/idle_rollout_s": self.idle_s()}
+def _since(now: EngineTimes, before: EngineTimes | None) -> EngineTimes:
+    if before is None or now.busy_s < before.busy_s or now.idle_s < before.idle_s or now.paused_s < before.paused_s:
+        return now  # an engine that took the place of a lost one
+    return EngineTimes(
+        now.busy_s - before.busy_s,
+        now.idle_s - before.idle_s,
+        now.paused_s - before.paused_s,
+        now.eval_s - before.eval_s,
+    )

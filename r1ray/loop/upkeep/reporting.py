@@ -7,13 +7,14 @@ begin --> the line waits for its evaluation (on the rollout engines; generation 
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Callable, Mapping
 
 from r1ray.config import CheckpointConfig, EvalConfig, StopConfig
-from r1ray.errors import EngineLost, UserError
+from r1ray.errors import UserError
+from r1ray.interfaces import WeightSync
 from r1ray.loop.roles import Evaluate
 from r1ray.loop.upkeep.progress import Progress
+from r1ray.loop.upkeep.uniform import UniformWatch
 from r1ray.loop.upkeep.waiting import Engines, Waiter
 
 
@@ -29,6 +30,7 @@ class Report:
         checkpoint: CheckpointConfig,
         stop: StopConfig,
         progress: Progress,
+        weights: WeightSync,
         engines: Engines,
         waiter: Waiter,
     ) -> None:
@@ -41,8 +43,9 @@ class Report:
         """
         self._log, self._evaluate = log, evaluate
         self._config, self._best, self._stop = evaluation, checkpoint.best, stop
-        self._progress, self._engines, self._waiter = progress, engines, waiter
+        self._progress, self._weights, self._engines, self._waiter = progress, weights, engines, waiter
         self._line: dict[str, float] = {}
+        self._uniform = UniformWatch()
         self._evaluation: asyncio.Task[dict[str, float]] | None = None
         self._evaluated: tuple[int, Mapping[str, float]] = (-1, {})  # a version, and its metrics
 
@@ -67,21 +70,20 @@ class Report:
         if self._config.num_actors:
             self._evaluation = tasks.create_task(self._evaluate_apart(self._evaluate, version))
         else:
-            running = self._metrics_of(self._evaluate, version, self._engines.note_attempt)
-            self._evaluation = tasks.create_task(running)
+            self._evaluation = tasks.create_task(self._metrics_of(self._evaluate, version))
         self._evaluation.add_done_callback(lambda task: self._engines.news.set())
 
     async def finish(self) -> None:
         """Log the line, once its evaluation is done. The learner must hold the live version, so that lost engines can
         be restored."""
         if self._evaluation is not None and not self._config.num_actors:
-            start = time.monotonic()
             while not self._evaluation.done():
                 await self._engines.restore()
                 await self._engines.news.wait()
-            self._line |= self._evaluation.result() | {"time/eval_wait_s": time.monotonic() - start}
+            self._line |= self._evaluation.result()
             self._evaluation = None
         if self._line:
+            self._uniform.look(self._line)
             self._log(self._line)
             self._progress.history.append(self._line)
             self._line = {}
@@ -91,30 +93,28 @@ class Report:
         evaluated, metrics = self._evaluated
         return metrics if evaluated == version else {}
 
-    async def _metrics_of(self, evaluate: Evaluate, version: int, on_start: Callable[[int], None]) -> dict[str, float]:
-        running = evaluate(version, on_start)
-        result = await self._waiter.wait_for(running, "generate_s", f"evaluation of version {version}")
+    async def _metrics_of(self, evaluate: Evaluate, version: int) -> dict[str, float]:
+        owner = f"evaluation of version {version}"
+        result = await self._waiter.wait_for(evaluate(version), "generate_s", owner)
         best, stop = self._best, self._stop
         if best is not None and best not in result.metrics:
             names = ", ".join(result.metrics)
-            raise UserError(f"checkpoint.best={best}: the evaluation has no such figure; needs one of {names}.")
+            raise UserError(f"checkpoint.best={best}: the evaluation has no such metric; needs one of {names}.")
         self._evaluated = version, result.metrics
         metrics = {f"eval/{result.benchmark}/{name}": value for name, value in result.metrics.items()}
         if stop.window and stop.metric.startswith("eval/") and stop.metric not in metrics:
-            raise UserError(f"stop.metric={stop.metric}: no such figure; needs one of {', '.join(metrics)}.")
+            raise UserError(f"stop.metric={stop.metric}: no such metric; needs one of {', '.join(metrics)}.")
         return metrics
 
     async def _evaluate_apart(self, evaluate: Evaluate, version: int) -> dict[str, float]:
         """Evaluate on engines of its own, while training goes on. A lost engine takes the version with it: the learner,
         which could give it to another, is ahead by now. The engine is replaced when the next version is due."""
-
-        def abandon(attempt: int) -> None:
-            if attempt > 1:
-                raise EngineLost(f"an evaluation engine was lost while it held version {version}")
-
-        try:
-            metrics = await self._metrics_of(evaluate, version, abandon)
-        except EngineLost:
-            metrics = {"held_out/abandoned": 1.0}
+        lost = asyncio.Event()
+        self._weights.when_eval_lost(lost.set)
+        tasks = asyncio.ensure_future(self._metrics_of(evaluate, version)), asyncio.ensure_future(lost.wait())
+        done, others = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        for other in others:
+            other.cancel()
+        metrics = tasks[0].result() if tasks[0] in done else {"eval/abandoned": 1.0}
         self._log({"step": float(version), "policy_version": float(version), **metrics})
         return metrics

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
-from typing import Any
 
 from r1ray.config import CheckpointConfig
 from r1ray.errors import Terminated
@@ -29,8 +28,8 @@ class Saver:
     def __init__(
         self,
         config: CheckpointConfig,
-        learner: Learner[Any],
-        recorder: Recorder[Any],
+        learner: Learner,
+        recorder: Recorder,
         checkpoints: Checkpoints,
         export: Callable[[int], Awaitable[None]] | None,
         *,

@@ -41,23 +41,19 @@ class Engines:
         self._is_lost = False
         self.news = asyncio.Event()
         """Set by everything that the controller may wait for: a group, an evaluation, a lost engine, a stop."""
+        weights.when_lost(self._note_loss)
 
-    async def publish(self, version: int, *, held_out: bool = False, probe: bool = False) -> PublishStats:
+    async def publish(self, version: int, *, eval_engines: bool = False, probe: bool = False) -> PublishStats:
         """Give engines the learner's weights. See :meth:`r1ray.interfaces.WeightSync.publish`."""
         # The publish has its own deadlines; this one is for a publish that does not keep them. It may send three
         # times, and start an engine in the place of a lost one.
         deadlines = self._waiter.deadlines
-        publishing = self._weights.publish(version, held_out=held_out, probe=probe)
+        publishing = self._weights.publish(version, eval_engines=eval_engines, probe=probe)
         seconds = 3 * deadlines.publish_s + 2 * deadlines.start_s
         owner = f"the publish of version {version}"
         return await self._waiter.wait_for(publishing, "publish_s", owner, seconds=seconds)
 
-    def note_attempt(self, attempt: int) -> None:
-        """Note that a group, or an evaluation, begins. A second attempt means that its engine was lost."""
-        if attempt > 1:
-            self.note_loss()
-
-    def note_loss(self) -> None:
+    def _note_loss(self) -> None:
         self._is_lost = True
         self.news.set()
 

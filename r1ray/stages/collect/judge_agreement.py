@@ -57,6 +57,6 @@ async def _agrees(running: RunningEvaluation, question: Question, sample: Sample
     assert isinstance(question.raw.check, MathAnswer)
     check = Judged(question.raw.check.answer, question=text_of(question.raw))
     text = trajectory_of(sample.text, index=0, num_tokens=sample.num_tokens, is_finished=True)
-    (scored,) = await running.scorer.score(replace(question.prompt, check=check), running.close_chunk((text,)))
+    scored = await running.groups.score(replace(question.prompt, check=check), text)
     outcome = scored.outcome
     return (outcome.parts[ACCURACY] >= 1.0) == sample.is_right if isinstance(outcome, Scored) else None

@@ -88,8 +88,7 @@ async def ask(
             return await rank.score([(prompt, text) for text in texts])
 
         await answer_questions(
-            running.rollout,
-            running.scorer,
+            running.groups,
             missing,
             name=name,
             samples=samples,
@@ -98,7 +97,7 @@ async def ask(
             slots=SLOTS_AHEAD * rollout.num_actors * rollout.max_num_seqs,
             deadline_s=deadlines.generate_s,
             groups=groups,
-            open_chunk=running.open_chunk,
+            with_texts=True,
             rank=score if rank is not None else None,
             keep=keep,
         )

@@ -101,11 +101,8 @@ async def _search(config: EvaluationConfig, evaluation: Evaluation, running: Run
     assert running.reward_model is not None
     logger.info(f"{evaluation.name}: search with {config.search.budget} tokens a question, {len(missing)} questions")
     searcher = Searcher(
-        rollout=running.rollout,
-        scorer=running.scorer,
+        sampler=running.groups,
         reward=running.reward_model,
-        open_chunk=running.open_chunk,
-        close_chunk=running.close_chunk,
         config=config.search,
         temperature=evaluation.task.temperature,
         top_p=evaluation.task.top_p,

@@ -14,9 +14,11 @@ from transformers import LlamaConfig, LlamaForCausalLM, Qwen3Config, Qwen3ForCau
 
 from r1ray.config import AlgoConfig
 from r1ray.learner.policy import PolicyModel, check_policy, pack_sequences
-from r1ray.learner.rows import Rows, by_id, make_rows, microbatch_loss
+from r1ray.learner.rows import Rows, make_rows, microbatch_loss
+from r1ray.rollout.engine import one_segment
 from r1ray.types import Minibatch, SampleRef, Trajectory, VersionSpan
 from tests.gpu.learner.conftest import Place, relative_error
+from tests.learner.lending import by_id
 
 VOCABULARY = 128
 SHAPE: dict[str, Any] = {
@@ -62,7 +64,7 @@ def both(make: Callable[[], Any], place: Place) -> tuple[Any, Any]:
 def completions() -> tuple[Trajectory, ...]:
     rng = np.random.default_rng(0)
     return tuple(
-        Trajectory.completion(
+        one_segment(
             group_id=f"{index}/0",
             index=0,
             prompt_token_ids=rng.integers(VOCABULARY, size=start, dtype=np.int32),
@@ -79,7 +81,7 @@ def rows_on(device: torch.device) -> Rows:
     rows = completions()
     advantages = (1.0, -0.5, 0.25, -1.0, 0.5, -0.25)
     samples = [SampleRef(row.id, advantage, 0) for row, advantage in zip(rows, advantages, strict=True)]
-    return make_rows(samples, by_id([rows]), learner_version=0, device=device)
+    return make_rows(samples, by_id(rows), learner_version=0, device=device)
 
 
 def alone(model: Any, temperature: float) -> tuple[torch.Tensor, torch.Tensor]:
@@ -148,7 +150,7 @@ def test_the_check_at_the_start_of_a_run_passes(place: Place, make: Callable[[],
 
 def test_a_rank_without_work_has_a_gradient_of_zero(place: Place) -> None:
     ours, _ = both(llama, place)
-    micro = make_rows([], [], learner_version=0, device=place.device)
+    micro = make_rows([], {}, learner_version=0, device=place.device)
     minibatch = Minibatch(microbatches=(), num_sequences=1, num_tokens=1)
     logp, _ = PolicyModel(ours)(micro.packed, 1.0)
     loss, _ = microbatch_loss(logp, micro, minibatch, AlgoConfig(kl_coefficient=0.0))

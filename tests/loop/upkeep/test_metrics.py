@@ -2,31 +2,23 @@ from __future__ import annotations
 
 import dataclasses
 
-from r1ray.loop.upkeep.metrics import batch_metrics
-from r1ray.rollout.group import FinishedGroup
-from r1ray.types import GroupRequest, Outcome, Sampling, Scored, ScoredTrajectory, ScoringFailed
-from tests.fakes import Chunk, make_prompt, make_trajectory
+import pytest
 
-
-def group_of(domain: str, outcomes: list[Outcome], *, num_tokens: int) -> FinishedGroup[Chunk]:
-    prompt = dataclasses.replace(make_prompt(), domain=domain)
-    completions = [make_trajectory(index=index, num_tokens=num_tokens) for index in range(len(outcomes))]
-    trajectories = tuple(
-        ScoredTrajectory.of(c, outcome, extracted=None) for c, outcome in zip(completions, outcomes, strict=True)
-    )
-    request = GroupRequest(occurrence="0/0", prompt=prompt, num_completions=2, sampling=Sampling(1.0, 1.0, 8), seed=0)
-    return FinishedGroup(request, (tuple(completions),), (trajectories,), 0.0, 0.0)
-
+from r1ray.loop.upkeep.metrics import EngineTally, StepClock, batch_metrics, group_metrics
+from r1ray.types import EngineTimes, Scored, ScoringFailed
+from tests.fakes import make_prompt
+from tests.loop.groups import make_group
 
 BATCH = [
-    group_of("math", [Scored(1.0, {"accuracy": 1.0}), Scored(0.0, {"accuracy": 0.0})], num_tokens=10),
-    group_of("math", [Scored(1.0, {"accuracy": 1.0}), ScoringFailed("down")], num_tokens=20),
-    group_of("general", [Scored(-3.0, {"helpful": -3.0}), Scored(-1.0, {"helpful": -1.0})], num_tokens=4),
+    make_group("0/0", [Scored(1.0, {"accuracy": 1.0}), Scored(0.0, {"accuracy": 0.0})], lengths=[10, 10]),
+    make_group("0/1", [Scored(1.0, {"accuracy": 1.0}), ScoringFailed("down")], lengths=[20, 20]),
+    make_group("0/2", [Scored(-3.0, {"helpful": -3.0}), Scored(-1.0, {"helpful": -1.0})], lengths=[4, 4]),
 ]
+PROMPTS = [dataclasses.replace(make_prompt(), domain=domain) for domain in ("math", "math", "general")]
 
 
 def test_each_domain_has_its_share_reward_and_length() -> None:
-    metrics = batch_metrics(BATCH, 0, domains=["code", "general", "math"])
+    metrics = batch_metrics(BATCH, 0, prompts=PROMPTS, domains=["code", "general", "math"])
     assert (metrics["mixture/math"], metrics["mixture/general"], metrics["mixture/code"]) == (2 / 3, 1 / 3, 0.0)
     assert (metrics["reward/domain/math/mean"], metrics["reward/domain/general/mean"]) == (2 / 3, -2.0)
     assert metrics["completion/domain/math/length_mean"] == 15.0
@@ -35,10 +27,55 @@ def test_each_domain_has_its_share_reward_and_length() -> None:
 
 
 def test_one_domain_has_no_figures_of_its_own() -> None:
-    assert not [name for name in batch_metrics(BATCH[:2], 0, domains=["math"]) if "math" in name]
+    assert not [name for name in batch_metrics(BATCH[:2], 0, prompts=PROMPTS[:2], domains=["math"]) if "math" in name]
 
 
 def test_a_part_is_a_mean_over_those_that_have_it() -> None:
     metrics = batch_metrics(BATCH, 0)
     assert (metrics["reward/accuracy"], metrics["reward/helpful"]) == (2 / 3, -2.0)
     assert metrics["reward/mean"] == (1 + 0 + 1 - 3 - 1) / 5
+
+
+def test_the_parts_of_a_step_add_up_to_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [10.0]
+    monkeypatch.setattr("r1ray.loop.upkeep.metrics.time.monotonic", lambda: now[0])
+    clock = StepClock()
+
+    def lap(name: str, seconds: float) -> None:
+        now[0] += seconds
+        clock.lap(name)
+
+    for name, seconds in (("idle_learner", 2.0), ("learn", 3.0), ("idle_learner", 0.5)):
+        lap(name, seconds)
+    now[0] += 0.25
+    assert clock.stop() == {
+        "time/idle_learner_s": 2.5,
+        "time/learn_s": 3.0,
+        "time/other_s": 0.25,
+        "time/step_s": 5.75,
+    }
+    lap("learn", 1.0)
+    assert clock.stop() == {"time/learn_s": 1.0, "time/other_s": 0.0, "time/step_s": 1.0}, "nothing is carried over"
+
+
+def test_what_engines_did_is_of_the_step_and_adds_up_to_its_wall_time() -> None:
+    tally = EngineTally()
+    tally.metrics({"a": EngineTimes(5.0, 3.0, 2.0, 1.0), "b": EngineTimes(4.0, 4.0, 2.0, 0.0)})
+    metrics = tally.metrics({"a": EngineTimes(11.0, 4.0, 5.0, 4.0), "b": EngineTimes(4.0, 9.0, 7.0, 0.0)})
+    assert [metrics[f"engine/a/{kind}_s"] for kind in ("busy", "idle", "paused")] == [6.0, 1.0, 3.0]
+    assert [metrics[f"engine/b/{kind}_s"] for kind in ("busy", "idle", "paused")] == [0.0, 5.0, 5.0]
+    assert (metrics["time/busy_rollout_s"], metrics["time/idle_rollout_s"]) == (3.0, 3.0)
+    assert (metrics["time/paused_rollout_s"], metrics["time/eval_s"]) == (4.0, 1.5)
+
+
+def test_an_engine_in_the_place_of_a_lost_one_has_its_own_times() -> None:
+    tally = EngineTally()
+    tally.metrics({"a": EngineTimes(100.0, 0.0, 0.0, 0.0)})
+    metrics = tally.metrics({"a": EngineTimes(1.0, 2.0, 3.0, 0.5)})
+    assert [metrics[f"engine/a/{kind}_s"] for kind in ("busy", "idle", "paused")] == [1.0, 2.0, 3.0]
+
+
+def test_rewards_that_differ_within_groups_are_told_from_those_that_do_not() -> None:
+    metrics = group_metrics([*BATCH, make_group("0/3", [Scored(1.0, {}), Scored(1.0, {})])], num_dropped=1)
+    assert metrics["group/reward_std"] == (0.5 + 0.0 + 1.0 + 0.0) / 4
+    assert metrics["group/uniform_rate"] == 3 / 5, "a single reward does not differ, and one was dropped"

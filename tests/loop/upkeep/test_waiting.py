@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 
 import pytest
 
@@ -25,18 +26,19 @@ def test_a_wait_of_several_deadlines_has_its_own_length() -> None:
         asyncio.run(WAITER.wait_for(asyncio.sleep(10), "checkpoint_s", "a rank", seconds=0.02))
 
 
-def engines(events: Events) -> Engines:
-    progress = Progress(9, StopConfig(), state=None, history=())
-    return Engines(FakeWeightSync(events, FakeEngine(events)), progress, WAITER)
+def engines(events: Events) -> tuple[Engines, Callable[[], None]]:
+    """Engines, and what the weight sync calls when it finds one lost."""
+    progress, weights = Progress(9, StopConfig(), state=None, history=()), FakeWeightSync(events, FakeEngine(events))
+    made = Engines(weights, progress, WAITER)
+    return made, weights.engine.on_lost
 
 
 def test_engines_are_restored_once_for_all_that_were_lost() -> None:
     async def lose_two() -> None:
-        serving = engines(events)
-        serving.note_attempt(1)
-        assert not serving.news.is_set(), "a first attempt is no loss"
-        serving.note_attempt(2)
-        serving.note_loss()
+        serving, lose = engines(events)
+        assert not serving.news.is_set()
+        lose()
+        lose()
         assert serving.news.is_set()
         await serving.restore()
         assert not serving.news.is_set()
@@ -49,11 +51,11 @@ def test_engines_are_restored_once_for_all_that_were_lost() -> None:
 
 def test_what_happens_while_engines_are_restored_is_news() -> None:
     async def lose_another() -> bool:
-        serving = engines(Events())
-        serving.note_loss()
+        serving, lose = engines(Events())
+        lose()
         restoring = asyncio.create_task(serving.restore())
         await asyncio.sleep(0)
-        serving.note_loss()
+        lose()
         await restoring
         return serving.news.is_set()
 

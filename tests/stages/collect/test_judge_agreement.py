@@ -50,16 +50,10 @@ def compared(tmp_path: Path, questions: list[Question], *answered: Answered, num
         return Scored(1.0, {"accuracy": float("liked" in trajectory.text)})
 
     scorer = FakeScorer(judge)
-    seen: list[str] = []
-
-    def close(chunk: tuple[Trajectory, ...]) -> tuple[Trajectory, ...]:
-        seen.extend(trajectory.text for trajectory in chunk)
-        return chunk
-
-    running: Any = SimpleNamespace(scorer=scorer, close_chunk=close)
+    running: Any = SimpleNamespace(groups=scorer)
     path = tmp_path / "judge.json"
     asyncio.run(compare_judge(running, questions, dict(enumerate(answered)), path, num_samples=num))
-    return json.loads(path.read_text()), len(seen)
+    return json.loads(path.read_text()), len(scorer.scored)
 
 
 def test_agreement_is_of_right_and_wrong_samples_that_the_judge_graded(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from r1ray.errors import InfrastructureError, UserError
 from r1ray.evaluation.records import Answered
 from r1ray.stages.evaluate.asking import ask, beside, read_answers, read_lines
 from r1ray.types import Outcome, Sampling, Scored, ScoringFailed, Trajectory
-from tests.fakes import Events, FakeEngine, FakeScorer, make_prompt
+from tests.fakes import Events, FakeEngine, FakeGroups, FakeScorer, make_prompt
 from tests.listening import listening
 
 
@@ -28,13 +28,8 @@ class World:
     scorer: FakeScorer
     said: list[str]
 
-    async def open_chunk(self, chunk: tuple[Trajectory, ...]) -> tuple[Trajectory, ...]:
-        return chunk
-
     def ask(self, path: Path, *, questions: int = 4) -> dict[int, Answered]:
-        running: Any = SimpleNamespace(
-            rollout=self.engine, scorer=self.scorer, reward_model=None, open_chunk=self.open_chunk
-        )
+        running: Any = SimpleNamespace(groups=FakeGroups(self.engine, self.scorer), reward_model=None)
         with listening(self.said.append):
             answered, _ = asyncio.run(
                 ask(

@@ -1,0 +1,54 @@
+"""What a supervised learner is given: examples to learn from, and pairs of answers to choose between."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from r1ray.types import BoolArray, Int32Array
+
+
+@dataclass(frozen=True, slots=True)
+class SFTExample:
+    """A dialogue to learn from: its tokens, and those of them that are answers.
+
+    Example: ``SFTExample("7", np.array([5, 9, 2], np.int32), np.array([False, True, True]))``
+    """
+
+    id: str
+    """The data set's own name of the row."""
+    token_ids: Int32Array  # [T] int32
+    loss_mask: BoolArray  # [T] bool: the tokens of answers, each with its end; never the first of the row
+
+    @property
+    def num_tokens(self) -> int:
+        """What the learner's forward pass has to read."""
+        return len(self.token_ids)
+
+    @property
+    def num_terms(self) -> int:
+        """Terms that the loss is a mean of: the tokens in the loss."""
+        return int(self.loss_mask.sum())
+
+
+@dataclass(frozen=True, slots=True)
+class PreferencePair:
+    """Two answers to one prompt, of which people prefer one. ``loss_mask`` says which tokens are the answer."""
+
+    chosen: SFTExample
+    rejected: SFTExample
+    margin: float
+    """By how much the chosen one's score has to be above the other's."""
+
+    @property
+    def id(self) -> str:
+        return self.chosen.id
+
+    @property
+    def num_tokens(self) -> int:
+        """Both together: they are computed in one micro-batch."""
+        return self.chosen.num_tokens + self.rejected.num_tokens
+
+    @property
+    def num_terms(self) -> int:
+        """Terms that the loss is a mean of: the pair."""
+        return 1

@@ -1,0 +1,95 @@
+"""An engine as a group worker sees it: what it is asked for, and what it gives.
+
+TrajectoryRequest --generate--> Generated (a trajectory, finished, truncated or aborted)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from r1ray.types import (
+    EngineTimes,
+    Float32Array,
+    Int32Array,
+    Prompt,
+    Sampling,
+    Segment,
+    Status,
+    Trajectory,
+    VersionSpan,
+    trajectory_id,
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrajectoryRequest:
+    """The order for one trajectory: the unit of generation, deadline, retry and abort."""
+
+    group_id: str
+    index: int
+    prompt: Prompt
+    sampling: Sampling
+    seed: int
+    is_eval: bool = False
+    """Whether its time counts as evaluation's."""
+    begun: Trajectory | None = None
+    """What there is of it: an aborted trajectory that goes on, on any engine, under its version."""
+
+    @property
+    def id(self) -> str:
+        """That of the trajectory: ``"<group_id>#<index>"``."""
+        return trajectory_id(self.group_id, self.index)
+
+
+@dataclass(frozen=True, slots=True)
+class Generated:
+    """A trajectory as an engine hands it on."""
+
+    trajectory: Trajectory
+    kv_tokens: int
+    """Tokens whose keys and values the engine holds at that moment, of all that it has under way."""
+
+
+class RolloutEngine(Protocol):
+    """o_i ~ pi_old(. | q)."""
+
+    async def generate(self, request: TrajectoryRequest) -> Generated:
+        """Return the trajectory once it is finished, truncated or aborted. Raises ``EngineLost``; then it has to be
+        generated again, alone. Raises ``PromptTooLong``."""
+        ...
+
+    async def abort(self, ids: Sequence[str]) -> None:
+        """End trajectories: their pending :meth:`generate` returns what there is of them. (To cancel the wait for one
+        aborts nothing.)"""
+        ...
+
+    async def times(self) -> EngineTimes:
+        """Return how the engine has spent its time."""
+        ...
+
+
+def one_segment(
+    *,
+    group_id: str,
+    index: int,
+    prompt_token_ids: Int32Array,
+    token_ids: Int32Array,
+    logprobs: Float32Array,
+    versions: tuple[VersionSpan, ...],
+    text: str = "",
+    status: Status = "finished",
+    stop: str = "",
+    seconds: float = 0.0,
+) -> Trajectory:
+    """Return the trajectory of one policy segment that has these tokens."""
+    segment = Segment(kind="policy", token_ids=token_ids, logprobs=logprobs, versions=versions, text=text, stop=stop)
+    return Trajectory(
+        group_id=group_id,
+        index=index,
+        prompt_token_ids=prompt_token_ids,
+        segments=(segment,),
+        status=status,
+        seconds=seconds,
+    )

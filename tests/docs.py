@@ -1,0 +1,148 @@
+"""The parts of r1ray/README.md that are made from the code: ``python -m tests.docs --write`` puts them in their places.
+
+A part stands between ``<!-- made: NAME -->`` and ``<!-- end -->``. ``tests/test_readme_rooms.py`` compares.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import re
+import textwrap
+from collections.abc import Callable
+from itertools import pairwise
+from pathlib import Path
+
+import pyarrow as pa
+
+from r1ray.config.renamed import RENAMED
+from r1ray.main import VERBS
+from r1ray.runtime import exit_codes
+from r1ray.telemetry import rollout_rows
+from tests.test_layering import ONLY_IN, ROOT, ROWS
+
+README = ROOT / "README.md"
+PART = re.compile(r"(<!-- made: (?P<name>[\w-]+) -->\n)(?P<text>.*?)(<!-- end -->\n)", re.DOTALL)
+FLAG = re.compile(r"^  (--\S+)", re.MULTILINE)
+"""At the beginning of a line of a command's help."""
+WIDTH = 112
+TIED = "\N{NO-BREAK SPACE}"
+"""Between a name and its type, while lines are filled."""
+
+
+def layers() -> str:
+    """Return the rooms by layer, the uppermost first, and who may import what from outside."""
+    rows = [" ".join(room for room in row.split() if _is_room(room)) for row in reversed(ROWS)]
+    only = "; ".join(f"`{name}` only in `{'`, `'.join(sorted(where))}`" for name, where in ONLY_IN.items())
+    return _code("\n".join(filter(None, rows))) + f"\n{_filled(f'Of the libraries: {only}.')}"
+
+
+def verbs() -> str:
+    """Return a table of the commands: the first sentence of each one's help, and its flags."""
+    lines = ["| verb | | flags |", "|---|---|---|"]
+    for name, verb in VERBS.items():
+        parser = verb.parser()
+        does = " ".join((parser.description or "").split()).partition(". ")[0].rstrip(".")
+        flags: list[str] = FLAG.findall(parser.format_help().partition("\narguments:")[0])
+        lines.append(f"| `{name}` | {does} | {' '.join(f'`{flag}`' for flag in flags)} |")
+    return "\n".join(lines) + "\n"
+
+
+def codes() -> str:
+    """Return a table of the exit codes, with what their constants' docstrings say."""
+    told = _docstrings(Path(exit_codes.__file__), None)
+    lines = ["| code | constant | |", "|---|---|---|"]
+    for name, value in vars(exit_codes).items():
+        if name.isupper():
+            lines.append(f"| {value} | `{name}` | {_markdown(told.get(name, 'The command did its work.'))} |")
+    return "\n".join(lines) + "\n"
+
+
+def rollout_log() -> str:
+    """Return the columns of the rollout log with their types, and what the classes of its rows say of them."""
+    source = Path(rollout_rows.__file__)
+    text = _code(_columns("row", rollout_rows.SCHEMA) + "\n\n" + _columns("segment", rollout_rows.SEGMENT)) + "\n"
+    for name, prefix in (("RolloutRow", ""), ("SegmentRow", "segments.")):
+        for column, told in _docstrings(source, name).items():
+            text += _filled(f"* `{prefix}{column}`: {_markdown(told)}", indent="  ")
+    return text
+
+
+def renamed() -> str:
+    """Return a table of the configuration keys that have another name now."""
+    rows = [f"| `{old}` | `{new}` |" for old, new in sorted(RENAMED.items())]
+    return "\n".join(["| old | new |", "|---|---|", *rows]) + "\n"
+
+
+PARTS: dict[str, Callable[[], str]] = {
+    "layers": layers,
+    "rollout-rows": rollout_log,
+    "verbs": verbs,
+    "exit-codes": codes,
+    "renamed-keys": renamed,
+}
+
+
+def made(text: str) -> str:
+    """Return the text of a README with every part as the code has it now."""
+    return PART.sub(lambda found: f"{found[1]}{PARTS[found['name']]()}{found[4]}", text)
+
+
+def _columns(title: str, columns: pa.Schema | pa.StructType) -> str:
+    fields = " ".join(_column(field).replace(" ", TIED) + "," for field in columns).rstrip(",")
+    return textwrap.fill(f"{title}: {fields}", WIDTH, subsequent_indent=" " * (len(title) + 2)).replace(TIED, " ")
+
+
+def _type(kind: pa.DataType) -> str:
+    """Return the type in Arrow's words, with the segment's own columns left out."""
+    if pa.types.is_struct(kind):
+        return "segment" if kind == rollout_rows.SEGMENT else f"{{{', '.join(_column(field) for field in kind)}}}"
+    if pa.types.is_map(kind):
+        return f"map<{kind.key_type}, {kind.item_type}>"
+    return f"list<{_type(kind.value_type)}>" if pa.types.is_list(kind) else str(kind)
+
+
+def _column(field: pa.Field) -> str:
+    return f"{field.name} {_type(field.type)}"
+
+
+def _docstrings(source: Path, class_name: str | None) -> dict[str, str]:
+    """Return the strings below the assignments of a module, or of a class in it, by what is assigned to."""
+    body = ast.parse(source.read_text()).body
+    if class_name is not None:
+        body = next(node.body for node in body if isinstance(node, ast.ClassDef) and node.name == class_name)
+    told: dict[str, str] = {}
+    for node, following in pairwise(body):
+        target = node.target if isinstance(node, ast.AnnAssign) else getattr(node, "targets", [None])[0]
+        text = following.value if isinstance(following, ast.Expr) else None
+        if isinstance(target, ast.Name) and isinstance(text, ast.Constant):
+            told[target.id] = " ".join(str(text.value).split())
+    return told
+
+
+def _markdown(text: str) -> str:
+    """Return a docstring's text with its code and references as Markdown has them."""
+    text = re.sub(r":\w+:`~?([^`]+)`(?: s\b)?", lambda found: f"`{found[1].rpartition('.')[2]}`", text)
+    return text.replace("``", "`")
+
+
+def _is_room(name: str) -> bool:
+    """Return whether a name of the layers is a folder or a module; ``__init__`` and ``__main__`` are no rooms."""
+    return not name.startswith("__") and ((ROOT / name).is_dir() or (ROOT / f"{name}.py").is_file())
+
+
+def _code(text: str) -> str:
+    return textwrap.indent(text, "    ") + "\n"
+
+
+def _filled(text: str, *, indent: str = "") -> str:
+    return textwrap.fill(text, WIDTH + 4, subsequent_indent=indent, break_long_words=False) + "\n"
+
+
+if __name__ == "__main__":
+    arguments = argparse.ArgumentParser(description=__doc__)
+    arguments.add_argument("--write", action="store_true", help="write the parts into the README; else print them")
+    if arguments.parse_args().write:
+        README.write_text(made(README.read_text()))
+    else:
+        print("\n".join(f"{name}\n\n{part()}" for name, part in PARTS.items()))
