@@ -30,7 +30,7 @@ PAPER = RewardConfig(parts={"accuracy": {}, "format": {}})
     ("make", "message"),
     [
         (lambda: AlgoConfig(group_size=1), "algo.group_size=1: needs at least 2"),
-        (lambda: AlgoConfig(minibatches_per_step=7), "algo.minibatches_per_step=7 does not divide the 8192 .* is 4"),
+        (lambda: AlgoConfig(minibatches_per_step=7), "algo.minibatches_per_step=7 does not divide the 512 .* is 4"),
         (lambda: AlgoConfig(aggregation="mean"), "algo.aggregation=mean: needs one of seq_mean, token_mean"),
         (lambda: AlgoConfig(advantage_std="x"), "algo.advantage_std=x"),
         (lambda: AlgoConfig(correction="x"), "algo.correction=x"),

@@ -61,8 +61,8 @@ def pack(lengths: Sequence[int], *, num_ranks: int, max_tokens: int) -> list[lis
 
 
 def plan_shards(
-    samples: Sequence[SampleRef],
-    num_policy_tokens: Sequence[int],
+    samples: Sequence[Sequence[SampleRef]],
+    num_policy_tokens: Sequence[Sequence[int]],
     *,
     num_minibatches: int,
     num_ranks: int,
@@ -71,21 +71,27 @@ def plan_shards(
     seed: int,
 ) -> tuple[Shard, ...]:
     """One shard for each rank. Every rank has the same number of micro-batches in every minibatch, because ZeRO's
-    collectives need all ranks in each backward pass. A minibatch with nothing to train on is left out.
+    collectives need all ranks in each backward pass. A minibatch is a set of whole groups; one with nothing to train on
+    is left out. Its plan depends on its groups, their order and the seed, not on the other minibatches.
 
     Args:
+        samples: by group.
         num_policy_tokens: tokens of each sample that are in the loss, for the global denominators. A sample with 0 goes
             to no rank, but counts among the trajectories of its minibatch.
     """
     by_rank: list[list[Minibatch]] = [[] for _ in range(num_ranks)]
-    for members in split_minibatches(len(samples), num_minibatches=num_minibatches, seed=seed):
-        trained = [i for i in members if num_policy_tokens[i]]
+    for groups in split_minibatches(len(samples), num_minibatches=num_minibatches, seed=seed):
+        members = [
+            pair for group in sorted(groups) for pair in zip(samples[group], num_policy_tokens[group], strict=True)
+        ]
+        order = np.random.default_rng(seed).permutation(len(members))
+        trained = [members[i] for i in order if members[i][1]]
         if not trained:
             continue
-        num_tokens = sum(num_policy_tokens[i] for i in trained)
-        lengths = [samples[i].num_tokens for i in trained]
+        num_tokens = sum(tokens for _, tokens in trained)
+        lengths = [sample.num_tokens for sample, _ in trained]
         plans = pack(lengths, num_ranks=num_ranks, max_tokens=max_tokens_per_microbatch)
         for minibatches, plan in zip(by_rank, plans, strict=True):
-            microbatches = tuple(tuple(samples[trained[i]] for i in micro) for micro in plan)
+            microbatches = tuple(tuple(trained[i][0] for i in micro) for micro in plan)
             minibatches.append(Minibatch(microbatches=microbatches, num_sequences=len(members), num_tokens=num_tokens))
     return tuple(Shard(tuple(minibatches), learner_version) for minibatches in by_rank)

@@ -28,7 +28,7 @@ class AlgoConfig:
     prompts_per_step: int = 512
     """Groups that one step trains on; the paper's 8,192 outputs are 512 groups of 16."""
     minibatches_per_step: int = 16
-    """Optimizer updates of one step, one pass over its groups."""
+    """Optimizer updates of one step, one pass over its groups: each on as many whole groups."""
     stream_minibatches: bool = False
     """Train on each minibatch as soon as its groups are there, while the others are still generated. Needs the engine's
     log pi_old: the learner's own would be computed under parameters that have moved."""
@@ -136,12 +136,11 @@ class AlgoConfig:
         at_least("algo.prompts_per_step", self.prompts_per_step, 1)
         at_least("algo.max_staleness", self.max_staleness, 0)
         at_least("algo.minibatches_per_step", self.minibatches_per_step, 1)
-        if self.completions_per_step % self.minibatches_per_step:
-            near = [n for n in divisors(self.completions_per_step) if n <= self.minibatches_per_step][-1]
+        if self.prompts_per_step % self.minibatches_per_step:
+            near = [n for n in divisors(self.prompts_per_step) if n <= self.minibatches_per_step][-1]
             raise ValueError(
-                f"algo.minibatches_per_step={self.minibatches_per_step} does not divide the "
-                f"{self.completions_per_step} completions of a step (algo.prompts_per_step={self.prompts_per_step} x "
-                f"algo.group_size={self.group_size}): the nearest smaller value that does is {near}."
+                f"algo.minibatches_per_step={self.minibatches_per_step} does not divide the {self.prompts_per_step} "
+                f"groups of a step (algo.prompts_per_step): the nearest smaller value that does is {near}."
             )
         for key, allowed in (
             ("ratio", RATIOS),

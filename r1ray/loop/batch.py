@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 
 from r1ray.algo.advantage import step_advantages
 from r1ray.algo.batching import plan_shards
@@ -60,9 +59,8 @@ def parts_of_step(algo: AlgoConfig) -> list[Part]:
     """Return all groups of a step as one part, or, if minibatches stream, a part for each minibatch."""
     if not algo.stream_minibatches:
         return [Part(algo.prompts_per_step, 0, algo.minibatches_per_step, is_first=True)]
-    groups, parts = algo.prompts_per_step, min(algo.minibatches_per_step, algo.prompts_per_step)
-    bounds = [round(index * groups / parts) for index in range(parts + 1)]
-    return [Part(end - start, groups - end, 1, is_first=start == 0) for start, end in pairwise(bounds)]
+    groups, size = algo.prompts_per_step, algo.prompts_per_step // algo.minibatches_per_step
+    return [Part(size, groups - start - size, 1, is_first=start == 0) for start in range(0, groups, size)]
 
 
 def make_batch(
@@ -89,15 +87,13 @@ def make_batch(
         epsilon_in=algo.advantage_epsilon_in,
     )
     pairs_PG = [list(zip(*pair, strict=True)) for pair in zip(rows_PG, advantages_PG, strict=True)]
-    trained = [
-        (row, a)
+    trained_PG = [
+        [(row, a) for row, a in pairs_G if a is not None and (row.num_loss_tokens or algo.count_masked)]
         for pairs_G in pairs_PG
-        for row, a in pairs_G
-        if a is not None and (row.num_loss_tokens or algo.count_masked)
     ]
     shards = plan_shards(
-        [SampleRef(row.id, a, _read_tokens(row)) for row, a in trained],
-        [row.num_loss_tokens for row, _ in trained],
+        [[SampleRef(row.id, a, _read_tokens(row)) for row, a in trained_G] for trained_G in trained_PG],
+        [[row.num_loss_tokens for row, _ in trained_G] for trained_G in trained_PG],
         num_minibatches=part.num_minibatches,
         num_ranks=learner.num_shards,
         max_tokens_per_microbatch=learner.max_tokens_per_microbatch,

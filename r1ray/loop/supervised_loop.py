@@ -82,8 +82,8 @@ def plan_step(
     """One minibatch of all rows, each named by its number among them. A row is one sample, whatever it consists of;
     the denominators are its terms."""
     return plan_shards(
-        [SampleRef(str(index), 1.0, row.num_tokens) for index, row in enumerate(rows)],
-        [row.num_terms for row in rows],
+        [[SampleRef(str(index), 1.0, row.num_tokens) for index, row in enumerate(rows)]],
+        [[row.num_terms for row in rows]],
         num_minibatches=1,
         num_ranks=num_ranks,
         max_tokens_per_microbatch=max_tokens_per_microbatch,

@@ -64,10 +64,10 @@ def test_a_sequence_longer_than_the_budget_is_refused() -> None:
 def test_every_rank_has_as_many_microbatches_and_the_global_denominators(
     values: list[int], ranks: int, minibatches: int
 ) -> None:
-    samples = [SampleRef(str(i), advantage=1.0, num_tokens=n + 2) for i, n in enumerate(values)]
+    samples = [[SampleRef(str(i), advantage=1.0, num_tokens=n + 2)] for i, n in enumerate(values)]
     shards = plan_shards(
         samples,
-        values,
+        [[n] for n in values],
         num_minibatches=minibatches,
         num_ranks=ranks,
         max_tokens_per_microbatch=100,
@@ -85,10 +85,11 @@ def test_every_rank_has_as_many_microbatches_and_the_global_denominators(
 
 
 def plan(values: list[int], *, minibatches: int = 1, ranks: int = 2) -> tuple[Shard, ...]:
-    samples = [SampleRef(str(i), advantage=1.0, num_tokens=n + 2) for i, n in enumerate(values)]
+    """Plan groups of one sample each."""
+    samples = [[SampleRef(str(i), advantage=1.0, num_tokens=n + 2)] for i, n in enumerate(values)]
     return plan_shards(
         samples,
-        values,
+        [[n] for n in values],
         num_minibatches=minibatches,
         num_ranks=ranks,
         max_tokens_per_microbatch=20,
@@ -109,3 +110,61 @@ def test_a_minibatch_with_nothing_to_train_on_is_left_out() -> None:
     assert [len(shard.minibatches) for shard in plan([4, 0, 0, 0], minibatches=4)] == [1, 1]
     assert [len(shard.minibatches) for shard in plan([0, 0])] == [0, 0]
     assert [len(shard.minibatches) for shard in plan([])] == [0, 0]
+
+
+def grouped(sizes: list[int], *, minibatches: int, ranks: int = 1, seed: int = 0) -> tuple[Shard, ...]:
+    """Plan groups of so many samples, of different lengths."""
+    samples = [
+        [SampleRef(f"{group}#{i}", advantage=1.0, num_tokens=3 + (5 * group + 3 * i) % 11) for i in range(size)]
+        for group, size in enumerate(sizes)
+    ]
+    return plan_shards(
+        samples,
+        [[sample.num_tokens - 2 for sample in group] for group in samples],
+        num_minibatches=minibatches,
+        num_ranks=ranks,
+        max_tokens_per_microbatch=30,
+        learner_version=0,
+        seed=seed,
+    )
+
+
+def members(shards: tuple[Shard, ...]) -> list[set[str]]:
+    """The samples of each minibatch, of all ranks."""
+    parts = zip(*(shard.minibatches for shard in shards), strict=True)
+    return [{each.id for part in of_ranks for micro in part.microbatches for each in micro} for of_ranks in parts]
+
+
+@given(st.lists(st.integers(1, 6), min_size=1, max_size=12), st.integers(1, 4), st.integers(1, 3), st.integers(0, 9))
+def test_a_minibatch_is_a_set_of_whole_groups(sizes: list[int], minibatches: int, ranks: int, seed: int) -> None:
+    for names in members(grouped(sizes, minibatches=minibatches, ranks=ranks, seed=seed)):
+        groups = {int(name.partition("#")[0]) for name in names}
+        assert names == {f"{group}#{i}" for group in groups for i in range(sizes[group])}
+
+
+def test_a_minibatch_is_planned_the_same_whether_alone_or_with_others() -> None:
+    """Streamed minibatches are planned one by one."""
+    whole = grouped([4] * 6, minibatches=2, ranks=2, seed=5)
+    for number, names in enumerate(members(whole)):
+        groups = sorted({int(name.partition("#")[0]) for name in names})
+        samples = [
+            [SampleRef(f"{group}#{i}", advantage=1.0, num_tokens=3 + (5 * group + 3 * i) % 11) for i in range(4)]
+            for group in groups
+        ]
+        alone = plan_shards(
+            samples,
+            [[sample.num_tokens - 2 for sample in group] for group in samples],
+            num_minibatches=1,
+            num_ranks=2,
+            max_tokens_per_microbatch=30,
+            learner_version=0,
+            seed=5,
+        )
+        assert [shard.minibatches for shard in alone] == [(shard.minibatches[number],) for shard in whole]
+
+
+def test_groups_and_not_samples_are_dealt_out_to_minibatches() -> None:
+    assert [len(names) for names in members(grouped([8, 8, 8, 8], minibatches=2))] == [16, 16]
+    assert members(grouped([8, 8, 8, 8], minibatches=4, seed=1)) != members(
+        grouped([8, 8, 8, 8], minibatches=4, seed=2)
+    )

@@ -74,8 +74,8 @@ def make_batch(rng: np.random.Generator) -> tuple[Shard, dict[str, Trajectory]]:
         rows.append(trajectory)
         samples.append(SampleRef(trajectory.id, float(rng.normal()), 24 + length))
     (shard,) = plan_shards(
-        samples,
-        [row.num_policy_tokens for row in rows],
+        [samples],
+        [[row.num_policy_tokens for row in rows]],
         num_minibatches=1,
         num_ranks=1,
         max_tokens_per_microbatch=BUDGET,

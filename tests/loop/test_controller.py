@@ -296,7 +296,7 @@ def test_the_order_in_which_completions_finish_decides_nothing(tmp_path: Path) -
 
     def learned(folder: Path, delay: Callable[[str], int], *, is_reversed: bool) -> list[list[tuple[str, int, float]]]:
         config = make_config(steps=2)
-        config.algo = replace(config.algo, group_size=4, minibatches_per_step=2)
+        config.algo = replace(config.algo, group_size=4, minibatches_per_step=3)
         world = World(folder, config, delay=delay)
         world.scorer.reward = lambda c: Scored(0.1 * c.index + 0.3 * (c.group_id == "0/1"), {"accuracy": 1.0})
         generate, learn = world.engine.generate, world.learner.train

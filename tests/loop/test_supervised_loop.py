@@ -209,7 +209,7 @@ def test_the_plan_is_that_of_the_batching_module() -> None:
     samples = [SampleRef(str(i), 1.0, row.num_tokens) for i, row in enumerate(EXAMPLES)]
     arguments: dict[str, Any] = {"num_ranks": 2, "max_tokens_per_microbatch": 16, "seed": 7}
     expected = plan_shards(
-        samples, [row.num_terms for row in EXAMPLES], num_minibatches=1, learner_version=5, **arguments
+        [samples], [[row.num_terms for row in EXAMPLES]], num_minibatches=1, learner_version=5, **arguments
     )
     assert plan_step(EXAMPLES, step=5, **arguments) == expected
 

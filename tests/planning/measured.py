@@ -47,8 +47,8 @@ def measure(settings: dict[str, Any], port: int, model: str, out: Path) -> dict[
     )
     rows = list(map(trajectory, range(ROWS)))
     (shard,) = plan_shards(
-        [SampleRef(row.id, (-1.0) ** row.index, row.num_row_tokens) for row in rows],
-        [LENGTH - 1] * ROWS,
+        [[SampleRef(row.id, (-1.0) ** row.index, row.num_row_tokens) for row in rows]],
+        [[LENGTH - 1] * ROWS],
         num_minibatches=1,
         num_ranks=1,
         max_tokens_per_microbatch=ROWS * LENGTH,

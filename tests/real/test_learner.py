@@ -84,8 +84,8 @@ def job_step(seed: int, *, advantage: float, num_shards: int = 2, num_minibatche
     advantages = [advantage * float(a) for a in np.random.default_rng(seed + 1).normal(size=len(rows))]
     samples = [SampleRef(row.id, advantages[i], row.num_row_tokens) for i, row in enumerate(rows)]
     shards = plan_shards(
-        samples,
-        [row.num_policy_tokens for row in rows],
+        [samples[i : i + 8] for i in range(0, len(rows), 8)],
+        [[row.num_policy_tokens for row in rows[i : i + 8]] for i in range(0, len(rows), 8)],
         num_minibatches=num_minibatches,
         num_ranks=num_shards,
         max_tokens_per_microbatch=LEARNER["max_tokens_per_microbatch"],  # type: ignore[arg-type]

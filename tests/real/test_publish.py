@@ -129,10 +129,12 @@ async def one_step(system: Running, version: int) -> None:
     assert {(row.oldest_version, row.newest_version) for row in rows} == {(version, version)}
     shards = plan_shards(
         [
-            SampleRef(trajectory_id(group.group_id, row.index), float(i - 1.5), row.num_row_tokens)
-            for i, row in enumerate(rows)
+            [
+                SampleRef(trajectory_id(group.group_id, row.index), float(i - 1.5), row.num_row_tokens)
+                for i, row in enumerate(rows)
+            ]
         ],
-        [row.num_policy_tokens for row in rows],
+        [[row.num_policy_tokens for row in rows]],
         num_minibatches=1,
         num_ranks=1,
         max_tokens_per_microbatch=256,
