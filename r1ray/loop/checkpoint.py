@@ -1,6 +1,6 @@
 """Checkpoints on disk: written aside, then renamed, so that a folder that exists was whole when it was made.
 
-checkpoints/<version>/manifest.json      size and checksum of every file, and the version's held-out figures
+checkpoints/<version>/manifest.json      format, size and checksum of every file, and held-out figures
 checkpoints/<version>/controller.json    ledger and data position
 checkpoints/<version>/learner/           what the learner saved
 checkpoints/best.json                    the version that is kept for its figure
@@ -26,6 +26,9 @@ from r1ray.types import Position
 
 _STATE, _MANIFEST, _BEST = "controller.json", "manifest.json", "best.json"
 _BLOCK, _MAX_BLOCKS = 1 << 17, 64
+FORMAT = 2
+"""Of checkpoints and the run folders around them; rises where a run cannot go on from an earlier one. 1, which bears no
+number: before group workers and trajectories, whose rollout log and batches were others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +68,7 @@ class Checkpoints:
         """
         (aside / _STATE).write_text(json.dumps(asdict(state)))
         files = {str(path.relative_to(aside)): _look_at(path) for path in _files(aside)}
-        write_json(aside / _MANIFEST, {"files": files, "figures": dict(figures or {})})
+        write_json(aside / _MANIFEST, {"format": FORMAT, "files": files, "figures": dict(figures or {})})
         final = self._folder / str(state.version)
         put_in_place(aside, final)
         self.tidy()
@@ -73,7 +76,7 @@ class Checkpoints:
 
     def latest(self) -> tuple[Path, LoopState] | None:
         """The newest checkpoint's ``learner/`` folder and state, None where there is none. Raises UserError where it
-        is torn."""
+        is torn, or of another format."""
         versions = self.versions()
         if not versions:
             return None
@@ -81,6 +84,13 @@ class Checkpoints:
         if fault := _fault(folder):
             rest = f"go on from version {versions[-2]}" if len(versions) > 1 else "begin again"
             raise UserError(f"checkpoint {folder} is torn: {fault}. Remove the folder to {rest}.")
+        if (found := _format(folder)) != FORMAT:
+            run = self._folder.parent
+            raise UserError(
+                f"checkpoint {folder} has format {found}, needs {FORMAT}: another version of r1ray wrote it, and its "
+                f"run cannot go on; start anew from its weights with model={run}/hf/{folder.name} and another name "
+                f"(r1ray export {run} version={folder.name} makes them, where they are not there)."
+            )
         saved = json.loads((folder / _STATE).read_text())
         saved["position"] = Position(**saved["position"])
         return folder / "learner", LoopState(**saved)
@@ -164,6 +174,12 @@ def _figures(folder: Path) -> dict[str, float]:
     except (OSError, ValueError, KeyError):
         return {}
     return figures
+
+
+def _format(folder: Path) -> int:
+    """Return the format of a checkpoint that is not torn."""
+    found: int = json.loads((folder / _MANIFEST).read_text()).get("format", 1)
+    return found
 
 
 def _look_at(path: Path) -> dict[str, Any]:

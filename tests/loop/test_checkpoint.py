@@ -119,6 +119,20 @@ def test_a_torn_checkpoint_is_refused_with_its_file_and_the_way_out(
     assert found is not None and found[1].version == 2
 
 
+@pytest.mark.parametrize("other", [None, 3])
+def test_a_checkpoint_of_another_format_is_refused_with_the_way_on_and_can_be_exported(
+    tmp_path: Path, other: int | None
+) -> None:
+    checkpoints = Checkpoints(tmp_path / "checkpoints", keep=2)
+    folder = save(checkpoints, 5)
+    manifest = json.loads((folder / "manifest.json").read_text())
+    assert manifest.pop("format") == 2
+    (folder / "manifest.json").write_text(json.dumps(manifest | ({"format": other} if other else {})))
+    with pytest.raises(UserError, match=rf"format {other or 1}, needs 2.* start anew .*model={tmp_path}/hf/5 and"):
+        checkpoints.latest()
+    assert checkpoints.learner_of(5) == folder / "learner"
+
+
 @pytest.mark.faults
 def test_without_another_checkpoint_the_run_begins_again(tmp_path: Path) -> None:
     folder = save(Checkpoints(tmp_path, keep=2), 2)
