@@ -45,7 +45,7 @@ def extend(config: RunConfig) -> Stage:
 
 
 def evaluate(config: RunConfig) -> Stage:
-    """Held-out figures (section 3)."""
+    """Held-out metrics (section 3)."""
     return Evaluate(config)
 
 

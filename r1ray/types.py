@@ -221,7 +221,7 @@ class Score:
     """The answer, or the program, that was judged."""
     detail: str = ""
     """For people: which test failed and how."""
-    figures: dict[str, float] = field(default_factory=dict)
+    metrics: dict[str, float] = field(default_factory=dict)
     """Other numbers of the same judgement, by name: ``f1`` beside an exact match. They are logged, never rewarded."""
 
 
@@ -231,7 +231,7 @@ class Scored:
 
     total: float
     parts: dict[str, float]
-    """And the figures of their scores: what has no weight adds nothing to the total."""
+    """And the metrics of their scores: what has no weight adds nothing to the total."""
     failed_parts: tuple[str, ...] = ()
     """Parts whose function raised because of what the model wrote; they count 0."""
     label: str = ""
@@ -428,7 +428,7 @@ class Position:
 
 @dataclass(frozen=True, slots=True)
 class EvalResult:
-    """Figures of one benchmark at one policy version; keys as in metrics.jsonl after ``eval/<benchmark>/``."""
+    """Metrics of one benchmark at one policy version; keys as in metrics.jsonl after ``eval/<benchmark>/``."""
 
     benchmark: str
     metrics: dict[str, float] = field(default_factory=dict)

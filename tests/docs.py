@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from r1ray.config.renamed import RENAMED
+from r1ray.config.renamed import RENAMED, RENAMED_METRICS
 from r1ray.main import VERBS
 from r1ray.runtime import exit_codes
 from r1ray.telemetry import rollout_rows
@@ -69,8 +69,9 @@ def rollout_log() -> str:
 
 
 def renamed() -> str:
-    """Return a table of the configuration keys that have another name now."""
-    rows = [f"| `{old}` | `{new}` |" for old, new in sorted(RENAMED.items())]
+    """Return a table of the configuration keys and metrics that have another name now."""
+    metrics = {old.replace("(.+)", "NAME"): new.replace(r"\1", "NAME") for old, new in RENAMED_METRICS.items()}
+    rows = [f"| `{old}` | `{new}` |" for old, new in [*sorted(RENAMED.items()), *sorted(metrics.items())]]
     return "\n".join(["| old | new |", "|---|---|", *rows]) + "\n"
 
 

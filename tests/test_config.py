@@ -20,7 +20,7 @@ from r1ray.config import (
     WeightsConfig,
     decisive,
 )
-from r1ray.config.renamed import new_name
+from r1ray.config.renamed import new_metric_name, new_name
 
 SLOW = RewardConfig(parts={"slow": {"function": "m:f", "deadline_s": 900}})
 PAPER = RewardConfig(parts={"accuracy": {}, "format": {}})
@@ -311,3 +311,20 @@ def test_the_bounds_of_the_probe_follow_the_dtype() -> None:
 )
 def test_a_renamed_section_gives_its_keys_their_new_names(key: str, name: str | None) -> None:
     assert new_name(key) == name
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("reward/unscored", "scoring/unscored"),
+        ("mixture/math", "domain/math/share"),
+        ("reward/domain/math/mean", "domain/math/reward_mean"),
+        ("reward/mean", None),
+        ("domain/math/share", None),
+    ],
+)
+def test_a_renamed_metric_is_refused_with_its_new_name(old: str, new: str | None) -> None:
+    assert new_metric_name(old) == new
+    if new is not None:
+        with pytest.raises(ValueError, match=f"stop.metric={old}: is called {new} now"):
+            StopConfig(metric=old)

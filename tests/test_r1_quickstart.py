@@ -22,8 +22,8 @@ def test_every_stage_of_the_recipe_shows_its_effect(tmp_path: Path) -> None:
     lineage = json.loads((folder / "lineage.json").read_text())
     metrics = {name: entry["artifact"]["metrics"] for name, entry in lineage.items()}
 
-    def rises(stage: str, against: str, *figures: str) -> bool:
-        return all(metrics[f"eval_{stage}"][f"effect/eval_{against}/{figure}_low"] > 0 for figure in figures)
+    def rises(stage: str, against: str, *metrics: str) -> bool:
+        return all(metrics[f"eval_{stage}"][f"effect/eval_{against}/{metric}_low"] > 0 for metric in metrics)
 
     assert rises("r1_zero", "base", "pass@1")
     assert rises("cold_start", "base", "format", "readable", "language")

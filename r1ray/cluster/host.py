@@ -22,7 +22,7 @@ import ray
 from ray.actor import ActorHandle
 from ray.exceptions import RayActorError, RayError
 
-from r1ray.config.specs import PartSpec
+from r1ray.config.specs import EngineShardSpec
 from r1ray.errors import SandboxUnavailable, UserError
 
 LOG_LINES, LOG_WIDTH = 12, 300
@@ -78,7 +78,7 @@ class AsyncHost:
 
 
 @dataclass(frozen=True, slots=True)
-class Parts:
+class EngineShards:
     """The other parts of an object that is spread over nodes: their class by its path, and ``ray.remote``'s options of
     each. Its method ``work`` makes it take part, and returns when it can no more."""
 
@@ -90,11 +90,11 @@ class SpreadHost(AsyncHost):
     """Hosts part 0 of an object that is spread over nodes. It starts the actors of the other parts, which Ray ends with
     this one, their owner; and it ends with any of them. Who has its handle sees one actor."""
 
-    def __init__(self, path: str, parts: Parts, *arguments: Any) -> None:
+    def __init__(self, path: str, parts: EngineShards, *arguments: Any) -> None:
         """Raises what a part finds wrong before they join."""
         place = address_and_port()
         others = [
-            host(parts.path, *arguments, PartSpec(rank, *place), **options)
+            host(parts.path, *arguments, EngineShardSpec(rank, *place), **options)
             for rank, options in enumerate(parts.options, 1)
         ]
         importlib.import_module(path.partition(":")[0])  # they import it at the same time
@@ -106,7 +106,7 @@ class SpreadHost(AsyncHost):
             # Not raised: the owner of an actor that was never created would wait for it while it ends.
             _end(error)
         threading.Thread(target=_end_with_any, args=(others,), daemon=True).start()
-        super().__init__(path, *arguments, PartSpec(0, *place))
+        super().__init__(path, *arguments, EngineShardSpec(0, *place))
 
 
 def mistake_of(error: RayActorError) -> Exception | None:
@@ -206,13 +206,15 @@ def _handle(actor: ActorHandle, is_async: bool) -> Handle:
     return Handle(actor, is_async=is_async)
 
 
-def host(path: str, *arguments: Any, is_async: bool = False, parts: Parts | None = None, **options: Any) -> Handle:
+def host(
+    path: str, *arguments: Any, is_async: bool = False, parts: EngineShards | None = None, **options: Any
+) -> Handle:
     """Start an actor that builds ``package.module:Class`` with ``arguments``.
 
     Args:
         is_async: its methods are coroutines, and any number of calls is under way at a time; else its methods block,
             and are called one after the other.
-        parts: of an object with async methods that is spread over nodes; each part gets a PartSpec as last argument.
+        parts: of an object with async methods that is spread over nodes; each shard gets an EngineShardSpec last.
         options: of ``ray.remote``: resources, scheduling strategy, runtime environment.
     """
     if not is_async and parts is None:

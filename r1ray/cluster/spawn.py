@@ -11,7 +11,7 @@ from typing import Any
 import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from r1ray.cluster.host import Handle, Parts, host, import_path
+from r1ray.cluster.host import EngineShards, Handle, host, import_path
 from r1ray.cluster.placement import Needs, Reservation, reserve
 from r1ray.config import JudgeConfig, LearnerConfig, RewardConfig, RewardModelConfig, RolloutConfig, SandboxConfig
 from r1ray.config.specs import EngineSpec, GroupWorkerSpec, JudgeSpec, RankSpec
@@ -85,7 +85,7 @@ class Spawner:
     def engine(self, section: str, index: int, config: RolloutConfig, spec: EngineSpec) -> Handle:
         """Make a rollout engine. Each samples with a seed of its own: the one of ``spec``, plus its index."""
         path, spec = "r1ray.rollout.vllm_engine:", replace(spec, seed=spec.seed + index)
-        options = self._spread(section, index, _vllm(config, spec), part=f"{path}VLLMPart")
+        options = self._spread(section, index, _vllm(config, spec), part=f"{path}VLLMShard")
         return self._host(f"{path}VLLMEngine", config, spec, **options)
 
     def judge(self, index: int, config: JudgeConfig, seed: int) -> Handle:
@@ -98,7 +98,7 @@ class Spawner:
             seed=seed + index,
         )
         path = "r1ray.rollout.vllm_judge:"
-        options = self._spread("judge.engine", index, _vllm(config.engine, spec), part=f"{path}VLLMJudgePart")
+        options = self._spread("judge.engine", index, _vllm(config.engine, spec), part=f"{path}VLLMJudgeShard")
         return self._host(f"{path}VLLMJudge", config.engine, spec, max_restarts=MAX_RESTARTS, **options)
 
     def reward_model(self, section: str, index: int, config: RewardModelConfig, template: str) -> Handle:
@@ -163,7 +163,7 @@ class Spawner:
         """Of an engine, which may be spread over nodes: options, and its other parts, of the class ``part``."""
         nodes = self._need.of(section).nodes
         others = [self._options(section, index, env, rank) for rank in range(1, nodes)]
-        own: dict[str, Any] = {"parts": Parts(part, others)} if others else {}
+        own: dict[str, Any] = {"parts": EngineShards(part, others)} if others else {}
         return own | {"is_async": True} | self._options(section, index, env)
 
     def _runtime(self, env: dict[str, str]) -> dict[str, Any]:

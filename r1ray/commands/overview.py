@@ -16,7 +16,7 @@ usage: r1ray run [recipe=r1|r1_zero|sft|...] [experiment=quickstart] [algo=paper
        r1ray VERB --help
 
   run     run a recipe; the same command resumes an interrupted run, and skips what is finished
-  eval    pass@1, cons@k and the other figures of a benchmark, with intervals; two models are compared
+  eval    pass@1, cons@k and the other metrics of a benchmark, with intervals; two models are compared
   score   rewards of given responses: JSON lines or Parquet in, one outcome a line out
   plan    memory of each actor, batch arithmetic, time of a step, disk and cost, before anything is asked for; what
           cannot fit is refused with the nearest change that would

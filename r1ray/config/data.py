@@ -160,7 +160,7 @@ class CollectConfig:
     licence: str = "unknown"
     """Of the prompts."""
     judge_agreement: int = 128
-    """Samples of prompts with a rule that the judge grades too, where there is one: how often the two agree is a figure
+    """Samples of prompts with a rule that the judge grades too, where there is one: how often the two agree is a metric
     of the data set."""
 
     def __post_init__(self) -> None:

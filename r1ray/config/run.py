@@ -10,6 +10,7 @@ from r1ray.config.actors import LearnerConfig, RolloutConfig, WeightsConfig
 from r1ray.config.algo import AlgoConfig
 from r1ray.config.data import CollectConfig, DataConfig, PrepareConfig, SupervisedConfig
 from r1ray.config.plan import PlanConfig
+from r1ray.config.renamed import new_metric_name
 from r1ray.config.reward import JudgeConfig, RewardConfig
 from r1ray.config.sandbox import SandboxConfig
 from r1ray.config.values import above, at_least, check_sampling, one_of
@@ -23,7 +24,7 @@ PROMPTS_OF = {"collect": "train", "evaluate": "eval", "extend": None}
 
 
 EXPECTATIONS = ("up", "down", "any")
-"""What is expected of a figure; ``any``: its change is to be stated, whatever it is."""
+"""What is expected of a metric; ``any``: its change is to be stated, whatever it is."""
 
 
 @dataclass
@@ -33,14 +34,14 @@ class CompareConfig:
     against: str = ""
     """Its ``result.json``; in a graph ``@its_name``."""
     expect: dict[str, str] = field(default_factory=dict)
-    """Figures (``pass@1``, ``length_mean``, or a part of the reward), and what is expected of each: ``up``, ``down`` or
+    """Metrics (``pass@1``, ``length_mean``, or a part of the reward), and what is expected of each: ``up``, ``down`` or
     ``any``."""
     name: str = ""
     """What tables and metrics call it. Empty: its name in the graph, or its folder's."""
 
     def __post_init__(self) -> None:
-        for figure, direction in self.expect.items():
-            one_of(f"eval.compare.expect.{figure}", direction, EXPECTATIONS)
+        for metric, direction in self.expect.items():
+            one_of(f"eval.compare.expect.{metric}", direction, EXPECTATIONS)
         if not self.expect or not self.against:
             raise ValueError("eval.compare: needs {against: PATH, expect: {pass@1: up}} in each entry.")
         path = Path(self.against)
@@ -91,7 +92,7 @@ class CheckpointConfig:
     keep: int = 2
     """So many of the newest stay."""
     best: str | None = None
-    """Name of a held-out figure (``pass@1``); the checkpoint with its highest value stays too, and is exported at the
+    """Name of a held-out metric (``pass@1``); the checkpoint with its highest value stays too, and is exported at the
     end."""
     export_every: int = 0
     """Steps between two exports during training, ``hf/<version>/`` as at the end; training waits for each. Whether that
@@ -113,22 +114,24 @@ class StopConfig:
     """
 
     metric: str = "reward/mean"
-    """``reward/mean``, a part (``reward/accuracy``), or a held-out figure (``eval/heldout/pass@1``)."""
+    """``reward/mean``, a part (``reward/accuracy``), or a held-out metric (``eval/heldout/pass@1``)."""
     window: int = 0
-    """Steps of each of the two means that are compared (of a held-out figure: evaluations); 0: never."""
+    """Steps of each of the two means that are compared (of a held-out metric: evaluations); 0: never."""
     min_gain: float = 0.002
     """By how much the later mean has to be above the earlier one."""
     after: int = 100
     """Steps that are trained in any case."""
     patience: int = 1
-    """Comparisons in a row, each a figure later, that have to find too little."""
+    """Comparisons in a row, each a metric later, that have to find too little."""
 
     def __post_init__(self) -> None:
         at_least("stop.window", self.window, 0)
         at_least("stop.after", self.after, 0)
         at_least("stop.patience", self.patience, 1)
-        if not self.metric.startswith(("reward/", "eval/")):
-            raise ValueError(f"stop.metric={self.metric}: needs reward/mean, reward/PART or eval/BENCHMARK/FIGURE.")
+        if new := new_metric_name(self.metric):
+            raise ValueError(f"stop.metric={self.metric}: is called {new} now.")
+        if not self.metric.startswith(("reward/", "eval/", "domain/")):
+            raise ValueError(f"stop.metric={self.metric}: needs reward/mean, reward/PART or eval/BENCHMARK/METRIC.")
 
 
 @dataclass(frozen=True)
@@ -310,13 +313,13 @@ class RunConfig:
             )
 
     def _check_stop(self) -> None:
-        """Raise ValueError where the figure that ends training is never there, or comes late."""
+        """Raise ValueError where the metric that ends training is never there, or comes late."""
         kind, _, name = self.stop.metric.partition("/")
         if not self.stop.window:
             return
         if kind == "eval" and self.eval.num_actors:
             raise ValueError(
-                f"stop.metric={self.stop.metric}: with eval.num_actors={self.eval.num_actors} the figures of a version "
+                f"stop.metric={self.stop.metric}: with eval.num_actors={self.eval.num_actors} the metrics of a version "
                 "come while later ones are trained; needs eval.num_actors=0."
             )
         if kind == "eval" and not self.eval.every:
@@ -342,7 +345,7 @@ class RunConfig:
         if self.checkpoint.best is not None and self.eval.num_actors:
             raise ValueError(
                 f"checkpoint.best={self.checkpoint.best}: with eval.num_actors={self.eval.num_actors} a checkpoint is "
-                "written before its figures are there; needs eval.num_actors=0."
+                "written before its metrics are there; needs eval.num_actors=0."
             )
         if self.prepare.maker is None:
             for key, value in (("model", self.model), ("data.train", self.data.train)):

@@ -33,7 +33,7 @@ class EngineSpec:
 
 
 @dataclass(frozen=True, slots=True)
-class PartSpec:
+class EngineShardSpec:
     """One node's part of an engine that is spread over several. Part 0 is the engine, the others work for it."""
 
     node_rank: int

@@ -84,7 +84,7 @@ def counted(number: int, noun: str) -> str:
 
 def grouped(findings: Sequence[Finding]) -> list[tuple[Finding, list[str]]]:
     """Findings that differ in nothing but their node and their time, with the nodes. Of more than ``MANY`` nodes that
-    are green the first stands for all: their figures differ and do not matter."""
+    are green the first stands for all: their metrics differ and do not matter."""
     green = Counter(_kind(finding) for finding in findings if finding.status == "green")
     groups: dict[object, tuple[Finding, list[str]]] = {}
     for finding in findings:

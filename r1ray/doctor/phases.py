@@ -11,7 +11,7 @@ from r1ray.doctor.findings import counted
 from r1ray.doctor.judging import sized
 from r1ray.types import Float32Array, PublishStats, Scored, ScoredTrajectory, StepStats
 
-Figures = dict[str, float]
+Metrics = dict[str, float]
 MOMENT_S = 1e-6
 """Taken for no time at all, where something is divided by it."""
 
@@ -21,7 +21,7 @@ class Did:
     """Result of a phase, in words and in numbers."""
 
     found: str
-    figures: Figures
+    metrics: Metrics
 
 
 def started(*, ranks: int, engines: int, reward_actors: int) -> Did:
@@ -41,8 +41,8 @@ def rewarded(trajectories: Sequence[ScoredTrajectory], seconds: float) -> Did:
     totals = [trajectory.outcome.total for trajectory in trajectories if isinstance(trajectory.outcome, Scored)]
     mean, rate = sum(totals) / max(1, len(totals)), len(trajectories) / max(seconds, MOMENT_S)
     found = f"{len(totals)} of {counted(len(trajectories), 'completion')} scored, {rate:.0f}/s, mean reward {mean:.2f}"
-    figures = {"completions": len(trajectories), "scored": len(totals), "completions_per_s": rate, "reward_mean": mean}
-    return Did(found, figures)
+    metrics = {"completions": len(trajectories), "scored": len(totals), "completions_per_s": rate, "reward_mean": mean}
+    return Did(found, metrics)
 
 
 def learned(steps: Sequence[StepStats], moved: Sequence[float], seconds: float) -> Did:
@@ -55,7 +55,7 @@ def learned(steps: Sequence[StepStats], moved: Sequence[float], seconds: float) 
     if not moved:
         return did
     found = f"{did.found}; each step moves log-probabilities by {min(moved):.2g} nats or more"
-    return Did(found, did.figures | {"moved_nats": min(moved)})
+    return Did(found, did.metrics | {"moved_nats": min(moved)})
 
 
 def published(publishes: Sequence[PublishStats]) -> Did:
@@ -64,8 +64,8 @@ def published(publishes: Sequence[PublishStats]) -> Did:
     resent, num_bytes = sum(each.num_resent for each in publishes), publishes[-1].num_bytes
     engines = max(each.num_engines for each in publishes)  # those that only evaluate get the first one alone
     found = f"{len(times)} x {sized(num_bytes)} to {counted(engines, 'engine')}: {_first_and_last(times)}"
-    figures: Figures = {"publishes": len(times), "bytes": num_bytes, "engines": engines, "resent": resent}
-    return Did(found + (f"; sent again {resent} times" if resent else ""), figures | _ends(times))
+    metrics: Metrics = {"publishes": len(times), "bytes": num_bytes, "engines": engines, "resent": resent}
+    return Did(found + (f"; sent again {resent} times" if resent else ""), metrics | _ends(times))
 
 
 def probed(publishes: Sequence[PublishStats], bound: float) -> Did:
@@ -86,8 +86,8 @@ def reloaded(found: Float32Array, expected: Float32Array, bound: float) -> Did:
     """
     off = np.abs(found - expected)
     largest, mean = float(off.max()), float(off.mean())
-    figures = {"max_nats": largest, "mean_nats": mean, "bound_nats": bound}
-    return Did(f"transformers differs from the learner by {_off(largest, mean, bound)}", figures)
+    metrics = {"max_nats": largest, "mean_nats": mean, "bound_nats": bound}
+    return Did(f"transformers differs from the learner by {_off(largest, mean, bound)}", metrics)
 
 
 def _tokens(tokens: int, seconds: float) -> Did:
@@ -103,5 +103,5 @@ def _first_and_last(times: Sequence[float]) -> str:
     return f"first {times[0]:.2f} s, last {times[-1]:.2f} s" if len(times) > 1 else f"{times[0]:.2f} s"
 
 
-def _ends(times: Sequence[float]) -> Figures:
+def _ends(times: Sequence[float]) -> Metrics:
     return {"first_s": times[0], "last_s": times[-1]}

@@ -127,7 +127,7 @@ class _Smoke:
         with self.watch.during("reload"):
             found = timely(lambda: exported_logprobs(folder, PROBE_IDS), what="the export to be read")
         self._did["reload"] = did = reloaded(found, expected, bound)
-        if not did.figures["max_nats"] <= bound:
+        if not did.metrics["max_nats"] <= bound:
             raise PhaseFailed("reload", f"the export is not what the learner has: {did.found}")
 
     def report(self, failure: Failure | None, *, seconds: float) -> Report:

@@ -102,7 +102,7 @@ def report_json(report: Report) -> str:
     """An object with versions, nodes, settings, placement, phases, bound, seconds, passed and failure."""
     phases = [
         {"phase": phase, "seconds": round(seconds, 3)}
-        | (asdict(report.did[phase]) if phase in report.did else {"found": "", "figures": {}})
+        | (asdict(report.did[phase]) if phase in report.did else {"found": "", "metrics": {}})
         for phase, seconds in report.seconds_of.items()
     ]
     value = {
@@ -123,7 +123,7 @@ def verdict(report: Report) -> str:
     """The last line."""
     if report.failure is not None:
         return f"FAILED in {report.failure.phase}: {report.failure.cause}"
-    resent = report.did["publish"].figures["resent"]
+    resent = report.did["publish"].metrics["resent"]
     again = f"; weights had to be sent again {resent:g} times, see publish" if resent else ""
     return f"PASSED: every phase ran, and engines, learner and export agree within their bounds{again}"
 

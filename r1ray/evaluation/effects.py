@@ -1,4 +1,4 @@
-"""What a stage of a recipe did, on held-out questions: figures of two evaluations, compared question by question."""
+"""What a stage of a recipe did, on held-out questions: metrics of two evaluations, compared question by question."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from r1ray.evaluation.records import Answered, Sample
 from r1ray.evaluation.statistics import Estimate, compare, means_of
 
 EFFECT, BEFORE = "effect/", "before/"
-"""Before the name of an evaluation and of a figure among the metrics of a stage: its difference to that, and what it
+"""Before the name of an evaluation and of a metric among the metrics of a stage: its difference to that, and what it
 was there."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Effect:
-    """One figure before and after."""
+    """One metric before and after."""
 
-    figure: str
+    metric: str
     """``pass@1``, ``length_mean``, or a part of the reward."""
     before: float
     after: float
@@ -39,20 +39,20 @@ class Effect:
 
 def to_metrics(effect: Effect, against: str) -> dict[str, float]:
     """The effect among the metrics of its stage."""
-    figure, difference = f"{against}/{effect.figure}", effect.difference
-    interval = {f"{EFFECT}{figure}_low": difference.low, f"{EFFECT}{figure}_high": difference.high}
-    return {f"{BEFORE}{figure}": effect.before, f"{EFFECT}{figure}": difference.value, **interval}
+    metric, difference = f"{against}/{effect.metric}", effect.difference
+    interval = {f"{EFFECT}{metric}_low": difference.low, f"{EFFECT}{metric}_high": difference.high}
+    return {f"{BEFORE}{metric}": effect.before, f"{EFFECT}{metric}": difference.value, **interval}
 
 
 def from_metrics(metrics: Mapping[str, float], expected: Mapping[str, str], against: str) -> list[Effect]:
     """The effects that :func:`to_metrics` put there."""
     effects = []
-    for figure, direction in expected.items():
-        name, before = f"{EFFECT}{against}/{figure}", metrics[f"{BEFORE}{against}/{figure}"]
+    for metric, direction in expected.items():
+        name, before = f"{EFFECT}{against}/{metric}", metrics[f"{BEFORE}{against}/{metric}"]
         difference = Estimate(metrics[name], metrics[f"{name}_low"], metrics[f"{name}_high"])
         effects.append(
             Effect(
-                figure=figure,
+                metric=metric,
                 before=before,
                 after=before + difference.value,
                 difference=difference,
@@ -65,22 +65,22 @@ def from_metrics(metrics: Mapping[str, float], expected: Mapping[str, str], agai
 def effects_of(
     before: Sequence[Answered], after: Sequence[Answered], expected: Mapping[str, str], *, seed: int
 ) -> list[Effect]:
-    """The effect on each figure of ``expected``, over the questions that have it in both.
+    """The effect on each metric of ``expected``, over the questions that have it in both.
 
     Raises:
-        ValueError: a figure that no question has in both.
+        ValueError: a metric that no question has in both.
     """
     by_id = {question.id: question for question in before}
     effects = []
-    for figure, direction in expected.items():
-        pairs = [(_values(by_id[q.id], figure), _values(q, figure)) for q in after if q.id in by_id]
+    for metric, direction in expected.items():
+        pairs = [(_values(by_id[q.id], metric), _values(q, metric)) for q in after if q.id in by_id]
         having = [pair for pair in pairs if pair[0] and pair[1]]
         if not having:
-            raise ValueError(f"{figure}: no question has it in both evaluations")
+            raise ValueError(f"{metric}: no question has it in both evaluations")
         old, new = zip(*having, strict=True)
         effects.append(
             Effect(
-                figure=figure,
+                metric=metric,
                 before=float(means_of(old).mean()),
                 after=float(means_of(new).mean()),
                 difference=compare(new, old, seed=seed).difference,
@@ -90,15 +90,15 @@ def effects_of(
     return effects
 
 
-def _values(question: Answered, figure: str) -> list[float]:
-    """One value for each sample that has the figure."""
-    values = (_value(sample, figure) for sample in question.samples)
+def _values(question: Answered, metric: str) -> list[float]:
+    """One value for each sample that has the metric."""
+    values = (_value(sample, metric) for sample in question.samples)
     return [value for value in values if value is not None]
 
 
-def _value(sample: Sample, figure: str) -> float | None:
-    if figure == "length_mean":
+def _value(sample: Sample, metric: str) -> float | None:
+    if metric == "length_mean":
         return float(sample.num_tokens)
-    if figure == "pass@1":
+    if metric == "pass@1":
         return None if sample.value is None else float(sample.is_right)
-    return sample.figures.get(figure)
+    return sample.metrics.get(metric)

@@ -24,7 +24,7 @@ class Sample:
     value: float | None
     """Accuracy in [0, 1]; None where the sample could not be scored (an error of the machine, a broken reference),
     which is never counted as wrong."""
-    figures: dict[str, float]
+    metrics: dict[str, float]
     """All named parts of the outcome: ``accuracy``, ``f1``, ``instructions_strict``."""
     detail: str
     """Label and reason, for people."""
@@ -44,7 +44,7 @@ class Answered:
 
     id: str
     groups: dict[str, str]
-    """What figures are grouped by: ``{"subject": "law"}``."""
+    """What metrics are grouped by: ``{"subject": "law"}``."""
     num_prompt_tokens: int
     samples: tuple[Sample, ...]
     classes: tuple[int | None, ...] | None

@@ -1,4 +1,4 @@
-"""A figure with its two 95 % intervals, by drawing again what it is made of.
+"""A metric with its two 95 % intervals, by drawing again what it is made of.
 
 Two intervals, after :func:`r1ray.evaluation.statistics.bootstrap`. ``over_questions`` is about other questions of this
 kind, and is the one to report. ``over_samples`` is about the same benchmark run again, and needs 2 scored samples of
@@ -7,7 +7,7 @@ every question.
 An interval over questions has no width where every question has the same value (everything right), and says nothing
 there. A share then has Wilson's interval with the number of *questions* as trials, whatever the number of samples:
 samples of one question are not independent trials of new questions, so this is the cautious choice, and with one sample
-a question it is Wilson's own case. What is no share (a length, a rating) has None, and so has every figure over samples
+a question it is Wilson's own case. What is no share (a length, a rating) has None, and so has every metric over samples
 where drawing them again changes nothing.
 """
 
@@ -39,8 +39,8 @@ class Interval(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Figure:
-    """One number; an interval is None where the figure has no such one."""
+class Metric:
+    """One number; an interval is None where the metric has no such one."""
 
     value: float
     over_questions: Interval | None = None
@@ -49,27 +49,27 @@ class Figure:
 
 @dataclass(frozen=True, slots=True)
 class Bootstrap:
-    """Draws again what a figure is made of."""
+    """Draws again what a metric is made of."""
 
     seed: int
     num_resamples: int
 
     @property
     def rng(self) -> np.random.Generator:
-        """Every figure starts anew: what stands before it changes nothing."""
+        """Every metric starts anew: what stands before it changes nothing."""
         return np.random.default_rng(self.seed)
 
-    def mean(self, values: Values, *, is_share: bool = True) -> Figure:
+    def mean(self, values: Values, *, is_share: bool = True) -> Metric:
         """The mean over questions of means over samples."""
         over_questions = self._of(values, "questions")
         fewest = min(map(len, values))
-        return Figure(
+        return Metric(
             over_questions.value,
             _width_or_wilson(over_questions, len(values)) if is_share else _width(over_questions),
             _width(self._of(values, "samples")) if fewest > 1 else None,
         )
 
-    def choice(self, values: Sequence[float], again: Callable[[], Floats] | None) -> Figure:
+    def choice(self, values: Sequence[float], again: Callable[[], Floats] | None) -> Metric:
         """The mean of one value a question that a whole set of samples decides; ``again`` draws such sets anew and
         gives the mean of each [R].
 
@@ -85,17 +85,17 @@ class Bootstrap:
         moved_R = np.clip(totals_R - totals_R.mean() + value, 0.0, 1.0)
         return replace(over_questions, over_samples=_width(percentiles(value, moved_R)))
 
-    def weighted(self, metric: Weighted, figures_NF: Floats, sizes: Sequence[int]) -> Figure:
-        """A function of the figures of all samples, ``sizes`` of them for each question."""
+    def weighted(self, metric: Weighted, metrics_NF: Floats, sizes: Sequence[int]) -> Metric:
+        """A function of the metrics of all samples, ``sizes`` of them for each question."""
         weights = 1 / np.repeat(sizes, sizes) / len(sizes)
-        value = float(metric.function(figures_NF, weights[None])[0])
+        value = float(metric.function(metrics_NF, weights[None])[0])
 
         def again(level: Level) -> Estimate:
             drawn = _weightings(np.asarray(sizes), level, self.num_resamples, self.rng)
-            return percentiles(value, np.concatenate([metric.function(figures_NF, weights) for weights in drawn]))
+            return percentiles(value, np.concatenate([metric.function(metrics_NF, weights) for weights in drawn]))
 
         over_samples = _width(again("samples")) if min(sizes) > 1 else None
-        return Figure(value, _width_or_wilson(again("questions"), len(sizes)), over_samples)
+        return Metric(value, _width_or_wilson(again("questions"), len(sizes)), over_samples)
 
     def _of(self, values: Values, level: Level) -> Estimate:
         return bootstrap(values, level=level, seed=self.seed, num_resamples=self.num_resamples)

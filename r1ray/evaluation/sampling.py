@@ -1,6 +1,6 @@
 """Questions put to the policy that the engines hold, k samples each (paper section 3).
 
-Prompt --run_group--> k trajectories, judged --classes--> Answered --figures_of--> pass@1, cons@k, ...
+Prompt --run_group--> k trajectories, judged --classes--> Answered --metrics_of--> pass@1, cons@k, ...
 """
 
 from __future__ import annotations
@@ -9,10 +9,10 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 
 from r1ray.errors import InfrastructureError
-from r1ray.evaluation.figures import figures_of
 from r1ray.evaluation.questions import ask_each
 from r1ray.evaluation.records import Answered, Sample, accuracy_of
-from r1ray.evaluation.resampling import Figure
+from r1ray.evaluation.resampling import Metric
+from r1ray.evaluation.summary import metrics_of
 from r1ray.interfaces import GroupRunner
 from r1ray.types import (
     EvalResult,
@@ -112,7 +112,7 @@ def _sample(judged: ScoredTrajectory, trajectory: Trajectory | None) -> Sample:
         is_truncated=judged.status == "truncated",
         extracted=judged.extracted,
         value=accuracy_of(scored) if scored else None,
-        figures=dict(scored.parts) if scored else {},
+        metrics=dict(scored.parts) if scored else {},
         detail=outcome.reason if not isinstance(outcome, Scored) else ": ".join(filter(None, _words(outcome))),
         fault="reference" if isinstance(outcome, Unscorable) else None if scored else "machine",
     )
@@ -133,7 +133,7 @@ async def evaluate(
     slots: int,
     deadline_s: float,
 ) -> EvalResult:
-    """The figures of one version during training: pass@1 with its 95 % interval over questions (``pass@1_low``,
+    """The metrics of one version during training: pass@1 with its 95 % interval over questions (``pass@1_low``,
     ``pass@1_high``), cons@<samples> where answers can vote, lengths, rates, and the mean of every part of the reward.
 
     A sample that cannot be scored is left out and counted (``unscored``), never wrong.
@@ -153,15 +153,15 @@ async def evaluate(
         raise InfrastructureError(f"no sample of the evaluation could be scored: {questions[0].samples[0].detail}")
     can_vote = all(question.classes is not None for question in questions)
     metrics = ["pass@1", f"cons@{samples}"] if can_vote else ["pass@1"]
-    return EvalResult(benchmark, _flat(figures_of(questions, metrics, seed=seed)) | _means(questions))
+    return EvalResult(benchmark, _flat(metrics_of(questions, metrics, seed=seed)) | _means(questions))
 
 
-def _flat(figures: Mapping[str, Figure]) -> dict[str, float]:
+def _flat(metrics: Mapping[str, Metric]) -> dict[str, float]:
     flat = {}
-    for name, figure in figures.items():
-        flat[name] = figure.value
-        if name == "pass@1" and figure.over_questions is not None:
-            flat[f"{name}_low"], flat[f"{name}_high"] = figure.over_questions
+    for name, metric in metrics.items():
+        flat[name] = metric.value
+        if name == "pass@1" and metric.over_questions is not None:
+            flat[f"{name}_low"], flat[f"{name}_high"] = metric.over_questions
     return flat
 
 
@@ -170,6 +170,6 @@ def _means(questions: Sequence[Answered]) -> dict[str, float]:
     values: dict[str, list[float]] = {}
     for question in questions:
         for sample in question.samples:
-            for name, value in sample.figures.items():
+            for name, value in sample.metrics.items():
                 values.setdefault(name, []).append(value)
     return {name: sum(of_part) / len(of_part) for name, of_part in values.items()}

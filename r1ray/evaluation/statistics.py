@@ -1,7 +1,7 @@
-"""How sure a figure is: pass@1 and pass@k, bootstrap intervals, paired comparisons, means over groups of questions.
+"""How sure a metric is: pass@1 and pass@k, bootstrap intervals, paired comparisons, means over groups of questions.
 
 Scores come as one sequence for each question, one number for each of its samples; questions may have different numbers
-of samples. Every figure is a mean over questions of a mean over samples. Whatever draws takes a seed.
+of samples. Every metric is a mean over questions of a mean over samples. Whatever draws takes a seed.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _CHUNK = 2_000_000  # numbers drawn at once: 16 MB
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """A figure with its 95 % interval."""
+    """A metric with its 95 % interval."""
 
     value: float
     low: float
@@ -242,7 +242,7 @@ def bootstrap_macro(
 def _rows(scores: Scores) -> list[Floats]:
     rows = [np.asarray(row, dtype=np.float64) for row in scores]
     if not rows or any(row.ndim != 1 or not len(row) for row in rows):
-        raise ValueError("a figure needs at least one question, and at least one sample of every question.")
+        raise ValueError("a metric needs at least one question, and at least one sample of every question.")
     if not all(np.isfinite(row).all() for row in rows):
         raise ValueError("a score is infinite or not a number.")
     return rows

@@ -1,4 +1,4 @@
-"""What ``r1ray eval`` prints: figures as a person reads them."""
+"""What ``r1ray eval`` prints: metrics as a person reads them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from r1ray.evaluation.effects import BEFORE, EFFECT, Effect
-from r1ray.evaluation.figures import PART, ModelComparison
+from r1ray.evaluation.summary import PART, ModelComparison
 
 WIDTH = 120
 MAX_GROUPS = 12
@@ -28,17 +28,17 @@ class StageRow:
     seconds: float | None
 
 
-def figures_table(title: str, figures: Mapping[str, Mapping[str, Any]]) -> str:
-    """One row a figure: its value, and both 95 % intervals where it has them."""
+def metrics_table(title: str, metrics: Mapping[str, Mapping[str, Any]]) -> str:
+    """One row a metric: its value, and both 95 % intervals where it has them."""
     table = Table()
-    for column in ("figure", "value", "95 % over questions", "95 % over samples"):
-        table.add_column(column, justify="left" if column == "figure" else "right")
-    for name, figure in figures.items():
+    for column in ("metric", "value", "95 % over questions", "95 % over samples"):
+        table.add_column(column, justify="left" if column == "metric" else "right")
+    for name, metric in metrics.items():
         table.add_row(
             name,
-            _number(name, figure["value"]),
-            _interval(name, figure["over_questions"]),
-            _interval(name, figure["over_samples"]),
+            _number(name, metric["value"]),
+            _interval(name, metric["over_questions"]),
+            _interval(name, metric["over_samples"]),
         )
     return f"{title}\n{_text(table)}"
 
@@ -110,16 +110,16 @@ def outcome_of(recipe: str, metrics: Mapping[str, float]) -> str:
 def effects_table(rows: Sequence[tuple[str, str, Effect]]) -> str:
     """What stages did to held-out questions: rows of a stage, the one that it is compared with, and an effect."""
     table = Table()
-    for column in ("stage", "against", "figure", "before", "after", "difference (95 %)", ""):
-        table.add_column(column, justify="left" if column in ("stage", "against", "figure", "") else "right")
+    for column in ("stage", "against", "metric", "before", "after", "difference (95 %)", ""):
+        table.add_column(column, justify="left" if column in ("stage", "against", "metric", "") else "right")
     for stage, against, effect in rows:
         difference = effect.difference
         table.add_row(
             stage.removeprefix("eval_"),
             against.removeprefix("eval_"),
-            effect.figure,
-            _number(effect.figure, effect.before),
-            _number(effect.figure, effect.after),
+            effect.metric,
+            _number(effect.metric, effect.before),
+            _number(effect.metric, effect.after),
             f"{difference.value:+.3f} ({difference.low:+.3f} .. {difference.high:+.3f})",
             effect.verdict,
         )

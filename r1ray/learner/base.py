@@ -93,7 +93,7 @@ class DeepSpeedLearner:
 
     @property
     def _is_first_of_row(self) -> bool:
-        """Of the ranks that compute a row together, the one whose figures count."""
+        """Of the ranks that compute a row together, the one whose metrics count."""
         return self._rank.rank % self._config.sequence_parallel_size == 0
 
     def _backward(self, loss: torch.Tensor) -> None:

@@ -1,4 +1,4 @@
-"""What learners of given answers share: minibatches in, figures out. See :mod:`r1ray.learner.base`."""
+"""What learners of given answers share: minibatches in, metrics out. See :mod:`r1ray.learner.base`."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class SupervisedDeepSpeedLearner(DeepSpeedLearner, ABC, Generic[R]):
         """Forward pass and loss of the rows of one micro-batch; of none, what weighs nothing."""
 
     @abstractmethod
-    def _figures(self, means: dict[str, float]) -> dict[str, float]:
+    def _metrics(self, means: dict[str, float]) -> dict[str, float]:
         """Metrics, by bare names, from the means over all terms."""
 
     def train(self, shard: Shard, has_more: bool = False) -> StepStats:
@@ -65,10 +65,10 @@ class SupervisedDeepSpeedLearner(DeepSpeedLearner, ABC, Generic[R]):
                 self._add(sums, computed, is_empty=not rows)
             norms.append(self._update(losses))
         stats = self._stats(sums)
-        figures = {f"train/{name}": value for name, value in stats.metrics.items() if name != "loss"}
+        means = {f"train/{name}": value for name, value in stats.metrics.items() if name != "loss"}
         metrics = {
             "loss/total": stats.metrics["loss"],
-            **figures,
+            **means,
             "grad_norm": sum(norms) / max(len(norms), 1),
             "lr": float(self._engine.get_lr()[0]),
         }
@@ -99,4 +99,4 @@ class SupervisedDeepSpeedLearner(DeepSpeedLearner, ABC, Generic[R]):
         total = self._sum_over_ranks(sums, (*self.SUMS, "trained_tokens", "computed_tokens"))
         means = {name: total[name] / max(total["terms"], 1.0) for name in self.SUMS if name != "terms"}
         trained = int(total["trained_tokens"])
-        return StepStats(self._figures(means), trained, padding_tokens=int(total["computed_tokens"]) - trained)
+        return StepStats(self._metrics(means), trained, padding_tokens=int(total["computed_tokens"]) - trained)

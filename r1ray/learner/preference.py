@@ -95,7 +95,7 @@ class PreferenceLearner(SupervisedDeepSpeedLearner[PreferencePair]):
         loss, sums = bradley_terry_loss(scores[0::2], scores[1::2], margin_B, num_pairs=minibatch.num_sequences)
         return Computed(loss, sums, packed)
 
-    def _figures(self, means: dict[str, float]) -> dict[str, float]:
+    def _metrics(self, means: dict[str, float]) -> dict[str, float]:
         names = ("margin", "chosen_score", "rejected_score")
         return {"loss": means["nll"], "accuracy": means["correct"], **{name: means[name] for name in names}}
 

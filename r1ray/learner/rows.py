@@ -109,7 +109,7 @@ def microbatch_loss(
     prox_logp_N: torch.Tensor | None = None,
     ref_logp_N: torch.Tensor | None = None,
 ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
-    """The loss and its figures as of :func:`r1ray.algo.grpo.grpo_loss`; both add up over the micro-batches and ranks of
+    """The loss and its metrics as of :func:`r1ray.algo.grpo.grpo_loss`; both add up over the micro-batches and ranks of
     a minibatch. Rows without work weigh nothing.
 
     Args:

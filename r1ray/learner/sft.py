@@ -42,5 +42,5 @@ class SFTLearner(SupervisedDeepSpeedLearner[SFTExample]):
         loss, sums = nll_loss(logp_N, torch.full_like(logp_N, weight))
         return Computed(loss, sums, packed)
 
-    def _figures(self, means: dict[str, float]) -> dict[str, float]:
+    def _metrics(self, means: dict[str, float]) -> dict[str, float]:
         return {"loss": means["nll"], "perplexity": math.exp(min(means["nll"], 50.0))}

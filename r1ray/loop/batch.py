@@ -41,7 +41,7 @@ class _Row:
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class StepPart:
     """What the learner waits for at a time: the groups of a step, or those of one minibatch."""
 
     num_groups: int
@@ -55,16 +55,16 @@ class Part:
         return self.num_later == 0
 
 
-def parts_of_step(algo: AlgoConfig) -> list[Part]:
+def parts_of_step(algo: AlgoConfig) -> list[StepPart]:
     """Return all groups of a step as one part, or, if minibatches stream, a part for each minibatch."""
     if not algo.stream_minibatches:
-        return [Part(algo.prompts_per_step, 0, algo.minibatches_per_step, is_first=True)]
+        return [StepPart(algo.prompts_per_step, 0, algo.minibatches_per_step, is_first=True)]
     groups, size = algo.prompts_per_step, algo.prompts_per_step // algo.minibatches_per_step
-    return [Part(size, groups - start - size, 1, is_first=start == 0) for start in range(0, groups, size)]
+    return [StepPart(size, groups - start - size, 1, is_first=start == 0) for start in range(0, groups, size)]
 
 
 def make_batch(
-    groups: Sequence[ScoredGroup], prompts: Sequence[Prompt], part: Part, config: RunConfig, *, version: int
+    groups: Sequence[ScoredGroup], prompts: Sequence[Prompt], part: StepPart, config: RunConfig, *, version: int
 ) -> Batch:
     """Return the batch, or a part of it, that takes the policy from ``version`` to the next one.
 

@@ -24,7 +24,7 @@ from r1ray.config import AlgoConfig, RewardConfig
 from r1ray.errors import EngineLost, GroupFailed, GroupLost, R1RayError
 from r1ray.interfaces import GroupRunner
 from r1ray.loop.admission import Admission
-from r1ray.loop.batch import Part
+from r1ray.loop.batch import StepPart
 from r1ray.loop.ledger import Ledger, group_id_of, position_of
 from r1ray.loop.rewards import reason_to_drop
 from r1ray.loop.roles import PromptSource
@@ -135,7 +135,7 @@ class Buffer:
 
     # ------------------------------------------------------------------ out
 
-    async def take(self, part: Part) -> tuple[list[ScoredGroup], list[Prompt]]:
+    async def take(self, part: StepPart) -> tuple[list[ScoredGroup], list[Prompt]]:
         """Return groups of the next step and their prompts, chosen so that no group is ever too old; none once the
         buffer is closed, unless the step has begun. They stay here until they are settled."""
         deadlines = self._waiter.deadlines  # a trajectory has three attempts, and engines may have to be replaced
@@ -144,7 +144,7 @@ class Buffer:
         groups = await self._waiter.wait_for(self._choose(part), "generate_s", owner, seconds=seconds)
         return groups, [self._running[group.group_id][0].prompt for group in groups]
 
-    async def _choose(self, part: Part) -> list[ScoredGroup]:
+    async def _choose(self, part: StepPart) -> list[ScoredGroup]:
         version = self._progress.version
         while not (self.is_closed and part.is_first):
             await self._engines.restore()

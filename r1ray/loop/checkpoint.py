@@ -1,9 +1,9 @@
 """Checkpoints on disk: written aside, then renamed, so that a folder that exists was whole when it was made.
 
-checkpoints/<version>/manifest.json      format, size and checksum of every file, and held-out figures
+checkpoints/<version>/manifest.json      format, size and checksum of every file, and held-out metrics
 checkpoints/<version>/controller.json    ledger and data position
 checkpoints/<version>/learner/           what the learner saved
-checkpoints/best.json                    the version that is kept for its figure
+checkpoints/best.json                    the version that is kept for its metric
 
 ``.writing-<version>`` is being written and ``.removing-<version>`` being removed; what a killed process left of
 either is cleared away. Whenever the process is killed, the newest folder with a number is whole.
@@ -49,7 +49,7 @@ class Checkpoints:
         """
         Args:
             keep: so many of the newest stay.
-            best: name of a figure; the checkpoint with its highest value stays too.
+            best: name of a metric; the checkpoint with its highest value stays too.
         """
         self._folder, self._keep, self._metric = folder, keep, best
 
@@ -60,15 +60,15 @@ class Checkpoints:
         (aside / "learner").mkdir(parents=True)
         return aside
 
-    def commit(self, aside: Path, state: LoopState, *, figures: Mapping[str, float] | None = None) -> Path:
+    def commit(self, aside: Path, state: LoopState, *, metrics: Mapping[str, float] | None = None) -> Path:
         """Finish what :meth:`begin` began, once every file of the learner is written.
 
         Args:
-            figures: held-out figures of this version, where it was evaluated.
+            metrics: held-out metrics of this version, where it was evaluated.
         """
         (aside / _STATE).write_text(json.dumps(asdict(state)))
         files = {str(path.relative_to(aside)): _look_at(path) for path in _files(aside)}
-        write_json(aside / _MANIFEST, {"format": FORMAT, "files": files, "figures": dict(figures or {})})
+        write_json(aside / _MANIFEST, {"format": FORMAT, "files": files, "metrics": dict(metrics or {})})
         final = self._folder / str(state.version)
         put_in_place(aside, final)
         self.tidy()
@@ -108,7 +108,7 @@ class Checkpoints:
         return folder / "learner"
 
     def best(self) -> int | None:
-        """Return the version that is kept for its figure, as :meth:`tidy` noted it; None where none is."""
+        """Return the version that is kept for its metric, as :meth:`tidy` noted it; None where none is."""
         try:
             version: int = json.loads((self._folder / _BEST).read_text())["version"]
         except (OSError, ValueError, KeyError):
@@ -129,12 +129,12 @@ class Checkpoints:
             shutil.rmtree(left)
 
     def _find_best(self, versions: list[int]) -> tuple[int, float] | None:
-        """Version and value; the earliest where several are equal. The figures lie in the checkpoints themselves, and
+        """Version and value; the earliest where several are equal. The metrics lie in the checkpoints themselves, and
         the best is never removed, so that it is found again after any restart."""
         if self._metric is None:
             return None
-        figures = {version: _figures(self._folder / str(version)).get(self._metric) for version in versions}
-        rated = [(version, value) for version, value in figures.items() if value is not None and value == value]
+        metrics = {version: _metrics(self._folder / str(version)).get(self._metric) for version in versions}
+        rated = [(version, value) for version, value in metrics.items() if value is not None and value == value]
         return max(rated, key=lambda pair: pair[1], default=None)
 
     def _remove(self, version: int) -> None:
@@ -167,13 +167,13 @@ def _fault(folder: Path) -> str | None:
     return None
 
 
-def _figures(folder: Path) -> dict[str, float]:
+def _metrics(folder: Path) -> dict[str, float]:
     """Those of a checkpoint; none where it is torn, which is told when it is loaded."""
     try:
-        figures: dict[str, float] = json.loads((folder / _MANIFEST).read_text())["figures"]
+        metrics: dict[str, float] = json.loads((folder / _MANIFEST).read_text())["metrics"]
     except (OSError, ValueError, KeyError):
         return {}
-    return figures
+    return metrics
 
 
 def _format(folder: Path) -> int:

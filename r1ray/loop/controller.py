@@ -22,7 +22,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 from r1ray.config import RunConfig
 from r1ray.errors import GroupLost, NonFiniteLoss, first_of
-from r1ray.loop.batch import Batch, Part, make_batch, parts_of_step
+from r1ray.loop.batch import Batch, StepPart, make_batch, parts_of_step
 from r1ray.loop.buffer import Buffer
 from r1ray.loop.checkpoint import Checkpoints, LoopState
 from r1ray.loop.ledger import Ledger
@@ -167,7 +167,7 @@ class Controller:
         await self._saver.keep(state, tasks)
         self._account.lap("save")
 
-    async def _learn(self, part: Part, tasks: asyncio.TaskGroup) -> tuple[Batch, StepStats]:
+    async def _learn(self, part: StepPart, tasks: asyncio.TaskGroup) -> tuple[Batch, StepStats]:
         """Train on groups as soon as they are there: those of a step, or of a minibatch."""
         while True:
             groups, prompts = await self._take(part, tasks)  # o_i and r_i of every q
@@ -181,7 +181,7 @@ class Controller:
             self._account.lap("learn")
             return batch, stats
 
-    async def _take(self, part: Part, tasks: asyncio.TaskGroup) -> tuple[list[ScoredGroup], list[Prompt]]:
+    async def _take(self, part: StepPart, tasks: asyncio.TaskGroup) -> tuple[list[ScoredGroup], list[Prompt]]:
         """Wait for groups, while the learner still holds the live version."""
         groups, prompts = await self._buffer.take(part)
         if not groups:

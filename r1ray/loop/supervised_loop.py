@@ -135,7 +135,7 @@ class SupervisedLoop(Generic[R]):
             stats = await self._train(rows)
             learned = time.monotonic()
             self.step += 1
-            figures = await self._evaluate(self._held_out) if self._held_out and self._is_evaluated else {}
+            metrics = await self._evaluate(self._held_out) if self._held_out and self._is_evaluated else {}
             self._log(
                 {
                     "step": float(self.step),
@@ -144,7 +144,7 @@ class SupervisedLoop(Generic[R]):
                     "throughput/samples_per_s": len(rows) / (learned - start),
                     "throughput/trained_tokens_per_s": stats.trained_tokens / (learned - start),
                     "learner/padding_share": stats.padding_tokens / max(1, stats.padding_tokens + stats.trained_tokens),
-                    **figures,
+                    **metrics,
                     "time/step_s": time.monotonic() - start,
                     "time/learn_s": learned - start,
                 }
@@ -199,8 +199,8 @@ class SupervisedLoop(Generic[R]):
             num_terms += terms
             for name, value in stats.metrics.items():
                 sums[name] += value * terms
-        figures = {f"eval/{held_out.name}/{name}": value / max(num_terms, 1) for name, value in sums.items()}
-        return {**figures, "time/eval_s": time.monotonic() - start}
+        metrics = {f"eval/{held_out.name}/{name}": value / max(num_terms, 1) for name, value in sums.items()}
+        return {**metrics, "time/eval_s": time.monotonic() - start}
 
     async def _save_checkpoint(self, *, is_last: bool) -> None:
         every = self._config.checkpoint.every

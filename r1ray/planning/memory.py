@@ -57,7 +57,7 @@ class Actor:
     capacity: float
     host: tuple[Item, ...] = ()
     """In the host's memory, of one actor, beside the GPU."""
-    figures: dict[str, float] = field(default_factory=dict)
+    metrics: dict[str, float] = field(default_factory=dict)
 
     @property
     def peak(self) -> str:
@@ -330,7 +330,7 @@ def engine_actor(
     capacity: float,
     bucket_bytes: float = 0.0,
 ) -> Actor:
-    """A vLLM engine. What its budget leaves is key-value cache; ``figures`` has how many tokens that is."""
+    """A vLLM engine. What its budget leaves is key-value cache; ``metrics`` has how many tokens that is."""
     size = DTYPE_BYTES[engine.dtype]
     sizes = engine.parallel_sizes(gpus)
     tensor, pipeline = sizes["tensor_parallel_size"], sizes["pipeline_parallel_size"]
@@ -355,7 +355,7 @@ def engine_actor(
             gpus=0,
             moments={"generation": tuple(items)},
             capacity=capacity,
-            figures={"cache_tokens": tokens, "token_bytes": token},
+            metrics={"cache_tokens": tokens, "token_bytes": token},
         )
     budget = engine.gpu_memory_utilization * capacity
     items += [Item("CUDA graphs", GRAPHS), Item("CUDA and NCCL", CONTEXT)]
@@ -374,7 +374,7 @@ def engine_actor(
         gpus=gpus,
         moments=moments,
         capacity=budget if left < needed else capacity,
-        figures={"cache_tokens": max(left, 0.0) / token, "token_bytes": token},
+        metrics={"cache_tokens": max(left, 0.0) / token, "token_bytes": token},
     )
 
 

@@ -57,9 +57,9 @@ def _actor_lines(plan: Plan, actor: Actor) -> Iterator[str]:
         needed, ranks = host_of_node(plan.config, plan.shape, actor)
         items = ", ".join(f"{item.name} {gib(item.bytes)}" for item in actor.host)
         yield f"  host memory of a node with {ranks} of them: {gib(needed)} (each: {items})"
-    if "cache_tokens" in actor.figures:
-        held = actor.figures["cache_tokens"] / max(plan.batch.tokens_per_sequence, 1)
-        yield f"  the cache holds {actor.figures['cache_tokens']:,.0f} tokens: {held:,.0f} average sequences at a time"
+    if "cache_tokens" in actor.metrics:
+        held = actor.metrics["cache_tokens"] / max(plan.batch.tokens_per_sequence, 1)
+        yield f"  the cache holds {actor.metrics['cache_tokens']:,.0f} tokens: {held:,.0f} average sequences at a time"
 
 
 def _time_lines(plan: Plan) -> Iterator[str]:
@@ -145,7 +145,7 @@ def as_json(plan: Plan, advice: Sequence[Change] | None = None) -> dict[str, Any
                 "peak": actor.peak,
                 "moments": {name: {item.name: item.bytes for item in items} for name, items in actor.moments.items()},
                 "host": {item.name: item.bytes for item in actor.host},
-                **actor.figures,
+                **actor.metrics,
             }
             for actor in plan.actors
         ],

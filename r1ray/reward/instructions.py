@@ -1,6 +1,6 @@
 """Instruction following: the 25 rules of IFEval (Zhou et al. 2023), strict and loose.
 
-    response --after the reasoning--> text, and seven variants of it --every rule--> figures
+    response --after the reasoning--> text, and seven variants of it --every rule--> metrics
 
 Each rule follows the published checker, written for linear time whatever the text. Three differ from it in the
 libraries behind them: sentences are counted by punctuation and abbreviations instead of NLTK's punkt model, words in
@@ -39,14 +39,14 @@ def rule(name: str) -> Callable[[RuleFn], RuleFn]:
 
 
 def instructions_score(check: Instructions, text: str) -> Score:
-    """1 where every rule holds, strictly. Figures: ``prompt_strict``, ``prompt_loose``, and, so that they add up over
+    """1 where every rule holds, strictly. Metrics: ``prompt_strict``, ``prompt_loose``, and, so that they add up over
     prompts, ``instructions``, ``instructions_strict``, ``instructions_loose``."""
     final = after_think(text)
     section = answer_section(final)
     final = (final if section is None else section).strip()
     strict = [follows(rule, final) for rule in check.rules]
     loose = [any(follows(rule, variant) for variant in variants(final)) for rule in check.rules]
-    figures = {
+    metrics = {
         "prompt_strict": float(all(strict)),
         "prompt_loose": float(all(loose)),
         "instructions": float(len(strict)),
@@ -55,7 +55,7 @@ def instructions_score(check: Instructions, text: str) -> Score:
     }
     broken = [rule.id for rule, holds in zip(check.rules, strict, strict=True) if not holds]
     label = "no_answer" if not final else "wrong" if broken else "correct"
-    return Score(figures["prompt_strict"], label, final or None, f"not followed: {', '.join(broken)}", figures)
+    return Score(metrics["prompt_strict"], label, final or None, f"not followed: {', '.join(broken)}", metrics)
 
 
 def follows(rule: Rule, text: str) -> bool:

@@ -122,7 +122,7 @@ RUBRICS: dict[str, Rubric] = {
 
 
 async def judged_score(check: Judged, asked: str, text: str, judge: Judge) -> Score:
-    """1 where the judge gives the right grade; one figure for each grade of the rubric.
+    """1 where the judge gives the right grade; one metric for each grade of the rubric.
 
     Args:
         asked: the prompt's text, for a check without a question of its own.
@@ -141,10 +141,10 @@ async def judged_score(check: Judged, asked: str, text: str, judge: Judge) -> Sc
 
 
 def _score(rubric: Rubric, grade: str, answer: str | None, label: str, detail: str) -> Score:
-    figures = {name: float(name == grade) for name in rubric.grades}
+    metrics = {name: float(name == grade) for name in rubric.grades}
     is_right = grade == rubric.grades[0]
     label = label if answer is None or len(rubric.grades) > 2 else "correct" if is_right else "wrong"
-    return Score(float(is_right), label, answer, detail, figures)
+    return Score(float(is_right), label, answer, detail, metrics)
 
 
 def final_text(text: str) -> str:

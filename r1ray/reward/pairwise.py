@@ -78,7 +78,7 @@ RUBRICS: dict[str, PairRubric] = {
 
 
 async def pairwise_score(check: Pairwise, text: str, judge: Judge) -> Score:
-    """The preference for the response in [0, 1], the mean of both orders. Figures: ``preference``; ``wins`` and
+    """The preference for the response in [0, 1], the mean of both orders. Metrics: ``preference``; ``wins`` and
     ``battles``, which add up over prompts; ``length_difference``, characters more than the baseline's answer.
 
     A response without anything after its reasoning loses without a question.
@@ -104,13 +104,13 @@ async def pairwise_score(check: Pairwise, text: str, judge: Judge) -> Score:
 
 def _score(results: list[tuple[float, float]], difference: float, summary: str | None, label: str) -> Score:
     preference = sum(win for win, _ in results) / len(results)
-    figures = {
+    metrics = {
         "preference": preference,
         "wins": sum(win * battles for win, battles in results),
         "battles": sum(battles for _, battles in results),
         "length_difference": difference,
     }
-    return Score(preference, label, summary, "", figures)
+    return Score(preference, label, summary, "", metrics)
 
 
 def rubric_problem(check: Pairwise) -> str | None:

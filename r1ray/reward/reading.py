@@ -22,7 +22,7 @@ _ANSWER_LINE = re.compile(
 
 
 def reading_score(check: Reading, text: str) -> Score:
-    """1 where the answer is exactly a gold one; figures ``exact_match`` and ``f1``, each the best over gold answers."""
+    """1 where the answer is exactly a gold one; metrics ``exact_match`` and ``f1``, each the best over gold answers."""
     answer = short_answer(text)
     if answer is None:
         return Score(0.0, "no_answer", None, "no answer after the reasoning", {"exact_match": 0.0, "f1": 0.0})

@@ -281,8 +281,8 @@ class RewardScorer:
             in_format = isinstance(prompt.check, FormatOnly)
             extracted = boxed_answer_of_format(response.text) if in_format else final_answer(response.text)
         total = total_reward(values, self._weights, gate=self._gate)
-        figures = {name: figure for score in scores.values() for name, figure in score.figures.items()}
-        return Scored(total, figures | values, tuple(failed), spoken.label, spoken.detail), extracted
+        metrics = {name: metric for score in scores.values() for name, metric in score.metrics.items()}
+        return Scored(total, metrics | values, tuple(failed), spoken.label, spoken.detail), extracted
 
     async def _score_of(self, part: Part, prompt: Prompt, response: Response) -> Score | None:
         """The score of one part; None where its function failed on what the model wrote.

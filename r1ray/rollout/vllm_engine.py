@@ -33,7 +33,7 @@ from vllm.v1.engine.exceptions import EngineDeadError
 from vllm.v1.executor.multiproc_executor import MultiprocExecutor
 
 from r1ray.config import RolloutConfig
-from r1ray.config.specs import EngineSpec, PartSpec
+from r1ray.config.specs import EngineShardSpec, EngineSpec
 from r1ray.errors import EngineLost, PromptTooLong, UserError
 from r1ray.rollout.engine import Generated, TrajectoryRequest, one_segment
 from r1ray.rollout.engine_clock import EngineClock
@@ -48,7 +48,7 @@ KV_COUNT_S = 0.1
 POLL_S = 0.5
 
 
-def engine_args(config: RolloutConfig, spec: EngineSpec, part: PartSpec | None = None) -> AsyncEngineArgs:
+def engine_args(config: RolloutConfig, spec: EngineSpec, part: EngineShardSpec | None = None) -> AsyncEngineArgs:
     """vLLM's arguments; ``part`` is of an engine that is spread over nodes. ``processed_logprobs`` are those of the
     distribution that is sampled from: temperature applied, and with top_p 1 over the whole vocabulary."""
     if problem := config.why_not_seeded("rollout", spec.num_gpus, spec.max_model_len):
@@ -108,7 +108,7 @@ def linear_layers(model: str) -> list[str]:
     return sorted(linear)
 
 
-def use_network(part: PartSpec | None) -> None:
+def use_network(part: EngineShardSpec | None) -> None:
     """Tell vLLM and Gloo which of this machine's addresses the other parts reach; both would guess. (NCCL guesses too,
     and is told by NCCL_SOCKET_IFNAME.)"""
     if part is not None:
@@ -134,10 +134,10 @@ async def allocate_for_pipeline(llm: AsyncLLM) -> None:
         await llm.collective_rpc("execute_dummy_batch")
 
 
-class VLLMPart:
+class VLLMShard:
     """The workers of an engine on one of its other nodes. They take orders from the engine alone."""
 
-    def __init__(self, config: RolloutConfig, spec: EngineSpec, part: PartSpec, key: str = "model") -> None:
+    def __init__(self, config: RolloutConfig, spec: EngineSpec, part: EngineShardSpec, key: str = "model") -> None:
         """Raises UserError where vLLM refuses the settings."""
         use_network(part)
         with explained(f"{key}={spec.model}"):
@@ -160,7 +160,7 @@ class _Running:
 class VLLMEngine:
     """The RolloutEngine role on one vLLM engine."""
 
-    def __init__(self, config: RolloutConfig, spec: EngineSpec, part: PartSpec | None = None) -> None:
+    def __init__(self, config: RolloutConfig, spec: EngineSpec, part: EngineShardSpec | None = None) -> None:
         self._config = config
         use_network(part)
         with explained(f"model={spec.model}"):

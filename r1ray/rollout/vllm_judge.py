@@ -20,10 +20,10 @@ from vllm.v1.engine.async_llm import AsyncLLM
 from vllm.v1.engine.exceptions import EngineDeadError
 
 from r1ray.config import RolloutConfig
-from r1ray.config.specs import EngineSpec, JudgeSpec, PartSpec
+from r1ray.config.specs import EngineShardSpec, EngineSpec, JudgeSpec
 from r1ray.data.replies import Said, ask_until_valid
 from r1ray.errors import EngineLost, InfrastructureError
-from r1ray.rollout.vllm_engine import VLLMPart, allocate_for_pipeline, engine_args, explained, use_network
+from r1ray.rollout.vllm_engine import VLLMShard, allocate_for_pipeline, engine_args, explained, use_network
 
 GUIDED = {"structured_outputs_config": {"backend": "xgrammar", "disable_any_whitespace": True}}
 """Between the parts of an object a model could write blanks without end. vLLM reads the switch here alone: that of a
@@ -43,17 +43,17 @@ def _as_engine(config: RolloutConfig, spec: JudgeSpec) -> tuple[RolloutConfig, E
     return replace(config, engine_args=GUIDED | config.engine_args), engine
 
 
-class VLLMJudgePart(VLLMPart):
+class VLLMJudgeShard(VLLMShard):
     """A judge's workers on one of its other nodes."""
 
-    def __init__(self, config: RolloutConfig, spec: JudgeSpec, part: PartSpec) -> None:
+    def __init__(self, config: RolloutConfig, spec: JudgeSpec, part: EngineShardSpec) -> None:
         super().__init__(*_as_engine(config, spec), part, key="judge.model")
 
 
 class VLLMJudge:
     """The Judge role on one vLLM engine."""
 
-    def __init__(self, config: RolloutConfig, spec: JudgeSpec, part: PartSpec | None = None) -> None:
+    def __init__(self, config: RolloutConfig, spec: JudgeSpec, part: EngineShardSpec | None = None) -> None:
         use_network(part)
         with explained(f"judge.model={spec.model}"):
             self._llm = AsyncLLM.from_engine_args(engine_args(*_as_engine(config, spec), part))

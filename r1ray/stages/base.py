@@ -196,8 +196,8 @@ def run_stages(
             )
         else:
             _check_content(stage.name, done, memo)
-            figures = ", ".join(f"{name} {value:.3f}" for name, value in done.metrics.items())
-            logger.info(f"stage {stage.name}: done already, {done.path}" + (f"\n  {figures}" if figures else ""))
+            metrics = ", ".join(f"{name} {value:.3f}" for name, value in done.metrics.items())
+            logger.info(f"stage {stage.name}: done already, {done.path}" + (f"\n  {metrics}" if metrics else ""))
         made[stage.makes] = done
     return made
 

@@ -269,7 +269,7 @@ class StepLines:
         self._left = TimeLeft(num_steps)
 
     def step(self, metrics: dict[str, float]) -> None:
-        """The line of one step; of step 0, the held-out figures."""
+        """The line of one step; of step 0, the held-out metrics."""
         step = metrics["step"]
         left = self._left.after(step)
         evals = [f"{name.split('/', 2)[2]} {value:.4f}" for name, value in metrics.items() if name.startswith("eval/")]
@@ -278,14 +278,14 @@ class StepLines:
             logger.info(f"step {step:.0f}{held_out}")
             return
         accuracy = metrics.get("train/accuracy")
-        figures = [
+        shown = [
             f"{step:.0f}/{self._num_steps}",
             f"epoch {metrics['epoch']:.2f}",
             f"loss {metrics['loss/total']:.4f}",
             *([] if accuracy is None else [f"accuracy {accuracy:.3f}"]),
             f"{metrics['throughput/trained_tokens_per_s']:.0f} tokens/s",
         ]
-        logger.info("  ".join(figures) + held_out + (f"  left {left}" if left else ""))
+        logger.info("  ".join(shown) + held_out + (f"  left {left}" if left else ""))
 
 
 def plot_losses(rows: Sequence[dict[str, float]], path: Path, *, title: str) -> None:

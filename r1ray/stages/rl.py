@@ -201,7 +201,7 @@ class _Job:
         return list(self._tokenizer(prompt.text, add_special_tokens=not has_own)["input_ids"])
 
     async def run(self) -> dict[str, float]:
-        """The loop from the last checkpoint, or from the start, to the end; returns the last held-out figures."""
+        """The loop from the last checkpoint, or from the start, to the end; returns the last held-out metrics."""
         config, context, deadlines = self._config, self._context, self._config.deadlines.decided
         resumed = go_back(context.run_dir, self._checkpoints, self._metrics)
         self._checkpoints.tidy()
@@ -299,7 +299,7 @@ class _Job:
         return sequences
 
     def _finish(self, progress: Progress) -> dict[str, float]:
-        """Plot and table; returns the last held-out figures, the number of steps, and their last mean reward."""
+        """Plot and table; returns the last held-out metrics, the number of steps, and their last mean reward."""
         assert self._controller is not None
         rows, last = self._metrics.read(), self._controller.last
         trained = {"steps": float(last), "reward_mean": recent_mean(rows, "reward/mean")}

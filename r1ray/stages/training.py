@@ -92,9 +92,9 @@ async def _wait_for_learner(awaitable: Awaitable[None], what: str, deadlines: De
     )
 
 
-def recent_mean(rows: Sequence[Mapping[str, float]], figure: str, *, count: int = 10) -> float:
+def recent_mean(rows: Sequence[Mapping[str, float]], metric: str, *, count: int = 10) -> float:
     """Return the mean of a metric over the last steps that have it: what training came to."""
-    values = [row[figure] for row in rows if figure in row][-count:]
+    values = [row[metric] for row in rows if metric in row][-count:]
     return sum(values) / len(values)
 
 

@@ -51,8 +51,8 @@ class Progress:
         if evals:
             self._last_eval = evals["pass@1"]
         if "reward/mean" not in metrics:
-            figures = "  ".join(f"{name} {value:.3f}" for name, value in evals.items())
-            logger.info(f"step {metrics['step']:.0f}  held-out: {figures or 'not evaluated'}", extra={"style": "bold"})
+            shown = "  ".join(f"{name} {value:.3f}" for name, value in evals.items())
+            logger.info(f"step {metrics['step']:.0f}  held-out: {shown or 'not evaluated'}", extra={"style": "bold"})
             return
         known = len(self._parts)
         self._parts += [name for name in reward_parts(metrics) if name not in self._parts]  # not all prompts have all
@@ -72,10 +72,10 @@ class Progress:
         )
 
     def table(self, before: dict[str, float], after: dict[str, float]) -> None:
-        """Held-out figures before and after, one row each."""
-        table = Table(title="held-out figures", title_justify="left")
-        for column in ("figure", "before", "after"):
-            table.add_column(column, justify="left" if column == "figure" else "right")
+        """Held-out metrics before and after, one row each."""
+        table = Table(title="held-out metrics", title_justify="left")
+        for column in ("metric", "before", "after"):
+            table.add_column(column, justify="left" if column == "metric" else "right")
         for name in before:
             table.add_row(name, f"{before[name]:.3f}", f"{after[name]:.3f}" if name in after else "")
         text = io.StringIO()

@@ -15,8 +15,7 @@ WHOLE = ("step", "policy_version", "ledger/issued", "ledger/trained", "ledger/dr
 
 def reward_parts(names: Iterable[str]) -> list[str]:
     """Of metric names those of the reward's named parts, in their order."""
-    others = ("reward/mean", "reward/failed_parts", "reward/unscored")
-    return [name for name in names if name.startswith("reward/") and name.count("/") == 1 and name not in others]
+    return [name for name in names if name.startswith("reward/") and name != "reward/mean"]
 
 
 def append_row(path: Path, row: Mapping[str, object]) -> None:

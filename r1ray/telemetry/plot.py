@@ -11,7 +11,7 @@ from r1ray.telemetry.metrics import reward_parts
 
 ACCURACY, LENGTH = "held-out accuracy", "mean response length (tokens)"
 PARTS, REFLECTION = "parts of the reward, and other shares, in rollouts", "re-evaluation in rollouts"
-_ACCURACIES = re.compile(r"eval/(?P<benchmark>.+)/(?P<figure>pass@1|cons@\d+)")
+_ACCURACIES = re.compile(r"eval/(?P<benchmark>.+)/(?P<metric>pass@1|cons@\d+)")
 Row = Mapping[str, Any]
 
 
@@ -21,7 +21,7 @@ def panels(reflection: Sequence[Row] = ()) -> list[str]:
 
 
 def series(rows: Sequence[Row], *names: str) -> list[list[float]]:
-    """Steps and figures of the rows that have all of them; those of an evaluation by the version that was evaluated."""
+    """Steps and metrics of the rows that have all of them; those of an evaluation by the version that was evaluated."""
     by = "policy_version" if names[0].startswith("eval/") else "step"
     points = sorted(
         [row.get(by, row["step"]), *(row[name] for name in names)]
@@ -61,12 +61,12 @@ def _names(rows: Sequence[Row]) -> list[str]:
 
 def _draw_accuracy(axes: Any, rows: Sequence[Row]) -> None:
     matches = [match for match in map(_ACCURACIES.fullmatch, _names(rows)) if match]
-    found = sorted(matches, key=lambda match: match["figure"] != "pass@1")
+    found = sorted(matches, key=lambda match: match["metric"] != "pass@1")
     is_one = len({match["benchmark"] for match in found}) == 1
     for match in found:
         steps, values = series(rows, match[0])
-        label = match["figure"] if is_one else f"{match['benchmark']} {match['figure']}"
-        line = "o-" if match["figure"] == "pass@1" else "s--" if len(steps) > 2 else "D"  # two points are no curve
+        label = match["metric"] if is_one else f"{match['benchmark']} {match['metric']}"
+        line = "o-" if match["metric"] == "pass@1" else "s--" if len(steps) > 2 else "D"  # two points are no curve
         (drawn,) = axes.plot(steps, values, line, markersize=4, label=label)
         axes.vlines(*series(rows, f"{match[0]}_low", f"{match[0]}_high"), color=drawn.get_color(), alpha=0.5)
     axes.set_ylim(0, 1.03)

@@ -116,7 +116,7 @@ class Frequency:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ReflectionFigures(Frequency):
+class ReflectionMetrics(Frequency):
     """And with which phrases."""
 
     by_phrase: dict[str, int]
@@ -162,13 +162,13 @@ def measure_reflection(
     english: Mapping[str, str] = ENGLISH,
     chinese: Mapping[str, str] = CHINESE,
     max_quotes: int = 20,
-) -> ReflectionFigures:
-    """The figures of texts and their lengths in tokens."""
+) -> ReflectionMetrics:
+    """The metrics of texts and their lengths in tokens."""
     if not texts or len(texts) != len(num_tokens):
         raise ValueError(f"{len(texts)} texts with {len(num_tokens)} lengths; needs at least one, and as many of both.")
     found = find_in_each(texts, english=english, chinese=chinese)
     quotes = [_quote(index, texts[index], hits[0]) for index, hits in enumerate(found) if hits]
-    return ReflectionFigures(
+    return ReflectionMetrics(
         **asdict(_frequency(found, num_tokens)), by_phrase=_by_phrase(found), quotes=tuple(quotes[:max_quotes])
     )
 

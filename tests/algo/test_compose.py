@@ -61,6 +61,6 @@ def test_a_part_that_does_not_count_yet_does_not_spread() -> None:
     assert normalised_rewards(parts, {}, epsilon=0.0) == [0.0, 0.0]
 
 
-def test_figures_are_not_rewarded() -> None:
+def test_metrics_are_not_rewarded() -> None:
     parts = [{"accuracy": 0.0, "f1": 0.1}, {"accuracy": 0.0, "f1": 0.9}]
     assert normalised_rewards(parts, WEIGHTS, epsilon=0.0) == [0.0, 0.0]

@@ -52,8 +52,8 @@ def test_bradley_terry_by_hand() -> None:
     first, second = math.log(1 + math.exp(-1.0)), math.log(1 + math.exp(3.0))
     assert loss.item() == pytest.approx((first + second) / 4)
     assert sums["nll"].item() == pytest.approx(first + second)
-    figures = {name: sums[name].item() for name in ("terms", "correct", "margin", "chosen_score", "rejected_score")}
-    assert figures == {"terms": 2.0, "correct": 1.0, "margin": -1.0, "chosen_score": 1.0, "rejected_score": 2.0}
+    metrics = {name: sums[name].item() for name in ("terms", "correct", "margin", "chosen_score", "rejected_score")}
+    assert metrics == {"terms": 2.0, "correct": 1.0, "margin": -1.0, "chosen_score": 1.0, "rejected_score": 2.0}
 
 
 def test_equal_scores_are_not_correct() -> None:

@@ -257,8 +257,8 @@ def main() -> None:
         profile.enable()
     for num_groups in map(int, arguments.groups.split(",")):
         cost = costs[num_groups] = asyncio.run(measured(num_groups, steps=arguments.steps, num_tokens=64))
-        figures = f"driver {cost.driver_ms:.3f} ms a trajectory, worker {cost.worker_ms:.3f} ms"
-        print(f"{num_groups} groups a step: {figures}", flush=True)
+        metrics = f"driver {cost.driver_ms:.3f} ms a trajectory, worker {cost.worker_ms:.3f} ms"
+        print(f"{num_groups} groups a step: {metrics}", flush=True)
     if arguments.profile:
         profile.disable()
         pstats.Stats(profile).sort_stats("tottime").print_stats(40)

@@ -15,12 +15,12 @@ import ray
 from ray.cluster_utils import Cluster
 from ray.exceptions import RayActorError
 
-from r1ray.cluster.host import Parts, host, mistake_of
+from r1ray.cluster.host import EngineShards, host, mistake_of
 from r1ray.cluster.joining import why_unreachable
 from r1ray.cluster.placement import Kind, Needs, Reservation, missing, nodes_of_cluster, reserve
 from r1ray.cluster.spawn import Spawner
 from r1ray.cluster.storage import check_storage
-from r1ray.config.specs import PartSpec
+from r1ray.config.specs import EngineShardSpec
 from r1ray.errors import UserError
 from tests.listening import listening
 
@@ -69,18 +69,18 @@ def test_a_run_without_an_address_leaves_the_clusters_of_others_alone(tiers: dic
 
 
 class Leading:
-    def __init__(self, part: PartSpec) -> None:
+    def __init__(self, part: EngineShardSpec) -> None:
         raise AssertionError("was built although a part was not")
 
 
 class Mistaken:
-    def __init__(self, part: PartSpec) -> None:
+    def __init__(self, part: EngineShardSpec) -> None:
         raise UserError(f"model=x: part {part.node_rank} has no such model")
 
 
 def test_what_a_part_of_a_spread_actor_finds_wrong_is_the_users_to_read(tiers: dict[str, str]) -> None:
-    parts = Parts(f"{__name__}:Mistaken", [{"num_cpus": 0}])
-    actor = host(f"{__name__}:Leading", concurrency=2, parts=parts, num_cpus=0)
+    parts = EngineShards(f"{__name__}:Mistaken", [{"num_cpus": 0}])
+    actor = host(f"{__name__}:Leading", is_async=True, parts=parts, num_cpus=0)
     with pytest.raises(RayActorError) as raised:
         ray.get(actor.alive(), timeout=60)
     mistake = mistake_of(raised.value)

@@ -109,11 +109,11 @@ def test_two_steps_pass_through_every_phase_without_a_model_or_data_of_the_user(
     assert [row["phase"] for row in found["phases"]] == [
         *("cluster", "model", "start", "generate", "reward", "learn", "publish", "probe", "export", "reload")
     ]
-    figures = {row["phase"]: row["figures"] for row in found["phases"]}
-    assert figures["generate"]["tokens"] == 2 * 8 * 4 * 3
-    assert figures["learn"]["moved_nats"] == pytest.approx(1.0, abs=1e-5)
-    assert figures["publish"]["publishes"] == 3
-    assert figures["reload"]["max_nats"] == 0.0
+    metrics = {row["phase"]: row["metrics"] for row in found["phases"]}
+    assert metrics["generate"]["tokens"] == 2 * 8 * 4 * 3
+    assert metrics["learn"]["moved_nats"] == pytest.approx(1.0, abs=1e-5)
+    assert metrics["publish"]["publishes"] == 3
+    assert metrics["reload"]["max_nats"] == 0.0
     assert found["placement"] == {"learner": ["10.0.0.1"]}
 
 

@@ -97,7 +97,7 @@ def test_the_json_has_the_same_as_data() -> None:
     }
     assert found["phases"][2] == {
         **{"phase": "publish", "seconds": 0.25, "found": "3 x 1 MB to 2 engines"},
-        "figures": {"bytes": 1e6, "resent": 0},
+        "metrics": {"bytes": 1e6, "resent": 0},
     }
     assert (found["passed"], found["failure"]) == (False, {"phase": "start", "cause": "x"})
     assert found["settings"]["zero_stage"] == 3 and found["nodes"][0]["gpu"] == "H100"

@@ -8,14 +8,14 @@ from r1ray.evaluation.effects import effects_of, from_metrics, to_metrics
 from r1ray.evaluation.records import Answered, Sample
 
 
-def sample(value: float | None, *, num_tokens: int = 5, **figures: float) -> Sample:
+def sample(value: float | None, *, num_tokens: int = 5, **metrics: float) -> Sample:
     return Sample(
         text="",
         num_tokens=num_tokens,
         is_truncated=False,
         extracted=None,
         value=value,
-        figures=figures,
+        metrics=metrics,
         detail="",
     )
 
@@ -50,7 +50,7 @@ def test_what_could_not_be_scored_is_left_out() -> None:
     assert (right.before, right.after) == (0.5, 1.0)
 
 
-def test_a_figure_that_is_not_there_is_named() -> None:
+def test_a_metric_that_is_not_there_is_named() -> None:
     with pytest.raises(ValueError, match="readable: no question has it in both evaluations"):
         effects_of(BEFORE, AFTER, {"readable": "up"}, seed=0)
 

@@ -19,7 +19,7 @@ samples = st.builds(
     is_truncated=st.booleans(),
     extracted=st.none() | texts,
     value=st.none() | numbers,
-    figures=st.dictionaries(texts, numbers, max_size=3),
+    metrics=st.dictionaries(texts, numbers, max_size=3),
     detail=texts,
     score=st.none() | numbers,
 )
@@ -42,7 +42,7 @@ def test_a_question_is_read_as_it_was_written(question: Answered) -> None:
 
 @pytest.mark.parametrize(("value", "is_right"), [(1.0, True), (0.999, False), (0.0, False), (None, False)])
 def test_only_a_full_mark_is_right(value: float | None, is_right: bool) -> None:
-    sample = Sample(text="", num_tokens=0, is_truncated=False, extracted=None, value=value, figures={}, detail="")
+    sample = Sample(text="", num_tokens=0, is_truncated=False, extracted=None, value=value, metrics={}, detail="")
     assert sample.is_right is is_right
 
 

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from r1ray.errors import InfrastructureError
-from r1ray.evaluation.figures import figures_of
 from r1ray.evaluation.records import Answered
 from r1ray.evaluation.sampling import answer_questions, evaluate
+from r1ray.evaluation.summary import metrics_of
 from r1ray.types import (
     EvalResult,
     GroupRequest,
@@ -76,17 +76,17 @@ def answers(
 
 
 def test_pass_at_1_is_a_mean_and_cons_is_one_vote_a_question() -> None:
-    figures = measure(FakeScorer()).metrics
-    assert figures["pass@1"] == 0.5
-    assert figures["cons@4"] == 0.0, "two answers have two votes each; the one given first is wrong"
-    assert figures["cons@4/tie_rate"] == 1.0
-    assert figures["length_mean"] == 3.0
-    assert figures["accuracy"] == 0.5
+    metrics = measure(FakeScorer()).metrics
+    assert metrics["pass@1"] == 0.5
+    assert metrics["cons@4"] == 0.0, "two answers have two votes each; the one given first is wrong"
+    assert metrics["cons@4/tie_rate"] == 1.0
+    assert metrics["length_mean"] == 3.0
+    assert metrics["accuracy"] == 0.5
 
 
 def test_pass_at_1_comes_with_its_interval() -> None:
-    figures = measure(FakeScorer()).metrics
-    assert figures["pass@1_low"] <= figures["pass@1"] <= figures["pass@1_high"]
+    metrics = measure(FakeScorer()).metrics
+    assert metrics["pass@1_low"] <= metrics["pass@1"] <= metrics["pass@1_high"]
 
 
 @pytest.mark.faults
@@ -96,9 +96,9 @@ def test_a_lost_engine_does_not_end_an_evaluation() -> None:
 
 @pytest.mark.parametrize("fault", [ScoringFailed("late"), Unscorable("no reference")])
 def test_a_sample_that_cannot_be_scored_is_never_a_wrong_answer(fault: Outcome) -> None:
-    figures = measure(FakeScorer(lambda c: fault if c.index else Scored(1.0, {"accuracy": 1.0}))).metrics
-    assert figures["pass@1"] == 1.0
-    assert figures["unscored"] == 6
+    metrics = measure(FakeScorer(lambda c: fault if c.index else Scored(1.0, {"accuracy": 1.0}))).metrics
+    assert metrics["pass@1"] == 1.0
+    assert metrics["unscored"] == 6
 
 
 def test_an_evaluation_without_any_scored_sample_is_an_error_of_the_system() -> None:
@@ -200,7 +200,7 @@ def test_the_interval_of_pass_at_1_covers_the_truth_in_95_of_100_evaluations(
         chances = {str(i): float(spread(rng)) for i in range(60)}
         prompts = {repetition * 1000 + i: make_prompt(str(i)) for i in range(60)}
         questions = list(answers(Oracle(chances), prompts, samples=4).values())
-        interval = figures_of(questions, ["pass@1"], seed=repetition)["pass@1"].over_questions
+        interval = metrics_of(questions, ["pass@1"], seed=repetition)["pass@1"].over_questions
         assert interval is not None
         covered += interval.low <= truth <= interval.high
     # 200 trials of a nominal 0.95: fewer than 181 covered have a probability of 0.3 %.

@@ -1,4 +1,4 @@
-"""Figures worked out by hand, intervals against closed forms, and models whose pass@1 is known."""
+"""Metrics worked out by hand, intervals against closed forms, and models whose pass@1 is known."""
 
 from __future__ import annotations
 

@@ -40,7 +40,7 @@ def test_a_collection_says_what_it_left_out_most_first() -> None:
     assert outcome_of("collect", counts) == "40 of 100 samples kept, 50 rows; left out: 40 wrong, 20 cut"
 
 
-def test_an_effect_has_its_figures_its_interval_and_a_verdict() -> None:
-    effect = Effect(figure="format", before=0.2, after=0.9, difference=Estimate(0.7, 0.65, 0.75), expected="up")
+def test_an_effect_has_its_metrics_its_interval_and_a_verdict() -> None:
+    effect = Effect(metric="format", before=0.2, after=0.9, difference=Estimate(0.7, 0.65, 0.75), expected="up")
     found = cells(effects_table([("eval_sft", "eval_base", effect)]), "sft")
     assert found == ["sft", "base", "format", "0.200", "0.900", "+0.700 (+0.650 .. +0.750)", "as expected"]

@@ -119,8 +119,8 @@ def gradient(
     lengths = [length for group in lengths_of(groups, masked) for length in group]
     chosen = [i for i in order if numbers[i] is not None and (lengths[i] or algo.count_masked)]
     shards = plan_shards(
-        [SampleRef(trajectories[i].id, float(numbers[i] or 0), trajectories[i].num_row_tokens) for i in chosen],
-        [lengths[i] for i in chosen],
+        [[SampleRef(trajectories[i].id, float(numbers[i] or 0), trajectories[i].num_row_tokens) for i in chosen]],
+        [[lengths[i] for i in chosen]],
         num_minibatches=1,
         num_ranks=num_ranks,
         max_tokens_per_microbatch=max_tokens,

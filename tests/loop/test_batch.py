@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from r1ray.config import AlgoConfig, DataConfig, LearnerConfig, RewardConfig, RunConfig
-from r1ray.loop.batch import Batch, Part, make_batch, parts_of_step
+from r1ray.loop.batch import Batch, StepPart, make_batch, parts_of_step
 from r1ray.types import Scored, ScoredGroup, ScoringFailed, group_of
 from tests.fakes import make_prompt, samples_of
 from tests.loop.groups import make_group
@@ -26,7 +26,7 @@ def make_config(**algo: Any) -> RunConfig:
     )
 
 
-def batch_of(groups: Sequence[ScoredGroup], *, part: Part | None = None, **algo: Any) -> Batch:
+def batch_of(groups: Sequence[ScoredGroup], *, part: StepPart | None = None, **algo: Any) -> Batch:
     config = make_config(**algo)
     prompts = [make_prompt(f"p{group.group_id}") for group in groups]
     return make_batch(groups, prompts, part or parts_of_step(config.algo)[0], config, version=4)

@@ -19,11 +19,11 @@ def state(version: int) -> LoopState:
     return LoopState(version, 2 * version, Position(1, 5), ledger.state())
 
 
-def save(checkpoints: Checkpoints, version: int, *, contents: bytes = b"weights", **figures: float) -> Path:
+def save(checkpoints: Checkpoints, version: int, *, contents: bytes = b"weights", **metrics: float) -> Path:
     aside = checkpoints.begin(version)
     (aside / "learner" / "rank").mkdir()
     (aside / "learner" / "rank" / "0.pt").write_bytes(contents)
-    return checkpoints.commit(aside, state(version), figures=figures)
+    return checkpoints.commit(aside, state(version), metrics=metrics)
 
 
 def names(folder: Path) -> list[str]:
@@ -175,7 +175,7 @@ def test_a_restarted_run_remembers_the_best(tmp_path: Path) -> None:
     assert names(tmp_path) == ["4", "best.json"]
 
 
-def test_a_version_without_the_figure_is_never_the_best(tmp_path: Path) -> None:
+def test_a_version_without_the_metric_is_never_the_best(tmp_path: Path) -> None:
     checkpoints = Checkpoints(tmp_path, keep=1, best="pass@1")
     save(checkpoints, 1)
     save(checkpoints, 2, **{"pass@1": float("nan")})

@@ -222,7 +222,7 @@ def test_a_completion_whose_scoring_failed_is_left_out_of_its_group(tmp_path: Pa
     (record,) = world.recorder.records[1]
     assert record.advantages[3] is None
     assert sum(a for a in record.advantages if a is not None) == pytest.approx(0.0)
-    assert world.log[-1]["reward/unscored"] == 1.0
+    assert world.log[-1]["scoring/unscored"] == 1.0
 
 
 def test_a_group_with_fewer_than_two_rewards_is_dropped(tmp_path: Path) -> None:
@@ -420,15 +420,15 @@ def test_rewards_are_those_of_the_scorer_where_every_part_counts(tmp_path: Path)
     assert world.log[-1]["reward/mean"] == sum([0.1, 0.1 + 0.2] * 3) / 6
 
 
-def test_domains_have_their_own_figures(tmp_path: Path) -> None:
+def test_domains_have_their_own_metrics(tmp_path: Path) -> None:
     world = World(tmp_path, make_config(steps=1, prompts=4))
     at = world.prompts.at
     world.prompts.at = lambda position: replace(at(position), domain="ab"[position.index % 4 == 3])  # type: ignore[method-assign]
     world.scorer.reward = lambda c: Scored(float(c.group_id == "0/3"), {})
     world.run(domains=["a", "b"])
     row = world.log[-1]
-    assert (row["mixture/a"], row["mixture/b"]) == (0.75, 0.25)
-    assert (row["reward/domain/a/mean"], row["reward/domain/b/mean"]) == (0.0, 1.0)
+    assert (row["domain/a/share"], row["domain/b/share"]) == (0.75, 0.25)
+    assert (row["domain/a/reward_mean"], row["domain/b/reward_mean"]) == (0.0, 1.0)
 
 
 def flat(config: RunConfig, **stop: object) -> RunConfig:
@@ -463,7 +463,7 @@ def test_training_ends_as_at_the_last_step_once_the_reward_has_stopped_to_rise(
     found = world.checkpoints.latest()
     assert found is not None and found[1].version == last and not found[1].ledger["in_flight"]
     assert said == [
-        f"stage rl: training ends with step {last}: the mean of reward/mean over the last 1 figures is not 0.1 above "
+        f"stage rl: training ends with step {last}: the mean of reward/mean over the last 1 metrics is not 0.1 above "
         "that of the 1 before (stop.patience=1)"
     ]
 
@@ -482,7 +482,7 @@ def test_the_books_balance_when_training_ends_early(tmp_path: Path, staleness: i
     assert recorded.count("dropped stopped") == ledger.dropped.total(), "no group ends in silence"
 
 
-def test_a_figure_of_the_evaluation_may_end_training(tmp_path: Path) -> None:
+def test_a_metric_of_the_evaluation_may_end_training(tmp_path: Path) -> None:
     world = World(tmp_path, flat(make_config(steps=40), metric="eval/heldout/pass@1"))
     world.score = lambda version: min(version, 6) / 10
     world.run()
@@ -490,7 +490,7 @@ def test_a_figure_of_the_evaluation_may_end_training(tmp_path: Path) -> None:
     assert [row["step"] for row in world.log if "eval/heldout/pass@1" in row] == [0, 2, 4, 6, 8, 9]
 
 
-def test_an_evaluation_without_the_figure_that_ends_training_is_refused(tmp_path: Path) -> None:
+def test_an_evaluation_without_the_metric_that_ends_training_is_refused(tmp_path: Path) -> None:
     world = World(tmp_path, flat(make_config(), metric="eval/heldout/cons@4"))
     with pytest.raises(UserError, match=r"stop.metric=eval/heldout/cons@4: .* needs one of eval/heldout/pass@1\."):
         world.run()
@@ -585,7 +585,7 @@ def test_engines_of_its_own_evaluate_while_training_goes_on(tmp_path: Path) -> N
     world.run()
     assert evaluated_versions(world)[0] == 0 and evaluated_versions(world)[-1] == 8
     first = next(i for i, row in enumerate(world.log) if "eval/heldout/pass@1" in row)
-    assert world.log[first - 1]["step"] > 0, "steps were made before the figures of version 0 were there"
+    assert world.log[first - 1]["step"] > 0, "steps were made before the metrics of version 0 were there"
     assert [row["step"] for row in world.log if "reward/mean" in row] == list(range(1, 9))
 
 
@@ -706,7 +706,7 @@ def test_without_asynchronous_a_checkpoint_is_whole_before_the_next_step(tmp_pat
     assert found is not None and found[1].version == 4
 
 
-def test_the_checkpoint_with_the_best_figure_is_kept(tmp_path: Path) -> None:
+def test_the_checkpoint_with_the_best_metric_is_kept(tmp_path: Path) -> None:
     config = make_config(steps=8, checkpoint_every=1)
     config.checkpoint.best = "pass@1"
     world = World(tmp_path, config)
@@ -714,7 +714,7 @@ def test_the_checkpoint_with_the_best_figure_is_kept(tmp_path: Path) -> None:
     world.score = {0: 0.9, 2: 0.3, 4: 0.8, 6: 0.5, 8: 0.1}.__getitem__
     world.run()
     kept = sorted(path.name for path in (tmp_path / "checkpoints").iterdir())
-    assert kept == ["4", "8", "best.json"], "version 0 has no checkpoint, odd ones no figure"
+    assert kept == ["4", "8", "best.json"], "version 0 has no checkpoint, odd ones no metric"
     assert json.loads((tmp_path / "checkpoints" / "best.json").read_text())["value"] == 0.8
 
 

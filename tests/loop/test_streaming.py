@@ -13,7 +13,7 @@ import pytest
 
 from r1ray.config import AlgoConfig, RunConfig
 from r1ray.errors import Terminated
-from r1ray.loop.batch import Part, make_batch, parts_of_step
+from r1ray.loop.batch import StepPart, make_batch, parts_of_step
 from r1ray.rollout.engine import Generated, TrajectoryRequest
 from r1ray.types import Scored, ScoredGroup, Shard, StepStats, group_of
 from tests.fakes import FakeEngine, FakePrompts, make_prompt
@@ -31,12 +31,12 @@ def streaming(*, minibatches: int = 3, **settings: Any) -> RunConfig:
 def test_the_parts_of_a_step_are_its_minibatches() -> None:
     algo = AlgoConfig(prompts_per_step=6, minibatches_per_step=3, stream_minibatches=True)
     assert parts_of_step(algo) == [
-        Part(2, 4, 1, is_first=True),
-        Part(2, 2, 1, is_first=False),
-        Part(2, 0, 1, is_first=False),
+        StepPart(2, 4, 1, is_first=True),
+        StepPart(2, 2, 1, is_first=False),
+        StepPart(2, 0, 1, is_first=False),
     ]
     assert [part.is_last for part in parts_of_step(algo)] == [False, False, True]
-    assert parts_of_step(replace(algo, stream_minibatches=False)) == [Part(6, 0, 3, is_first=True)]
+    assert parts_of_step(replace(algo, stream_minibatches=False)) == [StepPart(6, 0, 3, is_first=True)]
 
 
 @pytest.mark.parametrize("changes", [{}, {"advantage_std": "sample", "mask_truncated": True, "count_masked": True}])
@@ -55,7 +55,7 @@ def test_a_minibatch_of_the_same_groups_has_the_numbers_that_it_has_if_the_step_
     for number, minibatch in enumerate(waited.shards[0].minibatches):
         names = {group_of(sample.id) for micro in minibatch.microbatches for sample in micro}
         chosen = [group for group in groups if group.group_id in names]
-        part = Part(2, 0, 1, is_first=True)
+        part = StepPart(2, 0, 1, is_first=True)
         streamed = make_batch(chosen, prompts[: len(chosen)], part, config, version=4)
         assert [shard.minibatches for shard in streamed.shards] == [
             (shard.minibatches[number],) for shard in waited.shards

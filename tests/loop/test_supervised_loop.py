@@ -217,7 +217,7 @@ def test_the_plan_is_that_of_the_batching_module() -> None:
 # ---------------------------------------------------------------------- evaluation
 
 
-def test_held_out_figures_come_before_the_first_step_now_and_then_and_after_the_last(tmp_path: Path) -> None:
+def test_held_out_metrics_come_before_the_first_step_now_and_then_and_after_the_last(tmp_path: Path) -> None:
     _, lines = train(tmp_path, make_config(eval_every=2), held_out=EXAMPLES)
     assert [line["step"] for line in lines if "eval/mine/loss" in line] == [0.0, 2.0, 4.0, 5.0]
     assert lines[0]["epoch"] == 0.0 and "loss/total" not in lines[0]
@@ -228,7 +228,7 @@ def test_with_eval_every_0_only_the_ends_are_evaluated(tmp_path: Path) -> None:
     assert [line["step"] for line in lines if "eval/mine/loss" in line] == [0.0, 5.0]
 
 
-def test_held_out_figures_are_means_over_all_terms_however_they_are_split(tmp_path: Path) -> None:
+def test_held_out_metrics_are_means_over_all_terms_however_they_are_split(tmp_path: Path) -> None:
     learner, lines = train(tmp_path, make_config(eval_rows=7), held_out=EXAMPLES)
     assert learner.evaluated[:2] == [["0", "1", "2", "3"], ["4", "5", "6"]]
     seen = EXAMPLES[:7]

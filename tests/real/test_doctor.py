@@ -62,10 +62,10 @@ def test_two_steps_of_a_tiny_model_pass_through_every_phase(tmp_path: Path) -> N
     assert found["passed"] and found["failure"] is None
     assert tuple(row["phase"] for row in found["phases"]) == PHASES
     assert all(row["seconds"] > 0 for row in found["phases"])
-    figures = {row["phase"]: row["figures"] for row in found["phases"]}
-    assert (figures["publish"]["publishes"], figures["publish"]["resent"]) == (3, 0)
-    assert figures["probe"]["max_nats"] <= figures["probe"]["bound_nats"] == found["bound"] == 0.1, "bfloat16"
-    assert figures["learn"]["moved_nats"] > 5 * found["bound"], "the probe would notice weights of the version before"
+    metrics = {row["phase"]: row["metrics"] for row in found["phases"]}
+    assert (metrics["publish"]["publishes"], metrics["publish"]["resent"]) == (3, 0)
+    assert metrics["probe"]["max_nats"] <= metrics["probe"]["bound_nats"] == found["bound"] == 0.1, "bfloat16"
+    assert metrics["learn"]["moved_nats"] > 5 * found["bound"], "the probe would notice weights of the version before"
     settings = found["settings"]
     assert (settings["engine_dtype"], settings["learner_dtype"]) == ("bfloat16", "bfloat16")
     assert settings["transport"] == "gloo"

@@ -78,14 +78,14 @@ def test_every_question_is_answered_and_every_sample_judged(finished: tuple[Path
     assert all(0 < sample["num_tokens"] <= 24 for sample in samples)
 
 
-def test_the_figures_have_intervals_rates_and_the_tokens_spent(finished: tuple[Path, list[str], str]) -> None:
+def test_the_metrics_have_intervals_rates_and_the_tokens_spent(finished: tuple[Path, list[str], str]) -> None:
     result = result_of(finished[0])
-    figures = result["figures"]
-    assert {"pass@1", f"cons@{SAMPLES}", "length_mean", "truncated_rate", "no_answer_rate"} <= set(figures)
-    low, high = figures["pass@1"]["over_questions"]
-    assert low <= figures["pass@1"]["value"] <= high
+    metrics = result["metrics"]
+    assert {"pass@1", f"cons@{SAMPLES}", "length_mean", "truncated_rate", "no_answer_rate"} <= set(metrics)
+    low, high = metrics["pass@1"]["over_questions"]
+    assert low <= metrics["pass@1"]["value"] <= high
     spent = sum(s["num_tokens"] for question in lines(folder_of(finished[0])) for s in question["samples"])
-    assert figures["generated_tokens"]["value"] == spent
+    assert metrics["generated_tokens"]["value"] == spent
     assert result["settings"]["seed"] == 0
     assert "pass@1" in finished[2] and "95 % over questions" in finished[2]
 
@@ -161,8 +161,8 @@ def test_a_judge_grades_what_no_rule_can_compare(qwen_folder: Path, long_llama: 
         *("judge.engine.dtype=float32", "judge.engine.cpus_per_actor=0.5", "rollout.cpus_per_actor=0.5"),
         cwd=tmp_path,
     )
-    figures = result_of(tmp_path)["figures"]
-    assert {"correct", "not_attempted", "f_score"} <= set(figures)
+    metrics = result_of(tmp_path)["metrics"]
+    assert {"correct", "not_attempted", "f_score"} <= set(metrics)
     details = [s["detail"] for question in lines(folder_of(tmp_path)) for s in question["samples"]]
     grades = {detail.split(":")[0] for detail in details}
     assert grades <= {"correct", "incorrect", "not_attempted", "no_answer"}, printed
@@ -171,7 +171,7 @@ def test_a_judge_grades_what_no_rule_can_compare(qwen_folder: Path, long_llama: 
 
 def test_a_reward_model_ranks_samples_and_guides_a_search(finished: tuple[Path, list[str], str]) -> None:
     result = result_of(finished[0])
-    assert {f"best@{SAMPLES}", f"weighted_cons@{SAMPLES}"} <= set(result["figures"])
+    assert {f"best@{SAMPLES}", f"weighted_cons@{SAMPLES}"} <= set(result["metrics"])
     rows = {row["method"]: row for row in result["search"]}
     assert set(rows) == {"sampling", "majority", "best_of_n", "tree_search"}
     assert all(0 < row["generated_tokens"] <= 64 for row in rows.values())

@@ -41,7 +41,7 @@ def beside_plain(work: Path, train: Path) -> list[str]:
     for row in pq.read_table(train).to_pylist()[:NUM_ZERO]:
         text = f"<think>so so {row['check']['answer']}</think><answer>{row['check']['answer']}</answer>"
         sample = Sample(
-            text=text, num_tokens=8, is_truncated=False, extracted=None, value=1.0, figures={}, detail="", fault=None
+            text=text, num_tokens=8, is_truncated=False, extracted=None, value=1.0, metrics={}, detail="", fault=None
         )
         answered.append(
             Answered(id=f"{row['id']}/plain", groups={}, num_prompt_tokens=3, samples=(sample,), classes=None)
@@ -136,7 +136,7 @@ def test_a_model_thinks_before_the_users_answers_but_not_before_trivial_ones(
     assert rows and all(found is not None and found[1] == "thanks" for found in written)
 
 
-def test_the_lineage_leads_from_the_figures_to_the_users_model(finished: tuple[Path, list[str], str, str]) -> None:
+def test_the_lineage_leads_from_the_metrics_to_the_users_model(finished: tuple[Path, list[str], str, str]) -> None:
     lineage = json.loads((finished[0] / "lineage.json").read_text())
     assert list(lineage) == ["extended", "samples", "fine_tuned", "eval_extended", "eval_fine_tuned"]
     for name, entry in lineage.items():
@@ -150,11 +150,11 @@ def test_the_last_tables_have_a_row_for_each_stage_and_each_effect(finished: tup
     for stage in ("extended", "samples", "fine_tuned", "eval_extended", "eval_fine_tuned"):
         assert any(line.startswith(f"│ {stage} ") for line in lines), stage
     (effect,) = (line for line in lines if "│ length_mean │" in line and "│ extended │" in line)
-    figures = json.loads((finished[0] / "lineage.json").read_text())["eval_fine_tuned"]["artifact"]["metrics"]
-    before, difference = figures["before/eval_extended/length_mean"], figures["effect/eval_extended/length_mean"]
+    metrics = json.loads((finished[0] / "lineage.json").read_text())["eval_fine_tuned"]["artifact"]["metrics"]
+    before, difference = metrics["before/eval_extended/length_mean"], metrics["effect/eval_extended/length_mean"]
     assert f"{before:.1f}" in effect and f"{difference:+.3f}" in effect
-    assert abs(before + difference - figures["length_mean"]) < 1e-9
-    low, high = (figures[f"effect/eval_extended/length_mean_{end}"] for end in ("low", "high"))
+    assert abs(before + difference - metrics["length_mean"]) < 1e-9
+    low, high = (metrics[f"effect/eval_extended/length_mean_{end}"] for end in ("low", "high"))
     assert low <= difference <= high
 
 

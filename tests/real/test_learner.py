@@ -264,21 +264,21 @@ def compare_gradients(loss: torch.Tensor, model: Any, after: Any) -> torch.Tenso
     return expected
 
 
-def figures(out: Path, name: str) -> list[Any]:
+def metrics(out: Path, name: str) -> list[Any]:
     """Of each step its StepStats, or what is known of why it failed; see learner_rank.py."""
     stats, _ = pickle.loads((out / f"{name}.pickle").read_bytes())
     return list(stats)
 
 
 def check_second_step(done: Job, name: str) -> None:
-    """Its gradient and figures, against plain torch."""
+    """Its gradient and metrics, against plain torch."""
     out, job = done
     model, after, reference = load(out / f"{name}-step1"), load(out / f"{name}-step2"), load(Path(job["model"]))
     _, rows, advantages = job["steps"][1]
     loss = plain_loss(plain_logprobs(model, reference, rows), advantages)
     expected = compare_gradients(loss, model, after)
 
-    stats = figures(out, name)[1]
+    stats = metrics(out, name)[1]
     assert stats.metrics["loss/total"] == pytest.approx(loss.item(), rel=1e-5)
     assert stats.metrics["grad_norm"] == pytest.approx(expected.norm().item(), rel=1e-4)
     assert stats.metrics["kl/ref"] > 0, "the second step is not at the reference"
@@ -289,12 +289,12 @@ def check_second_step(done: Job, name: str) -> None:
 @pytest.mark.parametrize("name", STAGES)
 def test_the_gradient_of_two_ranks_is_that_of_plain_torch(jobs: dict[str, Job], name: str) -> None:
     check_second_step(jobs["stages"], name)
-    assert figures(jobs["stages"][0], name)[1].padding_tokens == 0
+    assert metrics(jobs["stages"][0], name)[1].padding_tokens == 0
 
 
 @pytest.mark.parametrize("name", ["zero1", "zero3"])
 def test_a_step_done_again_from_a_checkpoint_is_the_same_step(jobs: dict[str, Job], name: str) -> None:
-    _, after, again = figures(jobs["stages"][0], name)
+    _, after, again = metrics(jobs["stages"][0], name)
     assert after.metrics == again.metrics
 
 
@@ -317,7 +317,7 @@ def test_bfloat16_keeps_master_weights_that_updates_too_small_for_it_add_up_in(
     terms = plain_logprobs(load(llama_folder), load(llama_folder), rows)
     expected = plain_loss(terms, advantages)
     for name in BFLOAT16:
-        losses = [stats.metrics["loss/total"] for stats in figures(out, name)]
+        losses = [stats.metrics["loss/total"] for stats in metrics(out, name)]
         assert losses[0] == pytest.approx(expected.item(), abs=5e-3)
         assert losses[-1] < losses[0] - 5e-3
         weights = zip(start.parameters(), load(out / f"{name}-step20").parameters(), strict=True)
@@ -328,7 +328,7 @@ def test_bfloat16_keeps_master_weights_that_updates_too_small_for_it_add_up_in(
 @pytest.mark.parametrize("name", BFLOAT16)
 def test_in_bfloat16_many_micro_batches_have_the_gradient_of_one(jobs: dict[str, Job], name: str) -> None:
     """Sums in bfloat16 would be off by 2 %. What is left is the rounding of single gradients."""
-    (one, moved), (many, moved_by_many) = (figures(jobs[f"{n} micro-batches"][0], name) for n in (1, 128))
+    (one, moved), (many, moved_by_many) = (metrics(jobs[f"{n} micro-batches"][0], name) for n in (1, 128))
     assert many.metrics["grad_norm"] == pytest.approx(one.metrics["grad_norm"], rel=1e-3)
     assert (moved_by_many - moved).norm() < 6e-3 * moved.norm()
 
@@ -342,7 +342,7 @@ def adapted(jobs: dict[str, Job]) -> Path:
 def test_adapters_learn_and_the_model_under_them_stays_the_reference(
     adapted: Path, llama_folder: Path, name: str
 ) -> None:
-    stats = figures(adapted, name)
+    stats = metrics(adapted, name)
     assert stats[0].metrics["kl/ref"] == 0.0
     assert stats[3].metrics["kl/ref"] > 1e-4
     assert stats[3].metrics["loss/total"] < stats[0].metrics["loss/total"] - 0.01
@@ -362,7 +362,7 @@ def test_what_is_exported_computes_what_the_learner_with_its_adapters_does(adapt
 
 
 def test_adapters_learn_alike_whatever_the_stage(adapted: Path) -> None:
-    first, *others = ([stats.metrics["loss/total"] for stats in figures(adapted, name)] for name in ADAPTERS)
+    first, *others = ([stats.metrics["loss/total"] for stats in metrics(adapted, name)] for name in ADAPTERS)
     assert all(other == pytest.approx(first, rel=1e-4) for other in others)
 
 
@@ -374,7 +374,7 @@ def test_a_loss_that_is_not_finite_stops_every_rank_before_the_update_and_names_
     out, job = jobs["not finite"]
     shards, _, _ = job["steps"][0]
     names = {sample.id.split("#")[0] for sample in shards[0].minibatches[0].microbatches[0]}
-    assert figures(out, "zero2") == [tuple(sorted(names))]
+    assert metrics(out, "zero2") == [tuple(sorted(names))]
     before, after = load(qwen_folder), load(out / "zero2-step1")
     assert all(torch.equal(old, new) for old, new in zip(before.parameters(), after.parameters(), strict=True))
 
@@ -383,7 +383,7 @@ def test_a_loss_that_is_not_finite_stops_every_rank_before_the_update_and_names_
 @pytest.mark.parametrize("name", [*STAGES, *BFLOAT16])
 def test_an_infinite_gradient_of_one_rank_stops_all_before_the_update(jobs: dict[str, Job], name: str) -> None:
     """Parameters, master weights and moments are those of before, bit for bit."""
-    message, is_unchanged = figures(jobs["infinite gradient"][0], name)[1]
+    message, is_unchanged = metrics(jobs["infinite gradient"][0], name)[1]
     assert "norm is inf" in message or "norm is nan" in message
     assert is_unchanged
 
@@ -398,14 +398,14 @@ def test_other_objectives_have_the_gradient_of_plain_torch_too(
     model = load(qwen_folder)
     loss = plain(plain_logprobs(model, load(qwen_folder), rows), advantages)
     compare_gradients(loss, model, load(out / "zero1-step1"))
-    stats = figures(out, "zero1")[0]
+    stats = metrics(out, "zero1")[0]
     assert stats.metrics["loss/total"] == pytest.approx(loss.item(), rel=1e-5)
     assert ("kl/ref" in stats.metrics) == (name == "rloo")
 
 
 def test_where_the_learner_recomputes_pi_old_the_engines_rounding_clips_nothing(jobs: dict[str, Job]) -> None:
     """The engine's log-probabilities are off by 0.3, the clip is 0.2; the first update hardly moves the policy."""
-    (stats,) = figures(jobs["recomputed"][0], "zero1")
+    (stats,) = metrics(jobs["recomputed"][0], "zero1")
     assert stats.metrics["clip_fraction"] == 0.0
     assert stats.metrics["mismatch/fresh_kl"] == pytest.approx(stats.metrics["mismatch/kl"]) and (
         0.01 < stats.metrics["mismatch/fresh_mean_logprob_diff"] < stats.metrics["mismatch/fresh_max_logprob_diff"]

@@ -68,12 +68,12 @@ def rollouts(folder: Path, step: int) -> list[RolloutRow]:
     return [row for row in read_rollouts(folder / "rollouts", step=step) if row["group_status"] == "trained"]
 
 
-def test_prompts_are_mixed_as_asked_and_each_domain_has_its_figures(finished: tuple[Path, str]) -> None:
+def test_prompts_are_mixed_as_asked_and_each_domain_has_its_metrics(finished: tuple[Path, str]) -> None:
     rows = [row for row in metrics(finished[0]) if "reward/mean" in row]
     assert [row["step"] for row in rows] == [1, 2, 3]
     for row in rows:
-        assert (row["mixture/math"], row["mixture/general"]) == (0.75, 0.25)
-        assert {"reward/domain/math/mean", "completion/domain/general/length_mean"} <= set(row)
+        assert (row["domain/math/share"], row["domain/general/share"]) == (0.75, 0.25)
+        assert {"domain/math/reward_mean", "domain/general/length_mean"} <= set(row)
     assert balanced(rows)
     assert "rows of these domains are left out: poems (1)" in finished[1]
 
@@ -103,4 +103,4 @@ def test_training_that_stops_to_improve_ends_as_at_the_last_step(finished: tuple
     assert manifest["artifact"]["path"] == str(folder / "hf" / "3")
     assert manifest["artifact"]["metrics"]["steps"] == STEPS
     assert (folder / "checkpoints" / "3").is_dir() and (folder / "hf" / "3" / "config.json").is_file()
-    assert "stage rl: training ends with step 3: the mean of reward/mean over the last 1 figures" in printed
+    assert "stage rl: training ends with step 3: the mean of reward/mean over the last 1 metrics" in printed

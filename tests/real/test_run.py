@@ -130,7 +130,7 @@ def test_the_same_command_again_does_nothing(
 
 
 @pytest.mark.faults
-def test_a_run_that_goes_on_from_a_checkpoint_repeats_every_figure_to_the_last_bit(
+def test_a_run_that_goes_on_from_a_checkpoint_repeats_every_metric_to_the_last_bit(
     finished: tuple[Path, str], tmp_path: Path, qwen_folder: Path, running_total: Path
 ) -> None:
     """As if it had been killed after its first checkpoint."""

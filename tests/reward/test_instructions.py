@@ -98,7 +98,7 @@ def test_strict_and_loose_are_told_apart() -> None:
     rules = (Rule("startend:quotation", "{}"), Rule("punctuation:no_comma", "{}"))
     score = instructions_score(Instructions(rules), '<think>,</think>Here it is:\n"rain"')
     assert (score.value, score.label, score.detail) == (0.0, "wrong", "not followed: startend:quotation")
-    assert score.figures == {
+    assert score.metrics == {
         "prompt_strict": 0.0,
         "prompt_loose": 1.0,
         "instructions": 2.0,

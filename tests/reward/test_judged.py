@@ -31,10 +31,10 @@ def judge(judge: Scripted, text: str, rubric: str = "attempted") -> Score:
 
 
 @pytest.mark.parametrize(("grade", "value"), [("correct", 1.0), ("incorrect", 0.0), ("not_attempted", 0.0)])
-def test_each_grade_is_a_figure(grade: str, value: float) -> None:
+def test_each_grade_is_a_metric(grade: str, value: float) -> None:
     score = judge(Scripted(grade), "<think>hm</think>Paris")
     assert (score.value, score.label, score.extracted) == (value, grade, "Paris")
-    assert score.figures == {name: float(name == grade) for name in ("correct", "incorrect", "not_attempted")}
+    assert score.metrics == {name: float(name == grade) for name in ("correct", "incorrect", "not_attempted")}
 
 
 def test_the_judge_sees_question_reference_and_the_final_answer_only() -> None:
@@ -49,7 +49,7 @@ def test_the_judge_sees_question_reference_and_the_final_answer_only() -> None:
 def test_a_response_without_an_answer_is_not_attempted_and_nobody_is_asked() -> None:
     scripted = Scripted()
     score = judge(scripted, "<think>never ends")
-    assert (score.value, score.label, score.figures["not_attempted"], scripted.asked) == (0.0, "no_answer", 1.0, [])
+    assert (score.value, score.label, score.metrics["not_attempted"], scripted.asked) == (0.0, "no_answer", 1.0, [])
 
 
 @pytest.mark.parametrize("grade", ["perhaps", None, 3, ["correct"]])
@@ -73,7 +73,7 @@ def score(judge: Scripted | None) -> object:
         scorer.close()
 
 
-def test_figures_are_logged_beside_the_parts_and_add_nothing_to_the_total() -> None:
+def test_metrics_are_logged_beside_the_parts_and_add_nothing_to_the_total() -> None:
     outcome = score(Scripted("yes"))
     assert isinstance(outcome, Scored)
     assert (outcome.total, outcome.parts) == (1.0, {"yes": 1.0, "no": 0.0, "accuracy": 1.0})

@@ -29,7 +29,7 @@ def compare(judge: Scripted, text: str = "<think>long</think>mine", rubric: str 
 def test_a_preference_is_the_mean_of_both_orders(grades: tuple[str, str], preference: float, label: str) -> None:
     score = compare(Scripted(*grades))
     assert (score.value, score.label) == (preference, label)
-    assert score.figures["length_difference"] == len("mine") - len("theirs!")
+    assert score.metrics["length_difference"] == len("mine") - len("theirs!")
 
 
 def test_the_order_is_swapped_and_the_reasoning_left_out() -> None:
@@ -42,13 +42,13 @@ def test_the_order_is_swapped_and_the_reasoning_left_out() -> None:
 
 def test_a_clear_verdict_counts_as_three_battles() -> None:
     score = compare(Scripted("A>>B", "A>B"), rubric="five_way")
-    assert (score.value, score.figures["wins"], score.figures["battles"]) == (0.5, 3.0, 4.0)
+    assert (score.value, score.metrics["wins"], score.metrics["battles"]) == (0.5, 3.0, 4.0)
 
 
 def test_a_response_without_a_summary_loses_without_a_question() -> None:
     judge = Scripted()
     score = compare(judge, "<think>never ends")
-    assert (score.value, score.label, score.figures["preference"], judge.asked) == (0.0, "no_answer", 0.0, [])
+    assert (score.value, score.label, score.metrics["preference"], judge.asked) == (0.0, "no_answer", 0.0, [])
 
 
 def test_a_judge_that_gives_no_grade_is_a_failure_of_the_system() -> None:

@@ -76,11 +76,11 @@ def test_the_short_answer_of_a_response(text: str, answer: str | None) -> None:
 
 def test_the_best_of_several_gold_answers_counts() -> None:
     score = reading_score(Reading((("24 points",), ("24",))), "Answer: 24")
-    assert (score.value, score.figures) == (1.0, {"exact_match": 1.0, "f1": 1.0})
+    assert (score.value, score.metrics) == (1.0, {"exact_match": 1.0, "f1": 1.0})
     wrong = reading_score(Reading((("Lee", "Park"),)), "Answer: Lee | Kim")
-    assert (wrong.value, wrong.figures) == (0.0, {"exact_match": 0.0, "f1": 0.5})
+    assert (wrong.value, wrong.metrics) == (0.0, {"exact_match": 0.0, "f1": 0.5})
 
 
 def test_no_answer_scores_nothing() -> None:
     score = reading_score(Reading((("24",),)), "<think>24")
-    assert (score.value, score.label, score.figures["f1"]) == (0.0, "no_answer", 0.0)
+    assert (score.value, score.label, score.metrics["f1"]) == (0.0, "no_answer", 0.0)

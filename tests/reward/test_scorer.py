@@ -16,7 +16,17 @@ from r1ray.config import RewardConfig, RewardPart, SandboxConfig
 from r1ray.errors import DeadlineExceeded, UserError
 from r1ray.reward.preference import Row
 from r1ray.reward.scorer import RewardScorer, check_parts, resolve_parts
-from r1ray.types import Outcome, Prompt, Response, Score, Scored, ScoringFailed, Unscorable
+from r1ray.types import (
+    Outcome,
+    Prompt,
+    Response,
+    Score,
+    Scored,
+    ScoredTrajectory,
+    ScoringFailed,
+    Trajectory,
+    Unscorable,
+)
 from tests.fakes import make_prompt, make_trajectory
 
 GOOD = Response("<think>2+2</think><answer>4</answer>", finished=True)
@@ -78,7 +88,7 @@ def test_a_prompt_without_a_reference_is_unscorable_not_zero() -> None:
 def test_a_scored_trajectory_tells_the_controller_what_it_needs() -> None:
     trajectory = make_trajectory(index=3, num_tokens=5, version=7, text=GOOD.text)
     scorer = RewardScorer(RewardConfig(parts=PAPER), SandboxConfig())
-    (scored,) = asyncio.run(scorer.score(make_prompt(), (trajectory,)))
+    scored = asyncio.run(scorer.score(make_prompt(), trajectory))
     scorer.close()
     assert (scored.index, scored.num_policy_tokens, scored.num_prompt_tokens) == (3, 5, 2)
     assert (scored.oldest_version, scored.extracted, scored.status) == (7, "4", "finished")
@@ -111,8 +121,15 @@ def blocking(prompt: Prompt, response: Response) -> float:
 NUM_WAITING = 20
 
 
+def scored_together(scorer: RewardScorer, prompt: Prompt, trajectories: Sequence[Trajectory]) -> list[ScoredTrajectory]:
+    async def score_all() -> list[ScoredTrajectory]:
+        return await asyncio.gather(*(scorer.score(prompt, each) for each in trajectories))
+
+    return asyncio.run(score_all())
+
+
 class Waiting:
-    """Rewards that each wait for all others of a chunk: they return where they wait side by side, and fail by the
+    """Rewards that each wait for all others: they return where they wait side by side, and fail by the
     timeout where one of them begins after another one's end."""
 
     def __init__(self) -> None:
@@ -133,13 +150,14 @@ def scaled(prompt: Prompt, response: Response, *, by: float) -> float:
 
 
 @pytest.mark.parametrize("name", ["of_tasks", "of_threads"])
-def test_slow_rewards_of_one_chunk_wait_side_by_side(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+def test_slow_rewards_wait_side_by_side(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     monkeypatch.setattr("tests.reward.test_scorer.waiting", getattr(Waiting(), name), raising=False)
     scorer = RewardScorer(
         RewardConfig(parts={"mine": RewardPart(1.0, "tests.reward.test_scorer:waiting")}), SandboxConfig()
     )
-    chunk = tuple(make_trajectory(index=index, text=GOOD.text) for index in range(NUM_WAITING))
-    trajectories = asyncio.run(scorer.score(make_prompt(), chunk))
+    trajectories = scored_together(
+        scorer, make_prompt(), [make_trajectory(index=index, text=GOOD.text) for index in range(NUM_WAITING)]
+    )
     assert [each.outcome.total for each in trajectories if isinstance(each.outcome, Scored)] == [0.25] * NUM_WAITING
     scorer.close()
 
@@ -148,7 +166,7 @@ def test_a_scored_trajectory_says_how_long_it_took() -> None:
     scorer = RewardScorer(
         RewardConfig(parts={"mine": RewardPart(1.0, "tests.reward.test_scorer:slow")}), SandboxConfig()
     )
-    (scored,) = asyncio.run(scorer.score(make_prompt(), (make_trajectory(text=GOOD.text),)))
+    scored = asyncio.run(scorer.score(make_prompt(), make_trajectory(text=GOOD.text)))
     assert scored.seconds >= 0.3
     scorer.close()
 
@@ -207,8 +225,9 @@ def test_a_program_is_graded_in_the_sandbox_and_once_for_all_that_wrote_it() -> 
     check = CodeTests(language="python", cases=(StdioCase("1 2", "3"),))
     prompt = dataclasses.replace(make_prompt(), check=check)
     right, wrong = "```python\nprint(sum(map(int, input().split())))\n```", "```python\nprint(4)\n```"
-    chunk = tuple(make_trajectory(index=i, text=wrong if i == 0 else right) for i in range(30))
-    trajectories = asyncio.run(scorer.score(prompt, chunk))
+    trajectories = scored_together(
+        scorer, prompt, [make_trajectory(index=i, text=wrong if i == 0 else right) for i in range(30)]
+    )
     totals = [each.outcome.total for each in trajectories if isinstance(each.outcome, Scored)]
     assert totals == [0.0, *[1.0] * 29]
     scorer.close()
@@ -268,22 +287,14 @@ def test_prompts_of_other_domains_have_no_preference_reward() -> None:
     assert helpful.calls == harmless.calls == []
 
 
-def test_completions_of_a_chunk_and_of_concurrent_chunks_are_scored_together() -> None:
+def test_trajectories_that_come_together_are_scored_together() -> None:
     helpful, harmless = FakeModel(), FakeModel()
     scorer = RewardScorer(PREFERENCES, SandboxConfig(), models={"helpful": helpful, "harmless": harmless})
-    chunks = [tuple(make_trajectory(index=i, text="x" * i) for i in range(4)) for _ in range(5)]
-
-    async def all_chunks() -> None:
-        for scored in await asyncio.gather(*(scorer.score(GENERAL, chunk) for chunk in chunks)):
-            assert [each.outcome.parts["helpful"] for each in scored if isinstance(each.outcome, Scored)] == [
-                0,
-                -1,
-                -2,
-                -3,
-            ]
-
-    asyncio.run(all_chunks())
+    trajectories = [make_trajectory(index=i % 4, text="x" * (i % 4)) for i in range(20)]
+    scored = scored_together(scorer, GENERAL, trajectories)
     scorer.close()
+    helped = [each.outcome.parts["helpful"] for each in scored if isinstance(each.outcome, Scored)]
+    assert helped == [0, -1, -2, -3] * 5
     assert [len(call) for call in (*helpful.calls, *harmless.calls)] == [20, 20]
 
 

@@ -19,7 +19,7 @@ from r1ray.stages.training import claim_checkpoints
 from r1ray.types import Position
 
 
-def write_checkpoint(run_dir: Path, version: int, model: Path, *, best: str | None = None, **figures: float) -> float:
+def write_checkpoint(run_dir: Path, version: int, model: Path, *, best: str | None = None, **metrics: float) -> float:
     """A checkpoint as one rank without ZeRO writes it; returns what is added to the model's weights."""
     from r1ray.learner.export import write_settings
     from r1ray.learner.state import SETTINGS
@@ -34,7 +34,7 @@ def write_checkpoint(run_dir: Path, version: int, model: Path, *, best: str | No
     torch.save({"module": state}, learner / "engine" / "mp_rank_00_model_states.pt")
     origin = {"model": str(model), "parameters": {}, "world_size": 1, "zero_stage": 0, "dtype": "float32"}
     (learner / "state.json").write_text(json.dumps(origin))
-    checkpoints.commit(aside, LoopState(version, version, Position(), Ledger().state()), figures=figures)
+    checkpoints.commit(aside, LoopState(version, version, Position(), Ledger().state()), metrics=metrics)
     return float(version)
 
 

@@ -219,7 +219,7 @@ def test_settings_are_what_decides(tmp_path: Path, llama_folder: Path) -> None:
     assert SupervisedTraining(config, objective="sft").settings() != settings
 
 
-def test_a_line_has_the_figures_that_a_user_watches(said: list[str]) -> None:
+def test_a_line_has_the_metrics_that_a_user_watches(said: list[str]) -> None:
     lines = StepLines(num_steps=8)
     row = {"step": 1.0, "epoch": 0.25, "loss/total": 1.5, "throughput/trained_tokens_per_s": 100.0}
     lines.step({"step": 0.0, "eval/mine/loss": 2.0})

@@ -49,7 +49,7 @@ class Writing:
         before = (source / "text").read_text() if source.is_dir() else "base"
         (folder / "text").write_text(f"{before} > {self.config.recipe}{Writing.suffix}")
         Writing.runs.append(context.run_dir.name)
-        return Artifact(str(folder), digest, {"figure": 1.0})
+        return Artifact(str(folder), digest, {"metric": 1.0})
 
 
 CHAIN = (

@@ -8,13 +8,13 @@ ROW = {
     "step": 1.0,
     "reward/mean": 0.75,
     "reward/accuracy": 0.25,
-    "reward/failed_parts": 0.0,
+    "scoring/failed_parts": 0.0,
     "completion/length_mean": 12.3,
     "throughput/generated_tokens_per_s": 4321.0,
 }
 
 
-def test_a_step_is_a_row_with_the_figures_that_a_user_watches(said: list[str]) -> None:
+def test_a_step_is_a_row_with_the_metrics_that_a_user_watches(said: list[str]) -> None:
     progress = Progress(num_steps=40)
     progress.step({"step": 0.0, "eval/heldout/pass@1": 0.2})
     progress.step(ROW)
@@ -43,7 +43,7 @@ def test_the_table_puts_before_beside_after(said: list[str]) -> None:
 def test_a_part_that_only_some_prompts_have_gets_a_column_when_it_comes(said: list[str]) -> None:
     progress = Progress(num_steps=3)
     row = {"reward/mean": 0.5, "completion/length_mean": 3.0, "throughput/generated_tokens_per_s": 9.0}
-    progress.step(row | {"step": 1.0, "reward/accuracy": 0.25, "reward/domain/math/mean": 0.125})
+    progress.step(row | {"step": 1.0, "reward/accuracy": 0.25, "domain/math/reward_mean": 0.125})
     progress.step(row | {"step": 2.0, "reward/helpful": 0.75})
     printed = "\n".join(said)
     assert printed.count("accuracy") == 2 and printed.count("helpful") == 1, "the header comes again with it"

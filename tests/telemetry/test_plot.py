@@ -28,7 +28,7 @@ def test_an_evaluation_that_ended_later_is_a_point_of_its_own_at_its_version() -
     assert series(ROWS, "reward/accuracy") == [[1, 2], [0.2, 0.3]]
 
 
-def test_only_rows_with_all_figures_are_points() -> None:
+def test_only_rows_with_all_metrics_are_points() -> None:
     assert series(ROWS, f"{EVAL}_low", f"{EVAL}_high") == [[0], [0.0], [0.3]]
     assert series([FOUND, NONE], "share_wrong") == [[2], [0.0]]
     assert series(ROWS, "no/such") == [[], []]

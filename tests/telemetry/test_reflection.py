@@ -116,17 +116,17 @@ def test_a_phrase_inside_another_counts_once() -> None:
 
 
 def test_frequencies_by_hand() -> None:
-    figures = measure_reflection(["Wait, no. Wait!", "It is 4.", "不对\uff0c我算错了"], [100, 300, 100])
-    assert figures.share == pytest.approx(2 / 3)
-    assert figures.per_completion == pytest.approx(4 / 3)
-    assert figures.per_1k_tokens == pytest.approx(8.0)
-    assert figures.by_phrase == {"wait": 2, "不对": 1, "算错": 1}
+    metrics = measure_reflection(["Wait, no. Wait!", "It is 4.", "不对\uff0c我算错了"], [100, 300, 100])
+    assert metrics.share == pytest.approx(2 / 3)
+    assert metrics.per_completion == pytest.approx(4 / 3)
+    assert metrics.per_1k_tokens == pytest.approx(8.0)
+    assert metrics.by_phrase == {"wait": 2, "不对": 1, "算错": 1}
 
 
 def test_quotes_say_where_and_in_what_context() -> None:
     text = "a" * 100 + " so\nx = 5. Wait, that gives 6. " + "b" * 100
-    figures = measure_reflection(["nothing", text, "Wait, no"], [1, 1, 1])
-    first, second = figures.quotes
+    metrics = measure_reflection(["nothing", text, "Wait, no"], [1, 1, 1])
+    first, second = metrics.quotes
     assert (first.text, first.phrase) == (1, "wait")
     assert text[first.start :].startswith("Wait")
     assert "so x = 5. Wait, that gives 6." in first.excerpt
@@ -254,7 +254,7 @@ def measured(step: int, *groups: Given, max_quotes: int = 5) -> dict[str, object
     return measure_step(step, [record for record, _ in groups], trajectories, max_quotes=max_quotes)
 
 
-def test_the_figures_of_a_step_by_hand() -> None:
+def test_the_metrics_of_a_step_by_hand() -> None:
     english = group("0/0", ("Wait, no. Wait!", RIGHT), ("4", RIGHT), ("5", WRONG), ("5", WRONG))
     chinese = group("0/1", ("不对", WRONG), ("Hold on", ScoringFailed("late")), language="zh", num_tokens=200)
     assert measured(7, english, chinese) == {

@@ -1,10 +1,10 @@
-"""Metrics that are more than a share of right answers: from the figures of every judged response to one number.
+"""Metrics that are more than a share of right answers: from the metrics of every judged response to one number.
 
-Each takes the figures of all responses (:attr:`r1ray.types.Scored.parts`), one mapping a response. A response without a
-figure (the reward function failed on it) has 0 there. ``pass@K`` and ``cons@K`` are :mod:`r1ray.evaluation.figures`',
+Each takes the metrics of all responses (:attr:`r1ray.types.Scored.parts`), one mapping a response. A response without a
+metric (the reward function failed on it) has 0 there. ``pass@K`` and ``cons@K`` are :mod:`r1ray.evaluation.summary`',
 which knows which responses belong to one question.
 
-Axis suffixes: ``N`` responses, ``F`` named figures, ``R`` weightings of the responses, so that a bootstrap is one call.
+Axis suffixes: ``N`` responses, ``F`` named metrics, ``R`` weightings of the responses, so that a bootstrap is one call.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-Figures: TypeAlias = Mapping[str, float]
+Metrics: TypeAlias = Mapping[str, float]
 Floats: TypeAlias = npt.NDArray[np.float64]
 RIDGE = 1e-3
 """Keeps the logistic regression finite where one side wins every time."""
@@ -24,7 +24,7 @@ RIDGE = 1e-3
 
 @dataclass(frozen=True, slots=True)
 class Mean:
-    """The mean of one figure.
+    """The mean of one metric.
 
     >>> Mean("f1")([{"f1": 1.0}, {"f1": 0.5}])
     0.75
@@ -34,36 +34,36 @@ class Mean:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The figures that it reads."""
+        """The metrics that it reads."""
         return (self.name,)
 
-    def __call__(self, rows: Sequence[Figures]) -> float:
+    def __call__(self, rows: Sequence[Metrics]) -> float:
         return float(table_of(rows, self.names).mean())
 
 
 @dataclass(frozen=True, slots=True)
 class Weighted:
-    """Another function of some figures of all responses, which may weigh differently."""
+    """Another function of some metrics of all responses, which may weigh differently."""
 
     names: tuple[str, ...]
     function: Callable[[Floats, Floats], Floats]
-    """From figures [N, F], in the order of ``names``, and weights [R, N], whose rows sum to 1, to [R]."""
+    """From metrics [N, F], in the order of ``names``, and weights [R, N], whose rows sum to 1, to [R]."""
 
-    def __call__(self, rows: Sequence[Figures]) -> float:
+    def __call__(self, rows: Sequence[Metrics]) -> float:
         return float(self.function(table_of(rows, self.names), np.full((1, len(rows)), 1 / len(rows)))[0])
 
 
 Metric: TypeAlias = Mean | Weighted
 
 
-def table_of(rows: Sequence[Figures], names: Sequence[str]) -> Floats:
-    """[N, F]: the named figures of each response."""
+def table_of(rows: Sequence[Metrics], names: Sequence[str]) -> Floats:
+    """[N, F]: the named metrics of each response."""
     return np.array([[row.get(name, 0.0) for name in names] for row in rows], dtype=np.float64)
 
 
 def of_means(function: Callable[..., Floats], *names: str) -> Weighted:
-    """A function of the means of some figures."""
-    return Weighted(names, lambda figures_NF, weights_RN: function(*(weights_RN @ figures_NF).T))
+    """A function of the means of some metrics."""
+    return Weighted(names, lambda metrics_NF, weights_RN: function(*(weights_RN @ metrics_NF).T))
 
 
 def share(part_R: Floats, whole_R: Floats) -> Floats:
@@ -83,9 +83,9 @@ def f_score(correct_R: Floats, incorrect_R: Floats) -> Floats:
     return share(2 * correct_R, 1 + correct_R + incorrect_R)
 
 
-def length_controlled_winrate(figures_NF: Floats, weights_RN: Floats) -> Floats:
+def length_controlled_winrate(metrics_NF: Floats, weights_RN: Floats) -> Floats:
     """The win rate that a logistic regression predicts for outputs as long as the baseline's (Dubois et al. 2024), of
-    the figures preference and length difference.
+    the metrics preference and length difference.
 
         logit P(preferred) = theta + phi tanh(length difference / its standard deviation);   the rate is sigmoid(theta)
 
@@ -93,7 +93,7 @@ def length_controlled_winrate(figures_NF: Floats, weights_RN: Floats) -> Floats:
     instruction, with coefficients from a fit over the whole leaderboard; without other models there is nothing to
     estimate it from, and it is left out.
     """
-    preference_N, difference_N = figures_NF.T
+    preference_N, difference_N = metrics_NF.T
     square_R = weights_RN @ difference_N**2
     variance_R = square_R - (weights_RN @ difference_N) ** 2
     varies_R = variance_R > 1e-12 * square_R  # equal lengths differ in the last digits, and control nothing
@@ -136,6 +136,6 @@ METRICS: dict[str, Metric] = {
 """By the names that a benchmark's ``metrics`` has; all are shares between 0 and 1."""
 
 
-def own_figures(names: Sequence[str], rows: Sequence[Figures]) -> dict[str, float]:
-    """The metrics among ``names`` that are defined here, of the figures of all responses that were scored."""
+def own_metrics(names: Sequence[str], rows: Sequence[Metrics]) -> dict[str, float]:
+    """The metrics among ``names`` that are defined here, of the metrics of all responses that were scored."""
     return {name: METRICS[name](rows) for name in names if name in METRICS} if rows else {}

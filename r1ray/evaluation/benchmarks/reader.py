@@ -55,9 +55,9 @@ class BenchmarkReport:
     num_outside: int
     """Rows outside of the window of dates, or in another programming language."""
     left_out: tuple[str, ...]
-    """Ids and reasons of rows without a usable reference; they count in no figure."""
+    """Ids and reasons of rows without a usable reference; they count in no metric."""
     remarks: tuple[str, ...]
-    """What a reader of the figures should know."""
+    """What a reader of the metrics should know."""
     programs: frozenset[str]
     """Languages in which programs are asked for."""
     needs_judge: bool

@@ -43,8 +43,8 @@ def batch_metrics(
         **(domain_metrics(batch, prompts, domains) if len(domains) > 1 else {}),
         **group_metrics(batch, num_dropped),
         **scoring_metrics(trajectories),
-        "reward/failed_parts": float(sum(len(outcome.failed_parts) for outcome in scored)),
-        "reward/unscored": float(len(trajectories) - len(scored)),
+        "scoring/failed_parts": float(sum(len(outcome.failed_parts) for outcome in scored)),
+        "scoring/unscored": float(len(trajectories) - len(scored)),
         "completion/length_mean": _mean([float(each.num_policy_tokens) for each in trajectories]),
         "completion/truncated_rate": _mean([float(each.status == "truncated") for each in trajectories]),
         "trajectory/turns_mean": _mean([float(each.num_turns) for each in trajectories]),
@@ -62,14 +62,12 @@ def domain_metrics(batch: Sequence[ScoredGroup], prompts: Sequence[Prompt], doma
     metrics: dict[str, float] = {}
     for domain in domains:
         groups = [group for group, prompt in zip(batch, prompts, strict=True) if prompt.domain == domain]
-        metrics[f"mixture/{domain}"] = len(groups) / len(batch)
+        metrics[f"domain/{domain}/share"] = len(groups) / len(batch)
         trajectories = [trajectory for group in groups for trajectory in group.trajectories]
         scored = [trajectory.outcome.total for trajectory in trajectories if isinstance(trajectory.outcome, Scored)]
         if scored:
-            metrics[f"reward/domain/{domain}/mean"] = _mean(scored)
-            metrics[f"completion/domain/{domain}/length_mean"] = _mean(
-                [float(each.num_policy_tokens) for each in trajectories]
-            )
+            metrics[f"domain/{domain}/reward_mean"] = _mean(scored)
+            metrics[f"domain/{domain}/length_mean"] = _mean([float(each.num_policy_tokens) for each in trajectories])
     return metrics
 
 

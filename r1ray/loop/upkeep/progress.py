@@ -45,7 +45,7 @@ class Progress:
         self.last = self.version + 1
         logger.info(
             f"stage rl: training ends with step {self.last}: the mean of {stop.metric} over the last {stop.window} "
-            f"figures is not {stop.min_gain:g} above that of the {stop.window} before (stop.patience={stop.patience})"
+            f"metrics is not {stop.min_gain:g} above that of the {stop.window} before (stop.patience={stop.patience})"
         )
         return True
 

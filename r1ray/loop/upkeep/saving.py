@@ -85,7 +85,7 @@ class Saver:
             owner = f"the learner group to write checkpoint {state.version}"
             await self._waiter.wait_for(self._written(), "checkpoint_s", owner, seconds=seconds)
         # In a thread: it reads and removes files.
-        await asyncio.to_thread(self._checkpoints.commit, aside, state, figures=metrics)
+        await asyncio.to_thread(self._checkpoints.commit, aside, state, metrics=metrics)
 
     async def _written(self) -> None:
         while not await self._learner.written():

@@ -1,4 +1,4 @@
-"""When training has converged (paper section 2.3.2: "until it achieves convergence"): a figure has stopped to rise."""
+"""When training has converged (paper section 2.3.2: "until it achieves convergence"): a metric has stopped to rise."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from r1ray.config import StopConfig
 
 def has_plateaued(rows: Sequence[Mapping[str, float]], config: StopConfig, *, step: int) -> bool:
     """Whether the rows of metrics.jsonl up to a step say that it is enough: ``patience`` times in a row, the mean of
-    the last ``window`` figures was not ``min_gain`` above the mean of the ``window`` before them.
+    the last ``window`` metrics was not ``min_gain`` above the mean of the ``window`` before them.
 
     Args:
-        rows: in the order of their steps; those without the figure are passed over.
+        rows: in the order of their steps; those without the metric are passed over.
         step: the last one that counts; later rows are not looked at.
     """
     if not config.window or step < config.after:
@@ -23,7 +23,7 @@ def has_plateaued(rows: Sequence[Mapping[str, float]], config: StopConfig, *, st
 
 
 def _gain(values: Sequence[float], window: int) -> float:
-    """Of the last window over the one before; infinite where there are not enough figures."""
+    """Of the last window over the one before; infinite where there are not enough metrics."""
     if len(values) < 2 * window:
         return float("inf")
     return (sum(values[-window:]) - sum(values[-2 * window : -window])) / window

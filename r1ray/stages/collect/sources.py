@@ -38,7 +38,7 @@ class SourceRow:
     """A row of the user's."""
 
     row: DatasetRow
-    fate: str
+    status: str
     """Where the source asks for chains of thought: whether this row gets one, has its ``OWN``, or why it has none."""
 
 
@@ -104,7 +104,7 @@ class Sources:
         for name, rows in self._rows.items():
             language = self._settings.sources[name].language
             for index, each in enumerate(rows):
-                if each.fate == PROMPTED:
+                if each.status == PROMPTED:
                     *before, answer = each.row.messages
                     text = render(asked_to_think(request_of(before), answer["content"], language=language))
                     prompt = Prompt(
@@ -135,18 +135,18 @@ class Sources:
         return rows, thinking
 
     def _in_pattern(self, name: str, found: Mapping[int, Sample]) -> tuple[list[DatasetRow], Thinking]:
-        fates: Counter[str] = Counter()
+        statuses: Counter[str] = Counter()
         left_out: Counter[str] = Counter()
         if self._too_long[name]:
             left_out["too_long_to_ask"] = self._too_long[name]
         made = []
         for index, each in enumerate(self._rows[name]):
-            fates[each.fate] += 1
-            if each.fate == OWN:
+            statuses[each.status] += 1
+            if each.status == OWN:
                 made.append(each.row)
                 continue
             reasoning = ""
-            if each.fate == PROMPTED:
+            if each.status == PROMPTED:
                 if index not in found:  # too long
                     continue
                 reasoning, fault = self._thoughts(each.row, found[index])
@@ -156,10 +156,10 @@ class Sources:
             made.append(_with_reasoning(each.row, reasoning, pattern=self._settings.pattern))
         return made, Thinking(
             num_rows=len(self._rows[name]),
-            num_prompted=fates[PROMPTED] - sum(left_out.values()),
-            num_own=fates[OWN],
-            num_trivial=fates[TRIVIAL],
-            num_not_drawn=fates[NOT_DRAWN],
+            num_prompted=statuses[PROMPTED] - sum(left_out.values()),
+            num_own=statuses[OWN],
+            num_trivial=statuses[TRIVIAL],
+            num_not_drawn=statuses[NOT_DRAWN],
             left_out=left_out,
         )
 

@@ -1,4 +1,4 @@
-"""The settings and code that decide the figures of an evaluation; their digest is in the name of its folder."""
+"""The settings and code that decide the metrics of an evaluation; their digest is in the name of its folder."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from r1ray.stages.evaluate.task import Task, memo_of
 
 
 def settings_of(config: EvaluationConfig, task: Task) -> dict[str, Any]:
-    """Return what decides the figures, beside the model and the benchmark's files."""
+    """Return what decides the metrics, beside the model and the benchmark's files."""
     memo = memo_of(config.output_dir)
     judge, ranks = config.judge, config.reward_model
     return {

@@ -1,4 +1,4 @@
-"""The figures of finished evaluations: computed from the samples, written to result.json, and told."""
+"""The metrics of finished evaluations: computed from the samples, written to result.json, and told."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from r1ray.errors import UserError
-from r1ray.evaluation.figures import PART, compare_models, figures_of, group_figures
 from r1ray.evaluation.records import ACCURACY, Answered
-from r1ray.evaluation.resampling import Figure
+from r1ray.evaluation.resampling import Metric
 from r1ray.evaluation.search_run import table_of
 from r1ray.evaluation.statistics import NUM_RESAMPLES
-from r1ray.evaluation.tables import comparison_line, figures_table, groups_line, search_table
+from r1ray.evaluation.summary import PART, compare_models, group_metrics, metrics_of
+from r1ray.evaluation.tables import comparison_line, groups_line, metrics_table, search_table
 from r1ray.runtime.files import write_json
 from r1ray.stages.base import code_version
 from r1ray.stages.evaluate.evaluation import Evaluation, name_of
@@ -26,7 +26,7 @@ logger = logging.getLogger(__name__)
 
 
 def result_of(evaluation: Evaluation, *, parts: Collection[str], seed: int) -> dict[str, Any]:
-    """Return the figures, and write them beside the samples. Those of a finished evaluation are computed anew: it is
+    """Return the metrics, and write them beside the samples. Those of a finished evaluation are computed anew: it is
     cheap, and they cannot differ from the samples.
 
     Args:
@@ -40,7 +40,7 @@ def result_of(evaluation: Evaluation, *, parts: Collection[str], seed: int) -> d
     questions = [evaluation.answered[number] for number in sorted(evaluation.answered)]
     samples = [sample for question in questions for sample in question.samples]
     reflection = measure_reflection([s.text for s in samples], [s.num_tokens for s in samples])
-    figures = _figures(evaluation, questions, parts=parts, seed=seed)
+    metrics = _metrics(evaluation, questions, parts=parts, seed=seed)
     result: dict[str, Any] = {
         "benchmark": task.benchmark.name,
         "model": evaluation.model,
@@ -52,7 +52,7 @@ def result_of(evaluation: Evaluation, *, parts: Collection[str], seed: int) -> d
         "remarks": evaluation.remarks,
         "settings": evaluation.settings,
         "max_tokens": evaluation.max_tokens,
-        "figures": {name: _plain(figure) for name, figure in figures.items()},
+        "metrics": {name: _plain(metric) for name, metric in metrics.items()},
         "groups": _groups(questions),
         "reflection": asdict(reflection),
         "code_version": code_version(),
@@ -76,9 +76,9 @@ def _speed(evaluation: Evaluation, path: Path) -> dict[str, float]:
     return {}
 
 
-def _figures(
+def _metrics(
     evaluation: Evaluation, questions: Sequence[Answered], *, parts: Collection[str], seed: int
-) -> dict[str, Figure]:
+) -> dict[str, Metric]:
     task = evaluation.task
     can_vote = all(question.classes is not None for question in questions)
     metrics = [metric for metric in task.metrics if can_vote or not metric.startswith("cons@")]
@@ -86,7 +86,7 @@ def _figures(
     if not can_vote:
         evaluation.remarks.append("some of these answers cannot be compared with each other: no vote")
     try:
-        return figures_of(questions, metrics, seed=seed, contests=task.contests)
+        return metrics_of(questions, metrics, seed=seed, contests=task.contests)
     except ValueError as error:
         raise UserError(f"benchmark={task.benchmark.name}: {error}") from error
 
@@ -95,16 +95,16 @@ def _groups(questions: Sequence[Answered]) -> dict[str, dict[str, Any]]:
     """Return means by every property that all questions have, as far as several of them share a value."""
     keys = sorted({key for question in questions for key in question.groups})
     complete = [key for key in keys if all(key in question.groups for question in questions)]
-    groups = {key: asdict(group_figures(questions, key)) for key in complete}
+    groups = {key: asdict(group_metrics(questions, key)) for key in complete}
     return {key: means for key, means in groups.items() if 1 < len(means["by_group"]) < len(questions)}
 
 
-def _plain(figure: Figure) -> dict[str, Any]:
-    return {"value": figure.value, "over_questions": figure.over_questions, "over_samples": figure.over_samples}
+def _plain(metric: Metric) -> dict[str, Any]:
+    return {"value": metric.value, "over_questions": metric.over_questions, "over_samples": metric.over_samples}
 
 
 def show(evaluation: Evaluation, result: Mapping[str, Any], *, seed: int, budget: int) -> None:
-    """Tell the figures of one evaluation.
+    """Tell the metrics of one evaluation.
 
     Args:
         budget: tokens of a question in a search.
@@ -115,7 +115,7 @@ def show(evaluation: Evaluation, result: Mapping[str, Any], *, seed: int, budget
         f"samples, temperature {task.temperature:g}, top-p {task.top_p:g}, up to {evaluation.max_tokens} tokens, seed "
         f"{seed}"
     )
-    logger.info(figures_table(title, result["figures"]))
+    logger.info(metrics_table(title, result["metrics"]))
     for key, means in result["groups"].items():
         logger.info(groups_line(key, means))
     if result["reflection"]["share"]:

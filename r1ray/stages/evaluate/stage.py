@@ -1,7 +1,7 @@
 """``r1ray eval``: benchmarks put to models as they are, on rollout and reward actors without a learner.
 
     benchmark + data --read_benchmark--> questions --+
-    model --launch_evaluation--> engines ------------+--answer_questions--> samples.jsonl --figures_of--> result.json
+    model --launch_evaluation--> engines ------------+--answer_questions--> samples.jsonl --metrics_of--> result.json
 
 What comes out is kept under a digest of everything that went in (the model's files, the benchmark, its data, the
 settings): the same command again reads it, and one that was interrupted asks only what is not answered yet.
@@ -58,7 +58,7 @@ class Evaluate:
     """``r1ray eval`` of a model on held-out prompts, as a stage."""
 
     name = "evaluate"
-    makes = "figures"
+    makes = "metrics"
     needs: tuple[str, ...] = ()
 
     def __init__(self, config: RunConfig) -> None:
@@ -102,15 +102,15 @@ class Evaluate:
         (result,) = evaluate_models(asked)
         path = context.run_dir / "result.json"
         write_json(path, result)
-        figures = {name: figure["value"] for name, figure in result["figures"].items()}
-        for name, figure in result["figures"].items():
-            if figure["over_questions"] is not None:
-                figures[f"{name}_low"], figures[f"{name}_high"] = figure["over_questions"]
+        metrics = {name: metric["value"] for name, metric in result["metrics"].items()}
+        for name, metric in result["metrics"].items():
+            if metric["over_questions"] is not None:
+                metrics[f"{name}_low"], metrics[f"{name}_high"] = metric["over_questions"]
         after = list(read_answers(Path(result["samples"])).values()) if config.eval.compare else []
         for compared in config.eval.compare:
             for effect in self._effects(compared, after):
-                figures |= to_metrics(effect, compared.name)
-        return Artifact(str(path), digest, figures)
+                metrics |= to_metrics(effect, compared.name)
+        return Artifact(str(path), digest, metrics)
 
     def _effects(self, compared: CompareConfig, after: Sequence[Answered]) -> list[Effect]:
         try:

@@ -15,7 +15,7 @@ from r1ray.evaluation.benchmarks.metrics import (
     Mean,
     Weighted,
     length_controlled_winrate,
-    own_figures,
+    own_metrics,
     table_of,
 )
 from r1ray.evaluation.benchmarks.standings import Contest, read_standings
@@ -83,15 +83,15 @@ def test_a_response_on_which_the_reward_function_failed_counts_0() -> None:
 def test_simple_qa_counts_what_was_attempted() -> None:
     grades = ["correct"] * 3 + ["incorrect"] + ["not_attempted"] * 4
     rows = [{name: float(name == grade) for name in ("correct", "incorrect", "not_attempted")} for grade in grades]
-    figures = own_figures(["correct", "not_attempted", "correct_given_attempted", "f_score", "pass@1"], rows)
-    assert figures == {
+    metrics = own_metrics(["correct", "not_attempted", "correct_given_attempted", "f_score", "pass@1"], rows)
+    assert metrics == {
         "correct": 3 / 8,
         "not_attempted": 0.5,
         "correct_given_attempted": 0.75,
         "f_score": 2 * 0.375 * 0.75 / (0.375 + 0.75),
     }
     nobody = [{"correct": 0.0, "incorrect": 0.0, "not_attempted": 1.0}]
-    assert own_figures(["correct_given_attempted", "f_score"], nobody) == {
+    assert own_metrics(["correct_given_attempted", "f_score"], nobody) == {
         "correct_given_attempted": 0.0,
         "f_score": 0.0,
     }
@@ -102,7 +102,7 @@ def test_instructions_are_a_mean_over_instructions_and_prompts_over_prompts() ->
         {"prompt_strict": 1.0, "instructions": 1.0, "instructions_strict": 1.0},
         {"prompt_strict": 0.0, "instructions": 3.0, "instructions_strict": 2.0},
     ]
-    assert own_figures(["prompt_strict", "instruction_strict"], rows) == {
+    assert own_metrics(["prompt_strict", "instruction_strict"], rows) == {
         "prompt_strict": 0.5,
         "instruction_strict": 0.75,
     }
@@ -113,8 +113,8 @@ def test_battles_are_counted_by_their_weight() -> None:
     assert METRICS["battle_winrate"](rows) == 0.75
 
 
-def test_without_rows_there_is_no_figure() -> None:
-    assert own_figures(["winrate"], []) == {}
+def test_without_rows_there_is_no_metric() -> None:
+    assert own_metrics(["winrate"], []) == {}
 
 
 def test_standings_are_read_as_the_api_gives_them() -> None:

@@ -12,7 +12,7 @@ from _pytest.mark import ParameterSet
 
 from r1ray.config import SandboxConfig, VerifierConfig
 from r1ray.evaluation.benchmarks.definition import benchmark_folder, benchmark_names, load_benchmark
-from r1ray.evaluation.benchmarks.metrics import METRICS, own_figures
+from r1ray.evaluation.benchmarks.metrics import METRICS, own_metrics
 from r1ray.evaluation.benchmarks.reader import MINIATURE, BenchmarkReport, Item, read_benchmark
 from r1ray.reward.accuracy import Accuracy
 from r1ray.reward.check_problems import reference_problem
@@ -152,9 +152,9 @@ def test_a_right_response_is_right_and_a_wrong_one_wrong(accuracy: Accuracy, nam
         assert bad.label != "no_reference"
         scores += [good, bad]
     benchmark = load_benchmark(name)
-    figures = own_figures(benchmark.metrics, [made.figures for made in scores])
-    assert set(figures) == (set(benchmark.metrics) & set(METRICS))
-    assert all(0.0 <= figure <= 1.0 for figure in figures.values())
+    metrics = own_metrics(benchmark.metrics, [made.metrics for made in scores])
+    assert set(metrics) == (set(benchmark.metrics) & set(METRICS))
+    assert all(0.0 <= metric <= 1.0 for metric in metrics.values())
 
 
 def test_the_right_option_of_a_shuffled_row_is_right(accuracy: Accuracy) -> None:

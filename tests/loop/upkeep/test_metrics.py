@@ -19,14 +19,18 @@ PROMPTS = [dataclasses.replace(make_prompt(), domain=domain) for domain in ("mat
 
 def test_each_domain_has_its_share_reward_and_length() -> None:
     metrics = batch_metrics(BATCH, 0, prompts=PROMPTS, domains=["code", "general", "math"])
-    assert (metrics["mixture/math"], metrics["mixture/general"], metrics["mixture/code"]) == (2 / 3, 1 / 3, 0.0)
-    assert (metrics["reward/domain/math/mean"], metrics["reward/domain/general/mean"]) == (2 / 3, -2.0)
-    assert metrics["completion/domain/math/length_mean"] == 15.0
-    assert metrics["completion/domain/general/length_mean"] == 4.0
-    assert not [name for name in metrics if name.startswith(("reward/domain/code", "completion/domain/code"))]
+    assert (metrics["domain/math/share"], metrics["domain/general/share"], metrics["domain/code/share"]) == (
+        2 / 3,
+        1 / 3,
+        0.0,
+    )
+    assert (metrics["domain/math/reward_mean"], metrics["domain/general/reward_mean"]) == (2 / 3, -2.0)
+    assert metrics["domain/math/length_mean"] == 15.0
+    assert metrics["domain/general/length_mean"] == 4.0
+    assert not [name for name in metrics if name.startswith(("domain/code/reward", "domain/code/length"))]
 
 
-def test_one_domain_has_no_figures_of_its_own() -> None:
+def test_one_domain_has_no_metrics_of_its_own() -> None:
     assert not [name for name in batch_metrics(BATCH[:2], 0, prompts=PROMPTS[:2], domains=["math"]) if "math" in name]
 
 

@@ -30,7 +30,7 @@ def test_a_gain_of_exactly_the_least_is_enough_to_go_on() -> None:
     assert first_stop([0, 0, 1, 1], StopConfig(window=2, min_gain=1.01, after=0)) == 4
 
 
-def test_a_figure_that_falls_has_stopped_to_rise() -> None:
+def test_a_metric_that_falls_has_stopped_to_rise() -> None:
     assert first_stop([5, 4, 3, 2], StopConfig(window=2, after=0)) == 4
 
 
@@ -50,7 +50,7 @@ def test_patience_asks_for_as_many_findings_in_a_row() -> None:
     assert first_stop(values, StopConfig(window=1, after=0, patience=4)) == 9
 
 
-def test_rows_without_the_figure_are_passed_over() -> None:
+def test_rows_without_the_metric_are_passed_over() -> None:
     config = StopConfig(metric="eval/heldout/pass@1", window=1, after=0)
     rows = [{"step": float(step)} | ({config.metric: 0.5} if step % 2 == 0 else {}) for step in range(5)]
     assert [has_plateaued(rows, config, step=step) for step in range(5)] == [False, False, True, True, True]

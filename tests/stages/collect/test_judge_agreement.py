@@ -32,7 +32,7 @@ def samples(name: str, *texts: str) -> Answered:
             is_truncated=False,
             extracted=None,
             value=None if "?" in text else float("right" in text),
-            figures={},
+            metrics={},
             detail="",
             fault="machine" if "?" in text else None,
         )

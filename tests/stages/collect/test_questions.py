@@ -35,7 +35,7 @@ def answers(folder: Path) -> Path:
     lines = []
     for number, (name, texts) in enumerate(rows):
         samples = tuple(
-            Sample(text=text, num_tokens=n, is_truncated=False, extracted=None, value=v, figures={}, detail="")
+            Sample(text=text, num_tokens=n, is_truncated=False, extracted=None, value=v, metrics={}, detail="")
             for text, n, v in texts
         )
         answered = Answered(id=name, groups={}, num_prompt_tokens=1, samples=samples, classes=None)

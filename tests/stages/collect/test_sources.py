@@ -54,7 +54,7 @@ def thought(made: Sources, *texts: str, cut: bool = False) -> tuple[list[Dataset
     answered = {}
     for number, text in enumerate(texts):
         sample = Sample(
-            text=text, num_tokens=9, is_truncated=cut, extracted=None, value=None, figures={}, detail="", fault=None
+            text=text, num_tokens=9, is_truncated=cut, extracted=None, value=None, metrics={}, detail="", fault=None
         )
         answered[number] = Answered(
             id=prompts[number].id, groups={}, num_prompt_tokens=3, samples=(sample,), classes=None

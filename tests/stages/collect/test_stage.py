@@ -40,7 +40,7 @@ def sample(text: str, *, value: float | None = 1.0, tokens: int = 10, cut: bool 
         is_truncated=cut,
         extracted=None,
         value=value,
-        figures={},
+        metrics={},
         detail="",
         fault=fault,  # type: ignore[arg-type]
     )

@@ -9,7 +9,7 @@ from r1ray.stages.evaluate.fingerprint import settings_of
 from r1ray.stages.evaluate.task import tasks_of
 
 
-def test_an_evaluation_is_known_by_what_decides_its_figures(tmp_path: Path) -> None:
+def test_an_evaluation_is_known_by_what_decides_its_metrics(tmp_path: Path) -> None:
     given = ["model=any", "benchmarks=math_500", "data=miniature", f"output_dir={tmp_path}"]
     config = compose(given, schema=EvaluationConfig, name="eval")
     (task,) = tasks_of(config)

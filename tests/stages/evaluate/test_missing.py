@@ -50,13 +50,13 @@ def test_an_evaluation_that_another_process_asks_is_waited_for_and_not_asked_aga
             (result,) = evaluate_models(config)
     assert len(asked) == 1
     assert f"another process works there: process {os.getpid()} on" in said[0]
-    assert result["figures"]["pass@1"]["value"] == 1.0
+    assert result["metrics"]["pass@1"]["value"] == 1.0
 
 
 def right_answers(evaluation: Evaluation) -> Iterator[str]:
     """The lines of samples.jsonl."""
     sample = Sample(
-        text="", num_tokens=1, is_truncated=False, extracted="1", value=1.0, figures={"accuracy": 1.0}, detail=""
+        text="", num_tokens=1, is_truncated=False, extracted="1", value=1.0, metrics={"accuracy": 1.0}, detail=""
     )
     for number, prompt in enumerate(evaluation.prompts):
         samples = (sample,) * evaluation.task.samples

@@ -1,11 +1,11 @@
-"""The figures that ``r1ray eval`` reports, each with its 95 % intervals, from judged samples.
+"""The metrics that ``r1ray eval`` reports, each with its 95 % intervals, from judged samples.
 
-    Answered --scored samples--> pass@1, pass@K, cons@K, metrics of the check, best@K, rating --+--> name: Figure
+    Answered --scored samples--> pass@1, pass@K, cons@K, metrics of the check, best@K, rating --+--> name: Metric
              --all samples-----> lengths, truncated, without an answer, unscored ---------------+
 
-A sample that could not be scored counts in no figure of correctness, and a question without any scored sample is left
-out. A figure that needs K samples leaves out questions that have fewer scored ones, and says how many as
-``<figure>/left_out``. Every question weighs the same. The order of the questions changes nothing. Two intervals: see
+A sample that could not be scored counts in no metric of correctness, and a question without any scored sample is left
+out. A metric that needs K samples leaves out questions that have fewer scored ones, and says how many as
+``<metric>/left_out``. Every question weighs the same. The order of the questions changes nothing. Two intervals: see
 :mod:`r1ray.evaluation.resampling`.
 """
 
@@ -23,7 +23,7 @@ from r1ray.evaluation.benchmarks.metrics import METRICS, Mean, table_of
 from r1ray.evaluation.benchmarks.standings import Contest
 from r1ray.evaluation.elo import contest_rating, percentile
 from r1ray.evaluation.records import Answered
-from r1ray.evaluation.resampling import Bootstrap, Figure, Floats, Interval
+from r1ray.evaluation.resampling import Bootstrap, Floats, Interval, Metric
 from r1ray.evaluation.statistics import (
     Comparison,
     GroupMeans,
@@ -48,15 +48,15 @@ class ModelComparison:
     """Questions that only one of the two has scored samples of."""
 
 
-def figures_of(
+def metrics_of(
     questions: Sequence[Answered],
-    metrics: Sequence[str],
+    names: Sequence[str],
     *,
     seed: int,
     contests: Mapping[str, Contest] | None = None,
     num_resamples: int = NUM_RESAMPLES,
-) -> dict[str, Figure]:
-    """The figures of a benchmark by name, in the order of ``metrics``; after them:
+) -> dict[str, Metric]:
+    """The metrics of a benchmark by name, in the order of ``names``; after them:
 
     * ``best@K``, ``weighted_cons@K`` where a reward model scored every sample, K samples a question: the sample with
       the highest score; a vote in which a sample weighs the sigmoid of its score.
@@ -64,7 +64,7 @@ def figures_of(
     * ``unscored``, where there are such samples: how many.
 
     Args:
-        metrics: ``pass@K``, ``cons@K``, of :data:`~r1ray.evaluation.benchmarks.metrics.METRICS`,
+        names: ``pass@K``, ``cons@K``, of :data:`~r1ray.evaluation.benchmarks.metrics.METRICS`,
             ``part/<name>`` of the reward, or from contest standings.
         contests: by id; without them the metrics of standings are left out.
 
@@ -72,34 +72,34 @@ def figures_of(
         ValueError: a metric that does not exist, or that these questions have nothing for.
     """
     if not questions:
-        raise ValueError("figures need at least one question.")
+        raise ValueError("metrics need at least one question.")
     everything = sorted(questions, key=lambda question: question.id)
     scored = _scored(everything)
     draw = Bootstrap(seed, num_resamples)
-    figures: dict[str, Figure] = {}
-    ratings: dict[str, Figure] = {}
-    if scored and contests is not None and set(metrics) & set(STANDINGS_METRICS):
+    metrics: dict[str, Metric] = {}
+    ratings: dict[str, Metric] = {}
+    if scored and contests is not None and set(names) & set(STANDINGS_METRICS):
         ratings = _ratings(everything, contests, draw)
-    for metric in metrics if scored else ():
-        kind, _, count = metric.partition("@")
+    for name in names if scored else ():
+        kind, _, count = name.partition("@")
         if kind == "pass" and count.isdigit():
-            figures |= _passes(scored, int(count), draw)
+            metrics |= _passes(scored, int(count), draw)
         elif kind == "cons" and count.isdigit():
-            figures |= _consensus(scored, int(count), draw)
-        elif metric.startswith(PART):
-            figures |= _of_part(scored, metric, draw)
-        elif metric in METRICS:
-            figures[metric] = _of_check(scored, metric, draw)
-        elif metric in STANDINGS_METRICS:
-            figures |= {name: figure for name, figure in ratings.items() if name.partition("/")[0] == metric}
+            metrics |= _consensus(scored, int(count), draw)
+        elif name.startswith(PART):
+            metrics |= _of_part(scored, name, draw)
+        elif name in METRICS:
+            metrics[name] = _of_check(scored, name, draw)
+        elif name in STANDINGS_METRICS:
+            metrics |= {each: metric for each, metric in ratings.items() if each.partition("/")[0] == name}
         else:
-            raise ValueError(f"{metric} is no metric.")
+            raise ValueError(f"{name} is no metric.")
     if scored and all(sample.score is not None for question in scored for sample in question.samples):
-        figures |= _by_reward_model(scored, max(len(question.samples) for question in everything), draw)
-    return figures | _of_all_samples(everything, draw)
+        metrics |= _by_reward_model(scored, max(len(question.samples) for question in everything), draw)
+    return metrics | _of_all_samples(everything, draw)
 
 
-def group_figures(questions: Sequence[Answered], key: str) -> GroupMeans:
+def group_metrics(questions: Sequence[Answered], key: str) -> GroupMeans:
     """pass@1 by what questions have as ``groups[key]``."""
     scored = _scored(questions)
     values = [np.mean([sample.is_right for sample in question.samples]) for question in scored]
@@ -147,18 +147,18 @@ def _right(question: Answered) -> list[float]:
     return [float(sample.is_right) for sample in question.samples]
 
 
-def _with_enough(name: str, scored: list[Answered], k: int) -> tuple[list[Answered], dict[str, Figure]]:
+def _with_enough(name: str, scored: list[Answered], k: int) -> tuple[list[Answered], dict[str, Metric]]:
     """The questions with k scored samples, and how many have fewer."""
     enough = [question for question in scored if len(question.samples) >= k]
     num_left_out = len(scored) - len(enough)
-    return enough, {f"{name}/left_out": Figure(float(num_left_out))} if num_left_out else {}
+    return enough, {f"{name}/left_out": Metric(float(num_left_out))} if num_left_out else {}
 
 
 def _can_draw_samples(questions: list[Answered]) -> bool:
     return min(len(question.samples) for question in questions) > 1
 
 
-def _passes(scored: list[Answered], k: int, draw: Bootstrap) -> dict[str, Figure]:
+def _passes(scored: list[Answered], k: int, draw: Bootstrap) -> dict[str, Metric]:
     """pass@k by the unbiased estimator; pass@1 is the mean of p_i.
 
     For the interval over samples, right ones are drawn with the chance (right + 1/4) / (samples + 1/2). The plain share
@@ -184,7 +184,7 @@ def _passes(scored: list[Answered], k: int, draw: Bootstrap) -> dict[str, Figure
     return {name: draw.choice(values, again if _can_draw_samples(enough) else None)} | left_out
 
 
-def _consensus(scored: list[Answered], k: int, draw: Bootstrap) -> dict[str, Figure]:
+def _consensus(scored: list[Answered], k: int, draw: Bootstrap) -> dict[str, Metric]:
     """cons@k; of more than k samples the exact mean over the sets of k of them. Its interval over samples is of one
     vote of k samples, wider than that of a mean over sets. The tie rate is that of the first k samples."""
     name = f"cons@{k}"
@@ -231,7 +231,7 @@ def _votes_again(questions: list[Answered], weights: list[Floats], k: int, draw:
     return right_R / len(questions), tied_R / len(questions)
 
 
-def _by_reward_model(scored: list[Answered], k: int, draw: Bootstrap) -> dict[str, Figure]:
+def _by_reward_model(scored: list[Answered], k: int, draw: Bootstrap) -> dict[str, Metric]:
     enough, left_out = _with_enough(f"best@{k}", scored, k)
     if not enough:
         return left_out
@@ -246,41 +246,41 @@ def _by_reward_model(scored: list[Answered], k: int, draw: Bootstrap) -> dict[st
             totals_R += np.array(_right(question))[chosen]
         return totals_R / len(enough)
 
-    figures = {f"best@{k}": draw.choice(best, best_again if k > 1 else None)} | left_out
+    metrics = {f"best@{k}": draw.choice(best, best_again if k > 1 else None)} | left_out
     if any(question.classes is None for question in enough):
-        return figures
+        return metrics
     weights = [1 / (1 + np.exp(-row.clip(-500, 500))) for row in scores]  # beyond, exp has no number
     weighted = [
         float(is_right(majority(question.classes or (), scores=weight), [s.is_right for s in question.samples]))
         for question, weight in zip(enough, weights, strict=True)
     ]
     again = (lambda: _votes_again(enough, weights, k, draw)[0]) if k > 1 else None
-    return figures | {f"weighted_cons@{k}": draw.choice(weighted, again)}
+    return metrics | {f"weighted_cons@{k}": draw.choice(weighted, again)}
 
 
-def _of_check(scored: list[Answered], name: str, draw: Bootstrap) -> Figure:
-    """A metric of the check's own figures."""
+def _of_check(scored: list[Answered], name: str, draw: Bootstrap) -> Metric:
+    """A metric of the check's own metrics."""
     metric = METRICS[name]
-    rows = [sample.figures for question in scored for sample in question.samples]
+    rows = [sample.metrics for question in scored for sample in question.samples]
     for needed in metric.names:
         if not any(needed in row for row in rows):
-            raise ValueError(f"{name}: no sample has the figure {needed}.")
+            raise ValueError(f"{name}: no sample has the metric {needed}.")
     sizes = [len(question.samples) for question in scored]
-    figures_NF = table_of(rows, metric.names)
+    metrics_NF = table_of(rows, metric.names)
     if isinstance(metric, Mean):
-        return draw.mean([row.tolist() for row in np.split(figures_NF[:, 0], np.cumsum(sizes)[:-1])])
-    return draw.weighted(metric, figures_NF, sizes)
+        return draw.mean([row.tolist() for row in np.split(metrics_NF[:, 0], np.cumsum(sizes)[:-1])])
+    return draw.weighted(metric, metrics_NF, sizes)
 
 
-def _of_part(scored: list[Answered], name: str, draw: Bootstrap) -> dict[str, Figure]:
+def _of_part(scored: list[Answered], name: str, draw: Bootstrap) -> dict[str, Metric]:
     """The mean of a part of the reward over the questions that have it; nothing where none has."""
     part = name.removeprefix(PART)
-    values = [[s.figures[part] for s in question.samples if part in s.figures] for question in scored]
+    values = [[s.metrics[part] for s in question.samples if part in s.metrics] for question in scored]
     having = [of_question for of_question in values if of_question]
     return {name: draw.mean(having, is_share=all(0 <= v <= 1 for row in having for v in row))} if having else {}
 
 
-def _ratings(questions: list[Answered], contests: Mapping[str, Contest], draw: Bootstrap) -> dict[str, Figure]:
+def _ratings(questions: list[Answered], contests: Mapping[str, Contest], draw: Bootstrap) -> dict[str, Metric]:
     """Rating and percentile: what sample j solves of a contest's problems gives a place, and the place a rating; the
     mean is over samples, then over contests, and the interval over questions is one over contests. The percentile is
     among the contestants of all these contests, and its intervals are those of the rating.
@@ -300,7 +300,7 @@ def _ratings(questions: list[Answered], contests: Mapping[str, Contest], draw: B
     rows = {name: _contest_ratings(contests[name], of_contest) for name, of_contest in problems.items()}
     rated = {name: row for name, row in rows.items() if row}
     num_left_out = len(rows) - len(rated)
-    left_out = {"rating/left_out": Figure(float(num_left_out))} if num_left_out else {}
+    left_out = {"rating/left_out": Metric(float(num_left_out))} if num_left_out else {}
     if not rated:
         return left_out
     rating = draw.mean(list(rated.values()), is_share=False)
@@ -310,7 +310,7 @@ def _ratings(questions: list[Answered], contests: Mapping[str, Contest], draw: B
         return interval and Interval(percentile(interval.low, everybody), percentile(interval.high, everybody))
 
     of_rating = (outperformed(rating.over_questions), outperformed(rating.over_samples))
-    return {"rating": rating, **left_out, "percentile": Figure(percentile(rating.value, everybody), *of_rating)}
+    return {"rating": rating, **left_out, "percentile": Metric(percentile(rating.value, everybody), *of_rating)}
 
 
 def _contest_ratings(contest: Contest, problems: Mapping[str, list[float]]) -> list[float]:
@@ -324,7 +324,7 @@ def _contest_ratings(contest: Contest, problems: Mapping[str, list[float]]) -> l
     return [rating_of[place] for place in places]
 
 
-def _of_all_samples(questions: list[Answered], draw: Bootstrap) -> dict[str, Figure]:
+def _of_all_samples(questions: list[Answered], draw: Bootstrap) -> dict[str, Metric]:
     questions = [question for question in questions if question.samples]
     num_tokens = [[float(sample.num_tokens) for sample in question.samples] for question in questions]
     truncated = [[float(sample.is_truncated) for sample in question.samples] for question in questions]
@@ -334,6 +334,6 @@ def _of_all_samples(questions: list[Answered], draw: Bootstrap) -> dict[str, Fig
         "length_mean": draw.mean(num_tokens, is_share=False),
         "truncated_rate": draw.mean(truncated),
         "no_answer_rate": draw.mean(unanswered),
-        **({"unscored": Figure(float(num_unscored))} if num_unscored else {}),
-        "generated_tokens": Figure(math.fsum(map(sum, num_tokens))),
+        **({"unscored": Metric(float(num_unscored))} if num_unscored else {}),
+        "generated_tokens": Metric(math.fsum(map(sum, num_tokens))),
     }
