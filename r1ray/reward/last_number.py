@@ -244,6 +244,8 @@ def _check_before(tokens: Sequence[Token], first: int, alone: Fraction | None) -
     *_, second, nearest = ["", "", *(token.text for token in sentence if token.text not in "\"'")]
     if nearest in _BOUNDS or second in _BOUNDS_WITH.get(nearest, ()):
         raise _Refused("a bound or an operand, no answer")
+    if nearest in _CHOICES:
+        raise _Refused("one of several numbers")  # "1. Or 0": the first one reads as the index of a list
     turn = next((i for i in reversed(range(len(sentence))) if sentence[i].text == "but"), None)
     if turn is not None and turn > 0 and sentence[turn - 1].text in _ALL:
         raise _Refused("it is denied")

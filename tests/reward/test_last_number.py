@@ -7,7 +7,7 @@ from dataclasses import replace
 from fractions import Fraction
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from r1ray.checks import FormatOnly
@@ -281,6 +281,7 @@ def test_a_denial_in_front_of_it_takes_the_pay_away(sentence: str, number: int) 
     assert given_number(sentence.format(number)).value is None
 
 
+@example(1, 0, ". Or ")
 @given(NUMBERS, NUMBERS, st.sampled_from([" or ", ", ", " and ", "\n", " to ", "; ", " | ", ". Or ", "/"]))
 def test_two_candidates_are_no_answer(one: int, other: int, between: str) -> None:
     found = given_number(f"{one}{between}{other}").value
