@@ -1,4 +1,4 @@
-"""How a prompt is judged: :data:`Check`, a sum type with one class for each kind of reference."""
+"""Checks of prompts: :data:`Check`, a sum type with one class for each kind of reference."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TypeAlias
 
 @dataclass(frozen=True, slots=True)
 class MathAnswer:
-    """How a math prompt is checked: the reference answer, as the data set writes it (``"29"``)."""
+    """Check of a math prompt: the reference answer, as the data set writes it (``"29"``)."""
 
     answer: str
 
@@ -44,7 +44,7 @@ CodeCase: TypeAlias = StdioCase | CallCase | AssertCase
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CodeTests:
-    """How a code prompt is checked: the tests that a program has to pass.
+    """Check of a code prompt: the tests that a program has to pass.
 
     Example: ``CodeTests(language="python", cases=(StdioCase("1 2\\n", "3\\n"),))``
     """
@@ -73,7 +73,7 @@ class FormatOnly:
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """How a multiple-choice prompt is checked: the letter of the right option."""
+    """Check of a multiple-choice prompt: the letter of the right option."""
 
     letter: str
     """``"B"``."""
@@ -83,7 +83,7 @@ class Choice:
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """How a reading question is checked: by each gold answer, an answer being one or several spans."""
+    """Check of a reading question: by each gold answer, an answer being one or several spans."""
 
     answers: tuple[tuple[str, ...], ...]
 
@@ -100,25 +100,25 @@ class Rule:
 
 @dataclass(frozen=True, slots=True)
 class Instructions:
-    """How an instruction-following prompt is checked: by each of its rules."""
+    """Check of an instruction-following prompt: by each of its rules."""
 
     rules: tuple[Rule, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """How a prompt is checked that no rule can decide: a generative judge compares with the reference."""
+    """Check of a prompt that no rule can decide: a generative judge compares with the reference."""
 
     reference: str
     question: str = ""
-    """What the judge is told was asked; empty: the prompt's text."""
+    """The question that the judge is told; empty: the prompt's text."""
     rubric: str = "agrees"
     """One of ``r1ray.reward.judged.RUBRICS``."""
 
 
 @dataclass(frozen=True, slots=True)
 class Pairwise:
-    """How an open-ended prompt is checked: a generative judge prefers the response or the baseline's."""
+    """Check of an open-ended prompt: a generative judge prefers the response or the baseline's."""
 
     question: str
     baseline: str
@@ -128,7 +128,7 @@ class Pairwise:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExternalCommand:
-    """How a task is checked that has a harness of its own (Aider, SWE-bench): by a command of the user's.
+    """Check of a task that has a harness of its own (Aider, SWE-bench): by a command of the user's.
 
     Prompt files cannot ask for one: what is run is the benchmark's, or the user's, never a row's.
     """

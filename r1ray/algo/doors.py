@@ -67,7 +67,7 @@ class Ratio(Protocol):
 
 
 class Surrogate(Protocol):
-    """What is maximised of each token, and where its clip was what counted: two [N]."""
+    """The objective of each token, and where its clip was what counted: two [N]."""
 
     def __call__(
         self,

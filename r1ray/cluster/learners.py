@@ -42,13 +42,17 @@ class LearnerGroup:
 
     async def train_rows(self, shards: Sequence[Shard], rows: Mapping[str, Any]) -> StepStats:
         """See :class:`r1ray.interfaces.SupervisedLearner`."""
-        await self._fetch([Held({name: rows[name] for name in _ids_of(shard)}) for shard in shards], shards)
-        return await self._on_shards("train", shards, False)
+        await self._lend(rows, shards)
+        return await self._on_shards("train", shards)
 
     async def evaluate_rows(self, shards: Sequence[Shard], rows: Mapping[str, Any]) -> StepStats:
         """See :class:`r1ray.interfaces.SupervisedLearner`."""
-        await self._fetch([Held({name: rows[name] for name in _ids_of(shard)}) for shard in shards], shards)
+        await self._lend(rows, shards)
         return await self._on_shards("evaluate", shards)
+
+    async def _lend(self, rows: Mapping[str, Any], shards: Sequence[Shard]) -> None:
+        """Have every rank read its share of given rows."""
+        await self._fetch([Held({name: rows[name] for name in _ids_of(shard)}) for shard in shards], shards)
 
     async def _fetch(self, lent: Sequence[Held | Remote], shards: Sequence[Shard]) -> set[str]:
         """Have every rank read what its shard names, before any of them begins to compute. Returns what is gone."""

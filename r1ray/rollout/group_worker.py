@@ -13,18 +13,18 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Coroutine, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
 from uuid import uuid4
 
 from r1ray.errors import EngineLost, R1RayError, first_of
 from r1ray.interfaces import Scorer
 from r1ray.rollout.engine import Generated, TrajectoryRequest
 from r1ray.rollout.placement import EngineSlot, EngineState, Placement
+from r1ray.runtime.background import Background
 from r1ray.types import GroupRequest, Removed, Scored, ScoredGroup, ScoredTrajectory, Trajectory
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 MAX_ATTEMPTS = 3
 MAX_TEXT = 400
 """Characters of an extracted answer, and of a detail, that the driver gets."""
@@ -92,7 +92,7 @@ class GroupWorker:
         self._placement = Placement()
         self._groups: dict[str, _Group] = {}
         self._held: dict[str, Trajectory] = {}
-        self._background: set[asyncio.Task[None]] = set()
+        self._background = Background(_note_failure)
 
     # ------------------------------------------------------------------ for the driver
 
@@ -139,7 +139,7 @@ class GroupWorker:
         if group is None or group.closed:
             return
         group.closed = reason
-        await self._abort(group.generating)
+        self._abort(group.generating)
         for name, task in group.tasks.items():
             if name not in group.generating and name not in group.scoring:
                 task.cancel()  # it waits for a slot
@@ -229,7 +229,7 @@ class GroupWorker:
                 group.num_retries += 1
                 if isinstance(error, _Ended):
                     request = replace(request, begun=error.partial)
-                log.debug("%s: %s; it is generated again (%d)", request.id, error, attempt)
+                logger.debug("%s: %s; it is generated again (%d)", request.id, error, attempt)
         raise AssertionError
 
     async def _attempt(self, group: _Group, request: TrajectoryRequest, slot: EngineSlot) -> Trajectory:
@@ -244,7 +244,7 @@ class GroupWorker:
             generated = await task
         except asyncio.CancelledError:
             if (here := asyncio.current_task()) is not None and here.cancelling():  # nobody wants it any more
-                self._in_background(slot.state.engine.abort([request.id]))
+                self._background.start(slot.state.engine.abort([request.id]))
                 raise
             if slot.is_lost:
                 raise EngineLost(f"{slot.state.name} is lost") from None
@@ -269,9 +269,9 @@ class GroupWorker:
             current.timer = loop.call_later(self._deadline_s - used, self._expire, current, name)
             return
         current.is_late = True
-        self._in_background(self._abort({name: current}))
+        self._abort({name: current})
 
-    async def _abort(self, generating: Mapping[str, _Generating]) -> None:
+    def _abort(self, generating: Mapping[str, _Generating]) -> None:
         """End trajectories in their engines, whose pending calls then return what there is; those of an engine that
         does not answer are given up."""
         by_slot: dict[EngineSlot, list[str]] = {}
@@ -279,17 +279,11 @@ class GroupWorker:
             by_slot.setdefault(each.slot, []).append(name)
             asyncio.get_running_loop().call_later(ABORT_S, each.task.cancel)
         for slot, names in by_slot.items():
-            self._in_background(slot.state.engine.abort(names))
+            self._background.start(slot.state.engine.abort(names))
 
-    def _in_background(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.create_task(work)
-        self._background.add(task)
-        task.add_done_callback(self._forget)
 
-    def _forget(self, task: asyncio.Task[None]) -> None:
-        self._background.discard(task)
-        if not task.cancelled() and (error := task.exception()) is not None:
-            log.warning("an engine did not take an abort: %s", error)
+def _note_failure(error: BaseException) -> None:
+    logger.warning("an engine did not take an abort: %s", error)
 
 
 def _short(scored: ScoredTrajectory) -> ScoredTrajectory:
