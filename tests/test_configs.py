@@ -7,10 +7,11 @@ from pathlib import Path
 import pytest
 import yaml
 
-from r1ray.commands.compose import compose, known_keys
+from r1ray.commands.compose import compose
 from r1ray.config import RewardPart, RunConfig, ScoreConfig
 from r1ray.config.folder import config_folder
 from r1ray.config.renamed import RENAMED
+from r1ray.config.schema import known_keys
 from r1ray.errors import UserError
 
 OWN = ["model=m", "data.train=t"]
@@ -160,7 +161,7 @@ def test_every_cluster_composes_with_a_model(cluster: str) -> None:
         ("model=Qwen/Qwen2.5-7B", "Qwen/Qwen2.5-7B"),
         ("model='a b'", "a b"),
         ('model="a=b,c"', "a=b,c"),
-        (r"model=a\,b", "a,b"),
+        (r"model=a\,b", r"a\,b"),
         ("+model=x", "x"),
         ("++model=x", "x"),
         ("model=7", "7"),

@@ -10,9 +10,12 @@ import difflib
 from collections.abc import Sequence
 from typing import NoReturn
 
+from r1ray.commands.hints import for_flag
 from r1ray.errors import UserError
 
 OVERRIDES = "overrides of the configuration, as Hydra has them: algo.group_size=8, learner.lr=1e-6, +key=1, ~key"
+
+CONFIG_DIR = "a folder of your own with more files to choose from: DIR/recipe/NAME.yaml is recipe=NAME"
 
 
 class Parser(argparse.ArgumentParser):
@@ -27,6 +30,7 @@ class Parser(argparse.ArgumentParser):
         word: str = "key=value",
         meaning: str = OVERRIDES,
         examples: str,
+        composes: bool = True,
     ) -> None:
         """Make the parser of ``r1ray VERB``.
 
@@ -35,6 +39,7 @@ class Parser(argparse.ArgumentParser):
             word: how the list of arguments names a word.
             meaning: of the words.
             examples: one a line.
+            composes: the words are overrides of a configuration that is put together from files.
         """
         super().__init__(
             prog=f"r1ray {verb}",
@@ -48,12 +53,16 @@ class Parser(argparse.ArgumentParser):
         self.flags = self.add_argument_group("flags")
         self.add_argument_group("arguments").add_argument("words", nargs="*", metavar=word, help=meaning)
         self.flags.add_argument("-h", "--help", action="store_true", help="show this text")
+        if composes:
+            self.flags.add_argument("--config-dir", metavar="DIR", help=CONFIG_DIR)
 
     def read(self, arguments: Sequence[str]) -> argparse.Namespace:
         """Return the flags' values, and the other arguments as ``words``, in their order. Raises UserError."""
         given, left = self.parse_known_intermixed_args(arguments)
         if left:
             unknown = next((word for word in left if word.startswith("-")), left[0]).partition("=")[0]
+            if hint := for_flag(unknown, self.prog.rpartition(" ")[2]):
+                raise UserError(hint)
             near = difflib.get_close_matches(unknown, self._option_string_actions, n=1, cutoff=0.0)
             raise UserError(f"{unknown}: no such flag; the nearest is {near[0]} (see {self.prog} --help).")
         return given

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 from r1ray.commands.arguments import Parser
 from r1ray.commands.compose import compose
@@ -36,12 +37,13 @@ def command(arguments: Sequence[str]) -> int:
     """Look whether a run would work, or try it with a tiny model; returns 1 if something is red, or fails."""
     given = parser().read(arguments)
     is_right = _smoke if given.smoke else _examine
-    return DONE if is_right(given.words, as_json=given.json) else NOT_RIGHT
+    is_all_right = is_right(given.words, config_dir=given.config_dir, as_json=given.json)
+    return DONE if is_all_right else NOT_RIGHT
 
 
-def _examine(overrides: list[str], *, as_json: bool) -> bool:
+def _examine(overrides: list[str], *, config_dir: str | None, as_json: bool) -> bool:
     """Print what is found; returns if nothing is red."""
-    config = compose(overrides)
+    config = compose(overrides, config_dir=config_dir)
     from r1ray.doctor.examination import Planned, examine_run
     from r1ray.doctor.findings import show, to_json, worst
     from r1ray.recipes import configs_by_name, configs_of, stages_of
@@ -56,9 +58,9 @@ def _examine(overrides: list[str], *, as_json: bool) -> bool:
     return worst(findings) != "red"
 
 
-def _smoke(overrides: list[str], *, as_json: bool) -> bool:
+def _smoke(overrides: list[str], *, config_dir: str | None, as_json: bool) -> bool:
     """Make two steps of a tiny model on the run's cluster; returns if they were made."""
-    recipe, stages = with_unnamed(overrides, _stages)
+    recipe, stages = with_unnamed(overrides, partial(_stages, config_dir=config_dir))
     from r1ray.doctor.smoke import smoke
     from r1ray.doctor.smoke_report import report_json, report_text
     from r1ray.doctor.tiny import loop_config
@@ -68,9 +70,9 @@ def _smoke(overrides: list[str], *, as_json: bool) -> bool:
     return report.failure is None
 
 
-def _stages(overrides: list[str]) -> tuple[str, dict[str, RunConfig]]:
+def _stages(overrides: list[str], *, config_dir: str | None) -> tuple[str, dict[str, RunConfig]]:
     """Return the recipe, and the configurations of its stages by their names."""
-    config = compose(overrides)
+    config = compose(overrides, config_dir=config_dir)
     from r1ray.recipes import configs_by_name, stages_of
 
     return config.recipe, configs_by_name(config, stages_of(config))

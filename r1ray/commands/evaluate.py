@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
 
 from r1ray.commands.arguments import Parser
 from r1ray.commands.compose import compose
 from r1ray.config import EvaluationConfig
+from r1ray.config.folder import own_folder
 
 
 def parser() -> Parser:
@@ -25,14 +29,21 @@ def parser() -> Parser:
 
 def command(arguments: Sequence[str]) -> None:
     """Evaluate a model, or two."""
+    given = parser().read(arguments)
     # conf/benchmark/ makes a config group of the name, and a group takes one file and no list.
-    overrides = [
-        word.replace("benchmark=", "benchmarks=", 1) if word.startswith("benchmark=") else word
-        for word in parser().read(arguments).words
-    ]
-    config = compose(overrides, schema=EvaluationConfig, name="eval")
+    overrides = [re.sub(r"^(\+{0,2})benchmark=", r"\1benchmarks=", word) for word in given.words]
+    config = compose(overrides, schema=EvaluationConfig, name="eval", config_dir=given.config_dir)
+    config.benchmarks = _with_own(config.benchmarks, own_folder(given.config_dir))
     from r1ray.cluster.placement import preflight
     from r1ray.stages.evaluate.stage import evaluate_models
 
     preflight(config)
     evaluate_models(config)
+
+
+def _with_own(benchmarks: Any, own: Path | None) -> Any:
+    """Return the benchmarks with the path of its file for each name that is one in a folder of the user's."""
+    if isinstance(benchmarks, list):
+        return [_with_own(each, own) for each in benchmarks]
+    file = own / "benchmark" / f"{benchmarks}.yaml" if own else None
+    return str(file) if file and file.is_file() else benchmarks

@@ -25,6 +25,7 @@ def parser() -> Parser:
             r1ray export runs/mine
             r1ray export runs/mine version=best --out exported/best
         """,
+        composes=False,
     )
     made.flags.add_argument("--out", metavar="DIR", help="the folder to make; by default RUN_DIR/hf/VERSION")
     return made

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 
 from r1ray.commands.arguments import Parser
 from r1ray.commands.compose import compose
@@ -32,7 +33,7 @@ def parser() -> Parser:
 def command(arguments: Sequence[str]) -> None:
     """Show what a run will need. Raises UserError, with what would help, if it cannot work."""
     given = parser().read(arguments)
-    stages, models = with_unnamed(given.words, _planned, but=("model",))
+    stages, models = with_unnamed(given.words, partial(_planned, config_dir=given.config_dir), but=("model",))
     from r1ray.planning.advice import nearest_change
     from r1ray.planning.plan import plan_run
     from r1ray.planning.report import as_json, refusal, report, stages_table
@@ -53,14 +54,14 @@ def command(arguments: Sequence[str]) -> None:
         raise UserError(refusal(failed, advice))
 
 
-def _planned(overrides: list[str]) -> tuple[dict[str, RunConfig], dict[str, str]]:
+def _planned(overrides: list[str], *, config_dir: str | None) -> tuple[dict[str, RunConfig], dict[str, str]]:
     """Return the configuration of each stage by its name (that of a recipe without stages under an empty name), and
     whose shape the stages' models have."""
     from r1ray.planning.plan import gpu_name, shape_name
     from r1ray.stages.graph import stage_config
     from r1ray.stages.students import with_students
 
-    config = compose(overrides)
+    config = compose(overrides, config_dir=config_dir)
     if not config.graph:
         return {"": config}, {}
     whole = with_students(replace(config, plan=replace(config.plan, gpu=gpu_name(config))))

@@ -40,7 +40,7 @@ def parser() -> Parser:
 def command(arguments: Sequence[str]) -> None:
     """Run the configured recipe in its run folder, or show what would be run."""
     given = parser().read(arguments)
-    config = compose(given.words)
+    config = compose(given.words, config_dir=given.config_dir)
     from r1ray.cluster.placement import preflight
     from r1ray.recipes import configs_of, stages_of
     from r1ray.runtime.folder_lock import locked

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -13,6 +14,9 @@ from r1ray.commands.compose import compose
 from r1ray.config import ScoreConfig
 from r1ray.errors import UserError
 from r1ray.runtime.files import written_aside
+
+KEY = re.compile(r"~[\w.]+$|[^=]*=")
+"""Word that sets a key, or takes one out."""
 
 
 def parser() -> Parser:
@@ -33,13 +37,15 @@ def parser() -> Parser:
 
 def command(arguments: Sequence[str]) -> None:
     """Score a file of responses."""
-    words = parser().read(arguments).words
-    files = [word for word in words if "=" not in word or Path(word).is_file()]
+    given = parser().read(arguments)
+    words = given.words
+    files = [word for word in words if Path(word).is_file() or not KEY.match(word)]
     if len(files) != 1:
         raise UserError(
             f"score needs one FILE and key=value overrides, found {len(files)} files: {', '.join(files) or 'none'}."
         )
-    config = compose([word for word in words if word not in files], schema=ScoreConfig, name="score")
+    overrides = [word for word in words if word not in files]
+    config = compose(overrides, schema=ScoreConfig, name="score", config_dir=given.config_dir)
     from r1ray.evaluation.score_file import score_file
 
     if config.output is None:

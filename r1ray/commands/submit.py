@@ -47,7 +47,8 @@ def command(arguments: Sequence[str]) -> int:
     """Submit a run and follow it, stop it, or list its jobs; returns the exit code of the run."""
     given = parser().read(arguments)
     is_asked = given.stop or given.status
-    config = None if is_asked and _is_name(given.words) else _composed(given.words)
+    folder = _travelling(given.config_dir)
+    config = None if is_asked and _is_name(given.words) else _composed(given.words, folder)
     name = given.words[0] if config is None else config.name or default_name(config)
     from r1ray.cluster.jobs import Jobs
 
@@ -56,7 +57,8 @@ def command(arguments: Sequence[str]) -> int:
         _report(jobs, name, is_stopped=given.stop)
         return DONE
     assert config is not None
-    job_id = _running_job(jobs, name, config, given.words)
+    flags = [f"--config-dir={folder}"] if folder else []
+    job_id = _running_job(jobs, name, config, [*flags, *given.words])
     return DONE if given.no_wait else _follow(jobs, job_id, name)
 
 
@@ -64,11 +66,21 @@ def _is_name(words: Sequence[str]) -> bool:
     return len(words) == 1 and "=" not in words[0]
 
 
-def _composed(overrides: Sequence[str]) -> RunConfig:
+def _travelling(config_dir: str | None) -> str | None:
+    """Return the path of ``--config-dir`` from the working directory, which goes to the cluster. Raises UserError."""
+    if not config_dir:
+        return config_dir
+    folder, here = Path(config_dir).expanduser().resolve(), Path.cwd().resolve()
+    if not folder.is_relative_to(here):
+        raise UserError(f"--config-dir {config_dir}: needs a folder below {here}, which travels with the job.")
+    return str(folder.relative_to(here))
+
+
+def _composed(overrides: Sequence[str], config_dir: str | None) -> RunConfig:
     """Return a configuration whose paths mean the same everywhere. Raises UserError."""
     from r1ray.recipes import stages_of
 
-    config = compose(overrides)
+    config = compose(overrides, config_dir=config_dir)
     _check_shared(config, stages_of(config))
     return config
 
@@ -96,14 +108,14 @@ def _report(jobs: Jobs, name: str, *, is_stopped: bool) -> None:
         print(f"{job.id}  {job.status.value}" + (f"  exit code {exit_code(job)}" if job.is_over else ""))
 
 
-def _running_job(jobs: Jobs, name: str, config: RunConfig, overrides: Sequence[str]) -> str:
+def _running_job(jobs: Jobs, name: str, config: RunConfig, given: Sequence[str]) -> str:
     """Return the id of the job that runs, or of a new one if none does. Raises UserError for one of other settings."""
     settings = digest_of({"settings": decisive(config), "output_dir": config.output_dir})
     newest = next(reversed(jobs.of_run(name)), None)
     if newest is None or newest.is_over:
         inside = Path(config.output_dir)
         excludes = [f"/{inside.relative_to(Path.cwd())}"] if inside.is_relative_to(Path.cwd()) else []
-        named = [*overrides] if config.name else [*overrides, f"name={name}"]
+        named = [*given] if config.name else [*given, f"name={name}"]
         job_id = jobs.submit(name, settings=settings, arguments=["run", *named], folder=Path.cwd(), excludes=excludes)
         resumes = f"; {newest.id} ended, the run resumes" if newest else ""
         logger.info(f"{job_id}: submitted to {jobs.address}{resumes}")

@@ -189,7 +189,7 @@ def test_references_are_found_and_replaced_wherever_they_stand() -> None:
     [
         ('s={recipe: r1_zero, model: "@nobody"}', r"graph\.s: reads @nobody, which no stage before it makes"),
         ("s={model: x}", r"graph\.s: needs recipe=NAME"),
-        ("s={recipe: r1_zero, learnr: {lr: 1}}", r"graph\.s\.learnr: Key 'learnr' not in 'RunConfig'"),
+        ("s={recipe: r1_zero, learnr: {lr: 1}}", r"graph\.s\.learnr: no such key; the nearest is graph\.s\.learner\."),
         (
             "s={recipe: r1_zero, reward: {sandbox: {mode: none}}}",
             r"graph\.s\.reward\.sandbox: is called graph\.s\.sandbox now",

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from r1ray.commands.compose import added, compose
+from r1ray.commands.compose import compose
 from r1ray.errors import UserError
 from r1ray.recipes import stages_of
 from r1ray.stages.graph import GraphStage
@@ -12,7 +12,7 @@ THREE = "students={small: S, middle: {model: M, learner: {lr: 8e-5}}, large: {mo
 
 
 def made(*overrides: str) -> dict[str, GraphStage]:
-    stages = stages_of(compose([added(override) for override in (*OWN, *overrides)]))
+    stages = stages_of(compose([*OWN, *overrides]))
     return {stage.name: stage for stage in stages if isinstance(stage, GraphStage)}
 
 
@@ -67,8 +67,11 @@ def test_what_does_not_depend_on_the_student_is_made_once() -> None:
         ("students=[a]", r"students=\['a'\]: needs a model for each name"),
         ("students={}", "students={}: needs a model for each name"),
         ("students={7b: p}", "students.7b: needs a name that begins with a small letter"),
-        ("students={a: {lr: 1}}", r"students.a={'lr': 1}: needs a model"),
-        ("students={a: {model: p, learner: {lrr: 1}}}", r"graph.a.*lrr"),
+        ("students={a: {learner: {lr: 1}}}", r"students.a={'learner': {'lr': 1}}: needs a model"),
+        (
+            "students={a: {model: p, learner: {lrr: 1}}}",
+            r"students\.a\.learner\.lrr: no such key; the nearest is .*\.lr\.",
+        ),
     ],
 )
 def test_what_names_no_students_is_refused(override: str, message: str) -> None:

@@ -1,0 +1,42 @@
+"""Texts on their way through Hydra and OmegaConf, which have signs of their own in them.
+
+A text that the user gives is taken as it stands, so that paths with any character need no quotes beside the shell's.
+"""
+
+from __future__ import annotations
+
+import re
+
+QUOTED = re.compile(r"""(["'])((?:(?!\1)[^\\]|\\.)*)\1""", re.DOTALL)
+
+
+def unquoted(text: str) -> str:
+    r"""Return what a text in Hydra's quotes says; one without them is returned as it is.
+
+    >>> unquoted("'a b'"), unquoted("a 'b'"), unquoted(r"'it\'s'")
+    ('a b', "a 'b'", "it's")
+    """
+    found = QUOTED.fullmatch(text)
+    if found is None:
+        return text
+    quote, inner = found[1], found[2]
+    return re.sub(rf"\\+(?={quote}|\Z)", lambda slashes: "\\" * (len(slashes[0]) // 2), inner)
+
+
+def quoted(text: str) -> str:
+    r"""Return a text in quotes for Hydra: the inverse of :func:`unquoted`.
+
+    >>> print(quoted("it's"), quoted("a\\"))
+    'it\'s' 'a\\'
+    """
+    inner = re.sub(r"(\\*)'", lambda found: found[1] * 2 + r"\'", text)
+    return "'" + re.sub(r"\\+\Z", lambda slashes: slashes[0] * 2, inner) + "'"
+
+
+def literal(text: str) -> str:
+    r"""Return a text whose ``${`` OmegaConf takes for two characters, and not for the beginning of an interpolation.
+
+    >>> print(literal("a/${b}"), literal("a/b\\"))
+    a/\${b} a/b\
+    """
+    return re.sub(r"(\\*)\$\{", lambda found: found[1] * 2 + r"\${", text)
