@@ -16,10 +16,11 @@ import yaml
 
 from r1ray.commands.default_order import GROUPS, in_order
 from r1ray.commands.hints import no_such_key
-from r1ray.commands.quoting import literal, quoted, unquoted
+from r1ray.commands.quoting import quoted, unquoted
 from r1ray.commands.words import Word, parse
 from r1ray.config import RunConfig
 from r1ray.config.folder import config_folder, names_in, own_folder
+from r1ray.config.literal import literal
 from r1ray.config.schema import Place, place_below, place_of
 from r1ray.errors import UserError
 
@@ -116,7 +117,7 @@ def _composed(choices: Sequence[Word], schema: type[Any], *, name: str, own: Pat
         store.store(name=name, node={"defaults": in_order(chosen, own)})
     overrides = [f"~{word.key}" if word.text is None else _for_hydra(word) for word in choices]
     if own is not None:
-        overrides.append(f"hydra.searchpath=[{quoted(literal(f'file://{own}'))}]")
+        overrides.append(f"hydra.searchpath=[{quoted(f'file://{own}')}]")
     try:
         with initialize_config_dir(str(config_folder()), version_base="1.3"):
             return hydra_compose(name, overrides)

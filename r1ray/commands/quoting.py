@@ -1,4 +1,4 @@
-"""Texts on their way through Hydra and OmegaConf, which have signs of their own in them.
+"""Texts on their way through Hydra, which has signs of its own in them.
 
 A text that the user gives is taken as it stands, so that paths with any character need no quotes beside the shell's.
 """
@@ -31,12 +31,3 @@ def quoted(text: str) -> str:
     """
     inner = re.sub(r"(\\*)'", lambda found: found[1] * 2 + r"\'", text)
     return "'" + re.sub(r"\\+\Z", lambda slashes: slashes[0] * 2, inner) + "'"
-
-
-def literal(text: str) -> str:
-    r"""Return a text whose ``${`` OmegaConf takes for two characters, and not for the beginning of an interpolation.
-
-    >>> print(literal("a/${b}"), literal("a/b\\"))
-    a/\${b} a/b\
-    """
-    return re.sub(r"(\\*)\$\{", lambda found: found[1] * 2 + r"\${", text)

@@ -9,7 +9,7 @@ import logging
 import os
 from pathlib import Path
 
-from omegaconf import OmegaConf
+import yaml
 
 from r1ray.errors import R1RayError, UserError
 from r1ray.loop.checkpoint import Checkpoints
@@ -123,5 +123,6 @@ def _has(folder: Path, version: int | str | None) -> bool:
 def _kind_of_run(folder: Path) -> str:
     """``merged`` or ``adapter``, as the run's configuration says."""
     config = folder / "config.yaml"
-    lora = OmegaConf.select(OmegaConf.load(config), "learner.lora") if config.is_file() else None
-    return str(lora.export) if lora is not None and lora.rank and "export" in lora else "merged"
+    values = yaml.safe_load(config.read_text(encoding="utf-8")) if config.is_file() else {}
+    lora = (values.get("learner") or {}).get("lora") or {}
+    return str(lora.get("export", "merged")) if lora.get("rank") else "merged"

@@ -20,10 +20,12 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+import yaml
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from r1ray.config import GRAPH_ONLY, RunConfig, only_decisive
+from r1ray.config.literal import literals
 from r1ray.config.renamed import new_name
 from r1ray.errors import UserError
 from r1ray.evaluation.effects import Effect, from_metrics
@@ -62,7 +64,9 @@ class GraphStage:
         folder = context.run_dir / "stages" / self.name
         logger.info(f"\n== stage {self.name} ({config.recipe}) in {folder}")
         claim(folder, digest, name=self.name)
-        OmegaConf.save(OmegaConf.create(asdict(config)), folder / "config.yaml")
+        (folder / "config.yaml").write_text(
+            yaml.safe_dump(asdict(config), sort_keys=False, allow_unicode=True), "utf-8"
+        )
         made = self._build(config).run(replace(context, run_dir=folder), {}, digest)
         return replace(made, content=content_digest(made.path, context.run_dir / "digests.json"))
 
@@ -124,7 +128,9 @@ def stage_config(config: RunConfig, name: str) -> RunConfig:
     base["prepare"] = {}
     base["experiment"] = None
     try:
-        merged = OmegaConf.merge(OmegaConf.structured(RunConfig, flags={"allow_objects": True}), base, entry)
+        merged = OmegaConf.merge(
+            OmegaConf.structured(RunConfig, flags={"allow_objects": True}), literals(base), literals(entry)
+        )
         made = OmegaConf.to_object(merged)
     except OmegaConfBaseException as error:
         where = getattr(error, "full_key", None)
@@ -149,7 +155,7 @@ def resolve(config: RunConfig, folders: Mapping[str, str]) -> RunConfig:
         return value if found is None else folders[found[1]] + (found[2] or "")
 
     made = OmegaConf.to_object(
-        OmegaConf.merge(OmegaConf.structured(RunConfig, flags={"allow_objects": True}), walk(asdict(config)))
+        OmegaConf.merge(OmegaConf.structured(RunConfig, flags={"allow_objects": True}), literals(walk(asdict(config))))
     )
     assert isinstance(made, RunConfig)
     return made

@@ -10,6 +10,7 @@ from typing import Any
 from omegaconf import OmegaConf
 
 from r1ray.config import RunConfig
+from r1ray.config.literal import literals
 from r1ray.errors import UserError
 from r1ray.stages.graph import NAME, REFERENCE
 
@@ -65,7 +66,7 @@ def _taken_apart(name: str, given: Any) -> tuple[str, dict[str, Any]]:
 
 
 def _merged(entry: dict[str, Any], own: dict[str, Any]) -> dict[str, Any]:
-    merged = OmegaConf.to_container(OmegaConf.merge(entry, own))
+    merged = OmegaConf.to_container(OmegaConf.merge(literals(entry), literals(own)), resolve=True)
     assert isinstance(merged, dict)
     return {str(key): value for key, value in merged.items()}
 
