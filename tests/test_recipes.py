@@ -6,6 +6,7 @@ import pytest
 
 from r1ray.commands.compose import compose
 from r1ray.config import RunConfig
+from r1ray.config import run as config_run
 from r1ray.config.run import PROMPTS_OF, SUPERVISED_RECIPES
 from r1ray.recipes import RECIPES, build, stages_of
 from r1ray.stages.base import Input
@@ -38,7 +39,7 @@ def test_a_supervised_recipe_is_one_stage_on_the_users_model(recipe: str, makes:
 
 
 def test_the_supervised_recipes_are_those_that_the_configuration_knows() -> None:
-    assert set(SUPERVISED_RECIPES) <= set(RECIPES)
+    assert set(SUPERVISED_RECIPES) <= set(RECIPES) == set(config_run.RECIPES)
 
 
 EVERYTHING = [

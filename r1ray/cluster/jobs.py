@@ -65,6 +65,11 @@ class Job:
         return bool(self.status.is_terminal())
 
 
+def entrypoint_of(arguments: Sequence[str]) -> str:
+    """Return the shell's command line of a job, in which every argument is what it is here."""
+    return shlex.join(["python", "-m", "r1ray", *arguments])
+
+
 class _Client(JobSubmissionClient):
     """Ray's, whose requests would wait for ever for a server that does not answer."""
 
@@ -124,7 +129,7 @@ class Jobs:
         while True:
             try:
                 submitted: str = self._client.submit_job(
-                    entrypoint=shlex.join(["python", "-m", "r1ray", *arguments]),
+                    entrypoint=entrypoint_of(arguments),
                     submission_id=base if number == 1 else f"{base}-{number}",
                     metadata={RUN: name, SETTINGS: settings},
                     runtime_env={

@@ -21,6 +21,8 @@ SAMPLING_RECIPES = ("collect", "evaluate")
 """Recipes that put prompts to a model, and train nothing."""
 PROMPTS_OF = {"collect": "train", "evaluate": "eval", "extend": None}
 """The key of ``data`` that recipes without a learner read."""
+RECIPES = ("r1_zero", *SUPERVISED_RECIPES, *PROMPTS_OF)
+"""Recipes of one stage. Others, the user's too, have a graph of these."""
 
 
 EXPECTATIONS = ("up", "down", "any")
@@ -280,6 +282,8 @@ class RunConfig:
         at_least("seed", self.seed, 0)
         if self.graph:
             return  # every stage is checked by itself, with what is different in it
+        if self.recipe not in RECIPES:
+            raise ValueError(f"recipe={self.recipe}: needs one of {', '.join(RECIPES)}, or a graph of several.")
         if self.only_learner:
             self._check_supervised()
         elif not self.has_learner:
