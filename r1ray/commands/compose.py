@@ -12,9 +12,7 @@ from dataclasses import is_dataclass
 from pathlib import Path
 from typing import Any, TypeVar, overload
 
-import yaml
-
-from r1ray.commands.default_order import GROUPS, in_order
+from r1ray.commands.default_order import GROUPS, SECTIONS, in_order
 from r1ray.commands.hints import no_such_key
 from r1ray.commands.quoting import quoted, unquoted
 from r1ray.commands.words import Word, parse
@@ -69,11 +67,15 @@ def compose(
 
 def to_yaml(values: Mapping[str, Any]) -> str:
     """Return the text of a configuration file."""
+    import yaml
+
     return str(yaml.safe_dump(dict(values), sort_keys=False, allow_unicode=True))
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
     """Return the contents of a file of :func:`to_yaml`."""
+    import yaml
+
     values = yaml.safe_load(path.read_text(encoding="utf-8"))
     assert isinstance(values, dict)
     return {str(key): value for key, value in values.items()}
@@ -81,8 +83,12 @@ def read_yaml(path: Path) -> dict[str, Any]:
 
 def _is_choice(word: Word, groups: Sequence[str], own: Path | None) -> bool:
     """Return whether a word chooses a file of a group, or none. Raises UserError for one that is not there."""
-    if word.key not in groups or word.text is None or word.text.startswith("{"):
-        return word.key in groups and word.text is None
+    if word.key not in groups:
+        return False
+    if word.text is None:
+        return True
+    if word.text.startswith("{") and word.key in SECTIONS:
+        return False  # keys of the section of that name
     chosen, names = unquoted(word.text), names_in(word.key, own)
     if chosen in names or (chosen == "null" and word.key != "model"):
         return True
@@ -101,6 +107,7 @@ def _place(word: Word, schema: type[Any], groups: Sequence[str]) -> Place:
 
 def _composed(choices: Sequence[Word], schema: type[Any], *, name: str, own: Path | None) -> Any:
     """Return the DictConfig of files. Raises UserError."""
+    import yaml
     from hydra import compose as hydra_compose
     from hydra import initialize_config_dir
     from hydra.core.config_store import ConfigStore
@@ -115,7 +122,7 @@ def _composed(choices: Sequence[Word], schema: type[Any], *, name: str, own: Pat
     if name == "config":
         name = "config_in_order"
         store.store(name=name, node={"defaults": in_order(chosen, own)})
-    overrides = [f"~{word.key}" if word.text is None else _for_hydra(word) for word in choices]
+    overrides = [f"~{group}" if file is None else _for_hydra(group, file) for group, file in chosen.items()]
     if own is not None:
         overrides.append(f"hydra.searchpath=[{quoted(f'file://{own}')}]")
     try:
@@ -127,10 +134,8 @@ def _composed(choices: Sequence[Word], schema: type[Any], *, name: str, own: Pat
         raise UserError(f"a file of conf/ or --config-dir cannot be read: {' '.join(str(error).split())}.") from error
 
 
-def _for_hydra(word: Word) -> str:
-    assert word.text is not None
-    chosen = unquoted(word.text)
-    return f"{word.key}={chosen if chosen == 'null' else quoted(chosen)}"
+def _for_hydra(group: str, file: str) -> str:
+    return f"{group}={file if file == 'null' else quoted(file)}"
 
 
 def _apply(composed: Any, word: Word, place: Place, value: Any) -> None:

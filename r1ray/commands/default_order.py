@@ -10,8 +10,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from r1ray.config.folder import config_folder
 
 GROUPS = {
@@ -20,6 +18,8 @@ GROUPS = {
 }
 """Groups of which a file can be chosen, by what the configuration starts from."""
 PRESETS = ("algo", "reward")
+SECTIONS = ("algo", "reward", "cluster")
+"""Groups that are sections of keys too."""
 
 
 def in_order(chosen: Mapping[str, str | None], own: Path | None) -> list[Any]:
@@ -55,5 +55,7 @@ def _overridden(group: str, name: str | None, own: Path | None) -> set[str]:
 
 
 def _read(path: Path) -> dict[str, Any]:
+    import yaml
+
     values = yaml.safe_load(path.read_text(encoding="utf-8"))
     return values if isinstance(values, dict) else {}

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, fields, is_dataclass
 from functools import cache
 from types import NoneType, UnionType
-from typing import Any, TypeGuard, get_args, get_origin, get_type_hints
+from typing import Any, get_args, get_origin, get_type_hints
 
 from r1ray.config.data import CollectConfig, DataConfig, SourceConfig
 from r1ray.config.evaluation import EvaluationConfig
@@ -142,14 +142,14 @@ def known_keys(schema: type[Any]) -> list[str]:
     return list(_walk(schema, ""))
 
 
-def _walk(schema: type[Any], prefix: str) -> Iterator[str]:
+def _walk(schema: Any, prefix: str) -> Iterator[str]:
     for name, (kind, _) in _fields(schema).items():
         yield prefix + name
         if _is_section(kind):
             yield from _walk(kind, f"{prefix}{name}.")
 
 
-def _is_section(kind: Any) -> TypeGuard[type[Any]]:
+def _is_section(kind: Any) -> bool:
     return isinstance(kind, type) and is_dataclass(kind)
 
 

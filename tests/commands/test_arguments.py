@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+from types import ModuleType
+
 import pytest
 
-from r1ray.commands import doctor, export, run, submit
+from r1ray.commands import doctor, evaluate, export, plan, run, score, submit
 from r1ray.commands.arguments import Parser
 from r1ray.errors import UserError
 
@@ -49,3 +51,16 @@ def test_flags_may_stand_between_words_more_than_once() -> None:
 def test_a_mistake_names_the_flag_and_the_nearest(made: Parser, arguments: list[str], message: str) -> None:
     with pytest.raises(UserError, match=message):
         made.read(arguments)
+
+
+@pytest.mark.parametrize("verb", [run, plan, doctor, submit, score, evaluate])
+def test_every_verb_that_composes_takes_a_folder_of_files(verb: ModuleType) -> None:
+    assert verb.parser().read(["a=1", "--config-dir", "conf"]).config_dir == "conf"
+    assert verb.parser().read(["a=1"]).config_dir is None
+
+
+def test_a_key_of_another_framework_written_as_a_flag_is_told_so() -> None:
+    with pytest.raises(UserError, match=r"--num_generations: no such flag; TRL's num_generations is algo\.group_size"):
+        run.parser().read(["--num_generations", "8"])
+    with pytest.raises(UserError, match=r"--steps: no such flag; keys have no dashes before them: steps=VALUE"):
+        run.parser().read(["--steps=8"])

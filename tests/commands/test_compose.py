@@ -66,7 +66,7 @@ TEXTS = st.text(st.characters(exclude_categories=["C", "Zl", "Zp"]), max_size=30
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(TEXTS)
 @example(ODD)
 @example("rollouts/step=000001.parquet")
@@ -81,7 +81,7 @@ def test_a_text_arrives_as_it_was_given(text: str) -> None:
     assert compose(["data.train=t", f"model=/{text}"]).model == f"/{text}"
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(TEXTS)
 @example(ODD)
 def test_a_text_arrives_at_eval_and_score(text: str) -> None:
@@ -203,6 +203,8 @@ def test_a_stage_of_a_recipe_is_changed_without_signs() -> None:
         ("learner.betas.7=0.9", "learner.betas.7=0.9: the list has 2 items"),
         ("output_dir=null", "output_dir=null: needs another text"),
         ("data.train=???", "data.train=???: needs another text"),
+        ("experiment={a: 1}", "experiment={a: 1}: needs one of "),
+        ("recipe=", "recipe=: needs one of collect, "),
         ("algo=[dapo,verl]", "algo=[dapo,verl]: needs one of cispo, dapo,"),
         ("algo.temperature=${algo.nothing}", "algo.nothing"),
     ],
@@ -270,6 +272,13 @@ def test_a_file_that_cannot_be_taken_is_refused_in_words(tmp_path: Path, files: 
     with pytest.raises(UserError) as refused:
         stages_of(compose([*OWN, "recipe=mine"], config_dir=own_folder(tmp_path, **files)))
     assert message in str(refused.value) and "\n" not in str(refused.value)
+
+
+def test_the_last_of_several_names_is_chosen_and_odd_names_can_be(tmp_path: Path) -> None:
+    (tmp_path / "algo").mkdir()
+    (tmp_path / "algo" / "a b,c='d'.yaml").write_text("clip_high: 0.3\n")
+    assert compose([*OWN, "algo=dapo", "algo=a b,c='d'"], config_dir=str(tmp_path)).algo.clip_high == 0.3
+    assert compose([*OWN, "cluster=cpu", "cluster={wait_s: 3}"]).cluster.wait_s == 3
 
 
 @pytest.mark.parametrize("given", ["", "nowhere"])
