@@ -9,6 +9,9 @@ plan.py                                    ``r1ray plan``
 run.py                                     ``r1ray run``, and the sections that only it has
 evaluation.py                              ``r1ray eval``
 renamed.py                                 old names of keys
+peer_names.py                              names that others have for keys
+schema.py                                  where a dotted key is in all of this
+folder.py                                  where the files are
 """
 
 from r1ray.config.actors import BACKENDS, DTYPES, SCHEDULES, LearnerConfig, LoraConfig, RolloutConfig, WeightsConfig
