@@ -1,4 +1,4 @@
-"""The parts of r1ray/README.md that are made from the code: ``python -m tests.docs --write`` puts them in their places.
+"""The parts of READMEs that are made from the code: ``python -m tests.docs --write`` puts them in their places.
 
 A part stands between ``<!-- made: NAME -->`` and ``<!-- end -->``. ``tests/test_readme_rooms.py`` compares.
 """
@@ -6,15 +6,16 @@ A part stands between ``<!-- made: NAME -->`` and ``<!-- end -->``. ``tests/test
 from __future__ import annotations
 
 import argparse
-import ast
 import re
 import textwrap
 from collections.abc import Callable
-from itertools import pairwise
 from pathlib import Path
 
 import pyarrow as pa
 
+from r1ray.commands.keys import all_sections, choices
+from r1ray.config import EvaluationConfig, ScoreConfig
+from r1ray.config.keys import DEFAULTS, Key, docstrings
 from r1ray.config.renamed import RENAMED, RENAMED_METRICS
 from r1ray.main import VERBS
 from r1ray.runtime import exit_codes
@@ -22,6 +23,8 @@ from r1ray.telemetry import rollout_rows
 from tests.test_layering import ONLY_IN, ROOT, ROWS
 
 README = ROOT / "README.md"
+READMES = (README, ROOT.parent / "conf/README.md")
+"""Those with parts."""
 PART = re.compile(r"(<!-- made: (?P<name>[\w-]+) -->\n)(?P<text>.*?)(<!-- end -->\n)", re.DOTALL)
 FLAG = re.compile(r"^  (--\S+)", re.MULTILINE)
 """At the beginning of a line of a command's help."""
@@ -50,7 +53,7 @@ def verbs() -> str:
 
 def codes() -> str:
     """Return a table of the exit codes, with what their constants' docstrings say."""
-    told = _docstrings(Path(exit_codes.__file__), None)
+    told = docstrings(Path(exit_codes.__file__), None)
     lines = ["| code | constant | |", "|---|---|---|"]
     for name, value in vars(exit_codes).items():
         if name.isupper():
@@ -63,7 +66,7 @@ def rollout_log() -> str:
     source = Path(rollout_rows.__file__)
     text = _code(_columns("row", rollout_rows.SCHEMA) + "\n\n" + _columns("segment", rollout_rows.SEGMENT)) + "\n"
     for name, prefix in (("RolloutRow", ""), ("SegmentRow", "segments.")):
-        for column, told in _docstrings(source, name).items():
+        for column, told in docstrings(source, name).items():
             text += _filled(f"* `{prefix}{column}`: {_markdown(told)}", indent="  ")
     return text
 
@@ -75,12 +78,35 @@ def renamed() -> str:
     return "\n".join(["| old | new |", "|---|---|", *rows]) + "\n"
 
 
+def groups() -> str:
+    """Return a table of the groups, with the files of each."""
+    rows = [
+        f"| `{group}=` | `{default}` | {', '.join(f'`{name}`' for name in names)} |".replace("``", "")
+        for group, (default, names) in choices().items()
+    ]
+    return "\n".join(["| group | default | files |", "|---|---|---|", *rows]) + "\n"
+
+
+def keys() -> str:
+    """Return a table for each section of the configuration: what its keys mean, their defaults and units."""
+    text = ""
+    for section in all_sections():
+        title = f"`{section.name}`" if section.name else "Without a section"
+        title += f", only of `{section.only}`" if section.only else ""
+        rows = [_key_row(key) for key in section.keys]
+        head = ["| key | default | unit | meaning |", "|---|---|---|---|"]
+        text += "\n".join([f"### {title}", "", section.meaning, "", *head, *rows, "", ""])
+    return text.rstrip("\n") + "\n"
+
+
 PARTS: dict[str, Callable[[], str]] = {
     "layers": layers,
     "rollout-rows": rollout_log,
     "verbs": verbs,
     "exit-codes": codes,
     "renamed-keys": renamed,
+    "groups": groups,
+    "keys": keys,
 }
 
 
@@ -107,24 +133,18 @@ def _column(field: pa.Field) -> str:
     return f"{field.name} {_type(field.type)}"
 
 
-def _docstrings(source: Path, class_name: str | None) -> dict[str, str]:
-    """Return the strings below the assignments of a module, or of a class in it, by what is assigned to."""
-    body = ast.parse(source.read_text()).body
-    if class_name is not None:
-        body = next(node.body for node in body if isinstance(node, ast.ClassDef) and node.name == class_name)
-    told: dict[str, str] = {}
-    for node, following in pairwise(body):
-        target = node.target if isinstance(node, ast.AnnAssign) else getattr(node, "targets", [None])[0]
-        text = following.value if isinstance(following, ast.Expr) else None
-        if isinstance(target, ast.Name) and isinstance(text, ast.Constant):
-            told[target.id] = " ".join(str(text.value).split())
-    return told
-
-
 def _markdown(text: str) -> str:
     """Return a docstring's text with its code and references as Markdown has them."""
     text = re.sub(r":\w+:`~?([^`]+)`(?: s\b)?", lambda found: f"`{found[1].rpartition('.')[2]}`", text)
     return text.replace("``", "`")
+
+
+def _key_row(key: Key) -> str:
+    verbs = {"eval": EvaluationConfig, "score": ScoreConfig}
+    others = [f"{verb}: `{DEFAULTS[kind][key.name]}`" for verb, kind in verbs.items() if key.name in DEFAULTS[kind]]
+    default = "; ".join([f"`{key.default}`", *others])
+    meaning = key.meaning.replace("|", "\\|")
+    return f"| `{key.name}` | {default} | {key.unit} | {meaning} |"
 
 
 def _is_room(name: str) -> bool:
@@ -142,8 +162,9 @@ def _filled(text: str, *, indent: str = "") -> str:
 
 if __name__ == "__main__":
     arguments = argparse.ArgumentParser(description=__doc__)
-    arguments.add_argument("--write", action="store_true", help="write the parts into the README; else print them")
+    arguments.add_argument("--write", action="store_true", help="write the parts into the READMEs; else print them")
     if arguments.parse_args().write:
-        README.write_text(made(README.read_text()))
+        for readme in READMES:
+            readme.write_text(made(readme.read_text()))
     else:
         print("\n".join(f"{name}\n\n{part()}" for name, part in PARTS.items()))

@@ -14,10 +14,13 @@ import pytest
 from r1ray import errors
 from r1ray import main as cli
 from r1ray.commands import score
+from r1ray.config import EvaluationConfig, RunConfig, ScoreConfig
+from r1ray.config.keys import keys_of
 
 HELPS = (
     "import sys; before = set(sys.modules); import r1ray.main as cli;"
     "codes = [cli.main(['--help']), *(cli.main([verb, 'steps=3', '--help']) for verb in cli.VERBS)];"
+    "codes += [cli.main(['keys']), cli.main(['keys', 'clip']), cli.main(['keys', 'sampling temperature'])];"
     "own = {*sys.stdlib_module_names, 'r1ray'};"
     "others = {name.partition('.')[0] for name in set(sys.modules) - before} - own;"
     "sys.exit(any(codes) or ' '.join(sorted(others)) or 0)"
@@ -43,6 +46,28 @@ def test_the_help_of_a_command_shows_its_usage_flags_and_examples(
         assert flag in cli.VERBS[verb].parser()._option_string_actions, f"{flag} is shown, and is none"
 
 
+@pytest.mark.parametrize(
+    ("verb", "schema"),
+    [
+        ("run", RunConfig),
+        ("plan", RunConfig),
+        ("doctor", RunConfig),
+        ("submit", RunConfig),
+        ("eval", EvaluationConfig),
+        ("score", ScoreConfig),
+    ],
+)
+def test_the_help_of_a_command_has_all_of_its_keys_with_their_defaults(
+    capsys: pytest.CaptureFixture[str], verb: str, schema: type[object]
+) -> None:
+    assert cli.main([verb, "--help"]) == 0
+    shown = capsys.readouterr().out
+    head, _, below = shown.partition("\nkeys, ")
+    assert "\nexamples:\n" in head
+    lines = {line.strip().partition("  ")[0] for line in below.splitlines()}
+    assert [key.name for key in keys_of(schema) if f"{key.name}={key.default}" not in lines] == []
+
+
 @pytest.mark.parametrize("verb", cli.VERBS)
 def test_the_examples_of_a_command_are_read(verb: str) -> None:
     parser = cli.VERBS[verb].parser()
@@ -57,7 +82,10 @@ def test_the_overview_names_every_command(capsys: pytest.CaptureFixture[str]) ->
     for arguments in ([], ["-h"], ["--help"]):
         assert cli.main(arguments) == 0
         shown = capsys.readouterr().out
-        assert all(f" r1ray {verb} " in shown for verb in cli.VERBS)
+        parts = dict(re.findall(r"(?ms)^(verbs|examples):\n(.*?)\n\n", shown))
+        assert re.findall(r"(?m)^  (\w+) +[a-z]", parts["verbs"]) == list(cli.VERBS)
+        assert set(re.findall(r"(?m)^  r1ray (\w+) ", parts["examples"])) == {"run", "plan"}
+        assert len(shown.splitlines()) <= 32
     assert cli.main(["--version"]) == 0
 
 

@@ -7,15 +7,18 @@ from __future__ import annotations
 
 import argparse
 import difflib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NoReturn
 
 from r1ray.commands.hints import for_flag
+from r1ray.commands.key_lines import section_lines
+from r1ray.config.keys import Section
 from r1ray.errors import UserError
 
 OVERRIDES = "overrides of the configuration, as Hydra has them: algo.group_size=8, learner.lr=1e-6, +key=1, ~key"
 
 CONFIG_DIR = "a folder of your own with more files to choose from: DIR/recipe/NAME.yaml is recipe=NAME"
+KEYS_FOLLOW = "keys, as key=default; r1ray keys PATTERN shows the whole meaning, and the files of groups (algo, ...):"
 
 
 class Parser(argparse.ArgumentParser):
@@ -31,6 +34,7 @@ class Parser(argparse.ArgumentParser):
         meaning: str = OVERRIDES,
         examples: str,
         composes: bool = True,
+        sections: Callable[[], Sequence[Section]] | None = None,
     ) -> None:
         """Make the parser of ``r1ray VERB``.
 
@@ -40,6 +44,7 @@ class Parser(argparse.ArgumentParser):
             meaning: of the words.
             examples: one a line.
             composes: the words are overrides of a configuration that is put together from files.
+            sections: makes the keys that the command takes, which its help shows; None: it has none.
         """
         super().__init__(
             prog=f"r1ray {verb}",
@@ -49,6 +54,7 @@ class Parser(argparse.ArgumentParser):
             allow_abbrev=False,
             add_help=False,  # argparse ends the process after it; main prints the help
         )
+        self._sections = sections
         self.usage = f"{self.prog} [flags] {usage}"
         self.flags = self.add_argument_group("flags")
         self.add_argument_group("arguments").add_argument("words", nargs="*", metavar=word, help=meaning)
@@ -66,6 +72,13 @@ class Parser(argparse.ArgumentParser):
             near = difflib.get_close_matches(unknown, self._option_string_actions, n=1, cutoff=0.0)
             raise UserError(f"{unknown}: no such flag; the nearest is {near[0]} (see {self.prog} --help).")
         return given
+
+    def format_help(self) -> str:
+        """Return the usage, flags, arguments and examples, and after them the keys with their defaults."""
+        text = super().format_help()
+        if self._sections is None:
+            return text
+        return f"{text}\n{KEYS_FOLLOW}\n\n{section_lines(self._sections(), whole=False)}"
 
     def error(self, message: str) -> NoReturn:
         """Called by ``argparse`` for a flag without its value, and for flags that exclude each other."""

@@ -9,6 +9,7 @@ from r1ray.commands.arguments import Parser
 from r1ray.commands.compose import compose
 from r1ray.commands.unnamed import with_unnamed
 from r1ray.config import RunConfig
+from r1ray.config.keys import sections_of
 from r1ray.runtime.exit_codes import DONE, NOT_RIGHT
 
 
@@ -22,6 +23,7 @@ def parser() -> Parser:
             r1ray doctor model=/models/base data.train=train.parquet data.eval=test.parquet
             r1ray doctor --smoke --json
         """,
+        sections=lambda: sections_of(RunConfig),
     )
     made.flags.add_argument("--json", action="store_true", help="print JSON in the place of a table")
     made.flags.add_argument(

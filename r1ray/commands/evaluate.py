@@ -11,6 +11,7 @@ from r1ray.commands.arguments import Parser
 from r1ray.commands.compose import compose
 from r1ray.config import EvaluationConfig
 from r1ray.config.folder import own_folder
+from r1ray.config.keys import sections_of
 
 
 def parser() -> Parser:
@@ -24,6 +25,7 @@ def parser() -> Parser:
             r1ray eval model=runs/mine/hf/120 benchmark=math_500 data=math_500.jsonl
             r1ray eval model=runs/mine/hf/120 against=/models/base benchmark=prompts data=heldout.parquet
         """,
+        sections=lambda: sections_of(EvaluationConfig),
     )
 
 

@@ -6,9 +6,22 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from r1ray.commands.arguments import Parser
+from r1ray.config.keys import Key, Section
 from r1ray.errors import UserError
 
-KEYS = ("version", "stage", "learner.lora.export")
+MEANINGS = {
+    "version": "Version of the checkpoint: a number, or `best`; null takes the newest.",
+    "stage": "Stage of a recipe's folder; null takes the newest stage that has the version.",
+    "learner.lora.export": "Form of a model with adapters: `merged` or `adapter`; null takes that of the run.",
+}
+EXPORT_SECTION = Section(
+    "",
+    "One export: `r1ray export` with its keys.",
+    tuple(
+        Key(name=name, type="str | null", default="null", meaning=meaning, unit="", section="")
+        for name, meaning in MEANINGS.items()
+    ),
+)
 
 
 def parser() -> Parser:
@@ -26,6 +39,7 @@ def parser() -> Parser:
             r1ray export runs/mine version=best --out exported/best
         """,
         composes=False,
+        sections=lambda: [EXPORT_SECTION],
     )
     made.flags.add_argument("--out", metavar="DIR", help="the folder to make; by default RUN_DIR/hf/VERSION")
     return made
@@ -56,10 +70,10 @@ def _split(words: Sequence[str]) -> tuple[str, dict[str, str]]:
     run_dirs, values = [], dict[str, str]()
     for word in words:
         key, is_set, value = word.partition("=")
-        if is_set and key in KEYS:
+        if is_set and key in MEANINGS:
             values[key] = value
         elif is_set and not Path(word).exists():
-            raise UserError(f"{word}: export has no such key; it has {', '.join(KEYS)}.")
+            raise UserError(f"{word}: export has no such key; it has {', '.join(MEANINGS)}.")
         else:
             run_dirs.append(word)
     if len(run_dirs) != 1:

@@ -32,7 +32,7 @@ def no_such_key(key: str, value: str | None, schema: type[Any], groups: Sequence
         return f"{key}: is called {prefix}{renamed} now."
     near = nearest(key, schema, groups)
     has_same_name = near is not None and near.rpartition(".")[2] == key.rpartition(".")[2]
-    peers = _of_peers(key, value, schema)
+    peers = of_peers(key, value, schema)
     if peers and not (has_same_name and peers.endswith(f" is {near} here: {near}={value}")):
         return f"{key}: no such key; {peers}."
     if near is None:
@@ -46,11 +46,11 @@ def for_flag(flag: str, verb: str) -> str | None:
     key = flag.lstrip("-")
     if place_of(schema, key):
         return f"{flag}: no such flag; keys have no dashes before them: {key}=VALUE."
-    peers = _of_peers(key.replace("-", "_"), "VALUE", schema)
+    peers = of_peers(key.replace("-", "_"), "VALUE", schema)
     return f"{flag}: no such flag; {peers}." if peers else None
 
 
-def _of_peers(key: str, value: str | None, schema: type[Any]) -> str | None:
+def of_peers(key: str, value: str | None, schema: type[Any]) -> str | None:
     """Return what peers call so, and what it is here."""
     prefix, inner = _taken_apart(key)
     said: dict[str, str] = {}

@@ -11,6 +11,7 @@ from r1ray.commands.arguments import Parser
 from r1ray.commands.compose import compose
 from r1ray.commands.unnamed import with_unnamed
 from r1ray.config import RunConfig
+from r1ray.config.keys import sections_of
 from r1ray.errors import UserError
 
 
@@ -25,6 +26,7 @@ def parser() -> Parser:
             r1ray plan model=qwen2.5_7b cluster=one_node_8 plan.gpu=a100-80 plan.price=2.5
             r1ray plan experiment=quickstart --json
         """,
+        sections=lambda: sections_of(RunConfig, first=("plan",)),
     )
     made.flags.add_argument("--json", action="store_true", help="print one JSON object a stage")
     return made

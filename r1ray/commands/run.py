@@ -12,6 +12,7 @@ from r1ray.commands.arguments import Parser
 from r1ray.commands.compose import compose, to_yaml
 from r1ray.commands.run_folder import claim_run_folder, default_name
 from r1ray.config import RunConfig
+from r1ray.config.keys import sections_of
 
 if TYPE_CHECKING:
     from r1ray.stages.base import Context, Stage
@@ -32,6 +33,7 @@ def parser() -> Parser:
             r1ray run model=/models/base data.train=train.parquet data.eval=test.parquet steps=100
             r1ray run recipe=r1 model=/models/base data.train=train.parquet --cfg job
         """,
+        sections=lambda: sections_of(RunConfig),
     )
     made.flags.add_argument("--cfg", choices=["job"], help="print everything that would be run, and run nothing")
     return made

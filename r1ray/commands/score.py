@@ -12,6 +12,7 @@ from typing import TextIO
 from r1ray.commands.arguments import Parser
 from r1ray.commands.compose import compose
 from r1ray.config import ScoreConfig
+from r1ray.config.keys import sections_of
 from r1ray.errors import UserError
 from r1ray.runtime.files import written_aside
 
@@ -32,6 +33,7 @@ def parser() -> Parser:
             r1ray score responses.jsonl > outcomes.jsonl
             r1ray score responses.parquet reward=r1_zero output=outcomes.jsonl
         """,
+        sections=lambda: sections_of(ScoreConfig),
     )
 
 

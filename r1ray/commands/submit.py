@@ -11,6 +11,7 @@ from r1ray.commands.arguments import Parser
 from r1ray.commands.compose import compose
 from r1ray.commands.run_folder import default_name
 from r1ray.config import RunConfig, decisive
+from r1ray.config.keys import sections_of
 from r1ray.errors import UserError
 from r1ray.runtime.exit_codes import DONE, INTERRUPTED, TERMINATED
 from r1ray.runtime.files import digest_of
@@ -34,6 +35,7 @@ def parser() -> Parser:
             r1ray submit --address http://HEAD:8265 model=/shared/model data.train=/shared/rows output_dir=/shared/runs
             r1ray submit --address http://HEAD:8265 --stop NAME
         """,
+        sections=lambda: sections_of(RunConfig),
     )
     made.flags.add_argument("--address", metavar="URL", help="the cluster, http://HEAD:8265; by default RAY_ADDRESS")
     one = made.flags.add_mutually_exclusive_group()

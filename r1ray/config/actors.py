@@ -50,32 +50,38 @@ class RolloutConfig:
     """The vLLM engines."""
 
     num_actors: int = 1
+    """Number of engines."""
     cpus_per_actor: float = 1.0
+    """CPUs that Ray reserves for one engine. Unit: CPUs."""
     gpus_per_actor: int | None = None
-    """None: one of each node where the cluster has GPUs, else none. Above one, the engine is tensor-parallel inside a
-    node."""
+    """GPUs of one engine, on all its nodes together. null: one for each of its nodes if the cluster has GPUs, else
+    none. With several GPUs on a node, an engine is tensor-parallel inside that node. Unit: GPUs."""
     nodes_per_actor: int = 1
-    """Nodes that one engine is spread over: each gives an equal part of what the actor takes, and the layers are cut
-    into as many pipeline stages, unless ``engine_args`` say otherwise."""
+    """Nodes that one engine is spread over. Each node gives an equal part of the engine's CPUs and GPUs, and the layers
+    are cut into as many pipeline stages, unless ``engine_args`` says otherwise."""
     resources: dict[str, float] = field(default_factory=dict)
-    """Custom Ray resources that one engine takes beside them, ``{rollout_node: 0.001}``: it runs where a node has
-    them."""
+    """Custom Ray resources that one engine takes, ``{rollout_node: 0.001}``: it is placed on a node that has them."""
     labels: dict[str, str] = field(default_factory=dict)
-    """Ray labels that its node has to have: ``{tier: rollout}``, ``{zone: "in(a, b)"}``, ``{tier: "!spot"}``."""
+    """Ray labels that the engine's node must have: ``{tier: rollout}``, ``{zone: "in(a, b)"}``, ``{tier: "!spot"}``."""
     threads: int = 1
-    """Torch threads of one engine on a CPU."""
+    """Torch threads of one engine on CPUs. It has no effect on GPUs."""
     dtype: str = "bfloat16"
+    """Number format of the engine's weights and computation: ``float32`` or ``bfloat16``."""
     max_num_seqs: int = 256
-    """Sequences that one engine generates at a time."""
+    """Sequences that one engine generates at a time. A larger number needs more cache."""
     max_num_batched_tokens: int = 8192
+    """Largest number of tokens that one step of an engine processes. It is raised to the longest sequence if that is
+    longer. Unit: tokens."""
     gpu_memory_utilization: float = 0.85
+    """Share of a GPU's memory that vLLM takes for weights, activations and cache. Unit: share."""
     cpu_kv_cache_gib: int = 1
+    """Memory of an engine on CPUs for the cache of keys and values. Unit: GiB."""
     seeded: bool = False
-    """Each completion has its own seed, so that a repeated run draws the same ones. vLLM then samples one request after
-    the other; and on CPUs no prompt may be split among steps of an engine (its random generators cannot go back, which
-    ends the engine), so that max_num_batched_tokens is raised to what all sequences can need."""
+    """Give each completion a seed of its own, so that a repeated run draws the same completions. vLLM then samples one
+    request after the other. On CPUs no prompt may be split among steps of such an engine (its random generators cannot
+    go back, which ends the engine), so ``max_num_batched_tokens`` is raised to what all sequences can need."""
     engine_args: dict[str, Any] = field(default_factory=dict)
-    """Further arguments of ``vllm.AsyncEngineArgs``."""
+    """Further arguments of vLLM's AsyncEngineArgs, by their names: ``{enforce_eager: true}``."""
 
     def num_gpus(self, cluster_has_gpus: bool) -> int:
         """Of one engine."""
@@ -158,19 +164,21 @@ class LoraConfig:
     """Low-rank adapters: train these instead of the model."""
 
     rank: int = 0
-    """0: none, the whole model is trained."""
+    """Rank of the adapters. 0 trains the whole model instead."""
     alpha: float = 32.0
-    """What the adapters add is scaled by alpha / rank."""
+    """Scale of the adapters: what they add is multiplied by alpha / rank."""
     targets: list[str] | None = None
-    """Names of the linear layers that get one; None: all but the output layer."""
+    """Names of the linear layers that get an adapter, ``[q_proj, v_proj]``. null: all but the output layer."""
     publish: str = "auto"
-    """How they reach the engines. ``native``: by themselves, and vLLM adds what they compute. ``merged``: as part of
-    the weights, which in bfloat16 rounds most of what was trained away. ``auto``: native, and merged where engines on
-    CPUs compute in float32, which make a third of the tokens with native ones."""
+    """Form in which adapters reach the engines: ``native``, ``merged`` or ``auto``. ``native``: as adapters, and vLLM
+    adds what they compute. ``merged``: as part of the weights, which in bfloat16 rounds most of what was trained away.
+    ``auto``: merged for float32 engines on CPUs, which generate only a third as many tokens with native adapters; else
+    native."""
 
     export: str = "merged"
-    """What a run ends with: ``merged``, a whole model (summed in float32, and rounded to ``learner.dtype``: bfloat16
-    loses what is below 1/256 of a weight); or ``adapter``, the adapter alone, as peft loads it."""
+    """Form of the model that a run ends with: ``merged`` or ``adapter``. ``merged``: a whole model, summed in float32
+    and rounded to ``learner.dtype`` (bfloat16 loses what is below 1/256 of a weight). ``adapter``: the adapter alone,
+    as peft loads it."""
 
     def is_native(self, *, has_gpus: bool, engine_dtype: str) -> bool:
         """``publish`` with auto decided."""
@@ -190,44 +198,59 @@ class LearnerConfig:
     """The DeepSpeed learner group."""
 
     num_ranks: int = 1
+    """Number of learner processes (ranks)."""
     cpus_per_rank: float = 1.0
+    """CPUs that Ray reserves for one rank. Unit: CPUs."""
     gpus_per_rank: int | None = None
-    """None: one where the cluster has GPUs, else none."""
+    """GPUs of one rank. null: one if the cluster has GPUs, else none. Unit: GPUs."""
     resources: dict[str, float] = field(default_factory=dict)
-    """As ``rollout.resources``, of one rank."""
+    """Custom Ray resources that one rank takes, in the form of ``rollout.resources``."""
     labels: dict[str, str] = field(default_factory=dict)
-    """As ``rollout.labels``."""
+    """Ray labels that a rank's node must have, in the form of ``rollout.labels``."""
     threads: int = 1
+    """Torch threads of one rank on the CPU."""
     dtype: str = "bfloat16"
-    """Of parameters and their products. Gradients accumulate, and master weights and moments are kept, in float32: 16
-    bytes a parameter, beside 2 of its own in ``bfloat16`` and 4 in ``float32`` (which without ZeRO has no master)."""
+    """Number format of the parameters and their products: ``float32`` or ``bfloat16``. Gradients are accumulated, and
+    master weights and moments are kept, in float32: 16 bytes a parameter, beside 2 bytes for the parameter itself in
+    ``bfloat16`` and 4 in ``float32`` (which needs no master weights without ZeRO)."""
     zero_stage: int = 2
-    """ZeRO: ranks share out the optimizer (1), the gradients too (2), and the parameters (3). In bfloat16, 0 and 1 are
-    run as 2, which is the same on one rank: without ZeRO DeepSpeed adds micro-batches up in bfloat16, and its stage 1
+    """ZeRO stage, 0 to 3: ranks divide the optimizer state (1), also the gradients (2), also the parameters (3). In
+    bfloat16, stages 0 and 1 are run as 2: without ZeRO, DeepSpeed adds micro-batches up in bfloat16, and its stage 1
     keeps whole float32 gradients on every rank."""
     lr: float = 3e-6
+    """Learning rate, after the warm-up."""
     betas: list[float] = field(default_factory=lambda: [0.9, 0.95])
+    """The two decay rates of AdamW's moments."""
     epsilon: float = 1e-8
+    """Epsilon of AdamW, added to the root of the second moment."""
     weight_decay: float = 0.0
+    """Weight decay of AdamW."""
     grad_clip: float = 1.0
+    """Largest norm of the gradient of an update. A longer gradient is scaled down to it."""
     schedule: str = "constant"
+    """Course of the learning rate after the warm-up: ``constant``, ``linear`` (down to 0) or ``cosine`` (down to
+    ``lr_floor``)."""
     lr_floor: float = 0.0
-    """Where a cosine schedule ends, as a share of lr; the paper's fine-tuning ends at 0.1."""
+    """Learning rate at the end of a cosine schedule, as a share of ``lr``. The paper's fine-tuning ends at 0.1. Unit:
+    share."""
     warmup_updates: int = 0
+    """Optimizer updates in which the learning rate rises from 0 to ``lr``. Unit: updates."""
     max_tokens_per_microbatch: int = 16384
-    """Tokens of one forward and backward pass; sequence-parallel ranks share them."""
+    """Largest number of tokens in one forward and backward pass. Sequence-parallel ranks share them. A smaller number
+    needs less memory; the longest sequence has to fit. Unit: tokens."""
     gradient_checkpointing: bool = False
-    """Compute activations again in the backward pass instead of keeping them."""
+    """Compute activations again in the backward pass instead of keeping them: less memory, more time."""
     offload_optimizer: bool = False
-    """Keep master weights and moments in host memory and update there; needs zero_stage 1 or above."""
+    """Keep master weights and moments in host memory and update there. It needs ``zero_stage`` 1 or above."""
     offload_parameters: bool = False
-    """Keep parameters in host memory too; needs zero_stage 3."""
+    """Keep the parameters in host memory too. It needs ``zero_stage`` 3."""
     sequence_parallel_size: int = 1
-    """Ranks that compute each row together, a part of its tokens each (DeepSpeed's Ulysses), for long sequences."""
+    """Ranks that compute each sequence together, a part of its tokens each (DeepSpeed's Ulysses), for long sequences.
+    It has to divide ``num_ranks``."""
     lora: LoraConfig = field(default_factory=LoraConfig)
     deepspeed: dict[str, Any] = field(default_factory=dict)
-    """Further settings of DeepSpeed, over those that r1ray makes:
-    ``{zero_optimization: {overlap_comm: true, reduce_bucket_size: 200000000}}``."""
+    """Further settings of DeepSpeed, laid over those that r1ray makes: ``{zero_optimization: {overlap_comm: true,
+    reduce_bucket_size: 200000000}}``."""
 
     def zero_setting(self, name: str, default: Any) -> Any:
         """A setting of ``deepspeed.zero_optimization``."""
@@ -289,19 +312,22 @@ class WeightsConfig:
     """The publish of new weights to the rollout engines."""
 
     backend: str = "auto"
-    """``nccl`` where the engines have GPUs, ``gloo`` where they have not."""
+    """Transport of the weights: ``nccl``, ``gloo``, or ``auto``, which is ``nccl`` if the engines have GPUs and
+    ``gloo`` if not."""
     bucket_mib: int = 256
+    """Size of the pieces in which weights are sent. Unit: MiB."""
     probe_every: int = 50
-    """The parity probe, which compares log-probabilities of engines and learner, runs at publishes 0, 1, 2, 4, 8, ...
-    and then at every so-manieth one; and after a step whose fresh tokens differ by more than those of the first steps.
-    (That an engine holds what it was sent is compared exactly, at every publish.)"""
+    """Publishes between two parity probes, which compare log-probabilities of engines and learner. The first probes are
+    at publishes 0, 1, 2, 4, 8, ...; one more follows a step whose fresh tokens differ by more than those of the first
+    steps. (That an engine holds what it was sent is compared exactly, at every publish.) Unit: publishes."""
     probe_tolerance: float | None = None
-    """Largest mean of |log p(engine) - log p(learner)| that passes, nats. None: 1e-4, and 0.15 where engines or learner
-    compute in bfloat16."""
+    """Largest mean of |log p(engine) - log p(learner)| with which a probe passes. null: 1e-4, or 0.15 if engines or
+    learner compute in bfloat16. Unit: nats."""
     probe_kl: float | None = None
-    """Largest KL divergence that passes. None: 1e-6, and 0.03 where engines or learner compute in bfloat16."""
+    """Largest KL divergence with which a probe passes. null: 1e-6, or 0.03 if engines or learner compute in bfloat16.
+    Unit: nats."""
     probe_tokens: int = 512
-    """Tokens of the probe, of the first training prompts."""
+    """Tokens that a probe compares, taken from the first training prompts. Unit: tokens."""
 
     def bounds(self, *dtypes: str) -> tuple[float, float]:
         """probe_tolerance and probe_kl, with None decided by what engines and learner compute in."""

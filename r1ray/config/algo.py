@@ -24,84 +24,103 @@ class AlgoConfig:
     """GRPO's numbers. The defaults are the paper's."""
 
     group_size: int = 16
-    """G, the completions of one prompt."""
+    """Completions of one prompt (G). Their rewards are compared with each other."""
     prompts_per_step: int = 512
-    """Groups that one step trains on; the paper's 8,192 outputs are 512 groups of 16."""
+    """Groups that one step trains on. The paper's 8,192 outputs are 512 groups of 16."""
     minibatches_per_step: int = 16
-    """Optimizer updates of one step, one pass over its groups: each on as many whole groups."""
+    """Optimizer updates of one step. A step passes once over its groups, and each update takes as many whole groups. It
+    has to divide ``prompts_per_step``. Unit: updates."""
     stream_minibatches: bool = False
-    """Train on each minibatch as soon as its groups are there, while the others are still generated. Needs the engine's
-    log pi_old: the learner's own would be computed under parameters that have moved."""
+    """Train on each minibatch as soon as its groups are there, while others are still generated. It needs
+    ``old_logprobs=engine``: the learner's own log pi_old would be computed with parameters that have changed."""
     max_staleness: int = 0
-    """Policy versions that generation may run ahead of learning; 0 is exactly on-policy."""
+    """Policy versions that generation may run ahead of learning. 0 is exactly on-policy. Unit: versions."""
     min_group_size: int | None = None
-    """A group is closed once so many of its trajectories are scored, and the others are aborted; None: it waits for
-    all. That removes the slowest, and with them the longest: see ``removed/enough_rate``."""
+    """Close a group once so many of its trajectories are scored, and abort the others. null: wait for all. It removes
+    the slowest trajectories, and with them the longest: see the metric ``removed/enough_rate``."""
     oversample: float = 1.0
-    """Groups that are issued for each that a step takes. Above 1 the slowest groups are left behind, and with them the
-    longest outputs: see ``removed/surplus_rate``."""
+    """Groups that are issued for each group that a step takes. Above 1 the slowest groups are left behind, and with
+    them the longest outputs: see the metric ``removed/surplus_rate``."""
     surrogate: str = "clip"
-    """What is maximised of each token: ``clip``: min(rho A, clip(rho) A) (the paper). ``weight``: sg(clip(rho)) A
-    log pi (CISPO). ``reinforce``: A log pi. Or ``package.module:function``: see :class:`r1ray.algo.doors.Surrogate`."""
+    """Policy term of a token: ``clip`` (the paper), ``weight`` (CISPO), ``reinforce``, or a function of your own,
+    ``package.module:function``. ``clip`` is min(rho A, clip(rho) A), ``weight`` is sg(clip(rho)) A log pi,
+    ``reinforce`` is A log pi. See ``r1ray.algo.doors`` for a function."""
     ratio: str = "token"
-    """rho: of each ``token`` (the paper), or of the whole ``sequence``, the geometric mean of its tokens (GSPO)."""
+    """Ratio rho: of each ``token`` (the paper), or of the whole ``sequence`` (GSPO: the geometric mean over its
+    tokens)."""
     log_ratio_clamp: float | None = None
-    """Largest |log rho|, beyond which there is no gradient; None: none."""
+    """Largest |log rho|; beyond it a token has no gradient. null: no limit. Unit: nats."""
     clip_low: float = 10.0
-    """rho is clipped to 1 - clip_low .. 1 + clip_high."""
+    """Lower bound of the clip (epsilon): rho is clipped to at least 1 - clip_low. The paper's 10 never acts."""
     clip_high: float = 10.0
+    """Upper bound of the clip (epsilon): rho is clipped to at most 1 + clip_high."""
     dual_clip: float | None = None
-    """c: where A < 0, a token counts no less than c A; None: no such bound."""
+    """Bound c for tokens with a negative advantage: such a token counts no less than c A. It is above 1; null: no
+    bound."""
     kl_coefficient: float = 0.001
-    """beta; 0 loads no reference model."""
+    """Weight of the KL divergence from the reference model (beta). 0 loads no reference model."""
     kl_estimator: str = "k3"
-    """``k1``, ``abs``, ``k2`` or ``k3`` (the paper): see :mod:`r1ray.algo.kl`."""
+    """Estimator of the KL divergence: ``k1``, ``abs``, ``k2`` or ``k3`` (the paper). See ``r1ray.algo.kl``."""
     kl_clamp: float | None = None
-    """Largest |value| of the estimator, beyond which there is no gradient; None: none."""
+    """Largest absolute value of the KL estimator; beyond it a token has no gradient. null: no limit. Unit: nats."""
     kl_placement: str = "loss"
-    """``loss``: beside the policy term, of the policy that is trained (the paper). ``reward``: beta times the sum over
-    the tokens of the output, of the policy that sampled, is taken off r_i before the baseline."""
+    """Place of the KL term: in the ``loss`` (the paper) or in the ``reward``. In the loss it stands beside the policy
+    term, and is computed with the policy that is trained. In the reward, beta times its sum over the tokens of the
+    output, computed with the policy that sampled, is subtracted before the baseline."""
     reference_refresh_updates: int = 400
-    """The reference becomes the current policy after every so many optimizer updates; 0 keeps the first one."""
+    """Optimizer updates after which the reference becomes the current policy, again and again. 0 keeps the first
+    reference. Unit: updates."""
     aggregation: str = "seq_mean"
-    """``seq_mean``: mean over the tokens of each output, then over outputs (the paper). ``token_mean``: mean over all
-    tokens of the minibatch. ``seq_sum``: sum over the tokens of each output, then mean over outputs.
-    ``fixed_length``: the same, divided by max_completion_tokens (Dr. GRPO)."""
+    """Mean that is taken of the loss: ``seq_mean`` (the paper), ``token_mean``, ``seq_sum`` or ``fixed_length`` (Dr.
+    GRPO). ``seq_mean``: mean over the tokens of each output, then over outputs. ``token_mean``: mean over all tokens of
+    the minibatch. ``seq_sum``: sum over the tokens of each output, then mean over outputs. ``fixed_length``: the same,
+    divided by ``max_completion_tokens``."""
     advantage_baseline: str = "group"
-    """What is subtracted from r_i: the mean of its ``group`` (the paper), of the others (``leave_one_out``), or of the
-    whole step (``batch``). Or ``package.module:function``: see :class:`r1ray.algo.doors.Baseline`."""
+    """Baseline that is subtracted from a reward: the mean of its ``group`` (the paper), of the others in the group
+    (``leave_one_out``), of the whole step (``batch``), or a function of your own, ``package.module:function``. See
+    ``r1ray.algo.doors`` for a function."""
     advantage_std: str = "sample"
-    """What (r - baseline) is divided by, the std of: the group's rewards (``sample``: ddof 1, ``population``: ddof 0),
-    the group's ``others`` (ddof 1; not where it is 0), all rewards of the step (``batch``: ddof 1), all tokens of the
-    step, whose mean is subtracted once more (whitening; ``token_sample``: ddof 1, ``token_population``: ddof 0); or
-    ``none``."""
+    """Standard deviation that an advantage is divided by: ``sample`` (the paper), ``population``, ``others``,
+    ``batch``, ``token_sample``, ``token_population`` or ``none``. ``sample`` and ``population``: of the group's
+    rewards, with ddof 1 and 0. ``others``: of the other rewards in the group (ddof 1), unless it is 0. ``batch``: of
+    all rewards of the step (ddof 1). ``token_sample`` and ``token_population``: of all tokens of the step (ddof 1 and
+    0), whose mean is subtracted once more (whitening). ``none``: no division."""
     advantage_epsilon: float = 1e-6
-    """Keeps small standard deviations from making large advantages."""
+    """Constant that keeps a small standard deviation from making large advantages."""
     advantage_epsilon_in: str = "std"
-    """Where it goes: added to the ``std`` or to the ``variance``, or the least value (``floor``) of the variance."""
+    """Place of ``advantage_epsilon``: added to the ``std`` or to the ``variance``, or the least value of the variance
+    (``floor``)."""
     mask_truncated: bool = False
-    """Leave outputs that the length limit cut out of the loss. Their rewards count in the baseline."""
+    """Leave outputs that the length limit cut out of the loss. Their rewards still count in the baseline."""
     count_masked: bool = False
-    """Whether outputs that are left out of the loss, or are empty, count among the outputs that a mean is taken of."""
+    """Count outputs that are left out of the loss, or are empty, among the outputs that a mean is taken over."""
     drop_uniform: bool = False
-    """Dynamic sampling: a group whose rewards are all equal is dropped, and another one generated."""
+    """Drop a group whose rewards are all equal, and generate another one in its place (dynamic sampling)."""
     old_logprobs: str = "auto"
-    """log pi_old, which rho is measured against: as the ``engine`` sampled, or recomputed by the ``learner`` before the
-    first update of the step, which for the first minibatch are the training pass's own values and cost nothing. A
-    narrow clip needs ``learner``: engine and learner in bfloat16 differ by more than GSPO's 3e-4. ``auto``: ``learner``
-    where there is a correction, else ``engine``."""
+    """Source of log pi_old, the denominator of rho: ``engine``, ``learner`` or ``auto``. ``engine``: as sampled.
+    ``learner``: computed by the learner before the first update of the step, which costs nothing for the first
+    minibatch. ``auto``: ``learner`` if there is a correction, else ``engine``. A narrow clip needs ``learner``: engine
+    and learner in bfloat16 differ by more than GSPO's 3e-4."""
     correction: str = "auto"
-    """Weights for the rollout/learner mismatch: ``none``, ``token_tis`` (truncated importance weights), or ``auto``:
-    ``token_tis`` where max_staleness is above 0 and old_logprobs is not ``engine``, whose rho has the mismatch in it
-    already. They are pi_learner before the first update over pi_engine, and rho is then measured against pi_learner.
-    Others: see :mod:`r1ray.algo.mismatch`."""
+    """Importance weights against the mismatch of engine and learner: ``none``, ``token_tis``, ``token_mask``,
+    ``sequence_tis``, ``sequence_mask``, ``geometric_mask`` or ``auto``. They are pi_learner before the first update
+    over pi_engine, and rho is then measured against pi_learner. ``token_tis``: of each token, kept between
+    ``correction_floor`` and ``correction_cap``. ``token_mask``: 0 outside of these. ``sequence_tis`` and
+    ``sequence_mask``: the same of the product over the output. ``geometric_mask``: of each token, and 0 if the
+    geometric mean over the output is outside. ``auto``: ``token_tis`` if ``max_staleness`` is above 0 and
+    ``old_logprobs`` is not ``engine`` (whose rho holds the mismatch already), else ``none``."""
     correction_floor: float = 0.0
+    """Lower bound of the importance weights of ``correction``."""
     correction_cap: float = 2.0
+    """Upper bound of the importance weights of ``correction``."""
     allow_unweighted_staleness: bool = False
-    """Above staleness 0, measure rho against the learner's pi_old without a correction: against a policy that sampled
-    nothing, so that the clip does not bound how far the data are from it. verl and OpenRLHF do so by default."""
+    """Allow ``old_logprobs=learner`` without a correction when ``max_staleness`` is above 0. The clip then does not
+    bound how far the data are from the policy, because rho is measured against a policy that sampled nothing. verl and
+    OpenRLHF do so by default."""
     temperature: float = 1.0
+    """Sampling temperature of the completions that are trained on."""
     max_completion_tokens: int = 8192
+    """Longest completion; longer ones are cut. Unit: tokens."""
 
     @property
     def completions_per_step(self) -> int:

@@ -13,28 +13,33 @@ TEMPLATES = ("r1_zero", "chat", "none")
 
 @dataclass
 class PrepareConfig:
-    """An optional first stage that makes the model and the prompts instead of taking the user's."""
+    """An optional first stage that makes the model and the prompts; without it you bring yours."""
 
     maker: str | None = None
-    """``package.module:function``, called as ``function(out_dir, seed=..., log=..., **options)``. It writes
-    ``out_dir/model``, ``out_dir/train.parquet`` and ``out_dir/heldout.parquet``."""
+    """Function that makes the model and the prompts, ``package.module:function``. It is called as ``function(out_dir,
+    seed=..., log=..., **options)`` and writes ``out_dir/model``, ``out_dir/train.parquet`` and
+    ``out_dir/heldout.parquet``. null: you bring ``model`` and ``data.train``."""
     options: dict[str, Any] = field(default_factory=dict)
+    """Further keyword arguments of the maker."""
 
 
 @dataclass
 class DataConfig:
-    """Where prompts come from and how they are shown to the model."""
+    """The prompts, and the form in which the model sees them."""
 
     train: str | None = None
-    """Parquet or JSON lines; a local path, or s3:// or gs://."""
+    """File of training prompts: Parquet or JSON lines, a local path, or s3:// or gs://."""
     eval: str | None = None
-    """Held-out prompts in the same form; None turns evaluation off."""
+    """File of held-out prompts, in the same form. null: no evaluation."""
     template: str = "r1_zero"
-    """``r1_zero`` (the paper's Table 1), ``chat`` (the tokenizer's own), or ``none`` (the prompt as it stands)."""
+    """Text around a prompt: ``r1_zero`` (the paper's Table 1), ``chat`` (the tokenizer's own template) or ``none`` (the
+    prompt as it is)."""
     max_prompt_tokens: int = 1024
+    """Longest prompt. Longer training prompts are dropped and counted; longer held-out prompts are refused at the
+    start. Unit: tokens."""
     mixture: Any = None
-    """Ratio of each domain among the training prompts, ``{math: 3, general: 1}``; other domains are left out. A domain
-    too small for its ratio starts over earlier than the others. None: as the file has them."""
+    """Ratio of each domain among the training prompts, ``{math: 3, general: 1}``. Other domains are left out, and a
+    domain that is too small for its ratio starts over earlier than the others. null: as in the file."""
 
     def __post_init__(self) -> None:
         one_of("data.template", self.template, TEMPLATES)
@@ -54,22 +59,23 @@ def _mixture(value: Any) -> dict[str, float]:
 
 @dataclass
 class SupervisedConfig:
-    """Training on given answers: of recipe=sft (imitation) and recipe=reward_model (preferences)."""
+    """Training on given answers, of recipe=sft (imitation) and recipe=reward_model (preferences)."""
 
     train: str | None = None
-    """Dialogues, or pairs of answers; Parquet or JSON lines; a local path, or s3:// or gs://."""
+    """File of dialogues (sft) or of pairs of answers (reward_model): Parquet or JSON lines, a local path, or s3:// or
+    gs://."""
     eval: str | None = None
-    """Held-out rows in the same form; None turns evaluation off."""
+    """File of held-out rows, in the same form. null: no evaluation."""
     epochs: int = 2
-    """Times that every row is trained on; the paper's two (2.3.3)."""
+    """Times that every row is trained on. The paper trains twice (section 2.3.3)."""
     sequences_per_step: int = 128
     """Rows (dialogues, or pairs) of one optimizer update."""
     max_tokens: int = 32768
-    """Rows with a longer dialogue are left out, and counted."""
+    """Longest dialogue. Rows with a longer one are left out and counted. Unit: tokens."""
     eval_every: int = 50
-    """Steps between two evaluations during training; 0 leaves only the first and the last."""
+    """Steps between two evaluations during training. 0: only before the first and after the last step. Unit: steps."""
     eval_rows: int = 512
-    """Held-out rows of an evaluation."""
+    """Held-out rows of one evaluation."""
 
     def __post_init__(self) -> None:
         for key in ("epochs", "sequences_per_step", "eval_rows"):
@@ -80,25 +86,30 @@ class SupervisedConfig:
 
 @dataclass
 class SourceConfig:
-    """Rows of the user's that are mixed into a collected data set: dialogues in any layout of recipe=sft."""
+    """One source of rows of your own that are mixed into a collected data set."""
 
     path: str = ""
+    """File of dialogues, in any layout that recipe=sft reads."""
     ratio: float = 0.25
-    """Their share of the whole."""
+    """Share of this source in the whole data set. Unit: share."""
     domain: str = "general"
+    """Domain of its rows."""
     language: str = "en"
+    """Language of its rows. The instructions for their chains of thought are Chinese for ``zh``, else English."""
     licence: str = "unknown"
+    """Licence of its rows, noted in the data set."""
     reasoning: float = 0.0
-    """Share of its rows, trivial ones left out, that get a chain of thought before their answer: the model that is
-    asked is prompted for it, and the row is written in ``collect.pattern`` (paper section 2.3.3). All other rows of the
-    source are then written with an empty one. 0: rows are taken as they are."""
+    """Share of its rows, trivial ones left out, that get a chain of thought before their answer. The model that is
+    asked is prompted for it, and the row is written in ``collect.pattern`` (paper section 2.3.3); all other rows of the
+    source are then written with an empty one. 0: rows are taken as they are. Unit: share."""
     trivial_words: int = 0
-    """Requests of at most so many words (a Chinese character is one) are trivial: they get no chain of thought."""
+    """Longest request that counts as trivial, and so gets no chain of thought. A Chinese character counts as a word. 0:
+    the length decides nothing. Unit: words."""
     trivial_patterns: list[str] | None = None
-    """So are requests that match one of these regular expressions from end to end, punctuation around it and case
-    aside. None: greetings, thanks and farewells in English and Chinese (:mod:`r1ray.curation.trivial`)."""
+    """Regular expressions of requests that are trivial too, matched from end to end without case and surrounding
+    punctuation. null: greetings, thanks and farewells in English and Chinese (``r1ray.curation.trivial``)."""
     trivial_column: str | None = None
-    """So are rows in which this column of the file is true."""
+    """Column of the file that is true in rows whose request is trivial. null: no such column."""
 
     def __post_init__(self) -> None:
         if not self.path:
@@ -125,43 +136,47 @@ class CollectConfig:
     """Examples to learn from, sampled from a model (recipe=collect; paper sections 2.3.1 and 2.3.3)."""
 
     ways: list[str] = field(default_factory=lambda: ["plain"])
-    """How the model is asked. ``plain``: the prompt as in training (rejection sampling). ``few_shot``: after some of
-    ``examples``. ``direct``: asked to reflect and verify. ``rewrite``: the responses in ``responses`` are to be
-    made readable."""
+    """Ways in which the model is asked: ``plain``, ``few_shot``, ``direct``, ``rewrite``. ``plain``: the prompt as in
+    training (rejection sampling). ``few_shot``: after some of ``examples``. ``direct``: with the request to reflect and
+    verify. ``rewrite``: with the request to make one of ``responses`` readable."""
     examples: str | None = None
-    """JSON lines with prompt, reasoning and summary; for ``few_shot``."""
+    """JSON lines with prompt, reasoning and summary, for ``few_shot``."""
     num_examples: int = 2
+    """Examples that are shown before a prompt: the first of ``examples``."""
     responses: str | None = None
-    """For ``rewrite``: the folder of another recipe=collect, of R1-Zero, whose right responses are rewritten."""
+    """Folder of another recipe=collect, of R1-Zero, whose right responses are rewritten (``rewrite``)."""
     samples: int = 16
-    """Of each prompt, and each way."""
+    """Number of samples of each prompt in each way."""
     keep: int = 4
-    """Most that are kept of a prompt: the shortest."""
+    """Largest number of samples that are kept of a prompt: the shortest."""
     min_value: float = 1.0
-    """What is kept has at least this accuracy; prompts without a reference are kept by the filters alone."""
+    """Least accuracy of a sample that is kept. Prompts without a reference are judged by the filters alone."""
     temperature: float = 0.6
+    """Sampling temperature."""
     top_p: float = 0.95
+    """Probability mass that is sampled from (nucleus sampling)."""
     max_tokens: int = 32768
+    """Longest response; longer ones are cut. Unit: tokens."""
     pattern: str = "cold_start"
-    """How an example is written: ``cold_start`` (|special_token|reasoning|special_token|summary), or the ``tags`` of
-    R1-Zero."""
+    """Pattern in which an example is written: ``cold_start`` (|special_token|reasoning|special_token|summary) or the
+    ``tags`` of R1-Zero."""
     filters: list[str] | None = None
-    """By name, see :mod:`r1ray.curation.filters`; None: those of rejection sampling where the only way is ``plain``,
-    else those of the cold start."""
+    """Names of the filters that a sample has to pass: see ``r1ray.curation.filters``. null: those of rejection sampling
+    if ``plain`` is the only way, else those of the cold start."""
     options: dict[str, Any] = field(default_factory=dict)
-    """Of the filters: ``min_language_share``, ``max_paragraph_words``, ..."""
+    """Options of the filters: ``min_language_share``, ``max_paragraph_words``, ..."""
     similarity: float = 0.8
-    """Responses that are at least so similar (Jaccard, word 5-grams) to one kept before are left out; 1: only equal
-    ones."""
+    """Similarity (Jaccard, word 5-grams) from which on a response is left out because one like it was kept before. 1:
+    only equal ones are left out. Unit: share."""
     decontaminate: list[str] = field(default_factory=list)
     """Prompt files whose questions must not be in the data: those that are evaluated on."""
     sources: dict[str, Any] = field(default_factory=dict)
-    """Rows of the user's that are mixed in, by name: see :class:`SourceConfig`."""
+    """Rows of your own that are mixed in, by a name for each source: ``collect.sources.NAME={path: FILE}``."""
     licence: str = "unknown"
-    """Of the prompts."""
+    """Licence of the prompts, noted in the data set."""
     judge_agreement: int = 128
-    """Samples of prompts with a rule that the judge grades too, where there is one: how often the two agree is a metric
-    of the data set."""
+    """Samples of prompts with a rule that the judge grades too, if there is one: how often the two agree is a metric of
+    the data set."""
 
     def __post_init__(self) -> None:
         at_least("collect.judge_agreement", self.judge_agreement, 0)

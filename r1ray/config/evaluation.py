@@ -17,21 +17,23 @@ SEARCH_METHODS = ("best_of_n", "tree_search")
 
 @dataclass
 class SearchConfig:
-    """The paper's search attempts (section 4.2) beside plain sampling, all with the same budget of generated tokens."""
+    """The paper's search methods (section 4.2), compared with plain sampling at the same budget of generated tokens."""
 
     methods: list[str] = field(default_factory=list)
-    """``best_of_n``: samples ranked by the rewards of their steps. ``tree_search``: Monte Carlo tree search. Both ask
-    ``reward_model``."""
+    """Search methods that are compared with plain sampling: ``best_of_n`` (samples ranked by the rewards of their
+    steps) and ``tree_search`` (Monte Carlo tree search). Both need ``reward_model.model``."""
     budget: int = 32768
-    """Generated tokens of one question."""
+    """Tokens that each method generates for one question. Unit: tokens."""
     aggregate: str = "min"
-    """How the rewards of steps make one of an answer: ``min``, ``prod`` or ``last``."""
+    """Way in which the rewards of an answer's steps become one: ``min``, ``prod`` or ``last``."""
     num_children: int = 4
     """Segments that the tree search samples after a node."""
     segment_tokens: int = 512
+    """Longest segment of the tree search. Unit: tokens."""
     segment_end: str = "\n\n"
-    """What ends a segment, beside its length."""
+    """Text that ends a segment before it has its full length."""
     exploration: float = 0.5
+    """Weight of rarely visited nodes when the tree search selects one (the constant c of PUCT)."""
 
     def __post_init__(self) -> None:
         for method in self.methods:
@@ -46,38 +48,44 @@ class SearchConfig:
 
 @dataclass
 class EvaluationConfig:
-    """``r1ray eval`` with its overrides. None of a benchmark's own settings takes what its file says."""
+    """One evaluation: ``r1ray eval`` with its overrides."""
 
     model: str | None = None
-    """A Hugging Face model folder."""
+    """A Hugging Face model folder: the model that is evaluated."""
     against: str | None = None
-    """Another one: both are evaluated, and compared question by question."""
+    """Another model, which is evaluated too and compared question by question. null: none."""
     benchmarks: Any = None
-    """Written ``benchmark=`` on the command line: a name, the path of a YAML file, or a list of these."""
+    """Name of a benchmark, path of a YAML file that describes one, or a list of these."""
     data: Any = None
-    """The user's copy of the set (file or folder), or ``miniature``; several benchmarks: a mapping from their names."""
+    """Your copy of the benchmark's set (file or folder), or ``miniature``: a few rows that ship. Of several benchmarks:
+    a mapping from their names."""
     output_dir: str = "runs"
-    """Results are kept in its ``evaluations/``, by what went into them: the same command again reads them."""
+    """Folder of the results, which are kept in its ``evaluations/`` by what went into them. The same command again
+    reads them."""
     seed: int = 0
+    """Seed of the sampling, of ``limit``, and of what a benchmark shuffles."""
     samples: int | None = None
-    """k, of each question."""
+    """Samples of each question (k). null: as the benchmark says."""
     temperature: float | None = None
+    """Sampling temperature. null: as the benchmark says."""
     top_p: float | None = None
+    """Probability mass that is sampled from (nucleus sampling). null: as the benchmark says."""
     max_tokens: int | None = None
+    """Longest answer; longer ones are cut. null: as the benchmark says. Unit: tokens."""
     template: str | None = None
-    """As ``data.template``."""
+    """Text around a question, as in ``data.template`` of a run. null: as the benchmark says."""
     limit: int | None = None
-    """Take so many questions, drawn by the seed."""
+    """Number of questions that are taken, drawn by the seed. null: all."""
     window: list[str] | None = None
-    """First and last date of the rows, as 2024-08-01."""
+    """First and last date of the rows that are taken, ``[2024-08-01, 2025-01-31]``. null: as the benchmark says."""
     languages: list[str] | None = None
-    """Of programs, where a set has several."""
+    """Programming languages that are taken, of a set with several. null: all."""
     command: list[str] | None = None
-    """What judges a task, for sets with a harness of their own."""
+    """Command that judges a task, for sets with a harness of their own. null: as the benchmark says."""
     baseline: str | None = None
-    """File of the baseline's answers, for pairwise sets that have them apart."""
+    """File with the baseline's answers, for pairwise sets that keep them apart."""
     standings: str | None = None
-    """File of contest standings, for rating and percentile."""
+    """File of contest standings, for the metrics rating and percentile."""
     rollout: RolloutConfig = field(default_factory=RolloutConfig)
     reward: RewardConfig = field(default_factory=RewardConfig)
     sandbox: SandboxConfig = field(default_factory=SandboxConfig)

@@ -9,40 +9,44 @@ from r1ray.config.values import above, at_least
 
 @dataclass
 class PlanConfig:
-    """The machines that a run would have. A run reads this for its deadlines alone."""
+    """The machines and lengths that ``r1ray plan`` computes with. A run uses them for its deadlines alone."""
 
     gpu: str | None = None
-    """One of :mod:`r1ray.planning.gpus` (``h100``, ``a100-80``), or ``cpu``. None: ``cpu`` where neither learner nor
-    engines are given GPUs, or ``prepare.maker`` makes the model; else ``h100``."""
+    """Kind of GPU: ``a10g``, ``l4``, ``rtx4090``, ``l40s``, ``a100-40``, ``a100-80``, ``h100``, ``h200``, ``b200``, or
+    ``cpu``. null: ``cpu`` if neither learner nor engines get GPUs, or if ``prepare.maker`` makes the model; else
+    ``h100``."""
     memory_gib: float | None = None
-    """Of one GPU. None here and below: as of the GPU."""
+    """Memory of one GPU. null: as of its kind. Unit: GiB."""
     tflops: float | None = None
-    """Dense bfloat16 peak of one GPU; on CPUs float32, of one thread."""
+    """Peak of one GPU in dense bfloat16; on CPUs, of one thread in float32. null: as of its kind. Unit: TFLOP/s."""
     memory_gb_s: float | None = None
-    """What one GPU reads of its memory in a second."""
+    """Memory bandwidth of one GPU. null: as of its kind. Unit: GB/s."""
     node_network_gb_s: float | None = None
-    """What one node receives in a second, gigabytes."""
+    """Network bandwidth into one node. null: as is usual for its GPUs. Unit: GB/s."""
     storage_gb_s: float = 1.0
-    """What one node reads of a model's files, and all ranks together write of a checkpoint, in a second, gigabytes."""
+    """Bandwidth at which one node reads a model's files, and at which all ranks together write a checkpoint. Unit:
+    GB/s."""
     gpus_per_node: int = 8
+    """GPUs of one node."""
     num_nodes: int | None = None
-    """Nodes with GPUs that there are; None: as many as it takes."""
+    """Nodes with GPUs that there are. null: as many as it takes."""
     host_memory_gib: float = 1900.0
-    """Of one node; without GPUs, of the machine, where this one's is not known."""
+    """Host memory of one node; without GPUs, of the machine, if this machine's is not known. Unit: GiB."""
     learn_efficiency: float = 0.4
-    """Share of the peak that the learner reaches (MFU)."""
+    """Share of the peak that the learner reaches (MFU). Unit: share."""
     generate_efficiency: float = 0.6
-    """Share of peak and memory bandwidth that the engines reach."""
+    """Share of peak and memory bandwidth that the engines reach. Unit: share."""
     network_efficiency: float = 0.7
+    """Share of the network's bandwidth that transfers of weights and gradients reach. Unit: share."""
     prompt_tokens: int | None = None
-    """Of an average prompt; None: a quarter of data.max_prompt_tokens."""
+    """Length of an average prompt. null: a quarter of ``data.max_prompt_tokens``. Unit: tokens."""
     completion_tokens: int | None = None
-    """Of an average completion; None: a quarter of algo.max_completion_tokens."""
+    """Length of an average completion. null: a quarter of ``algo.max_completion_tokens``. Unit: tokens."""
     score_s: float = 0.002
-    """Seconds of one core for the reward of one completion: about 0.001 for a math answer, 0.004 for each test case of
-    a program, and what the program takes."""
+    """Time of one core for the reward of one completion: about 0.001 for a math answer; for a program, 0.004 for each
+    test case and what the program itself takes. Unit: seconds."""
     price: float | None = None
-    """Of one GPU and hour."""
+    """Price of one GPU for one hour, in any currency. null: no cost is shown."""
 
     def __post_init__(self) -> None:
         for key in ("memory_gib", "tflops", "memory_gb_s", "node_network_gb_s", "price"):

@@ -16,23 +16,28 @@ CHECK_TYPES = ("math", "code", "format", "choice", "reading", "instructions", "j
 
 @dataclass
 class RewardModelConfig:
-    """A reward model that ranks samples, and guides a search."""
+    """The reward model that ranks samples and guides a search."""
 
     model: str | None = None
-    """Folder of a sequence classifier with one label, as ``recipe=reward_model`` makes them; None: none."""
+    """Folder of a sequence classifier with one label, as recipe=reward_model makes them. null: none."""
     num_actors: int = 1
+    """Number of actors that hold the model."""
     cpus_per_actor: float = 1.0
+    """CPUs that Ray reserves for one actor. Unit: CPUs."""
     gpus_per_actor: int | None = None
-    """None: one where the cluster has GPUs, else none."""
+    """GPUs of one actor. null: one if the cluster has GPUs, else none. Unit: GPUs."""
     resources: dict[str, float] = field(default_factory=dict)
-    """As ``rollout.resources``."""
+    """Custom Ray resources that one actor takes, in the form of ``rollout.resources``."""
     labels: dict[str, str] = field(default_factory=dict)
-    """As ``rollout.labels``."""
+    """Ray labels that an actor's node must have, in the form of ``rollout.labels``."""
     threads: int = 1
+    """Torch threads of one actor on the CPU."""
     dtype: str = "bfloat16"
+    """Number format of the weights and computation: ``float32`` or ``bfloat16``."""
     max_tokens: int = 32768
-    """Longer texts lose their beginning."""
+    """Longest text (prompt and response) that is read. A longer one loses its beginning. Unit: tokens."""
     batch_tokens: int = 65536
+    """Largest number of tokens, padding included, that are read in one forward pass. Unit: tokens."""
 
     def __post_init__(self) -> None:
         at_least("reward_model.num_actors", self.num_actors, 1)
@@ -45,11 +50,11 @@ class RewardModelConfig:
 
 @dataclass
 class PreferenceModelConfig(RewardModelConfig):
-    """A reward model whose score is a part of the reward (paper section 2.3.4)."""
+    """One preference model, whose score is a part of the reward (paper section 2.3.4)."""
 
     sees: str = "response"
-    """Beside the prompt: ``summary``, only what follows the reasoning (helpfulness), or the whole ``response``
-    (harmlessness)."""
+    """Part of the output that the model sees after the prompt: ``summary``, what follows the reasoning (helpfulness),
+    or ``response``, the whole (harmlessness)."""
 
     def __post_init__(self) -> None:
         RewardModelConfig.__post_init__(self)
@@ -90,22 +95,22 @@ class RewardPart:
     """One named part of the reward."""
 
     weight: float = 1.0
-    """The total is the weighted sum; a part of weight 0 is only logged."""
+    """Weight of the part in the total, which is the weighted sum. A part of weight 0 is only logged."""
     function: str | None = None
-    """``package.module:function``, called as ``function(prompt, response)``; None takes the model of the part's name in
-    ``reward.models``, r1ray's own function of that name, or the one that an installed package offers under it (entry
-    point group ``r1ray.rewards``)."""
+    """Function that scores, ``package.module:function``, called as ``function(prompt, response)``. null: the part's
+    name says it, of a model in ``reward.models``, of r1ray's own functions, or of those that installed packages offer
+    (entry point group ``r1ray.rewards``)."""
     options: dict[str, Any] = field(default_factory=dict)
     """Further keyword arguments of the function."""
     checks: list[str] | None = None
-    """Only prompts with these types of check have the part (math, code, format); None: all."""
+    """Types of check whose prompts have the part, ``[math, code]``. null: all types."""
     domains: list[str] | None = None
-    """Only prompts of these domains have the part; None: all."""
+    """Domains whose prompts have the part, ``[math]``. null: all."""
     from_step: int = 0
-    """The part counts from this step on (the first is step 1); before, it is only logged."""
+    """First step in which the part counts (steps begin at 1). Before it, the part is only logged. Unit: steps."""
     deadline_s: float = 60.0
-    """For a function that is not r1ray's own, or a call of a model: after so long it is an infrastructure error, never
-    a zero."""
+    """Longest wait for a function that is not r1ray's own, or for a call of a model. After it, the trajectory has an
+    infrastructure error, and never a zero. Unit: seconds."""
 
 
 def _reward_part(name: str, part: Any) -> RewardPart:
@@ -148,8 +153,12 @@ class VerifierConfig:
     """The math verifier of one reward actor."""
 
     num_processes: int = 1
+    """Processes that run math-verify, which decides what the exact rules leave open."""
     deadline_s: float = 2.0
+    """CPU time of one check by math-verify. After it the answer is marked as a timeout, with a score of 0. Unit:
+    seconds."""
     memory_mib: int = 3072
+    """Address space of one of these processes. Unit: MiB."""
 
     def __post_init__(self) -> None:
         at_least("reward.verifier.num_processes", self.num_processes, 1)
@@ -159,23 +168,30 @@ class VerifierConfig:
 
 @dataclass
 class RewardConfig:
-    """The reward actors and what they add up."""
+    """The reward actors, and the parts of the reward that they compute."""
 
     num_actors: int = 1
+    """Number of reward actors."""
     cpus_per_actor: float = 0.0
+    """CPUs that Ray reserves for one reward actor. Unit: CPUs."""
     resources: dict[str, float] = field(default_factory=dict)
-    """As ``rollout.resources``."""
+    """Custom Ray resources that one reward actor takes, in the form of ``rollout.resources``."""
     labels: dict[str, str] = field(default_factory=dict)
-    """As ``rollout.labels``: which nodes run what a model wrote."""
+    """Ray labels that the node of a reward actor must have, in the form of ``rollout.labels``. These nodes run the
+    programs that a model wrote."""
     parts: dict[str, Any] = field(default_factory=dict)
-    """A RewardPart for each name. (Any, because OmegaConf cannot add an entry of a dataclass's type from the command
-    line; what is there is checked, and converted, here.)"""
+    """Parts of the reward, by their names. A file of conf/reward/ sets them (``reward=NAME``), and
+    ``+reward.parts.NAME={weight: 0.2}`` adds one."""
     models: dict[str, Any] = field(default_factory=dict)
-    """A PreferenceModelConfig for each name: its score is the part of the same name. (Any: as ``parts``.)"""
+    """Preference models, by their names: the score of each is the part of the same name."""
+    # Any in both: OmegaConf cannot add an entry of a dataclass's type from the command line. What is there is checked,
+    # and converted, below.
     combine: str = "sum"
-    """``sum``: the weighted sum (the paper). ``gated``: the same, but 0 where the part ``gate`` is below 1.
-    ``normalised``: each part is normalised over its group before it is weighted and added."""
+    """Way in which parts become the total: ``sum`` (the paper), ``gated`` or ``normalised``. ``sum``: weighted sum.
+    ``gated``: the same, but 0 if the part ``gate`` is below 1. ``normalised``: each part is normalised over its group
+    before it is weighted and added."""
     gate: str = "format"
+    """Name of the part that lets the others count, for ``combine=gated``."""
     max_in_flight: int = 256
     """Trajectories that one reward actor holds at a time; others wait."""
     verifier: VerifierConfig = field(default_factory=VerifierConfig)
@@ -202,12 +218,12 @@ class RewardConfig:
 
 @dataclass
 class ScoreConfig:
-    """``r1ray score FILE`` with its overrides."""
+    """One scoring of given responses: ``r1ray score FILE`` with its overrides."""
 
     reward: RewardConfig = field(default_factory=RewardConfig)
     sandbox: SandboxConfig = field(default_factory=SandboxConfig)
     output: str | None = None
-    """Where the outcomes go; None: standard output."""
+    """File that the outcomes are written to. null: standard output."""
 
     def __post_init__(self) -> None:
         self.reward.require_parts()
@@ -215,23 +231,26 @@ class ScoreConfig:
 
 @dataclass
 class JudgeConfig:
-    """Who grades answers that no rule can compare: for benchmarks whose check is judged or pairwise."""
+    """The judge, a model that grades answers that no rule can compare: of checks that are judged or pairwise."""
 
     model: str | None = None
-    """A Hugging Face model folder, served by engines of this run; or a model of the service at ``url``."""
+    """A Hugging Face model folder, which engines of this run serve; or the name of a model of the service at ``url``.
+    null: no judge."""
     url: str | None = None
-    """An OpenAI-compatible service, ``http://host:8000/v1``. Never with a password or key in it: configuration and
-    results are written to files, the environment is not."""
+    """Address of an OpenAI-compatible service, ``http://host:8000/v1``. It never holds a password or key: configuration
+    and results are written to files, the environment is not. null: engines of this run serve the model."""
     api_key_env: str = "OPENAI_API_KEY"
-    """Name of the environment variable with the key."""
+    """Name of the environment variable that holds the service's key."""
     deadline_s: float = 300.0
-    """Of one answer, however often it is asked for."""
+    """Longest wait for one answer, with all repetitions. Unit: seconds."""
     max_in_flight: int = 64
     """Questions that one reward actor has open at a time."""
     max_model_len: int = 16384
+    """Longest question and reply together, of a judge that engines of this run serve. Unit: tokens."""
     max_tokens: int = 1024
-    """Of one answer: a reason and a grade."""
+    """Longest reply: a reason and a grade. Unit: tokens."""
     engine: RolloutConfig = field(default_factory=RolloutConfig)
+    """Engines that serve the judge, if ``judge.url`` is null. The keys are those of ``rollout``."""
 
     @property
     def is_served(self) -> bool:

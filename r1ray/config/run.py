@@ -31,15 +31,15 @@ EXPECTATIONS = ("up", "down", "any")
 
 @dataclass
 class CompareConfig:
-    """Another evaluation of the same prompts, with which one is compared question by question."""
+    """Another evaluation of the same prompts, with which this one is compared question by question."""
 
     against: str = ""
-    """Its ``result.json``; in a graph ``@its_name``."""
+    """``result.json`` of the other evaluation; in a graph ``@its_name``."""
     expect: dict[str, str] = field(default_factory=dict)
-    """Metrics (``pass@1``, ``length_mean``, or a part of the reward), and what is expected of each: ``up``, ``down`` or
-    ``any``."""
+    """Metrics (``pass@1``, ``length_mean``, or a part of the reward), and the change that is expected of each: ``up``,
+    ``down`` or ``any``."""
     name: str = ""
-    """What tables and metrics call it. Empty: its name in the graph, or its folder's."""
+    """Name of the comparison in tables and metrics. Empty: its name in the graph, or that of its folder."""
 
     def __post_init__(self) -> None:
         for metric, direction in self.expect.items():
@@ -55,25 +55,30 @@ class EvalConfig:
     """Evaluation during training: the paper's sampling (section 3)."""
 
     every: int = 50
-    """Steps between two evaluations during training; 0 leaves only the first and the last."""
+    """Steps between two evaluations during training. 0: only before the first and after the last step. Unit: steps."""
     num_prompts: int = 64
-    """Prompts of an evaluation during training."""
+    """Held-out prompts of an evaluation during training."""
     samples: int = 4
+    """Samples of each prompt in an evaluation during training."""
     final_num_prompts: int = 128
-    """Prompts of the evaluations before the first and after the last step."""
+    """Held-out prompts of the evaluations before the first and after the last step."""
     final_samples: int = 16
+    """Samples of each prompt in the evaluations before the first and after the last step."""
     temperature: float = 0.6
+    """Sampling temperature of evaluations."""
     top_p: float = 0.95
+    """Probability mass that evaluations sample from (nucleus sampling)."""
     num_actors: int = 0
-    """Engines that do nothing but evaluate, each as ``rollout`` has them. They get the weights of a version that is
-    due, and training goes on. A version that is due while they are busy is not evaluated, nor one that a crash
-    interrupts; the last one always is. 0: the rollout engines evaluate, and the next step waits for it
-    (``time/eval_wait_s``)."""
+    """Engines that only evaluate, each as ``rollout`` describes it, so that training goes on meanwhile. A version that
+    is due while they are busy is not evaluated, nor one that a crash interrupts; the last version always is. 0: the
+    rollout engines evaluate, and the next step waits for it (the metric ``time/eval_wait_s``)."""
     slots: int | None = None
-    """Completions of an evaluation that are under way at a time. None: a quarter of what the rollout engines hold
-    (``rollout.max_num_seqs`` each), so that rollouts keep the rest; all that engines of its own hold."""
+    """Completions of an evaluation that are generated at a time. null: a quarter of what the rollout engines hold
+    (``rollout.max_num_seqs`` each), so that rollouts keep the rest; with ``num_actors``, all that these engines
+    hold."""
     compare: list[CompareConfig] = field(default_factory=list)
-    """Of recipe=evaluate: what is told of a stage's effect."""
+    """Other evaluations of the same prompts that recipe=evaluate compares with: a list of ``{against: PATH, expect:
+    {pass@1: up}}``."""
 
     def __post_init__(self) -> None:
         at_least("eval.every", self.every, 0)
@@ -90,17 +95,18 @@ class CheckpointConfig:
     """Checkpoints of the run: everything that a resumed run needs."""
 
     every: int = 50
-    """Steps between two checkpoints; 0 writes none."""
+    """Steps between two checkpoints. 0 writes none, and an interrupted run begins anew. Unit: steps."""
     keep: int = 2
-    """So many of the newest stay."""
+    """Number of the newest checkpoints that are kept."""
     best: str | None = None
-    """Name of a held-out metric (``pass@1``); the checkpoint with its highest value stays too, and is exported at the
-    end."""
+    """Name of a held-out metric (``pass@1``). The checkpoint with its highest value is kept too, and exported at the
+    end. null: none."""
     export_every: int = 0
-    """Steps between two exports during training, ``hf/<version>/`` as at the end; training waits for each. Whether that
-    version has a checkpoint does not matter. 0: only at the end. (``r1ray export`` makes them of checkpoints.)"""
+    """Steps between two exports during training, written to ``hf/<version>/`` as at the end; training waits for each.
+    It does not matter if that version has a checkpoint. 0: only at the end. (``r1ray export`` makes a model folder of
+    any checkpoint.) Unit: steps."""
     asynchronous: bool = True
-    """Train on while the files of a checkpoint are written, from a copy of the state in the host's memory."""
+    """Train on while the files of a checkpoint are written, from a copy of the state in host memory."""
 
     def __post_init__(self) -> None:
         at_least("checkpoint.every", self.every, 0)
@@ -110,21 +116,23 @@ class CheckpointConfig:
 
 @dataclass
 class StopConfig:
-    """Ends training before ``steps`` once a metric of metrics.jsonl stops rising.
+    """The early end of training, once a metric of metrics.jsonl no longer rises.
 
     See :mod:`r1ray.loop.upkeep.stopping`.
     """
 
     metric: str = "reward/mean"
-    """``reward/mean``, a part (``reward/accuracy``), or a held-out metric (``eval/heldout/pass@1``)."""
+    """Metric that has to rise: ``reward/mean``, a part (``reward/accuracy``), or a held-out metric
+    (``eval/heldout/pass@1``)."""
     window: int = 0
-    """Steps of each of the two means that are compared (of a held-out metric: evaluations); 0: never."""
+    """Values of the metric in each of the two means that are compared: steps, or evaluations of a held-out metric. 0:
+    training never ends early."""
     min_gain: float = 0.002
-    """By how much the later mean has to be above the earlier one."""
+    """Least difference by which the later mean has to be above the earlier one."""
     after: int = 100
-    """Steps that are trained in any case."""
+    """Steps that are trained in any case. Unit: steps."""
     patience: int = 1
-    """Comparisons in a row, each a metric later, that have to find too little."""
+    """Comparisons in a row, each one value later, that have to find too small a gain."""
 
     def __post_init__(self) -> None:
         at_least("stop.window", self.window, 0)
@@ -138,28 +146,42 @@ class StopConfig:
 
 @dataclass(frozen=True)
 class Deadlines:
-    """Seconds after which a wait is an error that names both sides: the least that a run waits unless it is told."""
+    """The least that a run waits unless :class:`DeadlineConfig` says otherwise."""
 
     start_s: float = 900.0
+    """Least value of ``deadlines.start_s``. Unit: seconds."""
     generate_s: float = 1800.0
+    """Least value of ``deadlines.generate_s``. Unit: seconds."""
     score_s: float = 600.0
+    """Value of ``deadlines.score_s``. Unit: seconds."""
     learn_s: float = 1800.0
+    """Least value of ``deadlines.learn_s``. Unit: seconds."""
     publish_s: float = 300.0
+    """Least value of ``deadlines.publish_s``. Unit: seconds."""
     checkpoint_s: float = 1800.0
+    """Least value of ``deadlines.checkpoint_s``. Unit: seconds."""
 
 
 @dataclass
 class DeadlineConfig:
-    """Seconds after which a wait is an error that names both sides. None: three times what ``r1ray plan`` expects of
-    that phase (of scoring it expects nothing), and not below :class:`Deadlines`."""
+    """The longest waits of a run: after one, an error names who waited, and for whom. null: three times what
+    ``r1ray plan`` expects of the phase, and not below the values of :class:`Deadlines`."""
 
     start_s: float | None = None
+    """Longest wait for actors to start, and for a lost engine to be replaced. null: at least 900. Unit: seconds."""
     generate_s: float | None = None
-    """Of one trajectory, from its place on an engine to its last token; no time of a publish counts."""
+    """Longest time of one trajectory, from its place on an engine to its last token, without the time of a publish.
+    null: at least 1800. Unit: seconds."""
     score_s: float | None = None
+    """Longest time for which a reward actor, or a reward model, that has something to score may answer nothing at all.
+    null: 600. Unit: seconds."""
     learn_s: float | None = None
+    """Longest time of a training step on the learner. null: at least 1800. Unit: seconds."""
     publish_s: float | None = None
+    """Longest time of one publish of weights to the engines. null: at least 300. Unit: seconds."""
     checkpoint_s: float | None = None
+    """Longest time in which the files of a checkpoint, of an export or of the rollout log are written. null: at least
+    1800. Unit: seconds."""
 
     @property
     def given(self) -> dict[str, float]:
@@ -179,18 +201,19 @@ class DeadlineConfig:
 
 @dataclass
 class ClusterConfig:
-    """Which Ray cluster the run uses."""
+    """The Ray cluster that the run uses."""
 
     address: str | None = None
-    """None: the cluster of the Ray job or of RAY_ADDRESS, else one started on this machine for this run."""
+    """Address of a Ray cluster, ``HOST:PORT`` or ``ray://HOST:PORT``. null: the cluster of the Ray job or of
+    RAY_ADDRESS, else one that is started on this machine for this run."""
     wait_s: float = 50.0
-    """How long a run waits for nodes that the cluster does not have yet, or that others use, before it says what is
-    missing. Where nodes are started on demand: as long as that takes; how many GPUs an actor takes is then better
-    said than left to what the cluster has at the start."""
+    """Longest wait for nodes that the cluster does not have yet, or that others use; after it the run says what is
+    missing. If nodes are started on demand, it has to be as long as their start, and ``gpus_per_actor`` and
+    ``gpus_per_rank`` are better written out than left to what the cluster has at the start. Unit: seconds."""
 
     group_workers: int | None = None
-    """Actors that run groups and keep their trajectories, on the rollout nodes in turn. 0: the driver's own process.
-    None: one a rollout node; 0 if the driver's node is the only one."""
+    """Actors that run groups and keep their trajectories, placed on the rollout nodes in turn. 0: the driver's own
+    process. null: one for each rollout node, but 0 if the driver's node is the only one."""
 
     def __post_init__(self) -> None:
         at_least("cluster.wait_s", self.wait_s, 0)
@@ -203,16 +226,22 @@ class RunConfig:
     """One run: ``r1ray run`` with its overrides."""
 
     recipe: str = "r1_zero"
+    """Recipe that is run, a file of conf/recipe/. It decides the stages and sets what they need."""
     experiment: str | None = None
+    """Experiment, a file of conf/experiment/: settings for a certain model and machine, with everything they need."""
     name: str | None = None
-    """Folder under ``output_dir``. None: made of the experiment, the seed and a digest of the configuration, so that
-    the same command resumes the same run."""
+    """Name of the run's folder in ``output_dir``. null: made of the experiment, the seed and a digest of the
+    configuration, so that the same command resumes the same run."""
     output_dir: str = "runs"
+    """Folder in which the folders of runs are made."""
     seed: int = 0
+    """Seed of everything that is random in a run."""
     steps: int = 1000
-    """Of reinforcement learning; supervised recipes make supervised.epochs of their rows."""
+    """Steps of reinforcement learning. The recipes sft and reward_model make ``supervised.epochs`` passes over their
+    rows instead. Unit: steps."""
     model: str | None = None
-    """A Hugging Face model folder, or a hub name."""
+    """A Hugging Face model folder, or a hub name. ``model=NAME`` of a file in conf/model/ sets what that model needs as
+    well."""
     prepare: PrepareConfig = field(default_factory=PrepareConfig)
     data: DataConfig = field(default_factory=DataConfig)
     algo: AlgoConfig = field(default_factory=AlgoConfig)
@@ -231,16 +260,16 @@ class RunConfig:
     cluster: ClusterConfig = field(default_factory=ClusterConfig)
     plan: PlanConfig = field(default_factory=PlanConfig)
     graph: dict[str, Any] = field(default_factory=dict)
-    """Of recipes with several stages (recipe=r1): what is different in each stage, by its name, in order. See
-    :mod:`r1ray.stages.graph`."""
+    """Stages of a recipe with several, in order: for each, by its name, what is different from the run's configuration.
+    See ``r1ray.stages.graph``."""
     students: Any = None
-    """Of recipe=distill, several at once: a model for each name, ``{small: PATH, large: PATH}``, or an object with the
-    model and what is different in its training, ``{large: {model: PATH, learner: {lr: 5e-5}}}``. Each stage that has
-    ``student`` in its name is made once for each of them, with its name in that place."""
+    """Models that recipe=distill trains one after the other: a model for each name, ``{small: PATH, large: PATH}``, or
+    an object with the model and what is different in its training, ``{large: {model: PATH, learner: {lr: 5e-5}}}``.
+    Each stage with ``student`` in its name is made once for each of them, with its name in that place."""
     stages: list[str] | None = None
-    """Run only these stages of the graph; None: all."""
+    """Stages of the graph that are run. null: all."""
     artifacts: dict[str, str] = field(default_factory=dict)
-    """Paths in the place of what stages of the graph would make, by the stage's name."""
+    """Paths that stand in for what stages of the graph would make, by the stage's name."""
 
     @property
     def num_updates(self) -> int:

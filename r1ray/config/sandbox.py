@@ -11,25 +11,30 @@ SANDBOX_MODES = ("auto", "bubblewrap", "landlock", "none")
 
 @dataclass
 class SandboxConfig:
-    """The sandbox of one reward actor; there is one where prompts are checked by running code."""
+    """The sandbox of a reward actor, in which the programs of a model run."""
 
     mode: str = "auto"
-    """``bubblewrap`` (namespaces, Landlock and seccomp), ``landlock`` (the latter two), ``auto``: the first of them
-    that works. ``none`` runs programs without any isolation and needs ``unsafe``."""
+    """Isolation of programs: ``auto``, ``bubblewrap``, ``landlock`` or ``none``. ``bubblewrap``: namespaces, Landlock
+    and seccomp. ``landlock``: the latter two. ``auto``: the first of them that works. ``none``: no isolation at all,
+    which needs ``unsafe``."""
     unsafe: bool = False
-    """Allows ``mode=none``, for data whose every program you trust. It says so at every start."""
+    """Allow ``mode=none``, for data whose every program you trust. A warning at every start says so."""
     num_slots: int = 1
-    """Programs that run at a time; 0: one for each core."""
+    """Programs that one reward actor runs at a time. 0: one for each core, which is what ``r1ray eval`` and ``r1ray
+    score`` start from."""
     python: str | None = None
-    """The interpreter for Python programs; None: the system's."""
+    """Interpreter of Python programs. null: the system's."""
     cpu_s: float = 4.0
-    """CPU time of one test case, where the data do not say; the wall clock ends it at three times that."""
+    """CPU time of one test case, unless the data say otherwise. The wall clock ends a test case at three times that.
+    Unit: seconds."""
     total_cpu_s: float = 40.0
-    """CPU time of all test cases of one response."""
+    """CPU time of all test cases of one response together. Unit: seconds."""
     memory_mib: int = 512
+    """Memory of one program, unless the data say otherwise. Unit: MiB."""
     output_kib: int = 4096
+    """Largest output of one program, and largest file that it writes. Unit: KiB."""
     partial: bool = False
-    """Whether the reward is the share of passed cases; else all have to pass."""
+    """Give the share of passed test cases as the reward. Otherwise it is 1 if all pass, and 0 if one fails."""
 
     def __post_init__(self) -> None:
         one_of("sandbox.mode", self.mode, SANDBOX_MODES)

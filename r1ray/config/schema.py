@@ -137,6 +137,16 @@ def place_below(place: Place, names: list[str]) -> Place | None:
     return None
 
 
+def entry_of(schema: type[Any], name: str) -> type[Any] | None:
+    """Return the dataclass of each entry of a field that holds several, in a list or by names that the user chooses.
+
+    None if a field holds none. Stages of a graph are whole runs: their keys are those of the schema itself.
+    """
+    kind, _ = _fields(schema)[name]
+    entry = kind.entry if isinstance(kind, Named) else next(iter(get_args(kind)), None)
+    return entry if _is_section(entry) and not issubclass(entry, RunConfig) else None
+
+
 def known_keys(schema: type[Any]) -> list[str]:
     """Return every dotted key of a configuration, sections too; none below names that the user chooses."""
     return list(_walk(schema, ""))
