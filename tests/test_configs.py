@@ -34,14 +34,17 @@ def test_every_algo_composes(algo: str) -> None:
 
 @pytest.mark.parametrize("experiment", options("experiment"))
 def test_every_experiment_composes_and_so_do_its_stages(experiment: str) -> None:
-    from r1ray.recipes import stages_of
+    from r1ray.recipes import configs_by_name, stages_of
+    from r1ray.stages.lookups import check_names
 
     text = (config_folder() / "experiment" / f"{experiment}.yaml").read_text()
     own = [] if "maker:" in text else ["data.train=t", "data.eval=e", "supervised.train=t"]
     examples = WHOLE if "override /recipe: r1\n" in text else []
     config = compose([f"experiment={experiment}", *own, *examples])
     assert config.experiment == experiment
-    assert stages_of(config)
+    stages = stages_of(config)
+    assert stages
+    check_names(configs_by_name(config, stages))
 
 
 @pytest.mark.parametrize("recipe", options("recipe"))

@@ -13,7 +13,7 @@ from r1ray.cluster.group_workers import GroupWorkers, start_group_workers
 from r1ray.cluster.host import address_and_port
 from r1ray.cluster.joining import connect
 from r1ray.cluster.learners import LearnerGroup
-from r1ray.cluster.placement import Needs, Reservation, learner_needs, model_section, training_needs
+from r1ray.cluster.placement import Needs, Reservation, check_backend, learner_needs, model_section, training_needs
 from r1ray.cluster.publish import RayWeightSync
 from r1ray.cluster.ready import all_ready, engine_pool
 from r1ray.cluster.recorder import RecorderProxy
@@ -181,12 +181,9 @@ async def launch_learner(config: RunConfig, *, model: str, learner: str, num_upd
 
 def weight_backend(config: WeightsConfig, need: Needs) -> str:
     """Return the name of the weight-transfer engine. Raises UserError if NCCL is asked for without GPUs."""
-    backend = config.backend
+    check_backend(config.backend, need)
     has_gpus = bool(need.of("rollout").gpus and need.of("learner").gpus)
-    if backend == "auto":
-        backend = "nccl" if has_gpus else "gloo"
-    if backend == "nccl" and not has_gpus:
-        raise UserError("weights.backend=nccl needs GPUs in learner and rollout actors; use gloo, or auto.")
+    backend = ("nccl" if has_gpus else "gloo") if config.backend == "auto" else config.backend
     return f"r1ray_{backend}"
 
 

@@ -19,6 +19,7 @@ from r1ray.cluster.spawn import Spawner, spawning
 from r1ray.cluster.storage import check_storage, evaluation_paths
 from r1ray.config import EvaluationConfig, JudgeConfig
 from r1ray.config.specs import EngineSpec
+from r1ray.errors import UserError
 from r1ray.runtime.deadline import within
 
 
@@ -74,6 +75,13 @@ async def launch_evaluation(
     reward, deadlines = config.reward, config.deadlines.decided
     _, gpus = connect(config.cluster.address)
     need = evaluation_needs(config.rollout, reward, config.judge, config.reward_model, cluster_has_gpus=gpus > 0)
+    engines_of = {
+        "rollout": (config.rollout, max_model_len),
+        "judge.engine": (config.judge.engine, config.judge.max_model_len),
+    }
+    for section, (engine, longest) in engines_of.items():
+        if need.count(section) and (problem := engine.why_not_seeded(section, need.of(section).gpus, longest)):
+            raise UserError(f"{problem}.")
     spec = EngineSpec(
         model=model,
         max_prompt_tokens=max_model_len - 1,

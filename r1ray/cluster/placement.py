@@ -421,9 +421,21 @@ def preflight(config: RunConfig | EvaluationConfig) -> None:
         return
     gpus = local_gpus()
     need = needs(config, cluster_has_gpus=gpus > 0)
+    if isinstance(config, RunConfig) and not config.only_learner:
+        check_backend(config.weights.backend, need)
     check_fits(need, cpus=available_cpus(), gpus=gpus)
     if problem := missing(need, [Node({"CPU": available_cpus(), "GPU": gpus})]):
         raise UserError(f"on this machine {problem}.")
+
+
+def check_backend(backend: str, need: Needs) -> None:
+    """Raise UserError if NCCL is to carry the weights where learner or engines have no GPU."""
+    ranks, engines = need.of("learner").gpus, need.of("rollout").gpus
+    if backend == "nccl" and not (ranks and engines):
+        raise UserError(
+            f"weights.backend=nccl needs GPUs in learner and rollout actors; a rank has {ranks}, an engine {engines}: "
+            "use gloo, or auto."
+        )
 
 
 @dataclass(frozen=True, slots=True)

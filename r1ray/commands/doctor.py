@@ -49,9 +49,12 @@ def _examine(overrides: list[str], *, config_dir: str | None, as_json: bool) -> 
     from r1ray.doctor.examination import Planned, examine_run
     from r1ray.doctor.findings import show, to_json, worst
     from r1ray.recipes import configs_by_name, configs_of, stages_of
+    from r1ray.stages.lookups import check_names
 
     stages = stages_of(config)
-    planned = [Planned(name, each) for name, each in configs_by_name(config, stages).items()]
+    configs = configs_by_name(config, stages)
+    check_names(configs)
+    planned = [Planned(name, each) for name, each in configs.items()]
     findings = examine_run(config, planned, configs_of(config, stages))
     if as_json:
         print(to_json(findings))

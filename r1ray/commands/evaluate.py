@@ -9,9 +9,11 @@ from typing import Any
 
 from r1ray.commands.arguments import Parser
 from r1ray.commands.compose import compose
+from r1ray.commands.run_folder import output_folder, removed_if_refused
 from r1ray.config import EvaluationConfig
 from r1ray.config.folder import own_folder
 from r1ray.config.keys import sections_of
+from r1ray.errors import UserError
 
 
 def parser() -> Parser:
@@ -38,9 +40,19 @@ def command(arguments: Sequence[str]) -> None:
     config.benchmarks = _with_own(config.benchmarks, own_folder(given.config_dir))
     from r1ray.cluster.placement import preflight
     from r1ray.stages.evaluate.stage import evaluate_models
+    from r1ray.stages.evaluate.task import memo_of
 
+    output_folder(config.output_dir)
     preflight(config)
-    evaluate_models(config)
+    memo = memo_of(config.output_dir)
+    is_new = not memo.exists()
+    with removed_if_refused(memo.parent):
+        try:
+            evaluate_models(config)
+        except UserError:
+            if is_new:
+                memo.unlink(missing_ok=True)
+            raise
 
 
 def _with_own(benchmarks: Any, own: Path | None) -> Any:

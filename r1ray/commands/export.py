@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
 from r1ray.commands.arguments import Parser
 from r1ray.config.keys import Key, Section
 from r1ray.errors import UserError
+from r1ray.runtime.user_paths import path_of
 
 MEANINGS = {
     "version": "Version of the checkpoint: a number, or `best`; null takes the newest.",
@@ -60,9 +62,23 @@ def command(arguments: Sequence[str]) -> None:
     from r1ray.stages.export import export_checkpoint, find_folder
 
     number = int(version) if version is not None and version != "best" else version
-    folder = find_folder(Path(run_dir).expanduser().resolve(), version=number, stage=values.get("stage"))
-    target = Path(given.out).expanduser().resolve() if given.out else None
+    run = path_of(run_dir, key="")
+    target = _target(given.out, run) if given.out else None
+    folder = find_folder(run, version=number, stage=values.get("stage"))
     print(export_checkpoint(folder, version=number, out=target, kind=kind))
+
+
+def _target(out: str, run_dir: Path) -> Path:
+    """Return where to, which is nothing yet and no place of the run's own. Raises UserError."""
+    target = path_of(out, key="--out")
+    if os.path.lexists(target):
+        raise UserError(f"--out={out}: is there already; needs a folder that is not.")
+    above = next(each for each in target.parents if each.exists())
+    if not above.is_dir():
+        raise UserError(f"--out={out}: {above} is no folder; needs the path of one that can be made.")
+    if target.is_relative_to(run_dir) and {"checkpoints", "stages", "hf"} & set(target.relative_to(run_dir).parts):
+        raise UserError(f"--out={out}: is among the run's own checkpoints; needs a folder outside of them.")
+    return target
 
 
 def _split(words: Sequence[str]) -> tuple[str, dict[str, str]]:
@@ -72,7 +88,7 @@ def _split(words: Sequence[str]) -> tuple[str, dict[str, str]]:
         key, is_set, value = word.partition("=")
         if is_set and key in MEANINGS:
             values[key] = value
-        elif is_set and not Path(word).exists():
+        elif is_set and not os.path.exists(word):
             raise UserError(f"{word}: export has no such key; it has {', '.join(MEANINGS)}.")
         else:
             run_dirs.append(word)

@@ -5,12 +5,11 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from dataclasses import asdict
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from r1ray.commands.arguments import Parser
 from r1ray.commands.compose import compose, to_yaml
-from r1ray.commands.run_folder import claim_run_folder, default_name
+from r1ray.commands.run_folder import claim_run_folder, reserved, run_folder
 from r1ray.config import RunConfig
 from r1ray.config.keys import sections_of
 
@@ -44,24 +43,24 @@ def command(arguments: Sequence[str]) -> None:
     given = parser().read(arguments)
     config = compose(given.words, config_dir=given.config_dir)
     from r1ray.cluster.placement import preflight
-    from r1ray.recipes import configs_of, stages_of
-    from r1ray.runtime.folder_lock import locked
+    from r1ray.recipes import configs_by_name, configs_of, stages_of
     from r1ray.stages.base import Context
     from r1ray.stages.deadlines import with_deadlines
-    from r1ray.stages.graph import check_paths
+    from r1ray.stages.inputs import check_inputs
+    from r1ray.stages.lookups import check_names
 
     if not config.graph:  # each stage of a graph decides its own when it has its model
         config = with_deadlines(config)
     stages = stages_of(config)
     if given.cfg:
         return _show(config, stages)
-    check_paths(stages)
+    run_dir = run_folder(config)
+    check_names(configs_by_name(config, stages))
+    check_inputs(stages, run_dir)
     for stage_config in configs_of(config, stages):
         preflight(stage_config)
-    output_dir = Path(config.output_dir).expanduser().resolve()
-    run_dir = output_dir / (config.name or default_name(config))
-    context = Context(run_dir, output_dir / "artifacts")
-    with locked(run_dir):
+    context = Context(run_dir, run_dir.parent / "artifacts")
+    with reserved(run_dir):
         _run_alone(config, stages, context)
 
 

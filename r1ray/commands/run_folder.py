@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from r1ray.commands.compose import read_yaml, to_yaml
 from r1ray.config import RunConfig, decisive, only_decisive
-from r1ray.errors import UserError
+from r1ray.errors import R1RayError, UserError
 from r1ray.runtime.files import digest_of, written_aside
+from r1ray.runtime.folder_lock import locked
+from r1ray.runtime.run_files import holds_work
+from r1ray.runtime.user_paths import path_of, writing
 
 CONFIG = "config.yaml"
 
@@ -20,10 +26,69 @@ def default_name(config: RunConfig) -> str:
     return f"{config.experiment or config.recipe}-seed{config.seed}-{digest_of(decisive(config))[:6]}"
 
 
+def run_folder(config: RunConfig) -> Path:
+    """Return the folder of a run, below ``output_dir``."""
+    return output_folder(config.output_dir) / (config.name or default_name(config))
+
+
+def output_folder(output_dir: str) -> Path:
+    """Return the absolute path of ``output_dir``, which may not be there yet. Raises UserError."""
+    path = path_of(output_dir, key="output_dir")
+    if path.exists() and not path.is_dir():
+        raise UserError(f"output_dir={output_dir}: is no folder; needs one, or the path of one to be made.")
+    return path
+
+
+@contextmanager
+def reserved(folder: Path) -> Iterator[None]:
+    """Hold a run's folder against other processes. If the block is refused (UserError) before anything was made, the
+    folder and the parents that were made for it are removed, so that the corrected command finds its name free."""
+    with removed_if_refused(folder) as remove, locked(folder):
+        try:
+            with _said_if_full(folder):
+                yield
+        except UserError:
+            remove()  # here, where no other process works in it
+            raise
+
+
+@contextmanager
+def removed_if_refused(folder: Path) -> Iterator[Callable[[], None]]:
+    """Remove the parents of a folder that were made in the block, where it is refused (UserError) and they are empty.
+    Yields what removes the folder too, if it was made in the block and nothing but notes is in it."""
+    absent = [each for each in (folder, *folder.parents) if not os.path.lexists(each)]
+
+    def remove() -> None:
+        if absent and not holds_work(folder):
+            shutil.rmtree(folder, ignore_errors=True)
+
+    try:
+        yield remove
+    except UserError:
+        with suppress(OSError):  # another process works there
+            for each in absent:
+                if each.exists():
+                    each.rmdir()
+        raise
+
+
+@contextmanager
+def _said_if_full(folder: Path) -> Iterator[None]:
+    """Raise UserError where nothing can be written from the start, R1RayError where a run has come that far."""
+    try:
+        with writing(f"output_dir: {folder}"):
+            yield
+    except UserError as error:
+        if isinstance(error.__cause__, OSError) and holds_work(folder):
+            raise R1RayError(f"{error} The same command goes on from the last checkpoint.") from error.__cause__
+        raise
+
+
 def claim_run_folder(folder: Path, config: RunConfig) -> Path:
-    """Create the folder with its config.yaml, or check that it belongs to this configuration. Raises UserError."""
+    """Create the folder with its config.yaml, or check that what was made in it is of this configuration. Raises
+    UserError."""
     saved = folder / CONFIG
-    if saved.exists():
+    if saved.exists() and holds_work(folder):
         _check(folder, read_yaml(saved), config)
     else:
         try:

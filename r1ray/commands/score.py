@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TextIO
 
 from r1ray.commands.arguments import Parser
@@ -15,6 +15,7 @@ from r1ray.config import ScoreConfig
 from r1ray.config.keys import sections_of
 from r1ray.errors import UserError
 from r1ray.runtime.files import written_aside
+from r1ray.runtime.user_paths import path_of, writing
 
 KEY = re.compile(r"~[\w.]+$|[^=]*=")
 """Word that sets a key, or takes one out."""
@@ -41,7 +42,7 @@ def command(arguments: Sequence[str]) -> None:
     """Score a file of responses."""
     given = parser().read(arguments)
     words = given.words
-    files = [word for word in words if Path(word).is_file() or not KEY.match(word)]
+    files = [word for word in words if os.path.isfile(word) or not KEY.match(word)]
     if len(files) != 1:
         raise UserError(
             f"score needs one FILE and key=value overrides, found {len(files)} files: {', '.join(files) or 'none'}."
@@ -51,23 +52,25 @@ def command(arguments: Sequence[str]) -> None:
     from r1ray.evaluation.score_file import score_file
 
     if config.output is None:
-        score_file(files[0], config.reward, config.sandbox, sys.stdout)
+        with writing("the standard output"):
+            score_file(files[0], config.reward, config.sandbox, sys.stdout)
         return
-    with _written(config.output) as sink:
+    with writing(f"output={config.output}"), _written(config.output, of=files[0]) as sink:
         score_file(files[0], config.reward, config.sandbox, sink)
 
 
 @contextmanager
-def _written(path: str) -> Iterator[TextIO]:
-    """Yield a file that gets its name at the end, so that neither the input nor an old result is lost before. Raises
-    UserError."""
-    output = Path(path).expanduser()
+def _written(text: str, *, of: str) -> Iterator[TextIO]:
+    """Yield a file that gets its name at the end, so that no old result is lost before; a device, or a pipe, is written
+    at once. Raises UserError for a path that cannot be written, or that is the file of responses, ``of``."""
+    output, source = path_of(text, key="output"), path_of(of, key="")
     if output.is_dir() or not output.parent.is_dir():
-        raise UserError(f"output={path}: cannot be written: needs the path of a file in a folder that is there.")
-    with written_aside(output) as aside:
-        try:
-            sink = aside.open("w", encoding="utf-8")
-        except OSError as error:
-            raise UserError(f"output={path}: cannot be written: {error}.") from error
-        with sink:
+        raise UserError(f"output={text}: cannot be written: needs the path of a file in a folder that is there.")
+    if output.exists() and source.exists() and output.samefile(source):
+        raise UserError(f"output={text}: is the file of responses, {of}, which would be lost; needs another path.")
+    if output.exists() and not output.is_file():
+        with output.open("w", encoding="utf-8") as sink:
             yield sink
+        return
+    with written_aside(output) as aside, aside.open("w", encoding="utf-8") as sink:
+        yield sink

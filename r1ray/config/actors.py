@@ -2,10 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
-from r1ray.config.values import above, at_least, check_placement, divisors, is_set, one_of
+from r1ray.config.values import (
+    MAX_ACTORS,
+    MAX_THREADS,
+    above,
+    at_least,
+    between,
+    check_placement,
+    divisors,
+    is_set,
+    one_of,
+    share,
+)
 
 DTYPES = ("float32", "bfloat16")
 SCHEDULES = ("constant", "linear", "cosine")
@@ -17,6 +29,20 @@ MAX_SEEDED_TOKENS = 2**16
 """Of one step of an engine on CPUs: their activations have to fit into memory."""
 ARGUMENTS_OF_A_NODE = frozenset({"nnodes", "node_rank", "master_addr", "master_port", "distributed_executor_backend"})
 """Of vLLM: what is r1ray's to say."""
+OWN_ARGUMENTS = {
+    "model": "model",
+    "dtype": "{section}.dtype",
+    "seed": "seed",
+    "max_num_seqs": "{section}.max_num_seqs",
+    "max_num_batched_tokens": "{section}.max_num_batched_tokens",
+    "max_model_len": "data.max_prompt_tokens and algo.max_completion_tokens",
+    "gpu_memory_utilization": "{section}.gpu_memory_utilization",
+    "logprobs_mode": "to be left out",
+    "weight_transfer_config": "to be left out",
+}
+"""Further ones, and what is needed in their place."""
+MAX_LORA_RANK = 512
+"""That vLLM makes room for."""
 
 OWN_SETTINGS = {
     "train_batch_size": "algo.prompts_per_step, or supervised.sequences_per_step",
@@ -82,6 +108,8 @@ class RolloutConfig:
     go back, which ends the engine), so ``max_num_batched_tokens`` is raised to what all sequences can need."""
     engine_args: dict[str, Any] = field(default_factory=dict)
     """Further arguments of vLLM's AsyncEngineArgs, by their names: ``{enforce_eager: true}``."""
+    section: ClassVar[str] = "rollout"
+    own_arguments: ClassVar[Mapping[str, str]] = OWN_ARGUMENTS
 
     def num_gpus(self, cluster_has_gpus: bool) -> int:
         """Of one engine."""
@@ -136,27 +164,53 @@ class RolloutConfig:
         return None
 
     def __post_init__(self) -> None:
-        at_least("rollout.num_actors", self.num_actors, 1)
-        at_least("rollout.nodes_per_actor", self.nodes_per_actor, 1)
-        at_least("rollout.threads", self.threads, 1)
-        at_least("rollout.max_num_seqs", self.max_num_seqs, 1)
-        above("rollout.cpus_per_actor", self.cpus_per_actor, 0)
-        one_of("rollout.dtype", self.dtype, DTYPES)
-        check_placement("rollout", self.resources, self.labels)
+        section = self.section
+        between(f"{section}.num_actors", self.num_actors, 1, MAX_ACTORS)
+        between(f"{section}.nodes_per_actor", self.nodes_per_actor, 1, MAX_ACTORS)
+        between(f"{section}.threads", self.threads, 1, MAX_THREADS)
+        for key in ("max_num_seqs", "max_num_batched_tokens", "cpu_kv_cache_gib"):
+            at_least(f"{section}.{key}", getattr(self, key), 1)
+        above(f"{section}.cpus_per_actor", self.cpus_per_actor, 0)
+        if self.gpus_per_actor is not None:
+            at_least(f"{section}.gpus_per_actor", self.gpus_per_actor, 0)
+        share(f"{section}.gpu_memory_utilization", self.gpu_memory_utilization)
+        one_of(f"{section}.dtype", self.dtype, DTYPES)
+        check_placement(section, self.resources, self.labels)
+        self._check_engine_args()
+
+    def _check_engine_args(self) -> None:
+        """Raise ValueError for an argument of vLLM that r1ray decides, or that an engine here cannot have. The names of
+        the others are looked up in :mod:`r1ray.rollout.engine_arguments`."""
+        section = f"{self.section}.engine_args"
         for key in ("tensor_parallel_size", "pipeline_parallel_size"):
-            if key in self.engine_args and not (isinstance(size := self.engine_args[key], int) and size >= 1):
-                raise ValueError(f"rollout.engine_args.{key}={size}: needs a whole number of at least 1.")
+            size = self.engine_args.get(key, 1)
+            if isinstance(size, bool) or not isinstance(size, int) or size < 1:
+                raise ValueError(f"{section}.{key}={size}: needs a whole number of at least 1.")
         for key in ("data_parallel_size", "prefill_context_parallel_size"):
             if self.engine_args.get(key, 1) != 1:
                 raise ValueError(
-                    f"rollout.engine_args.{key}={self.engine_args[key]}: an engine is tensor- and pipeline-parallel "
-                    "alone, and replicated by rollout.num_actors; needs 1."
+                    f"{section}.{key}={self.engine_args[key]}: an engine is tensor- and pipeline-parallel "
+                    f"alone, and replicated by {self.section}.num_actors; needs 1."
                 )
         if of_a_node := sorted(ARGUMENTS_OF_A_NODE & self.engine_args.keys()):
             raise ValueError(
-                f"rollout.engine_args.{of_a_node[0]}: is found out where the engine runs; needs to be left out, and "
-                "rollout.nodes_per_actor for an engine on several nodes."
+                f"{section}.{of_a_node[0]}: is found out where the engine runs; needs to be left out, and "
+                f"{self.section}.nodes_per_actor for an engine on several nodes."
             )
+        for key, needed in self.own_arguments.items():
+            if key in self.engine_args:
+                raise ValueError(f"{section}.{key}: is r1ray's to say; needs {needed.format(section=self.section)}.")
+
+
+@dataclass
+class JudgeEngineConfig(RolloutConfig):
+    """The engines of a judge: its messages name their own keys."""
+
+    section: ClassVar[str] = "judge.engine"
+    own_arguments: ClassVar[Mapping[str, str]] = OWN_ARGUMENTS | {
+        "model": "judge.model",
+        "max_model_len": "judge.max_model_len",
+    }
 
 
 @dataclass
@@ -187,10 +241,12 @@ class LoraConfig:
         return self.publish == "native" or has_gpus or engine_dtype != "float32"
 
     def __post_init__(self) -> None:
-        at_least("learner.lora.rank", self.rank, 0)
+        between("learner.lora.rank", self.rank, 0, MAX_LORA_RANK)
         one_of("learner.lora.publish", self.publish, ("auto", "native", "merged"))
         one_of("learner.lora.export", self.export, EXPORTS)
         above("learner.lora.alpha", self.alpha, 0)
+        if self.targets is not None and not self.targets:
+            raise ValueError("learner.lora.targets=[]: needs names of linear layers, or null.")
 
 
 @dataclass
@@ -267,20 +323,16 @@ class LearnerConfig:
         return self.num_ranks // self.sequence_parallel_size
 
     def __post_init__(self) -> None:
-        at_least("learner.num_ranks", self.num_ranks, 1)
+        between("learner.num_ranks", self.num_ranks, 1, MAX_ACTORS)
         above("learner.cpus_per_rank", self.cpus_per_rank, 0)
-        at_least("learner.threads", self.threads, 1)
+        if self.gpus_per_rank is not None:
+            between("learner.gpus_per_rank", self.gpus_per_rank, 0, 1)
+        between("learner.threads", self.threads, 1, MAX_THREADS)
         check_placement("learner", self.resources, self.labels)
         one_of("learner.dtype", self.dtype, DTYPES)
         if self.zero_stage not in (0, 1, 2, 3):
             raise ValueError(f"learner.zero_stage={self.zero_stage}: needs 0, 1, 2 or 3.")
-        above("learner.lr", self.lr, 0)
-        if len(self.betas) != 2:
-            raise ValueError(f"learner.betas={self.betas}: needs two numbers.")
-        above("learner.grad_clip", self.grad_clip, 0)
-        one_of("learner.schedule", self.schedule, SCHEDULES)
-        at_least("learner.warmup_updates", self.warmup_updates, 0)
-        at_least("learner.lr_floor", self.lr_floor, 0)
+        self._check_optimizer()
         if self.lr_floor and self.schedule != "cosine":
             raise ValueError(
                 f"learner.lr_floor={self.lr_floor:g}: learner.schedule={self.schedule} has no floor; needs cosine, or "
@@ -305,6 +357,17 @@ class LearnerConfig:
                 f"learner.sequence_parallel_size={self.sequence_parallel_size} does not divide "
                 f"learner.num_ranks={self.num_ranks}: needs one of {', '.join(map(str, divisors(self.num_ranks)))}."
             )
+
+    def _check_optimizer(self) -> None:
+        share("learner.lr", self.lr)
+        if len(self.betas) != 2 or not all(0 <= beta < 1 for beta in self.betas):
+            raise ValueError(f"learner.betas={self.betas}: needs two numbers of at least 0 and below 1.")
+        above("learner.epsilon", self.epsilon, 0)
+        between("learner.weight_decay", self.weight_decay, 0, 1)
+        above("learner.grad_clip", self.grad_clip, 0)
+        one_of("learner.schedule", self.schedule, SCHEDULES)
+        at_least("learner.warmup_updates", self.warmup_updates, 0)
+        between("learner.lr_floor", self.lr_floor, 0, 1)
 
 
 @dataclass
@@ -336,7 +399,7 @@ class WeightsConfig:
 
     def __post_init__(self) -> None:
         one_of("weights.backend", self.backend, BACKENDS)
-        at_least("weights.bucket_mib", self.bucket_mib, 1)
+        between("weights.bucket_mib", self.bucket_mib, 1, 2**16)
         at_least("weights.probe_every", self.probe_every, 1)
         at_least("weights.probe_tokens", self.probe_tokens, 2)
         for key in ("probe_tolerance", "probe_kl"):

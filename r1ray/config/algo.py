@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from r1ray.config.values import above, at_least, divisors, one_of, one_of_or_own
+from r1ray.config.values import TEMPERATURES, above, at_least, between, divisors, one_of, one_of_or_own
 
 AGGREGATIONS = ("seq_mean", "token_mean", "seq_sum", "fixed_length")
 BASELINES = ("group", "leave_one_out", "batch")
@@ -181,12 +181,12 @@ class AlgoConfig:
                 above(f"algo.{key}", getattr(self, key), 0)
         at_least("algo.correction_floor", self.correction_floor, 0)
         above("algo.correction_cap", self.correction_cap, self.correction_floor)
-        above("algo.temperature", self.temperature, 0)
+        between("algo.temperature", self.temperature, *TEMPERATURES)
         at_least("algo.kl_coefficient", self.kl_coefficient, 0)
         at_least("algo.advantage_epsilon", self.advantage_epsilon, 0)
         at_least("algo.reference_refresh_updates", self.reference_refresh_updates, 0)
         at_least("algo.max_completion_tokens", self.max_completion_tokens, 1)
-        at_least("algo.oversample", self.oversample, 1)
+        between("algo.oversample", self.oversample, 1, 100)
         if self.min_group_size is not None and not 2 <= self.min_group_size <= self.group_size:
             raise ValueError(
                 f"algo.min_group_size={self.min_group_size}: needs 2 to algo.group_size={self.group_size}, or null."

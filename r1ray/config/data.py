@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass, field
 from typing import Any
 
-from r1ray.config.values import at_least, check_sampling, one_of
+from r1ray.config.values import at_least, between, check_sampling, one_of, share
 
 TEMPLATES = ("r1_zero", "chat", "none")
 
@@ -180,6 +180,8 @@ class CollectConfig:
 
     def __post_init__(self) -> None:
         at_least("collect.judge_agreement", self.judge_agreement, 0)
+        if not self.ways:
+            raise ValueError(f"collect.ways=[]: needs some of {', '.join(WAYS)}.")
         for way in self.ways:
             one_of("collect.ways", way, WAYS)
         for way, key in (("few_shot", "examples"), ("rewrite", "responses")):
@@ -189,8 +191,8 @@ class CollectConfig:
         for key in ("num_examples", "samples", "keep", "max_tokens"):
             at_least(f"collect.{key}", getattr(self, key), 1)
         check_sampling("collect.", self.temperature, self.top_p)
-        if not 0 < self.similarity <= 1:
-            raise ValueError(f"collect.similarity={self.similarity}: needs to be above 0 and at most 1.")
+        share("collect.similarity", self.similarity)
+        between("collect.min_value", self.min_value, 0, 1)
         for name, source in self.sources.items():
             if not isinstance(source, SourceConfig):
                 try:

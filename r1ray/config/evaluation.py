@@ -10,7 +10,7 @@ from r1ray.config.data import TEMPLATES
 from r1ray.config.reward import JudgeConfig, RewardConfig, RewardModelConfig
 from r1ray.config.run import ClusterConfig, DeadlineConfig
 from r1ray.config.sandbox import SandboxConfig
-from r1ray.config.values import at_least, check_sampling, one_of
+from r1ray.config.values import at_least, check_local, check_sampling, check_values, one_of
 
 SEARCH_METHODS = ("best_of_n", "tree_search")
 
@@ -100,6 +100,11 @@ class EvaluationConfig:
             if getattr(self, key) is None:
                 name = key.removesuffix("s")
                 raise ValueError(f"{name} is not set: r1ray eval needs model=PATH benchmark=NAME data=PATH.")
+        check_values(self)
+        check_local("output_dir", self.output_dir)
+        for key in ("languages", "command"):
+            if getattr(self, key) == []:
+                raise ValueError(f"{key}=[]: needs at least one, or null.")
         for key in ("samples", "max_tokens", "limit"):
             if getattr(self, key) is not None:
                 at_least(key, getattr(self, key), 1)
@@ -114,3 +119,9 @@ class EvaluationConfig:
                 f"reward_model.model is not set: search.methods={self.search.methods} needs one that scores steps."
             )
         self.reward.require_parts()
+        if self.reward.models:
+            name = next(iter(self.reward.models))
+            raise ValueError(
+                f"reward.models.{name}: only reinforcement learning serves it; needs ~reward.models.{name} and "
+                f"~reward.parts.{name}."
+            )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from r1ray.config.values import above, at_least
+from r1ray.config.values import above, at_least, share
 
 
 @dataclass
@@ -52,14 +52,9 @@ class PlanConfig:
         for key in ("memory_gib", "tflops", "memory_gb_s", "node_network_gb_s", "price"):
             if (value := getattr(self, key)) is not None:
                 above(f"plan.{key}", value, 0)
-        for key in (
-            "learn_efficiency",
-            "generate_efficiency",
-            "network_efficiency",
-            "host_memory_gib",
-            "score_s",
-            "storage_gb_s",
-        ):
+        for key in ("learn_efficiency", "generate_efficiency", "network_efficiency"):
+            share(f"plan.{key}", getattr(self, key))
+        for key in ("host_memory_gib", "score_s", "storage_gb_s"):
             above(f"plan.{key}", getattr(self, key), 0)
         at_least("plan.gpus_per_node", self.gpus_per_node, 1)
         for key in ("num_nodes", "prompt_tokens", "completion_tokens"):

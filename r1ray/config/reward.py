@@ -6,10 +6,22 @@ from dataclasses import dataclass, field, fields
 from typing import Any
 from urllib.parse import urlsplit
 
-from r1ray.config.actors import DTYPES, RolloutConfig
+from r1ray.config.actors import DTYPES, JudgeEngineConfig, RolloutConfig
 from r1ray.config.sandbox import SandboxConfig
-from r1ray.config.values import above, at_least, check_placement, one_of
+from r1ray.config.values import (
+    MAX_ACTORS,
+    MAX_THREADS,
+    above,
+    at_least,
+    between,
+    check_local,
+    check_placement,
+    check_values,
+    one_of,
+    seconds,
+)
 
+NEEDS_ADDRESS = "needs the address of a service, as http://host:8000/v1"
 COMBINATIONS = ("sum", "gated", "normalised")
 CHECK_TYPES = ("math", "code", "format", "choice", "reading", "instructions", "judged", "pairwise", "command")
 
@@ -40,8 +52,11 @@ class RewardModelConfig:
     """Largest number of tokens, padding included, that are read in one forward pass. Unit: tokens."""
 
     def __post_init__(self) -> None:
-        at_least("reward_model.num_actors", self.num_actors, 1)
-        at_least("reward_model.threads", self.threads, 1)
+        between("reward_model.num_actors", self.num_actors, 1, MAX_ACTORS)
+        at_least("reward_model.cpus_per_actor", self.cpus_per_actor, 0)
+        if self.gpus_per_actor is not None:
+            between("reward_model.gpus_per_actor", self.gpus_per_actor, 0, 1)
+        between("reward_model.threads", self.threads, 1, MAX_THREADS)
         check_placement("reward_model", self.resources, self.labels)
         one_of("reward_model.dtype", self.dtype, DTYPES)
         at_least("reward_model.max_tokens", self.max_tokens, 2)
@@ -134,6 +149,7 @@ def _reward_part(name: str, part: Any) -> RewardPart:
     from_step = part.get("from_step", 0)
     if isinstance(from_step, bool) or not isinstance(from_step, int) or from_step < 0:
         raise ValueError(f"reward.parts.{name}.from_step={from_step}: needs a number of a step.")
+    seconds(f"reward.parts.{name}.deadline_s", part.get("deadline_s", 60.0))
     options = part.get("options") or {}
     if not isinstance(options, dict):
         raise ValueError(f"reward.parts.{name}.options={options}: needs an object of keyword arguments.")
@@ -161,8 +177,8 @@ class VerifierConfig:
     """Address space of one of these processes. Unit: MiB."""
 
     def __post_init__(self) -> None:
-        at_least("reward.verifier.num_processes", self.num_processes, 1)
-        above("reward.verifier.deadline_s", self.deadline_s, 0)
+        between("reward.verifier.num_processes", self.num_processes, 1, MAX_THREADS)
+        seconds("reward.verifier.deadline_s", self.deadline_s)
         at_least("reward.verifier.memory_mib", self.memory_mib, 512)
 
 
@@ -197,10 +213,13 @@ class RewardConfig:
     verifier: VerifierConfig = field(default_factory=VerifierConfig)
 
     def __post_init__(self) -> None:
-        at_least("reward.num_actors", self.num_actors, 1)
+        between("reward.num_actors", self.num_actors, 1, MAX_ACTORS)
+        at_least("reward.cpus_per_actor", self.cpus_per_actor, 0)
         check_placement("reward", self.resources, self.labels)
         at_least("reward.max_in_flight", self.max_in_flight, 1)
         one_of("reward.combine", self.combine, COMBINATIONS)
+        if "mean" in self.parts:
+            raise ValueError("reward.parts.mean: reward/mean is the metric of the total; needs another name.")
         self.parts = {name: _reward_part(name, part) for name, part in self.parts.items()}
         self.models = {name: _preference_model(name, model) for name, model in self.models.items()}
         if self.combine == "gated" and self.gate not in self.parts:
@@ -226,6 +245,8 @@ class ScoreConfig:
     """File that the outcomes are written to. null: standard output."""
 
     def __post_init__(self) -> None:
+        check_values(self)
+        check_local("output", self.output)
         self.reward.require_parts()
 
 
@@ -249,7 +270,7 @@ class JudgeConfig:
     """Longest question and reply together, of a judge that engines of this run serve. Unit: tokens."""
     max_tokens: int = 1024
     """Longest reply: a reason and a grade. Unit: tokens."""
-    engine: RolloutConfig = field(default_factory=RolloutConfig)
+    engine: RolloutConfig = field(default_factory=JudgeEngineConfig)
     """Engines that serve the judge, if ``judge.url`` is null. The keys are those of ``rollout``."""
 
     @property
@@ -261,14 +282,19 @@ class JudgeConfig:
         self._check_url()
         if self.url is not None and self.model is None:
             raise ValueError(f"judge.model is not set: judge.url={self.url} needs the name of one of its models.")
-        above("judge.deadline_s", self.deadline_s, 0)
+        seconds("judge.deadline_s", self.deadline_s)
         at_least("judge.max_in_flight", self.max_in_flight, 1)
         at_least("judge.max_tokens", self.max_tokens, 16)
         above("judge.max_model_len", self.max_model_len, self.max_tokens)
 
     def _check_url(self) -> None:
-        """Raise ValueError for an address with credentials, without repeating them."""
-        parts = urlsplit(self.url or "")
+        """Raise ValueError for what is no address, and for one with credentials, without repeating them."""
+        try:
+            parts = urlsplit(self.url or "")
+            is_address = self.url is None or (parts.scheme in ("http", "https") and bool(parts.hostname))
+            _ = parts.port
+        except ValueError:
+            raise ValueError(f"judge.url: is no address; {NEEDS_ADDRESS}.") from None
         held = {"a user or password": "@" in parts.netloc, "a query": parts.query, "a fragment": parts.fragment}
         found = [name for name, is_there in held.items() if is_there]
         if found:
@@ -276,3 +302,5 @@ class JudgeConfig:
                 f"judge.url has {found[0]} in it, and would be written to files; needs a plain address such as "
                 f"http://host:8000/v1, and its key in the environment variable {self.api_key_env} (judge.api_key_env)."
             )
+        if not is_address:
+            raise ValueError(f"judge.url={self.url}: {NEEDS_ADDRESS}.")

@@ -13,7 +13,18 @@ from r1ray.config.plan import PlanConfig
 from r1ray.config.renamed import new_metric_name
 from r1ray.config.reward import JudgeConfig, RewardConfig
 from r1ray.config.sandbox import SandboxConfig
-from r1ray.config.values import above, at_least, check_sampling, one_of
+from r1ray.config.values import (
+    MAX_ACTORS,
+    MAX_SECONDS,
+    at_least,
+    between,
+    check_local,
+    check_name,
+    check_sampling,
+    check_values,
+    one_of,
+    seconds,
+)
 
 SUPERVISED_RECIPES = ("sft", "reward_model")
 """Recipes that train on given answers: they sample nothing and reward nothing."""
@@ -85,7 +96,7 @@ class EvalConfig:
         for key in ("num_prompts", "samples", "final_num_prompts", "final_samples"):
             at_least(f"eval.{key}", getattr(self, key), 1)
         check_sampling("eval.", self.temperature, self.top_p)
-        at_least("eval.num_actors", self.num_actors, 0)
+        between("eval.num_actors", self.num_actors, 0, MAX_ACTORS)
         if self.slots is not None:
             at_least("eval.slots", self.slots, 1)
 
@@ -196,7 +207,7 @@ class DeadlineConfig:
 
     def __post_init__(self) -> None:
         for key, value in self.given.items():
-            above(f"deadlines.{key}", value, 0)
+            seconds(f"deadlines.{key}", value)
 
 
 @dataclass
@@ -216,9 +227,9 @@ class ClusterConfig:
     process. null: one for each rollout node, but 0 if the driver's node is the only one."""
 
     def __post_init__(self) -> None:
-        at_least("cluster.wait_s", self.wait_s, 0)
+        between("cluster.wait_s", self.wait_s, 0, MAX_SECONDS)
         if self.group_workers is not None:
-            at_least("cluster.group_workers", self.group_workers, 0)
+            between("cluster.group_workers", self.group_workers, 0, MAX_ACTORS)
 
 
 @dataclass
@@ -307,6 +318,10 @@ class RunConfig:
         return 2 if self.recipe == "reward_model" else 1
 
     def __post_init__(self) -> None:
+        check_values(self)
+        check_name("name", self.name)
+        check_name("experiment", self.experiment)
+        check_local("output_dir", self.output_dir)
         at_least("steps", self.steps, 1)
         at_least("seed", self.seed, 0)
         if self.graph:
@@ -407,6 +422,7 @@ class RunConfig:
                     "never counts."
                 )
         self._check_stop()
+        self._check_transport()
         if self.learner.lora.rank and self.algo.kl_coefficient and self.algo.reference_refresh_updates:
             raise ValueError(
                 f"algo.reference_refresh_updates={self.algo.reference_refresh_updates}: with learner.lora.rank="
@@ -417,6 +433,21 @@ class RunConfig:
             raise ValueError(
                 f"learner.max_tokens_per_microbatch={self.learner.max_tokens_per_microbatch} cannot hold the longest "
                 f"sequence: needs at least {self.max_model_len} (data.max_prompt_tokens + algo.max_completion_tokens)."
+            )
+
+    def _check_transport(self) -> None:
+        """Raise ValueError where weights cannot reach the engines, whatever the cluster has."""
+        for key, gpus in (
+            ("learner.gpus_per_rank", self.learner.gpus_per_rank),
+            ("rollout.gpus_per_actor", self.rollout.gpus_per_actor),
+        ):
+            if self.weights.backend == "nccl" and gpus == 0:
+                raise ValueError(f"weights.backend=nccl: {key}=0 leaves it no GPU; needs gloo or auto, or {key}=1.")
+        lora = self.learner.lora
+        if lora.is_native(has_gpus=False, engine_dtype=self.rollout.dtype) and "lm_head" in (lora.targets or ()):
+            raise ValueError(
+                "learner.lora.targets: has lm_head, and vLLM gives no log-probabilities of prompts where the output "
+                "layer has an adapter of its own; needs targets without it, or learner.lora.publish=merged."
             )
 
 

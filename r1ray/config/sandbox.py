@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from r1ray.config.values import above, at_least, one_of
+from r1ray.config.values import MAX_THREADS, at_least, between, one_of, seconds
 
 SANDBOX_MODES = ("auto", "bubblewrap", "landlock", "none")
 
@@ -43,8 +43,8 @@ class SandboxConfig:
                 "sandbox.mode=none runs what a model writes without any isolation: needs "
                 "sandbox.unsafe=true to say that this is meant."
             )
-        at_least("sandbox.num_slots", self.num_slots, 0)
+        between("sandbox.num_slots", self.num_slots, 0, MAX_THREADS)
         for key in ("cpu_s", "total_cpu_s"):
-            above(f"sandbox.{key}", getattr(self, key), 0)
+            seconds(f"sandbox.{key}", getattr(self, key))
         at_least("sandbox.memory_mib", self.memory_mib, 32)
         at_least("sandbox.output_kib", self.output_kib, 1)

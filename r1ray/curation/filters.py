@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Final, NamedTuple, TypeAlias
 
 import numpy as np
@@ -62,6 +62,18 @@ class FilterOptions:
     max_tokens: int | None = None
     max_characters: int | None = None
     max_paragraph_words: int = 300
+
+    def __post_init__(self) -> None:
+        """Raise ValueError for what is no line: of shares outside 0 to 1, of counts below 1."""
+        for each in fields(self):
+            value, is_share = getattr(self, each.name), isinstance(each.default, float)
+            kinds = (int, float) if is_share else (int,)
+            if value is None and each.default is None:
+                continue
+            if isinstance(value, bool) or not isinstance(value, kinds) or not (0 if is_share else 1) <= value:
+                raise ValueError(f"{each.name}={value}: needs {'a share' if is_share else 'a number of at least 1'}")
+            if is_share and value > 1:
+                raise ValueError(f"{each.name}={value}: needs at most 1")
 
 
 Filter: TypeAlias = Callable[[Example, FilterOptions], str | None]

@@ -19,8 +19,8 @@ from typing import Any, Final
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from r1ray.data.checks import MalformedRow
-from r1ray.data.dialogues import EXAMPLES, UnusableRow, recognise
+from r1ray.data.checks import MalformedRow, UnusableRow
+from r1ray.data.dialogues import EXAMPLES, recognise
 from r1ray.data.template import Message
 from r1ray.runtime.files import written_aside
 

@@ -18,8 +18,9 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 from r1ray.checks import (
     AssertCase,
@@ -38,7 +39,9 @@ from r1ray.checks import (
     Rule,
     StdioCase,
 )
+from r1ray.data.json_text import parse
 
+T = TypeVar("T")
 LANGUAGES = ("python", "cpp", "javascript", "typescript", "java", "bash", "php", "csharp")
 KINDS = ("stdio", "func", "assert")
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
@@ -59,6 +62,20 @@ _OTHER_NAMES = {"c++": "cpp", "js": "javascript", "node": "javascript", "ts": "t
 
 class MalformedRow(ValueError):
     """The row is not of its file's layout."""
+
+
+class UnusableRow(ValueError):
+    """The row is of its layout, but nothing can be learned from it: it is left out, and counted."""
+
+
+def read_row(read: Callable[[Mapping[str, Any], int], T], row: Mapping[str, Any], number: int) -> T:
+    """Call a layout's reader, to which any value may come in any column. Raises MalformedRow and UnusableRow."""
+    try:
+        return read(row, number)
+    except (MalformedRow, UnusableRow):
+        raise
+    except (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError) as error:
+        raise MalformedRow(f"a value is not of the layout: {type(error).__name__}: {error!s:.80}") from error
 
 
 def parse_check(value: object) -> Check:
@@ -153,8 +170,8 @@ def _positive(value: Mapping[str, Any], key: str) -> float | None:
     found = value.get(key)
     if found is None:
         return None
-    if isinstance(found, bool) or not isinstance(found, int | float) or found <= 0:
-        raise MalformedRow(f"check.{key} is {found!r:.40}: needs a number above 0")
+    if isinstance(found, bool) or not isinstance(found, int | float) or not 0 < found < math.inf:
+        raise MalformedRow(f"check.{key} is {found!r:.40}: needs a finite number above 0")
     return float(found)
 
 
@@ -199,8 +216,8 @@ def _call_case(test: Any) -> CodeCase:
     if isinstance(test, Mapping) and "input" in test and isinstance(test["input"], str):
         # LiveCodeBench: one JSON value a line for each argument, and the result as JSON.
         try:
-            arguments = [json.loads(line) for line in test["input"].splitlines() if line.strip()]
-            return CallCase(json.dumps(arguments), json.dumps(json.loads(test["output"])))
+            arguments = [parse(line) for line in test["input"].splitlines() if line.strip()]
+            return CallCase(json.dumps(arguments), json.dumps(parse(test["output"])))
         except (KeyError, TypeError, ValueError) as error:
             raise MalformedRow(f"a test's input and output are not JSON: {error}") from error
     arguments = _field(test, ("args", "arguments", "call", "input", "inputs"))
@@ -276,7 +293,12 @@ def _pairwise(value: Mapping[str, Any]) -> Check:
 
 
 def _stripped(value: Any) -> str:
-    return "" if value is None else str(value).strip()
+    return "" if is_absent(value) else str(value).strip()
+
+
+def is_absent(value: Any) -> bool:
+    """Return if a column has no value: None, or the NaN that a missing number becomes in a data frame."""
+    return value is None or (isinstance(value, float) and math.isnan(value))
 
 
 _PARSERS: dict[str, Callable[[Mapping[str, Any]], Check]] = {

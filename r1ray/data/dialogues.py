@@ -12,17 +12,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-from r1ray.data.checks import MalformedRow
+from r1ray.data.checks import MalformedRow, UnusableRow, is_absent, read_row
 from r1ray.data.template import Message, Question
 
 Row: TypeAlias = Mapping[str, Any]
 ROLES = {"human": "user", "gpt": "assistant"}
 """What ShareGPT calls them; other names are as they should be."""
 _TURN = re.compile(r"\n\n(Human|Assistant):[ \n]?")
-
-
-class UnusableRow(ValueError):
-    """The row is of its layout, but nothing can be learned from it: it is left out, and counted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +45,11 @@ class Layout:
     name: str
     matches: Callable[[frozenset[str]], bool]
     """Whether a file with these columns is of this layout."""
-    read: Callable[[Row, int], RawExample]
-    """Of a row and its number. Raises MalformedRow and UnusableRow."""
+    reader: Callable[[Row, int], RawExample]
+
+    def read(self, row: Row, number: int) -> RawExample:
+        """Return the example of a row. Raises MalformedRow and UnusableRow."""
+        return read_row(self.reader, row, number)
 
 
 def recognise(columns: frozenset[str], layouts: Sequence[Layout]) -> Layout | None:
@@ -85,7 +84,7 @@ def _question(value: Any, column: str) -> Question:
 
 
 def _text(value: Any) -> str:
-    return "" if value is None else str(value)
+    return "" if is_absent(value) else str(value)
 
 
 def _answer(value: Any, column: str) -> list[Message]:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from r1ray.checks import Check, CodeTests, MathAnswer
-from r1ray.data.checks import MalformedRow, parse_check
+from r1ray.data.checks import MalformedRow, is_absent, parse_check, read_row
+from r1ray.data.json_text import parse
 from r1ray.data.template import Question
 
 Row: TypeAlias = Mapping[str, Any]
@@ -30,7 +30,11 @@ class Layout:
     name: str
     matches: Callable[[frozenset[str]], bool]
     """Whether a file with these columns is of this layout."""
-    read: Callable[[Row, int], RawPrompt]
+    reader: Callable[[Row, int], RawPrompt]
+
+    def read(self, row: Row, index: int) -> RawPrompt:
+        """Return the prompt of a row. Raises MalformedRow."""
+        return read_row(self.reader, row, index)
 
 
 def _question(value: Any) -> Question:
@@ -46,7 +50,7 @@ def _question(value: Any) -> Question:
 
 
 def _text(value: Any) -> str:
-    return "" if value is None else str(value).strip()
+    return "" if is_absent(value) else str(value).strip()
 
 
 def _read_own(row: Row, index: int) -> RawPrompt:
@@ -110,7 +114,7 @@ def _tests(value: Any, key: str) -> Any:
     if not isinstance(value, str):
         return value
     try:
-        return json.loads(value)
+        return parse(value)
     except ValueError as error:
         raise MalformedRow(f"{key} is no JSON: {error}") from error
 

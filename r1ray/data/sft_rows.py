@@ -19,8 +19,8 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from r1ray.data.checks import MalformedRow
-from r1ray.data.dialogues import Layout, RawExample, UnusableRow, recognise
+from r1ray.data.checks import MalformedRow, UnusableRow
+from r1ray.data.dialogues import Layout, RawExample, recognise
 from r1ray.data.sft_examples import PreferencePair, SFTExample
 from r1ray.data.spool import MAX_ERRORS_SHOWN, SpooledRows, rows_of
 from r1ray.data.turns import DialogueEncoder, Piece

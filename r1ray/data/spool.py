@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import io
 import itertools
-import json
 from bisect import bisect_right
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -20,30 +19,38 @@ import pyarrow.fs as pafs
 import pyarrow.parquet as pq
 
 from r1ray.data.checks import MalformedRow
+from r1ray.data.json_text import parse
 from r1ray.errors import UserError
+from r1ray.runtime.user_paths import file_of
 
 BATCH_ROWS = 4096
 MAX_ERRORS_SHOWN = 3
+NEEDS = "a Parquet (.parquet) or JSON lines (.jsonl) file"
+PARQUET = b"PAR1"
+"""How a Parquet file begins."""
 
 
 def _open(path: str, key: str) -> tuple[pafs.FileSystem, str]:
     """The file system of ``path`` and the path inside it. Raises UserError where there is no such file."""
+    if "://" not in path:
+        return pafs.LocalFileSystem(), str(file_of(path, key=key, needs=NEEDS))
     try:
-        if "://" in path:
-            filesystem, inner = pafs.FileSystem.from_uri(path)
-        else:
-            filesystem, inner = pafs.LocalFileSystem(), str(Path(path).expanduser().resolve())
+        filesystem, inner = pafs.FileSystem.from_uri(path)
         info = filesystem.get_file_info(inner)
     except (OSError, ValueError, pa.ArrowException) as error:
         raise UserError(f"{key}={path}: cannot be opened: {error}.") from error
     if info.type != pafs.FileType.File:
-        raise UserError(f"{key}={path}: no such file; needs a Parquet (.parquet) or JSON lines (.jsonl) file.")
+        raise UserError(f"{key}={path}: no such file; needs {NEEDS}.")
     return filesystem, inner
 
 
 def _parquet_rows(filesystem: pafs.FileSystem, inner: str) -> Iterator[tuple[int, Mapping[str, Any]]]:
     with filesystem.open_input_file(inner) as source:
-        batches = pq.ParquetFile(source).iter_batches(batch_size=BATCH_ROWS)
+        file = pq.ParquetFile(source)
+        names = file.schema_arrow.names
+        if len(set(names)) < len(names):
+            raise MalformedRow(f"two columns have one name, of {', '.join(names)}")
+        batches = file.iter_batches(batch_size=BATCH_ROWS)
         yield from enumerate((row for batch in batches for row in batch.to_pylist()), start=1)
 
 
@@ -53,8 +60,10 @@ def _json_rows(filesystem: pafs.FileSystem, inner: str) -> Iterator[tuple[int, M
         for number, line in enumerate(io.BufferedReader(source), start=1):
             if not line.strip():
                 continue
+            if number == 1 and line.startswith(PARQUET):
+                raise MalformedRow("it is a Parquet file; needs a name that ends in .parquet")
             try:
-                row = json.loads(line)
+                row = parse(line)
             except ValueError as error:
                 raise MalformedRow(f"line {number}: not JSON: {error}") from error
             if not isinstance(row, dict):
@@ -73,7 +82,7 @@ def rows_of(path: str, *, key: str) -> Iterator[tuple[int, Mapping[str, Any]]]:
         yield from (_parquet_rows if inner.endswith(".parquet") else _json_rows)(filesystem, inner)
     except MalformedRow as error:
         raise UserError(f"{key}={path}: {error}.") from error
-    except (pa.ArrowException, UnicodeDecodeError, OSError) as error:
+    except (pa.ArrowException, OSError, OverflowError, ValueError) as error:
         raise UserError(f"{key}={path}: cannot be read: {error}.") from error
 
 

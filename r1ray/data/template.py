@@ -50,6 +50,12 @@ def renderer(tokenizer: Any, *, template: str) -> Callable[[Question], str]:
     """:func:`render` with a transformers tokenizer's chat template."""
 
     def apply_chat(messages: Sequence[Message]) -> str:
-        return str(tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True))
+        try:
+            return str(tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True))
+        except Exception as error:  # a chat template is a program of the model's maker
+            roles = ", ".join(message["role"] for message in messages[:4])
+            raise UserError(
+                f"data.template=chat: its program takes no prompt of the roles {roles:.80}: {error!s:.200}"
+            ) from error
 
     return lambda question: render(question, template=template, apply_chat=apply_chat)

@@ -39,7 +39,12 @@ def check_model(config: RunConfig, model: str, *, key: str = "model") -> ModelCh
     template = config.data.template
     try:
         tokenizer = load_tokenizer(
-            model, template=template, max_model_len=longest, key=key, may_lack_rows=not config.starts_actors
+            model,
+            template=template,
+            max_model_len=longest,
+            key=key,
+            may_lack_rows=not config.starts_actors,
+            is_trained=config.has_learner,
         )
         if not config.only_samples:
             load_generation_config(model, key=key)

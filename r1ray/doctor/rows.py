@@ -11,7 +11,7 @@ from typing import Any
 from r1ray.checks import CodeTests, MathAnswer
 from r1ray.config import RewardConfig, RewardPart, RunConfig, SandboxConfig
 from r1ray.data import dialogues
-from r1ray.data.checks import MalformedRow
+from r1ray.data.checks import MalformedRow, UnusableRow
 from r1ray.data.layouts import LAYOUTS, RawPrompt, recognise
 from r1ray.data.spool import MAX_ERRORS_SHOWN, rows_of
 from r1ray.data.template import renderer
@@ -210,7 +210,7 @@ def check_dialogues(
                 read.good.append([encoder.pieces(each) for each in example.dialogues] if encoder else [])
             except MalformedRow as error:
                 read.malformed.append(f"row {number}: {error}")
-            except dialogues.UnusableRow as error:
+            except UnusableRow as error:
                 read.unusable.append(f"row {number}: {error}")
     except UserError as error:
         return RowsCheck([red("rows", DRIVER, str(error), "a file of dialogues that can be read", "see left.")])

@@ -13,19 +13,19 @@ import json
 import logging
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, TextIO
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from r1ray.config import RewardConfig, SandboxConfig
-from r1ray.data.checks import MalformedRow, parse_check
+from r1ray.data.checks import MalformedRow, parse_check, read_row
 from r1ray.errors import UserError
 from r1ray.reward.check_problems import reference_problem
 from r1ray.reward.scorer import RewardScorer
+from r1ray.runtime.user_paths import file_of
 from r1ray.types import Prompt, Response, Scored, ScoringFailed, Unscorable
 
 logger = logging.getLogger(__name__)
@@ -47,14 +47,12 @@ class Question:
 
 def read_rows(path: str) -> Iterator[tuple[int, Row | str]]:
     """Line or row number from 1, and the row, or what is wrong with it. Raises UserError for a file that is none."""
-    file = Path(path).expanduser()
-    if not file.is_file():
-        raise UserError(f"{path}: no such file; needs JSON lines or Parquet with the columns id, check and response.")
+    file = file_of(path, key="", needs="JSON lines or Parquet with the columns id, check and response")
     if file.suffix == ".parquet":
         try:
             batches = pq.ParquetFile(file).iter_batches(batch_size=WINDOW)
             yield from enumerate((row for batch in batches for row in batch.to_pylist()), start=1)
-        except (pa.ArrowException, OSError) as error:
+        except (pa.ArrowException, OSError, OverflowError, ValueError) as error:
             raise UserError(f"{path}: cannot be read as Parquet: {error}.") from error
         return
     with file.open("rb") as lines:
@@ -69,7 +67,7 @@ def read_rows(path: str) -> Iterator[tuple[int, Row | str]]:
             yield number, row if isinstance(row, dict) else f"needs a JSON object, found {str(row)[:60]!r}"
 
 
-def question_of(row: Row) -> Question:
+def question_of(row: Mapping[str, Any]) -> Question:
     """Raises MalformedRow."""
     response = row.get("response")
     if not isinstance(response, str):
@@ -102,7 +100,7 @@ async def score_row(scorer: RewardScorer, number: int, row: Row | str) -> Row:
     try:
         if isinstance(row, str):
             raise MalformedRow(row)
-        question = question_of(row)
+        question = read_row(lambda row, number: question_of(row), row, number)
     except MalformedRow as error:
         return found | {"detail": f"line {number}: {error}"}
     try:

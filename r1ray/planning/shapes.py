@@ -196,11 +196,33 @@ class Shape:
         return self.cache_values * max(1, self.kv_heads // tensor_parallel) // self.kv_heads
 
 
+SIZES = (
+    "hidden_size",
+    "num_hidden_layers",
+    "vocab_size",
+    "num_attention_heads",
+    "num_key_value_heads",
+    "head_dim",
+    "intermediate_size",
+    "max_position_embeddings",
+    "num_local_experts",
+    "num_experts",
+    "num_experts_per_tok",
+    "moe_intermediate_size",
+    "n_routed_experts",
+)
+"""What a shape is made of, where a configuration has it."""
+
+
 def shape_of(config: Mapping[str, Any], *, name: str) -> Shape:
     """The shape of a config.json. Raises UserError for a model type that is not counted here."""
     kind = str(config.get("model_type"))
     if kind not in KNOWN:
         raise UserError(f"model={name}: plan counts the model types {', '.join(KNOWN)}, and this is {kind}.")
+    for key in SIZES:
+        size = config.get(key)
+        if size is not None and (isinstance(size, bool) or not isinstance(size, int) or size < 1):
+            raise UserError(f"model={name}: its config.json has {key}={size!r:.40}; needs a whole number above 0.")
     try:
         return _read(config, kind, name)
     except KeyError as error:
@@ -269,8 +291,10 @@ def load_shape(model: str, *, key: str = "model") -> Shape:
         file = _cached(model, key)
     try:
         config = json.loads(file.read_text())
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise UserError(f"{key}={model}: {file} cannot be read: {error}") from error
+    if not isinstance(config, dict):
+        raise UserError(f"{key}={model}: {file} has no JSON object; needs the config.json of a model.")
     return shape_of(config, name=model)
 
 

@@ -44,13 +44,10 @@ class ApiJudge:
             max_in_flight: questions that are open at a time; others wait.
 
         Raises:
-            UserError: no such address, or no key.
+            UserError: no key.
         """
-        parts = urlsplit(url)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise UserError(f"judge.url={url}: needs the address of a service, as http://host:8000/v1.")
         key = os.environ.get(api_key_env)
-        if not key and parts.hostname == NEEDS_KEY:
+        if not key and urlsplit(url).hostname == NEEDS_KEY:
             raise UserError(
                 f"judge.url={url}: needs a key in the environment variable {api_key_env} (judge.api_key_env)."
             )

@@ -8,6 +8,8 @@ from r1ray.errors import UnscorableError
 from r1ray.reward.math.verifier import MathVerifier
 from r1ray.reward.reading import normalise
 
+CAN_VOTE = frozenset({"math", "reading", "choice", "format"})
+"""Types of check that :func:`equivalence_of` has an answer for."""
 MAX_TIMEOUTS = 4
 """Comparisons of one vote that may run into the verifier's deadline; after them, answers are compared as text."""
 

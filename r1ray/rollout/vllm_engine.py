@@ -51,7 +51,7 @@ POLL_S = 0.5
 def engine_args(config: RolloutConfig, spec: EngineSpec, part: EngineShardSpec | None = None) -> AsyncEngineArgs:
     """vLLM's arguments; ``part`` is of an engine that is spread over nodes. ``processed_logprobs`` are those of the
     distribution that is sampled from: temperature applied, and with top_p 1 over the whole vocabulary."""
-    if problem := config.why_not_seeded("rollout", spec.num_gpus, spec.max_model_len):
+    if problem := config.why_not_seeded(config.section, spec.num_gpus, spec.max_model_len):
         raise UserError(f"{problem}.")
     sizes = config.parallel_sizes(spec.num_gpus)
     arguments: dict[str, Any] = {

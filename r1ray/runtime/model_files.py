@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import copy
+import json
 from pathlib import Path
 from typing import Any
 
 from r1ray.errors import UserError
+from r1ray.runtime.user_paths import path_of
+from r1ray.runtime.weight_files import check_weights, one_line
 
 SAMPLING_FLAGS = {
     "temperature": 1.0,
@@ -30,20 +33,66 @@ TOKEN_IDS = ("bos_token_id", "eos_token_id", "pad_token_id")
 def local_folder(model: str, *, key: str) -> str:
     """The folder of a model: the one that is given, or the local copy of a hub name. Nothing is downloaded. Raises
     UserError."""
-    folder = Path(model).expanduser()
+    folder = path_of(model, key=key)
     if folder.is_dir():
-        return str(folder.resolve())
-    if not folder.is_absolute() and model.count("/") == 1 and not model.startswith((".", "~")):
+        return str(folder)
+    if is_hub_name(model):
         from huggingface_hub import snapshot_download
-        from huggingface_hub.errors import LocalEntryNotFoundError
+        from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
 
         try:
             return snapshot_download(model, local_files_only=True)
-        except LocalEntryNotFoundError as error:
+        except (LocalEntryNotFoundError, HFValidationError) as error:
             raise UserError(
                 f"{key}={model}: no such folder, and no local copy: get it with `hf download {model}`."
             ) from error
     raise UserError(f"{key}={model}: no such folder; needs a Hugging Face model folder.")
+
+
+def is_hub_name(model: str) -> bool:
+    """Return if a model may be ``owner/name`` of a hub."""
+    return not Path(model).is_absolute() and model.count("/") == 1 and not model.startswith((".", "~"))
+
+
+def check_config(folder: Path, *, named: str) -> None:
+    """Raise UserError where a folder has no config.json of a model.
+
+    Args:
+        named: what messages call the model, ``model=PATH``.
+    """
+    path = folder / "config.json"
+    if (folder / "adapter_config.json").is_file() and not path.is_file():
+        raise UserError(
+            f"{named}: the folder has an adapter and no model; needs a whole one: r1ray export RUN_DIR "
+            "learner.lora.export=merged --out DIR"
+        )
+    if not path.is_file():
+        raise UserError(f"{named}: the folder has no config.json; needs a Hugging Face model folder.")
+    try:
+        config = json.loads(path.read_bytes())
+    except (OSError, ValueError, RecursionError) as error:
+        raise UserError(f"{named}: its config.json cannot be read: {one_line(error)}") from error
+    if not isinstance(config, dict) or not isinstance(config.get("model_type"), str):
+        raise UserError(f"{named}: its config.json has no model_type; needs that of a Hugging Face model.")
+
+
+def check_model(folder: Path, *, named: str, kind: str = "CausalLM", is_trained: bool) -> None:
+    """Raise UserError where a folder is not a whole model of a kind; its tokenizer is not looked at.
+
+    Args:
+        named, kind, is_trained: as of :func:`r1ray.runtime.weight_files.check_weights`.
+    """
+    check_config(folder, named=named)
+    if kind == "SequenceClassification":
+        from transformers import AutoConfig
+
+        try:
+            labels = AutoConfig.from_pretrained(folder).num_labels
+        except Exception as error:  # what values of the wrong kind come to in a class of the library
+            raise UserError(f"{named}: not a model that transformers can load: {one_line(error)}") from error
+        if labels != 1:
+            raise UserError(f"{named}: it has {labels} labels; needs one, as recipe=reward_model makes them.")
+    check_weights(folder, named=named, kind=kind, is_trained=is_trained)
 
 
 def context_of(model: str) -> int | None:
@@ -55,36 +104,34 @@ def context_of(model: str) -> int | None:
 
 
 def load_tokenizer(
-    model: str, *, template: str, max_model_len: int = 0, key: str = "model", may_lack_rows: bool = False
+    model: str,
+    *,
+    template: str,
+    max_model_len: int = 0,
+    key: str = "model",
+    may_lack_rows: bool = False,
+    is_trained: bool = True,
 ) -> Any:
-    """The model's tokenizer. Raises UserError where ``model`` is no causal language model, or its tokenizer lacks
-    what a run needs, or has tokens that the model has no embedding of.
+    """The model's tokenizer. Raises UserError where ``model`` is no causal language model, its files are not whole, or
+    its tokenizer lacks what a run needs, or has tokens that the model has no embedding of.
 
     Args:
         key: what messages call the model.
         may_lack_rows: for who is about to add the embeddings that are missing.
+        is_trained: the model will be, which quantised weights cannot be.
     """
-    from transformers import AutoConfig, AutoTokenizer
+    from transformers import AutoConfig
 
-    folder = Path(model).expanduser()
-    if (folder / "adapter_config.json").is_file() and not (folder / "config.json").is_file():
-        raise UserError(
-            f"{key}={model}: the folder has an adapter and no model; needs a whole one: r1ray export RUN_DIR "
-            "learner.lora.export=merged --out DIR"
-        )
-    if folder.is_dir() and not (folder / "config.json").is_file():
-        raise UserError(f"{key}={model}: the folder has no config.json; needs a Hugging Face model folder.")
-    if not folder.exists() and (folder.is_absolute() or model.startswith((".", "~")) or model.count("/") != 1):
-        raise UserError(
-            f"{key}={model}: no such folder; needs a Hugging Face model folder, or a hub name (owner/name)."
-        )
+    folder, named = path_of(model, key=key), f"{key}={model}"
+    if folder.is_dir():
+        check_config(folder, named=named)
+    elif folder.exists() or not is_hub_name(model):
+        raise UserError(f"{named}: no such folder; needs a Hugging Face model folder, or a hub name (owner/name).")
     try:
         config = AutoConfig.from_pretrained(model)
-        tokenizer = AutoTokenizer.from_pretrained(model)
-    except (OSError, ValueError, KeyError) as error:
-        raise UserError(
-            f"{key}={model}: not a model that transformers can load: {str(error).splitlines()[0]}"
-        ) from error
+    except Exception as error:  # what values of the wrong kind come to in a class of the library
+        raise UserError(f"{named}: not a model that transformers can load: {one_line(error)}") from error
+    tokenizer = _tokenizer(model, folder, named=named)
     if not any("CausalLM" in name for name in config.architectures or ()):
         raise UserError(f"{key}={model}: its architecture is {config.architectures}; needs a causal language model.")
     context = context_of(model)
@@ -109,6 +156,23 @@ def load_tokenizer(
             f"another model, or rows were not added with its last tokens. Give the model its own tokenizer, or add "
             f"the rows: r1ray run recipe=extend model={model}"
         )
+    if folder.is_dir():
+        check_weights(folder, named=named, is_trained=is_trained)
+    return tokenizer
+
+
+def _tokenizer(model: str, folder: Path, *, named: str) -> Any:
+    from transformers import AutoTokenizer
+
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(model)
+        has_tokens = bool(set(tokenizer.get_vocab()) - set(tokenizer.all_special_tokens))
+    except Exception as error:  # tokenizers raises no other class for a file that is none of its own
+        if not folder.is_dir() or any(folder.glob("tokenizer.*")):
+            raise UserError(f"{named}: its tokenizer cannot be loaded: {one_line(error)}") from error
+        has_tokens = False
+    if not has_tokens:  # without files, transformers makes one that knows nothing
+        raise UserError(f"{named}: it has no tokenizer; needs the model's tokenizer.json and tokenizer_config.json.")
     return tokenizer
 
 

@@ -15,6 +15,8 @@ from r1ray import __version__
 from r1ray.config import SandboxConfig
 from r1ray.errors import UserError
 from r1ray.runtime.files import content_digest, digest_of, files_of, write_json
+from r1ray.runtime.run_files import holds_work
+from r1ray.runtime.user_paths import file_of, path_of
 from r1ray.sandbox.languages import require
 from r1ray.sandbox.pool import UNSAFE, choose_mode
 from r1ray.stages.watch import Unwatched, Watch
@@ -103,7 +105,7 @@ class Stage(Protocol):
 def claim(folder: Path, digest: str, *, name: str) -> None:
     """Note what a folder is begun with. Raises UserError where it was begun with something else, or cannot be made."""
     begun = folder / "begun.json"
-    if begun.exists() and json.loads(begun.read_text())["digest"] != digest:
+    if begun.exists() and holds_work(folder) and json.loads(begun.read_text())["digest"] != digest:
         raise UserError(
             f"stage {name}: {folder} was begun with other settings or inputs. Remove it to make it anew, or give the "
             "run another name."
@@ -151,10 +153,11 @@ def run_stages(
     made: dict[str, Artifact] = {}
     memo = context.run_dir / "digests.json"
     for name, path in (given or {}).items():
-        if not Path(path).expanduser().exists():
-            raise UserError(f"artifacts.{name}={path}: no such file or folder.")
-        content = content_digest(path, memo)
-        made[name] = Artifact(str(Path(path).expanduser().resolve()), content, content=content)
+        found = path_of(path, key=f"artifacts.{name}")
+        if not found.is_dir():
+            file_of(path, key=f"artifacts.{name}", needs=f"the file or folder that {name} makes")
+        content = content_digest(str(found), memo)
+        made[name] = Artifact(str(found), content, content=content)
     for stage in stages:
         if stage.makes in made:
             logger.info(f"stage {stage.name}: {made[stage.makes].path} in its place")

@@ -6,6 +6,7 @@ from dataclasses import asdict, replace
 
 from r1ray.cluster.joining import is_remote, local_gpus
 from r1ray.config import DeadlineConfig, RunConfig
+from r1ray.config.values import MAX_SECONDS
 from r1ray.errors import UserError
 from r1ray.planning.gpus import CPU
 from r1ray.planning.plan import plan_run
@@ -24,4 +25,5 @@ def with_deadlines(config: RunConfig) -> RunConfig:
         decided = plan_run(planned).deadlines
     except UserError:
         decided = config.deadlines.decided
-    return replace(config, deadlines=DeadlineConfig(**asdict(decided)))
+    bounded = {key: min(value, MAX_SECONDS) for key, value in asdict(decided).items()}
+    return replace(config, deadlines=DeadlineConfig(**bounded))

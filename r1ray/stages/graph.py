@@ -17,7 +17,6 @@ import logging
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
-from pathlib import Path
 from typing import Any
 
 import yaml
@@ -175,16 +174,6 @@ def texts_of(value: Any) -> Iterator[str]:
     elif isinstance(value, dict | list | tuple):
         for each in value.values() if isinstance(value, dict) else value:
             yield from texts_of(each)
-
-
-def check_paths(stages: Sequence[Stage]) -> None:
-    """Raise UserError where a stage of a graph, however late, reads a file that is not there. Models may have the names
-    of a hub."""
-    for stage in stages:
-        for each in stage.reads() if isinstance(stage, GraphStage) else []:
-            is_here = not each.is_made and each.kind != "model" and "://" not in each.path
-            if is_here and not Path(each.path).expanduser().exists():
-                raise UserError(f"graph.{stage.name}.{each.key}={each.path}: no such file.")
 
 
 def finish_graph(context: Context, stages: Sequence[Stage], made: Mapping[str, Artifact]) -> None:

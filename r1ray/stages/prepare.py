@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import importlib
 import importlib.util
+import inspect
 import logging
 import time
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -35,7 +38,7 @@ class Prepare:
         module, _, function = config.maker.partition(":")
         try:
             self._module = importlib.util.find_spec(module)
-        except ImportError:
+        except (ImportError, ValueError):
             self._module = None
         if self._module is None or not function:
             raise UserError(f"prepare.maker={config.maker}: needs package.module:function of an importable function.")
@@ -63,6 +66,19 @@ class Prepare:
         with locked(folder.with_name(f".making-{folder.name}"), wait_s=WAIT_S):
             return self._made(context, folder, digest)
 
+    def _function(self) -> Callable[..., object]:
+        """Return the maker. Raises UserError where its module has none of that name, or it has no such options."""
+        module, _, name = str(self._config.maker).partition(":")
+        function = getattr(importlib.import_module(module), name, None)
+        if not callable(function):
+            raise UserError(f"prepare.maker={self._config.maker}: {module} has no function {name}.")
+        try:
+            inspect.signature(function).bind(Path(), seed=self._seed, log=logger.info, **self._config.options)
+        except TypeError as error:
+            raise UserError(f"prepare.options={self._config.options}: {self._config.maker}: {error}.") from error
+        found: Callable[..., object] = function
+        return found
+
     def _made(self, context: Context, folder: Path, digest: str) -> Artifact:
         made = read_artifact(folder / MANIFEST, digest)
         if made is not None:
@@ -70,14 +86,12 @@ class Prepare:
             return made
         assert self._config.maker is not None
         logger.info(f"stage prepare: making {folder}")
-        module, _, function = self._config.maker.partition(":")
+        make = self._function()
         start = time.time()
         artifact = Artifact(str(folder), digest)
         with written_aside(folder) as aside:
             aside.mkdir()
-            getattr(importlib.import_module(module), function)(
-                aside, seed=self._seed, log=logger.info, **self._config.options
-            )
+            make(aside, seed=self._seed, log=logger.info, **self._config.options)
             write_json(aside / MANIFEST, {"digest": digest, "artifact": asdict(artifact), **self.settings()})
         logger.info(f"stage prepare: done in {time.time() - start:.0f} s")
         return artifact

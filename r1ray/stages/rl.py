@@ -16,11 +16,12 @@ from r1ray.cluster.launch import Running, launch
 from r1ray.config import RunConfig, decisive
 from r1ray.data.prompts import PromptCursor, PromptTable, spool_prompts
 from r1ray.data.template import renderer
-from r1ray.errors import R1RayError, UserError
+from r1ray.errors import UserError
 from r1ray.evaluation.sampling import evaluate
 from r1ray.loop.checkpoint import Checkpoints
 from r1ray.loop.controller import Controller
 from r1ray.reward.check_problems import problem_finder
+from r1ray.reward.equivalence import CAN_VOTE
 from r1ray.reward.scorer import check_parts, resolve_parts
 from r1ray.runtime.model_files import load_generation_config, load_tokenizer, local_folder
 from r1ray.runtime.termination import first_sigterm
@@ -35,7 +36,7 @@ from r1ray.stages.base import (
     files_read,
     inputs_of,
 )
-from r1ray.stages.own_functions import check_own_functions
+from r1ray.stages.lookups import check_metrics
 from r1ray.stages.token_checks import check_rewarded_pattern, check_same_prompts
 from r1ray.stages.training import (
     before_and_after,
@@ -97,7 +98,6 @@ class _Job:
     def __init__(self, config: RunConfig, context: Context, base: Path | None) -> None:
         """Everything that can be wrong with what the user gave is found here, before any actor starts."""
         parts = resolve_parts(config.reward)
-        check_own_functions(config.algo)
         config = _with_local_models(config)
         self._config, self._context = config, context
         self._model = model_path(base, config.model)
@@ -126,10 +126,8 @@ class _Job:
         self._benchmark = Path(held_out).name.split(".")[0] if held_out else ""
         self._controller: Controller | None = None
         self._metrics = MetricsFile(context.run_dir / "metrics.jsonl", stage="rl")
-        if config.checkpoint.best is not None and self._eval is None:
-            raise UserError(f"checkpoint.best={config.checkpoint.best}: nothing is evaluated; needs data.eval=PATH.")
-        if config.stop.window and config.stop.metric.startswith("eval/") and self._eval is None:
-            raise UserError(f"stop.metric={config.stop.metric}: nothing is evaluated; needs data.eval=PATH.")
+        can_vote = {check for _, check in kinds} <= CAN_VOTE
+        check_metrics(config, can_vote=can_vote, domains=self._domains)
         self._checkpoints = Checkpoints(
             context.run_dir / "checkpoints", keep=config.checkpoint.keep, best=config.checkpoint.best
         )
@@ -295,7 +293,9 @@ class _Job:
             if wanted < 2:
                 break
         if not sequences:
-            raise R1RayError("the training prompts have no tokens to probe the engines with")
+            raise UserError(
+                f"data.train={self._config.data.train}: none of its prompts has two tokens; needs longer ones."
+            )
         return sequences
 
     def _finish(self, progress: Progress) -> dict[str, float]:

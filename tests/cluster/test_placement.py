@@ -126,6 +126,16 @@ def test_nccl_without_gpus_is_refused() -> None:
         weight_backend(asked.weights, needs(asked, cluster_has_gpus=False))
 
 
+def test_nccl_is_refused_before_ray_starts_where_the_machine_has_no_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("r1ray.cluster.placement.local_gpus", lambda: 0)
+    monkeypatch.setattr("r1ray.cluster.placement.available_cpus", lambda: 64)
+    preflight(config())
+    with pytest.raises(UserError, match=r"nccl needs GPUs .*; a rank has 0, an engine 0: use gloo, or auto"):
+        preflight(config(weights=WeightsConfig(backend="nccl")))
+    monkeypatch.setattr("r1ray.cluster.placement.local_gpus", lambda: 2)
+    preflight(config(weights=WeightsConfig(backend="nccl")))
+
+
 EIGHT = Node({"CPU": 64, "GPU": 8})
 """A usual node."""
 

@@ -1,11 +1,12 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from r1ray.commands.compose import compose
-from r1ray.commands.run_folder import claim_run_folder, default_name, differences
+from r1ray.commands.run_folder import claim_run_folder, default_name, differences, reserved, run_folder
 from r1ray.errors import UserError
 
 
@@ -17,6 +18,9 @@ def test_a_run_folder_of_other_settings_is_not_reused(tmp_path: Path) -> None:
     claim_run_folder(tmp_path / "a", elsewhere)
     assert "num_ranks: 2" in (tmp_path / "a" / "config.yaml").read_text()
     assert default_name(elsewhere) == default_name(compose(overrides))
+    claim_run_folder(tmp_path / "a", compose([*overrides, "learner.lr=0.2"]))  # nothing was made there
+    claim_run_folder(tmp_path / "a", elsewhere)
+    (tmp_path / "a" / "metrics.jsonl").write_text('{"step": 1}\n')
     with pytest.raises(UserError, match=r"learner.lr \(3e-06 there, 0.1 now\); give another name"):
         claim_run_folder(tmp_path / "a", compose([*overrides, "learner.lr=0.1"]))
 
@@ -41,3 +45,30 @@ def test_a_folder_that_cannot_be_made_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match=r"output_dir=runs: .*file/a cannot be made"):
         claim_run_folder(tmp_path / "file" / "a", compose(["model=m", "data.train=t"]))
+
+
+def test_a_refused_command_leaves_the_name_free(tmp_path: Path) -> None:
+    folder = tmp_path / "runs" / "a"
+    with pytest.raises(UserError, match="no such file"), reserved(folder):
+        claim_run_folder(folder, compose(["model=m", "data.train=t"]))
+        raise UserError("data.train=t: no such file.")
+    assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize("name", ["metrics.jsonl", "notes.txt", "stages/rl/manifest.json"])
+def test_a_refused_command_keeps_what_is_in_the_folder(tmp_path: Path, name: str) -> None:
+    kept = tmp_path / "a" / name
+    kept.parent.mkdir(parents=True)
+    kept.write_text("made before")
+    with pytest.raises(UserError, match="refused"), reserved(tmp_path / "a"):
+        raise UserError("refused")
+    assert kept.read_text() == "made before"
+
+
+@pytest.mark.parametrize("name", ["../x", "..", ".", "a/b", "/tmp/x", ".hidden", "artifacts", "evaluations"])
+def test_a_name_is_that_of_a_folder_in_output_dir(tmp_path: Path, name: str) -> None:
+    config = replace(compose(["model=m", "data.train=t", f"output_dir={tmp_path}"]), name="a")
+    assert run_folder(config) == tmp_path / "a"
+    object.__setattr__(config, "name", name)
+    with pytest.raises(UserError, match=r"name=.*needs the name of a folder"):
+        run_folder(config)

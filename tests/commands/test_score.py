@@ -27,12 +27,6 @@ def test_the_file_may_stand_behind_overrides_and_have_an_equals_sign(
     assert printed.err.startswith("r1ray: 1 scored; mean score 1.0000")
 
 
-@pytest.mark.parametrize("files", [[], ["a", "b"]])
-def test_one_file_is_needed(capsys: pytest.CaptureFixture[str], files: list[str]) -> None:
-    assert main(["score", *files, "reward=check"]) == 2
-    assert f"found {len(files)} files" in capsys.readouterr().err
-
-
 def test_a_folder_in_the_place_of_the_output_is_kept(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, rows: Path
 ) -> None:

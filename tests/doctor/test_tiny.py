@@ -113,4 +113,4 @@ def test_larger_models_are_changed_as_much_as_small_ones(tmp_path: Path) -> None
     assert rate(config, 2, 2) == 4 * rate(config, 4, 4) == pytest.approx(0.02)
     named = on(config, tmp_path, num_heads=2, num_layers=2)
     assert (named.model, named.data.train) == (str(tmp_path / "model"), str(tmp_path / "train.parquet"))
-    assert replace(named, model="", data=config.data, learner=config.learner) == replace(config, model="")
+    assert replace(named, model="m", data=config.data, learner=config.learner) == replace(config, model="m")

@@ -90,12 +90,6 @@ def test_rows_that_are_hard_to_write_are_written(capsys: pytest.CaptureFixture[s
     assert outcomes[0]["outcome"] == "scored"
 
 
-def test_the_output_may_replace_the_input_and_nothing_is_lost(tmp_path: Path) -> None:
-    path = written(tmp_path / "rows.jsonl", ROWS[:2])
-    assert main(["score", str(path), f"output={path}"]) == 0
-    assert [json.loads(line)["score"] for line in path.read_text().splitlines()] == [1.0, 0.0]
-
-
 def test_a_missing_toolchain_ends_the_file_with_the_package(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

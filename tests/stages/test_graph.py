@@ -12,9 +12,9 @@ import pytest
 from r1ray.commands.compose import compose
 from r1ray.config import RunConfig
 from r1ray.errors import UserError
-from r1ray.recipes import build, stages_of
+from r1ray.recipes import stages_of
 from r1ray.stages.base import Artifact, Context, Input, Stage, inputs_of, run_stages
-from r1ray.stages.graph import GraphStage, check_paths, finish_graph, graph_of, references, resolve, stage_config
+from r1ray.stages.graph import GraphStage, finish_graph, graph_of, references, resolve, stage_config
 
 OWN = ["model=m", "data.train=t", "data.eval=e"]
 SUPERVISED = "{train: t, max_tokens: 64}"
@@ -141,12 +141,6 @@ def test_an_edited_artifact_is_refused_even_where_nothing_is_left_to_do(tmp_path
     (Path(made["third"].path) / "text").write_text("edited")
     with pytest.raises(UserError, match="is not what stage third made"):
         run(tmp_path, graph(*CHAIN))
-
-
-def test_a_file_that_a_late_stage_reads_is_looked_for_first() -> None:
-    stages = graph_of(graph("first={recipe: extend}", "s={recipe: evaluate, data: {eval: /nowhere.parquet}}"), build)
-    with pytest.raises(UserError, match=r"graph\.s\.data\.eval=/nowhere\.parquet: no such file"):
-        check_paths(stages)
 
 
 def test_stages_are_of_recipes_with_several() -> None:

@@ -50,14 +50,15 @@ def test_a_pattern_that_the_model_has_no_token_for_is_refused_before_anything_st
 def test_a_reward_model_of_another_chat_template_is_refused_before_anything_starts(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, llama_folder: Path, arithmetic_jsonl: Path
 ) -> None:
-    from transformers import AutoTokenizer
+    from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
     for name in ("policy", "helpful"):
         shutil.copytree(llama_folder, tmp_path / name)
         tokenizer = AutoTokenizer.from_pretrained(llama_folder)
         tokenizer.chat_template = f"{{% for m in messages %}}<{name}>{{{{ m['content'] }}}}{{% endfor %}}"
         tokenizer.save_pretrained(tmp_path / name)
-    own = [f"model={tmp_path}/policy", f"data.train={arithmetic_jsonl}", f"output_dir={tmp_path}"]
+    AutoModelForSequenceClassification.from_pretrained(llama_folder, num_labels=1).save_pretrained(tmp_path / "helpful")
+    own = [f"model={tmp_path}/policy", f"data.train={arithmetic_jsonl}", f"output_dir={tmp_path}/runs"]
     small = ["data.max_prompt_tokens=64", "algo.max_completion_tokens=24", "data.template=chat"]
     preferred = [
         f"+reward.models.helpful={{model: {tmp_path}/helpful, cpus_per_actor: 0}}",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -33,7 +34,8 @@ def changed(model: Path, folder: Path, change: Callable[[Any], object]) -> Path:
     tokenizer = AutoTokenizer.from_pretrained(model)
     change(tokenizer)
     tokenizer.save_pretrained(folder)
-    (folder / "config.json").write_text((model / "config.json").read_text())
+    for name in ("config.json", "model.safetensors"):
+        shutil.copy(model / name, folder)
     return folder
 
 

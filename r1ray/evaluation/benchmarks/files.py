@@ -7,7 +7,6 @@ file is about as far as its name or folder says, and ``_row``, where the row sta
 from __future__ import annotations
 
 import csv
-import json
 import re
 import sys
 from collections.abc import Callable, Iterator
@@ -17,34 +16,42 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from r1ray.data.json_text import parse
 from r1ray.errors import UserError
+from r1ray.runtime.user_paths import file_of, path_of
 
 BATCH_ROWS = 256
 _SPLIT_NAME = re.compile(r"(?:test|val|validation|dev|train|data)(?:[-_].*)?")
 _SPLIT_ENDING = re.compile(r"_(?:test|val|validation|dev|train)$")
 
 
-def rows_of(path: Path) -> Iterator[dict[str, Any]]:
-    """Every row. Raises UserError for what is no such file, or cannot be read."""
-    for file in _files(path):
+def rows_of(path: Path, *, key: str = "data") -> Iterator[dict[str, Any]]:
+    """Yield every row. Raises UserError for what is no such file, or cannot be read.
+
+    Args:
+        key: of the configuration, that holds ``path``.
+    """
+    for file in _files(path, key):
         subject = _subject(file)
         try:
             for number, row in enumerate(_READERS[file.suffix](file), start=1):
                 if not isinstance(row, dict):
-                    raise UserError(f"data={file}: row {number} needs an object, found {str(row)[:60]!r}.")
+                    raise UserError(f"{key}={file}: row {number} needs an object, found {str(row)[:60]!r}.")
                 yield {"_subject": subject, "_row": f"{file.name}:{number}", **row}
-        except (pa.ArrowException, OSError, ValueError, csv.Error) as error:
-            raise UserError(f"data={file}: cannot be read: {error}.") from error
+        except (pa.ArrowException, OSError, OverflowError, ValueError, csv.Error) as error:
+            raise UserError(f"{key}={file}: cannot be read: {error}.") from error
 
 
-def _files(path: Path) -> list[Path]:
-    if path.is_file():
-        if path.suffix not in _READERS:
-            raise UserError(f"data={path}: needs a file that ends in one of {', '.join(_READERS)}.")
-        return [path]
-    found = sorted(file for file in path.rglob("*") if file.suffix in _READERS) if path.is_dir() else []
+def _files(path: Path, key: str) -> list[Path]:
+    endings, path = ", ".join(_READERS), path_of(str(path), key=key)
+    if not path.is_dir():
+        file = file_of(str(path), key=key, needs=f"a file, or a folder of files, that end in one of {endings}")
+        if file.suffix not in _READERS:
+            raise UserError(f"{key}={path}: needs a file that ends in one of {endings}.")
+        return [file]
+    found = sorted(file for file in path.rglob("*") if file.suffix in _READERS and file.is_file())
     if not found:
-        raise UserError(f"data={path}: no such file, nor a folder with any that end in one of {', '.join(_READERS)}.")
+        raise UserError(f"{key}={path}: the folder has no file that ends in one of {endings}.")
     return found
 
 
@@ -59,12 +66,12 @@ def _parquet(file: Path) -> Iterator[Any]:
 
 
 def _json_lines(file: Path) -> Iterator[Any]:
-    with file.open(encoding="utf-8") as lines:
-        yield from (json.loads(line) for line in lines if line.strip())
+    with file.open("rb") as lines:
+        yield from (parse(line) for line in lines if line.strip())
 
 
 def _json(file: Path) -> Iterator[Any]:
-    content = json.loads(file.read_text(encoding="utf-8"))
+    content = parse(file.read_bytes())
     yield from content if isinstance(content, list) else [content]
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from r1ray.checks import AssertCase, CallCase, Check, Choice, CodeTests, ExternalCommand, Judged, MathAnswer, Pairwise
 from r1ray.data.checks import LETTERS, MalformedRow, parse_check
+from r1ray.data.json_text import parse
 from r1ray.data.layouts import LAYOUTS, RawPrompt, Row, final_answer, recognise
 from r1ray.errors import UserError
 from r1ray.evaluation.benchmarks.columns import text_of, value_of
@@ -82,7 +83,7 @@ def _letter(answer: Any) -> str:
 def _texts(value: Any) -> list[str]:
     if isinstance(value, str):  # CSV copies hold lists as JSON
         try:
-            value = json.loads(value)
+            value = parse(value)
         except ValueError as error:
             raise MalformedRow(f"the options are no list: {value!r:.60}") from error
     if not isinstance(value, Sequence):

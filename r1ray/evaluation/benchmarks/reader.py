@@ -221,5 +221,5 @@ def _is_inside(row: dict[str, Any], benchmark: Benchmark, dates: tuple[datetime.
 
 
 def _by_id(path: Path, column: Column | None) -> dict[str, dict[str, Any]]:
-    rows: Iterator[dict[str, Any]] = rows_of(path)
+    rows: Iterator[dict[str, Any]] = rows_of(path, key="baseline")
     return {text_of(row, column): {k: v for k, v in row.items() if not k.startswith("_")} for row in rows}

@@ -42,7 +42,7 @@ class Contest:
 def read_standings(path: str) -> dict[str, Contest]:
     """The contests of a file, by id. Raises UserError."""
     contests = {}
-    for row in rows_of(Path(path).expanduser()):
+    for row in rows_of(Path(path).expanduser(), key="standings"):
         try:
             contest = _contest(row)
         except (KeyError, IndexError, TypeError, ValueError) as error:

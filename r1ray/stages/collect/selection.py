@@ -52,7 +52,7 @@ def options_of(settings: CollectConfig) -> FilterOptions:
     """Return the options of the filters. Raises UserError."""
     try:
         return FilterOptions(**settings.options)
-    except TypeError as error:
+    except (TypeError, ValueError) as error:
         raise UserError(f"collect.options={settings.options}: {error}.") from error
 
 

@@ -21,8 +21,8 @@ from r1ray.curation.filters import Example, Filter, FilterOptions, apply_filters
 from r1ray.curation.rows import DatasetRow
 from r1ray.curation.trivial import is_trivial
 from r1ray.curation.writing import asked_to_think, keeps_apart, thoughts, written
-from r1ray.data.checks import MalformedRow
-from r1ray.data.dialogues import EXAMPLES, UnusableRow, recognise
+from r1ray.data.checks import MalformedRow, UnusableRow
+from r1ray.data.dialogues import EXAMPLES, recognise
 from r1ray.data.spool import rows_of
 from r1ray.data.template import Message, Question
 from r1ray.errors import UserError

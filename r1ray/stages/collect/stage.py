@@ -92,7 +92,7 @@ class _Job:
         self._thoughts = context.run_dir / "thoughts.jsonl"
         self._agreement = context.run_dir / "judge.json"
         self._model = local_folder(str(config.model), key="model")
-        tokenizer = load_tokenizer(self._model, template=config.data.template)
+        tokenizer = load_tokenizer(self._model, template=config.data.template, is_trained=False)
         render = renderer(tokenizer, template=config.data.template)
         filters, options = filters_of(self._settings), options_of(self._settings)
         prompts = self._read_prompts()

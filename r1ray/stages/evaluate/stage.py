@@ -19,7 +19,9 @@ from r1ray.errors import UserError
 from r1ray.evaluation.effects import Effect, effects_of, to_metrics
 from r1ray.evaluation.records import Answered
 from r1ray.reward.scorer import resolve_parts
+from r1ray.rollout.engine_arguments import check_engine_args
 from r1ray.runtime.files import write_json
+from r1ray.runtime.model_files import check_model, local_folder
 from r1ray.stages.base import Artifact, Context, Input, files_read, inputs_of
 from r1ray.stages.evaluate.asking import read_answers
 from r1ray.stages.evaluate.evaluation import evaluation_of
@@ -37,6 +39,10 @@ def evaluate_models(config: EvaluationConfig) -> list[dict[str, Any]]:
         InfrastructureError: some samples could not be scored; the same command asks for those again.
     """
     resolve_parts(config.reward)
+    check_engine_args(config.rollout)
+    if config.judge.is_served:
+        check_engine_args(config.judge.engine)
+    check_models(config)
     tasks = tasks_of(config)
     models = {key: path for key, path in (("model", config.model), ("against", config.against)) if path is not None}
     evaluations = [evaluation_of(config, task, key=key, path=path) for key, path in models.items() for task in tasks]
@@ -52,6 +58,20 @@ def evaluate_models(config: EvaluationConfig) -> list[dict[str, Any]]:
             if (a.key, b.key) == ("model", "against") and a.task is b.task:
                 show_comparison(a, b, seed=config.seed)
     return results
+
+
+def check_models(config: EvaluationConfig) -> None:
+    """Raise UserError where a folder of a model that takes part is not a whole model of its kind."""
+    judge = config.judge.model if config.judge.url is None else None
+    for key, path, kind in (
+        ("model", config.model, "CausalLM"),
+        ("against", config.against, "CausalLM"),
+        ("judge.model", judge, ""),
+        ("reward_model.model", config.reward_model.model, "SequenceClassification"),
+    ):
+        if path is not None:
+            folder = Path(local_folder(path, key=key))
+            check_model(folder, named=f"{key}={path}", kind=kind, is_trained=False)
 
 
 class Evaluate:

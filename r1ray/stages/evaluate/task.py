@@ -16,7 +16,6 @@ from r1ray.evaluation.benchmarks.reader import MINIATURE, BenchmarkReport, Item,
 from r1ray.evaluation.benchmarks.standings import Contest, read_standings
 from r1ray.reward.check_problems import reference_problem
 from r1ray.runtime.files import content_digest, digest_of
-from r1ray.runtime.model_files import local_folder
 from r1ray.stages.base import check_sandbox
 
 logger = logging.getLogger(__name__)
@@ -46,10 +45,6 @@ def tasks_of(config: EvaluationConfig) -> list[Task]:
     names = config.benchmarks if isinstance(config.benchmarks, list) else [config.benchmarks]
     if not names:
         raise UserError("benchmark=[]: needs at least one.")
-    for key, path in (("judge.model", config.judge.model), ("reward_model.model", config.reward_model.model)):
-        if path is not None and config.judge.url is None:
-            local_folder(path, key=key)
-    _make_folder(config)
     tasks = []
     for name in map(str, names):
         benchmark = load_benchmark(name)
@@ -60,13 +55,6 @@ def tasks_of(config: EvaluationConfig) -> list[Task]:
     if warning:
         logger.warning(warning)
     return tasks
-
-
-def _make_folder(config: EvaluationConfig) -> None:
-    try:
-        memo_of(config.output_dir).parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"output_dir={config.output_dir}: cannot be made: {error}.") from error
 
 
 def _data_of(config: EvaluationConfig, benchmark: Benchmark, *, alone: bool) -> str:

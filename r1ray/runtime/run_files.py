@@ -1,0 +1,18 @@
+"""The files of a run's or stage's folder that are written before anything is made in it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+NOTES = {".lock", "config.yaml", "begun.json", "started.json", "digests.json"}
+DATA = "data"
+"""The folder of the rows as they were read."""
+
+
+def holds_work(folder: Path) -> bool:
+    """Return if a folder has anything but notes of what was asked for and rows as they were read. Without it, the
+    folder belongs to nobody: whoever began it was refused, or ended, before there was a result."""
+    return any(
+        path.is_file() and path.stat().st_size > 0 and path.name not in NOTES and path.parent.name != DATA
+        for path in folder.rglob("*")
+    )
