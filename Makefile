@@ -26,7 +26,7 @@ test-without-tools: $(VENV)/.ready  ## the tests that use optional tools, with t
 test-faults: $(VENV)/.ready  ## what kills or damages something, on several machines too (an hour at most)
 	$(BIN)/python -m tests.parts test-faults
 
-test-long: $(VENV)/.smollm2  ## the quickstart with seeds 0, 1 and 2, the whole recipe, families of models, a pretrained one (an hour at most)
+test-long: $(VENV)/.smollm2  ## the quickstart with seeds 0, 1 and 2, the whole recipe, families of models, a pretrained one, commands of READMEs (80 minutes at most)
 	$(BIN)/python -m tests.parts test-long
 
 bench: $(VENV)/.ready  ## r1ray beside what it replaces (half an hour at most)

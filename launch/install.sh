@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# A virtual environment with a locked stack and this checkout.   usage: launch/install.sh cpu|gpu [.venv]
+# A virtual environment with a locked stack and, in a checkout, r1ray.   usage: launch/install.sh cpu|gpu [.venv]
 #
 # A lock is complete, and installed without dependencies. For CPUs it has to be: vLLM names torchvision, torchaudio and
 # torchcodec, whose PyPI builds are CUDA builds that a text-only install does not need and that break `import vllm`
@@ -39,4 +39,8 @@ if [ "$stack" = cpu ]; then
         pip install --no-deps "$torch" --index-url https://download.pytorch.org/whl/cpu
 fi
 pip install -qq --no-deps --requirement "$lock"
-pip install -qq --no-deps --no-build-isolation --editable "$here/.."
+if [ -f "$here/../pyproject.toml" ]; then
+    pip install -qq --no-deps --no-build-isolation --editable "$here/.."
+else # copied out of a wheel, by `r1ray files launch`
+    echo "r1ray itself is not in it yet: $venv/bin/python -m pip install --no-deps r1ray-*.whl"
+fi

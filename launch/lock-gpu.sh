@@ -11,6 +11,10 @@ set -euo pipefail
 newest=2026-11-25 # later releases are not looked at
 cuda=13.0         # the release that PyPI's builds of PyTorch and vLLM are for
 here=$(cd "$(dirname "$0")" && pwd)
+[ -f "$here/../pyproject.toml" ] || {
+    echo "lock-gpu.sh: needs a checkout of r1ray, for its pyproject.toml" >&2
+    exit 2
+}
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 

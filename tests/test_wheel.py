@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
@@ -11,7 +12,8 @@ from tests.real.running import environment
 
 
 def test_the_wheel_runs_without_the_checkout(tmp_path: Path) -> None:
-    """Built, unpacked elsewhere, and asked from another folder: conf/ and the vLLM plugin travel with it."""
+    """Built, unpacked elsewhere, and asked from another folder: conf/, k8s/, launch/ and the vLLM plugin travel with
+    it."""
     root = Path(__file__).parents[1]
     source = tmp_path / "source"
     shutil.copytree(
@@ -37,3 +39,13 @@ def test_the_wheel_runs_without_the_checkout(tmp_path: Path) -> None:
         [sys.executable, "-c", program], cwd=tmp_path, env=env, capture_output=True, text=True, check=False, timeout=60
     )
     assert done.stdout.strip() == "fine", done.stderr
+    for name in ("k8s", "launch"):
+        command = [sys.executable, "-m", "r1ray", "files", name, "copied"]
+        subprocess.run(command, cwd=tmp_path, env=env, check=True, timeout=60)
+        assert modes(tmp_path / "copied" / name) == modes(root / name)
+
+
+def modes(folder: Path) -> dict[str, tuple[bytes, bool]]:
+    """Return the files below a folder: their bytes, and if they can be executed."""
+    files = [path for path in folder.rglob("*") if path.is_file()]
+    return {str(path.relative_to(folder)): (path.read_bytes(), os.access(path, os.X_OK)) for path in files}

@@ -17,6 +17,7 @@ verbs:
   export  make a Hugging Face folder of a checkpoint
   submit  run as a job of a Ray cluster
   keys    show keys of the configuration, with defaults and meanings
+  files   copy the Kubernetes manifests, or the launch scripts, to where they can be edited
 
 examples:
   r1ray run experiment=quickstart
