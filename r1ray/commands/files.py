@@ -33,6 +33,7 @@ def parser() -> Parser:
             r1ray files k8s .
             r1ray files launch cluster
         """,
+        composes=False,
     )
 
 

@@ -137,14 +137,14 @@ def place_below(place: Place, names: list[str]) -> Place | None:
     return None
 
 
-def entry_of(schema: type[Any], name: str) -> type[Any] | None:
+def entry_of(schema: Any, name: str) -> type[Any] | None:
     """Return the dataclass of each entry of a field that holds several, in a list or by names that the user chooses.
 
     None if a field holds none. Stages of a graph are whole runs: their keys are those of the schema itself.
     """
-    kind, _ = _fields(schema)[name]
+    kind: Any = _fields(schema)[name][0]
     entry = kind.entry if isinstance(kind, Named) else next(iter(get_args(kind)), None)
-    return entry if _is_section(entry) and not issubclass(entry, RunConfig) else None
+    return entry if isinstance(entry, type) and is_dataclass(entry) and not issubclass(entry, RunConfig) else None
 
 
 def known_keys(schema: type[Any]) -> list[str]:

@@ -62,7 +62,9 @@ def test_a_written_configuration_is_read_as_it_was(tmp_path: Path) -> None:
 OWN = ["model=m", "data.train=t"]
 ODD = "/a b/x=1,{y}(z)[w]#'~\u00e9$.parquet"
 TEXTS = st.text(st.characters(exclude_categories=["C", "Zl", "Zp"]), max_size=30).filter(
-    lambda text: not QUOTED.fullmatch(text) and text.lower() not in ("null", "???")
+    lambda text: (
+        text.strip() and "://" not in text and not QUOTED.fullmatch(text) and text.lower() not in ("null", "???")
+    )
 )
 
 
@@ -74,7 +76,6 @@ TEXTS = st.text(st.characters(exclude_categories=["C", "Zl", "Zp"]), max_size=30
 @example("${oc.env:HOME}")
 @example("[a]")
 @example("{a: 1}")
-@example("")
 def test_a_text_arrives_as_it_was_given(text: str) -> None:
     words = [f"model=/{text}", f"data.train={text}", f"output_dir=/{text}", f"artifacts.a={text}", "graph={a: {}}"]
     config = compose(words)
