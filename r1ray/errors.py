@@ -1,7 +1,8 @@
-"""The exceptions of r1ray.
+"""The exceptions of r1ray, and :class:`PartFailure`, which stands for one of the user's.
 
 R1RayError
 +-- UserError             the user's configuration, file or machine; exit code 2, no traceback
+|   +-- OwnFunctionFailed a function of the user's own failed in a run; exit code 2, with its traceback
 +-- Terminated            SIGTERM: the run ended at a place that it goes on from; exit code 143
 +-- GroupFailed           a group cannot be generated, and its engine is none the worse; the group is dropped
 |   +-- PromptTooLong     its prompt does not fit
@@ -9,6 +10,7 @@ R1RayError
 +-- UnscorableError       a prompt's own reference is broken: nothing can be judged by it
 +-- InfrastructureError   a part of the system failed; never a reward of zero
     +-- DeadlineExceeded  somebody waited too long for somebody else
+    |   +-- PartStuck     a reward function did not return, and cannot be ended without its process
     +-- EngineLost        a rollout engine died, or may no longer serve
     +-- GroupLost         a group worker died, and its groups with it; they are issued again
     +-- MachineTooBusy    other processes left what was to be judged too little time
@@ -19,6 +21,8 @@ R1RayError
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 
 class R1RayError(Exception):
     """Base of everything that r1ray raises on purpose."""
@@ -26,6 +30,35 @@ class R1RayError(Exception):
 
 class UserError(R1RayError):
     """What the user gave cannot work. The message says the value found, the value needed, and the key."""
+
+
+class OwnFunctionFailed(UserError):
+    """A function of the user's own failed, and by their configuration that ends the run. Trying again is of no use
+    before the function, or ``on_error``, is another."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PartFailure:
+    """What a reward function did wrong on one response: a value that travels with the score, not an exception."""
+
+    part: str
+    """Its name in ``reward.parts``."""
+    kind: str
+    """Exception and line, or what was returned: ``ValueError at my_rewards.py:12``, ``returned None``."""
+    message: str
+    response: str
+    """The middle is left out where it is long; so it is of the traceback."""
+    traceback: str = ""
+    """Empty where nothing was raised."""
+    on_error: str = "auto"
+    """What is to become of it: see ``reward.parts.X.on_error``. ``zero`` for rules that ship."""
+    ended_worker: bool = False
+    """Whether the process that called it died of it, or had to be ended, more than once."""
+
+    def __str__(self) -> str:
+        """In one line, for tables."""
+        place = self.kind.partition(" at ")[2]
+        return f"reward part {self.part}: {self.message}" + (f" ({place})" if place else "")
 
 
 class Terminated(R1RayError):
@@ -71,6 +104,17 @@ class InfrastructureError(R1RayError):
 
 class DeadlineExceeded(InfrastructureError):
     """A wait ended without an answer."""
+
+
+class PartStuck(DeadlineExceeded):
+    """The function of a part of the reward did not return, and goes on in its thread."""
+
+    def __init__(self, message: str, part: str) -> None:
+        super().__init__(message, part)  # all arguments, so that the error survives pickling
+        self.message, self.part = message, part
+
+    def __str__(self) -> str:
+        return self.message
 
 
 class EngineLost(InfrastructureError):

@@ -162,6 +162,6 @@ class Lent(Protocol):
 class RewardFn(Protocol):
     """One scoring rule: a number (rules: in [0, 1]), or a :class:`Score` with a word on how it came about; async where
     it waits. Raises ``UnscorableError`` where the prompt's own reference is broken and ``InfrastructureError`` where a
-    machine or a service failed; whatever else it raises counts as 0, and is counted."""
+    machine or a service failed; what becomes of whatever else it raises, ``reward.parts.X.on_error`` says."""
 
     def __call__(self, prompt: Prompt, response: Response) -> float | Score | Awaitable[float | Score]: ...

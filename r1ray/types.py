@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from r1ray.checks import Check
+from r1ray.errors import PartFailure
 
 Int32Array: TypeAlias = npt.NDArray[np.int32]
 Float32Array: TypeAlias = npt.NDArray[np.float32]
@@ -232,8 +233,8 @@ class Scored:
     total: float
     parts: dict[str, float]
     """And the metrics of their scores: what has no weight adds nothing to the total."""
-    failed_parts: tuple[str, ...] = ()
-    """Parts whose function raised because of what the model wrote; they count 0."""
+    failures: tuple[PartFailure, ...] = ()
+    """Of parts whose function raised, or returned no number; they count 0."""
     label: str = ""
     """One word of the first part that gives one (accuracy's, as a rule): see :class:`Score`."""
     detail: str = ""
@@ -251,6 +252,8 @@ class ScoringFailed:
     """The reward system failed, not the model: the trajectory is left out of its group's mean, std and loss."""
 
     reason: str
+    failures: tuple[PartFailure, ...] = ()
+    """If the user's function failed, and ``on_error`` says to mask it; a machine or a service did otherwise."""
 
 
 Outcome: TypeAlias = Scored | Unscorable | ScoringFailed

@@ -24,7 +24,13 @@ class GroupHost:
     """A group worker, and the reward actors that it asks."""
 
     def __init__(self, scorers: Sequence[Handle], spec: GroupWorkerSpec) -> None:
-        self._scorers = ScorerPool(scorers, self._note, deadline_s=spec.score_s, max_in_flight=spec.scores_in_flight)
+        self._scorers = ScorerPool(
+            scorers,
+            self._note,
+            deadline_s=spec.score_s,
+            max_in_flight=spec.scores_in_flight,
+            suspects=spec.suspects,
+        )
         self._worker = GroupWorker(self._scorers, deadline_s=spec.generate_s, number=spec.number)
         self._troubles: asyncio.Queue[Trouble] = asyncio.Queue()
         self.run, self.sample, self.abort = self._worker.run, self._worker.sample, self._worker.abort

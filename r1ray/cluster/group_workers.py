@@ -293,6 +293,7 @@ async def start_group_workers(
             generate_s=deadlines.generate_s,
             score_s=deadlines.score_s,
             scores_in_flight=math.ceil(reward.max_in_flight / max(1, num_workers or 1)),
+            suspects=reward.suspects(),
         )
 
     workers: list[GroupHost | Handle] = [

@@ -23,7 +23,8 @@ def new_name(key: str) -> str | None:
 
 
 RENAMED_METRICS = {
-    r"reward/failed_parts": "scoring/failed_parts",
+    r"reward/failed_parts": "reward_errors/<part>",
+    r"scoring/failed_parts": "reward_errors/<part>",
     r"reward/unscored": "scoring/unscored",
     r"reward/domain/(.+)/mean": r"domain/\1/reward_mean",
     r"completion/domain/(.+)/length_mean": r"domain/\1/length_mean",

@@ -23,6 +23,7 @@ from r1ray.config.values import (
 
 NEEDS_ADDRESS = "needs the address of a service, as http://host:8000/v1"
 COMBINATIONS = ("sum", "gated", "normalised")
+ON_ERROR = ("auto", "stop", "zero", "mask")
 CHECK_TYPES = ("math", "code", "format", "choice", "reading", "instructions", "judged", "pairwise", "command")
 
 
@@ -126,6 +127,13 @@ class RewardPart:
     deadline_s: float = 60.0
     """Longest wait for a function that is not r1ray's own, or for a call of a model. After it, the trajectory has an
     infrastructure error, and never a zero. Unit: seconds."""
+    on_error: str = "auto"
+    """Consequence of a response on which the function raises, or returns what is no finite number: ``auto``, ``stop``,
+    ``zero`` or ``mask``. auto: in the first step it ends the run; later the part is 0 there, and the run ends at a
+    checkpoint if that happens to more than a tenth of a step's trajectories. stop: it ends the run, at a checkpoint.
+    zero: the part is 0, however often. mask: the trajectory is left out of its group's mean, std and loss. Each kind of
+    error is shown once, and all are counted (``reward_errors/<part>``). A response on which the function ends its
+    process is masked, also by zero. Errors of a service or a machine are retried, then masked, whatever stands here."""
 
 
 def _reward_part(name: str, part: Any) -> RewardPart:
@@ -146,6 +154,7 @@ def _reward_part(name: str, part: Any) -> RewardPart:
             raise ValueError(f"reward.parts.{name}.{key}={part[key]}: needs a list.")
     for check in part.get("checks") or ():
         one_of(f"reward.parts.{name}.checks", check, CHECK_TYPES)
+    one_of(f"reward.parts.{name}.on_error", part.get("on_error", "auto"), ON_ERROR)
     from_step = part.get("from_step", 0)
     if isinstance(from_step, bool) or not isinstance(from_step, int) or from_step < 0:
         raise ValueError(f"reward.parts.{name}.from_step={from_step}: needs a number of a step.")
@@ -161,6 +170,7 @@ def _reward_part(name: str, part: Any) -> RewardPart:
         domains=None if part.get("domains") is None else [str(domain) for domain in part["domains"]],
         from_step=from_step,
         deadline_s=float(part.get("deadline_s", 60.0)),
+        on_error=part.get("on_error", "auto"),
     )
 
 
@@ -228,6 +238,12 @@ class RewardConfig:
     def weights_at(self, step: int) -> dict[str, float]:
         """The weight of each part that counts in a step."""
         return {name: part.weight for name, part in self.parts.items() if part.from_step <= step}
+
+    def suspects(self) -> dict[str, str]:
+        """The parts that a reward actor may have died of, with their ``on_error``: functions of the user's; if there
+        are none, all parts, and then nothing but the trajectory is given up."""
+        own = {name: part.on_error for name, part in self.parts.items() if part.function is not None}
+        return own or dict.fromkeys(self.parts, "zero")
 
     def require_parts(self) -> None:
         """Raise ValueError where nothing is rewarded. (The section alone may be empty: conf/reward/ fills it.)"""

@@ -484,6 +484,8 @@ def only_decisive(values: dict[Any, Any]) -> dict[Any, Any]:
     for section, keys in PLACEMENT.items():
         kept[section] = _without(kept.get(section) or {}, keys)
     kept["learner"]["lora"] = _without(kept["learner"].get("lora") or {}, ("export",))
+    parts = kept["reward"].get("parts") or {}
+    kept["reward"]["parts"] = {name: _without(part, ("on_error",)) for name, part in parts.items()}
     models = kept["reward"].get("models") or {}
     kept["reward"]["models"] = {name: _without(model, MODEL_PLACEMENT) for name, model in models.items()}
     judge = kept.get("judge") or {}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 
@@ -90,3 +91,5 @@ class GroupWorkerSpec:
     """How long a reward actor that has something to score may answer nothing at all."""
     scores_in_flight: int
     """Trajectories that one reward actor holds at a time for this worker."""
+    suspects: Mapping[str, str] | None = None
+    """See :meth:`r1ray.config.RewardConfig.suspects`."""

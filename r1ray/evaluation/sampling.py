@@ -14,6 +14,7 @@ from r1ray.evaluation.records import Answered, Sample, accuracy_of
 from r1ray.evaluation.resampling import Metric
 from r1ray.evaluation.summary import metrics_of
 from r1ray.interfaces import GroupRunner
+from r1ray.reward.failure_book import FailureBook, failures_of
 from r1ray.types import (
     EvalResult,
     GroupRequest,
@@ -44,6 +45,7 @@ async def answer_questions(
     with_texts: bool = False,
     rank: Rank | None = None,
     keep: Callable[[int, Answered], None] = lambda index, question: None,
+    book: FailureBook | None = None,
 ) -> dict[int, Answered]:
     """Sample every prompt ``samples`` times and judge what comes.
 
@@ -56,7 +58,9 @@ async def answer_questions(
         with_texts: read the texts too, from the worker that holds them.
         rank: scores the texts; needs ``with_texts``.
         keep: is called with each question as soon as it is answered.
+        book: shows what reward functions do wrong.
     """
+    book = book or FailureBook()
 
     async def one(index: int, prompt: Prompt) -> Answered:
         request = GroupRequest(
@@ -70,6 +74,9 @@ async def answer_questions(
         group = await runner.run(request)
         texts = await runner.read([group]) if with_texts else {}
         await runner.drop([group])
+        for trajectory in group.trajectories:
+            for failure in failures_of(trajectory.outcome):
+                book.note(failure, prompt.id)
         judged = _samples(group, texts)
         if rank is not None:
             scores = await rank(prompt.text, [sample.text for _, sample in judged])
@@ -118,8 +125,8 @@ def _sample(judged: ScoredTrajectory, trajectory: Trajectory | None) -> Sample:
     )
 
 
-def _words(outcome: Scored) -> tuple[str, str]:
-    return outcome.label, outcome.detail
+def _words(outcome: Scored) -> tuple[str, ...]:
+    return outcome.label, outcome.detail, *map(str, outcome.failures)
 
 
 async def evaluate(
@@ -132,11 +139,13 @@ async def evaluate(
     seed: int,
     slots: int,
     deadline_s: float,
+    book: FailureBook | None = None,
 ) -> EvalResult:
     """The metrics of one version during training: pass@1 with its 95 % interval over questions (``pass@1_low``,
     ``pass@1_high``), cons@<samples> where answers can vote, lengths, rates, and the mean of every part of the reward.
 
-    A sample that cannot be scored is left out and counted (``unscored``), never wrong.
+    A sample that cannot be scored is left out and counted (``unscored``), never wrong. ``book``: as of
+    :func:`answer_questions`.
     """
     answered = await answer_questions(
         runner,
@@ -147,6 +156,7 @@ async def evaluate(
         seed=seed,
         slots=slots,
         deadline_s=deadline_s,
+        book=book,
     )
     questions = list(answered.values())
     if all(sample.value is None for question in questions for sample in question.samples):

@@ -22,8 +22,9 @@ import pyarrow.parquet as pq
 
 from r1ray.config import RewardConfig, SandboxConfig
 from r1ray.data.checks import MalformedRow, parse_check, read_row
-from r1ray.errors import UserError
+from r1ray.errors import OwnFunctionFailed, UserError
 from r1ray.reward.check_problems import reference_problem
+from r1ray.reward.failure_book import FailureBook, body, failures_of, headline
 from r1ray.reward.scorer import RewardScorer
 from r1ray.runtime.user_paths import file_of
 from r1ray.types import Prompt, Response, Scored, ScoringFailed, Unscorable
@@ -92,8 +93,9 @@ def question_of(row: Mapping[str, Any]) -> Question:
     )
 
 
-async def score_row(scorer: RewardScorer, number: int, row: Row | str) -> Row:
-    """The outcome of one row; what is wrong with the row is an outcome too."""
+async def score_row(scorer: RewardScorer, number: int, row: Row | str, book: FailureBook) -> Row:
+    """The outcome of one row; what is wrong with the row is an outcome too, and so is what a reward function did wrong,
+    of which ``book`` shows each kind. Raises OwnFunctionFailed where ``on_error=stop`` says so."""
     started = time.monotonic()
     found: Row = {"id": row.get("id") if isinstance(row, dict) else None, "outcome": "malformed", "score": None}
     found |= {"parts": {}, "extracted": None, "seconds": 0.0, "detail": ""}
@@ -108,6 +110,10 @@ async def score_row(scorer: RewardScorer, number: int, row: Row | str) -> Row:
         if problem is not None:
             return found | {"outcome": "unscorable", "detail": problem}
         outcome, extracted = await scorer.outcome(question.prompt, question.response)
+        for failure in failures_of(outcome):
+            if failure.on_error == "stop":
+                raise OwnFunctionFailed(f"{headline(failure, question.prompt.id)}.\n{body(failure)}")
+            book.note(failure, question.prompt.id)
     except UserError:
         raise
     except Exception as error:  # one row must not end the file
@@ -115,23 +121,28 @@ async def score_row(scorer: RewardScorer, number: int, row: Row | str) -> Row:
     found |= {"extracted": extracted, "seconds": round(time.monotonic() - started, 6)}
     if isinstance(outcome, Scored):
         words = [word for word in (outcome.label, outcome.detail) if word]
-        words += [f"failed on this text: {', '.join(outcome.failed_parts)}"] if outcome.failed_parts else []
+        words += map(str, outcome.failures)
         return found | {
             "outcome": "scored",
             "score": outcome.total,
             "parts": outcome.parts,
             "detail": ": ".join(words),
         }
-    kind = "unscorable" if isinstance(outcome, Unscorable) else "infrastructure_error"
-    return found | {"outcome": kind, "detail": outcome.reason}
+    return found | {"outcome": _kind(outcome), "detail": outcome.reason}
+
+
+def _kind(outcome: Unscorable | ScoringFailed) -> str:
+    if isinstance(outcome, Unscorable):
+        return "unscorable"
+    return "reward_error" if outcome.failures else "infrastructure_error"
 
 
 async def _score_all(path: str, reward: RewardConfig, sandbox: SandboxConfig, write: Callable[[Row], None]) -> None:
-    scorer = RewardScorer(reward, sandbox, programs=None)
+    scorer, book = RewardScorer(reward, sandbox, programs=None), FailureBook()
     under_way: deque[asyncio.Task[Row]] = deque()
     try:
         for number, row in read_rows(path):
-            under_way.append(asyncio.create_task(score_row(scorer, number, row)))
+            under_way.append(asyncio.create_task(score_row(scorer, number, row, book)))
             if len(under_way) >= WINDOW:
                 write(await under_way.popleft())
         while under_way:

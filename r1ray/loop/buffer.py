@@ -30,6 +30,7 @@ from r1ray.loop.rewards import reason_to_drop
 from r1ray.loop.roles import PromptSource
 from r1ray.loop.upkeep.progress import Progress
 from r1ray.loop.upkeep.removed import Removals
+from r1ray.loop.upkeep.reward_errors import RewardErrors
 from r1ray.loop.upkeep.waiting import Engines, Waiter
 from r1ray.types import GroupRecord, GroupRequest, Prompt, Sampling, ScoredGroup
 
@@ -58,6 +59,7 @@ class Buffer:
         self._ledger, self._progress, self._engines, self._waiter = ledger, progress, engines, waiter
         self.is_closed = False
         self.removals = Removals()
+        self.errors = RewardErrors(reward, step_size=algo.prompts_per_step * algo.group_size, progress=progress)
         self._reissue = list(ledger.in_flight)
         size, staleness, self._surplus = algo.prompts_per_step, algo.max_staleness, algo.num_surplus_groups
         self._slots = asyncio.Semaphore((staleness + 1) * size + self._surplus)
@@ -124,6 +126,8 @@ class Buffer:
             return self._drop(request, "engine_lost", None)
         except GroupFailed as error:
             return self._drop(request, error.reason, None)
+        if self.errors.note(request.prompt, group):
+            self.close()
         if request.group_id in self._aborted:
             return self._drop(request, "surplus", group)
         if reason := reason_to_drop(group, self._algo, self._reward, step=self._progress.version + 1):
@@ -239,9 +243,10 @@ class Buffer:
             return
         self._drops_in_a_row += 1
         if self._drops_in_a_row > max(MAX_DROPS_IN_A_ROW, 4 * self._algo.prompts_per_step):
+            cause = f" ({self.errors.unscored})" if reason == "unscored" else ""
             raise R1RayError(
-                f"{self._drops_in_a_row} groups in a row were dropped, the last one because of {reason}; all drops of "
-                f"the run: {dict(self._ledger.dropped)}"
+                f"{self._drops_in_a_row} groups in a row were dropped, the last one because of {reason}{cause}; all "
+                f"drops of the run: {dict(self._ledger.dropped)}"
             )
 
     def _leave(self, request: GroupRequest, reason: str, group: ScoredGroup | None) -> None:

@@ -85,6 +85,7 @@ class Controller:
             ledger=self.ledger,
             progress=self._progress,
             removals=self._buffer.removals,
+            errors=self._buffer.errors,
             domains=domains,
         )
         self._report = Report(
@@ -185,7 +186,7 @@ class Controller:
         """Wait for groups, while the learner still holds the live version."""
         groups, prompts = await self._buffer.take(part)
         if not groups:
-            raise await self._saver.end_early(tasks)
+            raise self._buffer.errors.instead_of(await self._saver.end_early(tasks))
         self._account.lap("idle_learner")
         await self._report.finish()  # an evaluation still running is of the weights that are about to change
         self._account.lap("eval_wait")

@@ -3,24 +3,27 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import functools
-import importlib
 import inspect
-import math
-import threading
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import entry_points
-from typing import Any, cast
+from typing import cast
 
 from r1ray.algo.compose import total_reward
 from r1ray.algo.consensus import answer_classes
 from r1ray.checks import FormatOnly
 from r1ray.config import JudgeConfig, PreferenceModelConfig, RewardConfig, RewardPart, SandboxConfig
 from r1ray.data.checks import CHECK_TYPES, check_problem
-from r1ray.errors import DeadlineExceeded, InfrastructureError, R1RayError, UnscorableError, UserError
+from r1ray.errors import (
+    DeadlineExceeded,
+    InfrastructureError,
+    PartFailure,
+    R1RayError,
+    UnscorableError,
+    UserError,
+)
 from r1ray.interfaces import RewardFn
 from r1ray.reward import shaping
 from r1ray.reward.accuracy import Accuracy
@@ -29,8 +32,10 @@ from r1ray.reward.format import boxed_answer_of_format, cold_start_format_reward
 from r1ray.reward.judged import Judge
 from r1ray.reward.language import language_consistency
 from r1ray.reward.last_number import last_number
+from r1ray.reward.own_function import Raised, call, load_function, own_function_problem
+from r1ray.reward.own_result import MAX_RESPONSE, NotANumber, part_failure, score_of, shortened
 from r1ray.reward.preference import Batches, PreferenceModel, seen
-from r1ray.runtime.deadline import within
+from r1ray.reward.service_errors import is_service_error
 from r1ray.types import (
     Outcome,
     Prompt,
@@ -57,20 +62,6 @@ RULES: dict[str, RewardFn] = {
 ACCURACY, COSINE, LAST_NUMBER = "accuracy", "cosine_length", "last_number"
 ENTRY_POINTS = "r1ray.rewards"
 USER_THREADS = 64
-
-
-def load_function(key: str, path: str) -> RewardFn:
-    """The function that ``package.module:function`` names. Raises UserError."""
-    module, _, name = path.partition(":")
-    try:
-        function = getattr(importlib.import_module(module), name)
-    except Exception as error:  # importing runs the user's module, which may do anything
-        raise UserError(
-            f"{key}={path}: needs package.module:function of an importable function: {type(error).__name__}: {error}."
-        ) from error
-    if not callable(function):
-        raise UserError(f"{key}={path}: {name} is not a function.")
-    return cast(RewardFn, function)
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +91,16 @@ class Part:
     def needs_reference(self) -> bool:
         return self.is_own and self.name in (ACCURACY, COSINE)
 
+    @property
+    def is_users(self) -> bool:
+        """Whether it calls a function that is not r1ray's."""
+        return not self.is_own and self.model is None
+
+    @property
+    def on_error(self) -> str:
+        """What becomes of a response that it fails on. A rule that ships ends no run because of what a model wrote."""
+        return "zero" if self.is_own and self.config.on_error == "auto" else self.config.on_error
+
 
 def resolve_parts(config: RewardConfig) -> tuple[Part, ...]:
     """Every part with its function, or its model. Raises UserError for a name that is none of ours and has neither."""
@@ -114,11 +115,11 @@ def resolve_parts(config: RewardConfig) -> tuple[Part, ...]:
             parts.append(Part(name, part, None, False, _model_of(name, part, config.models[name])))
             continue
         if part.function is not None:
-            function = load_function(f"{key}.function", part.function)
+            function = _load_users(f"{key}.function", part.function, key, part)
         elif name in (ACCURACY, COSINE) or name in RULES:
             function, is_own = RULES.get(name), True
         elif name in offered:
-            function = load_function(key, offered[name].value)
+            function = _load_users(key, offered[name].value, key, part)
         else:
             known = sorted([ACCURACY, COSINE, *RULES, *offered])
             raise UserError(
@@ -130,12 +131,27 @@ def resolve_parts(config: RewardConfig) -> tuple[Part, ...]:
         if part.options and function is None:
             _check_options(key, shaping.cosine_length, part.options, True, 1, 1)
         elif part.options and function is not None:
-            _check_options(key, function, part.options, None, None)
+            if is_own:
+                _check_options(key, function, part.options, None, None)
             function = cast(RewardFn, functools.partial(cast(Callable[..., float], function), **part.options))
         parts.append(Part(name, part, function, is_own))
     if COSINE in config.parts and ACCURACY not in config.parts:
         raise UserError(f"reward.parts.{COSINE} depends on whether the answer is right: needs reward.parts.{ACCURACY}.")
     return tuple(parts)
+
+
+def _load_users(named: str, path: str, key: str, part: RewardPart) -> RewardFn:
+    """Return a function that is not ours. Raises UserError if it cannot be called as a reward.
+
+    Args:
+        named: the key, or the entry point's part, that has its path.
+        key: of the part.
+    """
+    function = load_function(named, path)
+    problem = own_function_problem(key, part, function, shown=f"{named}={path}")
+    if problem is not None:
+        raise UserError(problem)
+    return function
 
 
 def _model_of(name: str, part: RewardPart, model: PreferenceModelConfig) -> PreferenceModelConfig:
@@ -248,17 +264,17 @@ class RewardScorer:
         if problem is not None:
             return Unscorable(problem), None
         scores: dict[str, Score] = {}
-        failed: list[str] = []
+        failures: list[PartFailure] = []
         check = CHECK_TYPES[type(prompt.check)]
         parts = [part for part in self._parts if part.applies_to(prompt.domain, check)]
         try:
             for part in parts:
                 if part.name == COSINE and part.is_own:
                     continue
-                score = await self._score_of(part, prompt, response)
-                if score is None or not math.isfinite(score.value):
-                    failed.append(part.name)
-                scores[part.name] = score if score is not None and math.isfinite(score.value) else Score(0.0)
+                found = await self._score_of(part, prompt, response)
+                if isinstance(found, PartFailure):
+                    failures.append(found)
+                scores[part.name] = found if isinstance(found, Score) else Score(0.0)
         except UnscorableError as error:
             return Unscorable(str(error)), None
         except DeadlineExceeded:
@@ -267,13 +283,12 @@ class RewardScorer:
             return ScoringFailed(str(error)), None
         for part in parts:
             if part.name == COSINE and part.is_own and ACCURACY in scores:
-                if response.num_tokens is None or response.max_tokens is None:
-                    failed.append(COSINE)
-                    scores[COSINE] = Score(0.0)
-                else:
-                    lengths = (response.num_tokens, response.max_tokens)
-                    is_correct = scores[ACCURACY].value >= 1.0
-                    scores[COSINE] = Score(shaping.cosine_length(is_correct, *lengths, **part.config.options))
+                found = _cosine_of(part, response, is_correct=scores[ACCURACY].value >= 1.0)
+                if isinstance(found, PartFailure):
+                    failures.append(found)
+                scores[COSINE] = found if isinstance(found, Score) else Score(0.0)
+        if masking := [failure for failure in failures if failure.on_error == "mask"]:
+            return ScoringFailed(str(masking[0]), tuple(failures)), None
         values = {name: score.value for name, score in scores.items()}
         spoken = next((score for score in scores.values() if score.label), Score(0.0))
         extracted = next((score.extracted for score in scores.values() if score.extracted is not None), None)
@@ -282,59 +297,73 @@ class RewardScorer:
             extracted = boxed_answer_of_format(response.text) if in_format else final_answer(response.text)
         total = total_reward(values, self._weights, gate=self._gate)
         metrics = {name: metric for score in scores.values() for name, metric in score.metrics.items()}
-        return Scored(total, metrics | values, tuple(failed), spoken.label, spoken.detail), extracted
+        return Scored(total, metrics | values, tuple(failures), spoken.label, spoken.detail), extracted
 
-    async def _score_of(self, part: Part, prompt: Prompt, response: Response) -> Score | None:
-        """The score of one part; None where its function failed on what the model wrote.
-
-        What the model wrote must never stop training, whatever it does to a reward function: this is the one place
-        with a broad except. An error of the machine, or of a service that the function asks, is not the model's.
-        """
+    async def _score_of(self, part: Part, prompt: Prompt, response: Response) -> Score | PartFailure:
+        """Return the score of one part, or how its function failed on what the model wrote. Raises InfrastructureError
+        where a machine, or a service that the function asks, failed."""
+        if part.name == ACCURACY and part.is_own:
+            return await self._accuracy_of(prompt, response)
+        if part.model is not None:
+            return await self._model_score(part, prompt, response)
+        assert part.function is not None
+        failure = functools.partial(part_failure, part.name, function=part.function, on_error=part.on_error)
         try:
-            if part.name == ACCURACY and part.is_own:
-                return await self._accuracy(prompt, response)
-            if part.model is not None:
-                return Score(await self._models[part.name].score(seen(prompt, response, sees=part.model.sees)))
-            assert part.function is not None
             if part.is_own:
-                value = part.function(prompt, response)
+                value: object = part.function(prompt, response)
             else:
-                value = await self._users(part, prompt, response)
-            assert not inspect.isawaitable(value)
-            return value if isinstance(value, Score) else Score(float(value))
+                deadline_s, slots = part.config.deadline_s, self._user_slots
+                value = await call(part.function, prompt, response, name=part.name, deadline_s=deadline_s, slots=slots)
+            return score_of(value)
+        except NotANumber as error:
+            return failure(error, response)
+        except Raised as raised:
+            return failure(_own_error(part, raised.error), response)
         except R1RayError:
             raise
-        except (MemoryError, OSError) as error:
-            raise InfrastructureError(f"reward part {part.name}: {type(error).__name__}: {error}") from error
-        except Exception as error:
-            if part.name == ACCURACY and part.is_own:  # it has its own care for what a model writes: this is a fault
-                raise InfrastructureError(f"accuracy: {type(error).__name__}: {error}") from error
-            return None
+        except Exception as error:  # of a rule that ships: what the model wrote must never stop training
+            return failure(_own_error(part, error), response)
 
-    async def _users(self, part: Part, prompt: Prompt, response: Response) -> float | Score:
-        """Call a function that is not ours, in a thread where it is not a coroutine, so that a slow one holds up
-        nobody. A thread cannot be ended: DeadlineExceeded of one ends the actor, which is replaced."""
-        assert part.function is not None
-        wait = functools.partial(
-            within,
-            part.config.deadline_s,
-            waiter="a completion",
-            owner=f"reward part {part.name}",
-            key=f"reward.parts.{part.name}.deadline_s",
-        )
-        function = part.function
-        target = function.func if isinstance(function, functools.partial) else function
-        if inspect.iscoroutinefunction(target) or inspect.iscoroutinefunction(getattr(target, "__call__", None)):  # noqa: B004
-            try:
-                return cast("float | Score", await wait(function(prompt, response)))  # type: ignore[arg-type]
-            except DeadlineExceeded as error:  # the coroutine is cancelled, and nothing is stuck
-                raise InfrastructureError(str(error)) from error
-        async with self._user_slots:  # the clock starts with the function
-            return cast("float | Score", await wait(_in_thread(function, prompt, response)))
+    async def _accuracy_of(self, prompt: Prompt, response: Response) -> Score:
+        """Return the score of r1ray's own accuracy, which has its own care for what a model writes."""
+        try:
+            return await self._accuracy(prompt, response)
+        except R1RayError:
+            raise
+        except Exception as error:
+            raise InfrastructureError(f"accuracy: {type(error).__name__}: {error}") from error
+
+    async def _model_score(self, part: Part, prompt: Prompt, response: Response) -> Score:
+        assert part.model is not None
+        return Score(await self._models[part.name].score(seen(prompt, response, sees=part.model.sees)))
 
     def close(self) -> None:
         """End everything that was started."""
         self._accuracy.close()
+
+
+def _cosine_of(part: Part, response: Response, *, is_correct: bool) -> Score | PartFailure:
+    """Return the reward about length, which has no number of tokens where only the text is known."""
+    if response.num_tokens is None or response.max_tokens is None:
+        return PartFailure(
+            part=part.name,
+            kind="unknown length",
+            message="the number of tokens, or their limit, is not known here",
+            response=shortened(response.text, MAX_RESPONSE),
+            on_error=part.on_error,
+        )
+    lengths = (response.num_tokens, response.max_tokens)
+    return Score(shaping.cosine_length(is_correct, *lengths, **part.config.options))
+
+
+def _own_error(part: Part, error: BaseException) -> BaseException:
+    """Return what a function raised, if it is the function's own error. Raises what it says of the reference, and
+    InfrastructureError where a machine or a service failed."""
+    if isinstance(error, UnscorableError):
+        raise error
+    if isinstance(error, InfrastructureError) or is_service_error(error):
+        raise InfrastructureError(f"reward part {part.name}: {type(error).__name__}: {error}") from error
+    return error
 
 
 def _api_judge(config: JudgeConfig) -> Judge:
@@ -348,24 +377,3 @@ def _api_judge(config: JudgeConfig) -> Judge:
         max_tokens=config.max_tokens,
         max_in_flight=config.max_in_flight,
     )
-
-
-def _in_thread(function: Callable[..., Any], *arguments: Any) -> asyncio.Future[Any]:
-    """Call a function in a thread of its own. A daemon: one that never returns must not keep the process alive."""
-    loop = asyncio.get_running_loop()
-    future: asyncio.Future[Any] = loop.create_future()
-
-    def settle(set_outcome: Callable[[Any], None], outcome: Any) -> None:
-        if not future.done():  # it may have been given up
-            set_outcome(outcome)
-
-    def work() -> None:
-        try:
-            outcome, setter = function(*arguments), future.set_result
-        except BaseException as error:
-            outcome, setter = error, future.set_exception
-        with contextlib.suppress(RuntimeError):  # the loop is gone, and nobody waits
-            loop.call_soon_threadsafe(settle, setter, outcome)
-
-    threading.Thread(target=work, name="reward", daemon=True).start()
-    return future

@@ -6,7 +6,8 @@ DONE = 0
 NOT_RIGHT = 1
 """The command did its work, and what it was asked about is not right: ``doctor`` found something red."""
 USER = 2
-"""The user's input: one or two sentences on stderr, no traceback, and nothing was started."""
+"""The user's input: one or two sentences on stderr, no traceback, and nothing was started. Or a reward function of the
+user's ended a run (``on_error``): with its traceback; the same command does the same until the function is mended."""
 FAULT = 3
 """A fault ended it: a machine, a process or a service failed, or code raised what nobody expected."""
 INTERRUPTED = 130

@@ -22,6 +22,7 @@ from r1ray.loop.checkpoint import Checkpoints
 from r1ray.loop.controller import Controller
 from r1ray.reward.check_problems import problem_finder
 from r1ray.reward.equivalence import CAN_VOTE
+from r1ray.reward.failure_book import FailureBook
 from r1ray.reward.scorer import check_parts, resolve_parts
 from r1ray.runtime.model_files import load_generation_config, load_tokenizer, local_folder
 from r1ray.runtime.termination import first_sigterm
@@ -125,6 +126,7 @@ class _Job:
         self._check_sandbox()
         self._benchmark = Path(held_out).name.split(".")[0] if held_out else ""
         self._controller: Controller | None = None
+        self._book = FailureBook()  # of evaluations
         self._metrics = MetricsFile(context.run_dir / "metrics.jsonl", stage="rl")
         can_vote = {check for _, check in kinds} <= CAN_VOTE
         check_metrics(config, can_vote=can_vote, domains=self._domains)
@@ -279,6 +281,7 @@ class _Job:
             seed=self._config.seed * 1_000_003 + version,
             slots=self._config.eval_slots,
             deadline_s=self._config.deadlines.decided.generate_s,
+            book=self._book,
         )
 
     def _probe(self) -> list[Int32Array]:

@@ -7,7 +7,7 @@ What the engine saw in a branch is ``prompt_tokens`` followed by the tokens of t
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal, TypedDict
 
 import numpy as np
@@ -18,8 +18,8 @@ from r1ray.types import (
     GroupRecord,
     Outcome,
     Removed,
-    Scored,
     ScoredTrajectory,
+    ScoringFailed,
     Segment,
     Status,
     Trajectory,
@@ -126,9 +126,11 @@ class RolloutRow(TypedDict, total=False):
     rewards: dict[str, float]
     """By the names of the parts, with what has no weight."""
     outcome: str
-    """``scored``, ``unscorable``, ``infrastructure_error``, or ``removed``: for the reason in ``detail``."""
+    """``scored``, ``unscorable``, ``infrastructure_error``, ``reward_error``: masked, because a reward function failed;
+    or ``removed``: for the reason in ``detail``."""
     label: str | None
     detail: str | None
+    """For people, with what reward functions raised."""
     advantage: float | None
     """None where the trajectory was not trained on."""
     status: Status
@@ -161,6 +163,29 @@ def rows_of(
     for removed in group.removed:
         trajectory = trajectories.get(trajectory_id(record.group_id, removed.index))
         yield columns | _removed_columns(removed, trajectory) | _token_columns(trajectory)
+
+
+def set_aside_rows(
+    step: int, records: Sequence[GroupRecord], trajectories: Mapping[str, Trajectory]
+) -> Iterator[dict[str, Any]]:
+    """Yield a row for each trajectory whose scoring ended its workers, with the parts that may have: nobody scores it
+    again."""
+    for record in records:
+        for scored in record.group.trajectories if record.group is not None else ():
+            outcome, name = scored.outcome, trajectory_id(record.group_id, scored.index)
+            if not isinstance(outcome, ScoringFailed):
+                continue
+            if not (ended := [failure for failure in outcome.failures if failure.ended_worker]):
+                continue
+            yield {
+                "step": step,
+                "prompt_id": record.prompt.id,
+                "group_id": record.group_id,
+                "trajectory": scored.index,
+                "part": ", ".join(failure.part for failure in ended),
+                "reason": outcome.reason,
+                "response": trajectories[name].text if name in trajectories else ended[0].response,
+            }
 
 
 def trajectory_of(row: RolloutRow) -> Trajectory:
@@ -240,13 +265,15 @@ def _token_columns(trajectory: Trajectory | None) -> dict[str, Any]:
 
 
 def _outcome_columns(outcome: Outcome) -> dict[str, Any]:
-    if not isinstance(outcome, Scored):
-        kind = "unscorable" if isinstance(outcome, Unscorable) else "infrastructure_error"
+    if isinstance(outcome, Unscorable):
+        return {"outcome": "unscorable", "detail": outcome.reason, "rewards": []}
+    if isinstance(outcome, ScoringFailed):
+        kind = "reward_error" if outcome.failures else "infrastructure_error"
         return {"outcome": kind, "detail": outcome.reason, "rewards": []}
     return {
         "outcome": "scored",
         "label": outcome.label,
-        "detail": outcome.detail,
+        "detail": "; ".join([*([outcome.detail] if outcome.detail else []), *map(str, outcome.failures)]),
         "reward": outcome.total,
         "rewards": list(outcome.parts.items()),
     }

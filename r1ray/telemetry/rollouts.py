@@ -1,5 +1,6 @@
-"""The rollout log: one Parquet file a step, with every group that was trained or dropped in it; and reflection.jsonl,
-one line a step on how often its trained groups re-evaluate.
+"""The rollout log: one Parquet file a step, with every group that was trained or dropped in it; reflection.jsonl, one
+line a step on how often its trained groups re-evaluate; and set_aside.jsonl, one line a trajectory whose scoring ended
+its workers.
 
     GroupRecord, Trajectory --RolloutLog.write--> step=000123.parquet --read_rollouts--> RolloutRow
 """
@@ -18,10 +19,10 @@ from r1ray.interfaces import Lent
 from r1ray.runtime.files import written_aside
 from r1ray.telemetry.metrics import append_row, read_rows, rewind_rows
 from r1ray.telemetry.reflection import measure_step
-from r1ray.telemetry.rollout_rows import SCHEMA, RolloutRow, rows_of
+from r1ray.telemetry.rollout_rows import SCHEMA, RolloutRow, rows_of, set_aside_rows
 from r1ray.types import GroupRecord, Trajectory
 
-REFLECTION = "reflection.jsonl"
+REFLECTION, SET_ASIDE = "reflection.jsonl", "set_aside.jsonl"
 ROWS_AT_A_TIME = 256
 """Of what is read: with 32,768 tokens each they take some 100 MB."""
 
@@ -84,6 +85,9 @@ class RolloutLog:
         path = rollout_file(self._folder, step, name=name)
         with written_aside(path) as aside:
             pq.write_table(pa.Table.from_pylist(rows, schema=SCHEMA), aside, compression="zstd")
+        if name == "step":
+            for row in set_aside_rows(step, records, trajectories):
+                append_row(self._folder / SET_ASIDE, row)
         trained = [record for record in records if record.status == "trained"]
         ids = [each for record in trained if record.group is not None for each in record.group.ids]
         if name == "step" and any(each in trajectories for each in ids):  # else they are gone with their worker
@@ -92,7 +96,8 @@ class RolloutLog:
 
     def rewind(self, step: int) -> None:
         """Remove the files and lines after ``step``: a resumed run writes them again."""
-        rewind_rows(self._folder / REFLECTION, step)
+        for name in (REFLECTION, SET_ASIDE):
+            rewind_rows(self._folder / name, step)
         for later in rollout_steps(self._folder):
             if later > step:
                 rollout_file(self._folder, later).unlink()

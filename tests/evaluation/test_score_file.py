@@ -140,6 +140,51 @@ def test_a_mistake_is_a_sentence_and_exit_code_2(
     assert message in capsys.readouterr().err
 
 
+OWN_SCORES = """
+def picky(prompt, response):
+    if response.text == "odd":
+        return None
+    if response.text == "exit":
+        raise SystemExit(4)
+    return {"good": 1.0}[response.text]
+"""
+
+
+@pytest.mark.parametrize(
+    ("on_error", "outcomes"),
+    [("auto", ["scored"] * 5), ("zero", ["scored"] * 5), ("mask", ["scored", *["reward_error"] * 4])],
+)
+def test_what_a_function_of_the_users_did_wrong_is_shown(
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    on_error: str,
+    outcomes: list[str],
+) -> None:
+    (tmp_path / "own_file_scores.py").write_text(OWN_SCORES)
+    monkeypatch.syspath_prepend(tmp_path)
+    rows = [{"id": text, "check": MATH, "response": text} for text in ("good", "bad", "worse", "odd", "exit")]
+    part = f'+reward.parts.mine={{weight: 1.0, function: "own_file_scores:picky", on_error: {on_error}}}'
+    found, said = scored(capsys, str(written(tmp_path / "rows.jsonl", rows)), part)
+    assert [row["outcome"] for row in found] == outcomes
+    details = [row["detail"] for row in found]
+    assert "KeyError: 'bad' (own_file_scores.py:7)" in details[1] and "KeyError: 'worse'" in details[2]
+    assert "returned None" in details[3] and "SystemExit: 4" in details[4]
+    assert "mine" not in details[0]
+    assert said.count("This kind is shown once") == 3, "once a kind"
+    assert "Traceback" in said and "The response was:" in said and "worse" not in said
+
+
+def test_a_function_that_fails_ends_the_file_if_it_is_to(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "own_stop_scores.py").write_text("def none(prompt, response): ...")
+    monkeypatch.syspath_prepend(tmp_path)
+    part = '+reward.parts.mine={weight: 1.0, function: "own_stop_scores:none", on_error: stop}'
+    assert main(["score", str(written(tmp_path / "rows.jsonl", ROWS[:1])), part]) == 2
+    assert "reward part mine: returned None" in capsys.readouterr().err
+
+
 def test_many_rows_take_bounded_memory(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     path = tmp_path / "many.jsonl"
     with path.open("w") as file:

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-import math
+import pickle
 import threading
 import time
 from collections.abc import Sequence
@@ -13,9 +13,9 @@ import pytest
 
 from r1ray.checks import CodeTests, FormatOnly, StdioCase
 from r1ray.config import RewardConfig, RewardPart, SandboxConfig
-from r1ray.errors import DeadlineExceeded, UserError
+from r1ray.errors import DeadlineExceeded, PartStuck, UserError
 from r1ray.reward.preference import Row
-from r1ray.reward.scorer import RewardScorer, check_parts, resolve_parts
+from r1ray.reward.scorer import RULES, RewardScorer, check_parts, resolve_parts
 from r1ray.types import (
     Outcome,
     Prompt,
@@ -43,14 +43,6 @@ def judge(parts: dict[str, Any], prompt: Prompt, response: Response, **config: A
 PAPER = {"accuracy": RewardPart(), "format": RewardPart()}
 
 
-def crash(prompt: Prompt, response: Response) -> float:
-    raise RecursionError("the model's text did this")
-
-
-def infinite(prompt: Prompt, response: Response) -> float:
-    return math.inf
-
-
 def test_the_total_is_the_weighted_sum_and_every_part_is_kept() -> None:
     parts = {"accuracy": RewardPart(2.0), "format": RewardPart(0.5)}
     outcome = judge(parts, make_prompt(), GOOD)
@@ -63,21 +55,72 @@ def test_a_part_of_weight_zero_is_only_logged() -> None:
     assert outcome == Scored(0.0, {"accuracy": 0.0, "format": 1.0}, label="wrong")
 
 
-@pytest.mark.parametrize("name", ["crash", "infinite"])
-def test_a_reward_function_that_fails_on_a_text_scores_zero_and_is_counted(name: str) -> None:
-    parts = {"accuracy": RewardPart(), "mine": RewardPart(1.0, f"tests.reward.test_scorer:{name}")}
+def crash(prompt: Prompt, response: Response) -> float:
+    raise RecursionError("the model's text did this")
+
+
+def only_logged(prompt: Prompt, response: Response) -> None:
+    return None
+
+
+MINE = "tests.reward.test_scorer:crash"
+
+
+@pytest.mark.parametrize("on_error", ["auto", "zero", "stop"])
+def test_a_part_that_fails_on_a_text_is_zero_and_says_how(on_error: str) -> None:
+    outcome = judge({"accuracy": RewardPart(), "mine": RewardPart(1.0, MINE, on_error=on_error)}, make_prompt(), GOOD)
+    assert isinstance(outcome, Scored)
+    assert (outcome.total, outcome.parts) == (1.0, {"accuracy": 1.0, "mine": 0.0})
+    (failure,) = outcome.failures
+    assert (failure.part, failure.on_error, failure.response) == ("mine", on_error, GOOD.text)
+    assert "RecursionError: the model's text did this" in failure.traceback
+
+
+def test_a_part_that_fails_can_have_its_trajectory_left_out_with_all_its_failures() -> None:
+    parts = {
+        "mine": RewardPart(1.0, MINE, on_error="mask"),
+        "other": RewardPart(1.0, "tests.reward.test_scorer:only_logged"),
+    }
     outcome = judge(parts, make_prompt(), GOOD)
-    assert outcome == Scored(1.0, {"accuracy": 1.0, "mine": 0.0}, ("mine",), "correct")
+    assert isinstance(outcome, ScoringFailed)
+    assert [failure.part for failure in outcome.failures] == ["mine", "other"]
+    assert outcome.reason.startswith("reward part mine: RecursionError: the model's text did this (test_scorer.py:")
+
+
+def test_a_rule_that_ships_never_ends_a_run_because_of_what_a_model_wrote(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(RULES, "format", crash)
+    outcome = judge({"format": RewardPart()}, make_prompt(), GOOD)
+    assert isinstance(outcome, Scored)
+    assert [(failure.part, failure.on_error) for failure in outcome.failures] == [("format", "zero")]
+
+
+def test_a_reward_about_length_says_that_a_bare_text_has_none() -> None:
+    outcome = judge({"accuracy": RewardPart(), "cosine_length": RewardPart()}, make_prompt(), GOOD)
+    assert isinstance(outcome, Scored)
+    assert [str(failure) for failure in outcome.failures] == [
+        "reward part cosine_length: the number of tokens, or their limit, is not known here"
+    ]
 
 
 def unreachable(prompt: Prompt, response: Response) -> float:
     raise ConnectionError("the judge does not answer")
 
 
-def test_an_error_of_a_service_is_never_a_zero() -> None:
-    parts = {"accuracy": RewardPart(), "mine": RewardPart(1.0, "tests.reward.test_scorer:unreachable")}
+def too_late(prompt: Prompt, response: Response) -> float:
+    raise DeadlineExceeded("an engine of the function's own")
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("unreachable", "ConnectionError: the judge does not answer"),
+        ("too_late", "DeadlineExceeded: an engine of the function's own"),
+    ],
+)
+def test_an_error_of_a_service_is_never_a_zero(name: str, reason: str) -> None:
+    parts = {"accuracy": RewardPart(), "mine": RewardPart(1.0, f"tests.reward.test_scorer:{name}")}
     outcome = judge(parts, make_prompt(), GOOD)
-    assert outcome == ScoringFailed("reward part mine: ConnectionError: the judge does not answer")
+    assert outcome == ScoringFailed(f"reward part mine: {reason}")
 
 
 def test_a_prompt_without_a_reference_is_unscorable_not_zero() -> None:
@@ -185,8 +228,10 @@ def test_a_service_that_does_not_answer_in_time_is_an_infrastructure_error() -> 
 
 def test_a_thread_that_does_not_answer_in_time_ends_its_actor() -> None:
     parts = {"mine": RewardPart(1.0, "tests.reward.test_scorer:blocking", deadline_s=0.05)}
-    with pytest.raises(DeadlineExceeded):
+    with pytest.raises(PartStuck, match=r"reward.parts.mine.deadline_s") as found:
         judge(parts, make_prompt(), GOOD)
+    again = pickle.loads(pickle.dumps(found.value))
+    assert (again.part, str(again)) == ("mine", str(found.value)), "it crosses processes"
 
 
 def test_options_are_handed_to_the_function_and_checked_before() -> None:

@@ -8,7 +8,7 @@ ROW = {
     "step": 1.0,
     "reward/mean": 0.75,
     "reward/accuracy": 0.25,
-    "scoring/failed_parts": 0.0,
+    "reward_errors/mine": 0.0,
     "completion/length_mean": 12.3,
     "throughput/generated_tokens_per_s": 4321.0,
 }

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -8,7 +9,7 @@ from typing import Literal, TypeAlias
 import numpy as np
 import pytest
 
-from r1ray.errors import UserError
+from r1ray.errors import PartFailure, UserError
 from r1ray.telemetry.rollout_rows import trajectory_of
 from r1ray.telemetry.rollouts import RolloutLog, read_rollouts, reflection_rows
 from r1ray.types import (
@@ -271,3 +272,35 @@ def test_a_resumed_run_forgets_the_lines_it_will_write_again(tmp_path: Path) -> 
     RolloutLog(tmp_path).rewind(2)
     write(log, 3, "4")
     assert [(row["step"], row["share"]) for row in reflection_rows(tmp_path)] == [(1, 1.0), (2, 1.0), (3, 0.0)]
+
+
+def test_what_a_reward_function_did_wrong_stands_in_the_row(tmp_path: Path) -> None:
+    failed = PartFailure(part="mine", kind="ValueError at my.py:3", message="ValueError: x", response="a")
+    zero, masked = Scored(1.0, {"mine": 0.0}, (failed,), detail="as asked"), ScoringFailed(str(failed), (failed,))
+    made = [make_trajectory(group_id="0/3", index=i, text="a") for i in (0, 1)]
+    record = record_of("0/3", [scored(made[0], zero), scored(made[1], masked)], (0.5, None))
+    RolloutLog(tmp_path).write(1, [record], lent(*made))
+    first, second = read_rollouts(tmp_path)
+    assert (first["outcome"], first["detail"]) == ("scored", "as asked; reward part mine: ValueError: x (my.py:3)")
+    assert (second["outcome"], second["detail"]) == ("reward_error", "reward part mine: ValueError: x (my.py:3)")
+    assert not (tmp_path / "set_aside.jsonl").exists()
+
+
+def test_a_trajectory_that_ended_its_workers_is_set_aside_until_its_step_is_rewound(tmp_path: Path) -> None:
+    ended = [
+        PartFailure(part=part, kind="ended its process", message="gone", response="a", ended_worker=True)
+        for part in ("mine", "other")
+    ]
+    log = RolloutLog(tmp_path)
+    for step in (1, 2):
+        one, other = (make_trajectory(group_id=f"0/{step}", index=i, text=f"text {i}") for i in (0, 1))
+        outcomes = [scored(one, RIGHT), scored(other, ScoringFailed("gone, 3 times", tuple(ended)))]
+        log.write(step, [record_of(f"0/{step}", outcomes, (0.5, None))], lent(one, other))
+    rows = [json.loads(line) for line in (tmp_path / "set_aside.jsonl").read_text().splitlines()]
+    assert [row["step"] for row in rows] == [1, 2]
+    assert rows[0] | {"step": 0} == {
+        **{"step": 0, "prompt_id": "p0", "group_id": "0/1", "trajectory": 1, "part": "mine, other"},
+        **{"reason": "gone, 3 times", "response": "text 1"},
+    }
+    log.rewind(1)
+    assert (tmp_path / "set_aside.jsonl").read_text().count("\n") == 1

@@ -10,6 +10,7 @@ from r1ray.loop.ledger import Ledger
 from r1ray.loop.upkeep.metrics import EngineTally, StepClock, step_metrics
 from r1ray.loop.upkeep.progress import Progress
 from r1ray.loop.upkeep.removed import Removals
+from r1ray.loop.upkeep.reward_errors import RewardErrors
 from r1ray.types import GroupRecord, PublishStats, StepStats
 
 
@@ -24,15 +25,17 @@ class Account:
         ledger: Ledger,
         progress: Progress,
         removals: Removals,
+        errors: RewardErrors,
         domains: Sequence[str],
     ) -> None:
         """
         Args:
             removals: notes what is removed; the buffer fills it.
+            errors: notes what reward functions did wrong; the buffer fills it too.
             domains: of the prompts, for metrics of each.
         """
         self._groups, self._algo, self._domains = groups, algo, domains
-        self._ledger, self._progress, self._removals = ledger, progress, removals
+        self._ledger, self._progress, self._removals, self._errors = ledger, progress, removals, errors
         self._clock, self._tally = StepClock(), EngineTally()
         self.lap = self._clock.lap
 
@@ -64,6 +67,7 @@ class Account:
                 seconds=times["time/step_s"],
             ),
             **self._removals.metrics(groups, mask_truncated=self._algo.mask_truncated),
+            **self._errors.metrics(),
             **self._ledger.metrics(),
             **self._progress.metrics(),
             **times,

@@ -8,7 +8,17 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from r1ray.types import EngineTimes, Prompt, PublishStats, Scored, ScoredGroup, ScoredTrajectory, StepStats
+from r1ray.types import (
+    EngineTimes,
+    Outcome,
+    Prompt,
+    PublishStats,
+    Scored,
+    ScoredGroup,
+    ScoredTrajectory,
+    ScoringFailed,
+    StepStats,
+)
 
 
 def _mean(values: Sequence[float]) -> float:
@@ -43,7 +53,6 @@ def batch_metrics(
         **(domain_metrics(batch, prompts, domains) if len(domains) > 1 else {}),
         **group_metrics(batch, num_dropped),
         **scoring_metrics(trajectories),
-        "scoring/failed_parts": float(sum(len(outcome.failed_parts) for outcome in scored)),
         "scoring/unscored": float(len(trajectories) - len(scored)),
         "completion/length_mean": _mean([float(each.num_policy_tokens) for each in trajectories]),
         "completion/truncated_rate": _mean([float(each.status == "truncated") for each in trajectories]),
@@ -90,12 +99,9 @@ def group_metrics(batch: Sequence[ScoredGroup], num_dropped: int = 0) -> dict[st
 
 def scoring_metrics(trajectories: Sequence[ScoredTrajectory]) -> dict[str, float]:
     """How scoring went: seconds a trajectory, and the share of each label (``correct``, ``wrong``,
-    ``timeout``, ...; ``infrastructure_error`` where it could not be scored)."""
+    ``timeout``, ...; ``infrastructure_error`` where it could not be scored, ``reward_error`` where it was masked)."""
     seconds = np.array([trajectory.seconds for trajectory in trajectories])
-    kinds = Counter(
-        trajectory.outcome.label if isinstance(trajectory.outcome, Scored) else "infrastructure_error"
-        for trajectory in trajectories
-    )
+    kinds = Counter(map(_kind, (trajectory.outcome for trajectory in trajectories)))
     p50, p95, p99 = np.percentile(seconds, [50, 95, 99])
     return {
         **{f"scoring/{kind}": count / len(trajectories) for kind, count in sorted(kinds.items()) if kind},
@@ -103,6 +109,12 @@ def scoring_metrics(trajectories: Sequence[ScoredTrajectory]) -> dict[str, float
         "scoring/seconds_p95": float(p95),
         "scoring/seconds_p99": float(p99),
     }
+
+
+def _kind(outcome: Outcome) -> str:
+    if isinstance(outcome, Scored):
+        return outcome.label
+    return "reward_error" if isinstance(outcome, ScoringFailed) and outcome.failures else "infrastructure_error"
 
 
 def step_metrics(

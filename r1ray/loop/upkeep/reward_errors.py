@@ -1,0 +1,88 @@
+"""Failures of the user's reward functions: counted, shown once a kind, and when they end a run.
+
+group --note--> the console; OwnFunctionFailed in the first step; ``ending``: with what to end at a checkpoint
+step  --metrics--> reward_errors/<part>
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+
+from r1ray.config import RewardConfig
+from r1ray.errors import OwnFunctionFailed, PartFailure, R1RayError, Terminated
+from r1ray.loop.upkeep.progress import Progress
+from r1ray.reward.failure_book import FailureBook, body, failures_of, headline
+from r1ray.types import Prompt, ScoredGroup, ScoringFailed
+
+logger = logging.getLogger(__name__)
+MAX_SHARE = 0.1
+"""Of a step's trajectories; more of them end a run by ``on_error=auto``."""
+
+
+class RewardErrors:
+    """Looks at every group that was scored."""
+
+    def __init__(self, config: RewardConfig, *, step_size: int, progress: Progress) -> None:
+        """``step_size``: trajectories of a step."""
+        self._step_size, self._progress, self._book = step_size, progress, FailureBook()
+        self._parts = [name for name, part in config.parts.items() if part.function is not None]
+        self._counts: Counter[tuple[str, str]] = Counter()  # by part and kind, since the last step
+        self._num_scored = self._num_tolerated = 0
+        self._ending: OwnFunctionFailed | None = None
+        self.unscored = ""
+        """Why the last trajectory that could not be scored was not."""
+
+    def note(self, prompt: Prompt, group: ScoredGroup) -> bool:
+        """Count the failures on a group. Return whether the run has to end at a checkpoint. Raises OwnFunctionFailed
+        where the first step has to end it: there is no checkpoint yet."""
+        for each in group.trajectories:
+            self._num_scored += 1
+            if isinstance(each.outcome, ScoringFailed):
+                self.unscored = each.outcome.reason
+            failures = failures_of(each.outcome)
+            if failures and self._ending is None:
+                self._ending = self._judge(failures, prompt)
+            if self._ending is not None and self._progress.version == 0:
+                raise self._ending  # which shows the failure
+            for failure in failures:
+                self._counts[failure.part, failure.kind] += 1
+                self._book.note(failure, prompt.id)
+        return self._ending is not None
+
+    def _judge(self, failures: tuple[PartFailure, ...], prompt: Prompt) -> OwnFunctionFailed | None:
+        """Return with what the run has to end, now that a trajectory has these failures."""
+        if stopping := [each for each in failures if each.on_error == "stop"]:
+            return _ended_by(stopping[0], prompt, "")
+        if not (tolerated := [each for each in failures if each.on_error == "auto"]):
+            return None
+        if self._progress.version == 0:
+            return _ended_by(tolerated[0], prompt, ", in the first step")
+        self._num_tolerated += 1
+        seen = max(self._step_size, self._num_scored)
+        if self._num_tolerated <= MAX_SHARE * seen:
+            return None
+        return _ended_by(tolerated[0], prompt, f", and so did {self._num_tolerated} of a step's {seen} trajectories")
+
+    def instead_of(self, ended: Terminated) -> R1RayError:
+        """Return what to raise when the run has ended at a checkpoint, for this reason or for another."""
+        return ended if self._ending is None else OwnFunctionFailed(f"{self._ending}\nThe run {ended}.")
+
+    def metrics(self) -> dict[str, float]:
+        """Return ``reward_errors/<part>`` of a step, and begin the next."""
+        counts, total, self._counts = self._counts, self._num_scored, Counter()
+        self._num_scored = self._num_tolerated = 0
+        by_part = dict.fromkeys([*self._parts, *(part for part, _ in counts)], 0)
+        for (part, kind), count in counts.items():
+            by_part[part] += count
+            so_far = self._book.count(part, kind)
+            logger.warning("reward part %s: %s on %d of %d trajectories, %d so far", part, kind, count, total, so_far)
+        return {f"reward_errors/{part}": float(count) for part, count in by_part.items()}
+
+
+def _ended_by(failure: PartFailure, prompt: Prompt, more: str) -> OwnFunctionFailed:
+    key = f"reward.parts.{failure.part}.on_error"
+    return OwnFunctionFailed(
+        f"{headline(failure, prompt.id)}{more}; {key}={failure.on_error} ends the run there.\n{body(failure)}\n"
+        f"Mend the function; or {key}=zero counts such responses as 0, and {key}=mask leaves them out."
+    )

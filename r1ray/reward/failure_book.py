@@ -1,0 +1,52 @@
+"""The failures of reward functions, as people read them: each kind once, with its traceback and response."""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+
+from r1ray.errors import PartFailure
+from r1ray.types import Outcome, Unscorable
+
+logger = logging.getLogger(__name__)
+BECOMES = {
+    "auto": "the part is 0 there",
+    "stop": "that ends the run",
+    "zero": "the part is 0 there",
+    "mask": "the response is left out",
+}
+"""What ``on_error`` makes of a response."""
+
+
+class FailureBook:
+    """Counts failures by part and kind, and shows the first of each kind."""
+
+    def __init__(self) -> None:
+        self._counts: Counter[tuple[str, str]] = Counter()
+
+    def note(self, failure: PartFailure, prompt_id: str) -> None:
+        """Count a failure on a response to a prompt."""
+        key = failure.part, failure.kind
+        self._counts[key] += 1
+        if self._counts[key] == 1:
+            becomes = BECOMES["mask" if failure.ended_worker and failure.on_error != "stop" else failure.on_error]
+            logger.warning("%s; %s. This kind is shown once.\n%s", headline(failure, prompt_id), becomes, body(failure))
+
+    def count(self, part: str, kind: str) -> int:
+        """Return how often a part has failed in this way so far."""
+        return self._counts[part, kind]
+
+
+def failures_of(outcome: Outcome) -> tuple[PartFailure, ...]:
+    """Return the failures on one response."""
+    return () if isinstance(outcome, Unscorable) else outcome.failures
+
+
+def headline(failure: PartFailure, prompt_id: str) -> str:
+    """Say which part failed on which prompt."""
+    return f"{failure} on prompt {prompt_id}"
+
+
+def body(failure: PartFailure) -> str:
+    """Return the traceback, if there is one, and the response."""
+    return f"{failure.traceback}The response was:\n{failure.response}"
