@@ -13,6 +13,7 @@ R1RayError
     |   +-- PartStuck     a reward function did not return, and cannot be ended without its process
     +-- EngineLost        a rollout engine died, or may no longer serve
     +-- GroupLost         a group worker died, and its groups with it; they are issued again
+    +-- LearnerLost       a learner rank died, or does not answer; the group is started again
     +-- MachineTooBusy    other processes left what was to be judged too little time
     +-- SandboxUnavailable  untrusted code cannot be run safely on this machine; a UserError too
     +-- WeightSyncError   new weights could not be verified on the rollout engines
@@ -130,6 +131,18 @@ class GroupLost(InfrastructureError):
 
     def __str__(self) -> str:
         return f"the group worker of groups {', '.join(self.group_ids)} is gone"
+
+
+class LearnerLost(InfrastructureError):
+    """The learner group has to be started again, whatever its other ranks hold."""
+
+    def __init__(self, message: str, ranks: tuple[int, ...] = ()) -> None:
+        super().__init__(message, ranks)  # all arguments, so that the error survives pickling
+        self.message, self.ranks = message, ranks
+        """The ranks that are to blame, as far as they are known."""
+
+    def __str__(self) -> str:
+        return self.message
 
 
 class MachineTooBusy(InfrastructureError):

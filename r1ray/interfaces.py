@@ -119,18 +119,23 @@ class WeightSync(Protocol):
     """pi_old <- pi_theta."""
 
     async def publish(self, version: int, *, eval_engines: bool = False, probe: bool = False) -> PublishStats:
-        """When this returns, every serving engine holds verified weights of ``version``; with ``eval_engines``
+        """When this returns, every serving engine holds verified weights of ``version``; one that did before is left
+        alone, and one that is being started gets them when it is there. With ``eval_engines``
         those that only evaluate too, if there are any. ``probe``: the parity probe runs, due or not. Raises
         ``WeightSyncError``."""
         ...
 
     def when_lost(self, callback: Callable[[], None]) -> None:
-        """Have ``callback`` called whenever a rollout engine is lost. The next publish, of whatever version, brings
-        another in its place."""
+        """Have ``callback`` called whenever a rollout engine is lost."""
+        ...
+
+    def when_behind(self, callback: Callable[[], None]) -> None:
+        """Have ``callback`` called whenever a rollout engine waits for the learner to publish the live version to it,
+        once more: one in the place of a lost one. (Others are left alone by that.)"""
         ...
 
     def when_eval_lost(self, callback: Callable[[], None]) -> None:
-        """The same of engines that only evaluate."""
+        """Have ``callback`` called whenever an engine is lost that only evaluates."""
         ...
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -11,7 +12,7 @@ import numpy as np
 
 from r1ray.algo.consensus import answer_classes
 from r1ray.checks import MathAnswer
-from r1ray.errors import EngineLost, GroupLost, PromptTooLong
+from r1ray.errors import EngineLost, GroupLost, LearnerLost, PromptTooLong
 from r1ray.interfaces import Scorer
 from r1ray.rollout.engine import Generated, RolloutEngine, TrajectoryRequest, one_segment
 from r1ray.rollout.engine_clock import EngineClock
@@ -170,6 +171,8 @@ class FakeLearner:
     def __init__(self, events: Events, *, turns: int = 3) -> None:
         self.events, self.turns = events, turns
         self.trained: list[list[str]] = []
+        self.weights: list[str] = []
+        """What the weights are made of: the groups that they were trained on."""
         self.staleness: list[int] = []
         self.refreshes = 0
         self.crash_at: int | None = None
@@ -179,6 +182,11 @@ class FakeLearner:
         """Groups that are gone when they are to be trained on."""
         self.metrics: dict[int, dict[str, float]] = {}
         """Further metrics of the step that is made of a version."""
+        self.restarts = 0
+        self.silent: tuple[int, ...] = ()
+        """Ranks that hang, until a restart."""
+        self.fails_to_start = 0
+        self.tell_loss: Callable[[LearnerLost], None] = lambda error: None
 
     async def train(
         self, shards: Sequence[Shard], groups: Sequence[ScoredGroup], *, has_more: bool = False
@@ -194,6 +202,7 @@ class FakeLearner:
             await asyncio.sleep(0)
         used = samples_of(shards, groups)
         self.trained.append(sorted({group_of(name) for name, _, _ in used}))
+        self.weights += self.trained[-1]
         self.staleness += [version - each.oldest_version for _, each, _ in used]
         metrics = {"loss/policy": 0.0, "lr": 1.0} | self.metrics.get(version, {})
         return StepStats(metrics, trained_tokens=len(used), padding_tokens=0)
@@ -207,23 +216,40 @@ class FakeLearner:
 
     async def save(self, folder: Path, *, asynchronous: bool = False) -> None:
         self.events.append("save")
-        self._unwritten = (folder / "weights", self.slow_writes if asynchronous else 0)
+        self._unwritten = (folder / "weights", self.slow_writes if asynchronous else 0, json.dumps(self.weights))
         if not asynchronous:
             await self.written()
 
     async def written(self) -> bool:
-        path, turns = self._unwritten
-        self._unwritten = (path, turns - 1)
+        path, turns, weights = self._unwritten
+        self._unwritten = (path, turns - 1, weights)
         if turns > 0:
             return False
-        path.write_text("w")
+        path.write_text(weights)
         return True
 
     async def load(self, folder: Path) -> None:
-        assert (folder / "weights").exists()
+        self.weights = json.loads((folder / "weights").read_text())
+        self.events.append(f"load {folder.parent.name}")
 
     async def export(self, folder: Path, *, checkpoint: Path | None = None) -> None:
         folder.mkdir()
+
+    async def restart(self) -> None:
+        self.events.append("restart")
+        await asyncio.sleep(0)
+        if self.fails_to_start:
+            self.fails_to_start -= 1
+            raise LearnerLost("a rank died while it started")
+        self.restarts += 1
+        self.silent, self.weights = (), []
+
+    async def check(self) -> None:
+        if self.silent:
+            raise LearnerLost(f"learner ranks {self.silent} do not answer", self.silent)
+
+    def when_lost(self, callback: Callable[[LearnerLost], None]) -> None:
+        self.tell_loss = callback
 
 
 class FakeWeightSync:
@@ -246,7 +272,16 @@ class FakeWeightSync:
         return PublishStats(version, 0.0, 0, 1, 0, None)
 
     def when_lost(self, callback: Callable[[], None]) -> None:
-        self.engine.on_lost = callback
+        before = self.engine.on_lost
+
+        def both() -> None:
+            before()
+            callback()
+
+        self.engine.on_lost = both
+
+    def when_behind(self, callback: Callable[[], None]) -> None:
+        self.when_lost(callback)
 
     def when_eval_lost(self, callback: Callable[[], None]) -> None:
         self.lose_eval_engine = callback

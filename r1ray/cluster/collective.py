@@ -17,6 +17,7 @@ from typing import Any
 
 import torch
 import torch.distributed as dist
+from torch.distributed import ProcessGroupGloo, TCPStore  # type: ignore[attr-defined]  # torch's stubs
 
 from r1ray.cluster.host import address_and_port
 from r1ray.weights.network import broadcast, interface_of, open_group, own_address
@@ -83,16 +84,24 @@ class Party:
                 dist.broadcast(first, 0)
                 seconds = _median(lambda: dist.broadcast(tensor, 0), group.device)
         else:
-            beside = open_group(
-                address=group.address,
-                port=group.port,
-                rank=group.rank,
-                world_size=group.world_size,
-                timeout_s=group.timeout_s,
-            )
+            beside = _open_beside(group)
             broadcast(beside, first)
             seconds = _median(lambda: broadcast(beside, tensor), group.device)
         return Timed(seconds, bool((first == 7).all()))
+
+
+def _open_beside(group: Membership) -> ProcessGroupGloo:
+    """A group as that of the weights, beside PyTorch's own."""
+    timeout = timedelta(seconds=group.timeout_s)
+    store = TCPStore(group.address, group.port, is_master=group.rank == 0, timeout=timeout, wait_for_workers=False)
+    return open_group(
+        store,
+        name="probe",
+        address=group.address,
+        rank=group.rank,
+        world_size=group.world_size,
+        timeout_s=group.timeout_s,
+    )
 
 
 @contextmanager

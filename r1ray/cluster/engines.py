@@ -1,110 +1,74 @@
 """The rollout engines of a run, as the driver keeps them: which serve, which are held or lost, and who replaces those.
 
-Group workers place trajectories on engines; they are told of every change (:class:`~r1ray.rollout.placement`).
+    an engine ends, is stopped, or answers nothing --> lost --> another one in its place --> ready --> held --> serving
+
+Each lost engine is replaced at once, beside all others. Group workers place trajectories on engines; they are told of
+every change (:class:`~r1ray.rollout.placement`).
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Sequence
-from contextlib import suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal
 
 from ray.exceptions import RayActorError, RayError
 
+from r1ray.cluster.engine import Engine, Told
 from r1ray.cluster.host import Handle
-from r1ray.errors import EngineLost, GroupFailed, InfrastructureError, PromptTooLong
-from r1ray.rollout.engine import Generated, TrajectoryRequest
+from r1ray.errors import DeadlineExceeded, InfrastructureError
 from r1ray.rollout.placement import EngineState
 from r1ray.runtime.background import Background
-from r1ray.types import EngineTimes
+from r1ray.runtime.deadline import within
 
 logger = logging.getLogger(__name__)
 MAX_STARTS = 3
-"""Of an actor in the place of a lost one."""
-TOLD_S = 30.0
-"""Within so long a group worker is told that an engine is lost which failed it."""
+"""Of an actor in the place of a lost one, before a pause."""
+RETRY_S = 10.0
+"""That pause."""
+PING_S = 5.0
+"""Between two questions whether an engine answers."""
 
 
-class RemoteEngine:
-    """The RolloutEngine role over one actor."""
+@dataclass(frozen=True, slots=True)
+class EngineActors:
+    """How engines are started and ended."""
 
-    def __init__(self, name: str, actor: Handle) -> None:
-        self._name, self._actor = name, actor
-
-    async def generate(self, request: TrajectoryRequest) -> Generated:
-        """See :class:`r1ray.interfaces.RolloutEngine`."""
-        try:
-            generated: Generated = await self._actor.generate.remote(request)
-        except RayError as error:  # what an actor raises comes as its own class and as Ray's
-            if isinstance(error, RayActorError | EngineLost):
-                # The driver hears of it too, and tells the group worker, which then ends this call. Until then the slot
-                # stays taken: once free, it would draw one trajectory after the other to an engine that is gone.
-                await asyncio.sleep(TOLD_S)
-                raise EngineLost(f"{self._name} failed: {error}") from error
-            failure = PromptTooLong if isinstance(error, PromptTooLong) else GroupFailed
-            raise failure(f"trajectory {request.id} on {self._name}: {error}") from error
-        return generated
-
-    async def abort(self, ids: Sequence[str]) -> None:
-        """See :class:`r1ray.interfaces.RolloutEngine`."""
-        with suppress(RayError):  # it died: so does the call that was to be ended
-            await self._actor.abort.remote(list(ids))
-
-    async def times(self) -> EngineTimes:
-        """See :class:`r1ray.interfaces.RolloutEngine`. Raises EngineLost."""
-        try:
-            times: EngineTimes = await self._actor.times.remote()
-        except RayError as error:
-            raise EngineLost(f"{self._name} failed: {error}") from error
-        return times
+    spawn: Callable[[str], Handle]
+    """``spawn(name)`` starts an actor for the engine of that name."""
+    end: Callable[[Handle], Awaitable[None]]
+    """Ends an actor, stopped or not, with all of its processes."""
 
 
-@dataclass(eq=False)
-class Engine:
-    """One rollout actor."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineLimits:
+    """What the configuration says of a pool."""
 
-    name: str
-    actor: Handle
-    num_workers: int
-    """vLLM workers inside it: tensor-parallel ranks of all pipeline stages."""
-    incarnation: int = 0
-    state: Literal["serving", "held", "lost"] = "held"
-    failed_rounds: int = 0
-    """Publishes after which the engine was found wrong; what it sampled in between is not handed on."""
-
-    @property
-    def is_lost(self) -> bool:
-        return self.state == "lost"
-
-
-class Told(Protocol):
-    """Whoever places trajectories on engines: group workers."""
-
-    async def set_engines(self, states: Sequence[EngineState]) -> None: ...
-
-    def fail(self, error: BaseException) -> None:
-        """End what is under way: following the engines failed."""
-        ...
+    num_slots: int
+    """Trajectories that may be under way on one engine."""
+    min_engines: int
+    """With fewer that live or may come back, the run ends."""
+    start_s: float
+    """Deadline of an engine that replaces a lost one."""
+    silent_s: float
+    """After so long without an answer an engine is lost."""
 
 
 class EnginePool:
     """All engines of one kind."""
 
-    def __init__(
-        self, engines: Sequence[Engine], spawn: Callable[[str], Handle], told: Told, *, num_slots: int
-    ) -> None:
-        """
-        Args:
-            spawn: ``spawn(name)`` starts another actor in the place of the one of that name.
-            told: learns of every change.
-            num_slots: trajectories that may be under way on one engine.
-        """
+    def __init__(self, engines: Sequence[Engine], actors: EngineActors, told: Told, limits: EngineLimits) -> None:
+        """``told`` learns of every change."""
         self.engines = list(engines)
-        self._spawn, self._told, self._num_slots = spawn, told, num_slots
+        self._actors, self._told, self._limits = actors, told, limits
+        self._away: set[str] = set()
+        """Names of lost engines in whose place none could be started yet."""
         self._when_lost: list[Callable[[], None]] = []
+        self._when_ready: list[Callable[[Engine], Awaitable[None]]] = []
+        self._came = asyncio.Event()
+        self._is_closed = False
         self._background = Background(told.fail)
         for engine in self.engines:
             self._watch(engine)
@@ -112,83 +76,158 @@ class EnginePool:
     @property
     def states(self) -> list[EngineState]:
         """What group workers are told."""
-        return [
-            EngineState(
-                name=engine.name,
-                incarnation=engine.incarnation,
-                engine=RemoteEngine(engine.name, engine.actor),
-                num_slots=self._num_slots,
-                state=engine.state,
-                failed_rounds=engine.failed_rounds,
-            )
-            for engine in self.engines
-        ]
+        return [engine.as_state(num_slots=self._limits.num_slots) for engine in self.engines]
+
+    @property
+    def living(self) -> list[Engine]:
+        """Those that answer, as far as is known."""
+        return [engine for engine in self.engines if not engine.is_lost]
 
     def when_lost(self, callback: Callable[[], None]) -> None:
         """Have ``callback`` called whenever an engine is lost."""
         self._when_lost.append(callback)
 
-    def lose(self, engine: Engine) -> None:
-        """Send nothing more to this engine; what it had under way is generated again elsewhere."""
-        if not engine.is_lost:
-            logger.warning("%s is lost; what it had under way is generated again", engine.name)
-            engine.state = "lost"
-            for callback in self._when_lost:
-                callback()
-            self._background.start(self._told.set_engines(self.states))
+    def when_ready(self, callback: Callable[[Engine], Awaitable[None]]) -> None:
+        """Have ``callback`` called with each engine in the place of a lost one, once it answers. It is held."""
+        self._when_ready.append(callback)
 
-    async def begin_verification(self) -> None:
-        """Hold back what engines produce until :meth:`end_verification`."""
-        await self._set_all("held")
+    def fail(self, error: BaseException) -> None:
+        """End what is under way with an error of what runs beside it."""
+        self._told.fail(error)
 
-    async def end_verification(self) -> None:
-        await self._set_all("serving")
+    def lose(self, engine: Engine, reason: str = "") -> None:
+        """Send nothing more to this engine, and start another one; what it had under way is generated again
+        elsewhere."""
+        if engine.is_lost or self._is_closed:
+            return
+        cause = f": {reason.partition(chr(10))[0]}" if reason else ""
+        logger.warning("%s is lost%s; what it had under way is generated again", engine.name, cause)
+        engine.state = "lost"
+        for callback in self._when_lost:
+            callback()
+        self._background.start(self._told.set_engines(self.states))
+        self._background.start(self._replace(engine))
 
-    async def replace_lost(self, *, prepare: Callable[[Handle], Awaitable[None]] | None = None) -> int:
-        """Start a new actor in the place of each lost one, and ``prepare`` it. Returns how many."""
-        lost = [engine for engine in self.engines if engine.is_lost]
-        await asyncio.gather(*(self._replace(engine, prepare) for engine in lost))
-        return len(lost)
+    async def hold(self, engines: Iterable[Engine]) -> None:
+        """Hold back what engines of this pool produce until :meth:`serve`."""
+        await self._set(engines, "held")
+
+    async def serve(self, engines: Iterable[Engine]) -> None:
+        """Hand on what engines of this pool have produced, and produce."""
+        await self._set(engines, "serving")
+
+    def follow(self, names: AsyncIterator[str]) -> None:
+        """Start another engine for each name that comes, beside those that are there."""
+        self._background.start(self._welcome(names))
+
+    async def some(self) -> None:
+        """Wait until an engine lives. Raises DeadlineExceeded."""
+        while not self.living:
+            self._came.clear()
+            await within(
+                self._limits.start_s,
+                self._came.wait(),
+                waiter="the publish",
+                owner="an engine that replaces a lost one",
+                key="deadlines.start_s",
+            )
 
     def close(self) -> None:
         """Watch no engine any more: they are about to end."""
+        self._is_closed = True
         self._background.close()
 
-    async def _set_all(self, state: Literal["serving", "held"]) -> None:
-        for engine in self.engines:
-            if not engine.is_lost:
+    async def _set(self, engines: Iterable[Engine], state: Literal["serving", "held"]) -> None:
+        for engine in engines:
+            if engine in self.engines and not engine.is_lost:
                 engine.state = state
         await self._told.set_engines(self.states)
 
-    async def _replace(self, lost: Engine, prepare: Callable[[Handle], Awaitable[None]] | None) -> None:
-        lost.actor.kill()
-        actor = await self._started(lost.name, prepare)
-        fresh = Engine(lost.name, actor, lost.num_workers, lost.incarnation + 1)
-        self.engines[self.engines.index(lost)] = fresh
-        self._watch(fresh)
+    # ------------------------------------------------------------------ replacing, joining
 
-    async def _started(self, name: str, prepare: Callable[[Handle], Awaitable[None]] | None) -> Handle:
-        """Return another actor of that name, which answers. One that dies while it starts gets a successor: for half a
-        minute Ray places actors on a node that it does not yet know to be lost. Raises InfrastructureError."""
-        for attempt in range(1, MAX_STARTS + 1):
-            actor = self._spawn(name)
+    async def _welcome(self, names: AsyncIterator[str]) -> None:
+        async for name in names:
+            logger.info("%s joins the run", name)
+            self._background.start(self._join(name))
+
+    async def _join(self, name: str) -> None:
+        fresh = Engine(name, *await self._started_at_last(name))
+        self.engines.append(fresh)
+        await self._begin(fresh)
+
+    async def _replace(self, lost: Engine) -> None:
+        await self._actors.end(lost.actor)
+        fresh = Engine(lost.name, *await self._started_at_last(lost.name), lost.incarnation + 1)
+        self.engines[self.engines.index(lost)] = fresh
+        await self._begin(fresh)
+
+    async def _begin(self, fresh: Engine) -> None:
+        self._watch(fresh)
+        self._came.set()
+        for callback in self._when_ready:
+            await callback(fresh)
+
+    async def _started_at_last(self, name: str) -> tuple[Handle, int]:
+        """Return another actor of that name, and the number of its workers. Where none can be had, the run goes on
+        with the others, and this tries again. Raises InfrastructureError where they are too few."""
+        while True:
             try:
-                await actor.ready.remote()
-                if prepare is not None:
-                    await prepare(actor)
-                return actor
+                started = await self._started(name)
+            except InfrastructureError as error:
+                self._away.add(name)
+                num_left = sum(engine.name not in self._away for engine in self.engines)
+                if num_left < self._limits.min_engines:
+                    raise
+                logger.warning("%s; the run goes on with %d engines, and tries again", error, num_left)
+                await asyncio.sleep(RETRY_S)
+            else:
+                self._away.discard(name)
+                return started
+
+    async def _started(self, name: str) -> tuple[Handle, int]:
+        """One that dies while it starts gets a successor: for half a minute Ray places actors on a node that it does
+        not yet know to be lost."""
+        for attempt in range(1, MAX_STARTS + 1):
+            actor = self._actors.spawn(name)
+            try:
+                return actor, await within(
+                    self._limits.start_s,
+                    actor.ready.remote(),
+                    waiter="the run",
+                    owner=f"{name}, started again",
+                    key="deadlines.start_s",
+                )
+            except DeadlineExceeded:
+                await self._actors.end(actor)
+                raise
             except RayError as error:
-                actor.kill()
+                await self._actors.end(actor)
                 if attempt == MAX_STARTS or not isinstance(error, RayActorError):
                     raise InfrastructureError(f"{name} could not be started again: {error}") from error
         raise AssertionError
 
+    # ------------------------------------------------------------------ watching
+
     def _watch(self, engine: Engine) -> None:
         self._background.start(self._lose_when_it_ends(engine))
+        self._background.start(self._lose_when_silent(engine))
 
     async def _lose_when_it_ends(self, engine: Engine) -> None:
         try:
             await engine.actor.until_dead.remote()
         except RayError as error:
-            logger.warning("%s: %s", engine.name, str(error).partition("\n")[0])
-        self.lose(engine)
+            self.lose(engine, str(getattr(error, "cause", None) or error))
+
+    async def _lose_when_silent(self, engine: Engine) -> None:
+        """A weight update, in which an engine answers nobody, has bounds of its own."""
+        while not engine.is_lost:
+            num_updates = engine.num_updates
+            try:
+                async with asyncio.timeout(self._limits.silent_s):
+                    await engine.actor.ping.remote()
+            except TimeoutError:
+                if num_updates == engine.num_updates and not engine.is_updating:
+                    self.lose(engine, f"it has not answered for {self._limits.silent_s:g} s (rollout.silent_s)")
+            except RayError:
+                return  # it ended, which is noticed elsewhere
+            await asyncio.sleep(PING_S)

@@ -2,26 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from r1ray.cluster.engines import EnginePool
+from r1ray.cluster.engines import EngineLimits, EnginePool
 from r1ray.cluster.group_workers import GroupWorkers, start_group_workers
-from r1ray.cluster.host import address_and_port
+from r1ray.cluster.host import Handle, address_and_port
 from r1ray.cluster.joining import connect
 from r1ray.cluster.learners import LearnerGroup
+from r1ray.cluster.newcomers import newcomers
 from r1ray.cluster.placement import Needs, Reservation, check_backend, learner_needs, model_section, training_needs
 from r1ray.cluster.publish import RayWeightSync
-from r1ray.cluster.ready import all_ready, engine_pool
+from r1ray.cluster.ready import all_ready, engine_pool, ranks_ready
 from r1ray.cluster.recorder import RecorderProxy
 from r1ray.cluster.scorers import RewardWorkers
 from r1ray.cluster.services import RewardModelPool
+from r1ray.cluster.snapshot import Snapshot
 from r1ray.cluster.spawn import Spawner, spawning
 from r1ray.cluster.storage import check_storage, learner_paths, training_paths
-from r1ray.config import LearnerConfig, RewardConfig, RunConfig, WeightsConfig
+from r1ray.config import Deadlines, LearnerConfig, RewardConfig, RunConfig, WeightsConfig
 from r1ray.config.specs import AdapterSpec, EngineSpec, LearnerSpec
 from r1ray.errors import UserError
 from r1ray.loop.roles import Roles
@@ -38,7 +41,7 @@ class Running:
     roles: Roles
     learner: LearnerGroup
     spawner: Spawner
-    followed: tuple[EnginePool | GroupWorkers, ...]
+    followed: tuple[EnginePool | GroupWorkers | LearnerGroup, ...]
     """What watches over actors: it stops before they end."""
 
     @property
@@ -90,9 +93,8 @@ async def launch(
     loaded = [model, *(str(each.model) for each in reward.models.values())]
     async with spawning(need, wait_s=config.cluster.wait_s, models=loaded) as spawner:
         await check_storage(spawner, training_paths(model, rollouts.parent, reward.models), start_s=deadlines.start_s)
-        place = await _place_of_rank_0(spawner, start_s=deadlines.start_s)
         arguments = (config.algo, LearnerSpec(model, config.seed, config.num_updates, sends_adapters))
-        ranks = spawner.learners(learner, GRPO, *arguments, place=place, timeout_s=deadlines.learn_s)
+        start_ranks = _starter(spawner, learner, GRPO, *arguments, deadlines=deadlines)
         spawn_engine = partial(spawner.engine, config=rollout, spec=spec)
         engines = {each: [spawn_engine(each, i) for i in range(need.count(each))] for each in ("rollout", "eval")}
         models = _preference_models(spawner, reward, template=config.data.template)
@@ -107,32 +109,41 @@ async def launch(
         scorers = [spawn_scorer(index) for index in range(reward.num_actors)]
         rewards = RewardWorkers(scorers, spawn_scorer)
         recorder = spawner.recorder(rollouts)
-        num_workers = await all_ready(
-            [*ranks, *(actor for each in models.values() for actor in each.actors), *scorers],
+        others = all_ready(
+            [*(actor for each in models.values() for actor in each.actors), *scorers],
             [actor for each in engines.values() for actor in each],
             start_s=deadlines.start_s,
+        )
+        num_workers, (ranks, address) = await asyncio.gather(
+            others, ranks_ready(start_ranks, start_s=deadlines.start_s)
         )
         groups = await start_group_workers(
             spawner, rewards, num_workers=config.cluster.group_workers, reward=reward, deadlines=deadlines
         )
         eval_groups = await start_group_workers(spawner, rewards, num_workers=0, reward=reward, deadlines=deadlines)
-        slots = rollout.max_num_seqs
-        pool = engine_pool(
-            "rollout", engines["rollout"], num_workers, spawn_engine, groups, num_slots=groups.share_of(slots)
+        limits = EngineLimits(
+            num_slots=groups.share_of(rollout.max_num_seqs),
+            min_engines=rollout.min_actors,
+            start_s=deadlines.start_s,
+            silent_s=rollout.silent_s,
         )
-        eval_pool = engine_pool("eval", engines["eval"], num_workers, spawn_engine, eval_groups, num_slots=slots)
-        group = LearnerGroup(ranks, groups)
+        pool = engine_pool("rollout", engines["rollout"], num_workers, spawner, spawn_engine, groups, limits)
+        pool.follow(newcomers(spawner.placement, "rollout", first=rollout.num_actors, end=rollout.most_actors))
+        eval_limits = replace(limits, num_slots=rollout.max_num_seqs, min_engines=0)
+        eval_pool = engine_pool("eval", engines["eval"], num_workers, spawner, spawn_engine, eval_groups, eval_limits)
+        group = LearnerGroup(ranks, address, groups, start=start_ranks, kill=spawner.kill)
+        await _watch(group, start_s=deadlines.start_s)
         weights = RayWeightSync(
             config.weights,
             pool,
             group,
             eval_pool=eval_pool if eval_pool.engines else None,
             backend=backend,
-            address=place[0],
             probe=probe,
             bounds=config.weights.bounds(rollout.dtype, learner.dtype),
             deadlines=deadlines,
-            free_port=lambda: _second(spawner.beside_rank_0(address_and_port)),
+            answer_s=rollout.silent_s,
+            snapshot=Snapshot(spawner.snapshot_keeper if config.weights.snapshot else None),
         )
     roles = Roles(
         groups=groups,
@@ -141,7 +152,7 @@ async def launch(
         recorder=RecorderProxy(recorder, groups, deadline_s=deadlines.checkpoint_s),
         eval_groups=eval_groups if eval_pool.engines else groups,
     )
-    return Running(roles, group, spawner, (pool, eval_pool, groups, eval_groups))
+    return Running(roles, group, spawner, (pool, eval_pool, groups, eval_groups, group))
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,6 +163,7 @@ class RunningLearner:
     spawner: Spawner
 
     def shutdown(self) -> None:
+        self.learner.close()
         self.spawner.end()
 
 
@@ -172,11 +184,12 @@ async def launch_learner(config: RunConfig, *, model: str, learner: str, num_upd
     async with spawning(need, wait_s=config.cluster.wait_s, models=[model]) as spawner:
         paths = learner_paths(model, Path(config.output_dir).expanduser().resolve())
         await check_storage(spawner, paths, start_s=deadlines.start_s)
-        place = await _place_of_rank_0(spawner, start_s=deadlines.start_s)
         spec = LearnerSpec(model, config.seed, num_updates)
-        ranks = spawner.learners(config.learner, learner, spec, place=place, timeout_s=deadlines.learn_s)
-        await all_ready(ranks, start_s=deadlines.start_s)
-    return RunningLearner(LearnerGroup(ranks), spawner)
+        start_ranks = _starter(spawner, config.learner, learner, spec, deadlines=deadlines)
+        ranks, address = await ranks_ready(start_ranks, start_s=deadlines.start_s)
+        group = LearnerGroup(ranks, address, start=start_ranks, kill=spawner.kill)
+        await _watch(group, start_s=deadlines.start_s)
+    return RunningLearner(group, spawner)
 
 
 def weight_backend(config: WeightsConfig, need: Needs) -> str:
@@ -207,6 +220,23 @@ def _preference_models(spawner: Spawner, config: RewardConfig, *, template: str)
     return pools
 
 
+def _starter(
+    spawner: Spawner, config: LearnerConfig, learner: str, *arguments: Any, deadlines: Deadlines
+) -> Callable[[], Awaitable[tuple[Sequence[Handle], str]]]:
+    """Return what starts the ranks of a learner, and starts them again: it returns them, and the address of rank 0's
+    node. Each time they meet at another port."""
+
+    async def start() -> tuple[Sequence[Handle], str]:
+        place = await _place_of_rank_0(spawner, start_s=deadlines.start_s)
+        return spawner.learners(config, learner, *arguments, place=place, timeout_s=deadlines.learn_s), place[0]
+
+    return start
+
+
+async def _watch(group: LearnerGroup, *, start_s: float) -> None:
+    await within(start_s, group.watch(), waiter="the run", owner="the learner group", key="deadlines.start_s")
+
+
 async def _place_of_rank_0(spawner: Spawner, *, start_s: float) -> tuple[str, int]:
     """Return the address and a free port of the node of learner rank 0."""
     place: tuple[str, int] = await within(
@@ -217,7 +247,3 @@ async def _place_of_rank_0(spawner: Spawner, *, start_s: float) -> tuple[str, in
         key="deadlines.start_s",
     )
     return place
-
-
-async def _second(pair: Any) -> int:
-    return int((await pair)[1])

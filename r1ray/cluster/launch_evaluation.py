@@ -7,10 +7,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from r1ray.cluster.engines import EnginePool
+from ray.exceptions import RayError
+
+from r1ray.cluster.engine import Engine
+from r1ray.cluster.engines import EngineLimits, EnginePool
 from r1ray.cluster.group_workers import GroupWorkers, start_group_workers
 from r1ray.cluster.host import Handle
 from r1ray.cluster.joining import connect
+from r1ray.cluster.newcomers import newcomers
 from r1ray.cluster.placement import evaluation_needs
 from r1ray.cluster.ready import all_ready, engine_pool
 from r1ray.cluster.scorers import RewardWorkers
@@ -31,26 +35,6 @@ class RunningEvaluation:
     engines: EnginePool
     reward_model: RewardModelPool | None
     spawner: Spawner
-    start_s: float
-    """Deadline of an engine that replaces a lost one."""
-
-    async def restore(self) -> None:
-        """Start a new engine in the place of each lost one; never returns."""
-        lost = asyncio.Event()
-        self.engines.when_lost(lost.set)
-        if any(engine.is_lost for engine in self.engines.engines):
-            lost.set()
-        while True:
-            await lost.wait()
-            lost.clear()
-            await within(
-                self.start_s,
-                self.engines.replace_lost(prepare=_serve),
-                waiter="the evaluation",
-                owner="an engine that replaces a lost one",
-                key="deadlines.start_s",
-            )
-            await self.engines.end_verification()
 
     def shutdown(self) -> None:
         self.engines.close()
@@ -113,15 +97,22 @@ async def launch_evaluation(
         ]
         num_workers = await all_ready([*models, *scorers], [*engines, *judges], start_s=deadlines.start_s)
         groups = await start_group_workers(spawner, rewards, num_workers=0, reward=reward, deadlines=deadlines)
-        slots = config.rollout.max_num_seqs
-        pool = engine_pool("rollout", engines, num_workers, spawn_engine, groups, num_slots=slots)
+        limits = EngineLimits(
+            num_slots=config.rollout.max_num_seqs,
+            min_engines=config.rollout.min_actors,
+            start_s=deadlines.start_s,
+            silent_s=config.rollout.silent_s,
+        )
+        pool = engine_pool("rollout", engines, num_workers, spawner, spawn_engine, groups, limits)
+        pool.when_ready(partial(_serve, pool))
+        rollout = config.rollout
+        pool.follow(newcomers(spawner.placement, "rollout", first=rollout.num_actors, end=rollout.most_actors))
         await _serve_all(pool, start_s=deadlines.start_s)
     return RunningEvaluation(
         groups,
         pool,
         RewardModelPool(models, deadline_s=deadlines.score_s) if models else None,
         spawner,
-        deadlines.start_s,
     )
 
 
@@ -136,15 +127,19 @@ async def _serve_all(pool: EnginePool, *, start_s: float) -> None:
     """Let the engines of a pool answer."""
     await within(
         start_s,
-        asyncio.gather(*(_serve(each.actor) for each in pool.engines)),
+        asyncio.gather(*(_serve(pool, engine) for engine in pool.engines)),
         waiter="the evaluation",
         owner="the engines to serve",
         key="deadlines.start_s",
     )
-    await pool.end_verification()
 
 
-async def _serve(actor: Handle) -> None:
+async def _serve(pool: EnginePool, engine: Engine) -> None:
     """Let an engine answer with the weights that it loaded."""
-    await actor.commit.remote(0)
-    await actor.resume.remote()
+    try:
+        await engine.actor.commit.remote(0)
+        await engine.actor.resume.remote()
+    except RayError as error:
+        pool.lose(engine, str(error))
+    else:
+        await pool.serve([engine])

@@ -444,20 +444,24 @@ class Reservation:
 
     need: Needs
     groups: Mapping[str, PlacementGroup]
+    joined: dict[tuple[str, int], PlacementGroup] = field(default_factory=dict)
+    """Of actors beyond those that the run needs: each has a group of its own."""
 
     def options(self, section: str, index: int, part: int = 0) -> dict[str, Any]:
         """What ``ray.remote`` has to know of an actor, or of its part on one of its nodes: what it takes, and where it
         runs."""
-        kind, bundle = self.need.of(section), self.need.bundle(section, index, part)
+        kind, group = self.need.of(section), self.joined.get((section, index))
+        bundle = part if group is not None else self.need.bundle(section, index, part)
         amounts = {"CPU": 0.0, "GPU": 0.0} | kind.bundle
         taken = {"num_cpus": amounts.pop("CPU"), "num_gpus": amounts.pop("GPU"), "resources": amounts}
         if bundle is None:
             return taken | ({"label_selector": dict(kind.labels)} if kind.labels else {})
-        return taken | {"scheduling_strategy": PlacementGroupSchedulingStrategy(self.groups[kind.group], bundle)}
+        group = group or self.groups[kind.group]
+        return taken | {"scheduling_strategy": PlacementGroupSchedulingStrategy(group, bundle)}
 
-    def beside(self, section: str, index: int) -> dict[str, Any]:
-        """The same of a task that runs where an actor with a bundle does, and takes nothing."""
-        return {"num_cpus": 0, "scheduling_strategy": self.options(section, index)["scheduling_strategy"]}
+    def beside(self, section: str, index: int, part: int = 0) -> dict[str, Any]:
+        """The same of a task that runs where an actor with a bundle does, or that part of it, and takes nothing."""
+        return {"num_cpus": 0, "scheduling_strategy": self.options(section, index, part)["scheduling_strategy"]}
 
     def nodes(self, section: str) -> list[str]:
         """Ids of the nodes that actors of a kind run on, each once; none where its kind takes nothing."""
@@ -468,8 +472,25 @@ class Reservation:
         first = self.need.bundle(section, 0) or 0
         return list(dict.fromkeys(placed[index] for index in range(first, first + kind.num_bundles)))
 
+    def node(self, section: str, index: int, part: int = 0) -> str | None:
+        """Return the id of the node of an actor with a bundle, or of that part of it; None while it has none."""
+        place = self.options(section, index, part)["scheduling_strategy"]
+        nodes: dict[int, str] = placement_group_table(place.placement_group)["bundles_to_node_id"]
+        return nodes.get(place.placement_group_bundle_index)
+
+    def ask_for_room(self, section: str, index: int) -> None:
+        """Ask for room for one more actor of a kind, on whatever node comes to have it."""
+        kind = self.need.of(section)
+        bundles, labels = [kind.bundle] * kind.nodes, [dict(kind.labels)] * kind.nodes
+        strategy = STRATEGIES[kind.group]
+        self.joined[section, index] = placement_group(bundles, strategy=strategy, bundle_label_selector=labels)
+
+    def has_room(self, section: str, index: int) -> bool:
+        """Return whether the room that was asked for is there."""
+        return str(placement_group_table(self.joined[section, index])["state"]) == "CREATED"
+
     def remove(self) -> None:
-        for group in self.groups.values():
+        for group in (*self.groups.values(), *self.joined.values()):
             remove_placement_group(group)
 
 

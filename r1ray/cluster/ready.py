@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+import logging
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 from ray.exceptions import RayActorError
 
-from r1ray.cluster.engines import Engine, EnginePool, Told
+from r1ray.cluster.engine import Engine, Told
+from r1ray.cluster.engines import EngineActors, EngineLimits, EnginePool
 from r1ray.cluster.host import Handle, mistake_of
+from r1ray.cluster.spawn import Spawner
 from r1ray.errors import InfrastructureError
 from r1ray.runtime.deadline import within
 
+logger = logging.getLogger(__name__)
+MAX_STARTS = 2
+"""Of a learner whose ranks die before any work is done: what kills them a second time will do so again."""
 NumWorkers = Mapping[Handle, int]
 """vLLM workers of each engine."""
 
@@ -38,25 +44,49 @@ async def all_ready(built: Sequence[Handle], engines: Sequence[Handle] = (), *, 
         raise (mistake_of(error) or InfrastructureError(f"an actor could not start: {error}")) from error
 
 
+async def ranks_ready(
+    start: Callable[[], Awaitable[tuple[Sequence[Handle], str]]], *, start_s: float
+) -> tuple[Sequence[Handle], str]:
+    """Start the ranks of a learner and wait until all answer; once more where one died. Returns what ``start`` does.
+
+    Raises the user's mistake that only a rank could find, and InfrastructureError.
+    """
+    for attempt in range(1, MAX_STARTS + 1):
+        ranks, address = await start()
+        answers = asyncio.gather(*(rank.alive() for rank in ranks))
+        try:
+            await within(start_s, answers, waiter="the run", owner="the learner to start", key="deadlines.start_s")
+            return ranks, address
+        except RayActorError as error:
+            if mistake := mistake_of(error):
+                raise mistake from error
+            if attempt == MAX_STARTS:
+                raise InfrastructureError(f"a learner rank could not start: {error}") from error
+            logger.warning("a learner rank died while it started; the group is started once more")
+            for rank in ranks:
+                rank.kill()
+    raise AssertionError
+
+
 def engine_pool(
     section: str,
     actors: Sequence[Handle],
     num_workers: NumWorkers,
+    spawner: Spawner,
     spawn: Callable[[str, int], Handle],
     told: Told,
-    *,
-    num_slots: int,
+    limits: EngineLimits,
 ) -> EnginePool:
     """Return the pool of a section's engines.
 
     Args:
+        spawner: has made them, and ends them.
         spawn: ``spawn(section, index)`` starts another one in the place of that one.
         told: the group workers that place trajectories on them.
-        num_slots: trajectories that may be under way on one of them.
     """
     engines = [Engine(f"{section} {index}", actor, num_workers[actor]) for index, actor in enumerate(actors)]
 
     def spawn_again(name: str) -> Handle:
         return spawn(section, int(name.removeprefix(f"{section} ")))
 
-    return EnginePool(engines, spawn_again, told, num_slots=num_slots)
+    return EnginePool(engines, EngineActors(spawn_again, spawner.end_engine), told, limits)

@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import ray
+from ray.exceptions import RayError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from r1ray.cluster.host import EngineShards, Handle, host, import_path
+from r1ray.cluster.killing import MARK, kill_marked
 from r1ray.cluster.placement import Needs, Reservation, reserve
+from r1ray.cluster.rank_host import Place, kill_process, rank_host
 from r1ray.config import JudgeConfig, LearnerConfig, RewardConfig, RewardModelConfig, RolloutConfig, SandboxConfig
 from r1ray.config.specs import EngineSpec, GroupWorkerSpec, JudgeSpec, RankSpec
 from r1ray.reward.judged import Judge
 from r1ray.reward.preference import PreferenceModel
 
+KILL_S = 10.0
+"""How long a node may take to kill a process, or those of an engine."""
 MAX_RESTARTS = 3
 """Of an actor that Ray starts again by itself."""
 
@@ -45,6 +52,8 @@ class Spawner:
         """``models``: what the actors load. If all are folders, no actor asks a hub."""
         self.placement, self._need = placement, placement.need
         self._started: list[Handle] = []
+        self._marks: dict[Handle, tuple[str, int, str]] = {}
+        """Of each rollout engine: its place, and what its processes have in their environment."""
         self._common = {
             **import_path(),
             "TOKENIZERS_PARALLELISM": "false",
@@ -72,12 +81,14 @@ class Spawner:
         gpus = self._need.of("learner").gpus
         env = {"OMP_NUM_THREADS": str(config.threads), "DS_ACCELERATOR": "cuda" if gpus else "cpu"}
         return [
-            self._host(
-                learner,
-                config,
-                *arguments,
-                RankSpec(rank, config.num_ranks, *place, gpus, timeout_s),
-                **self._options("learner", rank, env),
+            self._keep(
+                rank_host(
+                    learner,
+                    config,
+                    *arguments,
+                    RankSpec(rank, config.num_ranks, *place, gpus, timeout_s),
+                    **self._options("learner", rank, env),
+                )
             )
             for rank in range(config.num_ranks)
         ]
@@ -85,8 +96,27 @@ class Spawner:
     def engine(self, section: str, index: int, config: RolloutConfig, spec: EngineSpec) -> Handle:
         """Make a rollout engine. Each samples with a seed of its own: the one of ``spec``, plus its index."""
         path, spec = "r1ray.rollout.vllm_engine:", replace(spec, seed=spec.seed + index)
-        options = self._spread(section, index, _vllm(config, spec), part=f"{path}VLLMShard")
-        return self._host(f"{path}VLLMEngine", config, spec, **options)
+        mark = uuid4().hex
+        env = _vllm(config, spec) | {MARK: mark}
+        options = self._spread(section, index, env, part=f"{path}VLLMShard")
+        actor = self._host(f"{path}VLLMEngine", config, spec, **options)
+        self._marks[actor] = section, index, mark
+        return actor
+
+    async def end_engine(self, actor: Handle) -> None:
+        """Kill a rollout engine with all of its processes, which may be stopped, or have outlived it."""
+        section, index, mark = self._marks.pop(actor)
+        actor.kill()
+        calls = [self._kill_part(section, index, part, mark) for part in range(self._need.of(section).nodes)]
+        with suppress(RayError, TimeoutError):  # its node is gone, and they with it
+            async with asyncio.timeout(KILL_S):
+                await asyncio.gather(*calls)
+
+    async def _kill_part(self, section: str, index: int, part: int, mark: str) -> None:
+        if self.placement.node(section, index, part) == ray.get_runtime_context().get_node_id():
+            await asyncio.to_thread(kill_marked, mark)  # a task would have to start a process first
+        else:
+            await self._beside(section, index, part, kill_marked, mark)
 
     def judge(self, index: int, config: JudgeConfig, seed: int) -> Handle:
         """Make an engine that serves the judge's model."""
@@ -133,6 +163,11 @@ class Spawner:
         path, env = "r1ray.cluster.group_host:GroupHost", self._runtime({"OMP_NUM_THREADS": "1"})
         return self._host(path, scorers, spec, is_async=True, **options, **env)
 
+    def snapshot_keeper(self) -> Handle:
+        """Make the actor that owns the snapshot's memory, on the node of learner rank 0."""
+        options = self.placement.beside("learner", 0) | self._runtime({"OMP_NUM_THREADS": "1"})
+        return self._host("r1ray.weights.keeper:SnapshotKeeper", **options)
+
     def recorder(self, folder: Path) -> Handle:
         """Make the actor that writes the rollout log."""
         # On the driver's own node: what the two write is then one run folder, also where storage is slow to agree.
@@ -143,7 +178,7 @@ class Spawner:
 
     async def beside_rank_0(self, function: Any) -> Any:
         """Call ``function`` on the node of learner rank 0."""
-        return await ray.remote(**self.placement.beside("learner", 0), **self._runtime({}))(function).remote()
+        return await self._beside("learner", 0, 0, function)
 
     async def on_node(self, node: str, function: Any, *arguments: Any) -> Any:
         """Call ``function`` on a node."""
@@ -151,8 +186,22 @@ class Spawner:
         options: dict[str, Any] = {"num_cpus": 0, "scheduling_strategy": place, **self._runtime({})}
         return await ray.remote(**options)(function).remote(*arguments)
 
+    async def kill(self, place: Place) -> None:
+        """Kill a process, also one that is stopped, on whatever node it is."""
+        if place.node == ray.get_runtime_context().get_node_id():
+            return kill_process(place)
+        with suppress(RayError, TimeoutError):  # its node is gone, and it with that
+            async with asyncio.timeout(KILL_S):
+                await self.on_node(place.node, kill_process, place)
+
+    async def _beside(self, section: str, index: int, part: int, function: Any, *arguments: Any) -> Any:
+        options = self.placement.beside(section, index, part) | self._runtime({})
+        return await ray.remote(**options)(function).remote(*arguments)
+
     def _host(self, path: str, *arguments: Any, **options: Any) -> Handle:
-        actor = host(path, *arguments, **options)
+        return self._keep(host(path, *arguments, **options))
+
+    def _keep(self, actor: Handle) -> Handle:
         self._started.append(actor)
         return actor
 

@@ -16,6 +16,7 @@ from r1ray.config.values import (
     divisors,
     is_set,
     one_of,
+    seconds,
     share,
 )
 
@@ -76,7 +77,17 @@ class RolloutConfig:
     """The vLLM engines."""
 
     num_actors: int = 1
-    """Number of engines."""
+    """Number of engines at the start of a run."""
+    min_actors: int = 1
+    """Smallest number of engines with which a run goes on. A lost engine is replaced; while that cannot be done, the
+    run goes on with the others if there are so many. Unit: engines."""
+    max_actors: int | None = None
+    """Largest number of engines. Engines join a live run up to this number as soon as the cluster has room beside what
+    the run needs. Room for one more is asked for at a time, so that an autoscaler starts a node. null: ``num_actors``.
+    Unit: engines."""
+    silent_s: float = 60.0
+    """Time without any answer after which an engine counts as lost. (One whose processes were stopped is found at
+    once.) Unit: seconds."""
     cpus_per_actor: float = 1.0
     """CPUs that Ray reserves for one engine. Unit: CPUs."""
     gpus_per_actor: int | None = None
@@ -110,6 +121,11 @@ class RolloutConfig:
     """Further arguments of vLLM's AsyncEngineArgs, by their names: ``{enforce_eager: true}``."""
     section: ClassVar[str] = "rollout"
     own_arguments: ClassVar[Mapping[str, str]] = OWN_ARGUMENTS
+
+    @property
+    def most_actors(self) -> int:
+        """``max_actors`` with None decided."""
+        return self.num_actors if self.max_actors is None else self.max_actors
 
     def num_gpus(self, cluster_has_gpus: bool) -> int:
         """Of one engine."""
@@ -168,6 +184,7 @@ class RolloutConfig:
         between(f"{section}.num_actors", self.num_actors, 1, MAX_ACTORS)
         between(f"{section}.nodes_per_actor", self.nodes_per_actor, 1, MAX_ACTORS)
         between(f"{section}.threads", self.threads, 1, MAX_THREADS)
+        self._check_bounds()
         for key in ("max_num_seqs", "max_num_batched_tokens", "cpu_kv_cache_gib"):
             at_least(f"{section}.{key}", getattr(self, key), 1)
         above(f"{section}.cpus_per_actor", self.cpus_per_actor, 0)
@@ -177,6 +194,15 @@ class RolloutConfig:
         one_of(f"{section}.dtype", self.dtype, DTYPES)
         check_placement(section, self.resources, self.labels)
         self._check_engine_args()
+
+    def _check_bounds(self) -> None:
+        """Raise ValueError for numbers of engines that do not fit each other."""
+        section, at_start = self.section, f"{self.section}.num_actors={self.num_actors}"
+        if not 1 <= self.min_actors <= self.num_actors:
+            raise ValueError(f"{section}.min_actors={self.min_actors}: needs 1 to {at_start}.")
+        if self.max_actors is not None and not self.num_actors <= self.max_actors <= MAX_ACTORS:
+            raise ValueError(f"{section}.max_actors={self.max_actors}: needs {at_start} to {MAX_ACTORS}.")
+        seconds(f"{section}.silent_s", self.silent_s)
 
     def _check_engine_args(self) -> None:
         """Raise ValueError for an argument of vLLM that r1ray decides, or that an engine here cannot have. The names of
@@ -211,6 +237,14 @@ class JudgeEngineConfig(RolloutConfig):
         "model": "judge.model",
         "max_model_len": "judge.max_model_len",
     }
+
+    def _check_bounds(self) -> None:
+        """Raise ValueError for settings of engines that are replaced, or join a run: Ray starts a judge again by
+        itself."""
+        super()._check_bounds()
+        for key in ("min_actors", "max_actors", "silent_s"):
+            if (found := getattr(self, key)) != getattr(RolloutConfig, key):
+                raise ValueError(f"judge.engine.{key}={found}: has no effect on a judge; needs to be left out.")
 
 
 @dataclass
@@ -303,6 +337,9 @@ class LearnerConfig:
     sequence_parallel_size: int = 1
     """Ranks that compute each sequence together, a part of its tokens each (DeepSpeed's Ulysses), for long sequences.
     It has to divide ``num_ranks``."""
+    max_restarts: int = 3
+    """Restarts of a lost learner group inside the run, in a row without a new checkpoint in between. One more loss ends
+    the run, and so does a second crash in a row after the same step. 0: the first loss ends it."""
     lora: LoraConfig = field(default_factory=LoraConfig)
     deepspeed: dict[str, Any] = field(default_factory=dict)
     """Further settings of DeepSpeed, laid over those that r1ray makes: ``{zero_optimization: {overlap_comm: true,
@@ -328,6 +365,7 @@ class LearnerConfig:
         if self.gpus_per_rank is not None:
             between("learner.gpus_per_rank", self.gpus_per_rank, 0, 1)
         between("learner.threads", self.threads, 1, MAX_THREADS)
+        at_least("learner.max_restarts", self.max_restarts, 0)
         check_placement("learner", self.resources, self.labels)
         one_of("learner.dtype", self.dtype, DTYPES)
         if self.zero_stage not in (0, 1, 2, 3):
@@ -379,6 +417,9 @@ class WeightsConfig:
     ``gloo`` if not."""
     bucket_mib: int = 256
     """Size of the pieces in which weights are sent. Unit: MiB."""
+    snapshot: bool = True
+    """Keep the last published version in the memory of learner rank 0's node. An engine that comes later takes it from
+    there while the learner trains."""
     probe_every: int = 50
     """Publishes between two parity probes, which compare log-probabilities of engines and learner. The first probes are
     at publishes 0, 1, 2, 4, 8, ...; one more follows a step whose fresh tokens differ by more than those of the first

@@ -463,6 +463,7 @@ PLACEMENT = {
         "resources",
         "labels",
         "threads",
+        "max_restarts",
         "max_tokens_per_microbatch",
     ),
     "rollout": ("num_actors", "nodes_per_actor", "cpus_per_actor", "gpus_per_actor", "resources", "labels", "threads"),

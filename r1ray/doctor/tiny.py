@@ -92,6 +92,7 @@ def _tiny_learner(config: RunConfig) -> LearnerConfig:
         schedule="constant",
         lr_floor=0.0,
         warmup_updates=0,
+        max_restarts=0,  # what a restart helps against is what is looked for
         max_tokens_per_microbatch=1024,
         lora=replace(config.learner.lora, targets=None, export="merged"),
     )

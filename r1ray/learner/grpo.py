@@ -24,7 +24,8 @@ from r1ray.learner.kl_reference import AdaptersOff, FrozenReference, NoReference
 from r1ray.learner.policy import Packed, PolicyModel, check_policy, pack_sequences
 from r1ray.learner.rows import Rows, charge_kl, make_rows, microbatch_loss
 from r1ray.types import Float32Array, Int32Array, Minibatch, Shard, StepStats
-from r1ray.weights.publisher import open_sender
+from r1ray.weights.publisher import Sender, open_sender
+from r1ray.weights.snapshot import SnapshotPlace
 from r1ray.weights.stream import WeightStream
 
 SUMS = (
@@ -57,7 +58,7 @@ class GRPOLearner(DeepSpeedLearner):
         self._reference = self._make_reference(policy)
         self._start(policy, model)
         check_policy(self._engine, name=spec.model, device=self._device, multiple=config.sequence_parallel_size)
-        self._sender: Any = None
+        self._sender: Sender | None = None
         self._step = _Step()
 
     def _make_reference(self, policy: PolicyModel) -> NoReference | AdaptersOff | FrozenReference:
@@ -217,10 +218,12 @@ class GRPOLearner(DeepSpeedLearner):
 
     # ------------------------------------------------------------------ weights out
 
-    def connect(self, client: Any, **link: Any) -> None:
-        """Open the way to the engines behind ``client``; see :func:`r1ray.weights.publisher.open_sender`."""
-        self.disconnect()
-        self._sender = open_sender(self._stream, client, rank=self._rank.rank, **link)
+    def connect(self, client: Any, *, world_size: int, **link: Any) -> None:
+        """Meet the engines behind ``client``, ``world_size`` - 1 vLLM workers, as a new group; ``link`` as of
+        :func:`r1ray.weights.publisher.open_sender`."""
+        if self._sender is None:
+            self._sender = open_sender(self._stream, rank=self._rank.rank, **link)
+        self._sender.connect(client, world_size=world_size)
 
     @property
     def _stream(self) -> WeightStream:
@@ -228,15 +231,11 @@ class GRPOLearner(DeepSpeedLearner):
             return AdapterStream(self._model, self._config.lora)
         return ParameterStream(self._model)
 
-    def disconnect(self) -> None:
-        if self._sender is not None:
-            self._sender.shutdown()
-            self._sender = None
-
-    def send_weights(self) -> int:
-        """One publish. Returns the bytes sent."""
-        self._sender.send_weights()
-        return sum(meta.num_bytes for meta in self._stream.metadata())
+    def send_weights(self, place: SnapshotPlace | None = None) -> tuple[int, str]:
+        """One publish, which is written to ``place`` too. Returns the bytes sent, and what kept it from that."""
+        assert self._sender is not None
+        problem = self._sender.send_weights(place)
+        return sum(meta.num_bytes for meta in self._stream.metadata()), problem
 
     def logprobs(self, sequences: Sequence[Int32Array]) -> Float32Array:
         """See :class:`r1ray.interfaces.Learner`."""

@@ -8,7 +8,7 @@ even those would leave too many.
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 
 
 class Admission:
@@ -80,6 +80,22 @@ class Admission:
                 return None
         oldest = (name for began in sorted(self._ready) for name in self._ready[began])
         return [name for name, _ in zip(oldest, range(count), strict=False)]
+
+    def unfit(self, version: int) -> list[str]:
+        """Return the groups that steps from ``version`` on cannot take in time, where versions were passed over without
+        a step: those that are too old, and of every age what is more than the steps hold that are left for it."""
+        by_version: defaultdict[int, list[str]] = defaultdict(list)
+        for group_id, began in self._began_at.items():
+            by_version[began].append(group_id)
+        kept, unfit = 0, list[str]()
+        for began, names in sorted(by_version.items()):
+            num_steps = began - (version - self._max_staleness) + 1
+            room = max(0, num_steps * self._size + self._surplus - kept) if num_steps > 0 else 0
+            ready = self._ready.get(began, {})
+            names.sort(key=lambda name: name not in ready)
+            unfit += names[room:]
+            kept += min(room, len(names))
+        return unfit
 
     def too_old(self, version: int) -> list[str]:
         """Return the groups that a step at ``version`` can train on no more."""

@@ -64,15 +64,20 @@ def parts_of_step(algo: AlgoConfig) -> list[StepPart]:
 
 
 def make_batch(
-    groups: Sequence[ScoredGroup], prompts: Sequence[Prompt], part: StepPart, config: RunConfig, *, version: int
+    groups: Sequence[ScoredGroup],
+    prompts: Sequence[Prompt],
+    part: StepPart,
+    config: RunConfig,
+    *,
+    step: int,
+    version: int,
 ) -> Batch:
-    """Return the batch, or a part of it, that takes the policy from ``version`` to the next one.
+    """Return the batch of a step, or a part of it, which takes the policy from ``version`` to the next one.
 
     Args:
         prompts: of the groups.
     """
     algo, reward, learner, seed = config.algo, config.reward, config.learner, config.seed
-    step = version + 1
     groups = [weigh(group, reward, step=step) for group in groups]
     rows_PG = [_rows_of(group, mask_truncated=algo.mask_truncated) for group in groups]
     rewards_PG = [  # r_i
@@ -98,7 +103,7 @@ def make_batch(
         num_ranks=learner.num_shards,
         max_tokens_per_microbatch=learner.max_tokens_per_microbatch,
         learner_version=version,
-        seed=seed * 1_000_003 + version,
+        seed=seed * 1_000_003 + step - 1,
     )
     records = tuple(map(_record_of, groups, prompts, pairs_PG))
     return Batch(tuple(groups), shards, records)

@@ -1,11 +1,12 @@
 """Checkpoints on disk: written aside, then renamed, so that a folder that exists was whole when it was made.
 
-checkpoints/<version>/manifest.json      format, size and checksum of every file, and held-out metrics
-checkpoints/<version>/controller.json    ledger and data position
-checkpoints/<version>/learner/           what the learner saved
-checkpoints/best.json                    the version that is kept for its metric
+checkpoints/<step>/manifest.json         format, size and checksum of every file, and held-out metrics
+checkpoints/<step>/controller.json       step, policy version, ledger and data position
+checkpoints/<step>/learner/              what the learner saved
+checkpoints/best.json                    the one that is kept for its metric
 
-``.writing-<version>`` is being written and ``.removing-<version>`` being removed; what a killed process left of
+Users call a checkpoint, and the model that is made of it, by its step. ``.writing-<step>`` is being written and
+``.removing-<step>`` being removed; what a killed process left of
 either is cleared away. Whenever the process is killed, the newest folder with a number is whole.
 """
 
@@ -35,7 +36,11 @@ number: before group workers and trajectories, whose rollout log and batches wer
 class LoopState:
     """Where a run stands, beside its learner."""
 
+    step: int
+    """Steps that the weights have made."""
     version: int
+    """The policy version that had them. It is ahead of the step in a run whose learner was restarted: the steps are
+    made again, and no version has two weights."""
     updates: int
     """Optimizer updates so far."""
     position: Position
@@ -69,7 +74,7 @@ class Checkpoints:
         (aside / _STATE).write_text(json.dumps(asdict(state)))
         files = {str(path.relative_to(aside)): _look_at(path) for path in _files(aside)}
         write_json(aside / _MANIFEST, {"format": FORMAT, "files": files, "metrics": dict(metrics or {})})
-        final = self._folder / str(state.version)
+        final = self._folder / str(state.step)
         put_in_place(aside, final)
         self.tidy()
         return final
@@ -93,6 +98,7 @@ class Checkpoints:
             )
         saved = json.loads((folder / _STATE).read_text())
         saved["position"] = Position(**saved["position"])
+        saved.setdefault("step", saved["version"])  # saved by a run that told no difference, and had no restarts
         return folder / "learner", LoopState(**saved)
 
     def learner_of(self, version: int) -> Path:

@@ -1,9 +1,11 @@
 """Every group, from issue to its end: ``issued = trained + dropped + in flight``, always.
 
     issue --> in flight --> train | drop(reason)
+                  ^-------------- go_back
 
-The ledger is saved with every checkpoint. After a restart the groups that were in flight are issued again
-under their old names, so that no group is trained twice and none is lost in silence.
+The ledger is saved with every checkpoint. A run that goes on from one issues the groups that were in flight again,
+under their old names, so that no group is trained twice and none is lost in silence. One whose learner alone goes back
+takes back what came of groups meanwhile.
 """
 
 from __future__ import annotations
@@ -64,7 +66,8 @@ class Ledger:
             self.trained += 1
 
     def reissue(self, group_id: str) -> None:
-        """The group is lost with its worker, and issued again under its old name."""
+        """The group is issued again under its old name: it is lost with its worker, or too old for a learner that has
+        gone back."""
         assert group_id in self._in_flight, f"{group_id} is not in flight"
         self.reissued += 1
 
@@ -72,6 +75,21 @@ class Ledger:
         """The group will never be trained on."""
         self._end(group_id)
         self.dropped[reason] += 1
+
+    def go_back(self, state: LedgerState | None, issued_since: Iterable[str]) -> list[str]:
+        """Take back every end since a checkpoint, or the start. Returns the groups that had one, which are in flight
+        again.
+
+        Args:
+            issued_since: the groups that were issued after the checkpoint.
+        """
+        before = state["in_flight"] if state else ()
+        again = [group_id for group_id in (*before, *issued_since) if group_id not in self._in_flight]
+        self._in_flight = dict.fromkeys(again) | self._in_flight
+        self.trained, self.dropped = (state["trained"], Counter(state["dropped"])) if state else (0, Counter())
+        self.reissued += len(again)
+        self.check()
+        return again
 
     def _end(self, group_id: str) -> None:
         assert group_id in self._in_flight, f"{group_id} is not in flight"

@@ -2,18 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from r1ray.errors import LearnerLost
 from r1ray.interfaces import GroupRunner, Learner, Recorder, WeightSync
 from r1ray.types import EvalResult, Position, Prompt
 
 
 class Evaluate(Protocol):
-    """The metrics of a version on held-out prompts, by the engines of ``Roles.eval_groups``."""
+    """The metrics of the version that a step made on held-out prompts, by the engines of ``Roles.eval_groups``."""
 
-    def __call__(self, version: int) -> Coroutine[Any, Any, EvalResult]: ...
+    def __call__(self, step: int) -> Coroutine[Any, Any, EvalResult]: ...
+
+
+class RestartableLearner(Learner, Protocol):
+    """A learner whose ranks can be lost. Each of its methods then raises LearnerLost."""
+
+    async def restart(self) -> None:
+        """End all ranks, and start as many anew in their places: they hold what the learner began with. Raises
+        LearnerLost."""
+        ...
+
+    async def check(self) -> None:
+        """Raise LearnerLost where a rank is dead, or does not answer although it need not compute for it."""
+        ...
+
+    def when_lost(self, callback: Callable[[LearnerLost], None]) -> None:
+        """Have ``callback`` called when a rank is lost, also while nobody waits for it."""
+        ...
 
 
 class PromptSource(Protocol):
@@ -31,7 +49,7 @@ class Roles:
     """Who generates and scores, learns, publishes and keeps the log (the reference lives beside the learner)."""
 
     groups: GroupRunner
-    learner: Learner
+    learner: RestartableLearner
     weights: WeightSync
     recorder: Recorder
     eval_groups: GroupRunner

@@ -3,7 +3,8 @@
     cursor --rows--> plan --shards, chunk--> Learner.train --> metrics, checkpoint
                                              Learner.evaluate (held-out rows, now and then)
 
-One step is one optimizer update on ``sequences_per_step`` rows. What a row is, an example or a pair, only the learner
+A learner that is lost is restarted from the last checkpoint (:mod:`r1ray.loop.upkeep.recovery`). One step is one
+optimizer update on ``sequences_per_step`` rows. What a row is, an example or a pair, only the learner
 knows: to the loop it has a length and a number of terms. The sequences of a row always share a micro-batch.
 """
 
@@ -20,10 +21,12 @@ from r1ray.algo.batching import plan_shards
 from r1ray.config import RunConfig
 from r1ray.data.sft_rows import EpochCursor, Rows
 from r1ray.errors import NonFiniteLoss, R1RayError, Terminated
-from r1ray.interfaces import Learner
 from r1ray.loop.checkpoint import Checkpoints, LoopState
 from r1ray.loop.ledger import Ledger
-from r1ray.runtime.deadline import within
+from r1ray.loop.roles import RestartableLearner
+from r1ray.loop.upkeep.faults import Faults
+from r1ray.loop.upkeep.recovery import Recovery
+from r1ray.loop.upkeep.waiting import Waiter
 from r1ray.types import Position, SampleRef, Shard, StepStats
 
 
@@ -38,10 +41,9 @@ class Row(Protocol):
 
 
 R = TypeVar("R", bound=Row)
-T = TypeVar("T")
 
 
-class SupervisedLearner(Learner, Protocol):
+class SupervisedLearner(RestartableLearner, Protocol):
     """A learner of examples or pairs; of a shard's samples the advantages mean nothing, and names are those of rows."""
 
     async def train_rows(self, shards: Sequence[Shard], rows: Mapping[str, object]) -> StepStats:
@@ -73,7 +75,7 @@ def num_steps(num_rows: int, *, epochs: int, sequences_per_step: int) -> int:
 
 def loop_state(step: int, position: Position) -> LoopState:
     """Where a supervised run stands: its position alone. Nothing is ever in flight, so its ledger is empty."""
-    return LoopState(step, step, position, Ledger().state())
+    return LoopState(step, step, step, position, Ledger().state())
 
 
 def plan_step(
@@ -105,30 +107,62 @@ class SupervisedLoop(Generic[R]):
         log: Callable[[dict[str, float]], None],
         held_out: HeldOut[R] | None = None,
         export: Callable[[int], Awaitable[None]] | None = None,
+        begin: Callable[[], Awaitable[None]] | None = None,
+        finish: Callable[[], Awaitable[None]] | None = None,
+        forget: Callable[[int], None] = lambda step: None,
         state: LoopState | None = None,
     ) -> None:
         """
         Args:
             log: receives the metrics of each step, in order; those of step 0 are the held-out ones before training.
             export: makes a model folder of the learner after a step (``checkpoint.export_every``).
+            begin: has the learner load ``state``.
+            finish: does with the learner what is left after the last step.
+            forget: removes what was logged and exported of later steps, which are made again.
         """
-        self._config, self._learner, self._held_out = config, learner, held_out
+        self._config, self._learner, self._rows, self._held_out = config, learner, rows, held_out
         self._checkpoints, self._log, self._export = checkpoints, log, export
+        self._begin, self._finish, self._forget = begin, finish, forget
         settings = config.supervised
-        self.step = state.version if state else 0
         self.num_steps = num_steps(len(rows), epochs=settings.epochs, sequences_per_step=settings.sequences_per_step)
-        position = state.position if state else Position()
-        self._cursor = EpochCursor(rows, seed=config.seed, epochs=settings.epochs, position=position)
+        self._take_up(state)
+        self._is_begun = bool(self.step)
         self._is_stopping = False
+        self._faults, self._waiter = Faults(), Waiter(config.deadlines.decided, name="the supervised loop")
+        self._recovery = Recovery(
+            config.learner,
+            learner,
+            checkpoints,
+            faults=self._faults,
+            waiter=self._waiter,
+            step=lambda: self.step,
+            is_stopping=lambda: self._is_stopping,
+            go_back=self._go_back,
+        )
+
+    def _take_up(self, state: LoopState | None) -> None:
+        self.step = state.step if state else 0
+        position = state.position if state else Position()
+        epochs = self._config.supervised.epochs
+        self._cursor = EpochCursor(self._rows, seed=self._config.seed, epochs=epochs, position=position)
+
+    async def _go_back(self, state: LoopState | None) -> None:
+        self._take_up(state)
+        self._forget(self.step)
 
     def stop(self) -> None:
         """End after the step that is being made, with a checkpoint; ``run`` raises Terminated."""
         self._is_stopping = True
 
     async def run(self) -> None:
-        """Every step to the last."""
-        if self.step == 0 and self._held_out is not None:
+        """Make every step to the last. A learner that is lost is restarted."""
+        await self._recovery.run(self._make_steps, begin=self._begin)
+
+    async def _make_steps(self) -> None:
+        """Make the steps that are left, from what the learner holds: the start, or a checkpoint."""
+        if not self._is_begun and self._held_out is not None:
             self._log({"step": 0.0, "epoch": 0.0, **await self._evaluate(self._held_out)})
+        self._is_begun = True
         while self.step < self.num_steps:
             start = time.monotonic()
             rows = self._cursor.take(self._config.supervised.sequences_per_step)
@@ -145,6 +179,7 @@ class SupervisedLoop(Generic[R]):
                     "throughput/trained_tokens_per_s": stats.trained_tokens / (learned - start),
                     "learner/padding_share": stats.padding_tokens / max(1, stats.padding_tokens + stats.trained_tokens),
                     **metrics,
+                    **self._faults.metrics(),
                     "time/step_s": time.monotonic() - start,
                     "time/learn_s": learned - start,
                 }
@@ -156,6 +191,8 @@ class SupervisedLoop(Generic[R]):
             await self._save_checkpoint(is_last=is_early or self.step == self.num_steps)
             if is_early:
                 raise Terminated.after(self.step, has_checkpoint=bool(self._config.checkpoint.every))
+        if self._finish is not None:
+            await self._finish()
 
     @property
     def _is_evaluated(self) -> bool:
@@ -174,9 +211,8 @@ class SupervisedLoop(Generic[R]):
 
     async def _train(self, rows: tuple[R, ...]) -> StepStats:
         try:
-            return await self._wait_for(
-                self._learner.train_rows(self._plan(rows), _by_name(rows)), "learn_s", "the learner group"
-            )
+            training = self._learner.train_rows(self._plan(rows), _by_name(rows))
+            return await self._waiter.wait_for_learner(training, "learn_s", "the learner group")
         except NonFiniteLoss as error:
             raise R1RayError(
                 f"the loss of step {self.step + 1} is not finite for the rows {', '.join(error.group_ids)}; the "
@@ -194,7 +230,7 @@ class SupervisedLoop(Generic[R]):
         for first in wanted[:: settings.sequences_per_step]:
             rows = tuple(held_out.rows[i] for i in wanted[first : first + settings.sequences_per_step])
             evaluation = self._learner.evaluate_rows(self._plan(rows), _by_name(rows))
-            stats = await self._wait_for(evaluation, "learn_s", "the learner group (held-out rows)")
+            stats = await self._waiter.wait_for_learner(evaluation, "learn_s", "the learner group (held-out rows)")
             terms = sum(row.num_terms for row in rows)
             num_terms += terms
             for name, value in stats.metrics.items():
@@ -207,12 +243,9 @@ class SupervisedLoop(Generic[R]):
         if not every or (self.step % every and not is_last):
             return
         aside = self._checkpoints.begin(self.step)
-        await self._wait_for(self._learner.save(aside / "learner"), "checkpoint_s", "the learner's checkpoint")
+        saving = self._learner.save(aside / "learner")
+        await self._waiter.wait_for_learner(saving, "checkpoint_s", "the learner's checkpoint")
         self._checkpoints.commit(aside, loop_state(self.step, self._cursor.position))
-
-    async def _wait_for(self, awaitable: Awaitable[T], deadline: str, owner: str) -> T:
-        seconds = getattr(self._config.deadlines.decided, deadline)
-        return await within(seconds, awaitable, waiter="the supervised loop", owner=owner, key=f"deadlines.{deadline}")
 
 
 def _by_name(rows: Sequence[R]) -> dict[str, R]:

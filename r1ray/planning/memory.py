@@ -144,6 +144,11 @@ def has_reference(config: RunConfig) -> bool:
     return not config.only_learner and config.algo.kl_coefficient > 0 and not config.learner.lora.rank
 
 
+def _has_snapshot(config: RunConfig) -> bool:
+    """Whether the last two versions are kept beside the learner: a share of them is counted for each rank."""
+    return not config.only_learner and config.weights.snapshot
+
+
 def longest_row(config: RunConfig) -> int:
     """Tokens of the longest micro-batch that can come."""
     return config.learner.max_tokens_per_microbatch
@@ -172,7 +177,10 @@ def learner_actor(config: RunConfig, shape: Shape, *, gpus: int, capacity: float
     if learner.offload_parameters and gpus:
         on_host += [weights, *reference]
         weights, reference = Item("weights", 0.0, "in host memory"), []
-    always = [weights, *reference, gradients, *states]
+    snapshot = (
+        [Item("snapshots of the weights", 2 * published_bytes(config, shape) / n)] if _has_snapshot(config) else []
+    )
+    always = [weights, *reference, gradients, *states, *([] if gpus else snapshot)]
     always.append(Item("CUDA and NCCL", CONTEXT) if gpus else Item("libraries", LIBRARIES))
     bucket_size = learner.zero_setting("reduce_bucket_size", BUCKET)
     summed = 4 / n if stage == 3 and size < 4 else 0  # a rank's part of the bucket, made float32 to be added
@@ -207,7 +215,7 @@ def learner_actor(config: RunConfig, shape: Shape, *, gpus: int, capacity: float
         gpus=gpus,
         moments=moments,
         capacity=capacity,
-        host=(*on_host, *_host(config, shape, n)) if gpus else (),
+        host=(*on_host, *snapshot, *_host(config, shape, n)) if gpus else (),
     )
 
 

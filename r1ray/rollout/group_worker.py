@@ -106,7 +106,8 @@ class GroupWorker:
             await self.drop(group.tasks)
             raise
         finally:
-            del self._groups[request.group_id]
+            if self._groups.get(request.group_id) is group:  # else it was issued again, which the driver may do at once
+                del self._groups[request.group_id]
         now = time.monotonic()
         generated_at = group.generated_at or now
         return ScoredGroup(

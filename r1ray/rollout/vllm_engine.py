@@ -13,7 +13,7 @@ import asyncio
 import os
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from math import prod
 from typing import Any
@@ -23,7 +23,7 @@ import numpy as np
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM
 from vllm import SamplingParams
-from vllm.distributed.weight_transfer.base import WeightTransferInitRequest, WeightTransferUpdateRequest
+from vllm.distributed.weight_transfer.base import WeightTransferInitRequest
 from vllm.engine.arg_utils import AsyncEngineArgs
 from vllm.lora.request import LoRARequest
 from vllm.outputs import RequestOutput
@@ -34,12 +34,15 @@ from vllm.v1.executor.multiproc_executor import MultiprocExecutor
 
 from r1ray.config import RolloutConfig
 from r1ray.config.specs import EngineShardSpec, EngineSpec
-from r1ray.errors import EngineLost, PromptTooLong, UserError
+from r1ray.errors import EngineLost, PromptTooLong, UserError, WeightSyncError
 from r1ray.rollout.engine import Generated, TrajectoryRequest, one_segment
 from r1ray.rollout.engine_clock import EngineClock
+from r1ray.rollout.processes import processes_below, stopped
+from r1ray.rollout.weight_update import WeightUpdate
 from r1ray.types import EngineTimes, Float32Array, Int32Array, Prompt, Status, Trajectory, VersionSpan
 from r1ray.weights import adapter
 from r1ray.weights.network import interface_of, own_address
+from r1ray.weights.snapshot import SnapshotPlace, read_header
 
 STATUS: dict[str, Status] = {"stop": "finished", "length": "truncated", "abort": "aborted"}
 """By vLLM's reason for the end of an output."""
@@ -173,8 +176,7 @@ class VLLMEngine:
         self._adapter = LoRARequest(adapter.NAME, adapter.ID, "not-a-file") if spec.adapter else None
         self._version: int | None = None
         self._num_commits = 0
-        self._is_updating = False
-        """Whether a weight update was started and not finished."""
+        self._update = WeightUpdate(self._llm, takes_adapters=spec.adapter is not None)
         self._clock = EngineClock()
         self._running: dict[str, _Running] = {}
         self._prompts: dict[str, list[int]] = {}
@@ -218,10 +220,20 @@ class VLLMEngine:
         return self._clock.times()
 
     async def until_dead(self) -> None:
-        """Raise EngineLost once vLLM has died. (If this actor dies, so does the call.)"""
+        """Raise EngineLost once vLLM has died, or one of its processes is stopped. (If this actor dies, so does the
+        call.)"""
+        processes, before = processes_below(), set[int]()
         while not self._llm.errored:
+            now = stopped(processes)
+            if both := before & now:
+                raise EngineLost(f"a process of vLLM is stopped: {', '.join(map(str, sorted(both)))}")
+            before = now
             await asyncio.sleep(POLL_S)
         raise EngineLost(f"vLLM has died: {self._llm.dead_error}")
+
+    async def ping(self) -> None:
+        """Answer, once every worker of vLLM has: between two steps of the engine."""
+        await self._llm.collective_rpc("check_health")
 
     def _prompt_ids(self, prompt: Prompt) -> list[int]:
         """Return a prompt's tokens. The trajectories of a group come one after the other, so that the last prompts are
@@ -328,32 +340,50 @@ class VLLMEngine:
         await self._llm.init_weight_transfer_engine(WeightTransferInitRequest(init_info))
 
     async def shutdown_weight_transfer_engine(self) -> None:
-        """Leave the transfer group. An update that a failed round left open is closed first; it holds nothing that
-        will be served, because the next round sends everything."""
-        if self._is_updating:
-            with suppress(Exception):
-                await self.finish_weight_update()
-            self._is_updating = False
+        """Leave the transfer group."""
         await self._llm.shutdown_weight_transfer_engine()
 
-    async def pause(self) -> None:
-        """Freeze what is being generated; it goes on where it stopped after :meth:`resume`."""
+    async def pause(self, arriving: int | None = None) -> None:
+        """Freeze what is being generated; it goes on where it stopped after :meth:`resume`.
+
+        Args:
+            arriving: the version that the next weight update brings.
+        """
         self._serving.clear()
         self._clock.pause()
+        if arriving is not None:
+            self._update.arriving = arriving
         await self._llm.pause_generation(mode="keep", clear_cache=False)
 
     async def start_weight_update(self) -> None:
-        self._is_updating = True
-        await self._llm.start_weight_update()
+        await self._update.start()
 
     async def update_weights(self, update_info: dict[str, Any]) -> None:
-        await self._llm.update_weights(WeightTransferUpdateRequest(update_info))
+        await self._update.update(update_info)
 
     async def finish_weight_update(self) -> None:
-        await self._llm.finish_weight_update()
-        self._is_updating = False
-        if self._adapter is not None:
-            await self._llm.collective_rpc("activate_adapter")
+        await self._update.finish()
+
+    async def load_snapshot(self, place: SnapshotPlace) -> bool:
+        """Take the weights of a version from the snapshot. Returns False where it is not here, or not on every node of
+        this engine; then nothing has changed."""
+        if self._config.nodes_per_actor > 1:
+            return False
+        try:
+            if read_header(place.path).version != place.version:
+                return False
+        except WeightSyncError:
+            return False
+        await self.pause(place.version)
+        await self._update.start()
+        no_tensors: dict[str, Any] = {"names": [], "dtype_names": [], "shapes": []}
+        await self._update.update(no_tensors | {"snapshot": place.path, "version": place.version})
+        await self._update.finish()
+        return True
+
+    async def settle(self) -> int | None:
+        """See :meth:`WeightUpdate.settle`."""
+        return await self._update.settle()
 
     async def commit(self, version: int) -> None:
         """Label tokens sampled from here on with ``version``."""
@@ -362,6 +392,8 @@ class VLLMEngine:
         self._num_commits += 1
 
     async def resume(self) -> None:
+        """Go on with what was paused. Raises WeightSyncError while a weight update is open, or broken."""
+        self._update.check_closed()
         await self._llm.resume_generation()
         self._clock.resume()
         self._serving.set()

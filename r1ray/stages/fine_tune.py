@@ -37,6 +37,7 @@ from r1ray.stages.training import (
     claim_checkpoints,
     export,
     export_dir,
+    forget_after,
     go_back,
     load,
     model_path,
@@ -203,16 +204,22 @@ class _Job:
             config, model=self._model, learner=self._objective.learner, num_updates=self._num_steps
         )
         try:
-            if resumed:
-                await load(running.learner, resumed, stage=stage, deadlines=deadlines)
             lines = StepLines(num_steps=self._num_steps)
 
             def log(metrics: dict[str, float]) -> None:
                 self._metrics.append(metrics)
                 lines.step(metrics)
 
-            async def exported(version: int) -> None:
-                await export(running.learner, export_dir(run_dir, version), deadlines=deadlines)
+            async def exported(step: int) -> None:
+                await export(running.learner, export_dir(run_dir, step), deadlines=deadlines)
+
+            async def begin() -> None:
+                if resumed:
+                    await load(running.learner, resumed, stage=stage, deadlines=deadlines)
+
+            async def finish() -> None:
+                if state is None or state.step < self._num_steps or not self.export_dir.is_dir():
+                    await exported(self._num_steps)
 
             loop = SupervisedLoop(
                 config,
@@ -222,12 +229,13 @@ class _Job:
                 log=log,
                 held_out=self._held_out,
                 export=exported,
+                begin=begin,
+                finish=finish,
+                forget=lambda step: forget_after(step, run_dir, self._metrics),
                 state=state,
             )
             with first_sigterm(loop.stop):
                 await loop.run()
-            if state is None or state.version < self._num_steps or not self.export_dir.is_dir():
-                await exported(self._num_steps)
         finally:
             running.shutdown()
         metrics = self._finish(progress)

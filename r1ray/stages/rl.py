@@ -44,6 +44,7 @@ from r1ray.stages.training import (
     claim_checkpoints,
     export,
     export_dir,
+    forget_after,
     go_back,
     load,
     model_path,
@@ -136,12 +137,12 @@ class _Job:
 
     @property
     def export_dir(self) -> Path:
-        """Named after the last version."""
+        """Named after the last step."""
         assert self._controller is not None
         return self._export_dir(self._controller.last)
 
-    def _export_dir(self, version: int) -> Path:
-        return export_dir(self._context.run_dir, version)
+    def _export_dir(self, step: int) -> Path:
+        return export_dir(self._context.run_dir, step)
 
     def _table(self, path: str, key: str) -> tuple[PromptTable, frozenset[tuple[str, str]]]:
         """The prompts of a file, with their domains and types of check."""
@@ -207,8 +208,8 @@ class _Job:
         self._checkpoints.tidy()
         state = resumed[1] if resumed else None
         rollouts = context.run_dir / "rollouts"
-        version = state.version if state else 0
-        RolloutLog(rollouts).rewind(version)
+        first = state.step if state else 0
+        RolloutLog(rollouts).rewind(first)
         progress = Progress(num_steps=config.steps)
         logger.info(
             f"stage rl: {config.steps} steps of {config.algo.prompts_per_step} prompts x {config.algo.group_size} "
@@ -220,18 +221,33 @@ class _Job:
                 config, model=self._model, rollouts=rollouts, probe=self._probe(), programs=self._programs
             )
         try:
-            if resumed:
-                await load(running.learner, resumed, stage="rl", deadlines=deadlines)
+
+            async def begin() -> None:
+                if resumed:
+                    await load(running.learner, resumed, stage="rl", deadlines=deadlines)
 
             def log(metrics: dict[str, float]) -> None:
                 self._metrics.append(metrics)
                 progress.step(metrics)
 
-            async def evaluated(version: int) -> EvalResult:
-                return await self._evaluate(running, version, is_full=version in (0, controller.last))
+            async def evaluated(step: int) -> EvalResult:
+                return await self._evaluate(running, step, is_full=step in (0, controller.last))
 
-            async def exported(version: int) -> None:
-                await export(running.learner, self._export_dir(version), deadlines=deadlines)
+            async def exported(step: int) -> None:
+                await export(running.learner, self._export_dir(step), deadlines=deadlines)
+
+            async def finish() -> None:
+                with context.watch.during("export"):
+                    if first < controller.last or not self.export_dir.is_dir():
+                        await exported(controller.last)
+                    best = self._best
+                    if best is not None and not self._export_dir(best).is_dir():
+                        folder = self._checkpoints.learner_of(best)
+                        await export(running.learner, self._export_dir(best), deadlines=deadlines, checkpoint=folder)
+
+            def forget(step: int) -> None:
+                forget_after(step, context.run_dir, self._metrics)
+                RolloutLog(rollouts).rewind(step)
 
             if state:
                 self._prompts.position = state.position
@@ -243,29 +259,29 @@ class _Job:
                 log=log,
                 evaluate=evaluated if self._eval else None,
                 export=exported,
+                begin=begin,
+                finish=finish,
+                forget=forget,
                 state=state,
                 history=self._metrics.read(),
                 domains=self._domains,
             )
             with first_sigterm(controller.stop):
                 await controller.run()
-            with context.watch.during("export"):
-                if version < controller.last or not self.export_dir.is_dir():
-                    await exported(controller.last)
-                best = self._checkpoints.best() if config.checkpoint.best else None
-                if best is not None and not self._export_dir(best).is_dir():
-                    folder = self._checkpoints.learner_of(best)
-                    await export(running.learner, self._export_dir(best), deadlines=deadlines, checkpoint=folder)
         finally:
             running.shutdown()
         metrics = self._finish(progress)
         logger.info(f"stage rl: the model is in {self.export_dir}")
-        if best is not None:
+        if (best := self._best) is not None:
             folder = self._export_dir(best)
             logger.info(f"stage rl: the best by {config.checkpoint.best}, version {best}, is in {folder}")
         return metrics
 
-    async def _evaluate(self, running: Running, version: int, *, is_full: bool) -> EvalResult:
+    @property
+    def _best(self) -> int | None:
+        return self._checkpoints.best() if self._config.checkpoint.best else None
+
+    async def _evaluate(self, running: Running, step: int, *, is_full: bool) -> EvalResult:
         assert self._eval is not None
         settings = self._config.eval
         wanted = settings.final_num_prompts if is_full else settings.num_prompts
@@ -278,7 +294,7 @@ class _Job:
             sampling=Sampling(
                 settings.temperature, settings.top_p, self._config.algo.max_completion_tokens, with_logprobs=False
             ),
-            seed=self._config.seed * 1_000_003 + version,
+            seed=self._config.seed * 1_000_003 + step,
             slots=self._config.eval_slots,
             deadline_s=self._config.deadlines.decided.generate_s,
             book=self._book,

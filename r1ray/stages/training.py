@@ -1,7 +1,7 @@
 """What the stages that train share: where their checkpoints, metrics and exported models are, and how they go on.
 
 claim --> run folder of this digest;  go_back --> the last checkpoint, nothing after it;  load --> learner
-export --> hf/<version>/;  before_and_after --> held-out metrics of the first and the last evaluation
+export --> hf/<step>/;  before_and_after --> held-out metrics of the first and the last evaluation
 """
 
 from __future__ import annotations
@@ -34,9 +34,9 @@ def model_path(base: Path | None, model: str | None) -> str:
     return str(folder.resolve()) if folder.is_dir() else path
 
 
-def export_dir(run_dir: Path, version: int) -> Path:
-    """Return the folder of a version's model."""
-    return run_dir / "hf" / str(version)
+def export_dir(run_dir: Path, step: int) -> Path:
+    """Return the folder of the model after a step."""
+    return run_dir / "hf" / str(step)
 
 
 def claim_checkpoints(run_dir: Path, stage: str, digest: str) -> None:
@@ -56,23 +56,28 @@ def go_back(run_dir: Path, checkpoints: Checkpoints, metrics: MetricsFile) -> tu
     """Return the last checkpoint, None where there is none, and forget the metrics and models that came after it: a run
     that goes on makes them anew."""
     resumed = checkpoints.latest()
-    metrics.rewind(resumed[1].version if resumed else -1)
-    rewind_exports(run_dir / "hf", resumed[1].version if resumed else 0)
+    forget_after(resumed[1].step if resumed else -1, run_dir, metrics)
     return resumed
 
 
-def rewind_exports(folder: Path, version: int) -> None:
-    """Remove the model folders of later versions: a run that goes on from ``version`` trains these anew, and others
-    may come of it. What a killed process left is removed too."""
+def forget_after(step: int, run_dir: Path, metrics: MetricsFile) -> None:
+    """Forget the metrics and models of later steps; -1: also what comes before the first step."""
+    metrics.rewind(step)
+    rewind_exports(run_dir / "hf", max(step, 0))
+
+
+def rewind_exports(folder: Path, step: int) -> None:
+    """Remove the model folders of later steps: a run that goes on from ``step`` makes these anew, and other models may
+    come of it. What a killed process left is removed too."""
     for path in folder.iterdir() if folder.is_dir() else ():
-        if path.name.startswith((ASIDE, REMOVING)) or (path.name.isdigit() and int(path.name) > version):
+        if path.name.startswith((ASIDE, REMOVING)) or (path.name.isdigit() and int(path.name) > step):
             shutil.rmtree(path)
 
 
 async def load(learner: Any, resumed: tuple[Path, LoopState], *, stage: str, deadlines: Deadlines) -> None:
     """Have a learner go on from a checkpoint of :func:`go_back`."""
     folder, state = resumed
-    logger.info(f"stage {stage}: resuming after step {state.version}")
+    logger.info(f"stage {stage}: resuming after step {state.step}")
     await _wait_for_learner(learner.load(folder), "loading the checkpoint", deadlines)
 
 

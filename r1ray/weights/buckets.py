@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 DTYPE_BYTES = {"float32": 4, "bfloat16": 2, "float16": 2, "uint8": 1}
+ANSWER_S, LEAST_RATE = 20.0, 16 * 2**20
+"""A bucket may take so long, and a second more for so many bytes: on the wire, or to load the one before it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,3 +39,8 @@ def plan_buckets(metas: Sequence[TensorMeta], *, max_bytes: int) -> list[list[Te
             buckets.append([meta])
             filled = meta.num_bytes
     return buckets
+
+
+def bound_of(num_bytes: int, *, timeout_s: float) -> float:
+    """Return how long a bucket may take, seconds: no longer than ``timeout_s``, that of the whole transfer."""
+    return min(timeout_s, ANSWER_S + num_bytes / LEAST_RATE)

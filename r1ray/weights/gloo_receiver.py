@@ -14,7 +14,7 @@ from vllm.model_executor.model_loader.reload import finalize_layerwise_reload, i
 
 from r1ray.weights.buckets import TensorMeta, plan_buckets
 from r1ray.weights.gloo import receive
-from r1ray.weights.network import open_group
+from r1ray.weights.network import join_rendezvous, open_group
 from r1ray.weights.vllm_model import Received, prepare_reload, record_packing
 
 
@@ -24,19 +24,26 @@ class GlooInitInfo(WeightTransferInitInfo):
 
     master_address: str
     master_port: int
+    name: str
+    """Of the group."""
     rank_offset: int
     world_size: int
     bucket_bytes: int
+    form_s: float
+    """Bounds the wait for all members."""
     timeout_s: float
+    """Of one transfer."""
 
 
 @dataclass
 class GlooUpdateInfo(WeightTransferUpdateInfo):
-    """Names, dtypes and shapes of the tensors of one round."""
+    """Names, dtypes and shapes of the tensors of one round, or the place of a snapshot."""
 
     names: list[str]
     dtype_names: list[str]
     shapes: list[list[int]]
+    snapshot: str = ""
+    version: int = 0
 
     def metas(self) -> list[TensorMeta]:
         rows = zip(self.names, self.dtype_names, self.shapes, strict=True)
@@ -51,17 +58,21 @@ class GlooReceiver(Received, WeightTransferEngine[GlooInitInfo, GlooUpdateInfo])
 
     _group: ProcessGroupGloo | None = None
     _bucket_bytes = 0
+    _timeout_s = 0.0
 
     def init_transfer_engine(self, init_info: GlooInitInfo) -> None:
         parallel = self.parallel_config
         rank = init_info.rank_offset + parallel.data_parallel_index * parallel.world_size + parallel.rank
-        self._bucket_bytes = init_info.bucket_bytes
+        self._group = None
+        self._bucket_bytes, self._timeout_s = init_info.bucket_bytes, init_info.timeout_s
+        address, form_s = init_info.master_address, init_info.form_s
         self._group = open_group(
-            address=init_info.master_address,
-            port=init_info.master_port,
+            join_rendezvous(address, init_info.master_port, timeout_s=form_s),
+            name=init_info.name,
+            address=address,
             rank=rank,
             world_size=init_info.world_size,
-            timeout_s=init_info.timeout_s,
+            timeout_s=form_s,
         )
 
     def start_weight_update(self) -> None:
@@ -72,15 +83,20 @@ class GlooReceiver(Received, WeightTransferEngine[GlooInitInfo, GlooUpdateInfo])
             initialize_layerwise_reload(self.model)
 
     def receive_weights(self, update_info: GlooUpdateInfo) -> None:
-        if self._group is None:
-            raise RuntimeError("init_transfer_engine has not been called")
-        loader = self.loader()
-        for bucket in plan_buckets(update_info.metas(), max_bytes=self._bucket_bytes):
-            # The layerwise reload keeps references until a layer is whole.
-            loader.load_weights(receive(self._group, bucket))
+        if update_info.snapshot:
+            self.load_snapshot(update_info.snapshot, update_info.version)
+            return
+        group, self._group = self._group, None  # until all has arrived: a broken group is never used again
+        with self.loading() as loader:
+            if group is None:
+                raise RuntimeError("there is no group to receive weights from: a round in it has failed")
+            for bucket in plan_buckets(update_info.metas(), max_bytes=self._bucket_bytes):
+                # The layerwise reload keeps references until a layer is whole.
+                loader.load_weights(receive(group, bucket, timeout_s=self._timeout_s))
+        self._group = group
 
     def finish_weight_update(self) -> None:
-        if not self.takes_adapters:
+        if self.is_open and not self.takes_adapters:
             finalize_layerwise_reload(self.model, self.model_config)
         self.check()
 

@@ -110,13 +110,23 @@ class HeldWeights:
         self._sent = {}
         self._dtypes = {name: p.dtype for name, p in self.model.named_parameters() if p.is_floating_point()}
 
+    @property
+    def has_arrived(self) -> bool:
+        """Say whether the round has brought anything."""
+        return bool(self._sent)
+
     def arrived(self, name: str, tensor: torch.Tensor) -> None:
         """Note a tensor of the round, before it is loaded."""
         self._sent[name] = content(tensor, self._dtypes.get(name, self.dtype))
 
     def check(self) -> None:
-        """End the round. Raises WeightSyncError where the engine holds something else than it was sent."""
+        """End the round. Raises WeightSyncError where the engine holds something else than it was sent; where nothing
+        was, than before."""
         held = merged(self.gather(contents(self.model)))
+        if not self.has_arrived:
+            if self._before is not None and held != self._before.held:
+                raise WeightSyncError("the engine does not hold its old weights, though nothing was sent")
+            return
         tied = shared_names(self.model)
         sent = dict(zip(self._sent, _numbers(self._sent.values()), strict=True))
         now = Contents({name: value for name, value in sent.items() if name not in tied}, held)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -16,31 +18,46 @@ from vllm.distributed.weight_transfer.nccl_engine import (
 )
 
 from r1ray.weights import plugin
+from r1ray.weights.snapshot import SnapshotPlace
+from r1ray.weights.snapshot_file import SnapshotWriter, kept
 from r1ray.weights.stream import WeightStream, metadata_with_fingerprints, with_fingerprints
 from r1ray.weights.vllm_model import Received
 
 BACKEND = "r1ray_nccl"
 
 
+@dataclass
+class NCCLUpdateInfo(NCCLWeightTransferUpdateInfo):
+    """vLLM's, or the place of a snapshot."""
+
+    snapshot: str = ""
+    version: int = 0
+
+
 class VerifiedNCCLReceiver(Received, NCCLWeightTransferEngine):
     """The end inside each vLLM worker: loads through a :class:`VerifyingLoader`, and compares what it then holds with
     what came."""
+
+    update_info_cls = NCCLUpdateInfo
 
     def start_weight_update(self) -> None:
         self.begin()
         if not self.takes_adapters:
             super().start_weight_update()
 
-    def receive_weights(self, update_info: NCCLWeightTransferUpdateInfo) -> None:
+    def receive_weights(self, update_info: NCCLUpdateInfo) -> None:
+        if update_info.snapshot:
+            self.load_snapshot(update_info.snapshot, update_info.version)
+            return
         model = self.model
-        self.model = self.loader()
         try:
-            super().receive_weights(update_info)
+            with self.loading() as self.model:
+                super().receive_weights(update_info)
         finally:
             self.model = model
 
     def finish_weight_update(self) -> None:
-        if not self.takes_adapters:
+        if self.is_open and not self.takes_adapters:
             super().finish_weight_update()
         self.check()
 
@@ -61,29 +78,60 @@ class StreamSource(WeightSource):
     """A :class:`WeightStream` with its fingerprints, in vLLM's form."""
 
     def __init__(self, stream: WeightStream) -> None:
-        self._stream = stream
+        self._stream, self._writer = stream, SnapshotWriter()
+        self._tensors: Iterator[tuple[str, torch.Tensor]] | None = None
+        self.place: SnapshotPlace | None = None
+        """Where the next round is written too."""
+        self.problem = ""
+        """What kept it from that."""
 
     def metadata(self) -> list[ParamMeta]:
         metas = metadata_with_fingerprints(self._stream.metadata())
         return [ParamMeta(meta.name, getattr(torch, meta.dtype), meta.shape) for meta in metas]
 
     def __iter__(self) -> Iterator[tuple[str, torch.Tensor]]:
-        return with_fingerprints(self._stream)
+        self._tensors, self.problem = with_fingerprints(self._stream), ""
+        if self.place is not None:
+            metas = metadata_with_fingerprints(self._stream.metadata())
+            self._tensors, self.problem = kept(self._writer, self._tensors, metas, self.place)
+        return self._tensors
+
+    def drain(self) -> None:
+        """Take what is left of the round: on other ranks the rest of the gathers wait for this one."""
+        for _ in self if self._tensors is None else self._tensors:
+            pass
+        self._tensors = None
 
 
-def open_sender(
-    stream: WeightStream,
-    client: VLLMWeightSyncClient,
-    *,
-    rank: int,
-    address: str,
-    port: int,
-    world_size: int,
-    bucket_bytes: int,
-    timeout_s: float,
-) -> Any:
-    """See :func:`r1ray.weights.publisher.open_sender`. ``timeout_s`` bounds nothing here: NCCL has no timeout, and the
-    publish's deadline ends the round."""
-    plugin.register()
-    info = VerifiedNCCLTrainerInitInfo(address, port, world_size, packed_buffer_size_bytes=bucket_bytes, rank=rank)
-    return WeightTransferTrainerFactory.trainer_init(init_info=info, client=client, source=StreamSource(stream))
+class NCCLSender:
+    """See :class:`r1ray.weights.publisher.Sender`. NCCL has no timeout: the publish's deadline ends a round."""
+
+    def __init__(self, stream: WeightStream, *, rank: int, address: str, bucket_bytes: int, timeout_s: float) -> None:
+        plugin.register()
+        self._source = StreamSource(stream)
+        self._rank, self._address, self._bucket_bytes = rank, address, bucket_bytes
+        self._engine: Any = None
+
+    def connect(self, client: VLLMWeightSyncClient, *, world_size: int) -> None:
+        """See :class:`r1ray.weights.publisher.Sender`."""
+        if self._engine is not None:
+            self._engine.shutdown()
+        info = VerifiedNCCLTrainerInitInfo(
+            self._address, _free_port(), world_size, packed_buffer_size_bytes=self._bucket_bytes, rank=self._rank
+        )
+        self._engine = WeightTransferTrainerFactory.trainer_init(init_info=info, client=client, source=self._source)
+
+    def send_weights(self, place: SnapshotPlace | None = None) -> str:
+        """See :class:`r1ray.weights.publisher.Sender`."""
+        self._source.place = place if self._rank == 0 else None
+        try:
+            self._engine.send_weights()
+        finally:
+            self._source.drain()
+        return self._source.problem
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("", 0))
+        return int(probe.getsockname()[1])

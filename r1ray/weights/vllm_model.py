@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import wraps
 from typing import Any
 
 import torch.distributed as dist
 from torch import nn
 
+from r1ray.errors import WeightSyncError
 from r1ray.weights.adapter import ReceivedAdapter
 from r1ray.weights.held import PACKED, HeldWeights, content
+from r1ray.weights.snapshot import SnapshotPlace
+from r1ray.weights.snapshot_file import load
 from r1ray.weights.stream import VerifyingLoader
+
+NOTHING_ARRIVED = "no tensor had arrived"
+"""What errors of a round say that broke before its first tensor. (vLLM passes nothing on but their text.)"""
 
 
 def gather(own: dict[str, int]) -> list[dict[str, int]]:
@@ -32,6 +40,8 @@ class Received:
     model: Any
     model_config: Any
     adapter: ReceivedAdapter | None = None
+    is_open = False
+    """Whether a round was begun that has not ended."""
     _held: HeldWeights | None = None
 
     @property
@@ -40,7 +50,8 @@ class Received:
         return hasattr(self.model, "lora_manager")
 
     def begin(self) -> None:
-        """Begin a round."""
+        """Begin a round. One that has broken needs no end."""
+        self.is_open = True
         if self.takes_adapters:
             self.adapter = ReceivedAdapter()
             return
@@ -48,16 +59,34 @@ class Received:
             self._held = HeldWeights(self.model, self.model_config.dtype, gather)
         self._held.begin()
 
-    def loader(self) -> VerifyingLoader:
-        """Return what loads the tensors of the round."""
+    @contextmanager
+    def loading(self) -> Iterator[VerifyingLoader]:
+        """Give what loads the tensors of the round. What is raised inside says if nothing had arrived: then the model
+        can have its old weights back."""
+        loader = self._loader()
+        try:
+            yield loader
+        except Exception as error:
+            if self._held is None or self._held.has_arrived:
+                raise
+            raise WeightSyncError(f"{NOTHING_ARRIVED}: {error}") from error
+
+    def load_snapshot(self, path: str, version: int) -> None:
+        """Take the tensors of the round from a snapshot."""
+        with self.loading() as loader:
+            load(SnapshotPlace(path, version), loader)
+
+    def _loader(self) -> VerifyingLoader:
         if self.adapter is not None:
             return VerifyingLoader(self.adapter.load)
         assert self._held is not None, "start_weight_update has not been called"
         return VerifyingLoader(self.model.load_weights, self._held.arrived)
 
     def check(self) -> None:
-        """End the round. Raises WeightSyncError where the model holds something else than it was sent."""
-        if self._held is not None:
+        """End the round; again, where it was found wrong, does nothing. Raises WeightSyncError where the model holds
+        something else than it was sent."""
+        was_open, self.is_open = self.is_open, False
+        if was_open and self._held is not None:
             self._held.check()
 
     def activate(self, manager: Any) -> None:

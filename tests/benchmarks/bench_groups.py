@@ -33,7 +33,7 @@ import psutil
 import ray
 
 from r1ray.checks import MathAnswer
-from r1ray.cluster.engines import RemoteEngine
+from r1ray.cluster.engine import RemoteEngine
 from r1ray.cluster.group_host import GroupHost
 from r1ray.cluster.group_workers import GroupWorkers
 from r1ray.cluster.host import Handle, host, import_path
@@ -150,7 +150,7 @@ class Weights:
         self.note()
         return PublishStats(version, 0.0, 0, 1, 0, None)
 
-    def when_lost(self, callback: Any) -> None: ...
+    def when_behind(self, callback: Any) -> None: ...
 
     def when_eval_lost(self, callback: Any) -> None: ...
 
@@ -163,6 +163,10 @@ class Cost:
     worker_ms: float
     grown_mib: float
     """Of the driver's resident memory, over all steps after the first."""
+
+
+async def never(*arguments: Any) -> Any:
+    raise AssertionError("no learner is lost here")
 
 
 def cpu_s(process: psutil.Process) -> float:
@@ -204,7 +208,7 @@ async def measured(num_groups: int, *, steps: int, num_tokens: int, is_local: bo
         )
         roles = Roles(
             groups,
-            LearnerGroup([rank], groups),
+            LearnerGroup([rank], "127.0.0.1", groups, start=never, kill=never),
             Weights(note),
             RecorderProxy(rollout_log, groups, deadline_s=600.0),
             groups,

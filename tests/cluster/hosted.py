@@ -35,6 +35,8 @@ class Engine:
     async def until_dead(self) -> None:
         await asyncio.Event().wait()
 
+    async def ping(self) -> None: ...
+
     async def times(self) -> EngineTimes:
         return EngineTimes(1.0, 2.0, 3.0, 0.0)
 

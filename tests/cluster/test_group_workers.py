@@ -20,7 +20,8 @@ import pytest
 import ray
 
 from r1ray.checks import MathAnswer
-from r1ray.cluster.engines import Engine, EnginePool
+from r1ray.cluster.engine import Engine
+from r1ray.cluster.engines import EngineActors, EngineLimits, EnginePool
 from r1ray.cluster.group_host import GroupHost
 from r1ray.cluster.group_workers import GroupWorkers
 from r1ray.cluster.host import Handle, host, import_path
@@ -35,6 +36,7 @@ from tests.cluster.hosted import is_slow, pid_of
 pytestmark = [pytest.mark.real]
 PROMPT = Prompt(id="p", text="question", check=MathAnswer("4"), domain="math", language="en")
 LONG = 20_000
+LIMITS = EngineLimits(num_slots=10_000, min_engines=1, start_s=60.0, silent_s=60.0)
 ENV: dict[str, Any] = {"num_cpus": 0, "runtime_env": {"env_vars": import_path() | {"OMP_NUM_THREADS": "1"}}}
 
 
@@ -89,9 +91,11 @@ async def started(
     spec = GroupWorkerSpec(number=0, generate_s=60.0, score_s=score_s, scores_in_flight=512)
     groups = GroupWorkers(actors or [GroupHost(rewards.actors, spec)], rewards, deadline_s=60.0)
     first = [Engine(f"rollout {i}", make("Engine", num_tokens), 1) for i in range(engines)]
-    pool = EnginePool(first, lambda name: make("Engine", num_tokens), groups, num_slots=10_000)
+    again = EngineActors(lambda name: make("Engine", num_tokens), end)
+    pool = EnginePool(first, again, groups, LIMITS)
+    pool.when_ready(lambda engine: pool.serve([engine]))
     await asyncio.gather(*(each.alive() for each in [*made, *actors]))
-    await pool.end_verification()
+    await pool.serve(pool.engines)
     lost = asyncio.Event()
     pool.when_lost(lost.set)
     try:
@@ -119,6 +123,10 @@ async def until(is_so: Callable[[], Awaitable[bool]], *, seconds: float = 30.0) 
     async with asyncio.timeout(seconds):
         while not await is_so():
             await asyncio.sleep(0.05)
+
+
+async def end(actor: Handle) -> None:
+    actor.kill()
 
 
 async def kill(actor: Handle) -> None:
@@ -271,7 +279,7 @@ def test_a_prompt_that_does_not_fit_is_an_error_of_its_own_kind(tmp_path: Path, 
 
 @pytest.mark.faults
 @pytest.mark.parametrize("workers", [0, 1])
-def test_an_engine_that_is_killed_is_lost_at_once_and_replaced_at_a_publish(tmp_path: Path, workers: int) -> None:
+def test_an_engine_that_is_killed_is_lost_and_replaced_at_once(tmp_path: Path, workers: int) -> None:
     async def scenario() -> None:
         async with started(tmp_path, workers=workers, engines=2) as s:
             running = [asyncio.create_task(s.groups.run(request(f"slow/{i}"))) for i in range(4)]
@@ -291,10 +299,7 @@ def test_an_engine_that_is_killed_is_lost_at_once_and_replaced_at_a_publish(tmp_
             groups = await asyncio.gather(*running)
             assert all(len(group.trajectories) == 8 for group in groups)
             assert sum(group.num_retries for group in groups) == len(unfinished)
-            assert set(await s.groups.engine_times()) == {"rollout_1.0"}
-            await s.pool.begin_verification()
-            assert await s.pool.replace_lost() == 1
-            await s.pool.end_verification()
+            await until(lambda: _is_true(s.groups.engine_times(), lambda times: "rollout_0.1" in times))
             await s.groups.run(request("9/0"))
             assert await s.engine(0).asked.remote(), "the one in its place serves"
             assert set(await s.groups.engine_times()) == {"rollout_0.1", "rollout_1.0"}
@@ -361,6 +366,10 @@ def test_what_fails_beside_the_groups_ends_their_run(tmp_path: Path) -> None:
     run(scenario())
 
 
+async def never(*arguments: Any) -> Any:
+    raise AssertionError("no rank is lost here")
+
+
 def shards_of(names: list[str], *, num_ranks: int) -> tuple[Shard, ...]:
     refs = [SampleRef(name, 0.0, 8) for name in names]
     minibatches = [
@@ -377,7 +386,7 @@ def test_ranks_read_their_own_share_and_none_trains_if_anything_is_gone(tmp_path
             groups = await asyncio.gather(*(s.groups.run(request(f"0/{i}", group_size=4)) for i in range(2)))
             assert {group.worker for group in groups} == {0, 1}
             ranks = [host("tests.cluster.hosted:Rank", **ENV) for _ in range(2)]
-            learner = LearnerGroup(ranks, s.groups)
+            learner = LearnerGroup(ranks, "127.0.0.1", s.groups, start=never, kill=never)
             shards = shards_of([name for group in groups for name in group.ids], num_ranks=2)
             stats = await learner.train(shards, groups, has_more=True)
             assert stats.metrics == {"rows": 4.0}

@@ -17,6 +17,7 @@ from ray.exceptions import RayActorError
 
 from r1ray.cluster.host import EngineShards, host, mistake_of
 from r1ray.cluster.joining import why_unreachable
+from r1ray.cluster.newcomers import newcomers
 from r1ray.cluster.placement import Kind, Needs, Reservation, missing, nodes_of_cluster, reserve
 from r1ray.cluster.spawn import Spawner
 from r1ray.cluster.storage import check_storage
@@ -28,8 +29,8 @@ pytestmark = pytest.mark.real
 
 
 @pytest.fixture(scope="module")
-def tiers() -> Iterator[dict[str, str]]:
-    """The tier of each node, by its id. GPUs are only said to be there."""
+def cluster() -> Iterator[Cluster]:
+    """Three nodes. GPUs are only said to be there."""
     cluster = Cluster(
         initialize_head=True,
         head_node_args={"num_cpus": 2, "include_dashboard": False, "labels": {"tier": "head", "zone": "a"}},
@@ -39,10 +40,16 @@ def tiers() -> Iterator[dict[str, str]]:
         cluster.add_node(num_cpus=4, num_gpus=4, labels={"tier": "learner"}, include_dashboard=False)
         cluster.add_node(num_cpus=4, num_gpus=4, labels={"tier": "rollout"}, resources={"rollout_node": 1})
         cluster.wait_for_nodes()
-        yield {node["NodeID"]: node["Labels"]["tier"] for node in ray.nodes()}
+        yield cluster
     finally:
         ray.shutdown()
         cluster.shutdown()
+
+
+@pytest.fixture(scope="module")
+def tiers(cluster: Cluster) -> dict[str, str]:
+    """The tier of each node, by its id."""
+    return {node["NodeID"]: node["Labels"]["tier"] for node in ray.nodes()}
 
 
 def kind(section: str, count: int = 1, cpus: float = 1, gpus: int = 0, **placed: dict[str, object]) -> Kind:
@@ -204,3 +211,23 @@ def test_the_scheduler_agrees_about_what_fits(tiers: dict[str, str]) -> None:
         assert (missing(need, nodes_of_cluster()) is None) == is_possible
         if is_possible:
             reserved(need).remove()
+
+
+def test_engines_join_one_after_the_other_as_nodes_come(cluster: Cluster, tiers: dict[str, str]) -> None:
+    """The last test: it adds a node."""
+    placement = reserved(Needs((kind("rollout", 2, gpus=4),)))
+    come = newcomers(placement, "rollout", first=2, end=4)
+
+    async def scenario() -> None:
+        waiting = asyncio.ensure_future(anext(come))
+        await asyncio.wait({waiting}, timeout=3.0)
+        assert not waiting.done() and len(placement.joined) == 1, "there is no room, and it is asked for once"
+        cluster.add_node(num_cpus=1, num_gpus=4, labels={"tier": "late"}, include_dashboard=False)
+        assert await asyncio.wait_for(waiting, 60) == "rollout 2"
+        actor = Somewhere.options(**placement.options("rollout", 2)).remote()  # type: ignore[attr-defined]
+        late = {node["NodeID"] for node in ray.nodes()} - tiers.keys()
+        assert {await actor.node.remote()} == late == {placement.node("rollout", 2)}
+        assert tiers[placement.node("rollout", 0) or ""] in ("learner", "rollout")
+
+    asyncio.run(scenario())
+    placement.remove()

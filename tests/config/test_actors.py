@@ -14,7 +14,10 @@ from r1ray.config.actors import JudgeEngineConfig
     ("make", "message"),
     [
         (lambda: RolloutConfig(num_actors=0), "rollout.num_actors=0: needs 1 to 65536"),
+        (lambda: RolloutConfig(min_actors=2), "rollout.min_actors=2: needs 1 to rollout.num_actors=1"),
+        (lambda: RolloutConfig(num_actors=3, max_actors=2), "rollout.max_actors=2: needs rollout.num_actors=3 to"),
         (lambda: RolloutConfig(dtype="fp8"), "rollout.dtype=fp8"),
+        (lambda: JudgeEngineConfig(max_actors=2), "judge.engine.max_actors=2: has no effect on a judge"),
         (lambda: LearnerConfig(zero_stage=4), "learner.zero_stage=4: needs 0, 1, 2 or 3"),
         (lambda: LearnerConfig(betas=[0.9]), "learner.betas"),
         (

@@ -17,6 +17,9 @@ ACTORS, THREADS = (0, -1, 70_000), (0, -1, 2000)
 POSITIVE, SECONDS, SHARE = (0.0, -1.0), (0.0, -1.0, 1e10), (0.0, -0.5, 1.5)
 ENGINE = {
     "num_actors": ACTORS,
+    "min_actors": ACTORS,
+    "max_actors": ACTORS,
+    "silent_s": SECONDS,
     "cpus_per_actor": POSITIVE,
     "gpus_per_actor": (-1, 2**31),
     "nodes_per_actor": ACTORS,
@@ -86,6 +89,7 @@ REFUSED: dict[str, tuple[object, ...]] = {
     "learner.gpus_per_rank": (-1, 2),
     "learner.resources": ENGINE["resources"],
     "learner.threads": THREADS,
+    "learner.max_restarts": (-1, 2**31),
     "learner.zero_stage": (-1, 4),
     "learner.lr": (0.0, -1e-6, 1.5),
     "learner.betas": ([1.5, 0.9], [0.9, 1.0], [-0.1, 0.9], [0.9], [math.nan, 0.9]),

@@ -12,7 +12,7 @@ import pytest
 
 from r1ray.config import AlgoConfig, DataConfig, DeadlineConfig, RewardConfig, RunConfig
 from r1ray.doctor.watch import PhaseFailed, Watch
-from r1ray.errors import DeadlineExceeded, ParityError, R1RayError
+from r1ray.errors import DeadlineExceeded, LearnerLost, ParityError, R1RayError
 from r1ray.loop.checkpoint import Checkpoints
 from r1ray.loop.controller import Controller
 from r1ray.loop.roles import Roles
@@ -149,11 +149,12 @@ class SlowLearner(FakeLearner):
 def test_the_phase_whose_deadline_passes_is_named(tmp_path: Path) -> None:
     learning = Loop(tmp_path, learn_s=0.2)
     learning.roles = replace(learning.roles, learner=SlowLearner(Events()))
+    learning.config.learner.max_restarts = 0
     generating = Loop(tmp_path, generate_s=0.02, score_s=0.02, start_s=0.02)
     generating.engine.delay = lambda group_id: 10**6
     found = [loop.fail() for loop in (learning, generating)]
     assert [phase for phase, _ in found] == ["learn", "generate"]
-    assert all(isinstance(error, DeadlineExceeded) for _, error in found)
+    assert [type(error) for _, error in found] == [LearnerLost, DeadlineExceeded]
 
 
 def test_an_engine_that_was_lost_and_replaced_is_not_what_failed(tmp_path: Path) -> None:

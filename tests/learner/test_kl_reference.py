@@ -54,7 +54,7 @@ class Saving:
         if self.writer is not None:
             self.writer.wait()
         self.checkpoints._keep = keep
-        state = LoopState(self.version, self.version, Position(), Ledger().state())
+        state = LoopState(self.version, self.version, self.version, Position(), Ledger().state())
         (file,) = (self.checkpoints.commit(aside, state) / "learner").iterdir()
         return file
 

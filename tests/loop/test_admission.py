@@ -93,3 +93,15 @@ def test_under_any_order_of_finishing_every_group_is_trained_in_time(
         began |= new
         for name in new:
             made.begin(name, version + 1)
+
+
+def test_what_no_later_step_can_take_does_not_fit() -> None:
+    admission = Admission(max_staleness=1, size=2)
+    for index in range(3):
+        admission.begin(f"old{index}", 4)
+    for index in range(4):
+        admission.begin(f"new{index}", 5)
+    admission.ready("new3")
+    assert admission.unfit(5) == ["old2", "new1", "new2"], "two a step, of two steps"
+    assert admission.unfit(6) == ["old0", "old1", "old2", "new1", "new2"], "one step is left, and who is ready stays"
+    assert len(admission.unfit(7)) == 7

@@ -29,7 +29,7 @@ def make_config(**algo: Any) -> RunConfig:
 def batch_of(groups: Sequence[ScoredGroup], *, part: StepPart | None = None, **algo: Any) -> Batch:
     config = make_config(**algo)
     prompts = [make_prompt(f"p{group.group_id}") for group in groups]
-    return make_batch(groups, prompts, part or parts_of_step(config.algo)[0], config, version=4)
+    return make_batch(groups, prompts, part or parts_of_step(config.algo)[0], config, step=5, version=4)
 
 
 def learned(batch: Batch) -> dict[tuple[str, int], tuple[float, int]]:

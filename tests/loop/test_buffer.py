@@ -50,6 +50,7 @@ class World:
 
     async def generate(self, tasks: asyncio.TaskGroup) -> None:
         self.buffer.begin(tasks)
+        await self.buffer.open()
         while True:
             self.buffer.run(await self.buffer.issue())
 

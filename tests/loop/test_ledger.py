@@ -72,3 +72,19 @@ def test_a_group_that_is_issued_again_is_the_same_group() -> None:
     ledger.train(["0/0"])
     with pytest.raises(AssertionError, match="not in flight"):
         ledger.reissue("0/0")
+
+
+def test_a_ledger_that_goes_back_has_in_flight_what_ended_since() -> None:
+    ledger = Ledger()
+    for index in range(4):
+        ledger.issue(f"0/{index}")
+    ledger.train(["0/0"])
+    saved = ledger.state()
+    ledger.issue("0/4")
+    ledger.train(["0/1", "0/4"])
+    ledger.drop("0/2", "stale")
+    assert ledger.go_back(saved, ["0/4"]) == ["0/1", "0/2", "0/4"]
+    assert (ledger.issued, ledger.trained, ledger.dropped.total()) == (5, 1, 0)
+    assert ledger.in_flight == ("0/1", "0/2", "0/4", "0/3") and ledger.reissued == 3
+    assert sorted(ledger.go_back(None, [f"0/{index}" for index in range(5)])) == ["0/0"]
+    assert (ledger.issued, ledger.trained, len(ledger.in_flight)) == (5, 0, 5)

@@ -50,13 +50,13 @@ def test_a_minibatch_of_the_same_groups_has_the_numbers_that_it_has_if_the_step_
     ]
     prompts = [make_prompt(group.group_id) for group in groups]
     (whole,) = parts_of_step(config.algo)
-    waited = make_batch(groups, prompts, whole, config, version=4)
+    waited = make_batch(groups, prompts, whole, config, step=5, version=4)
     assert waited.num_updates == 3
     for number, minibatch in enumerate(waited.shards[0].minibatches):
         names = {group_of(sample.id) for micro in minibatch.microbatches for sample in micro}
         chosen = [group for group in groups if group.group_id in names]
         part = StepPart(2, 0, 1, is_first=True)
-        streamed = make_batch(chosen, prompts[: len(chosen)], part, config, version=4)
+        streamed = make_batch(chosen, prompts[: len(chosen)], part, config, step=5, version=4)
         assert [shard.minibatches for shard in streamed.shards] == [
             (shard.minibatches[number],) for shard in waited.shards
         ]

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import math
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +18,7 @@ from hypothesis import strategies as st
 from r1ray.algo.batching import plan_shards
 from r1ray.config import CheckpointConfig, DeadlineConfig, LearnerConfig, RunConfig, SupervisedConfig
 from r1ray.data.sft_examples import PreferencePair, SFTExample
-from r1ray.errors import DeadlineExceeded, NonFiniteLoss, R1RayError
+from r1ray.errors import LearnerLost, NonFiniteLoss, R1RayError
 from r1ray.loop.checkpoint import Checkpoints
 from r1ray.loop.supervised_loop import HeldOut, SupervisedLoop, plan_step
 from r1ray.types import Float32Array, Int32Array, SampleRef, ScoredGroup, Shard, StepStats
@@ -43,6 +45,15 @@ class FakeSupervisedLearner:
         self.loaded: Path | None = None
         self.crash: Exception | None = None
         self.hangs = False
+        self.restarts = 0
+        self.lost_in: dict[str, list[int]] = {}
+        """Numbers of the calls in which it is lost, by name."""
+        self.calls: Counter[str] = Counter()
+
+    def _call(self, name: str) -> None:
+        self.calls[name] += 1
+        if self.calls[name] in self.lost_in.get(name, ()):
+            raise LearnerLost("learner rank 0 died: planted", (0,))
 
     def _rows(self, shards: Sequence[Shard], rows: Mapping[str, Any]) -> list[Any]:
         samples = [s for shard in shards for mb in shard.minibatches for micro in mb.microbatches for s in micro]
@@ -54,6 +65,7 @@ class FakeSupervisedLearner:
         raise AssertionError("there are no groups")
 
     async def train_rows(self, shards: Sequence[Shard], rows: Mapping[str, Any]) -> StepStats:
+        self._call("train")
         if self.crash is not None:
             raise self.crash
         if self.hangs:
@@ -65,6 +77,7 @@ class FakeSupervisedLearner:
         return StepStats({"loss/total": 1.0, "lr": 0.1, "grad_norm": 2.0}, trained_tokens=tokens, padding_tokens=0)
 
     async def evaluate_rows(self, shards: Sequence[Shard], rows: Mapping[str, Any]) -> StepStats:
+        self._call("evaluate")
         used = self._rows(shards, rows)
         self.evaluated.append([row.id for row in used])
         terms = sum(row.num_terms for row in used)
@@ -78,14 +91,27 @@ class FakeSupervisedLearner:
         raise AssertionError("there are no engines")
 
     async def save(self, folder: Path, *, asynchronous: bool = False) -> None:
-        (folder / "weights").write_text("w")
+        self._call("save")
+        (folder / "weights").write_text(json.dumps(self.trained))
 
     async def written(self) -> bool:
         return True
 
     async def load(self, folder: Path) -> None:
-        assert (folder / "weights").exists()
+        self._call("load")
+        if self.restarts:
+            self.trained = json.loads((folder / "weights").read_text())
         self.loaded = folder
+
+    async def restart(self) -> None:
+        self.restarts += 1
+        self.trained = []
+
+    async def check(self) -> None:
+        return
+
+    def when_lost(self, callback: Callable[[LearnerLost], None]) -> None:
+        return
 
     async def export(self, folder: Path, *, checkpoint: Path | None = None) -> None:
         folder.mkdir(parents=True)
@@ -296,5 +322,49 @@ def test_a_loss_that_is_not_finite_names_its_rows(tmp_path: Path) -> None:
 def test_a_learner_that_hangs_ends_the_run_by_its_deadline(tmp_path: Path) -> None:
     learner = FakeSupervisedLearner()
     learner.hangs = True
-    with pytest.raises(DeadlineExceeded, match=r"the supervised loop waited 0.05 s for the learner group .*learn_s"):
+    with pytest.raises(LearnerLost, match=r"the supervised loop waited 0.05 s for the learner group .*learn_s"):
         run_with(tmp_path, learner, make_config(learn_s=0.05))
+
+
+@pytest.mark.faults
+@pytest.mark.parametrize("place", ["train", "evaluate", "save"])
+@pytest.mark.parametrize("number", [1, 2, 3])
+@pytest.mark.parametrize("every", [0, 1, 2])
+def test_a_learner_that_is_lost_is_restarted_and_learns_what_it_would_have(
+    tmp_path: Path, place: str, number: int, every: int
+) -> None:
+    whole, expected = train(tmp_path / "whole", make_config(eval_every=2, checkpoint_every=every), held_out=EXAMPLES)
+    learner, lines, finished = FakeSupervisedLearner(), list[dict[str, float]](), list[str]()
+    learner.lost_in[place] = [number]
+
+    def forget(step: int) -> None:
+        lines[:] = [line for line in lines if line["step"] <= step]
+
+    async def finish() -> None:
+        finished.append("finished")
+
+    loop = SupervisedLoop(
+        make_config(eval_every=2, checkpoint_every=every),
+        learner,
+        EXAMPLES,
+        checkpoints=Checkpoints(tmp_path / "checkpoints", keep=9),
+        log=lines.append,
+        held_out=HeldOut("mine", EXAMPLES),
+        finish=finish,
+        forget=forget,
+    )
+    asyncio.run(loop.run())
+    assert learner.trained == whole.trained and finished == ["finished"]
+    assert learner.restarts == int(learner.calls[place] >= number)
+    kept = ("time/", "throughput/", "learner/", "faults/")
+    assert [{name: each for name, each in line.items() if not name.startswith(kept)} for line in lines] == [
+        {name: each for name, each in line.items() if not name.startswith(kept)} for line in expected
+    ]
+
+
+@pytest.mark.faults
+def test_a_learner_that_is_lost_twice_in_the_same_step_ends_the_run(tmp_path: Path) -> None:
+    learner = FakeSupervisedLearner()
+    learner.lost_in["train"] = [3, 6]
+    with pytest.raises(LearnerLost, match=r"second crash in a row after step 2.*goes on from the start"):
+        run_with(tmp_path, learner, make_config())

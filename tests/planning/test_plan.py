@@ -339,9 +339,15 @@ def test_the_fullest_stage_of_deepseek_v3_is_one_without_its_dense_layers() -> N
 )
 def test_no_rank_has_a_whole_copy_in_the_hosts_memory_under_zero_3(overrides: list[str], copied: int) -> None:
     """Weights of the learner's dtype are mapped; under ZeRO 3 others are copied one parameter at a time."""
-    plan = planned("cluster=one_node_8", "model=qwen2.5_7b", "checkpoint.every=0", *overrides)
-    (learner,) = [actor for actor in plan.actors if actor.section == "learner"]
+    few = ["cluster=one_node_8", "model=qwen2.5_7b", "checkpoint.every=0", "weights.snapshot=false"]
+    (learner,) = [actor for actor in planned(*few, *overrides).actors if actor.section == "learner"]
     assert sum(item.bytes for item in learner.host) == copied
+
+
+def test_two_snapshots_of_the_weights_are_counted_once_for_all_ranks() -> None:
+    few = ["cluster=one_node_8", "model=qwen2.5_7b", "checkpoint.every=0"]
+    (learner,) = [actor for actor in planned(*few).actors if actor.section == "learner"]
+    assert learner.count * sum(item.bytes for item in learner.host) == 2 * 2 * 7615616512
 
 
 def test_deepspeeds_own_settings_are_in_the_plan() -> None:

@@ -12,6 +12,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 SMALL = (
     *("steps=3", "algo.group_size=4", "algo.prompts_per_step=4", "algo.minibatches_per_step=2"),
     *("algo.max_completion_tokens=24", "algo.clip_low=0.2", "algo.clip_high=0.2", "learner.lr=1e-3"),
@@ -74,6 +76,19 @@ def end(process: subprocess.Popen[str]) -> None:
 def metrics(run_dir: Path) -> list[dict[str, Any]]:
     path = run_dir / "metrics.jsonl"
     return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+
+
+def engines(driver: int) -> list[tuple[psutil.Process, psutil.Process]]:
+    """The front end and the core of each engine of a run, on a cluster of its own."""
+    found = []
+    for process in psutil.Process(driver).children(recursive=True):
+        try:
+            is_core = "VLLM" in process.name() or "VLLM" in " ".join(process.cmdline())
+            if is_core and (front := process.parent()) is not None and front.pid != driver:
+                found.append((front, process))
+        except psutil.NoSuchProcess:
+            continue
+    return found
 
 
 def wait_until(condition: Callable[[], bool], *, timeout_s: float, what: str) -> None:

@@ -207,7 +207,7 @@ def be_killed(out: Path) -> None:
             writer.run(lambda: os.kill(os.getpid(), signal.SIGKILL))
             writer.write(torch.zeros(8), aside / "learner" / "never.pt")
         writer.wait()
-        checkpoints.commit(aside, LoopState(version, version, Position(), Ledger().state()))
+        checkpoints.commit(aside, LoopState(version, version, version, Position(), Ledger().state()))
 
 
 def main(rank: int, world_size: int, port: int, out: Path, action: str) -> None:

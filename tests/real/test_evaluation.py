@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
 import shutil
-import signal
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pytest
 
-from tests.real.running import end, environment, r1ray, start, wait_until
+from tests.real.running import end, engines, environment, r1ray, start, wait_until
 
 pytestmark = pytest.mark.real
 
@@ -122,8 +118,8 @@ def test_a_killed_engine_is_replaced_and_nothing_is_lost(
         wait_until(
             lambda: any((tmp_path / "evaluations").glob("*/samples.jsonl")), timeout_s=240, what="the first question"
         )
-        (engine,) = actors_of(process.pid, "AsyncHost.stream")
-        os.kill(engine, signal.SIGKILL)
+        ((front, _),) = engines(process.pid)
+        front.kill()
         printed, _ = process.communicate(timeout=400)
     finally:
         end(process)
@@ -131,16 +127,6 @@ def test_a_killed_engine_is_replaced_and_nothing_is_lost(
     questions = lines(folder_of(tmp_path))
     assert sorted(question["number"] for question in questions) == list(range(QUESTIONS))
     assert all(len(question["samples"]) == 16 for question in questions)
-
-
-def actors_of(pid: int, title: str) -> list[int]:
-    """Processes of a run's own cluster (they have its session) whose Ray title has ``title`` in it."""
-    found = []
-    for process in psutil.process_iter(["cmdline"]):
-        with contextlib.suppress(ProcessLookupError):
-            if title in " ".join(process.info["cmdline"] or ()) and os.getsid(process.pid) == pid:
-                found.append(process.pid)
-    return found
 
 
 @pytest.fixture(scope="module")

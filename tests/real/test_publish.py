@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import shutil
+import signal
 from collections.abc import Coroutine, Iterator
 from pathlib import Path
 from typing import Any
@@ -10,8 +13,10 @@ from typing import Any
 import numpy as np
 import pytest
 import ray
+from ray.exceptions import RayTaskError
 
 from r1ray.algo.batching import plan_shards
+from r1ray.cluster.engines import EngineActors
 from r1ray.cluster.launch import Running, launch
 from r1ray.config import (
     AlgoConfig,
@@ -22,8 +27,11 @@ from r1ray.config import (
     RunConfig,
     WeightsConfig,
 )
-from r1ray.errors import ParityError
-from r1ray.types import GroupRequest, PublishStats, SampleRef, Sampling, trajectory_id
+from r1ray.errors import ParityError, WeightSyncError
+from r1ray.types import Float32Array, GroupRequest, PublishStats, SampleRef, Sampling, ScoredGroup, Shard, trajectory_id
+from r1ray.weights.snapshot import SnapshotPlace, read_header
+from r1ray.weights.vllm_model import NOTHING_ARRIVED
+from tests.cluster.hosted import pid_of
 from tests.fakes import make_prompt
 
 pytestmark = [pytest.mark.real, pytest.mark.faults]
@@ -76,15 +84,15 @@ class System:
     def step(self) -> None:
         self._runner.run(one_step(self.running, self.version))
 
-    def wait_until_lost(self) -> None:
-        """Return once the pool knows that its engine is lost."""
+    def wait_until_replaced(self, engine: Any) -> None:
+        """Wait for another engine in the place of one that is lost."""
 
         async def wait() -> None:
-            async with asyncio.timeout(60):
-                while not self.pool.engines[0].is_lost:
+            async with asyncio.timeout(120):
+                while self.pool.engines[0] is engine:
                     await asyncio.sleep(0.1)
 
-        self.run(wait())
+        self._runner.run(wait())
 
     def plant(self, fault: str) -> None:
         async def plant() -> None:
@@ -92,14 +100,19 @@ class System:
 
         self._runner.run(plant())
 
+    def logprobs(self) -> Float32Array:
+        """Of the probe, by the engine."""
+
+        async def ask() -> Float32Array:
+            found: Float32Array = await self.pool.engines[0].actor.logprobs.remote([PROBE])
+            return found
+
+        return self._runner.run(ask())
+
     def difference(self) -> float:
         """Largest difference between the engine and the learner on the probe."""
-
-        async def compare() -> float:
-            engine = self.pool.engines[0].actor.logprobs.remote([PROBE])
-            return float(np.abs(await engine - await self.running.roles.learner.logprobs([PROBE])).max())
-
-        return self._runner.run(compare())
+        learners = self._runner.run(self.running.roles.learner.logprobs([PROBE]))
+        return float(np.abs(self.logprobs() - learners).max())
 
 
 @pytest.fixture(scope="module")
@@ -115,8 +128,8 @@ def system(tmp_path_factory: pytest.TempPathFactory, qwen_folder: Path) -> Itera
         ray.shutdown()
 
 
-async def one_step(system: Running, version: int) -> None:
-    """Generate a group, reward its completions by hand, train: the parameters move."""
+async def generated(system: Running, version: int) -> tuple[ScoredGroup, list[Shard]]:
+    """Generate a group, and reward its trajectories by hand."""
     request = GroupRequest(
         group_id=f"0/{version}",
         prompt=make_prompt(),
@@ -141,6 +154,12 @@ async def one_step(system: Running, version: int) -> None:
         learner_version=version,
         seed=0,
     )
+    return group, list(shards)
+
+
+async def one_step(system: Running, version: int) -> None:
+    """Train on a group: the parameters move."""
+    group, shards = await generated(system, version)
     stats = await system.roles.learner.train(shards, [group])
     await system.roles.groups.drop([group])
     assert stats.metrics["grad_norm"] > 0
@@ -166,11 +185,74 @@ def test_an_engine_that_keeps_a_stale_tensor_is_sent_to_again_and_then_replaced(
     system.step()
 
 
-def test_a_killed_engine_is_replaced_and_serves_the_version_that_it_lost(system: System) -> None:
+def test_a_killed_engine_comes_back_from_the_snapshot_while_the_learner_trains(system: System) -> None:
     system.publish()
-    system.pool.engines[0].actor.kill()
-    system.wait_until_lost()
-    assert system.publish_again().num_resent == 0
+    before, version = system.logprobs(), system.version
+    assert read_header(system.weights._snapshot.of(version).path).version == version
+
+    async def kill_and_train() -> int:
+        engine, num_updates = system.pool.engines[0], 0
+        group, shards = await generated(system.running, version)
+        os.kill(await engine.actor.actor.__ray_call__.remote(pid_of), signal.SIGKILL)
+        async with asyncio.timeout(120):
+            while system.pool.engines[0].state != "serving" or system.pool.engines[0] is engine:
+                await system.running.roles.learner.train(shards, [group])
+                num_updates += 1
+        return num_updates
+
+    num_updates = system.run(kill_and_train())
+    assert num_updates > 10, "the learner went on meanwhile"
+    assert system.pool.engines[0].version == version
+    assert np.array_equal(system.logprobs(), before), "it serves the version that was published, and not the learner's"
+    assert system.difference() > 1e-4
+    assert system.publish_again().num_engines == 0, "it is not sent what it holds"
+    assert system.publish().num_resent == 0 and system.difference() < 1e-4
+    system.step()
+
+
+NO_TENSORS: dict[str, Any] = {"names": [], "dtype_names": [], "shapes": []}
+
+
+def test_an_update_that_broke_before_its_first_tensor_is_closed_with_the_old_weights(system: System) -> None:
+    before, engine = system.logprobs(), system.pool.engines[0].actor
+
+    async def scenario() -> None:
+        await engine.shutdown_weight_transfer_engine.remote()
+        await engine.pause.remote(99)
+        await engine.start_weight_update.remote()
+        with pytest.raises(RayTaskError, match=NOTHING_ARRIVED):
+            await engine.update_weights.remote(NO_TENSORS)
+        with pytest.raises(WeightSyncError, match="whose weight update is untouched cannot serve"):
+            await engine.resume.remote()
+        assert await engine.settle.remote() == system.version
+        await engine.resume.remote()
+
+    system.run(scenario())
+    assert np.array_equal(system.logprobs(), before)
+    system.weights._group = []
+
+
+def test_an_engine_with_a_broken_update_does_not_serve_and_the_next_round_mends_it(
+    system: System, tmp_path: Path
+) -> None:
+    """A snapshot that was damaged: all has been loaded when it is found out."""
+    engine, place = system.pool.engines[0].actor, system.weights._snapshot.of(system.version)
+    damaged = SnapshotPlace(str(tmp_path / "damaged"), place.version)
+    shutil.copyfile(place.path, damaged.path)
+    with open(damaged.path, "r+b") as file:
+        file.seek(read_header(damaged.path).tensors[3][1])
+        file.write(b"\x55")
+
+    async def scenario() -> None:
+        with pytest.raises(RayTaskError, match="1 tensors arrived damaged"):
+            await engine.load_snapshot.remote(damaged)
+        with pytest.raises(WeightSyncError, match="whose weight update is broken cannot serve"):
+            await engine.resume.remote()
+        assert await engine.settle.remote() is None
+        system.pool.engines[0].version = system.pool.engines[0].received = None
+
+    system.run(scenario())
+    assert system.publish().num_resent == 0
     assert system.difference() < 1e-4
     system.step()
 
@@ -179,14 +261,14 @@ def test_a_run_whose_every_engine_stays_wrong_stops_and_says_so(
     system: System, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The engines have the right numbers in the wrong places, which the probe alone finds."""
-    spawn = system.pool._spawn
+    actors = system.pool._actors
 
     def spawn_planted(name: str) -> Any:
-        engine = spawn(name)
+        engine = actors.spawn(name)
         engine.call_workers.remote("plant_moved", "lm_head.weight")
         return engine
 
-    monkeypatch.setattr(system.pool, "_spawn", spawn_planted)
+    monkeypatch.setattr(system.pool, "_actors", EngineActors(spawn_planted, actors.end))
     monkeypatch.setattr(system.weights._config, "probe_every", 1)
     system.plant("plant_moved")
     with pytest.raises(ParityError, match=r"rollout 0 differs from the learner by .* of the parity probe"):

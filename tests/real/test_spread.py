@@ -100,10 +100,11 @@ def processes(system: System) -> list[psutil.Process]:
 
 
 def test_with_a_part_the_engine_is_lost_and_replaced_as_a_whole(system: System) -> None:
-    before = processes(system)
+    before, engine = processes(system), system.pool.engines[0]
     before[1].send_signal(signal.SIGKILL)
-    system.wait_until_lost()
-    assert system.publish_again().num_resent == 0
+    system.wait_until_replaced(engine)
+    published = system.publish_again()
+    assert (published.num_resent, published.num_engines) == (0, 1), "the learner sends it what is live"
     assert system.difference() < 1e-4
     system.step()
     assert not any(process.is_running() for process in before)
@@ -112,6 +113,5 @@ def test_with_a_part_the_engine_is_lost_and_replaced_as_a_whole(system: System) 
 def test_the_other_parts_end_with_the_engine(system: System) -> None:
     before = processes(system)
     system.pool.engines[0].actor.kill()
-    system.wait_until_lost()
     _, alive = psutil.wait_procs(before, timeout=30)
     assert not alive

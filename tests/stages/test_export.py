@@ -34,7 +34,7 @@ def write_checkpoint(run_dir: Path, version: int, model: Path, *, best: str | No
     torch.save({"module": state}, learner / "engine" / "mp_rank_00_model_states.pt")
     origin = {"model": str(model), "parameters": {}, "world_size": 1, "zero_stage": 0, "dtype": "float32"}
     (learner / "state.json").write_text(json.dumps(origin))
-    checkpoints.commit(aside, LoopState(version, version, Position(), Ledger().state()), metrics=metrics)
+    checkpoints.commit(aside, LoopState(version, version, version, Position(), Ledger().state()), metrics=metrics)
     return float(version)
 
 

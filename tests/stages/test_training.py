@@ -25,7 +25,7 @@ def trained(run_dir: Path, *, steps: int, saved: tuple[int, ...]) -> tuple[Check
         metrics.append({"step": step, "loss/total": float(step)})
         export_dir(run_dir, step).mkdir(parents=True)
         if step in saved:
-            state = LoopState(step, step, Position(0, step), Ledger().state())
+            state = LoopState(step, step, step, Position(0, step), Ledger().state())
             checkpoints.commit(checkpoints.begin(step), state)
     (run_dir / "hf" / ".writing-9.1@elsewhere").mkdir()
     return checkpoints, metrics

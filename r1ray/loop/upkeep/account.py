@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from r1ray.config import AlgoConfig
 from r1ray.interfaces import GroupRunner
 from r1ray.loop.ledger import Ledger
+from r1ray.loop.upkeep.faults import Faults
 from r1ray.loop.upkeep.metrics import EngineTally, StepClock, step_metrics
 from r1ray.loop.upkeep.progress import Progress
 from r1ray.loop.upkeep.removed import Removals
@@ -25,6 +26,7 @@ class Account:
         ledger: Ledger,
         progress: Progress,
         removals: Removals,
+        faults: Faults,
         errors: RewardErrors,
         domains: Sequence[str],
     ) -> None:
@@ -35,7 +37,8 @@ class Account:
             domains: of the prompts, for metrics of each.
         """
         self._groups, self._algo, self._domains = groups, algo, domains
-        self._ledger, self._progress, self._removals, self._errors = ledger, progress, removals, errors
+        self._ledger, self._progress, self._removals = ledger, progress, removals
+        self._faults, self._errors = faults, errors
         self._clock, self._tally = StepClock(), EngineTally()
         self.lap = self._clock.lap
 
@@ -70,6 +73,7 @@ class Account:
             **self._errors.metrics(),
             **self._ledger.metrics(),
             **self._progress.metrics(),
+            **self._faults.metrics(),
             **times,
             **engines,
         }

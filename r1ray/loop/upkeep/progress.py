@@ -1,4 +1,8 @@
-"""Progress: how far a run is, and the step with which it ends."""
+"""Progress: how far a run is, and the step with which it ends.
+
+A step makes the next policy version. Where the learner is restarted, the step goes back to that of the checkpoint, and
+the version goes on: the same number never means two weights.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +17,7 @@ logger = logging.getLogger(__name__)
 
 
 class Progress:
-    """The live version, the optimizer updates so far, and the lines of metrics.jsonl up to here."""
+    """The step and its live version, the optimizer updates so far, and the lines of metrics.jsonl up to here."""
 
     def __init__(
         self, steps: int, stop: StopConfig, *, state: LoopState | None, history: Sequence[Mapping[str, float]]
@@ -23,16 +27,37 @@ class Progress:
             history: the lines that were logged up to ``state``.
         """
         self._steps, self._stop = steps, stop
-        self.version = state.version if state else 0
+        self.version = self.newest = state.version if state else 0
+        """``newest``: no higher number was ever published, or tried to be."""
+        self._take_up(state, history)
+
+    def _take_up(self, state: LoopState | None, history: Sequence[Mapping[str, float]]) -> None:
+        self.step = state.step if state else 0
         self.updates = state.updates if state else 0
         self.history = list(history)
-        was_last = state is not None and has_plateaued(self.history, stop, step=self.version - 1)
-        self.last = self.version if was_last else steps
-        """The version with which training ends, as far as it is known."""
+        was_last = state is not None and has_plateaued(self.history, self._stop, step=self.step - 1)
+        self.last = self.step if was_last else self._steps
+        """The step with which training ends, as far as it is known."""
+
+    def go_back(self, state: LoopState | None) -> None:
+        """Take up a checkpoint again, or the start, under a new version. Each step that is undone makes it older by
+        one, so that the staleness of what was sampled meanwhile counts them all."""
+        undone = self.step - (state.step if state else 0)
+        self._take_up(state, [line for line in self.history if line["step"] <= self.step - undone])
+        self.version = self.newest = self.newest + 1 + undone
+
+    def advance(self) -> None:
+        """The next step is made, and its version is live."""
+        self.step, self.version = self.step + 1, self.version + 1
+
+    @property
+    def is_begun(self) -> bool:
+        """A step was made, or the line before the first one is logged."""
+        return bool(self.step or self.history)
 
     @property
     def is_done(self) -> bool:
-        return self.version >= self.last
+        return self.step >= self.last
 
     def ends_on_plateau(self) -> bool:
         """Make the step that comes the last one if ``stop`` says so, and say whether it became that.
@@ -40,9 +65,9 @@ class Progress:
         The decision rests on the lines before the step alone, so that a resumed run decides the same.
         """
         stop = self._stop
-        if self.version + 1 >= self.last or not has_plateaued(self.history, stop, step=self.version):
+        if self.step + 1 >= self.last or not has_plateaued(self.history, stop, step=self.step):
             return False
-        self.last = self.version + 1
+        self.last = self.step + 1
         logger.info(
             f"stage rl: training ends with step {self.last}: the mean of {stop.metric} over the last {stop.window} "
             f"metrics is not {stop.min_gain:g} above that of the {stop.window} before (stop.patience={stop.patience})"
@@ -51,4 +76,4 @@ class Progress:
 
     def metrics(self) -> dict[str, float]:
         """Return ``stop/plateau`` for the line of a last step that came before ``steps``."""
-        return {"stop/plateau": 1.0} if self.version == self.last < self._steps else {}
+        return {"stop/plateau": 1.0} if self.step == self.last < self._steps else {}

@@ -37,6 +37,10 @@ class Removals:
         for each in group.removed:
             self._lengths[each.reason].append(each.num_policy_tokens)
 
+    def forget(self) -> None:
+        """Begin the step anew."""
+        self._lengths.clear()
+
     def metrics(self, trained: Sequence[ScoredGroup], *, mask_truncated: bool) -> dict[str, float]:
         """Return ``removed/<reason>_rate`` and ``_length_mean`` of a step, and begin the next.
 

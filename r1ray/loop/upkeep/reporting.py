@@ -47,13 +47,14 @@ class Report:
         self._line: dict[str, float] = {}
         self._uniform = UniformWatch()
         self._evaluation: asyncio.Task[dict[str, float]] | None = None
-        self._evaluated: tuple[int, Mapping[str, float]] = (-1, {})  # a version, and its metrics
+        self._evaluating = -1  # the step that it is of
+        self._evaluated: tuple[int, Mapping[str, float]] = (-1, {})  # a step, and its metrics
 
-    async def will_evaluate(self, version: int) -> bool:
-        """Return whether ``version`` will be evaluated: it is due and its engines are idle. The last version always
-        is; wait for busy engines then."""
-        every, is_last = self._config.every, version == self._progress.last
-        if self._evaluate is None or not (is_last or (every and version % every == 0)):
+    async def will_evaluate(self, step: int) -> bool:
+        """Return whether the version that ``step`` makes will be evaluated: it is due and its engines are idle. The
+        last one always is; wait for busy engines then."""
+        every, is_last = self._config.every, step == self._progress.last
+        if self._evaluate is None or not (is_last or (every and step % every == 0)):
             return False
         if not self._config.num_actors or self._evaluation is None or self._evaluation.done():
             return True
@@ -63,14 +64,16 @@ class Report:
 
     def begin(self, metrics: dict[str, float], tasks: asyncio.TaskGroup, *, is_evaluated: bool) -> None:
         """Begin the line of the live version, and its evaluation."""
-        version = self._progress.version
-        self._line = {"step": float(version), "policy_version": float(version), **metrics}
+        step = self._progress.step
+        heading = {"step": float(step), "policy_version": float(self._progress.version)}
+        self._line = heading | metrics
         if self._evaluate is None or not is_evaluated:
             return
+        self._evaluating = step
         if self._config.num_actors:
-            self._evaluation = tasks.create_task(self._evaluate_apart(self._evaluate, version))
+            self._evaluation = tasks.create_task(self._evaluate_apart(self._evaluate, heading))
         else:
-            self._evaluation = tasks.create_task(self._metrics_of(self._evaluate, version))
+            self._evaluation = tasks.create_task(self._metrics_of(self._evaluate, step))
         self._evaluation.add_done_callback(lambda task: self._engines.news.set())
 
     async def finish(self) -> None:
@@ -88,33 +91,44 @@ class Report:
             self._progress.history.append(self._line)
             self._line = {}
 
-    def held_out_metrics(self, version: int) -> Mapping[str, float]:
-        """Return the metrics of a version by their bare names; none if it was not the last one to be evaluated."""
-        evaluated, metrics = self._evaluated
-        return metrics if evaluated == version else {}
+    def go_back(self) -> None:
+        """Forget the line that is not logged yet, and evaluations of what is undone."""
+        self._line = {}
+        is_undone = not self._config.num_actors or self._evaluating > self._progress.step
+        if self._evaluation is not None and is_undone:
+            self._evaluation.cancel()
+            self._evaluation = None
 
-    async def _metrics_of(self, evaluate: Evaluate, version: int) -> dict[str, float]:
-        owner = f"evaluation of version {version}"
-        result = await self._waiter.wait_for(evaluate(version), "generate_s", owner)
+    def held_out_metrics(self, step: int) -> Mapping[str, float]:
+        """Return the metrics of a step by their bare names; none if it was not the last one to be evaluated."""
+        evaluated, metrics = self._evaluated
+        return metrics if evaluated == step else {}
+
+    async def _metrics_of(self, evaluate: Evaluate, step: int) -> dict[str, float]:
+        owner = f"the evaluation after step {step}"
+        result = await self._waiter.wait_for(evaluate(step), "generate_s", owner)
         best, stop = self._best, self._stop
         if best is not None and best not in result.metrics:
             names = ", ".join(result.metrics)
             raise UserError(f"checkpoint.best={best}: the evaluation has no such metric; needs one of {names}.")
-        self._evaluated = version, result.metrics
+        self._evaluated = step, result.metrics
         metrics = {f"eval/{result.benchmark}/{name}": value for name, value in result.metrics.items()}
         if stop.window and stop.metric.startswith("eval/") and stop.metric not in metrics:
             raise UserError(f"stop.metric={stop.metric}: no such metric; needs one of {', '.join(metrics)}.")
         return metrics
 
-    async def _evaluate_apart(self, evaluate: Evaluate, version: int) -> dict[str, float]:
+    async def _evaluate_apart(self, evaluate: Evaluate, heading: Mapping[str, float]) -> dict[str, float]:
         """Evaluate on engines of its own, while training goes on. A lost engine takes the version with it: the learner,
         which could give it to another, is ahead by now. The engine is replaced when the next version is due."""
         lost = asyncio.Event()
         self._weights.when_eval_lost(lost.set)
-        tasks = asyncio.ensure_future(self._metrics_of(evaluate, version)), asyncio.ensure_future(lost.wait())
-        done, others = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-        for other in others:
-            other.cancel()
-        metrics = tasks[0].result() if tasks[0] in done else {"eval/abandoned": 1.0}
-        self._log({"step": float(version), "policy_version": float(version), **metrics})
+        evaluating = asyncio.ensure_future(self._metrics_of(evaluate, int(heading["step"])))
+        tasks = evaluating, asyncio.ensure_future(lost.wait())
+        try:
+            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for each in tasks:
+                each.cancel()
+        metrics = evaluating.result() if evaluating in done else {"eval/abandoned": 1.0}
+        self._log({**heading, **metrics})
         return metrics

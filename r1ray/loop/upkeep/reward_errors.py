@@ -43,7 +43,7 @@ class RewardErrors:
             failures = failures_of(each.outcome)
             if failures and self._ending is None:
                 self._ending = self._judge(failures, prompt)
-            if self._ending is not None and self._progress.version == 0:
+            if self._ending is not None and self._progress.step == 0:
                 raise self._ending  # which shows the failure
             for failure in failures:
                 self._counts[failure.part, failure.kind] += 1
@@ -56,7 +56,7 @@ class RewardErrors:
             return _ended_by(stopping[0], prompt, "")
         if not (tolerated := [each for each in failures if each.on_error == "auto"]):
             return None
-        if self._progress.version == 0:
+        if self._progress.step == 0:
             return _ended_by(tolerated[0], prompt, ", in the first step")
         self._num_tolerated += 1
         seen = max(self._step_size, self._num_scored)

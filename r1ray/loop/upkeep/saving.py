@@ -11,12 +11,12 @@ from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 
 from r1ray.config import CheckpointConfig
-from r1ray.errors import Terminated
+from r1ray.errors import LearnerLost, Terminated
 from r1ray.interfaces import Learner, Recorder
 from r1ray.loop.checkpoint import Checkpoints, LoopState
 from r1ray.loop.upkeep.progress import Progress
 from r1ray.loop.upkeep.reporting import Report
-from r1ray.loop.upkeep.waiting import Waiter
+from r1ray.loop.upkeep.waiting import Engines, Waiter
 
 POLL_S = 0.5
 """How often the learner is asked whether a checkpoint's files are written. It answers between its calls."""
@@ -35,57 +35,81 @@ class Saver:
         *,
         progress: Progress,
         report: Report,
+        engines: Engines,
         waiter: Waiter,
     ) -> None:
         self._config, self._learner, self._recorder = config, learner, recorder
         self._checkpoints, self._export = checkpoints, export
-        self._progress, self._report, self._waiter = progress, report, waiter
+        self._progress, self._report, self._engines, self._waiter = progress, report, engines, waiter
         self._latest: LoopState | None = None  # after the last step that was made here
         self._saving: asyncio.Task[None] | None = None
+        self._is_writing = False  # the learner has not written all files of the checkpoint yet
 
     async def keep(self, state: LoopState, tasks: asyncio.TaskGroup) -> None:
         """Export and save the version that a step has made, as far as either is due."""
         self._latest = state
-        every, is_last = self._config.export_every, state.version == self._progress.last
-        if self._export is not None and every and state.version % every == 0 and not is_last:
-            await self._export(state.version)  # before the checkpoint, so that a resumed run finds it made
-        if self._is_due(state.version):
+        every, is_last = self._config.export_every, state.step == self._progress.last
+        if self._export is not None and every and state.step % every == 0 and not is_last:
+            await self._export(state.step)  # before the checkpoint, so that a resumed run finds it made
+        if self._is_due(state.step):
             await self._save(state, tasks)
+
+    async def finish(self) -> None:
+        """Return when everything is saved. Raises LearnerLost where that failed with the learner."""
+        if self._saving is not None:
+            await self._saving
+            self._engines.raise_lost_learner()
+
+    async def go_back(self) -> None:
+        """Give up what the learner saves, which is lost; what it has written becomes a checkpoint."""
+        saving, self._saving, self._latest = self._saving, None, None
+        if saving is not None:
+            if self._is_writing:
+                saving.cancel()
+            await asyncio.wait({saving})
+        self._is_writing = False
 
     async def end_early(self, tasks: asyncio.TaskGroup) -> Terminated:
         """Save the last step, if it has no checkpoint; return what to raise."""
-        if self._latest is not None and self._config.every and not self._is_due(self._latest.version):
+        if self._latest is not None and self._config.every and not self._is_due(self._latest.step):
             await self._save(self._latest, tasks)
-        if self._saving is not None:
-            await self._saving
-        return Terminated.after(self._progress.version, has_checkpoint=bool(self._config.every))
+        await self.finish()
+        return Terminated.after(self._progress.step, has_checkpoint=bool(self._config.every))
 
-    def _is_due(self, version: int) -> bool:
+    def _is_due(self, step: int) -> bool:
         every = self._config.every
-        return bool(every) and (version % every == 0 or version == self._progress.last)
+        return bool(every) and (step % every == 0 or step == self._progress.last)
 
     async def _save(self, state: LoopState, tasks: asyncio.TaskGroup) -> None:
         await self._report.finish()  # what a resumed run takes as done has to be on disk
         await self._recorder.flush()
         if self._saving is not None:
             await self._saving  # one at a time
-        aside = self._checkpoints.begin(state.version)
+        aside = self._checkpoints.begin(state.step)
         saving = self._learner.save(aside / "learner", asynchronous=self._config.asynchronous)
-        await self._waiter.wait_for(saving, "checkpoint_s", "the learner's checkpoint")
-        commit = self._commit(aside, state, self._report.held_out_metrics(state.version))
+        await self._waiter.wait_for_learner(saving, "checkpoint_s", "the learner's checkpoint")
+        commit = self._commit(aside, state, self._report.held_out_metrics(state.step))
         if self._config.asynchronous:
+            self._is_writing = True
             self._saving = tasks.create_task(commit)
         else:
             await commit
 
     async def _commit(self, aside: Path, state: LoopState, metrics: Mapping[str, float]) -> None:
         if self._config.asynchronous:
-            deadlines = self._waiter.deadlines
-            seconds = deadlines.checkpoint_s + deadlines.learn_s  # a rank that trains answers when its step is done
-            owner = f"the learner group to write checkpoint {state.version}"
-            await self._waiter.wait_for(self._written(), "checkpoint_s", owner, seconds=seconds)
+            try:
+                await self._wait_for_files(state)
+            except LearnerLost as error:
+                return self._engines.note_learner(error)  # for who waits for the learner: here nobody does
         # In a thread: it reads and removes files.
         await asyncio.to_thread(self._checkpoints.commit, aside, state, metrics=metrics)
+
+    async def _wait_for_files(self, state: LoopState) -> None:
+        deadlines = self._waiter.deadlines
+        seconds = deadlines.checkpoint_s + deadlines.learn_s  # a rank that trains answers when its step is done
+        owner = f"the learner group to write checkpoint {state.step}"
+        await self._waiter.wait_for_learner(self._written(), "checkpoint_s", owner, seconds=seconds)
+        self._is_writing = False
 
     async def _written(self) -> None:
         while not await self._learner.written():

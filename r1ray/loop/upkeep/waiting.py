@@ -1,4 +1,4 @@
-"""Waits of the controller: each has a deadline and an owner; lost engines are restored meanwhile."""
+"""Waits of a loop: each has a deadline and an owner; engines that are behind are restored meanwhile."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Awaitable
 from typing import TypeVar
 
 from r1ray.config import Deadlines
+from r1ray.errors import DeadlineExceeded, LearnerLost
 from r1ray.interfaces import WeightSync
 from r1ray.loop.upkeep.progress import Progress
 from r1ray.runtime.deadline import within
@@ -18,8 +19,9 @@ T = TypeVar("T")
 class Waiter:
     """Waits for what others have to answer, by the deadlines of the configuration."""
 
-    def __init__(self, deadlines: Deadlines) -> None:
-        self.deadlines = deadlines
+    def __init__(self, deadlines: Deadlines, *, name: str = "the controller") -> None:
+        """``name``: who waits."""
+        self.deadlines, self._name = deadlines, name
 
     async def wait_for(self, awaitable: Awaitable[T], deadline: str, owner: str, *, seconds: float | None = None) -> T:
         """Return the result of ``awaitable``. Raises DeadlineExceeded.
@@ -30,37 +32,61 @@ class Waiter:
             seconds: how long, if the wait is made of several deadlines.
         """
         limit = getattr(self.deadlines, deadline) if seconds is None else seconds
-        return await within(limit, awaitable, waiter="the controller", owner=owner, key=f"deadlines.{deadline}")
+        return await within(limit, awaitable, waiter=self._name, owner=owner, key=f"deadlines.{deadline}")
+
+    async def wait_for_learner(
+        self, awaitable: Awaitable[T], deadline: str, owner: str, *, seconds: float | None = None
+    ) -> T:
+        """The same of an answer of the learner, which is lost where there is none. Raises LearnerLost."""
+        try:
+            return await self.wait_for(awaitable, deadline, owner, seconds=seconds)
+        except DeadlineExceeded as error:
+            raise LearnerLost(str(error)) from error
 
 
 class Engines:
-    """The rollout engines: they are given every version, and replaced if they are lost."""
+    """The rollout engines: they are given every version, and those that are behind the live one, when they can be."""
 
     def __init__(self, weights: WeightSync, progress: Progress, waiter: Waiter) -> None:
         self._weights, self._progress, self._waiter = weights, progress, waiter
-        self._is_lost = False
+        self._is_behind = False
+        self._lost_learner: LearnerLost | None = None
         self.news = asyncio.Event()
         """Set by everything that the controller may wait for: a group, an evaluation, a lost engine, a stop."""
-        weights.when_lost(self._note_loss)
+        weights.when_behind(self._note_behind)
 
     async def publish(self, version: int, *, eval_engines: bool = False, probe: bool = False) -> PublishStats:
         """Give engines the learner's weights. See :meth:`r1ray.interfaces.WeightSync.publish`."""
         # The publish has its own deadlines; this one is for a publish that does not keep them. It may send three
         # times, and start an engine in the place of a lost one.
         deadlines = self._waiter.deadlines
+        self._progress.newest = max(self._progress.newest, version)
         publishing = self._weights.publish(version, eval_engines=eval_engines, probe=probe)
         seconds = 3 * deadlines.publish_s + 2 * deadlines.start_s
         owner = f"the publish of version {version}"
         return await self._waiter.wait_for(publishing, "publish_s", owner, seconds=seconds)
 
-    def _note_loss(self) -> None:
-        self._is_lost = True
+    def _note_behind(self) -> None:
+        self._is_behind = True
         self.news.set()
 
+    def note_learner(self, error: LearnerLost | None) -> None:
+        """Have the next :meth:`restore` raise ``error``: the controller may be waiting for something else than the
+        learner, which is lost. None: it is back."""
+        self._lost_learner = error
+        self.news.set()
+
+    def raise_lost_learner(self) -> None:
+        """Raise LearnerLost, once, where the learner was lost while nobody waited for it."""
+        error, self._lost_learner = self._lost_learner, None
+        if error is not None:
+            raise error
+
     async def restore(self) -> None:
-        """Replace lost engines and give them the live version, if any was lost. The learner must be idle and hold that
-        version. Clears ``news``: what comes from here on sets it again."""
+        """Give the live version to engines that wait for the learner to send it, if any does. The learner must be idle
+        and hold that version. Raises LearnerLost. Clears ``news``: what comes from here on sets it again."""
         self.news.clear()
-        if self._is_lost:
-            self._is_lost = False
+        self.raise_lost_learner()
+        if self._is_behind:
+            self._is_behind = False
             await self.publish(self._progress.version)

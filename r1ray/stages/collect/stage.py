@@ -39,7 +39,7 @@ from r1ray.stages.collect.judge_agreement import compare_judge
 from r1ray.stages.collect.questions import questions_of, raw_prompts, text_of
 from r1ray.stages.collect.selection import Selection, Selector, filters_of, options_of
 from r1ray.stages.collect.sources import Sources
-from r1ray.stages.evaluate.asking import ask, beside, read_answers
+from r1ray.stages.evaluate.asking import ask, read_answers
 from r1ray.types import Sampling
 
 logger = logging.getLogger(__name__)
@@ -170,7 +170,7 @@ class _Job:
             put = partial(ask, running, rollout=config.rollout, deadlines=config.deadlines.decided)
             sampling = Sampling(settings.temperature, settings.top_p, self._max_tokens, with_logprobs=False)
             asking = put(prompts, self._samples, name=name, samples=settings.samples, sampling=sampling, seed=seed)
-            answered, _ = await beside(running.restore(), asking)
+            answered, _ = await asking
             if not has_thought:
                 sampling = replace(sampling, max_tokens=self._sources.max_new_tokens)
                 thinking = put(
@@ -181,12 +181,12 @@ class _Job:
                     sampling=sampling,
                     seed=seed + 250_000_000,
                 )
-                await beside(running.restore(), thinking)
+                await thinking
             if wants_judge:
                 comparing = compare_judge(
                     running, self._questions, answered, self._agreement, num_samples=settings.judge_agreement
                 )
-                await beside(running.restore(), comparing)
+                await comparing
         finally:
             running.shutdown()
 

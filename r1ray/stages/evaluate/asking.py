@@ -3,24 +3,22 @@ only the rest."""
 
 from __future__ import annotations
 
-import asyncio
 import json
 import logging
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TextIO, TypeVar
+from typing import Any, TextIO
 
 from r1ray.cluster.launch_evaluation import RunningEvaluation
 from r1ray.config import Deadlines, RolloutConfig
-from r1ray.errors import InfrastructureError, UserError, first_of
+from r1ray.errors import InfrastructureError, UserError
 from r1ray.evaluation.records import Answered, from_json, to_json
 from r1ray.evaluation.sampling import answer_questions
 from r1ray.types import Prompt, Sampling
 
 logger = logging.getLogger(__name__)
 
-T = TypeVar("T")
 SLOTS_AHEAD = 2
 """Completions that are asked for at a time, in units of what the engines hold: one lot runs, one waits."""
 SAY_EVERY_S = 15.0
@@ -107,26 +105,6 @@ async def ask(
             "the others are kept, and the same command asks these again."
         )
     return answered, time.monotonic() - start
-
-
-async def beside(companion: Awaitable[None], work: Awaitable[T]) -> T:
-    """The result of ``work``, while ``companion`` runs; a failure of either ends both."""
-
-    async def until_done() -> T:
-        result = await work
-        others.cancel()
-        return result
-
-    async def accompany() -> None:
-        await companion
-
-    try:
-        async with asyncio.TaskGroup() as tasks:
-            others = tasks.create_task(accompany())
-            done = tasks.create_task(until_done())
-    except BaseExceptionGroup as group:
-        raise first_of(group) from group
-    return done.result()
 
 
 def read_lines(path: Path) -> list[tuple[int, dict[str, Any]]]:

@@ -15,7 +15,7 @@ from r1ray.evaluation.search_run import Found, Result, Searcher
 from r1ray.runtime.files import write_json
 from r1ray.runtime.folder_lock import locked
 from r1ray.runtime.model_files import local_folder
-from r1ray.stages.evaluate.asking import append_line, ask, beside, check_answers, mend, read_answers, read_lines
+from r1ray.stages.evaluate.asking import append_line, ask, check_answers, mend, read_answers, read_lines
 from r1ray.stages.evaluate.evaluation import Evaluation
 from r1ray.types import Sampling
 
@@ -68,9 +68,9 @@ async def _ask(config: EvaluationConfig, model: str, evaluations: Sequence[Evalu
     try:
         for evaluation in evaluations:
             write_json(evaluation.folder / "settings.json", evaluation.settings)
-            await beside(running.restore(), _sample(config, evaluation, running))
+            await _sample(config, evaluation, running)
             if config.search.methods:
-                await beside(running.restore(), _search(config, evaluation, running))
+                await _search(config, evaluation, running)
     finally:
         running.shutdown()
 

@@ -18,7 +18,7 @@ def lines(*rewards: float) -> list[dict[str, float]]:
 
 
 def state(version: int) -> LoopState:
-    return LoopState(version, version, Position(), Ledger().state())
+    return LoopState(version, version, version, Position(), Ledger().state())
 
 
 def test_a_run_ends_with_its_last_step() -> None:
@@ -29,7 +29,7 @@ def test_a_run_ends_with_its_last_step() -> None:
 def test_the_step_after_a_plateau_is_the_last_one() -> None:
     progress = Progress(9, STOP, state=state(2), history=lines(0.1, 0.15))
     assert progress.ends_on_plateau() and not progress.is_done
-    progress.version += 1
+    progress.advance()
     assert progress.is_done and progress.metrics() == {"stop/plateau": 1.0}
 
 
@@ -43,3 +43,15 @@ def test_neither_a_rise_nor_the_last_step_is_a_plateau(steps: int, rewards: tupl
 def test_a_run_that_ended_on_a_plateau_is_done_when_it_is_resumed() -> None:
     assert Progress(9, STOP, state=state(3), history=lines(0.1, 0.15, 0.9)).is_done
     assert not Progress(9, STOP, state=state(3), history=lines(0.1, 0.3, 0.9)).is_done
+
+
+def test_a_step_that_goes_back_leaves_its_versions_behind() -> None:
+    progress = Progress(9, StopConfig(), state=state(2), history=lines(0.1, 0.2))
+    progress.advance()
+    progress.history += [{"step": 3.0}]
+    progress.newest = 4  # it was sent, and nobody knows how far
+    progress.go_back(state(2))
+    assert (progress.step, progress.version, progress.newest) == (2, 6, 6), "one step is undone"
+    assert [line["step"] for line in progress.history][-1] == 2.0
+    progress.go_back(None)
+    assert (progress.step, progress.updates, progress.version) == (0, 0, 9)

@@ -39,10 +39,10 @@ def bad(kind: str = "ValueError at my_rewards.py:7", *, on_error: str = "auto") 
 class Watch:
     """RewardErrors of steps with 40 trajectories, after the first."""
 
-    def __init__(self, *, version: int = 1) -> None:
+    def __init__(self, *, step: int = 1) -> None:
         config = RewardConfig(parts={"accuracy": {}, "mine": {"function": "my_rewards:mine"}})
         self.progress = Progress(9, StopConfig(), state=None, history=())
-        self.progress.version = version
+        self.progress.step = step
         self.errors = RewardErrors(config, step_size=40, progress=self.progress)
 
     def note(self, *outcomes: Outcome) -> bool:
@@ -79,7 +79,7 @@ def test_a_kind_is_shown_once_with_its_traceback_and_response_and_counted_at_the
 
 def test_in_the_first_step_it_ends_the_run_with_all_that_is_needed_to_mend_it() -> None:
     with pytest.raises(OwnFunctionFailed) as found:
-        Watch(version=0).note(GOOD, bad())
+        Watch(step=0).note(GOOD, bad())
     message = str(found.value)
     for part in ("mine", "p7", "my_rewards.py, line 7", "what the model wrote", "first step", "on_error=zero"):
         assert part in message
@@ -88,13 +88,13 @@ def test_in_the_first_step_it_ends_the_run_with_all_that_is_needed_to_mend_it() 
 
 @pytest.mark.parametrize("on_error", ["zero", "mask"])
 def test_who_says_zero_or_mask_has_it_from_the_first_step_however_often(on_error: str) -> None:
-    assert not Watch(version=0).note(*[bad(on_error=on_error)] * 40)
+    assert not Watch(step=0).note(*[bad(on_error=on_error)] * 40)
 
 
 def test_stop_ends_it_whenever_it_comes() -> None:
     with pytest.raises(OwnFunctionFailed, match=r"reward\.parts\.mine\.on_error=stop ends the run"):
-        Watch(version=0).note(bad(on_error="stop"))
-    assert Watch(version=5).note(GOOD, bad(on_error="stop"))
+        Watch(step=0).note(bad(on_error="stop"))
+    assert Watch(step=5).note(GOOD, bad(on_error="stop"))
 
 
 def test_more_than_a_tenth_of_a_step_ends_it() -> None:

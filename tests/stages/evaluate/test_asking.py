@@ -14,7 +14,7 @@ import pytest
 from r1ray.config import Deadlines, RolloutConfig
 from r1ray.errors import InfrastructureError, UserError
 from r1ray.evaluation.records import Answered
-from r1ray.stages.evaluate.asking import ask, beside, read_answers, read_lines
+from r1ray.stages.evaluate.asking import ask, read_answers, read_lines
 from r1ray.types import Outcome, Sampling, Scored, ScoringFailed, Trajectory
 from tests.fakes import Events, FakeEngine, FakeGroups, FakeScorer, make_prompt
 from tests.listening import listening
@@ -117,19 +117,3 @@ def test_a_broken_line_is_named_and_reading_changes_nothing(tmp_path: Path) -> N
     path.write_bytes(b"garbage\n" + torn)
     with pytest.raises(UserError, match="line 1 is broken"):
         read_answers(path)
-
-
-def test_work_ends_its_companion_and_a_failing_companion_ends_the_work() -> None:
-    async def forever() -> None:
-        await asyncio.Event().wait()
-
-    async def fails() -> None:
-        raise InfrastructureError("planted")
-
-    async def value() -> int:
-        await asyncio.sleep(0)
-        return 7
-
-    assert asyncio.run(beside(forever(), value())) == 7
-    with pytest.raises(InfrastructureError, match="planted"):
-        asyncio.run(beside(fails(), forever()))

@@ -1,0 +1,23 @@
+"""Faults: the actors that a run has lost and brought back, by their role."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+
+class Faults:
+    """Counts since this process began."""
+
+    def __init__(self) -> None:
+        self._lost: Counter[str] = Counter()
+        self.restarts = 0
+        """Of the learner group."""
+
+    def note(self, role: str, count: int = 1) -> None:
+        """Actors of a role are lost."""
+        self._lost[role] += count
+
+    def metrics(self) -> dict[str, float]:
+        """Return ``learner/restarts``, and ``faults/<role>`` of the roles that lost any."""
+        lost = {f"faults/{role}": float(count) for role, count in sorted(self._lost.items())}
+        return {"learner/restarts": float(self.restarts), **lost}

@@ -1,0 +1,144 @@
+"""Recovery: a lost learner is restarted inside the run, and the work goes on from the last checkpoint.
+
+    work --LearnerLost--> go back to the checkpoint (or the start) --> all ranks anew --> load --> work again
+
+The engines go on meanwhile. A crash that comes back after the same step, or again and again without a new checkpoint in
+between, ends the run: whatever causes it is in the data, the settings or the machine, and stays there.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+from r1ray.config import LearnerConfig
+from r1ray.errors import InfrastructureError, LearnerLost, Terminated
+from r1ray.loop.checkpoint import Checkpoints, LoopState
+from r1ray.loop.roles import RestartableLearner
+from r1ray.loop.upkeep.faults import Faults
+from r1ray.loop.upkeep.waiting import Waiter
+
+logger = logging.getLogger(__name__)
+ROLE = "learner_rank"
+
+
+class Recovery:
+    """Does the work of a loop, and restarts its learner where that is lost."""
+
+    def __init__(
+        self,
+        config: LearnerConfig,
+        learner: RestartableLearner,
+        checkpoints: Checkpoints,
+        *,
+        faults: Faults,
+        waiter: Waiter,
+        step: Callable[[], int],
+        is_stopping: Callable[[], bool],
+        go_back: Callable[[LoopState | None], Awaitable[None]],
+        settle: Callable[[], Awaitable[None]] | None = None,
+        tell: Callable[[LearnerLost | None], None] = lambda error: None,
+    ) -> None:
+        """
+        Args:
+            step: the last one that was made.
+            is_stopping: the run was asked to end; then nothing is restarted.
+            go_back: makes everything but the learner what it was at a checkpoint; None: at the start.
+            settle: ends what is being saved, as a checkpoint or not.
+            tell: hears of a loss, for whoever does not wait for the learner; None: it is back.
+        """
+        self._max_restarts, self._learner, self._checkpoints = config.max_restarts, learner, checkpoints
+        self._faults, self._waiter = faults, waiter
+        self._step, self._is_stopping, self._tell = step, is_stopping, tell
+        self._settle, self._go_back = settle, go_back
+        learner.when_lost(tell)
+        self._crashed_after: int | None = None
+        self._from: int | None = None  # the checkpoint of the last restarts
+        self._in_a_row = 0
+
+    async def run(
+        self, work: Callable[[], Awaitable[None]], *, begin: Callable[[], Awaitable[None]] | None = None
+    ) -> None:
+        """Do the work, and do it again after each restart. It has to go on from where the loop stands.
+
+        Args:
+            begin: has the learner load what the run is resumed from; a restart loads it too.
+        """
+        while True:
+            try:
+                if begin is not None:
+                    await begin()
+                return await work()
+            except InfrastructureError as error:
+                lost = await self._blame(error)
+            begin = None
+            await self._restart(lost)
+
+    async def _blame(self, error: InfrastructureError) -> LearnerLost:
+        """Return how the learner was lost; raise ``error`` where it was not. A rank that hangs is found here: what
+        raises is whoever waited for it."""
+        if isinstance(error, LearnerLost) and error.ranks:
+            return error
+        try:
+            await self._learner.check()
+        except LearnerLost as lost:
+            return LearnerLost(f"{lost}. It was found because {error}", lost.ranks)
+        if isinstance(error, LearnerLost):
+            return error
+        raise error
+
+    async def _restart(self, lost: LearnerLost) -> None:
+        began, after = time.monotonic(), self._step()
+        if self._settle is not None:
+            await self._settle()
+        found = await asyncio.to_thread(self._checkpoints.latest)
+        folder, state = found or (None, None)
+        if self._is_stopping():
+            raise Terminated.after(state.step if state else 0, has_checkpoint=state is not None) from lost
+        self._count(lost, state, after=after)
+        await self._go_back(state)
+        while True:
+            try:
+                await self._start(folder)
+                break
+            except LearnerLost as error:
+                self._count(error, state)
+        self._tell(None)
+        logger.warning("the learner group is back after %.1f s", time.monotonic() - began)
+
+    async def _start(self, folder: Path | None) -> None:
+        restarting = self._learner.restart()
+        await self._waiter.wait_for_learner(restarting, "start_s", "the learner group to start again")
+        if folder is not None:
+            loading = self._learner.load(folder)
+            await self._waiter.wait_for_learner(loading, "checkpoint_s", "the learner group to load its checkpoint")
+
+    def _count(self, lost: LearnerLost, state: LoopState | None, *, after: int | None = None) -> None:
+        """Count a restart from a checkpoint, and say so. Raises LearnerLost where it would be one too many.
+
+        Args:
+            after: the last step before a crash; None: it crashed while it was started again.
+        """
+        step = state.step if state else 0
+        self._faults.note(ROLE, max(1, len(lost.ranks)))
+        self._in_a_row = self._in_a_row + 1 if step == self._from else 1
+        self._from = step
+        origin = f"the checkpoint of step {step}" if state else "the start, for there is no checkpoint yet"
+        reason = str(lost).rstrip(".")
+        if why := self._why_not(after):
+            raise LearnerLost(f"{reason}. {why}; the same command goes on from {origin}", lost.ranks) from lost
+        self._crashed_after = self._crashed_after if after is None else after
+        self._faults.restarts += 1
+        logger.warning("%s. The learner group is started again, from %s; the rest of the run stays up.", reason, origin)
+
+    def _why_not(self, after: int | None) -> str | None:
+        if self._in_a_row > self._max_restarts:
+            started = f"It was started again {self._in_a_row - 1} times without a new checkpoint in between, and "
+            allowed = f"learner.max_restarts={self._max_restarts} allows no more"
+            return (started if self._max_restarts else "") + allowed
+        if after is not None and after == self._crashed_after:
+            return f"That is the second crash in a row after step {after}: what causes it comes back with the step"
+        return None
