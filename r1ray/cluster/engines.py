@@ -17,7 +17,7 @@ from typing import Literal
 from ray.exceptions import RayActorError, RayError
 
 from r1ray.cluster.engine import Engine, Told
-from r1ray.cluster.host import Handle
+from r1ray.cluster.host import Handle, cause_of
 from r1ray.errors import DeadlineExceeded, InfrastructureError
 from r1ray.rollout.placement import EngineState
 from r1ray.runtime.background import Background
@@ -216,7 +216,7 @@ class EnginePool:
         try:
             await engine.actor.until_dead.remote()
         except RayError as error:
-            self.lose(engine, str(getattr(error, "cause", None) or error))
+            self.lose(engine, cause_of(error))
 
     async def _lose_when_silent(self, engine: Engine) -> None:
         """A weight update, in which an engine answers nobody, has bounds of its own."""

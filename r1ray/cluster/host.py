@@ -10,6 +10,7 @@ import asyncio
 import importlib
 import os
 import pickle
+import re
 import socket
 import sys
 import threading
@@ -23,23 +24,35 @@ from ray.actor import ActorHandle
 from ray.exceptions import RayActorError, RayError
 
 from r1ray.config.specs import EngineShardSpec
-from r1ray.errors import SandboxUnavailable, UserError
+from r1ray.errors import EngineLost, SandboxUnavailable, UserError
+from r1ray.runtime.activity import begin, end, waiting
+from r1ray.runtime.actor_status import read_told, status_of
+from r1ray.runtime.causes import cause_in, end_of
+from r1ray.runtime.own_process import join, name_in, note_error, one_line, own, part_of
 
 LOG_LINES, LOG_WIDTH = 12, 300
+ENDLESS = frozenset({"until_dead", "troubles", "work"})
+"""Methods that return when something ends; no work."""
 
 
 def _build(path: str, arguments: tuple[Any, ...]) -> Any:
     module, _, name = path.partition(":")
-    return getattr(importlib.import_module(module), name)(*arguments)
+    with waiting(f"its start ({name})", kind="work"):
+        join()
+        return getattr(importlib.import_module(module), name)(*arguments)
+
+
+def _described(method: str, arguments: tuple[Any, ...]) -> str:
+    """Return a call for people: ``generate 0/8-3``, by what its first argument is called."""
+    first = arguments[0] if arguments else None
+    name = getattr(first, "id", None) or getattr(first, "group_id", None)
+    return f"{method} {name}" if isinstance(name, str) else method
 
 
 def _note_log(error: Exception) -> None:
     """Add the end of this actor's log to what it raises. Engines report the death of a subprocess with a hint to a
     stack trace that only the log has."""
-    try:
-        lines = Path(os.readlink("/proc/self/fd/2")).read_text(errors="replace").splitlines()[-LOG_LINES:]
-    except OSError:
-        return
+    lines = end_of(Path(os.readlink("/proc/self/fd/2")))[-LOG_LINES:]
     error.add_note("\n".join(["the end of this actor's log:", *(line[:LOG_WIDTH] for line in lines)]))
 
 
@@ -57,11 +70,18 @@ class AsyncHost:
         self._hosted = _build(path, arguments)
 
     async def call(self, method: str, *arguments: Any, **keywords: Any) -> Any:
+        work = None if method in ENDLESS else begin("work", _described(method, arguments))
         try:
             return await getattr(self._hosted, method)(*arguments, **keywords)
         except Exception as error:
+            note_error(error)
             _note_log(error)
+            if isinstance(error, EngineLost) and (cause := _cause_of_engine()):
+                raise EngineLost(f"{error}; {cause}") from error
             raise
+        finally:
+            if work is not None:
+                end("work", work)
 
     async def bulk(self, packed: bytes) -> bytes:
         """Call a method of which thousands of calls are under way. Method, arguments and answer are pickled here: Ray
@@ -92,6 +112,7 @@ class SpreadHost(AsyncHost):
 
     def __init__(self, path: str, parts: EngineShards, *arguments: Any) -> None:
         """Raises what a part finds wrong before they join."""
+        join()
         place = address_and_port()
         others = [
             host(parts.path, *arguments, EngineShardSpec(rank, *place), **options)
@@ -141,7 +162,41 @@ class BlockingHost:
         self._hosted = _build(path, arguments)
 
     def call(self, method: str, *arguments: Any, **keywords: Any) -> Any:
-        return getattr(self._hosted, method)(*arguments, **keywords)
+        with waiting(_described(method, arguments), kind="work"):
+            try:
+                return getattr(self._hosted, method)(*arguments, **keywords)
+            except Exception as error:
+                note_error(error)
+                raise
+
+
+def _cause_of_engine() -> str:
+    """Return why the engine core of this process failed, by its log."""
+    process = own()
+    if process is None:
+        return ""
+    log = process.log.with_name(f"{part_of(process.name, '')}.log")
+    core = read_told(log.with_suffix(".json"))
+    if cause := cause_in(log):
+        return f"its engine core: {cause}; log: {log}"
+    return f"its engine core was killed; log: {log}" if core is not None and status_of(core).state == "dead" else ""
+
+
+def cause_of(error: RayError) -> str:
+    """Return why a call failed, in a line: what it raised, or which actor died of what, by the last error in its log or
+    by what Ray knows."""
+    if not isinstance(error, RayActorError):
+        return one_line(getattr(error, "cause", None) or error)
+    text = str(error)
+    known = dict(re.findall(r"^\s*(class_name|pid|ip): (\S+)$", text, re.MULTILINE))
+    detail = re.search(r"(?:The actor is dead because |exit detail: )(.*)", text)
+    why = (detail[1] if detail else text.strip().partition("\n")[0]).strip()
+    process = own()
+    if process is None or "class_name" not in known:
+        return why
+    log = process.log.parent / f"{known['class_name']}.log"
+    place = f"process {known.get('pid', '?')} on {known.get('ip', '?')}"
+    return f"{known['class_name']} ({place}) died: {cause_in(log) or why}; its log: {log}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,9 +204,15 @@ class BulkAnswer:
     """The answer of a method of which thousands of calls are under way; to be awaited, once."""
 
     packed: Any  # ObjectRef[bytes]
+    whom: str
+    what: str
 
     def __await__(self) -> Generator[Any, None, Any]:
-        return pickle.loads((yield from self.packed.__await__()))
+        call = begin("call", self.whom, self.what)
+        try:
+            return pickle.loads((yield from self.packed.__await__()))
+        finally:
+            end("call", call)
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,12 +222,15 @@ class Method:
     actor: ActorHandle
     name: str
     kind: Literal["call", "control", "bulk"]
+    whom: str
+    """The actor's name."""
 
     def remote(self, *arguments: Any, **keywords: Any) -> Any:
         """Call it; returns an ObjectRef, or a BulkAnswer where calls are many. Those take no references and no handles
         among their ``arguments``."""
         if self.kind == "bulk":
-            return BulkAnswer(self.actor.bulk.remote(pickle.dumps((self.name, arguments, keywords), protocol=5)))
+            packed = pickle.dumps((self.name, arguments, keywords), protocol=5)
+            return BulkAnswer(self.actor.bulk.remote(packed), self.whom, _described(self.name, arguments))
         call = self.actor.control if self.kind == "control" else self.actor.call
         return call.remote(self.name, *arguments, **keywords)
 
@@ -174,15 +238,16 @@ class Method:
 class Handle:
     """A hosted object, seen from elsewhere: ``handle.method.remote(...)``."""
 
-    def __init__(self, actor: ActorHandle, *, is_async: bool = False) -> None:
-        self.actor, self._is_async = actor, is_async
+    def __init__(self, actor: ActorHandle, *, is_async: bool = False, name: str = "") -> None:
+        """``name``: of its process, as messages have it."""
+        self.actor, self._is_async, self._name = actor, is_async, name or "an actor"
 
     def __getattr__(self, name: str) -> Method:
         if name.startswith("_") or name == "actor":
             raise AttributeError(name)
         if not self._is_async:
-            return Method(self.actor, name, "call")
-        return Method(self.actor, name, "bulk" if name in BULK else "control")
+            return Method(self.actor, name, "call", self._name)
+        return Method(self.actor, name, "bulk" if name in BULK else "control", self._name)
 
     def __eq__(self, other: object) -> bool:
         """Return whether both are handles of the same actor, wherever they came from."""
@@ -191,8 +256,8 @@ class Handle:
     def __hash__(self) -> int:
         return hash(self.actor)
 
-    def __reduce__(self) -> tuple[Any, tuple[ActorHandle, bool]]:
-        return _handle, (self.actor, self._is_async)
+    def __reduce__(self) -> tuple[Any, tuple[ActorHandle, bool, str]]:
+        return _handle, (self.actor, self._is_async, self._name)
 
     def alive(self) -> Any:
         """An ObjectRef that is ready once the object is built; it raises what the constructor raised."""
@@ -202,8 +267,16 @@ class Handle:
         ray.kill(self.actor)
 
 
-def _handle(actor: ActorHandle, is_async: bool) -> Handle:
-    return Handle(actor, is_async=is_async)
+def _handle(actor: ActorHandle, is_async: bool, name: str) -> Handle:
+    return Handle(actor, is_async=is_async, name=name)
+
+
+def start_as(kind: type, *arguments: Any, is_async: bool = False, **options: Any) -> Handle:
+    """Start an actor of a class of this module's kind, under the name that its environment holds: Ray shows an actor's
+    class in its lists, and in ``ps``."""
+    name = name_in(options.get("runtime_env", {}).get("env_vars", {}))
+    own_kind = type(name, (kind,), {"__module__": kind.__module__}) if name else kind
+    return Handle(ray.remote(**options)(own_kind).remote(*arguments), is_async=is_async, name=name)
 
 
 def host(
@@ -218,10 +291,10 @@ def host(
         options: of ``ray.remote``: resources, scheduling strategy, runtime environment.
     """
     if not is_async and parts is None:
-        return Handle(ray.remote(**options)(BlockingHost).remote(path, *arguments))
+        return start_as(BlockingHost, path, *arguments, **options)
     many = {"max_concurrency": BULK_CALLS, "concurrency_groups": {"control": CONTROL_CALLS}}
-    kind, own = (SpreadHost, (path, parts)) if parts is not None else (AsyncHost, (path,))
-    return Handle(ray.remote(**many, **options)(kind).remote(*own, *arguments), is_async=True)
+    kind, first = (SpreadHost, (path, parts)) if parts is not None else (AsyncHost, (path,))
+    return start_as(kind, *first, *arguments, is_async=True, **many, **options)
 
 
 def import_path() -> dict[str, str]:

@@ -11,11 +11,10 @@ import ray
 from ray.exceptions import RayActorError, RayError
 
 from r1ray.cluster.group_workers import GroupWorkers
-from r1ray.cluster.host import Handle
+from r1ray.cluster.host import Handle, cause_of
 from r1ray.cluster.lending import Held, Remote
 from r1ray.cluster.rank_host import Place
 from r1ray.cluster.rank_watch import RankWatch
-from r1ray.cluster.reasons import cause_of
 from r1ray.errors import GroupLost, InfrastructureError, LearnerLost, R1RayError, WeightSyncError
 from r1ray.types import Float32Array, Int32Array, ScoredGroup, Shard, StepStats, group_of
 

@@ -12,7 +12,7 @@ from typing import Any
 import psutil
 import ray
 
-from r1ray.cluster.host import BlockingHost, Handle
+from r1ray.cluster.host import BlockingHost, Handle, start_as
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +49,7 @@ class RankHost(BlockingHost):
 def rank_host(path: str, *arguments: Any, **options: Any) -> Handle:
     """Start an actor that builds ``package.module:Class`` with ``arguments``; ``options`` as of ``ray.remote``."""
     groups = {"control": 4}
-    return Handle(ray.remote(concurrency_groups=groups, **options)(RankHost).remote(path, *arguments))
+    return start_as(RankHost, path, *arguments, concurrency_groups=groups, **options)
 
 
 def kill_process(place: Place) -> None:

@@ -8,9 +8,8 @@ from collections.abc import Awaitable, Callable, Sequence
 
 from ray.exceptions import RayError
 
-from r1ray.cluster.host import Handle
+from r1ray.cluster.host import Handle, cause_of
 from r1ray.cluster.rank_host import Place
-from r1ray.cluster.reasons import cause_of
 from r1ray.errors import LearnerLost
 from r1ray.runtime.background import Background
 

@@ -10,7 +10,7 @@ from ray.exceptions import RayActorError
 
 from r1ray.cluster.engine import Engine, Told
 from r1ray.cluster.engines import EngineActors, EngineLimits, EnginePool
-from r1ray.cluster.host import Handle, mistake_of
+from r1ray.cluster.host import Handle, cause_of, mistake_of
 from r1ray.cluster.spawn import Spawner
 from r1ray.errors import InfrastructureError
 from r1ray.runtime.deadline import within
@@ -41,7 +41,7 @@ async def all_ready(built: Sequence[Handle], engines: Sequence[Handle] = (), *, 
     try:
         return await within(start_s, answers(), waiter="the run", owner="the actors to start", key="deadlines.start_s")
     except RayActorError as error:
-        raise (mistake_of(error) or InfrastructureError(f"an actor could not start: {error}")) from error
+        raise (mistake_of(error) or InfrastructureError(f"an actor could not start: {cause_of(error)}")) from error
 
 
 async def ranks_ready(
@@ -61,7 +61,7 @@ async def ranks_ready(
             if mistake := mistake_of(error):
                 raise mistake from error
             if attempt == MAX_STARTS:
-                raise InfrastructureError(f"a learner rank could not start: {error}") from error
+                raise InfrastructureError(f"a learner rank could not start: {cause_of(error)}") from error
             logger.warning("a learner rank died while it started; the group is started once more")
             for rank in ranks:
                 rank.kill()

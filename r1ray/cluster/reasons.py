@@ -14,12 +14,3 @@ def reason_of(error: BaseException) -> str:
         return type(raised).__name__
     in_worker = re.search(r"Worker failed with error '(.*)', please check", lines[-1])
     return in_worker[1] if in_worker else lines[-1]
-
-
-def cause_of(error: BaseException) -> str:
-    """Return what an error of Ray says of its cause, in a line: why an actor is dead, or what a call raised."""
-    if found := re.search(r"The actor is dead because (.*?)(\.\s|\.?$)", str(error), re.MULTILINE):
-        return found[1]
-    raised = getattr(error, "cause", None) or error
-    lines = [line.strip() for line in str(raised).splitlines() if line.strip()]
-    return f"{type(raised).__name__}: {lines[0]}" if lines else type(raised).__name__

@@ -9,7 +9,7 @@ from typing import Any, cast
 import ray
 from ray.exceptions import RayActorError
 
-from r1ray.cluster.host import Handle
+from r1ray.cluster.host import Handle, cause_of
 from r1ray.config import JudgeConfig
 from r1ray.errors import DeadlineExceeded, EngineLost, InfrastructureError
 from r1ray.runtime.deadline import within
@@ -47,7 +47,7 @@ class ActorPool:
                 failure = str(error)
                 ray.kill(actor.actor, no_restart=False)
             except RayActorError as error:
-                failure = str(error)
+                failure = cause_of(error)
             finally:
                 self._load[index] -= 1
             await asyncio.sleep(self.RESTART_S * attempt)

@@ -22,11 +22,21 @@ from r1ray.config import JudgeConfig, LearnerConfig, RewardConfig, RewardModelCo
 from r1ray.config.specs import EngineSpec, GroupWorkerSpec, JudgeSpec, RankSpec
 from r1ray.reward.judged import Judge
 from r1ray.reward.preference import PreferenceModel
+from r1ray.runtime.own_process import Name, environment
 
 KILL_S = 10.0
 """How long a node may take to kill a process, or those of an engine."""
 MAX_RESTARTS = 3
 """Of an actor that Ray starts again by itself."""
+ROLES = {
+    "learner": "learner rank",
+    "rollout": "rollout worker",
+    "eval": "eval engine",
+    "judge.engine": "judge engine",
+    "reward": "reward worker",
+    "reward_model": "reward model",
+}
+"""Of each section's actors, as ``r1ray status`` and logs name them. The other sections are ``reward.models.NAME``."""
 
 
 @asynccontextmanager
@@ -160,12 +170,15 @@ class Spawner:
         a second time the driver decides, not Ray."""
         place = NodeAffinitySchedulingStrategy(node, soft=True)
         options: dict[str, Any] = {"num_cpus": 0, "scheduling_strategy": place, "max_restarts": -1}
-        path, env = "r1ray.cluster.group_host:GroupHost", self._runtime({"OMP_NUM_THREADS": "1"})
+        own = {"OMP_NUM_THREADS": "1"} | environment(Name("group worker", spec.number))
+        path, env = "r1ray.cluster.group_host:GroupHost", self._runtime(own)
         return self._host(path, scorers, spec, is_async=True, **options, **env)
 
     def snapshot_keeper(self) -> Handle:
         """Make the actor that owns the snapshot's memory, on the node of learner rank 0."""
-        options = self.placement.beside("learner", 0) | self._runtime({"OMP_NUM_THREADS": "1"})
+        options = self.placement.beside("learner", 0) | self._runtime(
+            {"OMP_NUM_THREADS": "1"} | environment(Name("snapshot", 0))
+        )
         return self._host("r1ray.weights.keeper:SnapshotKeeper", **options)
 
     def recorder(self, folder: Path) -> Handle:
@@ -173,7 +186,7 @@ class Spawner:
         # On the driver's own node: what the two write is then one run folder, also where storage is slow to agree.
         place = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
         options: dict[str, Any] = {"num_cpus": 0, "scheduling_strategy": place}
-        env = self._runtime({"OMP_NUM_THREADS": "1"})
+        env = self._runtime({"OMP_NUM_THREADS": "1"} | environment(Name("rollout log", 0)))
         return self._host("r1ray.telemetry.rollouts:RolloutLog", folder, **options, **env)
 
     async def beside_rank_0(self, function: Any) -> Any:
@@ -206,7 +219,9 @@ class Spawner:
         return actor
 
     def _options(self, section: str, index: int, env: dict[str, str], part: int = 0) -> dict[str, Any]:
-        return self.placement.options(section, index, part) | self._runtime(env)
+        role = ROLES.get(section) or f"reward model {section.removeprefix('reward.models.')}"
+        name = Name(role, index, str(part) if part else "")
+        return self.placement.options(section, index, part) | self._runtime(env | environment(name))
 
     def _spread(self, section: str, index: int, env: dict[str, str], *, part: str) -> dict[str, Any]:
         """Of an engine, which may be spread over nodes: options, and its other parts, of the class ``part``."""

@@ -16,6 +16,7 @@ verbs:
   doctor  check cluster, model and data of a run; --smoke makes two steps of a tiny model
   export  make a Hugging Face folder of a checkpoint
   submit  run as a job of a Ray cluster
+  status  show what a run does, and what its processes wait for, also of one that is stopped or dead
   keys    show keys of the configuration, with defaults and meanings
   files   copy the Kubernetes manifests, or the launch scripts, to where they can be edited
 

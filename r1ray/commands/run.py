@@ -68,13 +68,15 @@ def _run_alone(config: RunConfig, stages: Sequence[Stage], context: Context) -> 
     """Run the stages in a folder that no other process works in."""
     from r1ray.stages.base import run_stages
     from r1ray.stages.graph import finish_graph
+    from r1ray.telemetry.driver_status import told
 
     run_dir = claim_run_folder(context.run_dir, config)
     logger.info(f"run folder: {run_dir}")
     was_done = all((run_dir / "stages" / stage.name / "manifest.json").exists() for stage in stages)
-    made = run_stages(stages, context, only=config.stages, given=config.artifacts)
-    if config.graph:
-        finish_graph(context, stages, made)
+    with told(run_dir):
+        made = run_stages(stages, context, only=config.stages, given=config.artifacts)
+        if config.graph:
+            finish_graph(context, stages, made)
     if was_done:
         logger.info("this run was finished before; name=ANOTHER runs the same settings once more")
     plot = run_dir / "curves.png"

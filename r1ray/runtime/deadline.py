@@ -7,6 +7,8 @@ from collections.abc import Awaitable
 from typing import TypeVar
 
 from r1ray.errors import DeadlineExceeded
+from r1ray.runtime.activity import waiting
+from r1ray.runtime.actor_status import explained, suspects
 
 T = TypeVar("T")
 
@@ -23,12 +25,13 @@ async def within(seconds: float, awaitable: Awaitable[T], *, waiter: str, owner:
     # (https://github.com/python/cpython/issues/86296), and a task group whose other task failed would wait for ever.
     limit = asyncio.timeout(seconds)
     try:
-        async with limit:
-            return await awaitable
+        with waiting(owner):
+            async with limit:
+                return await awaitable
     except TimeoutError as error:
         if not limit.expired():
             raise
         raise DeadlineExceeded(
             f"{waiter} waited {seconds:g} s for {owner} without an answer. If that much work is normal here, raise "
-            f"{key}; otherwise look at the log of {owner}."
+            f"{key}; otherwise {explained(owner, suspects(owner))}"
         ) from error

@@ -20,6 +20,7 @@ from r1ray.runtime.user_paths import file_of, path_of
 from r1ray.sandbox.languages import require
 from r1ray.sandbox.pool import UNSAFE, choose_mode
 from r1ray.stages.watch import Unwatched, Watch
+from r1ray.telemetry.driver_status import begin_stage
 
 logger = logging.getLogger(__name__)
 
@@ -183,6 +184,7 @@ def run_stages(
             for name, artifact in inputs.items():
                 _check_content(name, artifact, memo)
             started = time.time()
+            begin_stage(stage.name, context.run_dir)
             done = stage.run(context, inputs, digest)
             write_json(
                 manifest,

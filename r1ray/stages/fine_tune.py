@@ -44,6 +44,7 @@ from r1ray.stages.training import (
     recent_mean,
 )
 from r1ray.telemetry.console import Progress, TimeLeft
+from r1ray.telemetry.driver_status import end_step
 from r1ray.telemetry.metrics import MetricsFile
 
 logger = logging.getLogger(__name__)
@@ -208,6 +209,7 @@ class _Job:
 
             def log(metrics: dict[str, float]) -> None:
                 self._metrics.append(metrics)
+                end_step(metrics)
                 lines.step(metrics)
 
             async def exported(step: int) -> None:

@@ -32,6 +32,7 @@ from r1ray.evaluation.tables import StageRow, effects_table, stages_table
 from r1ray.runtime.files import content_digest, write_json
 from r1ray.stages.base import MANIFEST, Artifact, Context, Input, Stage, claim, files_read
 from r1ray.stages.deadlines import with_deadlines
+from r1ray.telemetry.driver_status import begin_stage
 
 logger = logging.getLogger(__name__)
 
@@ -63,6 +64,7 @@ class GraphStage:
         folder = context.run_dir / "stages" / self.name
         logger.info(f"\n== stage {self.name} ({config.recipe}) in {folder}")
         claim(folder, digest, name=self.name)
+        begin_stage(self.name, folder)
         (folder / "config.yaml").write_text(
             yaml.safe_dump(asdict(config), sort_keys=False, allow_unicode=True), "utf-8"
         )

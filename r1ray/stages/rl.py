@@ -51,6 +51,7 @@ from r1ray.stages.training import (
     recent_mean,
 )
 from r1ray.telemetry.console import Progress
+from r1ray.telemetry.driver_status import end_step
 from r1ray.telemetry.metrics import MetricsFile
 from r1ray.telemetry.plot import plot_curves
 from r1ray.telemetry.rollouts import RolloutLog, reflection_rows
@@ -228,6 +229,7 @@ class _Job:
 
             def log(metrics: dict[str, float]) -> None:
                 self._metrics.append(metrics)
+                end_step(metrics)
                 progress.step(metrics)
 
             async def evaluated(step: int) -> EvalResult:

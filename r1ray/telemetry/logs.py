@@ -5,8 +5,10 @@ the console. The root logger, and with it what Ray, vLLM and torch log, is left 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
-from contextlib import contextmanager
+import os
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from typing import TextIO
 
 ROOT = "r1ray"
@@ -19,19 +21,38 @@ class ConsoleHandler(logging.Handler):
 
     def __init__(self, stream: TextIO, *, prefix: str = "") -> None:
         super().__init__()
-        self._stream = stream
+        self.stream = stream
         self.setFormatter(logging.Formatter(f"{prefix}%(message)s"))
 
     def emit(self, record: logging.LogRecord) -> None:
         """Print a record; on a terminal in its ``style``, where it has one."""
         text, style = self.format(record), getattr(record, "style", None)
-        if style is None or not self._stream.isatty():
-            print(text, file=self._stream, flush=True)
+        if style is None or not self.stream.isatty():
+            print(text, file=self.stream, flush=True)
             return
         from rich.console import Console  # most commands end before they need it
         from rich.text import Text
 
-        Console(file=self._stream, highlight=False, soft_wrap=True).print(Text(text, style))
+        Console(file=self.stream, highlight=False, soft_wrap=True).print(Text(text, style))
+
+    def moved_to(self, files: Mapping[int, int]) -> TextIO:
+        """Print to a copy of the file that the stream is of, if ``files`` has one; returns the stream that it was."""
+        before = self.stream
+        try:
+            copy = files.get(before.fileno())
+        except (OSError, ValueError):  # it is of no file
+            copy = None
+        if copy is not None:
+            before.flush()
+            self.stream = open(copy, "w", encoding=before.encoding, errors=before.errors, closefd=False)  # noqa: SIM115
+        return before
+
+    def move_back(self, stream: TextIO) -> None:
+        """Print to the stream again from which :meth:`moved_to` went away."""
+        copy, self.stream = self.stream, stream
+        if copy is not stream:
+            with suppress(OSError):  # its reader is gone, which whoever printed was told
+                copy.close()
 
 
 @contextmanager
@@ -51,3 +72,27 @@ def console(stream: TextIO, *, prefix: str = "") -> Iterator[None]:
         logger.removeHandler(handler)
         logger.setLevel(level)
         logger.propagate = propagates
+
+
+@contextmanager
+def chatter_in(log: TextIO) -> Iterator[None]:
+    """Have what this process and its libraries print go to ``log``, while r1ray's own records go on to be shown where
+    they were. What ends the block is printed where it always was."""
+    handlers = [each for each in logging.getLogger(ROOT).handlers if isinstance(each, ConsoleHandler)]
+    kept = {number: os.dup(number) for number in (1, 2)}
+    shown = [handler.moved_to(kept) for handler in handlers]
+    for stream in (sys.stdout, sys.stderr):
+        stream.flush()
+    try:
+        for number in kept:
+            os.dup2(log.fileno(), number)
+        yield
+    finally:
+        for stream in (sys.stdout, sys.stderr):
+            stream.flush()
+        for number, saved in kept.items():
+            os.dup2(saved, number)
+        for handler, stream in zip(handlers, shown, strict=True):
+            handler.move_back(stream)
+        for saved in kept.values():
+            os.close(saved)

@@ -12,6 +12,9 @@ from r1ray.runtime.files import write_text
 
 WHOLE = ("step", "policy_version", "ledger/issued", "ledger/trained", "ledger/dropped", "ledger/in_flight")
 
+TAIL = 1024 * 1024
+"""Bytes; a line has some ten thousand."""
+
 
 def reward_parts(names: Iterable[str]) -> list[str]:
     """Of metric names those of the reward's named parts, in their order."""
@@ -36,6 +39,29 @@ def read_rows(path: Path) -> list[dict[str, Any]]:
             except ValueError:
                 continue
     return rows
+
+
+def last_row(path: Path) -> dict[str, Any]:
+    """Return the last whole line that tells of a step, rather not one of an evaluation alone, which may be of an older
+    step; empty if there is none. Only the end of the file is read."""
+    try:
+        with path.open("rb") as file:
+            file.seek(max(0, path.stat().st_size - TAIL))
+            lines = file.read().decode(errors="replace").splitlines()
+    except OSError:
+        return {}
+    rows = [row for line in lines if (row := _row_of(line))]
+    trained = [row for row in rows if "time/step_s" in row]
+    return (trained or rows or [{}])[-1]
+
+
+def _row_of(line: str) -> dict[str, Any]:
+    """Return a line's object; empty if it is none with a step."""
+    try:
+        row = json.loads(line)
+    except ValueError:
+        return {}
+    return row if isinstance(row, dict) and "step" in row else {}
 
 
 def rewind_rows(path: Path, step: int) -> None:

@@ -1,8 +1,8 @@
-"""What is said of engines and ranks that failed."""
+"""What is said of engines that failed."""
 
 from __future__ import annotations
 
-from r1ray.cluster.reasons import cause_of, reason_of
+from r1ray.cluster.reasons import reason_of
 
 
 def test_a_workers_reason_is_told_without_vllms_wrapping_and_without_logs() -> None:
@@ -15,10 +15,3 @@ def test_a_workers_reason_is_told_without_vllms_wrapping_and_without_logs() -> N
     wrapped.cause = raised  # type: ignore[attr-defined]
     assert reason_of(wrapped) == reason_of(raised) == inner
     assert reason_of(ValueError()) == "ValueError"
-
-
-def test_why_a_rank_died_is_told_in_a_line() -> None:
-    died = RuntimeError("The actor died.\nThe actor is dead because its worker process has died. Worker exit type: X")
-    assert cause_of(died) == "its worker process has died"
-    assert cause_of(MemoryError("no memory\nmore of it")) == "MemoryError: no memory"
-    assert cause_of(ValueError()) == "ValueError"

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import signal
+import time
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from r1ray.telemetry.rollouts import read_rollouts
-from tests.real.running import SMALL, balanced, metrics, own, r1ray
+from tests.real.running import SMALL, balanced, end, metrics, own, r1ray, start, wait_until
 
 pytestmark = pytest.mark.real
 
@@ -43,13 +48,80 @@ FIGURES = ("loss/", "grad_norm", "clip_fraction", "entropy", "kl/", "lr", "misma
 """Beginnings of the names of what a repeated step repeats; times differ."""
 
 
+@dataclass(frozen=True, slots=True)
+class Watched:
+    """A run that was looked at by ``r1ray status`` while it ran, and while its driver was stopped."""
+
+    folder: Path
+    printed: str
+    running: dict[str, Any]
+    stopped: dict[str, Any]
+    answered_s: float
+    stacks: str
+    """While the driver was stopped."""
+
+
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory: pytest.TempPathFactory, qwen_folder: Path, running_total: Path) -> tuple[Path, str]:
-    """The run folder and the output of a short on-policy run, started in another folder than the checkout."""
+def watched(tmp_path_factory: pytest.TempPathFactory, qwen_folder: Path, running_total: Path) -> Watched:
+    """A short on-policy run, started in another folder than the checkout."""
     work = tmp_path_factory.mktemp("work")
-    files = own(qwen_folder, running_total / "train.parquet", running_total / "heldout.parquet", work / "runs")
-    printed = r1ray("run", *files, *FIRST, cwd=work)
-    return work / "runs" / "first", printed
+    folder = work / "runs" / "first"
+    files = own(qwen_folder, running_total / "train.parquet", running_total / "heldout.parquet", folder.parent)
+    process = start("run", *files, *FIRST, cwd=work)
+    try:
+        wait_until(lambda: bool(metrics(folder)) or process.poll() is not None, timeout_s=480, what="step 0")
+        assert process.poll() is None, process.communicate()[0][-4000:]
+        running = json.loads(r1ray("status", str(folder), "--json", cwd=work))
+        os.kill(process.pid, signal.SIGSTOP)
+        began = time.monotonic()
+        stopped = json.loads(r1ray("status", str(folder), "--json", cwd=work))
+        answered_s = time.monotonic() - began
+        stacks = r1ray("status", str(folder), "--stacks", cwd=work)
+        os.kill(process.pid, signal.SIGCONT)
+        printed, _ = process.communicate(timeout=480)
+    finally:
+        end(process)
+    assert process.returncode == 0, printed[-4000:]
+    return Watched(folder, printed, running, stopped, answered_s, stacks)
+
+
+@pytest.fixture(scope="module")
+def finished(watched: Watched) -> tuple[Path, str]:
+    """The run folder and the output of that run."""
+    return watched.folder, watched.printed
+
+
+def test_its_status_names_every_process_and_what_it_waits_for(watched: Watched) -> None:
+    status, actors = watched.running, watched.running["actors"]
+    assert (status["run"], status["stage"], status["driver"]["state"]) == ("first", "rl", "running")
+    assert status["step"] == status["policy_version"] < 3
+    roles = {each["role"] for each in actors}
+    assert roles >= {"driver", "rollout worker", "engine core", "reward worker", "learner rank", "rollout log"}
+    assert len({each["pid"] for each in actors}) == len(actors)
+    for each in actors:
+        assert each["state"] == "running" and each["waits_for"] and each["since_s"] >= 0
+        assert Path(each["log"]).is_file() and Path(each["log"]).parent == watched.folder / "logs"
+
+
+def test_a_stopped_driver_is_said_to_be_stopped_within_five_seconds(watched: Watched) -> None:
+    assert watched.stopped["driver"]["state"] == "stopped"
+    assert watched.answered_s < 5
+    states = {each["role"]: each["state"] for each in watched.stopped["actors"]}
+    assert states["driver"] == "stopped" and states["engine core"] == states["learner rank"] == "running"
+
+
+def test_stacks_of_all_its_processes_are_to_be_had(watched: Watched) -> None:
+    parts = {part.partition(",")[0]: part for part in watched.stacks.split("\n--- ")[1:]}
+    assert "it is stopped" in parts["driver 0"]
+    for name, module in (("engine core 0", "vllm"), ("rollout worker 0", "ray"), ("learner rank 0", "ray")):
+        assert "Thread 0x" in parts[name] and module in parts[name], name
+
+
+def test_after_its_end_the_status_says_so(watched: Watched) -> None:
+    status = json.loads(r1ray("status", str(watched.folder), "--json", cwd=watched.folder))
+    assert (status["step"], status["driver"]["state"]) == (3, "ended")
+    assert [each["role"] for each in status["actors"]] == ["driver"]
+    assert status["ledger"].items() >= {"issued": 12, "trained": 12, "dropped": 0, "in_flight": 0}.items()
 
 
 def test_every_step_is_logged_under_the_published_names(finished: tuple[Path, str]) -> None:

@@ -1,11 +1,15 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import socket
+from pathlib import Path
 
 import pytest
 
 from r1ray.errors import DeadlineExceeded
 from r1ray.runtime.deadline import within
+from r1ray.runtime.own_process import Name, OwnProcess, be
 
 
 async def wait(awaitable: asyncio.Future[int], seconds: float = 10.0) -> int:
@@ -18,6 +22,24 @@ def test_a_wait_that_is_too_long_says_who_waited_for_whom() -> None:
 
     with pytest.raises(DeadlineExceeded, match=r"the test waited 0.01 s for nobody .* raise deadlines.learn_s"):
         asyncio.run(main())
+
+
+def test_in_a_run_it_names_actor_node_and_log(tmp_path: Path) -> None:
+    async def main() -> None:
+        await within(
+            0.01, asyncio.Event().wait(), waiter="the test", owner="the learner group", key="deadlines.learn_s"
+        )
+
+    log = tmp_path / "learner-rank-1.log"
+    OwnProcess(Name("learner rank", 1), log).write()
+    be(OwnProcess(Name("driver", 0), tmp_path / "driver-0.log"))
+    try:
+        with pytest.raises(DeadlineExceeded) as caught:
+            asyncio.run(main())
+    finally:
+        be(None)
+    place = f"learner rank 1, running, process {os.getpid()} on {socket.gethostname()}"
+    assert place in str(caught.value) and str(log) in str(caught.value)
 
 
 def test_a_timeout_inside_is_not_taken_for_the_deadline() -> None:

@@ -4,6 +4,7 @@ import io
 import logging
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -84,3 +85,24 @@ def test_listeners_hear_each_message_and_may_end_the_call(said: list[str]) -> No
     with listening(fail), pytest.raises(ValueError, match="second"):
         logger.info("second")
     assert said == ["first", "second"]
+
+
+def test_what_libraries_print_goes_to_the_log_and_what_r1ray_says_is_shown(tmp_path: Path) -> None:
+    program = f"""
+import logging, os, sys
+from r1ray.telemetry.logs import chatter_in, console
+logger = logging.getLogger("r1ray.somewhere")
+with console(sys.stdout):
+    logger.info("before")
+    with open({str(tmp_path / "log")!r}, "w") as log, chatter_in(log):
+        print("a library prints")
+        print("and warns", file=sys.stderr)
+        os.system("echo its child prints")
+        logger.info("meanwhile")
+    print("printed after")
+    logger.info("after")
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout == "before\nmeanwhile\nprinted after\nafter\n" and done.stderr == ""
+    log = (tmp_path / "log").read_text()
+    assert sorted(log.splitlines()) == ["a library prints", "and warns", "its child prints"]

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from r1ray.telemetry.metrics import MetricsFile, append_row, read_rows, rewind_rows
+from r1ray.telemetry.metrics import MetricsFile, append_row, last_row, read_rows, rewind_rows
 
 
 def test_one_object_a_step_and_counts_are_whole_numbers(tmp_path: Path) -> None:
@@ -50,3 +50,15 @@ def test_a_file_that_is_not_there_has_no_rows_and_is_not_made(tmp_path: Path) ->
     rewind_rows(tmp_path / "rows.jsonl", 0)
     assert read_rows(tmp_path / "rows.jsonl") == []
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_last_row_is_of_the_last_step_whatever_else_is_in_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "metrics.jsonl"
+    assert last_row(path) == {}
+    append_row(path, {"step": 0, "eval/heldout/pass@1": 0.5})
+    assert last_row(path)["step"] == 0
+    append_row(path, {"step": 3, "time/step_s": 1.0})
+    append_row(path, {"step": 2, "eval/heldout/pass@1": 0.5})  # an evaluation beside training
+    with path.open("a") as file:
+        file.write('5\n[]\n{"stage": "rl"}\n{"step": 4, "time/ste')
+    assert last_row(path) == {"step": 3, "time/step_s": 1.0}
