@@ -397,7 +397,7 @@ class LearnerConfig:
             )
 
     def _check_optimizer(self) -> None:
-        share("learner.lr", self.lr)
+        above("learner.lr", self.lr, 0)
         if len(self.betas) != 2 or not all(0 <= beta < 1 for beta in self.betas):
             raise ValueError(f"learner.betas={self.betas}: needs two numbers of at least 0 and below 1.")
         above("learner.epsilon", self.epsilon, 0)

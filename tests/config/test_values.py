@@ -91,7 +91,7 @@ REFUSED: dict[str, tuple[object, ...]] = {
     "learner.threads": THREADS,
     "learner.max_restarts": (-1, 2**31),
     "learner.zero_stage": (-1, 4),
-    "learner.lr": (0.0, -1e-6, 1.5),
+    "learner.lr": POSITIVE,
     "learner.betas": ([1.5, 0.9], [0.9, 1.0], [-0.1, 0.9], [0.9], [math.nan, 0.9]),
     "learner.epsilon": POSITIVE,
     "learner.weight_decay": (-0.1, 1.1),
