@@ -68,7 +68,7 @@ class Terminated(R1RayError):
     @classmethod
     def after(cls, step: int, *, has_checkpoint: bool) -> Terminated:
         """That it ended after this step, and what the same command does next."""
-        next_time = "goes on" if has_checkpoint else "begins anew, for checkpoint.every=0 writes none"
+        next_time = "goes on" if has_checkpoint else "begins anew, for there is no checkpoint yet"
         return cls(f"stopped after step {step}; the same command {next_time}")
 
 

@@ -72,15 +72,6 @@ def to_yaml(values: Mapping[str, Any]) -> str:
     return str(yaml.safe_dump(dict(values), sort_keys=False, allow_unicode=True))
 
 
-def read_yaml(path: Path) -> dict[str, Any]:
-    """Return the contents of a file of :func:`to_yaml`."""
-    import yaml
-
-    values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    assert isinstance(values, dict)
-    return {str(key): value for key, value in values.items()}
-
-
 def _is_choice(word: Word, groups: Sequence[str], own: Path | None) -> bool:
     """Return whether a word chooses a file of a group, or none. Raises UserError for one that is not there."""
     if word.key not in groups:

@@ -8,15 +8,15 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
-from r1ray.commands.compose import read_yaml, to_yaml
-from r1ray.config import RunConfig, decisive, only_decisive
+from r1ray.commands.compose import to_yaml
+from r1ray.config import RunConfig, decisive
 from r1ray.errors import R1RayError, UserError
+from r1ray.runtime.disk import why_not
 from r1ray.runtime.files import digest_of, written_aside
 from r1ray.runtime.folder_lock import locked
 from r1ray.runtime.run_files import holds_work
-from r1ray.runtime.user_paths import path_of, writing
+from r1ray.runtime.user_paths import CANNOT_WRITE, path_of
 
 CONFIG = "config.yaml"
 
@@ -76,12 +76,17 @@ def removed_if_refused(folder: Path) -> Iterator[Callable[[], None]]:
 def _said_if_full(folder: Path) -> Iterator[None]:
     """Raise UserError where nothing can be written from the start, R1RayError where a run has come that far."""
     try:
-        with writing(f"output_dir: {folder}"):
-            yield
-    except UserError as error:
-        if isinstance(error.__cause__, OSError) and holds_work(folder):
-            raise R1RayError(f"{error} The same command goes on from the last checkpoint.") from error.__cause__
+        yield
+    except R1RayError:
         raise
+    except Exception as error:  # an actor's, and torch's, are no OSErrors
+        fault = error if isinstance(error, OSError) and error.errno in CANNOT_WRITE else why_not(folder)
+        if fault is None:
+            raise
+        said = f"output_dir: {folder}: cannot be written: {fault.strerror or fault}."
+        if holds_work(folder):
+            raise R1RayError(f"{said} The same command goes on from the last checkpoint.") from error
+        raise UserError(said) from error
 
 
 def claim_run_folder(folder: Path, config: RunConfig) -> Path:
@@ -89,7 +94,9 @@ def claim_run_folder(folder: Path, config: RunConfig) -> Path:
     UserError."""
     saved = folder / CONFIG
     if saved.exists() and holds_work(folder):
-        _check(folder, read_yaml(saved), config)
+        from r1ray.stages.resuming import check_changes, read_settings
+
+        check_changes(folder, read_settings(saved), asdict(config), named=f"name={folder.name}")
     else:
         try:
             folder.mkdir(parents=True, exist_ok=True)
@@ -98,26 +105,3 @@ def claim_run_folder(folder: Path, config: RunConfig) -> Path:
     with written_aside(saved) as aside:  # again: the number of ranks and actors may have changed
         aside.write_text(to_yaml(asdict(config)), encoding="utf-8")
     return folder
-
-
-def _check(folder: Path, before: dict[str, Any], config: RunConfig) -> None:
-    """Raise UserError if what decides the results was another."""
-    changed = [
-        f"{key} ({old} there, {new} now)"
-        for key, old, new in differences(only_decisive(before), decisive(config))
-        if not key.startswith("graph.")  # each stage looks for itself
-    ]
-    if changed:
-        raise UserError(
-            f"name={folder.name}: {folder} holds a run with other settings: {', '.join(changed[:3])}; "
-            "give another name."
-        )
-
-
-def differences(before: Any, now: Any, key: str = "") -> Iterator[tuple[str, Any, Any]]:
-    """Yield each dotted key whose values differ, with both."""
-    if isinstance(before, dict) and isinstance(now, dict):
-        for name in sorted({*before, *now}):
-            yield from differences(before.get(name), now.get(name), f"{key}.{name}" if key else str(name))
-    elif before != now:
-        yield key, before, now

@@ -40,6 +40,7 @@ from r1ray.config.data import (
 )
 from r1ray.config.evaluation import SEARCH_METHODS, EvaluationConfig, SearchConfig
 from r1ray.config.plan import PlanConfig
+from r1ray.config.resume import changes, decisive, differences, lasting, only_decisive
 from r1ray.config.reward import (
     CHECK_TYPES,
     COMBINATIONS,
@@ -53,9 +54,7 @@ from r1ray.config.reward import (
 )
 from r1ray.config.run import (
     GRAPH_ONLY,
-    MODEL_PLACEMENT,
-    NOT_DECISIVE,
-    PLACEMENT,
+    ON_FULL_DISK,
     CheckpointConfig,
     ClusterConfig,
     CompareConfig,
@@ -64,8 +63,6 @@ from r1ray.config.run import (
     EvalConfig,
     RunConfig,
     StopConfig,
-    decisive,
-    only_decisive,
 )
 from r1ray.config.sandbox import SANDBOX_MODES, SandboxConfig
 from r1ray.config.values import LABEL_SELECTOR
@@ -84,11 +81,9 @@ __all__ = [
     "KL_ESTIMATORS",
     "KL_PLACEMENTS",
     "LABEL_SELECTOR",
-    "MODEL_PLACEMENT",
-    "NOT_DECISIVE",
     "OLD_LOGPROBS",
+    "ON_FULL_DISK",
     "PATTERNS",
-    "PLACEMENT",
     "RATIOS",
     "SANDBOX_MODES",
     "SCHEDULES",
@@ -125,6 +120,9 @@ __all__ = [
     "SupervisedConfig",
     "VerifierConfig",
     "WeightsConfig",
+    "changes",
     "decisive",
+    "differences",
+    "lasting",
     "only_decisive",
 ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -101,12 +101,22 @@ class EvalConfig:
             at_least("eval.slots", self.slots, 1)
 
 
+ON_FULL_DISK = ("wait", "stop")
+
+
 @dataclass
 class CheckpointConfig:
     """Checkpoints of the run: everything that a resumed run needs."""
 
     every: int = 50
-    """Steps between two checkpoints. 0 writes none, and an interrupted run begins anew. Unit: steps."""
+    """Steps between two checkpoints. 0: none by steps. A run that SIGTERM or SIGHUP ends has one in any case. Unit:
+    steps."""
+    every_minutes: float | None = None
+    """Longest time between two checkpoints, which are written at the end of a step; beside ``every``, whichever is due
+    first. null: by steps alone. Unit: minutes."""
+    on_full_disk: str = "wait"
+    """What a run does if its disk is full: ``wait`` for room, with a warning every minute and at most for
+    ``deadlines.checkpoint_s``, or ``stop``. The last good checkpoint is kept."""
     keep: int = 2
     """Number of the newest checkpoints that are kept."""
     best: str | None = None
@@ -121,6 +131,9 @@ class CheckpointConfig:
 
     def __post_init__(self) -> None:
         at_least("checkpoint.every", self.every, 0)
+        if self.every_minutes is not None:
+            between("checkpoint.every_minutes", self.every_minutes, 0, MAX_SECONDS / 60)
+        one_of("checkpoint.on_full_disk", self.on_full_disk, ON_FULL_DISK)
         at_least("checkpoint.keep", self.keep, 1)
         at_least("checkpoint.export_every", self.export_every, 0)
 
@@ -451,48 +464,5 @@ class RunConfig:
             )
 
 
-NOT_DECISIVE = ("name", "output_dir", "cluster", "plan", "deadlines", "checkpoint", "stages", "artifacts")
 GRAPH_ONLY = ("name", "graph", "students", "stages", "artifacts")
 """What belongs to a run of several stages, and to none of them."""
-PLACEMENT = {
-    "eval": ("num_actors", "slots"),
-    "learner": (
-        "num_ranks",
-        "cpus_per_rank",
-        "gpus_per_rank",
-        "resources",
-        "labels",
-        "threads",
-        "max_restarts",
-        "max_tokens_per_microbatch",
-    ),
-    "rollout": ("num_actors", "nodes_per_actor", "cpus_per_actor", "gpus_per_actor", "resources", "labels", "threads"),
-    "reward": ("num_actors", "cpus_per_actor", "resources", "labels", "max_in_flight"),
-}
-MODEL_PLACEMENT = ("num_actors", "cpus_per_actor", "gpus_per_actor", "resources", "labels", "threads", "batch_tokens")
-"""The same of each of ``reward.models``; ``judge.engine`` has those of ``rollout``."""
-
-
-def decisive(config: RunConfig) -> dict[str, Any]:
-    """What makes two runs different runs: not where they run, on how many ranks and actors, nor how patient they are.
-    A run may go on from its checkpoint with other values of these."""
-    return only_decisive(asdict(config))
-
-
-def only_decisive(values: dict[Any, Any]) -> dict[Any, Any]:
-    """The same of a configuration as nested dicts."""
-    kept = {key: value for key, value in values.items() if key not in NOT_DECISIVE}
-    for section, keys in PLACEMENT.items():
-        kept[section] = _without(kept.get(section) or {}, keys)
-    kept["learner"]["lora"] = _without(kept["learner"].get("lora") or {}, ("export",))
-    parts = kept["reward"].get("parts") or {}
-    kept["reward"]["parts"] = {name: _without(part, ("on_error",)) for name, part in parts.items()}
-    models = kept["reward"].get("models") or {}
-    kept["reward"]["models"] = {name: _without(model, MODEL_PLACEMENT) for name, model in models.items()}
-    judge = kept.get("judge") or {}
-    kept["judge"] = judge | {"engine": _without(judge.get("engine") or {}, PLACEMENT["rollout"])}
-    return kept
-
-
-def _without(section: dict[Any, Any], keys: tuple[str, ...]) -> dict[Any, Any]:
-    return {key: value for key, value in section.items() if key not in keys}

@@ -22,7 +22,7 @@ from typing import Any
 
 from r1ray.errors import UserError
 from r1ray.loop.ledger import LedgerState
-from r1ray.runtime.files import ASIDE, REMOVING, move_away, put_in_place, write_json
+from r1ray.runtime.files import ASIDE, REMOVING, move_away, put_in_place, read_object, write_json
 from r1ray.types import Position
 
 _STATE, _MANIFEST, _BEST = "controller.json", "manifest.json", "best.json"
@@ -56,7 +56,8 @@ class Checkpoints:
             keep: so many of the newest stay.
             best: name of a metric; the checkpoint with its highest value stays too.
         """
-        self._folder, self._keep, self._metric = folder, keep, best
+        self.folder = self._folder = folder
+        self._keep, self._metric = keep, best
 
     def begin(self, version: int) -> Path:
         """An empty folder beside the others; the learner saves into its ``learner/``. One at a time."""
@@ -79,6 +80,15 @@ class Checkpoints:
         self.tidy()
         return final
 
+    def give_up(self, aside: Path) -> None:
+        """Remove what :meth:`begin` began."""
+        shutil.rmtree(aside, ignore_errors=True)
+
+    def num_bytes(self) -> int:
+        """Return the size of the newest checkpoint; 0 where there is none."""
+        versions = self.versions()
+        return sum(path.stat().st_size for path in _files(self._folder / str(versions[-1]))) if versions else 0
+
     def latest(self) -> tuple[Path, LoopState] | None:
         """The newest checkpoint's ``learner/`` folder and state, None where there is none. Raises UserError where it
         is torn, or of another format."""
@@ -86,8 +96,8 @@ class Checkpoints:
         if not versions:
             return None
         folder = self._folder / str(versions[-1])
+        rest = f"go on from version {versions[-2]}" if len(versions) > 1 else "begin again"
         if fault := _fault(folder):
-            rest = f"go on from version {versions[-2]}" if len(versions) > 1 else "begin again"
             raise UserError(f"checkpoint {folder} is torn: {fault}. Remove the folder to {rest}.")
         if (found := _format(folder)) != FORMAT:
             run = self._folder.parent
@@ -96,10 +106,12 @@ class Checkpoints:
                 f"run cannot go on; start anew from its weights with model={run}/hf/{folder.name} and another name "
                 f"(r1ray export {run} version={folder.name} makes them, where they are not there)."
             )
-        saved = json.loads((folder / _STATE).read_text())
-        saved["position"] = Position(**saved["position"])
-        saved.setdefault("step", saved["version"])  # saved by a run that told no difference, and had no restarts
-        return folder / "learner", LoopState(**saved)
+        try:
+            return folder / "learner", _state_of(json.loads((folder / _STATE).read_text()))
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise UserError(
+                f"checkpoint {folder}: {_STATE} is not the state of a run ({error!r}). Remove the folder to {rest}."
+            ) from error
 
     def learner_of(self, version: int) -> Path:
         """Return the ``learner/`` folder of a version's checkpoint. Raises UserError, which names the versions that
@@ -114,11 +126,15 @@ class Checkpoints:
         return folder / "learner"
 
     def best(self) -> int | None:
-        """Return the version that is kept for its metric, as :meth:`tidy` noted it; None where none is."""
-        try:
-            version: int = json.loads((self._folder / _BEST).read_text())["version"]
-        except (OSError, ValueError, KeyError):
+        """Return the version that is kept for its metric, as :meth:`tidy` noted it; None where none is. Raises
+        UserError where the note is torn."""
+        note = self._folder / _BEST
+        if not note.exists():
             return None
+        way_out = "Going on with the run makes it anew; or remove it, and say which version is meant"
+        version = read_object(note, way_out=way_out).get("version")
+        if not isinstance(version, int):
+            raise UserError(f"{note}: names no version. {way_out}.")
         return version if version in self.versions() else None
 
     def tidy(self) -> None:
@@ -128,6 +144,8 @@ class Checkpoints:
         best = self._find_best(versions)
         if best is not None:
             write_json(self._folder / _BEST, {"version": best[0], "metric": self._metric, "value": best[1]})
+        elif self._metric is not None:
+            (self._folder / _BEST).unlink(missing_ok=True)  # of checkpoints that are gone
         for version in versions[: -self._keep]:
             if best is None or version != best[0]:
                 self._remove(version)
@@ -157,11 +175,14 @@ class Checkpoints:
 def _fault(folder: Path) -> str | None:
     """What is wrong with a checkpoint: the file, what was found and what is needed. None where nothing is."""
     try:
-        needed: dict[str, dict[str, Any]] = json.loads((folder / _MANIFEST).read_text())["files"]
+        files = json.loads((folder / _MANIFEST).read_text())["files"]
+        needed = {str(name): {key: needs[key] for key in ("bytes", "checksum")} for name, needs in files.items()}
     except FileNotFoundError:
         return f"{_MANIFEST} is missing"
-    except (ValueError, KeyError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return f"{_MANIFEST} cannot be read"
+    if _STATE not in needed:
+        return f"{_MANIFEST} does not name {_STATE}"
     for name, needs in needed.items():
         path = folder / name
         if not path.is_file():
@@ -173,13 +194,25 @@ def _fault(folder: Path) -> str | None:
     return None
 
 
+def _state_of(saved: dict[str, Any]) -> LoopState:
+    """Return what a file of the state says. Raises ValueError, KeyError, TypeError or AttributeError where it is
+    none."""
+    ledger = saved["ledger"]
+    numbers = (saved["version"], saved["updates"], ledger["issued"], ledger["trained"], *ledger["dropped"].values())
+    if not all(isinstance(each, int) for each in numbers) or not isinstance(ledger["in_flight"], list):
+        raise ValueError("a number is none")
+    saved["position"] = Position(**saved["position"])
+    saved.setdefault("step", saved["version"])  # saved by a run that told no difference, and had no restarts
+    return LoopState(**saved)
+
+
 def _metrics(folder: Path) -> dict[str, float]:
     """Those of a checkpoint; none where it is torn, which is told when it is loaded."""
     try:
-        metrics: dict[str, float] = json.loads((folder / _MANIFEST).read_text())["metrics"]
-    except (OSError, ValueError, KeyError):
+        metrics = json.loads((folder / _MANIFEST).read_text())["metrics"]
+        return {name: value for name, value in metrics.items() if isinstance(value, float | int)}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return {}
-    return metrics
 
 
 def _format(folder: Path) -> int:

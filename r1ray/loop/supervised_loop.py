@@ -15,6 +15,7 @@ import time
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Generic, Protocol, TypeVar
 
 from r1ray.algo.batching import plan_shards
@@ -24,6 +25,8 @@ from r1ray.errors import NonFiniteLoss, R1RayError, Terminated
 from r1ray.loop.checkpoint import Checkpoints, LoopState
 from r1ray.loop.ledger import Ledger
 from r1ray.loop.roles import RestartableLearner
+from r1ray.loop.upkeep.disk import Disk
+from r1ray.loop.upkeep.due import Due
 from r1ray.loop.upkeep.faults import Faults
 from r1ray.loop.upkeep.recovery import Recovery
 from r1ray.loop.upkeep.waiting import Waiter
@@ -129,6 +132,8 @@ class SupervisedLoop(Generic[R]):
         self._is_begun = bool(self.step)
         self._is_stopping = False
         self._faults, self._waiter = Faults(), Waiter(config.deadlines.decided, name="the supervised loop")
+        self._due = Due(config.checkpoint)
+        self._disk = Disk(config.checkpoint, checkpoints, wait_s=config.deadlines.decided.checkpoint_s)
         self._recovery = Recovery(
             config.learner,
             learner,
@@ -186,11 +191,12 @@ class SupervisedLoop(Generic[R]):
             )
             every = self._config.checkpoint.export_every
             if self._export is not None and every and self.step % every == 0 and self.step != self.num_steps:
-                await self._export(self.step)  # before the checkpoint, so that a resumed run finds it made
+                # Before the checkpoint, so that a resumed run finds it made.
+                await self._disk.written(partial(self._export, self.step), f"the export of step {self.step}")
             is_early = self._is_stopping and self.step < self.num_steps
-            await self._save_checkpoint(is_last=is_early or self.step == self.num_steps)
+            await self._keep(is_early=is_early)
             if is_early:
-                raise Terminated.after(self.step, has_checkpoint=bool(self._config.checkpoint.every))
+                raise Terminated.after(self.step, has_checkpoint=True)
         if self._finish is not None:
             await self._finish()
 
@@ -238,10 +244,14 @@ class SupervisedLoop(Generic[R]):
         metrics = {f"eval/{held_out.name}/{name}": value / max(num_terms, 1) for name, value in sums.items()}
         return {**metrics, "time/eval_s": time.monotonic() - start}
 
-    async def _save_checkpoint(self, *, is_last: bool) -> None:
-        every = self._config.checkpoint.every
-        if not every or (self.step % every and not is_last):
-            return
+    async def _keep(self, *, is_early: bool) -> None:
+        """Save the step if it is due, or the run ends with it before its time."""
+        if not is_early and not self._due.is_due(self.step, is_last=self.step == self.num_steps):
+            return await self._disk.room("the next step")
+        self._due.note(self.step)
+        await self._disk.written(self._save, f"checkpoint {self.step}", needs=self._disk.checkpoint_bytes())
+
+    async def _save(self) -> None:
         aside = self._checkpoints.begin(self.step)
         saving = self._learner.save(aside / "learner")
         await self._waiter.wait_for_learner(saving, "checkpoint_s", "the learner's checkpoint")

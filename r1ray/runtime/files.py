@@ -21,6 +21,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from r1ray.errors import UserError
+
 ASIDE, REMOVING = ".writing-", ".removing-"
 _WRITER = re.compile(r"(\d+)@(.+)")
 _NO_SYNC = (errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP)
@@ -139,6 +141,25 @@ def write_json(path: Path, value: Any) -> None:
     write_text(path, json.dumps(value, indent=2, default=str) + "\n")
 
 
+def read_object(path: Path, *, way_out: str) -> dict[str, Any]:
+    """Return the JSON object in a file. Raises UserError, which names the way out, where there is no whole one.
+
+    Args:
+        way_out: a sentence without its full stop.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+        found = json.loads(text)
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read: {error.strerror or error}.") from error
+    except ValueError as error:
+        what = "is empty" if not path.stat().st_size else f"is torn: {error}"
+        raise UserError(f"{path}: {what}. {way_out}.") from error
+    if not isinstance(found, dict):
+        raise UserError(f"{path}: is {text[:40].strip()}, needs an object. {way_out}.")
+    return found
+
+
 def digest_of(value: Any) -> str:
     """SHA-256 of the value as canonical JSON."""
     return hashlib.sha256(json.dumps(value, sort_keys=True, default=str).encode()).hexdigest()
@@ -161,6 +182,7 @@ def content_digest(path: str, memo: Path) -> str:
         known = json.loads(memo.read_text())
     except (OSError, ValueError):  # there is none, or it was cut off: everything is read again
         known = {}
+    known = known if isinstance(known, dict) else {}
     digests = {}
     for file in files:
         name = file.name if file == root else str(file.relative_to(root))

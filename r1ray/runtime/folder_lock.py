@@ -17,7 +17,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TextIO
+from typing import BinaryIO
 
 from r1ray.errors import UserError
 
@@ -43,7 +43,8 @@ def locked(folder: Path, *, key: str = "output_dir", wait_s: float = 0.0) -> Ite
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        lock = (folder / LOCK).open("a+", encoding="utf-8")  # not "w": it would wipe out who holds it
+        # Not "w", which would wipe out who holds it; and nothing that closing it would have to write.
+        lock = (folder / LOCK).open("ab+", buffering=0)
     except OSError as error:
         raise UserError(f"{key}: {folder} cannot be made or written to: {error}.") from error
     with lock:
@@ -55,17 +56,17 @@ def locked(folder: Path, *, key: str = "output_dir", wait_s: float = 0.0) -> Ite
             logger.warning(f"{folder}: its file system has no locks; see to it that no other process works in it")
         with suppress(OSError):  # a full disk is found elsewhere, and the lock holds without it
             lock.truncate(0)
-            lock.write(f"process {os.getpid()} on {socket.gethostname()}, since {time.strftime('%Y-%m-%d %H:%M:%S')}")
-            lock.flush()
+            since = time.strftime("%Y-%m-%d %H:%M:%S")
+            lock.write(f"process {os.getpid()} on {socket.gethostname()}, since {since}".encode())
         yield
 
 
-def _acquire(lock: TextIO, folder: Path, *, key: str, wait_s: float) -> None:
+def _acquire(lock: BinaryIO, folder: Path, *, key: str, wait_s: float) -> None:
     """Raises UserError where another process holds it for longer than ``wait_s``, OSError where it cannot be locked."""
     deadline, said = time.monotonic() + wait_s, ""
     while _is_held(lock):
         lock.seek(0)
-        holder = lock.read().strip() or "it does not say which"
+        holder = lock.read().decode(errors="replace").strip() or "it does not say which"
         if time.monotonic() >= deadline:
             waited = f" Waited {wait_s:g} s for it." if wait_s else ""
             raise UserError(
@@ -78,7 +79,7 @@ def _acquire(lock: TextIO, folder: Path, *, key: str, wait_s: float) -> None:
         time.sleep(POLL_S)
 
 
-def _is_held(lock: TextIO) -> bool:
+def _is_held(lock: BinaryIO) -> bool:
     """Whether another process holds it; where none does, this one now does."""
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -28,7 +28,6 @@ from r1ray.runtime.stacks import answer_in
 
 LOG = "R1RAY_LOG"
 """The variable of the environment that holds the path of an actor's log."""
-LOGS = "logs"
 BEAT_S = 5.0
 WORKER = re.compile(r"VllmWorker-(\d+)")
 

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from pathlib import Path
 
-NOTES = {".lock", "config.yaml", "begun.json", "started.json", "digests.json"}
+NOTES = {".lock", "config.yaml", "begun.json", "inputs.json", "started.json", "digests.json", "status.json"}
+LOGS = "logs"
+"""The folder of the logs and status files of a run's processes."""
 DATA = "data"
 """The folder of the rows as they were read."""
 
 
 def holds_work(folder: Path) -> bool:
-    """Return if a folder has anything but notes of what was asked for and rows as they were read. Without it, the
+    """Return if a folder has anything but notes of what was asked for, logs and rows as they were read. Without it, the
     folder belongs to nobody: whoever began it was refused, or ended, before there was a result."""
     return any(
-        path.is_file() and path.stat().st_size > 0 and path.name not in NOTES and path.parent.name != DATA
+        path.is_file() and path.stat().st_size > 0 and path.name not in NOTES and path.parent.name not in (DATA, LOGS)
         for path in folder.rglob("*")
     )

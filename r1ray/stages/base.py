@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import subprocess
 import time
@@ -12,10 +11,9 @@ from pathlib import Path
 from typing import Any, Literal, Protocol
 
 from r1ray import __version__
-from r1ray.config import SandboxConfig
+from r1ray.config import SandboxConfig, lasting
 from r1ray.errors import UserError
-from r1ray.runtime.files import content_digest, digest_of, files_of, write_json
-from r1ray.runtime.run_files import holds_work
+from r1ray.runtime.files import content_digest, digest_of, files_of, read_object, write_json
 from r1ray.runtime.user_paths import file_of, path_of
 from r1ray.sandbox.languages import require
 from r1ray.sandbox.pool import UNSAFE, choose_mode
@@ -103,15 +101,28 @@ class Stage(Protocol):
     def run(self, context: Context, inputs: dict[str, Artifact], digest: str) -> Artifact: ...
 
 
-def claim(folder: Path, digest: str, *, name: str) -> None:
-    """Note what a folder is begun with. Raises UserError where it was begun with something else, or cannot be made."""
-    begun = folder / "begun.json"
-    if begun.exists() and holds_work(folder) and json.loads(begun.read_text())["digest"] != digest:
-        raise UserError(
-            f"stage {name}: {folder} was begun with other settings or inputs. Remove it to make it anew, or give the "
-            "run another name."
-        )
-    write_json(begun, {"digest": digest})
+def lasting_digest(stage: Stage, inputs: Mapping[str, Artifact]) -> str:
+    """Return the digest of what has to be the same for a stage to go on with what it has made so far."""
+    return digest_of({"settings": lasting(stage.settings()), "inputs": contents(inputs)})
+
+
+def contents(inputs: Mapping[str, Artifact]) -> dict[str, str]:
+    """Return what tells one version of each input from another."""
+    return {name: artifact.content or artifact.digest for name, artifact in inputs.items()}
+
+
+def claim(note: Path, digest: str, *, is_begun: bool, refusal: str) -> None:
+    """Note the :func:`lasting_digest` that something is begun with.
+
+    Raises:
+        UserError: it is begun, and was so with another one; or the note is torn.
+    """
+    if is_begun and note.exists():
+        way_out = "Remove it, if model and data are still those that the run was begun with"
+        # Notes of earlier versions have a digest of more than has to last: it says nothing.
+        if read_object(note, way_out=way_out).get("lasting", digest) != digest:
+            raise UserError(refusal)
+    write_json(note, {"lasting": digest})
 
 
 def check_sandbox(settings: SandboxConfig, programs: frozenset[str], *, key: str, is_local: bool) -> str | None:
@@ -174,9 +185,7 @@ def run_stages(
                 f"(stages=[{absent[0]},{stage.name}]), or give artifacts.{absent[0]}=PATH."
             )
         inputs = {need: made[need] for need in stage.needs}
-        digest = digest_of(
-            {"settings": stage.settings(), "inputs": {n: a.content or a.digest for n, a in inputs.items()}}
-        )
+        digest = digest_of({"settings": stage.settings(), "inputs": contents(inputs)})
         done = read_artifact(manifest, digest)
         if done is None and not is_asked:
             continue
@@ -216,10 +225,14 @@ def _check_content(name: str, artifact: Artifact, memo: Path) -> None:
 
 
 def read_artifact(manifest: Path, digest: str) -> Artifact | None:
-    """The artifact of a finished stage, None where there is none of this digest or its files are gone."""
+    """The artifact of a finished stage, None where there is none of this digest or its files are gone. Raises UserError
+    where the manifest is torn."""
     if not manifest.exists():
         return None
-    saved = json.loads(manifest.read_text())
-    if saved["digest"] != digest or not Path(saved["artifact"]["path"]).exists():
-        return None
-    return Artifact(**saved["artifact"])
+    way_out = "Remove it, and the same command ends the stage once more, from its last checkpoint"
+    saved = read_object(manifest, way_out=way_out)
+    try:
+        made = Artifact(**saved["artifact"])
+        return made if saved["digest"] == digest and Path(made.path).exists() else None
+    except (KeyError, TypeError) as error:
+        raise UserError(f"{manifest}: is no manifest of a stage ({error!r}). {way_out}.") from error

@@ -9,11 +9,10 @@ import logging
 import os
 from pathlib import Path
 
-import yaml
-
 from r1ray.errors import R1RayError, UserError
 from r1ray.loop.checkpoint import Checkpoints
 from r1ray.runtime.files import written_aside
+from r1ray.stages.resuming import read_settings
 from r1ray.stages.training import STARTED
 
 logger = logging.getLogger(__name__)
@@ -123,6 +122,6 @@ def _has(folder: Path, version: int | str | None) -> bool:
 def _kind_of_run(folder: Path) -> str:
     """``merged`` or ``adapter``, as the run's configuration says."""
     config = folder / "config.yaml"
-    values = yaml.safe_load(config.read_text(encoding="utf-8")) if config.is_file() else {}
+    values = read_settings(config) if config.is_file() else {}
     lora = (values.get("learner") or {}).get("lora") or {}
     return str(lora.get("export", "merged")) if lora.get("rank") else "merged"

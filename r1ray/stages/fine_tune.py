@@ -30,6 +30,7 @@ from r1ray.stages.base import (
     InputKind,
     files_read,
     inputs_of,
+    lasting_digest,
 )
 from r1ray.stages.token_checks import check_pattern_of_rows
 from r1ray.stages.training import (
@@ -121,7 +122,7 @@ class SupervisedTraining:
 
     def run(self, context: Context, inputs: dict[str, Artifact], digest: str) -> Artifact:
         base = Path(inputs["base"].path) if "base" in inputs else None
-        claim_checkpoints(context.run_dir, self.name, digest)
+        claim_checkpoints(context.run_dir, self.name, lasting_digest(self, inputs))
         job = _Job(self._config, self._objective, self._launch, context, base)
         metrics = asyncio.run(job.run())
         return Artifact(str(job.export_dir), digest, metrics)

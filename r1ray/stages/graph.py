@@ -29,9 +29,11 @@ from r1ray.config.renamed import new_name
 from r1ray.errors import UserError
 from r1ray.evaluation.effects import Effect, from_metrics
 from r1ray.evaluation.tables import StageRow, effects_table, stages_table
-from r1ray.runtime.files import content_digest, write_json
-from r1ray.stages.base import MANIFEST, Artifact, Context, Input, Stage, claim, files_read
+from r1ray.runtime.files import content_digest, digest_of, write_json, write_text
+from r1ray.runtime.run_files import holds_work
+from r1ray.stages.base import MANIFEST, Artifact, Context, Input, Stage, claim, contents, files_read
 from r1ray.stages.deadlines import with_deadlines
+from r1ray.stages.resuming import check_changes, read_settings
 from r1ray.telemetry.driver_status import begin_stage
 
 logger = logging.getLogger(__name__)
@@ -63,11 +65,15 @@ class GraphStage:
         config = with_deadlines(resolve(self.config, {name: artifact.path for name, artifact in inputs.items()}))
         folder = context.run_dir / "stages" / self.name
         logger.info(f"\n== stage {self.name} ({config.recipe}) in {folder}")
-        claim(folder, digest, name=self.name)
+        saved, is_begun = folder / "config.yaml", holds_work(folder)
+        way_out = "Remove it to make it anew, or give the run another name."
+        if saved.exists() and is_begun:
+            named = f"stage {self.name}"
+            check_changes(folder, read_settings(saved), asdict(config), named=named, way_out=way_out)
+        refusal = f"stage {self.name}: {folder} was begun with other inputs. {way_out}"
+        claim(folder / "inputs.json", digest_of(contents(inputs)), is_begun=is_begun, refusal=refusal)
         begin_stage(self.name, folder)
-        (folder / "config.yaml").write_text(
-            yaml.safe_dump(asdict(config), sort_keys=False, allow_unicode=True), "utf-8"
-        )
+        write_text(saved, yaml.safe_dump(asdict(config), sort_keys=False, allow_unicode=True))
         made = self._build(config).run(replace(context, run_dir=folder), {}, digest)
         return replace(made, content=content_digest(made.path, context.run_dir / "digests.json"))
 

@@ -36,6 +36,7 @@ from r1ray.stages.base import (
     check_sandbox,
     files_read,
     inputs_of,
+    lasting_digest,
 )
 from r1ray.stages.lookups import check_metrics
 from r1ray.stages.token_checks import check_rewarded_pattern, check_same_prompts
@@ -89,7 +90,7 @@ class ReinforcementLearning:
 
     def run(self, context: Context, inputs: dict[str, Artifact], digest: str) -> Artifact:
         base = Path(inputs["base"].path) if "base" in inputs else None
-        claim_checkpoints(context.run_dir, self.name, digest)
+        claim_checkpoints(context.run_dir, self.name, lasting_digest(self, inputs))
         job = _Job(self._config, context, base)
         metrics = asyncio.run(job.run())
         return Artifact(str(job.export_dir), digest, metrics)

@@ -6,7 +6,6 @@ export --> hf/<step>/;  before_and_after --> held-out metrics of the first and t
 
 from __future__ import annotations
 
-import json
 import logging
 import shutil
 from collections.abc import Awaitable, Mapping, Sequence
@@ -14,10 +13,11 @@ from pathlib import Path
 from typing import Any
 
 from r1ray.config import Deadlines
-from r1ray.errors import UserError
 from r1ray.loop.checkpoint import Checkpoints, LoopState
 from r1ray.runtime.deadline import within
-from r1ray.runtime.files import ASIDE, REMOVING, write_json, written_aside
+from r1ray.runtime.files import ASIDE, REMOVING, written_aside
+from r1ray.stages.base import claim
+from r1ray.stages.resuming import from_weights
 from r1ray.telemetry.metrics import MetricsFile
 
 logger = logging.getLogger(__name__)
@@ -42,14 +42,15 @@ def export_dir(run_dir: Path, step: int) -> Path:
 def claim_checkpoints(run_dir: Path, stage: str, digest: str) -> None:
     """Note what a training stage is begun with. Raises UserError where there are checkpoints of something else: to go
     on from them with another model or other rows would mix the two."""
-    note = run_dir / "stages" / stage / STARTED
-    has_checkpoints = Checkpoints(run_dir / "checkpoints", keep=1).latest() is not None
-    if has_checkpoints and note.exists() and json.loads(note.read_text())["digest"] != digest:
-        raise UserError(
+    claim(
+        run_dir / "stages" / stage / STARTED,
+        digest,
+        is_begun=Checkpoints(run_dir / "checkpoints", keep=1).latest() is not None,
+        refusal=(
             f"name={run_dir.name}: {run_dir} has checkpoints of a run with other inputs (a file of the model or of the "
-            "data has changed since); give another name, or remove the folder."
-        )
-    write_json(note, {"digest": digest})
+            f"data has changed since); give another name, or remove the folder.{from_weights(run_dir)}"
+        ),
+    )
 
 
 def go_back(run_dir: Path, checkpoints: Checkpoints, metrics: MetricsFile) -> tuple[Path, LoopState] | None:

@@ -19,7 +19,8 @@ from typing import TextIO
 
 from r1ray.errors import R1RayError, Terminated, UserError
 from r1ray.runtime.causes import START
-from r1ray.runtime.own_process import LOGS, Name, OwnProcess, be, one_line, write_whole
+from r1ray.runtime.own_process import Name, OwnProcess, be, one_line, write_whole
+from r1ray.runtime.run_files import LOGS
 from r1ray.runtime.stacks import answer_in
 from r1ray.telemetry.logs import ROOT, chatter_in
 from r1ray.telemetry.run_status import STATUS, DriverTold, last_stage, read_status

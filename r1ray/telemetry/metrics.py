@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import json
+import logging
+import os
 import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from r1ray.errors import UserError
 from r1ray.runtime.files import write_text
+
+logger = logging.getLogger(__name__)
 
 WHOLE = ("step", "policy_version", "ledger/issued", "ledger/trained", "ledger/dropped", "ledger/in_flight")
 
@@ -22,23 +27,21 @@ def reward_parts(names: Iterable[str]) -> list[str]:
 
 
 def append_row(path: Path, row: Mapping[str, object]) -> None:
-    """Write one line."""
-    with path.open("a", encoding="utf-8") as file:
-        file.write(_line(row))
+    """Write one line, or nothing of it where that fails."""
+    line = _line(row).encode()
+    with path.open("ab", buffering=0) as file:
+        end = file.seek(0, os.SEEK_END)
+        try:
+            while line:
+                line = line[file.write(line) :]
+        except OSError:
+            file.truncate(end)
+            raise
 
 
 def read_rows(path: Path) -> list[dict[str, Any]]:
-    """Every whole line so far; a line that a crash cut off is left out, in the middle of a character even."""
-    if not path.exists():
-        return []
-    rows = []
-    with path.open(encoding="utf-8", errors="replace") as file:
-        for line in file:
-            try:
-                rows.append(json.loads(line))
-            except ValueError:
-                continue
-    return rows
+    """Return every line so far, without an end that a crash tore. Raises UserError for an odd line before that."""
+    return _read(path)[0]
 
 
 def last_row(path: Path) -> dict[str, Any]:
@@ -50,25 +53,52 @@ def last_row(path: Path) -> dict[str, Any]:
             lines = file.read().decode(errors="replace").splitlines()
     except OSError:
         return {}
-    rows = [row for line in lines if (row := _row_of(line))]
+    rows = [row for line in lines if (row := _row(line))]
     trained = [row for row in rows if "time/step_s" in row]
     return (trained or rows or [{}])[-1]
 
 
-def _row_of(line: str) -> dict[str, Any]:
-    """Return a line's object; empty if it is none with a step."""
-    try:
-        row = json.loads(line)
-    except ValueError:
-        return {}
-    return row if isinstance(row, dict) and "step" in row else {}
-
-
 def rewind_rows(path: Path, step: int) -> None:
-    """Forget the lines after ``step``: a resumed run writes them again."""
+    """Forget the lines after ``step``: a resumed run writes them again. Raises UserError."""
     if not path.exists():
         return
-    write_text(path, "".join(_line(row) for row in read_rows(path) if row["step"] <= step))
+    rows, num_torn = _read(path)
+    if num_torn:
+        logger.warning(f"{path}: {num_torn} torn {'line' if num_torn == 1 else 'lines'} at its end dropped")
+    write_text(path, "".join(_line(row) for row in rows if row["step"] <= step))
+
+
+def _read(path: Path) -> tuple[list[dict[str, Any]], int]:
+    """The lines of steps, and the number of torn ones after the last of them: cut in the middle of a character even,
+    or zero bytes that the file system put in their place."""
+    if not path.exists():
+        return [], 0
+    rows: list[dict[str, Any]] = []
+    odd: list[tuple[int, str]] = []  # since the last good line
+    with path.open(encoding="utf-8", errors="replace") as file:
+        for number, line in enumerate(file, 1):
+            row = _row(line)
+            if row is None:
+                odd.append((number, line.strip()))
+                continue
+            if odd:
+                number, found = odd[0]
+                raise UserError(
+                    f"{path}, line {number}: {found[:40]!r} is no line of a step, needs an object with a number as its "
+                    "step. Restore the line, or remove it if its step may be missing."
+                )
+            rows.append(row)
+    return rows, len(odd)
+
+
+def _row(line: str) -> dict[str, Any] | None:
+    """The object of a line, None where it is not that of a step."""
+    try:
+        row = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    step = row.get("step") if isinstance(row, dict) else None
+    return row if isinstance(step, int | float) and not isinstance(step, bool) else None
 
 
 def _line(row: Mapping[str, object]) -> str:

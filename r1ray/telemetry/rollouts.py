@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 
 from r1ray.errors import UserError
 from r1ray.interfaces import Lent
+from r1ray.runtime.disk import written_with_room
 from r1ray.runtime.files import written_aside
 from r1ray.telemetry.metrics import append_row, read_rows, rewind_rows
 from r1ray.telemetry.reflection import measure_step
@@ -83,15 +84,22 @@ class RolloutLog:
         trajectories: Mapping[str, Trajectory] = lent.read()
         rows = [row for record in records for row in rows_of(step, self._stage, record, trajectories)]
         path = rollout_file(self._folder, step, name=name)
-        with written_aside(path) as aside:
-            pq.write_table(pa.Table.from_pylist(rows, schema=SCHEMA), aside, compression="zstd")
+        table = pa.Table.from_pylist(rows, schema=SCHEMA)
+
+        def write_rows() -> None:
+            with written_aside(path) as aside:
+                pq.write_table(table, aside, compression="zstd")
+
+        # The controller says that there is no room, and ends this process where the wait is too long.
+        written_with_room(self._folder, write_rows)
         if name == "step":
             for row in set_aside_rows(step, records, trajectories):
                 append_row(self._folder / SET_ASIDE, row)
         trained = [record for record in records if record.status == "trained"]
         ids = [each for record in trained if record.group is not None for each in record.group.ids]
         if name == "step" and any(each in trajectories for each in ids):  # else they are gone with their worker
-            append_row(self._folder / REFLECTION, measure_step(step, trained, trajectories))
+            row = measure_step(step, trained, trajectories)
+            written_with_room(self._folder, lambda: append_row(self._folder / REFLECTION, row))
         return path
 
     def rewind(self, step: int) -> None:

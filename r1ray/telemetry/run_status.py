@@ -16,8 +16,9 @@ from typing import Any
 
 from r1ray.errors import UserError
 from r1ray.runtime.actor_status import ActorStatus, read_actors, status_of
-from r1ray.runtime.own_process import LOGS, Told
+from r1ray.runtime.own_process import Told
 from r1ray.runtime.processes import ProcessId, state_of
+from r1ray.runtime.run_files import LOGS
 from r1ray.telemetry.metrics import last_row
 
 STATUS = "status.json"

@@ -7,10 +7,11 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from r1ray.commands.compose import compose, read_yaml, to_yaml
+from r1ray.commands.compose import compose, to_yaml
 from r1ray.commands.quoting import QUOTED
 from r1ray.config import EvaluationConfig, RunConfig, ScoreConfig
 from r1ray.errors import UserError
+from r1ray.stages.resuming import read_settings
 
 
 def test_custom_resources_and_labels_are_named_by_the_user() -> None:
@@ -56,7 +57,7 @@ def test_a_key_of_another_schema_is_refused_with_the_nearest_of_its_own() -> Non
 def test_a_written_configuration_is_read_as_it_was(tmp_path: Path) -> None:
     values = {"model": "m", "parts": {"a": 1.5, "b": None}, "list": ["x: y", 2]}
     (tmp_path / "config.yaml").write_text(to_yaml(values))
-    assert read_yaml(tmp_path / "config.yaml") == values
+    assert read_settings(tmp_path / "config.yaml") == values
 
 
 OWN = ["model=m", "data.train=t"]
@@ -312,7 +313,7 @@ def test_what_a_recipe_sets_holds_over_the_default_presets_alone(tmp_path: Path)
 def test_a_value_with_signs_is_read_from_the_run_folder_as_it_was(tmp_path: Path) -> None:
     values = {"a": ODD, "b": "${x}", "c": "1e-6", "d": 1e-6, "e": "null", "f": "007", "g": "\u4e2d"}
     (tmp_path / "config.yaml").write_text(to_yaml(values))
-    assert read_yaml(tmp_path / "config.yaml") == values
+    assert read_settings(tmp_path / "config.yaml") == values
 
 
 def test_every_schema_is_composed_from_its_own_file() -> None:

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from r1ray.main import main
-from r1ray.runtime.own_process import LOG, LOGS, Name, OwnProcess
+from r1ray.runtime.own_process import LOG, Name, OwnProcess
+from r1ray.runtime.run_files import LOGS
 from r1ray.telemetry.driver_status import begin_stage, told
 from r1ray.telemetry.metrics import append_row
 from r1ray.telemetry.run_status import STATUS

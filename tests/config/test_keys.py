@@ -99,6 +99,7 @@ def _parsed(each: Key) -> object:
         ("algo.ratio", config.RATIOS),
         ("algo.kl_estimator", config.KL_ESTIMATORS),
         ("algo.kl_placement", config.KL_PLACEMENTS),
+        ("checkpoint.on_full_disk", config.ON_FULL_DISK),
         ("algo.aggregation", config.AGGREGATIONS),
         ("algo.advantage_baseline", config.BASELINES),
         ("algo.advantage_std", config.ADVANTAGE_STDS),

@@ -140,6 +140,7 @@ REFUSED: dict[str, tuple[object, ...]] = {
     "stop.after": COUNT_OR_NONE,
     "stop.patience": COUNT,
     "checkpoint.every": COUNT_OR_NONE,
+    "checkpoint.every_minutes": (-1.0, 1e10, math.nan, math.inf),
     "checkpoint.keep": COUNT,
     "checkpoint.export_every": COUNT_OR_NONE,
     **{f"deadlines.{each}_s": SECONDS for each in ("start", "generate", "score", "learn", "publish", "checkpoint")},

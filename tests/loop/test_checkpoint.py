@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from r1ray.errors import UserError
+from r1ray.loop import checkpoint
 from r1ray.loop.checkpoint import Checkpoints, LoopState
 from r1ray.loop.ledger import Ledger
 from r1ray.types import Position
@@ -226,3 +227,40 @@ def test_a_process_killed_at_any_call_leaves_a_folder_that_goes_on(
         assert names(folder) == (["4", "best.json"] if found[1].version == 4 else ["1", "3", "best.json"])
         assert best == (4 if found[1].version == 4 else 1)
     assert 5 < died < 40, "every moment was tried"
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "[]", "5", "null", "{}", '{"files": []}', '{"files": {"a": 5}}', '{"files": {"a": {}}}', '{"files": {}}'],
+)
+def test_a_manifest_of_another_shape_is_named_with_the_way_out(tmp_path: Path, text: str) -> None:
+    checkpoints = Checkpoints(tmp_path, keep=2, best="pass@1")
+    for version in (3, 4):
+        save(checkpoints, version)
+    (tmp_path / "4" / "manifest.json").write_text(text)
+    with pytest.raises(UserError, match=r"4 is torn: manifest.json .*Remove the folder to go on from version 3"):
+        checkpoints.latest()
+    checkpoints.tidy()
+
+
+@pytest.mark.parametrize("value", [[], 5, {}, {"step": 4}, None, "text", {"version": 4, "updates": 1, "ledger": []}])
+def test_a_state_of_another_shape_is_named_with_the_way_out(tmp_path: Path, value: object) -> None:
+    checkpoints = Checkpoints(tmp_path, keep=2)
+    folder = save(checkpoints, 4)
+    (folder / "controller.json").write_text(json.dumps(value))
+    manifest = json.loads((folder / "manifest.json").read_text())
+    manifest["files"]["controller.json"] = checkpoint._look_at(folder / "controller.json")
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    with pytest.raises(UserError, match=r"controller.json is not the state of a run .*Remove the folder to begin"):
+        checkpoints.latest()
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"version": "3"}', "5"])
+def test_a_torn_note_of_the_best_is_named_and_made_again_by_the_run(tmp_path: Path, text: str) -> None:
+    checkpoints = Checkpoints(tmp_path, keep=1, best="pass@1")
+    save(checkpoints, 3, **{"pass@1": 0.5})
+    (tmp_path / "best.json").write_text(text)
+    with pytest.raises(UserError, match=r"best.json: .*Going on with the run makes it anew"):
+        checkpoints.best()
+    checkpoints.tidy()
+    assert checkpoints.best() == 3

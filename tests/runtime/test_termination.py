@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -24,25 +25,64 @@ from tests.loop.test_supervised_loop import make_config as make_sft_config
 pytestmark = pytest.mark.faults
 
 
-def test_the_first_sigterm_is_told_and_the_second_is_as_before(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_the_first_signal_is_told_and_the_second_is_as_before(number: signal.Signals) -> None:
     told: list[str] = []
 
     async def work() -> None:
         with first_sigterm(lambda: told.append("first")):
             for _ in range(2):
-                os.kill(os.getpid(), signal.SIGTERM)
+                os.kill(os.getpid(), number)
                 await asyncio.sleep(0.01)
-        os.kill(os.getpid(), signal.SIGTERM)
+        os.kill(os.getpid(), number)
 
-    before = signal.signal(signal.SIGTERM, lambda number, frame: told.append("before"))
+    before = signal.signal(number, lambda number, frame: told.append("before"))
     try:
         asyncio.run(work())
         with kept_handler():
-            signal.signal(signal.SIGTERM, signal.SIG_DFL)
-        os.kill(os.getpid(), signal.SIGTERM)
+            signal.signal(signal.SIGTERM, signal.getsignal(signal.SIGTERM))
+        os.kill(os.getpid(), number)
     finally:
-        signal.signal(signal.SIGTERM, before)
+        signal.signal(number, before)
     assert told == ["first", "before", "before", "before"]
+
+
+def test_a_handler_that_a_library_sets_does_not_stay() -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    with kept_handler():
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_what_is_started_in_the_block_outlives_the_terminal_and_the_signal_is_not_lost() -> None:
+    told: list[str] = []
+    before = signal.signal(signal.SIGHUP, lambda number, frame: told.append("told"))
+    try:
+        with kept_handler():
+            process = subprocess.Popen([sys.executable, "-c", "print(input())"], stdin=-1, stdout=-1, text=True)
+            signal.pthread_kill(threading.get_ident(), signal.SIGHUP)  # another thread would not hold it back
+            assert told == []
+        assert told == ["told"]
+        process.send_signal(signal.SIGHUP)
+        assert process.communicate("alive", timeout=30)[0] == "alive\n"
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+def test_a_run_under_nohup_goes_on_without_its_terminal() -> None:
+    told: list[str] = []
+
+    async def work() -> None:
+        with first_sigterm(lambda: told.append("first")):
+            os.kill(os.getpid(), signal.SIGHUP)
+            await asyncio.sleep(0.01)
+
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        asyncio.run(work())
+    finally:
+        signal.signal(signal.SIGHUP, before)
+    assert told == []
 
 
 def test_a_run_that_is_stopped_has_a_checkpoint_of_its_last_step_and_trains_nothing_twice(tmp_path: Path) -> None:
@@ -86,20 +126,22 @@ def test_a_run_that_is_stopped_while_it_waits_for_groups_does_not_wait_on(tmp_pa
     assert world.checkpoints.latest() is None, "there is nothing to keep"
 
 
-def test_a_run_without_checkpoints_is_stopped_without_one(tmp_path: Path) -> None:
+def test_a_run_without_checkpoints_by_steps_has_one_when_it_is_stopped(tmp_path: Path) -> None:
     world = World(tmp_path, make_rl_config(steps=6))
     world.controller()
     world.last._report._log = lambda metrics: world.last.stop() if metrics["step"] == 2 else None
-    with pytest.raises(Terminated):
+    with pytest.raises(Terminated, match="the same command goes on"):
         asyncio.run(world.last.run())
-    assert world.checkpoints.latest() is None
+    latest = world.checkpoints.latest()
+    assert latest is not None and latest[1].step == world.last.step
 
 
-def test_fine_tuning_that_is_stopped_has_a_checkpoint_too(tmp_path: Path) -> None:
+@pytest.mark.parametrize("every", [0, 4])
+def test_fine_tuning_that_is_stopped_has_a_checkpoint_too(tmp_path: Path, every: int) -> None:
     checkpoints = Checkpoints(tmp_path / "checkpoints", keep=9)
     learner = FakeSupervisedLearner()
     loop = SupervisedLoop(
-        make_sft_config(checkpoint_every=4),
+        make_sft_config(checkpoint_every=every),
         learner,
         EXAMPLES,
         checkpoints=checkpoints,
@@ -111,7 +153,8 @@ def test_fine_tuning_that_is_stopped_has_a_checkpoint_too(tmp_path: Path) -> Non
     assert latest is not None and latest[1].version == 2 and len(learner.trained) == 2
 
 
-def test_any_other_command_ends_as_with_ctrl_c_even_in_the_background_of_a_script(tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_any_other_command_ends_as_with_ctrl_c_even_in_the_background(tmp_path: Path, number: signal.Signals) -> None:
     # A command that has started, and does what takes long.
     (tmp_path / "command.py").write_text(
         "import sys, time\n"
@@ -124,7 +167,7 @@ def test_any_other_command_ends_as_with_ctrl_c_even_in_the_background_of_a_scrip
     process = subprocess.Popen(["bash", "-c", program], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     try:
         assert process.stdout is not None and process.stdout.readline() == "started\n"
-        process.send_signal(signal.SIGTERM)
+        process.send_signal(number)
         _, said = process.communicate(timeout=30)
     finally:
         process.kill()

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from r1ray.errors import UserError
-from r1ray.stages.base import Artifact, Context, Stage, run_stages
+from r1ray.stages.base import Artifact, Context, Stage, read_artifact, run_stages
 
 
 class Doubling:
@@ -89,3 +89,10 @@ def test_a_maker_that_does_not_exist_is_refused() -> None:
 
     with pytest.raises(UserError, match=r"prepare\.maker=no\.such:thing: needs package"):
         Prepare(PrepareConfig("no.such:thing"), seed=0)
+
+
+@pytest.mark.parametrize("text", ["", "[]", "5", "{}", '{"digest": "a", "artifact": []}', '{"digest": "a"', "\0"])
+def test_a_torn_manifest_is_named_with_the_way_out(tmp_path: Path, text: str) -> None:
+    (tmp_path / "manifest.json").write_text(text)
+    with pytest.raises(UserError, match=r"manifest.json: .*Remove it, and the same command ends the stage once more"):
+        read_artifact(tmp_path / "manifest.json", "a")

@@ -68,12 +68,12 @@ def make_config(tmp_path: Path, model: Path, *, rows: Sequence[dict[str, Any]] =
 
 
 def run(
-    tmp_path: Path, config: RunConfig, *, objective: str = "sft", started: Started | None = None, digest: str = "d"
+    tmp_path: Path, config: RunConfig, *, objective: str = "sft", started: Started | None = None
 ) -> tuple[Artifact, Started, list[str]]:
     started, said = started or Started(), list[str]()
     stage = SupervisedTraining(config, objective=objective, launch=started)
     with listening(said.append):
-        artifact = stage.run(Context(tmp_path / "run", tmp_path / "shared"), {}, digest)
+        artifact = stage.run(Context(tmp_path / "run", tmp_path / "shared"), {}, "d")
     return artifact, started, said
 
 
@@ -146,7 +146,7 @@ def test_checkpoints_of_other_inputs_are_not_gone_on_from(tmp_path: Path, llama_
     config = make_config(tmp_path, llama_folder)
     run(tmp_path, config)
     with pytest.raises(UserError, match="has checkpoints of a run with other inputs"):
-        run(tmp_path, config, digest="other")
+        run(tmp_path, make_config(tmp_path, llama_folder, rows=SUMS[1:]))
 
 
 @pytest.mark.faults

@@ -55,6 +55,15 @@ def test_checkpoints_of_other_inputs_are_refused(tmp_path: Path) -> None:
         claim_checkpoints(tmp_path, "rl", "one")
 
 
+@pytest.mark.parametrize("text", ["", "[]", "5", '{"lasting": ', "\0"])
+def test_a_torn_note_of_what_was_begun_is_named_with_the_way_out(tmp_path: Path, text: str) -> None:
+    claim_checkpoints(tmp_path, "rl", "one")
+    trained(tmp_path, steps=1, saved=(1,))
+    (tmp_path / "stages" / "rl" / "started.json").write_text(text)
+    with pytest.raises(UserError, match=r"stages/rl/started.json: .*Remove it, if model and data are still those"):
+        claim_checkpoints(tmp_path, "rl", "one")
+
+
 def test_the_first_and_the_last_evaluation_are_compared() -> None:
     rows = [
         {"step": 0.0, "eval/sums/pass@1": 0.1},

@@ -5,7 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from r1ray.errors import UserError
 from r1ray.telemetry.metrics import MetricsFile, append_row, last_row, read_rows, rewind_rows
+from tests.small_disk import fill, small_disk
 
 
 def test_one_object_a_step_and_counts_are_whole_numbers(tmp_path: Path) -> None:
@@ -62,3 +64,38 @@ def test_the_last_row_is_of_the_last_step_whatever_else_is_in_the_file(tmp_path:
     with path.open("a") as file:
         file.write('5\n[]\n{"stage": "rl"}\n{"step": 4, "time/ste')
     assert last_row(path) == {"step": 3, "time/step_s": 1.0}
+
+
+ODD = ["5", "[]", "null", '{"stage": "rl"}', '{"step": "1"}', '{"step": true}', '{"step": 2, "rew', "\0\0\0", ""]
+
+
+@pytest.mark.parametrize("line", ODD)
+def test_an_odd_line_between_others_is_named(tmp_path: Path, line: str) -> None:
+    path = tmp_path / "metrics.jsonl"
+    path.write_text(f'{{"step": 0}}\n{line}\n{{"step": 2}}\n')
+    for read in (read_rows, lambda path: rewind_rows(path, 9)):
+        with pytest.raises(UserError, match=r"metrics.jsonl, line 2: .* is no line of a step.*remove it"):
+            read(path)
+
+
+@pytest.mark.parametrize("line", ODD)
+def test_odd_lines_at_the_end_are_dropped_and_counted(
+    tmp_path: Path, line: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "metrics.jsonl"
+    path.write_text(f'{{"step": 0}}\n{{"step": 1}}\n{line}\n{line}\n')
+    rewind_rows(path, 9)
+    assert path.read_text() == '{"step": 0}\n{"step": 1}\n'
+    assert caplog.messages == [f"{path}: 2 torn lines at its end dropped"]
+
+
+def test_a_line_for_which_there_is_no_room_is_not_written_by_half(tmp_path: Path) -> None:
+    with small_disk(tmp_path, mib=1) as folder:
+        path = folder / "metrics.jsonl"
+        append_row(path, {"step": 1})
+        filler = fill(folder)
+        with pytest.raises(OSError, match="No space"):
+            append_row(path, {"step": 2, "text": "x" * (1 << 16)})
+        filler.unlink()
+        append_row(path, {"step": 2})
+        assert path.read_text() == '{"step": 1}\n{"step": 2}\n'

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from r1ray.errors import UserError
-from r1ray.runtime.own_process import LOGS, Name, OwnProcess
+from r1ray.runtime.own_process import Name, OwnProcess
+from r1ray.runtime.run_files import LOGS
 from r1ray.telemetry.driver_status import begin_stage, told
 from r1ray.telemetry.metrics import append_row
 from r1ray.telemetry.run_status import STATUS, find_run, on_this_node, read_status

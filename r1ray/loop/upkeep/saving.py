@@ -7,16 +7,22 @@ files. The next checkpoint, and the end of the run, wait for it.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 from pathlib import Path
 
 from r1ray.config import CheckpointConfig
 from r1ray.errors import LearnerLost, Terminated
 from r1ray.interfaces import Learner, Recorder
 from r1ray.loop.checkpoint import Checkpoints, LoopState
+from r1ray.loop.upkeep.disk import Disk
+from r1ray.loop.upkeep.due import Due
 from r1ray.loop.upkeep.progress import Progress
 from r1ray.loop.upkeep.reporting import Report
 from r1ray.loop.upkeep.waiting import Engines, Waiter
+
+logger = logging.getLogger(__name__)
 
 POLL_S = 0.5
 """How often the learner is asked whether a checkpoint's files are written. It answers between its calls."""
@@ -44,21 +50,29 @@ class Saver:
         self._latest: LoopState | None = None  # after the last step that was made here
         self._saving: asyncio.Task[None] | None = None
         self._is_writing = False  # the learner has not written all files of the checkpoint yet
+        self._is_missing = False  # the last checkpoint found no room while training went on
+        self._due = Due(config)
+        self._disk = Disk(config, checkpoints, wait_s=waiter.deadlines.checkpoint_s)
 
     async def keep(self, state: LoopState, tasks: asyncio.TaskGroup) -> None:
         """Export and save the version that a step has made, as far as either is due."""
         self._latest = state
         every, is_last = self._config.export_every, state.step == self._progress.last
         if self._export is not None and every and state.step % every == 0 and not is_last:
-            await self._export(state.step)  # before the checkpoint, so that a resumed run finds it made
-        if self._is_due(state.step):
+            # Before the checkpoint, so that a resumed run finds it made.
+            await self._disk.written(partial(self._export, state.step), f"the export of step {state.step}")
+        if self._is_missing or self._due.is_due(state.step, is_last=is_last):
             await self._save(state, tasks)
+        else:
+            await self._disk.room("the next step")
 
     async def finish(self) -> None:
         """Return when everything is saved. Raises LearnerLost where that failed with the learner."""
         if self._saving is not None:
             await self._saving
             self._engines.raise_lost_learner()
+        if self._is_missing and self._latest is not None:
+            await self._save(self._latest, None)
 
     async def go_back(self) -> None:
         """Give up what the learner saves, which is lost; what it has written becomes a checkpoint."""
@@ -67,40 +81,55 @@ class Saver:
             if self._is_writing:
                 saving.cancel()
             await asyncio.wait({saving})
-        self._is_writing = False
+        self._is_writing = self._is_missing = False
 
     async def end_early(self, tasks: asyncio.TaskGroup) -> Terminated:
         """Save the last step, if it has no checkpoint; return what to raise."""
-        if self._latest is not None and self._config.every and not self._is_due(self._latest.step):
+        if self._latest is not None and not self._due.is_saved(self._latest.step):
             await self._save(self._latest, tasks)
         await self.finish()
-        return Terminated.after(self._progress.step, has_checkpoint=bool(self._config.every))
+        return Terminated.after(self._progress.step, has_checkpoint=bool(self._checkpoints.versions()))
 
-    def _is_due(self, step: int) -> bool:
-        every = self._config.every
-        return bool(every) and (step % every == 0 or step == self._progress.last)
-
-    async def _save(self, state: LoopState, tasks: asyncio.TaskGroup) -> None:
+    async def _save(self, state: LoopState, tasks: asyncio.TaskGroup | None) -> None:
+        """Save a step; in the background where there are tasks for that, and it may be."""
         await self._report.finish()  # what a resumed run takes as done has to be on disk
         await self._recorder.flush()
         if self._saving is not None:
             await self._saving  # one at a time
+        self._is_missing = False
+        self._due.note(state.step)
+        attempt = partial(self._try_to_save, state, tasks)
+        await self._disk.written(attempt, f"checkpoint {state.step}", needs=self._disk.checkpoint_bytes())
+
+    async def _try_to_save(self, state: LoopState, tasks: asyncio.TaskGroup | None) -> None:
+        is_asynchronous = self._config.asynchronous and tasks is not None
         aside = self._checkpoints.begin(state.step)
-        saving = self._learner.save(aside / "learner", asynchronous=self._config.asynchronous)
+        saving = self._learner.save(aside / "learner", asynchronous=is_asynchronous)
         await self._waiter.wait_for_learner(saving, "checkpoint_s", "the learner's checkpoint")
-        commit = self._commit(aside, state, self._report.held_out_metrics(state.step))
-        if self._config.asynchronous:
+        metrics = self._report.held_out_metrics(state.step)
+        if tasks is not None and is_asynchronous:
             self._is_writing = True
-            self._saving = tasks.create_task(commit)
+            self._saving = tasks.create_task(self._commit_later(aside, state, metrics))
         else:
-            await commit
+            await self._commit(aside, state, metrics)
+
+    async def _commit_later(self, aside: Path, state: LoopState, metrics: Mapping[str, float]) -> None:
+        try:
+            await self._wait_for_files(state)
+            await self._commit(aside, state, metrics)
+        except LearnerLost as error:
+            self._engines.note_learner(error)  # for who waits for the learner: here nobody does
+        except Exception as error:
+            fault = self._disk.fault()
+            if fault is None:
+                raise
+            self._is_missing, self._is_writing = True, False  # the learner is beyond that state by now
+            self._checkpoints.give_up(aside)
+            logger.warning(
+                f"checkpoint {state.step} was not written ({fault.strerror or error}); the next step will be"
+            )
 
     async def _commit(self, aside: Path, state: LoopState, metrics: Mapping[str, float]) -> None:
-        if self._config.asynchronous:
-            try:
-                await self._wait_for_files(state)
-            except LearnerLost as error:
-                return self._engines.note_learner(error)  # for who waits for the learner: here nobody does
         # In a thread: it reads and removes files.
         await asyncio.to_thread(self._checkpoints.commit, aside, state, metrics=metrics)
 

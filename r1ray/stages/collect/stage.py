@@ -34,7 +34,8 @@ from r1ray.data.template import renderer
 from r1ray.errors import R1RayError, UserError
 from r1ray.reward.check_problems import reference_problem
 from r1ray.runtime.model_files import context_of, load_tokenizer, local_folder
-from r1ray.stages.base import Artifact, Context, Input, check_sandbox, claim, files_read, inputs_of
+from r1ray.runtime.run_files import holds_work
+from r1ray.stages.base import Artifact, Context, Input, check_sandbox, claim, files_read, inputs_of, lasting_digest
 from r1ray.stages.collect.judge_agreement import compare_judge
 from r1ray.stages.collect.questions import questions_of, raw_prompts, text_of
 from r1ray.stages.collect.selection import Selection, Selector, filters_of, options_of
@@ -76,7 +77,13 @@ class Collect:
 
     def run(self, context: Context, inputs: dict[str, Artifact], digest: str) -> Artifact:
         job = _Job(self._config, context)
-        claim(context.run_dir, digest, name=self.name)
+        claim(
+            context.run_dir / "begun.json",
+            lasting_digest(self, inputs),
+            is_begun=holds_work(context.run_dir),
+            refusal=f"stage {self.name}: {context.run_dir} was begun with other settings or inputs. Remove it to make "
+            "it anew, or give the run another name.",
+        )
         asyncio.run(job.ask())
         return Artifact(str(job.folder), digest, job.curate())
 

@@ -70,7 +70,7 @@ def _speed(evaluation: Evaluation, path: Path) -> dict[str, float]:
     """Return seconds and tokens/s of asking; where nothing was asked, those of the result that is there."""
     if evaluation.seconds:
         return {"seconds": evaluation.seconds, "tokens_per_s": evaluation.new_tokens / evaluation.seconds}
-    with suppress(OSError, ValueError):  # none there, or cut off: it is written anew
+    with suppress(OSError, ValueError, TypeError):  # none there, or cut off: it is written anew
         before = json.loads(path.read_text())
         return {key: before[key] for key in ("seconds", "tokens_per_s") if key in before}
     return {}

@@ -172,8 +172,10 @@ def test_samples_of_other_prompts_are_not_taken_for_these(tmp_path: Path, llama_
 
 def test_the_same_samples_make_the_same_data_set(tmp_path: Path, llama_folder: Path) -> None:
     sums = [sample(f"<think>two and three, {i} times thought over</think> It is 5.", tokens=i + 1) for i in range(6)]
-    _, first = collected(tmp_path, llama_folder, sums)
-    _, second = collected(tmp_path, llama_folder, sums)
+    folders = tmp_path / "a", tmp_path / "b"
+    for folder in folders:
+        folder.mkdir()
+    (_, first), (_, second) = (collected(folder, llama_folder, sums) for folder in folders)
     assert first["manifest"]["digest"] == second["manifest"]["digest"]
 
 
