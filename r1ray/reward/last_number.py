@@ -259,6 +259,9 @@ def _check_before(tokens: Sequence[Token], first: int, alone: Fraction | None) -
     between = tokens[previous + 1 : first]
     is_bare = all(token.text in _CONNECTORS if token.kind == "word" else token.text not in ":?" for token in between)
     is_repeated = tokens[previous].kind == "number" and evaluate([tokens[previous].text]) == alone
+    is_repeated = is_repeated and not any(
+        token.text == "-" for token in tokens[:previous][-1:]
+    )  # "-1, 1": another number
     is_repeated = is_repeated and (tokens[previous - 1].text == "=" or all(t.kind != "word" for t in between))
     is_choice = any(token.text in _CHOICES for token in tokens[max(previous + 1, begins) : first])
     if is_choice or (is_bare and alone is not None and not is_repeated):

@@ -282,6 +282,7 @@ def test_a_denial_in_front_of_it_takes_the_pay_away(sentence: str, number: int) 
 
 
 @example(1, 0, ". Or ")
+@example(-1, 1, ", ")
 @given(NUMBERS, NUMBERS, st.sampled_from([" or ", ", ", " and ", "\n", " to ", "; ", " | ", ". Or ", "/"]))
 def test_two_candidates_are_no_answer(one: int, other: int, between: str) -> None:
     found = given_number(f"{one}{between}{other}").value
