@@ -40,7 +40,7 @@ class OwnFunctionFailed(UserError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PartFailure:
-    """What a reward function did wrong on one response: a value that travels with the score, not an exception."""
+    """Failure of a reward function on one response: a value that travels with the score, not an exception."""
 
     part: str
     """Its name in ``reward.parts``."""
@@ -52,9 +52,9 @@ class PartFailure:
     traceback: str = ""
     """Empty where nothing was raised."""
     on_error: str = "auto"
-    """What is to become of it: see ``reward.parts.X.on_error``. ``zero`` for rules that ship."""
+    """Its consequence: see ``reward.parts.X.on_error``. ``zero`` for rules that ship."""
     ended_worker: bool = False
-    """Whether the process that called it died of it, or had to be ended, more than once."""
+    """True if the process that called it died of it, or had to be ended, more than once."""
 
     def __str__(self) -> str:
         """In one line, for tables."""

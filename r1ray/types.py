@@ -234,7 +234,7 @@ class Scored:
     parts: dict[str, float]
     """And the metrics of their scores: what has no weight adds nothing to the total."""
     failures: tuple[PartFailure, ...] = ()
-    """Of parts whose function raised, or returned no number; they count 0."""
+    """Failures of parts whose function raised, or returned no number; they count 0."""
     label: str = ""
     """One word of the first part that gives one (accuracy's, as a rule): see :class:`Score`."""
     detail: str = ""

@@ -25,7 +25,7 @@ from r1ray.runtime.deadline import within
 
 logger = logging.getLogger(__name__)
 MAX_STARTS = 3
-"""Of an actor in the place of a lost one, before a pause."""
+"""Attempts to start an actor in the place of a lost one, before a pause."""
 RETRY_S = 10.0
 """That pause."""
 PING_S = 5.0
@@ -34,7 +34,7 @@ PING_S = 5.0
 
 @dataclass(frozen=True, slots=True)
 class EngineActors:
-    """How engines are started and ended."""
+    """Starts and ends engines."""
 
     spawn: Callable[[str], Handle]
     """``spawn(name)`` starts an actor for the engine of that name."""
@@ -44,7 +44,7 @@ class EngineActors:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EngineLimits:
-    """What the configuration says of a pool."""
+    """Limits of a pool, by the configuration."""
 
     num_slots: int
     """Trajectories that may be under way on one engine."""

@@ -43,7 +43,7 @@ class Latecomers:
         self.live: int | None = None
         """The version that was published last."""
         self.is_publishing = False
-        """Whether another one is being published: nobody is brought up then, but all who missed it at its end."""
+        """Another one is being published: nobody is brought up then, but all who missed it at its end."""
         pool.when_ready(self._bring_up)
 
     def when_behind(self, callback: Callable[[], None]) -> None:

@@ -445,7 +445,7 @@ class Reservation:
     need: Needs
     groups: Mapping[str, PlacementGroup]
     joined: dict[tuple[str, int], PlacementGroup] = field(default_factory=dict)
-    """Of actors beyond those that the run needs: each has a group of its own."""
+    """Groups of actors beyond those that the run needs: each has a group of its own."""
 
     def options(self, section: str, index: int, part: int = 0) -> dict[str, Any]:
         """What ``ray.remote`` has to know of an actor, or of its part on one of its nodes: what it takes, and where it

@@ -24,7 +24,7 @@ class Place:
     address: str
     pid: int
     started: float
-    """By the clock of its node: another process may get the same pid later."""
+    """Unix seconds, by the clock of its node: another process may get the same pid later."""
 
     def __str__(self) -> str:
         return f"process {self.pid} on {self.address}"

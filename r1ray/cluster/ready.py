@@ -17,7 +17,7 @@ from r1ray.runtime.deadline import within
 
 logger = logging.getLogger(__name__)
 MAX_STARTS = 2
-"""Of a learner whose ranks die before any work is done: what kills them a second time will do so again."""
+"""Attempts for a learner whose ranks die before any work is done: what kills them a second time will do so again."""
 NumWorkers = Mapping[Handle, int]
 """vLLM workers of each engine."""
 

@@ -1,4 +1,4 @@
-"""What an actor raised, in a line."""
+"""Reasons: an actor's error in a line."""
 
 from __future__ import annotations
 

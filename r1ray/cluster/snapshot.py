@@ -14,7 +14,7 @@ from r1ray.weights.snapshot import SnapshotPlace
 logger = logging.getLogger(__name__)
 MAX_PROBLEMS = 3
 ANSWER_S = 30.0
-"""How long the keeper may take to answer; it has nothing else to do."""
+"""Deadline of the keeper's answers; it has nothing else to do."""
 
 
 class Snapshot:
@@ -25,9 +25,9 @@ class Snapshot:
         self._spawn = spawn
         self._keeper = spawn() if spawn is not None else None
         self._whole: SnapshotPlace | None = None
-        """Of the live version."""
+        """The place of the live version."""
         self._written: SnapshotPlace | None = None
-        """Of one that is not live yet."""
+        """The place of one that is not live yet."""
         self._num_problems = 0
 
     def of(self, version: int) -> SnapshotPlace | None:

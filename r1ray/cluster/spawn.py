@@ -25,7 +25,7 @@ from r1ray.reward.preference import PreferenceModel
 from r1ray.runtime.own_process import Name, environment
 
 KILL_S = 10.0
-"""How long a node may take to kill a process, or those of an engine."""
+"""Deadline of a node to kill a process, or those of an engine."""
 MAX_RESTARTS = 3
 """Of an actor that Ray starts again by itself."""
 ROLES = {
@@ -36,7 +36,7 @@ ROLES = {
     "reward": "reward worker",
     "reward_model": "reward model",
 }
-"""Of each section's actors, as ``r1ray status`` and logs name them. The other sections are ``reward.models.NAME``."""
+"""Roles of each section's actors, as ``r1ray status`` and logs name them; the others are ``reward.models.NAME``."""
 
 
 @asynccontextmanager
@@ -63,7 +63,7 @@ class Spawner:
         self.placement, self._need = placement, placement.need
         self._started: list[Handle] = []
         self._marks: dict[Handle, tuple[str, int, str]] = {}
-        """Of each rollout engine: its place, and what its processes have in their environment."""
+        """Rollout engines, each with its place and with what its processes have in their environment."""
         self._common = {
             **import_path(),
             "TOKENIZERS_PARALLELISM": "false",
@@ -170,15 +170,12 @@ class Spawner:
         a second time the driver decides, not Ray."""
         place = NodeAffinitySchedulingStrategy(node, soft=True)
         options: dict[str, Any] = {"num_cpus": 0, "scheduling_strategy": place, "max_restarts": -1}
-        own = {"OMP_NUM_THREADS": "1"} | environment(Name("group worker", spec.number))
-        path, env = "r1ray.cluster.group_host:GroupHost", self._runtime(own)
+        path, env = "r1ray.cluster.group_host:GroupHost", self._named(Name("group worker", spec.number))
         return self._host(path, scorers, spec, is_async=True, **options, **env)
 
     def snapshot_keeper(self) -> Handle:
         """Make the actor that owns the snapshot's memory, on the node of learner rank 0."""
-        options = self.placement.beside("learner", 0) | self._runtime(
-            {"OMP_NUM_THREADS": "1"} | environment(Name("snapshot", 0))
-        )
+        options = self.placement.beside("learner", 0) | self._named(Name("snapshot", 0))
         return self._host("r1ray.weights.keeper:SnapshotKeeper", **options)
 
     def recorder(self, folder: Path) -> Handle:
@@ -186,7 +183,7 @@ class Spawner:
         # On the driver's own node: what the two write is then one run folder, also where storage is slow to agree.
         place = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
         options: dict[str, Any] = {"num_cpus": 0, "scheduling_strategy": place}
-        env = self._runtime({"OMP_NUM_THREADS": "1"} | environment(Name("rollout log", 0)))
+        env = self._named(Name("rollout log", 0))
         return self._host("r1ray.telemetry.rollouts:RolloutLog", folder, **options, **env)
 
     async def beside_rank_0(self, function: Any) -> Any:
@@ -217,6 +214,10 @@ class Spawner:
     def _keep(self, actor: Handle) -> Handle:
         self._started.append(actor)
         return actor
+
+    def _named(self, name: Name) -> dict[str, Any]:
+        """Return the environment of an actor with one thread of its own."""
+        return self._runtime({"OMP_NUM_THREADS": "1"} | environment(name))
 
     def _options(self, section: str, index: int, env: dict[str, str], part: int = 0) -> dict[str, Any]:
         role = ROLES.get(section) or f"reward model {section.removeprefix('reward.models.')}"

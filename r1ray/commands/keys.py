@@ -12,7 +12,7 @@ from r1ray.commands.export import EXPORT_SECTION
 from r1ray.commands.hints import no_such_key, of_peers
 from r1ray.commands.key_lines import choice_lines, section_lines
 from r1ray.config import EvaluationConfig, RunConfig, ScoreConfig
-from r1ray.config.folder import config_folder
+from r1ray.config.folder import config_folder, names_in
 from r1ray.config.keys import Key, Section, sections_of
 from r1ray.config.peer_names import ours
 from r1ray.errors import UserError
@@ -96,12 +96,9 @@ def matching(pattern: str, sections: Sequence[Section]) -> list[Section]:
 
 def choices() -> dict[str, tuple[str, list[str]]]:
     """Return the default and the files of every group, in the order in which a run lays them over each other."""
-    conf = config_folder()
-    defaults = dict(DEFAULT.findall((conf / "config.yaml").read_text(encoding="utf-8"))) | {"benchmark": ""}
-    return {
-        group: (default, sorted(path.stem for path in (conf / group).glob("*.yaml")))
-        for group, default in defaults.items()
-    }
+    text = (config_folder() / "config.yaml").read_text(encoding="utf-8")
+    defaults = dict(DEFAULT.findall(text)) | {"benchmark": ""}
+    return {group: (default, names_in(group)) for group, default in defaults.items()}
 
 
 def _only(section: Section, matches: Callable[[Key], bool]) -> Section:

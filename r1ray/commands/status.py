@@ -52,11 +52,11 @@ def command(arguments: Sequence[str]) -> None:
 
 def _print_stacks(run_dir: Path) -> None:
     from r1ray.runtime.stacks import ask_for_stacks
-    from r1ray.telemetry.run_status import log_of, on_this_node
+    from r1ray.telemetry.run_status import on_this_node
 
     processes = on_this_node(run_dir)
     running = {pid: each for pid, each in processes.items() if each.state == "running" and _is_ours(pid)}
-    stacks = ask_for_stacks({pid: log_of(each) for pid, each in running.items()})
+    stacks = ask_for_stacks({pid: Path(each.log) for pid, each in running.items()})
     for pid, each in processes.items():
         print(f"\n--- {each.role} {each.index}, process {pid}")
         if each.state == "stopped":

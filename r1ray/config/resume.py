@@ -39,7 +39,7 @@ _ENGINE = (
     "engine_args.pipeline_parallel_size",
     "engine_args.tensor_parallel_size",
 )
-"""Of ``rollout``, and of the judge's engines."""
+"""Keys of ``rollout``, and of the judge's engines."""
 
 MAY_CHANGE = (
     *("name", "output_dir", "experiment", "stages", "artifacts"),
@@ -109,8 +109,8 @@ class Change:
 
 
 def decisive(config: RunConfig) -> dict[str, Any]:
-    """What makes two runs different runs: not where they run, on how many ranks and actors, nor how patient they are.
-    A run may go on from its checkpoint with other values of these."""
+    """Return what makes two runs different runs: not where they run, on how many ranks and actors, nor how patient they
+    are. A run may go on from its checkpoint with other values of these."""
     return only_decisive(asdict(config))
 
 

@@ -115,7 +115,7 @@ class CheckpointConfig:
     """Longest time between two checkpoints, which are written at the end of a step; beside ``every``, whichever is due
     first. null: by steps alone. Unit: minutes."""
     on_full_disk: str = "wait"
-    """What a run does if its disk is full: ``wait`` for room, with a warning every minute and at most for
+    """Reaction to a full disk: ``wait`` for room, with a warning every minute and at most for
     ``deadlines.checkpoint_s``, or ``stop``. The last good checkpoint is kept."""
     keep: int = 2
     """Number of the newest checkpoints that are kept."""

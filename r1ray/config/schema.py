@@ -92,7 +92,7 @@ class Place:
 
     @property
     def needed(self) -> str:
-        """What a value has to be, for the user."""
+        """The kind of value that is needed, for the user."""
         words = {int: "a whole number", float: "a number", bool: "true or false", str: "a text"}
         if self.kind in words:
             text = words[self.kind]

@@ -9,17 +9,17 @@ from dataclasses import fields, is_dataclass
 from typing import Any
 
 MAX_INTEGER = 2**31 - 1
-"""Of every key with a fixed name: tokens and places are counted in int32, and vLLM seeds numpy, which takes less than
-2**32, with the run's seed plus the number of an engine."""
+"""Largest integer of every key with a fixed name: tokens and places are counted in int32, and vLLM seeds numpy, which
+takes less than 2**32, with the run's seed plus the number of an engine."""
 MAX_FREE_INTEGER = 2**63 - 1
-"""Of names that the user chose, as in ``rollout.engine_args``."""
+"""Largest integer below names that the user chose, as in ``rollout.engine_args``."""
 MAX_ACTORS = 2**16
-"""Of one kind: the driver keeps a list of them."""
+"""Most actors of one kind: the driver keeps a list of them."""
 MAX_THREADS = 1024
 MAX_SECONDS = 1e9
 """Thirty years; Python's locks wait for at most ten times as long."""
 MAX_NAME_BYTES = 200
-"""Of a run's name: file systems take 255, and r1ray appends to it."""
+"""Longest name of a run: file systems take 255, and r1ray appends to it."""
 MAY_BE_BLANK = ("command", "eval.compare.name", "search.segment_end")
 RESERVED_NAMES = ("artifacts", "evaluations")
 """Folders in ``output_dir`` that all runs share."""

@@ -27,7 +27,7 @@ BATCH_ROWS = 4096
 MAX_ERRORS_SHOWN = 3
 NEEDS = "a Parquet (.parquet) or JSON lines (.jsonl) file"
 PARQUET = b"PAR1"
-"""How a Parquet file begins."""
+"""First bytes of a Parquet file."""
 
 
 def _open(path: str, key: str) -> tuple[pafs.FileSystem, str]:

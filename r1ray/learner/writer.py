@@ -38,7 +38,7 @@ class StateWriter:
         self._pending.append(self._thread.submit(action))
 
     def is_done(self) -> bool:
-        """Whether everything handed over is written. Raises what went wrong on the way, once."""
+        """Return whether everything handed over is written. Raises what went wrong on the way, once."""
         done = [future for future in self._pending if future.done()]  # asked once: one may end between two questions
         self._pending = [future for future in self._pending if future not in done]
         for future in done:

@@ -42,7 +42,7 @@ from r1ray.types import GroupRecord, GroupRequest, Position, Prompt, Sampling, S
 MAX_DROPS_IN_A_ROW = 64
 """Without one usable group between them; then something is wrong with all of them."""
 END_S = 30.0
-"""How long groups that are to be issued again may take to end, before others are issued."""
+"""Longest wait for groups that are to be issued again to end, before others are issued."""
 
 
 class Buffer:

@@ -56,12 +56,12 @@ class Checkpoints:
             keep: so many of the newest stay.
             best: name of a metric; the checkpoint with its highest value stays too.
         """
-        self.folder = self._folder = folder
+        self.folder = folder
         self._keep, self._metric = keep, best
 
     def begin(self, version: int) -> Path:
         """An empty folder beside the others; the learner saves into its ``learner/``. One at a time."""
-        aside = self._folder / f"{ASIDE}{version}"
+        aside = self.folder / f"{ASIDE}{version}"
         shutil.rmtree(aside, ignore_errors=True)
         (aside / "learner").mkdir(parents=True)
         return aside
@@ -75,7 +75,7 @@ class Checkpoints:
         (aside / _STATE).write_text(json.dumps(asdict(state)))
         files = {str(path.relative_to(aside)): _look_at(path) for path in _files(aside)}
         write_json(aside / _MANIFEST, {"format": FORMAT, "files": files, "metrics": dict(metrics or {})})
-        final = self._folder / str(state.step)
+        final = self.folder / str(state.step)
         put_in_place(aside, final)
         self.tidy()
         return final
@@ -87,7 +87,7 @@ class Checkpoints:
     def num_bytes(self) -> int:
         """Return the size of the newest checkpoint; 0 where there is none."""
         versions = self.versions()
-        return sum(path.stat().st_size for path in _files(self._folder / str(versions[-1]))) if versions else 0
+        return sum(path.stat().st_size for path in _files(self.folder / str(versions[-1]))) if versions else 0
 
     def latest(self) -> tuple[Path, LoopState] | None:
         """The newest checkpoint's ``learner/`` folder and state, None where there is none. Raises UserError where it
@@ -95,12 +95,12 @@ class Checkpoints:
         versions = self.versions()
         if not versions:
             return None
-        folder = self._folder / str(versions[-1])
+        folder = self.folder / str(versions[-1])
         rest = f"go on from version {versions[-2]}" if len(versions) > 1 else "begin again"
         if fault := _fault(folder):
             raise UserError(f"checkpoint {folder} is torn: {fault}. Remove the folder to {rest}.")
         if (found := _format(folder)) != FORMAT:
-            run = self._folder.parent
+            run = self.folder.parent
             raise UserError(
                 f"checkpoint {folder} has format {found}, needs {FORMAT}: another version of r1ray wrote it, and its "
                 f"run cannot go on; start anew from its weights with model={run}/hf/{folder.name} and another name "
@@ -119,8 +119,8 @@ class Checkpoints:
         versions = self.versions()
         there = f"there are those of versions {', '.join(map(str, versions))}" if versions else "there is none"
         if version not in versions:
-            raise UserError(f"version={version}: {self._folder} has no checkpoint of it; {there}.")
-        folder = self._folder / str(version)
+            raise UserError(f"version={version}: {self.folder} has no checkpoint of it; {there}.")
+        folder = self.folder / str(version)
         if fault := _fault(folder):
             raise UserError(f"checkpoint {folder} is torn: {fault}; {there}.")
         return folder / "learner"
@@ -128,7 +128,7 @@ class Checkpoints:
     def best(self) -> int | None:
         """Return the version that is kept for its metric, as :meth:`tidy` noted it; None where none is. Raises
         UserError where the note is torn."""
-        note = self._folder / _BEST
+        note = self.folder / _BEST
         if not note.exists():
             return None
         way_out = "Going on with the run makes it anew; or remove it, and say which version is meant"
@@ -143,13 +143,13 @@ class Checkpoints:
         versions = self.versions()
         best = self._find_best(versions)
         if best is not None:
-            write_json(self._folder / _BEST, {"version": best[0], "metric": self._metric, "value": best[1]})
+            write_json(self.folder / _BEST, {"version": best[0], "metric": self._metric, "value": best[1]})
         elif self._metric is not None:
-            (self._folder / _BEST).unlink(missing_ok=True)  # of checkpoints that are gone
+            (self.folder / _BEST).unlink(missing_ok=True)  # of checkpoints that are gone
         for version in versions[: -self._keep]:
             if best is None or version != best[0]:
                 self._remove(version)
-        for left in [*self._folder.glob(f"{ASIDE}*"), *self._folder.glob(f"{REMOVING}*")]:
+        for left in [*self.folder.glob(f"{ASIDE}*"), *self.folder.glob(f"{REMOVING}*")]:
             shutil.rmtree(left)
 
     def _find_best(self, versions: list[int]) -> tuple[int, float] | None:
@@ -157,19 +157,19 @@ class Checkpoints:
         the best is never removed, so that it is found again after any restart."""
         if self._metric is None:
             return None
-        metrics = {version: _metrics(self._folder / str(version)).get(self._metric) for version in versions}
+        metrics = {version: _metrics(self.folder / str(version)).get(self._metric) for version in versions}
         rated = [(version, value) for version, value in metrics.items() if value is not None and value == value]
         return max(rated, key=lambda pair: pair[1], default=None)
 
     def _remove(self, version: int) -> None:
         """Renamed first: a folder with a number is never half removed."""
-        shutil.rmtree(move_away(self._folder / str(version)))
+        shutil.rmtree(move_away(self.folder / str(version)))
 
     def versions(self) -> list[int]:
         """Return the versions that have a checkpoint, in order."""
-        if not self._folder.is_dir():
+        if not self.folder.is_dir():
             return []
-        return sorted(int(path.name) for path in self._folder.iterdir() if path.name.isdigit())
+        return sorted(int(path.name) for path in self.folder.iterdir() if path.name.isdigit())
 
 
 def _fault(folder: Path) -> str | None:

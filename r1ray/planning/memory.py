@@ -145,7 +145,7 @@ def has_reference(config: RunConfig) -> bool:
 
 
 def _has_snapshot(config: RunConfig) -> bool:
-    """Whether the last two versions are kept beside the learner: a share of them is counted for each rank."""
+    """Return whether the last two versions are kept beside the learner: a share of them is counted for each rank."""
     return not config.only_learner and config.weights.snapshot
 
 

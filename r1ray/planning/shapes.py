@@ -211,7 +211,7 @@ SIZES = (
     "moe_intermediate_size",
     "n_routed_experts",
 )
-"""What a shape is made of, where a configuration has it."""
+"""Fields that a shape is made of, where a configuration has it."""
 
 
 def shape_of(config: Mapping[str, Any], *, name: str) -> Shape:

@@ -15,7 +15,7 @@ BECOMES = {
     "zero": "the part is 0 there",
     "mask": "the response is left out",
 }
-"""What ``on_error`` makes of a response."""
+"""Consequence of each ``on_error`` for a response."""
 
 
 class FailureBook:

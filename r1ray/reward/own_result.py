@@ -1,4 +1,4 @@
-"""What a reward function of the user's returned, as a Score, or what it did wrong, as a PartFailure.
+"""Results of the user's reward functions: a Score of what one returned, or a PartFailure of what it did wrong.
 
 value --score_of--> Score                exception, NotANumber --part_failure--> PartFailure
 """

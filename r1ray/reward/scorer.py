@@ -93,12 +93,12 @@ class Part:
 
     @property
     def is_users(self) -> bool:
-        """Whether it calls a function that is not r1ray's."""
+        """It calls a function that is not r1ray's."""
         return not self.is_own and self.model is None
 
     @property
     def on_error(self) -> str:
-        """What becomes of a response that it fails on. A rule that ships ends no run because of what a model wrote."""
+        """Consequence for a response that it fails on. A rule that ships ends no run because of what a model wrote."""
         return "zero" if self.is_own and self.config.on_error == "auto" else self.config.on_error
 
 

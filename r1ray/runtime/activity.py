@@ -20,7 +20,7 @@ Kind = Literal["wait", "call", "work"]
 that this process was asked to answer."""
 SHOWN = 3
 IDLE = "a call"
-"""What a process waits for that has nothing to do, and was told nothing else by :func:`idle_means`."""
+"""The wait of a process that has nothing to do, and was told nothing else by :func:`idle_means`."""
 
 _numbers = itertools.count()
 _entries: dict[Kind, dict[int, tuple[str, str, float]]] = {"wait": {}, "call": {}, "work": {}}  # the oldest first
@@ -30,7 +30,7 @@ _idle = IDLE
 
 @dataclass(frozen=True, slots=True)
 class Doing:
-    """What a process waits for."""
+    """The wait of a process, or its work."""
 
     waits_for: str
     since: float

@@ -1,4 +1,4 @@
-"""What the processes of a run say of themselves, read from their files in ``RUN_DIR/logs/``, and what /proc says."""
+"""Status of the processes of a run: what they say of themselves in ``RUN_DIR/logs/``, and what /proc says."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from r1ray.runtime.causes import cause_in
 from r1ray.runtime.own_process import Told, own
@@ -47,10 +48,14 @@ class ActorStatus:
 def read_told(path: Path) -> Told | None:
     """Return a status file; None for one that is gone, or is not one."""
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-        return Told(**(value | {"process": ProcessId(**value["process"])}))
+        return told_of(json.loads(path.read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError, KeyError):
         return None
+
+
+def told_of(value: dict[str, Any]) -> Told:
+    """Return what a JSON object says of a process. Raises ValueError, TypeError or KeyError where it is another."""
+    return Told(**(value | {"process": ProcessId(**value["process"])}))
 
 
 def status_of(told: Told) -> ActorStatus:

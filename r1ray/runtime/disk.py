@@ -1,4 +1,4 @@
-"""Whether a folder can be written: found by writing, since a quota or a full disk shows nowhere else."""
+"""Room in a folder, found by writing, since a quota or a full disk shows nowhere else."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pathlib import Path
 POLL_S = 1.0
 PROBE = b"\0" * (1 << 16)
 UNTIL_FREED = (errno.ENOSPC, errno.EDQUOT)
-"""What ends when somebody removes files."""
+"""Errors that end when somebody removes files."""
 
 
 def why_not(folder: Path, *, needs: int = 0) -> OSError | None:

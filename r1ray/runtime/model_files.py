@@ -9,7 +9,7 @@ from typing import Any
 
 from r1ray.errors import UserError
 from r1ray.runtime.user_paths import path_of
-from r1ray.runtime.weight_files import check_weights, one_line
+from r1ray.runtime.weight_files import check_weights, flat_text
 
 SAMPLING_FLAGS = {
     "temperature": 1.0,
@@ -71,7 +71,7 @@ def check_config(folder: Path, *, named: str) -> None:
     try:
         config = json.loads(path.read_bytes())
     except (OSError, ValueError, RecursionError) as error:
-        raise UserError(f"{named}: its config.json cannot be read: {one_line(error)}") from error
+        raise UserError(f"{named}: its config.json cannot be read: {flat_text(error)}") from error
     if not isinstance(config, dict) or not isinstance(config.get("model_type"), str):
         raise UserError(f"{named}: its config.json has no model_type; needs that of a Hugging Face model.")
 
@@ -89,7 +89,7 @@ def check_model(folder: Path, *, named: str, kind: str = "CausalLM", is_trained:
         try:
             labels = AutoConfig.from_pretrained(folder).num_labels
         except Exception as error:  # what values of the wrong kind come to in a class of the library
-            raise UserError(f"{named}: not a model that transformers can load: {one_line(error)}") from error
+            raise UserError(f"{named}: not a model that transformers can load: {flat_text(error)}") from error
         if labels != 1:
             raise UserError(f"{named}: it has {labels} labels; needs one, as recipe=reward_model makes them.")
     check_weights(folder, named=named, kind=kind, is_trained=is_trained)
@@ -111,6 +111,7 @@ def load_tokenizer(
     key: str = "model",
     may_lack_rows: bool = False,
     is_trained: bool = True,
+    is_checked: bool = False,
 ) -> Any:
     """The model's tokenizer. Raises UserError where ``model`` is no causal language model, its files are not whole, or
     its tokenizer lacks what a run needs, or has tokens that the model has no embedding of.
@@ -119,6 +120,7 @@ def load_tokenizer(
         key: what messages call the model.
         may_lack_rows: for who is about to add the embeddings that are missing.
         is_trained: the model will be, which quantised weights cannot be.
+        is_checked: its weights have been looked at.
     """
     from transformers import AutoConfig
 
@@ -130,7 +132,7 @@ def load_tokenizer(
     try:
         config = AutoConfig.from_pretrained(model)
     except Exception as error:  # what values of the wrong kind come to in a class of the library
-        raise UserError(f"{named}: not a model that transformers can load: {one_line(error)}") from error
+        raise UserError(f"{named}: not a model that transformers can load: {flat_text(error)}") from error
     tokenizer = _tokenizer(model, folder, named=named)
     if not any("CausalLM" in name for name in config.architectures or ()):
         raise UserError(f"{key}={model}: its architecture is {config.architectures}; needs a causal language model.")
@@ -156,7 +158,7 @@ def load_tokenizer(
             f"another model, or rows were not added with its last tokens. Give the model its own tokenizer, or add "
             f"the rows: r1ray run recipe=extend model={model}"
         )
-    if folder.is_dir():
+    if folder.is_dir() and not is_checked:
         check_weights(folder, named=named, is_trained=is_trained)
     return tokenizer
 
@@ -169,7 +171,7 @@ def _tokenizer(model: str, folder: Path, *, named: str) -> Any:
         has_tokens = bool(set(tokenizer.get_vocab()) - set(tokenizer.all_special_tokens))
     except Exception as error:  # tokenizers raises no other class for a file that is none of its own
         if not folder.is_dir() or any(folder.glob("tokenizer.*")):
-            raise UserError(f"{named}: its tokenizer cannot be loaded: {one_line(error)}") from error
+            raise UserError(f"{named}: its tokenizer cannot be loaded: {flat_text(error)}") from error
         has_tokens = False
     if not has_tokens:  # without files, transformers makes one that knows nothing
         raise UserError(f"{named}: it has no tokenizer; needs the model's tokenizer.json and tokenizer_config.json.")

@@ -12,14 +12,13 @@ import logging
 import multiprocessing
 import os
 import re
-import socket
 import sys
 import threading
 import time
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from r1ray.runtime import activity
 from r1ray.runtime.causes import START
@@ -42,7 +41,7 @@ class Name:
     role: str
     index: int
     part: str = ""
-    """Of several processes with one role and index."""
+    """Tells several processes with one role and index apart."""
 
     def __str__(self) -> str:
         return f"{self.role.replace(' ', '-')}-{self.index}" + (f".{self.part}" if self.part else "")
@@ -57,7 +56,7 @@ class Name:
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """What a process says of itself: its status file."""
+    """A process's status file: what it says of itself."""
 
     role: str
     index: int
@@ -181,6 +180,18 @@ def part_of(actor: Name, process: str) -> Name:
     return Name(f"{base}engine core", actor.index, actor.part)
 
 
+def first_line(process: OwnProcess) -> str:
+    """Return what a process writes to its log first, where :mod:`r1ray.runtime.causes` begins to read."""
+    return f"{START}{process.name}: process {process.process.pid} on {process.process.node}"
+
+
+def record_handler(name: Name, log: TextIO) -> logging.Handler:
+    """Return what writes r1ray's records to a log, with time and name."""
+    handler = logging.StreamHandler(log)
+    handler.setFormatter(logging.Formatter(f"%(asctime)s {name} %(levelname)s %(message)s"))
+    return handler
+
+
 def _redirect(process: OwnProcess) -> bool:
     """Have all that is printed here go to the log, and r1ray's records with time and name. Returns whether it can be
     written to: a node may not see the run folder, and a log is no reason to fail."""
@@ -194,12 +205,10 @@ def _redirect(process: OwnProcess) -> bool:
     os.dup2(file, 1)
     os.dup2(file, 2)
     started = time.strftime("%Y-%m-%d %H:%M:%S")
-    os.write(file, f"{START}{process.name}: process {os.getpid()} on {socket.gethostname()}, {started}\n".encode())
+    os.write(file, f"{first_line(process)}, {started}\n".encode())
     answer_in(file)
-    handler = logging.StreamHandler(open(file, "w", buffering=1, closefd=False))  # noqa: SIM115
-    handler.setFormatter(logging.Formatter(f"%(asctime)s {process.name} %(levelname)s %(message)s"))
     logger = logging.getLogger("r1ray")
-    logger.addHandler(handler)
+    logger.addHandler(record_handler(process.name, open(file, "w", buffering=1, closefd=False)))  # noqa: SIM115
     logger.setLevel(logging.INFO)
     logger.propagate = False
     return True

@@ -19,7 +19,7 @@ from r1ray.errors import UserError
 SINGLE, INDEX = "model.safetensors", "model.safetensors.index.json"
 PICKLES = ("pytorch_model.bin", "pytorch_model.bin.index.json", "consolidated.00.pth")
 LFS = b"version https://git-lfs"
-"""How a file begins that Git stored elsewhere, and that was not fetched."""
+"""First bytes of a file that Git stored elsewhere, and that was not fetched."""
 FLOATS = ("F64", "F32", "F16", "BF16")
 NAMED = 3
 """Tensors that a message names."""
@@ -115,7 +115,7 @@ def _check_shapes(folder: Path, *, named: str, kind: str) -> None:
                 generation_config=transformers.GenerationConfig(),  # the folder's own is looked at elsewhere
             )
     except Exception as error:  # what a configuration of odd values comes to in a model's constructor
-        raise UserError(f"{named}: transformers cannot build it of its config.json: {one_line(error)}") from error
+        raise UserError(f"{named}: transformers cannot build it of its config.json: {flat_text(error)}") from error
     shapes = {f"{name} {_shape(here)} instead of {_shape(there)}" for name, here, there in found["mismatched_keys"]}
     for what, names in (
         ("have in another shape than its config.json", shapes),
@@ -142,7 +142,7 @@ def _quiet() -> Iterator[None]:
             logging.enable_progress_bar()
 
 
-def one_line(error: BaseException) -> str:
+def flat_text(error: BaseException) -> str:
     """Return an error's text without its line breaks, cut where it is long."""
     return f"{' '.join(str(error).split()) or type(error).__name__:.300}"
 

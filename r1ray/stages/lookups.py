@@ -24,7 +24,7 @@ from r1ray.stages.own_functions import check_own_functions
 OF_EVERY_EVALUATION = ("pass@1", "pass@1_low", "pass@1_high", "length_mean", "truncated_rate", "no_answer_rate")
 OF_A_DOMAIN = ("share", "reward_mean", "length_mean")
 OF_CHECKS = frozenset(name for metric in METRICS.values() for name in metric.names)
-"""What checks of some kinds tell of a response, beside the parts of the reward."""
+"""Metrics that checks of some kinds tell of a response, beside the parts of the reward."""
 
 
 def check_names(configs: Mapping[str, RunConfig]) -> None:

@@ -18,8 +18,7 @@ from pathlib import Path
 from typing import TextIO
 
 from r1ray.errors import R1RayError, Terminated, UserError
-from r1ray.runtime.causes import START
-from r1ray.runtime.own_process import Name, OwnProcess, be, one_line, write_whole
+from r1ray.runtime.own_process import Name, OwnProcess, be, first_line, one_line, record_handler, write_whole
 from r1ray.runtime.run_files import LOGS
 from r1ray.runtime.stacks import answer_in
 from r1ray.telemetry.logs import ROOT, chatter_in
@@ -129,7 +128,7 @@ def told(run_dir: Path) -> Iterator[None]:
     go to ``logs/driver-0.log``. Raises UserError where that cannot be written to."""
     global _current
     process = OwnProcess(Name("driver", 0), run_dir / LOGS / "driver-0.log")
-    with _opened(process) as log, _records_in(log):
+    with _opened(process) as log, _records_in(log, process.name):
         be(process)
         answer_in(os.dup(log.fileno()))  # for as long as this process lives
         status = _current = DriverStatus(run_dir, process)
@@ -156,7 +155,7 @@ def _opened(process: OwnProcess) -> Iterator[TextIO]:
     try:
         process.log.parent.mkdir(parents=True, exist_ok=True)
         log = process.log.open("a", buffering=1, encoding="utf-8")
-        log.write(f"{START}{process.name}: process {process.process.pid} on {process.process.node}\n")
+        log.write(f"{first_line(process)}\n")
     except OSError as error:
         raise UserError(f"output_dir: {process.log} cannot be written to: {error}.") from error
     try:
@@ -167,10 +166,9 @@ def _opened(process: OwnProcess) -> Iterator[TextIO]:
 
 
 @contextmanager
-def _records_in(log: TextIO) -> Iterator[None]:
+def _records_in(log: TextIO, name: Name) -> Iterator[None]:
     """Have r1ray's records written to a file too, with time and name."""
-    handler = logging.StreamHandler(log)
-    handler.setFormatter(logging.Formatter("%(asctime)s driver-0 %(levelname)s %(message)s"))
+    handler = record_handler(name, log)
     logging.getLogger(ROOT).addHandler(handler)
     try:
         yield

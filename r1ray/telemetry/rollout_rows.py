@@ -130,7 +130,7 @@ class RolloutRow(TypedDict, total=False):
     or ``removed``: for the reason in ``detail``."""
     label: str | None
     detail: str | None
-    """For people, with what reward functions raised."""
+    """Text for people, with what reward functions raised."""
     advantage: float | None
     """None where the trajectory was not trained on."""
     status: Status

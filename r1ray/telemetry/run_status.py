@@ -10,14 +10,14 @@ import json
 import os
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from r1ray.errors import UserError
-from r1ray.runtime.actor_status import ActorStatus, read_actors, status_of
+from r1ray.runtime.actor_status import ActorStatus, read_actors, status_of, told_of
 from r1ray.runtime.own_process import Told
-from r1ray.runtime.processes import ProcessId, state_of
+from r1ray.runtime.processes import state_of
 from r1ray.runtime.run_files import LOGS
 from r1ray.telemetry.metrics import last_row
 
@@ -27,15 +27,15 @@ DRIVER_LATE_S = 15.0
 
 @dataclass(frozen=True, slots=True)
 class DriverTold:
-    """What the driver says of the run: ``status.json``."""
+    """The driver's word on the run: ``status.json``."""
 
     run: str
     stage: str
     folder: str
-    """Of the stage's metrics.jsonl."""
+    """The folder of the stage's metrics.jsonl."""
     driver: Told
     ended: str
-    """How the run ended; empty as long as it goes on."""
+    """The end of the run, in words; empty as long as it goes on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,9 +97,9 @@ def read_status(run_dir: Path) -> RunStatus:
     state = "ended" if told.ended else state_of(told.driver.process, silent_s=age)
     driver = status_of(told.driver)
     if told.ended:
-        driver = _with(driver, state="ended", waits_for="", last_error=told.ended)
+        driver = replace(driver, state="ended", waits_for="", last_error=told.ended)
     elif state == "dead":
-        driver = _with(driver, waits_for="", last_error="it was killed, or crashed, without a last word")
+        driver = replace(driver, waits_for="", last_error="it was killed, or crashed, without a last word")
     actors = [status_of(each) for each in read_actors(run_dir / LOGS)]
     if told.ended:  # it has ended them itself; of a run that failed, their errors are left
         actors = [each for each in actors if each.state in ("running", "stopped") or each.last_error]
@@ -127,11 +127,6 @@ def last_stage(run_dir: Path) -> tuple[str, str]:
     return told.stage, told.folder
 
 
-def log_of(actor: ActorStatus) -> Path:
-    """Return the log of a process."""
-    return Path(actor.log)
-
-
 def on_this_node(run_dir: Path) -> dict[int, ActorStatus]:
     """Return the processes of the run that live on this node, by pid; their state is of this moment."""
     told = [_read(run_dir / STATUS).driver, *read_actors(run_dir / LOGS)]
@@ -142,16 +137,11 @@ def on_this_node(run_dir: Path) -> dict[int, ActorStatus]:
 def _read(path: Path) -> DriverTold:
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
-        driver = value["driver"] | {"process": ProcessId(**value["driver"]["process"])}
-        return DriverTold(**(value | {"driver": Told(**driver)}))
+        return DriverTold(**(value | {"driver": told_of(value["driver"])}))
     except (ValueError, TypeError, KeyError, OSError) as error:
         raise UserError(
             f"{path}: is not the status of a run ({error}); a run that goes on here rewrites it."
         ) from error
-
-
-def _with(actor: ActorStatus, **changes: Any) -> ActorStatus:
-    return ActorStatus(**(asdict(actor) | changes))
 
 
 def _ended(driver: ActorStatus) -> str:

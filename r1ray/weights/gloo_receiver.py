@@ -25,14 +25,14 @@ class GlooInitInfo(WeightTransferInitInfo):
     master_address: str
     master_port: int
     name: str
-    """Of the group."""
+    """The group's name."""
     rank_offset: int
     world_size: int
     bucket_bytes: int
     form_s: float
     """Bounds the wait for all members."""
     timeout_s: float
-    """Of one transfer."""
+    """Bounds one transfer."""
 
 
 @dataclass

@@ -83,7 +83,7 @@ class StreamSource(WeightSource):
         self.place: SnapshotPlace | None = None
         """Where the next round is written too."""
         self.problem = ""
-        """What kept it from that."""
+        """The error that kept it from that."""
 
     def metadata(self) -> list[ParamMeta]:
         metas = metadata_with_fingerprints(self._stream.metadata())

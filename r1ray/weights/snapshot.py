@@ -35,13 +35,13 @@ class SnapshotPlace:
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """What a snapshot says of itself."""
+    """The header of a snapshot."""
 
     version: int
     num_bytes: int
-    """Of its tensors."""
+    """Bytes of its tensors."""
     digest: str
-    """Of their fingerprints: two snapshots with the same one hold the same weights."""
+    """Digest of their fingerprints: two snapshots with the same one hold the same weights."""
     tensors: tuple[tuple[TensorMeta, int], ...]
     """Each with its place in the file."""
 

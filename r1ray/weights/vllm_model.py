@@ -18,7 +18,7 @@ from r1ray.weights.snapshot_file import load
 from r1ray.weights.stream import VerifyingLoader
 
 NOTHING_ARRIVED = "no tensor had arrived"
-"""What errors of a round say that broke before its first tensor. (vLLM passes nothing on but their text.)"""
+"""Words of errors of a round that broke before its first tensor. (vLLM passes nothing on but their text.)"""
 
 
 def gather(own: dict[str, int]) -> list[dict[str, int]]:
@@ -41,7 +41,7 @@ class Received:
     model_config: Any
     adapter: ReceivedAdapter | None = None
     is_open = False
-    """Whether a round was begun that has not ended."""
+    """A round was begun that has not ended."""
     _held: HeldWeights | None = None
 
     @property

@@ -99,7 +99,7 @@ async def _train(self: LearnerGroup, shards: Any, rows: Any) -> StepStats:
 
 
 def in_task(error: Exception) -> Exception:
-    """As Ray raises what a rank raised."""
+    """Return what a rank raised, as Ray raises it."""
     raised: Exception = RayTaskError("train", "Traceback", error).as_instanceof_cause()
     return raised
 

@@ -4,21 +4,10 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
-import pytest
-
 from r1ray.runtime.actor_status import explained, read_actors, read_told, status_of, suspects
-from r1ray.runtime.own_process import LOG, Name, OwnProcess, be
-
-
-@pytest.fixture
-def driver(tmp_path: Path) -> Iterator[OwnProcess]:
-    process = OwnProcess(Name("driver", 0), tmp_path / "driver-0.log")
-    be(process)
-    yield process
-    be(None)
+from r1ray.runtime.own_process import LOG, Name, OwnProcess
 
 
 def test_a_dead_process_shows_the_last_error_of_its_log(tmp_path: Path) -> None:

@@ -6,24 +6,16 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from r1ray.runtime import own_process
 from r1ray.runtime.actor_status import read_actors, status_of
-from r1ray.runtime.own_process import LOG, Name, OwnProcess, be, environment, join, name_in, part_of
+from r1ray.runtime.own_process import LOG, Name, OwnProcess, environment, join, name_in, part_of
 from r1ray.runtime.stacks import ask_for_stacks
 from tests.runtime.children import JOINED, child
-
-
-@pytest.fixture
-def driver(tmp_path: Path) -> Iterator[OwnProcess]:
-    process = OwnProcess(Name("driver", 0), tmp_path / "driver-0.log")
-    be(process)
-    yield process
-    be(None)
 
 
 def wait_until(condition: Callable[[], bool]) -> None:

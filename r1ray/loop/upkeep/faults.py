@@ -11,7 +11,7 @@ class Faults:
     def __init__(self) -> None:
         self._lost: Counter[str] = Counter()
         self.restarts = 0
-        """Of the learner group."""
+        """Restarts of the learner group."""
 
     def note(self, role: str, count: int = 1) -> None:
         """Actors of a role are lost."""

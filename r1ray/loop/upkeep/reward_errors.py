@@ -17,7 +17,7 @@ from r1ray.types import Prompt, ScoredGroup, ScoringFailed
 
 logger = logging.getLogger(__name__)
 MAX_SHARE = 0.1
-"""Of a step's trajectories; more of them end a run by ``on_error=auto``."""
+"""Share of a step's trajectories; more of them end a run by ``on_error=auto``."""
 
 
 class RewardErrors:

@@ -59,7 +59,7 @@ def evaluation_of(config: EvaluationConfig, task: Task, *, key: str, path: str) 
     model = local_folder(path, key=key)
     if memo.is_relative_to(model):
         raise UserError(f"output_dir={config.output_dir}: is inside of {key}={path}; needs a folder of its own.")
-    tokenizer = load_tokenizer(model, template=task.template, key=key, is_trained=False)
+    tokenizer = load_tokenizer(model, template=task.template, key=key, is_trained=False, is_checked=True)
     check_rewarded_pattern(tokenizer, config.reward, model=model, key=key)
     if config.reward_model.model is not None:
         ranks = local_folder(config.reward_model.model, key="reward_model.model")
