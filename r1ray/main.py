@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from r1ray import __version__
-from r1ray.commands import doctor, evaluate, export, files, keys, plan, run, score, status, submit
+from r1ray.commands import doctor, evaluate, export, files, keys, plan, replay, run, score, status, submit
 from r1ray.commands.arguments import Parser
 from r1ray.commands.overview import OVERVIEW
 from r1ray.errors import R1RayError, Terminated, UserError
@@ -39,6 +39,7 @@ VERBS: dict[str, Verb] = {
     "export": export,
     "submit": submit,
     "status": status,
+    "replay": replay,
     "keys": keys,
     "files": files,
 }

@@ -83,13 +83,13 @@ def stops(monkeypatch: pytest.MonkeyPatch) -> None:
     """End every command where it would start actors, ask a cluster or read a checkpoint."""
     from r1ray.cluster import jobs, placement
     from r1ray.doctor import examination, smoke
-    from r1ray.stages import export
+    from r1ray.stages import export, replayable
 
     def reached(*_: object, **__: object) -> None:
         raise Reached
 
     for module, name in (
-        *((placement, "preflight"), (jobs, "Jobs"), (export, "find_folder")),
+        *((placement, "preflight"), (jobs, "Jobs"), (export, "find_folder"), (replayable, "find_log")),
         *((examination, "examine_run"), (smoke, "smoke")),
     ):
         monkeypatch.setattr(module, name, reached)

@@ -167,13 +167,16 @@ class RunningLearner:
         self.spawner.end()
 
 
-async def launch_learner(config: RunConfig, *, model: str, learner: str, num_updates: int) -> RunningLearner:
+async def launch_learner(
+    config: RunConfig, *, model: str, learner: str, num_updates: int, settings: Sequence[Any] = ()
+) -> RunningLearner:
     """Start the ranks of a learner, without engines or reward actors, and wait until all of them answer.
 
     Args:
         model: folder or hub name that the ranks load.
-        learner: ``package.module:Class``, built with ``config.learner`` and the two specs.
+        learner: ``package.module:Class``, built with ``config.learner``, ``settings`` and the two specs.
         num_updates: optimizer updates, for the learning-rate schedule.
+        settings: further sections of the configuration.
 
     Raises UserError where the cluster is too small, or a node does not see the files, and what any rank raised at its
     start.
@@ -185,7 +188,7 @@ async def launch_learner(config: RunConfig, *, model: str, learner: str, num_upd
         paths = learner_paths(model, Path(config.output_dir).expanduser().resolve())
         await check_storage(spawner, paths, start_s=deadlines.start_s)
         spec = LearnerSpec(model, config.seed, num_updates)
-        start_ranks = _starter(spawner, config.learner, learner, spec, deadlines=deadlines)
+        start_ranks = _starter(spawner, config.learner, learner, *settings, spec, deadlines=deadlines)
         ranks, address = await ranks_ready(start_ranks, start_s=deadlines.start_s)
         group = LearnerGroup(ranks, address, start=start_ranks, kill=spawner.kill)
         await _watch(group, start_s=deadlines.start_s)

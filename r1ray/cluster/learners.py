@@ -103,10 +103,12 @@ class LearnerGroup:
             raise GroupLost(tuple(dict.fromkeys(group_of(name) for name in missing)))
         return await self._on_shards("train", shards, has_more)
 
-    async def train_rows(self, shards: Sequence[Shard], rows: Mapping[str, Any]) -> StepStats:
-        """See :class:`r1ray.interfaces.SupervisedLearner`."""
+    async def train_rows(
+        self, shards: Sequence[Shard], rows: Mapping[str, Any], *, has_more: bool = False
+    ) -> StepStats:
+        """See :class:`r1ray.interfaces.SupervisedLearner`; ``has_more`` as of :meth:`train`."""
         await self._lend(rows, shards)
-        return await self._on_shards("train", shards)
+        return await self._on_shards("train", shards, has_more)
 
     async def evaluate_rows(self, shards: Sequence[Shard], rows: Mapping[str, Any]) -> StepStats:
         """See :class:`r1ray.interfaces.SupervisedLearner`."""

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from r1ray.commands.arguments import Parser
+from r1ray.commands.run_dir_words import split_words
 from r1ray.config.keys import Key, Section
 from r1ray.errors import UserError
 from r1ray.runtime.user_paths import path_of
@@ -50,10 +51,9 @@ def parser() -> Parser:
 def command(arguments: Sequence[str]) -> None:
     """Make a Hugging Face folder of a checkpoint, and print where it lies."""
     given = parser().read(arguments)
-    run_dir, values = _split(given.words)
-    for key, value in (*values.items(), ("--out", given.out)):
-        if value == "":
-            raise UserError(f"{key}: needs a value.")
+    run_dir, values = split_words(given.words, verb="export", keys=MEANINGS)
+    if given.out == "":
+        raise UserError("--out: needs a value.")
     version, kind = values.get("version"), values.get("learner.lora.export")
     if version is not None and version != "best" and not (version.isascii() and version.isdigit()):
         raise UserError(f"version={version}: needs a version's number, or best.")
@@ -79,19 +79,3 @@ def _target(out: str, run_dir: Path) -> Path:
     if target.is_relative_to(run_dir) and {"checkpoints", "stages", "hf"} & set(target.relative_to(run_dir).parts):
         raise UserError(f"--out={out}: is among the run's own checkpoints; needs a folder outside of them.")
     return target
-
-
-def _split(words: Sequence[str]) -> tuple[str, dict[str, str]]:
-    """Return the run's folder and the values of the keys. Raises UserError."""
-    run_dirs, values = [], dict[str, str]()
-    for word in words:
-        key, is_set, value = word.partition("=")
-        if is_set and key in MEANINGS:
-            values[key] = value
-        elif is_set and not os.path.exists(word):
-            raise UserError(f"{word}: export has no such key; it has {', '.join(MEANINGS)}.")
-        else:
-            run_dirs.append(word)
-    if len(run_dirs) != 1:
-        raise UserError(f"export needs one RUN_DIR, found {len(run_dirs)}: {', '.join(run_dirs) or 'none'}.")
-    return run_dirs[0], values

@@ -11,6 +11,7 @@ from r1ray.commands.arguments import Parser
 from r1ray.commands.export import EXPORT_SECTION
 from r1ray.commands.hints import no_such_key, of_peers
 from r1ray.commands.key_lines import choice_lines, section_lines
+from r1ray.commands.replay import REPLAY_SECTION
 from r1ray.config import EvaluationConfig, RunConfig, ScoreConfig
 from r1ray.config.folder import config_folder, names_in
 from r1ray.config.keys import Key, Section, sections_of
@@ -66,7 +67,10 @@ def all_sections() -> list[Section]:
     """Return the sections of a run, and then those of keys that only another command has."""
     sections = sections_of(RunConfig)
     known = {key.name for section in sections for key in section.keys}
-    others = {"eval": sections_of(EvaluationConfig), "score": sections_of(ScoreConfig), "export": [EXPORT_SECTION]}
+    others = {
+        **{"eval": sections_of(EvaluationConfig), "score": sections_of(ScoreConfig)},
+        **{"export": [EXPORT_SECTION], "replay": [REPLAY_SECTION]},
+    }
     for verb, own in others.items():
         kept = [_only(section, lambda key: key.name not in known) for section in own]
         sections += [replace(section, only=f"r1ray {verb}") for section in kept if section.keys]

@@ -17,6 +17,7 @@ verbs:
   export  make a Hugging Face folder of a checkpoint
   submit  run as a job of a Ray cluster
   status  show what a run does, and what its processes wait for, also of one that is stopped or dead
+  replay  compute loss and gradient of a logged step again, and compare them with the log
   keys    show keys of the configuration, with defaults and meanings
   files   copy the Kubernetes manifests, or the launch scripts, to where they can be edited
 
@@ -30,6 +31,6 @@ where to look:
   r1ray keys PATTERN        the keys with PATTERN in their names, or the files that a group (algo, model, ...) can take
   r1ray run ... --cfg job   everything that would be run
 
-exit codes: 0 done, 1 what was asked about is not right (doctor), 2 your input, 3 a fault ended it, 130 Ctrl-C,
+exit codes: 0 done, 1 what was asked about is not right (doctor, replay), 2 your input, 3 a fault ended it, 130 Ctrl-C,
   143 SIGTERM
 """

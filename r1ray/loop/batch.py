@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 from r1ray.algo.advantage import step_advantages
 from r1ray.algo.batching import plan_shards
@@ -38,6 +39,10 @@ class _Row:
     id: str
     scored: ScoredTrajectory
     num_loss_tokens: int
+
+
+_Pair: TypeAlias = tuple[_Row, float | None]
+"""A trajectory, and its advantage; None where it has none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,11 +82,29 @@ def make_batch(
     Args:
         prompts: of the groups.
     """
-    algo, reward, learner, seed = config.algo, config.reward, config.learner, config.seed
-    groups = [weigh(group, reward, step=step) for group in groups]
-    rows_PG = [_rows_of(group, mask_truncated=algo.mask_truncated) for group in groups]
+    groups, pairs_PG = _advantages(groups, config, step=step)
+    shards = _shards(pairs_PG, part, config, step=step, version=version)
+    records = tuple(map(_record_of, groups, prompts, pairs_PG))
+    return Batch(tuple(groups), shards, records)
+
+
+def make_shards(
+    groups: Sequence[ScoredGroup], part: StepPart, config: RunConfig, *, step: int, version: int
+) -> tuple[Shard, ...]:
+    """Return the shards alone of :func:`make_batch`, of a step that is computed again: it is recorded already."""
+    _, pairs_PG = _advantages(groups, config, step=step)
+    return _shards(pairs_PG, part, config, step=step, version=version)
+
+
+def _advantages(
+    groups: Sequence[ScoredGroup], config: RunConfig, *, step: int
+) -> tuple[list[ScoredGroup], list[list[_Pair]]]:
+    """Return the groups with the rewards that count in a step, and each trajectory with its advantage."""
+    algo, reward = config.algo, config.reward
+    weighed = [weigh(group, reward, step=step) for group in groups]
+    rows_PG = [_rows_of(group, mask_truncated=algo.mask_truncated) for group in weighed]
     rewards_PG = [  # r_i
-        rewards_of(group.trajectories, reward, step=step, epsilon=algo.advantage_epsilon) for group in groups
+        rewards_of(group.trajectories, reward, step=step, epsilon=algo.advantage_epsilon) for group in weighed
     ]
     advantages_PG = step_advantages(  # A_i
         rewards_PG,
@@ -91,25 +114,29 @@ def make_batch(
         epsilon=algo.advantage_epsilon,
         epsilon_in=algo.advantage_epsilon_in,
     )
-    pairs_PG = [list(zip(*pair, strict=True)) for pair in zip(rows_PG, advantages_PG, strict=True)]
+    return weighed, [list(zip(*pair, strict=True)) for pair in zip(rows_PG, advantages_PG, strict=True)]
+
+
+def _shards(
+    pairs_PG: Sequence[Sequence[_Pair]], part: StepPart, config: RunConfig, *, step: int, version: int
+) -> tuple[Shard, ...]:
+    algo, learner = config.algo, config.learner
     trained_PG = [
         [(row, a) for row, a in pairs_G if a is not None and (row.num_loss_tokens or algo.count_masked)]
         for pairs_G in pairs_PG
     ]
-    shards = plan_shards(
+    return plan_shards(
         [[SampleRef(row.id, a, _read_tokens(row)) for row, a in trained_G] for trained_G in trained_PG],
         [[row.num_loss_tokens for row, _ in trained_G] for trained_G in trained_PG],
         num_minibatches=part.num_minibatches,
         num_ranks=learner.num_shards,
         max_tokens_per_microbatch=learner.max_tokens_per_microbatch,
         learner_version=version,
-        seed=seed * 1_000_003 + step - 1,
+        seed=config.seed * 1_000_003 + step - 1,
     )
-    records = tuple(map(_record_of, groups, prompts, pairs_PG))
-    return Batch(tuple(groups), shards, records)
 
 
-def _record_of(group: ScoredGroup, prompt: Prompt, pairs_G: Sequence[tuple[_Row, float | None]]) -> GroupRecord:
+def _record_of(group: ScoredGroup, prompt: Prompt, pairs_G: Sequence[_Pair]) -> GroupRecord:
     advantages = tuple(advantage if row.num_loss_tokens else None for row, advantage in pairs_G)
     return GroupRecord(group_id=group.group_id, prompt=prompt, group=group, advantages=advantages, status="trained")
 

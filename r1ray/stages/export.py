@@ -28,16 +28,7 @@ def find_folder(run_dir: Path, *, version: int | str | None, stage: str | None) 
         version: one of them, ``best``, or None: any.
         stage: look into this stage's folder only.
     """
-    if not run_dir.is_dir():
-        raise UserError(f"{run_dir}: no such folder; needs that of a run, or of a stage of it.")
-    if stage is not None and not (run_dir / "stages" / stage).is_dir():
-        names = ", ".join(sorted(path.name for path in run_dir.glob("stages/*"))) or "none, for it has no stages"
-        raise UserError(f"stage={stage}: {run_dir} has no such stage; needs one of {names}.")
-    # A run of one recipe has its checkpoints beside its stages/, a recipe of several has them in each stage's folder.
-    within = [run_dir, *run_dir.glob("stages/*")]
-    if stage is not None:
-        own = run_dir / "stages" / stage
-        within = [own, run_dir] if (own / STARTED).exists() else [own]
+    within = folders_of(run_dir, stage=stage)
     having = [folder for folder in within if checkpoints_of(folder).versions() or _exports(folder)]
     if not having:
         raise UserError(
@@ -45,6 +36,24 @@ def find_folder(run_dir: Path, *, version: int | str | None, stage: str | None) 
         )
     wanted = [folder for folder in having if _has(folder, version)]
     return max(wanted or having, key=lambda folder: max(path.stat().st_mtime for path in _made(folder)))
+
+
+def folders_of(run_dir: Path, *, stage: str | None) -> list[Path]:
+    """Return the folders in which a run's files may lie: its own, and those of its stages. Raises UserError.
+
+    Args:
+        stage: this one's only.
+    """
+    if not run_dir.is_dir():
+        raise UserError(f"{run_dir}: no such folder; needs that of a run, or of a stage of it.")
+    if stage is not None and not (run_dir / "stages" / stage).is_dir():
+        names = ", ".join(sorted(path.name for path in run_dir.glob("stages/*"))) or "none, for it has no stages"
+        raise UserError(f"stage={stage}: {run_dir} has no such stage; needs one of {names}.")
+    # A run of one recipe has its checkpoints beside its stages/, a recipe of several has them in each stage's folder.
+    if stage is None:
+        return [run_dir, *run_dir.glob("stages/*")]
+    own = run_dir / "stages" / stage
+    return [own, run_dir] if (own / STARTED).exists() else [own]
 
 
 def export_checkpoint(

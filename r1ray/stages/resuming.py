@@ -8,8 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
-from r1ray.config import changes
+from r1ray.config import RunConfig, changes
+from r1ray.config.literal import literals
 from r1ray.errors import UserError
 from r1ray.loop.checkpoint import Checkpoints
 
@@ -29,6 +32,21 @@ def read_settings(path: Path) -> dict[str, Any]:
             "still refused."
         )
     return found
+
+
+def read_config(path: Path) -> RunConfig:
+    """Return the configuration that a folder was begun with, as a run has it. Raises UserError where its file is torn,
+    or of a version with other keys."""
+    settings = literals(read_settings(path))
+    try:
+        merged = OmegaConf.merge(OmegaConf.structured(RunConfig, flags={"allow_objects": True}), settings)
+        made = OmegaConf.to_object(merged)
+    except (OmegaConfBaseException, ValueError) as error:
+        raise UserError(
+            f"{path}: {str(error).splitlines()[0].rstrip('.')}; needs the settings of a run of this version of r1ray."
+        ) from error
+    assert isinstance(made, RunConfig)
+    return made
 
 
 def check_changes(
