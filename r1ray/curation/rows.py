@@ -2,7 +2,7 @@
 
     DatasetRow --write_parts--> part-00000.parquet, ... --read_rows--> DatasetRow
 
-The columns ``id`` and ``messages`` are what ``r1ray.data.dialogues`` reads: a part is a file of supervised data.
+The columns ``id`` and ``messages`` are what ``r1ray.data.sft_layouts`` reads: a part is a file of supervised data.
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from r1ray.data.checks import MalformedRow, UnusableRow
-from r1ray.data.dialogues import EXAMPLES, recognise
+from r1ray.data.dialogues import recognise
+from r1ray.data.sft_layouts import EXAMPLES
 from r1ray.data.template import Message
 from r1ray.runtime.files import written_aside
 

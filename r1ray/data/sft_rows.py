@@ -1,6 +1,6 @@
 """Supervised data: read once in batches, checked row by row, tokenized, spooled to a memory-mapped Arrow file.
 
-    Parquet | JSON lines --(dialogues)--> RawExample --(turns)--> tokens --> x.arrow --> SFTExample | PreferencePair
+    row --(sft_layouts, pair_layouts)--> RawExample --(turns)--> tokens --> x.arrow --> SFTExample | PreferencePair
 
 A row of the spool holds one sequence of tokens, or two end to end, with its loss mask as lengths of runs.
 """
@@ -20,7 +20,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from r1ray.data.checks import MalformedRow, UnusableRow
-from r1ray.data.dialogues import Layout, RawExample, recognise
+from r1ray.data.dialogues import Layout, RawExample, joined, recognise, unknown_columns
 from r1ray.data.sft_examples import PreferencePair, SFTExample
 from r1ray.data.spool import MAX_ERRORS_SHOWN, SpooledRows, rows_of
 from r1ray.data.turns import DialogueEncoder, Piece
@@ -135,17 +135,15 @@ class _Reading:
     ) -> None:
         self._path, self._key, self._encoder, self._max_tokens = path, key, encoder, max_tokens
         self._marker, self._num_marked = marker, 0
-        self._rows = rows_of(path, key=key)
-        first = next(self._rows, None)
+        rows = rows_of(path, key=key)
+        first = next(rows, None)
         if first is None:
             raise UserError(f"{key}={path}: the file has no rows; needs at least one example.")
         layout = recognise(frozenset(first[1]), layouts)
         if layout is None:
-            raise UserError(
-                f"{key}={path}: found the columns {', '.join(sorted(first[1]))}; needs those of one of these layouts: "
-                f"{'; '.join(known.name for known in layouts)}."
-            )
-        self._layout, self._first = layout, first
+            raise UserError(f"{key}={path}: {unknown_columns(frozenset(first[1]), layouts)}.")
+        self._layout = layout
+        self._rows = joined(itertools.chain([first], rows), layout)
         self._errors: list[str] = []
         self._num_malformed = 0
         self._quarantined: Counter[str] = Counter()
@@ -166,15 +164,13 @@ class _Reading:
             yield self._batch([row for row in rows if self._fits(row[1])])
 
     def _prepared(self) -> Iterator[tuple[RawExample, list[tuple[Piece, ...]]]]:
-        for number, row in itertools.chain([self._first], self._rows):
+        for number, row in self._rows:
             self._num_read += 1
             try:
-                raw = self._layout.read(row, number)
-                dialogues = [self._encoder.pieces(dialogue) for dialogue in raw.dialogues]
-                if self._marker is not None:
-                    answers = (piece.text for pieces in dialogues for piece in pieces if piece.is_answer)
-                    self._num_marked += any(self._marker in answer for answer in answers)
-                yield raw, dialogues
+                raws = self._layout.read(row, number)
+                read = [(raw, [self._encoder.pieces(dialogue) for dialogue in raw.dialogues]) for raw in raws]
+                self._num_marked += sum(self._is_marked(dialogues) for _, dialogues in read)
+                yield from read
             except MalformedRow as error:
                 self._num_malformed += 1
                 if len(self._errors) < MAX_ERRORS_SHOWN:
@@ -183,6 +179,10 @@ class _Reading:
                 self._quarantined[str(error)] += 1
                 if len(self._quarantined_ids) < MAX_ERRORS_SHOWN:
                     self._quarantined_ids.append(f"row {number}")
+
+    def _is_marked(self, dialogues: Sequence[Sequence[Piece]]) -> bool:
+        answers = (piece.text for pieces in dialogues for piece in pieces if piece.is_answer)
+        return self._marker is not None and any(self._marker in answer for answer in answers)
 
     def _fits(self, sequences: Sequence[tuple[Int32Array, BoolArray]]) -> bool:
         longest = max(len(ids) for ids, _ in sequences)

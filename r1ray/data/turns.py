@@ -8,18 +8,24 @@ the learner sees the tokens that a rollout engine would.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import json
+import re
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import numpy as np
 
-from r1ray.data.checks import MalformedRow
+from r1ray.data.checks import UnusableRow
 from r1ray.data.dialogues import Dialogue
+from r1ray.data.messages import flat
 from r1ray.data.template import Message, render
+from r1ray.errors import UserError
 from r1ray.types import BoolArray, Int32Array
 
-ApplyChat: TypeAlias = Callable[[Sequence[Message], bool], str]
+Turn: TypeAlias = dict[str, Any]
+"""A message as a chat template takes it: tool calls are objects."""
+ApplyChat: TypeAlias = Callable[[Sequence[Turn], bool], str]
 """A tokenizer's chat template, with or without its generation prompt."""
 OPENINGS = ("<think>\n", "<think>")
 """What generation prompts of reasoning models end with, and answers of their data begin with."""
@@ -27,6 +33,9 @@ NOT_KEPT = (
     "the tokenizer's chat template changes earlier answers of a dialogue (it drops their reasoning, or refuses the "
     "order of roles); needs a template that keeps them, or a row for each answer"
 )
+NOT_SHOWN = "the tokenizer's chat template does not show "
+SHOWN = 120
+"""Characters of what a template says that are kept: reasons are counted by their text."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,50 +47,115 @@ class Piece:
 
 
 def pieces_of(dialogue: Dialogue, *, template: str, apply_chat: ApplyChat | None) -> tuple[Piece, ...]:
-    """Questions and answers, in turn.
+    """Return questions and answers, in turn.
 
-    With ``chat``, an answer is what the template makes of it, its end of turn included. Where the template would not
-    keep the last answer as it is (it drops the reasoning), that answer is taken as it stands after the generation
-    prompt. The other templates have no place for more than one answer.
+    With ``chat``, an answer is what the template makes of it, its end of turn included: reasoning in the form that the
+    template has for it, else between <think> and </think>. Where the template would not keep the last answer as it is
+    (it drops the reasoning), that answer is taken as it stands after the generation prompt. The other templates have no
+    place for more than one answer, nor for tools.
 
     Raises:
-        MalformedRow: the template cannot show the dialogue.
+        UnusableRow: the template cannot show the dialogue.
     """
     if template == "chat" and apply_chat is not None:
         return _chat_pieces(dialogue, apply_chat)
     if len(dialogue.replies) > 1:
-        raise MalformedRow(f"a dialogue of several answers needs data.template=chat, found {template}")
-    return Piece(render(dialogue.question, template=template), False), Piece(dialogue.replies[0]["content"], True)
+        raise UnusableRow(f"a dialogue of several answers needs data.template=chat, found {template}")
+    asked = dialogue.question
+    try:
+        head = render(asked if isinstance(asked, str) else list(map(flat, asked)), template=template)
+    except UserError as error:
+        raise UnusableRow(str(error).removesuffix(".")) from error
+    return Piece(head, False), Piece(flat(dialogue.replies[0])["content"], True)
 
 
 def _chat_pieces(dialogue: Dialogue, apply_chat: ApplyChat) -> tuple[Piece, ...]:
     asked = dialogue.question
     messages: list[Message] = [{"role": "user", "content": asked}] if isinstance(asked, str) else list(asked)
+    turns = [next(_forms(message)) for message in messages]
     pieces: list[Piece] = []
-    done = ""
+    done, num_checked = "", 0
     for index, reply in enumerate(dialogue.replies):
-        if reply["role"] == "assistant":
-            head = apply_chat(messages, True)
-            if not head.startswith(done):
-                raise MalformedRow(NOT_KEPT)
-            answer = _rendered(head, apply_chat([*messages, reply], False), reply["content"])
-            if answer is None and index + 1 < len(dialogue.replies):
-                raise MalformedRow(NOT_KEPT)
-            if answer is None:
-                answer = _without_opening(reply["content"], head)
-            pieces += [Piece(head[len(done) :], False), Piece(answer, True)]
-            done = head + answer
-        messages.append(reply)
+        if reply["role"] != "assistant":
+            turns.append(next(_forms(reply)))
+            continue
+        head = apply_chat(turns, True)
+        if not head.startswith(done):
+            raise UnusableRow(NOT_KEPT)
+        _check_shown(turns[num_checked:], head[len(done) :], tools="" if pieces else dialogue.tools)
+        turn, answer = _answer(reply, turns, head, apply_chat, is_last=index + 1 == len(dialogue.replies))
+        pieces += [Piece(head[len(done) :], False), Piece(answer, True)]
+        done = head + answer
+        turns.append(turn)
+        num_checked = len(turns)
     return tuple(pieces)
 
 
-def _rendered(head: str, whole: str, content: str) -> str | None:
+def _forms(message: Message) -> Iterator[Turn]:
+    """A message as templates may take it, the reasoning of an answer in a place of its own first."""
+    plain: Turn = {key: value for key, value in message.items() if key not in ("reasoning_content", "tool_calls")}
+    calls = {"tool_calls": json.loads(message["tool_calls"])} if "tool_calls" in message else {}
+    if "reasoning_content" in message:
+        thought = message["reasoning_content"]
+        yield {**plain, "reasoning_content": thought, **calls}
+        yield {**plain, "thinking": thought, **calls}
+        text_alone = {key: value for key, value in message.items() if key != "tool_calls"}
+        plain["content"] = flat(text_alone)["content"]
+    yield {**plain, **calls}
+
+
+def _answer(
+    reply: Message, turns: Sequence[Turn], head: str, apply_chat: ApplyChat, *, is_last: bool
+) -> tuple[Turn, str]:
+    """An answer as the template has it, and what it puts after the generation prompt."""
+    turn: Turn = {}
+    for turn in _forms(reply):
+        answer = _rendered(head, apply_chat([*turns, turn], False), turn, reply)
+        if answer is not None:
+            return turn, answer
+    if "tool_calls" in reply:
+        raise UnusableRow(f"{NOT_SHOWN}the tool calls of an answer")
+    if not is_last:
+        raise UnusableRow(NOT_KEPT)
+    return turn, _after_opening(turn["content"], head)
+
+
+def _rendered(head: str, whole: str, turn: Turn, reply: Message) -> str | None:
     """What the template puts after the generation prompt, None where the answer is not in it as it is."""
     answer = whole[len(head) :].rstrip()
-    return answer if whole.startswith(head) and content.strip() in answer else None
+    texts = (turn["content"], reply.get("reasoning_content", ""))
+    is_kept = whole.startswith(head) and all(text.strip() in answer for text in texts)
+    return answer if is_kept and all(_shows(call["function"], answer) for call in turn.get("tool_calls", ())) else None
 
 
-def _without_opening(content: str, head: str) -> str:
+def _shows(call: dict[str, Any], text: str) -> bool:
+    """Whether a call is in a text, its arguments as JSON rather than as Python writes them."""
+    arguments = call["arguments"]
+    if not isinstance(arguments, dict):
+        return call["name"] in text and str(arguments) in text
+    is_python = bool(arguments) and str(arguments) in text
+    return call["name"] in text and all(key in text for key in arguments) and not is_python
+
+
+def _check_shown(turns: Sequence[Turn], text: str, *, tools: str) -> None:
+    """Raise UnusableRow where a template leaves out what was said before an answer, or the tools."""
+    for turn in turns:
+        if turn["role"] != "assistant" and not _is_in(turn["content"], text):
+            raise UnusableRow(f"{NOT_SHOWN}messages of the role {turn['role']:.20}")
+    if tools and not all(str(tool["function"].get("name", "")) in text for tool in json.loads(tools)):
+        raise UnusableRow(f"{NOT_SHOWN}the tools")
+
+
+def _is_in(content: str, text: str) -> bool:
+    """Whether a template has kept a content: as it is, or written as JSON, where only its words are the same."""
+    return content.strip() in text or all(word in text for word in set(re.findall(r"[A-Za-z0-9]+", content)))
+
+
+def _after_opening(content: str, head: str) -> str:
+    """An answer after a generation prompt that may have opened the reasoning: it is not opened twice, and is closed in
+    front of an answer without reasoning."""
+    if head.endswith(OPENINGS) and "</think>" not in content:
+        return f"\n</think>\n\n{content}"
     return next((content.removeprefix(o) for o in OPENINGS if head.endswith(o) and content.startswith(o)), content)
 
 
@@ -92,19 +166,29 @@ class DialogueEncoder:
         self._tokenizer, self._template = tokenizer, template
 
     def pieces(self, dialogue: Dialogue) -> tuple[Piece, ...]:
-        """As :func:`pieces_of`."""
-        return pieces_of(dialogue, template=self._template, apply_chat=self._apply_chat)
-
-    def _apply_chat(self, messages: Sequence[Message], add_generation_prompt: bool) -> str:
-        from jinja2 import TemplateError
-
+        """As :func:`pieces_of`. Some templates write the arguments of tool calls as they are: they get them as text."""
         try:
-            text: str = self._tokenizer.apply_chat_template(
-                list(messages), tokenize=False, add_generation_prompt=add_generation_prompt
-            )
-        except TemplateError as error:  # templates raise it for roles that they do not take
-            raise MalformedRow(f"the tokenizer's chat template refuses the dialogue: {error}") from error
-        return text
+            return pieces_of(dialogue, template=self._template, apply_chat=self._chat(dialogue, as_text=False))
+        except UnusableRow:
+            if not any("tool_calls" in message for message in dialogue.replies):
+                raise
+        return pieces_of(dialogue, template=self._template, apply_chat=self._chat(dialogue, as_text=True))
+
+    def _chat(self, dialogue: Dialogue, *, as_text: bool) -> ApplyChat:
+        tools = json.loads(dialogue.tools) if dialogue.tools else None
+
+        def apply_chat(turns: Sequence[Turn], add_generation_prompt: bool) -> str:
+            shown = [_with_text_arguments(turn) if as_text else turn for turn in turns]
+            try:
+                text: str = self._tokenizer.apply_chat_template(
+                    shown, tools=tools, tokenize=False, add_generation_prompt=add_generation_prompt
+                )
+            except Exception as error:  # a chat template is a program of the model's maker
+                reason = f"{error!s:.{SHOWN}}".splitlines()[0] if str(error) else type(error).__name__
+                raise UnusableRow(f"the tokenizer's chat template refuses the dialogue: {reason}") from error
+            return text
+
+        return apply_chat
 
     def encode(self, dialogues: Sequence[Sequence[Piece]]) -> list[tuple[Int32Array, BoolArray]]:
         """Token ids [T] and loss mask [T] of each dialogue; the last answer ends with the end-of-sequence token."""
@@ -126,3 +210,11 @@ class DialogueEncoder:
         if not texts:
             return []
         return list(self._tokenizer(texts, add_special_tokens=add_special_tokens, verbose=False)["input_ids"])
+
+
+def _with_text_arguments(turn: Turn) -> Turn:
+    if "tool_calls" not in turn:
+        return turn
+    calls = [call["function"] for call in turn["tool_calls"]]
+    texts = [{**call, "arguments": json.dumps(call["arguments"], ensure_ascii=False)} for call in calls]
+    return {**turn, "tool_calls": [{"type": "function", "function": call} for call in texts]}

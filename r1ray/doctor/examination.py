@@ -24,7 +24,8 @@ from r1ray.cluster.examine import Answer, Probes
 from r1ray.cluster.placement import Needs, Node, Reservation, nodes_of_cluster
 from r1ray.cluster.probe import Disk, PathFacts, installed, is_hub_name, path_facts
 from r1ray.config import EvaluationConfig, RunConfig
-from r1ray.data.dialogues import EXAMPLES, PAIRS
+from r1ray.data.pair_layouts import PAIRS
+from r1ray.data.sft_layouts import EXAMPLES
 from r1ray.doctor import judging
 from r1ray.doctor.findings import CLUSTER, DRIVER, Finding, bounded, counted
 from r1ray.doctor.judging import green, red

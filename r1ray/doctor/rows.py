@@ -199,15 +199,14 @@ def check_dialogues(
         first, rows = _first_rows(path, key)
         layout = dialogues.recognise(frozenset(first), layouts)
         if layout is None:
-            known = "; ".join(known.name for known in layouts)
-            found = f"{name}: the columns {', '.join(sorted(first))}"
-            return RowsCheck([red("rows", DRIVER, found, f"those of one of these: {known}", "rename columns.")])
+            found, known = dialogues.unknown_columns(frozenset(first), layouts).split("; needs ", 1)
+            return RowsCheck([red("rows", DRIVER, f"{name}: {found}", known, "rename columns.")])
         read = _Read(layout.name, "with nothing to learn from")
         encoder = DialogueEncoder(tokenizer, template=config.data.template) if tokenizer is not None else None
-        for number, row in rows:
+        for number, row in dialogues.joined(rows, layout):
             try:
-                example = layout.read(row, number)
-                read.good.append([encoder.pieces(each) for each in example.dialogues] if encoder else [])
+                examples = layout.read(row, number)
+                read.good.append([encoder.pieces(d) for raw in examples for d in raw.dialogues] if encoder else [])
             except MalformedRow as error:
                 read.malformed.append(f"row {number}: {error}")
             except UnusableRow as error:

@@ -12,7 +12,9 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from r1ray.config import RunConfig, decisive
-from r1ray.data.dialogues import EXAMPLES, PAIRS, Layout
+from r1ray.data.dialogues import Layout
+from r1ray.data.pair_layouts import PAIRS
+from r1ray.data.sft_layouts import EXAMPLES
 from r1ray.data.sft_rows import ExampleTable, PairTable, Rows, SupervisedReport, spool_dialogues
 from r1ray.data.turns import DialogueEncoder
 from r1ray.errors import UserError

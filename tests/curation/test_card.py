@@ -17,7 +17,8 @@ from r1ray.curation.decontamination import Contamination
 from r1ray.curation.duplicates import NearDuplicates
 from r1ray.curation.mixture import mix
 from r1ray.curation.rows import DatasetRow, content_digest, read_rows, row_digest
-from r1ray.data.dialogues import EXAMPLES, Dialogue, recognise
+from r1ray.data.dialogues import Dialogue, recognise
+from r1ray.data.sft_layouts import EXAMPLES
 from r1ray.data.spool import rows_of
 
 
@@ -59,7 +60,7 @@ def test_the_learners_reader_takes_every_row(tmp_path: Path) -> None:
     layout = recognise(frozenset(found[0][1]), EXAMPLES)
     assert layout is not None
     for (number, columns), expected in zip(found, ROWS, strict=True):
-        raw = layout.read(columns, number)
+        (raw,) = layout.read(columns, number)
         assert raw.id == expected.id
         assert raw.dialogues == (Dialogue([expected.messages[0]], (expected.messages[1],)),)
 
@@ -197,7 +198,7 @@ def test_no_rows_make_an_empty_data_set(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("bad", "message"),
     [
-        (replace(ROWS[0], messages=ROWS[0].messages[:1]), "needs a turn of the assistant"),
+        (replace(ROWS[0], messages=ROWS[0].messages[:1]), "no turn of the assistant"),
         (replace(ROWS[0], messages=({"role": "user", "content": "x"}, {"role": "assistant", "content": " "})), "empty"),
         (
             replace(ROWS[0], messages=({"role": "user", "content": "x", "name": "y"}, ROWS[0].messages[1])),

@@ -14,8 +14,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from r1ray.data.dialogues import EXAMPLES, PAIRS
+from r1ray.data.pair_layouts import PAIRS
 from r1ray.data.sft_examples import SFTExample
+from r1ray.data.sft_layouts import EXAMPLES
 from r1ray.data.sft_rows import (
     EpochCursor,
     ExampleTable,
@@ -38,7 +39,7 @@ REASONING = (  # as DeepSeek-R1's: answers are shown without their reasoning, an
     "{% if m.role == 'assistant' %}<eos>{% endif %}{% endfor %}"
     "{% if add_generation_prompt %}<|assistant|><think>\n{% endif %}"
 )
-STRICT = "{{ raise_exception('roles must alternate') }}"
+STRICT = "{% if messages[0].role == 'system' %}{{ raise_exception('no system prompt') }}{% endif %}"
 
 
 def make_tokenizer(chat_template: str = CHATML) -> Any:
@@ -111,8 +112,8 @@ def examples(tmp_path: Path, rows: Sequence[dict[str, Any]], **keywords: Any) ->
 @pytest.mark.parametrize(
     ("row", "layout", "question", "answer"),
     [
-        ({"prompt": "q", "response": "a"}, "prompt, and response", "q", "a"),
-        ({"prompt": "q", "completion": "a"}, "prompt, and response", "q", "a"),
+        ({"prompt": "q", "response": "a"}, "prompt and answer", "q", "a"),
+        ({"prompt": "q", "completion": "a"}, "prompt and answer", "q", "a"),
         ({"question": "q", "answer": "a"}, "Hugging Face", "q", "a"),
         ({"problem": "q", "solution": "why a", "answer": "a"}, "Hugging Face", "q", "why a"),
         ({"instruction": "q", "input": "x", "output": "a"}, "Alpaca", "q\n\nx", "a"),
@@ -133,8 +134,8 @@ def test_layouts_of_texts_load_as_they_are(
     [
         ({"messages": [USER, BOT]}, "chat messages"),
         ({"conversations": [{"from": "human", "value": "1+1?"}, {"from": "gpt", "value": "2"}]}, "ShareGPT"),
-        ({"prompt": [USER], "completion": [BOT]}, "prompt, and response"),
-        ({"prompt": "1+1?", "response": "2"}, "prompt, and response"),
+        ({"prompt": [USER], "completion": [BOT]}, "prompt and answer"),
+        ({"prompt": "1+1?", "response": "2"}, "prompt and answer"),
     ],
 )
 def test_layouts_of_messages_are_the_same_dialogue(
@@ -160,7 +161,9 @@ def test_the_papers_template_is_that_of_the_rollouts(tmp_path: Path) -> None:
 
 
 def test_unknown_columns_are_refused_with_the_layouts_that_are_known(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"found the columns text; needs those of one of .*messages.*Alpaca"):
+    with pytest.raises(
+        UserError, match=r"found the columns text \(a text does not .*\); needs those of one of .*messages.*Alpaca"
+    ):
         spool(tmp_path, [{"text": "x"}])
 
 
@@ -203,20 +206,22 @@ def test_a_template_that_drops_the_reasoning_does_not_drop_it_from_the_answer(tm
     assert pieces == [("<|user|>1+1?<|assistant|><think>\n", False), ("1 and 1\n</think>2<eos>", True)]
 
 
-def test_a_template_that_changes_earlier_answers_is_refused(tmp_path: Path) -> None:
+def test_rows_whose_earlier_answers_a_template_changes_are_not_learned_from(tmp_path: Path) -> None:
     answer = {"role": "assistant", "content": "<think>\nx\n</think>2"}
     row = {"messages": [USER, answer, USER, answer]}
-    with pytest.raises(UserError, match="row 1: the tokenizer's chat template changes earlier answers"):
+    with pytest.raises(UserError, match=r"any of its rows: the tokenizer's chat template changes earlier .* \(1\)"):
         spool(tmp_path, [row], template="chat", tokenizer=make_tokenizer(REASONING))
 
 
-def test_what_a_template_refuses_is_a_malformed_row(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"row 1: the tokenizer's chat template refuses .*roles must alternate"):
-        spool(tmp_path, [{"messages": [USER, BOT]}], template="chat", tokenizer=make_tokenizer(STRICT))
+def test_what_a_template_refuses_is_left_out_counted_and_named(tmp_path: Path) -> None:
+    rows = [{"messages": [{"role": "system", "content": "s"}, USER, BOT]}, {"messages": [USER, BOT]}]
+    report = spool(tmp_path, rows, template="chat", tokenizer=make_tokenizer(STRICT + CHATML))
+    assert report.num_rows == 1 and report.quarantined_ids == ("row 1",)
+    assert report.quarantined == {"the tokenizer's chat template refuses the dialogue: no system prompt": 1}
 
 
 def test_several_answers_need_the_chat_template(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"row 1: a dialogue of several answers needs data\.template=chat"):
+    with pytest.raises(UserError, match=r"rows: a dialogue of several answers needs data\.template=chat"):
         spool(tmp_path, [{"messages": [USER, BOT, USER, BOT]}], template="r1_zero")
 
 
@@ -255,9 +260,9 @@ HH = {"chosen": "\n\nHuman: 1+1?\n\nAssistant: 2", "rejected": "\n\nHuman: 1+1?\
 @pytest.mark.parametrize(
     ("row", "layout"),
     [
-        ({"prompt": "1+1?", "chosen": "2", "rejected": "3"}, "prompt, chosen"),
-        ({"prompt": [USER], "chosen": [BOT], "rejected": [OTHER]}, "prompt, chosen"),
-        ({"prompt": "1+1?", "chosen": [USER, BOT], "rejected": [USER, OTHER]}, "prompt, chosen"),
+        ({"prompt": "1+1?", "chosen": "2", "rejected": "3"}, "prompt and two answers"),
+        ({"prompt": [USER], "chosen": [BOT], "rejected": [OTHER]}, "prompt and two answers"),
+        ({"prompt": "1+1?", "chosen": [USER, BOT], "rejected": [USER, OTHER]}, "prompt and two answers"),
         ({"chosen": [USER, BOT], "rejected": [USER, OTHER]}, "whole conversations"),
         (HH, "whole conversations"),
     ],
@@ -285,12 +290,16 @@ def test_a_transcript_of_several_turns_has_their_common_part_as_its_question(tmp
     ("columns", "margin"),
     [
         ({"margin": 1.5}, 1.5),
-        ({"score_chosen": 9, "score_rejected": 6.5}, 2.5),
+        ({"score_chosen": 9, "score_rejected": 6.5}, 0.0),
+        ({"score_chosen": 9, "score_rejected": 9}, 0.0),
+        ({"chosen_rating": 5, "rejected_rating": 2}, 0.0),
         ({"margin": 1.0, "score_chosen": 9.0, "score_rejected": 6.5}, 1.0),
         ({"score_chosen": 9.0}, 0.0),
     ],
 )
-def test_margins(tmp_path: Path, columns: dict[str, Any], margin: float) -> None:
+def test_a_margin_is_the_column_of_that_name_and_ratings_are_none(
+    tmp_path: Path, columns: dict[str, Any], margin: float
+) -> None:
     assert pair(tmp_path, {"prompt": "q", "chosen": "a", "rejected": "b", **columns})[2] == margin
 
 
@@ -306,6 +315,11 @@ def test_a_margin_that_is_no_number_is_malformed(tmp_path: Path, margin: Any) ->
         ({"prompt": "q", "chosen": "a", "rejected": "a"}, "chosen and rejected are the same"),
         ({"prompt": "q", "chosen": "", "rejected": "a"}, "chosen is empty"),
         ({"prompt": "q", "chosen": "a", "rejected": None}, "rejected is empty"),
+        ({"prompt": "q", "chosen": "a", "rejected": "b", "margin": -0.5}, "its margin is negative"),
+        (
+            {"prompt": "q", "chosen": "a", "rejected": "b", "score_chosen": 2.0, "score_rejected": 3.0},
+            "score_rejected is",
+        ),
         (
             {"chosen": [USER, BOT], "rejected": [{**USER, "content": "?"}, BOT]},
             "chosen and rejected are no two answers",
@@ -355,8 +369,8 @@ def test_malformed_rows_are_named_by_number(tmp_path: Path) -> None:
     good = {"messages": [USER, BOT]}
     bad: list[dict[str, Any]] = [
         {"messages": "x"},
-        {"messages": [USER]},
-        {"messages": [BOT]},
+        {"messages": [{"content": "1+1?"}]},
+        {"messages": [USER, {"role": "assistant", "content": {"text": "2"}}]},
         {"messages": [{"role": "user"}]},
     ]
     with pytest.raises(UserError, match=r"4 malformed rows of 6: row 2: messages needs a list .*; row 3: .*; row 5: "):

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from r1ray.commands.compose import compose
-from r1ray.data.dialogues import EXAMPLES
+from r1ray.data.sft_layouts import EXAMPLES
 from r1ray.doctor.findings import Finding, worst
 from r1ray.doctor.rows import RowsCheck, check_dialogues, check_prompts
 from r1ray.runtime.model_files import load_tokenizer

@@ -17,7 +17,9 @@ from transformers import AddedToken
 from r1ray.checks import MathAnswer
 from r1ray.curation.filters import COLD_START, Example, FilterOptions, apply_filters
 from r1ray.data.checks import parse_check
-from r1ray.data.dialogues import EXAMPLES, PAIRS, recognise
+from r1ray.data.dialogues import recognise
+from r1ray.data.pair_layouts import PAIRS
+from r1ray.data.sft_layouts import EXAMPLES
 from r1ray.errors import UserError
 from r1ray.examples.bilingual_total import corpus, rewards, written
 from r1ray.examples.bilingual_total.maker import Fitness, make, require_fit
@@ -304,10 +306,11 @@ def test_a_short_pretraining_makes_every_file(tmp_path: Path) -> None:
         assert pq.read_metadata(tmp_path / f"{kind}.parquet").num_rows == 8
         assert pq.read_metadata(tmp_path / f"{kind}_heldout.parquet").num_rows == 6
     pairs = pq.read_table(tmp_path / "helpful.parquet")
-    assert (recognise(frozenset(talk[0]), EXAMPLES), recognise(frozenset(pairs.column_names), PAIRS)) == (
-        EXAMPLES[0],
-        PAIRS[0],
-    )
+    layouts = (recognise(frozenset(talk[0]), EXAMPLES), recognise(frozenset(pairs.column_names), PAIRS))
+    assert [layout and layout.name for layout in layouts] == [
+        "chat messages (messages)",
+        "prompt and two answers (prompt, chosen, rejected)",
+    ]
     sizes = [(tmp_path / name / "model.safetensors").stat().st_size for name in ("model", "student")]
     assert sizes[1] < 0.6 * sizes[0]
 

@@ -22,7 +22,9 @@ from r1ray.curation.rows import DatasetRow
 from r1ray.curation.trivial import is_trivial
 from r1ray.curation.writing import asked_to_think, keeps_apart, thoughts, written
 from r1ray.data.checks import MalformedRow, UnusableRow
-from r1ray.data.dialogues import EXAMPLES, recognise
+from r1ray.data.dialogues import recognise
+from r1ray.data.messages import flat
+from r1ray.data.sft_layouts import EXAMPLES
 from r1ray.data.spool import rows_of
 from r1ray.data.template import Message, Question
 from r1ray.errors import UserError
@@ -197,24 +199,25 @@ def _rows(name: str, source: SourceConfig, *, seed: int, stage: str) -> Iterator
                 f"collect.sources.{name}.trivial_column={column}: row {number} of {source.path} has no such column."
             )
         try:
-            raw = layout.read(row, number)
-        except UnusableRow:  # no answer
+            (raw,) = layout.read(row, number)
+            (dialogue,) = raw.dialogues
+            asked_first = dialogue.question
+            asked = [{"role": "user", "content": asked_first}] if isinstance(asked_first, str) else asked_first
+            messages, replies = list(map(flat, asked)), list(map(flat, dialogue.replies))
+        except UnusableRow:  # no answer, or one that is no text
             continue
         except MalformedRow as error:
             raise UserError(f"collect.sources.{name}.path={source.path}: row {number}: {error}.") from error
-        (dialogue,) = raw.dialogues
-        asked_first = dialogue.question
-        messages = [{"role": "user", "content": asked_first}] if isinstance(asked_first, str) else asked_first
         made = DatasetRow(
             id=f"{name}/{raw.id}",
-            messages=(*messages, *dialogue.replies),
+            messages=(*messages, *replies),
             source=name,
             domain=source.domain,
             language=source.language,
             licence=source.licence,
             stage=stage,
             reward=None,
-            num_tokens=sum(len(reply["content"].split()) for reply in dialogue.replies),
+            num_tokens=sum(len(reply["content"].split()) for reply in replies),
             prompt_id=raw.id,
         )
         yield SourceRow(made, _fate(made, source, seed=seed, is_marked=column is not None and bool(row[column])))

@@ -1,0 +1,62 @@
+"""Tools that a row offers, and the calls of an answer, as JSON of the one form that chat templates take.
+
+    {"type": "function", "function": {"name", "description", "parameters"}}
+    {"type": "function", "function": {"name", "arguments"}}
+
+Keys of no value are left out: Parquet gives every call the arguments of all, and every tool the keys of all.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from r1ray.data.checks import UnusableRow
+
+
+def calls_of(value: Any) -> str:
+    """Return the tool calls of an answer as JSON, "" where there are none.
+
+    The arguments are an object wherever they can be.
+    """
+    found = json_of(value) if isinstance(value, str) else value
+    listed = [found] if isinstance(found, Mapping) else found
+    if not isinstance(listed, list):
+        return ""
+    calls = [call["function"] if isinstance(call, Mapping) and "function" in call else call for call in listed]
+    if not calls or not all(isinstance(call, Mapping) and isinstance(call.get("name"), str) for call in calls):
+        return ""
+    made = [{"name": call["name"], "arguments": _arguments(call.get("arguments"))} for call in calls]
+    return json.dumps([{"type": "function", "function": call} for call in made], ensure_ascii=False)
+
+
+def _arguments(value: Any) -> Any:
+    found = json_of(value) if isinstance(value, str) else value
+    return _without_none(found) if found is not None else value or {}
+
+
+def tools_of(row: Mapping[str, Any]) -> str:
+    """Return the tools that a row's column ``tools`` offers, as JSON; "" where it offers none."""
+    value = row.get("tools")
+    found = json_of(value) if isinstance(value, str) else value
+    if not value or found == []:
+        return ""
+    if not isinstance(found, list) or not all(isinstance(tool, Mapping) for tool in found):
+        raise UnusableRow("tools is no list of descriptions of tools")
+    tools = [tool if "function" in tool else {"type": "function", "function": tool} for tool in found]
+    return json.dumps(_without_none(tools), ensure_ascii=False)
+
+
+def _without_none(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _without_none(each) for key, each in value.items() if each is not None}
+    return [_without_none(each) for each in value] if isinstance(value, list) else value
+
+
+def json_of(text: str) -> Any:
+    """Return what a text says as JSON, None where it is none."""
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return None
