@@ -33,7 +33,7 @@ NO_TOOL_ROLE = LOOP.replace("%}<|", "%}{% if m.role != 'tool' %}<|", 1) + "{{ m.
 USER, BOT = {"role": "user", "content": "1+1?"}, {"role": "assistant", "content": "2"}
 THOUGHT = {**BOT, "reasoning_content": "One and one."}
 WEATHER = {"name": "weather", "arguments": '{"city": "Oslo"}'}
-CALLING = [
+CALLING: list[dict[str, Any]] = [
     {"role": "user", "content": "Weather?"},
     {"role": "assistant", "content": None, "tool_calls": [{"type": "function", "function": WEATHER}]},
     {"role": "tool", "content": 'It\'s "sunny".'},
@@ -48,8 +48,8 @@ def answers(template: str, messages: list[dict[str, Any]], *, tools: str = "") -
 
 
 def pieces(template: str, messages: list[dict[str, Any]], *, tools: str = "") -> list[tuple[str, bool]]:
-    (layout,) = (each for each in EXAMPLES if each.title == "chat messages")
-    ((raw,),) = ([*layout.read({"messages": messages, "tools": tools}, 1)],)
+    layout = next(each for each in EXAMPLES if each.title == "chat messages")
+    (raw,) = layout.read({"messages": messages, "tools": tools}, 1)
     encoder = DialogueEncoder(make_tokenizer(template), template="chat")
     return [(piece.text, piece.is_answer) for piece in encoder.pieces(raw.dialogues[0])]
 
