@@ -1,4 +1,4 @@
-"""What a row of supervised data is read as, whatever its layout.
+"""Dialogues and pairs: what a row of supervised data is read as, whatever its layout.
 
 row --(sft_layouts)---> RawExample(dialogues = the one to learn from)
 row --(pair_layouts)--> RawExample(dialogues = the preferred one and the other, margin), of ranked answers several
@@ -23,7 +23,7 @@ SYSTEM = ("system", "system_prompt")
 
 @dataclass(frozen=True, slots=True)
 class Dialogue:
-    """What was asked, and the answers to learn from."""
+    """A question, and the answers to learn from."""
 
     question: Question
     replies: tuple[Message, ...]

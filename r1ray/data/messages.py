@@ -91,7 +91,7 @@ def _message(message: Any, column: str) -> Message:
 
 
 def _parts(content: str | Sequence[Any]) -> tuple[str, str]:
-    """The text of a content, and the reasoning that stands in parts of its own."""
+    """Return the text of a content, and the reasoning that stands in parts of its own."""
     if isinstance(content, str):
         return content, ""
     texts: list[str] = []
@@ -192,7 +192,7 @@ def transcript(text: str, column: str) -> list[Message]:
 
 
 def _extra_turns(text: str) -> list[Message]:
-    """The messages of HelpSteer's prompts of several turns."""
+    """Return the messages of HelpSteer's prompts of several turns."""
     first, *parts = _EXTRA_TURN.split(text)
     turns = zip(parts[::2], parts[1::2], strict=True)
     return [

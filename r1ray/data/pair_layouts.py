@@ -126,4 +126,4 @@ PAIRS: tuple[Layout, ...] = (
         marks=("helpfulness",),
     ),
 )
-"""Of preferences; the first that has a file's columns counts."""
+"""Layouts of preferences; the first that has a file's columns counts."""

@@ -29,7 +29,7 @@ RATINGS = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PairLayout:
-    """Where a data set has its chosen and rejected answers."""
+    """Columns in which a data set has its chosen and rejected answers."""
 
     title: str
     question: str = ""
@@ -73,7 +73,7 @@ class PairLayout:
 
 
 def _is_conversation(value: Any) -> bool:
-    """Whether an answer comes with the question: it is a transcript, or does not begin with the assistant's message."""
+    """Return whether an answer comes with the question: it is a transcript, or begins with another's message."""
     if isinstance(value, str):
         return value.startswith("\n\nHuman:")
     return isinstance(value, list) and bool(value) and messages_of(value[:1], "chosen")[0]["role"] != "assistant"

@@ -27,7 +27,7 @@ Goodness: TypeAlias = Callable[[Mapping[str, Any]], float | None]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ComparisonLayout:
-    """Where a data set has two answers, and which of them is better."""
+    """Columns in which a data set has two answers, and which of them is better."""
 
     title: str
     question: str = ""
@@ -75,7 +75,7 @@ class ComparisonLayout:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RankedLayout:
-    """Where a data set has several answers, and how good each is."""
+    """Columns in which a data set has several answers, and how good each is."""
 
     title: str
     question: str
@@ -116,7 +116,7 @@ class RankedLayout:
         return pairs
 
     def _ordered(self, found: Sequence[Mapping[str, Any]]) -> Iterator[tuple[list[Message], list[Message]]]:
-        """A better answer and the next one, from the best to the worst; empty answers and ties have no place."""
+        """Yield an answer and the next worse one, from the best to the worst; empty answers and ties have no place."""
         rated = [(self.goodness(answer), text_of(answer.get(self.text), self.text)) for answer in found]
         known = [(good, text) for good, text in rated if good is not None and text.strip()]
         order = sorted(known, key=lambda each: -each[0])

@@ -43,7 +43,7 @@ Columns: TypeAlias = tuple[str, ...]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DialogueLayout:
-    """Where a data set has its questions and answers."""
+    """Columns in which a data set has its questions and answers."""
 
     title: str
     """What the data, or the kind of file, is called."""
@@ -63,7 +63,7 @@ class DialogueLayout:
 
     @property
     def name(self) -> str:
-        """The title and the columns."""
+        """Title and columns."""
         others = ((self.context,), (self.history,), self.marks, self.reasoning, self.answer)
         columns = ((self.conversation,), self.question, *others)
         return f"{self.title} ({', '.join(' or '.join(names) for names in columns if any(names))})"
@@ -133,7 +133,7 @@ def _messages(question: str | list[Message]) -> list[Message]:
 
 
 def _turns(value: Any, column: str) -> list[Message]:
-    """The messages of earlier pairs of a question and an answer."""
+    """Return the messages of earlier pairs of a question and an answer."""
     if not isinstance(value, list) or not all(isinstance(pair, list) and len(pair) == 2 for pair in value):
         raise MalformedRow(f"{column} needs pairs of a question and an answer, found {value!r:.60}")
     roles = ("user", "assistant")
@@ -168,11 +168,11 @@ EXAMPLES = (
     DialogueLayout(title="prompt and answer", question=("prompt",), answer=("response", "completion")),
     DialogueLayout(title="dolly", question=("instruction",), context="context", answer=("response",)),
     DialogueLayout(title="Alpaca", question=("instruction",), context="input", history="history", answer=("output",)),
-    DialogueLayout(title="Llama-Nemotron, AceReason, OpenCodeReasoning", question=("input",), answer=("output",)),
     DialogueLayout(title="MetaMathQA", question=("query",), answer=("response",)),
     DialogueLayout(title="OpenOrca", question=("question",), answer=("response",)),
     DialogueLayout(title="OpenMathReasoning", question=("problem",), answer=("generated_solution",)),
-    DialogueLayout(title="verl", question=("extra_info.question",), answer=("extra_info.answer",)),
     DialogueLayout(title="Hugging Face", question=("problem", "question"), answer=("solution", "answer")),
+    DialogueLayout(title="Llama-Nemotron, AceReason, OpenCodeReasoning", question=("input",), answer=("output",)),
+    DialogueLayout(title="verl", question=("extra_info.question",), answer=("extra_info.answer",)),
 )
-"""Of supervised fine-tuning; the first that has a file's columns counts."""
+"""Layouts of supervised fine-tuning; the first that has a file's columns counts."""

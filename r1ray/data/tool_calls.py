@@ -24,11 +24,19 @@ def calls_of(value: Any) -> str:
     listed = [found] if isinstance(found, Mapping) else found
     if not isinstance(listed, list):
         return ""
-    calls = [call["function"] if isinstance(call, Mapping) and "function" in call else call for call in listed]
-    if not calls or not all(isinstance(call, Mapping) and isinstance(call.get("name"), str) for call in calls):
-        return ""
-    made = [{"name": call["name"], "arguments": _arguments(call.get("arguments"))} for call in calls]
-    return json.dumps([{"type": "function", "function": call} for call in made], ensure_ascii=False)
+    calls = [_call(call) for call in listed]
+    return json.dumps(calls, ensure_ascii=False) if calls and all(calls) else ""
+
+
+def _call(found: Any) -> dict[str, Any]:
+    """Return one call, {} of what is none. Some templates want the id that another call's reply refers to."""
+    outer: Mapping[str, Any] = found if isinstance(found, Mapping) else {}
+    called = outer.get("function", outer)
+    if not isinstance(called, Mapping) or not isinstance(called.get("name"), str):
+        return {}
+    function = {"name": called["name"], "arguments": _arguments(called.get("arguments"))}
+    named = {"id": outer["id"]} if isinstance(outer.get("id"), str) else {}
+    return {"type": "function", **named, "function": function}
 
 
 def _arguments(value: Any) -> Any:

@@ -61,6 +61,8 @@ def pieces_of(dialogue: Dialogue, *, template: str, apply_chat: ApplyChat | None
         return _chat_pieces(dialogue, apply_chat)
     if len(dialogue.replies) > 1:
         raise UnusableRow(f"a dialogue of several answers needs data.template=chat, found {template}")
+    if dialogue.tools:
+        raise UnusableRow(f"its tools need data.template=chat, found {template}")
     asked = dialogue.question
     try:
         head = render(asked if isinstance(asked, str) else list(map(flat, asked)), template=template)
@@ -92,7 +94,7 @@ def _chat_pieces(dialogue: Dialogue, apply_chat: ApplyChat) -> tuple[Piece, ...]
 
 
 def _forms(message: Message) -> Iterator[Turn]:
-    """A message as templates may take it, the reasoning of an answer in a place of its own first."""
+    """Yield a message as templates may take it, the reasoning of an answer in a place of its own first."""
     plain: Turn = {key: value for key, value in message.items() if key not in ("reasoning_content", "tool_calls")}
     calls = {"tool_calls": json.loads(message["tool_calls"])} if "tool_calls" in message else {}
     if "reasoning_content" in message:
@@ -107,7 +109,7 @@ def _forms(message: Message) -> Iterator[Turn]:
 def _answer(
     reply: Message, turns: Sequence[Turn], head: str, apply_chat: ApplyChat, *, is_last: bool
 ) -> tuple[Turn, str]:
-    """An answer as the template has it, and what it puts after the generation prompt."""
+    """Return an answer as the template takes it, and what it puts after the generation prompt."""
     turn: Turn = {}
     for turn in _forms(reply):
         answer = _rendered(head, apply_chat([*turns, turn], False), turn, reply)
@@ -121,7 +123,7 @@ def _answer(
 
 
 def _rendered(head: str, whole: str, turn: Turn, reply: Message) -> str | None:
-    """What the template puts after the generation prompt, None where the answer is not in it as it is."""
+    """Return what the template puts after the generation prompt, None where the answer is not in it as it is."""
     answer = whole[len(head) :].rstrip()
     texts = (turn["content"], reply.get("reasoning_content", ""))
     is_kept = whole.startswith(head) and all(text.strip() in answer for text in texts)
@@ -129,7 +131,7 @@ def _rendered(head: str, whole: str, turn: Turn, reply: Message) -> str | None:
 
 
 def _shows(call: dict[str, Any], text: str) -> bool:
-    """Whether a call is in a text, its arguments as JSON rather than as Python writes them."""
+    """Return whether a call is in a text, its arguments as JSON rather than as Python writes them."""
     arguments = call["arguments"]
     if not isinstance(arguments, dict):
         return call["name"] in text and str(arguments) in text
@@ -147,13 +149,13 @@ def _check_shown(turns: Sequence[Turn], text: str, *, tools: str) -> None:
 
 
 def _is_in(content: str, text: str) -> bool:
-    """Whether a template has kept a content: as it is, or written as JSON, where only its words are the same."""
-    return content.strip() in text or all(word in text for word in set(re.findall(r"[A-Za-z0-9]+", content)))
+    """Return whether a template has kept a content: as it is, or written as JSON, where only its words are the same."""
+    return content.strip() in text or all(word in text for word in set(re.findall(r"\w+", content)))
 
 
 def _after_opening(content: str, head: str) -> str:
-    """An answer after a generation prompt that may have opened the reasoning: it is not opened twice, and is closed in
-    front of an answer without reasoning."""
+    """Return an answer after a generation prompt that may have opened the reasoning: it is not opened twice, and is
+    closed in front of an answer without reasoning."""
     if head.endswith(OPENINGS) and "</think>" not in content:
         return f"\n</think>\n\n{content}"
     return next((content.removeprefix(o) for o in OPENINGS if head.endswith(o) and content.startswith(o)), content)
@@ -166,11 +168,12 @@ class DialogueEncoder:
         self._tokenizer, self._template = tokenizer, template
 
     def pieces(self, dialogue: Dialogue) -> tuple[Piece, ...]:
-        """As :func:`pieces_of`. Some templates write the arguments of tool calls as they are: they get them as text."""
+        """Call :func:`pieces_of`. Templates that write the arguments of tool calls as they are get them as text."""
         try:
             return pieces_of(dialogue, template=self._template, apply_chat=self._chat(dialogue, as_text=False))
         except UnusableRow:
-            if not any("tool_calls" in message for message in dialogue.replies):
+            asked = () if isinstance(dialogue.question, str) else dialogue.question
+            if not any("tool_calls" in message for message in (*asked, *dialogue.replies)):
                 raise
         return pieces_of(dialogue, template=self._template, apply_chat=self._chat(dialogue, as_text=True))
 
@@ -215,6 +218,6 @@ class DialogueEncoder:
 def _with_text_arguments(turn: Turn) -> Turn:
     if "tool_calls" not in turn:
         return turn
-    calls = [call["function"] for call in turn["tool_calls"]]
-    texts = [{**call, "arguments": json.dumps(call["arguments"], ensure_ascii=False)} for call in calls]
-    return {**turn, "tool_calls": [{"type": "function", "function": call} for call in texts]}
+    calls = [(call, call["function"]) for call in turn["tool_calls"]]
+    texts = [{**made, "arguments": json.dumps(made["arguments"], ensure_ascii=False)} for _, made in calls]
+    return {**turn, "tool_calls": [{**call, "function": text} for (call, _), text in zip(calls, texts, strict=True)]}

@@ -80,7 +80,7 @@ def test_what_is_no_message_is_malformed(message: Any) -> None:
 @pytest.mark.parametrize(
     "message",
     [
-        {"role": "assistant", "content": None, "tool_calls": [{"id": "1", "type": "function", "function": CALL}]},
+        {"role": "assistant", "content": None, "tool_calls": [{"id": None, "type": "function", "function": CALL}]},
         {"role": "assistant", "content": "", "tool_calls": [{"function": CALL | {"arguments": '{"city": "Oslo"}'}}]},
         {"role": "assistant", "tool_calls": [CALL | {"arguments": {"city": "Oslo", "unit": None}}]},
         {"role": "assistant", "content": None, "function_call": CALL},
@@ -94,7 +94,12 @@ def test_tool_calls_of_every_form_are_the_same(message: dict[str, Any]) -> None:
     assert found == {"role": "assistant", "content": ""}
 
 
-@pytest.mark.parametrize("calls", [None, [], [None], "x"])
+def test_a_call_keeps_its_id() -> None:
+    found = one({"role": "assistant", "content": "", "tool_calls": [{"id": "a1", "function": CALL}]})
+    assert json.loads(found["tool_calls"]) == [{"type": "function", "id": "a1", "function": CALL}]
+
+
+@pytest.mark.parametrize("calls", [None, [], [None], "x", {"name": 1}])
 def test_what_calls_no_tool_is_no_tool_call(calls: Any) -> None:
     assert "tool_calls" not in one({"role": "assistant", "content": "a", "tool_calls": calls})
 

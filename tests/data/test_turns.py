@@ -124,6 +124,8 @@ def test_other_templates_write_reasoning_before_the_answer_and_have_no_place_for
     assert answer.text == "<think>\nOne and one.\n</think>\n\n2"
     with pytest.raises(UnusableRow, match=r"tool calls need data\.template=chat"):
         encoder.pieces(Dialogue("Weather?", ({**BOT, "tool_calls": "[]"},)))
+    with pytest.raises(UnusableRow, match=r"its tools need data\.template=chat"):
+        encoder.pieces(Dialogue("1+1?", (BOT,), TOOLS))
 
 
 def test_a_question_that_a_template_cannot_show_is_left_out() -> None:

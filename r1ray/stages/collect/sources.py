@@ -201,6 +201,8 @@ def _rows(name: str, source: SourceConfig, *, seed: int, stage: str) -> Iterator
         try:
             (raw,) = layout.read(row, number)
             (dialogue,) = raw.dialogues
+            if dialogue.tools:  # a row of the data set has no place for them
+                continue
             asked_first = dialogue.question
             asked = [{"role": "user", "content": asked_first}] if isinstance(asked_first, str) else asked_first
             messages, replies = list(map(flat, asked)), list(map(flat, dialogue.replies))
