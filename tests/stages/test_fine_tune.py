@@ -161,8 +161,8 @@ def test_a_crash_still_ends_the_learner(tmp_path: Path, llama_folder: Path) -> N
 @pytest.mark.parametrize(
     ("rows", "keywords", "message"),
     [
-        ([{"text": "x"}], {}, r"supervised.train=.*found the columns text; needs those of one of"),
-        ([{"question": "", "answer": "a"}], {}, r"1 malformed rows of 1: row 1: question needs a string"),
+        ([{"text": "x"}], {}, r"supervised.train=.*found the columns text .*; needs those of one of"),
+        ([{"question": 3, "answer": "a"}], {}, r"1 malformed rows of 1: row 1: question needs a string"),
         (SUMS, {"max_tokens": 5}, r"supervised.max_tokens=5: none of the rows"),
         (SUMS, {"eval": "/no/such.jsonl"}, r"supervised.eval=/no/such.jsonl: no such file"),
     ],
