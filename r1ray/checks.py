@@ -89,6 +89,14 @@ class Reading:
 
 
 @dataclass(frozen=True, slots=True)
+class Countdown:
+    """Check of an arithmetic puzzle: an expression that uses each number exactly once and comes to the target."""
+
+    numbers: tuple[int, ...]
+    target: int
+
+
+@dataclass(frozen=True, slots=True)
 class Rule:
     """One instruction that a program can check (IFEval)."""
 
@@ -140,5 +148,14 @@ class ExternalCommand:
 
 
 Check: TypeAlias = (
-    MathAnswer | CodeTests | FormatOnly | Choice | Reading | Instructions | Judged | Pairwise | ExternalCommand
+    MathAnswer
+    | CodeTests
+    | FormatOnly
+    | Choice
+    | Reading
+    | Countdown
+    | Instructions
+    | Judged
+    | Pairwise
+    | ExternalCommand
 )

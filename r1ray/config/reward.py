@@ -24,7 +24,18 @@ from r1ray.config.values import (
 NEEDS_ADDRESS = "needs the address of a service, as http://host:8000/v1"
 COMBINATIONS = ("sum", "gated", "normalised")
 ON_ERROR = ("auto", "stop", "zero", "mask")
-CHECK_TYPES = ("math", "code", "format", "choice", "reading", "instructions", "judged", "pairwise", "command")
+CHECK_TYPES = (
+    "math",
+    "code",
+    "format",
+    "choice",
+    "reading",
+    "countdown",
+    "instructions",
+    "judged",
+    "pairwise",
+    "command",
+)
 
 
 @dataclass

@@ -7,6 +7,7 @@
 {"type": "format"}
 {"type": "choice", "answer": "B", "num_options": 4}
 {"type": "reading", "answers": [["1861"], ["Brady", "Moss"]]}
+{"type": "countdown", "numbers": [44, 19, 35], "target": 98}
 {"type": "instructions", "rules": [{"id": "punctuation:no_comma", "arguments": {}}]}
 {"type": "judged", "reference": "Paris", "question": "What is the capital of France?", "rubric": "agrees"}
 {"type": "pairwise", "question": "Write a haiku.", "baseline": "An old pond ...", "rubric": "three_way"}
@@ -20,6 +21,7 @@ import dataclasses
 import json
 import math
 from collections.abc import Callable, Mapping, Sequence
+from decimal import Decimal
 from typing import Any, TypeVar
 
 from r1ray.checks import (
@@ -29,6 +31,7 @@ from r1ray.checks import (
     Choice,
     CodeCase,
     CodeTests,
+    Countdown,
     ExternalCommand,
     FormatOnly,
     Instructions,
@@ -51,6 +54,7 @@ CHECK_TYPES: dict[type[Check], str] = {
     FormatOnly: "format",
     Choice: "choice",
     Reading: "reading",
+    Countdown: "countdown",
     Instructions: "instructions",
     Judged: "judged",
     Pairwise: "pairwise",
@@ -105,6 +109,8 @@ def check_problem(check: Check) -> str | None:
         return f"the answer {check.letter!r:.40} is none of the {check.num_options} options"
     if isinstance(check, Reading) and not any(span.strip() for spans in check.answers for span in spans):
         return "there are no gold answers"
+    if isinstance(check, Countdown) and not check.numbers:
+        return "there are no numbers to use"
     if isinstance(check, Instructions) and not check.rules:
         return "there are no instructions to check"
     if isinstance(check, Judged) and not check.reference:
@@ -128,6 +134,8 @@ def load_check(text: str) -> Check:
         values["cases"] = tuple(case[next(iter(fields))](**fields) for fields in values["cases"])
     elif name == "reading":
         values["answers"] = tuple(tuple(spans) for spans in values["answers"])
+    elif name == "countdown":
+        values["numbers"] = tuple(values["numbers"])
     elif name == "instructions":
         values["rules"] = tuple(Rule(**rule) for rule in values["rules"])
     elif name == "command":
@@ -267,6 +275,16 @@ def _reading(value: Mapping[str, Any]) -> Check:
     return Reading(tuple(tuple(map(_stripped, answer)) for answer in spans if any(map(_stripped, answer))))
 
 
+def _countdown(value: Mapping[str, Any]) -> Check:
+    numbers, target = value.get("numbers") or (), value.get("target")
+    given = [*numbers, target] if isinstance(numbers, Sequence) and not isinstance(numbers, str) else [None]
+    if not all(isinstance(number, int) and not isinstance(number, bool) for number in given):
+        raise MalformedRow(
+            f"check needs a list of whole numbers and a target, found {numbers!r:.60} and {target!r:.40}"
+        )
+    return Countdown(tuple(given[:-1]), given[-1])
+
+
 def _instructions(value: Mapping[str, Any]) -> Check:
     rules = value.get("rules") or ()
     if isinstance(rules, str) or not isinstance(rules, Sequence):
@@ -293,7 +311,12 @@ def _pairwise(value: Mapping[str, Any]) -> Check:
 
 
 def _stripped(value: Any) -> str:
-    return "" if is_absent(value) else str(value).strip()
+    """Text or a number; anything else has no text that an answer could be compared with."""
+    if is_absent(value):
+        return ""
+    if isinstance(value, bool) or not isinstance(value, str | int | float | Decimal):
+        raise MalformedRow(f"check needs text or a number where an answer stands, found {value!r:.60}")
+    return str(value).strip()
 
 
 def is_absent(value: Any) -> bool:
@@ -307,6 +330,7 @@ _PARSERS: dict[str, Callable[[Mapping[str, Any]], Check]] = {
     "format": lambda value: FormatOnly(),
     "choice": _choice,
     "reading": _reading,
+    "countdown": _countdown,
     "instructions": _instructions,
     "judged": _judged,
     "pairwise": _pairwise,

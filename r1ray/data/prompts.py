@@ -25,8 +25,8 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from r1ray.checks import Check, CodeTests
-from r1ray.data.checks import CHECK_TYPES, MalformedRow, check_problem, dump_check, load_check
-from r1ray.data.layouts import LAYOUTS, RawPrompt, recognise
+from r1ray.data.checks import CHECK_TYPES, MalformedRow, UnusableRow, check_problem, dump_check, load_check
+from r1ray.data.layouts import RawPrompt, recognise, unknown_columns
 from r1ray.data.spool import BATCH_ROWS, MAX_ERRORS_SHOWN, SpooledRows, rows_of
 from r1ray.errors import UserError
 from r1ray.types import Position, Prompt
@@ -72,10 +72,7 @@ def spool_prompts(
         raise UserError(f"{key}={path}: the file has no rows; needs at least one prompt.")
     layout = recognise(frozenset(first[1]))
     if layout is None:
-        raise UserError(
-            f"{key}={path}: found the columns {', '.join(sorted(first[1]))}; needs those of one of these layouts: "
-            f"{'; '.join(known.name for known in LAYOUTS)}."
-        )
+        raise UserError(f"{key}={path}: {unknown_columns(first[1])}.")
     errors: list[str] = []
     quarantined: list[str] = []
     languages: set[str] = set()
@@ -88,6 +85,9 @@ def spool_prompts(
                 raw = layout.read(row, number - 1)
             except MalformedRow as error:
                 errors.append(f"row {number}: {error}")
+                continue
+            except UnusableRow as error:
+                quarantined.append(f"row {number} ({error})")
                 continue
             reason = problem(raw.check, raw.language)
             if reason is None:

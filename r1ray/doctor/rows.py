@@ -12,7 +12,7 @@ from r1ray.checks import CodeTests, MathAnswer
 from r1ray.config import RewardConfig, RewardPart, RunConfig, SandboxConfig
 from r1ray.data import dialogues
 from r1ray.data.checks import MalformedRow, UnusableRow
-from r1ray.data.layouts import LAYOUTS, RawPrompt, recognise
+from r1ray.data.layouts import RawPrompt, recognise, unknown_columns
 from r1ray.data.spool import MAX_ERRORS_SHOWN, rows_of
 from r1ray.data.template import renderer
 from r1ray.data.turns import DialogueEncoder
@@ -79,9 +79,8 @@ def check_prompts(config: RunConfig, key: str, path: str, tokenizer: Any) -> Row
         first, rows = _first_rows(path, key)
         layout = recognise(frozenset(first))
         if layout is None:
-            known = "; ".join(known.name for known in LAYOUTS)
-            found = f"{name}: the columns {', '.join(sorted(first))}"
-            return RowsCheck([red("rows", DRIVER, found, f"those of one of these: {known}", "rename columns.")])
+            found, needed = f"{name}: {unknown_columns(first)}", "the columns of a layout of r1ray/data/README.md"
+            return RowsCheck([red("rows", DRIVER, found, needed, "set data.columns, or rename columns.")])
         read = _Read(layout.name)
         problem = problem_finder(config.reward)
         for number, row in rows:
@@ -89,6 +88,9 @@ def check_prompts(config: RunConfig, key: str, path: str, tokenizer: Any) -> Row
                 raw = layout.read(row, number - 1)
             except MalformedRow as error:
                 read.malformed.append(f"row {number}: {error}")
+                continue
+            except UnusableRow as error:
+                read.unusable.append(f"row {number} ({error})")
                 continue
             reason = problem(raw.check, raw.language)
             if reason is None:

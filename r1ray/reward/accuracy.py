@@ -9,12 +9,24 @@ from collections import OrderedDict
 from concurrent.futures import ThreadPoolExecutor
 
 from r1ray.algo.consensus import Equivalent
-from r1ray.checks import Check, Choice, CodeTests, ExternalCommand, Instructions, Judged, MathAnswer, Pairwise, Reading
+from r1ray.checks import (
+    Check,
+    Choice,
+    CodeTests,
+    Countdown,
+    ExternalCommand,
+    Instructions,
+    Judged,
+    MathAnswer,
+    Pairwise,
+    Reading,
+)
 from r1ray.config import SandboxConfig, VerifierConfig
 from r1ray.errors import InfrastructureError
 from r1ray.reward.choice import choice_score
 from r1ray.reward.code import CodeGrader
 from r1ray.reward.command import command_score
+from r1ray.reward.countdown import countdown_score
 from r1ray.reward.equivalence import equivalence_of
 from r1ray.reward.instructions import instructions_score
 from r1ray.reward.judged import Judge, judged_score
@@ -84,6 +96,8 @@ class Accuracy:
             return choice_score(check, response.text)
         if isinstance(check, Reading):
             return reading_score(check, response.text)
+        if isinstance(check, Countdown):
+            return countdown_score(check, response.text)
         if isinstance(check, Instructions):
             return await asyncio.to_thread(instructions_score, check, response.text)
         if isinstance(check, Judged):

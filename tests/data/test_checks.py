@@ -146,7 +146,7 @@ def test_any_text_survives_the_way_to_the_spool_and_back(pairs: list[tuple[str, 
         (
             {"question": "Add.", "input_output": json.dumps({"inputs": ["1 2"], "outputs": ["3"]}), "solutions": "[]"},
             "APPS",
-            CodeTests(language="python", cases=(StdioCase("1 2", "3"),)),
+            CodeTests(language="python", cases=(StdioCase("1 2", "3"),), float_tolerance=1e-6),
         ),
         (
             {
@@ -154,7 +154,7 @@ def test_any_text_survives_the_way_to_the_spool_and_back(pairs: list[tuple[str, 
                 "input_output": json.dumps({"fn_name": "add", "inputs": [[1, 2]], "outputs": [3]}),
             },
             "APPS",
-            CodeTests(language="python", cases=(CallCase("[1, 2]", "3"),), entry="add"),
+            CodeTests(language="python", cases=(CallCase("[1, 2]", "3"),), entry="add", float_tolerance=1e-6),
         ),
         (
             {
@@ -164,12 +164,12 @@ def test_any_text_survives_the_way_to_the_spool_and_back(pairs: list[tuple[str, 
                 "metadata": json.dumps({"func_name": "add"}),
             },
             "LiveCodeBench",
-            CodeTests(language="python", cases=(CallCase("[1, 2]", "3"),), entry="add"),
+            CodeTests(language="python", cases=(CallCase("[1, 2]", "3"),), entry="add", float_tolerance=1e-6),
         ),
         (
             {"prompt": "Add.", "reward_model": {"ground_truth": '{"inputs": ["1"], "outputs": ["2"]}'}},
             "verl",
-            CodeTests(language="python", cases=(StdioCase("1", "2"),)),
+            CodeTests(language="python", cases=(StdioCase("1", "2"),), float_tolerance=1e-6),
         ),
     ],
 )

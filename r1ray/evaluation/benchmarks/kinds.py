@@ -11,7 +11,7 @@ from typing import Any
 from r1ray.checks import AssertCase, CallCase, Check, Choice, CodeTests, ExternalCommand, Judged, MathAnswer, Pairwise
 from r1ray.data.checks import LETTERS, MalformedRow, parse_check
 from r1ray.data.json_text import parse
-from r1ray.data.layouts import LAYOUTS, RawPrompt, Row, final_answer, recognise
+from r1ray.data.layouts import RawPrompt, Row, final_answer, recognise, unknown_columns
 from r1ray.errors import UserError
 from r1ray.evaluation.benchmarks.columns import text_of, value_of
 from r1ray.evaluation.benchmarks.definition import Benchmark
@@ -222,8 +222,7 @@ def _own(row: Row, benchmark: Benchmark, seed: str) -> Made:
     columns = {name: value for name, value in row.items() if not name.startswith("_")}
     layout = recognise(frozenset(columns))
     if layout is None:
-        known = "; ".join(each.name for each in LAYOUTS)
-        raise UserError(f"data: found the columns {', '.join(sorted(columns))}; needs those of one of: {known}.")
+        raise UserError(f"data: {unknown_columns(columns)}.")
     asked = layout.read(columns, 0)
     return Made({}, asked.check, asked=asked)
 

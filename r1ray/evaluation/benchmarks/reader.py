@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from r1ray.checks import Check, CodeTests, Judged, Pairwise
-from r1ray.data.checks import MalformedRow, check_problem
+from r1ray.data.checks import MalformedRow, UnusableRow, check_problem
 from r1ray.data.template import Question
 from r1ray.errors import UserError
 from r1ray.evaluation.benchmarks.columns import fill, has_column, text_of, value_of
@@ -138,7 +138,7 @@ def _make(row: dict[str, Any], benchmark: Benchmark, seed: str, problem: Callabl
             if has_column(row, column) and (found := value_of(row, column)) not in values:
                 return f"{column} is {found}"
         made = MAKERS[benchmark.check](row, benchmark, seed)
-    except MalformedRow as error:
+    except (MalformedRow, UnusableRow) as error:
         return str(error)
     reason = problem(made.check)
     return made if reason is None else reason

@@ -1,0 +1,77 @@
+"""An entry of the table of layouts, and how a row is read by it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+from r1ray.checks import Check, CodeTests
+from r1ray.data.checks import read_row
+from r1ray.data.layouts.media import refuse_media
+from r1ray.data.layouts.values import folded, label_of
+from r1ray.data.template import Question
+
+Row: TypeAlias = Mapping[str, Any]
+IDS = ("id", "uuid", "problem_id", "task_id", "question_id", "unique_id", "conversation_id")
+"""Columns that name a row, in most layouts."""
+LANGUAGES = {"english": "en", "chinese": "zh"}
+"""Names of languages that columns have in the place of a code."""
+
+
+@dataclass(frozen=True, slots=True)
+class RawPrompt:
+    """A row before its template is applied."""
+
+    id: str
+    question: Question
+    check: Check
+    domain: str
+    language: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Layout:
+    """How the rows of a data set, or of those that a framework reads, become prompts.
+
+    Columns are named in lower case, whatever the file has; ``a|b`` is either of the two, ``a.b`` a field in a column.
+    """
+
+    name: str
+    """Data set or framework."""
+    columns: tuple[str, ...]
+    """A file with these is of this layout."""
+    question: Callable[[Row], Question]
+    check: Callable[[Row], Check]
+    means: str
+    """What a response has to be for its reward, as the README says it."""
+    ids: tuple[str, ...] = IDS
+    domains: tuple[str, ...] = ()
+    default_domain: str = "math"
+    """Where no column of ``domains`` says it, and the check is not of a program."""
+
+    @property
+    def title(self) -> str:
+        """Return the name with the columns."""
+        return f"{self.name} ({', '.join(column.replace('|', ' or ') for column in self.columns)})"
+
+    def matches(self, columns: frozenset[str]) -> bool:
+        """Return whether a file with these columns, in lower case, is of this layout."""
+        return all(any(name in columns for name in column.split("|")) for column in self.columns)
+
+    def read(self, row: Row, index: int) -> RawPrompt:
+        """Return the prompt of a row. Raises MalformedRow and UnusableRow."""
+        return read_row(self._read, row, index)
+
+    def _read(self, given: Row, index: int) -> RawPrompt:
+        row = folded(given)
+        refuse_media(row)
+        check = self.check(row)
+        language = label_of(row, "language").lower()
+        return RawPrompt(
+            id=label_of(row, *self.ids) or str(index),
+            question=self.question(row),
+            check=check,
+            domain=label_of(row, *self.domains) or ("code" if isinstance(check, CodeTests) else self.default_domain),
+            language=LANGUAGES.get(language, language) or "en",
+        )

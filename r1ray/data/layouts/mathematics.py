@@ -1,0 +1,120 @@
+"""Layouts of questions with a short answer: mathematics, and facts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from r1ray.checks import Check
+from r1ray.data.checks import UnusableRow, parse_check
+from r1ray.data.layouts.ground_truths import readable
+from r1ray.data.layouts.layout import Layout
+from r1ray.data.layouts.questions import asked
+from r1ray.data.layouts.references import answered
+from r1ray.data.layouts.values import label_of, value_of
+from r1ray.data.template import Question
+
+EQUAL = "an answer equal to the reference"
+BOXED = r"an answer equal to what follows `####`, or is in the last `\boxed{}`, of the solution"
+CONTEXT = ("context", "passage", "article")
+ANSWERS = ("answer", "final_answer", "expected_answer", "ground_truth", "reference_answer", "gold_answer", "label",
+           "target", "solution")  # fmt: skip
+"""Columns of an answer, of which the solution is the last one looked at."""
+
+
+def _numina(row: Mapping[str, Any]) -> Check:
+    """NuminaMath-1.5 says which problems are proofs, and which are no good."""
+    if label_of(row, "question_type").lower() == "proof":
+        raise UnusableRow("question_type is proof")
+    for column in ("problem_is_valid", "solution_is_valid"):
+        if (said := label_of(row, column)) and said.lower() != "yes":
+            raise UnusableRow(f"{column} is {said!r:.40}")
+    return answered("answer")(row)
+
+
+def _facts(row: Mapping[str, Any]) -> Check:
+    return readable(value_of(row, "golden_answers", "answers"), column="golden_answers or answers")
+
+
+def _countdown_question(row: Mapping[str, Any]) -> Question:
+    """Return TinyZero's question; the rows have none."""
+    numbers = ", ".join(map(str, value_of(row, "nums", "numbers")))
+    return (
+        f"Using the numbers [{numbers}], create an equation that equals {label_of(row, 'target')}. You can use basic "
+        "arithmetic operations (+, -, *, /) and each number can only be used once."
+    )
+
+
+def _countdown(row: Mapping[str, Any]) -> Check:
+    return parse_check({"type": "countdown", "numbers": value_of(row, "nums", "numbers"), "target": row.get("target")})
+
+
+def _generic(row: Mapping[str, Any]) -> Check:
+    """Return the check by the answer, or where there is none, by the solution. TriviaQA's answer is an object."""
+    found = value_of(row, *ANSWERS[:-1])
+    if isinstance(found, Mapping) and "aliases" in found:
+        return readable(found, column="answer")
+    return answered(*ANSWERS)(row)
+
+
+MATH = (
+    Layout(
+        name="NuminaMath-1.5",
+        columns=("problem", "answer", "question_type", "problem_is_valid"),
+        question=asked("problem"),
+        check=_numina,
+        means=f"{EQUAL}; proofs, `notfound` and invalid problems are left out",
+    ),
+    Layout(
+        name="Countdown-Tasks",
+        columns=("nums|numbers", "target"),
+        question=_countdown_question,
+        check=_countdown,
+        means="an expression of the numbers, each at most once as given, that is the target",
+    ),
+    Layout(
+        name="FlashRAG, SQuAD, open NQ",
+        columns=("question", "golden_answers|answers"),
+        question=asked("question", context=CONTEXT),
+        check=_facts,
+        means="one of the answers, but for case, articles and punctuation",
+        default_domain="facts",
+    ),
+    Layout(
+        name="DeepMath-103K",
+        columns=("question|problem|prompt", "final_answer"),
+        question=asked("question", "problem", "prompt", context=CONTEXT),
+        check=answered("final_answer"),
+        means=EQUAL,
+    ),
+    Layout(
+        name="OpenMathReasoning",
+        columns=("problem|question|prompt", "expected_answer"),
+        question=asked("problem", "question", "prompt"),
+        check=answered("expected_answer"),
+        means=EQUAL,
+    ),
+    Layout(
+        name="OpenRLHF, slime",
+        columns=("prompt|input|question|problem", "label"),
+        question=asked("prompt", "input", "question", "problem"),
+        check=answered("label"),
+        means=EQUAL,
+    ),
+    Layout(
+        name="Hugging Face (GSM8K, MATH, DeepScaleR, Polaris, Big-Math, open-r1)",
+        columns=("problem|question", "answer|solution|reference_answer|ground_truth"),
+        question=asked("problem", "question", context=CONTEXT),
+        check=_generic,
+        means=f"{EQUAL}, or {BOXED.removeprefix('an answer equal to ')}",
+        domains=("domain",),
+    ),
+    Layout(
+        name="TRL",
+        columns=("prompt", "solution|answer|ground_truth|final_answer|expected_answer"),
+        question=asked("prompt"),
+        check=_generic,
+        means=f"{EQUAL}, or {BOXED.removeprefix('an answer equal to ')}",
+        domains=("domain",),
+    ),
+)

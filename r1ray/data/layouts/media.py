@@ -1,0 +1,47 @@
+"""Rows that need more than text. r1ray asks models by text alone, so a question must not lose its image in silence."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from r1ray.data.checks import MalformedRow, UnusableRow
+
+COLUMN = re.compile(
+    r"(?:decoded_|question_|problem_)?(?:images?|img|pictures?|figures?|videos?|audios?|speech)"
+    r"(?:_?(?:paths?|urls?|bytes|base64|files?|list|\d{1,2}))?"
+)
+"""Names of columns of images, videos and sound, in lower case."""
+MARK = re.compile(r"<\|?(?:image|video|audio)(?:_pad|_\d+)?\|?>|!\[[^\]\n]{0,200}\]\([^)\n]{1,500}\)")
+r"""Where a text shows an image: ``<image>``, or ``![...](...)`` in Markdown."""
+
+
+def refuse_media(row: Mapping[str, Any]) -> None:
+    """Raise MalformedRow for a row with an image, a video or sound in a column."""
+    for name, value in row.items():
+        if _is_file(value) or (COLUMN.fullmatch(name) and _holds(value)):
+            raise MalformedRow(f"the column {name} holds an image, a video or sound: r1ray asks by text alone")
+
+
+def refuse_marks(text: str) -> None:
+    """Raise UnusableRow for a question that shows an image at some place."""
+    if found := MARK.search(text):
+        raise UnusableRow(f"the question shows an image that is not text: {found[0]:.60}")
+
+
+def _is_file(value: Any) -> bool:
+    """Return whether a value is one of Hugging Face's images or sounds, or a list of them."""
+    if isinstance(value, list) and value:
+        return _is_file(value[0])
+    return isinstance(value, bytes) or (
+        isinstance(value, Mapping) and "bytes" in value and set(value) <= {"bytes", "path"} and any(value.values())
+    )
+
+
+def _holds(value: Any) -> bool:
+    if isinstance(value, list):
+        return any(map(_holds, value))
+    if isinstance(value, Mapping):
+        return any(map(_holds, value.values()))
+    return isinstance(value, str | bytes) and bool(value.strip())

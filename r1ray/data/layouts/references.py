@@ -1,0 +1,104 @@
+"""Reference answers: what a column says the answer is, or why it says none.
+
+A reference is a text or a number that a response can be compared with. An object, a list, a program or a JSON text is
+of another layout (MalformedRow); a proof, prose and the marks of a missing answer belong to rows by which nothing can
+be judged (UnusableRow).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from decimal import Decimal
+from typing import Any
+
+from r1ray.checks import Check, MathAnswer
+from r1ray.data.checks import MalformedRow, UnusableRow, is_absent
+from r1ray.data.layouts.values import kind_of, structure_in, value_of
+
+MAX_WORDS = 12
+"""Words outside formulas that an answer may have; what has more is a solution."""
+MISSING = frozenset(
+    ("proof", "notfound", "not found", "n/a", "na", "nan", "null", "unknown", "tbd", "see solution", "no answer")
+)
+"""What data sets write in the place of an answer that they do not have (NuminaMath-1.5: ``proof``, ``notfound``)."""
+_PROGRAM = re.compile(
+    r"^\s*(?:def \w+\s*\(|class \w+\s*[:({]|import \w+|from [\w.]+ import |#include\s*[<\"]|public (?:static |class )"
+    r"|function \w+\s*\(|```)",
+    re.MULTILINE,
+)
+_FORMULA = re.compile(r"\$\$.*?\$\$|\$[^$]*\$|\\\(.*?\\\)|\\\[.*?\\\]|\\[A-Za-z]+", re.DOTALL)
+_WORD = re.compile(r"[A-Za-z\u00c0-\u024f]{2,}")
+_IDEOGRAPHS = re.compile(r"[\u3040-\u30ff\u3400-\u9fff]")
+_SENTENCES = re.compile(r"[.!?]\s+[A-Z]|[\u3002\uff01\uff1f].")
+
+
+def answered(*names: str) -> Callable[[Mapping[str, Any]], Check]:
+    """Return a reader of the first of some columns that is there, as the answer to a question of mathematics."""
+    return lambda row: MathAnswer(reference(value_of(row, *names), column=" or ".join(names)))
+
+
+def reference(value: Any, *, column: str) -> str:
+    r"""Return the answer that a value says; "" where it says none.
+
+    Raises MalformedRow and UnusableRow, as the module says.
+
+    >>> reference("so 5 + 3 = 8\n#### 8", column="answer"), reference(["4"], column="answer")
+    ('8', '4')
+    """
+    if is_absent(value):
+        return ""
+    if isinstance(value, list | tuple) and len(value) == 1 and not isinstance(value[0], list | tuple):
+        return reference(value[0], column=column)
+    if isinstance(value, int | float | Decimal) and not isinstance(value, bool):
+        return str(value)
+    if not isinstance(value, str):
+        raise MalformedRow(f"{column} is {kind_of(value)}: needs an answer, a text or a number")
+    return _from_text(value.strip(), column)
+
+
+def _from_text(text: str, column: str) -> str:
+    found = structure_in(text)
+    if isinstance(found, list) and any(isinstance(item, str | dict | list) for item in found):
+        return reference(found if len(found) == 1 else tuple(found), column=column)  # [1, 2] may be an interval
+    if isinstance(found, dict):
+        raise MalformedRow(f"{column} is JSON text of {kind_of(found)}: needs an answer, a text or a number")
+    if _PROGRAM.search(text):
+        raise MalformedRow(f"{column} is the source of a program: needs an answer")
+    answer = final_answer(text)
+    if answer.lower().strip(" .$") in MISSING:
+        raise UnusableRow(f"{column} is {answer!r}, which is no answer")
+    if is_prose(answer):
+        raise UnusableRow(f"{column} is prose or a proof without a final answer: {answer[:40]!r}...")
+    return answer
+
+
+def is_prose(text: str) -> bool:
+    r"""Return whether a text is sentences, and not an answer.
+
+    >>> is_prose(r"\text{even}, since $n = 2k$"), is_prose("Since x = y, both are equal. This completes the proof.")
+    (False, True)
+    """
+    plain = _FORMULA.sub(" ", text)
+    num_words = len(_WORD.findall(plain)) + len(_IDEOGRAPHS.findall(plain)) // 2
+    is_sentence = num_words >= 5 and text.rstrip().endswith((".", "\u3002"))
+    return num_words > MAX_WORDS or is_sentence or (num_words >= 5 and bool(_SENTENCES.search(plain)))
+
+
+def final_answer(solution: str) -> str:
+    r"""Return the answer inside a worked solution: what follows ``####`` (GSM8K), else the last ``\boxed{}``.
+
+    >>> final_answer("so 5 + 3 = 8\n#### 8"), final_answer(r"thus \boxed{\frac{1}{2}}"), final_answer("42")
+    ('8', '\\frac{1}{2}', '42')
+    """
+    if "####" in solution:
+        return solution.rsplit("####", 1)[1].strip()
+    start = solution.rfind("\\boxed{")
+    if start < 0:
+        return solution.strip()
+    depth, begin = 1, start + len("\\boxed{")
+    for end in range(begin, len(solution)):
+        depth += {"{": 1, "}": -1}.get(solution[end], 0)
+        if depth == 0:
+            return solution[begin:end].strip()
+    return ""

@@ -1,0 +1,29 @@
+"""The table of layouts, in the order in which a file's columns are looked up: what needs more columns comes first."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from r1ray.data.layouts.choices import CHOICES
+from r1ray.data.layouts.code import CODE
+from r1ray.data.layouts.frameworks import FRAMEWORKS
+from r1ray.data.layouts.layout import Layout
+from r1ray.data.layouts.mathematics import MATH
+from r1ray.data.layouts.own import OWN
+
+LAYOUTS: tuple[Layout, ...] = (*OWN, *FRAMEWORKS, *CODE, *CHOICES, *MATH)
+
+
+def recognise(columns: Iterable[str]) -> Layout | None:
+    """Return the layout of a file with these columns, None where it is none of ours."""
+    found = frozenset(column.lower() for column in columns)
+    return next((layout for layout in LAYOUTS if layout.matches(found)), None)
+
+
+def unknown_columns(columns: Iterable[str]) -> str:
+    """Return what the user is told of a file whose columns are of no layout."""
+    return (
+        f"found the columns {', '.join(sorted(columns))}; they are of no layout that r1ray reads (r1ray/data/README.md "
+        "lists them); name yours, as in data.columns={prompt: question, answer: answer}, or give rows with prompt and "
+        "check"
+    )
