@@ -17,13 +17,14 @@ from r1ray.commands.keys import all_sections, choices
 from r1ray.config import EvaluationConfig, ScoreConfig
 from r1ray.config.keys import DEFAULTS, Key, docstrings
 from r1ray.config.renamed import RENAMED, RENAMED_METRICS
+from r1ray.data.layouts import LAYOUTS
 from r1ray.main import VERBS
 from r1ray.runtime import exit_codes
 from r1ray.telemetry import rollout_rows
 from tests.test_layering import ONLY_IN, ROOT, ROWS
 
 README = ROOT / "README.md"
-READMES = (README, ROOT.parent / "conf/README.md")
+READMES = (README, ROOT.parent / "conf/README.md", ROOT / "data/README.md")
 """Those with parts."""
 PART = re.compile(r"(<!-- made: (?P<name>[\w-]+) -->\n)(?P<text>.*?)(<!-- end -->\n)", re.DOTALL)
 FLAG = re.compile(r"^  (--\S+)", re.MULTILINE)
@@ -99,6 +100,15 @@ def keys() -> str:
     return text.rstrip("\n") + "\n"
 
 
+def layouts() -> str:
+    """Return a table of the layouts of prompt files: their columns, and what a response is paid for."""
+    lines = ["| layout | columns | right is |", "|---|---|---|"]
+    for layout in LAYOUTS:
+        columns = "; ".join(_either(each.split("|")) for each in layout.columns)
+        lines.append(f"| {layout.name} | {columns} | {layout.means} |")
+    return "\n".join(lines) + "\n"
+
+
 PARTS: dict[str, Callable[[], str]] = {
     "layers": layers,
     "rollout-rows": rollout_log,
@@ -107,6 +117,7 @@ PARTS: dict[str, Callable[[], str]] = {
     "renamed-keys": renamed,
     "groups": groups,
     "keys": keys,
+    "layouts": layouts,
 }
 
 
@@ -145,6 +156,11 @@ def _key_row(key: Key) -> str:
     default = "; ".join([f"`{key.default}`", *others])
     meaning = key.meaning.replace("|", "\\|")
     return f"| `{key.name}` | {default} | {key.unit} | {meaning} |"
+
+
+def _either(names: list[str]) -> str:
+    """Return names of which one is needed, the first few of many."""
+    return " or ".join(f"`{name}`" for name in names[:4]) + (" ..." if len(names) > 4 else "")
 
 
 def _is_room(name: str) -> bool:

@@ -232,7 +232,7 @@ PROMPTS = [
         for name, content, message in (
             ("empty.jsonl", "", "the file has no rows; needs at least one prompt"),
             ("torn.jsonl", '{"question": "q", "answer": "1"}\n{"question": ', "line 2: not JSON"),
-            ("odd.jsonl", '{"text": "q"}\n', "found the columns text; needs those of one of these layouts"),
+            ("odd.jsonl", '{"text": "q"}\n', "found the columns text; needs those of one of the layouts in r1ray/data/README.md"),
             (
                 "shape.jsonl",
                 '{"prompt": 3, "check": {"type": "math", "answer": "1"}}\n',

@@ -276,13 +276,14 @@ def _reading(value: Mapping[str, Any]) -> Check:
 
 
 def _countdown(value: Mapping[str, Any]) -> Check:
-    numbers, target = value.get("numbers") or (), value.get("target")
+    numbers: Any = value.get("numbers") or ()
+    target: Any = value.get("target")
     given = [*numbers, target] if isinstance(numbers, Sequence) and not isinstance(numbers, str) else [None]
     if not all(isinstance(number, int) and not isinstance(number, bool) for number in given):
         raise MalformedRow(
             f"check needs a list of whole numbers and a target, found {numbers!r:.60} and {target!r:.40}"
         )
-    return Countdown(tuple(given[:-1]), given[-1])
+    return Countdown(tuple(numbers), target)
 
 
 def _instructions(value: Mapping[str, Any]) -> Check:

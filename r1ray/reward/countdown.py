@@ -58,6 +58,8 @@ def value_of(expression: str) -> tuple[Fraction, list[int]]:
     """
     if len(expression) > MAX_EXPRESSION:
         raise ValueError(f"longer than {MAX_EXPRESSION} characters")
+    if "_" in expression:  # Python reads 3_5 as 35
+        raise ValueError("only numbers, + - * / and brackets count")
     plain = expression.partition("=")[0]
     for sign, replacement in _SIGNS:
         plain = sign.sub(replacement, plain)

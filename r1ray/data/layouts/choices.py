@@ -11,6 +11,7 @@ from r1ray.checks import Check, Choice
 from r1ray.data.checks import LETTERS, MalformedRow, UnusableRow
 from r1ray.data.layouts.layout import Layout
 from r1ray.data.layouts.questions import asked
+from r1ray.data.layouts.references import answered
 from r1ray.data.layouts.values import kind_of, label_of, structure_in, text_of, value_of, without_none
 from r1ray.data.template import Question
 
@@ -21,6 +22,7 @@ LETTER = ("answer_idx", "answer_index", "answer_letter", "answerkey", "answer_ke
           "label", "gold")  # fmt: skip
 """Columns that say which option is right by its letter or number."""
 _LABELLED = re.compile(r"^[(\[]?([A-Z])[)\].:\u3001]\s*(.*)$", re.DOTALL)
+_SEVERAL = re.compile(r"[A-Z](?:[,; ]*[A-Z])+")
 Options = Sequence[tuple[str, str]]
 """Label and text of each, as the row has them; a label is a letter, a number, or empty."""
 
@@ -28,6 +30,8 @@ Options = Sequence[tuple[str, str]]
 def _listed(row: Mapping[str, Any]) -> Options:
     """Return the options of one column: texts, ``{"A": text}``, ``{"text": [...], "label": [...]}`` or objects."""
     value = value_of(row, *LISTS)
+    if value is None:
+        return []
     found = structure_in(value) if isinstance(value, str) else value
     if isinstance(found, Mapping):
         held = without_none(found)
@@ -65,6 +69,30 @@ def _columns(names: Sequence[str]) -> Callable[[Mapping[str, Any]], Options]:
     return lambda row: [("", _text(row[name])) for name in names if value_of(row, name) is not None]
 
 
+def _suffixed(row: Mapping[str, Any]) -> Options:
+    """Return options of columns such as ``option1`` and ``answerB``, labelled by what their names end with."""
+    found = sorted((match[2], match[0]) for name in row if (match := _NUMBERED.fullmatch(name)))
+    return [(label.upper(), _text(row[name])) for label, name in found if value_of(row, name) is not None]
+
+
+_NUMBERED = re.compile(r"(option|choice|answer|ending|sol)_?([a-h]|\d)")
+FIRST = (
+    *("option1", "option_1", "option_a", "optiona", "option0", "choice1", "choice_a", "choicea", "choice0"),
+    *("answera", "answer0", "answer_a", "ending0", "sol1"),
+)
+
+
+def _suffixed_letter(row: Mapping[str, Any], options: Options) -> str:
+    """Return the letter of the right option. A number that no column ends with could be counted from 0 or from 1."""
+    value = value_of(row, *LETTER, "answer")
+    labels = [label for label, _ in options]
+    if isinstance(value, int) or (isinstance(value, str) and value.strip().isdecimal()):
+        if str(value).strip() not in labels:
+            raise MalformedRow(f"the answer is {value!r}, and the options are {', '.join(labels)}: needs one of them")
+        return LETTERS[labels.index(str(value).strip())]
+    return _letter(row, options)
+
+
 def _letter(row: Mapping[str, Any], options: Options) -> str:
     """Return the letter of the right option. What two columns say of it has to agree."""
     said = [(name, row[name]) for name in (*LETTER, "answer") if value_of(row, name) is not None]
@@ -87,6 +115,8 @@ def _letter_of(value: Any, options: Options) -> str:
     letters = LETTERS[: len(options)]
     if isinstance(value, str) and text in labels:
         return letters[labels.index(text)]
+    if _SEVERAL.fullmatch(text) and set(re.findall("[A-Z]", text)) <= set(letters):
+        raise UnusableRow(f"several options are right: {text:.40}")
     bare = text.strip("().").upper()
     if isinstance(value, str) and len(bare) == 1 and bare in letters:
         return bare
@@ -114,12 +144,22 @@ def _shown(question: Question, options: Options) -> Question:
 
 
 def _choice(name: str, columns: tuple[str, ...], options: Callable[[Mapping[str, Any]], Options]) -> Layout:
+    """Return an entry. Rows without options, which mixed sets have, ask for the answer itself."""
     stem = asked(*STEMS, context=CONTEXT)
+
+    def question(row: Mapping[str, Any]) -> Question:
+        found = _bare(options(row))
+        return _shown(stem(row), found) if found else stem(row)
+
+    def check(row: Mapping[str, Any]) -> Check:
+        found = _bare(options(row))
+        return Choice(_letter(row, found), len(found)) if found else answered("answer")(row)
+
     return Layout(
         name=name,
         columns=columns,
-        question=lambda row: _shown(stem(row), _bare(options(row))),
-        check=lambda row: Choice(_letter(row, _bare(options(row))), len(options(row))),
+        question=question,
+        check=check,
         means="the letter of the right option",
         ids=("id", "question_id", "uuid"),
         default_domain="choice",
@@ -151,6 +191,14 @@ CHOICES = (
         "MMLU, MMLU-Pro, MedQA, ARC, CommonsenseQA, AQuA, RACE",
         ("|".join(STEMS), "|".join(LISTS), "|".join((*LETTER, "answer"))),
         _listed,
+    ),
+    Layout(
+        name="WinoGrande and others with a column for each option",
+        columns=("question|sentence|context|goal|ctx|prompt|problem", "|".join(FIRST), "|".join((*LETTER, "answer"))),
+        question=lambda row: _shown(asked(*STEMS, "sentence", "goal", context=CONTEXT)(row), _suffixed(row)),
+        check=lambda row: Choice(_suffixed_letter(row, _suffixed(row)), len(_suffixed(row))),
+        means="the letter of the right option",
+        default_domain="choice",
     ),
     _choice("MedMCQA", ("question", "opa", "opb", "cop"), _columns(("opa", "opb", "opc", "opd"))),
     _choice("C-Eval, CMMLU", ("question", "a", "b", "answer"), _columns(("a", "b", "c", "d", "e"))),

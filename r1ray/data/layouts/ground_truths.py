@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -16,6 +17,8 @@ from r1ray.data.layouts.rules import are_rules, rules_check
 from r1ray.data.layouts.tests_of_programs import are_tests, program_check
 from r1ray.data.layouts.values import kind_of, structure_in, without_none
 
+_ASSERTS = re.compile(r"^\s*assert\b", re.MULTILINE)
+
 
 def check_of(value: Any, *, column: str) -> Check:
     """Return the check that a ground truth is. Raises MalformedRow and UnusableRow."""
@@ -24,6 +27,8 @@ def check_of(value: Any, *, column: str) -> Check:
         return rules_check(found, column=column)
     if are_tests(found):
         return program_check(found, column=column)
+    if isinstance(value, str) and _ASSERTS.search(value):
+        return program_check([value], column=column)
     if isinstance(found, Mapping):
         return _of_object(without_none(found), column)
     return MathAnswer(reference(value, column=column))

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from r1ray.checks import Check
-from r1ray.data.checks import UnusableRow, parse_check
+from r1ray.data.checks import MalformedRow, UnusableRow, parse_check
 from r1ray.data.layouts.ground_truths import readable
 from r1ray.data.layouts.layout import Layout
 from r1ray.data.layouts.questions import asked
@@ -49,6 +49,13 @@ def _countdown(row: Mapping[str, Any]) -> Check:
     return parse_check({"type": "countdown", "numbers": value_of(row, "nums", "numbers"), "target": row.get("target")})
 
 
+def _label(row: Mapping[str, Any]) -> Check:
+    """Return the check by a label that is an answer, and not the class of a pair of sentences, as BoolQ has it."""
+    if sentence := next((name for name in ("passage", "premise", "hypothesis") if name in row), None):
+        raise MalformedRow(f"label beside {sentence} is a class: data.columns says where an answer stands")
+    return answered("label")(row)
+
+
 def _generic(row: Mapping[str, Any]) -> Check:
     """Return the check by the answer, or where there is none, by the solution. TriviaQA's answer is an object."""
     found = value_of(row, *ANSWERS[:-1])
@@ -70,7 +77,7 @@ MATH = (
         columns=("nums|numbers", "target"),
         question=_countdown_question,
         check=_countdown,
-        means="an expression of the numbers, each at most once as given, that is the target",
+        means="an expression of the numbers, each used exactly once, that comes to the target",
     ),
     Layout(
         name="FlashRAG, SQuAD, open NQ",
@@ -96,9 +103,9 @@ MATH = (
     ),
     Layout(
         name="OpenRLHF, slime",
-        columns=("prompt|input|question|problem", "label"),
-        question=asked("prompt", "input", "question", "problem"),
-        check=answered("label"),
+        columns=("prompt|input|question|problem|messages", "label"),
+        question=asked("prompt", "input", "question", "problem", "messages"),
+        check=_label,
         means=EQUAL,
     ),
     Layout(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 
-from r1ray.data.checks import MalformedRow
+from r1ray.data.checks import UnusableRow
 
 _OURS = ("solution", "main", "your_module", "candidate")
 """Modules that stand for the response."""
@@ -14,7 +14,7 @@ def without_pytest(source: str) -> str:
     """Return test code without its imports of the solution.
 
     Raises:
-        MalformedRow: it needs pytest's or unittest's own machinery.
+        UnusableRow: it needs pytest itself.
 
     >>> print(without_pytest("from solution import f\\n\\ndef test_f():\\n    assert f(1) == 2"))
     <BLANKLINE>
@@ -34,7 +34,7 @@ def without_pytest(source: str) -> str:
             for number in range(node.lineno - 1, node.end_lineno or node.lineno):
                 lines[number] = ""
         elif isinstance(node, ast.Import | ast.ImportFrom) and _modules(node) & {"pytest"}:
-            raise MalformedRow("its tests need pytest, which the sandbox does not have")
+            raise UnusableRow("its tests need pytest, which the sandbox does not have")
     return "\n".join(lines)
 
 

@@ -38,9 +38,7 @@ def question_of(value: Any, *, column: str = "prompt") -> Question:
         return _messages(found, column)
     if isinstance(value, str) and value.strip():
         if isinstance(found, dict):
-            raise MalformedRow(f"{column} is JSON text of {kind_of(found)}: needs the text of a question, or messages")
-        if value.lstrip().startswith(("[{'role'", "[{'content'")):
-            raise MalformedRow(f"{column} is the Python text of messages: needs JSON")
+            raise MalformedRow(f"{column} is the text of {kind_of(found)}: needs a question, or messages")
         refuse_marks(value)
         return value
     if isinstance(value, list) and value:
@@ -85,7 +83,7 @@ def _part(part: Any, column: str) -> str:
     if not isinstance(part, Mapping) or part.get("type") != "text" or not isinstance(part.get("text"), str):
         kind = part.get("type") if isinstance(part, Mapping) else part
         raise MalformedRow(f"{column} has a part of type {kind!r:.40}: r1ray asks by text alone")
-    return part["text"]
+    return str(part["text"])
 
 
 def with_starter(question: Callable[[Mapping[str, Any]], Question]) -> Callable[[Mapping[str, Any]], Question]:

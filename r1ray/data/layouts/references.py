@@ -23,10 +23,12 @@ MISSING = frozenset(
 )
 """What data sets write in the place of an answer that they do not have (NuminaMath-1.5: ``proof``, ``notfound``)."""
 _PROGRAM = re.compile(
-    r"^\s*(?:def \w+\s*\(|class \w+\s*[:({]|import \w+|from [\w.]+ import |#include\s*[<\"]|public (?:static |class )"
-    r"|function \w+\s*\(|```)",
+    r"^\s*(?:def \w+\s*\(|class \w+\s*[:({]|import \w+|from [\w.]+ import |assert\b|print\s*\(|return\b|```"
+    r"|#include\s*[<\"]|using namespace\b|public (?:static |class )|function \w+\s*\(|(?:const|let|var) \w+ ="
+    r"|(?:theorem|lemma) \w+.*:|(?i:select\b.{1,500}\bfrom\b))",
     re.MULTILINE,
 )
+"""Lines of programs: Python, C++, Java, JavaScript, Lean, SQL."""
 _FORMULA = re.compile(r"\$\$.*?\$\$|\$[^$]*\$|\\\(.*?\\\)|\\\[.*?\\\]|\\[A-Za-z]+", re.DOTALL)
 _WORD = re.compile(r"[A-Za-z\u00c0-\u024f]{2,}")
 _IDEOGRAPHS = re.compile(r"[\u3040-\u30ff\u3400-\u9fff]")
@@ -35,7 +37,12 @@ _SENTENCES = re.compile(r"[.!?]\s+[A-Z]|[\u3002\uff01\uff1f].")
 
 def answered(*names: str) -> Callable[[Mapping[str, Any]], Check]:
     """Return a reader of the first of some columns that is there, as the answer to a question of mathematics."""
-    return lambda row: MathAnswer(reference(value_of(row, *names), column=" or ".join(names)))
+
+    def read(row: Mapping[str, Any]) -> Check:
+        name = next((name for name in names if value_of(row, name) is not None), names[0])
+        return MathAnswer(reference(value_of(row, name), column=name))
+
+    return read
 
 
 def reference(value: Any, *, column: str) -> str:
@@ -62,7 +69,7 @@ def _from_text(text: str, column: str) -> str:
     if isinstance(found, list) and any(isinstance(item, str | dict | list) for item in found):
         return reference(found if len(found) == 1 else tuple(found), column=column)  # [1, 2] may be an interval
     if isinstance(found, dict):
-        raise MalformedRow(f"{column} is JSON text of {kind_of(found)}: needs an answer, a text or a number")
+        raise MalformedRow(f"{column} is the text of {kind_of(found)}: needs an answer, a text or a number")
     if _PROGRAM.search(text):
         raise MalformedRow(f"{column} is the source of a program: needs an answer")
     answer = final_answer(text)

@@ -1,4 +1,4 @@
-"""The table of layouts, in the order in which a file's columns are looked up: what needs more columns comes first."""
+"""The table of layouts, in the order in which a file's columns are looked up: what needs more comes first."""
 
 from __future__ import annotations
 
@@ -23,7 +23,6 @@ def recognise(columns: Iterable[str]) -> Layout | None:
 def unknown_columns(columns: Iterable[str]) -> str:
     """Return what the user is told of a file whose columns are of no layout."""
     return (
-        f"found the columns {', '.join(sorted(columns))}; they are of no layout that r1ray reads (r1ray/data/README.md "
-        "lists them); name yours, as in data.columns={prompt: question, answer: answer}, or give rows with prompt and "
-        "check"
+        f"found the columns {', '.join(sorted(columns))}; needs those of one of the layouts in r1ray/data/README.md, "
+        "or data.columns, which says what they hold: data.columns={prompt: question, answer: label}"
     )

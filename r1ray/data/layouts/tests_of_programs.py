@@ -111,6 +111,8 @@ def _asserts(code: list[Any], entry: Any) -> dict[str, Any]:
             entry, case = called[1], case[: called.start()]
         if isinstance(case, str) and (method := _METHOD.search(case)):
             entry, case = entry or method[0], _METHOD.sub(r"\1", case)
+        if isinstance(case, str) and not entry and "def check(" in case:
+            raise MalformedRow("its tests define check(candidate), and nothing says which function that is")
         cases.append(case)
     return {"kind": "assert", "entry": entry, "tests": cases}
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -91,16 +92,20 @@ def literal(value: Any, *, column: str) -> Any:
             raise MalformedRow(f"{column} is neither JSON nor a Python literal: {value!r:.60}") from error
 
 
-def structure_in(text: str) -> Any:
-    """Return the list or object that a text is in JSON; None where it is none, as a set or an interval.
+_QUOTED = re.compile(r"\s*[{\[][{\[\s]*'")
+"""How the Python text of an object or a list begins, which CSV copies have."""
 
-    >>> structure_in('["4"]'), structure_in("{1, 2}"), structure_in("[0, 1)")
-    (['4'], None, None)
+
+def structure_in(text: str) -> Any:
+    """Return the list or object that a text is in JSON or in Python; None where it is none, as a set or an interval.
+
+    >>> structure_in('["4"]'), structure_in("{'a': 1}"), structure_in("{1, 2}"), structure_in("[0, 1)")
+    (['4'], {'a': 1}, None, None)
     """
     if text.lstrip()[:1] not in ("{", "["):
         return None
     try:
-        found = parse(text)
+        found = literal(text, column="") if _QUOTED.match(text) else parse(text)
     except ValueError:
         return None
     return found if isinstance(found, dict | list) else None
