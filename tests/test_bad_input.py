@@ -232,7 +232,7 @@ PROMPTS = [
         for name, content, message in (
             ("empty.jsonl", "", "the file has no rows; needs at least one prompt"),
             ("torn.jsonl", '{"question": "q", "answer": "1"}\n{"question": ', "line 2: not JSON"),
-            ("odd.jsonl", '{"text": "q"}\n', "found the columns text; needs those of one of the layouts in r1ray/data/README.md"),
+            ("odd.jsonl", '{"text": "q"}\n', "found the columns text; needs those of one of the layouts"),
             (
                 "shape.jsonl",
                 '{"prompt": 3, "check": {"type": "math", "answer": "1"}}\n',
@@ -295,7 +295,7 @@ VALUES_OF_ROWS = [
         (CODE.format(tests="[]", limit="NaN"), "check.time_limit_s is nan: needs a finite number above 0"),
         (CODE.format(tests="[]", limit="Infinity"), "check.time_limit_s is inf: needs a finite number above 0"),
         (CODE.format(tests="[]", limit="1" + "0" * 400), "OverflowError"),
-        ('{"question": "q", "input_output": {"inputs": null, "outputs": []}}', "a value is not of the layout"),
+        ('{"question": "q", "input_output": {"inputs": null, "outputs": []}}', "its tests need inputs and outputs"),
         ('{"question_content": "q", "public_test_cases": null}', "a value is not of the layout"),
         ('{"prompt": [null], "check": {"type": "format"}}', "prompt is a list, but not of"),
     )

@@ -108,7 +108,7 @@ def test_a_row_that_would_be_misread_is_refused(row: Row, reason: str) -> None:
         ({"question": "q", "option_a": "x", "option_b": "y", "answer": "b"}, Choice("B", 2)),
         ({"question": "q", "answer": {"value": "Paris", "aliases": ["Paris, France"]}},
          Reading((("Paris",), ("Paris, France",)))),
-        ({"context": "c", "question": "q", "answers": {"text": ["x", "x"], "answer_start": [0, 0]}}, Reading((("x",),))),
+        ({"context": "c", "question": "q", "answers": {"text": ["x"], "answer_start": [0]}}, Reading((("x",),))),
         (tulu(func_name="validate_word_constraint", N=30, quantifier="at most"),
          Instructions((Rule("length_constraints:number_words", '{"num_words": 31, "relation": "less than"}'),))),
         ({**TULU_IF, "ground_truth": "[{'instruction_id': ['punctuation:no_comma'], 'kwargs': [None]}]"},
