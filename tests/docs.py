@@ -102,7 +102,7 @@ def keys() -> str:
 
 def layouts() -> str:
     """Return a table of the layouts of prompt files: their columns, and what a response is paid for."""
-    lines = ["| layout | columns | right is |", "|---|---|---|"]
+    lines = ["| layout | columns | what is paid |", "|---|---|---|"]
     for layout in LAYOUTS:
         columns = "; ".join(_either(each.split("|")) for each in layout.columns)
         lines.append(f"| {layout.name} | {columns} | {layout.means} |")

@@ -144,11 +144,17 @@ def load_check(text: str) -> Check:
     return kind(**values)
 
 
-def _code(value: Mapping[str, Any]) -> CodeTests:
-    language = str(value.get("language") or "python").lower()
+def code_language(name: object) -> str | None:
+    """Return the language of programs that a name means, None where it is none of :data:`LANGUAGES`."""
+    language = str(name).lower()
     language = _OTHER_NAMES.get(language, language)
-    if language not in LANGUAGES:
-        raise MalformedRow(f"check.language is {language!r:.40}: needs one of {', '.join(LANGUAGES)}")
+    return language if language in LANGUAGES else None
+
+
+def _code(value: Mapping[str, Any]) -> CodeTests:
+    language = code_language(value.get("language") or "python")
+    if language is None:
+        raise MalformedRow(f"check.language is {value['language']!r:.40}: needs one of {', '.join(LANGUAGES)}")
     tests = value.get("tests")
     if isinstance(tests, str | Mapping):
         tests = [tests]

@@ -16,7 +16,7 @@ from r1ray.data.layouts.values import kind_of, label_of, structure_in, text_of, 
 from r1ray.data.template import Question
 
 STEMS = ("question", "problem", "prompt", "question_stem", "query")
-CONTEXT = ("article", "passage", "context")
+CONTEXT = ("article", "passage", "context", "premise")
 LISTS = ("options", "choices", "endings")
 LETTER = ("answer_idx", "answer_index", "answer_letter", "answerkey", "answer_key", "correct_option", "cop", "correct",
           "label", "gold")  # fmt: skip
@@ -87,7 +87,7 @@ def _suffixed_letter(row: Mapping[str, Any], options: Options) -> str:
     value = value_of(row, *LETTER, "answer")
     labels = [label for label, _ in options]
     if isinstance(value, int) or (isinstance(value, str) and value.strip().isdecimal()):
-        if str(value).strip() not in labels:
+        if str(value).strip() not in labels or (isinstance(value, int) and "0" not in labels):
             raise MalformedRow(f"the answer is {value!r}, and the options are {', '.join(labels)}: needs one of them")
         return LETTERS[labels.index(str(value).strip())]
     return _letter(row, options)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from r1ray.checks import Check, CodeTests
+from r1ray.data.checks import LANGUAGES as PROGRAM_LANGUAGES
 from r1ray.data.checks import read_row
 from r1ray.data.layouts.media import refuse_media
 from r1ray.data.layouts.values import folded, label_of
@@ -68,6 +69,7 @@ class Layout:
         refuse_media(row)
         check = self.check(row)
         language = label_of(row, "language").lower()
+        language = "" if language in PROGRAM_LANGUAGES else language
         return RawPrompt(
             id=label_of(row, *self.ids) or str(index),
             question=self.question(row),

@@ -7,7 +7,7 @@ from typing import Any
 
 from r1ray.checks import Check
 from r1ray.data.checks import MalformedRow, UnusableRow, parse_check
-from r1ray.data.layouts.ground_truths import readable
+from r1ray.data.layouts.ground_truths import check_of, readable
 from r1ray.data.layouts.layout import Layout
 from r1ray.data.layouts.questions import asked
 from r1ray.data.layouts.references import answered
@@ -22,17 +22,23 @@ ANSWERS = ("answer", "final_answer", "expected_answer", "ground_truth", "referen
 """Columns of an answer, of which the solution is the last one looked at."""
 
 
-def _numina(row: Mapping[str, Any]) -> Check:
-    """NuminaMath-1.5 says which problems are proofs, and which are no good."""
+def _refuse_invalid(row: Mapping[str, Any]) -> None:
+    """Raise UnusableRow for a problem that NuminaMath-1.5, or a set made of it, calls a proof or invalid."""
     if label_of(row, "question_type").lower() == "proof":
         raise UnusableRow("question_type is proof")
     for column in ("problem_is_valid", "solution_is_valid"):
         if (said := label_of(row, column)) and said.lower() != "yes":
             raise UnusableRow(f"{column} is {said!r:.40}")
+
+
+def _numina(row: Mapping[str, Any]) -> Check:
+    _refuse_invalid(row)
     return answered("answer")(row)
 
 
 def _facts(row: Mapping[str, Any]) -> Check:
+    if option := next((name for name in ("label", "correct", "answerkey", "answer_idx") if name in row), None):
+        raise MalformedRow(f"answers beside {option} are options: data.check can make a check of them")
     return readable(value_of(row, "golden_answers", "answers"), column="golden_answers or answers")
 
 
@@ -53,15 +59,17 @@ def _label(row: Mapping[str, Any]) -> Check:
     """Return the check by a label that is an answer, and not the class of a pair of sentences, as BoolQ has it."""
     if sentence := next((name for name in ("passage", "premise", "hypothesis") if name in row), None):
         raise MalformedRow(f"label beside {sentence} is a class: data.columns says where an answer stands")
-    return answered("label")(row)
+    return check_of(row.get("label"), column="label")
 
 
 def _generic(row: Mapping[str, Any]) -> Check:
     """Return the check by the answer, or where there is none, by the solution. TriviaQA's answer is an object."""
-    found = value_of(row, *ANSWERS[:-1])
+    _refuse_invalid(row)
+    name = next((name for name in ANSWERS if value_of(row, name) is not None), ANSWERS[0])
+    found = row.get(name)
     if isinstance(found, Mapping) and "aliases" in found:
-        return readable(found, column="answer")
-    return answered(*ANSWERS)(row)
+        return readable(found, column=name)
+    return check_of(found, column=name)
 
 
 MATH = (

@@ -10,11 +10,11 @@ from r1ray.data.checks import MalformedRow, UnusableRow
 
 COLUMN = re.compile(
     r"(?:decoded_|question_|problem_)?(?:images?|img|pictures?|figures?|videos?|audios?|speech)"
-    r"(?:_?(?:paths?|urls?|bytes|base64|files?|list|\d{1,2}))?"
+    r"(?:_?(?:paths?|urls?|bytes|base64|files?|list|\d{1,2}))?|multi_?modal\w*"
 )
 """Names of columns of images, videos and sound, in lower case."""
-MARK = re.compile(r"<\|?(?:image|video|audio)(?:_pad|_\d+)?\|?>|!\[[^\]\n]{0,200}\]\([^)\n]{1,500}\)")
-r"""Where a text shows an image: ``<image>``, or ``![...](...)`` in Markdown."""
+MARK = re.compile(r"\[img\]|<\|?(?:image|video|audio)(?:_pad|_\d+)?\|?>|!\[[^\]\n]{0,200}\]\([^)\n]{1,500}\)")
+r"""Where a text shows an image: ``<image>``, ``[img]``, or ``![...](...)`` in Markdown."""
 
 
 def refuse_media(row: Mapping[str, Any]) -> None:

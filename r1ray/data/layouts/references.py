@@ -23,12 +23,17 @@ MISSING = frozenset(
 )
 """What data sets write in the place of an answer that they do not have (NuminaMath-1.5: ``proof``, ``notfound``)."""
 _PROGRAM = re.compile(
-    r"^\s*(?:def \w+\s*\(|class \w+\s*[:({]|import \w+|from [\w.]+ import |assert\b|print\s*\(|return\b|```"
-    r"|#include\s*[<\"]|using namespace\b|public (?:static |class )|function \w+\s*\(|(?:const|let|var) \w+ ="
-    r"|(?:theorem|lemma) \w+.*:|(?i:select\b.{1,500}\bfrom\b))",
+    r"^[ \t]*(?:def \w+\s*\(.*|class \w+.*[:{]|(?:import|from) [\w.]+(?: import [\w., *()]+)?(?: as \w+)?;?|assert\b.*"
+    r"|print\s*\(.*\);?|#include\s*[<\"].*|using namespace \w+;|public (?:static |class ).*|function \w+\s*\(.*|```.*"
+    r"|(?:const|let|var) \w+ = .*;)[ \t]*$",
     re.MULTILINE,
 )
-"""Lines of programs: Python, C++, Java, JavaScript, Lean, SQL."""
+"""Lines of programs in Python, C++, Java and JavaScript."""
+_STATEMENT = re.compile(
+    r"\s*(?:(?:theorem|lemma|example)\b.{1,4000}:=|SELECT\b.+\bFROM\b|select\b.+\bfrom \w)", re.DOTALL
+)
+"""The beginning of a statement in Lean, or of a query."""
+_COMMENTS = re.compile(r"(?:\s*(?:#(?!include)|//).*\n)*\s*")
 _FORMULA = re.compile(r"\$\$.*?\$\$|\$[^$]*\$|\\\(.*?\\\)|\\\[.*?\\\]|\\[A-Za-z]+", re.DOTALL)
 _WORD = re.compile(r"[A-Za-z\u00c0-\u024f]{2,}")
 _IDEOGRAPHS = re.compile(r"[\u3040-\u30ff\u3400-\u9fff]")
@@ -70,14 +75,27 @@ def _from_text(text: str, column: str) -> str:
         return reference(found if len(found) == 1 else tuple(found), column=column)  # [1, 2] may be an interval
     if isinstance(found, dict):
         raise MalformedRow(f"{column} is the text of {kind_of(found)}: needs an answer, a text or a number")
-    if _PROGRAM.search(text):
-        raise MalformedRow(f"{column} is the source of a program: needs an answer")
     answer = final_answer(text)
+    if is_program(answer):
+        raise MalformedRow(f"{column} is the source of a program: needs an answer")
     if answer.lower().strip(" .$") in MISSING:
         raise UnusableRow(f"{column} is {answer!r}, which is no answer")
     if is_prose(answer):
         raise UnusableRow(f"{column} is prose or a proof without a final answer: {answer[:40]!r}...")
     return answer
+
+
+def is_program(text: str) -> bool:
+    r"""Return whether a text is the source of a program, or of a query, and not prose that quotes one.
+
+    >>> is_program("n = int(input())\nprint(n)"), is_program("Select 3 balls from the urn.")
+    (True, False)
+    """
+    start = _COMMENTS.match(text)
+    assert start is not None, "it matches everywhere"
+    if _STATEMENT.match(text) or _PROGRAM.match(text, start.end()):
+        return True
+    return _PROGRAM.search(text) is not None and not is_prose(text)
 
 
 def is_prose(text: str) -> bool:

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from r1ray.checks import Check
-from r1ray.data.checks import MalformedRow, parse_check
+from r1ray.data.checks import MalformedRow, UnusableRow, code_language, parse_check
 from r1ray.data.layouts.pytest_source import without_pytest
 from r1ray.data.layouts.values import kind_of, unpacked, value_of, without_none
 
@@ -23,8 +23,15 @@ _METHOD = re.compile(r"\bSolution\(\)\.(\w+)\b")
 
 
 def program_check(tests: Any, *, column: str, language: Any = None, entry: Any = None, **limits: Any) -> Check:
-    """Return the check of a program by its tests. Raises MalformedRow for tests of no form that is known."""
+    """Return the check of a program by its tests.
+
+    Raises:
+        MalformedRow: the tests are of no form that is known.
+        UnusableRow: the programs are in a language that the sandbox does not run.
+    """
     found = unpacked(tests, column=column)
+    if language is not None and code_language(language) is None:
+        raise UnusableRow(f"its programs are in {language!r:.40}, which the sandbox does not run")
     fields = {"type": "code", "language": language or "python", **without_none(limits)}
     if isinstance(found, Mapping):
         fields |= _of_object(without_none(found), column, entry)

@@ -12,7 +12,7 @@ from r1ray.data.checks import MalformedRow, UnusableRow
 from r1ray.data.layouts import recognise
 from r1ray.data.layouts.layout import Row
 from tests.data.layouts.rows_code import CODECONTESTS, KODCODE
-from tests.data.layouts.rows_frameworks import SYNTHETIC, TULU_IF, verl
+from tests.data.layouts.rows_frameworks import SYNTHETIC, SYNTHETIC_CODE, TULU_IF, verl
 from tests.data.layouts.rows_math import NUMINA
 
 
@@ -44,6 +44,8 @@ def tulu(**rule: Any) -> dict[str, Any]:
         ({**KODCODE, "test": "import pytest\nfrom solution import f\n\ndef test_f(): assert f() == 1"}, "need pytest"),
         ({**SYNTHETIC, "task_type": "llm_judgeable_groundtruth_similarity"}, "no check for the task type llm_judge"),
         ({**SYNTHETIC, "task_type": "code_output_prediction", "verification_info": '{"output": "1"}'}, "no check for"),
+        ({"problem": "q", "answer": "x", "question_type": "proof"}, "question_type is proof"),
+        ({**SYNTHETIC_CODE, "verification_info": {"language": "rust", "test_cases": []}}, "programs are in 'rust'"),
         (tulu(func_name="verify_letter_frequency", letter="e", N=3), "no rule of r1ray checks"),
         (tulu(func_name="validate_word_constraint", N=30, quantifier="around"), "the quantifier 'around'"),
         ({"question": "q", "choices": ["x", "y"], "answer": -1}, "the reference answer is not given"),
@@ -70,6 +72,8 @@ def test_a_row_by_which_nothing_can_be_judged_is_set_aside(row: Row, reason: str
         ({"prompt": "q", "solution": "def f(x):\n    return x"}, "solution is the source of a program"),
         ({"question": "q", "solution": "def f(x):\n    return x", "answer": None}, "solution is the source"),
         ({"prompt": "q", "completion": "c", "label": True}, "label is true"),
+        ({"question": "q", "answers": ["x", "y"], "label": 1}, "answers beside label are options"),
+        ({"premise": "p", "question": "q", "choice1": "x", "choice2": "y", "label": 1}, "the options are 1, 2"),
         ({"question": "q", "passage": "p", "label": 1}, "label beside passage is a class"),
         ({"question": "q", "options": ["x", "y"], "answer": "w"}, "the answer 'w' is none of the 2 options"),
         ({"question": "q", "options": ["x"], "answer": "A"}, "an option is missing"),
@@ -111,6 +115,7 @@ def test_a_row_that_would_be_misread_is_refused(row: Row, reason: str) -> None:
         ({"context": "c", "question": "q", "answers": {"text": ["x"], "answer_start": [0]}}, Reading((("x",),))),
         (tulu(func_name="validate_word_constraint", N=30, quantifier="at most"),
          Instructions((Rule("length_constraints:number_words", '{"num_words": 31, "relation": "less than"}'),))),
+        ({"prompt": "q", "ground_truth": ["7"], "dataset": ["math"]}, MathAnswer("7")),
         ({**TULU_IF, "ground_truth": "[{'instruction_id': ['punctuation:no_comma'], 'kwargs': [None]}]"},
          Instructions((Rule("punctuation:no_comma", "{}"),))),
     ],

@@ -49,7 +49,10 @@ def test_what_is_no_question_is_refused(value: Any, reason: str) -> None:
         question_of(value)
 
 
-@pytest.mark.parametrize("text", ["<image>Find x.", "See ![](https://cdn.mathpix.com/a.jpg)", "Look: <|image_pad|>"])
+@pytest.mark.parametrize(
+    "text",
+    ["<image>Find x.", "See ![](https://cdn.mathpix.com/a.jpg)", "Look: <|image_pad|>", "[img]https://a.png[/img]"],
+)
 def test_a_question_that_shows_an_image_is_set_aside(text: str) -> None:
     for value in (text, [{"role": "user", "content": text}]):
         with pytest.raises(UnusableRow, match="shows an image"):
@@ -65,6 +68,7 @@ def test_a_question_that_shows_an_image_is_set_aside(text: str) -> None:
         ("decoded_image", b"\x89PNG"),
         ("image_1", "data:image/png;base64,AA"),
         ("figure", "f.png"),
+        ("multi_modal_data", {"image": [b"\x89PNG"]}),
         ("audio", {"bytes": b"RIFF", "path": "a.wav"}),
         ("picture_of_it", b"\x89PNG"),
     ],

@@ -63,6 +63,8 @@ def test_an_answer_is_read(value: Any, answer: str) -> None:
         ("```python\nprint(1)\n```", "answer is the source of a program"),
         ("#include <iostream>\nint main() {}", "answer is the source of a program"),
         ("assert f(1) == 2", "answer is the source of a program"),
+        ("# reads a number\nn = int(input())\nprint(n * 2)", "answer is the source of a program"),
+        ("n = int(input())\nprint(n * 2)", "answer is the source of a program"),
         ("SELECT count(*) FROM singer", "answer is the source of a program"),
         ("theorem add_comm (a b : Nat) : a + b = b + a := by simp", "answer is the source of a program"),
     ],
@@ -81,6 +83,8 @@ def test_what_is_no_answer_is_refused(value: Any, reason: str) -> None:
         ("N/A", "which is no answer"),
         ("Since equality is reflexive, x = x. This completes the proof.", "prose or a proof"),
         ("Together they have 8 + 3 = 11 apples. Each then gets 11 / 2 of them.", "prose or a proof"),
+        ("Select 3 balls from the urn. There are 10 of them in it.", "prose or a proof"),
+        ("We try it in Python:\n```python\nprint(1)\n```\nand see that there is no such number at all.", "prose or a"),
         ("The answer to the question is 4.", "prose or a proof"),
         ("we let n be even and write it as twice a number k so that its square is even", "prose or a proof"),
         (
