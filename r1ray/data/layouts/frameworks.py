@@ -47,10 +47,10 @@ def _synthetic(row: Mapping[str, Any]) -> Check:
     if not isinstance(found, Mapping):
         raise MalformedRow(f"verification_info needs an object, found {kind_of(found)}")
     task = label_of(row, "task_type").lower()
-    if are_rules(found):
-        return rules_check(found, column="verification_info")
     if value_of(found, "test_cases") is not None:
         return program_check(found, column="verification_info", language=found.get("language"))
+    if are_rules(found):
+        return rules_check(found, column="verification_info")
     if "ground_truth" in found and (not task or "math" in task):
         return MathAnswer(reference(found["ground_truth"], column="verification_info.ground_truth"))
     raise UnusableRow(f"r1ray has no check for the task type {task or kind_of(found)}")

@@ -23,10 +23,10 @@ _ASSERTS = re.compile(r"^\s*assert\b", re.MULTILINE)
 def check_of(value: Any, *, column: str) -> Check:
     """Return the check that a ground truth is. Raises MalformedRow and UnusableRow."""
     found = structure_in(value) if isinstance(value, str) else value
-    if are_rules(found):
-        return rules_check(found, column=column)
     if are_tests(found):
         return program_check(found, column=column)
+    if are_rules(found):
+        return rules_check(found, column=column)
     if isinstance(value, str) and _ASSERTS.search(value):
         return program_check([value], column=column)
     if isinstance(found, Mapping):

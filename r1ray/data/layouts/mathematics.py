@@ -15,7 +15,7 @@ from r1ray.data.layouts.values import label_of, value_of
 from r1ray.data.template import Question
 
 EQUAL = "an answer equal to the reference"
-BOXED = r"an answer equal to what follows `####`, or is in the last `\boxed{}`, of the solution"
+FINAL = r"an answer equal to the reference; of a solution, to what follows `####`, or is in its last `\boxed{}`"
 CONTEXT = ("context", "passage", "article")
 ANSWERS = ("answer", "final_answer", "expected_answer", "ground_truth", "reference_answer", "gold_answer", "label",
            "target", "solution")  # fmt: skip
@@ -121,7 +121,7 @@ MATH = (
         columns=("problem|question", "answer|solution|reference_answer|ground_truth"),
         question=asked("problem", "question", context=CONTEXT),
         check=_generic,
-        means=f"{EQUAL}, or {BOXED.removeprefix('an answer equal to ')}",
+        means=FINAL,
         domains=("domain",),
     ),
     Layout(
@@ -129,7 +129,7 @@ MATH = (
         columns=("prompt", "solution|answer|ground_truth|final_answer|expected_answer"),
         question=asked("prompt"),
         check=_generic,
-        means=f"{EQUAL}, or {BOXED.removeprefix('an answer equal to ')}",
+        means=FINAL,
         domains=("domain",),
     ),
 )

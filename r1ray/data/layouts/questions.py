@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from r1ray.data.checks import MalformedRow, UnusableRow, is_absent
+from r1ray.data.checks import MalformedRow
 from r1ray.data.layouts.media import refuse_marks
 from r1ray.data.layouts.values import kind_of, structure_in, text_of, value_of
 from r1ray.data.template import Message, Question
@@ -96,10 +96,3 @@ def with_starter(question: Callable[[Mapping[str, Any]], Question]) -> Callable[
         return f"{found.rstrip()}\n\nUse this signature:\n\n```python\n{starter}\n```"
 
     return read
-
-
-def needs_text(row: Mapping[str, Any], *names: str) -> str:
-    """Return a text without which there is no question. Raises UnusableRow where it is empty."""
-    if is_absent(value_of(row, *names)):
-        raise UnusableRow(f"{' or '.join(names)} is empty")
-    return text_of(row, *names)

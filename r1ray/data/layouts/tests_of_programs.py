@@ -18,6 +18,8 @@ from r1ray.data.layouts.values import kind_of, unpacked, value_of, without_none
 FLOAT_TOLERANCE = 1e-6
 """Of decimal numbers in outputs: the public graders of APPS, TACO and Eurus (``numpy.allclose``) and of CodeContests
 take 1e-5 relative to the number; ours counts as an absolute one too, so it is smaller."""
+_ASSERTS = ("assert_case", "functional", "test_code")
+"""Fields of test code: Skywork-OR1 and Reasoning360; code-r1; Skywork-OR1's LeetCode rows."""
 _CALLED_CHECK = re.compile(r"\n\s*check\(\s*((?:Solution\(\)\.)?\w+)\s*\)\s*$")
 _METHOD = re.compile(r"\bSolution\(\)\.(\w+)\b")
 
@@ -48,18 +50,12 @@ def are_tests(value: Any) -> bool:
     """Return whether a list or an object is tests of a program, in a form that is known."""
     if isinstance(value, Mapping):
         fields = without_none(value).keys()
-        return any(needed <= fields for needed in ({"inputs", "outputs"}, {"input", "output"}, *map(_one, _ASSERTS)))
+        return any(
+            needed <= fields for needed in ({"inputs", "outputs"}, {"input", "output"}, *({name} for name in _ASSERTS))
+        )
     if not isinstance(value, list) or not value:
         return False
     return all(isinstance(test, Mapping) and are_tests(test) for test in value) or all(map(_is_assert, value))
-
-
-def _one(name: str) -> set[str]:
-    return {name}
-
-
-_ASSERTS = ("assert_case", "functional", "test_code")
-"""Fields of test code: Skywork-OR1 and Reasoning360; code-r1; Skywork-OR1's LeetCode rows."""
 
 
 def _is_assert(test: Any) -> bool:
@@ -80,7 +76,9 @@ def _of_object(found: Mapping[str, Any], column: str, entry: Any) -> dict[str, A
     for name in ("tests", "test_cases"):
         if name in found:
             inner = unpacked(found[name], column=column)
-            return (_of_object if isinstance(inner, Mapping) else _of_list)(inner, column, entry)
+            if isinstance(inner, Mapping):
+                return _of_object(without_none(inner), column, entry)
+            return _of_list(inner, column, entry)
     raise MalformedRow(f"{column} is {kind_of(found)}: its tests need inputs and outputs, or asserts")
 
 

@@ -62,6 +62,7 @@ def test_a_row_by_which_nothing_can_be_judged_is_set_aside(row: Row, reason: str
     [
         (verl("q", {"colour": "red"}), r"ground_truth is an object \(colour\), which no check"),
         (verl("q", '{"colour": "red"}'), r"ground_truth is an object \(colour\)"),
+        (verl("q", {"func_name": "add", "inputs": [[1]], "outputs": []}), "1 inputs and 0 outputs"),
         (verl("q", ["1", "2"]), "ground_truth is a list of 2"),
         (verl("q", True), "ground_truth is true"),
         (verl("q", "def f(x):\n    return x"), "ground_truth is the source of a program"),
@@ -103,6 +104,8 @@ def test_a_row_that_would_be_misread_is_refused(row: Row, reason: str) -> None:
     [
         ({"question": "q", "choices": ["x", "y"], "answer": 1}, Choice("B", 2)),
         ({"question": "q", "choices": ["x", "y"], "answer": "y"}, Choice("B", 2)),
+        ({"question": "q", "choices": ["AB", "BC"], "answer": "BC", "label": "algebra"}, Choice("B", 2)),
+        ({"question": "q", "choices": ["x", "y"], "label": 1}, Choice("B", 2)),
         ({"question": "q", "options": ["A)21", "B)22", "C)23"], "correct": "C", "rationale": "r"}, Choice("C", 3)),
         ({"question": "q", "options": '{"A": "x", "B": "y"}', "answer_idx": "B"}, Choice("B", 2)),
         ({"question": "q", "options": {"A": "x", "B": "y", "E": None}, "answer": "B"}, Choice("B", 2)),
