@@ -12,12 +12,12 @@ from typing import Any
 
 from r1ray.checks import Check, MathAnswer
 from r1ray.data.checks import MalformedRow, parse_check
-from r1ray.data.layouts.references import reference
+from r1ray.data.layouts.references import is_program, reference
 from r1ray.data.layouts.rules import are_rules, rules_check
 from r1ray.data.layouts.tests_of_programs import are_tests, program_check
 from r1ray.data.layouts.values import kind_of, structure_in, without_none
 
-_ASSERTS = re.compile(r"^\s*assert\b", re.MULTILINE)
+_ASSERTS = re.compile(r"^[ \t]*assert\b", re.MULTILINE)
 
 
 def check_of(value: Any, *, column: str) -> Check:
@@ -27,7 +27,7 @@ def check_of(value: Any, *, column: str) -> Check:
         return program_check(found, column=column)
     if are_rules(found):
         return rules_check(found, column=column)
-    if isinstance(value, str) and _ASSERTS.search(value):
+    if isinstance(value, str) and _ASSERTS.search(value) and is_program(value):
         return program_check([value], column=column)
     if isinstance(found, Mapping):
         return _of_object(without_none(found), column)

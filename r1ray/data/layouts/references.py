@@ -34,7 +34,7 @@ _STATEMENT = re.compile(
 )
 """The beginning of a statement in Lean, or of a query."""
 _COMMENTS = re.compile(r"(?:\s*(?:#(?!include)|//).*\n)*\s*")
-_FORMULA = re.compile(r"\$\$.*?\$\$|\$[^$]*\$|\\\(.*?\\\)|\\\[.*?\\\]|\\[A-Za-z]+", re.DOTALL)
+_FORMULA = re.compile(r"\$\$.*?\$\$|\$[^$]*\$|\\\(.{0,400}?\\\)|\\\[.{0,400}?\\\]|\\[A-Za-z]+", re.DOTALL)
 _WORD = re.compile(r"[A-Za-z\u00c0-\u024f]{2,}")
 _IDEOGRAPHS = re.compile(r"[\u3040-\u30ff\u3400-\u9fff]")
 _SENTENCES = re.compile(r"[.!?]\s+[A-Z]|[\u3002\uff01\uff1f].")

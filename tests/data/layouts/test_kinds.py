@@ -63,6 +63,10 @@ def test_a_row_by_which_nothing_can_be_judged_is_set_aside(row: Row, reason: str
         (verl("q", {"colour": "red"}), r"ground_truth is an object \(colour\), which no check"),
         (verl("q", '{"colour": "red"}'), r"ground_truth is an object \(colour\)"),
         (verl("q", {"func_name": "add", "inputs": [[1]], "outputs": []}), "1 inputs and 0 outputs"),
+        (
+            {"problem": "q", "solution": "def f(x):\n    return x\nassert f(1) == 1"},
+            "solution is the source of a program",
+        ),
         (verl("q", ["1", "2"]), "ground_truth is a list of 2"),
         (verl("q", True), "ground_truth is true"),
         (verl("q", "def f(x):\n    return x"), "ground_truth is the source of a program"),

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
+import time
 from decimal import Decimal
 from typing import Any
 
@@ -11,6 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from r1ray.data.checks import MalformedRow, UnusableRow
+from r1ray.data.layouts.ground_truths import check_of
+from r1ray.data.layouts.questions import question_of
 from r1ray.data.layouts.references import reference
 
 
@@ -96,6 +100,18 @@ def test_what_is_no_answer_is_refused(value: Any, reason: str) -> None:
 def test_a_row_by_which_nothing_can_be_judged_is_set_aside(value: str, reason: str) -> None:
     with pytest.raises(UnusableRow, match=reason):
         reference(value, column="answer")
+
+
+@pytest.mark.parametrize("piece", ["\\(", "\n", "$", "# \n", "SELECT ", "\\boxed{", "![", "[{'", " assert"])
+def test_reading_takes_linear_time(piece: str) -> None:
+    text = piece * (40_000 // len(piece)) + "x"
+    started = time.process_time()
+    for read in (lambda: reference(text, column="answer"), lambda: check_of(text, column="answer")):
+        with contextlib.suppress(MalformedRow, UnusableRow):
+            read()
+    with contextlib.suppress(MalformedRow, UnusableRow):
+        question_of(text)
+    assert time.process_time() - started < 2.0
 
 
 @given(st.recursive(st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.binary(),
