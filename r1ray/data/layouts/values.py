@@ -12,13 +12,18 @@ from r1ray.data.json_text import parse
 
 
 def folded(row: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the row with its columns in lower case; of two that then are one, the one that was in lower case.
+    """Return the row with its columns in lower case; of two that then are one, the value that is there, and of two
+    that are there that of the column which was in lower case.
 
-    >>> folded({"Problem": "p", "ID": 1, "id": 2})
-    {'problem': 'p', 'id': 2}
+    >>> folded({"Problem": "p", "ID": 1, "id": 2, "Answer": "x", "answer": None})
+    {'problem': 'p', 'id': 2, 'answer': 'x'}
     """
-    found = {name.lower(): value for name, value in row.items()}
-    return found | {name: value for name, value in row.items() if name == name.lower()}
+    found: dict[str, Any] = {}
+    for name, value in row.items():
+        known = found.get(name.lower())
+        if is_absent(known) or (name.islower() and not is_absent(value)):
+            found[name.lower()] = value
+    return found
 
 
 def value_of(row: Mapping[str, Any], *names: str) -> Any:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
+import pyarrow as pa
 import pytest
 
 from r1ray.checks import Choice
@@ -72,6 +74,23 @@ def test_the_question_is_whole_and_the_reference_usable(entry: Published) -> Non
     for raw in raws:
         assert shown(raw).strip() and raw.id and raw.domain and raw.language == "en"
         assert problem_finder(CONFIG)(raw.check, raw.language) is None
+
+
+def as_parquet(rows: Sequence[Row]) -> list[Row]:
+    """Return rows as a file has them that holds both: each has the columns, and the fields of objects, of the other."""
+    names = dict.fromkeys(name for row in rows for name in row)
+    found: list[Row] = pa.table({name: [row.get(name) for row in rows] for name in names}).to_pylist()
+    return found
+
+
+def test_rows_mean_the_same_where_parquet_gave_each_the_columns_of_both() -> None:
+    num_compared = 0
+    for entry in PUBLISHED:
+        with contextlib.suppress(pa.ArrowInvalid, pa.ArrowTypeError):  # a column of two types is in no such file
+            found = as_parquet(entry.rows)
+            assert [read(entry, row).check for row in found] == [read(entry, row).check for row in entry.rows], entry
+            num_compared += 1
+    assert num_compared > 30
 
 
 def test_every_entry_has_published_rows_whose_source_is_named() -> None:
