@@ -119,7 +119,7 @@ ROWS = (
     Published(
         layout="TRL",
         name="TRL and open-r1: prompt, solution",
-        source="trl, docs/source/grpo_trainer.md (accuracy_reward: prompt, solution)",
+        source="open-r1, src/open_r1/rewards.py (accuracy_reward: the column solution); TRL hands columns to it",
         rows=(
             {"prompt": [{"role": "user", "content": "What is 5+5?"}], "solution": "10"},
             {"prompt": "What is 6+6?", "solution": r"We add: $\boxed{12}$"},
