@@ -265,8 +265,8 @@ PATHS = [
     for (name, made, says), command in zip(MAKERS * 2, cycle((SFT, EVAL, SCORE, HELD_OUT)), strict=False)
 ]
 FOLDERS = [
-    bad(SFT.format("DIR"), "supervised.train=DIR: is a folder; needs a Parquet"),
-    run("data.train=DIR", "data.train=DIR: is a folder; needs a Parquet"),
+    bad(SFT.format("DIR"), "supervised.train=DIR: the folder has no file that ends in one of .parquet"),
+    run("data.train=DIR", "data.train=DIR: the folder has no file that ends in one of .parquet"),
     run("data.train=/dev/zero", "data.train=/dev/zero: is a device or a pipe"),
     bad(SCORE.format("DIR"), "DIR: is a folder; needs JSON lines or Parquet"),
     bad(SCORE.format("/dev/zero"), "/dev/zero: is a device or a pipe"),
@@ -287,6 +287,38 @@ ROWS_OF = [
     )
     for command in (SFT, EVAL)
     if (name, command) != ("empty.jsonl", EVAL)
+]
+LATE = (
+    f"{SUM}\n" * 300
+    + '{"question": [{"role": "system", "content": "s"}, {"role": "user", "content": "q"}], "answer": "1"}'
+)
+SETS = [
+    run(
+        "data.train=DIR/x.jsonl",
+        "x.jsonl: 1 malformed rows of 301: row 301: data.template=none needs prompts that are",
+        made=file("x.jsonl", LATE),
+    ),
+    run(
+        "data.eval=DIR/x.jsonl", "data.eval=DIR/x.jsonl: 1 malformed rows of 301: row 301:", made=file("x.jsonl", LATE)
+    ),
+    run("data.eval.aime=DIR/no.jsonl", "data.eval=DIR/no.jsonl: no such file"),
+    run("data.eval.domain=ROWS", "data.eval.domain: needs a name"),
+    run("data.eval.a=ROWS checkpoint.best=b/pass@1", "checkpoint.best=b/pass@1: no evaluation makes it"),
+    run("data.eval.a=ROWS checkpoint.best=domain/code/pass@1", "the held-out prompts have one domain"),
+    run("data.train=[ROWS,ROWS]", "arithmetic.jsonl is there twice"),
+    run("data.train=[ROWS,DIR/no*.jsonl]", "data.train=DIR/no*.jsonl: no file matches"),
+    run("data.train=hf://acme", "data.train=hf://acme: needs the form hf://ORG/NAME@REVISION:CONFIG/SPLIT"),
+    run("data.train=DIR/x.json", "cannot be read: line 1, item 1 of the array: not JSON", made=file("x.json", "[{]")),
+    run(
+        "data.train=DIR/x.csv data.on_bad_row=skip",
+        "1 malformed rows of 1, and none is left to use: row 1: has 1",
+        made=file("x.csv", "question,answer\n1"),
+    ),
+    bad(
+        SFT.format("[DIR/x.jsonl]"),
+        "DIR/x.jsonl]: 1 malformed rows of 2: line 2: not JSON",
+        made=file("x.jsonl", f"{SUM}\n{{"),
+    ),
 ]
 CODE = '{{"prompt": "q", "check": {{"type": "code", "tests": {tests}, "time_limit_s": {limit}}}}}'
 VALUES_OF_ROWS = [
@@ -446,7 +478,7 @@ NONE_OF_THESE = [
     bad("submit model=MODEL data.train=ROWS output_dir=runs", "output_dir=runs: needs an absolute path"),
 ]  # fmt: skip
 TABLE = [
-    *(*KEYS, *VALUES, *PROMPTS, *PATHS, *FOLDERS, *ROWS_OF, *VALUES_OF_ROWS, *PARQUET),
+    *(*KEYS, *VALUES, *PROMPTS, *PATHS, *FOLDERS, *ROWS_OF, *SETS, *VALUES_OF_ROWS, *PARQUET),
     *(*MODELS, *OTHER_MODELS, *SCORED, *PLACES, *NONE_OF_THESE),
 ]
 

@@ -89,9 +89,10 @@ def _composed(overrides: Sequence[str], config_dir: str | None) -> RunConfig:
 
 def _check_shared(config: RunConfig, stages: Sequence[Stage]) -> None:
     """Raise UserError for paths that mean something on this machine only: a job has a working directory of its own."""
-    inputs = [(each.key, each.path) for stage in stages for each in stage.reads() if not each.is_made]
-    for key, path in [("output_dir", config.output_dir), *inputs]:
-        is_here = key == "output_dir" or path.startswith((".", "~")) or Path(path).exists()
+    inputs = [each for stage in stages for each in stage.reads() if not each.is_made]
+    given = [(each.key, each.path, each.kind != "model") for each in inputs]  # a relative one may be a hub's name
+    for key, path, is_path in [("output_dir", config.output_dir, True), *given]:
+        is_here = is_path or path.startswith((".", "~")) or Path(path).exists()
         if "://" not in path and not Path(path).is_absolute() and is_here:
             raise UserError(f"{key}={path}: needs an absolute path, on storage that every node of the cluster sees.")
 

@@ -6,9 +6,11 @@ import re
 from dataclasses import dataclass, field
 from typing import Any
 
+from r1ray.config.sources import check_sets, check_source
 from r1ray.config.values import at_least, between, check_sampling, one_of, share
 
 TEMPLATES = ("r1_zero", "chat", "none")
+ON_BAD_ROW = ("refuse", "skip")
 
 
 @dataclass
@@ -27,10 +29,15 @@ class PrepareConfig:
 class DataConfig:
     """The prompts, and the form in which the model sees them."""
 
-    train: str | None = None
-    """File of training prompts: Parquet or JSON lines, a local path, or s3:// or gs://."""
-    eval: str | None = None
-    """File of held-out prompts, in the same form. null: no evaluation."""
+    train: Any = None
+    """Training prompts: a file (Parquet, JSON lines, a JSON array, CSV; also as .gz, .zst), a folder of files, a glob
+    (``rows/*.jsonl``), an address below s3:// or gs://, ``hf://ORG/NAME@REVISION:CONFIG/SPLIT``, or a list of these."""
+    eval: Any = None
+    """Held-out prompts, in the same form, or several sets by name, ``{aime: a.jsonl, math: b.parquet}``, whose metrics
+    are told apart. null: no evaluation."""
+    on_bad_row: str = "refuse"
+    """Answer to rows that cannot be read, are malformed, or that the template takes no prompt from: ``refuse`` the
+    source, or ``skip`` these rows. Both count them and name the first five."""
     template: str = "r1_zero"
     """Text around a prompt: ``r1_zero`` (the paper's Table 1), ``chat`` (the tokenizer's own template) or ``none`` (the
     prompt as it is)."""
@@ -43,7 +50,12 @@ class DataConfig:
 
     def __post_init__(self) -> None:
         one_of("data.template", self.template, TEMPLATES)
+        one_of("data.on_bad_row", self.on_bad_row, ON_BAD_ROW)
         at_least("data.max_prompt_tokens", self.max_prompt_tokens, 1)
+        if self.train is not None:
+            check_source("data.train", self.train)
+        if self.eval is not None:
+            check_sets("data.eval", self.eval)
         if self.mixture is not None:
             self.mixture = _mixture(self.mixture)
 
@@ -61,11 +73,10 @@ def _mixture(value: Any) -> dict[str, float]:
 class SupervisedConfig:
     """Training on given answers, of recipe=sft (imitation) and recipe=reward_model (preferences)."""
 
-    train: str | None = None
-    """File of dialogues (sft) or of pairs of answers (reward_model): Parquet or JSON lines, a local path, or s3:// or
-    gs://."""
-    eval: str | None = None
-    """File of held-out rows, in the same form. null: no evaluation."""
+    train: Any = None
+    """Dialogues (sft) or pairs of answers (reward_model), in the same forms as ``data.train``."""
+    eval: Any = None
+    """Held-out rows, in the same forms. null: no evaluation."""
     epochs: int = 2
     """Times that every row is trained on. The paper trains twice (section 2.3.3)."""
     sequences_per_step: int = 128
@@ -82,6 +93,9 @@ class SupervisedConfig:
             at_least(f"supervised.{key}", getattr(self, key), 1)
         at_least("supervised.max_tokens", self.max_tokens, 2)
         at_least("supervised.eval_every", self.eval_every, 0)
+        for key in ("train", "eval"):
+            if getattr(self, key) is not None:
+                check_source(f"supervised.{key}", getattr(self, key))
 
 
 @dataclass

@@ -57,8 +57,9 @@ class EvaluationConfig:
     benchmarks: Any = None
     """Name of a benchmark, path of a YAML file that describes one, or a list of these."""
     data: Any = None
-    """Your copy of the benchmark's set (file or folder), or ``miniature``: a few rows that ship. Of several benchmarks:
-    a mapping from their names."""
+    """Your copy of the benchmark's set (file, folder, glob, list of these, ``hf://ORG/NAME:CONFIG/SPLIT``), or
+    ``miniature``: a few rows that ship. Of several benchmarks: a mapping from their names. Of ``benchmark=prompts`` it
+    may be several sets by name, ``{aime: a.jsonl, math: b.parquet}``, whose metrics are told apart."""
     output_dir: str = "runs"
     """Folder of the results, which are kept in its ``evaluations/`` by what went into them. The same command again
     reads them."""

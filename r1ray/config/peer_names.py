@@ -78,8 +78,8 @@ TRL = {
     "lora_r": "learner.lora.rank",
 }
 VERL = {
-    "data.train_files": "data.train; one file",
-    "data.val_files": "data.eval; one file",
+    "data.train_files": "data.train",
+    "data.val_files": "data.eval",
     "data.train_batch_size": "algo.prompts_per_step",
     "data.max_prompt_length": _LEFT_OUT,
     "data.max_response_length": "algo.max_completion_tokens",

@@ -68,7 +68,8 @@ class EvalConfig:
     every: int = 50
     """Steps between two evaluations during training. 0: only before the first and after the last step. Unit: steps."""
     num_prompts: int = 64
-    """Held-out prompts of an evaluation during training."""
+    """Held-out prompts of an evaluation during training, of several sets together: as many of each, as far as it has
+    them."""
     samples: int = 4
     """Samples of each prompt in an evaluation during training."""
     final_num_prompts: int = 128

@@ -13,7 +13,7 @@ from functools import cache
 from types import NoneType, UnionType
 from typing import Any, get_args, get_origin, get_type_hints
 
-from r1ray.config.data import CollectConfig, DataConfig, SourceConfig
+from r1ray.config.data import CollectConfig, DataConfig, SourceConfig, SupervisedConfig
 from r1ray.config.evaluation import EvaluationConfig
 from r1ray.config.reward import PreferenceModelConfig, RewardConfig, RewardPart
 from r1ray.config.run import RunConfig
@@ -48,7 +48,11 @@ OPEN: dict[tuple[type[Any], str], Any] = {
     (RewardConfig, "parts"): Named(RewardPart),
     (RewardConfig, "models"): Named(PreferenceModelConfig),
     (CollectConfig, "sources"): Named(SourceConfig),
+    (DataConfig, "train"): TextOrMore,
+    (DataConfig, "eval"): TextOrMore,
     (DataConfig, "mixture"): Named(float),
+    (SupervisedConfig, "train"): TextOrMore,
+    (SupervisedConfig, "eval"): TextOrMore,
     (RunConfig, "graph"): Named(GraphEntry),
     (RunConfig, "students"): Named(StudentEntry),
     (EvaluationConfig, "benchmarks"): TextOrMore,

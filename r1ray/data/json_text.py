@@ -9,7 +9,9 @@ ValueError: the key 'answer' is there twice
 from __future__ import annotations
 
 import json
-from typing import Any
+import re
+from collections.abc import Iterator
+from typing import Any, TextIO
 
 
 def parse(text: str | bytes) -> Any:
@@ -32,3 +34,87 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         names = [name for name, _ in pairs]
         raise ValueError(f"the key {next(name for name in names if names.count(name) > 1)!r} is there twice")
     return found
+
+
+class ArrayItems:
+    """The items of a JSON array, one at a time: a file may be larger than the memory.
+
+    >>> import io
+    >>> [text for _, text in ArrayItems(io.StringIO(' [{"a": 1},\\n 2]'))]
+    ['{"a": 1}', '2']
+    """
+
+    def __init__(self, source: TextIO, *, chunk: int = 2**20) -> None:
+        self._source, self._chunk = source, chunk
+        self._text, self._at, self._is_end = "", 0, False
+        self._lines = 1
+        """Number of the line in which the text begins that is held."""
+
+    def __iter__(self) -> Iterator[tuple[int, str]]:
+        """Yield number, from 1 on, and text of each item. Raises ValueError where the file is no array."""
+        self._take("[")
+        number = 0
+        while not (self._sign() == "]" and number == 0):
+            number += 1
+            yield number, self._item(number)
+            if self._sign() == "]":
+                break
+            self._take(",")
+        self._take("]")
+        if self._sign():
+            raise ValueError(f"line {self._line(self._at)}: not JSON: there is more after the end of the array")
+
+    def _item(self, number: int) -> str:
+        while True:
+            self._sign()
+            try:
+                _, end = _EXTENT.raw_decode(self._text, self._at)
+            except json.JSONDecodeError as error:
+                if self._is_end or not self._may_be_cut(error):
+                    where = f"line {self._line(error.pos)}, item {number} of the array"
+                    raise ValueError(f"{where}: not JSON: {error.msg}") from error
+            except RecursionError as error:
+                raise ValueError(f"item {number} of the array is nested too deeply") from error
+            else:
+                after = self._text[end : end + _NEAR]  # of a number, more digits may come after a dot
+                if self._is_end or len(after) == _NEAR or (after and after[0] in " \t\r\n,]"):
+                    text, self._at = self._text[self._at : end], end
+                    return text
+            self._more()
+
+    def _may_be_cut(self, error: json.JSONDecodeError) -> bool:
+        """Tell if the error may come of what is not read yet: a string without its end, or a place close to the end."""
+        return error.msg.startswith("Unterminated string") or error.pos >= len(self._text) - _NEAR
+
+    def _take(self, sign: str) -> None:
+        if self._sign() != sign:
+            found = self._text[self._at : self._at + 20]
+            raise ValueError(f"line {self._line(self._at)}: not JSON: needs {sign} in an array, found {found!r}")
+        self._at += 1
+
+    def _sign(self) -> str:
+        """Return the next character that is no blank, "" at the end; go to it."""
+        while True:
+            self._at = _BLANKS.match(self._text, self._at).end()  # type: ignore[union-attr] # matches everywhere
+            if self._at < len(self._text) or self._is_end:
+                return self._text[self._at : self._at + 1]
+            self._more()
+
+    def _more(self) -> None:
+        """Read as much as is held, so that a long item is not looked at too often."""
+        self._lines += self._text.count("\n", 0, self._at)
+        self._text = self._text[self._at :]
+        self._at = 0
+        read = self._source.read(max(self._chunk, len(self._text)))
+        self._is_end = not read
+        self._text += read
+
+    def _line(self, at: int) -> int:
+        return self._lines + self._text.count("\n", 0, at)
+
+
+_NEAR = 16
+"""Characters before the end of what is read in which a value may be cut: ``\\ud83d``, ``tru``, ``1e+``."""
+_BLANKS = re.compile(r"[ \t\r\n]*")
+_EXTENT = json.JSONDecoder(parse_int=str, parse_float=str)
+"""Finds where a value ends; :func:`parse` says if it can be used."""

@@ -1,6 +1,6 @@
 """Prompt files: read once in batches, checked row by row, spooled to a memory-mapped Arrow file.
 
-    Parquet | JSON lines --(layouts)--> RawPrompt rows --> spool.arrow --(template, order)--> Prompt
+    files --(layouts)--> RawPrompt rows, each rendered once --> spool.arrow --(template, order)--> Prompt
 
 The spool gives any row in constant time without holding the file in memory, so the order of an epoch can be a
 true shuffle of all rows, and a run can resume at any row.
@@ -25,9 +25,13 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from r1ray.checks import Check, CodeTests
+from r1ray.config.sources import Source
+from r1ray.data.bad_rows import BadRows
 from r1ray.data.checks import CHECK_TYPES, MalformedRow, UnusableRow, check_problem, dump_check, load_check
-from r1ray.data.layouts import RawPrompt, recognise, unknown_columns
-from r1ray.data.spool import BATCH_ROWS, MAX_ERRORS_SHOWN, SpooledRows, rows_of
+from r1ray.data.formats import BATCH_ROWS
+from r1ray.data.layouts import Layout, RawPrompt, recognise, unknown_columns
+from r1ray.data.rendering import Render, refusals
+from r1ray.data.spool import Row, SpooledRows, named, read_rows
 from r1ray.errors import UserError
 from r1ray.types import Position, Prompt
 
@@ -52,55 +56,29 @@ class SpoolReport:
 
 
 def spool_prompts(
-    path: str,
+    path: Source,
     spool: Path,
     *,
     key: str,
     problem: Callable[[Check, str], str | None] = lambda check, language: check_problem(check),
+    make_render: Callable[[], Render] | None = None,
+    on_bad_row: str = "refuse",
 ) -> SpoolReport:
-    """Read ``path``, check every row, and write the usable ones to ``spool`` as an Arrow file.
+    """Read ``path``, check and render every row, and write the usable ones to ``spool`` as an Arrow file.
 
     Args:
         problem: why nothing can be judged by a check and a language, None where it can; such rows are quarantined.
+        make_render: makes what renders a question, as in :func:`r1ray.data.rendering.refusals`. None: the prompts are
+            not rendered.
+        on_bad_row: of ``data.on_bad_row``.
 
     Raises:
-        UserError: no such file, unknown layout, malformed rows (the first few are named), or nothing usable.
+        UserError: no such file, unknown layout, bad rows (the first few are named), or nothing usable.
     """
-    rows = rows_of(path, key=key)
-    first = next(rows, None)
-    if first is None:
-        raise UserError(f"{key}={path}: the file has no rows; needs at least one prompt.")
-    layout = recognise(frozenset(first[1]))
-    if layout is None:
-        raise UserError(f"{key}={path}: {unknown_columns(first[1])}.")
-    errors: list[str] = []
-    quarantined: list[str] = []
-    languages: set[str] = set()
-    kinds: set[tuple[str, str]] = set()
-    written = 0
-
-    def usable() -> Iterator[RawPrompt]:
-        for number, row in itertools.chain([first], rows):
-            try:
-                raw = layout.read(row, number - 1)
-            except MalformedRow as error:
-                errors.append(f"row {number}: {error}")
-                continue
-            except UnusableRow as error:
-                quarantined.append(f"row {number} ({error})")
-                continue
-            reason = problem(raw.check, raw.language)
-            if reason is None:
-                languages.update([raw.check.language] if isinstance(raw.check, CodeTests) else [])
-                kinds.add((raw.domain, CHECK_TYPES[type(raw.check)]))
-                yield raw
-            else:
-                quarantined.append(f"{raw.id} ({reason})")
-
+    reading = _Reading(path, key=key, problem=problem, on_bad_row=on_bad_row)
     spool.parent.mkdir(parents=True, exist_ok=True)
     with pa.OSFile(str(spool), "wb") as sink, pa.ipc.new_file(sink, SCHEMA) as writer:
-        prompts = usable()
-        while batch := list(itertools.islice(prompts, BATCH_ROWS)):
+        for batch in reading.batches(make_render):
             columns = {
                 "id": [raw.id for raw in batch],
                 "question": [json.dumps(raw.question, ensure_ascii=False) for raw in batch],
@@ -109,20 +87,83 @@ def spool_prompts(
                 "language": [raw.language for raw in batch],
             }
             writer.write_batch(pa.record_batch(columns, schema=SCHEMA))
-            written += len(batch)
-    if errors:
-        shown = "; ".join(errors[:MAX_ERRORS_SHOWN])
-        raise UserError(
-            f"{key}={path}: {len(errors)} malformed rows of {number_of(written, errors, quarantined)}: {shown}."
-        )
-    if not written:
-        raise UserError(f"{key}={path}: none of its {len(quarantined)} rows has a usable reference: {quarantined[0]}.")
-    return SpoolReport(layout.name, written, tuple(quarantined), frozenset(languages), frozenset(kinds))
+    return reading.report()
 
 
-def number_of(written: int, errors: list[str], quarantined: list[str]) -> int:
-    """Rows that were read."""
-    return written + len(errors) + len(quarantined)
+class _Reading:
+    """One pass over a source, and what it finds."""
+
+    def __init__(self, path: Source, *, key: str, problem: Callable[[Check, str], str | None], on_bad_row: str) -> None:
+        self._named, self._problem = named(path, key=key), problem
+        self._bad = BadRows(self._named, on_bad_row=on_bad_row)
+        self._rows = read_rows(path, key=key, bad=self._bad)
+        self._layouts: dict[str, Layout] = {}
+        self._quarantined: list[str] = []
+        self._languages: set[str] = set()
+        self._kinds: set[tuple[str, str]] = set()
+        self._num_written = 0
+
+    def batches(self, make_render: Callable[[], Render] | None) -> Iterator[list[RawPrompt]]:
+        """Yield the usable prompts."""
+        for batch in self._rendered(make_render):
+            for raw in batch:
+                self._languages.update([raw.check.language] if isinstance(raw.check, CodeTests) else [])
+                self._kinds.add((raw.domain, CHECK_TYPES[type(raw.check)]))
+            self._num_written += len(batch)
+            yield batch
+
+    def _rendered(self, make_render: Callable[[], Render] | None) -> Iterator[list[RawPrompt]]:
+        """Yield prompts without those that the template refuses."""
+        judged = self._judged()
+        batches = iter(lambda: list(itertools.islice(judged, BATCH_ROWS)), [])
+        if make_render is None:
+            yield from ([raw for _, raw in batch] for batch in batches)
+            return
+        for batch, reasons in refusals(batches, make_render, question=lambda item: item[1].question):
+            for (place, _), reason in zip(batch, reasons, strict=True):
+                if reason is not None:
+                    self._bad.note(place, reason)
+            yield [raw for (_, raw), reason in zip(batch, reasons, strict=True) if reason is None]
+
+    def _judged(self) -> Iterator[tuple[str, RawPrompt]]:
+        """Yield prompts that can be judged, with their places."""
+        for row in self._rows:
+            try:
+                raw = self._layout(row).read(row.values, row.index)
+            except MalformedRow as error:
+                self._bad.note(row.place, error)
+                continue
+            except UnusableRow as error:
+                self._quarantined.append(f"{row.place} ({error})")
+                continue
+            reason = self._problem(raw.check, raw.language)
+            if reason is None:
+                yield row.place, raw
+            else:
+                self._quarantined.append(f"{raw.id} ({reason})")
+
+    def _layout(self, row: Row) -> Layout:
+        """Return the layout of a row's file, which the first row that can be read decides. Raises UserError."""
+        if row.file not in self._layouts:
+            layout = recognise(frozenset(row.values))
+            if layout is None:
+                place = self._named if len(self._layouts) == 0 else f"{self._named}: {row.place}"
+                raise UserError(f"{place}: {unknown_columns(row.values)}.")
+            self._layouts[row.file] = layout
+        return self._layouts[row.file]
+
+    def report(self) -> SpoolReport:
+        """Return what the whole source was. Raises UserError where it cannot be used."""
+        quarantined, written = self._quarantined, self._num_written
+        self._bad.settle(num_others=written + len(quarantined))
+        if not written and not quarantined:
+            raise UserError(f"{self._named}: the file has no rows; needs at least one prompt.")
+        if not written:
+            raise UserError(
+                f"{self._named}: none of its {len(quarantined)} rows has a usable reference: {quarantined[0]}."
+            )
+        layouts = " and ".join(dict.fromkeys(layout.name for layout in self._layouts.values()))
+        return SpoolReport(layouts, written, tuple(quarantined), frozenset(self._languages), frozenset(self._kinds))
 
 
 class PromptTable:

@@ -1,6 +1,6 @@
 """Supervised data: read once in batches, checked row by row, tokenized, spooled to a memory-mapped Arrow file.
 
-    row --(sft_layouts, pair_layouts)--> RawExample --(turns)--> tokens --> x.arrow --> SFTExample | PreferencePair
+    files --(sft_layouts, pair_layouts)--> RawExample --(turns)--> tokens --> x.arrow --> SFTExample | PreferencePair
 
 A row of the spool holds one sequence of tokens, or two end to end, with its loss mask as lengths of runs.
 """
@@ -19,10 +19,12 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from r1ray.config.sources import Source
+from r1ray.data.bad_rows import MAX_SHOWN, BadRows
 from r1ray.data.checks import MalformedRow, UnusableRow
 from r1ray.data.dialogues import Layout, RawExample, joined, recognise, unknown_columns
 from r1ray.data.sft_examples import PreferencePair, SFTExample
-from r1ray.data.spool import MAX_ERRORS_SHOWN, SpooledRows, rows_of
+from r1ray.data.spool import Row, SpooledRows, named, read_rows
 from r1ray.data.turns import DialogueEncoder, Piece
 from r1ray.errors import UserError
 from r1ray.runtime.files import write_text, written_aside
@@ -81,7 +83,7 @@ class SupervisedReport:
 
 
 def spool_dialogues(
-    path: str,
+    path: Source,
     spool: Path,
     *,
     key: str,
@@ -90,6 +92,7 @@ def spool_dialogues(
     max_tokens: int,
     digest: str,
     marker: str | None = None,
+    on_bad_row: str = "refuse",
 ) -> SupervisedReport:
     """Read ``path``, check and tokenize every row, and write the usable ones to ``spool``.
 
@@ -99,9 +102,10 @@ def spool_dialogues(
         digest: of everything that decides what is written. Where ``spool`` was made of the same before, it is taken as
             it is: to tokenize a large file again at every restart would take long.
         marker: a text that is looked for in the answers.
+        on_bad_row: of ``data.on_bad_row``.
 
     Raises:
-        UserError: no such file, unknown layout, malformed rows (the first few are named), or nothing usable.
+        UserError: no such file, unknown layout, bad rows (the first few are named), or nothing usable.
     """
     note = spool.with_suffix(".json")
     if spool.exists() and note.exists():
@@ -110,7 +114,15 @@ def spool_dialogues(
             found = saved["report"]
             return SupervisedReport(**found | {"quarantined_ids": tuple(found["quarantined_ids"])})
     note.unlink(missing_ok=True)
-    reading = _Reading(path, key=key, layouts=layouts, encoder=encoder, max_tokens=max_tokens, marker=marker)
+    reading = _Reading(
+        path,
+        key=key,
+        layouts=layouts,
+        encoder=encoder,
+        max_tokens=max_tokens,
+        marker=marker,
+        on_bad_row=on_bad_row,
+    )
     with written_aside(spool) as aside:
         with pa.OSFile(str(aside), "wb") as sink, pa.ipc.new_file(sink, SCHEMA) as writer:
             for batch in reading.batches():
@@ -125,30 +137,23 @@ class _Reading:
 
     def __init__(
         self,
-        path: str,
+        path: Source,
         *,
         key: str,
         layouts: Sequence[Layout],
         encoder: DialogueEncoder,
         max_tokens: int,
         marker: str | None,
+        on_bad_row: str,
     ) -> None:
-        self._path, self._key, self._encoder, self._max_tokens = path, key, encoder, max_tokens
+        self._named, self._encoder, self._max_tokens = named(path, key=key), encoder, max_tokens
         self._marker, self._num_marked = marker, 0
-        rows = rows_of(path, key=key)
-        first = next(rows, None)
-        if first is None:
-            raise UserError(f"{key}={path}: the file has no rows; needs at least one example.")
-        layout = recognise(frozenset(first[1]), layouts)
-        if layout is None:
-            raise UserError(f"{key}={path}: {unknown_columns(frozenset(first[1]), layouts)}.")
-        self._layout = layout
-        self._rows = joined(itertools.chain([first], rows), layout)
-        self._errors: list[str] = []
-        self._num_malformed = 0
+        self._bad = BadRows(self._named, on_bad_row=on_bad_row)
+        self._rows, self._known = read_rows(path, key=key, bad=self._bad), layouts
+        self._layouts: dict[str, Layout] = {}
         self._quarantined: Counter[str] = Counter()
         self._quarantined_ids: list[str] = []
-        self._num_read = self._num_rows = self._num_too_long = 0
+        self._num_good = self._num_rows = self._num_too_long = 0
         self._num_tokens = self._num_answer_tokens = self._longest = 0
         self._shortest: int | None = None  # of those that are too long
 
@@ -157,28 +162,44 @@ class _Reading:
         prepared = self._prepared()
         while batch := list(itertools.islice(prepared, BATCH_ROWS)):
             pieces = [dialogue for _, dialogues in batch for dialogue in dialogues]
-            encoded = iter(self._encoder.encode([] if self._num_malformed else pieces))
-            if self._num_malformed:
+            encoded = iter(self._encoder.encode([] if self._bad.is_refused else pieces))
+            if self._bad.is_refused:
                 continue
             rows = [(raw, [next(encoded) for _ in dialogues]) for raw, dialogues in batch]
             yield self._batch([row for row in rows if self._fits(row[1])])
 
     def _prepared(self) -> Iterator[tuple[RawExample, list[tuple[Piece, ...]]]]:
-        for number, row in self._rows:
-            self._num_read += 1
+        for _, rows in itertools.groupby(self._rows, key=lambda row: row.file):
+            yield from self._of_file(rows)
+
+    def _of_file(self, rows: Iterator[Row]) -> Iterator[tuple[RawExample, list[tuple[Piece, ...]]]]:
+        first = next(rows)
+        layout = self._layout(first)
+        numbered = ((row.index + 1, row.values) for row in itertools.chain([first], rows))
+        for number, row in joined(numbered, layout):
+            place = f"{first.within}row {number - first.index - 1 + first.number}"
             try:
-                raws = self._layout.read(row, number)
+                raws = layout.read(row, number)
                 read = [(raw, [self._encoder.pieces(dialogue) for dialogue in raw.dialogues]) for raw in raws]
                 self._num_marked += sum(self._is_marked(dialogues) for _, dialogues in read)
+                self._num_good += 1
                 yield from read
             except MalformedRow as error:
-                self._num_malformed += 1
-                if len(self._errors) < MAX_ERRORS_SHOWN:
-                    self._errors.append(f"row {number}: {error}")
+                self._bad.note(place, error)
             except UnusableRow as error:
                 self._quarantined[str(error)] += 1
-                if len(self._quarantined_ids) < MAX_ERRORS_SHOWN:
-                    self._quarantined_ids.append(f"row {number}")
+                if len(self._quarantined_ids) < MAX_SHOWN:
+                    self._quarantined_ids.append(place)
+
+    def _layout(self, row: Row) -> Layout:
+        """Return the layout of a row's file, which the first row that can be read decides. Raises UserError."""
+        if row.file not in self._layouts:
+            layout = recognise(frozenset(row.values), self._known)
+            if layout is None:
+                place = self._named if len(self._layouts) == 0 else f"{self._named}: {row.place}"
+                raise UserError(f"{place}: {unknown_columns(frozenset(row.values), self._known)}.")
+            self._layouts[row.file] = layout
+        return self._layouts[row.file]
 
     def _is_marked(self, dialogues: Sequence[Sequence[Piece]]) -> bool:
         answers = (piece.text for pieces in dialogues for piece in pieces if piece.is_answer)
@@ -210,21 +231,19 @@ class _Reading:
 
     def report(self) -> SupervisedReport:
         """What the whole file was. Raises UserError where it cannot be trained on."""
-        if self._num_malformed:
-            raise UserError(
-                f"{self._key}={self._path}: {self._num_malformed} malformed rows of {self._num_read}: "
-                f"{'; '.join(self._errors)}."
-            )
+        self._bad.settle(num_others=self._num_good + sum(self._quarantined.values()))
+        if not self._layouts:
+            raise UserError(f"{self._named}: the file has no rows; needs at least one example.")
         if not self._num_rows and self._shortest is not None:
             raise UserError(
-                f"supervised.max_tokens={self._max_tokens}: none of the rows of {self._key}={self._path} fits, the "
+                f"supervised.max_tokens={self._max_tokens}: none of the rows of {self._named} fits, the "
                 f"shortest has {self._shortest} tokens; raise the key."
             )
         if not self._num_rows:
             reasons = ", ".join(f"{reason} ({count})" for reason, count in self._quarantined.items())
-            raise UserError(f"{self._key}={self._path}: nothing can be learned from any of its rows: {reasons}.")
+            raise UserError(f"{self._named}: nothing can be learned from any of its rows: {reasons}.")
         return SupervisedReport(
-            layout=self._layout.name,
+            layout=" and ".join(dict.fromkeys(layout.name for layout in self._layouts.values())),
             num_rows=self._num_rows,
             num_tokens=self._num_tokens,
             num_answer_tokens=self._num_answer_tokens,

@@ -1,89 +1,90 @@
 """The user's files, read row by row, and what is made of them, kept in a memory-mapped Arrow file.
 
-    Parquet | JSON lines --rows_of--> rows --(checked, written by others)--> x.arrow --SpooledRows--> row i
+    files --read_rows--> rows --(checked, written by others)--> x.arrow --SpooledRows--> row i
 
-Files are local, or on s3:// or gs://. A spool gives any row in constant time without holding the file in memory.
+A spool gives any row in constant time without holding the files in memory.
 """
 
 from __future__ import annotations
 
-import io
 import itertools
 from bisect import bisect_right
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.fs as pafs
-import pyarrow.parquet as pq
 
-from r1ray.data.checks import MalformedRow
-from r1ray.data.json_text import parse
+from r1ray.config.sources import Source
+from r1ray.data.bad_rows import BadRows
+from r1ray.data.files import find_files
+from r1ray.data.formats import Reader, Unread
+from r1ray.data.reading_progress import ReadingProgress
 from r1ray.errors import UserError
-from r1ray.runtime.user_paths import file_of
-
-BATCH_ROWS = 4096
-MAX_ERRORS_SHOWN = 3
-NEEDS = "a Parquet (.parquet) or JSON lines (.jsonl) file"
-PARQUET = b"PAR1"
-"""First bytes of a Parquet file."""
+from r1ray.runtime.user_paths import shown
 
 
-def _open(path: str, key: str) -> tuple[pafs.FileSystem, str]:
-    """The file system of ``path`` and the path inside it. Raises UserError where there is no such file."""
-    if "://" not in path:
-        return pafs.LocalFileSystem(), str(file_of(path, key=key, needs=NEEDS))
-    try:
-        filesystem, inner = pafs.FileSystem.from_uri(path)
-        info = filesystem.get_file_info(inner)
-    except (OSError, ValueError, pa.ArrowException) as error:
-        raise UserError(f"{key}={path}: cannot be opened: {error}.") from error
-    if info.type != pafs.FileType.File:
-        raise UserError(f"{key}={path}: no such file; needs {NEEDS}.")
-    return filesystem, inner
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A row of a source of one or several files."""
+
+    file: str
+    """The path of its file."""
+    within: str
+    """Its file, in messages, where there are several: ``b.jsonl `` before ``row 3``."""
+    number: int
+    """Its number in the file, from 1 on; of JSON lines that of the line."""
+    index: int
+    """Among the rows of all files, from 0 on; lines without a row count too."""
+    values: Mapping[str, Any]
+
+    @property
+    def place(self) -> str:
+        """Return its place, for messages: ``row 3``."""
+        return f"{self.within}row {self.number}"
 
 
-def _parquet_rows(filesystem: pafs.FileSystem, inner: str) -> Iterator[tuple[int, Mapping[str, Any]]]:
-    with filesystem.open_input_file(inner) as source:
-        file = pq.ParquetFile(source)
-        names = file.schema_arrow.names
-        if len(set(names)) < len(names):
-            raise MalformedRow(f"two columns have one name, of {', '.join(names)}")
-        batches = file.iter_batches(batch_size=BATCH_ROWS)
-        yield from enumerate((row for batch in batches for row in batch.to_pylist()), start=1)
+def named(source: Source, *, key: str) -> str:
+    """Return what messages call a source: ``data.train=a.jsonl``."""
+    return shown(source if isinstance(source, str) else f"[{', '.join(source)}]", key=key)
 
 
-def _json_rows(filesystem: pafs.FileSystem, inner: str) -> Iterator[tuple[int, Mapping[str, Any]]]:
-    # Not pyarrow.json: its schema inference refuses columns of mixed types, and its errors name no line.
-    with filesystem.open_input_stream(inner) as source:
-        for number, line in enumerate(io.BufferedReader(source), start=1):
-            if not line.strip():
-                continue
-            if number == 1 and line.startswith(PARQUET):
-                raise MalformedRow("it is a Parquet file; needs a name that ends in .parquet")
-            try:
-                row = parse(line)
-            except ValueError as error:
-                raise MalformedRow(f"line {number}: not JSON: {error}") from error
-            if not isinstance(row, dict):
-                raise MalformedRow(f"line {number}: needs a JSON object, found {line.decode(errors='replace')[:60]!r}")
-            yield number, row
-
-
-def rows_of(path: str, *, key: str) -> Iterator[tuple[int, Mapping[str, Any]]]:
-    """Every row with its number, from 1 on (of JSON lines: that of the line).
+def read_rows(source: Source, *, key: str, bad: BadRows) -> Iterator[Row]:
+    """Yield every row of a source that can be read, file by file; ``bad`` is told of the others.
 
     Raises:
-        UserError: ``path``, the value of ``key``, is no such file or cannot be read.
+        UserError: ``source``, the value of ``key``, names no such file, or one that cannot be read.
     """
-    filesystem, inner = _open(path, key)
-    try:
-        yield from (_parquet_rows if inner.endswith(".parquet") else _json_rows)(filesystem, inner)
-    except MalformedRow as error:
-        raise UserError(f"{key}={path}: {error}.") from error
-    except (pa.ArrowException, OSError, OverflowError, ValueError) as error:
-        raise UserError(f"{key}={path}: cannot be read: {error}.") from error
+    files = find_files(source, key=key)
+    begin = 0
+    with ReadingProgress(key, sizes=[file.size for file in files]) as progress:
+        for file in files:
+            reader, number = Reader(file, named=shown(file.name, key=key)), 0
+            within = f"{file.name} " if len(files) > 1 else ""
+            for number, row in reader.rows():
+                progress.note(reader)
+                if isinstance(row, Unread):
+                    bad.note(f"{within}{row.place}", row.reason)
+                else:
+                    yield Row(file.path, within, number, begin + number - 1, row)
+            begin += number
+            progress.end_file()
+
+
+def rows_of(source: Source, *, key: str) -> Iterator[tuple[int, Mapping[str, Any]]]:
+    """Yield every row with its number, from 1 on: in one file that of the row, of JSON lines that of the line.
+
+    Raises:
+        UserError: ``source``, the value of ``key``, names no such file, or one with a row that cannot be read.
+    """
+    bad = BadRows(named(source, key=key), on_bad_row="refuse")
+    for row in read_rows(source, key=key, bad=bad):
+        if bad.count:
+            break
+        yield row.index + 1, row.values
+    if bad.count:
+        raise UserError(f"{named(source, key=key)}: {bad.first[0]}.")
 
 
 class SpooledRows:

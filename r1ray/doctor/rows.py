@@ -11,9 +11,10 @@ from typing import Any
 from r1ray.checks import CodeTests, MathAnswer
 from r1ray.config import RewardConfig, RewardPart, RunConfig, SandboxConfig
 from r1ray.data import dialogues
+from r1ray.data.bad_rows import MAX_SHOWN, BadRows
 from r1ray.data.checks import MalformedRow, UnusableRow
 from r1ray.data.layouts import RawPrompt, recognise, unknown_columns
-from r1ray.data.spool import MAX_ERRORS_SHOWN, rows_of
+from r1ray.data.spool import read_rows
 from r1ray.data.template import renderer
 from r1ray.data.turns import DialogueEncoder
 from r1ray.doctor.findings import DRIVER, Finding
@@ -45,6 +46,8 @@ class _Read:
 
     layout: str
     unusable_means: str = "without a usable reference"
+    is_skipped: bool = False
+    """Malformed rows are left out (``data.on_bad_row``)."""
     good: list[Any] = field(default_factory=list)
     malformed: list[str] = field(default_factory=list)
     unusable: list[str] = field(default_factory=list)
@@ -58,12 +61,13 @@ class _Read:
         found += f", {len(self.malformed)} malformed" if self.malformed else ""
         found += f", {len(self.unusable)} {self.unusable_means}" if self.unusable else ""
         needed = "rows of one layout, none malformed"
-        shown = "; ".join((self.malformed or self.unusable)[:MAX_ERRORS_SHOWN])
-        if self.malformed:
-            return red("rows", DRIVER, f"{found}: {shown}", needed, "mend or remove these rows: a run refuses them.")
+        shown = "; ".join((self.malformed or self.unusable)[:MAX_SHOWN])
+        if self.malformed and not self.is_skipped:
+            advice = "mend these rows: a run refuses them; or leave them out: data.on_bad_row=skip."
+            return red("rows", DRIVER, f"{found}: {shown}", needed, advice)
         if not self.good:
             return red("rows", DRIVER, f"{found}: {shown}", needed, "give rows that can be judged, or learned from.")
-        if self.unusable:
+        if self.malformed or self.unusable:
             return yellow("rows", DRIVER, f"{found}: {shown}", needed, "they are left out; look at them.")
         return green("rows", DRIVER, found, needed)
 
@@ -76,12 +80,13 @@ def check_prompts(config: RunConfig, key: str, path: str, tokenizer: Any) -> Row
     """
     name = f"{key}={path}"
     try:
-        first, rows = _first_rows(path, key)
+        bad = BadRows(name, on_bad_row=config.data.on_bad_row)
+        first, rows = _first_rows(path, key, bad)
         layout = recognise(frozenset(first))
         if layout is None:
             found, needed = f"{name}: {unknown_columns(first)}", "the columns of a layout of r1ray/data/README.md"
             return RowsCheck([red("rows", DRIVER, found, needed, "set data.columns, or rename columns.")])
-        read = _Read(layout.name)
+        read = _Read(layout.name, is_skipped=config.data.on_bad_row == "skip")
         problem = problem_finder(config.reward)
         for number, row in rows:
             try:
@@ -99,6 +104,7 @@ def check_prompts(config: RunConfig, key: str, path: str, tokenizer: Any) -> Row
                 read.unusable.append(f"{raw.id} ({reason})")
     except UserError as error:
         return RowsCheck([red("rows", DRIVER, str(error), "a file of prompts that can be read", "see left.")])
+    read.malformed = [*bad.first, *read.malformed]
     findings = [read.finding(name)]
     if read.good and tokenizer is not None:
         findings.append(_rendered(config, key, read.good, tokenizer))
@@ -108,12 +114,13 @@ def check_prompts(config: RunConfig, key: str, path: str, tokenizer: Any) -> Row
     return RowsCheck(findings, programs)
 
 
-def _first_rows(path: str, key: str) -> tuple[Mapping[str, Any], Iterator[tuple[int, Mapping[str, Any]]]]:
-    """The first row, and the first ``FIRST`` rows with their numbers. Raises UserError."""
-    rows = itertools.islice(rows_of(path, key=key), FIRST)
+def _first_rows(path: str, key: str, bad: BadRows) -> tuple[Mapping[str, Any], Iterator[tuple[int, Mapping[str, Any]]]]:
+    """The first row, and the first ``FIRST`` rows with their numbers; ``bad`` is told of rows that cannot be read.
+    Raises UserError."""
+    rows = itertools.islice(((row.index + 1, row.values) for row in read_rows(path, key=key, bad=bad)), FIRST)
     first = next(rows, None)
     if first is None:
-        raise UserError(f"{key}={path}: the file has no rows.")
+        raise UserError(f"{key}={path}: {bad.first[0] if bad.first else 'the file has no rows'}.")
     return first[1], itertools.chain([first], rows)
 
 
@@ -166,7 +173,7 @@ def _answered(config: RunConfig, name: str, prompts: Sequence[RawPrompt]) -> lis
         assert isinstance(example, MathAnswer)
         found = f"{len(known)} of {len(known)} right, the first is {example.answer!r}"
         return [green("answer", DRIVER, found, needed)]
-    found = f"{len(wrong)} of {len(known)} are not: {'; '.join(wrong[:MAX_ERRORS_SHOWN])}"
+    found = f"{len(wrong)} of {len(known)} are not: {'; '.join(wrong[:MAX_SHOWN])}"
     advice = "look at these references: no answer of the model could be right."
     return [(red if len(wrong) == len(known) else yellow)("answer", DRIVER, found, needed, advice)]
 
@@ -198,12 +205,13 @@ def check_dialogues(
     """A file of given answers: dialogues, or pairs."""
     name = f"{key}={path}"
     try:
-        first, rows = _first_rows(path, key)
+        bad = BadRows(name, on_bad_row=config.data.on_bad_row)
+        first, rows = _first_rows(path, key, bad)
         layout = dialogues.recognise(frozenset(first), layouts)
         if layout is None:
             found, known = dialogues.unknown_columns(frozenset(first), layouts).split("; needs ", 1)
             return RowsCheck([red("rows", DRIVER, f"{name}: {found}", known, "rename columns.")])
-        read = _Read(layout.name, "with nothing to learn from")
+        read = _Read(layout.name, "with nothing to learn from", config.data.on_bad_row == "skip")
         encoder = DialogueEncoder(tokenizer, template=config.data.template) if tokenizer is not None else None
         for number, row in dialogues.joined(rows, layout):
             try:
@@ -215,6 +223,7 @@ def check_dialogues(
                 read.unusable.append(f"row {number}: {error}")
     except UserError as error:
         return RowsCheck([red("rows", DRIVER, str(error), "a file of dialogues that can be read", "see left.")])
+    read.malformed = [*bad.first, *read.malformed]
     findings = [read.finding(name)]
     if read.good and encoder is not None:
         limit = config.supervised.max_tokens

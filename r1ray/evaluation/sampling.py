@@ -5,9 +5,10 @@ Prompt --run_group--> k trajectories, judged --classes--> Answered --metrics_of-
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 
+from r1ray.config.sources import DOMAIN
 from r1ray.errors import InfrastructureError
 from r1ray.evaluation.questions import ask_each
 from r1ray.evaluation.records import Answered, Sample, accuracy_of
@@ -139,13 +140,17 @@ async def evaluate(
     seed: int,
     slots: int,
     deadline_s: float,
+    groups: Sequence[Collection[str]] = (),
     book: FailureBook | None = None,
 ) -> EvalResult:
     """The metrics of one version during training: pass@1 with its 95 % interval over questions (``pass@1_low``,
     ``pass@1_high``), cons@<samples> where answers can vote, lengths, rates, and the mean of every part of the reward.
 
-    A sample that cannot be scored is left out and counted (``unscored``), never wrong. ``book``: as of
-    :func:`answer_questions`.
+    A sample that cannot be scored is left out and counted (``unscored``), never wrong.
+
+    Args:
+        groups: those that each prompt counts in, which have the same metrics below their names: ``aime/pass@1``.
+        book: as of :func:`answer_questions`.
     """
     answered = await answer_questions(
         runner,
@@ -163,7 +168,20 @@ async def evaluate(
         raise InfrastructureError(f"no sample of the evaluation could be scored: {questions[0].samples[0].detail}")
     can_vote = all(question.classes is not None for question in questions)
     metrics = ["pass@1", f"cons@{samples}"] if can_vote else ["pass@1"]
-    return EvalResult(benchmark, _flat(metrics_of(questions, metrics, seed=seed)) | _means(questions))
+    found = _flat(metrics_of(questions, metrics, seed=seed)) | _means(questions)
+    for name, members in _by_group(questions, groups).items():
+        of_group = _flat(metrics_of(members, metrics, seed=seed)) | _means(members)
+        found |= {f"{name}/{metric}": value for metric, value in of_group.items()}
+    return EvalResult(benchmark, found)
+
+
+def _by_group(questions: Sequence[Answered], groups: Sequence[Collection[str]]) -> dict[str, list[Answered]]:
+    """Return the questions of each group: of sets, then of domains."""
+    names = sorted(
+        dict.fromkeys(name for each in groups for name in each), key=lambda name: name.startswith(f"{DOMAIN}/")
+    )
+    pairs = list(zip(questions, groups, strict=True)) if groups else []
+    return {name: [question for question, each in pairs if name in each] for name in names}
 
 
 def _flat(metrics: Mapping[str, Metric]) -> dict[str, float]:

@@ -12,6 +12,8 @@ from typing import Any, Literal, Protocol
 
 from r1ray import __version__
 from r1ray.config import SandboxConfig, lasting
+from r1ray.config.sources import texts_of
+from r1ray.data.files import states_of
 from r1ray.errors import UserError
 from r1ray.runtime.files import content_digest, digest_of, files_of, read_object, write_json
 from r1ray.runtime.user_paths import file_of, path_of
@@ -39,9 +41,11 @@ class Artifact:
     """SHA-256 of its files; None where nobody else reads them."""
 
 
-InputKind = Literal["model", "prompts", "dialogues", "pairs", "file"]
-"""What is at the path: a model's folder or hub name, rows to ask, rows to learn from (of one answer or of two), or
-another file."""
+InputKind = Literal["model", "prompts", "dialogues", "pairs", "rows", "file"]
+"""What is at the path: a model's folder or hub name, rows to ask, rows to learn from (of one answer or of two), rows of
+another kind, or another file."""
+ROWS: tuple[InputKind, ...] = ("prompts", "dialogues", "pairs", "rows")
+"""Those of :mod:`r1ray.data.files`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,14 +67,18 @@ class Input:
         return self.path.startswith("@")
 
 
-def inputs_of(*given: tuple[str, str | None, InputKind]) -> list[Input]:
-    """Return the inputs of those keys that are set."""
-    return [Input(key, path, kind) for key, path, kind in given if path is not None]
+def inputs_of(*given: tuple[str, Any, InputKind]) -> list[Input]:
+    """Return the inputs of those keys that are set: one for each path of a value that has several."""
+    return [Input(key, path, kind) for key, value, kind in given for path in texts_of(value)]
 
 
 def files_read(stage: Stage) -> dict[str, dict[str, list[int]]]:
     """Return the state of the files that a stage reads, by path; those that others make are known by their digest."""
-    return {each.path: files_of(each.path) for each in stage.reads() if not each.is_made}
+    return {
+        each.path: states_of(each.path) if each.kind in ROWS else files_of(each.path)
+        for each in stage.reads()
+        if not each.is_made
+    }
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,10 +12,13 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from r1ray.config import RunConfig, decisive
+from r1ray.config.sources import Source, name_of
 from r1ray.data.dialogues import Layout
+from r1ray.data.files import states_of
 from r1ray.data.pair_layouts import PAIRS
 from r1ray.data.sft_layouts import EXAMPLES
 from r1ray.data.sft_rows import ExampleTable, PairTable, Rows, SupervisedReport, spool_dialogues
+from r1ray.data.spool import named
 from r1ray.data.turns import DialogueEncoder
 from r1ray.errors import UserError
 from r1ray.loop.checkpoint import Checkpoints
@@ -120,7 +123,8 @@ class SupervisedTraining:
     def settings(self) -> dict[str, Any]:
         config = self._config
         settings = {key: value for key, value in decisive(config).items() if key in SETTINGS}
-        return {"files": files_read(self), "objective": self.name, "template": config.data.template, **settings}
+        form = {"template": config.data.template, "on_bad_row": config.data.on_bad_row}
+        return {"files": files_read(self), "objective": self.name, **form, **settings}
 
     def run(self, context: Context, inputs: dict[str, Artifact], digest: str) -> Artifact:
         base = Path(inputs["base"].path) if "base" in inputs else None
@@ -145,12 +149,11 @@ class _Job:
         self._check_context()
         self._encoder = DialogueEncoder(tokenizer, template=config.data.template)
         os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
-        self._train = self._table(str(self._settings.train), "supervised.train")
+        self._train = self._table(self._settings.train, "supervised.train")
         held_out = self._settings.eval
         self._held_out: HeldOut[Any] | None = None
         if held_out is not None:
-            name = Path(held_out).name.split(".")[0]
-            self._held_out = HeldOut(name, self._table(held_out, "supervised.eval"))
+            self._held_out = HeldOut(name_of(held_out), self._table(held_out, "supervised.eval"))
         self._num_steps = num_steps(
             len(self._train), epochs=self._settings.epochs, sequences_per_step=self._settings.sequences_per_step
         )
@@ -168,11 +171,11 @@ class _Job:
                 "tokens; needs at most that."
             )
 
-    def _table(self, path: str, key: str) -> Rows[Any]:
-        spool = self._context.run_dir / "data" / f"{key}.arrow"
+    def _table(self, path: Source, key: str) -> Rows[Any]:
+        spool, on_bad_row = self._context.run_dir / "data" / f"{key}.arrow", self._config.data.on_bad_row
         what = {
-            "files": [files_of(path), files_of(self._model)],
-            "settings": [path, self._model, self._config.data.template, self._settings.max_tokens],
+            "files": [states_of(path), files_of(self._model)],
+            "settings": [path, self._model, self._config.data.template, self._settings.max_tokens, on_bad_row],
             "objective": self._objective.stage,
             "token": SPECIAL_TOKEN,
         }
@@ -185,10 +188,12 @@ class _Job:
             max_tokens=self._settings.max_tokens,
             digest=digest_of(what),
             marker=SPECIAL_TOKEN,
+            on_bad_row=on_bad_row,
         )
         if self._objective.makes == "policy":  # a reward model writes nothing
-            check_pattern_of_rows(self._tokenizer, report.num_marked, model=self._model, rows=f"{key}={path}")
-        for line in describe(report, path, key=key, rows=self._objective.rows, max_tokens=self._settings.max_tokens):
+            check_pattern_of_rows(self._tokenizer, report.num_marked, model=self._model, rows=named(path, key=key))
+        shown = named(path, key=key).removeprefix(f"{key}=")
+        for line in describe(report, shown, key=key, rows=self._objective.rows, max_tokens=self._settings.max_tokens):
             logger.info(line)
         return self._objective.table(spool)
 
@@ -198,7 +203,8 @@ class _Job:
         deadlines, stage, run_dir = config.deadlines.decided, self._objective.stage, self._context.run_dir
         resumed = go_back(run_dir, self._checkpoints, self._metrics)
         state = resumed[1] if resumed else None
-        progress = Progress(num_steps=self._num_steps)
+        name = self._held_out.name if self._held_out is not None else ""
+        progress = Progress(num_steps=self._num_steps, benchmark=name)
         logger.info(
             f"stage {stage}: {settings.epochs} epochs of {len(self._train)} {self._objective.rows} in "
             f"{self._num_steps} steps of {settings.sequences_per_step}; {config.learner.num_ranks} learner ranks; "

@@ -5,28 +5,31 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from r1ray.data.spool import NEEDS
+from r1ray.data.files import find_files
 from r1ray.errors import UserError
 from r1ray.runtime.model_files import check_config, check_model, is_hub_name
 from r1ray.runtime.user_paths import file_of, path_of
-from r1ray.stages.base import Input, Stage
+from r1ray.stages.base import ROWS, Input, Stage
 from r1ray.stages.graph import GraphStage
 
 
 def check_inputs(stages: Sequence[Stage], run_dir: Path) -> None:
-    """Raise UserError where a path that a stage reads is not there, or not of its kind. Names of a hub, and what other
-    stages make, are looked at when their turn comes."""
+    """Raise UserError where a path that a stage reads is not there, or not of its kind. Rows of a hub are downloaded.
+    Models of a hub, and what other stages make, are looked at when their turn comes."""
     for stage in stages:
         for each in stage.reads():
-            if each.is_made or "://" in each.path:
-                continue
             key = f"graph.{stage.name}.{each.key}" if isinstance(stage, GraphStage) else each.key
-            if each.kind == "model":
+            is_local = "://" not in each.path
+            if each.is_made:
+                continue
+            if each.kind in ROWS:
+                find_files(each.path, key=key)
+            if is_local and each.kind == "model":
                 _check_model(each, key, run_dir, stage)
-            elif each.kind == "file" and path_of(each.path, key=key).is_dir():
+            elif is_local and path_of(each.path, key=key).is_dir():
                 _check_outside(run_dir, path_of(each.path, key=key), key)
-            else:
-                file_of(each.path, key=key, needs="a file, or a folder" if each.kind == "file" else NEEDS)
+            elif is_local and each.kind == "file":
+                file_of(each.path, key=key, needs="a file, or a folder")
 
 
 def _check_model(each: Input, key: str, run_dir: Path, stage: Stage) -> None:

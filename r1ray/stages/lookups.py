@@ -11,6 +11,7 @@ import logging
 from collections.abc import Collection, Mapping
 
 from r1ray.config import LearnerConfig, RunConfig
+from r1ray.config.sources import DOMAIN, HELD_OUT, name_of
 from r1ray.errors import UserError
 from r1ray.evaluation.benchmarks.metrics import METRICS
 from r1ray.planning.gpus import gpu_of
@@ -72,27 +73,33 @@ def _check_evaluation(config: RunConfig) -> None:
         raise UserError(str(error)) from error
 
 
-def check_metrics(config: RunConfig, *, can_vote: bool = True, domains: Collection[str] | None = None) -> None:
+def check_metrics(
+    config: RunConfig,
+    *,
+    can_vote: bool = True,
+    domains: Collection[str] | None = None,
+    groups: Collection[str] | None = None,
+) -> None:
     """Raise UserError where no evaluation makes the metric that ``checkpoint.best`` or ``stop.metric`` names.
 
     Args:
         can_vote: whether answers to all held-out prompts can; where that is known.
         domains: of the training prompts, where they are known.
+        groups: of the held-out prompts, each with metrics of its own, where they are known: ``aime``, ``domain/math``.
     """
     if config.checkpoint.best is not None:
-        _check_held_out("checkpoint.best", config.checkpoint.best, config, can_vote=can_vote)
+        _check_held_out("checkpoint.best", config.checkpoint.best, config, can_vote=can_vote, groups=groups)
     if not config.stop.window:
         return
     metric = config.stop.metric
     kind, _, rest = metric.partition("/")
     name, _, last = rest.rpartition("/")
     if kind == "eval":
-        benchmark, _, last = rest.partition("/")
-        if benchmark != benchmark_of(config):
-            raise UserError(
-                f"stop.metric={metric}: needs eval/{benchmark_of(config)}/METRIC, by the name of data.eval."
-            )
-        _check_held_out("stop.metric", last, config, can_vote=can_vote, prefix=f"eval/{benchmark}/")
+        prefix = f"{kind}/{benchmark}/" if (benchmark := benchmark_of(config)) else "eval/"
+        if not metric.startswith(prefix):
+            raise UserError(f"stop.metric={metric}: needs {prefix}METRIC, by the name of data.eval.")
+        name = metric.removeprefix(prefix)
+        _check_held_out("stop.metric", name, config, can_vote=can_vote, prefix=prefix, groups=groups)
     elif kind == "domain" and last not in OF_A_DOMAIN:
         raise UserError(f"stop.metric={metric}: needs domain/NAME/ and one of {', '.join(OF_A_DOMAIN)}.")
     elif kind == "domain" and domains is not None and (name not in domains or len(domains) < 2):
@@ -101,14 +108,30 @@ def check_metrics(config: RunConfig, *, can_vote: bool = True, domains: Collecti
 
 
 def benchmark_of(config: RunConfig) -> str:
-    """Return the name of the held-out prompts among the metrics; "" where there are none."""
-    return ("heldout" if config.prepare.maker else str(config.data.eval or "")).rpartition("/")[2].partition(".")[0]
+    """Return the name of the held-out prompts among the metrics; "" of several sets, and where there are none."""
+    return HELD_OUT if config.prepare.maker else name_of(config.data.eval)
 
 
-def _check_held_out(key: str, name: str, config: RunConfig, *, can_vote: bool, prefix: str = "") -> None:
+def _check_held_out(
+    key: str,
+    name: str,
+    config: RunConfig,
+    *,
+    can_vote: bool,
+    prefix: str = "",
+    groups: Collection[str] | None = None,
+) -> None:
     """Raise UserError for a metric that some evaluation of the run does not make, ``cons@k`` of other samples."""
     if config.data.eval is None and not config.prepare.maker:
         raise UserError(f"{key}={prefix}{name}: nothing is evaluated; needs data.eval=PATH.")
+    group = _group_of(name, config, groups)
+    if group is None and name.startswith(f"{DOMAIN}/"):
+        if groups is None:
+            return  # the stage looks once more when it has read the prompts
+        there = ", ".join(each for each in groups if each.startswith(f"{DOMAIN}/")) or "one domain"
+        raise UserError(f"{key}={prefix}{name}: the held-out prompts have {there}.")
+    if group is not None:
+        prefix, name = f"{prefix}{group}/", name.removeprefix(f"{group}/")
     during, final = config.eval.samples, config.eval.final_samples
     always = [*OF_EVERY_EVALUATION, *config.reward.parts]
     if can_vote and (during == final or not config.eval.every):
@@ -124,6 +147,12 @@ def _check_held_out(key: str, name: str, config: RunConfig, *, can_vote: bool, p
             f"cons@{final} (eval.final_samples); needs both keys to be the same, or one of {', '.join(always)}."
         )
     raise UserError(f"{key}={prefix}{name}: no evaluation makes it; {needed}.")
+
+
+def _group_of(name: str, config: RunConfig, groups: Collection[str] | None) -> str | None:
+    """Return the set or domain of the held-out prompts that a metric is of, None of one over all of them."""
+    sets = config.data.eval if isinstance(config.data.eval, Mapping) else {}
+    return next((group for group in (*sets, *(groups or ())) if name.startswith(f"{group}/")), None)
 
 
 def _check_expected(config: RunConfig) -> None:

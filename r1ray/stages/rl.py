@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,11 @@ import numpy as np
 from r1ray.cluster.joining import is_remote
 from r1ray.cluster.launch import Running, launch
 from r1ray.config import RunConfig, decisive
+from r1ray.config.sources import Source
 from r1ray.data.prompts import PromptCursor, PromptTable, spool_prompts
 from r1ray.data.template import renderer
 from r1ray.errors import UserError
+from r1ray.evaluation.held_out import HeldOutPrompts
 from r1ray.evaluation.sampling import evaluate
 from r1ray.loop.checkpoint import Checkpoints
 from r1ray.loop.controller import Controller
@@ -38,7 +41,7 @@ from r1ray.stages.base import (
     inputs_of,
     lasting_digest,
 )
-from r1ray.stages.lookups import check_metrics
+from r1ray.stages.lookups import benchmark_of, check_metrics
 from r1ray.stages.token_checks import check_rewarded_pattern, check_same_prompts
 from r1ray.stages.training import (
     before_and_after,
@@ -107,6 +110,7 @@ class _Job:
         self._model = model_path(base, config.model)
         self._programs: frozenset[str] = frozenset()
         self._tokenizer = load_tokenizer(self._model, template=config.data.template, max_model_len=config.max_model_len)
+        self._make_render = partial(renderer, self._tokenizer, template=config.data.template)
         load_generation_config(self._model)
         check_rewarded_pattern(self._tokenizer, config.reward, model=self._model)
         for name, model in config.reward.models.items():
@@ -117,22 +121,21 @@ class _Job:
                 model=self._model,
                 key=f"reward.models.{name}.model",
             )
-        self._train, kinds = self._table(str(base / "train.parquet") if base else str(config.data.train), "data.train")
+        self._train, kinds = self._table(str(base / "train.parquet") if base else config.data.train, "data.train")
         self._prompts, self._domains = self._mixed(kinds)
         check_parts(parts, [kind for kind in kinds if kind[0] in self._domains], key="data.train")
-        held_out = str(base / "heldout.parquet") if base else config.data.eval
-        self._eval = None
-        if held_out:
-            self._eval, kinds = self._table(held_out, "data.eval")
+        self._benchmark = benchmark_of(config)
+        self._eval, kinds = self._held_out(str(base / "heldout.parquet") if base else config.data.eval)
+        if self._eval is not None:
             check_parts(parts, kinds, key="data.eval", are_all_used=False)
         self._check_lengths()
         self._check_sandbox()
-        self._benchmark = Path(held_out).name.split(".")[0] if held_out else ""
         self._controller: Controller | None = None
         self._book = FailureBook()  # of evaluations
         self._metrics = MetricsFile(context.run_dir / "metrics.jsonl", stage="rl")
         can_vote = {check for _, check in kinds} <= CAN_VOTE
-        check_metrics(config, can_vote=can_vote, domains=self._domains)
+        names = self._eval.names if self._eval is not None else ()
+        check_metrics(config, can_vote=can_vote, domains=self._domains, groups=names)
         self._checkpoints = Checkpoints(
             context.run_dir / "checkpoints", keep=config.checkpoint.keep, best=config.checkpoint.best
         )
@@ -146,16 +149,32 @@ class _Job:
     def _export_dir(self, step: int) -> Path:
         return export_dir(self._context.run_dir, step)
 
-    def _table(self, path: str, key: str) -> tuple[PromptTable, frozenset[tuple[str, str]]]:
-        """The prompts of a file, with their domains and types of check."""
-        spool = self._context.run_dir / "data" / f"{key}.arrow"
-        report = spool_prompts(path, spool, key=key, problem=problem_finder(self._config.reward))
+    def _held_out(self, source: Any) -> tuple[HeldOutPrompts | None, frozenset[tuple[str, str]]]:
+        """The sets of held-out prompts, None where there are none, with their domains and types of check."""
+        if source is None:
+            return None, frozenset()
+        sets = source if isinstance(source, Mapping) else {"": source}
+        tables = {name: self._table(each, f"data.eval.{name}".rstrip(".")) for name, each in sets.items()}
+        kinds = frozenset[tuple[str, str]]().union(*(kinds for _, kinds in tables.values()))
+        return HeldOutPrompts({name: table for name, (table, _) in tables.items()}), kinds
+
+    def _table(self, path: Source, key: str) -> tuple[PromptTable, frozenset[tuple[str, str]]]:
+        """The prompts of one table, with their domains and types of check."""
+        spool, make_render = self._context.run_dir / "data" / f"{key}.arrow", self._make_render
+        report = spool_prompts(
+            path,
+            spool,
+            key=key,
+            problem=problem_finder(self._config.reward),
+            make_render=make_render,
+            on_bad_row=self._config.data.on_bad_row,
+        )
         self._programs |= report.programs
         logger.info(f"{key}: {report.num_rows} prompts in the layout of {report.layout}, from {path}")
         if report.quarantined:
             shown = ", ".join(report.quarantined[:5])
             logger.warning(f"{key}: {len(report.quarantined)} rows have no usable reference and are left out: {shown}")
-        return PromptTable(spool, renderer(self._tokenizer, template=self._config.data.template)), report.kinds
+        return PromptTable(spool, make_render()), report.kinds
 
     def _mixed(self, kinds: Collection[tuple[str, str]]) -> tuple[PromptCursor, list[str]]:
         """The training prompts in their order, and the domains that they are of."""
@@ -182,8 +201,7 @@ class _Job:
         limit = self._config.data.max_prompt_tokens
         settings = self._config.eval
         asked = max(settings.num_prompts, settings.final_num_prompts)
-        held_out = min(asked, len(self._eval)) if self._eval else 0
-        lengths = [self._length(self._eval[i]) for i in range(held_out)] if self._eval else []
+        lengths = [self._length(each.prompt) for each in self._eval.first(asked)] if self._eval else []
         if lengths and max(lengths) > limit:
             raise UserError(
                 f"data.max_prompt_tokens={limit}: the longest held-out prompt has {max(lengths)} tokens; raise the key."
@@ -212,7 +230,7 @@ class _Job:
         rollouts = context.run_dir / "rollouts"
         first = state.step if state else 0
         RolloutLog(rollouts).rewind(first)
-        progress = Progress(num_steps=config.steps)
+        progress = Progress(num_steps=config.steps, benchmark=self._benchmark)
         logger.info(
             f"stage rl: {config.steps} steps of {config.algo.prompts_per_step} prompts x {config.algo.group_size} "
             f"completions in {config.algo.minibatches_per_step} updates; {config.rollout.num_actors} rollout, "
@@ -288,10 +306,11 @@ class _Job:
         assert self._eval is not None
         settings = self._config.eval
         wanted = settings.final_num_prompts if is_full else settings.num_prompts
-        prompts: list[Prompt] = [self._eval[index] for index in range(min(wanted, len(self._eval)))]
+        asked = self._eval.first(wanted)
         return await evaluate(
             running.roles.eval_groups,
-            prompts,
+            [each.prompt for each in asked],
+            groups=[each.groups for each in asked],
             benchmark=self._benchmark,
             samples=settings.final_samples if is_full else settings.samples,
             sampling=Sampling(

@@ -107,12 +107,12 @@ def recent_mean(rows: Sequence[Mapping[str, float]], metric: str, *, count: int 
 def before_and_after(
     rows: Sequence[Mapping[str, float]], benchmark: str
 ) -> tuple[dict[str, float], dict[str, float]] | None:
-    """Return the metrics of ``benchmark`` in the first row and in the last that has any evaluation, without their
-    prefix; None where nothing was evaluated."""
+    """Return the metrics of ``benchmark``, "" of several sets, in the first row and in the last that has any
+    evaluation, without their prefix; None where nothing was evaluated."""
     evaluated = [row for row in rows if any(name.startswith("eval/") for name in row)]
     if not evaluated:
         return None
-    prefix = f"eval/{benchmark}/"
+    prefix = f"eval/{benchmark}/" if benchmark else "eval/"
     first, last = (
         {name.removeprefix(prefix): value for name, value in row.items() if name.startswith(prefix)}
         for row in (evaluated[0], evaluated[-1])

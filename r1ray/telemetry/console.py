@@ -34,11 +34,21 @@ class TimeLeft:
         return f"{seconds // 60:.0f}:{seconds % 60:02.0f}"
 
 
+def _is_short(name: str) -> bool:
+    """Tell if a held-out metric is in a line: those over all prompts, and pass@1 of sets and domains."""
+    return "/" not in name or name.startswith("cons@") or name.endswith("/pass@1")
+
+
 class Progress:
     """Logs one row a step. ``style`` of a record is how a terminal shows it."""
 
-    def __init__(self, *, num_steps: int) -> None:
+    def __init__(self, *, num_steps: int, benchmark: str) -> None:
+        """
+        Args:
+            benchmark: name of the held-out prompts among the metrics; empty where they are several sets.
+        """
         self._num_steps = num_steps
+        self._prefix = f"eval/{benchmark}/" if benchmark else "eval/"
         self._rows = 0
         self._left = TimeLeft(num_steps)
         self._parts: list[str] = []
@@ -47,11 +57,12 @@ class Progress:
     def step(self, metrics: dict[str, float]) -> None:
         """The row of one step."""
         left = self._left.after(metrics["step"])
-        evals = {name.split("/", 2)[2]: value for name, value in metrics.items() if name.startswith("eval/")}
+        prefix = self._prefix
+        evals = {name.removeprefix(prefix): value for name, value in metrics.items() if name.startswith(prefix)}
         if evals:
-            self._last_eval = evals["pass@1"]
+            self._last_eval = evals.get("pass@1", math.nan)
         if "reward/mean" not in metrics:
-            shown = "  ".join(f"{name} {value:.3f}" for name, value in evals.items())
+            shown = "  ".join(f"{name} {value:.3f}" for name, value in evals.items() if _is_short(name))
             logger.info(f"step {metrics['step']:.0f}  held-out: {shown or 'not evaluated'}", extra={"style": "bold"})
             return
         known = len(self._parts)

@@ -11,7 +11,7 @@ from r1ray.telemetry.metrics import reward_parts
 
 ACCURACY, LENGTH = "held-out accuracy", "mean response length (tokens)"
 PARTS, REFLECTION = "parts of the reward, and other shares, in rollouts", "re-evaluation in rollouts"
-_ACCURACIES = re.compile(r"eval/(?P<benchmark>.+)/(?P<metric>pass@1|cons@\d+)")
+_ACCURACIES = re.compile(r"eval/(?:(?P<benchmark>.+)/)?(?P<metric>pass@1|cons@\d+)")
 Row = Mapping[str, Any]
 
 
@@ -65,7 +65,7 @@ def _draw_accuracy(axes: Any, rows: Sequence[Row]) -> None:
     is_one = len({match["benchmark"] for match in found}) == 1
     for match in found:
         steps, values = series(rows, match[0])
-        label = match["metric"] if is_one else f"{match['benchmark']} {match['metric']}"
+        label = match["metric"] if is_one else f"{match['benchmark'] or 'all'} {match['metric']}"
         line = "o-" if match["metric"] == "pass@1" else "s--" if len(steps) > 2 else "D"  # two points are no curve
         (drawn,) = axes.plot(steps, values, line, markersize=4, label=label)
         axes.vlines(*series(rows, f"{match[0]}_low", f"{match[0]}_high"), color=drawn.get_color(), alpha=0.5)
@@ -77,7 +77,8 @@ def _draw_length(axes: Any, rows: Sequence[Row]) -> None:
     axes.plot(*series(rows, "completion/length_mean"), linewidth=1, label="rollouts (T = 1)")
     for name in _names(rows):
         if name.startswith("eval/") and name.endswith("/length_mean"):
-            axes.plot(*series(rows, name), "o-", markersize=4, label="held-out")
+            group = name.removeprefix("eval/").rpartition("/")[0]
+            axes.plot(*series(rows, name), "o-", markersize=4, label=f"held-out {group}".rstrip())
     axes.set_ylim(bottom=0)
     _legend(axes)
 

@@ -78,10 +78,10 @@ TEXTS = st.text(st.characters(exclude_categories=["C", "Zl", "Zp"]), max_size=30
 @example("[a]")
 @example("{a: 1}")
 def test_a_text_arrives_as_it_was_given(text: str) -> None:
-    words = [f"model=/{text}", f"data.train={text}", f"output_dir=/{text}", f"artifacts.a={text}", "graph={a: {}}"]
+    words = [f"model=/{text}", f"data.train=/{text}", f"output_dir=/{text}", f"artifacts.a={text}", "graph={a: {}}"]
     config = compose(words)
     assert (config.model, config.output_dir) == (f"/{text}", f"/{text}")
-    assert (config.data.train, config.artifacts["a"]) == (text, text)
+    assert (config.data.train, config.artifacts["a"]) == (f"/{text}", text)
 
 
 @settings(max_examples=10, deadline=None)

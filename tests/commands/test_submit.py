@@ -30,6 +30,7 @@ def nothing_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
         (["model=m", "data.train=t", "algo.group_size=1"], "algo.group_size=1: needs at least 2"),
         (["model=m", "data.train=t"], "output_dir=runs: needs an absolute path, on storage that every node"),
         (["model=m", "data.train=rows.jsonl", "output_dir=/s"], "data.train=rows.jsonl: needs an absolute path"),
+        (["model=m", "data.train=[/s/a,rows/*.csv]", "output_dir=/s"], "data.train=rows/*.csv: needs an absolute path"),
         (["model='~/m'", "data.train=t", "output_dir=/s"], "model=~/m: needs an absolute path"),
         (["--stop", "algo.grop_size=4"], "algo.grop_size: no such key"),
         (["--force"], "--force: no such flag; the nearest is --"),

@@ -5,14 +5,15 @@ from typing import Any
 import pytest
 
 from r1ray.config import EvaluationConfig, RunConfig
-from r1ray.config.schema import known_keys, place_of
+from r1ray.config.schema import TextOrMore, known_keys, place_of
 
 
 @pytest.mark.parametrize(
     ("key", "kind", "names"),
     [
         ("steps", int, 1),
-        ("data.train", str, 2),
+        ("data.template", str, 2),
+        ("data.train", TextOrMore, 2),
         ("learner.betas", list[float], 2),
         ("learner.betas.1", float, 3),
         ("reward.parts.a.weight", float, 4),

@@ -105,6 +105,68 @@ def test_every_epoch_is_another_order_of_all_prompts(tmp_path: Path) -> None:
     assert [other.take()[1].id for _ in range(20)] != epochs[0]
 
 
+BAD = [OWN, {**OWN, "prompt": 3}, {**OWN, "id": "c"}]
+
+
+def test_bad_rows_are_skipped_and_named_where_that_is_asked(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    path = jsonl(tmp_path / "f.jsonl", BAD)
+    Path(path).write_text(Path(path).read_text() + "{torn\n")
+    with pytest.raises(UserError, match=r"2 malformed rows of 4: row 2: prompt .*; line 4: not JSON.*on_bad_row=skip"):
+        spool_prompts(path, tmp_path / "s.arrow", key="data.train")
+    report = spool_prompts(path, tmp_path / "s.arrow", key="data.train", on_bad_row="skip")
+    assert report.num_rows == 2
+    assert f"data.train={path}: 2 malformed rows of 4 are left out: row 2: prompt" in caplog.text
+
+
+def test_the_first_five_bad_rows_are_named(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    rows = [OWN, *({**OWN, "prompt": number} for number in range(9))]
+    spool_prompts(jsonl(tmp_path / "f.jsonl", rows), tmp_path / "s.arrow", key="data.train", on_bad_row="skip")
+    assert "9 malformed rows of 10 are left out" in caplog.text
+    assert caplog.text.count("; row ") == 4 and "row 7" not in caplog.text
+
+
+def test_a_file_of_bad_rows_alone_is_refused_in_any_case(tmp_path: Path) -> None:
+    path = jsonl(tmp_path / "f.jsonl", [{**OWN, "prompt": 3}])
+    with pytest.raises(UserError, match=r"1 malformed rows of 1, and none is left to use: row 1: prompt needs"):
+        spool_prompts(path, tmp_path / "s.arrow", key="data.train", on_bad_row="skip")
+
+
+def refusing_systems() -> Any:
+    def render(question: Any) -> str:
+        if not isinstance(question, str) and question[0]["role"] == "system":
+            raise UserError("the template takes no system message.")
+        return str(question)
+
+    return render
+
+
+def test_a_row_that_the_template_refuses_is_a_bad_row_however_late(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("r1ray.data.prompts.BATCH_ROWS", 50)
+    rows = [{**OWN, "id": str(number)} for number in range(400)]
+    rows[350]["prompt"] = [{"role": "system", "content": "s"}, {"role": "user", "content": "q"}]
+    path, spool = jsonl(tmp_path / "f.jsonl", rows), tmp_path / "s.arrow"
+    with pytest.raises(UserError, match=r"f.jsonl: 1 malformed rows of 400: row 351: the template takes no system mes"):
+        spool_prompts(path, spool, key="data.train", make_render=refusing_systems)
+    spool_prompts(path, spool, key="data.train", make_render=refusing_systems, on_bad_row="skip")
+    assert len(PromptTable(spool, render=str)) == 399
+
+
+def test_several_files_are_one_table_and_messages_name_file_and_row(tmp_path: Path) -> None:
+    first = jsonl(tmp_path / "a.jsonl", [{"question": "q", "answer": "1"}, {"question": "q", "answer": "2"}])
+    second = parquet(tmp_path / "b.parquet", [VERL | {"extra_info": {"split": "train"}}])
+    report = spool_prompts([first, second], tmp_path / "s.arrow", key="data.train")
+    assert report.layout.startswith("Hugging Face") and " and verl" in report.layout
+    loaded = PromptTable(tmp_path / "s.arrow", render=str)
+    assert [loaded[index].id for index in range(3)] == ["0", "1", "2"], "rows without an id get one of all files"
+    third = jsonl(tmp_path / "c.jsonl", BAD)
+    with pytest.raises(UserError, match=rf"1 malformed rows of 5: {third} row 2: prompt needs a string"):
+        spool_prompts([first, third], tmp_path / "s.arrow", key="data.train")
+    with pytest.raises(UserError, match=rf"{tmp_path}/d.jsonl row 1: found the columns text"):
+        spool_prompts([first, jsonl(tmp_path / "d.jsonl", [{"text": "t"}])], tmp_path / "s.arrow", key="data.train")
+
+
 @settings(max_examples=25, deadline=None)
 @given(stop=st.integers(0, 40))
 def test_a_position_says_everything(tmp_path_factory: pytest.TempPathFactory, stop: int) -> None:

@@ -377,6 +377,29 @@ def test_malformed_rows_are_named_by_number(tmp_path: Path) -> None:
         spool(tmp_path, [good, bad[0], bad[1], good, *bad[2:]], template="chat")
 
 
+def test_malformed_rows_are_skipped_where_that_is_asked(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    path, good = tmp_path / "rows.jsonl", json.dumps({"prompt": "q", "response": "a"})
+    path.write_text(f'{good}\n{{torn\n{{"prompt": 3, "response": "a"}}\n{good}\n')
+    encoder = DialogueEncoder(make_tokenizer(), template="none")
+
+    def read(on_bad_row: str) -> SupervisedReport:
+        return spool_dialogues(
+            [str(path)],
+            tmp_path / "s.arrow",
+            key="supervised.train",
+            layouts=EXAMPLES,
+            encoder=encoder,
+            max_tokens=100,
+            digest=on_bad_row,
+            on_bad_row=on_bad_row,
+        )
+
+    with pytest.raises(UserError, match=r"2 malformed rows of 4: line 2: not JSON: .*; row 3: prompt"):
+        read("refuse")
+    assert read("skip").num_rows == 2
+    assert "2 malformed rows of 4 are left out: line 2: not JSON" in caplog.text
+
+
 def test_a_key_that_a_row_lacks_is_an_empty_answer(tmp_path: Path) -> None:
     rows = [{"instruction": "q", "output": "a"}, {"instruction": "q"}]
     assert sum(spool(tmp_path, rows).quarantined.values()) == 1

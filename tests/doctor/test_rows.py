@@ -57,6 +57,15 @@ def test_malformed_rows_are_counted_and_named(tmp_path: Path, tokenizer: Any) ->
     assert "1 usable, 1 malformed, 1 without a usable reference: row 2: " in found.found
 
 
+def test_rows_that_a_run_skips_are_a_warning(tmp_path: Path, tokenizer: Any) -> None:
+    path = written(tmp_path, SUM, {"question": 3, "answer": "1"})
+    Path(path).write_text(Path(path).read_text() + "{torn\n")
+    assert by_check(prompts(path, tokenizer))["rows"].status == "red"
+    found = by_check(prompts(path, tokenizer, "data.on_bad_row=skip"))["rows"]
+    assert found.status == "yellow"
+    assert "1 usable, 2 malformed: line 3: not JSON" in found.found
+
+
 @pytest.mark.parametrize(
     ("rows", "said"),
     [([], "the file has no rows"), ([{"text": "q"}], "the columns text")],

@@ -84,6 +84,31 @@ def test_pass_at_1_is_a_mean_and_cons_is_one_vote_a_question() -> None:
     assert metrics["accuracy"] == 0.5
 
 
+def test_groups_have_the_same_metrics_below_their_names() -> None:
+    alone = measure(FakeScorer()).metrics
+    result = asyncio.run(
+        evaluate(
+            groups(),
+            [make_prompt("a"), make_prompt("b")],
+            benchmark="",
+            samples=4,
+            sampling=SAMPLING,
+            seed=1,
+            slots=64,
+            deadline_s=60,
+            groups=[("aime", "domain/math"), ("other", "domain/math")],
+        )
+    )
+    names = set(alone)
+    assert set(result.metrics) == names | {
+        f"{group}/{name}" for group in ("aime", "other", "domain/math") for name in names
+    }
+    means = [result.metrics[f"{group}/length_mean"] for group in ("aime", "other")]
+    assert sum(means) / 2 == result.metrics["length_mean"] == result.metrics["domain/math/length_mean"]
+    assert result.named()["eval/aime/pass@1"] == result.metrics["aime/pass@1"]
+    assert EvalResult("sums", {"pass@1": 0.5}).named() == {"eval/sums/pass@1": 0.5}
+
+
 def test_pass_at_1_comes_with_its_interval() -> None:
     metrics = measure(FakeScorer()).metrics
     assert metrics["pass@1_low"] <= metrics["pass@1"] <= metrics["pass@1_high"]

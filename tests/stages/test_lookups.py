@@ -162,7 +162,24 @@ def test_what_the_rows_decide_is_refused_once_they_are_read() -> None:
         check_metrics(config, domains=["math"])
 
 
+def test_sets_and_domains_of_held_out_prompts_have_metrics_of_their_own() -> None:
+    data = DataConfig(train="t", eval={"aime": "a.jsonl", "math": "b.jsonl"})
+    for name in ("pass@1", "aime/pass@1", "math/length_mean", "domain/code/pass@1"):
+        check_names({"": run(data=data, checkpoint=CheckpointConfig(best=name))})
+    check_names({"": run(data=data, stop=StopConfig(metric="eval/aime/pass@1", window=2))})
+    check_names({"": run(data=data, stop=StopConfig(metric="eval/pass@1", window=2))})
+    with pytest.raises(
+        UserError, match=r"checkpoint.best=aime/pas@1: no evaluation makes it; needs one of aime/pass@1"
+    ):
+        check_names({"": run(data=data, checkpoint=CheckpointConfig(best="aime/pas@1"))})
+    best = run(data=data, checkpoint=CheckpointConfig(best="domain/code/pass@1"))
+    check_metrics(best, groups=["aime", "math", "domain/code", "domain/sums"])
+    with pytest.raises(UserError, match=r"checkpoint.best=domain/code/pass@1: the held-out prompts have domain/sums"):
+        check_metrics(best, groups=["aime", "domain/sums"])
+
+
 def test_the_held_out_prompts_are_called_as_their_file() -> None:
+    assert benchmark_of(run(data=DataConfig(train="t", eval={"aime": "a", "math": "b"}))) == ""
     assert benchmark_of(run()) == "held"
     assert benchmark_of(run(data=DataConfig(train="t", eval="s3://b/aime.jsonl"))) == "aime"
     assert benchmark_of(RunConfig(prepare=PrepareConfig(maker="m:f"), reward=PARTS)) == "heldout"

@@ -15,7 +15,7 @@ ROW = {
 
 
 def test_a_step_is_a_row_with_the_metrics_that_a_user_watches(said: list[str]) -> None:
-    progress = Progress(num_steps=40)
+    progress = Progress(num_steps=40, benchmark="heldout")
     progress.step({"step": 0.0, "eval/heldout/pass@1": 0.2})
     progress.step(ROW)
     progress.step(ROW | {"step": 2.0, "eval/heldout/pass@1": 0.5})
@@ -35,13 +35,23 @@ def test_the_time_left_is_that_of_the_steps_since_the_first_one_seen(monkeypatch
 
 
 def test_the_table_puts_before_beside_after(said: list[str]) -> None:
-    Progress(num_steps=1).table({"pass@1": 0.2, "cons@4": 0.3}, {"pass@1": 0.9})
+    Progress(num_steps=1, benchmark="heldout").table({"pass@1": 0.2, "cons@4": 0.3}, {"pass@1": 0.9})
     (printed,) = said
     assert "pass@1" in printed and "0.200" in printed and "0.900" in printed and "cons@4" in printed
 
 
+def test_of_several_sets_the_row_has_the_metric_over_all(said: list[str]) -> None:
+    progress = Progress(num_steps=3, benchmark="")
+    progress.step({"step": 0.0, "eval/pass@1": 0.25, "eval/aime/pass@1": 0.5})
+    progress.step(ROW | {"eval/pass@1": 0.375, "eval/aime/pass@1": 0.75})
+    progress.step({"step": 2.0, "eval/abandoned": 1.0})
+    assert "pass@1 0.250  aime/pass@1 0.500" in said[0]
+    assert " 0.375 " in said[2] and "0.750" not in said[2].split()[5]
+    assert "abandoned 1.000" in said[3]
+
+
 def test_a_part_that_only_some_prompts_have_gets_a_column_when_it_comes(said: list[str]) -> None:
-    progress = Progress(num_steps=3)
+    progress = Progress(num_steps=3, benchmark="")
     row = {"reward/mean": 0.5, "completion/length_mean": 3.0, "throughput/generated_tokens_per_s": 9.0}
     progress.step(row | {"step": 1.0, "reward/accuracy": 0.25, "domain/math/reward_mean": 0.125})
     progress.step(row | {"step": 2.0, "reward/helpful": 0.75})

@@ -6,9 +6,8 @@ import dataclasses
 import datetime
 import random
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from r1ray.checks import Check, CodeTests, Judged, Pairwise
@@ -65,7 +64,7 @@ class BenchmarkReport:
 
 def read_benchmark(
     benchmark: Benchmark,
-    path: str,
+    path: Any,
     *,
     limit: int | None = None,
     seed: int = 0,
@@ -78,7 +77,7 @@ def read_benchmark(
     """Every usable row of a file or folder.
 
     Args:
-        path: the user's copy, or ``miniature``: the few rows that ship.
+        path: the user's copy, several sets of it by name, or ``miniature``: the few rows that ship.
         limit: take so many rows, drawn by ``seed``; the seed also shuffles options where the set leaves that open.
         window: first and last date, as ``2024-08-01``; None: the benchmark's own.
         languages: of programs; None: all that the set has.
@@ -90,18 +89,18 @@ def read_benchmark(
         UserError: no such file, other columns, or no usable row.
     """
     benchmark = _with_command(benchmark, command)
-    file = benchmark.miniature if path == MINIATURE else Path(path).expanduser()
+    source = str(benchmark.miniature) if path == MINIATURE else path
     dates = _dates(window or benchmark.window)
-    answers = {} if baseline is None else _by_id(Path(baseline).expanduser(), benchmark.fields.get("id"))
+    answers = {} if baseline is None else _by_id(baseline, benchmark.fields.get("id"))
     items: list[Item] = []
     left_out: list[str] = []
     remarks: Counter[str] = Counter()
     num_outside = 0
     names: Counter[str] = Counter()
-    for number, row in enumerate(rows_of(file)):
+    for number, row in enumerate(_rows(source)):
         row = {**answers.get(text_of(row, benchmark.fields.get("id")), {}), **row}
         if number == 0:
-            _check_columns(benchmark, row, file)
+            _check_columns(benchmark, row, source)
         if not _is_inside(row, benchmark, dates):
             num_outside += 1
             continue
@@ -131,6 +130,15 @@ def read_benchmark(
     )
 
 
+def _rows(source: Any) -> Iterator[dict[str, Any]]:
+    """Yield the rows of a source, or of several sets, whose names are in ``_set``."""
+    if not isinstance(source, Mapping):
+        yield from rows_of(source)
+        return
+    for name, each in source.items():
+        yield from ({"_set": str(name), **row} for row in rows_of(each, key=f"data.{name}"))
+
+
 def _make(row: dict[str, Any], benchmark: Benchmark, seed: str, problem: Callable[[Check], str | None]) -> Made | str:
     """What a row comes to, or why it cannot be used."""
     try:
@@ -155,6 +163,8 @@ def _item(row: dict[str, Any], benchmark: Benchmark, made: Made, name: str) -> I
     if prompt is None:
         raise UserError(f"benchmark={benchmark.name}: prompt has none for tests of the kind {made.tests}.")
     groups = {key: text for key, column in benchmark.groups.items() if (text := text_of(row, column))}
+    if made.asked and "domain" in benchmark.groups:
+        groups["domain"] = made.asked.domain
     if isinstance(made.check, CodeTests):
         groups["program_language"] = made.check.language
     return Item(
@@ -173,7 +183,7 @@ def _with_command(benchmark: Benchmark, command: Sequence[str] | None) -> Benchm
     return dataclasses.replace(benchmark, options={**benchmark.options, "command": list(command)})
 
 
-def _check_columns(benchmark: Benchmark, row: dict[str, Any], file: Path) -> None:
+def _check_columns(benchmark: Benchmark, row: dict[str, Any], source: Any) -> None:
     """Raise UserError where the file is of another layout: told by its first row."""
     optional = {"id", "date", "more_answers", "starter", "note", "time_limit", "memory_limit"}
     missing = [
@@ -184,13 +194,14 @@ def _check_columns(benchmark: Benchmark, row: dict[str, Any], file: Path) -> Non
     if missing:
         found = ", ".join(sorted(key for key in row if not key.startswith("_")))
         raise UserError(
-            f"data={file}: found the columns {found}; benchmark={benchmark.name} needs {'; '.join(missing)}."
+            f"data={source}: found the columns {found}; benchmark={benchmark.name} needs {'; '.join(missing)}."
         )
 
 
 def _name(row: dict[str, Any], benchmark: Benchmark, number: int, names: Counter[str]) -> str:
     """The row's own id, made unique where files of several subjects use the same ones."""
     own = text_of(row, benchmark.fields.get("id")) or str(number)
+    own = f"{row['_set']}/{own}" if "_set" in row else own
     names[own] += 1
     return own if names[own] == 1 else f"{own}#{names[own]}"
 
@@ -220,6 +231,6 @@ def _is_inside(row: dict[str, Any], benchmark: Benchmark, dates: tuple[datetime.
         return False
 
 
-def _by_id(path: Path, column: Column | None) -> dict[str, dict[str, Any]]:
+def _by_id(path: str, column: Column | None) -> dict[str, dict[str, Any]]:
     rows: Iterator[dict[str, Any]] = rows_of(path, key="baseline")
     return {text_of(row, column): {k: v for k, v in row.items() if not k.startswith("_")} for row in rows}

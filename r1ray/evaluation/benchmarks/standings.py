@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Set
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from r1ray.errors import UserError
@@ -42,7 +41,7 @@ class Contest:
 def read_standings(path: str) -> dict[str, Contest]:
     """The contests of a file, by id. Raises UserError."""
     contests = {}
-    for row in rows_of(Path(path).expanduser(), key="standings"):
+    for row in rows_of(path, key="standings"):
         try:
             contest = _contest(row)
         except (KeyError, IndexError, TypeError, ValueError) as error:

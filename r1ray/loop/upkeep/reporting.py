@@ -112,7 +112,7 @@ class Report:
             names = ", ".join(result.metrics)
             raise UserError(f"checkpoint.best={best}: the evaluation has no such metric; needs one of {names}.")
         self._evaluated = step, result.metrics
-        metrics = {f"eval/{result.benchmark}/{name}": value for name, value in result.metrics.items()}
+        metrics = result.named()
         if stop.window and stop.metric.startswith("eval/") and stop.metric not in metrics:
             raise UserError(f"stop.metric={stop.metric}: no such metric; needs one of {', '.join(metrics)}.")
         return metrics

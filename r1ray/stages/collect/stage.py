@@ -24,6 +24,7 @@ from r1ray.checks import Judged, Pairwise
 from r1ray.cluster.joining import is_remote
 from r1ray.cluster.launch_evaluation import launch_evaluation
 from r1ray.config import EvaluationConfig, RunConfig, decisive
+from r1ray.config.sources import name_of
 from r1ray.curation.card import CARD, Curation, Thinking, write_dataset
 from r1ray.curation.decontamination import Contamination
 from r1ray.curation.mixture import MixtureReport, mix
@@ -64,10 +65,10 @@ class Collect:
         return inputs_of(
             ("model", config.model, "model"),
             ("data.train", config.data.train, "prompts"),
-            ("collect.examples", collect.examples, "file"),
+            ("collect.examples", collect.examples, "rows"),
             ("collect.responses", collect.responses, "file"),
-            *(("collect.decontaminate", path, "file") for path in collect.decontaminate),
-            *((f"collect.sources.{name}.path", source.path, "file") for name, source in collect.sources.items()),
+            *(("collect.decontaminate", path, "rows") for path in collect.decontaminate),
+            *((f"collect.sources.{name}.path", source.path, "rows") for name, source in collect.sources.items()),
             ("judge.model", None if config.judge.url else config.judge.model, "model"),
         )
 
@@ -100,7 +101,8 @@ class _Job:
         self._agreement = context.run_dir / "judge.json"
         self._model = local_folder(str(config.model), key="model")
         tokenizer = load_tokenizer(self._model, template=config.data.template, is_trained=False)
-        render = renderer(tokenizer, template=config.data.template)
+        self._make_render = partial(renderer, tokenizer, template=config.data.template)
+        render = self._make_render()
         filters, options = filters_of(self._settings), options_of(self._settings)
         prompts = self._read_prompts()
         if config.judge.model is None and any(isinstance(raw.check, Judged | Pairwise) for raw in prompts):
@@ -132,8 +134,15 @@ class _Job:
         self._max_model_len = max(longest + self._max_tokens, self._sources.max_model_len)
 
     def _read_prompts(self) -> list[RawPrompt]:
-        path, spool = str(self._config.data.train), self._context.run_dir / "data" / "data.train.arrow"
-        report = spool_prompts(path, spool, key="data.train", problem=lambda check, language: reference_problem(check))
+        path, spool = self._config.data.train, self._context.run_dir / "data" / "data.train.arrow"
+        report = spool_prompts(
+            path,
+            spool,
+            key="data.train",
+            problem=lambda check, language: reference_problem(check),
+            make_render=self._make_render,
+            on_bad_row=self._config.data.on_bad_row,
+        )
         is_local = not is_remote(self._config.cluster.address)
         warning = check_sandbox(self._config.sandbox, report.programs, key="data.train", is_local=is_local)
         logger.info(f"data.train: {report.num_rows} prompts, from {path}")
@@ -145,11 +154,12 @@ class _Job:
     def _read_benchmarks(self) -> Contamination | None:
         known = Contamination() if self._settings.decontaminate else None
         for path in self._settings.decontaminate:
-            spool = self._context.run_dir / "data" / f"{Path(path).stem}.arrow"
+            name = Path(path).stem if Path(path).is_file() else name_of(path)
+            spool = self._context.run_dir / "data" / f"{name}.arrow"
             spool_prompts(path, spool, key="collect.decontaminate", problem=lambda check, language: None)
             for raw in raw_prompts(spool):
                 assert known is not None
-                known.add(Path(path).stem, raw.id, text_of(raw))
+                known.add(name, raw.id, text_of(raw))
         return known
 
     # ------------------------------------------------------------------ asking

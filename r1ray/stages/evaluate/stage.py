@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from r1ray.config import CompareConfig, EvaluationConfig, RunConfig, decisive
+from r1ray.config.sources import DOMAIN
 from r1ray.errors import UserError
 from r1ray.evaluation.effects import Effect, effects_of, to_metrics
 from r1ray.evaluation.records import Answered
@@ -126,6 +127,9 @@ class Evaluate:
         for name, metric in result["metrics"].items():
             if metric["over_questions"] is not None:
                 metrics[f"{name}_low"], metrics[f"{name}_high"] = metric["over_questions"]
+        for key, prefix in (("set", ""), (DOMAIN, f"{DOMAIN}/")):
+            means = result["groups"].get(key, {}).get("by_group", {})
+            metrics |= {f"{prefix}{name}/pass@1": value for name, value in means.items()}
         after = list(read_answers(Path(result["samples"])).values()) if config.eval.compare else []
         for compared in config.eval.compare:
             for effect in self._effects(compared, after):

@@ -6,11 +6,14 @@ import logging
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from r1ray.cluster.joining import is_remote
 from r1ray.config import EvaluationConfig
+from r1ray.config.sources import check_sets, check_source
 from r1ray.errors import UserError
 from r1ray.evaluation.benchmarks.definition import Benchmark, load_benchmark
+from r1ray.evaluation.benchmarks.files import benchmark_files
 from r1ray.evaluation.benchmarks.metrics import METRICS
 from r1ray.evaluation.benchmarks.reader import MINIATURE, BenchmarkReport, Item, read_benchmark
 from r1ray.evaluation.benchmarks.standings import Contest, read_standings
@@ -57,19 +60,38 @@ def tasks_of(config: EvaluationConfig) -> list[Task]:
     return tasks
 
 
-def _data_of(config: EvaluationConfig, benchmark: Benchmark, *, alone: bool) -> str:
-    if isinstance(config.data, Mapping):
-        if benchmark.name not in config.data:
-            raise UserError(f"data={dict(config.data)}: has nothing for benchmark={benchmark.name}.")
-        return str(config.data[benchmark.name])
-    if not alone and config.data != MINIATURE:
-        raise UserError(
-            f"data={config.data}: several benchmarks need a file each: data={{{benchmark.name}: PATH, ...}}."
-        )
-    return str(config.data)
+def _data_of(config: EvaluationConfig, benchmark: Benchmark, *, alone: bool) -> Any:
+    """Return the source of a benchmark's rows; of prompts of the user's own it may be several sets by name. Raises
+    UserError."""
+    data, key, is_own = config.data, "data", benchmark.check == "own"
+    if isinstance(data, Mapping) and benchmark.name in data:
+        data, key = data[benchmark.name], f"data.{benchmark.name}"
+    elif isinstance(data, Mapping) and not (alone and is_own):
+        raise UserError(f"data={dict(data)}: has nothing for benchmark={benchmark.name}.")
+    elif not isinstance(data, Mapping) and not alone and data != MINIATURE:
+        raise UserError(f"data={data}: several benchmarks need a file each: data={{{benchmark.name}: PATH, ...}}.")
+    if not isinstance(data, Mapping | list):
+        return str(data)
+    try:
+        (check_sets if is_own else check_source)(key, data)
+    except ValueError as error:
+        raise UserError(str(error)) from error
+    return data
 
 
-def _task(config: EvaluationConfig, benchmark: Benchmark, data: str) -> Task:
+def _digest_of(source: Any, memo: Path) -> Any:
+    """Return what tells one version of a source from another: the contents of local files."""
+    if isinstance(source, Mapping):
+        return {name: _digest_of(each, memo) for name, each in source.items()}
+    if isinstance(source, str) and Path(source).expanduser().exists():
+        return content_digest(source, memo)
+    return [
+        content_digest(file.path, memo) if Path(file.path).is_file() else [file.name, file.size, file.changed]
+        for file in benchmark_files(source, key="data")
+    ]
+
+
+def _task(config: EvaluationConfig, benchmark: Benchmark, data: Any) -> Task:
     items, report = read_benchmark(
         benchmark,
         data,
@@ -101,7 +123,7 @@ def _task(config: EvaluationConfig, benchmark: Benchmark, data: str) -> Task:
     metrics, remarks = metrics_of(benchmark, samples, has_standings=config.standings is not None)
     memo = memo_of(config.output_dir)
     files = {
-        key: content_digest(path, memo)
+        key: _digest_of(path, memo)
         for key, path in (
             ("data", str(benchmark.miniature) if data == MINIATURE else data),
             ("baseline", config.baseline),

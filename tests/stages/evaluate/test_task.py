@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -36,6 +37,27 @@ def test_a_benchmark_gets_its_own_settings_or_those_that_are_given(tmp_path: Pat
     assert (own.samples, own.temperature) == (own.benchmark.samples, own.benchmark.temperature)
     assert (given.samples, given.temperature, given.max_tokens, given.template) == (3, 0.5, 77, "none")
     assert own.digest == given.digest, "of the benchmark and its data alone"
+
+
+def test_own_prompts_of_several_sets_are_one_benchmark_with_groups(tmp_path: Path) -> None:
+    for name, domains in (("a", ("math",)), ("b", ("math", "code"))):
+        rows = [{"prompt": "q", "check": {"type": "math", "answer": "1"}, "domain": domain} for domain in domains]
+        (tmp_path / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    sets = f"{{aime: {tmp_path}/a.jsonl, all: [{tmp_path}/b.jsonl]}}"
+    config = configured(tmp_path, "benchmarks=prompts", f"data={sets}")
+    (task,) = tasks_of(config)
+    assert [(item.id, item.groups) for item in task.items] == [
+        ("aime/0", {"set": "aime", "domain": "math"}),
+        ("all/1", {"set": "all", "domain": "math"}),
+        ("all/2", {"set": "all", "domain": "code"}),
+    ]
+    (tmp_path / "b.jsonl").write_text((tmp_path / "a.jsonl").read_text())
+    (changed,) = tasks_of(config)
+    assert changed.digest != task.digest
+    (globbed,) = tasks_of(configured(tmp_path, "benchmarks=prompts", f"data={tmp_path}/[ab].jsonl"))
+    assert [item.groups for item in globbed.items] == [{"domain": "math"}] * 2
+    with pytest.raises(UserError, match=r"data=.*: has nothing for benchmark=math_500"):
+        tasks_of(configured(tmp_path, f"data={sets}"))
 
 
 def test_several_benchmarks_need_a_file_each(tmp_path: Path) -> None:

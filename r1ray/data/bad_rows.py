@@ -1,0 +1,52 @@
+"""The rows of a source that cannot be used as they are: counted, the first few named, and refused or left out."""
+
+from __future__ import annotations
+
+import logging
+
+from r1ray.errors import UserError
+
+logger = logging.getLogger(__name__)
+
+MAX_SHOWN = 5
+
+
+class BadRows:
+    """Rows that ``data.on_bad_row`` is about: they cannot be read, are malformed, or a template refuses them."""
+
+    def __init__(self, named: str, *, on_bad_row: str) -> None:
+        """
+        Args:
+            named: what messages call the source, ``data.train=PATH``.
+            on_bad_row: ``refuse`` or ``skip``.
+        """
+        self._named, self._is_skipped = named, on_bad_row == "skip"
+        self.count = 0
+        self.first: list[str] = []
+
+    def note(self, place: str, reason: object) -> None:
+        """Count a row, and keep what is wrong with it where it is one of the first."""
+        self.count += 1
+        if len(self.first) < MAX_SHOWN:
+            self.first.append(f"{place}: {reason}".rstrip("."))
+
+    @property
+    def is_refused(self) -> bool:
+        """Return if the source is going to be refused for what was noted."""
+        return bool(self.count) and not self._is_skipped
+
+    def settle(self, *, num_others: int) -> None:
+        """Refuse the source, or say that rows are left out. Raises UserError, also where no other row is left.
+
+        Args:
+            num_others: rows that are not bad.
+        """
+        if not self.count:
+            return
+        found = f"{self.count} malformed rows of {self.count + num_others}"
+        shown = "; ".join(self.first)
+        if self.is_refused:
+            raise UserError(f"{self._named}: {found}: {shown}. Mend them, or leave them out: data.on_bad_row=skip.")
+        if not num_others:
+            raise UserError(f"{self._named}: {found}, and none is left to use: {shown}.")
+        logger.warning(f"{self._named}: {found} are left out: {shown}")

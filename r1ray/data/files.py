@@ -1,0 +1,192 @@
+"""Files of the user's: those that a value of a key names.
+
+    file | folder | glob | s3://... | gs://... | hf://ORG/NAME:CONFIG/SPLIT, or a list --find_files--> DataFile ...
+
+Of a folder all files are taken whose names end as those of a known format; they have to be of one format, and of one
+split: a test set beside a training set is never trained on by accident.
+"""
+
+from __future__ import annotations
+
+import glob
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path, PurePosixPath
+
+import pyarrow as pa
+import pyarrow.fs as pafs
+
+from r1ray.config.sources import Source, texts_of
+from r1ray.data import hub
+from r1ray.data.splits import matches, split_of
+from r1ray.errors import UserError
+from r1ray.runtime.user_paths import file_of, path_of, shown
+
+FORMATS = {
+    ".parquet": "parquet",
+    ".jsonl": "json",
+    ".ndjson": "json",
+    ".json": "json",
+    ".csv": "csv",
+    ".tsv": "tsv",
+}
+"""Endings of names, and what the file is read as; a file of another name is read as JSON."""
+CODECS = {".gz": "gzip", ".zst": "zstd", ".bz2": "bz2", ".lz4": "lz4"}
+"""Second endings, of compressed files."""
+NEEDS = "a Parquet, JSON lines, JSON or CSV file, or a folder of these"
+WILD = "*?["
+
+
+@dataclass(frozen=True, slots=True)
+class DataFile:
+    """One file to read rows from."""
+
+    filesystem: pafs.FileSystem
+    path: str
+    """In the file system."""
+    name: str
+    """Its name in messages."""
+    size: int
+    """Unit: bytes."""
+    changed: int
+    """Time of its last change; 0 of a hub, where the path has the commit. Unit: nanoseconds since 1970."""
+
+    @property
+    def codec(self) -> str | None:
+        """Return what decompresses it."""
+        return CODECS.get(PurePosixPath(self.path).suffix)
+
+    @property
+    def format(self) -> str:
+        """Return what it is read as, by its name."""
+        return format_of(self.path) or "json"
+
+
+def format_of(path: str) -> str | None:
+    """Return the format that the end of a name says, None for an unknown one."""
+    name = PurePosixPath(path)
+    return FORMATS.get((name.with_suffix("") if name.suffix in CODECS else name).suffix)
+
+
+def find_files(source: Source, *, key: str) -> list[DataFile]:
+    """Return every file of a source, in the order of its texts, those of a folder or glob in the order of their names.
+
+    Files of ``hf://`` are downloaded, into the cache of the hub's own library.
+
+    Raises:
+        UserError: a text names no such file, or files of several formats or splits; or a file is there twice.
+    """
+    found = [file for text in texts_of(source) for file in _found(text, key)]
+    seen: set[str] = set()
+    for file in found:
+        if file.path in seen:
+            raise UserError(f"{key}: the file {file.name} is there twice; needs each file once.")
+        seen.add(file.path)
+    return found
+
+
+def states_of(source: Source) -> dict[str, list[int]]:
+    """Return what tells one version of each file from another without reading it: size and time of change of a local
+    file, the commit of files of a hub. Empty for object stores, and for what cannot be found."""
+    states: dict[str, list[int]] = {}
+    for text in texts_of(source):
+        if "://" in text and not text.startswith("hf://"):
+            continue
+        try:
+            files = _found(text, "")
+        except UserError:  # whoever reads it says what is wrong
+            continue
+        states |= {file.path: [file.size, file.changed] for file in files}
+    return states
+
+
+def _found(text: str, key: str) -> list[DataFile]:
+    if text.startswith("hf://"):
+        repo, paths = hub.local_files(text, key=key, format_of=format_of)
+        return [replace(local_file(path), name=f"hf://{repo}/{name}", changed=0) for name, path in paths.items()]
+    return _remote_files(text, key) if "://" in text else _local_files(text, key)
+
+
+# ---------------------------------------------------------------------- on this machine
+
+
+def _local_files(text: str, key: str) -> list[DataFile]:
+    path = Path(os.path.abspath(Path(text).expanduser())) if path_of(text, key=key).exists() else None
+    if path is not None and path.is_dir():
+        inside = [os.path.join(folder, name) for folder, _, names in os.walk(path) for name in names]
+        files = [name for name in inside if os.path.isfile(name) and _is_data(os.path.relpath(name, path))]
+        return [local_file(name) for name in _of_one_kind(files, shown(text, key=key), str(path))]
+    if path is None and any(sign in text for sign in WILD):
+        files = [name for name in glob.glob(os.path.expanduser(text), recursive=True) if os.path.isfile(name)]
+        if not files:
+            raise UserError(f"{shown(text, key=key)}: no file matches; needs the glob of some.")
+        return [local_file(os.path.abspath(name)) for name in sorted(files)]
+    file_of(text, key=key, needs=NEEDS)
+    return [local_file(str(path), name=text)]
+
+
+def local_file(path: str, *, name: str | None = None) -> DataFile:
+    """Return a file of this machine, that is there."""
+    found = os.stat(path)
+    return DataFile(pafs.LocalFileSystem(), path, name or path, found.st_size, found.st_mtime_ns)
+
+
+def _is_data(path: str) -> bool:
+    """Tell if a file of a folder holds rows: ``_SUCCESS`` and hidden files do not."""
+    return format_of(path) is not None and not any(part.startswith((".", "_")) for part in PurePosixPath(path).parts)
+
+
+def _of_one_kind(files: Sequence[str], named: str, root: str) -> list[str]:
+    """Return the files of a folder in order. Raises UserError where there is none, or where they are no one table."""
+    if not files:
+        raise UserError(f"{named}: the folder has no file that ends in one of {', '.join(FORMATS)}.")
+    for what, kinds in (
+        ("formats", {str(format_of(file)) for file in files}),
+        ("splits", {split for file in files if (split := split_of(file[len(root) :])) is not None}),
+    ):
+        if len(kinds) > 1:
+            raise UserError(
+                f"{named}: the folder has files of several {what} ({', '.join(sorted(kinds))}); needs a glob of those "
+                f"that are meant, such as {root}/*NAME*."
+            )
+    return sorted(files)
+
+
+# ---------------------------------------------------------------------- in an object store
+
+
+def _remote_files(text: str, key: str) -> list[DataFile]:
+    address, _, options = text.partition("?")  # of the file system, as ?region=eu-west-1
+    wild = next((number for number, sign in enumerate(address) if sign in "*["), None)
+    start = address if wild is None else address[:wild].rpartition("/")[0]
+    try:
+        filesystem, inner = pafs.FileSystem.from_uri(f"{start}?{options}" if options else start)
+        infos = _infos(filesystem, inner, address[len(start) :], shown(text, key=key))
+    except (OSError, ValueError, pa.ArrowException) as error:
+        raise UserError(f"{shown(text, key=key)}: cannot be opened: {error}.") from error
+    scheme = text.partition("://")[0]
+    return [
+        DataFile(filesystem, info.path, f"{scheme}://{info.path}", info.size or 0, info.mtime_ns or 0) for info in infos
+    ]
+
+
+def _infos(filesystem: pafs.FileSystem, inner: str, wild: str, named: str) -> list[pafs.FileInfo]:
+    """Return the files that a path names, and what follows it with wildcards. Raises UserError where there is none."""
+    info = filesystem.get_file_info(inner)
+    if wild:
+        found = [each for each in _listed(filesystem, inner) if matches(each.path, f"{inner}{wild}")]
+        if not found:
+            raise UserError(f"{named}: no file matches; needs the glob of some.")
+        return sorted(found, key=lambda each: str(each.path))
+    if info.type == pafs.FileType.Directory:
+        by_path = {each.path: each for each in _listed(filesystem, inner) if _is_data(each.path[len(inner) + 1 :])}
+        return [by_path[path] for path in _of_one_kind(list(by_path), named, inner)]
+    if info.type != pafs.FileType.File:
+        raise UserError(f"{named}: no such file; needs {NEEDS}.")
+    return [info]
+
+
+def _listed(filesystem: pafs.FileSystem, folder: str) -> Iterable[pafs.FileInfo]:
+    inside = filesystem.get_file_info(pafs.FileSelector(folder, recursive=True))
+    return [info for info in inside if info.type == pafs.FileType.File]

@@ -1,0 +1,68 @@
+"""The held-out prompts of a run: one table, or several sets by name; and the metrics of each of them by itself."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+from r1ray.config.sources import DOMAIN
+from r1ray.data.prompts import PromptTable
+from r1ray.types import Prompt
+
+
+@dataclass(frozen=True, slots=True)
+class HeldOutPrompt:
+    """A prompt, and the groups whose metrics it counts in, beside those of all.
+
+    Example: ``HeldOutPrompt(prompt, ("aime", "domain/math"))``
+    """
+
+    prompt: Prompt
+    groups: tuple[str, ...] = ()
+
+
+class HeldOutPrompts:
+    """Sets of held-out prompts, by name; the one of a single table has none: ``""``."""
+
+    def __init__(self, sets: Mapping[str, PromptTable]) -> None:
+        self._sets = sets
+
+    @cached_property
+    def _has_domains(self) -> bool:
+        return len({domain for table in self._sets.values() for domain in table.rows_by_domain()}) > 1
+
+    @cached_property
+    def names(self) -> tuple[str, ...]:
+        """Return every group that has metrics of its own: sets, and domains where there are several."""
+        domains = dict.fromkeys(domain for table in self._sets.values() for domain in table.rows_by_domain())
+        sets = [name for name in self._sets if name]
+        return (*sets, *(f"{DOMAIN}/{name}" for name in domains if self._has_domains))
+
+    def first(self, count: int) -> list[HeldOutPrompt]:
+        """Return so many prompts, the first ones of each set: as many of each, as far as it has them."""
+        shares = even_shares([len(table) for table in self._sets.values()], count)
+        return [
+            self._prompt(name, table[index])
+            for (name, table), share in zip(self._sets.items(), shares, strict=True)
+            for index in range(share)
+        ]
+
+    def _prompt(self, name: str, prompt: Prompt) -> HeldOutPrompt:
+        domain = (f"{DOMAIN}/{prompt.domain}",) if self._has_domains else ()
+        if not name:
+            return HeldOutPrompt(prompt, domain)
+        return HeldOutPrompt(replace(prompt, id=f"{name}/{prompt.id}"), (name, *domain))
+
+
+def even_shares(sizes: Sequence[int], total: int) -> list[int]:
+    """Return how many are taken of each, ``total`` together, so that the smallest share is as large as can be.
+
+    >>> even_shares([3, 100, 100], 23), even_shares([2, 2], 10)
+    ([3, 10, 10], [2, 2])
+    """
+    shares = [0] * len(sizes)
+    for num_done, index in enumerate(sorted(range(len(sizes)), key=lambda index: sizes[index])):  # small ones first
+        left = total - sum(shares)
+        shares[index] = min(sizes[index], left // (len(sizes) - num_done))
+    return shares
