@@ -147,6 +147,16 @@ class ExternalCommand:
     deadline_s: float
 
 
+@dataclass(frozen=True, slots=True)
+class OwnCheck:
+    """Check of the user's own: a function or a class that judges a response (``r1ray.reward.own_check``)."""
+
+    path: str
+    """``"my_checks:contains"``."""
+    data: str
+    """The rest of the row's check, a JSON object: ``'{"word": "Paris"}'``."""
+
+
 Check: TypeAlias = (
     MathAnswer
     | CodeTests
@@ -158,4 +168,5 @@ Check: TypeAlias = (
     | Judged
     | Pairwise
     | ExternalCommand
+    | OwnCheck
 )

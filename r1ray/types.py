@@ -8,6 +8,7 @@ torch tensors never leave a process except through ``r1ray.weights``.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
@@ -36,6 +37,9 @@ class Prompt:
     check: Check
     domain: str
     language: str
+    columns: Mapping[str, object] = field(default_factory=dict)
+    """The columns of its row by the file's own names, for reward functions and checks of the user's: plain data, as
+    JSON has it. Images and other bytes are not carried, nor what is very long (``r1ray.data.own_columns``)."""
 
 
 @dataclass(frozen=True, slots=True)

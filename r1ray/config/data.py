@@ -10,6 +10,10 @@ from r1ray.config.sources import check_sets, check_source
 from r1ray.config.values import at_least, between, check_sampling, one_of, share
 
 TEMPLATES = ("r1_zero", "chat", "none")
+OF_THE_CALL = ("conversation", "messages", "tools", "documents", "chat_template", "tokenize", "add_generation_prompt")
+"""Arguments of ``apply_chat_template`` that r1ray gives itself, or not at all."""
+COLUMN_NAMES = ("prompt", "answer", "check", "tests", "id", "domain", "language")
+"""r1ray's own names of columns."""
 ON_BAD_ROW = ("refuse", "skip")
 
 
@@ -38,9 +42,24 @@ class DataConfig:
     on_bad_row: str = "refuse"
     """Answer to rows that cannot be read, are malformed, or that the template takes no prompt from: ``refuse`` the
     source, or ``skip`` these rows. Both count them and name the first five."""
+    columns: Any = None
+    """Columns of files that are in no layout of r1ray's, ``{prompt: question, answer: label}``: for each name of
+    r1ray's (prompt, answer, check, tests, id, domain, language) the file's. null: as in the file. All columns of a row,
+    whatever they are called, reach functions of the user's as ``prompt.columns``."""
+    check: str | None = None
+    """Function that makes the check of a row, ``package.module:function``: called as ``function(row)``, it returns a
+    check (``{type: math, answer: "29"}``); rows for which it returns nothing are left out. Called as ``function(row,
+    response)``, it is the check itself, and returns the score. null: the row says it."""
     template: str = "r1_zero"
     """Text around a prompt: ``r1_zero`` (the paper's Table 1), ``chat`` (the tokenizer's own template) or ``none`` (the
     prompt as it is)."""
+    system_prompt: str | None = None
+    """System message before every prompt that has none of its own. Needs ``template: chat``. null: none."""
+    suffix: str | None = None
+    """Instruction that is added to every prompt, on a line of its own below the last user message. null: none."""
+    template_arguments: Any = None
+    """Variables of the tokenizer's chat template, ``{enable_thinking: false}``. Needs ``template: chat``. null:
+    none."""
     max_prompt_tokens: int = 1024
     """Longest prompt. Longer training prompts are dropped and counted; longer held-out prompts are refused at the
     start. Unit: tokens."""
@@ -52,12 +71,45 @@ class DataConfig:
         one_of("data.template", self.template, TEMPLATES)
         one_of("data.on_bad_row", self.on_bad_row, ON_BAD_ROW)
         at_least("data.max_prompt_tokens", self.max_prompt_tokens, 1)
+        self.columns = _columns(self.columns)
+        self.template_arguments = _template_arguments(self.template_arguments)
+        for key in ("system_prompt", "template_arguments"):
+            if getattr(self, key) is not None and self.template != "chat":
+                raise ValueError(
+                    f"data.{key}={getattr(self, key)}: data.template={self.template} has no place for it; needs "
+                    "data.template=chat."
+                )
         if self.train is not None:
             check_source("data.train", self.train)
         if self.eval is not None:
             check_sets("data.eval", self.eval)
         if self.mixture is not None:
             self.mixture = _mixture(self.mixture)
+
+
+def _columns(value: Any) -> dict[str, str] | None:
+    example = "needs an object such as {prompt: question, answer: label}"
+    if value is None:
+        return None
+    if not isinstance(value, dict) or not value:
+        raise ValueError(f"data.columns={value}: {example}.")
+    for name, column in value.items():
+        if name not in COLUMN_NAMES:
+            raise ValueError(f"data.columns.{name}: no such name of r1ray's; needs some of {', '.join(COLUMN_NAMES)}.")
+        if not isinstance(column, str) or not column:
+            raise ValueError(f"data.columns.{name}={column}: needs the name of a column; {example}.")
+    return dict(value)
+
+
+def _template_arguments(value: Any) -> dict[str, Any] | None:
+    if value is None:
+        return None
+    if not isinstance(value, dict) or not value:
+        raise ValueError(f"data.template_arguments={value}: needs an object such as {{enable_thinking: false}}.")
+    for name in value:
+        if name in OF_THE_CALL or not str(name).isidentifier():
+            raise ValueError(f"data.template_arguments.{name}: is no variable of a chat template's; leave it out.")
+    return {str(name): each for name, each in value.items()}
 
 
 def _mixture(value: Any) -> dict[str, float]:

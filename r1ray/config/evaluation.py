@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from r1ray.config.actors import RolloutConfig
-from r1ray.config.data import TEMPLATES
+from r1ray.config.data import TEMPLATES, DataConfig
 from r1ray.config.reward import JudgeConfig, RewardConfig, RewardModelConfig
 from r1ray.config.run import ClusterConfig, DeadlineConfig
 from r1ray.config.sandbox import SandboxConfig
@@ -75,6 +75,16 @@ class EvaluationConfig:
     """Longest answer; longer ones are cut. null: as the benchmark says. Unit: tokens."""
     template: str | None = None
     """Text around a question, as in ``data.template`` of a run. null: as the benchmark says."""
+    system_prompt: str | None = None
+    """As ``data.system_prompt`` of a run."""
+    suffix: str | None = None
+    """As ``data.suffix`` of a run."""
+    template_arguments: Any = None
+    """As ``data.template_arguments`` of a run."""
+    columns: Any = None
+    """As ``data.columns`` of a run, for ``benchmark=prompts``."""
+    check: str | None = None
+    """As ``data.check`` of a run, for ``benchmark=prompts``."""
     limit: int | None = None
     """Number of questions that are taken, drawn by the seed. null: all."""
     window: list[str] | None = None
@@ -96,6 +106,15 @@ class EvaluationConfig:
     deadlines: DeadlineConfig = field(default_factory=DeadlineConfig)
     cluster: ClusterConfig = field(default_factory=ClusterConfig)
 
+    def data_of(self, template: str) -> DataConfig:
+        """Return how questions are read and asked as a run has it. Raises ValueError where the template has no place
+        for what is to be in it."""
+        names = ("system_prompt", "suffix", "template_arguments", "columns", "check")
+        try:
+            return DataConfig(template=template, **{name: getattr(self, name) for name in names})
+        except ValueError as error:
+            raise ValueError(str(error).replace("data.", "")) from error
+
     def __post_init__(self) -> None:
         for key in ("model", "benchmarks", "data"):
             if getattr(self, key) is None:
@@ -113,6 +132,7 @@ class EvaluationConfig:
         check_sampling("", self.temperature, self.top_p)
         if self.template is not None:
             one_of("template", self.template, TEMPLATES)
+        self.data_of(self.template or "chat")
         if self.window is not None and len(self.window) != 2:
             raise ValueError(f"window={self.window}: needs two dates, [2024-08-01, 2025-01-31].")
         if self.search.methods and self.reward_model.model is None:

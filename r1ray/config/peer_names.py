@@ -22,7 +22,10 @@ _LEFT_OUT = "data.max_prompt_tokens; longer prompts are left out, not cut"
 _GRAD_STEPS = "; ours counts steps, each of which has algo.minibatches_per_step updates"
 _NUCLEUS = "algo.temperature; training samples from the whole distribution, eval.top_p is of evaluations"
 
+_COLUMNS = "data.columns; an object of names, {prompt: COLUMN, answer: COLUMN}"
+
 TRL = {
+    "chat_template_kwargs": "data.template_arguments",
     "model_name_or_path": "model",
     "dataset_name": "data.train; a file with prompts",
     "beta": "algo.kl_coefficient",
@@ -78,6 +81,8 @@ TRL = {
     "lora_r": "learner.lora.rank",
 }
 VERL = {
+    "data.prompt_key": _COLUMNS,
+    "data.apply_chat_template_kwargs": "data.template_arguments",
     "data.train_files": "data.train",
     "data.val_files": "data.eval",
     "data.train_batch_size": "algo.prompts_per_step",
@@ -149,6 +154,8 @@ OPENRLHF = {
     "prompt_data": "data.train; a file with prompts",
     "eval_dataset": "data.eval; a file with prompts",
     "apply_chat_template": "data.template; true is chat, false is none",
+    "input_key": _COLUMNS,
+    "label_key": _COLUMNS,
     "save_path": "output_dir",
     "ckpt_path": "output_dir",
     "actor_learning_rate": "learner.lr",

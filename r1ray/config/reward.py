@@ -35,6 +35,7 @@ CHECK_TYPES = (
     "judged",
     "pairwise",
     "command",
+    "own",
 )
 
 

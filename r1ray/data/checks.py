@@ -11,8 +11,10 @@
 {"type": "instructions", "rules": [{"id": "punctuation:no_comma", "arguments": {}}]}
 {"type": "judged", "reference": "Paris", "question": "What is the capital of France?", "rubric": "agrees"}
 {"type": "pairwise", "question": "Write a haiku.", "baseline": "An old pond ...", "rubric": "three_way"}
+{"type": "my_checks:contains", "word": "Paris"}
 
-A row cannot ask for an external command: what is run is never decided by data.
+The last is a function or a class of the user's own, by its path: :mod:`r1ray.reward.own_check`, which also says what a
+row cannot name. A row cannot ask for an external command.
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+import re
 from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
 from typing import Any, TypeVar
@@ -37,6 +40,7 @@ from r1ray.checks import (
     Instructions,
     Judged,
     MathAnswer,
+    OwnCheck,
     Pairwise,
     Reading,
     Rule,
@@ -59,7 +63,10 @@ CHECK_TYPES: dict[type[Check], str] = {
     Judged: "judged",
     Pairwise: "pairwise",
     ExternalCommand: "command",
+    OwnCheck: "own",
 }
+OWN_TYPE = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*")
+"""The path of a function or class of the user's own."""
 _OTHER_NAMES = {"c++": "cpp", "js": "javascript", "node": "javascript", "ts": "typescript", "python3": "python",
                 "py": "python", "c#": "csharp", "cs": "csharp", "sh": "bash", "shell": "bash"}  # fmt: skip
 
@@ -92,7 +99,11 @@ def parse_check(value: object) -> Check:
         raise MalformedRow(f'check needs an object such as {{"type": "math", "answer": "29"}}, found {value!r:.60}')
     if isinstance(value["type"], str) and value["type"] in _PARSERS:
         return _PARSERS[value["type"]](value)
-    raise MalformedRow(f"check.type is {value['type']!r:.40}: needs one of {', '.join(_PARSERS)}")
+    if isinstance(value["type"], str) and OWN_TYPE.fullmatch(value["type"]):
+        return _own(value)
+    raise MalformedRow(
+        f"check.type is {value['type']!r:.40}: needs one of {', '.join(_PARSERS)}, or package.module:function"
+    )
 
 
 def check_problem(check: Check) -> str | None:
@@ -315,6 +326,15 @@ def _judged(value: Mapping[str, Any]) -> Check:
 def _pairwise(value: Mapping[str, Any]) -> Check:
     question, baseline = (_stripped(value.get(key)) for key in ("question", "baseline"))
     return Pairwise(question, baseline, value.get("rubric") or "three_way")
+
+
+def _own(value: Mapping[str, Any]) -> Check:
+    """As of rules, what is None counts as not given."""
+    given = {str(name): each for name, each in value.items() if name != "type" and each is not None}
+    try:
+        return OwnCheck(value["type"], json.dumps(given, ensure_ascii=False))
+    except TypeError as error:
+        raise MalformedRow(f"check of the type {value['type']:.40} is no JSON: {error}") from error
 
 
 def _stripped(value: Any) -> str:

@@ -14,8 +14,9 @@ from __future__ import annotations
 import itertools
 import json
 import math
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -24,12 +25,13 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from r1ray.checks import Check, CodeTests
+from r1ray.checks import Check, CodeTests, OwnCheck
 from r1ray.config.sources import Source
 from r1ray.data.bad_rows import BadRows
 from r1ray.data.checks import CHECK_TYPES, MalformedRow, UnusableRow, check_problem, dump_check, load_check
 from r1ray.data.formats import BATCH_ROWS
-from r1ray.data.layouts import Layout, RawPrompt, recognise, unknown_columns
+from r1ray.data.layouts import RawPrompt, unknown_columns
+from r1ray.data.own_columns import OwnColumns, RowLayout, carried
 from r1ray.data.rendering import Render, refusals
 from r1ray.data.spool import Row, SpooledRows, named, read_rows
 from r1ray.errors import UserError
@@ -38,7 +40,7 @@ from r1ray.types import Position, Prompt
 Int64Array: TypeAlias = npt.NDArray[np.int64]
 MAX_PERIOD = 100_000
 """Places after which a mixture repeats itself."""
-SCHEMA = pa.schema([(name, pa.string()) for name in ("id", "question", "check", "domain", "language")])
+SCHEMA = pa.schema([(name, pa.string()) for name in ("id", "question", "check", "domain", "language", "columns")])
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +55,18 @@ class SpoolReport:
     """Languages in which programs are asked for."""
     kinds: frozenset[tuple[str, str]] = frozenset()
     """Domain and type of check of the prompts."""
+    not_carried: Mapping[str, int] = field(default_factory=dict)
+    """Columns that do not travel with the prompts of so many rows: see :func:`r1ray.data.own_columns.carried`."""
+    own_checks: frozenset[str] = frozenset()
+    """Paths of the checks of the user's own that rows, or ``data.check``, name."""
+
+    @property
+    def remarks(self) -> list[str]:
+        """What a run says of the columns of the user's own."""
+        left = [f"{name} ({count} rows)" for name, count in self.not_carried.items()]
+        own = [f"responses are judged by {', '.join(sorted(self.own_checks))}"] if self.own_checks else []
+        carried = "hold images or other bytes, or very long values, and do not reach functions of yours"
+        return own + ([f"these columns {carried}: {', '.join(left)}"] if left else [])
 
 
 def spool_prompts(
@@ -61,6 +75,7 @@ def spool_prompts(
     *,
     key: str,
     problem: Callable[[Check, str], str | None] = lambda check, language: check_problem(check),
+    columns: OwnColumns = OwnColumns(),  # noqa: B008
     make_render: Callable[[], Render] | None = None,
     on_bad_row: str = "refuse",
 ) -> SpoolReport:
@@ -68,6 +83,7 @@ def spool_prompts(
 
     Args:
         problem: why nothing can be judged by a check and a language, None where it can; such rows are quarantined.
+        columns: the user's own names for columns, and what makes checks of them.
         make_render: makes what renders a question, as in :func:`r1ray.data.rendering.refusals`. None: the prompts are
             not rendered.
         on_bad_row: of ``data.on_bad_row``.
@@ -75,29 +91,40 @@ def spool_prompts(
     Raises:
         UserError: no such file, unknown layout, bad rows (the first few are named), or nothing usable.
     """
-    reading = _Reading(path, key=key, problem=problem, on_bad_row=on_bad_row)
+    reading = _Reading(path, key=key, problem=problem, on_bad_row=on_bad_row, columns=columns)
     spool.parent.mkdir(parents=True, exist_ok=True)
     with pa.OSFile(str(spool), "wb") as sink, pa.ipc.new_file(sink, SCHEMA) as writer:
         for batch in reading.batches(make_render):
-            columns = {
+            arrays = {
                 "id": [raw.id for raw in batch],
                 "question": [json.dumps(raw.question, ensure_ascii=False) for raw in batch],
                 "check": [dump_check(raw.check) for raw in batch],
                 "domain": [raw.domain for raw in batch],
                 "language": [raw.language for raw in batch],
+                "columns": [raw.columns for raw in batch],
             }
-            writer.write_batch(pa.record_batch(columns, schema=SCHEMA))
+            writer.write_batch(pa.record_batch(arrays, schema=SCHEMA))
     return reading.report()
 
 
 class _Reading:
     """One pass over a source, and what it finds."""
 
-    def __init__(self, path: Source, *, key: str, problem: Callable[[Check, str], str | None], on_bad_row: str) -> None:
-        self._named, self._problem = named(path, key=key), problem
+    def __init__(
+        self,
+        path: Source,
+        *,
+        key: str,
+        problem: Callable[[Check, str], str | None],
+        on_bad_row: str,
+        columns: OwnColumns,
+    ) -> None:
+        self._named, self._key, self._problem, self._columns = named(path, key=key), key, problem, columns
+        self._own_checks: set[str] = set()
+        self._not_carried: Counter[str] = Counter()
         self._bad = BadRows(self._named, on_bad_row=on_bad_row)
         self._rows = read_rows(path, key=key, bad=self._bad)
-        self._layouts: dict[str, Layout] = {}
+        self._layouts: dict[str, RowLayout] = {}
         self._quarantined: list[str] = []
         self._languages: set[str] = set()
         self._kinds: set[tuple[str, str]] = set()
@@ -109,6 +136,7 @@ class _Reading:
             for raw in batch:
                 self._languages.update([raw.check.language] if isinstance(raw.check, CodeTests) else [])
                 self._kinds.add((raw.domain, CHECK_TYPES[type(raw.check)]))
+                self._own_checks.update([raw.check.path] if isinstance(raw.check, OwnCheck) else [])
             self._num_written += len(batch)
             yield batch
 
@@ -136,18 +164,23 @@ class _Reading:
             except UnusableRow as error:
                 self._quarantined.append(f"{row.place} ({error})")
                 continue
-            reason = self._problem(raw.check, raw.language)
+            try:
+                reason = self._problem(raw.check, raw.language)
+            except UserError as error:  # a check of the user's own
+                raise UserError(f"{self._named}: {row.place}: {error}") from error
             if reason is None:
-                yield row.place, raw
+                text, left = carried(row.values)
+                self._not_carried.update(left)
+                yield row.place, replace(raw, columns=text)
             else:
                 self._quarantined.append(f"{raw.id} ({reason})")
 
-    def _layout(self, row: Row) -> Layout:
+    def _layout(self, row: Row) -> RowLayout:
         """Return the layout of a row's file, which the first row that can be read decides. Raises UserError."""
         if row.file not in self._layouts:
-            layout = recognise(frozenset(row.values))
+            place = self._named if len(self._layouts) == 0 else f"{self._named}: {row.place}"
+            layout = self._columns.layout_of(frozenset(row.values), key=self._key, named=place)
             if layout is None:
-                place = self._named if len(self._layouts) == 0 else f"{self._named}: {row.place}"
                 raise UserError(f"{place}: {unknown_columns(row.values)}.")
             self._layouts[row.file] = layout
         return self._layouts[row.file]
@@ -163,7 +196,15 @@ class _Reading:
                 f"{self._named}: none of its {len(quarantined)} rows has a usable reference: {quarantined[0]}."
             )
         layouts = " and ".join(dict.fromkeys(layout.name for layout in self._layouts.values()))
-        return SpoolReport(layouts, written, tuple(quarantined), frozenset(self._languages), frozenset(self._kinds))
+        return SpoolReport(
+            layouts,
+            written,
+            tuple(quarantined),
+            frozenset(self._languages),
+            frozenset(self._kinds),
+            not_carried=dict(self._not_carried),
+            own_checks=frozenset(self._own_checks),
+        )
 
 
 class PromptTable:
@@ -184,7 +225,12 @@ class PromptTable:
             check=load_check(row["check"]),
             domain=row["domain"],
             language=row["language"],
+            columns=json.loads(row["columns"]),
         )
+
+    def first(self, count: int) -> list[Prompt]:
+        """The first prompts, as many as there are."""
+        return [self[index] for index in range(min(count, len(self)))]
 
     def rows_by_domain(self) -> dict[str, Int64Array]:
         """Row numbers of each domain, in the order of the file."""

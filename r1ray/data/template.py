@@ -1,11 +1,21 @@
-"""From a question to the text that the model is given."""
+"""From a question to the text that the model is given.
+
+question --Form: system prompt, suffix--> question --template--> text, which the engine tokenizes as it stands
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import json
+import logging
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
+from r1ray.config import DataConfig
 from r1ray.errors import UserError
+
+logger = logging.getLogger(__name__)
 
 Message: TypeAlias = dict[str, str]
 Question: TypeAlias = str | list[Message]
@@ -17,6 +27,50 @@ R1_ZERO = (
     "reasoning process here </think> <answer> answer here </answer>. User: {question}. Assistant:"
 )
 """The template of DeepSeek-R1-Zero (paper, Table 1)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """The form in which a model is asked: keys of ``data``."""
+
+    template: str
+    system_prompt: str | None = None
+    suffix: str | None = None
+    template_arguments: Mapping[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, data: DataConfig) -> Form:
+        return cls(data.template, data.system_prompt, data.suffix, data.template_arguments or {})
+
+    def __str__(self) -> str:
+        """Return the keys that are set, as they can be typed."""
+        others = {"system_prompt": self.system_prompt, "suffix": self.suffix}
+        words = [f"data.{name}={text!r}" for name, text in others.items() if text is not None]
+        if self.template_arguments:
+            pairs = (f"{name}: {json.dumps(value)}" for name, value in self.template_arguments.items())
+            words.append(f"data.template_arguments={{{', '.join(pairs)}}}")
+        return ", ".join([f"data.template={self.template}", *words])
+
+    def posed(self, question: Question) -> Question:
+        """Return a question with the suffix below the last user message, and the system prompt before all, unless the
+        question has one of its own. Raises UserError where no user is asked.
+
+        >>> Form("none", suffix="Think first.").posed("1+1?")
+        '1+1?\\nThink first.'
+        """
+        if self.suffix is None and self.system_prompt is None:
+            return question
+        if isinstance(question, str) and self.system_prompt is None:
+            return f"{question}\n{self.suffix}"
+        messages = [{"role": "user", "content": question}] if isinstance(question, str) else list(question)
+        if self.suffix is not None:
+            last = max((i for i, message in enumerate(messages) if message["role"] == "user"), default=None)
+            if last is None:
+                raise UserError("data.suffix: a prompt has no message of the user's that it could follow.")
+            messages[last] = {**messages[last], "content": f"{messages[last]['content']}\n{self.suffix}"}
+        if self.system_prompt is not None and messages[0]["role"] != "system":
+            messages = [{"role": "system", "content": self.system_prompt}, *messages]
+        return messages
 
 
 def render(question: Question, *, template: str, apply_chat: Callable[[Sequence[Message]], str] | None = None) -> str:
@@ -46,16 +100,61 @@ def render(question: Question, *, template: str, apply_chat: Callable[[Sequence[
     return apply_chat([{"role": "user", "content": question}] if isinstance(question, str) else question)
 
 
-def renderer(tokenizer: Any, *, template: str) -> Callable[[Question], str]:
-    """:func:`render` with a transformers tokenizer's chat template."""
+class Renderer:
+    """:func:`render` with a transformers tokenizer's chat template, of questions in a form."""
 
-    def apply_chat(messages: Sequence[Message]) -> str:
+    def __init__(self, tokenizer: Any, form: Form) -> None:
+        """Raises UserError where the chat template has no use for an argument."""
+        check_arguments(tokenizer, form)
+        self._tokenizer, self._form = tokenizer, form
+        self._once = BosOnce(tokenizer, form.template)
+
+    def __call__(self, question: Question) -> str:
+        """Return the text. Raises UserError where the template takes no such question."""
+        text = render(self._form.posed(question), template=self._form.template, apply_chat=self._apply_chat)
+        return self._once(text)
+
+    def _apply_chat(self, messages: Sequence[Message]) -> str:
+        arguments = self._form.template_arguments
         try:
-            return str(tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True))
+            return str(
+                self._tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True, **arguments)
+            )
         except Exception as error:  # a chat template is a program of the model's maker
             roles = ", ".join(message["role"] for message in messages[:4])
             raise UserError(
                 f"data.template=chat: its program takes no prompt of the roles {roles:.80}: {error!s:.200}"
             ) from error
 
-    return lambda question: render(question, template=template, apply_chat=apply_chat)
+
+def check_arguments(tokenizer: Any, form: Form) -> None:
+    """Raise UserError for an argument that the tokenizer's chat template never looks at."""
+    program = str(tokenizer.chat_template) if form.template_arguments else ""
+    for name in form.template_arguments:
+        if not re.search(rf"\b{re.escape(name)}\b", program):
+            raise UserError(f"data.template_arguments.{name}: the tokenizer's chat template has no such variable.")
+
+
+class BosOnce:
+    """Takes the beginning of sequence off texts that have it, if the tokenizer puts one before every text."""
+
+    def __init__(self, tokenizer: Any, template: str) -> None:
+        self._template, self._bos, self._is_said = template, "" if template == "chat" else _added_bos(tokenizer), False
+
+    def __call__(self, text: str) -> str:
+        """Return the text without it. Says so once."""
+        if not self._bos or not text.startswith(self._bos):
+            return text
+        if not self._is_said:
+            self._is_said = True
+            logger.warning(
+                f"data.template={self._template}: prompts begin with {self._bos}, and the tokenizer puts that before "
+                "every prompt: the model would read BOS twice. It is taken off here, so that it reads it once."
+            )
+        return text.removeprefix(self._bos)
+
+
+def _added_bos(tokenizer: Any) -> str:
+    """The text of the beginning of sequence, if the tokenizer adds one; else ""."""
+    bos = tokenizer.bos_token
+    return str(bos) if bos and list(tokenizer("")["input_ids"])[:1] == [tokenizer.bos_token_id] else ""

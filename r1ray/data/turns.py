@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -19,7 +19,7 @@ import numpy as np
 from r1ray.data.checks import UnusableRow
 from r1ray.data.dialogues import Dialogue
 from r1ray.data.messages import flat
-from r1ray.data.template import Message, render
+from r1ray.data.template import BosOnce, Form, Message, check_arguments, render
 from r1ray.errors import UserError
 from r1ray.types import BoolArray, Int32Array
 
@@ -164,11 +164,26 @@ def _after_opening(content: str, head: str) -> str:
 class DialogueEncoder:
     """Dialogues to tokens, by a model's tokenizer and a run's template."""
 
-    def __init__(self, tokenizer: Any, *, template: str) -> None:
-        self._tokenizer, self._template = tokenizer, template
+    def __init__(self, tokenizer: Any, *, template: str, form: Form | None = None) -> None:
+        """
+        Args:
+            form: with the same template; None: nothing but the template. Raises UserError for arguments that it lacks.
+        """
+        self._tokenizer, self._template, self._form = tokenizer, template, form or Form(template)
+        check_arguments(tokenizer, self._form)
+        self._once = BosOnce(tokenizer, template)
 
     def pieces(self, dialogue: Dialogue) -> tuple[Piece, ...]:
-        """Call :func:`pieces_of`. Templates that write the arguments of tool calls as they are get them as text."""
+        """Call :func:`pieces_of`, with the question in the form. Templates that write the arguments of tool calls as
+        they are get them as text."""
+        try:
+            posed = replace(dialogue, question=self._form.posed(dialogue.question))
+        except UserError as error:
+            raise UnusableRow(str(error)) from error
+        first, *others = self._pieces(posed)
+        return replace(first, text=self._once(first.text)), *others
+
+    def _pieces(self, dialogue: Dialogue) -> tuple[Piece, ...]:
         try:
             return pieces_of(dialogue, template=self._template, apply_chat=self._chat(dialogue, as_text=False))
         except UnusableRow:
@@ -184,7 +199,11 @@ class DialogueEncoder:
             shown = [_with_text_arguments(turn) if as_text else turn for turn in turns]
             try:
                 text: str = self._tokenizer.apply_chat_template(
-                    shown, tools=tools, tokenize=False, add_generation_prompt=add_generation_prompt
+                    shown,
+                    tools=tools,
+                    tokenize=False,
+                    add_generation_prompt=add_generation_prompt,
+                    **self._form.template_arguments,
                 )
             except Exception as error:  # a chat template is a program of the model's maker
                 reason = f"{error!s:.{SHOWN}}".splitlines()[0] if str(error) else type(error).__name__

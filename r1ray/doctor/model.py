@@ -8,12 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from r1ray.config import RunConfig
+from r1ray.data.template import Form
 from r1ray.doctor.findings import DRIVER, Finding, counted
 from r1ray.doctor.judging import green, red, yellow
 from r1ray.errors import UserError
 from r1ray.reward.extract import SPECIAL_TOKEN
 from r1ray.reward.format import TAGS
 from r1ray.runtime.model_files import has_token, load_generation_config, load_tokenizer
+from r1ray.stages.model_form import form_remark
 
 EMBEDDINGS = ("embed_tokens.weight", "wte.weight", "word_embeddings.weight", "embed_in.weight")
 """What the input embedding is called, at the end of its name."""
@@ -60,9 +62,25 @@ def check_model(config: RunConfig, model: str, *, key: str = "model") -> ModelCh
     findings = [green("model", DRIVER, found, needed)]
     findings.append(judge_vocabulary(len(tokenizer), 1 + max(tokenizer.get_vocab().values()), settings, model))
     findings.append(judge_eos(tokenizer.eos_token_id, _generation_eos(model), settings.eos_token_id, key=key))
+    findings.append(judge_form(tokenizer, Form.of(config.data), model, key=key))
     if tokens := pattern_tokens(config):
         findings.append(judge_pattern(tokenizer, tokens))
     return ModelCheck(findings, tokenizer)
+
+
+def judge_form(tokenizer: Any, form: Form, model: str, *, key: str) -> Finding:
+    """Whether a model is asked in the form that it was tuned in."""
+    needed = "the form that the model was tuned in, or its chat template"
+    try:
+        remark = form_remark(tokenizer, form, model=model, key=key)
+    except UserError as error:
+        return red("form", DRIVER, str(error), needed, "see left.")
+    if remark is None:
+        return green("form", DRIVER, str(form), needed)
+    is_warning, text = remark
+    if not is_warning:
+        return green("form", DRIVER, text, needed)
+    return yellow("form", DRIVER, text, needed, "set the keys of data that it was tuned with, unless you mean to.")
 
 
 def judge_vocabulary(num_tokens: int, num_ids: int, settings: Any, model: str) -> Finding:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from r1ray.checks import CodeTests, MathAnswer
@@ -13,14 +14,17 @@ from r1ray.config import RewardConfig, RewardPart, RunConfig, SandboxConfig
 from r1ray.data import dialogues
 from r1ray.data.bad_rows import MAX_SHOWN, BadRows
 from r1ray.data.checks import MalformedRow, UnusableRow
-from r1ray.data.layouts import RawPrompt, recognise, unknown_columns
+from r1ray.data.layouts import RawPrompt, unknown_columns
+from r1ray.data.own_columns import carried
 from r1ray.data.spool import read_rows
-from r1ray.data.template import renderer
+from r1ray.data.template import Form, Renderer
 from r1ray.data.turns import DialogueEncoder
 from r1ray.doctor.findings import DRIVER, Finding
 from r1ray.doctor.judging import green, red, yellow
 from r1ray.errors import R1RayError, UserError
 from r1ray.reward.check_problems import problem_finder
+from r1ray.stages.first_rows import NUM_SHOWN, first_rows, not_called
+from r1ray.stages.own_functions import own_columns_of
 from r1ray.types import Prompt, Response, Scored
 
 FIRST = 64
@@ -82,7 +86,7 @@ def check_prompts(config: RunConfig, key: str, path: str, tokenizer: Any) -> Row
     try:
         bad = BadRows(name, on_bad_row=config.data.on_bad_row)
         first, rows = _first_rows(path, key, bad)
-        layout = recognise(frozenset(first))
+        layout = own_columns_of(config.data).layout_of(frozenset(first), key=key, named=name)
         if layout is None:
             found, needed = f"{name}: {unknown_columns(first)}", "the columns of a layout of r1ray/data/README.md"
             return RowsCheck([red("rows", DRIVER, found, needed, "set data.columns, or rename columns.")])
@@ -99,7 +103,7 @@ def check_prompts(config: RunConfig, key: str, path: str, tokenizer: Any) -> Row
                 continue
             reason = problem(raw.check, raw.language)
             if reason is None:
-                read.good.append(raw)
+                read.good.append(replace(raw, columns=carried(row)[0]))
             else:
                 read.unusable.append(f"{raw.id} ({reason})")
     except UserError as error:
@@ -108,6 +112,7 @@ def check_prompts(config: RunConfig, key: str, path: str, tokenizer: Any) -> Row
     findings = [read.finding(name)]
     if read.good and tokenizer is not None:
         findings.append(_rendered(config, key, read.good, tokenizer))
+        findings += _examples(config, name, read.good[:NUM_SHOWN], tokenizer)
     if read.good:
         findings += _answered(config, name, read.good)
     programs = {raw.check.language for raw in read.good if isinstance(raw.check, CodeTests)}
@@ -126,9 +131,9 @@ def _first_rows(path: str, key: str, bad: BadRows) -> tuple[Mapping[str, Any], I
 
 def _rendered(config: RunConfig, key: str, prompts: Sequence[RawPrompt], tokenizer: Any) -> Finding:
     """One prompt as the model gets it, and whether all fit."""
-    render = renderer(tokenizer, template=config.data.template)
     needed = f"{key} rendered by data.template={config.data.template}, at most {config.data.max_prompt_tokens} tokens"
     try:
+        render = Renderer(tokenizer, Form.of(config.data))
         texts = [render(raw.question) for raw in prompts]
     except Exception as error:  # a chat template is a program of the model's maker
         found = f"{type(error).__name__}: {error}".splitlines()[0]
@@ -150,6 +155,22 @@ def _rendered(config: RunConfig, key: str, prompts: Sequence[RawPrompt], tokeniz
         advice = "raise data.max_prompt_tokens: too long ones are dropped, and held-out ones refused."
         return yellow("prompt", DRIVER, found, needed, advice)
     return green("prompt", DRIVER, found, needed)
+
+
+def _examples(config: RunConfig, name: str, prompts: Sequence[RawPrompt], tokenizer: Any) -> list[Finding]:
+    """The first prompts as the model reads them, and what a right and a wrong answer are paid."""
+    needed = f"that a right answer to a prompt of {name} is paid more than a wrong one"
+    try:
+        render = Renderer(tokenizer, Form.of(config.data))
+        shown = first_rows(config, [replace(_asked(raw), text=render(raw.question)) for raw in prompts])
+    except R1RayError as error:  # a template that takes no such prompt has a finding of its own
+        return [yellow("example", DRIVER, str(error), needed, "see left.")]
+    found = "\n".join(line for each in shown for line in each.lines())
+    left = not_called(config)
+    found += f"\nwithout {', '.join(left)}, which only a run asks" if left else ""
+    if not left and any(each.is_odd for each in shown):
+        return [yellow("example", DRIVER, found, needed, "look at these references, and at the parts of the reward.")]
+    return [green("example", DRIVER, found, needed)]
 
 
 def _span(lengths: Sequence[int]) -> str:
@@ -196,7 +217,14 @@ async def _wrong(config: RewardConfig, prompts: Sequence[RawPrompt]) -> list[str
 
 
 def _asked(raw: RawPrompt) -> Prompt:
-    return Prompt(id=raw.id, text="", check=raw.check, domain=raw.domain, language=raw.language)
+    return Prompt(
+        id=raw.id,
+        text="",
+        check=raw.check,
+        domain=raw.domain,
+        language=raw.language,
+        columns=json.loads(raw.columns),
+    )
 
 
 def check_dialogues(
@@ -212,7 +240,9 @@ def check_dialogues(
             found, known = dialogues.unknown_columns(frozenset(first), layouts).split("; needs ", 1)
             return RowsCheck([red("rows", DRIVER, f"{name}: {found}", known, "rename columns.")])
         read = _Read(layout.name, "with nothing to learn from", config.data.on_bad_row == "skip")
-        encoder = DialogueEncoder(tokenizer, template=config.data.template) if tokenizer is not None else None
+        encoder = None
+        if tokenizer is not None:
+            encoder = DialogueEncoder(tokenizer, template=config.data.template, form=Form.of(config.data))
         for number, row in dialogues.joined(rows, layout):
             try:
                 examples = layout.read(row, number)

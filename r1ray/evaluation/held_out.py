@@ -28,6 +28,11 @@ class HeldOutPrompts:
     def __init__(self, sets: Mapping[str, PromptTable]) -> None:
         self._sets = sets
 
+    @property
+    def tables(self) -> Mapping[str, PromptTable]:
+        """Return the prompts of each set by themselves."""
+        return self._sets
+
     @cached_property
     def _has_domains(self) -> bool:
         return len({domain for table in self._sets.values() for domain in table.rows_by_domain()}) > 1

@@ -22,6 +22,7 @@ import pyarrow.parquet as pq
 
 from r1ray.config import RewardConfig, SandboxConfig
 from r1ray.data.checks import MalformedRow, parse_check, read_row
+from r1ray.data.own_columns import carried
 from r1ray.errors import OwnFunctionFailed, UserError
 from r1ray.reward.check_problems import reference_problem
 from r1ray.reward.failure_book import FailureBook, body, failures_of, headline
@@ -88,6 +89,7 @@ def question_of(row: Mapping[str, Any]) -> Question:
             check=parse_check(check),
             domain=str(row.get("domain") or ""),
             language=str(row.get("language") or "en"),
+            columns=json.loads(carried({name: value for name, value in row.items() if name != "response"})[0]),
         ),
         Response(response, finished=row.get("finished") is not False),
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from r1ray.checks import Check, Instructions, Judged, MathAnswer, Pairwise
+from r1ray.checks import Check, Instructions, Judged, MathAnswer, OwnCheck, Pairwise
 from r1ray.config import RewardConfig
 from r1ray.data.checks import check_problem
 from r1ray.reward import judged, pairwise
@@ -12,13 +12,15 @@ from r1ray.reward.instructions import rules_problem
 from r1ray.reward.language import language_problem
 from r1ray.reward.last_number import number_problem
 from r1ray.reward.math.verifier import reference_problem as math_problem
+from r1ray.reward.own_check import own_check_problem
 
 Problem = Callable[[Check, str], str | None]
 """Why no response to a prompt with this check and this language could be judged; None where it can."""
 
 
 def reference_problem(check: Check) -> str | None:
-    """Why no response could be judged by this check; None where it can."""
+    """Why no response could be judged by this check; None where it can. Raises UserError for a check of the user's own
+    that cannot be called."""
     problem = check_problem(check)
     if problem is not None:
         return problem
@@ -26,6 +28,8 @@ def reference_problem(check: Check) -> str | None:
         return math_problem(check.answer)
     if isinstance(check, Instructions):
         return rules_problem(check)
+    if isinstance(check, OwnCheck):
+        return own_check_problem(check)
     if isinstance(check, Judged):
         return judged.rubric_problem(check)
     return pairwise.rubric_problem(check) if isinstance(check, Pairwise) else None

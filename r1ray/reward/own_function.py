@@ -18,7 +18,6 @@ from r1ray.config import RewardPart
 from r1ray.errors import DeadlineExceeded, InfrastructureError, PartStuck, UserError
 from r1ray.interfaces import RewardFn
 from r1ray.runtime.deadline import within
-from r1ray.types import Prompt, Response
 
 
 class Raised(Exception):
@@ -91,7 +90,7 @@ def _is_any(function: Callable[..., object], *kinds: Callable[[object], bool]) -
 
 
 async def call(
-    function: RewardFn, prompt: Prompt, response: Response, *, name: str, deadline_s: float, slots: asyncio.Semaphore
+    function: Callable[..., object], *arguments: object, name: str, deadline_s: float, slots: asyncio.Semaphore
 ) -> object:
     """Return what a function returns: in a thread where it is not a coroutine, so that a slow one holds up nobody.
 
@@ -112,10 +111,10 @@ async def call(
         key=f"reward.parts.{name}.deadline_s",
     )
     if is_async(function):
-        return await _awaited(cast("Awaitable[object]", function(prompt, response)), wait)
+        return await _awaited(cast("Awaitable[object]", function(*arguments)), wait)
     async with slots:
         try:
-            value = await wait(_in_thread(function, prompt, response))
+            value = await wait(_in_thread(function, *arguments))
         except DeadlineExceeded as error:
             raise PartStuck(str(error), name) from error
     return await _awaited(value, wait) if inspect.isawaitable(value) else value

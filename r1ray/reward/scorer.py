@@ -7,13 +7,13 @@ import functools
 import inspect
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import entry_points
 from typing import cast
 
 from r1ray.algo.compose import total_reward
 from r1ray.algo.consensus import answer_classes
-from r1ray.checks import FormatOnly
+from r1ray.checks import FormatOnly, OwnCheck
 from r1ray.config import JudgeConfig, PreferenceModelConfig, RewardConfig, RewardPart, SandboxConfig
 from r1ray.data.checks import CHECK_TYPES, check_problem
 from r1ray.errors import (
@@ -32,6 +32,7 @@ from r1ray.reward.format import boxed_answer_of_format, cold_start_format_reward
 from r1ray.reward.judged import Judge
 from r1ray.reward.language import language_consistency
 from r1ray.reward.last_number import last_number
+from r1ray.reward.own_check import judge_of
 from r1ray.reward.own_function import Raised, call, load_function, own_function_problem
 from r1ray.reward.own_result import MAX_RESPONSE, NotANumber, part_failure, score_of, shortened
 from r1ray.reward.preference import Batches, PreferenceModel, seen
@@ -292,7 +293,7 @@ class RewardScorer:
         values = {name: score.value for name, score in scores.items()}
         spoken = next((score for score in scores.values() if score.label), Score(0.0))
         extracted = next((score.extracted for score in scores.values() if score.extracted is not None), None)
-        if extracted is None and ACCURACY not in scores:
+        if extracted is None and (ACCURACY not in scores or isinstance(prompt.check, OwnCheck)):
             in_format = isinstance(prompt.check, FormatOnly)
             extracted = boxed_answer_of_format(response.text) if in_format else final_answer(response.text)
         total = total_reward(values, self._weights, gate=self._gate)
@@ -302,18 +303,43 @@ class RewardScorer:
     async def _score_of(self, part: Part, prompt: Prompt, response: Response) -> Score | PartFailure:
         """Return the score of one part, or how its function failed on what the model wrote. Raises InfrastructureError
         where a machine, or a service that the function asks, failed."""
+        if part.name == ACCURACY and part.is_own and isinstance(prompt.check, OwnCheck):
+            return await self._own_check(part, prompt.check, prompt, response)
         if part.name == ACCURACY and part.is_own:
             return await self._accuracy_of(prompt, response)
         if part.model is not None:
             return await self._model_score(part, prompt, response)
         assert part.function is not None
+        if not part.is_own:
+            return await self._users(part, part.function, prompt, response)
         failure = functools.partial(part_failure, part.name, function=part.function, on_error=part.on_error)
         try:
-            if part.is_own:
-                value: object = part.function(prompt, response)
-            else:
-                deadline_s, slots = part.config.deadline_s, self._user_slots
-                value = await call(part.function, prompt, response, name=part.name, deadline_s=deadline_s, slots=slots)
+            return score_of(part.function(prompt, response))
+        except R1RayError:
+            raise
+        except Exception as error:  # of a rule that ships: what the model wrote must never stop training
+            return failure(_own_error(part, error), response)
+
+    async def _own_check(self, part: Part, check: OwnCheck, prompt: Prompt, response: Response) -> Score | PartFailure:
+        """Return the score of a check of the user's own, which is in the place of r1ray's accuracy."""
+        own = replace(part, is_own=False)  # on_error is that of a function of the user's
+        try:
+            judge = judge_of(check, prompt)
+        except Exception as error:  # a class of the user's that takes what it took before the run
+            return part_failure(part.name, error, response, function=judge_of, on_error=own.on_error)
+        found = await self._users(own, judge, response)
+        if not isinstance(found, Score) or found.label:
+            return found
+        return replace(found, label="correct" if found.value >= 1.0 else "wrong")
+
+    async def _users(self, part: Part, function: Callable[..., object], *arguments: object) -> Score | PartFailure:
+        """Return the score of a function of the user's, the last of whose arguments is the response."""
+        response = arguments[-1]
+        assert isinstance(response, Response)
+        failure = functools.partial(part_failure, part.name, function=function, on_error=part.on_error)
+        deadline_s, slots = part.config.deadline_s, self._user_slots
+        try:
+            value = await call(function, *arguments, name=part.name, deadline_s=deadline_s, slots=slots)
             return score_of(value)
         except NotANumber as error:
             return failure(error, response)
@@ -321,7 +347,7 @@ class RewardScorer:
             return failure(_own_error(part, raised.error), response)
         except R1RayError:
             raise
-        except Exception as error:  # of a rule that ships: what the model wrote must never stop training
+        except Exception as error:  # a coroutine function that raises when it is called
             return failure(_own_error(part, error), response)
 
     async def _accuracy_of(self, prompt: Prompt, response: Response) -> Score:

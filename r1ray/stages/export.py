@@ -8,10 +8,12 @@ from __future__ import annotations
 import logging
 import os
 from pathlib import Path
+from typing import Any
 
 from r1ray.errors import R1RayError, UserError
 from r1ray.loop.checkpoint import Checkpoints
 from r1ray.runtime.files import written_aside
+from r1ray.stages.model_form import form_of_settings, write_form
 from r1ray.stages.resuming import read_settings
 from r1ray.stages.training import STARTED
 
@@ -102,6 +104,8 @@ def export_checkpoint(
             raise UserError(f"learner.lora.export=adapter: {checkpoint} is of a run without adapters; needs merged.")
         with written_aside(final) as aside:
             export_saved(checkpoint, aside, as_adapter=(kind or _kind_of_run(folder)) == "adapter")
+            if (form := form_of_settings(_settings_of_run(folder))) is not None:
+                write_form(aside, form)
     except (OSError, SafetensorError) as error:  # the disk is full; or a run removed the checkpoint meanwhile
         raise R1RayError(f"the export of version {number} of {folder} to {final} failed: {error}") from error
     logger.info(f"version {number}, from {checkpoint}")
@@ -130,7 +134,10 @@ def _has(folder: Path, version: int | str | None) -> bool:
 
 def _kind_of_run(folder: Path) -> str:
     """``merged`` or ``adapter``, as the run's configuration says."""
-    config = folder / "config.yaml"
-    values = read_settings(config) if config.is_file() else {}
-    lora = (values.get("learner") or {}).get("lora") or {}
+    lora = (_settings_of_run(folder).get("learner") or {}).get("lora") or {}
     return str(lora.get("export", "merged")) if lora.get("rank") else "merged"
+
+
+def _settings_of_run(folder: Path) -> dict[str, Any]:
+    config = folder / "config.yaml"
+    return read_settings(config) if config.is_file() else {}

@@ -12,6 +12,7 @@ from r1ray.reward.extract import SPECIAL_TOKEN
 from r1ray.runtime.files import written_aside
 from r1ray.runtime.model_files import load_generation_config, load_tokenizer, local_folder
 from r1ray.stages.base import Artifact, Context, Input, files_read, inputs_of
+from r1ray.stages.model_form import carried_form, write_form
 
 logger = logging.getLogger(__name__)
 
@@ -60,4 +61,6 @@ def add_tokens(model: str, tokens: list[str], folder: Path) -> int:
     loaded.generation_config = load_generation_config(source)
     loaded.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
+    if (form := carried_form(source)) is not None:
+        write_form(folder, form)
     return num_added

@@ -7,7 +7,7 @@ import asyncio
 import logging
 import os
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -19,6 +19,7 @@ from r1ray.data.pair_layouts import PAIRS
 from r1ray.data.sft_layouts import EXAMPLES
 from r1ray.data.sft_rows import ExampleTable, PairTable, Rows, SupervisedReport, spool_dialogues
 from r1ray.data.spool import named
+from r1ray.data.template import Form
 from r1ray.data.turns import DialogueEncoder
 from r1ray.errors import UserError
 from r1ray.loop.checkpoint import Checkpoints
@@ -48,6 +49,7 @@ from r1ray.stages.training import (
     load,
     model_path,
     recent_mean,
+    say_form,
 )
 from r1ray.telemetry.console import Progress, TimeLeft
 from r1ray.telemetry.driver_status import end_step
@@ -123,7 +125,7 @@ class SupervisedTraining:
     def settings(self) -> dict[str, Any]:
         config = self._config
         settings = {key: value for key, value in decisive(config).items() if key in SETTINGS}
-        form = {"template": config.data.template, "on_bad_row": config.data.on_bad_row}
+        form = {**asdict(Form.of(config.data)), "on_bad_row": config.data.on_bad_row}
         return {"files": files_read(self), "objective": self.name, **form, **settings}
 
     def run(self, context: Context, inputs: dict[str, Artifact], digest: str) -> Artifact:
@@ -145,9 +147,11 @@ class _Job:
         self._settings = config.supervised
         self._model = model_path(base, config.model)
         tokenizer = self._tokenizer = load_tokenizer(self._model, template=config.data.template, max_model_len=1)
+        self._form = Form.of(config.data)
+        say_form(tokenizer, self._form, model=self._model)
         load_generation_config(self._model)
         self._check_context()
-        self._encoder = DialogueEncoder(tokenizer, template=config.data.template)
+        self._encoder = DialogueEncoder(tokenizer, template=config.data.template, form=self._form)
         os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
         self._train = self._table(self._settings.train, "supervised.train")
         held_out = self._settings.eval
@@ -175,7 +179,7 @@ class _Job:
         spool, on_bad_row = self._context.run_dir / "data" / f"{key}.arrow", self._config.data.on_bad_row
         what = {
             "files": [states_of(path), files_of(self._model)],
-            "settings": [path, self._model, self._config.data.template, self._settings.max_tokens, on_bad_row],
+            "settings": [path, self._model, asdict(self._form), self._settings.max_tokens, on_bad_row],
             "objective": self._objective.stage,
             "token": SPECIAL_TOKEN,
         }
@@ -222,7 +226,7 @@ class _Job:
                 lines.step(metrics)
 
             async def exported(step: int) -> None:
-                await export(running.learner, export_dir(run_dir, step), deadlines=deadlines)
+                await export(running.learner, export_dir(run_dir, step), form=self._form, deadlines=deadlines)
 
             async def begin() -> None:
                 if resumed:

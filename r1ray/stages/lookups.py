@@ -20,7 +20,7 @@ from r1ray.reward.scorer import resolve_parts
 from r1ray.rollout.engine_arguments import check_engine_args
 from r1ray.stages.collect.selection import filters_of, options_of
 from r1ray.stages.collect.stage import sampling_config
-from r1ray.stages.own_functions import check_own_functions
+from r1ray.stages.own_functions import check_own_functions, own_columns_of
 
 OF_EVERY_EVALUATION = ("pass@1", "pass@1_low", "pass@1_high", "length_mean", "truncated_rate", "no_answer_rate")
 OF_A_DOMAIN = ("share", "reward_mean", "length_mean")
@@ -51,6 +51,7 @@ def _check(config: RunConfig) -> None:
     if config.recipe == "evaluate":
         _check_expected(config)
     if is_rl or config.only_samples:
+        own_columns_of(config.data)
         resolve_parts(config.reward)
         check_engine_args(config.rollout)
     if config.only_samples:

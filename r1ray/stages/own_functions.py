@@ -1,16 +1,24 @@
-"""Functions of the user's own in the objective, looked up before any actor starts. Those of the reward are looked up by
-:func:`r1ray.reward.scorer.resolve_parts`."""
+"""Functions of the user's own in the objective and in the data, looked up before any actor starts. Those of the reward
+are looked up by :func:`r1ray.reward.scorer.resolve_parts`."""
 
 from __future__ import annotations
 
 from r1ray.algo.doors import BASELINES, SURROGATES
-from r1ray.config import AlgoConfig
+from r1ray.config import AlgoConfig, DataConfig
+from r1ray.data.own_columns import OwnColumns
 from r1ray.errors import UserError
+from r1ray.reward.own_check import load_row_check
 from r1ray.reward.own_function import call_problem, is_async
 
 BASELINE_ARGUMENTS = ("rewards_PG", "lengths_PG")
 SURROGATE_ARGUMENTS, SURROGATE_OPTIONS = ("ratio_N", "logp_N", "advantage_N"), ("clip_low", "clip_high")
 """With what :mod:`r1ray.algo` calls them."""
+
+
+def own_columns_of(data: DataConfig) -> OwnColumns:
+    """Return ``data.columns`` and the function of ``data.check``. Raises UserError for one that cannot be called."""
+    check = None if data.check is None else load_row_check("data.check", data.check)
+    return OwnColumns(data.columns or {}, check)
 
 
 def check_own_functions(algo: AlgoConfig) -> None:

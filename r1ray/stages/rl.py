@@ -17,7 +17,7 @@ from r1ray.cluster.launch import Running, launch
 from r1ray.config import RunConfig, decisive
 from r1ray.config.sources import Source
 from r1ray.data.prompts import PromptCursor, PromptTable, spool_prompts
-from r1ray.data.template import renderer
+from r1ray.data.template import Form, Renderer
 from r1ray.errors import UserError
 from r1ray.evaluation.held_out import HeldOutPrompts
 from r1ray.evaluation.sampling import evaluate
@@ -41,7 +41,9 @@ from r1ray.stages.base import (
     inputs_of,
     lasting_digest,
 )
+from r1ray.stages.first_rows import NUM_SHOWN, say_first_rows
 from r1ray.stages.lookups import benchmark_of, check_metrics
+from r1ray.stages.own_functions import own_columns_of
 from r1ray.stages.token_checks import check_rewarded_pattern, check_same_prompts
 from r1ray.stages.training import (
     before_and_after,
@@ -53,6 +55,7 @@ from r1ray.stages.training import (
     load,
     model_path,
     recent_mean,
+    say_form,
 )
 from r1ray.telemetry.console import Progress
 from r1ray.telemetry.driver_status import end_step
@@ -110,7 +113,9 @@ class _Job:
         self._model = model_path(base, config.model)
         self._programs: frozenset[str] = frozenset()
         self._tokenizer = load_tokenizer(self._model, template=config.data.template, max_model_len=config.max_model_len)
-        self._make_render = partial(renderer, self._tokenizer, template=config.data.template)
+        self._form = Form.of(config.data)
+        say_form(self._tokenizer, self._form, model=self._model)
+        self._make_render = partial(Renderer, self._tokenizer, self._form)
         load_generation_config(self._model)
         check_rewarded_pattern(self._tokenizer, config.reward, model=self._model)
         for name, model in config.reward.models.items():
@@ -130,6 +135,10 @@ class _Job:
             check_parts(parts, kinds, key="data.eval", are_all_used=False)
         self._check_lengths()
         self._check_sandbox()
+        tables = {"data.train": self._train}
+        for name, table in ({} if self._eval is None else self._eval.tables).items():
+            tables[f"data.eval.{name}".rstrip(".")] = table
+        say_first_rows(config, {key: table.first(NUM_SHOWN) for key, table in tables.items()})
         self._controller: Controller | None = None
         self._book = FailureBook()  # of evaluations
         self._metrics = MetricsFile(context.run_dir / "metrics.jsonl", stage="rl")
@@ -166,6 +175,7 @@ class _Job:
             spool,
             key=key,
             problem=problem_finder(self._config.reward),
+            columns=own_columns_of(self._config.data),
             make_render=make_render,
             on_bad_row=self._config.data.on_bad_row,
         )
@@ -174,6 +184,8 @@ class _Job:
         if report.quarantined:
             shown = ", ".join(report.quarantined[:5])
             logger.warning(f"{key}: {len(report.quarantined)} rows have no usable reference and are left out: {shown}")
+        for remark in report.remarks:
+            logger.info(f"{key}: {remark}")
         return PromptTable(spool, make_render()), report.kinds
 
     def _mixed(self, kinds: Collection[tuple[str, str]]) -> tuple[PromptCursor, list[str]]:
@@ -255,7 +267,7 @@ class _Job:
                 return await self._evaluate(running, step, is_full=step in (0, controller.last))
 
             async def exported(step: int) -> None:
-                await export(running.learner, self._export_dir(step), deadlines=deadlines)
+                await export(running.learner, self._export_dir(step), form=self._form, deadlines=deadlines)
 
             async def finish() -> None:
                 with context.watch.during("export"):
@@ -264,7 +276,8 @@ class _Job:
                     best = self._best
                     if best is not None and not self._export_dir(best).is_dir():
                         folder = self._checkpoints.learner_of(best)
-                        await export(running.learner, self._export_dir(best), deadlines=deadlines, checkpoint=folder)
+                        best_dir, form = self._export_dir(best), self._form
+                        await export(running.learner, best_dir, form=form, deadlines=deadlines, checkpoint=folder)
 
             def forget(step: int) -> None:
                 forget_after(step, context.run_dir, self._metrics)

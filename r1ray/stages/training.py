@@ -13,10 +13,12 @@ from pathlib import Path
 from typing import Any
 
 from r1ray.config import Deadlines
+from r1ray.data.template import Form
 from r1ray.loop.checkpoint import Checkpoints, LoopState
 from r1ray.runtime.deadline import within
 from r1ray.runtime.files import ASIDE, REMOVING, written_aside
 from r1ray.stages.base import claim
+from r1ray.stages.model_form import form_remark, write_form
 from r1ray.stages.resuming import from_weights
 from r1ray.telemetry.metrics import MetricsFile
 
@@ -82,10 +84,21 @@ async def load(learner: Any, resumed: tuple[Path, LoopState], *, stage: str, dea
     await _wait_for_learner(learner.load(folder), "loading the checkpoint", deadlines)
 
 
-async def export(learner: Any, folder: Path, *, deadlines: Deadlines, checkpoint: Path | None = None) -> None:
-    """Make the learner's model, or that of a checkpoint of its, in ``folder``."""
+async def export(
+    learner: Any, folder: Path, *, form: Form, deadlines: Deadlines, checkpoint: Path | None = None
+) -> None:
+    """Make the learner's model, or that of a checkpoint of its, in ``folder``, with the form that it was tuned in."""
     with written_aside(folder) as aside:
         await _wait_for_learner(learner.export(aside, checkpoint=checkpoint), "the export", deadlines)
+        write_form(aside, form)
+
+
+def say_form(tokenizer: Any, form: Form, *, model: str) -> None:
+    """Log the form that a stage asks its model in, if there is something to say of it. Raises UserError."""
+    remark = form_remark(tokenizer, form, model=model)
+    if remark is not None:
+        is_warning, text = remark
+        logger.log(logging.WARNING if is_warning else logging.INFO, text)
 
 
 async def _wait_for_learner(awaitable: Awaitable[None], what: str, deadlines: Deadlines) -> None:

@@ -47,6 +47,8 @@ def test_good_rows_are_counted_one_is_shown_and_known_answers_score_one(tmp_path
     assert worst(found.values()) == "green"
     assert "of the first 2 rows 2 usable" in found["rows"].found
     assert "'What is 2+3?'" in found["prompt"].found
+    assert "What is 2+3?\n  reference: math, answer 5" in found["example"].found
+    assert "is paid 2 (accuracy 1, format 1)" in found["example"].found
     assert found["answer"].found == "2 of 2 right, the first is '5'"
 
 
@@ -113,3 +115,17 @@ def test_dialogues_are_rendered_with_what_is_learned_marked(tmp_path: Path, toke
     found = by_check(check_dialogues(config, "supervised.train", path, tokenizer, layouts=EXAMPLES))
     assert found["rows"].status == "yellow" and "1 usable, 1 with nothing to learn from: row 2" in found["rows"].found
     assert "'What is 2+3?[[5.]]'" in found["prompt"].found
+
+
+def test_columns_of_the_users_own_are_looked_at_as_a_run_does(tmp_path: Path, tokenizer: Any) -> None:
+    path = written(tmp_path, {"q": "What is 2+3?", "label": 5, "level": 1})
+    found = by_check(prompts(path, tokenizer, "data.columns={prompt: q, answer: label}", "data.suffix='Think.'"))
+    assert worst(found.values()) == "green"
+    assert "What is 2+3?\\nThink." in found["prompt"].found
+    (finding,) = prompts(path, tokenizer, "data.columns={prompt: question}").findings
+    assert (finding.status, "has no such column" in finding.found) == ("red", True)
+
+
+def test_a_reward_that_pays_a_wrong_answer_as_well_is_yellow(tmp_path: Path, tokenizer: Any) -> None:
+    found = by_check(prompts(written(tmp_path, SUM), tokenizer, "~reward.parts.accuracy"))
+    assert found["example"].status == "yellow"

@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from r1ray.main import main
+from r1ray.types import Prompt, Response
 
 MATH = {"type": "math", "answer": "29"}
 CODE = {"type": "code", "language": "python", "kind": "stdio", "tests": [{"stdin": "1 2", "stdout": "3"}]}
@@ -201,3 +202,24 @@ def test_many_rows_take_bounded_memory(capsys: pytest.CaptureFixture[str], tmp_p
     assert main(["score", str(path), f"output={tmp_path / 'out.jsonl'}"]) == 0
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss < before + 50_000
     assert "20000 scored" in capsys.readouterr().err
+
+
+def test_checks_of_the_users_own_see_the_columns_of_their_row(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    own = {"type": f"{__name__}:is_of_level", "level": 3}
+    rows = [{"id": level, "check": own, "response": "x", "level": level} for level in (3, 4)]
+    found, _ = scored(capsys, str(written(tmp_path / "rows.jsonl", rows)))
+    assert [row["score"] for row in found] == [1.0, 0.0]
+
+
+def test_a_check_of_the_users_own_that_is_missing_is_refused(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    rows = [{"id": "7", "check": {"type": "no_such_module:f"}, "response": "x"}]
+    assert main(["score", str(written(tmp_path / "rows.jsonl", rows))]) == 2
+    assert "check.type=no_such_module:f: needs package.module:function" in capsys.readouterr().err
+
+
+def is_of_level(check: dict[str, Any], response: Response, prompt: Prompt) -> float:
+    return float(prompt.columns["level"] == check["level"])

@@ -29,6 +29,8 @@ class RawPrompt:
     check: Check
     domain: str
     language: str
+    columns: str = "{}"
+    """Those of :class:`r1ray.types.Prompt`, a JSON object."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

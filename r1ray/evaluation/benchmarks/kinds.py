@@ -12,6 +12,7 @@ from r1ray.checks import AssertCase, CallCase, Check, Choice, CodeTests, Externa
 from r1ray.data.checks import LETTERS, MalformedRow, parse_check
 from r1ray.data.json_text import parse
 from r1ray.data.layouts import RawPrompt, Row, final_answer, recognise, unknown_columns
+from r1ray.data.own_columns import OwnColumns
 from r1ray.errors import UserError
 from r1ray.evaluation.benchmarks.columns import text_of, value_of
 from r1ray.evaluation.benchmarks.definition import Benchmark
@@ -218,12 +219,13 @@ def _command(row: Row, benchmark: Benchmark, seed: str) -> Made:
     )
 
 
-def _own(row: Row, benchmark: Benchmark, seed: str) -> Made:
-    columns = {name: value for name, value in row.items() if not name.startswith("_")}
-    layout = recognise(frozenset(columns))
+def own(row: Row, columns: OwnColumns) -> Made:
+    """A row of the user's own prompts, as a run reads it."""
+    values = {name: value for name, value in row.items() if not name.startswith("_")}
+    layout = columns.layout_of(frozenset(values), key="data", named="data")
     if layout is None:
-        raise UserError(f"data: {unknown_columns(columns)}.")
-    asked = layout.read(columns, 0)
+        raise UserError(f"data: {unknown_columns(values)}.")
+    asked = layout.read(values, 0)
     return Made({}, asked.check, asked=asked)
 
 
@@ -236,6 +238,5 @@ MAKERS: dict[str, Callable[[Row, Benchmark, str], Made]] = {
     "pairwise": _pairwise,
     "code": _code,
     "command": _command,
-    "own": _own,
 }
 """The last argument seeds what is random about a row. They raise MalformedRow where a row has no usable reference."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
+import json
 import random
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -12,12 +13,13 @@ from typing import Any
 
 from r1ray.checks import Check, CodeTests, Judged, Pairwise
 from r1ray.data.checks import MalformedRow, UnusableRow, check_problem
+from r1ray.data.own_columns import OwnColumns, carried
 from r1ray.data.template import Question
 from r1ray.errors import UserError
 from r1ray.evaluation.benchmarks.columns import fill, has_column, text_of, value_of
 from r1ray.evaluation.benchmarks.definition import Benchmark, Column
 from r1ray.evaluation.benchmarks.files import rows_of
-from r1ray.evaluation.benchmarks.kinds import MAKERS, Made
+from r1ray.evaluation.benchmarks.kinds import MAKERS, Made, own
 from r1ray.types import Prompt
 
 MINIATURE = "miniature"
@@ -36,11 +38,20 @@ class Item:
     language: str
     groups: dict[str, str]
     """What grouped means go by: ``{"subject": "algebra"}``."""
+    columns: str = "{}"
+    """Those of the prompt, a JSON object."""
 
     def prompt(self, render: Callable[[Question], str]) -> Prompt:
         """What a rollout engine is given."""
         text = render(self.question)
-        return Prompt(id=self.id, text=text, check=self.check, domain=self.domain, language=self.language)
+        return Prompt(
+            id=self.id,
+            text=text,
+            check=self.check,
+            domain=self.domain,
+            language=self.language,
+            columns=json.loads(self.columns),
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,6 +84,7 @@ def read_benchmark(
     command: Sequence[str] | None = None,
     baseline: str | None = None,
     problem: Callable[[Check], str | None] = check_problem,
+    columns: OwnColumns = OwnColumns(),  # noqa: B008
 ) -> tuple[list[Item], BenchmarkReport]:
     """Every usable row of a file or folder.
 
@@ -84,11 +96,14 @@ def read_benchmark(
         command: what judges a task, for sets with a harness of their own.
         baseline: a file with the baseline's answers, where the set has them apart, joined by the field ``id``.
         problem: why nothing can be judged by a check, None where it can; such rows are left out.
+        columns: the user's own names for columns, and what makes checks of them, for prompts of their own.
 
     Raises:
         UserError: no such file, other columns, or no usable row.
     """
     benchmark = _with_command(benchmark, command)
+    if benchmark.check != "own" and columns != OwnColumns():
+        raise UserError(f"columns and check: benchmark={benchmark.name} says what its columns hold; leave them out.")
     source = str(benchmark.miniature) if path == MINIATURE else path
     dates = _dates(window or benchmark.window)
     answers = {} if baseline is None else _by_id(baseline, benchmark.fields.get("id"))
@@ -105,7 +120,7 @@ def read_benchmark(
             num_outside += 1
             continue
         name = _name(row, benchmark, number, names)
-        made = _make(row, benchmark, f"{seed}:{name}", problem)
+        made = _make(row, benchmark, f"{seed}:{name}", problem, columns)
         if isinstance(made, str):
             left_out.append(f"{name} ({made})")
         elif _is_other_language(made.check, languages):
@@ -139,13 +154,19 @@ def _rows(source: Any) -> Iterator[dict[str, Any]]:
         yield from ({"_set": str(name), **row} for row in rows_of(each, key=f"data.{name}"))
 
 
-def _make(row: dict[str, Any], benchmark: Benchmark, seed: str, problem: Callable[[Check], str | None]) -> Made | str:
+def _make(
+    row: dict[str, Any],
+    benchmark: Benchmark,
+    seed: str,
+    problem: Callable[[Check], str | None],
+    columns: OwnColumns,
+) -> Made | str:
     """What a row comes to, or why it cannot be used."""
     try:
         for column, values in benchmark.keep.items():
             if has_column(row, column) and (found := value_of(row, column)) not in values:
                 return f"{column} is {found}"
-        made = MAKERS[benchmark.check](row, benchmark, seed)
+        made = own(row, columns) if benchmark.check == "own" else MAKERS[benchmark.check](row, benchmark, seed)
     except (MalformedRow, UnusableRow) as error:
         return str(error)
     reason = problem(made.check)
@@ -174,6 +195,7 @@ def _item(row: dict[str, Any], benchmark: Benchmark, made: Made, name: str) -> I
         domain=benchmark.name,
         language=made.asked.language if made.asked else benchmark.language,
         groups=groups,
+        columns=carried({name: value for name, value in row.items() if not name.startswith("_")})[0],
     )
 
 

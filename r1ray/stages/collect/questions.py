@@ -60,7 +60,14 @@ def _question(
         response=responses.get(raw.id, ""),
         end=_end_of(raw.check),
     )
-    prompt = Prompt(id=f"{raw.id}/{way}", text=render(given), check=raw.check, domain=raw.domain, language=raw.language)
+    prompt = Prompt(
+        id=f"{raw.id}/{way}",
+        text=render(given),
+        check=raw.check,
+        domain=raw.domain,
+        language=raw.language,
+        columns=json.loads(raw.columns),
+    )
     return Question(raw, way, prompt)
 
 
@@ -77,7 +84,7 @@ def raw_prompts(spool: Path) -> Iterator[RawPrompt]:
     for index in range(len(rows)):
         (row,) = rows.row(index).to_pylist()
         question, check = json.loads(row["question"]), load_check(row["check"])
-        yield RawPrompt(row["id"], question, check, row["domain"], row["language"])
+        yield RawPrompt(row["id"], question, check, row["domain"], row["language"], row["columns"])
 
 
 def text_of(raw: RawPrompt) -> str:

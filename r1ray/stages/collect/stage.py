@@ -31,7 +31,7 @@ from r1ray.curation.mixture import MixtureReport, mix
 from r1ray.curation.rows import DatasetRow
 from r1ray.data.layouts import RawPrompt
 from r1ray.data.prompts import spool_prompts
-from r1ray.data.template import renderer
+from r1ray.data.template import Form, Renderer
 from r1ray.errors import R1RayError, UserError
 from r1ray.reward.check_problems import reference_problem
 from r1ray.runtime.model_files import context_of, load_tokenizer, local_folder
@@ -42,6 +42,8 @@ from r1ray.stages.collect.questions import questions_of, raw_prompts, text_of
 from r1ray.stages.collect.selection import Selection, Selector, filters_of, options_of
 from r1ray.stages.collect.sources import Sources
 from r1ray.stages.evaluate.asking import ask, read_answers
+from r1ray.stages.own_functions import own_columns_of
+from r1ray.stages.training import say_form
 from r1ray.types import Sampling
 
 logger = logging.getLogger(__name__)
@@ -101,7 +103,9 @@ class _Job:
         self._agreement = context.run_dir / "judge.json"
         self._model = local_folder(str(config.model), key="model")
         tokenizer = load_tokenizer(self._model, template=config.data.template, is_trained=False)
-        self._make_render = partial(renderer, tokenizer, template=config.data.template)
+        form = Form.of(config.data)
+        say_form(tokenizer, form, model=self._model)
+        self._make_render = partial(Renderer, tokenizer, form)
         render = self._make_render()
         filters, options = filters_of(self._settings), options_of(self._settings)
         prompts = self._read_prompts()
@@ -140,12 +144,15 @@ class _Job:
             spool,
             key="data.train",
             problem=lambda check, language: reference_problem(check),
+            columns=own_columns_of(self._config.data),
             make_render=self._make_render,
             on_bad_row=self._config.data.on_bad_row,
         )
         is_local = not is_remote(self._config.cluster.address)
         warning = check_sandbox(self._config.sandbox, report.programs, key="data.train", is_local=is_local)
         logger.info(f"data.train: {report.num_rows} prompts, from {path}")
+        for remark in report.remarks:
+            logger.info(f"data.train: {remark}")
         if warning:
             logger.warning(warning)
         self._programs = report.programs

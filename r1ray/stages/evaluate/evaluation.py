@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from r1ray.config import EvaluationConfig
-from r1ray.data.template import renderer
+from r1ray.data.template import Renderer
 from r1ray.errors import UserError
 from r1ray.evaluation.records import Answered
 from r1ray.evaluation.search_run import Found
@@ -15,6 +15,7 @@ from r1ray.runtime.files import content_digest, digest_of
 from r1ray.runtime.model_files import context_of, load_tokenizer, local_folder
 from r1ray.stages.evaluate.fingerprint import settings_of
 from r1ray.stages.evaluate.task import Task, memo_of
+from r1ray.stages.model_form import form_remark
 from r1ray.stages.token_checks import check_rewarded_pattern, check_same_prompts
 from r1ray.types import Prompt
 
@@ -64,7 +65,7 @@ def evaluation_of(config: EvaluationConfig, task: Task, *, key: str, path: str) 
     if config.reward_model.model is not None:
         ranks = local_folder(config.reward_model.model, key="reward_model.model")
         check_same_prompts(tokenizer, ranks, template=task.template, model=model, key="reward_model.model")
-    render = renderer(tokenizer, template=task.template)
+    render = Renderer(tokenizer, task.form)
     prompts = [item.prompt(render) for item in task.items]
     lengths = [
         len(ids)
@@ -78,7 +79,8 @@ def evaluation_of(config: EvaluationConfig, task: Task, *, key: str, path: str) 
             f"{key}={path}: its context has {context} tokens, and question {prompts[lengths.index(longest)].id} of "
             f"{task.benchmark.name} has {longest}."
         )
-    remarks = [*task.remarks]
+    said = form_remark(tokenizer, task.form, model=model, key=key)
+    remarks = [*task.remarks, *([said[1]] if said is not None and said[0] else [])]
     if room < task.max_tokens:
         remarks.append(f"max_tokens={task.max_tokens} is lowered to {room}: the model's context has {context} tokens")
     settings = settings_of(config, task)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
@@ -11,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from r1ray import __version__
-from r1ray.config import EvaluationConfig, RewardConfig
+from r1ray.checks import OwnCheck
+from r1ray.config import EvaluationConfig
 from r1ray.errors import UserError
 from r1ray.runtime.files import content_digest
 from r1ray.stages.evaluate.task import Task, memo_of
@@ -27,7 +27,9 @@ def settings_of(config: EvaluationConfig, task: Task) -> dict[str, Any]:
         "temperature": task.temperature,
         "top_p": task.top_p,
         "max_tokens": task.max_tokens,
-        "template": task.template,
+        "form": asdict(task.form),
+        "columns": config.columns,
+        "check": config.check,
         "limit": config.limit,
         "window": config.window,
         "languages": config.languages,
@@ -49,22 +51,24 @@ def settings_of(config: EvaluationConfig, task: Task) -> dict[str, Any]:
         else None,
         "reward_model": {"model": _identity(ranks.model, None, memo), "dtype": ranks.dtype} if ranks.model else None,
         "search": asdict(config.search) if config.search.methods else None,
-        "scoring": _code_of(config.reward, config.command, memo),
+        "scoring": _code_of(config, task, memo),
         "r1ray": __version__,
         "vllm": _vllm_version(),
     }
 
 
-def _code_of(reward: RewardConfig, command: Sequence[str] | None, memo: Path) -> dict[str, str]:
-    """Return digests of what decides a score beside the settings: r1ray's own rules, a user's functions, the files of a
-    command."""
+def _code_of(config: EvaluationConfig, task: Task, memo: Path) -> dict[str, str]:
+    """Return digests of what decides a score beside the settings: r1ray's own rules, a user's functions and checks, the
+    files of a command."""
     package = Path(__file__).resolve().parents[2]
     files = {name: package / name for name in ("reward", "evaluation/benchmarks", "sandbox")}
-    for part in reward.parts.values():
-        spec = importlib.util.find_spec(part.function.partition(":")[0]) if part.function else None
+    functions = {part.function for part in config.reward.parts.values()} | {config.check}
+    functions |= {item.check.path for item in task.items if isinstance(item.check, OwnCheck)}
+    for function in functions - {None}:
+        spec = importlib.util.find_spec(str(function).partition(":")[0])
         if spec is not None and spec.origin is not None:
-            files[str(part.function)] = Path(spec.origin)
-    files |= {word: Path(word) for word in command or () if Path(word).is_file()}
+            files[str(function)] = Path(spec.origin)
+    files |= {word: Path(word) for word in config.command or () if Path(word).is_file()}
     return {name: content_digest(str(path), memo) for name, path in files.items()}
 
 

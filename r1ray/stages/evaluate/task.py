@@ -11,6 +11,7 @@ from typing import Any
 from r1ray.cluster.joining import is_remote
 from r1ray.config import EvaluationConfig
 from r1ray.config.sources import check_sets, check_source
+from r1ray.data.template import Form
 from r1ray.errors import UserError
 from r1ray.evaluation.benchmarks.definition import Benchmark, load_benchmark
 from r1ray.evaluation.benchmarks.files import benchmark_files
@@ -20,6 +21,7 @@ from r1ray.evaluation.benchmarks.standings import Contest, read_standings
 from r1ray.reward.check_problems import reference_problem
 from r1ray.runtime.files import content_digest, digest_of
 from r1ray.stages.base import check_sandbox
+from r1ray.stages.own_functions import own_columns_of
 
 logger = logging.getLogger(__name__)
 
@@ -37,10 +39,15 @@ class Task:
     temperature: float
     top_p: float
     max_tokens: int
-    template: str
+    form: Form
     digest: str
     """Of the benchmark, its data and its settings."""
     remarks: tuple[str, ...]
+
+    @property
+    def template(self) -> str:
+        """As ``data.template``."""
+        return self.form.template
 
 
 def tasks_of(config: EvaluationConfig) -> list[Task]:
@@ -92,9 +99,15 @@ def _digest_of(source: Any, memo: Path) -> Any:
 
 
 def _task(config: EvaluationConfig, benchmark: Benchmark, data: Any) -> Task:
+    template = config.template or benchmark.template
+    try:
+        asked = config.data_of(template)
+    except ValueError as error:
+        raise UserError(str(error)) from error
     items, report = read_benchmark(
         benchmark,
         data,
+        columns=own_columns_of(asked),
         limit=config.limit,
         seed=config.seed,
         window=(config.window[0], config.window[1]) if config.window else None,
@@ -141,7 +154,7 @@ def _task(config: EvaluationConfig, benchmark: Benchmark, data: Any) -> Task:
         temperature=benchmark.temperature if config.temperature is None else config.temperature,
         top_p=benchmark.top_p if config.top_p is None else config.top_p,
         max_tokens=config.max_tokens or benchmark.max_tokens,
-        template=config.template or benchmark.template,
+        form=Form.of(asked),
         digest="",
         remarks=(*report.remarks, *remarks),
     )

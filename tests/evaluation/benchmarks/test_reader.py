@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from r1ray.checks import Check, Choice, CodeTests, Instructions, Judged, MathAnswer, Pairwise, Reading
+from r1ray.data.own_columns import OwnColumns
 from r1ray.errors import UserError
 from r1ray.evaluation.benchmarks.columns import fill, value_of
 from r1ray.evaluation.benchmarks.definition import load_benchmark
@@ -242,3 +243,19 @@ def test_a_prompt_names_only_what_there_is() -> None:
 def test_a_column_is_the_first_of_its_names_that_is_there() -> None:
     row = {"a.b": 1, "x": {"y": [{"z": 2}]}, "none": None}
     assert [value_of(row, name) for name in ("a.b", "q | x.y.0.z", "x.y.1.z", "none | a.b")] == [1, 2, None, None]
+
+
+def test_prompts_of_the_users_own_are_read_by_the_users_names_and_carry_their_columns(tmp_path: Path) -> None:
+    row = {"q": "1+1?", "label": 2, "level": 3}
+    path = write(tmp_path / "own.jsonl", [row])
+    own = OwnColumns({"prompt": "q", "answer": "label"})
+    (item,), _ = read_benchmark(load_benchmark("prompts"), path, columns=own)
+    prompt = item.prompt(str)
+    assert (prompt.text, prompt.check, prompt.columns) == ("1+1?", MathAnswer("2"), row)
+    with pytest.raises(UserError, match="benchmark=aime_2024 says what its columns hold"):
+        read_benchmark(load_benchmark("aime_2024"), write(tmp_path / "a.jsonl", AIME), columns=own)
+
+
+def test_questions_of_benchmarks_carry_their_columns_too(tmp_path: Path) -> None:
+    items, _ = read_benchmark(load_benchmark("aime_2024"), write(tmp_path / "a.jsonl", AIME))
+    assert items[0].prompt(str).columns == AIME[0]

@@ -1,0 +1,185 @@
+"""Columns of the user's own: which of them r1ray reads, and what of a row travels with its prompt.
+
+row --data.columns--> r1ray's names --data.check, or a reference column--> RawPrompt
+                                    --no reference is named: a layout----> RawPrompt
+row --carried--> JSON in the spool --> Prompt.columns
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Protocol
+
+from r1ray.checks import Check, CodeTests, MathAnswer
+from r1ray.data.checks import MalformedRow, UnusableRow, is_absent, parse_check, read_row
+from r1ray.data.json_text import parse
+from r1ray.data.layouts import RawPrompt, Row, recognise
+from r1ray.data.layouts.references import reference
+from r1ray.errors import UserError
+
+REFERENCES = ("check", "tests", "answer")
+"""Names of what a response is judged by. Of several in a row the first counts."""
+MAX_CARRIED = 65_536
+"""Characters of a column's JSON; longer ones do not travel with each trajectory."""
+RowCheck = Callable[[Mapping[str, Any]], Check | None]
+"""Makes a check of a row, as ``data.check`` names it; None where nothing can be judged."""
+
+
+class RowLayout(Protocol):
+    """What reads the rows of a file."""
+
+    @property
+    def name(self) -> str: ...
+
+    def read(self, row: Row, index: int) -> RawPrompt:
+        """Return the prompt of a row. Raises MalformedRow and UnusableRow."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class OwnColumns:
+    """``data.columns`` and ``data.check``; without both, files are read by their layouts."""
+
+    names: Mapping[str, str] = field(default_factory=dict)
+    """Columns of the file by r1ray's names for them."""
+    check: RowCheck | None = None
+
+    def layout_of(self, columns: frozenset[str], *, key: str, named: str) -> RowLayout | None:
+        """Return what reads a file with these columns; None if its layout is none that is known. Raises UserError.
+
+        A file of held-out prompts that has none of the columns is in a layout of its own: benchmarks often are.
+
+        Args:
+            key: that names the file, ``data.train``.
+            named: what messages call the file, ``data.train=PATH``.
+        """
+        if not self.names and self.check is None:
+            return recognise(columns)
+        if key != "data.train" and self.names and not set(self.names.values()) & columns:
+            return recognise(columns)
+        found = f"found the columns {', '.join(sorted(columns))}"
+        missing = [name for name, column in self.names.items() if column not in columns]
+        if missing:
+            raise UserError(
+                f"data.columns={{{missing[0]}: {self.names[missing[0]]}}}: {named} has no such column; {found}."
+            )
+        renamed = frozenset(self.renamed(dict.fromkeys(columns)))
+        if self.check is None and not set(REFERENCES) & set(self.names):
+            layout = recognise(renamed)
+            return layout and _Renamed(self, layout)
+        if "prompt" not in renamed:
+            raise UserError(f"{named}: {found}; needs data.columns={{prompt: COLUMN}} to name that of the prompts.")
+        return _Own(self)
+
+    def renamed(self, row: Row) -> dict[str, Any]:
+        """Return a row under r1ray's names; what is not named keeps its own."""
+        taken = set(self.names.values())
+        kept = {column: value for column, value in row.items() if column not in taken}
+        return kept | {name: row.get(column) for name, column in self.names.items()}
+
+
+@dataclass(frozen=True, slots=True)
+class _Renamed:
+    """A layout that is known, after ``data.columns`` has named what is called otherwise."""
+
+    columns: OwnColumns
+    layout: RowLayout
+
+    @property
+    def name(self) -> str:
+        return self.layout.name
+
+    def read(self, row: Row, index: int) -> RawPrompt:
+        renamed = self.columns.renamed(row)
+        raw = self.layout.read(renamed, index)
+        named = {name: renamed[name] for name in self.columns.names if not is_absent(renamed[name])}
+        return replace(
+            raw,
+            id=str(named.get("id", raw.id)),
+            domain=str(named.get("domain", raw.domain)),
+            language=str(named.get("language", raw.language)),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Own:
+    """Rows of no layout: ``data.columns`` and ``data.check`` say everything."""
+
+    columns: OwnColumns
+    name: str = "data.columns"
+
+    def read(self, row: Row, index: int) -> RawPrompt:
+        renamed = self.columns.renamed(row)
+        check = read_row(lambda renamed, index: self._check(row, renamed), renamed, index)
+        domain = renamed.get("domain")
+        own = {
+            "id": renamed.get("id"),
+            "prompt": renamed["prompt"],
+            "check": {"type": "format"},  # stands in for the one that there is already
+            "domain": ("code" if isinstance(check, CodeTests) else "math") if is_absent(domain) else domain,
+            "language": renamed.get("language"),
+        }
+        layout = recognise(frozenset(own))
+        assert layout is not None, "the layout of r1ray's own names"
+        return replace(layout.read(own, index), check=check)
+
+    def _check(self, row: Row, renamed: Row) -> Check:
+        if self.columns.check is not None:
+            check = self.columns.check(dict(row))
+            if check is None:
+                raise UnusableRow("data.check returned None for it")
+            return check
+        name = next((name for name in REFERENCES if name in self.columns.names), "answer")
+        return {"check": _given, "tests": _tests, "answer": answer_of}[name](renamed[name])
+
+
+def _given(value: Any) -> Check:
+    return parse_check(_parsed(value, "check"))
+
+
+def _tests(value: Any) -> Check:
+    tests = _parsed(value, "tests")
+    if isinstance(tests, Mapping) and {"inputs", "outputs"} <= tests.keys():  # as APPS has them
+        pairs = [list(pair) for pair in zip(tests["inputs"], tests["outputs"], strict=True)]
+        entry = tests.get("fn_name")
+        return parse_check({"type": "code", "kind": "func" if entry else "stdio", "entry": entry, "tests": pairs})
+    return parse_check({"type": "code", **tests} if isinstance(tests, Mapping) else {"type": "code", "tests": tests})
+
+
+def answer_of(value: Any) -> MathAnswer:
+    """Return the reference of a column that has answers. Raises MalformedRow and UnusableRow for what is something
+    else, which is never made a text to compare with."""
+    return MathAnswer(reference(value, column="answer"))
+
+
+def _parsed(value: Any, name: str) -> Any:
+    """What a column holds as JSON text, or as it is."""
+    if not isinstance(value, str):
+        return value
+    try:
+        return parse(value)
+    except ValueError as error:
+        raise MalformedRow(f"{name} is no JSON: {error}") from error
+
+
+def carried(row: Row) -> tuple[str, list[str]]:
+    """Return the JSON of what travels with a row's prompt, and the names of the columns that do not: those that hold
+    bytes (images, audio), and very long ones. Dates and the like become text."""
+    kept, left = [], []
+    for name, value in row.items():
+        text = None if _has_bytes(value) else json.dumps(value, ensure_ascii=False, default=str)
+        if text is None or len(text) > MAX_CARRIED:
+            left.append(name)
+        else:
+            kept.append(f"{json.dumps(name, ensure_ascii=False)}: {text}")
+    return f"{{{', '.join(kept)}}}", left
+
+
+def _has_bytes(value: Any) -> bool:
+    if isinstance(value, Mapping):
+        return any(map(_has_bytes, value.values()))
+    if isinstance(value, list | tuple):
+        return any(map(_has_bytes, value))
+    return isinstance(value, bytes | bytearray | memoryview)
