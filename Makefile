@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 SEED ?= 0
 export RAY_USAGE_STATS_ENABLED := 0
 
-.PHONY: quickstart r1-quickstart smollm2 test test-without-tools test-faults test-long bench lint types format clean
+.PHONY: quickstart r1-quickstart smollm2 test test-without-tools test-faults test-long bench soak lint types format clean
 
 quickstart: $(VENV)/.ready  ## make a base model and watch R1-Zero's curve rise, in under ten minutes (SEED=0)
 	$(BIN)/r1ray run experiment=quickstart seed=$(SEED)
@@ -31,6 +31,9 @@ test-long: $(VENV)/.smollm2  ## the quickstart with seeds 0, 1 and 2, the whole 
 
 bench: $(VENV)/.ready  ## r1ray beside what it replaces (half an hour at most)
 	$(BIN)/python -m tests.parts bench
+
+soak: $(VENV)/.ready  ## the quickstart with a fault every twenty seconds, beside the one without (about an hour; MINUTES=20)
+	$(BIN)/python -m tests.parts soak
 
 lint: $(VENV)/.ready  ## ruff: format and rules
 	$(BIN)/ruff format --check .

@@ -75,6 +75,11 @@ class GroupRunner(Protocol):
         """Return how each engine has spent its time, by its name."""
         ...
 
+    def is_recovering(self) -> bool:
+        """Return whether an engine is being replaced, or given weights. Who waits for a group does not count that
+        time: it has deadlines of its own."""
+        ...
+
 
 class Learner(Protocol):
     """pi_theta: the only place where parameters change."""
@@ -152,7 +157,11 @@ class Recorder(Protocol):
         ...
 
     async def flush(self) -> None:
-        """Return when everything handed over is on disk; raises what went wrong on the way."""
+        """Return when everything handed over is on disk, or lost with its writer; raises what else went wrong."""
+        ...
+
+    def when_lost(self, callback: Callable[[], None]) -> None:
+        """Have ``callback`` called whenever the writer is lost. Another one takes its place."""
         ...
 
 

@@ -9,6 +9,7 @@ import os
 import sys
 import traceback
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Protocol
 
 from r1ray import __version__
@@ -99,5 +100,6 @@ def _run(name: str, arguments: Sequence[str]) -> int:
 
 
 def _ended(message: str, code: int) -> int:
-    print(f"r1ray: {message}", file=sys.stderr)
+    with suppress(OSError):  # the console is gone
+        print(f"r1ray: {message}", file=sys.stderr)
     return code

@@ -133,6 +133,7 @@ class FakeGroups:
         self._engine, self._scorer = engine, scorer
         self.gone: set[str] = set()
         """Groups that were lost with their worker."""
+        self.recovers = False
 
     async def _serve(self) -> None:
         await self.worker.set_engines([EngineState("engine", 0, self._engine, 10**6, "serving")])
@@ -163,6 +164,9 @@ class FakeGroups:
 
     async def engine_times(self) -> dict[str, EngineTimes]:
         return {"engine": await self._engine.times()}
+
+    def is_recovering(self) -> bool:
+        return self.recovers
 
 
 class FakeLearner:
@@ -302,6 +306,9 @@ class FakeRecorder:
         return Path(f"not_finite_step={step}")
 
     async def flush(self) -> None:
+        return
+
+    def when_lost(self, callback: Callable[[], None]) -> None:
         return
 
 

@@ -6,6 +6,7 @@
     test-long           what takes minutes: curves over three seeds, the whole recipe, commands of READMEs; 80 minutes
                         at most
     bench               r1ray beside what it replaces; 30 minutes at most
+    soak                the quickstart with a fault every twenty seconds, of MINUTES (20) without any
 
 A part that fails does not keep the next one from running. The exit code is 1 where one failed, 124 where the limit
 ended one.
@@ -86,6 +87,7 @@ def make_verbs() -> dict[str, Verb]:
         "bench": Verb(
             [Part(name, ("-W", "ignore", "-m", f"tests.benchmarks.{name}")) for name in benches], limit_min=30
         ),
+        "soak": Verb([Part("soak", ("-W", "ignore", "-m", "tests.faults.soak", os.environ.get("MINUTES", "20")))]),
     }
 
 

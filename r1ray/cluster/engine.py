@@ -71,6 +71,8 @@ class Engine:
     """The policy version that it serves, or has served last: verified."""
     received: int | None = None
     """The policy version that has arrived whole, verified or not."""
+    lost_at: float | None = None
+    """When the engine was lost in whose place it is, on the monotonic clock; None once it has served."""
     num_updates: int = 0
     """Weight updates begun and ended: odd during one, in which the engine answers nobody else."""
 

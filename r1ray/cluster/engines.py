@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -114,6 +115,10 @@ class EnginePool:
 
     async def serve(self, engines: Iterable[Engine]) -> None:
         """Hand on what engines of this pool have produced, and produce."""
+        for engine in engines:
+            if engine.lost_at is not None and not engine.is_lost:
+                logger.info("%s is back after %.1f s", engine.name, time.monotonic() - engine.lost_at)
+                engine.lost_at = None
         await self._set(engines, "serving")
 
     def follow(self, names: AsyncIterator[str]) -> None:
@@ -156,8 +161,9 @@ class EnginePool:
         await self._begin(fresh)
 
     async def _replace(self, lost: Engine) -> None:
+        began = time.monotonic()
         await self._actors.end(lost.actor)
-        fresh = Engine(lost.name, *await self._started_at_last(lost.name), lost.incarnation + 1)
+        fresh = Engine(lost.name, *await self._started_at_last(lost.name), lost.incarnation + 1, lost_at=began)
         self.engines[self.engines.index(lost)] = fresh
         await self._begin(fresh)
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
+import time
 from collections import defaultdict
 from collections.abc import Coroutine, Iterable, Sequence
 from typing import Any, cast
@@ -44,13 +45,15 @@ class GroupWorkers:
     def __init__(self, workers: Sequence[GroupHost | Handle], rewards: RewardWorkers, *, deadline_s: float) -> None:
         """
         Args:
-            deadline_s: of a question that a worker answers at once, and of its return after it died.
+            deadline_s: of a question that a worker answers at once, and of its return, or an engine's, after it died.
         """
         self._workers, self._rewards, self._deadline_s = list(workers), rewards, deadline_s
         self._load = [0] * len(self._workers)
         self._incarnations: list[str | None] = [None] * len(self._workers)
         self._returning: dict[int, asyncio.Task[None]] = {}
         self._engines: dict[str, EngineState] = {}
+        self._since: dict[str, float] = {}
+        """When an engine became what it is."""
         self._telling = asyncio.Lock()
         self._calls: set[asyncio.Task[Any]] = set()
         self._failure: BaseException | None = None
@@ -85,6 +88,11 @@ class GroupWorkers:
         answers = await asyncio.gather(*map(ask, living))
         named = [f"{state.name.replace(' ', '_')}.{state.incarnation}" for state in living]
         return {name: times for name, times in zip(named, answers, strict=True) if times is not None}
+
+    def is_recovering(self) -> bool:
+        """See :class:`r1ray.interfaces.GroupRunner`. An engine that cannot be had for long is not waited for."""
+        not_serving = [name for name, state in self._engines.items() if state.state != "serving"]
+        return any(time.monotonic() - self._since[name] < self._deadline_s for name in not_serving)
 
     async def abort(self, group_id: str, reason: str) -> None:
         await asyncio.gather(*(self._ask(index, "abort", group_id, reason) for index in self._living))
@@ -136,7 +144,11 @@ class GroupWorkers:
 
     async def set_engines(self, states: Sequence[EngineState]) -> None:
         """Tell every worker of engines; return once all that live know."""
-        self._engines |= {state.name: state for state in states}
+        for state in states:
+            before = self._engines.get(state.name)
+            if before is None or (before.state, before.incarnation) != (state.state, state.incarnation):
+                self._since[state.name] = time.monotonic()
+            self._engines[state.name] = state
         await self._tell_all("set_engines")
 
     def fail(self, error: BaseException) -> None:

@@ -29,6 +29,7 @@ from r1ray.runtime.activity import begin, end, waiting
 from r1ray.runtime.actor_status import read_told, status_of
 from r1ray.runtime.causes import cause_in, end_of
 from r1ray.runtime.own_process import join, name_in, note_error, one_line, own, part_of
+from r1ray.runtime.scratch import enter
 
 LOG_LINES, LOG_WIDTH = 12, 300
 ENDLESS = frozenset({"until_dead", "troubles", "work"})
@@ -38,6 +39,7 @@ ENDLESS = frozenset({"until_dead", "troubles", "work"})
 def _build(path: str, arguments: tuple[Any, ...]) -> Any:
     module, _, name = path.partition(":")
     with waiting(f"its start ({name})", kind="work"):
+        enter()
         join()
         return getattr(importlib.import_module(module), name)(*arguments)
 

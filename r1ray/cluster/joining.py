@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import atexit
+import logging
 import os
 import socket
+from contextlib import nullcontext
 from pathlib import Path
 
 import ray
 from ray.exceptions import RayError
 
 from r1ray.errors import UserError
+from r1ray.runtime.scratch import Scratch
 from r1ray.runtime.termination import kept_handler
 
+logger = logging.getLogger(__name__)
 JOIN_S = 10.0
 SETTINGS = 4
 HELLO = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes((0, 0, 0, SETTINGS, 0, 0, 0, 0, 0))
@@ -24,7 +29,9 @@ def connect(address: str | None) -> tuple[float, float]:
     if not ray.is_initialized():
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
         os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-        if where := reachable(address):
+        where = reachable(address)
+        scratch = _scratch(has_own_cluster=where is None)
+        if where is not None:
             key, target = where
             try:
                 with kept_handler():
@@ -35,10 +42,41 @@ def connect(address: str | None) -> tuple[float, float]:
         else:
             # "local": without an address Ray would join whatever cluster was last started on this machine.
             own = {"address": "local", "num_cpus": available_cpus(), "include_dashboard": False}
-            with kept_handler():
+            own |= {"_temp_dir": str(scratch.folder)} if scratch is not None else {}
+            with kept_handler(), scratch.inherited() if scratch is not None else nullcontext():
                 ray.init(**own, log_to_driver=False, logging_level="ERROR")
     total = ray.cluster_resources()
     return total.get("CPU", 0.0), total.get("GPU", 0.0)
+
+
+_current: Scratch | None = None
+
+
+def scratch_environment() -> dict[str, str]:
+    """Return what actors have to find in their environment to use this command's scratch folder."""
+    return _current.environment if _current is not None else {}
+
+
+def _scratch(*, has_own_cluster: bool) -> Scratch | None:
+    """Return the scratch folder of this command, which is cleared when it ends; None where none can be made."""
+    global _current
+    if _current is None:
+        try:
+            _current = Scratch(has_own_cluster=has_own_cluster)
+        except OSError as error:
+            logger.warning("no folder for temporary files: %s; some will be left behind", error)
+            return None
+        atexit.register(_leave)
+    return _current
+
+
+def _leave() -> None:
+    """End what Ray runs for this command, and remove what is left."""
+    global _current
+    ray.shutdown()
+    if _current is not None:
+        _current.end()
+        _current = None
 
 
 def reachable(address: str | None) -> tuple[str, str] | None:

@@ -28,7 +28,7 @@ from r1ray.cluster.parity_probe import Probed, is_due, judge
 from r1ray.cluster.reasons import reason_of
 from r1ray.cluster.snapshot import Snapshot
 from r1ray.config import Deadlines, WeightsConfig
-from r1ray.errors import DeadlineExceeded, InfrastructureError, ParityError, WeightSyncError
+from r1ray.errors import DeadlineExceeded, InfrastructureError, LearnerLost, ParityError, WeightSyncError
 from r1ray.runtime.deadline import within
 from r1ray.types import Int32Array, PublishStats
 from r1ray.weights.buckets import bound_of
@@ -122,14 +122,14 @@ class RayWeightSync:
                         self._deadlines.publish_s,
                         self._round(engines, version, probe=due),
                         waiter="the publish",
-                        owner=f"version {version} to reach the engines",
+                        owner="the learner group",
                         key="deadlines.publish_s",
                     )
                 except (WeightSyncError, DeadlineExceeded) as error:
                     failure = error
                     self._group = []
                     if not await self._sort_out(engines, error, is_last_try=attempt > 0):
-                        raise
+                        raise LearnerLost(f"{error}. Every engine answers: the learner does not send") from error
                     continue
             self._num_publishes += 1
             return PublishStats(
@@ -246,7 +246,8 @@ class RayWeightSync:
         self, engines: Sequence[Engine], error: WeightSyncError | DeadlineExceeded, *, is_last_try: bool
     ) -> bool:
         """Find out who is to blame for a failed round, and lose them: whoever answers nothing; if all answer, those
-        that the error names, if it is not their first. Returns False where no engine is to blame."""
+        that the error names, if it is not their first. Returns False where no engine is to blame, and no member of the
+        round said so: then it is the learner."""
         await self._settle(engines)
         was_hung = any(engine.is_lost for engine in engines)
         named = error.engines if isinstance(error, WeightSyncError) else ()

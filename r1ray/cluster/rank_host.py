@@ -1,4 +1,5 @@
-"""A learner rank's process: one call at a time, and questions that it answers beside them."""
+"""The process of a learner rank, or of the rollout log: one call at a time, and questions that it answers beside
+them."""
 
 from __future__ import annotations
 

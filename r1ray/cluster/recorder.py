@@ -1,26 +1,53 @@
-"""The Recorder role over the actor that writes the rollout log."""
+"""The Recorder role over the actor that writes the rollout log, and another one in its place where it is lost."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+import logging
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 
+from ray.exceptions import RayActorError, RayError
+
 from r1ray.cluster.group_workers import GroupWorkers
-from r1ray.cluster.host import Handle
+from r1ray.cluster.host import Handle, cause_of
+from r1ray.errors import InfrastructureError
 from r1ray.runtime.deadline import within
-from r1ray.types import GroupRecord
+from r1ray.types import GroupRecord, ScoredGroup
+
+logger = logging.getLogger(__name__)
+MAX_ATTEMPTS = 3
+"""Of one file; what ends its writer so often would do so again."""
+PING_S = 5.0
+"""Between two questions to a writer at work, and how long each may take to answer."""
+MAX_SILENT = 3
+"""So many questions in a row a writer may leave unanswered, and more of them while it starts."""
+MAX_SILENT_AT_START = 12
 
 
 class RecorderProxy:
     """The Recorder role over one actor. It reads the trajectories from the workers that hold them and writes Parquet
-    files, and nobody waits; then the workers let them go."""
+    files, one after the other, and nobody waits; then the workers let them go. Where the actor dies, or answers
+    nothing, another one is started, and what was not written yet is written by that."""
 
     MAX_BEHIND = 8
 
-    def __init__(self, actor: Handle, groups: GroupWorkers, *, deadline_s: float) -> None:
-        self._actor, self._groups, self._deadline_s = actor, groups, deadline_s
-        self._pending: list[asyncio.Task[Path]] = []
+    def __init__(self, start: Callable[[], Handle], groups: GroupWorkers, *, deadline_s: float) -> None:
+        """
+        Args:
+            start: starts a writer, which need not answer yet.
+            deadline_s: of one file.
+        """
+        self._start, self._groups, self._deadline_s = start, groups, deadline_s
+        self._actor = start()
+        self._is_fresh = self._has_answered = False
+        self._order = asyncio.Lock()
+        self._pending: list[asyncio.Task[Path | None]] = []
+        self._when_lost: list[Callable[[], None]] = []
+
+    def when_lost(self, callback: Callable[[], None]) -> None:
+        """See :class:`r1ray.interfaces.Recorder`."""
+        self._when_lost.append(callback)
 
     async def record(self, step: int, records: Sequence[GroupRecord]) -> None:
         """See :class:`r1ray.interfaces.Recorder`. Waits only while the writer is ``MAX_BEHIND`` steps behind. Raises
@@ -30,20 +57,73 @@ class RecorderProxy:
             await self._pending.pop(0)
 
     async def set_aside(self, step: int, records: Sequence[GroupRecord]) -> Path:
-        return await self._write(step, records, "not_finite_step")
+        """See :class:`r1ray.interfaces.Recorder`."""
+        path = await self._write(step, records, "not_finite_step")
+        if path is None:
+            raise InfrastructureError(f"the groups of step {step} that were to be set aside are not written")
+        return path
 
     async def flush(self) -> None:
         while self._pending:
             await self._pending.pop(0)
 
-    async def _write(self, step: int, records: Sequence[GroupRecord], name: str) -> Path:
+    async def _write(self, step: int, records: Sequence[GroupRecord], name: str) -> Path | None:
+        """Return the path of what was written; None where every writer ended over it."""
         groups = [record.group for record in records if record.group is not None]
+        async with self._order:
+            for _ in range(MAX_ATTEMPTS):
+                try:
+                    path = await self._attempt(step, records, groups, name)
+                    break
+                except RayActorError as error:
+                    self._replace(step, cause_of(error))
+            else:
+                path = None
+                logger.warning("the rollouts of step %d are lost: %d processes ended over them", step, MAX_ATTEMPTS)
+        await self._groups.drop(groups)
+        return path
+
+    async def _attempt(
+        self, step: int, records: Sequence[GroupRecord], groups: Sequence[ScoredGroup], name: str
+    ) -> Path:
+        # What a writer before this one has left of the step, or in the middle of a line, is removed.
+        writing = self._actor.write.remote(step, records, self._groups.lend(groups), name, again=self._is_fresh)
         path: Path = await within(
             self._deadline_s,
-            self._actor.write.remote(step, records, self._groups.lend(groups), name),
+            self._watched(writing),
             waiter="the controller",
             owner="the rollout log",
             key="deadlines.checkpoint_s",
         )
-        await self._groups.drop(groups)
+        self._is_fresh, self._has_answered = False, True
         return path
+
+    async def _watched(self, call: Awaitable[Path]) -> Path:
+        """Return what a call of the writer returns. A writer that is stopped is killed; its call fails then."""
+        writing, num_silent = asyncio.ensure_future(call), 0
+        try:
+            while not (await asyncio.wait({writing}, timeout=PING_S))[0]:
+                num_silent = 0 if await self._answers() else num_silent + 1
+                if num_silent == (MAX_SILENT if self._has_answered else MAX_SILENT_AT_START):
+                    self._actor.kill()
+            return await writing
+        finally:
+            writing.cancel()
+
+    async def _answers(self) -> bool:
+        try:
+            async with asyncio.timeout(PING_S):
+                await self._actor.actor.place.remote()
+        except TimeoutError:
+            return False
+        except RayError:
+            return True  # it is dead, which its call tells
+        self._has_answered = True
+        return True
+
+    def _replace(self, step: int, why: str) -> None:
+        logger.warning("the process of the rollout log is lost: %s. Another one writes step %d", why, step)
+        for callback in self._when_lost:
+            callback()
+        self._actor.kill()
+        self._actor, self._is_fresh, self._has_answered = self._start(), True, False

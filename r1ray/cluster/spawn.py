@@ -15,6 +15,7 @@ from ray.exceptions import RayError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from r1ray.cluster.host import EngineShards, Handle, host, import_path
+from r1ray.cluster.joining import scratch_environment
 from r1ray.cluster.killing import MARK, kill_marked
 from r1ray.cluster.placement import Needs, Reservation, reserve
 from r1ray.cluster.rank_host import Place, kill_process, rank_host
@@ -66,6 +67,7 @@ class Spawner:
         """Rollout engines, each with its place and with what its processes have in their environment."""
         self._common = {
             **import_path(),
+            **scratch_environment(),
             "TOKENIZERS_PARALLELISM": "false",
             "DO_NOT_TRACK": "1",
             "VLLM_NO_USAGE_STATS": "1",
@@ -184,7 +186,7 @@ class Spawner:
         place = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
         options: dict[str, Any] = {"num_cpus": 0, "scheduling_strategy": place}
         env = self._named(Name("rollout log", 0))
-        return self._host("r1ray.telemetry.rollouts:RolloutLog", folder, **options, **env)
+        return self._keep(rank_host("r1ray.telemetry.rollouts:RolloutLog", folder, **options, **env))
 
     async def beside_rank_0(self, function: Any) -> Any:
         """Call ``function`` on the node of learner rank 0."""

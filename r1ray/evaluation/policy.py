@@ -22,6 +22,8 @@ class Sampler(Protocol):
 
     async def classes(self, prompt: Prompt, answers: Sequence[str | None]) -> tuple[int | None, ...] | None: ...
 
+    def is_recovering(self) -> bool: ...
+
 
 class EnginePolicy:
     """A :class:`~r1ray.evaluation.tree_search.Generate` over rollout engines."""

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping
 from typing import TypeVar
 
 from r1ray.errors import first_of
-from r1ray.runtime.deadline import within
+from r1ray.runtime.deadline import never, within
 from r1ray.types import Prompt
 
 A = TypeVar("A")
@@ -21,6 +21,7 @@ async def ask_each(
     deadline_s: float,
     sought: Callable[[Prompt], str],
     keep: Callable[[int, A], None],
+    stands_still: Callable[[], bool] = never,
 ) -> dict[int, A]:
     """Ask every question, ``at_a_time`` of them at once (at least one), and return the answers in the questions' order.
 
@@ -29,6 +30,7 @@ async def ask_each(
         deadline_s: of one question, once it is asked.
         sought: says in the message of DeadlineExceeded for what of a question was waited.
         keep: is called with each answer as soon as it is there.
+        stands_still: as of :func:`~r1ray.runtime.deadline.within`.
 
     Raises:
         BaseException: the first failure of a question; the others are cancelled.
@@ -44,6 +46,7 @@ async def ask_each(
                 waiter="the evaluation",
                 owner=sought(prompt),
                 key="deadlines.generate_s",
+                stands_still=stands_still,
             )
             keep(index, answers[index])
 

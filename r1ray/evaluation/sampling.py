@@ -98,6 +98,7 @@ async def answer_questions(
         deadline_s=deadline_s,
         sought=lambda prompt: f"the answers to question {prompt.id} of {name}",
         keep=keep,
+        stands_still=runner.is_recovering,
     )
 
 

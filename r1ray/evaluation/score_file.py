@@ -24,6 +24,7 @@ from r1ray.config import RewardConfig, SandboxConfig
 from r1ray.data.checks import MalformedRow, parse_check, read_row
 from r1ray.data.own_columns import carried
 from r1ray.errors import OwnFunctionFailed, UserError
+from r1ray.evaluation.score_process import IsolatedScorer
 from r1ray.reward.check_problems import reference_problem
 from r1ray.reward.failure_book import FailureBook, body, failures_of, headline
 from r1ray.reward.scorer import RewardScorer
@@ -95,7 +96,7 @@ def question_of(row: Mapping[str, Any]) -> Question:
     )
 
 
-async def score_row(scorer: RewardScorer, number: int, row: Row | str, book: FailureBook) -> Row:
+async def score_row(scorer: RewardScorer | IsolatedScorer, number: int, row: Row | str, book: FailureBook) -> Row:
     """The outcome of one row; what is wrong with the row is an outcome too, and so is what a reward function did wrong,
     of which ``book`` shows each kind. Raises OwnFunctionFailed where ``on_error=stop`` says so."""
     started = time.monotonic()
@@ -140,7 +141,9 @@ def _kind(outcome: Unscorable | ScoringFailed) -> str:
 
 
 async def _score_all(path: str, reward: RewardConfig, sandbox: SandboxConfig, write: Callable[[Row], None]) -> None:
-    scorer, book = RewardScorer(reward, sandbox, programs=None), FailureBook()
+    book = FailureBook()
+    has_own = any(part.function is not None for part in reward.parts.values())
+    scorer = IsolatedScorer(reward, sandbox) if has_own else RewardScorer(reward, sandbox, programs=None)
     under_way: deque[asyncio.Task[Row]] = deque()
     try:
         for number, row in read_rows(path):

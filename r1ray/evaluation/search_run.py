@@ -91,6 +91,7 @@ class Searcher:
             deadline_s=self.deadline_s,
             sought=lambda prompt: f"the search for {prompt.id}",
             keep=keep,
+            stands_still=self.sampler.is_recovering,
         )
 
     async def question(self, index: int, prompt: Prompt) -> Found:

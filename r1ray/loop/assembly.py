@@ -55,6 +55,7 @@ def assemble(
     progress = Progress(config.steps, config.stop, state=state, history=history)
     engines = Engines(roles.weights, progress, waiter)
     roles.weights.when_lost(lambda: faults.note("rollout_worker"))
+    roles.recorder.when_lost(lambda: faults.note("rollout_log"))
     buffer = Buffer(
         roles.groups,
         prompts,
@@ -84,6 +85,7 @@ def assemble(
         stop=config.stop,
         progress=progress,
         weights=roles.weights,
+        groups=roles.eval_groups,
         engines=engines,
         waiter=waiter,
     )
@@ -118,6 +120,7 @@ def assemble(
         go_back=go_back,
         settle=saver.go_back,
         tell=engines.note_learner,
+        ended=buffer.errors.instead_of,
     )
     return Parts(
         ledger=ledger,

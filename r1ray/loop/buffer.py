@@ -173,10 +173,14 @@ class Buffer:
     async def take(self, part: StepPart) -> tuple[list[ScoredGroup], list[Prompt]]:
         """Return groups of the next step and their prompts, chosen so that no group is ever too old; none once the
         buffer is closed, unless the step has begun. They stay here until they are settled."""
-        deadlines = self._waiter.deadlines  # a trajectory has three attempts, and engines may have to be replaced
-        seconds = 3 * (deadlines.generate_s + deadlines.score_s) + deadlines.start_s
-        owner = f"groups of version {self._progress.version}"
-        groups = await self._waiter.wait_for(self._choose(part), "generate_s", owner, seconds=seconds)
+        deadlines = self._waiter.deadlines
+        groups = await self._waiter.wait_for(
+            self._choose(part),
+            "generate_s",
+            f"groups of version {self._progress.version}",
+            seconds=3 * (deadlines.generate_s + deadlines.score_s),  # a trajectory has three attempts
+            stands_still=self._groups.is_recovering,
+        )
         return groups, [self._running[group.group_id][0].prompt for group in groups]
 
     async def _choose(self, part: StepPart) -> list[ScoredGroup]:

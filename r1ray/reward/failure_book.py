@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
+from collections.abc import Callable
 
 from r1ray.errors import PartFailure
 from r1ray.types import Outcome, Unscorable
@@ -21,11 +22,14 @@ BECOMES = {
 class FailureBook:
     """Counts failures by part and kind, and shows the first of each kind."""
 
-    def __init__(self) -> None:
+    def __init__(self, refuse: Callable[[PartFailure, str], None] = lambda failure, prompt_id: None) -> None:
+        """``refuse`` raises what a failure, on the prompt of that id, ends at once."""
+        self._refuse = refuse
         self._counts: Counter[tuple[str, str]] = Counter()
 
     def note(self, failure: PartFailure, prompt_id: str) -> None:
         """Count a failure on a response to a prompt."""
+        self._refuse(failure, prompt_id)
         key = failure.part, failure.kind
         self._counts[key] += 1
         if self._counts[key] == 1:

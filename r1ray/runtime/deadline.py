@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from typing import TypeVar
 
 from r1ray.errors import DeadlineExceeded
@@ -11,15 +12,30 @@ from r1ray.runtime.activity import waiting
 from r1ray.runtime.actor_status import explained, suspects
 
 T = TypeVar("T")
+LOOK_S = 0.5
 
 
-async def within(seconds: float, awaitable: Awaitable[T], *, waiter: str, owner: str, key: str) -> T:
+def never() -> bool:
+    """Return False: a clock that always runs."""
+    return False
+
+
+async def within(
+    seconds: float,
+    awaitable: Awaitable[T],
+    *,
+    waiter: str,
+    owner: str,
+    key: str,
+    stands_still: Callable[[], bool] = never,
+) -> T:
     """The result of ``awaitable``, or DeadlineExceeded that says who waited for whom, how long, and what to do.
 
     Args:
         waiter: who waits.
         owner: who has to answer.
         key: the configuration key that holds ``seconds``.
+        stands_still: says whether the clock does: somebody else's time passes now, who has a deadline of his own.
     """
     # Not asyncio.wait_for: in Python 3.11 it swallows a cancellation that comes together with the result
     # (https://github.com/python/cpython/issues/86296), and a task group whose other task failed would wait for ever.
@@ -27,7 +43,8 @@ async def within(seconds: float, awaitable: Awaitable[T], *, waiter: str, owner:
     try:
         with waiting(owner):
             async with limit:
-                return await awaitable
+                with _put_off(limit, stands_still, every_s=min(LOOK_S, seconds / 4)):
+                    return await awaitable
     except TimeoutError as error:
         if not limit.expired():
             raise
@@ -35,3 +52,28 @@ async def within(seconds: float, awaitable: Awaitable[T], *, waiter: str, owner:
             f"{waiter} waited {seconds:g} s for {owner} without an answer. If that much work is normal here, raise "
             f"{key}; otherwise {explained(owner, suspects(owner))}"
         ) from error
+
+
+@contextmanager
+def _put_off(limit: asyncio.Timeout, stands_still: Callable[[], bool], *, every_s: float) -> Iterator[None]:
+    """Put a limit off by the time during which its clock stands still, which is looked at every so often."""
+    if stands_still is never:
+        yield
+        return
+    loop = asyncio.get_running_loop()
+    looked = loop.time()
+    timer: asyncio.TimerHandle | None = None
+
+    def look() -> None:
+        nonlocal timer, looked
+        before, looked = looked, loop.time()
+        end = limit.when()
+        if end is not None and not limit.expired() and stands_still():
+            limit.reschedule(end + looked - before)
+        timer = loop.call_later(every_s, look)
+
+    timer = loop.call_later(every_s, look)
+    try:
+        yield
+    finally:
+        timer.cancel()

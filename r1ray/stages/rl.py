@@ -23,6 +23,7 @@ from r1ray.evaluation.held_out import HeldOutPrompts
 from r1ray.evaluation.sampling import evaluate
 from r1ray.loop.checkpoint import Checkpoints
 from r1ray.loop.controller import Controller
+from r1ray.loop.upkeep.reward_errors import refuse_before_training
 from r1ray.reward.check_problems import problem_finder
 from r1ray.reward.equivalence import CAN_VOTE
 from r1ray.reward.failure_book import FailureBook
@@ -332,7 +333,7 @@ class _Job:
             seed=self._config.seed * 1_000_003 + step,
             slots=self._config.eval_slots,
             deadline_s=self._config.deadlines.decided.generate_s,
-            book=self._book,
+            book=FailureBook(refuse_before_training) if step == 0 else self._book,
         )
 
     def _probe(self) -> list[Int32Array]:

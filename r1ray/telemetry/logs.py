@@ -17,15 +17,27 @@ ROOT = "r1ray"
 
 class ConsoleHandler(logging.Handler):
     """Prints each record as it is. Unlike ``logging.StreamHandler`` it raises what the stream raises: a command whose
-    reader has gone, or whose disk is full, ends."""
+    reader has gone, or whose disk is full, ends. A run whose console goes has a log, and goes on without it."""
 
     def __init__(self, stream: TextIO, *, prefix: str = "") -> None:
         super().__init__()
         self.stream = stream
+        self._has_log = self._is_gone = False
         self.setFormatter(logging.Formatter(f"{prefix}%(message)s"))
 
     def emit(self, record: logging.LogRecord) -> None:
         """Print a record; on a terminal in its ``style``, where it has one."""
+        if self._is_gone:
+            return
+        try:
+            self._print(record)
+        except OSError as error:
+            if not self._has_log:
+                raise
+            self._is_gone = True
+            print(f"the console is lost ({error}); the run goes on", file=sys.stderr, flush=True)
+
+    def _print(self, record: logging.LogRecord) -> None:
         text, style = self.format(record), getattr(record, "style", None)
         if style is None or not self.stream.isatty():
             print(text, file=self.stream, flush=True)
@@ -36,8 +48,9 @@ class ConsoleHandler(logging.Handler):
         Console(file=self.stream, highlight=False, soft_wrap=True).print(Text(text, style))
 
     def moved_to(self, files: Mapping[int, int]) -> TextIO:
-        """Print to a copy of the file that the stream is of, if ``files`` has one; returns the stream that it was."""
-        before = self.stream
+        """Print to a copy of the file that the stream is of, if ``files`` has one; returns the stream that it was. What
+        the process prints elsewhere goes to a log from here on."""
+        before, self._has_log = self.stream, True
         try:
             copy = files.get(before.fileno())
         except (OSError, ValueError):  # it is of no file
@@ -49,7 +62,7 @@ class ConsoleHandler(logging.Handler):
 
     def move_back(self, stream: TextIO) -> None:
         """Print to the stream again from which :meth:`moved_to` went away."""
-        copy, self.stream = self.stream, stream
+        copy, self.stream, self._has_log = self.stream, stream, False
         if copy is not stream:
             with suppress(OSError):  # its reader is gone, which whoever printed was told
                 copy.close()

@@ -75,12 +75,17 @@ class RolloutLog:
         self._folder, self._stage = folder, stage
         folder.mkdir(parents=True, exist_ok=True)
 
-    def write(self, step: int, records: Sequence[GroupRecord], lent: Lent, name: str = "step") -> Path:
+    def write(
+        self, step: int, records: Sequence[GroupRecord], lent: Lent, name: str = "step", *, again: bool = False
+    ) -> Path:
         """Write a step's groups. Returns ``<folder>/<name>=000123.parquet``; only steps are measured.
 
         Args:
             lent: the trajectories, on their way from who holds them.
+            again: the process that wrote before this one was killed, perhaps in the middle of this step.
         """
+        if again:
+            self.rewind(step - 1)
         trajectories: Mapping[str, Trajectory] = lent.read()
         rows = [row for record in records for row in rows_of(step, self._stage, record, trajectories)]
         path = rollout_file(self._folder, step, name=name)

@@ -7,11 +7,13 @@ a learner that sends over NCCL calls it for its side.
 from __future__ import annotations
 
 from r1ray.runtime.own_process import join
+from r1ray.runtime.scratch import enter
 
 
 def register() -> None:
     """Register the receivers and NCCL's sender with vLLM's factories; calling it again changes nothing. A process of
     vLLM gets its name, its log and its status file here."""
+    enter()
     join()
     from vllm.distributed.weight_transfer.factory import WeightTransferEngineFactory, WeightTransferTrainerFactory
     from vllm.platforms import current_platform

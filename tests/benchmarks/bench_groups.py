@@ -38,6 +38,7 @@ from r1ray.cluster.group_host import GroupHost
 from r1ray.cluster.group_workers import GroupWorkers
 from r1ray.cluster.host import Handle, host, import_path
 from r1ray.cluster.learners import LearnerGroup
+from r1ray.cluster.rank_host import rank_host
 from r1ray.cluster.recorder import RecorderProxy
 from r1ray.cluster.scorers import RewardWorkers
 from r1ray.config import AlgoConfig, CheckpointConfig, DataConfig, EvalConfig, LearnerConfig, RewardConfig, RunConfig
@@ -135,7 +136,9 @@ class Rank:
 class Log:
     """Reads a step's trajectories, as the rollout log does, and writes nothing."""
 
-    def write(self, step: int, records: Sequence[GroupRecord], lent: Lent, name: str = "step") -> Path:
+    def write(
+        self, step: int, records: Sequence[GroupRecord], lent: Lent, name: str = "step", *, again: bool = False
+    ) -> Path:
         lent.read()
         return Path(name)
 
@@ -179,7 +182,7 @@ async def measured(num_groups: int, *, steps: int, num_tokens: int, is_local: bo
     env = {"runtime_env": {"env_vars": import_path() | {"OMP_NUM_THREADS": "1"}}, "num_cpus": 0}
     engine = host(f"{HERE}:Engine", num_tokens, is_async=True, **env)
     scorers = [host(f"{HERE}:Rewards", is_async=True, **env)]
-    rank, rollout_log = host(f"{HERE}:Rank", **env), host(f"{HERE}:Log", **env)
+    rank, rollout_log = host(f"{HERE}:Rank", **env), rank_host(f"{HERE}:Log", **env)
     worker: GroupHost | Handle
     if is_local:
         worker, pid = GroupHost(scorers, SPEC), os.getpid()
@@ -210,7 +213,7 @@ async def measured(num_groups: int, *, steps: int, num_tokens: int, is_local: bo
             groups,
             LearnerGroup([rank], "127.0.0.1", groups, start=never, kill=never),
             Weights(note),
-            RecorderProxy(rollout_log, groups, deadline_s=600.0),
+            RecorderProxy(lambda: rollout_log, groups, deadline_s=600.0),
             groups,
         )  # type: ignore[arg-type]
         controller = Controller(

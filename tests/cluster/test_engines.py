@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Coroutine, Sequence
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ import pytest
 from r1ray.cluster import engines
 from r1ray.cluster.engine import Engine
 from r1ray.cluster.engines import MAX_STARTS
+from r1ray.cluster.group_workers import GroupWorkers
 from r1ray.errors import InfrastructureError
 from r1ray.rollout.placement import EngineState
 from tests.cluster.pools import Actor, Told, pool_of, refuse, until
@@ -199,5 +201,28 @@ def test_a_closed_pool_watches_nothing_and_replaces_nothing() -> None:
         actor.death.set()
         await asyncio.sleep(0.01)
         assert told.said == [] and len(asyncio.all_tasks()) <= 2
+
+    run(scenario())
+
+
+def test_group_workers_know_that_an_engine_is_being_replaced_until_it_serves_or_cannot_be_had() -> None:
+    """Nobody's deadline runs meanwhile; where none can be had for long, it runs again."""
+
+    async def scenario() -> None:
+        rewards: Any = SimpleNamespace(when_replaced=lambda callback: None)
+        groups = GroupWorkers([], rewards, deadline_s=0.5)
+        pool = pool_of([Actor(), Actor()], groups, lambda name: Actor(ready_s=0.05 if name == "rollout 0" else 60))
+        await pool.serve(pool.engines)
+        assert not groups.is_recovering()
+        pool.lose(pool.engines[0])
+        await until(groups.is_recovering)
+        await until(lambda: pool.engines[0].incarnation == 1)
+        await pool.serve(pool.engines)
+        assert not groups.is_recovering()
+        pool.lose(pool.engines[1])
+        await until(groups.is_recovering)
+        await until(lambda: not groups.is_recovering())
+        assert pool.engines[1].is_lost
+        pool.close()
 
     run(scenario())

@@ -26,6 +26,7 @@ from r1ray.cluster.group_host import GroupHost
 from r1ray.cluster.group_workers import GroupWorkers
 from r1ray.cluster.host import Handle, host, import_path
 from r1ray.cluster.learners import LearnerGroup
+from r1ray.cluster.rank_host import rank_host
 from r1ray.cluster.recorder import RecorderProxy
 from r1ray.cluster.scorers import RewardWorkers
 from r1ray.config.specs import GroupWorkerSpec
@@ -406,8 +407,8 @@ def test_ranks_read_their_own_share_and_none_trains_if_anything_is_gone(tmp_path
 def test_a_recorded_step_is_written_and_its_trajectories_are_let_go(tmp_path: Path, workers: int) -> None:
     async def scenario() -> None:
         async with started(tmp_path, workers=workers) as s:
-            log = host("r1ray.telemetry.rollouts:RolloutLog", tmp_path / "rollouts", **ENV)
-            recorder = RecorderProxy(log, s.groups, deadline_s=60.0)
+            log = rank_host("r1ray.telemetry.rollouts:RolloutLog", tmp_path / "rollouts", **ENV)
+            recorder = RecorderProxy(lambda: log, s.groups, deadline_s=60.0)
             group = await s.groups.run(request("0/0"))
             record = GroupRecord(group_id="0/0", prompt=PROMPT, group=group, advantages=(0.5,) * 8, status="trained")
             await recorder.record(1, [record])

@@ -7,10 +7,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from r1ray.errors import InfrastructureError
+from r1ray.errors import InfrastructureError, OwnFunctionFailed, PartFailure
 from r1ray.evaluation.records import Answered
 from r1ray.evaluation.sampling import answer_questions, evaluate
 from r1ray.evaluation.summary import metrics_of
+from r1ray.reward.failure_book import FailureBook
 from r1ray.types import (
     EvalResult,
     GroupRequest,
@@ -230,3 +231,13 @@ def test_the_interval_of_pass_at_1_covers_the_truth_in_95_of_100_evaluations(
         covered += interval.low <= truth <= interval.high
     # 200 trials of a nominal 0.95: fewer than 181 covered have a probability of 0.3 %.
     assert covered >= 181
+
+
+def test_a_failure_that_the_book_refuses_ends_the_evaluation() -> None:
+    def refuse(failure: PartFailure, prompt_id: str) -> None:
+        raise OwnFunctionFailed(f"{failure} on {prompt_id}")
+
+    failure = PartFailure(part="mine", kind="ValueError", message="planted", response="x")
+    scorer = FakeScorer(lambda each: Scored(0.0, {"mine": 0.0}, (failure,)))
+    with pytest.raises(OwnFunctionFailed, match="planted on a"):
+        answers(groups(scorer), {0: make_prompt("a")}, samples=2, book=FailureBook(refuse))

@@ -186,6 +186,35 @@ def test_a_function_that_fails_ends_the_file_if_it_is_to(
     assert "reward part mine: returned None" in capsys.readouterr().err
 
 
+EXITING = """
+import os
+def leaving(prompt, response):
+    if response.text == "leave":
+        os._exit(7)
+    return 1.0
+"""
+
+
+@pytest.mark.faults
+@pytest.mark.parametrize(("on_error", "code"), [("auto", 0), ("zero", 0), ("mask", 0), ("stop", 2)])
+def test_a_function_that_ends_its_process_loses_its_row_alone(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, on_error: str, code: int
+) -> None:
+    (tmp_path / "own_exit_scores.py").write_text(EXITING)
+    monkeypatch.syspath_prepend(tmp_path)
+    texts = ["a", "leave", "b", "leave", "c"]
+    rows = [{"id": number, "check": MATH, "response": text} for number, text in enumerate(texts)]
+    part = f'+reward.parts.mine={{weight: 1.0, function: "own_exit_scores:leaving", on_error: {on_error}}}'
+    assert main(["score", str(written(tmp_path / "rows.jsonl", rows)), part]) == code
+    printed = capsys.readouterr()
+    assert "reward part mine: scoring it ended its process" in printed.err and "exit code 7" in printed.err
+    if code == 0:
+        found = [json.loads(line) for line in printed.out.splitlines()]
+        assert [row["id"] for row in found] == list(range(5))
+        assert [row["outcome"] for row in found] == ["scored", "reward_error", "scored", "reward_error", "scored"]
+        assert "3 scored, 2 reward_error" in printed.err
+
+
 def test_many_rows_take_bounded_memory(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     path = tmp_path / "many.jsonl"
     with path.open("w") as file:

@@ -21,6 +21,9 @@ class Steps:
         self.scorer = scorer
         self.requests: list[GroupRequest] = []
 
+    def is_recovering(self) -> bool:
+        return False
+
     async def sample(self, request: GroupRequest) -> tuple[Trajectory, ...]:
         self.requests.append(request)
         await asyncio.sleep(0)

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from r1ray.config import AlgoConfig, DeadlineConfig, RewardConfig, StopConfig
+from r1ray.errors import DeadlineExceeded
 from r1ray.loop.batch import parts_of_step
 from r1ray.loop.buffer import Buffer
 from r1ray.loop.ledger import Ledger
@@ -21,13 +22,18 @@ from tests.fakes import Events, FakeEngine, FakeGroups, FakePrompts, FakeScorer,
 class World:
     """A buffer among fakes; slots for two steps of two groups."""
 
-    def __init__(self, *, delay: Callable[[str], int] = lambda group_id: 0) -> None:
+    def __init__(
+        self,
+        *,
+        delay: Callable[[str], int] = lambda group_id: 0,
+        deadlines: DeadlineConfig | None = None,
+    ) -> None:
         events = Events()
         engine = FakeEngine(events, delay=delay)
         engine.version = 0
         weights = FakeWeightSync(events, engine)
         self.groups = FakeGroups(engine, FakeScorer())
-        waiter = Waiter(DeadlineConfig(generate_s=5.0).decided)
+        waiter = Waiter((deadlines or DeadlineConfig(generate_s=5.0)).decided)
         self.ledger = Ledger()
         self.progress = Progress(9, StopConfig(), state=None, history=())
         algo = AlgoConfig(group_size=2, prompts_per_step=2, minibatches_per_step=1, max_staleness=1)
@@ -51,6 +57,9 @@ class World:
     async def generate(self, tasks: asyncio.TaskGroup) -> None:
         self.buffer.begin(tasks)
         await self.buffer.open()
+        await self.issue_all()
+
+    async def issue_all(self) -> None:
         while True:
             self.buffer.run(await self.buffer.issue())
 
@@ -126,3 +135,29 @@ def test_a_closed_buffer_gives_nothing(is_waiting: bool) -> None:
         await world.buffer.leave_behind([], all_others=True)
 
     world.during(close)
+
+
+@pytest.mark.parametrize("recovers", [False, True])
+def test_the_recovery_of_an_engine_does_not_count_in_the_deadline_of_a_step(recovers: bool) -> None:
+    """All that a step may take is 0.15 s here; its groups come after 0.5 s."""
+    world = World(deadlines=DeadlineConfig(generate_s=0.03, score_s=0.02, start_s=60.0))
+
+    async def work(tasks: asyncio.TaskGroup) -> None:
+        world.groups.recovers = recovers
+        taking = asyncio.ensure_future(world.take())
+        await asyncio.sleep(0.5)
+        world.buffer.begin(tasks)
+        await world.buffer.open()
+        if recovers:
+            assert len(await taking) == 2
+        else:
+            with pytest.raises(DeadlineExceeded, match="groups of version 0"):
+                await taking
+
+    async def both() -> None:
+        async with asyncio.TaskGroup() as tasks:
+            generating = tasks.create_task(world.issue_all())
+            await work(tasks)
+            generating.cancel()
+
+    asyncio.run(both())

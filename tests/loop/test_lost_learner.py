@@ -15,9 +15,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from r1ray.config import DeadlineConfig, RunConfig
-from r1ray.errors import LearnerLost, Terminated
-from r1ray.types import PublishStats, group_of
+from r1ray.errors import LearnerLost, OwnFunctionFailed, Terminated
+from r1ray.types import Outcome, PublishStats, Scored, Trajectory, group_of
 from tests.loop.test_controller import World, make_config
+from tests.loop.upkeep.test_reward_errors import bad
 
 pytestmark = pytest.mark.faults
 LOST = LearnerLost("learner rank 1 died: planted", (1,))
@@ -277,6 +278,27 @@ def test_a_run_that_is_to_end_restarts_nothing(tmp_path: Path) -> None:
     with pytest.raises(Terminated, match="after step 2; the same command goes on"):
         world.run()
     assert not world.learner.restarts
+
+
+def test_a_reward_function_that_is_ending_the_run_is_its_reason_also_if_a_rank_is_lost_then(tmp_path: Path) -> None:
+    config = config_of(staleness=1)
+    world = LosingWorld(tmp_path, config)
+    train = world.learner.train
+
+    def reward(trajectory: Trajectory) -> Outcome:
+        return bad(on_error="stop") if trajectory.oldest_version >= 2 else Scored(trajectory.index % 2, {"mine": 1.0})
+
+    async def lost(*arguments: Any, **keywords: Any) -> Any:
+        while len(world.learner.trained) == 2 and not world.last._buffer.is_closed:
+            await asyncio.sleep(0)
+        if len(world.learner.trained) == 2:
+            raise LOST
+        return await train(*arguments, **keywords)
+
+    world.scorer.reward, world.learner.train = reward, lost  # type: ignore[method-assign]
+    with pytest.raises(OwnFunctionFailed, match="stopped after step 2; the same command goes on") as found:
+        world.run()
+    assert "what the model wrote" in str(found.value) and not world.learner.restarts
 
 
 def test_the_end_of_a_run_is_made_again_too(tmp_path: Path) -> None:

@@ -19,3 +19,7 @@ async def slow(prompt: Prompt, response: Response) -> float:
     if not Path(os.environ["HURRY"]).exists():
         await asyncio.sleep(3.0)
     return 0.0
+
+
+def broken(prompt: Prompt, response: Response) -> float:
+    raise ValueError("planted")

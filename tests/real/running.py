@@ -52,12 +52,25 @@ def r1ray(*arguments: str, cwd: Path, timeout_s: float = 480.0, env: dict[str, s
     return printed
 
 
-def start(*arguments: str, cwd: Path, env: dict[str, str] | None = None) -> subprocess.Popen[str]:
+def start(
+    *arguments: str,
+    cwd: Path,
+    env: dict[str, str] | None = None,
+    under: Sequence[str] = (),
+    into: Path | None = None,
+) -> subprocess.Popen[str]:
+    """Start ``python -m r1ray``.
+
+    Args:
+        under: a command that becomes another one.
+        into: what it prints goes to this file, instead of a pipe.
+    """
+    output = into.open("w") if into is not None else subprocess.PIPE
     return subprocess.Popen(
-        [sys.executable, "-m", "r1ray", *arguments],
+        [*under, sys.executable, "-m", "r1ray", *arguments],
         cwd=cwd,
         env=env or environment(),
-        stdout=subprocess.PIPE,
+        stdout=output,
         stderr=subprocess.STDOUT,
         text=True,
         start_new_session=True,

@@ -63,3 +63,26 @@ def test_a_cancellation_that_comes_with_the_result_is_not_lost() -> None:
             await waiting
 
     asyncio.run(main())
+
+
+def test_time_during_which_the_clock_stands_still_does_not_count() -> None:
+    async def main() -> tuple[float, float]:
+        loop = asyncio.get_running_loop()
+        began, recovered = loop.time(), loop.time() + 0.4
+
+        def stands_still() -> bool:
+            return loop.time() < recovered
+
+        async def answer(seconds: float) -> None:
+            await asyncio.sleep(seconds)
+
+        names = {"waiter": "the test", "owner": "nobody", "key": "deadlines.learn_s"}
+        await within(0.2, answer(0.45), stands_still=stands_still, **names)
+        first, recovered = loop.time() - began, loop.time() + 0.4
+        with pytest.raises(DeadlineExceeded):
+            await within(0.2, answer(60), stands_still=stands_still, **names)
+        return first, loop.time() - began - first
+
+    first, second = asyncio.run(main())
+    assert first >= 0.44
+    assert 0.55 <= second < 10, "the clock runs again"

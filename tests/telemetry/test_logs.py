@@ -106,3 +106,28 @@ with console(sys.stdout):
     assert done.stdout == "before\nmeanwhile\nprinted after\nafter\n" and done.stderr == ""
     log = (tmp_path / "log").read_text()
     assert sorted(log.splitlines()) == ["a library prints", "and warns", "its child prints"]
+
+
+def test_a_run_with_a_log_goes_on_without_its_console(tmp_path: Path) -> None:
+    program = f"""
+import logging, sys
+from r1ray.telemetry.logs import chatter_in, console
+logger = logging.getLogger("r1ray.somewhere")
+with console(sys.stdout):
+    with open({str(tmp_path / "log")!r}, "w") as log, chatter_in(log):
+        for number in range(100_000):
+            logger.info("line %d", number)
+        print("to the end")
+    logger.info("after")
+"""
+    process = subprocess.Popen(
+        [sys.executable, "-c", program], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None and process.stderr is not None
+    assert process.stdout.readline() == "line 0\n"
+    process.stdout.close()
+    assert process.stderr.read() == ""
+    process.stderr.close()
+    assert process.wait(timeout=30) == 0
+    lost, end = (tmp_path / "log").read_text().splitlines()
+    assert lost.startswith("the console is lost") and end == "to the end"

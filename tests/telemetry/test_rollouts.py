@@ -304,3 +304,19 @@ def test_a_trajectory_that_ended_its_workers_is_set_aside_until_its_step_is_rewo
     }
     log.rewind(1)
     assert (tmp_path / "set_aside.jsonl").read_text().count("\n") == 1
+
+
+def test_a_step_whose_writer_was_killed_in_the_middle_of_it_is_written_once(tmp_path: Path) -> None:
+    """It had written its file and a part of its line."""
+    one = make_trajectory(group_id="0/1", text="wait, let me check")
+    record = record_of("0/1", [scored(one, RIGHT)], (0.7,))
+    RolloutLog(tmp_path).write(1, [record], lent(one))
+    before = reflection_rows(tmp_path)
+    RolloutLog(tmp_path).write(2, [record], lent(one))
+    with (tmp_path / "reflection.jsonl").open("a") as file:
+        file.write('{"step": 2, "re')
+    RolloutLog(tmp_path).write(2, [record], lent(one), again=True)
+    RolloutLog(tmp_path).write(3, [record], lent(one))
+    rows = reflection_rows(tmp_path)
+    assert [row["step"] for row in rows] == [1, 2, 3] and rows[0] == before[0]
+    assert [row["step"] for row in read_rollouts(tmp_path, columns=["step"])] == [1, 2, 3]

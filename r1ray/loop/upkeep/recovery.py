@@ -15,7 +15,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 from r1ray.config import LearnerConfig
-from r1ray.errors import InfrastructureError, LearnerLost, Terminated
+from r1ray.errors import InfrastructureError, LearnerLost, R1RayError, Terminated
 from r1ray.loop.checkpoint import Checkpoints, LoopState
 from r1ray.loop.roles import RestartableLearner
 from r1ray.loop.upkeep.faults import Faults
@@ -41,6 +41,7 @@ class Recovery:
         go_back: Callable[[LoopState | None], Awaitable[None]],
         settle: Callable[[], Awaitable[None]] | None = None,
         tell: Callable[[LearnerLost | None], None] = lambda error: None,
+        ended: Callable[[Terminated], R1RayError] = lambda ended: ended,
     ) -> None:
         """
         Args:
@@ -49,11 +50,12 @@ class Recovery:
             go_back: makes everything but the learner what it was at a checkpoint; None: at the start.
             settle: ends what is being saved, as a checkpoint or not.
             tell: hears of a loss, for whoever does not wait for the learner; None: it is back.
+            ended: returns what a run raises that is asked to end: there may be another reason than a signal.
         """
         self._max_restarts, self._learner, self._checkpoints = config.max_restarts, learner, checkpoints
         self._faults, self._waiter = faults, waiter
         self._step, self._is_stopping, self._tell = step, is_stopping, tell
-        self._settle, self._go_back = settle, go_back
+        self._settle, self._go_back, self._ended = settle, go_back, ended
         learner.when_lost(tell)
         self._crashed_after: int | None = None
         self._from: int | None = None  # the checkpoint of the last restarts
@@ -97,7 +99,8 @@ class Recovery:
         found = await asyncio.to_thread(self._checkpoints.latest)
         folder, state = found or (None, None)
         if self._is_stopping():
-            raise Terminated.after(state.step if state else 0, has_checkpoint=state is not None) from lost
+            ended = Terminated.after(state.step if state else 0, has_checkpoint=state is not None)
+            raise self._ended(ended) from lost
         self._count(lost, state, after=after)
         await self._go_back(state)
         while True:

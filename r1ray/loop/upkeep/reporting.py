@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 
 from r1ray.config import CheckpointConfig, EvalConfig, StopConfig
 from r1ray.errors import UserError
-from r1ray.interfaces import WeightSync
+from r1ray.interfaces import GroupRunner, WeightSync
 from r1ray.loop.roles import Evaluate
 from r1ray.loop.upkeep.progress import Progress
 from r1ray.loop.upkeep.uniform import UniformWatch
@@ -31,6 +31,7 @@ class Report:
         stop: StopConfig,
         progress: Progress,
         weights: WeightSync,
+        groups: GroupRunner,
         engines: Engines,
         waiter: Waiter,
     ) -> None:
@@ -40,10 +41,12 @@ class Report:
             evaluate: returns the metrics of a version; None: nothing is evaluated.
             checkpoint: names the metric that chooses the best one.
             stop: names the metric that ends training.
+            groups: on the engines that evaluate.
         """
         self._log, self._evaluate = log, evaluate
         self._config, self._best, self._stop = evaluation, checkpoint.best, stop
-        self._progress, self._weights, self._engines, self._waiter = progress, weights, engines, waiter
+        self._progress, self._weights, self._groups = progress, weights, groups
+        self._engines, self._waiter = engines, waiter
         self._line: dict[str, float] = {}
         self._uniform = UniformWatch()
         self._evaluation: asyncio.Task[dict[str, float]] | None = None
@@ -106,7 +109,8 @@ class Report:
 
     async def _metrics_of(self, evaluate: Evaluate, step: int) -> dict[str, float]:
         owner = f"the evaluation after step {step}"
-        result = await self._waiter.wait_for(evaluate(step), "generate_s", owner)
+        stands_still = self._groups.is_recovering
+        result = await self._waiter.wait_for(evaluate(step), "generate_s", owner, stands_still=stands_still)
         best, stop = self._best, self._stop
         if best is not None and best not in result.metrics:
             names = ", ".join(result.metrics)

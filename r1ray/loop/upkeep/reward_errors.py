@@ -53,16 +53,16 @@ class RewardErrors:
     def _judge(self, failures: tuple[PartFailure, ...], prompt: Prompt) -> OwnFunctionFailed | None:
         """Return with what the run has to end, now that a trajectory has these failures."""
         if stopping := [each for each in failures if each.on_error == "stop"]:
-            return _ended_by(stopping[0], prompt, "")
+            return _ended_by(stopping[0], prompt.id, "")
         if not (tolerated := [each for each in failures if each.on_error == "auto"]):
             return None
         if self._progress.step == 0:
-            return _ended_by(tolerated[0], prompt, ", in the first step")
+            return _ended_by(tolerated[0], prompt.id, ", in the first step")
         self._num_tolerated += 1
         seen = max(self._step_size, self._num_scored)
         if self._num_tolerated <= MAX_SHARE * seen:
             return None
-        return _ended_by(tolerated[0], prompt, f", and so did {self._num_tolerated} of a step's {seen} trajectories")
+        return _ended_by(tolerated[0], prompt.id, f", and so did {self._num_tolerated} of a step's {seen} trajectories")
 
     def instead_of(self, ended: Terminated) -> R1RayError:
         """Return what to raise when the run has ended at a checkpoint, for this reason or for another."""
@@ -80,9 +80,15 @@ class RewardErrors:
         return {f"reward_errors/{part}": float(count) for part, count in by_part.items()}
 
 
-def _ended_by(failure: PartFailure, prompt: Prompt, more: str) -> OwnFunctionFailed:
+def refuse_before_training(failure: PartFailure, prompt_id: str) -> None:
+    """Raise OwnFunctionFailed for a failure in the evaluation before the first step, as that step would."""
+    if failure.on_error in ("stop", "auto"):
+        raise _ended_by(failure, prompt_id, ", in the evaluation before the first step")
+
+
+def _ended_by(failure: PartFailure, prompt_id: str, more: str) -> OwnFunctionFailed:
     key = f"reward.parts.{failure.part}.on_error"
     return OwnFunctionFailed(
-        f"{headline(failure, prompt.id)}{more}; {key}={failure.on_error} ends the run there.\n{body(failure)}\n"
+        f"{headline(failure, prompt_id)}{more}; {key}={failure.on_error} ends the run there.\n{body(failure)}\n"
         f"Mend the function; or {key}=zero counts such responses as 0, and {key}=mask leaves them out."
     )

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 from r1ray.config import Deadlines
 from r1ray.errors import DeadlineExceeded, LearnerLost
 from r1ray.interfaces import WeightSync
 from r1ray.loop.upkeep.progress import Progress
-from r1ray.runtime.deadline import within
+from r1ray.runtime.deadline import never, within
 from r1ray.types import PublishStats
 
 T = TypeVar("T")
@@ -23,16 +23,26 @@ class Waiter:
         """``name``: who waits."""
         self.deadlines, self._name = deadlines, name
 
-    async def wait_for(self, awaitable: Awaitable[T], deadline: str, owner: str, *, seconds: float | None = None) -> T:
+    async def wait_for(
+        self,
+        awaitable: Awaitable[T],
+        deadline: str,
+        owner: str,
+        *,
+        seconds: float | None = None,
+        stands_still: Callable[[], bool] = never,
+    ) -> T:
         """Return the result of ``awaitable``. Raises DeadlineExceeded.
 
         Args:
             deadline: the name of the deadline in its section.
             owner: who has to answer.
             seconds: how long, if the wait is made of several deadlines.
+            stands_still: as of :func:`~r1ray.runtime.deadline.within`.
         """
         limit = getattr(self.deadlines, deadline) if seconds is None else seconds
-        return await within(limit, awaitable, waiter=self._name, owner=owner, key=f"deadlines.{deadline}")
+        key = f"deadlines.{deadline}"
+        return await within(limit, awaitable, waiter=self._name, owner=owner, key=key, stands_still=stands_still)
 
     async def wait_for_learner(
         self, awaitable: Awaitable[T], deadline: str, owner: str, *, seconds: float | None = None

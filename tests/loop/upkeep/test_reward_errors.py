@@ -12,7 +12,8 @@ from r1ray.config import RewardConfig, StopConfig
 from r1ray.errors import OwnFunctionFailed, PartFailure, R1RayError, UserError
 from r1ray.loop.checkpoint import Checkpoints
 from r1ray.loop.upkeep.progress import Progress
-from r1ray.loop.upkeep.reward_errors import RewardErrors
+from r1ray.loop.upkeep.reward_errors import RewardErrors, refuse_before_training
+from r1ray.reward.failure_book import FailureBook
 from r1ray.types import Outcome, Scored, ScoringFailed, Trajectory, Unscorable
 from tests.fakes import make_prompt
 from tests.loop.groups import make_group
@@ -193,3 +194,15 @@ def test_a_masked_failure_is_no_infrastructure_error(tmp_path: Path) -> None:
     line = world.log[-1]
     assert (line["scoring/reward_error"], line["scoring/unscored"]) == (1 / 3, 2.0)
     assert line["reward_errors/mine"] >= 2.0 and "scoring/infrastructure_error" not in line
+
+
+@pytest.mark.parametrize(("on_error", "ends"), [("auto", True), ("stop", True), ("zero", False), ("mask", False)])
+def test_in_the_evaluation_before_the_first_step_it_ends_the_run_as_in_that_step(on_error: str, ends: bool) -> None:
+    book = FailureBook(refuse_before_training)
+    if ends:
+        with pytest.raises(OwnFunctionFailed, match="in the evaluation before the first step") as found:
+            book.note(failure(on_error=on_error), "p7")
+        assert "what the model wrote" in str(found.value)
+    else:
+        book.note(failure(on_error=on_error), "p7")
+        assert book.count("mine", "ValueError at my_rewards.py:7") == 1

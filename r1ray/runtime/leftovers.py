@@ -1,0 +1,68 @@
+"""What a command leaves on a node, and its removal: processes, the scratch folder, and files of shared memory.
+
+Run as a program it is the watch of a command: it waits until that ends, however it does, and removes what is left. It
+needs the standard library alone, and takes 20 ms to start.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import sys
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+VARIABLE = "R1RAY_SCRATCH"
+"""The variable of the environment that holds a command's scratch folder, in every process of it but the driver."""
+SHARED_MEMORY = Path("/dev/shm")
+GONE_S = 10.0
+"""Longest wait for killed processes to be gone."""
+DONE = b"done"
+"""What the watch reads where the command has removed everything itself."""
+
+
+def kill_with(variable: str, value: str) -> int:
+    """Kill the processes of this node that have a variable of this value in their environment, stopped ones too, but
+    for this one. Returns how many."""
+    wanted, killed = f"{variable}={value}".encode(), 0
+    for folder in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):  # it ended, or is somebody else's
+            if wanted in (folder / "environ").read_bytes().split(b"\0") and int(folder.name) != os.getpid():
+                os.kill(int(folder.name), signal.SIGKILL)
+                killed += 1
+    return killed
+
+
+def clear(folder: Path) -> None:
+    """Kill what still runs of a command, and remove its scratch folder and its files of shared memory."""
+    _until(lambda: not kill_with(VARIABLE, str(folder)))
+    # vLLM calls memory that its workers on CPUs share after the file over which they meet.
+    names = [f"*{folder.name}-*", *(f"{path.name}-*" for path in folder.glob("vllm_dist_*"))]
+    _until(lambda: _removed(folder))
+    for name in names:
+        for path in SHARED_MEMORY.glob(name):
+            path.unlink(missing_ok=True)
+
+
+def _removed(folder: Path) -> bool:
+    shutil.rmtree(folder, ignore_errors=True)
+    return not folder.exists()
+
+
+def _until(condition: Callable[[], bool]) -> None:
+    end = time.monotonic() + GONE_S
+    while not condition() and time.monotonic() < end:
+        time.sleep(0.05)
+
+
+def watch(folder: Path) -> None:
+    """Wait for the end of the process that holds the other end of the standard input, and clear the folder."""
+    if sys.stdin.buffer.read() != DONE:
+        clear(folder)
+
+
+if __name__ == "__main__":
+    watch(Path(sys.argv[1]))
