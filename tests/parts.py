@@ -2,7 +2,8 @@
 
     test                unit, real, alone: what every change has to pass (the Makefile runs lint and types before)
     test-without-tools  the tests that use tools which a machine may lack, with those hidden: they skip, none fails
-    test-faults         what kills or damages something, with that which ``test`` leaves out; 60 minutes at most
+    test-faults         what kills or damages something, with that which ``test`` leaves out; 60 minutes at most. PART=2
+                        in the environment: the second of its four parts alone
     test-long           what takes minutes: curves over three seeds, the whole recipe, commands of READMEs; 80 minutes
                         at most
     bench               r1ray beside what it replaces; 30 minutes at most
@@ -27,10 +28,22 @@ ROOT = Path(__file__).parents[1]
 GRACE_S = 60.0
 """Time that a part has to end what it started, when the limit ends it."""
 TIME_IS_UP = 124
-SLOWEST = ("graph", "run", "killed_run", "evaluation", "publish", "supervised", "code", "adapters", "doctor")
-"""Files of tests/real that are begun first, so that both workers end at about the same time."""
+SLOWEST = (
+    "faults/test_killed.py",
+    *(
+        f"real/test_{name}.py"
+        for name in ("graph", "run", "evaluation", "publish", "supervised", "code", "adapters", "doctor")
+    ),
+)
+"""Files of the real parts that are begun first, so that both workers end at about the same time."""
 SLOWEST_TESTS = ("--durations=10", "--durations-min=5")
 """Every part says which of its tests took longest."""
+FAULTS = {
+    "killed": ("killed",),
+    "stopped": ("stopped",),
+    "ended": ("ended", "nodes"),
+}
+"""Parts of the fault matrix, and their files ``tests/faults/test_*.py``; the fourth part is every other test."""
 USE_TOOLS = ("sandbox", "reward", "evaluation/benchmarks", "k8s", "test_tools.py", "evaluation/test_score_file.py")
 """Below tests/: whose tests use tools that a machine may lack."""
 
@@ -55,7 +68,7 @@ class Verb:
 def files_marked(mark: str) -> list[str]:
     """The test files that name a mark, the slowest first. Collecting the others would cost their imports, and find
     nothing."""
-    first = [ROOT / "tests" / "real" / f"test_{name}.py" for name in SLOWEST]
+    first = [ROOT / "tests" / name for name in SLOWEST]
     files = [*first, *(path for path in sorted((ROOT / "tests").rglob("test_*.py")) if path not in first)]
     return [str(path.relative_to(ROOT)) for path in files if f"mark.{mark}" in path.read_text()]
 
@@ -82,13 +95,34 @@ def make_verbs() -> dict[str, Verb]:
             )
         ),
         "test-without-tools": Verb((tests("without tools", "not long", "--hide-tools", *two, "worksteal", *tooled),)),
-        "test-faults": Verb((tests("faults", "faults", "--durations=0", of="faults"),), limit_min=60),
+        "test-faults": Verb(chosen(fault_parts(), os.environ.get("PART")), limit_min=60),
         "test-long": Verb((tests("long", "long and not faults", "-s", "--durations=0", of="long"),), limit_min=80),
         "bench": Verb(
             [Part(name, ("-W", "ignore", "-m", f"tests.benchmarks.{name}")) for name in benches], limit_min=30
         ),
         "soak": Verb([Part("soak", ("-W", "ignore", "-m", "tests.faults.soak", os.environ.get("MINUTES", "20")))]),
     }
+
+
+def fault_parts() -> tuple[Part, ...]:
+    """The parts of ``make test-faults``."""
+    folder = "tests/faults/test_"
+    matrix = {name: [f"{folder}{file}.py" for file in files] for name, files in FAULTS.items()}
+    others = [path for path in files_marked("faults") if not path.startswith(folder)]
+    run = ("-m", "pytest", *SLOWEST_TESTS, "--durations=0", "-m", "faults")
+    by_two = ("-n", "2", "--dist", "worksteal")  # they wait for most of the time
+    parts = [Part(name, (*run, *by_two, *files)) for name, files in matrix.items()]
+    return (*parts, Part("others", (*run, *others)))
+
+
+def chosen(parts: Sequence[Part], number: str | None) -> Sequence[Part]:
+    """Return the part with a number, from 1; all of them without one."""
+    if not number:
+        return parts
+    numbers = [str(each) for each in range(1, len(parts) + 1)]
+    if number not in numbers:
+        sys.exit(f"PART={number}: needs to be one of {', '.join(numbers)}.")
+    return [parts[int(number) - 1]]
 
 
 def run_part(part: Part, *, until: float | None) -> int:

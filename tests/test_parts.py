@@ -73,6 +73,16 @@ def test_every_benchmark_is_run_by_make_bench() -> None:
     assert there == {part.arguments[-1] for part in make_verbs()["bench"].parts} and len(there) >= 5
 
 
+def test_every_file_of_the_fault_matrix_is_in_one_part_and_a_part_can_be_chosen() -> None:
+    made = parts.fault_parts()
+    files = [argument for part in made for argument in part.arguments if argument.endswith(".py")]
+    assert sorted(files) == sorted(files_marked("faults"))
+    assert [part.name for part in parts.chosen(made, "2")] == ["stopped"]
+    assert parts.chosen(made, None) == made
+    with pytest.raises(SystemExit, match="PART=5: needs to be one of 1, 2, 3, 4"):
+        parts.chosen(made, "5")
+
+
 def test_the_longer_verbs_have_limits() -> None:
     limits = {name: verb.limit_min for name, verb in make_verbs().items() if verb.limit_min is not None}
     assert limits == {"test-faults": 60, "test-long": 80, "bench": 30}

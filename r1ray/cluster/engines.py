@@ -19,6 +19,7 @@ from ray.exceptions import RayActorError, RayError
 
 from r1ray.cluster.engine import Engine, Told
 from r1ray.cluster.host import Handle, cause_of
+from r1ray.cluster.silence import is_silent
 from r1ray.errors import DeadlineExceeded, InfrastructureError
 from r1ray.rollout.placement import EngineState
 from r1ray.runtime.background import Background
@@ -229,11 +230,9 @@ class EnginePool:
         while not engine.is_lost:
             num_updates = engine.num_updates
             try:
-                async with asyncio.timeout(self._limits.silent_s):
-                    await engine.actor.ping.remote()
-            except TimeoutError:
-                if num_updates == engine.num_updates and not engine.is_updating:
-                    self.lose(engine, f"it has not answered for {self._limits.silent_s:g} s (rollout.silent_s)")
+                silent = await is_silent(engine.actor.ping.remote, silent_s=self._limits.silent_s)
             except RayError:
                 return  # it ended, which is noticed elsewhere
+            if silent and num_updates == engine.num_updates and not engine.is_updating:
+                self.lose(engine, f"it has not answered for {self._limits.silent_s:g} s (rollout.silent_s)")
             await asyncio.sleep(PING_S)

@@ -22,10 +22,11 @@ from r1ray.cluster.group_host import GroupHost, Trouble
 from r1ray.cluster.host import Handle
 from r1ray.cluster.lending import Held, Remote
 from r1ray.cluster.scorers import RewardWorkers
+from r1ray.cluster.silence import is_silent
 from r1ray.cluster.spawn import Spawner
 from r1ray.config import Deadlines, RewardConfig
 from r1ray.config.specs import GroupWorkerSpec
-from r1ray.errors import GroupLost, InfrastructureError, R1RayError
+from r1ray.errors import DeadlineExceeded, GroupLost, InfrastructureError, R1RayError
 from r1ray.rollout.group_worker import WorkerStatus
 from r1ray.rollout.placement import EngineState
 from r1ray.runtime.background import Background
@@ -37,15 +38,27 @@ TIMES_S = 10.0
 """How long an engine may take to say how it spent its time."""
 RETURN_S = 0.5
 """Between two attempts to reach a worker that is started again."""
+MAX_STARTS = 3
+"""Of a worker that does not answer in time, in a row."""
+PING_S = 5.0
+"""Between two questions whether a worker answers."""
 
 
 class GroupWorkers:
     """See :class:`r1ray.interfaces.GroupRunner`: groups over one worker in this process, or over several actors."""
 
-    def __init__(self, workers: Sequence[GroupHost | Handle], rewards: RewardWorkers, *, deadline_s: float) -> None:
+    def __init__(
+        self,
+        workers: Sequence[GroupHost | Handle],
+        rewards: RewardWorkers,
+        *,
+        deadline_s: float,
+        silent_s: float = math.inf,
+    ) -> None:
         """
         Args:
             deadline_s: of a question that a worker answers at once, and of its return, or an engine's, after it died.
+            silent_s: after so long without an answer a worker is lost.
         """
         self._workers, self._rewards, self._deadline_s = list(workers), rewards, deadline_s
         self._load = [0] * len(self._workers)
@@ -58,8 +71,10 @@ class GroupWorkers:
         self._calls: set[asyncio.Task[Any]] = set()
         self._failure: BaseException | None = None
         self._background = Background(self.fail)
-        for index in range(len(self._workers)):
+        for index, worker in enumerate(self._workers):
             self._background.start(self._heed(index))
+            if isinstance(worker, Handle):
+                self._background.start(self._lose_when_silent(worker, index, silent_s))
         rewards.when_replaced(lambda: self._background.start(self._tell_all("set_scorers")))
 
     # ------------------------------------------------------------------ groups
@@ -191,6 +206,20 @@ class GroupWorkers:
             for trouble in troubles:
                 self._rewards.replace(trouble.scorer, trouble.actor)
 
+    async def _lose_when_silent(self, worker: Handle, index: int, silent_s: float) -> None:
+        """Have a worker started again that answers nothing: its process was stopped, or hangs."""
+        while True:
+            try:
+                if await is_silent(lambda: self._call(index, "status"), silent_s=silent_s):
+                    logger.warning("group worker %d has not answered for %g s (rollout.silent_s)", index, silent_s)
+                    await asyncio.to_thread(worker.start_again)
+                    self._note_death(index)
+            except RayActorError:
+                self._note_death(index)
+            if index in self._returning:
+                await asyncio.wait({self._returning[index]})
+            await asyncio.sleep(PING_S)
+
     # ------------------------------------------------------------------ calls
 
     async def _on_one(self, method: str, *arguments: Any) -> Any:
@@ -268,12 +297,19 @@ class GroupWorkers:
             self._returning[index] = self._background.start(self._await_return(index))
 
     async def _await_return(self, index: int) -> None:
+        num_starts = 1
         while True:
             try:
                 await self._soon(index, "status")
                 break
             except ActorUnavailableError:
                 await asyncio.sleep(RETURN_S)
+            except DeadlineExceeded as error:
+                if num_starts == MAX_STARTS:
+                    raise
+                num_starts += 1
+                logger.warning("group worker %d is started once more: %s", index, error)
+                await asyncio.to_thread(cast(Handle, self._workers[index]).start_again)
             except RayActorError as error:
                 raise InfrastructureError(f"group worker {index} cannot be started again: {error}") from error
         async with self._telling:
@@ -289,11 +325,13 @@ async def start_group_workers(
     num_workers: int | None,
     reward: RewardConfig,
     deadlines: Deadlines,
+    silent_s: float = math.inf,
 ) -> GroupWorkers:
     """Start group workers, on the nodes of rollout engines in turn.
 
     Args:
         num_workers: 0: one in this process. None: one a rollout node, and in this process if that is this node alone.
+        silent_s: as of :class:`GroupWorkers`; one in this process answers whenever this process does.
     """
     nodes = spawner.placement.nodes("rollout") or [ray.get_runtime_context().get_node_id()]
     if num_workers is None:
@@ -311,4 +349,5 @@ async def start_group_workers(
     workers: list[GroupHost | Handle] = [
         spawner.group_worker(nodes[number % len(nodes)], rewards.actors, spec(number)) for number in range(num_workers)
     ]
-    return GroupWorkers(workers or [GroupHost(rewards.actors, spec(0))], rewards, deadline_s=deadlines.start_s)
+    local = GroupHost(rewards.actors, spec(0))
+    return GroupWorkers(workers or [local], rewards, deadline_s=deadlines.start_s, silent_s=silent_s)

@@ -268,6 +268,10 @@ class Handle:
     def kill(self) -> None:
         ray.kill(self.actor)
 
+    def start_again(self) -> None:
+        """Kill the process of an actor that Ray starts again."""
+        ray.kill(self.actor, no_restart=False)
+
 
 def _handle(actor: ActorHandle, is_async: bool, name: str) -> Handle:
     return Handle(actor, is_async=is_async, name=name)

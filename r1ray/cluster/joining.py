@@ -5,22 +5,20 @@ from __future__ import annotations
 import atexit
 import logging
 import os
-import socket
 from contextlib import nullcontext
 from pathlib import Path
 
 import ray
 from ray.exceptions import RayError
 
+from r1ray.cluster import head_watch
+from r1ray.cluster.reachable import why_unreachable
 from r1ray.errors import UserError
 from r1ray.runtime.scratch import Scratch
 from r1ray.runtime.termination import kept_handler
 
 logger = logging.getLogger(__name__)
 JOIN_S = 10.0
-SETTINGS = 4
-HELLO = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes((0, 0, 0, SETTINGS, 0, 0, 0, 0, 0))
-"""With what a gRPC client begins: HTTP/2's preface and a frame of settings. A server's first frame is one too."""
 
 
 def connect(address: str | None) -> tuple[float, float]:
@@ -45,6 +43,7 @@ def connect(address: str | None) -> tuple[float, float]:
             own |= {"_temp_dir": str(scratch.folder)} if scratch is not None else {}
             with kept_handler(), scratch.inherited() if scratch is not None else nullcontext():
                 ray.init(**own, log_to_driver=False, logging_level="ERROR")
+        head_watch.watch()
     total = ray.cluster_resources()
     return total.get("CPU", 0.0), total.get("GPU", 0.0)
 
@@ -89,27 +88,6 @@ def reachable(address: str | None) -> tuple[str, str] | None:
     if problem := why_unreachable(target, timeout_s=JOIN_S):
         raise UserError(f"{key}={target}: {problem}; needs the HOST:PORT of a running cluster's first node.")
     return key, target
-
-
-def why_unreachable(address: str, *, timeout_s: float) -> str | None:
-    """Why no Ray answers at ``HOST:PORT``, with or without ``ray://``, where Ray itself would try for minutes; None
-    where one does, and for an address without a port."""
-    host, _, port = address.removeprefix("ray://").rpartition(":")
-    if host.startswith(("http://", "https://")):
-        return "that is a job server, to which `r1ray submit` sends runs"
-    if not port.isdigit():
-        return None
-    try:
-        with socket.create_connection((host.strip("[]"), int(port)), timeout=timeout_s) as server:
-            if os.environ.get("RAY_USE_TLS", "0").lower() in ("1", "true"):
-                return None
-            server.sendall(HELLO)
-            is_grpc = server.recv(4, socket.MSG_WAITALL)[3:] == bytes((SETTINGS,))
-    except TimeoutError:
-        return f"no Ray answers there within {timeout_s:g} s"
-    except OSError as error:
-        return f"no Ray answers there: {error}"
-    return None if is_grpc else "what answers there is not Ray"
 
 
 def available_cpus() -> int:

@@ -118,7 +118,12 @@ async def launch(
             others, ranks_ready(start_ranks, start_s=deadlines.start_s)
         )
         groups = await start_group_workers(
-            spawner, rewards, num_workers=config.cluster.group_workers, reward=reward, deadlines=deadlines
+            spawner,
+            rewards,
+            num_workers=config.cluster.group_workers,
+            reward=reward,
+            deadlines=deadlines,
+            silent_s=rollout.silent_s,
         )
         eval_groups = await start_group_workers(spawner, rewards, num_workers=0, reward=reward, deadlines=deadlines)
         limits = EngineLimits(

@@ -12,8 +12,8 @@ import time
 import ray
 from ray.exceptions import RayError
 
-from r1ray.cluster.joining import why_unreachable
 from r1ray.cluster.placement import nodes_of_cluster
+from r1ray.cluster.reachable import why_unreachable
 
 
 def wait_for_nodes(count: int, timeout_s: float) -> int:

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 
 from r1ray.config.sources import DOMAIN
-from r1ray.errors import InfrastructureError
+from r1ray.errors import GroupLost, InfrastructureError
 from r1ray.evaluation.questions import ask_each
 from r1ray.evaluation.records import Answered, Sample, accuracy_of
 from r1ray.evaluation.resampling import Metric
@@ -72,8 +72,7 @@ async def answer_questions(
             seed=seed + index * samples,
             is_eval=True,
         )
-        group = await runner.run(request)
-        texts = await runner.read([group]) if with_texts else {}
+        group, texts = await _asked(runner, request, with_texts=with_texts)
         await runner.drop([group])
         for trajectory in group.trajectories:
             for failure in failures_of(trajectory.outcome):
@@ -100,6 +99,20 @@ async def answer_questions(
         keep=keep,
         stands_still=runner.is_recovering,
     )
+
+
+async def _asked(
+    runner: GroupRunner, request: GroupRequest, *, with_texts: bool
+) -> tuple[ScoredGroup, Mapping[str, Trajectory]]:
+    """Return a group, and its texts; asked for once more, with the same seeds, where its worker is lost."""
+    while True:
+        try:
+            group = await runner.run(request)
+        except GroupLost:
+            continue
+        texts = await runner.read([group]) if with_texts else {}
+        if not with_texts or len(texts) == len(group.trajectories):
+            return group, texts
 
 
 def _samples(group: ScoredGroup, texts: Mapping[str, Trajectory]) -> list[tuple[ScoredTrajectory, Sample]]:

@@ -122,6 +122,12 @@ def end_step(metrics: Mapping[str, float]) -> None:
         _current.end_step(metrics)
 
 
+def end_at_once(why: str) -> None:
+    """Tell that the run has failed, in a process that ends without leaving :func:`told`."""
+    if _current is not None:
+        _current.end(f"failed: {why}")
+
+
 @contextmanager
 def told(run_dir: Path) -> Iterator[None]:
     """Tell of the run in a folder while the block lasts, and then how it ended. What is printed, and r1ray's records,

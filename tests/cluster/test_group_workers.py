@@ -90,7 +90,7 @@ async def started(
     path = "r1ray.cluster.group_host:GroupHost"
     actors = [host(path, rewards.actors, spec, is_async=True, max_restarts=-1, **ENV) for spec in specs]
     spec = GroupWorkerSpec(number=0, generate_s=60.0, score_s=score_s, scores_in_flight=512)
-    groups = GroupWorkers(actors or [GroupHost(rewards.actors, spec)], rewards, deadline_s=60.0)
+    groups = GroupWorkers(actors or [GroupHost(rewards.actors, spec)], rewards, deadline_s=60.0, silent_s=2.0)
     first = [Engine(f"rollout {i}", make("Engine", num_tokens), 1) for i in range(engines)]
     again = EngineActors(lambda name: make("Engine", num_tokens), end)
     pool = EnginePool(first, again, groups, LIMITS)
@@ -225,6 +225,25 @@ def test_a_worker_that_is_killed_loses_its_groups_and_comes_back(tmp_path: Path)
             assert all(map(s.groups.is_held, again)) and not s.groups.is_held(before)
 
     run(scenario())
+
+
+@pytest.mark.long
+@pytest.mark.faults
+def test_a_worker_that_is_stopped_is_started_again(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with started(tmp_path, workers=1) as s:
+            before = await s.groups.run(request("0/0"))
+            pid = await s.workers[0].actor.__ray_call__.remote(pid_of)
+            running = asyncio.create_task(s.groups.run(request("slow/0")))
+            await until(lambda: _is_true(s.engine(0).asked.remote(), lambda asked: len(asked) == 16))
+            os.kill(pid, signal.SIGSTOP)
+            with pytest.raises(GroupLost):
+                await asyncio.wait_for(running, 60.0)
+            after = await s.groups.run(request("1/0"))
+            assert after.incarnation != before.incarnation and not s.groups.is_held(before)
+            assert not psutil.pid_exists(pid)
+
+    run(scenario(), seconds=120.0)
 
 
 @pytest.mark.long

@@ -6,8 +6,9 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 
-from r1ray.cluster.joining import connect, local_gpus, why_unreachable
+from r1ray.cluster.joining import connect, local_gpus
 from r1ray.cluster.placement import preflight
+from r1ray.cluster.reachable import why_unreachable
 from r1ray.config import ClusterConfig, DataConfig, RewardConfig, RewardPart, RunConfig
 from r1ray.errors import UserError
 

@@ -16,9 +16,9 @@ from ray.cluster_utils import Cluster
 from ray.exceptions import RayActorError
 
 from r1ray.cluster.host import EngineShards, host, mistake_of
-from r1ray.cluster.joining import why_unreachable
 from r1ray.cluster.newcomers import newcomers
 from r1ray.cluster.placement import Kind, Needs, Reservation, missing, nodes_of_cluster, reserve
+from r1ray.cluster.reachable import why_unreachable
 from r1ray.cluster.spawn import Spawner
 from r1ray.cluster.storage import check_storage
 from r1ray.config.specs import EngineShardSpec

@@ -1,13 +1,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 import pytest
 
-from r1ray.errors import InfrastructureError, OwnFunctionFailed, PartFailure
+from r1ray.errors import GroupLost, InfrastructureError, OwnFunctionFailed, PartFailure
 from r1ray.evaluation.records import Answered
 from r1ray.evaluation.sampling import answer_questions, evaluate
 from r1ray.evaluation.summary import metrics_of
@@ -118,6 +118,29 @@ def test_pass_at_1_comes_with_its_interval() -> None:
 @pytest.mark.faults
 def test_a_lost_engine_does_not_end_an_evaluation() -> None:
     assert measure(FakeScorer(), fail=1).metrics["pass@1"] == 0.5
+
+
+@pytest.mark.faults
+@pytest.mark.parametrize("is_lost", ["while it runs", "before its texts are read"])
+def test_a_question_whose_group_worker_is_lost_is_asked_again(is_lost: str) -> None:
+    runner = groups(FakeScorer())
+    run, read, lost = runner.run, runner.read, list[str]()
+
+    async def run_at_last(request: GroupRequest) -> ScoredGroup:
+        if is_lost == "while it runs" and not lost:
+            lost.append(request.group_id)
+            raise GroupLost((request.group_id,))
+        return await run(request)
+
+    async def read_at_last(asked: Sequence[ScoredGroup]) -> dict[str, Trajectory]:
+        if is_lost != "while it runs" and not lost:
+            lost.append(asked[0].group_id)
+            return {}
+        return await read(asked)
+
+    runner.run, runner.read = run_at_last, read_at_last  # type: ignore[method-assign]
+    answered = answers(runner, {0: make_prompt()}, samples=3, with_texts=True)
+    assert lost == ["eval/sums/0"] and [bool(sample.text) for sample in answered[0].samples] == [True] * 3
 
 
 @pytest.mark.parametrize("fault", [ScoringFailed("late"), Unscorable("no reference")])

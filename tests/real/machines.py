@@ -120,6 +120,11 @@ class Network:
             (each.folder / "hosts").write_text("\n".join(["127.0.0.1 localhost", *names, ""]))
         return machine
 
+    def cut_off(self, machine: Machine) -> None:
+        """Pull a machine's plug out of the bridge: it goes on, and reaches nobody."""
+        port = f"port{self.machines.index(machine) + 1}"
+        _do(["nsenter", f"--net=/proc/{self._switch}/ns/net", "ip", "link", "set", port, "down"])
+
     def close(self) -> None:
         """End every machine, with all that runs there."""
         for holder in reversed(self._holders):

@@ -1,4 +1,4 @@
-"""A learner rank is lost in the middle of a step: the group is restarted inside the run, which goes on to its end."""
+"""The step that is made again after a learner rank was lost is the same to the last bit; and fine-tuning."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ import psutil
 import pytest
 
 from r1ray.telemetry.rollouts import read_rollouts
-from tests.real.running import SMALL, balanced, end, engines, environment, metrics, own, start, wait_until
+from tests.real.running import SMALL, balanced, end, environment, metrics, own, start, wait_until
 from tests.real.test_run import FIGURES
 from tests.real.test_supervised import SMALL as SUPERVISED
 from tests.real.test_supervised import dialogues, write
 
-pytestmark = [pytest.mark.real, pytest.mark.faults]
+pytestmark = [pytest.mark.real, pytest.mark.faults, pytest.mark.long]
 
 BOOKS = ("ledger/issued", "ledger/in_flight", "ledger/reissued")
 """A group is issued once, also where its step is made twice."""
@@ -92,50 +92,6 @@ def test_a_rank_that_is_killed_in_its_step_costs_the_steps_since_the_checkpoint(
     check(*run_with(signal.SIGKILL, tmp_path, qwen_folder, running_total))
 
 
-@pytest.mark.long
-@pytest.mark.parametrize("zero", [2, 3])
-def test_a_rank_that_is_stopped_in_its_step_is_found_by_the_deadline_and_killed(
-    tmp_path: Path, qwen_folder: Path, running_total: Path, zero: int
-) -> None:
-    more = ("deadlines.learn_s=25", f"learner.zero_stage={zero}")
-    folder, line, printed = run_with(signal.SIGSTOP, tmp_path, qwen_folder, running_total, *more)
-    check(folder, line, printed)
-    assert "does not answer within" in printed and "deadlines.learn_s" in printed
-
-
-@pytest.mark.long
-def test_a_rank_and_an_engine_that_are_killed_in_the_same_step_are_both_replaced(
-    tmp_path: Path, qwen_folder: Path, running_total: Path
-) -> None:
-    """The engine is killed while the learner is away, and so comes back before it, or with it."""
-    folder, trigger = tmp_path / "runs" / "lost", tmp_path / "fault"
-    trigger.write_text(f"1 {int(signal.SIGKILL)} 4 {folder / 'metrics.jsonl'}")
-    command = ["run", *own(qwen_folder, running_total / "train.parquet", None, tmp_path / "runs"), *RUN]
-    command += ["rollout.num_actors=2", "rollout.cpus_per_actor=0.5"]
-    process = start(*command, cwd=tmp_path, env=environment(FAULT=str(trigger)))
-    try:
-        wait_until(lambda: len(metrics(folder)) > 3 or process.poll() is not None, timeout_s=300, what="step 3")
-        wait_until(lambda: not trigger.exists() or process.poll() is not None, timeout_s=120, what="the fault")
-        assert process.poll() is None, process.communicate()[0][-4000:]
-        both = engines(process.pid)
-        os.kill(both[0][1].pid, signal.SIGKILL)
-        printed, _ = process.communicate(timeout=400)
-    finally:
-        end(process)
-    assert process.returncode == 0, printed[-4000:]
-    rows = metrics(folder)
-    assert [row["step"] for row in rows] == [0, 1, 2, 3, 4, 5] and balanced(rows)
-    assert [row["policy_version"] for row in rows] == [0, 1, 2, 6, 7, 8]
-    assert (rows[-1]["ledger/trained"], rows[-1]["ledger/in_flight"]) == (20, 0)
-    assert all(row["publish/probe_max_logprob_diff"] < 1e-3 for row in rows), "both engines hold what the learner does"
-    faults = [rows[-1][name] for name in ("learner/restarts", "faults/learner_rank", "faults/rollout_worker")]
-    assert len(both) == 2 and faults == [1, 1, 1]
-    groups = [row["group_id"] for row in read_rollouts(folder / "rollouts", columns=["group_id"])]
-    assert len(set(groups)) == 20 and len(groups) == 20 * 4, "no group twice, none lost"
-    assert "from the checkpoint of step 2" in printed and "is lost" in printed
-
-
-@pytest.mark.long
 def test_fine_tuning_goes_on_without_a_rank_that_is_killed(tmp_path: Path, llama_folder: Path) -> None:
     train = write(tmp_path / "train.jsonl", dialogues(0, 600))
     arguments = ["run", "recipe=sft", f"model={llama_folder}", f"supervised.train={train}", "name=sft"]

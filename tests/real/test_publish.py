@@ -185,6 +185,7 @@ def test_an_engine_that_keeps_a_stale_tensor_is_sent_to_again_and_then_replaced(
     system.step()
 
 
+@pytest.mark.long
 def test_a_killed_engine_comes_back_from_the_snapshot_while_the_learner_trains(system: System) -> None:
     system.publish()
     before, version = system.logprobs(), system.version

@@ -1,0 +1,101 @@
+"""The fault matrix: which process is lost, how, and in which phase of a run. A cell is run, or impossible for a reason.
+
+``RUNS`` says which run of ``test_*.py`` meets which cells, one after the other. ``test_cells.py`` compares: every cell
+that is possible belongs to one run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from itertools import product
+
+PROCESSES = (
+    "rollout worker",
+    "engine core",
+    "group worker",
+    "reward worker",
+    "learner rank",
+    "snapshot",
+    "rollout log",
+)
+"""Those that r1ray starts, and starts again."""
+UPHOLDING = ("raylet", "GCS", "driver")
+"""Those without which no run goes on: on one machine it ends with any of them, and the same command goes on."""
+ROLES = (*PROCESSES, *UPHOLDING, "node")
+FAULTS = ("SIGKILL", "SIGSTOP", "cut off")
+PHASES = ("starting", "generating", "scoring", "learning", "publishing", "checkpointing", "evaluating")
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """A fault."""
+
+    role: str
+    fault: str
+    phase: str
+    count: int = 1
+    """So many of the role are lost at once; with more than 1 it stands beside the table."""
+
+    def __str__(self) -> str:
+        number = f"{self.count} at once: " if self.count > 1 else ""
+        return f"{number}{self.role}, {self.fault}, {self.phase}"
+
+
+def why_impossible(cell: Cell) -> str | None:
+    """Return why there is no such fault; None where there is."""
+    if cell.fault == "cut off" and cell.role != "node":
+        return "A process shares the network of its node, and is cut off with it: see the row of the node."
+    if cell.fault == "SIGSTOP" and cell.role == "node":
+        return "A machine that is frozen is, to all others, one that is cut off: see that column."
+    return None
+
+
+TABLE = tuple(Cell(*each) for each in product(ROLES, FAULTS, PHASES))
+POSSIBLE = tuple(cell for cell in TABLE if why_impossible(cell) is None)
+
+
+def cells(roles: Iterable[str], fault: str, phases: Iterable[str] = PHASES) -> tuple[Cell, ...]:
+    """Return the cells of these roles and phases, phase after phase: so a role has the time of the others to come
+    back in."""
+    return tuple(Cell(role, fault, phase) for phase, role in product(phases, roles))
+
+
+QUICK = (
+    Cell("engine core", "SIGKILL", "generating"),
+    Cell("reward worker", "SIGKILL", "scoring"),
+    Cell("snapshot", "SIGKILL", "learning"),
+    Cell("group worker", "SIGKILL", "generating"),
+    Cell("learner rank", "SIGKILL", "learning"),
+    Cell("reward worker", "SIGKILL", "evaluating"),
+    Cell("rollout worker", "SIGKILL", "publishing"),
+    Cell("group worker", "SIGKILL", "evaluating"),
+)
+"""Met by ``make test`` too."""
+AT_ONCE = (
+    Cell("engine core", "SIGKILL", "generating", count=2),
+    Cell("rollout worker", "SIGKILL", "publishing", count=2),
+    Cell("learner rank", "SIGKILL", "learning", count=2),
+    Cell("reward worker", "SIGKILL", "scoring", count=2),
+    Cell("group worker", "SIGKILL", "generating", count=2),
+    Cell("engine core", "SIGSTOP", "learning", count=2),
+    Cell("learner rank", "SIGSTOP", "publishing", count=2),
+)
+_KILLED = tuple(cell for cell in cells(PROCESSES, "SIGKILL") if cell not in QUICK)
+_STOPPED = cells(PROCESSES, "SIGSTOP")
+RUNS: dict[str, tuple[Cell, ...]] = {
+    "killed, the first ones": QUICK,
+    "killed while it starts, or generates": tuple(c for c in _KILLED if c.phase in PHASES[:2]),
+    "killed while it scores, or learns": tuple(c for c in _KILLED if c.phase in PHASES[2:4]),
+    "killed while it publishes, saves or evaluates": tuple(c for c in _KILLED if c.phase in PHASES[4:]),
+    "two at once": AT_ONCE,
+    "stopped while it starts, or generates": tuple(c for c in _STOPPED if c.phase in PHASES[:2]),
+    "stopped while it scores, or learns": tuple(c for c in _STOPPED if c.phase in PHASES[2:4]),
+    "stopped while it publishes, saves or evaluates": tuple(c for c in _STOPPED if c.phase in PHASES[4:]),
+    "raylet killed": cells(["raylet"], "SIGKILL"),
+    "GCS killed": cells(["GCS"], "SIGKILL"),
+    "driver killed": cells(["driver"], "SIGKILL"),
+    "stopped for a moment": cells(UPHOLDING, "SIGSTOP"),
+    "node lost": cells(["node"], "SIGKILL"),
+    "node cut off": cells(["node"], "cut off"),
+}

@@ -1,0 +1,34 @@
+"""The configuration of a run that is to meet faults: small, with gates in it, and with deadlines that are soon over."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pyarrow.parquet as pq
+
+from tests.faults.doors_reward import HELD_OUT
+from tests.real.running import SMALL
+
+SETTINGS = (
+    *(each for each in SMALL if not each.startswith(("+reward", "steps=", "eval.every"))),
+    *("name=faults", "eval.every=2", "checkpoint.every=2", "algo.max_staleness=1", "learner.max_restarts=20"),
+    *("data.template=none", "data.max_prompt_tokens=16"),
+    *("rollout.num_actors=2", "rollout.cpus_per_actor=0.25", "learner.num_ranks=2", "learner.cpus_per_rank=0.25"),
+    *("cluster.group_workers=2", "reward.num_actors=2"),
+    *("rollout.silent_s=15", "deadlines.learn_s=25", "deadlines.publish_s=60"),
+    *("deadlines.checkpoint_s=25", "deadlines.start_s=90", "deadlines.score_s=12"),
+    *("reward.parts.accuracy.deadline_s=10", "reward.parts.format.deadline_s=10"),
+    "algo.surrogate=tests.faults.doors_learner:surrogate",
+    '+reward.parts.even={weight: 1.0, deadline_s: 10, function: "tests.faults.doors_reward:even"}',
+    "+rollout.engine_args={logits_processors: ['tests.faults.doors_engine:Unchanged']}",
+)
+
+
+def own_files(work: Path, task: Path) -> list[str]:
+    """Write the prompts; those of evaluations have a domain of their own. Returns the overrides."""
+    for name, domain in (("train", "math"), ("heldout", HELD_OUT)):
+        rows = pq.read_table(task / f"{name}.parquet").to_pylist()
+        lines = [json.dumps(row | {"domain": domain}) for row in rows]
+        (work / f"{name}.jsonl").write_text("\n".join([*lines, ""]))
+    return [f"data.train={work / 'train.jsonl'}", f"data.eval={work / 'heldout.jsonl'}"]

@@ -1,0 +1,23 @@
+"""Runs that lose processes which r1ray starts again, one after the other, by SIGKILL."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.faults.cells import QUICK, RUNS
+from tests.faults.checks import meet_all
+
+pytestmark = [pytest.mark.real, pytest.mark.faults]
+GO_ON = [name for name in RUNS if name.startswith(("killed while", "two at once"))]
+
+
+def test_a_run_goes_on_whatever_is_killed(tmp_path: Path, qwen_folder: Path, running_total: Path) -> None:
+    meet_all(QUICK, tmp_path, qwen_folder, running_total)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("name", GO_ON)
+def test_a_run_goes_on(tmp_path: Path, qwen_folder: Path, running_total: Path, name: str) -> None:
+    meet_all(RUNS[name], tmp_path, qwen_folder, running_total)

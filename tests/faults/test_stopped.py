@@ -1,0 +1,17 @@
+"""Runs that lose processes which r1ray starts again, one after the other, by SIGSTOP: they answer nobody any more."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.faults.cells import RUNS
+from tests.faults.checks import meet_all
+
+pytestmark = [pytest.mark.real, pytest.mark.faults, pytest.mark.long]
+
+
+@pytest.mark.parametrize("name", [name for name in RUNS if name.startswith("stopped while")])
+def test_a_run_goes_on(tmp_path: Path, qwen_folder: Path, running_total: Path, name: str) -> None:
+    meet_all(RUNS[name], tmp_path, qwen_folder, running_total)
