@@ -135,6 +135,21 @@ class Pairwise:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ReasoningTask:
+    """Check of a task of reasoning-gym's: by the checker of its set. Both texts are JSON that keeps types apart
+    (:mod:`r1ray.sandbox.inside.codec`)."""
+
+    name: str
+    """Of the set, ``"countdown"``."""
+    options: str
+    """Of the set's configuration."""
+    entry: str
+    """What the set says of the task: its question, an answer and metadata."""
+    threshold: float
+    """Least score that is paid."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ExternalCommand:
     """Check of a task that has a harness of its own (Aider, SWE-bench): by a command of the user's.
 
@@ -167,6 +182,7 @@ Check: TypeAlias = (
     | Instructions
     | Judged
     | Pairwise
+    | ReasoningTask
     | ExternalCommand
     | OwnCheck
 )

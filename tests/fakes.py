@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -319,6 +320,8 @@ class FakePrompts:
 
     def __init__(self, position: Position | None = None) -> None:
         self.position = position or Position()
+        self.observed: list[tuple[Position, str]] = []
+        self.loaded: list[dict[str, Any]] = []
 
     def take(self) -> tuple[Position, Prompt]:
         taken = self.position
@@ -328,3 +331,15 @@ class FakePrompts:
 
     def at(self, position: Position) -> Prompt:
         return make_prompt(f"p{position.index}")
+
+    def observe(self, position: Position, group: ScoredGroup) -> None:
+        self.observed.append((position, group.group_id))
+
+    def state(self, oldest: Position) -> dict[str, Any]:
+        return {"oldest": [oldest.epoch, oldest.index], "observed": [group_id for _, group_id in self.observed]}
+
+    def load(self, state: Mapping[str, Any]) -> None:
+        self.loaded.append(dict(state))
+
+    def metrics(self) -> dict[str, float]:
+        return {"difficulty/retired": 0.0}

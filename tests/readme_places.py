@@ -49,7 +49,12 @@ def _copy(model: Path, to: Path) -> None:
 def _rows() -> dict[str, Sequence[Row]]:
     """Return rows of each file by its name."""
     prompts = [
-        {"id": str(number), "prompt": f"{asked}=", "check": {"type": "math", "answer": str(eval(asked))}}
+        {
+            "id": str(number),
+            "prompt": f"{asked}=",
+            "check": {"type": "math", "answer": str(eval(asked))},
+            "level": number % 8,
+        }
         for number, asked in enumerate(QUESTIONS)
     ]
     general = [{"id": f"g{n}", "prompt": "hi", "check": {"type": "format"}, "domain": "general"} for n in range(8)]

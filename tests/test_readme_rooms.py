@@ -35,7 +35,10 @@ FILE = re.compile(r"(?<![\w./<=>-])([\w/]+\.(?:py|md))\b")
 FOLDER = re.compile(r"`([a-z_]+(?:/[a-z_]+)*/)`")
 ADDED = ("stage", "wall_time")
 """To each line, which the text says."""
-LOGS_METRICS = [*sorted((ROOT / "loop").rglob("*.py")), ROOT / "learner/grpo.py", ROOT / "learner/given_answers.py"]
+LOGS_METRICS = [
+    *sorted((ROOT / "loop").rglob("*.py")),
+    *(ROOT / name for name in ("learner/grpo.py", "learner/given_answers.py", "data/difficulty.py")),
+]
 
 
 def section(title: str) -> str:

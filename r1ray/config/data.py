@@ -6,6 +6,8 @@ import re
 from dataclasses import dataclass, field
 from typing import Any
 
+from r1ray.config.difficulty import DifficultyConfig
+from r1ray.config.reasoning_gym import ReasoningGymConfig
 from r1ray.config.sources import check_sets, check_source
 from r1ray.config.values import at_least, between, check_sampling, one_of, share
 
@@ -35,7 +37,8 @@ class DataConfig:
 
     train: Any = None
     """Training prompts: a file (Parquet, JSON lines, a JSON array, CSV; also as .gz, .zst), a folder of files, a glob
-    (``rows/*.jsonl``), an address below s3:// or gs://, ``hf://ORG/NAME@REVISION:CONFIG/SPLIT``, or a list of these."""
+    (``rows/*.jsonl``), an address below s3:// or gs://, ``hf://ORG/NAME@REVISION:CONFIG/SPLIT``, or tasks of
+    reasoning-gym, ``reasoning_gym:chain_sum+countdown``; or a list of these."""
     eval: Any = None
     """Held-out prompts, in the same form, or several sets by name, ``{aime: a.jsonl, math: b.parquet}``, whose metrics
     are told apart. null: no evaluation."""
@@ -66,6 +69,8 @@ class DataConfig:
     mixture: Any = None
     """Ratio of each domain among the training prompts, ``{math: 3, general: 1}``. Other domains are left out, and a
     domain that is too small for its ratio starts over earlier than the others. null: as in the file."""
+    difficulty: DifficultyConfig = field(default_factory=DifficultyConfig)
+    reasoning_gym: ReasoningGymConfig = field(default_factory=ReasoningGymConfig)
 
     def __post_init__(self) -> None:
         one_of("data.template", self.template, TEMPLATES)

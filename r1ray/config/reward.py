@@ -34,6 +34,7 @@ CHECK_TYPES = (
     "instructions",
     "judged",
     "pairwise",
+    "reasoning_gym",
     "command",
     "own",
 )

@@ -424,6 +424,12 @@ class RunConfig:
                         "bring yours."
                     )
         self.reward.require_parts()
+        measuring = self.data.difficulty
+        if measuring.is_measured and measuring.part not in self.reward.parts:
+            raise ValueError(
+                f"data.difficulty.part={measuring.part}: the reward has no such part; needs one of "
+                f"{', '.join(self.reward.parts)}, which is 1 for a right response."
+            )
         for name, part in self.reward.parts.items():
             if part.deadline_s >= self.deadlines.decided.score_s:
                 raise ValueError(

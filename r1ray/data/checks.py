@@ -11,6 +11,7 @@
 {"type": "instructions", "rules": [{"id": "punctuation:no_comma", "arguments": {}}]}
 {"type": "judged", "reference": "Paris", "question": "What is the capital of France?", "rubric": "agrees"}
 {"type": "pairwise", "question": "Write a haiku.", "baseline": "An old pond ...", "rubric": "three_way"}
+{"type": "reasoning_gym", "name": "countdown", "options": "...", "entry": "...", "threshold": 1}
 {"type": "my_checks:contains", "word": "Paris"}
 
 The last is a function or a class of the user's own, by its path: :mod:`r1ray.reward.own_check`, which also says what a
@@ -43,6 +44,7 @@ from r1ray.checks import (
     OwnCheck,
     Pairwise,
     Reading,
+    ReasoningTask,
     Rule,
     StdioCase,
 )
@@ -62,6 +64,7 @@ CHECK_TYPES: dict[type[Check], str] = {
     Instructions: "instructions",
     Judged: "judged",
     Pairwise: "pairwise",
+    ReasoningTask: "reasoning_gym",
     ExternalCommand: "command",
     OwnCheck: "own",
 }
@@ -337,6 +340,23 @@ def _own(value: Mapping[str, Any]) -> Check:
         raise MalformedRow(f"check of the type {value['type']:.40} is no JSON: {error}") from error
 
 
+def _reasoning_task(value: Mapping[str, Any]) -> Check:
+    """Return what :mod:`r1ray.stages.reasoning_gym` writes."""
+    name, options, entry = (value.get(key) for key in ("name", "options", "entry"))
+    if not (isinstance(name, str) and isinstance(options, str) and isinstance(entry, str)):
+        raise MalformedRow("check needs the texts name, options and entry of a task of reasoning-gym's")
+    try:
+        is_entry = isinstance(parse(options), Mapping) and isinstance(parse(entry), Mapping)
+    except ValueError as error:
+        raise MalformedRow(f"check.options and check.entry are no JSON: {error}") from error
+    threshold = value.get("threshold", 1.0)
+    if isinstance(threshold, bool) or not isinstance(threshold, int | float) or not 0 <= threshold <= 1:
+        raise MalformedRow(f"check.threshold is {threshold!r:.40}: needs a number from 0 to 1")
+    if not is_entry:
+        raise MalformedRow("check.options and check.entry need JSON objects")
+    return ReasoningTask(name=name, options=options, entry=entry, threshold=float(threshold))
+
+
 def _stripped(value: Any) -> str:
     """Text or a number; anything else has no text that an answer could be compared with."""
     if is_absent(value):
@@ -361,4 +381,5 @@ _PARSERS: dict[str, Callable[[Mapping[str, Any]], Check]] = {
     "instructions": _instructions,
     "judged": _judged,
     "pairwise": _pairwise,
+    "reasoning_gym": _reasoning_task,
 }

@@ -19,28 +19,28 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
 from r1ray.checks import Check, CodeTests, OwnCheck
 from r1ray.config.sources import Source
 from r1ray.data.bad_rows import BadRows
 from r1ray.data.checks import CHECK_TYPES, MalformedRow, UnusableRow, check_problem, dump_check, load_check
+from r1ray.data.difficulty import Curriculum, Float64Array, Int64Array, Passes, number_in
 from r1ray.data.formats import BATCH_ROWS
 from r1ray.data.layouts import RawPrompt, unknown_columns
 from r1ray.data.own_columns import OwnColumns, RowLayout, carried
 from r1ray.data.rendering import Render, refusals
 from r1ray.data.spool import Row, SpooledRows, named, read_rows
 from r1ray.errors import UserError
-from r1ray.types import Position, Prompt
+from r1ray.types import Position, Prompt, ScoredGroup
 
-Int64Array: TypeAlias = npt.NDArray[np.int64]
 MAX_PERIOD = 100_000
 """Places after which a mixture repeats itself."""
-SCHEMA = pa.schema([(name, pa.string()) for name in ("id", "question", "check", "domain", "language", "columns")])
+TEXTS = ("id", "question", "check", "domain", "language", "columns")
+SCHEMA = pa.schema([*((name, pa.string()) for name in TEXTS), ("difficulty", pa.float64())])
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +78,7 @@ def spool_prompts(
     columns: OwnColumns = OwnColumns(),  # noqa: B008
     make_render: Callable[[], Render] | None = None,
     on_bad_row: str = "refuse",
+    difficulty: str | None = None,
 ) -> SpoolReport:
     """Read ``path``, check and render every row, and write the usable ones to ``spool`` as an Arrow file.
 
@@ -87,11 +88,12 @@ def spool_prompts(
         make_render: makes what renders a question, as in :func:`r1ray.data.rendering.refusals`. None: the prompts are
             not rendered.
         on_bad_row: of ``data.on_bad_row``.
+        difficulty: the column of numbers that say how hard a prompt is.
 
     Raises:
         UserError: no such file, unknown layout, bad rows (the first few are named), or nothing usable.
     """
-    reading = _Reading(path, key=key, problem=problem, on_bad_row=on_bad_row, columns=columns)
+    reading = _Reading(path, key=key, problem=problem, on_bad_row=on_bad_row, columns=columns, difficulty=difficulty)
     spool.parent.mkdir(parents=True, exist_ok=True)
     with pa.OSFile(str(spool), "wb") as sink, pa.ipc.new_file(sink, SCHEMA) as writer:
         for batch in reading.batches(make_render):
@@ -102,6 +104,7 @@ def spool_prompts(
                 "domain": [raw.domain for raw in batch],
                 "language": [raw.language for raw in batch],
                 "columns": [raw.columns for raw in batch],
+                "difficulty": [raw.difficulty for raw in batch],
             }
             writer.write_batch(pa.record_batch(arrays, schema=SCHEMA))
     return reading.report()
@@ -118,8 +121,10 @@ class _Reading:
         problem: Callable[[Check, str], str | None],
         on_bad_row: str,
         columns: OwnColumns,
+        difficulty: str | None,
     ) -> None:
         self._named, self._key, self._problem, self._columns = named(path, key=key), key, problem, columns
+        self._difficulty = difficulty
         self._own_checks: set[str] = set()
         self._not_carried: Counter[str] = Counter()
         self._bad = BadRows(self._named, on_bad_row=on_bad_row)
@@ -158,6 +163,7 @@ class _Reading:
         for row in self._rows:
             try:
                 raw = self._layout(row).read(row.values, row.index)
+                hardness = None if self._difficulty is None else number_in(row.values, self._difficulty)
             except MalformedRow as error:
                 self._bad.note(row.place, error)
                 continue
@@ -171,7 +177,7 @@ class _Reading:
             if reason is None:
                 text, left = carried(row.values)
                 self._not_carried.update(left)
-                yield row.place, replace(raw, columns=text)
+                yield row.place, replace(raw, columns=text, difficulty=hardness)
             else:
                 self._quarantined.append(f"{raw.id} ({reason})")
 
@@ -232,11 +238,23 @@ class PromptTable:
         """The first prompts, as many as there are."""
         return [self[index] for index in range(min(count, len(self)))]
 
+    def _column(self, name: str) -> Any:
+        with pa.ipc.open_file(pa.memory_map(str(self._spool))) as reader:
+            batches = [reader.get_batch(i).column(name) for i in range(reader.num_record_batches)]
+        return pa.chunked_array(batches).combine_chunks()
+
+    def difficulties(self) -> Float64Array:
+        """Numbers of the column that says how hard a prompt is, by row; NaN where there is none."""
+        found: Float64Array = self._column("difficulty").to_numpy(zero_copy_only=False)
+        return found
+
+    def ids(self) -> list[str]:
+        """Names of all prompts, by row."""
+        return [str(name) for name in self._column("id").to_pylist()]
+
     def rows_by_domain(self) -> dict[str, Int64Array]:
         """Row numbers of each domain, in the order of the file."""
-        with pa.ipc.open_file(pa.memory_map(str(self._spool))) as reader:
-            column = pa.chunked_array([reader.get_batch(i).column("domain") for i in range(reader.num_record_batches)])
-        codes = column.combine_chunks().dictionary_encode()
+        codes = self._column("domain").dictionary_encode()
         return {
             str(domain): np.flatnonzero(codes.indices.to_numpy() == code)
             for code, domain in enumerate(codes.dictionary.to_pylist())
@@ -272,59 +290,71 @@ def pattern_of(ratios: Sequence[float]) -> Int64Array:
 
 
 class PromptCursor:
-    """The endless sequence of prompts of a run, a function of the seed alone, so that a :class:`Position` says
-    everything about where the run stands. Every epoch is a new shuffle of all rows.
+    """The endless sequence of prompts of a run. Without a curriculum it is a function of the seed alone, so that a
+    :class:`Position` says everything about where the run stands. Every epoch is a new shuffle of all rows.
 
     With a mixture, an epoch is as long, and domains come by their ratios, over epochs too. Each goes through its own
     rows in a shuffle of its own, and through a new one when it has come to the end: a small one comes to it earlier, a
     large one takes up in an epoch where the last one has left off.
+
+    A curriculum leaves rows out and puts the others into an order (:mod:`r1ray.data.difficulty`). An epoch is as many
+    places as there are rows within its bounds.
     """
 
     def __init__(
-        self, table: PromptTable, *, seed: int, position: Position, mixture: Mapping[str, float] | None = None
+        self,
+        table: PromptTable,
+        *,
+        seed: int,
+        position: Position,
+        mixture: Mapping[str, float] | None = None,
+        curriculum: Curriculum | None = None,
     ) -> None:
         """Raises UserError for a mixture of domains that the table lacks, or that cannot be kept exactly."""
-        self._table, self._seed = table, seed
+        self._table, self._curriculum = table, curriculum
         self.position = position
-        self._shuffles: dict[tuple[int, ...], Int64Array] = {}
-        self._domains: tuple[Int64Array, ...] = ()
-        if mixture:
-            self._mix(mixture)
-
-    def _mix(self, mixture: Mapping[str, float]) -> None:
-        rows = self._table.rows_by_domain()
-        for domain in mixture:
-            if domain not in rows:
-                raise UserError(
-                    f"data.mixture.{domain}: no row of data.train has this domain; there are {', '.join(sorted(rows))}."
-                )
-        self._domains = tuple(rows[domain] for domain in mixture)
-        try:
-            self._pattern = pattern_of(list(mixture.values()))
-        except ValueError as error:
-            raise UserError(f"data.mixture={dict(mixture)}: {error}.") from error
-        turns = self._pattern == np.arange(len(self._domains))[:, None]
+        rows = np.arange(len(table)) if curriculum is None else curriculum.rows
+        self._size = len(rows)
+        domains, self._pattern = self._mix(mixture, rows)
+        self._passes = [
+            Passes(of_domain, seed=seed, stream=(domain,) if mixture else (), curriculum=curriculum)
+            for domain, of_domain in enumerate(domains)
+        ]
+        turns = self._pattern == np.arange(len(domains))[:, None]
         self._turns_before = np.cumsum(turns, axis=1) - turns  # [D, period]
         self._turns = turns.sum(axis=1)
 
-    def _row(self, position: Position) -> int:
-        size = len(self._table)
-        if not self._domains:
-            return int(self._shuffle(size, position.epoch)[position.index])
-        periods, place = divmod(position.epoch * size + position.index, len(self._pattern))
-        domain = int(self._pattern[place])
-        use = periods * int(self._turns[domain]) + int(self._turns_before[domain, place])
-        rows = self._domains[domain]
-        epoch, index = divmod(use, len(rows))
-        return int(rows[self._shuffle(len(rows), epoch, domain)[index]])
+    def _mix(self, mixture: Mapping[str, float] | None, usable: Int64Array) -> tuple[list[Int64Array], Int64Array]:
+        """Return the rows of each domain of a mixture, and whose turn each place is; without one all rows."""
+        if not mixture:
+            return [usable], np.zeros(1, dtype=np.int64)
+        all_rows = self._table.rows_by_domain()
+        rows = {domain: found[np.isin(found, usable)] for domain, found in all_rows.items()}
+        there = ", ".join(sorted(domain for domain, found in rows.items() if len(found)))
+        for domain in mixture:
+            if not len(rows.get(domain, ())):
+                bounds = " within the bounds of data.difficulty" if domain in rows else ""
+                raise UserError(
+                    f"data.mixture.{domain}: no row of data.train has this domain{bounds}; there are {there}."
+                )
+        try:
+            return [rows[domain] for domain in mixture], pattern_of(list(mixture.values()))
+        except ValueError as error:
+            raise UserError(f"data.mixture={dict(mixture)}: {error}.") from error
 
-    def _shuffle(self, size: int, epoch: int, *domain: int) -> Int64Array:
-        """Of an epoch of all rows, or of those of a domain. The last two of each are kept."""
-        key = (*domain, epoch)
-        if key not in self._shuffles:
-            self._shuffles.pop((*domain, epoch - 2), None)
-            self._shuffles[key] = np.random.default_rng([self._seed, epoch, *domain]).permutation(size)
-        return self._shuffles[key]
+    def _row(self, position: Position) -> int:
+        domain, use = self._turn(position)
+        return self._passes[domain].row(use)
+
+    def _turn(self, position: Position) -> tuple[int, int]:
+        """Return whose turn a place is, and how many turns it had before."""
+        place = position.epoch * self._size + position.index
+        domain = int(self._pattern[place % len(self._pattern)])
+        return domain, self._turns_until(place, domain)
+
+    def _turns_until(self, place: int, domain: int) -> int:
+        periods, rest = divmod(place, len(self._pattern))
+        return periods * int(self._turns[domain]) + int(self._turns_before[domain, rest])
 
     def at(self, position: Position) -> Prompt:
         """The prompt at a position."""
@@ -332,8 +362,33 @@ class PromptCursor:
 
     def take(self) -> tuple[Position, Prompt]:
         """The next prompt and its position, which names this use of it."""
-        if self.position.index == len(self._table):
+        if self.position.index == self._size:
             self.position = Position(self.position.epoch + 1, 0)
         taken = self.position
         self.position = Position(taken.epoch, taken.index + 1)
         return taken, self.at(taken)
+
+    def observe(self, position: Position, group: ScoredGroup) -> None:
+        """Note what became of the prompt at a position."""
+        if self._curriculum is not None:
+            self._curriculum.observe(self._row(position), group)
+
+    def state(self, oldest: Position) -> dict[str, Any]:
+        """Return, as JSON, what the sequence rests on beside the seed, for all places from a position on."""
+        if self._curriculum is None or not self._curriculum.is_measured:
+            return {}
+        place = oldest.epoch * self._size + oldest.index
+        passes = [each.state(self._turns_until(place, domain)) for domain, each in enumerate(self._passes)]
+        return {"observed": self._curriculum.state(), "passes": passes}
+
+    def load(self, state: Mapping[str, Any]) -> None:
+        """Go back to a state; an empty one is that of the start. Places that were come to keep their prompts."""
+        if self._curriculum is None or not self._curriculum.is_measured:
+            return
+        self._curriculum.load(state.get("observed"))
+        for passes, saved in zip(self._passes, state.get("passes", ()), strict=False):
+            passes.load(saved)
+
+    def metrics(self) -> dict[str, float]:
+        """Return ``difficulty/*`` of metrics.jsonl."""
+        return {} if self._curriculum is None else self._curriculum.metrics()

@@ -75,6 +75,7 @@ def assemble(
         removals=buffer.removals,
         faults=faults,
         errors=buffer.errors,
+        prompts=prompts,
         domains=domains,
     )
     report = Report(

@@ -23,6 +23,7 @@ import asyncio
 import bisect
 import zlib
 from collections.abc import Sequence
+from typing import Any
 
 from r1ray.config import AlgoConfig, RewardConfig
 from r1ray.errors import EngineLost, GroupFailed, GroupLost, R1RayError
@@ -202,6 +203,8 @@ class Buffer:
         group_ids = [group.group_id for group in groups]
         self._ledger.train(group_ids)
         self._settled += groups
+        for group in groups:
+            self._prompts.observe(position_of(group.group_id), group)
         for group_id in group_ids:
             self._admission.end(group_id)
             del self._ready[group_id], self._running[group_id]
@@ -212,6 +215,12 @@ class Buffer:
         self._free(num_groups + self._num_waiting_slots)
         self._num_waiting_slots = 0
         self._settled = []
+
+    def curriculum(self) -> dict[str, Any]:
+        """Return what the order of the prompts rests on beside the position, from the oldest group in flight on."""
+        places = [position_of(group_id) for group_id in self._ledger.in_flight]
+        oldest = min([*places, self._prompts.position], key=lambda place: (place.epoch, place.index))
+        return self._prompts.state(oldest)
 
     def lose(self, group_ids: Sequence[str]) -> None:
         """Issue ready groups again whose worker is gone, with all that it held."""
@@ -286,6 +295,7 @@ class Buffer:
         assert not self._is_open, "hold() was not called"
         position, ledger = (state.position, state.ledger) if state else (Position(), None)
         again = self._ledger.go_back(ledger, self._issued_since(position))
+        self._prompts.load(state.curriculum if state else {})
         self._reissue = sorted([*self._reissue, *again], key=_place)
         forgotten = [*self._settled, *(each.group for each in self._dropped if each.group is not None)]
         self._settled, self._dropped = [], []
@@ -350,6 +360,7 @@ class Buffer:
         self._withdrawn.discard(request.group_id)
         self._running.pop(request.group_id, None)
         if group is not None:
+            self._prompts.observe(position_of(request.group_id), group)
             self.removals.note_group(group, reason)
         advantages = (None,) * len(group.trajectories if group else ())
         self._dropped.append(

@@ -16,7 +16,7 @@ import hashlib
 import json
 import shutil
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +45,8 @@ class LoopState:
     """Optimizer updates so far."""
     position: Position
     ledger: LedgerState
+    curriculum: dict[str, Any] = field(default_factory=dict)
+    """What the order of the prompts rests on beside the position; empty where that says everything."""
 
 
 class Checkpoints:

@@ -148,8 +148,8 @@ class Controller:
         await self._refresh_reference(sum(batch.num_updates for batch in batches))  # pi_ref <- pi_theta, now and then
         is_evaluated = await self._report.will_evaluate(self.step + 1)
         published = await self._publish(stats, eval_engines=is_evaluated)  # pi_old <- pi_theta
-        updates, position = self._progress.updates, self._prompts.position
-        state = LoopState(self.step, self.version, updates, position, self.ledger.state())
+        updates, position, curriculum = self._progress.updates, self._prompts.position, self._buffer.curriculum()
+        state = LoopState(self.step, self.version, updates, position, self.ledger.state(), curriculum)
         trained, dropped = [each for batch in batches for each in batch.records], self._buffer.take_dropped()
         await self._roles.recorder.record(self.step, [*trained, *dropped])
         metrics = await self._account.close(trained, dropped, stats, published)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from r1ray.errors import LearnerLost
 from r1ray.interfaces import GroupRunner, Learner, Recorder, WeightSync
-from r1ray.types import EvalResult, Position, Prompt
+from r1ray.types import EvalResult, Position, Prompt, ScoredGroup
 
 
 class Evaluate(Protocol):
@@ -42,6 +42,20 @@ class PromptSource(Protocol):
     def take(self) -> tuple[Position, Prompt]: ...
 
     def at(self, position: Position) -> Prompt: ...
+
+    def observe(self, position: Position, group: ScoredGroup) -> None:
+        """Note the group of a prompt that has ended: what is solved may not come again."""
+        ...
+
+    def state(self, oldest: Position) -> dict[str, Any]:
+        """Return, as JSON, what the sequence rests on beside the position, for all places from ``oldest`` on."""
+        ...
+
+    def load(self, state: Mapping[str, Any]) -> None:
+        """Go back to a state; an empty one is that of the start."""
+        ...
+
+    def metrics(self) -> dict[str, float]: ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,7 @@ from r1ray.checks import (
     MathAnswer,
     Pairwise,
     Reading,
+    ReasoningTask,
 )
 from r1ray.config import SandboxConfig, VerifierConfig
 from r1ray.errors import InfrastructureError
@@ -34,6 +35,7 @@ from r1ray.reward.math.verifier import MathVerifier
 from r1ray.reward.pairwise import pairwise_score
 from r1ray.reward.program import extract_program
 from r1ray.reward.reading import reading_score
+from r1ray.reward.task import TaskGrader
 from r1ray.sandbox.job import Limits
 from r1ray.sandbox.languages import require
 from r1ray.sandbox.pool import Sandbox
@@ -66,6 +68,8 @@ class Accuracy:
         self._config, self._may_open = sandbox, programs is None
         self._judge, self._commands = judge, asyncio.Semaphore(os.cpu_count() or 1)
         self._grader: CodeGrader | None = None
+        self._tasks: TaskGrader | None = None
+        self._making_tasks = asyncio.Lock()
         self.sandbox: Sandbox | None = None
         self._required: set[str] = set()
         self._scores: OrderedDict[bytes, asyncio.Future[Score]] = OrderedDict()
@@ -104,6 +108,8 @@ class Accuracy:
             return await judged_score(check, prompt.text, response.text, self._need_judge())
         if isinstance(check, Pairwise):
             return await pairwise_score(check, response.text, self._need_judge())
+        if isinstance(check, ReasoningTask):
+            return await (await self._need_tasks()).score(check, response.text)
         if isinstance(check, ExternalCommand):
             async with self._commands:  # its deadline starts with it
                 return await command_score(check, prompt.text, response.text)
@@ -112,6 +118,13 @@ class Accuracy:
     def equivalence(self, check: Check) -> Equivalent | None:
         """See :func:`r1ray.reward.equivalence.equivalence_of`."""
         return equivalence_of(check, self._verifier)
+
+    async def _need_tasks(self) -> TaskGrader:
+        """The grader of tasks, which is made for the first one."""
+        async with self._making_tasks:
+            if self._tasks is None:
+                self._tasks = await asyncio.to_thread(TaskGrader, self._config)
+            return self._tasks
 
     def _need_judge(self) -> Judge:
         if self._judge is None:
@@ -140,6 +153,8 @@ class Accuracy:
     def close(self) -> None:
         """End the verifier's processes and the sandbox."""
         self._verifier.close()
+        if self._tasks is not None:
+            self._tasks.close()
         if self.sandbox is not None:
             self.sandbox.close()
             self._threads.shutdown(wait=False, cancel_futures=True)

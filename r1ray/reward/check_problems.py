@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from r1ray.checks import Check, Instructions, Judged, MathAnswer, OwnCheck, Pairwise
+from r1ray.checks import Check, Instructions, Judged, MathAnswer, OwnCheck, Pairwise, ReasoningTask
 from r1ray.config import RewardConfig
 from r1ray.data.checks import check_problem
 from r1ray.reward import judged, pairwise
@@ -13,6 +13,7 @@ from r1ray.reward.language import language_problem
 from r1ray.reward.last_number import number_problem
 from r1ray.reward.math.verifier import reference_problem as math_problem
 from r1ray.reward.own_check import own_check_problem
+from r1ray.reward.task import missing
 
 Problem = Callable[[Check, str], str | None]
 """Why no response to a prompt with this check and this language could be judged; None where it can."""
@@ -26,6 +27,8 @@ def reference_problem(check: Check) -> str | None:
         return problem
     if isinstance(check, MathAnswer):
         return math_problem(check.answer)
+    if isinstance(check, ReasoningTask):
+        return missing()
     if isinstance(check, Instructions):
         return rules_problem(check)
     if isinstance(check, OwnCheck):

@@ -67,6 +67,8 @@ class Sandbox:
         mode: str = "auto",
         python: str | None = None,
         max_landlock_abi: int = 99,
+        packages: tuple[str, ...] = (),
+        imports: tuple[str, ...] = (),
     ) -> None:
         """Start the slots and try to break out of them.
 
@@ -74,6 +76,8 @@ class Sandbox:
             num_slots: 0 makes one for each core of this process.
             mode: ``auto`` takes bubblewrap where it works, else Landlock alone. ``none`` isolates nothing.
             python: the interpreter for Python programs; None finds one outside home folders.
+            packages: folders that Python programs may import from, beside the standard library.
+            imports: modules that each slot imports once, so that no program has to.
 
         Raises:
             SandboxUnavailable: isolation that holds cannot be had; the message says what is missing.
@@ -98,6 +102,8 @@ class Sandbox:
             scratch=str(scratch),
             uid_base=own_users(self.num_slots) if os.geteuid() == 0 and chosen != "none" else None,
             max_landlock_abi=max_landlock_abi,
+            packages=packages,
+            imports=imports,
         )
         self.mode: Mode = self._settings.mode
         self._cores = cores
@@ -351,15 +357,20 @@ def bubblewrap_problem(*more: str) -> str:
     return "" if done.returncode == 0 else f"bwrap fails: {done.stderr.strip() or done.returncode}"
 
 
-def find_python() -> str:
-    """An interpreter whose files every user may read: the system's before this process's own."""
+def find_python(*, of_this_version: bool = False) -> str:
+    """An interpreter whose files every user may read: the system's before this process's own.
+
+    Args:
+        of_this_version: it has to be able to import what is installed for this process.
+    """
     own = str(Path(sys.executable).resolve())
-    for candidate in ("/usr/bin/python3", own):
+    system = "/usr/bin/python3" + (f".{sys.version_info.minor}" if of_this_version else "")
+    for candidate in (system, own):
         path = Path(candidate)
         others_may = all(parent.stat().st_mode & 0o001 for parent in path.resolve().parents)
         if path.exists() and (others_may or os.geteuid() != 0):  # as root, slots run as other users
             return candidate
     raise SandboxUnavailable(
-        f"no Python that untrusted programs could run under: /usr/bin/python3 is not installed, and {own} lies in a "
-        "folder that other users may not enter. Install the Debian package python3, or set sandbox.python."
+        f"no Python that untrusted programs could run under: {system} is not installed, and {own} lies in a folder "
+        f"that other users may not enter. Install the Debian package {Path(system).name}, or set sandbox.python."
     )

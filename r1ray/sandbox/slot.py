@@ -25,7 +25,8 @@ from r1ray.sandbox.inside.wire import Job, receive, send
 from r1ray.sandbox.job import Command, Limits, Run
 
 Mode = Literal["bubblewrap", "landlock", "none"]
-START_S = 20.0
+START_S, IMPORT_S = 20.0, 60.0
+"""To start a slot, and to import what it is to hold, on a busy machine."""
 GRACE_S = 5.0
 """How long after a job's wall clock the supervisor waits before it ends the slot."""
 SCRATCH_KIB = 128 * 1024
@@ -50,6 +51,10 @@ class SlotSettings:
     """Pods mask /proc, and then bubblewrap may not mount one; only Mono misses it."""
     max_landlock_abi: int = 99
     """Tests pretend an older kernel with it."""
+    packages: tuple[str, ...] = ()
+    """Folders that programs may import from, beside the standard library."""
+    imports: tuple[str, ...] = ()
+    """Modules that are imported once, for all programs of the slot."""
 
 
 def stage_library(folder: Path) -> None:
@@ -78,8 +83,8 @@ _SYSTEM_FILES = ("/etc/ld.so.cache", "/etc/localtime", "/dev/zero", "/dev/urando
 _TOOL_CONFIGURATION = ("/etc/alternatives", "/etc/java-17-openjdk", "/etc/java-21-openjdk", "/etc/mono")
 
 
-def _landlock_paths(python: str) -> dict[str, dict[str, list[str]]]:
-    prefixes = list(python_paths(python))
+def _landlock_paths(settings: SlotSettings) -> dict[str, dict[str, list[str]]]:
+    prefixes = [*python_paths(settings.python), *settings.packages]
     shared = {"files": list(_SYSTEM_FILES)}
     zoneinfo = "/usr/share/zoneinfo"
     everything = ["/usr", "/bin", *_LIBRARIES]
@@ -101,6 +106,8 @@ def _bubblewrap(settings: SlotSettings) -> list[str]:
     for path in ("/etc/ld.so.cache", "/etc/localtime", *_TOOL_CONFIGURATION, *python_paths(settings.python)):
         arguments += ["--ro-bind-try", path, path]
     arguments += ["--dev", "/dev", "--size", str(2 * SCRATCH_KIB * 1024), "--tmpfs", "/tmp", "--chdir", "/tmp"]
+    for path in settings.packages:
+        arguments += ["--ro-bind", path, path]
     arguments += ["--ro-bind", settings.library, LIBRARY_INSIDE]
     arguments += ["--proc", "/proc"] if settings.may_mount_proc else []
     return [*arguments, "--remount-ro", "/dev", "--remount-ro", "/"]
@@ -159,7 +166,9 @@ class Slot:
         filters = compile_filters(may_signal=has_pids or abi >= 6, has_landlock=abi > 0)
         settings = {
             "filters": {name: code.hex() for name, code in filters.items()},
-            "paths": _landlock_paths(self._settings.python),
+            "paths": _landlock_paths(self._settings),
+            "packages": self._settings.packages,
+            "imports": self._settings.imports,
             "mode": self._settings.mode,
             "library": self._library,
             "scratch": scratch,
@@ -168,7 +177,7 @@ class Slot:
             "core": core,
             "max_landlock_abi": self._settings.max_landlock_abi,
         }
-        self._socket.settimeout(START_S)
+        self._socket.settimeout(IMPORT_S if self._settings.imports else START_S)
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
         proc = os.open("/proc", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:

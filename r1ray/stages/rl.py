@@ -16,6 +16,7 @@ from r1ray.cluster.joining import is_remote
 from r1ray.cluster.launch import Running, launch
 from r1ray.config import RunConfig, decisive
 from r1ray.config.sources import Source
+from r1ray.data.difficulty import curriculum_of
 from r1ray.data.prompts import PromptCursor, PromptTable, spool_prompts
 from r1ray.data.template import Form, Renderer
 from r1ray.errors import UserError
@@ -30,6 +31,8 @@ from r1ray.reward.failure_book import FailureBook
 from r1ray.reward.scorer import check_parts, resolve_parts
 from r1ray.runtime.model_files import load_generation_config, load_tokenizer, local_folder
 from r1ray.runtime.termination import first_sigterm
+from r1ray.sandbox.pool import choose_mode
+from r1ray.stages import reasoning_gym
 from r1ray.stages.base import (
     MADE_EVAL,
     MADE_MODEL,
@@ -86,14 +89,16 @@ class ReinforcementLearning:
         models = config.reward.models.items()
         return inputs_of(
             ("model", MADE_MODEL if has_maker else config.model, "model"),
-            ("data.train", MADE_TRAIN if has_maker else config.data.train, "prompts"),
-            ("data.eval", MADE_EVAL if has_maker else config.data.eval, "prompts"),
+            ("data.train", MADE_TRAIN if has_maker else reasoning_gym.files_of(config.data.train), "prompts"),
+            ("data.eval", MADE_EVAL if has_maker else reasoning_gym.files_of(config.data.eval), "prompts"),
+            ("data.difficulty.file", config.data.difficulty.file, "file"),
             *((f"reward.models.{name}.model", model.model, "model") for name, model in models),
         )
 
     def settings(self) -> dict[str, Any]:
         settings = {key: value for key, value in decisive(self._config).items() if key != "prepare"}
-        return {"files": files_read(self)} | settings
+        version = reasoning_gym.version_of(self._config.data.train, self._config.data.eval)
+        return {"files": files_read(self)} | settings | ({"reasoning_gym": version} if version else {})
 
     def run(self, context: Context, inputs: dict[str, Artifact], digest: str) -> Artifact:
         base = Path(inputs["base"].path) if "base" in inputs else None
@@ -113,6 +118,7 @@ class _Job:
         self._config, self._context = config, context
         self._model = model_path(base, config.model)
         self._programs: frozenset[str] = frozenset()
+        self._has_tasks = False
         self._tokenizer = load_tokenizer(self._model, template=config.data.template, max_model_len=config.max_model_len)
         self._form = Form.of(config.data)
         say_form(self._tokenizer, self._form, model=self._model)
@@ -127,11 +133,16 @@ class _Job:
                 model=self._model,
                 key=f"reward.models.{name}.model",
             )
-        self._train, kinds = self._table(str(base / "train.parquet") if base else config.data.train, "data.train")
+        tasks, folder = config.data.reasoning_gym, context.run_dir / "data"
+        train = str(base / "train.parquet") if base else config.data.train
+        train = reasoning_gym.write_tasks(train, folder, tasks, key="data.train")
+        self._train, kinds = self._table(train, "data.train")
         self._prompts, self._domains = self._mixed(kinds)
         check_parts(parts, [kind for kind in kinds if kind[0] in self._domains], key="data.train")
         self._benchmark = benchmark_of(config)
-        self._eval, kinds = self._held_out(str(base / "heldout.parquet") if base else config.data.eval)
+        held_out = str(base / "heldout.parquet") if base else config.data.eval
+        held_out = reasoning_gym.write_tasks(held_out, folder, tasks, key="data.eval", apart_from=train)
+        self._eval, kinds = self._held_out(held_out)
         if self._eval is not None:
             check_parts(parts, kinds, key="data.eval", are_all_used=False)
         self._check_lengths()
@@ -171,6 +182,7 @@ class _Job:
     def _table(self, path: Source, key: str) -> tuple[PromptTable, frozenset[tuple[str, str]]]:
         """The prompts of one table, with their domains and types of check."""
         spool, make_render = self._context.run_dir / "data" / f"{key}.arrow", self._make_render
+        difficulty = self._config.data.difficulty
         report = spool_prompts(
             path,
             spool,
@@ -179,8 +191,10 @@ class _Job:
             columns=own_columns_of(self._config.data),
             make_render=make_render,
             on_bad_row=self._config.data.on_bad_row,
+            difficulty=difficulty.column if key == "data.train" and difficulty.file is None else None,
         )
         self._programs |= report.programs
+        self._has_tasks |= any(check == "reasoning_gym" for _, check in report.kinds)
         logger.info(f"{key}: {report.num_rows} prompts in the layout of {report.layout}, from {path}")
         if report.quarantined:
             shown = ", ".join(report.quarantined[:5])
@@ -192,7 +206,10 @@ class _Job:
     def _mixed(self, kinds: Collection[tuple[str, str]]) -> tuple[PromptCursor, list[str]]:
         """The training prompts in their order, and the domains that they are of."""
         mixture = self._config.data.mixture
-        prompts = PromptCursor(self._train, seed=self._config.seed, position=Position(), mixture=mixture)
+        curriculum = curriculum_of(self._config.data.difficulty, self._train)
+        prompts = PromptCursor(
+            self._train, seed=self._config.seed, position=Position(), mixture=mixture, curriculum=curriculum
+        )
         domains = sorted({domain for domain, _ in kinds})
         if not mixture:
             return prompts, domains
@@ -205,6 +222,8 @@ class _Job:
 
     def _check_sandbox(self) -> None:
         is_local = not is_remote(self._config.cluster.address)
+        if self._has_tasks and is_local:
+            choose_mode(self._config.sandbox.mode)
         warning = check_sandbox(self._config.sandbox, self._programs, key="the data", is_local=is_local)
         if warning:
             logger.warning(warning)
@@ -286,6 +305,7 @@ class _Job:
 
             if state:
                 self._prompts.position = state.position
+                self._prompts.load(state.curriculum)
             controller = self._controller = Controller(
                 config,
                 context.watch.started(running),

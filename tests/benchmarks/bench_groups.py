@@ -23,7 +23,7 @@ import os
 import pstats
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -59,6 +59,7 @@ from r1ray.types import (
     PublishStats,
     Sampling,
     Scored,
+    ScoredGroup,
     ScoredTrajectory,
     Shard,
     StepStats,
@@ -116,6 +117,18 @@ class Prompts:
     def take(self) -> tuple[Position, Prompt]:
         position, self.position = self.position, Position(0, self.position.index + 1)
         return position, self.at(position)
+
+    def observe(self, position: Position, group: ScoredGroup) -> None:
+        return
+
+    def state(self, oldest: Position) -> dict[str, Any]:
+        return {}
+
+    def load(self, state: Mapping[str, Any]) -> None:
+        return
+
+    def metrics(self) -> dict[str, float]:
+        return {}
 
     def at(self, position: Position) -> Prompt:
         name = str(position.index)

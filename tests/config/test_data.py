@@ -7,6 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from r1ray.config import DataConfig, SupervisedConfig
+from r1ray.config.reasoning_gym import ReasoningGymConfig
 
 
 @pytest.mark.parametrize(
@@ -29,6 +30,7 @@ from r1ray.config import DataConfig, SupervisedConfig
             lambda: DataConfig(template="chat", template_arguments={"tokenize": True}),
             "data.template_arguments.tokenize: is no variable",
         ),
+        (lambda: ReasoningGymConfig(sets={"countdown": 4}), "data.reasoning_gym.sets.countdown=4: needs an object of"),
         (lambda: SupervisedConfig(epochs=0), "supervised.epochs=0: needs at least 1"),
         (lambda: SupervisedConfig(max_tokens=1), "supervised.max_tokens=1: needs at least 2"),
         (lambda: SupervisedConfig(eval_every=-1), "supervised.eval_every=-1: needs at least 0"),

@@ -22,6 +22,7 @@ from r1ray.config import (
     WeightsConfig,
     decisive,
 )
+from r1ray.config.difficulty import DifficultyConfig
 
 SLOW = RewardConfig(parts={"slow": {"function": "m:f", "deadline_s": 900}})
 PAPER = RewardConfig(parts={"accuracy": {}, "format": {}})
@@ -35,6 +36,14 @@ PAPER = RewardConfig(parts={"accuracy": {}, "format": {}})
                 model="m", steps=9, data=DataConfig(train="t"), reward=RewardConfig(parts={"a": {"from_step": 10}})
             ),
             "reward.parts.a.from_step=10: needs at most steps=9, or the part never counts",
+        ),
+        (
+            lambda: RunConfig(
+                model="m",
+                reward=PAPER,
+                data=DataConfig(train="t", difficulty=DifficultyConfig(retire_after=1, part="x")),
+            ),
+            "data.difficulty.part=x: the reward has no such part; needs one of accuracy, format",
         ),
         (
             lambda: RunConfig(

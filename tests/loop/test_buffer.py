@@ -38,9 +38,10 @@ class World:
         self.progress = Progress(9, StopConfig(), state=None, history=())
         algo = AlgoConfig(group_size=2, prompts_per_step=2, minibatches_per_step=1, max_staleness=1)
         (self.step,) = parts_of_step(algo)
+        self.prompts = FakePrompts()
         self.buffer = Buffer(
             self.groups,
-            FakePrompts(),
+            self.prompts,
             algo=algo,
             reward=RewardConfig(parts={"accuracy": {}}),
             seed=0,
@@ -120,6 +121,23 @@ def test_before_the_last_step_every_other_group_is_dropped_and_recorded() -> Non
 
     world.during(last_step)
     assert world.ledger.dropped == {"stopped": 2} and not world.ledger.in_flight
+
+
+def test_a_group_is_observed_when_it_has_ended_and_not_before() -> None:
+    """What is saved with a checkpoint is of groups that are not issued again."""
+    world = World(delay=lambda group_id: {"0/3": 10_000}.get(group_id, 0))
+
+    async def last_step(tasks: asyncio.TaskGroup) -> None:
+        groups = await world.take()
+        await settled()
+        assert world.buffer.curriculum() == {"oldest": [0, 0], "observed": []}, "0/2 is ready, and in flight"
+        world.buffer.settle(groups)
+        assert world.buffer.curriculum() == {"oldest": [0, 2], "observed": ["0/0", "0/1"]}
+        world.progress.last = 1
+        await world.buffer.leave_behind([], all_others=True)
+        assert world.buffer.curriculum() == {"oldest": [0, 4], "observed": ["0/0", "0/1", "0/2"]}, "of 0/3 was nothing"
+
+    world.during(last_step)
 
 
 @pytest.mark.parametrize("is_waiting", [True, False])

@@ -17,7 +17,7 @@ from r1ray.types import Position
 def state(version: int) -> LoopState:
     ledger = Ledger()
     ledger.issue("1/4")
-    return LoopState(version, version, 2 * version, Position(1, 5), ledger.state())
+    return LoopState(version, version, 2 * version, Position(1, 5), ledger.state(), {"observed": {"rates": "eJw="}})
 
 
 def save(checkpoints: Checkpoints, version: int, *, contents: bytes = b"weights", **metrics: float) -> Path:

@@ -132,6 +132,8 @@ def test_the_order_is_restart_load_a_new_version_and_the_steps_after_the_checkpo
     ]
     again = [event for event in world.events if event.startswith("generate 0/6")]
     assert again == ["generate 0/6 v2", "generate 0/6 v5"], "what was trained on after the checkpoint is issued again"
+    observed = [f"0/{index}" for index in range(6)]
+    assert world.prompts.loaded == [{"oldest": [0, 6], "observed": observed}], "the curriculum goes back with it"
 
 
 @pytest.mark.parametrize("place", ["train", "publish", "save"])

@@ -31,6 +31,8 @@ class RawPrompt:
     language: str
     columns: str = "{}"
     """Those of :class:`r1ray.types.Prompt`, a JSON object."""
+    difficulty: float | None = None
+    """The number in ``data.difficulty.column``."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

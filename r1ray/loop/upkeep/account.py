@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from r1ray.config import AlgoConfig
 from r1ray.interfaces import GroupRunner
 from r1ray.loop.ledger import Ledger
+from r1ray.loop.roles import PromptSource
 from r1ray.loop.upkeep.faults import Faults
 from r1ray.loop.upkeep.metrics import EngineTally, StepClock, step_metrics
 from r1ray.loop.upkeep.progress import Progress
@@ -28,6 +29,7 @@ class Account:
         removals: Removals,
         faults: Faults,
         errors: RewardErrors,
+        prompts: PromptSource,
         domains: Sequence[str],
     ) -> None:
         """
@@ -36,7 +38,7 @@ class Account:
             errors: notes what reward functions did wrong; the buffer fills it too.
             domains: of the prompts, for metrics of each.
         """
-        self._groups, self._algo, self._domains = groups, algo, domains
+        self._groups, self._algo, self._prompts, self._domains = groups, algo, prompts, domains
         self._ledger, self._progress, self._removals = ledger, progress, removals
         self._faults, self._errors = faults, errors
         self._clock, self._tally = StepClock(), EngineTally()
@@ -72,6 +74,7 @@ class Account:
             **self._removals.metrics(groups, mask_truncated=self._algo.mask_truncated),
             **self._errors.metrics(),
             **self._ledger.metrics(),
+            **self._prompts.metrics(),
             **self._progress.metrics(),
             **self._faults.metrics(),
             **times,

@@ -21,6 +21,7 @@ import signal
 import socket
 import sys
 import time
+from collections.abc import Sequence
 from typing import Any
 
 from r1ray.sandbox.inside.command_child import artifact_of, command_child, folder_size, remove_tree
@@ -270,12 +271,13 @@ def _end(*_: object) -> None:
     os._exit(0)
 
 
-def _preload() -> None:
+def _preload(more: Sequence[str]) -> None:
     """Modules that programs import most; those that are not here load as they are asked for."""
+    os.environ["OPENBLAS_NUM_THREADS"] = "1"  # this process forks
     for name in (
         "bisect", "collections", "copy", "dataclasses", "datetime", "decimal", "enum", "fractions", "functools",
         "heapq", "itertools", "math", "operator", "queue", "random", "re", "statistics", "string", "threading",
-        "traceback", "typing", "codecs", "encodings.ascii", "encodings.latin_1", "encodings.idna", "numbers",
+        "traceback", "typing", "codecs", "encodings.ascii", "encodings.latin_1", "encodings.idna", "numbers", *more,
     ):  # fmt: skip
         __import__(name)
     import _sitebuiltins
@@ -294,8 +296,9 @@ def main(descriptor: int) -> None:
     settings, (proc,) = received
     if not settings["pid_namespace"]:
         _guard(control)
-    sys.path[:] = [path for path in sys.path if path not in ("", settings["library"])]
-    _preload()
+    sys.path[:] = [path for path in sys.path if path not in ("", settings["library"])] + settings["packages"]
+    os.environ["MPLCONFIGDIR"] = settings["scratch"]  # Matplotlib would leave a folder in /tmp
+    _preload(settings["imports"])
     Zygote(control, settings, proc).serve()
     if settings["pid_namespace"]:
         drain(has_pids=True)

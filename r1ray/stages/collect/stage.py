@@ -36,6 +36,7 @@ from r1ray.errors import R1RayError, UserError
 from r1ray.reward.check_problems import reference_problem
 from r1ray.runtime.model_files import context_of, load_tokenizer, local_folder
 from r1ray.runtime.run_files import holds_work
+from r1ray.stages import reasoning_gym
 from r1ray.stages.base import Artifact, Context, Input, check_sandbox, claim, files_read, inputs_of, lasting_digest
 from r1ray.stages.collect.judge_agreement import compare_judge
 from r1ray.stages.collect.questions import questions_of, raw_prompts, text_of
@@ -66,7 +67,7 @@ class Collect:
         config, collect = self._config, self._config.collect
         return inputs_of(
             ("model", config.model, "model"),
-            ("data.train", config.data.train, "prompts"),
+            ("data.train", reasoning_gym.files_of(config.data.train), "prompts"),
             ("collect.examples", collect.examples, "rows"),
             ("collect.responses", collect.responses, "file"),
             *(("collect.decontaminate", path, "rows") for path in collect.decontaminate),
@@ -138,7 +139,10 @@ class _Job:
         self._max_model_len = max(longest + self._max_tokens, self._sources.max_model_len)
 
     def _read_prompts(self) -> list[RawPrompt]:
-        path, spool = self._config.data.train, self._context.run_dir / "data" / "data.train.arrow"
+        folder = self._context.run_dir / "data"
+        tasks = self._config.data.reasoning_gym
+        path = reasoning_gym.write_tasks(self._config.data.train, folder, tasks, key="data.train")
+        spool = folder / "data.train.arrow"
         report = spool_prompts(
             path,
             spool,
