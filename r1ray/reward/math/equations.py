@@ -18,6 +18,40 @@ LABEL = re.compile(
 )
 
 
+_ARGUMENT = r"\(\s*(?:[-+0-9./,A-Z=| ]|\\[A-Za-z]+|\{|\}|[a-z](?=\s*[=,)|])){1,40}\)"
+NAMED = re.compile(
+    rf"(?:[fghFGHPE]|\\(?:det|gcd|max|min|dim|deg|Re|Im|arg)"
+    rf"|\\text\{{[A-Za-z ]{{2,30}}\}}|gcd|lcm|det)'{{0,3}}\s*{_ARGUMENT}"
+    r"|(?:\\angle|\\triangle|\\text\{m\}\s*\\angle|m\s*\\angle)\s*(?:[A-Z0-9]{1,4}|\{[A-Z]{1,4}\}|\\[a-z]+)"
+    r"|\\(?:sin|cos|tan|cot|sec|csc)\s*\(?\s*(?:[A-Z]|\\angle\s*[A-Z]{1,3}|\\(?:theta|alpha|beta|gamma|phi))\s*\)?"
+    r"|\\overline\s*\{[A-Z]{2}\}|(?:S|V|A|P)_\s*\{[^{}]{1,40}\}|\|\s*\\vec\{[A-Za-z]{1,2}\}\s*\|"
+    r"|\\(?:lim|int|iint|oint|sum|prod)(?![a-z]).{1,200}",
+    re.DOTALL,
+)
+"""Sides of an equation that only name what its other side says: ``f(3)``, ``\\angle ABC``, ``\\sin A``."""
+_PRODUCTS = frozenset("abc abcd xyz xyzw mnp pqr rst uvw".split())  # noqa: SIM905
+
+
+def names(side: str) -> bool:
+    """Whether a side of an equation is only a name of the value on the other side."""
+    held = structure.brackets(side)
+    if held and all(LABEL.fullmatch(item) for item in held.items):  # (x, y) = (1, 2)
+        return True
+    return (LABEL.fullmatch(side) or NAMED.fullmatch(side)) is not None and side not in _PRODUCTS
+
+
+def claimed(found: structure.Chain) -> str | None:
+    """The value that an equation gives: what its first side names, what it works out, or what its last side names;
+    None for an equation that is to be solved (``2x + 1 = 5``)."""
+    first, last = found.sides[0], found.sides[-1]
+    if names(first) and not words.number_word(first):
+        return last
+    a, b = (node_of(units.separate(side).text) for side in (first, last))
+    if a is not None and b is not None and evaluate.equal(a, b):
+        return last
+    return first if LABEL.fullmatch(last) and last not in ("e", "i", r"\pi") else None
+
+
 def before_approximation(text: str) -> str:
     r"""``2\sqrt{5} \approx 4.47`` says 2 times the root of 5; ``x \approx 4.47`` says 4.47."""
     pieces = structure.split(text, frozenset((r"\approx",))) if "approx" in text else []

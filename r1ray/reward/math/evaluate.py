@@ -25,6 +25,8 @@ MAX_BITS = 40_000
 MAX_EXPONENT_BITS = 100_000
 """Numbers above 2 to this power are refused."""
 MAX_FACTORIAL = 100_000
+MAX_TERMS = 400
+"""Of all sums in an expression together."""
 DIGITS = (60, 150)
 _POINTS = (  # different for every variable by its name; two positive, then two of mixed signs
     (Fraction(1), 1), (Fraction(7, 3), 1), (Fraction(-3, 2), -1), (Fraction(-5, 7), -1),
@@ -163,6 +165,14 @@ def _factorial(value: Value) -> Value:
     return mp.gamma(wide + 1)
 
 
+def _double_factorial(value: Value) -> Value:
+    if not _is_integer(value) or value < 0:
+        raise Undefined
+    if value > 1500:
+        raise TooBig
+    return Fraction(math.prod(range(int(value), 0, -2)))
+
+
 def _binomial(top: Value, bottom: Value) -> Value:
     mp = _context.mp
     if _is_integer(top) and _is_integer(bottom) and 0 <= top <= 5000 and bottom >= 0:
@@ -229,6 +239,10 @@ _OPERATIONS: dict[str, _Rule] = {
     "div": _divide,
     "root": _root,
     "fact": _factorial,
+    "double_fact": lambda value: _double_factorial(value),
+    "cis": lambda value: _add(
+        _trigonometric("cos", value), _multiply(_context.mp.mpc(0, 1), _trigonometric("sin", value))
+    ),
     "binom": _binomial,
     "ln": _logarithm,
     "exp": _exponential,
@@ -247,9 +261,25 @@ class _Evaluation:
 
     def __init__(self, *, sign: int, base: int, variables: dict[str, Fraction]) -> None:
         self.sign, self.base, self.variables = sign, base, variables
+        self.terms = 0
 
     def __call__(self, node: Node) -> Value:
         return _checked(self.value(node))
+
+    def series(self, node: Node) -> Value:
+        """A sum or product of few terms, one by one."""
+        first, last = (self(child) for child in node.children[:2])
+        if not (_is_integer(first) and _is_integer(last)):
+            raise Undefined
+        self.terms += max(0, int(last - first) + 1)
+        if self.terms > MAX_TERMS:
+            raise TooBig
+        outside, total = self.variables, Fraction(0 if node.kind == "sum" else 1)
+        for index in range(int(first), int(last) + 1):
+            self.variables = outside | {node.name: Fraction(index)}
+            total = _checked((_add if node.kind == "sum" else _multiply)(total, self(node.children[2])))
+        self.variables = outside
+        return total
 
     def value(self, node: Node) -> Value:
         kind, mp = node.kind, _context.mp
@@ -267,7 +297,11 @@ class _Evaluation:
             return mp.inf
         if kind == "pow" and node.children[0].kind == "e":
             return _exponential(self(node.children[1]))
+        if kind in ("sum", "prod"):
+            return self.series(node)
         children = [self(child) for child in node.children]
+        if kind != "neg" and any(not isinstance(child, Fraction) and mp.isinf(child) for child in children):
+            raise Undefined  # 1^infinity, 0 times infinity: no rule of numbers holds there
         if kind == "pow":
             return _power(*children)
         if kind == "pm":
@@ -294,30 +328,60 @@ def kinds(node: Node) -> frozenset[str]:
 def variables(node: Node) -> frozenset[str]:
     """The names of the variables in the tree."""
     found: set[str] = set()
+    stack: list[tuple[Node, frozenset[str]]] = [(node, frozenset())]
+    while stack:
+        here, bound = stack.pop()
+        if here.kind == "var" and here.name not in bound:
+            found.add(here.name)
+        stack.extend((child, bound) for child in here.children[:2])
+        inside = bound | {here.name} if here.kind in ("sum", "prod") else bound
+        stack.extend((child, inside) for child in here.children[2:])
+    return frozenset(found)
+
+
+def _limits(node: Node) -> frozenset[str]:
+    """The variables in the limits of sums: they stand for whole numbers."""
+    found: set[str] = set()
     stack = [node]
     while stack:
         here = stack.pop()
-        if here.kind == "var":
-            found.add(here.name)
+        if here.kind in ("sum", "prod"):
+            found.update(*map(variables, here.children[:2]))
         stack.extend(here.children)
     return frozenset(found)
 
 
-def evaluate(node: Node, *, digits: int = DIGITS[0], sign: int = 1, base: int = 0, point: int = 0) -> Value:
+def evaluate(
+    node: Node,
+    *,
+    digits: int = DIGITS[0],
+    sign: int = 1,
+    base: int = 0,
+    point: int = 0,
+    whole: frozenset[str] = frozenset(),
+) -> Value:
     """The value at one of the points. Raises TooBig, Undefined.
 
     Args:
         sign: which of the two a plus-minus stands for.
         base: the base of a logarithm without one, 0 for the natural one.
+        whole: names of variables that stand for whole numbers.
     """
     _context.mp.dps = digits
     names = sorted(variables(node))
     try:
-        return _Evaluation(sign=sign, base=base, variables={name: _coordinate(name, point) for name in names})(node)
+        return _Evaluation(sign=sign, base=base, variables=_point(names, point, whole))(node)
     except (ZeroDivisionError, ValueError, ArithmeticError) as error:
         raise Undefined from error
     except RecursionError as error:
         raise TooBig from error
+
+
+def _point(names: list[str], point: int, whole: frozenset[str]) -> dict[str, Fraction]:
+    return {
+        name: Fraction(3 + 2 * point + ord(name[0]) % 7) if name in whole else _coordinate(name, point)
+        for name in names
+    }  # fmt: skip
 
 
 def _coordinate(name: str, point: int) -> Fraction:
@@ -362,23 +426,44 @@ def _real_enough(value: Value) -> bool:
 
 def _equal(left: Node, right: Node, *, sign: int, base: int) -> bool:
     names = variables(left) | variables(right)
-    agreed = 0
-    for point in range(len(_POINTS) if names else 1):
+    whole = _limits(left) | _limits(right)
+    points = 2 if _have_roots_of_variables(left, right) and len(names) > 1 else len(_POINTS)
+    agreed, has_i = 0, "i" in kinds(left) | kinds(right)
+    for point in range(points if names else 1):
         try:
             few, many = (
-                [evaluate(side, digits=digits, sign=sign, base=base, point=point) for side in (left, right)]
+                [
+                    evaluate(side, digits=digits, sign=sign, base=base, point=point, whole=whole)
+                    for side in (left, right)
+                ]
                 for digits in DIGITS
             )
         except Undefined:
             if not names:
                 return False
             continue
-        if names and point >= 2 and _real_enough(few[0]) != _real_enough(few[1]):
+        if names and point >= 2 and not has_i and not all(map(_real_enough, few)):
             continue  # outside the real domain of one: ln(x^2) and 2 ln x are only compared for positive x
         if not (close(*few, digits=DIGITS[0]) and close(*many, digits=DIGITS[1])) and not _are_noise(few, many):
             return False
         agreed += 1
     return agreed >= (2 if names else 1)
+
+
+def _have_roots_of_variables(left: Node, right: Node) -> bool:
+    r"""Whether both sides have roots of several variables, which are then meant to be positive:
+    ``\sqrt{a/b}`` is ``\sqrt{ab}/b``."""
+    return all("abs" not in kinds(side) and _has_root(side) for side in (left, right))
+
+
+def _has_root(node: Node) -> bool:
+    stack = [node]
+    while stack:
+        here = stack.pop()
+        if here.kind == "root" and variables(here.children[0]):
+            return True
+        stack.extend(here.children)
+    return False
 
 
 def equal(left: Node, right: Node) -> bool:

@@ -16,11 +16,12 @@ import re
 from collections import Counter
 
 from r1ray.reward.extract import last_boxed
-from r1ray.reward.math import regions, structure, words
+from r1ray.reward.math import compound, evaluate, families, regions, structure, times, units, vectors, words
 from r1ray.reward.math.equations import (
     LABEL,
     base_name,
     before_approximation,
+    claimed,
     decide_inequalities,
     has_false_step,
     is_constant,
@@ -38,6 +39,7 @@ from r1ray.reward.math.quantities import (
     is_one_grouped_number,
     is_scalar,
     is_undefined,
+    node_of,
     plain_number,
 )
 
@@ -61,7 +63,15 @@ def decide(reference: str, answer: str) -> bool | None:
     right = clean(answer)
     if not right or has_foreign_digit(right):
         return False
-    return _decide(left, right, 0)
+    verdict = _decide(left, right, 0)
+    return False if verdict is None and _is_number(left) else verdict
+
+
+def _is_number(reference: str) -> bool:
+    """Whether a reference is one number: an answer that this module cannot read as one is then none, whatever others
+    see in it."""
+    node = node_of(units.separate(reference, trusted=True).text)
+    return node is not None and not evaluate.variables(node)
 
 
 def _unwrapped_number(reference: str, answer: str) -> bool:
@@ -78,6 +88,15 @@ def _decide(reference: str, answer: str, depth: int) -> bool | None:
     left, right = plain_number(reference), plain_number(answer)
     if left is not None and right is not None:
         return left == right
+    by_measure = times.decide(reference, answer)
+    if by_measure is None:
+        by_measure = compound.decide(reference, answer)
+    if by_measure is None:
+        by_measure = vectors.decide(reference, answer)
+    if by_measure is not None:
+        return by_measure
+    if alike := families.renamed(reference, answer):
+        return _decide(*alike, depth + 1)
     chosen, value = words.compare_choices(reference, answer)
     if chosen is not None:
         return chosen
@@ -197,7 +216,13 @@ def _decide_matrices(
         if all(len(row) == 1 for row in rows) and len(rows) == len(held.items):  # a column is a vector
             pairs = zip((row[0] for row in rows), held.items, strict=True)
             return _all([_decide(clean(a), clean(b), depth + 1) for a, b in pairs])
-        return None if held.items and held.items[0].startswith(("[", "(")) else False
+        inner = [structure.brackets(item) for item in held.items]
+        if rows and len(inner) == len(rows) and all(row is not None for row in inner):  # [[1, 2], [3, 4]]
+            listed = tuple(row.items for row in inner if row is not None)
+            if left:
+                return _decide_matrices(reference, answer, rows, listed, depth + 1)
+            return _decide_matrices(reference, answer, listed, rows, depth + 1)
+        return False
     if [len(row) for row in left] != [len(row) for row in right] or sum(map(len, left)) > MAX_ITEMS:
         return False
     cells = [(a, b) for rows in zip(left, right, strict=True) for a, b in zip(*rows, strict=True)]
@@ -212,7 +237,7 @@ def _decide_lists(
         if left_held is not None and left_held.open == r"\{":
             return _match([*left_held.items], right, depth)
         if _is_group(left_held) and left_held is not None and left_held.open != "[":  # (1, 2) against 1, 2
-            return _in_order(left_held.items, tuple(right), depth)
+            return _in_order(left_held.items, _by_name(right), depth)
         labelled = structure.chain(reference)
         if (
             labelled
@@ -231,8 +256,7 @@ def _decide_lists(
         if right_held is not None and right_held.open == r"\{":
             return _match(left, [*right_held.items], depth)
         if right_held is not None and len(right_held.items) > 1 and (right_held.open == "(" or len(left) > 2):
-            names = [label_of(item) for item in left]
-            return None if any(names) and names != sorted(names) else _in_order(tuple(left), right_held.items, depth)
+            return _in_order(_by_name(left), right_held.items, depth)
         if (inside := structure.split(answer, frozenset((r"\in",)))) and len(inside) == 2:
             return _decide(reference, inside[1][1], depth + 1)
         named = structure.chain(answer)
@@ -240,6 +264,13 @@ def _decide_lists(
             return _decide(reference, named.sides[1], depth + 1)
         return _same_member_repeated(right[0], left, depth) if is_scalar(right[0]) else None
     return _match(left, right, depth)
+
+
+def _by_name(items: list[str]) -> tuple[str, ...]:
+    """``y = 2, x = 1`` in the order of a point; other lists as they are."""
+    names = [label_of(item) for item in items]
+    is_point = all(names) and len(set(names)) == len(names)
+    return tuple(sorted(items, key=label_of)) if is_point else tuple(items)
 
 
 def _named_like(reference: str, right: list[str]) -> bool:
@@ -340,9 +371,5 @@ def _decide_chains(
         value = left.sides[0] if is_constant(left.sides[0]) and not is_constant(left.sides[-1]) else left.sides[-1]
         return _decide(clean(value), answer, depth + 1)
     assert right is not None
-    value = right.sides[-1]
-    if not right_label and is_constant(right.sides[0]) and LABEL.fullmatch(value):  # 5 = x
-        value = right.sides[0]
-    elif not right_label and not is_constant(value):
-        return _decide(reference, clean(value), depth + 1)
-    return _decide(reference, clean(value), depth + 1)
+    given = claimed(right)
+    return False if given is None else _decide(reference, clean(given), depth + 1)

@@ -45,9 +45,15 @@ _SUBSCRIPT = re.compile(r"_\s*(?:\{([^{}]*)\}|([A-Za-z0-9]))")
 _WORD = re.compile(r"[A-Za-z]+")
 _GROUP = re.compile(r"\{([^{}]*)\}")
 _PRIMES = re.compile(r"'+")
+_COMBINATION = re.compile(
+    r"([CPA])(?:_\{?\s*([0-9]{1,4})\s*\}?\s*\^\{?\s*([0-9]{1,4})\s*\}?"
+    r"|\(\s*([0-9]{1,4})\s*,\s*([0-9]{1,4})\s*\))"
+)
+_BOUND = re.compile(r"\s*_\s*\{\s*([A-Za-z])\s*=")
 
 FUNCTIONS = frozenset(
-    "sin cos tan cot sec csc sinh cosh tanh coth arcsin arccos arctan arccot arcsec arccsc ln exp Re Im arg sgn".split()
+    "cis sin cos tan cot sec csc sinh cosh tanh coth arcsin arccos arctan arccot arcsec arccsc ln exp Re Im "
+    "arg sgn".split()
 )
 _PLAIN = {name: name for name in FUNCTIONS - {"Re", "Im", "arg", "sgn"}} | {
     "asin": "arcsin", "acos": "arccos", "atan": "arctan", "log": "log", "lg": "lg", "sqrt": "sqrt", "pi": "pi",
@@ -55,7 +61,7 @@ _PLAIN = {name: name for name in FUNCTIONS - {"Re", "Im", "arg", "sgn"}} | {
 }  # fmt: skip
 _GREEK = frozenset(
     "alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu xi rho sigma tau upsilon phi chi psi omega "
-    "Gamma Delta Theta Lambda Xi Sigma Phi Psi Omega Pi ell hbar".split()
+    "Gamma Delta Theta Lambda Xi Sigma Phi Psi Omega Pi ell hbar parameter constant".split()
 )
 _ACCENTS = frozenset("vec hat bar overline tilde widehat widetilde underline dot".split())
 _STOPS = frozenset(
@@ -74,6 +80,7 @@ class _Parser:
     def __init__(self, text: str, *, grouped: bool) -> None:
         self.text, self.position, self.depth, self.grouped = text, 0, 0, grouped
         self.bars = 0
+        self.bound: frozenset[str] = frozenset()
 
     def skip(self) -> None:
         match = _SPACE.match(self.text, self.position)
@@ -148,7 +155,7 @@ class _Parser:
             elif token in ("/", r"\div"):
                 self.position += len(token)
                 node = Node("div", (node, self.signed_factor()))
-            elif token in _DIGITS and self.text[: self.position].rstrip()[-1:] in _DIGITS:
+            elif (token in _DIGITS or token == ".") and self.text[: self.position].rstrip()[-1:] in _DIGITS:
                 raise Unreadable("two numbers without an operator")
             elif token and self.starts_factor(token):
                 node = Node("mul", (node, self.factor()))
@@ -189,8 +196,9 @@ class _Parser:
         while True:
             token = self.peek()
             if token == "!":
-                self.position += 1
-                node = Node("fact", (node,))
+                size = 2 if self.text.startswith("!!", self.position) else 1
+                self.position += size
+                node = Node("fact" if size == 1 else "double_fact", (node,))
             elif token == "%":
                 self.position += 1
                 node = Node("mul", (node, number(Fraction(1, 100))))
@@ -248,6 +256,10 @@ class _Parser:
         found = (self.match(_GROUPED) if self.grouped else None) or self.match(_NUMBER)
         if not found or len(found.group()) > MAX_DIGITS or found.group() == ".":
             raise Unreadable("no number")
+        if self.text[self.position : self.position + 1] == "." or (
+            "." in found.group() and _NUMBER.match(self.text, self.position)
+        ):
+            raise Unreadable("two points in a number")
         digits = found.group().replace(",", "")
         value = Fraction(digits if not digits.endswith(".") else digits[:-1])
         if "." in digits and (repeat := self.match(_REPEATING)):
@@ -281,11 +293,39 @@ class _Parser:
         if plain and (plain == word or plain in ("pi", "sqrt") or plain in FUNCTIONS):
             self.position += len(plain)
             return self.command(_PLAIN[plain])
+        if combination := self.combination():
+            return combination
         letter = self.text[self.position]
         self.position += 1
         return self.variable(letter)
 
+    def combination(self) -> Node | None:
+        """``C_{10}^{3}`` and ``C(10,3)`` count choices, ``A`` and ``P`` choices in order."""
+        found = _COMBINATION.match(self.text, self.position)
+        numbers = [int(part) for part in found.groups()[1:] if part] if found else []
+        if found is None or numbers[0] < numbers[1]:
+            return None
+        self.position = found.end()
+        top, bottom = map(number, numbers)
+        chosen = Node("binom", (top, bottom))
+        return chosen if found.group(1) == "C" else Node("mul", (chosen, Node("fact", (bottom,))))
+
+    def series(self, name: str) -> Node:
+        r"""``\sum_{k=1}^{n} k``: first index, last index, and the product behind it; the index is bound."""
+        found = self.match(_BOUND)
+        if not found:
+            raise Unreadable("a sum without an index")
+        first = self.nested("}")
+        self.need("^")
+        last = self.digit_or_atom()
+        outside, self.bound = self.bound, self.bound | {found.group(1)}
+        body = self.product()
+        self.bound = outside
+        return Node(name, (first, last, body), name=found.group(1))
+
     def variable(self, name: str) -> Node:
+        if name in self.bound:
+            return Node("var", name=name)
         if not (self.text.startswith("_", self.position) or self.text.startswith("'", self.position)):
             if name in ("e", "i"):
                 return Node(name)
@@ -314,6 +354,8 @@ class _Parser:
         if name == "frac":
             top = self.digit_or_atom()
             return Node("div", (top, self.digit_or_atom()))
+        if name in ("sum", "prod"):
+            return self.series(name)
         if name == "sqrt":
             return self.root()
         if name == "cbrt":

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from fractions import Fraction
 
-from r1ray.reward.math import evaluate, structure, units, words
+from r1ray.reward.math import evaluate, families, series, structure, units, words
 from r1ray.reward.math.expression import Node, Unreadable, number, parse
 
 _NUMBER = re.compile(
@@ -13,7 +13,10 @@ _NUMBER = re.compile(
 )
 _FRACTION = re.compile(r"([+-]?)\s*\\frac\s*\{\s*([+-]?[0-9]{1,300})\s*\}\s*\{\s*([0-9]{1,300})\s*\}")
 _CLOCK = re.compile(r"([01]?[0-9]|2[0-3]):[0-5][0-9]")
-_BASE = re.compile(r"([0-9A-F]+)_\s*\{?\s*\(?([0-9]{1,2})\)?\s*\}?|\(\s*([0-9A-F]+)\s*\)_\s*\{?\s*([0-9]{1,2})\s*\}?")
+_BASE = re.compile(
+    r"(?:([0-9A-Fa-f]{1,400})|\(\s*([0-9A-Fa-f]{1,400})\s*\)|\\text\{\s*([0-9A-Fa-f]{1,400})\s*\})\s*"
+    r"_\s*(\{[^{}]*(?:\{[^{}]*\})?[^{}]*\}|[0-9]{1,2}|\\text\{[^{}]*\})"
+)
 _ENGLISH = re.compile(
     r"(?<![\\A-Za-z])(?!sin|cos|tan|cot|sec|csc|log|sqrt|exp|pmatrix|bmatrix|array|text|frac)[A-Za-z]{3,}"
 )
@@ -72,24 +75,28 @@ def decide_quantities(reference: str, answer: str) -> bool | None:
     verdict = _decide_values(reference, answer)
     if verdict is True:
         return True
-    left, right = units.separate(reference), units.separate(answer)
+    left, right = units.separate(reference, trusted=True), units.separate(answer)
     if left.text == reference and right.text == answer:
+        if verdict is None and "\\int" in reference:
+            verdict = series.decide_integrals(reference, answer)
         return verdict if verdict is not None else _unreadable_words(reference, answer)
     factor = units.ratio(left.unit, right.unit)
-    if factor is None:
-        return _as_radians(reference, answer)
+    if factor is None or (left.unit is None and not right.is_sure) or (right.unit is None and not left.is_sure):
+        return False  # two units that differ, or a letter that may be a variable
     return _decide_scaled(left, right, factor)
 
 
 def _decide_residues(reference: str, answer: str) -> bool | None:
-    """``3 mod 5``: the modulus may be left out on one side."""
+    """``3 mod 5``: the modulus may be left out on one side, if the number is what remains by it."""
     sides = [_MODULUS.split(side, maxsplit=1) for side in (reference, answer)]
     moduli = {re.sub(r"[^0-9a-z]", "", side[1]) for side in sides if len(side) > 1}
-    return False if len(moduli) > 1 else _decide_values(sides[0][0], sides[1][0])
-
-
-def _as_radians(reference: str, answer: str) -> bool:
-    return _decide_values(reference, answer) is True
+    if len(moduli) > 1:
+        return False
+    if len(sides[0]) == 1:
+        rest, modulus = plain_number(sides[1][0].strip()), plain_number(moduli.pop())
+        if rest is None or modulus is None or not 0 <= rest < modulus:
+            return False
+    return _decide_values(sides[0][0], sides[1][0])
 
 
 def _decide_scaled(left: units.Quantity, right: units.Quantity, factor: Fraction) -> bool | None:
@@ -116,16 +123,21 @@ def _decide_values(reference: str, answer: str) -> bool | None:
     a, b = node_of(reference), node_of(answer)
     if a is None or b is None:
         return None
-    return evaluate.equal(a, b)
+    if "sum" in reference and "sum" in answer:
+        a, b = series.named_alike(a, b)
+    return evaluate.equal(a, b) or families.same(a, b)
 
 
 def _decide_percents(reference: str, answer: str) -> bool | None:
     """``25%`` is 0.25; where one side has no percent sign, it is 25 as well, if that is at least 1."""
     sides = [_HAN_PERCENT.sub(r"\1%", units.without_prefix(side)) for side in (reference, answer)]
     marked = [bool(PERCENT.search(side)) for side in sides]
+    bare = [units.separate(side) for side in sides]
+    if any(quantity.unit is not None and not mark for quantity, mark in zip(bare, marked, strict=True)):
+        return False  # 5% is no 5 cm
     nodes = [
-        node_of(PERCENT.sub("", side if mark else units.separate(side).text))
-        for side, mark in zip(sides, marked, strict=True)
+        node_of(PERCENT.sub("", side) if mark else quantity.text)
+        for side, quantity, mark in zip(sides, bare, marked, strict=True)
     ]
     left, right = nodes
     if left is None or right is None:
@@ -169,18 +181,25 @@ def _decide_ratios(reference: str, answer: str) -> bool | None:
 
 
 def _decide_bases(reference: str, answer: str) -> bool | None:
-    """Numbers with a base: the base may be left out on one side."""
-    left, right = _BASE.fullmatch(reference), _BASE.fullmatch(answer)
-    if not left and not right:
+    """Numbers with a base: an answer may leave out the base that its reference has. ``1101_2`` is not the decimal
+    number 1101, and not 13 either: it is the question of a conversion, not its result."""
+    left, right = _based(reference), _based(answer)
+    if left is None:
+        return False if right is not None and node_of(units.separate(reference).text) is not None else None
+    if right is None:
+        return left[0] == re.sub(r"\\text|[{}]", "", compact(answer)).upper().lstrip("0")
+    return left == right
+
+
+def _based(text: str) -> tuple[str, int] | None:
+    """Digits and base."""
+    if not (found := _BASE.fullmatch(text)):
         return None
-    digits = [
-        (found.group(1) or found.group(3)) if found else side
-        for found, side in ((left, reference), (right, answer))
-    ]  # fmt: skip
-    bases = {found.group(2) or found.group(4) for found in (left, right) if found}
-    if len(bases) > 1:
-        return False
-    return digits[0].lstrip("0") == compact(digits[1]).lstrip("0")
+    digits = next(group for group in found.groups()[:3] if group).upper()
+    name = re.sub(r"text|base|[^0-9a-z]", "", found.group(4).lower())
+    base = int(name) if name.isdigit() else int(words.number_word(name) or 0)
+    fits = 2 <= base <= 36 and all(int(digit, 36) < base for digit in digits)
+    return (digits.lstrip("0"), base) if fits else None
 
 
 def is_scalar(text: str) -> bool:

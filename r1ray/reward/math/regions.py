@@ -23,6 +23,15 @@ _MARK = re.compile(
 _OR = re.compile(r"\\lor(?![a-z])|\\text\{\s*or\s*\}|\bor\b|或者?")
 _AND = re.compile(r"\\land(?![a-z])|\\text\{\s*and\s*\}|\band\b|且|并且")
 _IN_REALS = re.compile(r",?\s*(?:\\text\{\s*(?:for|where)?\s*\})?[A-Za-z]\s*\\in\s*\\mathbb\{R\}\s*,?")
+_REALS = re.compile(r"\\mathbb\{R\}((?:[_^](?:\{[^{}]{1,12}\}|[-+*0]|\\cdot|\\times)){0,2})")
+_PARTS = {
+    "": "(-\\infty,\\infty)", "+": r"(0,\infty)", ">0": r"(0,\infty)", "-": r"(-\infty,0)", "<0": r"(-\infty,0)",
+    "*": r"(-\infty,0)\cup(0,\infty)", r"\ne0": r"(-\infty,0)\cup(0,\infty)", r"\cdot": r"(-\infty,0)\cup(0,\infty)",
+    r"\times": r"(-\infty,0)\cup(0,\infty)", r"\ge0": r"[0,\infty)", "0+": r"[0,\infty)", "+0": r"[0,\infty)",
+    r"\le0": r"(-\infty,0]", "*+": r"(0,\infty)", "+*": r"(0,\infty)", "++": r"(0,\infty)",
+}  # fmt: skip
+"""What a mark on the sign of the real numbers leaves of them."""
+_ABSOLUTE = re.compile(r"\|\s*([A-Za-z])\s*([-+][^|]*)?\|")
 _FLIPPED = {"<": ">", ">": "<", "<=": ">=", ">=": "<=", "!=": "!="}
 
 
@@ -151,7 +160,16 @@ def _half(sign: str, value: evaluate.Value) -> _Region:
     raise _NotARegion
 
 
+def _part_of_reals(mark: str) -> _Region:
+    part = _PARTS.get(re.sub(r"[_^{}]", "", mark))
+    if part is None:
+        raise _NotARegion
+    return _read(part, 3)[1]
+
+
 def _inequality(found: Chain) -> tuple[str, _Region]:
+    if absolute := _ABSOLUTE.fullmatch(found.sides[0]):
+        return _around(absolute, found)
     places = [index for index, side in enumerate(found.sides) if _NAME.fullmatch(side) and side not in (r"\pi", "e")]
     places = [index for index in places if found.sides[index] != r"\infty"]
     if len(places) != 1 or len(found.sides) > 3 or "=" in found.signs:
@@ -167,6 +185,20 @@ def _inequality(found: Chain) -> tuple[str, _Region]:
         elif index != place:
             raise _NotARegion
     return found.sides[place], region
+
+
+def _around(absolute: re.Match[str], found: Chain) -> tuple[str, _Region]:
+    """``|x - 1| < 2`` is the interval around 1, ``> 2`` what is outside."""
+    sign, name = found.signs[0], absolute.group(1)
+    if len(found.sides) != 2 or sign not in ("<", "<=", ">", ">="):
+        raise _NotARegion
+    radius, shift = _number(found.sides[1]), _number(absolute.group(2) or "0")
+    if not isinstance(radius, Fraction) or not isinstance(shift, Fraction) or radius <= 0:
+        raise _NotARegion
+    is_inside = sign in ("<", "<=")
+    closed = (sign in ("<=", ">=")) == is_inside
+    inside = (_Piece(_End(-radius - shift, closed), _End(radius - shift, closed)),)
+    return name, inside if is_inside else _complement(inside)
 
 
 def _read(text: str, depth: int = 0) -> tuple[str, _Region]:
@@ -218,8 +250,8 @@ def _read_one(text: str, depth: int) -> tuple[str, _Region]:
                 else:
                     region = _intersection(region, other if token == r"\cap" else _complement(other))
             return _joined(members, region)
-    if text.replace(" ", "") in (r"\mathbb{R}", "(-\\infty,+\\infty)"):
-        return "", _ALL
+    if (reals := _REALS.fullmatch(text.replace(" ", ""))) is not None:
+        return "", _part_of_reals(reals.group(1))
     if text.replace(" ", "") in (r"\emptyset", r"\{\}"):
         return "", ()
     if found := chain(text):

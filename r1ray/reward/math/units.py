@@ -1,6 +1,7 @@
 r"""Units behind a number, and currencies before it.
 
-A unit on one side only is ignored. Two units must be the same quantity: ``5 m`` is ``500 cm``, not ``5 cm``.
+A unit on one side only is ignored, if it is one: a name of ``unit_table``, with powers and quotients, or a thing that
+is counted. Two units must be the same quantity: ``5 m`` is ``500 cm``, not ``5 cm``.
 """
 
 # ruff: noqa: SIM905 (tables of signs and words, written as they are read)
@@ -10,75 +11,41 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import lru_cache
 
-_LENGTH = {"m": "1", "meter": "1", "metre": "1", "cm": "0.01",
-          "centimeter": "0.01", "centimetre": "0.01", "mm": "0.001",
-           "millimeter": "0.001", "millimetre": "0.001", "km": "1000", "kilometer": "1000", "kilometre": "1000",
-           "dm": "0.1", "decimeter": "0.1", "nm": "1e-9", "in": "0.0254", "inch": "0.0254", "ft": "0.3048",
-           "foot": "0.3048", "feet": "0.3048", "yd": "0.9144", "yard": "0.9144", "mi": "1609.344", "mile": "1609.344",
-           "米": "1", "厘米": "0.01", "公分": "0.01", "毫米": "0.001", "分米": "0.1",
-          "千米": "1000", "公里": "1000"}  # fmt: skip
-_MASS = {"g": "1", "gram": "1", "gm": "1", "kg": "1000", "kilogram": "1000", "mg": "0.001", "milligram": "0.001",
-         "t": "1e6", "tonne": "1e6", "lb": "453.59237", "pound": "453.59237",
-          "oz": "28.349523125", "ounce": "28.349523125",
-         "克": "1", "千克": "1000", "公斤": "1000", "吨": "1e6", "毫克": "0.001"}  # fmt: skip
-_TIME = {"s": "1", "sec": "1", "second": "1", "min": "60", "minute": "60", "h": "3600", "hr": "3600", "hour": "3600",
-         "day": "86400", "week": "604800", "ms": "0.001", "秒": "1", "分钟": "60", "分": "60", "小时": "3600",
-         "时": "3600", "天": "86400", "日": "86400", "周": "604800", "星期": "604800"}  # fmt: skip
-_VOLUME = {"l": "0.001", "liter": "0.001", "litre": "0.001", "ml": "1e-6", "milliliter": "1e-6", "millilitre": "1e-6",
-           "cc": "1e-6", "升": "0.001", "毫升": "1e-6"}  # fmt: skip
-_MONEY = {"¤": ("usd", "1"), "dollar": ("usd", "1"), "usd": ("usd", "1"), "cent": ("usd", "0.01"), "¢": ("usd", "0.01"),
-          "美元": ("usd", "1"), "美分": ("usd", "0.01"), "€": ("eur", "1"), "euro": ("eur", "1"), "eur": ("eur", "1"),
-          "欧元": ("eur", "1"), "£": ("gbp", "1"), "gbp": ("gbp", "1"), "¥": ("cny", "1"), "元": ("cny", "1"),
-          "yuan": ("cny", "1"), "rmb": ("cny", "1"), "cny": ("cny", "1"), "人民币": ("cny", "1"), "角": ("cny", "0.1"),
-          "块": ("cny", "1"), "rs": ("inr", "1"), "rupee": ("inr", "1"),
-          "₹": ("inr", "1"), "inr": ("inr", "1")}  # fmt: skip
-_OTHER = {"degree": ("degree", "1"), "deg": ("degree", "1"), "度": ("degree", "1"), "^\\circ": ("degree", "1"),
-          "rad": ("radian", "1"), "radian": ("radian", "1"), "弧度": ("radian", "1"),
-          "hz": ("hz", "1"), "n": ("n", "1"),
-          "j": ("j", "1"), "kj": ("j", "1000"), "w": ("w", "1"), "kw": ("w",
-          "1000"), "v": ("v", "1"), "pa": ("pa", "1"),
-          "kpa": ("pa", "1000"), "mol": ("mol", "1"), "ohm": ("ohm", "1"),
-          "newton": ("n", "1"), "joule": ("j", "1"), "am": ("am", "1"), "pm": ("pm", "1"),
-          "watt": ("w", "1"), "volt": ("v", "1"), "amp": ("a", "1")}  # fmt: skip
-_TABLE: dict[str, tuple[str, int, Fraction]] = {
-    **{name: ("m", 1, Fraction(size)) for name, size in _LENGTH.items()},
-    **{name: ("g", 1, Fraction(size)) for name, size in _MASS.items()},
-    **{name: ("s", 1, Fraction(size)) for name, size in _TIME.items()},
-    **{name: ("m", 3, Fraction(size)) for name, size in _VOLUME.items()},
-    **{name: (kind, 1, Fraction(size)) for name, (kind, size) in (_MONEY | _OTHER).items()},
-}
-_RATES = {"mph": "mi/h", "kmh": "km/h", "kph": "km/h", "kmph": "km/h", "mps": "m/s", "fps": "ft/s"}
-_NEUTRAL = frozenset(("unit", "sqrt unit", "个", "个单位", "单位"))
-_NOT_UNITS = frozenset(
-    "or and if when not plus minus times to than about without for where with is are but either neither nor "
-    "otherwise mod sin cos tan log ln exp sqrt cot sec csc gcd lcm max min lim pi infinity inf in terms of base "
-    "approximately more less greater least most no yes true false even odd answer the correct gold lambda".split()
-) - {"in", "min"}
+from r1ray.reward.math import unit_table
+from r1ray.reward.math.unit_table import Unit
+
 _SCALES = {"million": 10**6, "billion": 10**9, "trillion": 10**12, "thousand": 10**3, "hundred": 100, "dozen": 12,
            "万": 10**4, "亿": 10**8, "千": 10**3, "百": 100}  # fmt: skip
-
-_POWER = r"(?:\s*\^\s*(?:\{\s*(-?[0-9])\s*\}|([0-9])))?"
-_BELOW = r"(?:\s*(/|\\cdot)\s*(?:\\text\{([^{}]*)\}|([A-Za-z]+))" + _POWER + r")?"
-_TEXT_TAIL = re.compile(r"\\text\{([^{}]*)\}" + _POWER + _BELOW + r"\s*$")
-_BARE_TAIL = re.compile(
-    r"(?:(?<=[0-9)}%\s])|(?<=\\pi))\s*([A-Za-z]+(?:[ .]+[A-Za-z]+){0,3}(?:/[A-Za-z]+)?)" + _POWER + r"\s*$"
+_CHANGES = frozenset(
+    "half halves third thirds quarter quarters fourth fourths fifth fifths sixth sixths seventh sevenths eighth "
+    "eighths ninth ninths tenth tenths hundredth hundredths thousandth thousandths ten tens "
+    "hundreds thousands ones score "
+    "squared cubed root inverse below above minus plus times mod factorial percent per or and not if than wrong "
+    "incorrect false infinity pi sin cos tan log ln exp base in of to no yes even odd double triple twice".split()
 )
-_HAN_TAIL = re.compile(r"([\u4e00-\u9fff]{1,8}(?:/[\u4e00-\u9fff]{1,4})?)" + _POWER + r"\s*$")
+"""Words that make another number of the one before them: they are units on no side."""
+_MULTIPLES = re.compile("[万亿千百十半倍折成分之非不错负]")
+
+_EXPONENT = r"(?:\s*\^\s*(?:\{\s*(-?[0-9])\s*\}|(-?[0-9])))?"
+_TEXT = r"(?:\\text\{[^{}]*\}|\\mu\b|\\Omega\b)"
+_ONE = _TEXT + _EXPONENT
+_TEXT_TAIL = re.compile(rf"{_ONE}(?:\s*(?:/|\\cdot|\*)?\s*(?:{_ONE}|(?<=/)\s*[A-Za-z]{{1,9}}{_EXPONENT})){{0,5}}\s*$")
+_BARE_TAIL = re.compile(
+    r"(?:(?<=[0-9)}%\s])|(?<=\\pi))\s*((?:\\mu\s*|\\Omega)?[A-Za-z]*(?:[ .-]+[A-Za-z]+){0,4}(?:\s*/\s*[A-Za-z]+)?)"
+    + _EXPONENT
+    + r"\s*$"
+)
+_HAN_TAIL = re.compile(r"([\u4e00-\u9fff]{1,8}(?:/[\u4e00-\u9fff]{1,4})?)" + _EXPONENT + r"\s*$")
 _DEGREES = re.compile(r"\s*\^\s*\{?\s*\\circ\s*\}?\s*(?:\\text\{\s*([CF])\s*\}|([CF]))?\s*$")
 _CURRENCY = re.compile(
     r"^(-?)\s*(¤|€|£|¥|₹|(?:US)¤|Rs\.?|USD|RMB|人民币|\\text\{\s*(?:Rs\.?|USD|RMB)\s*\})\s*(?=[-0-9.\\(])"
 )
 _HAN_PREFIX = re.compile(r"^(?:共有?|约为?|大约|等于|为|是|第|一共|总共有?)\s*(?=[-0-9\\])")
 _SIGN_TAIL = re.compile(r"\s*(¢|€|£|¥|¤)\s*$")
-
-
-@dataclass(frozen=True, slots=True)
-class Unit:
-    """What is measured, by base unit and power, and how many base units one is."""
-
-    dimension: tuple[tuple[str, int], ...]
-    size: Fraction
+_POWERS = (("square ", 2), ("sq. ", 2), ("sq ", 2), ("cubic ", 3), ("cu. ", 3), ("cu ", 3), ("平方", 2), ("立方", 3))
+_FACTOR = re.compile(r"([^\^\s]+)(?:\^\{?(-?[0-9])\}?)?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +55,8 @@ class Quantity:
     text: str
     unit: Unit | None
     scale: int = 1
+    is_sure: bool = True
+    """False for a letter that may be a variable: ``5m``."""
 
 
 def without_prefix(text: str) -> str:
@@ -95,63 +64,82 @@ def without_prefix(text: str) -> str:
     return _HAN_PREFIX.sub("", text)
 
 
-def _name(word: str) -> str:
-    word = word.strip(" .").lower()
-    if word in _TABLE or word in _RATES:
-        return word
-    for ending in ("es", "s"):
-        if word.endswith(ending) and (word.removesuffix(ending) in _TABLE or word.removesuffix(ending) in _RATES):
-            return word.removesuffix(ending)
-    return word.removesuffix("s") if len(word) > 3 else word
+def _words_of(text: str) -> str:
+    r"""A unit's LaTeX as words: ``\text{m/s}^2`` is ``m/s^2``."""
+    text = re.sub(r"\\text\{([^{}]*)\}", r"\1", re.sub(r"\\mu\s*", "\u03bc", text.replace(r"\Omega", "\u03a9")))
+    text = re.sub(r"\s*(?:\\cdot|\*|\u00b7)\s*", " ", text)
+    return re.sub(r"\s*([\^/])\s*", r"\1", " ".join(text.split())).strip(" .")
 
 
-def _simple(word: str, power: int) -> Unit:
-    word = word.strip(" .").lower()
-    for prefix, factor in (
-        ("square ", 2),
-        ("sq. ", 2),
-        ("sq ", 2),
-        ("cubic ", 3),
-        ("cu ", 3),
-        ("平方", 2),
-        ("立方", 3),
-    ):
-        if word.startswith(prefix):
-            return _simple(word.removeprefix(prefix), power * factor)
-    if word.endswith((" squared", " cubed")):
-        return _simple(word.rpartition(" ")[0], power * (2 if word.endswith("squared") else 3))
-    name = _name(word)
-    kind, dimension, size = _TABLE.get(name, (name, 1, Fraction(1)))
-    return Unit(((kind, dimension * power),), size**power)
+def _power_of(words: str) -> tuple[str, int]:
+    for before, power in _POWERS:
+        if words.lower().startswith(before):
+            return words[len(before) :], power
+    for after, power in ((" squared", 2), (" cubed", 3)):
+        if words.lower().endswith(after):
+            return words[: -len(after)], power
+    return words, 1
 
 
-def _unit(words: str, power: int = 1) -> Unit | None:
-    """The unit that words name: a product or quotient of simple ones. None for one that says nothing (``units``)."""
-    words = " ".join(words.lower().split())
-    words = re.sub(r"\s*(?:\bper\b|每)\s*", "/", words)
-    words = _RATES.get(words.strip(" ."), words)
-    top, _, bottom = words.partition("/")
-    plain = re.sub(r"^(?:square|sq\.?|cubic|cu\.?|平方|立方)\s*", "", _name(top))
-    if not bottom and _name(plain) in _NEUTRAL:
+def _product(words: str) -> Unit | None:
+    """The unit that words without a quotient name: one name, a product, a counted thing, nothing (``units``)."""
+    words, power = _power_of(words.strip(" ."))
+    if words in unit_table.NEUTRAL or words.lower().removesuffix("s") in unit_table.NEUTRAL:
+        return Unit((), Fraction(1))
+    one = unit_table.named_unit(words)
+    if one:
+        return _raised(one, power)
+    if thing := unit_table.counted(words):
+        return Unit(((thing, 1),), Fraction(1)) if power == 1 else None
+    factors = list(_FACTOR.finditer(words))
+    if not factors or len(factors) > 5 or (len(factors) == 1 and not factors[0].group(2)):
         return None
-    found: dict[str, int] = {}
-    size = Fraction(1)
-    for part, sign in ((top, 1), (bottom, -1)):
-        if not part.strip():
-            continue
-        name, _, exponent = part.partition("^")
-        exponent = exponent.strip("{} ")
-        own = int(exponent) if exponent.isascii() and exponent.isdigit() and len(exponent) == 1 else 1
-        one = _simple(name, sign * own * (power if not bottom or sign < 0 else 1))
-        for kind, dimension in one.dimension:
-            found[kind] = found.get(kind, 0) + dimension
-        size *= one.size
-    return Unit(tuple(sorted(found.items())), size)
+    found = Unit((), Fraction(1))
+    for match in factors:
+        one = unit_table.named_unit(match.group(1))
+        if one is None:
+            return None
+        found = _times(found, _raised(one, int(match.group(2) or 1)))
+    return _raised(found, power)
 
 
-def _are_words_of_unit(words: str) -> bool:
-    parts = re.findall(r"[A-Za-z]+", words.lower())
-    return bool(parts) and len(parts) <= 5 and not any(part in _NOT_UNITS for part in parts)
+def _raised(unit: Unit, power: int) -> Unit:
+    return Unit(tuple((name, exponent * power) for name, exponent in unit.dimension), unit.size**power)
+
+
+def _times(left: Unit, right: Unit) -> Unit:
+    found = dict(left.dimension)
+    for name, exponent in right.dimension:
+        found[name] = found.get(name, 0) + exponent
+    return Unit(tuple(sorted((name, power) for name, power in found.items() if power)), left.size * right.size)
+
+
+@lru_cache(2048)
+def unit_of(words: str) -> Unit | None:
+    """The unit that words name; None where they are none.
+
+    >>> unit_of("m/s^2").dimension, unit_of("wrong")
+    ((('m', 1), ('s', -2)), None)
+    """
+    words = _words_of(words)
+    words = unit_table.rate(re.sub(r"\s*(?:\bper\b|\ban?\b(?= [a-z])|每)\s*", "/", words))
+    words = re.sub(r"^degrees? (celsius|fahrenheit|c|f)$", _scale_of_heat, words, flags=re.IGNORECASE)
+    if words.lower() in ("a.m", "p.m"):
+        words = words.replace(".", "")
+    top, *below = words.split("/")
+    found = _product(top) if top.strip() else None
+    if len(below) > 2:
+        return None
+    for bottom in below:
+        one = _product(bottom.strip("() "))
+        if found is None or one is None:
+            return None
+        found = _times(found, _raised(one, -1))
+    return found
+
+
+def _scale_of_heat(found: re.Match[str]) -> str:
+    return "celsius" if found.group(1).lower().startswith("c") else "fahrenheit"
 
 
 def _scaled(words: str) -> tuple[str, int]:
@@ -167,28 +155,37 @@ def _scaled(words: str) -> tuple[str, int]:
     return stripped, 1
 
 
-def _tail(text: str) -> tuple[int, str, int] | None:
-    """Where the unit begins, its words, and its power."""
+def _tail(text: str) -> tuple[int, str, bool] | None:
+    """Where the unit may begin, its words, and whether they can be nothing but words."""
     if found := _TEXT_TAIL.search(text):
-        words, power = found.group(1), int(found.group(2) or found.group(3) or 1)
-        if below := found.group(5) or found.group(6):
-            bottom = int(found.group(7) or found.group(8) or 1)
-            words, power = f"{words}{'^' + str(power) if power != 1 else ''}/{below}^{bottom}", 1
-        han = any("\u4e00" <= sign <= "\u9fff" for sign in words)
-        return (found.start(), words, power) if han or _are_words_of_unit(words) else None
+        return found.start(), found.group(), True
     if found := _HAN_TAIL.search(text):
-        return found.start(), found.group(1), int(found.group(2) or found.group(3) or 1)
-    if found := _BARE_TAIL.search(text):
-        words = found.group(1)
-        known = _name(words.partition("/")[0]) in _TABLE or _name(words) in _RATES
-        spaced = text[: found.start(1)].endswith(" ")
-        if _are_words_of_unit(words) and (known or (spaced and len(words) > 2)):
-            return found.start(1), words, int(found.group(2) or found.group(3) or 1)
+        return found.start(), found.group(), True
+    if (found := _BARE_TAIL.search(text)) and found.group(1):
+        words = found.group(1).strip()
+        is_spaced = text[: found.start(1)].endswith(" ")
+        letter = words if len(words) == 1 else ""
+        if letter and not (letter in unit_table.ALONE or letter in ("C", "t", "l")):
+            return None
+        start = found.start(1)
+        return start, text[start:], len(words) > 1 or (is_spaced and letter in unit_table.ALONE)
     return None
 
 
-def separate(text: str) -> Quantity:
+def _may_be_thing(words: str) -> bool:
+    """Whether words that this module does not know may be things that a reference counts."""
+    if _MULTIPLES.search(words):
+        return False
+    parts = re.findall(r"[a-z]+", _words_of(words).lower())
+    is_plain = re.fullmatch(r"[A-Za-z \u4e00-\u9fff-]+", _words_of(words)) is not None
+    return is_plain and len(parts) <= 5 and not any(part in _CHANGES for part in parts)
+
+
+def separate(text: str, *, trusted: bool = False) -> Quantity:
     r"""The number of a quantity, and its unit.
+
+    Args:
+        trusted: whether words that name no unit are taken for a thing that is counted, as those of a reference are.
 
     >>> separate(r"5\text{ cm}^2").text
     '5'
@@ -198,23 +195,35 @@ def separate(text: str) -> Quantity:
     text = _HAN_PREFIX.sub("", text)
     if found := _CURRENCY.match(text):
         sign = re.sub(r"\\text|[{}. ]", "", found.group(2)).lower().removeprefix("us")
-        rest = separate(found.group(1) + text[found.end() :])
-        return Quantity(rest.text, _unit(sign or "usd"), rest.scale)
+        rest = separate(found.group(1) + text[found.end() :], trusted=trusted)
+        own = unit_of("usd" if sign in ("", "d") else sign)
+        if rest.unit is not None and rest.unit != own:
+            return Quantity(text, None)
+        return Quantity(rest.text, own, rest.scale)
     if found := _SIGN_TAIL.search(text):
-        return Quantity(text[: found.start()].strip(), _unit(found.group(1)))
+        return Quantity(text[: found.start()].strip(), unit_of(found.group(1)))
     if (found := _DEGREES.search(text)) and found.start() > 0:
         scale = found.group(1) or found.group(2)
         name = {"C": "celsius", "F": "fahrenheit"}.get(scale or "", "degree")
-        return Quantity(text[: found.start()].strip(), _unit(name))
+        return Quantity(text[: found.start()].strip(), unit_of(name))
     tail = _tail(text)
     if tail is None or tail[0] == 0:
         return Quantity(text, None)
-    start, words, power = tail
+    start, words, is_sure = tail
     head = text[:start].strip()
-    words, scale = _scaled(words)
-    if words.lower().removeprefix("degrees ").removeprefix("degree ") in ("celsius", "fahrenheit"):
-        words = words.lower().rpartition(" ")[2]
-    return Quantity(head, _unit(words, power) if words else None, scale)
+    return _named(text, head, words, is_sure=is_sure, trusted=trusted)
+
+
+def _named(text: str, head: str, words: str, *, is_sure: bool, trusted: bool) -> Quantity:
+    plain, scale = _scaled(_words_of(words))
+    if scale != 1 and not plain:
+        return Quantity(head, None, scale)
+    unit = unit_of(words) if scale == 1 else unit_of(plain)
+    if unit is None and trusted and is_sure and _may_be_thing(plain) and (r"\text" in words or len(plain) > 2):
+        unit = Unit(((plain.lower().removesuffix("s"), 1),), Fraction(1))
+    if unit is None:
+        return Quantity(text, None)
+    return Quantity(head, unit if unit.dimension else None, scale, is_sure)
 
 
 def ratio(reference: Unit | None, answer: Unit | None) -> Fraction | None:

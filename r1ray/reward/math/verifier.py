@@ -58,7 +58,7 @@ class MathVerifier:
             self.close_processes()
             raise
         self._threads = ThreadPoolExecutor(num_processes, thread_name_prefix="math-verify")
-        self._cache: OrderedDict[tuple[str, str], Score | str] = OrderedDict()
+        self._cache: OrderedDict[tuple[str, str], Score] = OrderedDict()
         self._cache_lock = threading.Lock()
         self._is_closed = False
 
@@ -135,8 +135,6 @@ class MathVerifier:
             known = self._cache.get((reference, answer))
             if known is not None:
                 self._cache.move_to_end((reference, answer))
-        if isinstance(known, str):
-            raise UnscorableError(known)
         if known is not None:
             return known
         # What a model wrote must never stop training, whatever it does to a rule: such a text is no right answer.
@@ -152,13 +150,11 @@ class MathVerifier:
             return self._remember(reference, answer, Score(0.0, "wrong", answer, "compared as text only"))
         return self._remember(reference, answer, _score(verdict, answer))
 
-    def _remember(self, reference: str, answer: str, score: Score | str) -> Score:
+    def _remember(self, reference: str, answer: str, score: Score) -> Score:
         with self._cache_lock:
             self._cache[reference, answer] = score
             while len(self._cache) > CACHE_SIZE:
                 self._cache.popitem(last=False)
-        if isinstance(score, str):
-            raise UnscorableError(score)
         return score
 
     def _submit(self, reference: str, answer: str) -> Future[Score]:
@@ -178,8 +174,8 @@ class MathVerifier:
                     return self._remember(reference, answer, Score(0.0, "timeout", answer, "the check took too long"))
                 except ChildDied:
                     continue
-                if verdict == "bad_reference":
-                    return self._remember(reference, answer, f"The reference {reference[:80]!r} cannot be parsed.")
+                if verdict == "bad_reference":  # what a reference is worth never depends on the answer to it
+                    return self._remember(reference, answer, Score(0.0, "wrong", answer, "compared as text only"))
                 return self._remember(reference, answer, _score(verdict == "equal", answer))
             # Not remembered: it may have been this machine, short of memory, and not the answer.
             return Score(0.0, "wrong", answer, "the check died on it twice")

@@ -7,6 +7,10 @@ import re
 _TEXT = re.compile(r"\\text\{([^{}]*)\}")
 _HAN = re.compile(r"[\u3400-\u9fff]")
 _NOT_LETTER = re.compile(r"[^0-9a-z\u3400-\u9fff]+")
+_SIGNED = re.compile(r"[\^_<>=\\/*|+%]|(?<![a-z0-9\u3400-\u9fff])-|-(?![a-z\u3400-\u9fff])")
+"""Signs that make something else of a word: ``-\\infty``, ``\\mathbb{R}^+``."""
+_FORMULAE = {r"\infty": "infinity", r"+\infty": "infinity", r"-\infty": "negative infinity",
+             r"\mathbb{r}": "all reals", r"\emptyset": "empty set"}  # fmt: skip
 _PLAIN_WORDS = re.compile(r"[A-Za-z\u3400-\u9fff\s.,;:'\"()\[\]!?_-]+")
 _CHOICE = re.compile(
     r"(?:(?:option|choice|answer|选项|选择|选|答案)\s*(?:is|:|为|是)?\s*)?"
@@ -28,7 +32,8 @@ _SAME = (
     frozenset(("dne", "does not exist", "不存在", "doesnotexist")),
     frozenset(("undefined", "not defined", "无定义")),
     frozenset(("all real numbers", "all reals", "任意实数", "全体实数", "一切实数", "mathbbr", "realnumbers")),
-    frozenset(("infinity", "infty", "infinite", "无穷大", "正无穷")),
+    frozenset(("infinity", "infty", "infinite", "positive infinity", "plus infinity", "无穷大", "正无穷", "正无穷大")),
+    frozenset(("negative infinity", "minus infinity", "负无穷", "负无穷大")),
     frozenset(("infinitely many", "infinitely many solutions", "无数个", "无穷多个", "无数", "无穷多")),
     frozenset(("yes", "是", "是的")), frozenset(("no", "否", "不是")),
     frozenset(("true", "对", "正确", "真")), frozenset(("false", "错", "错误", "假")),
@@ -42,6 +47,10 @@ _ENGLISH_NUMBERS = (
     "eighteen nineteen twenty"
 )
 _NUMBERS = {word: str(value) for value, word in enumerate(_ENGLISH_NUMBERS.split())}
+_TENS_NAMES = "twenty thirty forty fifty sixty seventy eighty ninety"
+_TENS = {word: 10 * value for value, word in enumerate(_TENS_NAMES.split(), start=2)}
+_HAN_DIGITS = {sign: value for value, sign in enumerate("零一二三四五六七八九")} | {"两": 2, "\u3007": 0}
+_HAN_PLACES = {"十": 10, "百": 100, "千": 1000, "万": 10**4, "亿": 10**8}
 _NUMBERS |= dict(zip("零一二三四五六七八九十", map(str, range(11)), strict=True)) | {"两": "2"}  # fmt: skip
 
 
@@ -65,22 +74,58 @@ def number_word(text: str) -> str | None:
     if mark:
         low, high = _han_number(top), _han_number(bottom)
         return rf"\frac{{{high}}}{{{low}}}" if low and high else None
-    return _NUMBERS.get(bare) or _han_number(bare)
+    return _NUMBERS.get(bare) or _han_number(bare) or _english_number(bare)
 
 
 def _han_number(text: str) -> str | None:
-    """The digits of a Chinese number below 100 (``三十六``)."""
+    """The digits of a Chinese number (``三十六``, ``一百二十三``)."""
     if found := _NUMBERS.get(text):
         return found
-    tens, mark, ones = text.partition("十")
-    if not mark or len(text) > 3:
+    if not 2 <= len(text) <= 15 or any(sign not in _HAN_DIGITS and sign not in _HAN_PLACES for sign in text):
         return None
-    high, low = _NUMBERS.get(tens or "一"), _NUMBERS.get(ones or "零")
-    return str(int(high) * 10 + int(low)) if high and low and len(high) == len(low) == 1 else None
+    total = section = digit = 0
+    last = 10**5
+    for sign in text:
+        if sign in _HAN_DIGITS:
+            if digit:
+                return None
+            digit = _HAN_DIGITS[sign]
+            continue
+        place = _HAN_PLACES[sign]
+        if place >= 10**4:
+            total, section, digit, last = (total + section + digit) * place, 0, 0, 10**5
+            continue
+        if place >= last or (digit == 0 and not (place == 10 and section == 0)):
+            return None
+        section, digit, last = section + (digit or 1) * place, 0, place
+    return str(total + section + digit)
+
+
+def _english_number(text: str) -> str | None:
+    """The digits of an English number below a million (``twenty-three``, ``one hundred and five``)."""
+    words = [word for word in text.replace("-", " ").split() if word != "and"]
+    if not 1 <= len(words) <= 9:
+        return None
+    total = section = 0
+    room = 1000
+    for word in words:
+        value = _TENS.get(word) or (int(_NUMBERS[word]) if word in _NUMBERS and word.isascii() else None)
+        if value is not None and value < room and value:
+            section, room = section + value, (10 if value >= 20 and value % 10 == 0 else 1)
+        elif word == "hundred" and 0 < section < 10:
+            section, room = section * 100, 100
+        elif word == "thousand" and section and not total:
+            total, section, room = section * 1000, 0, 1000
+        else:
+            return None
+    return str(total + section)
 
 
 def _squeezed(text: str) -> str:
     text = _ARTICLE.sub("", plain(text).strip(" .").lower())
+    text = _FORMULAE.get(text.replace(" ", ""), text)
+    if _SIGNED.search(text):
+        return "signed:" + "".join(text.split())
     squeezed = _NOT_LETTER.sub("", text)
     if squeezed in _SQUEEZED:
         return f"same{_SQUEEZED[squeezed]}"

@@ -62,9 +62,11 @@ def test_a_broken_reference_is_no_zero(verifier: MathVerifier) -> None:
             verifier.score_sync(r"\nonsense{3} \foo \bar{", r"\boxed{1}")
 
 
-def test_a_reference_that_math_verify_cannot_parse_is_no_zero(verifier: MathVerifier) -> None:
-    with pytest.raises(UnscorableError, match="parsed"):
-        verifier.score_sync(r"\unknowncommand{3} \& \foo", r"\boxed{x+1}")
+def test_a_reference_that_nobody_can_parse_is_compared_as_text(verifier: MathVerifier) -> None:
+    """What a reference is worth does not depend on the answer: its own text is right, and no other is."""
+    reference = r"\unknowncommand{3} \& \foo"
+    assert verifier.score_sync(reference, r"\boxed{x+1}").label == "wrong"
+    assert verifier.score_sync(reference, rf"\boxed{{{reference}}}").label == "correct"
 
 
 def test_nonsense_arguments_are_refused() -> None:
