@@ -11,6 +11,7 @@ from r1ray.reward.math.quantities import compact, is_scalar, node_of
 
 LABEL = re.compile(
     r"\\frac\s*\{\s*d[A-Za-z]?\s*\}\s*\{\s*d[a-z]\s*\}|"
+    r"(?!\\(?:sqrt|ln|log|lg|exp|sin|cos|tan|cot|sec|csc|cbrt|binom)(?![a-z]))"
     r"(?:[A-Za-z]|\\[A-Za-z]+(?:\{[A-Za-z ]{1,30}\})?|[A-Z]{2,4}|[A-Za-z]{3,20})"
     r"(?:_\s*(?:\{[^{}]*\}|[A-Za-z0-9]))?'{0,3}"
     r"(?:\s*\(\s*[A-Za-z](?:\s*,\s*[A-Za-z])*\s*\))?(?:\^\{?-1\}?\s*\(\s*[A-Za-z]\s*\))?|\|[A-Z]{2}\|"

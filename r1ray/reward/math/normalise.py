@@ -65,7 +65,7 @@ _SPELLED = {"vert": "|", "lt": "<", "gt": ">", "colon": ":", "lbrack": "[", "rbr
 _DROPPED = frozenset(
     "left right middle big Big bigg Bigg bigl bigr Bigl Bigr biggl biggr Biggl Biggr displaystyle textstyle "
     "scriptstyle limits nolimits rm bf it mathstrut strut nonumber "
-    "large Large huge small normalsize hfill mathrel mathbin left. footnotesize LARGE Huge ensuremath".split()
+    "large Large huge small normalsize hfill mathrel mathbin left. footnotesize LARGE Huge ensuremath underline fbox uline underbar mathop mathord".split()
 )
 _SPACES = frozenset("quad qquad thinspace enspace medspace thickspace nobreakspace newline".split())
 _COMMAND = re.compile(r"\\(?:([A-Za-z]+)\*?|(.))", re.DOTALL)
@@ -102,7 +102,9 @@ _UNUSUAL = re.compile(
 _SIUNITX = re.compile(r"\\(?:SI|qty)\s*\{([^{}]{0,80})\}\s*\{([^{}]{0,80})\}|\\num\s*\{([^{}]{0,80})\}")
 _UNDERSCORES = re.compile(r"(?<![0-9A-Za-z_.])([0-9]{1,3}(?:_[0-9]{3})+)(?![0-9_])")
 _NICE_FRACTION = re.compile(r"\^\s*\{?\s*([0-9]{1,9})\s*\}?\s*/\s*_\s*\{?\s*([0-9]{1,9})\s*\}?")
-_SAID_EXPONENT = re.compile(r"(?<=[0-9])\s*\\(?:text|mathrm)\s*\{\s*[eE]\s*\}\s*(?=[-+]?[0-9])")
+_SAID_EXPONENT = re.compile(r"(?<=[0-9])\s*\\(?:text|mathrm)\s*\{\s*[eE]\s*\}\s*\{?\s*([-+]?[0-9]{1,6})\s*\}?")
+_POWER_IN_TEXT = re.compile(r"(\\text\{[^{}]{0,60})\^\{(-?[0-9])\}")
+_FACTORIAL_EQUALS = re.compile(r"(?<=[0-9)}])\s*!\s*=")
 _CHOOSE = re.compile(r"\{\s*([0-9A-Za-z]{1,5})\s*\\choose\s*([0-9A-Za-z]{1,5})\s*\}")
 _PRESCRIPT = re.compile(r"(?:\{\s*\})?\s*[_^]\s*\{?([0-9]{1,4})\}?\s*C_\{?([0-9]{1,4})\}?")
 _BECAUSE = re.compile(
@@ -181,6 +183,9 @@ def clean(text: str) -> str:
         text = _typeset(text)
     text = _COMMAND.sub(_command, text)
     text = _TEXT_OPEN.sub(r"\\text", text)
+    if "^{" in text:
+        text = _POWER_IN_TEXT.sub(r"\1^\2", _POWER_IN_TEXT.sub(r"\1^\2", text))
+    text = _FACTORIAL_EQUALS.sub("! =", text)
     text = _CIRCLE.sub(r"^\\circ ", text)
     text = _DIGIT_COMMA.sub("", text)
     text = _CASES.sub(lambda match: match.group(1).replace("\\\\", " , ").replace("&", " "), text.replace("~", " "))
@@ -199,7 +204,7 @@ def _typeset(text: str) -> str:
     text = _COLOURS.sub(" ", _UNSEEN.sub(" ", text))
     text = _SIUNITX.sub(_siunitx, text)
     text = _UNDERSCORES.sub(lambda match: match.group().replace("_", ""), text)
-    text = _SAID_EXPONENT.sub("e", _CHOOSE.sub(r"\\binom{\1}{\2}", text))
+    text = _SAID_EXPONENT.sub(r"e\1", _CHOOSE.sub(r"\\binom{\1}{\2}", text))
     text = _PRESCRIPT.sub(r"\\binom{\1}{\2}", text)
     return _NICE_FRACTION.sub(r"\\frac{\1}{\2}", text)
 
@@ -207,7 +212,8 @@ def _typeset(text: str) -> str:
 def _siunitx(match: re.Match[str]) -> str:
     if match.group(3) is not None:
         return match.group(3)
-    unit = re.sub(r"\\per\s*", "/", match.group(2)).replace(r"\square", r"square ").replace(r"\squared", "^2")
+    unit = re.sub(r"\\per\s*", "/", match.group(2)).replace(r"\squared", "^2").replace(r"\cubed", "^3")
+    unit = unit.replace(r"\square", "square ").replace(r"\cubic", "cubic ")
     words = re.sub(r"[\\~]", " ", unit).strip()
     return match.group(1) + r"\text{ " + words + "}"
 
