@@ -7,6 +7,9 @@ from __future__ import annotations
 import re
 import unicodedata
 
+from r1ray.reward.math.spoken import without_words
+from r1ray.reward.math.typeset import typeset
+
 _SIGNS = {
     **{chr(code): chr(code - 0xFEE0) for code in range(0xFF01, 0xFF5F)},  # full-width ASCII
     "　": " ", "\u00a0": " ", "\u2002": " ", "\u2003": " ", "\u2009": " ", "\u202f": " ", "\u2005": " ", "\u2006": " ",
@@ -65,7 +68,8 @@ _SPELLED = {"vert": "|", "lt": "<", "gt": ">", "colon": ":", "lbrack": "[", "rbr
 _DROPPED = frozenset(
     "left right middle big Big bigg Bigg bigl bigr Bigl Bigr biggl biggr Biggl Biggr displaystyle textstyle "
     "scriptstyle limits nolimits rm bf it mathstrut strut nonumber "
-    "large Large huge small normalsize hfill mathrel mathbin left. footnotesize LARGE Huge ensuremath underline fbox uline underbar mathop mathord".split()
+    "large Large huge small normalsize hfill mathrel mathbin left. footnotesize LARGE Huge ensuremath underline "
+    "fbox uline underbar mathop mathord".split()
 )
 _SPACES = frozenset("quad qquad thinspace enspace medspace thickspace nobreakspace newline".split())
 _COMMAND = re.compile(r"\\(?:([A-Za-z]+)\*?|(.))", re.DOTALL)
@@ -77,10 +81,10 @@ _SPACE_RUN = re.compile(r"\s+")
 _TRAILING = " \t\r\n.,;:"
 _PREFIX = re.compile(
     r"^(?:so\s+|hence\s+|thus\s+|therefore,?\s+)?(?:(?:the\s+)?(?:final\s+|correct\s+)?answer(?:\s+is)?\s*[:=]?\s*(?!s?\s*$)"
-    r"|(?:最终)?答案?(?:为|是)?\s*[:=]?\s*|(?:所以|因此|故)\s*,?\s*|\\text\{\s*(?:so |thus |hence |therefore,? )?"
-    r"(?:the )?(?:final |correct )?answer(?: is)?\s*[:=]?\s*\}\s*[:=]?\s*)",
+    r"|(?:最终)?答案?(?:为|是)?\s*[:=]?\s*|(?:所以|因此|故)\s*,?\s*)",
     re.IGNORECASE,
 )
+_BARE_BOARD = re.compile(r"\\mathbb\s*([A-Z])(?![A-Za-z])")
 _CASES = re.compile(
     r"\\begin\{(?:cases|aligned|align)\*?\}((?:(?!\\(?:begin|end)\{).)*)\\end\{(?:cases|aligned|align)\*?\}", re.S
 )
@@ -90,30 +94,8 @@ _ORDINAL = re.compile(
 _TIMES = re.compile(r"(?<=[0-9])\s*[xX]\s*(?=10\s*\^)")
 _BUILDER = re.compile(r"\{(\s*[A-Za-z]\s*(?:\||:|\\mid).*)\}", re.DOTALL)
 _SAID_NUMBER = re.compile(r"\\text\{([^{}]*[0-9][^{}]*)\}")
-_UNSEEN = re.compile(
-    r"\\(?:[hv]?phantom|[hv]space|[hv]skip|label|tag|llap|rlap|smash)\*?\s*\{(?:[^{}]|\{[^{}]{0,100}\}){0,300}\}"
-)
-"""What prints nothing, or nothing that is part of the value."""
-_COLOURS = re.compile(r"\\(?:textcolor|color|colorbox|fcolorbox)\s*(?:\[[^\[\]]{0,20}\])?(?:\s*\{[^{}]{0,40}\}){1}")
-_UNUSUAL = re.compile(
-    r"phantom|space|skip|label|tag|lap|smash|color|\\SI|\\qty|\\num|[0-9]_[0-9]|/\s*_|C_|choose|[0-9}]\s*\\(?:text|mathrm)\s*\{\s*[eE]\s*\}"
-)
-"""Texts without any of this are spared the rules of :func:`_typeset`."""
-_SIUNITX = re.compile(r"\\(?:SI|qty)\s*\{([^{}]{0,80})\}\s*\{([^{}]{0,80})\}|\\num\s*\{([^{}]{0,80})\}")
-_UNDERSCORES = re.compile(r"(?<![0-9A-Za-z_.])([0-9]{1,3}(?:_[0-9]{3})+)(?![0-9_])")
-_NICE_FRACTION = re.compile(r"\^\s*\{?\s*([0-9]{1,9})\s*\}?\s*/\s*_\s*\{?\s*([0-9]{1,9})\s*\}?")
-_SAID_EXPONENT = re.compile(r"(?<=[0-9])\s*\\(?:text|mathrm)\s*\{\s*[eE]\s*\}\s*\{?\s*([-+]?[0-9]{1,6})\s*\}?")
 _POWER_IN_TEXT = re.compile(r"(\\text\{[^{}]{0,60})\^\{(-?[0-9])\}")
 _FACTORIAL_EQUALS = re.compile(r"(?<=[0-9)}])\s*!\s*=")
-_CHOOSE = re.compile(r"\{\s*([0-9A-Za-z]{1,5})\s*\\choose\s*([0-9A-Za-z]{1,5})\s*\}")
-_PRESCRIPT = re.compile(r"(?:\{\s*\})?\s*[_^]\s*\{?([0-9]{1,4})\}?\s*C_\{?([0-9]{1,4})\}?")
-_BECAUSE = re.compile(
-    r"\s*,?\s*\(?\s*(?:\\text\{\s*,?\s*)?\(?\s*(?:(?<![A-Za-z])(?:since|because)(?![A-Za-z])|因为)(.*)$",
-    re.DOTALL | re.IGNORECASE,
-)
-_RETRACTS = re.compile(
-    r"\b(?:not|no|wrong|incorrect|false|or|either|but|instead|however|never)\b|n't|[不错非或误]", re.IGNORECASE
-)
 _WRAPPERS = (("$$", "$$"), ("$", "$"), (r"\(", r"\)"), (r"\[", r"\]"), ("**", "**"), ("`", "`"), ('"', '"'), ("'", "'"))
 
 
@@ -179,12 +161,12 @@ def clean(text: str) -> str:
         text = _SUB_RUN.sub(lambda match: "_{" + "".join(_SUB[sign] for sign in match.group()) + "}", text)
         text = _ROOT.sub(lambda match: rf"\sqrt{{{match.group(1)}}}" if match.group(1) else r"\sqrt ", text)
         text = _unwrap(text.translate(_TABLE))
-    if _UNUSUAL.search(text):
-        text = _typeset(text)
-    text = _COMMAND.sub(_command, text)
+    text = _COMMAND.sub(_command, typeset(text))
     text = _TEXT_OPEN.sub(r"\\text", text)
     if "^{" in text:
         text = _POWER_IN_TEXT.sub(r"\1^\2", _POWER_IN_TEXT.sub(r"\1^\2", text))
+    if "mathbb" in text:
+        text = _BARE_BOARD.sub(r"\\mathbb{\1}", text)
     text = _FACTORIAL_EQUALS.sub("! =", text)
     text = _CIRCLE.sub(r"^\\circ ", text)
     text = _DIGIT_COMMA.sub("", text)
@@ -193,37 +175,10 @@ def clean(text: str) -> str:
     text = _TIMES.sub(r"\\times ", text)
     text = _SPACE_RUN.sub(" ", text).strip()
     text = _THIN.sub(lambda match: match.group(1) + match.group(2).replace(" ", ""), text)
-    text = _without_reason(_PREFIX.sub("", text, count=1))
+    text = without_words(_PREFIX.sub("", text, count=1))
     text = _unwrap(_outer_braces(_unwrap(text))).replace("$", "¤")
     said = _SAID_NUMBER.fullmatch(text)
     return _unwrap(said.group(1)) if said else text
-
-
-def _typeset(text: str) -> str:
-    r"""Without colours and what is not printed; numbers in their plain form: ``\\SI{5}{m}``, ``^3/_4``, ``1_000``."""
-    text = _COLOURS.sub(" ", _UNSEEN.sub(" ", text))
-    text = _SIUNITX.sub(_siunitx, text)
-    text = _UNDERSCORES.sub(lambda match: match.group().replace("_", ""), text)
-    text = _SAID_EXPONENT.sub(r"e\1", _CHOOSE.sub(r"\\binom{\1}{\2}", text))
-    text = _PRESCRIPT.sub(r"\\binom{\1}{\2}", text)
-    return _NICE_FRACTION.sub(r"\\frac{\1}{\2}", text)
-
-
-def _siunitx(match: re.Match[str]) -> str:
-    if match.group(3) is not None:
-        return match.group(3)
-    unit = re.sub(r"\\per\s*", "/", match.group(2)).replace(r"\squared", "^2").replace(r"\cubed", "^3")
-    unit = unit.replace(r"\square", "square ").replace(r"\cubic", "cubic ")
-    words = re.sub(r"[\\~]", " ", unit).strip()
-    return match.group(1) + r"\text{ " + words + "}"
-
-
-def _without_reason(text: str) -> str:
-    r"""Without what explains the value: ``7 \text{ (since } 3+4=7)``; not if the explanation may take it back."""
-    if not any(word in text for word in ("ince", "ecause", "因为", "SINCE")):
-        return text
-    found = _BECAUSE.search(text)
-    return text[: found.start()] if found and found.start() and not _RETRACTS.search(found.group(1)) else text
 
 
 def _outer_braces(text: str) -> str:

@@ -17,6 +17,10 @@ _BASE = re.compile(
     r"(?:([0-9A-Fa-f]{1,400})|\(\s*([0-9A-Fa-f]{1,400})\s*\)|\\text\{\s*([0-9A-Fa-f]{1,400})\s*\})\s*"
     r"_\s*(\{[^{}]*(?:\{[^{}]*\})?[^{}]*\}|[0-9]{1,2}|\\text\{[^{}]*\})"
 )
+_SAID_BASE = re.compile(
+    r"^([0-9A-Fa-f]{1,400})\s*(?:\\text\{\s*\(?\s*(?:in\s+)?base[ -]?|\(?(?:in )?base )\s*\}?\s*"
+    r"([0-9]{1,2}|[a-z]{2,9})\s*\)?\s*\}?$"
+)
 _ENGLISH = re.compile(
     r"(?<![\\A-Za-z])(?!sin|cos|tan|cot|sec|csc|log|sqrt|exp|pmatrix|bmatrix|array|text|frac)[A-Za-z]{3,}"
 )
@@ -81,9 +85,22 @@ def decide_quantities(reference: str, answer: str) -> bool | None:
             verdict = series.decide_integrals(reference, answer)
         return verdict if verdict is not None else _unreadable_words(reference, answer)
     factor = units.ratio(left.unit, right.unit)
+    if factor is None and (turned := _turned(left, right)):
+        return evaluate.equal(*turned)
     if factor is None or (left.unit is None and not right.is_sure) or (right.unit is None and not left.is_sure):
         return False  # two units that differ, or a letter that may be a variable
     return _decide_scaled(left, right, factor)
+
+
+def _turned(left: units.Quantity, right: units.Quantity) -> tuple[Node, Node] | None:
+    """Two angles as numbers, one in degrees and one in radians; None for others."""
+    names = [quantity.unit.dimension if quantity.unit else () for quantity in (left, right)]
+    if sorted(names) != [(("degree", 1),), (("radian", 1),)]:
+        return None
+    one, other = node_of(left.text), node_of(right.text)
+    if one is None or other is None:
+        return None
+    return (Node("deg", (one,)), other) if names[0][0][0] == "degree" else (one, Node("deg", (other,)))
 
 
 def _decide_residues(reference: str, answer: str) -> bool | None:
@@ -193,6 +210,7 @@ def _decide_bases(reference: str, answer: str) -> bool | None:
 
 def _based(text: str) -> tuple[str, int] | None:
     """Digits and base."""
+    text = _SAID_BASE.sub(r"\1_{\2}", text)
     if not (found := _BASE.fullmatch(text)):
         return None
     digits = next(group for group in found.groups()[:3] if group).upper()

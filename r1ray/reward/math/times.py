@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 _TIME = re.compile(
     r"([0-9]{1,2})(?:\s*:\s*([0-5][0-9])(?:\s*:\s*([0-5][0-9]))?)?\s*"
-    r"(?:\\text\{\s*)?(?:([AaPp])\s*\.?\s*[Mm]|(noon|midnight))?\s*\.?\s*\}?"
+    r"(?:\\text\{\s*)?(?:([AaPp])\s*\.?\s*[Mm]|(noon|midnight)|o'clock)?\s*\.?\s*\}?"
 )
 _NAMED = {"noon": 12 * 60, "midnight": 0}
 _PADDED = re.compile(r"[0-9]{1,2}:0[0-9]")
@@ -41,7 +41,7 @@ def _read(text: str) -> _Time | None:
     return _Time(hours * 3600 + minutes * 60 + seconds, half, found.group(2) is not None)
 
 
-_SAYS_TIME = re.compile(r"[AaPp]\s*\.?\s*[Mm](?![a-z])|noon|midnight")
+_SAYS_TIME = re.compile(r"[AaPp]\s*\.?\s*[Mm](?![a-z])|noon|midnight|o'clock")
 
 
 def decide(reference: str, answer: str) -> bool | None:
@@ -54,6 +54,8 @@ def decide(reference: str, answer: str) -> bool | None:
     left, right = _read(reference), _read(answer)
     if left is None or right is None:
         return False if left and left.half and left.is_clock else None
+    if not (left.half or right.half):
+        return left.seconds == right.seconds
     if left.half and right.half:
         return left.of_day() == right.of_day()
     said, bare = (left, right) if left.half else (right, left)

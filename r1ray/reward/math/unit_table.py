@@ -79,7 +79,6 @@ _RATES = {
 }  # fmt: skip
 ALONE = frozenset("m g s h L N J W V A".split())
 """Single letters that are units without ``\\text``, where a space stands before them; others are variables."""
-NEUTRAL = frozenset("unit 个单位 单位".split())
 NOUNS = frozenset(
     """
     acorn adult airplane album angle animal ant answer apartment apple area arrangement attempt axis baby bag ball
@@ -109,7 +108,7 @@ NOUNS = frozenset(
     triangle tricycle trip truck tulip turtle umbrella value van vase vegetable vertex vertice video visitor vote
     wagon wall watermelon way week whale wheel window winner wing wolf woman word worker year zebra zero symmetry axis
     inhabitant resident voter patient doctor nurse cell bacterium bacteria atom molecule neutron proton electron
-    photon particle calorie serving portion bite cord rope plank pole post fence
+    photon particle calorie serving portion bite cord rope plank pole post fence zeros zeroes
     """.split()
 ) - frozenset("quarter score root square cube base prime year week factor zero load time order power part".split())
 """Things that answers count. Names that change the number (``3 quarters``, ``4 root``, ``2 times``) are none."""

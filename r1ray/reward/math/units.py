@@ -44,6 +44,14 @@ _CURRENCY = re.compile(
 )
 _HAN_PREFIX = re.compile(r"^(?:共有?|约为?|大约|等于|为|是|第|一共|总共有?)\s*(?=[-0-9\\])")
 _SIGN_TAIL = re.compile(r"\s*(¢|€|£|¥|¤)\s*$")
+_SAYS_NOTHING = re.compile(
+    r"(?:units?|个单位|单位)(?:\^\{?[0-9]\}?)?|exactly|only|(?:in )?total|in all|altogether|as (?:required|desired)",
+    re.IGNORECASE,
+)
+_HOW = re.compile(
+    r"(?<=[a-z]) (?:old|long|tall|wide|high|deep|apart|away|ago|later|each|(?:in )?total|altogether|in all)$"
+)
+_CONTENT = re.compile(r"([A-Za-z]{1,20}) of ((?:[A-Za-z]+ ?){1,3})")
 _POWERS = (("square ", 2), ("sq. ", 2), ("sq ", 2), ("cubic ", 3), ("cu. ", 3), ("cu ", 3), ("平方", 2), ("立方", 3))
 _FACTOR = re.compile(r"([^\^\s]+)(?:\^\{?(-?[0-9])\}?)?")
 
@@ -83,9 +91,11 @@ def _power_of(words: str) -> tuple[str, int]:
 
 def _product(words: str) -> Unit | None:
     """The unit that words without a quotient name: one name, a product, a counted thing, nothing (``units``)."""
-    words, power = _power_of(words.strip(" ."))
-    if words in unit_table.NEUTRAL or words.lower().removesuffix("s") in unit_table.NEUTRAL:
+    words, power = _power_of(_HOW.sub("", words.strip(" .")))
+    if _SAYS_NOTHING.fullmatch(words):
         return Unit((), Fraction(1))
+    if (held := _CONTENT.fullmatch(words)) and not _CHANGES.intersection(held.group(2).lower().split()):
+        return _product(held.group(1))
     one = unit_table.named_unit(words)
     if one:
         return _raised(one, power)

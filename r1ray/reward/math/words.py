@@ -49,6 +49,8 @@ _ENGLISH_NUMBERS = (
 _NUMBERS = {word: str(value) for value, word in enumerate(_ENGLISH_NUMBERS.split())}
 _TENS_NAMES = "twenty thirty forty fifty sixty seventy eighty ninety"
 _TENS = {word: 10 * value for value, word in enumerate(_TENS_NAMES.split(), start=2)}
+_PARTS_NAMES = "half third quarter fifth sixth seventh eighth ninth tenth"
+_PARTS = {word: value for value, word in enumerate(_PARTS_NAMES.split(), start=2)} | {"fourth": 4}
 _HAN_DIGITS = {sign: value for value, sign in enumerate("零一二三四五六七八九")} | {"两": 2, "\u3007": 0}
 _HAN_PLACES = {"十": 10, "百": 100, "千": 1000, "万": 10**4, "亿": 10**8}
 _NUMBERS |= dict(zip("零一二三四五六七八九十", map(str, range(11)), strict=True)) | {"两": "2"}  # fmt: skip
@@ -74,7 +76,10 @@ def number_word(text: str) -> str | None:
     if mark:
         low, high = _han_number(top), _han_number(bottom)
         return rf"\frac{{{high}}}{{{low}}}" if low and high else None
-    return _NUMBERS.get(bare) or _han_number(bare) or _english_number(bare)
+    if bare.startswith(("负", "negative ", "minus ")):
+        positive = number_word(bare.removeprefix("负").removeprefix("negative ").removeprefix("minus "))
+        return f"-{positive}" if positive and positive[0] != "-" else None
+    return _NUMBERS.get(bare) or _han_number(bare) or _english_number(bare) or _english_fraction(bare)
 
 
 def _han_number(text: str) -> str | None:
@@ -119,6 +124,14 @@ def _english_number(text: str) -> str | None:
         else:
             return None
     return str(total + section)
+
+
+def _english_fraction(text: str) -> str | None:
+    """A fraction in English words: ``three quarters``, ``two-thirds``."""
+    top, _, bottom = text.replace("-", " ").rpartition(" ")
+    below = _PARTS.get(bottom.removesuffix("s") if bottom != "halves" else "half")
+    above = _NUMBERS.get(top) if top.isascii() else None
+    return rf"\frac{{{above}}}{{{below}}}" if above and below else None
 
 
 def _squeezed(text: str) -> str:

@@ -10,7 +10,8 @@ from fractions import Fraction
 from tests.reward.math.labels.expressions import Labelled
 
 SIZES = {"mm": ("length", "1/1000"), "cm": ("length", "1/100"), "m": ("length", "1"), "km": ("length", "1000"),
-         "g": ("mass", "1"), "kg": ("mass", "1000"), "mg": ("mass", "1/1000"), "s": ("time", "1"), "min": ("time", "60"),
+         "g": ("mass", "1"), "kg": ("mass", "1000"), "mg": ("mass", "1/1000"), "s": ("time", "1"),
+         "min": ("time", "60"),
          "h": ("time", "3600"), "ms": ("time", "1/1000"), "kWh": ("energy", "3600000"), "MJ": ("energy", "1000000"),
          "J": ("energy", "1"), "kJ": ("energy", "1000"), "mA": ("current", "1/1000"), "A": ("current", "1"),
          "kN": ("force", "1000"), "N": ("force", "1"), "kPa": ("pressure", "1000"), "Pa": ("pressure", "1"),
@@ -47,15 +48,15 @@ def numbers(draw: random.Random) -> Iterator[Labelled]:
 
 def lists(draw: random.Random) -> Iterator[Labelled]:
     one = draw.sample(range(-20, 30), draw.randint(2, 4))
-    other = draw.choice([draw.sample(one, len(one)), one[::-1], one[:-1] + [one[-1] + 1], one[1:], [*one, 31]])
+    other = draw.choice([draw.sample(one, len(one)), one[::-1], [*one[:-1], one[-1] + 1], one[1:], [*one, 31]])
     ways = {"set": (r"\{%s\}", r"\{%s\}", sorted(one) == sorted(other)), "tuple": ("(%s)", "(%s)", one == other),
             "list": ("%s", r"%s", sorted(one) == sorted(other))}  # fmt: skip
     for kind, (left, right, label) in ways.items():
         yield kind, left % ", ".join(map(str, one)), right % ", ".join(map(str, other)), label
     rows = [one[:2], [3, 4]]
-    text = [r"\begin{pmatrix}%d&%d\\%d&%d\end{pmatrix}" % (*one[:2], 3, 4)]
+    text = rf"\begin{{pmatrix}}{one[0]}&{one[1]}\\3&4\end{{pmatrix}}"
     changed = draw.choice([rows, [one[:2], [4, 3]], [one[1::-1], [3, 4]]])
-    yield "matrix", text[0], str(changed).replace(" ", ""), changed == rows
+    yield "matrix", text, str(changed).replace(" ", ""), changed == rows
     vector = rf"{one[0]}\mathbf{{i}}{one[1]:+d}\mathbf{{j}}"
     yield "vector", vector, f"({other[0]}, {other[1] if len(other) > 1 else 0})", one[:2] == [*other, 0][:2]
     yield "vector", f"({one[0]},{one[1]})", rf"{one[0]}\hat{{i}}{one[1]:+d}\hat{{j}}", True
