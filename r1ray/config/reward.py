@@ -198,6 +198,9 @@ class VerifierConfig:
     seconds."""
     memory_mib: int = 3072
     """Address space of one of these processes. Unit: MiB."""
+    require_simplified: bool = False
+    """Whether an answer to a reference of numbers has to be written as numbers, fractions in lowest terms. Without it,
+    a calculation that comes to the reference is right, also one that the question spells out."""
 
     def __post_init__(self) -> None:
         between("reward.verifier.num_processes", self.num_processes, 1, MAX_THREADS)

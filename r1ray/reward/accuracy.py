@@ -81,6 +81,7 @@ class Accuracy:
             num_processes=verifier.num_processes,
             deadline_s=verifier.deadline_s,
             memory_mib=verifier.memory_mib,
+            require_simplified=verifier.require_simplified,
         )
 
     def _open(self) -> CodeGrader:

@@ -16,6 +16,7 @@ from r1ray.reward.math.guard import is_safe
 from r1ray.reward.math.normalise import clean
 from r1ray.reward.math.process import ChildDied, KillableProcess, ProcessorTimeExceeded
 from r1ray.reward.math.reference_answer import reference_problem
+from r1ray.reward.math.simplified import is_simplified
 from r1ray.runtime.deadline import within
 from r1ray.types import Score
 
@@ -39,14 +40,23 @@ class MathVerifier:
         num_processes: how many checks run at once.
         deadline_s: processor time of one check by math-verify; above it the verdict is ``timeout``.
         memory_mib: address space of one check.
+        require_simplified: whether a right value in a form that can be worked out further is wrong.
     """
 
-    def __init__(self, *, num_processes: int = 1, deadline_s: float = 2.0, memory_mib: int = 3072) -> None:
+    def __init__(
+        self,
+        *,
+        num_processes: int = 1,
+        deadline_s: float = 2.0,
+        memory_mib: int = 3072,
+        require_simplified: bool = False,
+    ) -> None:
         if num_processes < 1 or deadline_s <= 0 or memory_mib < 512:
             raise ValueError(
                 f"MathVerifier needs num_processes >= 1, deadline_s > 0 and memory_mib >= 512, not {num_processes}, "
                 f"{deadline_s} and {memory_mib}."
             )
+        self._require_simplified = require_simplified
         self._all: list[KillableProcess] = []
         self._idle: SimpleQueue[KillableProcess] = SimpleQueue()
         try:
@@ -148,7 +158,17 @@ class MathVerifier:
             if is_safe(left) and is_safe(right):
                 return None
             return self._remember(reference, answer, Score(0.0, "wrong", answer, "compared as text only"))
-        return self._remember(reference, answer, _score(verdict, answer))
+        return self._remember(reference, answer, self._marked(reference, answer, is_equal=verdict))
+
+    def _marked(self, reference: str, answer: str, *, is_equal: bool) -> Score:
+        if is_equal and self._require_simplified:
+            try:
+                is_simple = is_simplified(reference, answer)
+            except Exception as error:  # as where the values are compared
+                return Score(0.0, "wrong", answer, f"unreadable: {type(error).__name__}")
+            if not is_simple:
+                return Score(0.0, "wrong", answer, "right, but not in simplified form")
+        return Score(1.0, "correct", answer) if is_equal else Score(0.0, "wrong", answer)
 
     def _remember(self, reference: str, answer: str, score: Score) -> Score:
         with self._cache_lock:
@@ -176,12 +196,8 @@ class MathVerifier:
                     continue
                 if verdict == "bad_reference":  # what a reference is worth never depends on the answer to it
                     return self._remember(reference, answer, Score(0.0, "wrong", answer, "compared as text only"))
-                return self._remember(reference, answer, _score(verdict == "equal", answer))
+                return self._remember(reference, answer, self._marked(reference, answer, is_equal=verdict == "equal"))
             # Not remembered: it may have been this machine, short of memory, and not the answer.
             return Score(0.0, "wrong", answer, "the check died on it twice")
         finally:
             self._idle.put(process)
-
-
-def _score(is_equal: bool, answer: str) -> Score:
-    return Score(1.0, "correct", answer) if is_equal else Score(0.0, "wrong", answer)
