@@ -110,7 +110,7 @@ def _decide_residues(reference: str, answer: str) -> bool | None:
     if len(moduli) > 1:
         return False
     if len(sides[0]) == 1:
-        rest, modulus = plain_number(sides[1][0].strip()), plain_number(moduli.pop())
+        rest, modulus = plain_number(sides[1][0].strip()), plain_number(re.sub(r"[\s{})]", "", sides[1][1]))
         if rest is None or modulus is None or not 0 <= rest < modulus:
             return False
     return _decide_values(sides[0][0], sides[1][0])

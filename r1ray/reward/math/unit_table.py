@@ -92,7 +92,7 @@ NOUNS = frozenset(
     folder friend frog fruit function game gift girl glass goal goat grade grain grape graph group guest hamburger hat
     head heart hen hole home horse hotdog house infection inning integer intersection invitation item jar jelly job
     juice jump key kid king kitten knight kiss lady lamp lap lawn leaf leg lemon lesson letter level lily line lion
-    load log lollipop loss lot lunch machine magazine mall man mango map marble mark marker match meal medal member
+    lollipop loss lot lunch machine magazine mall man mango map marble mark marker match meal medal member
     message method microwave mirror mistake mitten model monkey mosquito motorcycle mouse move movie muffin mug name
     nail necklace neighbor newspaper night note notebook number nut object ocean onion option orange order outcome
     outfit owl ox packet pack package page pail paint painting pair pancake panel paper parent part partition
@@ -109,6 +109,7 @@ NOUNS = frozenset(
     wagon wall watermelon way week whale wheel window winner wing wolf woman word worker year zebra zero symmetry axis
     inhabitant resident voter patient doctor nurse cell bacterium bacteria atom molecule neutron proton electron
     photon particle calorie serving portion bite cord rope plank pole post fence zeros zeroes
+    roots factors multiples squares coloring colouring word tree subset matrix matrices function pupil voter team
     """.split()
 ) - frozenset("quarter score root square cube base prime year week factor zero load time order power part".split())
 """Things that answers count. Names that change the number (``3 quarters``, ``4 root``, ``2 times``) are none."""
@@ -119,8 +120,9 @@ _PLURALS = {"men": "man", "women": "woman", "children": "child", "feet": "foot",
 ADJECTIVES = frozenset(
     "red blue green yellow black white brown pink purple different distinct possible total whole small large big full "
     "empty real positive negative integer more extra additional new old remaining left such unique free "
-    "square cubic fair young".split()
-) - frozenset(("negative", "more", "extra", "additional", "square", "cubic", "left", "remaining"))
+    "fair young ordered unordered lattice prime regular equilateral isosceles right acute obtuse even odd natural "
+    "rational irrational complex consecutive congruent similar equal nonempty proper common lucky".split()
+) - frozenset(("more", "extra", "additional", "left", "remaining"))
 _HAN_COUNTS = frozenset(
     "个 名 人 只 本 张 条 件 位 次 种 辆 棵 支 枝 "
     "朵 颗 头 对 双 组 盒 袋 瓶 杯 块 片 页 行 列 "
@@ -128,6 +130,10 @@ _HAN_COUNTS = frozenset(
     "岁 号 楼 笔 粒 面 袋子 箱 桶 句 字 个人 名学生 "
     "个学生 个苹果 种方法 种情况 次方法 位同学 "
     "名同学 个解 个点 个整数 个子集 个元素".split()
+)
+_HAN_THINGS = frozenset(
+    "书 树 人 学生 同学 苹果 花 球 车 房子 题 糖 鱼 鸡 兔 鸭 羊 牛 猪 马 钱 纸 笔 铅笔 灯 桌子 椅子 小朋友 工人 老师 "
+    "客人 票 邮票 气球 鸟 狗 猫 蛋糕 鸡蛋 饼干 点 线 解 数 整数 三角形 正方形 圆 零件 孩子 男生 女生".split()
 )
 
 
@@ -218,8 +224,8 @@ def rate(name: str) -> str:
 @lru_cache(2048)
 def counted(words: str) -> str | None:
     """The thing that words count (``red marbles``: ``marble``); None where they may be something else."""
-    if words in _HAN_COUNTS:
-        return words
+    if words in _HAN_COUNTS or (words[:1] in _HAN_COUNTS and words[1:] in _HAN_THINGS):
+        return words[:1]
     *before, last = words.lower().split() or [""]
     noun = next((one for one in singular(last) if one in NOUNS or one == "person"), None)
     return noun if noun and all(word in ADJECTIVES or word in NOUNS for word in before) else None

@@ -52,6 +52,7 @@ _HOW = re.compile(
     r"(?<=[a-z]) (?:old|long|tall|wide|high|deep|apart|away|ago|later|each|(?:in )?total|altogether|in all)$"
 )
 _CONTENT = re.compile(r"([A-Za-z]{1,20}) of ((?:[A-Za-z]+ ?){1,3})")
+_FRACTION = re.compile(rf"\\frac\s*\{{\s*({_ONE})\s*\}}\s*\{{\s*({_ONE})\s*\}}\s*$")
 _POWERS = (("square ", 2), ("sq. ", 2), ("sq ", 2), ("cubic ", 3), ("cu. ", 3), ("cu ", 3), ("平方", 2), ("立方", 3))
 _FACTOR = re.compile(r"([^\^\s]+)(?:\^\{?(-?[0-9])\}?)?")
 
@@ -187,7 +188,10 @@ def _may_be_thing(words: str) -> bool:
     if _MULTIPLES.search(words):
         return False
     parts = re.findall(r"[a-z]+", _words_of(words).lower())
-    is_plain = re.fullmatch(r"[A-Za-z \u4e00-\u9fff-]+", _words_of(words)) is not None
+    is_plain = (
+        re.fullmatch(r"[A-Za-z \u4e00-\u9fff-]*(?:[a-z]{3}|[\u4e00-\u9fff])[a-z \u4e00-\u9fff-]*", _words_of(words))
+        is not None
+    )
     return is_plain and len(parts) <= 5 and not any(part in _CHANGES for part in parts)
 
 
@@ -203,6 +207,8 @@ def separate(text: str, *, trusted: bool = False) -> Quantity:
     True
     """
     text = _HAN_PREFIX.sub("", text)
+    if "frac" in text and (quotient := _FRACTION.search(text)):
+        text = f"{text[: quotient.start()]}{quotient.group(1)}/{quotient.group(4)}"
     if found := _CURRENCY.match(text):
         sign = re.sub(r"\\text|[{}. ]", "", found.group(2)).lower().removeprefix("us")
         rest = separate(found.group(1) + text[found.end() :], trusted=trusted)

@@ -17,6 +17,7 @@ from r1ray.reward.math.exact import decide
 from r1ray.reward.math.process import KillableProcess
 from r1ray.reward.math.reference_answer import reference_problem
 from r1ray.reward.math.verifier import MathVerifier
+from r1ray.types import Score
 from tests.reward.math.labelled import REFERENCES
 
 
@@ -43,8 +44,8 @@ def test_whether_a_reference_is_scorable_depends_on_the_reference_alone(
     verifier: MathVerifier, reference: str, answer: str, opinion: str
 ) -> None:
     """Whatever is answered, and whatever math-verify thinks of the two."""
-    fresh = patch.object(verifier, "_cache", OrderedDict())
-    with fresh, patch.object(KillableProcess, "ask", lambda *_: opinion):
+    unknown: OrderedDict[tuple[str, str], Score] = OrderedDict()
+    with patch.object(verifier, "_cache", unknown), patch.object(KillableProcess, "ask", lambda *_: opinion):
         try:
             verifier.score_sync(reference, rf"\boxed{{{answer}}}")
         except UnscorableError:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from fractions import Fraction
 
 from tests.reward.math.labels.expressions import Labelled
@@ -67,12 +67,17 @@ def intervals(draw: random.Random) -> Iterator[Labelled]:
     low = draw.randint(-9, 5)
     high = low + 2 * draw.randint(1, 6)
     middle, radius = (low + high) // 2, (high - low) // 2
-    shapes = [(f"({low},{high})", lambda x: low < x < high), (f"[{low},{high}]", lambda x: low <= x <= high),
-              (f"[{low},{high})", lambda x: low <= x < high), (f"{low}<x<{high}", lambda x: low < x < high),
-              (rf"{low}\le x<{high}", lambda x: low <= x < high), (rf"x>{low}", lambda x: x > low),
-              (rf"({low},\infty)", lambda x: x > low), (rf"|x{-middle:+d}|<{radius}" if middle else f"|x|<{radius}",
-                                                       lambda x: abs(x - middle) < radius),
-              (rf"\{{x\mid {low}<x<{high}\}}", lambda x: low < x < high)]  # fmt: skip
+    shapes: list[tuple[str, Callable[[float], bool]]] = [
+        (f"({low},{high})", lambda x: low < x < high),
+        (f"[{low},{high}]", lambda x: low <= x <= high),
+        (f"[{low},{high})", lambda x: low <= x < high),
+        (f"{low}<x<{high}", lambda x: low < x < high),
+        (rf"{low}\le x<{high}", lambda x: low <= x < high),
+        (rf"x>{low}", lambda x: x > low),
+        (rf"({low},\infty)", lambda x: x > low),
+        (f"|x{-middle:+d}|<{radius}" if middle else f"|x|<{radius}", lambda x: abs(x - middle) < radius),
+        (rf"\{{x\mid {low}<x<{high}\}}", lambda x: low < x < high),
+    ]
     (left, inside), (right, also) = draw.choice(shapes), draw.choice(shapes)
     points = [low, high, *(draw.uniform(-20, 30) for _ in range(200))]
     yield "interval", left, right, all(inside(x) == also(x) for x in points)
