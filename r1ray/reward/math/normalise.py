@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from functools import lru_cache
 
 from r1ray.reward.math.spoken import without_words
 from r1ray.reward.math.typeset import typeset
@@ -98,6 +99,8 @@ _POWER_IN_TEXT = re.compile(r"(\\text\{[^{}]{0,60})\^\{(-?[0-9])\}")
 _FACTORIAL_EQUALS = re.compile(r"(?<=[0-9)}])\s*!\s*=")
 _WRAPPERS = (("$$", "$$"), ("$", "$"), (r"\(", r"\)"), (r"\[", r"\]"), ("**", "**"), ("`", "`"), ('"', '"'), ("'", "'"))
 
+_WRAPPER_SIGNS = frozenset(start[0] for start, _ in _WRAPPERS)
+
 
 def _command(match: re.Match[str]) -> str:
     name, sign = match.group(1), match.group(2)
@@ -126,7 +129,7 @@ def _unwrap(text: str) -> str:
         before = text
         text = text.strip().rstrip(_TRAILING)
         text = text.removesuffix("\\") if not text.endswith("\\\\") else text
-        for start, end in _WRAPPERS:
+        for start, end in _WRAPPERS if text[:1] in _WRAPPER_SIGNS else ():
             if _is_wrapped(text, start, end):
                 text = text[len(start) : -len(end)].strip()
         if text == before:
@@ -145,6 +148,7 @@ def has_foreign_digit(text: str) -> bool:
     return any(not "０" <= sign <= "９" and unicodedata.category(sign) == "Nd" for sign in text if sign > "\x7f")
 
 
+@lru_cache(512)  # a group of answers has one reference
 def clean(text: str) -> str:
     r"""The text in one spelling: ASCII signs, LaTeX commands without synonyms, single spaces, no wrapper; ``¤`` is
     the dollar of money.
