@@ -54,9 +54,15 @@ def claimed(found: structure.Chain) -> str | None:
 
 
 def before_approximation(text: str) -> str:
-    r"""``2\sqrt{5} \approx 4.47`` says 2 times the root of 5; ``x \approx 4.47`` says 4.47."""
+    r"""``2\sqrt{5} \approx 4.47`` says 2 times the root of 5; ``x \approx 4.47`` says 4.47. What is not near is no
+    approximation."""
     pieces = structure.split(text, frozenset((r"\approx",))) if "approx" in text else []
-    return pieces[0][1] if len(pieces) > 1 and pieces[0][1] and not LABEL.fullmatch(pieces[0][1]) else text
+    if len(pieces) < 2 or not pieces[0][1] or LABEL.fullmatch(pieces[0][1]):
+        return text
+    sides = [node_of(units.separate(piece).text) for _, piece in pieces]
+    values = [side for side in sides if side is not None and not evaluate.variables(side)]
+    is_near = all(evaluate.near(values[0], other) for other in values[1:])
+    return pieces[0][1] if is_near else text
 
 
 def label_of(item: str) -> str:

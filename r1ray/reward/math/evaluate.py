@@ -39,6 +39,7 @@ __all__ = [
     "evaluate",
     "kinds",
     "less",
+    "near",
     "proportional",
     "variables",
 ]
@@ -272,6 +273,15 @@ def equal(left: Node, right: Node) -> bool:
         return any(all(_equal(left, right, sign=sign, base=base) for sign in signs) for base in bases)
     except TooBig:
         return False
+
+
+def near(left: Node, right: Node) -> bool:
+    """Whether two numbers differ by no more than a twentieth; true where one of them cannot be computed."""
+    try:
+        one, other = (approximate(evaluate(side)) for side in (left, right))
+    except (TooBig, Undefined):
+        return True
+    return bool(abs(one - other) <= max(abs(one), abs(other)) / 20)
 
 
 def proportional(left: Node, right: Node, *, positive: bool = False) -> bool:

@@ -355,6 +355,8 @@ def _decide_chains(
     """Equations; inequalities that are no plain region are math-verify's."""
     if any(found is not None and set(found.signs) != {"="} for found in (left, right)):
         return decide_inequalities(reference, answer, left, right)
+    if r"\equiv" in answer and "mod" not in reference:
+        return False  # a class of numbers is no number
     left_label, right_label = label(left), label(right)
     if right is not None and has_false_step(right):
         return False

@@ -28,6 +28,7 @@ _CONSTANT = re.compile(r"\+\s*(C|c|K|[Cc]_\{?[0-9]\}?|\\text\{\s*(?:C|c|constant
 _FIXED = re.compile(r"(?<![A-Za-z\\])[abd](?![A-Za-z])")
 """Letters beside which ``c`` is one of several coefficients."""
 _SAYS_INTEGER = re.compile(r"\\in(?![a-z])|integer|natural|整数")
+_UNKNOWNS = frozenset("xyt")
 _USUAL = frozenset("kmnlt")
 PARAMETER, CONSTANT = "parameter", "constant"
 
@@ -35,7 +36,7 @@ PARAMETER, CONSTANT = "parameter", "constant"
 def renamed(reference: str, answer: str) -> tuple[str, str] | None:
     """Both texts with one name for the integer of a family and the constant of integration; None where there are
     none."""
-    changed = _with_constants(*_with_parameters(reference, answer))
+    changed = _with_constants(*_with_factors(*_with_parameters(reference, answer)))
     return None if changed == (reference, answer) else changed
 
 
@@ -95,6 +96,17 @@ def _with_constants(reference: str, answer: str) -> tuple[str, str]:
     if name == "K" or (name.startswith("c") and _FIXED.search(reference)):
         return reference, answer
     return _constant(reference), _constant(answer)
+
+
+def _with_factors(reference: str, answer: str) -> tuple[str, str]:
+    """``C e^x`` of a reference is ``c e^x`` of an answer: the solution of an equation with one free constant."""
+    if "C" not in reference or "c" not in answer:
+        return reference, answer
+    letters, own = ({token for token in _TOKEN.findall(text) if len(token) == 1} for text in (reference, answer))
+    is_free = "C" in letters and letters & _UNKNOWNS and letters <= _UNKNOWNS | {"C", "e"}
+    if not is_free or "c" not in own or "C" in own:
+        return reference, answer
+    return reference, _TOKEN.sub(lambda found: "C" if found.group() == "c" else found.group(), answer)
 
 
 def _constant(text: str) -> str:

@@ -279,6 +279,8 @@ def _bracketed(text: str, depth: int) -> _Region:
     low, high = (
         _end(held.items[0], held.open == "[", upper=False), _end(held.items[1], held.close == "]", upper=True)
     )  # fmt: skip
+    if low.value is not None and high.value is not None and _compare(low.value, high.value) > 0:
+        raise _NotARegion  # (3, -1) is a point
     return _union([_Piece(low, high)])
 
 

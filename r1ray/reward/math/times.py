@@ -10,8 +10,9 @@ _TIME = re.compile(
     r"(?:\\text\{\s*)?(?:([AaPp])\s*\.?\s*[Mm]|(noon|midnight)|o'clock)?\s*\.?\s*\}?"
 )
 _NAMED = {"noon": 12 * 60, "midnight": 0}
-_PADDED = re.compile(r"[0-9]{1,2}:0[0-9]")
-_PAIR = re.compile(r"[0-9]{1,2}:[0-9]{1,2}")
+_PADDED = re.compile(r"[0-9]{1,2}:0[0-9]|0[0-9]:[0-9]{2}")
+_CLOCK = re.compile(r"[0-9]{1,2}:[0-9]{2}")
+_DIGIT = re.compile("[0-9]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,9 +47,12 @@ _SAYS_TIME = re.compile(r"[AaPp]\s*\.?\s*[Mm](?![a-z])|noon|midnight|o'clock")
 
 def decide(reference: str, answer: str) -> bool | None:
     """Whether two times of day are the same; None where neither text is clearly one."""
-    compact = [text.replace(" ", "") for text in (reference, answer)] if ":" in reference else [""]
-    if all(_PAIR.fullmatch(text) for text in compact) and sum(bool(_PADDED.fullmatch(text)) for text in compact) == 1:
-        return False  # 11:05 is no 11:5
+    if ":" in reference + answer:
+        compact = [text.replace(" ", "") for text in (reference, answer)]
+        padded = [bool(_PADDED.fullmatch(text)) for text in compact]
+        if any(padded) and not any(_SAYS_TIME.search(text) for text in compact):
+            pairs = [_read(text) for text in compact if _CLOCK.fullmatch(text)]
+            return len(pairs) == 2 and pairs[0] == pairs[1]  # 11:05 is no 11:5, and 09:30 no ratio
     if not _SAYS_TIME.search(f"{reference} | {answer}"):
         return None
     left, right = _read(reference), _read(answer)
@@ -59,4 +63,6 @@ def decide(reference: str, answer: str) -> bool | None:
     if left.half and right.half:
         return left.of_day() == right.of_day()
     said, bare = (left, right) if left.half else (right, left)
+    if not (bare.is_clock or (_DIGIT.search(reference) and _DIGIT.search(answer))):
+        return False
     return bool(said.half) and bare.seconds in (said.seconds, said.of_day())

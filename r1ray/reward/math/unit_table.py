@@ -18,8 +18,8 @@ class Unit:
 
 
 _PREFIXES = {
-    "Y": 24, "Z": 21, "E": 18, "P": 15, "T": 12, "G": 9, "M": 6, "k": 3, "h": 2, "da": 1, "d": -1, "c": -2, "m": -3,
-    "µ": -6, "μ": -6, "u": -6, "n": -9, "p": -12, "f": -15, "a": -18,
+    "P": 15, "T": 12, "G": 9, "M": 6, "k": 3, "d": -1, "c": -2, "m": -3, "µ": -6, "μ": -6, "u": -6, "n": -9, "p": -12,
+    "f": -15,
 }  # fmt: skip
 _LONG_PREFIXES = {
     "tera": 12, "giga": 9, "mega": 6, "kilo": 3, "hecto": 2, "deca": 1, "deci": -1, "centi": -2, "milli": -3,
@@ -56,7 +56,7 @@ _OTHER = {  # what takes no prefix
     "volume": "cc=1e-6 gallon gal=0.003785411784 quart qt=0.000946352946 pint pt=0.000473176473 cup=0.0002365882365 "
     "tablespoon tbsp=0.00001478676478125 teaspoon tsp=0.00000492892159375 升=0.001 毫升=1e-6",
     "area": "acre=4046.8564224 hectare ha=10000 公顷=10000",
-    "pressure": "atm=101325000 mmHg=133322.387415 psi=6894757.293168",
+    "pressure": "hPa=100000 atm=101325000 mmHg=133322.387415 psi=6894757.293168",
     "power": "hp horsepower=745699.87158227022",
     "usd": "¤ dollar usd buck 美元=1 cent penny ¢ 美分=0.01 nickel=0.05 dime=0.1",
     "eur": "€ euro eur 欧元=1",
@@ -213,7 +213,7 @@ def named_unit(name: str) -> Unit | None:
             return found
     if small != name and len(small) > 1 and (found := _exact(small)):  # KM, Cm
         return found
-    return _exact(name.rstrip("s")) if len(name) > 2 else None
+    return _exact(name.removesuffix("s")) if len(name) > 2 and name != "ins" else None
 
 
 def rate(name: str) -> str:

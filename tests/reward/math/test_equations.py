@@ -26,6 +26,7 @@ def test_what_an_equation_names_is_its_value(reference: str, answer: str) -> Non
         ("5", "2x+1=5"), ("0", "x^2-4x+4=0"), ("180", r"\angle A+\angle B+\angle C=180^\circ"), ("3", r"\frac{x}{2}=3"),
         ("4", r"\sqrt{x}=4"), ("1", r"\sin x=1"), ("6", "xyz=6"), ("7", "|x|=7"), ("7", "f(x)+1=7"), ("7", "8=7"),
         ("x=1,y=2", "2x=1,y=2"), ("(1,2)", "y=1, x=2"), ("7", "x=7=8"), ("7", "x>7"), ("0", "0=x-7"),
+        ("x=3", r"x\equiv 3\pmod 7"), ("42", r"42\approx 430"),
     ],
 )  # fmt: skip
 def test_an_equation_to_be_solved_is_not_its_right_side(reference: str, answer: str) -> None:

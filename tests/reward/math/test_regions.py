@@ -15,6 +15,7 @@ from r1ray.reward.math.exact import decide
         ("-2<x<2", "|x|<2", True), ("[-1,3]", r"|x-1|\le 2", True), (r"x<-1\text{ or }x>3", "|x-1|>2", True),
         (r"\mathbb{R}", r"\mathbb{R}^+", False), (r"\mathbb{R}^+", r"\mathbb{R}_{\ge 0}", False),
         (r"\text{all real numbers}", r"\mathbb{R}^*", False), (r"\mathbb{R}", r"\mathbb{R}^2", False),
+        ("(3,-1)", r"\emptyset", False),
         ("-2<x<2", r"|x|\le 2", False), ("-2<x<2", "|x|>2", False), (r"-\infty", r"\infty", False),
         (r"\text{infinity}", r"-\infty", False), (r"-\infty", r"\text{negative infinity}", True),
     ],

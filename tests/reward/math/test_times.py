@@ -21,6 +21,8 @@ from r1ray.reward.math.times import decide
         ("3:45 PM", "3:54 PM", False),
         ("13:00 PM", "1:00 PM", None),  # no time
         ("11:05", "11:5", False),
+        ("09:30", "0.3", False),  # a zero in front: no ratio
+        ("0", r"\text{midnight}", False),
         ("3:4", "6:8", None),  # a ratio
         (r"5\text{ pm}", "x", None),  # picometres, too
     ],
