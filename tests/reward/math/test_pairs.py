@@ -60,7 +60,8 @@ def test_the_part_held_out_is_judged_as_well(verifier: MathVerifier) -> None:
 
 @pytest.mark.long
 def test_every_difference_from_math_verify_is_right_by_the_label(verifier: MathVerifier) -> None:
-    """Lists every pair that math-verify judges otherwise; what it would compute for ever is left out."""
+    """Lists every pair that math-verify, given the final answer in one spelling, judges otherwise; what it would
+    compute for ever is left out."""
     differences = []
     for pair in ALL:
         answer = final_answer(pair["pred"])
