@@ -305,7 +305,7 @@ SETS = [
     run("data.eval.domain=ROWS", "data.eval.domain: needs a name"),
     run("data.eval.a=ROWS checkpoint.best=b/pass@1", "checkpoint.best=b/pass@1: no evaluation makes it"),
     run("data.eval.a=ROWS checkpoint.best=domain/code/pass@1", "the held-out prompts have one domain"),
-    run("data.train=[ROWS,ROWS]", "arithmetic.jsonl is there twice"),
+    run("data.train=[ROWS,ROWS]", ".jsonl is there twice"),
     run("data.train=[ROWS,DIR/no*.jsonl]", "data.train=DIR/no*.jsonl: no file matches"),
     run("data.train=hf://acme", "data.train=hf://acme: needs the form hf://ORG/NAME@REVISION:CONFIG/SPLIT"),
     run("data.train=DIR/x.json", "cannot be read: line 1, item 1 of the array: not JSON", made=file("x.json", "[{]")),
