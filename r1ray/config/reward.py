@@ -22,6 +22,7 @@ from r1ray.config.values import (
 )
 
 NEEDS_ADDRESS = "needs the address of a service, as http://host:8000/v1"
+ANSWER_FORMS = ("boxed", "tag", "hashes", "line", "bare")
 COMBINATIONS = ("sum", "gated", "normalised")
 ON_ERROR = ("auto", "stop", "zero", "mask")
 CHECK_TYPES = (
@@ -234,6 +235,10 @@ class RewardConfig:
     before it is weighted and added."""
     gate: str = "format"
     """Name of the part that lets the others count, for ``combine=gated``."""
+    answer_forms: list[str] | None = None
+    """Forms in which an answer is accepted: ``boxed`` (a box), ``tag`` (``<answer>``), ``hashes`` (``####``), ``line``
+    (``Answer:``), ``bare`` (a last line that is a letter or a number). null: boxed, tag, and what the prompt's own text
+    asks for."""
     max_in_flight: int = 256
     """Trajectories that one reward actor holds at a time; others wait."""
     verifier: VerifierConfig = field(default_factory=VerifierConfig)
@@ -244,6 +249,10 @@ class RewardConfig:
         check_placement("reward", self.resources, self.labels)
         at_least("reward.max_in_flight", self.max_in_flight, 1)
         one_of("reward.combine", self.combine, COMBINATIONS)
+        if self.answer_forms is not None and not self.answer_forms:
+            raise ValueError(f"reward.answer_forms=[]: needs some of {', '.join(ANSWER_FORMS)}.")
+        for form in self.answer_forms or ():
+            one_of("reward.answer_forms", form, ANSWER_FORMS)
         if "mean" in self.parts:
             raise ValueError("reward.parts.mean: reward/mean is the metric of the total; needs another name.")
         self.parts = {name: _reward_part(name, part) for name, part in self.parts.items()}

@@ -23,12 +23,14 @@ from r1ray.checks import (
     ReasoningTask,
 )
 from r1ray.config import SandboxConfig, VerifierConfig
+from r1ray.data.answer_forms import answer_forms
 from r1ray.errors import InfrastructureError
 from r1ray.reward.choice import choice_score
 from r1ray.reward.code import CodeGrader
 from r1ray.reward.command import command_score
 from r1ray.reward.countdown import countdown_score
 from r1ray.reward.equivalence import equivalence_of
+from r1ray.reward.format import judged_text
 from r1ray.reward.instructions import instructions_score
 from r1ray.reward.judged import Judge, judged_score
 from r1ray.reward.math.verifier import MathVerifier
@@ -54,18 +56,21 @@ class Accuracy:
         sandbox: SandboxConfig,
         programs: frozenset[str] | None,
         judge: Judge | None = None,
+        *,
+        forms: frozenset[str] | None = None,
     ) -> None:
         """
         Args:
             programs: languages of the programs that will come; without any there is no sandbox. None: unknown, and
                 the sandbox is made for the first program.
             judge: gives the grades of judged and pairwise checks; None: there are none.
+            forms: of answers that are accepted; None: those that each prompt asks for.
 
         Raises:
             SandboxUnavailable: this machine offers no isolation that holds.
             UserError: the tools of a language are not installed.
         """
-        self._config, self._may_open = sandbox, programs is None
+        self._config, self._may_open, self._forms = sandbox, programs is None, forms
         self._judge, self._commands = judge, asyncio.Semaphore(os.cpu_count() or 1)
         self._grader: CodeGrader | None = None
         self._tasks: TaskGrader | None = None
@@ -92,29 +97,34 @@ class Accuracy:
 
     async def __call__(self, prompt: Prompt, response: Response) -> Score:
         """See :class:`r1ray.interfaces.RewardFn`."""
-        check = prompt.check
+        check, text = prompt.check, judged_text(prompt, response)
+        forms = self.forms_of(prompt)
         if isinstance(check, MathAnswer):
-            return await self._verifier.score(check.answer, response.text)
+            return await self._verifier.score(check.answer, text, forms=forms)
         if isinstance(check, CodeTests):
-            return await self._code(check, response.text)
+            return await self._code(check, text)
         if isinstance(check, Choice):
-            return choice_score(check, response.text)
+            return choice_score(check, text, forms=forms)
         if isinstance(check, Reading):
-            return reading_score(check, response.text)
+            return reading_score(check, text, forms=forms)
         if isinstance(check, Countdown):
-            return countdown_score(check, response.text)
+            return countdown_score(check, text)
         if isinstance(check, Instructions):
-            return await asyncio.to_thread(instructions_score, check, response.text)
+            return await asyncio.to_thread(instructions_score, check, text)
         if isinstance(check, Judged):
-            return await judged_score(check, prompt.text, response.text, self._need_judge())
+            return await judged_score(check, prompt.text, text, self._need_judge())
         if isinstance(check, Pairwise):
-            return await pairwise_score(check, response.text, self._need_judge())
+            return await pairwise_score(check, text, self._need_judge())
         if isinstance(check, ReasoningTask):
-            return await (await self._need_tasks()).score(check, response.text)
+            return await (await self._need_tasks()).score(check, text)
         if isinstance(check, ExternalCommand):
             async with self._commands:  # its deadline starts with it
                 return await command_score(check, prompt.text, response.text)
         return Score(0.0, "no_reference")
+
+    def forms_of(self, prompt: Prompt) -> frozenset[str]:
+        """Return the forms in which an answer to a prompt is accepted."""
+        return answer_forms(prompt.text) if self._forms is None else self._forms
 
     def equivalence(self, check: Check) -> Equivalent | None:
         """See :func:`r1ray.reward.equivalence.equivalence_of`."""

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import re
 
+from r1ray.data.answer_forms import BARE, BOXED, DEFAULT_FORMS, HASHES, LABEL, LINE, TAG
+
 MAX_ANSWER_CHARS = 20_000
 """Longer answers are cut: nothing that long is a right answer, and nobody downstream should have to read it."""
 
@@ -18,6 +20,19 @@ _THINK, _END_THINK = "<think>", "</think>"
 _ANSWER, _END_ANSWER = "<answer>", "</answer>"
 _BRACE = re.compile(r"\\{1,3}boxed[ \t\n]{0,8}\{|\\[\\{}]|[{}]")
 r"""What decides about nesting. ``\\boxed`` (a doubled backslash) is accepted: models write it in program text."""
+_HASHES = r"(?<!#)####(?!#)[ \t]*(?P<hashes>[^\n]*)"
+_LINE = rf"^[ \t*_#>-]{{0,8}}{LABEL}[*_ ]{{0,4}}[:\uff1a][*_]{{0,2}}\s{{0,8}}(?P<line>[^\n]*)"
+_ASKED = {
+    frozenset({HASHES}): re.compile(_HASHES),
+    frozenset({LINE}): re.compile(_LINE, re.MULTILINE),
+    frozenset({HASHES, LINE}): re.compile(f"{_LINE}|{_HASHES}", re.MULTILINE),
+}
+_MARKUP = " \t\r\n*_`"
+_BARE = re.compile(
+    r"[-+\u2212]?[$\u20ac\u00a3]?(?:[0-9]{1,3}(?:,[0-9]{3})+|[0-9]+)(?:\.[0-9]+)?(?:/[0-9]+)?\s?%?"
+    r"|\(?[A-Za-z]\)?|\$[^$\n]{1,80}\$"
+)
+MAX_BARE_LINE = 200
 
 
 def after_think(text: str) -> str:
@@ -80,9 +95,13 @@ def answer_section(text: str) -> str | None:
     return None if start < 0 else text[start + len(_ANSWER) : end].strip()
 
 
-def final_answer(text: str) -> str | None:
-    r"""The answer that is judged: the last closed box after the reasoning, inside ``<answer>`` where the response has
-    such a section; without a box, the section itself. None where there is neither, or it is empty.
+def final_answer(text: str, *, forms: frozenset[str] = DEFAULT_FORMS) -> str | None:
+    r"""The answer that is judged, in one of the accepted forms (:mod:`r1ray.data.answer_forms`).
+
+    What follows the reasoning is looked at, and of it only ``<answer>`` if there is one. The last ``####`` or
+    ``Answer:`` line counts if the prompt asks for one, else the last closed box, else ``<answer>`` itself, else a last
+    line that is nothing but a number or a letter. None if there is none of these, if it is empty, or if two of them
+    stand side by side with different answers.
 
     >>> final_answer("<think>6*7</think> <answer>42</answer>")
     '42'
@@ -90,9 +109,52 @@ def final_answer(text: str) -> str | None:
     '42'
     >>> final_answer("The answer is 42.") is None
     True
+    >>> final_answer("6 * 7 = 42\n#### 42", forms=frozenset({"hashes"}))
+    '42'
     """
     rest = after_think(text)
-    section = answer_section(rest)
-    boxed = last_boxed(rest if section is None else section)
-    found = section if boxed is None else boxed
-    return found[:MAX_ANSWER_CHARS] or None if found else None
+    section = answer_section(rest) if TAG in forms else None
+    final = rest if section is None else section
+    asked = _asked(final, forms)
+    boxed = last_boxed(final) if asked is None and BOXED in forms else None
+    found = asked if asked is not None else section if boxed is None else boxed
+    if found is None and BARE in forms:
+        found = _bare(final)
+    return found[:MAX_ANSWER_CHARS].strip() or None if found else None
+
+
+def _asked(final: str, forms: frozenset[str]) -> str | None:
+    """The content of the last line in a form that was asked for; None where there is none, "" where another answer
+    stands beside it or comes after it."""
+    pattern = _ASKED.get(forms & {HASHES, LINE})
+    last = before = None
+    for match in pattern.finditer(final) if pattern is not None else ():
+        before, last = last, match
+    if last is None:
+        return None
+    answer = _content(last)
+    if before is not None and not final[before.end() : last.start()].strip() and _content(before) != answer:
+        return ""
+    later = last_boxed(final[last.end() :]) if BOXED in forms else None
+    return answer if later is None or _plain(later) == _plain(answer) else ""
+
+
+def _content(match: re.Match[str]) -> str:
+    """What a line gives as its answer: its box if there is just one."""
+    content = match[match.lastgroup or 0].strip(_MARKUP)
+    boxed = last_boxed(content) if content.count("boxed") == 1 else None
+    return content.removesuffix(".").rstrip(_MARKUP) if boxed is None else boxed
+
+
+def _plain(answer: str) -> str:
+    return re.sub(r"[\s$,]", "", answer)
+
+
+def _bare(final: str) -> str | None:
+    """The last line if it is nothing but a number or a letter, and the line above is no other one."""
+    lines = [line.strip(_MARKUP) for line in final.strip().rsplit("\n", 8) if line.strip(_MARKUP)][-2:]
+    answers = [line.removesuffix(".") for line in lines if len(line) <= MAX_BARE_LINE]
+    if not answers or len(lines[-1]) > MAX_BARE_LINE or not _BARE.fullmatch(answers[-1]):
+        return None
+    is_hedged = len(answers) > 1 and _BARE.fullmatch(answers[0]) and _plain(answers[0]) != _plain(answers[1])
+    return None if is_hedged else answers[-1]

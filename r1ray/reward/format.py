@@ -6,14 +6,17 @@ parts come out, or None. Everything is counted and cut with plain string methods
 
 from __future__ import annotations
 
+import unicodedata
+
 from r1ray.reward.extract import SPECIAL_TOKEN as SPECIAL_TOKEN
 from r1ray.reward.extract import last_boxed
 from r1ray.types import Prompt, Response
 
 TAGS = ("<think>", "</think>", "<answer>", "</answer>")
 
-_BLANK_LETTERS = frozenset("\u115f\u1160\u3164\uffa0")
-"""Hangul fillers: letters to Unicode, nothing to the eye."""
+_BLANK_LETTERS = frozenset("\u115f\u1160\u3164\uffa0\u2800\ufffc\U0001d159")
+"""Hangul fillers, the Braille blank, the object replacement, the null notehead: printable to Unicode, nothing to the
+eye."""
 
 
 def sections(text: str) -> tuple[str, str] | None:
@@ -57,6 +60,16 @@ def whole_text(prompt: Prompt, response: Response, *, opening: str = "<think>") 
     return opening + response.text if prompt.text.rstrip().endswith(opening) else response.text
 
 
+def judged_text(prompt: Prompt, response: Response) -> str:
+    """The response as its answer is looked for: with the opening that the prompt's template wrote, of either pattern,
+    put back in front, so that reasoning which never closes is unfinished."""
+    for opening in ("<think>", SPECIAL_TOKEN):
+        text = whole_text(prompt, response, opening=opening)
+        if text is not response.text:
+            return text
+    return response.text
+
+
 def says_something(text: str) -> bool:
     """Whether a letter or a digit of any script is there: white space, zero-width characters and punctuation are no
     reasoning, whatever their number."""
@@ -66,7 +79,11 @@ def says_something(text: str) -> bool:
 def is_visible(text: str) -> bool:
     """Whether anything can be seen. Weaker than :func:`says_something`: ``>`` is an answer."""
     return any(
-        character.isprintable() and not character.isspace() and character not in _BLANK_LETTERS for character in text
+        character.isprintable()
+        and not character.isspace()
+        and character not in _BLANK_LETTERS
+        and not unicodedata.category(character).startswith("M")  # marks: nothing to the eye without a letter
+        for character in text
     )
 
 

@@ -22,6 +22,7 @@ from r1ray.checks import MathAnswer
 from r1ray.errors import UnscorableError
 from r1ray.reward.arithmetic import evaluate
 from r1ray.reward.extract import after_think, answer_section
+from r1ray.reward.format import judged_text
 from r1ray.reward.plain_text import Token, tokens_of
 from r1ray.types import Prompt, Response, Score
 
@@ -100,7 +101,7 @@ def last_number(prompt: Prompt, response: Response) -> Score:
     reference = given_number(prompt.check.answer).value
     if reference is None:
         raise UnscorableError(number_problem(prompt.check.answer))
-    given = given_number(response.text, is_finished=response.finished)
+    given = given_number(judged_text(prompt, response), is_finished=response.finished)
     if given.value is None and given.claim not in (None, reference):
         return Score(0.0, "wrong", str(given.claim), given.refusal)  # of votes it has one: 7 * 8 = 54 is an answer
     if given.value is None:

@@ -10,6 +10,7 @@ import string
 from collections.abc import Sequence
 
 from r1ray.checks import Reading
+from r1ray.data.answer_forms import DEFAULT_FORMS, HASHES
 from r1ray.reward.extract import MAX_ANSWER_CHARS, after_think, answer_section, final_answer
 from r1ray.types import Score
 
@@ -21,9 +22,9 @@ _ANSWER_LINE = re.compile(
 )
 
 
-def reading_score(check: Reading, text: str) -> Score:
+def reading_score(check: Reading, text: str, *, forms: frozenset[str] = DEFAULT_FORMS) -> Score:
     """1 where the answer is exactly a gold one; metrics ``exact_match`` and ``f1``, each the best over gold answers."""
-    answer = short_answer(text)
+    answer = short_answer(text, forms=forms)
     if answer is None:
         return Score(0.0, "no_answer", None, "no answer after the reasoning", {"exact_match": 0.0, "f1": 0.0})
     predicted = [span for span in re.split(r"[|\n]", answer) if span.strip()][:MAX_SPANS]
@@ -32,7 +33,7 @@ def reading_score(check: Reading, text: str) -> Score:
     return Score(exact, "correct" if exact else "wrong", answer, "", {"exact_match": exact, "f1": f1})
 
 
-def short_answer(text: str) -> str | None:
+def short_answer(text: str, *, forms: frozenset[str] = DEFAULT_FORMS) -> str | None:
     r"""What a response gives as its answer: ``\boxed{}`` or ``<answer>``, else its last ``Answer:`` line, else the
     whole of it where it is one short line.
 
@@ -42,7 +43,7 @@ def short_answer(text: str) -> str | None:
     final = after_think(text)
     section = answer_section(final)
     lines = _ANSWER_LINE.findall(final if section is None else section)
-    boxed = final_answer(text)
+    boxed = final_answer(text, forms=DEFAULT_FORMS | (forms & {HASHES}))
     if lines and (boxed is None or boxed == section):  # a section may hold a sentence and a line
         found = lines[-1]
     elif boxed is not None:

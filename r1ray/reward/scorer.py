@@ -28,7 +28,7 @@ from r1ray.interfaces import RewardFn
 from r1ray.reward import shaping
 from r1ray.reward.accuracy import Accuracy
 from r1ray.reward.extract import final_answer
-from r1ray.reward.format import boxed_answer_of_format, cold_start_format_reward, format_reward
+from r1ray.reward.format import boxed_answer_of_format, cold_start_format_reward, format_reward, judged_text
 from r1ray.reward.judged import Judge
 from r1ray.reward.language import language_consistency
 from r1ray.reward.last_number import last_number
@@ -236,7 +236,8 @@ class RewardScorer:
         self._weights = {part.name: part.config.weight for part in self._parts}
         self._gate = config.gate if config.combine == "gated" else None
         judge = _api_judge(judge) if isinstance(judge, JudgeConfig) else judge
-        self._accuracy = Accuracy(config.verifier, sandbox, programs, judge)
+        forms = None if config.answer_forms is None else frozenset(config.answer_forms)
+        self._accuracy = Accuracy(config.verifier, sandbox, programs, judge, forms=forms)
         self._user_slots = asyncio.Semaphore(USER_THREADS)
 
     async def classes(self, prompt: Prompt, answers: Sequence[str | None]) -> tuple[int | None, ...] | None:
@@ -294,8 +295,9 @@ class RewardScorer:
         spoken = next((score for score in scores.values() if score.label), Score(0.0))
         extracted = next((score.extracted for score in scores.values() if score.extracted is not None), None)
         if extracted is None and (ACCURACY not in scores or isinstance(prompt.check, OwnCheck)):
-            in_format = isinstance(prompt.check, FormatOnly)
-            extracted = boxed_answer_of_format(response.text) if in_format else final_answer(response.text)
+            text = judged_text(prompt, response)
+            in_format, forms = isinstance(prompt.check, FormatOnly), self._accuracy.forms_of(prompt)
+            extracted = boxed_answer_of_format(text) if in_format else final_answer(text, forms=forms)
         total = total_reward(values, self._weights, gate=self._gate)
         metrics = {name: metric for score in scores.values() for name, metric in score.metrics.items()}
         return Scored(total, metrics | values, tuple(failures), spoken.label, spoken.detail), extracted

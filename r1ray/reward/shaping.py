@@ -21,6 +21,10 @@ from r1ray.types import Prompt, Response
 # One character of a script without spaces between words, or a run of anything else.
 _UNSPACED: Final = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3005-\u30ff\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
 _UNIT: Final = re.compile(f"[{_UNSPACED}]|[^\\s{_UNSPACED}]+")
+_RUN: Final = re.compile(r"([^\W\d_]\S{0,31}?)\1{2,}")
+"""The same three times or more without a space: ``waitwaitwait``."""
+_LONGEST_WORD: Final = 9
+"""Shorter runs are words: ``hahaha``."""
 
 
 def ngram_repetition(words: Sequence[str], *, n: int = 3) -> float:
@@ -43,9 +47,14 @@ def repetition_penalty(prompt: Prompt, response: Response, *, n: int = 3, max_pe
 
     The rule of open-r1 (``repetition_penalty``, n = 3), after the n-gram penalty of Yeo et al. 2025 ("Demystifying
     Long Chain-of-Thought Reasoning in LLMs"). Words are what stands between white space, lower case; characters where
-    the script has no spaces.
+    the script has no spaces. A word that is said again and again without a space is as many words.
     """
-    return ngram_repetition(_UNIT.findall(response.text.lower()), n=n) * max_penalty
+    return ngram_repetition(_UNIT.findall(_RUN.sub(_apart, response.text.lower())), n=n) * max_penalty
+
+
+def _apart(run: re.Match[str]) -> str:
+    word, text = run[1], run[0]
+    return text if len(text) < _LONGEST_WORD else f" {word}" * (len(text) // len(word)) + " "
 
 
 def overlong_penalty(num_tokens: int, *, max_tokens: int, cache_tokens: int) -> float:

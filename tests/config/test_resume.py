@@ -23,6 +23,7 @@ judge.engine.dtype judge.engine.seeded judge.engine.engine_args
 reward.parts reward.parts.NAME.weight reward.parts.NAME.function reward.parts.NAME.options reward.parts.NAME.checks
 reward.parts.NAME.domains reward.parts.NAME.from_step reward.parts.NAME.deadline_s reward.combine reward.gate
 reward.verifier.deadline_s reward.verifier.memory_mib reward.verifier.require_simplified
+reward.answer_forms
 reward.models reward.models.NAME.model reward.models.NAME.sees reward.models.NAME.max_tokens reward.models.NAME.dtype
 sandbox.python sandbox.cpu_s sandbox.total_cpu_s sandbox.memory_mib sandbox.output_kib sandbox.partial
 learner.dtype learner.zero_stage learner.lr learner.betas learner.epsilon learner.weight_decay learner.grad_clip

@@ -40,6 +40,15 @@ from tests.growth import assert_linear
         ("(b)", "B"),
         ("B. Paris", "B"),
         ("It follows.\n\n**C**", "C"),
+        ("B. False", "B"),
+        ("B. A triangle", "B"),
+        ("C. not all of them", "C"),
+        ("The answer is B, A is too small.", "B"),
+        ("The answer is B, as A is wrong.", "B"),
+        ("Answer: B, I think", "B"),
+        ("A. Paris\nB. Rome\nC. Oslo\nD. Bern\n\nB", "B"),
+        ("A. Paris\nB. Rome\nC. Oslo\nD. Bern\n\nB. Rome", "B"),
+        ("A. Paris\nB. Rome\nC. Oslo\nD. Bern\nThe answer is C.", "C"),
     ],
 )
 def test_the_letter_is_found(text: str, letter: str) -> None:
@@ -61,11 +70,37 @@ def test_the_letter_is_found(text: str, letter: str) -> None:
         "<think>The answer is B</think>",
         "The answer is E",
         r"\boxed{AB}",
+        "A. Paris\nB. Rome\nC. Oslo\nD. Bern",
+        "(A) Paris\n\n(B) Rome\n\n(C) Oslo\n\n(D) Bern",
+        "A) Paris B) Rome C) Oslo D) Bern",
+        "A. Paris, B. Rome, C. Oslo, D. Bern",
+        r"\boxed{A. Paris B. Rome}",
+        "A\nB\nC\nD",
+        "B (or A, C, D)",
+        "(B) or (A)",
+        "Answer: B (or A, C, D)",
+        "The answer is B, or maybe A.",
+        "The answer is B / A",
+        "The answer is (B), (C) or (D).",
+        "答案是B或者C",
+        "Answer: A\nAnswer: B\nAnswer: C",
+        "(A) is wrong",
+        "A: is not correct",
+        "(A) isn't right",
+        "The answer is A is wrong.",
+        "The correct option A is incorrect",
+        "A. is clearly wrong",
+        r"\boxed{(A) \text{ is wrong}}",
     ],
 )
 def test_there_is_no_letter(text: str) -> None:
     assert chosen_letter(text, 4) is None
     assert choice_score(Choice("A", 4), text).label == "no_answer"
+
+
+def test_a_line_with_hashes_counts_if_the_prompt_asks_for_it() -> None:
+    assert chosen_letter("The answer is A\n#### B", 4, forms=frozenset({"hashes"})) == "B"
+    assert chosen_letter("The answer is A\n#### B", 4) == "A"
 
 
 def test_letters_go_as_far_as_the_options() -> None:

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from r1ray.data.answer_forms import DEFAULT_FORMS
 from r1ray.reward.extract import MAX_ANSWER_CHARS, after_think, answer_section, final_answer, last_boxed
 from tests.growth import assert_linear
 
@@ -122,3 +123,60 @@ def test_what_is_boxed_comes_out(content: str) -> None:
     if content.endswith("\\") or "\\" in content:
         return
     assert last_boxed(rf"first \boxed{{1}}, then \boxed{{{content}}} done") == content.strip()
+
+
+HASHES, LINE, BARE = (DEFAULT_FORMS | {form} for form in ("hashes", "line", "bare"))
+
+
+@pytest.mark.parametrize(
+    ("text", "forms", "answer"),
+    [
+        ("3 + 4 = 7\n#### 7", HASHES, "7"),
+        ("3 + 4 = 7 #### 7.", HASHES, "7"),
+        ("#### 8\nNo, I forgot one.\n#### 7", HASHES, "7"),
+        ("<think>#### 8</think>#### 7", HASHES, "7"),
+        ("<think>#### 8", HASHES, None),
+        (r"It is \boxed{8}. #### 7", HASHES, "7"),
+        (r"#### \boxed{7}", HASHES, "7"),
+        (r"only a \boxed{7}", HASHES, "7"),
+        ("#### 7\n#### 8", HASHES, None),
+        ("#### 8\n\n#### 7", HASHES, None),
+        (r"#### 7 or \boxed{8} or \boxed{9}", HASHES, r"7 or \boxed{8} or \boxed{9}"),
+        ("#### 7\n\nSo \\boxed{8}", HASHES, None),
+        ("#### 7\n\nSo \\boxed{$7$}", HASHES, "7"),
+        ("3 + 4 = 7\nAnswer: 7", LINE, "7"),
+        ("**Answer:** $7$", LINE, "$7$"),
+        ("### Final answer:\n\n7", LINE, "7"),
+        ("The answer: 7", LINE, "7"),
+        ("答案\uff1a7", LINE, "7"),
+        ("Answer: 8\nAnswer: 7", LINE, None),
+        ("Answer: \\boxed{7}", LINE, "7"),
+        ("The answer is 7.", LINE, None),
+        ("#### 7", LINE, None),
+        ("Answer: 7", HASHES, None),
+        ("It has seven sides.\n\n7", BARE, "7"),
+        ("**1,234.50**", BARE, "1,234.50"),
+        ("-3/4", BARE, "-3/4"),
+        (r"so" + "\n" + r"$\frac{1}{2}$", BARE, r"$\frac{1}{2}$"),
+        ("(B)", BARE, "(B)"),
+        ("7\n8", BARE, None),
+        ("7\n7", BARE, "7"),
+        ("7, 8", BARE, None),
+        ("$7$ or $8$", BARE, None),
+        ("There are 7", BARE, None),
+        ("<think>7", BARE, None),
+        ("7", DEFAULT_FORMS, None),
+        (r"\boxed{7} <answer>8</answer>", frozenset({"boxed"}), "7"),
+        (r"\boxed{7}", frozenset({"hashes"}), None),
+    ],
+)
+def test_the_form_that_is_asked_for_is_the_one_that_counts(
+    text: str, forms: frozenset[str], answer: str | None
+) -> None:
+    assert final_answer(text, forms=forms) == answer
+
+
+@pytest.mark.parametrize("piece", ["####", "#### 7\n", "Answer: ", "Answer: 7\n", "7\n", "* ", "\n \n"])
+def test_lines_that_are_asked_for_cost_linear_time(piece: str) -> None:
+    every = frozenset({"boxed", "tag", "hashes", "line", "bare"})
+    assert_linear(lambda text: final_answer(text, forms=every), lambda size: piece * size, 400_000 // len(piece))

@@ -16,6 +16,7 @@ from r1ray.reward.format import (
     cold_start_format_reward,
     cold_start_sections,
     format_reward,
+    judged_text,
     reasoning_of,
     sections,
 )
@@ -216,3 +217,17 @@ def test_all_acceptance_cases() -> None:
         reward = format_reward(make_prompt(), Response(case["text"], finished=True))
         assert (case["id"], bool(reward)) == (case["id"], case["format_ok"])
         assert (case["id"], boxed_answer_of_format(case["text"])) == (case["id"], case["answer"])
+
+
+@pytest.mark.parametrize(
+    "blank", ["\u2800", "\ufffc", "\ufe0f", "\u034f", "\U0001d159", "\u17b5", "\u2800\ufe0f \u200b"]
+)
+def test_what_nobody_sees_is_no_answer(blank: str) -> None:
+    assert format_reward(make_prompt(), Response(f"<think>2+2=4</think><answer>{blank}</answer>", finished=True)) == 0.0
+
+
+@pytest.mark.parametrize("opening", ["<think>", "<|reasoning|>"])
+def test_the_opening_that_the_prompt_wrote_is_put_back(opening: str) -> None:
+    opened = replace(make_prompt(), text=f"What is 3+4?\n{opening}\n")
+    assert judged_text(opened, Response("7", finished=True)) == f"{opening}7"
+    assert judged_text(make_prompt(), Response("7", finished=True)) == "7"

@@ -38,6 +38,9 @@ def response(text: str, *, num_tokens: int | None = None, max_tokens: int | None
         ("A b c a B C", -0.25),
         ("x " * 12, -0.9),  # 10 trigrams, 1 distinct
         ("好" * 12, -0.9),
+        ("wait" * 12, -0.9),
+        ("Wait," * 12, -0.9),
+        ("hahaha 1000000000 ---------", 0.0),
     ],
 )
 def test_repeated_trigrams_are_penalised_by_their_share(text: str, penalty: float) -> None:

@@ -9,6 +9,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import TimeoutError as FutureTimeout
 from queue import SimpleQueue
 
+from r1ray.data.answer_forms import DEFAULT_FORMS
 from r1ray.errors import DeadlineExceeded, InfrastructureError, UnscorableError
 from r1ray.reward.extract import final_answer
 from r1ray.reward.math.exact import decide
@@ -72,12 +73,12 @@ class MathVerifier:
         self._cache_lock = threading.Lock()
         self._is_closed = False
 
-    async def score(self, reference: str, text: str) -> Score:
+    async def score(self, reference: str, text: str, *, forms: frozenset[str] = DEFAULT_FORMS) -> Score:
         """See :meth:`score_sync`; other tasks of the loop go on meanwhile."""
         if len(text) > LONG_TEXT:
-            answer = await asyncio.to_thread(final_answer, text)
+            answer = await asyncio.to_thread(final_answer, text, forms=forms)
         else:
-            answer = final_answer(text)
+            answer = final_answer(text, forms=forms)
         early = self._without_process(reference, answer)
         if early is not None:
             return early
@@ -140,7 +141,7 @@ class MathVerifier:
         if problem is not None:
             raise UnscorableError(f"The reference {reference[:80]!r} cannot be used: {problem}.")
         if answer is None:
-            return Score(0.0, "no_answer", None, "no closed \\boxed{} and no <answer> after the reasoning")
+            return Score(0.0, "no_answer", None, "no answer in an accepted form after the reasoning")
         with self._cache_lock:
             known = self._cache.get((reference, answer))
             if known is not None:
