@@ -66,6 +66,9 @@ class DataConfig:
     max_prompt_tokens: int = 1024
     """Longest prompt. Longer training prompts are dropped and counted; longer held-out prompts are refused at the
     start. Unit: tokens."""
+    languages: list[str] | None = None
+    """Languages that the prompts may be in, ``[en, it]``: those of rows without a column ``language`` are told by their
+    words. null: en, zh, ja, ko, de, fr, es, pt, fi, ru, ar, hi."""
     mixture: Any = None
     """Ratio of each domain among the training prompts, ``{math: 3, general: 1}``. Other domains are left out, and a
     domain that is too small for its ratio starts over earlier than the others. null: as in the file."""
@@ -88,6 +91,8 @@ class DataConfig:
             check_source("data.train", self.train)
         if self.eval is not None:
             check_sets("data.eval", self.eval)
+        if self.languages is not None and not self.languages:
+            raise ValueError("data.languages=[]: needs codes such as [en, zh].")
         if self.mixture is not None:
             self.mixture = _mixture(self.mixture)
 

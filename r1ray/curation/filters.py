@@ -18,8 +18,9 @@ import numpy as np
 
 from r1ray.curation.markdown import broken_markup, fences, without_fences
 from r1ray.curation.words import UInt64Array, ngram_hashes, words
+from r1ray.data.prose import prose
 from r1ray.reward.format import says_something
-from r1ray.reward.language import classify_words, language_problem, language_share, prose
+from r1ray.reward.language import classify_words, language_problem, language_share
 from r1ray.reward.shaping import ngram_repetition
 
 _BLOCK: Final = re.compile(r"\s*(?:[-*+]\s|\d{1,3}[.)]\s|#{1,6}\s|[|>]|0\s*$)")

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 
-from r1ray.reward.language import prose
+from r1ray.data.prose import prose
 
 _FENCE: Final = re.compile(
     r"^[ \t]*+(?:>[ \t]*+)*+(?P<item>(?:[-*+]|\d{1,3}[.)])[ \t]++)?+(?P<mark>`{3,}+|~{3,}+)[ \t]*+(?P<info>[^\n]*)$",

@@ -8,7 +8,7 @@ row --carried--> JSON in the spool --> Prompt.columns
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
@@ -17,6 +17,7 @@ from r1ray.data.checks import MalformedRow, UnusableRow, is_absent, parse_check,
 from r1ray.data.json_text import parse
 from r1ray.data.layouts import RawPrompt, Row, recognise
 from r1ray.data.layouts.references import reference
+from r1ray.data.prompt_language import LANGUAGES
 from r1ray.errors import UserError
 
 REFERENCES = ("check", "tests", "answer")
@@ -45,6 +46,8 @@ class OwnColumns:
     names: Mapping[str, str] = field(default_factory=dict)
     """Columns of the file by r1ray's names for them."""
     check: RowCheck | None = None
+    languages: Sequence[str] = LANGUAGES
+    """Of which a question is one, where no column says its language."""
 
     def layout_of(self, columns: frozenset[str], *, key: str, named: str) -> RowLayout | None:
         """Return what reads a file with these columns; None if its layout is none that is known. Raises UserError.
@@ -56,9 +59,9 @@ class OwnColumns:
             named: what messages call the file, ``data.train=PATH``.
         """
         if not self.names and self.check is None:
-            return recognise(columns)
+            return self.recognised(columns)
         if key != "data.train" and self.names and not set(self.names.values()) & columns:
-            return recognise(columns)
+            return self.recognised(columns)
         found = f"found the columns {', '.join(sorted(columns))}"
         missing = [name for name, column in self.names.items() if column not in columns]
         if missing:
@@ -67,11 +70,16 @@ class OwnColumns:
             )
         renamed = frozenset(self.renamed(dict.fromkeys(columns)))
         if self.check is None and not set(REFERENCES) & set(self.names):
-            layout = recognise(renamed)
+            layout = self.recognised(renamed)
             return layout and _Renamed(self, layout)
         if "prompt" not in renamed:
             raise UserError(f"{named}: {found}; needs data.columns={{prompt: COLUMN}} to name that of the prompts.")
         return _Own(self)
+
+    def recognised(self, columns: frozenset[str]) -> RowLayout | None:
+        """Return the layout of a file with these columns, None if it is none that is known."""
+        layout = recognise(columns)
+        return layout and replace(layout, languages=self.languages)
 
     def renamed(self, row: Row) -> dict[str, Any]:
         """Return a row under r1ray's names; what is not named keeps its own."""
@@ -121,7 +129,7 @@ class _Own:
             "domain": ("code" if isinstance(check, CodeTests) else "math") if is_absent(domain) else domain,
             "language": renamed.get("language"),
         }
-        layout = recognise(frozenset(own))
+        layout = self.columns.recognised(frozenset(own))
         assert layout is not None, "the layout of r1ray's own names"
         return replace(layout.read(own, index), check=check)
 

@@ -23,6 +23,7 @@ import pyarrow.parquet as pq
 from r1ray.config import RewardConfig, SandboxConfig
 from r1ray.data.checks import MalformedRow, parse_check, read_row
 from r1ray.data.own_columns import carried
+from r1ray.data.prompt_language import prompt_language
 from r1ray.errors import OwnFunctionFailed, UserError
 from r1ray.evaluation.score_process import IsolatedScorer
 from r1ray.reward.check_problems import reference_problem
@@ -82,14 +83,15 @@ def question_of(row: Mapping[str, Any]) -> Question:
         except (ValueError, RecursionError) as error:
             raise MalformedRow(f"check is no JSON object: {error}") from error
     prompt = row.get("prompt")
+    text = prompt if isinstance(prompt, str) else json.dumps(prompt, ensure_ascii=False) if prompt else ""
     return Question(
         row.get("id"),
         Prompt(
             id=str(row.get("id")),
-            text=prompt if isinstance(prompt, str) else json.dumps(prompt, ensure_ascii=False) if prompt else "",
+            text=text,
             check=parse_check(check),
             domain=str(row.get("domain") or ""),
-            language=str(row.get("language") or "en"),
+            language=str(row.get("language") or prompt_language(text)),
             columns=json.loads(carried({name: value for name, value in row.items() if name != "response"})[0]),
         ),
         Response(response, finished=row.get("finished") is not False),

@@ -123,6 +123,18 @@ def reasoning_of(prompt: Prompt, response: Response, *, special_token: str = SPE
     return None
 
 
+def spoken_text(prompt: Prompt, response: Response) -> str | None:
+    """The reasoning of a response and whatever stands outside the tags: all but ``<answer>``, or, in the cold-start
+    pattern, but the summary. None where nothing opens the reasoning."""
+    text = whole_text(prompt, response)
+    if "<think>" not in text:
+        return reasoning_of(prompt, response)
+    closed = text.rfind("</think>")
+    end = text.rfind("</answer>")
+    start = text.rfind("<answer>", 0, end) if end >= 0 else -1
+    return text if start < max(closed, 0) else f"{text[:start]}\n{text[end + len('</answer>') :]}"
+
+
 def boxed_answer_of_format(text: str) -> str | None:
     r"""The last closed ``\boxed`` of the answer of a well-formed text; None where the tags or the box are wrong.
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 from r1ray.algo.doors import BASELINES, SURROGATES
 from r1ray.config import AlgoConfig, DataConfig
 from r1ray.data.own_columns import OwnColumns
+from r1ray.data.prompt_language import known_languages
 from r1ray.errors import UserError
 from r1ray.reward.own_check import load_row_check
 from r1ray.reward.own_function import call_problem, is_async
@@ -18,7 +19,7 @@ SURROGATE_ARGUMENTS, SURROGATE_OPTIONS = ("ratio_N", "logp_N", "advantage_N"), (
 def own_columns_of(data: DataConfig) -> OwnColumns:
     """Return ``data.columns`` and the function of ``data.check``. Raises UserError for one that cannot be called."""
     check = None if data.check is None else load_row_check("data.check", data.check)
-    return OwnColumns(data.columns or {}, check)
+    return OwnColumns(data.columns or {}, check, known_languages(data.languages))
 
 
 def check_own_functions(algo: AlgoConfig) -> None:

@@ -15,7 +15,7 @@ from r1ray.rollout.engine_arguments import known_arguments
 FIXED = """
 recipe seed model graph students prepare.maker prepare.options
 data.train data.eval data.columns data.check data.template data.system_prompt data.suffix data.template_arguments
-data.on_bad_row data.max_prompt_tokens data.mixture data.difficulty.* data.reasoning_gym.*
+data.on_bad_row data.max_prompt_tokens data.languages data.mixture data.difficulty.* data.reasoning_gym.*
 algo.*
 rollout.dtype rollout.seeded rollout.engine_args
 judge.model judge.url judge.max_model_len judge.max_tokens

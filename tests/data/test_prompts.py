@@ -15,6 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from r1ray.data.layouts import final_answer
+from r1ray.data.own_columns import OwnColumns
 from r1ray.data.prompts import PromptCursor, PromptTable, pattern_of, spool_prompts
 from r1ray.errors import UserError
 from r1ray.types import Position
@@ -291,3 +292,24 @@ def test_a_report_names_domains_with_their_checks(tmp_path: Path) -> None:
 )
 def test_the_final_answer_of_a_solution(solution: str, answer: str) -> None:
     assert final_answer(solution) == answer
+
+
+def test_rows_without_a_language_get_that_of_their_question(tmp_path: Path) -> None:
+    questions = ["What is the sum of two and three?", "求两个数的和。", "Wie groß ist die Summe der Zahlen?"]
+    check = {"type": "math", "answer": "5"}
+    rows: list[dict[str, Any]] = [{"prompt": question, "check": check} for question in questions]
+    messages = [{"role": "system", "content": "Think."}, {"role": "user", "content": "求和。"}]
+    rows.append({"prompt": messages, "check": check})
+    rows.append({"prompt": questions[1], "check": check, "language": "ja"})
+    loaded = table(jsonl(tmp_path / "own.jsonl", rows), tmp_path)
+    assert [loaded[i].language for i in range(5)] == ["en", "zh", "de", "zh", "ja"]
+    rows = [{"prompt": question, "reward_model": {"ground_truth": "5"}} for question in questions]
+    loaded = table(jsonl(tmp_path / "verl.jsonl", rows), tmp_path)
+    assert [loaded[i].language for i in range(3)] == ["en", "zh", "de"]
+
+
+def test_the_language_is_one_of_those_that_are_asked_for(tmp_path: Path) -> None:
+    row = {"question": "Wie groß ist die Summe der Zahlen?", "answer": "5"}
+    spool = tmp_path / "spool.arrow"
+    spool_prompts(jsonl(tmp_path / "f.jsonl", [row]), spool, key="data.train", columns=OwnColumns(languages=["en", "nl"]))
+    assert PromptTable(spool, str)[0].language == "nl"

@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import json
 import math
+import random
 import re
 from collections.abc import Callable
 from dataclasses import replace
@@ -12,14 +13,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from r1ray.data.prompt_language import LABEL_OF_LANGUAGE
+from r1ray.data.prose import prose
 from r1ray.errors import UnscorableError
 from r1ray.reward.language import (
-    LABEL_OF_LANGUAGE,
     classify_words,
     language_consistency,
     language_problem,
     language_share,
-    prose,
 )
 from r1ray.types import Prompt, Response
 from tests.fakes import make_prompt
@@ -81,19 +82,24 @@ def test_no_kind_of_the_set_is_measured_badly(kind: str) -> None:
         ("", 0.0),
         ("<think></think><answer>4</answer>", 0.0),
         (f"<think>{ENGLISH}</think>{CHINESE}</think><answer>4</answer>", 8 / 21),
+        (f"<think>{ENGLISH}</think>{CHINESE}<answer>4</answer>", 8 / 21),
+        (f"<think>{ENGLISH}</think><answer>4</answer>{CHINESE}", 8 / 21),
+        (f"{CHINESE}<think>{ENGLISH}</think><answer>4</answer>", 8 / 21),
+        (f"<think>{ENGLISH}</think><answer>{CHINESE}</answer><answer>4</answer>", 8 / 21),
+        (f"<think>{ENGLISH}</think>{CHINESE}", 8 / 21),
         (f"<|reasoning|>{ENGLISH}<|reasoning|>{CHINESE}", 1.0),
         (f"<|reasoning|>{CHINESE}<|reasoning|>{ENGLISH}", 0.0),
     ],
 )
-def test_only_the_reasoning_counts(text: str, share: float) -> None:
+def test_all_but_the_answer_counts(text: str, share: float) -> None:
     assert reward(text, "en") == pytest.approx(share)
 
 
 @pytest.mark.parametrize(("opening", "closing"), [("<think>", "</think>"), ("<|reasoning|>", "<|reasoning|>")])
 def test_the_template_may_open_the_reasoning(opening: str, closing: str) -> None:
     template = f"User: q\nAssistant: {opening}\n"
-    assert reward(f"{ENGLISH}{closing}{CHINESE}", "en", prompt=template) == 1.0
-    assert reward(f"{CHINESE}{closing}{ENGLISH}", "en", prompt=template) == 0.0
+    assert reward(f"{ENGLISH}{closing}<answer>{CHINESE}</answer>", "en", prompt=template) == 1.0
+    assert reward(f"{CHINESE}{closing}<answer>{ENGLISH}</answer>", "en", prompt=template) == 0.0
     assert reward(ENGLISH, "en", prompt=template) == 1.0
 
 
@@ -178,6 +184,90 @@ def test_reasoning_without_words_earns_nothing(reasoning: str, language: str) ->
     assert reward(f"<think>{reasoning}</think><answer>4</answer>", language) == 0.0
 
 
+PROMPTS = [json.loads(line) for line in (DATA / "languages.jsonl").read_text(encoding="utf-8").splitlines()]
+TWELVE = sorted({row["language"] for row in PROMPTS})
+LATIN = ("en", "de", "fr", "es", "pt", "fi")
+
+
+def mixed_texts(target: str) -> list[tuple[str, float]]:
+    """Texts of three sentences and more of the target and of another language, and the target's share of words."""
+    draw = random.Random(target)
+    of = {language: [row["text"] for row in PROMPTS if row["language"] == language] for language in TWELVE}
+    texts = []
+    for _ in range(30):
+        other = draw.choice([language for language in TWELVE if language != target])
+        parts = [(1, text) for text in draw.sample(of[target], draw.randint(1, 4))]
+        parts += [(0, text) for text in draw.sample(of[other], draw.randint(3 - min(len(parts), 3), 4))]
+        draw.shuffle(parts)
+        sizes = [sum(word.size for word in classify_words(text)) for _, text in parts]
+        on_target = sum(size for size, (is_target, _) in zip(sizes, parts, strict=True) if is_target)
+        texts.append((" ".join(text for _, text in parts), on_target / sum(sizes)))
+    return texts
+
+
+@pytest.mark.parametrize("target", TWELVE)
+def test_the_share_of_mixed_texts_is_within_a_tenth_of_their_label(target: str) -> None:
+    for text, share in mixed_texts(target):
+        assert language_share(text, target) == pytest.approx(share, abs=0.1), text
+
+
+@pytest.mark.parametrize("target", LATIN)
+def test_a_text_is_paid_in_its_own_language_alone(target: str) -> None:
+    for row in PROMPTS:
+        if row["language"] in LATIN and row["kind"] == "two":
+            share = language_share(row["text"], target)
+            assert share == float(row["language"] == target), row["text"]
+
+
+DRAW = random.Random(0)
+WORTHLESS = {
+    "keyboard": "asdf qwer zxcv hjkl uiop asdf jkl qwerty zxcvb poiuy lkjhg mnbvc wertyu sdfghj",
+    "random letters": " ".join("".join(DRAW.choices("abcdefghijklmnopqrstuvwxyz", k=5)) for _ in range(60)),
+    "random syllables": " ".join(f"{DRAW.choice('bdfglmnprst')}{DRAW.choice('aeiou')}" * 2 for _ in range(60)),
+    "invented words": "blorf snik the glarb of frand and the wuzzle to grimp in a flun with the dorp",
+    "invented words, few": "blorf snik the glarb of frand",
+    "syllables": "la la la lo lo li ba be bo la ba lo li la be ba bo",
+    "syllables without spaces": "lalalala bababa dadada tatata mamamama papapa",
+    "one word": "Okay.",
+    "one word again": "the " * 400,
+    "two words again": "the and " * 400,
+    "one sentence again": "We add the numbers. " * 100,
+    "Latin": "Gallia est omnis divisa in partes tres, quarum unam incolunt Belgae, aliam Aquitani.",
+    "Lorem ipsum": "Lorem ipsum dolor sit amet consectetur adipiscing elit sed do eiusmod tempor incididunt ut labore",
+    "Swahili": "Tunajumlisha namba mbili na kupata jibu. Kisha tunagawanya kwa tatu na kuangalia kama ni sahihi.",
+    "Italian": "Sommiamo i due numeri e controlliamo il risultato. Poi dividiamo per tre.",
+    "Dutch": "We tellen de getallen op en controleren het antwoord. Daarna delen we door drie.",
+    "Swedish": "Vi adderar talen och kontrollerar resultatet. Sedan delar vi med tre.",
+    "Polish": "Dodajemy obie liczby i sprawdzamy wynik. Potem dzielimy przez trzy.",
+    "Turkish": "İki sayıyı topluyoruz ve sonucu kontrol ediyoruz. Sonra üçe bölüyoruz.",
+    "Indonesian": "Kita menjumlahkan kedua bilangan dan memeriksa hasilnya. Kemudian kita membagi dengan tiga.",
+    "pinyin": "women xian ba san he si xiang jia, dedao qi, ranhou zai jiancha yi bian, jieguo meiyou wenti",
+    "Japanese in Latin letters": "mazu futatsu no kazu wo tashimasu. sore kara kotae wo kakunin shimasu.",
+    "Russian in Latin letters": "snachala my slozhim dva chisla. zatem proverim otvet i razdelim na tri.",
+    "Hindi in Latin letters": "pehle hum dono sankhyaon ko jodte hain. phir hum uttar ki jaanch karte hain.",
+    "Vietnamese without marks": "chung ta cong hai so lai va kiem tra ket qua sau do chia cho ba",
+}
+
+
+@pytest.mark.parametrize("target", LATIN)
+@pytest.mark.parametrize("name", WORTHLESS)
+def test_what_is_no_text_of_the_target_is_paid_next_to_nothing(name: str, target: str) -> None:
+    assert reward(f"<think>{WORTHLESS[name]}</think><answer>4</answer>", target) <= 0.1
+
+
+@pytest.mark.parametrize("target", TWELVE)
+def test_words_copied_from_the_prompt_are_paid_next_to_nothing(target: str) -> None:
+    question = " ".join(row["text"] for row in PROMPTS if row["language"] == target and row["kind"] == "two")
+    own = next(row["text"] for row in PROMPTS if row["language"] == target and row["kind"] == "short")
+    assert reward(f"<think>{question}</think>", target, prompt=f"User: {question} Assistant:") <= 0.1
+    assert reward(f"<think>{question[:60]} {own}</think>", target, prompt="User: ... Assistant:") == 1.0
+
+
+def test_short_lines_are_judged_with_their_neighbours() -> None:
+    lines = "OK.\nSo 2x = 6.\nWait, no.\nThen a = 4.\nSimplify.\nHmm, factor it.\nDone."
+    assert language_share(lines, "en") == 1.0
+
+
 HACKS = {
     "filler": "the " * 400,
     "filler_beside_other_language": "the " * 400 + CHINESE * 3,
@@ -234,10 +324,15 @@ def test_languages_of_their_own_script_can_be_targets(language: str) -> None:
     assert language_problem(language) is None
 
 
-@pytest.mark.parametrize("language", ["fr", "de", "vi", "", "xx", "english"])
+@pytest.mark.parametrize("language", ["fr", "de-AT", "pt_BR", "vi", "nb", "fi"])
+def test_languages_in_latin_letters_can_be_targets(language: str) -> None:
+    assert language_problem(language) is None
+
+
+@pytest.mark.parametrize("language", ["", "xx", "english", "zxx"])
 def test_other_languages_are_refused_with_the_list_of_those_that_can(language: str) -> None:
     problem = language_problem(language)
-    assert problem is not None and repr(language) in problem and "en" in problem
+    assert problem is not None and repr(language) in problem and "en, " in problem
     with pytest.raises(UnscorableError):
         reward(f"<think>{ENGLISH}</think>", language)
 

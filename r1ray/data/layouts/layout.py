@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -11,6 +11,8 @@ from r1ray.data.checks import LANGUAGES as PROGRAM_LANGUAGES
 from r1ray.data.checks import read_row
 from r1ray.data.layouts.media import refuse_media
 from r1ray.data.layouts.values import folded, label_of
+from r1ray.data.prompt_language import LANGUAGES as TOLD_LANGUAGES
+from r1ray.data.prompt_language import prompt_language
 from r1ray.data.template import Question
 
 Row: TypeAlias = Mapping[str, Any]
@@ -54,6 +56,8 @@ class Layout:
     domains: tuple[str, ...] = ()
     default_domain: str = "math"
     """Where no column of ``domains`` says it, and the check is not of a program."""
+    languages: Sequence[str] = TOLD_LANGUAGES
+    """Of which the question is one, where no column says its language."""
 
     @property
     def title(self) -> str:
@@ -74,10 +78,18 @@ class Layout:
         check = self.check(row)
         language = label_of(row, "language").lower()
         language = "" if language in PROGRAM_LANGUAGES else language
+        question = self.question(row)
         return RawPrompt(
             id=label_of(row, *self.ids) or str(index),
-            question=self.question(row),
+            question=question,
             check=check,
             domain=label_of(row, *self.domains) or ("code" if isinstance(check, CodeTests) else self.default_domain),
-            language=LANGUAGES.get(language, language) or "en",
+            language=LANGUAGES.get(language, language) or prompt_language(asked_text(question), self.languages),
         )
+
+
+def asked_text(question: Question) -> str:
+    """Return what the user says, or all of a text."""
+    if isinstance(question, str):
+        return question
+    return "\n".join(message["content"] for message in question if message["role"] == "user")
