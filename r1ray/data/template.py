@@ -27,6 +27,11 @@ R1_ZERO = (
     "reasoning process here </think> <answer> answer here </answer>. User: {question}. Assistant:"
 )
 """The template of DeepSeek-R1-Zero (paper, Table 1)."""
+_USER_TURN = re.compile(
+    r"<\|im_start\|>user\b|<\|start_header_id\|>user<\|end_header_id\|>|\[INST\]|<start_of_turn>user\b|<\|user\|>"
+    r"|<\uff5cUser\uff5c>|<\|start\|>user<\|message\|>"
+)
+_MARKUP = re.compile(r"<\||\[/INST\]|<end_of_turn>|<\uff5c|</s>")
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +103,20 @@ def render(question: Question, *, template: str, apply_chat: Callable[[Sequence[
     if apply_chat is None:
         raise UserError("data.template=chat: the model's tokenizer has no chat template; use r1_zero or none.")
     return apply_chat([{"role": "user", "content": question}] if isinstance(question, str) else question)
+
+
+def question_in(text: str) -> str:
+    """Return the question of a prompt whose template has been applied: the last turn of the user, where chat markup or
+    the words of the paper's template tell it; else the whole text.
+
+    >>> question_in(render("1+1?", template="r1_zero")), question_in("<|im_start|>user\\n1+1?<|im_end|>\\n")
+    ('1+1?', '1+1?')
+    """
+    before, _, after = R1_ZERO.partition("{question}")
+    if text.startswith(before[:40]) and text.rstrip().endswith(after.lstrip(". ")):
+        return text.rstrip().removesuffix(after.lstrip(". ")).rpartition("User: ")[2].rstrip(". ")
+    turns = _USER_TURN.split(text)
+    return _MARKUP.split(turns[-1], maxsplit=1)[0].strip() if len(turns) > 1 else text
 
 
 class Renderer:

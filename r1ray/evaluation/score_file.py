@@ -24,6 +24,7 @@ from r1ray.config import RewardConfig, SandboxConfig
 from r1ray.data.checks import MalformedRow, parse_check, read_row
 from r1ray.data.own_columns import carried
 from r1ray.data.prompt_language import prompt_language
+from r1ray.data.template import question_in
 from r1ray.errors import OwnFunctionFailed, UserError
 from r1ray.evaluation.score_process import IsolatedScorer
 from r1ray.reward.check_problems import reference_problem
@@ -91,11 +92,19 @@ def question_of(row: Mapping[str, Any]) -> Question:
             text=text,
             check=parse_check(check),
             domain=str(row.get("domain") or ""),
-            language=str(row.get("language") or prompt_language(text)),
+            language=str(row.get("language") or prompt_language(_asked(prompt, text))),
             columns=json.loads(carried({name: value for name, value in row.items() if name != "response"})[0]),
         ),
         Response(response, finished=row.get("finished") is not False),
     )
+
+
+def _asked(prompt: object, text: str) -> str:
+    """Return the question itself: of chat messages, what the user says; of a text, what its template is around."""
+    if not isinstance(prompt, list):
+        return question_in(text)
+    turns = [turn for turn in prompt if isinstance(turn, dict) and turn.get("role") == "user"]
+    return "\n".join(str(turn.get("content")) for turn in turns)
 
 
 async def score_row(scorer: RewardScorer | IsolatedScorer, number: int, row: Row | str, book: FailureBook) -> Row:

@@ -311,5 +311,6 @@ def test_rows_without_a_language_get_that_of_their_question(tmp_path: Path) -> N
 def test_the_language_is_one_of_those_that_are_asked_for(tmp_path: Path) -> None:
     row = {"question": "Wie groß ist die Summe der Zahlen?", "answer": "5"}
     spool = tmp_path / "spool.arrow"
-    spool_prompts(jsonl(tmp_path / "f.jsonl", [row]), spool, key="data.train", columns=OwnColumns(languages=["en", "nl"]))
+    columns = OwnColumns(languages=["en", "nl"])
+    spool_prompts(jsonl(tmp_path / "f.jsonl", [row]), spool, key="data.train", columns=columns)
     assert PromptTable(spool, str)[0].language == "nl"

@@ -9,7 +9,7 @@ from transformers import PreTrainedTokenizerFast
 
 from r1ray.commands.compose import compose
 from r1ray.data.dialogues import Dialogue
-from r1ray.data.template import Form, Question, Renderer, render
+from r1ray.data.template import Form, Question, Renderer, question_in, render
 from r1ray.data.turns import DialogueEncoder
 from r1ray.errors import UserError
 
@@ -123,3 +123,19 @@ def test_dialogues_are_learned_in_the_form_in_which_prompts_are_asked(caplog: py
     encoder = DialogueEncoder(tokenizer, template="none")
     ((ids, _),) = encoder.encode([encoder.pieces(replace(dialogue, question="<s> 1+1"))])
     assert ids.tolist()[:2] == [0, 3] and "BOS twice" in caplog.text
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        render("What is 1+1?", template="r1_zero"),
+        "<|im_start|>system\nBe brief.<|im_end|>\n<|im_start|>user\nWhat is 1+1?<|im_end|>\n<think>\n",
+        "<|start_header_id|>user<|end_header_id|>\n\nWhat is 1+1?<|eot_id|><|start_header_id|>assistant",
+        "<s>[INST] Hello [/INST] Hi</s>[INST] What is 1+1? [/INST]",
+        "<start_of_turn>user\nWhat is 1+1?<end_of_turn>\n<start_of_turn>model\n",
+        "<\uff5cUser\uff5c>What is 1+1?<\uff5cAssistant\uff5c><think>\n",
+        "What is 1+1?",
+    ],
+)
+def test_the_question_is_found_in_a_prompt_whose_template_was_applied(text: str) -> None:
+    assert question_in(text) == "What is 1+1?"

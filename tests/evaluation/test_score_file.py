@@ -252,3 +252,18 @@ def test_a_check_of_the_users_own_that_is_missing_is_refused(
 
 def is_of_level(check: dict[str, Any], response: Response, prompt: Prompt) -> float:
     return float(prompt.columns["level"] == check["level"])
+
+
+def test_the_language_is_that_of_the_question_where_no_column_says_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    response = (
+        "<think>\u6211\u4eec\u628a\u4e09\u548c\u56db\u76f8\u52a0\u5f97\u5230\u4e03\u3002</think><answer>7</answer>"
+    )
+    question = "\u6c42\u4e09\u4e0e\u56db\u7684\u548c\u3002"
+    chat = f"<|im_start|>system\nYou are a helpful assistant.<|im_end|>\n<|im_start|>user\n{question}<|im_end|>\n"
+    prompts: list[Any] = [question, chat, [{"role": "user", "content": question}], "Add three and four, please."]
+    check = {"type": "math", "answer": "7"}
+    rows = [{"id": i, "prompt": prompt, "check": check, "response": response} for i, prompt in enumerate(prompts)]
+    outcomes, _ = scored(capsys, str(written(tmp_path / "f.jsonl", rows)), "reward=reasoning")
+    assert [outcome["parts"]["language"] for outcome in outcomes] == [1.0, 1.0, 1.0, 0.0]
