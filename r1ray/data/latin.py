@@ -92,14 +92,14 @@ def code_of(language: str) -> str:
 
 
 def best_language(words: Sequence[str], languages: Sequence[str]) -> str:
-    """Return the language that words in Latin letters speak for most.
+    """Return the language that words in Latin letters speak for most; English, if it may be, where they say little.
 
     >>> best_language(["Wie", "viele", "Zahlen"], ["en", "de", "fr"])
     'de'
     """
     names = _model().languages
     total_L = _evidence_of(words).sum(axis=0)
-    return max(languages, key=lambda language: float(total_L[names.index(language)]))
+    return max(languages, key=lambda language: float(total_L[names.index(language)]) + _SWITCH * (language == "en"))
 
 
 def _evidence_of(words: Sequence[str]) -> FloatArray:

@@ -39,6 +39,7 @@ def test_questions_get_their_language(kind: str, least: float) -> None:
         ("Додайте два числа.", ("en", "zh"), "ru"),
         ("Was ist 3+4?", ("de-AT", "en"), "de-AT"),
         ("What is 3+4?", ("zh",), "en"),
+        ("A fraction?", LANGUAGES, "en"),
         ("$x^2 = 4$", LANGUAGES, "en"),
         ("", LANGUAGES, "en"),
     ],
