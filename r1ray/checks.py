@@ -64,6 +64,11 @@ class CodeTests:
     checker: str | None = None
     """Python source of the data set's own checker, for problems with many right outputs: it defines
     ``check(stdin, expected, printed) -> bool`` and runs in a sandbox of its own."""
+    wrapped_results: bool = False
+    """Each expected result of a call may stand in a list of its own, as APPS writes them: both forms count."""
+    starter: str = ""
+    """Python code that the prompt shows: what it defines beside the entry is there for program and tests, and a
+    response that is only the body of its last function completes it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from r1ray.config.values import MAX_THREADS, at_least, between, one_of, seconds
 
@@ -24,6 +24,9 @@ class SandboxConfig:
     score`` start from."""
     python: str | None = None
     """Interpreter of Python programs. null: the system's."""
+    packages: list[str] = field(default_factory=list)
+    """Packages beside the standard library that Python programs may import, as ``[numpy]``, each with what it requires;
+    taken from the environment of r1ray on the machine of the reward actor."""
     cpu_s: float = 4.0
     """CPU time of one test case, unless the data say otherwise. The wall clock ends a test case at three times that.
     Unit: seconds."""

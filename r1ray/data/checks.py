@@ -48,7 +48,7 @@ from r1ray.checks import (
     Rule,
     StdioCase,
 )
-from r1ray.data.json_text import parse
+from r1ray.data.json_text import parse, write
 
 T = TypeVar("T")
 LANGUAGES = ("python", "cpp", "javascript", "typescript", "java", "bash", "php", "csharp")
@@ -191,6 +191,8 @@ def _code(value: Mapping[str, Any]) -> CodeTests:
         memory_mib=None if (memory := _positive(value, "memory_mib")) is None else int(memory),
         float_tolerance=_positive(value, "float_tolerance"),
         checker=None if value.get("checker") is None else str(value["checker"]),
+        wrapped_results=value.get("wrapped_results") is True,
+        starter=_text(value.get("starter") or ""),
     )
 
 
@@ -232,7 +234,7 @@ def _lacks(test: Any, names: tuple[str, ...]) -> bool:
 
 def _text(value: Any) -> str:
     # APPS has lists of lines in places.
-    text = "\n".join(map(str, value)) + "\n" if isinstance(value, list) else str(value)
+    text = "\n".join(map(_line, value)) + "\n" if isinstance(value, list) else _line(value)
     try:
         text.encode()
     except UnicodeEncodeError as error:
@@ -240,12 +242,16 @@ def _text(value: Any) -> str:
     return text
 
 
+def _line(value: Any) -> str:
+    return write(value) if isinstance(value, int) and not isinstance(value, bool) else str(value)
+
+
 def _call_case(test: Any) -> CodeCase:
     if isinstance(test, Mapping) and "input" in test and isinstance(test["input"], str):
         # LiveCodeBench: one JSON value a line for each argument, and the result as JSON.
         try:
             arguments = [parse(line) for line in test["input"].splitlines() if line.strip()]
-            return CallCase(json.dumps(arguments), json.dumps(parse(test["output"])))
+            return CallCase(write(arguments), write(parse(test["output"])))
         except (KeyError, TypeError, ValueError) as error:
             raise MalformedRow(f"a test's input and output are not JSON: {error}") from error
     arguments = _field(test, ("args", "arguments", "call", "input", "inputs"))
@@ -262,7 +268,7 @@ def _call_case(test: Any) -> CodeCase:
         expected = test[1]
     if expected is missing:
         raise MalformedRow(f"a test needs expected, found {test!r:.80}")
-    return CallCase(json.dumps(arguments), json.dumps(expected))
+    return CallCase(write(arguments), write(expected))
 
 
 def _assert_case(test: Any) -> CodeCase:

@@ -8,9 +8,11 @@ ValueError: the key 'answer' is there twice
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 from collections.abc import Iterator
+from decimal import Decimal
 from typing import Any, TextIO
 
 
@@ -18,7 +20,7 @@ def parse(text: str | bytes) -> Any:
     """Return the value of a JSON text. Raises ValueError where it is none, is nested too deeply, has a key twice, or
     holds half of a surrogate pair, which no file can."""
     try:
-        value = json.loads(text, object_pairs_hook=_once)
+        value = _loaded(text)
         if (b"\\ud" if isinstance(text, bytes) else "\\ud") in text.lower():  # type: ignore[operator]
             json.dumps(value, ensure_ascii=False).encode()
     except RecursionError as error:
@@ -26,6 +28,30 @@ def parse(text: str | bytes) -> Any:
     except UnicodeEncodeError as error:
         raise ValueError(f"{error.object[error.start]!r} is half of a surrogate pair, and no character") from error
     return value
+
+
+def write(value: Any) -> str:
+    """Return the JSON text of plain data, with integers of any length: ``json.dumps`` writes at most 4,300 digits.
+
+    >>> write({"a": [10**2, None]}), len(write([10**5000]))
+    ('{"a": [100, null]}', 5003)
+    """
+    with contextlib.suppress(ValueError):
+        return json.dumps(value)
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(map(write, value))}]"
+    if isinstance(value, dict):
+        return f"{{{', '.join(f'{json.dumps(name)}: {write(item)}' for name, item in value.items())}}}"
+    return str(Decimal(value)) if isinstance(value, int) else json.dumps(value)
+
+
+def _loaded(text: str | bytes) -> Any:
+    try:
+        return json.loads(text, object_pairs_hook=_once)
+    except ValueError as error:
+        if "digits" not in str(error) or isinstance(error, json.JSONDecodeError):
+            raise
+    return json.loads(text, object_pairs_hook=_once, parse_int=lambda digits: int(Decimal(digits)))
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -40,6 +40,7 @@ from r1ray.reward.reading import reading_score
 from r1ray.reward.task import TaskGrader
 from r1ray.sandbox.job import Limits
 from r1ray.sandbox.languages import require
+from r1ray.sandbox.packages import find_packages
 from r1ray.sandbox.pool import Sandbox
 from r1ray.types import Prompt, Response, Score
 
@@ -68,8 +69,9 @@ class Accuracy:
 
         Raises:
             SandboxUnavailable: this machine offers no isolation that holds.
-            UserError: the tools of a language are not installed.
+            UserError: the tools of a language, or a package that programs may import, are not installed.
         """
+        find_packages(sandbox.packages)  # before the first program, which may be late
         self._config, self._may_open, self._forms = sandbox, programs is None, forms
         self._judge, self._commands = judge, asyncio.Semaphore(os.cpu_count() or 1)
         self._grader: CodeGrader | None = None
@@ -173,7 +175,7 @@ class Accuracy:
 
 def open_sandbox(config: SandboxConfig) -> Sandbox:
     """The sandbox of a configuration. Raises SandboxUnavailable."""
-    return Sandbox(num_slots=config.num_slots, mode=config.mode, python=config.python)
+    return Sandbox(num_slots=config.num_slots, mode=config.mode, python=config.python, allowed=config.packages)
 
 
 def grader_of(config: SandboxConfig, sandbox: Sandbox) -> CodeGrader:

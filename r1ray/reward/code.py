@@ -6,25 +6,26 @@ What a program printed or returned is compared here, outside the sandbox; the ex
 from __future__ import annotations
 
 import json
-import math
-import re
 import secrets
 from collections.abc import Iterable
 from typing import Any
 
 from r1ray.checks import AssertCase, CallCase, CodeTests, StdioCase
+from r1ray.data.json_text import parse
 from r1ray.errors import UnscorableError
+from r1ray.reward.comparison import has_no_number, same_tokens, same_value
 from r1ray.reward.native import with_tests
 from r1ray.reward.program import extract_program
+from r1ray.reward.python_source import completed, definitions, shared_classes
 from r1ray.sandbox.inside.codec import Opaque, decode, encode
 from r1ray.sandbox.job import Limits, Run
 from r1ray.sandbox.languages import LANGUAGES
 from r1ray.sandbox.pool import Sandbox
 from r1ray.types import Score
 
-_NUMBER = re.compile(rb"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]{1,4})?")
-_WHOLE = re.compile(rb"[+-]?[0-9]+")
 CALLS_AT_ONCE = 64
+MAX_OUTPUT_KIB = 64 * 1024
+"""Of a program whose expected output is larger than ``sandbox.output_kib``."""
 WALL_FACTOR = 3
 """Wall-clock time of all tests of a response, as a multiple of its CPU time."""
 
@@ -52,6 +53,8 @@ class CodeGrader:
         program = extract_program(text, check.language)
         if program is None:
             return Score(0.0, "no_answer", None, f"no closed {check.language} program in the answer")
+        if check.language == "python" and check.starter:
+            program = completed(program, check.starter, check.entry)
         limits = self._limits_of(check)
         total = self._total_cpu_s * max(1.0, limits.cpu_s / self._limits.cpu_s)
         grading = _Grading(self._sandbox, check, program, limits, total, grow=not self._partial)
@@ -72,8 +75,15 @@ class CodeGrader:
         return Limits(
             cpu_s=check.time_limit_s or self._limits.cpu_s,
             memory_mib=check.memory_mib or self._limits.memory_mib,
-            output_kib=self._limits.output_kib,
+            output_kib=max(self._limits.output_kib, min(_needed_kib(check), MAX_OUTPUT_KIB)),
         )
+
+
+def _needed_kib(check: CodeTests) -> int:
+    """Output that a right program may need: twice what is printed; values that are returned are written at length."""
+    printed = max((len(case.stdout) for case in check.cases if isinstance(case, StdioCase)), default=0)
+    returned = max((len(case.expected) for case in check.cases if isinstance(case, CallCase)), default=0)
+    return (2 * 4 * printed + 16 * returned) // 1024
 
 
 class _Grading:
@@ -131,7 +141,7 @@ class _Grading:
             return ended
         if run.exit_code != 0:
             return "runtime_error", f"exit code {run.exit_code}: {_tail(run.stderr)}"
-        if check.checker is not None:
+        if check.checker is not None and not has_no_number(run.stdout, case.stdout.encode()):
             return self._special(case, run)
         if same_tokens(run.stdout, case.stdout.encode(), check.float_tolerance):
             return "passed", ""
@@ -174,7 +184,10 @@ class _Grading:
     def _asserts(self, case: AssertCase) -> tuple[str, str]:
         if self._check.language != "python":
             return self._native(case)
-        run = self._sandbox.run_asserts(self._program, self._check.entry, case.code, self._limits)
+        helpers = definitions(self._check.starter, self._check.entry)
+        tests = f"{helpers}\n{case.code}" if helpers else case.code
+        prelude = f"{helpers}\n{shared_classes(case.code)}"
+        run = self._sandbox.run_asserts(self._program, self._check.entry, tests, self._limits, prelude=prelude)
         verdict = _verdict(run)
         if "broken" in verdict:
             raise UnscorableError(f"the data set's asserts do not run: {verdict['broken']}")
@@ -209,7 +222,7 @@ class _Grading:
 
     def _call(self, cases: list[CallCase]) -> Run:
         try:
-            arguments = [encode(json.loads(case.arguments)) for case in cases]
+            arguments = [encode(parse(case.arguments)) for case in cases]
         except ValueError as error:
             raise UnscorableError(f"the arguments of a test are no JSON: {error}") from error
         limits = Limits(
@@ -227,7 +240,9 @@ class _Grading:
             return failure_of(run)
         if "e" in result:
             return "runtime_error", str(result["e"])[:500]
-        if same_value(_decoded(result.get("v")), json.loads(case.expected), self._check.float_tolerance):
+        given, expected = _decoded(result.get("v")), parse(case.expected)
+        forms = [expected, *expected] if self._check.wrapped_results and isinstance(expected, list) else [expected]
+        if any(same_value(given, form, self._check.float_tolerance) for form in forms):
             return "passed", ""
         return "wrong", f"returned {json.dumps(result.get('v'))[:200]}"
 
@@ -272,70 +287,6 @@ def failure_of(run: Run) -> tuple[str, str]:
 
 def _tail(data: bytes) -> str:
     return data[-300:].decode(errors="replace").strip()
-
-
-# ---------------------------------------------------------------------- comparison
-
-
-def same_tokens(printed: bytes, expected: bytes, tolerance: float | None = None) -> bool:
-    """Equal token by token, tokens being what white space separates. With a tolerance, tokens that are decimal numbers
-    on both sides may differ by it, relatively or absolutely.
-
-    >>> same_tokens(b"1  2", b"1 2\\n"), same_tokens(b"0.3333", b"0.33334"), same_tokens(b"0.3333", b"0.33334", 1e-3)
-    (True, False, True)
-    """
-    ours, theirs = printed.split(), expected.split()
-    if ours == theirs:
-        return True
-    if tolerance is None or len(ours) != len(theirs):
-        return False
-    return all(a == b or _close(a, b, tolerance) for a, b in zip(ours, theirs, strict=True))  # b is the reference
-
-
-def _close(a: bytes, b: bytes, tolerance: float) -> bool:
-    if not (_NUMBER.fullmatch(a) and _NUMBER.fullmatch(b)) or _WHOLE.fullmatch(b):
-        return False
-    return math.isclose(float(a), float(b), rel_tol=tolerance, abs_tol=tolerance)
-
-
-def same_value(given: Any, expected: Any, tolerance: float | None = None) -> bool:
-    """Equal with equal types: ``True`` is not 1 and 3.0 is not 3. JSON has no tuples and only text as keys, so a tuple
-    equals a list and the key 1 equals ``"1"``. With a tolerance numbers may differ by it.
-
-    >>> same_value((1, 2), [1, 2]), same_value(True, 1), same_value({1: 2}, {"1": 2}), same_value(3.0, 3)
-    (True, False, True, False)
-    """
-    if tolerance is not None and _is_number(given) and isinstance(expected, float):
-        return math.isclose(given, expected, rel_tol=tolerance, abs_tol=tolerance)
-    if isinstance(expected, list):
-        return (
-            isinstance(given, list | tuple)
-            and len(given) == len(expected)
-            and all(same_value(a, b, tolerance) for a, b in zip(given, expected, strict=True))
-        )
-    if isinstance(expected, dict):
-        if not isinstance(given, dict) or len(given) != len(expected):
-            return False
-        by_text = {
-            key if isinstance(key, str) else json.dumps(key, default=repr): value for key, value in given.items()
-        }
-        return by_text.keys() == expected.keys() and all(
-            same_value(by_text[key], expected[key], tolerance) for key in expected
-        )
-    return type(given) is type(expected) and bool(given == expected)
-
-
-def _key_text(key: Any) -> str:
-    if isinstance(key, str):
-        return key
-    try:
-        return json.dumps(key, default=repr)
-    except ValueError:  # a number of more digits than anybody writes down
-        return ""
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e300
 
 
 def _decoded(data: Any) -> Any:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import os
+import resource
 import tempfile
 from collections.abc import Iterator
 from typing import Any
@@ -97,6 +98,9 @@ def _compile(s: Any, profile: str, may_signal: bool, has_landlock: bool) -> byte
     for option in _PRCTL:
         rules.add_rule(allow, "prctl", arg(0, equal, option))
     rules.add_rule(allow, "prlimit64", arg(0, equal, 0), arg(2, equal, 0))  # read one's own
+    if not profile.endswith("-data"):  # RLIMIT_DATA does not count the stack
+        rules.add_rule(allow, "prlimit64", arg(0, equal, 0), arg(1, equal, resource.RLIMIT_STACK))
+        rules.add_rule(allow, "setrlimit", arg(0, equal, resource.RLIMIT_STACK))
     # A stream pair is what event loops wake themselves with; datagram pairs could send to paths.
     rules.add_rule(allow, "socketpair", arg(0, equal, 1), arg(1, masked, 0xF, 1))
     rules.add_rule(allow, "sendto", arg(4, equal, 0))

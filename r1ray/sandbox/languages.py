@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 from r1ray.errors import UserError
+from r1ray.sandbox.java_source import runnable
 from r1ray.sandbox.job import Command, Limits
 
 
@@ -147,10 +148,11 @@ def require(names: set[str], *, key: str) -> None:
 def compile_command(language: Language, source: str) -> Command:
     """The command that makes the artifact of a program."""
     assert language.compile is not None
+    prepared = runnable(source) if language.name == "java" else source
     return Command(
         argv=language.compile,
         profile="shell",
-        files={language.source: source.encode("utf-8", "surrogatepass")},
+        files={language.source: prepared.encode("utf-8", "surrogatepass")},
         environment=_environment(language, COMPILE_LIMITS),
         collect=language.collect or language.compiled,
         memory_rlimit=language.memory_rlimit,

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import functools
 import hashlib
 import itertools
 import os
 import queue
+import secrets
 import shutil
 import sys
 import tempfile
 import threading
 import weakref
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,13 +27,14 @@ from r1ray.sandbox import languages
 from r1ray.sandbox.inside.command_child import remove_tree
 from r1ray.sandbox.inside.wire import Job
 from r1ray.sandbox.job import Limits, Run
+from r1ray.sandbox.packages import find_packages, stage_packages
 from r1ray.sandbox.probes import self_test
 from r1ray.sandbox.slot import Mode, Slot, SlotSettings, landlock_abi, stage_library
 
 T = TypeVar("T")
 UNSAFE = "r1ray: UNSAFE: sandbox.mode=none: programs that a model writes run here without any isolation."
 CACHE_BYTES = 256 << 20
-UID_BASE, USERS_OF_A_PROCESS = 200_000, 256
+UID_BASE, LAST_UID, USERS_OF_A_PROCESS = 200_000, 1 << 31, 256
 PREFIX, OWNER = "r1ray-sandbox-", "owner"
 QUEUE_S = 600.0
 """How long a job waits for a free slot."""
@@ -69,6 +72,7 @@ class Sandbox:
         max_landlock_abi: int = 99,
         packages: tuple[str, ...] = (),
         imports: tuple[str, ...] = (),
+        allowed: Sequence[str] = (),
     ) -> None:
         """Start the slots and try to break out of them.
 
@@ -78,13 +82,16 @@ class Sandbox:
             python: the interpreter for Python programs; None finds one outside home folders.
             packages: folders that Python programs may import from, beside the standard library.
             imports: modules that each slot imports once, so that no program has to.
+            allowed: packages of this environment that programs may import, too.
 
         Raises:
             SandboxUnavailable: isolation that holds cannot be had; the message says what is missing.
+            UserError: a package of ``allowed`` is not installed.
         """
+        found = find_packages(allowed)
         cores = sorted(os.sched_getaffinity(0))
         self.num_slots = num_slots or len(cores)
-        chosen, interpreter = choose_mode(mode), python or find_python()
+        chosen, interpreter = choose_mode(mode), python or find_python(of_this_version=bool(allowed))
         sweep()
         self.folder = Path(tempfile.mkdtemp(prefix=PREFIX))
         self.folder.chmod(0o711)
@@ -94,6 +101,11 @@ class Sandbox:
         library.mkdir()
         scratch.mkdir(mode=0o711)
         stage_library(library)
+        if allowed:
+            staged = self.folder / "packages"
+            staged.mkdir()
+            stage_packages(found, staged)
+            packages, imports = (*packages, str(staged)), (*imports, *found.modules)
         self._settings = SlotSettings(
             mode=chosen,
             may_mount_proc=chosen == "bubblewrap" and not bubblewrap_problem("--proc", "/proc"),
@@ -193,9 +205,10 @@ class Sandbox:
         payload = {"mode": "calls", "source": source, "entry": entry, "calls": calls, "call_s": call_s}
         return self._patiently(lambda slot: slot.run_python(payload, limits, has_result=True))
 
-    def run_asserts(self, source: str, entry: str | None, tests: str, limits: Limits) -> Run:
-        """Run the data set's asserts in one sandbox against the candidate in another; the verdict is ``result``."""
-        candidate: Job = {"mode": "candidate", "source": source}
+    def run_asserts(self, source: str, entry: str | None, tests: str, limits: Limits, *, prelude: str = "") -> Run:
+        """Run the data set's asserts in one sandbox against the candidate in another; the verdict is ``result``.
+        ``prelude``: code of the data set that the candidate relies on."""
+        candidate: Job = {"mode": "candidate", "source": source, "prelude": prelude}
         tester: Job = {"mode": "tester", "tests": tests, "entry": entry}
         return self._patiently(lambda slot: slot.run_pair(candidate, tester, limits))
 
@@ -316,7 +329,21 @@ def own_users(num_slots: int) -> int:
     first = next(_users)
     for _ in range(num_slots - 1):
         next(_users)
-    return UID_BASE + os.getpid() * USERS_OF_A_PROCESS + first % USERS_OF_A_PROCESS
+    return users_of_process(os.getpid()).start + first % USERS_OF_A_PROCESS
+
+
+@functools.cache
+def users_of_process(pid: int) -> range:
+    """User numbers of this process, ``pid``, drawn by chance: containers have the same process numbers, and the kernel
+    counts a user's processes over all of them."""
+    for lowest in (UID_BASE, 1_000):
+        for line in Path("/proc/self/uid_map").read_text().splitlines():
+            start, _, count = map(int, line.split())
+            low, high = max(start, lowest), min(start + count, LAST_UID)
+            if high - low >= USERS_OF_A_PROCESS:
+                first = low + secrets.randbelow((high - low) // USERS_OF_A_PROCESS) * USERS_OF_A_PROCESS
+                return range(first, first + USERS_OF_A_PROCESS)
+    return range(UID_BASE, UID_BASE + USERS_OF_A_PROCESS)  # not to be had: a slot's start says so
 
 
 def choose_mode(mode: str) -> Mode:

@@ -90,7 +90,7 @@ def _landlock_paths(settings: SlotSettings) -> dict[str, dict[str, list[str]]]:
     everything = ["/usr", "/bin", *_LIBRARIES]
     return {
         "python": shared | {"read": [*_LIBRARIES, zoneinfo, *prefixes]},
-        "native": shared | {"run": everything, "read": list(_TOOL_CONFIGURATION)},
+        "native": shared | {"read": [*_LIBRARIES, "/usr/share", *_TOOL_CONFIGURATION]},
         "shell": shared | {"run": everything, "read": list(_TOOL_CONFIGURATION)},
     }
 

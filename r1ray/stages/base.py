@@ -18,6 +18,7 @@ from r1ray.errors import UserError
 from r1ray.runtime.files import content_digest, digest_of, files_of, read_object, write_json
 from r1ray.runtime.user_paths import file_of, path_of
 from r1ray.sandbox.languages import require
+from r1ray.sandbox.packages import find_packages
 from r1ray.sandbox.pool import UNSAFE, choose_mode
 from r1ray.stages.watch import Unwatched, Watch
 from r1ray.telemetry.driver_status import begin_stage
@@ -138,6 +139,7 @@ def check_sandbox(settings: SandboxConfig, programs: frozenset[str], *, key: str
     this machine, look before any of them starts. Returns what the user has to be told."""
     if programs and is_local:
         require(set(programs), key=key)
+        find_packages(settings.packages)
         choose_mode(settings.mode)
     return UNSAFE if programs and settings.mode == "none" else None
 

@@ -25,7 +25,7 @@ reward.parts.NAME.domains reward.parts.NAME.from_step reward.parts.NAME.deadline
 reward.verifier.deadline_s reward.verifier.memory_mib reward.verifier.require_simplified
 reward.answer_forms
 reward.models reward.models.NAME.model reward.models.NAME.sees reward.models.NAME.max_tokens reward.models.NAME.dtype
-sandbox.python sandbox.cpu_s sandbox.total_cpu_s sandbox.memory_mib sandbox.output_kib sandbox.partial
+sandbox.python sandbox.packages sandbox.cpu_s sandbox.total_cpu_s sandbox.memory_mib sandbox.output_kib sandbox.partial
 learner.dtype learner.zero_stage learner.lr learner.betas learner.epsilon learner.weight_decay learner.grad_clip
 learner.schedule learner.lr_floor learner.warmup_updates learner.sequence_parallel_size
 learner.lora.rank learner.lora.alpha learner.lora.targets learner.lora.publish

@@ -136,7 +136,12 @@ def test_any_text_survives_the_way_to_the_spool_and_back(pairs: list[tuple[str, 
         (
             {"prompt": "def add(a, b):", "entry_point": "add", "test": "def check(c): pass", "task_id": "HumanEval/0"},
             "HumanEval",
-            CodeTests(language="python", cases=(AssertCase("def check(c): pass"),), entry="add"),
+            CodeTests(
+                language="python",
+                cases=(AssertCase("def check(c): pass"),),
+                entry="add",
+                starter="def add(a, b):",
+            ),
         ),
         (
             {"text": "Add.", "test_list": ["assert add(1, 2) == 3"], "test_setup_code": "import math", "task_id": 7},

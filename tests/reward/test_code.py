@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from r1ray.checks import AssertCase, CallCase, CodeTests, StdioCase
 from r1ray.errors import UnscorableError
-from r1ray.reward.code import CodeGrader, same_tokens, same_value
+from r1ray.reward.code import CodeGrader
+from r1ray.reward.comparison import same_tokens, same_value
 from r1ray.sandbox.inside.codec import Opaque, decode, encode
 from r1ray.sandbox.job import Limits
 from r1ray.sandbox.pool import Sandbox
@@ -87,7 +88,7 @@ def test_the_codec_keeps_every_type(value: Any) -> None:
 
 @pytest.mark.parametrize(
     ("given_", "expected"),
-    [(True, 1), (1, True), (1.0, 1), ("1", 1), (None, 0), ([1], 1), ([1, 2], [1]), ({"a": 1}, {"b": 1}), ({1}, [1]),
+    [(True, 1), (1, True), (1.5, 1), ("1", 1), (None, 0), ([1], 1), ([1, 2], [1]), ({"a": 1}, {"b": 1}), ({1}, [1]),
      (float("nan"), float("nan")), (Opaque("x"), "x"), (b"a", "a"), (0, False), ([True], [1]),
      ({1: 2, "1": 2}, {"1": 2})],
 )  # fmt: skip

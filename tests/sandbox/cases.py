@@ -160,6 +160,7 @@ class P {
 """, "csharp"),
     _row("bash kills all", "contained", "kill -9 -1; echo still here\n", "bash"),
     _row("C++ files and sockets", "denied", """#include <cstdio>
+#include <initializer_list>
 #include <fcntl.h>
 #include <unistd.h>
 #include <sys/socket.h>
@@ -169,6 +170,18 @@ int main() {
     puts(socket(AF_INET, SOCK_STREAM, 0) >= 0 ? "ESCAPED socket" : "DENIED");
     puts(fork() >= 0 ? "ESCAPED fork" : "DENIED");
     puts(execl("/bin/sh", "sh", "-c", "echo ESCAPED exec", nullptr) ? "DENIED" : "ESCAPED");
+}
+""", "cpp"),
+    _row("C++ other interpreters", "denied", """#include <cstdio>
+#include <initializer_list>
+#include <unistd.h>
+int main() {
+    for (const char *python : {"/usr/bin/python3", "/bin/python3", "/usr/bin/perl", "/bin/sh"}) {
+        execl(python, python, "-c", "print('ESCAPED')", nullptr);
+        for (const char *loader : {"/lib64/ld-linux-x86-64.so.2", "/lib/ld-linux-aarch64.so.1"})
+            execl(loader, loader, python, "-c", "print('ESCAPED')", nullptr);
+    }
+    puts(execlp("python3", "python3", "-c", "print('ESCAPED')", nullptr) ? "DENIED" : "");
 }
 """, "cpp"),
     _row("C++ secrets through the compiler", "compile_error", '#include "@CANARY@"\nint main() {}\n', "cpp"),

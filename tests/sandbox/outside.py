@@ -20,6 +20,7 @@ from r1ray.checks import AssertCase, CallCase, CodeCase, CodeTests, StdioCase
 from r1ray.errors import InfrastructureError, MachineTooBusy
 from r1ray.reward.code import CodeGrader, failure_of
 from r1ray.sandbox.job import Limits
+from r1ray.sandbox.languages import LANGUAGES
 from r1ray.sandbox.pool import Sandbox
 
 SECRET = "THE-SECRET-OF-THE-CANARY"
@@ -221,8 +222,11 @@ def _misjudged(row: dict[str, Any], sandbox: Sandbox, outside: Outside) -> list[
     if expect in ("pass", "reject"):
         score = CodeGrader(sandbox, limits=limits).score(tests_of(row), f"```{row['language']}\n{code}\n```")
         return [] if (score.value == 1.0) == (expect == "pass") else [f"{score.label}: {score.detail}"]
-    run = sandbox.run_program(row["language"], code, limits, stdin=row.get("stdin", "").encode())
     found = []
+    if LANGUAGES[row["language"]].compile and expect in ("denied", "timeout", "memory", "output_limit"):
+        made = sandbox.compile(row["language"], code)
+        found += [] if made.artifact else [f"it does not compile: {made.run and made.run.stderr[-300:]!r}"]
+    run = sandbox.run_program(row["language"], code, limits, stdin=row.get("stdin", "").encode())
     if any(line.startswith(b"ESCAPED") for line in run.stdout.splitlines()):
         found.append(f"escaped: {run.stdout[:300]!r}")
     if SECRET.encode() in run.stdout + run.stderr:
@@ -237,8 +241,6 @@ def _misjudged(row: dict[str, Any], sandbox: Sandbox, outside: Outside) -> list[
 
 def _verdict_of(row: dict[str, Any], run: Any) -> str:
     """A verdict for a run without expected output; a compiler's run is one of its own."""
-    from r1ray.sandbox.languages import LANGUAGES
-
     if LANGUAGES[row["language"]].compile is not None and row["expect"] == "compile_error":
         return "compile_error" if not run.is_clean else "compiled"
     if run.is_clean:

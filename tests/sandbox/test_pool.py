@@ -19,7 +19,7 @@ import pytest
 
 from r1ray.errors import InfrastructureError, MachineTooBusy, SandboxUnavailable
 from r1ray.sandbox.job import Command, Limits, Run
-from r1ray.sandbox.pool import UID_BASE, USERS_OF_A_PROCESS, Sandbox, choose_mode, find_python
+from r1ray.sandbox.pool import UID_BASE, Sandbox, choose_mode, find_python, users_of_process
 from r1ray.sandbox.slot import Slot
 from tests import tools
 from tests.sandbox.cases import CONTAINED
@@ -291,9 +291,9 @@ def removes_shared_memory() -> Iterator[None]:
     """Remove the segments that programs of this process's sandboxes have made."""
     before = shared_memory()
     yield
-    first = UID_BASE + os.getpid() * USERS_OF_A_PROCESS
+    users = users_of_process(os.getpid())
     for number, user in shared_memory().items():
-        if number not in before and first <= user < first + USERS_OF_A_PROCESS:
+        if number not in before and user in users:
             ctypes.CDLL(None).shmctl(number, 0, None)  # IPC_RMID
 
 
@@ -375,3 +375,44 @@ def test_it_runs_in_many_threads_at_once() -> None:
         for thread in threads:
             thread.join()
     assert sorted(int(printed) for printed in results) == list(range(64))
+
+
+FLOODS = {
+    "folders": "import os\nfor i in range(10**6): os.mkdir(str(i))",
+    "folders in folders": "import os\ndef f(p, d):\n    for i in range(10):\n        os.mkdir(f'{p}/{i}')\n"
+    "        if d: f(f'{p}/{i}', d - 1)\nf('.', 7)",
+    "links": "import os\nopen('a', 'w').close()\nfor i in range(10**6): os.link('a', str(i))",
+}
+
+
+@pytest.mark.needs("bash")
+@pytest.mark.parametrize("flood", FLOODS)
+def test_a_flood_of_files_is_ended_while_it_is_small(fresh: Sandbox, flood: str) -> None:
+    run = fresh.run_program("bash", f'python3 -I -S -c "{FLOODS[flood]}"', LIMITS)
+    assert run.ended == "output" and run.cpu_s < LIMITS.cpu_s / 2
+
+
+def test_containers_with_the_same_process_numbers_take_other_users() -> None:
+    users_of_process.cache_clear()
+    drawn = set()
+    for _ in range(20):
+        drawn.add(users_of_process(7))
+        users_of_process.cache_clear()
+    assert len(drawn) == 20 and all(users.start >= UID_BASE for users in drawn)
+
+
+COUNTED = """
+import os, resource, subprocess, sys
+from r1ray.sandbox.inside.lock import processes_counted
+os.setresuid(1234567, 1234567, 1234567)
+before = processes_counted()
+sleepers = [subprocess.Popen(["/bin/sleep", "60"], cwd="/") for _ in range(5)]
+print(processes_counted() - before)
+for sleeper in sleepers: sleeper.kill()
+"""
+
+
+@pytest.mark.needs("root")
+def test_the_kernels_own_count_of_processes_is_found() -> None:
+    done = subprocess.run([sys.executable, "-c", COUNTED], capture_output=True, text=True, timeout=60)
+    assert done.stdout == "5\n", done.stderr

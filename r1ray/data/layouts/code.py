@@ -25,7 +25,8 @@ def _leetcode(row: Mapping[str, Any]) -> Check:
 
 
 def _humaneval(row: Mapping[str, Any]) -> Check:
-    return parse_check({"type": "code", "kind": "assert", "entry": row.get("entry_point"), "tests": [row.get("test")]})
+    fields = {"entry": row.get("entry_point"), "tests": [row.get("test")], "starter": text_of(row, "prompt")}
+    return parse_check({"type": "code", "kind": "assert", **fields})
 
 
 def _mbpp_question(row: Mapping[str, Any]) -> Question:

@@ -12,7 +12,6 @@ from typing import Any
 
 from r1ray.checks import Check
 from r1ray.data.checks import MalformedRow, UnusableRow, code_language, parse_check
-from r1ray.data.layouts.pytest_source import without_pytest
 from r1ray.data.layouts.values import kind_of, unpacked, value_of, without_none
 
 FLOAT_TOLERANCE = 1e-6
@@ -111,7 +110,6 @@ def _asserts(code: list[Any], entry: Any) -> dict[str, Any]:
     """A trailing ``check(Solution().f)`` says what the tests call; ``Solution().f(...)`` in them calls it."""
     cases = []
     for case in code:
-        case = without_pytest(case) if isinstance(case, str) else case
         if isinstance(case, str) and (called := _CALLED_CHECK.search(case)):
             entry, case = called[1], case[: called.start()]
         if isinstance(case, str) and (method := _METHOD.search(case)):
@@ -129,7 +127,8 @@ def _pairs(inputs: list[Any], outputs: list[Any], column: str, entry: Any) -> di
     if not entry:
         return {"kind": "stdio", "tests": [{"stdin": i, "stdout": o} for i, o in zip(inputs, outputs, strict=True)]}
     tests = [_call(i, o) for i, o in zip(inputs, outputs, strict=True)]
-    return {"kind": "func", "entry": entry, "tests": tests}
+    wrapped = bool(outputs) and all(isinstance(output, list) and len(output) == 1 for output in outputs)
+    return {"kind": "func", "entry": entry, "tests": tests, "wrapped_results": wrapped}
 
 
 def _call(given: Any, wanted: Any) -> Any:

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import collections
 import itertools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 MAX_ITEMS = 100_000
 """Of an iterator; a longer one is no data."""
 
 
-def encode(value: Any) -> Any:
-    """A value as JSON that keeps its type apart; what is no data becomes its type's name alone."""
+def encode(value: Any, other: Callable[[Any], Any] | None = None) -> Any:
+    """A value as JSON that keeps its type apart; what is no data becomes its type's name alone, or what ``other`` makes
+    of it."""
     if value is None or value is True or value is False:
         return value
     if isinstance(value, int):
@@ -23,32 +24,33 @@ def encode(value: Any) -> Any:
     if isinstance(value, str):
         return str.__str__(value)
     if isinstance(value, list):
-        return [encode(item) for item in list.__iter__(value)]
+        return [encode(item, other) for item in list.__iter__(value)]
     if isinstance(value, tuple):
-        return {"tuple": [encode(item) for item in tuple.__iter__(value)]}
+        return {"tuple": [encode(item, other) for item in tuple.__iter__(value)]}
     if isinstance(value, dict):
-        return {"dict": [[encode(key), encode(item)] for key, item in dict.items(value)]}
+        return {"dict": [[encode(key, other), encode(item, other)] for key, item in dict.items(value)]}
     if isinstance(value, set | frozenset):
-        return {"set": [encode(item) for item in value]}
+        return {"set": [encode(item, other) for item in value]}
     if isinstance(value, bytes | bytearray):
         return {"bytes": bytes(value).hex()}
     if isinstance(value, complex):
         return {"complex": [float.hex(value.real), float.hex(value.imag)]}
     if isinstance(value, range):
-        return {"range": [encode(value.start), encode(value.stop), encode(value.step)]}
+        return {"range": [encode(value.start, other), encode(value.stop, other), encode(value.step, other)]}
     if isinstance(value, collections.deque):
-        return {"deque": [encode(item) for item in collections.deque.__iter__(value)]}
+        return {"deque": [encode(item, other) for item in collections.deque.__iter__(value)]}
     if isinstance(value, Iterator):
         items = list(itertools.islice(value, MAX_ITEMS + 1))
         if len(items) <= MAX_ITEMS:
-            return {"iterator": [encode(item) for item in items]}
-    return {"other": type(value).__name__[:100]}
+            return {"iterator": [encode(item, other) for item in items]}
+    return {"other": type(value).__name__[:100]} if other is None else other(value)
 
 
-def decode(data: Any) -> Any:
-    """The value of what :func:`encode` made. Raises ValueError."""
+def decode(data: Any, other: Callable[[str, Any], Any] | None = None) -> Any:
+    """The value of what :func:`encode` made; ``other`` makes one of a kind and body that are not known here. Raises
+    ValueError."""
     if isinstance(data, list):
-        return [decode(item) for item in data]
+        return [decode(item, other) for item in data]
     if not isinstance(data, dict):
         return data
     ((kind, body),) = data.items()
@@ -57,22 +59,22 @@ def decode(data: Any) -> Any:
     if kind == "float":
         return float.fromhex(body)
     if kind == "tuple":
-        return tuple(decode(item) for item in body)
+        return tuple(decode(item, other) for item in body)
     if kind == "dict":
-        return {_hashable(decode(key)): decode(item) for key, item in body}
+        return {_hashable(decode(key, other)): decode(item, other) for key, item in body}
     if kind == "set":
-        return {_hashable(decode(item)) for item in body}
+        return {_hashable(decode(item, other)) for item in body}
     if kind == "bytes":
         return bytes.fromhex(body)
     if kind == "complex":
         return complex(float.fromhex(body[0]), float.fromhex(body[1]))
     if kind == "range":
-        return range(*(decode(item) for item in body))
+        return range(*(decode(item, other) for item in body))
     if kind == "deque":
-        return collections.deque(decode(item) for item in body)
+        return collections.deque(decode(item, other) for item in body)
     if kind == "iterator":
-        return iter([decode(item) for item in body])
-    return Opaque(body)
+        return iter([decode(item, other) for item in body])
+    return Opaque(body) if other is None else other(kind, body)
 
 
 def _hashable(value: Any) -> Any:

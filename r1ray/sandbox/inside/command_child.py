@@ -24,9 +24,12 @@ def command_child(lock: Lock, job: Job, descriptors: list[int], parent: int) -> 
         os.close(target)
     os.chdir(job["folder"])
     argv = [word.replace("{dir}", job["folder"]) for word in job["argv"]]
+    program = _find(argv[0], job["environment"]["PATH"])
+    if job["profile"] == "native":
+        job["executables"] = executables_of(program)
     become_child(lock, job, descriptors[len(job["files"]) :], parent)
     try:
-        os.execve(_find(argv[0], job["environment"]["PATH"]), argv, job["environment"])
+        os.execve(program, argv, job["environment"])
     except OSError as error:  # an artifact that is no program: its maker's fault
         os.write(2, f"cannot be executed: {error}\n".encode())
     os._exit(126)
@@ -38,6 +41,16 @@ def _open_folder(folder: str) -> int:
 
 def _find(program: str, path: str) -> str:
     return program if "/" in program else shutil.which(program, path=path) or program
+
+
+def executables_of(program: str) -> list[str]:
+    """What a native program has to execute: itself and the loader of its libraries. Other interpreters would answer in
+    another language; a tool that is a script needs one."""
+    path = os.path.realpath(program)
+    with contextlib.suppress(OSError), open(path, "rb") as file:
+        if file.read(2) == b"#!":
+            return ["/usr", "/bin"]
+    return [path, *glob.glob("/lib*/ld-linux*.so*"), *glob.glob("/lib/ld-musl*.so*")]
 
 
 def artifact_of(folder: str, pattern: str, max_bytes: int) -> int | None:
@@ -82,12 +95,12 @@ def folder_size(folder: str, max_entries: int) -> int | None:
             with os.scandir(waiting.pop()) as found:
                 for entry in found:
                     entries += 1
+                    if entries > max_entries:
+                        return None
                     if entry.is_dir(follow_symlinks=False):
                         waiting.append(entry.path)
                     with contextlib.suppress(FileNotFoundError):
                         size += entry.stat(follow_symlinks=False).st_blocks * 512
-            if entries > max_entries:
-                return None
     except FileNotFoundError:
         return size
     except OSError:

@@ -60,7 +60,13 @@ class Lock:
             self._filters[profile] = _Fprog(len(data) // 8, data)
         self._python = self._ruleset("python") if self.abi else None
 
-    def _ruleset(self, profile: str, folder: str | None = None, files: tuple[str, ...] = ()) -> landlock.Ruleset:
+    def _ruleset(
+        self,
+        profile: str,
+        folder: str | None = None,
+        files: tuple[str, ...] = (),
+        executables: tuple[str, ...] = (),
+    ) -> landlock.Ruleset:
         scope = landlock.scope_for_abi(self.abi)
         rules = landlock.Ruleset(
             handled_fs=landlock.fs_for_abi(self.abi),
@@ -69,8 +75,9 @@ class Lock:
             best_effort=False,
         )
         allowed = {"files": READ_FILE, "read": READ, "run": RUN}
+        more = {"files": files, "run": executables}
         for kind, access in allowed.items():
-            for path in (*self.settings["paths"][profile].get(kind, ()), *(files if kind == "files" else ())):
+            for path in (*self.settings["paths"][profile].get(kind, ()), *more.get(kind, ())):
                 if os.path.exists(path):
                     # Landlock refuses rights of folders on a rule for a file.
                     rules.allow_path(path, access if os.path.isdir(path) else access & ~AccessFS.READ_DIR)
@@ -79,13 +86,13 @@ class Lock:
             rules.allow_path(folder, WRITE if profile == "shell" else RUN)
         return rules
 
-    def put_on(self, profile: str, folder: str | None, files: tuple[str, ...]) -> None:
+    def put_on(self, profile: str, folder: str | None, files: tuple[str, ...], executables: tuple[str, ...]) -> None:
         """Restrict this process, for good. Whatever cannot be put on raises."""
         if self.settings["mode"] == "none":
             return
         prctl(PR_SET_NO_NEW_PRIVS, 1)
         if self.abi:
-            rules = self._python if profile == "python" else self._ruleset(profile, folder, files)
+            rules = self._python if profile == "python" else self._ruleset(profile, folder, files, executables)
             assert rules is not None
             rules.restrict(no_new_privs=False)
             rules.close()
@@ -109,7 +116,7 @@ def limit(job: Job) -> None:
         resource.RLIMIT_NOFILE: (job["descriptors"], job["descriptors"]),
         resource.RLIMIT_MEMLOCK: (0, 0),
         resource.RLIMIT_MSGQUEUE: (0, 0),
-        resource.RLIMIT_STACK: (64 * kib * kib, 64 * kib * kib),
+        resource.RLIMIT_STACK: (64 * kib * kib, _most_stack() if job["memory_rlimit"] == "AS" else 64 * kib * kib),
         (resource.RLIMIT_AS if job["memory_rlimit"] == "AS" else resource.RLIMIT_DATA): (memory, memory),
     }
     if job["processes"] is not None:
@@ -118,15 +125,42 @@ def limit(job: Job) -> None:
         resource.setrlimit(which, pair)
 
 
-def processes_of(uid: int) -> int:
-    """Threads of this user, which the limit counts together."""
-    count = 0
-    for name in os.listdir("/proc"):
-        if name.isdigit():
-            with contextlib.suppress(OSError):
-                if os.stat(f"/proc/{name}").st_uid == uid:
-                    count += len(os.listdir(f"/proc/{name}/task"))
-    return count
+def _most_stack() -> int:
+    """What a program may raise its stack to: the limit of its address space counts that, too."""
+    return resource.getrlimit(resource.RLIMIT_STACK)[1]
+
+
+def processes_counted() -> int:
+    """Processes and threads that the kernel counts against this user's limit. Other containers' are among them, and no
+    /proc shows these, so a child tries which limit leaves room for one more."""
+    read, write = os.pipe2(os.O_CLOEXEC)
+    pid = os.fork()
+    if pid == 0:
+        with contextlib.suppress(BaseException):
+            os.write(write, str(_smallest_limit()).encode())
+        os._exit(0)
+    os.close(write)
+    with os.fdopen(read) as said:
+        os.waitpid(pid, 0)
+        return int(said.read() or 1 << 20)
+
+
+def _smallest_limit() -> int:
+    _, hard = resource.getrlimit(resource.RLIMIT_NPROC)
+    low, high = 0, hard if 0 <= hard < 1 << 20 else 1 << 20
+    while high - low > 1:
+        middle = (low + high) // 2
+        resource.setrlimit(resource.RLIMIT_NPROC, (middle, hard))
+        try:
+            child = os.fork()
+        except BlockingIOError:
+            low = middle
+            continue
+        if child == 0:
+            os._exit(0)
+        os.waitpid(child, 0)
+        high = middle
+    return high
 
 
 def _place(descriptors: list[int]) -> None:
@@ -149,7 +183,7 @@ def become_child(lock: Lock, job: Job, descriptors: list[int], parent: int) -> N
         signal.signal(signal.SIGPIPE, signal.SIG_DFL)
         signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
     maps = (f"/proc/{os.getpid()}/maps",) if job.get("reads_own_maps") else ()
-    lock.put_on(job["profile"], job.get("folder"), maps)
+    lock.put_on(job["profile"], job.get("folder"), maps, tuple(job.get("executables", ())))
     _place(descriptors)
     limit(job)
     lock.filter(job["filter"])

@@ -33,22 +33,28 @@ from r1ray.sandbox.inside.lock import (
     STATUS,
     Lock,
     prctl,
-    processes_of,
+    processes_counted,
 )
 from r1ray.sandbox.inside.python_child import python_child
 from r1ray.sandbox.inside.wire import Job, read_at, receive, send
 
 TICK_S = 0.1
-MAX_ENTRIES = 20_000
+SHARED_ROOM = 256
+"""Processes of a job whose user others are, too: they may start some meanwhile."""
+FILES_TICK_S = 0.02
+"""How often the files of a job are counted: disks make thousands in a tenth of a second, and need longer to remove
+them."""
+MAX_ENTRIES = 500
 """Files and folders that a job may make."""
 
 
 class Zygote:
     """Serves jobs, one at a time, until the supervisor's end of the socket is closed."""
 
-    def __init__(self, control: socket.socket, settings: Job, proc: int) -> None:
-        """``proc``: a descriptor of the supervisor's /proc."""
-        self._control, self._proc = control, proc
+    def __init__(self, control: socket.socket, settings: Job, proc: int, held_mib: int) -> None:
+        """``proc``: a descriptor of the supervisor's /proc. ``held_mib``: address space that ``sandbox.packages`` take
+        in every program."""
+        self._control, self._proc, self._held_mib = control, proc, held_mib
         self._settings = settings
         self._scratch = settings["scratch"]
         self._has_pids = settings["pid_namespace"]
@@ -79,13 +85,15 @@ class Zygote:
 
     def run(self, job: Job, descriptors: list[int]) -> tuple[Job, list[int]]:
         self._jobs += 1
-        before = resource.getrusage(resource.RUSAGE_CHILDREN)
         if job["op"] == "command":
             job["folder"] = os.path.join(self._scratch, str(self._jobs))
             os.mkdir(job["folder"], 0o700)
         if not self._own_ids:  # the limit counts all processes of the user, the supervisor's and its neighbours' too
             shared = job["profile"] == "shell"
-            job["processes"] = job["processes"] + processes_of(os.getuid()) if shared else None
+            job["processes"] = processes_counted() + SHARED_ROOM if shared else None
+        if job["profile"] == "python":
+            job["memory_mib"] += self._held_mib
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
         started = time.monotonic()
         broken, self._status = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
         try:
@@ -143,11 +151,12 @@ class Zygote:
         pidfd = pidfds[0]
         poll.register(pidfd, select.POLLIN)
         poll.register(self._control, select.POLLHUP)
+        longest = FILES_TICK_S if job["profile"] == "shell" else TICK_S
         late, over_quota, timed_out = 0.0, False, False
         try:
             while True:
                 now = time.monotonic()
-                tick = min(TICK_S, max(0.0, deadline - now))
+                tick = min(longest, max(0.0, deadline - now))
                 events = dict(poll.poll(tick * 1000))
                 woken = time.monotonic()
                 if self._control.fileno() in events:  # nobody waits for the answer
@@ -286,6 +295,10 @@ def _preload(more: Sequence[str]) -> None:
         setattr(builtins, word, _sitebuiltins.Quitter(word, "Ctrl-D (i.e. EOF)"))
 
 
+def _address_space_mib(proc: int) -> int:
+    return int(read_at(proc, "self/statm").split()[0]) * resource.getpagesize() >> 20
+
+
 def main(descriptor: int) -> None:
     """``descriptor``: the zygote's end of the control socket."""
     control = socket.socket(fileno=descriptor)
@@ -298,7 +311,11 @@ def main(descriptor: int) -> None:
         _guard(control)
     sys.path[:] = [path for path in sys.path if path not in ("", settings["library"])] + settings["packages"]
     os.environ["MPLCONFIGDIR"] = settings["scratch"]  # Matplotlib would leave a folder in /tmp
+    if hasattr(sys, "set_int_max_str_digits"):  # answers may be longer; the limit of CPU time holds
+        sys.set_int_max_str_digits(0)
+    _preload(())
+    before = _address_space_mib(proc)
     _preload(settings["imports"])
-    Zygote(control, settings, proc).serve()
+    Zygote(control, settings, proc, _address_space_mib(proc) - before).serve()
     if settings["pid_namespace"]:
         drain(has_pids=True)

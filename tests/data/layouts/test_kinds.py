@@ -11,7 +11,7 @@ from r1ray.checks import Choice, CodeTests, Instructions, MathAnswer, Reading, R
 from r1ray.data.checks import MalformedRow, UnusableRow
 from r1ray.data.layouts import recognise
 from r1ray.data.layouts.layout import Row
-from tests.data.layouts.rows_code import CODECONTESTS, KODCODE
+from tests.data.layouts.rows_code import CODECONTESTS
 from tests.data.layouts.rows_frameworks import SYNTHETIC, SYNTHETIC_CODE, TULU_IF, verl
 from tests.data.layouts.rows_math import NUMINA
 
@@ -41,7 +41,6 @@ def tulu(**rule: Any) -> dict[str, Any]:
         ),
         ({**CODECONTESTS, "input_file": "in.txt"}, "reads or writes a file"),
         ({**CODECONTESTS, "description": "See <image>."}, "shows an image"),
-        ({**KODCODE, "test": "import pytest\nfrom solution import f\n\ndef test_f(): assert f() == 1"}, "need pytest"),
         ({**SYNTHETIC, "task_type": "llm_judgeable_groundtruth_similarity"}, "no check for the task type llm_judge"),
         ({**SYNTHETIC, "task_type": "code_output_prediction", "verification_info": '{"output": "1"}'}, "no check for"),
         ({"problem": "q", "answer": "x", "question_type": "proof"}, "question_type is proof"),
