@@ -13,7 +13,7 @@ from contextlib import suppress
 from typing import Protocol
 
 from r1ray import __version__
-from r1ray.commands import doctor, evaluate, export, files, keys, plan, replay, run, score, status, submit
+from r1ray.commands import audit, doctor, evaluate, export, files, keys, plan, replay, run, score, status, submit
 from r1ray.commands.arguments import Parser
 from r1ray.commands.overview import OVERVIEW
 from r1ray.errors import R1RayError, Terminated, UserError
@@ -35,6 +35,7 @@ VERBS: dict[str, Verb] = {
     "run": run,
     "eval": evaluate,
     "score": score,
+    "audit": audit,
     "plan": plan,
     "doctor": doctor,
     "export": export,

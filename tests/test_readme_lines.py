@@ -33,6 +33,7 @@ OWNERS = {
     r"run .*collect\.ways=\S*(few_shot|rewrite)": "tests/real/test_graph.py",
     r"eval .*judge\.": "tests/real/test_evaluation.py",
     r"submit ": "tests/real/test_cluster.py",
+    r"audit ": "tests/commands/test_audit.py",
 }
 """Which test runs such a command, or what it does; the others are run by tests/real/test_readme.py."""
 ONLY_COMPOSED = {
@@ -83,14 +84,14 @@ def stops(monkeypatch: pytest.MonkeyPatch) -> None:
     """End every command where it would start actors, ask a cluster or read a checkpoint."""
     from r1ray.cluster import jobs, placement
     from r1ray.doctor import examination, smoke
-    from r1ray.stages import export, replayable
+    from r1ray.stages import audit, export, replayable
 
     def reached(*_: object, **__: object) -> None:
         raise Reached
 
     for module, name in (
         *((placement, "preflight"), (jobs, "Jobs"), (export, "find_folder"), (replayable, "find_log")),
-        *((examination, "examine_run"), (smoke, "smoke")),
+        *((examination, "examine_run"), (smoke, "smoke"), (audit, "audit")),
     ):
         monkeypatch.setattr(module, name, reached)
 

@@ -12,6 +12,7 @@ verbs:
   run     run a recipe; the same command resumes it, and skips what is finished
   eval    compute the metrics of a model, or of two, on a benchmark
   score   compute the rewards of responses that you have
+  audit   show what a reward would pay to wrong responses
   plan    show memory, time, disk and cost of a run, before anything is started
   doctor  check cluster, model and data of a run; --smoke makes two steps of a tiny model
   export  make a Hugging Face folder of a checkpoint
@@ -31,6 +32,6 @@ where to look:
   r1ray keys PATTERN        the keys with PATTERN in their names, or the files that a group (algo, model, ...) can take
   r1ray run ... --cfg job   everything that would be run
 
-exit codes: 0 done, 1 what was asked about is not right (doctor, replay), 2 your input, 3 a fault ended it, 130 Ctrl-C,
-  143 SIGTERM
+exit codes: 0 done, 1 what was asked about is not right (doctor, replay, audit), 2 your input, 3 a fault ended it,
+  130 Ctrl-C, 143 SIGTERM
 """

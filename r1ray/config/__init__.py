@@ -5,7 +5,7 @@ sets values. Everything raises ``ValueError`` with the value found, the value ne
 
 algo.py, data.py, actors.py, reward.py,
 sandbox.py                                 sections
-plan.py                                    ``r1ray plan``
+plan.py, audit.py                          ``r1ray plan``, ``r1ray audit``
 run.py                                     ``r1ray run``, and the sections that only it has
 evaluation.py                              ``r1ray eval``
 renamed.py                                 old names of keys

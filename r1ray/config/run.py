@@ -8,6 +8,7 @@ from typing import Any
 
 from r1ray.config.actors import LearnerConfig, RolloutConfig, WeightsConfig
 from r1ray.config.algo import AlgoConfig
+from r1ray.config.audit import AuditConfig
 from r1ray.config.data import CollectConfig, DataConfig, PrepareConfig, SupervisedConfig
 from r1ray.config.plan import PlanConfig
 from r1ray.config.renamed import new_metric_name
@@ -284,6 +285,7 @@ class RunConfig:
     deadlines: DeadlineConfig = field(default_factory=DeadlineConfig)
     cluster: ClusterConfig = field(default_factory=ClusterConfig)
     plan: PlanConfig = field(default_factory=PlanConfig)
+    audit: AuditConfig = field(default_factory=AuditConfig)
     graph: dict[str, Any] = field(default_factory=dict)
     """Stages of a recipe with several, in order: for each, by its name, what is different from the run's configuration.
     See ``r1ray.stages.graph``."""

@@ -55,7 +55,8 @@ _CONNECTORS = _CHOICES | _words(
 _BOUNDS = _words(
     "than least most about around approximately approx roughly nearly almost above below under over before after "
     "beyond near exceed exceeds except besides without excluding half twice double triple thrice times by plus "
-    "multiplied divided multiply multiplying divide dividing add adding subtract subtracting sqrt ~ \u221a"
+    "multiplied divided multiply multiplying divide dividing add adding subtract subtracting sqrt ~ \u221a "
+    "大于 小于 多于 少于 超过 不到 约 大约 至少 至多 最多 最少"
 )
 """Directly before the number: it is not the value that is asserted."""
 _BOUNDS_WITH = {
@@ -64,9 +65,14 @@ _BOUNDS_WITH = {
 }
 _OPERATIONS = _words(
     "plus minus times by multiplied divided over squared cubed factorial point mod modulo choose half halves third "
-    "thirds quarter quarters fourths fifths sixths sevenths eighths ninths tenth tenths hundredth hundredths"
+    "thirds quarter quarters fourths fifths sixths sevenths eighths ninths tenth tenths hundredth hundredths tens "
+    "hundreds score gross below inverse root less fewer short \u221a"
 )
 """Directly after the number: they make another one of it."""
+_HAN_OPERATIONS = ("分之", "的", "以上", "以下", "以内", "左右", "多", "倍半")
+"""The same in Chinese: words begin with them."""
+_THOUSANDS = _words("hundred thousand mille million")
+"""``7 per thousand`` is another number, ``7 per day`` is none."""
 _SCALES = {
     **{"%": Fraction(1, 100), "percent": Fraction(1, 100), "dozen": Fraction(12), "hundred": Fraction(100)},
     **{"thousand": Fraction(10**3), "million": Fraction(10**6), "billion": Fraction(10**9)},
@@ -98,7 +104,7 @@ def last_number(prompt: Prompt, response: Response) -> Score:
     """
     if not isinstance(prompt.check, MathAnswer):
         return Score(0.0, "no_reference")
-    reference = given_number(prompt.check.answer).value
+    reference = _plain_number(prompt.check.answer)
     if reference is None:
         raise UnscorableError(number_problem(prompt.check.answer))
     given = given_number(judged_text(prompt, response), is_finished=response.finished)
@@ -112,8 +118,19 @@ def last_number(prompt: Prompt, response: Response) -> Score:
 
 def number_problem(reference: str) -> str | None:
     """Return why no response can be compared with a reference; None where it is a number."""
-    is_number = given_number(reference).value is not None
-    return None if is_number else f"The reference {reference[:80]!r} is no number, which last_number needs."
+    return (
+        None
+        if _plain_number(reference) is not None
+        else f"The reference {reference[:80]!r} is no number, which last_number needs."
+    )
+
+
+def _plain_number(reference: str) -> Fraction | None:
+    """Return the value of a reference that is one number; None of a calculation, of several, and of a factorial."""
+    value, num_quantities = given_number(reference).value, sum(token.is_quantity for token in tokens_of(reference))
+    if value is None or "!" in reference or num_quantities > (2 if value.denominator > 1 else 1):
+        return None
+    return value
 
 
 def given_number(text: str, *, is_finished: bool = True) -> Given:
@@ -177,6 +194,8 @@ def _statement(tokens: Sequence[Token], last: int) -> tuple[int, int]:
     while first < last and ((unopened < 0 and tokens[first].text == "(") or _is_dash(tokens, first)):
         unopened += tokens[first].text == "("
         first += 1
+    if [token.text for token in tokens[max(0, first - 2) : first]] == ["-", "("]:
+        raise _Refused("a negative of which only a part was read")
     return first, stop
 
 
@@ -214,7 +233,11 @@ def _value(tokens: Sequence[Token], first: int, stop: int) -> Fraction:
             sides.append([])
         else:
             sides[-1].append(token.text)
-    if before and _is_unknown(before[0]) and (sides[0] or before[0].kind == "odd"):
+    if first > 2 and tokens[first - 2].text == "\u221a":  # of "A + \\angle B ="
+        is_summed = tokens[first - 3].kind == "operator"
+    else:
+        is_summed = first > 1 and tokens[first - 2].kind == "operator" and not _is_dash(tokens, first - 2)
+    if before and _is_unknown(before[0]) and (sides[0] or before[0].kind == "odd" or is_summed):
         raise _Refused("part of an equation in an unknown")
     sides = sides if sides[0] else sides[1:]
     values = [value for value in map(evaluate, sides) if value is not None]
@@ -273,6 +296,12 @@ def _scaled(value: Fraction, after: Sequence[Token]) -> Fraction:
     """The value with ``%`` or ``thousand`` behind it. Raises _Refused where what follows makes another number of it,
     takes it back, or asks."""
     texts = [token.text for token in after[:3]]
+    if texts and (
+        texts[0].startswith(_HAN_OPERATIONS) or (texts[0] == "per" and texts[1:2] and texts[1] in _THOUSANDS)
+    ):
+        raise _Refused("another number is made of it")
+    if texts[:2] == [",", "\u221a"]:
+        raise _Refused("one of several")
     if texts and (texts[0] in _OPERATIONS or (texts[0] == "and" and texts[-1] in _OPERATIONS)):
         raise _Refused("another number is made of it")
     if next((token.text for token in after if token.kind == "end"), "") == "?":

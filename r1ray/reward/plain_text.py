@@ -27,6 +27,10 @@ _MARKUP = tuple(
     for pattern, replacement in (
         (r"!=|=/=|<>|\\(?:not\s?=|neq?\b)", " not "),
         (r"[-=]{1,3}>", ":"),
+        # A sign directly before markup is the number's: no space may come between, or it reads as a bullet.
+        (r"(?<=-)\\[dt]?frac\s?\{([0-9]{1,40})\}\s?\{([0-9]{1,40})\}", r"\1/\2 "),
+        (r"(?<=-)\\left\b", ""),
+        (r"(?<=-)(?:\\[A-Za-z]{1,12}\s?\{|\\?\$|\*\*|[{\[])+(?=[0-9.])", ""),
         (r"</?[A-Za-z]{1,10}>", " "),
         (r"[<>]|\\(?:approx|sim|simeq|[lg]eq?|[lg]t|pm)\b", " ~ "),
         (r"\\[dt]?frac\s?\{([0-9]{1,40})\}\s?\{([0-9]{1,40})\}", r" \1/\2 "),

@@ -5,7 +5,7 @@ from __future__ import annotations
 DONE = 0
 NOT_RIGHT = 1
 """The command did its work, and what it was asked about is not right: ``doctor`` found something red,
-or ``replay`` found another loss or gradient than was logged."""
+``replay`` found another loss or gradient than was logged, or ``audit`` a wrong response that is paid."""
 USER = 2
 """The user's input: one or two sentences on stderr, no traceback, and nothing was started. Or a reward function of the
 user's ended a run (``on_error``): with its traceback; the same command does the same until the function is mended."""

@@ -155,6 +155,8 @@ REFUSED: dict[str, tuple[object, ...]] = {
     **{f"deadlines.{each}_s": SECONDS for each in ("start", "generate", "score", "learn", "publish", "checkpoint")},
     "cluster.wait_s": (-1.0, 1e10),
     "cluster.group_workers": (-1, 70_000),
+    "audit.num_prompts": COUNT,
+    "audit.seed": COUNT_OR_NONE,
     "plan.memory_gib": POSITIVE,
     "plan.tflops": POSITIVE,
     "plan.memory_gb_s": POSITIVE,

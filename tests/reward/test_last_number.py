@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from r1ray.checks import FormatOnly
 from r1ray.config import RewardConfig, SandboxConfig
-from r1ray.reward.last_number import given_number, last_number
+from r1ray.reward.last_number import given_number, last_number, number_problem
 from r1ray.reward.scorer import RewardScorer, resolve_parts
 from r1ray.types import Response, Scored, Unscorable
 from tests.fakes import make_prompt
@@ -329,3 +329,42 @@ def test_the_scorer_knows_it_and_its_answers_are_voted_on_as_numbers() -> None:
         assert asyncio.run(scorer.classes(prompt, [answer for _, answer in outcomes])) == (0, 0, 2, None)
     finally:
         scorer.close()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("3\\text{ score}", "3\\text{ tens}", "3 per thousand", "3\\text{ below zero}", "3\\text{ root}"),
+        *(
+            "3分之一",
+            "3的一半",
+            "3以上",
+            "大于3",
+            "至少3",
+            "[3,\\infty)",
+            "\\angle A+\\angle B=3",
+            "A+B=3",
+        ),
+        *("-\\text{3}", "-$3", "-**3**", "-{3}", "-\\left(3\\right)", "The answer is -\\left(3\\%\\right)."),
+    ],
+)
+def test_a_number_that_something_is_made_of_is_not_given(text: str) -> None:
+    assert given_number(text).value != 3
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [("-\\frac{1}{3}", Fraction(-1, 3)), ("-\\boxed{5}", -5), ("-$5", -5), ("- 5", 5), ("- $5", 5), ("7 per day", 7)],
+)
+def test_a_sign_belongs_to_a_number_in_markup_and_a_bullet_does_not(text: str, value: Fraction | int) -> None:
+    assert given_number(text).value == value
+
+
+@pytest.mark.parametrize("reference", ["5!!", "5!", "x=1,y=2", "1, 2", "7 * 8 = 56"])
+def test_a_reference_of_several_numbers_is_none(reference: str) -> None:
+    assert number_problem(reference) is not None
+
+
+@pytest.mark.parametrize("reference", ["5", "-3", "1/2", "$18", "5\\%", "1,234", "x=5", "56 cookies", "\\frac{1}{3}"])
+def test_a_plain_number_is_a_reference(reference: str) -> None:
+    assert number_problem(reference) is None
