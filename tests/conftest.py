@@ -15,9 +15,10 @@ import pytest
 from r1ray.errors import MachineTooBusy
 
 with suppress(ImportError):  # tests/gpu/learner runs without it
-    from hypothesis import settings
+    from hypothesis import HealthCheck, settings
 
-    settings.register_profile("no deadline", deadline=None)  # two tests share two cores
+    # Two tests share two cores, also with what else runs there.
+    settings.register_profile("no deadline", deadline=None, suppress_health_check=[HealthCheck.too_slow])
     settings.load_profile("no deadline")
 
 TRIES = 3

@@ -174,15 +174,22 @@ def _parsed(value: Any, name: str) -> Any:
 
 def carried(row: Row) -> tuple[str, list[str]]:
     """Return the JSON of what travels with a row's prompt, and the names of the columns that do not: those that hold
-    bytes (images, audio), and very long ones. Dates and the like become text."""
+    bytes (images, audio) or integers of thousands of digits, and very long ones. Dates and the like become text."""
     kept, left = [], []
     for name, value in row.items():
-        text = None if _has_bytes(value) else json.dumps(value, ensure_ascii=False, default=str)
+        text = None if _has_bytes(value) else _json_of(value)
         if text is None or len(text) > MAX_CARRIED:
             left.append(name)
         else:
             kept.append(f"{json.dumps(name, ensure_ascii=False)}: {text}")
     return f"{{{', '.join(kept)}}}", left
+
+
+def _json_of(value: Any) -> str | None:
+    try:
+        return json.dumps(value, ensure_ascii=False, default=str)
+    except ValueError:  # of an integer with more than 4,300 digits, which Python does not write
+        return None
 
 
 def _has_bytes(value: Any) -> bool:

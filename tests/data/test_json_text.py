@@ -15,7 +15,6 @@ from r1ray.data.json_text import parse
         (r'"\ud800"', r"'\\ud800' is half of a surrogate pair"),
         (r'{"\uDC00": 1}', r"'\\udc00' is half of a surrogate pair"),
         (b'"\xff"', "can't decode byte 0xff"),
-        ("1" * 5000, "Exceeds the limit"),
     ],
 )
 def test_what_cannot_be_written_again_is_refused(text: str | bytes, message: str) -> None:
@@ -27,6 +26,7 @@ def test_what_cannot_be_written_again_is_refused(text: str | bytes, message: str
     ("text", "value"),
     [
         (r'"\ud83d\ude00"', "\U0001f600"),
+        ("[1" + "0" * 5000 + "]", [10**5000]),
         (b'\xef\xbb\xbf{"a": 1}\r\n', {"a": 1}),
         (r'"\\ud800"', r"\ud800"),
         ('{"a": 1, "b": {"a": 2}}', {"a": 1, "b": {"a": 2}}),
