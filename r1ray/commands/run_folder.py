@@ -10,7 +10,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from r1ray.commands.compose import to_yaml
-from r1ray.config import RunConfig, decisive
+from r1ray.config import RunConfig, decisive, without_defaults
 from r1ray.errors import R1RayError, UserError
 from r1ray.runtime.disk import why_not
 from r1ray.runtime.files import digest_of, written_aside
@@ -23,7 +23,7 @@ CONFIG = "config.yaml"
 
 def default_name(config: RunConfig) -> str:
     """Return ``<experiment>-seed<seed>-<digest>``, so that the same command finds its own run again."""
-    return f"{config.experiment or config.recipe}-seed{config.seed}-{digest_of(decisive(config))[:6]}"
+    return f"{config.experiment or config.recipe}-seed{config.seed}-{digest_of(without_defaults(decisive(config)))[:6]}"
 
 
 def run_folder(config: RunConfig) -> Path:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from r1ray.commands.arguments import Parser
 from r1ray.commands.compose import compose
 from r1ray.commands.run_folder import default_name
-from r1ray.config import RunConfig, decisive
+from r1ray.config import RunConfig, decisive, without_defaults
 from r1ray.config.keys import sections_of
 from r1ray.errors import UserError
 from r1ray.runtime.exit_codes import DONE, INTERRUPTED, TERMINATED
@@ -113,7 +113,7 @@ def _report(jobs: Jobs, name: str, *, is_stopped: bool) -> None:
 
 def _running_job(jobs: Jobs, name: str, config: RunConfig, given: Sequence[str]) -> str:
     """Return the id of the job that runs, or of a new one if none does. Raises UserError for one of other settings."""
-    settings = digest_of({"settings": decisive(config), "output_dir": config.output_dir})
+    settings = digest_of({"settings": without_defaults(decisive(config)), "output_dir": config.output_dir})
     newest = next(reversed(jobs.of_run(name)), None)
     if newest is None or newest.is_over:
         inside = Path(config.output_dir)

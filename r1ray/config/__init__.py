@@ -38,6 +38,7 @@ from r1ray.config.data import (
     SourceConfig,
     SupervisedConfig,
 )
+from r1ray.config.defaults import without_defaults
 from r1ray.config.evaluation import SEARCH_METHODS, EvaluationConfig, SearchConfig
 from r1ray.config.plan import PlanConfig
 from r1ray.config.resume import changes, decisive, differences, lasting, only_decisive
@@ -125,4 +126,5 @@ __all__ = [
     "differences",
     "lasting",
     "only_decisive",
+    "without_defaults",
 ]

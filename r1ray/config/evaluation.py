@@ -81,6 +81,8 @@ class EvaluationConfig:
     """As ``data.suffix`` of a run."""
     template_arguments: Any = None
     """As ``data.template_arguments`` of a run."""
+    on_bad_row: str = "refuse"
+    """As ``data.on_bad_row`` of a run."""
     columns: Any = None
     """As ``data.columns`` of a run, for ``benchmark=prompts``."""
     check: str | None = None
@@ -109,7 +111,7 @@ class EvaluationConfig:
     def data_of(self, template: str) -> DataConfig:
         """Return how questions are read and asked as a run has it. Raises ValueError where the template has no place
         for what is to be in it."""
-        names = ("system_prompt", "suffix", "template_arguments", "columns", "check")
+        names = ("on_bad_row", "system_prompt", "suffix", "template_arguments", "columns", "check")
         try:
             return DataConfig(template=template, **{name: getattr(self, name) for name in names})
         except ValueError as error:

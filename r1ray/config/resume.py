@@ -14,7 +14,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from r1ray.config.defaults import completed, unknown_keys
 from r1ray.config.run import RunConfig
+
+NO_KEY = "no such key"
+GONE = "r1ray has none of this name; without that line in its config.yaml the run goes on"
 
 _ENGINE = (
     "num_actors",
@@ -129,7 +133,13 @@ def lasting(settings: Mapping[Any, Any]) -> dict[Any, Any]:
 
 
 def changes(before: Mapping[Any, Any], now: Mapping[Any, Any]) -> list[Change]:
-    """Return what is different in two configurations, as nested dicts, of a run that is to go on."""
+    """Return what is different in two configurations, as nested dicts, of a run that is to go on.
+
+    Args:
+        before: of this version of r1ray or of another; a key that it lacks has its default.
+    """
+    before, now = completed(before), completed(now)
+    gone = unknown_keys(before)
     free, measures = _pattern(MAY_CHANGE), _pattern(MEASURES)
     is_measured = _is_decided_by_measures(before) or _is_decided_by_measures(now)
     found = []
@@ -140,7 +150,9 @@ def changes(before: Mapping[Any, Any], now: Mapping[Any, Any]) -> list[Change]:
         elif measures.fullmatch(key):
             refused = "checkpoint.best, stop.metric or recipe=evaluate depends on it" if is_measured else None
         elif key in MAY_GROW:
-            refused = _refused_length(old, new, (now.get("learner") or {}).get("schedule"))
+            refused = _refused_length(old, new, _section(now, "learner").get("schedule"))
+        if key in gone and new is None:
+            new, refused = NO_KEY, refused if refused is None else GONE
         found.append(Change(key, old, new, refused))
     return found
 
@@ -153,9 +165,15 @@ def _refused_length(before: Any, now: Any, schedule: str | None) -> str | None:
 
 def _is_decided_by_measures(values: Mapping[Any, Any]) -> bool:
     """Measurements are what the recipe makes, choose a checkpoint, or end training."""
-    checkpoint, stop = values.get("checkpoint") or {}, values.get("stop") or {}
+    checkpoint, stop = _section(values, "checkpoint"), _section(values, "stop")
     ends = stop.get("window") and str(stop.get("metric")).startswith("eval/")
     return values.get("recipe") == "evaluate" or checkpoint.get("best") is not None or bool(ends)
+
+
+def _section(values: Mapping[Any, Any], name: str) -> Mapping[Any, Any]:
+    """Return a section; an empty one where a file has something else in its place."""
+    found = values.get(name)
+    return found if isinstance(found, dict) else {}
 
 
 def differences(before: Any, now: Any, key: str = "") -> Iterator[tuple[str, Any, Any]]:

@@ -14,13 +14,14 @@ MAX_SHOWN = 5
 class BadRows:
     """Rows that ``data.on_bad_row`` is about: they cannot be read, are malformed, or a template refuses them."""
 
-    def __init__(self, named: str, *, on_bad_row: str) -> None:
+    def __init__(self, named: str, *, on_bad_row: str, key: str = "data.on_bad_row") -> None:
         """
         Args:
             named: what messages call the source, ``data.train=PATH``.
             on_bad_row: ``refuse`` or ``skip``.
+            key: of the configuration, that holds it.
         """
-        self._named, self._is_skipped = named, on_bad_row == "skip"
+        self._named, self._is_skipped, self._key = named, on_bad_row == "skip", key
         self.count = 0
         self.first: list[str] = []
 
@@ -46,7 +47,7 @@ class BadRows:
         found = f"{self.count} malformed rows of {self.count + num_others}"
         shown = "; ".join(self.first)
         if self.is_refused:
-            raise UserError(f"{self._named}: {found}: {shown}. Mend them, or leave them out: data.on_bad_row=skip.")
+            raise UserError(f"{self._named}: {found}: {shown}. Mend them, or leave them out: {self._key}=skip.")
         if not num_others:
             raise UserError(f"{self._named}: {found}, and none is left to use: {shown}.")
         logger.warning(f"{self._named}: {found} are left out: {shown}")

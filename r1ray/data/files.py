@@ -69,15 +69,23 @@ def format_of(path: str) -> str | None:
     return FORMATS.get((name.with_suffix("") if name.suffix in CODECS else name).suffix)
 
 
-def find_files(source: Source, *, key: str) -> list[DataFile]:
+def find_files(source: Source, *, key: str, of_one_split: bool = True) -> list[DataFile]:
     """Return every file of a source, in the order of its texts, those of a folder or glob in the order of their names.
 
     Files of ``hf://`` are downloaded, into the cache of the hub's own library.
 
+    Args:
+        of_one_split: refuse a glob that matches files of several, and does not name the one that is meant.
+
     Raises:
         UserError: a text names no such file, or files of several formats or splits; or a file is there twice.
     """
-    found = [file for text in texts_of(source) for file in _found(text, key)]
+    found = []
+    for text in texts_of(source):
+        files = _found(text, key)
+        if of_one_split and not text.startswith("hf://"):
+            _check_glob(text, [file.name for file in files], key)
+        found += files
     seen: set[str] = set()
     for file in found:
         if file.path in seen:
@@ -151,6 +159,21 @@ def _of_one_kind(files: Sequence[str], named: str, root: str) -> list[str]:
                 f"that are meant, such as {root}/*NAME*."
             )
     return sorted(files)
+
+
+def _check_glob(text: str, names: Sequence[str], key: str) -> None:
+    """Raise UserError where a glob matches files of several splits, and names none."""
+    is_address = "://" in text
+    address, signs = (text.partition("?")[0], "*[") if is_address else (text, WILD)
+    wild = next((number for number, sign in enumerate(address) if sign in signs), len(address))
+    start = address[:wild].rpartition("/")[0]
+    root = start if is_address else os.path.abspath(os.path.expanduser(start))
+    splits = {split for name in names if (split := split_of(name[len(root) :])) is not None}
+    if len(splits) > 1 and split_of(address[len(start) :]) is None:
+        raise UserError(
+            f"{shown(text, key=key)}: the glob matches files of several splits ({', '.join(sorted(splits))}); needs "
+            f"one that names the split that is meant, such as {root}/*{sorted(splits)[-1]}*, or a list of the files."
+        )
 
 
 # ---------------------------------------------------------------------- in an object store

@@ -16,6 +16,7 @@ from r1ray.checks import Check, CodeTests, MathAnswer
 from r1ray.data.checks import MalformedRow, UnusableRow, is_absent, parse_check, read_row
 from r1ray.data.json_text import parse
 from r1ray.data.layouts import RawPrompt, Row, recognise
+from r1ray.data.layouts.media import ShownMedia, media_columns
 from r1ray.data.layouts.references import reference
 from r1ray.data.prompt_language import LANGUAGES
 from r1ray.errors import UserError
@@ -81,6 +82,24 @@ class OwnColumns:
         layout = recognise(columns)
         return layout and replace(layout, languages=self.languages)
 
+    def not_shown(self, row: Row) -> list[str]:
+        """Return the columns with images, video or sound of a row, which the model is not asked with: those that no
+        name is given to. Files of a known layout that have some are refused."""
+        if not self.names and self.check is None:
+            return []
+        return [name for name in media_columns(row) if name not in self.names.values()]
+
+    def read_by(self, layout: RowLayout, given: Row, row: Row, index: int) -> RawPrompt:
+        """Return the prompt of what a layout is given of a row. Raises UnusableRow, and MalformedRow also where the
+        question refers to a column that is not shown."""
+        left = self.not_shown(row)
+        try:
+            return layout.read({name: value for name, value in given.items() if name not in left}, index)
+        except ShownMedia as error:
+            if not left:
+                raise
+            raise MalformedRow(f"{error}, and the column {left[0]} holds it: r1ray asks by text alone") from error
+
     def renamed(self, row: Row) -> dict[str, Any]:
         """Return a row under r1ray's names; what is not named keeps its own."""
         taken = set(self.names.values())
@@ -101,7 +120,7 @@ class _Renamed:
 
     def read(self, row: Row, index: int) -> RawPrompt:
         renamed = self.columns.renamed(row)
-        raw = self.layout.read(renamed, index)
+        raw = self.columns.read_by(self.layout, renamed, row, index)
         named = {name: renamed[name] for name in self.columns.names if not is_absent(renamed[name])}
         return replace(
             raw,
@@ -131,7 +150,7 @@ class _Own:
         }
         layout = self.columns.recognised(frozenset(own))
         assert layout is not None, "the layout of r1ray's own names"
-        return replace(layout.read(own, index), check=check)
+        return replace(self.columns.read_by(layout, own, row, index), check=check)
 
     def _check(self, row: Row, renamed: Row) -> Check:
         if self.columns.check is not None:

@@ -57,15 +57,25 @@ class SpoolReport:
     """Domain and type of check of the prompts."""
     not_carried: Mapping[str, int] = field(default_factory=dict)
     """Columns that do not travel with the prompts of so many rows: see :func:`r1ray.data.own_columns.carried`."""
+    not_shown: Mapping[str, int] = field(default_factory=dict)
+    """Columns with images and the like that the prompts of so many rows are without."""
     own_checks: frozenset[str] = frozenset()
     """Paths of the checks of the user's own that rows, or ``data.check``, name."""
 
     @property
     def remarks(self) -> list[str]:
         """What a run says of the columns of the user's own."""
-        left = [f"{name} ({count} rows)" for name, count in self.not_carried.items()]
+        left, unseen = (
+            [f"{name} ({count} rows)" for name, count in counts.items()]
+            for counts in (self.not_carried, self.not_shown)
+        )
         own = [f"responses are judged by {', '.join(sorted(self.own_checks))}"] if self.own_checks else []
         carried = "hold images or other bytes, or very long values, and do not reach functions of yours"
+        own += (
+            [f"the model is asked without these columns of images, videos or sound: {', '.join(unseen)}"]
+            if unseen
+            else []
+        )
         return own + ([f"these columns {carried}: {', '.join(left)}"] if left else [])
 
 
@@ -127,6 +137,7 @@ class _Reading:
         self._difficulty = difficulty
         self._own_checks: set[str] = set()
         self._not_carried: Counter[str] = Counter()
+        self._not_shown: Counter[str] = Counter()
         self._bad = BadRows(self._named, on_bad_row=on_bad_row)
         self._rows = read_rows(path, key=key, bad=self._bad)
         self._layouts: dict[str, RowLayout] = {}
@@ -177,6 +188,7 @@ class _Reading:
             if reason is None:
                 text, left = carried(row.values)
                 self._not_carried.update(left)
+                self._not_shown.update(self._columns.not_shown(row.values))
                 yield row.place, replace(raw, columns=text, difficulty=hardness)
             else:
                 self._quarantined.append(f"{raw.id} ({reason})")
@@ -209,6 +221,7 @@ class _Reading:
             frozenset(self._languages),
             frozenset(self._kinds),
             not_carried=dict(self._not_carried),
+            not_shown=dict(self._not_shown),
             own_checks=frozenset(self._own_checks),
         )
 

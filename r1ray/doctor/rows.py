@@ -16,6 +16,7 @@ from r1ray.data.bad_rows import MAX_SHOWN, BadRows
 from r1ray.data.checks import MalformedRow, UnusableRow
 from r1ray.data.layouts import RawPrompt, unknown_columns
 from r1ray.data.own_columns import carried
+from r1ray.data.sft_examples import PreferencePair, SFTExample
 from r1ray.data.spool import read_rows
 from r1ray.data.template import Form, Renderer
 from r1ray.data.turns import DialogueEncoder
@@ -23,9 +24,10 @@ from r1ray.doctor.findings import DRIVER, Finding
 from r1ray.doctor.judging import green, red, yellow
 from r1ray.errors import R1RayError, UserError
 from r1ray.reward.check_problems import problem_finder
+from r1ray.stages.first_examples import MARKED, example_lines
 from r1ray.stages.first_rows import NUM_SHOWN, first_rows, not_called
 from r1ray.stages.own_functions import own_columns_of
-from r1ray.types import Prompt, Response, Scored
+from r1ray.types import BoolArray, Int32Array, Prompt, Response, Scored
 
 FIRST = 64
 """Rows that are looked at; the run looks at all of them."""
@@ -162,7 +164,8 @@ def _examples(config: RunConfig, name: str, prompts: Sequence[RawPrompt], tokeni
     needed = f"that a right answer to a prompt of {name} is paid more than a wrong one"
     try:
         render = Renderer(tokenizer, Form.of(config.data))
-        shown = first_rows(config, [replace(_asked(raw), text=render(raw.question)) for raw in prompts])
+        rendered = [replace(_asked(raw), text=render(raw.question)) for raw in prompts]
+        shown = first_rows(config, rendered, max_tokens=config.algo.max_completion_tokens)
     except R1RayError as error:  # a template that takes no such prompt has a finding of its own
         return [yellow("example", DRIVER, str(error), needed, "see left.")]
     found = "\n".join(line for each in shown for line in each.lines())
@@ -246,7 +249,7 @@ def check_dialogues(
         for number, row in dialogues.joined(rows, layout):
             try:
                 examples = layout.read(row, number)
-                read.good.append([encoder.pieces(d) for raw in examples for d in raw.dialogues] if encoder else [])
+                read.good.append([(raw, [encoder.pieces(d) for d in raw.dialogues]) for raw in examples if encoder])
             except MalformedRow as error:
                 read.malformed.append(f"row {number}: {error}")
             except UnusableRow as error:
@@ -257,9 +260,11 @@ def check_dialogues(
     findings = [read.finding(name)]
     if read.good and encoder is not None:
         limit = config.supervised.max_tokens
-        lengths = [max(len(ids) for ids, _ in encoder.encode(pieces)) for pieces in read.good]
+        encoded = [[_example(raw, encoder.encode(pieces)) for raw, pieces in row] for row in read.good]
+        lengths = [max(map(_longest, row)) for row in encoded]
         long = sum(length > limit for length in lengths)
-        text = "".join(piece.text if not piece.is_answer else f"[[{piece.text}]]" for piece in read.good[0][0])
+        (_, (pieces, *_)), *_ = read.good[0]
+        text = "".join(piece.text if not piece.is_answer else f"[[{piece.text}]]" for piece in pieces)
         shown = text if len(text) <= SHOWN else f"{text[:SHOWN]}..."
         found = f"{shown!r}; {_span(lengths)} tokens"
         needed = f"{key} rendered by data.template={config.data.template} ([[in the loss]]), at most {limit} tokens"
@@ -269,4 +274,19 @@ def check_dialogues(
             findings.append((red if is_all else yellow)("prompt", DRIVER, f"{found}, {long} too long", needed, advice))
         else:
             findings.append(green("prompt", DRIVER, found, needed))
+        firsts = [example for row in encoded for example in row][:NUM_SHOWN]
+        lines = [line for example in firsts for line in example_lines(example, tokenizer)]
+        read_as = f"the first rows of {name} as the learner reads them, with {MARKED}"
+        findings.append(green("example", DRIVER, "\n".join(lines), read_as))
     return RowsCheck(findings)
+
+
+def _example(raw: dialogues.RawExample, encoded: Sequence[tuple[Int32Array, BoolArray]]) -> SFTExample | PreferencePair:
+    """Return a row as the learner is given it."""
+    first, *second = [SFTExample(raw.id, ids, mask) for ids, mask in encoded]
+    return PreferencePair(first, second[0], raw.margin) if second else first
+
+
+def _longest(example: SFTExample | PreferencePair) -> int:
+    both = [example.chosen, example.rejected] if isinstance(example, PreferencePair) else [example]
+    return max(each.num_tokens for each in both)

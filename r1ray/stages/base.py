@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Literal, Protocol
 
 from r1ray import __version__
-from r1ray.config import SandboxConfig, lasting
+from r1ray.config import SandboxConfig, lasting, without_defaults
 from r1ray.config.sources import texts_of
 from r1ray.data.files import states_of
 from r1ray.errors import UserError
@@ -112,7 +112,7 @@ class Stage(Protocol):
 
 def lasting_digest(stage: Stage, inputs: Mapping[str, Artifact]) -> str:
     """Return the digest of what has to be the same for a stage to go on with what it has made so far."""
-    return digest_of({"settings": lasting(stage.settings()), "inputs": contents(inputs)})
+    return digest_of({"settings": without_defaults(lasting(stage.settings())), "inputs": contents(inputs)})
 
 
 def contents(inputs: Mapping[str, Artifact]) -> dict[str, str]:
@@ -195,7 +195,7 @@ def run_stages(
                 f"(stages=[{absent[0]},{stage.name}]), or give artifacts.{absent[0]}=PATH."
             )
         inputs = {need: made[need] for need in stage.needs}
-        digest = digest_of({"settings": stage.settings(), "inputs": contents(inputs)})
+        digest = digest_of({"settings": without_defaults(stage.settings()), "inputs": contents(inputs)})
         done = read_artifact(manifest, digest)
         if done is None and not is_asked:
             continue

@@ -38,6 +38,7 @@ from r1ray.stages.base import (
     inputs_of,
     lasting_digest,
 )
+from r1ray.stages.first_examples import say_first_examples
 from r1ray.stages.token_checks import check_pattern_of_rows
 from r1ray.stages.training import (
     before_and_after,
@@ -126,7 +127,7 @@ class SupervisedTraining:
         config = self._config
         settings = {key: value for key, value in decisive(config).items() if key in SETTINGS}
         form = {**asdict(Form.of(config.data)), "on_bad_row": config.data.on_bad_row}
-        return {"files": files_read(self), "objective": self.name, **form, **settings}
+        return {"files": files_read(self), "objective": self.name, "data": form, **settings}
 
     def run(self, context: Context, inputs: dict[str, Artifact], digest: str) -> Artifact:
         base = Path(inputs["base"].path) if "base" in inputs else None
@@ -199,7 +200,9 @@ class _Job:
         shown = named(path, key=key).removeprefix(f"{key}=")
         for line in describe(report, shown, key=key, rows=self._objective.rows, max_tokens=self._settings.max_tokens):
             logger.info(line)
-        return self._objective.table(spool)
+        table = self._objective.table(spool)
+        say_first_examples(key, table, self._tokenizer)
+        return table
 
     async def run(self) -> dict[str, float]:
         """The loop from the last checkpoint, or from the start, to the end; returns what it came to."""

@@ -15,8 +15,8 @@ import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from r1ray.checks import CallCase, Check, Choice, CodeTests, MathAnswer, OwnCheck, Reading, StdioCase
-from r1ray.config import RewardConfig, RunConfig
+from r1ray.checks import CallCase, Check, Choice, CodeTests, ExternalCommand, MathAnswer, OwnCheck, Reading, StdioCase
+from r1ray.config import EvaluationConfig, RunConfig
 from r1ray.data.checks import CHECK_TYPES, LETTERS
 from r1ray.errors import InfrastructureError, R1RayError
 from r1ray.reward.extract import SPECIAL_TOKEN
@@ -57,7 +57,7 @@ class Tried:
 
     def __str__(self) -> str:
         parts = ", ".join(f"{name} {value + 0.0:g}" for name, value in self.parts.items())  # no -0
-        return f"{_shown(self.response)} is paid {self.total + 0.0:g} ({parts})"
+        return f"{one_line(self.response)} is paid {self.total + 0.0:g} ({parts})"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,35 +80,42 @@ class Shown:
 
     def lines(self) -> list[str]:
         """Return what people are shown."""
-        lines = [f"prompt {self.prompt.id}: {_shown(self.prompt.text)}"]
+        lines = [f"prompt {self.prompt.id}: {one_line(self.prompt.text)}"]
         lines.append(f"  reference: {reference_of(self.prompt.check)}")
         if self.problem:
-            return [*lines, f"  not scored here: {_shown(self.problem)}"]
+            return [*lines, f"  not scored here: {one_line(self.problem)}"]
         if self.right is None:
             return [*lines, "  a right answer cannot be told from the reference", f"  another one: {self.wrong}"]
-        accepted = " or ".join(map(_shown, self.accepted)) or "none of those that were tried"
+        accepted = " or ".join(map(one_line, self.accepted)) or "none of those that were tried"
         return [*lines, f"  accepted: {accepted}", f"  a right one: {self.right}", f"  a wrong one: {self.wrong}"]
 
 
-def first_rows(config: RunConfig, prompts: Sequence[Prompt]) -> list[Shown]:
-    """Try answers to prompts, with those parts of the reward that are r1ray's own. Raises UserError."""
+def first_rows(config: RunConfig | EvaluationConfig, prompts: Sequence[Prompt], *, max_tokens: int) -> list[Shown]:
+    """Try answers to prompts, with those parts of the reward that are r1ray's own. Raises UserError.
+
+    Args:
+        max_tokens: of a response.
+    """
     parts = {part.name: part.config for part in resolve_parts(config.reward) if part.is_own}
     if ACCURACY in parts:
         parts[ACCURACY] = replace(parts[ACCURACY], deadline_s=min(OWN_CHECK_S, parts[ACCURACY].deadline_s))
     combine = "gated" if config.reward.combine == "gated" and config.reward.gate in parts else "sum"
     verifier = replace(config.reward.verifier, num_processes=1)
     reward = replace(config.reward, parts=parts, models={}, combine=combine, verifier=verifier)
-    return asyncio.run(_try_all(config, reward, prompts))
+    return asyncio.run(_try_all(RewardScorer(reward, config.sandbox, None, max_tokens), prompts, max_tokens))
 
 
-def say_first_rows(config: RunConfig, prompts: Mapping[str, Sequence[Prompt]]) -> None:
+def say_first_rows(
+    config: RunConfig | EvaluationConfig, prompts: Mapping[str, Sequence[Prompt]], *, max_tokens: int
+) -> None:
     """Log what there is to see of the first prompts of each file. Raises UserError.
 
     Args:
         prompts: by the keys of their files.
+        max_tokens: of a response.
     """
     firsts = {key: list(each[:NUM_SHOWN]) for key, each in prompts.items()}
-    found = iter(first_rows(config, [prompt for each in firsts.values() for prompt in each]))
+    found = iter(first_rows(config, [prompt for each in firsts.values() for prompt in each], max_tokens=max_tokens))
     left = not_called(config)
     but = f" (without {', '.join(left)}, which only the run asks)" if left else ""
     for key, each in firsts.items():
@@ -120,7 +127,7 @@ def say_first_rows(config: RunConfig, prompts: Mapping[str, Sequence[Prompt]]) -
             logger.warning(f"{key}: a right answer is not paid more than a wrong one: see above")
 
 
-def not_called(config: RunConfig) -> list[str]:
+def not_called(config: RunConfig | EvaluationConfig) -> list[str]:
     """Return the names of the parts that :func:`first_rows` leaves out."""
     return [part.name for part in resolve_parts(config.reward) if not part.is_own]
 
@@ -160,7 +167,7 @@ def reference_of(check: Check) -> str:
     """
     fields = {field.name: getattr(check, field.name) for field in dataclasses.fields(check)}
     words = [f"{name} {value}" for name, value in fields.items() if value is not None]
-    return _shown(", ".join([CHECK_TYPES[type(check)], *words]), MAX_REFERENCE)
+    return one_line(", ".join([CHECK_TYPES[type(check)], *words]), MAX_REFERENCE)
 
 
 def _program_of(check: CodeTests) -> str | None:
@@ -189,10 +196,9 @@ def _other_than(check: Check, answer: str | None) -> str:
     return f"print({other})" if isinstance(check, CodeTests) else other
 
 
-async def _try_all(config: RunConfig, reward: RewardConfig, prompts: Sequence[Prompt]) -> list[Shown]:
-    scorer = RewardScorer(reward, config.sandbox, None, config.algo.max_completion_tokens)
+async def _try_all(scorer: RewardScorer, prompts: Sequence[Prompt], max_tokens: int) -> list[Shown]:
     try:
-        return [await _show(scorer, prompt, config.algo.max_completion_tokens) for prompt in prompts]
+        return [await _show(scorer, prompt, max_tokens) for prompt in prompts]
     finally:
         threading.Thread(target=scorer.close, name="close the scorer").start()  # its verifier may still be starting
 
@@ -207,6 +213,8 @@ async def _show(scorer: RewardScorer, prompt: Prompt, max_tokens: int) -> Shown:
             raise InfrastructureError(str(outcome.failures[0]))
         return Tried(response, outcome.total, outcome.parts)
 
+    if isinstance(prompt.check, ExternalCommand):  # a harness may take minutes
+        return Shown(prompt=prompt, problem="its command judges responses of the model alone")
     answer = known_answer(prompt.check)
     others = responses(prompt, _other_than(prompt.check, answer))
     try:
@@ -220,8 +228,8 @@ async def _show(scorer: RewardScorer, prompt: Prompt, max_tokens: int) -> Shown:
         return Shown(prompt=prompt, problem=str(error))
 
 
-def _shown(text: str, limit: int = MAX_TEXT) -> str:
-    """Return a text on one line."""
+def one_line(text: str, limit: int = MAX_TEXT) -> str:
+    """Return a text on one line, with its middle left out where it is long."""
     return _short(text.replace("\n", "\\n"), limit)
 
 

@@ -23,7 +23,7 @@ import yaml
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from r1ray.config import GRAPH_ONLY, RunConfig, only_decisive
+from r1ray.config import GRAPH_ONLY, RunConfig, only_decisive, without_defaults
 from r1ray.config.literal import literals
 from r1ray.config.renamed import new_name
 from r1ray.errors import UserError
@@ -135,8 +135,10 @@ def stage_config(config: RunConfig, name: str) -> RunConfig:
     base["prepare"] = {}
     base["experiment"] = None
     try:
-        merged = OmegaConf.merge(
-            OmegaConf.structured(RunConfig, flags={"allow_objects": True}), literals(base), literals(entry)
+        merged = OmegaConf.unsafe_merge(
+            OmegaConf.structured(RunConfig, flags={"allow_objects": True}),
+            literals(without_defaults(base)),
+            literals(entry),
         )
         made = OmegaConf.to_object(merged)
     except OmegaConfBaseException as error:

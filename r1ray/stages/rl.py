@@ -150,7 +150,8 @@ class _Job:
         tables = {"data.train": self._train}
         for name, table in ({} if self._eval is None else self._eval.tables).items():
             tables[f"data.eval.{name}".rstrip(".")] = table
-        say_first_rows(config, {key: table.first(NUM_SHOWN) for key, table in tables.items()})
+        firsts = {key: table.first(NUM_SHOWN) for key, table in tables.items()}
+        say_first_rows(config, firsts, max_tokens=config.algo.max_completion_tokens)
         self._controller: Controller | None = None
         self._book = FailureBook()  # of evaluations
         self._metrics = MetricsFile(context.run_dir / "metrics.jsonl", stage="rl")

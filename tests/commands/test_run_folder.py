@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 
 import pytest
+import yaml
 
 from r1ray.commands.compose import compose
 from r1ray.commands.run_folder import claim_run_folder, default_name, reserved, run_folder
@@ -23,6 +25,24 @@ def test_a_run_folder_of_other_settings_is_not_reused(tmp_path: Path) -> None:
     (tmp_path / "a" / "metrics.jsonl").write_text('{"step": 1}\n')
     with pytest.raises(UserError, match=r"learner.lr \(3e-06 there, 0.1 now\)\. Give another name"):
         claim_run_folder(tmp_path / "a", compose([*overrides, "learner.lr=0.1"]))
+
+
+def test_the_folder_of_an_older_version_goes_on_and_says_which_keys_are_gone(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    config = compose(["model=m", "data.train=t"])
+    claim_run_folder(tmp_path, config)
+    (tmp_path / "metrics.jsonl").write_text('{"step": 1}\n')
+    saved = tmp_path / "config.yaml"
+    older = yaml.safe_load(saved.read_text())
+    del older["plan"], older["data"]["on_bad_row"], older["algo"]["group_size"], older["learner"]["lora"]
+    saved.write_text(yaml.safe_dump(older | {"cluster": {"color": "red"}}))
+    with caplog.at_level(logging.INFO):
+        claim_run_folder(tmp_path, config)
+    assert caplog.messages == [f"name={tmp_path.name}: goes on with other settings: cluster.color red -> no such key"]
+    saved.write_text(yaml.safe_dump(older | {"taste": "sweet"}))
+    with pytest.raises(UserError, match=r"taste \(sweet there, no such key now: .*without that line"):
+        claim_run_folder(tmp_path, config)
 
 
 def test_the_name_of_a_run_is_a_function_of_its_settings() -> None:

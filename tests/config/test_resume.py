@@ -139,6 +139,41 @@ def test_a_configuration_has_no_change_against_itself() -> None:
     assert changes(config, config | {"eval": asdict(EvalConfig())}) == []
 
 
+@pytest.mark.parametrize("key", ["algo", "algo.group_size", "reward.parts.accuracy.on_error", "eval.compare", "plan"])
+def test_a_key_that_an_older_configuration_lacks_has_its_default(key: str) -> None:
+    now = asdict(compose(["model=m", "data.train=t"]))
+    assert changes(without(now, key), now) == []
+
+
+def test_a_key_that_an_older_configuration_lacks_is_a_change_with_another_value() -> None:
+    now = asdict(compose(["model=m", "data.train=t", "algo.group_size=4", "rollout.max_num_seqs=3"]))
+    older = without(without(now, "algo.group_size"), "rollout.max_num_seqs")
+    group, seqs = changes(older, now)
+    assert str(group) == "algo.group_size (16 there, 4 now)" and group.refused is not None
+    assert (seqs.key, seqs.now, seqs.refused) == ("rollout.max_num_seqs", 3, None)
+
+
+def test_a_key_that_is_gone_is_refused_with_the_way_out_where_it_may_have_decided_something() -> None:
+    now = asdict(compose(["model=m", "data.train=t"]))
+    older = now | {"learner": now["learner"] | {"rl": 2}, "cluster": now["cluster"] | {"rl": 2}, "rl": {"a": 1}}
+    told, *refused = changes(older, now)
+    assert (told.key, told.before, told.now, told.refused) == ("cluster.rl", 2, "no such key", None)
+    assert [each.key for each in refused] == ["learner.rl", "rl"]
+    assert re.search(r"learner\.rl \(2 there, no such key now: .*without that line", str(refused[0]))
+
+
+def test_what_stands_in_the_place_of_a_section_is_a_change() -> None:
+    now = asdict(compose(["model=m", "data.train=t"]))
+    assert [each.key for each in changes(now | {"checkpoint": 3, "stop": []}, now)] == ["checkpoint", "stop"]
+
+
+def without(settings: dict[str, Any], key: str) -> dict[str, Any]:
+    """Settings, as a version of r1ray wrote them that did not have a key."""
+    name, _, below = key.partition(".")
+    rest = {each: value for each, value in settings.items() if each != name}
+    return rest | {name: without(settings[name], below)} if below else rest
+
+
 def test_differences_are_named_by_their_dotted_keys() -> None:
     before = {"learner": {"lr": 1, "gone": 2}, "steps": 3}
     now = {"learner": {"lr": 9, "new": {"a": 1}}, "steps": 3}

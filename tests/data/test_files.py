@@ -67,6 +67,17 @@ def test_an_address_is_listed_as_a_folder_is(folder: Path) -> None:
         (("x/train.jsonl", "x/test.jsonl"), "{}/x", "the folder has files of several splits (test, train); needs a gl"),
         (("x/a.jsonl", "x/a.csv"), "{}/x", "the folder has files of several formats (csv, json)"),
         (("x/train.jsonl", "x/test.jsonl"), "file://{}/x", "files of several splits (test, train)"),
+        (
+            ("x/train.jsonl", "x/test.jsonl"),
+            "{}/x/*.jsonl",
+            "{}/x/*.jsonl: the glob matches files of several splits (te",
+        ),
+        (
+            ("x/train.jsonl", "x/test.jsonl"),
+            "file://{}/x/t*",
+            "needs one that names the split that is meant, such as f",
+        ),
+        (("train/a.jsonl", "val/a.jsonl"), "{}/?*/a.jsonl", "such as {}/*validation*, or a list of the files"),
     ],
 )
 def test_what_is_no_one_table_is_refused(tmp_path: Path, made: tuple[str, ...], source: str, message: str) -> None:
@@ -76,6 +87,20 @@ def test_what_is_no_one_table_is_refused(tmp_path: Path, made: tuple[str, ...], 
     with pytest.raises(UserError) as refused:
         find_files(source.format(tmp_path), key="data.train")
     assert message.format(tmp_path) in str(refused.value)
+
+
+@pytest.mark.parametrize("scheme", ["", "file://"])
+def test_a_glob_may_name_the_split_itself(tmp_path: Path, scheme: str) -> None:
+    for name in ("test/train-0.jsonl", "test/test-0.jsonl", "test/latest.jsonl", "test/b_eval_train.jsonl"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("{}")
+    root = f"{scheme}{tmp_path}/test"
+    assert names(f"{root}/*train*") == ["b_eval_train.jsonl", "train-0.jsonl"]
+    assert names(f"{root}/*est.jsonl") == ["latest.jsonl"], "what stands before the signs names no split"
+    assert names([f"{root}/test*.jsonl", f"{root}/train*"]) == ["test-0.jsonl", "train-0.jsonl"]
+    with pytest.raises(UserError, match=r"several splits \(test, train\)"):
+        names(f"{root}/*0.jsonl")
+    assert len(find_files(f"{root}/*0.jsonl", key="data", of_one_split=False)) == 2
 
 
 def test_a_file_that_is_there_twice_is_refused(folder: Path) -> None:

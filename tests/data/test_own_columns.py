@@ -139,8 +139,44 @@ def test_images_and_very_long_values_stay_behind_and_that_is_said(tmp_path: Path
     own = OwnColumns({"prompt": "question", "answer": "answer"})
     report = spool_prompts(str(tmp_path / "rows.parquet"), tmp_path / "spool.arrow", key="data.train", columns=own)
     assert report.not_carried == {"image": 2, "long": 2}
-    assert "image (2 rows), long (2 rows)" in report.remarks[0]
+    assert report.not_shown == {"image": 2}
+    assert "asked without these columns of images, videos or sound: image (2 rows)" in report.remarks[0]
+    assert "image (2 rows), long (2 rows)" in report.remarks[1]
     assert table(tmp_path)[0].columns == {"question": "1+1?", "answer": "2", "day": "2025-01-02"}
+
+
+IMAGE = {"question": "1+1?", "answer": "2", "image": "a.png", "uid": 7}
+"""Without ``data.columns`` the row is refused; ``uid`` alone leaves the rest to its layout."""
+
+
+@pytest.mark.parametrize("names", [{"prompt": "question", "answer": "answer"}, {"id": "uid"}])
+def test_an_image_column_that_is_not_named_stays_behind_with_a_line(tmp_path: Path, names: dict[str, str]) -> None:
+    with pytest.raises(UserError, match="the column image holds an image"):
+        read([IMAGE], tmp_path, OwnColumns())
+    report = read([IMAGE, IMAGE | {"image": None}], tmp_path, OwnColumns(names))
+    assert (report.num_rows, report.quarantined, report.not_shown) == (2, (), {"image": 1})
+    assert report.remarks == ["the model is asked without these columns of images, videos or sound: image (1 rows)"]
+
+
+@pytest.mark.parametrize("names", [{"prompt": "question", "answer": "answer"}, {"id": "uid"}])
+@pytest.mark.parametrize("question", ["<image>\nHow many?", [{"role": "user", "content": "How many in <image>?"}]])
+def test_a_question_that_refers_to_an_image_column_refuses_the_row(
+    tmp_path: Path, names: dict[str, str], question: Any
+) -> None:
+    row = IMAGE | {"question": question}
+    with pytest.raises(UserError, match=r"row 2: .*shows an image.*<image>, and the column image holds it.*text alone"):
+        read([IMAGE, row], tmp_path, OwnColumns(names))
+    no_image = {name: value for name, value in row.items() if name != "image"}
+    report = read([IMAGE, no_image], tmp_path, OwnColumns(names))
+    assert (report.num_rows, len(report.quarantined)) == (1, 1), "nothing can be asked: it is set aside"
+
+
+def test_an_image_column_that_is_named_is_refused(tmp_path: Path) -> None:
+    names = {"prompt": "question", "answer": "answer", "id": "image"}
+    rows = tmp_path / "rows.parquet"
+    pq.write_table(pa.Table.from_pylist([IMAGE | {"image": {"bytes": b"png", "path": ""}}]), rows)
+    with pytest.raises(UserError, match="holds an image"):
+        spool_prompts(str(rows), tmp_path / "spool.arrow", key="data.train", columns=OwnColumns(names))
 
 
 def test_what_is_carried_comes_back_as_it_was() -> None:

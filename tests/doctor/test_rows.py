@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from r1ray.commands.compose import compose
+from r1ray.data.pair_layouts import PAIRS
 from r1ray.data.sft_layouts import EXAMPLES
 from r1ray.doctor.findings import Finding, worst
 from r1ray.doctor.rows import RowsCheck, check_dialogues, check_prompts
@@ -115,6 +116,16 @@ def test_dialogues_are_rendered_with_what_is_learned_marked(tmp_path: Path, toke
     found = by_check(check_dialogues(config, "supervised.train", path, tokenizer, layouts=EXAMPLES))
     assert found["rows"].status == "yellow" and "1 usable, 1 with nothing to learn from: row 2" in found["rows"].found
     assert "'What is 2+3?[[5.]]'" in found["prompt"].found
+    assert "What is 2+3?[[5." in found["example"].found
+
+
+def test_of_pairs_both_answers_and_the_margin_are_shown(tmp_path: Path, tokenizer: Any) -> None:
+    pair = {"prompt": "What is 2+3?", "chosen": "5.", "rejected": "It is 6.", "margin": 0.5}
+    path = written(tmp_path, pair)
+    config = compose(["recipe=reward_model", "model=m", f"supervised.train={path}", "data.template=none"])
+    found = by_check(check_dialogues(config, "supervised.train", path, tokenizer, layouts=PAIRS))
+    for line in ("What is 2+3?\n  chosen: [[5.", "  rejected: [[It is 6.", "  margin: 0.5"):
+        assert line in found["example"].found
 
 
 def test_columns_of_the_users_own_are_looked_at_as_a_run_does(tmp_path: Path, tokenizer: Any) -> None:

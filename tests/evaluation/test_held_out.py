@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 from typing import Any
 
@@ -7,7 +8,10 @@ import pytest
 
 from r1ray.data.prompts import PromptTable, spool_prompts
 from r1ray.evaluation.held_out import HeldOutPrompts
+from r1ray.evaluation.sampling import evaluate
+from r1ray.types import Prompt, Sampling, Scored, ScoredTrajectory, Trajectory
 from tests.data.test_prompts import OWN, jsonl
+from tests.fakes import Events, FakeEngine, FakeGroups, FakeScorer
 
 
 def table(folder: Path, name: str, domains: str) -> PromptTable:
@@ -37,3 +41,36 @@ def test_sets_share_the_prompts_of_an_evaluation_evenly(tmp_path: Path, count: i
     assert tuple(sum(name in each.groups for each in asked) for name in sets) == sizes
     assert asked[0].prompt.id == "aime/0" and asked[-1].groups[0] == "all"
     assert HeldOutPrompts(sets).names == ("aime", "all", "domain/math", "domain/code")
+
+
+def test_an_evaluation_during_training_has_metrics_by_set_and_by_domain(tmp_path: Path) -> None:
+    class ScorerOfDomain(FakeScorer):
+        """Right is what is asked of mathematics."""
+
+        async def score(self, prompt: Prompt, trajectory: Trajectory) -> ScoredTrajectory:
+            value = float(prompt.domain == "math")
+            return ScoredTrajectory.of(trajectory, Scored(value, {"accuracy": value}), extracted=str(value))
+
+    held_out = HeldOutPrompts({"aime": table(tmp_path, "a", "math"), "all": table(tmp_path, "b", "math code code")})
+    asked = held_out.first(9)
+    result = asyncio.run(
+        evaluate(
+            FakeGroups(FakeEngine(Events()), ScorerOfDomain()),
+            [each.prompt for each in asked],
+            benchmark="",
+            samples=2,
+            sampling=Sampling(0.6, 0.95, 8),
+            seed=1,
+            slots=8,
+            deadline_s=60,
+            groups=[each.groups for each in asked],
+        )
+    )
+    found = {name: value for name, value in result.named().items() if name.endswith("pass@1")}
+    assert found == {
+        "eval/pass@1": 0.5,
+        "eval/aime/pass@1": 1.0,
+        "eval/all/pass@1": pytest.approx(1 / 3),
+        "eval/domain/math/pass@1": 1.0,
+        "eval/domain/code/pass@1": 0.0,
+    }

@@ -89,6 +89,8 @@ def test_a_file_and_a_model_become_a_model_folder_metrics_and_a_plot(tmp_path: P
     assert [line["step"] for line in lines] == [0, 1, 2, 3, 4, 5] and {line["stage"] for line in lines} == {"sft"}
     assert "supervised.train: 9 dialogues in the layout of Hugging Face" in said[0]
     assert f"stage sft: the model is in {artifact.path}" in said
+    (shown,) = [text for text in said if text.startswith("supervised.train: the first rows as the learner reads them")]
+    assert shown.splitlines()[1:] == ["  row 1: What is 0+0?[[0<eos>]]", "  row 2: What is 0+1?[[1<eos>]]"]
 
 
 def test_exports_are_made_on_the_way_and_an_end_that_is_done_again_keeps_the_one_that_is_there(
@@ -119,6 +121,12 @@ def test_preferences_are_pairs_for_the_other_learner(tmp_path: Path, llama_folde
     artifact, started, said = run(tmp_path, config, objective="preference")
     assert started.orders[0]["learner"] == "r1ray.learner.preference:PreferenceLearner"
     assert artifact.path.endswith("/hf/3") and "9 pairs" in said[0]
+    assert said[1].splitlines()[1:5] == [
+        "  row 1: What is 0+0?",
+        "    chosen: [[0<eos>]]",
+        "    rejected: [[no<eos>]]",
+        "    margin: 0",
+    ]
 
 
 @pytest.mark.faults

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from r1ray.checks import ExternalCommand
 from r1ray.config import DataConfig, RewardConfig, RunConfig
 from r1ray.data.checks import parse_check
 from r1ray.stages.first_rows import Shown, first_rows, known_answer, not_called, say_first_rows
@@ -37,7 +38,7 @@ def asked(check: dict[str, Any], *, text: str = "2+3?") -> Prompt:
 
 
 def shown(check: dict[str, Any], *, text: str = "2+3?", **parts: Any) -> Shown:
-    (found,) = first_rows(configured(**parts), [asked(check, text=text)])
+    (found,) = first_rows(configured(**parts), [asked(check, text=text)], max_tokens=512)
     return found
 
 
@@ -103,6 +104,13 @@ def test_what_cannot_be_scored_here_says_why() -> None:
     assert found.lines()[2] == "  not scored here: an answer to judge, and no judge: none was given to the scorer"
 
 
+def test_a_command_of_the_users_is_not_run() -> None:
+    check = ExternalCommand(argv=("/no/such/harness",), task="{}", deadline_s=600.0)
+    prompt = Prompt(id="7", text="2+3?", check=check, domain="math", language="en")
+    (found,) = first_rows(configured(), [prompt], max_tokens=512)
+    assert found.lines()[-1] == "  not scored here: its command judges responses of the model alone"
+
+
 def test_functions_of_the_users_and_models_are_not_called() -> None:
     parts: dict[str, Any] = {"accuracy": {}, "mine": {"function": f"{__name__}:never_called"}}
     assert not_called(configured(**parts)) == ["mine"]
@@ -114,8 +122,9 @@ def test_a_reward_that_pays_anything_is_warned_of(caplog: pytest.LogCaptureFixtu
     config = configured(accuracy={})
     with caplog.at_level(logging.INFO):
         own = {"type": f"{__name__}:paid_for_anything", "answer": 5}
-        say_first_rows(config, {"data.train": [asked(MATH)], "data.eval": [asked(own)]})
-        say_first_rows(configured(mine={"function": f"{__name__}:never_called"}), {"data.train": [asked(MATH)]})
+        say_first_rows(config, {"data.train": [asked(MATH)], "data.eval": [asked(own)]}, max_tokens=512)
+        mine = configured(mine={"function": f"{__name__}:never_called"})
+        say_first_rows(mine, {"data.train": [asked(MATH)]}, max_tokens=512)
     levels = [record.levelname for record in caplog.records]
     assert levels == ["INFO", "INFO", "WARNING", "INFO"]
     assert caplog.messages[2].startswith("data.eval: a right answer is not paid more than a wrong one")

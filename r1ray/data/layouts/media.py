@@ -17,17 +17,27 @@ MARK = re.compile(r"\[img\]|<\|?(?:image|video|audio)(?:_pad|_\d+)?\|?>|!\[[^\]\
 r"""Where a text shows an image: ``<image>``, ``[img]``, or ``![...](...)`` in Markdown."""
 
 
+class ShownMedia(UnusableRow):
+    """A question shows an image at some place."""
+
+
+def media_columns(row: Mapping[str, Any]) -> list[str]:
+    """Return the columns of a row that hold an image, a video or sound."""
+    return [
+        name for name, value in row.items() if _is_file(value) or (COLUMN.fullmatch(name.lower()) and _holds(value))
+    ]
+
+
 def refuse_media(row: Mapping[str, Any]) -> None:
     """Raise MalformedRow for a row with an image, a video or sound in a column."""
-    for name, value in row.items():
-        if _is_file(value) or (COLUMN.fullmatch(name) and _holds(value)):
-            raise MalformedRow(f"the column {name} holds an image, a video or sound: r1ray asks by text alone")
+    if found := media_columns(row):
+        raise MalformedRow(f"the column {found[0]} holds an image, a video or sound: r1ray asks by text alone")
 
 
 def refuse_marks(text: str) -> None:
-    """Raise UnusableRow for a question that shows an image at some place."""
+    """Raise ShownMedia for a question that shows an image at some place."""
     if found := MARK.search(text):
-        raise UnusableRow(f"the question shows an image that is not text: {found[0]:.60}")
+        raise ShownMedia(f"the question shows an image that is not text: {found[0]:.60}")
 
 
 def _is_file(value: Any) -> bool:

@@ -1,7 +1,8 @@
 """Rows of a user's copy of a published set: one file, or a folder of them (a file for each subject, or each split).
 
-Files are those of :mod:`r1ray.data.files`, but a folder may have several formats and splits. Two columns are added:
-``_subject``, what the file is about as far as its name or folder says, and ``_row``, where the row stands.
+Files are those of :mod:`r1ray.data.files`, but a folder may have several formats and splits. Three columns are added:
+``_subject``, what the file is about as far as its name or folder says, ``_file``, its path, and ``_row``, where the row
+stands, ``a.csv:3``.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from r1ray.config.sources import Source, texts_of
+from r1ray.data.bad_rows import BadRows
 from r1ray.data.files import CODECS, FORMATS, DataFile, find_files, format_of, local_file
 from r1ray.data.formats import Reader, Unread
 from r1ray.errors import UserError
@@ -21,19 +23,23 @@ _SPLIT_NAME = re.compile(r"(?:test|val|validation|dev|train|data)(?:[-_].*)?")
 _SPLIT_ENDING = re.compile(r"_(?:test|val|validation|dev|train)$")
 
 
-def rows_of(source: Source, *, key: str = "data") -> Iterator[dict[str, Any]]:
-    """Yield every row. Raises UserError for what is no such file, or cannot be read.
+def rows_of(source: Source, *, key: str = "data", bad: BadRows | None = None) -> Iterator[dict[str, Any]]:
+    """Yield every row that can be read. Raises UserError for what is no such file, or cannot be read.
 
     Args:
         key: of the configuration, that holds ``source``.
+        bad: is told of rows that cannot be read. None: the first one is refused.
     """
     for file in benchmark_files(source, key=key):
         path = Path(file.path)
         subject, named = _subject(path), f"{key}={file.name}"
         for number, row in Reader(file, named=named).rows():
-            if isinstance(row, Unread):
+            if not isinstance(row, Unread):
+                yield {"_subject": subject, "_file": file.path, "_row": f"{path.name}:{number}", **row}
+            elif bad is None:
                 raise UserError(f"{named}: cannot be read: {row.place}: {row.reason}.")
-            yield {"_subject": subject, "_row": f"{path.name}:{number}", **row}
+            else:
+                bad.note(f"{path.name}:{number}", row.reason)
 
 
 def benchmark_files(source: Source, *, key: str) -> list[DataFile]:
@@ -45,7 +51,7 @@ def _files(text: str, key: str) -> list[DataFile]:
     endings = ", ".join(FORMATS)
     folder = path_of(text, key=key) if "://" not in text else None
     if folder is None or not folder.is_dir():
-        found = find_files(text, key=key)
+        found = find_files(text, key=key, of_one_split=False)
         unknown = next((file.name for file in found if format_of(file.path) is None), None)
         if unknown is not None:
             raise UserError(f"{key}={unknown}: needs a file that ends in one of {endings}.")

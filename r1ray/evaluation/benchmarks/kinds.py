@@ -12,7 +12,7 @@ from r1ray.checks import AssertCase, CallCase, Check, Choice, CodeTests, Externa
 from r1ray.data.checks import LETTERS, MalformedRow, parse_check
 from r1ray.data.json_text import parse
 from r1ray.data.layouts import RawPrompt, Row, final_answer, recognise, unknown_columns
-from r1ray.data.own_columns import OwnColumns
+from r1ray.data.own_columns import OwnColumns, RowLayout
 from r1ray.errors import UserError
 from r1ray.evaluation.benchmarks.columns import text_of, value_of
 from r1ray.evaluation.benchmarks.definition import Benchmark
@@ -219,14 +219,24 @@ def _command(row: Row, benchmark: Benchmark, seed: str) -> Made:
     )
 
 
-def own(row: Row, columns: OwnColumns) -> Made:
-    """A row of the user's own prompts, as a run reads it."""
-    values = {name: value for name, value in row.items() if not name.startswith("_")}
-    layout = columns.layout_of(frozenset(values), key="data", named="data")
-    if layout is None:
-        raise UserError(f"data: {unknown_columns(values)}.")
-    asked = layout.read(values, 0)
-    return Made({}, asked.check, asked=asked)
+class OwnRows:
+    """Rows of the user's own prompts, as a run reads them: the first of a file decides its layout."""
+
+    def __init__(self, columns: OwnColumns) -> None:
+        self._columns = columns
+        self._layouts: dict[str, RowLayout] = {}
+
+    def read(self, row: Row) -> Made:
+        """Return what a row comes to. Raises MalformedRow and UnusableRow, and UserError for a file of no layout."""
+        values, file = {name: value for name, value in row.items() if not name.startswith("_")}, row["_file"]
+        if file not in self._layouts:
+            named = f"data: {row['_row']}"
+            layout = self._columns.layout_of(frozenset(values), key="data", named=named)
+            if layout is None:
+                raise UserError(f"{named}: {unknown_columns(values)}.")
+            self._layouts[file] = layout
+        asked = self._layouts[file].read(values, 0)
+        return Made({}, asked.check, asked=asked)
 
 
 MAKERS: dict[str, Callable[[Row, Benchmark, str], Made]] = {

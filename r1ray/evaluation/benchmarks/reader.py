@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from r1ray.checks import Check, CodeTests, Judged, Pairwise
+from r1ray.data.bad_rows import BadRows
 from r1ray.data.checks import MalformedRow, UnusableRow, check_problem
 from r1ray.data.own_columns import OwnColumns, carried
 from r1ray.data.template import Question
@@ -19,10 +20,11 @@ from r1ray.errors import UserError
 from r1ray.evaluation.benchmarks.columns import fill, has_column, text_of, value_of
 from r1ray.evaluation.benchmarks.definition import Benchmark, Column
 from r1ray.evaluation.benchmarks.files import rows_of
-from r1ray.evaluation.benchmarks.kinds import MAKERS, Made, own
+from r1ray.evaluation.benchmarks.kinds import MAKERS, Made, OwnRows
 from r1ray.types import Prompt
 
 MINIATURE = "miniature"
+MALFORMED = "malformed rows are left out"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +42,8 @@ class Item:
     """What grouped means go by: ``{"subject": "algebra"}``."""
     columns: str = "{}"
     """Those of the prompt, a JSON object."""
+    place: str = ""
+    """Its file and row, ``a.jsonl:3``."""
 
     def prompt(self, render: Callable[[Question], str]) -> Prompt:
         """What a rollout engine is given."""
@@ -85,6 +89,7 @@ def read_benchmark(
     baseline: str | None = None,
     problem: Callable[[Check], str | None] = check_problem,
     columns: OwnColumns = OwnColumns(),  # noqa: B008
+    on_bad_row: str = "refuse",
 ) -> tuple[list[Item], BenchmarkReport]:
     """Every usable row of a file or folder.
 
@@ -97,22 +102,26 @@ def read_benchmark(
         baseline: a file with the baseline's answers, where the set has them apart, joined by the field ``id``.
         problem: why nothing can be judged by a check, None where it can; such rows are left out.
         columns: the user's own names for columns, and what makes checks of them, for prompts of their own.
+        on_bad_row: of rows that cannot be read, and of the user's own that are malformed, as ``data.on_bad_row``. Of a
+            published set a row whose reference cannot be used is left out whatever this is.
 
     Raises:
-        UserError: no such file, other columns, or no usable row.
+        UserError: no such file, other columns, bad rows (the first few are named), or no usable row.
     """
     benchmark = _with_command(benchmark, command)
     if benchmark.check != "own" and columns != OwnColumns():
         raise UserError(f"columns and check: benchmark={benchmark.name} says what its columns hold; leave them out.")
     source = str(benchmark.miniature) if path == MINIATURE else path
     dates = _dates(window or benchmark.window)
-    answers = {} if baseline is None else _by_id(baseline, benchmark.fields.get("id"))
+    bad = bad_rows(f"data={path}", on_bad_row)
+    answers = {} if baseline is None else _by_id(baseline, benchmark.fields.get("id"), on_bad_row)
+    own = OwnRows(columns)
     items: list[Item] = []
     left_out: list[str] = []
     remarks: Counter[str] = Counter()
     num_outside = 0
     names: Counter[str] = Counter()
-    for number, row in enumerate(_rows(source)):
+    for number, row in enumerate(_rows(source, bad)):
         row = {**answers.get(text_of(row, benchmark.fields.get("id")), {}), **row}
         if number == 0:
             _check_columns(benchmark, row, source)
@@ -120,8 +129,10 @@ def read_benchmark(
             num_outside += 1
             continue
         name = _name(row, benchmark, number, names)
-        made = _make(row, benchmark, f"{seed}:{name}", problem, columns)
-        if isinstance(made, str):
+        made = _make(row, benchmark, f"{seed}:{name}", problem, own)
+        if isinstance(made, MalformedRow):
+            bad.note(row["_row"], made)
+        elif isinstance(made, str):
             left_out.append(f"{name} ({made})")
         elif _is_other_language(made.check, languages):
             num_outside += 1
@@ -129,6 +140,9 @@ def read_benchmark(
             remarks.update([made.remark] if made.remark else [])
             items.append(_item(row, benchmark, made, name))
     num_rows = len(items) + len(left_out)
+    bad.settle(num_others=num_rows + num_outside)
+    if bad.count:
+        remarks[MALFORMED] = bad.count
     if not items:
         why = f": {left_out[0]}" if left_out else f"; {num_outside} are outside of the window or languages asked for."
         raise UserError(f"data={path}: none of its {num_rows + num_outside} rows can be used{why}")
@@ -145,13 +159,18 @@ def read_benchmark(
     )
 
 
-def _rows(source: Any) -> Iterator[dict[str, Any]]:
+def bad_rows(named: str, on_bad_row: str) -> BadRows:
+    """Return what counts the bad rows of a source of ``r1ray eval``."""
+    return BadRows(named, on_bad_row=on_bad_row, key="on_bad_row")
+
+
+def _rows(source: Any, bad: BadRows) -> Iterator[dict[str, Any]]:
     """Yield the rows of a source, or of several sets, whose names are in ``_set``."""
     if not isinstance(source, Mapping):
-        yield from rows_of(source)
+        yield from rows_of(source, bad=bad)
         return
     for name, each in source.items():
-        yield from ({"_set": str(name), **row} for row in rows_of(each, key=f"data.{name}"))
+        yield from ({"_set": str(name), **row} for row in rows_of(each, key=f"data.{name}", bad=bad))
 
 
 def _make(
@@ -159,15 +178,17 @@ def _make(
     benchmark: Benchmark,
     seed: str,
     problem: Callable[[Check], str | None],
-    columns: OwnColumns,
-) -> Made | str:
-    """What a row comes to, or why it cannot be used."""
+    own: OwnRows,
+) -> Made | MalformedRow | str:
+    """What a row comes to, why it cannot be used, or, of the user's own, what is wrong with it."""
     try:
         for column, values in benchmark.keep.items():
             if has_column(row, column) and (found := value_of(row, column)) not in values:
                 return f"{column} is {found}"
-        made = own(row, columns) if benchmark.check == "own" else MAKERS[benchmark.check](row, benchmark, seed)
+        made = own.read(row) if benchmark.check == "own" else MAKERS[benchmark.check](row, benchmark, seed)
     except (MalformedRow, UnusableRow) as error:
+        if benchmark.check == "own" and isinstance(error, MalformedRow):
+            return error
         return str(error)
     reason = problem(made.check)
     return made if reason is None else reason
@@ -196,6 +217,7 @@ def _item(row: dict[str, Any], benchmark: Benchmark, made: Made, name: str) -> I
         language=made.asked.language if made.asked else benchmark.language,
         groups=groups,
         columns=carried({name: value for name, value in row.items() if not name.startswith("_")})[0],
+        place=row["_row"],
     )
 
 
@@ -253,6 +275,9 @@ def _is_inside(row: dict[str, Any], benchmark: Benchmark, dates: tuple[datetime.
         return False
 
 
-def _by_id(path: str, column: Column | None) -> dict[str, dict[str, Any]]:
-    rows: Iterator[dict[str, Any]] = rows_of(path, key="baseline")
-    return {text_of(row, column): {k: v for k, v in row.items() if not k.startswith("_")} for row in rows}
+def _by_id(path: str, column: Column | None, on_bad_row: str) -> dict[str, dict[str, Any]]:
+    bad = bad_rows(f"baseline={path}", on_bad_row)
+    rows: Iterator[dict[str, Any]] = rows_of(path, key="baseline", bad=bad)
+    found = {text_of(row, column): {k: v for k, v in row.items() if not k.startswith("_")} for row in rows}
+    bad.settle(num_others=len(found))
+    return found

@@ -43,6 +43,7 @@ from r1ray.stages.collect.questions import questions_of, raw_prompts, text_of
 from r1ray.stages.collect.selection import Selection, Selector, filters_of, options_of
 from r1ray.stages.collect.sources import Sources
 from r1ray.stages.evaluate.asking import ask, read_answers
+from r1ray.stages.first_rows import say_first_rows
 from r1ray.stages.own_functions import own_columns_of
 from r1ray.stages.training import say_form
 from r1ray.types import Sampling
@@ -126,6 +127,8 @@ class _Job:
         self._max_tokens = asked_for if room is None else min(room - longest, asked_for)
         if self._max_tokens < 1:
             raise UserError(f"model={config.model}: its context has {room} tokens, and a prompt has {longest}.")
+        asked = [question.prompt for question in self._questions]
+        say_first_rows(config, {"data.train": asked}, max_tokens=self._max_tokens)
         self._sources = Sources(
             self._settings,
             seed=config.seed,

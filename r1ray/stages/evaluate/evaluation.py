@@ -49,6 +49,16 @@ class Evaluation:
     def is_chat(self) -> bool:
         return self.task.template == "chat"
 
+    def first_prompts(self, count: int) -> dict[str, list[Prompt]]:
+        """Return the first prompts of each set, by what messages call it."""
+        found: dict[str, list[Prompt]] = {}
+        for item, prompt in zip(self.task.items, self.prompts, strict=True):
+            is_named = "set" in item.groups
+            firsts = found.setdefault(f"{self.name}, data.{item.groups['set']}" if is_named else self.name, [])
+            if len(firsts) < count:
+                firsts.append(prompt)
+        return found
+
 
 def evaluation_of(config: EvaluationConfig, task: Task, *, key: str, path: str) -> Evaluation:
     """Return the benchmark's prompts as a model reads them, and where its answers are kept. Raises UserError.

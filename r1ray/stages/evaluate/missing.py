@@ -17,6 +17,7 @@ from r1ray.runtime.folder_lock import locked
 from r1ray.runtime.model_files import local_folder
 from r1ray.stages.evaluate.asking import append_line, ask, check_answers, mend, read_answers, read_lines
 from r1ray.stages.evaluate.evaluation import Evaluation
+from r1ray.stages.first_rows import NUM_SHOWN, say_first_rows
 from r1ray.types import Sampling
 
 logger = logging.getLogger(__name__)
@@ -34,6 +35,8 @@ def ask_missing(config: EvaluationConfig, key: str, model: str, evaluations: Seq
         for folder in sorted({each.folder for each in evaluations if not _is_done(config, each)}):
             locks.enter_context(locked(folder, wait_s=WAIT_S))
         if missing := [each for each in evaluations if not _is_done(config, each)]:
+            for each in missing:
+                say_first_rows(config, each.first_prompts(NUM_SHOWN), max_tokens=each.max_tokens)
             asyncio.run(_ask(config, local_folder(model, key=key), missing))
 
 

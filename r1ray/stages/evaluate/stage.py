@@ -27,6 +27,7 @@ from r1ray.stages.base import Artifact, Context, Input, files_read, inputs_of
 from r1ray.stages.evaluate.asking import read_answers
 from r1ray.stages.evaluate.evaluation import evaluation_of
 from r1ray.stages.evaluate.missing import ask_missing
+from r1ray.stages.evaluate.refused import without_refused
 from r1ray.stages.evaluate.report import result_of, show, show_comparison
 from r1ray.stages.evaluate.task import tasks_of
 
@@ -46,6 +47,7 @@ def evaluate_models(config: EvaluationConfig) -> list[dict[str, Any]]:
     check_models(config)
     tasks = tasks_of(config)
     models = {key: path for key, path in (("model", config.model), ("against", config.against)) if path is not None}
+    tasks = [without_refused(config, task, models) for task in tasks]
     evaluations = [evaluation_of(config, task, key=key, path=path) for key, path in models.items() for task in tasks]
     for key, path in models.items():
         for is_chat in (True, False):
@@ -115,6 +117,7 @@ class Evaluate:
             system_prompt=config.data.system_prompt,
             suffix=config.data.suffix,
             template_arguments=config.data.template_arguments,
+            on_bad_row=config.data.on_bad_row,
             columns=config.data.columns,
             check=config.data.check,
             limit=config.eval.final_num_prompts,

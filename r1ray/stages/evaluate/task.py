@@ -108,6 +108,7 @@ def _task(config: EvaluationConfig, benchmark: Benchmark, data: Any) -> Task:
         benchmark,
         data,
         columns=own_columns_of(asked),
+        on_bad_row=config.on_bad_row,
         limit=config.limit,
         seed=config.seed,
         window=(config.window[0], config.window[1]) if config.window else None,

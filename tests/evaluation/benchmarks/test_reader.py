@@ -134,6 +134,47 @@ def test_a_row_without_a_usable_reference_is_listed_and_left_out(
     assert reason in report.left_out[0]
 
 
+OWN = '{"prompt": "1+1?", "check": {"type": "math", "answer": "2"}}\n'
+
+
+@pytest.mark.parametrize(
+    ("name", "good", "bad"),
+    [
+        ("prompts", OWN, '{"prompt": "half a li\n'),
+        ("prompts", OWN, '{"prompt": "q", "check": {"type": "math", "answer": [1]}}\n'),
+        ("prompts", OWN, '{"prompt": "no check"}\n'),
+        ("prompts", OWN, '{"prompt": 3, "check": {"type": "format"}}\n'),
+        ("aime_2024", '{"id": 60, "problem": "1+1?", "answer": "2"}\n', '{"id": 61, "prob\n'),
+        ("aime_2024", '{"id": 60, "problem": "1+1?", "answer": "2"}\n', "[1]\n"),
+    ],
+)
+def test_bad_rows_are_refused_by_file_and_row_or_skipped_and_counted(
+    tmp_path: Path, name: str, good: str, bad: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    benchmark = load_benchmark(name)
+    (tmp_path / "a.jsonl").write_text(good + bad)
+    (tmp_path / "b.jsonl").write_text(good)
+    with pytest.raises(UserError, match=r"^data=.*: 1 malformed rows of 3: a.jsonl:2: .* on_bad_row=skip\.$"):
+        read_benchmark(benchmark, str(tmp_path))
+    items, report = read_benchmark(benchmark, str(tmp_path), on_bad_row="skip")
+    assert [item.place for item in items] == ["a.jsonl:1", "b.jsonl:1"]
+    assert (report.num_rows, report.left_out, report.remarks) == (2, (), ("1 malformed rows are left out",))
+    assert "1 malformed rows of 3 are left out: a.jsonl:2: " in caplog.text
+    with pytest.raises(UserError, match=r"none is left to use: a.jsonl:1"):
+        (tmp_path / "a.jsonl").write_text("{\n")
+        read_benchmark(benchmark, f"{tmp_path}/a.jsonl", on_bad_row="skip")
+
+
+def test_bad_rows_of_a_baseline_are_refused_or_skipped(tmp_path: Path) -> None:
+    benchmark = load_benchmark("aime_2024")
+    data = write(tmp_path / "a.jsonl", AIME)
+    (tmp_path / "baseline.jsonl").write_text('{"id": 60}\n{\n')
+    with pytest.raises(UserError, match=r"baseline=.*: 1 malformed rows of 2: baseline.jsonl:2: not JSON"):
+        read_benchmark(benchmark, data, baseline=f"{tmp_path}/baseline.jsonl")
+    items, _ = read_benchmark(benchmark, data, baseline=f"{tmp_path}/baseline.jsonl", on_bad_row="skip")
+    assert len(items) == 2
+
+
 def test_a_set_without_a_usable_row_is_refused(tmp_path: Path) -> None:
     row = {"id": 0, "question": "q", "A": "1", "B": "2", "C": "3", "D": "4", "answer": ""}
     with pytest.raises(UserError, match=r"none of its 1 rows can be used: 0 \(the answer '' is none of the 4 options"):

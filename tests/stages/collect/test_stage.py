@@ -16,6 +16,7 @@ from r1ray.errors import R1RayError, UserError
 from r1ray.evaluation.records import Answered, Sample, to_json
 from r1ray.stages.base import Context
 from r1ray.stages.collect.stage import Collect, card_of
+from tests.listening import listening
 
 
 def prompts(folder: Path) -> Path:
@@ -73,6 +74,14 @@ def configured(tmp_path: Path, model: Path, *overrides: str) -> RunConfig:
 
 def texts(rows: Sequence[DatasetRow]) -> list[str]:
     return [row.messages[-1]["content"] for row in rows]
+
+
+def test_the_first_prompts_are_shown_as_they_are_asked(tmp_path: Path, llama_folder: Path) -> None:
+    said: list[str] = []
+    with listening(said.append):
+        collected(tmp_path, llama_folder, [sample(GOOD)])
+    (shown,) = [text for text in said if text.startswith("data.train: the first prompts as the model reads them")]
+    assert "prompt sum/plain: " in shown and "reference: math, answer 5" in shown and "prompt free/plain: " in shown
 
 
 def test_what_is_right_is_written_in_the_pattern_of_the_cold_start(tmp_path: Path, llama_folder: Path) -> None:

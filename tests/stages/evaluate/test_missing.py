@@ -33,10 +33,13 @@ def test_an_evaluation_that_another_process_asks_is_waited_for_and_not_asked_aga
     monkeypatch.setattr("r1ray.stages.evaluate.missing._ask", ask)
     overrides = [f"model={llama_folder}", "benchmarks=math_500", "data=miniature", f"output_dir={tmp_path}"]
     config = compose([*overrides, "template=none"], schema=EvaluationConfig, name="eval")
-    with pytest.raises(UserError, match="engines start here"):
+    said: list[str] = []
+    with pytest.raises(UserError, match="engines start here"), listening(said.append):
         evaluate_models(config)
     (one,) = asked
-    said: list[str] = []
+    (shown,) = [text for text in said if "the first prompts as the model reads them" in text]
+    assert shown.startswith(f"{one.name}: ") and shown.count("  reference: math, answer") == 2
+    said.clear()
     with ExitStack() as other:
         other.enter_context(locked(one.folder))
 
@@ -49,6 +52,7 @@ def test_an_evaluation_that_another_process_asks_is_waited_for_and_not_asked_aga
         with listening(answers_all):
             (result,) = evaluate_models(config)
     assert len(asked) == 1
+    assert not any("the first prompts" in text for text in said), "nothing is asked"
     assert f"another process works there: process {os.getpid()} on" in said[0]
     assert result["metrics"]["pass@1"]["value"] == 1.0
 
