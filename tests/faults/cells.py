@@ -85,13 +85,9 @@ _KILLED = tuple(cell for cell in cells(PROCESSES, "SIGKILL") if cell not in QUIC
 _STOPPED = cells(PROCESSES, "SIGSTOP")
 RUNS: dict[str, tuple[Cell, ...]] = {
     "killed, the first ones": QUICK,
-    "killed while it starts, or generates": tuple(c for c in _KILLED if c.phase in PHASES[:2]),
-    "killed while it scores, or learns": tuple(c for c in _KILLED if c.phase in PHASES[2:4]),
-    "killed while it publishes, saves or evaluates": tuple(c for c in _KILLED if c.phase in PHASES[4:]),
+    **{f"killed while {phase}": tuple(c for c in _KILLED if c.phase == phase) for phase in PHASES},
     "two at once": AT_ONCE,
-    "stopped while it starts, or generates": tuple(c for c in _STOPPED if c.phase in PHASES[:2]),
-    "stopped while it scores, or learns": tuple(c for c in _STOPPED if c.phase in PHASES[2:4]),
-    "stopped while it publishes, saves or evaluates": tuple(c for c in _STOPPED if c.phase in PHASES[4:]),
+    **{f"stopped while {phase}": tuple(c for c in _STOPPED if c.phase == phase) for phase in PHASES},
     "raylet killed": cells(["raylet"], "SIGKILL"),
     "GCS killed": cells(["GCS"], "SIGKILL"),
     "driver killed": cells(["driver"], "SIGKILL"),

@@ -2,26 +2,23 @@
 
 from __future__ import annotations
 
-import re
-import stat
 import time
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
+from r1ray.runtime.scratch import PREFIX
 from r1ray.telemetry.rollouts import read_rollouts
 from tests.faults.cells import Cell
 from tests.faults.faulty_run import STEPS_A_CELL, FaultyRun
 from tests.real.running import balanced
 
-GONE_S, AGENTS_GONE_S = 30.0, 75.0
-"""What Ray starts ends by itself, a moment after the driver; its agents after a minute where the raylet was killed."""
+GONE_S = 30.0
+"""The watch of a command ends what it left, a moment after it."""
+SHARED_MEMORY = Path("/dev/shm")
+"""Semaphores are there too."""
 AGENTS = ("ray::DashboardAgent", "ray::RuntimeEnvAgent")
-LEFT = {
-    r"sockets/(raylet|plasma_store)$": "Ray leaves the sockets of its session's folder when it ends.",
-    r"/[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$": "vLLM leaves those of an engine that was killed.",
-}
-"""Sockets that are left all the same, and why."""
+"""What ``ray start`` leaves for a minute on a node that is gone."""
 BOUND = 1e-3
 """Largest difference of a log-probability between engines and learner, in float32."""
 
@@ -66,20 +63,16 @@ def check_rollouts(run: FaultyRun) -> None:
 
 
 def check_nothing_is_left(run: FaultyRun) -> None:
-    """No process, and no socket below TMPDIR."""
-    check_is_ended(run, but=(), within_s=AGENTS_GONE_S)
-    left = sockets_below(run.temporary)
-    assert not [path for path in left if not any(re.search(known, str(path)) for known in LEFT)]
+    """No process; below TMPDIR no socket and no scratch folder; no shared memory and no semaphore."""
+    check_is_ended(run)
+    below = [path for path in run.temporary.rglob("*") if path.is_socket() or path.name.startswith(PREFIX)]
+    shared = [path for path in SHARED_MEMORY.iterdir() if any(name in path.name for name in run.names)]
+    assert not below + shared
 
 
-def check_is_ended(run: FaultyRun, *, but: Sequence[str] = AGENTS, within_s: float = GONE_S) -> None:
-    """No process is left, but for those of some names."""
-    until = time.monotonic() + within_s
-    while (left := [each for each in run.processes() if each.info["name"] not in but]) and time.monotonic() < until:
+def check_is_ended(run: FaultyRun) -> None:
+    """No process is left."""
+    until = time.monotonic() + GONE_S
+    while (left := run.processes()) and time.monotonic() < until:
         time.sleep(0.1)
     assert not left, [(each.pid, each.info) for each in left]
-
-
-def sockets_below(folder: Path) -> list[Path]:
-    """Return the Unix sockets in a folder and below."""
-    return [path for path in folder.rglob("*") if stat.S_ISSOCK(path.lstat().st_mode)]

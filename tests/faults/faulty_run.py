@@ -20,6 +20,7 @@ import psutil
 
 from r1ray.runtime.actor_status import read_actors, status_of
 from r1ray.runtime.own_process import Told
+from r1ray.runtime.scratch import PREFIX
 from tests.faults.cells import PROCESSES, UPHOLDING, Cell
 from tests.faults.gate import FOLDER, SLOW_S, USUAL_S, Gates
 from tests.faults.results import record
@@ -51,6 +52,8 @@ class FaultyRun:
         self.process: subprocess.Popen[Any] | None = None
         self._lost: dict[str, float] = {}  # roles, and when
         self._met: list[Cell] = []
+        self.names: set[str] = set()
+        """Of its scratch folders, and of files after which shared memory is called."""
 
     def __enter__(self) -> FaultyRun:
         return self
@@ -170,6 +173,8 @@ class FaultyRun:
     def note(self, cell: Cell) -> None:
         """Note that a fault is met: the end of the run says how."""
         self._met.append(cell)
+        for pattern in (f"{PREFIX}*", f"{PREFIX}*/vllm_dist_*"):
+            self.names |= {path.name for path in self.temporary.glob(pattern)}
 
     def reach(self, cell: Cell) -> None:
         """Have the run wait in the phase of a cell, until its gate is opened."""
