@@ -11,7 +11,7 @@ from ray.exceptions import RayActorError, RayError
 
 from r1ray.cluster.group_workers import GroupWorkers
 from r1ray.cluster.host import Handle, cause_of
-from r1ray.errors import InfrastructureError
+from r1ray.errors import DeadlineExceeded, InfrastructureError
 from r1ray.runtime.deadline import within
 from r1ray.types import GroupRecord, ScoredGroup
 
@@ -77,6 +77,10 @@ class RecorderProxy:
                     break
                 except RayActorError as error:
                     self._replace(step, cause_of(error))
+                except DeadlineExceeded as error:
+                    if await self._answers():
+                        raise  # it works, and is slow
+                    self._replace(step, str(error))
             else:
                 path = None
                 logger.warning("the rollouts of step %d are lost: %d processes ended over them", step, MAX_ATTEMPTS)

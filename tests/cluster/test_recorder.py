@@ -16,6 +16,7 @@ from ray.exceptions import RayActorError
 
 from r1ray.cluster import recorder
 from r1ray.cluster.recorder import MAX_ATTEMPTS, RecorderProxy
+from r1ray.errors import DeadlineExceeded
 from r1ray.types import GroupRecord
 from tests.telemetry.test_rollouts import record_of
 
@@ -25,12 +26,19 @@ pytestmark = pytest.mark.faults
 class Writer:
     """Writes steps into a list; dies over some of them, or says nothing any more."""
 
-    def __init__(self, wrote: list[tuple[int, bool]], *, dies_over: Sequence[int] = (), hangs: bool = False) -> None:
+    def __init__(
+        self,
+        wrote: list[tuple[int, bool]],
+        *,
+        dies_over: Sequence[int] = (),
+        hangs: bool = False,
+        is_slow: bool = False,
+    ) -> None:
         self.is_killed = asyncio.Event()
 
         async def write(step: int, records: Any, lent: Any, name: str, *, again: bool) -> Path:
             await asyncio.sleep(0)
-            if hangs:
+            if hangs or is_slow:
                 await self.is_killed.wait()
             if self.is_killed.is_set() or step in dies_over:
                 self.is_killed.set()
@@ -64,10 +72,10 @@ def records(step: int) -> list[GroupRecord]:
     return [record_of(f"0/{step}", [])]
 
 
-def proxy(*writers: Writer) -> tuple[RecorderProxy, Groups, list[str]]:
+def proxy(*writers: Writer, deadline_s: float = 20.0) -> tuple[RecorderProxy, Groups, list[str]]:
     """Return the role over writers, one after the other, what it let go, and a note of each loss."""
     left, groups, losses = list(writers), Groups(), list[str]()
-    made = RecorderProxy(lambda: left.pop(0), groups, deadline_s=20.0)  # type: ignore[arg-type, return-value]
+    made = RecorderProxy(lambda: left.pop(0), groups, deadline_s=deadline_s)  # type: ignore[arg-type, return-value]
     made.when_lost(lambda: losses.append("lost"))
     return made, groups, losses
 
@@ -116,6 +124,22 @@ def test_a_writer_that_answers_nothing_is_replaced(monkeypatch: pytest.MonkeyPat
         assert wrote == [(1, True)] and losses == ["lost"]
 
     monkeypatch.setattr(recorder, "PING_S", 0.02)
+    run(scenario())
+
+
+def test_one_that_answers_nothing_is_replaced_at_its_deadline_and_one_that_answers_ends_the_run(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def scenario() -> None:
+        wrote: list[tuple[int, bool]] = []
+        role, _, losses = proxy(Writer(wrote, hangs=True), Writer(wrote, is_slow=True), deadline_s=0.2)
+        await role.record(1, records(1))
+        with pytest.raises(DeadlineExceeded):
+            await role.flush()
+        assert losses == ["lost"] and not wrote
+
+    monkeypatch.setattr(recorder, "PING_S", 0.1)
+    monkeypatch.setattr(recorder, "MAX_SILENT_AT_START", 100)
     run(scenario())
 
 

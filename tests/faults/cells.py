@@ -56,9 +56,10 @@ POSSIBLE = tuple(cell for cell in TABLE if why_impossible(cell) is None)
 
 
 def cells(roles: Iterable[str], fault: str, phases: Iterable[str] = PHASES) -> tuple[Cell, ...]:
-    """Return the cells of these roles and phases, phase after phase: so a role has the time of the others to come
-    back in."""
-    return tuple(Cell(role, fault, phase) for phase, role in product(phases, roles))
+    """Return the cells of these roles and phases, phase after phase, and the two of an engine apart: so a role has the
+    time of the others to come back in."""
+    order = sorted(roles, key="engine core".__eq__)
+    return tuple(Cell(role, fault, phase) for phase, role in product(phases, order))
 
 
 QUICK = (
