@@ -60,9 +60,11 @@ class FaultyRun:
 
     def __exit__(self, kind: type[BaseException] | None, *error: object) -> None:
         record(self._met, has_passed=kind is None)
-        for each in self.processes():
-            with suppress(psutil.NoSuchProcess):
-                each.kill()
+        while found := self.processes():
+            for each in found:
+                with suppress(psutil.NoSuchProcess):
+                    each.kill()
+            time.sleep(0.1)
         if self.process is not None:
             self.process.wait(timeout=30)
         shutil.rmtree(self.temporary, ignore_errors=True)

@@ -11,16 +11,17 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from tests.faults.cells import FAULTS, PHASES, POSSIBLE, ROLES, RUNS, TABLE, Cell, why_impossible
+from tests.faults.cells import FAULTS, NOT_YET, PHASES, POSSIBLE, ROLES, RUNS, TABLE, Cell, why_impossible
 
 README = Path(__file__).with_name("README.md")
 BEGIN, END = "<!-- made: results -->\n", "<!-- end -->\n"
-NOT_YET = "not yet"
+UNKNOWN = "not yet"
+RECORD = "RECORD"
 
 
 def record(met: Sequence[Cell], *, has_passed: bool) -> None:
     """Note how a run ended that met these cells; where it failed, of the last of them alone."""
-    if os.environ.get("RECORD") != "1" or not met:
+    if os.environ.get(RECORD) != "1" or not met:
         return
     date = time.strftime("%Y-%m-%d")
     found = dict.fromkeys(met, date) if has_passed else {met[-1]: f"**failed** {date}"}
@@ -41,7 +42,7 @@ def read_results(text: str) -> dict[Cell, str]:
             found[Cell(role, fault, phase)] = result
     beside = {str(cell): cell for cell in _beside()}
     found |= {beside[role]: fault for role, fault, *_ in rows if role in beside}
-    return {cell: result for cell, result in found.items() if cell in (*POSSIBLE, *_beside()) and result != NOT_YET}
+    return {cell: result for cell, result in found.items() if cell in (*POSSIBLE, *_beside()) and result != UNKNOWN}
 
 
 def with_results(text: str, results: Mapping[Cell, str]) -> str:
@@ -64,7 +65,7 @@ def _lines(results: Mapping[Cell, str]) -> list[str]:
 
     def shown(cell: Cell) -> str:
         reason = why_impossible(cell)
-        return results.get(cell, NOT_YET) if reason is None else f"({reasons.index(reason) + 1})"
+        return results.get(cell, UNKNOWN) if reason is None else f"({reasons.index(reason) + 1})"
 
     return [
         f"| role | fault | {' | '.join(PHASES)} |",
@@ -79,5 +80,7 @@ def _lines(results: Mapping[Cell, str]) -> list[str]:
         "",
         "| beside the table | result |",
         "|---|---|",
-        *(f"| {cell} | {results.get(cell, NOT_YET)} |" for cell in _beside()),
+        *(f"| {cell} | {results.get(cell, UNKNOWN)} |" for cell in _beside()),
+        *([""] if NOT_YET else []),
+        *(f"* {name}: {seen}" for name, seen in NOT_YET.items()),
     ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 
-from tests.faults.cells import FAULTS, PHASES, POSSIBLE, QUICK, ROLES, RUNS, TABLE, why_impossible
+from tests.faults.cells import FAULTS, NOT_YET, PHASES, POSSIBLE, QUICK, ROLES, RUNS, TABLE, why_impossible
 from tests.faults.results import README, read_results, with_results
 
 
@@ -37,3 +37,8 @@ def test_results_are_read_as_they_were_written() -> None:
 def test_the_readme_has_the_table_of_these_cells() -> None:
     text = README.read_text()
     assert with_results(text, read_results(text)) == text
+
+
+def test_a_run_that_is_left_out_is_one_of_them_and_says_what_was_seen() -> None:
+    assert set(NOT_YET) <= set(RUNS)
+    assert all(seen[0].isupper() and seen.endswith(".") for seen in NOT_YET.values())

@@ -12,6 +12,7 @@ from r1ray.runtime.exit_codes import FAULT
 from tests.faults.cells import RUNS, Cell
 from tests.faults.checks import check, check_is_ended
 from tests.faults.faulty_run import FaultyRun
+from tests.faults.selected import runs
 
 pytestmark = [pytest.mark.real, pytest.mark.faults, pytest.mark.long]
 NUM_STEPS = 40
@@ -34,25 +35,28 @@ def lose_in_turn(run: FaultyRun, cells: Sequence[Cell], *last: str, codes: Seque
     check(run)
 
 
-def test_driver_killed(tmp_path: Path, llama_folder: Path, running_total: Path) -> None:
+@pytest.mark.parametrize("name", runs("driver killed"))
+def test_driver_killed(tmp_path: Path, llama_folder: Path, running_total: Path, name: str) -> None:
     """A Llama-style model with untied embeddings, under ZeRO-3; one rank then goes on with what two have saved."""
     own = ("learner.zero_stage=3", "data.max_prompt_tokens=64")
     with FaultyRun(tmp_path, llama_folder, running_total, *own, num_steps=NUM_STEPS) as run:
-        lose_in_turn(run, RUNS["driver killed"], "learner.num_ranks=1", "rollout.num_actors=1", codes=[-9])
+        lose_in_turn(run, RUNS[name], "learner.num_ranks=1", "rollout.num_actors=1", codes=[-9])
 
 
-@pytest.mark.parametrize("role", ["raylet", "GCS"])
-def test_ray_killed(tmp_path: Path, qwen_folder: Path, running_total: Path, role: str) -> None:
+@pytest.mark.parametrize("name", runs("raylet", "GCS"))
+def test_ray_killed(tmp_path: Path, qwen_folder: Path, running_total: Path, name: str) -> None:
     """The command ends by itself, with a sentence where Ray lets it say one."""
     with FaultyRun(tmp_path, qwen_folder, running_total, num_steps=NUM_STEPS) as run:
         run.env[RECONNECT] = "30"  # a head has a minute to come back, where nobody says otherwise
-        lose_in_turn(run, RUNS[f"{role} killed"], codes=[FAULT, RAYS_OWN] if role == "raylet" else [FAULT])
+        codes = [FAULT, RAYS_OWN] if name.startswith("raylet") else [FAULT]
+        lose_in_turn(run, RUNS[name], codes=codes)
         assert "Traceback" not in run.printed
 
 
-def test_stopped_for_a_moment(tmp_path: Path, qwen_folder: Path, running_total: Path) -> None:
+@pytest.mark.parametrize("name", runs("stopped for a moment"))
+def test_stopped_for_a_moment(tmp_path: Path, qwen_folder: Path, running_total: Path, name: str) -> None:
     """Five seconds: a machine that swaps, a debugger. The run goes on."""
-    cells = RUNS["stopped for a moment"]
+    cells = RUNS[name]
     with FaultyRun(tmp_path, qwen_folder, running_total, num_steps=4 * len(cells)) as run:
         run.start()
         for cell in cells:

@@ -8,9 +8,9 @@ import pytest
 
 from tests.faults.cells import QUICK, RUNS
 from tests.faults.checks import meet_all
+from tests.faults.selected import runs
 
 pytestmark = [pytest.mark.real, pytest.mark.faults]
-GO_ON = [name for name in RUNS if name.startswith(("killed while", "two at once"))]
 
 
 def test_a_run_goes_on_whatever_is_killed(tmp_path: Path, qwen_folder: Path, running_total: Path) -> None:
@@ -18,6 +18,6 @@ def test_a_run_goes_on_whatever_is_killed(tmp_path: Path, qwen_folder: Path, run
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("name", GO_ON)
+@pytest.mark.parametrize("name", runs("killed while", "two at once"))
 def test_a_run_goes_on(tmp_path: Path, qwen_folder: Path, running_total: Path, name: str) -> None:
     meet_all(RUNS[name], tmp_path, qwen_folder, running_total)

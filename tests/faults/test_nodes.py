@@ -19,6 +19,7 @@ from tests.faults.cells import RUNS, Cell
 from tests.faults.checks import AGENTS, check_books, check_rollouts
 from tests.faults.faulty_run import STEPS_A_CELL, FaultyRun
 from tests.faults.gate import SLOW_S
+from tests.faults.selected import runs
 from tests.real.machines import Machine, Network, NotPermitted
 
 pytestmark = [pytest.mark.real, pytest.mark.faults, pytest.mark.long]
@@ -116,7 +117,7 @@ def meet(cell: Cell, run: FaultyRun, cluster: Cluster) -> None:
     print(f"an engine elsewhere after {time.monotonic() - began:.1f} s, {len(run.rows) - num_rows} steps meanwhile")
 
 
-@pytest.mark.parametrize("name", ["node lost", "node cut off"])
+@pytest.mark.parametrize("name", runs("node"))
 def test_a_run_goes_on(tmp_path: Path, qwen_folder: Path, running_total: Path, network: Network, name: str) -> None:
     cells = RUNS[name]
     with ExitStack() as stack:

@@ -8,10 +8,11 @@ import pytest
 
 from tests.faults.cells import RUNS
 from tests.faults.checks import meet_all
+from tests.faults.selected import runs
 
 pytestmark = [pytest.mark.real, pytest.mark.faults, pytest.mark.long]
 
 
-@pytest.mark.parametrize("name", [name for name in RUNS if name.startswith("stopped while")])
+@pytest.mark.parametrize("name", runs("stopped while"))
 def test_a_run_goes_on(tmp_path: Path, qwen_folder: Path, running_total: Path, name: str) -> None:
     meet_all(RUNS[name], tmp_path, qwen_folder, running_total)
