@@ -80,7 +80,7 @@ class RecorderProxy:
                 except DeadlineExceeded as error:
                     if await self._answers():
                         raise  # it works, and is slow
-                    self._replace(step, str(error))
+                    self._replace(step, str(error).rstrip("."))
             else:
                 path = None
                 logger.warning("the rollouts of step %d are lost: %d processes ended over them", step, MAX_ATTEMPTS)
