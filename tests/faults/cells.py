@@ -96,6 +96,10 @@ RUNS: dict[str, tuple[Cell, ...]] = {
     "node lost": cells(["node"], "SIGKILL"),
     "node cut off": cells(["node"], "cut off"),
 }
-NOT_YET: dict[str, str] = {}
+NOT_YET = {
+    "stopped while starting": "On 2026-11-30 a run of these cells failed at the reward worker, before a rollout log "
+    "that is stopped was started again at its deadline; not tried since. On Ray alone an actor that is stopped in its "
+    "constructor is killed, and another one is there in its place, within 6 seconds.",
+}
 """Runs that have not passed yet, and what was seen of them, as a sentence. ``make test-faults`` leaves them out; with
 ``RECORD=1`` it runs them all the same."""
