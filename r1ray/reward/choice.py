@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections import Counter
+from typing import NamedTuple
 
 from r1ray.checks import Choice
 from r1ray.data.answer_forms import DEFAULT_FORMS, HASHES
 from r1ray.data.checks import LETTERS
-from r1ray.reward.extract import after_think, answer_section, last_boxed
+from r1ray.reward.extract import after_think, answer_section, last_boxed_at
 from r1ray.types import Score
 
 _CUE = r"(?:(?i:\banswer\b|\b(?:correct|right|best)\s(?:option|choice)\b)|答案|正确选项|[故应因此以]选|本题选)"
@@ -43,14 +45,33 @@ _DENIED = re.compile(
     r"|[\s)\]}*_$,]{0,6}(?:选项)?(?:是|为)?(?:错|不对|不正确|不是|不成立|排除)"
 )
 """The letter is taken back: ``(A) is wrong``. ``B. False`` is an option with its text."""
-_JOINT = re.compile(r"\b(?:the|final|my|or|and)\b", re.IGNORECASE)
+_JOINT = re.compile(r"\b(?:the|final|my|or|and)\b|[和或及者]", re.IGNORECASE)
+_LEAD = re.compile(
+    r"[-*\u2022\s]*(?:(?i:(?:or|and|maybe|perhaps|possibly|alternatively|also)\b)[\s:,]*|(?:和|或者?|及)\s*)?"
+)
+"""Bullets and conjunctions in front of an option on a line of its own."""
+_LABEL = re.compile(r"(?<![A-Za-z0-9'\u2019])[(\[]?([A-Z])[)\].:、](?=\s*\S)")
+_NO_INITIALS = frozenset("ABCDEFGH")
+"""Letters that are taken for a second option inside the text of one: ``B. The U.S.`` is one option."""
 MAX_LETTER_LINE = 2000
+
+
+class Said(NamedTuple):
+    """A letter that a response names as its answer, and where it stands."""
+
+    letter: str
+    """Empty where several are given."""
+    rest: str = ""
+    """What follows it on its line, or in its box."""
+    after: str = ""
+    """The lines that come then."""
 
 
 def chosen_letter(text: str, num_options: int, *, forms: frozenset[str] = DEFAULT_FORMS) -> str | None:
     r"""The letter of the last ``####`` line if the prompt asks for one, else of the last box, else of the last phrase
     that names an answer, else of a last line that is nothing but a letter or an option; None where there is none of
-    these, where another letter stands beside it or it is taken back, or where it is beyond the options.
+    these, where another letter stands beside it or it is taken back, where it begins a list of the options, or where it
+    is beyond them.
 
     >>> chosen_letter(r"<think>A?</think> So \boxed{\text{B}}.", 4)
     'B'
@@ -67,8 +88,7 @@ def chosen_letter(text: str, num_options: int, *, forms: frozenset[str] = DEFAUL
     options = LETTERS[:num_options]
     for said in (_hashes(final) if HASHES in forms else None, _boxed(final), _said(final, options), _last_line(final)):
         if said is not None:
-            letter, rest = said
-            return letter if letter and letter in options and not _is_taken_back(rest, options) else None
+            return said.letter if _is_settled(said, options) else None
     return None
 
 
@@ -81,6 +101,13 @@ def choice_score(check: Choice, text: str, *, forms: frozenset[str] = DEFAULT_FO
     return Score(float(is_right), "correct" if is_right else "wrong", letter)
 
 
+def _is_settled(said: Said, options: str) -> bool:
+    """Return if the response stays with one letter of the options."""
+    if not said.letter or said.letter not in options:
+        return False
+    return not _is_taken_back(said.rest, options) and not _begins_list(said, options)
+
+
 def _is_taken_back(rest: str, options: str) -> bool:
     """Whether what follows a letter offers another one, or denies it."""
     another = _ANOTHER.match(rest)
@@ -88,17 +115,53 @@ def _is_taken_back(rest: str, options: str) -> bool:
     return bool(offered and offered in options) or _DENIED.match(rest) is not None
 
 
-def _hashes(final: str) -> tuple[str, str] | None:
+def _begins_list(said: Said, options: str) -> bool:
+    """Return if a letter is but the first of several: ``A. Paris B. Rome`` up to the last option, or line by line. An
+    explanation of the other options, in a paragraph of its own, is no list."""
+    following = options[options.index(said.letter) + 1 :]
+    if following and "".join(match[1] for match in _LABEL.finditer(said.rest, 1) if match[1] in options) == following:
+        return True
+    stripped = said.after.lstrip()
+    offered = _option(stripped[: MAX_LETTER_LINE + 1].split("\n", 1)[0])
+    if offered is None or offered.letter == said.letter or (offered.letter and offered.letter not in options):
+        return False
+    if not offered.rest:
+        return True
+    if not said.rest.strip(_MARKUP) or _DENIED.match(offered.rest):
+        return False
+    is_apart = said.after[: len(said.after) - len(stripped)].count("\n") > 1
+    return not is_apart or offered.letter == following[:1]
+
+
+def _hashes(final: str) -> Said | None:
+    """The letter of the last line with hashes; no letter where the one above it names another."""
     found = list(_HASHES.finditer(final))
-    return _bare(found[-1]["rest"]) if found else None
+    bare = _bare(found[-1]["rest"]) if found else None
+    if bare is None:
+        return None
+    other = _bare(found[-2]["rest"]) if len(found) > 1 else None
+    if other is not None and other.letter != bare.letter and not final[found[-2].end() : found[-1].start()].strip():
+        return Said("")
+    return bare._replace(after=final[found[-1].end() :])
 
 
-def _boxed(final: str) -> tuple[str, str] | None:
-    boxed = last_boxed(final)
-    return None if boxed is None else _bare(boxed)
+def _boxed(final: str) -> Said | None:
+    """The letter of the last box; no letter where a box with another one stands beside it."""
+    last = last_boxed_at(final)
+    bare = None if last is None else _bare(final[slice(*last)])
+    if last is None or bare is None:
+        return None
+    start = final.rindex("\\boxed", 0, last[0])
+    before = last_boxed_at(final[:start])
+    if before is not None and _is_nothing(final[before[1] + 1 : start]):
+        other = _bare(final[slice(*before)])
+        if other is not None and other.letter != bare.letter:
+            return Said("")
+    line, _, after = final[last[1] + 1 :].partition("\n")
+    return bare._replace(after=f"\n{after}") if not line.strip(_MARKUP) else bare
 
 
-def _said(final: str, options: str) -> tuple[str, str] | None:
+def _said(final: str, options: str) -> Said | None:
     """The last letter that is said to be the answer, and what follows on its line; no letter where the phrase before it
     says another one and nothing stands between."""
     found = list(_SAID.finditer(final))
@@ -106,38 +169,55 @@ def _said(final: str, options: str) -> tuple[str, str] | None:
         return None
     last = found[-1]
     rest = final[last.end() : last.end() + MAX_LETTER_LINE].split("\n", 1)[0]
-    if len(found) > 1 and found[-2]["letter"] != last["letter"]:
-        between = final[found[-2].end() : last.start()]
-        if len(between) < MAX_LETTER_LINE and not re.sub(r"(?i)\b(?:the|final|my|or|and)\b", "", between).strip(
-            _MARKUP
-        ):
-            return "", rest
-    return last["letter"], rest
+    if len(found) > 1 and found[-2]["letter"] != last["letter"] and _is_nothing(final[found[-2].end() : last.start()]):
+        return Said("", rest)
+    return Said(last["letter"], rest, final[last.end() + len(rest) :])
 
 
-def _last_line(final: str) -> tuple[str, str] | None:
-    """The letter of the last line. A line of a list of options is no answer, unless it was there before."""
+def _is_nothing(between: str) -> bool:
+    """Return if nothing but conjunctions and markup stands between two letters."""
+    return len(between) < MAX_LETTER_LINE and not _JOINT.sub("", between).strip(_MARKUP)
+
+
+def _last_line(final: str) -> Said | None:
+    """The letter of the last line. If options stand on the lines above it, they are a list: it is settled by a bare
+    letter below them, or by one of their lines that is repeated, and it alone."""
     lines = [line.strip() for line in final.splitlines() if line.strip()]
     found = _bare(lines[-1]) if lines else None
     if found is None:
         return None
-    others = [before for before in map(_bare, lines[-2:-1]) if before is not None and before[0] != found[0]]
-    is_restated = lines[-1] in lines[:-1] and bool(found[1])
-    return ("", "") if others and not is_restated and bool(others[0][1]) == bool(found[1]) else found
+    above: list[Said] = []
+    for line in reversed(lines[:-1]):
+        option = _option(line.lstrip("#"))
+        if option is None:
+            break
+        above.append(option)
+    others = [option for option in above if option.letter != found.letter]
+    if not others:
+        return found
+    counts = Counter(option.letter for option in [found, *above])
+    is_named = not found.rest or [letter for letter, count in counts.items() if count > 1] == [found.letter]
+    return found if is_named and all(option.rest for option in others) else Said("")
 
 
-def _bare(text: str) -> tuple[str, str] | None:
+def _option(line: str) -> Said | None:
+    """The option of a line, which may begin with a bullet or a conjunction."""
+    lead = _LEAD.match(line[:MAX_LETTER_LINE])
+    return _bare(line[lead.end() :] if lead else line)
+
+
+def _bare(text: str) -> Said | None:
     """The letter of a text that is one letter, marked up or not, or a letter and its option (``B. Paris``), and what
     follows it; no letter where a second option follows (``A. Paris B. Rome``)."""
     if len(text) > MAX_LETTER_LINE:
         return None
     plain = _WRAPPER.sub("", text).strip(_MARKUP)
     if len(plain) == 1 and plain.upper() in LETTERS:
-        return plain.upper(), ""
+        return Said(plain.upper())
     shown = _WRAPPER.sub("", text).strip(" \t\r\n{}$*`")
     labelled = _LABELLED.match(shown)
     if labelled is None:
         return None
     rest = shown[labelled.end(1) :]
-    letters = {match[1] for match in re.finditer(r"(?<![A-Za-z0-9'\u2019])[(\[]?([A-H])[)\].:、](?=\s*\S)", rest[1:])}
-    return ("", "") if letters - {labelled[1]} else (labelled[1], rest)
+    letters = {match[1] for match in _LABEL.finditer(rest[1:])} & _NO_INITIALS
+    return Said("", rest) if letters - {labelled[1]} else Said(labelled[1], rest)

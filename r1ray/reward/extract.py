@@ -65,6 +65,12 @@ def last_boxed(text: str) -> str | None:
     >>> last_boxed(r"\boxed{4") is None
     True
     """
+    found = last_boxed_at(text)
+    return None if found is None else text[slice(*found)].strip()
+
+
+def last_boxed_at(text: str) -> tuple[int, int] | None:
+    """Return the first and end index of the content of that box."""
     first = text.find("\\boxed")
     if first < 0:
         return None
@@ -81,7 +87,7 @@ def last_boxed(text: str) -> str | None:
             opened.append((match.end(), -1))
         elif len(token) > 2:
             opened.append((match.end(), match.start()))
-    return None if best_box < 0 else text[best_start:best_end].strip()
+    return None if best_box < 0 else (best_start, best_end)
 
 
 def answer_section(text: str) -> str | None:

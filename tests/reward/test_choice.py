@@ -49,6 +49,17 @@ from tests.growth import assert_linear
         ("A. Paris\nB. Rome\nC. Oslo\nD. Bern\n\nB", "B"),
         ("A. Paris\nB. Rome\nC. Oslo\nD. Bern\n\nB. Rome", "B"),
         ("A. Paris\nB. Rome\nC. Oslo\nD. Bern\nThe answer is C.", "C"),
+        ("A) Paris B) Rome C) Oslo D) Bern\nC", "C"),
+        ("- A. Paris\n- B. Rome\n\nB", "B"),
+        ("Answer: B\n\nA. Paris is larger.\nC. Oslo is colder.", "B"),
+        ("The answer is B. Rome\n\nA. Paris is larger.\nC. Oslo is colder.", "B"),
+        ("The answer is (C)\n(B) is wrong", "C"),
+        ("The answer is C) Oslo, since A) Paris and B) Rome are larger.", "C"),
+        ("Answer: A. Paris\nB. is wrong.", "A"),
+        ("Answer: A\n\nI am sure.", "A"),
+        (r"\boxed{B}\n\nA. Paris is larger.", "B"),
+        (r"so \boxed{B. The U.S. one}", "B"),
+        (r"\boxed{B}, that is \boxed{B}", "B"),
     ],
 )
 def test_the_letter_is_found(text: str, letter: str) -> None:
@@ -84,6 +95,26 @@ def test_the_letter_is_found(text: str, letter: str) -> None:
         "The answer is (B), (C) or (D).",
         "答案是B或者C",
         "Answer: A\nAnswer: B\nAnswer: C",
+        "A. Paris\nB. Rome\nC. Oslo\nD. Bern\nA. Paris\nB. Rome\nC. Oslo\nD. Bern",
+        "A. Paris\nB. Rome\n\nA. Paris\nB. Rome",
+        "A、Paris\nB、Rome\nOnce more:\nA、Paris\nB、Rome",
+        "A. Paris\nB. Rome\nC. Oslo\nB. Rome\nA. Paris\nC. Oslo",
+        "Answer: (A)\n(B)\n(C)",
+        "Answer: A\n\nB\n\nC",
+        "Answer:\nA. Paris\nB. Rome\nC. Oslo\nD. Bern",
+        "Answer: A. Paris\n\nB. Rome\n\nC. Oslo",
+        "Answer: A. Paris\nC. Oslo",
+        "Answer: A. Paris B. Rome C. Oslo D. Bern",
+        "Answer:\n* A\n* B",
+        "Answer: A\nor B",
+        "Answer: A or\nB",
+        "答案是A\n或者B",
+        "答案:\nA、Paris\nB、Rome",
+        "#### (A)\n(B)",
+        "A\nB. Rome",
+        r"\boxed{A} or \boxed{B}",
+        r"$\boxed{A}$, $\boxed{B}$",
+        "\\boxed{A}\n(B)\n(C)",
         "(A) is wrong",
         "A: is not correct",
         "(A) isn't right",
@@ -101,6 +132,8 @@ def test_there_is_no_letter(text: str) -> None:
 def test_a_line_with_hashes_counts_if_the_prompt_asks_for_it() -> None:
     assert chosen_letter("The answer is A\n#### B", 4, forms=frozenset({"hashes"})) == "B"
     assert chosen_letter("The answer is A\n#### B", 4) == "A"
+    assert chosen_letter("#### A\n#### B", 4, forms=frozenset({"hashes"})) is None
+    assert chosen_letter("#### A\n(B)\n(C)", 4, forms=frozenset({"hashes"})) is None
 
 
 def test_letters_go_as_far_as_the_options() -> None:
@@ -116,7 +149,15 @@ def test_the_mark_says_which_letter() -> None:
 
 @pytest.mark.parametrize(
     ("start", "unit", "size"),
-    [("", "answer is ", 100_000), ("answer", " ", 500_000), ("", "答案是", 200_000), ("", "(", 500_000)],
+    [
+        ("", "answer is ", 100_000),
+        ("answer", " ", 500_000),
+        ("", "答案是", 200_000),
+        ("", "(", 500_000),
+        ("", "A. x\n", 100_000),
+        ("", "\\boxed{A}", 60_000),
+        ("Answer: A", "\n", 500_000),
+    ],
 )
 def test_a_megabyte_takes_linear_time(start: str, unit: str, size: int) -> None:
     assert_linear(lambda text: chosen_letter(text, 4), lambda number: start + unit * number, size)
