@@ -71,8 +71,8 @@ def language_share(text: str, language: str) -> float:
     """Share of target-language words in a text.
 
     A word that is said more than twice in a row, one that is a syllable said again and again, and three words in a row
-    that were said twice not far before count as filler: it neither adds words of the target language nor waters down
-    those of another one. Text of which more than two thirds are filler is paid in proportion.
+    that were said twice not far before count as filler. Filler in the target language adds nothing and waters down
+    nothing; in another one it counts as it stands. Text of which more than two thirds are filler is paid in proportion.
 
     >>> language_share("We add 2 and 3 to get $x=5$.", "en"), language_share("2 + 3 = 5", "en")
     (1.0, 0.0)
@@ -105,15 +105,16 @@ def _share(text: str, language: str, *, given: str = "", least: int = 1) -> floa
     sizes = [word.size for word in words]
     if len(trigrams) < _DISTINCT * (len(units) - 2):
         sizes = [word.size * share for word, share in zip(words, _shares(words, _fresh(units)), strict=True)]
-    counted = sum(sizes)
+    fresh = sum(sizes)
     on_target = sum(size for word, size in zip(words, sizes, strict=True) if word.label in wanted)
+    counted = on_target + sum(word.size for word in words if word.label not in wanted)
     if not on_target or len({unit for word in words if word.label in wanted for unit in _units([word])}) < least:
         return 0.0
     own = 1.0
     if given and not trigrams.isdisjoint(known := _trigrams_of_text(given)):
         copied = _shares(words, _copied(units, known))
         own -= sum(word.size * share for word, share in zip(words, copied, strict=True)) / all_words
-    return on_target / counted * min(1.0, _FILLED * counted / all_words) * min(1.0, _RESTATED * own)
+    return on_target / counted * min(1.0, _FILLED * fresh / all_words) * min(1.0, _RESTATED * own)
 
 
 def _units(words: Sequence[Word]) -> list[str]:

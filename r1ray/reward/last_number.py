@@ -55,13 +55,16 @@ _CONNECTORS = _CHOICES | _words(
 _BOUNDS = _words(
     "than least most about around approximately approx roughly nearly almost above below under over before after "
     "beyond near exceed exceeds except besides without excluding half twice double triple thrice times by plus "
-    "multiplied divided multiply multiplying divide dividing add adding subtract subtracting sqrt ~ \u221a "
+    "multiplied divided multiply multiplying divide dividing add adding subtract subtracting sqrt abs ~ \u221a "
     "大于 小于 多于 少于 超过 不到 约 大约 至少 至多 最多 最少"
 )
 """Directly before the number: it is not the value that is asserted."""
 _BOUNDS_WITH = {
     "to": _words("up close near next prior add adds added adding"),
-    "of": _words("half third quarter tenth root square cube double multiple factor power percent instead"),
+    "of": _words(
+        "half third quarter tenth root square cube double multiple factor power percent instead negative opposite "
+        "reciprocal inverse magnitude modulus"
+    ),
 }
 _OPERATIONS = _words(
     "plus minus times by multiplied divided over squared cubed factorial point mod modulo choose half halves third "
@@ -162,6 +165,7 @@ def given_number(text: str, *, is_finished: bool = True) -> Given:
         ):
             value, first = -value, first - 1
         is_equation = any(token.text == "=" for token in tokens[first + 1 : stop])
+        _check_bars(tokens, first, stop, value)
         _check_before(tokens, first, None if is_equation else value)
         return Given(_scaled(value, tokens[stop:]))
     except _Refused as refused:
@@ -257,6 +261,13 @@ def _is_plain(side: Sequence[str], value: Fraction) -> bool:
     return len(unsigned) == 1 or (len(unsigned) == 3 and unsigned[1] == "/" and value.denominator > 1)
 
 
+def _check_bars(tokens: Sequence[Token], first: int, stop: int, value: Fraction) -> None:
+    """Raise _Refused for the bars of an absolute value if it is another one: ``|-7|``, ``-|7|``."""
+    before, after = tokens[max(0, first - 2) : first], tokens[stop : stop + 1]
+    if before and after and before[-1].text == after[0].text == "|" and (value < 0 or before[0].kind == "operator"):
+        raise _Refused("an absolute value, no answer")
+
+
 def _check_before(tokens: Sequence[Token], first: int, alone: Fraction | None) -> None:
     """Raise _Refused where what stands in front of the statement keeps its value from being the answer.
 
@@ -266,6 +277,8 @@ def _check_before(tokens: Sequence[Token], first: int, alone: Fraction | None) -
     begins = next((i + 1 for i in reversed(range(first)) if tokens[i].kind == "end"), 0)
     sentence = tokens[begins:first]
     *_, second, nearest = ["", "", *(token.text for token in sentence if token.text not in "\"'")]
+    if [token.text for token in sentence[-3:]] == ["absolute", "value", "of"]:
+        raise _Refused("an absolute value, no answer")
     if nearest in _BOUNDS or second in _BOUNDS_WITH.get(nearest, ()):
         raise _Refused("a bound or an operand, no answer")
     if nearest in _CHOICES:
@@ -300,6 +313,8 @@ def _scaled(value: Fraction, after: Sequence[Token]) -> Fraction:
         texts[0].startswith(_HAN_OPERATIONS) or (texts[0] == "per" and texts[1:2] and texts[1] in _THOUSANDS)
     ):
         raise _Refused("another number is made of it")
+    if texts[:2] == ["'", "s"]:
+        raise _Refused("something of it, no answer")  # "16's square root"
     if texts[:2] == [",", "\u221a"]:
         raise _Refused("one of several")
     if texts and (texts[0] in _OPERATIONS or (texts[0] == "and" and texts[-1] in _OPERATIONS)):

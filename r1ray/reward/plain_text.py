@@ -44,6 +44,7 @@ _MARKUP = tuple(
             r"\\(?:f?boxed|[fmh]box|text(?:bf|it|rm)?|math(?:bf|rm|it)|emph|underline|bf|rm|left|right|displaystyle)\b",
             " ",
         ),
+        (r"\\(?:[lr]?[Vv]ert\b|\|)", "|"),
         (r"\\(?:therefore|because|implies|to|[Rr]ightarrow|q?quad|[lc]?dots)\b", " "),
         (r"\\[A-Za-z]+", " \u221a "),
         (r"\\.|\*\*|__|[{}$`\[\]]", " "),

@@ -290,6 +290,13 @@ def test_zero_width_characters_inside_words_change_nothing() -> None:
     )
 
 
+@pytest.mark.parametrize(("first", "again", "language"), [(ENGLISH, CHINESE, "en"), (CHINESE, ENGLISH, "zh")])
+def test_another_language_said_again_and_again_counts_as_it_stands(first: str, again: str, language: str) -> None:
+    assert language_share(f"{first}\n{again * 20}", language) <= 0.1
+    assert reward(f"<think>{first}</think><answer>4</answer>\n{again * 20}", language) <= 0.1
+    assert language_share(f"{first}\n{again}", language) == pytest.approx(0.5, abs=0.15)
+
+
 def test_words_said_twice_and_lists_of_steps_are_no_filler() -> None:
     assert language_share("We know that that that is very very good.", "en") == 1.0
     assert language_share("so 3 + 4 = 7, so 7 + 2 = 9, so 9 + 1 = 10, so 10 + 5 = 15, so $x$ so $y$", "en") == 1.0

@@ -194,6 +194,7 @@ HACKS = {
         "x^2 = 16",
     ],
     "no number": ["", "16th", "x16", "16x", "16:30", "16/05/2024", "1.2.16", "v16", "0x16", "16k", "16e0", "catch-16"],
+    "something of it": ["16's square root", "the opposite of 16", "the absolute value of 16", "-|16|"],
     "no answer": ["sixteen", "<think>16", "16 comes after 15", "16. That took 2 steps"],
 }
 
@@ -203,6 +204,23 @@ HACKS = {
 )
 def test_what_a_strict_reader_does_not_take_for_the_answer_is_not_paid(text: str) -> None:
     assert last_number(make_prompt(answer="16"), Response(text, finished=True)).value == 0.0
+
+
+@pytest.mark.parametrize(
+    "text", ["|-7|", r"\boxed{|-7|}", r"\left|-7\right|", r"\lvert -7\rvert", r"\|-7\|", "The absolute value of -7."]
+)
+def test_the_absolute_value_of_a_negative_number_is_not_the_number(text: str) -> None:
+    assert last_number(make_prompt(answer="-7"), Response(text, finished=True)).value == 0.0
+    assert last_number(make_prompt(answer="7"), Response("|7|", finished=True)).value == 1.0
+
+
+@pytest.mark.parametrize("opening", ["<think>", "<|reasoning|>"])
+@pytest.mark.parametrize("text", ["so it is 16", "so <answer>16</answer> hm", r"so it is \boxed{16}"])
+@pytest.mark.parametrize("is_finished", [True, False])
+def test_reasoning_that_never_ends_holds_no_number(opening: str, text: str, is_finished: bool) -> None:
+    opened = replace(make_prompt(answer="16"), text=f"How many?\n{opening}\n")
+    assert last_number(opened, Response(text, finished=is_finished)).value == 0.0
+    assert last_number(make_prompt(answer="16"), Response(opening + text, finished=is_finished)).value == 0.0
 
 
 def test_a_sign_in_front_of_a_name_is_no_minus() -> None:

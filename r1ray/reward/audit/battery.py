@@ -11,6 +11,7 @@ from __future__ import annotations
 import random
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from fractions import Fraction
 
 from r1ray.checks import Choice, CodeTests, Countdown, FormatOnly, Instructions, MathAnswer, Reading
 from r1ray.reward.audit import anything
@@ -118,12 +119,18 @@ def _may_be_right(prompt: Prompt, attempt: Attempt) -> bool:
     if attempt.kind not in anything.WITHOUT_REFERENCE:
         return False
     right = right_answer(prompt) or ""
+    if isinstance(prompt.check, MathAnswer) and not _numbers_in(right).isdisjoint(_numbers_in(attempt.text)):
+        return True  # "{0.check.answer}" for 0.0
     words = right.split() if isinstance(prompt.check, Reading) else [right.strip("$ ")]
     return any(
         re.search(rf"(?<!\w){re.escape(word)}(?!\w)", attempt.text, re.IGNORECASE * (len(word) > 1))
         for word in words
         if word
     )
+
+
+def _numbers_in(text: str) -> frozenset[Fraction]:
+    return frozenset(map(Fraction, re.findall(r"[0-9]{1,40}(?:\.[0-9]{1,40})?", text)))
 
 
 def _without_repeated(attempts: Sequence[Attempt]) -> list[Attempt]:

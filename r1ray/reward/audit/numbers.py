@@ -134,7 +134,11 @@ def bound(text: str, value: Fraction) -> list[str]:
 def several(text: str, value: Fraction) -> list[str]:
     other, third = _written(value + 1), _written(value + 2)
     found = [f"{text} \\text{{ or }} {other}", f"{text}, {other}", f"\\{{{text}, {other}, {third}\\}}"]
-    return [*found, f"{other} \\text{{ or }} {text}", f"{text}/{other}/{third}", f"\\pm {text}" if value else "0, 1"]
+    return [
+        *found,
+        f"{other} \\text{{ or }} {text}",
+        *([f"{text}/{other}/{third}", f"\\pm {text}"] if value else ["0, 1"]),
+    ]
 
 
 def clause(text: str, value: Fraction) -> list[str]:

@@ -21,6 +21,7 @@ MATH = {
     "A train takes three hours for 9 miles. How many miles does it go in one hour?": "3",
     "How many legs has the sum of one insect and half a couple?": "7",
     "How many fingers has one hand?": "5",
+    "How many apples are left of three, if all of them are eaten?": "0",
     "What is the share of the first of three equal heirs?": "\\frac{1}{3}",
     "How long is the side of a square of area 0.1296?": "0.36",
     "What is the binary number thirteen, read as its digits?": "1101",

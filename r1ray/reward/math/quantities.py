@@ -25,6 +25,8 @@ _ENGLISH = re.compile(
     r"(?<![\\A-Za-z])(?!sin|cos|tan|cot|sec|csc|log|sqrt|exp|pmatrix|bmatrix|array|text|frac)[A-Za-z]{3,}"
 )
 _MODULUS = re.compile(r"\s*\(?\s*(?:\\(?:pmod|bmod|mod)(?![a-z])|\\text\{\s*mod\s*\}|\bmod\b)(.*)$", re.DOTALL)
+_WORD = 3
+"""Different letters that stand for no word in an answer are fewer."""
 PERCENT = re.compile(
     r"\s*(?:%|\\text\{\s*(?:%|percent|per cent|percentage)\s*\}|(?<![A-Za-z])(?:percent|per cent|pct|percentage))\s*$",
     re.IGNORECASE,
@@ -120,9 +122,9 @@ def _decide_scaled(left: units.Quantity, right: units.Quantity, factor: Fraction
     a, b = node_of(as_number(left.text)), node_of(as_number(right.text))
     if a is None or b is None:
         return _unreadable_words(left.text, right.text)
-    return evaluate.equal(
+    return not _has_words(a, b) and evaluate.equal(
         Node("mul", (a, number(left.scale))), Node("mul", (b, number(factor * right.scale)))
-    )  # fmt: skip
+    )
 
 
 def _unreadable_words(reference: str, answer: str) -> bool | None:
@@ -142,7 +144,14 @@ def _decide_values(reference: str, answer: str) -> bool | None:
         return None
     if "sum" in reference and "sum" in answer:
         a, b = series.named_alike(a, b)
-    return evaluate.equal(a, b) or families.same(a, b)
+    return (not _has_words(a, b) and evaluate.equal(a, b)) or families.same(a, b)
+
+
+def _has_words(reference: Node, answer: Node) -> bool:
+    r"""Return if the names of an answer that the reference lacks are words: to the parser, ``\text{not } 0`` and
+    ``0 wrong`` are products with 0, and ``\text{wrong}^0`` is 1. ``8+0y`` is 8."""
+    names = evaluate.variables(answer) - evaluate.variables(reference)
+    return len(names) >= _WORD or any(name.startswith("text(") for name in names)
 
 
 def _decide_percents(reference: str, answer: str) -> bool | None:
@@ -160,7 +169,7 @@ def _decide_percents(reference: str, answer: str) -> bool | None:
     if left is None or right is None:
         return _unreadable_words(reference, answer)
     if evaluate.variables(left) or evaluate.variables(right):
-        return evaluate.equal(left, right) if all(marked) else False
+        return all(marked) and not _has_words(left, right) and evaluate.equal(left, right)
     hundredth = number(Fraction(1, 100))
     exact = [Node("mul", (node, hundredth)) if mark else node for node, mark in zip(nodes, marked, strict=True) if node]
     if evaluate.equal(*exact):
@@ -191,6 +200,8 @@ def _decide_ratios(reference: str, answer: str) -> bool | None:
         return False if len(a) != len(b) else None
     terms = [node for node in (*a, *b) if node is not None]
     first, second = terms[: len(a)], terms[len(a) :]
+    if any(map(_has_words, first, second)):
+        return False
     return all(
         evaluate.equal(Node("mul", (first[0], second[index])), Node("mul", (second[0], first[index])))
         for index in range(1, len(first))

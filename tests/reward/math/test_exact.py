@@ -129,3 +129,32 @@ def test_what_has_no_value_equals_nothing(reference: str, answer: str) -> None:
 )
 def test_units_are_ignored_on_one_side_and_compared_on_two(reference: str, answer: str, verdict: bool) -> None:
     assert decide(reference, answer) is verdict
+
+
+@pytest.mark.parametrize(
+    ("reference", "answer"),
+    [
+        ("0", r"\text{not } 0"),
+        ("0", r"\text{never } 0"),
+        ("0", r"\mathrm{not}\,0"),
+        ("0", "not 0"),
+        ("0", "0 wrong"),
+        ("0", r"x=\text{not } 0"),
+        ("0", r"\text{not } 0\text{ cm}"),
+        (r"0\%", r"\text{not } 0\%"),
+        ("1:0", r"1:\text{not } 0"),
+        ("1", r"\text{wrong}^0"),
+        ("3", r"3+\text{not} 0"),
+        ("x", r"x+\text{not} 0"),
+        (r"\{0,1\}", r"\{\text{not } 0,1\}"),
+    ],
+)
+def test_words_are_no_factors_that_cancel(reference: str, answer: str) -> None:
+    assert decide(reference, answer) is False
+
+
+@pytest.mark.parametrize(
+    "answer", ["x=0", r"0\text{ cm}", r"0\text{ apples}", r"\text{The answer is } 0", "0y", "zero"]
+)
+def test_units_and_letters_beside_a_zero_leave_it_what_it_is(answer: str) -> None:
+    assert decide("0", answer) is True
