@@ -2,38 +2,19 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-
 import pytest
 
 from r1ray.checks import Check, Choice, FormatOnly, MathAnswer
-from r1ray.config import RewardConfig, SandboxConfig
-from r1ray.reward.audit.examine import Audit, examine
-from r1ray.reward.scorer import RewardScorer, resolve_parts
+from r1ray.config import RewardConfig
+from r1ray.reward.audit.examine import Audit
 from r1ray.types import Prompt
+from tests.reward.audit.examined import audit
 
-CLOSING = ThreadPoolExecutor(8)
 PLANTED = "tests.reward.audit.planted"
-
-
-@pytest.fixture(scope="module", autouse=True)
-def closed() -> Iterator[None]:
-    yield
-    CLOSING.shutdown()
 
 
 def prompt_of(check: Check, *, text: str = "How many eggs are left of fifty?", domain: str = "math") -> Prompt:
     return Prompt(id="eggs", text=text, check=check, domain=domain, language="en")
-
-
-def audit(reward: RewardConfig, *prompts: Prompt, seed: int = 0) -> Audit:
-    scorer = RewardScorer(reward, SandboxConfig())
-    try:
-        return asyncio.run(examine(scorer, resolve_parts(reward), prompts, seed=seed, max_tokens=1000))
-    finally:
-        CLOSING.submit(scorer.close)  # half a second each, of waiting
 
 
 def own(name: str, **others: float) -> RewardConfig:
