@@ -2,14 +2,17 @@
 
 :func:`calls_of` counts calls, and is exact. It sees nothing inside a regular expression or a method of ``str``, which
 run in C: :func:`assert_linear` compares the processor time of this thread at two lengths, to which other processes of
-the machine add next to nothing. Linear growth is far from its bound, quadratic growth as far beyond it.
+the machine add next to nothing. Linear growth is far from its bound, quadratic growth as far beyond it. The garbage
+collector rests meanwhile: its time goes by the objects that other tests have left, and counts as this thread's.
 """
 
 from __future__ import annotations
 
+import gc
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from types import FrameType
 
 STEP = 8
@@ -45,11 +48,24 @@ def assert_linear(work: Callable[[str], object], text_of: Callable[[int], str], 
     It begins with a 64th of the size: what is quadratic fails there, and not after minutes.
     """
     shorter = text_of(size // STEP**2)
-    work(shorter)  # what is made once is made
-    for number in (size // STEP, size):
-        longer = text_of(number)
-        _assert_proportional(work, shorter, longer)
-        shorter = longer
+    with _garbage_left():
+        work(shorter)  # what is made once is made
+        for number in (size // STEP, size):
+            longer = text_of(number)
+            _assert_proportional(work, shorter, longer)
+            shorter = longer
+
+
+@contextmanager
+def _garbage_left() -> Iterator[None]:
+    """Collect no garbage in the block, as far as the collector runs by itself."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
 
 
 def _assert_proportional(work: Callable[[str], object], shorter: str, longer: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import re
 
 import pytest
@@ -35,3 +36,9 @@ def test_a_scan_in_every_turn_of_a_loop_fails() -> None:
 
     with pytest.raises(AssertionError, match="characters take"):
         assert_linear(work, lambda size: "a" * size, 400_000)
+
+
+def test_the_garbage_collector_rests_while_time_is_taken() -> None:
+    runs: list[bool] = []
+    assert_linear(lambda text: runs.append(gc.isenabled()), lambda size: "a" * size, 1000)
+    assert not any(runs) and len(runs) > 2 and gc.isenabled()
