@@ -52,7 +52,7 @@ def audit(config: RunConfig) -> Audit:
     """Put the battery to the reward of one stage. Raises UserError for prompts or a reward that cannot be used."""
     reward = _without_models(config.reward)
     parts = resolve_parts(reward)
-    prompts = _own_prompts(config, reward) if has_own_prompts(config) else _built_in(reward)
+    prompts = own_prompts(config, reward) if has_own_prompts(config) else _built_in(reward)
     scorer = RewardScorer(reward, config.sandbox, programs=None)
     limit = config.algo.max_completion_tokens
     try:
@@ -80,7 +80,7 @@ def _built_in(reward: RewardConfig) -> list[Prompt]:
     return [prompt for prompt in built_in_prompts() if problem(prompt.check, prompt.language) is None]
 
 
-def _own_prompts(config: RunConfig, reward: RewardConfig) -> list[Prompt]:
+def own_prompts(config: RunConfig, reward: RewardConfig) -> list[Prompt]:
     """Return prompts of the training file, drawn by the seed, in the order of the file."""
     with tempfile.TemporaryDirectory() as folder:
         spool = Path(folder) / "train.arrow"

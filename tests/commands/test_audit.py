@@ -22,7 +22,14 @@ def test_a_strict_reward_ends_with_0_and_says_what_form_is_paid(capsys: pytest.C
 def test_a_weak_reward_ends_with_1_and_one_line_for_each_kind(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["audit", *PUZZLE, WEAK]) == 1
     out = capsys.readouterr().out
-    assert "form alone" in out and "injected" in out
+    assert "form alone  " in out and "injected  " in out and "  total  " in out
+    assert out.splitlines()[-1].startswith("paid for nothing: ")
+
+
+@pytest.mark.long
+def test_json_has_an_entry_for_each_line_of_the_table(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["audit", *PUZZLE, WEAK]) == 1
+    out = capsys.readouterr().out
     assert main(["audit", *PUZZLE, WEAK, "--json"]) == 1
     (found,) = json.loads(capsys.readouterr().out)
     assert {each["part"] for each in found["paid"]} == {"total"}

