@@ -46,6 +46,7 @@ def test_a_weak_reward_is_found_with_the_users_prompts(train: Path) -> None:
     assert found.num_prompts == 2 and {part for _, part in found.payments} == {"mine"}
 
 
+@pytest.mark.long
 def test_preference_models_are_left_out_and_need_no_path() -> None:
     found = audit(config_of("reward=all_scenario", "reward.parts.accuracy.domains=[logic]", "~reward.parts.language"))
     assert (found.num_prompts, found.payments) == (1, {})
@@ -66,7 +67,11 @@ def test_every_stage_that_trains_by_a_reward_is_audited() -> None:
     ("overrides", "message"),
     [
         (["data.train=/no/such.jsonl"], "data.train=/no/such.jsonl"),
-        (["reward=last_number", "reward.parts.last_number.checks=[judged]"], "no prompt has any of last_number"),
+        pytest.param(
+            ["reward=last_number", "reward.parts.last_number.checks=[judged]"],
+            "no prompt has any of last_number",
+            marks=pytest.mark.long,
+        ),
         (["data.train={train}", "data.template=chat"], "model is not set: data.template=chat needs"),
     ],
 )

@@ -86,6 +86,7 @@ def test_prompts_that_ask_for_form_alone_get_only_responses_without_it() -> None
     assert found.payments == {} and found.num_responses > 20
 
 
+@pytest.mark.long
 def test_the_same_seed_finds_the_same() -> None:
     first, again = (audit(own("substring"), prompt_of(MathAnswer("42"))) for _ in range(2))
     assert {key: (each.num_responses, each.response) for key, each in first.payments.items()} == {
