@@ -15,7 +15,8 @@ from pathlib import Path
 import numpy as np
 
 from r1ray.config import RewardConfig, RunConfig
-from r1ray.data.prompts import PromptTable, spool_prompts
+from r1ray.data.prompt_rows import spool_prompts
+from r1ray.data.prompts import PromptTable
 from r1ray.data.template import Form, Question, Renderer, render
 from r1ray.errors import UserError
 from r1ray.reward.audit.examine import Audit, examine

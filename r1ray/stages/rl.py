@@ -17,7 +17,8 @@ from r1ray.cluster.launch import Running, launch
 from r1ray.config import RunConfig, decisive
 from r1ray.config.sources import Source
 from r1ray.data.difficulty import curriculum_of
-from r1ray.data.prompts import PromptCursor, PromptTable, spool_prompts
+from r1ray.data.prompt_rows import spool_prompts
+from r1ray.data.prompts import PromptCursor, PromptTable
 from r1ray.data.template import Form, Renderer
 from r1ray.errors import UserError
 from r1ray.evaluation.held_out import HeldOutPrompts

@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 
 from r1ray.config.difficulty import DifficultyConfig
 from r1ray.data.difficulty import Curriculum, Passes, curriculum_of
-from r1ray.data.prompts import PromptCursor, PromptTable, spool_prompts
+from r1ray.data.prompt_rows import spool_prompts
+from r1ray.data.prompts import PromptCursor, PromptTable
 from r1ray.errors import UserError
 from r1ray.types import Position, Scored, ScoredGroup, ScoredTrajectory
 

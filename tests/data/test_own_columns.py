@@ -16,7 +16,8 @@ import pytest
 from r1ray.checks import Check, CodeTests, MathAnswer, OwnCheck, StdioCase
 from r1ray.data.checks import MalformedRow, UnusableRow, dump_check, load_check, parse_check
 from r1ray.data.own_columns import MAX_CARRIED, OwnColumns, answer_of, carried
-from r1ray.data.prompts import PromptTable, SpoolReport, spool_prompts
+from r1ray.data.prompt_rows import SpoolReport, spool_prompts
+from r1ray.data.prompts import PromptTable
 from r1ray.errors import UserError
 
 ROW = {"q": "1+1?", "label": "2", "level": 3, "tags": ["sum", "easy"], "extra": {"source": "own"}}

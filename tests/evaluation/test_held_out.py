@@ -6,11 +6,12 @@ from typing import Any
 
 import pytest
 
-from r1ray.data.prompts import PromptTable, spool_prompts
+from r1ray.data.prompt_rows import spool_prompts
+from r1ray.data.prompts import PromptTable
 from r1ray.evaluation.held_out import HeldOutPrompts
 from r1ray.evaluation.sampling import evaluate
 from r1ray.types import Prompt, Sampling, Scored, ScoredTrajectory, Trajectory
-from tests.data.test_prompts import OWN, jsonl
+from tests.data.prompt_files import OWN, jsonl
 from tests.fakes import Events, FakeEngine, FakeGroups, FakeScorer
 
 

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from r1ray.config.reasoning_gym import ReasoningGymConfig
-from r1ray.data.prompts import PromptTable, spool_prompts
+from r1ray.data.prompt_rows import spool_prompts
+from r1ray.data.prompts import PromptTable
 from r1ray.errors import UserError
 from r1ray.reward.task import missing
 from r1ray.stages.reasoning_gym import files_of, write_tasks

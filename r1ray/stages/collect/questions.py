@@ -79,7 +79,7 @@ def _end_of(check: Check) -> str:
 
 
 def raw_prompts(spool: Path) -> Iterator[RawPrompt]:
-    """Read the prompts that :func:`r1ray.data.prompts.spool_prompts` has written."""
+    """Read the prompts that :func:`r1ray.data.prompt_rows.spool_prompts` has written."""
     rows = SpooledRows(spool)
     for index in range(len(rows)):
         (row,) = rows.row(index).to_pylist()

@@ -30,7 +30,7 @@ from r1ray.curation.decontamination import Contamination
 from r1ray.curation.mixture import MixtureReport, mix
 from r1ray.curation.rows import DatasetRow
 from r1ray.data.layouts import RawPrompt
-from r1ray.data.prompts import spool_prompts
+from r1ray.data.prompt_rows import spool_prompts
 from r1ray.data.template import Form, Renderer
 from r1ray.errors import R1RayError, UserError
 from r1ray.reward.check_problems import reference_problem
