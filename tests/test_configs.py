@@ -11,6 +11,7 @@ from r1ray.commands.compose import compose
 from r1ray.config import RewardPart, RunConfig, ScoreConfig
 from r1ray.config.folder import config_folder
 from r1ray.config.renamed import RENAMED
+from r1ray.config.reward import CHECK_TYPES
 from r1ray.config.schema import known_keys
 from r1ray.errors import UserError
 
@@ -227,3 +228,9 @@ def test_a_renamed_key_is_gone_and_its_new_name_is_there(old: str, new: str) -> 
 def test_an_old_name_is_refused_with_the_new_one_however_it_is_given(added: str) -> None:
     with pytest.raises(UserError, match=r"reward\.sandbox\.mode: is called sandbox\.mode now"):
         compose([*OWN, f"{added}reward.sandbox.mode=none"])
+
+
+def test_the_reward_of_score_judges_every_check_that_needs_no_model() -> None:
+    parts = yaml.safe_load((config_folder() / "reward" / "check.yaml").read_text())["parts"]
+    judged = {check for part in parts.values() for check in part["checks"]}
+    assert judged == set(CHECK_TYPES) - {"judged", "pairwise"}
