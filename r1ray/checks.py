@@ -145,11 +145,11 @@ class ReasoningTask:
     (:mod:`r1ray.sandbox.inside.codec`)."""
 
     name: str
-    """Of the set, ``"countdown"``."""
+    """Name of the set, ``"countdown"``."""
     options: str
-    """Of the set's configuration."""
+    """Options of the set's configuration."""
     entry: str
-    """What the set says of the task: its question, an answer and metadata."""
+    """Entry that the set makes of the task: its question, an answer and metadata."""
     threshold: float
     """Least score that is paid."""
 

@@ -15,10 +15,9 @@ import pytest
 from r1ray.errors import MachineTooBusy
 
 with suppress(ImportError):  # tests/gpu/learner runs without it
-    from hypothesis import HealthCheck, settings
+    from hypothesis import settings
 
-    # Two tests share two cores, also with what else runs there.
-    settings.register_profile("no deadline", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+    settings.register_profile("no deadline", deadline=None)  # two tests share two cores
     settings.load_profile("no deadline")
 
 TRIES = 3

@@ -39,7 +39,7 @@ TIMES_S = 10.0
 RETURN_S = 0.5
 """Between two attempts to reach a worker that is started again."""
 MAX_STARTS = 3
-"""Of a worker that does not answer in time, in a row."""
+"""Starts in a row of a worker that does not answer in time."""
 PING_S = 5.0
 """Between two questions whether a worker answers."""
 

@@ -37,7 +37,7 @@ def watch() -> None:
 
 
 class Look:
-    """What is known of one cluster."""
+    """Knowledge of one cluster."""
 
     def __init__(self, address: str, node: str, *, patience_s: float) -> None:
         """

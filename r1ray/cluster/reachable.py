@@ -1,4 +1,4 @@
-"""Whether a Ray cluster answers, asked without Ray, which would try for minutes."""
+"""A question to a Ray cluster, to see if it answers, without Ray, which would try for minutes."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ from r1ray.types import GroupRecord, ScoredGroup
 
 logger = logging.getLogger(__name__)
 MAX_ATTEMPTS = 3
-"""Of one file; what ends its writer so often would do so again."""
+"""Attempts to write one file; what ends its writer so often would do so again."""
 PING_S = 5.0
 """Between two questions to a writer at work, and how long each may take to answer."""
 MAX_SILENT = 3

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 
 AGAIN_S = 3.0
-"""For the second question."""
+"""Wait for an answer to the second question."""
 
 
 async def is_silent(ask: Callable[[], Awaitable[object]], *, silent_s: float) -> bool:

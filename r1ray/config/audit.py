@@ -1,4 +1,4 @@
-"""What ``r1ray audit`` puts to a reward."""
+"""Responses that ``r1ray audit`` puts to a reward."""
 
 from __future__ import annotations
 

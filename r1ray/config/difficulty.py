@@ -69,7 +69,7 @@ class DifficultyConfig:
 
     @property
     def is_measured(self) -> bool:
-        """What the run's own groups say decides which prompts come."""
+        """Return if the run's own groups decide which prompts come."""
         return self.band is not None or self.retire_after > 0
 
 

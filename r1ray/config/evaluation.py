@@ -76,17 +76,17 @@ class EvaluationConfig:
     template: str | None = None
     """Text around a question, as in ``data.template`` of a run. null: as the benchmark says."""
     system_prompt: str | None = None
-    """As ``data.system_prompt`` of a run."""
+    """Same as ``data.system_prompt`` of a run."""
     suffix: str | None = None
-    """As ``data.suffix`` of a run."""
+    """Same as ``data.suffix`` of a run."""
     template_arguments: Any = None
-    """As ``data.template_arguments`` of a run."""
+    """Same as ``data.template_arguments`` of a run."""
     on_bad_row: str = "refuse"
-    """As ``data.on_bad_row`` of a run."""
+    """Same as ``data.on_bad_row`` of a run."""
     columns: Any = None
-    """As ``data.columns`` of a run, for ``benchmark=prompts``."""
+    """Same as ``data.columns`` of a run, for ``benchmark=prompts``."""
     check: str | None = None
-    """As ``data.check`` of a run, for ``benchmark=prompts``."""
+    """Same as ``data.check`` of a run, for ``benchmark=prompts``."""
     limit: int | None = None
     """Number of questions that are taken, drawn by the seed. null: all."""
     window: list[str] | None = None

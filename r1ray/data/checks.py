@@ -338,7 +338,7 @@ def _pairwise(value: Mapping[str, Any]) -> Check:
 
 
 def _own(value: Mapping[str, Any]) -> Check:
-    """As of rules, what is None counts as not given."""
+    """Read a check of the user's own; what is None counts as not given, as of rules."""
     given = {str(name): each for name, each in value.items() if name != "type" and each is not None}
     try:
         return OwnCheck(value["type"], json.dumps(given, ensure_ascii=False))

@@ -37,7 +37,7 @@ _SAME: Final = {"nb": "no", "fil": "tl", "in": "id"}
 NO_LANGUAGE: Final = ("zxx", "unknown")
 WINDOW: Final = 5
 MAX_LETTERS: Final = 32
-"""Of a word that are looked at."""
+"""Letters of a word that are looked at."""
 BLOCK: Final = 4000
 """Words that are judged together; what is longer is judged in pieces."""
 _KNOWN: Final = 3.5

@@ -31,7 +31,7 @@ ROLES = {
     "function": "tool",
     "ipython": "tool",
 }
-"""What data sets call them; other names are as they should be."""
+"""Names that data sets have for them; other names are as they should be."""
 REASONING = ("reasoning_content", "reasoning", "thinking", "thoughts", "think")
 """Keys of a message, and columns of a row, that hold what was thought before the answer."""
 SWITCHES = frozenset({"on", "off", "true", "false", "yes", "no", "none"})

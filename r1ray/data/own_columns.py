@@ -30,7 +30,7 @@ RowCheck = Callable[[Mapping[str, Any]], Check | None]
 
 
 class RowLayout(Protocol):
-    """What reads the rows of a file."""
+    """Reader of the rows of a file."""
 
     @property
     def name(self) -> str: ...
@@ -48,7 +48,7 @@ class OwnColumns:
     """Columns of the file by r1ray's names for them."""
     check: RowCheck | None = None
     languages: Sequence[str] = LANGUAGES
-    """Of which a question is one, where no column says its language."""
+    """Languages of which a question is in one, where no column says which."""
 
     def layout_of(self, columns: frozenset[str], *, key: str, named: str) -> RowLayout | None:
         """Return what reads a file with these columns; None if its layout is none that is known. Raises UserError.
@@ -182,7 +182,7 @@ def answer_of(value: Any) -> MathAnswer:
 
 
 def _parsed(value: Any, name: str) -> Any:
-    """What a column holds as JSON text, or as it is."""
+    """Return a column's value, from JSON text where it is such."""
     if not isinstance(value, str):
         return value
     try:

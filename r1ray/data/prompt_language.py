@@ -57,7 +57,7 @@ UNTOLD: Final = "en"
 KANA_TO_HAN: Final = 8
 """Chinese characters for each kana up to which a text is Japanese."""
 MAX_CHARACTERS: Final = 4000
-"""Of a question that are looked at."""
+"""Characters of a question that are looked at."""
 
 
 def short_code(language: str) -> str:

@@ -32,7 +32,7 @@ SCHEMA = pa.schema([*((name, pa.string()) for name in TEXTS), ("difficulty", pa.
 
 @dataclass(frozen=True, slots=True)
 class SpoolReport:
-    """What reading a prompt file found."""
+    """Findings of reading a prompt file."""
 
     layout: str
     num_rows: int
@@ -51,7 +51,7 @@ class SpoolReport:
 
     @property
     def remarks(self) -> list[str]:
-        """What a run says of the columns of the user's own."""
+        """Return the lines that a run says of the user's own columns."""
         left, unseen = (
             [f"{name} ({count} rows)" for name, count in counts.items()]
             for counts in (self.not_carried, self.not_shown)

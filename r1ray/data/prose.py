@@ -36,8 +36,8 @@ def prose(text: str) -> str:
 
 
 def _closers(tokens: list[re.Match[str]], text: str) -> list[int | None]:
-    """For each token the index of the one that closes what it opens: the number of tokens where the end of the text
-    does, None where it opens nothing. One pass from the end."""
+    """Return for each token the index of the one that closes what it opens: the number of tokens where the end of the
+    text does, None where it opens nothing. One pass from the end."""
     closers: list[int | None] = [None] * len(tokens)
     inline: dict[str, int] = {}  # what closes next, in this paragraph
     anywhere: dict[str, int] = {}  # what closes next, in the text

@@ -46,7 +46,7 @@ class DialogueLayout:
     """Columns in which a data set has its questions and answers."""
 
     title: str
-    """What the data, or the kind of file, is called."""
+    """Name of the data, or of the kind of file."""
     conversation: str = ""
     """The column of whole conversations; else there are ``question`` and ``answer``."""
     question: Columns = ()

@@ -69,7 +69,7 @@ def check_model(config: RunConfig, model: str, *, key: str = "model") -> ModelCh
 
 
 def judge_form(tokenizer: Any, form: Form, model: str, *, key: str) -> Finding:
-    """Whether a model is asked in the form that it was tuned in."""
+    """Judge if a model is asked in the form that it was tuned in."""
     needed = "the form that the model was tuned in, or its chat template"
     try:
         remark = form_remark(tokenizer, form, model=model, key=key)

@@ -29,6 +29,7 @@ from r1ray.stages.first_rows import NUM_SHOWN, first_rows, not_called
 from r1ray.stages.own_functions import own_columns_of
 from r1ray.types import BoolArray, Int32Array, Prompt, Response, Scored
 
+LAYOUT = "the columns of a layout of r1ray/data/README.md"
 FIRST = 64
 """Rows that are looked at; the run looks at all of them."""
 NUM_ANSWERS = 8
@@ -90,8 +91,8 @@ def check_prompts(config: RunConfig, key: str, path: str, tokenizer: Any) -> Row
         first, rows = _first_rows(path, key, bad)
         layout = own_columns_of(config.data).layout_of(frozenset(first), key=key, named=name)
         if layout is None:
-            found, needed = f"{name}: {unknown_columns(first)}", "the columns of a layout of r1ray/data/README.md"
-            return RowsCheck([red("rows", DRIVER, found, needed, "set data.columns, or rename columns.")])
+            found = f"{name}: {unknown_columns(first)}"
+            return RowsCheck([red("rows", DRIVER, found, LAYOUT, "set data.columns, or rename columns.")])
         read = _Read(layout.name, is_skipped=config.data.on_bad_row == "skip")
         problem = problem_finder(config.reward)
         for number, row in rows:
@@ -240,8 +241,8 @@ def check_dialogues(
         first, rows = _first_rows(path, key, bad)
         layout = dialogues.recognise(frozenset(first), layouts)
         if layout is None:
-            found, known = dialogues.unknown_columns(frozenset(first), layouts).split("; needs ", 1)
-            return RowsCheck([red("rows", DRIVER, f"{name}: {found}", known, "rename columns.")])
+            found = f"{name}: {dialogues.unknown_columns(frozenset(first), layouts)}"
+            return RowsCheck([red("rows", DRIVER, found, LAYOUT, "rename columns.")])
         read = _Read(layout.name, "with nothing to learn from", config.data.on_bad_row == "skip")
         encoder = None
         if tokenizer is not None:

@@ -46,7 +46,7 @@ class LoopState:
     position: Position
     ledger: LedgerState
     curriculum: dict[str, Any] = field(default_factory=dict)
-    """What the order of the prompts rests on beside the position; empty where that says everything."""
+    """Return what the order of the prompts rests on beside the position; empty where that says everything."""
 
 
 class Checkpoints:

@@ -62,7 +62,7 @@ class Said(NamedTuple):
     letter: str
     """Empty where several are given."""
     rest: str = ""
-    """What follows it on its line, or in its box."""
+    """Text that follows it on its line, or in its box."""
     after: str = ""
     """The lines that come then."""
 
@@ -109,7 +109,7 @@ def _is_settled(said: Said, options: str) -> bool:
 
 
 def _is_taken_back(rest: str, options: str) -> bool:
-    """Whether what follows a letter offers another one, or denies it."""
+    """Return if what follows a letter offers another one, or denies it."""
     another = _ANOTHER.match(rest)
     offered = another and (another["joined"] or another["listed"])
     return bool(offered and offered in options) or _DENIED.match(rest) is not None

@@ -25,7 +25,7 @@ from r1ray.types import Score
 
 CALLS_AT_ONCE = 64
 MAX_OUTPUT_KIB = 64 * 1024
-"""Of a program whose expected output is larger than ``sandbox.output_kib``."""
+"""Limit for a program whose expected output is larger than ``sandbox.output_kib``."""
 WALL_FACTOR = 3
 """Wall-clock time of all tests of a response, as a multiple of its CPU time."""
 

@@ -13,7 +13,7 @@ _NUMBER = re.compile(rb"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]{1
 _WHOLE = re.compile(rb"[+-]?[0-9]+")
 _NO_NUMBER = re.compile(rb"[+-]?(?:nan|inf|infinity)", re.IGNORECASE)
 MAX_DIGITS = 400
-"""Of a number that is compared with a tolerance; a double has 309 before the point."""
+"""Digits of a number that is compared with a tolerance; a double has 309 before the point."""
 
 
 def same_tokens(printed: bytes, expected: bytes, tolerance: float | None = None) -> bool:

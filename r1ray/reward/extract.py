@@ -146,7 +146,7 @@ def _asked(final: str, forms: frozenset[str]) -> str | None:
 
 
 def _content(match: re.Match[str]) -> str:
-    """What a line gives as its answer: its box if there is just one."""
+    """Return what a line gives as its answer: its box if there is just one."""
     content = match[match.lastgroup or 0].strip(_MARKUP)
     boxed = last_boxed(content) if content.count("boxed") == 1 else None
     return content.removesuffix(".").rstrip(_MARKUP) if boxed is None else boxed

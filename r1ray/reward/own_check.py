@@ -99,7 +99,7 @@ def _load(path: str) -> Callable[..., object]:
 
 
 def _judge_problem(function: Callable[..., object], *names: str) -> str | None:
-    """As :func:`call_problem`, of a function that is given the prompt too if it has such a parameter."""
+    """Return what :func:`call_problem` does, of a function that is given the prompt too if it has such a parameter."""
     return call_problem(function, *names, **({"prompt": ...} if _takes_prompt(function) else {}))
 
 

@@ -1,4 +1,4 @@
-"""What a command leaves on a node, and its removal: processes, the scratch folder, and files of shared memory.
+"""Removal of what a command leaves on a node: processes, the scratch folder, and files of shared memory.
 
 Run as a program it is the watch of a command: it waits until that ends, however it does, and removes what is left. It
 needs the standard library alone, and takes 20 ms to start.
@@ -21,7 +21,7 @@ SHARED_MEMORY = Path("/dev/shm")
 GONE_S = 10.0
 """Longest wait for killed processes to be gone."""
 DONE = b"done"
-"""What the watch reads where the command has removed everything itself."""
+"""Message to the watch where the command has removed everything itself."""
 
 
 def kill_with(variable: str, value: str) -> int:

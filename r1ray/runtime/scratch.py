@@ -30,7 +30,7 @@ OWNER, USED = "owner", "used"
 """Locked for as long as the driver lives; of a folder without a driver, for as long as one of its actors does."""
 LONGEST_SOCKET = 107
 LONGEST_NAME = {True: 82, False: 52}
-"""Of a socket below TMPDIR: with a cluster of its own (``session_.../sockets/plasma_store``), and without."""
+"""Lengths of a socket's path below TMPDIR: with an own cluster (``session_.../sockets/plasma_store``), and without."""
 
 
 class Scratch:
@@ -52,8 +52,8 @@ class Scratch:
 
     @property
     def environment(self) -> dict[str, str]:
-        """What processes of this command need in their environment to use the folder. A cache of compiled code stays
-        where it was: the next command needs it too."""
+        """Return what processes of this command need in their environment to use the folder. A cache of compiled code
+        stays where it was: the next command needs it too."""
         cache = (
             os.environ.get("TORCHINDUCTOR_CACHE_DIR") or f"{tempfile.gettempdir()}/torchinductor_{getpass.getuser()}"
         )

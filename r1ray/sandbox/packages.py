@@ -20,7 +20,7 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 @dataclass(frozen=True, slots=True)
 class Packages:
-    """What is copied, and what is imported once for all programs."""
+    """Packages to copy, and names to import once for all programs."""
 
     paths: tuple[Path, ...]
     modules: tuple[str, ...]
@@ -70,7 +70,7 @@ def _distribution(name: str) -> metadata.Distribution | None:
 
 
 def _modules(tops: Mapping[str, Path]) -> list[str]:
-    """What is imported of a distribution: its packages, else its single files."""
+    """Return what is imported of a distribution: its packages, else its single files."""
     names = [name for name, path in tops.items() if name.isidentifier() and (path / "__init__.py").exists()]
     files = [name.removesuffix(".py") for name in tops if name.endswith(".py")]
     return [name for name in sorted(names or files) if name.isidentifier() and not name.startswith("_")]

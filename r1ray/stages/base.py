@@ -43,8 +43,8 @@ class Artifact:
 
 
 InputKind = Literal["model", "prompts", "dialogues", "pairs", "rows", "file"]
-"""What is at the path: a model's folder or hub name, rows to ask, rows to learn from (of one answer or of two), rows of
-another kind, or another file."""
+"""Kind of what is at the path: a model's folder or hub name, rows to ask, rows to learn from (of one answer or of two),
+rows of another kind, or another file."""
 ROWS: tuple[InputKind, ...] = ("prompts", "dialogues", "pairs", "rows")
 """Those of :mod:`r1ray.data.files`."""
 

@@ -62,7 +62,7 @@ class Tried:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shown:
-    """What there is to see of one prompt."""
+    """One prompt, and all that there is to see of it."""
 
     prompt: Prompt
     accepted: tuple[str, ...] = ()

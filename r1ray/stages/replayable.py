@@ -20,14 +20,14 @@ from r1ray.telemetry.rollouts import read_rollouts, rollout_file, rollout_steps
 from r1ray.telemetry.stored_groups import StoredStep, is_gone, stored_step
 
 ORIGIN = "state.json"
-"""What a learner's state was saved from, as :mod:`r1ray.learner.state` has it, which imports DeepSpeed."""
+"""Origin of a learner's saved state, as :mod:`r1ray.learner.state` has it, which imports DeepSpeed."""
 FACTS = ("group_id", "group_status", "trajectory", "advantage", "seconds")
 """Columns that say if a step's rows are whole."""
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """What a step is computed again from."""
+    """Inputs from which a step is computed again."""
 
     step: int
     checkpoint: Path | None

@@ -24,12 +24,12 @@ from r1ray.types import (
 
 @dataclass(frozen=True, slots=True)
 class StoredStep:
-    """What a step was trained on."""
+    """Groups that a step was trained on."""
 
     groups: tuple[ScoredGroup, ...]
     """In the order in which they were trained on."""
     trajectories: Mapping[str, Trajectory]
-    """By id, as far as the log has their tokens."""
+    """Trajectories by id, as far as the log has their tokens."""
 
 
 def stored_step(rows: Iterable[RolloutRow]) -> StoredStep:

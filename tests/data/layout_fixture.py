@@ -13,4 +13,4 @@ class Fixture:
     rows: tuple[dict[str, Any], dict[str, Any]]
     """With the published columns; the texts are ours."""
     made: tuple[Any, ...]
-    """By row: what is asked and what is learned; a text that is in the reason where a row is left out."""
+    """Texts by row: what is asked and what is learned; a text that is in the reason where a row is left out."""

@@ -30,7 +30,7 @@ def read(*rows: dict[str, Any]) -> list[RawExample]:
 
 
 def shown(raws: list[RawExample]) -> tuple[list[str], list[tuple[str, ...]]]:
-    """What is asked, and by pair the better answer and the other."""
+    """Return the question, and by pair the better answer and the other."""
     asked = raws[0].dialogues[0].question
     assert all(dialogue.question == asked for raw in raws for dialogue in raw.dialogues)
     questions = [asked] if isinstance(asked, str) else [message["content"] for message in asked]

@@ -8,8 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -29,6 +27,7 @@ from r1ray.data.sft_rows import (
 from r1ray.data.turns import DialogueEncoder
 from r1ray.errors import UserError
 from r1ray.types import Position
+from tests.data.prompt_files import jsonl, parquet
 
 CHATML = (
     "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}"
@@ -57,16 +56,6 @@ def make_tokenizer(chat_template: str = CHATML) -> Any:
 
 TOKENIZER = make_tokenizer()
 USER, BOT = {"role": "user", "content": "1+1?"}, {"role": "assistant", "content": "2"}
-
-
-def jsonl(path: Path, rows: Sequence[dict[str, Any]]) -> str:
-    path.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
-    return str(path)
-
-
-def parquet(path: Path, rows: Sequence[dict[str, Any]]) -> str:
-    pq.write_table(pa.Table.from_pylist(list(rows)), path)
-    return str(path)
 
 
 def spool(

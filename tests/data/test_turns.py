@@ -26,7 +26,7 @@ QWEN = (  # as Qwen3's: reasoning after the last question is shown, calls are JS
 )  # fmt: skip
 GPT_OSS = LOOP + "{% if m.thinking %}<|analysis|>{{ m.thinking }}<|end|>{% endif %}<|final|>{{ m.content }}" + END
 TEXT_ARGUMENTS = LOOP + CALLS + "{{ f.name + ':' + f.arguments }}{% endfor %}" + END
-"""As DeepSeek-R1's: arguments are added to a text."""
+"""Like DeepSeek-R1's: arguments are added to a text."""
 PLAIN_ARGUMENTS = LOOP + CALLS + "{{ f.name }}:{{ f.arguments }}{% endfor %}" + END
 NO_TOOL_ROLE = LOOP.replace("%}<|", "%}{% if m.role != 'tool' %}<|", 1) + "{{ m.content }}{% endif %}" + END
 

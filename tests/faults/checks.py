@@ -1,4 +1,4 @@
-"""What has to be true of every run that has met faults, once it has ended."""
+"""Checks of a run that has met faults, once it has ended."""
 
 from __future__ import annotations
 

@@ -39,7 +39,7 @@ class RawPrompt:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Layout:
-    """How the rows of a data set, or of those that a framework reads, become prompts.
+    """Rules by which the rows of a data set, or of those that a framework reads, become prompts.
 
     Columns are named in lower case, whatever the file has; ``a|b`` is either of the two, ``a.b`` a field in a column.
     """
@@ -51,13 +51,13 @@ class Layout:
     question: Callable[[Row], Question]
     check: Callable[[Row], Check]
     means: str
-    """What a response has to be for its reward, as the README says it."""
+    """Condition of a response's reward, as the README says it."""
     ids: tuple[str, ...] = IDS
     domains: tuple[str, ...] = ()
     default_domain: str = "math"
     """Where no column of ``domains`` says it, and the check is not of a program."""
     languages: Sequence[str] = TOLD_LANGUAGES
-    """Of which the question is one, where no column says its language."""
+    """Languages of which a question is in one, where no column says which."""
 
     @property
     def title(self) -> str:

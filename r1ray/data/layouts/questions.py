@@ -1,4 +1,4 @@
-"""What a row asks: a text or chat messages, with the parts that other columns hold."""
+"""The question of a row: a text or chat messages, with the parts that other columns hold."""
 
 from __future__ import annotations
 

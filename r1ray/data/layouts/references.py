@@ -21,7 +21,7 @@ MAX_WORDS = 12
 MISSING = frozenset(
     ("proof", "notfound", "not found", "n/a", "na", "nan", "null", "unknown", "tbd", "see solution", "no answer")
 )
-"""What data sets write in the place of an answer that they do not have (NuminaMath-1.5: ``proof``, ``notfound``)."""
+"""Words that data sets write in the place of an answer that they lack (NuminaMath-1.5: ``proof``, ``notfound``)."""
 _PROGRAM = re.compile(
     r"^[ \t]*(?:def \w+\s*\(.*|class \w+.*[:{]|(?:import|from) [\w.]+(?: import [\w., *()]+)?(?: as \w+)?;?|assert\b.*"
     r"|print\s*\(.*\);?|#include\s*[<\"].*|using namespace \w+;|public (?:static |class ).*|function \w+\s*\(.*|```.*"

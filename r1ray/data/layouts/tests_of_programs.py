@@ -15,8 +15,8 @@ from r1ray.data.checks import MalformedRow, UnusableRow, code_language, parse_ch
 from r1ray.data.layouts.values import kind_of, unpacked, value_of, without_none
 
 FLOAT_TOLERANCE = 1e-6
-"""Of decimal numbers in outputs: the public graders of APPS, TACO and Eurus (``numpy.allclose``) and of CodeContests
-take 1e-5 relative to the number; ours counts as an absolute one too, so it is smaller."""
+"""Tolerance of decimal numbers in outputs: the public graders of APPS, TACO and Eurus (``numpy.allclose``) and of
+CodeContests take 1e-5 relative to the number; ours counts as an absolute one too, so it is smaller."""
 _ASSERTS = ("assert_case", "functional", "test_code")
 """Fields of test code: Skywork-OR1 and Reasoning360; code-r1; Skywork-OR1's LeetCode rows."""
 _CALLED_CHECK = re.compile(r"\n\s*check\(\s*((?:Solution\(\)\.)?\w+)\s*\)\s*$")
@@ -121,7 +121,7 @@ def _asserts(code: list[Any], entry: Any) -> dict[str, Any]:
 
 
 def _pairs(inputs: list[Any], outputs: list[Any], column: str, entry: Any) -> dict[str, Any]:
-    """What a program reads and prints, or, where ``entry`` names a function, its arguments and result."""
+    """Return the cases: what a program reads and prints, or, where ``entry`` names a function, arguments and result."""
     if len(inputs) != len(outputs):
         raise MalformedRow(f"{column} has {len(inputs)} inputs and {len(outputs)} outputs")
     if not entry:

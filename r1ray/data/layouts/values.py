@@ -98,7 +98,7 @@ def literal(value: Any, *, column: str) -> Any:
 
 
 _QUOTED = re.compile(r"\s*[{\[][{\[\s]*'")
-"""How the Python text of an object or a list begins, which CSV copies have."""
+"""Beginning of the Python text of an object or a list, which CSV copies have."""
 
 
 def structure_in(text: str) -> Any:

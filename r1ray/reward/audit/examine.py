@@ -31,7 +31,7 @@ class Payment:
     highest: float
     """The highest of their payments, weighted."""
     prompt: Prompt
-    """Of the shortest of them."""
+    """Prompt of the shortest of them."""
     response: str
 
 
@@ -42,7 +42,7 @@ class Audit:
     num_prompts: int = 0
     num_responses: int = 0
     payments: dict[tuple[str, str], Payment] = field(default_factory=dict)
-    """By kind and part."""
+    """Payments by kind and part."""
     form_share: float = 0.0
     """The largest share of a right response's total that a response got which is not paid for nothing."""
     failures: Counter[str] = field(default_factory=Counter)

@@ -12,7 +12,7 @@ _CLOCK = re.compile(r"(\d{1,2}):0(\d)")
 _ASSIGNED = re.compile(r"(?<![A-Za-z\\])([a-z])\s*=")
 _UNKNOWNS = "qwzkx"
 _UNCLEAR = ("infty", "infinity", "无穷", "pm", "mp", "bmod", "pmod", "C", "∞", "mathbb")
-"""What one may add to without changing it."""
+"""Values, and marks of values, that stay the same where one adds to them."""
 
 
 def other_infinity(text: str) -> list[str]:

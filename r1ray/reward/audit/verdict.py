@@ -19,7 +19,7 @@ from r1ray.reward.audit.attempt import FORM, LANGUAGE, Attempt
 from r1ray.reward.scorer import ACCURACY, LAST_NUMBER, Part
 
 MAX_SHARE = 0.5
-"""Of a right response's total, that a wrong one may get for its form."""
+"""Share of a right response's total that a wrong one may get for its form."""
 TOLERATED = dict.fromkeys(FORM, 0.0) | dict.fromkeys(LANGUAGE, 0.1)
 """Value of a part for form or language where there is none."""
 TOTAL = "total"

@@ -67,7 +67,7 @@ def _number(text: str) -> Fraction:
 
 
 def decide(reference: str, answer: str) -> bool | None:
-    """Whether two quantities are the same where one is in several units; None where neither is."""
+    """Return if two quantities are the same where one is in several units; None where neither is."""
     left, right = _read(reference), _read(answer)
     if left is None and right is None:
         return None

@@ -34,7 +34,7 @@ _PRODUCTS = frozenset("abc abcd xyz xyzw mnp pqr rst uvw".split())  # noqa: SIM9
 
 
 def names(side: str) -> bool:
-    """Whether a side of an equation is only a name of the value on the other side."""
+    """Return if a side of an equation is only a name of the value on the other side."""
     held = structure.brackets(side)
     if held and all(LABEL.fullmatch(item) for item in held.items):  # (x, y) = (1, 2)
         return True

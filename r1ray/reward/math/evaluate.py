@@ -49,7 +49,7 @@ _POINTS = (  # different for every variable by its name; two positive, then two 
     (Fraction(1), 1), (Fraction(7, 3), 1), (Fraction(-3, 2), -1), (Fraction(-5, 7), -1),
 )  # fmt: skip
 MAX_TERMS = 400
-"""Of all sums in an expression together."""
+"""Terms of all sums in an expression together."""
 
 
 class _Evaluation:
@@ -249,7 +249,7 @@ def _equal(left: Node, right: Node, *, sign: int, base: int) -> bool:
 
 
 def _have_roots_of_variables(left: Node, right: Node) -> bool:
-    r"""Whether both sides have roots of several variables, which are then meant to be positive:
+    r"""Return if both sides have roots of several variables, which are then meant to be positive:
     ``\sqrt{a/b}`` is ``\sqrt{ab}/b``."""
     return all("abs" not in kinds(side) and _has_root(side) for side in (left, right))
 
@@ -276,7 +276,7 @@ def equal(left: Node, right: Node) -> bool:
 
 
 def near(left: Node, right: Node) -> bool:
-    """Whether two numbers differ by no more than a twentieth; true where one of them cannot be computed."""
+    """Return if two numbers differ by no more than a twentieth; true where one of them cannot be computed."""
     try:
         one, other = (approximate(evaluate(side)) for side in (left, right))
     except (TooBig, Undefined):

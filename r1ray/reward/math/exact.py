@@ -68,7 +68,7 @@ def decide(reference: str, answer: str) -> bool | None:
 
 
 def _is_number(reference: str) -> bool:
-    """Whether a reference is one number: an answer that this module cannot read as one is then none, whatever others
+    """Return if a reference is one number: an answer that this module cannot read as one is then none, whatever others
     see in it."""
     node = node_of(units.separate(reference, trusted=True).text)
     return node is not None and not evaluate.variables(node)

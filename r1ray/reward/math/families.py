@@ -124,7 +124,7 @@ def _minus(left: Node, right: Node) -> Node:
 
 
 def same(left: Node, right: Node) -> bool:
-    """Whether two expressions with the integer of a family, or with a constant of integration, say the same."""
+    """Return if two expressions with the integer of a family, or with a constant of integration, say the same."""
     names = evaluate.variables(left) & evaluate.variables(right)
     if PARAMETER in names:
         return _same_family(left, right)
@@ -144,7 +144,7 @@ def _same_family(left: Node, right: Node) -> bool:
 
 
 def _differ_by_constant(left: Node, right: Node) -> bool:
-    """Whether the difference is the same everywhere, the constants apart."""
+    """Return if the difference is the same everywhere, the constants apart."""
     difference = _minus(_replaced(left, CONSTANT, 0), _replaced(right, CONSTANT, 0))
     step: Callable[[int], Node] = lambda point: _moved(difference, point)  # noqa: E731
     return bool(evaluate.variables(difference)) and all(evaluate.equal(difference, step(point)) for point in (1, 2))

@@ -30,7 +30,7 @@ _PARTS = {
     r"\times": r"(-\infty,0)\cup(0,\infty)", r"\ge0": r"[0,\infty)", "0+": r"[0,\infty)", "+0": r"[0,\infty)",
     r"\le0": r"(-\infty,0]", "*+": r"(0,\infty)", "+*": r"(0,\infty)", "++": r"(0,\infty)",
 }  # fmt: skip
-"""What a mark on the sign of the real numbers leaves of them."""
+"""Numbers that a mark on the sign of the real numbers leaves of them."""
 _ABSOLUTE = re.compile(r"\|\s*([A-Za-z])\s*([-+][^|]*)?\|")
 _FLIPPED = {"<": ">", ">": "<", "<=": ">=", ">=": "<=", "!=": "!="}
 

@@ -43,7 +43,7 @@ def _renamed(node: Node, name: str) -> Node:
 
 
 def decide_integrals(reference: str, answer: str) -> bool | None:
-    """Whether two definite integrals are spelled the same but for the variable; None where one text is none, or they
+    """Return if two definite integrals are spelled the same but for the variable; None where one text is none, or they
     differ."""
     left, right = _INTEGRAL.fullmatch(reference), _INTEGRAL.fullmatch(answer)
     if not left or not right:

@@ -12,7 +12,7 @@ from r1ray.reward.math.quantities import PERCENT, is_one_grouped_number, node_of
 
 
 def is_simplified(reference: str, answer: str) -> bool:
-    r"""Whether an answer is as simple as its reference: where all members of the reference are numbers, those of the
+    r"""Return if an answer is as simple as its reference: where all members of the reference are numbers, those of the
     answer have to be, and fractions in lowest terms. Where the reference is more than numbers, any form is simple.
 
     >>> is_simplified("10", "x = 10"), is_simplified("10", "4 + 6"), is_simplified(r"\\sqrt{8}", r"2\\sqrt{2}")
@@ -31,7 +31,7 @@ def _members(text: str) -> list[str]:
 
 
 def _is_number(text: str, *, lowest: bool) -> bool:
-    """Whether a text is one number as it is written: no operation is left to be done."""
+    """Return if a text is one number as it is written: no operation is left to be done."""
     text = before_approximation(text)
     found = structure.chain(text)
     if found and set(found.signs) == {"="}:

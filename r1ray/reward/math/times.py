@@ -46,7 +46,7 @@ _SAYS_TIME = re.compile(r"[AaPp]\s*\.?\s*[Mm](?![a-z])|noon|midnight|o'clock")
 
 
 def decide(reference: str, answer: str) -> bool | None:
-    """Whether two times of day are the same; None where neither text is clearly one."""
+    """Return if two times of day are the same; None where neither text is clearly one."""
     if ":" in reference + answer:
         compact = [text.replace(" ", "") for text in (reference, answer)]
         padded = [bool(_PADDED.fullmatch(text)) for text in compact]

@@ -1,4 +1,4 @@
-r"""What only sets the type of an answer: colours, space, packages for units and fractions. Before ``normalise``."""
+r"""Commands that only set the type of an answer: colours, space, units and fractions. Before ``normalise``."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _UNUSUAL = re.compile(
 _UNSEEN = re.compile(
     r"\\(?:[hv]?phantom|[hv]space|[hv]skip|label|tag|llap|rlap|smash)\*?\s*\{(?:[^{}]|\{[^{}]{0,100}\}){0,300}\}"
 )
-"""What prints nothing, or nothing that is part of the value."""
+"""Commands that print nothing, or nothing that is part of the value."""
 _COLOURS = re.compile(r"\\(?:textcolor|color|colorbox|fcolorbox)\s*(?:\[[^\[\]]{0,20}\])?\s*\{[^{}]{0,40}\}")
 _SIUNITX = re.compile(r"\\(?:SI|qty)\s*\{([^{}]{0,80})\}\s*\{([^{}]{0,80})\}|\\num\s*\{([^{}]{0,80})\}")
 _GROUPS = re.compile(r"(?<![0-9A-Za-z_.])[0-9]{1,3}(?:[_'][0-9]{3})+(?![0-9_'])")

@@ -11,7 +11,7 @@ from functools import lru_cache
 
 @dataclass(frozen=True, slots=True)
 class Unit:
-    """What is measured, by base unit and power, and how many base units one is."""
+    """A unit: its dimension, by base unit and power, and the number of base units that one is."""
 
     dimension: tuple[tuple[str, int], ...]
     size: Fraction
@@ -194,7 +194,7 @@ def _spelled(name: str) -> Unit | None:
 
 
 def singular(word: str) -> list[str]:
-    """What a word may be the plural of, itself first."""
+    """Return the words that a word may be the plural of, itself first."""
     return [word, _PLURALS.get(word, word)] + [
         word.removesuffix(end) + new for end, new in (("s", ""), ("es", ""), ("ies", "y")) if word.endswith(end)
     ]

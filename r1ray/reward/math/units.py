@@ -184,7 +184,7 @@ def _tail(text: str) -> tuple[int, str, bool] | None:
 
 
 def _may_be_thing(words: str) -> bool:
-    """Whether words that this module does not know may be things that a reference counts."""
+    """Return if words that this module does not know may be things that a reference counts."""
     if _MULTIPLES.search(words):
         return False
     parts = re.findall(r"[a-z]+", _words_of(words).lower())

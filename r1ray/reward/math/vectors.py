@@ -54,7 +54,7 @@ def _listed(text: str) -> tuple[Node, ...] | None:
 
 
 def decide(reference: str, answer: str) -> bool | None:
-    """Whether two vectors are the same where one is a sum of unit vectors; None where neither is."""
+    """Return if two vectors are the same where one is a sum of unit vectors; None where neither is."""
     if not any(_MAY_BE.search(text) for text in (reference, answer)):
         return None
     sums = [_components(text) for text in (reference, answer)]

@@ -44,8 +44,8 @@ def _find(program: str, path: str) -> str:
 
 
 def executables_of(program: str) -> list[str]:
-    """What a native program has to execute: itself and the loader of its libraries. Other interpreters would answer in
-    another language; a tool that is a script needs one."""
+    """Return what a native program has to execute: itself and the loader of its libraries. Other interpreters would
+    answer in another language; a tool that is a script needs one."""
     path = os.path.realpath(program)
     with contextlib.suppress(OSError), open(path, "rb") as file:
         if file.read(2) == b"#!":

@@ -126,7 +126,7 @@ def limit(job: Job) -> None:
 
 
 def _most_stack() -> int:
-    """What a program may raise its stack to: the limit of its address space counts that, too."""
+    """Return the limit that a program may raise its stack to: the limit of its address space counts that, too."""
     return resource.getrlimit(resource.RLIMIT_STACK)[1]
 
 

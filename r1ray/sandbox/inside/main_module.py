@@ -18,7 +18,7 @@ from heapq import *
 from itertools import *
 from math import ceil, comb, factorial, floor, gcd, inf, isqrt, log, log2, pi, sqrt
 """
-"""What sites that ask for a function or a class import for it."""
+"""Imports of sites that ask for a function or a class."""
 
 
 def clear() -> None:

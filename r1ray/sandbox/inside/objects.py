@@ -16,7 +16,7 @@ OPERATORS = ("eq", "lt", "le", "gt", "ge", "add", "sub", "mul", "truediv", "or_"
 
 
 class Objects:
-    """What the tester has references to."""
+    """Objects that the tester has references to."""
 
     def __init__(self, namespace: dict[str, Any]) -> None:
         self._namespace, self._kept = namespace, list[Any]()

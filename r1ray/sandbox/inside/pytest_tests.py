@@ -1,4 +1,4 @@
-"""What tests written for pytest need of it: ``raises``, ``approx``, ``mark.parametrize``, ``fixture``, ``param``."""
+"""The part of pytest that tests need: ``raises``, ``approx``, ``mark.parametrize``, ``fixture``, ``param``."""
 
 from __future__ import annotations
 

@@ -53,7 +53,7 @@ def _report(error: BaseException) -> int:
 
 
 def _leave(code: int) -> None:
-    """What the interpreter does at its end, in its order: wait for threads, run atexit, flush the standard streams,
+    """Do what the interpreter does at its end, in its order: wait for threads, run atexit, flush the standard streams,
     take the program's module apart."""
     try:
         import atexit
@@ -81,7 +81,7 @@ def _leave(code: int) -> None:
 
 
 def _flushed(stream: Any) -> bool:
-    """Whether a stream needs no flush, or had one."""
+    """Return if a stream needs no flush, or had one."""
     if stream is None or getattr(stream, "closed", False):
         return True
     try:

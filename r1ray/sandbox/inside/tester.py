@@ -21,7 +21,7 @@ KNOWN_MODULES = frozenset({
     "bisect", "collections", "copy", "datetime", "decimal", "fractions", "functools", "heapq", "itertools", "json",
     "math", "operator", "random", "re", "statistics", "string", "sys", "time",
 })  # fmt: skip
-"""What tests use without importing it, as the site they are from had done that."""
+"""Names that tests use without importing them, as the site they are from had done that."""
 
 
 def run_tester(payload: Job) -> int:

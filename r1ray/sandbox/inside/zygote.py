@@ -42,7 +42,7 @@ TICK_S = 0.1
 SHARED_ROOM = 256
 """Processes of a job whose user others are, too: they may start some meanwhile."""
 FILES_TICK_S = 0.02
-"""How often the files of a job are counted: disks make thousands in a tenth of a second, and need longer to remove
+"""Time between two counts of a job's files: disks make thousands in a tenth of a second, and need longer to remove
 them."""
 MAX_ENTRIES = 500
 """Files and folders that a job may make."""

@@ -46,7 +46,7 @@ class Task:
 
     @property
     def template(self) -> str:
-        """As ``data.template``."""
+        """Return the template, one of those of ``data.template``."""
         return self.form.template
 
 

@@ -22,7 +22,7 @@ class Published:
     """A response to each row that is paid."""
     wrong: tuple[str, str]
     shows: tuple[str, ...] = ()
-    """What the first question has to show beside its text."""
+    """Texts that the first question has to show beside its own."""
 
 
 def answer(text: str) -> str:
