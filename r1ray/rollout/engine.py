@@ -57,7 +57,10 @@ class RolloutEngine(Protocol):
 
     async def generate(self, request: TrajectoryRequest) -> Generated:
         """Return the trajectory once it is finished, truncated or aborted. Raises ``EngineLost``; then it has to be
-        generated again, alone. Raises ``PromptTooLong``."""
+        generated again, alone. Raises ``PromptTooLong``.
+
+        A request with the id of one that is under way takes its place: the earlier one ends as aborted.
+        """
         ...
 
     async def abort(self, ids: Sequence[str]) -> None:

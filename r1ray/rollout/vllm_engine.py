@@ -195,6 +195,8 @@ class VLLMEngine:
     async def generate(self, request: TrajectoryRequest) -> Generated:
         """Sample one trajectory, or go on with one that was aborted. Raises PromptTooLong and EngineLost."""
         prompt_ids = self._prompt_ids(request.prompt)
+        if request.id in self._running:  # whoever asked before is lost, and waits no more
+            await self.abort([request.id])
         own = self._running[request.id] = _Running()
         try:
             with self._clock.running(is_eval=request.is_eval):
@@ -205,7 +207,8 @@ class VLLMEngine:
                 output = await self._sampled(request, prompt_ids, own.request_id)
                 trajectory = self._ended(request, prompt_ids, output, seconds=time.monotonic() - started)
         finally:
-            del self._running[request.id]
+            if self._running.get(request.id) is own:
+                del self._running[request.id]
         return Generated(trajectory, self._kv_tokens())
 
     async def abort(self, ids: Sequence[str]) -> None:

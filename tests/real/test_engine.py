@@ -164,6 +164,25 @@ def test_an_abort_while_nothing_is_served_returns_at_once_with_nothing(serving: 
     assert generated.trajectory.seconds == 0.0
 
 
+def test_a_trajectory_that_is_asked_for_again_ends_the_earlier_request(serving: Serving) -> None:
+    async def ask_twice(*, is_paused: bool) -> list[Generated]:
+        if is_paused:
+            await serving.engine.pause()
+        (first,) = begin(serving.engine, [order(0)])
+        await asyncio.sleep(0.1)
+        (second,) = begin(serving.engine, [order(0)])
+        await asyncio.sleep(0.1)
+        assert not second.done()
+        if is_paused:
+            await serving.engine.resume()
+        return [await first, await second]
+
+    for is_paused in (False, True):
+        first, second = [each.trajectory for each in serving.run(ask_twice(is_paused=is_paused))]
+        assert first.status == "aborted" and second.status in ("finished", "truncated"), is_paused
+        assert serving.run(serving.engine.generate(order(0, max_tokens=1))).trajectory.num_policy_tokens == 1
+
+
 def test_what_is_under_way_is_counted_in_tokens(serving: Serving) -> None:
     async def count() -> tuple[int, list[Trajectory], int]:
         requests = [order(index) for index in range(4)]
