@@ -130,7 +130,8 @@ class GroupWorker:
         except BaseExceptionGroup as errors:
             raise first_of(errors) from errors
         finally:
-            del self._groups[request.group_id]
+            if self._groups.get(request.group_id) is group:
+                del self._groups[request.group_id]
         return tuple(task.result() for task in made)
 
     async def abort(self, group_id: str, reason: str) -> None:
