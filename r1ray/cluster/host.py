@@ -7,7 +7,6 @@ actor imports and builds it. ``handle.method.remote(...)`` then reads as on any 
 from __future__ import annotations
 
 import asyncio
-import importlib
 import os
 import pickle
 import re
@@ -28,6 +27,7 @@ from r1ray.errors import EngineLost, SandboxUnavailable, UserError
 from r1ray.runtime.activity import begin, end, waiting
 from r1ray.runtime.actor_status import read_told, status_of
 from r1ray.runtime.causes import cause_in, end_of
+from r1ray.runtime.imports import load
 from r1ray.runtime.own_process import join, name_in, note_error, one_line, own, part_of
 from r1ray.runtime.scratch import enter
 
@@ -37,11 +37,11 @@ ENDLESS = frozenset({"until_dead", "troubles", "work"})
 
 
 def _build(path: str, arguments: tuple[Any, ...]) -> Any:
-    module, _, name = path.partition(":")
+    name = path.rpartition(":")[2]
     with waiting(f"its start ({name})", kind="work"):
         enter()
         join()
-        return getattr(importlib.import_module(module), name)(*arguments)
+        return load(path)(*arguments)
 
 
 def _described(method: str, arguments: tuple[Any, ...]) -> str:
@@ -120,7 +120,7 @@ class SpreadHost(AsyncHost):
             host(parts.path, *arguments, EngineShardSpec(rank, *place), **options)
             for rank, options in enumerate(parts.options, 1)
         ]
-        importlib.import_module(path.partition(":")[0])  # they import it at the same time
+        load(path)  # they import it at the same time
         try:
             ray.get([part.alive() for part in others])
         except RayActorError as error:

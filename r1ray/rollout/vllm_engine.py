@@ -39,6 +39,7 @@ from r1ray.rollout.engine import Generated, TrajectoryRequest, one_segment
 from r1ray.rollout.engine_clock import EngineClock
 from r1ray.rollout.processes import processes_below, stopped
 from r1ray.rollout.weight_update import WeightUpdate
+from r1ray.runtime.imports import children_import_fast
 from r1ray.types import EngineTimes, Float32Array, Int32Array, Prompt, Status, Trajectory, VersionSpan
 from r1ray.weights import adapter
 from r1ray.weights.network import interface_of, own_address
@@ -167,7 +168,9 @@ class VLLMEngine:
         self._config = config
         use_network(part)
         with explained(f"model={spec.model}"):
-            self._llm = AsyncLLM.from_engine_args(engine_args(config, spec, part))
+            arguments = engine_args(config, spec, part)
+            with children_import_fast():
+                self._llm = AsyncLLM.from_engine_args(arguments)
         self._tokenizer = self._llm.get_tokenizer()
         if self._tokenizer.eos_token_id is None:
             raise UserError(f"model={spec.model}: its tokenizer has no end-of-sequence token.")

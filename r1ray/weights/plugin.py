@@ -6,6 +6,7 @@ a learner that sends over NCCL calls it for its side.
 
 from __future__ import annotations
 
+from r1ray.runtime.imports import end_imports
 from r1ray.runtime.own_process import join
 from r1ray.runtime.scratch import enter
 
@@ -13,6 +14,7 @@ from r1ray.runtime.scratch import enter
 def register() -> None:
     """Register the receivers and NCCL's sender with vLLM's factories; calling it again changes nothing. A process of
     vLLM gets its name, its log and its status file here."""
+    end_imports()
     enter()
     join()
     from vllm.distributed.weight_transfer.factory import WeightTransferEngineFactory, WeightTransferTrainerFactory
