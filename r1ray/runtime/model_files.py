@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from r1ray.errors import UserError
+from r1ray.runtime.imports import without_collection
 from r1ray.runtime.user_paths import path_of
 from r1ray.runtime.weight_files import check_weights, flat_text
 
@@ -122,7 +123,8 @@ def load_tokenizer(
         is_trained: the model will be, which quantised weights cannot be.
         is_checked: its weights have been looked at.
     """
-    from transformers import AutoConfig
+    with without_collection():
+        from transformers import AutoConfig, AutoTokenizer  # noqa: F401
 
     folder, named = path_of(model, key=key), f"{key}={model}"
     if folder.is_dir():
