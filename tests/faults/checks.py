@@ -10,7 +10,7 @@ from pathlib import Path
 from r1ray.runtime.scratch import PREFIX
 from r1ray.telemetry.rollouts import read_rollouts
 from tests.faults.cells import Cell
-from tests.faults.faulty_run import STEPS_A_CELL, FaultyRun
+from tests.faults.faulty_run import FaultyRun
 from tests.real.running import balanced
 
 GONE_S = 30.0
@@ -25,7 +25,7 @@ BOUND = 1e-3
 
 def meet_all(cells: Sequence[Cell], work: Path, model: Path, task: Path) -> None:
     """Have a run meet faults one after the other, and go on to its end."""
-    with FaultyRun(work, model, task, num_steps=STEPS_A_CELL * len(cells)) as run:
+    with FaultyRun(work, model, task) as run:
         run.start()
         run.wait_until_begun()
         for cell in cells:

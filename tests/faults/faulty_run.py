@@ -28,7 +28,6 @@ from tests.faults.settings import SETTINGS, own_files
 from tests.real.machines import Machine
 from tests.real.running import environment, metrics
 
-STEPS_A_CELL = 4
 REACH_S, WHOLE_S, END_S = 150.0, 200.0, 300.0
 """At most until a phase is reached, a role is there again, and the run ends once nothing is in its way."""
 SIGNALS = {"SIGKILL": signal.SIGKILL, "SIGSTOP": signal.SIGSTOP}
@@ -39,16 +38,15 @@ OF_RAY = {"raylet": "raylet", "GCS": "gcs_server"}
 class FaultyRun:
     """One run, in a folder of its own. Ends with the block."""
 
-    def __init__(self, work: Path, model: Path, task: Path, *more: str, num_steps: int) -> None:
+    def __init__(self, work: Path, model: Path, task: Path, *more: str) -> None:
         self.work, self.folder = work, work / "runs" / "faults"
         self.gates, self._random = Gates(work / "gates"), random.Random(0)
-        self.num_steps = num_steps
         # Short: the path of a Unix socket has at most 107 bytes.
         self.temporary = Path(tempfile.mkdtemp(prefix="r1f-", dir="/tmp"))
         own = {FOLDER: str(self.gates.folder), "TMPDIR": str(self.temporary)}
         self.env = environment(**own)
         files = [f"model={model}", f"output_dir={work / 'runs'}", *own_files(work, task)]
-        self.command = ["run", *files, *SETTINGS, f"steps={num_steps}", *more]
+        self.command = ["run", *files, *SETTINGS, *more]
         self.process: subprocess.Popen[Any] | None = None
         self._lost: dict[str, float] = {}  # roles, and when
         self._met: list[Cell] = []
@@ -93,6 +91,11 @@ class FaultyRun:
             return metrics(self.folder)
         except json.JSONDecodeError:  # a line is being written
             return self.rows
+
+    @property
+    def num_steps(self) -> int:
+        """The steps that were made."""
+        return int(self.rows[-1]["step"])
 
     def living(self, role: str) -> list[Told]:
         """The processes of a role that live, as they say themselves."""
@@ -208,7 +211,7 @@ class FaultyRun:
             fresh[:] = [each.process.pid for each in self.living(role) if each.process.pid not in before]
             return bool(fresh)
 
-        self.wait(has_begun, within_s=WHOLE_S, what=f"another {role} starts")
+        self.wait_slowly(has_begun, what=f"another {role} starts")
         return fresh[:1]
 
     def _is_starting(self) -> bool:
@@ -222,6 +225,7 @@ class FaultyRun:
         for role in PROCESSES:
             self.wait_until_whole(role)
         self.gates.pace(0)
+        self.gates.end()
         return self.ended()
 
     def ended(self, within_s: float = END_S) -> int:

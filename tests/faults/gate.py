@@ -19,9 +19,9 @@ FOLDER = "FAULTS"
 LONGEST_S = 30.0
 """A gate that nobody opens opens by itself."""
 POLL_S = 0.02
-PACE = "pace"
+PACE, ENDS = "pace", "ends"
 USUAL_S, SLOW_S = 1.0, 7.0
-"""Paces: the second one while a role is on its way back, so that the run does not end before."""
+"""Paces: the second one while a role is on its way back, which needs the cores meanwhile."""
 
 
 def hold(phase: str) -> None:
@@ -67,6 +67,10 @@ class Gates:
         """Let them go on, and have nobody wait there any more."""
         for end in ("wanted", "reached"):
             (self.folder / f"{phase}.{end}").unlink(missing_ok=True)
+
+    def end(self) -> None:
+        """Have the run end within some steps. Until then it goes on, however slow the machine is."""
+        (self.folder / ENDS).touch()
 
     def pace(self, seconds: float) -> None:
         """Have every step take so long, and what it needs."""

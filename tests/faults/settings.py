@@ -12,6 +12,7 @@ from tests.real.running import SMALL
 
 SETTINGS = (
     *(each for each in SMALL if not each.startswith(("+reward", "steps=", "eval.every"))),
+    *("steps=1000", "stop.metric=reward/going_on", "stop.window=1", "stop.min_gain=-0.01", "stop.after=0"),
     *("name=faults", "eval.every=2", "checkpoint.every=2", "algo.max_staleness=1", "learner.max_restarts=20"),
     *("data.template=none", "data.max_prompt_tokens=16"),
     *("rollout.num_actors=2", "rollout.cpus_per_actor=0.25", "learner.num_ranks=2", "learner.cpus_per_rank=0.25"),
@@ -21,6 +22,7 @@ SETTINGS = (
     *("reward.parts.accuracy.deadline_s=10", "reward.parts.format.deadline_s=10"),
     "algo.surrogate=tests.faults.doors_learner:surrogate",
     '+reward.parts.even={weight: 1.0, deadline_s: 10, function: "tests.faults.doors_reward:even"}',
+    '+reward.parts.going_on={weight: 0.0, deadline_s: 10, function: "tests.faults.doors_reward:going_on"}',
     "+rollout.engine_args={logits_processors: ['tests.faults.doors_engine:Unchanged']}",
 )
 

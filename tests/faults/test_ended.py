@@ -15,9 +15,6 @@ from tests.faults.faulty_run import FaultyRun
 from tests.faults.selected import runs
 
 pytestmark = [pytest.mark.real, pytest.mark.faults, pytest.mark.long]
-NUM_STEPS = 40
-
-
 RAYS_OWN = 1
 """Ray ends a process itself whose connection to its raylet breaks, at once and without a word."""
 
@@ -30,6 +27,7 @@ def lose_in_turn(run: FaultyRun, cells: Sequence[Cell], *last: str, codes: Seque
         assert run.ended() in codes, run.printed[-4000:]
         check_is_ended(run)
     run.gates.pace(0)
+    run.gates.end()
     run.start(*last)
     assert run.ended() == 0, run.printed[-4000:]
     check(run)
@@ -39,14 +37,14 @@ def lose_in_turn(run: FaultyRun, cells: Sequence[Cell], *last: str, codes: Seque
 def test_driver_killed(tmp_path: Path, llama_folder: Path, running_total: Path, name: str) -> None:
     """A Llama-style model with untied embeddings, under ZeRO-3; one rank then goes on with what two have saved."""
     own = ("learner.zero_stage=3", "data.max_prompt_tokens=64")
-    with FaultyRun(tmp_path, llama_folder, running_total, *own, num_steps=NUM_STEPS) as run:
+    with FaultyRun(tmp_path, llama_folder, running_total, *own) as run:
         lose_in_turn(run, RUNS[name], "learner.num_ranks=1", "rollout.num_actors=1", codes=[-9])
 
 
 @pytest.mark.parametrize("name", runs("raylet", "GCS"))
 def test_ray_killed(tmp_path: Path, qwen_folder: Path, running_total: Path, name: str) -> None:
     """The command ends by itself, with a sentence where Ray lets it say one."""
-    with FaultyRun(tmp_path, qwen_folder, running_total, num_steps=NUM_STEPS) as run:
+    with FaultyRun(tmp_path, qwen_folder, running_total) as run:
         run.env[RECONNECT] = "30"  # a head has a minute to come back, where nobody says otherwise
         codes = [FAULT, RAYS_OWN] if name.startswith("raylet") else [FAULT]
         lose_in_turn(run, RUNS[name], codes=codes)
@@ -57,7 +55,7 @@ def test_ray_killed(tmp_path: Path, qwen_folder: Path, running_total: Path, name
 def test_stopped_for_a_moment(tmp_path: Path, qwen_folder: Path, running_total: Path, name: str) -> None:
     """Five seconds: a machine that swaps, a debugger. The run goes on."""
     cells = RUNS[name]
-    with FaultyRun(tmp_path, qwen_folder, running_total, num_steps=4 * len(cells)) as run:
+    with FaultyRun(tmp_path, qwen_folder, running_total) as run:
         run.start()
         for cell in cells:
             run.meet(cell, go_on_after_s=5.0)

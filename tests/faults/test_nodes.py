@@ -17,7 +17,7 @@ import pytest
 from r1ray.runtime.actor_status import status_of
 from tests.faults.cells import RUNS, Cell
 from tests.faults.checks import AGENTS, check_books, check_rollouts
-from tests.faults.faulty_run import STEPS_A_CELL, FaultyRun
+from tests.faults.faulty_run import FaultyRun
 from tests.faults.gate import SLOW_S
 from tests.faults.selected import runs
 from tests.real.machines import Machine, Network, NotPermitted
@@ -121,7 +121,7 @@ def meet(cell: Cell, run: FaultyRun, cluster: Cluster) -> None:
 def test_a_run_goes_on(tmp_path: Path, qwen_folder: Path, running_total: Path, network: Network, name: str) -> None:
     cells = RUNS[name]
     with ExitStack() as stack:
-        run = FaultyRun(tmp_path, qwen_folder, running_total, num_steps=5 * STEPS_A_CELL * len(cells))
+        run = FaultyRun(tmp_path, qwen_folder, running_total)
         stack.enter_context(run)
         cluster = Cluster(network, run)
         stack.callback(cluster.close)
