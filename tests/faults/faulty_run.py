@@ -28,7 +28,7 @@ from tests.faults.settings import SETTINGS, own_files
 from tests.real.machines import Machine
 from tests.real.running import environment, metrics
 
-REACH_S, WHOLE_S, END_S = 150.0, 200.0, 300.0
+REACH_S, WHOLE_S, END_S = 300.0, 400.0, 600.0
 """At most until a phase is reached, a role is there again, and the run ends once nothing is in its way."""
 SIGNALS = {"SIGKILL": signal.SIGKILL, "SIGSTOP": signal.SIGSTOP}
 ENGINE = ("rollout worker", "engine core")
