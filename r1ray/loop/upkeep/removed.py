@@ -1,7 +1,7 @@
 """Removals: what generation gave and training did not take, by reason.
 
 Whatever removes the slowest, the oldest or the longest outputs teaches a policy to be short. So it is counted, with
-its length, and above a share of a step a warning says so.
+its length, and above a share of a step a warning says so. What is left when a run ends teaches nobody any more.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ logger = logging.getLogger(__name__)
 WARN_RATE = 0.02
 BY_LENGTH = ("stale", "surplus", "stopped", "late")
 """Reasons for which a whole group goes that would have taught something."""
+AT_THE_END = "stopped"
 
 
 class Removals:
@@ -60,7 +61,7 @@ class Removals:
         for reason, each in sorted(lengths.items()):
             metrics[f"removed/{reason}_rate"] = len(each) / total
             metrics[f"removed/{reason}_length_mean"] = sum(each) / len(each)
-            if len(each) / total > WARN_RATE and reason not in self._warned:
+            if len(each) / total > WARN_RATE and reason not in self._warned and reason != AT_THE_END:
                 self._warned.add(reason)
                 logger.warning(
                     "%.0f %% of the step's trajectories were removed (%s), with %.0f tokens in the mean; those that "
