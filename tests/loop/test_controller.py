@@ -90,13 +90,16 @@ class World:
         self.log: list[dict[str, float]] = []
         self.config = config
         self.checkpoints = Checkpoints(tmp_path / "checkpoints", keep=2)
-        self.evaluation_turns = 1
+        self.evaluation_steps = 0
+        """So many steps are trained during an evaluation, or all that are left."""
         self.lose_in_evaluation = -1
         self.score: Callable[[int], float] = lambda step: 0.5
 
     async def evaluate(self, step: int) -> EvalResult:
         self.events.append(f"evaluate v{step}, live v{self.engine.version}")
-        for _ in range(self.evaluation_turns):
+        await asyncio.sleep(0)
+        end = len(self.learner.trained) + self.evaluation_steps
+        while self.evaluation_steps and len(self.learner.trained) < min(end, self.config.steps):
             await asyncio.sleep(0)
         if self.lose_in_evaluation == step:  # every engine is lost: nothing comes before they are restored
             (self.weights.lose_eval_engine if self.config.eval.num_actors else self.engine.on_lost)()
@@ -554,18 +557,29 @@ def test_engines_lost_during_an_evaluation_are_restored_to_its_version(tmp_path:
 
 def test_a_slow_evaluation_ends_before_the_weights_that_it_is_of(tmp_path: Path) -> None:
     world = World(tmp_path, make_config(staleness=1, steps=4))
-    world.evaluation_turns = 200
+    slow_down(world)
     world.run()
     assert [row["step"] for row in world.log] == [0, 1, 2, 3, 4]
     assert world.last.ledger.trained == 12
 
 
-def apart(tmp_path: Path, *, turns: int, steps: int = 8) -> World:
-    """Engines of its own evaluate."""
+def slow_down(world: World) -> None:
+    """Have evaluations take their time."""
+    evaluate = world.evaluate
+
+    async def slow(step: int) -> EvalResult:
+        await asyncio.sleep(0.05)
+        return await evaluate(step)
+
+    world.evaluate = slow  # type: ignore[method-assign]
+
+
+def apart(tmp_path: Path, *, during: int, steps: int = 8) -> World:
+    """Engines of its own evaluate; ``during``: steps that are trained meanwhile."""
     config = make_config(steps=steps)
     config.eval.num_actors = 1
     world = World(tmp_path, config)
-    world.evaluation_turns = turns
+    world.evaluation_steps = during
     return world
 
 
@@ -581,7 +595,7 @@ def evaluated_versions(world: World) -> list[float]:
 
 
 def test_engines_of_its_own_evaluate_while_training_goes_on(tmp_path: Path) -> None:
-    world = apart(tmp_path, turns=60)
+    world = apart(tmp_path, during=3)
     world.run()
     assert evaluated_versions(world)[0] == 0 and evaluated_versions(world)[-1] == 8
     first = next(i for i, row in enumerate(world.log) if "eval/heldout/pass@1" in row)
@@ -590,27 +604,27 @@ def test_engines_of_its_own_evaluate_while_training_goes_on(tmp_path: Path) -> N
 
 
 def test_engines_of_its_own_get_only_the_versions_that_they_evaluate(tmp_path: Path) -> None:
-    world = apart(tmp_path, turns=60)
+    world = apart(tmp_path, during=3)
     world.run()
     assert world.weights.to_eval_engines == evaluated_versions(world)
     assert len(world.weights.to_eval_engines) < 5, "a version that was due while they were busy is left out"
 
 
 def test_quick_engines_of_its_own_evaluate_every_version_that_is_due(tmp_path: Path) -> None:
-    world = apart(tmp_path, turns=1)
+    world = apart(tmp_path, during=0)
     world.run()
     assert evaluated_versions(world) == [0, 2, 4, 6, 8]
 
 
 def test_the_last_version_is_evaluated_however_busy_the_engines_are(tmp_path: Path) -> None:
-    world = apart(tmp_path, turns=10_000, steps=2)
+    world = apart(tmp_path, during=2, steps=2)
     world.run()
     assert evaluated_versions(world) == [0, 2]
 
 
 @pytest.mark.faults
 def test_an_evaluation_engine_that_is_lost_gives_up_its_version_and_not_the_run(tmp_path: Path) -> None:
-    world = apart(tmp_path, turns=1)
+    world = apart(tmp_path, during=0)
     world.lose_in_evaluation = 2
     world.run()
     assert evaluated_versions(world) == [0, 4, 6, 8]
@@ -619,13 +633,7 @@ def test_an_evaluation_engine_that_is_lost_gives_up_its_version_and_not_the_run(
 
 def test_what_a_step_waits_for_the_evaluation_of_the_version_before_is_a_metric(tmp_path: Path) -> None:
     world = World(tmp_path, make_config(steps=4))
-    evaluate = world.evaluate
-
-    async def slow(step: int) -> EvalResult:
-        await asyncio.sleep(0.05)
-        return await evaluate(step)
-
-    world.evaluate = slow  # type: ignore[method-assign]
+    slow_down(world)
     world.run()
     waits = {row["step"]: row["time/eval_wait_s"] for row in world.log if "time/eval_wait_s" in row}
     assert [step for step, seconds in waits.items() if seconds > 0.03] == [3], "version 2 is evaluated during step 3"

@@ -10,12 +10,25 @@ from typing import Any
 
 import pytest
 
+from r1ray.loop.upkeep.disk import Disk
+from r1ray.loop.upkeep.removed import Removals
 from r1ray.rollout.engine import Generated, TrajectoryRequest
 from r1ray.types import Scored, Trajectory
 from tests.fakes import FakeEngine, FakeGroups, make_trajectory
+from tests.loop.groups import make_group
 from tests.loop.test_controller import World, ends, make_config
 
 STEPS, PROMPTS, GROUP_SIZE = 24, 4, 4
+
+
+@pytest.fixture(autouse=True)
+def disk_answers_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lengths are counted in turns of the event loop here, and a disk has a clock of its own."""
+
+    async def no_fault(self: Disk, *, needs: int = 0) -> None:
+        return None
+
+    monkeypatch.setattr(Disk, "fault", no_fault)
 
 
 def length_of(trajectory_id: str) -> int:
@@ -113,6 +126,13 @@ def test_with_min_group_size_groups_are_closed_and_the_metrics_and_a_warning_say
     assert sum("trajectories were removed (enough)" in line for line in said) == 1
     kept = {row["completion/length_mean"] for row in world.log if "reward/mean" in row}
     assert mean([round(each) for each in kept]) < mean(issued_lengths(world))
+
+
+def test_what_is_left_when_a_run_ends_is_counted_and_no_warning(said: list[str]) -> None:
+    removals = Removals()
+    removals.note_group(make_group("0/0", [Scored(1.0, {}), Scored(0.0, {})]), "stopped")
+    assert removals.metrics([], mask_truncated=False)["removed/stopped_rate"] == 1.0
+    assert not said
 
 
 def test_every_group_uniform_for_three_steps_is_one_warning_with_advice(tmp_path: Path, said: list[str]) -> None:

@@ -33,14 +33,15 @@ class Disk:
         """``wait_s``: the longest wait for room."""
         self._config, self._checkpoints, self._wait_s = config, checkpoints, wait_s
 
-    def fault(self, *, needs: int = 0) -> OSError | None:
-        """Return why nothing, or not so many bytes, can be written."""
-        return why_not(self._checkpoints.folder.parent, needs=needs)
+    async def fault(self, *, needs: int = 0) -> OSError | None:
+        """Return why nothing, or not so many bytes, can be written. A disk may take long to answer, and others go on
+        meanwhile."""
+        return await asyncio.to_thread(why_not, self._checkpoints.folder.parent, needs=needs)
 
     async def room(self, what: str, *, needs: int = STEP_BYTES) -> None:
         """Return when so many bytes can be written. Raises R1RayError where the run is not to wait, or no longer."""
         begin, warned = time.monotonic(), -WARN_S
-        while (fault := self.fault(needs=needs)) is not None:
+        while (fault := await self.fault(needs=needs)) is not None:
             waited = time.monotonic() - begin
             found = f"{self._checkpoints.folder.parent}: no room for {what}: {fault.strerror or fault}"
             if fault.errno not in UNTIL_FREED or self._config.on_full_disk == "stop" or waited >= self._wait_s:
@@ -59,7 +60,7 @@ class Disk:
             except LearnerLost:
                 raise
             except Exception:
-                if self.fault() is None:
+                if await self.fault() is None:
                     raise
 
     def checkpoint_bytes(self) -> int:

@@ -120,7 +120,7 @@ class Saver:
         except LearnerLost as error:
             self._engines.note_learner(error)  # for who waits for the learner: here nobody does
         except Exception as error:
-            fault = self._disk.fault()
+            fault = await self._disk.fault()
             if fault is None:
                 raise
             self._is_missing, self._is_writing = True, False  # the learner is beyond that state by now

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import subprocess
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -47,9 +48,27 @@ def test_what_is_missing_is_said(small: Path) -> None:
         asyncio.run(disk(small, on_full="stop").room("checkpoint 7"))
 
 
+def test_nobody_waits_for_a_disk_that_is_slow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    answers = threading.Event()
+
+    def slow(folder: Path, *, needs: int) -> None:
+        assert answers.wait(timeout=30)
+
+    monkeypatch.setattr(module, "why_not", slow)
+
+    async def work() -> None:
+        waiting = asyncio.create_task(disk(tmp_path).room("the next step"))
+        await asyncio.sleep(0.01)  # comes to its end while the disk is asked
+        assert not waiting.done()
+        answers.set()
+        await waiting
+
+    asyncio.run(work())
+
+
 def test_a_full_disk_is_waited_for(small: Path, caplog: pytest.LogCaptureFixture) -> None:
     small_disk = disk(small)
-    assert small_disk.fault() is None
+    assert asyncio.run(small_disk.fault()) is None
     filler = fill(small)
 
     async def work() -> None:
@@ -68,7 +87,7 @@ def test_a_full_disk_is_waited_for(small: Path, caplog: pytest.LogCaptureFixture
 def test_a_wait_has_an_end(small: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "POLL_S", 0.01)
     small_disk = disk(small, wait_s=0.05)
-    assert small_disk.fault() is None
+    assert asyncio.run(small_disk.fault()) is None
     fill(small)
     with pytest.raises(R1RayError, match=r"No space left .*Waited 0 s for it \(deadlines.checkpoint_s\)"):
         asyncio.run(small_disk.room("checkpoint 7"))
@@ -76,7 +95,7 @@ def test_a_wait_has_an_end(small: Path, monkeypatch: pytest.MonkeyPatch) -> None
 
 def test_a_folder_that_may_not_be_written_is_not_waited_for(small: Path) -> None:
     small_disk = disk(small)
-    assert small_disk.fault() is None
+    assert asyncio.run(small_disk.fault()) is None
     subprocess.run(["mount", "-o", "remount,ro", str(small)], check=True)
     with pytest.raises(R1RayError, match="Read-only file system"):
         asyncio.run(small_disk.room("checkpoint 7"))

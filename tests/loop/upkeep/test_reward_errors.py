@@ -155,7 +155,8 @@ def test_a_function_that_breaks_later_ends_the_run_at_a_checkpoint(
         run(world)
     assert "what the model wrote" in str(found.value)
     latest = Checkpoints(tmp_path / "checkpoints", keep=2).latest()
-    assert latest is not None and latest[1].version == len(world.learner.trained) == 2 + staleness
+    assert latest is not None and latest[1].version == len(world.learner.trained)
+    assert 2 <= latest[1].version <= 2 + staleness, "what was sampled before may be trained on, or not any more"
 
 
 @pytest.mark.parametrize("on_error", ["zero", "auto"])
