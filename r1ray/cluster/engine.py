@@ -12,6 +12,7 @@ from ray.exceptions import RayActorError, RayError
 
 from r1ray.cluster.host import Handle
 from r1ray.cluster.reasons import reason_of
+from r1ray.cluster.silence import is_silent
 from r1ray.errors import EngineLost, GroupFailed, PromptTooLong
 from r1ray.rollout.engine import Generated, TrajectoryRequest
 from r1ray.rollout.placement import EngineState
@@ -118,10 +119,17 @@ def updating(engines: Sequence[Engine]) -> Iterator[None]:
             engine.num_updates += 1
 
 
-async def settled(engine: Engine, *, within_s: float) -> str:
+async def settled(engine: Engine, *, answer_s: float, within_s: float) -> str:
     """Have an engine end what a broken round has left open, and note what it holds. Returns why it is lost; "" where it
-    is not."""
+    is not.
+
+    Args:
+        answer_s: its front end answers within so long, whatever its workers do.
+        within_s: the workers too, which may be waiting for a bucket.
+    """
     try:
+        if await is_silent(engine.actor.alive, silent_s=answer_s):
+            return "its front end answers nothing since a publish has failed"
         async with asyncio.timeout(within_s):
             await engine.actor.ping.remote()
             engine.received = await engine.actor.settle.remote()

@@ -267,7 +267,7 @@ class RayWeightSync:
         within_s = self._answer_s + 2 * bound_of(self._bucket_bytes, timeout_s=self._phase_s)
 
         async def end(engine: Engine) -> None:
-            if why_lost := await settled(engine, within_s=within_s):
+            if why_lost := await settled(engine, answer_s=self._answer_s, within_s=within_s):
                 self._lose(engine, why_lost)
 
         await asyncio.gather(*(end(engine) for engine in engines if not engine.is_lost))

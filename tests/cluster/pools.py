@@ -45,6 +45,9 @@ class Actor:
         self._dies, self._dies_in, self._fails_in, self._ready_s = dies, dies_in, fails_in, ready_s
         self._num_workers, self._takes_snapshots, self._load_s = num_workers, takes_snapshots, load_s
 
+    async def alive(self) -> Any:
+        return await self.__getattr__("alive").remote()
+
     def __getattr__(self, name: str) -> Any:
         async def answer(*arguments: Any) -> Any:
             self.calls.append(name)

@@ -171,6 +171,18 @@ def test_who_hung_is_who_answers_no_ping_and_not_who_received_nothing() -> None:
     run(scenario())
 
 
+def test_an_engine_whose_front_end_is_stopped_is_not_given_the_time_of_a_bucket() -> None:
+    async def scenario() -> None:
+        stopped = Actor(hangs_in=["pause", "alive", "ping", "settle"])
+        w = world(stopped, Actor(), spawn=lambda name: Actor(ready_s=60))
+        async with asyncio.timeout(5):
+            assert (await w.publish(0)).num_resent == 1
+        assert w.actors[0].is_killed and not w.actors[1].is_killed and w.learner.sent == [1]
+        w.pool.close()
+
+    run(scenario())
+
+
 def test_an_engine_with_a_broken_update_does_not_serve_before_the_next_round() -> None:
     async def break_first(members: Sequence[Actor]) -> None:
         members[0].holds = None  # type: ignore[assignment]
