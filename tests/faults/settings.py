@@ -18,7 +18,7 @@ SETTINGS = (
     *("rollout.num_actors=2", "rollout.cpus_per_actor=0.25", "learner.num_ranks=2", "learner.cpus_per_rank=0.25"),
     *("cluster.group_workers=2", "reward.num_actors=2"),
     *("rollout.silent_s=15", "deadlines.learn_s=25", "deadlines.publish_s=60"),
-    *("deadlines.checkpoint_s=25", "deadlines.start_s=150", "deadlines.score_s=12"),
+    *("deadlines.checkpoint_s=25", "deadlines.start_s=240", "deadlines.score_s=12"),
     *("reward.parts.accuracy.deadline_s=10", "reward.parts.format.deadline_s=10"),
     "algo.surrogate=tests.faults.doors_learner:surrogate",
     '+reward.parts.even={weight: 1.0, deadline_s: 10, function: "tests.faults.doors_reward:even"}',
