@@ -19,8 +19,9 @@ PING_S = 10.0
 MAX_SILENT = 6
 """So many questions in a row a rank may leave unanswered. One that computes answers all the same: the question has a
 thread of its own. A driver that was stopped itself misses one."""
-GRACE_S = 5.0
-"""Within so long after a collective broke, the rank is found dead that broke it."""
+GRACE_S, TOGETHER_S = 20.0, 0.25
+"""Within so long after a collective broke, also on a machine that is busy, the rank is found dead that broke it; and a
+moment later the others that died with it."""
 
 
 class RankWatch:
@@ -81,7 +82,7 @@ class RankWatch:
             await asyncio.wait_for(self._news.wait(), GRACE_S)
         except TimeoutError:
             return
-        await asyncio.sleep(GRACE_S / 20)
+        await asyncio.sleep(TOGETHER_S)
         self.raise_lost()
 
     async def _end(self, number: int) -> None:

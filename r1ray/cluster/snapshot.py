@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable
 
 from ray.exceptions import RayError
@@ -13,8 +14,8 @@ from r1ray.weights.snapshot import SnapshotPlace
 
 logger = logging.getLogger(__name__)
 MAX_PROBLEMS = 3
-ANSWER_S = 30.0
-"""Deadline of the keeper's answers; it has nothing else to do."""
+ANSWER_S, START_S = 30.0, 90.0
+"""Deadlines of the keeper's answers, for it has nothing else to do, and of the first one after its start."""
 
 
 class Snapshot:
@@ -24,6 +25,8 @@ class Snapshot:
         """``spawn`` starts a keeper."""
         self._spawn = spawn
         self._keeper = spawn() if spawn is not None else None
+        self._started_at: float | None = time.monotonic()
+        """None once the keeper has answered."""
         self._whole: SnapshotPlace | None = None
         """The place of the live version."""
         self._written: SnapshotPlace | None = None
@@ -68,9 +71,17 @@ class Snapshot:
         try:
             async with asyncio.timeout(ANSWER_S):
                 paths: list[str] = await self._keeper.paths.remote()
-                return paths
-        except (RayError, TimeoutError):
+            self._started_at = None
+            return paths
+        except (RayError, TimeoutError) as error:
+            if isinstance(error, TimeoutError) and self._is_starting:
+                return []
             logger.warning("the process that keeps the snapshot is lost; another one is started, for the next version")
             self._keeper.kill()
             self._keeper, self._whole, self._written = self._spawn(), None, None
+            self._started_at = time.monotonic()
             return []
+
+    @property
+    def _is_starting(self) -> bool:
+        return self._started_at is not None and time.monotonic() - self._started_at < START_S

@@ -25,7 +25,7 @@ from r1ray.reward.judged import Judge
 from r1ray.reward.preference import PreferenceModel
 from r1ray.runtime.own_process import Name, environment
 
-KILL_S = 10.0
+KILL_S = 30.0
 """Deadline of a node to kill a process, or those of an engine."""
 MAX_RESTARTS = 3
 """Of an actor that Ray starts again by itself."""

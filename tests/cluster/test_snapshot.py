@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from ray.exceptions import RayActorError
 
+from r1ray.cluster import snapshot as module
 from r1ray.cluster.snapshot import MAX_PROBLEMS, Snapshot
 from r1ray.weights.snapshot import SnapshotPlace
 
@@ -18,10 +19,11 @@ pytestmark = pytest.mark.faults
 class Keeper:
     """Has two files, until it is killed."""
 
-    def __init__(self, name: str) -> None:
-        self.is_killed = False
+    def __init__(self, name: str, start_s: float = 0.0) -> None:
+        self.is_killed, self.start_s = False, start_s
 
         async def paths() -> list[str]:
+            await asyncio.sleep(self.start_s)
             if self.is_killed:
                 raise RayActorError
             return [f"{name}/0", f"{name}/1"]
@@ -90,6 +92,29 @@ def test_a_keeper_that_is_lost_is_replaced_and_keeps_the_next_version(caplog: py
         assert await files.place(1) is None and files.of(0) is None
         assert await keep(files, 2) == "keeper 1/0"
         assert caplog.text.count("is lost") == 1
+
+    asyncio.run(scenario())
+
+
+def test_a_keeper_that_starts_slowly_is_not_started_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def scenario() -> None:
+        monkeypatch.setattr(module, "ANSWER_S", 0.05)
+        made = [Keeper("keeper 0", start_s=0.2)]
+        files = Snapshot(lambda: made[0])  # type: ignore[arg-type, return-value]
+        assert await files.place(0) is None and not made[0].is_killed
+        monkeypatch.setattr(module, "ANSWER_S", 5.0)
+        assert await keep(files, 1) == "keeper 0/0"
+
+    asyncio.run(scenario())
+
+
+def test_a_keeper_that_answers_no_more_is_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def scenario() -> None:
+        files, keepers = snapshot()
+        await keep(files, 0)
+        monkeypatch.setattr(module, "ANSWER_S", 0.05)
+        keepers[0].start_s = 60.0
+        assert await files.place(1) is None and keepers[0].is_killed and len(keepers) == 2
 
     asyncio.run(scenario())
 
