@@ -264,15 +264,15 @@ class GroupWorkers:
     async def _ask(self, index: int, method: str, *arguments: Any) -> Any:
         """Call a method that answers at once; None where the worker died."""
         try:
-            return await self._soon(index, method, *arguments)
+            return await self._soon(index, self._call(index, method, *arguments))
         except RayActorError:
             self._note_death(index)
             return None
 
-    async def _soon(self, index: int, method: str, *arguments: Any) -> Any:
+    async def _soon(self, index: int, answer: Coroutine[Any, Any, Any]) -> Any:
         return await within(
             self._deadline_s,
-            self._call(index, method, *arguments),
+            answer,
             waiter="the driver",
             owner=f"group worker {index}",
             key="deadlines.start_s",
@@ -300,10 +300,8 @@ class GroupWorkers:
         num_starts = 1
         while True:
             try:
-                await self._soon(index, "status")
+                await self._soon(index, self._first_answer(index))
                 break
-            except ActorUnavailableError:
-                await asyncio.sleep(RETURN_S)
             except DeadlineExceeded as error:
                 if num_starts == MAX_STARTS:
                     raise
@@ -316,6 +314,15 @@ class GroupWorkers:
             del self._returning[index]
             await self._tell(index, "set_scorers")
             await self._tell(index, "set_engines")
+
+    async def _first_answer(self, index: int) -> None:
+        """Wait until a worker answers. Each call fails at once for as long as it is being started."""
+        while True:
+            try:
+                await self._call(index, "status")
+                return
+            except ActorUnavailableError:
+                await asyncio.sleep(RETURN_S)
 
 
 async def start_group_workers(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import time
 from collections import Counter
 from collections.abc import Sequence
@@ -13,6 +14,8 @@ from typing import Any
 
 import numpy as np
 
+from r1ray.cluster.group_host import GroupHost
+from r1ray.config.specs import GroupWorkerSpec
 from r1ray.errors import PromptTooLong
 from r1ray.interfaces import Lent
 from r1ray.rollout.engine import Generated, TrajectoryRequest, one_segment
@@ -111,6 +114,18 @@ class Rank:
 
     def calls(self) -> list[str]:
         return self._calls
+
+
+class StopsAtStart(GroupHost):
+    """A group worker that is stopped while it is started for the second time."""
+
+    def __init__(self, folder: str, spec: GroupWorkerSpec) -> None:
+        starts = Path(folder) / "starts"
+        before = starts.read_text() if starts.exists() else ""
+        starts.write_text(before + f"{os.getpid()}\n")
+        if before.count("\n") == 1:
+            os.kill(os.getpid(), signal.SIGSTOP)
+        super().__init__([], spec)
 
 
 def is_slow(index: int) -> bool:

@@ -248,6 +248,28 @@ def test_a_worker_that_is_stopped_is_started_again(tmp_path: Path) -> None:
 
 @pytest.mark.long
 @pytest.mark.faults
+def test_a_worker_that_is_stopped_while_it_starts_is_started_once_more(tmp_path: Path) -> None:
+    spec = GroupWorkerSpec(number=0, generate_s=60.0, score_s=60.0, scores_in_flight=512)
+    starts = tmp_path / "starts"
+
+    async def scenario() -> None:
+        worker = hosted("StopsAtStart", str(tmp_path), spec, max_restarts=-1)
+        await worker.alive()
+        groups = GroupWorkers([worker], RewardWorkers([], lambda index: worker), deadline_s=8.0)
+        first = int(starts.read_text())
+        os.kill(first, signal.SIGKILL)
+        assert await groups.status() == [None]
+        await until(lambda: answers(groups), seconds=60.0)
+        assert len(starts.read_text().split()) == 3
+        groups.close()
+        worker.kill()
+
+    async def answers(groups: GroupWorkers) -> bool:
+        return await groups.status() != [None]
+
+    run(scenario())
+
+
 def test_a_worker_that_comes_back_knows_the_reward_actors_that_live_now(tmp_path: Path) -> None:
     """Ray builds it with the arguments of its first life."""
 
