@@ -82,15 +82,15 @@ AT_ONCE = (
     Cell("engine core", "SIGSTOP", "learning", count=2),
     Cell("learner rank", "SIGSTOP", "publishing", count=2),
 )
-TOGETHER = (("starting",), *((PHASES[number], PHASES[number + 1]) for number in (1, 3, 5)))
-"""Phases that one run meets: a run takes half a minute to start."""
+TOGETHER = {"starting": PHASES[:1], "steps are made": PHASES[1:4], "versions are passed on": PHASES[4:]}
+"""Phases that one run meets, as it is called: a run takes half a minute to start."""
 _KILLED = tuple(cell for cell in cells(PROCESSES, "SIGKILL") if cell not in QUICK)
 _STOPPED = cells(PROCESSES, "SIGSTOP")
 RUNS: dict[str, tuple[Cell, ...]] = {
     "killed, the first ones": QUICK,
-    **{f"killed while {' or '.join(phases)}": tuple(c for c in _KILLED if c.phase in phases) for phases in TOGETHER},
+    **{f"killed while {name}": tuple(c for c in _KILLED if c.phase in phases) for name, phases in TOGETHER.items()},
     "two at once": AT_ONCE,
-    **{f"stopped while {' or '.join(phases)}": tuple(c for c in _STOPPED if c.phase in phases) for phases in TOGETHER},
+    **{f"stopped while {name}": tuple(c for c in _STOPPED if c.phase in phases) for name, phases in TOGETHER.items()},
     "raylet killed": cells(["raylet"], "SIGKILL"),
     "GCS killed": cells(["GCS"], "SIGKILL"),
     "driver killed": cells(["driver"], "SIGKILL"),

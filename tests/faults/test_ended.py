@@ -15,6 +15,8 @@ from tests.faults.faulty_run import FaultyRun
 from tests.faults.selected import runs
 
 pytestmark = [pytest.mark.real, pytest.mark.faults, pytest.mark.long]
+FEW = ("rollout.num_actors=1", "reward.num_actors=1", "cluster.group_workers=0")
+"""Runs that start again and again have few actors; none of those is lost by itself."""
 RAYS_OWN = 1
 """Ray ends a process itself whose connection to its raylet breaks, at once and without a word."""
 
@@ -36,15 +38,15 @@ def lose_in_turn(run: FaultyRun, cells: Sequence[Cell], *last: str, codes: Seque
 @pytest.mark.parametrize("name", runs("driver killed"))
 def test_driver_killed(tmp_path: Path, llama_folder: Path, running_total: Path, name: str) -> None:
     """A Llama-style model with untied embeddings, under ZeRO-3; one rank then goes on with what two have saved."""
-    own = ("learner.zero_stage=3", "data.max_prompt_tokens=64")
+    own = (*FEW, "learner.zero_stage=3", "data.max_prompt_tokens=64")
     with FaultyRun(tmp_path, llama_folder, running_total, *own) as run:
-        lose_in_turn(run, RUNS[name], "learner.num_ranks=1", "rollout.num_actors=1", codes=[-9])
+        lose_in_turn(run, RUNS[name], "learner.num_ranks=1", codes=[-9])
 
 
 @pytest.mark.parametrize("name", runs("raylet", "GCS"))
 def test_ray_killed(tmp_path: Path, qwen_folder: Path, running_total: Path, name: str) -> None:
     """The command ends by itself, with a sentence where Ray lets it say one."""
-    with FaultyRun(tmp_path, qwen_folder, running_total) as run:
+    with FaultyRun(tmp_path, qwen_folder, running_total, *FEW, "learner.num_ranks=1") as run:
         run.env[RECONNECT] = "30"  # a head has a minute to come back, where nobody says otherwise
         codes = [FAULT, RAYS_OWN] if name.startswith("raylet") else [FAULT]
         lose_in_turn(run, RUNS[name], codes=codes)
