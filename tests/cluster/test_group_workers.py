@@ -270,6 +270,8 @@ def test_a_worker_that_is_stopped_while_it_starts_is_started_once_more(tmp_path:
     run(scenario())
 
 
+@pytest.mark.long
+@pytest.mark.faults
 def test_a_worker_that_comes_back_knows_the_reward_actors_that_live_now(tmp_path: Path) -> None:
     """Ray builds it with the arguments of its first life."""
 
