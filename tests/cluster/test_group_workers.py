@@ -255,11 +255,11 @@ def test_a_worker_that_is_stopped_while_it_starts_is_started_once_more(tmp_path:
     async def scenario() -> None:
         worker = hosted("StopsAtStart", str(tmp_path), spec, max_restarts=-1)
         await worker.alive()
-        groups = GroupWorkers([worker], RewardWorkers([], lambda index: worker), deadline_s=8.0)
+        groups = GroupWorkers([worker], RewardWorkers([], lambda index: worker), deadline_s=15.0)
         first = int(starts.read_text())
         os.kill(first, signal.SIGKILL)
         assert await groups.status() == [None]
-        await until(lambda: answers(groups), seconds=60.0)
+        await until(lambda: answers(groups), seconds=80.0)
         assert len(starts.read_text().split()) == 3
         groups.close()
         worker.kill()
