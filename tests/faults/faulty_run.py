@@ -44,8 +44,6 @@ class FaultyRun:
         # Short: the path of a Unix socket has at most 107 bytes.
         self.temporary = Path(tempfile.mkdtemp(prefix="r1f-", dir="/tmp"))
         own = {FOLDER: str(self.gates.folder), "TMPDIR": str(self.temporary)}
-        # Ray lets all other processes of a machine go first, which on a busy one stops a run for minutes.
-        own["RAY_worker_niceness"] = "0"
         self.env = environment(**own)
         files = [f"model={model}", f"output_dir={work / 'runs'}", *own_files(work, task)]
         self.command = ["run", *files, *SETTINGS, *more]

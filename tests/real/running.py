@@ -38,7 +38,9 @@ def own(model: Path, train: Path, held_out: Path | None, output_dir: Path) -> li
 def environment(**more: str) -> dict[str, str]:
     cleaned = {key: value for key, value in os.environ.items() if not key.startswith("RAY_")}
     own_paths = {"PYTHONPATH": str(Path(__file__).parents[2])}  # tests.real.rewards
-    return cleaned | {"RAY_USAGE_STATS_ENABLED": "0", "PYTHONWARNINGS": "ignore"} | own_paths | more
+    # Ray has its workers wait for every other process of a machine; on a busy one nothing would start in time.
+    of_ray = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_worker_niceness": "0"}
+    return cleaned | of_ray | {"PYTHONWARNINGS": "ignore"} | own_paths | more
 
 
 def r1ray(*arguments: str, cwd: Path, timeout_s: float = 480.0, env: dict[str, str] | None = None) -> str:
