@@ -20,7 +20,7 @@ LONGEST_S = 30.0
 """A gate that nobody opens opens by itself."""
 POLL_S = 0.02
 PACE, ENDS = "pace", "ends"
-USUAL_S, SLOW_S = 0.5, 3.0
+USUAL_S, SLOW_S = 0.5, 5.0
 """Paces: the second one while a role is on its way back, which needs the cores meanwhile."""
 
 
