@@ -23,9 +23,9 @@ BOUND = 1e-3
 """Largest difference of a log-probability between engines and learner, in float32."""
 
 
-def meet_all(cells: Sequence[Cell], work: Path, model: Path, task: Path) -> None:
-    """Have a run meet faults one after the other, and go on to its end."""
-    with FaultyRun(work, model, task) as run:
+def meet_all(cells: Sequence[Cell], work: Path, model: Path, task: Path, *more: str) -> None:
+    """Have a run, with ``more`` overrides, meet faults one after the other, and go on to its end."""
+    with FaultyRun(work, model, task, *more) as run:
         run.start()
         run.wait_until_begun()
         for cell in cells:
