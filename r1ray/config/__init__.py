@@ -5,6 +5,7 @@ sets values. Everything raises ``ValueError`` with the value found, the value ne
 
 algo.py, data.py, actors.py, reward.py,
 sandbox.py                                 sections
+colocated.py                               engines and learner on the same devices
 plan.py, audit.py                          ``r1ray plan``, ``r1ray audit``
 run.py                                     ``r1ray run``, and the sections that only it has
 evaluation.py                              ``r1ray eval``
@@ -28,6 +29,7 @@ from r1ray.config.algo import (
     SURROGATES,
     AlgoConfig,
 )
+from r1ray.config.colocated import ColocatedConfig
 from r1ray.config.data import (
     PATTERNS,
     TEMPLATES,
@@ -96,6 +98,7 @@ __all__ = [
     "CheckpointConfig",
     "ClusterConfig",
     "CollectConfig",
+    "ColocatedConfig",
     "CompareConfig",
     "DataConfig",
     "DeadlineConfig",

@@ -23,7 +23,7 @@ from r1ray.config.values import (
 DTYPES = ("float32", "bfloat16")
 SCHEDULES = ("constant", "linear", "cosine")
 EXPORTS = ("merged", "adapter")
-BACKENDS = ("auto", "nccl", "gloo")
+BACKENDS = ("auto", "nccl", "gloo", "ipc")
 PROBE_BOUNDS = {"float32": (1e-4, 1e-6), "bfloat16": (0.15, 0.03)}
 """Mean difference and KL divergence of a parity probe."""
 MAX_SEEDED_TOKENS = 2**16
@@ -413,8 +413,8 @@ class WeightsConfig:
     """The publish of new weights to the rollout engines."""
 
     backend: str = "auto"
-    """Transport of the weights: ``nccl``, ``gloo``, or ``auto``, which is ``nccl`` if the engines have GPUs and
-    ``gloo`` if not."""
+    """Transport of the weights: ``nccl``, ``gloo``, ``ipc`` (inside a GPU, with ``placement=colocated``), or ``auto``,
+    which is ``gloo`` if the engines have no GPUs, else ``ipc`` if they share them with the learner, else ``nccl``."""
     bucket_mib: int = 256
     """Size of the pieces in which weights are sent. Unit: MiB."""
     snapshot: bool = True

@@ -9,6 +9,7 @@ from typing import Any
 from r1ray.config.actors import LearnerConfig, RolloutConfig, WeightsConfig
 from r1ray.config.algo import AlgoConfig
 from r1ray.config.audit import AuditConfig
+from r1ray.config.colocated import PLACEMENTS, ColocatedConfig, check_colocated
 from r1ray.config.data import CollectConfig, DataConfig, PrepareConfig, SupervisedConfig
 from r1ray.config.plan import PlanConfig
 from r1ray.config.renamed import new_metric_name
@@ -268,6 +269,9 @@ class RunConfig:
     model: str | None = None
     """A Hugging Face model folder, or a hub name. ``model=NAME`` of a file in conf/model/ sets what that model needs as
     well."""
+    placement: str | None = None
+    """Devices of engines and learner: ``separate``, each its own, or ``colocated``, the same ones in turn: the engines
+    sleep while the learner trains. null: ``separate``."""
     prepare: PrepareConfig = field(default_factory=PrepareConfig)
     data: DataConfig = field(default_factory=DataConfig)
     algo: AlgoConfig = field(default_factory=AlgoConfig)
@@ -279,6 +283,7 @@ class RunConfig:
     collect: CollectConfig = field(default_factory=CollectConfig)
     judge: JudgeConfig = field(default_factory=JudgeConfig)
     weights: WeightsConfig = field(default_factory=WeightsConfig)
+    colocated: ColocatedConfig = field(default_factory=ColocatedConfig)
     eval: EvalConfig = field(default_factory=EvalConfig)
     stop: StopConfig = field(default_factory=StopConfig)
     checkpoint: CheckpointConfig = field(default_factory=CheckpointConfig)
@@ -314,6 +319,11 @@ class RunConfig:
         return self.recipe in SUPERVISED_RECIPES
 
     @property
+    def is_colocated(self) -> bool:
+        """Engines and learner take turns on the same devices."""
+        return self.placement == "colocated"
+
+    @property
     def only_samples(self) -> bool:
         """The recipe puts prompts to a model: it has rollout and reward actors, and no learner."""
         return self.recipe in SAMPLING_RECIPES
@@ -340,6 +350,8 @@ class RunConfig:
         check_local("output_dir", self.output_dir)
         at_least("steps", self.steps, 1)
         at_least("seed", self.seed, 0)
+        if self.placement is not None:
+            one_of("placement", self.placement, PLACEMENTS)
         if self.graph:
             return  # every stage is checked by itself, with what is different in it
         if self.recipe not in RECIPES:
@@ -445,6 +457,10 @@ class RunConfig:
                 )
         self._check_stop()
         self._check_transport()
+        if self.is_colocated:
+            check_colocated(
+                self.colocated, self.algo, self.rollout, self.learner, num_eval_engines=self.eval.num_actors
+            )
         if self.learner.lora.rank and self.algo.kl_coefficient and self.algo.reference_refresh_updates:
             raise ValueError(
                 f"algo.reference_refresh_updates={self.algo.reference_refresh_updates}: with learner.lora.rank="
@@ -465,6 +481,13 @@ class RunConfig:
         ):
             if self.weights.backend == "nccl" and gpus == 0:
                 raise ValueError(f"weights.backend=nccl: {key}=0 leaves it no GPU; needs gloo or auto, or {key}=1.")
+        if self.weights.backend == ("nccl" if self.is_colocated else "ipc"):
+            needed = "ipc, gloo or auto" if self.is_colocated else "nccl, gloo or auto, or placement=colocated"
+            raise ValueError(
+                f"weights.backend={self.weights.backend}: engines and learner "
+                f"{'share their GPUs, and NCCL' if self.is_colocated else 'have GPUs of their own, and CUDA IPC'} "
+                f"{'takes each only once' if self.is_colocated else 'stays on one'}; needs {needed}."
+            )
         lora = self.learner.lora
         if lora.is_native(has_gpus=False, engine_dtype=self.rollout.dtype) and "lm_head" in (lora.targets or ()):
             raise ValueError(

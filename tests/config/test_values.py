@@ -109,6 +109,7 @@ REFUSED: dict[str, tuple[object, ...]] = {
     "learner.warmup_updates": COUNT_OR_NONE,
     "learner.max_tokens_per_microbatch": COUNT,
     "learner.sequence_parallel_size": (0, -1, 2),
+    "colocated.sleep_level": (0, 3, -1),
     "learner.lora.rank": (-1, 513),
     "learner.lora.alpha": POSITIVE,
     "supervised.epochs": COUNT,
