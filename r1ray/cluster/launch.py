@@ -77,6 +77,7 @@ async def launch(
         num_eval_engines=config.eval.num_actors,
         max_model_len=config.max_model_len,
         cluster_has_gpus=gpus > 0,
+        is_colocated=config.is_colocated,
     )
     backend = weight_backend(config.weights, need)
     sends_adapters = learner.lora.is_native(has_gpus=need.of("rollout").gpus > 0, engine_dtype=rollout.dtype)
@@ -201,10 +202,12 @@ async def launch_learner(
 
 
 def weight_backend(config: WeightsConfig, need: Needs) -> str:
-    """Return the name of the weight-transfer engine. Raises UserError if NCCL is asked for without GPUs."""
+    """Return the name of the weight-transfer engine. Raises UserError if one is asked for that needs GPUs, without
+    GPUs."""
     check_backend(config.backend, need)
     has_gpus = bool(need.of("rollout").gpus and need.of("learner").gpus)
-    backend = ("nccl" if has_gpus else "gloo") if config.backend == "auto" else config.backend
+    between_gpus = "ipc" if need.is_colocated else "nccl"
+    backend = (between_gpus if has_gpus else "gloo") if config.backend == "auto" else config.backend
     return f"r1ray_{backend}"
 
 

@@ -2,12 +2,14 @@
 
 One placement group for each strategy: learner ranks on as few nodes as possible, then everything with a model in it
 (an engine is one bundle, and so inside one node, or one bundle for each of its nodes), then the reward actors, spread.
+Where engines and learner take turns, ranks are in the bundles of engines.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -58,6 +60,10 @@ class Kind:
     """That its node has to have, as Ray's selectors."""
     nodes: int = 1
     """That one is spread over, in equal parts."""
+    is_shared: bool = False
+    """Its bundles are for others too, which take turns with it."""
+    beside: str = ""
+    """The section whose bundles these actors are in; empty: they have bundles of their own."""
 
     @property
     def bundle(self) -> dict[str, float]:
@@ -68,12 +74,20 @@ class Kind:
     @property
     def num_bundles(self) -> int:
         """Of all of them together."""
-        return self.count * self.nodes if self.bundle else 0
+        return self.count * self.nodes if self.bundle and not self.beside else 0
 
     @property
     def group(self) -> str:
         """Of :data:`STRATEGIES`."""
-        return self.section if self.section in STRATEGIES else "models"
+        section = self.beside or self.section
+        return section if section in STRATEGIES else "models"
+
+    @property
+    def taken(self) -> dict[str, float]:
+        """What one takes of its bundle; of a shared one half of its GPU, and nothing else that Ray counts."""
+        if self.is_shared or self.beside:
+            return {"GPU": 0.5} if self.gpus else {}
+        return self.bundle
 
     def key(self, resource: str) -> str:
         """The key that says how much of a resource one takes."""
@@ -116,6 +130,9 @@ class Needs:
         """Which bundle of its group is that of an actor, or of its part on one of its nodes; None where its kind takes
         nothing."""
         kind = self.of(section)
+        if kind.beside:
+            host = self.of(kind.beside)
+            return self.of_group(host.group).index(host) + index * host.num_bundles // kind.count
         return self.of_group(kind.group).index(kind) + index * kind.nodes + part if kind.bundle else None
 
     def of(self, section: str) -> Kind:
@@ -132,6 +149,11 @@ class Needs:
     def resources(self) -> list[str]:
         """The names of everything that some actor takes."""
         return list(dict.fromkeys(name for bundle in self.bundles for name in bundle))
+
+    @property
+    def is_colocated(self) -> bool:
+        """Learner ranks are in the bundles of engines."""
+        return any(kind.beside for kind in self.kinds)
 
     @property
     def cpus(self) -> float:
@@ -157,6 +179,7 @@ def needs(config: RunConfig | EvaluationConfig, *, cluster_has_gpus: bool) -> Ne
         num_eval_engines=config.eval.num_actors,
         max_model_len=config.max_model_len,
         cluster_has_gpus=cluster_has_gpus,
+        is_colocated=config.is_colocated,
     )
 
 
@@ -182,18 +205,47 @@ def training_needs(
     num_eval_engines: int,
     max_model_len: int,
     cluster_has_gpus: bool,
+    is_colocated: bool = False,
 ) -> Needs:
-    """Return the actors of reinforcement learning."""
+    """Return the actors of reinforcement learning. Raises UserError where some of them cannot be placed at all."""
     engines = _engines("rollout", rollout, cluster_has_gpus)
     if problem := rollout.why_not_seeded("rollout", engines.gpus, max_model_len):
         raise UserError(f"{problem}.")
     kinds = [*learner_needs(learner, cluster_has_gpus=cluster_has_gpus).kinds, engines]
+    if is_colocated:
+        kinds = _in_turns(*kinds)
     if num_eval_engines:
         kinds.append(replace(engines, section="eval", like="rollout", count=num_eval_engines))
     kinds.append(_actors("reward", reward, 0))
     for name, model in reward.models.items():
         kinds.append(_reward_models(model_section(name), model, cluster_has_gpus))
     return Needs(tuple(kinds))
+
+
+def _in_turns(ranks: Kind, engines: Kind) -> list[Kind]:
+    """Return ranks in the bundles of engines, of which each has what the larger side needs. Raises UserError where
+    they do not share the same GPUs."""
+    setting = f"{ranks.term('GPU')}, {engines.term('GPU')}"
+    if bool(ranks.gpus) != bool(engines.gpus):
+        raise UserError(f"placement=colocated: {setting} have no GPU in common; needs 1 for both, or 0 for both.")
+    if engines.gpus and not (engines.gpus == engines.nodes == 1 and ranks.count == engines.count):
+        raise UserError(
+            f"placement=colocated: {setting} are not one rank and one engine on each GPU; needs "
+            f"rollout.gpus_per_actor=1, rollout.nodes_per_actor=1, and as many actors as ranks."
+        )
+    together = math.ceil(ranks.count / engines.num_bundles) * engines.nodes  # ranks beside one engine, on all its nodes
+    names = engines.resources.keys() | ranks.resources.keys()
+    shared = replace(
+        engines,
+        cpus=max(engines.cpus, together * ranks.cpus),
+        resources={
+            name: max(engines.resources.get(name, 0.0), together * ranks.resources.get(name, 0.0))
+            for name in sorted(names)
+        },
+        labels={**ranks.labels, **engines.labels},
+        is_shared=True,
+    )
+    return [replace(ranks, beside=engines.section), shared]
 
 
 def evaluation_needs(
@@ -310,7 +362,7 @@ def missing(need: Needs, nodes: Sequence[Node]) -> str | None:
 def _too_few(need: Needs, totals: Mapping[str, float]) -> str | None:
     for resource, found in totals.items():
         if (needed := need.total(resource)) > found + ENOUGH:
-            terms = [kind.term(resource) for kind in need.kinds if kind.amount(resource)]
+            terms = [kind.term(resource) for kind in need.kinds if kind.num_bundles and kind.amount(resource)]
             return f"the run needs {_amounts({resource: needed})} ({' + '.join(terms)}), but there are {found:g}"
     return None
 
@@ -429,11 +481,11 @@ def preflight(config: RunConfig | EvaluationConfig) -> None:
 
 
 def check_backend(backend: str, need: Needs) -> None:
-    """Raise UserError if NCCL is to carry the weights where learner or engines have no GPU."""
+    """Raise UserError if NCCL or CUDA IPC is to carry the weights where learner or engines have no GPU."""
     ranks, engines = need.of("learner").gpus, need.of("rollout").gpus
-    if backend == "nccl" and not (ranks and engines):
+    if backend in ("nccl", "ipc") and not (ranks and engines):
         raise UserError(
-            f"weights.backend=nccl needs GPUs in learner and rollout actors; a rank has {ranks}, an engine {engines}: "
+            f"weights.backend={backend} needs GPUs in learner and rollout actors; a rank has {ranks}, an engine {engines}: "
             "use gloo, or auto."
         )
 
@@ -452,7 +504,7 @@ class Reservation:
         runs."""
         kind, group = self.need.of(section), self.joined.get((section, index))
         bundle = part if group is not None else self.need.bundle(section, index, part)
-        amounts = {"CPU": 0.0, "GPU": 0.0} | kind.bundle
+        amounts = {"CPU": 0.0, "GPU": 0.0} | kind.taken
         taken = {"num_cpus": amounts.pop("CPU"), "num_gpus": amounts.pop("GPU"), "resources": amounts}
         if bundle is None:
             return taken | ({"label_selector": dict(kind.labels)} if kind.labels else {})

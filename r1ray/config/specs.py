@@ -53,6 +53,8 @@ class LearnerSpec:
     """Optimizer updates of the whole run, for the learning-rate schedule."""
     publishes_adapters: bool = False
     """Whether adapters are sent to the engines by themselves."""
+    offload: str = "none"
+    """Part of the state that leaves the device while engines sample on it; see ``colocated.offload``."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,6 +21,7 @@ from r1ray.config.specs import LearnerSpec, RankSpec
 from r1ray.learner.base import DeepSpeedLearner
 from r1ray.learner.deepspeed_engine import AdapterStream, ParameterStream
 from r1ray.learner.kl_reference import AdaptersOff, FrozenReference, NoReference
+from r1ray.learner.offload import Offload
 from r1ray.learner.policy import Packed, PolicyModel, check_policy, pack_sequences
 from r1ray.learner.rows import Rows, charge_kl, make_rows, microbatch_loss
 from r1ray.types import Float32Array, Int32Array, Minibatch, Shard, StepStats
@@ -58,6 +59,7 @@ class GRPOLearner(DeepSpeedLearner):
         self._reference = self._make_reference(policy)
         self._start(policy, model)
         check_policy(self._engine, name=spec.model, device=self._device, multiple=config.sequence_parallel_size)
+        self._offload = Offload(self._engine, config, self._reference.modules, what=spec.offload)
         self._sender: Sender | None = None
         self._step = _Step()
 
@@ -215,6 +217,20 @@ class GRPOLearner(DeepSpeedLearner):
 
     def refresh_reference(self) -> None:
         self._reference.refresh()
+
+    # ------------------------------------------------------------------ turns on a shared device
+
+    def come_back(self) -> None:
+        """See :meth:`Offload.come_back`."""
+        self._offload.come_back()
+
+    def step_aside(self) -> None:
+        """See :meth:`Offload.step_aside`."""
+        self._offload.step_aside()
+
+    def leave(self) -> None:
+        """See :meth:`Offload.leave`."""
+        self._offload.leave()
 
     # ------------------------------------------------------------------ weights out
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Protocol
@@ -35,6 +35,9 @@ class Reference(Protocol):
 
 class NoReference:
     """The Reference role where beta is 0: nothing is loaded, nothing is computed."""
+
+    modules: Sequence[torch.nn.Module] = ()
+    """Whose parameters are this role's alone."""
 
     def logprobs(self, packed: Packed) -> None:
         return None
@@ -93,6 +96,7 @@ class FrozenReference:
             settings = {k: v for k, v in deepspeed_config(config, world_size=world_size).items() if k != "optimizer"}
             divide(self._copy, config, settings)
             self._forward, *_ = deepspeed.initialize(model=self._copy, config=settings)
+        self.modules: Sequence[torch.nn.Module] = (self._copy,)
         self._rank = rank
         self._parts = num_parts(self._copy, world_size=world_size)
         self._part = rank if rank < self._parts else None
