@@ -130,6 +130,16 @@ class WeightSync(Protocol):
         ``WeightSyncError``."""
         ...
 
+    async def rest(self) -> None:
+        """Leave the devices to the learner until the next publish, where engines share them with it: all that they were
+        to generate is there. Raises LearnerLost."""
+        ...
+
+    async def go_on(self, version: int) -> None:
+        """Have the devices back without a new version: there is more to generate by ``version``, which the learner
+        still holds. Raises what :meth:`publish` does."""
+        ...
+
     def when_lost(self, callback: Callable[[], None]) -> None:
         """Have ``callback`` called whenever a rollout engine is lost."""
         ...

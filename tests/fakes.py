@@ -267,6 +267,7 @@ class FakeWeightSync:
         self.probed: list[int] = []
         """Versions of which a probe was asked for."""
         self.lose_eval_engine: Callable[[], None] = lambda: None
+        self.shares_devices = False
 
     async def publish(self, version: int, *, eval_engines: bool = False, probe: bool = False) -> PublishStats:
         self.events.append(f"publish v{version}")
@@ -275,6 +276,12 @@ class FakeWeightSync:
         await asyncio.sleep(0)
         self.engine.version = version
         return PublishStats(version, 0.0, 0, 1, 0, None)
+
+    async def rest(self) -> None:
+        self.events += ["rest"] if self.shares_devices else []
+
+    async def go_on(self, version: int) -> None:
+        self.events += [f"go on v{version}"] if self.shares_devices else []
 
     def when_lost(self, callback: Callable[[], None]) -> None:
         before = self.engine.on_lost

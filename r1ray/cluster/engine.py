@@ -74,6 +74,8 @@ class Engine:
     """The policy version that has arrived whole, verified or not."""
     lost_at: float | None = None
     """When the engine was lost in whose place it is, on the monotonic clock; None once it has served."""
+    on_device: Literal["all", "weights", "nothing"] = "all"
+    """Part of it that is on a device which it shares with the learner."""
     num_updates: int = 0
     """Weight updates begun and ended: odd during one, in which the engine answers nobody else."""
 

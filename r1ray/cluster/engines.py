@@ -12,13 +12,14 @@ import asyncio
 import logging
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from ray.exceptions import RayActorError, RayError
 
 from r1ray.cluster.engine import Engine, Told
 from r1ray.cluster.host import Handle, cause_of
+from r1ray.cluster.room import Room
 from r1ray.cluster.silence import is_silent
 from r1ray.errors import DeadlineExceeded, InfrastructureError
 from r1ray.rollout.placement import EngineState
@@ -42,6 +43,8 @@ class EngineActors:
     """``spawn(name)`` starts an actor for the engine of that name."""
     end: Callable[[Handle], Awaitable[None]]
     """Ends an actor, stopped or not, with all of its processes."""
+    room: Room = field(default_factory=Room)
+    """Where another one can start."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -194,6 +197,10 @@ class EnginePool:
     async def _started(self, name: str) -> tuple[Handle, int]:
         """One that dies while it starts gets a successor: for half a minute Ray places actors on a node that it does
         not yet know to be lost."""
+        async with self._actors.room.taken():
+            return await self._answering(name)
+
+    async def _answering(self, name: str) -> tuple[Handle, int]:
         for attempt in range(1, MAX_STARTS + 1):
             actor = self._actors.spawn(name)
             try:

@@ -58,7 +58,7 @@ class Latecomers:
     async def _bring_up(self, engine: Engine) -> None:
         """Let an engine that has just started, or missed a publish, serve the live version: from the snapshot, while
         the learner does something else; or from the learner, when it is idle."""
-        if self.live is None:
+        if self.live is None or engine.on_device != "all":
             return
         while engine.version != self.live and not (engine.is_lost or engine.is_updating or self.is_publishing):
             with updating([engine]):

@@ -17,13 +17,15 @@ from r1ray.cluster.learners import LearnerGroup
 from r1ray.cluster.newcomers import newcomers
 from r1ray.cluster.placement import Needs, Reservation, check_backend, learner_needs, model_section, training_needs
 from r1ray.cluster.publish import RayWeightSync
-from r1ray.cluster.ready import all_ready, engine_pool, ranks_ready
+from r1ray.cluster.ready import all_ready, asleep, engine_pool, ranks_ready
 from r1ray.cluster.recorder import RecorderProxy
+from r1ray.cluster.room import Room
 from r1ray.cluster.scorers import RewardWorkers
 from r1ray.cluster.services import RewardModelPool
 from r1ray.cluster.snapshot import Snapshot
 from r1ray.cluster.spawn import Spawner, spawning
 from r1ray.cluster.storage import check_storage, learner_paths, training_paths
+from r1ray.cluster.turns import NoTurns, SharedDevices, Turns
 from r1ray.config import Deadlines, LearnerConfig, RewardConfig, RunConfig, WeightsConfig
 from r1ray.config.specs import AdapterSpec, EngineSpec, LearnerSpec
 from r1ray.errors import UserError
@@ -81,6 +83,7 @@ async def launch(
     )
     backend = weight_backend(config.weights, need)
     sends_adapters = learner.lora.is_native(has_gpus=need.of("rollout").gpus > 0, engine_dtype=rollout.dtype)
+    level = _sleep_level(config, sends_adapters=sends_adapters)
     spec = EngineSpec(
         model=model,
         max_prompt_tokens=config.data.max_prompt_tokens,
@@ -90,11 +93,13 @@ async def launch(
         num_gpus=need.of("rollout").gpus,
         add_special_tokens=config.data.template != "chat",
         adapter=_adapter_spec(learner) if sends_adapters else None,
+        sleeps=config.is_colocated,
     )
     loaded = [model, *(str(each.model) for each in reward.models.values())]
     async with spawning(need, wait_s=config.cluster.wait_s, models=loaded) as spawner:
         await check_storage(spawner, training_paths(model, rollouts.parent, reward.models), start_s=deadlines.start_s)
-        arguments = (config.algo, LearnerSpec(model, config.seed, config.num_updates, sends_adapters))
+        offload = config.colocated.offloaded(learner) if config.is_colocated else "none"
+        arguments = (config.algo, LearnerSpec(model, config.seed, config.num_updates, sends_adapters, offload))
         start_ranks = _starter(spawner, learner, GRPO, *arguments, deadlines=deadlines)
         spawn_engine = partial(spawner.engine, config=rollout, spec=spec)
         engines = {each: [spawn_engine(each, i) for i in range(need.count(each))] for each in ("rollout", "eval")}
@@ -115,9 +120,13 @@ async def launch(
             [actor for each in engines.values() for actor in each],
             start_s=deadlines.start_s,
         )
-        num_workers, (ranks, address) = await asyncio.gather(
-            others, ranks_ready(start_ranks, start_s=deadlines.start_s)
-        )
+        start_learner = partial(ranks_ready, start_ranks, start_s=deadlines.start_s)
+        if config.is_colocated:  # an engine measures the free memory when it starts
+            num_workers = await others
+            await asleep(engines["rollout"], level=level, within_s=deadlines.start_s)
+            ranks, address = await start_learner()
+        else:
+            num_workers, (ranks, address) = await asyncio.gather(others, start_learner())
         groups = await start_group_workers(
             spawner,
             rewards,
@@ -133,12 +142,16 @@ async def launch(
             start_s=deadlines.start_s,
             silent_s=rollout.silent_s,
         )
-        pool = engine_pool("rollout", engines["rollout"], num_workers, spawner, spawn_engine, groups, limits)
+        room = Room()
+        pool = engine_pool("rollout", engines["rollout"], num_workers, spawner, spawn_engine, groups, limits, room)
         pool.follow(newcomers(spawner.placement, "rollout", first=rollout.num_actors, end=rollout.most_actors))
         eval_limits = replace(limits, num_slots=rollout.max_num_seqs, min_engines=0)
         eval_pool = engine_pool("eval", engines["eval"], num_workers, spawner, spawn_engine, eval_groups, eval_limits)
         group = LearnerGroup(ranks, address, groups, start=start_ranks, kill=spawner.kill)
         await _watch(group, start_s=deadlines.start_s)
+        turns: Turns = NoTurns()
+        if config.is_colocated:
+            turns = SharedDevices(pool, group, room, level=level, phase_s=deadlines.publish_s / 3)
         weights = RayWeightSync(
             config.weights,
             pool,
@@ -150,6 +163,7 @@ async def launch(
             deadlines=deadlines,
             answer_s=rollout.silent_s,
             snapshot=Snapshot(spawner.snapshot_keeper if config.weights.snapshot else None),
+            turns=turns,
         )
     roles = Roles(
         groups=groups,
@@ -209,6 +223,16 @@ def weight_backend(config: WeightsConfig, need: Needs) -> str:
     between_gpus = "ipc" if need.is_colocated else "nccl"
     backend = (between_gpus if has_gpus else "gloo") if config.backend == "auto" else config.backend
     return f"r1ray_{backend}"
+
+
+def _sleep_level(config: RunConfig, *, sends_adapters: bool) -> int:
+    level = config.colocated.level(sends_adapters=sends_adapters)
+    if config.is_colocated and sends_adapters and level == 2:
+        raise UserError(
+            "colocated.sleep_level=2: adapters are published by themselves here (learner.lora.publish=auto), and the "
+            "weights below them would be given up; needs 1, or learner.lora.publish=merged."
+        )
+    return level
 
 
 def _adapter_spec(config: LearnerConfig) -> AdapterSpec:

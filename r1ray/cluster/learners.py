@@ -41,6 +41,7 @@ class LearnerGroup:
         """
         self._groups, self._start, self._kill = groups, start, kill
         self._when_lost: list[Callable[[LearnerLost], None]] = []
+        self._before_restart: list[Callable[[], Awaitable[None]]] = []
         self.incarnation = 0
         """Rises with every restart: whoever met the ranks before has to meet them again."""
         self._take_over(ranks, address)
@@ -67,6 +68,10 @@ class LearnerGroup:
         """See :class:`r1ray.loop.roles.RestartableLearner`."""
         self._when_lost.append(callback)
 
+    def before_restart(self, callback: Callable[[], Awaitable[None]]) -> None:
+        """Have ``callback`` called once all ranks have ended, before others start in their places."""
+        self._before_restart.append(callback)
+
     async def check(self) -> None:
         """See :class:`r1ray.loop.roles.RestartableLearner`."""
         await self._watch.check()
@@ -76,6 +81,8 @@ class LearnerGroup:
         anew, and the state of a broken step is none that a step can begin with."""
         await self._watch.end()
         self.incarnation += 1
+        for callback in self._before_restart:
+            await callback()
         try:
             self._take_over(*await self._start())
             await asyncio.gather(*(rank.alive() for rank in self.ranks))

@@ -485,8 +485,8 @@ def check_backend(backend: str, need: Needs) -> None:
     ranks, engines = need.of("learner").gpus, need.of("rollout").gpus
     if backend in ("nccl", "ipc") and not (ranks and engines):
         raise UserError(
-            f"weights.backend={backend} needs GPUs in learner and rollout actors; a rank has {ranks}, an engine {engines}: "
-            "use gloo, or auto."
+            f"weights.backend={backend} needs GPUs in learner and rollout actors; a rank has {ranks}, an engine "
+            f"{engines}: use gloo, or auto."
         )
 
 

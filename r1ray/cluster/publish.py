@@ -3,6 +3,9 @@
     pause (keep) -> start, transfer, finish (vLLM's API, driven by learner rank 0)
         -> commit(version) -> resume -> parity probe where one is due -> serve
 
+Where engines share the learner's devices, their weights wake before it and their cache of keys and values after the
+commit (:mod:`r1ray.cluster.turns`).
+
 A round that fails is sent again: members that answer nothing are replaced, the others meet as a new group, and those
 that have the version already are not sent it again. An engine that is found wrong twice is replaced; after three rounds
 the run stops. What engines sample between resume and the end of verification is held back by the pool.
@@ -27,10 +30,11 @@ from r1ray.cluster.learners import LearnerGroup
 from r1ray.cluster.parity_probe import Probed, is_due, judge
 from r1ray.cluster.reasons import reason_of
 from r1ray.cluster.snapshot import Snapshot
+from r1ray.cluster.turns import NoTurns, Turns
 from r1ray.config import Deadlines, WeightsConfig
 from r1ray.errors import DeadlineExceeded, InfrastructureError, LearnerLost, ParityError, WeightSyncError
 from r1ray.runtime.deadline import within
-from r1ray.types import Int32Array, PublishStats
+from r1ray.types import Float32Array, Int32Array, PublishStats
 from r1ray.weights.buckets import bound_of
 
 logger = logging.getLogger(__name__)
@@ -55,6 +59,7 @@ class RayWeightSync:
         deadlines: Deadlines,
         answer_s: float,
         snapshot: Snapshot,
+        turns: Turns | None = None,
     ) -> None:
         """
         Args:
@@ -63,13 +68,14 @@ class RayWeightSync:
             bounds: what the mean difference and the KL divergence of a probe may be, nats.
             answer_s: how long an engine may take for what takes it no time.
             snapshot: where versions are kept for engines that come later.
+            turns: of engines and learner on the same devices; None: each has its own.
         """
         self._config, self._pool, self._eval_pool, self._learner = config, pool, eval_pool, learner
         self._pools = [each for each in (pool, eval_pool) if each is not None]
         self._backend = backend
         self._probe_sequences, self._bounds = probe, bounds
         self._deadlines, self._answer_s = deadlines, min(answer_s, deadlines.publish_s / 3)
-        self._snapshot = snapshot
+        self._snapshot, self._turns = snapshot, turns or NoTurns()
         self._bucket_bytes = config.bucket_mib * 2**20
         self._phase_s = deadlines.publish_s / 3
         """For one phase of a round: what hangs is found, and named, before the round's own deadline."""
@@ -92,6 +98,15 @@ class RayWeightSync:
         """See :class:`r1ray.interfaces.WeightSync`."""
         if self._eval_pool is not None:
             self._eval_pool.when_lost(callback)
+
+    async def rest(self) -> None:
+        """See :class:`r1ray.interfaces.WeightSync`."""
+        await self._turns.learner()
+
+    async def go_on(self, version: int) -> None:
+        """See :class:`r1ray.interfaces.WeightSync`."""
+        if any(engine.on_device != "all" for engine in self._pool.living):
+            await self.publish(version)
 
     async def publish(self, version: int, *, eval_engines: bool = False, probe: bool = False) -> PublishStats:
         """See :class:`r1ray.interfaces.WeightSync`. Engines that hold the version already are left alone."""
@@ -142,6 +157,7 @@ class RayWeightSync:
                 probe_mean_diff=probed.mean_diff,
                 probe_kl=probed.kl,
                 probe_s=probed.seconds,
+                turns=self._turns.times(),
             )
         assert failure is not None
         raise type(failure)(
@@ -149,15 +165,25 @@ class RayWeightSync:
         ) from failure
 
     async def _receivers(self, pools: Sequence[EnginePool], version: int) -> list[Engine]:
-        """Return the living engines that do not hold a version yet. One that loads the version before from the snapshot
-        is not waited for, unless there is no other."""
+        """Return the living engines that do not hold a version yet, with room for their weights. One that loads the
+        version before from the snapshot is not waited for, unless there is no other."""
         while True:
-            await self._pool.some()
-            missing = [each for pool in pools for each in pool.living if each.version != version]
-            idle = [each for each in missing if not each.is_updating]
-            if idle or not missing:
-                return idle
-            await asyncio.sleep(LOADING_S)
+            if not self._pool.living:
+                await self._turns.engines()  # where the learner was, another one can start
+                await self._pool.some()
+            missing = self._missing(pools, version)
+            if not missing:
+                return []
+            if any(not each.is_updating for each in missing):
+                await self._turns.weights()
+                if idle := [each for each in self._missing(pools, version) if not each.is_updating]:
+                    return idle
+            else:
+                await asyncio.sleep(LOADING_S)
+
+    def _missing(self, pools: Sequence[EnginePool], version: int) -> list[Engine]:
+        living = [each for pool in pools for each in pool.living]
+        return [each for each in living if each.version != version or each.on_device != "all"]
 
     # ------------------------------------------------------------------ a round
 
@@ -165,13 +191,15 @@ class RayWeightSync:
         """Give engines a version, as far as it has not arrived there, and have them serve it."""
         if not engines:
             return 0, Probed()
+        expected = await self._learner.logprobs(self._probe_sequences) if probe else None
         await self._each_pool("hold", engines)
         await self._on_each(engines, "pause", version)
         missing = [engine for engine in engines if engine.received != version]
         num_bytes = await self._send(missing, version) if missing else 0
         await self._on_each(engines, "commit", version)
+        await self._turns.engines()
         await self._on_each(engines, "resume")
-        probed = await self._probe(engines) if probe else Probed()
+        probed = await self._probe(engines, expected) if expected is not None else Probed()
         for engine in engines:
             engine.version = version
         await self._each_pool("serve", engines)
@@ -206,10 +234,10 @@ class RayWeightSync:
         )
         self._group, self._met = list(engines), self._learner.incarnation
 
-    async def _probe(self, engines: Sequence[Engine]) -> Probed:
-        """Compare log-probabilities of fixed sequences. Raises ParityError where they differ by too much."""
+    async def _probe(self, engines: Sequence[Engine], expected: Float32Array) -> Probed:
+        """Compare log-probabilities of fixed sequences with the learner's. Raises ParityError where they differ by too
+        much."""
         start = time.monotonic()
-        expected = await self._learner.logprobs(self._probe_sequences)
         found = await self._on_each(engines, "logprobs", self._probe_sequences, within_s=self._phase_s)
         by_name = {engine.name: each for engine, each in zip(engines, found, strict=True)}
         return judge(by_name, expected, self._bounds, seconds=time.monotonic() - start)
@@ -279,6 +307,7 @@ class RayWeightSync:
         engines = [each for pool in self._pools for each in pool.living if each.state == "held"]
         await self._settle(engines)
         whole = [each for each in engines if each.version is not None and each.received == each.version]
+        whole = [each for each in whole if each.on_device == "all"]  # others sleep until the learner is back
         for engine in engines:
             if engine not in whole:
                 engine.version = None

@@ -6,11 +6,12 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 
-from ray.exceptions import RayActorError
+from ray.exceptions import RayActorError, RayError
 
 from r1ray.cluster.engine import Engine, Told
 from r1ray.cluster.engines import EngineActors, EngineLimits, EnginePool
 from r1ray.cluster.host import Handle, cause_of, mistake_of
+from r1ray.cluster.room import Room
 from r1ray.cluster.spawn import Spawner
 from r1ray.errors import InfrastructureError
 from r1ray.runtime.deadline import within
@@ -42,6 +43,15 @@ async def all_ready(built: Sequence[Handle], engines: Sequence[Handle] = (), *, 
         return await within(start_s, answers(), waiter="the run", owner="the actors to start", key="deadlines.start_s")
     except RayActorError as error:
         raise (mistake_of(error) or InfrastructureError(f"an actor could not start: {cause_of(error)}")) from error
+
+
+async def asleep(engines: Sequence[Handle], *, level: int, within_s: float) -> None:
+    """Put engines to sleep that have just started, so that the learner finds room where they are."""
+    calls = asyncio.gather(*(engine.sleep.remote(level) for engine in engines))
+    try:
+        await within(within_s, calls, waiter="the run", owner="engines to fall asleep", key="deadlines.start_s")
+    except RayError as error:
+        raise InfrastructureError(f"an engine could not fall asleep: {cause_of(error)}") from error
 
 
 async def ranks_ready(
@@ -76,6 +86,7 @@ def engine_pool(
     spawn: Callable[[str, int], Handle],
     told: Told,
     limits: EngineLimits,
+    room: Room | None = None,
 ) -> EnginePool:
     """Return the pool of a section's engines.
 
@@ -83,10 +94,11 @@ def engine_pool(
         spawner: has made them, and ends them.
         spawn: ``spawn(section, index)`` starts another one in the place of that one.
         told: the group workers that place trajectories on them.
+        room: where another one can start; None: everywhere.
     """
     engines = [Engine(f"{section} {index}", actor, num_workers[actor]) for index, actor in enumerate(actors)]
 
     def spawn_again(name: str) -> Handle:
         return spawn(section, int(name.removeprefix(f"{section} ")))
 
-    return EnginePool(engines, EngineActors(spawn_again, spawner.end_engine), told, limits)
+    return EnginePool(engines, EngineActors(spawn_again, spawner.end_engine, room or Room()), told, limits)

@@ -25,12 +25,15 @@ class EngineSpec:
     max_model_len: int
     seed: int
     weight_backend: str | None
-    """Name of the weight-transfer engine: ``r1ray_gloo`` or ``r1ray_nccl``; None: it keeps the weights it loaded."""
+    """Name of the weight-transfer engine: ``r1ray_gloo``, ``r1ray_nccl`` or ``r1ray_ipc``; None: it keeps the weights
+    it loaded."""
     num_gpus: int
     add_special_tokens: bool
     """Whether the tokenizer puts its own tokens (a beginning of sequence) before a prompt; a chat template does."""
     adapter: AdapterSpec | None = None
     """None: whole weights are published."""
+    sleeps: bool = False
+    """Whether it gives its device up while others use it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -163,10 +163,12 @@ class Controller:
         while True:
             groups, prompts = await self._take(part, tasks)  # o_i and r_i of every q
             batch = make_batch(groups, prompts, part, self._config, step=self.step + 1, version=self.version)  # A_i
+            await self._engines.rest()  # where the learner needs their devices
             try:
                 stats = await self._update(batch, has_more=not part.is_last)  # pi_theta: minibatches on -J
             except GroupLost as error:
                 self._buffer.lose(error.group_ids)
+                await self._engines.go_on()  # others are generated in their place
                 continue
             self._buffer.settle(groups)
             self._account.lap("learn")

@@ -2,6 +2,7 @@
 
     generate(request) -> one trajectory          abort(ids) -> their generate returns what there is
     pause -> (weight transfer) -> commit(version) -> resume          driven by the publisher
+    sleep -> wake("weights") -> (the same) -> wake("kv_cache") -> resume          where it shares its devices
 
 An engine may be spread over nodes. Then part 0 is the engine, and each other part the workers on its node, to vLLM a
 node without a server ("headless"). Plain classes; ``r1ray.cluster`` makes Ray actors of them.
@@ -10,6 +11,7 @@ node without a server ("headless"). Plain classes; ``r1ray.cluster`` makes Ray a
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import time
 from collections.abc import Iterator, Sequence
@@ -45,6 +47,7 @@ from r1ray.weights import adapter
 from r1ray.weights.network import interface_of, own_address
 from r1ray.weights.snapshot import SnapshotPlace, read_header
 
+logger = logging.getLogger(__name__)
 STATUS: dict[str, Status] = {"stop": "finished", "length": "truncated", "abort": "aborted"}
 """By vLLM's reason for the end of an output."""
 KEPT_PROMPTS = 1024
@@ -93,6 +96,7 @@ def engine_args(config: RolloutConfig, spec: EngineSpec, part: EngineShardSpec |
         }
     if spec.num_gpus:
         arguments["gpu_memory_utilization"] = config.gpu_memory_utilization
+        arguments["enable_sleep_mode"] = spec.sleeps
     else:
         # Compiled graphs would keep the packed weights of the version they were traced with.
         arguments["enforce_eager"] = True
@@ -184,6 +188,7 @@ class VLLMEngine:
         self._running: dict[str, _Running] = {}
         self._prompts: dict[str, list[int]] = {}
         self._kv_count, self._kv_counted_at = 0, 0.0
+        self._is_awake = True
         self._serving = asyncio.Event()
         """Cleared from :meth:`pause` to :meth:`resume`: a request belongs to the version that it starts under."""
 
@@ -397,8 +402,31 @@ class VLLMEngine:
         self._version = version
         self._num_commits += 1
 
+    async def sleep(self, level: int) -> None:
+        """Give the device up until :meth:`wake`: the cache of keys and values, and the weights, which level 1 keeps in
+        host memory and level 2 does not. What is under way stands still, and is computed again in the end."""
+        await self.pause()
+        self._is_awake = False
+        if level == 2:
+            self._update.forget()
+        await self._llm.sleep(level, mode="keep")
+        logger.info("asleep, at level %d", level)
+
+    async def wake(self, part: str) -> None:
+        """Have a part on the device again: ``weights``, then ``kv_cache``, with which it serves. Raises WeightSyncError
+        where weights that were given up have not come before that."""
+        if part == "kv_cache":
+            self._update.check_closed()  # vLLM goes on by itself with what is under way
+        await self._llm.wake_up([part])
+        logger.info("awake: %s", part)
+        if part == "kv_cache":
+            self._is_awake = True
+            await self.resume()
+
     async def resume(self) -> None:
         """Go on with what was paused. Raises WeightSyncError while a weight update is open, or broken."""
+        if not self._is_awake:
+            raise WeightSyncError("an engine that sleeps cannot serve")
         self._update.check_closed()
         await self._llm.resume_generation()
         self._clock.resume()

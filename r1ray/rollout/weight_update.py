@@ -69,6 +69,10 @@ class WeightUpdate:
                 await self._llm.finish_weight_update()
         return self._held if self._state == "none" else None
 
+    def forget(self) -> None:
+        """Note that the engine gives its weights up: it cannot serve before the next update."""
+        self._state, self._held = "broken", STARTED_WITH
+
     def check_closed(self) -> None:
         """Raise WeightSyncError while an update is open, or broken."""
         if self._state != "none":

@@ -26,6 +26,8 @@ def register() -> None:
         (WeightTransferEngineFactory, "r1ray_gloo", "r1ray.weights.gloo_receiver", "GlooReceiver"),
         (WeightTransferEngineFactory, "r1ray_nccl", "r1ray.weights.nccl", "VerifiedNCCLReceiver"),
         (WeightTransferTrainerFactory, "r1ray_nccl", "r1ray.weights.nccl", "VerifiedNCCLSender"),
+        (WeightTransferEngineFactory, "r1ray_ipc", "r1ray.weights.ipc", "VerifiedIPCReceiver"),
+        (WeightTransferTrainerFactory, "r1ray_ipc", "r1ray.weights.ipc", "VerifiedIPCSender"),
     ):
         if name not in factory._registry:
             factory.register_engine(name, module, made)

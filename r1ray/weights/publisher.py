@@ -26,6 +26,6 @@ def open_sender(stream: WeightStream, *, backend: str, **link: Any) -> Sender:
     for either."""
     if backend == gloo.BACKEND:
         return gloo.GlooSender(stream, **link)
-    from r1ray.weights import nccl  # imports vLLM, which a learner on CPUs needs for nothing else
+    from r1ray.weights import ipc, nccl  # import vLLM, which a learner on CPUs needs for nothing else
 
-    return nccl.NCCLSender(stream, **link)
+    return ipc.IPCSender(stream, **link) if backend == ipc.BACKEND else nccl.NCCLSender(stream, **link)

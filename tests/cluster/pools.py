@@ -12,6 +12,7 @@ from ray.exceptions import RayActorError
 
 from r1ray.cluster.engine import Engine
 from r1ray.cluster.engines import EngineActors, EngineLimits, EnginePool
+from r1ray.cluster.room import Room
 from r1ray.rollout.placement import EngineState
 
 
@@ -109,6 +110,7 @@ def pool_of(
     min_engines: int = 1,
     start_s: float = 5.0,
     silent_s: float = 5.0,
+    room: Room | None = None,
 ) -> EnginePool:
     """Return a pool of ``rollout 0``, ``rollout 1``, ...; its engines end when they are killed."""
     engines: Any = [Engine(f"rollout {index}", actor, 1) for index, actor in enumerate(actors)]  # type: ignore[arg-type]
@@ -117,7 +119,7 @@ def pool_of(
     async def end(actor: Any) -> None:
         actor.kill()
 
-    return EnginePool(engines, EngineActors(spawn, end), told, limits)
+    return EnginePool(engines, EngineActors(spawn, end, room or Room()), told, limits)
 
 
 def refuse(name: str) -> Any:

@@ -52,6 +52,43 @@ def test_on_gpus_each_rank_and_engine_gets_one() -> None:
     assert (need.gpus, len(need.bundles)) == (8, 8)
 
 
+COLOCATED = {"placement": "colocated"}
+
+
+def test_in_turns_ranks_are_in_the_bundles_of_engines_each_with_half_a_gpu() -> None:
+    both = {"rollout": RolloutConfig(num_actors=4), "learner": LearnerConfig(num_ranks=4, cpus_per_rank=2)}
+    need = fit(config(**both, **COLOCATED), cpus=8, gpus=4)
+    assert need.bundles == ({"CPU": 2, "GPU": 1},) * 4 and need.is_colocated
+    assert [need.bundle(section, 3) for section in ("learner", "rollout")] == [3, 3]
+    assert need.of("learner").taken == need.of("rollout").taken == {"GPU": 0.5}
+    assert need.of_group("learner") == [] and len(need.of_group("models")) == 4
+    assert weight_backend(WeightsConfig(), need) == "r1ray_ipc"
+    with pytest.raises(UserError, match=r"needs 4 GPUs \(rollout.num_actors=4 x rollout.gpus_per_actor=1\), .* 2"):
+        fit(config(**both, **COLOCATED), cpus=8, gpus=2)
+
+
+@pytest.mark.parametrize(("ranks", "engines", "places"), [(2, 1, [0, 0]), (1, 2, [0]), (3, 2, [0, 0, 1])])
+def test_in_turns_ranks_share_cores_with_engines(ranks: int, engines: int, places: list[int]) -> None:
+    rollout, learner = RolloutConfig(num_actors=engines), LearnerConfig(num_ranks=ranks, cpus_per_rank=0.75)
+    need = fit(config(rollout=rollout, learner=learner, **COLOCATED), cpus=3, gpus=0)
+    assert [need.bundle("learner", rank) for rank in range(ranks)] == places
+    assert need.bundles == ({"CPU": max(1.0, 0.75 * -(-ranks // engines))},) * engines
+    assert need.of("rollout").taken == {} and weight_backend(WeightsConfig(), need) == "r1ray_gloo"
+
+
+@pytest.mark.parametrize(
+    ("sections", "message"),
+    [
+        ({"learner": LearnerConfig(num_ranks=2)}, "learner.num_ranks=2 .* as many actors as ranks"),
+        ({"rollout": RolloutConfig(gpus_per_actor=2)}, "needs rollout.gpus_per_actor=1"),
+        ({"learner": LearnerConfig(gpus_per_rank=0)}, "learner.gpus_per_rank=0.* needs 1 for both, or 0 for both"),
+    ],
+)
+def test_in_turns_a_gpu_has_one_rank_and_one_engine(sections: dict[str, object], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        needs(config(**sections, **COLOCATED), cluster_has_gpus=True)
+
+
 def test_a_tensor_parallel_engine_is_one_bundle() -> None:
     need = needs(config(rollout=RolloutConfig(gpus_per_actor=4)), cluster_has_gpus=True)
     assert need.bundles[-1] == {"CPU": 1, "GPU": 4}

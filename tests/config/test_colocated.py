@@ -26,7 +26,7 @@ NEEDED: dict[str, Any] = {
     "placement": "colocated",
 }
 NATIVE = LoraConfig(rank=8, publish="native")
-STREAMING = {"stream_minibatches": True, "old_logprobs": "engine"}
+STREAMING: dict[str, Any] = {"stream_minibatches": True, "old_logprobs": "engine"}
 
 
 @pytest.mark.parametrize(

@@ -36,10 +36,17 @@ class Cell:
     phase: str
     count: int = 1
     """So many of the role are lost at once; with more than 1 it stands beside the table."""
+    in_turns: bool = False
+    """Engines and learner share their cores, and an engine sleeps while the learner learns; beside the table too."""
+
+    @property
+    def is_beside(self) -> bool:
+        """It stands beside the table."""
+        return self.count > 1 or self.in_turns
 
     def __str__(self) -> str:
         number = f"{self.count} at once: " if self.count > 1 else ""
-        return f"{number}{self.role}, {self.fault}, {self.phase}"
+        return f"{'in turns: ' if self.in_turns else ''}{number}{self.role}, {self.fault}, {self.phase}"
 
 
 def why_impossible(cell: Cell) -> str | None:
@@ -84,12 +91,21 @@ AT_ONCE = (
 )
 TOGETHER = {"starting": PHASES[:1], "steps are made": PHASES[1:4], "versions are passed on": PHASES[4:]}
 """Phases that one run meets, as it is called: a run takes half a minute to start."""
+IN_TURNS = (
+    Cell("engine core", "SIGKILL", "learning", in_turns=True),
+    Cell("learner rank", "SIGKILL", "learning", in_turns=True),
+    Cell("engine core", "SIGSTOP", "waking", in_turns=True),
+    Cell("rollout worker", "SIGKILL", "publishing", in_turns=True),
+    Cell("learner rank", "SIGKILL", "generating", in_turns=True),
+)
+"""With ``placement=colocated``: asleep, while the other sleeps, between a sleep and its wake, and awake."""
 _KILLED = tuple(cell for cell in cells(PROCESSES, "SIGKILL") if cell not in QUICK)
 _STOPPED = cells(PROCESSES, "SIGSTOP")
 RUNS: dict[str, tuple[Cell, ...]] = {
     "killed, the first ones": QUICK,
     **{f"killed while {name}": tuple(c for c in _KILLED if c.phase in phases) for name, phases in TOGETHER.items()},
     "two at once": AT_ONCE,
+    "in turns": IN_TURNS,
     **{f"stopped while {name}": tuple(c for c in _STOPPED if c.phase in phases) for name, phases in TOGETHER.items()},
     "raylet killed": cells(["raylet"], "SIGKILL"),
     "GCS killed": cells(["GCS"], "SIGKILL"),

@@ -57,7 +57,7 @@ def _made(text: str) -> list[str]:
 
 
 def _beside() -> list[Cell]:
-    return [cell for cells in RUNS.values() for cell in cells if cell.count > 1]
+    return [cell for cells in RUNS.values() for cell in cells if cell.is_beside]
 
 
 def _lines(results: Mapping[Cell, str]) -> list[str]:

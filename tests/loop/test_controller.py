@@ -135,6 +135,24 @@ def trajectories_of(record: GroupRecord) -> tuple[ScoredTrajectory, ...]:
     return record.group.trajectories
 
 
+def test_on_shared_devices_engines_rest_from_the_last_group_of_a_step_to_the_publish(tmp_path: Path) -> None:
+    world = World(tmp_path, make_config(steps=2, prompts=2))
+    world.weights.shares_devices = True
+    world.run()
+    assert [event for event in world.events if not event.startswith("evaluate")] == [
+        *("publish v0", "generate 0/0 v0", "generate 0/1 v0", "rest", "train v0"),
+        *("publish v1", "generate 0/2 v1", "generate 0/3 v1", "rest", "train v1", "refresh", "publish v2"),
+    ]
+
+
+def test_on_shared_devices_engines_go_on_where_groups_are_gone_once_they_rest(tmp_path: Path) -> None:
+    world = World(tmp_path, make_config(steps=1, prompts=2))
+    world.weights.shares_devices, world.learner.lost = True, {"0/1"}
+    world.run()
+    order = [event for event in world.events if event.split()[0] in ("rest", "go", "generate", "train", "publish")]
+    assert order[3:] == ["rest", "train v0", "go on v0", "generate 0/1 v0", "rest", "train v0", "publish v1"]
+
+
 def test_on_policy_events_come_in_the_order_of_the_paper(tmp_path: Path) -> None:
     world = World(tmp_path, make_config(steps=2, prompts=2))
     world.run()

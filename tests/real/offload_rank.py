@@ -24,19 +24,23 @@ from r1ray.learner.offload import own_part
 from tests.learner.lending import by_id, train
 
 
-def places(learner: GRPOLearner) -> dict[str, set[int]]:
+def places(learner: GRPOLearner) -> dict[str, list[int]]:
     """Where this rank's tensors are, kind by kind."""
     engine: Any = learner._engine
-    optimizer = engine.optimizer
-    masters = "fp32_partitioned_groups_flat" if engine.zero_optimization_stage() == 3 else None
+    is_stage_3 = engine.zero_optimization_stage() == 3
+    masters = "fp32_partitioned_groups_flat" if is_stage_3 else "single_partition_of_fp32_groups"
+    beside = [own_part(each) for module in learner._reference.modules for each in module.parameters()]
     of_kind = {
-        "parameters": [own_part(each) for each in learner._model.parameters()],
-        "reference": [own_part(each) for each in learner._reference.modules[0].parameters()]
-        if learner._reference.modules
-        else [],
-        "masters": getattr(optimizer, masters or "single_partition_of_fp32_groups"),
+        "trained": [own_part(each) for each in learner._model.parameters() if each.requires_grad],
+        "frozen": beside + [own_part(each) for each in learner._model.parameters() if not each.requires_grad],
+        "masters": getattr(engine.optimizer, masters),
     }
-    return {kind: {each.data_ptr() for each in tensors if each.numel()} for kind, tensors in of_kind.items()}
+    return {kind: [each.data_ptr() for each in tensors if each.numel()] for kind, tensors in of_kind.items()}
+
+
+def moved(before: list[int], after: list[int]) -> bool:
+    """Every tensor is elsewhere."""
+    return bool(before) and all(one != other for one, other in zip(before, after, strict=True))
 
 
 def run(learner: GRPOLearner, job: dict[str, Any], shard: int, saved: Path | None) -> list[Any]:
@@ -54,7 +58,7 @@ def run(learner: GRPOLearner, job: dict[str, Any], shard: int, saved: Path | Non
         if saved is not None:
             learner.leave()
             learner.leave()
-            found[-1] += ({kind: not (where & places(learner)[kind]) for kind, where in before.items()},)
+            found[-1] += ({kind: moved(where, places(learner)[kind]) for kind, where in before.items()},)
             if index == 1:
                 saved.mkdir(parents=True, exist_ok=True)
                 learner.save(saved)

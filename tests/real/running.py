@@ -119,6 +119,16 @@ def only_run(output_dir: Path, prefix: str) -> Path:
     return folder
 
 
+TURNS = ("asleep, at level 2", "spoilt", "awake: weights", "awake: kv_cache")
+"""What engines say of the turns that they take with the learner, the second of :mod:`tests.real.sleeping`."""
+
+
+def turns_in_logs(run_dir: Path) -> dict[str, int]:
+    """Count in the logs of a run's engines how often they slept and woke."""
+    text = "".join(path.read_text() for path in (run_dir / "logs").glob("*.log"))
+    return {line: text.count(line) for line in TURNS}
+
+
 def balanced(rows: Sequence[dict[str, Any]]) -> bool:
     """Whether the books balance in every row that has them."""
     kept = [row for row in rows if "ledger/issued" in row]

@@ -14,7 +14,18 @@ from typing import Any
 import pytest
 
 from r1ray.telemetry.rollouts import read_rollouts
-from tests.real.running import SMALL, balanced, end, metrics, own, r1ray, start, wait_until
+from tests.real.running import (
+    SMALL,
+    TURNS,
+    balanced,
+    end,
+    metrics,
+    own,
+    r1ray,
+    start,
+    turns_in_logs,
+    wait_until,
+)
 
 pytestmark = pytest.mark.real
 
@@ -42,6 +53,8 @@ FIRST = (
     *("checkpoint.every=1", "checkpoint.keep=3", "checkpoint.best=pass@1", "checkpoint.export_every=2"),
     # Prompts of more than a step's tokens, which ended an engine where each request had a seed.
     *("rollout.seeded=true", "rollout.max_num_batched_tokens=48"),
+    # Without effect where engines and learner have devices of their own.
+    "+rollout.engine_args={worker_extension_cls: tests.real.sleeping.Spoiling}",
 )
 
 FIGURES = ("loss/", "grad_norm", "clip_fraction", "entropy", "kl/", "lr", "mismatch/", "reward/", "eval/", "ledger/")
@@ -202,17 +215,18 @@ def test_the_same_command_again_does_nothing(
 
 
 @pytest.mark.faults
+@pytest.mark.parametrize("placement", [pytest.param("separate", marks=pytest.mark.long), "colocated"])
 def test_a_run_that_goes_on_from_a_checkpoint_repeats_every_metric_to_the_last_bit(
-    finished: tuple[Path, str], tmp_path: Path, qwen_folder: Path, running_total: Path
+    finished: tuple[Path, str], tmp_path: Path, qwen_folder: Path, running_total: Path, placement: str
 ) -> None:
-    """As if it had been killed after its first checkpoint."""
+    """As if it had been killed after its first checkpoint; also where engine and learner take turns from there on."""
     folder = tmp_path / "runs" / "first"
     shutil.copytree(finished[0], folder)
     (folder / "stages" / "rl" / "manifest.json").unlink()
     for version in ("2", "3"):
         shutil.rmtree(folder / "checkpoints" / version)
     files = own(qwen_folder, running_total / "train.parquet", running_total / "heldout.parquet", folder.parent)
-    printed = r1ray("run", *files, *FIRST, cwd=tmp_path)
+    printed = r1ray("run", *files, *FIRST, f"placement={placement}", cwd=tmp_path)
     assert "stage rl: resuming after step 1" in printed
     whole, later = metrics(finished[0]), metrics(folder)
     assert [row["step"] for row in later] == [0, 1, 2, 3]
@@ -220,3 +234,5 @@ def test_a_run_that_goes_on_from_a_checkpoint_repeats_every_metric_to_the_last_b
         names = [name for name in before if name.startswith(FIGURES)]
         assert {name: after[name] for name in names} == {name: before[name] for name in names}
     assert sorted(path.name for path in (folder / "checkpoints").iterdir()) == ["1", "2", "3", "best.json"]
+    num_turns = 3 if placement == "colocated" else 0  # before the ranks start, and before steps 2 and 3
+    assert turns_in_logs(folder) == dict.fromkeys(TURNS, num_turns)

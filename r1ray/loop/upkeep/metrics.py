@@ -144,6 +144,9 @@ def publish_metrics(published: PublishStats) -> dict[str, float]:
     if published.probe_mean_diff is not None and published.probe_kl is not None:
         metrics["publish/probe_mean_logprob_diff"] = published.probe_mean_diff
         metrics["publish/probe_kl"] = published.probe_kl
+    if (turns := published.turns) is not None:
+        metrics["time/sleep_s"], metrics["time/wake_s"] = turns.sleep_s, turns.wake_s
+        metrics["time/hand_over_s"] = turns.hand_over_s
     return metrics
 
 

@@ -67,14 +67,26 @@ class Engines:
 
     async def publish(self, version: int, *, eval_engines: bool = False, probe: bool = False) -> PublishStats:
         """Give engines the learner's weights. See :meth:`r1ray.interfaces.WeightSync.publish`."""
-        # The publish has its own deadlines; this one is for a publish that does not keep them. It may send three
-        # times, and start an engine in the place of a lost one.
-        deadlines = self._waiter.deadlines
         self._progress.newest = max(self._progress.newest, version)
         publishing = self._weights.publish(version, eval_engines=eval_engines, probe=probe)
-        seconds = 3 * deadlines.publish_s + 2 * deadlines.start_s
         owner = f"the publish of version {version}"
-        return await self._waiter.wait_for(publishing, "publish_s", owner, seconds=seconds)
+        return await self._waiter.wait_for(publishing, "publish_s", owner, seconds=self._publish_s)
+
+    @property
+    def _publish_s(self) -> float:
+        """The publish has its own deadlines; this one is for a publish that does not keep them. It may send three
+        times, and start an engine in the place of a lost one."""
+        return 3 * self._waiter.deadlines.publish_s + 2 * self._waiter.deadlines.start_s
+
+    async def rest(self) -> None:
+        """Leave shared devices to the learner. See :meth:`r1ray.interfaces.WeightSync.rest`."""
+        resting, owner = self._weights.rest(), "engines to fall asleep"
+        await self._waiter.wait_for(resting, "publish_s", owner, seconds=self._publish_s)
+
+    async def go_on(self) -> None:
+        """Have shared devices back. See :meth:`r1ray.interfaces.WeightSync.go_on`."""
+        going = self._weights.go_on(self._progress.version)
+        await self._waiter.wait_for(going, "publish_s", "engines to wake", seconds=self._publish_s)
 
     def _note_behind(self) -> None:
         self._is_behind = True
