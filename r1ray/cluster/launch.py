@@ -17,7 +17,7 @@ from r1ray.cluster.learners import LearnerGroup
 from r1ray.cluster.newcomers import newcomers
 from r1ray.cluster.placement import Needs, Reservation, check_backend, learner_needs, model_section, training_needs
 from r1ray.cluster.publish import RayWeightSync
-from r1ray.cluster.ready import all_ready, asleep, engine_pool, ranks_ready
+from r1ray.cluster.ready import all_ready, engine_pool, ranks_ready, then_asleep
 from r1ray.cluster.recorder import RecorderProxy
 from r1ray.cluster.room import Room
 from r1ray.cluster.scorers import RewardWorkers
@@ -121,9 +121,10 @@ async def launch(
             start_s=deadlines.start_s,
         )
         start_learner = partial(ranks_ready, start_ranks, start_s=deadlines.start_s)
-        if config.is_colocated:  # an engine measures the free memory when it starts
+        if config.is_colocated:
+            others = then_asleep(others, engines["rollout"], level=level, start_s=deadlines.start_s)
+        if config.is_colocated and need.of("rollout").gpus:  # an engine measures the free memory when it starts
             num_workers = await others
-            await asleep(engines["rollout"], level=level, within_s=deadlines.start_s)
             ranks, address = await start_learner()
         else:
             num_workers, (ranks, address) = await asyncio.gather(others, start_learner())

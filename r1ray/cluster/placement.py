@@ -213,7 +213,7 @@ def training_needs(
         raise UserError(f"{problem}.")
     kinds = [*learner_needs(learner, cluster_has_gpus=cluster_has_gpus).kinds, engines]
     if is_colocated:
-        kinds = _in_turns(*kinds)
+        kinds = in_turns(*kinds)
     if num_eval_engines:
         kinds.append(replace(engines, section="eval", like="rollout", count=num_eval_engines))
     kinds.append(_actors("reward", reward, 0))
@@ -222,7 +222,7 @@ def training_needs(
     return Needs(tuple(kinds))
 
 
-def _in_turns(ranks: Kind, engines: Kind) -> list[Kind]:
+def in_turns(ranks: Kind, engines: Kind) -> list[Kind]:
     """Return ranks in the bundles of engines, of which each has what the larger side needs. Raises UserError where
     they do not share the same GPUs."""
     setting = f"{ranks.term('GPU')}, {engines.term('GPU')}"

@@ -45,13 +45,18 @@ async def all_ready(built: Sequence[Handle], engines: Sequence[Handle] = (), *, 
         raise (mistake_of(error) or InfrastructureError(f"an actor could not start: {cause_of(error)}")) from error
 
 
-async def asleep(engines: Sequence[Handle], *, level: int, within_s: float) -> None:
-    """Put engines to sleep that have just started, so that the learner finds room where they are."""
+async def then_asleep(
+    ready: Awaitable[NumWorkers], engines: Sequence[Handle], *, level: int, start_s: float
+) -> NumWorkers:
+    """Put engines to sleep once they are ready, so that the learner finds room where they are. Returns what ``ready``
+    does."""
+    num_workers = await ready
     calls = asyncio.gather(*(engine.sleep.remote(level) for engine in engines))
     try:
-        await within(within_s, calls, waiter="the run", owner="engines to fall asleep", key="deadlines.start_s")
+        await within(start_s, calls, waiter="the run", owner="engines to fall asleep", key="deadlines.start_s")
     except RayError as error:
         raise InfrastructureError(f"an engine could not fall asleep: {cause_of(error)}") from error
+    return num_workers
 
 
 async def ranks_ready(

@@ -17,7 +17,7 @@ from ray.exceptions import RayActorError
 
 from r1ray.cluster.host import EngineShards, host, mistake_of
 from r1ray.cluster.newcomers import newcomers
-from r1ray.cluster.placement import Kind, Needs, Reservation, missing, nodes_of_cluster, reserve
+from r1ray.cluster.placement import Kind, Needs, Reservation, in_turns, missing, nodes_of_cluster, reserve
 from r1ray.cluster.reachable import why_unreachable
 from r1ray.cluster.spawn import Spawner
 from r1ray.cluster.storage import check_storage
@@ -73,6 +73,28 @@ def test_a_run_without_an_address_leaves_the_clusters_of_others_alone(tiers: dic
     env = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=120, env=env)
     assert done.stdout.strip() == "1", done.stderr[-2000:]
+
+
+@ray.remote
+class Where:
+    """Says which GPU of which node it was given."""
+
+    def gpu(self) -> tuple[str, str | None]:
+        return ray.get_runtime_context().get_node_id(), os.environ.get("CUDA_VISIBLE_DEVICES")
+
+
+def test_in_turns_each_rank_has_the_gpu_of_one_engine_on_whatever_node(tiers: dict[str, str]) -> None:
+    need = Needs(tuple(in_turns(kind("learner", 6, gpus=1), kind("rollout", 6, gpus=1))))
+    reservation = asyncio.run(reserve(need, wait_s=10))
+    try:
+        where = {
+            section: ray.get([Where.options(**reservation.options(section, i)).remote().gpu.remote() for i in range(6)])
+            for section in ("learner", "rollout")
+        }
+    finally:
+        reservation.remove()
+    assert where["learner"] == where["rollout"] and len(set(where["learner"])) == 6
+    assert len({node for node, _ in where["learner"]}) == 2 and all(gpu for _, gpu in where["learner"])
 
 
 class Leading:
