@@ -89,10 +89,11 @@ def check_colocated(
                 f"rollout.labels.{name}={rollout.labels[name]}, learner.labels.{name}={learner.labels[name]}: with "
                 "placement=colocated both are on the same nodes; needs the same value, or placement=separate."
             )
-    if config.sleep_level == 2 and learner.lora.rank and learner.lora.publish == "native":
+    lora = learner.lora
+    if config.sleep_level == 2 and lora.is_native(has_gpus=False, engine_dtype=rollout.dtype):
         raise ValueError(
-            "colocated.sleep_level=2 with learner.lora.publish=native: an engine would give up the weights below the "
-            "adapters, which are never published; needs 1, or learner.lora.publish=merged."
+            f"colocated.sleep_level=2 with learner.lora.publish={lora.publish}: an engine would give up the weights "
+            "below the adapters, which are never published; needs 1, or learner.lora.publish=merged."
         )
     if config.offload not in (None, "none") and (problem := why_not_offloaded(learner)):
         raise ValueError(f"colocated.offload={config.offload}: {problem}, or colocated.offload=none.")

@@ -45,6 +45,10 @@ STREAMING: dict[str, Any] = {"stream_minibatches": True, "old_logprobs": "engine
             "colocated.sleep_level=2 .* needs 1, or learner.lora.publish=merged",
         ),
         (
+            {"colocated": ColocatedConfig(sleep_level=2), "learner": LearnerConfig(lora=LoraConfig(rank=8))},
+            "colocated.sleep_level=2 with learner.lora.publish=auto",
+        ),
+        (
             {"colocated": ColocatedConfig(offload="all"), "learner": LearnerConfig(dtype="float32", zero_stage=0)},
             "colocated.offload=all: learner.zero_stage=0 .* needs 1, 2 or 3, or colocated.offload=none",
         ),

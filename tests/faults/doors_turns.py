@@ -22,4 +22,4 @@ CPUWorker.wake_up = wake_up
 
 
 class Waking(Spoiling):
-    """Has no method either."""
+    """Adds nothing either."""

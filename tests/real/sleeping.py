@@ -9,6 +9,8 @@ from typing import Any
 import torch
 from vllm.v1.worker.cpu_worker import CPUWorker
 
+from r1ray.weights.adapter import AdapterWorker
+
 logger = logging.getLogger("r1ray.tests")
 _sleep = CPUWorker.sleep
 
@@ -27,5 +29,5 @@ def sleep(self: Any, level: int = 1) -> None:
 CPUWorker.sleep = sleep
 
 
-class Spoiling:
-    """Has no method: importing this module is what it is for."""
+class Spoiling(AdapterWorker):
+    """Adds nothing: importing this module is what it is for."""
