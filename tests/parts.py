@@ -39,7 +39,7 @@ SLOWEST = (
 SLOWEST_TESTS = ("--durations=10", "--durations-min=5")
 """Every part says which of its tests took longest."""
 FAULTS = {
-    "killed": ("killed",),
+    "killed": ("killed", "turns"),
     "stopped": ("stopped",),
     "ended": ("ended", "nodes"),
 }

@@ -13,7 +13,13 @@ from tests.real.running import turns_in_logs
 
 pytestmark = [pytest.mark.real, pytest.mark.faults, pytest.mark.long]
 SETTINGS = (
-    *("placement=colocated", "algo.max_staleness=0", "rollout.num_actors=1", "deadlines.publish_s=45"),
+    *(
+        "placement=colocated",
+        "algo.max_staleness=0",
+        "rollout.num_actors=1",
+        "deadlines.publish_s=45",
+        "deadlines.start_s=180",
+    ),
     "+rollout.engine_args.worker_extension_cls=tests.faults.doors_turns.Waking",
 )
 
