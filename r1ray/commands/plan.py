@@ -39,19 +39,21 @@ def command(arguments: Sequence[str]) -> None:
     from r1ray.planning.advice import nearest_change
     from r1ray.planning.plan import plan_run
     from r1ray.planning.report import as_json, refusal, report, stages_table
+    from r1ray.planning.ways import ways_of
 
     plans = [plan_run(config, name=name, models=models) for name, config in stages.items() if config.starts_actors]
     failed = next((each for each in plans if each.problems), None)
     advice = nearest_change(failed, models=models) if failed else None
     if given.json:
-        print(json.dumps([as_json(each, advice if each is failed else None) for each in plans], indent=2))
+        known = [(each, advice if each is failed else None, ways_of(each, models=models)) for each in plans]
+        print(json.dumps([as_json(*each) for each in known], indent=2))
     elif not plans:
         print("nothing of this starts an actor")
     elif len(plans) == 1:
-        print(report(plans[0]))
+        print(report(plans[0], ways_of(plans[0], models=models)))
     else:
         worst = failed or max(plans, key=lambda each: each.tightest.bytes / each.tightest.capacity)
-        print(f"{stages_table(plans)}\n\nThe tightest of them:\n\n{report(worst)}")
+        print(f"{stages_table(plans)}\n\nThe tightest of them:\n\n{report(worst, ways_of(worst, models=models))}")
     if failed:
         raise UserError(refusal(failed, advice))
 

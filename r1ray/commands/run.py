@@ -48,14 +48,18 @@ def command(arguments: Sequence[str]) -> None:
     from r1ray.stages.deadlines import with_deadlines
     from r1ray.stages.inputs import check_inputs
     from r1ray.stages.lookups import check_names
+    from r1ray.stages.machine import check_memory, placed_here
 
+    config = placed_here(config)
     if not config.graph:  # each stage of a graph decides its own when it has its model
         config = with_deadlines(config)
     stages = stages_of(config)
     if given.cfg:
         return _show(config, stages)
     run_dir = run_folder(config)
-    check_names(configs_by_name(config, stages))
+    configs = configs_by_name(config, stages)
+    check_names(configs)
+    check_memory(config, configs)
     check_inputs(stages, run_dir)
     for stage_config in configs_of(config, stages):
         preflight(stage_config)

@@ -29,7 +29,7 @@ from r1ray.config.algo import (
     SURROGATES,
     AlgoConfig,
 )
-from r1ray.config.colocated import ColocatedConfig
+from r1ray.config.colocated import OFFLOADS, ColocatedConfig
 from r1ray.config.data import (
     PATTERNS,
     TEMPLATES,
@@ -84,6 +84,7 @@ __all__ = [
     "KL_ESTIMATORS",
     "KL_PLACEMENTS",
     "LABEL_SELECTOR",
+    "OFFLOADS",
     "OLD_LOGPROBS",
     "ON_FULL_DISK",
     "PATTERNS",

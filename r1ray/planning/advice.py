@@ -7,32 +7,43 @@ from dataclasses import replace
 from itertools import combinations
 from typing import Any
 
-from r1ray.config import RunConfig
+from r1ray.config import OFFLOADS, PlanConfig, RunConfig
 from r1ray.planning.gpus import GPUS
+from r1ray.planning.placed import is_reinforcement
 from r1ray.planning.plan import Plan, plan_run
+from r1ray.planning.turns import SECTION
 
 MOST_TOGETHER = 3
 """Keys that are changed together, at most."""
+
+LORA_RANK = 32
+"""Of adapters in the place of a model whose own weights cannot be trained here."""
 
 Change = tuple[str, Any]
 
 
 def nearest_change(plan: Plan, *, models: Mapping[str, str] | None = None) -> tuple[Change, ...] | None:
     """What to set so that the plan fits: as few keys as can be, of those the ones that cost least, and other
-    machines only where nothing else does it. None where nothing that is tried does."""
+    machines only where nothing else does it; last, more GPUs for a model that is trained and sampled from on the same.
+    None where nothing that is tried does."""
     if not plan.problems:
         return ()
-    known = list(changes(plan))
-    with_these_machines = [change for change in known if not change[0].startswith("plan.")]
+    known = [*((change,) for change in changes(plan)), *adapters(plan)]
+    with_these_machines = [each for each in known if not each[0][0].startswith("plan.")]
     for tried in (with_these_machines, known):
         for together in range(1, MOST_TOGETHER + 1):
-            for chosen in combinations(tried, together):
-                if len({key for key, _ in chosen}) < together:
+            for each in combinations(tried, together):
+                chosen = tuple(change for changes in each for change in changes)
+                if len({key for key, _ in chosen}) < len(chosen):
                     continue
-                changed = changed_config(plan.config, chosen)
-                if changed is not None and not plan_run(changed, name=plan.name, models=models).problems:
+                if _fits(plan, chosen, models):
                     return chosen
-    return None
+    return next((chosen for chosen in more_devices(plan) if _fits(plan, chosen, models)), None)
+
+
+def _fits(plan: Plan, chosen: Sequence[Change], models: Mapping[str, str] | None) -> bool:
+    changed = changed_config(plan.config, chosen)
+    return changed is not None and not plan_run(changed, name=plan.name, models=models).problems
 
 
 def changes(plan: Plan) -> Iterator[Change]:
@@ -46,7 +57,9 @@ def changes(plan: Plan) -> Iterator[Change]:
             yield "supervised.max_tokens", shape.context
         elif shape.context > config.data.max_prompt_tokens:
             yield "algo.max_completion_tokens", shape.context - config.data.max_prompt_tokens
-    if sections & {"learner", "host"}:
+    if SECTION in sections:
+        yield from _turns_changes(config)
+    if sections & {"learner", "host", SECTION}:
         if not learner.gradient_checkpointing:
             yield "learner.gradient_checkpointing", True
         for stage in range(learner.zero_stage + 1, 4):
@@ -65,7 +78,8 @@ def changes(plan: Plan) -> Iterator[Change]:
         if plan.num_gpus and not learner.offload_parameters:
             yield "learner.offload_parameters", True
         for factor in (2, 4, 8):
-            yield "learner.num_ranks", learner.num_ranks * factor
+            if SECTION not in sections:
+                yield "learner.num_ranks", learner.num_ranks * factor
     if "rollout" in sections:
         for utilization in (0.9, 0.93):
             if utilization > rollout.gpu_memory_utilization:
@@ -87,10 +101,49 @@ def changes(plan: Plan) -> Iterator[Change]:
         for count in _halves(learner.num_ranks):
             yield "learner.num_ranks", count
         yield "plan.num_nodes", -(-plan.num_gpus // config.plan.gpus_per_node)
-    if sections & {"learner", "rollout"} and plan.gpu.name in GPUS:
+    if sections & {"learner", "rollout", SECTION} and plan.gpu.name in GPUS:
         for name, gpu in GPUS.items():
             if gpu.memory > plan.gpu.memory:
                 yield "plan.gpu", name
+
+
+def _turns_changes(config: RunConfig) -> Iterator[Change]:
+    """Single changes of engines and learner that share a GPU too small for both."""
+    if config.colocated.offload not in (None, OFFLOADS[-1]):
+        for offload in OFFLOADS[OFFLOADS.index(config.colocated.offload) + 1 :]:
+            yield "colocated.offload", offload
+    for utilization in (0.8, 0.7, 0.6, 0.5, 0.9, 0.95):
+        if utilization != config.rollout.gpu_memory_utilization:
+            yield "rollout.gpu_memory_utilization", utilization
+
+
+def adapters(plan: Plan) -> Iterator[tuple[Change, ...]]:
+    """Yield the training of adapters alone, where a model does not find room on GPUs that it shares with an engine."""
+    is_shared = any(problem.section == SECTION for problem in plan.problems)
+    if is_shared and not plan.config.learner.lora.rank:
+        still = (("algo.reference_refresh_updates", 0),) if plan.config.algo.reference_refresh_updates else ()
+        yield ("learner.lora.rank", LORA_RANK), *still
+
+
+def more_devices(plan: Plan) -> Iterator[tuple[Change, ...]]:
+    """Yield more GPUs for engines and learner in turn, with what divides the model among them: the fewest first."""
+    config = plan.config
+    if not is_reinforcement(config) or not config.is_colocated:
+        return
+    of_a_node = 8
+    host = max(config.plan.host_memory_gib, PlanConfig().host_memory_gib)
+    for gpus in (2, 4, 8, 16, 32, 64):
+        for each in (1, 2, 4, 8):
+            if each <= gpus:
+                yield (
+                    ("learner.num_ranks", gpus),
+                    ("learner.zero_stage", 3),
+                    ("rollout.num_actors", gpus // each),
+                    ("rollout.gpus_per_actor", each),
+                    ("plan.gpus_per_node", min(gpus, of_a_node)),
+                    ("plan.num_nodes", max(1, gpus // of_a_node)),
+                    ("plan.host_memory_gib", host),
+                )
 
 
 def _halves(count: int) -> Iterator[int]:
@@ -102,11 +155,20 @@ def _halves(count: int) -> Iterator[int]:
 def changed_config(config: RunConfig, chosen: Sequence[Change]) -> RunConfig | None:
     """The configuration with these values; None where they contradict each other."""
     try:
-        sections: dict[str, dict[str, Any]] = {}
+        tree: dict[str, Any] = {}
         for key, value in chosen:
-            section, name = key.split(".")
-            sections.setdefault(section, {})[name] = value
-        made = {section: replace(getattr(config, section), **values) for section, values in sections.items()}
-        return replace(config, **made)
+            *above, name = key.split(".")
+            section = tree
+            for each in above:
+                section = section.setdefault(each, {})
+            section[name] = value
+        changed: RunConfig = _laid(config, tree)
+        return changed
     except ValueError:
         return None
+
+
+def _laid(section: Any, values: Mapping[str, Any]) -> Any:
+    """Return a section with these values, which sections below it have as a mapping."""
+    laid = {key: _laid(getattr(section, key), each) if isinstance(each, dict) else each for key, each in values.items()}
+    return replace(section, **laid)

@@ -33,7 +33,7 @@ def planned_deadlines(
         "start_s": shape.parameters * (1 if shape.is_fp8 else DTYPE_BYTES[shape.checkpoint_dtype]) / storage,
         "generate_s": generate,
         "learn_s": step.learn,
-        "publish_s": step.publish,
+        "publish_s": step.publish + step.hand_over,
         "checkpoint_s": checkpoint_bytes / storage,
     }
     least = asdict(Deadlines())

@@ -10,6 +10,7 @@ from r1ray.planning.batch import Batch
 from r1ray.planning.gpus import Gpu, together
 from r1ray.planning.memory import DTYPE_BYTES, MAX_LOGITS, Actor, has_reference, published_bytes
 from r1ray.planning.shapes import Shape
+from r1ray.planning.turns import Turns
 
 PUBLISH_S = 0.07
 """What a publish takes beside its bytes: pausing, checking and resuming the engines."""
@@ -25,6 +26,8 @@ class Step:
     score: float = 0.0
     learn: float = 0.0
     publish: float = 0.0
+    hand_over: float = 0.0
+    """Of engines and learner that take turns: to move what leaves and comes back."""
     total: float
     bottleneck: str
     concurrency: float = 0.0
@@ -116,11 +119,15 @@ def generation(
 
 
 def step_seconds(
-    config: RunConfig, shape: Shape, batch: Batch, gpu: Gpu, *, engines: Actor | None, learner_gpu: Gpu | None = None
+    config: RunConfig, shape: Shape, batch: Batch, gpu: Gpu, *, engines: Actor | None, turns: Turns | None = None
 ) -> Step:
-    """An average step of a recipe that trains."""
+    """An average step of a recipe that trains.
+
+    Args:
+        turns: of engines and learner on the same devices.
+    """
     plan = config.plan
-    learn = learn_seconds(config, shape, batch, learner_gpu or gpu)
+    learn = learn_seconds(config, shape, batch, gpu)
     if engines is None:
         return Step(learn=learn, total=learn, bottleneck="learn")
     generate, sequences = generation(config.rollout, engines, shape, gpu, plan, batch)
@@ -137,11 +144,11 @@ def step_seconds(
         )
         generate = max(generate, batch.longest_completion * alone)
     score = batch.completions * plan.score_s / reward_cores(config)
-    publish = publish_seconds(config, shape, gpu)
-    rolled = max(generate, score)
-    parts = {"generate": generate, "score": score, "learn": learn, "publish": publish}
+    publish = publish_seconds(config, shape, gpu, turns=turns)
+    rolled, hand_over = max(generate, score), turns.move_s if turns else 0.0
+    parts = {"generate": generate, "score": score, "learn": learn, "publish": publish, "hand_over": hand_over}
     if config.algo.max_staleness == 0:
-        total = rolled + learn + publish
+        total = rolled + learn + publish + hand_over
         bottleneck = max(parts, key=lambda name: parts[name])
     else:
         total = max(rolled, learn) + publish
@@ -155,11 +162,14 @@ def reward_cores(config: RunConfig) -> float:
     return config.reward.num_actors * max(config.reward.cpus_per_actor, 1.0)
 
 
-def publish_seconds(config: RunConfig, shape: Shape, gpu: Gpu) -> float:
-    """One broadcast from rank 0 to all engines, and under ZeRO 3 gathering what is sent."""
+def publish_seconds(config: RunConfig, shape: Shape, gpu: Gpu, *, turns: Turns | None = None) -> float:
+    """One broadcast from rank 0 to all engines, and under ZeRO 3 gathering what is sent. On GPUs that both share the
+    weights stay in each GPU's memory."""
     sent = published_bytes(config, shape)
     one_gpu = gpu.node_network / (config.plan.gpus_per_node if gpu.name != "cpu" else 1)
     seconds = sent / (one_gpu * config.plan.network_efficiency)
+    if turns and gpu.name != "cpu":
+        seconds = turns.copy_s
     if config.learner.zero_stage == 3 and config.learner.num_ranks > 1:
         seconds += sent / _bandwidth(config.learner, config.plan, gpu)
     return seconds + PUBLISH_S

@@ -25,6 +25,8 @@ class Gpu:
     """Bytes a second to another GPU of the node, one way."""
     node_network: float
     """Bytes a second into a node, as such nodes are usually built."""
+    host_link: float
+    """Bytes a second between its memory and the host's, one way: PCIe 4.0 or 5.0 with 16 lanes."""
     sequence_s: float = 1e-5
     """Seconds that an engine spends on one sequence in one decode step, beside the model (scheduling, sampling)."""
     step_s: float = 4e-3
@@ -32,7 +34,14 @@ class Gpu:
 
 
 def _gpu(
-    name: str, gib: float, tflops: float, tb_s: float, *, link_gb_s: float, node_network_gb_s: float = 12.5
+    name: str,
+    gib: float,
+    tflops: float,
+    tb_s: float,
+    *,
+    link_gb_s: float,
+    node_network_gb_s: float = 12.5,
+    host_link_gb_s: float = 32,
 ) -> tuple[str, Gpu]:
     return name, Gpu(
         name=name,
@@ -41,6 +50,7 @@ def _gpu(
         bandwidth=tb_s * 1e12,
         link=link_gb_s * GB,
         node_network=node_network_gb_s * GB,
+        host_link=host_link_gb_s * GB,
     )
 
 
@@ -52,9 +62,9 @@ GPUS = dict(
         _gpu("l40s", 44.5, 362, 0.86, link_gb_s=32),
         _gpu("a100-40", 39.4, 312, 1.55, link_gb_s=300, node_network_gb_s=50),
         _gpu("a100-80", 79.2, 312, 2.04, link_gb_s=300, node_network_gb_s=200),
-        _gpu("h100", 79.2, 989, 3.35, link_gb_s=450, node_network_gb_s=400),
-        _gpu("h200", 139.8, 989, 4.80, link_gb_s=450, node_network_gb_s=400),
-        _gpu("b200", 178.0, 2250, 8.00, link_gb_s=900, node_network_gb_s=400),
+        _gpu("h100", 79.2, 989, 3.35, link_gb_s=450, node_network_gb_s=400, host_link_gb_s=64),
+        _gpu("h200", 139.8, 989, 4.80, link_gb_s=450, node_network_gb_s=400, host_link_gb_s=64),
+        _gpu("b200", 178.0, 2250, 8.00, link_gb_s=900, node_network_gb_s=400, host_link_gb_s=64),
     ]
 )
 """Memory as the driver shows it, less than what is printed on the box."""
@@ -65,6 +75,7 @@ CPU = Gpu(
     bandwidth=10e9,
     link=2e9,
     node_network=1.25e9,
+    host_link=10e9,
     sequence_s=1.06e-4,
     step_s=3e-3,
 )

@@ -208,7 +208,7 @@ def learner_actor(config: RunConfig, shape: Shape, *, gpus: int, capacity: float
             sent.append(Item("largest parameter, gathered", shape.largest_parameter * size))
         moments["publish"] = (*always, *bucket, *sent)
     if gpus:
-        moments = {name: _with_fragments(items) for name, items in moments.items()}
+        moments = {name: with_fragments(items) for name, items in moments.items()}
     return Actor(
         section="learner",
         count=n,
@@ -241,7 +241,7 @@ def _update_item(learner: LearnerConfig, shape: Shape, trained: int, *, gpus: in
     return Item("AdamW's temporaries", 4 * at_a_time * (stage == 3) + temporaries)
 
 
-def _with_fragments(items: tuple[Item, ...]) -> tuple[Item, ...]:
+def with_fragments(items: tuple[Item, ...]) -> tuple[Item, ...]:
     return (*items, Item("lost to fragments", FRAGMENTS * sum(item.bytes for item in items)))
 
 

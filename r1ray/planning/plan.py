@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from r1ray.config import Deadlines, RunConfig
+from r1ray.config import OFFLOADS, Deadlines, RunConfig
 from r1ray.planning.batch import Batch, prompt_tokens, reinforcement_batch, sampling_batch, supervised_batch
 from r1ray.planning.deadlines import planned_deadlines
 from r1ray.planning.duration import Step, generation, reward_cores, step_seconds
@@ -20,13 +20,17 @@ from r1ray.planning.memory import (
     learner_actor,
     reward_model_actor,
 )
+from r1ray.planning.placed import takes_turns, with_placement
 from r1ray.planning.shapes import MADE, Shape, load_shape
+from r1ray.planning.turns import Turns, shared_device, turns_of
 
 PARQUET_BYTES = 8.0
 """Of the rollout log, for each token: its text, its id and its log-probability, compressed."""
 DAY_S = 86400.0
 NEAR = 0.7
 """Share of a deadline that an estimate should not pass: it may be off by as much."""
+ROOMY = 0.9
+"""Share of a GPU that a choice which is left to the plan may fill, where another choice fills less."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +39,8 @@ class Problem:
 
     section: str
     text: str
+    lacks_memory: bool = False
+    """Of a device, or of a node."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,6 +78,8 @@ class Plan:
     deadlines: Deadlines
     """With what is expected in the place of None."""
     problems: tuple[Problem, ...]
+    turns: Turns | None = None
+    """Of engines and learner on the same devices, as far as ``colocated`` leaves it open decided."""
 
     @property
     def remarks(self) -> tuple[str, ...]:
@@ -131,12 +139,32 @@ def plan_run(config: RunConfig, *, name: str = "", models: Mapping[str, str] | N
         name: of a stage of a graph.
         models: of the graph's stages, by name.
     """
+    if gpu_name(config) != CPU.name and config.plan.num_nodes is not None:
+        config = with_placement(config, num_gpus=config.plan.num_nodes * config.plan.gpus_per_node)
+    least = config.colocated.offloaded(config.learner)
+    is_open = takes_turns(config) and config.colocated.offload is None and gpu_name(config) != CPU.name
+    choices = OFFLOADS[: OFFLOADS.index(least) + 1] if is_open else (least,)
+    return _best([_plan(config, offload, name, models or {}) for offload in choices])
+
+
+def _best(plans: Sequence[Plan]) -> Plan:
+    """Return the one with the shortest step of those that leave some room, else the last, which needs least memory."""
+    roomy = [plan for plan in plans if not plan.problems and plan.tightest.bytes <= ROOMY * plan.tightest.capacity]
+    return min(roomy, key=lambda plan: plan.step.total) if roomy else plans[-1]
+
+
+def _plan(config: RunConfig, offload: str, name: str, models: Mapping[str, str]) -> Plan:
     shape = load_shape(shape_name(config, models))
     chosen = gpu_name(config)
     gpu = gpu_of(config.plan, chosen, machine_memory=machine_memory())
     is_cpu = chosen == CPU.name
-    actors = tuple(_actors(config, shape, gpu, models or {}, is_cpu=is_cpu))
+    actors = tuple(_actors(config, shape, gpu, models, is_cpu=is_cpu))
     engines = next((actor for actor in actors if actor.section == "rollout"), None)
+    turns, shown = None, actors
+    if takes_turns(config) and engines is not None:
+        turns = turns_of(config, shape, gpu, learner=actors[0], engine=engines, offload=offload)
+        if actors[0].gpus and engines.gpus:
+            shown = (shared_device(actors[0], engines, turns), *actors[2:])
     if config.only_samples:
         batch = sampling_batch(config)
         assert engines is not None
@@ -155,17 +183,17 @@ def plan_run(config: RunConfig, *, name: str = "", models: Mapping[str, str] | N
         disk = None
     else:
         batch = supervised_batch(config) if config.only_learner else reinforcement_batch(config)
-        step = step_seconds(config, shape, batch, gpu, engines=engines)
+        step = step_seconds(config, shape, batch, gpu, engines=engines, turns=turns)
         steps = None if config.only_learner else config.steps
         disk = _disk(config, shape, batch, step, steps)
-    problems = tuple(_problems(config, shape, gpu, actors, is_cpu=is_cpu))
+    problems = tuple(_problems(config, shape, gpu, actors, shown, is_cpu=is_cpu))
     return Plan(
         name=name,
         config=config,
         shape=shape,
         gpu=gpu,
         batch=batch,
-        actors=actors,
+        actors=shown,
         step=step,
         steps=steps,
         disk=disk,
@@ -178,6 +206,7 @@ def plan_run(config: RunConfig, *, name: str = "", models: Mapping[str, str] | N
             checkpoint_bytes=0.0 if disk is None else sum(disk.checkpoint.values()),
         ),
         problems=problems,
+        turns=turns,
     )
 
 
@@ -272,8 +301,14 @@ def _disk(config: RunConfig, shape: Shape, batch: Batch, step: Step, steps: int 
 
 
 def _problems(
-    config: RunConfig, shape: Shape, gpu: Gpu, actors: tuple[Actor, ...], *, is_cpu: bool
+    config: RunConfig, shape: Shape, gpu: Gpu, actors: Sequence[Actor], shown: Sequence[Actor], *, is_cpu: bool
 ) -> Iterator[Problem]:
+    """Say what cannot work.
+
+    Args:
+        actors: each as if it had its devices to itself.
+        shown: those that share devices together.
+    """
     yield from _wrong_sizes(config, shape, actors)
     if is_cpu:
         needed = sum(actor.count * actor.bytes for actor in actors)
@@ -283,9 +318,11 @@ def _problems(
                 worst.section,
                 f"all actors together need {gib(needed)} of the machine's {gib(gpu.memory)}, "
                 f"{worst.section} {gib(worst.count * worst.bytes)} of it",
+                lacks_memory=True,
             )
         return
-    for actor in actors:
+    without_cache = (actor for actor in actors if actor.capacity < gpu.memory and actor not in shown)
+    for actor in (*shown, *without_cache):
         if not actor.fits:
             items = sorted(actor.moments[actor.peak], key=lambda item: -item.bytes)
             most = ", ".join(f"{item.name} {gib(item.bytes)}" for item in items[:3])
@@ -294,12 +331,13 @@ def _problems(
                 actor.section,
                 f"{actor.section}: {actor.peak} needs {gib(actor.bytes)} a GPU ({most}), and {whose} has "
                 f"{gib(actor.capacity)}",
+                lacks_memory=True,
             )
-    yield from _too_few_nodes(config, actors)
-    yield from _host(config, shape, actors)
+    yield from _too_few_nodes(config, shown)
+    yield from _host(config, shape, shown)
 
 
-def _wrong_sizes(config: RunConfig, shape: Shape, actors: tuple[Actor, ...]) -> Iterator[Problem]:
+def _wrong_sizes(config: RunConfig, shape: Shape, actors: Sequence[Actor]) -> Iterator[Problem]:
     """What learner, vLLM or the model's context refuse at the start of a run."""
     splits = config.learner.sequence_parallel_size
     trains = config.has_learner
@@ -354,7 +392,7 @@ def _wrong_sizes(config: RunConfig, shape: Shape, actors: tuple[Actor, ...]) -> 
         )
 
 
-def _too_few_nodes(config: RunConfig, actors: tuple[Actor, ...]) -> Iterator[Problem]:
+def _too_few_nodes(config: RunConfig, actors: Sequence[Actor]) -> Iterator[Problem]:
     plan = config.plan
     needed = sum(actor.count * actor.gpus for actor in actors)
     if plan.num_nodes is not None and needed > plan.num_nodes * plan.gpus_per_node:
@@ -366,7 +404,7 @@ def _too_few_nodes(config: RunConfig, actors: tuple[Actor, ...]) -> Iterator[Pro
         )
 
 
-def _host(config: RunConfig, shape: Shape, actors: tuple[Actor, ...]) -> Iterator[Problem]:
+def _host(config: RunConfig, shape: Shape, actors: Sequence[Actor]) -> Iterator[Problem]:
     for actor in actors:
         if not actor.host:
             continue
@@ -378,6 +416,7 @@ def _host(config: RunConfig, shape: Shape, actors: tuple[Actor, ...]) -> Iterato
                 "host",
                 f"{actor.section}: {on_a_node} ranks on a node need {gib(needed)} of its memory (each: {items}), and "
                 f"it has {gib(available)} (plan.host_memory_gib)",
+                lacks_memory=True,
             )
 
 

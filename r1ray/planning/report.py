@@ -9,16 +9,22 @@ from typing import Any
 from r1ray.planning.advice import Change
 from r1ray.planning.memory import Actor
 from r1ray.planning.plan import Plan, gib, host_of_node
+from r1ray.planning.turns import SECTION, Turns
+from r1ray.planning.ways import Way, shortest
 
 GB = 1e9
 
 
-def report(plan: Plan) -> str:
-    """One stage, written out."""
-    return "\n".join(_lines(plan))
+def report(plan: Plan, ways: Sequence[Way] = ()) -> str:
+    """One stage, written out.
+
+    Args:
+        ways: to place it on the same GPUs.
+    """
+    return "\n".join(_lines(plan, ways))
 
 
-def _lines(plan: Plan) -> Iterator[str]:
+def _lines(plan: Plan, ways: Sequence[Way]) -> Iterator[str]:
     config, shape = plan.config, plan.shape
     experts = f", {shape.active_parameters / 1e9:.3g}e9 of them for each token" if shape.experts else ""
     yield f"{plan.name or config.recipe}: {shape.name}, {_count(shape.parameters)} parameters{experts}"
@@ -29,6 +35,7 @@ def _lines(plan: Plan) -> Iterator[str]:
     for actor in plan.actors:
         yield from _actor_lines(plan, actor)
     yield from _time_lines(plan)
+    yield from _placement_lines(plan, ways)
     yield from _disk_lines(plan)
     given = plan.config.deadlines.given
     yield "deadlines: " + ", ".join(
@@ -42,6 +49,7 @@ def _lines(plan: Plan) -> Iterator[str]:
 
 def _actor_lines(plan: Plan, actor: Actor) -> Iterator[str]:
     one = f"{actor.gpus} GPUs each" if actor.gpus > 1 else "1 GPU each" if actor.gpus else "no GPU"
+    one = "1 GPU, which they use in turn" if actor.section == SECTION else one
     share = actor.bytes / actor.capacity
     yield (
         f"memory of {actor.section}: {actor.count} x {one}; most at {actor.peak}, {gib(actor.bytes)} of "
@@ -65,6 +73,7 @@ def _actor_lines(plan: Plan, actor: Actor) -> Iterator[str]:
 def _time_lines(plan: Plan) -> Iterator[str]:
     step = plan.step
     parts = [("generate", step.generate), ("score", step.score), ("learn", step.learn), ("publish", step.publish)]
+    parts.append(("hand over", step.hand_over))
     shown = ", ".join(f"{name} {_seconds(value)}" for name, value in parts if value)
     staleness = plan.config.algo.max_staleness
     if plan.config.only_learner:
@@ -84,11 +93,42 @@ def _time_lines(plan: Plan) -> Iterator[str]:
         )
     if plan.batch.updates and step.learn:
         yield f"  learning: {plan.batch.trained_tokens / step.learn:,.0f} tokens/s"
+    if plan.turns:
+        yield from _turns_lines(plan, plan.turns)
     if plan.hours is not None and plan.steps and plan.steps > 1:
         yield f"  {plan.steps:,} steps: {plan.hours:,.0f} hours"
     if plan.cost_a_step is not None:
         whole = "" if plan.steps is None else f", {plan.cost_a_step * plan.steps:,.0f} in all"
         yield f"cost: {plan.cost_a_step:,.2f} {'an update' if plan.config.only_learner else 'a step'}{whole}"
+
+
+def _turns_lines(plan: Plan, turns: Turns) -> Iterator[str]:
+    gpu, config = plan.gpu, plan.config
+    given = {"colocated.offload": config.colocated.offload, "colocated.sleep_level": config.colocated.sleep_level}
+    chosen = {"colocated.offload": turns.offload, "colocated.sleep_level": turns.sleep_level}
+    words = ", ".join(f"{key}={value}{'' if given[key] else ' (chosen)'}" for key, value in chosen.items())
+    link = gpu.host_link * config.plan.network_efficiency / GB
+    yield f"  in turn: {words}"
+    yield (
+        f"    to host memory and back {gib(turns.moved)} at {link:.0f} GB/s: {_seconds(turns.move_s)}; weights in "
+        f"device memory {gib(turns.copied)} at {gpu.bandwidth / GB:,.0f} GB/s: {_seconds(turns.copy_s)}"
+    )
+
+
+def _placement_lines(plan: Plan, ways: Sequence[Way]) -> Iterator[str]:
+    if not ways:
+        return
+    known = list(ways)
+    yield "placement of learner and engines on the same GPUs, and the time of a step:"
+    for way in known:
+        ahead = f", algo.max_staleness={way.max_staleness}" if way.max_staleness else ""
+        mark = "  (this plan)" if way is known[0] else ""
+        mark += "  shortest" if way is shortest(known) else ""
+        numbers = f"learner.num_ranks={way.num_ranks} rollout.num_actors={way.num_engines}"
+        yield f"  {_seconds(way.step_s):>9}  {way.placement}, {numbers}{ahead}{mark}"
+    if len(known) == 1:
+        other = "separate" if known[0].placement == "colocated" else "colocated"
+        yield f"             {other}: none fits on them"
 
 
 def _disk_lines(plan: Plan) -> Iterator[str]:
@@ -126,7 +166,7 @@ def stages_table(plans: Sequence[Plan]) -> str:
     return "\n".join(rows)
 
 
-def as_json(plan: Plan, advice: Sequence[Change] | None = None) -> dict[str, Any]:
+def as_json(plan: Plan, advice: Sequence[Change] | None = None, ways: Sequence[Way] = ()) -> dict[str, Any]:
     """All that :func:`report` shows; sizes in bytes, times in seconds."""
     return {
         "stage": plan.name or plan.config.recipe,
@@ -150,6 +190,8 @@ def as_json(plan: Plan, advice: Sequence[Change] | None = None) -> dict[str, Any
             for actor in plan.actors
         ],
         "time": asdict(plan.step),
+        "turns": None if plan.turns is None else asdict(plan.turns),
+        "placements": [asdict(way) for way in ways],
         "steps": plan.steps,
         "cost_a_step": plan.cost_a_step,
         "disk": None if plan.disk is None else asdict(plan.disk) | {"checkpoint": dict(plan.disk.checkpoint)},
@@ -171,7 +213,7 @@ def refusal(plan: Plan, advice: Sequence[Change] | None) -> str:
 
 
 def _value(value: Any) -> str:
-    return str(value).lower() if isinstance(value, bool) else str(value)
+    return str(value).lower() if isinstance(value, bool) else f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def _count(parameters: int) -> str:

@@ -1,0 +1,91 @@
+"""The ways to place a run on the GPUs that it has: engines and learner in turn on all of them, or apart."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+
+from r1ray.planning.placed import is_reinforcement, takes_turns
+from r1ray.planning.plan import Plan, plan_run
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Way:
+    """One placement, and how long its step takes."""
+
+    placement: str
+    num_ranks: int
+    num_engines: int
+    max_staleness: int
+    step_s: float
+
+
+def ways_of(plan: Plan, *, models: Mapping[str, str] | None = None) -> list[Way]:
+    """Return the plan's own way, and of each other one the fastest that fits on the same GPUs: in turn, apart, and
+    apart with generation one version ahead. None of a run that has no learner, no engines or no GPUs."""
+    if not is_reinforcement(plan.config) or not _num_shared(plan):
+        return []
+    best: dict[tuple[str, int], Way] = {}
+    for other in _others(plan, models or {}):
+        way = _way(other)
+        key = (way.placement, way.max_staleness)
+        if not other.problems and (key not in best or way.step_s < best[key].step_s):
+            best[key] = way
+    own = _way(plan)
+    best.pop((own.placement, own.max_staleness), None)
+    return [own, *best.values()]
+
+
+def shortest(ways: list[Way]) -> Way:
+    """Return the one with the shortest step."""
+    return min(ways, key=lambda way: way.step_s)
+
+
+def _way(plan: Plan) -> Way:
+    config = plan.config
+    return Way(
+        placement="colocated" if takes_turns(config) else "separate",
+        num_ranks=config.learner.num_ranks,
+        num_engines=config.rollout.num_actors,
+        max_staleness=config.algo.max_staleness,
+        step_s=plan.step.total,
+    )
+
+
+def _num_shared(plan: Plan) -> int:
+    """Count the GPUs of learner and engines; 0 where one of the two has none."""
+    counts = [actor.count * actor.gpus for actor in plan.actors[: 1 if takes_turns(plan.config) else 2]]
+    return sum(counts) if all(counts) else 0
+
+
+def _others(plan: Plan, models: Mapping[str, str]) -> Iterator[Plan]:
+    """Plan the same run with its GPUs divided in other ways."""
+    gpus, each = _num_shared(plan), plan.config.rollout.num_gpus(True)
+    yield from _planned(plan, models, ranks=gpus, engines=gpus // each, staleness=0, placement="colocated")
+    for ranks in (2**power for power in range(gpus.bit_length()) if 2**power < gpus):
+        for staleness in (0, 1):
+            yield from _planned(
+                plan, models, ranks=ranks, engines=(gpus - ranks) // each, staleness=staleness, placement="separate"
+            )
+
+
+def _planned(
+    plan: Plan, models: Mapping[str, str], *, ranks: int, engines: int, staleness: int, placement: str
+) -> Iterator[Plan]:
+    """Yield that plan; nothing where its numbers contradict each other, or leave a GPU over."""
+    config = plan.config
+    taken = ranks if placement == "colocated" else ranks + engines * config.rollout.num_gpus(True)
+    if taken != _num_shared(plan) or (ranks != engines * config.rollout.num_gpus(True) and placement == "colocated"):
+        return
+    try:
+        changed = replace(
+            config,
+            placement=placement,
+            algo=replace(config.algo, max_staleness=staleness),
+            learner=replace(config.learner, num_ranks=ranks),
+            rollout=replace(config.rollout, num_actors=engines, min_actors=1, max_actors=None),
+            weights=replace(config.weights, backend="auto"),
+        )
+    except ValueError:
+        return
+    yield plan_run(changed, name=plan.name, models=models)
