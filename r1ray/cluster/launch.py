@@ -30,6 +30,7 @@ from r1ray.config import Deadlines, LearnerConfig, RewardConfig, RunConfig, Weig
 from r1ray.config.specs import AdapterSpec, EngineSpec, LearnerSpec
 from r1ray.errors import UserError
 from r1ray.loop.roles import Roles
+from r1ray.planning.placed import with_placement
 from r1ray.runtime.deadline import within
 from r1ray.types import Int32Array
 
@@ -72,6 +73,7 @@ async def launch(
     """
     learner, rollout, reward, deadlines = config.learner, config.rollout, config.reward, config.deadlines.decided
     _, gpus = connect(config.cluster.address)
+    config = with_placement(config, num_gpus=gpus)
     need = training_needs(
         learner,
         rollout,

@@ -23,8 +23,9 @@ class ColocatedConfig:
     adapters are published natively, for the weights below them are never published."""
     offload: str | None = None
     """Part of the learner's state that is moved to host memory while the engines sample: ``none``, ``optimizer``
-    (master weights and moments), or ``all`` (also parameters, gradients and the reference). null: ``all``, or ``none``
-    if DeepSpeed cannot move it, with ``learner.zero_stage`` 0 in float32 or with ``learner.offload_parameters``."""
+    (master weights and moments), or ``all`` (also parameters, gradients and the reference). null: on GPUs
+    the one with the shortest step that leaves room, as ``r1ray plan`` computes it; on CPUs ``all``; ``none`` if
+    DeepSpeed cannot move it, with ``learner.zero_stage`` 0 in float32 or with ``learner.offload_parameters``."""
 
     def level(self, *, sends_adapters: bool) -> int:
         """Return ``sleep_level`` with None decided."""

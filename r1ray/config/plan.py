@@ -9,7 +9,8 @@ from r1ray.config.values import above, at_least, share
 
 @dataclass
 class PlanConfig:
-    """The machines and lengths that ``r1ray plan`` computes with. A run uses them for its deadlines alone."""
+    """The machines and lengths that ``r1ray plan`` computes with. A run uses them for its deadlines, for what
+    ``colocated`` leaves open, and to refuse a model that does not fit."""
 
     gpu: str | None = None
     """Kind of GPU: ``a10g``, ``l4``, ``rtx4090``, ``l40s``, ``a100-40``, ``a100-80``, ``h100``, ``h200``, ``b200``, or

@@ -271,7 +271,8 @@ class RunConfig:
     well."""
     placement: str | None = None
     """Devices of engines and learner: ``separate``, each its own, or ``colocated``, the same ones in turn: the engines
-    sleep while the learner trains. null: ``separate``."""
+    sleep while the learner trains. null: ``colocated`` if there is one GPU, and learner and engines take one each, else
+    ``separate``."""
     prepare: PrepareConfig = field(default_factory=PrepareConfig)
     data: DataConfig = field(default_factory=DataConfig)
     algo: AlgoConfig = field(default_factory=AlgoConfig)

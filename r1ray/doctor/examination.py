@@ -33,6 +33,7 @@ from r1ray.doctor.model import check_model
 from r1ray.doctor.rows import check_dialogues, check_prompts
 from r1ray.errors import UserError
 from r1ray.planning.memory import published_bytes
+from r1ray.planning.placed import with_placement
 from r1ray.planning.plan import Plan, plan_run, shape_name
 from r1ray.recipes import build
 from r1ray.runtime.files import digest_of
@@ -277,8 +278,9 @@ class _Cluster:
 
     def _place(self, needed: Sequence[RunConfig | EvaluationConfig], nodes: Sequence[Node]) -> Needs | None:
         """Look whether each stage fits, and reserve the places of the one with a learner that takes most."""
-        has_gpus = any(node.resources.get("GPU") for node in nodes)
-        needs = [placement.needs(each, cluster_has_gpus=has_gpus) for each in needed]
+        gpus = sum(node.resources.get("GPU", 0.0) for node in nodes)
+        placed = [with_placement(each, num_gpus=gpus) if isinstance(each, RunConfig) else each for each in needed]
+        needs = [placement.needs(each, cluster_has_gpus=gpus > 0) for each in placed]
         wanted = "room for every actor of each stage"
         advice = "change these keys, or start more nodes."
         if not needs:

@@ -10,7 +10,7 @@ from typing import Any
 from r1ray.config import OFFLOADS, PlanConfig, RunConfig
 from r1ray.planning.gpus import GPUS
 from r1ray.planning.placed import is_reinforcement
-from r1ray.planning.plan import Plan, plan_run
+from r1ray.planning.plan import Plan, fits
 from r1ray.planning.turns import SECTION
 
 MOST_TOGETHER = 3
@@ -43,7 +43,7 @@ def nearest_change(plan: Plan, *, models: Mapping[str, str] | None = None) -> tu
 
 def _fits(plan: Plan, chosen: Sequence[Change], models: Mapping[str, str] | None) -> bool:
     changed = changed_config(plan.config, chosen)
-    return changed is not None and not plan_run(changed, name=plan.name, models=models).problems
+    return changed is not None and fits(changed, name=plan.name, models=models)
 
 
 def changes(plan: Plan) -> Iterator[Change]:
@@ -112,6 +112,10 @@ def _turns_changes(config: RunConfig) -> Iterator[Change]:
     if config.colocated.offload not in (None, OFFLOADS[-1]):
         for offload in OFFLOADS[OFFLOADS.index(config.colocated.offload) + 1 :]:
             yield "colocated.offload", offload
+    if config.rollout.gpus_per_actor != 1 or config.rollout.num_actors != config.learner.num_ranks:
+        yield "rollout.gpus_per_actor", 1
+        yield "rollout.num_actors", config.learner.num_ranks
+        yield "learner.num_ranks", config.rollout.num_actors
     for utilization in (0.8, 0.7, 0.6, 0.5, 0.9, 0.95):
         if utilization != config.rollout.gpu_memory_utilization:
             yield "rollout.gpu_memory_utilization", utilization
@@ -126,24 +130,25 @@ def adapters(plan: Plan) -> Iterator[tuple[Change, ...]]:
 
 
 def more_devices(plan: Plan) -> Iterator[tuple[Change, ...]]:
-    """Yield more GPUs for engines and learner in turn, with what divides the model among them: the fewest first."""
+    """Yield more GPUs, with what divides the model among them, for engines and learner that do not find room on the
+    same: the fewest first, in turn, and then apart, where an engine can have several."""
     config = plan.config
     if not is_reinforcement(config) or not config.is_colocated:
         return
-    of_a_node = 8
-    host = max(config.plan.host_memory_gib, PlanConfig().host_memory_gib)
+    of_a_node, host = 8, max(config.plan.host_memory_gib, PlanConfig().host_memory_gib)
     for gpus in (2, 4, 8, 16, 32, 64):
-        for each in (1, 2, 4, 8):
-            if each <= gpus:
-                yield (
-                    ("learner.num_ranks", gpus),
-                    ("learner.zero_stage", 3),
-                    ("rollout.num_actors", gpus // each),
-                    ("rollout.gpus_per_actor", each),
-                    ("plan.gpus_per_node", min(gpus, of_a_node)),
-                    ("plan.num_nodes", max(1, gpus // of_a_node)),
-                    ("plan.host_memory_gib", host),
-                )
+        machines = (
+            ("plan.gpus_per_node", min(gpus, of_a_node)),
+            ("plan.num_nodes", max(1, gpus // of_a_node)),
+            ("plan.host_memory_gib", host),
+        )
+        ranks = (("learner.num_ranks", gpus), ("learner.zero_stage", 3))
+        yield *ranks, ("rollout.num_actors", gpus), ("rollout.gpus_per_actor", 1), *machines
+        half, apart = gpus // 2, ("placement", "separate")
+        ranks = (("learner.num_ranks", half), ("learner.zero_stage", 3))
+        for each in (each for each in (1, 2, 4, 8) if each <= half):
+            engines = (("rollout.num_actors", half // each), ("rollout.gpus_per_actor", each))
+            yield apart, *ranks, *engines, *machines
 
 
 def _halves(count: int) -> Iterator[int]:

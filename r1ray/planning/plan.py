@@ -22,7 +22,7 @@ from r1ray.planning.memory import (
 )
 from r1ray.planning.placed import takes_turns, with_placement
 from r1ray.planning.shapes import MADE, Shape, load_shape
-from r1ray.planning.turns import Turns, shared_device, turns_of
+from r1ray.planning.turns import SECTION, Turns, shared_device, turns_of
 
 PARQUET_BYTES = 8.0
 """Of the rollout log, for each token: its text, its id and its log-probability, compressed."""
@@ -139,12 +139,27 @@ def plan_run(config: RunConfig, *, name: str = "", models: Mapping[str, str] | N
         name: of a stage of a graph.
         models: of the graph's stages, by name.
     """
+    config, choices = _decided(config)
+    return _best([_plan(config, offload, name, models or {}) for offload in choices])
+
+
+def fits(config: RunConfig, *, name: str = "", models: Mapping[str, str] | None = None) -> bool:
+    """Return whether that plan has no problem."""
+    config, choices = _decided(config)
+    for offload in reversed(choices):
+        problems = _plan(config, offload, name, models or {}).problems
+        if not problems or any(problem.section != "host" for problem in problems):
+            return not problems  # what leaves more on a device needs less of the host's memory alone
+    return False
+
+
+def _decided(config: RunConfig) -> tuple[RunConfig, tuple[str, ...]]:
+    """Return the configuration with ``placement`` decided, and what ``colocated.offload`` may be, the least first."""
     if gpu_name(config) != CPU.name and config.plan.num_nodes is not None:
         config = with_placement(config, num_gpus=config.plan.num_nodes * config.plan.gpus_per_node)
-    least = config.colocated.offloaded(config.learner)
+    most = config.colocated.offloaded(config.learner)
     is_open = takes_turns(config) and config.colocated.offload is None and gpu_name(config) != CPU.name
-    choices = OFFLOADS[: OFFLOADS.index(least) + 1] if is_open else (least,)
-    return _best([_plan(config, offload, name, models or {}) for offload in choices])
+    return config, OFFLOADS[: OFFLOADS.index(most) + 1] if is_open else (most,)
 
 
 def _best(plans: Sequence[Plan]) -> Plan:
@@ -310,6 +325,7 @@ def _problems(
         shown: those that share devices together.
     """
     yield from _wrong_sizes(config, shape, actors)
+    yield from _not_together(config, actors)
     if is_cpu:
         needed = sum(actor.count * actor.bytes for actor in actors)
         if needed > gpu.memory:
@@ -389,6 +405,22 @@ def _wrong_sizes(config: RunConfig, shape: Shape, actors: Sequence[Actor]) -> It
             "context",
             f"the longest sequence has {config.max_model_len} tokens (data.max_prompt_tokens + "
             f"algo.max_completion_tokens), and the context of {shape.name} {shape.context}",
+        )
+
+
+def _not_together(config: RunConfig, actors: Sequence[Actor]) -> Iterator[Problem]:
+    """Say where learner and engines are not one of each on every GPU that they share."""
+    if not takes_turns(config):
+        return
+    learner, engines = actors[:2]
+    found = f"learner.num_ranks={learner.count} x {learner.gpus}, rollout.num_actors={engines.count} x {engines.gpus}"
+    if not (
+        learner.gpus == engines.gpus == 0 or (learner.gpus == engines.gpus == 1 and learner.count == engines.count)
+    ):
+        yield Problem(
+            SECTION,
+            f"placement=colocated: {found} GPUs are not one rank and one engine on each; needs "
+            f"rollout.gpus_per_actor=1 and as many actors as ranks",
         )
 
 

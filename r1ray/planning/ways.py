@@ -16,8 +16,8 @@ class Way:
     placement: str
     num_ranks: int
     num_engines: int
-    max_staleness: int
-    step_s: float
+    max_staleness: int = 0
+    step_s: float = 0.0
 
 
 def ways_of(plan: Plan, *, models: Mapping[str, str] | None = None) -> list[Way]:
@@ -61,29 +61,30 @@ def _num_shared(plan: Plan) -> int:
 def _others(plan: Plan, models: Mapping[str, str]) -> Iterator[Plan]:
     """Plan the same run with its GPUs divided in other ways."""
     gpus, each = _num_shared(plan), plan.config.rollout.num_gpus(True)
-    yield from _planned(plan, models, ranks=gpus, engines=gpus // each, staleness=0, placement="colocated")
+    yield from _planned(plan, models, Way(placement="colocated", num_ranks=gpus, num_engines=gpus), gpus_per_actor=1)
     for ranks in (2**power for power in range(gpus.bit_length()) if 2**power < gpus):
-        for staleness in (0, 1):
-            yield from _planned(
-                plan, models, ranks=ranks, engines=(gpus - ranks) // each, staleness=staleness, placement="separate"
-            )
+        engines = (gpus - ranks) // each
+        for staleness in (0, 1) if ranks + engines * each == gpus and engines else ():
+            way = Way(placement="separate", num_ranks=ranks, num_engines=engines, max_staleness=staleness)
+            yield from _planned(plan, models, way, gpus_per_actor=each)
 
 
-def _planned(
-    plan: Plan, models: Mapping[str, str], *, ranks: int, engines: int, staleness: int, placement: str
-) -> Iterator[Plan]:
-    """Yield that plan; nothing where its numbers contradict each other, or leave a GPU over."""
+def _planned(plan: Plan, models: Mapping[str, str], way: Way, *, gpus_per_actor: int) -> Iterator[Plan]:
+    """Yield the plan of a way; nothing where its numbers contradict others."""
     config = plan.config
-    taken = ranks if placement == "colocated" else ranks + engines * config.rollout.num_gpus(True)
-    if taken != _num_shared(plan) or (ranks != engines * config.rollout.num_gpus(True) and placement == "colocated"):
-        return
     try:
         changed = replace(
             config,
-            placement=placement,
-            algo=replace(config.algo, max_staleness=staleness),
-            learner=replace(config.learner, num_ranks=ranks),
-            rollout=replace(config.rollout, num_actors=engines, min_actors=1, max_actors=None),
+            placement=way.placement,
+            algo=replace(config.algo, max_staleness=way.max_staleness),
+            learner=replace(config.learner, num_ranks=way.num_ranks),
+            rollout=replace(
+                config.rollout,
+                num_actors=way.num_engines,
+                gpus_per_actor=gpus_per_actor,
+                min_actors=1,
+                max_actors=None,
+            ),
             weights=replace(config.weights, backend="auto"),
         )
     except ValueError:

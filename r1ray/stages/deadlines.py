@@ -21,9 +21,9 @@ def with_deadlines(config: RunConfig) -> RunConfig:
     if not config.starts_actors:
         return config  # waits for nobody
     planned = config
-    if config.plan.gpu is None and not is_remote(config.cluster.address):
-        here = with_memory(config.plan) if local_gpus() else replace(config.plan, gpu=CPU.name)
-        planned = replace(config, plan=here)
+    if not is_remote(config.cluster.address):
+        open_ = replace(config.plan, gpu=config.plan.gpu or CPU.name)
+        planned = replace(config, plan=with_memory(config.plan) if local_gpus() else open_)
     try:
         plan = plan_run(planned)
     except UserError:

@@ -23,11 +23,12 @@ def placed_here(config: RunConfig) -> RunConfig:
 
 
 def with_memory(plan: PlanConfig) -> PlanConfig:
-    """Return the machines of a plan with the memory of this machine's smallest GPU, where nothing else is said of them
-    and it is known."""
+    """Return the machines of a plan with the memory of this machine's smallest GPU, where ``plan.memory_gib`` does not
+    say otherwise and it is known."""
+    if plan.memory_gib is not None or plan.gpu == CPU.name:
+        return plan
     sizes = [gpu.memory_mib for gpu in found_gpus().gpus if gpu.memory_mib]
-    is_open = plan.gpu is None and plan.memory_gib is None
-    return replace(plan, memory_gib=min(sizes) / 1024) if is_open and sizes else plan
+    return replace(plan, memory_gib=min(sizes) / 1024) if sizes else plan
 
 
 def check_memory(config: RunConfig, configs: Mapping[str, RunConfig]) -> None:
@@ -62,14 +63,10 @@ def _check_stage(config: RunConfig, name: str, models: Mapping[str, str]) -> Non
 def _machines(config: RunConfig) -> PlanConfig | None:
     """Return what is known of the machines; None where that is too little."""
     plan, is_here = config.plan, not is_remote(config.cluster.address)
-    if plan.gpu is not None or plan.memory_gib is not None:
-        return plan if is_here or gpu_name(config) != CPU.name else None
-    if not is_here:
-        return None
     if gpu_name(config) == CPU.name:
-        return replace(plan, gpu=CPU.name)
-    if local_gpus():
-        known = with_memory(plan)
-        return known if known.memory_gib is not None else None
+        return replace(plan, gpu=CPU.name) if is_here or plan.memory_gib is not None else None
+    known = with_memory(plan) if is_here and local_gpus() else plan
+    if known.gpu is not None or known.memory_gib is not None:
+        return known
     asks_for_gpus = config.learner.gpus_per_rank or config.rollout.gpus_per_actor
-    return None if asks_for_gpus else replace(plan, gpu=CPU.name)
+    return replace(plan, gpu=CPU.name) if is_here and not local_gpus() and not asks_for_gpus else None

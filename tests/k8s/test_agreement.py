@@ -6,6 +6,7 @@ import functools
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 import yaml
@@ -13,7 +14,7 @@ import yaml
 from r1ray.cluster.placement import Needs, Node, missing, needs
 from r1ray.commands.compose import compose
 from r1ray.config import RunConfig
-from r1ray.planning.plan import plan_run
+from r1ray.planning.plan import host_of_node, plan_run
 from tests.k8s.image import ROOT
 from tests.k8s.manifests import GPU_JOBS, JOBS, OVERLAYS, driver_takes, group, groups, overrides, ray_cluster, rayjob
 
@@ -134,11 +135,19 @@ def test_rays_autoscaler_reads_the_same_nodes_and_bounds_from_the_manifest(name:
 @pytest.mark.parametrize("name", GPU_JOBS)
 def test_the_memory_of_learner_pods_holds_a_checkpoint_that_is_being_written(name: str) -> None:
     """Optimizer state and weights, 14 bytes a parameter, copied to the host's memory (checkpoint.asynchronous)."""
-    billions = {"Qwen/Qwen2.5-1.5B": 1.54, "Qwen/Qwen2.5-7B": 7.62, "Qwen/Qwen2.5-32B": 32.8}[
-        str(config_of(name).model)
-    ]
+    billions = float(str(config_of(name).model).rpartition("-")[2].removesuffix("B"))
     learner = group(name, "learner")
     assert learner.limits["memory"] * learner.spec["replicas"] >= 3 * 14e9 * billions
+
+
+def test_the_memory_of_a_pod_with_one_gpu_holds_what_leaves_the_gpu() -> None:
+    config = config_of("1x1")
+    plan = plan_run(replace(config, plan=replace(config.plan, gpu="a10g")))
+    assert plan.problems == ()
+    needed, _ = host_of_node(config, plan.shape, plan.actors[0])
+    pod = group("1x1", "learner")
+    shared_memory = 16 * 2**30  # counts as the pod's
+    assert pod.limits["memory"] >= needed + shared_memory
 
 
 def test_every_command_for_gpus_composes_in_a_process_of_its_own() -> None:

@@ -118,5 +118,5 @@ def test_an_overlay_that_is_not_there_is_refused_with_those_that_are(tmp_path: P
     cluster = Cluster(tmp_path, states=[""])
     done = cluster.run("2x8")
     assert done.returncode == 2
-    assert "2x8: no such overlay" in done.stderr and "1x8 8x8 8x8-cluster cpu one-gpu-node" in done.stderr
+    assert "2x8: no such overlay" in done.stderr and "1x1 1x8 8x8 8x8-cluster cpu one-gpu-node" in done.stderr
     assert not (tmp_path / "asked").exists()

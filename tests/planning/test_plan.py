@@ -33,15 +33,18 @@ def planned(*overrides: str) -> Plan:
 @pytest.mark.parametrize(
     ("cluster", "model"),
     [
+        *(("one_gpu", model) for model in SMALL),
         *(("two_gpus", model) for model in SMALL),
         *(("one_node_8", model) for model in SMALL + MIDDLE),
+        *(("one_node_8_colocated", model) for model in SMALL + MIDDLE),
         *(("eight_nodes_8", model) for model in SMALL + MIDDLE + LARGE),
     ],
 )
 def test_models_fit_the_clusters_that_they_are_for(cluster: str, model: str) -> None:
     plan = planned(f"model={model}", f"cluster={cluster}")
     assert plan.problems == ()
-    assert plan.num_gpus == {"two_gpus": 2, "one_node_8": 8, "eight_nodes_8": 64}[cluster]
+    sizes = {"one_gpu": 1, "two_gpus": 2, "one_node_8": 8, "one_node_8_colocated": 8, "eight_nodes_8": 64}
+    assert plan.num_gpus == sizes[cluster]
 
 
 def test_every_shipped_model_is_in_one_of_these_lists() -> None:
@@ -121,6 +124,32 @@ V3 = ["recipe=collect", "model=deepseek_v3", "cluster=one_node_8_engines"]
     ("overrides", "problem", "advice"),
     [
         (["cluster=two_gpus", "model=qwen3_4b"], "learner: update needs", "learner.offload_optimizer=true"),
+        (
+            ["cluster=one_gpu", "model=qwen2.5_0.5b", "plan.gpu=rtx4090", "colocated.offload=none"],
+            "learner and rollout: generation needs",
+            "colocated.offload=all",
+        ),
+        (
+            ["cluster=one_gpu", "model=qwen2.5_0.5b", "plan.gpu=rtx4090", "rollout.gpu_memory_utilization=0.99"],
+            "learner and rollout: generation needs",
+            "rollout.gpu_memory_utilization=0.8",
+        ),
+        (
+            ["cluster=one_gpu", "model=qwen2.5_1.5b", "plan.gpu=rtx4090"],
+            "update needs 38",
+            "learner.offload_optimizer=true",
+        ),
+        (
+            ["cluster=one_gpu", "model=qwen2.5_7b", "plan.gpu=l40s"],
+            "learner and rollout: update needs",
+            "learner.lora.rank=32 algo.reference_refresh_updates=0",
+        ),
+        (
+            ["cluster=one_gpu", "model=qwen2.5_32b", "plan.gpu=h100"],
+            "learner and rollout: update needs",
+            "learner.num_ranks=16 learner.zero_stage=3 rollout.num_actors=16 rollout.gpus_per_actor=1 "
+            "plan.gpus_per_node=8 plan.num_nodes=2 plan.host_memory_gib=1900",
+        ),
         (
             ["cluster=one_node_8", "model=qwen2.5_32b", "rollout.gpus_per_actor=3", "rollout.num_actors=1"],
             "3 tensor-parallel ranks do not divide the 40 heads",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from r1ray.commands.compose import compose
+from r1ray.planning.advice import nearest_change
 from r1ray.planning.gpus import GIB
 from r1ray.planning.memory import Actor
 from r1ray.planning.plan import Plan, plan_run
@@ -103,13 +104,22 @@ def test_weights_below_native_adapters_stay_in_host_memory() -> None:
         ("model=qwen2.5_0.5b", "cluster=one_gpu", "plan.gpu=rtx4090"),
         ("model=qwen2.5_1.5b", "cluster=one_gpu", "plan.gpu=a100-80"),
         ("model=qwen2.5_7b", "cluster=one_node_8_colocated", "plan.gpu=a100-80"),
-        ("model=qwen2.5_7b", "cluster=one_node_8_colocated", "rollout.gpus_per_actor=4"),
+        ("model=qwen2.5_14b", "cluster=one_node_8_colocated"),
     ],
 )
 def test_what_ships_fits(words: tuple[str, ...]) -> None:
     plan = plan_run(compose([*words, "data.train=t"]))
     assert plan.problems == ()
-    assert plan.num_gpus == (1 if "cluster=one_gpu" in words else 8)
+    assert plan.num_gpus == plan.config.learner.num_ranks == plan.config.rollout.num_actors
+
+
+def test_every_gpu_has_a_rank_and_an_engine() -> None:
+    words = ("model=qwen2.5_7b", "cluster=one_node_8_colocated", "rollout.gpus_per_actor=4", "data.train=t")
+    plan = plan_run(compose(words))
+    assert plan.problems[0].text.startswith(
+        "placement=colocated: learner.num_ranks=8 x 1, rollout.num_actors=8 x 4 GPUs are not one rank and one engine"
+    )
+    assert nearest_change(plan) == (("rollout.gpus_per_actor", 1),)
 
 
 def test_cpus_share_no_device_and_move_the_learners_state_only() -> None:
