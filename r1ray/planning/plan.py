@@ -179,7 +179,7 @@ def _plan(config: RunConfig, offload: str, name: str, models: Mapping[str, str])
     if takes_turns(config) and engines is not None:
         turns = turns_of(config, shape, gpu, learner=actors[0], engine=engines, offload=offload)
         if actors[0].gpus and engines.gpus:
-            shown = (shared_device(actors[0], engines, turns), *actors[2:])
+            shown = (shared_device(config, shape, learner=actors[0], engine=engines, turns=turns), *actors[2:])
     if config.only_samples:
         batch = sampling_batch(config)
         assert engines is not None

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 
 from r1ray.config import RunConfig
 from r1ray.planning.gpus import Gpu
-from r1ray.planning.memory import CONTEXT, Actor, Item, published_bytes, with_fragments
+from r1ray.planning.memory import CONTEXT, DTYPE_BYTES, Actor, Item, published_bytes, with_fragments
 from r1ray.planning.shapes import Shape
 
 SECTION = "learner and rollout"
@@ -58,11 +58,10 @@ class Turns:
         return self.move_s + self.copy_s
 
 
-def sleep_level(config: RunConfig) -> int:
-    """Return ``colocated.sleep_level`` with None decided."""
+def sends_adapters(config: RunConfig) -> bool:
+    """Return whether adapters are published by themselves."""
     engine = config.rollout
-    is_native = config.learner.lora.is_native(has_gpus=engine.num_gpus(True) > 0, engine_dtype=engine.dtype)
-    return config.colocated.level(sends_adapters=is_native)
+    return config.learner.lora.is_native(has_gpus=engine.num_gpus(True) > 0, engine_dtype=engine.dtype)
 
 
 def turns_of(config: RunConfig, shape: Shape, gpu: Gpu, *, learner: Actor, engine: Actor, offload: str) -> Turns:
@@ -74,7 +73,7 @@ def turns_of(config: RunConfig, shape: Shape, gpu: Gpu, *, learner: Actor, engin
         engine: one engine, likewise.
         offload: ``colocated.offload``, decided.
     """
-    level = sleep_level(config)
+    level = config.colocated.level(sends_adapters=sends_adapters(config))
     out = sum(item.bytes for item in (*_away(learner, offload), *_kept_asleep(engine, level)))
     calls = 3 + 3 * (offload != "none")  # sleep and two wakes; the learner steps aside, leaves and comes back
     moved, copied = 2 * out, PASSES * published_bytes(config, shape)
@@ -88,13 +87,16 @@ def turns_of(config: RunConfig, shape: Shape, gpu: Gpu, *, learner: Actor, engin
     )
 
 
-def shared_device(learner: Actor, engine: Actor, turns: Turns) -> Actor:
-    """Return what is on a GPU that a rank and an engine, or its part, share."""
+def shared_device(config: RunConfig, shape: Shape, *, learner: Actor, engine: Actor, turns: Turns) -> Actor:
+    """Return what is on a GPU that a rank and an engine share. A publish has one buffer there, which takes a bucket,
+    and every tensor whole; the engine copies what it finds in it, until a layer is there."""
     asleep = Item("engine asleep: CUDA and NCCL", CONTEXT)
     trains = {name: (*_of("learner", learner.moments[name]), asleep) for name in ("forward and backward", "update")}
     left = _left(learner, "update", gone=_not_state(learner) | GONE[turns.offload])
-    sender = _left(learner, "publish", gone=GONE[turns.offload] - {"weights"})
-    loaded = [item for item in engine.moments["publish"] if item.name not in OF_GENERATION]
+    buffer, layer = _buffer_bytes(config, shape), shape.layer_parameters * DTYPE_BYTES[config.rollout.dtype]
+    sender = _left(learner, "publish", gone=(GONE[turns.offload] - {"weights"}) | {"publish buckets"}, more=buffer)
+    loaded = [item for item in engine.moments["generation"] if item.name not in OF_GENERATION]
+    loaded.append(Item("copies of a bucket, and a layer that is loaded", buffer + layer))
     away, kept = _away(learner, turns.offload), _kept_asleep(engine, turns.sleep_level)
     return Actor(
         section=SECTION,
@@ -115,9 +117,16 @@ def _of(whose: str, items: Iterable[Item]) -> tuple[Item, ...]:
     return tuple(replace(item, name=f"{whose}: {item.name}") for item in items)
 
 
-def _left(learner: Actor, moment: str, *, gone: Set[str]) -> tuple[Item, ...]:
-    """Return what is on a rank's device in a moment, without some of it."""
+def _buffer_bytes(config: RunConfig, shape: Shape) -> float:
+    """Return the size of the buffer of a publish."""
+    bucket, largest = config.weights.bucket_mib * 2.0**20, shape.largest_parameter * DTYPE_BYTES[config.learner.dtype]
+    return bucket if sends_adapters(config) else max(bucket, largest)
+
+
+def _left(learner: Actor, moment: str, *, gone: Set[str], more: float = 0.0) -> tuple[Item, ...]:
+    """Return what is on a rank's device in a moment, without some of it, and with a publish's buffer."""
     items = tuple(item for item in learner.moments[moment] if item.name not in {*gone, FRAGMENTED})
+    items = (*items, Item("publish buffer", more)) if more else items
     return with_fragments(items) if learner.gpus else items
 
 

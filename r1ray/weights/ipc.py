@@ -22,10 +22,11 @@ from vllm.distributed.weight_transfer.ipc_engine import (
 from vllm.distributed.weight_transfer.packed_tensor import packed_ipc_consumer
 
 from r1ray.weights import plugin
+from r1ray.weights.buckets import TensorMeta
 from r1ray.weights.lasting import Lasting
 from r1ray.weights.nccl import StreamSource
 from r1ray.weights.snapshot import SnapshotPlace
-from r1ray.weights.stream import VerifyingLoader, WeightStream
+from r1ray.weights.stream import VerifyingLoader, WeightStream, metadata_with_fingerprints
 from r1ray.weights.vllm_model import Received
 
 BACKEND = "r1ray_ipc"
@@ -109,12 +110,17 @@ class VerifiedIPCSender(IPCTrainerWeightTransferEngine):
             self.client.update_weights(tensors | {"tensor_sizes": tensor_sizes, "handles": handles})
 
 
+def buffer_bytes(metas: Sequence[TensorMeta], *, bucket_bytes: int) -> int:
+    """Return the size of a buffer that takes a bucket, and every tensor whole: vLLM divides none."""
+    return max(bucket_bytes, *(meta.num_bytes for meta in metadata_with_fingerprints(metas)))
+
+
 class IPCSender:
     """See :class:`r1ray.weights.publisher.Sender`. The publish's deadline ends a round."""
 
     def __init__(self, stream: WeightStream, *, rank: int, address: str, bucket_bytes: int, timeout_s: float) -> None:
         plugin.register()
-        self._source = StreamSource(stream)
+        self._stream, self._source = stream, StreamSource(stream)
         self._rank, self._bucket_bytes = rank, bucket_bytes
         self._engine: Any = None
         self._client: Lasting | None = None
@@ -122,7 +128,8 @@ class IPCSender:
     def connect(self, client: VLLMWeightSyncClient, *, world_size: int) -> None:
         """See :class:`r1ray.weights.publisher.Sender`. No group is formed: handles travel with the calls."""
         self._client = Lasting(client)
-        info = VerifiedIPCTrainerInitInfo(packed=True, packed_buffer_size_bytes=self._bucket_bytes, rank=self._rank)
+        size = buffer_bytes(self._stream.metadata(), bucket_bytes=self._bucket_bytes)
+        info = VerifiedIPCTrainerInitInfo(packed=True, packed_buffer_size_bytes=size, rank=self._rank)
         self._engine = WeightTransferTrainerFactory.trainer_init(
             init_info=info, client=self._client, source=self._source
         )
