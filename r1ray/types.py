@@ -216,6 +216,15 @@ class Response:
 
 
 @dataclass(frozen=True, slots=True)
+class ProgramTests:
+    """Outcome of the tests of a program: so many passed, of those that were run, and of all that there are."""
+
+    passed: int
+    run: int
+    total: int
+
+
+@dataclass(frozen=True, slots=True)
 class Score:
     """What a reward function says of a response where a bare number is not enough."""
 
@@ -228,6 +237,8 @@ class Score:
     """For people: which test failed and how."""
     metrics: dict[str, float] = field(default_factory=dict)
     """Other numbers of the same judgement, by name: ``f1`` beside an exact match. They are logged, never rewarded."""
+    tests: ProgramTests | None = None
+    """Of a program that was tested."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,6 +253,8 @@ class Scored:
     label: str = ""
     """One word of the first part that gives one (accuracy's, as a rule): see :class:`Score`."""
     detail: str = ""
+    tests: ProgramTests | None = None
+    """Of a program that was tested."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -441,7 +454,7 @@ class GroupRecord:
     """None: it failed before there was anything of it."""
     advantages: tuple[float | None, ...]
     """One for each of its trajectories; None where it was not trained on."""
-    status: Literal["trained", "dropped", "uniform", "not_finite"]
+    status: Literal["trained", "dropped", "uniform", "not_finite", "evaluated"]
     dropped_reason: str = ""
 
 

@@ -13,7 +13,8 @@ import re
 import socket
 import sys
 import threading
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, NoReturn
@@ -24,9 +25,11 @@ from ray.exceptions import RayActorError, RayError
 
 from r1ray.config.specs import EngineShardSpec
 from r1ray.errors import EngineLost, SandboxUnavailable, UserError
+from r1ray.runtime import events
 from r1ray.runtime.activity import begin, end, waiting
 from r1ray.runtime.actor_status import read_told, status_of
 from r1ray.runtime.causes import cause_in, end_of
+from r1ray.runtime.events import Kind, doing
 from r1ray.runtime.imports import load
 from r1ray.runtime.own_process import join, name_in, note_error, one_line, own, part_of
 from r1ray.runtime.scratch import enter
@@ -34,11 +37,19 @@ from r1ray.runtime.scratch import enter
 LOG_LINES, LOG_WIDTH = 12, 300
 ENDLESS = frozenset({"until_dead", "troubles", "work"})
 """Methods that return when something ends; no work."""
+KINDS: dict[str, Kind] = {
+    **dict.fromkeys(("score", "ask", "value", "step_scores"), "score"),
+    **dict.fromkeys(("fetch", "train", "refresh_reference"), "learn"),
+    **dict.fromkeys(("load", "update_weights", "finish_weight_update", "load_snapshot"), "load"),
+    **dict.fromkeys(("send_weights", "logprobs"), "publish"),
+    **{"generate": "generate", "evaluate": "evaluate", "save": "save", "export": "export", "write": "record"},
+}
+"""Calls that the timeline of a run shows, by the name of the method."""
 
 
 def _build(path: str, arguments: tuple[Any, ...]) -> Any:
     name = path.rpartition(":")[2]
-    with waiting(f"its start ({name})", kind="work"):
+    with waiting(f"its start ({name})", kind="work"), doing("start"):
         enter()
         join()
         return load(path)(*arguments)
@@ -49,6 +60,24 @@ def _described(method: str, arguments: tuple[Any, ...]) -> str:
     first = arguments[0] if arguments else None
     name = getattr(first, "id", None) or getattr(first, "group_id", None)
     return f"{method} {name}" if isinstance(name, str) else method
+
+
+@contextmanager
+def _working(method: str, arguments: tuple[Any, ...]) -> Iterator[None]:
+    """Note a call for as long as this process works on it: as its work now, and in the run's timeline."""
+    kind = KINDS.get(method)
+    if method == "generate" and getattr(arguments[0], "is_eval", False):
+        kind = "evaluate"
+    work = None if method in ENDLESS else begin("work", _described(method, arguments))
+    if kind is not None:
+        events.begin(kind)
+    try:
+        yield
+    finally:
+        if kind is not None:
+            events.end(kind)
+        if work is not None:
+            end("work", work)
 
 
 def _note_log(error: Exception) -> None:
@@ -72,18 +101,15 @@ class AsyncHost:
         self._hosted = _build(path, arguments)
 
     async def call(self, method: str, *arguments: Any, **keywords: Any) -> Any:
-        work = None if method in ENDLESS else begin("work", _described(method, arguments))
-        try:
-            return await getattr(self._hosted, method)(*arguments, **keywords)
-        except Exception as error:
-            note_error(error)
-            _note_log(error)
-            if isinstance(error, EngineLost) and (cause := _cause_of_engine()):
-                raise EngineLost(f"{error}; {cause}") from error
-            raise
-        finally:
-            if work is not None:
-                end("work", work)
+        with _working(method, arguments):
+            try:
+                return await getattr(self._hosted, method)(*arguments, **keywords)
+            except Exception as error:
+                note_error(error)
+                _note_log(error)
+                if isinstance(error, EngineLost) and (cause := _cause_of_engine()):
+                    raise EngineLost(f"{error}; {cause}") from error
+                raise
 
     async def bulk(self, packed: bytes) -> bytes:
         """Call a method of which thousands of calls are under way. Method, arguments and answer are pickled here: Ray
@@ -164,7 +190,7 @@ class BlockingHost:
         self._hosted = _build(path, arguments)
 
     def call(self, method: str, *arguments: Any, **keywords: Any) -> Any:
-        with waiting(_described(method, arguments), kind="work"):
+        with _working(method, arguments):
             try:
                 return getattr(self._hosted, method)(*arguments, **keywords)
             except Exception as error:

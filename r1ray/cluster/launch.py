@@ -116,7 +116,7 @@ async def launch(
         )
         scorers = [spawn_scorer(index) for index in range(reward.num_actors)]
         rewards = RewardWorkers(scorers, spawn_scorer)
-        recorder = partial(spawner.recorder, rollouts)
+        recorder = partial(spawner.recorder, rollouts, model)
         others = all_ready(
             [*(actor for each in models.values() for actor in each.actors), *scorers],
             [actor for each in engines.values() for actor in each],

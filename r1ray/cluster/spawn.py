@@ -180,13 +180,13 @@ class Spawner:
         options = self.placement.beside("learner", 0) | self._named(Name("snapshot", 0))
         return self._host("r1ray.weights.keeper:SnapshotKeeper", **options)
 
-    def recorder(self, folder: Path) -> Handle:
-        """Make the actor that writes the rollout log."""
+    def recorder(self, folder: Path, model: str) -> Handle:
+        """Make the actor that writes the rollout log of a model."""
         # On the driver's own node: what the two write is then one run folder, also where storage is slow to agree.
         place = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
         options: dict[str, Any] = {"num_cpus": 0, "scheduling_strategy": place}
         env = self._named(Name("rollout log", 0))
-        return self._keep(rank_host("r1ray.telemetry.rollouts:RolloutLog", folder, **options, **env))
+        return self._keep(rank_host("r1ray.telemetry.rollouts:RolloutLog", folder, model, **options, **env))
 
     async def beside_rank_0(self, function: Any) -> Any:
         """Call ``function`` on the node of learner rank 0."""

@@ -21,7 +21,7 @@ from r1ray.sandbox.inside.codec import Opaque, decode, encode
 from r1ray.sandbox.job import Limits, Run
 from r1ray.sandbox.languages import LANGUAGES
 from r1ray.sandbox.pool import Sandbox
-from r1ray.types import Score
+from r1ray.types import ProgramTests, Score
 
 CALLS_AT_ONCE = 64
 MAX_OUTPUT_KIB = 64 * 1024
@@ -58,18 +58,21 @@ class CodeGrader:
         limits = self._limits_of(check)
         total = self._total_cpu_s * max(1.0, limits.cpu_s / self._limits.cpu_s)
         grading = _Grading(self._sandbox, check, program, limits, total, grow=not self._partial)
-        passed, failure = 0, ""
+        passed, num_run, failure = 0, 0, ""
         for label, detail in grading.outcomes():
+            num_run += 1
             if label == "passed":
                 passed += 1
                 continue
             failure = failure or f"{label}\0{detail}"
             if not self._partial or label == "compile_error" or grading.is_spent:
                 break
+        tests = ProgramTests(passed, num_run, len(check.cases))
         if not failure:
-            return Score(1.0, "correct", program)
+            return Score(1.0, "correct", program, tests=tests)
         label, _, detail = failure.partition("\0")
-        return Score(passed / len(check.cases) if self._partial else 0.0, label, program, detail)
+        value = passed / len(check.cases) if self._partial else 0.0
+        return Score(value, label, program, detail, tests=tests)
 
     def _limits_of(self, check: CodeTests) -> Limits:
         return Limits(
@@ -165,7 +168,7 @@ class _Grading:
         return _verdict(run)
 
     def _native(self, case: AssertCase) -> tuple[str, str]:
-        """Tests below the program: it passes where it reaches their end, which says a word made for this run."""
+        """ProgramTests below the program: it passes where it reaches their end, which says a word made for this run."""
         word = secrets.token_hex(16)
         source = with_tests(self._check.language, self._program, case.code, word)
         if LANGUAGES[self._check.language].compile is not None:

@@ -15,7 +15,7 @@ from typing import Any, cast
 
 from r1ray.errors import PartFailure
 from r1ray.reward import own_function
-from r1ray.types import Response, Score
+from r1ray.types import ProgramTests, Response, Score
 
 MAX_MESSAGE, MAX_TRACEBACK, MAX_RESPONSE = 300, 4000, 2000
 """Characters of a PartFailure, which passes through the driver."""
@@ -39,7 +39,10 @@ def score_of(value: object) -> Score:
     if not isinstance(value.metrics, dict):
         raise NotANumber("a Score with other metrics", value.metrics, of="a Score with metrics=")
     metrics = {str(name): number_of(each, of=f"a Score with metric {name}=") for name, each in value.metrics.items()}
-    return Score(number_of(value.value, of="a Score of "), value.label, value.extracted, value.detail, metrics)
+    if value.tests is not None and not isinstance(value.tests, ProgramTests):
+        raise NotANumber("a Score with other tests", value.tests, of="a Score with tests=")
+    number = number_of(value.value, of="a Score of ")
+    return Score(number, value.label, value.extracted, value.detail, metrics, value.tests)
 
 
 def number_of(value: object, *, of: str = "") -> float:

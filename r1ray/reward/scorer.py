@@ -300,7 +300,8 @@ class RewardScorer:
             extracted = boxed_answer_of_format(text) if in_format else final_answer(text, forms=forms)
         total = total_reward(values, self._weights, gate=self._gate)
         metrics = {name: metric for score in scores.values() for name, metric in score.metrics.items()}
-        return Scored(total, metrics | values, tuple(failures), spoken.label, spoken.detail), extracted
+        tests = next((score.tests for score in scores.values() if score.tests is not None), None)
+        return Scored(total, metrics | values, tuple(failures), spoken.label, spoken.detail, tests), extracted
 
     async def _score_of(self, part: Part, prompt: Prompt, response: Response) -> Score | PartFailure:
         """Return the score of one part, or how its function failed on what the model wrote. Raises InfrastructureError

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from r1ray.runtime import events
 from r1ray.types import EngineTimes
 
 
@@ -29,10 +30,14 @@ class EngineClock:
 
     def pause(self) -> None:
         self._settle()
+        if not self._is_paused:
+            events.begin("pause")
         self._is_paused = True
 
     def resume(self) -> None:
         self._settle()
+        if self._is_paused:
+            events.end("pause")
         self._is_paused = False
 
     def times(self) -> EngineTimes:

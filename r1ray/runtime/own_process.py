@@ -20,14 +20,16 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, TextIO
 
-from r1ray.runtime import activity
+from r1ray.runtime import activity, events
 from r1ray.runtime.causes import START
+from r1ray.runtime.events import EVENTS, EventFile
 from r1ray.runtime.processes import ProcessId, own_process_id
+from r1ray.runtime.run_files import LOGS
 from r1ray.runtime.stacks import answer_in
 
-LOG = "R1RAY_LOG"
-"""The variable of the environment that holds the path of an actor's log."""
-BEAT_S = 5.0
+LOG, NODE = "R1RAY_LOG", "R1RAY_DRIVER_NODE"
+"""The variables of the environment that hold the path of an actor's log, and the name of the driver's host."""
+BEAT_S, EVENTS_S = 5.0, 1.0
 WORKER = re.compile(r"VllmWorker-(\d+)")
 
 
@@ -76,6 +78,7 @@ class OwnProcess:
     def __init__(self, name: Name, log: Path) -> None:
         self.name, self.log, self.process, self.last_error = name, log, own_process_id(), ""
         self._writing = threading.Lock()
+        self._events = self._event_file()
 
     def told(self) -> Told:
         """Return what is to be told now."""
@@ -96,11 +99,27 @@ class OwnProcess:
         with suppress(OSError), self._writing:
             write_whole(self.log.with_suffix(".json"), asdict(self.told()))
 
+    def write_events(self, *, is_last: bool = False) -> None:
+        """Append what has ended since the last call to the run's events; ``is_last``: what lasts ends now."""
+        if self._events is not None:
+            self._events.write(events.take(is_last=is_last), num_dropped=events.num_dropped())
+
     def beat(self) -> None:
-        """Write the status file again and again, from a thread of its own."""
+        """Write the status file and events again and again, from a thread of its own."""
         while True:
             self.write()
-            time.sleep(BEAT_S)
+            for _ in range(round(BEAT_S / EVENTS_S)):
+                self.write_events()
+                time.sleep(EVENTS_S)
+
+    def _event_file(self) -> EventFile | None:
+        """Return the file of this node: storage that nodes share does not append for several of them."""
+        if self.log.parent.name != LOGS:
+            return None
+        node = self.process.node
+        file = EVENTS if os.environ.get(NODE, node) == node else f"{Path(EVENTS).stem}.{node}.jsonl"
+        actor = f"{self.name.role} {self.name.index}" + (f".{self.name.part}" if self.name.part else "")
+        return EventFile(self.log.parent.parent / file, actor=actor)
 
 
 _own: OwnProcess | None = None
@@ -120,7 +139,9 @@ def be(process: OwnProcess | None) -> None:
 def environment(name: Name) -> dict[str, str]:
     """Return what an actor that this process starts has to find in its environment, to be called ``name``."""
     process = own()
-    return {} if process is None else {LOG: str(process.log.parent / f"{name}.log")}
+    if process is None:
+        return {}
+    return {LOG: str(process.log.parent / f"{name}.log"), NODE: os.environ.get(NODE, process.process.node)}
 
 
 def name_in(environment: dict[str, str]) -> str:

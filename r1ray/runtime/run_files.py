@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from r1ray.runtime.events import EVENTS
+
 NOTES = {".lock", "config.yaml", "begun.json", "inputs.json", "started.json", "digests.json", "status.json"}
 LOGS = "logs"
 """The folder of the logs and status files of a run's processes."""
@@ -15,6 +17,10 @@ def holds_work(folder: Path) -> bool:
     """Return if a folder has anything but notes of what was asked for, logs and rows as they were read. Without it, the
     folder belongs to nobody: whoever began it was refused, or ended, before there was a result."""
     return any(
-        path.is_file() and path.stat().st_size > 0 and path.name not in NOTES and path.parent.name not in (DATA, LOGS)
+        path.is_file() and path.stat().st_size > 0 and not _is_note(path) and path.parent.name not in (DATA, LOGS)
         for path in folder.rglob("*")
     )
+
+
+def _is_note(path: Path) -> bool:
+    return path.name in NOTES or (path.name.startswith(f"{Path(EVENTS).stem}.") and path.suffix == ".jsonl")

@@ -25,6 +25,7 @@ from r1ray.errors import UserError
 from r1ray.loop.checkpoint import Checkpoints
 from r1ray.loop.supervised_loop import HeldOut, SupervisedLoop, num_steps
 from r1ray.reward.extract import SPECIAL_TOKEN
+from r1ray.runtime.events import doing
 from r1ray.runtime.files import digest_of, files_of
 from r1ray.runtime.model_files import load_generation_config, load_tokenizer
 from r1ray.runtime.termination import first_sigterm
@@ -217,9 +218,10 @@ class _Job:
             f"{self._num_steps} steps of {settings.sequences_per_step}; {config.learner.num_ranks} learner ranks; "
             "starting them"
         )
-        running = await self._launch(
-            config, model=self._model, learner=self._objective.learner, num_updates=self._num_steps
-        )
+        with doing("start"):
+            running = await self._launch(
+                config, model=self._model, learner=self._objective.learner, num_updates=self._num_steps
+            )
         try:
             lines = StepLines(num_steps=self._num_steps)
 

@@ -30,6 +30,7 @@ from r1ray.reward.check_problems import problem_finder
 from r1ray.reward.equivalence import CAN_VOTE
 from r1ray.reward.failure_book import FailureBook
 from r1ray.reward.scorer import check_parts, resolve_parts
+from r1ray.runtime.events import doing
 from r1ray.runtime.model_files import load_generation_config, load_tokenizer, local_folder
 from r1ray.runtime.termination import first_sigterm
 from r1ray.sandbox.pool import choose_mode
@@ -270,7 +271,7 @@ class _Job:
             f"completions in {config.algo.minibatches_per_step} updates; {config.rollout.num_actors} rollout, "
             f"{config.reward.num_actors} reward actors, {config.learner.num_ranks} learner ranks; starting them"
         )
-        with context.watch.during("start"):
+        with context.watch.during("start"), doing("start"):
             running = await launch(
                 config, model=self._model, rollouts=rollouts, probe=self._probe(), programs=self._programs
             )

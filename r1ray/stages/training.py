@@ -16,6 +16,7 @@ from r1ray.config import Deadlines
 from r1ray.data.template import Form
 from r1ray.loop.checkpoint import Checkpoints, LoopState
 from r1ray.runtime.deadline import within
+from r1ray.runtime.events import doing
 from r1ray.runtime.files import ASIDE, REMOVING, written_aside
 from r1ray.stages.base import claim
 from r1ray.stages.model_form import form_remark, write_form
@@ -88,7 +89,7 @@ async def export(
     learner: Any, folder: Path, *, form: Form, deadlines: Deadlines, checkpoint: Path | None = None
 ) -> None:
     """Make the learner's model, or that of a checkpoint of its, in ``folder``, with the form that it was tuned in."""
-    with written_aside(folder) as aside:
+    with doing("export"), written_aside(folder) as aside:
         await _wait_for_learner(learner.export(aside, checkpoint=checkpoint), "the export", deadlines)
         write_form(aside, form)
 

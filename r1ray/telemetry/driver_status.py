@@ -83,6 +83,7 @@ class DriverStatus:
         if not how.startswith("failed"):
             self._forget_actors()
         self.write()
+        self._process.write_events(is_last=True)
 
     def write(self) -> None:
         """Write the file. A file system that is full, or gone, is found elsewhere."""
@@ -94,6 +95,7 @@ class DriverStatus:
         """Write the file again and again until the run ends, and look for a slow step."""
         while not self._over.wait(BEAT_S):
             self.write()
+            self._process.write_events()
             if (mean := self._slow.is_slow(now=time.monotonic())) is not None:
                 self._show(mean)
 

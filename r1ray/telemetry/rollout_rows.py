@@ -7,15 +7,18 @@ What the engine saw in a branch is ``prompt_tokens`` followed by the tokens of t
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Literal, TypedDict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Literal, TypeAlias, TypedDict
 
 import numpy as np
 import pyarrow as pa
 
 from r1ray.checks import MathAnswer
 from r1ray.types import (
+    Float32Array,
     GroupRecord,
+    Int32Array,
     Outcome,
     Removed,
     ScoredTrajectory,
@@ -36,6 +39,7 @@ SEGMENT = pa.struct(
         ("role", pa.string()),
         ("text", pa.string()),
         ("tokens", pa.list_(pa.int32())),
+        ("token_ends", pa.list_(pa.int32())),
         ("logprobs", pa.list_(pa.float32())),
         ("learner_logprobs", pa.list_(pa.float32())),
         ("version", pa.int32()),
@@ -65,11 +69,14 @@ SCHEMA = pa.schema(
         ("outcome", pa.string()),
         ("label", pa.string()),
         ("detail", pa.string()),
+        ("tests", pa.struct([("passed", pa.int32()), ("run", pa.int32()), ("total", pa.int32())])),
         ("advantage", pa.float64()),
+        ("learner_updates", pa.int32()),
         ("status", pa.string()),
         ("num_policy_tokens", pa.int32()),
         ("num_context_tokens", pa.int32()),
         ("num_turns", pa.int32()),
+        ("num_tool_calls", pa.int32()),
         ("num_branches", pa.int32()),
         ("versions", pa.struct([("min", pa.int32()), ("max", pa.int32())])),
         ("seconds", pa.struct([("generate", pa.float64()), ("environment", pa.float64()), ("reward", pa.float64())])),
@@ -83,21 +90,32 @@ class SegmentRow(TypedDict):
     """One item of :attr:`RolloutRow.segments`: a :class:`r1ray.types.Segment`."""
 
     branch: int
+    """Number of the branch that it is in: a template that rewrites history begins another one."""
     kind: Literal["policy", "context"]
-    """What follows "policy" below is None of a context segment."""
+    """Sampled, or given. What follows "policy" below is None of a context segment."""
     role: str
+    """``assistant``, ``tool``, ``user``, as the template calls it."""
     text: str
+    """The tokens decoded, without the end-of-sequence token."""
     tokens: list[int]
+    """Ids, with the end-of-sequence token where one was sampled."""
+    token_ends: list[int] | None
+    """Where each token ends in ``text``, in characters: token i is ``text[ends[i - 1]:ends[i]]``. A character that
+    several tokens make is the last one's; the end-of-sequence token is empty. None where the tokens do not spell the
+    text."""
     logprobs: list[float] | None
-    """Policy: log pi_old of each token, as sampled."""
+    """Policy: log pi_old of each token, as sampled, at the temperature of sampling."""
     learner_logprobs: list[float] | None
-    """Policy: the learner's own, where they were computed."""
+    """Policy: the learner's own at the same temperature, of the forward pass that ``learner_updates`` says; None where
+    it was not trained on, or the ranks that had them are gone."""
     version: int | None
     """Policy: the one that sampled its oldest token."""
     versions: list[dict[str, int]] | None
     """Policy: :class:`r1ray.types.VersionSpan` s."""
     tool: str
+    """Name of the tool that gave a context segment; empty otherwise."""
     stop: str
+    """The stop string on which a policy segment ended; empty where it ended otherwise."""
 
 
 class RolloutRow(TypedDict, total=False):
@@ -105,64 +123,118 @@ class RolloutRow(TypedDict, total=False):
     from the prompt is None."""
 
     step: int
+    """The step in which it was trained on or dropped; of ``eval_step=`` files the one whose weights answered."""
     stage: str
+    """Name of the stage."""
     group_id: str
+    """``<epoch>/<position>`` in the data; of an evaluation ``eval/<set>/<number>``."""
     prompt_id: str
+    """The data set's own name of the row."""
     trajectory: int
     """Its index in the group."""
     environment: str | None
     """None where nothing answered the policy."""
     domain: str
+    """Of the prompt."""
     language: str
+    """Of the prompt."""
     prompt_text: str
+    """The prompt as the engine tokenized it, template applied."""
     response_text: str
+    """All that the policy wrote, its segments one after the other."""
     answer: str | None
     """The reference, of prompts whose check has one."""
     extracted: str | None
+    """The answer, or the program, that was found in the response and judged."""
     group_status: str
-    """``trained``; ``uniform``: not trained on, because its rewards are all equal; ``dropped``."""
+    """``trained``; ``uniform``: not trained on, because its rewards are all equal; ``dropped``; ``evaluated``: in a
+    file of an evaluation."""
     dropped_reason: str | None
+    """Reason of a dropped group: see ``ledger/dropped/<reason>``."""
     reward: float | None
+    """The total r_i."""
     rewards: dict[str, float]
     """By the names of the parts, with what has no weight."""
     outcome: str
     """``scored``, ``unscorable``, ``infrastructure_error``, ``reward_error``: masked, because a reward function failed;
     or ``removed``: for the reason in ``detail``."""
     label: str | None
+    """One word of the check: ``correct``, ``wrong``, ``no_answer``, ``timeout``."""
     detail: str | None
     """Text for people, with what reward functions raised."""
+    tests: dict[str, int] | None
+    """Of a program that was tested: how many tests it passed, of those that were run, and how many there are. A program
+    is not run on after the first that it fails, unless ``sandbox.partial`` pays for each."""
     advantage: float | None
     """None where the trajectory was not trained on."""
+    learner_updates: int | None
+    """Updates that the step had made when ``learner_logprobs`` were computed. 0: by the policy before the step, as in
+    the first minibatch, and with ``algo.old_logprobs=learner`` in all. None where there are none."""
     status: Status
+    """``finished``; ``truncated`` by the length limit; ``aborted``; ``failed``."""
     num_policy_tokens: int
+    """Sampled tokens."""
     num_context_tokens: int
+    """Given tokens, without the prompt's."""
     num_turns: int
+    """Segments that were sampled."""
+    num_tool_calls: int | None
+    """Segments that a tool gave; None where the trajectory is gone with the worker that held it."""
     num_branches: int
+    """Training rows that it makes."""
     versions: dict[str, int]
+    """Policy versions of its oldest and its newest token."""
     seconds: dict[str, float | None]
     """``generate`` is None where the trajectory is gone with the worker that held it."""
     prompt_tokens: list[int]
+    """Ids of the prompt's tokens."""
     segments: list[SegmentRow]
+    """What followed the prompt, in order, branch after branch."""
+
+
+@dataclass(frozen=True, slots=True)
+class Learned:
+    """The learner's log-probabilities of a trajectory's policy tokens."""
+
+    logprobs: Float32Array  # [T] float32, of all policy segments, one after the other
+    num_updates: int
+    """Of the step, before the forward pass that they are of."""
+
+
+Ends: TypeAlias = Callable[[Int32Array, str], Sequence[int] | None]
+"""Where tokens end in their text: :class:`r1ray.telemetry.token_ends.TokenEnds`."""
 
 
 def rows_of(
-    step: int, stage: str, record: GroupRecord, trajectories: Mapping[str, Trajectory]
+    step: int,
+    stage: str,
+    record: GroupRecord,
+    trajectories: Mapping[str, Trajectory],
+    learned: Mapping[str, Learned],
+    ends: Ends,
 ) -> Iterator[dict[str, Any]]:
     """Yield the rows of a group, with numpy arrays for lists of tokens.
 
     Args:
         trajectories: by id; of one that is gone, with the worker that held it, the row has no text and no tokens.
+        learned: by id, of those that were trained on.
     """
     columns, group = _group_columns(step, stage, record), record.group
     if group is None:
         yield columns
         return
     for scored, advantage in zip(group.trajectories, record.advantages, strict=True):
-        trajectory = trajectories.get(trajectory_id(record.group_id, scored.index))
-        yield columns | _scored_columns(scored, trajectory) | _token_columns(trajectory) | {"advantage": advantage}
+        name = trajectory_id(record.group_id, scored.index)
+        trajectory, of_learner = trajectories.get(name), learned.get(name)
+        yield {
+            **columns,
+            **_scored_columns(scored, trajectory),
+            **_token_columns(trajectory, of_learner, ends),
+            "advantage": advantage,
+        }
     for removed in group.removed:
         trajectory = trajectories.get(trajectory_id(record.group_id, removed.index))
-        yield columns | _removed_columns(removed, trajectory) | _token_columns(trajectory)
+        yield columns | _removed_columns(removed, trajectory) | _token_columns(trajectory, None, ends)
 
 
 def set_aside_rows(
@@ -254,13 +326,24 @@ def _seconds(trajectory: Trajectory | None, *, reward_s: float) -> dict[str, flo
     return {"generate": generate_s, "environment": 0.0, "reward": reward_s}
 
 
-def _token_columns(trajectory: Trajectory | None) -> dict[str, Any]:
+def _token_columns(trajectory: Trajectory | None, learned: Learned | None, ends: Ends) -> dict[str, Any]:
     if trajectory is None:
         return {}
+    if learned is not None and len(learned.logprobs) != trajectory.num_policy_tokens:
+        learned = None  # of an earlier attempt at the same trajectory
+    done, segments = 0, []
+    for segment in trajectory.segments:
+        columns = _segment_columns(segment) | {"token_ends": ends(segment.token_ids, segment.text)}
+        if learned is not None and segment.kind == "policy":
+            columns["learner_logprobs"] = learned.logprobs[done : done + len(segment.token_ids)]
+            done += len(segment.token_ids)
+        segments.append(columns)
     return {
         "response_text": trajectory.text,
+        "num_tool_calls": sum(bool(segment.tool) for segment in trajectory.segments),
+        "learner_updates": learned.num_updates if learned is not None else None,
         "prompt_tokens": trajectory.prompt_token_ids,
-        "segments": [_segment_columns(segment) for segment in trajectory.segments],
+        "segments": segments,
     }
 
 
@@ -274,6 +357,7 @@ def _outcome_columns(outcome: Outcome) -> dict[str, Any]:
         "outcome": "scored",
         "label": outcome.label,
         "detail": "; ".join([*([outcome.detail] if outcome.detail else []), *map(str, outcome.failures)]),
+        "tests": asdict(outcome.tests) if outcome.tests is not None else None,
         "reward": outcome.total,
         "rewards": list(outcome.parts.items()),
     }

@@ -8,6 +8,7 @@ its workers.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any, cast
 
@@ -20,10 +21,13 @@ from r1ray.runtime.disk import written_with_room
 from r1ray.runtime.files import written_aside
 from r1ray.telemetry.metrics import append_row, read_rows, rewind_rows
 from r1ray.telemetry.reflection import measure_step
-from r1ray.telemetry.rollout_rows import SCHEMA, RolloutRow, rows_of, set_aside_rows
+from r1ray.telemetry.rollout_rows import SCHEMA, Ends, Learned, RolloutRow, rows_of, set_aside_rows
+from r1ray.telemetry.token_ends import ends_of
 from r1ray.types import GroupRecord, Trajectory
 
 REFLECTION, SET_ASIDE = "reflection.jsonl", "set_aside.jsonl"
+EVALUATION = "eval_step"
+"""The name of the files of evaluations: ``eval_step=000120.parquet`` has the answers of the version after step 120."""
 ROWS_AT_A_TIME = 256
 """Of what is read: with 32,768 tokens each they take some 100 MB."""
 
@@ -39,9 +43,9 @@ def rollout_file(folder: Path, step: int, *, name: str = "step") -> Path:
     return folder / f"{name}={step:06d}.parquet"
 
 
-def rollout_steps(folder: Path) -> list[int]:
-    """Return the steps that have a file, in order."""
-    return sorted(int(path.stem.removeprefix("step=")) for path in folder.glob("step=*.parquet"))
+def rollout_steps(folder: Path, *, name: str = "step") -> list[int]:
+    """Return the steps that have a file, in order; ``name`` as of :func:`read_rollouts`."""
+    return sorted(int(path.stem.removeprefix(f"{name}=")) for path in folder.glob(f"{name}=*.parquet"))
 
 
 def read_rollouts(
@@ -54,12 +58,13 @@ def read_rollouts(
         step: this one alone.
         columns: those that are wanted; all. Tokens and log-probabilities are most of a file: without ``segments`` and
             ``prompt_tokens`` it is read in no time.
-        name: of the files; ``not_finite_step`` are those that were set aside.
+        name: of the files; ``not_finite_step`` are those that were set aside, :data:`EVALUATION` those of held-out
+            prompts.
 
     Raises UserError where the step has no file.
     """
     if step is not None and not rollout_file(folder, step, name=name).exists():
-        steps = rollout_steps(folder)
+        steps = rollout_steps(folder, name=name)
         held = f"there are steps {steps[0]} to {steps[-1]}" if steps else "there are none of any step"
         raise UserError(f"{folder}: holds no rollouts of step {step}; {held}.")
     for path in sorted(folder.glob(f"{name}=*.parquet")) if step is None else [rollout_file(folder, step, name=name)]:
@@ -71,23 +76,38 @@ def read_rollouts(
 class RolloutLog:
     """Writes ``<folder>/step=000123.parquet``; each file is written aside, then renamed."""
 
-    def __init__(self, folder: Path, *, stage: str = "rl") -> None:
-        self._folder, self._stage = folder, stage
+    def __init__(self, folder: Path, model: str | None = None, *, stage: str = "rl") -> None:
+        """``model``: whose tokens they are; None: nothing is said of where they end in their text."""
+        self._folder, self._model, self._stage = folder, model, stage
         folder.mkdir(parents=True, exist_ok=True)
 
+    @cached_property
+    def _ends(self) -> Ends:
+        return ends_of(self._model) if self._model is not None else lambda token_ids, text: None
+
     def write(
-        self, step: int, records: Sequence[GroupRecord], lent: Lent, name: str = "step", *, again: bool = False
+        self,
+        step: int,
+        records: Sequence[GroupRecord],
+        lent: Lent,
+        name: str = "step",
+        *,
+        learned: Lent | None = None,
+        again: bool = False,
     ) -> Path:
-        """Write a step's groups. Returns ``<folder>/<name>=000123.parquet``; only steps are measured.
+        """Write the groups of a step, or of an evaluation (:data:`EVALUATION`). Returns
+        ``<folder>/<name>=000123.parquet``; only steps are measured.
 
         Args:
             lent: the trajectories, on their way from who holds them.
+            learned: what the learner found of them, by id, on its way from the ranks.
             again: the process that wrote before this one was killed, perhaps in the middle of this step.
         """
-        if again:
+        if again and name == "step":
             self.rewind(step - 1)
         trajectories: Mapping[str, Trajectory] = lent.read()
-        rows = [row for record in records for row in rows_of(step, self._stage, record, trajectories)]
+        found: Mapping[str, Learned] = learned.read() if learned is not None else {}
+        rows = [row for each in records for row in rows_of(step, self._stage, each, trajectories, found, self._ends)]
         path = rollout_file(self._folder, step, name=name)
         table = pa.Table.from_pylist(rows, schema=SCHEMA)
 
@@ -111,6 +131,7 @@ class RolloutLog:
         """Remove the files and lines after ``step``: a resumed run writes them again."""
         for name in (REFLECTION, SET_ASIDE):
             rewind_rows(self._folder / name, step)
-        for later in rollout_steps(self._folder):
-            if later > step:
-                rollout_file(self._folder, later).unlink()
+        for name in ("step", EVALUATION):
+            for later in rollout_steps(self._folder, name=name):
+                if later > step:
+                    rollout_file(self._folder, later, name=name).unlink()

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from r1ray.telemetry.rollout_rows import RolloutRow, trajectory_of
 from r1ray.types import (
     Outcome,
+    ProgramTests,
     Removed,
     Scored,
     ScoredGroup,
@@ -97,4 +98,5 @@ def _outcome_of(row: RolloutRow) -> Outcome:
         return Unscorable(detail)
     if row["outcome"] != "scored" or (total := row["reward"]) is None:
         return ScoringFailed(detail)
-    return Scored(total, row["rewards"], label=row["label"] or "", detail=detail)
+    tests = ProgramTests(**row["tests"]) if row["tests"] is not None else None
+    return Scored(total, row["rewards"], label=row["label"] or "", detail=detail, tests=tests)

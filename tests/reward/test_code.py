@@ -18,6 +18,7 @@ from r1ray.reward.comparison import same_tokens, same_value
 from r1ray.sandbox.inside.codec import Opaque, decode, encode
 from r1ray.sandbox.job import Limits
 from r1ray.sandbox.pool import Sandbox
+from r1ray.types import ProgramTests
 
 pytestmark = pytest.mark.needs("isolation")
 
@@ -130,11 +131,14 @@ def test_all_tests_have_to_pass(sandbox: Sandbox) -> None:
     assert grader.score(THREE, python("print(int(input()) ** 2)")).value == 1.0
     score = grader.score(THREE, python("print(int(input()))"))  # right for 0 and 1
     assert (score.value, score.label, score.detail) == (0.0, "wrong", "test 3 of 3: printed '2'")
+    assert score.tests == ProgramTests(passed=2, run=3, total=3)
+    assert grader.score(THREE, python("print(7)")).tests == ProgramTests(passed=0, run=1, total=3), "it stops there"
 
 
 def test_partial_credit_is_the_share_of_passed_tests(sandbox: Sandbox) -> None:
     grader = CodeGrader(sandbox, limits=LIMITS, partial=True)
-    assert grader.score(THREE, python("print(int(input()))")).value == pytest.approx(2 / 3)
+    score = grader.score(THREE, python("print(int(input()))"))
+    assert (score.value, score.tests) == (pytest.approx(2 / 3), ProgramTests(2, 3, 3))
 
 
 @pytest.fixture

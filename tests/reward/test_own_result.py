@@ -85,6 +85,7 @@ def test_a_score_is_looked_at_field_by_field() -> None:
     assert score_of(good) == Score(0.5, "slow", "4", "took its time", {"f1": 0.25})
     bad: list[Any] = [
         *(Score(float("nan")), Score("0.5"), Score(None), Score(0.5, label=None), Score(0.5, detail=7)),  # type: ignore[arg-type]
+        Score(0.5, tests=3),  # type: ignore[arg-type]
         *(Score(0.5, extracted=4), Score(0.5, metrics={"f1": float("nan")}), Score(0.5, metrics=[1.0])),  # type: ignore[arg-type]
     ]
     for score in bad:

@@ -13,7 +13,7 @@ import pytest
 
 from r1ray.runtime import own_process
 from r1ray.runtime.actor_status import read_actors, status_of
-from r1ray.runtime.own_process import LOG, Name, OwnProcess, environment, join, name_in, part_of
+from r1ray.runtime.own_process import LOG, NODE, Name, OwnProcess, environment, join, name_in, part_of
 from r1ray.runtime.stacks import ask_for_stacks
 from tests.runtime.children import JOINED, child
 
@@ -39,7 +39,7 @@ def test_the_processes_of_an_engine_are_named_after_it() -> None:
 
 def test_an_actors_environment_names_it_beside_the_drivers_log(driver: OwnProcess) -> None:
     given = environment(Name("reward worker", 3))
-    assert given == {LOG: str(driver.log.with_name("reward-worker-3.log"))}
+    assert given == {LOG: str(driver.log.with_name("reward-worker-3.log")), NODE: driver.process.node}
     assert name_in(given) == "reward-worker-3"
 
 

@@ -10,11 +10,13 @@ import numpy as np
 import pytest
 
 from r1ray.errors import PartFailure, UserError
-from r1ray.telemetry.rollout_rows import trajectory_of
-from r1ray.telemetry.rollouts import RolloutLog, read_rollouts, reflection_rows
+from r1ray.telemetry.rollout_rows import Learned, trajectory_of
+from r1ray.telemetry.rollouts import EVALUATION, RolloutLog, read_rollouts, reflection_rows, rollout_steps
+from r1ray.telemetry.stored_groups import stored_step
 from r1ray.types import (
     GroupRecord,
     Outcome,
+    ProgramTests,
     Prompt,
     Removed,
     Scored,
@@ -27,8 +29,9 @@ from r1ray.types import (
 )
 from tests.fakes import make_prompt, make_trajectory
 from tests.learner.lending import Lent, by_id
+from tests.telemetry.test_token_ends import TOKENIZER
 
-GroupStatus: TypeAlias = Literal["trained", "dropped", "uniform", "not_finite"]
+GroupStatus: TypeAlias = Literal["trained", "dropped", "uniform", "not_finite", "evaluated"]
 
 
 def scored(trajectory: Trajectory, outcome: Outcome) -> ScoredTrajectory:
@@ -108,14 +111,15 @@ def test_every_trajectory_of_a_group_is_a_row_with_its_reward_and_tokens(tmp_pat
         **{"domain": "math", "language": "en", "prompt_text": "question p0", "response_text": "a", "answer": "4"},
         **{"extracted": "4", "group_status": "trained", "dropped_reason": None},
         **{"reward": 1.5, "rewards": {"accuracy": 1.0, "format": 0.5}, "outcome": "scored", "label": "correct"},
-        **{"detail": "as asked", "advantage": 0.7, "status": "finished"},
-        **{"num_policy_tokens": 3, "num_context_tokens": 0, "num_turns": 1, "num_branches": 1},
+        **{"detail": "as asked", "tests": None, "advantage": 0.7, "learner_updates": None, "status": "finished"},
+        **{"num_policy_tokens": 3, "num_context_tokens": 0, "num_turns": 1, "num_tool_calls": 0, "num_branches": 1},
         **{"versions": {"min": 5, "max": 5}, "prompt_tokens": [1, 2]},
     }
     assert first["seconds"] == {"generate": 2.0, "environment": 0.0, "reward": 0.25}
     (segment,) = first["segments"]
     assert (segment["tokens"], segment["logprobs"], segment["version"]) == ([5, 6, 7], [-1.0] * 3, 5)
     assert segment["learner_logprobs"] is None, "not computed"
+    assert segment["token_ends"] is None, "no tokenizer"
     assert (second["reward"], second["outcome"], second["detail"]) == (None, "infrastructure_error", "late")
     assert (second["rewards"], second["advantage"]) == ({}, None)
 
@@ -137,6 +141,71 @@ def test_turns_and_branches_are_items_of_a_row(tmp_path: Path) -> None:
     assert row["versions"] == {"min": 0, "max": 6}
     assert [each["version"] for each in row["segments"]] == [0, None, None, 5]
     assert [each["logprobs"] is None for each in row["segments"]] == [False, True, True, False]
+    assert row["num_tool_calls"] == 1
+
+
+def test_what_the_learner_found_stands_beside_the_tokens_of_its_segments(tmp_path: Path) -> None:
+    trajectory, untrained = with_a_tool(), make_trajectory(group_id="0/3", num_tokens=2)
+    record = record_of("0/3", [scored(untrained, RIGHT), scored(trajectory, RIGHT)], (None, 0.5))
+    found = Lent({trajectory.id: Learned(np.array([-1, -2, -3, -4, -5], np.float32), num_updates=2)})
+    RolloutLog(tmp_path).write(1, [record], lent(untrained, trajectory), learned=found)
+    without, row = read_rollouts(tmp_path)
+    assert [each["learner_logprobs"] for each in row["segments"]] == [[-1.0, -2.0], None, None, [-3.0, -4.0, -5.0]]
+    assert (row["learner_updates"], without["learner_updates"]) == (2, None)
+    assert without["segments"][0]["learner_logprobs"] is None
+
+
+def test_log_probabilities_of_another_attempt_at_a_trajectory_are_left_out(tmp_path: Path) -> None:
+    trajectory = make_trajectory(group_id="0/3", num_tokens=3)
+    found = Lent({trajectory.id: Learned(np.array([-1.0], np.float32), num_updates=0)})
+    RolloutLog(tmp_path).write(
+        1, [record_of("0/3", [scored(trajectory, RIGHT)], (0.5,))], lent(trajectory), learned=found
+    )
+    (row,) = read_rollouts(tmp_path)
+    assert (row["segments"][0]["learner_logprobs"], row["learner_updates"]) == (None, None)
+
+
+def test_the_ends_of_tokens_are_those_of_the_models_tokenizer(tmp_path: Path) -> None:
+    TOKENIZER.save(str(tmp_path / "tokenizer.json"))
+    ids, text = TOKENIZER.encode("a é").ids, "a é"
+    trajectory = make_trajectory(group_id="0/3", text=text)
+    (segment,) = trajectory.segments
+    logprobs = np.zeros(len(ids), np.float32)
+    segment = replace(segment, token_ids=np.array(ids, np.int32), logprobs=logprobs)
+    trajectory = replace(trajectory, segments=(segment,))
+    RolloutLog(tmp_path / "rollouts", str(tmp_path)).write(
+        1, [record_of("0/3", [scored(trajectory, RIGHT)], (0.5,))], lent(trajectory)
+    )
+    (row,) = read_rollouts(tmp_path / "rollouts")
+    assert row["segments"][0]["token_ends"] == [1, 2, 2, 3]
+
+
+def test_a_model_without_a_tokenizer_costs_the_ends_and_no_run(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    write(RolloutLog(tmp_path / "rollouts", str(tmp_path)), 1, "a")
+    (row,) = read_rollouts(tmp_path / "rollouts")
+    assert row["segments"][0]["token_ends"] is None and "does not say where tokens end" in caplog.text
+
+
+def test_tests_of_a_program_stand_in_its_row_and_come_back(tmp_path: Path) -> None:
+    one = make_trajectory(group_id="0/3")
+    outcome = Scored(0.0, {"accuracy": 0.0}, label="wrong", detail="", tests=ProgramTests(1, 2, 5))
+    RolloutLog(tmp_path).write(1, [record_of("0/3", [scored(one, outcome)], (0.5,))], lent(one))
+    rows = list(read_rollouts(tmp_path))
+    assert rows[0]["tests"] == {"passed": 1, "run": 2, "total": 5}
+    assert stored_step(rows).groups[0].trajectories[0].outcome == outcome
+
+
+def test_an_evaluation_has_a_file_of_its_own_which_a_resumed_run_writes_again(tmp_path: Path) -> None:
+    log = RolloutLog(tmp_path)
+    for step in (0, 2):
+        write(log, step, "a", "b", status="evaluated", name=EVALUATION)
+    assert [row["group_status"] for row in read_rollouts(tmp_path, step=2, name=EVALUATION)] == ["evaluated"] * 2
+    assert rollout_steps(tmp_path, name=EVALUATION) == [0, 2] and rollout_steps(tmp_path) == []
+    log.write(2, [], lent(), name=EVALUATION, again=True)
+    log.rewind(1)
+    assert rollout_steps(tmp_path, name=EVALUATION) == [0] and reflection_rows(tmp_path) == []
 
 
 def test_a_row_is_its_trajectory_again(tmp_path: Path) -> None:

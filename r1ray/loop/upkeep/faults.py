@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 
+from r1ray.runtime import events
+
 
 class Faults:
     """Counts since this process began."""
@@ -16,6 +18,7 @@ class Faults:
     def note(self, role: str, count: int = 1) -> None:
         """Actors of a role are lost."""
         self._lost[role] += count
+        events.note("fault", detail=role if count == 1 else f"{count} x {role}")
 
     def metrics(self) -> dict[str, float]:
         """Return ``learner/restarts``, and ``faults/<role>`` of the roles that lost any."""

@@ -8,6 +8,8 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from r1ray.runtime import events
+from r1ray.runtime.events import Kind
 from r1ray.types import (
     EngineTimes,
     Outcome,
@@ -19,6 +21,17 @@ from r1ray.types import (
     ScoringFailed,
     StepStats,
 )
+
+EVENTS: dict[str, tuple[Kind, str]] = {
+    "idle_learner": ("wait", "groups"),
+    "eval_wait": ("wait", "an evaluation"),
+    "learn": ("learn", ""),
+    "publish": ("publish", ""),
+    "save": ("save", ""),
+}
+"""Parts of a step as the timeline of the run has them."""
+SHORTEST_S = 0.001
+"""What takes less is not shown there."""
 
 
 def _mean(values: Sequence[float]) -> float:
@@ -171,7 +184,11 @@ class StepClock:
     def lap(self, name: str) -> None:
         """End a part, which began where the one before ended. A part may come several times."""
         before, self._last = self._last, time.monotonic()
-        self._laps[name] = self._laps.get(name, 0.0) + self._last - before
+        seconds = self._last - before
+        self._laps[name] = self._laps.get(name, 0.0) + seconds
+        if name in EVENTS and seconds >= SHORTEST_S:
+            kind, detail = EVENTS[name]
+            events.note(kind, start=time.time() - seconds, detail=detail)
 
     def stop(self) -> dict[str, float]:
         """End the step, and begin the next. Returns ``time/<part>_s`` and ``time/step_s``."""

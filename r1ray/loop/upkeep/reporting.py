@@ -16,6 +16,7 @@ from r1ray.loop.roles import Evaluate
 from r1ray.loop.upkeep.progress import Progress
 from r1ray.loop.upkeep.uniform import UniformWatch
 from r1ray.loop.upkeep.waiting import Engines, Waiter
+from r1ray.runtime.events import doing
 
 
 class Report:
@@ -110,7 +111,8 @@ class Report:
     async def _metrics_of(self, evaluate: Evaluate, step: int) -> dict[str, float]:
         owner = f"the evaluation after step {step}"
         stands_still = self._groups.is_recovering
-        result = await self._waiter.wait_for(evaluate(step), "generate_s", owner, stands_still=stands_still)
+        with doing("evaluate", f"after step {step}"):
+            result = await self._waiter.wait_for(evaluate(step), "generate_s", owner, stands_still=stands_still)
         best, stop = self._best, self._stop
         if best is not None and best not in result.metrics:
             names = ", ".join(result.metrics)

@@ -1,0 +1,50 @@
+"""The timeline of a run: what each of its processes did, from when to when.
+
+events.jsonl, events.<node>.jsonl  --read_events-->  Arrow table, in the order of their starts
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+EVENT = pa.schema(
+    [
+        ("actor", pa.string()),
+        ("kind", pa.string()),
+        ("start", pa.float64()),
+        ("end", pa.float64()),
+        ("detail", pa.string()),
+    ]
+)
+
+
+def read_events(run_dir: Path) -> pa.Table:
+    """Return the events of a run that lives or has ended; of several stages, in the folder above them. Pieces of what
+    lasted are one event. Of a torn line there is nothing."""
+    rows = [row for path in sorted(run_dir.glob("events*.jsonl")) for row in _rows(path)]
+    last: dict[tuple[str, str], dict[str, Any]] = {}
+    events: list[dict[str, Any]] = []
+    for row in sorted(rows, key=lambda row: row["start"]):
+        before = last.get((row["actor"], row["kind"]))
+        if before is not None and before["end"] == row["start"] and before["detail"] == row["detail"]:
+            before["end"] = row["end"]
+            continue
+        last[row["actor"], row["kind"]] = row
+        events.append(row)
+    return pa.Table.from_pylist(events, schema=EVENT)
+
+
+def _rows(path: Path) -> Iterator[dict[str, Any]]:
+    with path.open(encoding="utf-8", errors="replace") as file:
+        for line in file:
+            try:
+                row = json.loads(line)
+            except ValueError:
+                continue
+            if isinstance(row, dict) and {"actor", "kind", "start", "end", "detail"} <= row.keys():
+                yield row
