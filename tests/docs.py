@@ -21,17 +21,16 @@ from r1ray.data.layouts import LAYOUTS
 from r1ray.main import VERBS
 from r1ray.runtime import exit_codes
 from r1ray.telemetry import rollout_rows
+from r1ray.telemetry.metric_table import METRICS
 from tests.test_layering import ONLY_IN, ROOT, ROWS
 
 README = ROOT / "README.md"
-READMES = (README, ROOT.parent / "conf/README.md", ROOT / "data/README.md")
+READMES = (README, ROOT.parent / "conf/README.md", ROOT / "data/README.md", ROOT / "telemetry/README.md")
 """Those with parts."""
 PART = re.compile(r"(<!-- made: (?P<name>[\w-]+) -->\n)(?P<text>.*?)(<!-- end -->\n)", re.DOTALL)
 FLAG = re.compile(r"^  (--\S+)", re.MULTILINE)
 """At the beginning of a line of a command's help."""
 WIDTH = 112
-TIED = "\N{NO-BREAK SPACE}"
-"""Between a name and its type, while lines are filled."""
 
 
 def layers() -> str:
@@ -63,13 +62,25 @@ def codes() -> str:
 
 
 def rollout_log() -> str:
-    """Return the columns of the rollout log with their types, and what the classes of its rows say of them."""
+    """Return a table of the columns of the rollout log: their types, and what the classes of its rows say of them."""
     source = Path(rollout_rows.__file__)
-    text = _code(_columns("row", rollout_rows.SCHEMA) + "\n\n" + _columns("segment", rollout_rows.SEGMENT)) + "\n"
-    for name, prefix in (("RolloutRow", ""), ("SegmentRow", "segments.")):
-        for column, told in docstrings(source, name).items():
-            text += _filled(f"* `{prefix}{column}`: {_markdown(told)}", indent="  ")
-    return text
+    lines = ["| column | type | meaning |", "|---|---|---|"]
+    for name, prefix, columns in (
+        ("RolloutRow", "", rollout_rows.SCHEMA),
+        ("SegmentRow", "segments.", rollout_rows.SEGMENT),
+    ):
+        told = docstrings(source, name)
+        lines += [f"| `{prefix}{each.name}` | {_type(each.type)} | {_markdown(told[each.name])} |" for each in columns]
+    return "\n".join(lines) + "\n"
+
+
+def metrics() -> str:
+    """Return the table of metrics."""
+    lines = ["| metric | unit | meaning | healthy | where it is not |", "|---|---|---|---|---|"]
+    for each in METRICS:
+        names = ", ".join(f"`{name}`" for name in each.names)
+        lines.append(f"| {names} | {each.unit} | {each.meaning} | {each.healthy} | {each.remedy} |")
+    return "\n".join(lines) + "\n"
 
 
 def renamed() -> str:
@@ -112,6 +123,7 @@ def layouts() -> str:
 PARTS: dict[str, Callable[[], str]] = {
     "layers": layers,
     "rollout-rows": rollout_log,
+    "metrics": metrics,
     "verbs": verbs,
     "exit-codes": codes,
     "renamed-keys": renamed,
@@ -124,11 +136,6 @@ PARTS: dict[str, Callable[[], str]] = {
 def made(text: str) -> str:
     """Return the text of a README with every part as the code has it now."""
     return PART.sub(lambda found: f"{found[1]}{PARTS[found['name']]()}{found[4]}", text)
-
-
-def _columns(title: str, columns: pa.Schema | pa.StructType) -> str:
-    fields = " ".join(_column(field).replace(" ", TIED) + "," for field in columns).rstrip(",")
-    return textwrap.fill(f"{title}: {fields}", WIDTH, subsequent_indent=" " * (len(title) + 2)).replace(TIED, " ")
 
 
 def _type(kind: pa.DataType) -> str:

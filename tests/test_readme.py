@@ -31,7 +31,7 @@ NEEDED = (
     *("conf/benchmark/README.md", "k8s/README.md", "launch/README.md", "tests/README.md", "r1ray/README.md"),
     *("r1ray/data/README.md", "r1ray/doctor/README.md", "r1ray/evaluation/README.md", "r1ray/examples/README.md"),
     *("r1ray/learner/README.md", "r1ray/planning/README.md", "r1ray/reward/README.md", "r1ray/reward/math/README.md"),
-    *("r1ray/sandbox/README.md", "r1ray/weights/README.md"),
+    *("r1ray/sandbox/README.md", "r1ray/telemetry/README.md", "r1ray/weights/README.md"),
 )
 MAX_LINES, MAX_WIDTH = 150, 120
 LINK = re.compile(r"\[[^\]]*\]\((?!https?://)([^)#]*)(?:#([^)]*))?\)")

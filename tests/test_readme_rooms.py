@@ -14,6 +14,7 @@ from r1ray.config import AlgoConfig, DataConfig, EvalConfig, RewardConfig, RunCo
 from r1ray.loop.checkpoint import Checkpoints
 from r1ray.loop.controller import Controller
 from r1ray.loop.roles import Roles
+from r1ray.telemetry.metric_table import METRICS, metric_of
 from r1ray.telemetry.metrics import MetricsFile
 from r1ray.types import EngineTimes, EvalResult
 from tests.docs import PARTS, README, READMES, made
@@ -31,6 +32,7 @@ from tests.loop.test_reading import IDEA
 from tests.test_layering import ROOT
 
 TEXT = README.read_text()
+TELEMETRY = (ROOT / "telemetry/README.md").read_text()
 FILE = re.compile(r"(?<![\w./<=>-])([\w/]+\.(?:py|md))\b")
 FOLDER = re.compile(r"`([a-z_]+(?:/[a-z_]+)*/)`")
 ADDED = ("stage", "wall_time")
@@ -72,7 +74,7 @@ def test_every_room_has_a_line_and_every_line_a_room() -> None:
 
 
 def test_every_folder_that_is_named_exists() -> None:
-    named = FOLDER.findall(TEXT.replace(section("Metrics"), ""))
+    named = FOLDER.findall(TEXT)
     assert len(named) > 10
     assert [name for name in named if not (ROOT / name).is_dir()] == []
 
@@ -95,14 +97,8 @@ def test_names_in_a_run_folder_are_names_in_the_code() -> None:
 
 def patterns() -> dict[str, re.Pattern[str]]:
     """Return the names in the table of metrics; ``<x>`` stands for a word."""
-    cells = re.findall(r"^\| (`[^|]+`) \|", section("Metrics"), re.MULTILINE)
-    names = [name for cell in cells for name in re.findall(r"`([^`]+)`", cell)]
-    words = {name: re.split(r"<\w+>", name) for name in names}
+    words = {name: re.split(r"<\w+>", name) for metric in METRICS for name in metric.names}
     return {name: re.compile("[^/]+".join(map(re.escape, parts))) for name, parts in words.items()}
-
-
-def has_row(name: str) -> bool:
-    return any(pattern.fullmatch(name) for pattern in patterns().values())
 
 
 class TimedGroups(FakeGroups):
@@ -148,11 +144,11 @@ def lines(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, float]]:
 def test_every_metric_of_a_run_has_a_row(lines: list[dict[str, float]]) -> None:
     names = {name for line in lines for name in line}
     assert len(lines) == 4
-    assert sorted(name for name in names if not has_row(name)) == []
+    assert sorted(name for name in names if metric_of(name) is None) == []
 
 
 def test_the_parts_of_a_step_add_up_to_it(lines: list[dict[str, float]]) -> None:
-    found = re.search(r"`time/step_s` = ((?:`\w+/\w+`(?:\s\+\s)?)+)\.\s", section("Metrics"))
+    found = re.search(r"`time/step_s` = ((?:`\w+/\w+`(?:\s\+\s)?)+)\.\s", TELEMETRY)
     assert found is not None
     told = re.findall(r"`([^`]+)`", found[1])
     assert all(any(name in line for line in lines) for name in told)
@@ -193,7 +189,7 @@ def test_every_metric_in_the_source_has_a_row(lines: list[dict[str, float]]) -> 
     logged = {name for line in lines for name in line}
     assert {"kl/ref", "lr", "train/*", "engine/*/busy_s"} <= names
     unfilled = {name for name in names if not any(re.fullmatch(filled(name), each) for each in logged)}
-    assert sorted(name for name in unfilled if not has_row(name.replace("*", "x"))) == []
+    assert sorted(name for name in unfilled if metric_of(name.replace("*", "x")) is None) == []
 
 
 def filled(name: str) -> str:

@@ -43,6 +43,8 @@ class Running:
 
     roles: Roles
     learner: LearnerGroup
+    recorder: RecorderProxy
+    eval_groups: GroupWorkers
     spawner: Spawner
     followed: tuple[EnginePool | GroupWorkers | LearnerGroup, ...]
     """What watches over actors: it stops before they end."""
@@ -168,14 +170,16 @@ async def launch(
             snapshot=Snapshot(spawner.snapshot_keeper if config.weights.snapshot else None),
             turns=turns,
         )
+    log = RecorderProxy(recorder, groups, deadline_s=deadlines.checkpoint_s, learned=group.learned)
+    evaluating = eval_groups if eval_pool.engines else groups
     roles = Roles(
         groups=groups,
         learner=group,
         weights=weights,
-        recorder=RecorderProxy(recorder, groups, deadline_s=deadlines.checkpoint_s),
-        eval_groups=eval_groups if eval_pool.engines else groups,
+        recorder=log,
+        eval_groups=evaluating,
     )
-    return Running(roles, group, spawner, (pool, eval_pool, groups, eval_groups, group))
+    return Running(roles, group, log, evaluating, spawner, (pool, eval_pool, groups, eval_groups, group))
 
 
 @dataclass(frozen=True, slots=True)

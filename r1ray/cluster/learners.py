@@ -12,7 +12,7 @@ from ray.exceptions import RayActorError, RayError
 
 from r1ray.cluster.group_workers import GroupWorkers
 from r1ray.cluster.host import Handle, cause_of
-from r1ray.cluster.lending import Held, Remote
+from r1ray.cluster.lending import Held, Kept, Remote
 from r1ray.cluster.rank_host import Place
 from r1ray.cluster.rank_watch import RankWatch
 from r1ray.errors import GroupLost, InfrastructureError, LearnerLost, R1RayError, WeightSyncError
@@ -148,6 +148,11 @@ class LearnerGroup:
                 raise
             raise LearnerLost(f"a learner rank failed: {cause_of(error)}") from error
         return stats
+
+    def learned(self, deadline_s: float) -> Kept:
+        """Have each rank keep what it found of the trajectories of the last step, for who reads it until a deadline.
+        Nobody waits for it here."""
+        return Kept([rank.actor.keep.remote("learned") for rank in self.ranks], deadline_s)
 
     async def refresh_reference(self) -> None:
         await self.each("refresh_reference")

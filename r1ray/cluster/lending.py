@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import ray
-from ray.exceptions import RayActorError
+from ray.exceptions import RayActorError, RayError
 
 from r1ray.cluster.host import Handle
+from r1ray.telemetry.learned import Learned
 from r1ray.types import Trajectory
 
 
@@ -40,4 +42,25 @@ class Remote:
             except RayActorError:
                 continue
             found |= {name: each for name, each in zip(ids, read, strict=True) if each is not None}
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """Log-probabilities that learner ranks found, and keep until they are read
+    (:meth:`r1ray.cluster.rank_host.RankHost.keep`)."""
+
+    calls: Sequence[Any]
+    """A reference to a list of one reference, of each rank."""
+    deadline_s: float
+
+    def read(self) -> Mapping[str, Learned]:
+        """Return what is there; what a rank took with it is left out."""
+        found: dict[str, Learned] = {}
+        for call in self.calls:
+            try:
+                (kept,) = ray.get(call, timeout=self.deadline_s)
+                found |= ray.get(kept, timeout=self.deadline_s)
+            except RayError:
+                continue
         return found

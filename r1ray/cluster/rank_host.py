@@ -34,6 +34,11 @@ class Place:
 class RankHost(BlockingHost):
     """Hosts a rank whose methods block. A thread of its own answers whether the process lives."""
 
+    def keep(self, method: str, *arguments: Any) -> list[Any]:
+        """Call a method, and keep what it returns in this node's object store. Returns a list of the reference to it:
+        who has asked for the call, as the driver has, gets nothing of what it is about."""
+        return [ray.put(self.call(method, *arguments))]
+
     @ray.method(concurrency_group="control")  # type: ignore[untyped-decorator]
     def place(self) -> Place:
         """Say where this process is; a process that is stopped does not."""

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from pathlib import Path
+from typing import Any
 
 from ray.exceptions import RayActorError, RayError
 
 from r1ray.cluster.group_workers import GroupWorkers
 from r1ray.cluster.host import Handle, cause_of
 from r1ray.errors import DeadlineExceeded, InfrastructureError
+from r1ray.interfaces import Lent
 from r1ray.runtime.deadline import within
-from r1ray.types import GroupRecord, ScoredGroup
+from r1ray.telemetry.rollouts import EVALUATION
+from r1ray.types import GroupRecord
 
 logger = logging.getLogger(__name__)
 MAX_ATTEMPTS = 3
@@ -32,13 +35,22 @@ class RecorderProxy:
 
     MAX_BEHIND = 8
 
-    def __init__(self, start: Callable[[], Handle], groups: GroupWorkers, *, deadline_s: float) -> None:
+    def __init__(
+        self,
+        start: Callable[[], Handle],
+        groups: GroupWorkers,
+        *,
+        deadline_s: float,
+        learned: Callable[[float], Lent | None] = lambda deadline_s: None,
+    ) -> None:
         """
         Args:
             start: starts a writer, which need not answer yet.
             deadline_s: of one file.
+            learned: lends what the learner found of the trajectories of the step that it made last; called with how
+                long they may be read.
         """
-        self._start, self._groups, self._deadline_s = start, groups, deadline_s
+        self._start, self._groups, self._deadline_s, self._learned = start, groups, deadline_s, learned
         self._actor = start()
         self._is_fresh = self._has_answered = False
         self._order = asyncio.Lock()
@@ -52,13 +64,22 @@ class RecorderProxy:
     async def record(self, step: int, records: Sequence[GroupRecord]) -> None:
         """See :class:`r1ray.interfaces.Recorder`. Waits only while the writer is ``MAX_BEHIND`` steps behind. Raises
         what went wrong in writing another step."""
-        self._pending.append(asyncio.create_task(self._write(step, records, "step")))
+        learned = self._learned(self._deadline_s)  # before the learner makes the next step
+        await self._hand_over(self._write(step, records, "step", self._groups, learned))
+
+    async def record_evaluation(self, step: int, records: Sequence[GroupRecord], groups: GroupWorkers) -> None:
+        """Hand over the groups of an evaluation of the version after ``step``, which ``groups`` hold. Waits as
+        :meth:`record` does."""
+        await self._hand_over(self._write(step, records, EVALUATION, groups))
+
+    async def _hand_over(self, writing: Coroutine[Any, Any, Path | None]) -> None:
+        self._pending.append(asyncio.create_task(writing))
         while self._pending and (self._pending[0].done() or len(self._pending) > self.MAX_BEHIND):
             await self._pending.pop(0)
 
     async def set_aside(self, step: int, records: Sequence[GroupRecord]) -> Path:
         """See :class:`r1ray.interfaces.Recorder`."""
-        path = await self._write(step, records, "not_finite_step")
+        path = await self._write(step, records, "not_finite_step", self._groups)
         if path is None:
             raise InfrastructureError(f"the groups of step {step} that were to be set aside are not written")
         return path
@@ -67,13 +88,20 @@ class RecorderProxy:
         while self._pending:
             await self._pending.pop(0)
 
-    async def _write(self, step: int, records: Sequence[GroupRecord], name: str) -> Path | None:
+    async def _write(
+        self,
+        step: int,
+        records: Sequence[GroupRecord],
+        name: str,
+        holder: GroupWorkers,
+        learned: Lent | None = None,
+    ) -> Path | None:
         """Return the path of what was written; None where every writer ended over it."""
         groups = [record.group for record in records if record.group is not None]
         async with self._order:
             for _ in range(MAX_ATTEMPTS):
                 try:
-                    path = await self._attempt(step, records, groups, name)
+                    path = await self._attempt(step, records, name, holder.lend(groups), learned)
                     break
                 except RayActorError as error:
                     self._replace(step, cause_of(error))
@@ -84,14 +112,14 @@ class RecorderProxy:
             else:
                 path = None
                 logger.warning("the rollouts of step %d are lost: %d processes ended over them", step, MAX_ATTEMPTS)
-        await self._groups.drop(groups)
+        await holder.drop(groups)
         return path
 
     async def _attempt(
-        self, step: int, records: Sequence[GroupRecord], groups: Sequence[ScoredGroup], name: str
+        self, step: int, records: Sequence[GroupRecord], name: str, lent: Lent, learned: Lent | None
     ) -> Path:
         # What a writer before this one has left of the step, or in the middle of a line, is removed.
-        writing = self._actor.write.remote(step, records, self._groups.lend(groups), name, again=self._is_fresh)
+        writing = self._actor.write.remote(step, records, lent, name, learned=learned, again=self._is_fresh)
         path: Path = await within(
             self._deadline_s,
             self._watched(writing),

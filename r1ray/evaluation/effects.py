@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from r1ray.evaluation.records import Answered, Sample
 from r1ray.evaluation.statistics import Estimate, compare, means_of
 
-EFFECT, BEFORE = "effect/", "before/"
+EFFECT, BEFORE, CHANGE = "effect/", "before/", "change/"
 """Before the name of an evaluation and of a metric among the metrics of a stage: its difference to that, and what it
-was there."""
+was there; and before the name of what training did to it, from its first evaluation to its last."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,6 +3,7 @@ was interrupted finds again what it has."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
@@ -37,6 +38,11 @@ class Sample:
     def is_right(self) -> bool:
         return self.value is not None and self.value >= 1
 
+    @property
+    def label(self) -> str:
+        """The word that ``detail`` begins with."""
+        return self.detail.partition(":")[0]
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answered:
@@ -50,6 +56,20 @@ class Answered:
     classes: tuple[int | None, ...] | None
     """Of the samples' answers, as :func:`r1ray.algo.consensus.answer_classes` has them; None where answers to
     this kind of question cannot vote."""
+
+
+NO_ANSWER = "no_answer"
+"""The label of a response in which an answer was looked for in vain."""
+
+
+def looks_for_answers(questions: Iterable[Answered]) -> bool:
+    """Return whether questions are judged by an answer that is found in the text. They are not where a right sample has
+    none, or where no sample has one and none is said to lack it: a reward of the user's that reads the whole text. Then
+    shares of samples without an answer, and votes, say nothing."""
+    samples = [sample for question in questions for sample in question.samples]
+    if any(sample.is_right and sample.extracted is None for sample in samples):
+        return False
+    return any(sample.extracted is not None or sample.label == NO_ANSWER for sample in samples)
 
 
 def accuracy_of(outcome: Scored) -> float:

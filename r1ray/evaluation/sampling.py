@@ -18,6 +18,7 @@ from r1ray.interfaces import GroupRunner
 from r1ray.reward.failure_book import FailureBook, failures_of
 from r1ray.types import (
     EvalResult,
+    GroupRecord,
     GroupRequest,
     Prompt,
     Sampling,
@@ -30,6 +31,8 @@ from r1ray.types import (
 
 Rank = Callable[[str, Sequence[str]], Awaitable[Sequence[float]]]
 """A reward model: of a prompt and whole outputs one score each, higher is better."""
+Record = Callable[[Sequence[GroupRecord]], Awaitable[None]]
+"""The rollout log, as an evaluation sees it."""
 
 
 async def answer_questions(
@@ -47,6 +50,7 @@ async def answer_questions(
     rank: Rank | None = None,
     keep: Callable[[int, Answered], None] = lambda index, question: None,
     book: FailureBook | None = None,
+    hold: Callable[[int, ScoredGroup], None] | None = None,
 ) -> dict[int, Answered]:
     """Sample every prompt ``samples`` times and judge what comes.
 
@@ -60,6 +64,7 @@ async def answer_questions(
         rank: scores the texts; needs ``with_texts``.
         keep: is called with each question as soon as it is answered.
         book: shows what reward functions do wrong.
+        hold: takes over each group, which its worker then holds until it is told to drop it; None: it is dropped.
     """
     book = book or FailureBook()
 
@@ -73,7 +78,10 @@ async def answer_questions(
             is_eval=True,
         )
         group, texts = await _asked(runner, request, with_texts=with_texts)
-        await runner.drop([group])
+        if hold is None:
+            await runner.drop([group])
+        else:
+            hold(index, group)
         for trajectory in group.trajectories:
             for failure in failures_of(trajectory.outcome):
                 book.note(failure, prompt.id)
@@ -156,6 +164,7 @@ async def evaluate(
     deadline_s: float,
     groups: Sequence[Collection[str]] = (),
     book: FailureBook | None = None,
+    record: Record | None = None,
 ) -> EvalResult:
     """The metrics of one version during training: pass@1 with its 95 % interval over questions (``pass@1_low``,
     ``pass@1_high``), cons@<samples> where answers can vote, lengths, rates, and the mean of every part of the reward.
@@ -165,18 +174,27 @@ async def evaluate(
     Args:
         groups: those that each prompt counts in, which have the same metrics below their names: ``aime/pass@1``.
         book: as of :func:`answer_questions`.
+        record: takes over the groups, whose workers hold their texts until it drops them.
     """
-    answered = await answer_questions(
-        runner,
-        dict(enumerate(prompts)),
-        name=benchmark,
-        samples=samples,
-        sampling=sampling,
-        seed=seed,
-        slots=slots,
-        deadline_s=deadline_s,
-        book=book,
-    )
+    held: dict[int, ScoredGroup] = {}
+    try:
+        answered = await answer_questions(
+            runner,
+            dict(enumerate(prompts)),
+            name=benchmark,
+            samples=samples,
+            sampling=sampling,
+            seed=seed,
+            slots=slots,
+            deadline_s=deadline_s,
+            book=book,
+            hold=held.__setitem__ if record is not None else None,
+        )
+    except BaseException:
+        await runner.drop(held.values())
+        raise
+    if record is not None:
+        await record([_record(prompts[index], held[index]) for index in sorted(held)])
     questions = list(answered.values())
     if all(sample.value is None for question in questions for sample in question.samples):
         raise InfrastructureError(f"no sample of the evaluation could be scored: {questions[0].samples[0].detail}")
@@ -187,6 +205,11 @@ async def evaluate(
         of_group = _flat(metrics_of(members, metrics, seed=seed)) | _means(members)
         found |= {f"{name}/{metric}": value for metric, value in of_group.items()}
     return EvalResult(benchmark, found)
+
+
+def _record(prompt: Prompt, group: ScoredGroup) -> GroupRecord:
+    nothing = (None,) * len(group.trajectories)
+    return GroupRecord(group_id=group.group_id, prompt=prompt, group=group, advantages=nothing, status="evaluated")
 
 
 def _by_group(questions: Sequence[Answered], groups: Sequence[Collection[str]]) -> dict[str, list[Answered]]:

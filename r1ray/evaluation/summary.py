@@ -22,7 +22,7 @@ from r1ray.evaluation.benchmarks.definition import STANDINGS_METRICS
 from r1ray.evaluation.benchmarks.metrics import METRICS, Mean, table_of
 from r1ray.evaluation.benchmarks.standings import Contest
 from r1ray.evaluation.elo import contest_rating, percentile
-from r1ray.evaluation.records import Answered
+from r1ray.evaluation.records import Answered, looks_for_answers
 from r1ray.evaluation.resampling import Bootstrap, Floats, Interval, Metric
 from r1ray.evaluation.statistics import (
     Comparison,
@@ -61,6 +61,9 @@ def metrics_of(
     * ``best@K``, ``weighted_cons@K`` where a reward model scored every sample, K samples a question: the sample with
       the highest score; a vote in which a sample weighs the sigmoid of its score.
     * ``length_mean`` (tokens), ``truncated_rate``, ``no_answer_rate``, ``generated_tokens``, of all samples.
+
+    ``cons@K``, ``weighted_cons@K`` and ``no_answer_rate`` are left out where nobody looks for answers
+    (:func:`~r1ray.evaluation.records.looks_for_answers`).
     * ``unscored``, where there are such samples: how many.
 
     Args:
@@ -76,6 +79,7 @@ def metrics_of(
     everything = sorted(questions, key=lambda question: question.id)
     scored = _scored(everything)
     draw = Bootstrap(seed, num_resamples)
+    can_vote = looks_for_answers(everything)
     metrics: dict[str, Metric] = {}
     ratings: dict[str, Metric] = {}
     if scored and contests is not None and set(names) & set(STANDINGS_METRICS):
@@ -85,7 +89,7 @@ def metrics_of(
         if kind == "pass" and count.isdigit():
             metrics |= _passes(scored, int(count), draw)
         elif kind == "cons" and count.isdigit():
-            metrics |= _consensus(scored, int(count), draw)
+            metrics |= _consensus(scored, int(count), draw) if can_vote else {}
         elif name.startswith(PART):
             metrics |= _of_part(scored, name, draw)
         elif name in METRICS:
@@ -95,8 +99,9 @@ def metrics_of(
         else:
             raise ValueError(f"{name} is no metric.")
     if scored and all(sample.score is not None for question in scored for sample in question.samples):
-        metrics |= _by_reward_model(scored, max(len(question.samples) for question in everything), draw)
-    return metrics | _of_all_samples(everything, draw)
+        k = max(len(question.samples) for question in everything)
+        metrics |= _by_reward_model(scored, k, draw, can_vote=can_vote)
+    return metrics | _of_all_samples(everything, draw, has_answers=can_vote)
 
 
 def group_metrics(questions: Sequence[Answered], key: str) -> GroupMeans:
@@ -231,7 +236,7 @@ def _votes_again(questions: list[Answered], weights: list[Floats], k: int, draw:
     return right_R / len(questions), tied_R / len(questions)
 
 
-def _by_reward_model(scored: list[Answered], k: int, draw: Bootstrap) -> dict[str, Metric]:
+def _by_reward_model(scored: list[Answered], k: int, draw: Bootstrap, *, can_vote: bool) -> dict[str, Metric]:
     enough, left_out = _with_enough(f"best@{k}", scored, k)
     if not enough:
         return left_out
@@ -247,7 +252,7 @@ def _by_reward_model(scored: list[Answered], k: int, draw: Bootstrap) -> dict[st
         return totals_R / len(enough)
 
     metrics = {f"best@{k}": draw.choice(best, best_again if k > 1 else None)} | left_out
-    if any(question.classes is None for question in enough):
+    if not can_vote or any(question.classes is None for question in enough):
         return metrics
     weights = [1 / (1 + np.exp(-row.clip(-500, 500))) for row in scores]  # beyond, exp has no number
     weighted = [
@@ -324,7 +329,7 @@ def _contest_ratings(contest: Contest, problems: Mapping[str, list[float]]) -> l
     return [rating_of[place] for place in places]
 
 
-def _of_all_samples(questions: list[Answered], draw: Bootstrap) -> dict[str, Metric]:
+def _of_all_samples(questions: list[Answered], draw: Bootstrap, *, has_answers: bool) -> dict[str, Metric]:
     questions = [question for question in questions if question.samples]
     num_tokens = [[float(sample.num_tokens) for sample in question.samples] for question in questions]
     truncated = [[float(sample.is_truncated) for sample in question.samples] for question in questions]
@@ -333,7 +338,7 @@ def _of_all_samples(questions: list[Answered], draw: Bootstrap) -> dict[str, Met
     return {
         "length_mean": draw.mean(num_tokens, is_share=False),
         "truncated_rate": draw.mean(truncated),
-        "no_answer_rate": draw.mean(unanswered),
+        **({"no_answer_rate": draw.mean(unanswered)} if has_answers else {}),
         **({"unscored": Metric(float(num_unscored))} if num_unscored else {}),
         "generated_tokens": Metric(math.fsum(map(sum, num_tokens))),
     }

@@ -10,7 +10,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from r1ray.evaluation.effects import BEFORE, EFFECT, Effect
+from r1ray.evaluation.effects import BEFORE, CHANGE, EFFECT, Effect
 from r1ray.evaluation.summary import PART, ModelComparison
 
 WIDTH = 120
@@ -96,7 +96,7 @@ def outcome_of(recipe: str, metrics: Mapping[str, float]) -> str:
     parts = []
     answers = metrics.get("no_answer_rate", 0.0) < 1  # without any there is nothing that could vote
     for name, value in metrics.items():
-        if name.endswith(("_low", "_high", "/tie_rate", "_tokens")) or name.startswith((EFFECT, BEFORE)):
+        if name.endswith(("_low", "_high", "/tie_rate", "_tokens")) or name.startswith((EFFECT, BEFORE, CHANGE)):
             continue
         if (name.endswith("_rate") and not value) or (name.startswith("cons@") and not answers):
             continue
@@ -128,10 +128,19 @@ def effects_table(rows: Sequence[tuple[str, str, Effect]]) -> str:
 
 def comparison_line(title: str, compared: ModelComparison) -> str:
     """Two models on the same questions."""
+    return f"{title}, model minus against: {_difference(compared)}"
+
+
+def change_line(compared: ModelComparison) -> str:
+    """One model after training against itself before."""
+    return f"pass@1, last minus first evaluation: {_difference(compared)}"
+
+
+def _difference(compared: ModelComparison) -> str:
     paired = compared.comparison
     left_out = f"; {compared.num_left_out} questions left out" if compared.num_left_out else ""
     return (
-        f"{title}, model minus against: {paired.difference.value:+.3f} (95 % {paired.difference.low:+.3f} .. "
+        f"{paired.difference.value:+.3f} (95 % {paired.difference.low:+.3f} .. "
         f"{paired.difference.high:+.3f}, p = {paired.p_value:.4f}, paired over {compared.num_questions} questions, "
         f"better on {paired.num_better}, worse on {paired.num_worse}{left_out})"
     )

@@ -24,7 +24,8 @@ from r1ray.learner.kl_reference import AdaptersOff, FrozenReference, NoReference
 from r1ray.learner.offload import Offload
 from r1ray.learner.policy import Packed, PolicyModel, check_policy, pack_sequences
 from r1ray.learner.rows import Rows, charge_kl, make_rows, microbatch_loss
-from r1ray.types import Float32Array, Int32Array, Minibatch, Shard, StepStats
+from r1ray.telemetry.learned import Learned, learned_of
+from r1ray.types import Float32Array, Int32Array, Minibatch, SampleRef, Shard, StepStats
 from r1ray.weights.publisher import Sender, open_sender
 from r1ray.weights.snapshot import SnapshotPlace
 from r1ray.weights.stream import WeightStream
@@ -62,6 +63,7 @@ class GRPOLearner(DeepSpeedLearner):
         self._offload = Offload(self._engine, config, self._reference.modules, what=spec.offload)
         self._sender: Sender | None = None
         self._step = _Step()
+        self._learned: dict[str, Learned] = {}  # by trajectory, of the step
 
     def _make_reference(self, policy: PolicyModel) -> NoReference | AdaptersOff | FrozenReference:
         if self._algo.kl_coefficient == 0:
@@ -102,6 +104,8 @@ class GRPOLearner(DeepSpeedLearner):
             for minibatch in shard.minibatches
         ]
         sums, norms = self._step.sums, self._step.norms
+        if not norms:
+            self._learned = {}
         if self._charges_kl:
             rows = self._charge_kl(rows, sums)
         old: list[list[torch.Tensor | None]] = [[None] * len(micro) for micro in rows]  # log pi_old of the learner
@@ -111,11 +115,12 @@ class GRPOLearner(DeepSpeedLearner):
         for index, minibatch in enumerate(shard.minibatches):
             is_first = not norms
             losses = []
-            for micro, old_logp in zip(rows[index], old[index], strict=True):
+            for samples, micro, old_logp in zip(minibatch.microbatches, rows[index], old[index], strict=True):
                 loss, logp = self._learn(micro, old_logp, minibatch, sums, is_first=is_first)
                 losses.append((loss, micro.group_ids))
-                if is_first or old_logp is not None:
-                    found = logp if old_logp is None else old_logp
+                found, num_updates = (logp, len(norms)) if old_logp is None else (old_logp, 0)
+                self._note_learned(samples, micro, found, num_updates=num_updates)
+                if not num_updates:
                     self._step.worst = _add_mismatch(sums, micro, found, self._step.worst)
             norms.append(self._update(losses))
         everything = [micro for minibatch in rows for micro in minibatch]
@@ -153,6 +158,17 @@ class GRPOLearner(DeepSpeedLearner):
             for name, value in parts.items():
                 sums[name] += value.item()
         return loss.detach(), logp.detach()
+
+    def _note_learned(self, samples: Sequence[SampleRef], micro: Rows, logp: torch.Tensor, *, num_updates: int) -> None:
+        if self._is_first_of_row and not micro.is_empty:
+            found, ids = logp.float().cpu().numpy(), [sample.id for sample in samples]
+            self._learned |= learned_of(ids, found, micro.lengths_B.tolist(), num_updates=num_updates)
+
+    def learned(self) -> dict[str, Learned]:
+        """Return log p of the tokens that this rank has trained on in the last step, by trajectory, and once: by the
+        policy before the step where that was computed, else by the one that the updates before had made."""
+        found, self._learned = self._learned, {}
+        return found
 
     @property
     def _charges_kl(self) -> bool:

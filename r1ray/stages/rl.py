@@ -61,6 +61,7 @@ from r1ray.stages.training import (
     load,
     model_path,
     recent_mean,
+    say_change,
     say_form,
 )
 from r1ray.telemetry.console import Progress
@@ -357,6 +358,7 @@ class _Job:
             slots=self._config.eval_slots,
             deadline_s=self._config.deadlines.decided.generate_s,
             book=FailureBook(refuse_before_training) if step == 0 else self._book,
+            record=lambda records: running.recorder.record_evaluation(step, records, running.eval_groups),
         )
 
     def _probe(self) -> list[Int32Array]:
@@ -392,7 +394,8 @@ class _Job:
         if evaluated is None:
             return trained
         progress.table(*evaluated)
-        return evaluated[1] | trained
+        changed = say_change(self._context.run_dir / "rollouts", seed=self._config.seed)
+        return evaluated[1] | trained | changed
 
 
 def _with_local_models(config: RunConfig) -> RunConfig:

@@ -14,6 +14,9 @@ from typing import Any
 
 from r1ray.config import Deadlines
 from r1ray.data.template import Form
+from r1ray.evaluation.effects import CHANGE
+from r1ray.evaluation.kept import compare_steps
+from r1ray.evaluation.tables import change_line
 from r1ray.loop.checkpoint import Checkpoints, LoopState
 from r1ray.runtime.deadline import within
 from r1ray.runtime.events import doing
@@ -110,6 +113,22 @@ async def _wait_for_learner(awaitable: Awaitable[None], what: str, deadlines: De
         owner=f"the learner group ({what})",
         key="deadlines.checkpoint_s",
     )
+
+
+def say_change(rollouts: Path, *, seed: int) -> dict[str, float]:
+    """Log what training did to pass@1, question by question, and return it as metrics of the stage; nothing where there
+    are no two evaluations to compare."""
+    compared = compare_steps(rollouts, seed=seed)
+    if compared is None:
+        return {}
+    logger.info(change_line(compared))
+    change = compared.comparison.difference
+    return {
+        f"{CHANGE}pass@1": change.value,
+        f"{CHANGE}pass@1_low": change.low,
+        f"{CHANGE}pass@1_high": change.high,
+        f"{CHANGE}p_value": compared.comparison.p_value,
+    }
 
 
 def recent_mean(rows: Sequence[Mapping[str, float]], metric: str, *, count: int = 10) -> float:

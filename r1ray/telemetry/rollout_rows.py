@@ -8,15 +8,15 @@ What the engine saw in a branch is ``prompt_tokens`` followed by the tokens of t
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Any, Literal, TypeAlias, TypedDict
 
 import numpy as np
 import pyarrow as pa
 
 from r1ray.checks import MathAnswer
+from r1ray.telemetry.learned import Learned
 from r1ray.types import (
-    Float32Array,
     GroupRecord,
     Int32Array,
     Outcome,
@@ -192,16 +192,7 @@ class RolloutRow(TypedDict, total=False):
     """What followed the prompt, in order, branch after branch."""
 
 
-@dataclass(frozen=True, slots=True)
-class Learned:
-    """The learner's log-probabilities of a trajectory's policy tokens."""
-
-    logprobs: Float32Array  # [T] float32, of all policy segments, one after the other
-    num_updates: int
-    """Of the step, before the forward pass that they are of."""
-
-
-Ends: TypeAlias = Callable[[Int32Array, str], Sequence[int] | None]
+Ends: TypeAlias = Callable[[Sequence[int] | Int32Array, str], Sequence[int] | None]
 """Where tokens end in their text: :class:`r1ray.telemetry.token_ends.TokenEnds`."""
 
 

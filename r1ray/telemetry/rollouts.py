@@ -19,9 +19,10 @@ from r1ray.errors import UserError
 from r1ray.interfaces import Lent
 from r1ray.runtime.disk import written_with_room
 from r1ray.runtime.files import written_aside
+from r1ray.telemetry.learned import Learned
 from r1ray.telemetry.metrics import append_row, read_rows, rewind_rows
 from r1ray.telemetry.reflection import measure_step
-from r1ray.telemetry.rollout_rows import SCHEMA, Ends, Learned, RolloutRow, rows_of, set_aside_rows
+from r1ray.telemetry.rollout_rows import SCHEMA, Ends, RolloutRow, rows_of, set_aside_rows
 from r1ray.telemetry.token_ends import ends_of
 from r1ray.types import GroupRecord, Trajectory
 

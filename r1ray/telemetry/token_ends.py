@@ -13,6 +13,8 @@ from collections.abc import Callable, Sequence
 from itertools import accumulate
 from pathlib import Path
 
+from r1ray.types import Int32Array
+
 logger = logging.getLogger(__name__)
 
 Decode = Callable[[Sequence[int]], str]
@@ -36,7 +38,7 @@ class TokenEnds:
         self._start = len(decode([before]))
         self._pieces: dict[int, str] = {}
 
-    def __call__(self, token_ids: Sequence[int], text: str) -> list[int] | None:
+    def __call__(self, token_ids: Sequence[int] | Int32Array, text: str) -> list[int] | None:
         """Return the end of each token in ``text``; what follows the text, as an end-of-sequence token does, is empty.
         None where the tokens do not spell the text."""
         ids = [int(token) for token in token_ids]
@@ -83,7 +85,7 @@ class TokenEnds:
         return last
 
 
-def ends_of(model: str) -> Callable[[Sequence[int], str], list[int] | None]:
+def ends_of(model: str) -> Callable[[Sequence[int] | Int32Array, str], list[int] | None]:
     """Return what finds the ends of a model's tokens. A tokenizer that cannot be had here costs the ends, and no run:
     they are None then.
 

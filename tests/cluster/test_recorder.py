@@ -36,7 +36,7 @@ class Writer:
     ) -> None:
         self.is_killed = asyncio.Event()
 
-        async def write(step: int, records: Any, lent: Any, name: str, *, again: bool) -> Path:
+        async def write(step: int, records: Any, lent: Any, name: str, *, learned: Any, again: bool) -> Path:
             await asyncio.sleep(0)
             if hangs or is_slow:
                 await self.is_killed.wait()
@@ -98,6 +98,18 @@ def test_what_a_lost_writer_had_in_flight_is_written_by_the_next_one(caplog: pyt
         run(scenario())
     (line,) = caplog.messages
     assert "Another one writes step 2" in line
+
+
+def test_an_evaluation_is_written_by_its_own_name_and_let_go_by_who_holds_it() -> None:
+    async def scenario() -> None:
+        wrote: list[tuple[int, bool]] = []
+        role, groups, _ = proxy(Writer(wrote))
+        others = Groups()
+        await role.record_evaluation(4, records(4), others)  # type: ignore[arg-type]
+        await role.flush()
+        assert wrote == [(4, False)] and (groups.dropped, others.dropped) == ([], ["0/4"])
+
+    run(scenario())
 
 
 def test_a_step_over_which_every_writer_ends_is_lost_in_a_line_and_the_next_ones_are_written(

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from r1ray.evaluation.records import Answered, Sample, from_json, to_json
+from r1ray.evaluation.records import Answered, Sample, from_json, looks_for_answers, to_json
 
 numbers = st.floats(allow_nan=False)
 texts = st.text(st.characters(exclude_categories=[]), max_size=20)
@@ -44,6 +44,26 @@ def test_a_question_is_read_as_it_was_written(question: Answered) -> None:
 def test_only_a_full_mark_is_right(value: float | None, is_right: bool) -> None:
     sample = Sample(text="", num_tokens=0, is_truncated=False, extracted=None, value=value, metrics={}, detail="")
     assert sample.is_right is is_right
+
+
+def judged(answer: str | None, value: float | None, detail: str = "") -> Answered:
+    sample = Sample(text="", num_tokens=1, is_truncated=False, extracted=answer, value=value, metrics={}, detail=detail)
+    return Answered(id="1", groups={}, num_prompt_tokens=1, samples=(sample,), classes=None)
+
+
+@pytest.mark.parametrize(
+    ("questions", "looks"),
+    [
+        ([judged("4", 1.0), judged(None, 0.0, "no_answer: none in an accepted form")], True),
+        ([judged(None, 0.0, "no_answer")], True),
+        ([judged(None, 0.0), judged("4", 0.0)], True),
+        ([judged(None, 1.0), judged("by chance", 1.0)], False),
+        ([judged(None, 0.0), judged(None, None)], False),
+        ([], False),
+    ],
+)
+def test_who_reads_the_whole_text_looks_for_no_answers(questions: list[Answered], looks: bool) -> None:
+    assert looks_for_answers(questions) is looks
 
 
 def test_another_row_is_refused() -> None:

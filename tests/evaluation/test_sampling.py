@@ -14,6 +14,7 @@ from r1ray.evaluation.summary import metrics_of
 from r1ray.reward.failure_book import FailureBook
 from r1ray.types import (
     EvalResult,
+    GroupRecord,
     GroupRequest,
     Outcome,
     Prompt,
@@ -264,3 +265,50 @@ def test_a_failure_that_the_book_refuses_ends_the_evaluation() -> None:
     scorer = FakeScorer(lambda each: Scored(0.0, {"mine": 0.0}, (failure,)))
     with pytest.raises(OwnFunctionFailed, match="planted on a"):
         answers(groups(scorer), {0: make_prompt("a")}, samples=2, book=FailureBook(refuse))
+
+
+def recorded(runner: FakeGroups, record: Any) -> EvalResult:
+    return asyncio.run(
+        evaluate(
+            runner,
+            [make_prompt("a"), make_prompt("b")],
+            benchmark="sums",
+            samples=2,
+            sampling=SAMPLING,
+            seed=1,
+            slots=64,
+            deadline_s=60,
+            record=record,
+        )
+    )
+
+
+def test_an_evaluation_hands_its_groups_to_the_log_while_their_texts_are_held() -> None:
+    runner, found = groups(), list[Any]()
+
+    async def record(records: Sequence[GroupRecord]) -> None:
+        found.extend(records)
+        assert all(runner.worker.held(name) for each in records if each.group for name in each.group.ids)
+
+    assert recorded(runner, record).metrics["pass@1"] == 0.5
+    assert [(each.group_id, each.prompt.id, each.status, each.advantages) for each in found] == [
+        ("eval/sums/0", "a", "evaluated", (None, None)),
+        ("eval/sums/1", "b", "evaluated", (None, None)),
+    ]
+
+
+def test_an_evaluation_that_fails_has_its_groups_dropped() -> None:
+    class Broken(FakeScorer):
+        async def score(self, prompt: Prompt, trajectory: Trajectory) -> ScoredTrajectory:
+            if prompt.id == "b":
+                await asyncio.sleep(0.01)
+                raise InfrastructureError("planted")
+            return await super().score(prompt, trajectory)
+
+    async def never(records: Sequence[GroupRecord]) -> None:
+        raise AssertionError
+
+    runner = groups(Broken())
+    with pytest.raises(InfrastructureError, match="planted"):
+        recorded(runner, never)
+    assert asyncio.run(runner.worker.status()).held == 0

@@ -572,3 +572,10 @@ def test_a_part_counts_only_where_it_applies() -> None:
     metrics = metrics_of(questions, ["pass@1", "part/style", "part/nobody"], seed=0)
     assert metrics["part/style"].value == 1.0
     assert "part/nobody" not in metrics
+
+
+def test_a_reward_that_looks_for_no_answer_has_no_votes_and_no_share_without_one() -> None:
+    nothing = [answered(f"{i}", [sample(None, float(i % 2)), sample(None, 1.0)]) for i in range(4)]
+    metrics = metrics_of(nothing, ["pass@1", "cons@2"], seed=0, num_resamples=50)
+    assert metrics["pass@1"].value == 0.75
+    assert not any(name.startswith(("cons@", "no_answer")) for name in metrics)

@@ -57,6 +57,7 @@ def work(rank: int, world_size: int, port: int, out: Path, job: dict[str, Any]) 
                 same = zip(before, snapshot(learner), strict=True)
                 stats.append((str(error), all(torch.equal(old, new) for old, new in same)))
             learner.export(out / f"{name}-step{step}")
+        (out / f"{name}-learned{rank}.pickle").write_bytes(pickle.dumps(learner.learned()))
         if name in job["resume"]:
             learner.load(saved)
             stats.append(train(learner, shards[shard], by_id(rows)))

@@ -15,6 +15,7 @@ import torch
 from r1ray.algo.batching import plan_shards
 from r1ray.config import LoraConfig
 from r1ray.rollout.engine import one_segment
+from r1ray.telemetry.learned import Learned
 from r1ray.types import Minibatch, SampleRef, Shard, Trajectory, VersionSpan
 from tests.real.ranks import run_ranks
 
@@ -221,6 +222,12 @@ def jobs(tmp_path_factory: pytest.TempPathFactory, qwen_folder: Path, llama_fold
             job_step(7, advantage=1e-5, num_minibatches=2),
             algo=ALGO | {"minibatches_per_step": 2, "old_logprobs": "learner"},
         ),
+        "two updates": make_job(
+            qwen_folder,
+            {"zero1": STAGES["zero1"]},
+            job_step(7, advantage=1.0, num_minibatches=2),
+            algo=ALGO | {"minibatches_per_step": 2},
+        ),
         **{
             f"{number} micro-batches": make_job(llama_folder, BFLOAT16, split_step(number), moved=True)
             for number in (1, 128)
@@ -410,3 +417,43 @@ def test_where_the_learner_recomputes_pi_old_the_engines_rounding_clips_nothing(
     assert stats.metrics["mismatch/fresh_kl"] == pytest.approx(stats.metrics["mismatch/kl"]) and (
         0.01 < stats.metrics["mismatch/fresh_mean_logprob_diff"] < stats.metrics["mismatch/fresh_max_logprob_diff"]
     )
+
+
+def learned(out: Path, name: str) -> dict[str, Learned]:
+    """What both ranks tell the rollout log of the last step."""
+    found = [pickle.loads((out / f"{name}-learned{rank}.pickle").read_bytes()) for rank in range(2)]
+    assert not found[0].keys() & found[1].keys(), "ranks that share rows tell of them once"
+    return found[0] | found[1]
+
+
+@pytest.mark.parametrize(
+    ("job", "variant"),
+    [("stages", "zero1"), ("stages", "zero3"), ("sequence parallel", "sequence_parallel"), ("recomputed", "zero1")],
+)
+def test_the_rollout_log_is_told_the_policys_own_log_probabilities_before_the_step(
+    jobs: dict[str, Job], job: str, variant: str
+) -> None:
+    out, made = jobs[job]
+    before = out / f"{variant}-step1" if len(made["steps"]) == 2 else Path(made["model"])
+    _, rows, _ = made["steps"][-1]
+    found = learned(out, variant)
+    assert found.keys() == {row.id for row in rows}
+    model = load(before)
+    for row, (expected, _, _) in zip(rows, plain_logprobs(model, model, rows), strict=True):
+        assert found[row.id].num_updates == 0 and found[row.id].logprobs.dtype == np.float32
+        np.testing.assert_allclose(found[row.id].logprobs, expected.detach().numpy(), atol=1e-4)
+
+
+def test_without_a_pass_before_the_step_the_second_minibatch_is_told_of_after_an_update(jobs: dict[str, Job]) -> None:
+    out, made = jobs["two updates"]
+    shards, rows, _ = made["steps"][0]
+    found, model = learned(out, "zero1"), load(Path(made["model"]))
+    first = {each.id for shard in shards for micro in shard.minibatches[0].microbatches for each in micro}
+    assert {name for name, each in found.items() if each.num_updates == 0} == first
+    assert {each.num_updates for each in found.values()} == {0, 1}
+    apart = 0.0
+    for row, (expected, _, _) in zip(rows, plain_logprobs(model, model, rows), strict=True):
+        difference = np.abs(found[row.id].logprobs - expected.detach().numpy()).max()
+        assert row.id not in first or difference < 1e-4
+        apart = max(apart, float(difference))
+    assert apart > 1e-3, "the update moved the policy"

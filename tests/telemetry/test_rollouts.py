@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from r1ray.errors import PartFailure, UserError
-from r1ray.telemetry.rollout_rows import Learned, trajectory_of
+from r1ray.telemetry.learned import Learned
+from r1ray.telemetry.rollout_rows import trajectory_of
 from r1ray.telemetry.rollouts import EVALUATION, RolloutLog, read_rollouts, reflection_rows, rollout_steps
 from r1ray.telemetry.stored_groups import stored_step
 from r1ray.types import (
