@@ -9,7 +9,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1] / "r1ray"
 ROWS = (  # from the bottom
-    "__init__ checks errors config",
+    "checks errors config",
     "types runtime",
     "interfaces algo",
     "weights data sandbox telemetry",
@@ -21,8 +21,8 @@ ROWS = (  # from the bottom
     "recipes",
     "doctor",
     "commands",
-    "main",
-    "__main__",
+    "main library",
+    "__main__ __init__",
 )
 RANK = {name: rank for rank, row in enumerate(ROWS) for name in row.split()}
 ONLY_IN = {

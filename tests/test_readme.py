@@ -30,7 +30,13 @@ NEEDED = (
     *("README.md", "conf/README.md", "conf/algo/README.md", "conf/recipe/README.md", "conf/experiment/README.md"),
     *("conf/benchmark/README.md", "k8s/README.md", "launch/README.md", "tests/README.md", "r1ray/README.md"),
     *("r1ray/data/README.md", "r1ray/doctor/README.md", "r1ray/evaluation/README.md", "r1ray/examples/README.md"),
-    *("r1ray/learner/README.md", "r1ray/planning/README.md", "r1ray/reward/README.md", "r1ray/reward/math/README.md"),
+    *(
+        "r1ray/learner/README.md",
+        "r1ray/library/README.md",
+        "r1ray/planning/README.md",
+        "r1ray/reward/README.md",
+        "r1ray/reward/math/README.md",
+    ),
     *("r1ray/sandbox/README.md", "r1ray/telemetry/README.md", "r1ray/weights/README.md"),
 )
 MAX_LINES, MAX_WIDTH = 150, 120

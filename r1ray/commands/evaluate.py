@@ -34,10 +34,16 @@ def parser() -> Parser:
 def command(arguments: Sequence[str]) -> None:
     """Evaluate a model, or two."""
     given = parser().read(arguments)
+    evaluate_benchmarks(given.words, config_dir=given.config_dir)
+
+
+def evaluate_benchmarks(words: Sequence[str], *, config_dir: str | None = None) -> list[dict[str, Any]]:
+    """Evaluate what overrides ask for. Returns the results: of the model on each benchmark, then of the other one.
+    Raises R1RayError."""
     # conf/benchmark/ makes a config group of the name, and a group takes one file and no list.
-    overrides = [re.sub(r"^(\+{0,2})benchmark=", r"\1benchmarks=", word) for word in given.words]
-    config = compose(overrides, schema=EvaluationConfig, name="eval", config_dir=given.config_dir)
-    config.benchmarks = _with_own(config.benchmarks, own_folder(given.config_dir))
+    overrides = [re.sub(r"^(\+{0,2})benchmark=", r"\1benchmarks=", word) for word in words]
+    config = compose(overrides, schema=EvaluationConfig, name="eval", config_dir=config_dir)
+    config.benchmarks = _with_own(config.benchmarks, own_folder(config_dir))
     from r1ray.cluster.placement import preflight
     from r1ray.stages.evaluate.stage import evaluate_models
     from r1ray.stages.evaluate.task import memo_of
@@ -48,7 +54,7 @@ def command(arguments: Sequence[str]) -> None:
     is_new = not memo.exists()
     with removed_if_refused(memo.parent):
         try:
-            evaluate_models(config)
+            return evaluate_models(config)
         except UserError:
             if is_new:
                 memo.unlink(missing_ok=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from r1ray.commands.arguments import Parser
@@ -42,20 +43,22 @@ def command(arguments: Sequence[str]) -> None:
     """Run the configured recipe in its run folder, or show what would be run."""
     given = parser().read(arguments)
     config = compose(given.words, config_dir=given.config_dir)
+    if given.cfg:
+        config, stages = _planned(config)
+        return _show(config, stages)
+    run_recipe(config)
+
+
+def run_recipe(config: RunConfig) -> Path:
+    """Run a recipe in its run folder, which is returned. Raises R1RayError."""
     from r1ray.cluster.placement import preflight
-    from r1ray.recipes import configs_by_name, configs_of, stages_of
+    from r1ray.recipes import configs_by_name, configs_of
     from r1ray.stages.base import Context
-    from r1ray.stages.deadlines import with_deadlines
     from r1ray.stages.inputs import check_inputs
     from r1ray.stages.lookups import check_names
-    from r1ray.stages.machine import check_memory, placed_here
+    from r1ray.stages.machine import check_memory
 
-    config = placed_here(config)
-    if not config.graph:  # each stage of a graph decides its own when it has its model
-        config = with_deadlines(config)
-    stages = stages_of(config)
-    if given.cfg:
-        return _show(config, stages)
+    config, stages = _planned(config)
     run_dir = run_folder(config)
     configs = configs_by_name(config, stages)
     check_names(configs)
@@ -66,6 +69,19 @@ def command(arguments: Sequence[str]) -> None:
     context = Context(run_dir, run_dir.parent / "artifacts")
     with reserved(run_dir):
         _run_alone(config, stages, context)
+    return run_dir
+
+
+def _planned(config: RunConfig) -> tuple[RunConfig, Sequence[Stage]]:
+    """Return the configuration placed on this machine and with its deadlines, and its stages."""
+    from r1ray.recipes import stages_of
+    from r1ray.stages.deadlines import with_deadlines
+    from r1ray.stages.machine import placed_here
+
+    config = placed_here(config)
+    if not config.graph:  # each stage of a graph decides its own when it has its model
+        config = with_deadlines(config)
+    return config, stages_of(config)
 
 
 def _run_alone(config: RunConfig, stages: Sequence[Stage], context: Context) -> None:

@@ -151,13 +151,28 @@ def _kind(outcome: Unscorable | ScoringFailed) -> str:
     return "reward_error" if outcome.failures else "infrastructure_error"
 
 
-async def _score_all(path: str, reward: RewardConfig, sandbox: SandboxConfig, write: Callable[[Row], None]) -> None:
+async def score_rows(
+    rows: Iterator[tuple[int, Row | str]],
+    reward: RewardConfig,
+    sandbox: SandboxConfig,
+    write: Callable[[Row], None],
+    *,
+    is_isolated: bool = True,
+) -> None:
+    """Score rows, and have each outcome written in their order.
+
+    Args:
+        rows: as :func:`read_rows` yields them.
+        is_isolated: functions of the user's are called in a process of their own, which they may end.
+
+    Raises UserError, SandboxUnavailable and OwnFunctionFailed.
+    """
     book = FailureBook()
-    has_own = any(part.function is not None for part in reward.parts.values())
+    has_own = is_isolated and any(part.function is not None for part in reward.parts.values())
     scorer = IsolatedScorer(reward, sandbox) if has_own else RewardScorer(reward, sandbox, programs=None)
     under_way: deque[asyncio.Task[Row]] = deque()
     try:
-        for number, row in read_rows(path):
+        for number, row in rows:
             under_way.append(asyncio.create_task(score_row(scorer, number, row, book)))
             if len(under_way) >= WINDOW:
                 write(await under_way.popleft())
@@ -192,7 +207,7 @@ def score_file(path: str, reward: RewardConfig, sandbox: SandboxConfig, sink: Te
             if len(malformed) <= MAX_REPORTED:
                 logger.warning(f"{path}: {row['detail']}")
 
-    asyncio.run(_score_all(path, reward, sandbox, write))
+    asyncio.run(score_rows(read_rows(path), reward, sandbox, write))
     sink.flush()
     if not outcomes.total() - outcomes["malformed"]:
         raise UserError(f"{path}: no row that can be scored" + (f"; {malformed[0]}" if malformed else ": it is empty."))
