@@ -13,7 +13,8 @@ from typing import Any
 
 import pytest
 
-from r1ray.telemetry.rollouts import read_rollouts
+from r1ray.telemetry.rollouts import EVALUATION, read_rollouts
+from r1ray.telemetry.timeline import read_events
 from tests.real.running import (
     SMALL,
     TURNS,
@@ -236,3 +237,44 @@ def test_a_run_that_goes_on_from_a_checkpoint_repeats_every_metric_to_the_last_b
     assert sorted(path.name for path in (folder / "checkpoints").iterdir()) == ["1", "2", "3", "best.json"]
     num_turns = 3 if placement == "colocated" else 0  # before the ranks start, and before steps 2 and 3
     assert turns_in_logs(folder) == dict.fromkeys(TURNS, num_turns)
+
+
+# ---------------------------------------------------------------------- what a page needs
+
+
+def test_trained_rows_have_the_learners_log_probabilities_and_where_each_token_ends(finished: tuple[Path, str]) -> None:
+    rows = [row for row in read_rollouts(finished[0] / "rollouts") if row["group_status"] == "trained"]
+    assert {row["learner_updates"] for row in rows} == {0, 1}, "minibatches of a step"
+    for row in rows:
+        (segment,) = row["segments"]
+        found, sampled = segment["learner_logprobs"], segment["logprobs"]
+        assert found is not None and sampled is not None and len(found) == len(sampled) == len(segment["tokens"])
+        if row["learner_updates"] == 0:
+            assert max(abs(one - other) for one, other in zip(found, sampled, strict=True)) < 1e-3, "float32, fresh"
+        ends = segment["token_ends"]
+        assert ends is not None and ends == sorted(ends) and ends[-1:] == [len(segment["text"])][: len(ends)]
+
+
+def test_evaluations_are_kept_with_their_texts_and_compared_at_the_end(finished: tuple[Path, str]) -> None:
+    folder, printed = finished
+    logged = {row["step"]: row["eval/heldout/pass@1"] for row in metrics(folder) if "eval/heldout/pass@1" in row}
+    for step, expected in logged.items():
+        rows = list(read_rollouts(folder / "rollouts", step=step, name=EVALUATION))
+        assert len(rows) == 8 and all(row["group_status"] == "evaluated" and row["response_text"] for row in rows)
+        assert sum(row["rewards"]["accuracy"] >= 1 for row in rows) / 8 == pytest.approx(expected)
+    assert "pass@1, last minus first evaluation: " in printed
+    manifest = json.loads((folder / "stages" / "rl" / "manifest.json").read_text())
+    assert "change/pass@1" in json.dumps(manifest)
+
+
+def test_every_process_has_told_what_it_did(finished: tuple[Path, str]) -> None:
+    events = read_events(finished[0]).to_pylist()
+    kinds = {(event["actor"].rpartition(" ")[0], event["kind"]) for event in events}
+    assert kinds >= {
+        *(("driver", "start"), ("driver", "wait"), ("driver", "learn"), ("driver", "publish"), ("driver", "evaluate")),
+        *(("rollout worker", "start"), ("rollout worker", "generate"), ("rollout worker", "pause")),
+        *(("rollout worker", "evaluate"), ("rollout worker", "load"), ("reward worker", "score")),
+        *(("learner rank", "start"), ("learner rank", "learn"), ("learner rank", "save"), ("rollout log", "record")),
+    }
+    assert all(event["start"] <= event["end"] for event in events)
+    assert not [event for event in events if event["kind"] in ("dropped", "fault")]
