@@ -149,12 +149,17 @@ class SupervisedConfig:
     """Steps between two evaluations during training. 0: only before the first and after the last step. Unit: steps."""
     eval_rows: int = 512
     """Held-out rows of one evaluation."""
+    samples: int = 0
+    """Answers to each held-out prompt of ``data.eval`` that rollout engines give with the model before and after
+    recipe=sft: pass@1, parts of the reward, and texts in ``rollouts/``. How many prompts, and how they are sampled, is
+    as in the last evaluation of ``eval``. 0: none."""
 
     def __post_init__(self) -> None:
         for key in ("epochs", "sequences_per_step", "eval_rows"):
             at_least(f"supervised.{key}", getattr(self, key), 1)
         at_least("supervised.max_tokens", self.max_tokens, 2)
         at_least("supervised.eval_every", self.eval_every, 0)
+        at_least("supervised.samples", self.samples, 0)
         for key in ("train", "eval"):
             if getattr(self, key) is not None:
                 check_source(f"supervised.{key}", getattr(self, key))

@@ -93,6 +93,7 @@ MEASURES = (
     "eval.compare",
     "supervised.eval_every",
     "supervised.eval_rows",
+    "supervised.samples",
 )
 MAY_GROW = ("steps", "supervised.epochs")
 

@@ -381,6 +381,13 @@ class RunConfig:
             raise ValueError(
                 f"model={self.model}: prepare.maker={maker} makes its own; set prepare.maker=null to bring yours."
             )
+        if self.supervised.samples and (self.recipe != "sft" or self.data.eval is None):
+            raise ValueError(
+                f"supervised.samples={self.supervised.samples}: the model answers held-out prompts, and recipe="
+                f"{self.recipe} has data.eval={self.data.eval}; needs recipe=sft and data.eval=PATH, or 0."
+            )
+        if self.supervised.samples:
+            self.reward.require_parts()
         together = self.sequences_per_row  # in one micro-batch
         if together * self.supervised.max_tokens > self.learner.max_tokens_per_microbatch:
             raise ValueError(

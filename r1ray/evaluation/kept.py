@@ -1,17 +1,24 @@
 """Answers of evaluations in training, as the rollout log keeps them (``rollouts/eval_step=000120.parquet``).
 
 RolloutRow --answered_of--> Answered --compare_steps--> pass@1 of two steps, paired by question
+Answered --keep_answers--> the same file, of a stage whose model is asked when it does not train
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from r1ray.evaluation.records import ACCURACY, Answered, Sample
 from r1ray.evaluation.summary import ModelComparison, compare_models
-from r1ray.telemetry.rollout_rows import RolloutRow
-from r1ray.telemetry.rollouts import EVALUATION, read_rollouts, rollout_steps
+from r1ray.runtime.files import written_aside
+from r1ray.telemetry.rollout_rows import SCHEMA, RolloutRow, group_columns
+from r1ray.telemetry.rollouts import EVALUATION, read_rollouts, rollout_file, rollout_steps
+from r1ray.types import GroupRecord, Prompt
 
 COLUMNS = (
     *("group_id", "prompt_id", "domain", "extracted", "reward", "rewards", "outcome", "label", "detail"),
@@ -54,6 +61,52 @@ def compare_steps(folder: Path, *, seed: int) -> ModelComparison | None:
     if not _scored(first) & _scored(last):
         return None
     return compare_models(last, first, seed=seed)
+
+
+def keep_answers(
+    folder: Path, step: int, *, stage: str, name: str, prompts: Sequence[Prompt], answered: Mapping[int, Answered]
+) -> None:
+    """Write the answers to prompts, by their numbers, as the evaluation of a step.
+
+    Args:
+        folder: ``rollouts`` of a run.
+        name: of the prompts.
+    """
+    rows = [
+        _group_columns(step, stage, f"eval/{name}/{number}", prompts[number]) | _sample_columns(index, sample)
+        for number, question in sorted(answered.items())
+        for index, sample in enumerate(question.samples)
+    ]
+    folder.mkdir(parents=True, exist_ok=True)
+    with written_aside(rollout_file(folder, step, name=EVALUATION)) as aside:
+        pq.write_table(pa.Table.from_pylist(rows, schema=SCHEMA), aside, compression="zstd")
+
+
+def _group_columns(step: int, stage: str, group_id: str, prompt: Prompt) -> dict[str, Any]:
+    return group_columns(
+        step,
+        stage,
+        GroupRecord(group_id=group_id, prompt=prompt, group=None, advantages=(), status="evaluated"),
+    )
+
+
+def _sample_columns(index: int, sample: Sample) -> dict[str, Any]:
+    """Return the columns of a sample: of its tokens only the number is known, and of its reward the accuracy."""
+    is_scored = sample.value is not None
+    label, _, detail = sample.detail.partition(": ")
+    return {
+        "trajectory": index,
+        "response_text": sample.text,
+        "extracted": sample.extracted,
+        "reward": sample.value,
+        "rewards": list(sample.metrics.items()),
+        "outcome": "scored" if is_scored else "unscorable" if sample.fault == "reference" else "infrastructure_error",
+        "label": label if is_scored else None,
+        "detail": detail if is_scored else sample.detail,
+        "status": "truncated" if sample.is_truncated else "finished",
+        "num_policy_tokens": sample.num_tokens,
+        "num_turns": 1,
+    }
 
 
 def _scored(questions: Iterable[Answered]) -> set[str]:

@@ -51,8 +51,10 @@ from r1ray.stages.training import (
     load,
     model_path,
     recent_mean,
+    say_change,
     say_form,
 )
+from r1ray.stages.tuned_answers import ask
 from r1ray.telemetry.console import Progress, TimeLeft
 from r1ray.telemetry.driver_status import end_step
 from r1ray.telemetry.metrics import MetricsFile
@@ -134,7 +136,14 @@ class SupervisedTraining:
         base = Path(inputs["base"].path) if "base" in inputs else None
         claim_checkpoints(context.run_dir, self.name, lasting_digest(self, inputs))
         job = _Job(self._config, self._objective, self._launch, context, base)
+        has_samples = bool(self._config.supervised.samples)
+        if has_samples:
+            ask(self._config, context, job.model, step=0, stage=self.name)
         metrics = asyncio.run(job.run())
+        if has_samples:
+            metrics |= ask(self._config, context, str(job.export_dir), step=job.num_steps, stage=self.name)
+            metrics |= say_change(context.run_dir / "rollouts", seed=self._config.seed)
+        logger.info(f"stage {self.name}: the model is in {job.export_dir}")
         return Artifact(str(job.export_dir), digest, metrics)
 
 
@@ -147,11 +156,11 @@ class _Job:
         """Everything that can be wrong with what the user gave is found here, before any actor starts."""
         self._config, self._objective, self._launch, self._context = config, objective, launch, context
         self._settings = config.supervised
-        self._model = model_path(base, config.model)
-        tokenizer = self._tokenizer = load_tokenizer(self._model, template=config.data.template, max_model_len=1)
+        self.model = model_path(base, config.model)
+        tokenizer = self._tokenizer = load_tokenizer(self.model, template=config.data.template, max_model_len=1)
         self._form = Form.of(config.data)
-        say_form(tokenizer, self._form, model=self._model)
-        load_generation_config(self._model)
+        say_form(tokenizer, self._form, model=self.model)
+        load_generation_config(self.model)
         self._check_context()
         self._encoder = DialogueEncoder(tokenizer, template=config.data.template, form=self._form)
         os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
@@ -160,28 +169,28 @@ class _Job:
         self._held_out: HeldOut[Any] | None = None
         if held_out is not None:
             self._held_out = HeldOut(name_of(held_out), self._table(held_out, "supervised.eval"))
-        self._num_steps = num_steps(
+        self.num_steps = num_steps(
             len(self._train), epochs=self._settings.epochs, sequences_per_step=self._settings.sequences_per_step
         )
-        self.export_dir = export_dir(context.run_dir, self._num_steps)
+        self.export_dir = export_dir(context.run_dir, self.num_steps)
         self._metrics = MetricsFile(context.run_dir / "metrics.jsonl", stage=objective.stage)
         self._checkpoints = Checkpoints(context.run_dir / "checkpoints", keep=config.checkpoint.keep)
 
     def _check_context(self) -> None:
         from transformers import AutoConfig
 
-        context = getattr(AutoConfig.from_pretrained(self._model), "max_position_embeddings", None)
+        context = getattr(AutoConfig.from_pretrained(self.model), "max_position_embeddings", None)
         if context is not None and context < self._settings.max_tokens:
             raise UserError(
-                f"supervised.max_tokens={self._settings.max_tokens}: the context of model={self._model} has {context} "
+                f"supervised.max_tokens={self._settings.max_tokens}: the context of model={self.model} has {context} "
                 "tokens; needs at most that."
             )
 
     def _table(self, path: Source, key: str) -> Rows[Any]:
         spool, on_bad_row = self._context.run_dir / "data" / f"{key}.arrow", self._config.data.on_bad_row
         what = {
-            "files": [states_of(path), files_of(self._model)],
-            "settings": [path, self._model, asdict(self._form), self._settings.max_tokens, on_bad_row],
+            "files": [states_of(path), files_of(self.model)],
+            "settings": [path, self.model, asdict(self._form), self._settings.max_tokens, on_bad_row],
             "objective": self._objective.stage,
             "token": SPECIAL_TOKEN,
         }
@@ -197,7 +206,7 @@ class _Job:
             on_bad_row=on_bad_row,
         )
         if self._objective.makes == "policy":  # a reward model writes nothing
-            check_pattern_of_rows(self._tokenizer, report.num_marked, model=self._model, rows=named(path, key=key))
+            check_pattern_of_rows(self._tokenizer, report.num_marked, model=self.model, rows=named(path, key=key))
         shown = named(path, key=key).removeprefix(f"{key}=")
         for line in describe(report, shown, key=key, rows=self._objective.rows, max_tokens=self._settings.max_tokens):
             logger.info(line)
@@ -212,18 +221,18 @@ class _Job:
         resumed = go_back(run_dir, self._checkpoints, self._metrics)
         state = resumed[1] if resumed else None
         name = self._held_out.name if self._held_out is not None else ""
-        progress = Progress(num_steps=self._num_steps, benchmark=name)
+        progress = Progress(num_steps=self.num_steps, benchmark=name)
         logger.info(
             f"stage {stage}: {settings.epochs} epochs of {len(self._train)} {self._objective.rows} in "
-            f"{self._num_steps} steps of {settings.sequences_per_step}; {config.learner.num_ranks} learner ranks; "
+            f"{self.num_steps} steps of {settings.sequences_per_step}; {config.learner.num_ranks} learner ranks; "
             "starting them"
         )
         with doing("start"):
             running = await self._launch(
-                config, model=self._model, learner=self._objective.learner, num_updates=self._num_steps
+                config, model=self.model, learner=self._objective.learner, num_updates=self.num_steps
             )
         try:
-            lines = StepLines(num_steps=self._num_steps)
+            lines = StepLines(num_steps=self.num_steps)
 
             def log(metrics: dict[str, float]) -> None:
                 self._metrics.append(metrics)
@@ -238,8 +247,8 @@ class _Job:
                     await load(running.learner, resumed, stage=stage, deadlines=deadlines)
 
             async def finish() -> None:
-                if state is None or state.step < self._num_steps or not self.export_dir.is_dir():
-                    await exported(self._num_steps)
+                if state is None or state.step < self.num_steps or not self.export_dir.is_dir():
+                    await exported(self.num_steps)
 
             loop = SupervisedLoop(
                 config,
@@ -258,14 +267,12 @@ class _Job:
                 await loop.run()
         finally:
             running.shutdown()
-        metrics = self._finish(progress)
-        logger.info(f"stage {stage}: the model is in {self.export_dir}")
-        return metrics
+        return self._finish(progress)
 
     def _finish(self, progress: Progress) -> dict[str, float]:
         rows = self._metrics.read()
         plot_losses(rows, self._context.run_dir / "curves.png", title=self._context.run_dir.name)
-        trained = {"steps": float(self._num_steps), "train_loss": recent_mean(rows, "loss/total")}
+        trained = {"steps": float(self.num_steps), "train_loss": recent_mean(rows, "loss/total")}
         if self._held_out is None:
             return trained
         evaluated = before_and_after(rows, self._held_out.name)

@@ -210,7 +210,7 @@ def rows_of(
         trajectories: by id; of one that is gone, with the worker that held it, the row has no text and no tokens.
         learned: by id, of those that were trained on.
     """
-    columns, group = _group_columns(step, stage, record), record.group
+    columns, group = group_columns(step, stage, record), record.group
     if group is None:
         yield columns
         return
@@ -263,7 +263,8 @@ def trajectory_of(row: RolloutRow) -> Trajectory:
     )
 
 
-def _group_columns(step: int, stage: str, record: GroupRecord) -> dict[str, Any]:
+def group_columns(step: int, stage: str, record: GroupRecord) -> dict[str, Any]:
+    """Return the columns that the rows of a group share."""
     prompt = record.prompt
     return {
         "step": step,

@@ -117,6 +117,7 @@ REFUSED: dict[str, tuple[object, ...]] = {
     "supervised.max_tokens": (1, 0, 2**31),
     "supervised.eval_every": COUNT_OR_NONE,
     "supervised.eval_rows": COUNT,
+    "supervised.samples": COUNT_OR_NONE,
     "collect.num_examples": COUNT,
     "collect.samples": COUNT,
     "collect.keep": COUNT,

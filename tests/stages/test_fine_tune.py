@@ -5,20 +5,22 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from r1ray.config import CheckpointConfig, DataConfig, LearnerConfig, RunConfig, SupervisedConfig
+from r1ray.config import CheckpointConfig, DataConfig, LearnerConfig, RewardConfig, RunConfig, SupervisedConfig
 from r1ray.errors import UserError
 from r1ray.loop.checkpoint import Checkpoints
 from r1ray.loop.supervised_loop import loop_state
 from r1ray.stages.base import Artifact, Context
 from r1ray.stages.extend import add_tokens
 from r1ray.stages.fine_tune import StepLines, SupervisedTraining
-from r1ray.types import Position, Shard, StepStats
+from r1ray.telemetry.rollouts import EVALUATION, read_rollouts
+from r1ray.types import Position, Scored, Shard, StepStats
+from tests.fakes import Events, FakeEngine, FakeGroups, FakeScorer
 from tests.listening import listening
 from tests.loop.test_supervised_loop import FakeSupervisedLearner
 
@@ -236,3 +238,55 @@ def test_a_line_has_the_metrics_that_a_user_watches(said: list[str]) -> None:
     assert said[0] == "step 0  held-out: loss 2.0000"
     assert said[1].startswith("1/8  epoch 0.25  loss 1.5000  100 tokens/s  left ")
     assert "accuracy 0.750" in said[2] and "held-out: accuracy 0.5000" in said[2]
+
+
+# ---------------------------------------------------------------------- answers before and after
+
+
+@dataclass
+class Engines:
+    """In the place of engines and reward actors on Ray."""
+
+    groups: FakeGroups
+    reward_model: None = None
+
+    def shutdown(self) -> None:
+        return
+
+
+def test_the_model_answers_held_out_prompts_before_and_after_and_the_answers_are_kept(
+    tmp_path: Path, llama_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+
+    async def launch(config: Any, *, model: str, **more: object) -> Engines:
+        asked.append(model)
+        is_tuned = "/hf/" in model
+        reward = lambda trajectory: Scored(1.0, {"accuracy": float(is_tuned or trajectory.index == 0)})  # noqa: E731
+        return Engines(FakeGroups(FakeEngine(Events()), FakeScorer(reward)))
+
+    class Whole(Learner):
+        async def export(self, folder: Path, *, checkpoint: Path | None = None) -> None:
+            shutil.copytree(llama_folder, folder)
+
+    monkeypatch.setattr("r1ray.stages.evaluate.missing.launch_evaluation", launch)
+    held_out = jsonl(tmp_path / "held_out.jsonl", [{"prompt": f"1+{n}?", "answer": str(1 + n)} for n in range(6)])
+    config = make_config(tmp_path, llama_folder)
+    settings, data = replace(config.supervised, samples=2), DataConfig(template="none", eval=held_out)
+    config = replace(config, data=data, supervised=settings, reward=RewardConfig(parts={"accuracy": {}}))
+    artifact, _, said = run(tmp_path, config, started=Started(Whole()))
+    assert asked == [str(llama_folder.resolve()), artifact.path]
+    assert (artifact.metrics["pass@1"], artifact.metrics["change/pass@1"]) == (1.0, 0.5)
+    assert artifact.metrics["steps"] == 5, "training has its own"
+    rollouts = tmp_path / "run" / "rollouts"
+    rows = list(read_rollouts(rollouts, step=5, name=EVALUATION))
+    assert len(rows) == 12 and {row["group_status"] for row in rows} == {"evaluated"}
+    assert (rows[0]["prompt_text"], rows[0]["response_text"], rows[0]["reward"]) == ("1+0?", "x", 1.0)
+    assert [row["reward"] for row in read_rollouts(rollouts, step=0, name=EVALUATION)] == [1.0, 0.0] * 6
+    assert "pass@1, last minus first evaluation: +0.500" in "\n".join(said)
+    assert said[-1] == f"stage sft: the model is in {artifact.path}"
+
+
+def test_answers_need_held_out_prompts_and_a_policy(tmp_path: Path, llama_folder: Path) -> None:
+    with pytest.raises(ValueError, match=r"supervised\.samples=2: .*needs recipe=sft and data\.eval=PATH"):
+        make_config(tmp_path, llama_folder, samples=2)

@@ -10,7 +10,7 @@ settings): the same command again reads it, and one that was interrupted asks on
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,7 @@ from r1ray.runtime.files import write_json
 from r1ray.runtime.model_files import check_model, local_folder
 from r1ray.stages.base import Artifact, Context, Input, files_read, inputs_of
 from r1ray.stages.evaluate.asking import read_answers
-from r1ray.stages.evaluate.evaluation import evaluation_of
+from r1ray.stages.evaluate.evaluation import Evaluation, evaluation_of
 from r1ray.stages.evaluate.missing import ask_missing
 from r1ray.stages.evaluate.refused import without_refused
 from r1ray.stages.evaluate.report import result_of, show, show_comparison
@@ -40,6 +40,20 @@ def evaluate_models(config: EvaluationConfig) -> list[dict[str, Any]]:
         UserError: what the user gave cannot be evaluated; before any actor starts.
         InfrastructureError: some samples could not be scored; the same command asks for those again.
     """
+    evaluations = answered_evaluations(config)
+    results = [result_of(evaluation, parts=config.reward.parts, seed=config.seed) for evaluation in evaluations]
+    for evaluation, result in zip(evaluations, results, strict=True):
+        show(evaluation, result, seed=config.seed, budget=config.search.budget)
+    for a in evaluations:
+        for b in evaluations:
+            if (a.key, b.key) == ("model", "against") and a.task is b.task:
+                show_comparison(a, b, seed=config.seed)
+    return results
+
+
+def answered_evaluations(config: EvaluationConfig) -> list[Evaluation]:
+    """Ask what is not answered yet. Returns each benchmark with the answers of each model: of the model, then of the
+    other one. Raises as :func:`evaluate_models` does."""
     resolve_parts(config.reward)
     check_engine_args(config.rollout)
     if config.judge.is_served:
@@ -53,14 +67,45 @@ def evaluate_models(config: EvaluationConfig) -> list[dict[str, Any]]:
         for is_chat in (True, False):
             of_model = [each for each in evaluations if each.key == key and each.is_chat == is_chat]
             ask_missing(config, key, path, of_model)
-    results = [result_of(evaluation, parts=config.reward.parts, seed=config.seed) for evaluation in evaluations]
-    for evaluation, result in zip(evaluations, results, strict=True):
-        show(evaluation, result, seed=config.seed, budget=config.search.budget)
-    for a in evaluations:
-        for b in evaluations:
-            if (a.key, b.key) == ("model", "against") and a.task is b.task:
-                show_comparison(a, b, seed=config.seed)
-    return results
+    return evaluations
+
+
+def asked_of(config: RunConfig, context: Context, *, samples: int) -> EvaluationConfig:
+    """Return the evaluation of a run's model on its held-out prompts, with so many samples of each."""
+    return EvaluationConfig(
+        model=config.model,
+        benchmarks="prompts",
+        data=config.data.eval,
+        output_dir=str(context.shared_dir.parent),
+        seed=config.seed,
+        samples=samples,
+        temperature=config.eval.temperature,
+        top_p=config.eval.top_p,
+        max_tokens=config.algo.max_completion_tokens,
+        template=config.data.template,
+        system_prompt=config.data.system_prompt,
+        suffix=config.data.suffix,
+        template_arguments=config.data.template_arguments,
+        on_bad_row=config.data.on_bad_row,
+        columns=config.data.columns,
+        check=config.data.check,
+        limit=config.eval.final_num_prompts,
+        rollout=config.rollout,
+        reward=config.reward,
+        sandbox=config.sandbox,
+        judge=config.judge,
+        deadlines=config.deadlines,
+        cluster=config.cluster,
+    )
+
+
+def metrics_of_result(result: Mapping[str, Any]) -> dict[str, float]:
+    """Return the metrics of a result by their names, with both ends of their intervals."""
+    metrics = {name: metric["value"] for name, metric in result["metrics"].items()}
+    for name, metric in result["metrics"].items():
+        if metric["over_questions"] is not None:
+            metrics[f"{name}_low"], metrics[f"{name}_high"] = metric["over_questions"]
+    return metrics
 
 
 def check_models(config: EvaluationConfig) -> None:
@@ -103,38 +148,11 @@ class Evaluate:
 
     def run(self, context: Context, inputs: dict[str, Artifact], digest: str) -> Artifact:
         config = self._config
-        asked = EvaluationConfig(
-            model=config.model,
-            benchmarks="prompts",
-            data=config.data.eval,
-            output_dir=str(context.shared_dir.parent),
-            seed=config.seed,
-            samples=config.eval.final_samples,
-            temperature=config.eval.temperature,
-            top_p=config.eval.top_p,
-            max_tokens=config.algo.max_completion_tokens,
-            template=config.data.template,
-            system_prompt=config.data.system_prompt,
-            suffix=config.data.suffix,
-            template_arguments=config.data.template_arguments,
-            on_bad_row=config.data.on_bad_row,
-            columns=config.data.columns,
-            check=config.data.check,
-            limit=config.eval.final_num_prompts,
-            rollout=config.rollout,
-            reward=config.reward,
-            sandbox=config.sandbox,
-            judge=config.judge,
-            deadlines=config.deadlines,
-            cluster=config.cluster,
-        )
+        asked = asked_of(config, context, samples=config.eval.final_samples)
         (result,) = evaluate_models(asked)
         path = context.run_dir / "result.json"
         write_json(path, result)
-        metrics = {name: metric["value"] for name, metric in result["metrics"].items()}
-        for name, metric in result["metrics"].items():
-            if metric["over_questions"] is not None:
-                metrics[f"{name}_low"], metrics[f"{name}_high"] = metric["over_questions"]
+        metrics = metrics_of_result(result)
         for key, prefix in (("set", ""), (DOMAIN, f"{DOMAIN}/")):
             means = result["groups"].get(key, {}).get("by_group", {})
             metrics |= {f"{prefix}{name}/pass@1": value for name, value in means.items()}
