@@ -81,7 +81,8 @@ class Run:
             schema = SCHEMA if columns is None else pa.schema([SCHEMA.field(column) for column in columns])
             return schema.empty_table()
         wanted = None if columns is None else list(columns)
-        return pa.concat_tables([pq.ParquetFile(file).read(columns=wanted) for file in files])
+        tables = [pq.ParquetFile(file).read(columns=wanted) for file in files]
+        return pa.concat_tables(tables, promote_options="default")  # a column may have come while the run went on
 
 
 def load_run(path: str | PathLike[str], *, stage: str | None = None) -> Run:

@@ -98,5 +98,5 @@ def _outcome_of(row: RolloutRow) -> Outcome:
         return Unscorable(detail)
     if row["outcome"] != "scored" or (total := row["reward"]) is None:
         return ScoringFailed(detail)
-    tests = ProgramTests(**row["tests"]) if row["tests"] is not None else None
+    tests = ProgramTests(**told) if (told := row.get("tests")) is not None else None
     return Scored(total, row["rewards"], label=row["label"] or "", detail=detail, tests=tests)
