@@ -238,7 +238,7 @@ class Score:
     metrics: dict[str, float] = field(default_factory=dict)
     """Other numbers of the same judgement, by name: ``f1`` beside an exact match. They are logged, never rewarded."""
     tests: ProgramTests | None = None
-    """Of a program that was tested."""
+    """Tests of a program, where it was tested."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -254,7 +254,7 @@ class Scored:
     """One word of the first part that gives one (accuracy's, as a rule): see :class:`Score`."""
     detail: str = ""
     tests: ProgramTests | None = None
-    """Of a program that was tested."""
+    """Tests of a program, where it was tested."""
 
 
 @dataclass(frozen=True, slots=True)

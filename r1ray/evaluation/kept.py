@@ -24,7 +24,7 @@ COLUMNS = (
     *("group_id", "prompt_id", "domain", "extracted", "reward", "rewards", "outcome", "label", "detail"),
     *("status", "num_policy_tokens"),
 )
-"""What a comparison needs: no text."""
+"""Columns that a comparison needs: no text."""
 
 
 def answered_of(rows: Iterable[RolloutRow]) -> list[Answered]:

@@ -25,7 +25,7 @@ from r1ray.planning.shapes import MADE, Shape, load_shape
 from r1ray.planning.turns import SECTION, Turns, shared_device, turns_of
 
 PARQUET_BYTES = 14.0
-"""Of the rollout log, for each token: its text, its id, where it ends, and its log-probability by engine and learner,
+"""Bytes of the rollout log for each token: its text, its id, where it ends, and its log-probability by engine and learner,
 compressed."""
 DAY_S = 86400.0
 NEAR = 0.7

@@ -44,12 +44,12 @@ PIECE_S = 60.0
 MAX_KEPT = 2000
 """Events in memory until they are written."""
 MAX_BYTES = 64 * 1024 * 1024
-"""Of a file: some 500,000 events, of all processes of a node."""
+"""Limit of a file: some 500,000 events, of all processes of a node."""
 
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """What a process did; Unix seconds."""
+    """Work of a process; Unix seconds."""
 
     kind: Kind
     start: float

@@ -19,7 +19,7 @@ class Learned:
 
     logprobs: Float32Array  # [T] float32, of all policy segments, one after the other
     num_updates: int
-    """Of the step, before the forward pass that they are of."""
+    """Updates of the step before the forward pass that they are of."""
 
 
 def learned_of(

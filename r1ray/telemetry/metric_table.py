@@ -17,12 +17,12 @@ class Metric:
 
     names: tuple[str, ...]
     unit: str
-    """Of the names, in their order, where they have different ones."""
+    """Unit of all names, or one for each, in their order."""
     meaning: str
     healthy: str = ""
-    """What is seen in a run that learns; empty where nothing is better than anything else."""
+    """Values of a run that learns; empty where none is better than another."""
     remedy: str = ""
-    """What to look at, or which key to turn, where it is not so."""
+    """Advice for where it is not so: what to look at, or which key to turn."""
 
 
 METRICS: tuple[Metric, ...] = (
@@ -325,8 +325,6 @@ METRICS: tuple[Metric, ...] = (
         "see `faults/<role>`; the next one is made as usual",
     ),
 )
-ADDED = {"stage": "name of the stage", "wall_time": "Unix seconds"}
-"""On every line, beside the metrics."""
 
 
 @lru_cache(maxsize=1)

@@ -135,9 +135,9 @@ class RolloutRow(TypedDict, total=False):
     environment: str | None
     """None where nothing answered the policy."""
     domain: str
-    """Of the prompt."""
+    """Domain of the prompt."""
     language: str
-    """Of the prompt."""
+    """Language of the prompt."""
     prompt_text: str
     """The prompt as the engine tokenized it, template applied."""
     response_text: str
@@ -163,8 +163,7 @@ class RolloutRow(TypedDict, total=False):
     detail: str | None
     """Text for people, with what reward functions raised."""
     tests: dict[str, int] | None
-    """Of a program that was tested: how many tests it passed, of those that were run, and how many there are. A program
-    is not run on after the first that it fails, unless ``sandbox.partial`` pays for each."""
+    """Tests of a program: how many it passed, of those that were run, and how many there are. A program is not run on after the first that it fails, unless ``sandbox.partial`` pays for each."""
     advantage: float | None
     """None where the trajectory was not trained on."""
     learner_updates: int | None
@@ -189,7 +188,7 @@ class RolloutRow(TypedDict, total=False):
     prompt_tokens: list[int]
     """Ids of the prompt's tokens."""
     segments: list[SegmentRow]
-    """What followed the prompt, in order, branch after branch."""
+    """All that followed the prompt, in order, branch after branch."""
 
 
 Ends: TypeAlias = Callable[[Sequence[int] | Int32Array, str], Sequence[int] | None]

@@ -31,7 +31,7 @@ EVENTS: dict[str, tuple[Kind, str]] = {
 }
 """Parts of a step as the timeline of the run has them."""
 SHORTEST_S = 0.001
-"""What takes less is not shown there."""
+"""Parts that take less are not shown there."""
 
 
 def _mean(values: Sequence[float]) -> float:
