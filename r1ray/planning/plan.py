@@ -25,8 +25,8 @@ from r1ray.planning.shapes import MADE, Shape, load_shape
 from r1ray.planning.turns import SECTION, Turns, shared_device, turns_of
 
 PARQUET_BYTES = 14.0
-"""Bytes of the rollout log for each token: its text, its id, where it ends, and its log-probability by engine and learner,
-compressed."""
+"""Bytes of the rollout log for each token, compressed: its text, its id, where it ends, and its log-probability by
+engine and learner."""
 DAY_S = 86400.0
 NEAR = 0.7
 """Share of a deadline that an estimate should not pass: it may be off by as much."""

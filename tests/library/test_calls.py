@@ -30,7 +30,7 @@ def test_importing_it_imports_nothing_and_offers_everything() -> None:
 
 def test_another_name_is_none_of_it() -> None:
     with pytest.raises(AttributeError, match="has no attribute 'train'"):
-        r1ray.train  # type: ignore[attr-defined]  # noqa: B018
+        r1ray.train  # noqa: B018
 
 
 def test_responses_are_scored_in_their_order() -> None:

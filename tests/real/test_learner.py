@@ -421,7 +421,8 @@ def test_where_the_learner_recomputes_pi_old_the_engines_rounding_clips_nothing(
 
 def learned(out: Path, name: str) -> dict[str, Learned]:
     """What both ranks tell the rollout log of the last step."""
-    found = [pickle.loads((out / f"{name}-learned{rank}.pickle").read_bytes()) for rank in range(2)]
+    files = [out / f"{name}-learned{rank}.pickle" for rank in range(2)]
+    found: list[dict[str, Learned]] = [pickle.loads(file.read_bytes()) for file in files]
     assert not found[0].keys() & found[1].keys(), "ranks that share rows tell of them once"
     return found[0] | found[1]
 

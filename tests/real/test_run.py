@@ -168,7 +168,9 @@ def test_the_books_balance(finished: tuple[Path, str]) -> None:
 
 def test_every_group_is_in_the_rollout_log_once(finished: tuple[Path, str]) -> None:
     folder = finished[0] / "rollouts"
-    assert sorted(path.name for path in folder.glob("*.parquet")) == [f"step={step:06d}.parquet" for step in (1, 2, 3)]
+    steps, evaluated = [f"step={step:06d}.parquet" for step in (1, 2, 3)], [0, 2, 3]
+    found = sorted(path.name for path in folder.glob("*.parquet"))
+    assert found == [*(f"eval_step={step:06d}.parquet" for step in evaluated), *steps]
     rows = list(read_rollouts(folder))
     assert len({(row["group_id"], row["trajectory"]) for row in rows}) == len(rows) == 3 * 4 * 4
     for row in rows:
@@ -243,7 +245,8 @@ def test_a_run_that_goes_on_from_a_checkpoint_repeats_every_metric_to_the_last_b
 
 
 def test_trained_rows_have_the_learners_log_probabilities_and_where_each_token_ends(finished: tuple[Path, str]) -> None:
-    rows = [row for row in read_rollouts(finished[0] / "rollouts") if row["group_status"] == "trained"]
+    every = read_rollouts(finished[0] / "rollouts")
+    rows = [row for row in every if row["group_status"] == "trained" and row["advantage"] is not None]
     assert {row["learner_updates"] for row in rows} == {0, 1}, "minibatches of a step"
     for row in rows:
         (segment,) = row["segments"]
