@@ -19,6 +19,7 @@ from r1ray.config.specs import GroupWorkerSpec
 from r1ray.errors import PromptTooLong
 from r1ray.interfaces import Lent
 from r1ray.rollout.engine import Generated, TrajectoryRequest, one_segment
+from r1ray.telemetry.learned import Learned
 from r1ray.types import EngineTimes, Prompt, Scored, ScoredTrajectory, Shard, StepStats, Trajectory, VersionSpan
 
 
@@ -146,3 +147,13 @@ def _trajectory(request: TrajectoryRequest, num_tokens: int) -> Trajectory:
         versions=(VersionSpan(0, 0, num_tokens),),
         text="x" * num_tokens,
     )
+
+
+class Finder:
+    """A learner rank as the rollout log sees it: it found the log-probability of one trajectory."""
+
+    def __init__(self, index: int) -> None:
+        self._index = index
+
+    def learned(self) -> dict[str, Learned]:
+        return {f"0/0#{self._index}": Learned(np.array([-1.0 - self._index], dtype=np.float32), num_updates=0)}

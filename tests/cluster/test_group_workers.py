@@ -446,6 +446,20 @@ def test_ranks_read_their_own_share_and_none_trains_if_anything_is_gone(tmp_path
     run(scenario())
 
 
+def test_what_ranks_found_is_read_from_them_and_a_lost_one_takes_its_own_along(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with started(tmp_path, workers=0) as s:
+            ranks = [rank_host("tests.cluster.hosted:Finder", index, **ENV) for index in range(2)]
+            learner = LearnerGroup(ranks, "127.0.0.1", s.groups, start=never, kill=never)
+            found = await asyncio.to_thread(learner.learned(60.0).read)
+            assert {name: each.logprobs.tolist() for name, each in found.items()} == {"0/0#0": [-1.0], "0/0#1": [-2.0]}
+            ranks[0].kill()
+            assert set(await asyncio.to_thread(learner.learned(60.0).read)) == {"0/0#1"}
+            ranks[1].kill()
+
+    run(scenario())
+
+
 @pytest.mark.parametrize("workers", [0, 1])
 def test_a_recorded_step_is_written_and_its_trajectories_are_let_go(tmp_path: Path, workers: int) -> None:
     async def scenario() -> None:
