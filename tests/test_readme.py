@@ -4,12 +4,11 @@ exist, tables have every file of ``conf/``, and examples work."""
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any, get_type_hints
 
-import numpy as np
 import pytest
 import torch
 import yaml
@@ -19,6 +18,8 @@ from r1ray.algo.doors import SURROGATES
 from r1ray.config import AlgoConfig, EvaluationConfig, RunConfig, ScoreConfig
 from r1ray.config.renamed import RENAMED
 from r1ray.main import main
+from r1ray.stages.own_functions import check_own_functions
+from tests.algo.inputs import loss_inputs
 from tests.test_layering import ROOT
 
 TOP = ROOT.parent
@@ -171,6 +172,25 @@ def test_the_row_of_a_preset_says_what_it_sets(preset: str) -> None:
     assert SPAN.findall(scaled) == [algo.advantage_baseline, algo.advantage_std]
 
 
+@pytest.mark.parametrize("preset", sorted(shipped("algo")))
+def test_the_row_of_a_presets_rollouts_says_what_it_sets_and_what_it_leaves_alone(preset: str) -> None:
+    row = next(row for row in rows(TOP / "conf/algo/README.md") if row[0] == f"`{preset}`" and len(row) == 5)
+    values = yaml.safe_load((TOP / f"conf/algo/{preset}.yaml").read_text(encoding="utf-8"))
+    algo = AlgoConfig(**values)
+    _, sizes, updates, old, weights = row
+    assert sizes.split(", ") == [str(values.get(key, "-")) for key in ("prompts_per_step", "group_size")]
+    assert updates == str(values["minibatches_per_step"])
+    assert SPAN.findall(old) == [algo.old_logprobs]
+    assert SPAN.findall(weights) == [algo.correction]
+    assert numbers(weights.rpartition("`")[2]) == ([values["correction_cap"]] if "correction_cap" in values else [])
+
+
+def test_every_preset_says_what_it_leaves_alone() -> None:
+    heads = {path.stem: path.read_text(encoding="utf-8") for path in (TOP / "conf/algo").glob("*.yaml")}
+    assert [name for name, text in heads.items() if "\n# Left alone: learning rate" not in text] == []
+    assert [name for name, text in heads.items() if "lr" in yaml.safe_load(text)] == []
+
+
 def numbers(cell: str) -> list[float]:
     return [float(number) for number in re.findall(r"\d+(?:\.\d+)?", cell)]
 
@@ -196,18 +216,21 @@ def my_losses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
 def test_the_surrogate_of_the_example_pulls_back_from_its_bound(my_losses: str) -> None:
     ratio_N = torch.tensor([1.0, 1.2, 1.4], requires_grad=True)
     penalised = SURROGATES.find(f"{my_losses}:penalised")
-    surrogate_N, is_far_N = penalised(ratio_N, ratio_N.log(), torch.ones(3), clip_low=0.2, clip_high=0.2)
+    surrogate_N, is_far_N = penalised(loss_inputs(ratio_N, ratio_N.log(), torch.ones(3)))
     (gradient_N,) = torch.autograd.grad(surrogate_N.sum(), ratio_N)
     assert gradient_N.tolist() == pytest.approx([1.0, 0.0, -1.0], abs=1e-5)
     assert is_far_N.tolist()[::2] == [False, True]
 
 
 def test_the_baseline_of_the_example_takes_the_median(my_losses: str) -> None:
-    rewards: Sequence[Sequence[float | None]] = [[1.0, 0.0, 0.5, None], [None, None, None, None]]
-    lengths = [[1, 1, 1, 1]] * 2
-    advantages = step_advantages(rewards, lengths, baseline=f"{my_losses}:less_median", std="none", epsilon=0.0)
-    assert advantages == [[0.5, -0.5, 0.0, None], [None] * 4]
-    assert np.isfinite([value for group in advantages for value in group if value is not None]).all()
+    path = f"{my_losses}:less_median"
+    advantages = step_advantages([[1.0, 0.0, 0.5, None]], [[1, 1, 1, 1]], baseline=path, std="none", epsilon=0.0)
+    assert advantages == [[0.5, -0.5, 0.0, None]]
+
+
+def test_the_functions_of_the_example_pass_the_check_before_a_run(my_losses: str) -> None:
+    own = {"surrogate": f"{my_losses}:penalised", "advantage_baseline": f"{my_losses}:less_median"}
+    check_own_functions(AlgoConfig(**own))  # type: ignore[arg-type]
 
 
 def test_the_recipe_of_the_example_composes_from_outside_of_the_package(

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from r1ray.algo.doors import BASELINES, EPSILON_PLACES, SCALES
+from r1ray.algo.inputs import AdvantageInputs
 
 Array: TypeAlias = npt.NDArray[np.float64]
 Divide: TypeAlias = Callable[[Array, float | Array], Array]
@@ -46,15 +47,16 @@ def step_advantages(
     ]
     scored_PG = [np.array([reward for reward, _ in pairs], dtype=np.float64) for pairs in pairs_PG]
     counts_PG = [np.array([length for _, length in pairs], dtype=np.float64) for pairs in pairs_PG]
-    centred_PG = BASELINES.find(baseline)(scored_PG, counts_PG)  # r_i - mean(r)
+    inputs = AdvantageInputs(rewards_PG=scored_PG, lengths_PG=counts_PG)
+    centred_PG = BASELINES.find(baseline)(inputs)  # r_i - mean(r)
     by_epsilon = partial(divide, epsilon=epsilon, epsilon_in=epsilon_in)
     scaled_PG = SCALES.find(std)(centred_PG, scored_PG, counts_PG, by_epsilon)  # / std(r)
     return [_fill(rewards_G, scaled_G) for rewards_G, scaled_G in zip(rewards_PG, scaled_PG, strict=True)]
 
 
-def less_group_mean(rewards_PG: Sequence[Array], lengths_PG: Sequence[Array]) -> list[Array]:
+def less_group_mean(inputs: AdvantageInputs) -> list[Array]:
     """r_i - mean(r) of each group."""
-    return [centre(rewards_G) for rewards_G in rewards_PG]
+    return [centre(rewards_G) for rewards_G in inputs.rewards_PG]
 
 
 def over_group_std(

@@ -4,7 +4,7 @@
     algo.surrogate=weight              --> r1ray.algo.variants.cispo:weighted      one that ships
     algo.surrogate=my_package.losses:f --> my_package.losses:f                     one of the user's own
 
-All three are loaded in the same way, and called with the same arguments.
+All three are loaded in the same way, and called with the same arguments (:mod:`r1ray.algo.inputs`).
 """
 
 from __future__ import annotations
@@ -18,20 +18,15 @@ if TYPE_CHECKING:
     import torch
 
     from r1ray.algo.advantage import Array, Divide
+    from r1ray.algo.inputs import AdvantageInputs, LossInputs
 
 F = TypeVar("F")
 
 
 class Baseline(Protocol):
-    """r_i minus a baseline."""
+    """r_i minus a baseline: an array for each of the groups, as long as its rewards."""
 
-    def __call__(self, rewards_PG: Sequence[Array], lengths_PG: Sequence[Array]) -> list[Array]:
-        """
-        Args:
-            rewards_PG: the rewards of each group of the step that could be scored.
-            lengths_PG: tokens of the same outputs that are in the loss.
-        """
-        ...
+    def __call__(self, inputs: AdvantageInputs) -> Sequence[Array]: ...
 
 
 class Scale(Protocol):
@@ -42,7 +37,7 @@ class Scale(Protocol):
     ) -> list[Array]:
         """
         Args:
-            centred_PG: what a :class:`Baseline` returned; the other two are as it got them.
+            centred_PG: what a :class:`Baseline` returned; the other two are as in its inputs.
             divide: divides values by the square root of a variance, epsilon included.
         """
         ...
@@ -67,23 +62,9 @@ class Ratio(Protocol):
 
 
 class Surrogate(Protocol):
-    """The objective of each token, and where its clip was what counted: two [N]."""
+    """The objective of each token, [N] of the dtype of ``logp_N``, and where its clip was what counted, [N] bool."""
 
-    def __call__(
-        self,
-        ratio_N: torch.Tensor,
-        logp_N: torch.Tensor,
-        advantage_N: torch.Tensor,
-        *,
-        clip_low: float,
-        clip_high: float,
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """
-        Args:
-            ratio_N: rho of each token, with gradient.
-            logp_N: log pi_theta of each token, with gradient.
-        """
-        ...
+    def __call__(self, inputs: LossInputs) -> tuple[torch.Tensor, torch.Tensor]: ...
 
 
 class Estimator(Protocol):

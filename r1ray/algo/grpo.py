@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 
 from r1ray.algo.doors import SURROGATES
+from r1ray.algo.inputs import LossInputs
 from r1ray.algo.kl import kl_estimate
 from r1ray.algo.ratio import log_ratio
 from r1ray.algo.variants.dual_clip import bounded_below
@@ -27,7 +28,10 @@ def grpo_loss(
     dual_clip: float | None = None,
     kl_estimator: str = "k3",
     kl_clamp: float | None = None,
+    kl_weighted: bool = False,
     importance_N: torch.Tensor | None = None,
+    rollout_logp_N: torch.Tensor | None = None,
+    fresh_N: torch.Tensor | None = None,
 ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
     """-J: this micro-batch's part of the minibatch loss.
 
@@ -40,15 +44,28 @@ def grpo_loss(
         lengths_B: how many of the N tokens each row has.
         surrogate: ``clip``, or a variant: see :data:`r1ray.algo.doors.SURROGATES`.
         ratio: ``token``, or a variant: see :func:`r1ray.algo.ratio.log_ratio`.
+        kl_weighted: multiply the KL term by rho (DeepSeek-V3.2).
         importance_N: multiplies the policy term, not the KL term.
+        rollout_logp_N, fresh_N: for surrogates that read them, see :class:`r1ray.algo.inputs.LossInputs`; None: all
+            tokens are fresh, and pi_old is the engine's.
 
     Returns the loss, and sums over the tokens of this micro-batch: ``policy`` and ``kl`` weighted as in the loss,
     ``clipped`` and ``kl_tokens`` plain.
     """
     ratio_N = torch.exp(log_ratio(logp_N, old_logp_N, lengths_B, level=ratio, clamp=log_ratio_clamp))  # rho_i,t
-    surrogate_N, is_clipped_N = SURROGATES.find(surrogate)(
-        ratio_N, logp_N, advantage_N, clip_low=clip_low, clip_high=clip_high
+    inputs = LossInputs(
+        logp_N=logp_N,
+        ratio_N=ratio_N,
+        old_logp_N=old_logp_N,
+        rollout_logp_N=old_logp_N if rollout_logp_N is None else rollout_logp_N,
+        ref_logp_N=ref_logp_N,
+        advantage_N=advantage_N,
+        fresh_N=torch.ones_like(logp_N, dtype=torch.bool) if fresh_N is None else fresh_N,
+        lengths_B=lengths_B,
+        clip_low=clip_low,
+        clip_high=clip_high,
     )
+    surrogate_N, is_clipped_N = SURROGATES.find(surrogate)(inputs)
     if dual_clip is not None:
         surrogate_N, is_clipped_N = bounded_below(surrogate_N, is_clipped_N, advantage_N, dual_clip=dual_clip)
     if importance_N is not None:
@@ -58,6 +75,6 @@ def grpo_loss(
     if ref_logp_N is None:
         return policy, sums
     kl_N = kl_estimate(logp_N, ref_logp_N, estimator=kl_estimator, clamp=kl_clamp)  # D_i,t
-    kl = (kl_N * weight_N).sum()
+    kl = ((kl_N * ratio_N if kl_weighted else kl_N) * weight_N).sum()
     sums |= {"kl": kl.detach(), "kl_tokens": kl_N.detach().sum()}
     return policy + kl_coefficient * kl, sums

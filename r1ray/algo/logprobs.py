@@ -20,6 +20,7 @@ def token_logprobs(
     *,
     temperature: float,
     max_logits: int = MAX_LOGITS_PER_CHUNK,
+    entropy_has_gradient: bool = False,
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """log softmax((hidden weight^T + bias) / temperature)[target] and the entropy of that distribution, each [N]
     float32.
@@ -27,10 +28,10 @@ def token_logprobs(
     The vocabulary is taken ``max_logits // N`` tokens at a time. Where that makes more than one chunk, the logits are
     dropped after the forward pass and computed again in the backward pass, so that no more than one chunk of logits
     ever exists. Each chunk gives its rows of the weight's gradient whole, so that they are rounded once, and adds to
-    the hidden states' gradient in float32. The entropy carries no gradient.
+    the hidden states' gradient in float32. The entropy carries a gradient if ``entropy_has_gradient``.
     """
     logp, entropy = _TokenLogprobs.apply(hidden_NH, weight_VH, bias_V, targets_N, temperature, max_logits)
-    return logp, entropy
+    return logp, entropy if entropy_has_gradient else entropy.detach()
 
 
 class _TokenLogprobs(torch.autograd.Function):
@@ -63,25 +64,33 @@ class _TokenLogprobs(torch.autograd.Function):
             chosen_N = torch.where(is_here_N, found_N, chosen_N)
         log_z_N = largest_N + torch.log(total_N)
         entropy_N = log_z_N - moment_N / total_N
-        ctx.save_for_backward(hidden_NH, weight_VH, bias_V, targets_N, log_z_N)
+        ctx.save_for_backward(hidden_NH, weight_VH, bias_V, targets_N, log_z_N, entropy_N)
         ctx.temperature, ctx.chunks = temperature, chunks
         ctx.kept = logits_NC if len(chunks) == 1 else None
-        ctx.mark_non_differentiable(entropy_N)
+        ctx.set_materialize_grads(False)  # the loss may read one of the two alone
         return chosen_N - log_z_N, entropy_N
 
     @staticmethod
-    def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
-        hidden_NH, weight_VH, bias_V, targets_N, log_z_N = ctx.saved_tensors
+    def backward(ctx: Any, *gradients: torch.Tensor | None) -> tuple[torch.Tensor | None, ...]:
+        hidden_NH, weight_VH, bias_V, targets_N, log_z_N, entropy_N = ctx.saved_tensors
+        of_logp_N, of_entropy_N = gradients
+        if of_logp_N is None:
+            of_logp_N = torch.zeros_like(log_z_N)
         needs_hidden, needs_weight, needs_bias, *_ = ctx.needs_input_grad
         of_hidden_NH = torch.zeros_like(hidden_NH, dtype=torch.float32) if needs_hidden else None
         of_weight_VH = torch.empty_like(weight_VH) if needs_weight else None
         of_bias_V = torch.empty_like(bias_V) if needs_bias else None
-        scale_N1 = (gradients[0] / ctx.temperature).unsqueeze(1)
+        scale_N1 = (of_logp_N / ctx.temperature).unsqueeze(1)
         for chunk in ctx.chunks:
             logits_NC = ctx.kept
             if logits_NC is None:
                 logits_NC = _logits(hidden_NH, weight_VH, bias_V, chunk, ctx.temperature)
-            of_logits_NC = torch.exp(logits_NC - log_z_N.unsqueeze(1)).mul_(-scale_N1)
+            by_p = -scale_N1
+            if of_entropy_N is not None:  # dH / dl = -p (log p + H)
+                by_p = by_p - (
+                    (logits_NC - (log_z_N - entropy_N).unsqueeze(1)) * (of_entropy_N / ctx.temperature)[:, None]
+                )
+            of_logits_NC = torch.exp(logits_NC - log_z_N.unsqueeze(1)).mul_(by_p)
             column_N = targets_N - chunk.start
             here = ((column_N >= 0) & (column_N < logits_NC.shape[1])).nonzero()[:, 0]
             of_logits_NC[here, column_N[here]] += scale_N1[here, 0]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from r1ray.config.staleness import check_staleness
 from r1ray.config.values import TEMPERATURES, above, at_least, between, divisors, one_of, one_of_or_own
 
 AGGREGATIONS = ("seq_mean", "token_mean", "seq_sum", "fixed_length")
@@ -34,7 +35,8 @@ class AlgoConfig:
     """Train on each minibatch as soon as its groups are there, while others are still generated. It needs
     ``old_logprobs=engine``: the learner's own log pi_old would be computed with parameters that have changed."""
     max_staleness: int = 0
-    """Policy versions that generation may run ahead of learning. 0 is exactly on-policy. Unit: versions."""
+    """Policy versions that generation may run ahead of learning. 0 is exactly on-policy. Above it an objective is
+    needed that bounds what it does with tokens of an older policy, as that of ``algo=async``. Unit: versions."""
     min_group_size: int | None = None
     """Close a group once so many of its trajectories are scored, and abort the others. null: wait for all. It removes
     the slowest trajectories, and with them the longest: see the metric ``removed/enough_rate``."""
@@ -44,7 +46,7 @@ class AlgoConfig:
     surrogate: str = "clip"
     """Policy term of a token: ``clip`` (the paper), ``weight`` (CISPO), ``reinforce``, or a function of your own,
     ``package.module:function``. ``clip`` is min(rho A, clip(rho) A), ``weight`` is sg(clip(rho)) A log pi,
-    ``reinforce`` is A log pi. See ``r1ray.algo.doors`` for a function."""
+    ``reinforce`` is A log pi. ``r1ray.algo.inputs`` has what a function is given."""
     ratio: str = "token"
     """Ratio rho: of each ``token`` (the paper), or of the whole ``sequence`` (GSPO: the geometric mean over its
     tokens)."""
@@ -63,6 +65,9 @@ class AlgoConfig:
     """Estimator of the KL divergence: ``k1``, ``abs``, ``k2`` or ``k3`` (the paper). See ``r1ray.algo.kl``."""
     kl_clamp: float | None = None
     """Largest absolute value of the KL estimator; beyond it a token has no gradient. null: no limit. Unit: nats."""
+    kl_weighted: bool = False
+    """Multiply the KL estimate of a token by rho, with rho's gradient. The gradient is then that of the reverse KL,
+    also where another policy sampled (DeepSeek-V3.2, section 3.1; TRL's ``use_bias_correction_kl``)."""
     kl_placement: str = "loss"
     """Place of the KL term: in the ``loss`` (the paper) or in the ``reward``. In the loss it stands beside the policy
     term, and is computed with the policy that is trained. In the reward, beta times its sum over the tokens of the
@@ -70,6 +75,9 @@ class AlgoConfig:
     reference_refresh_updates: int = 400
     """Optimizer updates after which the reference becomes the current policy, again and again. 0 keeps the first
     reference. Unit: updates."""
+    entropy_coefficient: float = 0.0
+    """Weight of an entropy bonus, in the mean that ``aggregation`` takes. 0: none. A bonus that is too large makes
+    outputs that say nothing."""
     aggregation: str = "seq_mean"
     """Mean that is taken of the loss: ``seq_mean`` (the paper), ``token_mean``, ``seq_sum`` or ``fixed_length`` (Dr.
     GRPO). ``seq_mean``: mean over the tokens of each output, then over outputs. ``token_mean``: mean over all tokens of
@@ -77,8 +85,8 @@ class AlgoConfig:
     divided by ``max_completion_tokens``."""
     advantage_baseline: str = "group"
     """Baseline that is subtracted from a reward: the mean of its ``group`` (the paper), of the others in the group
-    (``leave_one_out``), of the whole step (``batch``), or a function of your own, ``package.module:function``. See
-    ``r1ray.algo.doors`` for a function."""
+    (``leave_one_out``), of the whole step (``batch``), or a function of your own, ``package.module:function``.
+    ``r1ray.algo.inputs`` has what a function is given."""
     advantage_std: str = "sample"
     """Standard deviation that an advantage is divided by: ``sample`` (the paper), ``population``, ``others``,
     ``batch``, ``token_sample``, ``token_population`` or ``none``. ``sample`` and ``population``: of the group's
@@ -96,6 +104,12 @@ class AlgoConfig:
     """Count outputs that are left out of the loss, or are empty, among the outputs that a mean is taken over."""
     drop_uniform: bool = False
     """Drop a group whose rewards are all equal, and generate another one in its place (dynamic sampling)."""
+    uniform_part: str | None = None
+    """Part of the reward that ``drop_uniform`` compares, so that groups do not stay for their lengths alone (DAPO:
+    ``accuracy``). null: the total. A group whose prompt has no such part is judged by the total."""
+    overlong_share: float = 0.0
+    """Last share of ``max_completion_tokens`` over which an output is punished for its length: its reward falls in a
+    line by up to 1 (DAPO: 0.2). It is logged as the part ``overlong``. 0: none."""
     old_logprobs: str = "auto"
     """Source of log pi_old, the denominator of rho: ``engine``, ``learner`` or ``auto``. ``engine``: as sampled.
     ``learner``: computed by the learner before the first update of the step, which costs nothing for the first
@@ -117,6 +131,9 @@ class AlgoConfig:
     """Allow ``old_logprobs=learner`` without a correction when ``max_staleness`` is above 0. The clip then does not
     bound how far the data are from the policy, because rho is measured against a policy that sampled nothing. verl and
     OpenRLHF do so by default."""
+    allow_unbounded_staleness: bool = False
+    """Allow an objective that does not bound what it does with tokens of an older policy when ``max_staleness`` is
+    above 0. The paper's is one: its clip of 10 is for tokens of the policy itself. ``algo=async`` has the bounds."""
     temperature: float = 1.0
     """Sampling temperature of the completions that are trained on."""
     max_completion_tokens: int = 8192
@@ -183,6 +200,8 @@ class AlgoConfig:
         above("algo.correction_cap", self.correction_cap, self.correction_floor)
         between("algo.temperature", self.temperature, *TEMPERATURES)
         at_least("algo.kl_coefficient", self.kl_coefficient, 0)
+        at_least("algo.entropy_coefficient", self.entropy_coefficient, 0)
+        between("algo.overlong_share", self.overlong_share, 0, 1)
         at_least("algo.advantage_epsilon", self.advantage_epsilon, 0)
         at_least("algo.reference_refresh_updates", self.reference_refresh_updates, 0)
         at_least("algo.max_completion_tokens", self.max_completion_tokens, 1)
@@ -230,21 +249,16 @@ class AlgoConfig:
                 "engine's pi_old (algo.old_logprobs=engine) holds already; needs algo.old_logprobs=learner, or "
                 "algo.correction=none."
             )
-        if (
-            self.max_staleness > 0
-            and self.old_logprobs == "learner"
-            and self.resolved_correction == "none"
-            and not self.allow_unweighted_staleness
-        ):
-            raise ValueError(
-                f"algo.max_staleness={self.max_staleness}: algo.old_logprobs=learner without a correction clips around "
-                "a policy that sampled nothing; needs algo.correction=auto, algo.old_logprobs=engine, or, if that is "
-                "meant, algo.allow_unweighted_staleness=true."
-            )
+        check_staleness(self)
         if self.kl_placement == "reward" and self.kl_coefficient and self.advantage_std != "none":
             raise ValueError(
                 f"algo.advantage_std={self.advantage_std}: algo.kl_placement=reward takes the KL off rewards that are "
                 "only centred; needs algo.advantage_std=none, or algo.kl_placement=loss."
+            )
+        if self.kl_placement == "reward" and self.kl_weighted:
+            raise ValueError(
+                "algo.kl_weighted=true: algo.kl_placement=reward takes the KL of the policy that sampled, whose rho is "
+                "1; needs algo.kl_weighted=false, or algo.kl_placement=loss."
             )
         if self.advantage_std == "others" and self.group_size < 3:
             raise ValueError(

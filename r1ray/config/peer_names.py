@@ -48,6 +48,9 @@ TRL = {
     "algo=cispo",
     "scale_rewards": "algo.advantage_std; group is sample, batch is batch, none is none",
     "mask_truncated_completions": "algo.mask_truncated",
+    "use_bias_correction_kl": "algo.kl_weighted",
+    "entropy_coef": "algo.entropy_coefficient; ours is in the mean of algo.aggregation, which is TRL's if that is "
+    "token_mean",
     "vllm_importance_sampling_correction": "algo.correction; true is token_tis, false is none",
     "vllm_importance_sampling_cap": "algo.correction_cap",
     "sync_ref_model": "algo.reference_refresh_updates; 0 is false",
@@ -113,6 +116,7 @@ VERL = {
     "actor_rollout_ref.actor.clip_ratio_c": "algo.dual_clip",
     "actor_rollout_ref.actor.loss_agg_mode": "algo.aggregation; token-mean is token_mean, seq-mean-token-mean is "
     "seq_mean, seq-mean-token-sum is seq_sum, seq-mean-token-sum-norm is fixed_length",
+    "actor_rollout_ref.actor.entropy_coeff": "algo.entropy_coefficient",
     "actor_rollout_ref.actor.use_kl_loss": "algo.kl_coefficient; 0 is false",
     "actor_rollout_ref.actor.kl_loss_coef": "algo.kl_coefficient",
     "actor_rollout_ref.actor.kl_loss_type": "algo.kl_estimator; low_var_kl is k3, kl is k1, mse is k2, abs is abs",
@@ -217,6 +221,8 @@ NEMO_RL = {
     "grpo.normalize_rewards": "algo.advantage_std; true is others, false is none",
     "grpo.use_leave_one_out_baseline": "algo.advantage_baseline; true is leave_one_out, false is group",
     "grpo.overlong_filtering": "algo.mask_truncated",
+    "grpo.use_dynamic_sampling": "algo.drop_uniform",
+    "grpo.reward_shaping.overlong_buffer_length": "algo.overlong_share; ours is a share of algo.max_completion_tokens",
     "grpo.async_grpo.max_trajectory_age_steps": "algo.max_staleness",
     "loss_fn.reference_policy_kl_penalty": "algo.kl_coefficient",
     "loss_fn.ratio_clip_min": "algo.clip_low",

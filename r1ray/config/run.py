@@ -425,7 +425,21 @@ class RunConfig:
             return self.eval.num_actors * self.rollout.max_num_seqs
         return max(1, self.rollout.num_actors * self.rollout.max_num_seqs // 4)
 
+    def _check_reward(self) -> None:
+        """Raise ValueError where the objective and the parts of the reward do not go together."""
+        part, parts = self.algo.uniform_part, self.reward.parts
+        if self.algo.drop_uniform and part is not None and part not in parts:
+            raise ValueError(
+                f"algo.uniform_part={part}: needs one of reward.parts ({', '.join(parts)}), or null for the total."
+            )
+        if self.algo.overlong_share and "overlong" in parts:
+            raise ValueError(
+                f"algo.overlong_share={self.algo.overlong_share:g} makes a part of the reward with the name overlong; "
+                "needs another name for reward.parts.overlong, or algo.overlong_share=0."
+            )
+
     def _check_reinforcement(self) -> None:
+        self._check_reward()
         if self.checkpoint.best is not None and self.eval.num_actors:
             raise ValueError(
                 f"checkpoint.best={self.checkpoint.best}: with eval.num_actors={self.eval.num_actors} a checkpoint is "

@@ -56,7 +56,11 @@ class GRPOLearner(DeepSpeedLearner):
         super().__init__(config, spec, rank)
         self._algo = algo
         model = self._load(AutoModelForCausalLM)
-        policy = PolicyModel(self._prepare(model), sequence_group=self._sequence_group)
+        policy = PolicyModel(
+            self._prepare(model),
+            sequence_group=self._sequence_group,
+            entropy_has_gradient=algo.entropy_coefficient > 0,
+        )
         self._reference = self._make_reference(policy)
         self._start(policy, model)
         check_policy(self._engine, name=spec.model, device=self._device, multiple=config.sequence_parallel_size)
@@ -149,11 +153,13 @@ class GRPOLearner(DeepSpeedLearner):
         logp, entropy = self._engine(micro.packed, self._algo.temperature)
         if is_first and self._algo.is_old_recomputed:
             old_logp = logp.detach()  # rho is 1 exactly
-        loss, parts = microbatch_loss(logp, micro, minibatch, self._algo, prox_logp_N=old_logp, ref_logp_N=ref_logp)
+        loss, parts = microbatch_loss(
+            logp, micro, minibatch, self._algo, prox_logp_N=old_logp, ref_logp_N=ref_logp, entropy_N=entropy
+        )
         self._backward(loss)
         if not micro.is_empty:
             sums["loss"] += loss.item()
-            sums["entropy"] += entropy.sum().item()
+            sums["entropy"] += entropy.detach().sum().item()
             sums["tokens"] += len(logp)
             for name, value in parts.items():
                 sums[name] += value.item()

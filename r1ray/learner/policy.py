@@ -64,13 +64,20 @@ class LogprobHead(nn.Linear):
     micro-batch, in which DeepSpeed gathers its parameters once (ZeRO 3): how often ranks gather must not depend on how
     many tokens each has."""
 
+    entropy_has_gradient = False
+
     def forward(  # type: ignore[override]
         self, hidden_NH: torch.Tensor, targets_N: torch.Tensor | None = None, temperature: float = 1.0
     ) -> torch.Tensor | tuple[torch.Tensor, torch.Tensor]:
         if targets_N is None:
             return super().forward(hidden_NH)
         return token_logprobs(
-            hidden_NH.to(self.weight.dtype), self.weight, self.bias, targets_N, temperature=temperature
+            hidden_NH.to(self.weight.dtype),
+            self.weight,
+            self.bias,
+            targets_N,
+            temperature=temperature,
+            entropy_has_gradient=self.entropy_has_gradient,
         )
 
 
@@ -88,14 +95,16 @@ def _as_logprob_head(model: Any) -> None:
 class PolicyModel(nn.Module):
     """A causal language model whose forward pass returns log-probabilities of chosen tokens."""
 
-    def __init__(self, model: Any, *, sequence_group: Any = None) -> None:
+    def __init__(self, model: Any, *, sequence_group: Any = None, entropy_has_gradient: bool = False) -> None:
         """
         Args:
             sequence_group: ranks that compute each row together, a part of its tokens each (Ulysses).
+            entropy_has_gradient: the loss reads it.
         """
         super().__init__()
         model.set_attn_implementation(NAME)
         _as_logprob_head(model)
+        model.get_output_embeddings().entropy_has_gradient = entropy_has_gradient
         self.model = model
         self._group = sequence_group
 

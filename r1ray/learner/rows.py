@@ -11,6 +11,7 @@ import torch
 from r1ray.algo.aggregation import token_weights
 from r1ray.algo.grpo import grpo_loss
 from r1ray.algo.mismatch import importance_weights
+from r1ray.algo.variants.entropy_bonus import entropy_bonus
 from r1ray.config import AlgoConfig
 from r1ray.learner.policy import Packed, nothing, pack_sequences
 from r1ray.types import BoolArray, Minibatch, SampleRef, Segment, Trajectory
@@ -108,6 +109,7 @@ def microbatch_loss(
     *,
     prox_logp_N: torch.Tensor | None = None,
     ref_logp_N: torch.Tensor | None = None,
+    entropy_N: torch.Tensor | None = None,
 ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
     """The loss and its metrics as of :func:`r1ray.algo.grpo.grpo_loss`; both add up over the micro-batches and ranks of
     a minibatch. Rows without work weigh nothing.
@@ -116,6 +118,7 @@ def microbatch_loss(
         prox_logp_N: log pi_theta before the first update of the step, in place of the engine's log pi_old, and the
             numerator of the mismatch weights; None: the engine's, and no weights.
         ref_logp_N: None for no KL term.
+        entropy_N: with gradient where ``algo.entropy_coefficient`` is above 0, and is read only then.
     """
     weights_N = token_weights(
         micro.lengths_B,
@@ -123,7 +126,7 @@ def microbatch_loss(
         num_sequences=minibatch.num_sequences,
         num_tokens=minibatch.num_tokens,
         max_completion_tokens=algo.max_completion_tokens,
-    )
+    ) * (not micro.is_empty)
     importance_N = None
     if prox_logp_N is not None and algo.resolved_correction != "none":
         importance_N = importance_weights(
@@ -134,12 +137,12 @@ def microbatch_loss(
             cap=algo.correction_cap,
             floor=algo.correction_floor,
         )
-    return grpo_loss(
+    loss, sums = grpo_loss(
         logp_N,
         micro.rollout_logp_N if prox_logp_N is None else prox_logp_N,
         ref_logp_N,
         micro.advantage_N,
-        weights_N * (not micro.is_empty),
+        weights_N,
         micro.lengths_B,
         surrogate=algo.surrogate,
         ratio=algo.ratio,
@@ -150,5 +153,12 @@ def microbatch_loss(
         kl_coefficient=algo.kl_coefficient,
         kl_estimator=algo.kl_estimator,
         kl_clamp=algo.kl_clamp,
+        kl_weighted=algo.kl_weighted,
         importance_N=importance_N,
+        rollout_logp_N=micro.rollout_logp_N,
+        fresh_N=micro.fresh_N,
     )
+    if algo.entropy_coefficient:
+        assert entropy_N is not None
+        loss = loss - entropy_bonus(entropy_N, weights_N, coefficient=algo.entropy_coefficient)
+    return loss, sums

@@ -12,7 +12,7 @@ from typing import TypeAlias
 from r1ray.algo.advantage import step_advantages
 from r1ray.algo.batching import plan_shards
 from r1ray.config import AlgoConfig, RunConfig
-from r1ray.loop.rewards import rewards_of, weigh
+from r1ray.loop.rewards import punish_overlong, rewards_of, weigh
 from r1ray.types import GroupRecord, Prompt, SampleRef, ScoredGroup, ScoredTrajectory, Shard, trajectory_id
 
 
@@ -101,7 +101,7 @@ def _advantages(
 ) -> tuple[list[ScoredGroup], list[list[_Pair]]]:
     """Return the groups with the rewards that count in a step, and each trajectory with its advantage."""
     algo, reward = config.algo, config.reward
-    weighed = [weigh(group, reward, step=step) for group in groups]
+    weighed = [punish_overlong(weigh(group, reward, step=step), algo) for group in groups]
     rows_PG = [_rows_of(group, mask_truncated=algo.mask_truncated) for group in weighed]
     rewards_PG = [  # r_i
         rewards_of(group.trajectories, reward, step=step, epsilon=algo.advantage_epsilon) for group in weighed

@@ -11,6 +11,7 @@ from dataclasses import replace
 
 from r1ray.algo.compose import normalised_rewards, total_reward
 from r1ray.algo.variants.dynamic_sampling import is_uniform
+from r1ray.algo.variants.overlong import OVERLONG, overlong_penalty
 from r1ray.config import AlgoConfig, RewardConfig
 from r1ray.types import Scored, ScoredGroup, ScoredTrajectory, Unscorable
 
@@ -25,16 +26,36 @@ def weigh(group: ScoredGroup, config: RewardConfig, *, step: int) -> ScoredGroup
     def weigh_one(scored: ScoredTrajectory) -> ScoredTrajectory:
         if not isinstance(scored.outcome, Scored):
             return scored
-        total = total_reward(scored.outcome.parts, weights, gate=gate)
-        return replace(scored, outcome=replace(scored.outcome, total=total))
+        parts = {name: value for name, value in scored.outcome.parts.items() if name != OVERLONG}
+        total = total_reward(parts, weights, gate=gate)
+        return replace(scored, outcome=replace(scored.outcome, total=total, parts=parts))
 
     return replace(group, trajectories=tuple(map(weigh_one, group.trajectories)))
+
+
+def punish_overlong(group: ScoredGroup, algo: AlgoConfig) -> ScoredGroup:
+    """Return a weighed group with the part ``overlong`` in its totals (``algo.overlong_share``). A group that is read
+    from the rollout log has it already."""
+    if not algo.overlong_share:
+        return group
+    limit = algo.max_completion_tokens
+    cache = max(1, round(algo.overlong_share * limit))
+
+    def punish_one(scored: ScoredTrajectory) -> ScoredTrajectory:
+        if not isinstance(scored.outcome, Scored):
+            return scored
+        before = scored.outcome.parts.get(OVERLONG, 0.0)
+        penalty = overlong_penalty(scored.num_policy_tokens, max_tokens=limit, cache_tokens=cache)
+        total, parts = scored.outcome.total + penalty - before, scored.outcome.parts | {OVERLONG: penalty}
+        return replace(scored, outcome=replace(scored.outcome, total=total, parts=parts))
+
+    return replace(group, trajectories=tuple(map(punish_one, group.trajectories)))
 
 
 def rewards_of(
     trajectories: Sequence[ScoredTrajectory], config: RewardConfig, *, step: int, epsilon: float
 ) -> list[float | None]:
-    """Return r_i of each trajectory of a weighed group; None if it could not be scored.
+    """Return r_i of each trajectory of a weighed and punished group; None if it could not be scored.
 
     Args:
         epsilon: beside the std of each part, for rewards that are normalised.
@@ -43,12 +64,20 @@ def rewards_of(
     if config.combine != "normalised":
         return [None if outcome is None else outcome.total for outcome in outcomes]
     parts = [None if outcome is None else outcome.parts for outcome in outcomes]
-    return normalised_rewards(parts, config.weights_at(step), epsilon=epsilon)
+    rewards = normalised_rewards(parts, config.weights_at(step), epsilon=epsilon)
+    return [
+        None if reward is None or outcome is None else reward + outcome.parts.get(OVERLONG, 0.0)
+        for reward, outcome in zip(rewards, outcomes, strict=True)
+    ]
 
 
 def is_uniform_group(group: ScoredGroup, algo: AlgoConfig, reward: RewardConfig, *, step: int) -> bool:
-    """Return whether all rewards of a group are equal, so that it teaches nothing."""
-    trajectories = weigh(group, reward, step=step).trajectories
+    """Return whether all rewards of a group are equal, so that it teaches nothing: the values of ``algo.uniform_part``
+    where the group has that part, else the totals."""
+    trajectories = punish_overlong(weigh(group, reward, step=step), algo).trajectories
+    judged = [one.outcome.parts.get(algo.uniform_part or "") for one in trajectories if isinstance(one.outcome, Scored)]
+    if any(value is not None for value in judged):
+        return is_uniform(judged)
     return is_uniform(rewards_of(trajectories, reward, step=step, epsilon=algo.advantage_epsilon))
 
 

@@ -11,6 +11,7 @@ import re
 from collections.abc import Sequence
 from typing import Final
 
+from r1ray.algo.variants.overlong import overlong_penalty
 from r1ray.checks import CodeTests
 from r1ray.reward.extract import after_think, answer_section
 from r1ray.reward.format import TAGS, whole_text
@@ -55,19 +56,6 @@ def repetition_penalty(prompt: Prompt, response: Response, *, n: int = 3, max_pe
 def _apart(run: re.Match[str]) -> str:
     word, text = run[1], run[0]
     return text if len(text) < _LONGEST_WORD else f" {word}" * (len(text) // len(word)) + " "
-
-
-def overlong_penalty(num_tokens: int, *, max_tokens: int, cache_tokens: int) -> float:
-    """DAPO's soft overlong punishment (Yu et al. 2025, equation 13): 0 up to ``max_tokens - cache_tokens``, then
-    falling in a line to -1 at ``max_tokens``, and -1 beyond.
-
-    >>> overlong_penalty(18432, max_tokens=20480, cache_tokens=4096)
-    -0.5
-    """
-    if not 0 < cache_tokens <= max_tokens:
-        raise ValueError(f"cache_tokens is {cache_tokens}, and has to be in 1..max_tokens ({max_tokens}).")
-    over = num_tokens - (max_tokens - cache_tokens)
-    return -min(max(over / cache_tokens, 0.0), 1.0)
 
 
 def soft_overlong(prompt: Prompt, response: Response, *, cache_tokens: int | None = None) -> float:

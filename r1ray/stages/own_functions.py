@@ -3,7 +3,10 @@ are looked up by :func:`r1ray.reward.scorer.resolve_parts`."""
 
 from __future__ import annotations
 
-from r1ray.algo.doors import BASELINES, SURROGATES
+from collections.abc import Callable
+from typing import TypeVar
+
+from r1ray.algo.doors import BASELINES, SURROGATES, Baseline, Door, Surrogate
 from r1ray.config import AlgoConfig, DataConfig
 from r1ray.data.own_columns import OwnColumns
 from r1ray.data.prompt_language import known_languages
@@ -11,9 +14,7 @@ from r1ray.errors import UserError
 from r1ray.reward.own_check import load_row_check
 from r1ray.reward.own_function import call_problem, is_async
 
-BASELINE_ARGUMENTS = ("rewards_PG", "lengths_PG")
-SURROGATE_ARGUMENTS, SURROGATE_OPTIONS = ("ratio_N", "logp_N", "advantage_N"), ("clip_low", "clip_high")
-"""With what :mod:`r1ray.algo` calls them."""
+F = TypeVar("F")
 
 
 def own_columns_of(data: DataConfig) -> OwnColumns:
@@ -23,22 +24,37 @@ def own_columns_of(data: DataConfig) -> OwnColumns:
 
 
 def check_own_functions(algo: AlgoConfig) -> None:
-    """Raise UserError if ``algo`` names a function that cannot be imported, or not be called as it will be."""
-    for key, door, arguments, options in (
-        ("surrogate", SURROGATES, SURROGATE_ARGUMENTS, SURROGATE_OPTIONS),
-        ("advantage_baseline", BASELINES, BASELINE_ARGUMENTS, ()),
-    ):
-        name = getattr(algo, key)
-        if name in door.paths:
-            continue
-        try:
-            function = door.find(name)
-        except (Exception, SystemExit) as error:  # importing runs the user's module, which may do anything
-            raise UserError(f"algo.{key}={name}: {type(error).__name__}: {error}.") from error
-        if not callable(function):
-            raise UserError(f"algo.{key}={name}: is a {type(function).__name__}; needs a function.")
-        problem = call_problem(function, *arguments, **dict.fromkeys(options, 0.2))
-        if problem is None and is_async(function):
-            problem = "is a coroutine function, and nothing awaits it; needs a plain one"
-        if problem is not None:
-            raise UserError(f"algo.{key}={name}: {problem}.")
+    """Raise UserError if ``algo`` names a function that cannot be imported, that cannot be called with the one object
+    that it will be given, or that returns what cannot be trained by."""
+    _check("algo.surrogate", algo.surrogate, SURROGATES, _surrogate_problem)
+    _check("algo.advantage_baseline", algo.advantage_baseline, BASELINES, _baseline_problem)
+
+
+def _check(key: str, name: str, door: Door[F], try_out: Callable[[F], str | None]) -> None:
+    if name in door.paths:
+        return
+    try:
+        function = door.find(name)
+    except (Exception, SystemExit) as error:  # importing runs the user's module, which may do anything
+        raise UserError(f"{key}={name}: {type(error).__name__}: {error}.") from error
+    if not callable(function):
+        raise UserError(f"{key}={name}: is a {type(function).__name__}; needs a function.")
+    problem = call_problem(function, "inputs")
+    if problem is None and is_async(function):
+        problem = "is a coroutine function, and nothing awaits it; needs a plain one"
+    if problem is None:
+        problem = try_out(function)
+    if problem is not None:
+        raise UserError(f"{key}={name}: {problem}.")
+
+
+def _surrogate_problem(function: Surrogate) -> str | None:
+    from r1ray.stages.loss_trial import surrogate_problem  # imports PyTorch, which nothing else needs here
+
+    return surrogate_problem(function)
+
+
+def _baseline_problem(function: Baseline) -> str | None:
+    from r1ray.stages.loss_trial import baseline_problem
+
+    return baseline_problem(function)

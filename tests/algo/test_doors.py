@@ -10,6 +10,7 @@ import torch
 from r1ray.algo.advantage import Array, step_advantages
 from r1ray.algo.doors import BASELINES, EPSILON_PLACES, ESTIMATORS, RATIOS, SCALES, SURROGATES, Door
 from r1ray.algo.grpo import grpo_loss
+from r1ray.algo.inputs import AdvantageInputs, LossInputs
 from r1ray.config import algo
 
 DOORS = (
@@ -28,14 +29,12 @@ def test_every_name_of_the_configuration_has_a_function(door: Door[object], name
     assert all(callable(door.find(name)) for name in names)
 
 
-def less_the_best(rewards_PG: Sequence[Array], lengths_PG: Sequence[Array]) -> list[Array]:
-    return [rewards_G - rewards_G.max() for rewards_G in rewards_PG]
+def less_the_best(inputs: AdvantageInputs) -> list[Array]:
+    return [rewards_G - rewards_G.max() for rewards_G in inputs.rewards_PG]
 
 
-def doubled(
-    ratio_N: torch.Tensor, logp_N: torch.Tensor, advantage_N: torch.Tensor, *, clip_low: float, clip_high: float
-) -> tuple[torch.Tensor, torch.Tensor]:
-    return 2.0 * ratio_N * advantage_N, ratio_N > 1.0 + clip_high
+def doubled(inputs: LossInputs) -> tuple[torch.Tensor, torch.Tensor]:
+    return 2.0 * inputs.ratio_N * inputs.advantage_N, inputs.ratio_N > 1.0 + inputs.clip_high
 
 
 def test_a_baseline_of_the_users_own_is_named_by_its_path() -> None:

@@ -85,6 +85,28 @@ def test_importance_weights_scale_the_policy_term_alone() -> None:
     assert halved["kl"].item() == plain["kl"].item()
 
 
+def test_a_weighted_kl_has_the_gradient_of_the_reverse_kl_whatever_the_policy_that_sampled() -> None:
+    """Over all tokens of a distribution, sum_v pi_old(v) rho k3 has the gradient of KL(pi_theta || pi_ref)."""
+    torch.manual_seed(0)
+    logits, old, ref = torch.randn(3, 7, dtype=torch.float64)
+    logits.requires_grad_()
+    logp, old_logp, ref_logp = (torch.log_softmax(each, dim=0) for each in (logits, old, ref))
+
+    def gradient(kl_weighted: bool) -> torch.Tensor:
+        loss, _ = grpo_loss(
+            *(logp, old_logp, ref_logp, torch.zeros(7), old_logp.exp(), torch.tensor([7])),
+            clip_low=0.2,
+            clip_high=0.2,
+            kl_coefficient=1.0,
+            kl_weighted=kl_weighted,
+        )
+        return torch.autograd.grad(loss, logits, retain_graph=True)[0]
+
+    (expected,) = torch.autograd.grad((logp.exp() * (logp - ref_logp)).sum(), logits, retain_graph=True)
+    assert torch.allclose(gradient(True), expected, atol=1e-12)
+    assert not torch.allclose(gradient(False), expected, atol=0.01)
+
+
 def test_the_surrogate_has_to_be_known() -> None:
     with pytest.raises(ValueError, match="unknown surrogate"):
         grpo_loss(

@@ -33,6 +33,37 @@ def test_chunks_change_neither_values_nor_gradients(tokens_per_chunk: int, tempe
         assert torch.allclose(ours, theirs, atol=1e-5)
 
 
+@pytest.mark.parametrize("tokens_per_chunk", [3, 100])
+@pytest.mark.parametrize("temperature", [1.0, 0.6])
+def test_the_entropy_has_the_gradient_of_the_whole_table_where_it_is_asked_for(
+    tokens_per_chunk: int, temperature: float
+) -> None:
+    torch.manual_seed(0)
+    vocabulary, num = 50, 23
+    head, hidden = torch.nn.Linear(8, vocabulary), torch.randn(num, 8, requires_grad=True)
+    targets, weights = torch.randint(vocabulary, (num,)), torch.randn(num)
+    inputs = [hidden, *head.parameters()]
+    settings = {"temperature": temperature, "max_logits": tokens_per_chunk * num}
+    logp, entropy = token_logprobs(
+        hidden,
+        head.weight,
+        head.bias,
+        targets,
+        entropy_has_gradient=True,
+        **settings,  # type: ignore[arg-type]
+    )
+    table = torch.log_softmax(head(hidden) / temperature, dim=-1)
+    expected = -(table.exp() * table).sum(-1)
+    for found, right in (
+        ((entropy * weights).sum(), (expected * weights).sum()),
+        ((logp + entropy * weights).sum(), (table.gather(1, targets[:, None])[:, 0] + expected * weights).sum()),
+    ):
+        ours, theirs = (torch.autograd.grad(value, inputs, retain_graph=True) for value in (found, right))
+        assert all(torch.allclose(one, other, atol=1e-5) for one, other in zip(ours, theirs, strict=True))
+    _, entropy = token_logprobs(hidden, head.weight, head.bias, targets, temperature=temperature)
+    assert not entropy.requires_grad
+
+
 def test_a_frozen_head_gets_no_gradient_and_no_tokens_give_one_of_zero() -> None:
     hidden, weight = torch.randn(5, 4, requires_grad=True), torch.randn(10, 4)
     token_logprobs(hidden, weight, None, torch.arange(5), temperature=1.0)[0].sum().backward()

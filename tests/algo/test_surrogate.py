@@ -13,6 +13,7 @@ from r1ray.algo.surrogate import clipped
 from r1ray.algo.variants.cispo import weighted
 from r1ray.algo.variants.dual_clip import bounded_below
 from r1ray.algo.variants.reinforce import reinforce
+from tests.algo.inputs import loss_inputs
 
 
 def objective(
@@ -20,7 +21,7 @@ def objective(
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """The paper's surrogate of one token, with dual-clip PPO's bound where there is one."""
     advantage_N = torch.tensor([advantage])
-    value, is_clipped = clipped(ratio_N, ratio_N.log(), advantage_N, clip_low=low, clip_high=high)
+    value, is_clipped = clipped(loss_inputs(ratio_N, ratio_N.log(), advantage_N, clip_low=low, clip_high=high))
     return (value, is_clipped) if dual is None else bounded_below(value, is_clipped, advantage_N, dual_clip=dual)
 
 
@@ -64,7 +65,8 @@ def test_a_clipped_token_has_no_gradient_and_is_counted(ratio: float, advantage:
 
 def test_a_clipped_weight_bounds_the_gradient_and_never_takes_it_away() -> None:
     logp = torch.tensor([math.log(6.0), math.log(0.5)], requires_grad=True)
-    surrogate, is_clipped = weighted(logp.exp(), logp, torch.tensor([2.0, -1.0]), clip_low=10.0, clip_high=4.0)
+    inputs = loss_inputs(logp.exp(), logp, torch.tensor([2.0, -1.0]), clip_low=10.0, clip_high=4.0)
+    surrogate, is_clipped = weighted(inputs)
     surrogate.sum().backward()
     assert logp.grad is not None and logp.grad.tolist() == pytest.approx([5.0 * 2.0, 0.5 * -1.0])
     assert surrogate.tolist() == pytest.approx([10.0 * math.log(6.0), -0.5 * math.log(0.5)])
@@ -73,7 +75,7 @@ def test_a_clipped_weight_bounds_the_gradient_and_never_takes_it_away() -> None:
 
 def test_plain_reinforce_has_the_advantage_as_its_gradient() -> None:
     logp = torch.tensor([-1.0, -3.0], requires_grad=True)
-    surrogate, is_clipped = reinforce(logp.exp(), logp, torch.tensor([2.0, -1.0]), clip_low=0.2, clip_high=0.2)
+    surrogate, is_clipped = reinforce(loss_inputs(logp.exp(), logp, torch.tensor([2.0, -1.0])))
     surrogate.sum().backward()
     assert surrogate.tolist() == [-2.0, 3.0]
     assert logp.grad is not None and logp.grad.tolist() == [2.0, -1.0]

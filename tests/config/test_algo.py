@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import pytest
 
@@ -24,7 +25,18 @@ from r1ray.config import AlgoConfig
         ),
         (
             lambda: AlgoConfig(max_staleness=1, old_logprobs="learner", correction="none"),
-            "algo.max_staleness=1: .* needs algo.correction=auto, .* algo.allow_unweighted_staleness=true",
+            "algo.max_staleness=1: .* needs algo.correction=auto, .* algo=async, .*allow_unweighted_staleness=true",
+        ),
+        (
+            lambda: AlgoConfig(max_staleness=1),
+            "algo.max_staleness=1: algo.clip_high=10 does not bound .* needs algo=async, algo.clip_high of at most 9, "
+            ".* algo.allow_unbounded_staleness=true",
+        ),
+        (lambda: AlgoConfig(entropy_coefficient=-1), "algo.entropy_coefficient=-1"),
+        (lambda: AlgoConfig(overlong_share=1.5), "algo.overlong_share=1.5: needs 0 to 1"),
+        (
+            lambda: AlgoConfig(kl_placement="reward", advantage_std="none", kl_weighted=True),
+            "algo.kl_weighted=true: .* needs algo.kl_weighted=false",
         ),
         (lambda: AlgoConfig(temperature=0), "algo.temperature=0: needs 0.01 to 2"),
         (lambda: AlgoConfig(max_staleness=-1), "algo.max_staleness=-1: needs at least 0"),
@@ -52,19 +64,22 @@ def test_contradictions_are_refused(make: Callable[[], object], message: str) ->
         make()
 
 
+STALE = partial(AlgoConfig, max_staleness=1, clip_low=0.2, clip_high=0.2, dual_clip=3.0)
+
+
 def test_correction_is_on_only_where_generation_may_run_ahead() -> None:
     assert AlgoConfig().resolved_correction == "none"
-    assert AlgoConfig(max_staleness=1).resolved_correction == "token_tis"
-    assert AlgoConfig(max_staleness=1, correction="none").resolved_correction == "none"
-    assert AlgoConfig(max_staleness=1, old_logprobs="engine").resolved_correction == "none"
-    unweighted = AlgoConfig(max_staleness=1, old_logprobs="learner", allow_unweighted_staleness=True)
+    assert STALE().resolved_correction == "token_tis"
+    assert STALE(correction="none").resolved_correction == "none"
+    assert STALE(old_logprobs="engine").resolved_correction == "none"
+    unweighted = STALE(old_logprobs="learner", allow_unweighted_staleness=True)
     assert unweighted.resolved_correction == "none" and unweighted.is_old_recomputed
 
 
 def test_pi_old_is_the_learners_where_that_is_asked_for_or_weights_need_it() -> None:
     assert not AlgoConfig().is_old_recomputed and AlgoConfig(old_logprobs="learner").is_old_recomputed
-    assert AlgoConfig(correction="token_mask").is_old_recomputed and AlgoConfig(max_staleness=1).is_old_recomputed
-    assert not AlgoConfig(max_staleness=1, old_logprobs="engine").is_old_recomputed
+    assert AlgoConfig(correction="token_mask").is_old_recomputed and STALE().is_old_recomputed
+    assert not STALE(old_logprobs="engine").is_old_recomputed
 
 
 def test_the_defaults_are_the_papers() -> None:

@@ -33,6 +33,24 @@ PAPER = RewardConfig(parts={"accuracy": {}, "format": {}})
     [
         (
             lambda: RunConfig(
+                model="m",
+                data=DataConfig(train="t"),
+                reward=PAPER,
+                algo=AlgoConfig(drop_uniform=True, uniform_part="x"),
+            ),
+            r"algo.uniform_part=x: needs one of reward.parts \(accuracy, format\), or null",
+        ),
+        (
+            lambda: RunConfig(
+                model="m",
+                data=DataConfig(train="t"),
+                reward=RewardConfig(parts={"overlong": {"function": "m:f"}}),
+                algo=AlgoConfig(overlong_share=0.2),
+            ),
+            "algo.overlong_share=0.2 makes a part .* needs another name for reward.parts.overlong",
+        ),
+        (
+            lambda: RunConfig(
                 model="m", steps=9, data=DataConfig(train="t"), reward=RewardConfig(parts={"a": {"from_step": 10}})
             ),
             "reward.parts.a.from_step=10: needs at most steps=9, or the part never counts",

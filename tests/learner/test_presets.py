@@ -106,6 +106,11 @@ GOLDEN = {
         -0.1044464,
         [-0.3263949, -0.1087983, 0.6527898, -0.0217597, -0.0478713, -0.0435193],
     ),
+    "async": (
+        [1.3055797, -0.7833478, 0.2611159, -0.7833478],
+        -0.0913906,
+        [0.0, -0.1087983, 0.0, -0.0217597, -0.0478713, -0.0435193],
+    ),
     "rloo": (
         [0.7636592, -0.6673901, 0.4037309, -0.5],
         0.6903737,
@@ -147,6 +152,30 @@ def test_a_preset_gives_the_golden_advantages_loss_and_gradient(name: str) -> No
     assert logp.grad is not None and logp.grad.tolist() == pytest.approx(expected_gradient, abs=1e-6)
 
 
+def test_async_weighs_old_tokens_by_at_most_2_and_bounds_those_with_a_negative_advantage() -> None:
+    """Two tokens: a weight of 3 that is cut to 2, rho 1, A = 1; a weight of 0.5, rho 4 that is cut to 3, A = -1."""
+    algo = preset("async")
+    logp = torch.full((2,), -1.0, dtype=torch.float64, requires_grad=True)
+    prox = logp.detach() - torch.tensor([1.0, 4.0], dtype=torch.float64).log()
+    rollout = prox - torch.tensor([3.0, 0.5], dtype=torch.float64).log()
+    minibatch = Minibatch(microbatches=(), num_sequences=2, num_tokens=2)
+    loss, _ = microbatch_loss(logp, make_micro([1, 1], rollout, [1.0, -1.0]), minibatch, algo, prox_logp_N=prox)
+    loss.backward()
+    assert loss.item() == pytest.approx(-(2.0 * 1.0 + 0.5 * -3.0) / 2)
+    assert logp.grad is not None and logp.grad.tolist() == pytest.approx([-1.0, 0.0])
+
+
+def test_an_entropy_bonus_is_taken_off_the_loss_in_the_same_mean() -> None:
+    algo = replace(preset("dr_grpo"), max_completion_tokens=8, entropy_coefficient=0.5)
+    entropy = torch.tensor([1.0, 3.0], requires_grad=True)
+    micro, logp = make_micro([1, 1], torch.full((2,), -1.0), [0.0, 0.0]), torch.full((2,), -1.0, requires_grad=True)
+    minibatch = Minibatch(microbatches=(), num_sequences=2, num_tokens=2)
+    loss, sums = microbatch_loss(logp, micro, minibatch, algo, entropy_N=entropy)
+    loss.backward()
+    assert loss.item() == pytest.approx(-0.5 * 4.0 / 16) and sums["policy"].item() == 0.0
+    assert entropy.grad is not None and entropy.grad.tolist() == pytest.approx([-0.5 / 16] * 2)
+
+
 def test_every_preset_has_golden_numbers() -> None:
     assert sorted(GOLDEN) == PRESETS
 
@@ -170,7 +199,7 @@ TINY = {"policy": POLICY, "reference": REFERENCE}
 def test_one_global_batch_has_one_gradient(
     name: str, seed: int, group_sizes: list[int], num_ranks: int, max_tokens: int, multiple: int, correction: str
 ) -> None:
-    algo = preset(name) if correction == "auto" else replace(preset(name), correction=correction)
+    algo = preset(name) if correction == "auto" else replace(preset(name), correction=correction, max_staleness=0)
     rng = np.random.default_rng(seed)
     groups = make_batch(rng, group_sizes)
     rewards = [[None if rng.random() < 0.1 else float(rng.integers(0, 2)) for _ in group] for group in groups]
@@ -260,7 +289,7 @@ def test_the_kl_of_a_group_is_charged_against_its_baseline() -> None:
     assert charged.advantage_N.tolist() == [2.5, -2.5, -2.5]
 
 
-RECOMPUTED = {"verl", "trl", "openrlhf", "nemo", "dapo", "dr_grpo", "gspo", "cispo", "reinforce_pp"}
+RECOMPUTED = {"verl", "trl", "openrlhf", "nemo", "dapo", "dr_grpo", "gspo", "cispo", "reinforce_pp", "async"}
 
 
 @pytest.mark.parametrize("name", PRESETS)

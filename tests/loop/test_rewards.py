@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import pytest
 
 from r1ray.config import AlgoConfig, RewardConfig
-from r1ray.loop.rewards import reason_to_drop, rewards_of, weigh
+from r1ray.loop.rewards import is_uniform_group, punish_overlong, reason_to_drop, rewards_of, weigh
 from r1ray.types import Outcome, Scored, ScoredGroup, ScoringFailed, Unscorable
 from tests.loop.groups import make_group
 
@@ -60,6 +60,45 @@ def test_a_group_is_dropped_with_its_reason(outcomes: list[Outcome], reason: str
 def test_a_uniform_group_stays_unless_the_preset_samples_dynamically() -> None:
     group = group_of([scored(1.0, 0.0), scored(1.0, 0.0)])
     assert reason_to_drop(group, AlgoConfig(), RewardConfig(parts=LATE), step=1) is None
+
+
+OVERLONG = {"overlong_share": 0.5, "max_completion_tokens": 20}
+"""An output of 15 tokens loses a half, one of 20 tokens or more everything."""
+
+
+def test_an_output_loses_for_its_length_once_however_often_it_is_looked_at() -> None:
+    algo = AlgoConfig(**OVERLONG)  # type: ignore[arg-type]
+    outcomes = [scored(1.0, 0.0), scored(0.0, 1.0), ScoringFailed("x"), scored(1.0, 1.0)]
+    group = make_group("0/0", outcomes, lengths=[10, 15, 20, 99])
+    for parts in (LATE, {"accuracy": {}, "helpful": {"weight": 2.0}}):
+        config, once = RewardConfig(parts=parts), group
+        for _ in range(2):  # the second time as from the rollout log
+            once = punish_overlong(weigh(once, config, step=2), algo)
+            late = 0.0 if parts is LATE else 2.0
+            assert rewards_of(once.trajectories, config, step=2, epsilon=0.0) == [1.0, late - 0.5, None, late]
+        assert [one.outcome.parts["overlong"] for one in once.trajectories if isinstance(one.outcome, Scored)] == [
+            *(0.0, -0.5, -1.0)
+        ]
+
+
+def test_rewards_that_are_normalised_are_punished_too() -> None:
+    config = RewardConfig(parts={"accuracy": {}}, combine="normalised")
+    group = make_group("0/0", [Scored(1.0, {"accuracy": 1.0})] * 2, lengths=[1, 15])
+    punished = punish_overlong(weigh(group, config, step=1), AlgoConfig(**OVERLONG))  # type: ignore[arg-type]
+    assert rewards_of(punished.trajectories, config, step=1, epsilon=0.0) == [0.0, -0.5]
+
+
+def test_nobody_is_punished_unless_that_is_asked_for() -> None:
+    group = make_group("0/0", [scored(1.0, 0.0)] * 2, lengths=[1, 10_000])
+    assert punish_overlong(group, AlgoConfig()) is group
+
+
+@pytest.mark.parametrize("part", [None, "accuracy", "other"])
+def test_dynamic_sampling_looks_at_the_part_that_is_named_and_without_it_at_the_total(part: str | None) -> None:
+    algo = AlgoConfig(drop_uniform=True, uniform_part=part, **OVERLONG)  # type: ignore[arg-type]
+    group = make_group("0/0", [scored(1.0, 0.0), scored(1.0, 0.0)], lengths=[1, 20])
+    assert is_uniform_group(group, algo, RewardConfig(parts=LATE), step=1) is (part == "accuracy")
+    assert reason_to_drop(group, algo, RewardConfig(parts=LATE), step=1) == ("uniform" if part == "accuracy" else None)
 
 
 @pytest.mark.parametrize(

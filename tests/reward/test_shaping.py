@@ -11,7 +11,6 @@ from r1ray.reward.shaping import (
     code_format,
     cosine_length,
     ngram_repetition,
-    overlong_penalty,
     repetition_penalty,
     soft_overlong,
     tag_count,
@@ -58,14 +57,6 @@ def test_the_repetition_penalty_is_between_minus_1_and_0(text: str, n: int) -> N
     assert -1.0 <= repetition_penalty(make_prompt(), response(text), n=n) <= 0.0
 
 
-@pytest.mark.parametrize(
-    ("num_tokens", "penalty"),
-    [(0, 0.0), (3000, 0.0), (3072, 0.0), (3500, -0.41796875), (4096, -1.0), (4200, -1.0)],
-)
-def test_the_overlong_penalty_falls_in_a_line_inside_the_cache(num_tokens: int, penalty: float) -> None:
-    assert overlong_penalty(num_tokens, max_tokens=4096, cache_tokens=1024) == penalty
-
-
 def test_the_cache_is_a_fifth_of_the_limit_unless_it_is_given() -> None:
     assert soft_overlong(make_prompt(), response("", num_tokens=18432, max_tokens=20480)) == -0.5
     assert soft_overlong(make_prompt(), response("", num_tokens=90, max_tokens=100), cache_tokens=50) == pytest.approx(
@@ -77,12 +68,6 @@ def test_the_cache_is_a_fifth_of_the_limit_unless_it_is_given() -> None:
 def test_a_length_that_is_not_known_is_an_error_and_no_reward() -> None:
     with pytest.raises(ValueError, match="number of tokens"):
         soft_overlong(make_prompt(), response("x"))
-
-
-@pytest.mark.parametrize("cache", [0, -1, 101])
-def test_a_cache_that_does_not_fit_the_limit_is_refused(cache: int) -> None:
-    with pytest.raises(ValueError, match="cache_tokens"):
-        overlong_penalty(1, max_tokens=100, cache_tokens=cache)
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,11 @@ from r1ray.stages.own_functions import check_own_functions
 
 def test_what_ships_and_what_can_be_imported_passes() -> None:
     check_own_functions(AlgoConfig())
-    check_own_functions(AlgoConfig(surrogate="r1ray.algo.variants.cispo:weighted", advantage_baseline="operator:sub"))
+    own = {
+        "surrogate": "r1ray.algo.variants.cispo:weighted",
+        "advantage_baseline": "r1ray.algo.advantage:less_group_mean",
+    }
+    check_own_functions(AlgoConfig(**own))  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -39,15 +43,17 @@ def test_what_cannot_be_imported_is_refused_with_its_cause(
 
 LOSSES = """
 class AsClass:
-    def __init__(self, rewards_PG, lengths_PG): ...
+    def __init__(self, inputs): ...
 
 class Object:
-    def __call__(self, rewards): ...
+    def __call__(self): ...
 
-def of_one(x): ...
-def unclipped(ratio_N, logp_N, advantage_N): ...
-async def later(*arguments, **options): ...
-broken = Object()
+def of_two(rewards, lengths): ...
+async def later(*arguments): ...
+def generating(inputs): yield
+def broken(inputs): return inputs.no_such_field
+def nothing(inputs): ...
+callable_object = Object()
 """
 
 
@@ -56,10 +62,12 @@ broken = Object()
     ("name", "cause"),
     [
         ("AsClass", "is the class AsClass"),
-        ("broken", "too many positional arguments"),
-        ("of_one", "too many positional arguments"),
-        ("unclipped", "got an unexpected keyword argument 'clip_low'|missing a required argument"),
+        ("callable_object", "too many positional arguments"),
+        ("of_two", "missing a required argument: 'lengths'"),
         ("later", "is a coroutine function"),
+        ("generating", "is a generator"),
+        ("broken", "raised AttributeError: .*no_such_field"),
+        ("nothing", "it returned a NoneType"),
     ],
 )
 def test_what_cannot_be_called_as_it_will_be_is_refused(

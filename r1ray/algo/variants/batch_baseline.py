@@ -7,11 +7,12 @@ from collections.abc import Sequence
 import numpy as np
 
 from r1ray.algo.advantage import Array, centre
+from r1ray.algo.inputs import AdvantageInputs
 
 
-def less_batch_mean(rewards_PG: Sequence[Array], lengths_PG: Sequence[Array]) -> list[Array]:
+def less_batch_mean(inputs: AdvantageInputs) -> list[Array]:
     """r_i - mean(r) over all groups."""
-    return split_like(rewards_PG, centre(np.concatenate(rewards_PG)))
+    return split_like(inputs.rewards_PG, centre(np.concatenate(inputs.rewards_PG)))
 
 
 def split_like(groups: Sequence[Array], values: Array) -> list[Array]:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import torch
 
+from r1ray.algo.inputs import LossInputs
 
-def weighted(
-    ratio_N: torch.Tensor, logp_N: torch.Tensor, advantage_N: torch.Tensor, *, clip_low: float, clip_high: float
-) -> tuple[torch.Tensor, torch.Tensor]:
+
+def weighted(inputs: LossInputs) -> tuple[torch.Tensor, torch.Tensor]:
     """sg(clip(rho, 1 - clip_low, 1 + clip_high)) A log pi_theta."""
-    ratio_N = ratio_N.detach()
-    weight_N = ratio_N.clamp(1.0 - clip_low, 1.0 + clip_high)
-    return weight_N * advantage_N * logp_N, weight_N != ratio_N
+    ratio_N = inputs.ratio_N.detach()
+    weight_N = ratio_N.clamp(1.0 - inputs.clip_low, 1.0 + inputs.clip_high)
+    return weight_N * inputs.advantage_N * inputs.logp_N, weight_N != ratio_N

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import torch
 
+from r1ray.algo.inputs import LossInputs
 
-def reinforce(
-    ratio_N: torch.Tensor, logp_N: torch.Tensor, advantage_N: torch.Tensor, *, clip_low: float, clip_high: float
-) -> tuple[torch.Tensor, torch.Tensor]:
+
+def reinforce(inputs: LossInputs) -> tuple[torch.Tensor, torch.Tensor]:
     """A log pi_theta."""
-    return advantage_N * logp_N, torch.zeros_like(logp_N, dtype=torch.bool)
+    return inputs.advantage_N * inputs.logp_N, torch.zeros_like(inputs.logp_N, dtype=torch.bool)
