@@ -27,6 +27,7 @@ def test_actors_places_dtypes_and_transport_are_the_runs() -> None:
                 "algo.kl_coefficient=0.5",
                 "algo.reference_refresh_updates=0",
                 "algo.max_staleness=2",
+                "algo.clip_high=0.2",
                 "output_dir=/shared",
                 "seed=5",
             ),

@@ -133,7 +133,7 @@ def test_a_probe_is_no_part_of_its_publish(monkeypatch: pytest.MonkeyPatch) -> N
 def test_a_learner_that_fails_is_the_phase_and_not_what_is_cancelled_because_of_it(tmp_path: Path) -> None:
     loop = Loop(tmp_path)
     loop.learner.crash_at = 1
-    loop.config = replace(loop.config, algo=replace(loop.config.algo, max_staleness=1))
+    loop.config = replace(loop.config, algo=replace(loop.config.algo, max_staleness=1, allow_unbounded_staleness=True))
     loop.engine.delay = lambda group_id: 0 if int(group_id.split("/")[1]) < 6 else 10**6
     assert loop.fail()[0] == "learn"
 

@@ -36,7 +36,7 @@ class World:
         waiter = Waiter((deadlines or DeadlineConfig(generate_s=5.0)).decided)
         self.ledger = Ledger()
         self.progress = Progress(9, StopConfig(), state=None, history=())
-        algo = AlgoConfig(group_size=2, prompts_per_step=2, minibatches_per_step=1, max_staleness=1)
+        algo = AlgoConfig(group_size=2, prompts_per_step=2, minibatches_per_step=1, max_staleness=1, clip_high=0.2)
         (self.step,) = parts_of_step(algo)
         self.prompts = FakePrompts()
         self.buffer = Buffer(

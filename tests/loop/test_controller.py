@@ -67,6 +67,7 @@ def make_config(*, staleness: int = 0, steps: int = 4, prompts: int = 3, checkpo
             prompts_per_step=prompts,
             minibatches_per_step=1,
             max_staleness=staleness,
+            allow_unbounded_staleness=True,  # the fake learner has no objective
             reference_refresh_updates=2,
         ),
         data=DataConfig(train="t"),

@@ -117,7 +117,7 @@ def test_a_stop_in_the_middle_of_a_step_ends_the_run_after_it(tmp_path: Path) ->
     ("changes", "message"),
     [
         ({"old_logprobs": "learner"}, "algo.old_logprobs=learner: the learner cannot compute log pi_old"),
-        ({"max_staleness": 1}, "algo.old_logprobs=auto"),
+        ({"max_staleness": 1, "clip_high": 0.2}, "algo.old_logprobs=auto"),
         ({"advantage_baseline": "batch"}, "algo.advantage_baseline=batch, which is given the rewards of the whole"),
         ({"advantage_baseline": "mine:own"}, "algo.advantage_baseline=mine:own, which is given"),
         ({"advantage_std": "batch"}, "algo.advantage_std=batch"),

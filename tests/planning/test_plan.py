@@ -325,7 +325,7 @@ def test_times_without_gpus_are_those_that_were_measured(
 
 
 def test_overlapped_steps_take_as_long_as_their_longer_half() -> None:
-    step = plan_run(seven("algo.max_staleness=1", "reward.num_actors=64")).step
+    step = plan_run(seven("algo.max_staleness=1", "algo.clip_high=0.2", "reward.num_actors=64")).step
     assert step.total == pytest.approx(max(step.generate, step.learn, step.score) + step.publish)
     assert step.bottleneck in ("generate", "learn")
     alone = plan_run(seven("reward.num_actors=64")).step
