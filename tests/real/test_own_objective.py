@@ -72,7 +72,8 @@ def test_a_run_is_trained_by_a_loss_and_an_advantage_of_an_installed_package(
     given = (
         *own(llama_folder, train, None, tmp_path / "runs"),
         *(each for each in SMALL if not each.startswith(("eval.", "steps="))),
-        *("name=own", "steps=2", "algo.max_staleness=1", "algo.advantage_std=none"),
+        *("name=own", "data.template=none", "data.max_prompt_tokens=64", "steps=2"),
+        *("algo.max_staleness=1", "algo.advantage_std=none"),
         "algo.advantage_baseline=own_objectives:less_the_best",
     )
     refused = subprocess.run(
