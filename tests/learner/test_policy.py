@@ -64,6 +64,15 @@ def test_packed_sequences_have_the_gradient_of_each_alone(llama_folder: Path, ch
         assert torch.allclose(a.grad, b.grad, atol=1e-5), name
 
 
+def test_the_entropy_has_the_gradient_of_each_alone_where_it_is_asked_for(llama_folder: Path) -> None:
+    ours, theirs = load(llama_folder), load(llama_folder)
+    PolicyModel(ours, entropy_has_gradient=True)(packed(ROWS, PROMPTS), 0.7)[1].sum().backward()
+    alone(theirs, 0.7)[1].sum().backward()
+    for (name, a), b in zip(ours.named_parameters(), theirs.parameters(), strict=True):
+        assert torch.allclose(a.grad, b.grad, atol=1e-5), name
+    assert not PolicyModel(load(llama_folder))(packed(ROWS, PROMPTS), 0.7)[1].requires_grad
+
+
 def sliding(*, window: int | None) -> Any:
     from transformers import Qwen3Config, Qwen3ForCausalLM
 
