@@ -109,7 +109,7 @@ def test_overrides_reach_their_keys() -> None:
 
 
 def test_all_presets_are_there() -> None:
-    named = "paper deepseekmath verl trl openrlhf nemo dapo dr_grpo gspo cispo rloo reinforce_pp"
+    named = "paper deepseekmath verl trl openrlhf nemo dapo dr_grpo gspo cispo rloo reinforce_pp async"
     assert options("algo") == sorted(named.split())
 
 

@@ -152,6 +152,35 @@ def test_a_preset_gives_the_golden_advantages_loss_and_gradient(name: str) -> No
     assert logp.grad is not None and logp.grad.tolist() == pytest.approx(expected_gradient, abs=1e-6)
 
 
+@pytest.mark.parametrize(
+    ("kl_weighted", "expected_loss", "expected_gradient"),
+    [
+        (True, 0.6212744, [0.002, -0.1104425, 0.7493215, -0.0377552, -0.0478614, -0.0428437]),
+        (False, 0.9552751, [0.0012085, -0.1131006, 0.6589547, -0.8251579, -0.0478614, -0.0428759]),
+    ],
+)
+def test_trl_weighs_a_kl_that_is_asked_for(
+    kl_weighted: bool, expected_loss: float, expected_gradient: list[float]
+) -> None:
+    """Computed as the golden numbers, with beta = 0.04."""
+    assert preset("trl").kl_weighted
+    algo = replace(preset("trl"), kl_coefficient=0.04, kl_weighted=kl_weighted)
+    logp = torch.full((6,), -1.0, dtype=torch.float64, requires_grad=True)
+    old = -1.0 - torch.tensor(RATIOS, dtype=torch.float64).log()
+    (found,) = advantages_of(algo, [REWARDS], [LENGTHS])
+    loss, _ = microbatch_loss(
+        logp,
+        make_micro(LENGTHS[:3], old, [float(a or 0) for a in found[:3]]),
+        Minibatch(microbatches=(), num_sequences=4, num_tokens=6),
+        algo,
+        prox_logp_N=old,
+        ref_logp_N=-1.0 + torch.tensor(DIFFERENCES, dtype=torch.float64),
+    )
+    loss.backward()
+    assert loss.item() == pytest.approx(expected_loss, abs=1e-6)
+    assert logp.grad is not None and logp.grad.tolist() == pytest.approx(expected_gradient, abs=1e-6)
+
+
 def test_async_weighs_old_tokens_by_at_most_2_and_bounds_those_with_a_negative_advantage() -> None:
     """Two tokens: a weight of 3 that is cut to 2, rho 1, A = 1; a weight of 0.5, rho 4 that is cut to 3, A = -1."""
     algo = preset("async")
