@@ -255,6 +255,12 @@ class AlgoConfig:
                 f"algo.advantage_std={self.advantage_std}: algo.kl_placement=reward takes the KL off rewards that are "
                 "only centred; needs algo.advantage_std=none, or algo.kl_placement=loss."
             )
+        if self.kl_placement == "reward" and self.kl_coefficient and ":" in self.advantage_baseline:
+            raise ValueError(
+                f"algo.advantage_baseline={self.advantage_baseline}: algo.kl_placement=reward subtracts the baselines "
+                "of reward and KL one by one, which not every baseline allows; needs algo.kl_placement=loss, or one of "
+                f"{', '.join(BASELINES)}."
+            )
         if self.kl_placement == "reward" and self.kl_weighted:
             raise ValueError(
                 "algo.kl_weighted=true: algo.kl_placement=reward takes the KL of the policy that sampled, whose rho is "

@@ -35,6 +35,10 @@ from r1ray.config import AlgoConfig
         (lambda: AlgoConfig(entropy_coefficient=-1), "algo.entropy_coefficient=-1"),
         (lambda: AlgoConfig(overlong_share=1.5), "algo.overlong_share=1.5: needs 0 to 1"),
         (
+            lambda: AlgoConfig(kl_placement="reward", advantage_std="none", advantage_baseline="m:f"),
+            "algo.advantage_baseline=m:f: .* needs algo.kl_placement=loss",
+        ),
+        (
             lambda: AlgoConfig(kl_placement="reward", advantage_std="none", kl_weighted=True),
             "algo.kl_weighted=true: .* needs algo.kl_weighted=false",
         ),
