@@ -108,7 +108,7 @@ SCALES = Door[Scale](
         "others": "r1ray.algo.variants.others_std:over_std_of_others",
         "batch": "r1ray.algo.variants.batch_std:over_batch_std",
         "token_sample": "r1ray.algo.variants.whitening:whitened",
-        "token_population": "r1ray.algo.variants.whitening:whitened_by_population",
+        "token_population": "r1ray.algo.variants.population_whitening:whitened_by_population",
         "none": "r1ray.algo.variants.no_std:unscaled",
     },
 )
@@ -116,8 +116,8 @@ EPSILON_PLACES = Door[EpsilonPlace](
     "place of epsilon",
     {
         "std": "r1ray.algo.advantage:epsilon_beside_std",
-        "variance": "r1ray.algo.variants.epsilon:in_variance",
-        "floor": "r1ray.algo.variants.epsilon:as_floor",
+        "variance": "r1ray.algo.variants.epsilon_in_variance:in_variance",
+        "floor": "r1ray.algo.variants.epsilon_as_floor:as_floor",
     },
 )
 RATIOS = Door[Ratio](
@@ -135,9 +135,9 @@ SURROGATES = Door[Surrogate](
 ESTIMATORS = Door[Estimator](
     "estimator of the KL",
     {
-        "k1": "r1ray.algo.variants.kl_estimators:k1",
-        "abs": "r1ray.algo.variants.kl_estimators:absolute",
-        "k2": "r1ray.algo.variants.kl_estimators:k2",
+        "k1": "r1ray.algo.variants.k1:k1",
+        "abs": "r1ray.algo.variants.absolute_kl:absolute",
+        "k2": "r1ray.algo.variants.k2:k2",
         "k3": "r1ray.algo.kl:k3",
     },
 )

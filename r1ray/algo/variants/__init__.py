@@ -1,1 +1,1 @@
-"""Published variants of the formula, one idea a file. :mod:`r1ray.algo.doors` names them."""
+"""Published variants of the formula, one function a file. :mod:`r1ray.algo.doors` names them."""

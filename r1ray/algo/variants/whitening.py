@@ -18,23 +18,11 @@ def whitened(
     *,
     ddof: int = 1,
 ) -> list[Array]:
-    """Subtract the mean over the tokens, and divide by their std.
-
-    >>> from r1ray.algo.advantage import step_advantages
-    >>> step_advantages([[1.0, 0.0], [1.0, 1.0]], [[1, 1], [1, 1]], std="token_population", epsilon=0.0)
-    [[1.414213562373095, -1.414213562373095], [0.0, 0.0]]
-    """
+    """Subtract the mean over the tokens, and divide by their std."""
     counts = np.concatenate(lengths_PG)
     values = np.concatenate(centred_PG)
     values = values - _mean(values, counts)
     return split_like(centred_PG, divide(values, _variance(values, counts, ddof=ddof)))
-
-
-def whitened_by_population(
-    centred_PG: Sequence[Array], rewards_PG: Sequence[Array], lengths_PG: Sequence[Array], divide: Divide
-) -> list[Array]:
-    """Do the same with ddof 0."""
-    return whitened(centred_PG, rewards_PG, lengths_PG, divide, ddof=0)
 
 
 def _mean(values: Array, counts: Array) -> float:

@@ -1,4 +1,4 @@
-"""Other places of epsilon in the denominator of an advantage."""
+"""verl's place of epsilon in the denominator of a whitened advantage: in the variance."""
 
 from __future__ import annotations
 
@@ -10,8 +10,3 @@ from r1ray.algo.advantage import Array
 def in_variance(variance: Array, epsilon: float) -> Array:
     """sqrt(variance + epsilon)."""
     return np.asarray(np.sqrt(variance + epsilon))
-
-
-def as_floor(variance: Array, epsilon: float) -> Array:
-    """sqrt(max(variance, epsilon))."""
-    return np.asarray(np.sqrt(np.maximum(variance, epsilon)))
