@@ -74,6 +74,7 @@ def test_a_run_is_trained_by_a_loss_and_an_advantage_of_an_installed_package(
         *(each for each in SMALL if not each.startswith(("eval.", "steps="))),
         *("name=own", "data.template=none", "data.max_prompt_tokens=64", "steps=2"),
         *("algo.max_staleness=1", "algo.advantage_std=none"),
+        *("algo.entropy_coefficient=0.01", "algo.kl_weighted=true", "algo.overlong_share=0.5"),
         "algo.advantage_baseline=own_objectives:less_the_best",
     )
     refused = subprocess.run(
@@ -90,6 +91,8 @@ def test_a_run_is_trained_by_a_loss_and_an_advantage_of_an_installed_package(
     steps = [row for row in metrics(tmp_path / "runs" / "own") if "clip_fraction" in row]
     assert [row["clip_fraction"] for row in steps] == [1.0, 1.0]
     assert any(row["grad_norm"] > 0 for row in steps)
+    assert all(-1.0 <= row["reward/overlong"] < 0.0 for row in steps)
+    assert all(row["loss/total"] < row["loss/policy"] for row in steps), "the entropy bonus"
     columns = ["group_id", "reward", "advantage"]
     rows = [row for row in read_rollouts(tmp_path / "runs" / "own" / "rollouts", columns=columns) if row["advantage"]]
     assert rows and max(row["advantage"] for row in rows) < 0, "the best have an advantage of 0"
