@@ -208,7 +208,7 @@ def test_a_stage_of_a_recipe_is_changed_without_signs() -> None:
         ("data.train=???", "data.train=???: needs another text"),
         ("experiment={a: 1}", "experiment={a: 1}: needs one of "),
         ("recipe=", "recipe=: needs one of collect, "),
-        ("algo=[dapo,verl]", "algo=[dapo,verl]: needs one of cispo, dapo,"),
+        ("algo=[dapo,verl]", "algo=[dapo,verl]: needs one of async, cispo, dapo,"),
         ("algo.temperature=${algo.nothing}", "algo.nothing"),
     ],
 )
@@ -265,7 +265,7 @@ def test_files_of_the_users_own_are_chosen_beside_those_that_ship(tmp_path: Path
         ),
         ({"recipe__mine": HEAD + "steps: many\n"}, "mine.yaml: steps=many: needs a whole number."),
         ({"recipe__mine": HEAD + "steps: [\n"}, "cannot be read"),
-        ({"recipe__mine": HEAD + "defaults: [override /algo: nothing]\n"}, "algo=nothing: needs one of cispo, "),
+        ({"recipe__mine": HEAD + "defaults: [override /algo: nothing]\n"}, "algo=nothing: needs one of async, cispo, "),
         ({"recipe__mine": HEAD + "recipe: mine\n"}, "recipe=mine: "),
     ],
 )

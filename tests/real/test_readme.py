@@ -23,13 +23,13 @@ SAMPLING = (*ACTORS, "data.template=none", "data.max_prompt_tokens=64", "algo.ma
 EVALUATION = ("eval.num_prompts=2", "eval.samples=2", "eval.final_num_prompts=2", "eval.final_samples=2")
 STEPS = ("steps=1", "algo.prompts_per_step=2", "algo.group_size=4", "algo.minibatches_per_step=1", *EVALUATION)
 GIVEN = ("data.template=none", "supervised.max_tokens=256", "supervised.epochs=1", "supervised.sequences_per_step=16")
-UNEVEN = '+reward.parts.even={weight: 1.0, function: "tests.real.rewards:even"}'
+UNEVEN = ('+reward.parts.even={weight: 1.0, function: "tests.real.rewards:even"}', "algo.uniform_part=even")
 """An untrained model is right in nothing: a reward of its length gives something to learn, as algo=dapo asks for."""
 TASKS = ("data.max_prompt_tokens=512",)
 """Questions of reasoning-gym are longer than those of the other files."""
 COLLECT = ("collect.samples=2", "collect.max_tokens=16", "collect.min_value=0", "collect.filters=[cut]")
 SMALL: dict[str, Sequence[str]] = {
-    "r1_zero": (*SAMPLING, *LEARNER, *STEPS, UNEVEN),
+    "r1_zero": (*SAMPLING, *LEARNER, *STEPS, *UNEVEN),
     "sft": (*GIVEN, *LEARNER),
     "reward_model": (*GIVEN, *LEARNER),
     "collect": (*SAMPLING, *COLLECT),
