@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import math
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from datetime import timedelta
 from typing import Any
@@ -17,6 +17,7 @@ from deepspeed.runtime.config import DeepSpeedConfig, DeepSpeedConfigError
 from deepspeed.runtime.zero.partition_parameters import GatheredParameters
 from pydantic import ValidationError
 from transformers import get_scheduler
+from transformers.core_model_loading import revert_weight_conversion
 
 from r1ray.config import LearnerConfig, LoraConfig
 from r1ray.config.specs import RankSpec
@@ -224,10 +225,12 @@ def gathered(parameters: Sequence[torch.Tensor], *, modifier_rank: int | None = 
 
 class ParameterStream:
     """A :class:`~r1ray.weights.stream.WeightStream` of a transformers model under any ZeRO stage: its parameters, and
-    the buffers that are part of its state (biases of routers). What adapters add to a weight is added to it, in
-    float32, and rounded once."""
+    the buffers that are part of its state (biases of routers), by the names and in the pieces of the model's files,
+    which are what engines load: experts one by one. What adapters add to a weight is added to it, in float32, and
+    rounded once."""
 
     def __init__(self, model: Any) -> None:
+        self._model = model
         state = model.state_dict(keep_vars=True)
         buffers = [(name, buffer) for name, buffer in model.named_buffers() if name in state]
         self._parameters: list[tuple[str, torch.Tensor, Any]] = [
@@ -242,13 +245,21 @@ class ParameterStream:
             self._parameters.append(("lm_head.weight", head.weight, None))
 
     def metadata(self) -> list[TensorMeta]:
-        return [_meta(name, parameter) for name, parameter, _ in self._parameters]
+        found = []
+        for name, parameter, _ in self._parameters:
+            shape = getattr(parameter, "ds_shape", parameter.shape)
+            empty = torch.empty(shape, dtype=parameter.dtype, device="meta")
+            found += [_meta(stored, piece) for stored, piece in self._as_stored(name, empty)]
+        return found
 
     def __iter__(self) -> Iterator[tuple[str, torch.Tensor]]:
         for name, parameter, layer in self._parameters:
             with gathered([parameter, *(adapter_parameters(layer) if layer else ())]):
                 whole = parameter.detach()
-                yield name, with_adapter(whole, layer) if layer else whole
+                yield from self._as_stored(name, with_adapter(whole, layer) if layer else whole)
+
+    def _as_stored(self, name: str, tensor: torch.Tensor) -> Iterable[tuple[str, torch.Tensor]]:
+        return revert_weight_conversion(self._model, {name: tensor}).items()
 
 
 class AdapterStream:
@@ -282,7 +293,9 @@ def _meta(name: str, parameter: torch.Tensor) -> TensorMeta:
 
 
 def copy_parameters(source: torch.nn.Module, target: torch.nn.Module) -> None:
-    """target <- source, parameter by parameter, under any ZeRO stage."""
+    """target <- source, parameter by parameter, under any ZeRO stage; the biases of routers and other buffers too."""
+    for theirs, ours in zip(source.buffers(), target.buffers(), strict=True):
+        ours.copy_(theirs)
     for theirs, ours in zip(source.parameters(), target.parameters(), strict=True):
         with gathered([theirs, ours], modifier_rank=0), torch.no_grad():
             ours.data.copy_(theirs.data)

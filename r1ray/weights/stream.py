@@ -74,13 +74,16 @@ class VerifyingLoader:
 
     def load_weights(self, weights: Iterable[tuple[str, torch.Tensor]]) -> None:
         """Load tensors; raises WeightSyncError where the fingerprints say that something else was sent."""
+        arrived = []
         for name, tensor in weights:
             if name == FINGERPRINTS:
                 self._compare(tensor)
             else:
                 self._seen.append((name, fingerprint(tensor)))
                 self._note(name, tensor)
-                self._load([(name, tensor)])
+                arrived.append((name, tensor))
+        if arrived:
+            self._load(arrived)  # at once: vLLM looks through all of the model's parameters at every call
 
     def _compare(self, sent: torch.Tensor) -> None:
         arrived = torch.stack([value for _, value in self._seen])

@@ -1,10 +1,14 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
+from safetensors.torch import load_file
 
+from tests.learner.mixtures import MIXTURES, make_mixture
 from tests.real.ranks import run_ranks
 
 GIVEN = {
@@ -49,3 +53,18 @@ def test_settings_of_deepspeed_arrive_in_the_engine_beside_ours(found: dict[str,
 def test_what_deepspeed_does_not_know_is_refused_in_a_sentence(found: dict[str, Any], name: str) -> None:
     said = found["said"][name]
     assert REFUSED[name][1] in said and said.startswith("learner.deepspeed") and "\n" not in said
+
+
+@pytest.mark.parametrize("kind", MIXTURES)
+def test_a_mixture_is_published_as_its_files_have_it(kind: str, tmp_path: Path) -> None:
+    """Experts one by one, biases of routers too: what vLLM's loaders read."""
+    from r1ray.learner.deepspeed_engine import ParameterStream
+
+    model = make_mixture(kind)
+    model.save_pretrained(tmp_path)
+    expected = load_file(tmp_path / "model.safetensors")
+    stream = ParameterStream(model)
+    sent = dict(stream)
+    assert sent.keys() == expected.keys() and any(".experts.5." in name for name in sent)
+    assert all(torch.equal(sent[name], expected[name]) for name in expected)
+    assert [(meta.name, meta.shape) for meta in stream.metadata()] == [(n, tuple(t.shape)) for n, t in sent.items()]
