@@ -29,6 +29,7 @@ from r1ray.learner.deepspeed_engine import gathered
 from r1ray.learner.lora import ADAPTER, is_adapter, merged_weight
 from r1ray.learner.state import SETTINGS, saved_state
 from r1ray.runtime.model_files import accepted_generation_config
+from r1ray.runtime.router_settings import missing_router_settings
 
 ADAPTER_CONFIG, ADAPTER_WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 State = dict[str, torch.Tensor]
@@ -54,6 +55,7 @@ def write_settings(model: Any, folder: Path, *, source: str) -> None:
     config = copy.deepcopy(model.config)
     config.architectures = [type(model).__name__]
     config.dtype = model.dtype
+    config.update(missing_router_settings(config))
     config.save_pretrained(folder)
     if model.can_generate():
         accepted_generation_config(model.generation_config).save_pretrained(folder)

@@ -42,6 +42,7 @@ from r1ray.rollout.engine_clock import EngineClock
 from r1ray.rollout.processes import processes_below, stopped
 from r1ray.rollout.weight_update import WeightUpdate
 from r1ray.runtime.imports import children_import_fast
+from r1ray.runtime.router_settings import missing_router_settings
 from r1ray.types import EngineTimes, Float32Array, Int32Array, Prompt, Status, Trajectory, VersionSpan
 from r1ray.weights import adapter
 from r1ray.weights.network import interface_of, own_address
@@ -100,6 +101,8 @@ def engine_args(config: RolloutConfig, spec: EngineSpec, part: EngineShardSpec |
     else:
         # Compiled graphs would keep the packed weights of the version they were traced with.
         arguments["enforce_eager"] = True
+    if missing := missing_router_settings(AutoConfig.from_pretrained(spec.model)):
+        arguments["hf_overrides"] = missing
     return AsyncEngineArgs(**(arguments | config.engine_args))
 
 
