@@ -39,7 +39,8 @@ ADDED = ("stage", "wall_time")
 """To each line, which the text says."""
 LOGS_METRICS = [
     *sorted((ROOT / "loop").rglob("*.py")),
-    *(ROOT / name for name in ("learner/grpo.py", "learner/given_answers.py", "data/difficulty.py")),
+    *(ROOT / "learner" / name for name in ("grpo.py", "given_answers.py", "routers.py")),
+    ROOT / "data/difficulty.py",
 ]
 
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
+from r1ray.config.router import RouterConfig
 from r1ray.config.values import (
     MAX_ACTORS,
     MAX_THREADS,
@@ -341,6 +342,7 @@ class LearnerConfig:
     """Restarts of a lost learner group inside the run, in a row without a new checkpoint in between. One more loss ends
     the run, and so does a second crash in a row after the same step. 0: the first loss ends it."""
     lora: LoraConfig = field(default_factory=LoraConfig)
+    router: RouterConfig = field(default_factory=RouterConfig)
     deepspeed: dict[str, Any] = field(default_factory=dict)
     """Further settings of DeepSpeed, laid over those that r1ray makes: ``{zero_optimization: {overlap_comm: true,
     reduce_bucket_size: 200000000}}``."""
@@ -394,6 +396,16 @@ class LearnerConfig:
             raise ValueError(
                 f"learner.sequence_parallel_size={self.sequence_parallel_size} does not divide "
                 f"learner.num_ranks={self.num_ranks}: needs one of {', '.join(map(str, divisors(self.num_ranks)))}."
+            )
+        if self.router.bias_speed and self.lora.rank:
+            raise ValueError(
+                f"learner.router.bias_speed={self.router.bias_speed:g}: with learner.lora.rank={self.lora.rank} the "
+                "model itself stays as it is; needs learner.router.bias_speed=0."
+            )
+        if self.router.is_balanced and self.sequence_parallel_size > 1:
+            raise ValueError(
+                f"learner.sequence_parallel_size={self.sequence_parallel_size}: the load of experts is balanced over "
+                "whole sequences; needs 1, or learner.router.loss_coefficient=0 and learner.router.bias_speed=0."
             )
 
     def _check_optimizer(self) -> None:

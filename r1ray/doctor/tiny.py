@@ -18,6 +18,7 @@ from r1ray.config import (
     RewardPart,
     RunConfig,
 )
+from r1ray.config.router import RouterConfig
 from r1ray.errors import UserError
 
 MAKER = "r1ray.examples.smoke:make"
@@ -95,6 +96,7 @@ def _tiny_learner(config: RunConfig) -> LearnerConfig:
         max_restarts=0,  # what a restart helps against is what is looked for
         max_tokens_per_microbatch=1024,
         lora=replace(config.learner.lora, targets=None, export="merged"),
+        router=RouterConfig(),  # the tiny model has no experts
     )
 
 

@@ -34,6 +34,7 @@ from r1ray.learner.deepspeed_engine import (
 from r1ray.learner.export import export_saved, whole_state, write_settings, write_weights
 from r1ray.learner.loading import load_model
 from r1ray.learner.lora import add_adapters
+from r1ray.learner.routers import Routers
 from r1ray.learner.state import SETTINGS, load_state, save_state
 from r1ray.learner.writer import StateWriter
 
@@ -85,6 +86,7 @@ class DeepSpeedLearner:
     def _start(self, module: torch.nn.Module, model: Any) -> None:
         """Hand ``module``, which computes with ``model``, to DeepSpeed."""
         self._model = model
+        self._routers = Routers(model, self._config.router)
         self._engine = build_engine(
             module, self._config, world_size=self._rank.world_size, num_updates=self._spec.num_updates
         )
@@ -116,7 +118,9 @@ class DeepSpeedLearner:
             by_rank: list[list[tuple[str, ...]]] = [[]] * self._rank.world_size
             dist.all_gather_object(by_rank, bad)
             raise NonFiniteLoss(tuple(sorted({name for rank in by_rank for names in rank for name in names})))
-        return update(self._engine)
+        norm = update(self._engine)
+        self._routers.after_update()
+        return norm
 
     def _sum_over_ranks(self, sums: Mapping[str, float], names: Sequence[str]) -> dict[str, float]:
         """What was added up on every rank that counts."""

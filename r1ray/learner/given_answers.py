@@ -59,9 +59,11 @@ class SupervisedDeepSpeedLearner(DeepSpeedLearner, ABC, Generic[R]):
         for minibatch in shard.minibatches:
             losses = []
             for rows in self._microbatches(minibatch):
-                computed = self._compute(rows, minibatch)
-                self._backward(computed.loss)
-                losses.append((computed.loss.detach(), tuple(row.id for row in rows)))
+                with self._routers.recording():
+                    computed = self._compute(rows, minibatch)
+                loss = computed.loss + self._routers.balance(computed.packed, share=len(rows) / minibatch.num_sequences)
+                self._backward(loss)
+                losses.append((loss.detach(), tuple(row.id for row in rows)))
                 self._add(sums, computed, is_empty=not rows)
             norms.append(self._update(losses))
         stats = self._stats(sums)
@@ -71,6 +73,7 @@ class SupervisedDeepSpeedLearner(DeepSpeedLearner, ABC, Generic[R]):
             **means,
             "grad_norm": sum(norms) / max(len(norms), 1),
             "lr": float(self._engine.get_lr()[0]),
+            **self._routers.metrics(),
         }
         return StepStats(metrics, stats.trained_tokens, stats.padding_tokens)
 

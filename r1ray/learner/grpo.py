@@ -63,6 +63,7 @@ class GRPOLearner(DeepSpeedLearner):
         )
         self._reference = self._make_reference(policy)
         self._start(policy, model)
+        policy.take_choices = self._routers.use
         check_policy(self._engine, name=spec.model, device=self._device, multiple=config.sequence_parallel_size)
         self._offload = Offload(self._engine, config, self._reference.modules, what=spec.offload)
         self._sender: Sender | None = None
@@ -132,6 +133,7 @@ class GRPOLearner(DeepSpeedLearner):
         sums["computed_tokens"] += sum(len(micro.packed.input_ids_N) for micro in everything)
         stats = self._stats(self._step)
         if not has_more:
+            stats.metrics.update(self._routers.metrics())
             self._step = _Step()
         return stats
 
@@ -150,12 +152,14 @@ class GRPOLearner(DeepSpeedLearner):
             is_first: no update of the step was made yet.
         """
         ref_logp = None if self._charges_kl else self._reference.logprobs(micro.packed)
-        logp, entropy = self._engine(micro.packed, self._algo.temperature)
+        with self._routers.recording():
+            logp, entropy = self._engine(micro.packed, self._algo.temperature)
         if is_first and self._algo.is_old_recomputed:
             old_logp = logp.detach()  # rho is 1 exactly
         loss, parts = microbatch_loss(
             logp, micro, minibatch, self._algo, prox_logp_N=old_logp, ref_logp_N=ref_logp, entropy_N=entropy
         )
+        loss = loss + self._routers.balance(micro.packed, share=len(micro.group_ids) / minibatch.num_sequences)
         self._backward(loss)
         if not micro.is_empty:
             sums["loss"] += loss.item()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Protocol
@@ -65,7 +66,7 @@ class AdaptersOff(NoReference):
     def logprobs(self, packed: Packed) -> torch.Tensor:  # type: ignore[override]
         """See :class:`Reference`."""
         with adapters_off(self._policy):
-            return self._logprobs(packed)
+            return self._logprobs(replace(packed, choices_NLK=None))
 
 
 class FrozenReference:

@@ -31,17 +31,18 @@ def part_file(folder: Path, name: str, *, part: int, parts: int) -> Path:
 
 
 def own_parts(module: torch.nn.Module, *, rank: int) -> dict[str, torch.Tensor]:
-    """A copy in the host's memory of what this rank has of each parameter, flat and without padding."""
+    """A copy in the host's memory of what this rank has of each parameter, flat and without padding, and of the buffers
+    that belong to the module's state (biases of routers), whole."""
     found = {}
     for name, parameter in module.named_parameters():
         own, start, stop = _own(parameter, rank=rank)
         found[name] = own[: stop - start].to("cpu", copy=True)
-    return found
+    return found | {name: buffer.to("cpu", copy=True) for name, buffer in _buffers(module).items()}
 
 
 def load_parts(module: torch.nn.Module, folder: Path, name: str, *, rank: int) -> None:
-    """Fill what this rank has of each parameter from the files of any number of ranks. For modules that no optimizer
-    trains: master weights are left as they are."""
+    """Fill what this rank has of each parameter, and buffers, from the files of any number of ranks. For modules that
+    no optimizer trains: master weights are left as they are."""
     count = len(list(folder.glob(f"{name}-*-of-*.safetensors")))
     paths = [part_file(folder, name, part=part, parts=count) for part in range(count)]
     if not count or not all(path.is_file() for path in paths):
@@ -57,6 +58,15 @@ def load_parts(module: torch.nn.Module, folder: Path, name: str, *, rank: int) -
                 low, high = max(start, part * size), min(stop, (part + 1) * size)
                 read = files[part].get_slice(key)[low - part * size : high - part * size]
                 own[low - start : high - start].copy_(read)
+        saved = set(files[0].keys())
+        for key, buffer in _buffers(module).items():
+            if key in saved:  # an older checkpoint has none
+                buffer.copy_(files[0].get_tensor(key))
+
+
+def _buffers(module: torch.nn.Module) -> dict[str, torch.Tensor]:
+    state = module.state_dict(keep_vars=True)
+    return {name: buffer for name, buffer in module.named_buffers() if name in state}
 
 
 def _own(parameter: torch.nn.Parameter, *, rank: int) -> tuple[torch.Tensor, int, int]:

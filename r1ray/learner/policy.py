@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,6 +29,8 @@ class Packed:
     layout: Layout
     num_tokens: int
     """N without padding."""
+    choices_NLK: torch.Tensor | None = None  # [N, layers, K] int32
+    """The experts that the engine chose, and -1 where it does not say; None: routers choose."""
 
 
 def pack_sequences(
@@ -106,6 +108,8 @@ class PolicyModel(nn.Module):
         _as_logprob_head(model)
         model.get_output_embeddings().entropy_has_gradient = entropy_has_gradient
         self.model = model
+        self.take_choices: Callable[[torch.Tensor | None], None] = lambda choices_NLK: None
+        """Gets the experts of the tokens that come next."""
         self._group = sequence_group
 
     def forward(
@@ -116,6 +120,7 @@ class PolicyModel(nn.Module):
         Of token ids [1, T] in the place of packed sequences: their logits [1, T, V], as the model itself computes them.
         """
         if isinstance(packed, torch.Tensor):
+            self.take_choices(None)
             return own_logits(self.model, packed)
         predicted = packed.chosen_N.nonzero()[:, 0] - 1
         targets = packed.input_ids_N[packed.chosen_N]
@@ -139,6 +144,7 @@ class PolicyModel(nn.Module):
         self, packed: Packed, part: slice, predicted: torch.Tensor, targets: torch.Tensor, temperature: float
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Those of ``targets``, each predicted at a position within ``part`` of the row."""
+        self.take_choices(None if packed.choices_NLK is None else packed.choices_NLK[part])
         hidden_1NH = self.model.get_decoder()(
             input_ids=packed.input_ids_N[part].unsqueeze(0),
             position_ids=packed.position_ids_N[part].unsqueeze(0),

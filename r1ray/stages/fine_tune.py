@@ -43,6 +43,7 @@ from r1ray.stages.first_examples import say_first_examples
 from r1ray.stages.token_checks import check_pattern_of_rows
 from r1ray.stages.training import (
     before_and_after,
+    check_router_keys,
     claim_checkpoints,
     export,
     export_dir,
@@ -161,6 +162,7 @@ class _Job:
         self._form = Form.of(config.data)
         say_form(tokenizer, self._form, model=self.model)
         load_generation_config(self.model)
+        check_router_keys(config.learner.router, model=self.model, has_engines=False)
         self._check_context()
         self._encoder = DialogueEncoder(tokenizer, template=config.data.template, form=self._form)
         os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")

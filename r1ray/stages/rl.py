@@ -53,6 +53,7 @@ from r1ray.stages.own_functions import own_columns_of
 from r1ray.stages.token_checks import check_rewarded_pattern, check_same_prompts
 from r1ray.stages.training import (
     before_and_after,
+    check_router_keys,
     claim_checkpoints,
     export,
     export_dir,
@@ -127,6 +128,7 @@ class _Job:
         say_form(self._tokenizer, self._form, model=self._model)
         self._make_render = partial(Renderer, self._tokenizer, self._form)
         load_generation_config(self._model)
+        check_router_keys(config.learner.router, model=self._model)
         check_rewarded_pattern(self._tokenizer, config.reward, model=self._model)
         for name, model in config.reward.models.items():
             check_same_prompts(

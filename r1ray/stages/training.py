@@ -13,7 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from r1ray.config import Deadlines
+from r1ray.config.router import RouterConfig
 from r1ray.data.template import Form
+from r1ray.errors import UserError
 from r1ray.evaluation.effects import CHANGE
 from r1ray.evaluation.kept import compare_steps
 from r1ray.evaluation.tables import change_line
@@ -38,6 +40,19 @@ def model_path(base: Path | None, model: str | None) -> str:
     path = str(base / "model") if base else str(model)
     folder = Path(path).expanduser()
     return str(folder.resolve()) if folder.is_dir() else path
+
+
+def check_router_keys(router: RouterConfig, *, model: str, has_engines: bool = True) -> None:
+    """Raise UserError where the routers of a model are not what ``learner.router`` needs."""
+    if router.replay and not has_engines:
+        raise UserError(
+            "learner.router.replay=true: given answers were not generated here, so that no engine knows their experts; "
+            "needs learner.router.replay=false."
+        )
+    if router.is_used:
+        from r1ray.learner.routers import check_routers  # imports torch, for which most runs need not wait here
+
+        check_routers(model, router)
 
 
 def export_dir(run_dir: Path, step: int) -> Path:

@@ -190,6 +190,14 @@ METRICS: tuple[Metric, ...] = (
     ),
     Metric(("lr",), "", "learning rate of the last update", "as `learner.lr` and its schedule say"),
     Metric(
+        ("router/loss", "router/load_max"),
+        ", times",
+        "with `learner.router`: loss that balances the experts, before its coefficient; load of the busiest expert over "
+        "the mean, mean over layers and updates",
+        "the load is steady, below 3",
+        "the load grows: `learner.router` balances by a loss or by the biases",
+    ),
+    Metric(
         ("mismatch/kl", "mismatch/max_logprob_diff"),
         "nats",
         "learner against engines, over all tokens",
@@ -247,6 +255,14 @@ METRICS: tuple[Metric, ...] = (
         "engines",
         "publish below a tenth of the step",
         "`learner.max_tokens_per_microbatch`, more ranks; `weights.backend=nccl` on GPUs",
+    ),
+    Metric(
+        ("time/hand_over_s", "time/sleep_s", "time/wake_s"),
+        "s",
+        "with `placement=colocated`: turns of engines and learner, in `time/learn_s` and `time/publish_s`; of it engines "
+        "that fall asleep, and that wake; the rest is the learner's state on its way",
+        "below a tenth of the step",
+        "more prompts a step; `colocated.sleep_level`, `colocated.offload`; `r1ray plan` compares with devices of their own",
     ),
     Metric(
         ("time/save_s", "time/other_s"),

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
 from r1ray.config import LearnerConfig, LoraConfig, RolloutConfig, WeightsConfig
 from r1ray.config.actors import JudgeEngineConfig
+from r1ray.config.router import RouterConfig
 
 
 @pytest.mark.parametrize(
@@ -66,6 +68,29 @@ def test_sequence_parallel_ranks_divide_all_ranks() -> None:
     assert LearnerConfig(num_ranks=8, sequence_parallel_size=4).num_shards == 2
     with pytest.raises(ValueError, match=r"sequence_parallel_size=4 does not divide learner.num_ranks=6: needs one of"):
         LearnerConfig(num_ranks=6, sequence_parallel_size=4)
+
+
+@pytest.mark.parametrize(
+    ("router", "others", "said"),
+    [
+        (
+            {"loss_coefficient": 0.1},
+            {"num_ranks": 2, "sequence_parallel_size": 2},
+            "_size=2: the load of experts",
+        ),
+        ({"bias_speed": 0.1}, {"num_ranks": 2, "sequence_parallel_size": 2}, "_size=2: the load of experts"),
+        (
+            {"bias_speed": 0.1},
+            {"lora": LoraConfig(rank=4)},
+            "bias_speed=0.1: with learner.lora.rank=4 the model",
+        ),
+    ],
+)
+def test_the_load_of_experts_is_balanced_on_whole_rows_of_a_whole_model(
+    router: dict[str, Any], others: dict[str, Any], said: str
+) -> None:
+    with pytest.raises(ValueError, match=said):
+        LearnerConfig(router=RouterConfig(**router), **others)
 
 
 def test_seeds_on_cpus_keep_every_prompt_whole() -> None:

@@ -29,6 +29,7 @@ sandbox.python sandbox.packages sandbox.cpu_s sandbox.total_cpu_s sandbox.memory
 learner.dtype learner.zero_stage learner.lr learner.betas learner.epsilon learner.weight_decay learner.grad_clip
 learner.schedule learner.lr_floor learner.warmup_updates learner.sequence_parallel_size
 learner.lora.rank learner.lora.alpha learner.lora.targets learner.lora.publish
+learner.router.loss_coefficient learner.router.bias_speed learner.router.replay
 learner.deepspeed
 supervised.train supervised.eval supervised.sequences_per_step supervised.max_tokens
 collect.*

@@ -114,6 +114,8 @@ REFUSED: dict[str, tuple[object, ...]] = {
     "colocated.sleep_level": (0, 3, -1),
     "learner.lora.rank": (-1, 513),
     "learner.lora.alpha": POSITIVE,
+    "learner.router.loss_coefficient": (-0.1, 1.1, math.nan),
+    "learner.router.bias_speed": (-0.1, 1.1, math.nan),
     "supervised.epochs": COUNT,
     "supervised.sequences_per_step": COUNT,
     "supervised.max_tokens": (1, 0, 2**31),

@@ -101,3 +101,19 @@ def test_what_cannot_be_linked_is_copied(
     stored.put(tmp_path / "second")
     stored.put(tmp_path / "third")
     assert (tmp_path / "second").read_bytes() == (tmp_path / "third").read_bytes() == before
+
+
+def test_buffers_of_the_state_are_read_back_and_others_are_left(tmp_path: Path) -> None:
+    """Biases of routers belong to the state of a mixture, tables of rotations do not."""
+
+    def make(value: float) -> torch.nn.Module:
+        module = torch.nn.Linear(1, 1)
+        module.register_buffer("bias_of_router", torch.full((3,), value))
+        module.register_buffer("table", torch.full((2,), value), persistent=False)
+        return module
+
+    for rank in range(2):
+        save_file(own_parts(make(2.0), rank=rank), part_file(tmp_path, "x", part=rank, parts=2))
+    module = make(1.0)
+    load_parts(module, tmp_path, "x", rank=0)
+    assert module.bias_of_router.tolist() == [2.0, 2.0, 2.0] and module.table.tolist() == [1.0, 1.0]

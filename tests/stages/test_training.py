@@ -7,10 +7,19 @@ from pathlib import Path
 
 import pytest
 
+from r1ray.config.router import RouterConfig
 from r1ray.errors import UserError
 from r1ray.loop.checkpoint import Checkpoints, LoopState
 from r1ray.loop.ledger import Ledger
-from r1ray.stages.training import before_and_after, claim_checkpoints, export_dir, go_back, model_path, recent_mean
+from r1ray.stages.training import (
+    before_and_after,
+    check_router_keys,
+    claim_checkpoints,
+    export_dir,
+    go_back,
+    model_path,
+    recent_mean,
+)
 from r1ray.telemetry.metrics import MetricsFile
 from r1ray.types import Position
 
@@ -84,3 +93,13 @@ def test_a_local_model_has_an_absolute_path_and_a_hub_name_stays(
     assert model_path(None, "mine") == str(tmp_path / "mine")
     assert model_path(None, "Qwen/Qwen2.5-7B") == "Qwen/Qwen2.5-7B"
     assert model_path(tmp_path / "base", None) == str(tmp_path / "base" / "model")
+
+
+def test_keys_of_routers_are_refused_where_they_mean_nothing(qwen_folder: Path) -> None:
+    check_router_keys(RouterConfig(), model=str(qwen_folder))
+    with pytest.raises(
+        UserError, match=r"learner.router.bias_speed=0.1: Qwen3ForCausalLM has no routers .* needs a mix"
+    ):
+        check_router_keys(RouterConfig(bias_speed=0.1), model=str(qwen_folder))
+    with pytest.raises(UserError, match=r"learner.router.replay=true: given answers were not generated here"):
+        check_router_keys(RouterConfig(replay=True), model=str(qwen_folder), has_engines=False)
