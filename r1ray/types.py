@@ -21,6 +21,7 @@ from r1ray.errors import PartFailure
 Int32Array: TypeAlias = npt.NDArray[np.int32]
 Float32Array: TypeAlias = npt.NDArray[np.float32]
 BoolArray: TypeAlias = npt.NDArray[np.bool_]
+ExpertsArray: TypeAlias = npt.NDArray[np.unsignedinteger]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,6 +119,9 @@ class Segment:
     """Name of the tool that gave a context segment."""
     stop: str = ""
     """The stop string on which a policy segment ended; empty where it ended otherwise."""
+    experts: ExpertsArray = field(default_factory=lambda: np.zeros((0, 0, 0), dtype=np.uint8))  # [R, layers, K]
+    """The experts that the engine chose for the first R tokens of the branch, its prompt among them, where it was asked
+    for them (``learner.router.replay``): all but the last token of a policy segment."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -86,6 +86,11 @@ async def launch(
         is_colocated=config.is_colocated,
     )
     backend = weight_backend(config.weights, need)
+    if learner.router.replay and not need.of("rollout").gpus:
+        raise UserError(
+            "learner.router.replay=true: engines on CPUs do not say which experts they chose; needs engines on GPUs, "
+            "or learner.router.replay=false."
+        )
     sends_adapters = learner.lora.is_native(has_gpus=need.of("rollout").gpus > 0, engine_dtype=rollout.dtype)
     level = _sleep_level(config, sends_adapters=sends_adapters)
     spec = EngineSpec(
@@ -98,6 +103,7 @@ async def launch(
         add_special_tokens=config.data.template != "chat",
         adapter=_adapter_spec(learner) if sends_adapters else None,
         sleeps=config.is_colocated,
+        returns_experts=learner.router.replay,
     )
     loaded = [model, *(str(each.model) for each in reward.models.values())]
     async with spawning(need, wait_s=config.cluster.wait_s, models=loaded) as spawner:

@@ -34,6 +34,8 @@ class EngineSpec:
     """None: whole weights are published."""
     sleeps: bool = False
     """Whether it gives its device up while others use it."""
+    returns_experts: bool = False
+    """Whether trajectories say which experts each token went through."""
 
 
 @dataclass(frozen=True, slots=True)

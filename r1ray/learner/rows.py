@@ -64,10 +64,10 @@ def make_rows(
     policy = [segment for each in sampled for segment in each.policy_segments]  # in the order of the chosen tokens
     lengths = torch.tensor([each.num_policy_tokens for each in sampled])
     advantages = torch.tensor([sample.advantage for sample in samples], dtype=torch.float32)
+    branches = [(each, branch) for each in sampled for branch in each.branches]
+    packed = pack_sequences([_sequence(*each) for each in branches], device=device, multiple=multiple)
     return Rows(
-        packed=pack_sequences(
-            [_sequence(each, branch) for each in sampled for branch in each.branches], device=device, multiple=multiple
-        ),
+        packed=replace(packed, choices_NLK=_given_experts(branches, num_rows=len(packed.input_ids_N), device=device)),
         lengths_B=lengths.to(device),
         rollout_logp_N=torch.from_numpy(np.concatenate([segment.logprobs for segment in policy])).to(device),
         advantage_N=advantages.repeat_interleave(lengths).to(device),
@@ -82,6 +82,26 @@ def _sequence(trajectory: Trajectory, branch: Sequence[Segment]) -> tuple[torch.
     is_policy = [False, *(segment.kind == "policy" for segment in branch)]
     ids = np.concatenate(parts).astype(np.int64)
     return torch.from_numpy(ids), torch.from_numpy(np.repeat(is_policy, [len(part) for part in parts]))
+
+
+def _given_experts(
+    branches: Sequence[tuple[Trajectory, Sequence[Segment]]], *, num_rows: int, device: torch.device
+) -> torch.Tensor | None:
+    """Return the experts that the engine chose, [N, layers, K] int32, with -1 where it does not say; None where it
+    says nothing. Of a token that it read in several turns, those of the first."""
+    known = next((each.experts for _, branch in branches for each in branch if each.experts.size), None)
+    if known is None:
+        return None
+    given = np.full((num_rows, *known.shape[1:]), -1, dtype=np.int32)
+    start = 0
+    for trajectory, branch in branches:
+        done = 0
+        for segment in branch:
+            if (rows := len(segment.experts)) > done:
+                given[start + done : start + rows] = segment.experts[done:]
+                done = rows
+        start += len(trajectory.prompt_token_ids) + sum(len(segment.token_ids) for segment in branch)
+    return torch.from_numpy(given).to(device)
 
 
 def _is_fresh(segment: Segment, learner_version: int) -> BoolArray:

@@ -6,11 +6,12 @@ TrajectoryRequest --generate--> Generated (a trajectory, finished, truncated or 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from r1ray.types import (
     EngineTimes,
+    ExpertsArray,
     Float32Array,
     Int32Array,
     Prompt,
@@ -84,10 +85,12 @@ def one_segment(
     text: str = "",
     status: Status = "finished",
     stop: str = "",
+    experts: ExpertsArray | None = None,
     seconds: float = 0.0,
 ) -> Trajectory:
     """Return the trajectory of one policy segment that has these tokens."""
     segment = Segment(kind="policy", token_ids=token_ids, logprobs=logprobs, versions=versions, text=text, stop=stop)
+    segment = segment if experts is None else replace(segment, experts=experts)
     return Trajectory(
         group_id=group_id,
         index=index,

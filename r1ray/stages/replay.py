@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from r1ray.config import LearnerConfig
+from r1ray.errors import UserError
 from r1ray.loop.batch import make_shards, parts_of_step
 from r1ray.runtime.deadline import within
 from r1ray.runtime.model_files import local_folder
@@ -50,6 +51,11 @@ class Compared:
 def replay_step(log: RunLog, source: Source) -> list[Compared]:
     """Compute a step again. Returns its metrics beside the logged ones. Raises UserError where the model is gone, or
     the learner of the run cannot be started here."""
+    if log.config.learner.router.replay:
+        raise UserError(
+            f"{log.folder}: learner.router.replay=true: rollouts/ does not keep the experts that engines chose; needs "
+            "a run without it."
+        )
     local_folder(source.model, key="model")
     stats = asyncio.run(_train(log, source))
     return compare(source.logged, stats.metrics, log.config.learner)

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from r1ray.cluster.joining import local_gpus
+from tests.real.mixtures import mixture_folder
 from tests.real.running import SMALL, balanced, metrics, own, r1ray
 
 pytestmark = [pytest.mark.real, pytest.mark.gpu]
@@ -70,3 +71,15 @@ def test_fine_tuning_on_a_gpu_lowers_the_loss(tmp_path: Path, qwen_folder: Path)
     r1ray("run", "recipe=sft", *files, *settings, cwd=tmp_path, timeout_s=600)
     losses = [row["loss/total"] for row in metrics(tmp_path / "runs" / "sft") if "loss/total" in row]
     assert losses[-1] < losses[0]
+
+
+@needs_gpus(2)
+def test_the_learner_s_routers_take_the_experts_that_the_engine_chose(
+    tmp_path: Path, qwen_folder: Path, running_total: Path
+) -> None:
+    files = own(mixture_folder("qwen3_moe", qwen_folder, tmp_path), running_total / "train.parquet", None, tmp_path)
+    settings = [*SMALL, *BFLOAT16, "weights.backend=nccl", "data.template=none", "data.max_prompt_tokens=16"]
+    r1ray("run", *files, *settings, "learner.router.replay=true", "name=replay", cwd=tmp_path, timeout_s=600)
+    rows = metrics(tmp_path / "replay")
+    assert balanced(rows)
+    assert all(row["mismatch/max_logprob_diff"] < 0.5 and row["grad_norm"] > 0 for row in rows[1:])

@@ -227,3 +227,22 @@ def test_a_trajectory_of_one_segment_is_the_row_of_a_completion_bit_for_bit(
         assert torch.equal(getattr(found.packed, name), getattr(expected.packed, name)), name
     assert torch.equal(found.packed.layout.starts, expected.packed.layout.starts)
     assert (found.num_tokens, found.group_ids) == (expected.num_tokens, expected.group_ids)
+
+
+def with_experts(segment: Segment, *rows: int) -> Segment:
+    """The segment with an expert for each of the first tokens of its branch, of one layer."""
+    return replace(segment, experts=np.array(rows, dtype=np.uint8).reshape(-1, 1, 1))
+
+
+def test_experts_that_the_engine_chose_lie_beside_their_tokens() -> None:
+    """A token that was read in two turns has the experts of the first; the last token of a row was never read."""
+    turns = in_turns(
+        with_experts(policy(5, 6), 10, 11, 12), context(7), with_experts(policy(8, 9), *range(20, 26)), index=1
+    )
+    rows = rows_of(in_turns(policy(5)), turns)
+    assert rows.packed.choices_NLK is not None
+    assert rows.packed.choices_NLK[:, 0, 0].tolist() == [-1, -1, -1, 10, 11, 12, 23, 24, 25, -1]
+
+
+def test_without_experts_of_the_engine_routers_choose() -> None:
+    assert rows_of(in_turns(policy(5))).packed.choices_NLK is None
