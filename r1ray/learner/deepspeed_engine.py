@@ -259,7 +259,8 @@ class ParameterStream:
                 yield from self._as_stored(name, with_adapter(whole, layer) if layer else whole)
 
     def _as_stored(self, name: str, tensor: torch.Tensor) -> Iterable[tuple[str, torch.Tensor]]:
-        return revert_weight_conversion(self._model, {name: tensor}).items()
+        stored: dict[str, torch.Tensor] = revert_weight_conversion(self._model, {name: tensor})
+        return stored.items()
 
 
 class AdapterStream:

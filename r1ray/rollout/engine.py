@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
+import numpy as np
+
 from r1ray.types import (
     EngineTimes,
     ExpertsArray,
@@ -99,3 +101,16 @@ def one_segment(
         status=status,
         seconds=seconds,
     )
+
+
+def joined_experts(before: Segment | None, now: ExpertsArray | None) -> ExpertsArray | None:
+    """Return the experts of a trajectory that went on, [R, layers, K]: those that were chosen when each token was read
+    first, before those of a later version that read it again.
+
+    Args:
+        before: what there was of it.
+        now: the experts of all that the engine has read now.
+    """
+    if before is None or not before.experts.size:
+        return now
+    return before.experts if now is None else np.concatenate([before.experts, now[len(before.experts) :]])

@@ -28,7 +28,7 @@ from vllm import SamplingParams
 from vllm.distributed.weight_transfer.base import WeightTransferInitRequest
 from vllm.engine.arg_utils import AsyncEngineArgs
 from vllm.lora.request import LoRARequest
-from vllm.outputs import CompletionOutput, RequestOutput
+from vllm.outputs import RequestOutput
 from vllm.sampling_params import RequestOutputKind
 from vllm.v1.engine.async_llm import AsyncLLM
 from vllm.v1.engine.exceptions import EngineDeadError
@@ -37,23 +37,13 @@ from vllm.v1.executor.multiproc_executor import MultiprocExecutor
 from r1ray.config import RolloutConfig
 from r1ray.config.specs import EngineShardSpec, EngineSpec
 from r1ray.errors import EngineLost, PromptTooLong, UserError, WeightSyncError
-from r1ray.rollout.engine import Generated, TrajectoryRequest, one_segment
+from r1ray.rollout.engine import Generated, TrajectoryRequest, joined_experts, one_segment
 from r1ray.rollout.engine_clock import EngineClock
 from r1ray.rollout.processes import processes_below, stopped
 from r1ray.rollout.weight_update import WeightUpdate
 from r1ray.runtime.imports import children_import_fast
 from r1ray.runtime.router_settings import missing_router_settings
-from r1ray.types import (
-    EngineTimes,
-    ExpertsArray,
-    Float32Array,
-    Int32Array,
-    Prompt,
-    Segment,
-    Status,
-    Trajectory,
-    VersionSpan,
-)
+from r1ray.types import EngineTimes, Float32Array, Int32Array, Prompt, Status, Trajectory, VersionSpan
 from r1ray.weights import adapter
 from r1ray.weights.network import interface_of, own_address
 from r1ray.weights.snapshot import SnapshotPlace, read_header
@@ -345,7 +335,7 @@ class VLLMEngine:
             text=text,
             status=STATUS[reason],
             stop=stop,
-            experts=None if request.is_eval else _experts(before, sampled),
+            experts=None if request.is_eval else joined_experts(before, getattr(sampled, "routed_experts", None)),
             seconds=seconds,
         )
 
@@ -477,16 +467,6 @@ class VLLMEngine:
 def _begun_ids(request: TrajectoryRequest) -> list[int]:
     """Return the tokens that an aborted trajectory has already."""
     return request.begun.policy_segments[0].token_ids.tolist() if request.begun is not None else []
-
-
-def _experts(before: Segment | None, sampled: CompletionOutput | None) -> ExpertsArray | None:
-    """Return the experts of a trajectory's tokens, where vLLM says them: those that were chosen when each token was
-    sampled, before those of a later version that read it again."""
-    begun = None if before is None or not before.experts.size else before.experts
-    now = None if sampled is None else sampled.routed_experts
-    if begun is None or now is None:
-        return now if begun is None else begun
-    return np.concatenate([begun, now[len(begun) :]])
 
 
 async def _first(*events: asyncio.Event) -> None:

@@ -48,7 +48,8 @@ def same(ours: dict[str, torch.Tensor], theirs: dict[str, torch.Tensor]) -> bool
 
 @pytest.fixture
 def group() -> Iterator[None]:
-    dist.init_process_group("gloo", store=dist.HashStore(), rank=0, world_size=1)
+    store = dist.HashStore()  # type: ignore[attr-defined]
+    dist.init_process_group("gloo", store=store, rank=0, world_size=1)
     yield
     dist.destroy_process_group()
 
@@ -60,12 +61,12 @@ def test_the_balance_of_packed_rows_is_transformers_own_without_padding() -> Non
         policy(packed)
     found = routers.balance(packed, share=1.0)
     assert isinstance(found, torch.Tensor)
-    found.backward()
+    torch.autograd.backward(found)
     ours = gradients(model)
 
     model.set_attn_implementation("eager")
     ids = torch.zeros(len(LENGTHS), max(LENGTHS), dtype=torch.int64)
-    for row, part in zip(ids, packed.input_ids_N[: sum(LENGTHS)].split(LENGTHS), strict=True):
+    for row, part in zip(ids, torch.split(packed.input_ids_N[: sum(LENGTHS)], LENGTHS), strict=True):
         row[: len(part)] = part
     mask = torch.arange(max(LENGTHS)) < torch.tensor(LENGTHS)[:, None]
     logits = model(ids, attention_mask=mask.long(), output_router_logits=True).router_logits
@@ -82,7 +83,7 @@ def test_the_balance_of_sigmoid_routers_does_not_depend_on_how_rows_are_packed()
         policy(packed)
     whole = torch.as_tensor(routers.balance(packed, share=1.0)).item()
     parts = []
-    for ids in packed.input_ids_N[: sum(LENGTHS)].split(LENGTHS):
+    for ids in torch.split(packed.input_ids_N[: sum(LENGTHS)], LENGTHS):
         alone = pack_sequences([(ids, torch.arange(len(ids)) > 0)], device=torch.device("cpu"))
         with routers.recording():
             policy(alone)
@@ -103,9 +104,10 @@ def test_gradient_checkpointing_changes_neither_balance_nor_load() -> None:
         loss = logp.sum() + routers.balance(packed, share=1.0)
         loss.backward()
         assert routers.balance(packed, share=1.0) == 0.0, "the backward pass has recorded something"
-        found.append((gradients(model), [router.load_E for router in routers._found]))
+        loads = [router.load_E.tolist() for router in routers._found if router.load_E is not None]
+        found.append((gradients(model), loads))
     assert same(found[0][0], found[1][0])
-    assert all(torch.equal(a, b) for a, b in zip(found[0][1], found[1][1], strict=True))
+    assert found[0][1] == found[1][1] != []
 
 
 @pytest.mark.usefixtures("group")

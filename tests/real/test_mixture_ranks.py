@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,13 @@ pytestmark = [pytest.mark.real, pytest.mark.long]
 STAGES = ("1", "2", "3")
 
 
+def arguments(
+    rank: int, port: int, *, world_size: int, out: str, models: str, kind: str, stages: tuple[str, ...]
+) -> list[str]:
+    """Return those of one process of :mod:`tests.learner.mixture_rank`."""
+    return [str(rank), str(world_size), str(port), out, models, kind, *stages]
+
+
 @pytest.mark.parametrize("kind", MIXTURES)
 def test_two_ranks_with_unequal_work_make_the_update_of_one(kind: str, tmp_path: Path, llama_folder: Path) -> None:
     """Also of experts that no token of a rank chose; and biases of routers come back with a checkpoint."""
@@ -24,13 +32,11 @@ def test_two_ranks_with_unequal_work_make_the_update_of_one(kind: str, tmp_path:
     make_mixture(kind, vocab_size=len(tokenizer)).save_pretrained(tmp_path / kind)
     tokenizer.save_pretrained(tmp_path / kind)
     for world_size, stages in ((2, STAGES), (1, ("0", "2", "3"))):
+        folder = str(tmp_path)
         run_ranks(
             "tests.learner.mixture_rank",
             [tmp_path / f"{world_size}-{rank}.log" for rank in range(world_size)],
-            lambda rank, port, w=world_size, s=stages: [
-                *(str(rank), str(w), str(port), str(tmp_path), str(tmp_path), kind),
-                *s,
-            ],
+            partial(arguments, world_size=world_size, out=folder, models=folder, kind=kind, stages=stages),
             timeout_s=600,
         )
     before = load_file(tmp_path / kind / "model.safetensors")
