@@ -204,3 +204,12 @@ def test_a_router_that_makes_its_weights_in_an_unknown_way_is_refused() -> None:
     router.forward = squared
     with pytest.raises(UserError, match=r"Qwen3MoeTopKRouter, whose weights are made in an unknown way"):
         policy(packed_rows())
+
+
+def test_rows_that_are_not_packed_are_refused() -> None:
+    model, packed = make_mixture("qwen3_moe"), packed_rows()
+    policy, routers = policy_of(model, loss_coefficient=0.1)
+    with routers.recording():
+        policy(packed)
+    with pytest.raises(UserError, match="Qwen3MoeForCausalLM computes rows that are not packed"):
+        routers.balance(packed_rows(multiple=32), share=1.0)
