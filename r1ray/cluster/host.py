@@ -32,6 +32,7 @@ from r1ray.runtime.causes import cause_in, end_of
 from r1ray.runtime.events import Kind, doing
 from r1ray.runtime.imports import load
 from r1ray.runtime.own_process import join, name_in, note_error, one_line, own, part_of
+from r1ray.runtime.remote_code import environment
 from r1ray.runtime.scratch import enter
 
 LOG_LINES, LOG_WIDTH = 12, 300
@@ -332,7 +333,8 @@ def host(
 def import_path() -> dict[str, str]:
     """The environment that lets an actor import what this process can: a user's own reward functions are where the
     command was given. (A job's working directory has another path on every node; Ray puts each node's own before.)"""
-    return {"PYTHONPATH": os.pathsep.join(filter(None, [os.getcwd(), os.environ.get("PYTHONPATH")]))}
+    path = os.pathsep.join(filter(None, [os.getcwd(), os.environ.get("PYTHONPATH")]))
+    return {"PYTHONPATH": path, **environment()}
 
 
 def address_and_port() -> tuple[str, int]:

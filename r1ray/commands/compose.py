@@ -21,6 +21,7 @@ from r1ray.config.folder import config_folder, names_in, own_folder
 from r1ray.config.literal import literal
 from r1ray.config.schema import Place, place_below, place_of
 from r1ray.errors import UserError
+from r1ray.runtime.remote_code import allow
 
 S = TypeVar("S")
 MISSING = "???"
@@ -62,6 +63,7 @@ def compose(
     except ValueError as error:
         raise UserError(str(error)) from error
     assert isinstance(config, schema)
+    allow(config.trust_remote_code)
     return config
 
 

@@ -39,6 +39,7 @@ OWN_ARGUMENTS = {
     "max_num_batched_tokens": "{section}.max_num_batched_tokens",
     "max_model_len": "data.max_prompt_tokens and algo.max_completion_tokens",
     "gpu_memory_utilization": "{section}.gpu_memory_utilization",
+    "trust_remote_code": "trust_remote_code=true of the run",
     "logprobs_mode": "to be left out",
     "weight_transfer_config": "to be left out",
 }

@@ -52,6 +52,9 @@ class EvaluationConfig:
 
     model: str | None = None
     """A Hugging Face model folder: the model that is evaluated."""
+    trust_remote_code: bool = False
+    """Run Python code that is in the folders of models, which may do all that you may. Models that need it are refused
+    otherwise."""
     against: str | None = None
     """Another model, which is evaluated too and compared question by question. null: none."""
     benchmarks: Any = None

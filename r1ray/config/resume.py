@@ -68,6 +68,7 @@ MAY_CHANGE = (
     "reward.models.*.threads",
     "reward.models.*.batch_tokens",
     *("sandbox.mode", "sandbox.unsafe", "sandbox.num_slots"),
+    "trust_remote_code",
     "learner.num_ranks",
     "learner.cpus_per_rank",
     "learner.gpus_per_rank",

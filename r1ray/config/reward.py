@@ -282,6 +282,9 @@ class ScoreConfig:
 
     reward: RewardConfig = field(default_factory=RewardConfig)
     sandbox: SandboxConfig = field(default_factory=SandboxConfig)
+    trust_remote_code: bool = False
+    """Run Python code that is in the folders of models, which may do all that you may. Models that need it are refused
+    otherwise."""
     output: str | None = None
     """File that the outcomes are written to. null: standard output."""
 

@@ -273,6 +273,9 @@ class RunConfig:
     """Devices of engines and learner: ``separate``, each its own, or ``colocated``, the same ones in turn: the engines
     sleep while the learner trains. null: ``colocated`` if there is one GPU, and learner and engines take one each, else
     ``separate``."""
+    trust_remote_code: bool = False
+    """Run Python code that is in the folders of models, which may do all that you may. Models that need it are refused
+    otherwise."""
     prepare: PrepareConfig = field(default_factory=PrepareConfig)
     data: DataConfig = field(default_factory=DataConfig)
     algo: AlgoConfig = field(default_factory=AlgoConfig)

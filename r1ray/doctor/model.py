@@ -15,6 +15,7 @@ from r1ray.errors import UserError
 from r1ray.reward.extract import SPECIAL_TOKEN
 from r1ray.reward.format import TAGS
 from r1ray.runtime.model_files import has_token, load_generation_config, load_tokenizer
+from r1ray.runtime.remote_code import is_allowed
 from r1ray.stages.model_form import form_remark
 
 EMBEDDINGS = ("embed_tokens.weight", "wte.weight", "word_embeddings.weight", "embed_in.weight")
@@ -54,7 +55,7 @@ def check_model(config: RunConfig, model: str, *, key: str = "model") -> ModelCh
         return ModelCheck([red("model", DRIVER, str(error), "a model that the run can use", "see left.")], None)
     from transformers import AutoConfig
 
-    settings = AutoConfig.from_pretrained(model)
+    settings = AutoConfig.from_pretrained(model, trust_remote_code=is_allowed())
     context = getattr(settings, "max_position_embeddings", None)
     template_found = "chat template there" if tokenizer.chat_template else "no chat template"
     found = f"{key}={model}: {settings.architectures[0]}, context {context}, {template_found}"

@@ -170,7 +170,7 @@ def exported_logprobs(folder: Path, token_ids: Int32Array) -> Float32Array:
     from r1ray.runtime.model_files import load_tokenizer
 
     load_tokenizer(str(folder), template="none")
-    model = AutoModelForCausalLM.from_pretrained(folder, dtype="auto")
+    model = AutoModelForCausalLM.from_pretrained(folder, dtype="auto", trust_remote_code=False)
     ids = torch.from_numpy(token_ids.astype("int64"))
     with torch.no_grad():
         table = torch.log_softmax(model(input_ids=ids[None]).logits[0, :-1].float(), dim=-1)

@@ -19,6 +19,7 @@ from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTok
 from r1ray.config import RewardModelConfig
 from r1ray.data.turns import DialogueEncoder, Piece
 from r1ray.errors import InfrastructureError, UserError
+from r1ray.runtime.remote_code import is_allowed, needs_code, refusal
 
 
 class RewardModel:
@@ -104,12 +105,16 @@ def _load(path: str, dtype: torch.dtype) -> tuple[Any, Any]:
     """Tokenizer and model. Raises UserError."""
     key = f"reward_model.model={path}"
     try:
-        labels = AutoConfig.from_pretrained(path).num_labels
+        labels = AutoConfig.from_pretrained(path, trust_remote_code=is_allowed()).num_labels
         if labels != 1:
             raise UserError(f"{key}: it has {labels} labels; needs one, as recipe=reward_model makes them.")
-        tokenizer = AutoTokenizer.from_pretrained(path)
-        model, loaded = AutoModelForSequenceClassification.from_pretrained(path, dtype=dtype, output_loading_info=True)
+        tokenizer = AutoTokenizer.from_pretrained(path, trust_remote_code=is_allowed())
+        model, loaded = AutoModelForSequenceClassification.from_pretrained(
+            path, dtype=dtype, output_loading_info=True, trust_remote_code=is_allowed()
+        )
     except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
+        if needs_code(error):
+            raise UserError(refusal(key)) from error
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise UserError(f"{key}: not a reward model that transformers can load: {reason}") from error
     if loaded["missing_keys"]:

@@ -23,7 +23,7 @@ from uuid import uuid4
 
 import numpy as np
 import torch
-from transformers import AutoConfig, AutoModelForCausalLM
+from transformers import AutoConfig
 from vllm import SamplingParams
 from vllm.distributed.weight_transfer.base import WeightTransferInitRequest
 from vllm.engine.arg_utils import AsyncEngineArgs
@@ -37,11 +37,14 @@ from vllm.v1.executor.multiproc_executor import MultiprocExecutor
 from r1ray.config import RolloutConfig
 from r1ray.config.specs import EngineShardSpec, EngineSpec
 from r1ray.errors import EngineLost, PromptTooLong, UserError, WeightSyncError
+from r1ray.rollout.architectures import reads_images
 from r1ray.rollout.engine import Generated, TrajectoryRequest, joined_experts, one_segment
 from r1ray.rollout.engine_clock import EngineClock
 from r1ray.rollout.processes import processes_below, stopped
 from r1ray.rollout.weight_update import WeightUpdate
 from r1ray.runtime.imports import children_import_fast
+from r1ray.runtime.model_class import auto_class
+from r1ray.runtime.remote_code import is_allowed
 from r1ray.runtime.router_settings import missing_router_settings
 from r1ray.types import EngineTimes, Float32Array, Int32Array, Prompt, Status, Trajectory, VersionSpan
 from r1ray.weights import adapter
@@ -64,6 +67,7 @@ def engine_args(config: RolloutConfig, spec: EngineSpec, part: EngineShardSpec |
     sizes = config.parallel_sizes(spec.num_gpus)
     arguments: dict[str, Any] = {
         "model": spec.model,
+        "trust_remote_code": is_allowed(),
         "dtype": config.dtype,
         "max_model_len": spec.max_model_len,
         "max_num_seqs": config.max_num_seqs,
@@ -86,6 +90,8 @@ def engine_args(config: RolloutConfig, spec: EngineSpec, part: EngineShardSpec |
             "lora_target_modules": list(spec.adapter.targets or linear_layers(spec.model)),
             "worker_extension_cls": "r1ray.weights.adapter.AdapterWorker",
         }
+    if reads_images(spec.model):
+        arguments["language_model_only"] = True
     if spec.weight_backend is not None:
         arguments["weight_transfer_config"] = {"backend": spec.weight_backend}
     if spec.returns_experts:
@@ -111,7 +117,9 @@ def engine_args(config: RolloutConfig, spec: EngineSpec, part: EngineShardSpec |
 def linear_layers(model: str) -> list[str]:
     """The last names of a model's linear layers without the output layer, as peft's ``all-linear`` takes them."""
     with torch.device("meta"):
-        made = AutoModelForCausalLM.from_config(AutoConfig.from_pretrained(model))
+        made = auto_class(model).from_config(
+            AutoConfig.from_pretrained(model, trust_remote_code=is_allowed()), trust_remote_code=is_allowed()
+        )
     head = made.get_output_embeddings()
     linear = {
         name.rpartition(".")[2]

@@ -9,6 +9,7 @@ from typing import Any
 
 from r1ray.errors import UserError
 from r1ray.runtime.imports import without_collection
+from r1ray.runtime.remote_code import is_allowed, needs_code, refusal
 from r1ray.runtime.user_paths import path_of
 from r1ray.runtime.weight_files import check_weights, flat_text
 
@@ -88,19 +89,34 @@ def check_model(folder: Path, *, named: str, kind: str = "CausalLM", is_trained:
         from transformers import AutoConfig
 
         try:
-            labels = AutoConfig.from_pretrained(folder).num_labels
+            labels = AutoConfig.from_pretrained(folder, trust_remote_code=is_allowed()).num_labels
         except Exception as error:  # what values of the wrong kind come to in a class of the library
+            if needs_code(error):
+                raise UserError(refusal(named)) from error
             raise UserError(f"{named}: not a model that transformers can load: {flat_text(error)}") from error
         if labels != 1:
             raise UserError(f"{named}: it has {labels} labels; needs one, as recipe=reward_model makes them.")
     check_weights(folder, named=named, kind=kind, is_trained=is_trained)
 
 
+def is_language_model(config: Any) -> bool:
+    """Say whether a configuration's architecture is a causal language model, or has one behind what makes images and
+    sound of tokens."""
+    from transformers.models.auto import modeling_auto as auto
+
+    known = {
+        *auto.MODEL_FOR_CAUSAL_LM_MAPPING_NAMES.values(),
+        *auto.MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES.values(),
+    }
+    return any(name in known or "CausalLM" in name for name in config.architectures or ())
+
+
 def context_of(model: str) -> int | None:
     """Tokens that a model can read at a time; None where its configuration does not say."""
     from transformers import AutoConfig
 
-    context = getattr(AutoConfig.from_pretrained(model), "max_position_embeddings", None)
+    config = AutoConfig.from_pretrained(model, trust_remote_code=is_allowed()).get_text_config()
+    context = getattr(config, "max_position_embeddings", None)
     return None if context is None else int(context)
 
 
@@ -132,11 +148,13 @@ def load_tokenizer(
     elif folder.exists() or not is_hub_name(model):
         raise UserError(f"{named}: no such folder; needs a Hugging Face model folder, or a hub name (owner/name).")
     try:
-        config = AutoConfig.from_pretrained(model)
+        config = AutoConfig.from_pretrained(model, trust_remote_code=is_allowed())
     except Exception as error:  # what values of the wrong kind come to in a class of the library
+        if needs_code(error):
+            raise UserError(refusal(named)) from error
         raise UserError(f"{named}: not a model that transformers can load: {flat_text(error)}") from error
     tokenizer = _tokenizer(model, folder, named=named)
-    if not any("CausalLM" in name for name in config.architectures or ()):
+    if not is_language_model(config):
         raise UserError(f"{key}={model}: its architecture is {config.architectures}; needs a causal language model.")
     context = context_of(model)
     if context is not None and context < max_model_len:
@@ -169,9 +187,11 @@ def _tokenizer(model: str, folder: Path, *, named: str) -> Any:
     from transformers import AutoTokenizer
 
     try:
-        tokenizer = AutoTokenizer.from_pretrained(model)
+        tokenizer = AutoTokenizer.from_pretrained(model, trust_remote_code=is_allowed())
         has_tokens = bool(set(tokenizer.get_vocab()) - set(tokenizer.all_special_tokens))
     except Exception as error:  # tokenizers raises no other class for a file that is none of its own
+        if needs_code(error):
+            raise UserError(refusal(named)) from error
         if not folder.is_dir() or any(folder.glob("tokenizer.*")):
             raise UserError(f"{named}: its tokenizer cannot be loaded: {flat_text(error)}") from error
         has_tokens = False

@@ -15,6 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from r1ray.errors import UserError
+from r1ray.runtime.model_class import auto_class
+from r1ray.runtime.remote_code import is_allowed, needs_code, refusal
 
 SINGLE, INDEX = "model.safetensors", "model.safetensors.index.json"
 PICKLES = ("pytorch_model.bin", "pytorch_model.bin.index.json", "consolidated.00.pth")
@@ -106,8 +108,9 @@ def _check_shapes(folder: Path, *, named: str, kind: str) -> None:
 
     try:
         with _quiet():
-            _, found = getattr(transformers, f"AutoModelFor{kind}").from_pretrained(
+            _, found = auto_class(folder, kind=kind).from_pretrained(
                 folder,
+                trust_remote_code=is_allowed(),
                 device_map="meta",
                 dtype="auto",
                 output_loading_info=True,
@@ -115,6 +118,8 @@ def _check_shapes(folder: Path, *, named: str, kind: str) -> None:
                 generation_config=transformers.GenerationConfig(),  # the folder's own is looked at elsewhere
             )
     except Exception as error:  # what a configuration of odd values comes to in a model's constructor
+        if needs_code(error):
+            raise UserError(refusal(named)) from error
         raise UserError(f"{named}: transformers cannot build it of its config.json: {flat_text(error)}") from error
     shapes = {f"{name} {_shape(here)} instead of {_shape(there)}" for name, here, there in found["mismatched_keys"]}
     for what, names in (

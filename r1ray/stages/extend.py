@@ -10,7 +10,9 @@ from typing import Any
 from r1ray.config import RunConfig
 from r1ray.reward.extract import SPECIAL_TOKEN
 from r1ray.runtime.files import written_aside
+from r1ray.runtime.model_class import auto_class
 from r1ray.runtime.model_files import load_generation_config, load_tokenizer, local_folder
+from r1ray.runtime.remote_code import is_allowed
 from r1ray.stages.base import Artifact, Context, Input, files_read, inputs_of
 from r1ray.stages.model_form import carried_form, write_form
 
@@ -48,14 +50,14 @@ def add_tokens(model: str, tokens: list[str], folder: Path) -> int:
     mean of the others, as transformers does it.
     """
     os.environ.setdefault("DS_ACCELERATOR", "cpu")  # DeepSpeed, which transformers looks at, else says what it lacks
-    from transformers import AddedToken, AutoModelForCausalLM
+    from transformers import AddedToken
     from transformers.utils import logging as transformers_logging
 
     transformers_logging.disable_progress_bar()
     source = local_folder(model, key="model")
     tokenizer = load_tokenizer(source, template="none", may_lack_rows=True)
     num_added = int(tokenizer.add_tokens([AddedToken(token, special=False, normalized=False) for token in tokens]))
-    loaded = AutoModelForCausalLM.from_pretrained(source, dtype="auto")
+    loaded = auto_class(source).from_pretrained(source, dtype="auto", trust_remote_code=is_allowed())
     if len(tokenizer) > loaded.get_input_embeddings().weight.shape[0]:
         loaded.resize_token_embeddings(len(tokenizer), pad_to_multiple_of=32)
     loaded.generation_config = load_generation_config(source)

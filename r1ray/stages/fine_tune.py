@@ -27,7 +27,7 @@ from r1ray.loop.supervised_loop import HeldOut, SupervisedLoop, num_steps
 from r1ray.reward.extract import SPECIAL_TOKEN
 from r1ray.runtime.events import doing
 from r1ray.runtime.files import digest_of, files_of
-from r1ray.runtime.model_files import load_generation_config, load_tokenizer
+from r1ray.runtime.model_files import context_of, load_generation_config, load_tokenizer
 from r1ray.runtime.termination import first_sigterm
 from r1ray.stages.base import (
     MADE_MODEL,
@@ -179,9 +179,7 @@ class _Job:
         self._checkpoints = Checkpoints(context.run_dir / "checkpoints", keep=config.checkpoint.keep)
 
     def _check_context(self) -> None:
-        from transformers import AutoConfig
-
-        context = getattr(AutoConfig.from_pretrained(self.model), "max_position_embeddings", None)
+        context = context_of(self.model)
         if context is not None and context < self._settings.max_tokens:
             raise UserError(
                 f"supervised.max_tokens={self._settings.max_tokens}: the context of model={self.model} has {context} "

@@ -13,6 +13,7 @@ from typing import Any
 
 from r1ray.errors import UserError
 from r1ray.runtime.files import read_object
+from r1ray.runtime.remote_code import allow
 from r1ray.stages.export import checkpoints_of, folders_of
 from r1ray.stages.resuming import read_config
 from r1ray.telemetry.metrics import read_rows
@@ -52,6 +53,7 @@ class RunLog:
         if not (folder / "config.yaml").is_file():
             raise UserError(f"{folder}: has no config.yaml; needs the folder of a run, or of a stage of it.")
         self.config = read_config(folder / "config.yaml")
+        allow(self.config.trust_remote_code)
         lines = read_rows(folder / "metrics.jsonl")
         self._logged = {int(line["step"]): line for line in lines if {"grad_norm", "policy_version"} <= line.keys()}
         self._rollouts = frozenset(rollout_steps(folder / "rollouts"))

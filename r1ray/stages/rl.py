@@ -30,6 +30,7 @@ from r1ray.reward.check_problems import problem_finder
 from r1ray.reward.equivalence import CAN_VOTE
 from r1ray.reward.failure_book import FailureBook
 from r1ray.reward.scorer import check_parts, resolve_parts
+from r1ray.rollout.architectures import check_served
 from r1ray.runtime.events import doing
 from r1ray.runtime.model_files import load_generation_config, load_tokenizer, local_folder
 from r1ray.runtime.termination import first_sigterm
@@ -124,6 +125,7 @@ class _Job:
         self._programs: frozenset[str] = frozenset()
         self._has_tasks = False
         self._tokenizer = load_tokenizer(self._model, template=config.data.template, max_model_len=config.max_model_len)
+        check_served(self._model)
         self._form = Form.of(config.data)
         say_form(self._tokenizer, self._form, model=self._model)
         self._make_render = partial(Renderer, self._tokenizer, self._form)

@@ -17,6 +17,7 @@ from r1ray.config import RewardConfig
 from r1ray.errors import UserError
 from r1ray.reward.extract import SPECIAL_TOKEN
 from r1ray.runtime.model_files import has_token
+from r1ray.runtime.remote_code import is_allowed
 
 OPENINGS = ("<think>", SPECIAL_TOKEN)
 PATTERN_PART = "cold_start_format"
@@ -76,7 +77,7 @@ def check_same_prompts(tokenizer: Any, other: str, *, template: str, model: str,
     from transformers import AutoTokenizer
 
     try:
-        read_by = AutoTokenizer.from_pretrained(other)
+        read_by = AutoTokenizer.from_pretrained(other, trust_remote_code=is_allowed())
     except (OSError, ValueError, KeyError) as error:
         raise UserError(
             f"{key}={other}: not a model that transformers can load: {(str(error).splitlines() or [''])[0]}"

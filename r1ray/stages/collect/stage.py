@@ -34,6 +34,7 @@ from r1ray.data.prompt_rows import spool_prompts
 from r1ray.data.template import Form, Renderer
 from r1ray.errors import R1RayError, UserError
 from r1ray.reward.check_problems import reference_problem
+from r1ray.rollout.architectures import check_served
 from r1ray.runtime.model_files import context_of, load_tokenizer, local_folder
 from r1ray.runtime.run_files import holds_work
 from r1ray.stages import reasoning_gym
@@ -105,6 +106,7 @@ class _Job:
         self._agreement = context.run_dir / "judge.json"
         self._model = local_folder(str(config.model), key="model")
         tokenizer = load_tokenizer(self._model, template=config.data.template, is_trained=False)
+        check_served(self._model)
         form = Form.of(config.data)
         say_form(tokenizer, form, model=self._model)
         self._make_render = partial(Renderer, tokenizer, form)

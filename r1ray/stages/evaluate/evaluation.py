@@ -11,6 +11,7 @@ from r1ray.data.template import Renderer
 from r1ray.errors import UserError
 from r1ray.evaluation.records import Answered
 from r1ray.evaluation.search_run import Found
+from r1ray.rollout.architectures import check_served
 from r1ray.runtime.files import content_digest, digest_of
 from r1ray.runtime.model_files import context_of, load_tokenizer, local_folder
 from r1ray.stages.evaluate.fingerprint import settings_of
@@ -71,6 +72,7 @@ def evaluation_of(config: EvaluationConfig, task: Task, *, key: str, path: str) 
     if memo.is_relative_to(model):
         raise UserError(f"output_dir={config.output_dir}: is inside of {key}={path}; needs a folder of its own.")
     tokenizer = load_tokenizer(model, template=task.template, key=key, is_trained=False, is_checked=True)
+    check_served(model, key=key)
     check_rewarded_pattern(tokenizer, config.reward, model=model, key=key)
     if config.reward_model.model is not None:
         ranks = local_folder(config.reward_model.model, key="reward_model.model")
