@@ -13,7 +13,21 @@ from contextlib import suppress
 from typing import Protocol
 
 from r1ray import __version__
-from r1ray.commands import audit, doctor, evaluate, export, files, keys, plan, replay, run, score, status, submit
+from r1ray.commands import (
+    audit,
+    doctor,
+    evaluate,
+    export,
+    files,
+    keys,
+    plan,
+    replay,
+    report,
+    run,
+    score,
+    status,
+    submit,
+)
 from r1ray.commands.arguments import Parser
 from r1ray.commands.overview import OVERVIEW
 from r1ray.errors import R1RayError, Terminated, UserError
@@ -41,6 +55,7 @@ VERBS: dict[str, Verb] = {
     "export": export,
     "submit": submit,
     "status": status,
+    "report": report,
     "replay": replay,
     "keys": keys,
     "files": files,

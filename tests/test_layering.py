@@ -19,7 +19,7 @@ ROWS = (  # from the bottom
     "cluster",
     "stages",
     "recipes",
-    "doctor",
+    "doctor page",
     "commands",
     "main library",
     "__main__ __init__",

@@ -18,6 +18,7 @@ verbs:
   export  make a Hugging Face folder of a checkpoint
   submit  run as a job of a Ray cluster
   status  show what a run does, and what its processes wait for, also of one that is stopped or dead
+  report  make a page of runs: curves, timeline, rollouts; --serve shows every rollout
   replay  compute loss and gradient of a logged step again, and compare them with the log
   keys    show keys of the configuration, with defaults and meanings
   files   copy the Kubernetes manifests, or the launch scripts, to where they can be edited

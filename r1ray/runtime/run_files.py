@@ -6,7 +6,18 @@ from pathlib import Path
 
 from r1ray.runtime.events import EVENTS
 
-NOTES = {".lock", "config.yaml", "begun.json", "inputs.json", "started.json", "digests.json", "status.json"}
+NOTES = {
+    ".lock",
+    "config.yaml",
+    "begun.json",
+    "inputs.json",
+    "started.json",
+    "digests.json",
+    "status.json",
+    "report.html",
+}
+REPORT = "report.html"
+"""The page that `r1ray report` makes."""
 LOGS = "logs"
 """The folder of the logs and status files of a run's processes."""
 DATA = "data"

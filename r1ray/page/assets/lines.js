@@ -1,0 +1,30 @@
+// How the line of each run looks: a colour and a dash pattern, so that nobody has to tell colours apart.
+
+const DASHES = ['solid', [7, 4], [2, 3], [10, 3, 2, 3], [14, 4], [4, 2, 4, 6]];
+
+function lineOf(part) {
+  return { color: colour(`line-${part % 6}`), type: DASHES[(part + Math.floor(part / 6)) % DASHES.length] };
+}
+
+function swatch(part) {
+  const { type } = lineOf(part);
+  const svg = document.createElementNS('http://www.w3.org/2000/svg', 'svg');
+  const line = document.createElementNS('http://www.w3.org/2000/svg', 'line');
+  for (const [name, value] of Object.entries({ width: 44, height: 10, 'aria-hidden': 'true' })) svg.setAttribute(name, value);
+  const look = { x1: 0, x2: 44, y1: 5, y2: 5, 'stroke-width': 3 };
+  if (Array.isArray(type)) look['stroke-dasharray'] = type.join(' ');
+  for (const [name, value] of Object.entries(look)) line.setAttribute(name, value);
+  line.style.stroke = `var(--line-${part % 6})`;
+  svg.append(line);
+  return svg;
+}
+
+// The runs with a box each, which shows or hides their lines.
+function legend(parts, changed) {
+  const boxes = parts.map((part, number) => {
+    const box = element('input', { type: 'checkbox', checked: true, onchange: () => changed(number, box.checked) });
+    const steps = part.steps.length ? `to step ${part.steps.at(-1)}` : 'no step yet';
+    return element('li', {}, element('label', {}, box, swatch(number), ` ${part.name} `, element('small', {}, steps)));
+  });
+  return element('ul', { class: 'legend', 'aria-label': 'Runs' }, boxes);
+}

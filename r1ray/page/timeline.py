@@ -1,0 +1,146 @@
+"""The timeline of a run: a lane for each actor, with spans of what it did.
+
+    events.jsonl  --timeline_of-->  {"actors": [..], "kinds": [..], "spans": [[actor, kind, begin, end], ..], ..}
+
+A run that is older than its events has a lane of its learner, from the seconds in metrics.jsonl. Of many spans those
+that are shorter than a pixel are put together.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from r1ray.page.curves import number_of
+
+MAX_SPANS = 4_000
+NUM_CELLS = 1_000
+"""Of a lane, where there are more spans than can be told apart."""
+IN_A_STEP = {
+    "time/idle_learner_s": "wait",
+    "time/eval_wait_s": "evaluate",
+    "time/learn_s": "learn",
+    "time/publish_s": "publish",
+    "time/save_s": "save",
+    "time/other_s": "other",
+}
+"""Metrics that make up a step, in about the order in which they come, and the kinds of work that they are."""
+FROM_METRICS = "from the seconds of each step; their order within a step is not known"
+FAULT, DROPPED = "fault", "dropped"
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """What an actor did; Unix seconds."""
+
+    actor: str
+    kind: str
+    start: float
+    end: float
+    detail: str = ""
+
+
+def timeline_of(run: Path, metrics: Sequence[Sequence[dict[str, Any]]]) -> dict[str, Any]:
+    """Return the timeline of a run.
+
+    Args:
+        metrics: the lines of metrics.jsonl of each of its parts.
+    """
+    spans = [span for path in sorted(run.glob("events*.jsonl")) for span in _read(path)]
+    num_dropped = sum(int(span.detail) for span in spans if span.kind == DROPPED and span.detail.isdigit())
+    spans, note = [span for span in spans if span.kind != DROPPED], ""
+    if not spans:
+        spans, note = [span for rows in metrics for span in _of_steps(rows)], FROM_METRICS
+    if not spans:
+        return {"spans": []}
+    begin, end = min(span.start for span in spans), max(span.end for span in spans)
+    busy = _busy(spans, end - begin)
+    if len(spans) > MAX_SPANS:
+        cell_s = (end - begin) / NUM_CELLS
+        spans = _cells(spans, begin, cell_s)
+        note = "; ".join(filter(None, [note, f"a mark shows what took most of {cell_s:.3g} s"]))
+    actors = sorted({span.actor for span in spans}, key=_by_number)
+    kinds = sorted({span.kind for span in spans})
+    return {
+        "actors": actors,
+        "kinds": kinds,
+        "seconds": round(end - begin, 3),
+        "note": note,
+        "dropped": num_dropped,
+        "busy": [
+            [actors.index(actor), kind, round(seconds, 2), round(share, 4)] for actor, kind, seconds, share in busy
+        ],
+        "spans": [
+            [actors.index(each.actor), kinds.index(each.kind), *(round(at - begin, 3) for at in (each.start, each.end))]
+            + ([each.detail] if each.detail else [])
+            for each in spans
+        ],
+    }
+
+
+def _read(path: Path) -> Iterator[Span]:
+    """Yield the events of a file; of a torn or odd line there is nothing."""
+    with path.open(encoding="utf-8", errors="replace") as file:
+        for line in file:
+            try:
+                row = json.loads(line)
+            except (ValueError, RecursionError):
+                continue
+            if not isinstance(row, dict) or not all(isinstance(row.get(name), str) for name in ("actor", "kind")):
+                continue
+            start, end = number_of(row.get("start")), number_of(row.get("end"))
+            if start is not None and end is not None and start <= end:
+                yield Span(row["actor"], row["kind"], start, end, str(row.get("detail", "")))
+
+
+def _of_steps(rows: Sequence[dict[str, Any]]) -> Iterator[Span]:
+    """Yield what the learner did in each step."""
+    for row in rows:
+        at = number_of(row.get("wall_time"))
+        if at is None or "time/step_s" not in row:
+            continue
+        known = {kind: number_of(row.get(name)) or 0.0 for name, kind in IN_A_STEP.items()}
+        begin = at - sum(known.values())
+        for kind, seconds in known.items():
+            if seconds > 0:
+                yield Span("learner", kind, begin, begin + seconds, f"step {row['step']}")
+            begin += seconds
+
+
+def _busy(spans: Sequence[Span], total_s: float) -> list[tuple[str, str, float, float]]:
+    """Return the seconds of each kind of work of each actor, and its share of the run, the largest first."""
+    seconds: dict[tuple[str, str], float] = defaultdict(float)
+    for span in spans:
+        seconds[span.actor, span.kind] += span.end - span.start
+    found = [(*key, took, took / total_s if total_s else 0.0) for key, took in seconds.items() if key[1] != FAULT]
+    return sorted(found, key=lambda row: -row[2])
+
+
+def _cells(spans: Sequence[Span], begin: float, cell_s: float) -> list[Span]:
+    """Return spans of whole cells of time, of the kind that took most of each; faults stay as they are."""
+    seconds: dict[str, dict[int, dict[str, float]]] = defaultdict(lambda: defaultdict(lambda: defaultdict(float)))
+    for span in spans:
+        first, last = int((span.start - begin) / cell_s), int((span.end - begin) / cell_s)
+        for cell in range(first, last + 1) if span.kind != FAULT else ():
+            inside = min(span.end, begin + (cell + 1) * cell_s) - max(span.start, begin + cell * cell_s)
+            seconds[span.actor][cell][span.kind] += max(0.0, inside)
+    found = [span for span in spans if span.kind == FAULT]
+    for actor, cells in seconds.items():
+        for cell, kinds in sorted(cells.items()):
+            kind = max(kinds, key=lambda each: kinds[each])
+            start = begin + cell * cell_s
+            if found and (found[-1].actor, found[-1].kind) == (actor, kind) and found[-1].end >= start - cell_s / 2:
+                found[-1] = Span(actor, kind, found[-1].start, start + cell_s)
+            else:
+                found.append(Span(actor, kind, start, start + cell_s))
+    return found
+
+
+def _by_number(actor: str) -> tuple[bool, str, int]:
+    """Return what puts `engine 2` before `engine 10`, and the driver first."""
+    role, _, number = actor.rpartition(" ")
+    return (actor != "driver", role or actor, int(number)) if number.isdigit() else (actor != "driver", actor, -1)
