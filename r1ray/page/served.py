@@ -85,7 +85,7 @@ class Served:
     def _values(self, sort: str) -> np.ndarray:
         if sort == "mismatch":
             return self._scans.values("mismatch")
-        return self._index[RANGES[sort]].to_numpy(zero_copy_only=False).astype(np.float64)
+        return np.asarray(self._index[RANGES[sort]].to_numpy(zero_copy_only=False), dtype=np.float64)
 
     def _shown(self, rows: np.ndarray) -> Iterator[dict[str, Any]]:
         """Yield rows of the list, with the beginnings of their texts from the files."""

@@ -219,3 +219,15 @@ def newest() -> pa.Schema:
 
 def names(struct: pa.StructType) -> list[str]:
     return [field.name for field in struct]
+
+
+def plant_steps(run: Path, num_steps: int) -> None:
+    """Give a run many more steps, whose rollouts are those of its last one under other numbers."""
+    paths = sorted((run / "rollouts").glob("step=*.parquet"))
+    last = pq.read_table(paths[-1])
+    for step in range(len(paths) + 1, num_steps + 1):
+        numbered = last.set_column(0, "step", pa.array([step] * len(last), pa.int32()))
+        pq.write_table(numbered, run / f"rollouts/step={step:06d}.parquet", compression="zstd")
+    lines = metric_lines(num_steps, random.Random(0))
+    (run / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    (run / "events.jsonl").write_text("".join(json.dumps(event) + "\n" for event in events(num_steps)))

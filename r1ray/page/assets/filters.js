@@ -21,9 +21,8 @@ class Filters {
     this.form = element('form', {
       'aria-label': 'Filters', onsubmit: (event) => { event.preventDefault(); changed(); },
       onchange: (event) => event.target.type !== 'search' && changed(),
-      onreset: () => { this.choose('', true); setTimeout(changed); },
     }, element('p', { class: 'ready' }, this.buttons), this.fields,
-    element('p', {}, element('button', { type: 'submit' }, 'Find'), ' ', element('button', { type: 'reset' }, 'Clear')));
+    element('p', {}, element('button', { type: 'submit' }, 'Find'), ' ', element('button', { type: 'button', onclick: () => this.clear() }, 'Clear')));
   }
 
   selects(data, choices) {
@@ -46,10 +45,20 @@ class Filters {
         element('option', { value: 'up' }, 'lowest first')))];
   }
 
-  choose(name, isQuiet = false) {
+  clear() {
+    this.form.reset();
+    this.ready = '';
+    this.mark();
+  }
+
+  choose(name) {
     this.ready = this.ready === name ? '' : name;
+    this.mark();
+  }
+
+  mark() {
     this.buttons.forEach((button) => button.setAttribute('aria-pressed', String(button.dataset.ready === this.ready)));
-    if (!isQuiet) this.changed();
+    this.changed();
   }
 
   query(offset) {

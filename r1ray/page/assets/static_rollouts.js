@@ -2,7 +2,8 @@
 
 class StaticRollouts {
   constructor(lines) {
-    this.groups = lines.split('\n').filter(Boolean).map((line) => JSON.parse(line));
+    this.groups = lines.split('\n').filter(Boolean).map((line) => JSON.parse(line))
+      .sort((one, other) => one.at - other.at);
     this.rows = this.groups.flatMap((group, id) => group.trajectories.map((trajectory) => rowOf(group, trajectory, id)));
   }
 
