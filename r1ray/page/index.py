@@ -36,6 +36,8 @@ LIGHT = pa.schema(
     ]
 )
 PLACE = (("part", pa.int32()), ("kind", pa.string()), ("file", pa.int32()), ("row", pa.int32()))
+NEEDED = {"step", "group_id", "trajectory"}
+"""A file without these is of another layout: its rows cannot be put into groups."""
 PER_TOKEN = ("logprobs.", "learner_logprobs.", "token_ends.")
 """Columns inside of ``segments`` that have an item for each token."""
 ROWS_AT_A_TIME = 256
@@ -44,7 +46,7 @@ THREADS = 4
 
 def read_index(files: Sequence[RolloutFile]) -> pa.Table:
     """Return the light columns of all files, in their order; a column that a file lacks is null. A file that a run
-    that goes on has just removed, or that is torn, has no rows."""
+    that goes on has just removed, or that is torn or of another layout, has no rows."""
     with ThreadPoolExecutor(THREADS) as threads:
         tables = threads.map(_read_light, range(len(files)), files)
     empty = pa.schema([*LIGHT, *PLACE]).empty_table()
@@ -98,7 +100,8 @@ def _read_light(number: int, file: RolloutFile) -> pa.Table:
     try:
         with pq.ParquetFile(file.path) as opened:
             have = [name for name in LIGHT.names if name in opened.schema_arrow.names]
-            table = opened.read(columns=have, use_threads=False)
+            is_known = set(have) >= NEEDED
+            table = opened.read(columns=have, use_threads=False) if is_known else LIGHT.empty_table()
     except (OSError, pa.ArrowInvalid):
         table = LIGHT.empty_table()
     length = len(table)

@@ -11,15 +11,15 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from r1ray.page.curves import number_of
 
 MAX_SPANS = 4_000
-NUM_CELLS = 1_000
-"""Of a lane, where there are more spans than can be told apart."""
+MAX_CELLS, MAX_CELLS_IN_ALL = 1_000, 20_000
+"""Of a lane, and of all lanes, where there are more spans than can be told apart."""
 IN_A_STEP = {
     "time/idle_learner_s": "wait",
     "time/eval_wait_s": "evaluate",
@@ -42,6 +42,12 @@ class Span:
     start: float
     end: float
     detail: str = ""
+    share: float = 1.0
+    """Of the time that was spent so."""
+
+    def since(self, begin: float) -> tuple[float, float]:
+        """Return the seconds from ``begin`` to its start and to its end."""
+        return round(self.start - begin, 3), round(self.end - begin, 3)
 
 
 def timeline_of(run: Path, metrics: Sequence[Sequence[dict[str, Any]]]) -> dict[str, Any]:
@@ -60,9 +66,12 @@ def timeline_of(run: Path, metrics: Sequence[Sequence[dict[str, Any]]]) -> dict[
     begin, end = min(span.start for span in spans), max(span.end for span in spans)
     busy = _busy(spans, end - begin)
     if len(spans) > MAX_SPANS:
-        cell_s = (end - begin) / NUM_CELLS
+        num_actors = len({span.actor for span in spans})
+        cell_s = (end - begin) / min(MAX_CELLS, max(1, MAX_CELLS_IN_ALL // num_actors))
         spans = _cells(spans, begin, cell_s)
-        note = "; ".join(filter(None, [note, f"a mark shows what took most of {cell_s:.3g} s"]))
+        note = "; ".join(
+            filter(None, [note, f"a mark shows what took most of {cell_s:.3g} s, fainter where it took less"])
+        )
     actors = sorted({span.actor for span in spans}, key=_by_number)
     kinds = sorted({span.kind for span in spans})
     return {
@@ -75,8 +84,13 @@ def timeline_of(run: Path, metrics: Sequence[Sequence[dict[str, Any]]]) -> dict[
             [actors.index(actor), kind, round(seconds, 2), round(share, 4)] for actor, kind, seconds, share in busy
         ],
         "spans": [
-            [actors.index(each.actor), kinds.index(each.kind), *(round(at - begin, 3) for at in (each.start, each.end))]
-            + ([each.detail] if each.detail else [])
+            [
+                actors.index(each.actor),
+                kinds.index(each.kind),
+                *each.since(begin),
+                each.share,
+                *filter(None, [each.detail]),
+            ]
             for each in spans
         ],
     }
@@ -99,16 +113,17 @@ def _read(path: Path) -> Iterator[Span]:
 
 def _of_steps(rows: Sequence[dict[str, Any]]) -> Iterator[Span]:
     """Yield what the learner did in each step."""
+    end = 0.0
     for row in rows:
         at = number_of(row.get("wall_time"))
         if at is None or "time/step_s" not in row:
             continue
         known = {kind: number_of(row.get(name)) or 0.0 for name, kind in IN_A_STEP.items()}
-        begin = at - sum(known.values())
+        end = max(end, at - sum(known.values()))
         for kind, seconds in known.items():
             if seconds > 0:
-                yield Span("learner", kind, begin, begin + seconds, f"step {row['step']}")
-            begin += seconds
+                yield Span("learner", kind, end, end + seconds, f"step {row['step']}")
+            end += seconds
 
 
 def _busy(spans: Sequence[Span], total_s: float) -> list[tuple[str, str, float, float]]:
@@ -133,11 +148,17 @@ def _cells(spans: Sequence[Span], begin: float, cell_s: float) -> list[Span]:
         for cell, kinds in sorted(cells.items()):
             kind = max(kinds, key=lambda each: kinds[each])
             start = begin + cell * cell_s
-            if found and (found[-1].actor, found[-1].kind) == (actor, kind) and found[-1].end >= start - cell_s / 2:
-                found[-1] = Span(actor, kind, found[-1].start, start + cell_s)
+            share = round(min(1.0, kinds[kind] / cell_s), 1)
+            if found and _goes_on(found[-1], actor, kind, share, start - cell_s / 2):
+                found[-1] = replace(found[-1], end=start + cell_s)
             else:
-                found.append(Span(actor, kind, start, start + cell_s))
+                found.append(Span(actor, kind, start, start + cell_s, share=share))
     return found
+
+
+def _goes_on(before: Span, actor: str, kind: str, share: float, since: float) -> bool:
+    """Return whether a cell is like the one before it, which reached at least to ``since``."""
+    return (before.actor, before.kind, before.share) == (actor, kind, share) and before.end >= since
 
 
 def _by_number(actor: str) -> tuple[bool, str, int]:

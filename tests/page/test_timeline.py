@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from r1ray.page.timeline import FROM_METRICS, MAX_SPANS, NUM_CELLS, timeline_of
+from r1ray.page.timeline import FROM_METRICS, MAX_CELLS, MAX_SPANS, timeline_of
 from tests.page.planted import plant
 
 
@@ -22,7 +22,7 @@ def test_spans_begin_with_the_first_event_and_the_driver_is_above(tmp_path: Path
     events = [event("engine 10", "generate", 5, 6), event("engine 2", "generate", 5, 7), event("driver", "wait", 4, 6)]
     found = timeline_of(written(tmp_path, [*events, event("driver", "dropped", 4, 4, "12")]), [])
     assert found["actors"] == ["driver", "engine 2", "engine 10"]
-    assert found["spans"] == [[2, 0, 1, 2], [1, 0, 1, 3], [0, 1, 0, 2]]
+    assert found["spans"] == [[2, 0, 1, 2, 1.0], [1, 0, 1, 3, 1.0], [0, 1, 0, 2, 1.0]]
     assert (found["seconds"], found["dropped"]) == (3, 12)
     assert found["busy"][0][2] == 2
 
@@ -38,8 +38,9 @@ def test_events_of_other_nodes_count_and_torn_lines_do_not(tmp_path: Path) -> No
 def test_many_spans_are_put_together_in_cells_and_faults_stay(tmp_path: Path) -> None:
     events = [event("engine 0", "generate" if at % 2 else "pause", at, at + 1) for at in range(2 * MAX_SPANS)]
     found = timeline_of(written(tmp_path, [*events, event("engine 0", "fault", 4, 4, "killed")]), [])
-    assert len(found["spans"]) <= NUM_CELLS + 2
-    assert found["spans"][0][4] == "killed"
+    assert len(found["spans"]) <= MAX_CELLS + 2
+    assert found["spans"][0][5] == "killed"
+    assert {span[4] for span in found["spans"][1:-1]} == {0.5}
     assert "took most" in found["note"]
 
 
@@ -49,5 +50,5 @@ def test_a_run_without_events_has_its_steps(tmp_path: Path) -> None:
     row = {"step": 1, "wall_time": 110.0, "time/step_s": 9.0, "time/learn_s": 3.0, "time/idle_learner_s": 6.0}
     found = timeline_of(run, [[row]])
     assert found["note"] == FROM_METRICS
-    assert found["spans"] == [[0, 1, 0, 6, "step 1"], [0, 0, 6, 9, "step 1"]]
+    assert found["spans"] == [[0, 1, 0, 6, 1.0, "step 1"], [0, 0, 6, 9, 1.0, "step 1"]]
     assert timeline_of(run, [[]]) == {"spans": []}

@@ -22,8 +22,8 @@ function table(heads, rows, caption, look = 'wide') {
   const cell = (value, column) => element('td', { class: numeric[column] ? 'number' : null, 'data-head': heads[column] },
     value instanceof Node ? value : typeof value === 'number' ? shown(value) : value ?? '');
   return element('div', { class: look, tabindex: '0', role: 'region', 'aria-label': caption },
-    element('table', {}, element('caption', {}, caption),
-      element('thead', {}, element('tr', {}, heads.map((head) => element('th', { scope: 'col' }, head)))),
+    element('p', { class: 'muted' }, caption), element('table', { 'aria-label': caption },
+      element('thead', {}, element('tr', {}, heads.map((head, column) => element('th', { scope: 'col', class: numeric[column] ? 'number' : null }, head)))),
       element('tbody', {}, rows.map((row) => element('tr', {}, row.map(cell))))));
 }
 

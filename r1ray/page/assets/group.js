@@ -43,7 +43,7 @@ function cardFacts(each, group) {
   const tests = each.tests && `${each.tests.passed} of ${each.tests.run} run passed, ${each.tests.total} in all`;
   const versions = each.versions?.min != null && (each.versions.min === each.versions.max ? String(each.versions.min) : `${each.versions.min} to ${each.versions.max}`);
   const seconds = Object.entries(each.seconds).filter(([, value]) => value).map(([name, value]) => `${name} ${duration(value)}`).join(', ');
-  const others = Object.entries(each.others).map(([name, value]) => [name, typeof value === 'object' ? JSON.stringify(value) : value]);
+  const others = Object.entries(each.others).map(([name, value]) => [name, typeof value === 'object' ? JSON.stringify(value).slice(0, 300) : value]);
   return [['reward', each.reward], ...Object.entries(each.rewards), ['advantage', each.advantage], ['label', each.label],
     ['extracted', each.extracted], ['reference', group.answer], ['tests', tests], ['detail', each.detail], ['scoring', each.outcome], ['status', each.status],
     ['tokens', each.num_policy_tokens], ['turns', each.num_turns > 1 ? each.num_turns : null], ['versions', versions || null],

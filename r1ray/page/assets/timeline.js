@@ -67,11 +67,11 @@ function spanShape(timeline, at, api) {
   const height = api.size([0, 1])[1] * (kind === 'wait' || kind === 'idle' ? 0.25 : isFault ? 0.95 : 0.65);
   const shape = echarts.graphic.clipRectByRect({ x: begin, y: y - height / 2, width: Math.max(end - begin, isFault ? 3 : 0.6), height },
     { x: at.coordSys.x, y: at.coordSys.y, width: at.coordSys.width, height: at.coordSys.height });
-  return shape && { type: 'rect', shape, style: { fill: kindColour(kind) } };
+  return shape && { type: 'rect', shape, style: { fill: kindColour(kind), opacity: 0.15 + 0.85 * api.value(4) } };
 }
 
-function spanWords(timeline, [actor, kind, begin, end, detail]) {
-  const words = `${timeline.actors[actor]}: ${timeline.kinds[kind]}\n${duration(begin)} to ${duration(end)}`;
+function spanWords(timeline, [actor, kind, begin, end, share, detail]) {
+  const words = `${timeline.actors[actor]}: ${timeline.kinds[kind]}\n${duration(begin)} to ${duration(end)}${share < 1 ? `, ${Math.round(100 * share)} % of it` : ''}`;
   return detail ? `${words}\n${detail.slice(0, 120)}` : words;
 }
 
