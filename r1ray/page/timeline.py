@@ -143,7 +143,7 @@ def _cells(spans: Sequence[Span], begin: float, cell_s: float) -> list[Span]:
         for cell in range(first, last + 1) if span.kind != FAULT else ():
             inside = min(span.end, begin + (cell + 1) * cell_s) - max(span.start, begin + cell * cell_s)
             seconds[span.actor][cell][span.kind] += max(0.0, inside)
-    found = [span for span in spans if span.kind == FAULT]
+    found: list[Span] = []
     for actor, cells in seconds.items():
         for cell, kinds in sorted(cells.items()):
             kind = max(kinds, key=lambda each: kinds[each])
@@ -153,7 +153,7 @@ def _cells(spans: Sequence[Span], begin: float, cell_s: float) -> list[Span]:
                 found[-1] = replace(found[-1], end=start + cell_s)
             else:
                 found.append(Span(actor, kind, start, start + cell_s, share=share))
-    return found
+    return [*found, *(span for span in spans if span.kind == FAULT)]
 
 
 def _goes_on(before: Span, actor: str, kind: str, share: float, since: float) -> bool:

@@ -6,18 +6,9 @@ from pathlib import Path
 
 from r1ray.runtime.events import EVENTS
 
-NOTES = {
-    ".lock",
-    "config.yaml",
-    "begun.json",
-    "inputs.json",
-    "started.json",
-    "digests.json",
-    "status.json",
-    "report.html",
-}
+NOTES = {".lock", "config.yaml", "begun.json", "inputs.json", "started.json", "digests.json", "status.json"}
 REPORT = "report.html"
-"""The page that `r1ray report` makes."""
+"""The page that `r1ray report` makes of what is there."""
 LOGS = "logs"
 """The folder of the logs and status files of a run's processes."""
 DATA = "data"
@@ -34,4 +25,4 @@ def holds_work(folder: Path) -> bool:
 
 
 def _is_note(path: Path) -> bool:
-    return path.name in NOTES or (path.name.startswith(f"{Path(EVENTS).stem}.") and path.suffix == ".jsonl")
+    return path.name in {*NOTES, REPORT} or (path.name.startswith(f"{Path(EVENTS).stem}.") and path.suffix == ".jsonl")

@@ -65,7 +65,8 @@ function spanShape(timeline, at, api) {
   const [begin, y] = api.coord([api.value(2), api.value(0)]), [end] = api.coord([api.value(3), api.value(0)]);
   const kind = timeline.kinds[api.value(1)], isFault = kind === 'fault';
   const height = api.size([0, 1])[1] * (kind === 'wait' || kind === 'idle' ? 0.25 : isFault ? 0.95 : 0.65);
-  const shape = echarts.graphic.clipRectByRect({ x: begin, y: y - height / 2, width: Math.max(end - begin, isFault ? 3 : 0.6), height },
+  const right = at.coordSys.x + at.coordSys.width;
+  const shape = echarts.graphic.clipRectByRect({ x: isFault ? Math.min(begin, right - 3) : begin, y: y - height / 2, width: Math.max(end - begin, isFault ? 3 : 0.6), height },
     { x: at.coordSys.x, y: at.coordSys.y, width: at.coordSys.width, height: at.coordSys.height });
   return shape && { type: 'rect', shape, style: { fill: kindColour(kind), opacity: 0.15 + 0.85 * api.value(4) } };
 }
