@@ -28,6 +28,7 @@ CHARTS = (
     Chart(PAPER, r"eval/(?:[^/]+/)?cons@\d+", "share", "held-out questions that the majority of samples answers right"),
     Chart(PAPER, r"completion/length_mean", "tokens", "policy tokens of a trajectory in training"),
     Chart(PAPER, r"eval/(?:[^/]+/)?length_mean", "tokens", "tokens of an answer to a held-out question"),
+    Chart(PAPER, r"reflection/share", "share", "trajectories that go back on what they wrote: wait, let me check"),
     Chart(REWARD, r"reward/mean", "", "mean reward of the trajectories"),
     Chart(REWARD, r"reward/(?!mean$|errors).+", "", "mean of this part of the reward"),
     Chart(REWARD, r"group/uniform_rate", "rate", "groups whose rewards are all equal: they teach nothing"),

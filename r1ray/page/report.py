@@ -21,7 +21,7 @@ from r1ray.page.catalog import charts_of
 from r1ray.page.configurations import differences
 from r1ray.page.curves import curves_of
 from r1ray.page.document import page
-from r1ray.page.folders import METRICS, Part, RolloutFile, names_of, parts_of, rollout_files
+from r1ray.page.folders import METRICS, ROLLOUTS, Part, RolloutFile, names_of, parts_of, rollout_files
 from r1ray.page.index import read_index
 from r1ray.page.marks import suspicions
 from r1ray.page.packing import packed
@@ -30,6 +30,7 @@ from r1ray.page.stage_rows import end_of, fault_rows, ledger_of, stage_rows
 from r1ray.page.timeline import timeline_of
 from r1ray.runtime.files import write_text
 from r1ray.telemetry.metrics import read_rows
+from r1ray.telemetry.rollouts import reflection_rows
 
 MAX_BYTES = 5_000_000
 """Of the file: mail and chat take it."""
@@ -79,7 +80,7 @@ def data_of(runs: Runs, *, num_sampled: int | None) -> dict[str, Any]:
     Args:
         num_sampled: trajectories in the file; None where a server has all.
     """
-    rows = [read_rows(part.folder / METRICS) for part in runs.parts]
+    rows = [metric_rows(part.folder) for part in runs.parts]
     curves = [curves_of(each) for each in rows]
     return {
         "made": time.time(),
@@ -101,6 +102,16 @@ def data_of(runs: Runs, *, num_sampled: int | None) -> dict[str, Any]:
         "num_rollouts": len(runs.index),
         "num_sampled": num_sampled,
     }
+
+
+def metric_rows(folder: Path) -> list[dict[str, Any]]:
+    """Return the lines of a part's metrics, those of training with how often the step's trajectories re-evaluate."""
+    said = {row["step"]: row for row in reflection_rows(folder / ROLLOUTS)}
+    rows = read_rows(folder / METRICS)
+    for row in rows:
+        if "time/step_s" in row and row["step"] in said:
+            row |= {f"reflection/{name}": said[row["step"]].get(name) for name in ("share", "per_1k_tokens")}
+    return rows
 
 
 def _static_page(runs: Runs, *, groups: str, num_sampled: int) -> str:

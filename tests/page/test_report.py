@@ -35,6 +35,15 @@ def test_runs_are_laid_over_each_other(tmp_path: Path) -> None:
     assert data["parts"][0]["lines"]["grad_norm"]["y"][2] is None
 
 
+def test_re_evaluation_is_a_curve_beside_the_metrics(tmp_path: Path) -> None:
+    run = plant(tmp_path / "a", num_steps=2)
+    (run / "rollouts/reflection.jsonl").write_text('{"step": 2, "share": 0.5, "per_1k_tokens": 3.0}\n')
+    write_report(read_runs([run]), tmp_path / "report.html")
+    data = data_in(tmp_path / "report.html")
+    assert data["parts"][0]["lines"]["reflection/share"] == {"y": [None, 0.5]}
+    assert "reflection/share" in [chart["metric"] for chart in data["charts"]]
+
+
 def test_nothing_that_a_model_wrote_stands_in_the_file_as_text(tmp_path: Path) -> None:
     run = plant(tmp_path / "</script><script>alert(1)</script>", num_steps=1)
     write_report(read_runs([run]), tmp_path / "report.html")
