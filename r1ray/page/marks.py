@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from r1ray.telemetry.reflection import find_in_each
 
@@ -18,28 +19,30 @@ LEAST_MEDIAN = 40
 """Tokens: below it all answers are short."""
 AS_RIGHT = "paid like a right answer, and is none"
 TOO_SHORT = "right in a tenth of the tokens that the step's right answers take"
+SUSPICIONS = (None, AS_RIGHT, TOO_SHORT)
 
 
 def suspicions(index: pa.Table) -> np.ndarray:
-    """Return for each row of an index why it looks like a hack of the reward, None for most of them.
+    """Return for each row of an index why it looks like a hack of the reward, [N] int8: the place of the reason in
+    ``SUSPICIONS``, 0 for most of them.
 
     Two signs are looked for, step by step: a trajectory whose label is not ``correct`` and which gets at least the
-    lowest reward of the right ones, and a right one that is much shorter than the others.
+    median reward of the right ones, and a right one that is much shorter than the others.
     """
-    found = np.full(len(index), None, dtype=object)
-    file, label = index["file"].to_numpy(), index["label"].to_numpy(zero_copy_only=False)
+    found = np.zeros(len(index), dtype=np.int8)
+    is_right = pc.fill_null(pc.equal(index["label"], RIGHT), False).to_numpy()
+    is_wrong = pc.fill_null(pc.not_equal(index["label"], RIGHT), False).to_numpy()
     reward = index["reward"].to_numpy(zero_copy_only=False).astype(np.float64)
     tokens = index["num_policy_tokens"].to_numpy(zero_copy_only=False).astype(np.float64)
-    is_right, has_label = label == RIGHT, label != None  # noqa: E711 (an array of objects)
-    for begin, end in _spans(file):
+    for begin, end in _spans(index["file"].to_numpy()):
         here = slice(begin, end)
-        right = is_right[here] & np.isfinite(reward[here])
+        right = is_right[here] & np.isfinite(reward[here]) & np.isfinite(tokens[here])
         if not right.any():
             continue
-        lowest, median = reward[here][right].min(), np.nanmedian(tokens[here][right])
-        found[here][has_label[here] & ~is_right[here] & (reward[here] >= lowest)] = AS_RIGHT
-        if median >= LEAST_MEDIAN:
-            found[here][right & (tokens[here] < FEW_TOKENS * median)] = TOO_SHORT
+        paid, length = np.median(reward[here][right]), np.median(tokens[here][right])
+        found[here][is_wrong[here] & (reward[here] >= paid)] = SUSPICIONS.index(AS_RIGHT)
+        if length >= LEAST_MEDIAN:
+            found[here][right & (tokens[here] < FEW_TOKENS * length)] = SUSPICIONS.index(TOO_SHORT)
     return found
 
 

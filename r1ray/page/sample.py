@@ -6,15 +6,18 @@ from __future__ import annotations
 import base64
 import zlib
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain, zip_longest
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from r1ray.page.folders import RolloutFile
 from r1ray.page.index import read_rows
+from r1ray.page.marks import SUSPICIONS
 from r1ray.page.packing import json_of
 from r1ray.page.trajectories import MAX_CHARS, group_of
 
@@ -43,15 +46,43 @@ class Place:
     num_tokens: int
 
 
+class Groups:
+    """The groups of an index, file by file: of a large run only those that are looked at are ever put together."""
+
+    def __init__(self, index: pa.Table) -> None:
+        self._index, self._file = index, index["file"].to_numpy()
+        self._known: dict[int, list[Place]] = {}
+
+    @property
+    def files(self) -> list[int]:
+        """The files that have any."""
+        return np.unique(self._file).tolist()
+
+    def in_file(self, number: int) -> list[Place]:
+        """Return the groups of a file, in order."""
+        if number not in self._known:
+            begin, end = np.searchsorted(self._file, [number, number + 1]).tolist()
+            rows = self._index.slice(begin, end - begin).select(["group_id", "row", "num_policy_tokens"]).to_pylist()
+            found: dict[str, list[int]] = defaultdict(list)
+            for place, row in enumerate(rows):
+                found[row["group_id"]].append(place)
+            self._known[number] = [_place(number, begin, places, rows) for places in found.values()]
+        return self._known[number]
+
+    def of_row(self, at: int) -> Place:
+        """Return the group of a row of the index."""
+        return next(place for place in self.in_file(int(self._file[at])) if at in place.at)
+
+
 def choose(index: pa.Table, suspicions: np.ndarray) -> list[Place]:
     """Return groups for the sample, the first ones before others if not all find room."""
-    by_file = places_of(index)
-    files = sorted(by_file)
+    groups = Groups(index)
+    files = groups.files
     spread = {files[round(at)] for at in np.linspace(0, len(files) - 1, min(MAX_FILES, len(files)))}
-    in_turn = zip_longest(*(by_file[file] for file in sorted(spread)))
-    chosen = [*_noted(index, suspicions, by_file), *filter(None, chain.from_iterable(in_turn))]
+    in_turn = zip_longest(*(groups.in_file(file) for file in sorted(spread)))
+    noted = [groups.of_row(at) for at in _noted(index, suspicions)]
     kept, num_rows = [], 0
-    for place in dict.fromkeys(chosen):
+    for place in dict.fromkeys([*noted, *filter(None, chain.from_iterable(in_turn))]):
         if num_rows + len(place.rows) <= MAX_TRAJECTORIES:
             kept.append(place)
             num_rows += len(place.rows)
@@ -75,32 +106,21 @@ def pack(
     return base64.b64encode(packed).decode(), num_packed
 
 
-def places_of(index: pa.Table) -> dict[int, list[Place]]:
-    """Return the groups of each file, in order."""
-    found: dict[tuple[int, str], list[int]] = defaultdict(list)
-    file, group = index["file"].to_pylist(), index["group_id"].to_pylist()
-    for at, key in enumerate(zip(file, group, strict=True)):
-        found[key].append(at)
-    row = index["row"].to_numpy()
-    tokens = np.nan_to_num(index["num_policy_tokens"].to_numpy(zero_copy_only=False).astype(np.float64))
-    by_file: dict[int, list[Place]] = defaultdict(list)
-    for (number, _), places in found.items():
-        place = Place(number, tuple(row[places].tolist()), tuple(places), int(tokens[places].sum()))
-        by_file[number].append(place)
-    return by_file
+def _place(file: int, begin: int, places: Sequence[int], rows: Sequence[Mapping[str, Any]]) -> Place:
+    """Return a group of the file whose rows begin at ``begin`` in the index."""
+    numbers = tuple(rows[place]["row"] for place in places)
+    tokens = sum(rows[place]["num_policy_tokens"] or 0 for place in places)
+    return Place(file, numbers, tuple(begin + place for place in places), tokens)
 
 
-def _noted(index: pa.Table, suspicions: np.ndarray, by_file: Mapping[int, Sequence[Place]]) -> list[Place]:
-    """Return groups that are suspected, and dropped ones by their reasons, all along the run."""
-    at_row = {at: place for places in by_file.values() for place in places for at in place.at}
-    reasons = index["dropped_reason"].to_numpy(zero_copy_only=False)
-    kinds = [suspicions == why for why in sorted({why for why in suspicions if why is not None})]
-    kinds += [reasons == why for why in sorted({why for why in reasons if why is not None})]
-    found = []
+def _noted(index: pa.Table, suspicions: np.ndarray) -> Iterator[int]:
+    """Yield rows that are suspected, and those of dropped groups by their reasons, all along the run."""
+    reasons = sorted(why for why in index["dropped_reason"].unique().to_pylist() if why)
+    kinds = [suspicions == number for number in range(1, len(SUSPICIONS))]
+    kinds += [pc.fill_null(pc.equal(index["dropped_reason"], why), False).to_numpy() for why in reasons]
     for kind in kinds:
         rows = np.flatnonzero(kind)
-        found += [at_row[rows[round(at)]] for at in np.linspace(0, len(rows) - 1, min(MAX_NOTED, len(rows)))]
-    return found
+        yield from (int(rows[round(at)]) for at in np.linspace(0, len(rows) - 1, min(MAX_NOTED, len(rows))))
 
 
 def _lines(places: Sequence[Place], files: Sequence[RolloutFile], suspicions: np.ndarray) -> dict[Place, bytes]:
@@ -115,7 +135,7 @@ def _lines(places: Sequence[Place], files: Sequence[RolloutFile], suspicions: np
         rows = read_rows(file.path, [row for place in wanted for row in place.rows], has_tokens=has_tokens)
         for place in wanted:
             if found := [rows[row] for row in place.rows if row in rows]:
-                marks = [suspicions[at] for at in place.at]
+                marks = [SUSPICIONS[suspicions[at]] for at in place.at]
                 group = group_of(found, part=file.part, kind=file.kind, suspicions=marks, max_chars=MAX_CHARS)
                 lines[place] = json_of(group | {"at": place.at[0]}).encode() + b"\n"
     return lines

@@ -15,6 +15,7 @@ import numpy as np
 from r1ray.errors import UserError
 from r1ray.page.curves import number_of, rounded
 from r1ray.page.index import LIGHT, read_rows
+from r1ray.page.marks import SUSPICIONS
 from r1ray.page.query import CHOSEN, PAGE, RANGES, Query, in_order, rows_like
 from r1ray.page.report import Runs
 from r1ray.page.scans import Scans, scans_of
@@ -33,7 +34,7 @@ class Served:
         self._file = self._index["file"].to_numpy()
         num_rows = np.bincount(self._file, minlength=len(runs.files)).tolist()
         self._scans = Scans(runs.files, num_rows)
-        self._is_suspected = np.array([why is not None for why in runs.suspicions], dtype=bool)
+        self._is_suspected = runs.suspicions > 0
 
     def choices(self) -> dict[str, list[Any]]:
         """Return the values of each column of which one can be chosen."""
@@ -65,7 +66,7 @@ class Served:
         rows = read_rows(file.path, [int(place - begin) for place in at])
         if len(rows) != len(at):
             raise UserError("the run has removed this rollout: reload the page")
-        marks = [self.runs.suspicions[place] for place in at]
+        marks = [SUSPICIONS[self.runs.suspicions[place]] for place in at]
         return group_of(
             [rows[each] for each in sorted(rows)], part=file.part, kind=file.kind, suspicions=marks, max_chars=None
         )
@@ -102,7 +103,7 @@ class Served:
                 "length": each["num_policy_tokens"],
                 "prompt": (text.get("prompt_text") or "")[:SNIPPET],
                 "text": (text.get("response_text") or "")[:SNIPPET],
-                "suspicion": self.runs.suspicions[at],
+                "suspicion": SUSPICIONS[self.runs.suspicions[at]],
                 "mismatch": self._known("mismatch", at),
             }
 

@@ -31,7 +31,7 @@ def group_of(
 
     Args:
         rows: of the group, at least one; a dropped group has one without a trajectory.
-        suspicions: of each row, see :func:`r1ray.page.marks.suspicions`.
+        suspicions: why each row is suspected, see :data:`r1ray.page.marks.SUSPICIONS`.
         max_chars: of a segment's text; None leaves all of it.
     """
     first = rows[0]

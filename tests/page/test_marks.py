@@ -6,11 +6,15 @@ import numpy as np
 import pyarrow as pa
 
 from r1ray.page.index import LIGHT, PLACE
-from r1ray.page.marks import AS_RIGHT, TOO_SHORT, differences_of, largest_difference, phrases_of, suspicions
+from r1ray.page.marks import AS_RIGHT, SUSPICIONS, TOO_SHORT, differences_of, largest_difference, phrases_of, suspicions
 
 
 def index_of(rows: list[dict[str, Any]]) -> pa.Table:
     return pa.Table.from_pylist(rows, schema=pa.schema([*LIGHT, *PLACE]))
+
+
+def suspected(rows: list[dict[str, Any]]) -> list[str | None]:
+    return [SUSPICIONS[number] for number in suspicions(index_of(rows))]
 
 
 def row(label: str | None, reward: float | None, tokens: int | None = 100, file: int = 0) -> dict[str, Any]:
@@ -19,20 +23,21 @@ def row(label: str | None, reward: float | None, tokens: int | None = 100, file:
 
 def test_a_wrong_answer_that_is_paid_like_a_right_one_is_suspected() -> None:
     rows = [row("correct", 2.0), row("wrong", 2.0), row("wrong", 1.0), row(None, 2.0), row("no_answer", None)]
-    assert list(suspicions(index_of(rows))) == [None, AS_RIGHT, None, None, None]
+    rows += [row("correct", 2.0), row("correct", 1.0)]  # one without its format
+    assert suspected(rows) == [None, AS_RIGHT, *[None] * 5]
 
 
 def test_a_right_answer_in_few_tokens_is_suspected_where_others_take_many() -> None:
     rows = [row("correct", 1.0), row("correct", 1.0), row("correct", 1.0, tokens=5)]
-    assert list(suspicions(index_of(rows))) == [None, None, TOO_SHORT]
+    assert suspected(rows) == [None, None, TOO_SHORT]
     short = [row("correct", 1.0, tokens=20), row("correct", 1.0, tokens=20), row("correct", 1.0, tokens=1)]
-    assert list(suspicions(index_of(short))) == [None, None, None]
+    assert suspected(short) == [None, None, None]
 
 
 def test_steps_are_judged_by_themselves() -> None:
     rows = [row("correct", 1.0), row("wrong", 0.0), row("wrong", 2.0, file=1), row("wrong", 0.0, file=1)]
-    assert list(suspicions(index_of(rows))) == [None] * 4
-    assert len(suspicions(index_of([]))) == 0
+    assert suspected(rows) == [None] * 4
+    assert len(suspected([])) == 0
 
 
 def test_differences_are_learner_minus_engine() -> None:
