@@ -56,7 +56,7 @@ class Groups:
     @property
     def files(self) -> list[int]:
         """The files that have any."""
-        return np.unique(self._file).tolist()
+        return [int(number) for number in np.unique(self._file)]
 
     def in_file(self, number: int) -> list[Place]:
         """Return the groups of a file, in order."""
