@@ -60,7 +60,7 @@ def served(table: str) -> frozenset[str]:
         and isinstance(node.value, ast.Dict)
         and any(isinstance(target, ast.Name) and target.id == table for target in _targets(node))
     ]
-    return frozenset(key.value for table in tables for key in table.keys if isinstance(key, ast.Constant))
+    return frozenset(str(key.value) for table in tables for key in table.keys if isinstance(key, ast.Constant))
 
 
 def _targets(node: ast.Assign | ast.AnnAssign) -> list[ast.expr]:

@@ -192,8 +192,8 @@ METRICS: tuple[Metric, ...] = (
     Metric(
         ("router/loss", "router/load_max"),
         ", times",
-        "with `learner.router`: loss that balances the experts, before its coefficient; load of the busiest expert over "
-        "the mean, mean over layers and updates",
+        "with `learner.router`: loss that balances the experts, before its coefficient; load of the busiest expert "
+        "over the mean, mean over layers and updates",
         "the load is steady, below 3",
         "the load grows: `learner.router` balances by a loss or by the biases",
     ),
@@ -259,10 +259,10 @@ METRICS: tuple[Metric, ...] = (
     Metric(
         ("time/hand_over_s", "time/sleep_s", "time/wake_s"),
         "s",
-        "with `placement=colocated`: turns of engines and learner, in `time/learn_s` and `time/publish_s`; of it engines "
-        "that fall asleep, and that wake; the rest is the learner's state on its way",
+        "with `placement=colocated`: turns of engines and learner, in `time/learn_s` and `time/publish_s`; of it "
+        "engines that fall asleep, and that wake; the rest is the learner's state on its way",
         "below a tenth of the step",
-        "more prompts a step; `colocated.sleep_level`, `colocated.offload`; `r1ray plan` compares with devices of their own",
+        "more prompts a step; `colocated.sleep_level`, `colocated.offload`; `r1ray plan` compares with separate devices",
     ),
     Metric(
         ("time/save_s", "time/other_s"),

@@ -163,7 +163,8 @@ class RolloutRow(TypedDict, total=False):
     detail: str | None
     """Text for people, with what reward functions raised."""
     tests: dict[str, int] | None
-    """Tests of a program: how many it passed, of those that were run, and how many there are. A program is not run on after the first that it fails, unless ``sandbox.partial`` pays for each."""
+    """Tests of a program: how many it passed, of those that were run, and how many there are. A program is not run on
+    after the first that it fails, unless ``sandbox.partial`` pays for each."""
     advantage: float | None
     """None where the trajectory was not trained on."""
     learner_updates: int | None
