@@ -262,7 +262,7 @@ METRICS: tuple[Metric, ...] = (
         "with `placement=colocated`: turns of engines and learner, in `time/learn_s` and `time/publish_s`; of it "
         "engines that fall asleep, and that wake; the rest is the learner's state on its way",
         "below a tenth of the step",
-        "more prompts a step; `colocated.sleep_level`, `colocated.offload`; `r1ray plan` compares with separate devices",
+        "more prompts a step; `colocated.sleep_level`, `colocated.offload`; `r1ray plan` compares both",
     ),
     Metric(
         ("time/save_s", "time/other_s"),
