@@ -193,7 +193,7 @@ KEYS = [
     bad("run lerner.lr=1", "lerner.lr: no such key; the nearest is learner.lr."),
     bad("run reward.sandbox.mode=none", "reward.sandbox.mode: is called sandbox.mode now."),
     bad("run experiment=quickstar", "experiment=quickstar: needs one of "),
-    bad("run algo=pepper", "algo=pepper: needs one of cispo, dapo, deepseekmath,"),
+    bad("run algo=pepper", "algo=pepper: needs one of async, cispo, dapo, deepseekmath,"),
     bad("run a==", "a: no such key"),
     bad("run data.train=t", "model is not set: give model=PATH"),
     bad("run model=m", "data.train is not set"),

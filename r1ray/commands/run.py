@@ -62,10 +62,10 @@ def run_recipe(config: RunConfig) -> Path:
     run_dir = run_folder(config)
     configs = configs_by_name(config, stages)
     check_names(configs)
-    check_memory(config, configs)
     check_inputs(stages, run_dir)
     for stage_config in configs_of(config, stages):
         preflight(stage_config)
+    check_memory(config, configs)
     context = Context(run_dir, run_dir.parent / "artifacts")
     with reserved(run_dir):
         _run_alone(config, stages, context)
