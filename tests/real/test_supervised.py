@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import torch
 
+from r1ray.library.saved_run import load_run
 from tests.real.running import metrics, r1ray
 
 pytestmark = pytest.mark.real
@@ -105,3 +106,24 @@ def test_a_reward_model_learns_and_scores_alike_in_transformers(tmp_path: Path, 
         margins.append(good - bad)
     assert correct / 100 == pytest.approx(evaluated[-1], abs=1e-6)
     assert sum(margins) / 100 == pytest.approx(rows[-1]["eval/held/margin"], abs=1e-3)
+
+
+@pytest.mark.long
+def test_engines_answer_with_the_model_before_and_after_it_is_tuned(tmp_path: Path, llama_folder: Path) -> None:
+    train = write(tmp_path / "train.jsonl", dialogues(0, 200))
+    asked = [{"prompt": row["prompt"], "check": {"type": "format"}} for row in dialogues(1, 8)]
+    held_out = write(tmp_path / "prompts.jsonl", asked)
+    arguments = ["run", "recipe=sft", f"model={llama_folder}", f"supervised.train={train}", "name=sft", *SMALL]
+    arguments += [f"output_dir={tmp_path}", f"data.eval={held_out}", "supervised.samples=2", "supervised.epochs=1"]
+    arguments += ["eval.final_num_prompts=4", "algo.max_completion_tokens=8", "rollout.max_num_seqs=8"]
+    arguments += ["rollout.dtype=float32", "reward.parts.even.function=tests.real.rewards:even"]
+    arguments += ["reward.parts.even.weight=1.0", "~reward.parts.accuracy", "~reward.parts.format"]
+    printed = r1ray(*arguments, cwd=tmp_path)
+    run = load_run(tmp_path / "sft")
+    (before, after) = (run.evaluations(step=step).to_pylist() for step in (0, 7))
+    assert len(before) == len(after) == 8 and all("even" in dict(row["rewards"]) for row in before + after)
+    assert [row["prompt_text"] for row in before] == [row["prompt_text"] for row in after]
+    assert "pass@1, last minus first evaluation: " in printed
+    assert printed.index("pass@1, last minus") < printed.index(f"stage sft: the model is in {tmp_path}/sft/hf/7")
+    manifest = json.loads((tmp_path / "sft" / "stages" / "sft" / "manifest.json").read_text())
+    assert {"pass@1", "change/pass@1", "train_loss"} <= set(manifest["artifact"]["metrics"])
