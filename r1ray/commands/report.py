@@ -44,15 +44,26 @@ def command(arguments: Sequence[str]) -> None:
     from r1ray.page.folders import find_runs
 
     folders = find_runs([path_of(word, key="") for word in given.words])
-    if given.serve:
-        from r1ray.page.server import serve
+    try:
+        _serve(folders) if given.serve else _write(folders, given.out)
+    except OSError as error:
+        if error.filename is None:
+            raise
+        raise UserError(f"{error.filename}: cannot be read: {error.strerror}.") from error
 
-        serve(folders, told=lambda address: print(f"{address}  (Ctrl-C ends it)", flush=True))
-        return
+
+def _serve(folders: Sequence[Path]) -> None:
+    from r1ray.page.server import serve
+
+    serve(folders, told=lambda address: print(f"{address}  (Ctrl-C ends it)", flush=True))
+
+
+def _write(folders: Sequence[Path], named: str | None) -> None:
+    """Write the page to where it belongs, or to the file that is named."""
     out = Path(REPORT).resolve() if len(folders) > 1 else folders[0] / REPORT
-    out = out if given.out is None else path_of(given.out, key="--out")
+    out = out if named is None else path_of(named, key="--out")
     if out.is_dir():
-        raise UserError(f"--out={out}: is a folder; needs the name of a file.")
+        raise UserError(f"{out}: is a folder; needs the name of a file.")
     from r1ray.page.report import read_runs, write_report
 
     runs = read_runs(folders)

@@ -43,3 +43,12 @@ def test_mistakes_are_refused(tmp_path: Path) -> None:
             command(arguments)
     with pytest.raises(UserError, match="cannot be written"):
         command([run, "--out", f"{run}/metrics.jsonl/report.html"])
+
+
+def test_a_run_with_a_file_that_cannot_be_read_is_refused_by_its_name(tmp_path: Path) -> None:
+    run = plant(tmp_path / "one", num_steps=1)
+    for name in ("events.jsonl", "metrics.jsonl"):
+        (run / name).unlink()
+        (run / name).mkdir()
+        with pytest.raises(UserError, match=name):
+            command([str(run)])

@@ -79,6 +79,7 @@ def opened(launched: Any, address: str, *, width: int = 1280, scheme: str = "lig
     found.page.on("pageerror", lambda error: found.messages.append(str(error)))
     found.page.on("request", lambda request: found.requests.append(request.url))
     found.page.goto(address)
+    assert found.messages == []  # a page with a broken script is never drawn
     found.page.wait_for_selector("html[data-drawn]")
     yield found
     context.close()

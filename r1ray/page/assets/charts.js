@@ -7,20 +7,45 @@ class Charts {
     this.hidden = new Set();
     this.smooth = 1;
     this.drawn = new Map(); // box -> [chart, metric]
-    this.seen = new IntersectionObserver((entries) => entries.filter((entry) => entry.isIntersecting).forEach((entry) => {
-      this.seen.unobserve(entry.target);
-      this.draw(entry.target, entry.target.dataset.metric);
-    }), { rootMargin: '200px' });
+    this.seen = new IntersectionObserver(
+      (entries) =>
+        entries
+          .filter((entry) => entry.isIntersecting)
+          .forEach((entry) => {
+            this.seen.unobserve(entry.target);
+            this.draw(entry.target, entry.target.dataset.metric);
+          }),
+      { rootMargin: '200px' },
+    );
     new ResizeObserver(() => this.drawn.forEach(([chart]) => chart.resize())).observe(document.body);
   }
 
   figure({ metric, unit, meaning }) {
-    const box = element('div', { class: 'chart', role: 'img', 'data-metric': metric, 'aria-label': this.description(metric) });
-    const numbers = element('details', { ontoggle: () => numbers.open && this.fill(numbers, metric) },
-      element('summary', {}, 'Numbers', element('span', { class: 'hidden' }, ` of ${metric}`)));
+    const box = element('div', {
+      class: 'chart',
+      role: 'img',
+      'data-metric': metric,
+      'aria-label': this.description(metric),
+    });
+    const numbers = element(
+      'details',
+      { ontoggle: () => numbers.open && this.fill(numbers, metric) },
+      element('summary', {}, 'Numbers', element('span', { class: 'hidden' }, ` of ${metric}`)),
+    );
     this.seen.observe(box);
-    return element('figure', {}, element('figcaption', {}, element('b', {}, metric), unit ? ` (${unit})` : '',
-      meaning ? element('span', {}, meaning) : null), box, numbers);
+    return element(
+      'figure',
+      {},
+      element(
+        'figcaption',
+        {},
+        element('b', {}, metric),
+        unit ? ` (${unit})` : '',
+        meaning ? element('span', {}, meaning) : null,
+      ),
+      box,
+      numbers,
+    );
   }
 
   // The points of a metric of one run: [[x, y], ...].
@@ -46,9 +71,12 @@ class Charts {
       if (!points.length) return null;
       const [first, last] = [points[0], points.at(-1)];
       const values = points.map(([, y]) => y);
-      const low = values.reduce((a, b) => Math.min(a, b)), high = values.reduce((a, b) => Math.max(a, b));
-      return `${part.name}: from ${shown(first[1])} at step ${first[0]} to ${shown(last[1])} at step ${last[0]}, ` +
-        `between ${shown(low)} and ${shown(high)}`;
+      const low = values.reduce((a, b) => Math.min(a, b)),
+        high = values.reduce((a, b) => Math.max(a, b));
+      return (
+        `${part.name}: from ${shown(first[1])} at step ${first[0]} to ${shown(last[1])} at step ${last[0]}, ` +
+        `between ${shown(low)} and ${shown(high)}`
+      );
     });
     return `${metric}. ${told.filter(Boolean).join('. ') || 'No values'}.`;
   }
@@ -60,8 +88,13 @@ class Charts {
     const every = Math.ceil(steps.length / 200);
     const rows = steps.filter((_, at) => at % every === 0 || at === steps.length - 1);
     const names = this.parts.map((part) => part.name);
-    details.append(table(['step', ...names], rows.map((step) => [step, ...known.map((points) => points.get(step) ?? '')]),
-      every === 1 ? metric : `${metric}, every ${every}th point`));
+    details.append(
+      table(
+        ['step', ...names],
+        rows.map((step) => [step, ...known.map((points) => points.get(step) ?? '')]),
+        every === 1 ? metric : `${metric}, every ${every}th point`,
+      ),
+    );
   }
 
   draw(box, metric) {
@@ -89,64 +122,57 @@ class Charts {
   }
 
   option(metric) {
-    const muted = { color: colour('muted') }, rule = { lineStyle: { color: colour('rule') } };
+    const muted = { color: colour('muted') },
+      rule = { lineStyle: { color: colour('rule') } };
     return {
       animation: false,
       grid: { left: 8, right: 26, top: 14, bottom: 18, containLabel: true },
       tooltip: {
-        trigger: 'axis', renderMode: 'richText', confine: true, valueFormatter: shown,
-        backgroundColor: colour('card'), borderColor: colour('rule'), textStyle: { color: colour('ink'), fontSize: 12 },
+        trigger: 'axis',
+        renderMode: 'richText',
+        confine: true,
+        valueFormatter: shown,
+        backgroundColor: colour('card'),
+        borderColor: colour('rule'),
+        textStyle: { color: colour('ink'), fontSize: 12 },
       },
-      xAxis: { type: 'value', min: 'dataMin', max: 'dataMax', minInterval: 1, axisLabel: muted, name: 'step', nameLocation: 'middle', nameGap: 20, nameTextStyle: muted,
-        splitLine: { show: false } },
+      xAxis: {
+        type: 'value',
+        min: 'dataMin',
+        max: 'dataMax',
+        minInterval: 1,
+        axisLabel: muted,
+        name: 'step',
+        nameLocation: 'middle',
+        nameGap: 20,
+        nameTextStyle: muted,
+        splitLine: { show: false },
+      },
       yAxis: { type: 'value', scale: !isShare(metric), axisLabel: { ...muted, formatter: shown }, splitLine: rule },
       series: this.parts.flatMap((part, number) => (this.hidden.has(number) ? [] : this.series(part, number, metric))),
     };
   }
 
   series(part, number, metric) {
-    const data = this.smoothed(number, metric), look = lineOf(number);
+    const data = this.smoothed(number, metric),
+      look = lineOf(number);
     if (!data.length) return [];
     const line = {
-      type: 'line', name: part.name, data, showSymbol: data.length <= 40, symbolSize: 5, itemStyle: { color: look.color },
+      type: 'line',
+      name: part.name,
+      data,
+      showSymbol: data.length <= 40,
+      symbolSize: 5,
+      itemStyle: { color: look.color },
       lineStyle: { ...look, width: 1.8 },
     };
-    return [line, ...this.interval(number, metric, look.color)];
-  }
-
-  interval(part, metric, color) {
-    const low = this.points(part, `${metric}_low`), high = this.points(part, `${metric}_high`);
-    if (!low.length || low.length !== high.length) return [];
-    return [{
-      type: 'custom', name: 'interval', tooltip: { show: false }, silent: true, itemStyle: { color },
-      data: low.map(([x, y], at) => [x, y, high[at][1]]), encode: { x: 0, y: [1, 2], tooltip: [] },
-      renderItem: (_, api) => {
-        const [x, below] = api.coord([api.value(0), api.value(1)]), [, above] = api.coord([api.value(0), api.value(2)]);
-        return { type: 'line', shape: { x1: x, y1: below, x2: x, y2: above }, style: { stroke: color, lineWidth: 1.5, opacity: 0.5 } };
-      },
-    }];
+    return [
+      line,
+      ...errorBars(this.points(number, `${metric}_low`), this.points(number, `${metric}_high`), look.color),
+    ];
   }
 }
 
 function isShare(metric) {
   return /rate$|pass@|cons@|share$|fraction$|length_mean$/.test(metric);
-}
-
-function chartSections(data, charts) {
-  const names = [...new Set(data.charts.map((chart) => chart.section))];
-  const drawn = names.map((name, number) => section(`charts-${number}`, name, element('div', { class: 'charts' },
-    data.charts.filter((chart) => chart.section === name).map((chart) => charts.figure(chart)))));
-  return [...drawn, anyMetric(data, charts)];
-}
-
-// A chart of any other metric, which is chosen from a list.
-function anyMetric(data, charts) {
-  const shownAlready = new Set(data.charts.map((chart) => chart.metric));
-  const names = [...new Set(data.parts.flatMap((part) => Object.keys(part.lines)))].sort();
-  const others = names.filter((name) => !shownAlready.has(name) && !/_(low|high)$/.test(name));
-  if (!others.length) return element('div');
-  const place = element('div', { class: 'charts' });
-  const select = element('select', { onchange: () => select.value && place.prepend(charts.figure({ metric: select.value })) },
-    element('option', { value: '' }, 'choose a metric'), others.map((name) => element('option', {}, name)));
-  return section('charts-any', 'Every other metric', element('p', {}, element('label', {}, 'Draw ', select)), place);
 }

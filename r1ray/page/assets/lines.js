@@ -10,7 +10,8 @@ function swatch(part) {
   const { type } = lineOf(part);
   const svg = document.createElementNS('http://www.w3.org/2000/svg', 'svg');
   const line = document.createElementNS('http://www.w3.org/2000/svg', 'line');
-  for (const [name, value] of Object.entries({ width: 44, height: 10, 'aria-hidden': 'true' })) svg.setAttribute(name, value);
+  for (const [name, value] of Object.entries({ width: 44, height: 10, 'aria-hidden': 'true' }))
+    svg.setAttribute(name, value);
   const look = { x1: 0, x2: 44, y1: 5, y2: 5, 'stroke-width': 3 };
   if (Array.isArray(type)) look['stroke-dasharray'] = type.join(' ');
   for (const [name, value] of Object.entries(look)) line.setAttribute(name, value);
@@ -27,4 +28,29 @@ function legend(parts, changed) {
     return element('li', {}, element('label', {}, box, swatch(number), ` ${part.name} `, element('small', {}, steps)));
   });
   return element('ul', { class: 'legend', 'aria-label': 'Runs' }, boxes);
+}
+
+// The series of intervals around the points of a line; none where they are not known.
+function errorBars(low, high, color) {
+  if (!low.length || low.length !== high.length) return [];
+  return [
+    {
+      type: 'custom',
+      name: 'interval',
+      tooltip: { show: false },
+      silent: true,
+      itemStyle: { color },
+      data: low.map(([x, y], at) => [x, y, high[at][1]]),
+      encode: { x: 0, y: [1, 2], tooltip: [] },
+      renderItem: (_, api) => {
+        const [x, below] = api.coord([api.value(0), api.value(1)]),
+          [, above] = api.coord([api.value(0), api.value(2)]);
+        return {
+          type: 'line',
+          shape: { x1: x, y1: below, x2: x, y2: above },
+          style: { stroke: color, lineWidth: 1.5, opacity: 0.5 },
+        };
+      },
+    },
+  ];
 }

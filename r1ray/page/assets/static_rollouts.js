@@ -2,15 +2,24 @@
 
 class StaticRollouts {
   constructor(lines) {
-    this.groups = lines.split('\n').filter(Boolean).map((line) => JSON.parse(line))
+    this.groups = lines
+      .split('\n')
+      .filter(Boolean)
+      .map((line) => JSON.parse(line))
       .sort((one, other) => one.at - other.at);
-    this.rows = this.groups.flatMap((group, id) => group.trajectories.map((trajectory) => rowOf(group, trajectory, id)));
+    this.rows = this.groups.flatMap((group, id) =>
+      group.trajectories.map((trajectory) => rowOf(group, trajectory, id)),
+    );
   }
 
   async choices() {
     const found = {};
     for (const name of CHOSEN) {
-      found[name] = [...new Set(this.rows.map((row) => row[name]).filter((value) => value !== null && value !== undefined && value !== ''))].sort();
+      found[name] = [
+        ...new Set(
+          this.rows.map((row) => row[name]).filter((value) => value !== null && value !== undefined && value !== ''),
+        ),
+      ].sort();
     }
     return found;
   }
@@ -20,7 +29,8 @@ class StaticRollouts {
   async page(query) {
     const found = this.rows.filter((row) => isWanted(row, query));
     const reasons = {};
-    for (const row of found) if (row.dropped_reason) reasons[row.dropped_reason] = (reasons[row.dropped_reason] ?? 0) + 1;
+    for (const row of found)
+      if (row.dropped_reason) reasons[row.dropped_reason] = (reasons[row.dropped_reason] ?? 0) + 1;
     if (query.sort) {
       const sign = query.order === 'down' ? -1 : 1;
       found.sort((one, other) => byValue(one[query.sort], other[query.sort], sign));
@@ -34,14 +44,18 @@ class StaticRollouts {
 }
 
 function rowOf(group, trajectory, id) {
-  const text = trajectory.segments.filter((segment) => segment.kind === 'policy').map((segment) => segment.text).join('');
+  const text = trajectory.segments
+    .filter((segment) => segment.kind === 'policy')
+    .map((segment) => segment.text)
+    .join('');
   return { ...group, ...trajectory, id, text, length: trajectory.num_policy_tokens };
 }
 
 function isWanted(row, query) {
   for (const name of CHOSEN) if (query[name] !== undefined && String(row[name] ?? '') !== query[name]) return false;
   for (const name of ['step', 'reward', 'length']) {
-    const low = query[`${name}_min`], high = query[`${name}_max`];
+    const low = query[`${name}_min`],
+      high = query[`${name}_max`];
     if (low !== undefined && !(row[name] !== null && row[name] >= low)) return false;
     if (high !== undefined && !(row[name] !== null && row[name] <= high)) return false;
   }
