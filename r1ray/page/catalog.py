@@ -9,6 +9,8 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
+from r1ray.telemetry.metric_table import metric_of
+
 PAPER, REWARD, POLICY, ENGINES, TIME = "The paper's figures", "Reward", "Policy", "Engines and learner", "Time"
 
 
@@ -54,6 +56,21 @@ CHARTS = (
 def charts_of(names: Iterable[str]) -> list[dict[str, str]]:
     """Return the charts that can be drawn of metrics of these names, in order."""
     return list(_charts(sorted(set(names))))
+
+
+def guide_of(names: Iterable[str]) -> dict[str, dict[str, str]]:
+    """Return what the table of metrics says of each that it has: its meaning, what is healthy, and the remedy."""
+    found = {name: metric_of(name) for name in sorted(set(names))}
+    return {
+        name: {"meaning": _plain(row.meaning), "healthy": _plain(row.healthy), "remedy": _plain(row.remedy)}
+        for name, row in found.items()
+        if row is not None
+    }
+
+
+def _plain(text: str) -> str:
+    """Return a text without its marks of code."""
+    return text.replace("`", "")
 
 
 def _charts(names: list[str]) -> Iterator[dict[str, str]]:

@@ -17,7 +17,7 @@ import pyarrow as pa
 
 from r1ray import __version__
 from r1ray.errors import UserError
-from r1ray.page.catalog import charts_of
+from r1ray.page.catalog import charts_of, guide_of
 from r1ray.page.configurations import differences
 from r1ray.page.curves import curves_of
 from r1ray.page.document import page
@@ -94,6 +94,7 @@ def data_of(runs: Runs, *, num_sampled: int | None) -> dict[str, Any]:
             for part, lines, curve in zip(runs.parts, rows, curves, strict=True)
         ],
         "charts": charts_of(name for curve in curves for name in curve["lines"]),
+        "guide": guide_of(name for curve in curves for name in curve["lines"]),
         "timelines": [
             timeline_of(folder, [lines for part, lines in zip(runs.parts, rows, strict=True) if part.run == run])
             for run, folder in enumerate(runs.folders)

@@ -8,7 +8,6 @@ that are shorter than a pixel are put together.
 
 from __future__ import annotations
 
-import json
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -16,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from r1ray.page.curves import number_of
+from r1ray.telemetry.timeline import read_events
 
 MAX_SPANS = 4_000
 MAX_CELLS, MAX_CELLS_IN_ALL = 1_000, 20_000
@@ -56,7 +56,7 @@ def timeline_of(run: Path, metrics: Sequence[Sequence[dict[str, Any]]]) -> dict[
     Args:
         metrics: the lines of metrics.jsonl of each of its parts.
     """
-    spans = [span for path in sorted(run.glob("events*.jsonl")) for span in _read(path)]
+    spans = [Span(**event) for event in read_events(run).to_pylist()]
     num_dropped = sum(int(span.detail) for span in spans if span.kind == DROPPED and span.detail.isdigit())
     spans, note = [span for span in spans if span.kind != DROPPED], ""
     if not spans:
@@ -94,21 +94,6 @@ def timeline_of(run: Path, metrics: Sequence[Sequence[dict[str, Any]]]) -> dict[
             for each in spans
         ],
     }
-
-
-def _read(path: Path) -> Iterator[Span]:
-    """Yield the events of a file; of a torn or odd line there is nothing."""
-    with path.open(encoding="utf-8", errors="replace") as file:
-        for line in file:
-            try:
-                row = json.loads(line)
-            except (ValueError, RecursionError):
-                continue
-            if not isinstance(row, dict) or not all(isinstance(row.get(name), str) for name in ("actor", "kind")):
-                continue
-            start, end = number_of(row.get("start")), number_of(row.get("end"))
-            if start is not None and end is not None and start <= end:
-                yield Span(row["actor"], row["kind"], start, end, str(row.get("detail", "")))
 
 
 def _of_steps(rows: Sequence[dict[str, Any]]) -> Iterator[Span]:

@@ -71,6 +71,7 @@ def test_a_chart_has_a_description_and_a_table_of_its_numbers(both: Opened) -> N
     assert "one: from 0.2 at step 0 to 0.9 at step 10" in figure.locator("[role=img]").get_attribute("aria-label")
     figure.locator("summary").click()
     figure.locator("tbody").wait_for()
+    assert "Healthy: pass@1 follows reward" in figure.locator("details p").first.inner_text()
     assert figure.locator("tbody tr").first.all_inner_texts() == ["0\t0.2\t0.2"]
     assert "algo.group_size" not in both.text("#runs") and "driver" in both.page.locator(".lanes").first.get_attribute(
         "aria-label"

@@ -25,7 +25,11 @@ function anyMetric(data, charts) {
   const place = element('div', { class: 'charts' });
   const select = element(
     'select',
-    { onchange: () => select.value && place.prepend(charts.figure({ metric: select.value })) },
+    {
+      onchange: () =>
+        select.value &&
+        place.prepend(charts.figure({ metric: select.value, meaning: data.guide[select.value]?.meaning })),
+    },
     element('option', { value: '' }, 'choose a metric'),
     others.map((name) => element('option', {}, name)),
   );

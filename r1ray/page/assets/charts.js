@@ -4,6 +4,7 @@
 class Charts {
   constructor(data) {
     this.parts = data.parts;
+    this.guide = data.guide;
     this.hidden = new Set();
     this.smooth = 1;
     this.drawn = new Map(); // box -> [chart, metric]
@@ -30,7 +31,12 @@ class Charts {
     const numbers = element(
       'details',
       { ontoggle: () => numbers.open && this.fill(numbers, metric) },
-      element('summary', {}, 'Numbers', element('span', { class: 'hidden' }, ` of ${metric}`)),
+      element(
+        'summary',
+        {},
+        this.guide[metric]?.healthy ? 'Numbers, and what is healthy' : 'Numbers',
+        element('span', { class: 'hidden' }, ` of ${metric}`),
+      ),
     );
     this.seen.observe(box);
     return element(
@@ -83,6 +89,8 @@ class Charts {
 
   fill(details, metric) {
     if (details.querySelector('table')) return;
+    const { healthy, remedy } = this.guide[metric] ?? {};
+    if (healthy) details.append(element('p', {}, `Healthy: ${healthy}.`, remedy ? ` If not: ${remedy}.` : ''));
     const known = this.parts.map((_, part) => new Map(this.points(part, metric)));
     const steps = [...new Set(known.flatMap((points) => [...points.keys()]))].sort((a, b) => a - b);
     const every = Math.ceil(steps.length / 200);
