@@ -100,7 +100,7 @@ class Charts {
       table(
         ['step', ...names],
         rows.map((step) => [step, ...known.map((points) => points.get(step) ?? '')]),
-        every === 1 ? metric : `${metric}, every ${every}th point`,
+        every === 1 ? metric : `${metric}, one point of ${every}`,
       ),
     );
   }
