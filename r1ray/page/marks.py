@@ -17,7 +17,7 @@ FEW_TOKENS = 0.1
 """Of the median of a step's right answers: one that is shorter than this share of it was hardly worked out."""
 LEAST_MEDIAN = 40
 """Tokens: below it all answers are short."""
-AS_RIGHT = "paid like a right answer, and is none"
+AS_RIGHT = "paid like the best right answer, and is none"
 TOO_SHORT = "right in a tenth of the tokens that the step's right answers take"
 SUSPICIONS = (None, AS_RIGHT, TOO_SHORT)
 
@@ -26,8 +26,8 @@ def suspicions(index: pa.Table) -> np.ndarray:
     """Return for each row of an index why it looks like a hack of the reward, [N] int8: the place of the reason in
     ``SUSPICIONS``, 0 for most of them.
 
-    Two signs are looked for, step by step: a trajectory whose label is not ``correct`` and which gets at least the
-    median reward of the right ones, and a right one that is much shorter than the others.
+    Two signs are looked for, step by step: a trajectory whose label is not ``correct`` and which gets at least as
+    much as the best paid right one, and a right one that is much shorter than the others.
     """
     found = np.zeros(len(index), dtype=np.int8)
     is_right = pc.fill_null(pc.equal(index["label"], RIGHT), False).to_numpy()
@@ -39,7 +39,7 @@ def suspicions(index: pa.Table) -> np.ndarray:
         right = is_right[here] & np.isfinite(reward[here]) & np.isfinite(tokens[here])
         if not right.any():
             continue
-        paid, length = np.median(reward[here][right]), np.median(tokens[here][right])
+        paid, length = reward[here][right].max(), np.median(tokens[here][right])
         found[here][is_wrong[here] & (reward[here] >= paid)] = SUSPICIONS.index(AS_RIGHT)
         if length >= LEAST_MEDIAN:
             found[here][right & (tokens[here] < FEW_TOKENS * length)] = SUSPICIONS.index(TOO_SHORT)

@@ -95,7 +95,7 @@ def test_filters_paging_and_ready_filters_show_other_rollouts(fresh: Opened) -> 
     ("ready", "mark"),
     [
         ("mismatch", "mismatch 0.3"),
-        ("suspected", "paid like"),
+        ("suspected", "paid like the best"),
         ("phrases", "says wait"),
         ("dropped", "dropped: generation_failed"),
     ],
