@@ -100,9 +100,10 @@ class Pages:
 
 
 async def _guarded(request: Request, answer: Callable[[Request], Awaitable[Response]]) -> Response:
-    """Refuse a request that names another host, and one that another site's page made."""
+    """Refuse a request that names another host, and one for rollouts that another site's page made."""
     host = request.headers.get("host", "").rpartition(":")[0] or request.headers.get("host", "")
-    if host not in HOSTS or request.headers.get("sec-fetch-site", "none") not in ("none", "same-origin"):
+    is_own = request.headers.get("sec-fetch-site", "none") in ("none", "same-origin")
+    if host not in HOSTS or not (is_own or request.url.path == "/"):  # a link from elsewhere may lead to the page
         return PlainTextResponse("This page is served to this machine alone.", status_code=403, headers=HEADERS)
     response = await answer(request)
     response.headers.update(HEADERS)

@@ -48,8 +48,9 @@ def test_this_machine_by_any_port_is_served(client: TestClient, host: str) -> No
     assert client.get("/api/choices", headers={"host": host}).status_code == 200
 
 
-def test_a_request_of_another_sites_page_is_refused(client: TestClient) -> None:
+def test_a_request_of_another_sites_page_is_refused_and_a_link_is_followed(client: TestClient) -> None:
     assert client.get("/api/choices", headers={"sec-fetch-site": "cross-site"}).status_code == 403
+    assert client.get("/", headers={"sec-fetch-site": "cross-site"}).status_code == 200
 
 
 @pytest.mark.parametrize(
