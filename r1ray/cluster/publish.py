@@ -105,7 +105,7 @@ class RayWeightSync:
 
     async def go_on(self, version: int) -> None:
         """See :class:`r1ray.interfaces.WeightSync`."""
-        if any(engine.on_device != "all" for engine in self._pool.living):
+        if self._turns.has_learner:
             await self.publish(version)
 
     async def publish(self, version: int, *, eval_engines: bool = False, probe: bool = False) -> PublishStats:

@@ -33,6 +33,11 @@ UPDATE_POLL_S = 0.05
 class Turns(Protocol):
     """Who is on the devices. Raises LearnerLost where that does not come or go."""
 
+    @property
+    def has_learner(self) -> bool:
+        """Engines cannot generate before they have the devices back."""
+        ...
+
     async def engines(self) -> None: ...
 
     async def learner(self) -> None: ...
@@ -46,6 +51,8 @@ class Turns(Protocol):
 
 class NoTurns:
     """The Turns role where engines and learner have devices of their own."""
+
+    has_learner = False
 
     async def engines(self) -> None:
         return
@@ -78,6 +85,11 @@ class SharedDevices:
             engine.on_device = "nothing"
         room.is_open = False
         learner.before_restart(self._make_room)
+
+    @property
+    def has_learner(self) -> bool:
+        """See :class:`Turns`."""
+        return self._learner_has != "nothing"
 
     async def engines(self) -> None:
         """See :class:`Turns`. Engines that sleep with their weights lost need a publish first."""

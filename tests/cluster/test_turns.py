@@ -173,6 +173,23 @@ def test_an_engine_that_dies_asleep_is_replaced_once_the_learner_has_left() -> N
 
 
 @pytest.mark.faults
+def test_engines_that_all_died_asleep_are_replaced_where_groups_are_gone_too() -> None:
+    async def scenario() -> None:
+        said: list[str] = []
+        first = Said(said, "first")
+        w = World(said, first, spawn=second(said))
+        await w.publish(0)
+        await w.weights.rest()
+        first.death.set()
+        await until(lambda: not w.pool.living)
+        await w.weights.go_on(0)
+        assert (w.on_device, w.pool.engines[0].version, said[-1]) == (["all"], 0, "second resume")
+        w.pool.close()
+
+    run(scenario())
+
+
+@pytest.mark.faults
 def test_the_learner_waits_for_an_engine_that_is_starting_where_it_wants_to_be() -> None:
     async def scenario() -> None:
         said: list[str] = []
