@@ -410,23 +410,6 @@ class StepStats:
 
 
 @dataclass(frozen=True, slots=True)
-class TurnTimes:
-    """Seconds that the turns of engines and learner on the same devices took in a step."""
-
-    sleep_s: float = 0.0
-    """Engines fell asleep."""
-    wake_s: float = 0.0
-    """They woke: weights, and cache of keys and values."""
-    learner_s: float = 0.0
-    """The learner's state came and went."""
-
-    @property
-    def hand_over_s(self) -> float:
-        """All of them."""
-        return self.sleep_s + self.wake_s + self.learner_s
-
-
-@dataclass(frozen=True, slots=True)
 class PublishStats:
     """What one weight publish cost and what it verified."""
 
@@ -443,9 +426,9 @@ class PublishStats:
     """KL divergence of the learner from the engine on the probe, by k3, of the engine where it is largest."""
     probe_s: float = 0.0
     """Seconds of the probe; ``seconds`` includes them."""
-    turns: TurnTimes | None = None
-    """Of the time since the last publish, and of this one; None where engines and learner have devices of their
-    own."""
+    turn_s: Mapping[str, float] = field(default_factory=dict)
+    """Seconds of turns on shared devices since the last publish: ``hand_over``, and of it ``sleep`` and ``wake`` of the
+    engines; empty where engines and learner have devices of their own."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -157,7 +157,7 @@ class RayWeightSync:
                 probe_mean_diff=probed.mean_diff,
                 probe_kl=probed.kl,
                 probe_s=probed.seconds,
-                turns=self._turns.times(),
+                turn_s=self._turns.seconds(),
             )
         assert failure is not None
         raise type(failure)(

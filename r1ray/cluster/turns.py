@@ -24,7 +24,6 @@ from r1ray.cluster.reasons import reason_of
 from r1ray.cluster.room import Room
 from r1ray.errors import DeadlineExceeded, LearnerLost
 from r1ray.runtime.deadline import within
-from r1ray.types import TurnTimes
 
 UPDATE_POLL_S = 0.05
 """Between two looks at an engine that loads a snapshot."""
@@ -44,8 +43,8 @@ class Turns(Protocol):
 
     async def weights(self) -> None: ...
 
-    def times(self) -> TurnTimes | None:
-        """Return what the turns took since the last call."""
+    def seconds(self) -> dict[str, float]:
+        """Return what the turns took since the last call. See :class:`~r1ray.types.PublishStats`."""
         ...
 
 
@@ -63,8 +62,8 @@ class NoTurns:
     async def weights(self) -> None:
         return
 
-    def times(self) -> None:
-        return None
+    def seconds(self) -> dict[str, float]:
+        return {}
 
 
 class SharedDevices:
@@ -80,7 +79,7 @@ class SharedDevices:
         self._pool, self._learner, self._room = pool, learner, room
         self._level, self._phase_s = level, phase_s
         self._learner_has: Literal["all", "weights", "nothing"] = "all"
-        self._spent = {"sleep_s": 0.0, "wake_s": 0.0, "learner_s": 0.0}
+        self._spent = {"sleep": 0.0, "wake": 0.0, "learner": 0.0}
         for engine in pool.engines:
             engine.on_device = "nothing"
         room.is_open = False
@@ -110,10 +109,10 @@ class SharedDevices:
         await self._have_learner("weights")
         await self._wake("weights", self._that_have("nothing"))
 
-    def times(self) -> TurnTimes:
+    def seconds(self) -> dict[str, float]:
         """See :class:`Turns`."""
         spent, self._spent = self._spent, dict.fromkeys(self._spent, 0.0)
-        return TurnTimes(**spent)
+        return {"hand_over": sum(spent.values()), "sleep": spent["sleep"], "wake": spent["wake"]}
 
     async def _make_room(self) -> None:
         """Put engines to sleep for ranks that are about to be started, with everything."""
@@ -129,10 +128,10 @@ class SharedDevices:
             engine.on_device = "nothing"  # before it is so: from here on nobody else may ask anything of it
             if self._level == 2:
                 engine.version = engine.received = None
-        await self._on_each(engines, "sleep", self._level, spent="sleep_s")
+        await self._on_each(engines, "sleep", self._level, spent="sleep")
 
     async def _wake(self, part: str, engines: Sequence[Engine]) -> None:
-        await self._on_each(engines, "wake", part, spent="wake_s")
+        await self._on_each(engines, "wake", part, spent="wake")
         for engine in engines:
             engine.on_device = "all" if part == "kv_cache" else "weights"
 
@@ -167,4 +166,4 @@ class SharedDevices:
         except DeadlineExceeded as error:
             raise LearnerLost(str(error)) from error
         self._learner_has = part
-        self._spent["learner_s"] += time.monotonic() - began
+        self._spent["learner"] += time.monotonic() - began

@@ -122,8 +122,8 @@ def test_a_step_takes_the_turns_in_their_order() -> None:
             *("learner step_aside", "engine wake weights", "engine pause 1", "learner send_weights", "engine commit 1"),
             *("learner leave", "engine wake kv_cache", "engine resume"),
         ]
-        assert w.on_device == ["all"] and published.turns is not None
-        assert published.turns.hand_over_s >= published.turns.sleep_s + published.turns.wake_s > 0
+        assert w.on_device == ["all"] and set(published.turn_s) == {"hand_over", "sleep", "wake"}
+        assert published.turn_s["hand_over"] >= published.turn_s["sleep"] + published.turn_s["wake"] > 0
         w.pool.close()
 
     run(scenario())

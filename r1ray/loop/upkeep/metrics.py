@@ -157,9 +157,9 @@ def publish_metrics(published: PublishStats) -> dict[str, float]:
     if published.probe_mean_diff is not None and published.probe_kl is not None:
         metrics["publish/probe_mean_logprob_diff"] = published.probe_mean_diff
         metrics["publish/probe_kl"] = published.probe_kl
-    if (turns := published.turns) is not None:
-        metrics["time/sleep_s"], metrics["time/wake_s"] = turns.sleep_s, turns.wake_s
-        metrics["time/hand_over_s"] = turns.hand_over_s
+    if turns := published.turn_s:
+        metrics["time/sleep_s"], metrics["time/wake_s"] = turns["sleep"], turns["wake"]
+        metrics["time/hand_over_s"] = turns["hand_over"]
     return metrics
 
 
