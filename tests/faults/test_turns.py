@@ -8,7 +8,7 @@ import pytest
 
 from tests.faults.cells import IN_TURNS
 from tests.faults.checks import check
-from tests.faults.faulty_run import ENGINE, STEPS_A_CELL, WHOLE_S, FaultyRun
+from tests.faults.faulty_run import ENGINE, WHOLE_S, FaultyRun
 from tests.real.running import turns_in_logs
 
 pytestmark = [pytest.mark.real, pytest.mark.faults, pytest.mark.long]
@@ -29,8 +29,7 @@ class OnOneDevice(FaultyRun):
 
 
 def test_a_run_in_turns_goes_on_whoever_is_lost(tmp_path: Path, qwen_folder: Path, running_total: Path) -> None:
-    steps = STEPS_A_CELL * len(IN_TURNS)
-    with OnOneDevice(tmp_path, qwen_folder, running_total, *SETTINGS, num_steps=steps) as run:
+    with OnOneDevice(tmp_path, qwen_folder, running_total, *SETTINGS) as run:
         run.start()
         run.wait_until_begun()
         for cell in IN_TURNS:
@@ -40,4 +39,4 @@ def test_a_run_in_turns_goes_on_whoever_is_lost(tmp_path: Path, qwen_folder: Pat
         counts, num_engines_lost = turns_in_logs(run.folder), 3
         left = counts["asleep, at level 2"] - counts["awake: kv_cache"]
         assert 0 <= left <= num_engines_lost, "every sleep has its wake, but for those of engines that were lost asleep"
-        assert counts["awake: kv_cache"] > steps
+        assert counts["awake: kv_cache"] > run.num_steps
