@@ -191,3 +191,12 @@ Check: TypeAlias = (
     | ExternalCommand
     | OwnCheck
 )
+
+
+@dataclass(frozen=True, slots=True)
+class ProgramTests:
+    """Outcome of the tests of a program: so many passed, of those that were run, and of all that there are."""
+
+    passed: int
+    run: int
+    total: int

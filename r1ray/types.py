@@ -15,7 +15,7 @@ from typing import Literal, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from r1ray.checks import Check
+from r1ray.checks import Check, ProgramTests
 from r1ray.errors import PartFailure
 
 Int32Array: TypeAlias = npt.NDArray[np.int32]
@@ -217,15 +217,6 @@ class Response:
     num_tokens: int | None = None
     max_tokens: int | None = None
     """The length limit it was sampled with. Both are None where only the text is known."""
-
-
-@dataclass(frozen=True, slots=True)
-class ProgramTests:
-    """Outcome of the tests of a program: so many passed, of those that were run, and of all that there are."""
-
-    passed: int
-    run: int
-    total: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -443,25 +434,3 @@ class GroupRecord:
     """One for each of its trajectories; None where it was not trained on."""
     status: Literal["trained", "dropped", "uniform", "not_finite", "evaluated"]
     dropped_reason: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Position:
-    """Where the data stands: the next prompt to issue. Saved with every checkpoint."""
-
-    epoch: int = 0
-    index: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class EvalResult:
-    """Metrics of one benchmark at one policy version; keys as in metrics.jsonl after ``eval/<benchmark>/``."""
-
-    benchmark: str
-    """"" where several sets are evaluated, each with metrics below a name of its own."""
-    metrics: dict[str, float] = field(default_factory=dict)
-
-    def named(self) -> dict[str, float]:
-        """Return the metrics by the names of metrics.jsonl."""
-        prefix = f"eval/{self.benchmark}/" if self.benchmark else "eval/"
-        return {f"{prefix}{name}": value for name, value in self.metrics.items()}

@@ -13,6 +13,7 @@ import numpy as np
 
 from r1ray.algo.consensus import answer_classes
 from r1ray.checks import MathAnswer
+from r1ray.data.position import Position
 from r1ray.errors import EngineLost, GroupLost, LearnerLost, PromptTooLong
 from r1ray.interfaces import Scorer
 from r1ray.rollout.engine import Generated, RolloutEngine, TrajectoryRequest, one_segment
@@ -26,7 +27,6 @@ from r1ray.types import (
     GroupRequest,
     Int32Array,
     Outcome,
-    Position,
     Prompt,
     PublishStats,
     Scored,

@@ -14,9 +14,10 @@ from r1ray.config import AlgoConfig, DataConfig, EvalConfig, RewardConfig, RunCo
 from r1ray.loop.checkpoint import Checkpoints
 from r1ray.loop.controller import Controller
 from r1ray.loop.roles import Roles
+from r1ray.telemetry.eval_result import EvalResult
 from r1ray.telemetry.metric_table import METRICS, metric_of
 from r1ray.telemetry.metrics import MetricsFile
-from r1ray.types import EngineTimes, EvalResult
+from r1ray.types import EngineTimes
 from tests.docs import PARTS, README, READMES, made
 from tests.fakes import (
     Events,

@@ -23,9 +23,10 @@ import pyarrow as pa
 
 from r1ray.data.checks import load_check
 from r1ray.data.difficulty import Curriculum, Float64Array, Int64Array, Passes
+from r1ray.data.position import Position
 from r1ray.data.spool import SpooledRows
 from r1ray.errors import UserError
-from r1ray.types import Position, Prompt, ScoredGroup
+from r1ray.types import Prompt, ScoredGroup
 
 MAX_PERIOD = 100_000
 """Places after which a mixture repeats itself."""

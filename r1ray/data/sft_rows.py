@@ -23,12 +23,13 @@ from r1ray.config.sources import Source
 from r1ray.data.bad_rows import MAX_SHOWN, BadRows
 from r1ray.data.checks import MalformedRow, UnusableRow
 from r1ray.data.dialogues import Layout, RawExample, joined, recognise, unknown_columns
+from r1ray.data.position import Position
 from r1ray.data.sft_examples import PreferencePair, SFTExample
 from r1ray.data.spool import Row, SpooledRows, named, read_rows
 from r1ray.data.turns import DialogueEncoder, Piece
 from r1ray.errors import UserError
 from r1ray.runtime.files import write_text, written_aside
-from r1ray.types import BoolArray, Int32Array, Position
+from r1ray.types import BoolArray, Int32Array
 
 R = TypeVar("R")
 R_co = TypeVar("R_co", covariant=True)

@@ -16,8 +16,8 @@ from r1ray.evaluation.resampling import Metric
 from r1ray.evaluation.summary import metrics_of
 from r1ray.interfaces import GroupRunner
 from r1ray.reward.failure_book import FailureBook, failures_of
+from r1ray.telemetry.eval_result import EvalResult
 from r1ray.types import (
-    EvalResult,
     GroupRecord,
     GroupRequest,
     Prompt,

@@ -26,6 +26,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from r1ray.config import AlgoConfig, RewardConfig
+from r1ray.data.position import Position
 from r1ray.errors import EngineLost, GroupFailed, GroupLost, R1RayError
 from r1ray.interfaces import GroupRunner
 from r1ray.loop.admission import Admission
@@ -38,7 +39,7 @@ from r1ray.loop.upkeep.progress import Progress
 from r1ray.loop.upkeep.removed import Removals
 from r1ray.loop.upkeep.reward_errors import RewardErrors
 from r1ray.loop.upkeep.waiting import Engines, Waiter
-from r1ray.types import GroupRecord, GroupRequest, Position, Prompt, Sampling, ScoredGroup
+from r1ray.types import GroupRecord, GroupRequest, Prompt, Sampling, ScoredGroup
 
 MAX_DROPS_IN_A_ROW = 64
 """Without one usable group between them; then something is wrong with all of them."""

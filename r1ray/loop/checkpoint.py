@@ -20,10 +20,10 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from r1ray.data.position import Position
 from r1ray.errors import UserError
 from r1ray.loop.ledger import LedgerState
 from r1ray.runtime.files import ASIDE, REMOVING, move_away, put_in_place, read_object, write_json
-from r1ray.types import Position
 
 _STATE, _MANIFEST, _BEST = "controller.json", "manifest.json", "best.json"
 _BLOCK, _MAX_BLOCKS = 1 << 17, 64

@@ -14,7 +14,7 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import TypedDict
 
-from r1ray.types import Position
+from r1ray.data.position import Position
 
 
 class LedgerState(TypedDict):

@@ -6,9 +6,11 @@ from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from r1ray.data.position import Position
 from r1ray.errors import LearnerLost
 from r1ray.interfaces import GroupRunner, Learner, Recorder, WeightSync
-from r1ray.types import EvalResult, Position, Prompt, ScoredGroup
+from r1ray.telemetry.eval_result import EvalResult
+from r1ray.types import Prompt, ScoredGroup
 
 
 class Evaluate(Protocol):

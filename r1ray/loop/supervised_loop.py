@@ -20,6 +20,7 @@ from typing import Generic, Protocol, TypeVar
 
 from r1ray.algo.batching import plan_shards
 from r1ray.config import RunConfig
+from r1ray.data.position import Position
 from r1ray.data.sft_rows import EpochCursor, Rows
 from r1ray.errors import NonFiniteLoss, R1RayError, Terminated
 from r1ray.loop.checkpoint import Checkpoints, LoopState
@@ -30,7 +31,7 @@ from r1ray.loop.upkeep.due import Due
 from r1ray.loop.upkeep.faults import Faults
 from r1ray.loop.upkeep.recovery import Recovery
 from r1ray.loop.upkeep.waiting import Waiter
-from r1ray.types import Position, SampleRef, Shard, StepStats
+from r1ray.types import SampleRef, Shard, StepStats
 
 
 class Row(Protocol):

@@ -10,7 +10,7 @@ import secrets
 from collections.abc import Iterable
 from typing import Any
 
-from r1ray.checks import AssertCase, CallCase, CodeTests, StdioCase
+from r1ray.checks import AssertCase, CallCase, CodeTests, ProgramTests, StdioCase
 from r1ray.data.json_text import parse
 from r1ray.errors import UnscorableError
 from r1ray.reward.comparison import has_no_number, same_tokens, same_value
@@ -21,7 +21,7 @@ from r1ray.sandbox.inside.codec import Opaque, decode, encode
 from r1ray.sandbox.job import Limits, Run
 from r1ray.sandbox.languages import LANGUAGES
 from r1ray.sandbox.pool import Sandbox
-from r1ray.types import ProgramTests, Score
+from r1ray.types import Score
 
 CALLS_AT_ONCE = 64
 MAX_OUTPUT_KIB = 64 * 1024

@@ -13,9 +13,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, cast
 
+from r1ray.checks import ProgramTests
 from r1ray.errors import PartFailure
 from r1ray.reward import own_function
-from r1ray.types import ProgramTests, Response, Score
+from r1ray.types import Response, Score
 
 MAX_MESSAGE, MAX_TRACEBACK, MAX_RESPONSE = 300, 4000, 2000
 """Characters of a PartFailure, which passes through the driver."""

@@ -17,6 +17,7 @@ from r1ray.cluster.launch import Running, launch
 from r1ray.config import RunConfig, decisive
 from r1ray.config.sources import Source
 from r1ray.data.difficulty import curriculum_of
+from r1ray.data.position import Position
 from r1ray.data.prompt_rows import spool_prompts
 from r1ray.data.prompts import PromptCursor, PromptTable
 from r1ray.data.template import Form, Renderer
@@ -68,10 +69,11 @@ from r1ray.stages.training import (
 )
 from r1ray.telemetry.console import Progress
 from r1ray.telemetry.driver_status import end_step
+from r1ray.telemetry.eval_result import EvalResult
 from r1ray.telemetry.metrics import MetricsFile
 from r1ray.telemetry.plot import plot_curves
 from r1ray.telemetry.rollouts import RolloutLog, reflection_rows
-from r1ray.types import EvalResult, Int32Array, Position, Prompt, Sampling
+from r1ray.types import Int32Array, Prompt, Sampling
 
 logger = logging.getLogger(__name__)
 

@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from r1ray.checks import ProgramTests
 from r1ray.telemetry.rollout_rows import RolloutRow, trajectory_of
 from r1ray.types import (
     Outcome,
-    ProgramTests,
     Removed,
     Scored,
     ScoredGroup,

@@ -43,6 +43,7 @@ from r1ray.cluster.recorder import RecorderProxy
 from r1ray.cluster.scorers import RewardWorkers
 from r1ray.config import AlgoConfig, CheckpointConfig, DataConfig, EvalConfig, LearnerConfig, RewardConfig, RunConfig
 from r1ray.config.specs import GroupWorkerSpec
+from r1ray.data.position import Position
 from r1ray.interfaces import Lent
 from r1ray.loop.checkpoint import Checkpoints
 from r1ray.loop.controller import Controller
@@ -54,7 +55,6 @@ from r1ray.types import (
     EngineTimes,
     GroupRecord,
     GroupRequest,
-    Position,
     Prompt,
     PublishStats,
     Sampling,

@@ -17,10 +17,11 @@ from hypothesis import strategies as st
 
 from r1ray.config.difficulty import DifficultyConfig
 from r1ray.data.difficulty import Curriculum, Passes, curriculum_of
+from r1ray.data.position import Position
 from r1ray.data.prompt_rows import spool_prompts
 from r1ray.data.prompts import PromptCursor, PromptTable
 from r1ray.errors import UserError
-from r1ray.types import Position, Scored, ScoredGroup, ScoredTrajectory
+from r1ray.types import Scored, ScoredGroup, ScoredTrajectory
 
 NONE = math.nan
 

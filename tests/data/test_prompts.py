@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from r1ray.data.position import Position
 from r1ray.data.prompts import PromptCursor, PromptTable, pattern_of
 from r1ray.errors import UserError
-from r1ray.types import Position
 from tests.data.prompt_files import OWN, jsonl, table
 
 

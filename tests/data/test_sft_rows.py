@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from r1ray.data.pair_layouts import PAIRS
+from r1ray.data.position import Position
 from r1ray.data.sft_examples import SFTExample
 from r1ray.data.sft_layouts import EXAMPLES
 from r1ray.data.sft_rows import (
@@ -26,7 +27,6 @@ from r1ray.data.sft_rows import (
 )
 from r1ray.data.turns import DialogueEncoder
 from r1ray.errors import UserError
-from r1ray.types import Position
 from tests.data.prompt_files import jsonl, parquet
 
 CHATML = (

@@ -12,8 +12,8 @@ from r1ray.evaluation.records import Answered
 from r1ray.evaluation.sampling import answer_questions, evaluate
 from r1ray.evaluation.summary import metrics_of
 from r1ray.reward.failure_book import FailureBook
+from r1ray.telemetry.eval_result import EvalResult
 from r1ray.types import (
-    EvalResult,
     GroupRecord,
     GroupRequest,
     Outcome,

@@ -9,12 +9,12 @@ import pytest
 import torch
 
 from r1ray.config import LearnerConfig
+from r1ray.data.position import Position
 from r1ray.learner.kl_reference import FrozenReference
 from r1ray.learner.policy import PolicyModel
 from r1ray.learner.writer import StateWriter
 from r1ray.loop.checkpoint import Checkpoints, LoopState
 from r1ray.loop.ledger import Ledger
-from r1ray.types import Position
 
 
 def make_reference(folder: Path) -> tuple[PolicyModel, FrozenReference]:

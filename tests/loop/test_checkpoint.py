@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from r1ray.data.position import Position
 from r1ray.errors import UserError
 from r1ray.loop import checkpoint
 from r1ray.loop.checkpoint import Checkpoints, LoopState
 from r1ray.loop.ledger import Ledger
-from r1ray.types import Position
 
 
 def state(version: int) -> LoopState:

@@ -28,8 +28,8 @@ from r1ray.loop.checkpoint import Checkpoints
 from r1ray.loop.controller import Controller
 from r1ray.loop.roles import Roles
 from r1ray.rollout.engine import Generated, TrajectoryRequest
+from r1ray.telemetry.eval_result import EvalResult
 from r1ray.types import (
-    EvalResult,
     GroupRecord,
     Minibatch,
     Outcome,

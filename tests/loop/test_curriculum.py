@@ -9,10 +9,11 @@ import pytest
 
 from r1ray.config.difficulty import DifficultyConfig
 from r1ray.data.difficulty import curriculum_of
+from r1ray.data.position import Position
 from r1ray.data.prompt_rows import spool_prompts
 from r1ray.data.prompts import PromptCursor, PromptTable
 from r1ray.loop.ledger import position_of
-from r1ray.types import Outcome, Position, Scored, Trajectory
+from r1ray.types import Outcome, Scored, Trajectory
 from tests.loop.test_controller import World, make_config
 
 STEPS = 10

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from r1ray.data.position import Position
 from r1ray.loop.ledger import Ledger, group_id_of, position_of
-from r1ray.types import Position
 
 
 @given(st.lists(st.sampled_from(["issue", "train", "drop"]), max_size=60))

@@ -28,6 +28,7 @@ from transformers import Qwen2Config, Qwen2ForCausalLM
 
 from r1ray.config import LearnerConfig
 from r1ray.config.specs import RankSpec
+from r1ray.data.position import Position
 from r1ray.errors import UserError
 from r1ray.learner.deepspeed_engine import build_engine, gathered, join_group
 from r1ray.learner.lora import add_adapters
@@ -36,7 +37,6 @@ from r1ray.learner.state import load_state, save_state
 from r1ray.learner.writer import StateWriter
 from r1ray.loop.checkpoint import Checkpoints, LoopState
 from r1ray.loop.ledger import Ledger
-from r1ray.types import Position
 from tests.real.state_variants import ROWS, SAVED_AT, STEPS, VARIANTS
 
 

@@ -11,14 +11,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from r1ray.checks import AssertCase, CallCase, CodeTests, StdioCase
+from r1ray.checks import AssertCase, CallCase, CodeTests, ProgramTests, StdioCase
 from r1ray.errors import UnscorableError
 from r1ray.reward.code import CodeGrader
 from r1ray.reward.comparison import same_tokens, same_value
 from r1ray.sandbox.inside.codec import Opaque, decode, encode
 from r1ray.sandbox.job import Limits
 from r1ray.sandbox.pool import Sandbox
-from r1ray.types import ProgramTests
 
 pytestmark = pytest.mark.needs("isolation")
 

@@ -7,11 +7,12 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
+from r1ray.data.position import Position
 from r1ray.loop.checkpoint import Checkpoints, LoopState
 from r1ray.loop.ledger import Ledger
 from r1ray.telemetry.metrics import append_row
 from r1ray.telemetry.rollouts import RolloutLog
-from r1ray.types import GroupRecord, Position, Scored, ScoredGroup, ScoredTrajectory
+from r1ray.types import GroupRecord, Scored, ScoredGroup, ScoredTrajectory
 from tests.fakes import make_prompt, make_trajectory
 from tests.learner.lending import Lent, by_id
 

@@ -12,11 +12,11 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM
 
+from r1ray.data.position import Position
 from r1ray.loop.checkpoint import Checkpoints, LoopState
 from r1ray.loop.ledger import Ledger
 from r1ray.main import main
 from r1ray.stages.training import claim_checkpoints
-from r1ray.types import Position
 
 
 def write_checkpoint(run_dir: Path, version: int, model: Path, *, best: str | None = None, **metrics: float) -> float:

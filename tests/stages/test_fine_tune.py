@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from r1ray.config import CheckpointConfig, DataConfig, LearnerConfig, RewardConfig, RunConfig, SupervisedConfig
+from r1ray.data.position import Position
 from r1ray.errors import UserError
 from r1ray.loop.checkpoint import Checkpoints
 from r1ray.loop.supervised_loop import loop_state
@@ -19,7 +20,7 @@ from r1ray.stages.base import Artifact, Context
 from r1ray.stages.extend import add_tokens
 from r1ray.stages.fine_tune import StepLines, SupervisedTraining
 from r1ray.telemetry.rollouts import EVALUATION, read_rollouts
-from r1ray.types import Position, Scored, Shard, StepStats
+from r1ray.types import Scored, Shard, StepStats
 from tests.fakes import Events, FakeEngine, FakeGroups, FakeScorer
 from tests.listening import listening
 from tests.loop.test_supervised_loop import FakeSupervisedLearner

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from r1ray.config.router import RouterConfig
+from r1ray.data.position import Position
 from r1ray.errors import UserError
 from r1ray.loop.checkpoint import Checkpoints, LoopState
 from r1ray.loop.ledger import Ledger
@@ -21,7 +22,6 @@ from r1ray.stages.training import (
     recent_mean,
 )
 from r1ray.telemetry.metrics import MetricsFile
-from r1ray.types import Position
 
 
 def trained(run_dir: Path, *, steps: int, saved: tuple[int, ...]) -> tuple[Checkpoints, MetricsFile]:

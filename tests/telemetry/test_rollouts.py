@@ -9,6 +9,7 @@ from typing import Literal, TypeAlias
 import numpy as np
 import pytest
 
+from r1ray.checks import ProgramTests
 from r1ray.errors import PartFailure, UserError
 from r1ray.telemetry.learned import Learned
 from r1ray.telemetry.rollout_rows import trajectory_of
@@ -17,7 +18,6 @@ from r1ray.telemetry.stored_groups import stored_step
 from r1ray.types import (
     GroupRecord,
     Outcome,
-    ProgramTests,
     Prompt,
     Removed,
     Scored,

@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from r1ray.config import StopConfig
+from r1ray.data.position import Position
 from r1ray.loop.checkpoint import LoopState
 from r1ray.loop.ledger import Ledger
 from r1ray.loop.upkeep.progress import Progress
-from r1ray.types import Position
 
 STOP = StopConfig(window=1, after=0, min_gain=0.1)
 

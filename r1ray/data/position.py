@@ -1,0 +1,13 @@
+"""Where the data stands, which a checkpoint has too."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """Where the data stands: the next prompt to issue. Saved with every checkpoint."""
+
+    epoch: int = 0
+    index: int = 0
