@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
@@ -10,6 +10,7 @@ import torch.nn.functional as F
 
 MAX_LOGITS_PER_CHUNK = 2**24
 """Elements of logits that exist at a time: 64 MiB of float32."""
+Function = Callable[[torch.Tensor], torch.Tensor]
 
 
 def token_logprobs(
@@ -19,18 +20,22 @@ def token_logprobs(
     targets_N: torch.Tensor,
     *,
     temperature: float,
+    after: Function | None = None,
     max_logits: int = MAX_LOGITS_PER_CHUNK,
     entropy_has_gradient: bool = False,
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """log softmax((hidden weight^T + bias) / temperature)[target] and the entropy of that distribution, each [N]
+    """log softmax(after(hidden weight^T + bias) / temperature)[target] and the entropy of that distribution, each [N]
     float32.
 
     The vocabulary is taken ``max_logits // N`` tokens at a time. Where that makes more than one chunk, the logits are
     dropped after the forward pass and computed again in the backward pass, so that no more than one chunk of logits
     ever exists. Each chunk gives its rows of the weight's gradient whole, so that they are rounded once, and adds to
     the hidden states' gradient in float32. The entropy carries a gradient if ``entropy_has_gradient``.
+
+    Args:
+        after: a function of each logit by itself (scaling, soft-capping); None: the identity.
     """
-    logp, entropy = _TokenLogprobs.apply(hidden_NH, weight_VH, bias_V, targets_N, temperature, max_logits)
+    logp, entropy = _TokenLogprobs.apply(hidden_NH, weight_VH, bias_V, targets_N, temperature, after, max_logits)
     return logp, entropy if entropy_has_gradient else entropy.detach()
 
 
@@ -46,13 +51,15 @@ class _TokenLogprobs(torch.autograd.Function):
         bias_V: torch.Tensor | None,
         targets_N: torch.Tensor,
         temperature: float,
+        after: Function | None,
         max_logits: int,
     ) -> tuple[torch.Tensor, torch.Tensor]:
         chunks = list(_chunks(len(weight_VH), len(targets_N), max_logits))
         largest_N = torch.full(targets_N.shape, -torch.inf, device=hidden_NH.device)
         total_N, moment_N, chosen_N = (torch.zeros_like(largest_N) for _ in range(3))
         for chunk in chunks:
-            logits_NC = _logits(hidden_NH, weight_VH, bias_V, chunk, temperature)
+            raw_NC = _logits(hidden_NH, weight_VH, bias_V, chunk)
+            logits_NC = _finished(raw_NC, after, temperature)
             before_N, largest_N = largest_N, torch.maximum(largest_N, logits_NC.amax(dim=-1))
             rescale_N = torch.exp(before_N - largest_N)
             weights_NC = torch.exp(logits_NC - largest_N.unsqueeze(-1))
@@ -65,8 +72,8 @@ class _TokenLogprobs(torch.autograd.Function):
         log_z_N = largest_N + torch.log(total_N)
         entropy_N = log_z_N - moment_N / total_N
         ctx.save_for_backward(hidden_NH, weight_VH, bias_V, targets_N, log_z_N, entropy_N)
-        ctx.temperature, ctx.chunks = temperature, chunks
-        ctx.kept = logits_NC if len(chunks) == 1 else None
+        ctx.temperature, ctx.after, ctx.chunks = temperature, after, chunks
+        ctx.kept = raw_NC if len(chunks) == 1 else None
         ctx.set_materialize_grads(False)  # the loss may read one of the two alone
         return chosen_N - log_z_N, entropy_N
 
@@ -82,9 +89,10 @@ class _TokenLogprobs(torch.autograd.Function):
         of_bias_V = torch.empty_like(bias_V) if needs_bias else None
         scale_N1 = (of_logp_N / ctx.temperature).unsqueeze(1)
         for chunk in ctx.chunks:
-            logits_NC = ctx.kept
-            if logits_NC is None:
-                logits_NC = _logits(hidden_NH, weight_VH, bias_V, chunk, ctx.temperature)
+            raw_NC = ctx.kept
+            if raw_NC is None:
+                raw_NC = _logits(hidden_NH, weight_VH, bias_V, chunk)
+            logits_NC = _finished(raw_NC, ctx.after, ctx.temperature)
             by_p = -scale_N1
             if of_entropy_N is not None:  # dH / dl = -p (log p + H)
                 by_p = by_p - (
@@ -94,6 +102,8 @@ class _TokenLogprobs(torch.autograd.Function):
             column_N = targets_N - chunk.start
             here = ((column_N >= 0) & (column_N < logits_NC.shape[1])).nonzero()[:, 0]
             of_logits_NC[here, column_N[here]] += scale_N1[here, 0]
+            if ctx.after is not None:
+                _, of_logits_NC = torch.autograd.functional.vjp(ctx.after, raw_NC, of_logits_NC)
             given_NC = of_logits_NC.to(hidden_NH.dtype)
             if of_hidden_NH is not None:
                 of_hidden_NH += given_NC @ weight_VH[chunk]
@@ -102,7 +112,7 @@ class _TokenLogprobs(torch.autograd.Function):
             if of_bias_V is not None:
                 of_bias_V[chunk] = of_logits_NC.sum(dim=0)
         of_hidden = None if of_hidden_NH is None else of_hidden_NH.to(hidden_NH.dtype)
-        return of_hidden, of_weight_VH, of_bias_V, None, None, None
+        return of_hidden, of_weight_VH, of_bias_V, None, None, None, None
 
 
 def _chunks(vocabulary: int, rows: int, max_logits: int) -> Iterator[slice]:
@@ -115,8 +125,14 @@ def _chunks(vocabulary: int, rows: int, max_logits: int) -> Iterator[slice]:
 
 
 def _logits(
-    hidden_NH: torch.Tensor, weight_VH: torch.Tensor, bias_V: torch.Tensor | None, chunk: slice, temperature: float
+    hidden_NH: torch.Tensor, weight_VH: torch.Tensor, bias_V: torch.Tensor | None, chunk: slice
 ) -> torch.Tensor:
-    """[N, C] float32, divided by the temperature."""
-    logits_NC = F.linear(hidden_NH, weight_VH[chunk], None if bias_V is None else bias_V[chunk]).float()
+    """[N, C] float32."""
+    return F.linear(hidden_NH, weight_VH[chunk], None if bias_V is None else bias_V[chunk]).float()
+
+
+def _finished(logits_NC: torch.Tensor, after: Function | None, temperature: float) -> torch.Tensor:
+    """Return the logits as the model has them, divided by the temperature."""
+    if after is not None:
+        logits_NC = after(logits_NC)
     return logits_NC if temperature == 1 else logits_NC / temperature

@@ -1,4 +1,4 @@
-"""Attention over packed sequences, as transformers' models call it (``attn_implementation="r1ray"``).
+"""Attention over packed sequences, as transformers' models call it (``attn_implementation="r1ray"``), and over rows.
 
 The tokens of many sequences lie end to end in one row, so that every other layer computes no padding; here each
 token attends to those before it in its own sequence. On GPUs by variable-length flash attention; elsewhere by
@@ -7,68 +7,33 @@ SDPA on groups of sequences of like length, each padded to the longest of its gr
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import torch
 import torch.distributed as dist
-from transformers import AttentionInterface
+from transformers import AttentionInterface, AttentionMaskInterface
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
+from transformers.masking_utils import sdpa_mask
 
-from r1ray.errors import UserError
+from r1ray.learner.layout import Layout, plan_layout
 
-NAME = "r1ray"
+PACKED, ROWS = "r1ray", "r1ray_rows"
+"""Names by which transformers knows them."""
 TOKENS, HEADS = 1, 2
 """Axes of [1, N, heads, d]."""
-LIKE = 0.75
-"""Sequences of a group are at least so long as this share of its longest; the padding costs only attention."""
+UNKNOWN = ("position_bias", "indices", "block_indices")
+"""Arguments of layers that change what is attended to, and that packed attention does not know."""
 
 
-@dataclass(frozen=True, slots=True)
-class Group:
-    """Sequences of like length as rows."""
-
-    place_BT: torch.Tensor  # [B, T] int64: where each token lies in the packed row; padding repeats a token
-    real_BT: torch.Tensor  # [B, T] bool: False on padding
-
-
-@dataclass(frozen=True, slots=True)
-class Layout:
-    """Where sequences begin and end in a packed row."""
-
-    groups: tuple[Group, ...]
-    inverse_N: torch.Tensor  # [N] int64: from the tokens of all groups, end to end, back to the packed row
-    starts: torch.Tensor  # [B + 1] int32
-    longest: int
-
-
-def plan_layout(lengths: Sequence[int], *, device: torch.device) -> Layout:
-    """The layout of sequences of ``lengths`` tokens, end to end."""
-    starts = [0]
-    for length in lengths:
-        starts.append(starts[-1] + length)
-    groups: list[Group] = []
-    members: list[int] = []
-    order = sorted(range(len(lengths)), key=lambda i: (-lengths[i], i))
-    for position, index in enumerate(order):
-        members.append(index)
-        is_last = position + 1 == len(order)
-        if is_last or lengths[order[position + 1]] < LIKE * lengths[members[0]]:
-            column = torch.arange(lengths[members[0]])
-            length_B1 = torch.tensor([lengths[i] for i in members]).unsqueeze(1)
-            start_B1 = torch.tensor([starts[i] for i in members]).unsqueeze(1)
-            groups.append(Group(start_B1 + torch.minimum(column, length_B1 - 1), column < length_B1))
-            members = []
-    ends = torch.cat([group.place_BT[group.real_BT] for group in groups])
-    inverse = torch.empty_like(ends)
-    inverse[ends] = torch.arange(len(ends))
-    return Layout(
-        tuple(Group(group.place_BT.to(device), group.real_BT.to(device)) for group in groups),
-        inverse.to(device),
-        torch.tensor(starts, dtype=torch.int32, device=device),
-        max(lengths),
-    )
+def packed_mask(*, local_size: int | None = None, use_vmap: bool = False, **_: Any) -> torch.Tensor | None:
+    """Return the mask that transformers' models make for :func:`packed_attention`: None where each token attends to all
+    before it. Else, as one number, the size of the window, to be compared with the layer's own ``sliding_window``; -1
+    of a mask that has no other name."""
+    if use_vmap:
+        local_size = -1
+    return None if local_size is None else torch.full((1, 1, 1, 1), local_size)
 
 
 def packed_attention(
@@ -84,32 +49,73 @@ def packed_attention(
     s_aux: torch.Tensor | None = None,
     layout: Layout | None = None,
     sequence_group: Any = None,
-    **_: Any,
+    **others: Any,
 ) -> tuple[torch.Tensor, None]:
     """[1, N, heads, d] from query [1, heads, N, d] and key and value of as many or fewer heads.
 
+    Where a layer asks for anything else (a mask of its own, position biases, chosen keys) the result is not a number,
+    so that the comparison at the start finds it: an exception would leave the parameters of ZeRO 3 gathered.
+
     Args:
-        layout: None for one sequence.
+        softcap: scores s become softcap * tanh(s / softcap).
+        s_aux: [heads], a score without a value for each head (a sink).
+        layout: of the sequences in the row; None: it is one.
         sequence_group: ranks among which the tokens of the row are split (Ulysses): here each gets all tokens of
             some heads instead.
     """
-    if softcap is not None or s_aux is not None:
-        raise UserError(
-            f"{type(module).__name__}: the learner's attention has neither soft-capping nor sinks; needs another model."
-        )
+    if len(query) != 1 or _asks_for_more(attention_mask, sliding_window, others):
+        return torch.full_like(query[..., : value.shape[-1]], torch.nan).transpose(1, 2), None
+    if layout is None:
+        layout = plan_layout([query.shape[2]], device=query.device)
     query, key, value = (state.transpose(1, 2) for state in (query, key, value))  # [1, N, heads, d]
     if sequence_group is not None:
         query, key, value = (_exchange(state, sequence_group, give=HEADS, take=TOKENS) for state in (query, key, value))
-    if layout is None:
-        layout = plan_layout([query.shape[1]], device=query.device)
+        if s_aux is not None:
+            s_aux = s_aux.chunk(dist.get_world_size(sequence_group))[dist.get_rank(sequence_group)]
     window = sliding_window if sliding_window and sliding_window < layout.longest else None
-    if query.is_cuda and query.dtype in (torch.bfloat16, torch.float16):
+    is_plain = softcap is None and s_aux is None
+    if is_plain and query.is_cuda and query.dtype in (torch.bfloat16, torch.float16):
         out = _flash(query, key, value, layout, scaling=scaling, window=window)
     else:
-        out = _by_groups(module, query, key, value, layout, scaling=scaling, window=window)
+        rows = partial(_rows, module, scaling=scaling, window=window, softcap=softcap, sinks_H=s_aux)
+        out = _by_groups(query, key, value, layout, rows=rows)
     if sequence_group is not None:
         out = _exchange(out, sequence_group, give=TOKENS, take=HEADS)
     return out, None
+
+
+def rows_attention(
+    module: torch.nn.Module,
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    attention_mask: torch.Tensor | None,
+    *,
+    scaling: float | None = None,
+    sliding_window: int | None = None,
+    softcap: float | None = None,
+    s_aux: torch.Tensor | None = None,
+    **others: Any,
+) -> tuple[torch.Tensor, None]:
+    """[B, T, heads, d] of sequences that are rows, [B, heads, T, d], with whatever mask the model makes.
+
+    Args:
+        sliding_window, softcap, s_aux: as of :func:`packed_attention`, also for what is not a number.
+    """
+    if _asks_for_more(None, None, others):
+        return torch.full_like(query[..., : value.shape[-1]], torch.nan).transpose(1, 2), None
+    window = sliding_window if attention_mask is None else None
+    rows = partial(_rows, module, query, key, value, mask=attention_mask)
+    return rows(scaling=scaling, window=window, softcap=softcap, sinks_H=s_aux), None
+
+
+def _asks_for_more(attention_mask: torch.Tensor | None, sliding_window: int | None, others: Mapping[str, Any]) -> bool:
+    """Say whether a layer asks for what packed attention has not."""
+    if attention_mask is not None:
+        is_window = attention_mask.numel() == 1 and attention_mask.is_cpu
+        if not is_window or int(attention_mask) != sliding_window:
+            return True
+    return any(others.get(name) is not None for name in UNKNOWN) or others.get("is_causal") is False
 
 
 def _flash(
@@ -140,26 +146,72 @@ def _flash(
 
 
 def _by_groups(
-    module: torch.nn.Module,
     query: torch.Tensor,
     key: torch.Tensor,
     value: torch.Tensor,
     layout: Layout,
     *,
-    scaling: float | None,
-    window: int | None,
+    rows: Callable[..., torch.Tensor],
 ) -> torch.Tensor:
     outs = []
     for group in layout.groups:
-        rows = [state[0][group.place_BT].transpose(1, 2) for state in (query, key, value)]  # [B, heads, T, d]
-        mask = None
-        if window is not None:
-            column = torch.arange(group.place_BT.shape[1], device=query.device)
-            behind = column.unsqueeze(1) - column
-            mask = ((behind >= 0) & (behind < window))[None, None]
-        out, _ = sdpa_attention_forward(module, *rows, mask, scaling=scaling, is_causal=True)
+        out = rows(*(state[0][group.place_BT].transpose(1, 2) for state in (query, key, value)))
         outs.append(out[group.real_BT])  # padding comes after all that is real: no real token saw it
     return torch.cat(outs)[layout.inverse_N].unsqueeze(0)
+
+
+def _rows(
+    module: torch.nn.Module,
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    *,
+    scaling: float | None,
+    window: int | None,
+    softcap: float | None,
+    sinks_H: torch.Tensor | None,
+    mask: torch.Tensor | None = None,
+) -> torch.Tensor:
+    """[B, T, heads, d] of sequences that are rows, [B, heads, T, d].
+
+    Args:
+        mask: [B or 1, heads or 1, T, T] bool, what is seen, or what is added to the scores; None: what comes before,
+            within the window.
+    """
+    is_written_out = softcap is not None or sinks_H is not None
+    if mask is None and (is_written_out or (window is not None and window < query.shape[2])):
+        column = torch.arange(query.shape[2], device=query.device)
+        behind_TT = column.unsqueeze(1) - column
+        mask = ((behind_TT >= 0) & (behind_TT < (window or len(column))))[None, None]
+    if is_written_out:
+        return _by_scores(query, key, value, mask, scaling=scaling, softcap=softcap, sinks_H=sinks_H)
+    out, _ = sdpa_attention_forward(module, query, key, value, mask, scaling=scaling, is_causal=True)
+    return out
+
+
+def _by_scores(
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    mask: torch.Tensor | None,
+    *,
+    scaling: float | None,
+    softcap: float | None,
+    sinks_H: torch.Tensor | None,
+) -> torch.Tensor:
+    """[B, T, heads, d] with every score written out: no kernel of PyTorch caps scores, or has sinks."""
+    copies = query.shape[1] // key.shape[1]
+    key, value = (state.repeat_interleave(copies, dim=1) for state in (key, value))
+    scores = (query @ key.transpose(2, 3)).float() * (query.shape[-1] ** -0.5 if scaling is None else scaling)
+    if softcap is not None:
+        scores = softcap * torch.tanh(scores / softcap)
+    assert mask is not None
+    scores = scores.masked_fill(~mask, -torch.inf) if mask.dtype == torch.bool else scores + mask
+    if sinks_H is not None:
+        sinks = sinks_H.float().view(1, -1, 1, 1).expand(*scores.shape[:3], 1)
+        scores = torch.cat([scores, sinks], dim=-1)
+    weights = torch.softmax(scores, dim=-1)[..., : key.shape[2]].to(value.dtype)
+    return (weights @ value).transpose(1, 2)
 
 
 def _exchange(state: torch.Tensor, group: Any, *, give: int, take: int) -> torch.Tensor:
@@ -189,4 +241,7 @@ class GatherTokens(torch.autograd.Function):
         return gradients[0][ctx.start : ctx.start + ctx.length], None, None
 
 
-AttentionInterface.register(NAME, packed_attention)
+AttentionInterface.register(PACKED, packed_attention)
+AttentionMaskInterface.register(PACKED, packed_mask)
+AttentionInterface.register(ROWS, rows_attention)
+AttentionMaskInterface.register(ROWS, sdpa_mask)

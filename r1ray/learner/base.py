@@ -8,6 +8,7 @@ method has to be called on every rank, in the same order.
 
 from __future__ import annotations
 
+import logging
 import os
 import random
 from collections.abc import Mapping, Sequence
@@ -23,6 +24,7 @@ from r1ray.config import LearnerConfig
 from r1ray.config.specs import LearnerSpec, RankSpec
 from r1ray.errors import NonFiniteLoss, UserError
 from r1ray.interfaces import Lent
+from r1ray.learner.decoder import recompute_layers
 from r1ray.learner.deepspeed_engine import (
     build_engine,
     check_settings,
@@ -32,11 +34,14 @@ from r1ray.learner.deepspeed_engine import (
     update,
 )
 from r1ray.learner.export import export_saved, whole_state, write_settings, write_weights
+from r1ray.learner.image_models import keep_other_parts
 from r1ray.learner.loading import load_model
 from r1ray.learner.lora import add_adapters
 from r1ray.learner.routers import Routers
 from r1ray.learner.state import SETTINGS, load_state, save_state
 from r1ray.learner.writer import StateWriter
+
+logger = logging.getLogger(__name__)
 
 
 class DeepSpeedLearner:
@@ -53,6 +58,7 @@ class DeepSpeedLearner:
         self._writer = StateWriter()
         self._model: Any = None
         self._engine: Any = None
+        self._has_said_padding = False
         self._rows: dict[str, Any] = {}
         """What the shard of the next step names."""
 
@@ -68,23 +74,26 @@ class DeepSpeedLearner:
         return load_model(kind, self._spec.model, self._config, world_size=world_size, device=self._device, **options)
 
     def _prepare(self, model: Any) -> Any:
-        """A transformers model ready to be trained: adapters in, dropout out."""
-        size, heads = self._config.sequence_parallel_size, model.config.num_key_value_heads
+        """A transformers model ready to be trained: adapters in, and nothing left to chance."""
+        size, text = self._config.sequence_parallel_size, model.config.get_text_config()
+        heads = getattr(text, "num_key_value_heads", None) or getattr(text, "num_attention_heads", 1)
         if heads % size:
             raise UserError(
                 f"learner.sequence_parallel_size={size} does not divide the {heads} key-value heads of "
                 f"model={self._spec.model}, which its ranks share out: needs a divisor of {heads}."
             )
+        keep_other_parts(model, self._config.lora, named=f"model={self._spec.model}")
         if self._config.lora.rank:
             add_adapters(model, self._config.lora)
         if self._config.gradient_checkpointing:
-            model.gradient_checkpointing_enable({"use_reentrant": False})
-        _turn_dropout_off(model)
-        model.train()
-        return model
+            recompute_layers(model)
+        # Ratios compare probabilities of one function: dropout, layers left out and noise on routers would make it
+        # another one at every call, and models know of them in more places than their modules.
+        return model.eval()
 
-    def _start(self, module: torch.nn.Module, model: Any) -> None:
+    def _start(self, module: Any, model: Any) -> None:
         """Hand ``module``, which computes with ``model``, to DeepSpeed."""
+        self._decoder = module.decoder
         self._model = model
         self._routers = Routers(model, self._config.router)
         self._engine = build_engine(
@@ -129,6 +138,14 @@ class DeepSpeedLearner:
         dist.all_reduce(totals)
         return dict(zip(names, totals.tolist(), strict=True))
 
+    def _say_padding(self, trained: int, computed: int) -> None:
+        """Log once what rows that are not packed cost."""
+        if self._decoder.path != "packed" and trained and not self._has_said_padding:
+            self._has_said_padding = True
+            logger.warning(
+                "model=%s: %.2f tokens are computed for each that is trained on", self._spec.model, computed / trained
+            )
+
     # ------------------------------------------------------------------ files
 
     def save(self, folder: Path, *, asynchronous: bool = False) -> None:
@@ -164,13 +181,6 @@ def _seed_everything(seed: int) -> None:
     random.seed(seed)
     np.random.seed(seed % 2**32)
     torch.manual_seed(seed)
-
-
-def _turn_dropout_off(module: torch.nn.Module) -> None:
-    """Ratios compare probabilities of one function; dropout would make it another one at every call."""
-    for part in module.modules():
-        if isinstance(part, torch.nn.Dropout):
-            part.p = 0.0
 
 
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")

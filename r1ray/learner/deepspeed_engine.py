@@ -22,6 +22,7 @@ from transformers.core_model_loading import revert_weight_conversion
 from r1ray.config import LearnerConfig, LoraConfig
 from r1ray.config.specs import RankSpec
 from r1ray.errors import R1RayError, UserError
+from r1ray.learner.image_models import other_parts
 from r1ray.learner.lora import ADAPTER, adapted, adapter_parameters, is_adapter, with_adapter
 from r1ray.weights.adapter import PREFIX, SETTINGS, settings_tensor
 from r1ray.weights.buckets import TensorMeta
@@ -225,18 +226,19 @@ def gathered(parameters: Sequence[torch.Tensor], *, modifier_rank: int | None = 
 
 class ParameterStream:
     """A :class:`~r1ray.weights.stream.WeightStream` of a transformers model under any ZeRO stage: its parameters, and
-    the buffers that are part of its state (biases of routers), by the names and in the pieces of the model's files,
-    which are what engines load: experts one by one. What adapters add to a weight is added to it, in float32, and
-    rounded once."""
+    the buffers that are part of its state (biases of routers), without what reads images, by the names and in the
+    pieces of the model's files, which are what engines load: experts one by one. What adapters add to a weight is added
+    to it, in float32, and rounded once."""
 
     def __init__(self, model: Any) -> None:
         self._model = model
         state = model.state_dict(keep_vars=True)
         buffers = [(name, buffer) for name, buffer in model.named_buffers() if name in state]
+        others = other_parts(model)
         self._parameters: list[tuple[str, torch.Tensor, Any]] = [
             (name.replace(".base_layer.", "."), tensor, adapted(model, name))
             for name, tensor in (*model.named_parameters(), *buffers)
-            if not is_adapter(name)
+            if not is_adapter(name) and name not in others
         ]
         names = {name for name, *_ in self._parameters}
         if "lm_head.weight" not in names and (head := model.get_output_embeddings()) is not None:

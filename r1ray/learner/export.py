@@ -23,15 +23,19 @@ import torch
 import torch.distributed as dist
 import transformers
 from safetensors.torch import save_file
-from transformers import AutoConfig, AutoTokenizer, GenerationConfig
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, GenerationConfig
+from transformers.utils import cached_file
 
 from r1ray.learner.deepspeed_engine import gathered
 from r1ray.learner.lora import ADAPTER, is_adapter, merged_weight
 from r1ray.learner.state import SETTINGS, saved_state
 from r1ray.runtime.model_files import accepted_generation_config
+from r1ray.runtime.remote_code import is_allowed
 from r1ray.runtime.router_settings import missing_router_settings
 
 ADAPTER_CONFIG, ADAPTER_WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
+PROCESSOR_FILES = ("preprocessor_config.json", "processor_config.json", "video_preprocessor_config.json")
+"""What engines read of a model that reads images, and that no class here writes."""
 State = dict[str, torch.Tensor]
 
 
@@ -59,7 +63,10 @@ def write_settings(model: Any, folder: Path, *, source: str) -> None:
     config.save_pretrained(folder)
     if model.can_generate():
         accepted_generation_config(model.generation_config).save_pretrained(folder)
-    AutoTokenizer.from_pretrained(source).save_pretrained(folder)
+    for name in PROCESSOR_FILES:
+        if (file := cached_file(source, name, _raise_exceptions_for_missing_entries=False)) is not None:
+            shutil.copyfile(file, folder / name)
+    AutoTokenizer.from_pretrained(source, trust_remote_code=is_allowed()).save_pretrained(folder)
     if hasattr(model, "peft_config"):
         adapter = copy.deepcopy(model.peft_config[ADAPTER])
         adapter.target_modules = sorted(adapter.target_modules)
@@ -104,9 +111,13 @@ def write_weights(folder: Path, state: State, *, as_adapter: bool = False) -> No
         scale = adapter["lora_alpha"] / adapter["r"]
         state = merge_adapters(state, scale=scale, is_transposed=adapter["fan_in_fan_out"])
         path.unlink()
-    config = AutoConfig.from_pretrained(folder)
+    config = AutoConfig.from_pretrained(folder, trust_remote_code=is_allowed())
     with torch.device("meta"):  # knows which weights are tied, and what experts are called in files; holds no numbers
-        model = getattr(transformers, config.architectures[0])._from_config(config, dtype=config.dtype)
+        known = getattr(transformers, config.architectures[0], None)
+        if known is None:
+            model = AutoModelForCausalLM.from_config(config, dtype=config.dtype, trust_remote_code=is_allowed())
+        else:
+            model = known._from_config(config, dtype=config.dtype)
     if model.can_generate():
         model.generation_config = GenerationConfig.from_pretrained(folder)
     model.save_pretrained(folder, state_dict=state)

@@ -11,7 +11,7 @@ from typing import Generic, Protocol, TypeVar
 import torch
 
 from r1ray.learner.base import DeepSpeedLearner
-from r1ray.learner.policy import Packed
+from r1ray.learner.packed import Packed
 from r1ray.types import Minibatch, Shard, StepStats
 
 
@@ -91,7 +91,7 @@ class SupervisedDeepSpeedLearner(DeepSpeedLearner, ABC, Generic[R]):
             yield [self._rows[sample.id] for sample in samples]
 
     def _add(self, sums: defaultdict[str, float], computed: Computed, *, is_empty: bool) -> None:
-        sums["computed_tokens"] += len(computed.packed.input_ids_N)
+        sums["computed_tokens"] += self._decoder.num_computed(computed.packed)
         if is_empty:
             return
         sums["trained_tokens"] += computed.packed.num_tokens
@@ -101,5 +101,6 @@ class SupervisedDeepSpeedLearner(DeepSpeedLearner, ABC, Generic[R]):
     def _stats(self, sums: defaultdict[str, float]) -> StepStats:
         total = self._sum_over_ranks(sums, (*self.SUMS, "trained_tokens", "computed_tokens"))
         means = {name: total[name] / max(total["terms"], 1.0) for name in self.SUMS if name != "terms"}
-        trained = int(total["trained_tokens"])
-        return StepStats(self._metrics(means), trained, padding_tokens=int(total["computed_tokens"]) - trained)
+        trained, computed = int(total["trained_tokens"]), int(total["computed_tokens"])
+        self._say_padding(trained, computed)
+        return StepStats(self._metrics(means), trained, padding_tokens=computed - trained)

@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 import torch
 import torch.distributed as dist
-from transformers import AutoModelForCausalLM
 
 from r1ray.algo.aggregation import row_sums
 from r1ray.algo.kl import kl_estimate
@@ -22,8 +21,10 @@ from r1ray.learner.base import DeepSpeedLearner
 from r1ray.learner.deepspeed_engine import AdapterStream, ParameterStream
 from r1ray.learner.kl_reference import AdaptersOff, FrozenReference, NoReference
 from r1ray.learner.offload import Offload
-from r1ray.learner.policy import Packed, PolicyModel, check_policy, pack_sequences
+from r1ray.learner.packed import Packed, pack_sequences
+from r1ray.learner.policy import PolicyModel, check_policy
 from r1ray.learner.rows import Rows, charge_kl, make_rows, microbatch_loss
+from r1ray.runtime.model_class import auto_class
 from r1ray.telemetry.learned import Learned, learned_of
 from r1ray.types import Float32Array, Int32Array, Minibatch, SampleRef, Shard, StepStats
 from r1ray.weights.publisher import Sender, open_sender
@@ -55,7 +56,7 @@ class GRPOLearner(DeepSpeedLearner):
     def __init__(self, config: LearnerConfig, algo: AlgoConfig, spec: LearnerSpec, rank: RankSpec) -> None:
         super().__init__(config, spec, rank)
         self._algo = algo
-        model = self._load(AutoModelForCausalLM)
+        model = self._load(auto_class(spec.model))
         policy = PolicyModel(
             self._prepare(model),
             sequence_group=self._sequence_group,
@@ -77,7 +78,7 @@ class GRPOLearner(DeepSpeedLearner):
             return AdaptersOff(policy, self._logprobs_now)
         return FrozenReference(
             policy,
-            PolicyModel(self._load(AutoModelForCausalLM), sequence_group=self._sequence_group),
+            PolicyModel(self._load(auto_class(self._spec.model)), sequence_group=self._sequence_group),
             self._config,
             rank=self._rank.rank,
             world_size=self._rank.world_size,
@@ -130,7 +131,7 @@ class GRPOLearner(DeepSpeedLearner):
             norms.append(self._update(losses))
         everything = [micro for minibatch in rows for micro in minibatch]
         sums["trained_tokens"] += sum(micro.num_tokens for micro in everything)
-        sums["computed_tokens"] += sum(len(micro.packed.input_ids_N) for micro in everything)
+        sums["computed_tokens"] += sum(self._decoder.num_computed(micro.packed) for micro in everything)
         stats = self._stats(self._step)
         if not has_more:
             stats.metrics.update(self._routers.metrics())
@@ -238,8 +239,9 @@ class GRPOLearner(DeepSpeedLearner):
             metrics["mismatch/fresh_max_logprob_diff"] = largest[1].item()
             metrics["mismatch/fresh_mean_logprob_diff"] = total["fresh_difference"] / total["fresh_tokens"]
             metrics["mismatch/fresh_kl"] = total["fresh_mismatch"] / total["fresh_tokens"]
-        trained = int(total["trained_tokens"])
-        return StepStats(metrics, trained_tokens=trained, padding_tokens=int(total["computed_tokens"]) - trained)
+        trained, computed = int(total["trained_tokens"]), int(total["computed_tokens"])
+        self._say_padding(trained, computed)
+        return StepStats(metrics, trained_tokens=trained, padding_tokens=computed - trained)
 
     def refresh_reference(self) -> None:
         self._reference.refresh()

@@ -14,8 +14,9 @@ import torch
 from r1ray.config import LearnerConfig
 from r1ray.learner.deepspeed_engine import copy_parameters, deepspeed_config, divide
 from r1ray.learner.lora import adapters_off
+from r1ray.learner.packed import Packed
 from r1ray.learner.parts import Stored, load_parts, num_parts, own_parts, part_file
-from r1ray.learner.policy import Packed, PolicyModel
+from r1ray.learner.policy import PolicyModel
 from r1ray.learner.writer import StateWriter
 
 NAME = "reference"
@@ -105,6 +106,8 @@ class FrozenReference:
 
     def logprobs(self, packed: Packed) -> torch.Tensor:
         """See :class:`Reference`."""
+        if self._copy.decoder.path != self._policy.decoder.path:
+            self._copy.decoder.use(self._policy.decoder.path)
         with torch.no_grad():
             logp, _ = self._forward(packed, self._temperature)
         assert isinstance(logp, torch.Tensor)

@@ -20,6 +20,7 @@ from torch.nn.modules.module import register_module_parameter_registration_hook
 from r1ray.config import LearnerConfig
 from r1ray.errors import UserError
 from r1ray.learner.deepspeed_engine import deepspeed_config
+from r1ray.runtime.remote_code import is_allowed
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 SYNCHRONOUS = "HF_DEACTIVATE_ASYNC_LOAD"
@@ -60,7 +61,12 @@ def load_model(
         at_once = _divided_at_once(deepspeed_config(config, world_size=world_size))
     with at_once as places:
         loaded, found = kind.from_pretrained(
-            model, dtype=DTYPES[config.dtype], output_loading_info=True, ignore_mismatched_sizes=True, **options
+            model,
+            dtype=DTYPES[config.dtype],
+            output_loading_info=True,
+            ignore_mismatched_sizes=True,
+            trust_remote_code=is_allowed(),
+            **options,
         )
     who = type(loaded).__name__
     _refuse(model, f"lack, and {who} has", found["missing_keys"] - untrained)

@@ -14,9 +14,11 @@ from r1ray.config import LearnerConfig
 from r1ray.config.specs import LearnerSpec, RankSpec
 from r1ray.data.sft_examples import PreferencePair, SFTExample
 from r1ray.errors import UserError
-from r1ray.learner.attention import NAME
+from r1ray.learner.decoder import Decoder
 from r1ray.learner.given_answers import Computed, SupervisedDeepSpeedLearner
-from r1ray.learner.policy import Packed, check_difference, checked_ids, nothing, own_logits, pack_sequences
+from r1ray.learner.packed import Packed, nothing, pack_sequences
+from r1ray.learner.paths import beside, checked_ids, neighbours, settle_path
+from r1ray.runtime.remote_code import is_allowed
 from r1ray.types import Minibatch
 
 
@@ -25,22 +27,17 @@ class RewardModel(nn.Module):
 
     def __init__(self, model: Any) -> None:
         super().__init__()
-        model.set_attn_implementation(NAME)
+        self.decoder = Decoder(model, model.base_model)
         self.model = model
 
     def forward(self, packed: Packed | torch.Tensor) -> torch.Tensor:
         """[B] float32: the score of the last token of each sequence. Of token ids [1, T] in the place of packed
         sequences: their score [1], as the model itself computes it."""
         if isinstance(packed, torch.Tensor):
-            return own_logits(self.model, packed)[:, 0].float()
-        hidden_1NH = self.model.base_model(
-            input_ids=packed.input_ids_N.unsqueeze(0),
-            position_ids=packed.position_ids_N.unsqueeze(0),
-            use_cache=False,
-            layout=packed.layout,
-        ).last_hidden_state
+            return self.decoder.own_logits(packed)[:, 0].float()
+        hidden_NH = self.decoder.hidden(packed, slice(None))
         last_B = packed.layout.starts[1:].long() - 1
-        scores_B: torch.Tensor = self.model.score(hidden_1NH[0][last_B]).squeeze(-1).float()
+        scores_B: torch.Tensor = self.model.score(hidden_NH[last_B]).squeeze(-1).float()
         return scores_B
 
 
@@ -63,7 +60,7 @@ class PreferenceLearner(SupervisedDeepSpeedLearner[PreferencePair]):
             untrained=frozenset({"score.weight"}),
             superfluous=frozenset({"lm_head.weight"}),
         )
-        tokenizer = AutoTokenizer.from_pretrained(spec.model)
+        tokenizer = AutoTokenizer.from_pretrained(spec.model, trust_remote_code=is_allowed())
         # transformers looks for the last token that is no padding: without a padding token, only one row at a time.
         model.config.pad_token_id = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else 0
         reward_model = RewardModel(self._prepare(model))
@@ -72,16 +69,26 @@ class PreferenceLearner(SupervisedDeepSpeedLearner[PreferencePair]):
         self._check(avoid=model.config.pad_token_id)
 
     def _check(self, *, avoid: int) -> None:
-        """Compare packed scores with the model's own, which looks for the last token that is no padding. Raises
-        UserError."""
-        checked = checked_ids(self._model.get_input_embeddings().num_embeddings, avoid=avoid)
+        """Compare scores with the model's own, which looks for the last token that is no padding. Raises UserError."""
+        vocabulary = self._model.get_input_embeddings().num_embeddings
+        checked = checked_ids(vocabulary, avoid=avoid)
         sequences = [(torch.tensor(ids), torch.zeros(len(ids), dtype=torch.bool)) for ids in checked]
         with torch.no_grad():
             expected = torch.cat([self._engine(torch.tensor([ids], device=self._device)) for ids in checked])
-            found = self._engine(pack_sequences(sequences, device=self._device))
         size = max(1.0, float(expected.abs().max()))
-        difference = float((found - expected).abs().mean()) / size
-        check_difference(difference, self._engine, what="scores", name=self._spec.model)
+
+        def compute(others: Sequence[int]) -> torch.Tensor:
+            found = self._engine(pack_sequences(beside(sequences, others), device=self._device))
+            return (found[1::2] - expected) / size
+
+        settle_path(
+            self._decoder,
+            compute,
+            others=neighbours(vocabulary),
+            what="scores",
+            name=self._spec.model,
+            device=self._device,
+        )
 
     def _compute(self, rows: Sequence[PreferencePair], minibatch: Minibatch) -> Computed:
         packed = nothing(device=self._device)

@@ -23,7 +23,7 @@ from transformers import AutoConfig, AutoModelForCausalLM
 from r1ray.algo.routing import SCORINGS, expert_load, expert_weights, moved_bias, sequence_loss, switch_loss
 from r1ray.config.router import RouterConfig
 from r1ray.errors import UserError
-from r1ray.learner.policy import Packed
+from r1ray.learner.packed import Packed
 from r1ray.weights.held import layer_of
 
 BIAS = "e_score_correction_bias"

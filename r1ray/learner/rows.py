@@ -13,7 +13,7 @@ from r1ray.algo.grpo import grpo_loss
 from r1ray.algo.mismatch import importance_weights
 from r1ray.algo.variants.entropy_bonus import entropy_bonus
 from r1ray.config import AlgoConfig
-from r1ray.learner.policy import Packed, nothing, pack_sequences
+from r1ray.learner.packed import Packed, nothing, pack_sequences
 from r1ray.types import BoolArray, Minibatch, SampleRef, Segment, Trajectory
 
 
@@ -48,7 +48,7 @@ def make_rows(
     device: torch.device,
     multiple: int = 1,
 ) -> Rows:
-    """Return the sampled trajectories as rows; ``multiple`` as of :func:`r1ray.learner.policy.pack_sequences`. No
+    """Return the sampled trajectories as rows; ``multiple`` as of :func:`r1ray.learner.packed.pack_sequences`. No
     samples give one row that weighs nothing, so that a rank without work can still take part in the collectives of a
     forward and backward pass."""
     if not samples:

@@ -6,14 +6,15 @@ import math
 from collections.abc import Sequence
 
 import torch
-from transformers import AutoModelForCausalLM
 
 from r1ray.algo.sft_loss import nll_loss
 from r1ray.config import LearnerConfig
 from r1ray.config.specs import LearnerSpec, RankSpec
 from r1ray.data.sft_examples import SFTExample
 from r1ray.learner.given_answers import Computed, SupervisedDeepSpeedLearner
-from r1ray.learner.policy import PolicyModel, check_policy, nothing, pack_sequences
+from r1ray.learner.packed import nothing, pack_sequences
+from r1ray.learner.policy import PolicyModel, check_policy
+from r1ray.runtime.model_class import auto_class
 from r1ray.types import Minibatch
 
 
@@ -24,7 +25,7 @@ class SFTLearner(SupervisedDeepSpeedLearner[SFTExample]):
 
     def __init__(self, config: LearnerConfig, spec: LearnerSpec, rank: RankSpec) -> None:
         super().__init__(config, spec, rank)
-        model = self._load(AutoModelForCausalLM)
+        model = self._load(auto_class(spec.model))
         self._start(PolicyModel(self._prepare(model), sequence_group=self._sequence_group), model)
         check_policy(self._engine, name=spec.model, device=self._device, multiple=config.sequence_parallel_size)
 

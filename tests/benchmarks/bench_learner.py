@@ -27,7 +27,7 @@ from transformers.utils import logging
 from r1ray.algo.batching import plan_shards
 from r1ray.config import AlgoConfig, LearnerConfig
 from r1ray.config.specs import LearnerSpec, RankSpec
-from r1ray.learner.attention import NAME
+from r1ray.learner.attention import PACKED
 from r1ray.learner.grpo import GRPOLearner
 from r1ray.learner.rows import make_rows
 from r1ray.rollout.engine import one_segment
@@ -89,7 +89,7 @@ class BareLoop:
     """What anybody would write."""
 
     def __init__(self, folder: Path) -> None:
-        self.model: Any = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, attn_implementation=NAME)
+        self.model: Any = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, attn_implementation=PACKED)
         self.model.train()
         self.optimizer = torch.optim.AdamW(self.model.parameters(), lr=1e-6)
 

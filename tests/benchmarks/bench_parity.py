@@ -44,7 +44,8 @@ def measure(folder: str, dtype: str) -> None:
 
     from r1ray.cluster.publish import disparity
     from r1ray.config import WeightsConfig
-    from r1ray.learner.policy import PolicyModel, pack_sequences
+    from r1ray.learner.packed import pack_sequences
+    from r1ray.learner.policy import PolicyModel
     from r1ray.loop.upkeep.parity import KL, MEAN, is_suspicious
 
     llm = LLM(

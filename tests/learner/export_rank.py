@@ -17,7 +17,7 @@ import torch.distributed as dist
 from r1ray.config import LearnerConfig
 from r1ray.config.specs import LearnerSpec, RankSpec
 from r1ray.data.sft_examples import PreferencePair, SFTExample
-from r1ray.learner.policy import pack_sequences
+from r1ray.learner.packed import pack_sequences
 from r1ray.learner.preference import PreferenceLearner
 from r1ray.learner.sft import SFTLearner
 from r1ray.loop.supervised_loop import plan_step

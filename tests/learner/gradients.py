@@ -14,7 +14,7 @@ from r1ray.algo.batching import plan_shards
 from r1ray.algo.kl import kl_estimate
 from r1ray.algo.variants.kl_in_reward import kl_advantages
 from r1ray.config import AlgoConfig
-from r1ray.learner.policy import Packed
+from r1ray.learner.packed import Packed
 from r1ray.learner.rows import Rows, charge_kl, make_rows, microbatch_loss
 from r1ray.rollout.engine import one_segment
 from r1ray.types import SampleRef, Trajectory, VersionSpan

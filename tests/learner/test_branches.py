@@ -24,7 +24,8 @@ from r1ray.config.algo import (
     RATIOS,
     SURROGATES,
 )
-from r1ray.learner.policy import Packed, PolicyModel
+from r1ray.learner.packed import Packed
+from r1ray.learner.policy import PolicyModel
 from r1ray.types import Segment, Trajectory, VersionSpan
 from tests.learner.gradients import ONE_MICROBATCH, TinyPolicy, advantages_of, gradient, lengths_of, make_batch
 

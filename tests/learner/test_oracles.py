@@ -21,7 +21,7 @@ from r1ray.algo.grpo import grpo_loss
 from r1ray.algo.kl import kl_estimate
 from r1ray.commands.compose import compose
 from r1ray.config import AlgoConfig
-from r1ray.learner.policy import nothing
+from r1ray.learner.packed import nothing
 from r1ray.learner.rows import Rows, microbatch_loss
 from r1ray.types import Minibatch
 

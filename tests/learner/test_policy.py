@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
 
 from r1ray.errors import UserError
-from r1ray.learner.attention import LIKE, plan_layout
-from r1ray.learner.policy import TOLERANCE, Packed, PolicyModel, check_policy, pack_sequences
+from r1ray.learner.decoder import recompute_layers
+from r1ray.learner.packed import Packed, pack_sequences
+from r1ray.learner.paths import TOLERANCE
+from r1ray.learner.policy import PolicyModel, check_policy
+from tests.learner.families import make
 
 
 def load(folder: Path) -> Any:
@@ -56,9 +57,9 @@ def test_packed_sequences_give_what_each_gives_alone(folder: str, request: pytes
 def test_packed_sequences_have_the_gradient_of_each_alone(llama_folder: Path, checkpointing: bool) -> None:
     ours, theirs = load(llama_folder), load(llama_folder)
     if checkpointing:
-        ours.gradient_checkpointing_enable({"use_reentrant": False})
+        recompute_layers(ours)
     weights = torch.linspace(-1, 1, sum(len(row) - start for row, start in zip(ROWS, PROMPTS, strict=True)))
-    (PolicyModel(ours.train())(packed(ROWS, PROMPTS, multiple=8), 1.0)[0] * weights).sum().backward()
+    (PolicyModel(ours)(packed(ROWS, PROMPTS, multiple=8), 1.0)[0] * weights).sum().backward()
     (alone(theirs, 1.0)[0] * weights).sum().backward()
     for (name, a), b in zip(ours.named_parameters(), theirs.parameters(), strict=True):
         assert torch.allclose(a.grad, b.grad, atol=1e-5), name
@@ -100,16 +101,6 @@ def test_a_sliding_window_is_kept() -> None:
         logp, _ = PolicyModel(ours)(packed(ROWS, PROMPTS), 1.0)
         assert torch.allclose(logp, alone(theirs, 1.0)[0], atol=1e-4)
         assert not torch.allclose(logp, alone(sliding(window=None), 1.0)[0], atol=1e-2), "else this shows nothing"
-
-
-@given(st.lists(st.integers(1, 40), min_size=1, max_size=30))
-def test_a_layout_holds_every_token_once_and_pads_little(lengths: list[int]) -> None:
-    layout = plan_layout(lengths, device=CPU)
-    places = torch.cat([group.place_BT[group.real_BT] for group in layout.groups])
-    assert places.sort().values.tolist() == list(range(sum(lengths)))
-    assert places[layout.inverse_N].tolist() == list(range(sum(lengths)))
-    assert sum(group.place_BT.numel() for group in layout.groups) <= sum(lengths) / LIKE
-    assert layout.starts.tolist() == [0, *torch.tensor(lengths).cumsum(0).tolist()]
 
 
 DTYPES = pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=["float32", "bfloat16"])
@@ -160,65 +151,30 @@ def test_rounding_in_bfloat16_is_not_taken_for_another_model() -> None:
     assert (found - own).abs().max() > TOLERANCE[torch.bfloat16] and own.mean() < -10
 
 
-def capped() -> Any:
-    from transformers import Gemma2Config, Gemma2ForCausalLM
-
-    config = Gemma2Config(
-        vocab_size=64,
-        hidden_size=32,
-        intermediate_size=32,
-        num_hidden_layers=1,
-        num_attention_heads=1,
-        num_key_value_heads=1,
-        head_dim=32,
-        final_logit_softcapping=0.5,
-        attn_logit_softcapping=None,
-        initializer_range=0.5,
-    )
-    return Gemma2ForCausalLM(config)
-
-
-def scaled() -> Any:
-    from transformers import GraniteConfig, GraniteForCausalLM
-
-    shape = {"hidden_size": 32, "intermediate_size": 32, "num_hidden_layers": 1, "num_attention_heads": 1}
-    config = GraniteConfig(
-        vocab_size=64,
-        num_key_value_heads=1,
-        initializer_range=0.5,
-        logits_scaling=4.0,
-        **shape,  # type: ignore[arg-type]
-    )
-    return GraniteForCausalLM(config)
+@DTYPES
+@pytest.mark.parametrize(("family", "path"), [("gemma2", "packed"), ("mamba", "padded"), ("bloom", "padded")])
+def test_a_model_is_computed_by_the_first_path_that_is_right(family: str, path: str, dtype: torch.dtype) -> None:
+    assert check_policy(PolicyModel(make(family).to(dtype)), name="mine", device=CPU) == path
 
 
 @DTYPES
-@pytest.mark.parametrize("make", [capped, scaled])
-def test_a_model_that_caps_or_scales_its_logits_is_refused(make: Callable[[], Any], dtype: torch.dtype) -> None:
+def test_a_model_that_looks_ahead_is_refused(dtype: torch.dtype) -> None:
+    from transformers import BertConfig, BertLMHeadModel
+
     torch.manual_seed(0)
-    with pytest.raises(UserError, match=r"model=mine: .* differ from the model's own by .* nats") as raised:
-        check(make(), dtype)
+    shape = {"hidden_size": 32, "intermediate_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2}
+    model = BertLMHeadModel(BertConfig(vocab_size=64, initializer_range=0.5, **shape))
+    with pytest.raises(UserError, match=r"model=mine: .* differ from the model's own .* causal") as raised:
+        check(model, dtype)
     assert ("learner.dtype=float32" in str(raised.value)) == (dtype == torch.bfloat16)
 
 
-def test_a_model_with_soft_capped_attention_is_refused() -> None:
-    from transformers import Gemma2Config, Gemma2ForCausalLM
-
-    shape = {"hidden_size": 32, "intermediate_size": 32, "num_hidden_layers": 1, "num_attention_heads": 1}
-    model = Gemma2ForCausalLM(Gemma2Config(vocab_size=64, num_key_value_heads=1, head_dim=32, **shape))
-    with pytest.raises(UserError, match="Gemma2Attention: the learner's attention has neither soft-capping nor sinks"):
-        check(model, torch.float32)
-
-
-@DTYPES
-def test_a_model_that_mixes_packed_sequences_is_refused(dtype: torch.dtype) -> None:
-    """One whose layers do more than attention: here, a state that runs on."""
-    from transformers import MambaConfig, MambaForCausalLM
-
-    torch.manual_seed(0)
-    config = MambaConfig(vocab_size=64, hidden_size=32, state_size=4, num_hidden_layers=1, initializer_range=0.5)
-    with pytest.raises(UserError):
-        check(MambaForCausalLM(config), dtype)
+def test_tokens_of_padded_rows_are_counted() -> None:
+    policy = PolicyModel(make("mamba"))
+    rows = packed([[5, 9, 12, 7], [8, 4, 21], [9]], [1, 1, 1])
+    assert policy.decoder.num_computed(rows) == 8
+    check_policy(policy, name="mine", device=CPU)
+    assert policy.decoder.num_computed(rows) == 4 + 4 + 1, "the second row is padded to the length of the first"
 
 
 def test_a_head_that_is_no_plain_linear_layer_is_refused(llama_folder: Path) -> None:

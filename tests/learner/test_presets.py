@@ -20,7 +20,7 @@ from r1ray.algo.variants.kl_in_reward import kl_advantages
 from r1ray.commands.compose import compose
 from r1ray.config import AlgoConfig
 from r1ray.config.folder import config_folder
-from r1ray.learner.policy import nothing
+from r1ray.learner.packed import nothing
 from r1ray.learner.rows import Rows, charge_kl, make_rows, microbatch_loss
 from r1ray.types import Minibatch
 from tests.learner.gradients import CPU, ONE_MICROBATCH, TinyPolicy, advantages_of, gradient, lengths_of, make_batch

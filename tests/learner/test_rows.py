@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from r1ray.config import AlgoConfig
 from r1ray.config.algo import AGGREGATIONS
-from r1ray.learner.policy import pack_sequences
+from r1ray.learner.packed import pack_sequences
 from r1ray.learner.rows import Rows, make_rows, microbatch_loss
 from r1ray.rollout.engine import one_segment
 from r1ray.types import Minibatch, SampleRef, Segment, Trajectory, VersionSpan

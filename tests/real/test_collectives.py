@@ -34,8 +34,7 @@ of a last one of 8 lies on one rank alone."""
 
 def model(folder: Path, *, tied: bool) -> Path:
     import torch
-    from tokenizers import Tokenizer, models
-    from transformers import PreTrainedTokenizerFast, Qwen3Config, Qwen3ForCausalLM
+    from transformers import Qwen3Config, Qwen3ForCausalLM
 
     torch.manual_seed(0)
     config = Qwen3Config(
@@ -49,20 +48,28 @@ def model(folder: Path, *, tied: bool) -> Path:
         initializer_range=0.5,
         tie_word_embeddings=tied,
     )
-    Qwen3ForCausalLM(config).save_pretrained(folder)
+    return saved(Qwen3ForCausalLM(config), folder)
+
+
+def saved(model: Any, folder: Path) -> Path:
+    """Save a model with a tokenizer of two tokens."""
+    from tokenizers import Tokenizer, models
+    from transformers import PreTrainedTokenizerFast
+
+    model.save_pretrained(folder)
     tokenizer = Tokenizer(models.WordLevel({"a": 0, "</s>": 1}, unk_token="a"))
     PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token="</s>", pad_token="</s>").save_pretrained(folder)
     return folder
 
 
-def completions() -> list[Trajectory]:
+def completions(vocabulary: int) -> list[Trajectory]:
     rng = np.random.default_rng(0)
     return [
         one_segment(
             group_id=f"0/{index}",
             index=index,
-            prompt_token_ids=rng.integers(0, VOCABULARY, prompt).astype(np.int32),
-            token_ids=rng.integers(0, VOCABULARY, length).astype(np.int32),
+            prompt_token_ids=rng.integers(0, vocabulary, prompt).astype(np.int32),
+            token_ids=rng.integers(0, vocabulary, length).astype(np.int32),
             logprobs=np.full(length, -12.0, dtype=np.float32),
             text="",
             versions=(VersionSpan(0, 0, length),),
@@ -71,25 +78,26 @@ def completions() -> list[Trajectory]:
     ]
 
 
-def examples() -> list[SFTExample]:
+def examples(vocabulary: int) -> list[SFTExample]:
     return [
         SFTExample(
             id=row.group_id,
             token_ids=np.concatenate([row.prompt_token_ids, row.segments[0].token_ids]),
             loss_mask=np.arange(row.num_row_tokens) >= len(row.prompt_token_ids),
         )
-        for row in completions()
+        for row in completions(vocabulary)
     ]
 
 
-def pairs() -> list[PreferencePair]:
-    rows = examples()
+def pairs(vocabulary: int) -> list[PreferencePair]:
+    rows = examples(vocabulary)
     others = (*rows[1:], rows[0])
     return [PreferencePair(row, other, 0.0) for row, other in zip(rows, others, strict=True)]
 
 
 ROWS: dict[str, Any] = {"grpo": completions, "sft": examples, "preference": pairs}
-JOBS: dict[str, tuple[str, Plan, dict[str, Any]]] = {
+Jobs = dict[str, tuple[str, Plan, dict[str, Any]]]
+JOBS: Jobs = {
     "grpo": ("grpo", UNLIKE, {}),
     "grpo checkpointed": ("grpo", UNLIKE, {"gradient_checkpointing": True}),
     "grpo ulysses": ("grpo", TOGETHER, {"sequence_parallel_size": 2}),
@@ -98,16 +106,16 @@ JOBS: dict[str, tuple[str, Plan, dict[str, Any]]] = {
 }
 
 
-def by_name(kind: str) -> dict[str, Any]:
+def by_name(kind: str, vocabulary: int) -> dict[str, Any]:
     """The rows, by what shards call them."""
-    rows = ROWS[kind]()
+    rows = ROWS[kind](vocabulary)
     return by_id(rows) if kind == "grpo" else by_number(rows)
 
 
 def make_shards(kind: str, plan: Plan) -> list[Shard]:
     tokens = [prompt + completion for prompt, completion in LENGTHS]
     advantages = [1.0, -0.5, -0.7]
-    names = list(by_name(kind))
+    names = list(by_name(kind, VOCABULARY))
     return [
         Shard(
             learner_version=0,
@@ -129,19 +137,19 @@ def make_shards(kind: str, plan: Plan) -> list[Shard]:
 Found = dict[tuple[str, int], tuple[StepStats, dict[str, int]]]
 
 
-def run(out: Path, models: dict[bool, Path], *, world_size: int) -> Found:
+def run(out: Path, models: dict[bool, Path], *, world_size: int, asked: Jobs, vocabulary: int) -> Found:
     """Every job by so many ranks; one rank has all rows, and no ZeRO."""
     out.mkdir()
     jobs = {}
-    for name, (kind, plan, settings) in JOBS.items():
-        alone = {"num_ranks": 1, "zero_stage": 0}
+    for name, (kind, plan, settings) in asked.items():
+        alone = {"num_ranks": 1, "zero_stage": 0, "sequence_parallel_size": 1}
         jobs[name] = {
             "kind": kind,
             "model": str(models[kind != "sft"]),
             "algo": ALGO,
-            "learner": LEARNER | (settings if world_size > 1 else alone),
+            "learner": LEARNER | settings | ({} if world_size > 1 else alone),
             "shards": make_shards(kind, plan if world_size > 1 else [[[0], [1], [2]]]),
-            "rows": by_name(kind),
+            "rows": by_name(kind, vocabulary),
         }
     path = out / "jobs.pickle"
     path.write_bytes(pickle.dumps(jobs))
@@ -155,7 +163,7 @@ def run(out: Path, models: dict[bool, Path], *, world_size: int) -> Found:
     assert ended == [0] * world_size, "\n".join(log.read_text()[-3000:] for log in logs)
     return {
         (name, rank): pickle.loads((out / f"{name}-rank{rank}.pickle").read_bytes())
-        for name in JOBS
+        for name in asked
         for rank in range(world_size)
     }
 
@@ -165,7 +173,10 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> tuple[Found, Found]:
     """Of one rank, and of two."""
     folder = tmp_path_factory.mktemp("collectives")
     models = {tied: model(folder / f"tied-{tied}", tied=tied) for tied in (True, False)}
-    return run(folder / "one", models, world_size=1), run(folder / "two", models, world_size=2)
+    one, two = (
+        run(folder / str(ranks), models, world_size=ranks, asked=JOBS, vocabulary=VOCABULARY) for ranks in (1, 2)
+    )
+    return one, two
 
 
 @pytest.mark.parametrize("name", JOBS)

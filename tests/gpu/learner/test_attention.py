@@ -8,7 +8,8 @@ import pytest
 import torch
 from torch.nn.attention.varlen import varlen_attn
 
-from r1ray.learner.attention import packed_attention, plan_layout
+from r1ray.learner.attention import packed_attention
+from r1ray.learner.layout import plan_layout
 from tests.gpu.learner import conftest
 from tests.gpu.learner.conftest import Place, relative_error
 

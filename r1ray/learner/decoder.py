@@ -1,0 +1,134 @@
+"""A model's decoder over many sequences: packed in one row where its layers keep them apart, else in padded rows.
+
+    Packed --packed--> one row, attention within each sequence            \\
+                                                                            hidden states in the order of the row
+    Packed --padded--> a batch of rows for each group of like length      /
+"""
+
+from __future__ import annotations
+
+import inspect
+from functools import partial
+from typing import Any, Literal
+
+import torch
+import torch.distributed as dist
+from torch.utils.checkpoint import checkpoint
+from transformers import PreTrainedModel
+from transformers.modeling_layers import GradientCheckpointingLayer
+
+from r1ray.errors import UserError
+from r1ray.learner.attention import PACKED, ROWS
+from r1ray.learner.packed import Packed
+
+Path = Literal["packed", "padded", "eager"]
+ATTENTION: dict[Path, str] = {"packed": PACKED, "padded": ROWS, "eager": "eager"}
+
+
+def decoder_of(model: Any) -> Any:
+    """Return the part of a causal language model that makes hidden states of token ids."""
+    found = model.get_decoder()
+    while found.get_output_embeddings() is not None:  # Llama 4 names its decoder otherwise, and gives the whole model
+        found = next(part for part in found.children() if isinstance(part, PreTrainedModel))
+    return found
+
+
+class Decoder:
+    """Calls the decoder of a transformers model, which stays the owner of its parameters."""
+
+    def __init__(self, model: Any, body: Any, *, sequence_group: Any = None) -> None:
+        """
+        Args:
+            body: the part of ``model`` that makes hidden states of token ids.
+            sequence_group: ranks that compute each row together, a part of its tokens each (Ulysses): packed alone.
+        """
+        self._model, self._body, self._group = model, body, sequence_group
+        self.use("packed" if self.can("packed") or self.is_split else "padded")
+
+    @property
+    def is_split(self) -> bool:
+        """Say whether ranks share the tokens of a row."""
+        return self._group is not None
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Return that of the parameters."""
+        return next(self._model.parameters()).dtype
+
+    def can(self, path: Path) -> bool:
+        """Say whether a path can be tried. A decoder that takes no positions and passes nothing on to its layers
+        cannot be told where sequences begin."""
+        if path != "packed":
+            return not self.is_split
+        accepted = inspect.signature(self._body.forward).parameters
+        return "position_ids" in accepted and any(each.kind is each.VAR_KEYWORD for each in accepted.values())
+
+    def use(self, path: Path) -> None:
+        """Compute by this path from now on."""
+        self.path: Path = path
+        if self._model._can_set_attn_implementation():  # else it only warns, again and again
+            self._model.set_attn_implementation(ATTENTION[path])
+
+    def num_computed(self, packed: Packed) -> int:
+        """Count the tokens that are computed, padding included."""
+        if self.path == "packed":
+            return len(packed.input_ids_N)
+        return sum(group.place_BT.numel() for group in packed.layout.groups)
+
+    def hidden(self, packed: Packed, part: slice) -> torch.Tensor:
+        """Hidden states [n, H] of the tokens within ``part`` of the row."""
+        if self.path != "packed":
+            return self._padded(packed)[part]
+        found: torch.Tensor = self._body(
+            input_ids=packed.input_ids_N[part].unsqueeze(0),
+            position_ids=packed.position_ids_N[part].unsqueeze(0),
+            use_cache=False,
+            layout=packed.layout,
+            sequence_group=self._group,
+        )[0]
+        return found[0]
+
+    def _padded(self, packed: Packed) -> torch.Tensor:
+        """Compute a batch of rows for each group of like length. There is no mask: padding comes after all that is
+        real, and no layer of a causal model looks ahead."""
+        groups = packed.layout.groups
+        outs = [self._rows(packed.input_ids_N[group.place_BT])[group.real_BT] for group in groups]
+        nothing = torch.zeros(1, 2, dtype=torch.int64, device=packed.input_ids_N.device)
+        calls = self._num_calls(len(groups), device=nothing.device)
+        outs += [self._rows(nothing)[0] for _ in range(calls - len(groups))]
+        return torch.cat(outs)[packed.layout.inverse_N]
+
+    def _rows(self, ids_BT: torch.Tensor) -> torch.Tensor:
+        found: torch.Tensor = self._body(input_ids=ids_BT, use_cache=False)[0]
+        return found
+
+    def _num_calls(self, own: int, *, device: torch.device) -> int:
+        """Count the calls that every rank makes: under ZeRO 3 each of them gathers the parameters of all layers."""
+        if not hasattr(next(self._model.parameters()), "ds_id"):
+            return own
+        most = torch.tensor(own, device=device)
+        dist.all_reduce(most, op=dist.ReduceOp.MAX)
+        return int(most)
+
+    def own_logits(self, ids_1T: torch.Tensor) -> torch.Tensor:
+        """Compute the logits of one sequence by the model as transformers has it."""
+        path = self.path
+        self.use("eager")
+        try:
+            logits: torch.Tensor = self._model(input_ids=ids_1T, use_cache=False).logits
+        finally:
+            self.use(path)
+        return logits
+
+
+def recompute_layers(model: Any) -> None:
+    """Drop what the layers of a model compute after the forward pass, and compute it again in the backward pass.
+    (transformers does so only for a model that is in training mode, with its dropout.) Raises UserError."""
+    layers = [layer for layer in model.modules() if isinstance(layer, GradientCheckpointingLayer)]
+    if not layers:
+        raise UserError(
+            f"learner.gradient_checkpointing=true: {type(model).__name__} has no layers that can be computed again; "
+            "needs false."
+        )
+    for layer in layers:
+        layer.forward = partial(checkpoint, layer.forward, use_reentrant=False, preserve_rng_state=False)
