@@ -185,6 +185,7 @@ def _rows(
         mask = ((behind_TT >= 0) & (behind_TT < (window or len(column))))[None, None]
     if is_written_out:
         return _by_scores(query, key, value, mask, scaling=scaling, softcap=softcap, sinks_H=sinks_H)
+    out: torch.Tensor
     out, _ = sdpa_attention_forward(module, query, key, value, mask, scaling=scaling, is_causal=True)
     return out
 

@@ -53,7 +53,8 @@ class Decoder:
     @property
     def dtype(self) -> torch.dtype:
         """Return that of the parameters."""
-        return next(self._model.parameters()).dtype
+        parameter: torch.Tensor = next(self._model.parameters())
+        return parameter.dtype
 
     def can(self, path: Path) -> bool:
         """Say whether a path can be tried. A decoder that takes no positions and passes nothing on to its layers

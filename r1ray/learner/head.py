@@ -60,6 +60,7 @@ def as_logprob_head(model: Any) -> LogprobHead:
             "layer, and no adapters there (learner.lora.targets)."
         )
     head.__class__ = LogprobHead
+    assert isinstance(head, LogprobHead)
     return head
 
 

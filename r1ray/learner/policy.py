@@ -103,6 +103,7 @@ def check_policy(policy: Any, *, name: str, device: torch.device, multiple: int 
     expected_N = torch.cat(expected)
 
     def compute(others: Sequence[int]) -> torch.Tensor:
+        found: torch.Tensor
         found, _ = policy(pack_sequences(beside(sequences, others), device=device, multiple=multiple), 1.0)
         return found - expected_N
 

@@ -78,7 +78,7 @@ class PreferenceLearner(SupervisedDeepSpeedLearner[PreferencePair]):
         size = max(1.0, float(expected.abs().max()))
 
         def compute(others: Sequence[int]) -> torch.Tensor:
-            found = self._engine(pack_sequences(beside(sequences, others), device=self._device))
+            found: torch.Tensor = self._engine(pack_sequences(beside(sequences, others), device=self._device))
             return (found[1::2] - expected) / size
 
         settle_path(

@@ -18,12 +18,14 @@ from typing import Any
 
 import torch
 import torch.distributed as dist
-from transformers import AutoConfig, AutoModelForCausalLM
+from transformers import AutoConfig
 
 from r1ray.algo.routing import SCORINGS, expert_load, expert_weights, moved_bias, sequence_loss, switch_loss
 from r1ray.config.router import RouterConfig
 from r1ray.errors import UserError
 from r1ray.learner.packed import Packed
+from r1ray.runtime.model_class import auto_class
+from r1ray.runtime.remote_code import is_allowed
 from r1ray.weights.held import layer_of
 
 BIAS = "e_score_correction_bias"
@@ -34,7 +36,9 @@ TOLERANCE = 2e-2
 def check_routers(model: str, config: RouterConfig) -> None:
     """Raise UserError where a model has not the routers that the configuration needs, from its config.json alone."""
     with torch.device("meta"):
-        made = AutoModelForCausalLM.from_config(AutoConfig.from_pretrained(model))
+        made = auto_class(model).from_config(
+            AutoConfig.from_pretrained(model, trust_remote_code=is_allowed()), trust_remote_code=is_allowed()
+        )
     Routers(made, config)
 
 

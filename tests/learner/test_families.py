@@ -60,6 +60,6 @@ def test_the_gradient_of_every_family_is_that_of_each_row_alone(family: str) -> 
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("family", sorted(FAMILIES))
+@pytest.mark.parametrize("family", ["falcon", "gpt_oss", "lfm2", "llama", "mamba", "mpt", "qwen3_5_text"])
 def test_recomputed_layers_give_the_same_gradient(family: str) -> None:
     check(family, recomputes=True)

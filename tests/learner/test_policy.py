@@ -170,7 +170,7 @@ def test_a_model_that_looks_ahead_is_refused(dtype: torch.dtype) -> None:
 
 
 def test_tokens_of_padded_rows_are_counted() -> None:
-    policy = PolicyModel(make("mamba"))
+    policy = PolicyModel(make("lfm2"))
     rows = packed([[5, 9, 12, 7], [8, 4, 21], [9]], [1, 1, 1])
     assert policy.decoder.num_computed(rows) == 8
     check_policy(policy, name="mine", device=CPU)

@@ -13,7 +13,8 @@ from transformers.models.qwen3_moe.modeling_qwen3_moe import load_balancing_loss
 
 from r1ray.config.router import RouterConfig
 from r1ray.errors import UserError
-from r1ray.learner.policy import Packed, PolicyModel, pack_sequences
+from r1ray.learner.packed import Packed, pack_sequences
+from r1ray.learner.policy import PolicyModel
 from r1ray.learner.routers import Routers
 from tests.learner.mixtures import make_mixture
 

@@ -142,12 +142,12 @@ def run(out: Path, models: dict[bool, Path], *, world_size: int, asked: Jobs, vo
     out.mkdir()
     jobs = {}
     for name, (kind, plan, settings) in asked.items():
-        alone = {"num_ranks": 1, "zero_stage": 0, "sequence_parallel_size": 1}
+        alone: dict[str, Any] = {"num_ranks": 1, "zero_stage": 0, "sequence_parallel_size": 1}
         jobs[name] = {
             "kind": kind,
             "model": str(models[kind != "sft"]),
             "algo": ALGO,
-            "learner": LEARNER | settings | ({} if world_size > 1 else alone),
+            "learner": {**LEARNER, **settings, **({} if world_size > 1 else alone)},
             "shards": make_shards(kind, plan if world_size > 1 else [[[0], [1], [2]]]),
             "rows": by_name(kind, vocabulary),
         }

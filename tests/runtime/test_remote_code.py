@@ -32,8 +32,10 @@ def calls() -> list[tuple[Path, ast.Call]]:
     found = []
     for path in sorted(SOURCES.rglob("*.py")):
         for node in ast.walk(ast.parse(path.read_text())):
-            is_load = isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in MAKERS
-            if is_load and "examples" not in path.parts and ast.unparse(node.func.value) != "GenerationConfig":
+            if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Attribute):
+                continue
+            is_load = node.func.attr in MAKERS and ast.unparse(node.func.value) != "GenerationConfig"
+            if is_load and "examples" not in path.parts:
                 found.append((path, node))
     return found
 
