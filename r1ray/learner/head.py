@@ -65,25 +65,34 @@ def as_logprob_head(model: Any) -> LogprobHead:
 
 
 class Surroundings:
-    """What a model does before and after its output layer."""
+    """The steps of a model before and after its output layer."""
 
     def __init__(self, model: Any, head: LogprobHead) -> None:
         self._model, self._head = model, head
 
     @cached_property
     def _is_plain_before(self) -> bool:
-        return self._is_plain(self._before, self._model.config.get_text_config().hidden_size)
+        values = self._samples(self._model.config.get_text_config().hidden_size)
+        with torch.no_grad():
+            return bool(torch.equal(self._before(values), values))
 
     @cached_property
     def _is_plain_after(self) -> bool:
-        return self._is_plain(self._after, self._head.out_features)
-
-    def _is_plain(self, function: Function, width: int) -> bool:
-        """Try a function of [1, 2, width], numbers from -3 to 3."""
-        weight = self._head.weight
-        values = torch.linspace(-3, 3, 2 * width, dtype=weight.dtype, device=weight.device).view(1, 2, width)
+        """Raise UserError where a logit's result depends on others: the vocabulary is taken a part at a time."""
+        values = self._samples(self._head.out_features)
         with torch.no_grad():
-            return bool(torch.equal(function(values), values))
+            whole, parts = self._after(values), [self._after(part) for part in values.chunk(2, dim=-1)]
+        if not torch.equal(torch.cat(parts, dim=-1), whole):
+            raise UserError(
+                f"{type(self._model).__name__}: what it makes of its logits is not made of each by itself; the learner "
+                "needs functions of single logits, such as scaling and soft-capping."
+            )
+        return bool(torch.equal(whole, values))
+
+    def _samples(self, width: int) -> torch.Tensor:
+        """Numbers from -3 to 3, [1, 2, width]."""
+        weight = self._head.weight
+        return torch.linspace(-3, 3, 2 * width, dtype=weight.dtype, device=weight.device).view(1, 2, width)
 
     def before(self, hidden_NH: torch.Tensor) -> torch.Tensor:
         """Return what the output layer gets of hidden states."""
