@@ -1,4 +1,4 @@
-"""What a model does around its output layer is found, and done to one part of the vocabulary at a time."""
+"""Steps around a model's output layer are found, and done to one part of the vocabulary at a time."""
 
 from __future__ import annotations
 
