@@ -93,10 +93,10 @@ class Decoder:
         """Compute a batch of rows for each group of like length. There is no mask: padding comes after all that is
         real, and no layer of a causal model looks ahead."""
         groups = packed.layout.groups
+        num_calls = self._num_calls(len(groups), device=packed.input_ids_N.device)
         outs = [self._rows(packed.input_ids_N[group.place_BT])[group.real_BT] for group in groups]
         nothing = torch.zeros(1, 2, dtype=torch.int64, device=packed.input_ids_N.device)
-        calls = self._num_calls(len(groups), device=nothing.device)
-        outs += [self._rows(nothing)[0] for _ in range(calls - len(groups))]
+        outs += [self._rows(nothing)[0] for _ in range(num_calls - len(groups))]
         return torch.cat(outs)[packed.layout.inverse_N]
 
     def _rows(self, ids_BT: torch.Tensor) -> torch.Tensor:
@@ -104,7 +104,8 @@ class Decoder:
         return found
 
     def _num_calls(self, own: int, *, device: torch.device) -> int:
-        """Count the calls that every rank makes: under ZeRO 3 each of them gathers the parameters of all layers."""
+        """Count the calls that every rank makes: under ZeRO 3 each of them gathers the parameters of all layers. It
+        is asked before the first call, so that ranks do all of it in the same order."""
         if not hasattr(next(self._model.parameters()), "ds_id"):
             return own
         most = torch.tensor(own, device=device)
