@@ -26,6 +26,11 @@ def check_served(model: str, *, key: str = "model") -> None:
 
     config = transformers.AutoConfig.from_pretrained(model, trust_remote_code=is_allowed())
     names, known = list(config.architectures or ()), served(TEXT) | served(IMAGES)
+    if served(IMAGES).intersection(names) and importlib.util.find_spec("torchvision") is None:
+        raise UserError(
+            f"{key}={model}: vLLM's {names[0]} imports torchvision, also to serve its language model alone, and it is "
+            "not installed; needs the torchvision that belongs to the installed torch."
+        )
     if not known or any(name in known for name in names):
         return
     classes = [getattr(transformers, name, None) for name in names]

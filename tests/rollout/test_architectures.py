@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 from pathlib import Path
 
@@ -24,6 +25,15 @@ def test_the_registry_is_read() -> None:
 def test_models_that_read_images_are_told_apart(tmp_path: Path) -> None:
     assert reads_images(folder_of(tmp_path, "gemma3", "Gemma3ForConditionalGeneration"))
     assert not reads_images(folder_of(tmp_path, "gemma3_text", "Gemma3ForCausalLM"))
+
+
+def test_a_model_that_reads_images_needs_torchvision(tmp_path: Path) -> None:
+    folder = folder_of(tmp_path, "gemma3", "Gemma3ForConditionalGeneration")
+    if importlib.util.find_spec("torchvision"):
+        check_served(folder)
+    else:
+        with pytest.raises(UserError, match="Gemma3ForConditionalGeneration imports torchvision"):
+            check_served(folder)
 
 
 def test_a_model_that_vllm_serves_is_accepted(tmp_path: Path) -> None:
