@@ -109,7 +109,7 @@ def engine_args(config: RolloutConfig, spec: EngineSpec, part: EngineShardSpec |
     else:
         # Compiled graphs would keep the packed weights of the version they were traced with.
         arguments["enforce_eager"] = True
-    if missing := missing_router_settings(AutoConfig.from_pretrained(spec.model)):
+    if missing := missing_router_settings(AutoConfig.from_pretrained(spec.model, trust_remote_code=is_allowed())):
         arguments["hf_overrides"] = missing
     return AsyncEngineArgs(**(arguments | config.engine_args))
 

@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from itertools import accumulate
 from pathlib import Path
 
+from r1ray.runtime.remote_code import is_allowed
 from r1ray.types import Int32Array
 
 logger = logging.getLogger(__name__)
@@ -113,6 +114,6 @@ def _ends_of_file(path: Path) -> TokenEnds | None:
 def _ends_of_model(model: str) -> TokenEnds:
     from transformers import AutoTokenizer
 
-    tokenizer = AutoTokenizer.from_pretrained(model)
+    tokenizer = AutoTokenizer.from_pretrained(model, trust_remote_code=is_allowed())
     before = tokenizer("a", add_special_tokens=False)["input_ids"][-1]
     return TokenEnds(lambda ids: str(tokenizer.decode(list(ids), clean_up_tokenization_spaces=False)), before=before)
