@@ -137,7 +137,9 @@ def make_shards(kind: str, plan: Plan) -> list[Shard]:
 Found = dict[tuple[str, int], tuple[StepStats, dict[str, int]]]
 
 
-def run(out: Path, models: dict[bool, Path], *, world_size: int, asked: Jobs, vocabulary: int) -> Found:
+def run(
+    out: Path, models: dict[bool, Path], *, world_size: int, asked: Jobs, vocabulary: int, timeout_s: float = 200
+) -> Found:
     """Every job by so many ranks; one rank has all rows, and no ZeRO."""
     out.mkdir()
     jobs = {}
@@ -158,7 +160,7 @@ def run(out: Path, models: dict[bool, Path], *, world_size: int, asked: Jobs, vo
         "tests.real.collectives_rank",
         logs,
         lambda rank, port: [str(rank), str(world_size), str(port), str(path), str(out)],
-        timeout_s=200,
+        timeout_s=timeout_s,
     )
     assert ended == [0] * world_size, "\n".join(log.read_text()[-3000:] for log in logs)
     return {

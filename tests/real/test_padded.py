@@ -47,7 +47,10 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> list[Found]:
     folder = tmp_path_factory.mktemp("padded")
     model = hybrid(folder / "model")
     models = {True: model, False: model}
-    return [run(folder / str(ranks), models, world_size=ranks, asked=JOBS, vocabulary=VOCABULARY) for ranks in (1, 2)]
+    return [
+        run(folder / str(ranks), models, world_size=ranks, asked=JOBS, vocabulary=VOCABULARY, timeout_s=600)
+        for ranks in (1, 2)
+    ]
 
 
 @pytest.mark.parametrize("name", JOBS)
