@@ -15,7 +15,15 @@ from r1ray.cluster.host import Handle, address_and_port
 from r1ray.cluster.joining import connect
 from r1ray.cluster.learners import LearnerGroup
 from r1ray.cluster.newcomers import newcomers
-from r1ray.cluster.placement import Needs, Reservation, check_backend, learner_needs, model_section, training_needs
+from r1ray.cluster.placement import (
+    Needs,
+    Reservation,
+    check_backend,
+    check_replay,
+    learner_needs,
+    model_section,
+    training_needs,
+)
 from r1ray.cluster.publish import RayWeightSync
 from r1ray.cluster.ready import all_ready, engine_pool, ranks_ready, then_asleep
 from r1ray.cluster.recorder import RecorderProxy
@@ -86,11 +94,7 @@ async def launch(
         is_colocated=config.is_colocated,
     )
     backend = weight_backend(config.weights, need)
-    if learner.router.replay and not need.of("rollout").gpus:
-        raise UserError(
-            "learner.router.replay=true: engines on CPUs do not say which experts they chose; needs engines on GPUs, "
-            "or learner.router.replay=false."
-        )
+    check_replay(learner.router, need)
     sends_adapters = learner.lora.is_native(has_gpus=need.of("rollout").gpus > 0, engine_dtype=rollout.dtype)
     level = _sleep_level(config, sends_adapters=sends_adapters)
     spec = EngineSpec(

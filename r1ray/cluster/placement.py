@@ -31,6 +31,7 @@ from r1ray.config import (
     RolloutConfig,
     RunConfig,
 )
+from r1ray.config.router import RouterConfig
 from r1ray.errors import UserError
 
 logger = logging.getLogger(__name__)
@@ -475,6 +476,7 @@ def preflight(config: RunConfig | EvaluationConfig) -> None:
     need = needs(config, cluster_has_gpus=gpus > 0)
     if isinstance(config, RunConfig) and not config.only_learner:
         check_backend(config.weights.backend, need)
+        check_replay(config.learner.router, need)
     check_fits(need, cpus=available_cpus(), gpus=gpus)
     if problem := missing(need, [Node({"CPU": available_cpus(), "GPU": gpus})]):
         raise UserError(f"on this machine {problem}.")
@@ -487,6 +489,15 @@ def check_backend(backend: str, need: Needs) -> None:
         raise UserError(
             f"weights.backend={backend} needs GPUs in learner and rollout actors; a rank has {ranks}, an engine "
             f"{engines}: use gloo, or auto."
+        )
+
+
+def check_replay(router: RouterConfig, need: Needs) -> None:
+    """Raise UserError if the learner is to take experts that engines without a GPU chose."""
+    if router.replay and not need.of("rollout").gpus:
+        raise UserError(
+            "learner.router.replay=true: engines on CPUs do not say which experts they chose; needs engines on GPUs, "
+            "or false."
         )
 
 

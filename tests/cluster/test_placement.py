@@ -28,6 +28,7 @@ from r1ray.config import (
     WeightsConfig,
     decisive,
 )
+from r1ray.config.router import RouterConfig
 from r1ray.errors import UserError
 
 
@@ -171,6 +172,16 @@ def test_nccl_is_refused_before_ray_starts_where_the_machine_has_no_gpu(monkeypa
         preflight(config(weights=WeightsConfig(backend="nccl")))
     monkeypatch.setattr("r1ray.cluster.placement.local_gpus", lambda: 2)
     preflight(config(weights=WeightsConfig(backend="nccl")))
+
+
+def test_routing_replay_needs_engines_on_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = config(learner=LearnerConfig(router=RouterConfig(replay=True)))
+    monkeypatch.setattr("r1ray.cluster.placement.available_cpus", lambda: 4.0)
+    monkeypatch.setattr("r1ray.cluster.placement.local_gpus", lambda: 0)
+    with pytest.raises(UserError, match=r"learner.router.replay=true: engines on CPUs do not say"):
+        preflight(asked)
+    monkeypatch.setattr("r1ray.cluster.placement.local_gpus", lambda: 2)
+    preflight(asked)
 
 
 EIGHT = Node({"CPU": 64, "GPU": 8})

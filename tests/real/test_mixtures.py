@@ -9,11 +9,9 @@ import pytest
 from safetensors.torch import load_file
 
 from tests.real.mixtures import BIASED, OF_FAMILIES, mixture_folder
-from tests.real.running import SMALL, balanced, end, metrics, own, r1ray, start
+from tests.real.running import SMALL, balanced, metrics, own, r1ray
 
 pytestmark = [pytest.mark.real, pytest.mark.long]
-
-ON_REPLAY = ("learner.router.replay=true", "eval.every=0", "eval.final_num_prompts=0", "name=run")
 
 
 @pytest.fixture
@@ -52,14 +50,3 @@ def test_a_mixture_is_trained_and_its_engine_stays_with_the_learner(
     settings = json.loads((exported / "config.json").read_text())
     if model.name == "deepseek_v3":
         assert (settings["topk_method"], settings["scoring_func"]) == ("noaux_tc", "sigmoid")
-
-
-@pytest.mark.parametrize("model", ["qwen3_moe"], indirect=True)
-def test_routing_replay_is_refused_on_cpus(model: Path, tmp_path: Path, running_total: Path) -> None:
-    files = own(model, running_total / "train.parquet", None, tmp_path / "runs")
-    process = start("run", *files, *SMALL, "data.template=none", "data.max_prompt_tokens=16", *ON_REPLAY, cwd=tmp_path)
-    try:
-        printed, _ = process.communicate(timeout=240.0)
-    finally:
-        end(process)
-    assert process.returncode == 2 and "learner.router.replay=true: engines on CPUs do not say" in printed
