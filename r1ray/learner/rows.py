@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from r1ray.algo.aggregation import token_weights
-from r1ray.algo.grpo import grpo_loss
+from r1ray.algo.loss import grpo_loss
 from r1ray.algo.mismatch import importance_weights
 from r1ray.algo.variants.entropy_bonus import entropy_bonus
 from r1ray.config import AlgoConfig
@@ -131,7 +131,7 @@ def microbatch_loss(
     ref_logp_N: torch.Tensor | None = None,
     entropy_N: torch.Tensor | None = None,
 ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
-    """The loss and its metrics as of :func:`r1ray.algo.grpo.grpo_loss`; both add up over the micro-batches and ranks of
+    """The loss and its metrics as of :func:`r1ray.algo.loss.grpo_loss`; both add up over the micro-batches and ranks of
     a minibatch. Rows without work weigh nothing.
 
     Args:

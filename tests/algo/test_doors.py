@@ -9,8 +9,8 @@ import torch
 
 from r1ray.algo.advantage import Array, step_advantages
 from r1ray.algo.doors import BASELINES, EPSILON_PLACES, ESTIMATORS, RATIOS, SCALES, SURROGATES, Door
-from r1ray.algo.grpo import grpo_loss
 from r1ray.algo.inputs import AdvantageInputs, LossInputs
+from r1ray.algo.loss import grpo_loss
 from r1ray.config import algo
 
 DOORS = (

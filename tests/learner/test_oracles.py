@@ -17,8 +17,8 @@ import pytest
 import torch
 
 from r1ray.algo.advantage import step_advantages
-from r1ray.algo.grpo import grpo_loss
 from r1ray.algo.kl import kl_estimate
+from r1ray.algo.loss import grpo_loss
 from r1ray.commands.compose import compose
 from r1ray.config import AlgoConfig
 from r1ray.learner.packed import nothing

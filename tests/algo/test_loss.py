@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from r1ray.algo.aggregation import token_weights
-from r1ray.algo.grpo import grpo_loss
+from r1ray.algo.loss import grpo_loss
 
 ONE = torch.ones(1, dtype=torch.int64)
 
