@@ -36,7 +36,7 @@ def connect(address: str | None) -> tuple[float, float]:
                     ray.init(address=target, log_to_driver=False)
             except (ConnectionError, RuntimeError, ValueError, RayError) as error:
                 reason = str(error).partition("\n")[0]
-                raise UserError(f"{key}={target}: cannot be joined: {reason}") from error
+                raise UserError(f"{key}={target}: cannot be joined: {reason.rstrip('.')}. {_about_token()}") from error
         else:
             # "local": without an address Ray would join whatever cluster was last started on this machine.
             own = {"address": "local", "num_cpus": available_cpus(), "include_dashboard": False}
@@ -46,6 +46,14 @@ def connect(address: str | None) -> tuple[float, float]:
         head_watch.watch()
     total = ray.cluster_resources()
     return total.get("CPU", 0.0), total.get("GPU", 0.0)
+
+
+def _about_token() -> str:
+    """Return what may be amiss where a cluster answers and lets nobody in: its nodes take a token that is on their
+    disks without being asked to, and who joins them does not."""
+    if os.environ.get("RAY_AUTH_MODE") == "token":
+        return "It may have another token than RAY_AUTH_TOKEN or ~/.ray/auth_token has here."
+    return "If its nodes have a token (~/.ray/auth_token), set RAY_AUTH_MODE=token."
 
 
 _current: Scratch | None = None

@@ -6,6 +6,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 
+from r1ray.cluster import joining
 from r1ray.cluster.joining import connect, local_gpus
 from r1ray.cluster.placement import preflight
 from r1ray.cluster.reachable import why_unreachable
@@ -52,6 +53,21 @@ def test_a_job_server_is_not_joined() -> None:
         UserError, match=r"cluster\.address=http://head:8265: that is a job server, .* needs the HOST:PORT"
     ):
         connect("http://head:8265")
+
+
+def test_of_a_cluster_that_lets_nobody_in_the_token_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*arguments: object, **keywords: object) -> None:
+        raise ConnectionError("Failed to connect to Ray cluster at head:6379")
+
+    monkeypatch.setattr("ray.init", refuse)
+    monkeypatch.setattr(joining, "reachable", lambda address: ("cluster.address", address))
+    monkeypatch.setattr(joining, "_scratch", lambda *, has_own_cluster: None)
+    monkeypatch.delenv("RAY_AUTH_MODE", raising=False)
+    with pytest.raises(UserError, match=r"at head:6379\. If its nodes have a token .*, set RAY_AUTH_MODE=token\."):
+        connect("head:6379")
+    monkeypatch.setenv("RAY_AUTH_MODE", "token")
+    with pytest.raises(UserError, match="another token than RAY_AUTH_TOKEN"):
+        connect("head:6379")
 
 
 def test_what_does_not_answer_is_not_waited_for_for_ever() -> None:
