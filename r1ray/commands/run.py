@@ -56,8 +56,9 @@ def run_recipe(config: RunConfig) -> Path:
     from r1ray.stages.base import Context
     from r1ray.stages.inputs import check_inputs
     from r1ray.stages.lookups import check_names
-    from r1ray.stages.machine import check_memory
+    from r1ray.stages.machine import check_memory, placed_here
 
+    asked = placed_here(config)  # turns that are decided already could not be decided anew for what would fit
     config, stages = _planned(config)
     run_dir = run_folder(config)
     configs = configs_by_name(config, stages)
@@ -65,7 +66,7 @@ def run_recipe(config: RunConfig) -> Path:
     check_inputs(stages, run_dir)
     for stage_config in configs_of(config, stages):
         preflight(stage_config)
-    check_memory(config, configs)
+    check_memory(asked, configs_by_name(asked, stages))
     context = Context(run_dir, run_dir.parent / "artifacts")
     with reserved(run_dir):
         _run_alone(config, stages, context)

@@ -77,7 +77,8 @@ def test_a_hand_over_takes_its_bytes_over_pcie_and_over_the_devices_memory() -> 
     found = turns(plan)
     assert found.moved == 2 * (20 * P + 1 * GIB)
     assert found.move_s == pytest.approx(found.moved / (32e9 * 0.7) + 6 * 0.3)
-    assert (found.copied, found.copy_s) == (8 * SENT, pytest.approx(8 * SENT / 1.01e12))
+    assert found.copied == 8 * SENT
+    assert found.copy_s == pytest.approx(8 * SENT / 1.01e12)
     assert plan.step.hand_over == found.move_s and plan.step.publish == pytest.approx(found.copy_s + 0.07)
     parts = max(plan.step.generate, plan.step.score) + plan.step.learn + plan.step.publish + plan.step.hand_over
     assert plan.step.total == pytest.approx(parts)

@@ -32,8 +32,10 @@ def test_halves_are_compared_with_all_in_turn() -> None:
 
 
 def test_apart_is_shorter_where_a_hand_over_costs_more_than_it_spares() -> None:
-    few = ("algo.prompts_per_step=1", "algo.group_size=2", "algo.minibatches_per_step=1")
-    few += ("algo.max_completion_tokens=64", "learner.max_tokens_per_microbatch=2048")
+    few = [
+        *("algo.prompts_per_step=1", "algo.group_size=2", "algo.minibatches_per_step=1"),
+        *("algo.max_completion_tokens=64", "learner.max_tokens_per_microbatch=2048"),
+    ]
     found = ways("model=qwen2.5_0.5b", "cluster=two_gpus", *few)
     assert shortest(found).placement == "separate"
 

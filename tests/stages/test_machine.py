@@ -11,7 +11,6 @@ from r1ray.cluster.probe import Gpu, Gpus
 from r1ray.commands.compose import compose
 from r1ray.config import RunConfig
 from r1ray.errors import UserError
-from r1ray.planning.gpus import GIB
 from r1ray.stages import machine
 from r1ray.stages.deadlines import with_deadlines
 from r1ray.stages.machine import check_memory, placed_here, with_memory
@@ -25,12 +24,18 @@ def gpus(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """Sizes of this machine's GPUs in GiB, for the test to fill."""
     sizes: list[float] = []
 
-    def found() -> Gpus:
-        each = {"used_mib": 0.0, "uncorrected_errors": None, "needs_reset": False, "slowed_by": ()}
-        return Gpus(gpus=tuple(Gpu(name="a GPU", memory_mib=1024 * size, **each) for size in sizes))
+    def gpu(size: float) -> Gpu:
+        return Gpu(
+            name="a GPU",
+            memory_mib=1024 * size,
+            used_mib=0.0,
+            uncorrected_errors=None,
+            needs_reset=False,
+            slowed_by=(),
+        )
 
+    monkeypatch.setattr(machine, "found_gpus", lambda: Gpus(gpus=tuple(map(gpu, sizes))))
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
-    monkeypatch.setattr(machine, "found_gpus", found)
     monkeypatch.setattr(machine, "local_gpus", lambda: len(sizes))
     monkeypatch.setattr("r1ray.stages.deadlines.local_gpus", lambda: len(sizes))
     return sizes
@@ -120,9 +125,3 @@ def test_a_run_takes_the_turns_that_the_plan_takes(gpus: list[float]) -> None:
     gpus.append(16)
     assert turns("model=qwen2.5_0.5b", *ONE, half) == (2, "optimizer"), "of this machine's GPU"
     assert turns("model=qwen2.5_0.5b", "cluster=two_gpus") == (None, None)
-
-
-def test_memory_is_the_drivers_figure(gpus: list[float]) -> None:
-    gpus.append(23.5)
-    plan = with_memory(compose([*OWN, "model=m"]).plan)
-    assert (plan.memory_gib or 0) * GIB == 23.5 * GIB
