@@ -52,11 +52,6 @@ class Turns:
     copy_s: float
     """Seconds for what is copied."""
 
-    @property
-    def seconds(self) -> float:
-        """Of a step, beside generation and learning."""
-        return self.move_s + self.copy_s
-
 
 def sends_adapters(config: RunConfig) -> bool:
     """Return whether adapters are published by themselves."""
