@@ -153,14 +153,14 @@ def _disk_lines(plan: Plan) -> Iterator[str]:
 
 def stages_table(plans: Sequence[Plan]) -> str:
     """One row a stage, and which is the tightest."""
-    header = f"{'stage':<22} {'recipe':<13} {'GPUs':>5} {'tightest':<10} {'memory':>20} {'one step':>10} {'steps':>7}"
+    header = f"{'stage':<22} {'recipe':<13} {'GPUs':>5} {'tightest':<19} {'memory':>20} {'one step':>10} {'steps':>7}"
     rows = [header]
     for plan in plans:
         actor = plan.tightest
         memory = f"{gib(actor.bytes)} / {gib(actor.capacity)}"
         mark = "  cannot work" if plan.problems else ""
         rows.append(
-            f"{plan.name:<22} {plan.config.recipe:<13} {plan.num_gpus:>5} {actor.section:<10} {memory:>20} "
+            f"{plan.name:<22} {plan.config.recipe:<13} {plan.num_gpus:>5} {actor.section:<19} {memory:>20} "
             f"{_seconds(plan.step.total):>10} {plan.steps or '-':>7}{mark}"
         )
     return "\n".join(rows)
