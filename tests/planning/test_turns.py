@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from r1ray.commands.compose import compose
-from r1ray.planning.advice import nearest_change
+from r1ray.planning.advice import adapters, changed_config, nearest_change
 from r1ray.planning.gpus import GIB
 from r1ray.planning.memory import Actor
-from r1ray.planning.plan import Plan, plan_run
+from r1ray.planning.plan import Plan, fits, plan_run
 from r1ray.planning.turns import SECTION, Turns
 
 P = 494_032_768
@@ -121,6 +121,15 @@ def test_every_gpu_has_a_rank_and_an_engine() -> None:
         "placement=colocated: learner.num_ranks=8 x 1, rollout.num_actors=8 x 4 GPUs are not one rank and one engine"
     )
     assert nearest_change(plan) == (("rollout.gpus_per_actor", 1),)
+
+
+def test_adapters_are_proposed_where_a_whole_model_finds_no_room() -> None:
+    plan = planned("model=qwen2.5_7b", "plan.gpu=l40s")
+    assert plan.problems[0].section == SECTION
+    (chosen,) = adapters(plan)
+    assert chosen == (("learner.lora.rank", 32), ("algo.reference_refresh_updates", 0))
+    changed = changed_config(plan.config, chosen)
+    assert changed is not None and fits(changed)
 
 
 def test_cpus_share_no_device_and_move_the_learners_state_only() -> None:

@@ -76,12 +76,10 @@ def test_what_this_machines_gpu_cannot_hold_is_refused_with_what_it_can(gpus: li
 @pytest.mark.parametrize(
     "overrides",
     [
-        ("model=qwen2.5_7b", "cluster=one_gpu", "plan.gpu=rtx4090"),
-        ("model=qwen2.5_7b", "cluster=two_gpus", "plan.gpu=rtx4090"),
-        ("model=qwen2.5_14b", "cluster=cpu", "placement=colocated"),
-        ("model=qwen2.5_14b", "cluster=cpu"),
-        ("model=qwen2.5_14b", "cluster=one_gpu", "plan.gpu=h200", "cluster.address=10.0.0.1:6379"),
-        ("recipe=sft", "supervised.train=t", "model=qwen2.5_32b", "cluster=one_gpu", "plan.gpu=h100"),
+        ("model=qwen2.5_1.5b", "cluster=one_gpu", "plan.gpu=rtx4090"),
+        ("model=qwen2.5_1.5b", "cluster=two_gpus", "plan.gpu=rtx4090"),
+        ("model=qwen2.5_1.5b", "cluster=one_gpu", "plan.gpu=rtx4090", "cluster.address=10.0.0.1:6379"),
+        ("model=qwen2.5_0.5b", "cluster=cpu", "placement=colocated", "plan.memory_gib=13"),
     ],
 )
 def test_described_machines_hold_it_or_it_is_refused(gpus: list[float], overrides: tuple[str, ...]) -> None:
@@ -106,10 +104,10 @@ def test_what_is_not_known_is_not_judged(gpus: list[float], overrides: tuple[str
 def test_a_run_is_refused_before_anything_starts(
     gpus: list[float], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    words = ["model=qwen2.5_7b", "cluster=one_gpu", "plan.gpu=l40s", *OWN, f"output_dir={tmp_path / 'runs'}"]
+    words = ["model=qwen2.5_1.5b", "cluster=one_gpu", "plan.gpu=rtx4090", *OWN, f"output_dir={tmp_path / 'runs'}"]
     assert cli.main(["run", *words]) == 2
     said = capsys.readouterr().err
-    assert "learner and rollout: update needs" in said and "It would fit with learner.lora.rank=32" in said
+    assert "learner and rollout: update needs" in said and "It would fit with learner.offload_optimizer=true" in said
     assert not (tmp_path / "runs").exists()
 
 
