@@ -66,6 +66,7 @@ def make_model(folder: Path, **smaller: int) -> Path:
 
 def planned(capsys: pytest.CaptureFixture[str], *overrides: str) -> dict[str, dict[str, float]]:
     """Return what ``r1ray plan`` says: the bytes of each phase on the device, and the seconds of a step."""
+    capsys.readouterr()  # what libraries printed before
     assert cli.main(["plan", *RUN, *overrides, "--json"]) == 0
     (plan,) = json.loads(capsys.readouterr().out)
     moments = {name: sum(items.values()) for name, items in plan["actors"][0]["moments"].items()}
