@@ -102,12 +102,13 @@ def test_what_is_not_known_is_not_judged(gpus: list[float], overrides: tuple[str
 
 
 def test_a_run_is_refused_before_anything_starts(
-    gpus: list[float], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    gpus: list[float], tmp_path: Path, llama_folder: Path, arithmetic_jsonl: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    words = ["model=qwen2.5_1.5b", "cluster=one_gpu", "plan.gpu=rtx4090", *OWN, f"output_dir={tmp_path / 'runs'}"]
-    assert cli.main(["run", *words]) == 2
-    said = capsys.readouterr().err
-    assert "learner and rollout: update needs" in said and "It would fit with learner.offload_optimizer=true" in said
+    words = [f"model={llama_folder}", f"data.train={arithmetic_jsonl}", f"output_dir={tmp_path / 'runs'}"]
+    words += ["cluster=cpu", "placement=colocated", "plan.memory_gib=1", "learner.cpus_per_rank=0.5"]
+    words += ["data.max_prompt_tokens=64", "algo.max_completion_tokens=64", "rollout.cpus_per_actor=0.5"]
+    assert cli.main(["run", *words, "reward.cpus_per_actor=0.5"]) == 2
+    assert "all actors together need" in capsys.readouterr().err
     assert not (tmp_path / "runs").exists()
 
 
