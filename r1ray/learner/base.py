@@ -76,7 +76,7 @@ class DeepSpeedLearner:
     def _prepare(self, model: Any) -> Any:
         """A transformers model ready to be trained: adapters in, and nothing left to chance."""
         size, text = self._config.sequence_parallel_size, model.config.get_text_config()
-        heads = int(getattr(text, "num_key_value_heads", None) or getattr(text, "num_attention_heads", 1))
+        heads = int(getattr(text, "num_key_value_heads", None) or getattr(text, "num_attention_heads", None) or 1)
         if heads % size:
             raise UserError(
                 f"learner.sequence_parallel_size={size} does not divide the {heads} key-value heads of "

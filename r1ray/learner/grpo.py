@@ -65,7 +65,8 @@ class GRPOLearner(DeepSpeedLearner):
         self._reference = self._make_reference(policy)
         self._start(policy, model)
         policy.take_choices = self._routers.use
-        check_policy(self._engine, name=spec.model, device=self._device, multiple=config.sequence_parallel_size)
+        path = check_policy(self._engine, name=spec.model, device=self._device, multiple=config.sequence_parallel_size)
+        self._routers.check_path(path)
         self._offload = Offload(self._engine, config, self._reference.modules, what=spec.offload)
         self._sender: Sender | None = None
         self._step = _Step()

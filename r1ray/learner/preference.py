@@ -81,7 +81,7 @@ class PreferenceLearner(SupervisedDeepSpeedLearner[PreferencePair]):
             found: torch.Tensor = self._engine(pack_sequences(beside(sequences, others), device=self._device))
             return (found[1::2] - expected) / size
 
-        settle_path(
+        path = settle_path(
             self._decoder,
             compute,
             others=neighbours(vocabulary),
@@ -89,6 +89,7 @@ class PreferenceLearner(SupervisedDeepSpeedLearner[PreferencePair]):
             name=self._spec.model,
             device=self._device,
         )
+        self._routers.check_path(path)
 
     def _compute(self, rows: Sequence[PreferencePair], minibatch: Minibatch) -> Computed:
         packed = nothing(device=self._device)

@@ -129,9 +129,13 @@ class Routers:
 
         return see
 
-    def _check_rows(self, computed: int, packed: int) -> None:
-        if computed != packed:
+    def check_path(self, path: str) -> None:
+        """Raise UserError where the model computes its rows otherwise than packed."""
+        if self._found and path != "packed":
             self._refuse("computes rows that are not packed; needs a model whose layers keep packed sequences apart")
+
+    def _check_rows(self, computed: int, packed: int) -> None:
+        assert computed == packed, f"routers saw {computed} tokens, and not the {packed} of the row"
 
     def use(self, choices_NLK: torch.Tensor | None) -> None:
         """Have every router take these experts from now on, and its own where they are -1; None: its own everywhere.

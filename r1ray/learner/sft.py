@@ -27,7 +27,8 @@ class SFTLearner(SupervisedDeepSpeedLearner[SFTExample]):
         super().__init__(config, spec, rank)
         model = self._load(auto_class(spec.model))
         self._start(PolicyModel(self._prepare(model), sequence_group=self._sequence_group), model)
-        check_policy(self._engine, name=spec.model, device=self._device, multiple=config.sequence_parallel_size)
+        path = check_policy(self._engine, name=spec.model, device=self._device, multiple=config.sequence_parallel_size)
+        self._routers.check_path(path)
 
     def _compute(self, rows: Sequence[SFTExample], minibatch: Minibatch) -> Computed:
         multiple = self._config.sequence_parallel_size

@@ -208,9 +208,7 @@ def test_a_router_that_makes_its_weights_in_an_unknown_way_is_refused() -> None:
 
 
 def test_rows_that_are_not_packed_are_refused() -> None:
-    model, packed = make_mixture("qwen3_moe"), packed_rows()
-    policy, routers = policy_of(model, loss_coefficient=0.1)
-    with routers.recording():
-        policy(packed)
+    model = make_mixture("qwen3_moe")
+    Routers(model, RouterConfig()).check_path("padded")
     with pytest.raises(UserError, match="Qwen3MoeForCausalLM computes rows that are not packed"):
-        routers.balance(packed_rows(multiple=32), share=1.0)
+        Routers(model, RouterConfig(loss_coefficient=0.1)).check_path("padded")
