@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
+from r1ray.config import AlgoConfig
 from r1ray.planning.advice import Change
 from r1ray.planning.memory import Actor
 from r1ray.planning.plan import Plan, gib, host_of_node
@@ -121,7 +122,7 @@ def _placement_lines(plan: Plan, ways: Sequence[Way]) -> Iterator[str]:
     known = list(ways)
     yield "placement of learner and engines on the same GPUs, and the time of a step:"
     for way in known:
-        ahead = f", algo.max_staleness={way.max_staleness}" if way.max_staleness else ""
+        ahead = f", {_ahead(plan.config.algo, way.max_staleness)}" if way.max_staleness else ""
         mark = "  (this plan)" if way is known[0] else ""
         mark += "  shortest" if way is shortest(known) else ""
         numbers = f"learner.num_ranks={way.num_ranks} rollout.num_actors={way.num_engines}"
@@ -129,6 +130,15 @@ def _placement_lines(plan: Plan, ways: Sequence[Way]) -> Iterator[str]:
     if len(known) == 1:
         other = "separate" if known[0].placement == "colocated" else "colocated"
         yield f"             {other}: none fits on them"
+
+
+def _ahead(algo: AlgoConfig, max_staleness: int) -> str:
+    """Return what has generation go ahead, with an objective that is fit for it."""
+    try:
+        replace(algo, max_staleness=max_staleness)
+    except ValueError:
+        return "algo=async"
+    return f"algo.max_staleness={max_staleness}"
 
 
 def _disk_lines(plan: Plan) -> Iterator[str]:

@@ -76,7 +76,13 @@ def _planned(plan: Plan, models: Mapping[str, str], way: Way, *, gpus_per_actor:
         changed = replace(
             config,
             placement=way.placement,
-            algo=replace(config.algo, max_staleness=way.max_staleness),
+            # It changes no time that an objective does not bound old tokens: the report names one that does.
+            algo=replace(
+                config.algo,
+                max_staleness=way.max_staleness,
+                allow_unbounded_staleness=True,
+                allow_unweighted_staleness=True,
+            ),
             learner=replace(config.learner, num_ranks=way.num_ranks),
             rollout=replace(
                 config.rollout,

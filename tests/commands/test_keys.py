@@ -67,7 +67,7 @@ def test_a_key_of_another_command_says_so(capsys: pytest.CaptureFixture[str]) ->
 @pytest.mark.parametrize("pattern", ["algo", "algo="])
 def test_the_name_of_a_group_shows_its_files(capsys: pytest.CaptureFixture[str], pattern: str) -> None:
     text = shown(capsys, pattern)
-    assert re.search(r"\n  algo=paper +cispo, dapo, ", text)
+    assert re.search(r"\n  algo=paper +async, cispo, dapo, ", text)
     assert "algo.group_size=16" in text
 
 

@@ -32,7 +32,10 @@ STREAMING: dict[str, Any] = {"stream_minibatches": True, "old_logprobs": "engine
 @pytest.mark.parametrize(
     ("sections", "message"),
     [
-        ({"algo": AlgoConfig(max_staleness=1)}, "algo.max_staleness=1: .* needs 0, or placement=separate"),
+        (
+            {"algo": AlgoConfig(max_staleness=1, clip_high=0.2)},
+            "algo.max_staleness=1: .* needs 0, or placement=separate",
+        ),
         ({"algo": AlgoConfig(**STREAMING)}, "algo.stream_minibatches=true: .* needs false"),
         ({"eval": EvalConfig(num_actors=1)}, "eval.num_actors=1: .* needs 0"),
         ({"rollout": RolloutConfig(max_actors=2)}, "rollout.max_actors=2: .* needs rollout.num_actors=1"),
@@ -70,7 +73,7 @@ def test_what_cannot_take_turns_is_refused_with_the_reason(sections: dict[str, A
 
 def test_devices_of_their_own_need_no_turns() -> None:
     separate = NEEDED | {"placement": "separate"}
-    assert not RunConfig(**separate, algo=AlgoConfig(max_staleness=1)).is_colocated
+    assert not RunConfig(**separate, algo=AlgoConfig(max_staleness=1, clip_high=0.2)).is_colocated
     assert not RunConfig(**NEEDED | {"placement": None}).is_colocated
     with pytest.raises(ValueError, match=r"weights.backend=ipc: .* needs nccl, gloo or auto, or placement=colocated"):
         RunConfig(**separate, weights=WeightsConfig(backend="ipc"))

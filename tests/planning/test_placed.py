@@ -64,7 +64,7 @@ def test_what_is_asked_for_otherwise_stays_as_it_is(sections: dict[str, Any]) ->
 @pytest.mark.parametrize(
     ("sections", "message"),
     [
-        ({"algo": AlgoConfig(max_staleness=1)}, "algo.max_staleness=1"),
+        ({"algo": AlgoConfig(max_staleness=1, clip_high=0.2)}, "algo.max_staleness=1"),
         ({"eval": EvalConfig(num_actors=1)}, "eval.num_actors=1"),
     ],
 )

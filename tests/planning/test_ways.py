@@ -57,5 +57,11 @@ def test_the_report_shows_each_and_the_shortest() -> None:
     own, apart, ahead = lines[start + 1 : start + 4]
     assert own.endswith("colocated, learner.num_ranks=8 rollout.num_actors=8  (this plan)  shortest")
     assert apart.endswith("separate, learner.num_ranks=4 rollout.num_actors=4")
-    assert ahead.endswith("rollout.num_actors=4, algo.max_staleness=1")
+    assert ahead.endswith("rollout.num_actors=4, algo=async"), "the paper's clip is not fit for it"
     assert any("to host memory and back" in line and "GB/s" in line for line in lines)
+
+
+def test_the_report_names_the_staleness_where_the_objective_is_fit_for_it() -> None:
+    bounded = ("algo.clip_high=0.2", "algo.dual_clip=3")
+    plan = plan_run(compose(["model=qwen2.5_7b", "cluster=one_node_8_colocated", "data.train=t", *bounded]))
+    assert "algo.max_staleness=1" in report(plan, ways_of(plan))

@@ -63,7 +63,13 @@ def place(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Pl
     name, dtype = request.param
     if name == "cpu-flash":
         monkeypatch.setattr("torch.nn.attention.varlen.varlen_attn", varlen_attn)
-        monkeypatch.setattr(attention, "_by_groups", lambda _, *states, **options: attention._flash(*states, **options))
+        monkeypatch.setattr(
+            attention,
+            "_by_groups",
+            lambda *states, rows: attention._flash(
+                *states, scaling=rows.keywords["scaling"], window=rows.keywords["window"]
+            ),
+        )
     if name == "cuda-flash":
         monkeypatch.delattr(attention, "_by_groups")
     return Place(torch.device(name.removesuffix("-flash")), dtype)
