@@ -13,6 +13,7 @@ import math
 import time
 from collections import defaultdict
 from collections.abc import Coroutine, Iterable, Sequence
+from contextlib import suppress
 from typing import Any, cast
 
 import ray
@@ -207,7 +208,10 @@ class GroupWorkers:
                 self._rewards.replace(trouble.scorer, trouble.actor)
 
     async def _lose_when_silent(self, worker: Handle, index: int, silent_s: float) -> None:
-        """Have a worker started again that answers nothing: its process was stopped, or hangs."""
+        """Have a worker started again that answers nothing: its process was stopped, or hangs. One that starts has the
+        time of a start."""
+        with suppress(DeadlineExceeded, RayActorError):
+            await self._soon(index, self._first_answer(index))
         while True:
             try:
                 if await is_silent(lambda: self._call(index, "status"), silent_s=silent_s):

@@ -10,7 +10,7 @@ import pytest
 
 from tests.real.running import SMALL, environment, metrics, own, r1ray
 
-pytestmark = pytest.mark.real
+pytestmark = [pytest.mark.real, pytest.mark.long]
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ from r1ray.telemetry.rollout_rows import RolloutRow
 from r1ray.telemetry.rollouts import read_rollouts
 from tests.real.running import SMALL, balanced, metrics, own, r1ray
 
-pytestmark = pytest.mark.real
+pytestmark = [pytest.mark.real, pytest.mark.long]
 
 STEPS = 3
 """The rule compares steps 1 and 2, and makes step 3 the last one."""
