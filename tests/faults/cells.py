@@ -116,8 +116,8 @@ RUNS: dict[str, tuple[Cell, ...]] = {
 }
 NOT_YET = {
     "stopped while starting": "On 2026-11-30 a group worker that was stopped while it started stayed so: nothing "
-    "counted its time. It is started once more at its deadline now, for which `cluster/test_group_workers.py` has a "
-    "test. The other roles of this run were met, and were there again; the run as a whole has not been made since.",
+    "counted its time. It is started once more at its deadline now (`tests/cluster/test_group_workers.py` has a "
+    "test). The other roles of this run were met, and were there again; the run as a whole has not been made since.",
 }
 """Runs that have not passed yet, and what was seen of them, as a sentence. ``make test-faults`` leaves them out; with
 ``RECORD=1`` it runs them all the same."""
