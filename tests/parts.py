@@ -32,7 +32,7 @@ SLOWEST = (
     "faults/test_killed.py",
     *(
         f"real/test_{name}.py"
-        for name in ("graph", "run", "evaluation", "publish", "supervised", "code", "adapters", "doctor")
+        for name in ("graph", "run", "code", "learner", "doctor", "collectives", "evaluation", "publish", "supervised")
     ),
 )
 """Files of the real parts that are begun first, so that both workers end at about the same time."""
@@ -44,7 +44,15 @@ FAULTS = {
     "ended": ("ended", "nodes"),
 }
 """Parts of the fault matrix, and their files ``tests/faults/test_*.py``; the fourth part is every other test."""
-USE_TOOLS = ("sandbox", "reward", "evaluation/benchmarks", "k8s", "test_tools.py", "evaluation/test_score_file.py")
+USE_TOOLS = (
+    "sandbox",
+    "reward",
+    "evaluation/benchmarks",
+    "k8s",
+    "page",
+    "test_tools.py",
+    "evaluation/test_score_file.py",
+)
 """Below tests/: whose tests use tools that a machine may lack."""
 
 
