@@ -114,6 +114,12 @@ def engine_args(config: RolloutConfig, spec: EngineSpec, part: EngineShardSpec |
     return AsyncEngineArgs(**(arguments | config.engine_args))
 
 
+def start_llm(arguments: AsyncEngineArgs) -> AsyncLLM:
+    """Start an engine with its core, a process of its own."""
+    with children_import_fast():
+        return AsyncLLM.from_engine_args(arguments)
+
+
 def linear_layers(model: str) -> list[str]:
     """The last names of a model's linear layers without the output layer, as peft's ``all-linear`` takes them."""
     with torch.device("meta"):
@@ -185,9 +191,7 @@ class VLLMEngine:
         self._config = config
         use_network(part)
         with explained(f"model={spec.model}"):
-            arguments = engine_args(config, spec, part)
-            with children_import_fast():
-                self._llm = AsyncLLM.from_engine_args(arguments)
+            self._llm = start_llm(engine_args(config, spec, part))
         self._tokenizer = self._llm.get_tokenizer()
         if self._tokenizer.eos_token_id is None:
             raise UserError(f"model={spec.model}: its tokenizer has no end-of-sequence token.")

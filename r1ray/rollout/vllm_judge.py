@@ -16,15 +16,20 @@ from uuid import uuid4
 
 from vllm import SamplingParams
 from vllm.sampling_params import RequestOutputKind, StructuredOutputsParams
-from vllm.v1.engine.async_llm import AsyncLLM
 from vllm.v1.engine.exceptions import EngineDeadError
 
 from r1ray.config import RolloutConfig
 from r1ray.config.specs import EngineShardSpec, EngineSpec, JudgeSpec
 from r1ray.data.replies import Said, ask_until_valid
 from r1ray.errors import EngineLost, InfrastructureError
-from r1ray.rollout.vllm_engine import VLLMShard, allocate_for_pipeline, engine_args, explained, use_network
-from r1ray.runtime.imports import children_import_fast
+from r1ray.rollout.vllm_engine import (
+    VLLMShard,
+    allocate_for_pipeline,
+    engine_args,
+    explained,
+    start_llm,
+    use_network,
+)
 
 GUIDED = {"structured_outputs_config": {"backend": "xgrammar", "disable_any_whitespace": True}}
 """Between the parts of an object a model could write blanks without end. vLLM reads the switch here alone: that of a
@@ -57,9 +62,7 @@ class VLLMJudge:
     def __init__(self, config: RolloutConfig, spec: JudgeSpec, part: EngineShardSpec | None = None) -> None:
         use_network(part)
         with explained(f"judge.model={spec.model}"):
-            arguments = engine_args(*_as_engine(config, spec), part)
-            with children_import_fast():
-                self._llm = AsyncLLM.from_engine_args(arguments)
+            self._llm = start_llm(engine_args(*_as_engine(config, spec), part))
         self._tokenizer = self._llm.get_tokenizer()
         added = self._tokenizer.added_tokens_decoder.values()
         self._special = re.compile("|".join(re.escape(token.content) for token in added if token.special) or "(?!)")
