@@ -1,4 +1,4 @@
-"""What the functions behind a door are given: one frozen object each, so that a field can be added without a change of
+"""Inputs of the functions behind a door: one frozen object each, so that a field can be added without a change of
 those that do not read it.
 
     rewards of a step    --AdvantageInputs--> algo.advantage_baseline --> r_i minus a baseline
@@ -51,9 +51,9 @@ class LossInputs:
     advantage_N: torch.Tensor  # [N] float32
     """A_i of the token's output."""
     fresh_N: torch.Tensor  # [N] bool
-    """Whether the version that is trained sampled the token; the others are stale."""
+    """Tokens that the version that is trained sampled; the others are stale."""
     lengths_B: torch.Tensor  # [B] int64
-    """How many of the N tokens each output has."""
+    """Number of the N tokens that each output has."""
     clip_low: float
     """``algo.clip_low``."""
     clip_high: float

@@ -44,7 +44,7 @@ class EngineActors:
     end: Callable[[Handle], Awaitable[None]]
     """Ends an actor, stopped or not, with all of its processes."""
     room: Room = field(default_factory=Room)
-    """Where another one can start."""
+    """Room in which another one can start."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -85,7 +85,7 @@ class Kind:
 
     @property
     def taken(self) -> dict[str, float]:
-        """What one takes of its bundle; of a shared one half of its GPU, and nothing else that Ray counts."""
+        """Resources that one takes of its bundle; of a shared one half of its GPU, and nothing else that Ray counts."""
         if self.is_shared or self.beside:
             return {"GPU": 0.5} if self.gpus else {}
         return self.bundle

@@ -30,7 +30,7 @@ UPDATE_POLL_S = 0.05
 
 
 class Turns(Protocol):
-    """Who is on the devices. Raises LearnerLost where that does not come or go."""
+    """Turns of engines and learner on the same devices. Raises LearnerLost where that does not come or go."""
 
     @property
     def has_learner(self) -> bool:

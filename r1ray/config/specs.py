@@ -33,9 +33,9 @@ class EngineSpec:
     adapter: AdapterSpec | None = None
     """None: whole weights are published."""
     sleeps: bool = False
-    """Whether it gives its device up while others use it."""
+    """It gives its device up while others use it."""
     returns_experts: bool = False
-    """Whether trajectories say which experts each token went through."""
+    """Trajectories say which experts each token went through."""
 
 
 @dataclass(frozen=True, slots=True)

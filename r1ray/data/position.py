@@ -1,4 +1,4 @@
-"""Where the data stands, which a checkpoint has too."""
+"""The position in the data, which a checkpoint has too."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """Where the data stands: the next prompt to issue. Saved with every checkpoint."""
+    """The position in the data: the next prompt to issue. Saved with every checkpoint."""
 
     epoch: int = 0
     index: int = 0

@@ -35,7 +35,7 @@ from r1ray.runtime.router_settings import missing_router_settings
 
 ADAPTER_CONFIG, ADAPTER_WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 PROCESSOR_FILES = ("preprocessor_config.json", "processor_config.json", "video_preprocessor_config.json")
-"""What engines read of a model that reads images, and that no class here writes."""
+"""Files that engines read of a model that reads images, and that no class here writes."""
 State = dict[str, torch.Tensor]
 
 

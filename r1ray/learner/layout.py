@@ -1,4 +1,4 @@
-"""Where sequences begin and end in a row of many, and which of them are of like length.
+"""The places at which sequences begin and end in a row of many, and which of them are of like length.
 
 lengths -> Layout -> groups of sequences, each as rows that are padded to the longest of the group -> back to the row
 """
@@ -24,7 +24,7 @@ class Group:
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """Where sequences begin and end in a packed row."""
+    """The places at which sequences begin and end in a packed row."""
 
     groups: tuple[Group, ...]
     inverse_N: torch.Tensor  # [N] int64: from the tokens of all groups, end to end, back to the packed row

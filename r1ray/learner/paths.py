@@ -21,9 +21,9 @@ from r1ray.errors import UserError
 from r1ray.learner.decoder import Decoder, Path
 
 TOLERANCE = {torch.float32: 1e-3, torch.bfloat16: 0.1}
-"""Of the mean difference from the model itself, in nats for log-probabilities."""
+"""Bound of the mean difference from the model itself, in nats for log-probabilities."""
 LEAK = {torch.float32: 1e-5, torch.bfloat16: 0.02}
-"""Of the mean difference that other sequences in the row make. Rounding explains some in a mixture, whose experts
+"""Bound of the mean difference that other sequences in the row make. Rounding explains some in a mixture, whose experts
 compute the tokens of all sequences together, and none elsewhere."""
 WAYS: tuple[Path, ...] = ("packed", "padded", "eager")
 
@@ -34,7 +34,7 @@ TokenRow = tuple[torch.Tensor, torch.Tensor]
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """How far a way to compute sequences is off."""
+    """Error of a way to compute sequences."""
 
     difference: float
     """From what the model itself computes of each."""

@@ -30,7 +30,7 @@ from r1ray.weights.held import layer_of
 
 BIAS = "e_score_correction_bias"
 TOLERANCE = 2e-2
-"""Of weights, relative: some routers round theirs to bfloat16."""
+"""Bound of the relative difference of weights: some routers round theirs to bfloat16."""
 
 
 def check_routers(model: str, config: RouterConfig) -> None:

@@ -1,4 +1,4 @@
-"""What the configurations of several runs differ in.
+"""Differences of the configurations of several runs.
 
 algo.clip_high   0.2   0.28
 """

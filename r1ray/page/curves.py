@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 MAX_POINTS = 500
-"""Of a line; twice the pixels of a chart on a small screen."""
+"""Points of a line; twice the pixels of a chart on a small screen."""
 NOT_DRAWN = ("step", "stage", "wall_time", "policy_version")
 DIGITS = 5
 

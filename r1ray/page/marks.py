@@ -14,7 +14,7 @@ from r1ray.telemetry.reflection import find_in_each
 
 RIGHT = "correct"
 FEW_TOKENS = 0.1
-"""Of the median of a step's right answers: one that is shorter than this share of it was hardly worked out."""
+"""One that is shorter than this share of the median of a step's right answers was hardly worked out."""
 LEAST_MEDIAN = 40
 """Tokens: below it all answers are short."""
 AS_RIGHT = "paid like the best right answer, and is none"

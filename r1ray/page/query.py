@@ -27,7 +27,7 @@ MAX_TEXT = 1_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Query:
-    """What is asked for."""
+    """The rows that are asked for."""
 
     chosen: Mapping[str, str] = field(default_factory=dict)
     least: Mapping[str, float] = field(default_factory=dict)

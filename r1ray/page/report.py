@@ -33,7 +33,7 @@ from r1ray.telemetry.metrics import read_rows
 from r1ray.telemetry.rollouts import reflection_rows
 
 MAX_BYTES = 5_000_000
-"""Of the file: mail and chat take it."""
+"""Limit of the file: mail and chat take it."""
 
 
 @dataclass(frozen=True, slots=True)

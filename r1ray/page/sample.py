@@ -36,7 +36,7 @@ END = 64
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where the rows of a group stand."""
+    """The place of the rows of a group."""
 
     file: int
     rows: tuple[int, ...]

@@ -35,7 +35,7 @@ FAULT, DROPPED = "fault", "dropped"
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """What an actor did; Unix seconds."""
+    """Work of an actor; Unix seconds."""
 
     actor: str
     kind: str
@@ -43,7 +43,7 @@ class Span:
     end: float
     detail: str = ""
     share: float = 1.0
-    """Of the time that was spent so."""
+    """Share of the time that was spent so."""
 
     def since(self, begin: float) -> tuple[float, float]:
         """Return the seconds from ``begin`` to its start and to its end."""

@@ -27,7 +27,7 @@ class Step:
     learn: float = 0.0
     publish: float = 0.0
     hand_over: float = 0.0
-    """Of engines and learner that take turns: to move what leaves and comes back."""
+    """Seconds of engines and learner that take turns: to move what leaves and comes back."""
     total: float
     bottleneck: str
     concurrency: float = 0.0

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 NEEDED = {"deepseek_v3": {"topk_method": "noaux_tc", "scoring_func": "sigmoid"}}
-"""By the type of the model. Without them vLLM makes routers without a bias, and cannot load one."""
+"""Settings by the type of the model. Without them vLLM makes routers without a bias, and cannot load one."""
 
 
 def missing_router_settings(config: Any) -> dict[str, str]:

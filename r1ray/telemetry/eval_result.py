@@ -1,4 +1,4 @@
-"""What an evaluation found, by the names of metrics.jsonl."""
+"""Results of an evaluation, by the names of metrics.jsonl."""
 
 from __future__ import annotations
 
