@@ -13,6 +13,7 @@ from r1ray.commands.compose import compose, to_yaml
 from r1ray.commands.run_folder import claim_run_folder, reserved, run_folder
 from r1ray.config import RunConfig
 from r1ray.config.keys import sections_of
+from r1ray.runtime.run_files import CURVES
 
 if TYPE_CHECKING:
     from r1ray.stages.base import Context, Stage
@@ -100,7 +101,7 @@ def _run_alone(config: RunConfig, stages: Sequence[Stage], context: Context) -> 
             finish_graph(context, stages, made)
     if was_done:
         logger.info("this run was finished before; name=ANOTHER runs the same settings once more")
-    plot = run_dir / "curves.png"
+    plot = run_dir / CURVES
     logger.info(f"run folder: {run_dir}" + (f"\nplot:       {plot}" if plot.exists() else ""))
 
 

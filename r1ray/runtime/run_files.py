@@ -7,6 +7,7 @@ from pathlib import Path
 from r1ray.runtime.events import EVENTS
 
 NOTES = {".lock", "config.yaml", "begun.json", "inputs.json", "started.json", "digests.json", "status.json"}
+CURVES = "curves.png"
 REPORT = "report.html"
 """The page that `r1ray report` makes of what is there."""
 LOGS = "logs"

@@ -67,12 +67,12 @@ from r1ray.stages.training import (
     say_change,
     say_form,
 )
-from r1ray.telemetry.console import Progress
+from r1ray.telemetry.console import Progress, is_evaluated
+from r1ray.telemetry.curves import Curves
 from r1ray.telemetry.driver_status import end_step
 from r1ray.telemetry.eval_result import EvalResult
 from r1ray.telemetry.metrics import MetricsFile
-from r1ray.telemetry.plot import plot_curves
-from r1ray.telemetry.rollouts import RolloutLog, reflection_rows
+from r1ray.telemetry.rollouts import RolloutLog
 from r1ray.types import Int32Array, Prompt, Sampling
 
 logger = logging.getLogger(__name__)
@@ -164,6 +164,7 @@ class _Job:
         self._controller: Controller | None = None
         self._book = FailureBook()  # of evaluations
         self._metrics = MetricsFile(context.run_dir / "metrics.jsonl", stage="rl")
+        self._curves = Curves(context.run_dir)
         can_vote = {check for _, check in kinds} <= CAN_VOTE
         names = self._eval.names if self._eval is not None else ()
         check_metrics(config, can_vote=can_vote, domains=self._domains, groups=names)
@@ -292,6 +293,8 @@ class _Job:
                 self._metrics.append(metrics)
                 end_step(metrics)
                 progress.step(metrics)
+                if is_evaluated(metrics):
+                    self._curves.redraw()
 
             async def evaluated(step: int) -> EvalResult:
                 return await self._evaluate(running, step, is_full=step in (0, controller.last))
@@ -385,17 +388,11 @@ class _Job:
         return sequences
 
     def _finish(self, progress: Progress) -> dict[str, float]:
-        """Plot and table; returns the last held-out metrics, the number of steps, and their last mean reward."""
+        """Last curves and table; returns the last held-out metrics, the number of steps, and their last mean reward."""
         assert self._controller is not None
         rows, last = self._metrics.read(), self._controller.last
         trained = {"steps": float(last), "reward_mean": recent_mean(rows, "reward/mean")}
-        plot = self._context.run_dir / "curves.png"
-        plot_curves(
-            rows,
-            plot,
-            title=f"{self._context.run_dir.name}: {last} steps",
-            reflection=reflection_rows(self._context.run_dir / "rollouts"),
-        )
+        self._curves.finish()
         evaluated = before_and_after(rows, self._benchmark)
         if evaluated is None:
             return trained

@@ -6,6 +6,7 @@ import io
 import logging
 import math
 import time
+from collections.abc import Mapping
 
 from rich.console import Console
 from rich.table import Table
@@ -32,6 +33,11 @@ class TimeLeft:
             return ""
         seconds = (now - since) / (step - first) * (self._num_steps - step)
         return f"{seconds // 60:.0f}:{seconds % 60:02.0f}"
+
+
+def is_evaluated(metrics: Mapping[str, float]) -> bool:
+    """Tell if a line of metrics has an evaluation."""
+    return any(name.startswith("eval/") for name in metrics)
 
 
 def _is_short(name: str) -> bool:

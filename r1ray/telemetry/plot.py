@@ -9,15 +9,31 @@ from typing import Any
 
 from r1ray.telemetry.metrics import reward_parts
 
-ACCURACY, LENGTH = "held-out accuracy", "mean response length (tokens)"
-PARTS, REFLECTION = "parts of the reward, and other shares, in rollouts", "re-evaluation in rollouts"
+ACCURACY, LENGTH, REWARD = "held-out answers", "mean response length (tokens)", "reward in training"
+UNIFORM, ENTROPY = "groups that teach nothing", "entropy of a token (nats)"
+KL, REFLECTION = "KL of a token (nats)", "re-evaluation in rollouts"
+NEEDS = {UNIFORM: ("group/uniform_rate",), ENTROPY: ("entropy",), KL: ("kl/ref", "mismatch/kl")}
+"""Metrics of which a panel needs one."""
+RECENT = 5
 _ACCURACIES = re.compile(r"eval/(?:(?P<benchmark>.+)/)?(?P<metric>pass@1|cons@\d+)")
 Row = Mapping[str, Any]
 
 
-def panels(reflection: Sequence[Row] = ()) -> list[str]:
-    """Titles of the panels. That of re-evaluation is left out where none was ever found."""
-    return [ACCURACY, LENGTH, PARTS, *([REFLECTION] if any(row["share"] for row in reflection) else [])]
+def panels(rows: Sequence[Row], reflection: Sequence[Row] = ()) -> list[str]:
+    """Return the titles of the panels. Those are left out of which nothing was measured, or found."""
+    measured = set(_names(rows))
+    found = [title for title, names in NEEDS.items() if measured & set(names)]
+    return [ACCURACY, LENGTH, REWARD, *found, *([REFLECTION] if any(row["share"] for row in reflection) else [])]
+
+
+def recent_means(values: Sequence[float]) -> list[float]:
+    """Return of each value the mean of the last :data:`RECENT` up to it.
+
+    >>> recent_means([1.0, 0.0, 0.0, 0.0, 0.0, 0.0])
+    [1.0, 0.5, 0.3333333333333333, 0.25, 0.2, 0.0]
+    """
+    ends = range(1, len(values) + 1)
+    return [sum(values[max(0, end - RECENT) : end]) / min(end, RECENT) for end in ends]
 
 
 def series(rows: Sequence[Row], *names: str) -> list[list[float]]:
@@ -32,18 +48,25 @@ def series(rows: Sequence[Row], *names: str) -> list[list[float]]:
 
 
 def plot_curves(rows: Sequence[Row], path: Path, *, title: str, reflection: Sequence[Row] = ()) -> None:
-    """Held-out pass@1 with its 95 % interval and cons@k; mean response length; the parts of the reward; the share of
-    completions that re-evaluate, of ``reflection`` (:func:`r1ray.telemetry.rollouts.reflection_rows`)."""
+    """Draw a run as a PNG, whatever the file is called: held-out pass@1 with its 95 % interval and cons@k; mean
+    response length; the reward and its parts; uniform groups, entropy and KL; the share of completions that
+    re-evaluate, of ``reflection`` (:func:`r1ray.telemetry.rollouts.reflection_rows`)."""
     import matplotlib
 
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
 
-    titles = panels(reflection)
-    grid, size = ((2, 2), (11, 8.4)) if len(titles) == 4 else ((1, 3), (15, 4.2))
-    figure, every = plt.subplots(*grid, figsize=size, constrained_layout=True)
-    draw = {ACCURACY: _draw_accuracy, LENGTH: _draw_length, PARTS: _draw_parts}
-    for name, axes in zip(titles, every.flat, strict=True):
+    titles = panels(rows, reflection)
+    columns = 4 if len(titles) > 6 else 3
+    num_rows = -(-len(titles) // columns)
+    figure, every = plt.subplots(num_rows, columns, figsize=(5 * columns, 4.2 * num_rows), constrained_layout=True)
+    for axes in every.flat[len(titles) :]:
+        axes.set_axis_off()
+    draw = {
+        **{ACCURACY: _draw_accuracy, LENGTH: _draw_length, REWARD: _draw_reward},
+        **{UNIFORM: _draw_uniform, ENTROPY: _draw_entropy, KL: _draw_kl},
+    }
+    for name, axes in zip(titles, every.flat, strict=False):
         axes.set(title=name, xlabel="step")
         axes.grid(alpha=0.3)
         if name == REFLECTION:
@@ -51,7 +74,7 @@ def plot_curves(rows: Sequence[Row], path: Path, *, title: str, reflection: Sequ
         else:
             draw[name](axes, rows)
     figure.suptitle(title)
-    figure.savefig(path, dpi=130)
+    figure.savefig(path, dpi=130, format="png")
     plt.close(figure)
 
 
@@ -65,7 +88,7 @@ def _draw_accuracy(axes: Any, rows: Sequence[Row]) -> None:
     is_one = len({match["benchmark"] for match in found}) == 1
     for match in found:
         steps, values = series(rows, match[0])
-        label = match["metric"] if is_one else f"{match['benchmark'] or 'all'} {match['metric']}"
+        label = _meaning(match["metric"]) if is_one else f"{match['benchmark'] or 'all'}: {_meaning(match['metric'])}"
         line = "o-" if match["metric"] == "pass@1" else "s--" if len(steps) > 2 else "D"  # two points are no curve
         (drawn,) = axes.plot(steps, values, line, markersize=4, label=label)
         axes.vlines(*series(rows, f"{match[0]}_low", f"{match[0]}_high"), color=drawn.get_color(), alpha=0.5)
@@ -73,8 +96,19 @@ def _draw_accuracy(axes: Any, rows: Sequence[Row]) -> None:
     _legend(axes)
 
 
+def _meaning(metric: str) -> str:
+    """Return a name for the legend that says what it is.
+
+    >>> _meaning("cons@16")
+    'cons@16: right by a vote of 16 answers'
+    """
+    if metric == "pass@1":
+        return "pass@1: share that is right (bar: 95 %)"
+    return f"{metric}: right by a vote of {metric.partition('@')[2]} answers"
+
+
 def _draw_length(axes: Any, rows: Sequence[Row]) -> None:
-    axes.plot(*series(rows, "completion/length_mean"), linewidth=1, label="rollouts (T = 1)")
+    axes.plot(*series(rows, "completion/length_mean"), linewidth=1, label="in training")
     for name in _names(rows):
         if name.startswith("eval/") and name.endswith("/length_mean"):
             group = name.removeprefix("eval/").rpartition("/")[0]
@@ -83,9 +117,31 @@ def _draw_length(axes: Any, rows: Sequence[Row]) -> None:
     _legend(axes)
 
 
-def _draw_parts(axes: Any, rows: Sequence[Row]) -> None:
+def _draw_reward(axes: Any, rows: Sequence[Row]) -> None:
+    steps, totals = series(rows, "reward/mean")
+    axes.plot(steps, totals, linewidth=0.7, color="0.6", label="total, each step")
+    axes.plot(steps, recent_means(totals), linewidth=2, color="black", label=f"total, mean of {RECENT} steps")
     for name in reward_parts(_names(rows)):
-        axes.plot(*series(rows, name), linewidth=1, label=name.removeprefix("reward/"))
+        steps, values = series(rows, name)
+        axes.plot(steps, recent_means(values), linewidth=1, label=f"{name.removeprefix('reward/')} (of {RECENT})")
+    _legend(axes)
+
+
+def _draw_uniform(axes: Any, rows: Sequence[Row]) -> None:
+    axes.plot(*series(rows, "group/uniform_rate"), linewidth=1, label="share of groups with equal rewards")
+    axes.set_ylim(-0.03, 1.03)
+    _legend(axes)
+
+
+def _draw_entropy(axes: Any, rows: Sequence[Row]) -> None:
+    axes.plot(*series(rows, "entropy"), linewidth=1, label="near 0: the policy says one thing only")
+    axes.set_ylim(bottom=0)
+    _legend(axes)
+
+
+def _draw_kl(axes: Any, rows: Sequence[Row]) -> None:
+    for name, label in (("kl/ref", "policy against reference"), ("mismatch/kl", "learner against engine: near 0")):
+        axes.plot(*series(rows, name), linewidth=1, label=label)
     _legend(axes)
 
 

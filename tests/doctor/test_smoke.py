@@ -90,7 +90,8 @@ def cluster(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Cluster
         monkeypatch.setattr(f"r1ray.doctor.{module}.nodes_of_cluster", lambda: [node])
     monkeypatch.setattr("r1ray.doctor.smoke.preflight", lambda config: None)
     monkeypatch.setattr("r1ray.stages.rl.launch", found.launch)
-    monkeypatch.setattr("r1ray.stages.rl.plot_curves", lambda *arguments, **keywords: None)  # a second each
+    for drawing in ("redraw", "finish"):
+        monkeypatch.setattr(f"r1ray.stages.rl.Curves.{drawing}", lambda curves: None)  # a process of its own each
     yield found
     assert all(actors.ended for actors in found.started), "everything that was started is ended"
     assert list(tmp_path.iterdir()) == [], "nothing is left behind"

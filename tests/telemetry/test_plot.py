@@ -4,7 +4,18 @@ from pathlib import Path
 
 import pytest
 
-from r1ray.telemetry.plot import ACCURACY, LENGTH, PARTS, REFLECTION, panels, plot_curves, series
+from r1ray.telemetry.plot import (
+    ACCURACY,
+    ENTROPY,
+    KL,
+    LENGTH,
+    REFLECTION,
+    REWARD,
+    UNIFORM,
+    panels,
+    plot_curves,
+    series,
+)
 
 EVAL = "eval/heldout/pass@1"
 ROWS = [
@@ -18,8 +29,13 @@ NONE = {"step": 2, "share": 0.0, "share_right": 0.0, "share_wrong": 0.0, "per_1k
 
 
 def test_re_evaluation_has_a_panel_where_any_was_found() -> None:
-    assert panels([]) == panels([NONE, NONE]) == [ACCURACY, LENGTH, PARTS]
-    assert panels([NONE, FOUND]) == [ACCURACY, LENGTH, PARTS, REFLECTION]
+    assert panels([]) == panels([], [NONE, NONE]) == [ACCURACY, LENGTH, REWARD]
+    assert panels([], [NONE, FOUND]) == [ACCURACY, LENGTH, REWARD, REFLECTION]
+
+
+def test_metrics_that_were_measured_have_a_panel() -> None:
+    assert panels([{"step": 1, "entropy": 0.5, "mismatch/kl": 0.0}]) == [ACCURACY, LENGTH, REWARD, ENTROPY, KL]
+    assert UNIFORM in panels([{"step": 1}, {"step": 2, "group/uniform_rate": 1.0}])
 
 
 def test_an_evaluation_that_ended_later_is_a_point_of_its_own_at_its_version() -> None:
@@ -35,9 +51,18 @@ def test_only_rows_with_all_metrics_are_points() -> None:
 
 
 @pytest.mark.parametrize(
-    "rows", [ROWS, ROWS[1:3], [*ROWS, {"step": 3, "policy_version": 3, "eval/other/pass@1": 0.5}], []]
+    ("rows", "reflection"),
+    [
+        (ROWS, []),
+        (ROWS[1:3], [FOUND, NONE]),
+        ([*ROWS, {"step": 3, "policy_version": 3, "eval/other/pass@1": 0.5}], [FOUND | {"share_right": None}]),
+        (
+            [{**row, "entropy": 0.5, "kl/ref": 0.1, "group/uniform_rate": 1.0, "reward/mean": 0.5} for row in ROWS],
+            [FOUND],
+        ),
+        ([], []),
+    ],
 )
-@pytest.mark.parametrize("reflection", [[], [FOUND, NONE], [FOUND | {"share_right": None}]])
 def test_the_curves_are_a_png(
     tmp_path: Path, rows: list[dict[str, float]], reflection: list[dict[str, float | None]]
 ) -> None:
