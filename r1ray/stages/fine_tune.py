@@ -56,8 +56,9 @@ from r1ray.stages.training import (
     say_form,
 )
 from r1ray.stages.tuned_answers import ask
-from r1ray.telemetry.console import Progress, TimeLeft
-from r1ray.telemetry.driver_status import end_step
+from r1ray.telemetry.console import Progress
+from r1ray.telemetry.driver_status import end_step, expect_steps
+from r1ray.telemetry.live import TimeLeft
 from r1ray.telemetry.metrics import MetricsFile
 
 logger = logging.getLogger(__name__)
@@ -222,6 +223,7 @@ class _Job:
         state = resumed[1] if resumed else None
         name = self._held_out.name if self._held_out is not None else ""
         progress = Progress(num_steps=self.num_steps, benchmark=name)
+        expect_steps(self.num_steps)
         logger.info(
             f"stage {stage}: {settings.epochs} epochs of {len(self._train)} {self._objective.rows} in "
             f"{self.num_steps} steps of {settings.sequences_per_step}; {config.learner.num_ranks} learner ranks; "

@@ -69,7 +69,7 @@ from r1ray.stages.training import (
 )
 from r1ray.telemetry.console import Progress, is_evaluated
 from r1ray.telemetry.curves import Curves
-from r1ray.telemetry.driver_status import end_step
+from r1ray.telemetry.driver_status import end_step, expect_steps
 from r1ray.telemetry.eval_result import EvalResult
 from r1ray.telemetry.metrics import MetricsFile
 from r1ray.telemetry.rollouts import RolloutLog
@@ -274,6 +274,7 @@ class _Job:
         first = state.step if state else 0
         RolloutLog(rollouts).rewind(first)
         progress = Progress(num_steps=config.steps, benchmark=self._benchmark)
+        expect_steps(config.steps)
         logger.info(
             f"stage rl: {config.steps} steps of {config.algo.prompts_per_step} prompts x {config.algo.group_size} "
             f"completions in {config.algo.minibatches_per_step} updates; {config.rollout.num_actors} rollout, "

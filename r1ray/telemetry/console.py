@@ -5,34 +5,18 @@ from __future__ import annotations
 import io
 import logging
 import math
-import time
+from collections import deque
 from collections.abc import Mapping
 
 from rich.console import Console
 from rich.table import Table
 
+from r1ray.telemetry.live import RECENT, TimeLeft
 from r1ray.telemetry.metrics import reward_parts
 
 logger = logging.getLogger(__name__)
 
 HEADER_EVERY = 20
-
-
-class TimeLeft:
-    """How long the remaining steps take, at the pace since the first one that this process saw."""
-
-    def __init__(self, num_steps: int) -> None:
-        self._num_steps = num_steps
-        self._first: tuple[float, float] | None = None
-
-    def after(self, step: float) -> str:
-        """``minutes:seconds``; empty at the first call, whose step only starts the clock."""
-        now = time.monotonic()
-        since, first = self._first = self._first or (now, step)
-        if step <= first:
-            return ""
-        seconds = (now - since) / (step - first) * (self._num_steps - step)
-        return f"{seconds // 60:.0f}:{seconds % 60:02.0f}"
 
 
 def is_evaluated(metrics: Mapping[str, float]) -> bool:
@@ -59,6 +43,7 @@ class Progress:
         self._left = TimeLeft(num_steps)
         self._parts: list[str] = []
         self._last_eval = math.nan
+        self._rewards: deque[float] = deque(maxlen=RECENT)
 
     def step(self, metrics: dict[str, float]) -> None:
         """The row of one step."""
@@ -76,14 +61,17 @@ class Progress:
         if self._rows % HEADER_EVERY == 0 or len(self._parts) > known:
             parts = " ".join(f"{name.removeprefix('reward/')[:8]:>8}" for name in self._parts)
             logger.info(
-                f"{'step':>9} {'reward':>7} {parts} {'length':>7} {'pass@1':>7} {'tokens/s':>9} {'left':>6}",
+                f"{'step':>9} {'reward':>7} {f'of {RECENT}':>7} {parts} "
+                f"{'length':>7} {'pass@1':>7} {'tokens/s':>9} {'left':>6}",
                 extra={"style": "dim"},
             )
         self._rows += 1
+        self._rewards.append(metrics["reward/mean"])
+        recent = sum(self._rewards) / len(self._rewards)
         parts = " ".join(f"{metrics[name]:8.3f}" if name in metrics else " " * 8 for name in self._parts)
         tested = f"{self._last_eval:7.3f}" if evals else " " * 7
         logger.info(
-            f"{metrics['step']:4.0f}/{self._num_steps:<4d} {metrics['reward/mean']:7.3f} {parts} "
+            f"{metrics['step']:4.0f}/{self._num_steps:<4d} {metrics['reward/mean']:7.3f} {recent:7.3f} {parts} "
             f"{metrics['completion/length_mean']:7.1f} {tested} "
             f"{metrics['throughput/generated_tokens_per_s']:9.0f} {left:>6}"
         )

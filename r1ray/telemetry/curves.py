@@ -67,7 +67,8 @@ class Curves:
         """Draw once. A picture is no reason to end a run."""
         command = [sys.executable, "-m", "r1ray.telemetry.curves", str(self._folder)]
         try:
-            subprocess.run(command, check=True, timeout=self._draw_s, stdin=subprocess.DEVNULL)
+            # in a session of its own: Ctrl-C and the end of the terminal are for the run
+            subprocess.run(command, check=True, timeout=self._draw_s, stdin=subprocess.DEVNULL, start_new_session=True)
         except (subprocess.SubprocessError, OSError) as error:
             logger.warning(f"{self._folder / CURVES} was not drawn: {error}")
 
@@ -84,7 +85,6 @@ def draw(folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the run, which draws once more when it ends
     signal.alarm(round(DRAW_S))  # whoever would end it may be gone
     os.nice(NICENESS)
     draw(Path(sys.argv[1]))

@@ -14,6 +14,7 @@ from collections import deque
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import TextIO
 
@@ -21,6 +22,8 @@ from r1ray.errors import R1RayError, Terminated, UserError
 from r1ray.runtime.own_process import Name, OwnProcess, be, first_line, one_line, record_handler, write_whole
 from r1ray.runtime.run_files import LOGS
 from r1ray.runtime.stacks import answer_in
+from r1ray.telemetry.live import Live
+from r1ray.telemetry.live_view import view_of
 from r1ray.telemetry.logs import ROOT, chatter_in
 from r1ray.telemetry.run_status import STATUS, DriverTold, last_stage, read_status
 
@@ -62,17 +65,20 @@ class DriverStatus:
         self._run_dir, self._process = run_dir, process
         self._stage, self._folder, self._ended = *last_stage(run_dir), ""
         self._slow = SlowSteps()
+        self.live = Live(run_dir)
         self._over = threading.Event()
         self._writing = threading.Lock()
 
     def begin_stage(self, name: str, folder: Path) -> None:
         """Note the stage that runs now, whose metrics are in ``folder``; its actors are others than those before."""
         self._stage, self._folder, self._slow = name, str(folder), SlowSteps()
+        self.live.begin_stage(name)
         self._forget_actors()
         self.write()
 
     def end_step(self, metrics: Mapping[str, float]) -> None:
         """Note what was logged; only a line that has a step's time is the end of one."""
+        self.live.end_step(metrics)
         if (seconds := metrics.get("time/step_s")) is not None:
             self._slow.ended(seconds, now=time.monotonic())
 
@@ -124,6 +130,18 @@ def end_step(metrics: Mapping[str, float]) -> None:
         _current.end_step(metrics)
 
 
+def expect_steps(num_steps: int) -> None:
+    """Tell how many steps the stage has."""
+    if _current is not None:
+        _current.live.expect_steps(num_steps)
+
+
+def show_sample(text: str) -> None:
+    """Tell of an answer of the model."""
+    if _current is not None:
+        _current.live.sample = text
+
+
 def end_at_once(why: str) -> None:
     """Tell that the run has failed, in a process that ends without leaving :func:`told`."""
     if _current is not None:
@@ -143,7 +161,9 @@ def told(run_dir: Path) -> Iterator[None]:
         status.write()
         threading.Thread(target=status.beat, name="status", daemon=True).start()
         try:
-            with chatter_in(log):
+            with chatter_in(log) as screens:
+                for screen in screens:
+                    screen.show(partial(view_of, status.live))
                 yield
             status.end("done")
         except BaseException as error:

@@ -7,38 +7,37 @@ from __future__ import annotations
 import logging
 import os
 import sys
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TextIO
+
+from r1ray.runtime.harmless import harmless
+from r1ray.telemetry.screen import Screen
 
 ROOT = "r1ray"
 """The logger above those of all modules."""
 
 
 class ConsoleHandler(logging.Handler):
-    """Prints each record as it is. Unlike ``logging.StreamHandler`` it raises what the stream raises: a command whose
-    reader has gone, or whose disk is full, ends. A run whose console goes has a log, and goes on without it."""
+    """Prints each record, with control characters made harmless. Unlike ``logging.StreamHandler`` it raises what the
+    stream raises: a command whose reader has gone, or whose disk is full, ends. A run has a log, and a console that is
+    written by a thread of its own (:mod:`r1ray.telemetry.screen`): it goes on without one that is slow or gone."""
 
     def __init__(self, stream: TextIO, *, prefix: str = "") -> None:
         super().__init__()
         self.stream = stream
-        self._has_log = self._is_gone = False
+        self._screen: Screen | None = None
+        self._is_gone = False
         self.setFormatter(logging.Formatter(f"{prefix}%(message)s"))
 
     def emit(self, record: logging.LogRecord) -> None:
         """Print a record; on a terminal in its ``style``, where it has one."""
+        text, style = harmless(self.format(record)), getattr(record, "style", None)
+        if self._screen is not None:
+            self._screen.say(text, style)
+            return
         if self._is_gone:
             return
-        try:
-            self._print(record)
-        except OSError as error:
-            if not self._has_log:
-                raise
-            self._is_gone = True
-            print(f"the console is lost ({error}); the run goes on", file=sys.stderr, flush=True)
-
-    def _print(self, record: logging.LogRecord) -> None:
-        text, style = self.format(record), getattr(record, "style", None)
         if style is None or not self.stream.isatty():
             print(text, file=self.stream, flush=True)
             return
@@ -47,25 +46,26 @@ class ConsoleHandler(logging.Handler):
 
         Console(file=self.stream, highlight=False, soft_wrap=True).print(Text(text, style))
 
-    def moved_to(self, files: Mapping[int, int]) -> TextIO:
-        """Print to a copy of the file that the stream is of, if ``files`` has one; returns the stream that it was. What
-        the process prints elsewhere goes to a log from here on."""
-        before, self._has_log = self.stream, True
+    def move_to_screen(self) -> Screen | None:
+        """Leave the printing to a screen on the file that the stream is of: what the process prints elsewhere may go to
+        a log from here on. Returns None, and changes nothing, where the stream is of no file."""
         try:
-            copy = files.get(before.fileno())
-        except (OSError, ValueError):  # it is of no file
-            copy = None
-        if copy is not None:
-            before.flush()
-            self.stream = open(copy, "w", encoding=before.encoding, errors=before.errors, closefd=False)  # noqa: SIM115
-        return before
+            self.stream.flush()
+            file = self.stream.fileno()
+        except (OSError, ValueError):
+            return None
+        self._screen = Screen(file, encoding=self.stream.encoding, lost=_say_lost)
+        return self._screen
 
-    def move_back(self, stream: TextIO) -> None:
-        """Print to the stream again from which :meth:`moved_to` went away."""
-        copy, self.stream, self._has_log = self.stream, stream, False
-        if copy is not stream:
-            with suppress(OSError):  # its reader is gone, which whoever printed was told
-                copy.close()
+    def move_back(self) -> None:
+        """End the screen, and print to the stream again, unless nobody takes that any more."""
+        screen, self._screen = self._screen, None
+        if screen is not None:
+            self._is_gone = not screen.close()
+
+
+def _say_lost(why: str) -> None:
+    print(f"the console is lost ({why}); the run goes on", file=sys.stderr, flush=True)
 
 
 @contextmanager
@@ -88,24 +88,23 @@ def console(stream: TextIO, *, prefix: str = "") -> Iterator[None]:
 
 
 @contextmanager
-def chatter_in(log: TextIO) -> Iterator[None]:
+def chatter_in(log: TextIO) -> Iterator[list[Screen]]:
     """Have what this process and its libraries print go to ``log``, while r1ray's own records go on to be shown where
-    they were. What ends the block is printed where it always was."""
+    they were, on the screens that are yielded. What ends the block is printed where it always was."""
     handlers = [each for each in logging.getLogger(ROOT).handlers if isinstance(each, ConsoleHandler)]
-    kept = {number: os.dup(number) for number in (1, 2)}
-    shown = [handler.moved_to(kept) for handler in handlers]
     for stream in (sys.stdout, sys.stderr):
         stream.flush()
+    screens = [screen for handler in handlers if (screen := handler.move_to_screen()) is not None]
+    kept = {number: os.dup(number) for number in (1, 2)}
     try:
         for number in kept:
             os.dup2(log.fileno(), number)
-        yield
+        yield screens
     finally:
         for stream in (sys.stdout, sys.stderr):
             stream.flush()
+        for handler in handlers:
+            handler.move_back()
         for number, saved in kept.items():
             os.dup2(saved, number)
-        for handler, stream in zip(handlers, shown, strict=True):
-            handler.move_back(stream)
-        for saved in kept.values():
             os.close(saved)

@@ -129,5 +129,5 @@ with console(sys.stdout):
     assert process.stderr.read() == ""
     process.stderr.close()
     assert process.wait(timeout=30) == 0
-    lost, end = (tmp_path / "log").read_text().splitlines()
+    end, lost = sorted((tmp_path / "log").read_text().splitlines(), key=lambda line: line.startswith("the console"))
     assert lost.startswith("the console is lost") and end == "to the end"
