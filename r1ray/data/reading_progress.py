@@ -6,7 +6,10 @@ import logging
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Protocol
+
+from r1ray.runtime.advance import Advance, advancing
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -35,11 +38,14 @@ class ReadingProgress:
         self._num_files = self._num_rows = 0
         self._begun = self._told = time.monotonic()
         self._bar: Progress | None = None
+        self._shown = ExitStack()
+        self._advance: Advance | None = None
 
     def __enter__(self) -> ReadingProgress:
         return self
 
     def __exit__(self, *ended: object) -> None:
+        self._shown.close()
         if self._bar is not None:
             self._bar.stop()
 
@@ -62,6 +68,9 @@ class ReadingProgress:
 
     def _tell(self, file: Partly, now: float) -> None:
         share = self._share(file)
+        if self._advance is None:
+            self._advance = self._shown.enter_context(advancing(f"reading {self._key}", total=1.0))
+        self._advance.done = share
         if sys.stderr.isatty():
             bar = self._bar = self._bar or _bar(self._key)
             bar.update(bar.task_ids[0], completed=share, rows=self._num_rows)

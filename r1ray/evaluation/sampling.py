@@ -16,6 +16,7 @@ from r1ray.evaluation.resampling import Metric
 from r1ray.evaluation.summary import metrics_of
 from r1ray.interfaces import GroupRunner
 from r1ray.reward.failure_book import FailureBook, failures_of
+from r1ray.runtime.advance import advancing
 from r1ray.telemetry.eval_result import EvalResult
 from r1ray.types import (
     GroupRecord,
@@ -98,15 +99,21 @@ async def answer_questions(
             classes=await runner.classes(prompt, answers),
         )
 
-    return await ask_each(
-        prompts,
-        one,
-        at_a_time=slots // samples,
-        deadline_s=deadline_s,
-        sought=lambda prompt: f"the answers to question {prompt.id} of {name}",
-        keep=keep,
-        stands_still=runner.is_recovering,
-    )
+    with advancing(f"evaluation of {name or 'the held-out sets'}", total=len(prompts)) as advance:
+
+        def count(index: int, question: Answered) -> None:
+            advance.done += 1
+            keep(index, question)
+
+        return await ask_each(
+            prompts,
+            one,
+            at_a_time=slots // samples,
+            deadline_s=deadline_s,
+            sought=lambda prompt: f"the answers to question {prompt.id} of {name}",
+            keep=count,
+            stands_still=runner.is_recovering,
+        )
 
 
 async def _asked(

@@ -13,6 +13,8 @@ from typing import Any
 
 import torch
 
+from r1ray.runtime.advance import counted
+
 SPECIAL = ("<pad>", "<bos>", "<eos>")
 IGNORED = -100
 WARMUP, FLOOR = 50, 0.05
@@ -130,8 +132,8 @@ def pretrain(
     peaks = [optimizer.param_groups[0]["lr"] for optimizer in optimizers]
     batches = _batches(tokenizer, corpus, random.Random(seed), tokens=tokens_per_step)
     model.train()
-    start = time.monotonic()
-    for step in range(1, steps + 1):
+    start, every, losses = time.monotonic(), steps // 6 or 1, list[float]()
+    for step in counted("pretraining the base model", range(1, steps + 1)):
         cosine = 0.5 * (1 + math.cos(math.pi * step / steps))
         scale = min(1.0, step / WARMUP) * (FLOOR + (1 - FLOOR) * cosine)
         for optimizer, peak in zip(optimizers, peaks, strict=True):
@@ -146,8 +148,13 @@ def pretrain(
         for optimizer in optimizers:
             optimizer.step()
             optimizer.zero_grad()
-        if step % (steps // 6 or 1) == 0:
+        losses.append(loss.item())
+        if step % every == 0:
             elapsed = time.monotonic() - start
-            left = elapsed / step * (steps - step)
-            log(f"  pretraining step {step}/{steps}  loss {loss.item():.3f}  {elapsed:.0f} s, {left:.0f} s left")
+            left, mean = elapsed / step * (steps - step), sum(losses) / len(losses)
+            log(
+                f"  pretraining step {step}/{steps}  loss {mean:.3f} (mean of {len(losses)} steps)  {elapsed:.0f} s, "
+                f"{left:.0f} s left"
+            )
+            losses.clear()
     model.eval()

@@ -53,6 +53,7 @@ from r1ray.stages.first_rows import NUM_SHOWN, say_first_rows
 from r1ray.stages.lookups import benchmark_of, check_metrics
 from r1ray.stages.own_functions import own_columns_of
 from r1ray.stages.token_checks import check_rewarded_pattern, check_same_prompts
+from r1ray.stages.told_sample import tell_sample
 from r1ray.stages.training import (
     before_and_after,
     check_router_keys,
@@ -296,6 +297,7 @@ class _Job:
                 progress.step(metrics)
                 if is_evaluated(metrics):
                     self._curves.redraw()
+                    tell_sample(rollouts, int(metrics["step"]))
 
             async def evaluated(step: int) -> EvalResult:
                 return await self._evaluate(running, step, is_full=step in (0, controller.last))

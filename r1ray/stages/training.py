@@ -18,6 +18,7 @@ from r1ray.data.template import Form
 from r1ray.errors import UserError
 from r1ray.evaluation.effects import CHANGE
 from r1ray.evaluation.kept import compare_steps
+from r1ray.evaluation.shown_answers import before_and_after as before_and_after_text
 from r1ray.evaluation.tables import change_line
 from r1ray.loop.checkpoint import Checkpoints, LoopState
 from r1ray.runtime.deadline import within
@@ -131,8 +132,10 @@ async def _wait_for_learner(awaitable: Awaitable[None], what: str, deadlines: De
 
 
 def say_change(rollouts: Path, *, seed: int) -> dict[str, float]:
-    """Log what training did to pass@1, question by question, and return it as metrics of the stage; nothing where there
-    are no two evaluations to compare."""
+    """Log what training did to a few answers, and to pass@1, question by question; return that as metrics of the stage.
+    Nothing where there are no two evaluations to compare."""
+    if (answers := before_and_after_text(rollouts)) is not None:
+        logger.info(answers)
     compared = compare_steps(rollouts, seed=seed)
     if compared is None:
         return {}

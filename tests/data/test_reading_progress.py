@@ -8,6 +8,7 @@ import pytest
 
 from r1ray.data import reading_progress
 from r1ray.data.reading_progress import LOOKED_AT, ReadingProgress
+from r1ray.runtime.advance import under_way
 
 
 class Half:
@@ -41,6 +42,8 @@ def test_a_line_now_and_then_says_how_far_it_is(clock: list[float], caplog: pyte
         progress.end_file()
         clock[0] = 40.0
         read(progress)
+        assert [(each.what, each.done) for each in under_way()] == [("reading data.train", 0.625)]
+    assert under_way() == []
     assert "data.train: 2048 rows are read, 12% of the files" in caplog.text
     assert "data.train: 3072 rows are read, 62% of the files" in caplog.text
 
