@@ -15,6 +15,7 @@ from typing import Protocol
 from r1ray import __version__
 from r1ray.commands import (
     audit,
+    chat,
     doctor,
     evaluate,
     export,
@@ -48,6 +49,7 @@ class Verb(Protocol):
 VERBS: dict[str, Verb] = {
     "run": run,
     "eval": evaluate,
+    "chat": chat,
     "score": score,
     "audit": audit,
     "plan": plan,

@@ -15,7 +15,7 @@ from r1ray.cluster.group_workers import GroupWorkers, start_group_workers
 from r1ray.cluster.host import Handle
 from r1ray.cluster.joining import connect
 from r1ray.cluster.newcomers import newcomers
-from r1ray.cluster.placement import evaluation_needs
+from r1ray.cluster.placement import Needs, evaluation_needs
 from r1ray.cluster.ready import all_ready, engine_pool
 from r1ray.cluster.scorers import RewardWorkers
 from r1ray.cluster.services import JudgePool, RewardModelPool
@@ -43,7 +43,13 @@ class RunningEvaluation:
 
 
 async def launch_evaluation(
-    config: EvaluationConfig, *, model: str, max_model_len: int, template: str, programs: frozenset[str]
+    config: EvaluationConfig,
+    *,
+    model: str,
+    max_model_len: int,
+    template: str,
+    programs: frozenset[str],
+    is_scored: bool = True,
 ) -> RunningEvaluation:
     """Start engines with a model as it is, and what judges its answers, without a learner.
 
@@ -52,6 +58,7 @@ async def launch_evaluation(
         max_model_len: longest prompt and answer together.
         template: by which prompts were rendered.
         programs: languages of the programs that will be asked for.
+        is_scored: start reward actors; without them answers can be sampled alone.
 
     Raises UserError where the cluster is too small, or a node does not see the files, and what any actor raised at its
     start.
@@ -59,6 +66,8 @@ async def launch_evaluation(
     reward, deadlines = config.reward, config.deadlines.decided
     _, gpus = connect(config.cluster.address)
     need = evaluation_needs(config.rollout, reward, config.judge, config.reward_model, cluster_has_gpus=gpus > 0)
+    if not is_scored:
+        need = Needs(tuple(kind for kind in need.kinds if kind.section == "rollout"))
     engines_of = {
         "rollout": (config.rollout, max_model_len),
         "judge.engine": (config.judge.engine, config.judge.max_model_len),
@@ -89,7 +98,7 @@ async def launch_evaluation(
             max_tokens=None,
             judge=_judge(judges, config.judge),
         )
-        scorers = [spawn_scorer(index) for index in range(reward.num_actors)]
+        scorers = [spawn_scorer(index) for index in range(reward.num_actors if is_scored else 0)]
         rewards = RewardWorkers(scorers, spawn_scorer)
         models = [
             spawner.reward_model("reward_model", index, config.reward_model, template)

@@ -11,6 +11,7 @@ usage: r1ray VERB [flags] [key=value ...]
 verbs:
   run     run a recipe; the same command resumes it, and skips what is finished
   eval    compute the metrics of a model, or of two, on a benchmark
+  chat    talk to a model, or to that of a run
   score   compute the rewards of responses that you have
   audit   show what a reward would pay to wrong responses
   plan    show memory, time, disk and cost of a run, before anything is started

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from r1ray.commands.arguments import Parser
 from r1ray.commands.compose import compose, to_yaml
+from r1ray.commands.next_commands import next_commands
 from r1ray.commands.run_folder import claim_run_folder, reserved, run_folder
 from r1ray.config import RunConfig
 from r1ray.config.keys import sections_of
-from r1ray.runtime.run_files import CURVES
+from r1ray.runtime.run_files import CURVES, REPORT
 
 if TYPE_CHECKING:
-    from r1ray.stages.base import Context, Stage
+    from r1ray.stages.base import Artifact, Context, Stage
 
 logger = logging.getLogger(__name__)
 
@@ -37,6 +38,12 @@ def parser() -> Parser:
         sections=lambda: sections_of(RunConfig),
     )
     made.flags.add_argument("--cfg", choices=["job"], help="print everything that would be run, and run nothing")
+    made.flags.add_argument(
+        "-v",
+        "--verbose",
+        action="store_true",
+        help="show what vLLM, DeepSpeed and Ray print; it is in RUN_DIR/logs/ too",
+    )
     return made
 
 
@@ -47,11 +54,15 @@ def command(arguments: Sequence[str]) -> None:
     if given.cfg:
         config, stages = _planned(config)
         return _show(config, stages)
-    run_recipe(config)
+    run_recipe(config, with_chatter=given.verbose)
 
 
-def run_recipe(config: RunConfig) -> Path:
-    """Run a recipe in its run folder, which is returned. Raises R1RayError."""
+def run_recipe(config: RunConfig, *, with_chatter: bool = False) -> Path:
+    """Run a recipe in its run folder, which is returned. Raises R1RayError.
+
+    Args:
+        with_chatter: show what libraries print, of every process.
+    """
     from r1ray.cluster.placement import preflight
     from r1ray.recipes import configs_by_name, configs_of
     from r1ray.stages.base import Context
@@ -70,7 +81,7 @@ def run_recipe(config: RunConfig) -> Path:
     check_memory(asked, configs_by_name(asked, stages))
     context = Context(run_dir, run_dir.parent / "artifacts")
     with reserved(run_dir):
-        _run_alone(config, stages, context)
+        _run_alone(config, stages, context, with_chatter=with_chatter)
     return run_dir
 
 
@@ -86,7 +97,7 @@ def _planned(config: RunConfig) -> tuple[RunConfig, Sequence[Stage]]:
     return config, stages_of(config)
 
 
-def _run_alone(config: RunConfig, stages: Sequence[Stage], context: Context) -> None:
+def _run_alone(config: RunConfig, stages: Sequence[Stage], context: Context, *, with_chatter: bool) -> None:
     """Run the stages in a folder that no other process works in."""
     from r1ray.stages.base import run_stages
     from r1ray.stages.graph import finish_graph
@@ -95,14 +106,24 @@ def _run_alone(config: RunConfig, stages: Sequence[Stage], context: Context) -> 
     run_dir = claim_run_folder(context.run_dir, config)
     logger.info(f"run folder: {run_dir}")
     was_done = all((run_dir / "stages" / stage.name / "manifest.json").exists() for stage in stages)
-    with told(run_dir):
+    with told(run_dir, with_chatter=with_chatter):
         made = run_stages(stages, context, only=config.stages, given=config.artifacts)
         if config.graph:
             finish_graph(context, stages, made)
     if was_done:
         logger.info("this run was finished before; name=ANOTHER runs the same settings once more")
-    plot = run_dir / CURVES
-    logger.info(f"run folder: {run_dir}" + (f"\nplot:       {plot}" if plot.exists() else ""))
+    _say_what_is_there(run_dir, config, made)
+
+
+def _say_what_is_there(run_dir: Path, config: RunConfig, made: Mapping[str, Artifact]) -> None:
+    """Log the folder of a run, its picture and page, and the commands that follow."""
+    files = {"plot": run_dir / CURVES, "report": run_dir / REPORT}
+    lines = [f"run folder: {run_dir}"] + [f"{name + ':':<11} {path}" for name, path in files.items() if path.exists()]
+    model = Path(list(made.values())[-1].path) if made else None
+    held_out = Path(made["base"].path) / "heldout.parquet" if "base" in made else None
+    found = str(held_out) if held_out is not None and held_out.exists() else config.data.eval
+    lines += ["next:", *(f"  {line}" for line in next_commands(run_dir, config, model=model, held_out=found))]
+    logger.info("\n".join(lines))
 
 
 def _show(config: RunConfig, stages: Sequence[Stage]) -> None:

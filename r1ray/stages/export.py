@@ -31,7 +31,7 @@ def find_folder(run_dir: Path, *, version: int | str | None, stage: str | None) 
         stage: look into this stage's folder only.
     """
     within = folders_of(run_dir, stage=stage)
-    having = [folder for folder in within if checkpoints_of(folder).versions() or _exports(folder)]
+    having = [folder for folder in within if checkpoints_of(folder).versions() or exports_of(folder)]
     if not having:
         raise UserError(
             f"{run_dir}: has no checkpoint; a run writes them every checkpoint.every steps, and at its end."
@@ -78,7 +78,7 @@ def export_checkpoint(
         version = checkpoints.best()
         if version is None:
             raise UserError(f"version=best: {folder} keeps no best checkpoint; a run does with checkpoint.best=FIGURE.")
-    number = max(checkpoints.versions() or _exports(folder)) if version is None else int(version)
+    number = max(checkpoints.versions() or exports_of(folder)) if version is None else int(version)
     final = (folder / "hf" / str(number)) if out is None else out
     if final.exists():
         if out is not None:
@@ -117,7 +117,8 @@ def checkpoints_of(folder: Path) -> Checkpoints:
     return Checkpoints(folder / "checkpoints", keep=1)
 
 
-def _exports(folder: Path) -> list[int]:
+def exports_of(folder: Path) -> list[int]:
+    """Return the versions of a run's or stage's folder that are model folders."""
     return [int(path.name) for path in folder.glob("hf/*") if path.name.isdigit()]
 
 
@@ -129,7 +130,7 @@ def _made(folder: Path) -> list[Path]:
 def _has(folder: Path, version: int | str | None) -> bool:
     if version == BEST:
         return checkpoints_of(folder).best() is not None
-    return version is None or version in checkpoints_of(folder).versions() or version in _exports(folder)
+    return version is None or version in checkpoints_of(folder).versions() or version in exports_of(folder)
 
 
 def _kind_of_run(folder: Path) -> str:

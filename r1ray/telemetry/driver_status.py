@@ -12,7 +12,7 @@ import time
 import traceback
 from collections import deque
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -22,6 +22,7 @@ from r1ray.errors import R1RayError, Terminated, UserError
 from r1ray.runtime.own_process import Name, OwnProcess, be, first_line, one_line, record_handler, write_whole
 from r1ray.runtime.run_files import LOGS
 from r1ray.runtime.stacks import answer_in
+from r1ray.telemetry.follow import followed
 from r1ray.telemetry.live import Live
 from r1ray.telemetry.live_view import view_of
 from r1ray.telemetry.logs import ROOT, chatter_in
@@ -149,9 +150,13 @@ def end_at_once(why: str) -> None:
 
 
 @contextmanager
-def told(run_dir: Path) -> Iterator[None]:
+def told(run_dir: Path, *, with_chatter: bool = False) -> Iterator[None]:
     """Tell of the run in a folder while the block lasts, and then how it ended. What is printed, and r1ray's records,
-    go to ``logs/driver-0.log``. Raises UserError where that cannot be written to."""
+    go to ``logs/driver-0.log``. Raises UserError where that cannot be written to.
+
+    Args:
+        with_chatter: show on the console what goes to the logs.
+    """
     global _current
     process = OwnProcess(Name("driver", 0), run_dir / LOGS / "driver-0.log")
     with _opened(process) as log, _records_in(log, process.name):
@@ -161,9 +166,11 @@ def told(run_dir: Path) -> Iterator[None]:
         status.write()
         threading.Thread(target=status.beat, name="status", daemon=True).start()
         try:
-            with chatter_in(log) as screens:
+            with chatter_in(log) as screens, ExitStack() as following:
                 for screen in screens:
                     screen.show(partial(view_of, status.live))
+                    if with_chatter:
+                        following.enter_context(followed(run_dir / LOGS, screen.say))
                 yield
             status.end("done")
         except BaseException as error:

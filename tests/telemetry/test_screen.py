@@ -5,6 +5,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 
 import pytest
 
@@ -57,11 +58,16 @@ def test_lines_stay_above_the_view_which_goes_in_the_end(opened: Opens, width: i
     assert terminal.is_sane and terminal.screen.unknown == []
 
 
+def _begins_a_line(shown: str, lines: list[str]) -> bool:
+    return any(line.startswith(shown) for line in lines)
+
+
 def test_a_window_that_grows_or_shrinks_loses_no_line(opened: Opens) -> None:
     terminal = opened(program(number=1, every_s=2.0), width=60)
     for width in (100, 40):
         terminal.resize(width, 20)
-        terminal.until(lambda lines, width=width: any(line.startswith(f"view {width - 1}x18") for line in lines))
+        shown = f"view {width - 1}x18"
+        terminal.until(partial(_begins_a_line, shown))
     assert {"line 0", "after"} <= set(terminal.ended())
 
 
