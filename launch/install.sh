@@ -26,6 +26,22 @@ command -v "${PYTHON:=python3.11}" >/dev/null || PYTHON=python3
 }
 [ -x "$venv/bin/python" ] || "$PYTHON" -m venv "$venv"
 pip() { "$venv/bin/python" -m pip --disable-pip-version-check "$@"; }
+shown() { # what pip comes to: on a terminal one line that is written again, elsewhere nothing
+    local word name rest what count=0
+    while read -r word name rest; do
+        case $word in
+        Collecting | Requirement)
+            count=$((count + 1))
+            what=$name
+            ;;
+        Downloading) what="${name##*/} $rest" ;;
+        Installing) what="unpacking them" ;;
+        *) continue ;;
+        esac
+        if [ -t 1 ]; then printf '\r\033[K  %d of %d packages: %.50s' "$count" "$1" "$what"; fi
+    done
+    if [ -t 1 ] && [ "$count" -gt 0 ]; then echo; fi
+}
 if pip show --quiet "$other" 2>/dev/null; then
     echo "$venv has the other stack ($other): remove it, or name another folder" >&2
     exit 2
@@ -35,10 +51,10 @@ echo "installing the $stack stack into $venv: $size"
 if [ "$stack" = cpu ]; then
     torch=$(grep '^torch==' "$lock")
     "$venv/bin/python" -c "import torch; assert torch.__version__ == '${torch#torch==}'" 2>/dev/null ||
-        pip install --quiet --no-deps "$torch" 2>/dev/null ||
+        pip install --no-deps "$torch" 2>/dev/null | shown 1 ||
         pip install --no-deps "$torch" --index-url https://download.pytorch.org/whl/cpu
 fi
-pip install -qq --no-deps --requirement "$lock"
+pip install --no-deps --requirement "$lock" | shown "$(grep -c '==' "$lock")"
 if [ -f "$here/../pyproject.toml" ]; then
     pip install -qq --no-deps --no-build-isolation --editable "$here/.."
 else # copied out of a wheel, by `r1ray files launch`
