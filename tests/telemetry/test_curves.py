@@ -48,6 +48,7 @@ def test_what_falls_due_during_a_drawing_is_drawn_once_after_it(folder: Path, mo
     assert len(drawn) == 2 and drawn[-1] == 3
 
 
+@pytest.mark.long
 def test_a_drawing_that_takes_too_long_or_fails_is_said_and_the_last_picture_stays(
     folder: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

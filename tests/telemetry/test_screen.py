@@ -46,7 +46,7 @@ def opened() -> Iterator[Opens]:
         terminal.close()
 
 
-@pytest.mark.parametrize("width", [80, 40])
+@pytest.mark.parametrize("width", [80, pytest.param(40, marks=pytest.mark.long)])
 def test_lines_stay_above_the_view_which_goes_in_the_end(opened: Opens, width: int) -> None:
     terminal = opened(program(number=3, every_s=0.2), width=width)
     seen = terminal.until(lambda lines: "line 2" in lines and "second row" in lines)
@@ -62,6 +62,7 @@ def _begins_a_line(shown: str, lines: list[str]) -> bool:
     return any(line.startswith(shown) for line in lines)
 
 
+@pytest.mark.long
 def test_a_window_that_grows_or_shrinks_loses_no_line(opened: Opens) -> None:
     terminal = opened(program(number=1, every_s=2.0), width=60)
     for width in (100, 40):
@@ -78,6 +79,7 @@ def test_ctrl_c_leaves_a_sane_terminal(opened: Opens) -> None:
     assert "KeyboardInterrupt" in "\n".join(terminal.ended()) and terminal.is_sane
 
 
+@pytest.mark.long
 def test_a_terminal_that_is_stopped_holds_nobody(opened: Opens) -> None:
     ends = program(number=30_000, every_s=0.0).replace("screen.close()", "os._exit(3 if screen.close() else 7)")
     stopped = opened("import sys; sys.stdin.readline()\n" + ends)

@@ -14,12 +14,8 @@ from r1ray.stages.chat.partner import MAX_TOKENS, partner_of
 from r1ray.stages.model_form import write_form
 
 
-@pytest.fixture
-def run_dir(tmp_path: Path, llama_folder: Path) -> Path:
-    """A run that has exported versions 3 and 12."""
-    folder = tmp_path / "mine"
-    for version in (3, 12):
-        shutil.copytree(llama_folder, folder / "hf" / str(version))
+@pytest.fixture(scope="module")
+def settings_of_a_run(llama_folder: Path) -> str:
     config = compose(
         [
             *(f"model={llama_folder}", "data.train=t.jsonl", "data.template=r1_zero", "data.suffix=Think.", "steps=12"),
@@ -28,7 +24,16 @@ def run_dir(tmp_path: Path, llama_folder: Path) -> Path:
         ]
     )
     assert isinstance(config, RunConfig)
-    (folder / "config.yaml").write_text(to_yaml(asdict(config)))
+    return to_yaml(asdict(config))
+
+
+@pytest.fixture
+def run_dir(tmp_path: Path, llama_folder: Path, settings_of_a_run: str) -> Path:
+    """A run that has exported versions 3 and 12."""
+    folder = tmp_path / "mine"
+    for version in (3, 12):
+        shutil.copytree(llama_folder, folder / "hf" / str(version))
+    (folder / "config.yaml").write_text(settings_of_a_run)
     return folder
 
 
