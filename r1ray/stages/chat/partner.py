@@ -64,7 +64,7 @@ def partner_of(where: str, *, settings: dict[str, Any]) -> Partner:
         changed = {key: value for key, value in settings.items() if key not in ("template", "system_prompt")}
         config = replace(config, **changed)
         form = replace(form, **{key: settings[key] for key in ("template", "system_prompt") if key in settings})
-        asked = {"system_prompt": form.system_prompt, "suffix": form.suffix}
+        asked: dict[str, Any] = {"system_prompt": form.system_prompt, "suffix": form.suffix}
         config = replace(config, template=form.template, **asked)
     except ValueError as error:
         raise UserError(str(error)) from error
