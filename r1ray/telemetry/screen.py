@@ -137,7 +137,8 @@ class Screen:
         if now - self._drawn_at >= REDRAW_S - PAUSE_S or self._drawn_size != (width, height):
             self._drawn, self._drawn_at, self._drawn_size = view(width, height - 2), now, (width, height)
         self._num_rows = len(self._drawn)
-        return "".join(f"{row}\n" for row in self._drawn)
+        rows = "".join(f"{row}\n" for row in self._drawn)
+        return rows.encode(self._encoding, errors="replace").decode(self._encoding)  # an escape would be wider
 
     def _size(self) -> tuple[int, int]:
         try:
