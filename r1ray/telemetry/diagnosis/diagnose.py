@@ -1,0 +1,31 @@
+"""The diagnosis of a run: every rule, put to the metrics and the last rollouts of a run.
+
+metrics.jsonl, rollouts, settings --Evidence--> each of RULES --> findings: sentence, keys to turn, example
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from r1ray.telemetry.diagnosis.evidence import Evidence
+from r1ray.telemetry.diagnosis.finding import Finding
+from r1ray.telemetry.diagnosis.groups import uniform_groups
+
+RULES: tuple[Callable[[Evidence], Finding | None], ...] = (uniform_groups,)
+"""All rules; a run that nothing can be learned from comes first."""
+
+
+def diagnose(
+    rows: Sequence[Mapping[str, Any]], *, settings: Mapping[str, Any] | None = None, rollouts: Path | None = None
+) -> list[Finding]:
+    """Return what is wrong with a run, the gravest first; empty where nothing is known to be.
+
+    Args:
+        rows: lines of metrics.jsonl.
+        settings: the run's resolved configuration, for the values that it has now; None where it is not known.
+        rollouts: the folder of the rollout log, for examples; None: there are none.
+    """
+    run = Evidence(rows, settings=settings, rollouts=rollouts)
+    return [finding for rule in RULES if (finding := rule(run)) is not None]

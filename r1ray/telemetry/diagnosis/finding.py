@@ -1,0 +1,29 @@
+"""A finding: what is wrong with a run, and the keys to turn."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """What one rule says of a run."""
+
+    rule: str
+    """Name of the rule, and of what it is about where it may find several: ``constant_part/format``."""
+    sentence: str
+    """What is wrong, with its numbers."""
+    advice: str
+    """What to do. It names ``keys``."""
+    keys: tuple[str, ...]
+    metric: str
+    """The metric that shows it."""
+    step: int
+    """The last step that was looked at."""
+    example: str = ""
+    """A response that shows it; empty where there is none to show. Without line ends and control characters."""
+
+    @property
+    def line(self) -> str:
+        """The whole finding in a line."""
+        return f"{self.sentence} {self.advice}" + (f" Example: {self.example}" if self.example else "")
