@@ -32,8 +32,7 @@ class Evidence:
             settings: the run's resolved configuration; None where it is not known.
             rollouts: the folder of the rollout log; None: there are no examples.
         """
-        self._rows = [row for row in rows if "time/step_s" in row]
-        self._all_rows = rows
+        self._all_rows, self._rows = rows, [row for row in rows if "time/step_s" in row]
         self._settings = settings or {}
         self.examples = Examples(rollouts)
 
@@ -64,6 +63,11 @@ class Evidence:
     def early(self, name: str, *, default: float | None = None) -> float | None:
         """Return the mean of the first steps; None where there are fewer."""
         return self._mean(self.series(name, default=default)[:WINDOW])
+
+    def evaluated(self, ending: str) -> list[str]:
+        """Return the metrics of evaluations whose names end so, over all prompts of a set."""
+        names = {name for row in self._all_rows for name in row if name.startswith("eval/") and name.endswith(ending)}
+        return sorted(name for name in names if "/domain/" not in name)
 
     def evaluations(self, name: str) -> list[Mapping[str, Any]]:
         """Return the lines of evaluations that have a metric, in the order of the versions that were evaluated."""
