@@ -45,9 +45,18 @@ def command(arguments: Sequence[str]) -> None:
 
     run_dir = find_run(Path(given.words[0]).expanduser().resolve())
     status = read_status(run_dir)
-    print(status.as_json() if given.json else "\n".join(status.lines()))
+    print(status.as_json() if given.json else "\n".join([*status.lines(), *_diagnosis(run_dir)]))
     if given.stacks:
         _print_stacks(run_dir)
+
+
+def _diagnosis(run_dir: Path) -> list[str]:
+    """Return what is wrong with the stage that runs, or ran last, a line each."""
+    from r1ray.telemetry.diagnosis.diagnose import diagnose_folder
+    from r1ray.telemetry.run_status import last_stage
+
+    _, folder = last_stage(run_dir)
+    return [f"diagnosis: {finding.line}" for finding in diagnose_folder(Path(folder))] if folder else []
 
 
 def _print_stacks(run_dir: Path) -> None:

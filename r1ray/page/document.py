@@ -15,7 +15,8 @@ from pathlib import Path
 HERE = Path(__file__).parent
 LIBRARY = HERE / "vendor" / "echarts" / "echarts.min.js"
 SCRIPTS = (
-    *("elements", "lines", "charts", "chart_sections", "timeline", "tables", "static_rollouts", "served_rollouts"),
+    *("elements", "lines", "charts", "chart_sections", "timeline", "tables", "diagnosis"),
+    *("static_rollouts", "served_rollouts"),
     *("filters", "rollout_list", "tokens", "group", "main"),
 )
 """Files of ``assets/``, in the order in which they are run."""

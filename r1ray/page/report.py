@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,7 @@ from r1ray.page.sample import choose, pack
 from r1ray.page.stage_rows import end_of, fault_rows, ledger_of, stage_rows
 from r1ray.page.timeline import timeline_of
 from r1ray.runtime.files import write_text
+from r1ray.telemetry.diagnosis.diagnose import diagnose_folder
 from r1ray.telemetry.metrics import read_rows
 from r1ray.telemetry.rollouts import reflection_rows
 
@@ -90,7 +91,14 @@ def data_of(runs: Runs, *, num_sampled: int | None) -> dict[str, Any]:
             for name, folder in zip(names_of(runs.folders), runs.folders, strict=True)
         ],
         "parts": [
-            {"run": part.run, "name": part.name, "ledger": ledger_of(lines), "faults": fault_rows(lines), **curve}
+            {
+                "run": part.run,
+                "name": part.name,
+                "findings": [asdict(finding) for finding in diagnose_folder(part.folder)],
+                "ledger": ledger_of(lines),
+                "faults": fault_rows(lines),
+                **curve,
+            }
             for part, lines, curve in zip(runs.parts, rows, curves, strict=True)
         ],
         "charts": charts_of(name for curve in curves for name in curve["lines"]),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Collection, Mapping
-from dataclasses import replace
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -70,6 +70,7 @@ from r1ray.stages.training import (
 )
 from r1ray.telemetry.console import Progress, is_evaluated
 from r1ray.telemetry.curves import Curves
+from r1ray.telemetry.diagnosis.watch import DiagnosisWatch
 from r1ray.telemetry.driver_status import end_step, expect_steps
 from r1ray.telemetry.eval_result import EvalResult
 from r1ray.telemetry.metrics import MetricsFile
@@ -276,6 +277,7 @@ class _Job:
         RolloutLog(rollouts).rewind(first)
         progress = Progress(num_steps=config.steps, benchmark=self._benchmark)
         expect_steps(config.steps)
+        diagnosis = DiagnosisWatch(self._metrics.read(), settings=asdict(config), rollouts=rollouts)
         logger.info(
             f"stage rl: {config.steps} steps of {config.algo.prompts_per_step} prompts x {config.algo.group_size} "
             f"completions in {config.algo.minibatches_per_step} updates; {config.rollout.num_actors} rollout, "
@@ -298,6 +300,7 @@ class _Job:
                 if is_evaluated(metrics):
                     self._curves.redraw()
                     tell_sample(rollouts, int(metrics["step"]))
+                diagnosis.note(metrics)
 
             async def evaluated(step: int) -> EvalResult:
                 return await self._evaluate(running, step, is_full=step in (0, controller.last))
@@ -318,6 +321,7 @@ class _Job:
             def forget(step: int) -> None:
                 forget_after(step, context.run_dir, self._metrics)
                 RolloutLog(rollouts).rewind(step)
+                diagnosis.forget(step)
 
             if state:
                 self._prompts.position = state.position
@@ -342,6 +346,7 @@ class _Job:
         finally:
             running.shutdown()
         metrics = self._finish(progress)
+        diagnosis.say()
         logger.info(f"stage rl: the model is in {self.export_dir}")
         if (best := self._best) is not None:
             folder = self._export_dir(best)

@@ -6,6 +6,7 @@ async function main() {
   const page = document.getElementById('page');
   const sections = [
     runsSection(data, charts),
+    diagnosisSection(data),
     ...chartSections(data, charts),
     timelineSection(data),
     ledgerSection(data),

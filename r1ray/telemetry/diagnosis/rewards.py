@@ -43,10 +43,9 @@ def constant_part(run: Evidence) -> Finding | None:
 
 def _is_constant(run: Evidence, part: str) -> bool:
     values, weight = run.series(f"reward/{part}"), run.setting(f"reward.parts.{part}.weight")
-    is_only_logged = weight == 0 or (weight is None and bool(run.setting("reward.parts")))
-    if part == OVERLONG or is_only_logged or len(values) < STEPS or max(values) - min(values) > EQUAL:
-        return False
-    return not (weight is not None and weight < 0 and values[-1] == 0)  # a penalty
+    if not weight or part == OVERLONG or len(values) < STEPS or max(values) - min(values) > EQUAL:
+        return False  # of a part without a weight that is known nothing is said
+    return weight > 0 or values[-1] != 0  # a penalty may never be due
 
 
 def evaluation_apart(run: Evidence) -> Finding | None:
