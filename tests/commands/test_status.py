@@ -49,6 +49,14 @@ def test_the_status_of_a_live_run_has_the_published_fields(run_dir: Path, capsys
     assert 0 <= status["updated_s_ago"] < 60
 
 
+def test_it_says_what_is_wrong_with_the_stage(run_dir: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for step in range(8, 14):
+        append_row(run_dir / "metrics.jsonl", {"step": step, "time/step_s": 1.0, "completion/truncated_rate": 0.5})
+    assert main(["status", str(run_dir)]) == 0
+    (line,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("diagnosis: ")]
+    assert "cuts 50% of the responses" in line and "algo.max_completion_tokens" in line
+
+
 def test_for_people_it_is_a_table_that_says_where_the_logs_are(
     run_dir: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -35,6 +35,19 @@ def test_runs_are_laid_over_each_other(tmp_path: Path) -> None:
     assert data["parts"][0]["lines"]["grad_norm"]["y"][2] is None
 
 
+def test_the_diagnosis_of_each_run_has_an_example_that_is_not_in_the_file_as_text(tmp_path: Path) -> None:
+    runs = [plant(tmp_path / "a", num_steps=6), plant(tmp_path / "b", num_steps=6)]
+    metrics = runs[1] / "metrics.jsonl"
+    metrics.write_text(
+        metrics.read_text().replace('"completion/truncated_rate": 0.1', '"completion/truncated_rate": 0.5')
+    )
+    write_report(read_runs(runs), tmp_path / "both.html")
+    of_a, of_b = (each["findings"] for each in data_in(tmp_path / "both.html")["parts"])
+    assert of_a == [] and [finding["rule"] for finding in of_b] == ["truncated"]
+    assert "algo.max_completion_tokens" in of_b[0]["advice"] and "truncated" in of_b[0]["example"]
+    assert of_b[0]["example"] not in (tmp_path / "both.html").read_text()
+
+
 def test_re_evaluation_is_a_curve_beside_the_metrics(tmp_path: Path) -> None:
     run = plant(tmp_path / "a", num_steps=2)
     (run / "rollouts/reflection.jsonl").write_text('{"step": 2, "share": 0.5, "per_1k_tokens": 3.0}\n')

@@ -43,8 +43,10 @@ def constant_part(run: Evidence) -> Finding | None:
 
 def _is_constant(run: Evidence, part: str) -> bool:
     values, weight = run.series(f"reward/{part}"), run.setting(f"reward.parts.{part}.weight")
-    if not weight or part == OVERLONG or len(values) < STEPS or max(values) - min(values) > EQUAL:
-        return False  # of a part without a weight that is known nothing is said
+    if not isinstance(weight, int | float) or weight == 0 or part == OVERLONG:
+        return False  # of a part whose weight is not known nothing is said
+    if len(values) < STEPS or max(values) - min(values) > EQUAL:
+        return False
     return weight > 0 or values[-1] != 0  # a penalty may never be due
 
 

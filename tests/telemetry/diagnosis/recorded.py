@@ -21,7 +21,7 @@ Value = float | Callable[[int], float | None] | None
 
 def recorded(name: str = HEALTHY) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """Return settings and lines of a recorded run."""
-    settings, *rows = map(json.loads, gzip.open(RUNS / f"{name}.jsonl.gz", "rt"))
+    settings, *rows = map(json.loads, gzip.decompress((RUNS / f"{name}.jsonl.gz").read_bytes()).splitlines())
     return settings, rows
 
 
