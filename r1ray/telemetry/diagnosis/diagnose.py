@@ -22,7 +22,7 @@ from r1ray.telemetry.diagnosis.rewards import constant_part, evaluation_apart
 from r1ray.telemetry.metrics import read_rows
 
 RULES: tuple[Callable[[Evidence], Finding | None], ...] = (
-    *(uniform_groups, unread_answers, truncated, constant_part),
+    *(uniform_groups, truncated, unread_answers, constant_part),
     *(kl_explosion, mismatch_growth, entropy_collapse, evaluation_apart, long_removed),
 )
 """All rules; a run that nothing can be learned from comes first."""

@@ -48,13 +48,15 @@ class Examples:
         return ""
 
     def _read(self, columns: tuple[str, ...]) -> Any:
-        """Yield rows of the last file; none of one that is torn, older than its columns, or gone by now."""
+        """Yield rows of the last file, with None for columns that are newer than it; none of one that is torn, or
+        gone."""
         if self._folder is None:
             return
         try:
             steps = rollout_steps(self._folder)
             if steps:
-                yield from read_rollouts(self._folder, step=steps[-1], columns=columns)
+                rows = read_rollouts(self._folder, step=steps[-1], columns=columns)
+                yield from ({**dict.fromkeys(columns), **row} for row in rows)
         except (OSError, ValueError, KeyError, UserError, pa.ArrowException):
             return
 

@@ -12,6 +12,7 @@ LEARNED = 0.5
 """A run whose groups were less uniform when it began has come to this by learning."""
 HARD, EASY = 0.1, 0.9
 """Pass rates of prompts that are too hard, and too easy."""
+EQUAL = 1e-9
 
 
 def uniform_groups(run: Evidence) -> Finding | None:
@@ -19,52 +20,34 @@ def uniform_groups(run: Evidence) -> Finding | None:
     rate = run.recent(UNIFORM)
     if rate is None or rate < MOST:
         return None
-    passed, reward = run.pass_rate, run.series("reward/mean")[-WINDOW:]
+    passed = run.pass_rate
     said = f"{rate:.0%} of the groups of the last {WINDOW} steps have equal rewards, so that nothing is learned"
-    known = f"; {passed:.0%} of the responses are right" if passed is not None else ""
-    is_flat = bool(reward) and max(reward) - min(reward) < 1e-9
-    if _is_broken(run, passed, is_flat=is_flat):
-        return _finding(
-            run,
-            f"{said}{known}, and all are paid {reward[-1]:g}: the reward does not tell right from wrong.",
-            "Score a right and a wrong response by hand (r1ray score), and look at the functions and weights of "
-            "reward.parts.",
-            ("reward.parts",),
-            label="correct",
-        )
     if passed is None:
-        return _unlabelled(run, said, is_flat=is_flat, reward=reward[-1] if reward else 0.0)
+        return _unlabelled(run, said)
+    said += f"; {passed:.0%} of the responses are right"
+    if _is_broken(run, passed):
+        return _broken(run, said)
     if passed >= EASY:
-        if (early := run.early(UNIFORM)) is not None and early < LEARNED:
-            return None
-        return _finding(
-            run,
-            f"{said}{known}: the prompts are too easy for this model.",
-            "Take harder prompts (data.train), or only those that it does not always pass (data.difficulty.max).",
-            ("data.train", "data.difficulty.max"),
-            label="correct",
-        )
-    if passed <= HARD:
-        return _finding(
-            run,
-            f"{said}{known}: the prompts are too hard for this model, or its answers are not in the form that the "
-            "reward looks for.",
-            f"Take easier prompts (data.difficulty.min), raise {run.now('algo.group_size')}, or mend the form "
-            "(data.template, reward.answer_forms).",
-            ("data.difficulty.min", "algo.group_size", "data.template", "reward.answer_forms"),
-            label="",
-        )
-    return _finding(
-        run,
-        f"{said}{known}: each prompt is passed always or never.",
-        f"Raise {run.now('algo.temperature')} or {run.now('algo.group_size')}, or take prompts between "
-        "(data.difficulty.band).",
-        ("algo.temperature", "algo.group_size", "data.difficulty.band"),
-        label="",
-    )
+        return None if _has_learned(run) else _too_easy(run, said)
+    return _too_hard(run, said) if passed <= HARD else _always_or_never(run, said)
 
 
-def _is_broken(run: Evidence, passed: float | None, *, is_flat: bool) -> bool:
+def _has_learned(run: Evidence) -> bool:
+    early = run.early(UNIFORM)
+    return early is not None and early < LEARNED
+
+
+def _paid(run: Evidence) -> list[float]:
+    return run.series("reward/mean")[-WINDOW:]
+
+
+def _is_flat(run: Evidence) -> bool:
+    """Return whether the mean reward is the same in each of the last steps."""
+    paid = _paid(run)
+    return bool(paid) and max(paid) - min(paid) < EQUAL
+
+
+def _is_broken(run: Evidence, passed: float) -> bool:
     """Return whether right and wrong responses are paid the same. With no more than the metrics, a reward that never
     moves while some responses are right says so."""
     paid = {
@@ -73,23 +56,66 @@ def _is_broken(run: Evidence, passed: float | None, *, is_flat: bool) -> bool:
     }
     if paid[True] and paid[False]:
         return len(paid[True] | paid[False]) == 1
-    return is_flat and passed is not None and HARD < passed < EASY
+    return _is_flat(run) and HARD < passed < EASY
 
 
-def _unlabelled(run: Evidence, said: str, *, is_flat: bool, reward: float) -> Finding:
-    """Return what can be said where no check labels responses."""
-    paid = f"all are paid {reward:g}" if is_flat else f"the mean reward is {reward:.3g}"
+def _broken(run: Evidence, said: str) -> Finding:
     return _finding(
         run,
-        f"{said}; {paid}: the prompts are too hard or too easy, or the reward says the same of every response.",
-        f"Score some responses by hand (r1ray score), look at reward.parts, take other prompts (data.train), or raise "
-        f"{run.now('algo.group_size')}.",
-        ("reward.parts", "data.train", "algo.group_size"),
-        label="",
+        f"{said}, and all are paid {_paid(run)[-1]:g}: the reward does not tell right from wrong.",
+        "Score a right and a wrong response by hand (r1ray score), and look at the functions and weights of "
+        "reward.parts.",
+        ("reward.parts",),
+        label="correct",
     )
 
 
-def _finding(run: Evidence, sentence: str, advice: str, keys: tuple[str, ...], *, label: str) -> Finding:
+def _too_easy(run: Evidence, said: str) -> Finding:
+    return _finding(
+        run,
+        f"{said}: the prompts are too easy for this model.",
+        "Take harder prompts (data.train), or leave out those that it always passes (data.difficulty.retire_after).",
+        ("data.train", "data.difficulty.retire_after"),
+        label="correct",
+    )
+
+
+def _too_hard(run: Evidence, said: str) -> Finding:
+    return _finding(
+        run,
+        f"{said}: the prompts are too hard for this model, or its answers are not in the form that the reward looks "
+        "for.",
+        f"Take easier prompts (data.train), raise {run.now('algo.group_size')}, or mend the form (data.template, "
+        "reward.answer_forms).",
+        ("data.train", "algo.group_size", "data.template", "reward.answer_forms"),
+    )
+
+
+def _always_or_never(run: Evidence, said: str) -> Finding:
+    return _finding(
+        run,
+        f"{said}: each prompt is passed always or never.",
+        f"Raise {run.now('algo.temperature')} or {run.now('algo.group_size')}, or have those come "
+        "more often that it passes sometimes (data.difficulty.band).",
+        ("algo.temperature", "algo.group_size", "data.difficulty.band"),
+    )
+
+
+def _unlabelled(run: Evidence, said: str) -> Finding:
+    """Return what can be said where no check labels responses."""
+    paid = _paid(run)
+    mean = f"all are paid {paid[-1]:g}" if _is_flat(run) else f"the mean reward is {paid[-1] if paid else 0:.3g}"
+    return _finding(
+        run,
+        f"{said}; {mean}: the prompts are too hard or too easy, or the reward says the same of every response.",
+        "Score some responses by hand (r1ray score), look at reward.parts, take other prompts (data.train), or raise "
+        f"{run.now('algo.group_size')}.",
+        ("reward.parts", "data.train", "algo.group_size"),
+    )
+
+
+def _finding(run: Evidence, sentence: str, advice: str, keys: tuple[str, ...], *, label: str = "") -> Finding:
+    """Return the finding with a response as an example; of that label where one is given."""
     example = run.examples.first(lambda row: not label or row["label"] == label)
     return Finding(
         rule="uniform_groups",

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pyarrow.parquet as pq
+
 from r1ray.telemetry.diagnosis.examples import MAX_CHARS, Examples, clipped
 from tests.page.planted import plant
 from tests.telemetry.diagnosis.test_groups import rollouts_of
@@ -26,6 +28,13 @@ def test_rollouts_of_which_nothing_can_be_read_have_no_examples(tmp_path: Path) 
     assert Examples(tmp_path / "absent").first(lambda row: True) == ""
     (tmp_path / "step=000001.parquet").write_bytes(b"PAR1 torn")
     assert Examples(tmp_path).pass_rate is None and Examples(tmp_path).first(lambda row: True) == ""
+
+
+def test_a_file_that_is_older_than_some_columns_has_what_it_has(tmp_path: Path) -> None:
+    folder = rollouts_of(tmp_path / "r", labels=["correct", "wrong"], rewards=[1, 0])
+    (path,) = folder.iterdir()
+    pq.write_table(pq.read_table(path).drop_columns(["response_text", "detail"]), path)
+    assert Examples(folder).pass_rate == 0.5 and Examples(folder).first(lambda row: True) == ""
 
 
 def test_groups_that_were_dropped_before_anything_arrived_are_passed_over(tmp_path: Path) -> None:

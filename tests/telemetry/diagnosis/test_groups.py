@@ -22,7 +22,7 @@ def test_the_sentence_says_why_no_group_teaches_with_the_pass_rate() -> None:
     said = {name: found(planted(PLANTED[f"uniform_groups:{name}"]))["uniform_groups"] for name in ("hard", "easy")}
     assert "too hard" in said["hard"].sentence and "0% of the responses are right" in said["hard"].sentence
     assert "too easy" in said["easy"].sentence and "99% of the responses are right" in said["easy"].sentence
-    assert "data.difficulty.max" in said["easy"].keys
+    assert "data.difficulty.retire_after" in said["easy"].keys
 
 
 def test_a_reward_that_never_moves_while_some_responses_are_right_is_broken() -> None:
