@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import signal
 import subprocess
@@ -142,6 +143,20 @@ def test_tokens_are_shaded_turns_named_and_versions_marked(fresh: Opened) -> Non
     assert "version 1" in fresh.texts(".card .version")
     fresh.page.uncheck("text=Shade tokens")
     assert fresh.page.locator(".card .lower").count() == 0
+
+
+def test_the_diagnosis_says_what_is_wrong_and_its_example_is_text(launched: Any, tmp_path: Path, both: Opened) -> None:
+    assert both.text("#diagnosis p") == "Nothing that the rules know is wrong."
+    run = plant(tmp_path / "stuck", num_steps=1)
+    lines = [{"step": step, "time/step_s": 1.0, "reward/mean": 1.0, "group/uniform_rate": 1.0} for step in range(1, 7)]
+    (run / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    write_report(read_runs([run]), run / "report.html")
+    with opened(launched, f"file://{run}/report.html", width=400) as found:
+        assert "100% of the groups of the last 5 steps have equal rewards" in found.text("#diagnosis strong")
+        assert "algo.group_size (now 4)" in found.text("#diagnosis li > p")
+        assert "<b onmouseover=" in found.text("#diagnosis .example")
+        assert found.page.locator("#diagnosis img, #diagnosis b, #diagnosis script").count() == 0
+        assert (found.page.title(), found.overflow) == ("r1ray: stuck", 0)
 
 
 VARIANTS = [
