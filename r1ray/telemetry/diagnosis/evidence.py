@@ -64,6 +64,14 @@ class Evidence:
         """Return the mean of the first steps; None where there are fewer."""
         return self._mean(self.series(name, default=default)[:WINDOW])
 
+    def until(self, name: str, step: float, *, default: float | None = None) -> float | None:
+        """Return the mean of the last steps up to one; of the first steps where these are fewer."""
+        known = sum(row["step"] <= step for row in self._rows)
+        values = self.series(name, default=default)[
+            : max(known, WINDOW)
+        ]  # without a default some lines may be left out
+        return self._mean(values[-WINDOW:])
+
     def evaluated(self, ending: str) -> list[str]:
         """Return the metrics of evaluations whose names end so, over all prompts of a set."""
         names = {name for row in self._all_rows for name in row if name.startswith("eval/") and name.endswith(ending)}

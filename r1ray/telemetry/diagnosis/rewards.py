@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from r1ray.algo.variants.overlong import OVERLONG
@@ -18,6 +19,16 @@ RISE = 0.1
 """Of the training reward, as a share of what it was, and of the share of right responses."""
 SATURATED = 0.95
 """pass@1 that cannot rise much further."""
+MEAN = "reward/mean"
+
+
+@dataclass(frozen=True, slots=True)
+class Rise:
+    """A metric of training that got better."""
+
+    metric: str
+    before: float
+    after: float
 
 
 def constant_part(run: Evidence) -> Finding | None:
@@ -51,30 +62,36 @@ def _is_constant(run: Evidence, part: str) -> bool:
 
 
 def evaluation_apart(run: Evidence) -> Finding | None:
-    """Find a run whose reward rises in training while held-out prompts are answered no better, or worse."""
+    """Find a run that gets better in training while held-out prompts are answered no better, or worse."""
     for metric in run.evaluated("/pass@1"):
         lines = run.evaluations(metric)
         if len(lines) < 2:
             continue
-        if found := _apart(run, metric, lines[0], lines[-1]):
-            return found
+        first, best, last = lines[0], max(lines[:-1], key=lambda line: line[metric]), lines[-1]
+        if (rose := _risen(run, since=best["step"])) is not None and _fell(metric, best, last):
+            return _apart(run, metric, rose, best, last)
+        if (rose := _risen(run, since=first["step"])) is not None and _stands(rose, metric, first, last):
+            return _apart(run, metric, rose, first, last)
     return None
 
 
-def _apart(run: Evidence, metric: str, first: Mapping[str, Any], last: Mapping[str, Any]) -> Finding | None:
-    """Compare two evaluations with what rose in training between them. Intervals decide: a few questions jump."""
-    if (rose := next(_risen(run), None)) is None:
-        return None
-    name, low, high = rose
-    before, after, most = first[metric], last[metric], last.get(f"{metric}_high", last[metric])
-    fell = most < first.get(f"{metric}_low", before)
-    stands = name != "reward/mean" and before < SATURATED and most - before < (high - low) / 2
-    if not (fell or stands):
-        return None
+def _stands(rose: Rise, metric: str, first: Mapping[str, Any], last: Mapping[str, Any]) -> bool:
+    """Return whether even the upper end of the interval gained less than half of what training did."""
+    gained = last.get(f"{metric}_high", last[metric]) - first[metric]
+    return rose.metric != MEAN and first[metric] < SATURATED and gained < (rose.after - rose.before) / 2
+
+
+def _fell(metric: str, best: Mapping[str, Any], last: Mapping[str, Any]) -> bool:
+    """Return whether the intervals are apart: a few questions jump."""
+    return bool(last.get(f"{metric}_high", last[metric]) < best.get(f"{metric}_low", best[metric]))
+
+
+def _apart(run: Evidence, metric: str, rose: Rise, before: Mapping[str, Any], after: Mapping[str, Any]) -> Finding:
     return Finding(
         rule="evaluation_apart",
-        sentence=f"{metric} went from {before:.3f} to {after:.3f} while {name} rose from {low:.3f} to {high:.3f}: the "
-        "policy learns the training prompts, or what the reward pays and the evaluation does not ask for.",
+        sentence=f"{metric} went from {before[metric]:.3f} at step {before['step']} to {after[metric]:.3f} while "
+        f"{rose.metric} rose from {rose.before:.3f} to {rose.after:.3f}: the policy learns the training prompts, or "
+        "what the reward pays and the evaluation does not ask for.",
         advice="Read what is paid (rollouts/) and what is asked (rollouts/eval_step=*.parquet); take more or other "
         "prompts (data.train), mend the reward (reward.parts, r1ray audit), or keep the best version "
         "(checkpoint.best).",
@@ -84,13 +101,12 @@ def _apart(run: Evidence, metric: str, first: Mapping[str, Any], last: Mapping[s
     )
 
 
-def _risen(run: Evidence) -> Iterator[tuple[str, float, float]]:
-    """Yield what rose since training began, the share of right responses before the reward: (name, from, to)."""
-    for name in ("scoring/correct", "reward/accuracy", "reward/mean"):
-        if not run.series(name):
+def _risen(run: Evidence, *, since: float) -> Rise | None:
+    """Return what rose since a step: the share of right responses, or else the reward."""
+    for name in ("scoring/correct", "reward/accuracy", MEAN):
+        if not run.series(name) or run.num_steps < 2 * WINDOW:
             continue
-        low, high = run.early(name, default=0.0), run.recent(name, default=0.0)
-        if low is None or high is None or run.num_steps < 2 * WINDOW:
-            continue
-        if high - low >= max(RISE, RISE * abs(low)):
-            yield name, low, high
+        low, high = run.until(name, since, default=0.0), run.recent(name, default=0.0)
+        if low is not None and high is not None and high - low >= max(RISE, RISE * abs(low)):
+            return Rise(name, low, high)
+    return None

@@ -22,8 +22,16 @@ def evaluated(**after: float) -> list[dict[str, Any]]:
 def test_an_evaluation_that_falls_while_training_gets_better_is_found() -> None:
     (finding,) = found(evaluated(_low=0.02, _high=0.06)).values()
     assert finding.rule == "evaluation_apart" and finding.metric == PASS
-    assert "from 0.199 to 0.040 while scoring/correct rose from 0.168" in finding.sentence
+    assert "from 0.199 at step 0 to 0.040 while scoring/correct rose from 0.168" in finding.sentence
     check_keys(finding)
+
+
+def test_an_evaluation_that_fell_from_its_best_is_found() -> None:
+    rows = evaluated(_low=0.28, _high=0.32)
+    row = next(row for row in rows if row["step"] == 10)
+    row |= {PASS: 0.7, f"{PASS}_low": 0.65, f"{PASS}_high": 0.75}
+    (finding,) = found(rows).values()
+    assert "from 0.700 at step 10 to 0.300 while scoring/correct rose" in finding.sentence
 
 
 def test_an_evaluation_that_stays_where_it_was_is_found() -> None:
@@ -33,6 +41,17 @@ def test_an_evaluation_that_stays_where_it_was_is_found() -> None:
 
 def test_an_evaluation_of_too_few_questions_to_know_is_not() -> None:
     assert found(evaluated(_low=0.0, _high=0.5)) == {}
+
+
+def test_an_evaluation_that_fell_when_training_did_is_not_apart_from_it() -> None:
+    rows = evaluated(_low=0.02, _high=0.06)
+    for row in rows:
+        row |= {
+            name: 0.1 + row["step"] / 1e4
+            for name in ("scoring/correct", "reward/accuracy", "reward/mean")
+            if name in row
+        }
+    assert found(rows) == {}
 
 
 def test_one_that_was_perfect_before_cannot_rise() -> None:
