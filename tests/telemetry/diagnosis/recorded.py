@@ -11,7 +11,7 @@ from typing import Any
 from r1ray.telemetry.diagnosis.diagnose import diagnose
 from r1ray.telemetry.diagnosis.finding import Finding
 
-RUNS = Path(__file__).parent / "runs"
+RUNS = Path(__file__).parent / "recordings"
 """Of each run the sections of its configuration that rules read, and its metrics without times, a line each."""
 NAMES = sorted(path.name.removesuffix(".jsonl.gz") for path in RUNS.glob("*.jsonl.gz"))
 HEALTHY = "dapo-4-0"
