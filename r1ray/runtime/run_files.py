@@ -12,6 +12,8 @@ REPORT = "report.html"
 """The page that `r1ray report` makes of what is there."""
 LOGS = "logs"
 """The folder of the logs and status files of a run's processes."""
+STAGES = "stages"
+"""The folder of the manifests of a run's stages; of a recipe's stages, of all that they make."""
 DATA = "data"
 """The folder of the rows as they were read."""
 
@@ -23,6 +25,19 @@ def holds_work(folder: Path) -> bool:
         path.is_file() and path.stat().st_size > 0 and not _is_note(path) and path.parent.name not in (DATA, LOGS)
         for path in folder.rglob("*")
     )
+
+
+def name_of(folder: Path, *, stage: str) -> tuple[str, str]:
+    """Return the names of the run and of the stage whose folder it is; a run of one stage has that in its own folder.
+
+    >>> name_of(Path("runs/r1/stages/cold_start"), stage="sft")
+    ('r1', 'cold_start')
+    >>> name_of(Path("runs/mine"), stage="rl")
+    ('mine', 'rl')
+    """
+    if folder.parent.name == STAGES:
+        return folder.parent.parent.name, folder.name
+    return folder.name, stage
 
 
 def _is_note(path: Path) -> bool:

@@ -234,10 +234,13 @@ class _Job:
                 config, model=self.model, learner=self._objective.learner, num_updates=self.num_steps
             )
         try:
-            lines = StepLines(num_steps=self.num_steps)
+            from r1ray.cluster.gauges import Gauges  # imports Ray, which what is refused need not wait for
+
+            lines, gauges = StepLines(num_steps=self.num_steps), Gauges.of(run_dir, stage=stage)
 
             def log(metrics: dict[str, float]) -> None:
                 self._metrics.append(metrics)
+                gauges.set(metrics)
                 end_step(metrics)
                 lines.step(metrics)
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from r1ray.cluster.gauges import Gauges
 from r1ray.cluster.joining import is_remote
 from r1ray.cluster.launch import Running, launch
 from r1ray.config import RunConfig, decisive
@@ -288,6 +289,7 @@ class _Job:
                 config, model=self._model, rollouts=rollouts, probe=self._probe(), programs=self._programs
             )
         try:
+            gauges = Gauges.of(context.run_dir, stage="rl")
 
             async def begin() -> None:
                 if resumed:
@@ -295,6 +297,7 @@ class _Job:
 
             def log(metrics: dict[str, float]) -> None:
                 self._metrics.append(metrics)
+                gauges.set(metrics)
                 end_step(metrics)
                 progress.step(metrics)
                 if is_evaluated(metrics):

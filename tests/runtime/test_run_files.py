@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from r1ray.runtime.run_files import holds_work
+from r1ray.runtime.run_files import holds_work, name_of
 
 
 @pytest.mark.parametrize(
@@ -29,3 +29,13 @@ def test_rows_as_they_were_read_and_notes_of_what_was_asked_are_no_work(
     assert not holds_work(tmp_path)
     file.write_text("{}")
     assert holds_work(tmp_path) == is_work
+
+
+@pytest.mark.parametrize(
+    ("folder", "names"),
+    [("runs/mine", ("mine", "rl")), ("runs/r1/stages/cold_start", ("r1", "cold_start"))],
+)
+def test_a_stage_of_a_recipe_is_called_as_its_folder_and_its_run_as_the_folder_above(
+    folder: str, names: tuple[str, str]
+) -> None:
+    assert name_of(Path(folder), stage="rl") == names

@@ -1,0 +1,87 @@
+"""The names of metrics in Prometheus: a fixed name for each row of the table of metrics, its free words as labels.
+
+    reward/mean                        r1ray_reward_mean
+    reward/accuracy                    r1ray_reward_by_part{part="accuracy"}
+    domain/math/length_mean            r1ray_domain_length_mean{domain="math"}
+    eval/aime/domain/algebra/pass@1    r1ray_eval{set="aime", domain="algebra", metric="pass@1"}
+
+A name has neither ``/`` nor ``@``: Ray throws such metrics away. It puts ``ray_`` before each name.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+
+from r1ray.telemetry.metric_table import METRICS, Metric
+
+EVAL = "r1ray_eval"
+EVAL_LABELS = ("set", "domain", "metric")
+FREE = re.compile(r"<(\w+)>")
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """Where a metric is in Prometheus: a name, and labels with their values."""
+
+    name: str
+    labels: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class _Family:
+    """Metrics with one name in Prometheus: those that ``pattern`` matches, whose groups are its labels."""
+
+    pattern: re.Pattern[str]
+    name: str
+    labels: tuple[str, ...]
+    metric: Metric
+
+
+def series_of(name: str) -> Series | None:
+    """Return where a metric of metrics.jsonl is in Prometheus; None if the table of metrics has none of its name.
+
+    >>> series_of("reward/accuracy")
+    Series(name='r1ray_reward_by_part', labels={'part': 'accuracy'})
+    """
+    if name.startswith("eval/") and name != "eval/abandoned":
+        return Series(EVAL, _eval_labels(name.split("/")[1:]))
+    for family in _families():
+        if found := family.pattern.fullmatch(name):
+            return Series(family.name, found.groupdict())
+    return None
+
+
+def families() -> dict[str, tuple[tuple[str, ...], str]]:
+    """Return every name in Prometheus with its labels and what the table says of it."""
+    told = {each.name: (each.labels, each.metric.meaning) for each in _families()}
+    held_out = next(metric for metric in METRICS if metric.names[0].startswith("eval/<set>"))
+    return told | {EVAL: (EVAL_LABELS, held_out.meaning)}
+
+
+@lru_cache(maxsize=1)
+def _families() -> list[_Family]:
+    """Return those without labels first: ``reward/mean`` is no part of the reward."""
+    named = [(name, metric) for metric in METRICS for name in metric.names if not name.startswith("eval/<")]
+    return [_family(name, metric) for name, metric in sorted(named, key=lambda each: "<" in each[0])]
+
+
+def _family(name: str, metric: Metric) -> _Family:
+    literals = FREE.split(name)  # with the free words between them
+    pattern = "".join(f"(?P<{each}>[^/]+)" if i % 2 else re.escape(each) for i, each in enumerate(literals))
+    labels = tuple(FREE.findall(name))
+    by = f"_by_{labels[-1]}" if name.endswith(">") else ""  # the same without its labels may be another metric
+    words = re.sub(r"[^a-z0-9]+", "_", FREE.sub("", name)).strip("_")
+    return _Family(re.compile(pattern), f"r1ray_{words}{by}", labels, metric)
+
+
+def _eval_labels(words: list[str]) -> dict[str, str]:
+    """Return the labels of ``<set>/domain/<domain>/<name>``: set and domain may be absent, and have several words."""
+    num_last = 2 if words[-1] == "tie_rate" else 1
+    above, metric = words[:-num_last], "/".join(words[-num_last:])
+    if "domain" not in above:
+        return {"set": "/".join(above), "domain": "", "metric": metric}
+    at = above.index("domain")
+    return {"set": "/".join(above[:at]), "domain": "/".join(above[at + 1 :]), "metric": metric}
