@@ -69,7 +69,9 @@ def run_recipe(config: RunConfig, *, with_chatter: bool = False) -> Path:
     from r1ray.stages.inputs import check_inputs
     from r1ray.stages.lookups import check_names
     from r1ray.stages.machine import check_memory, placed_here
+    from r1ray.telemetry.trackers.needs import check_needs
 
+    check_needs(config.trackers)
     asked = placed_here(config)  # turns that are decided already could not be decided anew for what would fit
     config, stages = _planned(config)
     run_dir = run_folder(config)
@@ -102,11 +104,12 @@ def _run_alone(config: RunConfig, stages: Sequence[Stage], context: Context, *, 
     from r1ray.stages.base import run_stages
     from r1ray.stages.graph import finish_graph
     from r1ray.telemetry.driver_status import told
+    from r1ray.telemetry.trackers.supervision import tracked
 
     run_dir = claim_run_folder(context.run_dir, config)
     logger.info(f"run folder: {run_dir}")
     was_done = all((run_dir / "stages" / stage.name / "manifest.json").exists() for stage in stages)
-    with told(run_dir, with_chatter=with_chatter):
+    with told(run_dir, with_chatter=with_chatter), tracked(run_dir, config.trackers, config.tracking):
         made = run_stages(stages, context, only=config.stages, given=config.artifacts)
         if config.graph:
             finish_graph(context, stages, made)

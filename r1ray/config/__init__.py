@@ -7,6 +7,7 @@ algo.py, data.py, actors.py, reward.py,
 sandbox.py                                 sections
 colocated.py                               engines and learner on the same devices
 plan.py, audit.py                          ``r1ray plan``, ``r1ray audit``
+tracking.py                                trackers of a run
 run.py                                     ``r1ray run``, and the sections that only it has
 evaluation.py                              ``r1ray eval``
 renamed.py                                 old names of keys
@@ -68,6 +69,7 @@ from r1ray.config.run import (
     StopConfig,
 )
 from r1ray.config.sandbox import SANDBOX_MODES, SandboxConfig
+from r1ray.config.tracking import TRACKERS, TrackingConfig
 from r1ray.config.values import LABEL_SELECTOR
 
 __all__ = [
@@ -94,6 +96,7 @@ __all__ = [
     "SEARCH_METHODS",
     "SURROGATES",
     "TEMPLATES",
+    "TRACKERS",
     "WAYS",
     "AlgoConfig",
     "CheckpointConfig",
@@ -123,6 +126,7 @@ __all__ = [
     "SourceConfig",
     "StopConfig",
     "SupervisedConfig",
+    "TrackingConfig",
     "VerifierConfig",
     "WeightsConfig",
     "changes",

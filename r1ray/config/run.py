@@ -15,6 +15,7 @@ from r1ray.config.plan import PlanConfig
 from r1ray.config.renamed import new_metric_name
 from r1ray.config.reward import JudgeConfig, RewardConfig
 from r1ray.config.sandbox import SandboxConfig
+from r1ray.config.tracking import TrackingConfig, check_trackers
 from r1ray.config.values import (
     MAX_ACTORS,
     MAX_SECONDS,
@@ -293,6 +294,10 @@ class RunConfig:
     checkpoint: CheckpointConfig = field(default_factory=CheckpointConfig)
     deadlines: DeadlineConfig = field(default_factory=DeadlineConfig)
     cluster: ClusterConfig = field(default_factory=ClusterConfig)
+    trackers: list[str] = field(default_factory=list)
+    """Trackers that the run is shown in while it goes on: ``tensorboard``, ``wandb``, ``trackio``, ``mlflow``, each of
+    which is an extra of the package (``pip install 'r1ray[wandb]'``)."""
+    tracking: TrackingConfig = field(default_factory=TrackingConfig)
     plan: PlanConfig = field(default_factory=PlanConfig)
     audit: AuditConfig = field(default_factory=AuditConfig)
     graph: dict[str, Any] = field(default_factory=dict)
@@ -352,6 +357,7 @@ class RunConfig:
         check_name("name", self.name)
         check_name("experiment", self.experiment)
         check_local("output_dir", self.output_dir)
+        check_trackers(self.trackers)
         at_least("steps", self.steps, 1)
         at_least("seed", self.seed, 0)
         if self.placement is not None:
@@ -521,5 +527,5 @@ class RunConfig:
             )
 
 
-GRAPH_ONLY = ("name", "graph", "students", "stages", "artifacts")
+GRAPH_ONLY = ("name", "graph", "students", "stages", "artifacts", "trackers", "tracking")
 """What belongs to a run of several stages, and to none of them."""

@@ -21,7 +21,7 @@ MAX_SECONDS = 1e9
 MAX_NAME_BYTES = 200
 """Longest name of a run: file systems take 255, and r1ray appends to it."""
 MAY_BE_BLANK = ("command", "eval.compare.name", "search.segment_end")
-RESERVED_NAMES = ("artifacts", "evaluations")
+RESERVED_NAMES = ("artifacts", "evaluations", "trackers")
 """Folders in ``output_dir`` that all runs share."""
 TEMPERATURES = (0.01, 2.0)
 """That vLLM samples with. It takes lower ones for 0.01, and log-probabilities would then be of another policy."""

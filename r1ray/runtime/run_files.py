@@ -12,6 +12,8 @@ REPORT = "report.html"
 """The page that `r1ray report` makes of what is there."""
 LOGS = "logs"
 """The folder of the logs and status files of a run's processes."""
+TRACKERS = "trackers"
+"""The folder of what trackers have got of a run."""
 STAGES = "stages"
 """The folder of the manifests of a run's stages; of a recipe's stages, of all that they make."""
 DATA = "data"
@@ -22,7 +24,10 @@ def holds_work(folder: Path) -> bool:
     """Return if a folder has anything but notes of what was asked for, logs and rows as they were read. Without it, the
     folder belongs to nobody: whoever began it was refused, or ended, before there was a result."""
     return any(
-        path.is_file() and path.stat().st_size > 0 and not _is_note(path) and path.parent.name not in (DATA, LOGS)
+        path.is_file()
+        and path.stat().st_size > 0
+        and not _is_note(path)
+        and path.parent.name not in (DATA, LOGS, TRACKERS)
         for path in folder.rglob("*")
     )
 

@@ -60,6 +60,7 @@ from r1ray.telemetry.console import Progress
 from r1ray.telemetry.driver_status import end_step, expect_steps
 from r1ray.telemetry.live import TimeLeft
 from r1ray.telemetry.metrics import MetricsFile
+from r1ray.telemetry.trackers.supervision import counts
 
 logger = logging.getLogger(__name__)
 
@@ -239,6 +240,7 @@ class _Job:
             lines, gauges = StepLines(num_steps=self.num_steps), Gauges.of(run_dir, stage=stage)
 
             def log(metrics: dict[str, float]) -> None:
+                metrics = metrics | counts()
                 self._metrics.append(metrics)
                 gauges.set(metrics)
                 end_step(metrics)

@@ -76,6 +76,7 @@ from r1ray.telemetry.driver_status import end_step, expect_steps
 from r1ray.telemetry.eval_result import EvalResult
 from r1ray.telemetry.metrics import MetricsFile
 from r1ray.telemetry.rollouts import RolloutLog
+from r1ray.telemetry.trackers.supervision import counts
 from r1ray.types import Int32Array, Prompt, Sampling
 
 logger = logging.getLogger(__name__)
@@ -296,6 +297,7 @@ class _Job:
                     await load(running.learner, resumed, stage="rl", deadlines=deadlines)
 
             def log(metrics: dict[str, float]) -> None:
+                metrics = metrics | counts()
                 self._metrics.append(metrics)
                 gauges.set(metrics)
                 end_step(metrics)

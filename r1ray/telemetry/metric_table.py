@@ -159,11 +159,18 @@ METRICS: tuple[Metric, ...] = (
     Metric(
         ("learner/restarts", "faults/<role>"),
         "count",
-        "restarts of the learner group, and lost actors of a role (`learner_rank`, `rollout_worker`, `rollout_log`), "
-        "since this process began",
+        "restarts of the learner group, and lost actors of a role (`learner_rank`, `rollout_worker`, `rollout_log`, "
+        "`tracker`), since this process began",
         "0, and absent",
         "the warning in the log names the cause and the log of the actor; memory that ran out is the usual one: "
         "`r1ray plan`",
+    ),
+    Metric(
+        ("tracker/<name>/unsent",),
+        "count",
+        "lines of metrics.jsonl that a tracker has not got yet; they wait in the file",
+        "absent, or a few",
+        "grows: its server is away or refuses; the log `logs/tracker-*.log` says what it answers",
     ),
     # ------------------------------------------------------------------ the update
     Metric(

@@ -161,6 +161,8 @@ REFUSED: dict[str, tuple[object, ...]] = {
     **{f"deadlines.{each}_s": SECONDS for each in ("start", "generate", "score", "learn", "publish", "checkpoint")},
     "cluster.wait_s": (-1.0, 1e10),
     "cluster.group_workers": (-1, 70_000),
+    "tracking.samples": COUNT_OR_NONE,
+    "tracking.end_s": (-1.0, 1e10),
     "audit.num_prompts": COUNT,
     "audit.seed": COUNT_OR_NONE,
     "plan.memory_gib": POSITIVE,

@@ -1,0 +1,201 @@
+"""The driver's side of trackers: their helper processes, started once a run has metrics and again where one ends.
+
+All of it is done by a thread of its own; what the driver's steps cost is reading :func:`counts`.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import asdict
+from pathlib import Path
+
+from r1ray.config import TrackingConfig
+from r1ray.runtime import events
+from r1ray.runtime.causes import cause_in
+from r1ray.runtime.own_process import Name, environment
+from r1ray.runtime.run_files import LOGS
+from r1ray.telemetry.trackers.follower import METRICS, folders_of
+from r1ray.telemetry.trackers.lines import count_on
+from r1ray.telemetry.trackers.sent import Sent
+
+logger = logging.getLogger(__name__)
+LOOK_S = 1.0
+COUNT_S = 5.0
+FIRST_PAUSE_S, LONGEST_PAUSE_S = 2.0, 300.0
+"""Between the end of a helper and the start of the next: twice as long each time, until one lives for so long."""
+HANGS_S = 900.0
+"""A helper that has sent nothing for so long, while there is something to send, is killed."""
+ROLE = "tracker"
+
+
+class Helper:
+    """The process of one tracker."""
+
+    def __init__(self, name: str, index: int, run_dir: Path, settings: TrackingConfig) -> None:
+        self.name, self._run_dir = name, run_dir
+        self.num_lost, self.num_unsent = 0, 0
+        self._own_name = Name(ROLE, index)
+        words = ("-m", "r1ray.telemetry.trackers.helper", str(run_dir), name, json.dumps(asdict(settings)))
+        self._command = (sys.executable, *words)
+        self._process: subprocess.Popen[bytes] | None = None
+        self._started = self._progress = self._next = 0.0
+        self._pause = FIRST_PAUSE_S
+
+    def look(self, now: float) -> None:
+        """Start a process where there is none, after a pause if one has ended."""
+        if self._process is not None and (code := self._process.poll()) is not None:
+            self._lose(f"code {code}", now)
+        if self._process is not None and self.num_unsent and now - self._progress > HANGS_S:
+            self._kill()
+            self._lose(f"nothing was sent for {HANGS_S:.0f} s", now)
+        if self._process is None and now >= self._next:
+            self._start(now)
+
+    def count(self, folders: Sequence[Path], now: float) -> None:
+        """Count what the tracker has not got yet."""
+        sent = Sent(self._run_dir, self.name)
+        marks = [sent.of("" if folder == self._run_dir else folder.name).mark.end for folder in folders]
+        unsent = sum(count_on(folder / METRICS, end) for folder, end in zip(folders, marks, strict=True))
+        if unsent < self.num_unsent or not self.num_unsent:
+            self._progress = now
+        self.num_unsent = unsent
+
+    def ask_to_end(self) -> None:
+        """Have the process send what there is, and end."""
+        if self._process is not None and self._process.stdin is not None:
+            with suppress(OSError):
+                self._process.stdin.write(b"\n")
+                self._process.stdin.close()
+
+    def end(self, within_s: float) -> None:
+        """Wait until the process has ended, and kill it where it has not by then."""
+        if self._process is None:
+            return
+        try:
+            self._process.wait(max(within_s, 0.0))
+        except subprocess.TimeoutExpired:
+            self._kill()
+
+    def _start(self, now: float) -> None:
+        # In a session of its own: Ctrl-C is for the driver, which then has it send what there is.
+        self._process = subprocess.Popen(
+            self._command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            env=os.environ | environment(self._own_name),
+            bufsize=0,
+            start_new_session=True,
+        )
+        self._started = self._progress = now
+
+    def _lose(self, why: str, now: float) -> None:
+        self._process = None
+        self.num_lost += 1
+        events.note("fault", detail=ROLE)
+        if now - self._started > LONGEST_PAUSE_S:
+            self._pause = FIRST_PAUSE_S
+        self._next = now + self._pause
+        cause = cause_in(self._run_dir / LOGS / f"{self._own_name}.log")
+        logger.warning(
+            f"tracker {self.name}: its process has ended ({why}){f': {cause}' if cause else ''}. The run goes on; "
+            f"another process is started in {self._pause:.0f} s, and nothing is lost"
+        )
+        self._pause = min(2 * self._pause, LONGEST_PAUSE_S)
+
+    def _kill(self) -> None:
+        """Kill the process with all that it has started."""
+        assert self._process is not None
+        with suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait()
+
+
+class Trackers:
+    """The helpers of a run."""
+
+    def __init__(self, run_dir: Path, names: Sequence[str], settings: TrackingConfig) -> None:
+        self._run_dir, self._end_s = run_dir, settings.end_s
+        self._helpers = [Helper(name, index, run_dir, settings) for index, name in enumerate(names)]
+        self._over, self._counted = threading.Event(), 0.0
+        self._thread = threading.Thread(target=self._watch, name="trackers", daemon=True)
+
+    def start(self) -> None:
+        """Watch over the helpers, from a thread."""
+        self._thread.start()
+
+    def counts(self) -> dict[str, float]:
+        """Return ``faults/tracker`` if a helper was lost, and ``tracker/<name>/unsent`` of those that are behind."""
+        lost = sum(helper.num_lost for helper in self._helpers)
+        unsent = {f"tracker/{each.name}/unsent": float(each.num_unsent) for each in self._helpers if each.num_unsent}
+        return ({f"faults/{ROLE}": float(lost)} if lost else {}) | unsent
+
+    def end(self) -> None:
+        """Have everything sent, for as long as ``tracking.end_s``; say what was not."""
+        self._over.set()
+        self._thread.join()
+        until = time.monotonic() + self._end_s
+        self._look(time.monotonic())  # what came since the last look may be all that there is
+        for helper in self._helpers:
+            helper.ask_to_end()
+        for helper in self._helpers:
+            helper.end(until - time.monotonic())
+        folders = folders_of(self._run_dir)
+        for helper in self._helpers:
+            helper.count(folders, time.monotonic())
+            if helper.num_unsent:
+                logger.warning(
+                    f"tracker {helper.name}: {helper.num_unsent} lines of metrics were not sent within "
+                    f"tracking.end_s={self._end_s:g}; the same command sends them"
+                )
+
+    def _watch(self) -> None:
+        while not self._over.wait(LOOK_S):
+            try:
+                self._look(time.monotonic())
+            except Exception:  # a helper that cannot be started, or a folder that is gone, ends no run
+                logger.warning("trackers cannot be watched now", exc_info=True)
+
+    def _look(self, now: float) -> None:
+        folders = folders_of(self._run_dir)
+        if not folders:
+            return
+        for helper in self._helpers:
+            helper.look(now)
+            if now - self._counted >= COUNT_S:
+                helper.count(folders, now)
+        if now - self._counted >= COUNT_S:
+            self._counted = now
+
+
+_current: Trackers | None = None
+
+
+def counts() -> dict[str, float]:
+    """Return the metrics of the trackers of this process's run; see :meth:`Trackers.counts`."""
+    return {} if _current is None else _current.counts()
+
+
+@contextmanager
+def tracked(run_dir: Path, names: Sequence[str], settings: TrackingConfig) -> Iterator[None]:
+    """Have trackers follow a run while the block lasts."""
+    global _current
+    if not names:
+        yield
+        return
+    trackers = _current = Trackers(run_dir, names, settings)
+    trackers.start()
+    try:
+        yield
+    finally:
+        _current = None
+        trackers.end()
