@@ -55,7 +55,7 @@ class Helper:
         if self._process is not None and (code := self._process.poll()) is not None:
             self._lose(f"code {code}", now)
         if self._process is not None and self.num_unsent and now - self._progress > HANGS_S:
-            self._kill()
+            self._kill(self._process)
             self._lose(f"nothing was sent for {HANGS_S:.0f} s", now)
         if self._process is None and now >= self._next:
             self._start(now)
@@ -71,10 +71,8 @@ class Helper:
 
     def ask_to_end(self) -> None:
         """Have the process send what there is, and end."""
-        if self._process is not None and self._process.stdin is not None:
-            with suppress(OSError):
-                self._process.stdin.write(b"\n")
-                self._process.stdin.close()
+        if self._process is not None:
+            self._close(self._process, with_word=b"\n")
 
     def end(self, within_s: float) -> None:
         """Wait until the process has ended, and kill it where it has not by then."""
@@ -83,7 +81,7 @@ class Helper:
         try:
             self._process.wait(max(within_s, 0.0))
         except subprocess.TimeoutExpired:
-            self._kill()
+            self._kill(self._process)
 
     def _start(self, now: float) -> None:
         # In a session of its own: Ctrl-C is for the driver, which then has it send what there is.
@@ -99,7 +97,9 @@ class Helper:
         self._started = self._progress = now
 
     def _lose(self, why: str, now: float) -> None:
-        self._process = None
+        if self._process is not None:
+            self._close(self._process)
+            self._process = None
         self.num_lost += 1
         events.note("fault", detail=ROLE)
         if now - self._started > LONGEST_PAUSE_S:
@@ -112,12 +112,19 @@ class Helper:
         )
         self._pause = min(2 * self._pause, LONGEST_PAUSE_S)
 
-    def _kill(self) -> None:
-        """Kill the process with all that it has started."""
-        assert self._process is not None
+    def _kill(self, process: subprocess.Popen[bytes]) -> None:
+        """Kill a process with all that it has started."""
         with suppress(ProcessLookupError):
-            os.killpg(self._process.pid, signal.SIGKILL)
-        self._process.wait()
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+    def _close(self, process: subprocess.Popen[bytes], with_word: bytes = b"") -> None:
+        """Close the standard input of a process. Another process that was forked from this one may hold it open: a word
+        in it says the same."""
+        assert process.stdin is not None
+        with suppress(OSError):
+            process.stdin.write(with_word)
+        process.stdin.close()
 
 
 class Trackers:

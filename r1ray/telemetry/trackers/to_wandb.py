@@ -71,3 +71,4 @@ class ToWandb:
 
     def end(self) -> None:
         self._run.finish()
+        wandb.teardown()  # waits for the process that writes
