@@ -201,6 +201,7 @@ def test_references_are_found_and_replaced_wherever_they_stand() -> None:
         ("prepare={recipe: extend}", r"graph\.prepare: a stage's name needs"),
         ("Big={recipe: extend}", r"graph\.Big: a stage's name needs"),
         ("s={recipe: extend, graph: {a: {recipe: extend}}}", r"graph\.s\.graph: is of the whole run"),
+        ("s={recipe: extend, trackers: [wandb]}", r"graph\.s\.trackers: is of the whole run"),
     ],
 )
 def test_what_cannot_be_configured_is_refused_with_the_stages_name(entry: str, message: str) -> None:
