@@ -10,7 +10,7 @@ from r1ray.errors import UserError
 from r1ray.telemetry.trackers import needs
 from r1ray.telemetry.trackers.needs import check_needs
 
-THERE = {name: ("json",) for name in TRACKERS}
+THERE = dict.fromkeys(TRACKERS, ("json",))
 """As if every tracker were installed."""
 
 
@@ -57,7 +57,7 @@ def test_wandb_needs_credentials_unless_it_is_offline(monkeypatch: pytest.Monkey
 
 def test_a_password_in_mlflows_address_is_refused_and_not_repeated(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "https://me:hunter2@mlflow.here/")
-    with pytest.raises(UserError, match="has a password for mlflow.here: needs it in") as refused:
+    with pytest.raises(UserError, match=r"has a password for mlflow\.here: needs it in") as refused:
         check_needs(["mlflow"])
     assert "hunter2" not in str(refused.value)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "https://mlflow.here/")
