@@ -22,7 +22,7 @@ from r1ray.config import TrackingConfig
 from r1ray.runtime import events
 from r1ray.runtime.causes import cause_in
 from r1ray.runtime.own_process import Name, environment
-from r1ray.runtime.run_files import LOGS
+from r1ray.runtime.run_files import LOGS, TRACKERS
 from r1ray.telemetry.trackers.follower import METRICS, folders_of
 from r1ray.telemetry.trackers.lines import count_on
 from r1ray.telemetry.trackers.sent import Sent
@@ -74,14 +74,16 @@ class Helper:
         if self._process is not None:
             self._close(self._process, with_word=b"\n")
 
-    def end(self, within_s: float) -> None:
-        """Wait until the process has ended, and kill it where it has not by then."""
+    def end(self, within_s: float) -> bool:
+        """Wait until the process has ended, and kill it where it has not by then. Returns whether it has sent all that
+        it took."""
         if self._process is None:
-            return
+            return True
         try:
-            self._process.wait(max(within_s, 0.0))
+            return self._process.wait(max(within_s, 0.0)) == 0
         except subprocess.TimeoutExpired:
             self._kill(self._process)
+            return False
 
     def _start(self, now: float) -> None:
         # In a session of its own: Ctrl-C is for the driver, which then has it send what there is.
@@ -154,16 +156,22 @@ class Trackers:
         self._look(time.monotonic())  # what came since the last look may be all that there is
         for helper in self._helpers:
             helper.ask_to_end()
-        for helper in self._helpers:
-            helper.end(until - time.monotonic())
+        ended = [helper.end(until - time.monotonic()) for helper in self._helpers]
         folders = folders_of(self._run_dir)
-        for helper in self._helpers:
+        for helper, has_ended in zip(self._helpers, ended, strict=True):
             helper.count(folders, time.monotonic())
-            if helper.num_unsent:
-                logger.warning(
-                    f"tracker {helper.name}: {helper.num_unsent} lines of metrics were not sent within "
-                    f"tracking.end_s={self._end_s:g}; the same command sends them"
-                )
+            self._say_missing(helper, has_ended=has_ended)
+
+    def _say_missing(self, helper: Helper, *, has_ended: bool) -> None:
+        bound = f"within tracking.end_s={self._end_s:g}"
+        if helper.num_unsent:
+            logger.warning(
+                f"tracker {helper.name}: {helper.num_unsent} lines of metrics were not sent {bound}; the same command "
+                "sends them"
+            )
+        elif not has_ended:
+            rest = f"; `wandb sync` sends what it left in {self._run_dir / TRACKERS}" if helper.name == "wandb" else ""
+            logger.warning(f"tracker {helper.name}: it took everything, and did not end {bound}{rest}")
 
     def _watch(self) -> None:
         while not self._over.wait(LOOK_S):
