@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +16,11 @@ from r1ray.telemetry.trackers.tracker import Line, Samples, Stage
 HOSTILE = "<script>alert(1)</script> # 答え"
 
 
-def plant(folder: Path, steps: Sequence[int], *, stage: str = "rl", **metrics: float) -> None:
+def plant(folder: Path, steps: Sequence[int], *, stage: str = "rl", metrics: Mapping[str, float] | None = None) -> None:
     """Append lines to a folder's metrics.jsonl."""
     file = MetricsFile(folder / "metrics.jsonl", stage=stage)
     for step in steps:
-        file.append({"step": step, "policy_version": step, "reward/mean": step / 10, **metrics})
+        file.append({"step": step, "policy_version": step, "reward/mean": step / 10, **(metrics or {})})
 
 
 def plant_answers(folder: Path, step: int, *, num_prompts: int = 3) -> None:

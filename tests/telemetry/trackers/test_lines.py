@@ -13,7 +13,7 @@ from tests.telemetry.trackers.planted import plant
 
 def test_lines_are_read_once_and_with_their_numbers_alone(tmp_path: Path) -> None:
     path = tmp_path / "metrics.jsonl"
-    plant(tmp_path, [0, 1], odd=math.nan)
+    plant(tmp_path, [0, 1], metrics={"odd": math.nan})
     first = read_on(path, Mark())
     assert [line.step for line in first.lines] == [0, 1]
     assert set(first.lines[1].metrics) == {"policy_version", "reward/mean", "odd"}

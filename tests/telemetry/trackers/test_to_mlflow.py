@@ -46,7 +46,7 @@ def test_metrics_answers_and_models_are_in_one_run_that_is_gone_on_with(tmp_path
     run = tmp_path / "mine"
     (run / "config.yaml").parent.mkdir()
     (run / "config.yaml").write_text("steps: 3\nalgo: {group_size: 8}\n")
-    plant(run, [0, 1], **{"eval/held/pass@1": 0.5, "odd": float("nan")})
+    plant(run, [0, 1], metrics={"eval/held/pass@1": 0.5, "odd": float("nan")})
     plant_answers(run, 0)
     follow(run)
     plant(run, [2])

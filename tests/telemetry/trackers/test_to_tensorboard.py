@@ -38,7 +38,7 @@ def steps(events: Any, tag: str) -> list[int]:
 
 
 def test_every_metric_is_there_under_its_name_with_its_step_and_time(tmp_path: Path) -> None:
-    plant(tmp_path, range(3), **{"eval/held/pass@1": 0.5})
+    plant(tmp_path, range(3), metrics={"eval/held/pass@1": 0.5})
     follow(tmp_path).end()
     events = read(tmp_path)
     assert events.Tags()["scalars"] == ["policy_version", "reward/mean", "eval/held/pass@1"]
@@ -61,7 +61,7 @@ def test_answers_and_the_configuration_are_texts_that_nothing_of_is_markup(tmp_p
 
 
 def test_undone_steps_are_gone_and_those_in_their_place_are_there_once(tmp_path: Path) -> None:
-    plant(tmp_path, range(6), old=1.0)
+    plant(tmp_path, range(6), metrics={"old": 1.0})
     following = follow(tmp_path)
     rewind_rows(tmp_path / "metrics.jsonl", 2)
     plant(tmp_path, [3, 4])

@@ -47,7 +47,7 @@ def rows(output_dir: Path) -> list[tuple[str, int, dict[str, object]]]:
 
 def test_metrics_answers_and_models_are_in_one_run_that_is_gone_on_with(tmp_path: Path) -> None:
     run = tmp_path / "mine"
-    plant(run, [0, 1], **{"eval/held/pass@1": 0.5})
+    plant(run, [0, 1], metrics={"eval/held/pass@1": 0.5})
     plant_answers(run, 0)
     follow(run)
     plant(run, [2])

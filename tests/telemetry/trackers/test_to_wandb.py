@@ -81,7 +81,7 @@ def runs(found: list[Any]) -> list[Any]:
 
 def test_metrics_answers_and_models_are_in_one_run_that_is_gone_on_with(tmp_path: Path) -> None:
     run = tmp_path / "mine"
-    plant(run, [0, 1], **{"eval/held/pass@1": 0.5})
+    plant(run, [0, 1], metrics={"eval/held/pass@1": 0.5})
     (run / "config.yaml").write_text("steps: 3\nalgo: {group_size: 8}\n")
     plant_answers(run, 0)
     follow(run)
