@@ -6,11 +6,14 @@ import json
 import logging
 import os
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
 
+import psutil
 import pytest
 
 from r1ray.config import TrackingConfig
@@ -22,6 +25,24 @@ from tests.telemetry.trackers.planted import plant
 
 PATIENCE_S = 60.0
 SECRET = "0123456789abcdef0123456789abcdef01234567"
+
+
+KILLED = """
+import os, sys, time
+from pathlib import Path
+from r1ray.config import TrackingConfig
+from r1ray.telemetry.trackers.supervision import tracked
+from tests.telemetry.trackers.planted import plant
+
+run = Path(sys.argv[1])
+plant(run, [0])
+with tracked(run, ["tensorboard"], TrackingConfig()):
+    while not (run / "trackers" / "tensorboard.json").exists():
+        time.sleep(0.1)
+    plant(run, [1, 2])
+    os._exit(9)
+"""
+"""A driver that ends without a word, after its tracker has begun."""
 
 
 def needs(package: str) -> pytest.MarkDecorator:
@@ -142,3 +163,17 @@ def test_a_server_that_is_not_there_holds_nobody_up(
     assert f"tracker {name}: 3 lines of metrics were not sent" in caplog.text
     written = [path for path in tmp_path.rglob("*") if path.is_file() and SECRET.encode() in path.read_bytes()]
     assert written == []
+
+
+@needs("tensorboard")
+@pytest.mark.faults
+@pytest.mark.long
+def test_the_helper_of_a_driver_that_is_killed_sends_the_rest_and_ends(tmp_path: Path) -> None:
+    done = subprocess.run([sys.executable, "-c", KILLED, str(tmp_path)], timeout=PATIENCE_S)
+    assert done.returncode == 9
+    await_that(lambda: sent(tmp_path, "tensorboard") == 2)
+    await_that(lambda: not any(str(tmp_path) in " ".join(each.info["cmdline"] or ()) for each in processes()))
+
+
+def processes() -> list[psutil.Process]:
+    return list(psutil.process_iter(["cmdline"]))
