@@ -22,6 +22,8 @@ _LEFT_OUT = "data.max_prompt_tokens; longer prompts are left out, not cut"
 _GRAD_STEPS = "; ours counts steps, each of which has algo.minibatches_per_step updates"
 _NUCLEUS = "algo.temperature; training samples from the whole distribution, eval.top_p is of evaluations"
 
+_TRACKERS = "trackers; a list of names, [wandb,tensorboard]"
+
 _COLUMNS = "data.columns; an object of names, {prompt: COLUMN, answer: COLUMN}"
 
 TRL = {
@@ -81,6 +83,8 @@ TRL = {
     "save_total_limit": "checkpoint.keep",
     "eval_steps": "eval.every" + _GRAD_STEPS,
     "run_name": "name",
+    "report_to": _TRACKERS,
+    "log_completions": "tracking.samples; ours counts the answers of an evaluation that trackers show",
     "lora_r": "learner.lora.rank",
 }
 VERL = {
@@ -151,6 +155,9 @@ VERL = {
     "trainer.n_gpus_per_node": _RANKS,
     "trainer.nnodes": _RANKS,
     "trainer.experiment_name": "name",
+    "trainer.logger": _TRACKERS,
+    "trainer.project_name": "tracking.project",
+    "trainer.log_val_generations": "tracking.samples",
     "trainer.default_local_dir": "output_dir",
 }
 OPENRLHF = {
@@ -210,6 +217,9 @@ OPENRLHF = {
     "dynamic_filtering": "algo.drop_uniform",
     "remote_rm_url": "reward.parts.NAME.function; package.module:function",
     "max_ckpt_num": "checkpoint.keep",
+    "use_wandb": _TRACKERS,
+    "use_tensorboard": _TRACKERS,
+    "wandb_project": "tracking.project",
 }
 NEMO_RL = {
     "grpo.num_prompts_per_step": "algo.prompts_per_step",
@@ -230,6 +240,10 @@ NEMO_RL = {
     "loss_fn.ratio_clip_c": "algo.dual_clip",
     "loss_fn.token_level_loss": "algo.aggregation; true is token_mean, false is seq_mean",
     "loss_fn.sequence_level_importance_ratios": "algo.ratio; true is sequence, false is token",
+    "logger.wandb_enabled": _TRACKERS,
+    "logger.tensorboard_enabled": _TRACKERS,
+    "logger.mlflow_enabled": _TRACKERS,
+    "logger.wandb.project": "tracking.project",
     "checkpointing.save_period": "checkpoint.every",
     "checkpointing.keep_top_k": "checkpoint.keep; ours keeps the newest, and checkpoint.best the best one",
     "checkpointing.checkpoint_dir": "output_dir",
