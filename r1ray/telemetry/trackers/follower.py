@@ -63,12 +63,12 @@ class Follower:
 
     def _has_more(self, folder: Path, sent: SentOfStage) -> bool:
         """Return whether answers or models have come whose lines are there already."""
-        return bool(self._new_samples(folder, sent) or _new(models_in(folder), sent.models))
+        return bool(self._new_samples(folder, sent) or _new(models_in(folder), sent.models, sent.step))
 
     def _new_samples(self, folder: Path, sent: SentOfStage) -> list[int]:
         if not self._place.settings.samples:
             return []
-        return _new(rollout_steps(folder / "rollouts", name=EVALUATION), sent.samples)
+        return _new(rollout_steps(folder / "rollouts", name=EVALUATION), sent.samples, sent.step)
 
     def _begin(self, folder: Path, sent: SentOfStage, *, name: str) -> None:
         if self._open == folder:
@@ -87,7 +87,7 @@ class Follower:
             sent.samples.append(step)
 
     def _note_models(self, folder: Path, sent: SentOfStage) -> None:
-        for step in _new(models_in(folder), sent.models):
+        for step in _new(models_in(folder), sent.models, sent.step):
             self._tracker.note_model(step, folder / "hf" / str(step))
             sent.models.append(step)
 
@@ -169,8 +169,10 @@ def _last(lines: list[Line]) -> int:
     return max((line.step for line in lines), default=-1)
 
 
-def _new(steps: list[int], known: list[int]) -> list[int]:
-    return [step for step in steps if step not in known]
+def _new(steps: list[int], known: list[int], last: int) -> list[int]:
+    """Return the steps that are not known, up to the last one whose line was sent: what is of a later one comes with
+    it, so that it is taken back with it too."""
+    return [step for step in steps if step <= last and step not in known]
 
 
 def _cut(text: str | None) -> str:

@@ -43,6 +43,18 @@ def test_answers_and_models_that_come_after_their_lines_are_sent_too(tmp_path: P
     assert kept.calls[2:] == ["show 0", "model 0 0"]
 
 
+def test_answers_that_are_there_before_their_line_come_with_it(tmp_path: Path) -> None:
+    run, kept = tmp_path / "mine", Kept()
+    plant(run, [0])
+    plant_answers(run, 1)
+    following = follower(run, kept)
+    following.look()
+    assert not following.look()
+    plant(run, [1])
+    following.look()
+    assert kept.calls[1:] == ["log [0]", "log [1]", "show 1"]
+
+
 def test_no_answers_are_sent_where_none_are_asked_for(tmp_path: Path) -> None:
     run, kept = tmp_path / "mine", Kept()
     plant(run, [0])
