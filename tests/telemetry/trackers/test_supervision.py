@@ -19,7 +19,7 @@ import pytest
 from r1ray.config import TrackingConfig
 from r1ray.telemetry.driver_status import told
 from r1ray.telemetry.metric_table import metric_of
-from r1ray.telemetry.trackers import supervision
+from r1ray.telemetry.trackers import process, supervision
 from r1ray.telemetry.trackers.supervision import Trackers, counts, tracked
 from tests.telemetry.trackers.planted import plant
 
@@ -95,7 +95,7 @@ def test_all_lines_have_been_sent_when_a_run_has_ended(tmp_path: Path) -> None:
 def test_a_helper_that_is_killed_is_started_again_and_counted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(supervision, "FIRST_PAUSE_S", 0.1)
+    monkeypatch.setattr(process, "FIRST_PAUSE_S", 0.1)
     plant(tmp_path, [0])
     with told(tmp_path), tracked(tmp_path, ["tensorboard"], TrackingConfig(end_s=PATIENCE_S)):
         trackers = supervision._current
