@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import importlib
 import json
 import re
@@ -56,7 +57,7 @@ def scrape(driver: int) -> str:
         try:
             with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5) as answer:
                 text += answer.read().decode(errors="replace")
-        except (OSError, ValueError):
+        except (OSError, http.client.HTTPException):  # others of its ports speak gRPC
             continue
     return text
 
