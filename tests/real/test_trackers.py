@@ -17,9 +17,9 @@ import psutil
 import pytest
 
 from r1ray.telemetry.series import families
-from tests.real.running import SMALL, end, environment, metrics, own, r1ray, start
+from tests.real.running import LEFT_OPEN, SMALL, end, environment, metrics, own, r1ray, start
 
-pytestmark = [pytest.mark.real, pytest.mark.long]
+pytestmark = [pytest.mark.real, pytest.mark.long, pytest.mark.filterwarnings(LEFT_OPEN)]
 pytest.importorskip("tensorboard", reason="the extra tensorboard is not installed")
 PATIENCE_S = 480.0
 SERIES = re.compile(r"^ray_(r1ray_\w+)\{", re.MULTILINE)
@@ -31,7 +31,7 @@ SETTINGS = (
 
 @dataclass(frozen=True, slots=True)
 class Tracked:
-    """A run of ten steps in two commands: what Ray offered of it, and its folder."""
+    """A run of sixty steps and two more in two commands: what Ray offered of it, and its folder."""
 
     folder: Path
     scraped: str
@@ -85,14 +85,14 @@ def tracked(qwen_folder: Path, running_total: Path, tmp_path_factory: pytest.Tem
         *SETTINGS,
     ]
     log = output_dir / "printed.txt"
-    process = start(*["run", *settings, "steps=8"], cwd=output_dir, into=log, env=environment())
+    process = start(*["run", *settings, "steps=60"], cwd=output_dir, into=log, env=environment())
     try:
         scraped = scraped_until_its_end(process)
     finally:
         end(process)
     assert process.returncode == 0, log.read_text()[-4000:]
     first = id_of(folder)
-    r1ray("run", *settings, "steps=10", cwd=output_dir)
+    r1ray("run", *settings, "steps=62", cwd=output_dir)
     return Tracked(folder, scraped, (first, id_of(folder)))
 
 
@@ -121,7 +121,7 @@ def test_every_metric_of_every_line_is_in_the_tracker_in_one_run_over_a_resume(t
 def test_answers_of_evaluations_and_the_model_are_in_the_tracker(tracked: Tracked) -> None:
     read = events(tracked.folder)
     assert [each.step for each in read.Tensors("samples/0/text_summary")][:3] == [0, 2, 4]
-    assert read.Tensors("model/text_summary")[-1].tensor_proto.string_val[0].decode().endswith("hf/10")
+    assert read.Tensors("model/text_summary")[-1].tensor_proto.string_val[0].decode().endswith("hf/62")
 
 
 def test_rays_metrics_have_the_run_under_the_names_of_the_table(tracked: Tracked) -> None:
