@@ -7,10 +7,12 @@ R1RayError
 +-- GroupFailed           a group cannot be generated, and its engine is none the worse; the group is dropped
 |   +-- PromptTooLong     its prompt does not fit
 +-- NonFiniteLoss         a loss is not a number; nothing was updated
++-- ToolFailed            a tool cannot serve a call; the policy is told
 +-- UnscorableError       a prompt's own reference is broken: nothing can be judged by it
 +-- InfrastructureError   a part of the system failed; never a reward of zero
     +-- DeadlineExceeded  somebody waited too long for somebody else
     |   +-- PartStuck     a reward function did not return, and cannot be ended without its process
+    +-- EnvironmentLost   an environment worker died, and the worlds of its trajectories with it
     +-- EngineLost        a rollout engine died, or may no longer serve
     +-- GroupLost         a group worker died, and its groups with it; they are issued again
     +-- LearnerLost       a learner rank died, or does not answer; the group is started again
@@ -95,6 +97,11 @@ class NonFiniteLoss(R1RayError):
         return f"the loss is not finite in the micro-batches of the groups {', '.join(self.group_ids)}"
 
 
+class ToolFailed(R1RayError):
+    """A tool cannot serve a call: the arguments are no good, it took too long, or it failed. The message is for the
+    policy, which is told."""
+
+
 class UnscorableError(R1RayError):
     """The reference of a prompt is broken (it cannot be parsed, its tests do not run); no response is to blame."""
 
@@ -116,6 +123,10 @@ class PartStuck(DeadlineExceeded):
 
     def __str__(self) -> str:
         return self.message
+
+
+class EnvironmentLost(InfrastructureError):
+    """An environment worker is gone, with the worlds that it held. Their trajectories are generated again."""
 
 
 class EngineLost(InfrastructureError):

@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
+from r1ray.turns import Action, Done, Observation, ToolSchema
 from r1ray.types import (
     EngineTimes,
     Float32Array,
@@ -180,6 +181,33 @@ class Lent(Protocol):
 
     def read(self) -> Mapping[str, Any]:
         """Return them by name; what is gone is left out."""
+        ...
+
+
+class Environment(Protocol):
+    """A world for one trajectory: made for it, and left with it. It raises InfrastructureError where a machine or a
+    service failed; whatever else it raises is the environment's own fault. Neither is ever a reward of zero."""
+
+    async def reset(self, prompt: Prompt, seed: int) -> Observation:
+        """Return the conversation up to the first turn, and the tools."""
+        ...
+
+    async def step(self, action: Action) -> Observation | Done:
+        """Answer a turn of the policy's."""
+        ...
+
+    async def close(self) -> None:
+        """Let go of what it holds. A trajectory that was aborted ends here too."""
+        ...
+
+
+class Tool(Protocol):
+    """What a policy may call in a turn."""
+
+    schema: ToolSchema
+
+    async def call(self, arguments: Mapping[str, Any]) -> str:
+        """Return what the policy is told. Raises ToolFailed, with a sentence for it."""
         ...
 
 

@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from r1ray.checks import Check, ProgramTests
 from r1ray.errors import PartFailure
+from r1ray.turns import InEnvironment, Message
 
 Int32Array: TypeAlias = npt.NDArray[np.int32]
 Float32Array: TypeAlias = npt.NDArray[np.float32]
@@ -41,6 +42,10 @@ class Prompt:
     columns: Mapping[str, object] = field(default_factory=dict)
     """The columns of its row by the file's own names, for reward functions and checks of the user's: plain data, as
     JSON has it. Images and other bytes are not carried, nor what is very long (``r1ray.data.own_columns``)."""
+    environment: str = ""
+    """The environment that its trajectories are in; empty: none, and one turn."""
+    messages: tuple[Message, ...] = ()
+    """Where it has an environment: the question as messages, in the run's form."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +59,8 @@ class Sampling:
     """Strings after which a completion ends, unfinished: a tree search generates answers in segments."""
     with_logprobs: bool = True
     """Whether log-probabilities are asked for; evaluation has no use for them."""
+    stop_token_ids: tuple[int, ...] = ()
+    """Tokens that end a turn, beside the model's own end of sequence."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,6 +149,7 @@ class Trajectory:
     status: Status
     seconds: float = 0.0
     """What generating it took."""
+    world: InEnvironment | None = None
 
     def __post_init__(self) -> None:
         numbers = [segment.branch for segment in self.segments]
@@ -294,6 +302,7 @@ class ScoredTrajectory:
     newest_version: int
     seconds: float = 0.0
     """What scoring it took."""
+    world: InEnvironment | None = None
 
     @classmethod
     def of(
@@ -314,6 +323,7 @@ class ScoredTrajectory:
             oldest_version=trajectory.oldest_version,
             newest_version=trajectory.newest_version,
             seconds=seconds,
+            world=trajectory.world,
         )
 
 
@@ -323,7 +333,8 @@ class Removed:
 
     index: int
     reason: str
-    """``late``, ``engine_lost``, ``failed``, or why the group was closed before its end: ``enough``, ``surplus``."""
+    """``late``, ``engine_lost``, ``environment_lost``, ``environment_failed``, ``failed``, or why the group was closed
+    before its end: ``enough``, ``surplus``."""
     num_policy_tokens: int
     """What there was of it."""
 
@@ -366,6 +377,8 @@ class SampleRef:
     advantage: float
     num_tokens: int
     """What the learner's forward pass has to read: the tokens of all its branches, the prompt in each."""
+    turn_advantages: tuple[float, ...] = ()
+    """A_i of each turn, with ``algo.credit=turn``; they take the advantage's place."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,10 +9,11 @@ import pytest
 
 ROOT = Path(__file__).parents[1] / "r1ray"
 ROWS = (  # from the bottom
-    "checks errors config",
+    "checks errors config turns",
     "types runtime",
     "interfaces algo",
     "weights data sandbox telemetry",
+    "conversation",
     "reward rollout learner",
     "environments curation planning",
     "loop evaluation examples",

@@ -1,0 +1,119 @@
+"""The nouns of a trajectory of several turns, in the order in which they come.
+
+    Environment.reset -> Observation -> tokens -> policy -> tokens -> Action -> Environment.step -> Observation ... Done
+
+A turn is one segment of the policy's, and the environment's answer to it. Environments know messages and calls, and
+no tokens; :mod:`r1ray.conversation` goes from one to the other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, TypeAlias
+
+ToolSchema: TypeAlias = Mapping[str, Any]
+"""A tool as chat templates and OpenAI's interface have it: ``{"type": "function", "function": {"name", "description",
+"parameters"}}``; ``parameters`` is a JSON schema."""
+Role: TypeAlias = Literal["system", "user", "assistant", "tool"]
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCall:
+    """A call as the policy wrote it."""
+
+    name: str
+    arguments: Mapping[str, Any]
+    """What its JSON says; empty where it has a problem."""
+    text: str = ""
+    """As it was written."""
+    problem: str = ""
+    """A sentence for the model that says why it is malformed; empty where it is well-formed. The schema was not looked
+    at."""
+    id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One message of a conversation."""
+
+    role: Role
+    content: str
+    reasoning: str = ""
+    calls: tuple[ToolCall, ...] = ()
+    tool: str = ""
+    """Of a tool's result: the tool's name."""
+    call_id: str = ""
+    """Of a tool's result: the call's."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Action:
+    """What the policy did in one turn."""
+
+    content: str
+    """What it said, without reasoning and calls."""
+    reasoning: str = ""
+    calls: tuple[ToolCall, ...] = ()
+    """In their order, malformed ones among them."""
+    text: str = ""
+    """All that it wrote in the turn."""
+    is_whole: bool = True
+    """Whether the policy ended the turn itself; False where a length limit cut it."""
+    turn: int = 0
+    """Its number in the trajectory, from 0."""
+
+    @property
+    def message(self) -> Message:
+        """What a history has of it."""
+        return Message("assistant", self.content, self.reasoning, self.calls)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Observation:
+    """What the policy is told next."""
+
+    messages: tuple[Message, ...]
+    """Of ``reset``: the whole conversation up to the first turn. Of ``step``: what follows the policy's turn."""
+    tools: tuple[ToolSchema, ...] = ()
+    """Of ``reset``: what is offered in all turns."""
+    rewards: Mapping[str, float] = field(default_factory=dict)
+    """Parts of the reward for the turn just taken, or for a call in it; :attr:`Done.rewards` has those of all."""
+    num_errors: int = 0
+    """Calls of the turn that a tool could not serve: unknown, malformed, wrong arguments, a timeout, the tool's own."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Done:
+    """The trajectory has ended."""
+
+    rewards: Mapping[str, float] = field(default_factory=dict)
+    """Parts of the reward for the final state, by name; each needs ``reward.parts.NAME`` to count in the total."""
+    turn_rewards: Mapping[str, float] = field(default_factory=dict)
+    """As :attr:`Observation.rewards`, for the last turn."""
+    label: str = ""
+    """One word for the kind of result: see :class:`r1ray.types.Score`."""
+    detail: str = ""
+    """For people."""
+    num_errors: int = 0
+    """As :attr:`Observation.num_errors`, of the last turn."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InEnvironment:
+    """What an environment says of a trajectory."""
+
+    name: str
+    rewards: Mapping[str, float] = field(default_factory=dict)
+    """Parts of the reward for the final state."""
+    turn_rewards: tuple[Mapping[str, float], ...] = ()
+    """Parts for each turn; a turn is a policy segment."""
+    turn_tokens: tuple[int, ...] = ()
+    """Policy tokens of each turn."""
+    num_calls: int = 0
+    num_errors: int = 0
+    """Calls that no tool could serve; malformed ones among them."""
+    seconds: float = 0.0
+    """Waited for it."""
+    label: str = ""
+    detail: str = ""
