@@ -8,6 +8,7 @@ R1RayError
 |   +-- PromptTooLong     its prompt does not fit
 +-- NonFiniteLoss         a loss is not a number; nothing was updated
 +-- ToolFailed            a tool cannot serve a call; the policy is told
++-- EnvironmentFailed     an environment's own code failed, and its trajectory with it
 +-- UnscorableError       a prompt's own reference is broken: nothing can be judged by it
 +-- InfrastructureError   a part of the system failed; never a reward of zero
     +-- DeadlineExceeded  somebody waited too long for somebody else
@@ -100,6 +101,20 @@ class NonFiniteLoss(R1RayError):
 class ToolFailed(R1RayError):
     """A tool cannot serve a call: the arguments are no good, it took too long, or it failed. The message is for the
     policy, which is told."""
+
+
+class EnvironmentFailed(R1RayError):
+    """The code of an environment raised, returned what is neither observation nor end, or took longer than it may. The
+    policy is not to blame, and no machine."""
+
+    def __init__(self, message: str, kind: str, traceback: str = "") -> None:
+        super().__init__(message, kind, traceback)  # all arguments, so that the error survives pickling
+        self.message, self.kind, self.traceback = message, kind, traceback
+        """``kind`` is what repeats itself: ``ValueError at my_world.py:12``, ``took longer than
+        environment.step_timeout_s``; ``traceback`` is empty where nothing was raised."""
+
+    def __str__(self) -> str:
+        return self.message
 
 
 class UnscorableError(R1RayError):
