@@ -28,7 +28,7 @@ from r1ray.types import (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrajectoryRequest:
-    """The order for one trajectory: the unit of generation, deadline, retry and abort."""
+    """The order for one trajectory, or for one turn of it: the unit of generation, deadline, retry and abort."""
 
     group_id: str
     index: int
@@ -38,7 +38,9 @@ class TrajectoryRequest:
     is_eval: bool = False
     """Whether its time counts as evaluation's."""
     begun: Trajectory | None = None
-    """What there is of it: an aborted trajectory that goes on, on any engine, under its version."""
+    """What there is of it: an aborted trajectory, or turn, that goes on, on any engine, under its version."""
+    given: Int32Array | None = None  # [P] int32
+    """Of a turn: the tokens that it follows, in place of the prompt's text."""
 
     @property
     def id(self) -> str:
@@ -59,8 +61,9 @@ class RolloutEngine(Protocol):
     """o_i ~ pi_old(. | q)."""
 
     async def generate(self, request: TrajectoryRequest) -> Generated:
-        """Return the trajectory once it is finished, truncated or aborted. Raises ``EngineLost``; then it has to be
-        generated again, alone. Raises ``PromptTooLong``.
+        """Return the trajectory once it is finished, truncated or aborted; of a turn, a trajectory of that turn alone,
+        whose prompt is what was given. Raises ``EngineLost``; then it has to be generated again, alone. Raises
+        ``PromptTooLong``.
 
         A request with the id of one that is under way takes its place: the earlier one ends as aborted.
         """

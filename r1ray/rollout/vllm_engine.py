@@ -196,6 +196,7 @@ class VLLMEngine:
         if self._tokenizer.eos_token_id is None:
             raise UserError(f"model={spec.model}: its tokenizer has no end-of-sequence token.")
         self._max_prompt_tokens, self._add_special_tokens = spec.max_prompt_tokens, spec.add_special_tokens
+        self._max_model_len = spec.max_model_len
         # vLLM opens the path of an adapter that it does not have, which never comes to be: see r1ray.weights.adapter.
         self._adapter = LoRARequest(adapter.NAME, adapter.ID, "not-a-file") if spec.adapter else None
         self._version: int | None = None
@@ -218,8 +219,9 @@ class VLLMEngine:
     # ------------------------------------------------------------------ generation
 
     async def generate(self, request: TrajectoryRequest) -> Generated:
-        """Sample one trajectory, or go on with one that was aborted. Raises PromptTooLong and EngineLost."""
-        prompt_ids = self._prompt_ids(request.prompt)
+        """Sample one trajectory, or one turn, or go on with one that was aborted. Raises PromptTooLong and
+        EngineLost."""
+        prompt_ids = self._prompt_ids(request.prompt) if request.given is None else self._given_ids(request)
         if request.id in self._running:  # whoever asked before is lost, and waits no more
             await self.abort([request.id])
         own = self._running[request.id] = _Running()
@@ -276,6 +278,12 @@ class VLLMEngine:
             self._prompts[prompt.text] = ids
         return ids
 
+    def _given_ids(self, request: TrajectoryRequest) -> list[int]:
+        assert request.given is not None
+        if len(request.given) >= self._max_model_len:
+            raise PromptTooLong(f"trajectory {request.id} has {len(request.given)} tokens")
+        return [int(token) for token in request.given]
+
     async def _sampled(
         self, request: TrajectoryRequest, prompt_ids: list[int], request_id: str
     ) -> RequestOutput | None:
@@ -291,6 +299,7 @@ class VLLMEngine:
             logprobs=0 if asked.with_logprobs else None,  # the sampled token's own
             flat_logprobs=asked.with_logprobs,
             stop=list(asked.stop),
+            stop_token_ids=list(asked.stop_token_ids),
             include_stop_str_in_output=bool(asked.stop),
             detokenize=bool(asked.stop),  # once at the end is cheaper than after every token
             output_kind=RequestOutputKind.FINAL_ONLY,
@@ -330,7 +339,7 @@ class VLLMEngine:
             logprobs += sampled.logprobs.logprobs if request.sampling.with_logprobs else ()
             new = sampled.weight_versions or ()
             spans += [VersionSpan(int(each.version), each.start + offset, each.end + offset) for each in new]
-        # An output that stops does so on a stop string, or on an end-of-sequence token (a model may have several).
+        # An output that stops does so on a stop string, or on a token: the end of the sequence, or of a turn.
         stop = sampled.stop_reason if sampled is not None and isinstance(sampled.stop_reason, str) else ""
         ended = reason == "stop" and not stop
         if stop and sampled is not None:
