@@ -4,7 +4,7 @@ These classes are the schema and hold the defaults (the paper's, where the paper
 sets values. Everything raises ``ValueError`` with the value found, the value needed and the key.
 
 algo.py, data.py, actors.py, reward.py,
-sandbox.py                                 sections
+sandbox.py, environment.py                 sections
 colocated.py                               engines and learner on the same devices
 plan.py, audit.py                          ``r1ray plan``, ``r1ray audit``
 tracking.py                                trackers of a run
@@ -42,6 +42,7 @@ from r1ray.config.data import (
     SupervisedConfig,
 )
 from r1ray.config.defaults import without_defaults
+from r1ray.config.environment import EnvironmentConfig, WorldConfig
 from r1ray.config.evaluation import SEARCH_METHODS, EvaluationConfig, SearchConfig
 from r1ray.config.plan import PlanConfig
 from r1ray.config.resume import changes, decisive, differences, lasting, only_decisive
@@ -107,6 +108,7 @@ __all__ = [
     "DataConfig",
     "DeadlineConfig",
     "Deadlines",
+    "EnvironmentConfig",
     "EvalConfig",
     "EvaluationConfig",
     "JudgeConfig",
@@ -129,6 +131,7 @@ __all__ = [
     "TrackingConfig",
     "VerifierConfig",
     "WeightsConfig",
+    "WorldConfig",
     "changes",
     "decisive",
     "differences",

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from r1ray.config.difficulty import DifficultyConfig
+from r1ray.config.environment import WORLD_NAME
 from r1ray.config.reasoning_gym import ReasoningGymConfig
 from r1ray.config.sources import check_sets, check_source
 from r1ray.config.values import at_least, between, check_sampling, one_of, share
@@ -14,7 +15,7 @@ from r1ray.config.values import at_least, between, check_sampling, one_of, share
 TEMPLATES = ("r1_zero", "chat", "none")
 OF_THE_CALL = ("conversation", "messages", "tools", "documents", "chat_template", "tokenize", "add_generation_prompt")
 """Arguments of ``apply_chat_template`` that r1ray gives itself, or not at all."""
-COLUMN_NAMES = ("prompt", "answer", "check", "tests", "id", "domain", "language")
+COLUMN_NAMES = ("prompt", "answer", "check", "tests", "id", "domain", "language", "environment")
 """r1ray's own names of columns."""
 ON_BAD_ROW = ("refuse", "skip")
 
@@ -47,12 +48,15 @@ class DataConfig:
     source, or ``skip`` these rows. Both count them and name the first five."""
     columns: Any = None
     """Columns of files that are in no layout of r1ray's, ``{prompt: question, answer: label}``: for each name of
-    r1ray's (prompt, answer, check, tests, id, domain, language) the file's. null: as in the file. All columns of a row,
-    whatever they are called, reach functions of the user's as ``prompt.columns``."""
+    r1ray's (prompt, answer, check, tests, id, domain, language, environment) the file's. null: as in the file. All
+    columns of a row, whatever they are called, reach functions of the user's as ``prompt.columns``."""
     check: str | None = None
     """Function that makes the check of a row, ``package.module:function``: called as ``function(row)``, it returns a
     check (``{type: math, answer: "29"}``); rows for which it returns nothing are left out. Called as ``function(row,
     response)``, it is the check itself, and returns the score. null: the row says it."""
+    environment: str | None = None
+    """Environment of prompts whose row has no column ``environment``: the name of one that ships, of
+    ``environment.worlds``, or of an installed package. null: none, and a response of one turn."""
     template: str = "r1_zero"
     """Text around a prompt: ``r1_zero`` (the paper's Table 1), ``chat`` (the tokenizer's own template) or ``none`` (the
     prompt as it is)."""
@@ -91,6 +95,8 @@ class DataConfig:
             check_source("data.train", self.train)
         if self.eval is not None:
             check_sets("data.eval", self.eval)
+        if self.environment is not None and not WORLD_NAME.fullmatch(self.environment):
+            raise ValueError(f"data.environment={self.environment}: needs a name of letters, digits, _ and -.")
         if self.languages is not None and not self.languages:
             raise ValueError("data.languages=[]: needs codes such as [en, zh].")
         if self.mixture is not None:

@@ -55,6 +55,8 @@ MAY_CHANGE = (
     *(f"judge.engine.{key}" for key in ("min_actors", "max_actors", "silent_s")),
     "reward.parts.*.on_error",
     *("judge.api_key_env", "judge.deadline_s", "judge.max_in_flight"),
+    *(f"environment.{key}" for key in ("num_actors", "cpus_per_actor", "resources", "labels")),
+    *("environment.reset_timeout_s", "environment.step_timeout_s"),
     "reward.num_actors",
     "reward.cpus_per_actor",
     "reward.resources",

@@ -11,6 +11,7 @@ from r1ray.config.algo import AlgoConfig
 from r1ray.config.audit import AuditConfig
 from r1ray.config.colocated import PLACEMENTS, ColocatedConfig, check_colocated
 from r1ray.config.data import CollectConfig, DataConfig, PrepareConfig, SupervisedConfig
+from r1ray.config.environment import EnvironmentConfig
 from r1ray.config.plan import PlanConfig
 from r1ray.config.renamed import new_metric_name
 from r1ray.config.reward import JudgeConfig, RewardConfig
@@ -281,6 +282,7 @@ class RunConfig:
     data: DataConfig = field(default_factory=DataConfig)
     algo: AlgoConfig = field(default_factory=AlgoConfig)
     rollout: RolloutConfig = field(default_factory=RolloutConfig)
+    environment: EnvironmentConfig = field(default_factory=EnvironmentConfig)
     reward: RewardConfig = field(default_factory=RewardConfig)
     sandbox: SandboxConfig = field(default_factory=SandboxConfig)
     learner: LearnerConfig = field(default_factory=LearnerConfig)
@@ -319,8 +321,10 @@ class RunConfig:
 
     @property
     def max_model_len(self) -> int:
-        """Longest sequence an engine has to hold: data.max_prompt_tokens + algo.max_completion_tokens."""
-        return self.data.max_prompt_tokens + self.algo.max_completion_tokens
+        """Longest sequence an engine has to hold: data.max_prompt_tokens, and algo.max_completion_tokens or
+        environment.max_trajectory_tokens, whichever is longer."""
+        longest = max(self.algo.max_completion_tokens, self.environment.max_trajectory_tokens or 0)
+        return self.data.max_prompt_tokens + longest
 
     @property
     def only_learner(self) -> bool:
@@ -501,7 +505,8 @@ class RunConfig:
         if self.max_model_len > self.learner.max_tokens_per_microbatch:
             raise ValueError(
                 f"learner.max_tokens_per_microbatch={self.learner.max_tokens_per_microbatch} cannot hold the longest "
-                f"sequence: needs at least {self.max_model_len} (data.max_prompt_tokens + algo.max_completion_tokens)."
+                f"sequence: needs at least {self.max_model_len} (data.max_prompt_tokens + algo.max_completion_tokens, "
+                "or environment.max_trajectory_tokens where that is more)."
             )
 
     def _check_transport(self) -> None:

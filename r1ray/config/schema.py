@@ -14,6 +14,7 @@ from types import NoneType, UnionType
 from typing import Any, get_args, get_origin, get_type_hints
 
 from r1ray.config.data import CollectConfig, DataConfig, SourceConfig, SupervisedConfig
+from r1ray.config.environment import EnvironmentConfig, WorldConfig
 from r1ray.config.evaluation import EvaluationConfig
 from r1ray.config.reward import PreferenceModelConfig, RewardConfig, RewardPart
 from r1ray.config.run import RunConfig
@@ -51,6 +52,8 @@ OPEN: dict[tuple[type[Any], str], Any] = {
     (DataConfig, "train"): TextOrMore,
     (DataConfig, "eval"): TextOrMore,
     (DataConfig, "mixture"): Named(float),
+    (EnvironmentConfig, "worlds"): Named(WorldConfig),
+    (EnvironmentConfig, "shares"): Named(float),
     (SupervisedConfig, "train"): TextOrMore,
     (SupervisedConfig, "eval"): TextOrMore,
     (RunConfig, "graph"): Named(GraphEntry),

@@ -15,9 +15,13 @@ from r1ray.rollout.engine_arguments import known_arguments
 FIXED = """
 recipe seed model graph students prepare.maker prepare.options
 data.train data.eval data.columns data.check data.template data.system_prompt data.suffix data.template_arguments
-data.on_bad_row data.max_prompt_tokens data.languages data.mixture data.difficulty.* data.reasoning_gym.*
+data.on_bad_row data.environment data.max_prompt_tokens data.languages data.mixture data.difficulty.*
+data.reasoning_gym.*
 algo.*
 rollout.dtype rollout.seeded rollout.engine_args
+environment.max_turns environment.max_context_tokens environment.max_trajectory_tokens environment.on_full
+environment.on_malformed environment.renderer environment.keep_reasoning environment.shares environment.worlds
+environment.worlds.NAME.path environment.worlds.NAME.options
 judge.model judge.url judge.max_model_len judge.max_tokens
 judge.engine.dtype judge.engine.seeded judge.engine.engine_args
 reward.parts reward.parts.NAME.weight reward.parts.NAME.function reward.parts.NAME.options reward.parts.NAME.checks

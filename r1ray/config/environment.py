@@ -1,0 +1,128 @@
+"""The environments of a run: who answers the policy's turns, and how long a trajectory may become."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+from r1ray.config.values import MAX_ACTORS, at_least, between, check_placement, one_of, seconds
+
+ON_FULL = ("end", "drop_oldest_results", "summarise")
+ON_MALFORMED = ("answer", "end")
+WORLD_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]*")
+"""Name of an environment: a piece of metric names and of configuration keys."""
+NO_WORLD = "none"
+"""In the place of a name: no environment."""
+
+
+@dataclass
+class WorldConfig:
+    """One environment by its name: a user's own, or another form of one that ships."""
+
+    path: str | None = None
+    """Its class or function, ``package.module:Class``, or the name of one that ships. null: its own name is that of one
+    that ships, or that an installed package offers (entry point group ``r1ray.environments``)."""
+    options: dict[str, Any] = field(default_factory=dict)
+    """Keyword arguments that it is made with."""
+
+
+@dataclass
+class EnvironmentConfig:
+    """The environments: what answers the policy's turns, on actors of their own, and the limits of a trajectory."""
+
+    num_actors: int = 1
+    """Number of environment workers. They are started where prompts name an environment."""
+    cpus_per_actor: float = 0.0
+    """CPUs that Ray reserves for one environment worker. Unit: CPUs."""
+    resources: dict[str, float] = field(default_factory=dict)
+    """Custom Ray resources that one environment worker takes, in the form of ``rollout.resources``."""
+    labels: dict[str, str] = field(default_factory=dict)
+    """Ray labels that the node of an environment worker must have, in the form of ``rollout.labels``. These nodes run
+    the tools that a model calls."""
+    max_turns: int = 16
+    """Turns of the policy after which a trajectory ends. Unit: turns."""
+    max_context_tokens: int = 2048
+    """Longest answer of an environment to one turn. A longer one loses its middle, and says so. Unit: tokens."""
+    max_trajectory_tokens: int | None = None
+    """Longest history behind the prompt that a turn is generated from, with the turn. null:
+    ``algo.max_completion_tokens``, which limits a single turn too. Unit: tokens."""
+    on_full: str = "end"
+    """Reaction to a history that leaves no room for another turn: ``end`` the trajectory, ``drop_oldest_results`` (the
+    oldest answers of tools lose their text), or ``summarise`` (the policy is asked for a summary, which takes the place
+    of the history). The last two go on in a new branch."""
+    on_malformed: str = "answer"
+    """Reaction to a call that is malformed: ``answer`` it with an error message to the model, or ``end`` the
+    trajectory. Both count it."""
+    renderer: str = "auto"
+    """Way from messages to tokens: ``template`` (the tokenizer's chat template), the name of one of the hand-made
+    renderers of the package ``renderers``, or ``auto``: a hand-made one that gives the same tokens as the template, if
+    there is one."""
+    keep_reasoning: bool = False
+    """Keep the reasoning of earlier turns in the history, where the chat template can."""
+    reset_timeout_s: float = 120.0
+    """Longest time in which an environment begins. After it the trajectory is removed, and counted. Unit: seconds."""
+    step_timeout_s: float = 60.0
+    """Longest time in which an environment answers a turn. After it the trajectory is removed, and counted. (A tool may
+    have a shorter one of its own, after which the model is told.) Unit: seconds."""
+    shares: Any = None
+    """Ratio of each environment among the training prompts, ``{calculator: 3, search: 1}``; ``none`` are the prompts
+    without an environment. Other environments are left out, and one that has too few prompts for its ratio starts over
+    earlier than the others. null: as in the file."""
+    worlds: dict[str, Any] = field(default_factory=dict)
+    """Environments by their names: ``+environment.worlds.NAME={path: my_worlds:Maze, options: {size: 5}}``."""
+    # Any: OmegaConf cannot add an entry of a dataclass's type from the command line.
+
+    def __post_init__(self) -> None:
+        between("environment.num_actors", self.num_actors, 1, MAX_ACTORS)
+        at_least("environment.cpus_per_actor", self.cpus_per_actor, 0)
+        check_placement("environment", self.resources, self.labels)
+        for key in ("max_turns", "max_context_tokens"):
+            at_least(f"environment.{key}", getattr(self, key), 1)
+        if self.max_trajectory_tokens is not None:
+            at_least("environment.max_trajectory_tokens", self.max_trajectory_tokens, 1)
+        one_of("environment.on_full", self.on_full, ON_FULL)
+        one_of("environment.on_malformed", self.on_malformed, ON_MALFORMED)
+        for key in ("reset_timeout_s", "step_timeout_s"):
+            seconds(f"environment.{key}", getattr(self, key))
+        if self.shares is not None:
+            self.shares = _shares(self.shares)
+        if NO_WORLD in self.worlds:
+            raise ValueError(f"environment.worlds.{NO_WORLD}: {NO_WORLD} is no environment; needs another name.")
+        self.worlds = {_name("environment.worlds", name): _world(name, world) for name, world in self.worlds.items()}
+
+    def trajectory_tokens(self, max_completion_tokens: int) -> int:
+        """``max_trajectory_tokens`` with None decided."""
+        return max_completion_tokens if self.max_trajectory_tokens is None else self.max_trajectory_tokens
+
+
+def _name(key: str, name: Any) -> str:
+    if not WORLD_NAME.fullmatch(str(name)):
+        raise ValueError(f"{key}.{name}: is no name of an environment; needs letters, digits, _ and -.")
+    return str(name)
+
+
+def _world(name: str, world: Any) -> WorldConfig:
+    key = f"environment.worlds.{name}"
+    if isinstance(world, WorldConfig):
+        return world
+    if not isinstance(world, dict):
+        raise ValueError(f"{key}={world}: needs an object such as {{path: my_worlds:Maze, options: {{size: 5}}}}.")
+    known = [each.name for each in fields(WorldConfig)]
+    if unknown := sorted(str(each) for each in world if each not in known):
+        raise ValueError(f"{key}.{unknown[0]}: no such key; needs one of {', '.join(known)}.")
+    path, options = world.get("path"), world.get("options") or {}
+    if path is not None and (not isinstance(path, str) or not path):
+        raise ValueError(f"{key}.path={path}: needs package.module:Class, or the name of an environment that ships.")
+    if not isinstance(options, dict) or not all(isinstance(each, str) for each in options):
+        raise ValueError(f"{key}.options={options}: needs an object of keyword arguments.")
+    return WorldConfig(path=path, options=dict(options))
+
+
+def _shares(value: Any) -> dict[str, float]:
+    if not isinstance(value, dict) or not value:
+        raise ValueError(f"environment.shares={value}: needs an object such as {{calculator: 3, search: 1}}.")
+    for name, ratio in value.items():
+        if isinstance(ratio, bool) or not isinstance(ratio, int | float) or ratio <= 0:
+            raise ValueError(f"environment.shares.{name}={ratio}: needs a number above 0.")
+    return {_name("environment.shares", name): ratio for name, ratio in value.items()}

@@ -1,0 +1,55 @@
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+
+from r1ray.config import AlgoConfig, DataConfig, EnvironmentConfig, RunConfig, WorldConfig
+from tests.config.keys import PARTS
+
+
+@pytest.mark.parametrize(
+    ("section", "message"),
+    [
+        ({"worlds": {"maze": "my:Maze"}}, "environment.worlds.maze=my:Maze: needs an object"),
+        (
+            {"worlds": {"maze": {"paht": "my:Maze"}}},
+            "environment.worlds.maze.paht: no such key; needs one of path, opt",
+        ),
+        ({"worlds": {"maze": {"path": 3}}}, "environment.worlds.maze.path=3: needs package.module:Class"),
+        ({"worlds": {"maze": {"options": [1]}}}, "environment.worlds.maze.options=[1]: needs an object"),
+        ({"worlds": {"a/b": {}}}, "environment.worlds.a/b: is no name of an environment"),
+        ({"worlds": {"none": {}}}, "environment.worlds.none: none is no environment"),
+        ({"shares": [1]}, "environment.shares=[1]: needs an object"),
+        ({"shares": {}}, "environment.shares={}: needs an object"),
+        ({"shares": {"maze": 0}}, "environment.shares.maze=0: needs a number above 0"),
+        ({"shares": {"maze": True}}, "environment.shares.maze=True: needs a number above 0"),
+        ({"on_full": "stop"}, "environment.on_full=stop: needs one of end, drop_oldest_results, summarise"),
+        ({"on_malformed": "zero"}, "environment.on_malformed=zero: needs one of answer, end"),
+    ],
+)
+def test_what_no_environment_can_be_is_refused_by_its_key(section: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}"):
+        EnvironmentConfig(**section)
+
+
+def test_a_world_has_its_defaults() -> None:
+    found = EnvironmentConfig(worlds={"maze": {"path": "my:Maze", "options": None}, "calculator": {}}).worlds
+    assert found == {"maze": WorldConfig(path="my:Maze"), "calculator": WorldConfig()}
+
+
+def test_an_environment_of_the_rows_is_a_name() -> None:
+    with pytest.raises(ValueError, match=r"^data.environment=my:Maze: needs a name"):
+        DataConfig(environment="my:Maze")
+
+
+def test_engines_hold_the_longest_trajectory() -> None:
+    data, algo = DataConfig(train="t", max_prompt_tokens=10), AlgoConfig(max_completion_tokens=20)
+    lengths = []
+    for most in (None, 5, 90):
+        environment = EnvironmentConfig(max_trajectory_tokens=most)
+        assert environment.trajectory_tokens(20) == (most or 20)
+        run = RunConfig(model="m", data=data, algo=algo, environment=environment, reward=PARTS)
+        lengths.append(run.max_model_len)
+    assert lengths == [30, 30, 100]
