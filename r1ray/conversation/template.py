@@ -1,0 +1,65 @@
+"""A model's own chat template, as it stands: text of conversations, and the marks that it puts around things."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from r1ray.conversation.harmless import Harmless
+from r1ray.turns import Message, ToolCall, ToolSchema
+
+REASONING_KEYS = ("reasoning_content", "reasoning", "thinking")
+"""Names by which templates know the reasoning of a message."""
+
+
+class ChatTemplate:
+    """Renders messages by a tokenizer's template, with all that they spell made harmless."""
+
+    def __init__(self, tokenizer: Any, arguments: Mapping[str, Any] | None = None) -> None:
+        self._tokenizer, self.arguments = tokenizer, dict(arguments or {})
+        self._harmless = Harmless(tokenizer)
+
+    def text(self, messages: Sequence[Message], tools: Sequence[ToolSchema] = (), *, opens: bool = False) -> str:
+        """Return the text of a conversation. Raises whatever the template's program does.
+
+        Args:
+            opens: the beginning of the policy's turn follows.
+        """
+        return str(
+            self._tokenizer.apply_chat_template(
+                [self._plain(each) for each in messages],
+                tools=self._harmless.values(list(tools)) or None,
+                tokenize=False,
+                add_generation_prompt=opens,
+                **self.arguments,
+            )
+        )
+
+    def encode(self, text: str) -> list[int]:
+        return list(self._tokenizer(text, add_special_tokens=False)["input_ids"])
+
+    def harmless(self, text: str) -> str:
+        return self._harmless(text)
+
+    def _plain(self, message: Message) -> dict[str, Any]:
+        """Return a message as templates take it. A malformed call is text: it is no call to a template."""
+        content = message.content
+        if message.role == "assistant":
+            content = "\n".join(each for each in (content, *(c.text for c in message.calls if c.problem)) if each)
+        plain: dict[str, Any] = {"role": message.role, "content": self._harmless(content)}
+        if message.reasoning:
+            plain |= dict.fromkeys(REASONING_KEYS, self._harmless(message.reasoning))
+        if calls := [each for each in message.calls if not each.problem]:
+            plain["tool_calls"] = [self._call(each, number) for number, each in enumerate(calls)]
+        if message.role == "tool":
+            plain |= {"name": self._harmless(message.tool), "tool_call_id": message.call_id or call_id(0)}
+        return plain
+
+    def _call(self, call: ToolCall, number: int) -> dict[str, Any]:
+        function = {"name": self._harmless(call.name), "arguments": self._harmless.values(call.arguments)}
+        return {"type": "function", "id": call.id or call_id(number), "function": function}
+
+
+def call_id(number: int) -> str:
+    """Return a name for a call of a turn: nine letters and digits, as Mistral's templates need it."""
+    return f"call{number:05d}"
