@@ -337,6 +337,8 @@ class Removed:
     before its end: ``enough``, ``surplus``."""
     num_policy_tokens: int
     """What there was of it."""
+    failure: PartFailure | None = None
+    """Of its environment, where that is the reason; the part is the environment's name."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,7 +13,7 @@ import pytest
 
 from r1ray.checks import FormatOnly
 from r1ray.errors import EngineLost, PromptTooLong
-from r1ray.rollout import group_worker
+from r1ray.rollout import turn_sampler
 from r1ray.rollout.engine import Generated, TrajectoryRequest
 from r1ray.rollout.group_worker import GroupWorker
 from r1ray.rollout.placement import EngineState
@@ -171,7 +171,7 @@ def test_one_that_is_late_three_times_is_removed_with_its_tokens() -> None:
 
 def test_an_engine_that_hears_no_abort_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     async def scenario() -> None:
-        monkeypatch.setattr(group_worker, "ABORT_S", 0.05)
+        monkeypatch.setattr(turn_sampler, "ABORT_S", 0.05)
         engine = Engine(seconds=lambda of: 9.0 if of.index == 1 else 0.0, hears_aborts=False)
         group = await (await worker_of(state(engine), deadline_s=0.05)).run(request())
         assert [(each.reason, each.num_policy_tokens) for each in group.removed] == [("late", 0)]
