@@ -43,7 +43,8 @@ class OwnFunctionFailed(UserError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PartFailure:
-    """Failure of a reward function on one response: a value that travels with the score, not an exception."""
+    """Failure of a reward function on one response, or of an environment in one trajectory: a value that travels with
+    the score, not an exception."""
 
     part: str
     """Its name in ``reward.parts``."""
@@ -55,14 +56,16 @@ class PartFailure:
     traceback: str = ""
     """Empty where nothing was raised."""
     on_error: str = "auto"
-    """Its consequence: see ``reward.parts.X.on_error``. ``zero`` for rules that ship."""
+    """Its consequence: see ``reward.parts.X.on_error``. ``zero`` for rules that ship, ``mask`` for environments."""
     ended_worker: bool = False
     """True if the process that called it died of it, or had to be ended, more than once."""
+    of: str = "reward part"
+    """``environment`` if it is one that failed, whose name is the part's."""
 
     def __str__(self) -> str:
         """In one line, for tables."""
         place = self.kind.partition(" at ")[2]
-        return f"reward part {self.part}: {self.message}" + (f" ({place})" if place else "")
+        return f"{self.of} {self.part}: {self.message}" + (f" ({place})" if place else "")
 
 
 class Terminated(R1RayError):

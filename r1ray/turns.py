@@ -117,3 +117,9 @@ class InEnvironment:
     """Waited for it."""
     label: str = ""
     detail: str = ""
+
+    @property
+    def parts(self) -> dict[str, float]:
+        """Return each part of the reward for the whole trajectory: of its final state and of all its turns."""
+        names = dict.fromkeys(name for rewards in (self.rewards, *self.turn_rewards) for name in rewards)
+        return {name: sum(each.get(name, 0.0) for each in (self.rewards, *self.turn_rewards)) for name in names}

@@ -132,6 +132,9 @@ class RewardPart:
     (entry point group ``r1ray.rewards``)."""
     options: dict[str, Any] = field(default_factory=dict)
     """Further keyword arguments of the function."""
+    from_environment: bool = False
+    """Take the number that an environment gives by the part's name: for the final state, and for turns and calls, whose
+    numbers are added up. A trajectory whose environment gives none does not have the part."""
     checks: list[str] | None = None
     """Types of check whose prompts have the part, ``[math, code]``. null: all types."""
     domains: list[str] | None = None
@@ -163,6 +166,8 @@ def _reward_part(name: str, part: Any) -> RewardPart:
         value = part.get(key, 1.0)
         if isinstance(value, bool) or not isinstance(value, int | float):
             raise ValueError(f"reward.parts.{name}.{key}={value}: needs a number.")
+    if not isinstance(part.get("from_environment", False), bool):
+        raise ValueError(f"reward.parts.{name}.from_environment={part['from_environment']}: needs true or false.")
     for key in ("checks", "domains"):
         if part.get(key) is not None and not isinstance(part[key], list):
             raise ValueError(f"reward.parts.{name}.{key}={part[key]}: needs a list.")
@@ -180,6 +185,7 @@ def _reward_part(name: str, part: Any) -> RewardPart:
         weight=float(part.get("weight", 1.0)),
         function=part.get("function"),
         options=dict(options),
+        from_environment=part.get("from_environment", False),
         checks=None if part.get("checks") is None else list(part["checks"]),
         domains=None if part.get("domains") is None else [str(domain) for domain in part["domains"]],
         from_step=from_step,

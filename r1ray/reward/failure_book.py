@@ -1,4 +1,5 @@
-"""The failures of reward functions, as people read them: each kind once, with its traceback and response."""
+"""The failures of reward functions and environments, as people read them: each kind once, with its traceback and
+response."""
 
 from __future__ import annotations
 
@@ -53,4 +54,5 @@ def headline(failure: PartFailure, prompt_id: str) -> str:
 
 def body(failure: PartFailure) -> str:
     """Return the traceback, if there is one, and the response."""
-    return f"{failure.traceback}The response was:\n{failure.response}"
+    response = f"The response was:\n{failure.response}" if failure.response else ""
+    return f"{failure.traceback}{response}"

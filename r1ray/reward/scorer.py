@@ -37,6 +37,7 @@ from r1ray.reward.own_function import Raised, call, load_function, own_function_
 from r1ray.reward.own_result import MAX_RESPONSE, NotANumber, part_failure, score_of, shortened
 from r1ray.reward.preference import Batches, PreferenceModel, seen
 from r1ray.reward.service_errors import is_service_error
+from r1ray.turns import InEnvironment
 from r1ray.types import (
     Outcome,
     Prompt,
@@ -78,6 +79,11 @@ class Part:
     model: PreferenceModelConfig | None = None
     """The preference model whose score it is."""
 
+    @property
+    def is_worlds(self) -> bool:
+        """Environments say what it is."""
+        return self.config.from_environment
+
     def applies_to(self, domain: str, check: str) -> bool:
         """Whether prompts of a domain and a type of check have it."""
         if self.config.domains is not None and domain not in self.config.domains:
@@ -95,7 +101,7 @@ class Part:
     @property
     def is_users(self) -> bool:
         """It calls a function that is not r1ray's."""
-        return not self.is_own and self.model is None
+        return not self.is_own and self.model is None and not self.is_worlds
 
     @property
     def on_error(self) -> str:
@@ -115,7 +121,9 @@ def resolve_parts(config: RewardConfig) -> tuple[Part, ...]:
         if name in config.models:
             parts.append(Part(name, part, None, False, _model_of(name, part, config.models[name])))
             continue
-        if part.function is not None:
+        if part.from_environment:
+            _check_worlds(name, part)
+        elif part.function is not None:
             function = _load_users(f"{key}.function", part.function, key, part)
         elif name in (ACCURACY, COSINE) or name in RULES:
             function, is_own = RULES.get(name), True
@@ -125,7 +133,7 @@ def resolve_parts(config: RewardConfig) -> tuple[Part, ...]:
             known = sorted([ACCURACY, COSINE, *RULES, *offered])
             raise UserError(
                 f"{key}: no such reward; needs one of {', '.join(known)}, or {key}.function=package.module:function, "
-                f"or reward.models.{name}.model=PATH."
+                f"or reward.models.{name}.model=PATH, or {key}.from_environment=true."
             )
         if part.options and is_own and name == ACCURACY:
             raise UserError(f"{key}.options={part.options}: accuracy has none; see reward.verifier and sandbox.")
@@ -139,6 +147,15 @@ def resolve_parts(config: RewardConfig) -> tuple[Part, ...]:
     if COSINE in config.parts and ACCURACY not in config.parts:
         raise UserError(f"reward.parts.{COSINE} depends on whether the answer is right: needs reward.parts.{ACCURACY}.")
     return tuple(parts)
+
+
+def _check_worlds(name: str, part: RewardPart) -> None:
+    """Raise UserError where a part that environments give has something else to be computed by."""
+    key = f"reward.parts.{name}"
+    if name in (ACCURACY, COSINE) or name in RULES:
+        raise UserError(f"{key}.from_environment=true: {name} is a rule of r1ray's; needs another name.")
+    if part.function is not None or part.options:
+        raise UserError(f"{key}.from_environment=true: environments give it; needs no function and no options.")
 
 
 def _load_users(named: str, path: str, key: str, part: RewardPart) -> RewardFn:
@@ -249,26 +266,34 @@ class RewardScorer:
         return tuple(await asyncio.to_thread(answer_classes, answers, equivalent=equivalent))
 
     async def score(self, prompt: Prompt, trajectory: Trajectory) -> ScoredTrajectory:
-        """See :class:`r1ray.interfaces.Scorer`."""
+        """See :class:`r1ray.interfaces.Scorer`. In an environment the last turn is the response."""
         started = time.monotonic()
+        last = trajectory.policy_segments[-1] if trajectory.world is not None else None
         response = Response(
-            trajectory.text,
+            trajectory.text if last is None else last.text,
             trajectory.is_ended,
-            num_tokens=trajectory.num_policy_tokens,
+            num_tokens=trajectory.num_policy_tokens if last is None else len(last.token_ids),
             max_tokens=self._max_tokens,
         )
-        outcome, extracted = await self.outcome(prompt, response)
+        outcome, extracted = await self.outcome(prompt, response, trajectory.world)
         return ScoredTrajectory.of(trajectory, outcome, extracted=extracted, seconds=time.monotonic() - started)
 
-    async def outcome(self, prompt: Prompt, response: Response) -> tuple[Outcome, str | None]:
-        """The outcome of one response, and the answer that was found in it."""
+    async def outcome(
+        self, prompt: Prompt, response: Response, world: InEnvironment | None = None
+    ) -> tuple[Outcome, str | None]:
+        """The outcome of one response, and the answer that was found in it.
+
+        Args:
+            world: where it was given; a part that it does not give does not apply.
+        """
         problem = check_problem(prompt.check)
         if problem is not None:
             return Unscorable(problem), None
         scores: dict[str, Score] = {}
         failures: list[PartFailure] = []
         check = CHECK_TYPES[type(prompt.check)]
-        parts = [part for part in self._parts if part.applies_to(prompt.domain, check)]
+        parts = [part for part in self._parts if part.applies_to(prompt.domain, check) and not part.is_worlds]
+        of_worlds = {part.name for part in self._parts if part.applies_to(prompt.domain, check) and part.is_worlds}
         try:
             for part in parts:
                 if part.name == COSINE and part.is_own:
@@ -292,7 +317,11 @@ class RewardScorer:
         if masking := [failure for failure in failures if failure.on_error == "mask"]:
             return ScoringFailed(str(masking[0]), tuple(failures)), None
         values = {name: score.value for name, score in scores.items()}
-        spoken = next((score for score in scores.values() if score.label), Score(0.0))
+        if world is not None:  # what is no part is logged, as a metric is
+            given = world.parts.items()
+            values |= {name: value for name, value in given if name in of_worlds or name not in self._weights}
+        of_world = Score(0.0) if world is None else Score(0.0, world.label, detail=world.detail)
+        spoken = next((score for score in scores.values() if score.label), of_world)
         extracted = next((score.extracted for score in scores.values() if score.extracted is not None), None)
         if extracted is None and (ACCURACY not in scores or isinstance(prompt.check, OwnCheck)):
             text = judged_text(prompt, response)

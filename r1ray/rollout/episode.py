@@ -9,9 +9,11 @@ A turn takes a slot on an engine; while the world answers, the trajectory has no
 from __future__ import annotations
 
 import logging
+import math
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from numbers import Real
 from typing import TypeAlias
 
 from r1ray.config.environment import EnvironmentConfig
@@ -151,7 +153,7 @@ class Episode:
         num_malformed = sum(bool(call.problem) for call in action.calls)
         account.num_calls += len(action.calls)
         account.num_errors += max(answer.num_errors, num_malformed)  # an environment need not count those
-        account.turn_rewards[-1] = answer.turn_rewards if isinstance(answer, Done) else answer.rewards
+        account.turn_rewards[-1] = _numbers(answer.turn_rewards if isinstance(answer, Done) else answer.rewards)
         return answer
 
     # ------------------------------------------------------------------ between two turns
@@ -224,7 +226,7 @@ class Episode:
         request, account = self._request, self._account
         world = InEnvironment(
             name=request.prompt.environment,
-            rewards=done.rewards if done is not None else {},
+            rewards=_numbers(done.rewards) if done is not None else {},
             turn_rewards=tuple(account.turn_rewards),
             turn_tokens=tuple(account.turn_tokens),
             num_calls=account.num_calls,
@@ -234,6 +236,15 @@ class Episode:
             detail=done.detail if done is not None else "",
         )
         return self._transcript.trajectory(request.group_id, request.index, status=status, world=world)
+
+
+def _numbers(rewards: Mapping[str, float]) -> dict[str, float]:
+    """Return parts of the reward. Raises EnvironmentFailed where one is no finite number: a total that is none ends a
+    run."""
+    for name, value in rewards.items():
+        if not isinstance(value, Real) or not math.isfinite(value):
+            raise EnvironmentFailed(f"the part {name} of its reward is {value!r}", f"gave no number for {name}")
+    return {name: float(value) for name, value in rewards.items()}
 
 
 class Episodes:

@@ -234,7 +234,13 @@ def _short(scored: ScoredTrajectory) -> ScoredTrajectory:
 
 def _failure_of(error: EnvironmentFailed, prompt: Prompt) -> PartFailure:
     return PartFailure(
-        part=prompt.environment, kind=error.kind, message=error.message, response="", traceback=error.traceback
+        part=prompt.environment,
+        kind=error.kind,
+        message=error.message,
+        response="",
+        traceback=error.traceback,
+        on_error="mask",
+        of="environment",
     )
 
 

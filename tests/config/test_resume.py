@@ -25,7 +25,8 @@ environment.worlds.NAME.path environment.worlds.NAME.options
 judge.model judge.url judge.max_model_len judge.max_tokens
 judge.engine.dtype judge.engine.seeded judge.engine.engine_args
 reward.parts reward.parts.NAME.weight reward.parts.NAME.function reward.parts.NAME.options reward.parts.NAME.checks
-reward.parts.NAME.domains reward.parts.NAME.from_step reward.parts.NAME.deadline_s reward.combine reward.gate
+reward.parts.NAME.domains reward.parts.NAME.from_environment
+reward.parts.NAME.from_step reward.parts.NAME.deadline_s reward.combine reward.gate
 reward.verifier.deadline_s reward.verifier.memory_mib reward.verifier.require_simplified
 reward.answer_forms
 reward.models reward.models.NAME.model reward.models.NAME.sees reward.models.NAME.max_tokens reward.models.NAME.dtype

@@ -19,6 +19,10 @@ from r1ray.config import EvaluationConfig, JudgeConfig, RewardConfig
         ),
         (lambda: RewardConfig(parts={"a": {"weight": "x"}}), "reward.parts.a.weight=x: needs a number"),
         (lambda: RewardConfig(parts={"a": {"domains": "math"}}), "reward.parts.a.domains=math: needs a list"),
+        (
+            lambda: RewardConfig(parts={"a": {"from_environment": 1}}),
+            "reward.parts.a.from_environment=1: needs true",
+        ),
         (lambda: RewardConfig(parts={"a": {"from_step": 1.5}}), "reward.parts.a.from_step=1.5: needs a number of a"),
         (lambda: RewardConfig(models={"a": "m"}), "reward.models.a=m: needs an object such as"),
         (lambda: RewardConfig(models={"a": {"see": "x"}}), "reward.models.a.see: no such key; needs one of model,"),

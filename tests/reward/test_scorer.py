@@ -16,6 +16,8 @@ from r1ray.config import RewardConfig, RewardPart, SandboxConfig
 from r1ray.errors import DeadlineExceeded, PartStuck, UserError
 from r1ray.reward.preference import Row
 from r1ray.reward.scorer import RULES, RewardScorer, check_parts, resolve_parts
+from r1ray.reward.shaping import cosine_length
+from r1ray.turns import InEnvironment
 from r1ray.types import (
     Outcome,
     Prompt,
@@ -375,3 +377,82 @@ def test_prompts_that_nothing_rewards_are_refused() -> None:
     with pytest.raises(UserError, match=r"reward.parts.helpful.domains=\[general\]: no prompt .*; there are math\."):
         check_parts(parts, [("math", "math")], key="data.train")
     check_parts(parts, [("math", "math")], key="data.eval", are_all_used=False)
+
+
+# ---------------------------------------------------------------------- environments
+
+WORLD = InEnvironment(
+    name="maze",
+    rewards={"exit": 1.0},
+    turn_rewards=({"step": -0.25}, {"step": -0.25, "key": 3.0}),
+    turn_tokens=(3, 3),
+    label="out",
+    detail="in two turns",
+)
+
+
+def in_world(text: str, world: InEnvironment = WORLD, status: Any = "finished") -> Trajectory:
+    """Two turns, of which the last says ``text``."""
+    first, last = (make_trajectory(num_tokens=3 + turn, text=said).segments[0] for turn, said in enumerate(("x", text)))
+    return dataclasses.replace(make_trajectory(), segments=(first, last), world=world, status=status)
+
+
+def judge_in_world(parts: dict[str, Any], trajectory: Trajectory, prompt: Prompt | None = None) -> Scored:
+    scorer = RewardScorer(RewardConfig(parts=parts), SandboxConfig(), max_tokens=8)
+    try:
+        outcome = asyncio.run(scorer.score(prompt or make_prompt(), trajectory)).outcome
+    finally:
+        scorer.close()
+    assert isinstance(outcome, Scored)
+    return outcome
+
+
+OF_WORLD = RewardPart(2.0, from_environment=True)
+
+
+def test_parts_of_an_environment_stand_beside_the_usual_ones() -> None:
+    outcome = judge_in_world(PAPER | {"exit": OF_WORLD, "step": OF_WORLD}, in_world(GOOD.text))
+    assert outcome.parts == {"accuracy": 1.0, "format": 1.0, "exit": 1.0, "step": -0.5, "key": 3.0}
+    assert outcome.total == 1.0 + 1.0 + 2.0 * (1.0 - 0.5), "what is no part is only logged"
+    assert outcome.label == "correct"
+
+
+def test_the_last_turn_is_judged_and_its_length() -> None:
+    outcome = judge_in_world(PAPER | {"cosine_length": RewardPart(), "exit": OF_WORLD}, in_world("no answer"))
+    assert outcome.parts["accuracy"] == outcome.parts["format"] == 0.0
+    right = judge_in_world({"accuracy": RewardPart(), "cosine_length": RewardPart()}, in_world(GOOD.text))
+    assert right.parts["cosine_length"] == cosine_length(True, 4, 8), "its 4 tokens, not all 7"
+
+
+def test_a_part_that_no_world_gave_does_not_apply() -> None:
+    parts = {"exit": OF_WORLD, "treasure": OF_WORLD}
+    assert judge_in_world(parts, in_world("x")).parts == {"exit": 1.0, "step": -0.5, "key": 3.0}
+    outcome = judge(parts, make_prompt(), GOOD)
+    assert isinstance(outcome, Scored) and (outcome.total, outcome.parts) == (0.0, {})
+
+
+def test_a_label_of_a_world_counts_where_no_part_gives_one() -> None:
+    outcome = judge_in_world({"exit": OF_WORLD}, in_world("x"))
+    assert (outcome.label, outcome.detail) == ("out", "in two turns")
+
+
+def test_a_part_of_an_environment_may_be_of_some_domains_alone() -> None:
+    elsewhere = RewardPart(from_environment=True, domains=["poems"])
+    outcome = judge_in_world({"step": OF_WORLD, "exit": elsewhere}, in_world("x"))
+    assert outcome.parts == {"step": -0.5, "key": 3.0} and outcome.total == -1.0
+
+
+@pytest.mark.parametrize(
+    ("part", "said"),
+    [
+        ({"accuracy": {"from_environment": True}}, "reward.parts.accuracy.from_environment=true: accuracy is a rule"),
+        (
+            {"a": {"from_environment": True, "function": MINE}},
+            "reward.parts.a.from_environment=true: environ",
+        ),
+        ({"exti": {}}, "reward.parts.exti.from_environment=true"),
+    ],
+)
+def test_a_part_of_an_environment_is_computed_by_nothing_else(part: dict[str, Any], said: str) -> None:
+    with pytest.raises(UserError, match=said):
+        resolve_parts(RewardConfig(parts=part))

@@ -358,3 +358,10 @@ def test_the_tools_of_the_first_observation_are_offered_in_all_turns() -> None:
 def test_a_message_may_be_empty() -> None:
     within(20, play(Engine(), Worlds(ends_at(1, lambda action: Observation(messages=())))))
     within(20, play(Engine(), Worlds(ends_at(1, lambda action: Observation(messages=(Message("user", ""),))))))
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), "0.5", None])
+def test_a_reward_that_is_no_finite_number_is_the_environments_own_fault(value: Any) -> None:
+    for answer in (told("x", rewards={"step": value}), Done(rewards={"exit": value}), Done(turn_rewards={"x": value})):
+        with pytest.raises(EnvironmentFailed, match="of its reward is"):
+            within(20, play_again(Engine(), Worlds(lambda action, answer=answer: answer)))  # type: ignore[misc]

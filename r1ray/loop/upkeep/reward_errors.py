@@ -1,4 +1,4 @@
-"""Failures of the user's reward functions: counted, shown once a kind, and when they end a run.
+"""Failures of the user's reward functions, and of environments: counted, shown once a kind, and when they end a run.
 
 group --note--> the console; OwnFunctionFailed in the first step; ``ending``: with what to end at a checkpoint
 step  --metrics--> reward_errors/<part>
@@ -28,7 +28,7 @@ class RewardErrors:
         self._step_size, self._progress, self._book = step_size, progress, FailureBook()
         self._parts = [name for name, part in config.parts.items() if part.function is not None]
         self._counts: Counter[tuple[str, str]] = Counter()  # by part and kind, since the last step
-        self._num_scored = self._num_tolerated = 0
+        self._num_scored = self._num_tolerated = self._num_without_world = 0
         self._ending: OwnFunctionFailed | None = None
         self.unscored = ""
         """Why the last trajectory that could not be scored was not."""
@@ -48,7 +48,26 @@ class RewardErrors:
             for failure in failures:
                 self._counts[failure.part, failure.kind] += 1
                 self._book.note(failure, prompt.id)
+        for removed in group.removed:
+            if removed.failure is not None:
+                self._note_world(removed.failure, prompt)
         return self._ending is not None
+
+    def _note_world(self, failure: PartFailure, prompt: Prompt) -> None:
+        """Count a trajectory that a failure of its environment's own has ended. Above a share of a step's that ends the
+        run."""
+        self._num_scored += 1
+        self._num_without_world += 1
+        self._book.note(failure, prompt.id)
+        seen = max(self._step_size, self._num_scored)
+        if self._ending is None and self._num_without_world > MAX_SHARE * seen:
+            self._ending = OwnFunctionFailed(
+                f"{headline(failure, prompt.id)}; {self._num_without_world} of a step's {seen} trajectories ended by "
+                f"failures of their environments.\n{body(failure)}\nMend environment {failure.part}; if it takes too "
+                "long, environment.step_timeout_s and environment.reset_timeout_s give it more time."
+            )
+        if self._ending is not None and self._progress.step == 0:
+            raise self._ending  # there is no checkpoint yet
 
     def _judge(self, failures: tuple[PartFailure, ...], prompt: Prompt) -> OwnFunctionFailed | None:
         """Return with what the run has to end, now that a trajectory has these failures."""
@@ -71,7 +90,7 @@ class RewardErrors:
     def metrics(self) -> dict[str, float]:
         """Return ``reward_errors/<part>`` of a step, and begin the next."""
         counts, total, self._counts = self._counts, self._num_scored, Counter()
-        self._num_scored = self._num_tolerated = 0
+        self._num_scored = self._num_tolerated = self._num_without_world = 0
         by_part = dict.fromkeys([*self._parts, *(part for part, _ in counts)], 0)
         for (part, kind), count in counts.items():
             by_part[part] += count

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from r1ray.config import RewardConfig, StopConfig
-from r1ray.errors import OwnFunctionFailed, PartFailure, R1RayError, UserError
+from r1ray.errors import OwnFunctionFailed, PartFailure, R1RayError, Terminated, UserError
 from r1ray.loop.checkpoint import Checkpoints
 from r1ray.loop.upkeep.progress import Progress
 from r1ray.loop.upkeep.reward_errors import RewardErrors, refuse_before_training
 from r1ray.reward.failure_book import FailureBook
-from r1ray.types import Outcome, Scored, ScoringFailed, Trajectory, Unscorable
+from r1ray.types import Outcome, Removed, Scored, ScoredGroup, ScoringFailed, Trajectory, Unscorable
 from tests.fakes import make_prompt
 from tests.loop.groups import make_group
 from tests.loop.test_controller import World, make_config
@@ -207,3 +208,51 @@ def test_in_the_evaluation_before_the_first_step_it_ends_the_run_as_in_that_step
     else:
         book.note(failure(on_error=on_error), "p7")
         assert book.count("mine", "ValueError at my_rewards.py:7") == 1
+
+
+WORLD_FAILED = PartFailure(
+    part="maze",
+    kind="KeyError at maze.py:3",
+    message="KeyError: 'left'",
+    response="",
+    traceback="Traceback (most recent call last):\n  maze.py, line 3\n",
+    on_error="mask",
+    of="environment",
+)
+
+
+def without_worlds(num: int, *, reason: str = "environment_failed") -> ScoredGroup:
+    """Return a group with one scored trajectory, and some that were removed."""
+    failed = WORLD_FAILED if reason == "environment_failed" else None
+    removed = tuple(Removed(index=i + 1, reason=reason, num_policy_tokens=0, failure=failed) for i in range(num))
+    return replace(make_group("0/0", [GOOD]), removed=removed)
+
+
+def test_a_failure_of_an_environments_own_is_shown_once_with_its_traceback(said: list[str]) -> None:
+    watch = Watch()
+    assert not watch.errors.note(make_prompt("p7"), without_worlds(2))
+    (shown,) = said
+    assert shown.startswith("environment maze: KeyError: 'left' (maze.py:3) on prompt p7; the response is left out")
+    assert "maze.py, line 3" in shown and "The response was" not in shown
+    assert watch.errors.metrics() == {"reward_errors/mine": 0.0}, "it is no reward"
+
+
+def test_environments_that_fail_on_more_than_a_tenth_of_a_step_end_the_run_at_a_checkpoint() -> None:
+    watch = Watch()
+    assert not watch.errors.note(make_prompt(), without_worlds(4))
+    assert watch.errors.note(make_prompt(), without_worlds(1))
+    ended = watch.errors.instead_of(Terminated("stopped after step 1"))
+    assert isinstance(ended, OwnFunctionFailed)
+    assert "5 of a step's 40 trajectories" in str(ended) and "maze.py, line 3" in str(ended)
+    another = Watch()
+    for _ in range(3):
+        assert not another.errors.note(make_prompt(), without_worlds(4))
+        another.errors.metrics()  # a count is of one step
+
+
+def test_in_the_first_step_they_end_it_at_once_and_lost_worlds_never_do() -> None:
+    watch = Watch(step=0)
+    assert not watch.errors.note(make_prompt(), without_worlds(40, reason="environment_lost"))
+    assert not watch.errors.note(make_prompt(), without_worlds(4))
+    with pytest.raises(OwnFunctionFailed, match="Mend environment maze"):
+        watch.errors.note(make_prompt(), without_worlds(1))
