@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
-from r1ray.turns import Action, Done, Observation, ToolSchema
+from r1ray.turns import Action, Done, Observation, ToolResult, ToolSchema
 from r1ray.types import (
     EngineTimes,
     Float32Array,
@@ -206,7 +206,7 @@ class Tool(Protocol):
 
     schema: ToolSchema
 
-    async def call(self, arguments: Mapping[str, Any]) -> str:
+    async def call(self, arguments: Mapping[str, Any]) -> str | ToolResult:
         """Return what the policy is told. Raises ToolFailed, with a sentence for it."""
         ...
 

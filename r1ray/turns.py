@@ -47,6 +47,16 @@ class Message:
     """Of a tool's result: the call's."""
 
 
+@dataclass(frozen=True, slots=True)
+class ToolResult:
+    """What a tool returns that pays for a call; others return the text alone."""
+
+    content: str
+    """For the policy."""
+    rewards: Mapping[str, float] = field(default_factory=dict)
+    """Parts of the reward for the call, by name."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Action:
     """What the policy did in one turn."""

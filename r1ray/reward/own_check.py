@@ -22,7 +22,8 @@ from r1ray.checks import Check, OwnCheck
 from r1ray.data.checks import MalformedRow, parse_check
 from r1ray.data.own_columns import RowCheck
 from r1ray.errors import UserError
-from r1ray.reward.own_function import call_problem, is_async, load_function
+from r1ray.reward.own_function import call_problem, load_function
+from r1ray.runtime.own_code import is_async
 from r1ray.types import Prompt
 
 Judge = Callable[..., object]

@@ -33,10 +33,11 @@ from r1ray.reward.judged import Judge
 from r1ray.reward.language import language_consistency
 from r1ray.reward.last_number import last_number
 from r1ray.reward.own_check import judge_of
-from r1ray.reward.own_function import Raised, call, load_function, own_function_problem
+from r1ray.reward.own_function import call, load_function, own_function_problem
 from r1ray.reward.own_result import MAX_RESPONSE, NotANumber, part_failure, score_of, shortened
 from r1ray.reward.preference import Batches, PreferenceModel, seen
 from r1ray.reward.service_errors import is_service_error
+from r1ray.runtime.own_code import Raised
 from r1ray.turns import InEnvironment
 from r1ray.types import (
     Outcome,

@@ -12,7 +12,8 @@ from r1ray.data.own_columns import OwnColumns
 from r1ray.data.prompt_language import known_languages
 from r1ray.errors import UserError
 from r1ray.reward.own_check import load_row_check
-from r1ray.reward.own_function import call_problem, is_async
+from r1ray.reward.own_function import call_problem
+from r1ray.runtime.own_code import is_async
 
 F = TypeVar("F")
 

@@ -15,7 +15,8 @@ import pytest
 
 from r1ray.config import RewardPart
 from r1ray.errors import InfrastructureError, PartStuck, UserError
-from r1ray.reward.own_function import Raised, call, call_problem, load_function, own_function_problem
+from r1ray.reward.own_function import call, call_problem, load_function, own_function_problem
+from r1ray.runtime.own_code import Raised
 from r1ray.types import Prompt, Response
 from tests.fakes import make_prompt
 
