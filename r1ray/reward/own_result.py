@@ -84,7 +84,7 @@ def part_failure(
     frames = _own_frames(error.__traceback__)
     lines = traceback.format_exception(type(error), error, frames)
     said = "".join(traceback.format_exception_only(type(error), error)[-1:]).strip()
-    place = _place(frames, function)
+    place = place_in(frames, function)
     return PartFailure(
         part=part,
         kind=f"{type(error).__name__} at {place}" if place else type(error).__name__,
@@ -102,7 +102,7 @@ def _own_frames(frames: TracebackType | None) -> TracebackType | None:
     return frames
 
 
-def _place(frames: TracebackType | None, function: object) -> str:
+def place_in(frames: TracebackType | None, function: object) -> str:
     """Return the line of the function's own file that an exception came through last; of another file if none did."""
     summary = traceback.extract_tb(frames)
     own = _file_of(function)

@@ -1,0 +1,116 @@
+"""What a world's methods returned, as an observation or an end that can travel: texts, finite numbers, bounded."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import TypeVar, get_args
+
+from r1ray.errors import EnvironmentFailed
+from r1ray.reward.own_result import NotANumber, number_of, shortened
+from r1ray.turns import Done, Message, Observation, Role
+from r1ray.types import Prompt
+
+MAX_CHARACTERS = 1_000_000
+"""Longest text that travels from a world; ``environment.max_context_tokens`` cuts it further."""
+Answer = TypeVar("Answer", Observation, Done)
+
+
+def begun(value: object, prompt: Prompt, *, name: str) -> Observation:
+    """Return what ``reset`` returned as an observation: None is the prompt's own conversation, and a text is the user's
+    message in it."""
+    if value is None:
+        value = prompt.messages
+    if isinstance(value, str):
+        value = [*(each for each in prompt.messages[:1] if each.role == "system"), Message("user", value)]
+    found = _observation(value)
+    if found is None or not found.messages:
+        raise _failed(name, "reset", value, "an Observation, a text, messages, or None for the prompt's own")
+    return _checked(found, name=name, method="reset")
+
+
+def answered(value: object, *, name: str) -> Observation | Done:
+    """Return what ``step`` returned as an observation or an end."""
+    if isinstance(value, Done):
+        return _checked(value, name=name, method="step")
+    found = _observation(value)
+    if found is None:
+        raise _failed(name, "step", value, "an Observation, a text, messages, or Done")
+    return _checked(found, name=name, method="step")
+
+
+def _observation(value: object) -> Observation | None:
+    if isinstance(value, Observation):
+        return value
+    if isinstance(value, str):
+        return Observation(messages=(Message("user", value),))
+    if isinstance(value, Message):
+        return Observation(messages=(value,))
+    if isinstance(value, list | tuple) and all(isinstance(each, Message) for each in value):
+        return Observation(messages=tuple(value))
+    return None
+
+
+def _checked(found: Answer, *, name: str, method: str) -> Answer:
+    """Return the same with plain numbers and bounded texts. Raises EnvironmentFailed for what is no number, no text or
+    no message."""
+    if (problem := _problem(found)) is not None:
+        raise EnvironmentFailed(f"environment {name}: {method} {problem}", f"{method} {problem.partition(':')[0]}")
+    rewards = _numbers(found.rewards, name, method)
+    if isinstance(found, Done):
+        turn_rewards = _numbers(found.turn_rewards, name, method)
+        return replace(
+            found, rewards=rewards, turn_rewards=turn_rewards, detail=shortened(found.detail, MAX_CHARACTERS)
+        )
+    return replace(found, rewards=rewards, messages=tuple(map(_bounded, found.messages)), tools=tuple(found.tools))
+
+
+def _failed(name: str, method: str, value: object, needs: str) -> EnvironmentFailed:
+    try:
+        shown = shortened(repr(value), 100)
+    except Exception:  # an object of the user's
+        shown = f"a {type(value).__name__}"
+    kind = f"{method} returned {'None' if value is None else f'a {type(value).__name__}'}"
+    return EnvironmentFailed(f"environment {name}: {method} returned {shown}; needs {needs}", kind)
+
+
+def _problem(found: Observation | Done) -> str | None:
+    """Return what cannot travel, with what is its own behind a colon; None where all can."""
+    if isinstance(found.num_errors, bool) or not isinstance(found.num_errors, int):
+        return f"returned num_errors that are no whole number: {found.num_errors!r:.40}"
+    if isinstance(found, Done):
+        texts = {"label": found.label, "detail": found.detail}
+        wrong = [name for name, text in texts.items() if not _is_text(text)]
+        return f"returned a {wrong[0]} that is no text in UTF-8: {texts[wrong[0]]!r:.40}" if wrong else None
+    for each in found.messages if isinstance(found.messages, list | tuple) else (None,):
+        if not isinstance(each, Message) or each.role not in get_args(Role):
+            return f"returned a message that is no Message with one of the roles: {each!r:.60}"
+        if not _is_text(each.content) or not _is_text(each.reasoning):
+            return f"returned a message that is no text in UTF-8: {each.content!r:.60}"
+    if not isinstance(found.tools, list | tuple) or not all(_is_tool(each) for each in found.tools):
+        return f"returned tools that are not in the form of OpenAI's: {found.tools!r:.60}"
+    return None
+
+
+def _is_text(value: object) -> bool:
+    if not isinstance(value, str):
+        return False
+    return value.isascii() or not any("\ud800" <= letter <= "\udfff" for letter in value)
+
+
+def _is_tool(value: object) -> bool:
+    function = value.get("function") if isinstance(value, Mapping) else None
+    return isinstance(function, Mapping) and isinstance(function.get("name"), str)
+
+
+def _bounded(message: Message) -> Message:
+    return replace(message, content=shortened(message.content, MAX_CHARACTERS))
+
+
+def _numbers(rewards: object, name: str, method: str) -> dict[str, float]:
+    if not isinstance(rewards, Mapping):
+        raise _failed(name, method, rewards, "rewards by the names of parts")
+    try:
+        return {str(part): number_of(value, of=f"a reward {part}=") for part, value in rewards.items()}
+    except NotANumber as error:
+        raise EnvironmentFailed(f"environment {name}: {method} {error}", f"{method} returned {error.what}") from error

@@ -1,0 +1,142 @@
+"""Environments by their names: which class a name means, and whether it can be made with its options.
+
+    name --environment.worlds.NAME.path, SHIPPED, entry points--> WorldSource --made--> one world a trajectory
+
+What is here runs before any actor starts; a :class:`WorldSource` then travels to the environment workers.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from importlib.metadata import entry_points
+from typing import Any, cast
+
+from r1ray.config import EnvironmentConfig, WorldConfig
+from r1ray.environments.world_context import WorldContext
+from r1ray.errors import UserError
+from r1ray.runtime.imports import load
+
+ENTRY_POINTS = "r1ray.environments"
+SHIPPED: dict[str, str] = {}
+"""Environments that ship: a class, or a function that returns a world, called with the options for each trajectory."""
+CONTEXT = "context"
+"""The keyword argument of a class that wants a :class:`WorldContext`."""
+CALLED = {"reset": ("prompt", "seed"), "step": ("action",)}
+"""Methods that every world has, and what they are called with."""
+
+
+@dataclass(frozen=True, slots=True)
+class WorldSource:
+    """What worlds of one name are made from."""
+
+    name: str
+    path: str
+    """``package.module:Class``."""
+    options: Mapping[str, Any] = field(default_factory=dict)
+    is_shipped: bool = False
+    """r1ray's own: its methods hold up nobody."""
+
+    def made(self, context: WorldContext) -> Any:
+        """Return another world. Raises whatever the constructor does."""
+        maker = load(self.path)
+        return maker(**self.options, **({CONTEXT: context} if _takes_context(maker) else {}))
+
+
+def known_names(config: EnvironmentConfig) -> list[str]:
+    """Return the names that rows may have."""
+    return sorted({*SHIPPED, *config.worlds, *(point.name for point in entry_points(group=ENTRY_POINTS))})
+
+
+def source_of(name: str, config: EnvironmentConfig) -> WorldSource:
+    """Return what worlds of a name are made from. Raises UserError for an unknown name, for what cannot be imported,
+    and for what cannot be made with its options, or lacks a method."""
+    world = config.worlds.get(name, WorldConfig())
+    key = f"environment.worlds.{name}"
+    if world.path is not None and ":" in world.path:
+        named, path, is_shipped = f"{key}.path={world.path}", world.path, False
+    else:
+        named, path, is_shipped = _by_name(name, world, config)
+    maker = _loaded(named, path)
+    if problem := _options_problem(maker, world.options):
+        raise UserError(f"{key}.options={world.options}: {path} {problem}.")
+    if inspect.isclass(maker) and (problem := method_problem(maker, of_class=True)):
+        raise UserError(f"{named}: {problem}.")
+    return WorldSource(name, path, world.options, is_shipped)
+
+
+def _by_name(name: str, world: WorldConfig, config: EnvironmentConfig) -> tuple[str, str, bool]:
+    """Return how messages call an environment that ships, or that a package offers, its path, and whether it ships."""
+    wanted = world.path or name
+    if wanted in SHIPPED:
+        return f"environment {wanted}", SHIPPED[wanted], True
+    offered = {point.name: point.value for point in entry_points(group=ENTRY_POINTS)}
+    if wanted in offered:
+        return f"environment {wanted} (entry point {offered[wanted]})", offered[wanted], False
+    said = f"environment.worlds.{name}.path={world.path}" if world.path else f"environment {name}"
+    known = ", ".join(sorted({*SHIPPED, *offered, *(each for each, own in config.worlds.items() if own.path)} - {name}))
+    raise UserError(
+        f"{said}: no such environment; needs {f'one of {known}, or ' if known else ''}"
+        f"environment.worlds.{name}.path=package.module:Class."
+    )
+
+
+def _loaded(named: str, path: str) -> Callable[..., object]:
+    try:
+        maker = load(path)
+    except (Exception, SystemExit) as error:  # importing runs the user's module, which may do anything
+        raise UserError(
+            f"{named}: needs package.module:Class of an importable class: {type(error).__name__}: {error}."
+        ) from error
+    if not callable(maker):
+        raise UserError(f"{named}: is a {type(maker).__name__}; needs a class with reset and step.")
+    return cast("Callable[..., object]", maker)
+
+
+def _options_problem(maker: Callable[..., object], options: Mapping[str, Any]) -> str | None:
+    """Return why a class cannot be made with options; None if it can, or does not say."""
+    try:
+        signature = inspect.signature(maker)
+    except (ValueError, TypeError):  # of some classes in C nothing is known
+        return None
+    try:
+        signature.bind(**options, **({CONTEXT: None} if _takes_context(maker) else {}))
+    except TypeError as error:
+        return f"takes {signature}: {error}"
+    return None
+
+
+def method_problem(world: object, *, of_class: bool = False) -> str | None:
+    """Return why an object is no world: a method is not there, or takes other arguments; None if it is one.
+
+    Args:
+        of_class: it is the class of a world, whose methods take the world first.
+    """
+    for name, arguments in CALLED.items():
+        method = getattr(world, name, None)
+        if not callable(method):
+            owner = world.__name__ if inspect.isclass(world) else type(world).__name__
+            return f"{owner} has no method {name}({', '.join(arguments)})"
+        try:
+            signature = inspect.signature(method)
+        except (ValueError, TypeError):
+            continue
+        is_unbound = of_class and inspect.isfunction(inspect.getattr_static(world, name))
+        try:
+            signature.bind(*(["self"] if is_unbound else []), *arguments)
+        except TypeError as error:
+            return f"its method {name} takes {signature}, and is called with ({', '.join(arguments)}): {error}"
+    return None
+
+
+def sources_of(names: Iterable[str], config: EnvironmentConfig) -> dict[str, WorldSource]:
+    """Return :func:`source_of` each name."""
+    return {name: source_of(name, config) for name in names}
+
+
+def _takes_context(maker: Callable[..., object]) -> bool:
+    try:
+        return CONTEXT in inspect.signature(maker).parameters
+    except (ValueError, TypeError):
+        return False

@@ -1,0 +1,226 @@
+"""An environment worker: holds the worlds of trajectories, and keeps their deadlines.
+
+    enter(id, prompt, seed) -> Observation     step(id, action) -> Observation | Done     leave(id)
+    keep(ids) <-- every group worker, again and again: worlds that nobody asks for any more are closed
+
+What goes wrong is told apart: InfrastructureError (a machine or a service), EnvironmentLost (the world is gone), and
+EnvironmentFailed (the environment's own code raised, or took longer than it may). A plain class: an actor on CPUs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+import traceback
+from collections.abc import Awaitable, Callable, Collection, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeVar, cast
+
+from r1ray.config import EnvironmentConfig, SandboxConfig
+from r1ray.environments.answers import answered, begun
+from r1ray.environments.own_world import OwnWorld
+from r1ray.environments.registry import WorldSource
+from r1ray.environments.world_context import WorldContext
+from r1ray.environments.world_thread import WorldThread
+from r1ray.errors import EnvironmentFailed, EnvironmentLost, InfrastructureError, UserError
+from r1ray.interfaces import Environment
+from r1ray.reward.own_result import MAX_MESSAGE, MAX_TRACEBACK, place_in, shortened
+from r1ray.runtime.own_code import Raised, guarded
+from r1ray.turns import Action, Done, Observation
+from r1ray.types import Prompt
+
+T = TypeVar("T")
+logger = logging.getLogger(__name__)
+CLOSE_S = 30.0
+"""Longest time in which a world closes; nobody waits for it."""
+IDLE_S = 600.0
+"""A world that no group worker asks for any more is closed after this time."""
+MAX_STUCK = 32
+"""Threads of worlds that do not return: a worker with more of them is replaced."""
+
+
+@dataclass(frozen=True, slots=True)
+class EnvironmentStatus:
+    """What an environment worker does at a moment."""
+
+    worlds: int
+    stuck: int
+    """Threads of closed worlds whose code does not return."""
+
+    @property
+    def is_worn(self) -> bool:
+        """Return whether another worker should take its place."""
+        return self.stuck >= MAX_STUCK
+
+
+@dataclass(eq=False, slots=True)
+class _Held:
+    name: str
+    world: Environment | OwnWorld
+    asked: float
+    """When somebody last asked for it."""
+    call: asyncio.Task[Any] | None = None
+    """Its method that runs."""
+
+
+class EnvironmentWorker:
+    """Worlds of the environments that it is told of, by the ids of those who entered them."""
+
+    def __init__(
+        self,
+        config: EnvironmentConfig,
+        sources: Mapping[str, WorldSource],
+        sandbox: SandboxConfig | None = None,
+        *,
+        idle_s: float = IDLE_S,
+    ) -> None:
+        """
+        Args:
+            sources: what worlds are made from, by the names that rows have.
+            sandbox: for worlds that run programs.
+            idle_s: a world that nobody asks for is closed after this time.
+        """
+        self._config, self._sources, self._idle_s = config, sources, idle_s
+        self._context = WorldContext(sandbox=sandbox or SandboxConfig())
+        self._held: dict[str, _Held] = {}
+        self._closing: set[asyncio.Task[None]] = set()
+        self._left: list[tuple[float, WorldThread]] = []
+        """Threads of closed worlds, with the times by which they should have ended."""
+
+    # ------------------------------------------------------------------ for group workers
+
+    async def enter(self, world_id: str, prompt: Prompt, seed: int) -> Observation:
+        """Make a world and reset it. Raises what is told apart in this module's docstring."""
+        source = self._sources[prompt.environment]
+        held = self._held[world_id] = self._new(source)
+        try:
+            found = await self._within("reset", held, held.world.reset(prompt, seed))
+            return begun(found, prompt, name=source.name)
+        except BaseException:
+            await self.leave(world_id)
+            raise
+
+    async def step(self, world_id: str, action: Action) -> Observation | Done:
+        """Answer a turn. Raises what is told apart in this module's docstring; the world is then closed."""
+        held = self._held.get(world_id)
+        if held is None:
+            raise EnvironmentLost(f"environment {world_id}: its world was closed, since nobody asked for it any more")
+        held.asked = time.monotonic()
+        try:
+            return answered(await self._within("step", held, held.world.step(action)), name=held.name)
+        except BaseException:
+            await self.leave(world_id)
+            raise
+
+    async def leave(self, world_id: str) -> None:
+        """Close a world, if it is here; returns before it is closed."""
+        held = self._held.pop(world_id, None)
+        if held is None:
+            return
+        if held.call is not None:
+            held.call.cancel()
+        closing = asyncio.create_task(self._close(held))
+        self._closing.add(closing)
+        closing.add_done_callback(self._closing.discard)
+
+    async def keep(self, world_ids: Collection[str]) -> None:
+        """Note that somebody has use for these worlds, and close those that nobody had for long."""
+        now = time.monotonic()
+        for world_id in world_ids:
+            if world_id in self._held:
+                self._held[world_id].asked = now
+        for world_id, held in list(self._held.items()):
+            if held.call is None and now - held.asked > self._idle_s:
+                await self.leave(world_id)
+
+    async def status(self) -> EnvironmentStatus:
+        self._left = [(due, thread) for due, thread in self._left if thread.is_alive]
+        now = time.monotonic()
+        return EnvironmentStatus(worlds=len(self._held), stuck=sum(due < now for due, _ in self._left))
+
+    # ------------------------------------------------------------------ before a run, and at its end
+
+    async def check(self) -> None:
+        """Make a world of each environment, and have it look at what it needs. Raises UserError."""
+        for source in self._sources.values():
+            await self._check(source)
+
+    async def close(self) -> None:
+        """Close every world, and return when all are."""
+        for world_id in list(self._held):
+            await self.leave(world_id)
+        if self._closing:
+            await asyncio.wait(self._closing)
+
+    async def _check(self, source: WorldSource) -> None:
+        held = self._new(source)
+        look = getattr(held.world, "check", None)
+        try:
+            if look is not None:
+                await self._within("reset", held, look())
+        except UserError:
+            raise
+        except (EnvironmentFailed, InfrastructureError) as error:
+            raise UserError(f"environment {source.name}: {error}") from error
+        finally:
+            await self._close(held)
+
+    # ------------------------------------------------------------------ a world
+
+    def _new(self, source: WorldSource) -> _Held:
+        world = source.made(self._context) if source.is_shipped else OwnWorld(source.name, self._maker(source))
+        return _Held(source.name, world, time.monotonic())
+
+    def _maker(self, source: WorldSource) -> Callable[[], object]:
+        return lambda: source.made(self._context)
+
+    async def _within(self, method: str, held: _Held, work: Awaitable[T]) -> T:
+        """Return what a method returns. It runs as a task of its own, which is left behind if it swallows its
+        cancellation."""
+        key = f"{method}_timeout_s"
+        seconds = getattr(self._config, key)
+        call = held.call = asyncio.ensure_future(guarded(work))
+        try:
+            done, _ = await asyncio.wait({call}, timeout=seconds)
+            if not done:
+                raise EnvironmentFailed(
+                    f"environment {held.name}: {method} took longer than environment.{key}={seconds:g}",
+                    f"{method} took longer than environment.{key}",
+                )
+            return cast(T, call.result())
+        except Raised as error:
+            raise self._told(method, held, error.error) from error.error
+        except asyncio.CancelledError:
+            if call.cancelled():  # by leave
+                raise EnvironmentLost(f"environment {held.name}: the world was left while its {method} ran") from None
+            raise
+        finally:
+            call.cancel()
+            held.call = None
+
+    def _told(self, method: str, held: _Held, error: BaseException) -> Exception:
+        """Return what a method's exception is for those who entered: one that can travel."""
+        if isinstance(error, Raised):  # of a thread
+            return self._told(method, held, error.error)
+        if isinstance(error, EnvironmentFailed | EnvironmentLost | InfrastructureError):
+            return error
+        said = "".join(traceback.format_exception_only(type(error), error)[-1:]).strip()
+        place = place_in(error.__traceback__, held.world.code if isinstance(held.world, OwnWorld) else held.world.step)
+        return EnvironmentFailed(
+            f"environment {held.name}: {method} raised {shortened(said, MAX_MESSAGE)}",
+            f"{type(error).__name__} at {place}" if place else type(error).__name__,
+            shortened("".join(traceback.format_exception(error)), MAX_TRACEBACK),
+        )
+
+    async def _close(self, held: _Held) -> None:
+        """Close a world within a bound. What it raises is noted: its trajectory has ended."""
+        if isinstance(held.world, OwnWorld):
+            self._left.append((time.monotonic() + CLOSE_S, held.world.thread))
+        call = asyncio.ensure_future(guarded(held.world.close()))
+        done, _ = await asyncio.wait({call}, timeout=CLOSE_S)
+        if not done:
+            call.cancel()
+            logger.warning("environment %s: close took longer than %g s; it is left behind", held.name, CLOSE_S)
+        elif (error := call.exception()) is not None:
+            logger.warning("environment %s: close raised %r", held.name, error)

@@ -1,0 +1,25 @@
+"""What a world that asks for it is told of the run it is in: its constructor has a keyword argument ``context``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, TypeVar, cast
+
+from r1ray.config import SandboxConfig
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorldContext:
+    """One for each process."""
+
+    sandbox: SandboxConfig = field(default_factory=SandboxConfig)
+    _shared: dict[str, Any] = field(default_factory=dict)
+
+    def shared(self, key: str, make: Callable[[], T]) -> T:
+        """Return what all worlds of this process share under a name; ``make`` is called once."""
+        if key not in self._shared:
+            self._shared[key] = make()
+        return cast(T, self._shared[key])
