@@ -453,6 +453,11 @@ class RunConfig:
 
     def _check_reinforcement(self) -> None:
         self._check_reward()
+        if self.environment.shares and self.data.mixture:
+            raise ValueError(
+                f"environment.shares={self.environment.shares}: prompts are mixed by data.mixture={self.data.mixture}; "
+                "needs one of the two."
+            )
         if self.checkpoint.best is not None and self.eval.num_actors:
             raise ValueError(
                 f"checkpoint.best={self.checkpoint.best}: with eval.num_actors={self.eval.num_actors} a checkpoint is "

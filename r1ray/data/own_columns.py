@@ -12,12 +12,15 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
-from r1ray.checks import Check, CodeTests, MathAnswer
+from r1ray.checks import Check, CodeTests, FormatOnly, MathAnswer
 from r1ray.data.checks import MalformedRow, UnusableRow, is_absent, parse_check, read_row
 from r1ray.data.json_text import parse
 from r1ray.data.layouts import RawPrompt, Row, recognise
+from r1ray.data.layouts.layout import ENVIRONMENT
 from r1ray.data.layouts.media import ShownMedia, media_columns
 from r1ray.data.layouts.references import reference
+from r1ray.data.layouts.values import label_of
+from r1ray.data.layouts.worlds import WORLDS
 from r1ray.data.prompt_language import LANGUAGES
 from r1ray.errors import UserError
 
@@ -49,6 +52,8 @@ class OwnColumns:
     check: RowCheck | None = None
     languages: Sequence[str] = LANGUAGES
     """Languages of which a question is in one, where no column says which."""
+    environment: str = ""
+    """``data.environment``, of rows that name none."""
 
     def layout_of(self, columns: frozenset[str], *, key: str, named: str) -> RowLayout | None:
         """Return what reads a file with these columns; None if its layout is none that is known. Raises UserError.
@@ -80,7 +85,9 @@ class OwnColumns:
     def recognised(self, columns: frozenset[str]) -> RowLayout | None:
         """Return the layout of a file with these columns, None if it is none that is known."""
         layout = recognise(columns)
-        return layout and replace(layout, languages=self.languages)
+        if layout is None and (self.environment or ENVIRONMENT in {name.lower() for name in columns}):
+            layout = WORLDS if WORLDS.matches(frozenset(name.lower() for name in columns)) else None
+        return layout and replace(layout, languages=self.languages, environment=self.environment)
 
     def not_shown(self, row: Row) -> list[str]:
         """Return the columns with images, video or sound of a row, which the model is not asked with: those that no
@@ -147,6 +154,7 @@ class _Own:
             "check": {"type": "format"},  # stands in for the one that there is already
             "domain": ("code" if isinstance(check, CodeTests) else "math") if is_absent(domain) else domain,
             "language": renamed.get("language"),
+            ENVIRONMENT: renamed.get(ENVIRONMENT),
         }
         layout = self.columns.recognised(frozenset(own))
         assert layout is not None, "the layout of r1ray's own names"
@@ -159,6 +167,8 @@ class _Own:
                 raise UnusableRow("data.check returned None for it")
             return check
         name = next((name for name in REFERENCES if name in self.columns.names), "answer")
+        if is_absent(renamed[name]) and (label_of(renamed, ENVIRONMENT) or self.columns.environment):
+            return FormatOnly()  # its environment judges it
         return {"check": _given, "tests": _tests, "answer": answer_of}[name](renamed[name])
 
 

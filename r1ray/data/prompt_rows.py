@@ -26,7 +26,7 @@ from r1ray.data.rendering import Render, refusals
 from r1ray.data.spool import Row, named, read_rows
 from r1ray.errors import UserError
 
-TEXTS = ("id", "question", "check", "domain", "language", "columns")
+TEXTS = ("id", "question", "check", "domain", "language", "columns", "environment")
 SCHEMA = pa.schema([*((name, pa.string()) for name in TEXTS), ("difficulty", pa.float64())])
 
 
@@ -48,6 +48,8 @@ class SpoolReport:
     """Columns with images and the like that the prompts of so many rows are without."""
     own_checks: frozenset[str] = frozenset()
     """Paths of the checks of the user's own that rows, or ``data.check``, name."""
+    environments: Mapping[str, int] = field(default_factory=dict)
+    """Environments by their names, with the number of their prompts."""
 
     @property
     def remarks(self) -> list[str]:
@@ -57,6 +59,8 @@ class SpoolReport:
             for counts in (self.not_carried, self.not_shown)
         )
         own = [f"responses are judged by {', '.join(sorted(self.own_checks))}"] if self.own_checks else []
+        worlds = [f"{name} ({count} prompts)" for name, count in sorted(self.environments.items())]
+        own += [f"trajectories are in the environments {', '.join(worlds)}"] if worlds else []
         carried = "hold images or other bytes, or very long values, and do not reach functions of yours"
         own += (
             [f"the model is asked without these columns of images, videos or sound: {', '.join(unseen)}"]
@@ -76,6 +80,7 @@ def spool_prompts(
     make_render: Callable[[], Render] | None = None,
     on_bad_row: str = "refuse",
     difficulty: str | None = None,
+    world_problem: Callable[[RawPrompt], str | None] = lambda raw: None,
 ) -> SpoolReport:
     """Read ``path``, check and render every row, and write the usable ones to ``spool`` as an Arrow file.
 
@@ -86,11 +91,21 @@ def spool_prompts(
             not rendered.
         on_bad_row: of ``data.on_bad_row``.
         difficulty: the column of numbers that say how hard a prompt is.
+        world_problem: why the environment of a row can do nothing with it, None where it can; raises UserError for one
+            that there is not.
 
     Raises:
         UserError: no such file, unknown layout, bad rows (the first few are named), or nothing usable.
     """
-    reading = _Reading(path, key=key, problem=problem, on_bad_row=on_bad_row, columns=columns, difficulty=difficulty)
+    reading = _Reading(
+        path,
+        key=key,
+        problem=problem,
+        world_problem=world_problem,
+        on_bad_row=on_bad_row,
+        columns=columns,
+        difficulty=difficulty,
+    )
     spool.parent.mkdir(parents=True, exist_ok=True)
     with pa.OSFile(str(spool), "wb") as sink, pa.ipc.new_file(sink, SCHEMA) as writer:
         for batch in reading.batches(make_render):
@@ -101,6 +116,7 @@ def spool_prompts(
                 "domain": [raw.domain for raw in batch],
                 "language": [raw.language for raw in batch],
                 "columns": [raw.columns for raw in batch],
+                "environment": [raw.environment for raw in batch],
                 "difficulty": [raw.difficulty for raw in batch],
             }
             writer.write_batch(pa.record_batch(arrays, schema=SCHEMA))
@@ -116,12 +132,14 @@ class _Reading:
         *,
         key: str,
         problem: Callable[[Check, str], str | None],
+        world_problem: Callable[[RawPrompt], str | None],
         on_bad_row: str,
         columns: OwnColumns,
         difficulty: str | None,
     ) -> None:
         self._named, self._key, self._problem, self._columns = named(path, key=key), key, problem, columns
-        self._difficulty = difficulty
+        self._difficulty, self._world_problem = difficulty, world_problem
+        self._environments: Counter[str] = Counter()
         self._own_checks: set[str] = set()
         self._not_carried: Counter[str] = Counter()
         self._not_shown: Counter[str] = Counter()
@@ -140,6 +158,7 @@ class _Reading:
                 self._languages.update([raw.check.language] if isinstance(raw.check, CodeTests) else [])
                 self._kinds.add((raw.domain, CHECK_TYPES[type(raw.check)]))
                 self._own_checks.update([raw.check.path] if isinstance(raw.check, OwnCheck) else [])
+                self._environments.update([raw.environment] if raw.environment else [])
             self._num_written += len(batch)
             yield batch
 
@@ -168,15 +187,18 @@ class _Reading:
             except UnusableRow as error:
                 self._quarantined.append(f"{row.place} ({error})")
                 continue
+            text, left = carried(row.values)
+            raw = replace(raw, columns=text, difficulty=hardness)
             try:
                 reason = self._problem(raw.check, raw.language)
-            except UserError as error:  # a check of the user's own
+                if reason is None and raw.environment:
+                    reason = self._world_problem(raw)
+            except UserError as error:  # a check, or an environment, of the user's own
                 raise UserError(f"{self._named}: {row.place}: {error}") from error
             if reason is None:
-                text, left = carried(row.values)
                 self._not_carried.update(left)
                 self._not_shown.update(self._columns.not_shown(row.values))
-                yield row.place, replace(raw, columns=text, difficulty=hardness)
+                yield row.place, raw
             else:
                 self._quarantined.append(f"{raw.id} ({reason})")
 
@@ -210,4 +232,5 @@ class _Reading:
             not_carried=dict(self._not_carried),
             not_shown=dict(self._not_shown),
             own_checks=frozenset(self._own_checks),
+            environments=dict(self._environments),
         )

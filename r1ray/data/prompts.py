@@ -21,36 +21,44 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from r1ray.config.environment import NO_WORLD
 from r1ray.data.checks import load_check
 from r1ray.data.difficulty import Curriculum, Float64Array, Int64Array, Passes
 from r1ray.data.position import Position
 from r1ray.data.spool import SpooledRows
+from r1ray.data.template import Form
 from r1ray.errors import UserError
 from r1ray.types import Prompt, ScoredGroup
 
 MAX_PERIOD = 100_000
 """Places after which a mixture repeats itself."""
+MIXED_BY = {"domain": "data.mixture", "environment": "environment.shares"}
+"""Columns whose values have ratios, and the keys that hold them."""
 
 
 class PromptTable:
     """The spooled prompts by row number, template applied."""
 
-    def __init__(self, spool: Path, render: Callable[[Any], str]) -> None:
+    def __init__(self, spool: Path, render: Callable[[Any], str], form: Form = Form("none")) -> None:  # noqa: B008
+        """``form``: of the messages of prompts that have an environment."""
         self._rows = SpooledRows(spool)
-        self._spool, self._render = spool, render
+        self._spool, self._render, self._form = spool, render, form
 
     def __len__(self) -> int:
         return len(self._rows)
 
     def __getitem__(self, index: int) -> Prompt:
         row = self._rows.row(index).to_pylist()[0]
+        question = json.loads(row["question"])
         return Prompt(
             id=row["id"],
-            text=self._render(json.loads(row["question"])),
+            text=self._render(question),
             check=load_check(row["check"]),
             domain=row["domain"],
             language=row["language"],
             columns=json.loads(row["columns"]),
+            environment=row["environment"],
+            messages=self._form.messages(question) if row["environment"] else (),
         )
 
     def first(self, count: int) -> list[Prompt]:
@@ -71,12 +79,13 @@ class PromptTable:
         """Names of all prompts, by row."""
         return [str(name) for name in self._column("id").to_pylist()]
 
-    def rows_by_domain(self) -> dict[str, Int64Array]:
-        """Row numbers of each domain, in the order of the file."""
-        codes = self._column("domain").dictionary_encode()
+    def rows_by(self, column: str) -> dict[str, Int64Array]:
+        """Row numbers of each value of ``domain`` or ``environment``, in the order of the file. Rows without an
+        environment have the name ``none``."""
+        codes = self._column(column).dictionary_encode()
         return {
-            str(domain): np.flatnonzero(codes.indices.to_numpy() == code)
-            for code, domain in enumerate(codes.dictionary.to_pylist())
+            str(value) or NO_WORLD: np.flatnonzero(codes.indices.to_numpy() == code)
+            for code, value in enumerate(codes.dictionary.to_pylist())
         }
 
 
@@ -112,9 +121,9 @@ class PromptCursor:
     """The endless sequence of prompts of a run. Without a curriculum it is a function of the seed alone, so that a
     :class:`Position` says everything about where the run stands. Every epoch is a new shuffle of all rows.
 
-    With a mixture, an epoch is as long, and domains come by their ratios, over epochs too. Each goes through its own
-    rows in a shuffle of its own, and through a new one when it has come to the end: a small one comes to it earlier, a
-    large one takes up in an epoch where the last one has left off.
+    With a mixture, an epoch is as long, and domains (or environments) come by their ratios, over epochs too. Each goes
+    through its own rows in a shuffle of its own, and through a new one when it has come to the end: a small one comes
+    to it earlier, a large one takes up in an epoch where the last one has left off.
 
     A curriculum leaves rows out and puts the others into an order (:mod:`r1ray.data.difficulty`). An epoch is as many
     places as there are rows within its bounds.
@@ -127,9 +136,17 @@ class PromptCursor:
         seed: int,
         position: Position,
         mixture: Mapping[str, float] | None = None,
+        mixed_by: str = "domain",
         curriculum: Curriculum | None = None,
     ) -> None:
-        """Raises UserError for a mixture of domains that the table lacks, or that cannot be kept exactly."""
+        """
+        Args:
+            mixture: ratios of domains, or of environments.
+            mixed_by: of which: ``domain`` or ``environment``.
+
+        Raises UserError for a mixture of what the table lacks, or that cannot be kept exactly.
+        """
+        self._mixed_by = mixed_by
         self._table, self._curriculum = table, curriculum
         self.position = position
         rows = np.arange(len(table)) if curriculum is None else curriculum.rows
@@ -147,19 +164,19 @@ class PromptCursor:
         """Return the rows of each domain of a mixture, and whose turn each place is; without one all rows."""
         if not mixture:
             return [usable], np.zeros(1, dtype=np.int64)
-        all_rows = self._table.rows_by_domain()
+        all_rows, key = self._table.rows_by(self._mixed_by), MIXED_BY[self._mixed_by]
         rows = {domain: found[np.isin(found, usable)] for domain, found in all_rows.items()}
         there = ", ".join(sorted(domain for domain, found in rows.items() if len(found)))
         for domain in mixture:
             if not len(rows.get(domain, ())):
                 bounds = " within the bounds of data.difficulty" if domain in rows else ""
                 raise UserError(
-                    f"data.mixture.{domain}: no row of data.train has this domain{bounds}; there are {there}."
+                    f"{key}.{domain}: no row of data.train has this {self._mixed_by}{bounds}; there are {there}."
                 )
         try:
             return [rows[domain] for domain in mixture], pattern_of(list(mixture.values()))
         except ValueError as error:
-            raise UserError(f"data.mixture={dict(mixture)}: {error}.") from error
+            raise UserError(f"{key}={dict(mixture)}: {error}.") from error
 
     def _row(self, position: Position) -> int:
         domain, use = self._turn(position)

@@ -10,8 +10,9 @@ import logging
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, cast
 
+from r1ray import turns
 from r1ray.config import DataConfig
 from r1ray.errors import UserError
 
@@ -76,6 +77,13 @@ class Form:
         if self.system_prompt is not None and messages[0]["role"] != "system":
             messages = [{"role": "system", "content": self.system_prompt}, *messages]
         return messages
+
+    def messages(self, question: Question) -> tuple[turns.Message, ...]:
+        """Return a question as the conversation that an environment begins with."""
+        posed = self.posed(question)
+        if isinstance(posed, str):
+            return (turns.Message("user", posed),)
+        return tuple(turns.Message(cast(turns.Role, each["role"]), each["content"]) for each in posed)
 
 
 def render(question: Question, *, template: str, apply_chat: Callable[[Sequence[Message]], str] | None = None) -> str:

@@ -40,8 +40,15 @@ class WorldSource:
 
     def made(self, context: WorldContext) -> Any:
         """Return another world. Raises whatever the constructor does."""
-        maker = load(self.path)
+        maker = self._maker()
         return maker(**self.options, **({CONTEXT: context} if _takes_context(maker) else {}))
+
+    def has(self, method: str) -> bool:
+        """Return whether worlds have a method, as far as a class says so; what a function makes is not looked at."""
+        return callable(getattr(self._maker(), method, None))
+
+    def _maker(self) -> Any:
+        return load(self.path)
 
 
 def known_names(config: EnvironmentConfig) -> list[str]:

@@ -35,12 +35,12 @@ class HeldOutPrompts:
 
     @cached_property
     def _has_domains(self) -> bool:
-        return len({domain for table in self._sets.values() for domain in table.rows_by_domain()}) > 1
+        return len({domain for table in self._sets.values() for domain in table.rows_by("domain")}) > 1
 
     @cached_property
     def names(self) -> tuple[str, ...]:
         """Return every group that has metrics of its own: sets, and domains where there are several."""
-        domains = dict.fromkeys(domain for table in self._sets.values() for domain in table.rows_by_domain())
+        domains = dict.fromkeys(domain for table in self._sets.values() for domain in table.rows_by("domain"))
         sets = [name for name in self._sets if name]
         return (*sets, *(f"{DOMAIN}/{name}" for name in domains if self._has_domains))
 

@@ -8,6 +8,7 @@ from typing import TypeVar
 
 from r1ray.algo.doors import BASELINES, SURROGATES, Baseline, Door, Surrogate
 from r1ray.config import AlgoConfig, DataConfig
+from r1ray.config.environment import NO_WORLD
 from r1ray.data.own_columns import OwnColumns
 from r1ray.data.prompt_language import known_languages
 from r1ray.errors import UserError
@@ -21,7 +22,8 @@ F = TypeVar("F")
 def own_columns_of(data: DataConfig) -> OwnColumns:
     """Return ``data.columns`` and the function of ``data.check``. Raises UserError for one that cannot be called."""
     check = None if data.check is None else load_row_check("data.check", data.check)
-    return OwnColumns(data.columns or {}, check, known_languages(data.languages))
+    default = "" if data.environment in (None, NO_WORLD) else data.environment
+    return OwnColumns(data.columns or {}, check, known_languages(data.languages), str(default))
 
 
 def check_own_functions(algo: AlgoConfig) -> None:

@@ -20,7 +20,7 @@ from r1ray.config.sources import Source
 from r1ray.data.difficulty import curriculum_of
 from r1ray.data.position import Position
 from r1ray.data.prompt_rows import spool_prompts
-from r1ray.data.prompts import PromptCursor, PromptTable
+from r1ray.data.prompts import MIXED_BY, PromptCursor, PromptTable
 from r1ray.data.template import Form, Renderer
 from r1ray.errors import UserError
 from r1ray.evaluation.held_out import HeldOutPrompts
@@ -69,6 +69,7 @@ from r1ray.stages.training import (
     say_change,
     say_form,
 )
+from r1ray.stages.worlds import RunWorlds
 from r1ray.telemetry.console import Progress, is_evaluated
 from r1ray.telemetry.curves import Curves
 from r1ray.telemetry.diagnosis.watch import DiagnosisWatch
@@ -135,6 +136,7 @@ class _Job:
         self._form = Form.of(config.data)
         say_form(self._tokenizer, self._form, model=self._model)
         self._make_render = partial(Renderer, self._tokenizer, self._form)
+        self._worlds = RunWorlds(config.environment, config.sandbox, self._form)
         load_generation_config(self._model)
         check_router_keys(config.learner.router, model=self._model)
         check_rewarded_pattern(self._tokenizer, config.reward, model=self._model)
@@ -160,6 +162,8 @@ class _Job:
             check_parts(parts, kinds, key="data.eval", are_all_used=False)
         self._check_lengths()
         self._check_sandbox()
+        if not is_remote(config.cluster.address):
+            self._worlds.check()
         tables = {"data.train": self._train}
         for name, table in ({} if self._eval is None else self._eval.tables).items():
             tables[f"data.eval.{name}".rstrip(".")] = table
@@ -207,6 +211,7 @@ class _Job:
             make_render=make_render,
             on_bad_row=self._config.data.on_bad_row,
             difficulty=difficulty.column if key == "data.train" and difficulty.file is None else None,
+            world_problem=self._worlds.problem,
         )
         self._programs |= report.programs
         self._has_tasks |= any(check == "reasoning_gym" for _, check in report.kinds)
@@ -216,24 +221,27 @@ class _Job:
             logger.warning(f"{key}: {len(report.quarantined)} rows have no usable reference and are left out: {shown}")
         for remark in report.remarks:
             logger.info(f"{key}: {remark}")
-        return PromptTable(spool, make_render()), report.kinds
+        return PromptTable(spool, make_render(), self._form), report.kinds
 
     def _mixed(self, kinds: Collection[tuple[str, str]]) -> tuple[PromptCursor, list[str]]:
         """The training prompts in their order, and the domains that they are of."""
-        mixture = self._config.data.mixture
+        mixture, shares = self._config.data.mixture, self._config.environment.shares
+        mixed_by = "environment" if shares else "domain"
         curriculum = curriculum_of(self._config.data.difficulty, self._train)
         prompts = PromptCursor(
-            self._train, seed=self._config.seed, position=Position(), mixture=mixture, curriculum=curriculum
+            self._train,
+            seed=self._config.seed,
+            position=Position(),
+            mixture=mixture or shares,
+            mixed_by=mixed_by,
+            curriculum=curriculum,
         )
         domains = sorted({domain for domain, _ in kinds})
-        if not mixture:
-            return prompts, domains
-        left_out = [
-            f"{domain} ({len(rows)})" for domain, rows in self._train.rows_by_domain().items() if domain not in mixture
-        ]
+        kept, there = mixture or shares or {}, self._train.rows_by(mixed_by)
+        left_out = sorted(f"{name} ({len(rows)})" for name, rows in there.items() if kept and name not in kept)
         if left_out:
-            logger.warning(f"data.mixture: rows of these domains are left out: {', '.join(sorted(left_out))}")
-        return prompts, sorted(mixture)
+            logger.warning(f"{MIXED_BY[mixed_by]}: rows of these {mixed_by}s are left out: {', '.join(left_out)}")
+        return prompts, sorted(mixture) if mixture else domains
 
     def _check_sandbox(self) -> None:
         is_local = not is_remote(self._config.cluster.address)

@@ -74,7 +74,7 @@ def mixed_table(tmp_path: Path, sizes: dict[str, int]) -> PromptTable:
 def test_the_domains_of_a_table_are_known_by_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("r1ray.data.prompt_rows.BATCH_ROWS", 3)
     loaded = mixed_table(tmp_path, {"math": 4, "general": 3})
-    found = {domain: rows.tolist() for domain, rows in loaded.rows_by_domain().items()}
+    found = {domain: rows.tolist() for domain, rows in loaded.rows_by("domain").items()}
     assert found == {"math": [0, 1, 2, 3], "general": [4, 5, 6]}
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 import threading
-import time
 from typing import Any
 
 from r1ray.environments.world_context import WorldContext
@@ -100,7 +99,7 @@ def _does(what: str) -> Any:
         "no tools": lambda: Observation(messages=(Message("user", "x"),), tools=({"name": "x"},)),
         "label": lambda: Done(label=3),  # type: ignore[arg-type]
         "block": lambda: GATES["end"].wait(30) and "late",
-        "nap": lambda: time.sleep(0.2) or "rested",
+        "nap": lambda: "rested" if threading.Event().wait(0.2) is False else "",
         "machine": lambda: _raise(InfrastructureError("the service is gone")),
         "exit": lambda: _raise(SystemExit(3)),
         "stop": lambda: _raise(StopIteration()),

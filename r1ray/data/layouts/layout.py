@@ -6,11 +6,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-from r1ray.checks import Check, CodeTests
+from r1ray.checks import Check, CodeTests, FormatOnly
+from r1ray.config.environment import NO_WORLD
 from r1ray.data.checks import LANGUAGES as PROGRAM_LANGUAGES
 from r1ray.data.checks import read_row
 from r1ray.data.layouts.media import refuse_media
-from r1ray.data.layouts.values import folded, label_of
+from r1ray.data.layouts.values import folded, label_of, value_of
 from r1ray.data.prompt_language import LANGUAGES as TOLD_LANGUAGES
 from r1ray.data.prompt_language import prompt_language
 from r1ray.data.template import Question
@@ -18,6 +19,8 @@ from r1ray.data.template import Question
 Row: TypeAlias = Mapping[str, Any]
 IDS = ("id", "uuid", "problem_id", "task_id", "question_id", "unique_id", "conversation_id")
 """Columns that name a row, in most layouts."""
+ENVIRONMENT = "environment"
+"""The column that names a row's environment, in every layout."""
 LANGUAGES = {"english": "en", "chinese": "zh"}
 """Names of languages that columns have in the place of a code."""
 
@@ -33,6 +36,8 @@ class RawPrompt:
     language: str
     columns: str = "{}"
     """Those of :class:`r1ray.types.Prompt`, a JSON object."""
+    environment: str = ""
+    """The name of one; empty: none."""
     difficulty: float | None = None
     """The number in ``data.difficulty.column``."""
 
@@ -58,6 +63,10 @@ class Layout:
     """Where no column of ``domains`` says it, and the check is not of a program."""
     languages: Sequence[str] = TOLD_LANGUAGES
     """Languages of which a question is in one, where no column says which."""
+    environment: str = ""
+    """Of rows that name none themselves."""
+    has_references: bool = True
+    """Whether responses can be judged without an environment."""
 
     @property
     def title(self) -> str:
@@ -75,7 +84,8 @@ class Layout:
     def _read(self, given: Row, index: int) -> RawPrompt:
         row = folded(given)
         refuse_media(row)
-        check = self.check(row)
+        environment = self.environment_of(row)
+        check = self.check(row) if not environment or self.has_reference(row) else FormatOnly()
         language = label_of(row, "language").lower()
         language = "" if language in PROGRAM_LANGUAGES else language
         question = self.question(row)
@@ -85,7 +95,17 @@ class Layout:
             check=check,
             domain=label_of(row, *self.domains) or ("code" if isinstance(check, CodeTests) else self.default_domain),
             language=LANGUAGES.get(language, language) or prompt_language(asked_text(question), self.languages),
+            environment=environment,
         )
+
+    def environment_of(self, row: Row) -> str:
+        """Return the name of a row's environment; empty where it has none, or says so."""
+        name = label_of(row, ENVIRONMENT) or self.environment
+        return "" if name == NO_WORLD else name
+
+    def has_reference(self, row: Row) -> bool:
+        """Return whether a row has a value in each of the layout's columns: its environment may do without."""
+        return self.has_references and self.matches(frozenset(name for name in row if value_of(row, name) is not None))
 
 
 def asked_text(question: Question) -> str:

@@ -1,0 +1,57 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from r1ray.checks import FormatOnly
+from r1ray.config import EnvironmentConfig, SandboxConfig
+from r1ray.data.layouts import RawPrompt
+from r1ray.data.template import Form
+from r1ray.errors import UserError
+from r1ray.stages.worlds import RunWorlds
+from tests.environments.own_worlds import Guess
+
+OWN = "tests.environments.own_worlds"
+
+
+class Particular(Guess):
+    def row_problem(self, prompt: Any) -> str | None:
+        if not prompt.messages:
+            raise ValueError("nothing is asked")
+        return None if "number" in prompt.columns else "it has no number"
+
+
+def worlds(path: str, **options: Any) -> RunWorlds:
+    config = EnvironmentConfig(worlds={"maze": {"path": path, "options": options}})
+    return RunWorlds(config, SandboxConfig(), Form("none"))
+
+
+def raw(environment: str = "maze", columns: str = "{}", question: Any = "q") -> RawPrompt:
+    return RawPrompt("7", question, FormatOnly(), "math", "en", columns, environment)
+
+
+def test_an_environment_is_looked_up_when_a_row_names_it() -> None:
+    found = worlds(f"{OWN}:Guess")
+    assert found.sources == {} and found.problem(raw()) is None
+    assert [each.path for each in found.sources.values()] == [f"{OWN}:Guess"]
+    with pytest.raises(UserError, match=r"^environment mase: no such environment; needs one of maze"):
+        found.problem(raw("mase"))
+
+
+def test_it_may_look_at_each_row() -> None:
+    found = worlds(f"{__name__}:Particular")
+    assert found.problem(raw()) == "it has no number" and found.problem(raw(columns='{"number": 7}')) is None
+    with pytest.raises(UserError, match="environment maze: row_problem: ValueError: nothing is asked"):
+        found.problem(raw(question=[]))
+
+
+def test_it_is_made_once_and_looks_at_what_it_needs() -> None:
+    for path, message in (("Checked", "the corpus is not there"), ("Broken", "no licence"), ("nothing", "no method")):
+        found = worlds(f"{OWN}:{path}")
+        found.problem(raw())
+        with pytest.raises(UserError, match=f"environment maze: .*{message}"):
+            found.check()
+    found = worlds(f"{OWN}:Guess")
+    found.problem(raw())
+    found.check()
