@@ -19,6 +19,7 @@ from typing import Any, cast
 import ray
 from ray.exceptions import ActorUnavailableError, RayActorError, RayTaskError
 
+from r1ray.cluster.environments import EnvironmentWorkers
 from r1ray.cluster.group_host import GroupHost, Trouble
 from r1ray.cluster.host import Handle
 from r1ray.cluster.lending import Held, Remote
@@ -26,7 +27,7 @@ from r1ray.cluster.scorers import RewardWorkers
 from r1ray.cluster.silence import is_silent
 from r1ray.cluster.spawn import Spawner
 from r1ray.config import Deadlines, RewardConfig
-from r1ray.config.specs import GroupWorkerSpec
+from r1ray.config.specs import EpisodesSpec, GroupWorkerSpec
 from r1ray.errors import DeadlineExceeded, GroupLost, InfrastructureError, R1RayError
 from r1ray.rollout.group_worker import WorkerStatus
 from r1ray.rollout.placement import EngineState
@@ -55,13 +56,16 @@ class GroupWorkers:
         *,
         deadline_s: float,
         silent_s: float = math.inf,
+        environments: EnvironmentWorkers | None = None,
     ) -> None:
         """
         Args:
             deadline_s: of a question that a worker answers at once, and of its return, or an engine's, after it died.
             silent_s: after so long without an answer a worker is lost.
+            environments: None: no prompt has an environment.
         """
         self._workers, self._rewards, self._deadline_s = list(workers), rewards, deadline_s
+        self._environments = environments
         self._load = [0] * len(self._workers)
         self._incarnations: list[str | None] = [None] * len(self._workers)
         self._returning: dict[int, asyncio.Task[None]] = {}
@@ -77,6 +81,9 @@ class GroupWorkers:
             if isinstance(worker, Handle):
                 self._background.start(self._lose_when_silent(worker, index, silent_s))
         rewards.when_replaced(lambda: self._background.start(self._tell_all("set_scorers")))
+        if environments is not None:
+            environments.when_replaced(lambda: self._background.start(self._tell_all("set_environments")))
+            environments.when_failed(self.fail)
 
     # ------------------------------------------------------------------ groups
 
@@ -190,6 +197,8 @@ class GroupWorkers:
         """Tell a worker what lives now."""
         if method == "set_scorers":
             await self._ask(index, method, self._rewards.actors)
+        elif method == "set_environments":
+            await self._ask(index, method, self._environments.actors if self._environments else ())
         elif (incarnation := await self._ask(index, method, list(self._engines.values()))) is not None:
             self._incarnations[index] = incarnation
 
@@ -316,8 +325,8 @@ class GroupWorkers:
                 raise InfrastructureError(f"group worker {index} cannot be started again: {error}") from error
         async with self._telling:
             del self._returning[index]
-            await self._tell(index, "set_scorers")
-            await self._tell(index, "set_engines")
+            for method in ("set_scorers", "set_environments", "set_engines"):
+                await self._tell(index, method)
 
     async def _first_answer(self, index: int) -> None:
         """Wait until a worker answers. Each call fails at once for as long as it is being started."""
@@ -337,12 +346,16 @@ async def start_group_workers(
     reward: RewardConfig,
     deadlines: Deadlines,
     silent_s: float = math.inf,
+    environments: EnvironmentWorkers | None = None,
+    episodes: EpisodesSpec | None = None,
 ) -> GroupWorkers:
     """Start group workers, on the nodes of rollout engines in turn.
 
     Args:
         num_workers: 0: one in this process. None: one a rollout node, and in this process if that is this node alone.
         silent_s: as of :class:`GroupWorkers`; one in this process answers whenever this process does.
+        environments: as of :class:`GroupWorkers`.
+        episodes: what trajectories in environments need.
     """
     nodes = spawner.placement.nodes("rollout") or [ray.get_runtime_context().get_node_id()]
     if num_workers is None:
@@ -355,10 +368,18 @@ async def start_group_workers(
             score_s=deadlines.score_s,
             scores_in_flight=math.ceil(reward.max_in_flight / max(1, num_workers or 1)),
             suspects=reward.suspects(),
+            episodes=episodes,
         )
 
+    worlds = environments.actors if environments else []
     workers: list[GroupHost | Handle] = [
-        spawner.group_worker(nodes[number % len(nodes)], rewards.actors, spec(number)) for number in range(num_workers)
+        spawner.group_worker(nodes[number % len(nodes)], rewards.actors, spec(number), worlds)
+        for number in range(num_workers)
     ]
-    local = GroupHost(rewards.actors, spec(0))
-    return GroupWorkers(workers or [local], rewards, deadline_s=deadlines.start_s, silent_s=silent_s)
+    return GroupWorkers(
+        workers or [GroupHost(rewards.actors, spec(0), worlds)],
+        rewards,
+        deadline_s=deadlines.start_s,
+        silent_s=silent_s,
+        environments=environments,
+    )

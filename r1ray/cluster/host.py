@@ -88,7 +88,7 @@ def _note_log(error: Exception) -> None:
     error.add_note("\n".join(["the end of this actor's log:", *(line[:LOG_WIDTH] for line in lines)]))
 
 
-BULK = frozenset({"generate", "run", "sample", "score", "classes", "ask", "step_scores", "value"})
+BULK = frozenset({"generate", "run", "sample", "score", "classes", "ask", "step_scores", "value", "enter", "step"})
 """Methods of which thousands of calls are under way. Every other one has a concurrency group of its own, so that a
 pause, an abort or a question never waits behind them."""
 BULK_CALLS, CONTROL_CALLS = 100_000, 256

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from r1ray.cluster.engines import EngineLimits, EnginePool
+from r1ray.cluster.environments import EnvironmentWorkers
+from r1ray.cluster.group_host import episodes_spec
 from r1ray.cluster.group_workers import GroupWorkers, start_group_workers
 from r1ray.cluster.host import Handle, address_and_port
 from r1ray.cluster.joining import connect
@@ -36,6 +38,7 @@ from r1ray.cluster.storage import check_storage, learner_paths, training_paths
 from r1ray.cluster.turns import NoTurns, SharedDevices, Turns
 from r1ray.config import Deadlines, LearnerConfig, RewardConfig, RunConfig, WeightsConfig
 from r1ray.config.specs import AdapterSpec, EngineSpec, LearnerSpec
+from r1ray.environments.registry import WorldSource
 from r1ray.errors import UserError
 from r1ray.loop.roles import Roles
 from r1ray.planning.placed import with_placement
@@ -54,7 +57,8 @@ class Running:
     recorder: RecorderProxy
     eval_groups: GroupWorkers
     spawner: Spawner
-    followed: tuple[EnginePool | GroupWorkers | LearnerGroup, ...]
+    environments: EnvironmentWorkers
+    followed: tuple[EnginePool | GroupWorkers | LearnerGroup | EnvironmentWorkers, ...]
     """What watches over actors: it stops before they end."""
 
     @property
@@ -68,7 +72,13 @@ class Running:
 
 
 async def launch(
-    config: RunConfig, *, model: str, rollouts: Path, probe: Sequence[Int32Array], programs: frozenset[str]
+    config: RunConfig,
+    *,
+    model: str,
+    rollouts: Path,
+    probe: Sequence[Int32Array],
+    programs: frozenset[str],
+    worlds: Mapping[str, WorldSource],
 ) -> Running:
     """Start every actor of the run and wait until all of them answer.
 
@@ -77,6 +87,7 @@ async def launch(
         rollouts: folder of the rollout log.
         probe: the sequences of the parity probe, each [T] int32.
         programs: languages in which the prompts ask for programs; with any, reward actors have a sandbox.
+        worlds: what the environments of the prompts are made from, by their names.
 
     Raises UserError where the cluster is too small, or a node does not see the files, and what any actor raised at its
     start.
@@ -92,6 +103,7 @@ async def launch(
         max_model_len=config.max_model_len,
         cluster_has_gpus=gpus > 0,
         is_colocated=config.is_colocated,
+        environment=config.environment if worlds else None,
     )
     backend = weight_backend(config.weights, need)
     check_replay(learner.router, need)
@@ -128,9 +140,13 @@ async def launch(
         )
         scorers = [spawn_scorer(index) for index in range(reward.num_actors)]
         rewards = RewardWorkers(scorers, spawn_scorer)
+        spawn_worlds = partial(
+            spawner.environment_worker, config=config.environment, sources=worlds, sandbox=config.sandbox
+        )
+        with_worlds = [spawn_worlds(index) for index in range(need.count("environment"))]
         recorder = partial(spawner.recorder, rollouts, model)
         others = all_ready(
-            [*(actor for each in models.values() for actor in each.actors), *scorers],
+            [*(actor for each in models.values() for actor in each.actors), *scorers, *with_worlds],
             [actor for each in engines.values() for actor in each],
             start_s=deadlines.start_s,
         )
@@ -142,15 +158,20 @@ async def launch(
             ranks, address = await start_learner()
         else:
             num_workers, (ranks, address) = await asyncio.gather(others, start_learner())
-        groups = await start_group_workers(
+        environments = EnvironmentWorkers(
+            with_worlds, spawn_worlds, start_s=deadlines.start_s, silent_s=rollout.silent_s
+        )
+        start_groups = partial(
+            start_group_workers,
             spawner,
             rewards,
-            num_workers=config.cluster.group_workers,
             reward=reward,
             deadlines=deadlines,
-            silent_s=rollout.silent_s,
+            environments=environments,
+            episodes=episodes_spec(config, model) if worlds else None,
         )
-        eval_groups = await start_group_workers(spawner, rewards, num_workers=0, reward=reward, deadlines=deadlines)
+        groups = await start_groups(num_workers=config.cluster.group_workers, silent_s=rollout.silent_s)
+        eval_groups = await start_groups(num_workers=0)
         limits = EngineLimits(
             num_slots=groups.share_of(rollout.max_num_seqs),
             min_engines=rollout.min_actors,
@@ -189,7 +210,8 @@ async def launch(
         recorder=log,
         eval_groups=evaluating,
     )
-    return Running(roles, group, log, evaluating, spawner, (pool, eval_pool, groups, eval_groups, group))
+    followed = (pool, eval_pool, groups, eval_groups, group, environments)
+    return Running(roles, group, log, evaluating, spawner, environments, followed)
 
 
 @dataclass(frozen=True, slots=True)

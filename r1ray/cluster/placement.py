@@ -23,6 +23,7 @@ from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 from r1ray.cluster.joining import available_cpus, is_remote, local_gpus, reachable
 from r1ray.config import (
     LABEL_SELECTOR,
+    EnvironmentConfig,
     EvaluationConfig,
     JudgeConfig,
     LearnerConfig,
@@ -38,6 +39,8 @@ logger = logging.getLogger(__name__)
 
 STRATEGIES = {"learner": "PACK", "models": "PACK", "reward": "SPREAD"}
 """Ray's strategy of each group of bundles."""
+SPREAD_WITH = {"environment": "reward"}
+"""Groups of sections that have none of their own."""
 ENOUGH = 1e-6
 POLL_S = 1.0
 
@@ -81,7 +84,7 @@ class Kind:
     def group(self) -> str:
         """Of :data:`STRATEGIES`."""
         section = self.beside or self.section
-        return section if section in STRATEGIES else "models"
+        return SPREAD_WITH.get(section, section if section in STRATEGIES else "models")
 
     @property
     def taken(self) -> dict[str, float]:
@@ -181,6 +184,7 @@ def needs(config: RunConfig | EvaluationConfig, *, cluster_has_gpus: bool) -> Ne
         max_model_len=config.max_model_len,
         cluster_has_gpus=cluster_has_gpus,
         is_colocated=config.is_colocated,
+        environment=config.environment,
     )
 
 
@@ -207,8 +211,10 @@ def training_needs(
     max_model_len: int,
     cluster_has_gpus: bool,
     is_colocated: bool = False,
+    environment: EnvironmentConfig | None = None,
 ) -> Needs:
-    """Return the actors of reinforcement learning. Raises UserError where some of them cannot be placed at all."""
+    """Return the actors of reinforcement learning; ``environment``: None where no prompt has one. Raises UserError
+    where some of them cannot be placed at all."""
     engines = _engines("rollout", rollout, cluster_has_gpus)
     if problem := rollout.why_not_seeded("rollout", engines.gpus, max_model_len):
         raise UserError(f"{problem}.")
@@ -218,6 +224,8 @@ def training_needs(
     if num_eval_engines:
         kinds.append(replace(engines, section="eval", like="rollout", count=num_eval_engines))
     kinds.append(_actors("reward", reward, 0))
+    if environment is not None:
+        kinds.append(_actors("environment", environment, 0))
     for name, model in reward.models.items():
         kinds.append(_reward_models(model_section(name), model, cluster_has_gpus))
     return Needs(tuple(kinds))
@@ -286,7 +294,9 @@ def _reward_models(section: str, config: RewardModelConfig, cluster_has_gpus: bo
     return _actors(section, config, _decided(config.gpus_per_actor, cluster_has_gpus))
 
 
-def _actors(section: str, config: RolloutConfig | RewardModelConfig | RewardConfig, gpus: int) -> Kind:
+def _actors(
+    section: str, config: RolloutConfig | RewardModelConfig | RewardConfig | EnvironmentConfig, gpus: int
+) -> Kind:
     return Kind(
         section=section,
         each="actor",

@@ -19,8 +19,17 @@ from r1ray.cluster.joining import scratch_environment
 from r1ray.cluster.killing import MARK, kill_marked
 from r1ray.cluster.placement import Needs, Reservation, reserve
 from r1ray.cluster.rank_host import Place, kill_process, rank_host
-from r1ray.config import JudgeConfig, LearnerConfig, RewardConfig, RewardModelConfig, RolloutConfig, SandboxConfig
+from r1ray.config import (
+    EnvironmentConfig,
+    JudgeConfig,
+    LearnerConfig,
+    RewardConfig,
+    RewardModelConfig,
+    RolloutConfig,
+    SandboxConfig,
+)
 from r1ray.config.specs import EngineSpec, GroupWorkerSpec, JudgeSpec, RankSpec
+from r1ray.environments.registry import WorldSource
 from r1ray.reward.judged import Judge
 from r1ray.reward.preference import PreferenceModel
 from r1ray.runtime.own_process import Name, environment
@@ -36,6 +45,7 @@ ROLES = {
     "judge.engine": "judge engine",
     "reward": "reward worker",
     "reward_model": "reward model",
+    "environment": "environment worker",
 }
 """Roles of each section's actors, as ``r1ray status`` and logs name them; the others are ``reward.models.NAME``."""
 
@@ -167,13 +177,23 @@ class Spawner:
         path = "r1ray.reward.scorer:RewardScorer"
         return self._host(path, config, sandbox, programs, max_tokens, judge, models, is_async=True, **options)
 
-    def group_worker(self, node: str, scorers: Sequence[Handle], spec: GroupWorkerSpec) -> Handle:
+    def environment_worker(
+        self, index: int, *, config: EnvironmentConfig, sources: Mapping[str, WorldSource], sandbox: SandboxConfig
+    ) -> Handle:
+        """Make an environment worker. Arguments as of :class:`r1ray.environments.worker.EnvironmentWorker`."""
+        options = self._options("environment", index, {"OMP_NUM_THREADS": "1"})
+        path = "r1ray.environments.worker:EnvironmentWorker"
+        return self._host(path, config, sources, sandbox, is_async=True, **options)
+
+    def group_worker(
+        self, node: str, scorers: Sequence[Handle], spec: GroupWorkerSpec, environments: Sequence[Handle]
+    ) -> Handle:
         """Make a group worker on a node, or, if that is gone when Ray starts it again, elsewhere. What it is asked for
         a second time the driver decides, not Ray."""
         place = NodeAffinitySchedulingStrategy(node, soft=True)
         options: dict[str, Any] = {"num_cpus": 0, "scheduling_strategy": place, "max_restarts": -1}
         path, env = "r1ray.cluster.group_host:GroupHost", self._named(Name("group worker", spec.number))
-        return self._host(path, scorers, spec, is_async=True, **options, **env)
+        return self._host(path, scorers, spec, environments, is_async=True, **options, **env)
 
     def snapshot_keeper(self) -> Handle:
         """Make the actor that owns the snapshot's memory, on the node of learner rank 0."""

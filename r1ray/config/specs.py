@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
+
+from r1ray.config.environment import EnvironmentConfig
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +91,20 @@ class JudgeSpec:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class EpisodesSpec:
+    """What a group worker needs to have trajectories in environments."""
+
+    environment: EnvironmentConfig
+    model: str
+    """Whose tokenizer and chat template make tokens of a conversation."""
+    template: str
+    template_arguments: Mapping[str, Any]
+    max_prompt_tokens: int
+    start_s: float
+    """How long a trajectory waits for an environment worker while none lives."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class GroupWorkerSpec:
     """What a group worker is built from."""
 
@@ -100,3 +117,5 @@ class GroupWorkerSpec:
     """Trajectories that one reward actor holds at a time for this worker."""
     suspects: Mapping[str, str] | None = None
     """See :meth:`r1ray.config.RewardConfig.suspects`."""
+    episodes: EpisodesSpec | None = None
+    """None: no prompt has an environment."""

@@ -1,7 +1,7 @@
 """An environment worker: holds the worlds of trajectories, and keeps their deadlines.
 
     enter(id, prompt, seed) -> Observation     step(id, action) -> Observation | Done     leave(id)
-    keep(ids) <-- every group worker, again and again: worlds that nobody asks for any more are closed
+    keep(ids) <-- every group worker, again and again; status() <-- the driver: worlds that nobody keeps are closed
 
 What goes wrong is told apart: InfrastructureError (a machine or a service), EnvironmentLost (the world is gone), and
 EnvironmentFailed (the environment's own code raised, or took longer than it may). A plain class: an actor on CPUs.
@@ -13,7 +13,7 @@ import asyncio
 import logging
 import time
 import traceback
-from collections.abc import Awaitable, Callable, Collection, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar, cast
 
@@ -27,7 +27,7 @@ from r1ray.errors import EnvironmentFailed, EnvironmentLost, InfrastructureError
 from r1ray.interfaces import Environment
 from r1ray.reward.own_result import MAX_MESSAGE, MAX_TRACEBACK, place_in, shortened
 from r1ray.runtime.own_code import Raised, guarded
-from r1ray.turns import Action, Done, Observation
+from r1ray.turns import Action, Done, Observation, ToolSchema
 from r1ray.types import Prompt
 
 T = TypeVar("T")
@@ -125,26 +125,35 @@ class EnvironmentWorker:
         closing.add_done_callback(self._closing.discard)
 
     async def keep(self, world_ids: Collection[str]) -> None:
-        """Note that somebody has use for these worlds, and close those that nobody had for long."""
+        """Note that somebody has use for these worlds."""
         now = time.monotonic()
         for world_id in world_ids:
             if world_id in self._held:
                 self._held[world_id].asked = now
+
+    async def status(self) -> EnvironmentStatus:
+        """Return what this worker does, after it has closed the worlds that nobody had use for."""
+        now = time.monotonic()
         for world_id, held in list(self._held.items()):
             if held.call is None and now - held.asked > self._idle_s:
                 await self.leave(world_id)
-
-    async def status(self) -> EnvironmentStatus:
         self._left = [(due, thread) for due, thread in self._left if thread.is_alive]
-        now = time.monotonic()
         return EnvironmentStatus(worlds=len(self._held), stuck=sum(due < now for due, _ in self._left))
 
     # ------------------------------------------------------------------ before a run, and at its end
 
-    async def check(self) -> None:
-        """Make a world of each environment, and have it look at what it needs. Raises UserError."""
-        for source in self._sources.values():
-            await self._check(source)
+    async def try_out(self, prompts: Sequence[Prompt]) -> dict[str, tuple[ToolSchema, ...]]:
+        """Make a world for each prompt, have it look at what it needs, and reset it. Returns the tools of each
+        environment. Raises UserError."""
+        tools = {}
+        for prompt in prompts:
+            try:
+                tools[prompt.environment] = await self._tools_of(prompt)
+            except UserError:
+                raise
+            except (EnvironmentFailed, InfrastructureError) as error:
+                raise UserError(str(error)) from error
+        return tools
 
     async def close(self) -> None:
         """Close every world, and return when all are."""
@@ -153,16 +162,14 @@ class EnvironmentWorker:
         if self._closing:
             await asyncio.wait(self._closing)
 
-    async def _check(self, source: WorldSource) -> None:
+    async def _tools_of(self, prompt: Prompt) -> tuple[ToolSchema, ...]:
+        source = self._sources[prompt.environment]
         held = self._new(source)
-        look = getattr(held.world, "check", None)
         try:
-            if look is not None:
+            if (look := getattr(held.world, "check", None)) is not None:
                 await self._within("reset", held, look())
-        except UserError:
-            raise
-        except (EnvironmentFailed, InfrastructureError) as error:
-            raise UserError(f"environment {source.name}: {error}") from error
+            found = await self._within("reset", held, held.world.reset(prompt, 0))
+            return begun(found, prompt, name=source.name).tools
         finally:
             await self._close(held)
 

@@ -20,7 +20,7 @@ PARTS = (
     ("version", ("learner rank", "rollout worker", "engine")),
     ("engine", ("rollout worker", "engine")),
     ("eval", ("eval", "rollout worker", "engine")),
-    ("group", ("group worker", "rollout worker", "engine", "reward worker")),
+    ("group", ("group worker", "rollout worker", "engine", "reward worker", "environment worker")),
     ("actors", ("",)),
 )
 """The first word that is in an owner's name says which roles it is made of."""

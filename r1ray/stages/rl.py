@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from r1ray.cluster.gauges import Gauges
+from r1ray.cluster.group_host import conversation_settings, episodes_spec
 from r1ray.cluster.joining import is_remote
 from r1ray.cluster.launch import Running, launch
 from r1ray.config import RunConfig, decisive
@@ -78,6 +79,7 @@ from r1ray.telemetry.eval_result import EvalResult
 from r1ray.telemetry.metrics import MetricsFile
 from r1ray.telemetry.rollouts import RolloutLog
 from r1ray.telemetry.trackers.supervision import counts
+from r1ray.turns import ToolSchema
 from r1ray.types import Int32Array, Prompt, Sampling
 
 logger = logging.getLogger(__name__)
@@ -162,11 +164,12 @@ class _Job:
             check_parts(parts, kinds, key="data.eval", are_all_used=False)
         self._check_lengths()
         self._check_sandbox()
-        if not is_remote(config.cluster.address):
-            self._worlds.check()
         tables = {"data.train": self._train}
         for name, table in ({} if self._eval is None else self._eval.tables).items():
             tables[f"data.eval.{name}".rstrip(".")] = table
+        self._in_worlds = self._worlds.firsts(tables.values())
+        if self._in_worlds and not is_remote(config.cluster.address):
+            self._check_conversations(self._worlds.try_out(self._in_worlds))
         firsts = {key: table.first(NUM_SHOWN) for key, table in tables.items()}
         say_first_rows(config, firsts, max_tokens=config.algo.max_completion_tokens)
         self._controller: Controller | None = None
@@ -251,6 +254,10 @@ class _Job:
         if warning:
             logger.warning(warning)
 
+    def _check_conversations(self, tools: Mapping[str, Sequence[ToolSchema]]) -> None:
+        settings = conversation_settings(episodes_spec(self._config, self._model))
+        self._worlds.check_conversations(self._tokenizer, tools, settings)
+
     def _check_lengths(self) -> None:
         """Refuse prompts that the engines would: all of the held-out ones have to fit, and some of the others."""
         limit = self._config.data.max_prompt_tokens
@@ -291,13 +298,21 @@ class _Job:
         logger.info(
             f"stage rl: {config.steps} steps of {config.algo.prompts_per_step} prompts x {config.algo.group_size} "
             f"completions in {config.algo.minibatches_per_step} updates; {config.rollout.num_actors} rollout, "
-            f"{config.reward.num_actors} reward actors, {config.learner.num_ranks} learner ranks; starting them"
+            f"{config.reward.num_actors} reward actors, {config.learner.num_ranks} learner ranks"
+            f"{self._worlds.said(config.environment.num_actors)}; starting them"
         )
         with context.watch.during("start"), doing("start"):
             running = await launch(
-                config, model=self._model, rollouts=rollouts, probe=self._probe(), programs=self._programs
+                config,
+                model=self._model,
+                rollouts=rollouts,
+                probe=self._probe(),
+                programs=self._programs,
+                worlds=self._worlds.sources,
             )
         try:
+            if self._in_worlds and is_remote(config.cluster.address):
+                self._check_conversations(await running.environments.try_out(self._in_worlds))
             gauges = Gauges.of(context.run_dir, stage="rl")
 
             async def begin() -> None:
@@ -305,7 +320,7 @@ class _Job:
                     await load(running.learner, resumed, stage="rl", deadlines=deadlines)
 
             def log(metrics: dict[str, float]) -> None:
-                metrics = metrics | counts()
+                metrics = metrics | counts() | running.environments.metrics()
                 self._metrics.append(metrics)
                 gauges.set(metrics)
                 end_step(metrics)

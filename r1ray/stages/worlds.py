@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
 
 from r1ray.config import EnvironmentConfig, SandboxConfig
+from r1ray.config.environment import NO_WORLD
+from r1ray.conversation import ConversationSettings, check_template
 from r1ray.data.layouts import RawPrompt
+from r1ray.data.prompts import PromptTable
 from r1ray.data.template import Form
 from r1ray.environments.registry import WorldSource, source_of
 from r1ray.environments.worker import EnvironmentWorker
 from r1ray.environments.world_context import WorldContext
 from r1ray.errors import UserError
+from r1ray.turns import ToolSchema
 from r1ray.types import Prompt
 
 RowProblem = Callable[[Prompt], str | None]
@@ -26,6 +31,10 @@ class RunWorlds:
         self.sources: dict[str, WorldSource] = {}
         self._row_problems: dict[str, RowProblem | None] = {}
 
+    def said(self, num_actors: int) -> str:
+        """Return what a run says of its environments when it begins; empty where it has none."""
+        return f", {num_actors} environment workers for {', '.join(sorted(self.sources))}" if self.sources else ""
+
     def problem(self, raw: RawPrompt) -> str | None:
         """Return why the environment of a row can do nothing with it; None where it can. Raises UserError for an
         environment that there is not, or that cannot be made."""
@@ -36,16 +45,33 @@ class RunWorlds:
         look = self._row_problems[name]
         return None if look is None else look(_prompt_of(raw, self._form))
 
-    def check(self) -> None:
-        """Make a world of each environment here, and have it look at what it needs. Raises UserError."""
+    def firsts(self, tables: Iterable[PromptTable]) -> list[Prompt]:
+        """Return the first prompt of each environment."""
+        found: dict[str, Prompt] = {}
+        for table in tables:
+            for name, rows in table.rows_by("environment").items():
+                if name != NO_WORLD and name not in found:
+                    found[name] = table[int(rows[0])]
+        return list(found.values())
 
-        async def check() -> None:
+    def try_out(self, prompts: Sequence[Prompt]) -> dict[str, tuple[ToolSchema, ...]]:
+        """Make and reset a world for each prompt, in this process. Returns the tools of each environment. Raises
+        UserError."""
+
+        async def try_out() -> dict[str, tuple[ToolSchema, ...]]:
             worker = EnvironmentWorker(self._config, self.sources, self._sandbox)
-            await worker.check()
+            tools = await worker.try_out(prompts)
             await worker.close()
+            return tools
 
-        if self.sources:
-            asyncio.run(check())
+        return asyncio.run(try_out())
+
+    def check_conversations(
+        self, tokenizer: Any, tools: Mapping[str, Sequence[ToolSchema]], settings: ConversationSettings
+    ) -> None:
+        """Raise UserError where a model's chat template cannot have the conversations of an environment."""
+        for offered in {json.dumps(each): each for each in tools.values()}.values():
+            check_template(tokenizer, offered, settings=settings)
 
 
 def _row_problem_of(source: WorldSource, context: WorldContext) -> RowProblem | None:

@@ -160,7 +160,7 @@ METRICS: tuple[Metric, ...] = (
         ("learner/restarts", "faults/<role>"),
         "count",
         "restarts of the learner group, and lost actors of a role (`learner_rank`, `rollout_worker`, `rollout_log`, "
-        "`tracker`), since this process began",
+        "`environment_worker`, `tracker`), since this process began",
         "0, and absent",
         "the warning in the log names the cause and the log of the actor; memory that ran out is the usual one: "
         "`r1ray plan`",

@@ -71,6 +71,8 @@ class Scripted:
 
 class ScriptedAsync:
     async def reset(self, prompt: Any, seed: int) -> Any:
+        if prompt.text == "sleep":
+            await asyncio.sleep(60)
         return "Say."
 
     async def step(self, action: Any) -> Any:

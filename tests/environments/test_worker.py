@@ -259,8 +259,12 @@ def test_a_worker_with_many_threads_that_do_not_return_is_worn() -> None:
 def test_worlds_are_looked_at_before_a_run(path: str, message: str) -> None:
     async def play() -> None:
         with pytest.raises(UserError, match=message):
-            await worker_of(path).check()
-        await worker_of("Guess").check()
+            await worker_of(path).try_out([prompt()])
+        worker = worker_of("Guess")
+        assert await worker.try_out([prompt(number=7)]) == {"maze": ()}
+        assert (await worker.status()).worlds == 0
+        with pytest.raises(UserError, match="environment maze: reset raised KeyError: 'number'"):
+            await worker.try_out([prompt()])
 
     run(play())
 

@@ -62,7 +62,12 @@ class System:
     def __init__(self, settings: RunConfig, folder: Path, runner: asyncio.Runner) -> None:
         self._runner = runner
         launching = launch(
-            settings, model=str(settings.model), rollouts=folder / "rollouts", probe=[PROBE], programs=frozenset()
+            settings,
+            model=str(settings.model),
+            rollouts=folder / "rollouts",
+            probe=[PROBE],
+            programs=frozenset(),
+            worlds={},
         )
         self.running: Running = runner.run(launching)
         self.weights: Any = self.running.roles.weights

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -7,9 +8,14 @@ import pytest
 from r1ray.checks import FormatOnly
 from r1ray.config import EnvironmentConfig, SandboxConfig
 from r1ray.data.layouts import RawPrompt
+from r1ray.data.prompt_rows import spool_prompts
+from r1ray.data.prompts import PromptTable
 from r1ray.data.template import Form
 from r1ray.errors import UserError
 from r1ray.stages.worlds import RunWorlds
+from r1ray.types import Prompt
+from tests.data.prompt_files import OWN as OWN_ROW
+from tests.data.prompt_files import jsonl
 from tests.environments.own_worlds import Guess
 
 OWN = "tests.environments.own_worlds"
@@ -46,12 +52,23 @@ def test_it_may_look_at_each_row() -> None:
         found.problem(raw(question=[]))
 
 
-def test_it_is_made_once_and_looks_at_what_it_needs() -> None:
+def prompt(**columns: object) -> Prompt:
+    return Prompt(id="7", text="", check=FormatOnly(), domain="m", language="en", columns=columns, environment="maze")
+
+
+def test_it_is_made_once_and_reset_before_a_run() -> None:
     for path, message in (("Checked", "the corpus is not there"), ("Broken", "no licence"), ("nothing", "no method")):
         found = worlds(f"{OWN}:{path}")
         found.problem(raw())
         with pytest.raises(UserError, match=f"environment maze: .*{message}"):
-            found.check()
-    found = worlds(f"{OWN}:Guess")
+            found.try_out([prompt()])
+    found = worlds(f"{OWN}:Coroutines")
     found.problem(raw())
-    found.check()
+    assert found.try_out([prompt()]) == {"maze": ()}
+
+
+def test_the_first_prompt_of_each_environment_is_tried(tmp_path: Path) -> None:
+    rows = [{**OWN_ROW, "id": str(i), "environment": each} for i, each in enumerate(["none", "maze", "guess", "maze"])]
+    spool_prompts(jsonl(tmp_path / "f.jsonl", rows), tmp_path / "s.arrow", key="data.train")
+    table = PromptTable(tmp_path / "s.arrow", str)
+    assert [each.id for each in worlds(f"{OWN}:Guess").firsts([table, table])] == ["1", "2"]
