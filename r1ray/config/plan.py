@@ -43,6 +43,14 @@ class PlanConfig:
     """Length of an average prompt. null: a quarter of ``data.max_prompt_tokens``. Unit: tokens."""
     completion_tokens: int | None = None
     """Length of an average completion. null: a quarter of ``algo.max_completion_tokens``. Unit: tokens."""
+    turns: float | None = None
+    """Turns of an average trajectory. null: 1; where ``data.environment``, ``environment.worlds`` or
+    ``environment.shares`` is set, a quarter of ``environment.max_turns``. Unit: turns."""
+    context_tokens: int | None = None
+    """Length of an average answer of an environment to a turn. null: a quarter of ``environment.max_context_tokens``.
+    Unit: tokens."""
+    answer_s: float = 0.1
+    """Time in which an environment answers a turn. Unit: seconds."""
     score_s: float = 0.002
     """Time of one core for the reward of one completion: about 0.001 for a math answer; for a program, 0.004 for each
     test case and what the program itself takes. Unit: seconds."""
@@ -55,9 +63,9 @@ class PlanConfig:
                 above(f"plan.{key}", value, 0)
         for key in ("learn_efficiency", "generate_efficiency", "network_efficiency"):
             share(f"plan.{key}", getattr(self, key))
-        for key in ("host_memory_gib", "score_s", "storage_gb_s"):
+        for key in ("host_memory_gib", "score_s", "storage_gb_s", "answer_s"):
             above(f"plan.{key}", getattr(self, key), 0)
         at_least("plan.gpus_per_node", self.gpus_per_node, 1)
-        for key in ("num_nodes", "prompt_tokens", "completion_tokens"):
+        for key in ("num_nodes", "prompt_tokens", "completion_tokens", "turns", "context_tokens"):
             if (value := getattr(self, key)) is not None:
                 at_least(f"plan.{key}", value, 1)

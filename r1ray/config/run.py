@@ -327,6 +327,11 @@ class RunConfig:
         return self.data.max_prompt_tokens + longest
 
     @property
+    def names_environments(self) -> bool:
+        """A key says that prompts have environments. (Rows may name some all the same.)"""
+        return bool(self.data.environment or self.environment.worlds or self.environment.shares)
+
+    @property
     def only_learner(self) -> bool:
         """The recipe trains on given answers: it has a learner, and no rollout or reward actors."""
         return self.recipe in SUPERVISED_RECIPES

@@ -22,11 +22,13 @@ from r1ray.data.template import Form, Renderer
 from r1ray.data.turns import DialogueEncoder
 from r1ray.doctor.findings import DRIVER, Finding
 from r1ray.doctor.judging import green, red, yellow
+from r1ray.doctor.worlds import check_worlds
 from r1ray.errors import R1RayError, UserError
 from r1ray.reward.check_problems import problem_finder
 from r1ray.stages.first_examples import MARKED, example_lines
 from r1ray.stages.first_rows import NUM_SHOWN, first_rows, not_called
 from r1ray.stages.own_functions import own_columns_of
+from r1ray.stages.worlds import RunWorlds
 from r1ray.types import BoolArray, Int32Array, Prompt, Response, Scored
 
 LAYOUT = "the columns of a layout of r1ray/data/README.md"
@@ -85,7 +87,7 @@ def check_prompts(config: RunConfig, key: str, path: str, tokenizer: Any) -> Row
     Args:
         tokenizer: of the model that is asked; None: it is not there, and nothing is rendered.
     """
-    name = f"{key}={path}"
+    name, form = f"{key}={path}", Form.of(config.data)
     try:
         bad = BadRows(name, on_bad_row=config.data.on_bad_row)
         first, rows = _first_rows(path, key, bad)
@@ -94,7 +96,7 @@ def check_prompts(config: RunConfig, key: str, path: str, tokenizer: Any) -> Row
             found = f"{name}: {unknown_columns(first)}"
             return RowsCheck([red("rows", DRIVER, found, LAYOUT, "set data.columns, or rename columns.")])
         read = _Read(layout.name, is_skipped=config.data.on_bad_row == "skip")
-        problem = problem_finder(config.reward)
+        problem, worlds = problem_finder(config.reward), RunWorlds(config.environment, config.sandbox, form)
         for number, row in rows:
             try:
                 raw = layout.read(row, number - 1)
@@ -104,9 +106,10 @@ def check_prompts(config: RunConfig, key: str, path: str, tokenizer: Any) -> Row
             except UnusableRow as error:
                 read.unusable.append(f"row {number} ({error})")
                 continue
-            reason = problem(raw.check, raw.language)
+            raw = replace(raw, columns=carried(row)[0])
+            reason = problem(raw.check, raw.language) or (worlds.problem(raw) if raw.environment else None)
             if reason is None:
-                read.good.append(replace(raw, columns=carried(row)[0]))
+                read.good.append(raw)
             else:
                 read.unusable.append(f"{raw.id} ({reason})")
     except UserError as error:
@@ -118,6 +121,7 @@ def check_prompts(config: RunConfig, key: str, path: str, tokenizer: Any) -> Row
         findings += _examples(config, name, read.good[:NUM_SHOWN], tokenizer)
     if read.good:
         findings += _answered(config, name, read.good)
+        findings += check_worlds(config, name, worlds, [(raw, _asked(raw, form)) for raw in read.good], tokenizer)
     programs = {raw.check.language for raw in read.good if isinstance(raw.check, CodeTests)}
     return RowsCheck(findings, programs)
 
@@ -220,7 +224,8 @@ async def _wrong(config: RewardConfig, prompts: Sequence[RawPrompt]) -> list[str
     return wrong
 
 
-def _asked(raw: RawPrompt) -> Prompt:
+def _asked(raw: RawPrompt, form: Form | None = None) -> Prompt:
+    """Return a row as a prompt; with a form also as its environment is given it."""
     return Prompt(
         id=raw.id,
         text="",
@@ -228,6 +233,8 @@ def _asked(raw: RawPrompt) -> Prompt:
         domain=raw.domain,
         language=raw.language,
         columns=json.loads(raw.columns),
+        environment=raw.environment if form else "",
+        messages=form.messages(raw.question) if form and raw.environment else (),
     )
 
 

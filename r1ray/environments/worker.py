@@ -27,7 +27,7 @@ from r1ray.errors import EnvironmentFailed, EnvironmentLost, InfrastructureError
 from r1ray.interfaces import Environment
 from r1ray.reward.own_result import MAX_MESSAGE, MAX_TRACEBACK, place_in, shortened
 from r1ray.runtime.own_code import Raised, guarded
-from r1ray.turns import Action, Done, Observation, ToolSchema
+from r1ray.turns import Action, Done, Observation, ToolCall, ToolSchema
 from r1ray.types import Prompt
 
 T = TypeVar("T")
@@ -142,13 +142,17 @@ class EnvironmentWorker:
 
     # ------------------------------------------------------------------ before a run, and at its end
 
-    async def try_out(self, prompts: Sequence[Prompt]) -> dict[str, tuple[ToolSchema, ...]]:
+    async def try_out(self, prompts: Sequence[Prompt], *, steps: bool = False) -> dict[str, tuple[ToolSchema, ...]]:
         """Make a world for each prompt, have it look at what it needs, and reset it. Returns the tools of each
-        environment. Raises UserError."""
+        environment. Raises UserError.
+
+        Args:
+            steps: a turn is taken too, with a call of a tool that there is not where there are tools.
+        """
         tools = {}
         for prompt in prompts:
             try:
-                tools[prompt.environment] = await self._tools_of(prompt)
+                tools[prompt.environment] = await self._tools_of(prompt, steps=steps)
             except UserError:
                 raise
             except (EnvironmentFailed, InfrastructureError) as error:
@@ -162,14 +166,18 @@ class EnvironmentWorker:
         if self._closing:
             await asyncio.wait(self._closing)
 
-    async def _tools_of(self, prompt: Prompt) -> tuple[ToolSchema, ...]:
+    async def _tools_of(self, prompt: Prompt, *, steps: bool) -> tuple[ToolSchema, ...]:
         source = self._sources[prompt.environment]
         held = self._new(source)
         try:
             if (look := getattr(held.world, "check", None)) is not None:
                 await self._within("reset", held, look())
             found = await self._within("reset", held, held.world.reset(prompt, 0))
-            return begun(found, prompt, name=source.name).tools
+            tools = begun(found, prompt, name=source.name).tools
+            if steps:
+                action = Action(content="", text="", calls=(ToolCall("no_such_tool", {}),) if tools else ())
+                answered(await self._within("step", held, held.world.step(action)), name=source.name)
+            return tools
         finally:
             await self._close(held)
 

@@ -18,6 +18,7 @@ class Batch:
     prompt_tokens: float
     """Of an average sequence."""
     completion_tokens: float
+    """Of the policy's, in all turns."""
     longest_completion: int
     updates: int
     microbatches: int
@@ -25,10 +26,13 @@ class Batch:
     shards: int
     lines: tuple[str, ...]
     """The arithmetic, written out."""
+    turns: float = 1.0
+    context_tokens: float = 0.0
+    """What environments answer, in all turns."""
 
     @property
     def tokens_per_sequence(self) -> float:
-        return self.prompt_tokens + self.completion_tokens
+        return self.prompt_tokens + self.completion_tokens + self.context_tokens
 
     @property
     def trained_tokens(self) -> float:
@@ -43,21 +47,43 @@ def completion_tokens(config: RunConfig, longest: int) -> float:
     return min(config.plan.completion_tokens or max(1.0, longest / 4), longest)
 
 
+def turns_of_trajectory(config: RunConfig) -> float:
+    """Return the turns of an average trajectory."""
+    settings = config.environment
+    usual = max(1.0, settings.max_turns / 4) if config.names_environments else 1.0
+    return min(config.plan.turns or usual, float(settings.max_turns))
+
+
+def context_tokens(config: RunConfig, turns: float) -> float:
+    """Return what environments answer in an average trajectory, as far as it has room: every turn but the last is
+    answered."""
+    settings, longest = config.environment, config.algo.max_completion_tokens
+    each = min(config.plan.context_tokens or max(1.0, settings.max_context_tokens / 4), settings.max_context_tokens)
+    room = settings.trajectory_tokens(longest) - completion_tokens(config, longest)
+    return max(0.0, min((turns - 1) * each, room))
+
+
 def reinforcement_batch(config: RunConfig) -> Batch:
     """A step of reinforcement learning."""
     algo, learner = config.algo, config.learner
     prompt, completion = prompt_tokens(config), completion_tokens(config, algo.max_completion_tokens)
     each = algo.completions_per_step // algo.minibatches_per_step
     shards, limit = learner.num_shards, learner.max_tokens_per_microbatch
-    micro = _microbatches(each, prompt + completion, shards, limit)
-    tokens = each * (prompt + completion)
+    turns = turns_of_trajectory(config)
+    context = context_tokens(config, turns)
+    length = prompt + completion + context
+    micro = _microbatches(each, length, shards, limit)
+    tokens = each * length
+    answers = f" + {context:,.0f}" if context else ""
     lines = [
         f"{algo.prompts_per_step} prompts x {algo.group_size} = {algo.completions_per_step:,} completions a step",
-        f"/ {algo.minibatches_per_step} updates = {each:,} completions an update x ({prompt:,.0f} + {completion:,.0f}) "
-        f"tokens = {tokens:,.0f} tokens",
+        f"/ {algo.minibatches_per_step} updates = {each:,} completions an update x ({prompt:,.0f} + {completion:,.0f}"
+        f"{answers}) tokens = {tokens:,.0f} tokens",
         f"/ {shards} shards ({learner.num_ranks} ranks / sequence_parallel_size={learner.sequence_parallel_size}) "
         f"/ {limit:,} tokens = {micro} micro-batches of each shard",
     ]
+    if turns > 1:
+        lines.append(f"{turns:g} turns of a trajectory, answered in {config.plan.answer_s:g} s each (plan.answer_s)")
     return Batch(
         prompts=algo.prompts_per_step,
         completions=algo.completions_per_step,
@@ -68,6 +94,8 @@ def reinforcement_batch(config: RunConfig) -> Batch:
         microbatches=micro * algo.minibatches_per_step,
         shards=shards,
         lines=tuple(lines),
+        turns=turns,
+        context_tokens=context,
     )
 
 

@@ -105,14 +105,15 @@ def generation(
     engine: RolloutConfig, actor: Actor, shape: Shape, gpu: Gpu, plan: PlanConfig, batch: Batch
 ) -> tuple[float, float]:
     """Seconds until ``batch.completions`` are there, and sequences at a time on one engine."""
-    mean = batch.prompt_tokens + batch.completion_tokens / 2
+    mean = batch.prompt_tokens + (batch.completion_tokens + batch.context_tokens) / 2
     held = actor.metrics["cache_tokens"] / max(mean, 1.0)
     own = batch.completions / actor.count
     sequences = max(1.0, min(engine.max_num_seqs, own, held))
     step = decode_seconds(engine, shape, gpu, plan, gpus=actor.gpus, sequences=sequences, context=mean)
-    prompts = batch.prompts * batch.prompt_tokens / actor.count  # once a group: the others find it in the cache
+    # A prompt is read once a group: the others find it in the cache. So is a history, by the turns after it.
+    read = batch.prompts * batch.prompt_tokens / actor.count + own * batch.context_tokens
     threads = together(gpu, engine.threads)
-    prefill = shape.forward_flops(prompts, context=batch.prompt_tokens / 2) / (
+    prefill = shape.forward_flops(read, context=batch.prompt_tokens / 2) / (
         max(1, actor.gpus) * threads * gpu.flops * plan.generate_efficiency
     )
     return own * batch.completion_tokens / sequences * step + prefill, sequences
@@ -131,6 +132,7 @@ def step_seconds(
     if engines is None:
         return Step(learn=learn, total=learn, bottleneck="learn")
     generate, sequences = generation(config.rollout, engines, shape, gpu, plan, batch)
+    answered = batch.turns * plan.answer_s if batch.turns > 1 else 0.0  # of one trajectory; others have turns meanwhile
     if config.algo.max_staleness == 0:
         # A synchronous step ends with its longest completion, which then is alone on its engine.
         alone = decode_seconds(
@@ -142,7 +144,9 @@ def step_seconds(
             sequences=max(1.0, sequences / 4),
             context=batch.prompt_tokens + batch.longest_completion / 2,
         )
-        generate = max(generate, batch.longest_completion * alone)
+        generate = max(generate, batch.longest_completion * alone + answered)
+    else:
+        generate = max(generate, answered)
     score = batch.completions * plan.score_s / reward_cores(config)
     publish = publish_seconds(config, shape, gpu, turns=turns)
     rolled, hand_over = max(generate, score), turns.move_s if turns else 0.0

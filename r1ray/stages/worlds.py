@@ -54,13 +54,12 @@ class RunWorlds:
                     found[name] = table[int(rows[0])]
         return list(found.values())
 
-    def try_out(self, prompts: Sequence[Prompt]) -> dict[str, tuple[ToolSchema, ...]]:
-        """Make and reset a world for each prompt, in this process. Returns the tools of each environment. Raises
-        UserError."""
+    def try_out(self, prompts: Sequence[Prompt], *, steps: bool = False) -> dict[str, tuple[ToolSchema, ...]]:
+        """See :meth:`r1ray.environments.worker.EnvironmentWorker.try_out`: in this process. Raises UserError."""
 
         async def try_out() -> dict[str, tuple[ToolSchema, ...]]:
             worker = EnvironmentWorker(self._config, self.sources, self._sandbox)
-            tools = await worker.try_out(prompts)
+            tools = await worker.try_out(prompts, steps=steps)
             await worker.close()
             return tools
 

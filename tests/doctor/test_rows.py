@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -140,3 +141,26 @@ def test_columns_of_the_users_own_are_looked_at_as_a_run_does(tmp_path: Path, to
 def test_a_reward_that_pays_a_wrong_answer_as_well_is_yellow(tmp_path: Path, tokenizer: Any) -> None:
     found = by_check(prompts(written(tmp_path, SUM), tokenizer, "~reward.parts.accuracy"))
     assert found["example"].status == "yellow"
+
+
+@pytest.mark.parametrize(
+    ("path", "status", "found"),
+    [
+        ("Guess", "green", "maze, of 2 of the first rows of data.train=.*rows.jsonl: begins$"),
+        ("Calculator", "green", r"begins, and offers add\(a, b\)$"),
+        ("Broken", "red", "maze, of 2 of the first rows.*: environment maze: .*no licence"),
+        ("Scripted", "red", "step raised KeyError"),
+    ],
+)
+def test_an_environment_is_made_begins_answers_and_closes(tmp_path: Path, path: str, status: str, found: str) -> None:
+    rows = [{"prompt": "Which number?", "number": 7}, {"prompt": "And now?", "number": 8}]
+    world = f"+environment.worlds.maze={{path: 'tests.environments.own_worlds:{path}'}}"
+    checked = prompts(written(tmp_path, *rows), None, "data.environment=maze", world)
+    finding = by_check(checked)["environment"]
+    assert finding.status == status and re.search(found, finding.found)
+
+
+def test_an_environment_that_there_is_not_is_red_by_its_row(tmp_path: Path) -> None:
+    path = written(tmp_path, SUM, {**SUM, "environment": "mase"})
+    found = by_check(prompts(path, None))["rows"]
+    assert found.status == "red" and "environment mase: no such environment" in found.found

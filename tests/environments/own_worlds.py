@@ -121,6 +121,16 @@ class Contextual(Guess):
         self.shared.append(self)
 
 
+class Calculator:
+    def reset(self, prompt: Any, seed: int) -> Observation:
+        parameters = {"type": "object", "properties": {"a": {"type": "number"}, "b": {"type": "number"}}}
+        tool = {"type": "function", "function": {"name": "add", "description": "", "parameters": parameters}}
+        return Observation(messages=(Message("user", "Add."),), tools=(tool,))
+
+    def step(self, action: Any) -> list[Message]:
+        return [Message("tool", "no such tool", tool=call.name) for call in action.calls]
+
+
 class Broken:
     def __init__(self) -> None:
         raise ValueError("no licence")

@@ -262,6 +262,9 @@ def test_worlds_are_looked_at_before_a_run(path: str, message: str) -> None:
             await worker_of(path).try_out([prompt()])
         worker = worker_of("Guess")
         assert await worker.try_out([prompt(number=7)]) == {"maze": ()}
+        assert await worker.try_out([prompt(number=7)], steps=True) == {"maze": ()}
+        with pytest.raises(UserError, match="environment maze: step raised KeyError: ''"):
+            await worker_of("Scripted").try_out([prompt()], steps=True)
         assert (await worker.status()).worlds == 0
         with pytest.raises(UserError, match="environment maze: reset raised KeyError: 'number'"):
             await worker.try_out([prompt()])

@@ -68,7 +68,7 @@ def test_every_kind_of_actor_is_bound_to_a_group_and_only_rewards_to_the_locked_
     config = config_of(name)
     pools = {each.name: each.spec["labels"]["r1ray.io/pool"] for each in groups(name)}
     assert all(group_name == pool for group_name, pool in pools.items())
-    assert config.reward.labels == {"r1ray.io/pool": "reward"}
+    assert config.reward.labels == config.environment.labels == {"r1ray.io/pool": "reward"}
     assert config.learner.labels == {"r1ray.io/pool": "learner"}
     assert config.rollout.labels == {"r1ray.io/pool": "rollout" if name == "8x8" else "learner"}
     for each in groups(name):

@@ -408,3 +408,17 @@ def test_native_adapters_are_all_that_a_publish_sends() -> None:
     plan = planned("cluster=one_node_8", "model=qwen2.5_7b")
     assert sent() == 2.0 * plan.shape.adapter_parameters(16)
     assert sent("learner.lora.publish=merged") == published_bytes(plan.config, plan.shape) > 50 * sent()
+
+
+def test_trajectories_in_environments_have_turns_answers_and_time_for_them() -> None:
+    alone = plan_run(seven())
+    own = ("data.environment=maze", "environment.max_turns=8", "environment.max_context_tokens=400")
+    in_world = plan_run(seven(*own, "plan.answer_s=3"))
+    assert (alone.batch.turns, alone.batch.context_tokens) == (1.0, 0.0)
+    assert (in_world.batch.turns, in_world.batch.context_tokens) == (2.0, 100.0)
+    assert in_world.batch.trained_tokens == alone.batch.trained_tokens + 100 * alone.batch.completions
+    assert in_world.batch.lines[-1] == "2 turns of a trajectory, answered in 3 s each (plan.answer_s)"
+    assert in_world.step.generate == pytest.approx(alone.step.generate + 6, rel=0.3)
+    assert in_world.step.learn > alone.step.learn
+    many = plan_run(seven(*own, "plan.turns=8", "plan.context_tokens=400"))
+    assert (many.batch.turns, many.batch.context_tokens) == (8.0, 2800.0)
