@@ -82,7 +82,7 @@ class EnvironmentWorker:
             idle_s: a world that nobody asks for is closed after this time.
         """
         self._config, self._sources, self._idle_s = config, sources, idle_s
-        self._context = WorldContext(sandbox=sandbox or SandboxConfig())
+        self._context = WorldContext(sandbox=sandbox or SandboxConfig(), step_timeout_s=config.step_timeout_s)
         self._held: dict[str, _Held] = {}
         self._closing: set[asyncio.Task[None]] = set()
         self._left: list[tuple[float, WorldThread]] = []

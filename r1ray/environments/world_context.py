@@ -16,6 +16,8 @@ class WorldContext:
     """One for each process."""
 
     sandbox: SandboxConfig = field(default_factory=SandboxConfig)
+    step_timeout_s: float = 60.0
+    """``environment.step_timeout_s``: what a world takes for a turn, it has to take within this."""
     _shared: dict[str, Any] = field(default_factory=dict)
 
     def shared(self, key: str, make: Callable[[], T]) -> T:

@@ -28,6 +28,7 @@ class RunWorlds:
 
     def __init__(self, config: EnvironmentConfig, sandbox: SandboxConfig, form: Form) -> None:
         self._config, self._sandbox, self._form = config, sandbox, form
+        self._context = WorldContext(sandbox=sandbox, step_timeout_s=config.step_timeout_s)
         self.sources: dict[str, WorldSource] = {}
         self._row_problems: dict[str, RowProblem | None] = {}
 
@@ -41,7 +42,7 @@ class RunWorlds:
         name = raw.environment
         if name not in self.sources:
             self.sources[name] = source = source_of(name, self._config)
-            self._row_problems[name] = _row_problem_of(source, WorldContext(sandbox=self._sandbox))
+            self._row_problems[name] = _row_problem_of(source, self._context)
         look = self._row_problems[name]
         return None if look is None else look(_prompt_of(raw, self._form))
 
