@@ -6,11 +6,13 @@ text --CallForm.read--> content, calls
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 from r1ray.turns import ToolCall, ToolSchema
+
+MAX_CALLS = 64
+"""Calls of a turn that are looked at; what follows is one malformed call."""
 
 
 class CallForm(Protocol):
@@ -21,53 +23,28 @@ class CallForm(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class JsonCalls:
-    """Calls as JSON objects between two marks: ``<tool_call>{"name": ..., "arguments": {...}}</tool_call>``, or a list
-    of them. Without marks the whole text is one."""
+def read_between(
+    text: str, opening: str, closing: str, one: Callable[[str], tuple[int | None, list[ToolCall]]]
+) -> tuple[str, tuple[ToolCall, ...]]:
+    """Return the text outside of marks, and the calls between them.
 
-    opening: str
-    closing: str
-    name_key: str = "name"
-    arguments_key: str = "arguments"
-
-    def read(self, text: str, tools: Sequence[ToolSchema]) -> tuple[str, tuple[ToolCall, ...]]:
-        if not self.opening:
-            return self._bare(text)
-        content, calls, rest = "", [], text
-        while (start := rest.find(self.opening)) >= 0:
-            content += rest[:start]
-            length, found = self._one(rest[start:])
-            calls += found
-            rest = rest[start + length :]
-        return content + rest, tuple(calls)
-
-    def _bare(self, text: str) -> tuple[str, tuple[ToolCall, ...]]:
-        whole = text.strip()
-        if not whole.startswith("{") or f'"{self.name_key}"' not in whole:
-            return text, ()
-        return "", tuple(self._calls(whole, whole))
-
-    def _one(self, text: str) -> tuple[int, list[ToolCall]]:
-        """Return how much of a text, which begins with an opening mark, one pair of marks takes, and its calls."""
-        start = len(self.opening)
-        begin = start + len(text[start:]) - len(text[start:].lstrip())
-        after = json_end(text, begin)  # a string in a call may spell the closing mark
-        end = text.find(self.closing, begin if after is None else after) if self.closing else after or len(text)
-        if end < 0:
-            stop = text.find(self.opening, start)
-            length = stop if stop >= 0 else len(text)
-            return length, [malformed(text[:length], f"it is not closed by {self.closing}")]
-        length = end + len(self.closing)
-        return length, self._calls(text[start:end], text[:length])
-
-    def _calls(self, written: str, text: str) -> list[ToolCall]:
-        try:
-            value = parsed_json(written)
-        except ValueError as error:
-            return [malformed(text, f"it is no valid JSON: {error}")]
-        values = value if isinstance(value, list) and value else [value]
-        return [call_of(each, text, self.name_key, self.arguments_key) for each in values]
+    Args:
+        one: reads what follows an opening mark: returns how long it is, with its closing mark, and its calls; None
+            where it is not closed.
+    """
+    content, calls, rest = "", list[ToolCall](), text
+    while (start := rest.find(opening)) >= 0:
+        content, rest = content + rest[:start], rest[start:]
+        length, found = one(rest[len(opening) :])
+        if length is None:
+            following = rest.find(opening, len(opening))
+            length = (following if following >= 0 else len(rest)) - len(opening)
+            found = [malformed(rest[: len(opening) + length], f"it is not closed by {closing}")]
+        if len(calls) >= MAX_CALLS:
+            return content, (*calls, malformed(rest, f"a turn has {MAX_CALLS} calls at most"))
+        calls += found
+        rest = rest[len(opening) + length :]
+    return content + rest, tuple(calls)
 
 
 def call_of(value: object, text: str, name_key: str = "name", arguments_key: str = "arguments") -> ToolCall:
@@ -82,6 +59,8 @@ def call_of(value: object, text: str, name_key: str = "name", arguments_key: str
 
 def with_arguments(name: str, arguments: object, text: str) -> ToolCall:
     """Return a call whose arguments have to be an object."""
+    if not name.strip():
+        return malformed(text, "it names no tool")
     if not isinstance(arguments, Mapping):
         return malformed(text, "its arguments are no object", name=name)
     return ToolCall(name.strip(), dict(arguments), text)
@@ -114,4 +93,11 @@ def _no_constant(name: str) -> float:
     raise ValueError(f"{name} is no number of JSON")
 
 
-_DECODER = json.JSONDecoder(parse_constant=_no_constant)
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    made = dict(pairs)
+    if len(made) < len(pairs):
+        raise ValueError("a key stands in it twice")
+    return made
+
+
+_DECODER = json.JSONDecoder(parse_constant=_no_constant, object_pairs_hook=_once)

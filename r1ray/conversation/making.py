@@ -1,19 +1,141 @@
-"""Choice of a renderer, by trying."""
+"""Choice of a renderer, by trying: the model's own template where it is append-only, else a hand-made renderer that
+makes the same tokens, else the template with branches."""
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
+from r1ray.conversation import handmade
 from r1ray.conversation.chat_renderer import ChatRenderer, ConversationSettings
+from r1ray.conversation.plain import PlainRenderer, refuse_tools
+from r1ray.conversation.probes import CALL, CALLING, NAME, RESULT, TOLD, TOOL, USER, shared
+from r1ray.conversation.template import ChatTemplate
 from r1ray.conversation.template_renderer import TemplateRenderer
+from r1ray.errors import UserError
 from r1ray.turns import ToolSchema
+
+logger = logging.getLogger(__name__)
+KEEPS_REASONING = {
+    "preserve_thinking": True,
+    "keep_past_thinking": True,
+    "clear_thinking": False,
+    "truncate_history_thinking": False,
+    "drop_thinking": False,
+}
+"""Arguments by which templates keep the reasoning of earlier turns."""
 
 
 def make_renderer(tokenizer: Any, *, settings: ConversationSettings) -> ChatRenderer:
-    """Return the renderer of a model's conversations. Raises UserError where there is none."""
-    return TemplateRenderer(tokenizer, settings)
+    """Return the renderer of a model's conversations, and say which it is. Raises UserError where there is none."""
+    if settings.template != "chat":
+        return PlainRenderer(tokenizer, settings)
+    if not tokenizer.chat_template:
+        raise UserError(
+            f"model={settings.model}: its tokenizer has no chat template; needs a chat model, or "
+            "data.template=r1_zero or none and an environment without tools."
+        )
+    settings = _keeping(tokenizer, settings)
+    template = ChatTemplate(tokenizer, settings.template_arguments)
+    if settings.renderer == "template":
+        return TemplateRenderer(tokenizer, template, settings)
+    if settings.renderer != "auto":
+        return _named(tokenizer, template, settings)
+    return _chosen(tokenizer, template, settings)
 
 
 def check_template(tokenizer: Any, tools: Sequence[ToolSchema], *, settings: ConversationSettings) -> None:
-    """Raise UserError for a template that cannot be used with tools."""
+    """Raise UserError where a model cannot be used in an environment: it has no renderer, or none for tools."""
+    if settings.template != "chat":
+        refuse_tools(tools, settings)
+    renderer = make_renderer(tokenizer, settings=settings)
+    if not tools:
+        return
+    template = ChatTemplate(tokenizer, settings.template_arguments)
+    if problem := _tool_problem(template, renderer, tools):
+        raise UserError(
+            f"model={settings.model}: its chat template cannot be used with tools: {problem} (tried "
+            f"environment.renderer={renderer.name}{_not_installed()}). Needs a model whose template has tools, a "
+            "template with them in its tokenizer, or an environment without tools."
+        )
+
+
+def _chosen(tokenizer: Any, template: ChatTemplate, settings: ConversationSettings) -> ChatRenderer:
+    own = TemplateRenderer(tokenizer, template, settings)
+    if own.reads_calls and not own.branches():
+        return own
+    fitting: list[ChatRenderer] = []
+    if handmade.is_installed():
+        fitting = [*handmade.matches(tokenizer, template, settings, handmade.names())]
+    chosen = min([*fitting, own], key=lambda each: (each.name == "template", len(each.branches())))
+    if begins := chosen.branches():
+        logger.warning(
+            f"environment.renderer={chosen.name}: the chat template of {settings.model} rewrites earlier turns: "
+            f"{' and '.join(begins)} after a turn with reasoning begins a branch, which is computed and trained as a "
+            f"row of its own (trajectory/branches_mean counts them){_advice(settings)}"
+        )
+    return chosen
+
+
+def _advice(settings: ConversationSettings) -> str:
+    keep = "" if settings.keep_reasoning else "; environment.keep_reasoning=true keeps the reasoning and needs none"
+    return f"{keep}{_not_installed()}."
+
+
+def _not_installed() -> str:
+    return "" if handmade.is_installed() else f"; renderers written by hand were not tried: {handmade.EXTRA}"
+
+
+def _named(tokenizer: Any, template: ChatTemplate, settings: ConversationSettings) -> ChatRenderer:
+    name = settings.renderer
+    if not handmade.is_installed():
+        raise UserError(f"environment.renderer={name}: needs a package that is not installed: {handmade.EXTRA}.")
+    if name not in handmade.names():
+        raise UserError(f"environment.renderer={name}: needs auto, template or one of {', '.join(handmade.names())}.")
+    try:
+        made = handmade.HandmadeRenderer(name, tokenizer, template, settings)
+    except Exception as error:  # the package's own kinds: a token is missing, an argument is unknown
+        raise UserError(
+            f"environment.renderer={name}: it does not fit model={settings.model}: {error!s:.300}"
+        ) from error
+    if not handmade.matches(tokenizer, template, settings, [name]):
+        logger.warning(
+            f"environment.renderer={name} makes other tokens than the chat template of {settings.model}: the model is "
+            "asked in a form that its tokenizer does not give."
+        )
+    return made
+
+
+def _keeping(tokenizer: Any, settings: ConversationSettings) -> ConversationSettings:
+    """Return settings with the arguments by which a template keeps reasoning, where that is wanted."""
+    program = str(tokenizer.chat_template)
+    added = {name: value for name, value in KEEPS_REASONING.items() if name in program}
+    if not settings.keep_reasoning or not added:
+        return settings
+    return replace(settings, template_arguments=added | dict(settings.template_arguments))
+
+
+def _tool_problem(template: ChatTemplate, renderer: ChatRenderer, tools: Sequence[ToolSchema]) -> str:
+    """Return why a template cannot be used with tools; empty where it can."""
+    try:
+        shown = template.text([USER], tools, opens=True)
+    except Exception as error:  # a chat template is a program of the model's maker
+        return f"its program fails where tools are given: {error!s:.200}"
+    names = [str(each["function"]["name"]) for each in tools]
+    if dropped := [name for name in names if template.harmless(name) not in shown]:
+        return f"it drops tools in silence: {', '.join(dropped):.120} is not in the prompt"
+    try:
+        told = template.text([USER, CALLING, TOLD], [TOOL], opens=True)
+    except Exception as error:  # as above
+        return f"its program takes no call, or no result of a tool: {error!s:.200}"
+    if RESULT not in told:
+        return "it drops the results of tools"
+    before, whole = template.text([USER], [TOOL], opens=True), template.text([USER, CALLING], [TOOL])
+    if NAME not in (turn := whole[shared(before, whole) :]):
+        return "it drops the calls of earlier turns"
+    calls = renderer.parse(template.encode(turn), [TOOL]).calls
+    if [(each.name, each.arguments, each.problem) for each in calls] != [(NAME, CALL.arguments, "")]:
+        return f"the form of its calls is unknown: {turn.strip()[:120]!r}"
+    return ""

@@ -1,4 +1,4 @@
-"""A model's own chat template, as it stands: text of conversations, and the marks that it puts around things."""
+"""A model's own chat template, as it stands: the text of conversations."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from r1ray.conversation.harmless import Harmless
+from r1ray.conversation.probes import ANSWER, SAID, USER
 from r1ray.turns import Message, ToolCall, ToolSchema
 
 REASONING_KEYS = ("reasoning_content", "reasoning", "thinking")
@@ -16,8 +17,10 @@ class ChatTemplate:
     """Renders messages by a tokenizer's template, with all that they spell made harmless."""
 
     def __init__(self, tokenizer: Any, arguments: Mapping[str, Any] | None = None) -> None:
-        self._tokenizer, self.arguments = tokenizer, dict(arguments or {})
-        self._harmless = Harmless(tokenizer)
+        self._tokenizer, self._arguments = tokenizer, dict(arguments or {})
+        self.harmless = Harmless(tokenizer)
+        self._takes_parts = False  # the content of a message as a list: so templates of models that see have it
+        self._takes_parts = SAID not in (self.attempt([USER, ANSWER]) or "")
 
     def text(self, messages: Sequence[Message], tools: Sequence[ToolSchema] = (), *, opens: bool = False) -> str:
         """Return the text of a conversation. Raises whatever the template's program does.
@@ -27,37 +30,47 @@ class ChatTemplate:
         """
         return str(
             self._tokenizer.apply_chat_template(
-                [self._plain(each) for each in messages],
-                tools=self._harmless.values(list(tools)) or None,
+                [self._content(self.plain(each)) for each in messages],
+                tools=self.harmless.values(list(tools)) or None,
                 tokenize=False,
                 add_generation_prompt=opens,
-                **self.arguments,
+                **self._arguments,
             )
         )
 
+    def attempt(
+        self, messages: Sequence[Message], tools: Sequence[ToolSchema] = (), *, opens: bool = False
+    ) -> str | None:
+        """Return the text; None where the template takes no such conversation."""
+        try:
+            return self.text(messages, tools, opens=opens)
+        except Exception:  # a chat template is a program of the model's maker
+            return None
+
     def encode(self, text: str) -> list[int]:
+        """Return the tokens of a text of this template's."""
         return list(self._tokenizer(text, add_special_tokens=False)["input_ids"])
 
-    def harmless(self, text: str) -> str:
-        return self._harmless(text)
-
-    def _plain(self, message: Message) -> dict[str, Any]:
+    def plain(self, message: Message) -> dict[str, Any]:
         """Return a message as templates take it. A malformed call is text: it is no call to a template."""
         content = message.content
         if message.role == "assistant":
             content = "\n".join(each for each in (content, *(c.text for c in message.calls if c.problem)) if each)
-        plain: dict[str, Any] = {"role": message.role, "content": self._harmless(content)}
+        plain: dict[str, Any] = {"role": message.role, "content": self.harmless(content)}
         if message.reasoning:
-            plain |= dict.fromkeys(REASONING_KEYS, self._harmless(message.reasoning))
+            plain |= dict.fromkeys(REASONING_KEYS, self.harmless(message.reasoning))
         if calls := [each for each in message.calls if not each.problem]:
             plain["tool_calls"] = [self._call(each, number) for number, each in enumerate(calls)]
         if message.role == "tool":
-            plain |= {"name": self._harmless(message.tool), "tool_call_id": message.call_id or call_id(0)}
+            plain |= {"name": self.harmless(message.tool), "tool_call_id": message.call_id or call_id(0)}
         return plain
 
     def _call(self, call: ToolCall, number: int) -> dict[str, Any]:
-        function = {"name": self._harmless(call.name), "arguments": self._harmless.values(call.arguments)}
+        function = {"name": self.harmless(call.name), "arguments": self.harmless.values(call.arguments)}
         return {"type": "function", "id": call.id or call_id(number), "function": function}
+
+    def _content(self, plain: dict[str, Any]) -> dict[str, Any]:
+        return plain | {"content": [{"type": "text", "text": plain["content"]}]} if self._takes_parts else plain
 
 
 def call_id(number: int) -> str:

@@ -5,18 +5,18 @@ template(messages + turn + new) = prompt + turn + END + bridge          where th
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
-from r1ray.conversation.calls import CallForm
+from r1ray.conversation.call_forms import call_form
+from r1ray.conversation.calls import malformed
 from r1ray.conversation.chat_renderer import ConversationSettings
-from r1ray.conversation.forms import Marks, marks_of
+from r1ray.conversation.marks import first_of, marks_of, two_calls
+from r1ray.conversation.probes import FOLLOWED, SAID, USER, VALUES, shared
 from r1ray.conversation.template import ChatTemplate
 from r1ray.errors import UserError
-from r1ray.turns import Action, Message, ToolSchema
-
-logger = logging.getLogger(__name__)
+from r1ray.turns import Action, Message, ToolCall, ToolSchema
 
 
 class TemplateRenderer:
@@ -24,18 +24,13 @@ class TemplateRenderer:
 
     name = "template"
 
-    def __init__(self, tokenizer: Any, settings: ConversationSettings) -> None:
-        """Raises UserError where the template cannot be used at all."""
-        self._tokenizer, self._settings = tokenizer, settings
-        self._template = ChatTemplate(tokenizer, settings.template_arguments)
-        self._marks: Marks = marks_of(self._template, tokenizer, model=settings.model)
-        self._ends = {each: tokenizer.convert_tokens_to_ids(each) for each in self._marks.ends}
-        self.stop_token_ids = tuple(self._ends.values())
-
-    @property
-    def call_form(self) -> CallForm | None:
-        """The form of calls; None where the template shows none."""
-        return self._marks.calls
+    def __init__(self, tokenizer: Any, template: ChatTemplate, settings: ConversationSettings) -> None:
+        """Raises UserError where nothing ends a turn of the template."""
+        self._tokenizer, self._template, self._settings = tokenizer, template, settings
+        self._marks = marks_of(template, tokenizer, model=settings.model)
+        self._calls = call_form(template, self._marks)
+        self._takes_several = two_calls(template) is not None
+        self.stop_token_ids: tuple[int, ...] = tuple(tokenizer.convert_tokens_to_ids(list(self._marks.stops)))
 
     def prompt(self, messages: Sequence[Message], tools: Sequence[ToolSchema]) -> list[int]:
         try:
@@ -57,55 +52,74 @@ class TemplateRenderer:
         new_messages: Sequence[Message],
     ) -> list[int] | None:
         turn = self.parse(sampled_ids, tools)
-        is_open = self._marks.reasoning_is_open(self._text(sampled_ids))
+        is_open = self._marks.shows_reasoning and self._marks.is_open(turn.text)
         if any(each.role == "assistant" for each in new_messages) or (is_open and turn.is_whole):
             return None
-        if (rest := self._rest(messages, tools, turn.message, new_messages)) is None:
+        if (found := self._after(messages, tools, turn.message, new_messages)) is None:
             return None
-        end, after = rest
-        closing = self._template.encode(self._marks.reasoning[1]) if is_open else []
+        end, after = found
         ids = self._template.encode(end + after)  # together: what stands alone may be tokenized in another way
-        is_closed = turn.is_whole and (sampled_ids[-1] == ids[0] or end in self._marks.closers)
-        return closing + (ids[1:] if is_closed else ids)
+        if (turn.is_whole and end in self._marks.closers) or list(sampled_ids[-1:]) == ids[:1]:
+            return ids[1:]
+        if turn.is_whole:  # it ended on a mark that begins something else than what follows
+            return None
+        return [*(self._template.encode(self._marks.closing) if is_open else []), *ids]
 
     def parse(self, sampled_ids: Sequence[int], tools: Sequence[ToolSchema]) -> Action:
-        text = self._text(sampled_ids)
-        reasoning, said = self._marks.split(text)
-        content, calls = self._marks.calls.read(said, tools) if self._marks.calls and tools else (said, ())
-        return Action(
-            content=content.strip(),
-            reasoning=reasoning.strip(),
-            calls=calls,
-            text=text,
-            is_whole=self._is_ended(sampled_ids),
-        )
+        is_whole = bool(sampled_ids) and sampled_ids[-1] in (*self.stop_token_ids, self._tokenizer.eos_token_id)
+        text = self.decode(sampled_ids[:-1] if is_whole else sampled_ids)
+        reasoning, content = self._marks.split(text)
+        calls: tuple[ToolCall, ...] = ()
+        if self._calls and tools:
+            content, calls = self._calls.read(content, tools)
+            if not self._takes_several:
+                calls = calls[:1] + tuple(malformed(each.text, "a turn has one call at most") for each in calls[1:])
+        return Action(content=content.strip(), reasoning=reasoning.strip(), calls=calls, text=text, is_whole=is_whole)
 
     def decode(self, ids: Sequence[int]) -> str:
         return str(self._tokenizer.decode(list(ids), skip_special_tokens=False))
 
-    def _is_ended(self, ids: Sequence[int]) -> bool:
-        return bool(ids) and (ids[-1] in self.stop_token_ids or ids[-1] == self._tokenizer.eos_token_id)
+    @property
+    def reads_calls(self) -> bool:
+        """Return whether the template shows a form of calls that is understood."""
+        return self._calls is not None
 
-    def _text(self, sampled_ids: Sequence[int]) -> str:
-        return self.decode(sampled_ids[:-1] if self._is_ended(sampled_ids) else sampled_ids)
+    def branches(self) -> list[str]:
+        tried = [each for each in FOLLOWED if self.reads_calls or not each[1]]
+        return [what for what, tools, turn, new in tried if self._after([USER], tools, turn, [new]) is None]
 
-    def _rest(
+    def _after(
         self, messages: Sequence[Message], tools: Sequence[ToolSchema], turn: Message, new: Sequence[Message]
     ) -> tuple[str, str] | None:
-        """Return the mark that ends a turn in a history, and what follows it there; None where the template writes what
-        came before in another way than it did."""
+        """Return the mark that ends a turn in a history, and what follows it there; None where the template writes
+        what came before in another way than it did."""
         template = self._template
-        if self._settings.keep_reasoning:  # a history that has none shows how turns follow each other
-            messages, turn = messages[:1], Message("assistant", turn.content, "", turn.calls)
-        try:
-            before = template.text(messages, tools, opens=True)
-            whole = template.text([*messages, turn, *new], tools, opens=True)
-        except Exception:  # a chat template is a program of the model's maker
+        if self._settings.keep_reasoning:  # where a history has no reasoning, none is dropped
+            messages, turn = [replace(each, reasoning="") for each in messages], replace(turn, reasoning="")
+        before = template.attempt(messages, tools, opens=True)
+        whole = template.attempt([*messages, turn, *new], tools, opens=True)
+        like = template.attempt([*messages, _like(turn), *new], tools, opens=True)
+        if before is None or whole is None or like is None:
             return None
+        if not self._settings.keep_reasoning and not self._keeps(before, whole, turn):
+            return None
+        begin = shared(before, like)
+        start = max(like.find(SAID, begin), like.find(VALUES[1], begin))
+        end = first_of(like[start:], self._marks.ends)
+        after = like[start:].partition(end)[2] if end and start >= 0 else None
+        return (end, after) if after is not None and whole.endswith(f"{end}{after}") else None
+
+    def _keeps(self, before: str, whole: str, turn: Message) -> bool:
+        """Return whether a history has the prompt of a turn as it was, and the turn's reasoning."""
         said = whole[len(before) :]
-        found = min(((said.find(end), end) for end in self._ends if end in said), default=None)
-        if not whole.startswith(before) or found is None:
-            return None
-        if self._marks.shows_reasoning and template.harmless(turn.reasoning) not in said[: found[0]]:
-            return None
-        return found[1], said[found[0] + len(found[1]) :]
+        return whole.startswith(before) and (
+            not self._marks.shows_reasoning or self._template.harmless(turn.reasoning) in said
+        )
+
+
+def _like(turn: Message) -> Message:
+    """Return a turn of the same kind, whose text is found again."""
+    calls = tuple(
+        replace(each, arguments={**each.arguments, "x": VALUES[1]}) for each in turn.calls if not each.problem
+    )
+    return Message("assistant", "" if calls else SAID, "", calls)

@@ -1,0 +1,150 @@
+"""Renderers that the package ``renderers`` has for families of models, each written by hand.
+
+They are found by trying: one has a model's form if it makes the same tokens of five conversations as the model's own
+template. By a model's name, as the package chooses, a local folder would get none.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from importlib.util import find_spec
+from typing import Any
+
+from r1ray.conversation.calls import malformed, with_arguments
+from r1ray.conversation.chat_renderer import ConversationSettings
+from r1ray.conversation.probes import CONVERSATIONS, FOLLOWED, USER, shared
+from r1ray.conversation.template import ChatTemplate
+from r1ray.errors import UserError
+from r1ray.turns import Action, Message, ToolCall, ToolSchema
+
+logger = logging.getLogger(__name__)
+EXTRA = "pip install 'r1ray[renderers]'"
+PROBLEMS = {
+    "invalid_json": "it is no valid JSON",
+    "unclosed_block": "it is not closed",
+    "missing_name": "it names no tool",
+    "malformed_structure": "it has not the form of a call",
+}
+"""By the package's status of a call; ``unknown_tool`` is none: whoever serves the call says so."""
+
+
+def is_installed() -> bool:
+    """Return whether the package is there."""
+    return find_spec("renderers") is not None
+
+
+def names() -> list[str]:
+    """Return the names of the package's renderers."""
+    from renderers import base
+
+    base._populate_registry()
+    return sorted(set(base.RENDERER_REGISTRY) - {"default"})
+
+
+def matches(
+    tokenizer: Any, template: ChatTemplate, settings: ConversationSettings, among: Sequence[str]
+) -> list[HandmadeRenderer]:
+    """Return the renderers that make the tokens of a model's own template."""
+    wanted = [_tokens(template, *conversation) for conversation in CONVERSATIONS]
+    found = []
+    for name in among:
+        try:
+            made = HandmadeRenderer(name, tokenizer, template, settings)
+            if [made.prompt(*conversation) for conversation in CONVERSATIONS] == wanted:
+                found.append(made)
+        except Exception as error:  # it is of another family: it misses a token, or takes no such message
+            logger.debug("the renderer %s does not fit: %s", name, error)
+    return found
+
+
+def _tokens(template: ChatTemplate, messages: Sequence[Message], tools: Sequence[ToolSchema]) -> list[int] | None:
+    text = template.attempt(messages, tools, opens=True)
+    return None if text is None else template.encode(text)
+
+
+class HandmadeRenderer:
+    """The ChatRenderer role by one of the package's renderers."""
+
+    def __init__(self, name: str, tokenizer: Any, template: ChatTemplate, settings: ConversationSettings) -> None:
+        """Raises what the package does where the tokenizer is of another family, or an argument unknown to it."""
+        from renderers import config_from_name, create_renderer
+
+        config = config_from_name(name)
+        arguments = dict(settings.template_arguments)
+        if settings.keep_reasoning:
+            arguments["thinking_retention"] = "all"
+        self.name, self._tokenizer, self._template, self._settings = name, tokenizer, template, settings
+        self._renderer = create_renderer(tokenizer, type(config)(**arguments))
+        self.stop_token_ids: tuple[int, ...] = tuple(self._renderer.get_stop_token_ids())
+        self._opened = self.prompt([USER], [])
+
+    def prompt(self, messages: Sequence[Message], tools: Sequence[ToolSchema]) -> list[int]:
+        try:
+            plain = [self._template.plain(each) for each in messages]
+            return list(self._renderer.render_ids(plain, tools=self._tools(tools), add_generation_prompt=True))
+        except (ValueError, TypeError, KeyError) as error:
+            roles = ", ".join(each.role for each in messages[:6])
+            raise UserError(
+                f"environment.renderer={self.name}: it takes no conversation of the roles {roles}: {error!s:.200}"
+            ) from error
+
+    def bridge(
+        self,
+        messages: Sequence[Message],
+        tools: Sequence[ToolSchema],
+        prompt_ids: Sequence[int],
+        sampled_ids: Sequence[int],
+        new_messages: Sequence[Message],
+    ) -> list[int] | None:
+        before = [*prompt_ids, *sampled_ids]
+        plain = [self._template.plain(each) for each in new_messages]
+        try:
+            bridged = self._renderer.bridge_to_next_turn(
+                list(prompt_ids), list(sampled_ids), plain, tools=self._tools(tools)
+            )
+        except Exception as error:  # a conversation that nobody thought of is a branch
+            logger.debug("the renderer %s makes no bridge: %s", self.name, error)
+            return None
+        ids = list(bridged.token_ids) if bridged is not None else []
+        return ids[len(before) :] if len(ids) > len(before) and ids[: len(before)] == before else None
+
+    def parse(self, sampled_ids: Sequence[int], tools: Sequence[ToolSchema]) -> Action:
+        is_whole = bool(sampled_ids) and sampled_ids[-1] in (*self.stop_token_ids, self._tokenizer.eos_token_id)
+        text = self.decode(sampled_ids[:-1] if is_whole else sampled_ids)
+        try:
+            parsed = self._renderer.parse_response(list(sampled_ids), tools=self._tools(tools), prompt_ids=self._opened)
+        except Exception as error:  # of text that nobody thought of: nested without end, numbers without end
+            logger.debug("the renderer %s cannot read a turn: %s", self.name, error)
+            return Action(content="", calls=(malformed(text, "it cannot be read"),), text=text, is_whole=is_whole)
+        return Action(
+            content=parsed.content.strip(),
+            reasoning=(parsed.reasoning_content or "").strip(),
+            calls=tuple(_call(each) for each in parsed.tool_calls) if tools else (),
+            text=text,
+            is_whole=is_whole,
+        )
+
+    def decode(self, ids: Sequence[int]) -> str:
+        return str(self._tokenizer.decode(list(ids), skip_special_tokens=False))
+
+    def branches(self) -> list[str]:
+        return [what for what, tools, turn, new in FOLLOWED if not self._bridges(tools, turn, new)]
+
+    def _bridges(self, tools: Sequence[ToolSchema], turn: Message, new: Message) -> bool:
+        """Return whether a turn is bridged to what follows it, on any of the tokens that may end it."""
+        prompt, whole = self.prompt([USER], tools), self._template.attempt([USER, turn], tools)
+        said = self._template.encode(whole or "")
+        said = said[shared(prompt, said) :]
+        end = next((place for place, each in enumerate(said) if each in self.stop_token_ids), len(said))
+        ways = ([*said[:end], stop] for stop in self.stop_token_ids)
+        return any(self.bridge([USER], tools, prompt, way, [new]) is not None for way in ways)
+
+    def _tools(self, tools: Sequence[ToolSchema]) -> Any:
+        return self._template.harmless.values(list(tools)) or None
+
+
+def _call(parsed: Any) -> ToolCall:
+    if problem := PROBLEMS.get(str(parsed.status)):
+        return malformed(parsed.raw, problem, name=parsed.name or "")
+    return with_arguments(parsed.name or "", parsed.arguments, parsed.raw)
