@@ -150,12 +150,28 @@ def _no_playwright() -> str:
     return f"{' and '.join(missing)} not installed: needs launch/requirements-browser.txt" if missing else ""
 
 
+def _no_renderers() -> str:
+    missing = importlib.util.find_spec("renderers") is None
+    return "renderers is not installed: needs launch/requirements-renderers.txt" if missing else ""
+
+
+def _no_templates() -> str:
+    missing = importlib.util.find_spec("trl") is None
+    return (
+        "trl is not installed, whose chat templates are used: needs launch/requirements-templates.txt"
+        if missing
+        else ""
+    )
+
+
 _MACHINE: dict[str, Callable[[], str]] = {
     "bubblewrap": _no_bubblewrap,
     "isolation": _no_isolation,
     "landlock": _no_landlock,
     "playwright": _no_playwright,
+    "renderers": _no_renderers,
     "root": _no_root,
     "smollm2": smollm2.missing,
+    "templates": _no_templates,
     "system python": functools.cache(_no_system_python),
 }

@@ -56,10 +56,6 @@ class ChatRenderer(Protocol):
         """Return the text of tokens, special ones with it."""
         ...
 
-    def branches(self) -> list[str]:
-        """Return what begins a branch where it follows a turn with reasoning, in words; empty where nothing does."""
-        ...
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConversationSettings:

@@ -13,7 +13,7 @@ from typing import Any
 
 from r1ray.conversation.calls import malformed, with_arguments
 from r1ray.conversation.chat_renderer import ConversationSettings
-from r1ray.conversation.probes import CONVERSATIONS, FOLLOWED, USER, shared
+from r1ray.conversation.probes import CALL, CALLING, CONVERSATIONS, FOLLOWED, NAME, TOOL, USER, shared
 from r1ray.conversation.template import ChatTemplate
 from r1ray.errors import UserError
 from r1ray.turns import Action, Message, ToolCall, ToolSchema
@@ -128,7 +128,15 @@ class HandmadeRenderer:
     def decode(self, ids: Sequence[int]) -> str:
         return str(self._tokenizer.decode(list(ids), skip_special_tokens=False))
 
+    @property
+    def reads_calls(self) -> bool:
+        """Return whether a call of the template's is understood."""
+        before, whole = (self._template.attempt(each, [TOOL]) or "" for each in ([USER], [USER, CALLING]))
+        calls = self.parse(self._template.encode(whole[shared(before, whole) :]), [TOOL]).calls
+        return [(each.name, each.arguments, each.problem) for each in calls] == [(NAME, CALL.arguments, "")]
+
     def branches(self) -> list[str]:
+        """Return what begins a branch where it follows a turn with reasoning, in words; empty where nothing does."""
         return [what for what, tools, turn, new in FOLLOWED if not self._bridges(tools, turn, new)]
 
     def _bridges(self, tools: Sequence[ToolSchema], turn: Message, new: Message) -> bool:

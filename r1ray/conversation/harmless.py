@@ -10,18 +10,35 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+TRIES = 8
+
 
 class Harmless:
     """Rewrites text, so that none of a tokenizer's marks is in it."""
 
     def __init__(self, tokenizer: Any) -> None:
-        marks = sorted(set(_marks(tokenizer)), key=len, reverse=True)
-        self._marks = re.compile("|".join(map(re.escape, marks)) or "(?!)")
+        marks = _marks(tokenizer)
+        texts = sorted((token.content for token in marks.values()), key=len, reverse=True)
+        self._marks = re.compile("|".join(map(re.escape, texts)) or "(?!)")
+        self._tokenizer = tokenizer
+        self._normalized = {number for number, token in marks.items() if token.normalized and tokenizer.is_fast}
+        """Marks that a tokenizer finds in the normalized text: letters of another width may spell them."""
 
     def __call__(self, text: str) -> str:
         """Return the text with each mark in it broken: again, where breaking one leaves another."""
         while self._marks.search(text):
             text = self._marks.sub(_broken, text)
+        return self._by_tokens(text) if self._normalized else text
+
+    def _by_tokens(self, text: str) -> str:
+        for _ in range(TRIES):
+            made = self._tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
+            places = zip(made["input_ids"], made["offset_mapping"], strict=True)
+            found = [place for number, place in places if number in self._normalized]
+            for start, end in reversed(found):
+                text = f"{text[: start + 1]} {text[start + 1 :]}" if end > start + 1 else f"{text[:start]} {text[end:]}"
+            if not found:
+                break
         return text
 
     def values(self, value: Any) -> Any:
@@ -33,10 +50,10 @@ class Harmless:
         return [self.values(each) for each in value] if isinstance(value, list | tuple) else value
 
 
-def _marks(tokenizer: Any) -> list[str]:
-    """Return the texts of special tokens, and of added ones that are no words and no blanks."""
-    added = [(token.content, bool(token.special)) for token in tokenizer.added_tokens_decoder.values()]
-    return [text for text, is_special in added if text.strip() and (is_special or _is_markup(text))]
+def _marks(tokenizer: Any) -> dict[int, Any]:
+    """Return the special tokens, and of the added ones those that are no words and no blanks."""
+    added = tokenizer.added_tokens_decoder.items()
+    return {n: each for n, each in added if each.content.strip() and (each.special or _is_markup(each.content))}
 
 
 def _is_markup(text: str) -> bool:

@@ -28,7 +28,7 @@ class JsonCalls:
         return "", tuple(self._calls(whole, whole))
 
     def _one(self, text: str) -> tuple[int | None, list[ToolCall]]:
-        length, written = until_mark(text, self.closing)
+        length, written = until_mark(text, self.closing, self.opening)
         return length, self._calls(written, f"{self.opening}{text[:length]}")
 
     def _calls(self, written: str, text: str) -> list[ToolCall]:
@@ -53,7 +53,7 @@ class NamedJsonCalls:
 
     def _one(self, text: str) -> tuple[int | None, list[ToolCall]]:
         name, found, rest = text.partition(self.between)
-        length, written = until_mark(rest if found else text, self.closing)
+        length, written = until_mark(rest if found else text, self.closing, self.opening)
         if length is None:
             return None, []
         length += len(text) - len(rest) if found else 0
@@ -66,12 +66,14 @@ class NamedJsonCalls:
             return length, [malformed(whole, f"its arguments are no valid JSON: {error}", name=name.strip())]
 
 
-def until_mark(text: str, mark: str) -> tuple[int | None, str]:
+def until_mark(text: str, mark: str, opening: str) -> tuple[int | None, str]:
     """Return how long a text that begins with a JSON value is up to the end of a mark, which a text in the value may
-    spell, and what stands before it. None where it has no such mark. Without a mark it ends with the value."""
+    spell, and what stands before it. None where it has no such mark before another call opens. Without a mark it ends
+    with the value."""
     begin = len(text) - len(text.lstrip())
     after = json_end(text, begin)
     if not mark:
         return (len(text), text) if after is None else (after, text[:after])
     end = text.find(mark, begin if after is None else after)
-    return (None, text) if end < 0 else (end + len(mark), text[:end])
+    is_closed = end >= 0 and (after is not None or opening not in text[:end])
+    return (end + len(mark), text[:end]) if is_closed else (None, text)

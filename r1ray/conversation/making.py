@@ -10,8 +10,9 @@ from typing import Any
 
 from r1ray.conversation import handmade
 from r1ray.conversation.chat_renderer import ChatRenderer, ConversationSettings
+from r1ray.conversation.handmade import HandmadeRenderer
 from r1ray.conversation.plain import PlainRenderer, refuse_tools
-from r1ray.conversation.probes import CALL, CALLING, NAME, RESULT, TOLD, TOOL, USER, shared
+from r1ray.conversation.probes import CALLING, NAME, RESULT, TOLD, TOOL, USER, shared
 from r1ray.conversation.template import ChatTemplate
 from r1ray.conversation.template_renderer import TemplateRenderer
 from r1ray.errors import UserError
@@ -30,8 +31,10 @@ KEEPS_REASONING = {
 
 def make_renderer(tokenizer: Any, *, settings: ConversationSettings) -> ChatRenderer:
     """Return the renderer of a model's conversations, and say which it is. Raises UserError where there is none."""
-    if settings.template != "chat":
-        return PlainRenderer(tokenizer, settings)
+    return PlainRenderer(tokenizer, settings) if settings.template != "chat" else _of_chat(tokenizer, settings)
+
+
+def _of_chat(tokenizer: Any, settings: ConversationSettings) -> TemplateRenderer | HandmadeRenderer:
     if not tokenizer.chat_template:
         raise UserError(
             f"model={settings.model}: its tokenizer has no chat template; needs a chat model, or "
@@ -50,7 +53,9 @@ def check_template(tokenizer: Any, tools: Sequence[ToolSchema], *, settings: Con
     """Raise UserError where a model cannot be used in an environment: it has no renderer, or none for tools."""
     if settings.template != "chat":
         refuse_tools(tools, settings)
-    renderer = make_renderer(tokenizer, settings=settings)
+        PlainRenderer(tokenizer, settings)
+        return
+    renderer = _of_chat(tokenizer, settings)
     if not tools:
         return
     template = ChatTemplate(tokenizer, settings.template_arguments)
@@ -62,14 +67,16 @@ def check_template(tokenizer: Any, tools: Sequence[ToolSchema], *, settings: Con
         )
 
 
-def _chosen(tokenizer: Any, template: ChatTemplate, settings: ConversationSettings) -> ChatRenderer:
+def _chosen(
+    tokenizer: Any, template: ChatTemplate, settings: ConversationSettings
+) -> TemplateRenderer | HandmadeRenderer:
     own = TemplateRenderer(tokenizer, template, settings)
     if own.reads_calls and not own.branches():
         return own
-    fitting: list[ChatRenderer] = []
-    if handmade.is_installed():
-        fitting = [*handmade.matches(tokenizer, template, settings, handmade.names())]
-    chosen = min([*fitting, own], key=lambda each: (each.name == "template", len(each.branches())))
+    among = handmade.names() if handmade.is_installed() else []
+    fitting = handmade.matches(tokenizer, template, settings, among)
+    best = min(fitting, key=lambda each: len(each.branches()), default=None)
+    chosen = own if best is None else best
     if begins := chosen.branches():
         logger.warning(
             f"environment.renderer={chosen.name}: the chat template of {settings.model} rewrites earlier turns: "
@@ -88,14 +95,14 @@ def _not_installed() -> str:
     return "" if handmade.is_installed() else f"; renderers written by hand were not tried: {handmade.EXTRA}"
 
 
-def _named(tokenizer: Any, template: ChatTemplate, settings: ConversationSettings) -> ChatRenderer:
+def _named(tokenizer: Any, template: ChatTemplate, settings: ConversationSettings) -> HandmadeRenderer:
     name = settings.renderer
     if not handmade.is_installed():
         raise UserError(f"environment.renderer={name}: needs a package that is not installed: {handmade.EXTRA}.")
     if name not in handmade.names():
         raise UserError(f"environment.renderer={name}: needs auto, template or one of {', '.join(handmade.names())}.")
     try:
-        made = handmade.HandmadeRenderer(name, tokenizer, template, settings)
+        made = HandmadeRenderer(name, tokenizer, template, settings)
     except Exception as error:  # the package's own kinds: a token is missing, an argument is unknown
         raise UserError(
             f"environment.renderer={name}: it does not fit model={settings.model}: {error!s:.300}"
@@ -117,14 +124,16 @@ def _keeping(tokenizer: Any, settings: ConversationSettings) -> ConversationSett
     return replace(settings, template_arguments=added | dict(settings.template_arguments))
 
 
-def _tool_problem(template: ChatTemplate, renderer: ChatRenderer, tools: Sequence[ToolSchema]) -> str:
+def _tool_problem(
+    template: ChatTemplate, renderer: TemplateRenderer | HandmadeRenderer, tools: Sequence[ToolSchema]
+) -> str:
     """Return why a template cannot be used with tools; empty where it can."""
     try:
-        shown = template.text([USER], tools, opens=True)
+        without, shown = template.text([USER], opens=True), template.text([USER], tools, opens=True)
     except Exception as error:  # a chat template is a program of the model's maker
         return f"its program fails where tools are given: {error!s:.200}"
-    names = [str(each["function"]["name"]) for each in tools]
-    if dropped := [name for name in names if template.harmless(name) not in shown]:
+    names = [template.harmless(str(each["function"]["name"])) for each in tools]
+    if dropped := [name for name in names if shown.count(name) <= without.count(name)]:
         return f"it drops tools in silence: {', '.join(dropped):.120} is not in the prompt"
     try:
         told = template.text([USER, CALLING, TOLD], [TOOL], opens=True)
@@ -135,7 +144,6 @@ def _tool_problem(template: ChatTemplate, renderer: ChatRenderer, tools: Sequenc
     before, whole = template.text([USER], [TOOL], opens=True), template.text([USER, CALLING], [TOOL])
     if NAME not in (turn := whole[shared(before, whole) :]):
         return "it drops the calls of earlier turns"
-    calls = renderer.parse(template.encode(turn), [TOOL]).calls
-    if [(each.name, each.arguments, each.problem) for each in calls] != [(NAME, CALL.arguments, "")]:
+    if not renderer.reads_calls:
         return f"the form of its calls is unknown: {turn.strip()[:120]!r}"
     return ""

@@ -67,9 +67,6 @@ class PlainRenderer:
     def decode(self, ids: Sequence[int]) -> str:
         return str(self._tokenizer.decode(list(ids), skip_special_tokens=False))
 
-    def branches(self) -> list[str]:
-        return []
-
     def _asked(self, message: Message) -> str:
         content = self._harmless(message.content)
         return f"\nUser: {content}\nAssistant:" if self._settings.template == "r1_zero" else f"\n{content}\n"

@@ -85,6 +85,7 @@ class TemplateRenderer:
         return self._calls is not None
 
     def branches(self) -> list[str]:
+        """Return what begins a branch where it follows a turn with reasoning, in words; empty where nothing does."""
         tried = [each for each in FOLLOWED if self.reads_calls or not each[1]]
         return [what for what, tools, turn, new in tried if self._after([USER], tools, turn, [new]) is None]
 

@@ -8,7 +8,6 @@ A plain class, as :class:`r1ray.rollout.vllm_engine.VLLMEngine` is; its weights 
 from __future__ import annotations
 
 import asyncio
-import re
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
@@ -20,6 +19,7 @@ from vllm.v1.engine.exceptions import EngineDeadError
 
 from r1ray.config import RolloutConfig
 from r1ray.config.specs import EngineShardSpec, EngineSpec, JudgeSpec
+from r1ray.conversation.harmless import Harmless
 from r1ray.data.replies import Said, ask_until_valid
 from r1ray.errors import EngineLost, InfrastructureError
 from r1ray.rollout.vllm_engine import (
@@ -64,8 +64,7 @@ class VLLMJudge:
         with explained(f"judge.model={spec.model}"):
             self._llm = start_llm(engine_args(*_as_engine(config, spec), part))
         self._tokenizer = self._llm.get_tokenizer()
-        added = self._tokenizer.added_tokens_decoder.values()
-        self._special = re.compile("|".join(re.escape(token.content) for token in added if token.special) or "(?!)")
+        self._harmless = Harmless(self._tokenizer)
         self._config, self._spec = config, spec
         self._allocated: asyncio.Task[None] | None = None
 
@@ -97,7 +96,7 @@ class VLLMJudge:
     def _prompt_ids(self, prompt: str) -> list[int]:
         """The prompt as one message of the user. A judged text that spells a special token (the end of a turn) is not
         to become one."""
-        prompt = self._special.sub(lambda found: f"{found[0][0]} {found[0][1:]}", prompt)
+        prompt = self._harmless(prompt)
         has_template = bool(self._tokenizer.chat_template)
         if has_template:
             messages = [{"role": "user", "content": prompt}]

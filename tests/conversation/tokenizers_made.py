@@ -1,16 +1,20 @@
-"""Tokenizers made on the spot: bytes, a few merges, and the special tokens that a chat template spells."""
+"""Chat templates, and tokenizers made on the spot: bytes, a few merges, and the tokens that templates spell."""
 
 from __future__ import annotations
 
+import importlib.util
 import re
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 from tokenizers import AddedToken, Tokenizer, decoders, pre_tokenizers
 from tokenizers.models import BPE
 from transformers import PreTrainedTokenizerFast
 
-QWEN3 = """\
+from r1ray.turns import ToolSchema
+
+QWEN = """\
 {%- if tools %}{{- '<|im_start|>system\\n' }}{%- for tool in tools %}{{- tool | tojson + '\\n' }}{%- endfor %}
 {{- '<|im_end|>\\n' }}{%- endif %}
 {%- for message in messages %}
@@ -30,14 +34,55 @@ QWEN3 = """\
     {%- endif %}
 {%- endfor %}
 {%- if add_generation_prompt %}{{- '<|im_start|>assistant\\n' }}{%- endif %}"""
-"""An append-only template of Qwen's kind, with tools and reasoning."""
-SPECIAL = ("<|im_end|>", "<|im_start|>", "<|endoftext|>")
-ADDED = ("<think>", "</think>", "<tool_call>", "</tool_call>", "<tool_response>", "</tool_response>")
+"""Append-only, of Qwen's kind, with tools and reasoning."""
+FORGETFUL = QWEN.replace("if message.reasoning_content", "if message.reasoning_content and loop.last")
+"""Drops the reasoning of all turns but the last."""
+SMOLLM2 = """\
+{% for message in messages %}{% if loop.first and messages[0]['role'] != 'system' %}{{ '<|im_start|>system
+You are a helpful AI assistant named SmolLM, trained by Hugging Face<|im_end|>
+' }}{% endif %}{{'<|im_start|>' + message['role'] + '
+' + message['content'] + '<|im_end|>' + '
+'}}{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant
+' }}{% endif %}"""
+"""SmolLM2's own, which drops tools."""
+QWENS = ("<|im_end|>", "<|im_start|>", "<|endoftext|>")
+OTHERS = (
+    *("<bos>", "<eos>", "<s>", "</s>", "<sop>", "[gMASK]", "<start_of_turn>", "<end_of_turn>", "<end_of_utterance>"),
+    *(
+        "<|begin_of_text|>",
+        "<|end_of_text|>",
+        "<|eom_id|>",
+        "<|constrain|>",
+        "<\uff5cbegin\u2581of\u2581sentence\uff5c>",
+    ),
+    *("<|image>", "<image|>", "<|audio>", "<audio|>", "<|video>", "<|im_end|>", "<|im_start|>"),
+)
+"""Special tokens of models whose templates do not spell them like others."""
+ADDED = tuple(
+    f"<{slash}{name}>"
+    for name in ("think", "tool_call", "tool_response", "arg_key", "arg_value")
+    for slash in ("", "/")
+)
+CALCULATOR: ToolSchema = {
+    "type": "function",
+    "function": {
+        "name": "calculator",
+        "description": "Compute.",
+        "parameters": {
+            "type": "object",
+            "properties": {
+                "expression": {"type": "string", "description": "A sum."},
+                "digits": {"type": "integer", "description": "After the point."},
+            },
+            "required": ["expression"],
+        },
+    },
+}
 
 
 @cache
 def made_tokenizer(
-    template: str | None = QWEN3, *, special: tuple[str, ...] = SPECIAL, added: tuple[str, ...] = ADDED
+    template: str | None = QWEN, *, special: tuple[str, ...] = QWENS, added: tuple[str, ...] = ADDED
 ) -> Any:
     """Return a tokenizer whose first special token is its end of sequence."""
     vocabulary = {letter: number for number, letter in enumerate(sorted(pre_tokenizers.ByteLevel.alphabet()))}
@@ -53,6 +98,22 @@ def made_tokenizer(
     return tokenizer
 
 
-def marks_in(template: str) -> tuple[str, ...]:
-    """Return what a template's source spells that looks like a token of its model."""
-    return tuple(dict.fromkeys(re.findall(r"<\|?[\w:\uff5c\u2581/]+\|?>|\[/?[A-Z_]+\]", template)))
+@cache
+def published_templates() -> dict[str, str]:
+    """Return the chat templates in the wheel of trl, without its variants for training; none where it is missing."""
+    spec = importlib.util.find_spec("trl")
+    folders = [Path(each) / "chat_templates" for each in (spec.submodule_search_locations or [])] if spec else []
+    paths = [path for folder in folders for path in sorted(folder.glob("*.jinja"))]
+    return {path.stem: path.read_text() for path in paths if not path.stem.endswith("_training")}
+
+
+@cache
+def published_tokenizer(name: str) -> Any:
+    """Return a tokenizer with one of these templates, which has the special tokens of all of them."""
+    spelt = re.findall(
+        r"<\|?[\w/]+\|>|<\|[\w/]+\|?>|<\uff5c[\w\u2581]+\uff5c>", " ".join(published_templates().values())
+    )
+    special = tuple(dict.fromkeys(["<|endoftext|>", *sorted(spelt), *OTHERS]))
+    tokenizer = made_tokenizer(published_templates()[name], special=special)
+    tokenizer.bos_token = "<bos>"
+    return tokenizer
