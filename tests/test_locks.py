@@ -25,6 +25,8 @@ NEEDED_BY_GGUF = {"numpy", "pyyaml", "requests", "tqdm"}
 NEEDED_BY_REASONING_GYM = {"matplotlib", "numpy", "pyyaml", "rich", "six", "sympy"}
 """Of the packages in its lock, by their metadata."""
 
+NEEDED_BY_RENDERERS = {"jinja2", "numpy", "openai", "oss-harmony", "pydantic", "tiktoken"}
+"""Of the packages in its lock, by their metadata; oss-harmony brings the module of openai-harmony, which they name."""
 NEEDED_BY_TENSORBOARD = {"grpcio", "numpy", "packaging", "pillow", "protobuf", "setuptools"}
 """Of tensorboard 2.21.0, by its metadata, but for tensorboard-data-server."""
 CHANGED_BY_TRACKERS = {"trackio": {"pillow"}, "mlflow": {"cachetools"}}
@@ -85,7 +87,9 @@ def asked(stack: str) -> list[Requirement]:
     return [Requirement(text) for text in (*project["dependencies"], *extras[stack], *extras["dev"])]
 
 
-@pytest.mark.parametrize("stack", [*STACKS, "smollm2", "reasoning-gym", "browser", "tensorboard"])
+@pytest.mark.parametrize(
+    "stack", [*STACKS, "smollm2", "reasoning-gym", "renderers", "templates", "browser", "tensorboard"]
+)
 def test_a_lock_pins_every_package_once(stack: str) -> None:
     assert [line for line in lines(stack) if not re.fullmatch(r"[A-Za-z0-9._-]+==[0-9][\w.+]*", line)] == []
     assert len(lock(stack)) == len(lines(stack))
@@ -124,6 +128,15 @@ def test_the_lock_of_reasoning_gym_goes_with_both_stacks_and_they_have_the_rest_
     for stack in STACKS:
         assert lock(stack).keys() >= NEEDED_BY_REASONING_GYM
         assert {name for name in locked.keys() & lock(stack).keys() if locked[name] != lock(stack)[name]} == set()
+
+
+def test_the_lock_of_renderers_goes_with_both_stacks_and_they_have_the_rest_of_what_it_needs() -> None:
+    locked = lock("renderers")
+    (extra,) = extras()["renderers"]
+    assert Requirement(extra).specifier.contains(locked[Requirement(extra).name])
+    for stack in STACKS:
+        assert lock(stack).keys() >= NEEDED_BY_RENDERERS
+        assert not (locked.keys() | lock("templates").keys()) & lock(stack).keys()
 
 
 def test_the_lock_of_tensorboard_goes_with_both_stacks_and_they_have_the_rest_of_what_it_needs() -> None:

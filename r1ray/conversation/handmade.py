@@ -19,7 +19,7 @@ from r1ray.errors import UserError
 from r1ray.turns import Action, Message, ToolCall, ToolSchema
 
 logger = logging.getLogger(__name__)
-EXTRA = "pip install 'r1ray[renderers]'"
+EXTRA = "pip install --no-deps -r launch/requirements-renderers.txt (or the extra: pip install 'r1ray[renderers]')"
 PROBLEMS = {
     "invalid_json": "it is no valid JSON",
     "unclosed_block": "it is not closed",

@@ -98,7 +98,7 @@ def _not_installed() -> str:
 def _named(tokenizer: Any, template: ChatTemplate, settings: ConversationSettings) -> HandmadeRenderer:
     name = settings.renderer
     if not handmade.is_installed():
-        raise UserError(f"environment.renderer={name}: needs a package that is not installed: {handmade.EXTRA}.")
+        raise UserError(f"environment.renderer={name}: needs the package renderers: {handmade.EXTRA}.")
     if name not in handmade.names():
         raise UserError(f"environment.renderer={name}: needs auto, template or one of {', '.join(handmade.names())}.")
     try:

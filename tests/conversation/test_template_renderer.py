@@ -3,17 +3,9 @@
 from __future__ import annotations
 
 from r1ray.conversation import ChatRenderer, ConversationSettings, make_renderer
-from r1ray.turns import Message, ToolSchema
-from tests.conversation.tokenizers_made import made_tokenizer
+from r1ray.turns import Message
+from tests.conversation.tokenizers_made import CALCULATOR, made_tokenizer
 
-CALCULATOR: ToolSchema = {
-    "type": "function",
-    "function": {
-        "name": "calculator",
-        "description": "Compute.",
-        "parameters": {"type": "object", "properties": {"expression": {"type": "string"}}},
-    },
-}
 ASKED = [Message("user", "What is 2 + 2?")]
 CALL = '<tool_call>\n{"name":"calculator", "arguments": {"expression": "2+2"}}\n</tool_call>'
 TOLD = [Message("tool", "4", tool="calculator")]
