@@ -204,7 +204,8 @@ class Environment(Protocol):
 class Tool(Protocol):
     """What a policy may call in a turn."""
 
-    schema: ToolSchema
+    @property
+    def schema(self) -> ToolSchema: ...
 
     async def call(self, arguments: Mapping[str, Any]) -> str | ToolResult:
         """Return what the policy is told. Raises ToolFailed, with a sentence for it."""

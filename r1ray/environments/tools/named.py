@@ -1,0 +1,112 @@
+"""Tools by name: those that ship, and the user's own.
+
+"calculator", "my_tools:weather", {name: search, corpus: docs.jsonl} --make_tools--> tools, for each trajectory
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol, TypeAlias, cast, runtime_checkable
+
+from r1ray.environments.tools.function_tool import FunctionTool
+from r1ray.environments.tools.toolbox import name_of
+from r1ray.errors import R1RayError, UserError
+from r1ray.interfaces import Tool
+from r1ray.reward.own_function import load_function
+
+SHIPPED = {
+    "calculator": "r1ray.environments.tools.calculator:calculator",
+    "mcp": "r1ray.environments.tools.mcp_tools:McpTools",
+    "search": "r1ray.environments.tools.search:Search",
+}
+Entry: TypeAlias = str | Mapping[str, Any]
+"""A name, or ``package.module:thing``; with options an object that has it as ``name``."""
+
+
+@runtime_checkable
+class ToolSet(Protocol):
+    """What stands for several tools, which are known once it is open."""
+
+    async def open(self) -> Sequence[Tool]:
+        """Return the tools. Raises UserError, InfrastructureError."""
+        ...
+
+    async def close(self) -> None: ...
+
+
+def make_tools(entries: Sequence[Entry], *, context: Any = None) -> list[Tool | ToolSet]:
+    """Return the tools of one trajectory. Raises UserError for what is no tool, and for two of one name.
+
+    Args:
+        context: what classes get whose ``__init__`` takes one.
+    """
+    if isinstance(entries, str | Mapping) or not isinstance(entries, Sequence) or not entries:
+        raise UserError(f"tools={entries!r}: needs a list of tools, such as [calculator, my_tools:weather].")
+    made = [_made(entry, context) for entry in entries]
+    check_names([tool for tool in made if not isinstance(tool, ToolSet)])
+    return made
+
+
+def check_names(tools: Sequence[Tool]) -> None:
+    """Raise UserError if two tools have one name."""
+    names = [name_of(tool) for tool in tools]
+    if twice := [name for name in names if names.count(name) > 1]:
+        raise UserError(f"tools: two are called {twice[0]}; needs one of each name.")
+
+
+def _made(entry: Entry, context: Any) -> Tool | ToolSet:
+    named = {"name": entry} if isinstance(entry, str) else entry
+    name = named.get("name") if isinstance(named, Mapping) else None
+    if not isinstance(name, str):
+        raise UserError(f"tools: found {entry!r}; needs a name, or an object such as {{name: search, corpus: PATH}}.")
+    if ":" not in name and name not in SHIPPED:
+        raise UserError(
+            f"tools: found {name!r}; needs one of {', '.join(SHIPPED)}, or package.module:function of your own."
+        )
+    thing: Any = load_function("tools", SHIPPED.get(name, name))
+    options = {key: value for key, value in named.items() if key != "name"}
+    if inspect.isclass(thing):
+        return _of_class(thing, name, options, context)
+    if options:
+        raise UserError(f"tools: {name} takes no options, and has {', '.join(options)}.")
+    return _of_function(thing)
+
+
+@functools.cache
+def _of_function(function: Callable[..., Any]) -> FunctionTool:
+    """Return the same tool each time: making a schema takes milliseconds, and each trajectory asks for it."""
+    return FunctionTool(function)
+
+
+def _of_class(kind: Callable[..., Any], name: str, options: Mapping[str, Any], context: Any) -> Tool | ToolSet:
+    signature = inspect.signature(kind)
+    given = {**options, "context": context} if "context" in signature.parameters else options
+    try:
+        signature.bind(**given)
+    except TypeError as error:
+        raise UserError(f"tools: {name} takes {signature}: {error}.") from error
+    try:
+        tool: Any = kind(**given)
+    except R1RayError:
+        raise
+    except Exception as error:  # the user's own code, which may do anything
+        raise UserError(f"tools: {name} cannot be made: {type(error).__name__}: {error}.") from error
+    if not isinstance(tool, ToolSet):
+        _check_tool(tool, name)
+    return cast("Tool | ToolSet", tool)
+
+
+def _check_tool(tool: Any, name: str) -> None:
+    """Raise UserError for an object that is no tool."""
+    try:
+        function = tool.schema["function"]
+        is_tool = isinstance(function["name"], str) and isinstance(function["parameters"], Mapping)
+    except (AttributeError, KeyError, TypeError):
+        is_tool = False
+    if not is_tool or not inspect.iscoroutinefunction(getattr(tool, "call", None)):
+        raise UserError(
+            f"tools: {name} is no tool: needs a function, or a class with async call(self, arguments) and schema = "
+            '{"type": "function", "function": {"name", "description", "parameters"}}.'
+        )

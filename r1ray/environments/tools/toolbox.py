@@ -1,0 +1,131 @@
+"""Serve the calls of a turn, all at once: each is answered, whatever becomes of it.
+
+calls --+--> tool --> result ----------------------+--> messages, rewards, errors
+        +--> malformed, unknown, wrong, late ------+
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import traceback
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from r1ray.environments.tools.results import result_of
+from r1ray.errors import InfrastructureError, ToolFailed, first_of
+from r1ray.interfaces import Tool
+from r1ray.runtime.own_code import Raised, guarded
+from r1ray.turns import Message, ToolCall, ToolResult, ToolSchema
+
+logger = logging.getLogger(__name__)
+
+MAX_CALLS = 64
+"""Calls of one turn that are served."""
+MAX_REASON = 500
+_said: set[tuple[str, str]] = set()
+"""Failures of tools that were logged: one of a kind is enough."""
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """What became of the calls of a turn."""
+
+    messages: tuple[Message, ...]
+    """One for each call, in their order."""
+    rewards: Mapping[str, float] = field(default_factory=dict)
+    """Parts that tools gave, added up over the calls."""
+    num_errors: int = 0
+
+
+class Toolbox:
+    """The tools of one trajectory, by their names."""
+
+    def __init__(self, tools: Sequence[Tool], *, call_timeout_s: float, max_result_chars: int) -> None:
+        self._tools = {name_of(tool): tool for tool in tools}
+        assert len(self._tools) == len(tools), "names are checked before"
+        self._call_timeout_s, self._max_result_chars = call_timeout_s, max_result_chars
+
+    @property
+    def schemas(self) -> tuple[ToolSchema, ...]:
+        """What the policy is offered."""
+        return tuple(tool.schema for tool in self._tools.values())
+
+    async def serve(self, calls: Sequence[ToolCall]) -> Served:
+        """Answer the calls of a turn. Raises InfrastructureError where a machine or a service failed."""
+        try:
+            async with asyncio.TaskGroup() as group:
+                tasks = [group.create_task(self._answer(call, index)) for index, call in enumerate(calls)]
+        except BaseExceptionGroup as errors:
+            raise first_of(errors) from errors
+        answers = [task.result() for task in tasks]
+        rewards: dict[str, float] = {}
+        for part, value in (item for result, _ in answers for item in result.rewards.items()):
+            rewards[part] = rewards.get(part, 0.0) + value
+        messages = (
+            Message("tool", result.content, tool=call.name, call_id=call.id)
+            for call, (result, _) in zip(calls, answers, strict=True)
+        )
+        return Served(tuple(messages), rewards, sum(is_error for _, is_error in answers))
+
+    async def _answer(self, call: ToolCall, index: int) -> tuple[ToolResult, bool]:
+        """Return the result of a call, and whether it is an error."""
+        try:
+            if index >= MAX_CALLS:
+                raise ToolFailed(f"{MAX_CALLS} calls of a turn are served, and this is one more")
+            return result_of(await self._call(call), max_chars=self._max_result_chars), False
+        except ToolFailed as error:
+            return result_of(f"Error: {error}", max_chars=self._max_result_chars), True
+
+    async def _call(self, call: ToolCall) -> object:
+        """Return what the tool returned. Raises ToolFailed with a sentence for the policy, and InfrastructureError."""
+        if call.problem:
+            raise ToolFailed(call.problem)
+        tool = self._tools.get(call.name)
+        if tool is None:
+            known = ", ".join(self._tools) or "none"
+            raise ToolFailed(f"there is no tool {call.name[:100]!r}. The tools are: {known}.")
+        task = asyncio.ensure_future(guarded(tool.call(call.arguments)))
+        try:
+            done, _ = await asyncio.wait([task], timeout=self._call_timeout_s)
+        finally:
+            task.cancel()  # one that swallows it is left behind
+        if not done:
+            raise ToolFailed(f"{call.name} gave no answer within {self._call_timeout_s:g} s")
+        return _outcome(call.name, task)
+
+
+def name_of(tool: Tool) -> str:
+    """Return the name of a tool."""
+    return str(tool.schema["function"]["name"])
+
+
+def _outcome(name: str, task: asyncio.Future[object]) -> object:
+    try:
+        return task.result()
+    except Raised as raised:
+        error = raised.error
+        while isinstance(error, Raised):  # out of a thread, through a task
+            error = error.error
+    if isinstance(error, ToolFailed | InfrastructureError):
+        raise error
+    _say_once(name, error)
+    raise ToolFailed(f"{name} failed: {type(error).__name__}: {str(error)[:MAX_REASON]}") from error
+
+
+def _say_once(name: str, error: BaseException) -> None:
+    kind = type(error).__name__
+    if (name, kind) not in _said:
+        _said.add((name, kind))
+        shown = "".join(traceback.format_exception(error))
+        logger.warning(f"the tool {name} failed; the policy is told, and that happens again in silence:\n{shown}")
+
+
+async def close_all(closes: Sequence[Callable[[], object]]) -> None:
+    """Close what has to be closed, each whatever becomes of the others."""
+    for close in closes:
+        with contextlib.suppress(Exception):
+            outcome = close()
+            if asyncio.iscoroutine(outcome):
+                await outcome
