@@ -12,7 +12,7 @@ from typing import Any
 
 from r1ray.environments.tools.named import Entry, ToolSet, check_names, make_tools
 from r1ray.environments.tools.toolbox import Toolbox, close_all
-from r1ray.errors import UserError
+from r1ray.errors import InfrastructureError, UserError
 from r1ray.interfaces import Tool
 from r1ray.turns import Action, Done, Message, Observation
 from r1ray.types import Prompt
@@ -56,9 +56,11 @@ class ToolEnvironment:
         self._num_served = self._num_errors = 0
 
     async def check(self) -> None:
-        """Open the tools and close them again. Raises UserError, and InfrastructureError, where one cannot be had."""
+        """Open the tools and close them again. Raises UserError where one cannot be had."""
         try:
             await self._open()
+        except InfrastructureError as error:
+            raise UserError(str(error)) from error
         finally:
             await self.close()
 

@@ -90,8 +90,7 @@ def _property(
 ) -> dict[str, Any]:
     """Return the JSON schema of a parameter: in one piece, since templates follow no references."""
     try:
-        made = adapter.json_schema()
-        schema: dict[str, Any] = _plain(made, definitions=made.get("$defs", {}))
+        schema = in_one_piece(adapter.json_schema())
     except (PydanticUserError, RecursionError) as error:
         raise _no_schema(tool, parameter, error) from error
     if description:
@@ -118,6 +117,13 @@ def _no_schema(tool: str, parameter: inspect.Parameter, error: BaseException) ->
         f"tool {tool}, parameter {parameter.name}: no JSON schema can be made of its type {parameter.annotation}: "
         f"{reason} Needs int, float, str, bool, list, dict, Literal, Optional, or a dataclass of these."
     )
+
+
+def in_one_piece(schema: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a schema without titles and references, which templates do not follow. Raises RecursionError where it
+    holds itself, KeyError where it refers to what it does not have."""
+    plain: dict[str, Any] = _plain(dict(schema), definitions=schema.get("$defs", {}))
+    return plain
 
 
 def _plain(schema: Any, *, definitions: Mapping[str, Any]) -> Any:

@@ -1,0 +1,144 @@
+"""The tools of an MCP server, as tools of a world.
+
+A session a trajectory, since servers may keep something between calls; ``shared`` has one for all trajectories of a
+process, for servers that keep nothing and are slow to start.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from mcp_types import (
+    AudioContent,
+    CallToolResult,
+    EmbeddedResource,
+    ImageContent,
+    ResourceLink,
+    TextContent,
+    TextResourceContents,
+)
+from mcp_types import Tool as Listed
+
+from r1ray.environments.tools.json_schema import JsonSchema
+from r1ray.environments.tools.mcp_session import Address, McpSession, SharedSession
+from r1ray.environments.tools.results import text_of
+from r1ray.environments.tools.schema import in_one_piece
+from r1ray.errors import ToolFailed, UserError
+from r1ray.interfaces import Tool
+from r1ray.turns import ToolSchema
+
+START_TIMEOUT_S = 30.0
+
+
+class McpTools:
+    """What a server offers."""
+
+    def __init__(
+        self,
+        *,
+        command: Sequence[str] = (),
+        url: str = "",
+        env: Mapping[str, str] | None = None,
+        cwd: str | None = None,
+        only: Sequence[str] = (),
+        shared: bool = False,
+        start_timeout_s: float = START_TIMEOUT_S,
+        context: Any = None,
+    ) -> None:
+        """Raises UserError.
+
+        Args:
+            command: starts the server, which speaks over its standard input and output: ``[python, server.py]``.
+            url: of a server that runs, in the place of the command: ``http://host:8000/mcp``.
+            env: variables of the command's environment; of this process's own it gets a few alone.
+            only: names of the tools that are offered; empty: all.
+            shared: one session for all trajectories of a process.
+        """
+        if bool(command) == bool(url):
+            raise UserError(f"mcp: has command={list(command)!r} and url={url!r}; needs one of them.")
+        if isinstance(command, str) or not all(isinstance(word, str) and word for word in command):
+            raise UserError(f"mcp: command={command!r}: needs a list of words, such as [python, server.py].")
+        if not start_timeout_s > 0:
+            raise UserError(f"mcp: start_timeout_s={start_timeout_s}: needs seconds above 0.")
+        self._address = Address(tuple(command), url, {name: str(value) for name, value in (env or {}).items()}, cwd)
+        self._only, self._start_timeout_s = tuple(only), start_timeout_s
+        self._is_shared, self._context = shared and context is not None, context
+        self._session: McpSession | None = None
+
+    async def open(self) -> list[Tool]:
+        """Start the server, and return its tools. Raises UserError for tools that it does not have or whose schema is
+        none, InfrastructureError where it does not start."""
+        self._session = session = await self._begun()
+        listed = {tool.name: tool for tool in session.tools}
+        if missing := [name for name in self._only if name not in listed]:
+            raise UserError(
+                f"mcp: only={list(self._only)}: {self._address} has no {missing[0]}, but {', '.join(listed)}."
+            )
+        if not listed:
+            raise UserError(f"mcp: {self._address} offers no tools.")
+        return [McpTool(session, listed[name]) for name in self._only or listed]
+
+    async def close(self) -> None:
+        """End the session, or leave it to the other trajectories."""
+        session, self._session = self._session, None
+        if session is not None:
+            await (self._shared().give_back(session) if self._is_shared else session.close())
+
+    async def _begun(self) -> McpSession:
+        if self._is_shared:
+            return await self._shared().lease(timeout_s=self._start_timeout_s)
+        return await McpSession.start(self._address, timeout_s=self._start_timeout_s)
+
+    def _shared(self) -> SharedSession:
+        shared: SharedSession = self._context.shared(str(self._address), lambda: SharedSession(self._address))
+        return shared
+
+
+class McpTool:
+    """A tool of a server."""
+
+    def __init__(self, session: McpSession, listed: Listed) -> None:
+        """Raises UserError where its schema is none."""
+        try:
+            parameters = in_one_piece(listed.input_schema)
+            self._check = JsonSchema(parameters)
+        except (KeyError, RecursionError, ValueError) as error:
+            raise UserError(
+                f"mcp: the schema of the tool {listed.name} of {session.address} is none: {error}."
+            ) from error
+        function = {"name": listed.name, "description": listed.description or "", "parameters": parameters}
+        self.schema: ToolSchema = {"type": "function", "function": function}
+        self._session, self._name = session, listed.name
+
+    async def call(self, arguments: Mapping[str, Any]) -> str:
+        """Return the text of the answer. Raises ToolFailed where the server says that the call is none, and
+        InfrastructureError where it is gone."""
+        if problem := self._check.problem(dict(arguments)):
+            raise ToolFailed(f"wrong arguments for {self._name}: {problem}")
+        result = await self._session.call(self._name, arguments)
+        text = text_of_result(result)
+        if result.is_error:
+            raise ToolFailed(text or f"{self._name} failed and does not say why")
+        return text
+
+
+def text_of_result(result: CallToolResult) -> str:
+    """Return an answer as text: what is none is named."""
+    if not result.content and result.structured_content is not None:
+        return text_of(result.structured_content)
+    return "\n".join(map(_text_of_block, result.content))
+
+
+def _text_of_block(block: Any) -> str:
+    match block:
+        case TextContent():
+            return block.text
+        case EmbeddedResource(resource=TextResourceContents(text=text)):
+            return text
+        case ResourceLink():
+            return f"[{block.name}: {block.uri}]"
+        case ImageContent() | AudioContent():
+            return f"[{block.mime_type}, {len(base64.b64decode(block.data, validate=False))} bytes, is not shown]"
+    return f"[{getattr(block, 'type', type(block).__name__)}, is not shown]"
