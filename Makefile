@@ -17,7 +17,7 @@ r1-quickstart: $(VENV)/.ready  ## the whole R1 recipe on a small model, and what
 smollm2: $(VENV)/.smollm2  ## a pretrained chat model of 135 million parameters learns arithmetic, in a quarter of an hour (SEED=0)
 	$(BIN)/r1ray run experiment=smollm2 seed=$(SEED)
 
-test: $(VENV)/.ready $(VENV)/.reasoning-gym $(VENV)/.renderers $(VENV)/.browser $(VENV)/.tensorboard lint types  ## lint, types, unit tests, and a short run of the real loop on the real parts
+test: $(VENV)/.ready $(VENV)/.reasoning-gym $(VENV)/.renderers $(VENV)/.search $(VENV)/.browser $(VENV)/.tensorboard lint types  ## lint, types, unit tests, and a short run of the real loop on the real parts
 	$(BIN)/python -m tests.parts test
 
 test-without-tools: $(VENV)/.ready  ## the tests that use optional tools, with those hidden: they skip, and none fails
@@ -26,7 +26,7 @@ test-without-tools: $(VENV)/.ready  ## the tests that use optional tools, with t
 test-faults: $(VENV)/.tensorboard  ## what kills or damages something, on several machines too (an hour at most)
 	$(BIN)/python -m tests.parts test-faults
 
-test-long: $(VENV)/.smollm2 $(VENV)/.reasoning-gym $(VENV)/.renderers $(VENV)/.browser $(VENV)/.tensorboard  ## the quickstart with seeds 0, 1 and 2, the whole recipe, families of models, a pretrained one, commands of READMEs (80 minutes at most)
+test-long: $(VENV)/.smollm2 $(VENV)/.reasoning-gym $(VENV)/.renderers $(VENV)/.search $(VENV)/.browser $(VENV)/.tensorboard  ## the quickstart with seeds 0, 1 and 2, the whole recipe, families of models, a pretrained one, commands of READMEs (80 minutes at most)
 	$(BIN)/python -m tests.parts test-long
 
 bench: $(VENV)/.ready  ## r1ray beside what it replaces (half an hour at most)
@@ -71,4 +71,8 @@ $(VENV)/.reasoning-gym: $(VENV)/.ready launch/requirements-reasoning-gym.txt
 
 $(VENV)/.renderers: $(VENV)/.ready launch/requirements-renderers.txt launch/requirements-templates.txt
 	$(BIN)/python -m pip --disable-pip-version-check install -qq --no-deps --requirement launch/requirements-renderers.txt --requirement launch/requirements-templates.txt
+	touch $@
+
+$(VENV)/.search: $(VENV)/.ready launch/requirements-search.txt
+	$(BIN)/python -m pip --disable-pip-version-check install -qq --no-deps --requirement launch/requirements-search.txt
 	touch $@

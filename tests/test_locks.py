@@ -88,7 +88,7 @@ def asked(stack: str) -> list[Requirement]:
 
 
 @pytest.mark.parametrize(
-    "stack", [*STACKS, "smollm2", "reasoning-gym", "renderers", "templates", "browser", "tensorboard"]
+    "stack", [*STACKS, "smollm2", "reasoning-gym", "renderers", "templates", "search", "browser", "tensorboard"]
 )
 def test_a_lock_pins_every_package_once(stack: str) -> None:
     assert [line for line in lines(stack) if not re.fullmatch(r"[A-Za-z0-9._-]+==[0-9][\w.+]*", line)] == []
@@ -146,6 +146,15 @@ def test_the_lock_of_tensorboard_goes_with_both_stacks_and_they_have_the_rest_of
     for stack in STACKS:
         assert lock(stack).keys() >= NEEDED_BY_TENSORBOARD
         assert not locked.keys() & lock(stack).keys()
+
+
+def test_the_lock_of_search_is_its_extra_and_needs_nothing_that_the_stacks_lack() -> None:
+    locked = lock("search")
+    (extra,) = extras()["search"]
+    assert locked.keys() == {Requirement(extra).name}
+    assert Requirement(extra).specifier.contains(locked[Requirement(extra).name])
+    for stack in STACKS:
+        assert "numpy" in lock(stack) and not locked.keys() & lock(stack).keys()
 
 
 @pytest.mark.long

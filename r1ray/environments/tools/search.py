@@ -1,0 +1,78 @@
+"""Search in a local corpus, by BM25."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from r1ray.environments.tools.bm25_index import Bm25Index, bm25s, default_folder, index_of
+from r1ray.environments.tools.corpus import Corpus, Passage
+from r1ray.environments.tools.function_tool import FunctionTool
+from r1ray.environments.tools.results import shortened
+from r1ray.errors import UserError
+from r1ray.interfaces import Tool
+from r1ray.runtime.own_code import Raised, in_thread
+
+MAX_QUERY_CHARS = 1000
+
+
+class Search:
+    """A corpus that can be searched: its index is built, or loaded, when it is opened."""
+
+    def __init__(
+        self,
+        *,
+        corpus: str,
+        text_column: str = "text",
+        title_column: str = "title",
+        num_results: int = 3,
+        max_passage_chars: int = 1500,
+        index: str | None = None,
+    ) -> None:
+        """Raises UserError where there is no corpus, or the library is not there.
+
+        Args:
+            corpus: a file or folder of JSON lines, Parquet or CSV, or a folder of text files.
+            text_column: the column with a passage.
+            title_column: the column with its title, which is searched too; not needed.
+            num_results: passages of an answer, at most.
+            max_passage_chars: longer ones lose their middle.
+            index: a folder for indexes, which processes and runs share. None: ``~/.cache/r1ray/search``.
+        """
+        if num_results < 1 or max_passage_chars < 1:
+            raise UserError(
+                f"search: num_results={num_results}, max_passage_chars={max_passage_chars}: needs 1 or more."
+            )
+        bm25s()
+        self._corpus = Corpus.found(corpus, text_column=text_column, title_column=title_column)
+        self._folder = default_folder() if index is None else Path(index).expanduser()
+        self._num_results, self._max_passage_chars = num_results, max_passage_chars
+
+    async def open(self) -> list[Tool]:
+        """Return the tool. Raises UserError for a corpus that cannot be read."""
+        try:
+            index = await in_thread(self._load, name="index")
+        except Raised as raised:
+            raise raised.error from raised
+        return [FunctionTool(self._function(index))]
+
+    async def close(self) -> None: ...
+
+    def _load(self) -> Bm25Index:
+        return index_of(self._corpus, folder=self._folder)
+
+    def _function(self, index: Bm25Index) -> Callable[[str], str]:
+        def search(query: str) -> str:
+            """Search the documents, and return the passages that have most of the words.
+
+            Args:
+                query: the words to look for
+            """
+            found = index.search(query[:MAX_QUERY_CHARS], k=self._num_results)
+            return "\n\n".join(map(self._shown, found)) or "Nothing was found. Try other words."
+
+        return search
+
+    def _shown(self, passage: Passage) -> str:
+        text = shortened(passage.text, max_chars=self._max_passage_chars)
+        return f"[{passage.title}]\n{text}" if passage.title else text
