@@ -24,7 +24,7 @@ from _pytest.mark import ParameterSet
 
 from r1ray.examples.smollm2 import model as smollm2
 from r1ray.sandbox import languages
-from r1ray.sandbox.pool import bubblewrap_problem
+from r1ray.sandbox.home import bubblewrap_problem
 from r1ray.sandbox.slot import landlock_abi
 
 SYSTEM_PYTHON = "/usr/bin/python3"

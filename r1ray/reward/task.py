@@ -18,8 +18,9 @@ from typing import Any
 from r1ray.checks import ReasoningTask
 from r1ray.config import SandboxConfig
 from r1ray.reward.extract import final_answer
+from r1ray.sandbox.home import find_python
 from r1ray.sandbox.job import Limits, Run
-from r1ray.sandbox.pool import Sandbox, find_python
+from r1ray.sandbox.pool import Sandbox
 from r1ray.types import Score
 
 INSTALL = "pip install --no-deps -r launch/requirements-reasoning-gym.txt"

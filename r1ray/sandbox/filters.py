@@ -10,12 +10,14 @@ import errno
 import os
 import resource
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from r1ray.errors import SandboxUnavailable
 
 PROFILES = ("python", "native", "native-data", "shell", "shell-data")
+SESSIONS = ("python", "session")
+"""Of a slot that holds sessions."""
 """``-data``: for runtimes whose memory is limited by RLIMIT_DATA, which does not count shared mappings."""
 
 _READ_AND_COMPUTE = """
@@ -37,6 +39,9 @@ fork vfork wait4 waitid setpgid setsid fchdir mkdir mkdirat rmdir unlink unlinka
 symlinkat link linkat fchmod creat truncate mknod mknodat fallocate copy_file_range sendfile splice tee fsync
 fdatasync sync_file_range flock
 """
+_FILES = "mkdir mkdirat rmdir unlink unlinkat rename renameat renameat2 copy_file_range sendfile fsync fdatasync chdir"
+"""Of a session, whose folder Landlock keeps. No links, and no change of owners, rights and times: Landlock knows
+nothing of those."""
 _SIGNALS = ["tkill", "tgkill"]
 
 _CLONE_THREAD = 0x00010000
@@ -52,7 +57,7 @@ def filter_of(profile: str, memory_rlimit: str) -> str:
     return f"{profile}-data" if memory_rlimit == "DATA" else profile
 
 
-def compile_filters(*, may_signal: bool, has_landlock: bool) -> dict[str, bytes]:
+def compile_filters(*, may_signal: bool, has_landlock: bool, profiles: Sequence[str] = PROFILES) -> dict[str, bytes]:
     """The BPF program of each profile.
 
     Args:
@@ -65,13 +70,15 @@ def compile_filters(*, may_signal: bool, has_landlock: bool) -> dict[str, bytes]
         raise SandboxUnavailable(
             f"libseccomp cannot be loaded ({error}): install the Debian package libseccomp2 and pip's pyseccomp."
         ) from error
-    return {profile: _compile(pyseccomp, profile, may_signal, has_landlock) for profile in PROFILES}
+    return {profile: _compile(pyseccomp, profile, may_signal, has_landlock) for profile in profiles}
 
 
 def _allowed(profile: str, may_signal: bool) -> Iterator[str]:
     yield from _READ_AND_COMPUTE.split()
-    if profile != "python":
+    if profile not in SESSIONS:
         yield from _EXEC
+    if profile == "session":
+        yield from _FILES.split()
     if profile.startswith("shell"):
         yield from _PROCESSES_AND_FILES.split()
     if may_signal:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 import subprocess
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,6 +17,7 @@ from r1ray.sandbox.languages import PATH
 
 if TYPE_CHECKING:
     from r1ray.sandbox.pool import Sandbox
+    from r1ray.sandbox.sessions import Sessions
 
 SECRET = "r1ray-canary"
 LIMITS = Limits(cpu_s=5.0, memory_mib=512, output_kib=64)
@@ -94,8 +97,66 @@ echo done
 """
 
 
+SESSION_PROBES = (
+    PYTHON_PROBES.replace("range(3, 6)", "range(4, 7)")
+    + """
+neighbour = @NEIGHBOUR@
+attempt("list a neighbour's files", lambda: os.listdir(neighbour["folder"]))
+attempt("read a neighbour's file", lambda: open(neighbour["folder"] + "/file"))
+attempt("write to a neighbour's file", lambda: open(neighbour["folder"] + "/file", "a"))
+attempt("signal a neighbour", lambda: os.kill(neighbour["pid"], 0))
+attempt("end a neighbour", lambda: os.kill(neighbour["pid"], signal.SIGKILL))
+attempt("wake a neighbour", lambda: os.kill(neighbour["pid"], signal.SIGCONT))
+attempt("read a neighbour's memory", lambda: open(f"/proc/{neighbour['pid']}/mem", "rb"))
+attempt("give a file to others", lambda: os.chmod(os.getcwd(), 0o777))
+attempt("link a file outside", lambda: os.symlink("@CANARY@", "link"))
+print("done")
+"""
+)
+NEIGHBOUR = """
+import os
+try:
+    open("file", "w").close()
+    folder = os.getcwd()
+except OSError:  # sessions have no files here
+    folder = "/nonexistent"
+{"folder": folder, "pid": os.getpid()}
+"""
+
+
 def self_test(sandbox: Sandbox) -> None:
     """Raise SandboxUnavailable where a probe gets out, or a harmless program does not run."""
+    with _outside() as fill:
+        for slot in sandbox.slots:
+            source = _filled(PYTHON_PROBES, fill)
+            _judge("python", slot.run_python({"mode": "program", "source": source}, LIMITS).stdout)
+            shell = Command(
+                argv=("sh", "probes.sh"),
+                profile="shell",
+                files={"probes.sh": _filled(SHELL_PROBES, fill).encode()},
+                environment={"PATH": PATH},
+            )
+            _judge("shell", slot.run_command(shell, LIMITS)[0].stdout)
+
+
+async def session_test(sessions: Sessions) -> None:
+    """As :func:`self_test`, from a session, which has another one for a neighbour."""
+    neighbour, session = await sessions.open(), await sessions.open()
+    try:
+        with _outside() as fill:
+            known = (await sessions.run(neighbour, NEIGHBOUR)).output
+            cell = await sessions.run(session, _filled(SESSION_PROBES, fill | {"@NEIGHBOUR@": known.strip()}))
+            _judge("session", cell.output.encode())
+            if (await sessions.run(neighbour, "os.getpid()")).ended != "done":
+                raise SandboxUnavailable("the sandbox does not hold here: a session ended its neighbour.")
+    finally:
+        await sessions.end(neighbour)
+        await sessions.end(session)
+
+
+@contextlib.contextmanager
+def _outside() -> Iterator[dict[str, str]]:
+    """What is to be reached, by the names that probes have for it; at the end all of it is as it was."""
     environment = os.environ | {"R1RAY_PROBE_SECRET": SECRET}
     with (
         tempfile.TemporaryDirectory(prefix="r1ray-probe-") as name,
@@ -108,25 +169,15 @@ def self_test(sandbox: Sandbox) -> None:
         canary.write_text(SECRET)
         canary.chmod(0o666)
         before = canary.stat()
-        fill = {
-            "@CANARY@": str(canary),
-            "@FOLDER@": str(folder),
-            "@PORT@": str(listener.getsockname()[1]),
-            "@VICTIM@": str(victim.pid),
-            "@SECRET@": SECRET,
-        }
         os.environ["R1RAY_PROBE_SECRET"] = SECRET
         try:
-            for slot in sandbox.slots:
-                source = _filled(PYTHON_PROBES, fill)
-                _judge("python", slot.run_python({"mode": "program", "source": source}, LIMITS).stdout)
-                shell = Command(
-                    argv=("sh", "probes.sh"),
-                    profile="shell",
-                    files={"probes.sh": _filled(SHELL_PROBES, fill).encode()},
-                    environment={"PATH": PATH},
-                )
-                _judge("shell", slot.run_command(shell, LIMITS)[0].stdout)
+            yield {
+                "@CANARY@": str(canary),
+                "@FOLDER@": str(folder),
+                "@PORT@": str(listener.getsockname()[1]),
+                "@VICTIM@": str(victim.pid),
+                "@SECRET@": SECRET,
+            }
             alive = victim.poll() is None
         finally:
             del os.environ["R1RAY_PROBE_SECRET"]

@@ -19,7 +19,7 @@ from typing import Any, Literal
 
 from r1ray.errors import InfrastructureError, SandboxUnavailable
 from r1ray.sandbox import languages
-from r1ray.sandbox.filters import compile_filters, filter_of
+from r1ray.sandbox.filters import PROFILES, SESSIONS, compile_filters, filter_of
 from r1ray.sandbox.inside.command_child import remove_tree
 from r1ray.sandbox.inside.wire import Job, receive, send
 from r1ray.sandbox.job import Command, Limits, Run
@@ -55,6 +55,8 @@ class SlotSettings:
     """Folders that programs may import from, beside the standard library."""
     imports: tuple[str, ...] = ()
     """Modules that are imported once, for all programs of the slot."""
+    sessions: bool = False
+    """The slot holds sessions (:mod:`r1ray.sandbox.sessions`), and runs no jobs."""
 
 
 def stage_library(folder: Path) -> None:
@@ -92,6 +94,7 @@ def _landlock_paths(settings: SlotSettings) -> dict[str, dict[str, list[str]]]:
         "python": shared | {"read": [*_LIBRARIES, zoneinfo, *prefixes]},
         "native": shared | {"read": [*_LIBRARIES, "/usr/share", *_TOOL_CONFIGURATION]},
         "shell": shared | {"run": everything, "read": list(_TOOL_CONFIGURATION)},
+        "session": shared | {"read": [*_LIBRARIES, zoneinfo, *prefixes]},
     }
 
 
@@ -163,13 +166,18 @@ class Slot:
 
     def _greet(self, scratch: str, has_pids: bool, uid: int | None, core: int | None, complaints: Any) -> int:
         abi = min(landlock_abi(), self._settings.max_landlock_abi)
-        filters = compile_filters(may_signal=has_pids or abi >= 6, has_landlock=abi > 0)
+        sessions = self._settings.sessions
+        # Sessions have neighbours in their namespace: only Landlock keeps signals from those.
+        may_signal = abi >= 6 or (has_pids and not sessions)
+        profiles = SESSIONS if sessions else PROFILES
+        filters = compile_filters(may_signal=may_signal, has_landlock=abi > 0, profiles=profiles)
         settings = {
             "filters": {name: code.hex() for name, code in filters.items()},
             "paths": _landlock_paths(self._settings),
             "packages": self._settings.packages,
             "imports": self._settings.imports,
             "mode": self._settings.mode,
+            "sessions": sessions,
             "library": self._library,
             "scratch": scratch,
             "pid_namespace": has_pids,
@@ -213,7 +221,7 @@ class Slot:
             stdin_fd, out, err = fds.make("stdin", stdin, sealed=True), fds.make("stdout"), fds.make("stderr")
             result = [fds.make("result")] if has_result else []
             job = _job("python", "python", limits)
-            reply = self._ask(job, [payload_fd, stdin_fd, out, err, *result], limits)
+            reply = self._ask(job, [payload_fd, stdin_fd, out, err, *result], limits.wall_s)
             return _run(reply, limits, limits.output_kib, out, err, *result)
 
     def run_pair(self, candidate: Job, tester: Job, limits: Limits) -> Run:
@@ -223,7 +231,7 @@ class Slot:
             descriptors = [fds.make("candidate", json.dumps(candidate).encode()), nothing, fds.make("o"), fds.make("e")]
             out, err, result = fds.make("stdout"), fds.make("stderr"), fds.make("verdict")
             descriptors += [fds.make("tester", json.dumps(tester).encode()), nothing, out, err, result]
-            reply = self._ask(_job("pair", "python", limits), descriptors, limits)
+            reply = self._ask(_job("pair", "python", limits), descriptors, limits.wall_s)
             return _run(reply, limits, limits.output_kib, out, err, result)
 
     def run_command(self, command: Command, limits: Limits, *, stdin: bytes = b"") -> tuple[Run, int | None]:
@@ -243,12 +251,12 @@ class Slot:
                 "file_kib": command.file_kib or limits.output_kib,
             }
             back: list[int] = []
-            reply = self._ask(job, [*files, stdin_fd, out, err], limits, back)
+            reply = self._ask(job, [*files, stdin_fd, out, err], limits.wall_s, back)
             return _run(reply, limits, job["file_kib"], out, err), (_copied(back[0]) if back else None)
 
-    def _ask(self, job: Job, descriptors: list[int], limits: Limits, back: list[int] | None = None) -> Job:
+    def _ask(self, job: Job, descriptors: list[int], wall_s: float, back: list[int] | None = None) -> Job:
         try:
-            self._socket.settimeout(limits.wall_s + GRACE_S)
+            self._socket.settimeout(wall_s + GRACE_S)
             send(self._socket, job, descriptors)
             received = receive(self._socket)
             if received is None:

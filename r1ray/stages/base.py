@@ -19,7 +19,7 @@ from r1ray.runtime.files import content_digest, digest_of, files_of, read_object
 from r1ray.runtime.user_paths import file_of, path_of
 from r1ray.sandbox.languages import require
 from r1ray.sandbox.packages import find_packages
-from r1ray.sandbox.pool import UNSAFE, choose_mode
+from r1ray.sandbox.home import UNSAFE, choose_mode
 from r1ray.stages.watch import Unwatched, Watch
 from r1ray.telemetry.driver_status import begin_stage
 

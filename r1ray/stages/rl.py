@@ -37,7 +37,7 @@ from r1ray.rollout.architectures import check_served
 from r1ray.runtime.events import doing
 from r1ray.runtime.model_files import load_generation_config, load_tokenizer, local_folder
 from r1ray.runtime.termination import first_sigterm
-from r1ray.sandbox.pool import choose_mode
+from r1ray.sandbox.home import choose_mode
 from r1ray.stages import reasoning_gym
 from r1ray.stages.base import (
     MADE_EVAL,

@@ -15,8 +15,9 @@ import threading
 import time
 from collections.abc import Callable
 
+from r1ray.sandbox.home import bubblewrap_problem
 from r1ray.sandbox.job import Limits
-from r1ray.sandbox.pool import Sandbox, bubblewrap_problem
+from r1ray.sandbox.pool import Sandbox
 
 PROGRAM = "print(sum(map(int, input().split())))"
 STDIN = b"1 2 3\n"

@@ -46,7 +46,7 @@ CPP_PROMPT = {
             "/nonexistent",
             "has programs in cpp, and g++ is not installed: needs the Debian",
         ),
-        ("r1ray.sandbox.pool.landlock_abi", lambda: 0, "no isolation can be had here"),
+        ("r1ray.sandbox.home.landlock_abi", lambda: 0, "no isolation can be had here"),
     ],
 )
 def test_programs_that_cannot_be_run_here_stop_the_run_before_it_starts(
@@ -60,7 +60,7 @@ def test_programs_that_cannot_be_run_here_stop_the_run_before_it_starts(
 ) -> None:
     path = tmp_path / "code.jsonl"
     path.write_text(json.dumps(CPP_PROMPT) + "\n")
-    monkeypatch.setattr("r1ray.sandbox.pool.bubblewrap_problem", lambda *more: "bwrap is not installed")
+    monkeypatch.setattr("r1ray.sandbox.home.bubblewrap_problem", lambda *more: "bwrap is not installed")
     monkeypatch.setattr(what, value)
     code, said = run(capsys, *small(llama_folder, path, tmp_path), "data.template=none")
     assert (code, message in said) == (2, True), said

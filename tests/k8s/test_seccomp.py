@@ -19,7 +19,7 @@ NAMESPACES = {"unshare", "mount", "umount2", "pivot_root"}
 PROGRAM = """
 import ctypes, errno, json, os, sys
 import pyseccomp
-from r1ray.sandbox.pool import choose_mode
+from r1ray.sandbox.home import choose_mode
 libc = ctypes.CDLL(None)
 for capability in range(64):
     libc.prctl(24, capability, 0, 0, 0)  # PR_CAPBSET_DROP

@@ -18,8 +18,9 @@ from typing import Any
 import pytest
 
 from r1ray.errors import InfrastructureError, MachineTooBusy, SandboxUnavailable
+from r1ray.sandbox.home import UID_BASE, choose_mode, find_python, users_of_process
 from r1ray.sandbox.job import Command, Limits, Run
-from r1ray.sandbox.pool import UID_BASE, Sandbox, choose_mode, find_python, users_of_process
+from r1ray.sandbox.pool import Sandbox
 from r1ray.sandbox.slot import Slot
 from tests import tools
 from tests.sandbox.cases import CONTAINED
@@ -278,8 +279,8 @@ def test_it_holds_with_an_older_landlock(abi: int, outside: Outside) -> None:
 
 
 def test_without_any_isolation_it_refuses_to_start(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("r1ray.sandbox.pool.landlock_abi", lambda: 0)
-    monkeypatch.setattr("r1ray.sandbox.pool.bubblewrap_problem", lambda: "bwrap is not installed")
+    monkeypatch.setattr("r1ray.sandbox.home.landlock_abi", lambda: 0)
+    monkeypatch.setattr("r1ray.sandbox.home.bubblewrap_problem", lambda: "bwrap is not installed")
     with pytest.raises(SandboxUnavailable, match=r"no Landlock .*bwrap is not installed"):
         Sandbox()
     with pytest.raises(SandboxUnavailable, match=r"sandbox\.mode=bubblewrap: bwrap is not installed"):
@@ -301,7 +302,7 @@ def removes_shared_memory() -> Iterator[None]:
 @pytest.mark.needs("landlock")
 def test_the_self_test_finds_a_sandbox_that_does_not_hold(monkeypatch: pytest.MonkeyPatch) -> None:
     """The lock is left off, and the probes get out."""
-    monkeypatch.setattr("r1ray.sandbox.pool.choose_mode", lambda mode: "landlock")
+    monkeypatch.setattr("r1ray.sandbox.home.choose_mode", lambda mode: "landlock")
     open_filters = "r1ray.sandbox.slot.compile_filters"
     monkeypatch.setattr(open_filters, lambda **_: dict.fromkeys(("python", "native", "shell"), ALLOW_ALL))
     with pytest.raises(SandboxUnavailable, match=r"does not hold here: from inside \(python\) a program could .*fork"):

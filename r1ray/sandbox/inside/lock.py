@@ -31,6 +31,9 @@ WRITE = (
     | AccessFS.TRUNCATE
     | AccessFS.EXECUTE
 )
+FILES = WRITE & ~(AccessFS.EXECUTE | AccessFS.MAKE_SYM | AccessFS.MAKE_FIFO)
+OWN_FOLDER = {"native": RUN, "shell": WRITE, "session": FILES}
+"""Rights in the folder of a job, by its profile."""
 PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_SET_SECCOMP, PR_SET_CHILD_SUBREAPER, PR_SET_NO_NEW_PRIVS = 1, 4, 22, 36, 38
 SECCOMP_MODE_FILTER = 2
 STATUS = 199
@@ -83,7 +86,7 @@ class Lock:
                     rules.allow_path(path, access if os.path.isdir(path) else access & ~AccessFS.READ_DIR)
         rules.allow_path("/dev/null", READ_FILE | AccessFS.WRITE_FILE)
         if folder is not None:
-            rules.allow_path(folder, WRITE if profile == "shell" else RUN)
+            rules.allow_path(folder, OWN_FOLDER[profile])
         return rules
 
     def put_on(self, profile: str, folder: str | None, files: tuple[str, ...], executables: tuple[str, ...]) -> None:

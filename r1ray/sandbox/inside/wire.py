@@ -47,6 +47,15 @@ def read_at(folder: int, path: str) -> str:
     return read_all(os.open(path, os.O_RDONLY | os.O_CLOEXEC, dir_fd=folder)).decode()
 
 
+def write_at(folder: int, path: str, text: str) -> None:
+    """Write to a file below an open folder."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_CLOEXEC, dir_fd=folder)
+    try:
+        os.write(descriptor, text.encode())
+    finally:
+        os.close(descriptor)
+
+
 class Channel:
     """Lines of JSON over two descriptors; bounded."""
 

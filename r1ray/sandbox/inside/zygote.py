@@ -35,8 +35,9 @@ from r1ray.sandbox.inside.lock import (
     prctl,
     processes_counted,
 )
+from r1ray.sandbox.inside.process_times import queued_s
 from r1ray.sandbox.inside.python_child import python_child
-from r1ray.sandbox.inside.wire import Job, read_at, receive, send
+from r1ray.sandbox.inside.wire import Job, read_at, receive, send, write_at
 
 TICK_S = 0.1
 SHARED_ROOM = 256
@@ -166,7 +167,7 @@ class Zygote:
                     break
                 late += max(0.0, woken - now - tick - 0.01)
                 if woken >= deadline:
-                    queued = [self._queued_s(child) for child in pidfds]
+                    queued = [queued_s(self._proc, child) for child in pidfds]
                     # A thread waits behind its siblings no longer than they compute: that is not the machine's fault.
                     used = sum(computed for _, computed in queued)
                     late = max(0.0, max(late, *(waited for waited, _ in queued)) - used)
@@ -190,24 +191,6 @@ class Zygote:
             "wall_s": woken - started,
             "late_s": late,
         }
-
-    def _queued_s(self, pidfd: int) -> tuple[float, float]:
-        """The longest that a thread of a child waited for a core, and what all its threads computed, in seconds; an
-        endless wait where the kernel does not say. Through the supervisor's /proc: a process namespace has none."""
-        try:
-            info = read_at(self._proc, f"self/fdinfo/{pidfd}")
-            pid = next(line.split()[1] for line in info.splitlines() if line.startswith("Pid:"))
-            folder = os.open(f"{pid}/task", os.O_RDONLY | os.O_DIRECTORY, dir_fd=self._proc)
-            try:
-                tasks = os.listdir(folder)
-            finally:
-                os.close(folder)
-            times = [read_at(self._proc, f"{pid}/task/{task}/schedstat").split() for task in tasks]
-            return max(int(time[1]) for time in times) / 1e9, sum(int(time[0]) for time in times) / 1e9
-        except ProcessLookupError:
-            return 0.0, 0.0
-        except (OSError, StopIteration, IndexError, ValueError):
-            return float("inf"), 0.0
 
     def _drain(self) -> None:
         """End and reap everything that is left."""
@@ -316,6 +299,13 @@ def main(descriptor: int) -> None:
     _preload(())
     before = _address_space_mib(proc)
     _preload(settings["imports"])
-    Zygote(control, settings, proc, _address_space_mib(proc) - before).serve()
+    role: type[Zygote] = Zygote
+    if settings["sessions"]:
+        from r1ray.sandbox.inside.session_host import SessionHost
+
+        role = SessionHost
+        with contextlib.suppress(OSError):  # where memory is out, the kernel ends a session rather than the run
+            write_at(proc, "self/oom_score_adj", "1000")
+    role(control, settings, proc, _address_space_mib(proc) - before).serve()
     if settings["pid_namespace"]:
         drain(has_pids=True)

@@ -1,0 +1,85 @@
+"""The time of one cell: when it is to be interrupted, and when its process has to go."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from collections.abc import Callable
+from typing import Literal, Protocol
+
+from r1ray.errors import MachineTooBusy
+from r1ray.sandbox.inside.process_times import computed_s, pid_of, queued_s
+from r1ray.sandbox.session_slot import SessionLimits
+
+AGAIN_S = 1.0
+"""Processor time that an interrupted cell has to stop in; its wall clock has three times that."""
+PATIENCE = 10
+"""Wall clocks after which a cell that waits for a core is given up: the machine is too busy."""
+
+
+class Times(Protocol):
+    """What a process has used so far, in seconds."""
+
+    def computed(self) -> float: ...
+
+    def queued(self) -> float: ...
+
+
+class ProcessTimes:
+    """Those of a process, by the kernel; a process that is gone uses nothing more."""
+
+    def __init__(self, pidfd: int) -> None:
+        """Raises OSError where it is gone."""
+        self._pidfd, self._last = pidfd, 0.0
+        proc = _proc()
+        try:
+            self._pid = pid_of(proc, pidfd)
+        finally:
+            os.close(proc)
+
+    def computed(self) -> float:
+        with contextlib.suppress(OSError):
+            self._last = computed_s(self._pid)
+        return self._last
+
+    def queued(self) -> float:
+        proc = _proc()
+        try:
+            return queued_s(proc, self._pidfd)[0]
+        finally:
+            os.close(proc)
+
+
+class CellClock:
+    """Processor time is the process's own. The wall clock leaves out what it waited for a core, so that a busy machine
+    costs no cell its time."""
+
+    def __init__(self, limits: SessionLimits, times: Times, now: Callable[[], float] = time.monotonic) -> None:
+        self.up: Literal["", "cpu", "wall"] = ""
+        """The time of the cell that is up."""
+        self._times, self._now = times, now
+        self._cpu_s, self._wall_s, self._longest_s = limits.cpu_s, limits.wall_s, PATIENCE * limits.wall_s
+        self._started, self._computed, self._queued = now(), times.computed(), times.queued()
+
+    def look(self) -> Literal["go on", "interrupt", "end"]:
+        """Raises MachineTooBusy."""
+        elapsed, computed = self._now() - self._started, self._times.computed() - self._computed
+        ran = elapsed
+        if elapsed >= self._wall_s:  # threads may wait for each other, but then they compute, too
+            ran -= self._times.queued() - self._queued
+        if computed < self._cpu_s and ran < self._wall_s:
+            if elapsed > self._longest_s:
+                raise MachineTooBusy(
+                    f"this machine is too busy: a cell computed for {computed:.1f} s in {elapsed:.0f} s"
+                )
+            return "go on"
+        if self.up:
+            return "end"
+        self.up = "cpu" if computed >= self._cpu_s else "wall"
+        self._cpu_s, self._wall_s = computed + AGAIN_S, ran + 3 * AGAIN_S
+        return "interrupt"
+
+
+def _proc() -> int:
+    return os.open("/proc", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)

@@ -1,0 +1,206 @@
+"""A session: one isolated process that executes cell after cell, and keeps what they define.
+
+A cell is over when the process says so, or when its time is up: then it is interrupted, which keeps what it has
+defined, and ended where that does not help. Times are looked at from here: processor time is the process's own, and
+the wall clock leaves out what it waited for a core. Between two cells the process is stopped, with all its threads.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import secrets
+import signal
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from typing import Literal
+
+from r1ray.errors import InfrastructureError
+from r1ray.sandbox.cell_clock import CellClock, ProcessTimes
+from r1ray.sandbox.inside.session_child import DONE, RAISED, TOKEN
+from r1ray.sandbox.inside.wire import Job
+from r1ray.sandbox.session_slot import FILES_OF_QUOTA, SessionLimits, SessionSlot, Started, has_ended
+
+Ended = Literal["done", "raised", "cpu", "wall", "lost"]
+TICK_S = 0.1
+MOST_SOURCE = 100_000
+"""Bytes of a cell."""
+MOST_STRAY = 1000
+"""Messages of a cell that are no answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """What came of one cell."""
+
+    ended: Ended
+    """``done``; ``raised``: by an exception; ``cpu``, ``wall``: interrupted after so much time, and the state is kept;
+    ``lost``: the session ended with it."""
+    output: str
+    """What it printed, its last value and its traceback, as at a terminal."""
+    why: str = ""
+    """A sentence on the end of the session."""
+
+
+class Session:
+    """One session. Cells are run one after the other."""
+
+    def __init__(self, host: SessionSlot, limits: SessionLimits, ends: Executor) -> None:
+        """Start it, in this thread, which is that of ``ends``. Raises InfrastructureError."""
+        self.name = secrets.token_hex(8)
+        self._host, self._limits, self._ends = host, limits, ends
+        self._process: Started = host.start_session(self.name, limits)
+        self.turn = asyncio.Lock()
+        """Held by who runs a cell."""
+        self.why_lost = ""
+        """A sentence where it has ended."""
+        self._rest()
+
+    async def run(self, source: str) -> Cell:
+        """Execute a cell, one at a time. Raises InfrastructureError where the machine, and not the cell, is to
+        blame."""
+        if self.why_lost:
+            return Cell("lost", "", self.why_lost)
+        data = source.encode("utf-8", "replace")
+        if len(data) > MOST_SOURCE:
+            return Cell("raised", f"A cell may have {MOST_SOURCE} bytes; this one has {len(data)}. It was not run.")
+        try:
+            return await self._run(data)
+        except BaseException:  # what the process does now is not known
+            if not self.why_lost:
+                self.why_lost = "its cell was given up"
+                await self._end()
+            raise
+
+    async def _run(self, source: bytes) -> Cell:
+        token = secrets.token_bytes(TOKEN)
+        os.lseek(self._process.output, 0, os.SEEK_SET)
+        try:
+            clock = CellClock(self._limits, ProcessTimes(self._process.pidfd))
+            self._host.tell("go", self.name)
+            self._process.channel.send(token + source)
+            self._signal(signal.SIGCONT)
+        except OSError:
+            return await self._lost("")
+        answer = await self._answer(token, clock)
+        if answer is None:
+            return await self._lost(clock.up)
+        self._rest()
+        ended: Ended = clock.up or ("done" if answer == DONE else "raised")
+        return Cell(ended, self._printed())
+
+    async def _answer(self, token: bytes, clock: CellClock) -> bytes | None:
+        """The answer to a token; None where there will be none, and the process has to go."""
+        arrived, loop = asyncio.Event(), asyncio.get_running_loop()
+        reader = Reader(self._process, token)
+        loop.add_reader(self._process.channel, arrived.set)
+        try:
+            while True:
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(TICK_S):
+                        await arrived.wait()
+                arrived.clear()
+                answer = reader.read()
+                if answer is not None:
+                    return answer or None
+                match clock.look():
+                    case "interrupt":
+                        self._signal(signal.SIGINT)
+                    case "end":
+                        return None
+        finally:
+            loop.remove_reader(self._process.channel)
+
+    def _printed(self) -> str:
+        size = os.lseek(self._process.output, 0, os.SEEK_CUR)
+        data = os.pread(self._process.output, min(size, self._limits.output_kib * 1024), 0)
+        return data.decode("utf-8", "replace")
+
+    async def _lost(self, up: str) -> Cell:
+        printed = self._printed()
+        ended_itself = not up and await self._has_ended()
+        if self.why_lost:  # by another's :meth:`end`, which waits for this cell
+            return Cell("lost", printed, self.why_lost)
+        self.why_lost = "its sandbox was lost"
+        found = await self._end()
+        if found is None:
+            raise InfrastructureError(f"a session ended: {self.why_lost}")
+        if up or ended_itself or found["is_over_quota"]:
+            self.why_lost = _why(found["status"], up, found["is_over_quota"], self._limits)
+        else:
+            self.why_lost = "a cell closed its interpreter's own descriptor, or wrote to it"
+        return Cell("lost", printed, self.why_lost)
+
+    async def _has_ended(self) -> bool:
+        """Whether the process has come to its end, a moment after its channel has."""
+        for _ in range(20):
+            if has_ended(self._process.pidfd):
+                return True
+            await asyncio.sleep(0.05)
+        return False
+
+    async def end(self, why: str) -> None:
+        """End it, whatever it does; who asks for a cell later is told ``why``. Idempotent."""
+        if not self.why_lost:
+            self.why_lost = why
+            self._signal(signal.SIGKILL)
+            async with self.turn:
+                await self._end()
+
+    async def _end(self) -> Job | None:
+        """What the host says of its end; None where the host is gone."""
+        self._signal(signal.SIGKILL)
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._ends, self._host.end_session, self.name)
+        except InfrastructureError:
+            return None
+        finally:
+            self._process.channel.close()
+            os.close(self._process.pidfd)
+            os.close(self._process.output)
+
+    def _rest(self) -> None:
+        self._signal(signal.SIGSTOP)
+        self._host.tell("rest", self.name)
+
+    def _signal(self, number: int) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            signal.pidfd_send_signal(self._process.pidfd, number)
+
+
+class Reader:
+    """The answers of a process, which may write whatever it likes."""
+
+    def __init__(self, process: Started, token: bytes) -> None:
+        self._channel, self._token, self._stray = process.channel, token, 0
+
+    def read(self) -> bytes | None:
+        """The answer to the token; empty where the channel is closed or abused; None where there is none yet."""
+        while self._stray < MOST_STRAY:
+            try:
+                message = self._channel.recv(64)
+            except BlockingIOError:
+                return None
+            except OSError:
+                return b""
+            if not message:
+                return b""
+            if message in (self._token + DONE, self._token + RAISED):
+                return message[TOKEN:]
+            self._stray += 1
+        return b""
+
+
+def _why(status: int, up: str, is_over_quota: bool, limits: SessionLimits) -> str:
+    """A sentence on how a process ended; nothing that it says of itself is in it."""
+    if is_over_quota:
+        return f"it wrote more files than it may: {FILES_OF_QUOTA * limits.file_kib} KiB in all"
+    if status == -signal.SIGXCPU:
+        return f"all its cells together had computed for {limits.total_cpu_s:g} s"
+    if up:
+        spent = f"computed for {limits.cpu_s:g} s" if up == "cpu" else f"run for {limits.wall_s:g} s"
+        return f"a cell had {spent}, and could not be interrupted"
+    if status == -signal.SIGKILL:
+        return "it was killed, most likely for the memory that it used"
+    return f"its process ended ({signal.Signals(-status).name if status < 0 else f'exit code {status}'})"

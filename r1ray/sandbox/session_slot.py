@@ -1,0 +1,123 @@
+"""The supervisor's end of a session host: sessions are started and ended here."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import select
+import socket
+from dataclasses import dataclass
+
+from r1ray.errors import InfrastructureError
+from r1ray.sandbox.inside.wire import Job, send
+from r1ray.sandbox.slot import START_S, Slot
+
+KEEPS_SIZE = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL
+MOST_THREADS = 1024
+"""Of all sessions of one host, which are one user's."""
+FILES_OF_QUOTA = 4
+"""Files of the largest size that the folder of a session has room for."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionLimits:
+    """What a session may use."""
+
+    cpu_s: float = 4.0
+    """Processor time of one cell."""
+    wall_s: float = 30.0
+    """Time of one cell, without that in which it waited for a core."""
+    total_cpu_s: float = 40.0
+    """Processor time of all cells together."""
+    memory_mib: int = 512
+    output_kib: int = 32
+    """Of one cell: standard output and standard error together."""
+    file_kib: int = 4096
+    """Of one file; all files of the session together have four times that."""
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """A session's process, its channel, and the file that its cells print to."""
+
+    pidfd: int
+    channel: socket.socket
+    output: int
+
+
+class SessionSlot(Slot):
+    """A slot that holds sessions. Sessions are started and ended by one thread at a time."""
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether its process is there."""
+        return self._zygote_pidfd >= 0 and not has_ended(self._zygote_pidfd)
+
+    @property
+    def has_files(self) -> bool:
+        """Whether sessions have folders: only Landlock keeps them apart."""
+        return self.landlock_abi > 0 or self._settings.mode == "none"
+
+    def start_session(self, name: str, limits: SessionLimits) -> Started:
+        """Start a session; when this returns, its walls stand. Raises InfrastructureError."""
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        null = os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC)
+        output = output_file(limits.output_kib * 1024)
+        back: list[int] = []
+        try:
+            reply = self._ask(self._job(name, limits), [null, output, output, theirs.fileno()], START_S, back)
+            if reply["broken"]:
+                self.end_session(name)
+                raise InfrastructureError(f"the sandbox of a session could not be put on: {reply['broken']}")
+        except BaseException:
+            for descriptor in (output, *back):
+                os.close(descriptor)
+            ours.close()
+            raise
+        finally:
+            theirs.close()
+            os.close(null)
+        ours.setblocking(False)
+        return Started(back[0], ours, output)
+
+    def tell(self, op: str, name: str) -> None:
+        """Say that a session begins to compute (``go``), or rests (``rest``)."""
+        with contextlib.suppress(OSError):  # where the host is gone, so is the session
+            send(self._socket, {"op": op, "session": name}, [])
+
+    def end_session(self, name: str) -> Job:
+        """End a session, and remove its folder. Raises InfrastructureError where the host is gone."""
+        return self._ask({"op": "end", "session": name}, [], START_S)
+
+    def _job(self, name: str, limits: SessionLimits) -> Job:
+        profile = "session" if self.has_files else "python"
+        return {
+            "op": "open",
+            "session": name,
+            "profile": profile,
+            "filter": profile,
+            "cpu_s": limits.total_cpu_s,
+            "memory_mib": limits.memory_mib,
+            "memory_rlimit": "AS",
+            "output_kib": limits.output_kib,
+            "file_kib": max(limits.file_kib, limits.output_kib),
+            "quota_kib": FILES_OF_QUOTA * limits.file_kib,
+            "descriptors": 64,
+            "processes": MOST_THREADS,
+        }
+
+
+def has_ended(pidfd: int) -> bool:
+    """Whether a process has come to its end."""
+    poll = select.poll()
+    poll.register(pidfd, select.POLLIN)
+    return bool(poll.poll(0))
+
+
+def output_file(size: int) -> int:
+    """A file in memory that keeps its size, whatever is written to it."""
+    descriptor = os.memfd_create("output", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+    os.ftruncate(descriptor, size)
+    fcntl.fcntl(descriptor, fcntl.F_ADD_SEALS, KEEPS_SIZE)
+    return descriptor

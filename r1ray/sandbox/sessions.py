@@ -1,0 +1,125 @@
+"""The sessions of one process: their host, the self-test, and a limit on those that are idle."""
+
+from __future__ import annotations
+
+import asyncio
+import resource
+import sys
+from collections import OrderedDict
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+from r1ray.sandbox.home import UNSAFE, Home
+from r1ray.sandbox.probes import session_test
+from r1ray.sandbox.session import Cell, Session
+from r1ray.sandbox.session_slot import SessionLimits, SessionSlot
+
+IDLE = "it had been idle for longest, and there were too many; the code of this call was not run"
+
+FILES_OF_A_SESSION, FEW_FILES = 3, 1024
+
+
+async def start_sessions(
+    *,
+    limits: SessionLimits | None = None,
+    max_idle: int = 256,
+    mode: str = "auto",
+    python: str | None = None,
+    allowed: Sequence[str] = (),
+) -> Sessions:
+    """Make a host of sessions, and try to break out of them.
+
+    Args:
+        max_idle: sessions that are kept while they compute nothing.
+        mode: see :class:`r1ray.sandbox.pool.Sandbox`, as for ``python`` and ``allowed``.
+
+    Raises:
+        SandboxUnavailable: isolation that holds cannot be had.
+        UserError: a package of ``allowed`` is not installed.
+    """
+    home = await asyncio.to_thread(Home, num_users=1, mode=mode, python=python, allowed=allowed, sessions=True)
+    made = Sessions(home, limits or SessionLimits(), max_idle=max_idle)
+    try:
+        if home.settings.mode == "none":
+            print(UNSAFE, file=sys.stderr, flush=True)
+        else:
+            await session_test(made)
+    except BaseException:
+        await made.close()
+        raise
+    return made
+
+
+class Sessions:
+    """Opens sessions and runs their cells. For one event loop."""
+
+    def __init__(self, home: Home, limits: SessionLimits, *, max_idle: int) -> None:
+        self._home, self._limits, self._max_idle = home, limits, max_idle
+        _raise_limit_of_files(max_idle)
+        # One thread starts and ends them: the host answers one request at a time.
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="sessions")
+        self._host: SessionSlot | None = None
+        self._idle: OrderedDict[Session, None] = OrderedDict()
+        """Those that compute nothing, the one that has been idle for longest first."""
+
+    @property
+    def mode(self) -> str:
+        """The kind of isolation."""
+        return self._home.settings.mode
+
+    @property
+    def num_idle(self) -> int:
+        return len(self._idle)
+
+    async def open(self) -> Session:
+        """Start a session. Raises InfrastructureError, SandboxUnavailable."""
+        session = await asyncio.get_running_loop().run_in_executor(self._thread, self._open)
+        await self._rest(session)
+        return session
+
+    def _open(self) -> Session:
+        if self._host is None or not self._host.is_alive:
+            if self._host is not None:
+                self._host.close()
+            self._host = SessionSlot(self._home.settings, 0, None)
+        return Session(self._host, self._limits, self._thread)
+
+    async def run(self, session: Session, source: str) -> Cell:
+        """Execute a cell. Raises InfrastructureError."""
+        async with session.turn:
+            self._idle.pop(session, None)
+            cell = await session.run(source)
+        if not session.why_lost:
+            await self._rest(session)
+        return cell
+
+    async def _rest(self, session: Session) -> None:
+        if not session.turn.locked():  # else its next cell is running
+            self._idle[session] = None
+            self._idle.move_to_end(session)
+        while len(self._idle) > self._max_idle:
+            await self._idle.popitem(last=False)[0].end(IDLE)
+
+    async def end(self, session: Session) -> None:
+        """End a session. Idempotent."""
+        self._idle.pop(session, None)
+        await session.end("it was closed")
+
+    async def close(self) -> None:
+        """End all sessions."""
+        await asyncio.get_running_loop().run_in_executor(self._thread, self._close)
+        self._thread.shutdown(wait=False)
+
+    def _close(self) -> None:
+        if self._host is not None:
+            self._host.close()
+        self._home.close()
+
+
+def _raise_limit_of_files(max_idle: int) -> None:
+    """Make room for the open files of so many sessions, and as many that compute, as far as this process may."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = FEW_FILES + 2 * FILES_OF_A_SESSION * max_idle
+    most = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+    if soft not in (resource.RLIM_INFINITY, hard) and soft < most:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
