@@ -14,8 +14,6 @@ from r1ray.sandbox.session_slot import SessionLimits
 
 AGAIN_S = 1.0
 """Processor time that an interrupted cell has to stop in; its wall clock has three times that."""
-PATIENCE = 10
-"""Wall clocks after which a cell that waits for a core is given up: the machine is too busy."""
 
 
 class Times(Protocol):
@@ -59,7 +57,7 @@ class CellClock:
         self.up: Literal["", "cpu", "wall"] = ""
         """The time of the cell that is up."""
         self._times, self._now = times, now
-        self._cpu_s, self._wall_s, self._longest_s = limits.cpu_s, limits.wall_s, PATIENCE * limits.wall_s
+        self._cpu_s, self._wall_s, self._longest_s = limits.cpu_s, limits.wall_s, limits.longest_s
         self._started, self._computed, self._queued = now(), times.computed(), times.queued()
 
     def look(self) -> Literal["go on", "interrupt", "end"]:

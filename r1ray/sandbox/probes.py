@@ -98,7 +98,7 @@ echo done
 
 
 SESSION_PROBES = (
-    PYTHON_PROBES.replace("range(3, 6)", "range(4, 7)")
+    PYTHON_PROBES.replace("range(3, 6)", "range(5, 8)")
     + """
 neighbour = @NEIGHBOUR@
 attempt("list a neighbour's files", lambda: os.listdir(neighbour["folder"]))

@@ -18,7 +18,7 @@ from typing import Literal
 
 from r1ray.errors import InfrastructureError
 from r1ray.sandbox.cell_clock import CellClock, ProcessTimes
-from r1ray.sandbox.inside.session_child import DONE, RAISED, TOKEN
+from r1ray.sandbox.inside.session_child import DONE, LENGTH, RAISED, TOKEN
 from r1ray.sandbox.inside.wire import Job
 from r1ray.sandbox.session_slot import FILES_OF_QUOTA, SessionLimits, SessionSlot, Started, has_ended
 
@@ -26,8 +26,8 @@ Ended = Literal["done", "raised", "cpu", "wall", "lost"]
 TICK_S = 0.1
 MOST_SOURCE = 100_000
 """Bytes of a cell."""
-MOST_STRAY = 1000
-"""Messages of a cell that are no answer."""
+MOST_STRAY = 1 << 18
+"""Bytes of a cell that are no answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,9 +79,12 @@ class Session:
         try:
             clock = CellClock(self._limits, ProcessTimes(self._process.pidfd))
             self._host.tell("go", self.name)
-            self._process.channel.send(token + source)
+            request = token + len(source).to_bytes(LENGTH, "big") + source
+            is_sent = os.write(self._process.requests, request) == len(request)
             self._signal(signal.SIGCONT)
         except OSError:
+            is_sent = False
+        if not is_sent:
             return await self._lost("")
         answer = await self._answer(token, clock)
         if answer is None:
@@ -93,8 +96,8 @@ class Session:
     async def _answer(self, token: bytes, clock: CellClock) -> bytes | None:
         """The answer to a token; None where there will be none, and the process has to go."""
         arrived, loop = asyncio.Event(), asyncio.get_running_loop()
-        reader = Reader(self._process, token)
-        loop.add_reader(self._process.channel, arrived.set)
+        reader = Reader(self._process.answers, token)
+        loop.add_reader(self._process.answers, arrived.set)
         try:
             while True:
                 with contextlib.suppress(TimeoutError):
@@ -110,7 +113,7 @@ class Session:
                     case "end":
                         return None
         finally:
-            loop.remove_reader(self._process.channel)
+            loop.remove_reader(self._process.answers)
 
     def _printed(self) -> str:
         size = os.lseek(self._process.output, 0, os.SEEK_CUR)
@@ -129,12 +132,12 @@ class Session:
         if up or ended_itself or found["is_over_quota"]:
             self.why_lost = _why(found["status"], up, found["is_over_quota"], self._limits)
         else:
-            self.why_lost = "a cell closed its interpreter's own descriptor, or wrote to it"
+            self.why_lost = "a cell closed a pipe of its interpreter, or wrote to it"
         return Cell("lost", printed, self.why_lost)
 
     async def _has_ended(self) -> bool:
-        """Whether the process has come to its end, a moment after its channel has."""
-        for _ in range(20):
+        """Whether the process has come to its end, a moment after its pipe has."""
+        for _ in range(10):
             if has_ended(self._process.pidfd):
                 return True
             await asyncio.sleep(0.05)
@@ -156,9 +159,7 @@ class Session:
         except InfrastructureError:
             return None
         finally:
-            self._process.channel.close()
-            os.close(self._process.pidfd)
-            os.close(self._process.output)
+            self._process.close()
 
     def _rest(self) -> None:
         self._signal(signal.SIGSTOP)
@@ -172,23 +173,24 @@ class Session:
 class Reader:
     """The answers of a process, which may write whatever it likes."""
 
-    def __init__(self, process: Started, token: bytes) -> None:
-        self._channel, self._token, self._stray = process.channel, token, 0
+    def __init__(self, answers: int, token: bytes) -> None:
+        self._answers, self._token, self._stray, self._last = answers, token, 0, b""
 
     def read(self) -> bytes | None:
-        """The answer to the token; empty where the channel is closed or abused; None where there is none yet."""
+        """The answer to the token; empty where the pipe is closed or abused; None where there is none yet."""
         while self._stray < MOST_STRAY:
             try:
-                message = self._channel.recv(64)
+                data = os.read(self._answers, 1 << 16)
             except BlockingIOError:
                 return None
-            except OSError:
+            if not data:
                 return b""
-            if not message:
-                return b""
-            if message in (self._token + DONE, self._token + RAISED):
-                return message[TOKEN:]
-            self._stray += 1
+            self._stray += len(data)
+            seen = self._last + data
+            for answer in (DONE, RAISED):
+                if self._token + answer in seen:
+                    return answer
+            self._last = seen[-TOKEN:]
         return b""
 
 

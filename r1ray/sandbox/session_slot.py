@@ -6,7 +6,6 @@ import contextlib
 import fcntl
 import os
 import select
-import socket
 from dataclasses import dataclass
 
 from r1ray.errors import InfrastructureError
@@ -14,6 +13,8 @@ from r1ray.sandbox.inside.wire import Job, send
 from r1ray.sandbox.slot import START_S, Slot
 
 KEEPS_SIZE = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL
+REQUEST_BYTES = 128 * 1024
+"""Room of the pipe for a request, which is never waited for."""
 MOST_THREADS = 1024
 """Of all sessions of one host, which are one user's."""
 FILES_OF_QUOTA = 4
@@ -26,8 +27,10 @@ class SessionLimits:
 
     cpu_s: float = 4.0
     """Processor time of one cell."""
-    wall_s: float = 30.0
+    wall_s: float = 10.0
     """Time of one cell, without that in which it waited for a core."""
+    longest_s: float = 60.0
+    """Time of one cell with that. After it nobody can tell how it would have ended: the machine is too busy."""
     total_cpu_s: float = 40.0
     """Processor time of all cells together."""
     memory_mib: int = 512
@@ -39,11 +42,16 @@ class SessionLimits:
 
 @dataclass(frozen=True, slots=True)
 class Started:
-    """A session's process, its channel, and the file that its cells print to."""
+    """A session's process, its pipes, and the file that its cells print to."""
 
     pidfd: int
-    channel: socket.socket
+    requests: int
+    answers: int
     output: int
+
+    def close(self) -> None:
+        for descriptor in (self.pidfd, self.requests, self.answers, self.output):
+            os.close(descriptor)
 
 
 class SessionSlot(Slot):
@@ -61,25 +69,27 @@ class SessionSlot(Slot):
 
     def start_session(self, name: str, limits: SessionLimits) -> Started:
         """Start a session; when this returns, its walls stand. Raises InfrastructureError."""
-        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         null = os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC)
         output = output_file(limits.output_kib * 1024)
+        (their_requests, requests), (answers, their_answers) = os.pipe(), os.pipe()
         back: list[int] = []
         try:
-            reply = self._ask(self._job(name, limits), [null, output, output, theirs.fileno()], START_S, back)
+            fcntl.fcntl(requests, fcntl.F_SETPIPE_SZ, REQUEST_BYTES)
+            job = self._job(name, limits)
+            reply = self._ask(job, [null, output, output, their_requests, their_answers], START_S, back)
             if reply["broken"]:
                 self.end_session(name)
                 raise InfrastructureError(f"the sandbox of a session could not be put on: {reply['broken']}")
         except BaseException:
-            for descriptor in (output, *back):
+            for descriptor in (requests, answers, output, *back):
                 os.close(descriptor)
-            ours.close()
             raise
         finally:
-            theirs.close()
-            os.close(null)
-        ours.setblocking(False)
-        return Started(back[0], ours, output)
+            for descriptor in (null, their_requests, their_answers):
+                os.close(descriptor)
+        for descriptor in (requests, answers):
+            os.set_blocking(descriptor, False)
+        return Started(back[0], requests, answers, output)
 
     def tell(self, op: str, name: str) -> None:
         """Say that a session begins to compute (``go``), or rests (``rest``)."""

@@ -16,7 +16,7 @@ from r1ray.sandbox.session_slot import SessionLimits, SessionSlot
 
 IDLE = "it had been idle for longest, and there were too many; the code of this call was not run"
 
-FILES_OF_A_SESSION, FEW_FILES = 3, 1024
+FILES_OF_A_SESSION, FEW_FILES = 4, 1024
 
 
 async def start_sessions(

@@ -21,9 +21,10 @@ from typing import Any
 from r1ray.sandbox.inside.lock import Lock, become_child
 from r1ray.sandbox.inside.wire import Job
 
-CHANNEL = 3
-TOKEN, MOST = 16, 1 << 20
-"""Bytes of a token, and most of a request."""
+REQUESTS, ANSWERS = 3, 4
+"""Pipes. A request is a token, the length of the cell, and the cell; an answer is the token and one more byte."""
+TOKEN, LENGTH = 16, 4
+"""Bytes of each."""
 DONE, RAISED = b"0", b"1"
 PIECE = 1 << 16
 read, write, leave = os.read, os.write, os._exit  # a cell cannot take these away
@@ -36,7 +37,7 @@ class OutputTooLong(Exception):
 
 
 def session_child(lock: Lock, job: Job, descriptors: list[int], parent: int) -> None:
-    """``descriptors``: 0, 1, 2 and the channel. Never returns."""
+    """``descriptors``: 0, 1, 2 and the two pipes. Never returns."""
     if job.get("folder"):
         os.chdir(job["folder"])
         os.environ["HOME"] = os.environ["TMPDIR"] = job["folder"]
@@ -62,10 +63,10 @@ class Session:
 
     def serve(self) -> None:
         """Execute cells until the other side is gone."""
-        while request := read(CHANNEL, MOST):
-            token, source = request[:TOKEN], request[TOKEN:].decode("utf-8", "replace")
-            ended = self.run(source)
-            write(CHANNEL, token + ended)
+        while head := _exactly(TOKEN + LENGTH):
+            token, source = head[:TOKEN], _exactly(int.from_bytes(head[TOKEN:], "big"))
+            ended = self.run(source.decode("utf-8", "replace"))
+            write(ANSWERS, token + ended)
 
     def run(self, source: str) -> bytes:
         """Execute a cell. A signal that comes late, when the cell is over already, changes nothing."""
@@ -95,9 +96,12 @@ class Session:
         self._cells += 1
         name = f"<cell {self._cells}>"
         linecache.cache[name] = (len(source), None, source.splitlines(keepends=True), name)
-        *body, last = ast.parse(source, name).body or [ast.Pass()]
+        tree = ast.parse(source, name)
+        if not tree.body:
+            return
+        *body, last = tree.body
         if not isinstance(last, ast.Expr):
-            exec(_compiled(ast.Module([*body, last], []), name, "exec"), self._names)
+            exec(_compiled(tree, name, "exec"), self._names)
             return
         exec(_compiled(ast.Module(body, []), name, "exec"), self._names)
         value = eval(_compiled(ast.Expression(last.value), name, "eval"), self._names)
@@ -149,6 +153,17 @@ class Output(io.RawIOBase):
         if len(view) > room:
             raise OutputTooLong(f"a cell may print {self._end} bytes")
         return len(view)
+
+
+def _exactly(size: int) -> bytes:
+    """So many bytes of a request; none where the other side is gone."""
+    data = b""
+    while len(data) < size:
+        piece = read(REQUESTS, size - len(data))
+        if not piece:
+            return b""
+        data += piece
+    return data
 
 
 def _traceback(error: BaseException) -> str:

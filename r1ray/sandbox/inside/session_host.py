@@ -1,7 +1,7 @@
 """The zygote of sessions: many children that live on, each with a folder of its own.
 
     supervisor == control socket ==> session host -- fork --> one locked-down child for each session
-              `======================= the session's channel =======================^
+              `==================== the pipes of the session ======================^
 
 It starts and ends sessions and looks at the sizes of their folders; cells and outputs do not pass through it.
 """
