@@ -155,7 +155,8 @@ class Session:
         """What the host says of its end; None where the host is gone."""
         self._signal(signal.SIGKILL)
         try:
-            return await asyncio.get_running_loop().run_in_executor(self._ends, self._host.end_session, self.name)
+            ending = asyncio.get_running_loop().run_in_executor(self._ends, self._host.end_session, self.name)
+            return await asyncio.shield(ending)
         except InfrastructureError:
             return None
         finally:

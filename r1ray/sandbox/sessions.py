@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import resource
 import sys
 from collections import OrderedDict
@@ -38,12 +39,13 @@ async def start_sessions(
         UserError: a package of ``allowed`` is not installed.
     """
     home = await asyncio.to_thread(Home, num_users=1, mode=mode, python=python, allowed=allowed, sessions=True)
-    made = Sessions(home, limits or SessionLimits(), max_idle=max_idle)
+    made = Sessions(home, limits or SessionLimits(), max_idle=max(2, max_idle))  # the self-test has two
     try:
         if home.settings.mode == "none":
             print(UNSAFE, file=sys.stderr, flush=True)
         else:
             await session_test(made)
+        made.max_idle = max_idle
     except BaseException:
         await made.close()
         raise
@@ -54,13 +56,15 @@ class Sessions:
     """Opens sessions and runs their cells. For one event loop."""
 
     def __init__(self, home: Home, limits: SessionLimits, *, max_idle: int) -> None:
-        self._home, self._limits, self._max_idle = home, limits, max_idle
+        self._home, self._limits, self.max_idle = home, limits, max_idle
         _raise_limit_of_files(max_idle)
         # One thread starts and ends them: the host answers one request at a time.
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="sessions")
         self._host: SessionSlot | None = None
         self._idle: OrderedDict[Session, None] = OrderedDict()
         """Those that compute nothing, the one that has been idle for longest first."""
+        self._unwanted: set[asyncio.Future[None]] = set()
+        """Ends of sessions whose opening was given up."""
 
     @property
     def mode(self) -> str:
@@ -73,9 +77,20 @@ class Sessions:
 
     async def open(self) -> Session:
         """Start a session. Raises InfrastructureError, SandboxUnavailable."""
-        session = await asyncio.get_running_loop().run_in_executor(self._thread, self._open)
+        opening = asyncio.get_running_loop().run_in_executor(self._thread, self._open)
+        try:
+            session = await asyncio.shield(opening)
+        except asyncio.CancelledError:
+            ending = asyncio.ensure_future(self._end_unwanted(opening))
+            self._unwanted.add(ending)
+            ending.add_done_callback(self._unwanted.discard)
+            raise
         await self._rest(session)
         return session
+
+    async def _end_unwanted(self, opening: asyncio.Future[Session]) -> None:
+        with contextlib.suppress(Exception):
+            await (await opening).end("nobody waited for it")
 
     def _open(self) -> Session:
         if self._host is None or not self._host.is_alive:
@@ -97,7 +112,7 @@ class Sessions:
         if not session.turn.locked():  # else its next cell is running
             self._idle[session] = None
             self._idle.move_to_end(session)
-        while len(self._idle) > self._max_idle:
+        while len(self._idle) > self.max_idle:
             await self._idle.popitem(last=False)[0].end(IDLE)
 
     async def end(self, session: Session) -> None:

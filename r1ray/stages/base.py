@@ -17,9 +17,9 @@ from r1ray.data.files import states_of
 from r1ray.errors import UserError
 from r1ray.runtime.files import content_digest, digest_of, files_of, read_object, write_json
 from r1ray.runtime.user_paths import file_of, path_of
+from r1ray.sandbox.home import UNSAFE, choose_mode
 from r1ray.sandbox.languages import require
 from r1ray.sandbox.packages import find_packages
-from r1ray.sandbox.home import UNSAFE, choose_mode
 from r1ray.stages.watch import Unwatched, Watch
 from r1ray.telemetry.driver_status import begin_stage
 

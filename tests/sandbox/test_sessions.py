@@ -176,7 +176,7 @@ def test_processor_time_of_all_cells_has_a_limit() -> None:
 
 
 def test_the_longest_idle_sessions_are_closed_and_told_so(sessions: Sessions, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sessions, "_max_idle", 2)
+    monkeypatch.setattr(sessions, "max_idle", 2)
 
     async def scenario() -> tuple[list[Cell], int]:
         opened = [await sessions.open() for _ in range(2)]

@@ -1,0 +1,143 @@
+"""The tool ``python``: a code interpreter, whose state is kept between the calls of a trajectory.
+
+    call(code) --> the trajectory's session (sandbox/session.py) --> what it printed, its last value, its traceback
+
+A session is opened at the first call and ends with the world. A call whose time is up, or that ends its session, counts
+as an error of the policy's; a machine that is too busy, or has no sandbox, is an InfrastructureError and never is.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from r1ray.config import SandboxConfig
+from r1ray.errors import ToolFailed, UserError
+from r1ray.sandbox.session import Cell, Session
+from r1ray.sandbox.session_slot import SessionLimits
+from r1ray.sandbox.sessions import IDLE, Sessions, start_sessions
+from r1ray.turns import ToolSchema
+
+CALL_S = 20.0
+"""Time that an answer to a call may take, at most: :mod:`r1ray.environments.tool_world` waits no longer."""
+OF_CALL = 0.9
+"""Share of it after which the machine is taken to be too busy. Half of that a cell may wait."""
+SCHEMA: ToolSchema = {
+    "type": "function",
+    "function": {
+        "name": "python",
+        "description": (
+            "Run Python code. What it prints and the value of its last line come back. Variables, functions, imports "
+            "and files of earlier calls are still there."
+        ),
+        "parameters": {
+            "type": "object",
+            "properties": {"code": {"type": "string", "description": "The code to run."}},
+            "required": ["code"],
+            "additionalProperties": False,
+        },
+    },
+}
+
+
+class Python:
+    """The interpreter of one trajectory."""
+
+    def __init__(self, *, max_idle: int = 256, context: Any = None) -> None:
+        """Raises UserError.
+
+        Args:
+            max_idle: sessions that an environment worker keeps while nothing runs in them.
+            context: the worker's (:class:`r1ray.environments.world_context.WorldContext`), whose trajectories have a
+                host of sessions together; None: this one has its own.
+        """
+        if isinstance(max_idle, bool) or not isinstance(max_idle, int) or max_idle < 1:
+            raise UserError(f"tools: python takes max_idle={max_idle!r}: needs a whole number of sessions, 1 or more.")
+        self.schema = SCHEMA
+        self._is_owner = context is None
+        make = functools.partial(Interpreter, context, max_idle=max_idle)
+        self._interpreter: Interpreter = make() if context is None else context.shared(f"python {max_idle}", make)
+        self._session: Session | None = None
+        self._opening = asyncio.Lock()
+
+    async def open(self) -> Sequence[Python]:
+        """Have the sandbox ready. Raises SandboxUnavailable."""
+        await self._interpreter.sessions()
+        return [self]
+
+    async def call(self, arguments: Mapping[str, Any]) -> str:
+        """Run ``code``. Raises ToolFailed, InfrastructureError."""
+        code = arguments.get("code")
+        if set(arguments) != {"code"} or not isinstance(code, str):
+            raise ToolFailed("python takes one argument, code, which is a text.")
+        sessions = await self._interpreter.sessions()
+        async with self._opening:
+            session = self._session = self._session or await sessions.open()
+        try:
+            cell = await sessions.run(session, code)
+        finally:
+            if session.why_lost and self._session is session:
+                self._session = None  # the next call begins another
+        if cell.ended in ("cpu", "wall") or (cell.ended == "lost" and cell.why != IDLE):
+            raise ToolFailed(told(cell, self._interpreter.limits))
+        return told(cell, self._interpreter.limits)
+
+    async def close(self) -> None:
+        """End the session."""
+        async with self._opening:
+            session, self._session = self._session, None
+        if session is not None:
+            await (await self._interpreter.sessions()).end(session)
+        if self._is_owner:
+            await self._interpreter.close()
+
+
+class Interpreter:
+    """The sessions of an environment worker; made for the first call."""
+
+    def __init__(self, context: Any, *, max_idle: int) -> None:
+        self._config = SandboxConfig() if context is None else context.sandbox
+        call_s = min(CALL_S, getattr(context, "step_timeout_s", math.inf) / 2) * OF_CALL
+        self.limits = SessionLimits(
+            cpu_s=self._config.cpu_s,
+            wall_s=call_s / 2,
+            longest_s=call_s,
+            total_cpu_s=self._config.total_cpu_s,
+            memory_mib=self._config.memory_mib,
+            file_kib=self._config.output_kib,
+        )
+        self._max_idle, self._starting = max_idle, asyncio.Lock()
+        self._sessions: Sessions | None = None
+
+    async def sessions(self) -> Sessions:
+        """Raises SandboxUnavailable, and UserError for a package of ``sandbox.packages`` that is not installed."""
+        async with self._starting:
+            if self._sessions is None:
+                self._sessions = await start_sessions(
+                    limits=self.limits,
+                    max_idle=self._max_idle,
+                    mode=self._config.mode,
+                    python=self._config.python,
+                    allowed=self._config.packages,
+                )
+            return self._sessions
+
+    async def close(self) -> None:
+        if self._sessions is not None:
+            await self._sessions.close()
+            self._sessions = None
+
+
+def told(cell: Cell, limits: SessionLimits) -> str:
+    """Return what the policy is told of a cell."""
+    interrupted = "and was interrupted. What it had defined is kept."
+    notes = {
+        "cpu": f"[The code had computed for {limits.cpu_s:g} s {interrupted}]",
+        "wall": f"[The code had run for {limits.wall_s:g} s {interrupted}]",
+        "lost": f"[The session has ended: {cell.why}. Variables, imports and files are gone.]",
+    }
+    printed = cell.output.rstrip("\n")
+    return "\n".join(filter(None, (printed, notes.get(cell.ended)))) or "[no output]"
