@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import os
+import resource
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Literal, Protocol
 
 from r1ray.errors import MachineTooBusy
@@ -25,7 +27,7 @@ class Times(Protocol):
 
 
 class ProcessTimes:
-    """Those of a process, by the kernel; a process that is gone uses nothing more."""
+    """Those of a process, by the kernel; a process that is gone uses nothing more. Its memory too."""
 
     def __init__(self, pidfd: int) -> None:
         """Raises OSError where it is gone."""
@@ -40,6 +42,14 @@ class ProcessTimes:
         with contextlib.suppress(OSError):
             self._last = computed_s(self._pid)
         return self._last
+
+    def memory_mib(self) -> float:
+        """Memory that it does not share with files; what it shares with the process that it was forked from counts."""
+        try:
+            _, resident, shared = Path(f"/proc/{self._pid}/statm").read_text().split()[:3]
+        except (OSError, ValueError):
+            return 0.0
+        return (int(resident) - int(shared)) * resource.getpagesize() / (1 << 20)
 
     def queued(self) -> float:
         proc = _proc()

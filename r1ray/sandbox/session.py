@@ -55,6 +55,10 @@ class Session:
         """Held by who runs a cell."""
         self.why_lost = ""
         """A sentence where it has ended."""
+        self._times = ProcessTimes(self._process.pidfd)
+        self._first_mib = self._times.memory_mib()
+        self.memory_mib = 0.0
+        """Memory that its cells have taken and not given back, when it last came to rest."""
         self._rest()
 
     async def run(self, source: str) -> Cell:
@@ -77,7 +81,7 @@ class Session:
         token = secrets.token_bytes(TOKEN)
         os.lseek(self._process.output, 0, os.SEEK_SET)
         try:
-            clock = CellClock(self._limits, ProcessTimes(self._process.pidfd))
+            clock = CellClock(self._limits, self._times)
             self._host.tell("go", self.name)
             request = token + len(source).to_bytes(LENGTH, "big") + source
             is_sent = os.write(self._process.requests, request) == len(request)
@@ -165,6 +169,7 @@ class Session:
     def _rest(self) -> None:
         self._signal(signal.SIGSTOP)
         self._host.tell("rest", self.name)
+        self.memory_mib = max(0.0, self._times.memory_mib() - self._first_mib)
 
     def _signal(self, number: int) -> None:
         with contextlib.suppress(ProcessLookupError):

@@ -15,7 +15,11 @@ from r1ray.sandbox.probes import session_test
 from r1ray.sandbox.session import Cell, Session
 from r1ray.sandbox.session_slot import SessionLimits, SessionSlot
 
-IDLE = "it had been idle for longest, and there were too many; the code of this call was not run"
+NOT_RUN = "the code of this call was not run"
+IDLE = f"it had been idle for longest, and there were too many; {NOT_RUN}"
+HEAVY = f"idle sessions held too much memory, and this one the most; {NOT_RUN}"
+IDLE_MIB = 32
+"""Memory of an idle session, where all are; one may have more if others have less."""
 
 FILES_OF_A_SESSION, FEW_FILES = 4, 1024
 
@@ -114,6 +118,10 @@ class Sessions:
             self._idle.move_to_end(session)
         while len(self._idle) > self.max_idle:
             await self._idle.popitem(last=False)[0].end(IDLE)
+        while sum(each.memory_mib for each in self._idle) > IDLE_MIB * self.max_idle:
+            heaviest = max(self._idle, key=lambda each: each.memory_mib)
+            del self._idle[heaviest]
+            await heaviest.end(HEAVY)
 
     async def end(self, session: Session) -> None:
         """End a session. Idempotent."""

@@ -52,10 +52,11 @@ def test_a_case_of_the_acceptance_set(row: dict[str, Any], sandbox: Sandbox, out
 
 
 POD_PROGRAM = """
-import json, sys
+import asyncio, json, sys
 from r1ray.errors import MachineTooBusy
 from r1ray.sandbox import slot
 from r1ray.sandbox.pool import Sandbox
+from r1ray.sandbox.sessions import start_sessions
 from tests.sandbox.cases import CONTAINED, HACKS, HARMLESS
 from tests.sandbox.outside import GRACE_S, Outside, complaints
 slot.GRACE_S = GRACE_S
@@ -72,7 +73,13 @@ with Sandbox(num_slots=1) as sandbox:
             except MachineTooBusy:
                 unjudged += [] if left else [row["id"]]
     outside.close()
-    print(json.dumps([sandbox.mode, len(rows), bad, unjudged]))
+async def in_a_session():
+    sessions = await start_sessions()
+    session = await sessions.open()
+    cells = [await sessions.run(session, source) for source in ("x = open('f', 'w').write('abc')", "x")]
+    await sessions.close()
+    return [sessions.mode, cells[1].output]
+print(json.dumps([sandbox.mode, len(rows), bad, unjudged, asyncio.run(in_a_session())]))
 """
 
 
@@ -100,8 +107,9 @@ def test_it_holds_in_a_pod_without_privileges_and_without_user_namespaces() -> N
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     assert done.returncode == 0, done.stderr
-    mode, num_rows, bad, unjudged = json.loads(done.stdout)
+    mode, num_rows, bad, unjudged, session = json.loads(done.stdout)
     assert (mode, bad) == ("landlock", []) and num_rows > 0
+    assert session == ["landlock", "3\n"]
     if unjudged:
         pytest.skip(f"the machine is too busy to judge {', '.join(unjudged)}; the rest is contained")
 

@@ -17,7 +17,7 @@ import pytest
 from r1ray.errors import InfrastructureError, MachineTooBusy
 from r1ray.sandbox.session import MOST_SOURCE, Cell, Session
 from r1ray.sandbox.session_slot import SessionLimits
-from r1ray.sandbox.sessions import IDLE, Sessions, start_sessions
+from r1ray.sandbox.sessions import HEAVY, IDLE, Sessions, start_sessions
 from tests import tools
 from tests.sandbox.outside import tree_of
 from tests.sandbox.test_pool import alive, wait_until
@@ -191,6 +191,24 @@ def test_the_longest_idle_sessions_are_closed_and_told_so(sessions: Sessions, mo
     cells, idle = asyncio.run(scenario())
     assert [cell.ended for cell in cells] == ["done", "lost", "done"]
     assert cells[1].why == IDLE and idle == 2
+
+
+def test_the_heaviest_idle_session_is_closed_where_all_hold_too_much_memory(
+    sessions: Sessions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sessions, "max_idle", 3)
+
+    async def scenario() -> list[Cell]:
+        opened = [await sessions.open() for _ in range(3)]
+        for session, size in zip(opened, (20, 60, 40), strict=True):  # 96 MiB are allowed
+            await sessions.run(session, f"x = bytearray(b'1' * ({size} << 20))")
+        cells = [await sessions.run(session, "len(x) >> 20") for session in opened]
+        for session in opened:
+            await sessions.end(session)
+        return cells
+
+    first, heavy, last = asyncio.run(scenario())
+    assert (first.output, last.output, heavy) == ("20\n", "40\n", Cell("lost", "", HEAVY))
 
 
 def test_a_machine_that_is_too_busy_is_an_error_of_the_machine(

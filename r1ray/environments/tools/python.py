@@ -18,7 +18,7 @@ from r1ray.config import SandboxConfig
 from r1ray.errors import ToolFailed, UserError
 from r1ray.sandbox.session import Cell, Session
 from r1ray.sandbox.session_slot import SessionLimits
-from r1ray.sandbox.sessions import IDLE, Sessions, start_sessions
+from r1ray.sandbox.sessions import NOT_RUN, Sessions, start_sessions
 from r1ray.turns import ToolSchema
 
 CALL_S = 20.0
@@ -81,7 +81,7 @@ class Python:
         finally:
             if session.why_lost and self._session is session:
                 self._session = None  # the next call begins another
-        if cell.ended in ("cpu", "wall") or (cell.ended == "lost" and cell.why != IDLE):
+        if cell.ended in ("cpu", "wall") or (cell.ended == "lost" and not cell.why.endswith(NOT_RUN)):
             raise ToolFailed(told(cell, self._interpreter.limits))
         return told(cell, self._interpreter.limits)
 
