@@ -228,7 +228,7 @@ def test_a_machine_that_is_too_busy_is_an_error_of_the_machine(
 
 
 @pytest.mark.faults
-@pytest.mark.parametrize("who", ["zygote", "process"])
+@pytest.mark.parametrize("who", ["zygote", pytest.param("process", marks=pytest.mark.long)])
 def test_sessions_of_a_killed_host_are_lost_by_no_fault_of_theirs_and_others_begin(who: str) -> None:
     async def scenario() -> tuple[list[int], Cell]:
         made = await start_sessions(limits=LIMITS)
@@ -266,7 +266,7 @@ asyncio.run(main())
 
 
 @pytest.mark.faults
-@pytest.mark.parametrize("mode", ["bubblewrap", "landlock"])
+@pytest.mark.parametrize("mode", ["bubblewrap", pytest.param("landlock", marks=pytest.mark.long)])
 def test_a_killed_supervisor_leaves_no_session(mode: str) -> None:
     tools.require(mode)
     with subprocess.Popen([sys.executable, "-c", SUPERVISOR, mode], stdout=subprocess.PIPE, text=True) as supervisor:
