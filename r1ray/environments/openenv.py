@@ -12,6 +12,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
+import time
 import urllib.request
 from collections.abc import Mapping
 from dataclasses import replace
@@ -24,6 +26,7 @@ from websockets.exceptions import InvalidURI, WebSocketException
 from r1ray.environments.tools.json_schema import JsonSchema
 from r1ray.environments.tools.results import result_of
 from r1ray.environments.tools.schema import in_one_piece
+from r1ray.environments.world_context import WorldContext
 from r1ray.errors import InfrastructureError, ToolFailed, UserError
 from r1ray.runtime.own_code import Raised, in_thread
 from r1ray.turns import Action, Done, Message, Observation, ToolCall, ToolSchema
@@ -42,18 +45,24 @@ _NO_ARGUMENTS = {"type": "object", "properties": {}}
 class OpenEnv:
     """A session with a server."""
 
-    def __init__(self, *, url: str, timeout_s: float = TIMEOUT_S) -> None:
+    def __init__(self, *, url: str, timeout_s: float | None = None, context: WorldContext | None = None) -> None:
         """Raises UserError.
 
         Args:
             url: of the server, ``http://host:8000``.
-            timeout_s: longest wait for an answer, which makes the trajectory begin again.
+            timeout_s: longest wait for an answer, after which the trajectory begins again, and longest time in which
+                the actions of a turn begin. None: 30, or half of ``environment.step_timeout_s``.
         """
         parts = urlsplit(url)
         if parts.scheme not in ("http", "https", "ws", "wss") or not parts.netloc:
             raise UserError(f"openenv: url={url}: needs the address of a server, such as http://host:8000.")
-        if not timeout_s > 0:
-            raise UserError(f"openenv: timeout_s={timeout_s}: needs seconds above 0.")
+        longest_s = math.inf if context is None else context.step_timeout_s / 2
+        timeout_s = min(TIMEOUT_S, longest_s) if timeout_s is None else timeout_s
+        if not 0 < timeout_s <= longest_s:
+            raise UserError(
+                f"openenv: timeout_s={timeout_s}: needs more than 0 s, and at most half of environment.step_timeout_s, "
+                f"{longest_s:g} s."
+            )
         self._host = f"{parts.netloc}{parts.path.rstrip('/').removesuffix('/ws')}"
         self._secure = "s" if parts.scheme in ("https", "wss") else ""
         self._timeout_s = timeout_s
@@ -87,8 +96,11 @@ class OpenEnv:
             return Done(label="stopped")
         messages: list[Message] = []
         reward, num_errors = 0.0, 0
+        ends = time.monotonic() + self._timeout_s
         for call in action.calls:
             try:
+                if time.monotonic() > ends:
+                    raise ToolFailed(f"the calls of a turn have to begin within {self._timeout_s:g} s")
                 data = await self._act(call)
             except ToolFailed as error:
                 num_errors += 1

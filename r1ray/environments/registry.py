@@ -19,7 +19,15 @@ from r1ray.errors import UserError
 from r1ray.runtime.imports import load
 
 ENTRY_POINTS = "r1ray.environments"
-SHIPPED: dict[str, str] = {}
+SHIPPED: dict[str, str] = {
+    "calculator": "r1ray.environments.tool_world:calculator",
+    "function_calling": "r1ray.environments.function_calling:FunctionCalling",
+    "json_output": "r1ray.environments.json_output:JsonOutput",
+    "mcp": "r1ray.environments.tool_world:mcp",
+    "openenv": "r1ray.environments.openenv:OpenEnv",
+    "search": "r1ray.environments.tool_world:search",
+    "tools": "r1ray.environments.tool_world:ToolEnvironment",
+}
 """Environments that ship: a class, or a function that returns a world, called with the options for each trajectory."""
 CONTEXT = "context"
 """The keyword argument of a class that wants a :class:`WorldContext`."""

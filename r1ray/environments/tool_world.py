@@ -12,6 +12,7 @@ from typing import Any
 
 from r1ray.environments.tools.named import Entry, ToolSet, check_names, make_tools
 from r1ray.environments.tools.toolbox import Toolbox, close_all
+from r1ray.environments.world_context import WorldContext
 from r1ray.errors import InfrastructureError, UserError
 from r1ray.interfaces import Tool
 from r1ray.turns import Action, Done, Message, Observation
@@ -30,7 +31,7 @@ class ToolEnvironment:
         tools: Sequence[Entry],
         call_timeout_s: float | None = None,
         max_result_chars: int = MAX_RESULT_CHARS,
-        context: Any = None,
+        context: WorldContext | None = None,
     ) -> None:
         """Raises UserError.
 
@@ -40,7 +41,7 @@ class ToolEnvironment:
                 ``environment.step_timeout_s``; None: 20, or half of that.
             max_result_chars: longer results lose their middle.
         """
-        limit_s: float = getattr(context, "step_timeout_s", math.inf)
+        limit_s = math.inf if context is None else context.step_timeout_s
         if call_timeout_s is None:
             call_timeout_s = min(CALL_TIMEOUT_S, limit_s / 2)
         if not 0 < call_timeout_s < limit_s:
@@ -91,15 +92,20 @@ class ToolEnvironment:
         return tools
 
 
-def calculator(*, context: Any = None, **limits: Any) -> ToolEnvironment:
+def calculator(*, context: WorldContext | None = None, **limits: Any) -> ToolEnvironment:
     """Return a world with a calculator."""
     return ToolEnvironment(tools=["calculator"], context=context, **limits)
+
+
+def python(*, context: WorldContext | None = None, **limits: Any) -> ToolEnvironment:
+    """Return a world with a code interpreter."""
+    return ToolEnvironment(tools=["python"], context=context, **limits)
 
 
 def search(
     *,
     corpus: str,
-    context: Any = None,
+    context: WorldContext | None = None,
     call_timeout_s: float | None = None,
     max_result_chars: int = MAX_RESULT_CHARS,
     **options: Any,
@@ -115,7 +121,7 @@ def search(
 
 def mcp(
     *,
-    context: Any = None,
+    context: WorldContext | None = None,
     call_timeout_s: float | None = None,
     max_result_chars: int = MAX_RESULT_CHARS,
     **options: Any,

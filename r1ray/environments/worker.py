@@ -165,6 +165,7 @@ class EnvironmentWorker:
             await self.leave(world_id)
         if self._closing:
             await asyncio.wait(self._closing)
+        await self._context.close()
 
     async def _tools_of(self, prompt: Prompt, *, steps: bool) -> tuple[ToolSchema, ...]:
         source = self._sources[prompt.environment]

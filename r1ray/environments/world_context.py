@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, TypeVar, cast
@@ -25,3 +26,11 @@ class WorldContext:
         if key not in self._shared:
             self._shared[key] = make()
         return cast(T, self._shared[key])
+
+    async def close(self) -> None:
+        """Close what is shared and has a coroutine ``close``: nothing begins any more."""
+        held = list(self._shared.values())
+        self._shared.clear()
+        for each in held:
+            if inspect.iscoroutinefunction(close := getattr(each, "close", None)):
+                await close()

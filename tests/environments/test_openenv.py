@@ -13,6 +13,7 @@ from websockets.http11 import Request, Response
 from r1ray.checks import FormatOnly
 from r1ray.environments import openenv
 from r1ray.environments.openenv import OpenEnv
+from r1ray.environments.world_context import WorldContext
 from r1ray.errors import InfrastructureError, UserError
 from r1ray.turns import Action, Done, Message, Observation, ToolCall
 from r1ray.types import Prompt
@@ -52,6 +53,9 @@ class Server:
                     await connection.close(1011)
                 elif self.how == "silent":
                     await asyncio.sleep(1)
+                elif self.how.startswith("slowly "):
+                    await asyncio.sleep(0.1)
+                    await connection.send(self.how.removeprefix("slowly "))
                 elif self.how:
                     await connection.send(self.how)
                 else:
@@ -169,6 +173,20 @@ def test_an_action_that_the_server_refuses_is_told() -> None:
     assert said.messages[0].content == "Error: the action is no good: by is below 2" and said.num_errors == 1
 
 
+def test_a_turn_of_many_actions_ends_in_time() -> None:
+    async def use(server: Server) -> Any:
+        world = OpenEnv(url=server.url, timeout_s=0.3)
+        await world.reset(PROMPT, 0)
+        said = await world.step(turn(*[act(0)] * 64))
+        await world.close()
+        return said
+
+    answer = json.dumps({"type": "observation", "data": {"observation": {}, "reward": 0, "done": False}})
+    said = with_server(use, f"slowly {answer}")
+    assert said.messages[0].content == "{}"
+    assert said.messages[-1].content == "Error: the calls of a turn have to begin within 0.3 s"
+
+
 def test_sessions_are_apart() -> None:
     async def one(url: str, by: int) -> str:
         world = OpenEnv(url=url)
@@ -192,6 +210,12 @@ def test_what_is_wrong_is_told_before_a_run() -> None:
     with_server(use)
     with pytest.raises(UserError, match=r"OpenEnv server at 127\.0\.0\.1:9 does not answer"):
         asyncio.run(OpenEnv(url="http://127.0.0.1:9", timeout_s=5).check())
-    for options in ({"url": "here"}, {"url": "ftp://host"}, {"url": "http://host", "timeout_s": 0}):
+    wrong: list[dict[str, Any]] = [
+        {"url": "here"},
+        {"url": "ftp://host"},
+        {"url": "http://host", "timeout_s": 0},
+        {"url": "http://host", "timeout_s": 31, "context": WorldContext(step_timeout_s=60)},
+    ]
+    for options in wrong:
         with pytest.raises(UserError, match="openenv"):
             OpenEnv(**options)

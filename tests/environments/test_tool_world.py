@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import asyncio
-from types import SimpleNamespace
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -9,6 +9,7 @@ import pytest
 from r1ray.checks import FormatOnly
 from r1ray.environments import tool_world
 from r1ray.environments.tool_world import ToolEnvironment
+from r1ray.environments.world_context import WorldContext
 from r1ray.errors import UserError
 from r1ray.turns import Action, Done, Message, Observation, ToolCall
 from r1ray.types import Prompt
@@ -47,8 +48,6 @@ def test_it_offers_tools_serves_calls_and_ends_at_a_turn_without() -> None:
 
 
 def test_the_conversation_is_the_prompts_where_it_has_one() -> None:
-    from dataclasses import replace
-
     messages = (Message("system", "Be brief."), Message("user", "Hello"))
     observation = asyncio.run(tool_world.calculator().reset(replace(PROMPT, messages=messages), 0))
     assert observation.messages == messages
@@ -73,12 +72,12 @@ def test_a_set_of_tools_is_opened_and_its_names_are_looked_at(monkeypatch: pytes
 
 
 def test_limits_are_checked_and_a_call_ends_before_the_turn_does() -> None:
-    context = SimpleNamespace(step_timeout_s=10.0)
+    context = WorldContext(step_timeout_s=10.0)
     for options in ({"call_timeout_s": 0}, {"call_timeout_s": 10}, {"max_result_chars": 5}):
         limits: Any = options
         with pytest.raises(UserError, match=next(iter(options))):
             ToolEnvironment(tools=["calculator"], context=context, **limits)
-    world = ToolEnvironment(tools=[f"{HERE}:wait"], context=SimpleNamespace(step_timeout_s=0.2))
+    world = ToolEnvironment(tools=[f"{HERE}:wait"], context=WorldContext(step_timeout_s=0.2))
     said = asyncio.run(play(world, turn(ToolCall("wait", {"seconds": 30}))))
     assert isinstance(said[1], Observation) and "no answer within 0.1 s" in said[1].messages[0].content
 

@@ -206,7 +206,15 @@ class SharedSession:
 
     async def give_back(self, session: McpSession) -> None:
         """Close a session that no trajectory uses, and that no other will be given."""
+        if session not in self._num_users:  # all were closed
+            return
         self._num_users[session] -= 1
         if self._num_users[session] == 0 and (session is not self._session or session.has_ended):
             del self._num_users[session]
             await session.close()
+
+    async def close(self) -> None:
+        """Close every session, whoever has it."""
+        held = {*self._num_users, *([] if self._session is None else [self._session])}
+        self._num_users.clear()
+        await asyncio.gather(*(session.close() for session in held))

@@ -25,6 +25,7 @@ from r1ray.environments.tools.json_schema import JsonSchema
 from r1ray.environments.tools.mcp_session import Address, McpSession, SharedSession
 from r1ray.environments.tools.results import text_of
 from r1ray.environments.tools.schema import in_one_piece
+from r1ray.environments.world_context import WorldContext
 from r1ray.errors import ToolFailed, UserError
 from r1ray.interfaces import Tool
 from r1ray.turns import ToolSchema
@@ -45,7 +46,7 @@ class McpTools:
         only: Sequence[str] = (),
         shared: bool = False,
         start_timeout_s: float = START_TIMEOUT_S,
-        context: Any = None,
+        context: WorldContext | None = None,
     ) -> None:
         """Raises UserError.
 
@@ -64,7 +65,7 @@ class McpTools:
             raise UserError(f"mcp: start_timeout_s={start_timeout_s}: needs seconds above 0.")
         self._address = Address(tuple(command), url, {name: str(value) for name, value in (env or {}).items()}, cwd)
         self._only, self._start_timeout_s = tuple(only), start_timeout_s
-        self._is_shared, self._context = shared and context is not None, context
+        self._shared = self._of(context) if shared and context is not None else None
         self._session: McpSession | None = None
 
     async def open(self) -> list[Tool]:
@@ -84,16 +85,15 @@ class McpTools:
         """End the session, or leave it to the other trajectories."""
         session, self._session = self._session, None
         if session is not None:
-            await (self._shared().give_back(session) if self._is_shared else session.close())
+            await (session.close() if self._shared is None else self._shared.give_back(session))
 
     async def _begun(self) -> McpSession:
-        if self._is_shared:
-            return await self._shared().lease(timeout_s=self._start_timeout_s)
-        return await McpSession.start(self._address, timeout_s=self._start_timeout_s)
+        if self._shared is None:
+            return await McpSession.start(self._address, timeout_s=self._start_timeout_s)
+        return await self._shared.lease(timeout_s=self._start_timeout_s)
 
-    def _shared(self) -> SharedSession:
-        shared: SharedSession = self._context.shared(str(self._address), lambda: SharedSession(self._address))
-        return shared
+    def _of(self, context: WorldContext) -> SharedSession:
+        return context.shared(f"mcp {self._address!r}", lambda: SharedSession(self._address))
 
 
 class McpTool:

@@ -12,6 +12,7 @@ from typing import Any, Protocol, TypeAlias, cast, runtime_checkable
 
 from r1ray.environments.tools.function_tool import FunctionTool
 from r1ray.environments.tools.toolbox import name_of
+from r1ray.environments.world_context import WorldContext
 from r1ray.errors import R1RayError, UserError
 from r1ray.interfaces import Tool
 from r1ray.reward.own_function import load_function
@@ -19,6 +20,7 @@ from r1ray.reward.own_function import load_function
 SHIPPED = {
     "calculator": "r1ray.environments.tools.calculator:calculator",
     "mcp": "r1ray.environments.tools.mcp_tools:McpTools",
+    "python": "r1ray.environments.tools.python:Python",
     "search": "r1ray.environments.tools.search:Search",
 }
 Entry: TypeAlias = str | Mapping[str, Any]
@@ -36,7 +38,7 @@ class ToolSet(Protocol):
     async def close(self) -> None: ...
 
 
-def make_tools(entries: Sequence[Entry], *, context: Any = None) -> list[Tool | ToolSet]:
+def make_tools(entries: Sequence[Entry], *, context: WorldContext | None = None) -> list[Tool | ToolSet]:
     """Return the tools of one trajectory. Raises UserError for what is no tool, and for two of one name.
 
     Args:
@@ -56,7 +58,7 @@ def check_names(tools: Sequence[Tool]) -> None:
         raise UserError(f"tools: two are called {twice[0]}; needs one of each name.")
 
 
-def _made(entry: Entry, context: Any) -> Tool | ToolSet:
+def _made(entry: Entry, context: WorldContext | None) -> Tool | ToolSet:
     named = {"name": entry} if isinstance(entry, str) else entry
     name = named.get("name") if isinstance(named, Mapping) else None
     if not isinstance(name, str):
@@ -80,7 +82,9 @@ def _of_function(function: Callable[..., Any]) -> FunctionTool:
     return FunctionTool(function)
 
 
-def _of_class(kind: Callable[..., Any], name: str, options: Mapping[str, Any], context: Any) -> Tool | ToolSet:
+def _of_class(
+    kind: Callable[..., Any], name: str, options: Mapping[str, Any], context: WorldContext | None
+) -> Tool | ToolSet:
     signature = inspect.signature(kind)
     given = {**options, "context": context} if "context" in signature.parameters else options
     try:

@@ -6,12 +6,14 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from r1ray.checks import FormatOnly
 from r1ray.environments import tool_world
 from r1ray.environments.tool_world import ToolEnvironment
 from r1ray.environments.tools.mcp_tools import McpTools
+from r1ray.environments.world_context import WorldContext
 from r1ray.errors import InfrastructureError, UserError
 from r1ray.turns import Action, Observation, ToolCall
 from r1ray.types import Prompt
@@ -28,16 +30,6 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def plain(word: str) -> list[str]:
     return [sys.executable, "-S", SERVER, "plain", word]
-
-
-class Context:
-    """What the worlds of a process share."""
-
-    def __init__(self) -> None:
-        self.held: dict[str, Any] = {}
-
-    def shared(self, key: str, make: Any) -> Any:
-        return self.held.setdefault(key, None) or self.held.update({key: make()}) or self.held[key]
 
 
 def world(word: str, **options: Any) -> ToolEnvironment:
@@ -122,14 +114,14 @@ def test_options_are_checked(options: Any) -> None:
 
 def test_trajectories_can_share_a_session() -> None:
     async def use() -> None:
-        context = Context()
+        context = WorldContext()
         worlds = [world("works", shared=True, context=context) for _ in range(8)]
         observations = await asyncio.gather(*(called(each, ADD) for each in worlds))
         assert [each.num_errors for each in observations] == [0] * 8
-        (shared,) = context.held.values()
-        session = await shared.lease(timeout_s=60)
-        assert not session.has_ended
-        await session.close()
+        children = psutil.Process().children()
+        assert len(children) == 1
+        await context.close()
+        assert not any(child.is_running() and child.status() != psutil.STATUS_ZOMBIE for child in children)
 
     asyncio.run(use())
 

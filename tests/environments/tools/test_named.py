@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from r1ray.environments.tools.named import SHIPPED, Entry, make_tools
+from r1ray.environments.world_context import WorldContext
 from r1ray.errors import UserError
 from tests.environments.tools import own_tools
 
@@ -19,8 +20,9 @@ def test_functions_are_tools_and_classes_are_made_for_each_trajectory() -> None:
 
 
 def test_who_takes_a_context_gets_it() -> None:
-    (pair,) = make_tools([f"{HERE}:Pair"], context="here")
-    assert isinstance(pair, own_tools.Pair) and pair.context == "here"
+    context = WorldContext()
+    (pair,) = make_tools([f"{HERE}:Pair"], context=context)
+    assert isinstance(pair, own_tools.Pair) and pair.context is context
 
 
 @pytest.mark.parametrize(
