@@ -17,6 +17,7 @@ RATIOS = ("token", "sequence")
 KL_ESTIMATORS = ("k1", "abs", "k2", "k3")
 KL_PLACEMENTS = ("loss", "reward")
 OLD_LOGPROBS = ("auto", "engine", "learner")
+CREDITS = ("trajectory", "turn")
 CORRECTIONS = ("auto", "none", "token_tis", "token_mask", "sequence_tis", "sequence_mask", "geometric_mask")
 
 
@@ -98,6 +99,11 @@ class AlgoConfig:
     advantage_epsilon_in: str = "std"
     """Place of ``advantage_epsilon``: added to the ``std`` or to the ``variance``, or the least value of the variance
     (``floor``)."""
+    credit: str = "trajectory"
+    """Unit that an advantage is of: the whole ``trajectory`` (the paper), or each ``turn`` of one in an environment.
+    ``turn``: of what the environment pays for turns and calls, a turn gets its own and what came after it; its
+    advantage is against the same turn of the others in the group. Without such pay both are the same. See
+    ``r1ray.algo.variants.turn_credit``."""
     mask_truncated: bool = False
     """Leave outputs that the length limit cut out of the loss. Their rewards still count in the baseline."""
     count_masked: bool = False
@@ -187,6 +193,7 @@ class AlgoConfig:
             ("advantage_epsilon_in", EPSILON_PLACES),
             ("old_logprobs", OLD_LOGPROBS),
             ("correction", CORRECTIONS),
+            ("credit", CREDITS),
         ):
             one_of(f"algo.{key}", getattr(self, key), allowed)
         one_of_or_own("algo.surrogate", self.surrogate, SURROGATES)

@@ -455,6 +455,17 @@ class RunConfig:
                 f"algo.overlong_share={self.algo.overlong_share:g} makes a part of the reward with the name overlong; "
                 "needs another name for reward.parts.overlong, or algo.overlong_share=0."
             )
+        if self.algo.credit == "turn":
+            if self.reward.combine == "normalised":
+                raise ValueError(
+                    "algo.credit=turn with reward.combine=normalised, which makes one number of a trajectory's parts: "
+                    "needs reward.combine=sum or gated, or algo.credit=trajectory."
+                )
+            if not any(each.from_environment for each in parts.values()):
+                raise ValueError(
+                    f"algo.credit=turn: no part of the reward ({', '.join(parts)}) is paid for turns; needs "
+                    "reward.parts.NAME.from_environment=true, or algo.credit=trajectory."
+                )
 
     def _check_reinforcement(self) -> None:
         self._check_reward()

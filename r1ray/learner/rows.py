@@ -63,17 +63,24 @@ def make_rows(
     sampled = [trajectories[sample.id] for sample in samples]
     policy = [segment for each in sampled for segment in each.policy_segments]  # in the order of the chosen tokens
     lengths = torch.tensor([each.num_policy_tokens for each in sampled])
-    advantages = torch.tensor([sample.advantage for sample in samples], dtype=torch.float32)
     branches = [(each, branch) for each in sampled for branch in each.branches]
     packed = pack_sequences([_sequence(*each) for each in branches], device=device, multiple=multiple)
     return Rows(
         packed=replace(packed, choices_NLK=_given_experts(branches, num_rows=len(packed.input_ids_N), device=device)),
         lengths_B=lengths.to(device),
         rollout_logp_N=torch.from_numpy(np.concatenate([segment.logprobs for segment in policy])).to(device),
-        advantage_N=advantages.repeat_interleave(lengths).to(device),
+        advantage_N=torch.cat([_advantages(*each) for each in zip(samples, sampled, strict=True)]).to(device),
         fresh_N=torch.from_numpy(np.concatenate([_is_fresh(each, learner_version) for each in policy])).to(device),
         group_ids=tuple(each.group_id for each in sampled),
     )
+
+
+def _advantages(sample: SampleRef, trajectory: Trajectory) -> torch.Tensor:
+    """Return the advantage of each policy token of a trajectory, [|o_i|] float32: of its turn, if turns have their
+    own."""
+    lengths = torch.tensor([len(segment.token_ids) for segment in trajectory.policy_segments])
+    by_turn = sample.turn_advantages or (sample.advantage,) * len(lengths)
+    return torch.tensor(by_turn, dtype=torch.float32).repeat_interleave(lengths)
 
 
 def _sequence(trajectory: Trajectory, branch: Sequence[Segment]) -> tuple[torch.Tensor, torch.Tensor]:

@@ -11,8 +11,9 @@ from typing import TypeAlias
 
 from r1ray.algo.advantage import step_advantages
 from r1ray.algo.batching import plan_shards
+from r1ray.algo.variants.turn_credit import turn_advantages
 from r1ray.config import AlgoConfig, RunConfig
-from r1ray.loop.rewards import punish_overlong, rewards_of, weigh
+from r1ray.loop.rewards import punish_overlong, rewards_of, turn_rewards_of, weigh
 from r1ray.types import GroupRecord, Prompt, SampleRef, ScoredGroup, ScoredTrajectory, Shard, trajectory_id
 
 
@@ -41,8 +42,8 @@ class _Row:
     num_loss_tokens: int
 
 
-_Pair: TypeAlias = tuple[_Row, float | None]
-"""A trajectory, and its advantage; None where it has none."""
+_Pair: TypeAlias = tuple[_Row, float | None, tuple[float, ...]]
+"""A trajectory, and its advantage; None where it has none. And those of its turns, if they have their own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,15 +107,24 @@ def _advantages(
     rewards_PG = [  # r_i
         rewards_of(group.trajectories, reward, step=step, epsilon=algo.advantage_epsilon) for group in weighed
     ]
-    advantages_PG = step_advantages(  # A_i
-        rewards_PG,
-        [[row.num_loss_tokens for row in rows_G] for rows_G in rows_PG],
-        baseline=algo.advantage_baseline,
-        std=algo.advantage_std,
-        epsilon=algo.advantage_epsilon,
-        epsilon_in=algo.advantage_epsilon_in,
-    )
-    return weighed, [list(zip(*pair, strict=True)) for pair in zip(rows_PG, advantages_PG, strict=True)]
+    lengths_PG = [[row.num_loss_tokens for row in rows_G] for rows_G in rows_PG]
+
+    def advantages(rewards_PG: Sequence[Sequence[float | None]]) -> list[list[float | None]]:
+        return step_advantages(
+            rewards_PG,
+            lengths_PG,
+            baseline=algo.advantage_baseline,
+            std=algo.advantage_std,
+            epsilon=algo.advantage_epsilon,
+            epsilon_in=algo.advantage_epsilon_in,
+        )
+
+    advantages_PG = advantages(rewards_PG)  # A_i
+    turns_PG: list[list[tuple[float, ...]]] = [[()] * len(rows_G) for rows_G in rows_PG]
+    if algo.credit == "turn":
+        paid_PG = [[turn_rewards_of(each, reward, step=step) for each in group.trajectories] for group in weighed]
+        turns_PG = turn_advantages(rewards_PG, paid_PG, advantages)  # A_i,t
+    return weighed, [list(zip(*each, strict=True)) for each in zip(rows_PG, advantages_PG, turns_PG, strict=True)]
 
 
 def _shards(
@@ -122,12 +132,12 @@ def _shards(
 ) -> tuple[Shard, ...]:
     algo, learner = config.algo, config.learner
     trained_PG = [
-        [(row, a) for row, a in pairs_G if a is not None and (row.num_loss_tokens or algo.count_masked)]
+        [(row, a, turns) for row, a, turns in pairs_G if a is not None and (row.num_loss_tokens or algo.count_masked)]
         for pairs_G in pairs_PG
     ]
     return plan_shards(
-        [[SampleRef(row.id, a, _read_tokens(row)) for row, a in trained_G] for trained_G in trained_PG],
-        [[row.num_loss_tokens for row, _ in trained_G] for trained_G in trained_PG],
+        [[SampleRef(row.id, a, _read_tokens(row), turns) for row, a, turns in trained_G] for trained_G in trained_PG],
+        [[row.num_loss_tokens for row, _, _ in trained_G] for trained_G in trained_PG],
         num_minibatches=part.num_minibatches,
         num_ranks=learner.num_shards,
         max_tokens_per_microbatch=learner.max_tokens_per_microbatch,
@@ -137,7 +147,7 @@ def _shards(
 
 
 def _record_of(group: ScoredGroup, prompt: Prompt, pairs_G: Sequence[_Pair]) -> GroupRecord:
-    advantages = tuple(advantage if row.num_loss_tokens else None for row, advantage in pairs_G)
+    advantages = tuple(advantage if row.num_loss_tokens else None for row, advantage, _ in pairs_G)
     return GroupRecord(group_id=group.group_id, prompt=prompt, group=group, advantages=advantages, status="trained")
 
 

@@ -71,6 +71,21 @@ def rewards_of(
     ]
 
 
+def turn_rewards_of(scored: ScoredTrajectory, config: RewardConfig, *, step: int) -> list[float]:
+    """Return what the total of a weighed trajectory has of each turn: the weighted parts that its environment gave for
+    the turn. 0 for all where the gate is closed, as the total is; and for the one turn of a trajectory without an
+    environment."""
+    turns = scored.world.turn_rewards if scored.world is not None else ()
+    if not isinstance(scored.outcome, Scored) or not turns:
+        return [0.0] * max(1, scored.num_turns)
+    counting = {name: weight for name, weight in config.weights_at(step).items() if config.parts[name].from_environment}
+    gate = config.gate if config.combine == "gated" else None
+    if gate is not None and scored.outcome.parts.get(gate, 1.0) < 1.0:
+        return [0.0] * len(turns)
+    applying = {name: weight for name, weight in counting.items() if name in scored.outcome.parts}
+    return [total_reward(dict(rewards), applying) for rewards in turns]
+
+
 def is_uniform_group(group: ScoredGroup, algo: AlgoConfig, reward: RewardConfig, *, step: int) -> bool:
     """Return whether all rewards of a group are equal, so that it teaches nothing: the values of ``algo.uniform_part``
     where the group has that part, else the totals."""
@@ -78,7 +93,10 @@ def is_uniform_group(group: ScoredGroup, algo: AlgoConfig, reward: RewardConfig,
     judged = [one.outcome.parts.get(algo.uniform_part or "") for one in trajectories if isinstance(one.outcome, Scored)]
     if any(value is not None for value in judged):
         return is_uniform(judged)
-    return is_uniform(rewards_of(trajectories, reward, step=step, epsilon=algo.advantage_epsilon))
+    rewards = rewards_of(trajectories, reward, step=step, epsilon=algo.advantage_epsilon)
+    if algo.credit == "turn" and any(any(turn_rewards_of(each, reward, step=step)) for each in trajectories):
+        return False  # turns may differ where totals do not
+    return is_uniform(rewards)
 
 
 def reason_to_drop(group: ScoredGroup, algo: AlgoConfig, reward: RewardConfig, *, step: int) -> str | None:

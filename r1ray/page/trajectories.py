@@ -5,7 +5,7 @@ Texts stay texts: nothing here makes HTML of them. A long one is cut in its midd
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -19,7 +19,7 @@ SHOWN = (
     *("step", "stage", "group_id", "prompt_id", "trajectory", "environment", "domain", "language", "prompt_text"),
     *("response_text", "answer", "extracted", "group_status", "dropped_reason", "reward", "rewards", "outcome"),
     *("label", "detail", "advantage", "status", "num_policy_tokens", "num_turns", "versions", "seconds", "segments"),
-    *("prompt_tokens", "num_context_tokens", "num_branches", "tests"),
+    *("prompt_tokens", "num_context_tokens", "num_branches", "tests", "turn_rewards"),
 )
 """Columns that have a place in the page; those that are added to the log later are listed by their names."""
 
@@ -51,6 +51,7 @@ def group_of(
 
 def _trajectory_of(row: Mapping[str, Any], suspicion: str | None, max_chars: int | None) -> dict[str, Any]:
     segments: list[Mapping[str, Any]] = row.get("segments") or []
+    turn_rewards = iter(row.get("turn_rewards") or ())
     names = ("trajectory", "outcome", "label", "detail", "extracted", "status", "num_policy_tokens", "num_turns")
     return {
         **{name: row.get(name) for name in (*names, "versions", "tests")},
@@ -60,16 +61,21 @@ def _trajectory_of(row: Mapping[str, Any], suspicion: str | None, max_chars: int
         "seconds": {name: rounded(number_of(value)) for name, value in (row.get("seconds") or {}).items()},
         "mismatch": rounded(largest_difference(segments)),
         "suspicion": suspicion,
-        "segments": [_segment_of(segment, max_chars) for segment in segments]
+        "segments": [_segment_of(segment, turn_rewards, max_chars) for segment in segments]
         or _whole_text(row.get("response_text") or "", max_chars),
         "others": {name: value for name, value in row.items() if name not in SHOWN and value is not None},
     }
 
 
-def _segment_of(segment: Mapping[str, Any], max_chars: int | None) -> dict[str, Any]:
+def _segment_of(
+    segment: Mapping[str, Any], turn_rewards: Iterator[Mapping[str, float]], max_chars: int | None
+) -> dict[str, Any]:
+    """Return a segment; one of the policy's is a turn, with the next of ``turn_rewards``, if there are any."""
     text, num_cut = _cut(segment.get("text") or "", max_chars)
     names = ("kind", "role", "tool", "stop", "branch", "versions")
     found = {name: segment.get(name) for name in names} | {"text": text, "num_cut": num_cut}
+    if segment.get("kind") == "policy" and (paid := next(turn_rewards, None)):
+        found["rewards"] = {name: rounded(number_of(value)) for name, value in paid.items()}
     ends, difference = segment.get("token_ends"), differences_of(segment)
     if ends and not num_cut:
         found["lengths"] = np.diff(ends, prepend=0).tolist()  # small numbers, which compress well

@@ -16,6 +16,7 @@ import pyarrow as pa
 
 from r1ray.checks import MathAnswer
 from r1ray.telemetry.learned import Learned
+from r1ray.turns import InEnvironment
 from r1ray.types import (
     GroupRecord,
     Int32Array,
@@ -66,6 +67,8 @@ SCHEMA = pa.schema(
         ("dropped_reason", pa.string()),
         ("reward", pa.float64()),
         ("rewards", pa.map_(pa.string(), pa.float64())),
+        ("final_rewards", pa.map_(pa.string(), pa.float64())),
+        ("turn_rewards", pa.list_(pa.map_(pa.string(), pa.float64()))),
         ("outcome", pa.string()),
         ("label", pa.string()),
         ("detail", pa.string()),
@@ -77,6 +80,7 @@ SCHEMA = pa.schema(
         ("num_context_tokens", pa.int32()),
         ("num_turns", pa.int32()),
         ("num_tool_calls", pa.int32()),
+        ("num_tool_errors", pa.int32()),
         ("num_branches", pa.int32()),
         ("versions", pa.struct([("min", pa.int32()), ("max", pa.int32())])),
         ("seconds", pa.struct([("generate", pa.float64()), ("environment", pa.float64()), ("reward", pa.float64())])),
@@ -155,6 +159,10 @@ class RolloutRow(TypedDict, total=False):
     """The total r_i."""
     rewards: dict[str, float]
     """By the names of the parts, with what has no weight."""
+    final_rewards: dict[str, float] | None
+    """Parts that its environment gave for the final state; None where it was in no environment."""
+    turn_rewards: list[dict[str, float]] | None
+    """Parts that its environment gave for each turn."""
     outcome: str
     """``scored``, ``unscorable``, ``infrastructure_error``, ``reward_error``: masked, because a reward function failed;
     or ``removed``: for the reason in ``detail``."""
@@ -179,7 +187,9 @@ class RolloutRow(TypedDict, total=False):
     num_turns: int
     """Segments that were sampled."""
     num_tool_calls: int | None
-    """Segments that a tool gave; None where the trajectory is gone with the worker that held it."""
+    """Calls of tools that the policy made; None where it was in no environment."""
+    num_tool_errors: int | None
+    """Calls that no tool could serve, malformed ones among them; None where it was in no environment."""
     num_branches: int
     """Training rows that it makes."""
     versions: dict[str, int]
@@ -260,6 +270,22 @@ def trajectory_of(row: RolloutRow) -> Trajectory:
         segments=tuple(map(_segment_of, row["segments"])),
         status=row["status"],
         seconds=row["seconds"]["generate"] or 0.0,
+        world=world_of(row),
+    )
+
+
+def world_of(row: RolloutRow) -> InEnvironment | None:
+    """Return what the environment said of the trajectory of a row; None where it was in none."""
+    if (name := row.get("environment")) is None or (turn_rewards := row.get("turn_rewards")) is None:
+        return None
+    return InEnvironment(
+        name=name,
+        rewards=row.get("final_rewards") or {},
+        turn_rewards=tuple(turn_rewards),
+        turn_tokens=tuple(len(each["tokens"]) for each in row.get("segments", ()) if each["kind"] == "policy"),
+        num_calls=row.get("num_tool_calls") or 0,
+        num_errors=row.get("num_tool_errors") or 0,
+        seconds=row["seconds"]["environment"] or 0.0,
     )
 
 
@@ -271,6 +297,7 @@ def group_columns(step: int, stage: str, record: GroupRecord) -> dict[str, Any]:
         "stage": stage,
         "group_id": record.group_id,
         "prompt_id": prompt.id,
+        "environment": prompt.environment or None,
         "domain": prompt.domain,
         "language": prompt.language,
         "prompt_text": prompt.text,
@@ -297,11 +324,13 @@ def _scored_columns(scored: ScoredTrajectory, trajectory: Trajectory | None) -> 
         "num_turns": scored.num_turns,
         "num_branches": scored.num_branches,
         "versions": {"min": scored.oldest_version, "max": scored.newest_version},
-        "seconds": _seconds(trajectory, reward_s=scored.seconds),
+        "seconds": _seconds(trajectory, scored.world, reward_s=scored.seconds),
+        **_world_columns(scored.world),
     }
 
 
 def _removed_columns(removed: Removed, trajectory: Trajectory | None) -> dict[str, Any]:
+    world = trajectory.world if trajectory is not None else None
     return {
         "trajectory": removed.index,
         "outcome": "removed",
@@ -309,13 +338,25 @@ def _removed_columns(removed: Removed, trajectory: Trajectory | None) -> dict[st
         "rewards": [],
         "status": "aborted",
         "num_policy_tokens": removed.num_policy_tokens,
-        "seconds": _seconds(trajectory, reward_s=0.0),
+        "seconds": _seconds(trajectory, world, reward_s=0.0),
+        **_world_columns(world),
     }
 
 
-def _seconds(trajectory: Trajectory | None, *, reward_s: float) -> dict[str, float | None]:
+def _seconds(trajectory: Trajectory | None, world: InEnvironment | None, *, reward_s: float) -> dict[str, float | None]:
     generate_s = trajectory.seconds if trajectory is not None else None
-    return {"generate": generate_s, "environment": 0.0, "reward": reward_s}
+    return {"generate": generate_s, "environment": world.seconds if world is not None else 0.0, "reward": reward_s}
+
+
+def _world_columns(world: InEnvironment | None) -> dict[str, Any]:
+    if world is None:
+        return {}
+    return {
+        "final_rewards": list(world.rewards.items()),
+        "turn_rewards": [list(rewards.items()) for rewards in world.turn_rewards],
+        "num_tool_calls": world.num_calls,
+        "num_tool_errors": world.num_errors,
+    }
 
 
 def _token_columns(trajectory: Trajectory | None, learned: Learned | None, ends: Ends) -> dict[str, Any]:
@@ -332,7 +373,6 @@ def _token_columns(trajectory: Trajectory | None, learned: Learned | None, ends:
         segments.append(columns)
     return {
         "response_text": trajectory.text,
-        "num_tool_calls": sum(bool(segment.tool) for segment in trajectory.segments),
         "learner_updates": learned.num_updates if learned is not None else None,
         "prompt_tokens": trajectory.prompt_token_ids,
         "segments": segments,

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from r1ray.checks import ProgramTests
-from r1ray.telemetry.rollout_rows import RolloutRow, trajectory_of
+from r1ray.telemetry.rollout_rows import RolloutRow, trajectory_of, world_of
 from r1ray.types import (
     Outcome,
     Removed,
@@ -88,6 +88,7 @@ def _scored_of(row: RolloutRow, trajectory: Trajectory | None) -> ScoredTrajecto
         oldest_version=row["versions"]["min"],
         newest_version=row["versions"]["max"],
         seconds=row["seconds"]["reward"] or 0.0,
+        world=trajectory.world if trajectory is not None else world_of(row),
     )
 
 

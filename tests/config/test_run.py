@@ -50,6 +50,19 @@ PAPER = RewardConfig(parts={"accuracy": {}, "format": {}})
             "algo.overlong_share=0.2 makes a part .* needs another name for reward.parts.overlong",
         ),
         (
+            lambda: RunConfig(model="m", data=DataConfig(train="t"), reward=PAPER, algo=AlgoConfig(credit="turn")),
+            r"algo.credit=turn: no part of the reward \(accuracy, format\) is paid for turns; needs reward.parts.NAME",
+        ),
+        (
+            lambda: RunConfig(
+                model="m",
+                data=DataConfig(train="t"),
+                reward=RewardConfig(parts={"a": {"from_environment": True}}, combine="normalised"),
+                algo=AlgoConfig(credit="turn"),
+            ),
+            "algo.credit=turn with reward.combine=normalised, .* needs reward.combine=sum or gated",
+        ),
+        (
             lambda: RunConfig(
                 model="m", steps=9, data=DataConfig(train="t"), reward=RewardConfig(parts={"a": {"from_step": 10}})
             ),

@@ -80,6 +80,17 @@ def test_branches_are_sequences_of_their_own_and_one_trajectory_to_the_loss() ->
     assert rows.group_ids == ("0/0", "0/0")
 
 
+def test_a_token_has_the_advantage_of_its_turn_in_whatever_branch() -> None:
+    branched = in_turns(policy(5, 6), context(7), policy(8), context(5, branch=1), policy(10, 11, branch=1))
+    samples = [
+        SampleRef(branched.id, 9.0, branched.num_row_tokens, (1.0, 2.0, 3.0)),
+        SampleRef("0/0#1", -1.0, 3),
+    ]
+    one_turn = in_turns(policy(12), index=1)
+    rows = make_rows(samples, by_id([branched, one_turn]), learner_version=0, device=CPU)
+    assert rows.advantage_N.tolist() == [1.0, 1.0, 2.0, 3.0, 3.0, -1.0]
+
+
 def test_only_tokens_of_the_learners_own_version_are_fresh() -> None:
     trajectory = make_trajectory(num_tokens=4)
     (segment,) = trajectory.segments

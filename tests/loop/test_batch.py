@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from r1ray.config import AlgoConfig, DataConfig, LearnerConfig, RewardConfig, RunConfig
 from r1ray.loop.batch import Batch, StepPart, make_batch, parts_of_step
+from r1ray.turns import InEnvironment
 from r1ray.types import Scored, ScoredGroup, ScoringFailed, group_of
 from tests.fakes import make_prompt, samples_of
 from tests.loop.groups import make_group
@@ -20,7 +22,7 @@ def make_config(**algo: Any) -> RunConfig:
     return RunConfig(
         model="m",
         algo=AlgoConfig(**settings),
-        reward=RewardConfig(parts={"accuracy": {}}),
+        reward=RewardConfig(parts={"accuracy": {}, "step": {"weight": 2.0, "from_environment": True}}),
         learner=LearnerConfig(max_tokens_per_microbatch=64),
         data=DataConfig(train="t", max_prompt_tokens=32),
     )
@@ -80,3 +82,35 @@ def test_a_record_has_the_group_and_the_prompt_that_it_is_of() -> None:
     for record in batch.records:
         assert record.group is not None and record.group.group_id == record.group_id
         assert record.prompt.id == f"p{record.group_id}"
+
+
+def in_worlds(turns: Sequence[Sequence[float] | None], totals: Sequence[float]) -> ScoredGroup:
+    """Return a group whose trajectory i was paid ``turns[i]`` as part ``step``; None: it was in no environment."""
+    parts = [{} if paid is None else {"step": sum(paid)} for paid in turns]
+    group = make_group("0/0", [Scored(total, each) for total, each in zip(totals, parts, strict=True)])
+    worlds = [
+        None if paid is None else InEnvironment(name="maze", turn_rewards=tuple({"step": each} for each in paid))
+        for paid in turns
+    ]
+    return replace(
+        group,
+        trajectories=tuple(
+            replace(one, world=world, num_turns=len(world.turn_rewards) if world else 1)
+            for one, world in zip(group.trajectories, worlds, strict=True)
+        ),
+    )
+
+
+def test_turns_have_their_own_advantages_where_credit_is_theirs() -> None:
+    """Returns, with the part's weight of 2: 1.5, 1, 1; 0.5; 1, 1: see tests/algo/test_turn_credit.py."""
+    groups = [in_worlds([[0.25, 0.0, 0.5], None, [0.0, -0.5]], [1.5, 0.5, 1.0]), make_group("0/1", [WRONG] * 3)]
+    batch = batch_of(groups, credit="turn")
+    samples = {s.id: s for m in batch.shards[0].minibatches for micro in m.microbatches for s in micro}
+    assert samples["0/0#0"].turn_advantages == pytest.approx((0.5, 1 / 6, 1 / 6))
+    assert samples["0/0#1"].turn_advantages == pytest.approx((-0.5,))
+    assert samples["0/0#2"].turn_advantages == pytest.approx((0.0, 1 / 6))
+    assert samples["0/1#0"].turn_advantages == (0.0,)
+    assert batch.records[0].advantages == (0.5, -0.5, 0.0), "the trajectory's, as its first turn's"
+    whole = batch_of(groups)
+    assert whole.records == batch.records
+    assert not any(s.turn_advantages for m in whole.shards[0].minibatches for micro in m.microbatches for s in micro)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import pytest
 
 from r1ray.config import AlgoConfig, RewardConfig
-from r1ray.loop.rewards import is_uniform_group, punish_overlong, reason_to_drop, rewards_of, weigh
+from r1ray.loop.rewards import is_uniform_group, punish_overlong, reason_to_drop, rewards_of, turn_rewards_of, weigh
+from r1ray.turns import InEnvironment
 from r1ray.types import Outcome, Scored, ScoredGroup, ScoringFailed, Unscorable
 from tests.loop.groups import make_group
 
@@ -114,3 +116,39 @@ def test_a_group_of_which_too_little_is_left_is_dropped_with_the_reason_of_what_
 ) -> None:
     group = make_group("0/0", [scored(1.0, 0.0), scored(0.0, 0.0), scored(1.0, 1.0)], removed=removed)
     assert reason_to_drop(group, AlgoConfig(), RewardConfig(parts=LATE), step=1) == reason
+
+
+STEPS = {"exit": {"from_environment": True}, "step": {"weight": 0.5, "from_environment": True, "from_step": 2}}
+
+
+def in_world(outcome: Outcome, *turns: Mapping[str, float]) -> ScoredGroup:
+    group = make_group("0/0", [outcome, outcome])
+    world = InEnvironment(name="maze", turn_rewards=turns)
+    return replace(group, trajectories=tuple(replace(each, world=world) for each in group.trajectories))
+
+
+def test_a_turn_is_paid_the_weighted_parts_that_its_environment_gave_for_it() -> None:
+    group = in_world(
+        Scored(1.0, {"step": 1.0, "exit": 1.0}), {"step": 3.0, "other": 9.0}, {}, {"step": -2.0, "exit": 1}
+    )
+    config = RewardConfig(parts=STEPS)
+    assert turn_rewards_of(group.trajectories[0], config, step=2) == [1.5, 0.0, 0.0]
+    assert turn_rewards_of(group.trajectories[0], config, step=1) == [0.0, 0.0, 1.0], "the part does not count yet"
+    of_rule = RewardConfig(parts={"step": {"function": "m:f"}})
+    assert turn_rewards_of(group.trajectories[0], of_rule, step=2) == [0.0] * 3, "a rule of that name judges the whole"
+    not_of_it = in_world(Scored(1.0, {"exit": 1.0}), {"step": 3.0})
+    assert turn_rewards_of(not_of_it.trajectories[0], config, step=2) == [0.0], "the part is of other domains"
+
+
+def test_turns_are_paid_nothing_where_the_gate_is_closed() -> None:
+    config = RewardConfig(parts=STEPS | {"format": {}}, combine="gated")
+    for form, paid in ((1.0, [1.5]), (0.0, [0.0])):
+        group = in_world(Scored(form, {"step": 3.0, "format": form}), {"step": 3.0})
+        assert turn_rewards_of(group.trajectories[0], config, step=2) == paid
+
+
+def test_a_group_whose_turns_are_paid_is_not_uniform_where_credit_is_theirs() -> None:
+    group, reward = in_world(Scored(1.0, {"step": 2.0}), {"step": 2.0}, {}), RewardConfig(parts=STEPS)
+    assert is_uniform_group(group, AlgoConfig(), reward, step=2)
+    assert not is_uniform_group(group, AlgoConfig(credit="turn"), reward, step=2)
+    assert is_uniform_group(make_group("0/0", [scored(1.0, 0.0)] * 2), AlgoConfig(credit="turn"), reward, step=2)

@@ -1,11 +1,16 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from r1ray.page.packing import json_of
 from r1ray.page.trajectories import group_of
+from r1ray.telemetry.rollouts import RolloutLog, read_rollouts
+from tests.fakes import make_prompt
 from tests.page.planted import HOSTILE, segment
+from tests.telemetry.test_rollouts import IN_MAZE, RIGHT, lent, record_of, scored, with_a_tool
 
 
 def group(row: dict[str, Any], *, max_chars: int | None = None) -> dict[str, Any]:
@@ -36,6 +41,25 @@ def test_a_dropped_group_and_an_old_row_are_shown_as_far_as_they_go() -> None:
     assert found["trajectories"][0]["trajectory"] is None
     old = group({"group_id": "0/1", "trajectory": 0, "response_text": "text"})["trajectories"][0]
     assert [each["text"] for each in old["segments"]] == ["text"]
+
+
+def test_the_turns_of_a_trajectory_in_an_environment_have_their_roles_and_what_they_were_paid(tmp_path: Path) -> None:
+    trajectory = replace(with_a_tool(), world=IN_MAZE)
+    record = record_of("0/3", [scored(trajectory, RIGHT)], (0.5,), prompt=replace(make_prompt(), environment="maze"))
+    RolloutLog(tmp_path).write(1, [record], lent(trajectory))
+    shown = group(dict(next(read_rollouts(tmp_path))))
+    assert shown["environment"] == "maze"
+    (one,) = shown["trajectories"]
+    turns = [(each["kind"], each["role"], each["tool"], each["branch"]) for each in one["segments"]]
+    assert turns == [
+        ("policy", "assistant", "", 0),
+        ("context", "tool", "sum", 0),
+        ("context", "assistant", "", 1),
+        ("policy", "assistant", "", 1),
+    ]
+    assert [each.get("rewards") for each in one["segments"]] == [{"step": -0.5}, None, None, None]
+    assert one["seconds"]["environment"] == 2.5 and one["others"]["num_tool_calls"] == 3
+    assert json.loads(json_of(one)) == one
 
 
 def test_columns_that_are_newer_than_the_page_are_listed() -> None:

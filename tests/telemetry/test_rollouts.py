@@ -15,6 +15,7 @@ from r1ray.telemetry.learned import Learned
 from r1ray.telemetry.rollout_rows import trajectory_of
 from r1ray.telemetry.rollouts import EVALUATION, RolloutLog, read_rollouts, reflection_rows, rollout_steps
 from r1ray.telemetry.stored_groups import stored_step
+from r1ray.turns import InEnvironment
 from r1ray.types import (
     GroupRecord,
     Outcome,
@@ -113,7 +114,8 @@ def test_every_trajectory_of_a_group_is_a_row_with_its_reward_and_tokens(tmp_pat
         **{"extracted": "4", "group_status": "trained", "dropped_reason": None},
         **{"reward": 1.5, "rewards": {"accuracy": 1.0, "format": 0.5}, "outcome": "scored", "label": "correct"},
         **{"detail": "as asked", "tests": None, "advantage": 0.7, "learner_updates": None, "status": "finished"},
-        **{"num_policy_tokens": 3, "num_context_tokens": 0, "num_turns": 1, "num_tool_calls": 0, "num_branches": 1},
+        **{"num_policy_tokens": 3, "num_context_tokens": 0, "num_turns": 1, "num_branches": 1},
+        **{"final_rewards": None, "turn_rewards": None, "num_tool_calls": None, "num_tool_errors": None},
         **{"versions": {"min": 5, "max": 5}, "prompt_tokens": [1, 2]},
     }
     assert first["seconds"] == {"generate": 2.0, "environment": 0.0, "reward": 0.25}
@@ -142,7 +144,39 @@ def test_turns_and_branches_are_items_of_a_row(tmp_path: Path) -> None:
     assert row["versions"] == {"min": 0, "max": 6}
     assert [each["version"] for each in row["segments"]] == [0, None, None, 5]
     assert [each["logprobs"] is None for each in row["segments"]] == [False, True, True, False]
-    assert row["num_tool_calls"] == 1
+
+
+IN_MAZE = InEnvironment(
+    name="maze",
+    rewards={"exit": 1.0},
+    turn_rewards=({"step": -0.5}, {}),
+    turn_tokens=(2, 3),
+    num_calls=3,
+    num_errors=1,
+    seconds=2.5,
+)
+
+
+def test_what_an_environment_said_stands_in_its_row_and_comes_back(tmp_path: Path) -> None:
+    trajectory = replace(with_a_tool(), world=IN_MAZE)
+    late = replace(make_trajectory(group_id="0/3", index=2), world=replace(IN_MAZE, turn_rewards=({},)))
+    record = record_of(
+        "0/3",
+        [scored(trajectory, Scored(1.0, {"exit": 1.0, "step": -0.5}))],
+        (0.5,),
+        prompt=replace(make_prompt(), environment="maze"),
+        removed=[Removed(index=2, reason="late", num_policy_tokens=3)],
+    )
+    RolloutLog(tmp_path).write(1, [record], lent(trajectory, late))
+    row, removed = read_rollouts(tmp_path)
+    assert row["environment"] == removed["environment"] == "maze"
+    assert (row["final_rewards"], row["turn_rewards"]) == ({"exit": 1.0}, [{"step": -0.5}, {}])
+    assert (row["num_tool_calls"], row["num_tool_errors"]) == (3, 1)
+    assert row["seconds"] == {"generate": 1.5, "environment": 2.5, "reward": 0.25}
+    assert removed["seconds"]["environment"] == 2.5 and removed["num_tool_calls"] == 3
+    assert trajectory_of(row).world == IN_MAZE
+    (group,) = stored_step([row, removed]).groups
+    assert group.trajectories[0].world == IN_MAZE
 
 
 def test_what_the_learner_found_stands_beside_the_tokens_of_its_segments(tmp_path: Path) -> None:

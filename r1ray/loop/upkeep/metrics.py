@@ -10,6 +10,7 @@ import numpy as np
 
 from r1ray.runtime import events
 from r1ray.runtime.events import Kind
+from r1ray.turns import InEnvironment
 from r1ray.types import (
     EngineTimes,
     Outcome,
@@ -55,6 +56,7 @@ def batch_metrics(
     """
     trajectories = [trajectory for group in batch for trajectory in group.trajectories]
     scored = [trajectory.outcome for trajectory in trajectories if isinstance(trajectory.outcome, Scored)]
+    worlds = [each.world or InEnvironment(name="") for each in trajectories]
     ages = [float(version - trajectory.oldest_version) for trajectory in trajectories]
     names = dict.fromkeys(name for outcome in scored for name in outcome.parts)
     parts = {
@@ -64,6 +66,7 @@ def batch_metrics(
         "reward/mean": _mean([outcome.total for outcome in scored]),
         **parts,
         **(domain_metrics(batch, prompts, domains) if len(domains) > 1 else {}),
+        **environment_metrics(batch, prompts),
         **group_metrics(batch, num_dropped),
         **scoring_metrics(trajectories),
         "scoring/unscored": float(len(trajectories) - len(scored)),
@@ -71,6 +74,8 @@ def batch_metrics(
         "completion/truncated_rate": _mean([float(each.status == "truncated") for each in trajectories]),
         "trajectory/turns_mean": _mean([float(each.num_turns) for each in trajectories]),
         "trajectory/context_tokens_mean": _mean([float(each.num_context_tokens) for each in trajectories]),
+        "trajectory/tool_calls_mean": _mean([float(world.num_calls) for world in worlds]),
+        "trajectory/tool_errors_rate": _rate(worlds),
         "trajectory/branches_mean": _mean([float(each.num_branches) for each in trajectories]),
         "staleness/mean": _mean(ages),
         "staleness/max": max(ages),
@@ -91,6 +96,29 @@ def domain_metrics(batch: Sequence[ScoredGroup], prompts: Sequence[Prompt], doma
             metrics[f"domain/{domain}/reward_mean"] = _mean(scored)
             metrics[f"domain/{domain}/length_mean"] = _mean([float(each.num_policy_tokens) for each in trajectories])
     return metrics
+
+
+def environment_metrics(batch: Sequence[ScoredGroup], prompts: Sequence[Prompt]) -> dict[str, float]:
+    """Return, for each environment that prompts of the groups name, its share of the groups and what its trajectories
+    are like."""
+    metrics: dict[str, float] = {}
+    for name in sorted({prompt.environment for prompt in prompts} - {""}):
+        groups = [group for group, prompt in zip(batch, prompts, strict=True) if prompt.environment == name]
+        trajectories = [trajectory for group in groups for trajectory in group.trajectories]
+        scored = [each.outcome.total for each in trajectories if isinstance(each.outcome, Scored)]
+        metrics[f"environment/{name}/share"] = len(groups) / len(batch)
+        if scored:
+            metrics[f"environment/{name}/reward_mean"] = _mean(scored)
+            metrics[f"environment/{name}/length_mean"] = _mean([float(each.num_policy_tokens) for each in trajectories])
+            metrics[f"environment/{name}/turns_mean"] = _mean([float(each.num_turns) for each in trajectories])
+            metrics[f"environment/{name}/wait_s"] = _mean([each.world.seconds for each in trajectories if each.world])
+    return metrics
+
+
+def _rate(worlds: Sequence[InEnvironment]) -> float:
+    """Return the share of calls that no tool could serve."""
+    num_calls = sum(world.num_calls for world in worlds)
+    return sum(min(world.num_errors, world.num_calls) for world in worlds) / num_calls if num_calls else 0.0
 
 
 def group_metrics(batch: Sequence[ScoredGroup], num_dropped: int = 0) -> dict[str, float]:

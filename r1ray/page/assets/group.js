@@ -119,6 +119,12 @@ function cardFacts(each, group) {
   ];
 }
 
+function namedNumbers(numbers) {
+  return Object.entries(numbers)
+    .map(([name, value]) => `${name} ${value}`)
+    .join(', ');
+}
+
 function segmentView(segment, isOneOfMany, isShaded) {
   const role = segment.tool
     ? `tool ${segment.tool}`
@@ -130,5 +136,6 @@ function segmentView(segment, isOneOfMany, isShaded) {
     isOneOfMany ? element('h5', {}, `${role}${branch}`) : null,
     segmentText(segment, isShaded),
     segment.stop ? element('small', {}, `ended at ${JSON.stringify(segment.stop)}`) : null,
+    segment.rewards ? element('small', {}, `paid ${namedNumbers(segment.rewards)}`) : null,
   );
 }

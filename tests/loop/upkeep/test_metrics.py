@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 import dataclasses
+from dataclasses import replace
 
 import pytest
 
 from r1ray.loop.upkeep.metrics import EngineTally, StepClock, batch_metrics, group_metrics
-from r1ray.types import EngineTimes, Scored, ScoringFailed
+from r1ray.turns import InEnvironment
+from r1ray.types import EngineTimes, Scored, ScoredGroup, ScoringFailed
 from tests.fakes import make_prompt
 from tests.loop.groups import make_group
 
@@ -83,3 +85,30 @@ def test_rewards_that_differ_within_groups_are_told_from_those_that_do_not() -> 
     metrics = group_metrics([*BATCH, make_group("0/3", [Scored(1.0, {}), Scored(1.0, {})])], num_dropped=1)
     assert metrics["group/reward_std"] == (0.5 + 0.0 + 1.0 + 0.0) / 4
     assert metrics["group/uniform_rate"] == 3 / 5, "a single reward does not differ, and one was dropped"
+
+
+def test_environments_have_metrics_of_their_own() -> None:
+    def in_maze(group: ScoredGroup, *worlds: InEnvironment) -> ScoredGroup:
+        pairs = zip(group.trajectories, worlds, strict=True)
+        return replace(group, trajectories=tuple(replace(one, world=world, num_turns=4) for one, world in pairs))
+
+    maze = [InEnvironment(name="maze", num_calls=3, num_errors=1, seconds=4.0), InEnvironment(name="maze", seconds=2.0)]
+    batch = [
+        make_group("0/0", [Scored(1.0, {}), Scored(1.0, {})]),
+        in_maze(make_group("0/1", [Scored(0.5, {}), ScoringFailed("down")], lengths=[10, 30]), *maze),
+    ]
+    prompts = [make_prompt(), replace(make_prompt(), environment="maze")]
+    metrics = batch_metrics(batch, 0, prompts=prompts)
+    assert {name: value for name, value in metrics.items() if name.startswith("environment/")} == {
+        "environment/maze/share": 0.5,
+        "environment/maze/reward_mean": 0.5,
+        "environment/maze/length_mean": 20.0,
+        "environment/maze/turns_mean": 4.0,
+        "environment/maze/wait_s": 3.0,
+    }
+    assert metrics["trajectory/tool_calls_mean"] == 3 / 4
+    assert metrics["trajectory/tool_errors_rate"] == pytest.approx(1 / 3)
+    assert metrics["trajectory/turns_mean"] == (1 + 1 + 4 + 4) / 4
+    without = batch_metrics(batch[:1], 0, prompts=prompts[:1])
+    assert not [name for name in without if name.startswith("environment/")]
+    assert without["trajectory/tool_calls_mean"] == without["trajectory/tool_errors_rate"] == 0.0
