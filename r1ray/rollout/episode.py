@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import logging
 import math
+import sys
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -65,11 +66,13 @@ class Episode:
         *,
         sample: Sample,
         max_prompt_tokens: int,
+        max_row_tokens: int,
         entered_s: float = 0.0,
     ) -> None:
         """
         Args:
             max_prompt_tokens: of the conversation up to the first turn.
+            max_row_tokens: of all branches together.
             entered_s: what entering the world took.
 
         Raises PromptTooLong.
@@ -93,6 +96,7 @@ class Episode:
         self._room = config.trajectory_tokens(longest)
         self._limit = len(self._given) + self._room
         """Tokens of a branch."""
+        self._max_row_tokens = max(max_row_tokens, self._limit)
         least = min(longest, max(1, self._room // ROOM_SHARE))
         self._least_room = 1 if config.on_full == "end" else least
         self._reserve = least if config.on_full == "summarise" else 0
@@ -127,7 +131,7 @@ class Episode:
         asked = self._request.sampling
         sampling = replace(
             asked,
-            max_tokens=max(1, min(asked.max_tokens, self._limit - reserve - len(given))),
+            max_tokens=max(1, min(asked.max_tokens, self._left(len(given)) - reserve)),
             stop_token_ids=self._renderer.stop_token_ids,
         )
         number = len(self._account.turn_tokens)
@@ -164,7 +168,8 @@ class Episode:
         limit = self._config.max_context_tokens
         new, bridge = fitted(answer.messages, lambda new: self._bridge(new, said), max_tokens=limit)
         messages = (*self._messages, said, *new)
-        if bridge.follows and self._has_room(len(self._given) + len(self._sampled) + len(bridge.ids)):
+        behind = len(self._given) + len(self._sampled)
+        if bridge.follows and self._left(behind) - len(bridge.ids) >= self._least_room + self._reserve:
             tools = dict.fromkeys(message.tool for message in new if message.tool)
             self._transcript.give(bridge.ids, role=new[0].role if new else "user", tool=", ".join(tools))
             self._messages = messages
@@ -191,14 +196,16 @@ class Episode:
     def _begin(self, messages: Sequence[Message]) -> bool:
         """Begin a branch with a conversation. Return False where it leaves no room for a turn."""
         ids = self._renderer.prompt(messages, self._tools)
-        if not self._has_room(len(ids)):
+        left = min(self._limit, self._max_row_tokens - self._transcript.num_row_tokens) - len(ids)
+        if left < self._least_room + self._reserve:
             return False
         self._messages = tuple(messages)
         self._transcript.begin(ids)
         return True
 
-    def _has_room(self, num_tokens: int) -> bool:
-        return num_tokens + self._least_room + self._reserve <= self._limit
+    def _left(self, num_tokens: int) -> int:
+        """Return how many tokens may follow in a branch that has so many: of the branch, and of all together."""
+        return min(self._limit - num_tokens, self._max_row_tokens - self._transcript.num_row_tokens)
 
     def _fits_in_half(self, messages: Sequence[Message]) -> bool:
         num_tokens = len(self._renderer.prompt(messages, self._tools))
@@ -210,10 +217,10 @@ class Episode:
         ids = self._renderer.bridge(self._messages, self._tools, self._given, self._sampled, [request])
         if ids is None:
             prompt = self._renderer.prompt((*self._messages, said, request), self._tools)
-            if len(prompt) >= self._limit:
+            if len(prompt) >= min(self._limit, self._max_row_tokens - self._transcript.num_row_tokens):
                 return ""
             self._transcript.begin(prompt)
-        elif len(self._given) + len(self._sampled) + len(ids) >= self._limit:
+        elif len(ids) >= self._left(len(self._given) + len(self._sampled)):
             return ""
         else:
             self._transcript.give(ids, role=request.role)
@@ -251,10 +258,23 @@ class Episodes:
     """Plays trajectories in their worlds; one whose world is lost begins again, alone."""
 
     def __init__(
-        self, worlds: Worlds, renderer: ChatRenderer, config: EnvironmentConfig, *, max_prompt_tokens: int
+        self,
+        worlds: Worlds,
+        renderer: ChatRenderer,
+        config: EnvironmentConfig,
+        *,
+        max_prompt_tokens: int,
+        max_row_tokens: int = sys.maxsize,
     ) -> None:
+        """
+        Args:
+            max_prompt_tokens: of a conversation up to the first turn.
+            max_row_tokens: of all branches of a trajectory together, which a learner reads in one micro-batch. One that
+                has no room for another turn ends, as in a history that is full. Trajectories of evaluations may have
+                more.
+        """
         self._worlds, self._renderer, self._config = worlds, renderer, config
-        self._max_prompt_tokens = max_prompt_tokens
+        self._max_prompt_tokens, self._max_row_tokens = max_prompt_tokens, max_row_tokens
         self._background = Background(_note_failure)
 
     async def play(self, request: TrajectoryRequest, sample: Sample, *, begun: Callable[[Episode], None]) -> Trajectory:
@@ -295,6 +315,7 @@ class Episodes:
                 self._config,
                 sample=sample,
                 max_prompt_tokens=self._max_prompt_tokens,
+                max_row_tokens=sys.maxsize if request.is_eval else self._max_row_tokens,
                 entered_s=time.monotonic() - started,
             )
             begun(episode)

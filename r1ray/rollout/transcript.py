@@ -46,6 +46,11 @@ class Transcript:
         """Tokens that the next turn follows, [P] int32: those of the last branch."""
         return self._branches[-1].ids
 
+    @property
+    def num_row_tokens(self) -> int:
+        """What the learner has to read: the tokens of all branches."""
+        return sum(len(branch.ids) for branch in self._branches)
+
     def begin(self, ids: Sequence[int]) -> None:
         """Begin a branch. One without a turn is forgotten: nothing in it is in the loss."""
         if self._branches and not self._branches[-1].has_turn:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -39,13 +40,18 @@ async def play(
     renderer: Renderer | None = None,
     max_prompt_tokens: int = 1000,
     max_tokens: int = 1000,
+    max_row_tokens: int = sys.maxsize,
     **config: Any,
 ) -> Trajectory:
     placement = Placement()
     placement.update([state(engine)])
     sampler, turns = TurnSampler(placement, deadline_s=5.0), GroupTurns()
     episodes = Episodes(
-        worlds, renderer or Renderer(), EnvironmentConfig(**config), max_prompt_tokens=max_prompt_tokens
+        worlds,
+        renderer or Renderer(),
+        EnvironmentConfig(**config),
+        max_prompt_tokens=max_prompt_tokens,
+        max_row_tokens=max_row_tokens,
     )
     of = request(max_tokens=max_tokens)
     trajectory = await episodes.play(of, lambda each: sampler.sample(turns, each), begun=lambda episode: None)
@@ -184,6 +190,18 @@ def test_the_prompt_is_the_common_beginning_of_all_branches() -> None:
     assert [segment.token_ids.tolist() for segment in trajectory.segments if segment.kind == "context"] == [[4], [5, 6]]
 
 
+def test_all_branches_together_have_no_more_tokens_than_a_micro_batch_holds() -> None:
+    engine = Engine(lambda of, turn: "a thought|said")
+    worlds = Worlds(lambda action: told("then"))
+    limits: dict[str, Any] = {"max_tokens": 30, "max_trajectory_tokens": 400, "max_turns": 50}
+    for on_full in ("end", "drop_oldest_results", "summarise"):
+        renderer = Renderer(drops_reasoning=True)
+        trajectory = within(20, play(engine, worlds, renderer=renderer, max_row_tokens=450, on_full=on_full, **limits))
+        assert 300 < trajectory.num_row_tokens <= 450
+        assert len(trajectory.branches) > 2 and trajectory.status == "truncated"
+        engine, worlds = Engine(lambda of, turn: "a thought|said"), Worlds(lambda action: told("then"))
+
+
 # ---------------------------------------------------------------------- a history that is full
 
 
@@ -250,11 +268,12 @@ def test_the_policy_sums_a_full_history_up_itself() -> None:
     on_full=st.sampled_from(["end", "drop_oldest_results", "summarise"]),
     drops=st.booleans(),
     room=st.integers(40, 700),
+    row=st.integers(40, 3000),
     max_tokens=st.integers(1, 100),
     context=st.integers(20, 200),
 )
 def test_the_tokens_of_a_branch_are_those_that_the_engine_was_asked_for(
-    turns: list[str], answers: list[int], on_full: str, drops: bool, room: int, max_tokens: int, context: int
+    turns: list[str], answers: list[int], on_full: str, drops: bool, room: int, row: int, max_tokens: int, context: int
 ) -> None:
     engine = Engine(lambda of, turn: turns[turn % len(turns)])
     worlds = Worlds(ends_at(len(turns), lambda action: told("r" * answers[action.turn % len(answers)])))
@@ -266,11 +285,13 @@ def test_the_tokens_of_a_branch_are_those_that_the_engine_was_asked_for(
             renderer=Renderer(drops_reasoning=drops),
             max_tokens=max_tokens,
             max_trajectory_tokens=room,
+            max_row_tokens=row,
             max_context_tokens=context,
             on_full=on_full,
         ),
     )
     longest = len(engine.asked[0].given) + room
+    assert trajectory.num_row_tokens <= max(row, longest)
     assert all(len(each.given) + len(each.sampled) <= longest for each in engine.asked)
     assert trajectory.num_policy_tokens == sum(len(each.sampled) for each in engine.asked)
 
