@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import heapq
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import count
 from typing import Literal, TypeAlias
@@ -199,14 +199,16 @@ class Placement:
     def _match(self, *changed: EngineSlot) -> None:
         """Give free slots to what waits: to evaluation, then to the turns that wait for one of the ``changed`` engines,
         then to the others."""
-        self._give(lambda: self._eval_waiting)
+        self._give(self._eval_waiting)
         for slot in changed:
             while slot.returning and slot.is_free:
                 self._take(slot, slot.returning)
-        self._give(lambda: self._begun or self._waiting)
+        self._give(self._begun)
+        if not self._begun:
+            self._give(self._waiting)
 
-    def _give(self, queue: Callable[[], _Waiting]) -> None:
-        while (waiting := queue()) and (slot := self._least()) is not None:
+    def _give(self, waiting: _Waiting) -> None:
+        while waiting and (slot := self._least()) is not None:
             self._take(slot, waiting)
 
     def _take(self, slot: EngineSlot, waiting: _Waiting) -> None:

@@ -76,7 +76,8 @@ class TurnSampler:
         home = turns.homes.get(request.id)
         for attempt in range(1, MAX_ATTEMPTS + 1):
             slot = await self._placement.acquire(home=home, is_eval=request.is_eval)
-            home = turns.homes[request.id] = Home.of(slot)
+            if request.given is not None:
+                home = turns.homes[request.id] = Home.of(slot)
             try:
                 return await self._attempt(turns, request, slot)  # o_i ~ pi_old(. | q)
             except (EngineLost, Ended) as error:
@@ -85,7 +86,7 @@ class TurnSampler:
                 turns.num_retries += 1
                 if isinstance(error, Ended):
                     request = replace(request, begun=error.partial)
-                home = replace(home, num_holds=-1)  # as a later turn, on any engine
+                home = Home(slot, -1)  # as a later turn, on any engine
                 logger.debug("%s: %s; it is generated again (%d)", request.id, error, attempt)
         raise AssertionError
 
