@@ -91,6 +91,12 @@ class EnvironmentConfig:
             raise ValueError(f"environment.worlds.{NO_WORLD}: {NO_WORLD} is no environment; needs another name.")
         self.worlds = {_name("environment.worlds", name): _world(name, world) for name, world in self.worlds.items()}
 
+    @property
+    def longest_s(self) -> float:
+        """Longest time for which a trajectory waits for its environment: ``reset_timeout_s`` and ``max_turns`` times
+        ``step_timeout_s``."""
+        return self.reset_timeout_s + self.max_turns * self.step_timeout_s
+
     def trajectory_tokens(self, max_completion_tokens: int) -> int:
         """``max_trajectory_tokens`` with None decided."""
         return max_completion_tokens if self.max_trajectory_tokens is None else self.max_trajectory_tokens

@@ -61,6 +61,7 @@ def assemble(
         prompts,
         algo=config.algo,
         reward=config.reward,
+        world_s=config.environment.longest_s,
         seed=config.seed,
         ledger=ledger,
         progress=progress,

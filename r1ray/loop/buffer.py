@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import asyncio
 import bisect
+import time
 import zlib
 from collections.abc import Sequence
 from typing import Any
@@ -57,6 +58,7 @@ class Buffer:
         *,
         algo: AlgoConfig,
         reward: RewardConfig,
+        world_s: float = 0.0,
         seed: int,
         ledger: Ledger,
         progress: Progress,
@@ -64,7 +66,7 @@ class Buffer:
         waiter: Waiter,
     ) -> None:
         self._groups, self._prompts = groups, prompts
-        self._algo, self._reward, self._seed = algo, reward, seed
+        self._algo, self._reward, self._world_s, self._seed = algo, reward, world_s, seed
         self._ledger, self._progress, self._engines, self._waiter = ledger, progress, engines, waiter
         self.is_closed = False
         self.removals = Removals()
@@ -175,15 +177,20 @@ class Buffer:
     async def take(self, part: StepPart) -> tuple[list[ScoredGroup], list[Prompt]]:
         """Return groups of the next step and their prompts, chosen so that no group is ever too old; none once the
         buffer is closed, unless the step has begun. They stay here until they are settled."""
-        deadlines = self._waiter.deadlines
+        deadlines, started = self._waiter.deadlines, time.monotonic()
         groups = await self._waiter.wait_for(
             self._choose(part),
             "generate_s",
             f"groups of version {self._progress.version}",
             seconds=3 * (deadlines.generate_s + deadlines.score_s),  # a trajectory has three attempts
-            stands_still=self._groups.is_recovering,
+            stands_still=lambda: self._groups.is_recovering() or self._is_in_worlds(time.monotonic() - started),
         )
         return groups, [self._running[group.group_id][0].prompt for group in groups]
+
+    def _is_in_worlds(self, waited_s: float) -> bool:
+        """Return whether what is waited for may still be in its environments, which have deadlines of their own."""
+        in_world = any(request.prompt.environment for request, _ in self._running.values())
+        return in_world and waited_s < 3 * self._world_s  # a trajectory has three attempts
 
     async def _choose(self, part: StepPart) -> list[ScoredGroup]:
         version = self._progress.version

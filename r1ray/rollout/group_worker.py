@@ -26,8 +26,8 @@ from r1ray.rollout.turn_sampler import Ended, GroupTurns, TurnSampler
 from r1ray.types import GroupRequest, Prompt, Removed, Scored, ScoredGroup, ScoredTrajectory, Trajectory
 
 logger = logging.getLogger(__name__)
-MAX_TEXT = 400
-"""Characters of an extracted answer, and of a detail, that the driver gets."""
+MAX_TEXT, MAX_TRACEBACK = 400, 4000
+"""Characters of an extracted answer, and of a detail, that the driver gets; and of a traceback."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +58,7 @@ class GroupWorker:
     def __init__(self, scorer: Scorer, *, deadline_s: float, number: int = 0, episodes: Episodes | None = None) -> None:
         """
         Args:
-            deadline_s: of one turn of a trajectory, from its slot on an engine to its last token.
+            deadline_s: of one trajectory: what its turns take, each from its slot on an engine to its last token.
             number: of this worker, for those who read from it.
             episodes: plays trajectories whose prompts have an environment; None: no prompt has one.
         """
@@ -208,7 +208,9 @@ class GroupWorker:
             group.turns.num_retries += request.id in group.episodes
             group.episodes[request.id] = episode
 
-        return await self._episodes.play(request, partial(self._sampler.sample, group.turns), begun=begun)
+        trajectory = await self._episodes.play(request, partial(self._sampler.sample, group.turns), begun=begun)
+        del group.episodes[request.id]  # all that it knows is in the trajectory
+        return trajectory
 
     def _removed(self, group: _Group, request: TrajectoryRequest, reason: str, ended: Ended | None = None) -> Removed:
         """Keep a trajectory as far as it came, and return what the driver is told of it."""
@@ -236,9 +238,9 @@ def _failure_of(error: EnvironmentFailed, prompt: Prompt) -> PartFailure:
     return PartFailure(
         part=prompt.environment,
         kind=error.kind,
-        message=error.message,
+        message=error.message[:MAX_TEXT],
         response="",
-        traceback=error.traceback,
+        traceback=error.traceback[-MAX_TRACEBACK:],
         on_error="mask",
         of="environment",
     )

@@ -2,8 +2,8 @@
 
     sample(turns, request) --> [ slot on an engine --> generate --> verified? ] --> Trajectory of one policy segment
 
-A turn is generated, timed, retried and aborted alone. Its clock starts with its slot and stands still while new weights
-come in. A trajectory without an environment is one turn.
+A turn is generated, retried and aborted alone. The clock of a trajectory runs while a turn of it has a slot, and stands
+still while new weights come in. A trajectory without an environment is one turn.
 """
 
 from __future__ import annotations
@@ -43,6 +43,8 @@ class Generating:
     started: float
     held_s: float
     """Of the slot when it was started."""
+    left_s: float
+    """Until its trajectory is late."""
     timer: asyncio.TimerHandle | None = None
     is_late: bool = False
 
@@ -55,6 +57,10 @@ class GroupTurns:
     """By the trajectories' ids."""
     homes: dict[str, Home] = field(default_factory=dict)
     """Where each trajectory's last turn was."""
+    spent_s: dict[str, float] = field(default_factory=dict)
+    """What the turns of each trajectory took, since it was late last."""
+    num_failures: dict[str, int] = field(default_factory=dict)
+    """Turns of each trajectory that were late, or lost with their engine."""
     closed: str = ""
     """Why the group was closed before its last trajectory ended."""
     num_retries: int = 0
@@ -66,29 +72,31 @@ class TurnSampler:
     """Samples turns on the engines of a placement."""
 
     def __init__(self, placement: Placement, *, deadline_s: float) -> None:
-        """``deadline_s``: of one turn, from its slot on an engine to its last token."""
+        """``deadline_s``: of the turns of one trajectory together, each from its slot on an engine to its last
+        token."""
         self._placement, self._deadline_s = placement, deadline_s
         self._background = Background(_note_failure)
 
     async def sample(self, turns: GroupTurns, request: TrajectoryRequest) -> Trajectory:
         """Generate one turn, on another engine where one is lost; one that is late goes on there from where it stood.
-        Raises EngineLost or Ended after ``MAX_ATTEMPTS``, and Ended where its group was closed."""
+        Raises EngineLost or Ended after ``MAX_ATTEMPTS`` of its trajectory, and Ended where its group was closed."""
         home = turns.homes.get(request.id)
-        for attempt in range(1, MAX_ATTEMPTS + 1):
+        while True:
             slot = await self._placement.acquire(home=home, is_eval=request.is_eval)
             if request.given is not None:
                 home = turns.homes[request.id] = Home.of(slot)
             try:
                 return await self._attempt(turns, request, slot)  # o_i ~ pi_old(. | q)
             except (EngineLost, Ended) as error:
+                attempt = turns.num_failures[request.id] = turns.num_failures.get(request.id, 0) + 1
                 if attempt == MAX_ATTEMPTS or turns.closed:
                     raise
                 turns.num_retries += 1
                 if isinstance(error, Ended):
                     request = replace(request, begun=error.partial)
+                    turns.spent_s[request.id] = 0.0
                 home = Home(slot, -1)  # as a later turn, on any engine
                 logger.debug("%s: %s; it is generated again (%d)", request.id, error, attempt)
-        raise AssertionError
 
     def abort(self, generating: Mapping[str, Generating]) -> None:
         """End turns in their engines, whose pending calls then return what there is; those of an engine that does not
@@ -104,8 +112,9 @@ class TurnSampler:
         loop = asyncio.get_running_loop()
         failed_rounds, generated = slot.state.failed_rounds, None
         task = asyncio.ensure_future(slot.state.engine.generate(request))
-        current = Generating(task, slot, loop.time(), slot.total_held_s(loop.time()))
-        current.timer = loop.call_later(self._deadline_s, self._expire, current, request.id)
+        left_s = self._deadline_s - turns.spent_s.get(request.id, 0.0)
+        current = Generating(task, slot, loop.time(), slot.total_held_s(loop.time()), left_s)
+        current.timer = loop.call_later(left_s, self._expire, current, request.id)
         turns.generating[request.id] = current
         turns.first_at = turns.first_at or time.monotonic()
         try:
@@ -118,6 +127,7 @@ class TurnSampler:
                 raise EngineLost(f"{slot.state.name} is lost") from None
         finally:
             current.timer.cancel()
+            used_s = _used_s(current)
             del turns.generating[request.id]
             of_engine = (generated.kv_tokens, generated.trajectory.num_row_tokens) if generated else (None, None)
             self._placement.release(slot, kv_tokens=of_engine[0], row_tokens=of_engine[1])
@@ -126,18 +136,23 @@ class TurnSampler:
         if generated is None or generated.trajectory.status == "aborted":
             reason = turns.closed if turns.closed and not current.is_late else "late"
             raise Ended(reason, generated.trajectory if generated is not None else None)
+        turns.spent_s[request.id] = turns.spent_s.get(request.id, 0.0) + used_s
         return generated.trajectory
 
     def _expire(self, current: Generating, name: str) -> None:
         """Abort a turn whose deadline has passed. Its clock stands still while its engine is held."""
-        loop = asyncio.get_running_loop()
-        now = loop.time()
-        used = now - current.started - (current.slot.total_held_s(now) - current.held_s)
-        if used < self._deadline_s:
-            current.timer = loop.call_later(self._deadline_s - used, self._expire, current, name)
+        if (used_s := _used_s(current)) < current.left_s:
+            loop = asyncio.get_running_loop()
+            current.timer = loop.call_later(current.left_s - used_s, self._expire, current, name)
             return
         current.is_late = True
         self.abort({name: current})
+
+
+def _used_s(current: Generating) -> float:
+    """Return what a turn took until now, without the time during which its engine was held."""
+    now = asyncio.get_running_loop().time()
+    return now - current.started - (current.slot.total_held_s(now) - current.held_s)
 
 
 def _note_failure(error: BaseException) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -15,7 +16,7 @@ from r1ray.loop.buffer import Buffer
 from r1ray.loop.ledger import Ledger
 from r1ray.loop.upkeep.progress import Progress
 from r1ray.loop.upkeep.waiting import Engines, Waiter
-from r1ray.types import ScoredGroup
+from r1ray.types import GroupRequest, ScoredGroup
 from tests.fakes import Events, FakeEngine, FakeGroups, FakePrompts, FakeScorer, FakeWeightSync
 
 
@@ -27,6 +28,7 @@ class World:
         *,
         delay: Callable[[str], int] = lambda group_id: 0,
         deadlines: DeadlineConfig | None = None,
+        world_s: float = 0.0,
     ) -> None:
         events = Events()
         engine = FakeEngine(events, delay=delay)
@@ -44,6 +46,7 @@ class World:
             self.prompts,
             algo=algo,
             reward=RewardConfig(parts={"accuracy": {}}),
+            world_s=world_s,
             seed=0,
             ledger=self.ledger,
             progress=self.progress,
@@ -179,3 +182,31 @@ def test_the_recovery_of_an_engine_does_not_count_in_the_deadline_of_a_step(reco
             generating.cancel()
 
     asyncio.run(both())
+
+
+@pytest.mark.parametrize(
+    ("environment", "world_s", "is_late"), [("maze", 60.0, False), ("maze", 0.05, True), ("", 60.0, True)]
+)
+def test_the_time_in_environments_does_not_count_in_the_deadline_of_a_step(
+    environment: str, world_s: float, is_late: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All that a step may take without them is 0.15 s here; its groups come after 1 s."""
+    world = World(deadlines=DeadlineConfig(generate_s=0.03, score_s=0.02, start_s=60.0), world_s=world_s)
+    run, at = world.groups.run, world.prompts.at
+
+    async def slowly(request: GroupRequest) -> ScoredGroup:
+        await asyncio.sleep(1.0)
+        return await run(replace(request, prompt=replace(request.prompt, environment="")))
+
+    monkeypatch.setattr(world.groups, "run", slowly)
+    monkeypatch.setattr(world.prompts, "at", lambda position: replace(at(position), environment=environment))
+
+    async def work(tasks: asyncio.TaskGroup) -> None:
+        if is_late:
+            with pytest.raises(DeadlineExceeded, match="groups of version 0"):
+                await world.take()
+            await world.buffer.leave_behind([], all_others=True)
+        else:
+            assert len(await world.take()) == 2
+
+    world.during(work)

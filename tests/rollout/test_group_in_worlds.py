@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import pickle
+from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pytest
 
 from r1ray.config.environment import EnvironmentConfig
 from r1ray.errors import EngineLost, EnvironmentFailed, EnvironmentLost
 from r1ray.rollout.episode import Episodes
 from r1ray.rollout.group_worker import GroupWorker
-from r1ray.rollout.placement import EngineState
+from r1ray.rollout.placement import EngineState, Placement
+from r1ray.rollout.turn_sampler import GroupTurns, TurnSampler
 from r1ray.turns import Action, Done
 from r1ray.types import GroupRequest, Sampling, ScoredGroup, Trajectory
-from tests.rollout.scripted import PROMPT, Engine, Renderer, Worlds, state, told, turns_of, until, within
+from tests.rollout.scripted import PROMPT, Engine, Renderer, Worlds, request, state, told, turns_of, until, within
 from tests.rollout.test_group_worker import Rewards
 
 
@@ -142,6 +146,47 @@ def test_a_late_turn_goes_on_from_where_it_stood_with_the_turns_before() -> None
     within(20, scenario())
 
 
+def test_the_clock_of_a_trajectory_runs_over_all_its_turns() -> None:
+    async def scenario() -> None:
+        async def long() -> None:
+            await asyncio.sleep(99)
+
+        engine = Engine(wait=lambda of, turn: long() if of.begun is None and turn == 1 else asyncio.sleep(0.05))
+        placement, turns = Placement(), GroupTurns()
+        placement.update([state(engine)])
+        sampler = TurnSampler(placement, deadline_s=60.0)
+        of = replace(request(), given=np.array([1], np.int32))
+        await sampler.sample(turns, of)
+        assert turns.spent_s[of.id] >= 0.05
+        turns.spent_s[of.id] = 59.9
+        turn = await sampler.sample(turns, of)
+        assert engine.aborted == [of.id] and turn.status == "finished"
+        assert turns.num_failures == {of.id: 1} and turns.spent_s[of.id] < 59.0, "it went on with a new clock"
+
+    within(20, scenario())
+
+
+def test_a_trajectory_has_three_attempts_in_all_its_turns() -> None:
+    async def scenario() -> None:
+        async def lost() -> None:
+            raise EngineLost("planted")
+
+        failing = {0: 1, 1: 2}  # turn: how often
+
+        def wait(of: Any, turn: int) -> Any:
+            if of.index or not failing.get(turn):
+                return None
+            failing[turn] -= 1
+            return lost()
+
+        worker = await worker_of(Worlds(three_turns), state(Engine(wait=wait)))
+        group = await worker.run(order())
+        assert [(each.index, each.reason) for each in group.removed] == [(0, "engine_lost")]
+        assert group.num_retries == 2
+
+    within(20, scenario())
+
+
 def test_one_that_is_late_three_times_is_removed_with_the_tokens_of_all_its_turns() -> None:
     async def scenario() -> None:
         async def long() -> None:
@@ -181,11 +226,31 @@ def test_an_abort_leaves_the_worlds_and_keeps_what_was_said_in_them() -> None:
     within(20, scenario())
 
 
+def test_an_abort_in_the_middle_of_a_turn_keeps_its_tokens_and_those_before() -> None:
+    async def scenario() -> None:
+        async def long() -> None:
+            await asyncio.sleep(99)
+
+        engine = Engine(lambda of, turn: "turn", wait=lambda of, turn: long() if turn == 1 else None)
+        worlds = Worlds(three_turns)
+        worker = await worker_of(worlds, state(engine), deadline_s=50.0)
+        running = asyncio.create_task(worker.run(order()))
+        await until(lambda: engine.running == 4)
+        await worker.abort("0/0", "surplus")
+        group = await running
+        assert [(each.reason, each.num_policy_tokens) for each in group.removed] == [("surplus", 5 + 1)] * 4
+        assert [each.status for each in await held(worker, group)] == ["aborted"] * 4
+        await asyncio.sleep(0)
+        assert all(world.is_left for world in worlds.made)
+
+    within(20, scenario())
+
+
 @pytest.mark.parametrize(
     ("error", "reason"),
     [
         (EnvironmentLost("the worker died"), "environment_lost"),
-        (EnvironmentFailed("division by zero", "ZeroDivisionError at maze.py:3", "Traceback"), "environment_failed"),
+        (EnvironmentFailed("zero " * 9999, "ZeroDivisionError at maze.py:3", "line\n" * 9999), "environment_failed"),
     ],
 )
 def test_a_trajectory_without_a_world_is_left_out_and_its_group_goes_on(error: Exception, reason: str) -> None:
@@ -202,6 +267,7 @@ def test_a_trajectory_without_a_world_is_left_out_and_its_group_goes_on(error: E
         if reason == "environment_failed":
             assert removed.failure is not None and removed.failure.part == "maze"
             assert removed.failure.kind == "ZeroDivisionError at maze.py:3"
+            assert len(pickle.dumps(group)) < 10 * 1024, "all of it passes through the driver"
 
     within(20, scenario())
 
@@ -225,7 +291,7 @@ def test_an_engine_that_is_lost_again_and_again_is_no_fault_of_the_world() -> No
 
 def test_groups_with_and_without_a_world_run_side_by_side() -> None:
     from tests.rollout.test_group_worker import Engine as PlainEngine
-    from tests.rollout.test_group_worker import request
+    from tests.rollout.test_group_worker import request as plain_request
 
     async def scenario() -> None:
         class Both(PlainEngine):
@@ -234,7 +300,7 @@ def test_groups_with_and_without_a_world_run_side_by_side() -> None:
 
         worlds_engine = Engine()
         worker = await worker_of(Worlds(three_turns), state(Both()))
-        plain, played = await asyncio.gather(worker.run(request("0/1")), worker.run(order()))
+        plain, played = await asyncio.gather(worker.run(plain_request("0/1")), worker.run(order()))
         assert [each.num_turns for each in plain.trajectories] == [1] * 4
         assert [each.num_turns for each in played.trajectories] == [3] * 4
         assert all(each.world is None for each in plain.trajectories)
