@@ -18,8 +18,11 @@ PROCESSES = (
     "learner rank",
     "snapshot",
     "rollout log",
+    "environment worker",
 )
 """Those that r1ray starts, and starts again."""
+IN_WORLDS = ("environment worker",)
+"""Of these, those of runs whose prompts have an environment."""
 UPHOLDING = ("raylet", "GCS", "driver")
 """Those without which no run goes on: on one machine it ends with any of them, and the same command goes on."""
 ROLES = (*PROCESSES, *UPHOLDING, "node")
@@ -99,14 +102,17 @@ IN_TURNS = (
     Cell("learner rank", "SIGKILL", "generating", in_turns=True),
 )
 """With ``placement=colocated``: asleep, while the other sleeps, between a sleep and its wake, and awake."""
-_KILLED = tuple(cell for cell in cells(PROCESSES, "SIGKILL") if cell not in QUICK)
-_STOPPED = cells(PROCESSES, "SIGSTOP")
+_USUAL = tuple(role for role in PROCESSES if role not in IN_WORLDS)
+_KILLED = tuple(cell for cell in cells(_USUAL, "SIGKILL") if cell not in QUICK)
+_STOPPED = cells(_USUAL, "SIGSTOP")
 RUNS: dict[str, tuple[Cell, ...]] = {
     "killed, the first ones": QUICK,
     **{f"killed while {name}": tuple(c for c in _KILLED if c.phase in phases) for name, phases in TOGETHER.items()},
     "two at once": AT_ONCE,
     "in turns": IN_TURNS,
     **{f"stopped while {name}": tuple(c for c in _STOPPED if c.phase in phases) for name, phases in TOGETHER.items()},
+    "in worlds: killed": cells(IN_WORLDS, "SIGKILL"),
+    "in worlds: stopped": cells(IN_WORLDS, "SIGSTOP"),
     "raylet killed": cells(["raylet"], "SIGKILL"),
     "GCS killed": cells(["GCS"], "SIGKILL"),
     "driver killed": cells(["driver"], "SIGKILL"),
@@ -118,6 +124,8 @@ NOT_YET = {
     "stopped while starting": "On 2026-11-30 a group worker that was stopped while it started stayed so: nothing "
     "counted its time. It is started once more at its deadline now (`tests/cluster/test_group_workers.py` has a "
     "test). The other roles of this run were met, and were there again; the run as a whole has not been made since.",
+    "in worlds: killed": "Environments are new, and this run has not been made yet.",
+    "in worlds: stopped": "Environments are new, and this run has not been made yet.",
 }
 """Runs that have not passed yet, and what was seen of them, as a sentence. ``make test-faults`` leaves them out; with
 ``RECORD=1`` it runs them all the same."""

@@ -26,6 +26,13 @@ SETTINGS = (
     "+rollout.engine_args={logits_processors: ['tests.faults.doors_engine:Unchanged']}",
 )
 
+IN_WORLDS = (
+    *("data.environment=turns", "environment.num_actors=2", "environment.max_trajectory_tokens=64"),
+    "+environment.worlds.turns={path: 'tests.faults.doors_world:TwoTurns'}",
+    "learner.max_tokens_per_microbatch=512",
+)
+"""Further ones of runs that lose environment workers: all prompts have an environment."""
+
 
 def own_files(work: Path, task: Path) -> list[str]:
     """Write the prompts; those of evaluations have a domain of their own. Returns the overrides."""

@@ -9,6 +9,7 @@ import pytest
 from tests.faults.cells import QUICK, RUNS
 from tests.faults.checks import meet_all
 from tests.faults.selected import runs
+from tests.faults.settings import IN_WORLDS
 
 pytestmark = [pytest.mark.real, pytest.mark.faults]
 
@@ -21,3 +22,9 @@ def test_a_run_goes_on_whatever_is_killed(tmp_path: Path, qwen_folder: Path, run
 @pytest.mark.parametrize("name", runs("killed while", "two at once"))
 def test_a_run_goes_on(tmp_path: Path, qwen_folder: Path, running_total: Path, name: str) -> None:
     meet_all(RUNS[name], tmp_path, qwen_folder, running_total)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("name", runs("in worlds: killed"))
+def test_a_run_in_worlds_goes_on(tmp_path: Path, qwen_folder: Path, running_total: Path, name: str) -> None:
+    meet_all(RUNS[name], tmp_path, qwen_folder, running_total, *IN_WORLDS)

@@ -9,6 +9,7 @@ import pytest
 from tests.faults.cells import RUNS
 from tests.faults.checks import meet_all
 from tests.faults.selected import runs
+from tests.faults.settings import IN_WORLDS
 
 pytestmark = [pytest.mark.real, pytest.mark.faults, pytest.mark.long]
 
@@ -18,3 +19,8 @@ def test_a_run_goes_on(tmp_path: Path, qwen_folder: Path, running_total: Path, n
     # Who is stopped while it starts is found when the time for that is over; two engines, one after the other.
     soon = ["deadlines.start_s=120"] if {cell.phase for cell in RUNS[name]} == {"starting"} else []
     meet_all(RUNS[name], tmp_path, qwen_folder, running_total, *soon)
+
+
+@pytest.mark.parametrize("name", runs("in worlds: stopped"))
+def test_a_run_in_worlds_goes_on(tmp_path: Path, qwen_folder: Path, running_total: Path, name: str) -> None:
+    meet_all(RUNS[name], tmp_path, qwen_folder, running_total, *IN_WORLDS)

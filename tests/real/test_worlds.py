@@ -1,0 +1,38 @@
+"""A run whose trajectories are in a world of the user's own: ten lines, two turns."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+
+from tests.real.running import SMALL, metrics, own, r1ray
+
+pytestmark = [pytest.mark.real]
+WORLD = (
+    "+environment.worlds.maze={path: 'tests.real.worlds:TwoTurns'}",
+    "+reward.parts.longer={weight: 1.0, from_environment: true}",
+    *("data.template=none", "data.max_prompt_tokens=32", "environment.max_trajectory_tokens=64"),
+)
+
+
+def test_trajectories_have_turns_in_a_world_of_the_users_own(
+    tmp_path: Path, qwen_folder: Path, running_total: Path
+) -> None:
+    rows = pq.read_table(running_total / "train.parquet").to_pylist()
+    train = tmp_path / "train.jsonl"
+    train.write_text(
+        "".join(json.dumps(row | {"environment": ("maze", None)[i % 2]}) + "\n" for i, row in enumerate(rows))
+    )
+    printed = r1ray(
+        *("run", *own(qwen_folder, train, None, tmp_path / "runs"), *SMALL, *WORLD, "name=worlds", "steps=1"),
+        *("environment.shares={maze: 3, none: 1}",),
+        cwd=tmp_path,
+    )
+    assert "1 environment workers for maze" in printed
+    (step,) = [row for row in metrics(tmp_path / "runs" / "worlds") if row["step"] == 1]
+    assert step["reward/longer"] >= 0 and "faults/environment_worker" not in step
+    found = pq.read_table(tmp_path / "runs" / "worlds" / "rollouts" / "step=000001.parquet").to_pylist()
+    assert {row["environment"]: row["num_turns"] for row in found} == {"maze": 2, "": 1}
