@@ -23,6 +23,14 @@ from r1ray.types import Prompt
 RowProblem = Callable[[Prompt], str | None]
 
 
+def refuse_worlds(raw: RawPrompt) -> None:
+    """Raise UserError for a row with an environment, where responses have one turn."""
+    raise UserError(
+        f"its environment is {raw.environment}, and recipe=collect samples responses of one turn; needs rows without "
+        "an environment."
+    )
+
+
 class RunWorlds:
     """Each environment of a run, by its name."""
 

@@ -12,7 +12,7 @@ from r1ray.data.prompt_rows import spool_prompts
 from r1ray.data.prompts import PromptTable
 from r1ray.data.template import Form
 from r1ray.errors import UserError
-from r1ray.stages.worlds import RunWorlds
+from r1ray.stages.worlds import RunWorlds, refuse_worlds
 from r1ray.types import Prompt
 from tests.data.prompt_files import OWN as OWN_ROW
 from tests.data.prompt_files import jsonl
@@ -72,3 +72,9 @@ def test_the_first_prompt_of_each_environment_is_tried(tmp_path: Path) -> None:
     spool_prompts(jsonl(tmp_path / "f.jsonl", rows), tmp_path / "s.arrow", key="data.train")
     table = PromptTable(tmp_path / "s.arrow", str)
     assert [each.id for each in worlds(f"{OWN}:Guess").firsts([table, table])] == ["1", "2"]
+
+
+def test_where_responses_have_one_turn_an_environment_is_refused_by_its_row(tmp_path: Path) -> None:
+    path = jsonl(tmp_path / "f.jsonl", [OWN_ROW, {**OWN_ROW, "environment": "maze"}])
+    with pytest.raises(UserError, match=r"f\.jsonl: row 2: its environment is maze"):
+        spool_prompts(path, tmp_path / "s.arrow", key="data.train", world_problem=refuse_worlds)

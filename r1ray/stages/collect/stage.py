@@ -47,6 +47,7 @@ from r1ray.stages.evaluate.asking import ask, read_answers
 from r1ray.stages.first_rows import say_first_rows
 from r1ray.stages.own_functions import own_columns_of
 from r1ray.stages.training import say_form
+from r1ray.stages.worlds import refuse_worlds
 from r1ray.types import Sampling
 
 logger = logging.getLogger(__name__)
@@ -156,6 +157,7 @@ class _Job:
             columns=own_columns_of(self._config.data),
             make_render=self._make_render,
             on_bad_row=self._config.data.on_bad_row,
+            world_problem=refuse_worlds,
         )
         is_local = not is_remote(self._config.cluster.address)
         warning = check_sandbox(self._config.sandbox, report.programs, key="data.train", is_local=is_local)
