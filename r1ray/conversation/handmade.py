@@ -81,7 +81,7 @@ class HandmadeRenderer:
 
     def prompt(self, messages: Sequence[Message], tools: Sequence[ToolSchema]) -> list[int]:
         try:
-            plain = [self._template.plain(each) for each in messages]
+            plain = self._template.plain(messages)
             return list(self._renderer.render_ids(plain, tools=self._tools(tools), add_generation_prompt=True))
         except (ValueError, TypeError, KeyError) as error:
             roles = ", ".join(each.role for each in messages[:6])
@@ -98,7 +98,8 @@ class HandmadeRenderer:
         new_messages: Sequence[Message],
     ) -> list[int] | None:
         before = [*prompt_ids, *sampled_ids]
-        plain = [self._template.plain(each) for each in new_messages]
+        turn = self.parse(sampled_ids, tools).message
+        plain = self._template.plain([turn, *new_messages])[1:]
         try:
             bridged = self._renderer.bridge_to_next_turn(
                 list(prompt_ids), list(sampled_ids), plain, tools=self._tools(tools)

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from r1ray.conversation.harmless import Harmless
-from r1ray.conversation.probes import ANSWER, SAID, USER
+from r1ray.conversation.probes import ANSWER, RESULT, SAID, TOLD, TOOL, USER
 from r1ray.turns import Message, ToolCall, ToolSchema
 
 REASONING_KEYS = ("reasoning_content", "reasoning", "thinking")
@@ -21,6 +21,8 @@ class ChatTemplate:
         self.harmless = Harmless(tokenizer)
         self._takes_parts = False  # the content of a message as a list: so templates of models that see have it
         self._takes_parts = SAID not in (self.attempt([USER, ANSWER]) or "")
+        self._needs_calls = False  # a result without a call is refused, or dropped
+        self._needs_calls = RESULT not in (self.attempt([USER, ANSWER, TOLD], [TOOL]) or "")
 
     def text(self, messages: Sequence[Message], tools: Sequence[ToolSchema] = (), *, opens: bool = False) -> str:
         """Return the text of a conversation. Raises whatever the template's program does.
@@ -30,7 +32,7 @@ class ChatTemplate:
         """
         return str(
             self._tokenizer.apply_chat_template(
-                [self._content(self.plain(each)) for each in messages],
+                [self._content(each) for each in self.plain(messages)],
                 tools=self.harmless.values(list(tools)) or None,
                 tokenize=False,
                 add_generation_prompt=opens,
@@ -51,8 +53,20 @@ class ChatTemplate:
         """Return the tokens of a text of this template's."""
         return list(self._tokenizer(text, add_special_tokens=False)["input_ids"])
 
-    def plain(self, message: Message) -> dict[str, Any]:
-        """Return a message as templates take it. A malformed call is text: it is no call to a template."""
+    def plain(self, messages: Sequence[Message]) -> list[dict[str, Any]]:
+        """Return messages as templates take them. A malformed call is text, and where a template wants a call for each
+        result, what answers it is a user's message."""
+        made, num_calls, num_results = list[dict[str, Any]](), 0, 0
+        for message in messages:
+            if message.role == "assistant":
+                num_calls, num_results = sum(not each.problem for each in message.calls), 0
+            if message.role == "tool" and self._needs_calls and num_results >= num_calls:
+                message = Message("user", message.content)
+            made.append(self._plain(message, num_results))
+            num_results += message.role == "tool"
+        return made
+
+    def _plain(self, message: Message, number: int) -> dict[str, Any]:
         content = message.content
         if message.role == "assistant":
             content = "\n".join(each for each in (content, *(c.text for c in message.calls if c.problem)) if each)
@@ -60,9 +74,9 @@ class ChatTemplate:
         if message.reasoning:
             plain |= dict.fromkeys(REASONING_KEYS, self.harmless(message.reasoning))
         if calls := [each for each in message.calls if not each.problem]:
-            plain["tool_calls"] = [self._call(each, number) for number, each in enumerate(calls)]
+            plain["tool_calls"] = [self._call(each, place) for place, each in enumerate(calls)]
         if message.role == "tool":
-            plain |= {"name": self.harmless(message.tool), "tool_call_id": message.call_id or call_id(0)}
+            plain |= {"name": self.harmless(message.tool), "tool_call_id": message.call_id or call_id(number)}
         return plain
 
     def _call(self, call: ToolCall, number: int) -> dict[str, Any]:

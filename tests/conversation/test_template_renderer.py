@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from r1ray.conversation import ChatRenderer, ConversationSettings, make_renderer
 from r1ray.turns import Message
-from tests.conversation.tokenizers_made import CALCULATOR, made_tokenizer
+from tests.conversation.tokenizers_made import CALCULATOR, QWEN, made_tokenizer
 
 ASKED = [Message("user", "What is 2 + 2?")]
 CALL = '<tool_call>\n{"name":"calculator", "arguments": {"expression": "2+2"}}\n</tool_call>'
@@ -51,3 +51,17 @@ def test_a_turn_is_read_as_reasoning_text_and_calls() -> None:
     (call,) = action.calls
     assert (action.reasoning, action.content, action.is_whole) == ("Hm.", "I compute.", True)
     assert (call.name, dict(call.arguments), call.problem) == ("calculator", {"expression": "2+2"}, "")
+
+
+def test_what_answers_a_malformed_call_is_a_users_message_where_the_template_wants_a_call_for_each_result() -> None:
+    refusing = QWEN.replace(
+        "{%- if message.role == 'tool' %}",
+        "{%- if message.role == 'tool' %}{%- if not messages[loop.index0 - 1].tool_calls %}{{ raise_exception('no') }}"
+        "{%- endif %}",
+    )
+    chat = make_renderer(made_tokenizer(refusing), settings=ConversationSettings(model="made"))
+    prompt, answer = chat.prompt(ASKED, [CALCULATOR]), [Message("tool", "The call is malformed.")]
+    for sampled, asked_as in ((f"{CALL}<|im_end|>", "user\n<tool_response>\n"), ("<tool_call>{<|im_end|>", "user\n")):
+        bridge = chat.bridge(ASKED, [CALCULATOR], prompt, ids(sampled), answer)
+        assert bridge is not None
+        assert chat.decode(bridge).startswith(f"\n<|im_start|>{asked_as}The call is malformed.")
