@@ -12,6 +12,7 @@ from r1ray.conversation.json_calls import JsonCalls, NamedJsonCalls
 from r1ray.conversation.marks import Marks, first_of
 from r1ray.conversation.probes import CALL, CALLING, KEYS, NAME, TOOL, USER, VALUES, shared
 from r1ray.conversation.python_calls import PythonCalls
+from r1ray.conversation.quoted_calls import QuotedCalls
 from r1ray.conversation.tagged_calls import TaggedCalls
 from r1ray.conversation.template import ChatTemplate
 
@@ -21,7 +22,7 @@ def call_form(template: ChatTemplate, marks: Marks) -> CallForm | None:
     turn = _turn(template, marks)
     if turn is None:
         return None
-    found: list[CallForm | None] = [find(turn) for find in (_json_form, _named_json_form, _python_form, _tagged_form)]
+    found: list[CallForm | None] = [find(turn) for find in FORMS]
     return next((form for form in found if form is not None and _reads(form, turn)), None)
 
 
@@ -72,6 +73,19 @@ def _python_form(turn: str) -> PythonCalls | None:
     return PythonCalls(opening.strip(), closing) if found and opening.strip() and closing else None
 
 
+def _quoted_form(turn: str) -> QuotedCalls | None:
+    first, second = (
+        f"{key}:(?P<{mark}>.+?){value}" for key, value, mark in zip(KEYS, VALUES, ("quote", "again"), strict=True)
+    )
+    found = re.fullmatch(
+        rf"(?P<opening>.+){NAME}{{{first}(?P=quote),{second}(?P=again)}}(?P<closing>.+)", turn, re.DOTALL
+    )
+    if found is None or found["quote"] != found["again"]:
+        return None
+    opening, _, before_name = found["opening"].rpartition(">")
+    return QuotedCalls(f"{opening}>", before_name, found["quote"], found["closing"].strip())
+
+
 def _tagged_form(turn: str) -> TaggedCalls | None:
     key = turn.find(KEYS[0])
     name = turn.rfind(NAME, 0, max(key, 0))
@@ -96,3 +110,6 @@ def _tagged_form(turn: str) -> TaggedCalls | None:
         after_last="\n".join(last[:-1]),
         closing=last[-1],
     )
+
+
+FORMS = (_json_form, _named_json_form, _python_form, _quoted_form, _tagged_form)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,7 +23,7 @@ from r1ray.conversation.probes import (
 )
 from r1ray.conversation.template import ChatTemplate
 from r1ray.errors import UserError
-from r1ray.turns import Message
+from r1ray.turns import Message, ToolSchema
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,26 +118,29 @@ def _call_end(template: ChatTemplate, closer: str, specials: list[str]) -> str:
 
 
 def _reasoning(template: ChatTemplate, specials: list[str]) -> tuple[str, str] | None:
-    """Return the marks around the reasoning of a template's last turn; None where it shows no reasoning."""
-    thoughtful = template.attempt([USER, THOUGHTFUL]) or ""
-    if THOUGHT not in thoughtful:
+    """Return the marks around the reasoning of a template's last turn, or of one with a call; None where it shows no
+    reasoning."""
+    calling = Message("assistant", "", THOUGHT, (CALL,))
+    ways: list[tuple[Message, Sequence[ToolSchema], str]] = [(THOUGHTFUL, (), SAID), (calling, (TOOL,), NAME)]
+    texts = [template.attempt([USER, turn], tools) or "" for turn, tools, _ in ways]
+    shown = [(text, *way) for text, way in zip(texts, ways, strict=True) if THOUGHT in text]
+    if not shown:
         return None
-    calling = template.attempt([USER, Message("assistant", "", THOUGHT, (CALL,))], [TOOL]) or ""
-    opening = _begin(template, THOUGHTFUL, until=THOUGHT).strip()
+    whole, turn, tools, _ = shown[0]
+    opening = _begin(template, turn, tools, until=THOUGHT).strip()
     if not opening:  # it stands in the prompt already
-        opening = thoughtful.partition(THOUGHT)[0].strip().rpartition("\n")[2]
+        opening = whole.partition(THOUGHT)[0].strip().rpartition("\n")[2]
         opening = opening[max(opening.rfind("<"), opening.rfind("["), 0) :]
-    closing = _after(thoughtful, THOUGHT).partition(SAID)[0].strip()
-    if before_call := _after(calling, THOUGHT).partition(NAME)[0].strip():
-        closing = closing[: shared(closing, before_call)]
+    after = [_after(text, THOUGHT).partition(end)[0].strip() for text, _, _, end in shown]
+    closing = after[0][: shared(after[0], after[-1])]
     special = first_of(closing, specials)
     closing = special if special and closing.startswith(special) else closing.strip()
     return (opening, closing) if opening and closing else None
 
 
-def _begin(template: ChatTemplate, turn: Message, *, until: str = SAID) -> str:
+def _begin(template: ChatTemplate, turn: Message, tools: Sequence[ToolSchema] = (), *, until: str = SAID) -> str:
     """Return what stands between the beginning of the policy's turn and what it says."""
-    before, whole = template.attempt([USER], opens=True) or "", template.attempt([USER, turn]) or ""
+    before, whole = (template.attempt([USER, *said], tools, opens=not said) or "" for said in ([], [turn]))
     return whole[len(before) :].partition(until)[0] if whole.startswith(before) else ""
 
 

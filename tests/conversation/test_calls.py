@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from r1ray.conversation.calls import MAX_CALLS, CallForm
 from r1ray.conversation.json_calls import JsonCalls, NamedJsonCalls
 from r1ray.conversation.python_calls import PythonCalls
+from r1ray.conversation.quoted_calls import QuotedCalls
 from r1ray.conversation.tagged_calls import TaggedCalls
 from tests.conversation.tokenizers_made import CALCULATOR
 
@@ -24,6 +25,7 @@ QWEN_35 = TaggedCalls(
 )
 GLM = TaggedCalls("<tool_call>", "", "", "<arg_key>", "</arg_key>\n<arg_value>", "</arg_value>", "", "</tool_call>")
 PYTHON = PythonCalls("<|tool_call_start|>", "<|tool_call_end|>")
+GEMMA = QuotedCalls("<|tool_call>", "call:", '<|"|>', "<tool_call|>")
 ARGUMENTS = {"expression": "2+2", "digits": 3}
 WRITTEN: list[tuple[CallForm, str]] = [
     (HERMES, 'I see.\n<tool_call>{"name":"calculator","arguments":{"expression":"2+2","digits":3}}</tool_call>'),
@@ -40,6 +42,7 @@ WRITTEN: list[tuple[CallForm, str]] = [
         "I see.<tool_call>calculator\n<arg_key>expression</arg_key>\n<arg_value>2+2</arg_value>\n"
         "<arg_key>digits</arg_key>\n<arg_value>3</arg_value>\n</tool_call>",
     ),
+    (GEMMA, 'I see.<|tool_call>call:calculator{expression:<|"|>2+2<|"|>,digits:3}<tool_call|>'),
     (PYTHON, "I see.<|tool_call_start|>[calculator(expression='2+2', digits=3)]<|tool_call_end|>"),
 ]
 
@@ -84,6 +87,9 @@ def test_a_malformed_call_says_what_is_wrong_with_it(text: str, problem: str) ->
         (QWEN_35, "<tool_call><function=f><parameter=a>1</function></tool_call>", "not closed by </parameter>"),
         (QWEN_35, "<tool_call><function=f>a=1</function></tool_call>", "no argument"),
         (GLM, "<tool_call>f<arg_key>a</arg_key></tool_call>", "not closed"),
+        (GEMMA, "<|tool_call>call:f<tool_call|>", "no {...} follows"),
+        (GEMMA, "<|tool_call>call:f{a:b}<tool_call|>", "no object"),
+        (GEMMA, '<|tool_call>call:f{a:<|"|>b}<tool_call|>', "not closed"),
         (PYTHON, "<|tool_call_start|>[f(1)]<|tool_call_end|>", "key=value"),
         (PYTHON, "<|tool_call_start|>[f(a=g())]<|tool_call_end|>", "plain values"),
         (PYTHON, "<|tool_call_start|>f(<|tool_call_end|>", "no list"),
@@ -99,6 +105,12 @@ def test_other_forms_say_it_too(form: CallForm, text: str, problem: str) -> None
 def test_a_string_in_a_call_may_spell_the_closing_mark() -> None:
     content, (call,) = HERMES.read('<tool_call>{"name": "f", "arguments": {"a": "</tool_call>"}}</tool_call>!', [])
     assert (call.arguments, content) == ({"a": "</tool_call>"}, "!")
+
+
+def test_values_between_quotes_of_a_templates_own_may_be_nested_and_spell_anything() -> None:
+    written = '<|tool_call>call:f{a:{b:[<|"|>x,y:"<tool_call|><|"|>,true]},c:null}<tool_call|>'
+    _, (call,) = GEMMA.read(written, [])
+    assert call.arguments == {"a": {"b": ['x,y:"<tool_call|>', True]}, "c": None}
 
 
 def test_several_calls_keep_their_order_with_malformed_ones_among_them() -> None:

@@ -32,8 +32,8 @@ DROP_TOOLS = {
     *("cohere", "cohere2", "deepseek_r1_distill", "deepseekv3", "gemma", "gemma3", "idefics3", "llama3", "llava_next"),
     *("phi3", "phi3_5", "qwen2_5_vl", "smolvlm"),
 }
-CALLS_UNKNOWN = {"lfm2", "diffusion_gemma", *(f"gemma4{version}" for version in ("", "_v2", "_v3", "_v4", "_v5"))}
-"""One drops the calls of earlier turns, the others have a form that only the hand-made renderer reads."""
+CALLS_UNKNOWN = {"lfm2"}
+"""It drops the calls of earlier turns."""
 REWRITES = {"deepseek_r1_distill", "deepseekv3"}
 """The prompt of a turn is no beginning of its own history: each turn is a branch."""
 IN_SHORT = ("glm4moe", "llama3_1", "qwen3")
