@@ -26,6 +26,8 @@ Ended = Literal["done", "raised", "cpu", "wall", "lost"]
 TICK_S = 0.1
 MOST_SOURCE = 100_000
 """Bytes of a cell."""
+NOT_RUN = "The code of this call was not run"
+GIVEN_UP = "a cell took too long, and nobody waited for it any more"
 MOST_STRAY = 1 << 18
 """Bytes of a cell that are no answer."""
 
@@ -65,7 +67,7 @@ class Session:
         """Execute a cell, one at a time. Raises InfrastructureError where the machine, and not the cell, is to
         blame."""
         if self.why_lost:
-            return Cell("lost", "", self.why_lost)
+            return Cell("lost", "", f"{self.why_lost}. {NOT_RUN}")
         data = source.encode("utf-8", "replace")
         if len(data) > MOST_SOURCE:
             return Cell("raised", f"A cell may have {MOST_SOURCE} bytes; this one has {len(data)}. It was not run.")
@@ -73,7 +75,7 @@ class Session:
             return await self._run(data)
         except BaseException:  # what the process does now is not known
             if not self.why_lost:
-                self.why_lost = "its cell was given up"
+                self.why_lost = GIVEN_UP
                 await self._end()
             raise
 

@@ -15,9 +15,8 @@ from r1ray.sandbox.probes import session_test
 from r1ray.sandbox.session import Cell, Session
 from r1ray.sandbox.session_slot import SessionLimits, SessionSlot
 
-NOT_RUN = "the code of this call was not run"
-IDLE = f"it had been idle for longest, and there were too many; {NOT_RUN}"
-HEAVY = f"idle sessions held too much memory, and this one the most; {NOT_RUN}"
+IDLE = "it had been idle for longest, and there were too many"
+HEAVY = "idle sessions held too much memory, and this one the most"
 IDLE_MIB = 32
 """Memory of an idle session, where all are; one may have more if others have less."""
 

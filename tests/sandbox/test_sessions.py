@@ -15,7 +15,7 @@ from typing import TypeVar
 import pytest
 
 from r1ray.errors import InfrastructureError, MachineTooBusy
-from r1ray.sandbox.session import MOST_SOURCE, Cell, Session
+from r1ray.sandbox.session import GIVEN_UP, MOST_SOURCE, NOT_RUN, Cell, Session
 from r1ray.sandbox.session_slot import SessionLimits
 from r1ray.sandbox.sessions import HEAVY, IDLE, Sessions, start_sessions
 from tests import tools
@@ -149,7 +149,7 @@ def test_a_cell_that_nobody_waits_for_any_more_ends_its_session(sessions: Sessio
             await asyncio.wait_for(sessions.run(session, "import time\ntime.sleep(60)"), 0.2)
         return await sessions.run(session, "1")
 
-    assert in_one(sessions, work) == Cell("lost", "", "its cell was given up")
+    assert in_one(sessions, work) == Cell("lost", "", f"{GIVEN_UP}. {NOT_RUN}")
 
 
 def test_a_session_may_be_ended_while_its_cell_runs(sessions: Sessions) -> None:
@@ -190,7 +190,7 @@ def test_the_longest_idle_sessions_are_closed_and_told_so(sessions: Sessions, mo
 
     cells, idle = asyncio.run(scenario())
     assert [cell.ended for cell in cells] == ["done", "lost", "done"]
-    assert cells[1].why == IDLE and idle == 2
+    assert cells[1].why == f"{IDLE}. {NOT_RUN}" and idle == 2
 
 
 def test_the_heaviest_idle_session_is_closed_where_all_hold_too_much_memory(
@@ -208,7 +208,7 @@ def test_the_heaviest_idle_session_is_closed_where_all_hold_too_much_memory(
         return cells
 
     first, heavy, last = asyncio.run(scenario())
-    assert (first.output, last.output, heavy) == ("20\n", "40\n", Cell("lost", "", HEAVY))
+    assert (first.output, last.output, heavy) == ("20\n", "40\n", Cell("lost", "", f"{HEAVY}. {NOT_RUN}"))
 
 
 def test_a_machine_that_is_too_busy_is_an_error_of_the_machine(

@@ -15,10 +15,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from r1ray.config import SandboxConfig
-from r1ray.errors import ToolFailed, UserError
-from r1ray.sandbox.session import Cell, Session
+from r1ray.errors import InfrastructureError, ToolFailed, UserError
+from r1ray.sandbox.session import NOT_RUN, Cell, Session
 from r1ray.sandbox.session_slot import SessionLimits
-from r1ray.sandbox.sessions import NOT_RUN, Sessions, start_sessions
+from r1ray.sandbox.sessions import Sessions, start_sessions
 from r1ray.turns import ToolSchema
 
 CALL_S = 20.0
@@ -78,12 +78,19 @@ class Python:
             session = self._session = self._session or await sessions.open()
         try:
             cell = await sessions.run(session, code)
-        finally:
-            if session.why_lost and self._session is session:
-                self._session = None  # the next call begins another
+        except InfrastructureError:
+            self._forget(session)
+            raise
+        if cell.ended == "lost":
+            self._forget(session)
         if cell.ended in ("cpu", "wall") or (cell.ended == "lost" and not cell.why.endswith(NOT_RUN)):
             raise ToolFailed(told(cell, self._interpreter.limits))
         return told(cell, self._interpreter.limits)
+
+    def _forget(self, session: Session) -> None:
+        """Have the next call begin another session; what became of this one was told."""
+        if self._session is session:
+            self._session = None
 
     async def close(self) -> None:
         """End the session."""

@@ -101,6 +101,21 @@ def test_a_session_that_was_closed_for_others_is_told_so_and_is_no_error(worker:
     assert (again, after) == ("[no output]", "3")
 
 
+def test_a_call_that_nobody_waited_for_is_told_at_the_next_one(worker: Worker) -> None:
+    async def work(tool: Python) -> list[str]:
+        await called(tool, "x = 1")
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(tool.call({"code": "import time\ntime.sleep(60)"}), 0.2)
+        return await called(tool, "x", "'x' in vars()")
+
+    gone, after = with_tool(worker, work)
+    assert gone == (
+        "[The session has ended: a cell took too long, and nobody waited for it any more. The code of this call was "
+        "not run. Variables, imports and files are gone.]"
+    )
+    assert after == "False"
+
+
 def test_calls_of_one_turn_share_a_session(worker: Worker) -> None:
     async def work(tool: Python) -> list[str]:
         return list(await asyncio.gather(*(tool.call({"code": f"x{n} = {n}\nx{n}"}) for n in range(4))))
