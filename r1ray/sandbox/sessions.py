@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import resource
 import sys
 from collections import OrderedDict
@@ -14,6 +15,8 @@ from r1ray.sandbox.home import UNSAFE, Home
 from r1ray.sandbox.probes import session_test
 from r1ray.sandbox.session import Cell, Session
 from r1ray.sandbox.session_slot import SessionLimits, SessionSlot
+
+logger = logging.getLogger(__name__)
 
 IDLE = "it had been idle for longest, and there were too many"
 HEAVY = "idle sessions held too much memory, and this one the most"
@@ -66,6 +69,7 @@ class Sessions:
         self._host: SessionSlot | None = None
         self._idle: OrderedDict[Session, None] = OrderedDict()
         """Those that compute nothing, the one that has been idle for longest first."""
+        self._has_warned = False
         self._unwanted: set[asyncio.Future[None]] = set()
         """Ends of sessions whose opening was given up."""
 
@@ -116,11 +120,19 @@ class Sessions:
             self._idle[session] = None
             self._idle.move_to_end(session)
         while len(self._idle) > self.max_idle:
-            await self._idle.popitem(last=False)[0].end(IDLE)
+            await self._close_idle(next(iter(self._idle)), IDLE)
         while sum(each.memory_mib for each in self._idle) > IDLE_MIB * self.max_idle:
-            heaviest = max(self._idle, key=lambda each: each.memory_mib)
-            del self._idle[heaviest]
-            await heaviest.end(HEAVY)
+            await self._close_idle(max(self._idle, key=lambda each: each.memory_mib), HEAVY)
+
+    async def _close_idle(self, session: Session, why: str) -> None:
+        del self._idle[session]
+        if not self._has_warned:
+            self._has_warned = True
+            logger.warning(
+                f"max_idle={self.max_idle}: a session of the code interpreter was closed: {why}. Its trajectory is told at "
+                "its next call. More are closed in silence."
+            )
+        await session.end(why)
 
     async def end(self, session: Session) -> None:
         """End a session. Idempotent."""

@@ -175,8 +175,11 @@ def test_processor_time_of_all_cells_has_a_limit() -> None:
     assert (cell.ended, cell.why) == ("lost", "all its cells together had computed for 1 s")
 
 
-def test_the_longest_idle_sessions_are_closed_and_told_so(sessions: Sessions, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_longest_idle_sessions_are_closed_and_told_so(
+    sessions: Sessions, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     monkeypatch.setattr(sessions, "max_idle", 2)
+    monkeypatch.setattr(sessions, "_has_warned", False)
 
     async def scenario() -> tuple[list[Cell], int]:
         opened = [await sessions.open() for _ in range(2)]
@@ -191,6 +194,7 @@ def test_the_longest_idle_sessions_are_closed_and_told_so(sessions: Sessions, mo
     cells, idle = asyncio.run(scenario())
     assert [cell.ended for cell in cells] == ["done", "lost", "done"]
     assert cells[1].why == f"{IDLE}. {NOT_RUN}" and idle == 2
+    assert [record.getMessage() for record in caplog.records if "max_idle" in record.getMessage()], "it is said once"
 
 
 def test_the_heaviest_idle_session_is_closed_where_all_hold_too_much_memory(
