@@ -129,8 +129,8 @@ class Sessions:
         if not self._has_warned:
             self._has_warned = True
             logger.warning(
-                f"max_idle={self.max_idle}: a session of the code interpreter was closed: {why}. Its trajectory is told at "
-                "its next call. More are closed in silence."
+                f"max_idle={self.max_idle}: a session of the code interpreter was closed: {why}. Its trajectory is "
+                "told at its next call. More are closed in silence."
             )
         await session.end(why)
 

@@ -120,18 +120,22 @@ def test_output_is_cut_and_the_state_is_kept(sessions: Sessions) -> None:
 
 
 def test_between_cells_a_session_computes_nothing(sessions: Sessions) -> None:
-    spin = "import threading, time\nn = 0\ndef spin():\n    global n\n    while True:\n        n += 1; time.sleep(0)\n"
+    spin = "import threading\ndef spin():\n    while True: pass\nthreading.Thread(target=spin, daemon=True).start()\n"
 
-    async def work(session: Session) -> tuple[int, int]:
-        start = spin + "threading.Thread(target=spin, daemon=True).start()\nn"
-        first = await sessions.run(session, start)
-        assert first.ended == "done"
-        before = int((await sessions.run(session, "n")).output)
+    async def work(session: Session) -> tuple[float, float, Cell]:
+        assert (await sessions.run(session, spin + "x = 1")).ended == "done"
+        await asyncio.to_thread(wait_until, lambda: is_stopped(session), 10.0)
+        before = session._times.computed()
         await asyncio.sleep(0.3)
-        return before, int((await sessions.run(session, "n")).output)
+        return before, session._times.computed(), await sessions.run(session, "x")
 
-    before, after = in_one(sessions, work)
-    assert after - before < 20_000, "a core makes more than ten times as many in this time"
+    before, after, cell = in_one(sessions, work)
+    assert before > 0 and after == before
+    assert cell.output == "1\n"
+
+
+def is_stopped(session: Session) -> bool:
+    return "State:\tT" in Path(f"/proc/{session._times._pid}/status").read_text()
 
 
 def test_calls_at_the_same_time_are_run_one_after_the_other(sessions: Sessions) -> None:
