@@ -10,11 +10,13 @@ from dataclasses import dataclass
 
 from r1ray.errors import InfrastructureError
 from r1ray.sandbox.inside.wire import Job, send
-from r1ray.sandbox.slot import START_S, Slot
+from r1ray.sandbox.slot import Slot
 
 KEEPS_SIZE = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL
 REQUEST_BYTES = 128 * 1024
 """Room of the pipe for a request, which is never waited for."""
+HOST_S = 60.0
+"""Time in which a host answers, however busy the machine is; one that ended is known at once."""
 MOST_THREADS = 1024
 """Of all sessions of one host, which are one user's."""
 FILES_OF_QUOTA = 4
@@ -76,7 +78,7 @@ class SessionSlot(Slot):
         try:
             fcntl.fcntl(requests, fcntl.F_SETPIPE_SZ, REQUEST_BYTES)
             job = self._job(name, limits)
-            reply = self._ask(job, [null, output, output, their_requests, their_answers], START_S, back)
+            reply = self._ask(job, [null, output, output, their_requests, their_answers], HOST_S, back)
             if reply["broken"]:
                 self.end_session(name)
                 raise InfrastructureError(f"the sandbox of a session could not be put on: {reply['broken']}")
@@ -98,7 +100,7 @@ class SessionSlot(Slot):
 
     def end_session(self, name: str) -> Job:
         """End a session, and remove its folder. Raises InfrastructureError where the host is gone."""
-        return self._ask({"op": "end", "session": name}, [], START_S)
+        return self._ask({"op": "end", "session": name}, [], HOST_S)
 
     def _job(self, name: str, limits: SessionLimits) -> Job:
         profile = "session" if self.has_files else "python"

@@ -42,6 +42,7 @@ class SessionHost(Zygote):
     def __init__(self, control: socket.socket, settings: Job, proc: int, held_mib: int) -> None:
         super().__init__(control, settings, proc, held_mib)
         self._held: dict[str, Held] = {}
+        self._removers: list[int] = []
 
     def serve(self) -> None:
         """See :meth:`Zygote.serve`. ``rest`` and ``go`` have no answer."""
@@ -60,6 +61,7 @@ class SessionHost(Zygote):
                 for each in computing:
                     self._look(each)
                 looked = time.monotonic()
+            self._removers = [pid for pid in self._removers if not os.waitpid(pid, os.WNOHANG)[0]]
 
     def _answer(self, job: Job, descriptors: list[int]) -> None:
         if job["op"] == "open":
@@ -107,5 +109,20 @@ class SessionHost(Zygote):
         end_group(held.pid)
         _, status = os.waitpid(held.pid, 0)
         if held.folder is not None:
-            remove_tree(held.folder)
+            self._remove(held.folder)
         return {"status": os.waitstatus_to_exitcode(status), "is_over_quota": held.is_over_quota}
+
+    def _remove(self, folder: str) -> None:
+        """Remove a folder. A program may have made so many files that this takes seconds: other sessions do not wait
+        for it."""
+        with contextlib.suppress(OSError):
+            os.rmdir(folder)
+            return
+        pid = os.fork()
+        if pid == 0:
+            try:
+                self._control.close()
+                remove_tree(folder)
+            finally:
+                os._exit(0)
+        self._removers.append(pid)
