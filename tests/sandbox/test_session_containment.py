@@ -18,9 +18,10 @@ from r1ray.sandbox.session_slot import SessionLimits
 from r1ray.sandbox.sessions import Sessions, start_sessions
 from tests import tools
 from tests.sandbox.cases import CONTAINED
-from tests.sandbox.outside import RESOURCES, SECRET, Outside
+from tests.sandbox.outside import RESOURCES, SECRET, Outside, survivors
 from tests.sandbox.session_cases import HOSTILE, SLOW, Hostile
 from tests.sandbox.test_containment import _shared_cases
+from tests.sandbox.test_pool import wait_until
 
 LIMITS = SessionLimits(cpu_s=0.4, wall_s=1.5, total_cpu_s=20.0, memory_mib=256, output_kib=16, file_kib=2048)
 OWN = re.compile(r"ESCAPED[: ](x|temporary|write (\./|.*/[0-9a-f]{16}/)pwn|fd [34])$")
@@ -44,7 +45,9 @@ def sessions(request: pytest.FixtureRequest) -> Iterator[Sessions]:
 def harm(outside: Outside, sessions: Sessions) -> list[str]:
     """What is not as it was, once no session is open."""
     assert sessions._host is not None
-    return outside.harm(SimpleNamespace(slots=(sessions._host,), uid_base=sessions._home.settings.uid_base))  # type: ignore[arg-type]
+    host: Any = SimpleNamespace(slots=(sessions._host,), uid_base=sessions._home.settings.uid_base)
+    wait_until(lambda: survivors(host) == [])  # what removes a session's folder ends by itself
+    return outside.harm(host)
 
 
 async def run_all(sessions: Sessions, *sources: str) -> list[Cell]:

@@ -52,7 +52,7 @@ class SessionHost(Zygote):
         looked = time.monotonic()
         while True:
             computing = [each for each in self._held.values() if each.computes and each.folder]
-            if poll.poll(TICK_S * 1000 if computing else None):
+            if poll.poll(TICK_S * 1000 if computing or self._removers else None):
                 received = receive(self._control)
                 if received is None:
                     return
