@@ -30,28 +30,29 @@ class Offload:
             what: as ``colocated.offload``.
         """
         self._engine, self._stage = engine, config.stage_in_use
-        is_all = what == "all"
         moves_optimizer = what != "none" and not config.offload_optimizer  # else it is in host memory for good
         self._first: set[States] = set()
         """That DeepSpeed moves before a publish."""
         self._last: set[States] = set()
         """That it moves after it."""
-        self._optimizer, self._base, self._beside = Moved(_nothing), Moved(_nothing), Moved(_nothing)
+        self._optimizer, self._parameters, self._beside = Moved(_nothing), Moved(_nothing), Moved(_nothing)
         if moves_optimizer and self._stage == 3:
             # There DeepSpeed moves them of its own Adam alone, and leaves its copies in checkpoints.
             self._optimizer = Moved(self._optimizer_tensors)
         elif moves_optimizer:
             self._first |= {States.hp_params, States.optim_states}
-        if is_all:
-            self._beside = Moved(lambda: [own_part(each) for module in frozen for each in module.parameters()])
-            self._base = Moved(
-                lambda: [own_part(each) for each in engine.module.parameters() if not each.requires_grad]
-            )
-            self._first |= {States.lp_grads} | ({States.contiguous_grad_buffer} if self._stage == 3 else set())
-            if not (
-                config.lora.rank and self._stage == 3
-            ):  # DeepSpeed would take frozen ones for adapters, which are small
-                self._last |= {States.lp_params}
+        if what != "all":
+            return
+        if not config.offload_optimizer:  # else gradients are in host memory too
+            self._first |= {States.lp_grads}
+        self._beside = Moved(lambda: [own_part(each) for module in frozen for each in module.parameters()])
+        if self._stage == 3:
+            # There DeepSpeed takes parameters that are not trained for parts of its buffer of those that are.
+            self._parameters = Moved(lambda: [engine.optimizer.lp_param_buffer, *self._base()], self._divide_buffer)
+            self._first |= {States.contiguous_grad_buffer}
+        else:
+            self._parameters = Moved(self._base)
+            self._last |= {States.lp_params}
 
     def step_aside(self) -> None:
         """Keep on the device what a publish is made of, and nothing else."""
@@ -62,14 +63,14 @@ class Offload:
     def leave(self) -> None:
         """Leave the device, as far as the configuration says."""
         self.step_aside()
-        self._base.leave()
+        self._parameters.leave()
         self._offload(self._last)
 
     def come_back(self) -> None:
         """Have everything on the device again."""
         if self._first or self._last:
             self._engine.reload_states()
-        for moved in (self._base, self._beside, self._optimizer):
+        for moved in (self._parameters, self._beside, self._optimizer):
             moved.come_back()
 
     def _offload(self, states: set[States]) -> None:
@@ -77,6 +78,19 @@ class Offload:
             self._engine.offload_states(include=states)
         if torch.cuda.is_available():
             torch.cuda.empty_cache()  # of activations
+
+    def _base(self) -> list[torch.Tensor]:
+        """List what this rank holds of parameters that are not trained."""
+        return [own_part(each) for each in self._engine.module.parameters() if not each.requires_grad]
+
+    def _divide_buffer(self) -> None:
+        """Have the parts of trained parameters, and their groups, be pieces of DeepSpeed's buffer where it is now."""
+        optimizer = self._engine.optimizer
+        parts = optimizer._get_parameter_partitions()
+        for part, piece in zip(parts, optimizer.lp_param_buffer.split([part.numel() for part in parts]), strict=True):
+            part.data = piece
+        optimizer.fp16_partitioned_groups_flat.clear()
+        optimizer._set_fp16_partitioned_groups_flat()
 
     def _optimizer_tensors(self) -> list[torch.Tensor]:
         optimizer = self._engine.optimizer
@@ -97,9 +111,15 @@ def _nothing() -> list[torch.Tensor]:
 class Moved:
     """Tensors that are moved one by one, each into a place of its own in host memory."""
 
-    def __init__(self, tensors: Callable[[], list[torch.Tensor]]) -> None:
-        """``tensors`` lists them each time: an optimizer has no moments before its first update."""
-        self._tensors = tensors
+    def __init__(
+        self, tensors: Callable[[], list[torch.Tensor]], after_move: Callable[[], None] = lambda: None
+    ) -> None:
+        """
+        Args:
+            tensors: lists them each time: an optimizer has no moments before its first update.
+            after_move: called when they have left, and when they have come back.
+        """
+        self._tensors, self._after_move = tensors, after_move
         self._host: dict[int, torch.Tensor] = {}
         self._away: list[tuple[torch.Tensor, torch.device]] = []
 
@@ -115,9 +135,13 @@ class Moved:
             host.copy_(tensor.data)
             self._away.append((tensor, tensor.device))
             tensor.data = host
+        self._after_move()
 
     def come_back(self) -> None:
         """Move them back to where they were."""
+        if not self._away:
+            return
         for tensor, device in self._away:
             tensor.data = tensor.data.to(device, copy=True)
         self._away = []
+        self._after_move()

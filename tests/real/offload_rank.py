@@ -73,7 +73,7 @@ def work(rank: RankSpec, out: Path, job: dict[str, Any]) -> None:
     for name, (settings, what) in job["variants"].items():
         config = LearnerConfig(**job["learner"] | settings)
         learners = [
-            GRPOLearner(config, AlgoConfig(**job["algo"]), LearnerSpec(job["model"], 0, 10, offload=each), rank)
+            GRPOLearner(config, AlgoConfig(**job["algo"]), LearnerSpec(job["models"][name], 0, 10, offload=each), rank)
             for each in ("none", what)
         ]
         shard, saved = rank.rank, out / f"saved-{name}"
