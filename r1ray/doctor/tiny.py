@@ -50,8 +50,9 @@ def loop_config(stages: Mapping[str, RunConfig], *, recipe: str) -> RunConfig:
 def tiny(config: RunConfig) -> RunConfig:
     """Shrink a run to two steps of a small batch; model and data are named later, by :func:`on`.
 
-    The result keeps the sections cluster and rollout, the parallelism and dtype of learner, the transport of weights,
-    the actors of reward and eval, and the objective of algo. It has no preference models: those are the user's own.
+    The result keeps the sections cluster and rollout, the parallelism and dtype of learner, the turns that they take,
+    the transport of weights, the actors of reward and eval, and the objective of algo. It has no preference models:
+    those are the user's own.
     """
     bound = bound_of(config.rollout.dtype, config.learner.dtype)
     return RunConfig(
@@ -68,6 +69,8 @@ def tiny(config: RunConfig) -> RunConfig:
         checkpoint=CheckpointConfig(every=0),
         deadlines=DeadlineConfig(config.deadlines.decided.start_s, *[PATIENCE_S] * 5),
         cluster=config.cluster,
+        placement=config.placement,
+        colocated=config.colocated,
         output_dir=config.output_dir,
     )
 

@@ -53,7 +53,7 @@ class Watch:
     def __init__(self, probe_ids: Int32Array) -> None:
         """
         Args:
-            probe_ids: [T] int32, of which the learner is asked for log-probabilities after each publish.
+            probe_ids: [T] int32, of which the learner is asked for log-probabilities before each publish.
         """
         self._probe_ids = probe_ids
         self.placement: dict[str, list[str]] = {}
@@ -170,10 +170,11 @@ class Watch:
 
     def _publish(self, roles: Roles) -> Any:
         async def watched(version: int, **keywords: bool) -> PublishStats:
+            expected = await roles.learner.logprobs([self._probe_ids])  # after it, its device may be the engines'
             with self.during("publish"):
                 stats = await roles.weights.publish(version, **keywords)
             self.publishes.append(stats)
-            self.learner_logprobs.append(await roles.learner.logprobs([self._probe_ids]))
+            self.learner_logprobs.append(expected)
             return stats
 
         return watched

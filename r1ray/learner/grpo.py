@@ -97,6 +97,7 @@ class GRPOLearner(DeepSpeedLearner):
 
         Returns the metrics of all ranks together, over all calls of the step so far.
         """
+        assert self._offload.on_device == "all", "it trains while its state is away"
         rows = [
             [
                 make_rows(
@@ -278,12 +279,13 @@ class GRPOLearner(DeepSpeedLearner):
 
     def send_weights(self, place: SnapshotPlace | None = None) -> tuple[int, str]:
         """One publish, which is written to ``place`` too. Returns the bytes sent, and what kept it from that."""
-        assert self._sender is not None
+        assert self._sender is not None and self._offload.on_device != "nothing"
         problem = self._sender.send_weights(place)
         return sum(meta.num_bytes for meta in self._stream.metadata()), problem
 
     def logprobs(self, sequences: Sequence[Int32Array]) -> Float32Array:
         """See :class:`r1ray.interfaces.Learner`."""
+        assert self._offload.on_device != "nothing", "it computes while its parameters are away"
         rows = [(torch.from_numpy(ids.astype("int64")), torch.arange(len(ids)) > 0) for ids in sequences]
         packed = pack_sequences(rows, device=self._device, multiple=self._config.sequence_parallel_size)
         with torch.no_grad():

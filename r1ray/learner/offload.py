@@ -9,7 +9,7 @@ method has to be called on every rank. What is away can be saved, and neither tr
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from deepspeed.runtime.zero.offload_config import OffloadStateTypeEnum as States
@@ -29,6 +29,8 @@ class Offload:
             frozen: modules beside it that are never trained: a reference.
             what: as ``colocated.offload``.
         """
+        self.on_device: Literal["all", "weights", "nothing"] = "all"
+        """What may be used, also where ``what`` leaves more there."""
         self._engine, self._stage = engine, config.stage_in_use
         moves_optimizer = what != "none" and not config.offload_optimizer  # else it is in host memory for good
         self._first: set[States] = set()
@@ -56,6 +58,7 @@ class Offload:
 
     def step_aside(self) -> None:
         """Keep on the device what a publish is made of, and nothing else."""
+        self.on_device = "weights"
         self._optimizer.leave()
         self._beside.leave()
         self._offload(self._first)
@@ -63,6 +66,7 @@ class Offload:
     def leave(self) -> None:
         """Leave the device, as far as the configuration says."""
         self.step_aside()
+        self.on_device = "nothing"
         self._parameters.leave()
         self._offload(self._last)
 
@@ -72,6 +76,7 @@ class Offload:
             self._engine.reload_states()
         for moved in (self._parameters, self._beside, self._optimizer):
             moved.come_back()
+        self.on_device = "all"
 
     def _offload(self, states: set[States]) -> None:
         if states:

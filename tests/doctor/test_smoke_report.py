@@ -68,6 +68,21 @@ def test_the_block_says_what_ran_where_and_how_long_each_phase_took() -> None:
     ]
 
 
+def test_turns_on_the_same_gpu_are_in_the_block() -> None:
+    config = RunConfig(
+        model="m",
+        data=DataConfig(train="t"),
+        reward=RewardConfig(parts={"accuracy": {}}),
+        rollout=RolloutConfig(gpus_per_actor=1),
+        learner=LearnerConfig(num_ranks=1, gpus_per_rank=1),
+        placement="colocated",
+    )
+    settings = settings_of(config, needs(config, cluster_has_gpus=True), "r1ray_ipc")
+    lines = report_text(replace(REPORT, settings=settings)).splitlines()
+    assert any(line.startswith("learner ") and line.endswith("in turn with the engines") for line in lines)
+    assert "transport  CUDA IPC" in lines
+
+
 def test_a_failure_is_told_by_its_phase_in_the_row_and_in_the_last_line() -> None:
     failed = replace(REPORT, placement={}, failure=Failure("start", "no node has 4 GPUs"))
     lines = report_text(failed).splitlines()

@@ -42,6 +42,13 @@ def test_actors_places_dtypes_and_transport_are_the_runs() -> None:
     assert made.steps == 2 and made.num_updates == 2
 
 
+def test_engines_and_learner_take_turns_as_in_the_run() -> None:
+    config = compose([*OWN, "placement=colocated", "colocated.sleep_level=1", "colocated.offload=optimizer"])
+    made = tiny(config)
+    assert made.is_colocated and made.colocated == config.colocated
+    assert needs(made, cluster_has_gpus=True) == needs(config, cluster_has_gpus=True)
+
+
 def test_every_engine_and_every_rank_has_something_to_do() -> None:
     config = compose([*OWN, "rollout.num_actors=12", "learner.num_ranks=64"])
     algo = tiny(config).algo

@@ -16,7 +16,7 @@ from r1ray.errors import DeadlineExceeded, LearnerLost, ParityError, R1RayError
 from r1ray.loop.checkpoint import Checkpoints
 from r1ray.loop.controller import Controller
 from r1ray.loop.roles import Roles
-from r1ray.types import PublishStats, ScoredGroup, ScoringFailed, Shard, StepStats
+from r1ray.types import Float32Array, Int32Array, PublishStats, ScoredGroup, ScoringFailed, Shard, StepStats
 from tests.fakes import (
     Events,
     FakeEngine,
@@ -86,6 +86,19 @@ def test_every_phase_of_the_loop_is_seen(tmp_path: Path) -> None:
     assert [published.version for published in watch.publishes] == [0, 1, 2]
     assert (len(watch.steps), len(watch.trajectories), len(watch.learner_logprobs)) == (2, 2 * 3 * 2, 3)
     assert watch.moved() == [0.0, 0.0], "the fake's log-probabilities are always the same"
+
+
+def test_the_learner_is_asked_while_it_has_its_device(tmp_path: Path) -> None:
+    class Asked(FakeLearner):
+        async def logprobs(self, sequences: Sequence[Int32Array]) -> Float32Array:
+            self.events.append("logprobs")
+            return await super().logprobs(sequences)
+
+    loop = Loop(tmp_path)
+    loop.roles = replace(loop.roles, learner=Asked(loop.learner.events))
+    loop.run()
+    seen = [each for each in loop.learner.events if each == "logprobs" or each.startswith(("train", "publish"))]
+    assert [each.split()[0] for each in seen] == ["logprobs", "publish", *["train", "logprobs", "publish"] * 2]
 
 
 def test_seconds_of_calls_at_the_same_time_count_once() -> None:

@@ -55,8 +55,10 @@ def test_a_run_that_would_work_is_green_but_for_what_is_not_there(
     assert not (tmp_path / "runs").exists(), "nothing is left behind"
 
 
-def test_two_steps_of_a_tiny_model_pass_through_every_phase(tmp_path: Path) -> None:
-    code, printed, said = doctor("--smoke", "--json", f"output_dir={tmp_path}/runs", cwd=tmp_path)
+@pytest.mark.parametrize("placement", ["separate", pytest.param("colocated", marks=pytest.mark.long)])
+def test_two_steps_of_a_tiny_model_pass_through_every_phase(tmp_path: Path, placement: str) -> None:
+    turns = f"placement={placement}"
+    code, printed, said = doctor("--smoke", "--json", f"output_dir={tmp_path}/runs", turns, cwd=tmp_path)
     assert code == 0, printed + said
     found = json.loads(printed)
     assert found["passed"] and found["failure"] is None
@@ -68,7 +70,7 @@ def test_two_steps_of_a_tiny_model_pass_through_every_phase(tmp_path: Path) -> N
     assert metrics["learn"]["moved_nats"] > 5 * found["bound"], "the probe would notice weights of the version before"
     settings = found["settings"]
     assert (settings["engine_dtype"], settings["learner_dtype"]) == ("bfloat16", "bfloat16")
-    assert settings["transport"] == "gloo"
+    assert settings["transport"] == "gloo" and settings["in_turns"] == (placement == "colocated")
     made = re.search(r"making (\S+)/artifacts", said)
     assert made is not None and not Path(made[1]).exists()
     assert list(tmp_path.iterdir()) == [], "nothing is left behind"
