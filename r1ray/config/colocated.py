@@ -10,6 +10,7 @@ from r1ray.config.values import one_of
 
 PLACEMENTS = ("separate", "colocated")
 SLEEP_LEVELS = (1, 2)
+OR_SEPARATE = "or placement=separate, with devices for both."
 OFFLOADS = ("none", "optimizer", "all")
 
 
@@ -67,28 +68,29 @@ def check_colocated(
     if algo.max_staleness:
         raise ValueError(
             f"algo.max_staleness={algo.max_staleness}: with placement=colocated nothing is generated while the learner "
-            "trains, so that generation cannot run ahead; needs 0, or placement=separate."
+            "trains, so that generation cannot run ahead; needs algo.max_staleness=0 (algo=async sets 1), "
+            f"{OR_SEPARATE}"
         )
     if algo.stream_minibatches:
         raise ValueError(
             "algo.stream_minibatches=true: with placement=colocated nothing is generated while the learner trains on a "
-            "minibatch; needs false, or placement=separate."
+            f"minibatch; needs false, {OR_SEPARATE}"
         )
     if num_eval_engines:
         raise ValueError(
             f"eval.num_actors={num_eval_engines}: with placement=colocated the engines that generate evaluate too; "
-            "needs 0, or placement=separate."
+            f"needs 0, {OR_SEPARATE}"
         )
     if rollout.most_actors > rollout.num_actors:
         raise ValueError(
             f"rollout.max_actors={rollout.max_actors}: with placement=colocated there are as many engines as the "
-            f"learner's devices hold; needs rollout.num_actors={rollout.num_actors}, or placement=separate."
+            f"learner's devices hold; needs rollout.num_actors={rollout.num_actors}, {OR_SEPARATE}"
         )
     for name in rollout.labels.keys() & learner.labels.keys():
         if rollout.labels[name] != learner.labels[name]:
             raise ValueError(
                 f"rollout.labels.{name}={rollout.labels[name]}, learner.labels.{name}={learner.labels[name]}: with "
-                "placement=colocated both are on the same nodes; needs the same value, or placement=separate."
+                f"placement=colocated both are on the same nodes; needs the same value, {OR_SEPARATE}"
             )
     lora = learner.lora
     if config.sleep_level == 2 and lora.is_native(has_gpus=False, engine_dtype=rollout.dtype):

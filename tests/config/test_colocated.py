@@ -34,7 +34,7 @@ STREAMING: dict[str, Any] = {"stream_minibatches": True, "old_logprobs": "engine
     [
         (
             {"algo": AlgoConfig(max_staleness=1, clip_high=0.2)},
-            "algo.max_staleness=1: .* needs 0, or placement=separate",
+            "algo.max_staleness=1: .* needs algo.max_staleness=0 .*, or placement=separate",
         ),
         ({"algo": AlgoConfig(**STREAMING)}, "algo.stream_minibatches=true: .* needs false"),
         ({"eval": EvalConfig(num_actors=1)}, "eval.num_actors=1: .* needs 0"),

@@ -65,6 +65,13 @@ def test_a_preset_that_leaves_old_tokens_unbounded_needs_a_key(preset: str) -> N
     assert compose([*given, f"{key}=true"]).algo.max_staleness == 4
 
 
+def test_async_takes_turns_on_shared_devices_where_it_does_not_run_ahead() -> None:
+    asked = ["model=m", "data.train=t", "algo=async", "placement=colocated"]
+    with pytest.raises(UserError, match=r"needs algo\.max_staleness=0 \(algo=async sets 1\), or placement=separate"):
+        compose(asked)
+    assert compose([*asked, "algo.max_staleness=0"]).is_colocated
+
+
 def test_async_generates_ahead_by_itself() -> None:
     algo = compose(["model=m", "data.train=t", "algo=async"]).algo
     assert (algo.max_staleness, algo.is_old_recomputed, algo.resolved_correction) == (1, True, "token_tis")
