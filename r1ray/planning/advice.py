@@ -130,11 +130,18 @@ def adapters(plan: Plan) -> Iterator[tuple[Change, ...]]:
 
 
 def more_devices(plan: Plan) -> Iterator[tuple[Change, ...]]:
-    """Yield more GPUs, with what divides the model among them, for engines and learner that do not find room on the
-    same: the fewest first, in turn, and then apart, where an engine can have several."""
-    config = plan.config
-    if not is_reinforcement(config) or not config.is_colocated:
+    """Yield more GPUs, and then more larger ones, with what divides the model among them, for engines and learner that
+    do not find room on the same."""
+    if not is_reinforcement(plan.config) or not plan.config.is_colocated:
         return
+    larger = sorted((gpu.memory, name) for name, gpu in GPUS.items() if gpu.memory > plan.gpu.memory)
+    for kind in ((), *((("plan.gpu", name),) for _, name in larger)):
+        for machines in _more_of_a_kind(plan.config):
+            yield *machines, *kind
+
+
+def _more_of_a_kind(config: RunConfig) -> Iterator[tuple[Change, ...]]:
+    """Yield more GPUs: the fewest first, in turn, and then apart, where an engine can have several."""
     of_a_node, host = 8, max(config.plan.host_memory_gib, PlanConfig().host_memory_gib)
     for gpus in (2, 4, 8, 16, 32, 64):
         machines = (

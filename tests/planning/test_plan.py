@@ -139,6 +139,13 @@ V3 = ["recipe=collect", "model=deepseek_v3", "cluster=one_node_8_engines"]
             "learner.num_ranks=16 learner.zero_stage=3 rollout.num_actors=16 rollout.gpus_per_actor=1 "
             "plan.gpus_per_node=8 plan.num_nodes=2 plan.host_memory_gib=1900",
         ),
+        pytest.param(
+            ["cluster=one_gpu", "model=qwen2.5_32b", "plan.gpu=rtx4090"],
+            "learner and rollout: update needs",
+            "placement=separate learner.num_ranks=32 learner.zero_stage=3 rollout.num_actors=16 "
+            "rollout.gpus_per_actor=2 plan.gpus_per_node=8 plan.num_nodes=8 plan.host_memory_gib=1900 plan.gpu=l40s",
+            marks=pytest.mark.long,
+        ),
         (
             ["cluster=one_node_8", "model=qwen2.5_32b", "rollout.gpus_per_actor=3", "rollout.num_actors=1"],
             "3 tensor-parallel ranks do not divide the 40 heads",
