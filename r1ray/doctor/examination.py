@@ -31,6 +31,7 @@ from r1ray.doctor.findings import CLUSTER, DRIVER, Finding, bounded, counted
 from r1ray.doctor.judging import green, red
 from r1ray.doctor.model import check_model
 from r1ray.doctor.rows import check_dialogues, check_prompts
+from r1ray.doctor.trackers import check_trackers
 from r1ray.errors import UserError
 from r1ray.planning.memory import published_bytes
 from r1ray.planning.placed import with_placement
@@ -137,6 +138,7 @@ class _Files:
         return found
 
     def look(self) -> None:
+        self.findings += bounded("trackers", DRIVER, lambda: check_trackers(self._config.trackers), deadline_s=FILES_S)
         if self._config.prepare.maker and self._base is None:
             found = f"prepare.maker={self._config.prepare.maker} makes them when the run starts"
             self.findings.append(green("model and data", DRIVER, found))

@@ -59,11 +59,11 @@ def view_of(live: Live, width: int, height: int) -> list[str]:
 def heading(live: Live, width: int) -> list[Text]:
     """Return the name of the run, its stage, and how far it is."""
     now = time.monotonic()
-    items = [Text(harmless(live.run_dir.name), "bold"), Text(f"stage {live.stage or 'none yet'}")]
+    items = [Text(harmless(live.run_dir.name), "bold"), Text(f"stage {live.stage or 'not begun'}")]
     step = live.row.get("step")
     if step is not None:
         items.append(Text(f"step {step:.0f}" + (f"/{live.num_steps}" if live.num_steps else "")))
-    items.append(Text(f"{clock(now - live.begun)} gone"))
+    items.append(Text(f"{clock(now - live.begun)} elapsed"))
     if live.left:
         items.append(Text(f"{live.left} left"))
     return flow(items, width)

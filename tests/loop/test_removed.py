@@ -135,18 +135,9 @@ def test_what_is_left_when_a_run_ends_is_counted_and_no_warning(said: list[str])
     assert not said
 
 
-def test_every_group_uniform_for_three_steps_is_one_warning_with_advice(tmp_path: Path, said: list[str]) -> None:
-    world = World(tmp_path, make_config(steps=5))
+def test_a_step_whose_groups_are_all_uniform_says_so_in_its_metrics(tmp_path: Path) -> None:
+    world = World(tmp_path, make_config(steps=2))
     world.scorer.reward = lambda each: Scored(0.0, {"accuracy": 0.0})
     world.run()
-    (warning,) = [line for line in said if "equal rewards" in line]
-    assert "last 3 steps" in warning and "too hard" in warning and "r1ray score" in warning
-    assert [row["group/uniform_rate"] for row in world.log if "reward/mean" in row] == [1.0] * 5
-    assert all(row["group/reward_std"] == 0.0 for row in world.log if "reward/mean" in row)
-
-
-def test_a_group_that_differs_ends_the_row_of_uniform_steps(tmp_path: Path, said: list[str]) -> None:
-    world = World(tmp_path, make_config(steps=5))
-    world.scorer.reward = lambda each: Scored(float(each.oldest_version == 2 and each.index), {})
-    world.run()
-    assert not [line for line in said if "equal rewards" in line]
+    rows = [row for row in world.log if "reward/mean" in row]
+    assert [(row["group/uniform_rate"], row["group/reward_std"]) for row in rows] == [(1.0, 0.0)] * 2

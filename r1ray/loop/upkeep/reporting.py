@@ -14,7 +14,6 @@ from r1ray.errors import UserError
 from r1ray.interfaces import GroupRunner, WeightSync
 from r1ray.loop.roles import Evaluate
 from r1ray.loop.upkeep.progress import Progress
-from r1ray.loop.upkeep.uniform import UniformWatch
 from r1ray.loop.upkeep.waiting import Engines, Waiter
 from r1ray.runtime.events import doing
 
@@ -49,7 +48,6 @@ class Report:
         self._progress, self._weights, self._groups = progress, weights, groups
         self._engines, self._waiter = engines, waiter
         self._line: dict[str, float] = {}
-        self._uniform = UniformWatch()
         self._evaluation: asyncio.Task[dict[str, float]] | None = None
         self._evaluating = -1  # the step that it is of
         self._evaluated: tuple[int, Mapping[str, float]] = (-1, {})  # a step, and its metrics
@@ -90,7 +88,6 @@ class Report:
             self._line |= self._evaluation.result()
             self._evaluation = None
         if self._line:
-            self._uniform.look(self._line)
             self._log(self._line)
             self._progress.history.append(self._line)
             self._line = {}

@@ -25,16 +25,29 @@ def test_each_finding_is_said_once_in_a_line(watch: DiagnosisWatch, caplog: pyte
 
 
 def test_a_run_is_looked_at_after_an_evaluation(watch: DiagnosisWatch, caplog: pytest.LogCaptureFixture) -> None:
-    for row in planted(PLANTED["truncated"])[1:8]:
+    rows = planted(PLANTED["truncated"])
+    for row in rows[6:10]:
         watch.note(row)
     assert caplog.messages == []
-    watch.note({"step": 7, "policy_version": 7, "eval/heldout/pass@1": 0.2})
+    watch.note(rows[11] | {"eval/heldout/pass@1": 0.2})
     assert len(caplog.messages) == 1
 
 
 def test_steps_that_are_undone_are_forgotten(watch: DiagnosisWatch, caplog: pytest.LogCaptureFixture) -> None:
-    for row in planted(PLANTED["truncated"])[:8]:
+    rows = planted(PLANTED["truncated"])
+    for row in [*rows[6:10], rows[11]]:
         watch.note(row)
-    watch.forget(3)
+    watch.forget(8)
     watch.say()
     assert caplog.messages == []
+
+
+def test_a_run_without_evaluations_is_told_at_its_fifth_step(
+    watch: DiagnosisWatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    rows = [row for row in planted(PLANTED["truncated"]) if "time/step_s" in row]
+    for row in rows[:4]:
+        watch.note(row)
+    assert caplog.messages == []
+    watch.note(rows[4])
+    assert len(caplog.messages) == 1
