@@ -56,6 +56,21 @@ def view_of(live: Live, width: int, height: int) -> list[str]:
     return painted(rows, width)
 
 
+def view_of_work(begun: float, width: int, height: int) -> list[str]:
+    """Return the rows of a command that is no run: how long it has gone on, what is under way, and what it waits for.
+
+    Args:
+        begun: of the monotonic clock.
+    """
+    rows = [
+        Text("-" * width, "dim"),
+        Text(f"{clock(time.monotonic() - begun)} elapsed"),
+        *(row for advance in under_way() for row in bar(advance, width)),
+        *waits(activity.current(), now=time.time()),
+    ]
+    return painted(rows[:height], width)
+
+
 def heading(live: Live, width: int) -> list[Text]:
     """Return the name of the run, its stage, and how far it is."""
     now = time.monotonic()

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from typing import TextIO
 
 from r1ray.runtime.harmless import harmless
-from r1ray.telemetry.screen import Screen
+from r1ray.telemetry.screen import Screen, View, takes_view
 
 ROOT = "r1ray"
 """The logger above those of all modules."""
@@ -45,6 +45,14 @@ class ConsoleHandler(logging.Handler):
         from rich.text import Text
 
         Console(file=self.stream, highlight=False, soft_wrap=True).print(Text(text, style))
+
+    @property
+    def takes_view(self) -> bool:
+        """Return whether a view can be kept below the records, and none is yet."""
+        try:
+            return self._screen is None and takes_view(self.stream.fileno())
+        except (OSError, ValueError):
+            return False
 
     def move_to_screen(self) -> Screen | None:
         """Leave the printing to a screen on the file that the stream is of: what the process prints elsewhere may go to
@@ -91,7 +99,7 @@ def console(stream: TextIO, *, prefix: str = "") -> Iterator[None]:
 def chatter_in(log: TextIO) -> Iterator[list[Screen]]:
     """Have what this process and its libraries print go to ``log``, while r1ray's own records go on to be shown where
     they were, on the screens that are yielded. What ends the block is printed where it always was."""
-    handlers = [each for each in logging.getLogger(ROOT).handlers if isinstance(each, ConsoleHandler)]
+    handlers = _handlers()
     for stream in (sys.stdout, sys.stderr):
         stream.flush()
     screens = [screen for handler in handlers if (screen := handler.move_to_screen()) is not None]
@@ -108,3 +116,21 @@ def chatter_in(log: TextIO) -> Iterator[list[Screen]]:
         for number, saved in kept.items():
             os.dup2(saved, number)
             os.close(saved)
+
+
+@contextmanager
+def shown_below(view: View) -> Iterator[None]:
+    """Keep a view below r1ray's records while the block lasts, on a terminal where no run keeps its own."""
+    handlers = [each for each in _handlers() if each.takes_view]
+    try:
+        for handler in handlers:
+            if (screen := handler.move_to_screen()) is not None:
+                screen.show(view)
+        yield
+    finally:
+        for handler in handlers:
+            handler.move_back()
+
+
+def _handlers() -> list[ConsoleHandler]:
+    return [each for each in logging.getLogger(ROOT).handlers if isinstance(each, ConsoleHandler)]

@@ -110,3 +110,29 @@ def test_a_killed_run_leaves_a_sane_terminal(made: list[Terminal], tmp_path: Pat
     os.kill(terminal.process.pid, signal.SIGKILL)
     terminal.ended()
     assert terminal.is_sane
+
+
+EVALUATION = """
+import logging, sys, time
+from functools import partial
+from r1ray.runtime.advance import counted
+from r1ray.telemetry.live_view import view_of_work
+from r1ray.telemetry.logs import console, shown_below
+
+with console(sys.stdout):
+    with shown_below(partial(view_of_work, time.monotonic())):
+        for number in counted("evaluation of sums", range(4)):
+            logging.getLogger("r1ray.test").info(f"question {number}")
+            time.sleep(0.6)
+    print("the result")
+"""
+
+
+def test_a_command_that_is_no_run_keeps_its_bar_below_what_it_says(made: list[Terminal]) -> None:
+    made.append(Terminal(EVALUATION))
+    (terminal,) = made
+    lines = terminal.until(lambda lines: any(re.search("evaluation of sums [2-9]", line) for line in lines))
+    assert lines[0] == "question 0" and any("elapsed" in line for line in lines)
+    ended = [line for line in terminal.ended() if line]
+    assert ended == [*(f"question {number}" for number in range(4)), "the result"]
+    assert terminal.is_sane and terminal.screen.unknown == []

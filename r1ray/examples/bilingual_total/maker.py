@@ -23,6 +23,7 @@ from r1ray.examples.bilingual_total.task import Expression, Split, prompt_of, sa
 from r1ray.examples.bilingual_total.tokenizer import SPARE_ROWS, make_tokenizer
 from r1ray.examples.pretrain import make_model, pretrain
 from r1ray.reward.extract import final_answer
+from r1ray.runtime.advance import counted
 from r1ray.types import Prompt, Response
 
 EVAL_SEED = 777
@@ -164,7 +165,8 @@ def fitness(model: Any, tokenizer: Any, *, seed: int, num_prompts: int) -> Fitne
     asked = [(sample_expression(rng, "train"), language) for language in _by_turns(num_prompts)]
     right: dict[bool, list[float]] = {True: [], False: []}
     mixed: list[float] = []
-    for count in sorted({len(expression.operands) for expression, _ in asked}):  # of one length: no padding
+    lengths = sorted({len(expression.operands) for expression, _ in asked})
+    for count in counted("answers of the base model", lengths):  # of one length: no padding
         group = [(e, language) for e, language in asked if len(e.operands) == count]
         ids = torch.tensor(tokenizer([prompt_of(*pair) for pair in group], add_special_tokens=False)["input_ids"])
         with torch.no_grad():

@@ -19,6 +19,7 @@ from r1ray.examples.running_total.rewards import direct
 from r1ray.examples.running_total.task import Expression, Split, prompt_of, sample_expression
 from r1ray.examples.running_total.tokenizer import make_tokenizer
 from r1ray.reward.extract import final_answer
+from r1ray.runtime.advance import counted
 from r1ray.types import Prompt, Response
 
 EVAL_SEED = 777
@@ -99,7 +100,7 @@ def fitness(model: Any, tokenizer: Any, *, seed: int) -> tuple[float, float]:
     by_length: dict[int, list[Expression]] = {}
     for expression in expressions:
         by_length.setdefault(len(expression.operands), []).append(expression)
-    for group in by_length.values():  # prompts of one length need no padding
+    for group in counted("answers of the base model", list(by_length.values())):  # of one length: no padding
         ids = torch.tensor(tokenizer([prompt_of(e) for e in group], add_special_tokens=False)["input_ids"])
         with torch.no_grad():
             output = model.generate(ids, do_sample=True, temperature=1.0, top_k=0, max_new_tokens=FITNESS_TOKENS)

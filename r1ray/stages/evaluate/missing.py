@@ -12,6 +12,7 @@ from typing import Any
 from r1ray.cluster.launch_evaluation import RunningEvaluation, launch_evaluation
 from r1ray.config import EvaluationConfig
 from r1ray.evaluation.search_run import Found, Result, Searcher
+from r1ray.runtime.advance import advancing
 from r1ray.runtime.files import write_json
 from r1ray.runtime.folder_lock import locked
 from r1ray.runtime.model_files import local_folder
@@ -114,9 +115,13 @@ async def _search(config: EvaluationConfig, evaluation: Evaluation, running: Run
         deadline_s=config.deadlines.decided.generate_s,
     )
     mend(evaluation.folder / "search.jsonl")
-    with (evaluation.folder / "search.jsonl").open("a", encoding="utf-8") as file:
+    with (
+        (evaluation.folder / "search.jsonl").open("a", encoding="utf-8") as file,
+        advancing(f"search of {evaluation.name}", total=len(missing)) as advance,
+    ):
 
         def keep(number: int, found: Found) -> None:
+            advance.done += 1
             evaluation.found[number] = found
             append_line(file, number, {method: asdict(result) for method, result in found.items()})
 

@@ -10,7 +10,9 @@ settings): the same command again reads it, and one that was interrupted asks on
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +32,8 @@ from r1ray.stages.evaluate.missing import ask_missing
 from r1ray.stages.evaluate.refused import without_refused
 from r1ray.stages.evaluate.report import result_of, show, show_comparison
 from r1ray.stages.evaluate.task import tasks_of
+from r1ray.telemetry.live_view import view_of_work
+from r1ray.telemetry.logs import shown_below
 
 
 def evaluate_models(config: EvaluationConfig) -> list[dict[str, Any]]:
@@ -63,10 +67,11 @@ def answered_evaluations(config: EvaluationConfig) -> list[Evaluation]:
     models = {key: path for key, path in (("model", config.model), ("against", config.against)) if path is not None}
     tasks = [without_refused(config, task, models) for task in tasks]
     evaluations = [evaluation_of(config, task, key=key, path=path) for key, path in models.items() for task in tasks]
-    for key, path in models.items():
-        for is_chat in (True, False):
-            of_model = [each for each in evaluations if each.key == key and each.is_chat == is_chat]
-            ask_missing(config, key, path, of_model)
+    with shown_below(partial(view_of_work, time.monotonic())):
+        for key, path in models.items():
+            for is_chat in (True, False):
+                of_model = [each for each in evaluations if each.key == key and each.is_chat == is_chat]
+                ask_missing(config, key, path, of_model)
     return evaluations
 
 
