@@ -37,8 +37,7 @@ from r1ray.planning.memory import published_bytes
 from r1ray.planning.placed import with_placement
 from r1ray.planning.plan import Plan, plan_run, shape_name
 from r1ray.recipes import build
-from r1ray.runtime.files import digest_of
-from r1ray.stages.base import MANIFEST, Input, read_artifact
+from r1ray.stages.base import MANIFEST, Input, digest_of_stage, read_artifact
 from r1ray.stages.prepare import Prepare
 
 logger = logging.getLogger(__name__)
@@ -95,7 +94,7 @@ def prepared(config: RunConfig) -> Path | None:
     """The folder of what ``prepare.maker`` makes, where an earlier run has made it."""
     if config.prepare.maker is None:
         return None
-    digest = digest_of({"settings": Prepare(config.prepare, seed=config.seed).settings(), "inputs": {}})
+    digest = digest_of_stage(Prepare(config.prepare, seed=config.seed), {})
     folder = Path(config.output_dir).expanduser() / "artifacts" / f"base-{digest[:12]}"
     made = read_artifact(folder / MANIFEST, digest)
     return None if made is None else Path(made.path)

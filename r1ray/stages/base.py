@@ -110,6 +110,11 @@ class Stage(Protocol):
     def run(self, context: Context, inputs: dict[str, Artifact], digest: str) -> Artifact: ...
 
 
+def digest_of_stage(stage: Stage, inputs: Mapping[str, Artifact]) -> str:
+    """Return the digest of all that decides what a stage makes."""
+    return digest_of({"settings": without_defaults(stage.settings()), "inputs": contents(inputs)})
+
+
 def lasting_digest(stage: Stage, inputs: Mapping[str, Artifact]) -> str:
     """Return the digest of what has to be the same for a stage to go on with what it has made so far."""
     return digest_of({"settings": without_defaults(lasting(stage.settings())), "inputs": contents(inputs)})
@@ -195,7 +200,7 @@ def run_stages(
                 f"(stages=[{absent[0]},{stage.name}]), or give artifacts.{absent[0]}=PATH."
             )
         inputs = {need: made[need] for need in stage.needs}
-        digest = digest_of({"settings": without_defaults(stage.settings()), "inputs": contents(inputs)})
+        digest = digest_of_stage(stage, inputs)
         done = read_artifact(manifest, digest)
         if done is None and not is_asked:
             continue

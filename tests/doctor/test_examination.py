@@ -13,6 +13,8 @@ from r1ray.commands.compose import compose
 from r1ray.doctor.examination import Planned, prepared, training_plans
 from r1ray.planning.plan import plan_run
 from r1ray.recipes import configs_by_name, stages_of
+from r1ray.stages.base import Context, run_stages
+from r1ray.stages.prepare import Prepare
 
 NOWHERE = "cluster.address=127.0.0.1:1"
 
@@ -66,6 +68,18 @@ def test_a_mistake_in_the_configuration_ends_with_2(capsys: pytest.CaptureFixtur
 def test_what_a_maker_makes_is_not_there_before_the_run(tmp_path: Path) -> None:
     assert prepared(compose(["experiment=quickstart", f"output_dir={tmp_path}"])) is None
     assert prepared(compose(["model=m", "data.train=t"])) is None
+
+
+def make(folder: Path, *, seed: int, log: object) -> None:
+    """A maker that writes nothing."""
+
+
+def test_what_an_earlier_run_has_made_is_found(tmp_path: Path) -> None:
+    config = compose([f"prepare.maker={__name__}:make", "experiment=quickstart", f"output_dir={tmp_path}"])
+    config.prepare.options.clear()
+    stage = Prepare(config.prepare, seed=config.seed)
+    made = run_stages([stage], Context(tmp_path / "run", tmp_path / "artifacts"))
+    assert prepared(config) == Path(made["base"].path)
 
 
 def test_disk_is_estimated_as_by_plan(qwen_folder: Path) -> None:

@@ -48,7 +48,7 @@ class Evidence:
 
     def names(self, prefix: str) -> list[str]:
         """Return the metrics of training whose names begin with a prefix."""
-        return sorted({name for row in self._rows for name in row if name.startswith(prefix)})
+        return sorted(name for name in set[str]().union(*self._rows) if name.startswith(prefix))
 
     def series(self, name: str, *, default: float | None = None) -> list[float]:
         """Return a metric, step after step, without what is no number. Lines without it have the default, or are left
@@ -74,8 +74,10 @@ class Evidence:
 
     def evaluated(self, ending: str) -> list[str]:
         """Return the metrics of evaluations whose names end so, over all prompts of a set."""
-        names = {name for row in self._all_rows for name in row if name.startswith("eval/") and name.endswith(ending)}
-        return sorted(name for name in names if "/domain/" not in name)
+        names = set[str]().union(*self._all_rows)
+        return sorted(
+            name for name in names if name.startswith("eval/") and name.endswith(ending) and "/domain/" not in name
+        )
 
     def evaluations(self, name: str) -> list[Mapping[str, Any]]:
         """Return the lines of evaluations that have a metric, in the order of the versions that were evaluated."""
