@@ -30,7 +30,9 @@ IN_A_STEP = {
 }
 """Metrics that make up a step, in about the order in which they come, and the kinds of work that they are."""
 FROM_METRICS = "from the seconds of each step; their order within a step is not known"
-FAULT, DROPPED = "fault", "dropped"
+FAULT, RESUME, DROPPED = "fault", "resume", "dropped"
+MOMENTS = (FAULT, RESUME)
+"""What lasts no time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +82,11 @@ def timeline_of(run: Path, metrics: Sequence[Sequence[dict[str, Any]]]) -> dict[
         "seconds": round(end - begin, 3),
         "note": note,
         "dropped": num_dropped,
+        "resumes": [
+            [round(span.start - begin, 3), span.detail]
+            for span in sorted(spans, key=lambda span: span.start)
+            if span.kind == RESUME
+        ],
         "busy": [
             [actors.index(actor), kind, round(seconds, 2), round(share, 4)] for actor, kind, seconds, share in busy
         ],
@@ -116,16 +123,16 @@ def _busy(spans: Sequence[Span], total_s: float) -> list[tuple[str, str, float, 
     seconds: dict[tuple[str, str], float] = defaultdict(float)
     for span in spans:
         seconds[span.actor, span.kind] += span.end - span.start
-    found = [(*key, took, took / total_s if total_s else 0.0) for key, took in seconds.items() if key[1] != FAULT]
+    found = [(*key, took, took / total_s if total_s else 0.0) for key, took in seconds.items() if key[1] not in MOMENTS]
     return sorted(found, key=lambda row: -row[2])
 
 
 def _cells(spans: Sequence[Span], begin: float, cell_s: float) -> list[Span]:
-    """Return spans of whole cells of time, of the kind that took most of each; faults stay as they are."""
+    """Return spans of whole cells of time, of the kind that took most of each; moments stay as they are."""
     seconds: dict[str, dict[int, dict[str, float]]] = defaultdict(lambda: defaultdict(lambda: defaultdict(float)))
     for span in spans:
         first, last = int((span.start - begin) / cell_s), int((span.end - begin) / cell_s)
-        for cell in range(first, last + 1) if span.kind != FAULT else ():
+        for cell in range(first, last + 1) if span.kind not in MOMENTS else ():
             inside = min(span.end, begin + (cell + 1) * cell_s) - max(span.start, begin + cell * cell_s)
             seconds[span.actor][cell][span.kind] += max(0.0, inside)
     found: list[Span] = []
@@ -138,7 +145,7 @@ def _cells(spans: Sequence[Span], begin: float, cell_s: float) -> list[Span]:
                 found[-1] = replace(found[-1], end=start + cell_s)
             else:
                 found.append(Span(actor, kind, start, start + cell_s, share=share))
-    return [*found, *(span for span in spans if span.kind == FAULT)]
+    return [*found, *(span for span in spans if span.kind in MOMENTS)]
 
 
 def _goes_on(before: Span, actor: str, kind: str, share: float, since: float) -> bool:

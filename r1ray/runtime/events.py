@@ -33,10 +33,12 @@ Kind = Literal[
     "export",
     "record",
     "fault",
+    "resume",
     "dropped",
 ]
 """``wait``: the controller, for groups or an evaluation. ``pause``: an engine, while weights come in. ``load``: weights
-or a checkpoint. ``record``: the rollout log. ``fault``: an actor was lost; it lasts no time. ``dropped``: so many
+or a checkpoint. ``record``: the rollout log. ``fault``: an actor was lost; ``resume``: a command went on with
+what an earlier one left. Both last no time. ``dropped``: so many
 events were not kept, by ``detail``."""
 EVENTS = "events.jsonl"
 GAP_S = 0.05

@@ -57,7 +57,7 @@ from r1ray.stages.training import (
 )
 from r1ray.stages.tuned_answers import ask
 from r1ray.telemetry.console import Progress
-from r1ray.telemetry.driver_status import end_step, expect_steps
+from r1ray.telemetry.driver_status import end_step, end_steps, expect_steps
 from r1ray.telemetry.live import TimeLeft
 from r1ray.telemetry.metrics import MetricsFile
 from r1ray.telemetry.trackers.supervision import counts
@@ -274,6 +274,7 @@ class _Job:
                 await loop.run()
         finally:
             running.shutdown()
+        end_steps()
         return self._finish(progress)
 
     def _finish(self, progress: Progress) -> dict[str, float]:

@@ -74,7 +74,7 @@ from r1ray.stages.worlds import RunWorlds
 from r1ray.telemetry.console import Progress, is_evaluated
 from r1ray.telemetry.curves import Curves
 from r1ray.telemetry.diagnosis.watch import DiagnosisWatch
-from r1ray.telemetry.driver_status import end_step, expect_steps
+from r1ray.telemetry.driver_status import end_step, end_steps, expect_steps
 from r1ray.telemetry.eval_result import EvalResult
 from r1ray.telemetry.metrics import MetricsFile
 from r1ray.telemetry.rollouts import RolloutLog
@@ -373,6 +373,7 @@ class _Job:
                 await controller.run()
         finally:
             running.shutdown()
+        end_steps()
         metrics = self._finish(progress)
         diagnosis.say()
         logger.info(f"stage rl: the model is in {self.export_dir}")

@@ -25,12 +25,16 @@ def is_evaluated(metrics: Mapping[str, float]) -> bool:
 
 
 def _is_short(name: str) -> bool:
-    """Tell if a held-out metric is in a line: those over all prompts, and pass@1 of sets and domains."""
-    return "/" not in name or name.startswith("cons@") or name.endswith("/pass@1")
+    """Tell if a held-out metric is in a line: those over all prompts, and pass@1 of sets and domains. The table at the
+    end has ends of intervals and counts too."""
+    if name == "generated_tokens" or name.endswith(("_low", "_high")):
+        return False
+    return "/" not in name or name.endswith("/pass@1")
 
 
 class Progress:
-    """Logs one row a step. ``style`` of a record is how a terminal shows it."""
+    """Logs one row a step. ``style`` of a record is how a terminal shows it. Of an ``is_row`` it leaves out the columns
+    that it has no room for: the last ones, which the view has too."""
 
     def __init__(self, *, num_steps: int, benchmark: str) -> None:
         """
@@ -61,9 +65,9 @@ class Progress:
         if self._rows % HEADER_EVERY == 0 or len(self._parts) > known:
             parts = " ".join(f"{name.removeprefix('reward/')[:8]:>8}" for name in self._parts)
             logger.info(
-                f"{'step':>9} {'reward':>7} {f'of {RECENT}':>7} {parts} "
-                f"{'length':>7} {'pass@1':>7} {'tokens/s':>9} {'left':>6}",
-                extra={"style": "dim"},
+                f"{'step':>9} {'reward':>7} {f'of {RECENT}':>7} "
+                f"{'length':>7} {'pass@1':>7} {'tokens/s':>9} {'left':>6} {parts}",
+                extra={"style": "dim", "is_row": True},
             )
         self._rows += 1
         self._rewards.append(metrics["reward/mean"])
@@ -71,9 +75,10 @@ class Progress:
         parts = " ".join(f"{metrics[name]:8.3f}" if name in metrics else " " * 8 for name in self._parts)
         tested = f"{self._last_eval:7.3f}" if evals else " " * 7
         logger.info(
-            f"{metrics['step']:4.0f}/{self._num_steps:<4d} {metrics['reward/mean']:7.3f} {recent:7.3f} {parts} "
+            f"{metrics['step']:4.0f}/{self._num_steps:<4d} {metrics['reward/mean']:7.3f} {recent:7.3f} "
             f"{metrics['completion/length_mean']:7.1f} {tested} "
-            f"{metrics['throughput/generated_tokens_per_s']:9.0f} {left:>6}"
+            f"{metrics['throughput/generated_tokens_per_s']:9.0f} {left:>6} {parts}",
+            extra={"is_row": True},
         )
 
     def table(self, before: dict[str, float], after: dict[str, float]) -> None:

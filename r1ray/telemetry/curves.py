@@ -14,6 +14,7 @@ import sys
 import threading
 from pathlib import Path
 
+from r1ray.runtime.activity import waiting
 from r1ray.runtime.files import written_aside
 from r1ray.runtime.run_files import CURVES
 from r1ray.telemetry.metrics import read_rows
@@ -52,7 +53,8 @@ class Curves:
         self.redraw()
         thread = self._thread
         if thread is not None:
-            thread.join(2 * self._draw_s)
+            with waiting(f"the last {CURVES}"):
+                thread.join(2 * self._draw_s)
 
     def _draw_all(self) -> None:
         while True:

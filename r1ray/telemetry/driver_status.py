@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TextIO
 
 from r1ray.errors import R1RayError, Terminated, UserError
+from r1ray.runtime import events
 from r1ray.runtime.own_process import Name, OwnProcess, be, first_line, one_line, record_handler, write_whole
 from r1ray.runtime.run_files import LOGS
 from r1ray.runtime.stacks import answer_in
@@ -26,11 +27,12 @@ from r1ray.telemetry.follow import followed
 from r1ray.telemetry.live import Live
 from r1ray.telemetry.live_view import view_of
 from r1ray.telemetry.logs import ROOT, chatter_in
-from r1ray.telemetry.run_status import STATUS, DriverTold, last_stage, read_status
+from r1ray.telemetry.run_status import STATUS, DriverTold, last_end, last_stage, read_status
 
 logger = logging.getLogger(__name__)
 BEAT_S = 2.0
 STEPS, FEWEST, TIMES = 10, 3, 3.0
+DONE = "done"
 LEAST_S = 10.0
 """A step that takes less is not slow, however short the others were: an evaluation or a checkpoint may be in it."""
 
@@ -83,6 +85,11 @@ class DriverStatus:
         if (seconds := metrics.get("time/step_s")) is not None:
             self._slow.ended(seconds, now=time.monotonic())
 
+    def end_steps(self) -> None:
+        """Note that the stage has made its last step: none can be slow now, and its actors have ended as they ought."""
+        self._slow = SlowSteps()
+        self._forget_actors()
+
     def end(self, how: str) -> None:
         """Note how the run ended, and write it."""
         self._over.set()
@@ -131,6 +138,12 @@ def end_step(metrics: Mapping[str, float]) -> None:
         _current.end_step(metrics)
 
 
+def end_steps() -> None:
+    """Tell that the stage has made its last step, and its actors have ended; see :meth:`DriverStatus.end_steps`."""
+    if _current is not None:
+        _current.end_steps()
+
+
 def expect_steps(num_steps: int) -> None:
     """Tell how many steps the stage has."""
     if _current is not None:
@@ -162,6 +175,8 @@ def told(run_dir: Path, *, with_chatter: bool = False) -> Iterator[None]:
     with _opened(process) as log, _records_in(log, process.name):
         be(process)
         answer_in(os.dup(log.fileno()))  # for as long as this process lives
+        if (ended := last_end(run_dir)) not in (None, DONE):
+            events.note("resume", detail=f"the command before: {ended}")
         status = _current = DriverStatus(run_dir, process)
         status.write()
         threading.Thread(target=status.beat, name="status", daemon=True).start()
@@ -172,7 +187,7 @@ def told(run_dir: Path, *, with_chatter: bool = False) -> Iterator[None]:
                     if with_chatter:
                         following.enter_context(followed(run_dir / LOGS, screen.say))
                 yield
-            status.end("done")
+            status.end(DONE)
         except BaseException as error:
             if not isinstance(error, KeyboardInterrupt | Terminated | UserError):
                 with suppress(OSError):

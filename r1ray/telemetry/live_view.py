@@ -49,7 +49,7 @@ def view_of(live: Live, width: int, height: int) -> list[str]:
         [row for advance in under_way() for row in bar(advance, width)],
         flow([Text(item) for item in metrics(live)], width),
         waits(activity.current(), now=time.time()),
-        [Text(f"sample: {line}" if index == 0 else f"  {line}", "dim") for index, line in _sample(live, height)],
+        [Text(line, "dim") for line in _sample(live, height)],
         actor_rows(actors),
     ]
     rows = [row for part in parts for row in part][: min(height, MOST_ROWS)]
@@ -110,7 +110,7 @@ def waits(doing: activity.Doing, *, now: float) -> list[Text]:
     """Return what the driver waits for."""
     if doing.waits_for == activity.IDLE:
         return []
-    return [Text(f"waits for {harmless(doing.waits_for)} since {clock(max(0.0, now - doing.since))}")]
+    return [Text(f"waits for {harmless(doing.waits_for)} ({clock(max(0.0, now - doing.since))})")]
 
 
 def actor_rows(actors: Sequence[ActorStatus]) -> list[Text]:
@@ -127,7 +127,7 @@ def actor_rows(actors: Sequence[ActorStatus]) -> list[Text]:
             rows += [Text(_actor(each)) for each in well]
         else:
             longest = max(well, key=lambda each: each.since_s)
-            rows.append(Text(f"{role}: {len(well)} running, the longest wait: {longest.index}, {_wait(longest)}"))
+            rows.append(Text(f"{role}: {len(well)} running; the longest: {longest.index} {_wait(longest)}"))
     return rows
 
 
@@ -153,17 +153,19 @@ def painted(rows: Sequence[Text], width: int) -> list[str]:
     return out.getvalue().splitlines()
 
 
-def _sample(live: Live, height: int) -> list[tuple[int, str]]:
+def _sample(live: Live, height: int) -> list[str]:
     lines = [line for line in harmless(live.sample).expandtabs(4).splitlines() if line.strip()]
-    return list(enumerate(lines[: min(SAMPLE_ROWS, max(0, height - 10))]))
+    return lines[: min(SAMPLE_ROWS, max(0, height - 10))]
 
 
 def _actor(actor: ActorStatus) -> str:
+    if actor.state == "running":
+        return f"{actor.role} {actor.index} {_wait(actor)}"
     last_error = f"; {actor.last_error}" if actor.last_error else ""
-    return harmless(f"{actor.role} {actor.index}: {actor.state}, {_wait(actor)}{last_error}")
+    return harmless(f"{actor.role} {actor.index}: {actor.state}{last_error}")
 
 
 def _wait(actor: ActorStatus) -> str:
-    if actor.state == "dead":
-        return "gone"
-    return harmless(f"{actor.waits_for} ({clock(actor.since_s)})")
+    if actor.waits_for == activity.IDLE:
+        return f"is idle ({clock(actor.since_s)})"
+    return harmless(f"waits for {actor.waits_for} ({clock(actor.since_s)})")

@@ -34,7 +34,7 @@ class ConsoleHandler(logging.Handler):
         """Print a record; on a terminal in its ``style``, where it has one."""
         text, style = harmless(self.format(record)), getattr(record, "style", None)
         if self._screen is not None:
-            self._screen.say(text, style)
+            self._screen.say(text, style, is_row=getattr(record, "is_row", False))
             return
         if self._is_gone:
             return

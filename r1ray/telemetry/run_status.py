@@ -118,6 +118,15 @@ def read_status(run_dir: Path) -> RunStatus:
     )
 
 
+def last_end(run_dir: Path) -> str | None:
+    """Return how the last command in a folder ended, None where there was none; of one that could not say so, that it
+    was killed."""
+    try:
+        return _read(run_dir / STATUS).ended or "killed"
+    except UserError:
+        return None
+
+
 def last_stage(run_dir: Path) -> tuple[str, str]:
     """Return the last stage that was begun in a folder, and the folder of its metrics; empty where there is none."""
     try:

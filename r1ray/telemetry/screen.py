@@ -34,6 +34,15 @@ def takes_view(file: int, environment: Mapping[str, str] = os.environ) -> bool:
     return os.isatty(file) and environment.get("TERM", "dumb") != "dumb" and not environment.get("CI")
 
 
+def with_room(row: str, width: int) -> str:
+    """Return the columns of a row that a terminal has room for, so that it is not wrapped.
+
+    >>> with_room("  1/6   0.25   0.50", 15)
+    '  1/6   0.25'
+    """
+    return row if len(row) <= width else row[: max(0, row.rfind(" ", 0, width + 1))].rstrip()
+
+
 class Screen:
     """Lines on a console, and a view below them."""
 
@@ -45,7 +54,7 @@ class Screen:
         """
         self._file, self._encoding, self._lost = os.dup(file), encoding, lost
         self.is_terminal = os.isatty(file)
-        self._lines: deque[tuple[str, str | None]] = deque()
+        self._lines: deque[tuple[str, str | None, bool]] = deque()
         self._num_left_out = 0
         self._view: View | None = None
         self._drawn: Sequence[str] = ()
@@ -56,15 +65,16 @@ class Screen:
         self._thread = threading.Thread(target=self._run, name="console", daemon=True)
         self._thread.start()
 
-    def say(self, text: str, style: str | None = None) -> None:
-        """Show a text above the view; on a terminal in a style. Where too much waits, it is left out and counted."""
+    def say(self, text: str, style: str | None = None, *, is_row: bool = False) -> None:
+        """Show a text above the view; on a terminal in a style, and of a row the columns that have room. Where too much
+        waits, it is left out and counted."""
         with self._news:
             if self._is_gone:
                 return
             if len(self._lines) >= MAX_LINES:
                 self._num_left_out += 1
                 return
-            self._lines.append((text, style))
+            self._lines.append((text, style, is_row))
             self._news.notify()
 
     def show(self, view: View | None) -> None:
@@ -107,11 +117,13 @@ class Screen:
             left_out, self._num_left_out = self._num_left_out, 0
             view = None if closing else self._view
         if left_out:
-            lines.append((f"({left_out} lines were left out here; the log of the run has them)", None))
+            lines.append((f"({left_out} lines were left out here; the log of the run has them)", None, False))
         self._write(self._erased() + "".join(self._shown(*line) for line in lines) + self._rows(view))
         return not closing
 
-    def _shown(self, text: str, style: str | None) -> str:
+    def _shown(self, text: str, style: str | None, is_row: bool) -> str:
+        if is_row and self.is_terminal:
+            text = with_room(text, self._size()[0])
         if style is None or not self.is_terminal:
             return f"{text}\n"
         from rich.console import Console  # most commands end before they need it

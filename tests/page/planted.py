@@ -81,6 +81,7 @@ def events(num_steps: int) -> Iterator[dict[str, Any]]:
         yield event("learner rank 0", "learn", at + 6, at + 9)
         yield event("driver", "wait", at, at + 6)
     yield event("engine 1", "fault", 42, 42, "killed by signal 9")
+    yield event("driver", "resume", 60, 60, "the command before: killed")
 
 
 def group_rows(step: int, group: int, size: int, words: int, chance: random.Random) -> Iterator[dict[str, Any]]:

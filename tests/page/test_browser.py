@@ -67,6 +67,28 @@ def test_runs_differ_by_dash_as_well_as_by_colour_and_can_be_hidden(both: Opened
     both.page.check(".legend input >> nth=0")
 
 
+def test_kinds_of_work_look_unlike_each_other_and_commands_that_went_on_are_told(both: Opened) -> None:
+    look = "mark => [mark.className, getComputedStyle(mark).backgroundColor].join()"
+    marks = both.page.evaluate(f"[...document.querySelectorAll('#timeline figure:first-of-type .mark')].map({look})")
+    assert len(marks) == len(set(marks)) == 7
+    assert "the command before: killed" in both.text("#ledger")
+
+
+def test_many_intervals_are_a_band(launched: Any, tmp_path: Path) -> None:
+    run = plant(tmp_path / "often", num_steps=1)
+    name = "eval/heldout/pass@1"
+    lines = [{"step": step, name: 0.5, f"{name}_low": 0.4, f"{name}_high": 0.6} for step in range(60)]
+    (run / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    write_report(read_runs([run]), run / "report.html")
+    with opened(launched, f"file://{run}/report.html") as found:
+        found.page.wait_for_selector(f"[data-metric='{name}'] canvas")
+        drawn = f"echarts.getInstanceByDom(document.querySelector(\"[data-metric='{name}']\"))"
+        shapes = "({shape}) => [shape?.points?.length, shape?.x1]"
+        kinds = found.page.evaluate(f"{drawn}.getZr().storage.getDisplayList().map({shapes})")
+        assert sum(points == 4 for points, _ in kinds) == 59
+        assert found.messages == []
+
+
 def test_a_chart_has_a_description_and_a_table_of_its_numbers(both: Opened) -> None:
     figure = both.page.locator("figure", has_text="eval/heldout/pass@1").first
     assert "one: from 0.2 at step 0 to 0.9 at step 10" in figure.locator("[role=img]").get_attribute("aria-label")

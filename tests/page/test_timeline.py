@@ -42,6 +42,16 @@ def test_many_spans_are_put_together_in_cells_and_faults_stay(tmp_path: Path) ->
     assert "took most" in found["note"]
 
 
+def test_commands_that_went_on_are_moments_and_listed_in_their_order(tmp_path: Path) -> None:
+    again = [
+        event("driver", "resume", at, at, f"the command before: {why}") for at, why in ((9, "killed"), (4, "done"))
+    ]
+    found = timeline_of(written(tmp_path, [event("driver", "wait", 1, 20), *again]), [])
+    assert found["resumes"] == [[3, "the command before: done"], [8, "the command before: killed"]]
+    assert [span[2:4] for span in found["spans"] if len(span) > 5] == [[3, 3], [8, 8]]
+    assert {kind for _, kind, *_ in found["busy"]} == {"wait"}
+
+
 def test_a_run_without_events_has_its_steps(tmp_path: Path) -> None:
     run = plant(tmp_path / "one", num_steps=1)
     (run / "events.jsonl").unlink()

@@ -14,15 +14,15 @@ ROW = {
 
 def test_a_step_is_a_row_with_the_metrics_that_a_user_watches(said: list[str]) -> None:
     progress = Progress(num_steps=40, benchmark="heldout")
-    progress.step({"step": 0.0, "eval/heldout/pass@1": 0.2})
+    progress.step({"step": 0.0, "eval/heldout/pass@1": 0.2, "eval/heldout/pass@1_low": 0.1})
     progress.step(ROW)
     progress.step(ROW | {"step": 2.0, "reward/mean": 0.25, "eval/heldout/pass@1": 0.5})
     before, header, first, second = said
-    assert "held-out: pass@1 0.200" in before
-    assert header.split() == ["step", "reward", "of", "5", "accuracy", "length", "pass@1", "tokens/s", "left"]
-    assert first.split()[:6] == ["1/40", "0.750", "0.750", "0.250", "12.3", "4321"]
-    assert second.split()[:7] == ["2/40", "0.250", "0.500", "0.250", "12.3", "0.500", "4321"]
-    assert ":" in second.split()[7]
+    assert before == "step 0  held-out: pass@1 0.200"
+    assert header.split() == ["step", "reward", "of", "5", "length", "pass@1", "tokens/s", "left", "accuracy"]
+    assert first.split()[:5] == ["1/40", "0.750", "0.750", "12.3", "4321"] and first.split()[-1] == "0.250"
+    assert second.split()[:6] == ["2/40", "0.250", "0.500", "12.3", "0.500", "4321"]
+    assert ":" in second.split()[6] and second.split()[7] == "0.250"
 
 
 def test_the_table_puts_before_beside_after(said: list[str]) -> None:

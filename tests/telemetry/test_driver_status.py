@@ -4,15 +4,17 @@ import os
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from r1ray.errors import R1RayError, Terminated, UserError
 from r1ray.runtime.own_process import LOG, own
-from r1ray.telemetry.driver_status import LEAST_S, SlowSteps, begin_stage, end_step, told
+from r1ray.telemetry.driver_status import LEAST_S, SlowSteps, begin_stage, end_step, end_steps, told
 from r1ray.telemetry.metrics import append_row
-from r1ray.telemetry.run_status import read_status
+from r1ray.telemetry.run_status import last_end, read_status
+from r1ray.telemetry.timeline import read_events
 
 ROW = {"step": 7, "policy_version": 8, "ledger/issued": 32}
 
@@ -67,6 +69,7 @@ with driver_status.told(Path({str(tmp_path)!r})):
     status = read_status(tmp_path)
     assert (status.driver["state"], status.stage) == ("dead", "rl")
     assert "it was killed" in status.actors[0].last_error
+    assert last_end(tmp_path) == "killed"
 
 
 def test_a_folder_that_cannot_be_written_to_is_the_users_mistake(tmp_path: Path) -> None:
@@ -83,6 +86,16 @@ def test_a_finished_run_that_is_started_again_keeps_its_stage(tmp_path: Path) ->
     with told(tmp_path):
         pass
     assert (read_status(tmp_path).stage, read_status(tmp_path).step) == ("rl", 7)
+
+
+def test_a_command_that_goes_on_after_one_that_did_not_end_well_is_an_event(tmp_path: Path) -> None:
+    for error in (None, KeyboardInterrupt(), None):
+        with suppress(KeyboardInterrupt), told(tmp_path):
+            begin_stage("rl", tmp_path)
+            if error is not None:
+                raise error
+    events = read_events(tmp_path).to_pylist()
+    assert [each["detail"] for each in events if each["kind"] == "resume"] == ["the command before: interrupted"]
 
 
 def test_a_step_of_three_times_the_last_ones_is_slow_once() -> None:
@@ -124,3 +137,11 @@ def test_a_slow_step_shows_the_status_by_itself(
             assert time.monotonic() < deadline
             time.sleep(0.05)
     assert "3 times as long" in said[0] and "driver 0" in said[0] and "policy version 8" in said[0]
+
+
+def test_when_the_steps_are_over_none_is_slow_and_actors_that_ended_are_not_dead(tmp_path: Path) -> None:
+    with told(tmp_path):
+        begin_stage("rl", tmp_path)
+        (tmp_path / "logs" / "learner-rank-0.json").write_text((tmp_path / "status.json").read_text())
+        end_steps()
+        assert [each.role for each in read_status(tmp_path).actors] == ["driver"]

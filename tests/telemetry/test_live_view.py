@@ -62,7 +62,7 @@ def test_the_view_shows_where_the_run_is_its_metrics_and_its_actors(live: Live) 
     for expected in (
         *("mine", "stage rl", "step 12/40", "left", "reward 0.750 (mean of 5: 0.500)", "accuracy 0.250"),
         *("heldout/pass@1 0.500", "length 12.3", "uniform groups 50%", "entropy 0.51", "KL 0.0021", "staleness 0.5"),
-        *("mismatch 1e-06", "tokens/s 4321", "rollout worker 0: running, a group (1:05)"),
+        *("mismatch 1e-06", "tokens/s 4321", "rollout worker 0 waits for a group (1:05)"),
         *("evaluation of heldout 25%", "[#"),
     ):
         assert expected in text
@@ -97,7 +97,7 @@ def test_before_the_first_step_the_view_says_what_is_awaited(tmp_path: Path) -> 
     live.begin_stage("rl")
     assert "stage rl" in "\n".join(view_of(live, 80, 24)) and metrics(live) == []
     assert [row.plain for row in waits(Doing("3 rollout workers", 100.0), now=175.0)] == [
-        "waits for 3 rollout workers since 1:15"
+        "waits for 3 rollout workers (1:15)"
     ]
     assert waits(Doing(IDLE, 100.0), now=175.0) == []
 
@@ -107,9 +107,13 @@ def test_many_actors_of_a_role_share_a_row_but_for_those_that_do_not_run() -> No
     actors[7] = replace(STATUS, index=7, state="dead", last_error="it was killed")
     rows = [row.plain for row in actor_rows(actors)]
     assert rows == [
-        "rollout worker 7: dead, gone; it was killed",
-        "rollout worker: 99 running, the longest wait: 99, a group (1:39)",
+        "rollout worker 7: dead; it was killed",
+        "rollout worker: 99 running; the longest: 99 waits for a group (1:39)",
     ]
+
+
+def test_an_actor_without_work_is_idle() -> None:
+    assert [row.plain for row in actor_rows([replace(STATUS, waits_for=IDLE)])] == ["rollout worker 0 is idle (0:05)"]
 
 
 def test_metrics_that_are_no_numbers_are_left_out(live: Live) -> None:

@@ -176,7 +176,7 @@ class Charts {
     };
     return [
       line,
-      ...errorBars(this.points(number, `${metric}_low`), this.points(number, `${metric}_high`), look.color),
+      ...intervals(this.points(number, `${metric}_low`), this.points(number, `${metric}_high`), look.color),
     ];
   }
 }

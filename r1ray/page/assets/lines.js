@@ -30,17 +30,23 @@ function legend(parts, changed) {
   return element('ul', { class: 'legend', 'aria-label': 'Runs' }, boxes);
 }
 
-// The series of intervals around the points of a line; none where they are not known.
-function errorBars(low, high, color) {
+// Points whose intervals can be told apart as bars.
+const MOST_BARS = 40;
+
+// The series of intervals around the points of a line, as bars, or as a band where there are many; none where they are
+// not known.
+function intervals(low, high, color) {
   if (!low.length || low.length !== high.length) return [];
+  const ends = low.map(([x, y], at) => [x, y, high[at][1]]);
+  const shared = { type: 'custom', name: 'interval', tooltip: { show: false }, silent: true, itemStyle: { color } };
+  if (ends.length > MOST_BARS) {
+    const steps = ends.slice(1).map((end, at) => [...ends[at], ...end]);
+    return [{ ...shared, data: steps, encode: { x: [0, 3], y: [1, 2, 4, 5], tooltip: [] }, renderItem: bandOf(color) }];
+  }
   return [
     {
-      type: 'custom',
-      name: 'interval',
-      tooltip: { show: false },
-      silent: true,
-      itemStyle: { color },
-      data: low.map(([x, y], at) => [x, y, high[at][1]]),
+      ...shared,
+      data: ends,
       encode: { x: 0, y: [1, 2], tooltip: [] },
       renderItem: (_, api) => {
         const [x, below] = api.coord([api.value(0), api.value(1)]),
@@ -53,4 +59,16 @@ function errorBars(low, high, color) {
       },
     },
   ];
+}
+
+// The piece of a band between two points.
+function bandOf(color) {
+  return (_, api) => {
+    const at = (x, y) => api.coord([api.value(x), api.value(y)]);
+    return {
+      type: 'polygon',
+      shape: { points: [at(0, 1), at(3, 4), at(3, 5), at(0, 2)] },
+      style: { fill: color, opacity: 0.2 },
+    };
+  };
 }

@@ -83,8 +83,14 @@ function ledgerSection(data) {
   );
   const lost = faults.length
     ? table(['run', 'step', 'what', 'count'], faults.slice(0, 300), 'What was lost or failed, and made up for')
-    : element('p', {}, 'No fault was recorded.');
-  return section('ledger', 'Ledger and faults', ledger, lost);
+    : element('p', {}, 'No fault of an actor was recorded.');
+  const resumed = data.timelines.flatMap((timeline, run) =>
+    (timeline.resumes ?? []).map(([at, why]) => [data.runs[run].name, duration(at), why]),
+  );
+  const commands = resumed.length
+    ? table(['run', 'after', 'why'], resumed.slice(0, 300), 'Commands that went on with what an earlier one left')
+    : null;
+  return section('ledger', 'Ledger and faults', ledger, lost, commands);
 }
 
 function byAccount(one, other) {

@@ -1,5 +1,6 @@
 // The timeline of a run: a lane for each actor, with what it did from when to when.
 
+// The colour of each kind. No two that are seen together look alike: kinds of waiting are thin.
 const KINDS = {
   start: 5,
   generate: 0,
@@ -7,16 +8,18 @@ const KINDS = {
   score: 2,
   learn: 1,
   publish: 3,
-  load: 3,
+  load: 8,
   pause: 5,
   wait: 6,
-  save: 5,
-  export: 5,
-  record: 2,
-  fault: 1,
+  save: 9,
+  export: 10,
+  record: 7,
   idle: 6,
   other: 5,
 };
+const THIN = new Set(['pause', 'wait', 'idle']);
+// What lasts no time.
+const MOMENTS = { fault: 'bad', resume: 'ink' };
 
 function timelineSection(data) {
   const parts = data.timelines.flatMap((timeline, run) =>
@@ -68,15 +71,15 @@ function kindLegend(timeline) {
     'ul',
     { class: 'legend', 'aria-label': 'Kinds of work' },
     timeline.kinds.map((kind) => {
-      const mark = element('span', { class: 'mark', 'aria-hidden': 'true' });
-      mark.style.background = kind === 'fault' ? 'var(--bad)' : `var(--line-${KINDS[kind] ?? 5})`;
+      const mark = element('span', { class: THIN.has(kind) ? 'mark thin' : 'mark', 'aria-hidden': 'true' });
+      mark.style.background = `var(--${nameOf(kind)})`;
       return element('li', {}, mark, ` ${kind}`);
     }),
   );
 }
 
-function kindColour(kind) {
-  return kind === 'fault' ? colour('bad') : colour(`line-${KINDS[kind] ?? 5}`);
+function nameOf(kind) {
+  return MOMENTS[kind] ?? `line-${KINDS[kind] ?? 5}`;
 }
 
 function timelineOption(timeline) {
@@ -132,19 +135,19 @@ function spanShape(timeline, at, api) {
   const [begin, y] = api.coord([api.value(2), api.value(0)]),
     [end] = api.coord([api.value(3), api.value(0)]);
   const kind = timeline.kinds[api.value(1)],
-    isFault = kind === 'fault';
-  const height = api.size([0, 1])[1] * (kind === 'wait' || kind === 'idle' ? 0.25 : isFault ? 0.95 : 0.65);
+    isMoment = kind in MOMENTS;
+  const height = api.size([0, 1])[1] * (THIN.has(kind) ? 0.25 : isMoment ? 0.95 : 0.65);
   const right = at.coordSys.x + at.coordSys.width;
   const shape = echarts.graphic.clipRectByRect(
     {
-      x: isFault ? Math.min(begin, right - 3) : begin,
+      x: isMoment ? Math.min(begin, right - 3) : begin,
       y: y - height / 2,
-      width: Math.max(end - begin, isFault ? 3 : 0.6),
+      width: Math.max(end - begin, isMoment ? 3 : 0.6),
       height,
     },
     { x: at.coordSys.x, y: at.coordSys.y, width: at.coordSys.width, height: at.coordSys.height },
   );
-  return shape && { type: 'rect', shape, style: { fill: kindColour(kind), opacity: 0.15 + 0.85 * api.value(4) } };
+  return shape && { type: 'rect', shape, style: { fill: colour(nameOf(kind)), opacity: 0.15 + 0.85 * api.value(4) } };
 }
 
 function spanWords(timeline, [actor, kind, begin, end, share, detail]) {
