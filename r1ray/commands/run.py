@@ -120,8 +120,10 @@ def _run_alone(config: RunConfig, stages: Sequence[Stage], context: Context, *, 
 
 def _say_what_is_there(run_dir: Path, config: RunConfig, made: Mapping[str, Artifact]) -> None:
     """Log the folder of a run, its picture and page, and the commands that follow."""
-    files = {"plot": run_dir / CURVES, "report": run_dir / REPORT}
-    lines = [f"run folder: {run_dir}"] + [f"{name + ':':<11} {path}" for name, path in files.items() if path.exists()]
+    page = run_dir / REPORT
+    lines = [f"run folder: {run_dir}"]
+    lines += [f"plot:       {run_dir / CURVES}"] if (run_dir / CURVES).exists() else []
+    lines += [f"report:     {page}" + ("" if page.exists() else " (r1ray report writes it)")]
     model = Path(list(made.values())[-1].path) if made else None
     held_out = Path(made["base"].path) / "heldout.parquet" if "base" in made else None
     found = str(held_out) if held_out is not None and held_out.exists() else config.data.eval

@@ -66,7 +66,8 @@ def _line(row: dict[str, Any]) -> str:
     label = f", {row['label']}" if row["label"] else ""
     reward = f", reward {row['reward']:g}" if row["reward"] is not None else ""
     told = f"to {clipped(row['prompt_text'], is_end=True)} it says {clipped(row['response_text'], is_end=True)}"
-    return f"{told} ({row['num_policy_tokens']} tokens, {row['status']}{label}{reward}{reference})"
+    tokens = "1 token" if row["num_policy_tokens"] == 1 else f"{row['num_policy_tokens']} tokens"
+    return f"{told} ({tokens}, {row['status']}{label}{reward}{reference})"
 
 
 def clipped(text: str, *, is_end: bool = False) -> str:

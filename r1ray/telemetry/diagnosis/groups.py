@@ -25,6 +25,8 @@ def uniform_groups(run: Evidence) -> Finding | None:
     if passed is None:
         return _unlabelled(run, said)
     said += f"; {passed:.0%} of the responses are right"
+    if _is_flat(run):
+        said += f", and the mean reward stays {_paid(run)[-1]:g}"
     if _is_broken(run, passed):
         return _broken(run, said)
     if passed >= EASY:
@@ -62,7 +64,7 @@ def _is_broken(run: Evidence, passed: float) -> bool:
 def _broken(run: Evidence, said: str) -> Finding:
     return _finding(
         run,
-        f"{said}, and all are paid {_paid(run)[-1]:g}: the reward does not tell right from wrong.",
+        f"{said}: the reward does not tell right from wrong.",
         "Score a right and a wrong response by hand (r1ray score), and look at the functions and weights of "
         "reward.parts.",
         ("reward.parts",),

@@ -27,7 +27,7 @@ def test_the_sentence_says_why_no_group_teaches_with_the_pass_rate() -> None:
 
 def test_a_reward_that_never_moves_while_some_responses_are_right_is_broken() -> None:
     finding = found(planted(PLANTED["uniform_groups:broken"]))["uniform_groups"]
-    assert "all are paid 1: the reward does not tell right from wrong" in finding.sentence
+    assert "the mean reward stays 1: the reward does not tell right from wrong" in finding.sentence
 
 
 def test_prompts_that_are_passed_always_or_never_want_more_exploration() -> None:
