@@ -51,11 +51,15 @@ def phrases_of(texts: Sequence[str]) -> list[list[str]]:
     return [list(dict.fromkeys(found.phrase for found in each)) for each in find_in_each(texts)]
 
 
-def largest_difference(segments: Sequence[Mapping[str, Any]]) -> float | None:
+def largest_difference(segments: Sequence[Mapping[str, Any]], *, num_updates: int | None) -> float | None:
     """Return the largest difference of learner and engine on a token of a trajectory, in nats; None where the learner's
-    log-probabilities are not known."""
+    log-probabilities are not known, or are those after an update of the step: that is what moved them then.
+
+    Args:
+        num_updates: ``learner_updates`` of the row.
+    """
     largest = None
-    for segment in segments:
+    for segment in () if num_updates else segments:
         difference = differences_of(segment)
         if difference is not None and len(difference):
             largest = max(largest or 0.0, float(np.abs(difference).max()))

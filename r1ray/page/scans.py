@@ -21,6 +21,7 @@ from r1ray.telemetry.reflection import find_in_each
 KEPT = 16
 """Scans: 200,000 rows are 1.6 MB each."""
 TEXTS = ("prompt_text", "response_text")
+UPDATES = "learner_updates"
 ENGINE, LEARNER = (f"segments.list.element.{name}" for name in ("logprobs", "learner_logprobs"))
 
 
@@ -93,7 +94,8 @@ def _texts_like(file: pq.ParquetFile, what: str, text: str) -> np.ndarray:
 
 
 def _largest_differences(file: pq.ParquetFile) -> np.ndarray:
-    """Return the largest difference of learner and engine on a token of each row, [N]."""
+    """Return the largest difference of learner and engine on a token of each row, [N]; NaN where the step had made
+    updates before it."""
     largest = np.full(file.metadata.num_rows, np.nan)
     if not _has_values(file, LEARNER):
         return largest
@@ -102,6 +104,9 @@ def _largest_differences(file: pq.ParquetFile) -> np.ndarray:
         rows, differences = _differences(batch["segments"])
         np.fmax.at(largest, begin + rows, differences)
         begin += len(batch)
+    if UPDATES in file.schema_arrow.names:
+        updates = pc.fill_null(file.read(columns=[UPDATES])[UPDATES], 0).to_numpy()
+        largest[updates > 0] = np.nan
     return largest
 
 

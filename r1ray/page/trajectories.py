@@ -19,7 +19,7 @@ SHOWN = (
     *("step", "stage", "group_id", "prompt_id", "trajectory", "environment", "domain", "language", "prompt_text"),
     *("response_text", "answer", "extracted", "group_status", "dropped_reason", "reward", "rewards", "outcome"),
     *("label", "detail", "advantage", "status", "num_policy_tokens", "num_turns", "versions", "seconds", "segments"),
-    *("prompt_tokens", "num_context_tokens", "num_branches", "tests", "turn_rewards"),
+    *("prompt_tokens", "num_context_tokens", "num_branches", "tests", "turn_rewards", "learner_updates"),
 )
 """Columns that have a place in the page; those that are added to the log later are listed by their names."""
 
@@ -59,7 +59,8 @@ def _trajectory_of(row: Mapping[str, Any], suspicion: str | None, max_chars: int
         "advantage": rounded(number_of(row.get("advantage"))),
         "rewards": {name: rounded(number_of(value)) for name, value in (row.get("rewards") or {}).items()},
         "seconds": {name: rounded(number_of(value)) for name, value in (row.get("seconds") or {}).items()},
-        "mismatch": rounded(largest_difference(segments)),
+        "mismatch": rounded(largest_difference(segments, num_updates=row.get("learner_updates"))),
+        "updates": row.get("learner_updates"),
         "suspicion": suspicion,
         "segments": [_segment_of(segment, turn_rewards, max_chars) for segment in segments]
         or _whole_text(row.get("response_text") or "", max_chars),

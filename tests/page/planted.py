@@ -133,6 +133,7 @@ def scored(text: str, is_right: bool, index: int, *, reward: float, step: int) -
         "num_turns": 1,
         "num_branches": 1,
         "versions": {"min": step - 1, "max": step},
+        "learner_updates": index % 2,
         "seconds": {"generate": 1.5, "environment": 0.0, "reward": 0.01},
         "segments": [segment(text, step)],
     }

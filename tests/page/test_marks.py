@@ -43,8 +43,10 @@ def test_differences_are_learner_minus_engine() -> None:
     segment = {"logprobs": [-1.0, -2.0, -3.0], "learner_logprobs": [-1.5, -2.0, float("nan")]}
     found = differences_of(segment)
     assert found is not None and found.tolist() == [-0.5, 0.0, 0.0]
-    assert largest_difference([segment, {"text": "context"}]) == 0.5
-    assert largest_difference([{"logprobs": [-1.0], "learner_logprobs": None}]) is None
+    assert largest_difference([segment, {"text": "context"}], num_updates=0) == 0.5
+    assert largest_difference([segment], num_updates=None) == 0.5, "files that are older than the column"
+    assert largest_difference([segment], num_updates=1) is None, "an update moved them"
+    assert largest_difference([{"logprobs": [-1.0], "learner_logprobs": None}], num_updates=0) is None
     assert differences_of({"logprobs": [-1.0], "learner_logprobs": [-1.0, -2.0]}) is None
 
 

@@ -77,9 +77,14 @@ function card(each, group, isOpened, isShaded) {
     { class: isOpened ? 'card opened' : 'card', 'aria-label': name },
     element('h4', {}, name, isOpened ? element('small', {}, ' (opened)') : null),
     facts(cardFacts(each, group)),
-    words ? element('p', { class: 'muted' }, `Largest differences: ${words}`) : null,
+    words ? element('p', { class: 'muted' }, `Largest differences${afterUpdates(each)}: ${words}`) : null,
     each.segments.map((segment) => segmentView(segment, each.segments.length > 1, isShaded)),
   );
+}
+
+// What has to be known of the learner's log-probabilities: an update moves them too.
+function afterUpdates({ updates }) {
+  return updates ? `, after ${count(updates, 'update')} of the step` : '';
 }
 
 function cardFacts(each, group) {
