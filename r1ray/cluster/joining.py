@@ -14,6 +14,7 @@ from ray.exceptions import RayError
 from r1ray.cluster import head_watch
 from r1ray.cluster.reachable import why_unreachable
 from r1ray.errors import UserError
+from r1ray.runtime.activity import waiting
 from r1ray.runtime.scratch import Scratch
 from r1ray.runtime.termination import kept_handler
 
@@ -32,7 +33,7 @@ def connect(address: str | None) -> tuple[float, float]:
         if where is not None:
             key, target = where
             try:
-                with kept_handler():
+                with kept_handler(), waiting(f"the cluster at {target}"):
                     ray.init(address=target, log_to_driver=False)
             except (ConnectionError, RuntimeError, ValueError, RayError) as error:
                 reason = str(error).partition("\n")[0]
@@ -41,7 +42,8 @@ def connect(address: str | None) -> tuple[float, float]:
             # "local": without an address Ray would join whatever cluster was last started on this machine.
             own = {"address": "local", "num_cpus": available_cpus(), "include_dashboard": False}
             own |= {"_temp_dir": str(scratch.folder)} if scratch is not None else {}
-            with kept_handler(), scratch.inherited() if scratch is not None else nullcontext():
+            inherited = scratch.inherited() if scratch is not None else nullcontext()
+            with kept_handler(), inherited, waiting("Ray to start on this machine"):
                 ray.init(**own, log_to_driver=False, logging_level="ERROR")
         head_watch.watch()
     total = ray.cluster_resources()

@@ -15,6 +15,7 @@ from typing import Any
 
 from r1ray.config import PrepareConfig
 from r1ray.errors import UserError
+from r1ray.runtime.activity import waiting
 from r1ray.runtime.files import digest_of, write_json, written_aside
 from r1ray.runtime.folder_lock import locked
 from r1ray.stages.base import MANIFEST, Artifact, Context, Input, read_artifact
@@ -69,7 +70,8 @@ class Prepare:
     def _function(self) -> Callable[..., object]:
         """Return the maker. Raises UserError where its module has none of that name, or it has no such options."""
         module, _, name = str(self._config.maker).partition(":")
-        function = getattr(importlib.import_module(module), name, None)
+        with waiting(f"{module} to be loaded"):
+            function = getattr(importlib.import_module(module), name, None)
         if not callable(function):
             raise UserError(f"prepare.maker={self._config.maker}: {module} has no function {name}.")
         try:
