@@ -43,7 +43,7 @@ def agents(driver: int) -> list[int]:
     ports = []
     for process in psutil.Process(driver).children(recursive=True):
         try:
-            if "agent.py" in " ".join(process.cmdline()):
+            if "agent" in " ".join(process.cmdline()).lower():  # Ray gives them a title of its own
                 ports += [each.laddr.port for each in process.net_connections("tcp") if each.status == "LISTEN"]
         except psutil.Error:
             continue
