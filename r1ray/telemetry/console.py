@@ -5,13 +5,12 @@ from __future__ import annotations
 import io
 import logging
 import math
-from collections import deque
 from collections.abc import Mapping
 
 from rich.console import Console
 from rich.table import Table
 
-from r1ray.telemetry.live import RECENT, TimeLeft
+from r1ray.telemetry.live import RECENT, RecentRewards, TimeLeft
 from r1ray.telemetry.metrics import reward_parts
 
 logger = logging.getLogger(__name__)
@@ -47,7 +46,7 @@ class Progress:
         self._left = TimeLeft(num_steps)
         self._parts: list[str] = []
         self._last_eval = math.nan
-        self._rewards: deque[float] = deque(maxlen=RECENT)
+        self._rewards = RecentRewards()
 
     def step(self, metrics: dict[str, float]) -> None:
         """The row of one step."""
@@ -70,8 +69,8 @@ class Progress:
                 extra={"style": "dim", "is_row": True},
             )
         self._rows += 1
-        self._rewards.append(metrics["reward/mean"])
-        recent = sum(self._rewards) / len(self._rewards)
+        self._rewards.note(metrics["step"], metrics["reward/mean"])
+        recent = self._rewards.mean or 0.0
         parts = " ".join(f"{metrics[name]:8.3f}" if name in metrics else " " * 8 for name in self._parts)
         tested = f"{self._last_eval:7.3f}" if evals else " " * 7
         logger.info(

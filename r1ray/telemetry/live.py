@@ -30,6 +30,25 @@ class TimeLeft:
         return clock((now - since) / (step - first) * (self.num_steps - step))
 
 
+class RecentRewards:
+    """The mean rewards of the last steps; those of steps that are made again are forgotten."""
+
+    def __init__(self) -> None:
+        self._known: deque[tuple[float, float]] = deque(maxlen=RECENT)
+
+    def note(self, step: float, reward: float) -> None:
+        """Note the mean reward of a step."""
+        while self._known and self._known[-1][0] >= step:
+            self._known.pop()
+        self._known.append((step, reward))
+
+    @property
+    def mean(self) -> float | None:
+        """Return their mean; None before the first step."""
+        known = [reward for _, reward in self._known]
+        return sum(known) / len(known) if known else None
+
+
 def clock(seconds: float) -> str:
     """Return a time as people write it.
 
@@ -52,7 +71,7 @@ class Live:
         self.stage, self.stage_begun = name, time.monotonic()
         self.row: dict[str, float] = {}
         self.tested: dict[str, float] = {}
-        self.rewards: deque[float] = deque(maxlen=RECENT)
+        self.rewards = RecentRewards()
         self.left, self.sample = "", ""
         self._pace: TimeLeft | None = None
 
@@ -74,10 +93,4 @@ class Live:
         if "time/step_s" in metrics or not self.row:
             self.row = dict(metrics)
         if "reward/mean" in metrics:
-            self.rewards.append(metrics["reward/mean"])
-
-    @property
-    def recent_reward(self) -> float | None:
-        """Return the mean reward of the last steps."""
-        rewards = list(self.rewards)
-        return sum(rewards) / len(rewards) if rewards else None
+            self.rewards.note(metrics["step"], metrics["reward/mean"])

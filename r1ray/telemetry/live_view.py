@@ -98,7 +98,7 @@ def metrics(live: Live) -> list[str]:
     """Return the metrics of the last step, each with its name."""
     row, items = live.row, []
     if "reward/mean" in row:
-        items.append(f"reward {row['reward/mean']:.3f} (mean of {RECENT}: {live.recent_reward or 0.0:.3f})")
+        items.append(f"reward {row['reward/mean']:.3f} (mean of {RECENT}: {live.rewards.mean or 0.0:.3f})")
     items += [f"{harmless(name.removeprefix('reward/'))} {row[name]:.3f}" for name in reward_parts(row)]
     tested = {name: value for name, value in live.tested.items() if name.endswith("pass@1")}
     items += [f"{harmless(name.removeprefix('eval/'))} {value:.3f}" for name, value in sorted(tested.items())[:4]]

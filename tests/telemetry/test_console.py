@@ -50,3 +50,10 @@ def test_a_part_that_only_some_prompts_have_gets_a_column_when_it_comes(said: li
     assert printed.count("accuracy") == 2 and printed.count("helpful") == 1, "the header comes again with it"
     assert "0.250" in printed and "0.750" in printed
     assert "domain" not in printed and "0.125" not in printed
+
+
+def test_rewards_of_steps_that_are_made_again_are_not_in_the_mean(said: list[str]) -> None:
+    progress = Progress(num_steps=40, benchmark="")
+    for step, reward in ((1.0, 0.5), (2.0, 0.0), (3.0, 0.0), (2.0, 1.0)):
+        progress.step(ROW | {"step": step, "reward/mean": reward})
+    assert said[-1].split()[:3] == ["2/40", "1.000", "0.750"]

@@ -22,7 +22,7 @@ def test_an_evaluation_of_an_older_step_leaves_the_last_step(tmp_path: Path) -> 
         live.end_step({"step": step, "time/step_s": 1.0, "reward/mean": step / 10})
     live.end_step({"step": 3.0, "eval/pass@1": 0.5})
     assert live.row["step"] == 8 and live.tested == {"eval/pass@1": 0.5} and live.num_steps == 9
-    assert live.recent_reward == pytest.approx(0.6)
+    assert live.rewards.mean == pytest.approx(0.6)
 
 
 def test_a_stage_begins_with_nothing_of_the_one_before(tmp_path: Path) -> None:
@@ -30,4 +30,4 @@ def test_a_stage_begins_with_nothing_of_the_one_before(tmp_path: Path) -> None:
     live.expect_steps(9)
     live.end_step({"step": 1.0, "time/step_s": 1.0, "reward/mean": 0.5})
     live.begin_stage("rl")
-    assert (live.stage, live.row, live.recent_reward, live.num_steps, live.left) == ("rl", {}, None, 0, "")
+    assert (live.stage, live.row, live.rewards.mean, live.num_steps, live.left) == ("rl", {}, None, 0, "")
