@@ -11,9 +11,10 @@ from r1ray.telemetry.metrics import reward_parts
 
 ACCURACY, LENGTH, REWARD = "held-out answers", "mean response length (tokens)", "reward in training"
 UNIFORM, ENTROPY = "groups that teach nothing", "entropy of a token (nats)"
-KL, REFLECTION = "KL of a token (nats)", "re-evaluation in rollouts"
+KL, REFLECTION, CALLS = "KL of a token (nats)", "re-evaluation in rollouts", "tool calls of a trajectory"
 NEEDS = {UNIFORM: ("group/uniform_rate",), ENTROPY: ("entropy",), KL: ("kl/ref", "mismatch/kl")}
 """Metrics of which a panel needs one."""
+CALLED = "trajectory/tool_calls_mean"
 RECENT = 5
 _ACCURACIES = re.compile(r"eval/(?:(?P<benchmark>.+)/)?(?P<metric>pass@1|cons@\d+)")
 Row = Mapping[str, Any]
@@ -23,7 +24,15 @@ def panels(rows: Sequence[Row], reflection: Sequence[Row] = ()) -> list[str]:
     """Return the titles of the panels. Those are left out of which nothing was measured, or found."""
     measured = set(_names(rows))
     found = [title for title, names in NEEDS.items() if measured & set(names)]
-    return [ACCURACY, LENGTH, REWARD, *found, *([REFLECTION] if any(row["share"] for row in reflection) else [])]
+    calls = [CALLS] if any(row.get(CALLED) for row in rows) else []
+    return [
+        ACCURACY,
+        LENGTH,
+        REWARD,
+        *calls,
+        *found,
+        *([REFLECTION] if any(row["share"] for row in reflection) else []),
+    ]
 
 
 def recent_means(values: Sequence[float]) -> list[float]:
@@ -64,7 +73,7 @@ def plot_curves(rows: Sequence[Row], path: Path, *, title: str, reflection: Sequ
         axes.set_axis_off()
     draw = {
         **{ACCURACY: _draw_accuracy, LENGTH: _draw_length, REWARD: _draw_reward},
-        **{UNIFORM: _draw_uniform, ENTROPY: _draw_entropy, KL: _draw_kl},
+        **{CALLS: _draw_calls, UNIFORM: _draw_uniform, ENTROPY: _draw_entropy, KL: _draw_kl},
     }
     for name, axes in zip(titles, every.flat, strict=False):
         axes.set(title=name, xlabel="step")
@@ -124,6 +133,16 @@ def _draw_reward(axes: Any, rows: Sequence[Row]) -> None:
     for name in reward_parts(_names(rows)):
         steps, values = series(rows, name)
         axes.plot(steps, recent_means(values), linewidth=1, label=f"{name.removeprefix('reward/')} (of {RECENT})")
+    _legend(axes)
+
+
+def _draw_calls(axes: Any, rows: Sequence[Row]) -> None:
+    axes.plot(*series(rows, CALLED), linewidth=1, label="in training")
+    for name in _names(rows):
+        if name.startswith("eval/") and name.endswith("/tool_calls"):
+            group = name.removeprefix("eval/").rpartition("/")[0]
+            axes.plot(*series(rows, name), "o-", markersize=4, label=f"held-out {group}".rstrip())
+    axes.set_ylim(bottom=0)
     _legend(axes)
 
 

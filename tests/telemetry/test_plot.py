@@ -6,6 +6,7 @@ import pytest
 
 from r1ray.telemetry.plot import (
     ACCURACY,
+    CALLS,
     ENTROPY,
     KL,
     LENGTH,
@@ -31,6 +32,12 @@ NONE = {"step": 2, "share": 0.0, "share_right": 0.0, "share_wrong": 0.0, "per_1k
 def test_re_evaluation_has_a_panel_where_any_was_found() -> None:
     assert panels([]) == panels([], [NONE, NONE]) == [ACCURACY, LENGTH, REWARD]
     assert panels([], [NONE, FOUND]) == [ACCURACY, LENGTH, REWARD, REFLECTION]
+
+
+def test_tool_calls_have_a_panel_where_any_was_made() -> None:
+    none = {"step": 1, "trajectory/tool_calls_mean": 0.0}
+    assert panels([none]) == [ACCURACY, LENGTH, REWARD]
+    assert panels([none, none | {"trajectory/tool_calls_mean": 0.1}]) == [ACCURACY, LENGTH, REWARD, CALLS]
 
 
 def test_metrics_that_were_measured_have_a_panel() -> None:
@@ -60,6 +67,7 @@ def test_only_rows_with_all_metrics_are_points() -> None:
             [{**row, "entropy": 0.5, "kl/ref": 0.1, "group/uniform_rate": 1.0, "reward/mean": 0.5} for row in ROWS],
             [FOUND],
         ),
+        ([{**row, "trajectory/tool_calls_mean": 0.5, "eval/heldout/tool_calls": 0.5} for row in ROWS], []),
         ([], []),
     ],
 )
