@@ -69,6 +69,6 @@ def _guessed(rng: random.Random, asked: Sum) -> str:
 
 def guess(rng: random.Random, total: int) -> int:
     """A number of as many digits as the right one, whose first digit is near the right one's."""
-    power = 10 ** (len(str(total)) - 1)
+    power: int = 10 ** (len(str(total)) - 1)
     first = min(9, max(1, total // power + rng.choice((-1, 0, 0, 1))))
     return first * power + rng.randrange(power)
