@@ -39,7 +39,7 @@ LOOP.append(LOOP)
         (b"\xff", "b'\\xff'"),
         (LOOP, "[[...]]"),
     ],
-    ids=repr,
+    ids=str,
 )
 def test_what_is_no_text_is_json(value: Any, text: str) -> None:
     assert text_of(value) == text
