@@ -18,6 +18,9 @@ class Odd:
     def __str__(self) -> str:
         return "odd"
 
+    def __repr__(self) -> str:
+        return "Odd()"
+
 
 LOOP: list[Any] = []
 LOOP.append(LOOP)
@@ -39,7 +42,7 @@ LOOP.append(LOOP)
         (b"\xff", "b'\\xff'"),
         (LOOP, "[[...]]"),
     ],
-    ids=str,
+    ids=ascii,
 )
 def test_what_is_no_text_is_json(value: Any, text: str) -> None:
     assert text_of(value) == text
