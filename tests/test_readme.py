@@ -31,6 +31,7 @@ NEEDED = (
     *("README.md", "conf/README.md", "conf/algo/README.md", "conf/recipe/README.md", "conf/experiment/README.md"),
     *("conf/benchmark/README.md", "k8s/README.md", "launch/README.md", "tests/README.md", "r1ray/README.md"),
     *("r1ray/data/README.md", "r1ray/doctor/README.md", "r1ray/evaluation/README.md", "r1ray/examples/README.md"),
+    "r1ray/environments/README.md",
     *(
         "r1ray/learner/README.md",
         "r1ray/library/README.md",
@@ -47,7 +48,7 @@ SPAN = re.compile(r"`([^`\n]+)`")
 KEY = re.compile(r"(?<![\w./@-])([a-z_]+(?:\.[a-zA-Z_]\w*)+)(?![\w./*(:-])")
 """A dotted name in code: a key of the configuration, if it begins with the name of a section."""
 FILE = re.compile(r"(?<![\w./<=>-])([\w/]+\.(?:py|md))\b")
-TO_WRITE = ("my_rewards.py", "my_losses.py", "my_checks.py")
+TO_WRITE = ("my_rewards.py", "my_losses.py", "my_checks.py", "my_worlds.py", "my_tools.py")
 """Files that the reader is to write."""
 COLUMNS = ("reward_model.ground_truth",)
 """Of data sets, which look like keys."""
