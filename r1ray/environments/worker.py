@@ -153,8 +153,8 @@ class EnvironmentWorker:
         for prompt in prompts:
             try:
                 tools[prompt.environment] = await self._tools_of(prompt, steps=steps)
-            except UserError:
-                raise
+            except UserError as error:
+                raise UserError(f"environment {prompt.environment}: {error}") from error
             except (EnvironmentFailed, InfrastructureError) as error:
                 raise UserError(str(error)) from error
         return tools
@@ -221,6 +221,8 @@ class EnvironmentWorker:
             return self._told(method, held, error.error)
         if isinstance(error, EnvironmentFailed | EnvironmentLost | InfrastructureError):
             return error
+        if isinstance(error, UserError):  # it says itself what is missing
+            return EnvironmentFailed(f"environment {held.name}: {error}", f"{method} raised UserError")
         said = "".join(traceback.format_exception_only(type(error), error)[-1:]).strip()
         place = place_in(error.__traceback__, held.world.code if isinstance(held.world, OwnWorld) else held.world.step)
         return EnvironmentFailed(

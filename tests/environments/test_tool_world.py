@@ -7,8 +7,11 @@ from typing import Any
 import pytest
 
 from r1ray.checks import FormatOnly
+from r1ray.config import EnvironmentConfig
 from r1ray.environments import tool_world
+from r1ray.environments.registry import source_of
 from r1ray.environments.tool_world import ToolEnvironment
+from r1ray.environments.worker import EnvironmentWorker
 from r1ray.environments.world_context import WorldContext
 from r1ray.errors import UserError
 from r1ray.turns import Action, Done, Message, Observation, ToolCall
@@ -90,3 +93,22 @@ def test_many_worlds_at_once_serve_their_calls() -> None:
 
     for said in asyncio.run(all_at_once()):
         assert isinstance(said[-1], Done) and said[-1].rewards == {"tool_calls": 4.0, "tool_errors": 0.0}
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"tools": ["calculater"]}, "environment own: tools: found 'calculater'; needs one of calculator, "),
+        ({"tools": [f"{HERE}:untyped"]}, "environment own: tool untyped, parameter a: has no type"),
+        (
+            {"tools": [{"name": "mcp", "command": ["no-such-program"]}]},
+            "environment own: the MCP server no-such-program",
+        ),
+    ],
+)
+def test_what_is_wrong_with_a_tool_is_told_with_the_environment_before_a_run(options: Any, said: str) -> None:
+    config = EnvironmentConfig(worlds={"own": {"path": "tools", "options": options}})
+    worker = EnvironmentWorker(config, {"own": source_of("own", config)})
+    with pytest.raises(UserError) as raised:
+        asyncio.run(worker.try_out([replace(PROMPT, environment="own")]))
+    assert str(raised.value).startswith(said)
