@@ -8,7 +8,7 @@ What is here runs before any actor starts; a :class:`WorldSource` then travels t
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from importlib.metadata import entry_points
 from typing import Any, cast
@@ -90,7 +90,7 @@ def _by_name(name: str, world: WorldConfig, config: EnvironmentConfig) -> tuple[
     if wanted in offered:
         return f"environment {wanted} (entry point {offered[wanted]})", offered[wanted], False
     said = f"environment.worlds.{name}.path={world.path}" if world.path else f"environment {name}"
-    known = ", ".join(sorted({*SHIPPED, *offered, *(each for each, own in config.worlds.items() if own.path)} - {name}))
+    known = ", ".join(each for each in known_names(config) if each != name)
     raise UserError(
         f"{said}: no such environment; needs {f'one of {known}, or ' if known else ''}"
         f"environment.worlds.{name}.path=package.module:Class."
@@ -143,11 +143,6 @@ def method_problem(world: object, *, of_class: bool = False) -> str | None:
         except TypeError as error:
             return f"its method {name} takes {signature}, and is called with ({', '.join(arguments)}): {error}"
     return None
-
-
-def sources_of(names: Iterable[str], config: EnvironmentConfig) -> dict[str, WorldSource]:
-    """Return :func:`source_of` each name."""
-    return {name: source_of(name, config) for name in names}
 
 
 def _takes_context(maker: Callable[..., object]) -> bool:

@@ -160,7 +160,7 @@ class EnvironmentWorker:
         return tools
 
     async def close(self) -> None:
-        """Close every world, and return when all are."""
+        """Close every world, and what they share; return when all are closed."""
         for world_id in list(self._held):
             await self.leave(world_id)
         if self._closing:

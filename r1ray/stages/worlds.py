@@ -68,9 +68,11 @@ class RunWorlds:
 
         async def try_out() -> dict[str, tuple[ToolSchema, ...]]:
             worker = EnvironmentWorker(self._config, self.sources, self._sandbox)
-            tools = await worker.try_out(prompts, steps=steps)
-            await worker.close()
-            return tools
+            try:
+                return await worker.try_out(prompts, steps=steps)
+            finally:
+                await worker.close()
+                await self._context.close()
 
         return asyncio.run(try_out())
 

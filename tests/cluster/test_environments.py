@@ -14,7 +14,7 @@ from ray.exceptions import RayActorError
 from r1ray.cluster import environments as module
 from r1ray.cluster.environments import MAX_STARTS, EnvironmentPool, EnvironmentWorkers
 from r1ray.config import EnvironmentConfig
-from r1ray.environments.registry import sources_of
+from r1ray.environments.registry import source_of
 from r1ray.environments.worker import MAX_STUCK, EnvironmentStatus, EnvironmentWorker
 from r1ray.errors import DeadlineExceeded, EnvironmentFailed, EnvironmentLost, InfrastructureError
 from r1ray.turns import Action, Message, Observation
@@ -33,8 +33,8 @@ def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
 class Actor:
     """An environment worker in this process. It dies, or is stopped, when it is told to."""
 
-    def __init__(self, *, dies_at_start: bool = False) -> None:
-        self.worker = EnvironmentWorker(CONFIG, sources_of(["maze"], CONFIG))
+    def __init__(self, *, config: EnvironmentConfig = CONFIG, dies_at_start: bool = False) -> None:
+        self.worker = EnvironmentWorker(config, {"maze": source_of("maze", config)})
         self.is_killed, self.stuck = False, 0
         self.death, self.stopped = asyncio.Event(), asyncio.Event()
         if dies_at_start:

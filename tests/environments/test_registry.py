@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import re
 import sys
 from importlib.metadata import EntryPoint
@@ -9,7 +10,7 @@ import pytest
 
 from r1ray.config import EnvironmentConfig
 from r1ray.environments import registry
-from r1ray.environments.registry import SHIPPED, WorldSource, known_names, source_of, sources_of
+from r1ray.environments.registry import SHIPPED, WorldSource, known_names, source_of
 from r1ray.environments.world_context import WorldContext
 from r1ray.errors import UserError
 from tests.environments.own_worlds import Contextual, Coroutines, Guess
@@ -35,6 +36,19 @@ def test_it_is_made_with_its_options_and_the_context_that_it_asks_for() -> None:
     source = source_of("maze", config(path=f"{HERE}:Contextual", options={"key": "pool"}))
     first, second = source.made(context), source.made(context)
     assert isinstance(first, Contextual) and first.shared is second.shared == [first, second]
+
+
+def test_what_worlds_share_is_closed_with_their_worker() -> None:
+    closed: list[object] = []
+
+    class Pool:
+        async def close(self) -> None:
+            closed.append(self)
+
+    context = WorldContext()
+    pool, _ = context.shared("pool", Pool), context.shared("other", list)
+    asyncio.run(context.close())
+    assert closed == [pool]
 
 
 @pytest.mark.parametrize(
@@ -68,7 +82,7 @@ def test_an_unknown_name_is_refused_with_those_that_there_are(monkeypatch: pytes
 def test_one_that_ships_is_found_by_its_name_and_under_another(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(SHIPPED, "rooms", f"{HERE}:Coroutines")
     own = EnvironmentConfig(worlds={"large": {"path": "rooms", "options": {"size": 9}}})
-    assert sources_of(["rooms", "large"], own) == {
+    assert {name: source_of(name, own) for name in ("rooms", "large")} == {
         "rooms": WorldSource("rooms", f"{HERE}:Coroutines", {}, is_shipped=True),
         "large": WorldSource("large", f"{HERE}:Coroutines", {"size": 9}, is_shipped=True),
     }
