@@ -77,6 +77,7 @@ def episodes_spec(config: RunConfig, model: str) -> EpisodesSpec:
         template=config.data.template,
         template_arguments=config.data.template_arguments or {},
         max_prompt_tokens=config.data.max_prompt_tokens,
+        max_row_tokens=config.learner.max_tokens_per_microbatch,
         start_s=config.deadlines.decided.start_s,
     )
 
@@ -94,4 +95,10 @@ def conversation_settings(spec: EpisodesSpec) -> ConversationSettings:
 
 def _episodes(worlds: EnvironmentPool, spec: EpisodesSpec) -> Episodes:
     renderer = make_renderer(load_tokenizer(spec.model, template=spec.template), settings=conversation_settings(spec))
-    return Episodes(worlds, renderer, spec.environment, max_prompt_tokens=spec.max_prompt_tokens)
+    return Episodes(
+        worlds,
+        renderer,
+        spec.environment,
+        max_prompt_tokens=spec.max_prompt_tokens,
+        max_row_tokens=spec.max_row_tokens,
+    )

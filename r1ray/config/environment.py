@@ -56,8 +56,9 @@ class EnvironmentConfig:
     trajectory. Both count it."""
     renderer: str = "auto"
     """Way from messages to tokens: ``template`` (the tokenizer's chat template), the name of one of the hand-made
-    renderers of the package ``renderers``, or ``auto``: a hand-made one that gives the same tokens as the template, if
-    there is one."""
+    renderers of the package ``renderers``, or ``auto``: the template if it keeps what came before as it was and its
+    calls can be read, else a hand-made one that gives the same tokens, else the template with a branch for each turn
+    that it rewrites."""
     keep_reasoning: bool = False
     """Keep the reasoning of earlier turns in the history, where the chat template can."""
     reset_timeout_s: float = 120.0

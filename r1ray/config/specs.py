@@ -100,6 +100,8 @@ class EpisodesSpec:
     template: str
     template_arguments: Mapping[str, Any]
     max_prompt_tokens: int
+    max_row_tokens: int
+    """Of all branches of a trajectory together, which a learner reads in one micro-batch."""
     start_s: float
     """How long a trajectory waits for an environment worker while none lives."""
 

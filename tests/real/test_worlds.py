@@ -10,7 +10,7 @@ import pytest
 
 from tests.real.running import SMALL, metrics, own, r1ray
 
-pytestmark = [pytest.mark.real]
+pytestmark = [pytest.mark.real, pytest.mark.long]
 WORLD = (
     "+environment.worlds.maze={path: 'tests.real.worlds:TwoTurns'}",
     "+reward.parts.longer={weight: 1.0, from_environment: true}",
