@@ -253,6 +253,10 @@ async def _called(call: Any) -> Any:
         if isinstance(error.cause, R1RayError):
             raise error.cause from error
         raise InfrastructureError(str(error)) from error
+    except RayActorError:
+        raise
+    except RayError as error:
+        raise InfrastructureError(str(error)) from error
 
 
 async def _left(actor: Handle, world_id: str) -> None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import TypeVar, get_args
 
 from r1ray.errors import EnvironmentFailed
 from r1ray.reward.own_result import NotANumber, number_of, shortened
-from r1ray.turns import Done, Message, Observation, Role
+from r1ray.turns import Done, Message, Observation, Role, ToolCall
 from r1ray.types import Prompt
 
 MAX_CHARACTERS = 1_000_000
@@ -66,29 +67,35 @@ def _checked(found: Answer, *, name: str, method: str) -> Answer:
 
 
 def _failed(name: str, method: str, value: object, needs: str) -> EnvironmentFailed:
-    try:
-        shown = shortened(repr(value), 100)
-    except Exception:  # an object of the user's
-        shown = f"a {type(value).__name__}"
     kind = f"{method} returned {'None' if value is None else f'a {type(value).__name__}'}"
-    return EnvironmentFailed(f"environment {name}: {method} returned {shown}; needs {needs}", kind)
+    return EnvironmentFailed(f"environment {name}: {method} returned {_shown(value)}; needs {needs}", kind)
+
+
+def _shown(value: object) -> str:
+    try:
+        return shortened(repr(value), 100)
+    except Exception:  # an object of the user's
+        return f"a {type(value).__name__}"
 
 
 def _problem(found: Observation | Done) -> str | None:
     """Return what cannot travel, with what is its own behind a colon; None where all can."""
     if isinstance(found.num_errors, bool) or not isinstance(found.num_errors, int):
-        return f"returned num_errors that are no whole number: {found.num_errors!r:.40}"
+        return f"returned num_errors that are no whole number: {_shown(found.num_errors)}"
     if isinstance(found, Done):
         texts = {"label": found.label, "detail": found.detail}
         wrong = [name for name, text in texts.items() if not _is_text(text)]
-        return f"returned a {wrong[0]} that is no text in UTF-8: {texts[wrong[0]]!r:.40}" if wrong else None
+        return f"returned a {wrong[0]} that is no text in UTF-8: {_shown(texts[wrong[0]])}" if wrong else None
     for each in found.messages if isinstance(found.messages, list | tuple) else (None,):
         if not isinstance(each, Message) or each.role not in get_args(Role):
-            return f"returned a message that is no Message with one of the roles: {each!r:.60}"
-        if not _is_text(each.content) or not _is_text(each.reasoning):
-            return f"returned a message that is no text in UTF-8: {each.content!r:.60}"
+            return f"returned a message that is no Message with one of the roles: {_shown(each)}"
+        said = (each.content, each.reasoning, each.tool, each.call_id)
+        if not all(map(_is_text, said)):
+            return f"returned a message that is no text in UTF-8: {_shown(said)}"
+        if not isinstance(each.calls, tuple) or not all(isinstance(call, ToolCall) for call in each.calls):
+            return f"returned a message whose calls are no ToolCalls: {_shown(each.calls)}"
     if not isinstance(found.tools, list | tuple) or not all(_is_tool(each) for each in found.tools):
-        return f"returned tools that are not in the form of OpenAI's: {found.tools!r:.60}"
+        return f"returned tools that are not in the form of OpenAI's: {_shown(found.tools)}"
     return None
 
 
@@ -100,6 +107,10 @@ def _is_text(value: object) -> bool:
 
 def _is_tool(value: object) -> bool:
     function = value.get("function") if isinstance(value, Mapping) else None
+    try:
+        json.dumps(value)
+    except (TypeError, ValueError, RecursionError):
+        return False
     return isinstance(function, Mapping) and isinstance(function.get("name"), str)
 
 

@@ -99,6 +99,12 @@ def _does(what: str) -> Any:
         "surrogate": lambda: "\ud800",
         "long": lambda: "x" * 3_000_000,
         "no tools": lambda: Observation(messages=(Message("user", "x"),), tools=({"name": "x"},)),
+        "unwritable tools": lambda: Observation(
+            messages=(Message("user", "x"),), tools=({"type": "function", "function": {"name": "x", "run": print}},)
+        ),
+        "no calls": lambda: Message("assistant", "x", calls=[{"name": "x"}]),  # type: ignore[arg-type]
+        "unshown": lambda: Observation(messages=(Unshown(),)),  # type: ignore[arg-type]
+        "no tool": lambda: Message("tool", "x", tool=3),  # type: ignore[arg-type]
         "label": lambda: Done(label=3),  # type: ignore[arg-type]
         "block": lambda: GATES["end"].wait(30) and "late",
         "nap": lambda: "rested" if threading.Event().wait(0.2) is False else "",
@@ -109,6 +115,11 @@ def _does(what: str) -> Any:
         "raise": lambda: _raise(ValueError("it is wrong")),
     }
     return actions[what]()
+
+
+class Unshown:
+    def __repr__(self) -> str:
+        raise ValueError("nothing is shown")
 
 
 def _raise(error: BaseException) -> None:
