@@ -199,8 +199,8 @@ class DeadlineConfig:
     start_s: float | None = None
     """Longest wait for actors to start, and for a lost engine to be replaced. null: at least 900. Unit: seconds."""
     generate_s: float | None = None
-    """Longest time of one trajectory, from its place on an engine to its last token, without the time of a publish.
-    null: at least 1800. Unit: seconds."""
+    """Longest time of one trajectory on engines: of each turn from its place there to its last token, without the time
+    of a publish, or of its environment. null: at least 1800. Unit: seconds."""
     score_s: float | None = None
     """Longest time for which a reward actor, or a reward model, that has something to score may answer nothing at all.
     null: 600. Unit: seconds."""

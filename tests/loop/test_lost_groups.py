@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from r1ray.errors import GroupLost
-from r1ray.rollout import group_worker
+from r1ray.rollout import turn_sampler
 from r1ray.types import GroupRequest, ScoredGroup
 from tests.fakes import FakeGroups
 from tests.loop.test_controller import World, ends, make_config
@@ -72,7 +72,7 @@ def test_a_group_whose_worker_is_gone_is_issued_again_counted_and_trained_once(
 def test_a_group_that_hangs_is_dropped_with_its_reason_and_replaced(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, hears_aborts: bool
 ) -> None:
-    monkeypatch.setattr(group_worker, "ABORT_S", 0.01)
+    monkeypatch.setattr(turn_sampler, "ABORT_S", 0.01)
     world = World(tmp_path, make_config(steps=2), delay=lambda group_id: 10**9 if group_id == "0/1" else 0)
     world.groups = FakeGroups(world.engine, world.scorer, deadline_s=0.03)
 
