@@ -34,8 +34,8 @@ def weigh(group: ScoredGroup, config: RewardConfig, *, step: int) -> ScoredGroup
 
 
 def punish_overlong(group: ScoredGroup, algo: AlgoConfig) -> ScoredGroup:
-    """Return a weighed group with the part ``overlong`` in its totals (``algo.overlong_share``). A group that is read
-    from the rollout log has it already."""
+    """Return a weighed group with the part ``overlong`` in its totals (``algo.overlong_share``): in an environment for
+    the longest turn, which the limit is of. A group that is read from the rollout log has it already."""
     if not algo.overlong_share:
         return group
     limit = algo.max_completion_tokens
@@ -45,7 +45,8 @@ def punish_overlong(group: ScoredGroup, algo: AlgoConfig) -> ScoredGroup:
         if not isinstance(scored.outcome, Scored):
             return scored
         before = scored.outcome.parts.get(OVERLONG, 0.0)
-        penalty = overlong_penalty(scored.num_policy_tokens, max_tokens=limit, cache_tokens=cache)
+        longest = max(scored.world.turn_tokens, default=0) if scored.world is not None else scored.num_policy_tokens
+        penalty = overlong_penalty(longest, max_tokens=limit, cache_tokens=cache)
         total, parts = scored.outcome.total + penalty - before, scored.outcome.parts | {OVERLONG: penalty}
         return replace(scored, outcome=replace(scored.outcome, total=total, parts=parts))
 
@@ -79,8 +80,8 @@ def turn_rewards_of(scored: ScoredTrajectory, config: RewardConfig, *, step: int
     if not isinstance(scored.outcome, Scored) or not turns:
         return [0.0] * max(1, scored.num_turns)
     counting = {name: weight for name, weight in config.weights_at(step).items() if config.parts[name].from_environment}
-    gate = config.gate if config.combine == "gated" else None
-    if gate is not None and scored.outcome.parts.get(gate, 1.0) < 1.0:
+    is_gated = config.combine == "gated" and config.gate in config.weights_at(step)
+    if is_gated and scored.outcome.parts.get(config.gate, 1.0) < 1.0:
         return [0.0] * len(turns)
     applying = {name: weight for name, weight in counting.items() if name in scored.outcome.parts}
     return [total_reward(dict(rewards), applying) for rewards in turns]

@@ -90,6 +90,15 @@ def test_rewards_that_are_normalised_are_punished_too() -> None:
     assert rewards_of(punished.trajectories, config, step=1, epsilon=0.0) == [0.0, -0.5]
 
 
+def test_in_an_environment_the_longest_turn_is_punished() -> None:
+    group = in_world(Scored(1.0, {"exit": 1.0}), {}, {}, {})
+    worlds = [InEnvironment(name="maze", turn_tokens=lengths) for lengths in ((9, 9, 9), (3, 15, 3))]
+    pairs = zip(group.trajectories, worlds, strict=True)
+    group = replace(group, trajectories=tuple(replace(one, world=world, num_policy_tokens=99) for one, world in pairs))
+    punished = punish_overlong(group, AlgoConfig(**OVERLONG))  # type: ignore[arg-type]
+    assert [one.outcome.total for one in punished.trajectories if isinstance(one.outcome, Scored)] == [1.0, 0.5]
+
+
 def test_nobody_is_punished_unless_that_is_asked_for() -> None:
     group = make_group("0/0", [scored(1.0, 0.0)] * 2, lengths=[1, 10_000])
     assert punish_overlong(group, AlgoConfig()) is group
@@ -145,6 +154,8 @@ def test_turns_are_paid_nothing_where_the_gate_is_closed() -> None:
     for form, paid in ((1.0, [1.5]), (0.0, [0.0])):
         group = in_world(Scored(form, {"step": 3.0, "format": form}), {"step": 3.0})
         assert turn_rewards_of(group.trajectories[0], config, step=2) == paid
+    later = RewardConfig(parts=STEPS | {"format": {"from_step": 9}}, combine="gated")
+    assert turn_rewards_of(group.trajectories[0], later, step=2) == [1.5], "the gate does not count yet"
 
 
 def test_a_group_whose_turns_are_paid_is_not_uniform_where_credit_is_theirs() -> None:
