@@ -37,6 +37,8 @@ QWEN = """\
 """Append-only, of Qwen's kind, with tools and reasoning."""
 FORGETFUL = QWEN.replace("if message.reasoning_content", "if message.reasoning_content and loop.last")
 """Drops the reasoning of all turns but the last."""
+THINKING = QWEN.replace("'<|im_start|>assistant\\n'", "'<|im_start|>assistant\\n<think>\\n'")
+"""Begins each turn of the policy's inside its reasoning."""
 SMOLLM2 = """\
 {% for message in messages %}{% if loop.first and messages[0]['role'] != 'system' %}{{ '<|im_start|>system
 You are a helpful AI assistant named SmolLM, trained by Hugging Face<|im_end|>
