@@ -60,7 +60,7 @@ class EnvironmentConfig:
     calls can be read, else a hand-made one that gives the same tokens, else the template with a branch for each turn
     that it rewrites."""
     keep_reasoning: bool = False
-    """Keep the reasoning of earlier turns in the history, where the chat template can."""
+    """Keep the reasoning of earlier turns in the history, where the chat template drops it."""
     reset_timeout_s: float = 120.0
     """Longest time in which an environment begins. After it the trajectory is removed, and counted. Unit: seconds."""
     step_timeout_s: float = 60.0

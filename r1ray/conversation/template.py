@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from r1ray.conversation.harmless import Harmless
-from r1ray.conversation.probes import ANSWER, RESULT, SAID, TOLD, TOOL, USER
+from r1ray.conversation.probes import ANSWER, CALLING, RESULT, SAID, TOLD, TOOL, USER, VALUES
 from r1ray.turns import Message, ToolCall, ToolSchema
 
 REASONING_KEYS = ("reasoning_content", "reasoning", "thinking")
@@ -19,10 +20,12 @@ class ChatTemplate:
     def __init__(self, tokenizer: Any, arguments: Mapping[str, Any] | None = None) -> None:
         self._tokenizer, self._arguments = tokenizer, dict(arguments or {})
         self.harmless = Harmless(tokenizer)
-        self._takes_parts = False  # the content of a message as a list: so templates of models that see have it
-        self._takes_parts = SAID not in (self.attempt([USER, ANSWER]) or "")
-        self._needs_calls = False  # a result without a call is refused, or dropped
-        self._needs_calls = RESULT not in (self.attempt([USER, ANSWER, TOLD], [TOOL]) or "")
+        # Of what follows, a program that takes it is asked first for the usual way.
+        self._takes_parts = self._takes_text = self._needs_calls = False
+        self._takes_parts = not self._shows(SAID, [USER, ANSWER], ())  # content as a list: of models that see
+        self._takes_text = not self._shows(VALUES[1], [USER, CALLING])  # arguments as text, which it puts together
+        self._takes_text = self._takes_text and self._shows(VALUES[1], [USER, CALLING])
+        self._needs_calls = not self._shows(RESULT, [USER, ANSWER, TOLD])  # a call for each result
 
     def text(self, messages: Sequence[Message], tools: Sequence[ToolSchema] = (), *, opens: bool = False) -> str:
         """Return the text of a conversation. Raises whatever the template's program does.
@@ -48,6 +51,9 @@ class ChatTemplate:
             return self.text(messages, tools, opens=opens)
         except Exception:  # a chat template is a program of the model's maker
             return None
+
+    def _shows(self, text: str, messages: Sequence[Message], tools: Sequence[ToolSchema] = (TOOL,)) -> bool:
+        return text in (self.attempt(messages, tools) or "")
 
     def encode(self, text: str) -> list[int]:
         """Return the tokens of a text of this template's."""
@@ -80,7 +86,9 @@ class ChatTemplate:
         return plain
 
     def _call(self, call: ToolCall, number: int) -> dict[str, Any]:
-        function = {"name": self.harmless(call.name), "arguments": self.harmless.values(call.arguments)}
+        arguments = self.harmless.values(call.arguments)
+        written = json.dumps(arguments, ensure_ascii=False) if self._takes_text else arguments
+        function = {"name": self.harmless(call.name), "arguments": written}
         return {"type": "function", "id": call.id or call_id(number), "function": function}
 
     def _content(self, plain: dict[str, Any]) -> dict[str, Any]:

@@ -96,6 +96,8 @@ def test_a_template_that_cannot_be_used_with_tools_is_refused(template: str, pro
     with pytest.raises(UserError, match=f"^model=made: .*{problem}.*environment.renderer=template") as error:
         check_template(made_tokenizer(template), TOOLS, settings=chosen(renderer="template"))
     check_template(made_tokenizer(template), [], settings=chosen(renderer="template"))
+    chat = make_renderer(made_tokenizer(template), settings=chosen(renderer="template"))
+    assert "user\n2 + 2?<|im_end|>" in chat.decode(chat.prompt([Message("user", "2 + 2?")], []))
     assert "environment without tools" in str(error.value)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from r1ray.conversation import ChatRenderer, ConversationSettings, make_renderer
+from r1ray.conversation import ChatRenderer, ConversationSettings, check_template, make_renderer
 from r1ray.turns import Message
 from tests.conversation.tokenizers_made import CALCULATOR, QWEN, made_tokenizer
 
@@ -65,3 +65,30 @@ def test_what_answers_a_malformed_call_is_a_users_message_where_the_template_wan
         bridge = chat.bridge(ASKED, [CALCULATOR], prompt, ids(sampled), answer)
         assert bridge is not None
         assert chat.decode(bridge).startswith(f"\n<|im_start|>{asked_as}The call is malformed.")
+
+
+def test_a_template_that_puts_arguments_together_as_text_gets_them_so() -> None:
+    joining = QWEN.replace("{{- call.function.arguments | tojson + '}", "{{- call.function.arguments + '}")
+    chat = make_renderer(made_tokenizer(joining), settings=ConversationSettings(model="made"))
+    check_template(made_tokenizer(joining), [CALCULATOR], settings=ConversationSettings(model="made"))
+    prompt, sampled = chat.prompt(ASKED, [CALCULATOR]), ids(f"{CALL}<|im_end|>")
+    assert chat.bridge(ASKED, [CALCULATOR], prompt, sampled, TOLD) is not None
+    anew = chat.prompt([*ASKED, chat.parse(sampled, [CALCULATOR]).message, *TOLD], [CALCULATOR])
+    assert '{"name": "calculator", "arguments": {"expression": "2+2"}}' in chat.decode(anew)
+
+
+def test_calls_in_a_list_with_ids_are_read_as_mistrals_templates_write_them() -> None:
+    listing = QWEN.replace(
+        "{%- for call in message.tool_calls or [] %}",
+        "{%- if message.tool_calls %}{{- '[TOOL_CALLS][' }}{%- endif %}{%- for call in message.tool_calls or [] %}",
+    )
+    listing = listing.replace('\'\\n<tool_call>\\n{"name": "\'', "('' if loop.first else ', ') + '{\"name\": \"'")
+    listing = listing.replace(
+        "+ '}\\n</tool_call>' }}", "+ ', \"id\": \"' + call.id + '\"}' + (']' if loop.last else '') }}"
+    )
+    chat = make_renderer(made_tokenizer(listing), settings=ConversationSettings(model="made"))
+    check_template(made_tokenizer(listing), [CALCULATOR], settings=ConversationSettings(model="made"))
+    both = (
+        '[TOOL_CALLS][{"name": "calculator", "arguments": {}, "id": "a"}, {"name": "other", "arguments": {}}]<|im_end|>'
+    )
+    assert [call.name for call in chat.parse(ids(both), [CALCULATOR]).calls] == ["calculator", "other"]
