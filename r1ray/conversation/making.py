@@ -30,7 +30,8 @@ KEEPS_REASONING = {
 
 
 def make_renderer(tokenizer: Any, *, settings: ConversationSettings) -> ChatRenderer:
-    """Return the renderer of a model's conversations, and say which it is. Raises UserError where there is none."""
+    """Return the renderer of a model's conversations, and say what makes branches, if anything does. Raises UserError
+    where there is none."""
     return PlainRenderer(tokenizer, settings) if settings.template != "chat" else _of_chat(tokenizer, settings)
 
 
