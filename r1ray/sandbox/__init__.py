@@ -2,6 +2,8 @@
 
     Sandbox (pool.py) -- one slot per core --> Slot (slot.py) == socket ==> zygote.py -- fork --> the program
                                                                             in bubblewrap where that works
+    Sessions (sessions.py) -- Session (session.py), which keeps what programs define from cell to cell
+         `-- SessionSlot (session_slot.py) == socket ==> session_host.py -- fork --> the session
 
 What holds a program (each alone is not enough): a clean environment and no inherited descriptors; rlimits; Landlock
 (no file outside the language's own read-only tree, no signal out, no TCP); a seccomp allow-list (no process, no exec,

@@ -13,16 +13,14 @@ import os
 import secrets
 import signal
 from concurrent.futures import Executor
-from dataclasses import dataclass
-from typing import Literal
 
 from r1ray.errors import InfrastructureError
+from r1ray.sandbox.cell import Cell, Ended, why_lost
 from r1ray.sandbox.cell_clock import CellClock, ProcessTimes
 from r1ray.sandbox.inside.session_child import DONE, LENGTH, RAISED, TOKEN
 from r1ray.sandbox.inside.wire import Job
-from r1ray.sandbox.session_slot import FILES_OF_QUOTA, SessionLimits, SessionSlot, Started, has_ended
+from r1ray.sandbox.session_slot import SessionLimits, SessionSlot, Started, has_ended
 
-Ended = Literal["done", "raised", "cpu", "wall", "lost"]
 TICK_S = 0.1
 MOST_SOURCE = 100_000
 """Bytes of a cell."""
@@ -30,19 +28,6 @@ NOT_RUN = "The code of this call was not run"
 GIVEN_UP = "a cell took too long, and nobody waited for it any more"
 MOST_STRAY = 1 << 18
 """Bytes of a cell that are no answer."""
-
-
-@dataclass(frozen=True, slots=True)
-class Cell:
-    """What came of one cell."""
-
-    ended: Ended
-    """``done``; ``raised``: by an exception; ``cpu``, ``wall``: interrupted after so much time, and the state is kept;
-    ``lost``: the session ended with it."""
-    output: str
-    """What it printed, its last value and its traceback, as at a terminal."""
-    why: str = ""
-    """A sentence on the end of the session."""
 
 
 class Session:
@@ -136,7 +121,7 @@ class Session:
         if found is None:
             raise InfrastructureError(f"a session ended: {self.why_lost}")
         if up or ended_itself or found["is_over_quota"]:
-            self.why_lost = _why(found["status"], up, found["is_over_quota"], self._limits)
+            self.why_lost = why_lost(found["status"], up, found["is_over_quota"], self._limits)
         else:
             self.why_lost = "a cell closed a pipe of its interpreter, or wrote to it"
         return Cell("lost", printed, self.why_lost)
@@ -200,17 +185,3 @@ class Reader:
                     return answer
             self._last = seen[-TOKEN:]
         return b""
-
-
-def _why(status: int, up: str, is_over_quota: bool, limits: SessionLimits) -> str:
-    """A sentence on how a process ended; nothing that it says of itself is in it."""
-    if is_over_quota:
-        return f"it wrote more files than it may: {FILES_OF_QUOTA * limits.file_kib} KiB in all"
-    if status == -signal.SIGXCPU:
-        return f"all its cells together had computed for {limits.total_cpu_s:g} s"
-    if up:
-        spent = f"computed for {limits.cpu_s:g} s" if up == "cpu" else f"run for {limits.wall_s:g} s"
-        return f"a cell had {spent}, and could not be interrupted"
-    if status == -signal.SIGKILL:
-        return "it was killed, most likely for the memory that it used"
-    return f"its process ended ({signal.Signals(-status).name if status < 0 else f'exit code {status}'})"

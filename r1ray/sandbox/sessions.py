@@ -11,9 +11,10 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
+from r1ray.sandbox.cell import Cell
 from r1ray.sandbox.home import UNSAFE, Home
 from r1ray.sandbox.probes import session_test
-from r1ray.sandbox.session import Cell, Session
+from r1ray.sandbox.session import Session
 from r1ray.sandbox.session_slot import SessionLimits, SessionSlot
 
 logger = logging.getLogger(__name__)

@@ -34,7 +34,8 @@ os.write(4, frame.f_locals["token"] + b"0")
 HOSTILE = (
     Hostile("ends its process", "import os\nprint('x')\nos._exit(0)\n", ("lost",), "exit code 0"),
     Hostile("pretends that it did not start", "import os\nos._exit(125)\n", ("lost",), "exit code 125"),
-    Hostile("crashes", "import ctypes\nctypes.string_at(0)\n", ("lost",), "SIGSEGV"),
+    Hostile("crashes", "import ctypes\nctypes.string_at(0)\n", ("lost",), "signal 11"),
+    Hostile("ends itself by a signal without a name", "import os\nos.kill(os.getpid(), 40)\n", ("lost",), "signal 40"),
     Hostile("closes a pipe", "import os\nos.close(4)\n", ("lost",)),
     Hostile("closes the other pipe", "import os\nos.close(3)\n", ("done", "lost")),
     Hostile("reads the next request", "import os, threading\nthreading.Thread(target=os.read, args=(3, 4), daemon=True).start()\n", ("done",)),

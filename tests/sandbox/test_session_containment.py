@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 from _pytest.mark import ParameterSet
 
+from r1ray.sandbox.cell import Cell
 from r1ray.sandbox.home import Home
 from r1ray.sandbox.probes import session_test
-from r1ray.sandbox.session import Cell
 from r1ray.sandbox.session_slot import SessionLimits
 from r1ray.sandbox.sessions import Sessions, start_sessions
 from tests import tools

@@ -15,7 +15,8 @@ from typing import TypeVar
 import pytest
 
 from r1ray.errors import InfrastructureError, MachineTooBusy
-from r1ray.sandbox.session import GIVEN_UP, MOST_SOURCE, NOT_RUN, Cell, Session
+from r1ray.sandbox.cell import Cell
+from r1ray.sandbox.session import GIVEN_UP, MOST_SOURCE, NOT_RUN, Session
 from r1ray.sandbox.session_slot import SessionLimits
 from r1ray.sandbox.sessions import HEAVY, IDLE, Sessions, start_sessions
 from tests import tools

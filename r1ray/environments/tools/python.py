@@ -16,7 +16,8 @@ from typing import Any
 
 from r1ray.config import SandboxConfig
 from r1ray.errors import InfrastructureError, ToolFailed, UserError
-from r1ray.sandbox.session import NOT_RUN, Cell, Session
+from r1ray.sandbox.cell import Cell
+from r1ray.sandbox.session import NOT_RUN, Session
 from r1ray.sandbox.session_slot import SessionLimits
 from r1ray.sandbox.sessions import Sessions, start_sessions
 from r1ray.turns import ToolSchema
