@@ -26,22 +26,6 @@ CALL_S = 20.0
 """Time that an answer to a call may take, at most: :mod:`r1ray.environments.tool_world` waits no longer."""
 OF_CALL = 0.9
 """Share of it after which the machine is taken to be too busy. Half of that a cell may wait."""
-SCHEMA: ToolSchema = {
-    "type": "function",
-    "function": {
-        "name": "python",
-        "description": (
-            "Run Python code. What it prints and the value of its last line come back. Variables, functions, imports "
-            "and files of earlier calls are still there."
-        ),
-        "parameters": {
-            "type": "object",
-            "properties": {"code": {"type": "string", "description": "The code to run."}},
-            "required": ["code"],
-            "additionalProperties": False,
-        },
-    },
-}
 
 
 class Python:
@@ -57,10 +41,10 @@ class Python:
         """
         if isinstance(max_idle, bool) or not isinstance(max_idle, int) or max_idle < 1:
             raise UserError(f"tools: python takes max_idle={max_idle!r}: needs a whole number of sessions, 1 or more.")
-        self.schema = SCHEMA
         self._is_owner = context is None
         make = functools.partial(Interpreter, context, max_idle=max_idle)
         self._interpreter: Interpreter = make() if context is None else context.shared(f"python {max_idle}", make)
+        self.schema = schema_of(self._interpreter.packages)
         self._session: Session | None = None
         self._opening = asyncio.Lock()
 
@@ -117,6 +101,7 @@ class Interpreter:
             memory_mib=self._config.memory_mib,
             file_kib=self._config.output_kib,
         )
+        self.packages: Sequence[str] = self._config.packages
         self._max_idle, self._starting = max_idle, asyncio.Lock()
         self._sessions: Sessions | None = None
 
@@ -129,7 +114,7 @@ class Interpreter:
                     max_idle=self._max_idle,
                     mode=self._config.mode,
                     python=self._config.python,
-                    allowed=self._config.packages,
+                    allowed=self.packages,
                 )
             return self._sessions
 
@@ -137,6 +122,18 @@ class Interpreter:
         if self._sessions is not None:
             await self._sessions.close()
             self._sessions = None
+
+
+def schema_of(packages: Sequence[str]) -> ToolSchema:
+    """Return the tool as the policy is offered it, where these packages can be imported."""
+    more = f", {', '.join(packages)}" if packages else ""
+    code = {"type": "string", "description": "The code to run."}
+    description = (
+        "Run Python code. What it prints and the value of its last line come back. Variables, functions, imports and "
+        f"files of earlier calls are still there. It has the standard library{more}, and no network."
+    )
+    parameters = {"type": "object", "properties": {"code": code}, "required": ["code"], "additionalProperties": False}
+    return {"type": "function", "function": {"name": "python", "description": description, "parameters": parameters}}
 
 
 def told(cell: Cell, limits: SessionLimits) -> str:

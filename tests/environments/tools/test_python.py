@@ -123,6 +123,15 @@ def test_calls_of_one_turn_share_a_session(worker: Worker) -> None:
     assert with_tool(worker, work) == ["0", "1", "2", "3"]
 
 
+def test_the_policy_is_told_what_it_may_import() -> None:
+    worker = Worker()
+    assert "It has the standard library, and no network." in Python(context=worker).schema["function"]["description"]
+    worker.sandbox = SandboxConfig(packages=["numpy", "sympy"])
+    worker.held.clear()
+    found = Python(context=worker).schema["function"]["description"]
+    assert "It has the standard library, numpy, sympy, and no network." in found
+
+
 @pytest.mark.parametrize("arguments", [{}, {"code": 3}, {"code": "1", "x": 2}, {"source": "1"}])
 def test_wrong_arguments_are_told(worker: Worker, arguments: dict[str, Any]) -> None:
     async def work(tool: Python) -> None:
