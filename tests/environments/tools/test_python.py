@@ -141,7 +141,7 @@ def test_wrong_arguments_are_told(worker: Worker, arguments: dict[str, Any]) -> 
     with_tool(worker, work)
 
 
-def test_a_sandbox_that_is_lost_is_no_fault_of_the_policy_s(worker: Worker, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_sandbox_that_is_lost_is_no_fault_of_the_policy_s(worker: Worker) -> None:
     async def work(tool: Python) -> str:
         await called(tool, "x = 1")
         host = (await tool._interpreter.sessions())._host
