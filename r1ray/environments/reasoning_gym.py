@@ -11,10 +11,10 @@ reward is the score of the last answer, where it reaches the check's threshold; 
 from __future__ import annotations
 
 import asyncio
-from typing import Any
 
 from r1ray.checks import ReasoningTask
 from r1ray.config import SandboxConfig
+from r1ray.environments.world_context import WorldContext
 from r1ray.errors import UserError
 from r1ray.reward.task import TaskGrader, missing
 from r1ray.turns import Action, Done, Message, Observation
@@ -33,7 +33,7 @@ FEEDBACK = {
 class ReasoningGym:
     """One task, and the answers to it."""
 
-    def __init__(self, *, max_turns: int = 3, context: Any = None) -> None:
+    def __init__(self, *, max_turns: int = 3, context: WorldContext | None = None) -> None:
         """Raises UserError.
 
         Args:

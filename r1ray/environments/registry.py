@@ -25,6 +25,8 @@ SHIPPED: dict[str, str] = {
     "json_output": "r1ray.environments.json_output:JsonOutput",
     "mcp": "r1ray.environments.tool_world:mcp",
     "openenv": "r1ray.environments.openenv:OpenEnv",
+    "python": "r1ray.environments.tool_world:python",
+    "reasoning_gym": "r1ray.environments.reasoning_gym:ReasoningGym",
     "search": "r1ray.environments.tool_world:search",
     "tools": "r1ray.environments.tool_world:ToolEnvironment",
 }

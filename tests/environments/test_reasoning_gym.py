@@ -5,14 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from r1ray.checks import MathAnswer, ReasoningTask
-from r1ray.config import SandboxConfig
 from r1ray.environments.reasoning_gym import FEEDBACK, ReasoningGym
+from r1ray.environments.world_context import WorldContext
 from r1ray.errors import MachineTooBusy, UserError
 from r1ray.turns import Action, Done, Message, Observation
 from r1ray.types import Prompt, Score
@@ -43,7 +42,8 @@ def played(scripted: Scripted, answers: Sequence[str], **options: Any) -> list[O
     """Return the answers of a world to each turn, the reset first."""
 
     async def scenario() -> list[Observation | Done]:
-        context = SimpleNamespace(sandbox=SandboxConfig(), shared=lambda key, make: scripted)
+        context = WorldContext()
+        context.shared("reasoning_gym", lambda: scripted)
         world = ReasoningGym(context=context, **options)
         found: list[Observation | Done] = [await world.reset(PROMPT, 0)]
         for answer in answers:

@@ -10,11 +10,10 @@ from __future__ import annotations
 
 import asyncio
 import functools
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from r1ray.config import SandboxConfig
+from r1ray.environments.world_context import WorldContext
 from r1ray.errors import InfrastructureError, ToolFailed, UserError
 from r1ray.sandbox.cell import Cell
 from r1ray.sandbox.session import NOT_RUN, Session
@@ -31,18 +30,17 @@ OF_CALL = 0.9
 class Python:
     """The interpreter of one trajectory."""
 
-    def __init__(self, *, max_idle: int = 256, context: Any = None) -> None:
+    def __init__(self, *, max_idle: int = 256, context: WorldContext | None = None) -> None:
         """Raises UserError.
 
         Args:
             max_idle: sessions that an environment worker keeps while nothing runs in them.
-            context: the worker's (:class:`r1ray.environments.world_context.WorldContext`), whose trajectories have a
-                host of sessions together; None: this one has its own.
+            context: the worker's, whose trajectories have a host of sessions together; None: this one has its own.
         """
         if isinstance(max_idle, bool) or not isinstance(max_idle, int) or max_idle < 1:
             raise UserError(f"tools: python takes max_idle={max_idle!r}: needs a whole number of sessions, 1 or more.")
         self._is_owner = context is None
-        make = functools.partial(Interpreter, context, max_idle=max_idle)
+        make = functools.partial(Interpreter, context or WorldContext(), max_idle=max_idle)
         self._interpreter: Interpreter = make() if context is None else context.shared(f"python {max_idle}", make)
         self.schema = schema_of(self._interpreter.packages)
         self._session: Session | None = None
@@ -90,9 +88,9 @@ class Python:
 class Interpreter:
     """The sessions of an environment worker; made for the first call."""
 
-    def __init__(self, context: Any, *, max_idle: int) -> None:
-        self._config = SandboxConfig() if context is None else context.sandbox
-        call_s = min(CALL_S, getattr(context, "step_timeout_s", math.inf) / 2) * OF_CALL
+    def __init__(self, context: WorldContext, *, max_idle: int) -> None:
+        self._config = context.sandbox
+        call_s = min(CALL_S, context.step_timeout_s / 2) * OF_CALL
         self.limits = SessionLimits(
             cpu_s=self._config.cpu_s,
             wall_s=call_s / 2,

@@ -10,6 +10,7 @@ import pytest
 
 from r1ray.config import SandboxConfig
 from r1ray.environments.tools.python import CALL_S, Interpreter, Python
+from r1ray.environments.world_context import WorldContext
 from r1ray.errors import InfrastructureError, ToolFailed, UserError
 
 pytestmark = pytest.mark.needs("isolation")
@@ -17,28 +18,14 @@ pytestmark = pytest.mark.needs("isolation")
 T = TypeVar("T")
 
 
-class Worker:
-    """What the worlds of an environment worker share."""
-
-    sandbox = SandboxConfig(cpu_s=0.4, total_cpu_s=20.0)
-    step_timeout_s = 60.0
-
-    def __init__(self) -> None:
-        self.held: dict[str, Any] = {}
-
-    def shared(self, key: str, make: Callable[[], Any]) -> Any:
-        return self.held.setdefault(key, None) or self.held.update({key: make()}) or self.held[key]
-
-
 @pytest.fixture(scope="module")
-def worker() -> Iterator[Worker]:
-    made = Worker()
+def worker() -> Iterator[WorldContext]:
+    made = WorldContext(sandbox=SandboxConfig(cpu_s=0.4, total_cpu_s=20.0))
     yield made
-    for each in made.held.values():
-        asyncio.run(each.close())
+    asyncio.run(made.close())
 
 
-def with_tool(worker: Worker, work: Callable[[Python], Awaitable[T]], **options: Any) -> T:
+def with_tool(worker: WorldContext, work: Callable[[Python], Awaitable[T]], **options: Any) -> T:
     async def scenario() -> T:
         tool = Python(context=worker, **options)
         try:
@@ -60,25 +47,25 @@ async def called(tool: Python, *cells: str) -> list[str]:
     return found
 
 
-def test_state_is_kept_between_the_calls_of_a_trajectory_and_not_between_two(worker: Worker) -> None:
+def test_state_is_kept_between_the_calls_of_a_trajectory_and_not_between_two(worker: WorldContext) -> None:
     first = with_tool(worker, lambda tool: called(tool, "x = 20 * 2", "x + 2"))
     second = with_tool(worker, lambda tool: called(tool, "x"))
     assert first == ["[no output]", "42"]
     assert second[0].endswith("NameError: name 'x' is not defined")
 
 
-def test_a_traceback_is_a_result_and_no_error_of_the_tool(worker: Worker) -> None:
+def test_a_traceback_is_a_result_and_no_error_of_the_tool(worker: WorldContext) -> None:
     (told,) = with_tool(worker, lambda tool: called(tool, "1 / 0"))
     assert told.startswith("Traceback") and told.endswith("ZeroDivisionError: division by zero")
 
 
-def test_a_call_whose_time_is_up_counts_and_the_state_is_kept(worker: Worker) -> None:
+def test_a_call_whose_time_is_up_counts_and_the_state_is_kept(worker: WorldContext) -> None:
     _, busy, after = with_tool(worker, lambda tool: called(tool, "x = 1", "print('a')\nwhile True: pass", "x"))
     assert busy.startswith("Error: a\nTraceback") and after == "1"
     assert busy.endswith("[The code had computed for 0.4 s and was interrupted. What it had defined is kept.]")
 
 
-def test_a_call_that_ends_its_session_is_told_so_and_the_next_begins_another(worker: Worker) -> None:
+def test_a_call_that_ends_its_session_is_told_so_and_the_next_begins_another(worker: WorldContext) -> None:
     _, ended, after = with_tool(worker, lambda tool: called(tool, "x = 1", "import os\nos._exit(3)", "'x' in vars()"))
     assert ended == (
         "Error: [The session has ended: its process ended (exit code 3). Variables, imports and files are gone.]"
@@ -86,7 +73,7 @@ def test_a_call_that_ends_its_session_is_told_so_and_the_next_begins_another(wor
     assert after == "False"
 
 
-def test_a_session_that_was_closed_for_others_is_told_so_and_is_no_error(worker: Worker) -> None:
+def test_a_session_that_was_closed_for_others_is_told_so_and_is_no_error(worker: WorldContext) -> None:
     async def scenario() -> list[str]:
         first, second = (Python(max_idle=1, context=worker) for _ in range(2))
         await called(first, "x = 1")
@@ -101,7 +88,7 @@ def test_a_session_that_was_closed_for_others_is_told_so_and_is_no_error(worker:
     assert (again, after) == ("[no output]", "3")
 
 
-def test_a_call_that_nobody_waited_for_is_told_at_the_next_one(worker: Worker) -> None:
+def test_a_call_that_nobody_waited_for_is_told_at_the_next_one(worker: WorldContext) -> None:
     async def work(tool: Python) -> list[str]:
         await called(tool, "x = 1")
         with pytest.raises(TimeoutError):
@@ -116,7 +103,7 @@ def test_a_call_that_nobody_waited_for_is_told_at_the_next_one(worker: Worker) -
     assert after == "False"
 
 
-def test_calls_of_one_turn_share_a_session(worker: Worker) -> None:
+def test_calls_of_one_turn_share_a_session(worker: WorldContext) -> None:
     async def work(tool: Python) -> list[str]:
         return list(await asyncio.gather(*(tool.call({"code": f"x{n} = {n}\nx{n}"}) for n in range(4))))
 
@@ -124,16 +111,15 @@ def test_calls_of_one_turn_share_a_session(worker: Worker) -> None:
 
 
 def test_the_policy_is_told_what_it_may_import() -> None:
-    worker = Worker()
-    assert "It has the standard library, and no network." in Python(context=worker).schema["function"]["description"]
-    worker.sandbox = SandboxConfig(packages=["numpy", "sympy"])
-    worker.held.clear()
-    found = Python(context=worker).schema["function"]["description"]
-    assert "It has the standard library, numpy, sympy, and no network." in found
+    described = Python().schema["function"]["description"]
+    assert "It has the standard library, and no network." in described
+    context = WorldContext(sandbox=SandboxConfig(packages=["numpy", "sympy"]))
+    described = Python(context=context).schema["function"]["description"]
+    assert "It has the standard library, numpy, sympy, and no network." in described
 
 
 @pytest.mark.parametrize("arguments", [{}, {"code": 3}, {"code": "1", "x": 2}, {"source": "1"}])
-def test_wrong_arguments_are_told(worker: Worker, arguments: dict[str, Any]) -> None:
+def test_wrong_arguments_are_told(worker: WorldContext, arguments: dict[str, Any]) -> None:
     async def work(tool: Python) -> None:
         with pytest.raises(ToolFailed, match="one argument, code, which is a text"):
             await tool.call(arguments)
@@ -141,7 +127,7 @@ def test_wrong_arguments_are_told(worker: Worker, arguments: dict[str, Any]) -> 
     with_tool(worker, work)
 
 
-def test_a_sandbox_that_is_lost_is_no_fault_of_the_policy_s(worker: Worker) -> None:
+def test_a_sandbox_that_is_lost_is_no_fault_of_the_policy_s(worker: WorldContext) -> None:
     async def work(tool: Python) -> str:
         await called(tool, "x = 1")
         host = (await tool._interpreter.sessions())._host
@@ -155,10 +141,8 @@ def test_a_sandbox_that_is_lost_is_no_fault_of_the_policy_s(worker: Worker) -> N
 
 
 def test_a_cell_has_less_time_than_the_environment_has_for_a_turn() -> None:
-    worker = Worker()
-    assert Interpreter(worker, max_idle=1).limits.longest_s == CALL_S * 0.9
-    worker.step_timeout_s = 10.0
-    limits = Interpreter(worker, max_idle=1).limits
+    assert Interpreter(WorldContext(), max_idle=1).limits.longest_s == CALL_S * 0.9
+    limits = Interpreter(WorldContext(step_timeout_s=10.0), max_idle=1).limits
     assert (limits.wall_s, limits.longest_s) == (2.25, 4.5)
 
 
