@@ -37,9 +37,8 @@ Kind = Literal[
     "dropped",
 ]
 """``wait``: the controller, for groups or an evaluation. ``pause``: an engine, while weights come in. ``load``: weights
-or a checkpoint. ``record``: the rollout log. ``fault``: an actor was lost; ``resume``: a command went on with
-what an earlier one left. Both last no time. ``dropped``: so many
-events were not kept, by ``detail``."""
+or a checkpoint. ``record``: the rollout log. ``fault``: an actor was lost; ``resume``: a command went on with what an
+earlier one left; both last no time. ``dropped``: so many events were not kept, by ``detail``."""
 EVENTS = "events.jsonl"
 GAP_S = 0.05
 PIECE_S = 60.0

@@ -45,8 +45,8 @@ class RecentRewards:
     @property
     def mean(self) -> float | None:
         """Return their mean; None before the first step."""
-        known = [reward for _, reward in self._known]
-        return sum(known) / len(known) if known else None
+        known = list(self._known)  # at once: another thread notes
+        return sum(reward for _, reward in known) / len(known) if known else None
 
 
 def clock(seconds: float) -> str:
