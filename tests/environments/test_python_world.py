@@ -9,7 +9,7 @@ import pytest
 
 from r1ray.checks import FormatOnly
 from r1ray.config import EnvironmentConfig, SandboxConfig
-from r1ray.environments.registry import sources_of
+from r1ray.environments.registry import source_of
 from r1ray.environments.worker import EnvironmentWorker
 from r1ray.errors import EnvironmentLost
 from r1ray.turns import Action, Done, Message, Observation, ToolCall
@@ -26,7 +26,7 @@ PROMPT = Prompt(
 
 def made() -> EnvironmentWorker:
     config = EnvironmentConfig()
-    return EnvironmentWorker(config, sources_of(["python"], config), SandboxConfig())
+    return EnvironmentWorker(config, {"python": source_of("python", config)}, SandboxConfig())
 
 
 def turn(*cells: str) -> Action:
