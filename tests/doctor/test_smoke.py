@@ -55,6 +55,13 @@ class Actors:
             eval_groups=groups,
         )
 
+    @property
+    def environments(self) -> Actors:
+        return self
+
+    def metrics(self) -> dict[str, float]:
+        return {}
+
     def nodes(self, section: str) -> list[str]:
         return ["n"]
 

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from r1ray.environments.tools.results import result_of
 from r1ray.errors import InfrastructureError, ToolFailed, first_of
 from r1ray.interfaces import Tool
+from r1ray.runtime.harmless import harmless
 from r1ray.runtime.own_code import Raised, guarded
 from r1ray.turns import Message, ToolCall, ToolResult, ToolSchema
 
@@ -118,7 +119,7 @@ def _say_once(name: str, error: BaseException) -> None:
     kind = type(error).__name__
     if (name, kind) not in _said:
         _said.add((name, kind))
-        shown = "".join(traceback.format_exception(error))
+        shown = harmless("".join(traceback.format_exception(error)))
         logger.warning(f"the tool {name} failed; the policy is told, and that happens again in silence:\n{shown}")
 
 
