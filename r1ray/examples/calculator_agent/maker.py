@@ -31,7 +31,7 @@ def make(
     tokens_per_step: int = 1024,
     num_train: int = 4096,
     num_eval: int = 128,
-    threads: int = 2,
+    threads: int = 1,
     min_calls: float = 0.02,
 ) -> None:
     """Write ``model/``, ``train.parquet`` and ``heldout.parquet`` into ``out_dir``.
