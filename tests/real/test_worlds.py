@@ -35,4 +35,4 @@ def test_trajectories_have_turns_in_a_world_of_the_users_own(
     (step,) = [row for row in metrics(tmp_path / "runs" / "worlds") if row["step"] == 1]
     assert step["reward/longer"] >= 0 and "faults/environment_worker" not in step
     found = pq.read_table(tmp_path / "runs" / "worlds" / "rollouts" / "step=000001.parquet").to_pylist()
-    assert {row["environment"]: row["num_turns"] for row in found} == {"maze": 2, "": 1}
+    assert {row["environment"]: row["num_turns"] for row in found} == {"maze": 2, None: 1}
