@@ -7,7 +7,7 @@ import asyncio
 import gc
 import pickle
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -65,8 +65,16 @@ def talkative_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@dataclass
+class Serving:
+    """An engine on its event loop."""
+
+    engine: VLLMEngine
+    runner: asyncio.Runner
+
+
 @pytest.fixture(scope="module")
-def engine(talkative_folder: Path) -> Iterator[tuple[VLLMEngine, asyncio.Runner]]:
+def serving(talkative_folder: Path) -> Iterator[Serving]:
     with pytest.MonkeyPatch.context() as patch, asyncio.Runner() as runner:
         patch.setenv("VLLM_CPU_KVCACHE_SPACE", "1")
         patch.setenv("VLLM_CPU_OMP_THREADS_BIND", "nobind")
@@ -88,11 +96,11 @@ def engine(talkative_folder: Path) -> Iterator[tuple[VLLMEngine, asyncio.Runner]
             await made.resume()
             return made
 
-        made = runner.run(start())
-        yield made, runner
-        made.shutdown()
-        del made
-        gc.collect()
+        made = Serving(runner.run(start()), runner)
+        yield made
+        made.engine.shutdown()
+        del made.engine  # pytest holds ``made`` longer
+    gc.collect()
 
 
 def said(action: Action, turn: int) -> list[Message]:
@@ -178,18 +186,17 @@ def learned(folder: Path, rows: list[Trajectory], out: Path) -> dict[str, Learne
 
 
 def test_learner_and_engine_compute_the_same_for_every_sampled_token_of_several_turns(
-    engine: tuple[VLLMEngine, asyncio.Runner], talkative_folder: Path, tmp_path: Path
+    serving: Serving, talkative_folder: Path, tmp_path: Path
 ) -> None:
-    vllm_engine, runner = engine
     chosen = ConversationSettings(model=str(talkative_folder), renderer="template")
     chats = [make_renderer(made_tokenizer(template), settings=chosen) for template in (QWEN, THINKING)]
 
     async def all_of_them() -> list[tuple[list[Trajectory], list[Action]]]:
         return await asyncio.gather(
-            *(converse(vllm_engine, chats[index % 2], index) for index in range(NUM_TRAJECTORIES))
+            *(converse(serving.engine, chats[index % 2], index) for index in range(NUM_TRAJECTORIES))
         )
 
-    made = runner.run(all_of_them())
+    made = serving.runner.run(all_of_them())
     rows = [row for branches, _ in made for row in branches]
     actions = [action for _, turns in made for action in turns]
     assert {action.is_whole for action in actions} == {True, False}, "turns were cut, and turns ended"
