@@ -65,6 +65,13 @@ class Rows:
         return ["".join(row).rstrip() for row in self.rows]
 
 
+def _take_terminal() -> None:
+    """Have Ctrl-C go to the program that this process becomes, also where these tests themselves ignore it, as what a
+    shell starts in the background does."""
+    fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 class Terminal:
     """A Python program in a pseudo-terminal."""
 
@@ -82,7 +89,7 @@ class Terminal:
             stdout=slave,
             stderr=slave,
             start_new_session=True,
-            preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),  # Ctrl-C goes to whom this terminal is of
+            preexec_fn=_take_terminal,
             env={**os.environ, "TERM": "xterm", "CI": "", **(environment or {})},
         )
 
