@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import os
-import random
 import tempfile
 import time
 from collections.abc import Sequence
@@ -38,31 +37,13 @@ from r1ray.rollout.episode import Episodes
 from r1ray.rollout.group_worker import GroupWorker
 from r1ray.rollout.placement import EngineState
 from r1ray.rollout.vllm_engine import VLLMEngine
-from r1ray.turns import Action, Done, Message, Observation
+from r1ray.turns import Action, Done, Message
 from r1ray.types import GroupRequest, Prompt, Sampling, Trajectory
 
 NAME = "waiting"
-PROMPT, RESULT = "What is 37*82+15?", "12345678"
+PROMPT = "What is 37*82+15?"
 MAX_TOKENS = 256
 GROUPS, GROUP_SIZE, WORLDS = 8, 8, 256
-
-
-class Waiting:
-    """A world of so many turns, in which a tool takes its time after each."""
-
-    def __init__(self, *, turns: int, latency_s: float) -> None:
-        self._turns, self._latency_s, self._random = turns, latency_s, random.Random()
-
-    async def reset(self, prompt: Prompt, seed: int) -> Observation:
-        return Observation(messages=(Message("user", prompt.text),))
-
-    async def step(self, action: Action) -> Observation | Done:
-        await asyncio.sleep(self._latency_s * 10 ** self._random.random())
-        if action.turn + 1 == self._turns:
-            return Done(rewards={})
-        return Observation(messages=(Message("user", RESULT),))
-
-    async def close(self) -> None: ...
 
 
 @dataclass(frozen=True)
@@ -221,9 +202,10 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=2)
     arguments = parser.parse_args()
     of_vllm = {"VLLM_CPU_KVCACHE_SPACE": "1", "VLLM_CPU_OMP_THREADS_BIND": "nobind", "VLLM_LOGGING_LEVEL": "ERROR"}
-    os.environ |= of_vllm | {"OMP_NUM_THREADS": "1"}
+    # Ray has its workers wait for every other process of a machine: on a busy one a world would take what it does not.
+    os.environ |= of_vllm | {"OMP_NUM_THREADS": "1", "RAY_worker_niceness": "0"}
     options = {"turns": arguments.turns, "latency_s": arguments.latency}
-    world = WorldConfig(path="tests.benchmarks.bench_turns:Waiting", options=options)
+    world = WorldConfig(path="tests.benchmarks.waiting:Waiting", options=options)
     environments = EnvironmentConfig(worlds={NAME: world}, max_trajectory_tokens=MAX_TOKENS - 24)
     ray.init(address="local", num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
     actor = host(
