@@ -2,10 +2,14 @@
 
     python -m tests.benchmarks.bench_turns [--turns 4] [--tokens 32] [--slots 16] [--latency 0.02]
 
-First 64 trajectories of four turns. After each turn a tool takes its time, which is spread tenfold: from ``--latency``
-seconds to ten times that, log-uniform. Then 64 of one turn, with as many policy tokens; what the tools said is in their
-prompts. Printed are trajectories a second of both, their ratio (goal: at least 0.8), and the share of the time in which
-the engine had nothing to do. Last, 256 worlds at once on one environment worker, without an engine.
+First 256 worlds at once on one environment worker, without an engine. Then 64 trajectories of four turns. After each
+turn a tool takes its time, which is spread tenfold: from ``--latency`` seconds to ten times that, log-uniform. Last, 64
+trajectories of one turn, with as many policy tokens; what the tools said is in their prompts. Printed are trajectories
+a second of both, their ratio (goal: at least 0.8), and the share of the time in which the engine had nothing to do.
+
+Once, with ``--tokens 16``, on two cores with other work (load 24): 5.9 trajectories/s of four turns, 14.9 of one, a
+ratio of 0.40, and an engine that was idle for 1 %. So waiting for tools is not what costs. What does was not measured;
+engines on CPUs keep blocks of 128 tokens, so that these short histories are read anew for each turn. 256 worlds: 3 s.
 """
 
 from __future__ import annotations
