@@ -26,7 +26,7 @@ from r1ray.errors import DeadlineExceeded, EnvironmentLost, InfrastructureError,
 from r1ray.runtime import events
 from r1ray.runtime.background import Background
 from r1ray.runtime.deadline import within
-from r1ray.turns import Action, Done, Observation, ToolSchema
+from r1ray.turns import Action, Done, Observation
 from r1ray.types import Prompt
 
 logger = logging.getLogger(__name__)
@@ -94,9 +94,9 @@ class EnvironmentWorkers:
         """Watch no more: all actors are about to end."""
         self._background.close()
 
-    async def try_out(self, prompts: Sequence[Prompt]) -> dict[str, tuple[ToolSchema, ...]]:
+    async def try_out(self, prompts: Sequence[Prompt]) -> dict[str, Observation]:
         """See :meth:`r1ray.environments.worker.EnvironmentWorker.try_out`: on one worker."""
-        return cast("dict[str, tuple[ToolSchema, ...]]", await _called(self.actors[0].try_out.remote(prompts)))
+        return cast("dict[str, Observation]", await _called(self.actors[0].try_out.remote(prompts)))
 
     async def _watch(self, index: int) -> None:
         """Replace a worker whenever it has to be."""

@@ -50,15 +50,20 @@ def _of_chat(tokenizer: Any, settings: ConversationSettings) -> TemplateRenderer
     return _chosen(tokenizer, template, settings)
 
 
-def check_template(tokenizer: Any, tools: Sequence[ToolSchema], *, settings: ConversationSettings) -> None:
-    """Raise UserError where a model cannot be used in an environment: it has no renderer, or none for tools."""
-    if settings.template != "chat":
-        refuse_tools(tools, settings)
-        PlainRenderer(tokenizer, settings)
-        return
-    renderer = _of_chat(tokenizer, settings)
+def check_template(
+    tokenizer: Any, tools: Sequence[ToolSchema], *, settings: ConversationSettings, renderer: ChatRenderer | None = None
+) -> None:
+    """Raise UserError where a model cannot be used in an environment: it has no renderer, or none for tools.
+
+    Args:
+        renderer: what :func:`make_renderer` returned for these settings; None: it is made here.
+    """
+    renderer = renderer or make_renderer(tokenizer, settings=settings)
     if not tools:
         return
+    if isinstance(renderer, PlainRenderer):
+        refuse_tools(tools, settings)
+    assert isinstance(renderer, TemplateRenderer | HandmadeRenderer)
     template = ChatTemplate(tokenizer, settings.template_arguments)
     if problem := _tool_problem(template, renderer, tools):
         raise UserError(

@@ -26,7 +26,8 @@ def check_worlds(
         name: of the file.
         tokenizer: of the model that is asked; None: it is not there.
     """
-    first = {raw.environment: prompt for raw, prompt in reversed(rows) if raw.environment}
+    shortest = sorted(rows, key=lambda row: len(row[1].text), reverse=True)
+    first = {raw.environment: prompt for raw, prompt in shortest if raw.environment}
     counts = Counter(raw.environment for raw, _ in rows)
     return [_checked(config, name, worlds, first[each], counts[each], tokenizer) for each in sorted(first)]
 
@@ -35,14 +36,15 @@ def _checked(config: RunConfig, name: str, worlds: RunWorlds, prompt: Prompt, co
     said = f"{prompt.environment}, of {count} of the first rows of {name}"
     needed = "that it is made, begins, answers and closes"
     try:
-        tools = worlds.try_out([prompt], steps=True)
+        begun = worlds.try_out([prompt])
     except R1RayError as error:
         return red("environment", DRIVER, f"{said}: {error}", needed, "mend the environment, or what it needs.")
-    said = f"{said}: begins{_shown(tools[prompt.environment])}"
+    said = f"{said}: begins{_shown(begun[prompt.environment].tools)}"
     if tokenizer is None:
         return green("environment", DRIVER, said, needed)
     try:
-        worlds.check_conversations(tokenizer, tools, conversation_settings(episodes_spec(config, str(config.model))))
+        settings = conversation_settings(episodes_spec(config, str(config.model)))
+        worlds.check_conversations(tokenizer, begun, settings, max_prompt_tokens=config.data.max_prompt_tokens)
     except R1RayError as error:
         return red("environment", DRIVER, f"{said}; {error}", needed, "see left.")
     return green("environment", DRIVER, said, needed)

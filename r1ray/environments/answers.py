@@ -26,7 +26,12 @@ def begun(value: object, prompt: Prompt, *, name: str) -> Observation:
         value = [*(each for each in prompt.messages[:1] if each.role == "system"), Message("user", value)]
     found = _observation(value)
     if found is None or not found.messages:
-        raise _failed(name, "reset", value, "an Observation, a text, messages, or None for the prompt's own")
+        raise _failed(
+            name,
+            "reset",
+            value,
+            "an Observation, a text, a list of Message(role, content), or None for the prompt's own",
+        )
     return _checked(found, name=name, method="reset")
 
 
@@ -36,7 +41,9 @@ def answered(value: object, *, name: str) -> Observation | Done:
         return _checked(value, name=name, method="step")
     found = _observation(value)
     if found is None:
-        raise _failed(name, "step", value, "an Observation, a text, messages, or Done")
+        raise _failed(
+            name, "step", value, "an Observation, a text, a list of Message(role, content), or Done(rewards={...})"
+        )
     return _checked(found, name=name, method="step")
 
 

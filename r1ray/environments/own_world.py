@@ -13,6 +13,7 @@ needed.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from typing import Any
 
@@ -27,27 +28,33 @@ class OwnWorld:
     """The user's object, called in a thread of its own. Methods return what the user's return, and raise
     :class:`r1ray.runtime.own_code.Raised` for what they raise."""
 
-    def __init__(self, name: str, make: Callable[[], object]) -> None:
-        """``make`` makes the user's object."""
+    def __init__(self, name: str, make: Callable[[], object], *, maker: object = None) -> None:
+        """``make`` makes the user's object, by calling ``maker``."""
         self._name, self._make = name, make
+        self._maker = maker.__init__ if inspect.isclass(maker) else maker  # type: ignore[misc]
         self.thread = WorldThread(name)
         self._world: Any = None
+        self.calls = "__init__"
+        """The user's method that is called now, or was called last."""
 
     async def check(self) -> None:
         """Make the object, and have it look at what it needs, where it has a method ``check``. Raises EnvironmentFailed
         for an object that is no world."""
-        self._world = await self.thread.call(self._make)
+        await self._call_make()
         if problem := method_problem(self._world):
             raise EnvironmentFailed(f"environment {self._name}: {problem}", problem)
         if callable(check := getattr(self._world, "check", None)):
+            self.calls = "check"
             await self.thread.call(check)
 
     async def reset(self, prompt: Prompt, seed: int) -> object:
         """Make the object, and reset it."""
-        self._world = await self.thread.call(self._make)
+        await self._call_make()
+        self.calls = "reset"
         return await self.thread.call(self._world.reset, prompt, seed)
 
     async def step(self, action: Action) -> object:
+        self.calls = "step"
         return await self.thread.call(self._world.step, action)
 
     async def close(self) -> None:
@@ -58,7 +65,11 @@ class OwnWorld:
         finally:
             self.thread.end()
 
+    async def _call_make(self) -> None:
+        self.calls, self._world = "__init__", None
+        self._world = await self.thread.call(self._make)
+
     @property
     def code(self) -> object:
         """Return what is of the file of the user's code."""
-        return self._make if self._world is None else self._world.step
+        return self._maker if self._world is None else self._world.step

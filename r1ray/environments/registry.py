@@ -17,6 +17,7 @@ from r1ray.config import EnvironmentConfig, WorldConfig
 from r1ray.environments.world_context import WorldContext
 from r1ray.errors import UserError
 from r1ray.runtime.imports import load
+from r1ray.runtime.own_code import is_any
 
 ENTRY_POINTS = "r1ray.environments"
 SHIPPED: dict[str, str] = {
@@ -50,14 +51,15 @@ class WorldSource:
 
     def made(self, context: WorldContext) -> Any:
         """Return another world. Raises whatever the constructor does."""
-        maker = self._maker()
+        maker = self.maker()
         return maker(**self.options, **({CONTEXT: context} if _takes_context(maker) else {}))
 
     def has(self, method: str) -> bool:
         """Return whether worlds have a method, as far as a class says so; what a function makes is not looked at."""
-        return callable(getattr(self._maker(), method, None))
+        return callable(getattr(self.maker(), method, None))
 
-    def _maker(self) -> Any:
+    def maker(self) -> Any:
+        """Return the class, or the function, that makes a world."""
         return load(self.path)
 
 
@@ -107,7 +109,7 @@ def _loaded(named: str, path: str) -> Callable[..., object]:
             f"{named}: needs package.module:Class of an importable class: {type(error).__name__}: {error}."
         ) from error
     if not callable(maker):
-        raise UserError(f"{named}: is a {type(maker).__name__}; needs a class with reset and step.")
+        raise UserError(f"{named}: is an object of type {type(maker).__name__}; needs a class with reset and step.")
     return cast("Callable[..., object]", maker)
 
 
@@ -139,6 +141,8 @@ def method_problem(world: object, *, of_class: bool = False) -> str | None:
             signature = inspect.signature(method)
         except (ValueError, TypeError):
             continue
+        if is_any(method, inspect.isgeneratorfunction, inspect.isasyncgenfunction):
+            return f"its method {name} is a generator, and yields; needs one that returns"
         is_unbound = of_class and inspect.isfunction(inspect.getattr_static(world, name))
         try:
             signature.bind(*(["self"] if is_unbound else []), *arguments)

@@ -13,7 +13,7 @@ import asyncio
 import logging
 import time
 import traceback
-from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from collections.abc import Awaitable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar, cast
 
@@ -27,7 +27,7 @@ from r1ray.errors import EnvironmentFailed, EnvironmentLost, InfrastructureError
 from r1ray.interfaces import Environment
 from r1ray.reward.own_result import MAX_MESSAGE, MAX_TRACEBACK, place_in, shortened
 from r1ray.runtime.own_code import Raised, guarded
-from r1ray.turns import Action, Done, Observation, ToolCall, ToolSchema
+from r1ray.turns import Action, Done, Observation, ToolCall
 from r1ray.types import Prompt
 
 T = TypeVar("T")
@@ -142,22 +142,20 @@ class EnvironmentWorker:
 
     # ------------------------------------------------------------------ before a run, and at its end
 
-    async def try_out(self, prompts: Sequence[Prompt], *, steps: bool = False) -> dict[str, tuple[ToolSchema, ...]]:
-        """Make a world for each prompt, have it look at what it needs, and reset it. Returns the tools of each
-        environment. Raises UserError.
-
-        Args:
-            steps: a turn is taken too, with a call of a tool that there is not where there are tools.
+    async def try_out(self, prompts: Sequence[Prompt]) -> dict[str, Observation]:
+        """Make a world for each prompt, have it look at what it needs, reset it, and take a turn in it: without text,
+        and with a call of a tool that there is not where there are tools. Returns what each environment begins with.
+        Raises UserError.
         """
-        tools = {}
+        begun_with = {}
         for prompt in prompts:
             try:
-                tools[prompt.environment] = await self._tools_of(prompt, steps=steps)
+                begun_with[prompt.environment] = await self._tried(prompt)
             except UserError as error:
                 raise UserError(f"environment {prompt.environment}: {error}") from error
             except (EnvironmentFailed, InfrastructureError) as error:
-                raise UserError(str(error)) from error
-        return tools
+                raise UserError(f"{error} (in a trial with the prompt {prompt.id})") from error
+        return begun_with
 
     async def close(self) -> None:
         """Close every world, and what they share; return when all are closed."""
@@ -167,34 +165,35 @@ class EnvironmentWorker:
             await asyncio.wait(self._closing)
         await self._context.close()
 
-    async def _tools_of(self, prompt: Prompt, *, steps: bool) -> tuple[ToolSchema, ...]:
+    async def _tried(self, prompt: Prompt) -> Observation:
         source = self._sources[prompt.environment]
         held = self._new(source)
         try:
             if (look := getattr(held.world, "check", None)) is not None:
-                await self._within("reset", held, look())
-            found = await self._within("reset", held, held.world.reset(prompt, 0))
-            tools = begun(found, prompt, name=source.name).tools
-            if steps:
-                action = Action(content="", text="", calls=(ToolCall("no_such_tool", {}),) if tools else ())
+                await self._within("check", held, look())
+            found = begun(await self._within("reset", held, held.world.reset(prompt, 0)), prompt, name=source.name)
+            action = Action(content="", text="", calls=(ToolCall("no_such_tool", {}),) if found.tools else ())
+            try:
                 answered(await self._within("step", held, held.world.step(action)), name=source.name)
-            return tools
+            except EnvironmentFailed as error:
+                said = "a call of a tool that there is not" if found.tools else "no text"
+                raise EnvironmentFailed(f"{error}; it was given a turn with {said}", error.kind) from error
+            return found
         finally:
             await self._close(held)
 
     # ------------------------------------------------------------------ a world
 
     def _new(self, source: WorldSource) -> _Held:
-        world = source.made(self._context) if source.is_shipped else OwnWorld(source.name, self._maker(source))
-        return _Held(source.name, world, time.monotonic())
-
-    def _maker(self, source: WorldSource) -> Callable[[], object]:
-        return lambda: source.made(self._context)
+        if source.is_shipped:
+            return _Held(source.name, source.made(self._context), time.monotonic())
+        own = OwnWorld(source.name, lambda: source.made(self._context), maker=source.maker())
+        return _Held(source.name, own, time.monotonic())
 
     async def _within(self, method: str, held: _Held, work: Awaitable[T]) -> T:
         """Return what a method returns. It runs as a task of its own, which is left behind if it swallows its
         cancellation."""
-        key = f"{method}_timeout_s"
+        key = "step_timeout_s" if method == "step" else "reset_timeout_s"
         seconds = getattr(self._config, key)
         call = held.call = asyncio.ensure_future(guarded(work))
         try:
@@ -219,6 +218,8 @@ class EnvironmentWorker:
         """Return what a method's exception is for those who entered: one that can travel."""
         if isinstance(error, Raised):  # of a thread
             return self._told(method, held, error.error)
+        if isinstance(held.world, OwnWorld):
+            method = held.world.calls
         if isinstance(error, EnvironmentFailed | EnvironmentLost | InfrastructureError):
             return error
         if isinstance(error, UserError):  # it says itself what is missing
@@ -226,7 +227,7 @@ class EnvironmentWorker:
         said = "".join(traceback.format_exception_only(type(error), error)[-1:]).strip()
         place = place_in(error.__traceback__, held.world.code if isinstance(held.world, OwnWorld) else held.world.step)
         return EnvironmentFailed(
-            f"environment {held.name}: {method} raised {shortened(said, MAX_MESSAGE)}",
+            f"environment {held.name}: {method} raised {shortened(said, MAX_MESSAGE)}{f' ({place})' if place else ''}",
             f"{type(error).__name__} at {place}" if place else type(error).__name__,
             shortened("".join(traceback.format_exception(error)), MAX_TRACEBACK),
         )
@@ -241,4 +242,6 @@ class EnvironmentWorker:
             call.cancel()
             logger.warning("environment %s: close took longer than %g s; it is left behind", held.name, CLOSE_S)
         elif (error := call.exception()) is not None:
-            logger.warning("environment %s: close raised %r", held.name, error)
+            while isinstance(error, Raised):  # of a thread
+                error = error.error
+            logger.warning("environment %s: close raised %s: %s", held.name, type(error).__name__, error)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
@@ -79,7 +79,7 @@ from r1ray.telemetry.eval_result import EvalResult
 from r1ray.telemetry.metrics import MetricsFile
 from r1ray.telemetry.rollouts import RolloutLog
 from r1ray.telemetry.trackers.supervision import counts
-from r1ray.turns import ToolSchema
+from r1ray.turns import Observation
 from r1ray.types import Int32Array, Prompt, Sampling
 
 logger = logging.getLogger(__name__)
@@ -167,7 +167,7 @@ class _Job:
         tables = {"data.train": self._train}
         for name, table in ({} if self._eval is None else self._eval.tables).items():
             tables[f"data.eval.{name}".rstrip(".")] = table
-        self._in_worlds = self._worlds.firsts(tables.values())
+        self._in_worlds = self._worlds.samples(tables.values())
         if self._in_worlds and not is_remote(config.cluster.address):
             self._check_conversations(self._worlds.try_out(self._in_worlds))
         firsts = {key: table.first(NUM_SHOWN) for key, table in tables.items()}
@@ -254,9 +254,10 @@ class _Job:
         if warning:
             logger.warning(warning)
 
-    def _check_conversations(self, tools: Mapping[str, Sequence[ToolSchema]]) -> None:
+    def _check_conversations(self, begun: Mapping[str, Observation]) -> None:
         settings = conversation_settings(episodes_spec(self._config, self._model))
-        self._worlds.check_conversations(self._tokenizer, tools, settings)
+        limit = self._config.data.max_prompt_tokens
+        self._worlds.check_conversations(self._tokenizer, begun, settings, max_prompt_tokens=limit)
 
     def _check_lengths(self) -> None:
         """Refuse prompts that the engines would: all of the held-out ones have to fit, and some of the others."""

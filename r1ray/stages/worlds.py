@@ -9,7 +9,7 @@ from typing import Any
 
 from r1ray.config import EnvironmentConfig, SandboxConfig
 from r1ray.config.environment import NO_WORLD
-from r1ray.conversation import ConversationSettings, check_template
+from r1ray.conversation import ConversationSettings, check_template, make_renderer
 from r1ray.data.layouts import RawPrompt
 from r1ray.data.prompts import PromptTable
 from r1ray.data.template import Form
@@ -17,10 +17,12 @@ from r1ray.environments.registry import WorldSource, source_of
 from r1ray.environments.worker import EnvironmentWorker
 from r1ray.environments.world_context import WorldContext
 from r1ray.errors import UserError
-from r1ray.turns import ToolSchema
+from r1ray.turns import Observation
 from r1ray.types import Prompt
 
 RowProblem = Callable[[Prompt], str | None]
+LOOKED_AT = 256
+"""Prompts of each environment among which a short one is looked for."""
 
 
 def refuse_worlds(raw: RawPrompt) -> None:
@@ -54,22 +56,22 @@ class RunWorlds:
         look = self._row_problems[name]
         return None if look is None else look(_prompt_of(raw, self._form))
 
-    def firsts(self, tables: Iterable[PromptTable]) -> list[Prompt]:
-        """Return the first prompt of each environment."""
+    def samples(self, tables: Iterable[PromptTable]) -> list[Prompt]:
+        """Return a prompt of each environment: the shortest of its first ones."""
         found: dict[str, Prompt] = {}
         for table in tables:
             for name, rows in table.rows_by("environment").items():
                 if name != NO_WORLD and name not in found:
-                    found[name] = table[int(rows[0])]
+                    found[name] = min((table[int(row)] for row in rows[:LOOKED_AT]), key=lambda each: len(each.text))
         return list(found.values())
 
-    def try_out(self, prompts: Sequence[Prompt], *, steps: bool = False) -> dict[str, tuple[ToolSchema, ...]]:
+    def try_out(self, prompts: Sequence[Prompt]) -> dict[str, Observation]:
         """See :meth:`r1ray.environments.worker.EnvironmentWorker.try_out`: in this process. Raises UserError."""
 
-        async def try_out() -> dict[str, tuple[ToolSchema, ...]]:
+        async def try_out() -> dict[str, Observation]:
             worker = EnvironmentWorker(self._config, self.sources, self._sandbox)
             try:
-                return await worker.try_out(prompts, steps=steps)
+                return await worker.try_out(prompts)
             finally:
                 await worker.close()
                 await self._context.close()
@@ -77,11 +79,34 @@ class RunWorlds:
         return asyncio.run(try_out())
 
     def check_conversations(
-        self, tokenizer: Any, tools: Mapping[str, Sequence[ToolSchema]], settings: ConversationSettings
+        self,
+        tokenizer: Any,
+        begun: Mapping[str, Observation],
+        settings: ConversationSettings,
+        *,
+        max_prompt_tokens: int,
     ) -> None:
-        """Raise UserError where a model's chat template cannot have the conversations of an environment."""
-        for offered in {json.dumps(each): each for each in tools.values()}.values():
-            check_template(tokenizer, offered, settings=settings)
+        """Raise UserError where a model's chat template cannot have the conversations of an environment, or where the
+        beginning of one does not fit.
+
+        Args:
+            begun: what environments begin with, by their names.
+        """
+        if not begun:
+            return
+        renderer = make_renderer(tokenizer, settings=settings)
+        for name, first in begun.items():
+            check_template(tokenizer, first.tools, settings=settings, renderer=renderer)
+            try:
+                length = len(renderer.prompt(first.messages, first.tools))
+            except UserError as error:
+                raise UserError(f"environment {name}: {error}") from error
+            if length > max_prompt_tokens:
+                tools = f", {len(first.tools)} tools among them" if first.tools else ""
+                raise UserError(
+                    f"data.max_prompt_tokens={max_prompt_tokens}: none of the first prompts in the environment {name} "
+                    f"fits, the shortest has {length} tokens{tools}; raise the key."
+                )
 
 
 def _row_problem_of(source: WorldSource, context: WorldContext) -> RowProblem | None:

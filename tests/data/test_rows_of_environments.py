@@ -57,6 +57,12 @@ def test_a_reference_that_is_broken_is_refused_all_the_same(tmp_path: Path) -> N
         read(tmp_path, {**OWN, "check": "2", "environment": "maze"})
 
 
+@pytest.mark.parametrize(("value", "found"), [(["maze"], "a list of 1"), (True, "true")])
+def test_an_environment_that_is_no_name_is_refused(tmp_path: Path, value: Any, found: str) -> None:
+    with pytest.raises(UserError, match=f"row 1: environment needs the name of an environment, found {found}"):
+        read(tmp_path, {**OWN, "environment": value})
+
+
 @pytest.mark.parametrize("column", ["prompt", "question", "problem", "query"])
 def test_a_file_of_questions_alone_is_enough_for_an_environment(tmp_path: Path, column: str) -> None:
     row = {column: "Which way?", "goals": [1, 2], "tools": []}

@@ -142,6 +142,26 @@ class Calculator:
         return [Message("tool", "no such tool", tool=call.name) for call in action.calls]
 
 
+class Forgetful:
+    def reset(self, prompt: Any, seed: int) -> str:
+        return "Say."
+
+    def step(self, action: Any) -> None: ...
+
+
+class Yields(Forgetful):
+    def step(self, action: Any) -> Any:
+        yield "Again."
+
+
+class Talkative(Forgetful):
+    def reset(self, prompt: Any, seed: int) -> str:
+        return "word " * 500
+
+    def step(self, action: Any) -> Any:
+        return "Again."
+
+
 class Broken:
     def __init__(self) -> None:
         raise ValueError("no licence")

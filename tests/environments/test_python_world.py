@@ -41,8 +41,8 @@ def told(answer: Observation | Done) -> list[str]:
 def test_a_trajectory_has_a_session_and_nothing_is_left_of_it() -> None:
     async def scenario() -> tuple[list[str], list[str], Done | Observation]:
         worker = made()
-        tools = await worker.try_out([PROMPT], steps=True)
-        assert [tool["function"]["name"] for tool in tools["python"]] == ["python"]
+        begun = await worker.try_out([PROMPT])
+        assert [tool["function"]["name"] for tool in begun["python"].tools] == ["python"]
         await worker.enter("a", PROMPT, 0)
         first = told(await worker.step("a", turn("x = 6", "x * 7")))
         second = told(await worker.step("a", turn("import os\nos._exit(0)")))

@@ -56,8 +56,9 @@ def test_what_worlds_share_is_closed_with_their_worker() -> None:
     [
         ({"path": "no_such_module:Maze"}, "environment.worlds.maze.path=no_such_module:Maze: .*importable.*ModuleNot"),
         ({"path": f"{HERE}:NoSuch"}, "environment.worlds.maze.path=.*NoSuch: .*importable class: AttributeError"),
-        ({"path": f"{HERE}:NO_CLASS"}, "NO_CLASS: is a int; needs a class with reset and step"),
+        ({"path": f"{HERE}:NO_CLASS"}, "NO_CLASS: is an object of type int; needs a class with reset and step"),
         ({"path": f"{HERE}:NoStep"}, r"NoStep: NoStep has no method step\(action\)"),
+        ({"path": f"{HERE}:Yields"}, "its method step is a generator, and yields"),
         ({"path": f"{HERE}:OtherStep"}, r"OtherStep: its method step takes \(self\).*called with \(action\)"),
         ({"path": f"{HERE}:Coroutines", "options": {"sise": 5}}, r"worlds.maze.options=.*Coroutines takes .*'sise'"),
         ({"path": f"{HERE}:Guess", "options": {"size": 5}}, r"worlds.maze.options=.*Guess takes"),

@@ -7,13 +7,16 @@ import pytest
 
 from r1ray.checks import FormatOnly
 from r1ray.config import EnvironmentConfig, SandboxConfig
+from r1ray.conversation import ConversationSettings
 from r1ray.data.layouts import RawPrompt
 from r1ray.data.prompt_rows import spool_prompts
 from r1ray.data.prompts import PromptTable
 from r1ray.data.template import Form
 from r1ray.errors import UserError
 from r1ray.stages.worlds import RunWorlds, refuse_worlds
+from r1ray.turns import Message, Observation
 from r1ray.types import Prompt
+from tests.conversation.tokenizers_made import made_tokenizer, published_tokenizer
 from tests.data.prompt_files import OWN as OWN_ROW
 from tests.data.prompt_files import jsonl
 from tests.environments.own_worlds import Guess
@@ -64,17 +67,40 @@ def test_it_is_made_once_and_reset_before_a_run() -> None:
             found.try_out([prompt()])
     found = worlds(f"{OWN}:Coroutines")
     found.problem(raw())
-    assert found.try_out([prompt()]) == {"maze": ()}
+    (begun,) = found.try_out([prompt()]).values()
+    assert [each.content for each in begun.messages] == ["Be short.", "3 0"]
 
 
-def test_the_first_prompt_of_each_environment_is_tried(tmp_path: Path) -> None:
-    rows = [{**OWN_ROW, "id": str(i), "environment": each} for i, each in enumerate(["none", "maze", "guess", "maze"])]
+def test_a_short_prompt_of_each_environment_is_tried(tmp_path: Path) -> None:
+    asked = (("none", "q"), ("maze", "long " * 9), ("guess", "long " * 9), ("maze", "short"))
+    rows = [{**OWN_ROW, "id": str(i), "environment": name, "prompt": q} for i, (name, q) in enumerate(asked)]
     spool_prompts(jsonl(tmp_path / "f.jsonl", rows), tmp_path / "s.arrow", key="data.train")
     table = PromptTable(tmp_path / "s.arrow", str)
-    assert [each.id for each in worlds(f"{OWN}:Guess").firsts([table, table])] == ["1", "2"]
+    assert [each.id for each in worlds(f"{OWN}:Guess").samples([table, table])] == ["3", "2"]
 
 
 def test_where_responses_have_one_turn_an_environment_is_refused_by_its_row(tmp_path: Path) -> None:
     path = jsonl(tmp_path / "f.jsonl", [OWN_ROW, {**OWN_ROW, "environment": "maze"}])
     with pytest.raises(UserError, match=r"f\.jsonl: row 2: its environment is maze"):
         spool_prompts(path, tmp_path / "s.arrow", key="data.train", world_problem=refuse_worlds)
+
+
+def test_the_beginning_of_an_environment_has_to_fit() -> None:
+    found = worlds(f"{OWN}:Talkative")
+    found.problem(raw())
+    begun, settings = found.try_out([prompt()]), ConversationSettings(model="made")
+    found.check_conversations(made_tokenizer(), begun, settings, max_prompt_tokens=4000)
+    with pytest.raises(
+        UserError, match=r"max_prompt_tokens=400: none of the first prompts in .* maze fits"
+    ):
+        found.check_conversations(made_tokenizer(), begun, settings, max_prompt_tokens=400)
+
+
+def test_what_rewrites_earlier_turns_is_said_once(said: list[str]) -> None:
+    found = worlds(f"{OWN}:Guess")
+    tool = {"type": "function", "function": {"name": "add", "description": "Add.", "parameters": {"type": "object"}}}
+    asked = (Message("user", "2 + 2?"),)
+    begun = {"maze": Observation(messages=asked), "sums": Observation(messages=asked, tools=(tool,))}
+    settings = ConversationSettings(model="made", renderer="auto")
+    found.check_conversations(published_tokenizer("qwen3"), begun, settings, max_prompt_tokens=4000)
+    assert sum("rewrites earlier turns" in each for each in said) == 1

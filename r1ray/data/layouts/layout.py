@@ -9,9 +9,9 @@ from typing import Any, TypeAlias
 from r1ray.checks import Check, CodeTests, FormatOnly
 from r1ray.config.environment import NO_WORLD
 from r1ray.data.checks import LANGUAGES as PROGRAM_LANGUAGES
-from r1ray.data.checks import read_row
+from r1ray.data.checks import MalformedRow, read_row
 from r1ray.data.layouts.media import refuse_media
-from r1ray.data.layouts.values import folded, label_of, value_of
+from r1ray.data.layouts.values import folded, kind_of, label_of, value_of
 from r1ray.data.prompt_language import LANGUAGES as TOLD_LANGUAGES
 from r1ray.data.prompt_language import prompt_language
 from r1ray.data.template import Question
@@ -99,8 +99,11 @@ class Layout:
         )
 
     def environment_of(self, row: Row) -> str:
-        """Return the name of a row's environment; empty where it has none, or says so."""
-        name = label_of(row, ENVIRONMENT) or self.environment
+        """Return the name of a row's environment; empty where it has none, or says so, or where the column is an object
+        and so about something else. Raises MalformedRow for what is no name."""
+        value, name = value_of(row, ENVIRONMENT), label_of(row, ENVIRONMENT) or self.environment
+        if isinstance(value, bool | list | tuple):
+            raise MalformedRow(f"{ENVIRONMENT} needs the name of an environment, found {kind_of(value)}")
         return "" if name == NO_WORLD else name
 
     def has_reference(self, row: Row) -> bool:
