@@ -14,6 +14,7 @@ from importlib.metadata import entry_points
 from typing import Any, cast
 
 from r1ray.config import EnvironmentConfig, WorldConfig
+from r1ray.environments.tools.option_types import shown, wrong_option
 from r1ray.environments.world_context import WorldContext
 from r1ray.errors import UserError
 from r1ray.runtime.imports import load
@@ -79,7 +80,9 @@ def source_of(name: str, config: EnvironmentConfig) -> WorldSource:
         named, path, is_shipped = _by_name(name, world, config)
     maker = _loaded(named, path)
     if problem := _options_problem(maker, world.options):
-        raise UserError(f"{key}.options={world.options}: {path} {problem}.")
+        raise UserError(f"{key}.options={world.options}: {named if is_shipped else path} {problem}.")
+    if is_shipped and (problem := wrong_option(maker, world.options)):
+        raise UserError(f"{key}.options.{problem}.")
     if inspect.isclass(maker) and (problem := method_problem(maker, of_class=True)):
         raise UserError(f"{named}: {problem}.")
     return WorldSource(name, path, world.options, is_shipped)
@@ -122,7 +125,7 @@ def _options_problem(maker: Callable[..., object], options: Mapping[str, Any]) -
     try:
         signature.bind(**options, **({CONTEXT: None} if _takes_context(maker) else {}))
     except TypeError as error:
-        return f"takes {signature}: {error}"
+        return f"takes {shown(signature)}: {error}"
     return None
 
 

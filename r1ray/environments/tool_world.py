@@ -92,14 +92,35 @@ class ToolEnvironment:
         return tools
 
 
-def calculator(*, context: WorldContext | None = None, **limits: Any) -> ToolEnvironment:
+def calculator(
+    *,
+    context: WorldContext | None = None,
+    call_timeout_s: float | None = None,
+    max_result_chars: int = MAX_RESULT_CHARS,
+) -> ToolEnvironment:
     """Return a world with a calculator."""
-    return ToolEnvironment(tools=["calculator"], context=context, **limits)
+    return ToolEnvironment(
+        tools=["calculator"],
+        call_timeout_s=call_timeout_s,
+        max_result_chars=max_result_chars,
+        context=context,
+    )
 
 
-def python(*, context: WorldContext | None = None, **limits: Any) -> ToolEnvironment:
+def python(
+    *,
+    context: WorldContext | None = None,
+    call_timeout_s: float | None = None,
+    max_result_chars: int = MAX_RESULT_CHARS,
+    max_idle: int = 256,
+) -> ToolEnvironment:
     """Return a world with a code interpreter."""
-    return ToolEnvironment(tools=["python"], context=context, **limits)
+    return ToolEnvironment(
+        tools=[{"name": "python", "max_idle": max_idle}],
+        call_timeout_s=call_timeout_s,
+        max_result_chars=max_result_chars,
+        context=context,
+    )
 
 
 def search(

@@ -167,6 +167,7 @@ class _Job:
         tables = {"data.train": self._train}
         for name, table in ({} if self._eval is None else self._eval.tables).items():
             tables[f"data.eval.{name}".rstrip(".")] = table
+        self._worlds.check_rewards(config.reward)
         self._in_worlds = self._worlds.samples(tables.values())
         if self._in_worlds and not is_remote(config.cluster.address):
             self._check_conversations(self._worlds.try_out(self._in_worlds))

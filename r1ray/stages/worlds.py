@@ -7,7 +7,7 @@ import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from r1ray.config import EnvironmentConfig, SandboxConfig
+from r1ray.config import EnvironmentConfig, RewardConfig, SandboxConfig
 from r1ray.config.environment import NO_WORLD
 from r1ray.conversation import ConversationSettings, check_template, make_renderer
 from r1ray.data.layouts import RawPrompt
@@ -45,6 +45,15 @@ class RunWorlds:
     def said(self, num_actors: int) -> str:
         """Return what a run says of its environments when it begins; empty where it has none."""
         return f", {num_actors} environment workers for {', '.join(sorted(self.sources))}" if self.sources else ""
+
+    def check_rewards(self, rewards: RewardConfig) -> None:
+        """Raise UserError where environments are to pay, and no prompt has one: rows are looked at before."""
+        paid = [name for name, part in rewards.parts.items() if part.from_environment]
+        if paid and not self.sources:
+            raise UserError(
+                f"reward.parts.{paid[0]}.from_environment=true: no prompt has an environment; needs rows with a column "
+                "environment, or data.environment=NAME."
+            )
 
     def problem(self, raw: RawPrompt) -> str | None:
         """Return why the environment of a row can do nothing with it; None where it can. Raises UserError for an

@@ -52,6 +52,22 @@ def test_what_worlds_share_is_closed_with_their_worker() -> None:
 
 
 @pytest.mark.parametrize(
+    ("name", "options", "message"),
+    [
+        ("calculator", {"sizes": 3}, r"options=.*: environment calculator takes \(\*, call_timeout_s=None, max_result"),
+        ("calculator", {"call_timeout_s": "abc"}, "calculator.options.call_timeout_s='abc': should be a valid number"),
+        ("python", {"max_idle": True}, "python.options.max_idle=True: should be a valid integer"),
+        ("search", {"corpus": 3}, "search.options.corpus=3: should be a valid string"),
+        ("tools", {"tools": "calculator"}, "tools.options.tools='calculator': should be a list"),
+        ("json_output", {"show_schema": "no"}, "json_output.options.show_schema='no': should be a valid boolean"),
+    ],
+)
+def test_options_of_what_ships_have_types(name: str, options: dict[str, Any], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        source_of(name, EnvironmentConfig(worlds={name: {"options": options}}))
+
+
+@pytest.mark.parametrize(
     ("world", "message"),
     [
         ({"path": "no_such_module:Maze"}, "environment.worlds.maze.path=no_such_module:Maze: .*importable.*ModuleNot"),

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from r1ray.checks import FormatOnly
-from r1ray.config import EnvironmentConfig, SandboxConfig
+from r1ray.config import EnvironmentConfig, RewardConfig, RewardPart, SandboxConfig
 from r1ray.conversation import ConversationSettings
 from r1ray.data.layouts import RawPrompt
 from r1ray.data.prompt_rows import spool_prompts
@@ -90,9 +90,7 @@ def test_the_beginning_of_an_environment_has_to_fit() -> None:
     found.problem(raw())
     begun, settings = found.try_out([prompt()]), ConversationSettings(model="made")
     found.check_conversations(made_tokenizer(), begun, settings, max_prompt_tokens=4000)
-    with pytest.raises(
-        UserError, match=r"max_prompt_tokens=400: none of the first prompts in .* maze fits"
-    ):
+    with pytest.raises(UserError, match=r"max_prompt_tokens=400: none of the first prompts in .* maze fits"):
         found.check_conversations(made_tokenizer(), begun, settings, max_prompt_tokens=400)
 
 
@@ -104,3 +102,12 @@ def test_what_rewrites_earlier_turns_is_said_once(said: list[str]) -> None:
     settings = ConversationSettings(model="made", renderer="auto")
     found.check_conversations(published_tokenizer("qwen3"), begun, settings, max_prompt_tokens=4000)
     assert sum("rewrites earlier turns" in each for each in said) == 1
+
+
+def test_parts_of_the_reward_that_no_environment_can_pay_are_refused() -> None:
+    rewards = RewardConfig(parts={"right": RewardPart(weight=1.0, from_environment=True)})
+    found = worlds(f"{OWN}:Guess")
+    with pytest.raises(UserError, match="reward.parts.right.from_environment=true: no prompt has an environment"):
+        found.check_rewards(rewards)
+    found.problem(raw())
+    found.check_rewards(rewards)

@@ -41,7 +41,7 @@ class McpTools:
         *,
         command: Sequence[str] = (),
         url: str = "",
-        env: Mapping[str, str] | None = None,
+        env: Mapping[str, object] | None = None,
         cwd: str | None = None,
         only: Sequence[str] = (),
         shared: bool = False,

@@ -11,11 +11,15 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol, TypeAlias, cast, runtime_checkable
 
 from r1ray.environments.tools.function_tool import FunctionTool
+from r1ray.environments.tools.json_schema import JsonSchema
+from r1ray.environments.tools.option_types import shown, wrong_option
+from r1ray.environments.tools.schema import NAME
 from r1ray.environments.tools.toolbox import name_of
 from r1ray.environments.world_context import WorldContext
 from r1ray.errors import R1RayError, UserError
 from r1ray.interfaces import Tool
 from r1ray.reward.own_function import load_function
+from r1ray.runtime.own_code import is_any
 
 SHIPPED = {
     "calculator": "r1ray.environments.tools.calculator:calculator",
@@ -73,6 +77,8 @@ def _made(entry: Entry, context: WorldContext | None) -> Tool | ToolSet:
         return _of_class(thing, name, options, context)
     if options:
         raise UserError(f"tools: {name} takes no options, and has {', '.join(options)}.")
+    if is_any(thing, inspect.isgeneratorfunction, inspect.isasyncgenfunction):
+        raise UserError(f"tools: {name} is a generator, and yields; needs a function that returns.")
     return _of_function(thing)
 
 
@@ -90,7 +96,9 @@ def _of_class(
     try:
         signature.bind(**given)
     except TypeError as error:
-        raise UserError(f"tools: {name} takes {signature}: {error}.") from error
+        raise UserError(f"tools: {name} takes {shown(signature)}: {error}.") from error
+    if name in SHIPPED and (problem := wrong_option(kind, options)):
+        raise UserError(f"tools: {name}: {problem}.")
     try:
         tool: Any = kind(**given)
     except R1RayError:
@@ -114,3 +122,11 @@ def _check_tool(tool: Any, name: str) -> None:
             f"tools: {name} is no tool: needs a function, or a class with async call(self, arguments) and schema = "
             '{"type": "function", "function": {"name", "description", "parameters"}}.'
         )
+    if not NAME.fullmatch(function["name"]):
+        raise UserError(
+            f"tools: {name} has the name {function['name']!r}; needs one of letters, digits, - and _, 64 at most."
+        )
+    try:
+        JsonSchema(function["parameters"])
+    except ValueError as error:
+        raise UserError(f"tools: {name}: its parameters are no JSON schema: {error}.") from error

@@ -32,7 +32,7 @@ from pydantic_core import PydanticSerializationError, to_jsonable_python
 from r1ray.errors import UserError
 from r1ray.turns import ToolSchema
 
-_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,63}")
+NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,63}")
 _ENTRY = re.compile(r"\*{0,2}(\w+)\s*(?:\([^)]*\))?\s*:\s*(.*)")
 _SECTION = re.compile(r"(Args|Arguments|Parameters|Returns?|Yields?|Raises|Examples?|Notes?):\s*$")
 _ARGUMENTS = ("Args", "Arguments", "Parameters")
@@ -40,10 +40,11 @@ _ARGUMENTS = ("Args", "Arguments", "Parameters")
 
 def schema_of(function: Callable[..., object], *, name: str | None = None) -> ToolSchema:
     """Return the schema of a function. Raises UserError, with the function and the parameter that it fails for."""
-    name = name or str(getattr(function, "__name__", type(function).__name__))
-    if not _NAME.fullmatch(name):
+    told = function.func if isinstance(function, functools.partial) else function
+    name = name or str(getattr(told, "__name__", type(told).__name__))
+    if not NAME.fullmatch(name):
         raise UserError(f"tool {name}: needs a name of letters, digits, - and _, 64 at most: write a def with one.")
-    description, described = _documented(name, inspect.getdoc(function) or "")
+    description, described = _documented(name, inspect.getdoc(told) or "")
     parameters = _parameters(function, name)
     unknown = sorted(described.keys() - parameters.keys())
     if unknown:
@@ -112,10 +113,10 @@ def _default(tool: str, parameter: inspect.Parameter) -> Any:
 
 
 def _no_schema(tool: str, parameter: inspect.Parameter, error: BaseException) -> UserError:
-    reason = "it holds itself" if isinstance(error, RecursionError) else str(error).splitlines()[0]
+    reason = "it holds itself" if isinstance(error, RecursionError) else str(error).splitlines()[0].split(". Set ")[0]
     return UserError(
         f"tool {tool}, parameter {parameter.name}: no JSON schema can be made of its type {parameter.annotation}: "
-        f"{reason} Needs int, float, str, bool, list, dict, Literal, Optional, or a dataclass of these."
+        f"{reason.rstrip('.')}. Needs int, float, str, bool, list, dict, Literal, Optional, or a dataclass of these."
     )
 
 

@@ -137,3 +137,23 @@ class NoCall:
 
     def call(self, arguments: Mapping[str, Any]) -> str:
         return ""
+
+
+def yielding(count: int) -> Any:
+    """Give one number after the other."""
+    yield from range(count)
+
+
+def _schema(name: str, parameters: Any) -> dict[str, Any]:
+    return {"type": "function", "function": {"name": name, "description": "Take.", "parameters": parameters}}
+
+
+class NoSchema:
+    schema = _schema("take", {"type": "objekt"})
+
+    async def call(self, arguments: Mapping[str, Any]) -> str:
+        return "taken"
+
+
+class Spaced(NoSchema):
+    schema = _schema("take one", {"type": "object"})

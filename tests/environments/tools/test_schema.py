@@ -201,5 +201,6 @@ def test_partials_and_methods_are_functions_too() -> None:
 
     assert schema_of(Shop().price)["function"]["parameters"]["required"] == ["item"]
     cheap = functools.partial(weather, Place("Paris"))
+    assert schema_of(cheap)["function"]["name"] == "weather"
     functools.update_wrapper(cheap, weather)
     assert schema_of(weather, name="forecast")["function"]["name"] == "forecast"
