@@ -94,7 +94,8 @@ def conversation_settings(spec: EpisodesSpec) -> ConversationSettings:
 
 
 def _episodes(worlds: EnvironmentPool, spec: EpisodesSpec) -> Episodes:
-    renderer = make_renderer(load_tokenizer(spec.model, template=spec.template), settings=conversation_settings(spec))
+    tokenizer = load_tokenizer(spec.model, template=spec.template)
+    renderer = make_renderer(tokenizer, settings=conversation_settings(spec), says=False)
     return Episodes(
         worlds,
         renderer,

@@ -29,13 +29,23 @@ KEEPS_REASONING = {
 """Arguments by which templates keep the reasoning of earlier turns."""
 
 
-def make_renderer(tokenizer: Any, *, settings: ConversationSettings) -> ChatRenderer:
-    """Return the renderer of a model's conversations, and say what makes branches, if anything does. Raises UserError
-    where there is none."""
-    return PlainRenderer(tokenizer, settings) if settings.template != "chat" else _of_chat(tokenizer, settings)
+def make_renderer(tokenizer: Any, *, settings: ConversationSettings, says: bool = True) -> ChatRenderer:
+    """Return the renderer of a model's conversations. Raises UserError where there is none.
+
+    Args:
+        says: warn where the template makes branches, or the chosen renderer other tokens. Whoever checks a run does;
+            the processes that it starts need not.
+    """
+    if settings.template != "chat":
+        return PlainRenderer(tokenizer, settings)
+    renderer, warning = _of_chat(tokenizer, settings)
+    if warning and says:
+        logger.warning(warning)
+    return renderer
 
 
-def _of_chat(tokenizer: Any, settings: ConversationSettings) -> TemplateRenderer | HandmadeRenderer:
+def _of_chat(tokenizer: Any, settings: ConversationSettings) -> tuple[TemplateRenderer | HandmadeRenderer, str | None]:
+    """Return a renderer, and what is to be said of it."""
     if not tokenizer.chat_template:
         raise UserError(
             f"model={settings.model}: its tokenizer has no chat template; needs a chat model, or "
@@ -44,7 +54,7 @@ def _of_chat(tokenizer: Any, settings: ConversationSettings) -> TemplateRenderer
     settings = _keeping(tokenizer, settings)
     template = ChatTemplate(tokenizer, settings.template_arguments)
     if settings.renderer == "template":
-        return TemplateRenderer(tokenizer, template, settings)
+        return TemplateRenderer(tokenizer, template, settings), None
     if settings.renderer != "auto":
         return _named(tokenizer, template, settings)
     return _chosen(tokenizer, template, settings)
@@ -75,21 +85,21 @@ def check_template(
 
 def _chosen(
     tokenizer: Any, template: ChatTemplate, settings: ConversationSettings
-) -> TemplateRenderer | HandmadeRenderer:
+) -> tuple[TemplateRenderer | HandmadeRenderer, str | None]:
     own = TemplateRenderer(tokenizer, template, settings)
     if own.reads_calls and not own.branches():
-        return own
+        return own, None
     among = handmade.names() if handmade.is_installed() else []
     fitting = handmade.matches(tokenizer, template, settings, among)
     best = min(fitting, key=lambda each: len(each.branches()), default=None)
     chosen = own if best is None else best
-    if begins := chosen.branches():
-        logger.warning(
-            f"environment.renderer={chosen.name}: the chat template of {settings.model} rewrites earlier turns: "
-            f"{' and '.join(begins)} after a turn with reasoning begins a branch, which is computed and trained as a "
-            f"row of its own (trajectory/branches_mean counts them){_advice(settings)}"
-        )
-    return chosen
+    if not (begins := chosen.branches()):
+        return chosen, None
+    return chosen, (
+        f"environment.renderer={chosen.name}: the chat template of {settings.model} rewrites earlier turns: "
+        f"{' and '.join(begins)} after a turn with reasoning begins a branch, which is computed and trained as a "
+        f"row of its own (trajectory/branches_mean counts them){_advice(settings)}"
+    )
 
 
 def _advice(settings: ConversationSettings) -> str:
@@ -101,7 +111,9 @@ def _not_installed() -> str:
     return "" if handmade.is_installed() else f"; renderers written by hand were not tried: {handmade.EXTRA}"
 
 
-def _named(tokenizer: Any, template: ChatTemplate, settings: ConversationSettings) -> HandmadeRenderer:
+def _named(
+    tokenizer: Any, template: ChatTemplate, settings: ConversationSettings
+) -> tuple[HandmadeRenderer, str | None]:
     name = settings.renderer
     if not handmade.is_installed():
         raise UserError(f"environment.renderer={name}: needs the package renderers: {handmade.EXTRA}.")
@@ -113,12 +125,12 @@ def _named(tokenizer: Any, template: ChatTemplate, settings: ConversationSetting
         raise UserError(
             f"environment.renderer={name}: it does not fit model={settings.model}: {error!s:.300}"
         ) from error
-    if not handmade.matches(tokenizer, template, settings, [name]):
-        logger.warning(
-            f"environment.renderer={name} makes other tokens than the chat template of {settings.model}: the model is "
-            "asked in a form that its tokenizer does not give."
-        )
-    return made
+    if handmade.matches(tokenizer, template, settings, [name]):
+        return made, None
+    return made, (
+        f"environment.renderer={name} makes other tokens than the chat template of {settings.model}: the model is "
+        "asked in a form that its tokenizer does not give."
+    )
 
 
 def _keeping(tokenizer: Any, settings: ConversationSettings) -> ConversationSettings:

@@ -107,7 +107,7 @@ def test_what_rewrites_earlier_turns_is_said_once(said: list[str]) -> None:
 def test_parts_of_the_reward_that_no_environment_can_pay_are_refused() -> None:
     rewards = RewardConfig(parts={"right": RewardPart(weight=1.0, from_environment=True)})
     found = worlds(f"{OWN}:Guess")
-    with pytest.raises(UserError, match="reward.parts.right.from_environment=true: no prompt has an environment"):
+    with pytest.raises(UserError, match=r"reward\.parts\.right\.from_environment=true: no prompt has an environment"):
         found.check_rewards(rewards)
     found.problem(raw())
     found.check_rewards(rewards)

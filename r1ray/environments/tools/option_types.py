@@ -14,7 +14,7 @@ _STRICT = ConfigDict(strict=True)
 
 def wrong_option(maker: Callable[..., object], options: Mapping[str, Any]) -> str | None:
     """Return which option is of another type than a class, or a function, says that it takes; None if none is."""
-    hints = typing.get_type_hints(maker.__init__ if inspect.isclass(maker) else maker)  # type: ignore[misc]
+    hints = typing.get_type_hints(maker.__init__ if inspect.isclass(maker) else maker)
     for name, value in options.items():
         try:
             TypeAdapter(hints.get(name, Any), config=_STRICT).validate_python(value)

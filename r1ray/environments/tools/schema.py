@@ -46,7 +46,7 @@ def schema_of(function: Callable[..., object], *, name: str | None = None) -> To
         raise UserError(f"tool {name}: needs a name of letters, digits, - and _, 64 at most: write a def with one.")
     description, described = _documented(name, inspect.getdoc(told) or "")
     parameters = _parameters(function, name)
-    unknown = sorted(described.keys() - parameters.keys())
+    unknown = sorted(described.keys() - (parameters.keys() | inspect.signature(told).parameters.keys()))
     if unknown:
         raise UserError(f"tool {name}: its docstring describes the parameter {unknown[0]}, which it does not have.")
     adapters = adapters_of(function, name=name)
