@@ -153,8 +153,10 @@ class EnvironmentWorker:
                 begun_with[prompt.environment] = await self._tried(prompt)
             except UserError as error:
                 raise UserError(f"environment {prompt.environment}: {error}") from error
-            except (EnvironmentFailed, InfrastructureError) as error:
+            except EnvironmentFailed as error:
                 raise UserError(f"{error} (in a trial with the prompt {prompt.id})") from error
+            except InfrastructureError as error:
+                raise UserError(f"environment {prompt.environment}: {error}") from error
         return begun_with
 
     async def close(self) -> None:

@@ -10,6 +10,7 @@ nobody but the owner and tasks of their own ever touches it.
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -20,8 +21,10 @@ from typing import IO, Any
 from mcp import Client, MCPError, StdioServerParameters
 from mcp.client.stdio import stdio_client
 from mcp_types import CONNECTION_CLOSED, CallToolResult, Tool
+from pydantic import ValidationError
 
 from r1ray.errors import InfrastructureError, ToolFailed, first_of
+from r1ray.runtime.harmless import harmless
 from r1ray.runtime.leftovers import VARIABLE
 
 CLOSE_S = 15.0
@@ -47,6 +50,29 @@ class Address:
 
     def __str__(self) -> str:
         return f"the MCP server {self.url or ' '.join(self.command)}"
+
+
+class InShort(logging.Filter):
+    """What the SDK logs of a server that prints text where its messages belong: once, in a sentence."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._is_said = False
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        error = record.exc_info[1] if record.exc_info else None
+        if not isinstance(error, ValidationError):
+            return True
+        first, self._is_said, is_said = str(error.errors()[0]["input"]), True, self._is_said
+        record.msg = (
+            f"an MCP server printed {harmless(first[:100])!r} to its standard output, where messages belong: it has to "
+            "print such things to its standard error. It is passed over; further text is, in silence"
+        )
+        record.args, record.exc_info, record.exc_text = (), None, None
+        return not is_said
+
+
+logging.getLogger("mcp.client.stdio").addFilter(InShort())
 
 
 class McpSession:

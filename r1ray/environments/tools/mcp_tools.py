@@ -39,7 +39,7 @@ class McpTools:
     def __init__(
         self,
         *,
-        command: Sequence[str] = (),
+        command: Sequence[str | int | float] = (),
         url: str = "",
         env: Mapping[str, object] | None = None,
         cwd: str | None = None,
@@ -59,11 +59,12 @@ class McpTools:
         """
         if bool(command) == bool(url):
             raise UserError(f"mcp: has command={list(command)!r} and url={url!r}; needs one of them.")
-        if isinstance(command, str) or not all(isinstance(word, str) and word for word in command):
+        words = tuple(map(str, command))
+        if isinstance(command, str) or not all(words):
             raise UserError(f"mcp: command={command!r}: needs a list of words, such as [python, server.py].")
         if not start_timeout_s > 0:
             raise UserError(f"mcp: start_timeout_s={start_timeout_s}: needs seconds above 0.")
-        self._address = Address(tuple(command), url, {name: str(value) for name, value in (env or {}).items()}, cwd)
+        self._address = Address(words, url, {name: str(value) for name, value in (env or {}).items()}, cwd)
         self._only, self._start_timeout_s = tuple(only), start_timeout_s
         self._shared = self._of(context) if shared and context is not None else None
         self._session: McpSession | None = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import socket
 import subprocess
@@ -15,6 +16,7 @@ from typing import Any
 import psutil
 import pytest
 
+from r1ray.environments.tools import mcp_session
 from r1ray.environments.tools.mcp_session import Address, McpSession, SharedSession
 from r1ray.errors import InfrastructureError, ToolFailed
 from r1ray.runtime.leftovers import VARIABLE
@@ -205,3 +207,14 @@ async def _use_http(address: Address) -> None:
     with pytest.raises(InfrastructureError):
         await session.call("add", {"a": 1})
     await session.close()
+
+
+def test_text_where_messages_belong_is_told_once(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(logging.getLogger("mcp.client.stdio"), "filters", [mcp_session.InShort()])
+    chatty = Address((sys.executable, "-S", "-c", "print('loading', flush=True); print('ready')"))
+    with pytest.raises(InfrastructureError, match="does not start"):
+        asyncio.run(McpSession.start(chatty, timeout_s=30))
+    (record,) = [each for each in caplog.records if each.name == "mcp.client.stdio"]
+    assert "printed 'loading' to its standard output" in record.getMessage() and record.exc_info is None

@@ -103,13 +103,17 @@ def test_a_server_that_cannot_be_used_is_told_before_a_run(options: Any, said: s
         {},
         {"command": ["python"], "url": "http://localhost:1/mcp"},
         {"command": "python server.py"},
-        {"command": ["python", 3]},
+        {"command": ["python", ""]},
         {"url": "http://localhost:1/mcp", "start_timeout_s": 0},
     ],
 )
 def test_options_are_checked(options: Any) -> None:
     with pytest.raises(UserError, match="mcp: "):
         McpTools(**options)
+
+
+def test_a_number_is_a_word_of_a_command() -> None:
+    McpTools(command=["server", "--port", 8000])
 
 
 def test_trajectories_can_share_a_session() -> None:
