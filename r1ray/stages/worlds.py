@@ -65,12 +65,14 @@ class RunWorlds:
         look = self._row_problems[name]
         return None if look is None else look(_prompt_of(raw, self._form))
 
-    def samples(self, tables: Iterable[PromptTable]) -> list[Prompt]:
-        """Return a prompt of each environment: the shortest of its first ones."""
+    def samples(self, train: PromptTable, held_out: Iterable[PromptTable] = ()) -> list[Prompt]:
+        """Return a prompt of each environment, but for those that ``environment.shares`` leaves out: the shortest of
+        its first ones."""
         found: dict[str, Prompt] = {}
-        for table in tables:
+        for table in (train, *held_out):
             for name, rows in table.rows_by("environment").items():
-                if name != NO_WORLD and name not in found:
+                is_left_out = table is train and self._config.shares and name not in self._config.shares
+                if name != NO_WORLD and name not in found and not is_left_out:
                     found[name] = min((table[int(row)] for row in rows[:LOOKED_AT]), key=lambda each: len(each.text))
         return list(found.values())
 

@@ -76,7 +76,16 @@ def test_a_short_prompt_of_each_environment_is_tried(tmp_path: Path) -> None:
     rows = [{**OWN_ROW, "id": str(i), "environment": name, "prompt": q} for i, (name, q) in enumerate(asked)]
     spool_prompts(jsonl(tmp_path / "f.jsonl", rows), tmp_path / "s.arrow", key="data.train")
     table = PromptTable(tmp_path / "s.arrow", str)
-    assert [each.id for each in worlds(f"{OWN}:Guess").samples([table, table])] == ["3", "2"]
+    assert [each.id for each in worlds(f"{OWN}:Guess").samples(table, [table])] == ["3", "2"]
+
+
+def test_an_environment_without_a_share_is_not_tried_unless_it_is_evaluated(tmp_path: Path) -> None:
+    rows = [{**OWN_ROW, "id": name, "environment": name} for name in ("maze", "guess")]
+    spool_prompts(jsonl(tmp_path / "f.jsonl", rows), tmp_path / "s.arrow", key="data.train")
+    train, held_out = (PromptTable(tmp_path / "s.arrow", str) for _ in range(2))
+    found = RunWorlds(EnvironmentConfig(shares={"guess": 1}), SandboxConfig(), Form("none"))
+    assert [each.id for each in found.samples(train)] == ["guess"]
+    assert [each.id for each in found.samples(train, [held_out])] == ["guess", "maze"]
 
 
 def test_where_responses_have_one_turn_an_environment_is_refused_by_its_row(tmp_path: Path) -> None:

@@ -18,11 +18,11 @@ from r1ray.telemetry.diagnosis.finding import Finding
 from r1ray.telemetry.diagnosis.groups import uniform_groups
 from r1ray.telemetry.diagnosis.outputs import long_removed, truncated, unread_answers
 from r1ray.telemetry.diagnosis.policy import entropy_collapse, kl_explosion, mismatch_growth
-from r1ray.telemetry.diagnosis.rewards import constant_part, evaluation_apart
+from r1ray.telemetry.diagnosis.rewards import constant_part, evaluation_apart, unpaid_part
 from r1ray.telemetry.metrics import read_rows
 
 RULES: tuple[Callable[[Evidence], Finding | None], ...] = (
-    *(uniform_groups, truncated, unread_answers, constant_part),
+    *(uniform_groups, truncated, unread_answers, unpaid_part, constant_part),
     *(kl_explosion, mismatch_growth, entropy_collapse, evaluation_apart, long_removed),
 )
 """All rules; a run that nothing can be learned from comes first."""

@@ -61,6 +61,29 @@ def _is_constant(run: Evidence, part: str) -> bool:
     return weight > 0 or values[-1] != 0  # a penalty may never be due
 
 
+def unpaid_part(run: Evidence) -> Finding | None:
+    """Find parts of the reward that environments are to give and never gave: perhaps they are called otherwise."""
+    parts = run.setting("reward.parts")
+    if run.num_steps < WINDOW or not isinstance(parts, Mapping):
+        return None
+    given = {name.removeprefix("reward/") for name in reward_parts(run.names("reward/"))}
+    asked = [name for name, part in parts.items() if isinstance(part, Mapping) and part.get("from_environment")]
+    found = [name for name in asked if parts[name].get("weight") and name not in given]
+    if not found:
+        return None
+    others = ", ".join(sorted(given - parts.keys() - {OVERLONG})) or "none"
+    keys = tuple(f"reward.parts.{name}" for name in found)
+    return Finding(
+        rule="unpaid_part",
+        sentence=f"No environment gave {', '.join(found)} in {run.num_steps} steps, so it pays nothing; parts that have "
+        f"no weight and are given: {others}.",
+        advice=f"Call {', '.join(keys)} as the environment does, or leave it out.",
+        keys=keys,
+        metric=MEAN,
+        step=run.step,
+    )
+
+
 def evaluation_apart(run: Evidence) -> Finding | None:
     """Find a run that gets better in training while held-out prompts are answered no better, or worse."""
     for metric in run.evaluated("/pass@1"):

@@ -27,7 +27,9 @@ def test_a_planted_run_is_found_by_its_rule_alone(name: str) -> None:
 
 
 def test_there_is_a_planted_run_for_each_rule() -> None:
-    assert {name.partition(":")[0] for name in PLANTED} | {"evaluation_apart"} == {rule.__name__ for rule in RULES}
+    assert {name.partition(":")[0] for name in PLANTED} | {"evaluation_apart", "unpaid_part"} == {
+        rule.__name__ for rule in RULES
+    }
 
 
 @pytest.mark.parametrize("name", PLANTED)

@@ -78,3 +78,18 @@ def test_prompts_that_nobody_passes_do_not_make_the_part_look_broken() -> None:
     assert list(found(planted({"group/uniform_rate": 1.0, "reward/accuracy": 0.0, "reward/mean": 0.0}))) == [
         "uniform_groups"
     ]
+
+
+def test_a_part_that_no_environment_gives_is_found() -> None:
+    settings, rows = recorded()
+    steps = [row | {"reward/right": 0.5} for row in rows if "time/step_s" in row]
+    part = {"weight": 1.0, "from_environment": True}
+
+    def named(name: str, count: int) -> list[str]:
+        reward = {**settings["reward"], "parts": {**settings["reward"]["parts"], name: part}}
+        found = diagnose(steps[:count], settings={**settings, "reward": reward})
+        return [finding.sentence for finding in found if finding.rule == "unpaid_part"]
+
+    assert named("right", 20) == named("rigth", 4) == []
+    (sentence,) = named("rigth", 5)
+    assert "gave rigth in 5 steps" in sentence and "are given: right" in sentence
