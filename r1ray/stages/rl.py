@@ -168,9 +168,7 @@ class _Job:
         for name, table in ({} if self._eval is None else self._eval.tables).items():
             tables[f"data.eval.{name}".rstrip(".")] = table
         self._worlds.check_rewards(config.reward)
-        self._in_worlds = self._worlds.samples(
-            self._train, [each for key, each in tables.items() if key != "data.train"]
-        )
+        self._in_worlds = self._worlds.samples(self._train, self._eval.tables.values() if self._eval else ())
         if self._in_worlds and not is_remote(config.cluster.address):
             self._check_conversations(self._worlds.try_out(self._in_worlds))
         firsts = {key: table.first(NUM_SHOWN) for key, table in tables.items()}

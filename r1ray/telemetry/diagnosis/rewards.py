@@ -75,8 +75,8 @@ def unpaid_part(run: Evidence) -> Finding | None:
     keys = tuple(f"reward.parts.{name}" for name in found)
     return Finding(
         rule="unpaid_part",
-        sentence=f"No environment gave {', '.join(found)} in {run.num_steps} steps, so it pays nothing; parts that have "
-        f"no weight and are given: {others}.",
+        sentence=f"No environment gave {', '.join(found)} in {run.num_steps} steps: nothing is paid for it. Parts "
+        f"that are given and have no weight: {others}.",
         advice=f"Call {', '.join(keys)} as the environment does, or leave it out.",
         keys=keys,
         metric=MEAN,

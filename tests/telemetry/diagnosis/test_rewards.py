@@ -92,4 +92,4 @@ def test_a_part_that_no_environment_gives_is_found() -> None:
 
     assert named("right", 20) == named("rigth", 4) == []
     (sentence,) = named("rigth", 5)
-    assert "gave rigth in 5 steps" in sentence and "are given: right" in sentence
+    assert "gave rigth in 5 steps" in sentence and "have no weight: right" in sentence
