@@ -20,19 +20,32 @@ from r1ray.types import Prompt
 def check_worlds(
     config: RunConfig, name: str, worlds: RunWorlds, rows: Sequence[tuple[RawPrompt, Prompt]], tokenizer: Any
 ) -> list[Finding]:
-    """Return a finding for each environment of some rows.
+    """Return a finding for each environment of some rows, but for those that a run leaves out.
 
     Args:
-        name: of the file.
+        name: of the file, behind its key.
         tokenizer: of the model that is asked; None: it is not there.
     """
     shortest = sorted(rows, key=lambda row: len(row[1].text), reverse=True)
     first = {raw.environment: prompt for raw, prompt in shortest if raw.environment}
     counts = Counter(raw.environment for raw, _ in rows)
-    return [_checked(config, name, worlds, first[each], counts[each], tokenizer) for each in sorted(first)]
+    is_train = name.startswith("data.train=")
+    asked = sorted(each for each in first if not (is_train and worlds.is_left_out(each)))
+    return [
+        _checked(config, name, worlds, first[each], counts[each], tokenizer, says=each == asked[0]) for each in asked
+    ]
 
 
-def _checked(config: RunConfig, name: str, worlds: RunWorlds, prompt: Prompt, count: int, tokenizer: Any) -> Finding:
+def _checked(
+    config: RunConfig,
+    name: str,
+    worlds: RunWorlds,
+    prompt: Prompt,
+    count: int,
+    tokenizer: Any,
+    *,
+    says: bool,
+) -> Finding:
     said = f"{prompt.environment}, of {count} of the first rows of {name}"
     needed = "that it is made, begins, answers and closes"
     try:
@@ -44,7 +57,8 @@ def _checked(config: RunConfig, name: str, worlds: RunWorlds, prompt: Prompt, co
         return green("environment", DRIVER, said, needed)
     try:
         settings = conversation_settings(episodes_spec(config, str(config.model)))
-        worlds.check_conversations(tokenizer, begun, settings, max_prompt_tokens=config.data.max_prompt_tokens)
+        limit = config.data.max_prompt_tokens
+        worlds.check_conversations(tokenizer, begun, settings, max_prompt_tokens=limit, says=says)
     except R1RayError as error:
         return red("environment", DRIVER, f"{said}; {error}", needed, "see left.")
     return green("environment", DRIVER, said, needed)

@@ -31,7 +31,7 @@ class OwnWorld:
     def __init__(self, name: str, make: Callable[[], object], *, maker: object = None) -> None:
         """``make`` makes the user's object, by calling ``maker``."""
         self._name, self._make = name, make
-        self._maker = maker.__init__ if inspect.isclass(maker) else maker  # type: ignore[misc]
+        self._maker = maker.__init__ if inspect.isclass(maker) else maker
         self.thread = WorldThread(name)
         self._world: Any = None
         self.calls = "__init__"

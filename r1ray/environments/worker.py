@@ -154,7 +154,10 @@ class EnvironmentWorker:
             except UserError as error:
                 raise UserError(f"environment {prompt.environment}: {error}") from error
             except EnvironmentFailed as error:
-                raise UserError(f"{error} (in a trial with the prompt {prompt.id})") from error
+                says_all = error.kind.endswith(UserError.__name__)  # what is missing has nothing to do with a prompt
+                raise UserError(
+                    str(error) if says_all else f"{error} (in a trial with the prompt {prompt.id})"
+                ) from error
             except InfrastructureError as error:
                 raise UserError(f"environment {prompt.environment}: {error}") from error
         return begun_with

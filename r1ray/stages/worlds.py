@@ -65,14 +65,17 @@ class RunWorlds:
         look = self._row_problems[name]
         return None if look is None else look(_prompt_of(raw, self._form))
 
+    def is_left_out(self, name: str) -> bool:
+        """Return whether training prompts of an environment have no share."""
+        return bool(self._config.shares) and name not in self._config.shares
+
     def samples(self, train: PromptTable, held_out: Iterable[PromptTable] = ()) -> list[Prompt]:
         """Return a prompt of each environment, but for those that ``environment.shares`` leaves out: the shortest of
         its first ones."""
         found: dict[str, Prompt] = {}
         for table in (train, *held_out):
             for name, rows in table.rows_by("environment").items():
-                is_left_out = table is train and self._config.shares and name not in self._config.shares
-                if name != NO_WORLD and name not in found and not is_left_out:
+                if name != NO_WORLD and name not in found and not (table is train and self.is_left_out(name)):
                     found[name] = min((table[int(row)] for row in rows[:LOOKED_AT]), key=lambda each: len(each.text))
         return list(found.values())
 
@@ -96,16 +99,18 @@ class RunWorlds:
         settings: ConversationSettings,
         *,
         max_prompt_tokens: int,
+        says: bool = True,
     ) -> None:
         """Raise UserError where a model's chat template cannot have the conversations of an environment, or where the
         beginning of one does not fit.
 
         Args:
             begun: what environments begin with, by their names.
+            says: see :func:`r1ray.conversation.make_renderer`.
         """
         if not begun:
             return
-        renderer = make_renderer(tokenizer, settings=settings)
+        renderer = make_renderer(tokenizer, settings=settings, says=says)
         for name, first in begun.items():
             check_template(tokenizer, first.tools, settings=settings, renderer=renderer)
             try:

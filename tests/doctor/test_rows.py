@@ -160,6 +160,14 @@ def test_an_environment_is_made_begins_answers_and_closes(tmp_path: Path, path: 
     assert finding.status == status and re.search(found, finding.found)
 
 
+def test_an_environment_without_a_share_is_not_tried(tmp_path: Path) -> None:
+    path = written(tmp_path, {**SUM, "environment": "maze"}, {**SUM, "environment": "calculator"})
+    world = "+environment.worlds.maze={path: 'tests.environments.own_worlds:Broken'}"
+    checked = prompts(path, None, world, "environment.shares={calculator: 1}")
+    (finding,) = [each for each in checked.findings if each.check == "environment"]
+    assert finding.status == "green" and finding.found.startswith("calculator, ")
+
+
 def test_an_environment_that_there_is_not_is_red_by_its_row(tmp_path: Path) -> None:
     path = written(tmp_path, SUM, {**SUM, "environment": "mase"})
     found = by_check(prompts(path, None))["rows"]
