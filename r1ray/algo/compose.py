@@ -20,6 +20,15 @@ def total_reward(parts: Mapping[str, float], weights: Mapping[str, float], *, ga
     return sum(weights[name] * value for name, value in parts.items() if name in weights)
 
 
+def accuracy(parts: Mapping[str, float], total: float) -> float:
+    """Return the accuracy of a judged response, whatever weight that has; the whole reward where nothing is called so.
+
+    >>> accuracy({"accuracy": 1.0, "format": 0.0}, 0.5), accuracy({"solved": 1.0}, 0.5)
+    (1.0, 0.5)
+    """
+    return parts.get("accuracy", total)
+
+
 def normalised_rewards(
     parts_G: Sequence[Mapping[str, float] | None], weights: Mapping[str, float], *, epsilon: float
 ) -> list[float | None]:

@@ -14,8 +14,8 @@ Source: TypeAlias = str | list[str]
 """Paths of one table of rows."""
 HELD_OUT = "heldout"
 """The name of held-out rows whose paths give none."""
-DOMAIN = "domain"
-"""Above the metrics of a domain: no set may have this name."""
+DOMAIN, ENVIRONMENT = "domain", "environment"
+"""Above the metrics of a domain, and of an environment: no set may have such a name."""
 SET_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
 
 
@@ -42,8 +42,11 @@ def check_sets(key: str, value: Any) -> None:
     if not value:
         raise ValueError(f"{key}={{}}: needs a path for each name, {{aime: PATH, math: PATH}}.")
     for name, source in value.items():
-        if not SET_NAME.fullmatch(str(name)) or name == DOMAIN:
-            raise ValueError(f"{key}.{name}: needs a name of letters, digits, _, - and dots, which is not {DOMAIN}.")
+        if not SET_NAME.fullmatch(str(name)) or name in (DOMAIN, ENVIRONMENT):
+            raise ValueError(
+                f"{key}.{name}: needs a name of letters, digits, _, - and dots, which is neither {DOMAIN} nor "
+                f"{ENVIRONMENT}."
+            )
         check_source(f"{key}.{name}", source)
 
 

@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
-from r1ray.config.sources import DOMAIN
+from r1ray.config.environment import NO_WORLD
+from r1ray.config.sources import DOMAIN, ENVIRONMENT
 from r1ray.data.prompts import PromptTable
 from r1ray.types import Prompt
 
@@ -15,7 +16,7 @@ from r1ray.types import Prompt
 class HeldOutPrompt:
     """A prompt, and the groups whose metrics it counts in, beside those of all.
 
-    Example: ``HeldOutPrompt(prompt, ("aime", "domain/math"))``
+    Example: ``HeldOutPrompt(prompt, ("aime", "domain/math", "environment/python"))``
     """
 
     prompt: Prompt
@@ -39,10 +40,15 @@ class HeldOutPrompts:
 
     @cached_property
     def names(self) -> tuple[str, ...]:
-        """Return every group that has metrics of its own: sets, and domains where there are several."""
+        """Return every group that has metrics of its own: sets, domains where there are several, and environments."""
         domains = dict.fromkeys(domain for table in self._sets.values() for domain in table.rows_by("domain"))
+        worlds = dict.fromkeys(name for table in self._sets.values() for name in table.rows_by("environment"))
         sets = [name for name in self._sets if name]
-        return (*sets, *(f"{DOMAIN}/{name}" for name in domains if self._has_domains))
+        return (
+            *sets,
+            *(f"{DOMAIN}/{name}" for name in domains if self._has_domains),
+            *(f"{ENVIRONMENT}/{name}" for name in worlds if name != NO_WORLD),
+        )
 
     def first(self, count: int) -> list[HeldOutPrompt]:
         """Return so many prompts, the first ones of each set: as many of each, as far as it has them."""
@@ -54,10 +60,12 @@ class HeldOutPrompts:
         ]
 
     def _prompt(self, name: str, prompt: Prompt) -> HeldOutPrompt:
-        domain = (f"{DOMAIN}/{prompt.domain}",) if self._has_domains else ()
+        groups = (f"{DOMAIN}/{prompt.domain}",) if self._has_domains else ()
+        if prompt.environment:
+            groups += (f"{ENVIRONMENT}/{prompt.environment}",)
         if not name:
-            return HeldOutPrompt(prompt, domain)
-        return HeldOutPrompt(replace(prompt, id=f"{name}/{prompt.id}"), (name, *domain))
+            return HeldOutPrompt(prompt, groups)
+        return HeldOutPrompt(replace(prompt, id=f"{name}/{prompt.id}"), (name, *groups))
 
 
 def even_shares(sizes: Sequence[int], total: int) -> list[int]:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+import math
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from typing import TypeVar
 
 from r1ray.errors import first_of
-from r1ray.runtime.deadline import never, within
+from r1ray.rollout.turn_sampler import MAX_ATTEMPTS
+from r1ray.runtime.deadline import never, standing_first, within
 from r1ray.types import Prompt
 
 A = TypeVar("A")
@@ -19,6 +21,7 @@ async def ask_each(
     *,
     at_a_time: int,
     deadline_s: float,
+    world_s: float = 0.0,
     sought: Callable[[Prompt], str],
     keep: Callable[[int, A], None],
     stands_still: Callable[[], bool] = never,
@@ -28,6 +31,7 @@ async def ask_each(
     Args:
         prompts: by their number in the benchmark.
         deadline_s: of one question, once it is asked.
+        world_s: longest time of one trajectory in its environment, which does not count.
         sought: says in the message of DeadlineExceeded for what of a question was waited.
         keep: is called with each answer as soon as it is there.
         stands_still: as of :func:`~r1ray.runtime.deadline.within`.
@@ -40,13 +44,14 @@ async def ask_each(
 
     async def work(waiting: Iterator[tuple[int, Prompt]]) -> None:
         for index, prompt in waiting:
+            in_world_s = MAX_ATTEMPTS * world_s if prompt.environment else 0.0
             answers[index] = await within(
                 deadline_s,
                 ask(index, prompt),
                 waiter="the evaluation",
                 owner=sought(prompt),
                 key="deadlines.generate_s",
-                stands_still=stands_still,
+                stands_still=standing_first(in_world_s, stands_still),
             )
             keep(index, answers[index])
 
@@ -57,3 +62,9 @@ async def ask_each(
     except BaseExceptionGroup as group:
         raise first_of(group) from group
     return {index: answers[index] for index in prompts}
+
+
+def longest_in_worlds(prompts: Sequence[Prompt], *, at_a_time: int, world_s: float) -> float:
+    """Return how long questions may be in their environments together, asked as :func:`ask_each` asks them."""
+    num_rounds = math.ceil(sum(bool(prompt.environment) for prompt in prompts) / max(1, at_a_time))
+    return num_rounds * MAX_ATTEMPTS * world_s

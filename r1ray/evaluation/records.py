@@ -7,9 +7,24 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
+from r1ray.algo.compose import accuracy
 from r1ray.types import Scored
 
 ACCURACY = "accuracy"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InWorld:
+    """What the trajectory of a response was in its environment."""
+
+    reward: float | None
+    """The whole reward; None where it could not be scored."""
+    num_turns: int
+    num_calls: int
+    num_errors: int
+    """Calls that no tool could serve."""
+    wait_s: float
+    """Waited for the environment. Unit: seconds."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,6 +48,8 @@ class Sample:
     """Why ``value`` is None: the question's own reference is broken, or a part of the system failed."""
     score: float | None = None
     """A reward model's, of the whole output; any number, higher is better."""
+    world: InWorld | None = None
+    """None where nothing answered the policy."""
 
     @property
     def is_right(self) -> bool:
@@ -74,7 +91,7 @@ def looks_for_answers(questions: Iterable[Answered]) -> bool:
 
 def accuracy_of(outcome: Scored) -> float:
     """Of a judged response: its accuracy, whatever weight that has; the whole reward where nothing is called so."""
-    return outcome.parts.get(ACCURACY, outcome.total)
+    return accuracy(outcome.parts, outcome.total)
 
 
 def to_json(question: Answered) -> dict[str, Any]:
@@ -86,7 +103,12 @@ def from_json(row: dict[str, Any]) -> Answered:
     """The question of :func:`to_json`. Raises KeyError or TypeError for other rows."""
     classes = row["classes"]
     made = {
-        "samples": tuple(Sample(**sample) for sample in row["samples"]),
+        "samples": tuple(_sample(sample) for sample in row["samples"]),
         "classes": None if classes is None else tuple(classes),
     }
     return Answered(**{**row, **made})
+
+
+def _sample(row: dict[str, Any]) -> Sample:
+    world = row.get("world")
+    return Sample(**{**row, "world": None if world is None else InWorld(**world)})

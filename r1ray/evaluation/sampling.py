@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 
-from r1ray.config.sources import DOMAIN
-from r1ray.errors import GroupLost, InfrastructureError
+from r1ray.config.sources import DOMAIN, ENVIRONMENT
+from r1ray.errors import GroupLost, InfrastructureError, PartFailure
 from r1ray.evaluation.questions import ask_each
-from r1ray.evaluation.records import Answered, Sample, accuracy_of
+from r1ray.evaluation.records import Answered, InWorld, Sample, accuracy_of
 from r1ray.evaluation.resampling import Metric
 from r1ray.evaluation.summary import metrics_of
 from r1ray.interfaces import GroupRunner
@@ -22,16 +22,20 @@ from r1ray.types import (
     GroupRecord,
     GroupRequest,
     Prompt,
+    Removed,
     Sampling,
     Scored,
     ScoredGroup,
     ScoredTrajectory,
     Trajectory,
     Unscorable,
+    trajectory_id,
 )
 
 Rank = Callable[[str, Sequence[str]], Awaitable[Sequence[float]]]
 """A reward model: of a prompt and whole outputs one score each, higher is better."""
+OF_ENVIRONMENTS = ("environment_lost", "environment_failed")
+"""Why a trajectory is removed that its environment has ended."""
 Record = Callable[[Sequence[GroupRecord]], Awaitable[None]]
 """The rollout log, as an evaluation sees it."""
 
@@ -46,6 +50,7 @@ async def answer_questions(
     seed: int,
     slots: int,
     deadline_s: float,
+    world_s: float = 0.0,
     groups: Callable[[int], dict[str, str]] = lambda index: {},
     with_texts: bool = False,
     rank: Rank | None = None,
@@ -60,6 +65,7 @@ async def answer_questions(
             else is asked.
         slots: trajectories that are under way at a time, at least those of one question.
         deadline_s: of one question, once it is asked.
+        world_s: as of :func:`~r1ray.evaluation.questions.ask_each`.
         groups: of a question, for means by subject.
         with_texts: read the texts too, from the worker that holds them.
         rank: scores the texts; needs ``with_texts``.
@@ -83,20 +89,18 @@ async def answer_questions(
             await runner.drop([group])
         else:
             hold(index, group)
-        for trajectory in group.trajectories:
-            for failure in failures_of(trajectory.outcome):
-                book.note(failure, prompt.id)
+        for failure in _failures(group):
+            book.note(failure, prompt.id)
         judged = _samples(group, texts)
         if rank is not None:
-            scores = await rank(prompt.text, [sample.text for _, sample in judged])
-            judged = [(t, replace(sample, score=score)) for (t, sample), score in zip(judged, scores, strict=True)]
-        answers = [sample.extracted for _, sample in judged]
+            scores = await rank(prompt.text, [sample.text for sample in judged])
+            judged = [replace(sample, score=score) for sample, score in zip(judged, scores, strict=True)]
         return Answered(
             id=prompt.id,
             groups=groups(index),
-            num_prompt_tokens=judged[0][0].num_prompt_tokens,
-            samples=tuple(sample for _, sample in judged),
-            classes=await runner.classes(prompt, answers),
+            num_prompt_tokens=max((each.num_prompt_tokens for each in group.trajectories), default=0),
+            samples=tuple(judged),
+            classes=await runner.classes(prompt, [sample.extracted for sample in judged]),
         )
 
     with advancing(f"evaluation of {name or 'the held-out sets'}", total=len(prompts)) as advance:
@@ -110,6 +114,7 @@ async def answer_questions(
             one,
             at_a_time=slots // samples,
             deadline_s=deadline_s,
+            world_s=world_s,
             sought=lambda prompt: f"the answers to question {prompt.id} of {name}",
             keep=count,
             stands_still=runner.is_recovering,
@@ -126,23 +131,56 @@ async def _asked(
         except GroupLost:
             continue
         texts = await runner.read([group]) if with_texts else {}
-        if not with_texts or len(texts) == len(group.trajectories):
+        if not with_texts or texts.keys() >= {_id(group, each) for each in group.trajectories}:
             return group, texts
 
 
-def _samples(group: ScoredGroup, texts: Mapping[str, Trajectory]) -> list[tuple[ScoredTrajectory, Sample]]:
-    """Return the samples in the order of their indices. Raises InfrastructureError if one could not be generated."""
-    if group.removed:
-        removed = group.removed[0]
-        raise InfrastructureError(
-            f"sample {removed.index} of {group.group_id} could not be generated: {removed.reason}"
-        )
-    return [(each, _sample(each, texts.get(name))) for name, each in zip(group.ids, group.trajectories, strict=True)]
+def _id(group: ScoredGroup, one: ScoredTrajectory) -> str:
+    return trajectory_id(group.group_id, one.index)
+
+
+def _failures(group: ScoredGroup) -> list[PartFailure]:
+    """Return what reward functions and environments did wrong in a group."""
+    of_environments = [each.failure for each in group.removed if each.failure is not None]
+    return [failure for each in group.trajectories for failure in failures_of(each.outcome)] + of_environments
+
+
+def _samples(group: ScoredGroup, texts: Mapping[str, Trajectory]) -> list[Sample]:
+    """Return the samples in the order of their indices; one whose environment failed could not be scored. Raises
+    InfrastructureError if one could not be generated."""
+    samples = {each.index: _sample(each, texts.get(_id(group, each))) for each in group.trajectories}
+    for removed in group.removed:
+        if removed.reason not in OF_ENVIRONMENTS:
+            raise InfrastructureError(
+                f"sample {removed.index} of {group.group_id} could not be generated: {removed.reason}"
+            )
+        samples[removed.index] = _without_world(removed)
+    return [samples[index] for index in sorted(samples)]
+
+
+def _without_world(removed: Removed) -> Sample:
+    return Sample(
+        text="",
+        num_tokens=removed.num_policy_tokens,
+        is_truncated=False,
+        extracted=None,
+        value=None,
+        metrics={},
+        detail=": ".join([removed.reason, *([] if removed.failure is None else [str(removed.failure)])]),
+        fault="machine",
+    )
 
 
 def _sample(judged: ScoredTrajectory, trajectory: Trajectory | None) -> Sample:
     outcome = judged.outcome
     scored = outcome if isinstance(outcome, Scored) else None
+    world = judged.world and InWorld(
+        reward=scored.total if scored else None,
+        num_turns=judged.num_turns,
+        num_calls=judged.world.num_calls,
+        num_errors=judged.world.num_errors,
+        wait_s=judged.world.seconds,
+    )
     return Sample(
         text=trajectory.text if trajectory is not None else "",
         num_tokens=judged.num_policy_tokens,
@@ -152,6 +190,7 @@ def _sample(judged: ScoredTrajectory, trajectory: Trajectory | None) -> Sample:
         metrics=dict(scored.parts) if scored else {},
         detail=outcome.reason if not isinstance(outcome, Scored) else ": ".join(filter(None, _words(outcome))),
         fault="reference" if isinstance(outcome, Unscorable) else None if scored else "machine",
+        world=world,
     )
 
 
@@ -169,6 +208,7 @@ async def evaluate(
     seed: int,
     slots: int,
     deadline_s: float,
+    world_s: float = 0.0,
     groups: Sequence[Collection[str]] = (),
     book: FailureBook | None = None,
     record: Record | None = None,
@@ -176,7 +216,8 @@ async def evaluate(
     """The metrics of one version during training: pass@1 with its 95 % interval over questions (``pass@1_low``,
     ``pass@1_high``), cons@<samples> where answers can vote, lengths, rates, and the mean of every part of the reward.
 
-    A sample that cannot be scored is left out and counted (``unscored``), never wrong.
+    A sample that cannot be scored, or whose environment failed, is left out and counted (``unscored``), never wrong.
+    Prompts with an environment add pass@<samples>, and what trajectories in environments are like.
 
     Args:
         groups: those that each prompt counts in, which have the same metrics below their names: ``aime/pass@1``.
@@ -194,6 +235,7 @@ async def evaluate(
             seed=seed,
             slots=slots,
             deadline_s=deadline_s,
+            world_s=world_s,
             book=book,
             hold=held.__setitem__ if record is not None else None,
         )
@@ -207,6 +249,8 @@ async def evaluate(
         raise InfrastructureError(f"no sample of the evaluation could be scored: {questions[0].samples[0].detail}")
     can_vote = all(question.classes is not None for question in questions)
     metrics = ["pass@1", f"cons@{samples}"] if can_vote else ["pass@1"]
+    if samples > 1 and any(prompt.environment for prompt in prompts):
+        metrics.append(f"pass@{samples}")
     found = _flat(metrics_of(questions, metrics, seed=seed)) | _means(questions)
     for name, members in _by_group(questions, groups).items():
         of_group = _flat(metrics_of(members, metrics, seed=seed)) | _means(members)
@@ -220,9 +264,10 @@ def _record(prompt: Prompt, group: ScoredGroup) -> GroupRecord:
 
 
 def _by_group(questions: Sequence[Answered], groups: Sequence[Collection[str]]) -> dict[str, list[Answered]]:
-    """Return the questions of each group: of sets, then of domains."""
+    """Return the questions of each group: of sets, then of domains, then of environments."""
+    places = {DOMAIN: 1, ENVIRONMENT: 2}
     names = sorted(
-        dict.fromkeys(name for each in groups for name in each), key=lambda name: name.startswith(f"{DOMAIN}/")
+        dict.fromkeys(name for each in groups for name in each), key=lambda name: places.get(name.partition("/")[0], 0)
     )
     pairs = list(zip(questions, groups, strict=True)) if groups else []
     return {name: [question for question, each in pairs if name in each] for name in names}

@@ -65,6 +65,8 @@ def metrics_of(
     ``cons@K``, ``weighted_cons@K`` and ``no_answer_rate`` are left out where nobody looks for answers
     (:func:`~r1ray.evaluation.records.looks_for_answers`).
     * ``unscored``, where there are such samples: how many.
+    * ``reward_mean``, ``turns_mean``, ``tool_calls_mean``, ``tool_errors_rate``, ``wait_s`` of the samples that were in
+      an environment, where any was.
 
     Args:
         names: ``pass@K``, ``cons@K``, of :data:`~r1ray.evaluation.benchmarks.metrics.METRICS`,
@@ -101,7 +103,7 @@ def metrics_of(
     if scored and all(sample.score is not None for question in scored for sample in question.samples):
         k = max(len(question.samples) for question in everything)
         metrics |= _by_reward_model(scored, k, draw, can_vote=can_vote)
-    return metrics | _of_all_samples(everything, draw, has_answers=can_vote)
+    return metrics | _of_all_samples(everything, draw, has_answers=can_vote) | _of_worlds(everything, draw)
 
 
 def group_metrics(questions: Sequence[Answered], key: str) -> GroupMeans:
@@ -341,4 +343,25 @@ def _of_all_samples(questions: list[Answered], draw: Bootstrap, *, has_answers: 
         **({"no_answer_rate": draw.mean(unanswered)} if has_answers else {}),
         **({"unscored": Metric(float(num_unscored))} if num_unscored else {}),
         "generated_tokens": Metric(math.fsum(map(sum, num_tokens))),
+    }
+
+
+def _of_worlds(questions: list[Answered], draw: Bootstrap) -> dict[str, Metric]:
+    """Means over the samples that were in an environment; nothing where none was."""
+    by_question = [[sample.world for sample in question.samples if sample.world] for question in questions]
+    worlds = [each for each in by_question if each]
+    if not worlds:
+        return {}
+    rewards = [[one.reward for one in each if one.reward is not None] for each in worlds]
+    num_calls = sum(one.num_calls for each in worlds for one in each)
+    num_errors = sum(min(one.num_errors, one.num_calls) for each in worlds for one in each)
+    means = {
+        "reward_mean": [each for each in rewards if each],
+        "turns_mean": [[float(one.num_turns) for one in each] for each in worlds],
+        "tool_calls_mean": [[float(one.num_calls) for one in each] for each in worlds],
+        "wait_s": [[one.wait_s for one in each] for each in worlds],
+    }
+    return {
+        **{name: draw.mean(values, is_share=False) for name, values in means.items() if values},
+        "tool_errors_rate": Metric(num_errors / num_calls if num_calls else 0.0),
     }

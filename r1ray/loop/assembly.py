@@ -88,6 +88,7 @@ def assemble(
         progress=progress,
         weights=roles.weights,
         groups=roles.eval_groups,
+        world_s=roles.eval_world_s,
         engines=engines,
         waiter=waiter,
     )

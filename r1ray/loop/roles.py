@@ -70,3 +70,5 @@ class Roles:
     recorder: Recorder
     eval_groups: GroupRunner
     """Groups on the engines that evaluate: the rollout engines, or engines of its own (``eval.num_actors``)."""
+    eval_world_s: float = 0.0
+    """Longest time for which an evaluation may wait for the environments of its prompts."""

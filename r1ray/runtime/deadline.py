@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from typing import TypeVar
@@ -18,6 +19,14 @@ LOOK_S = 0.5
 def never() -> bool:
     """Return False: a clock that always runs."""
     return False
+
+
+def standing_first(seconds: float, stands_still: Callable[[], bool] = never) -> Callable[[], bool]:
+    """Return what says that a clock stands still: for so long from now on, and then where ``stands_still`` does."""
+    if not seconds:
+        return stands_still
+    until = time.monotonic() + seconds
+    return lambda: time.monotonic() < until or stands_still()
 
 
 async def within(

@@ -11,7 +11,7 @@ import logging
 from collections.abc import Collection, Mapping
 
 from r1ray.config import LearnerConfig, RunConfig
-from r1ray.config.sources import DOMAIN, HELD_OUT, name_of
+from r1ray.config.sources import DOMAIN, ENVIRONMENT, HELD_OUT, name_of
 from r1ray.errors import UserError
 from r1ray.evaluation.benchmarks.metrics import METRICS
 from r1ray.planning.gpus import gpu_of
@@ -23,6 +23,7 @@ from r1ray.stages.collect.stage import sampling_config
 from r1ray.stages.own_functions import check_own_functions, own_columns_of
 
 OF_EVERY_EVALUATION = ("pass@1", "pass@1_low", "pass@1_high", "length_mean", "truncated_rate", "no_answer_rate")
+OF_ENVIRONMENTS = ("reward_mean", "turns_mean", "tool_calls_mean", "tool_errors_rate", "wait_s")
 OF_A_DOMAIN = ("share", "reward_mean", "length_mean")
 OF_CHECKS = frozenset(name for metric in METRICS.values() for name in metric.names)
 """Metrics that checks of some kinds tell of a response, beside the parts of the reward."""
@@ -126,15 +127,18 @@ def _check_held_out(
     if config.data.eval is None and not config.prepare.maker:
         raise UserError(f"{key}={prefix}{name}: nothing is evaluated; needs data.eval=PATH.")
     group = _group_of(name, config, groups)
-    if group is None and name.startswith(f"{DOMAIN}/"):
-        if groups is None:
-            return  # the stage looks once more when it has read the prompts
-        there = ", ".join(each for each in groups if each.startswith(f"{DOMAIN}/")) or "one domain"
-        raise UserError(f"{key}={prefix}{name}: the held-out prompts have {there}.")
+    for kind, otherwise in ((DOMAIN, "one domain"), (ENVIRONMENT, "no environment")):
+        if group is None and name.startswith(f"{kind}/"):
+            if groups is None:
+                return  # the stage looks once more when it has read the prompts
+            there = ", ".join(each for each in groups if each.startswith(f"{kind}/")) or otherwise
+            raise UserError(f"{key}={prefix}{name}: the held-out prompts have {there}.")
     if group is not None:
         prefix, name = f"{prefix}{group}/", name.removeprefix(f"{group}/")
     during, final = config.eval.samples, config.eval.final_samples
     always = [*OF_EVERY_EVALUATION, *config.reward.parts]
+    if groups is None or any(each.startswith(f"{ENVIRONMENT}/") for each in groups):
+        always += [*OF_ENVIRONMENTS, *([f"pass@{final}"] if during == final > 1 or not config.eval.every else [])]
     if can_vote and (during == final or not config.eval.every):
         always += [f"cons@{final}", f"cons@{final}/tie_rate"]
     if name in always or name in OF_CHECKS:

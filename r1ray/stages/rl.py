@@ -25,6 +25,7 @@ from r1ray.data.prompts import MIXED_BY, PromptCursor, PromptTable
 from r1ray.data.template import Form, Renderer
 from r1ray.errors import UserError
 from r1ray.evaluation.held_out import HeldOutPrompts
+from r1ray.evaluation.questions import longest_in_worlds
 from r1ray.evaluation.sampling import evaluate
 from r1ray.loop.checkpoint import Checkpoints
 from r1ray.loop.controller import Controller
@@ -358,7 +359,7 @@ class _Job:
                 self._prompts.load(state.curriculum)
             controller = self._controller = Controller(
                 config,
-                context.watch.started(running),
+                replace(context.watch.started(running), eval_world_s=self._eval_world_s),
                 self._prompts,
                 checkpoints=self._checkpoints,
                 log=log,
@@ -405,8 +406,22 @@ class _Job:
             seed=self._config.seed * 1_000_003 + step,
             slots=self._config.eval_slots,
             deadline_s=self._config.deadlines.decided.generate_s,
+            world_s=self._config.environment.longest_s,
             book=FailureBook(refuse_before_training) if step == 0 else self._book,
             record=lambda records: running.recorder.record_evaluation(step, records, running.eval_groups),
+        )
+
+    @property
+    def _eval_world_s(self) -> float:
+        """Longest time for which an evaluation may wait for environments."""
+        if self._eval is None:
+            return 0.0
+        settings = self._config.eval
+        asked = self._eval.first(max(settings.num_prompts, settings.final_num_prompts))
+        return longest_in_worlds(
+            [each.prompt for each in asked],
+            at_a_time=self._config.eval_slots // max(settings.samples, settings.final_samples),
+            world_s=self._config.environment.longest_s,
         )
 
     def _probe(self) -> list[Int32Array]:

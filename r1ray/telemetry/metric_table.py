@@ -144,6 +144,14 @@ METRICS: tuple[Metric, ...] = (
         "as of `reward/mean` and `completion/length_mean`",
     ),
     Metric(
+        ("environment/<name>/pass_at_1",),
+        "share",
+        "its trajectories that are right: accuracy of 1, or a whole reward of at least 1 where no part is called so; "
+        "groups that were dropped are not among them",
+        "rises",
+        "stays: compare `eval/<set>/environment/<name>/pass@1`, and read the trajectories (`r1ray report`)",
+    ),
+    Metric(
         ("environment/<name>/wait_s",),
         "s",
         "waited for the environment, of a trajectory: its begin and its answers to all turns",
@@ -365,7 +373,9 @@ METRICS: tuple[Metric, ...] = (
         "held-out metrics of the version: `pass@1` with both ends of its 95 % interval, `cons@16`, lengths, rates, "
         "parts "
         "of the reward; `loss` of given rows. Of several sets `eval/pass@1` is over all; of prompts of several domains "
-        "`domain/math/pass@1` is that of one, after `eval/`, or `eval/<set>/` of a single set. Votes and "
+        "`domain/math/pass@1` is that of one, after `eval/`, or `eval/<set>/` of a single set; so are those of an "
+        "environment, `environment/python/pass@1`, with `pass@16`, `reward_mean`, `turns_mean`, `tool_calls_mean`, "
+        "`tool_errors_rate`, `wait_s`. Votes and "
         "`no_answer_rate` are left out where nobody looks for answers: a reward of the user's may hand back what it "
         "extracted",
         "`pass@1` follows `reward/<part>` of training",

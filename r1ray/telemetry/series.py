@@ -3,7 +3,7 @@
     reward/mean                        r1ray_reward_mean
     reward/accuracy                    r1ray_reward_by_part{part="accuracy"}
     domain/math/length_mean            r1ray_domain_length_mean{domain="math"}
-    eval/aime/domain/algebra/pass@1    r1ray_eval{set="aime", domain="algebra", metric="pass@1"}
+    eval/aime/domain/algebra/pass@1    r1ray_eval{set="aime", domain="algebra", environment="", metric="pass@1"}
 
 A name has neither ``/`` nor ``@``: Ray throws such metrics away. It puts ``ray_`` before each name.
 """
@@ -18,7 +18,7 @@ from functools import lru_cache
 from r1ray.telemetry.metric_table import METRICS, Metric
 
 EVAL = "r1ray_eval"
-EVAL_LABELS = ("set", "domain", "metric")
+EVAL_LABELS = ("set", "domain", "environment", "metric")
 FREE = re.compile(r"<(\w+)>")
 
 
@@ -78,10 +78,11 @@ def _family(name: str, metric: Metric) -> _Family:
 
 
 def _eval_labels(words: list[str]) -> dict[str, str]:
-    """Return the labels of ``<set>/domain/<domain>/<name>``: set and domain may be absent, and have several words."""
+    """Return the labels of ``<set>/domain/<domain>/<name>``, or of the same of an environment: set and domain may be
+    absent, and have several words."""
     num_last = 2 if words[-1] == "tie_rate" else 1
     above, metric = words[:-num_last], "/".join(words[-num_last:])
-    if "domain" not in above:
-        return {"set": "/".join(above), "domain": "", "metric": metric}
-    at = above.index("domain")
-    return {"set": "/".join(above[:at]), "domain": "/".join(above[at + 1 :]), "metric": metric}
+    kind = next((word for word in above if word in ("domain", "environment")), None)
+    at = above.index(kind) if kind else len(above)
+    labels = {"set": "/".join(above[:at]), "domain": "", "environment": "", "metric": metric}
+    return labels | ({kind: "/".join(above[at + 1 :])} if kind else {})

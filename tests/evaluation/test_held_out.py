@@ -35,6 +35,14 @@ def test_several_domains_have_metrics_of_their_own(tmp_path: Path) -> None:
     assert held_out.names == ("domain/math", "domain/code")
 
 
+def test_environments_have_metrics_of_their_own(tmp_path: Path) -> None:
+    rows = [{**OWN, "id": "0", "domain": "math"}, {**OWN, "id": "1", "domain": "math", "environment": "maze"}]
+    spool_prompts(jsonl(tmp_path / "a.jsonl", rows), tmp_path / "a.arrow", key="data.eval")
+    held_out = HeldOutPrompts({"": PromptTable(tmp_path / "a.arrow", render=str)})
+    assert [each.groups for each in held_out.first(9)] == [(), ("environment/maze",)]
+    assert held_out.names == ("environment/maze",)
+
+
 @pytest.mark.parametrize(("count", "sizes"), [(4, (2, 2)), (5, (2, 3)), (100, (2, 4))])
 def test_sets_share_the_prompts_of_an_evaluation_evenly(tmp_path: Path, count: int, sizes: tuple[int, int]) -> None:
     sets = {"aime": table(tmp_path, "a", "math " * 2), "all": table(tmp_path, "b", "math code math code")}

@@ -1,11 +1,12 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 
 from r1ray.errors import DeadlineExceeded, InfrastructureError
-from r1ray.evaluation.questions import ask_each
+from r1ray.evaluation.questions import ask_each, longest_in_worlds
 from r1ray.types import Prompt
 from tests.fakes import make_prompt
 
@@ -29,12 +30,15 @@ class Desk:
     def keep(self, index: int, answer: str) -> None:
         self.kept.append(index)
 
-    def run(self, *, at_a_time: int, deadline_s: float = 60) -> dict[int, str]:
+    def run(
+        self, *, at_a_time: int, deadline_s: float = 60, world_s: float = 0.0, environment: str = ""
+    ) -> dict[int, str]:
         asked = ask_each(
-            PROMPTS,
+            {index: replace(prompt, environment=environment) for index, prompt in PROMPTS.items()},
             self.ask,
             at_a_time=at_a_time,
             deadline_s=deadline_s,
+            world_s=world_s,
             sought=lambda prompt: f"the answer to {prompt.id}",
             keep=self.keep,
         )
@@ -71,3 +75,23 @@ def test_the_first_failure_is_raised_itself_and_earlier_answers_are_kept() -> No
     with pytest.raises(InfrastructureError, match="no engine"):
         desk.run(at_a_time=1)
     assert desk.kept == [3, 1]
+
+
+class SlowWorld(Desk):
+    """Takes its time, as an environment does."""
+
+    async def ask(self, index: int, prompt: Prompt) -> str:
+        await asyncio.sleep(0.3)
+        return await super().ask(index, prompt)
+
+
+def test_the_time_in_an_environment_does_not_count() -> None:
+    assert len(SlowWorld().run(at_a_time=3, deadline_s=0.05, world_s=20.0, environment="maze")) == 3
+    with pytest.raises(DeadlineExceeded):
+        SlowWorld().run(at_a_time=3, deadline_s=0.05, world_s=20.0)
+
+
+def test_questions_of_several_rounds_are_in_their_environments_one_round_after_the_other() -> None:
+    asked = [make_prompt("a"), *(replace(make_prompt(str(i)), environment="maze") for i in range(5))]
+    assert longest_in_worlds(asked, at_a_time=2, world_s=10.0) == 3 * 3 * 10.0
+    assert longest_in_worlds(asked[:1], at_a_time=2, world_s=10.0) == 0.0

@@ -1,23 +1,27 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 
 from r1ray.errors import GroupLost, InfrastructureError, OwnFunctionFailed, PartFailure
-from r1ray.evaluation.records import Answered
+from r1ray.evaluation.records import Answered, from_json, to_json
 from r1ray.evaluation.sampling import answer_questions, evaluate
 from r1ray.evaluation.summary import metrics_of
 from r1ray.reward.failure_book import FailureBook
 from r1ray.telemetry.eval_result import EvalResult
+from r1ray.turns import InEnvironment
 from r1ray.types import (
     GroupRecord,
     GroupRequest,
     Outcome,
     Prompt,
+    Removed,
     Sampling,
     Scored,
     ScoredGroup,
@@ -312,3 +316,59 @@ def test_an_evaluation_that_fails_has_its_groups_dropped() -> None:
     with pytest.raises(InfrastructureError, match="planted"):
         recorded(runner, never)
     assert asyncio.run(runner.worker.status()).held == 0
+
+
+class GroupsInMaze(FakeGroups):
+    """Trajectories that were in an environment, which lost some of them."""
+
+    def __init__(self, *, lost: Sequence[int] = ()) -> None:
+        super().__init__(FakeEngine(Events()), FakeScorer())
+        self._lost = lost
+
+    async def run(self, request: GroupRequest) -> ScoredGroup:
+        group = await super().run(replace(request, prompt=replace(request.prompt, environment="")))
+        if not request.prompt.environment:
+            return group
+        world = InEnvironment(name="maze", num_calls=2, num_errors=1, seconds=3.0)
+        kept = [replace(each, world=world, num_turns=3) for each in group.trajectories if each.index not in self._lost]
+        lost = [Removed(index=index, reason="environment_lost", num_policy_tokens=5) for index in self._lost]
+        return replace(group, trajectories=tuple(kept), removed=tuple(lost))
+
+
+def in_maze(*, lost: Sequence[int] = ()) -> dict[str, float]:
+    asked = evaluate(
+        GroupsInMaze(lost=lost),
+        [make_prompt("a"), replace(make_prompt("b"), environment="maze")],
+        benchmark="sums",
+        samples=4,
+        sampling=SAMPLING,
+        seed=1,
+        slots=64,
+        deadline_s=60,
+        groups=[(), ("environment/maze",)],
+    )
+    return asyncio.run(asked).metrics
+
+
+def test_an_evaluation_has_rewards_lengths_waits_and_pass_at_k_by_environment() -> None:
+    metrics = in_maze()
+    found = {name: metrics[f"environment/maze/{name}"] for name in ("pass@1", "pass@4", "reward_mean", "wait_s")}
+    assert found == {"pass@1": 0.5, "pass@4": 1.0, "reward_mean": 0.5, "wait_s": 3.0}
+    assert metrics["environment/maze/turns_mean"] == 3.0 and metrics["environment/maze/length_mean"] == 3.0
+    assert metrics["environment/maze/tool_calls_mean"] == 2.0 and metrics["environment/maze/tool_errors_rate"] == 0.5
+    assert metrics["wait_s"] == 3.0, "the question without an environment waits for none"
+    assert metrics["pass@4"] == 1.0
+
+
+def test_a_trajectory_whose_environment_was_lost_is_left_out_and_counted() -> None:
+    metrics = in_maze(lost=[0, 2])
+    assert metrics["environment/maze/unscored"] == 2.0
+    assert metrics["environment/maze/pass@1"] == 1.0, "wrong ones were lost"
+
+
+def test_what_was_in_an_environment_is_the_same_when_it_is_read_again() -> None:
+    prompts = {0: replace(make_prompt("b"), environment="maze")}
+    (question,) = answers(GroupsInMaze(lost=[1]), prompts, samples=2).values()
+    assert question.samples[0].world is not None and question.samples[0].world.num_calls == 2
+    assert question.samples[1].fault == "machine" and question.samples[1].detail == "environment_lost"
+    assert from_json(json.loads(json.dumps(to_json(question)))) == question

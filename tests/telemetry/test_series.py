@@ -10,6 +10,10 @@ from r1ray.telemetry.series import Series, families, series_of
 RAY_TAKES = re.compile(r"[a-zA-Z_:][a-zA-Z0-9_:]*")
 
 
+def eval_labels(**given: str) -> dict[str, str]:
+    return {"set": "", "domain": "", "environment": "", "metric": "pass@1"} | given
+
+
 @pytest.mark.parametrize(
     ("metric", "name", "labels"),
     [
@@ -21,10 +25,11 @@ RAY_TAKES = re.compile(r"[a-zA-Z_:][a-zA-Z0-9_:]*")
         ("domain/math/share", "r1ray_domain_share", {"domain": "math"}),
         ("time/step_s", "r1ray_time_step_s", {}),
         ("eval/abandoned", "r1ray_eval_abandoned", {}),
-        ("eval/pass@1", "r1ray_eval", {"set": "", "domain": "", "metric": "pass@1"}),
-        ("eval/held/cons@4/tie_rate", "r1ray_eval", {"set": "held", "domain": "", "metric": "cons@4/tie_rate"}),
-        ("eval/domain/math/pass@1", "r1ray_eval", {"set": "", "domain": "math", "metric": "pass@1"}),
-        ("eval/a/b/domain/x/y/pass@1", "r1ray_eval", {"set": "a/b", "domain": "x/y", "metric": "pass@1"}),
+        ("eval/pass@1", "r1ray_eval", eval_labels()),
+        ("eval/held/cons@4/tie_rate", "r1ray_eval", eval_labels(set="held", metric="cons@4/tie_rate")),
+        ("eval/domain/math/pass@1", "r1ray_eval", eval_labels(domain="math")),
+        ("eval/held/environment/maze/pass@1", "r1ray_eval", eval_labels(set="held", environment="maze")),
+        ("eval/a/b/domain/x/y/pass@1", "r1ray_eval", eval_labels(set="a/b", domain="x/y")),
     ],
 )
 def test_a_metric_has_a_fixed_name_and_its_free_words_are_labels(

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from r1ray.algo.compose import accuracy
 from r1ray.runtime import events
 from r1ray.runtime.events import Kind
 from r1ray.turns import InEnvironment
@@ -105,10 +106,12 @@ def environment_metrics(batch: Sequence[ScoredGroup], prompts: Sequence[Prompt])
     for name in sorted({prompt.environment for prompt in prompts} - {""}):
         groups = [group for group, prompt in zip(batch, prompts, strict=True) if prompt.environment == name]
         trajectories = [trajectory for group in groups for trajectory in group.trajectories]
-        scored = [each.outcome.total for each in trajectories if isinstance(each.outcome, Scored)]
+        scored = [each.outcome for each in trajectories if isinstance(each.outcome, Scored)]
         metrics[f"environment/{name}/share"] = len(groups) / len(batch)
         if scored:
-            metrics[f"environment/{name}/reward_mean"] = _mean(scored)
+            right = [float(accuracy(each.parts, each.total) >= 1.0) for each in scored]
+            metrics[f"environment/{name}/reward_mean"] = _mean([each.total for each in scored])
+            metrics[f"environment/{name}/pass_at_1"] = _mean(right)
             metrics[f"environment/{name}/length_mean"] = _mean([float(each.num_policy_tokens) for each in trajectories])
             metrics[f"environment/{name}/turns_mean"] = _mean([float(each.num_turns) for each in trajectories])
             metrics[f"environment/{name}/wait_s"] = _mean([each.world.seconds for each in trajectories if each.world])

@@ -15,6 +15,7 @@ from r1ray.interfaces import GroupRunner, WeightSync
 from r1ray.loop.roles import Evaluate
 from r1ray.loop.upkeep.progress import Progress
 from r1ray.loop.upkeep.waiting import Engines, Waiter
+from r1ray.runtime.deadline import standing_first
 from r1ray.runtime.events import doing
 
 
@@ -32,6 +33,7 @@ class Report:
         progress: Progress,
         weights: WeightSync,
         groups: GroupRunner,
+        world_s: float = 0.0,
         engines: Engines,
         waiter: Waiter,
     ) -> None:
@@ -42,10 +44,12 @@ class Report:
             checkpoint: names the metric that chooses the best one.
             stop: names the metric that ends training.
             groups: on the engines that evaluate.
+            world_s: as of :class:`r1ray.loop.roles.Roles`.
         """
         self._log, self._evaluate = log, evaluate
         self._config, self._best, self._stop = evaluation, checkpoint.best, stop
         self._progress, self._weights, self._groups = progress, weights, groups
+        self._world_s = world_s
         self._engines, self._waiter = engines, waiter
         self._line: dict[str, float] = {}
         self._evaluation: asyncio.Task[dict[str, float]] | None = None
@@ -107,7 +111,7 @@ class Report:
 
     async def _metrics_of(self, evaluate: Evaluate, step: int) -> dict[str, float]:
         owner = f"the evaluation after step {step}"
-        stands_still = self._groups.is_recovering
+        stands_still = standing_first(self._world_s, self._groups.is_recovering)
         with doing("evaluate", f"after step {step}"):
             result = await self._waiter.wait_for(evaluate(step), "generate_s", owner, stands_still=stands_still)
         best, stop = self._best, self._stop

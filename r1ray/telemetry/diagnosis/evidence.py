@@ -76,7 +76,9 @@ class Evidence:
         """Return the metrics of evaluations whose names end so, over all prompts of a set."""
         names = set[str]().union(*self._all_rows)
         return sorted(
-            name for name in names if name.startswith("eval/") and name.endswith(ending) and "/domain/" not in name
+            name
+            for name in names
+            if name.startswith("eval/") and name.endswith(ending) and not {"domain", "environment"} & {*name.split("/")}
         )
 
     def evaluations(self, name: str) -> list[Mapping[str, Any]]:

@@ -102,6 +102,7 @@ def test_environments_have_metrics_of_their_own() -> None:
     assert {name: value for name, value in metrics.items() if name.startswith("environment/")} == {
         "environment/maze/share": 0.5,
         "environment/maze/reward_mean": 0.5,
+        "environment/maze/pass_at_1": 0.0,
         "environment/maze/length_mean": 20.0,
         "environment/maze/turns_mean": 4.0,
         "environment/maze/wait_s": 3.0,
