@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -11,6 +11,7 @@ from ray.exceptions import RayError
 
 from r1ray.cluster.engine import Engine
 from r1ray.cluster.engines import EngineLimits, EnginePool
+from r1ray.cluster.environments import EnvironmentWorkers
 from r1ray.cluster.group_workers import GroupWorkers, start_group_workers
 from r1ray.cluster.host import Handle
 from r1ray.cluster.joining import connect
@@ -22,7 +23,8 @@ from r1ray.cluster.services import JudgePool, RewardModelPool
 from r1ray.cluster.spawn import Spawner, spawning
 from r1ray.cluster.storage import check_storage, evaluation_paths
 from r1ray.config import EvaluationConfig, JudgeConfig
-from r1ray.config.specs import EngineSpec
+from r1ray.config.specs import EngineSpec, EpisodesSpec
+from r1ray.environments.registry import WorldSource
 from r1ray.errors import UserError
 from r1ray.runtime.deadline import within
 
@@ -33,12 +35,14 @@ class RunningEvaluation:
 
     groups: GroupWorkers
     engines: EnginePool
+    environments: EnvironmentWorkers
     reward_model: RewardModelPool | None
     spawner: Spawner
 
     def shutdown(self) -> None:
         self.engines.close()
         self.groups.close()
+        self.environments.close()
         self.spawner.end()
 
 
@@ -50,6 +54,8 @@ async def launch_evaluation(
     template: str,
     programs: frozenset[str],
     is_scored: bool = True,
+    worlds: Mapping[str, WorldSource] | None = None,
+    episodes: EpisodesSpec | None = None,
 ) -> RunningEvaluation:
     """Start engines with a model as it is, and what judges its answers, without a learner.
 
@@ -59,13 +65,22 @@ async def launch_evaluation(
         template: by which prompts were rendered.
         programs: languages of the programs that will be asked for.
         is_scored: start reward actors; without them answers can be sampled alone.
+        worlds: what the environments of the questions are made from, by their names.
+        episodes: what trajectories in them need; None: no question has one.
 
     Raises UserError where the cluster is too small, or a node does not see the files, and what any actor raised at its
     start.
     """
     reward, deadlines = config.reward, config.deadlines.decided
     _, gpus = connect(config.cluster.address)
-    need = evaluation_needs(config.rollout, reward, config.judge, config.reward_model, cluster_has_gpus=gpus > 0)
+    need = evaluation_needs(
+        config.rollout,
+        reward,
+        config.judge,
+        config.reward_model,
+        cluster_has_gpus=gpus > 0,
+        environment=config.environment if episodes else None,
+    )
     if not is_scored:
         need = Needs(tuple(kind for kind in need.kinds if kind.section == "rollout"))
     engines_of = {
@@ -104,13 +119,27 @@ async def launch_evaluation(
             spawner.reward_model("reward_model", index, config.reward_model, template)
             for index in range(need.count("reward_model"))
         ]
-        num_workers = await all_ready([*models, *scorers], [*engines, *judges], start_s=deadlines.start_s)
-        groups = await start_group_workers(spawner, rewards, num_workers=0, reward=reward, deadlines=deadlines)
+        spawn_worlds = partial(
+            spawner.environment_worker, config=config.environment, sources=worlds or {}, sandbox=config.sandbox
+        )
+        with_worlds = [spawn_worlds(index) for index in range(need.count("environment"))]
+        num_workers = await all_ready([*models, *scorers, *with_worlds], [*engines, *judges], start_s=deadlines.start_s)
+        silent_s = config.rollout.silent_s
+        environments = EnvironmentWorkers(with_worlds, spawn_worlds, start_s=deadlines.start_s, silent_s=silent_s)
+        groups = await start_group_workers(
+            spawner,
+            rewards,
+            num_workers=0,
+            reward=reward,
+            deadlines=deadlines,
+            environments=environments,
+            episodes=episodes,
+        )
         limits = EngineLimits(
             num_slots=config.rollout.max_num_seqs,
             min_engines=config.rollout.min_actors,
             start_s=deadlines.start_s,
-            silent_s=config.rollout.silent_s,
+            silent_s=silent_s,
         )
         pool = engine_pool("rollout", engines, num_workers, spawner, spawn_engine, groups, limits)
         pool.when_ready(partial(_serve, pool))
@@ -120,6 +149,7 @@ async def launch_evaluation(
     return RunningEvaluation(
         groups,
         pool,
+        environments,
         RewardModelPool(models, deadline_s=deadlines.score_s) if models else None,
         spawner,
     )

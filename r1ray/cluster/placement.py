@@ -172,7 +172,12 @@ def needs(config: RunConfig | EvaluationConfig, *, cluster_has_gpus: bool) -> Ne
     """Return the actors of a run, or of ``r1ray eval``, on a cluster with or without GPUs."""
     if isinstance(config, EvaluationConfig):
         return evaluation_needs(
-            config.rollout, config.reward, config.judge, config.reward_model, cluster_has_gpus=cluster_has_gpus
+            config.rollout,
+            config.reward,
+            config.judge,
+            config.reward_model,
+            cluster_has_gpus=cluster_has_gpus,
+            environment=config.environment if config.in_environment else None,
         )
     if config.only_learner:
         return learner_needs(config.learner, cluster_has_gpus=cluster_has_gpus)
@@ -264,9 +269,12 @@ def evaluation_needs(
     reward_model: RewardModelConfig,
     *,
     cluster_has_gpus: bool,
+    environment: EnvironmentConfig | None = None,
 ) -> Needs:
-    """Return the actors of an evaluation."""
+    """Return the actors of an evaluation; ``environment``: None where no question has one."""
     kinds = [_engines("rollout", rollout, cluster_has_gpus), _actors("reward", reward, 0)]
+    if environment is not None:
+        kinds.append(_actors("environment", environment, 0))
     if judge.is_served:
         kinds.append(_engines("judge.engine", judge.engine, cluster_has_gpus))
     if reward_model.model is not None:

@@ -7,6 +7,7 @@ from typing import Any
 
 from r1ray.config.actors import RolloutConfig
 from r1ray.config.data import TEMPLATES, DataConfig
+from r1ray.config.environment import EnvironmentConfig
 from r1ray.config.reward import JudgeConfig, RewardConfig, RewardModelConfig
 from r1ray.config.run import ClusterConfig, DeadlineConfig
 from r1ray.config.sandbox import SandboxConfig
@@ -90,6 +91,9 @@ class EvaluationConfig:
     """Same as ``data.columns`` of a run, for ``benchmark=prompts``."""
     check: str | None = None
     """Same as ``data.check`` of a run, for ``benchmark=prompts``."""
+    in_environment: str | None = None
+    """Environment of questions whose row has no column ``environment``: as ``data.environment`` of a run, and for
+    published benchmarks too. null: none, and an answer of one turn."""
     limit: int | None = None
     """Number of questions that are taken, drawn by the seed. null: all."""
     window: list[str] | None = None
@@ -102,6 +106,7 @@ class EvaluationConfig:
     """File with the baseline's answers, for pairwise sets that keep them apart."""
     standings: str | None = None
     """File of contest standings, for the metrics rating and percentile."""
+    environment: EnvironmentConfig = field(default_factory=EnvironmentConfig)
     rollout: RolloutConfig = field(default_factory=RolloutConfig)
     reward: RewardConfig = field(default_factory=RewardConfig)
     sandbox: SandboxConfig = field(default_factory=SandboxConfig)
@@ -116,7 +121,8 @@ class EvaluationConfig:
         for what is to be in it."""
         names = ("on_bad_row", "system_prompt", "suffix", "template_arguments", "columns", "check")
         try:
-            return DataConfig(template=template, **{name: getattr(self, name) for name in names})
+            own = {name: getattr(self, name) for name in names}
+            return DataConfig(template=template, environment=self.in_environment, **own)
         except ValueError as error:
             raise ValueError(str(error).replace("data.", "")) from error
 
@@ -144,6 +150,8 @@ class EvaluationConfig:
             raise ValueError(
                 f"reward_model.model is not set: search.methods={self.search.methods} needs one that scores steps."
             )
+        if self.environment.shares is not None:
+            raise ValueError("environment.shares: an evaluation asks every question; needs null.")
         self.reward.require_parts()
         if self.reward.models:
             name = next(iter(self.reward.models))

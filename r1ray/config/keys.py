@@ -20,7 +20,7 @@ from r1ray.config.evaluation import EvaluationConfig
 from r1ray.config.reward import ScoreConfig
 from r1ray.config.schema import entry_of
 
-WRITTEN = {(EvaluationConfig, "benchmarks"): "benchmark"}
+WRITTEN = {(EvaluationConfig, "benchmarks"): "benchmark", (EvaluationConfig, "in_environment"): "environment"}
 """Fields that have another name on the command line."""
 DEFAULTS: dict[type[Any], dict[str, str]] = {
     EvaluationConfig: {"sandbox.num_slots": "0", "deadlines.generate_s": "14400.0"},

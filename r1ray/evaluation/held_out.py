@@ -60,7 +60,7 @@ class HeldOutPrompts:
         ]
 
     def _prompt(self, name: str, prompt: Prompt) -> HeldOutPrompt:
-        groups = (f"{DOMAIN}/{prompt.domain}",) if self._has_domains else ()
+        groups: tuple[str, ...] = (f"{DOMAIN}/{prompt.domain}",) if self._has_domains else ()
         if prompt.environment:
             groups += (f"{ENVIRONMENT}/{prompt.environment}",)
         if not name:

@@ -174,13 +174,6 @@ def _without_world(removed: Removed) -> Sample:
 def _sample(judged: ScoredTrajectory, trajectory: Trajectory | None) -> Sample:
     outcome = judged.outcome
     scored = outcome if isinstance(outcome, Scored) else None
-    world = judged.world and InWorld(
-        reward=scored.total if scored else None,
-        num_turns=judged.num_turns,
-        num_calls=judged.world.num_calls,
-        num_errors=judged.world.num_errors,
-        wait_s=judged.world.seconds,
-    )
     return Sample(
         text=trajectory.text if trajectory is not None else "",
         num_tokens=judged.num_policy_tokens,
@@ -190,7 +183,19 @@ def _sample(judged: ScoredTrajectory, trajectory: Trajectory | None) -> Sample:
         metrics=dict(scored.parts) if scored else {},
         detail=outcome.reason if not isinstance(outcome, Scored) else ": ".join(filter(None, _words(outcome))),
         fault="reference" if isinstance(outcome, Unscorable) else None if scored else "machine",
-        world=world,
+        world=_in_world(judged, scored),
+    )
+
+
+def _in_world(judged: ScoredTrajectory, scored: Scored | None) -> InWorld | None:
+    if judged.world is None:
+        return None
+    return InWorld(
+        reward=scored.total if scored else None,
+        num_turns=judged.num_turns,
+        num_calls=judged.world.num_calls,
+        num_errors=judged.world.num_errors,
+        wait_s=judged.world.seconds,
     )
 
 

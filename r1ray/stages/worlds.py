@@ -58,12 +58,16 @@ class RunWorlds:
     def problem(self, raw: RawPrompt) -> str | None:
         """Return why the environment of a row can do nothing with it; None where it can. Raises UserError for an
         environment that there is not, or that cannot be made."""
-        name = raw.environment
+        return self.problem_of(_prompt_of(raw, self._form))
+
+    def problem_of(self, prompt: Prompt) -> str | None:
+        """See :meth:`problem`: of a prompt."""
+        name = prompt.environment
         if name not in self.sources:
             self.sources[name] = source = source_of(name, self._config)
             self._row_problems[name] = _row_problem_of(source, self._context)
         look = self._row_problems[name]
-        return None if look is None else look(_prompt_of(raw, self._form))
+        return None if look is None else look(prompt)
 
     def is_left_out(self, name: str) -> bool:
         """Return whether training prompts of an environment have no share."""

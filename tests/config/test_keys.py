@@ -15,6 +15,7 @@ from r1ray.config import EvaluationConfig, RunConfig, ScoreConfig
 from r1ray.config.actors import EXPORTS
 from r1ray.config.keys import Key, docstrings, keys_of, sections_of
 
+WRITTEN_OTHERWISE = {"reward.parts", "benchmark", "environment"}
 SCHEMAS = (RunConfig, EvaluationConfig, ScoreConfig)
 CLASSES = [each for each in vars(config).values() if isinstance(each, type) and is_dataclass(each)]
 
@@ -49,7 +50,8 @@ def test_the_keys_are_those_that_the_configuration_has(schema: type[Any]) -> Non
         return [leaf for name, full in below for leaf in (leaves(node[name], f"{full}.") if node[name] else [full])]
 
     structured = OmegaConf.to_container(OmegaConf.structured(schema, flags={"allow_objects": True}))
-    known = [name.replace("benchmarks", "benchmark") for name in leaves(_without_lists(structured), "")]
+    written = {"benchmarks": "benchmark", "in_environment": "environment"}
+    known = [written.get(name, name) for name in leaves(_without_lists(structured), "")]
     assert sorted(each.name for each in keys_of(schema) if not re.search(r"NAME|\[\]", each.name)) == sorted(known)
 
 
@@ -67,7 +69,7 @@ def test_entries_under_names_of_the_users_are_keys() -> None:
     ("schema", "name", "given", "set_by_groups"),
     [
         (RunConfig, "config", {"model": "m", "data.train": "t"}, {"reward.parts"}),
-        (EvaluationConfig, "eval", {"model": "m", "benchmarks": "b", "data": "d"}, {"reward.parts", "benchmark"}),
+        (EvaluationConfig, "eval", {"model": "m", "benchmarks": "b", "data": "d"}, WRITTEN_OTHERWISE),
         (ScoreConfig, "score", {}, {"reward.parts"}),
     ],
 )

@@ -36,3 +36,20 @@ def test_trajectories_have_turns_in_a_world_of_the_users_own(
     assert step["reward/longer"] >= 0 and "faults/environment_worker" not in step
     found = pq.read_table(tmp_path / "runs" / "worlds" / "rollouts" / "step=000001.parquet").to_pylist()
     assert {row["environment"]: row["num_turns"] for row in found} == {"maze": 2, None: 1}
+
+
+def test_an_evaluation_puts_its_questions_in_a_world_of_the_users_own(
+    tmp_path: Path, qwen_folder: Path, running_total: Path
+) -> None:
+    data = running_total / "heldout.parquet"
+    printed = r1ray(
+        *("eval", f"model={qwen_folder}", "benchmark=prompts", f"data={data}", "environment=maze", "limit=3"),
+        *("template=none", "samples=4", "max_tokens=24", "environment.max_trajectory_tokens=64", *WORLD[:2]),
+        *("environment.max_context_tokens=16", "rollout.dtype=float32", "rollout.max_num_seqs=8"),
+        f"output_dir={tmp_path}",
+        cwd=tmp_path,
+    )
+    (path,) = (tmp_path / "evaluations").glob("*/result.json")
+    found = json.loads(path.read_text())["environments"]["maze"]
+    assert {"pass@1", "pass@4", "reward_mean", "length_mean", "wait_s"} <= found.keys(), printed
+    assert found["turns_mean"]["value"] == 2.0 and "unscored" not in found

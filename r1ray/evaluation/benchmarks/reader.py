@@ -15,7 +15,7 @@ from r1ray.checks import Check, CodeTests, Judged, Pairwise
 from r1ray.data.bad_rows import BadRows
 from r1ray.data.checks import MalformedRow, UnusableRow, check_problem
 from r1ray.data.own_columns import OwnColumns, carried
-from r1ray.data.template import Question
+from r1ray.data.template import Form, Question
 from r1ray.errors import UserError
 from r1ray.evaluation.benchmarks.columns import fill, has_column, text_of, value_of
 from r1ray.evaluation.benchmarks.definition import Benchmark, Column
@@ -44,9 +44,11 @@ class Item:
     """Those of the prompt, a JSON object."""
     place: str = ""
     """Its file and row, ``a.jsonl:3``."""
+    environment: str = ""
+    """The environment that it is answered in; empty: none, and an answer of one turn."""
 
-    def prompt(self, render: Callable[[Question], str]) -> Prompt:
-        """What a rollout engine is given."""
+    def prompt(self, render: Callable[[Question], str], form: Form) -> Prompt:
+        """Return what a rollout engine is given, or its environment, in the words of ``form``."""
         text = render(self.question)
         return Prompt(
             id=self.id,
@@ -55,6 +57,8 @@ class Item:
             domain=self.domain,
             language=self.language,
             columns=json.loads(self.columns),
+            environment=self.environment,
+            messages=form.messages(self.question) if self.environment else (),
         )
 
 
@@ -109,7 +113,7 @@ def read_benchmark(
         UserError: no such file, other columns, bad rows (the first few are named), or no usable row.
     """
     benchmark = _with_command(benchmark, command)
-    if benchmark.check != "own" and columns != OwnColumns():
+    if benchmark.check != "own" and dataclasses.replace(columns, environment="") != OwnColumns():
         raise UserError(f"columns and check: benchmark={benchmark.name} says what its columns hold; leave them out.")
     source = str(benchmark.miniature) if path == MINIATURE else path
     dates = _dates(window or benchmark.window)
@@ -138,7 +142,8 @@ def read_benchmark(
             num_outside += 1
         else:
             remarks.update([made.remark] if made.remark else [])
-            items.append(_item(row, benchmark, made, name))
+            world = made.asked.environment if made.asked else columns.environment
+            items.append(_item(row, benchmark, made, name, world))
     num_rows = len(items) + len(left_out)
     bad.settle(num_others=num_rows + num_outside)
     if bad.count:
@@ -198,7 +203,7 @@ def _is_other_language(check: Check, languages: Sequence[str] | None) -> bool:
     return languages is not None and isinstance(check, CodeTests) and check.language not in languages
 
 
-def _item(row: dict[str, Any], benchmark: Benchmark, made: Made, name: str) -> Item:
+def _item(row: dict[str, Any], benchmark: Benchmark, made: Made, name: str, world: str) -> Item:
     columns = benchmark.groups | benchmark.fields
     values = {key: text_of(row, column) for key, column in columns.items() if not isinstance(column, list)}
     prompt = benchmark.prompt if isinstance(benchmark.prompt, str) else benchmark.prompt.get(made.tests)
@@ -209,6 +214,8 @@ def _item(row: dict[str, Any], benchmark: Benchmark, made: Made, name: str) -> I
         groups["domain"] = made.asked.domain
     if isinstance(made.check, CodeTests):
         groups["program_language"] = made.check.language
+    if world:
+        groups["environment"] = world
     return Item(
         id=name,
         question=made.asked.question if made.asked else fill(prompt, values | made.values),
@@ -218,6 +225,7 @@ def _item(row: dict[str, Any], benchmark: Benchmark, made: Made, name: str) -> I
         groups=groups,
         columns=carried({name: value for name, value in row.items() if not name.startswith("_")})[0],
         place=row["_row"],
+        environment=world,
     )
 
 

@@ -50,9 +50,11 @@ async def ask(
     seed: int,
     rollout: RolloutConfig,
     deadlines: Deadlines,
+    world_s: float = 0.0,
     groups: Callable[[int], dict[str, str]] = lambda number: {},
 ) -> tuple[dict[int, Answered], float]:
-    """Ask what ``path`` has no answer to; returns every answer, and the seconds that asking took.
+    """Ask what ``path`` has no answer to; returns every answer, and the seconds that asking took. ``world_s``: as of
+    :func:`~r1ray.evaluation.questions.ask_each`.
 
     Raises:
         InfrastructureError: samples that could not be scored; the other questions are kept.
@@ -94,6 +96,7 @@ async def ask(
             seed=seed,
             slots=SLOTS_AHEAD * rollout.num_actors * rollout.max_num_seqs,
             deadline_s=deadlines.generate_s,
+            world_s=world_s,
             groups=groups,
             with_texts=True,
             rank=score if rank is not None else None,

@@ -15,6 +15,7 @@ from r1ray.rollout.architectures import check_served
 from r1ray.runtime.files import content_digest, digest_of
 from r1ray.runtime.model_files import context_of, load_tokenizer, local_folder
 from r1ray.stages.evaluate.fingerprint import settings_of
+from r1ray.stages.evaluate.in_worlds import EvalWorlds, episodes_of
 from r1ray.stages.evaluate.task import Task, memo_of
 from r1ray.stages.model_form import form_remark
 from r1ray.stages.token_checks import check_rewarded_pattern, check_same_prompts
@@ -34,6 +35,8 @@ class Evaluation:
     longest: int
     """Tokens of the longest prompt."""
     max_tokens: int
+    most_tokens: int
+    """What may follow a prompt: ``max_tokens``, or all turns of an environment where that is more."""
     settings: dict[str, Any]
     remarks: list[str]
     answered: dict[int, Answered] = field(default_factory=dict)
@@ -45,6 +48,11 @@ class Evaluation:
     @property
     def name(self) -> str:
         return f"{self.task.benchmark.name} of {name_of(self.model)}"
+
+    @property
+    def names_of_worlds(self) -> list[str]:
+        """Return the environments of its questions."""
+        return sorted({prompt.environment for prompt in self.prompts} - {""})
 
     @property
     def is_chat(self) -> bool:
@@ -61,7 +69,7 @@ class Evaluation:
         return found
 
 
-def evaluation_of(config: EvaluationConfig, task: Task, *, key: str, path: str) -> Evaluation:
+def evaluation_of(config: EvaluationConfig, task: Task, worlds: EvalWorlds, *, key: str, path: str) -> Evaluation:
     """Return the benchmark's prompts as a model reads them, and where its answers are kept. Raises UserError.
 
     Args:
@@ -78,14 +86,27 @@ def evaluation_of(config: EvaluationConfig, task: Task, *, key: str, path: str) 
         ranks = local_folder(config.reward_model.model, key="reward_model.model")
         check_same_prompts(tokenizer, ranks, template=task.template, model=model, key="reward_model.model")
     render = Renderer(tokenizer, task.form)
-    prompts = [item.prompt(render) for item in task.items]
+    prompts = [item.prompt(render, task.form) for item in task.items]
     lengths = [
         len(ids)
         for ids in tokenizer([p.text for p in prompts], add_special_tokens=task.template != "chat")["input_ids"]
     ]
     context = context_of(model)
-    longest = max(lengths)
-    room = task.max_tokens if context is None else context - longest
+    wanted = task.max_tokens
+    if any(prompt.environment for prompt in prompts):
+        wanted = max(wanted, config.environment.trajectory_tokens(wanted))
+    episodes = episodes_of(config, model=model, template=task.template, longest=0, most_tokens=wanted)
+    in_worlds = worlds.lengths(tokenizer, prompts, episodes)
+    longest = max([*lengths, *in_worlds])
+    if in_worlds:  # an environment may add to its question what the context has room for
+        added = config.environment.max_context_tokens
+        longest += added if context is None else max(0, min(added, context - longest - wanted))
+    room = wanted if context is None else context - longest
+    if room < 1 and longest > max(lengths):
+        raise UserError(
+            f"{key}={path}: its context has {context} tokens, and a question of {task.benchmark.name} has {longest} "
+            "with the tools of its environment."
+        )
     if room < 1:
         raise UserError(
             f"{key}={path}: its context has {context} tokens, and question {prompts[lengths.index(longest)].id} of "
@@ -93,8 +114,9 @@ def evaluation_of(config: EvaluationConfig, task: Task, *, key: str, path: str) 
         )
     said = form_remark(tokenizer, task.form, model=model, key=key)
     remarks = [*task.remarks, *([said[1]] if said is not None and said[0] else [])]
-    if room < task.max_tokens:
-        remarks.append(f"max_tokens={task.max_tokens} is lowered to {room}: the model's context has {context} tokens")
+    if room < wanted:
+        limit = "max_tokens" if wanted == task.max_tokens else "environment.max_trajectory_tokens"
+        remarks.append(f"{limit}={wanted} is lowered to {room}: the model's context has {context} tokens")
     settings = settings_of(config, task)
     digest = digest_of({"model": content_digest(model, memo), "task": task.digest, "settings": settings})
     return Evaluation(
@@ -105,6 +127,7 @@ def evaluation_of(config: EvaluationConfig, task: Task, *, key: str, path: str) 
         prompts=prompts,
         longest=longest,
         max_tokens=min(room, task.max_tokens),
+        most_tokens=min(room, wanted),
         settings=settings,
         remarks=remarks,
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
@@ -12,6 +13,7 @@ from typing import Any
 from r1ray import __version__
 from r1ray.checks import OwnCheck
 from r1ray.config import EvaluationConfig
+from r1ray.environments.registry import source_of
 from r1ray.errors import UserError
 from r1ray.runtime.files import content_digest
 from r1ray.stages.evaluate.task import Task, memo_of
@@ -20,6 +22,8 @@ from r1ray.stages.evaluate.task import Task, memo_of
 def settings_of(config: EvaluationConfig, task: Task) -> dict[str, Any]:
     """Return what decides the metrics, beside the model and the benchmark's files."""
     memo = memo_of(config.output_dir)
+    names = sorted({item.environment for item in task.items} - {""})
+    worlds = [source_of(name, config.environment) for name in names]
     judge, ranks = config.judge, config.reward_model
     return {
         "seed": config.seed,
@@ -51,19 +55,29 @@ def settings_of(config: EvaluationConfig, task: Task) -> dict[str, Any]:
         else None,
         "reward_model": {"model": _identity(ranks.model, None, memo), "dtype": ranks.dtype} if ranks.model else None,
         "search": asdict(config.search) if config.search.methods else None,
-        "scoring": _code_of(config, task, memo),
+        "scoring": _code_of(config, task, memo, [world.path for world in worlds]),
+        **({"environment": _environment(config, names)} if names else {}),
         "r1ray": __version__,
         "vllm": _vllm_version(),
     }
 
 
-def _code_of(config: EvaluationConfig, task: Task, memo: Path) -> dict[str, str]:
-    """Return digests of what decides a score beside the settings: r1ray's own rules, a user's functions and checks, the
-    files of a command."""
+def _environment(config: EvaluationConfig, names: Sequence[str]) -> dict[str, Any]:
+    """Return what decides a trajectory, and not how fast its environment is."""
+    of_workers = ("num_actors", "cpus_per_actor", "resources", "labels", "reset_timeout_s", "step_timeout_s", "shares")
+    settings = {key: value for key, value in asdict(config.environment).items() if key not in of_workers}
+    return settings | {"worlds": {name: settings["worlds"].get(name) for name in names}}
+
+
+def _code_of(config: EvaluationConfig, task: Task, memo: Path, worlds: Sequence[str]) -> dict[str, str]:
+    """Return digests of what decides a score beside the settings: r1ray's own rules, a user's functions, checks and
+    environments, the files of a command."""
     package = Path(__file__).resolve().parents[2]
-    files = {name: package / name for name in ("reward", "evaluation/benchmarks", "sandbox")}
+    rooms = ("reward", "evaluation/benchmarks", "sandbox", *(("environments", "conversation") if worlds else ()))
+    files = {name: package / name for name in rooms}
     functions = {part.function for part in config.reward.parts.values()} | {config.check}
     functions |= {item.check.path for item in task.items if isinstance(item.check, OwnCheck)}
+    functions |= {path for path in worlds if not path.startswith("r1ray.")}
     for function in functions - {None}:
         spec = importlib.util.find_spec(str(function).partition(":")[0])
         if spec is not None and spec.origin is not None:

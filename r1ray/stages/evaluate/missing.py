@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict
 from typing import Any
 
 from r1ray.cluster.launch_evaluation import RunningEvaluation, launch_evaluation
 from r1ray.config import EvaluationConfig
+from r1ray.config.specs import EpisodesSpec
+from r1ray.environments.registry import WorldSource
 from r1ray.evaluation.search_run import Found, Result, Searcher
 from r1ray.runtime.advance import advancing
 from r1ray.runtime.files import write_json
@@ -18,6 +20,7 @@ from r1ray.runtime.folder_lock import locked
 from r1ray.runtime.model_files import local_folder
 from r1ray.stages.evaluate.asking import append_line, ask, check_answers, mend, read_answers, read_lines
 from r1ray.stages.evaluate.evaluation import Evaluation
+from r1ray.stages.evaluate.in_worlds import episodes_of
 from r1ray.stages.first_rows import NUM_SHOWN, say_first_rows
 from r1ray.types import Sampling
 
@@ -27,9 +30,19 @@ WAIT_S = 24 * 3600.0
 """For another process that asks the same."""
 
 
-def ask_missing(config: EvaluationConfig, key: str, model: str, evaluations: Sequence[Evaluation]) -> None:
+def ask_missing(
+    config: EvaluationConfig,
+    key: str,
+    model: str,
+    evaluations: Sequence[Evaluation],
+    worlds: Mapping[str, WorldSource],
+) -> None:
     """Ask a model what is not answered yet. What another process asks at the moment is waited for, and not asked again.
-    Raises UserError where that takes longer than :data:`WAIT_S`."""
+    Raises UserError where that takes longer than :data:`WAIT_S`.
+
+    Args:
+        worlds: what environments of the questions are made from, by their names.
+    """
     with ExitStack() as locks:
         # In one order: two processes with the same evaluations never wait for each other. And not in the event loop,
         # where the first Ctrl-C would not end the wait.
@@ -38,7 +51,7 @@ def ask_missing(config: EvaluationConfig, key: str, model: str, evaluations: Seq
         if missing := [each for each in evaluations if not _is_done(config, each)]:
             for each in missing:
                 say_first_rows(config, each.first_prompts(NUM_SHOWN), max_tokens=each.max_tokens)
-            asyncio.run(_ask(config, local_folder(model, key=key), missing))
+            asyncio.run(_ask(config, local_folder(model, key=key), missing, worlds))
 
 
 def _is_done(config: EvaluationConfig, evaluation: Evaluation) -> bool:
@@ -56,11 +69,15 @@ def _found(row: dict[str, Any]) -> Found:
     return {method: Result(**result) for method, result in row.items()}
 
 
-async def _ask(config: EvaluationConfig, model: str, evaluations: Sequence[Evaluation]) -> None:
+async def _ask(
+    config: EvaluationConfig, model: str, evaluations: Sequence[Evaluation], worlds: Mapping[str, WorldSource]
+) -> None:
     """Start engines with a model, and put every question to them that is not answered."""
-    longest = max(each.longest + each.max_tokens for each in evaluations)
+    longest = max(each.longest + each.most_tokens for each in evaluations)
+    in_worlds = [each for each in evaluations if each.names_of_worlds]
+    others = f", {config.environment.num_actors} environment workers" if in_worlds else ""
     logger.info(
-        f"starting {config.rollout.num_actors} rollout and {config.reward.num_actors} reward actors for {model}"
+        f"starting {config.rollout.num_actors} rollout and {config.reward.num_actors} reward actors{others} for {model}"
     )
     running = await launch_evaluation(
         config,
@@ -68,6 +85,8 @@ async def _ask(config: EvaluationConfig, model: str, evaluations: Sequence[Evalu
         max_model_len=longest,
         template=evaluations[0].task.template,
         programs=frozenset[str]().union(*(each.task.report.programs for each in evaluations)),
+        worlds=worlds,
+        episodes=_episodes(config, model, in_worlds) if in_worlds else None,
     )
     try:
         for evaluation in evaluations:
@@ -77,6 +96,16 @@ async def _ask(config: EvaluationConfig, model: str, evaluations: Sequence[Evalu
                 await _search(config, evaluation, running)
     finally:
         running.shutdown()
+
+
+def _episodes(config: EvaluationConfig, model: str, evaluations: Sequence[Evaluation]) -> EpisodesSpec:
+    return episodes_of(
+        config,
+        model=model,
+        template=evaluations[0].task.template,
+        longest=max(each.longest for each in evaluations),
+        most_tokens=min(each.most_tokens for each in evaluations),
+    )
 
 
 async def _sample(config: EvaluationConfig, evaluation: Evaluation, running: RunningEvaluation) -> None:
@@ -92,6 +121,7 @@ async def _sample(config: EvaluationConfig, evaluation: Evaluation, running: Run
         seed=config.seed * 1_000_003,
         rollout=config.rollout,
         deadlines=config.deadlines.decided,
+        world_s=config.environment.longest_s,
         groups=lambda number: task.items[number].groups,
     )
     new = [question for number, question in evaluation.answered.items() if number not in before]

@@ -23,6 +23,7 @@ from r1ray.stages.evaluate.evaluation import Evaluation, name_of
 from r1ray.telemetry.reflection import measure_reflection
 
 logger = logging.getLogger(__name__)
+NO_VOTE = "some of these answers cannot be compared with each other: no vote"
 
 
 def result_of(evaluation: Evaluation, *, parts: Collection[str], seed: int) -> dict[str, Any]:
@@ -54,6 +55,7 @@ def result_of(evaluation: Evaluation, *, parts: Collection[str], seed: int) -> d
         "max_tokens": evaluation.max_tokens,
         "metrics": {name: _plain(metric) for name, metric in metrics.items()},
         "groups": _groups(questions),
+        **_by_environment(evaluation, questions, parts=parts, seed=seed),
         "reflection": asdict(reflection),
         "code_version": code_version(),
     }
@@ -82,9 +84,11 @@ def _metrics(
     task = evaluation.task
     can_vote = all(question.classes is not None for question in questions)
     metrics = [metric for metric in task.metrics if can_vote or not metric.startswith("cons@")]
+    if task.samples > 1 and evaluation.names_of_worlds and f"pass@{task.samples}" not in metrics:
+        metrics.append(f"pass@{task.samples}")
     metrics += [f"{PART}{name}" for name in parts if name != ACCURACY]
-    if not can_vote:
-        evaluation.remarks.append("some of these answers cannot be compared with each other: no vote")
+    if not can_vote and NO_VOTE not in evaluation.remarks:
+        evaluation.remarks.append(NO_VOTE)
     try:
         return metrics_of(questions, metrics, seed=seed, contests=task.contests)
     except ValueError as error:
@@ -97,6 +101,19 @@ def _groups(questions: Sequence[Answered]) -> dict[str, dict[str, Any]]:
     complete = [key for key in keys if all(key in question.groups for question in questions)]
     groups = {key: asdict(group_metrics(questions, key)) for key in complete}
     return {key: means for key, means in groups.items() if 1 < len(means["by_group"]) < len(questions)}
+
+
+def _by_environment(
+    evaluation: Evaluation, questions: Sequence[Answered], *, parts: Collection[str], seed: int
+) -> dict[str, Any]:
+    """Return the same metrics of the questions of each environment; nothing where no question has one."""
+    found = {}
+    for name in evaluation.names_of_worlds:
+        members = [question for question in questions if question.groups.get("environment") == name]
+        if members:
+            metrics = _metrics(evaluation, members, parts=parts, seed=seed)
+            found[name] = {metric: _plain(value) for metric, value in metrics.items()}
+    return {"environments": found} if found else {}
 
 
 def _plain(metric: Metric) -> dict[str, Any]:
@@ -116,6 +133,8 @@ def show(evaluation: Evaluation, result: Mapping[str, Any], *, seed: int, budget
         f"{seed}"
     )
     logger.info(metrics_table(title, result["metrics"]))
+    for name, metrics in result.get("environments", {}).items() if len(evaluation.names_of_worlds) > 1 else ():
+        logger.info(metrics_table(f"environment {name}", metrics))
     for key, means in result["groups"].items():
         logger.info(groups_line(key, means))
     if result["reflection"]["share"]:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,7 @@ from r1ray.runtime.model_files import check_model, local_folder
 from r1ray.stages.base import Artifact, Context, Input, files_read, inputs_of
 from r1ray.stages.evaluate.asking import read_answers
 from r1ray.stages.evaluate.evaluation import Evaluation, evaluation_of
+from r1ray.stages.evaluate.in_worlds import EvalWorlds
 from r1ray.stages.evaluate.missing import ask_missing
 from r1ray.stages.evaluate.refused import without_refused
 from r1ray.stages.evaluate.report import result_of, show, show_comparison
@@ -66,12 +68,17 @@ def answered_evaluations(config: EvaluationConfig) -> list[Evaluation]:
     tasks = tasks_of(config)
     models = {key: path for key, path in (("model", config.model), ("against", config.against)) if path is not None}
     tasks = [without_refused(config, task, models) for task in tasks]
-    evaluations = [evaluation_of(config, task, key=key, path=path) for key, path in models.items() for task in tasks]
+    worlds = EvalWorlds(config)
+    tasks = [worlds.usable(task) for task in tasks]
+    worlds.try_out(tasks)
+    evaluations = [
+        evaluation_of(config, task, worlds, key=key, path=path) for key, path in models.items() for task in tasks
+    ]
     with shown_below(partial(view_of_work, time.monotonic())):
         for key, path in models.items():
             for is_chat in (True, False):
                 of_model = [each for each in evaluations if each.key == key and each.is_chat == is_chat]
-                ask_missing(config, key, path, of_model)
+                ask_missing(config, key, path, of_model, worlds.sources)
     return evaluations
 
 
@@ -94,6 +101,8 @@ def asked_of(config: RunConfig, context: Context, *, samples: int) -> Evaluation
         on_bad_row=config.data.on_bad_row,
         columns=config.data.columns,
         check=config.data.check,
+        in_environment=config.data.environment,
+        environment=replace(config.environment, shares=None),
         limit=config.eval.final_num_prompts,
         rollout=config.rollout,
         reward=config.reward,
@@ -148,7 +157,7 @@ class Evaluate:
 
     def settings(self) -> dict[str, Any]:
         config = self._config
-        parts = ("seed", "model", "data", "eval", "reward", "sandbox", "rollout", "judge", "algo")
+        parts = ("seed", "model", "data", "eval", "reward", "sandbox", "rollout", "judge", "algo", "environment")
         return {"files": files_read(self)} | {key: value for key, value in decisive(config).items() if key in parts}
 
     def run(self, context: Context, inputs: dict[str, Artifact], digest: str) -> Artifact:

@@ -11,6 +11,7 @@ import pytest
 from _pytest.mark import ParameterSet
 
 from r1ray.config import SandboxConfig, VerifierConfig
+from r1ray.data.template import Form
 from r1ray.evaluation.benchmarks.definition import benchmark_folder, benchmark_names, load_benchmark
 from r1ray.evaluation.benchmarks.metrics import METRICS, own_metrics
 from r1ray.evaluation.benchmarks.reader import MINIATURE, BenchmarkReport, Item, read_benchmark
@@ -112,7 +113,7 @@ def read(name: str, path: str = MINIATURE) -> tuple[list[Item], BenchmarkReport]
 
 
 def score(accuracy: Accuracy, item: Item, text: str) -> Score:
-    prompt = item.prompt(str)
+    prompt = item.prompt(str, Form("none"))
     return asyncio.run(accuracy(prompt, Response(text, finished=True)))  # type: ignore[arg-type]
 
 

@@ -14,6 +14,7 @@ import pytest
 
 from r1ray.checks import Check, Choice, CodeTests, Instructions, Judged, MathAnswer, Pairwise, Reading
 from r1ray.data.own_columns import OwnColumns
+from r1ray.data.template import Form
 from r1ray.errors import UserError
 from r1ray.evaluation.benchmarks.columns import fill, value_of
 from r1ray.evaluation.benchmarks.definition import load_benchmark
@@ -50,7 +51,7 @@ def test_a_set_is_read_from_any_file_it_is_published_as(tmp_path: Path, name: st
     items, report = read_benchmark(load_benchmark("aime_2024"), write(tmp_path / name, AIME))
     assert [(item.id, item.check) for item in items] == [("60", MathAnswer("2")), ("61", MathAnswer("4"))]
     assert (report.num_rows, report.num_items, report.left_out) == (2, 2, ())
-    prompt = items[0].prompt(lambda question: f"<user>{question}")
+    prompt = items[0].prompt(lambda question: f"<user>{question}", Form("none"))
     assert prompt.text.startswith("<user>1+1?\n\nReason") and prompt.domain == "aime_2024"
 
 
@@ -291,7 +292,7 @@ def test_prompts_of_the_users_own_are_read_by_the_users_names_and_carry_their_co
     path = write(tmp_path / "own.jsonl", [row])
     own = OwnColumns({"prompt": "q", "answer": "label"})
     (item,), _ = read_benchmark(load_benchmark("prompts"), path, columns=own)
-    prompt = item.prompt(str)
+    prompt = item.prompt(str, Form("none"))
     assert (prompt.text, prompt.check, prompt.columns) == ("1+1?", MathAnswer("2"), row)
     with pytest.raises(UserError, match="benchmark=aime_2024 says what its columns hold"):
         read_benchmark(load_benchmark("aime_2024"), write(tmp_path / "a.jsonl", AIME), columns=own)
@@ -299,4 +300,4 @@ def test_prompts_of_the_users_own_are_read_by_the_users_names_and_carry_their_co
 
 def test_questions_of_benchmarks_carry_their_columns_too(tmp_path: Path) -> None:
     items, _ = read_benchmark(load_benchmark("aime_2024"), write(tmp_path / "a.jsonl", AIME))
-    assert items[0].prompt(str).columns == AIME[0]
+    assert items[0].prompt(str, Form("none")).columns == AIME[0]

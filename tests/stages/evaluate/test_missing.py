@@ -26,7 +26,7 @@ def test_an_evaluation_that_another_process_asks_is_waited_for_and_not_asked_aga
 ) -> None:
     asked: list[Evaluation] = []
 
-    async def ask(config: object, model: str, evaluations: list[Evaluation]) -> None:
+    async def ask(config: object, model: str, evaluations: list[Evaluation], worlds: object) -> None:
         asked.extend(evaluations)
         raise UserError("engines start here")
 
