@@ -3,7 +3,8 @@
     {"id", "check", "response", "prompt"?, "language"?}  -->  {"id", "outcome", "score", "parts", "extracted",
                                                                "seconds", "detail"}
 
-Rows stream: a window of them is scored at a time, and outcomes are written in the order of the rows.
+A response is a text, or the messages of several turns (:mod:`r1ray.evaluation.recorded`); files of a rollout log are
+read too. Rows stream: a window of them is scored at a time, and outcomes are written in the order of the rows.
 """
 
 from __future__ import annotations
@@ -26,11 +27,13 @@ from r1ray.data.own_columns import carried
 from r1ray.data.prompt_language import prompt_language
 from r1ray.data.template import question_in
 from r1ray.errors import OwnFunctionFailed, UserError
+from r1ray.evaluation.recorded import as_given, id_of, response_of
 from r1ray.evaluation.score_process import IsolatedScorer
 from r1ray.reward.check_problems import reference_problem
 from r1ray.reward.failure_book import FailureBook, body, failures_of, headline
 from r1ray.reward.scorer import RewardScorer
 from r1ray.runtime.user_paths import file_of
+from r1ray.turns import InEnvironment
 from r1ray.types import Prompt, Response, Scored, ScoringFailed, Unscorable
 
 logger = logging.getLogger(__name__)
@@ -38,6 +41,8 @@ logger = logging.getLogger(__name__)
 WINDOW = 256
 """Rows under way at a time."""
 MAX_REPORTED = 20
+NOT_CARRIED = ("response", "segments", "prompt_tokens")
+"""Columns that reward functions do not get with the prompt."""
 Row = dict[str, Any]
 
 
@@ -48,6 +53,7 @@ class Question:
     id: Any
     prompt: Prompt
     response: Response
+    world: InEnvironment | None = None
 
 
 def read_rows(path: str) -> Iterator[tuple[int, Row | str]]:
@@ -56,7 +62,9 @@ def read_rows(path: str) -> Iterator[tuple[int, Row | str]]:
     if file.suffix == ".parquet":
         try:
             batches = pq.ParquetFile(file).iter_batches(batch_size=WINDOW)
-            yield from enumerate((row for batch in batches for row in batch.to_pylist()), start=1)
+            yield from enumerate(
+                (row for batch in batches for row in batch.to_pylist(maps_as_pydicts="lossy")), start=1
+            )
         except (pa.ArrowException, OSError, OverflowError, ValueError) as error:
             raise UserError(f"{path}: cannot be read as Parquet: {error}.") from error
         return
@@ -73,10 +81,9 @@ def read_rows(path: str) -> Iterator[tuple[int, Row | str]]:
 
 
 def question_of(row: Mapping[str, Any]) -> Question:
-    """Raises MalformedRow."""
-    response = row.get("response")
-    if not isinstance(response, str):
-        raise MalformedRow(f"response needs a string, found {str(response)[:60]!r}")
+    """Return what is to be scored of a row. Raises MalformedRow."""
+    row = as_given(row)
+    response, world = response_of(row)
     check = row.get("check")
     if isinstance(check, str):  # Parquet files often hold it as JSON
         try:
@@ -93,9 +100,11 @@ def question_of(row: Mapping[str, Any]) -> Question:
             check=parse_check(check),
             domain=str(row.get("domain") or ""),
             language=str(row.get("language") or prompt_language(_asked(prompt, text))),
-            columns=json.loads(carried({name: value for name, value in row.items() if name != "response"})[0]),
+            columns=json.loads(carried({name: value for name, value in row.items() if name not in NOT_CARRIED})[0]),
+            environment=world.name if world is not None else "",
         ),
-        Response(response, finished=row.get("finished") is not False),
+        response,
+        world,
     )
 
 
@@ -111,7 +120,7 @@ async def score_row(scorer: RewardScorer | IsolatedScorer, number: int, row: Row
     """The outcome of one row; what is wrong with the row is an outcome too, and so is what a reward function did wrong,
     of which ``book`` shows each kind. Raises OwnFunctionFailed where ``on_error=stop`` says so."""
     started = time.monotonic()
-    found: Row = {"id": row.get("id") if isinstance(row, dict) else None, "outcome": "malformed", "score": None}
+    found: Row = {"id": id_of(row) if isinstance(row, dict) else None, "outcome": "malformed", "score": None}
     found |= {"parts": {}, "extracted": None, "seconds": 0.0, "detail": ""}
     try:
         if isinstance(row, str):
@@ -123,7 +132,7 @@ async def score_row(scorer: RewardScorer | IsolatedScorer, number: int, row: Row
         problem = reference_problem(question.prompt.check)
         if problem is not None:
             return found | {"outcome": "unscorable", "detail": problem}
-        outcome, extracted = await scorer.outcome(question.prompt, question.response)
+        outcome, extracted = await scorer.outcome(question.prompt, question.response, question.world)
         for failure in failures_of(outcome):
             if failure.on_error == "stop":
                 raise OwnFunctionFailed(f"{headline(failure, question.prompt.id)}.\n{body(failure)}")

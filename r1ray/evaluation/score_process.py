@@ -21,6 +21,7 @@ from r1ray.config import RewardConfig, SandboxConfig
 from r1ray.errors import InfrastructureError, PartFailure
 from r1ray.reward.own_result import MAX_RESPONSE, shortened
 from r1ray.reward.scorer import RewardScorer
+from r1ray.turns import InEnvironment
 from r1ray.types import Outcome, Prompt, Response, ScoringFailed
 
 END_S = 10.0
@@ -43,17 +44,19 @@ class IsolatedScorer:
         self._none_left.set()
         self._start()
 
-    async def outcome(self, prompt: Prompt, response: Response) -> tuple[Outcome, str | None]:
+    async def outcome(
+        self, prompt: Prompt, response: Response, world: InEnvironment | None = None
+    ) -> tuple[Outcome, str | None]:
         """See :class:`~r1ray.reward.scorer.RewardScorer`."""
         await self._none_left.wait()
         try:
-            return await self._ask(prompt, response)
+            return await self._ask(prompt, response, world)
         except ChildEnded:
             self._num_suspects += 1
             self._none_left.clear()
         try:
             async with self._one:
-                return await self._ask(prompt, response)
+                return await self._ask(prompt, response, world)
         except ChildEnded as error:
             return self._ended(response, error), None
         finally:
@@ -86,14 +89,14 @@ class IsolatedScorer:
             raise problem
         asyncio.get_running_loop().add_reader(self._pipe.fileno(), self._read)
 
-    async def _ask(self, prompt: Prompt, response: Response) -> tuple[Outcome, str | None]:
+    async def _ask(self, prompt: Prompt, response: Response, world: InEnvironment | None) -> tuple[Outcome, str | None]:
         if not self._child.is_alive():
             self._read_to_the_end()
             self._start()
         number = next(self._numbers)
         answer = self._under_way[number] = asyncio.get_running_loop().create_future()
         try:
-            self._pipe.send((number, prompt, response))
+            self._pipe.send((number, prompt, response, world))
         except OSError:
             self._read_to_the_end()
         try:
@@ -166,9 +169,9 @@ async def _answer_all(pipe: Connection, config: RewardConfig, sandbox: SandboxCo
     pipe.send(None)
     loop, over, tasks = asyncio.get_running_loop(), asyncio.Event(), set[asyncio.Task[None]]()
 
-    async def answer(number: int, prompt: Prompt, response: Response) -> None:
+    async def answer(number: int, prompt: Prompt, response: Response, world: InEnvironment | None) -> None:
         try:
-            _send(pipe, (number, await scorer.outcome(prompt, response), None))
+            _send(pipe, (number, await scorer.outcome(prompt, response, world), None))
         except Exception as error:
             _send(pipe, (number, None, error))
 
