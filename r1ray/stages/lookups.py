@@ -137,8 +137,13 @@ def _check_held_out(
         prefix, name = f"{prefix}{group}/", name.removeprefix(f"{group}/")
     during, final = config.eval.samples, config.eval.final_samples
     always = [*OF_EVERY_EVALUATION, *config.reward.parts]
-    if groups is None or any(each.startswith(f"{ENVIRONMENT}/") for each in groups):
-        always += [*OF_ENVIRONMENTS, *([f"pass@{final}"] if during == final > 1 or not config.eval.every else [])]
+    of_worlds = [*OF_ENVIRONMENTS]
+    if final > 1 and (during == final or not config.eval.every):
+        of_worlds.append(f"pass@{final}")
+    if groups is None and name in of_worlds:
+        return  # as above
+    if groups is not None and any(each.startswith(f"{ENVIRONMENT}/") for each in groups):
+        always += of_worlds
     if can_vote and (during == final or not config.eval.every):
         always += [f"cons@{final}", f"cons@{final}/tie_rate"]
     if name in always or name in OF_CHECKS:

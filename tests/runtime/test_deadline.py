@@ -3,12 +3,13 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
+import time
 from pathlib import Path
 
 import pytest
 
 from r1ray.errors import DeadlineExceeded
-from r1ray.runtime.deadline import within
+from r1ray.runtime.deadline import never, standing_first, within
 from r1ray.runtime.own_process import Name, OwnProcess, be
 
 
@@ -63,6 +64,14 @@ def test_a_cancellation_that_comes_with_the_result_is_not_lost() -> None:
             await waiting
 
     asyncio.run(main())
+
+
+def test_a_clock_that_stands_first_runs_from_then_on() -> None:
+    stands = standing_first(0.05)
+    assert stands()
+    time.sleep(0.06)
+    assert not stands() and standing_first(0.0, lambda: True)() and standing_first(0.0) is never
+    assert standing_first(0.0, stands)() is False and standing_first(1e-9, lambda: True)()
 
 
 def test_time_during_which_the_clock_stands_still_does_not_count() -> None:

@@ -178,6 +178,20 @@ def test_sets_and_domains_of_held_out_prompts_have_metrics_of_their_own() -> Non
         check_metrics(best, groups=["aime", "domain/sums"])
 
 
+def test_environments_of_held_out_prompts_have_metrics_of_their_own() -> None:
+    for name in ("environment/maze/pass@1", "environment/maze/wait_s", "reward_mean"):
+        best = run(data=DataConfig(train="t", eval="a.jsonl"), checkpoint=CheckpointConfig(best=name))
+        check_names({"": best})
+        check_metrics(best, groups=["environment/maze"])
+    with pytest.raises(UserError, match=r"checkpoint.best=reward_mean: no evaluation makes it"):
+        check_metrics(best, groups=[])
+    other = run(data=DataConfig(train="t", eval="a.jsonl"), checkpoint=CheckpointConfig(best="environment/mase/pass@1"))
+    with pytest.raises(UserError, match=r"environment/mase/pass@1: the held-out prompts have environment/maze"):
+        check_metrics(other, groups=["environment/maze"])
+    with pytest.raises(UserError, match=r"environment/mase/pass@1: the held-out prompts have no environment"):
+        check_metrics(other, groups=[])
+
+
 def test_the_held_out_prompts_are_called_as_their_file() -> None:
     assert benchmark_of(run(data=DataConfig(train="t", eval={"aime": "a", "math": "b"}))) == ""
     assert benchmark_of(run()) == "held"
