@@ -11,6 +11,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from r1ray.config import EnvironmentConfig
+from r1ray.data.template import Form
 from r1ray.turns import Action, Message, ToolSchema
 
 
@@ -71,3 +73,13 @@ class ConversationSettings:
     """``data.template``."""
     template_arguments: Mapping[str, Any] = field(default_factory=dict)
     """``data.template_arguments``."""
+
+    @classmethod
+    def of(cls, environment: EnvironmentConfig, form: Form, *, model: str) -> ConversationSettings:
+        return cls(
+            model=model,
+            renderer=environment.renderer,
+            keep_reasoning=environment.keep_reasoning,
+            template=form.template,
+            template_arguments=form.template_arguments,
+        )

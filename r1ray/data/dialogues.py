@@ -140,9 +140,14 @@ def dialogue_of(question: Question, replies: Sequence[Message], *, column: str, 
     Raises:
         UnusableRow: one of the answers is empty, or there is none. It would be learned that nothing is an answer.
     """
-    answers = [index for index, message in enumerate(replies) if message["role"] == "assistant"]
+    answers = [index for index, message in enumerate(replies) if is_learned(message)]
     if not answers:
         raise UnusableRow(f"{column} has no answer")
     if not all(replies[index]["content"].strip() or "tool_calls" in replies[index] for index in answers):
         raise UnusableRow(f"{column} is empty" if len(answers) == 1 else f"an answer in {column} is empty")
     return Dialogue(question, tuple(replies[: answers[-1] + 1]), tools)
+
+
+def is_learned(message: Message) -> bool:
+    """Return whether a message is an answer to learn from: the assistant's, and not of the weight 0."""
+    return message["role"] == "assistant" and "weight" not in message

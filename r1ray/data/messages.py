@@ -1,7 +1,8 @@
 """Chat messages of the forms that data sets have, each made one of texts.
 
     {role, content} | {from, value} --messages_of--> {"role", "content"}
-                                                     and of an answer: "reasoning_content", "tool_calls" (JSON)
+                                                     and of an answer: "reasoning_content", "tool_calls" (JSON),
+                                                     "written" (all of it, as a policy wrote it), "weight" (only "0")
                                                      and of a tool's reply: "name", "tool_call_id"
 
 What a message cannot be without is never guessed: a row with images is malformed, one with an empty turn is unusable.
@@ -36,6 +37,8 @@ REASONING = ("reasoning_content", "reasoning", "thinking", "thoughts", "think")
 """Keys of a message, and columns of a row, that hold what was thought before the answer."""
 SWITCHES = frozenset({"on", "off", "true", "false", "yes", "no", "none"})
 """Values of a column of that name that say whether there is reasoning, and are none."""
+WEIGHTLESS = (0, "0")
+"""Values of ``weight``, which OpenAI's format has, in answers that are only shown."""
 MEDIA = ("image", "images", "video", "videos", "audio", "audios")
 OPENING, CLOSING = "<think>", "</think>"
 _ABSENT = object()
@@ -86,6 +89,8 @@ def _message(message: Any, column: str) -> Message:
     if said == "function_call" and (in_text := calls_of(text)):
         text, calls = "", in_text
     answer: Message = {"role": role, "content": text} | ({"tool_calls": calls} if calls else {})
+    answer |= {"written": found["written"]} if isinstance(found.get("written"), str) else {}
+    answer |= {"weight": "0"} if found.get("weight") in WEIGHTLESS else {}
     thoughts = (thought, *(reasoning_of(found.get(key)) for key in REASONING))
     return with_reasoning(answer, next(filter(None, thoughts), ""))
 

@@ -20,6 +20,7 @@ from r1ray.data.dialogues import (
     below,
     dialogue_of,
     first_of,
+    is_learned,
     name_of,
     value_of,
     with_system,
@@ -125,7 +126,7 @@ def first_answer(messages: Sequence[Message]) -> int | None:
     """Return the place of the first answer to a question: what the assistant says before one is only shown."""
     roles = [message["role"] for message in messages]
     asked = next((index for index, role in enumerate(roles) if role not in ("assistant", "system", "developer")), None)
-    return None if asked is None else next((i for i in range(asked, len(roles)) if roles[i] == "assistant"), None)
+    return None if asked is None else next((i for i in range(asked, len(roles)) if is_learned(messages[i])), None)
 
 
 def _messages(question: str | list[Message]) -> list[Message]:

@@ -22,11 +22,11 @@ import pyarrow as pa
 from r1ray.config.sources import Source
 from r1ray.data.bad_rows import MAX_SHOWN, BadRows
 from r1ray.data.checks import MalformedRow, UnusableRow
-from r1ray.data.dialogues import Layout, RawExample, joined, recognise, unknown_columns
+from r1ray.data.dialogues import Dialogue, Layout, RawExample, joined, recognise, unknown_columns
 from r1ray.data.position import Position
 from r1ray.data.sft_examples import PreferencePair, SFTExample
 from r1ray.data.spool import Row, SpooledRows, named, read_rows
-from r1ray.data.turns import DialogueEncoder, Piece
+from r1ray.data.turns import Piece
 from r1ray.errors import UserError
 from r1ray.runtime.files import write_text, written_aside
 from r1ray.types import BoolArray, Int32Array
@@ -83,13 +83,21 @@ class SupervisedReport:
     """Rows of which an answer holds ``marker``."""
 
 
+class Encoder(Protocol):
+    """Dialogues to tokens, as :class:`r1ray.data.turns.DialogueEncoder` has them."""
+
+    def pieces(self, dialogue: Dialogue) -> tuple[Piece, ...]: ...
+
+    def encode(self, dialogues: Sequence[Sequence[Piece]]) -> list[tuple[Int32Array, BoolArray]]: ...
+
+
 def spool_dialogues(
     path: Source,
     spool: Path,
     *,
     key: str,
     layouts: Sequence[Layout],
-    encoder: DialogueEncoder,
+    encoder: Encoder,
     max_tokens: int,
     digest: str,
     marker: str | None = None,
@@ -142,7 +150,7 @@ class _Reading:
         *,
         key: str,
         layouts: Sequence[Layout],
-        encoder: DialogueEncoder,
+        encoder: Encoder,
         max_tokens: int,
         marker: str | None,
         on_bad_row: str,

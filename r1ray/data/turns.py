@@ -12,17 +12,18 @@ import json
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
 
 from r1ray.data.checks import UnusableRow
-from r1ray.data.dialogues import Dialogue
+from r1ray.data.dialogues import Dialogue, is_learned
 from r1ray.data.messages import flat
-from r1ray.data.template import BosOnce, Form, Message, check_arguments, render
+from r1ray.data.template import BosOnce, Form, Message, Question, check_arguments, render
 from r1ray.errors import UserError
 from r1ray.types import BoolArray, Int32Array
 
+T = TypeVar("T")
 Turn: TypeAlias = dict[str, Any]
 """A message as a chat template takes it: tool calls are objects."""
 ApplyChat: TypeAlias = Callable[[Sequence[Turn], bool], str]
@@ -33,6 +34,8 @@ NOT_KEPT = (
     "the tokenizer's chat template changes earlier answers of a dialogue (it drops their reasoning, or refuses the "
     "order of roles); needs a template that keeps them, or a row for each answer"
 )
+_OURS = ("reasoning_content", "tool_calls", "written", "weight")
+"""Keys of messages that templates do not get as they are."""
 NOT_SHOWN = "the tokenizer's chat template does not show "
 SHOWN = 120
 """Characters of what a template says that are kept: reasons are counted by their text."""
@@ -44,6 +47,8 @@ class Piece:
 
     text: str
     is_answer: bool
+    ids: tuple[int, ...] | None = None
+    """Its tokens, where they are known already."""
 
 
 def pieces_of(dialogue: Dialogue, *, template: str, apply_chat: ApplyChat | None) -> tuple[Piece, ...]:
@@ -72,30 +77,37 @@ def pieces_of(dialogue: Dialogue, *, template: str, apply_chat: ApplyChat | None
 
 
 def _chat_pieces(dialogue: Dialogue, apply_chat: ApplyChat) -> tuple[Piece, ...]:
-    asked = dialogue.question
-    messages: list[Message] = [{"role": "user", "content": asked}] if isinstance(asked, str) else list(asked)
-    turns = [next(_forms(message)) for message in messages]
     pieces: list[Piece] = []
+    done = ""
+    for head, answer in _chat_answers(dialogue, apply_chat):
+        if not head.startswith(done):
+            raise UnusableRow(NOT_KEPT)
+        pieces += [Piece(head[len(done) :], False), Piece(answer, True)]
+        done = head + answer
+    return tuple(pieces)
+
+
+def _chat_answers(dialogue: Dialogue, apply_chat: ApplyChat) -> Iterator[tuple[str, str]]:
+    """Yield what stands before each answer, its generation prompt included, and the answer."""
+    turns = [next(_forms(message)) for message in messages_in(dialogue.question)]
     done, num_checked = "", 0
     for index, reply in enumerate(dialogue.replies):
-        if reply["role"] != "assistant":
+        if not is_learned(reply):
             turns.append(next(_forms(reply)))
             continue
         head = apply_chat(turns, True)
-        if not head.startswith(done):
-            raise UnusableRow(NOT_KEPT)
-        _check_shown(turns[num_checked:], head[len(done) :], tools="" if pieces else dialogue.tools)
+        since = head[len(done) :] if head.startswith(done) else head
+        _check_shown(turns[num_checked:], since, tools="" if num_checked else dialogue.tools)
         turn, answer = _answer(reply, turns, head, apply_chat, is_last=index + 1 == len(dialogue.replies))
-        pieces += [Piece(head[len(done) :], False), Piece(answer, True)]
+        yield head, answer
         done = head + answer
         turns.append(turn)
         num_checked = len(turns)
-    return tuple(pieces)
 
 
 def _forms(message: Message) -> Iterator[Turn]:
     """Yield a message as templates may take it, the reasoning of an answer in a place of its own first."""
-    plain: Turn = {key: value for key, value in message.items() if key not in ("reasoning_content", "tool_calls")}
+    plain: Turn = {key: value for key, value in message.items() if key not in _OURS}
     calls = {"tool_calls": json.loads(message["tool_calls"])} if "tool_calls" in message else {}
     if "reasoning_content" in message:
         thought = message["reasoning_content"]
@@ -180,17 +192,27 @@ class DialogueEncoder:
             posed = replace(dialogue, question=self._form.posed(dialogue.question))
         except UserError as error:
             raise UnusableRow(str(error)) from error
-        first, *others = self._pieces(posed)
+        first, *others = self._tried(
+            posed, lambda apply_chat: pieces_of(posed, template=self._template, apply_chat=apply_chat)
+        )
         return replace(first, text=self._once(first.text)), *others
 
-    def _pieces(self, dialogue: Dialogue) -> tuple[Piece, ...]:
+    def answers(self, posed: Dialogue) -> list[str]:
+        """Return the answers alone, as the chat template writes them after its generation prompt, whether or not it
+        keeps them so in a history. Raises UnusableRow.
+
+        Args:
+            posed: its question is in the form.
+        """
+        return self._tried(posed, lambda apply_chat: [answer for _, answer in _chat_answers(posed, apply_chat)])
+
+    def _tried(self, dialogue: Dialogue, render: Callable[[ApplyChat], T]) -> T:
         try:
-            return pieces_of(dialogue, template=self._template, apply_chat=self._chat(dialogue, as_text=False))
+            return render(self._chat(dialogue, as_text=False))
         except UnusableRow:
-            asked = () if isinstance(dialogue.question, str) else dialogue.question
-            if not any("tool_calls" in message for message in (*asked, *dialogue.replies)):
+            if not any("tool_calls" in message for message in (*messages_in(dialogue.question), *dialogue.replies)):
                 raise
-        return pieces_of(dialogue, template=self._template, apply_chat=self._chat(dialogue, as_text=True))
+        return render(self._chat(dialogue, as_text=True))
 
     def _chat(self, dialogue: Dialogue, *, as_text: bool) -> ApplyChat:
         tools = json.loads(dialogue.tools) if dialogue.tools else None
@@ -214,13 +236,14 @@ class DialogueEncoder:
 
     def encode(self, dialogues: Sequence[Sequence[Piece]]) -> list[tuple[Int32Array, BoolArray]]:
         """Token ids [T] and loss mask [T] of each dialogue; the last answer ends with the end-of-sequence token."""
-        heads = self._ids([pieces[0].text for pieces in dialogues], add_special_tokens=self._template != "chat")
-        others = iter(self._ids([p.text for pieces in dialogues for p in pieces[1:]], add_special_tokens=False))
+        heads = self._ids([_unknown(pieces[0]) for pieces in dialogues], add_special_tokens=self._template != "chat")
+        others = iter(self._ids([_unknown(p) for pieces in dialogues for p in pieces[1:]], add_special_tokens=False))
         eos: int = self._tokenizer.eos_token_id
         encoded = []
         for pieces, head in zip(dialogues, heads, strict=True):
-            parts = [head, *(next(others) for _ in pieces[1:])]
-            if not parts[-1] or parts[-1][-1] != eos:
+            made = [head, *(next(others) for _ in pieces[1:])]
+            parts = [ids if piece.ids is None else [*piece.ids] for piece, ids in zip(pieces, made, strict=True)]
+            if pieces[-1].ids is None and (not parts[-1] or parts[-1][-1] != eos):
                 parts[-1] = [*parts[-1], eos]
             ids = np.concatenate([np.asarray(part, dtype=np.int32) for part in parts])
             mask = np.repeat([piece.is_answer for piece in pieces], [len(part) for part in parts])
@@ -232,6 +255,16 @@ class DialogueEncoder:
         if not texts:
             return []
         return list(self._tokenizer(texts, add_special_tokens=add_special_tokens, verbose=False)["input_ids"])
+
+
+def _unknown(piece: Piece) -> str:
+    """Return the text of a piece whose tokens are not known; else nothing."""
+    return piece.text if piece.ids is None else ""
+
+
+def messages_in(question: Question) -> list[Message]:
+    """Return a question as messages."""
+    return [{"role": "user", "content": question}] if isinstance(question, str) else list(question)
 
 
 def _with_text_arguments(turn: Turn) -> Turn:

@@ -11,6 +11,7 @@ from typing import Any
 
 from r1ray.checks import CodeTests, MathAnswer
 from r1ray.config import RewardConfig, RewardPart, RunConfig, SandboxConfig
+from r1ray.conversation import ConversationEncoder, ConversationSettings
 from r1ray.data import dialogues
 from r1ray.data.bad_rows import MAX_SHOWN, BadRows
 from r1ray.data.checks import MalformedRow, UnusableRow
@@ -19,7 +20,6 @@ from r1ray.data.own_columns import carried
 from r1ray.data.sft_examples import PreferencePair, SFTExample
 from r1ray.data.spool import read_rows
 from r1ray.data.template import Form, Renderer
-from r1ray.data.turns import DialogueEncoder
 from r1ray.doctor.findings import DRIVER, Finding
 from r1ray.doctor.judging import green, red, yellow
 from r1ray.doctor.worlds import check_worlds
@@ -253,7 +253,9 @@ def check_dialogues(
         read = _Read(layout.name, "with nothing to learn from", config.data.on_bad_row == "skip")
         encoder = None
         if tokenizer is not None:
-            encoder = DialogueEncoder(tokenizer, template=config.data.template, form=Form.of(config.data))
+            form = Form.of(config.data)
+            conversation = ConversationSettings.of(config.environment, form, model=str(config.model))
+            encoder = ConversationEncoder(tokenizer, form=form, settings=conversation)
         for number, row in dialogues.joined(rows, layout):
             try:
                 examples = layout.read(row, number)

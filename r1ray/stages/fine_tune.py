@@ -13,6 +13,7 @@ from typing import Any, Protocol
 
 from r1ray.config import RunConfig, decisive
 from r1ray.config.sources import Source, name_of
+from r1ray.conversation import ConversationEncoder, ConversationSettings
 from r1ray.data.dialogues import Layout
 from r1ray.data.files import states_of
 from r1ray.data.pair_layouts import PAIRS
@@ -20,7 +21,6 @@ from r1ray.data.sft_layouts import EXAMPLES
 from r1ray.data.sft_rows import ExampleTable, PairTable, Rows, SupervisedReport, spool_dialogues
 from r1ray.data.spool import named
 from r1ray.data.template import Form
-from r1ray.data.turns import DialogueEncoder
 from r1ray.errors import UserError
 from r1ray.loop.checkpoint import Checkpoints
 from r1ray.loop.supervised_loop import HeldOut, SupervisedLoop, num_steps
@@ -66,6 +66,11 @@ logger = logging.getLogger(__name__)
 
 SETTINGS = ("seed", "model", "supervised", "learner")
 """Parts of the configuration that decide what comes out of the stage, beside ``data.template``."""
+
+
+def _conversations(config: RunConfig) -> list[Any]:
+    """Return the keys that decide how dialogues with tools become tokens."""
+    return [config.environment.renderer, config.environment.keep_reasoning]
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +138,7 @@ class SupervisedTraining:
         config = self._config
         settings = {key: value for key, value in decisive(config).items() if key in SETTINGS}
         form = {**asdict(Form.of(config.data)), "on_bad_row": config.data.on_bad_row}
+        settings["conversations"] = _conversations(config)
         return {"files": files_read(self), "objective": self.name, "data": form, **settings}
 
     def run(self, context: Context, inputs: dict[str, Artifact], digest: str) -> Artifact:
@@ -166,7 +172,8 @@ class _Job:
         load_generation_config(self.model)
         check_router_keys(config.learner.router, model=self.model, has_engines=False)
         self._check_context()
-        self._encoder = DialogueEncoder(tokenizer, template=config.data.template, form=self._form)
+        conversation = ConversationSettings.of(config.environment, self._form, model=self.model)
+        self._encoder = ConversationEncoder(tokenizer, form=self._form, settings=conversation)
         os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
         self._train = self._table(self._settings.train, "supervised.train")
         held_out = self._settings.eval
@@ -193,6 +200,7 @@ class _Job:
         what = {
             "files": [states_of(path), files_of(self.model)],
             "settings": [path, self.model, asdict(self._form), self._settings.max_tokens, on_bad_row],
+            "conversations": _conversations(self._config),
             "objective": self._objective.stage,
             "token": SPECIAL_TOKEN,
         }
