@@ -110,6 +110,21 @@ class Done:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Conversation:
+    """The messages of one branch of a trajectory."""
+
+    messages: tuple[Message, ...]
+    """From the first to the policy's last turn."""
+    num_given: int
+    """How many of them came before its first turn in this branch."""
+    turns: tuple[str, ...]
+    """All that it wrote in each of its turns in this branch, special tokens with it."""
+    tools: tuple[ToolSchema, ...]
+    is_whole: bool
+    """Whether it ended each of these turns itself."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class InEnvironment:
     """What an environment says of a trajectory."""
 

@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from r1ray.checks import Check, ProgramTests
 from r1ray.errors import PartFailure
-from r1ray.turns import InEnvironment, Message
+from r1ray.turns import Conversation, InEnvironment, Message
 
 Int32Array: TypeAlias = npt.NDArray[np.int32]
 Float32Array: TypeAlias = npt.NDArray[np.float32]
@@ -150,6 +150,8 @@ class Trajectory:
     seconds: float = 0.0
     """What generating it took."""
     world: InEnvironment | None = None
+    conversations: tuple[Conversation, ...] = ()
+    """What was said in each branch; of trajectories of evaluations in environments."""
 
     def __post_init__(self) -> None:
         numbers = [segment.branch for segment in self.segments]

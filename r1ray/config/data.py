@@ -237,7 +237,8 @@ class CollectConfig:
     keep: int = 4
     """Largest number of samples that are kept of a prompt: the shortest."""
     min_value: float = 1.0
-    """Least accuracy of a sample that is kept. Prompts without a reference are judged by the filters alone."""
+    """Least accuracy of a sample that is kept, in environments without a part of that name the least reward. Prompts
+    without a reference are judged by the filters alone."""
     temperature: float = 0.6
     """Sampling temperature."""
     top_p: float = 0.95

@@ -50,8 +50,9 @@ class ConversationEncoder:
         if renderer is None:
             return self._plain.pieces(dialogue)
         try:
-            posed = replace(dialogue, question=self._form.posed(dialogue.question))
-            found = self._pieces(posed, renderer)
+            # What a policy wrote follows a conversation that has the system prompt and the suffix of its run.
+            question = dialogue.question if is_written else self._form.posed(dialogue.question)
+            found = self._pieces(replace(dialogue, question=question), renderer)
         except UserError as error:
             raise UnusableRow(str(error)) from error
         return found if found is not None else self._plain.pieces(dialogue)

@@ -26,11 +26,14 @@ from r1ray.data.template import Message
 from r1ray.runtime.files import written_aside
 
 _BATCH_ROWS: Final = 1024
+_KEYS: Final = ("role", "content", "reasoning_content", "tool_calls", "name", "tool_call_id", "weight", "written")
+"""Of messages: :mod:`r1ray.data.messages`."""
 _MESSAGES: Final = recognise(frozenset(["messages"]), EXAMPLES)
 SCHEMA: Final = pa.schema(
     [
         ("id", pa.string()),
-        ("messages", pa.list_(pa.struct([("role", pa.string()), ("content", pa.string())]))),
+        ("messages", pa.list_(pa.struct([(key, pa.string()) for key in _KEYS]))),
+        ("tools", pa.string()),
         ("source", pa.string()),
         ("domain", pa.string()),
         ("language", pa.string()),
@@ -60,12 +63,16 @@ class DatasetRow:
     num_tokens: int
     """Of the answers."""
     prompt_id: str
+    tools: str = ""
+    """That were offered, as JSON; empty: none."""
 
 
 def row_digest(row: DatasetRow) -> bytes:
     """SHA-256 of a row as canonical JSON, with the types that it has in the file."""
     reward = None if row.reward is None else float(row.reward)
     columns = asdict(row) | {"reward": reward, "num_tokens": int(row.num_tokens)}
+    if not row.tools:
+        del columns["tools"]
     text = json.dumps(columns, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
     return hashlib.sha256(text.encode()).digest()
 
@@ -117,7 +124,8 @@ def read_rows(folder: Path) -> Iterator[DatasetRow]:
 
 
 def _row(columns: dict[str, Any]) -> DatasetRow:
-    return DatasetRow(**columns | {"messages": tuple(columns["messages"])})
+    messages = ({key: text for key, text in each.items() if text is not None} for each in columns["messages"])
+    return DatasetRow(**columns | {"messages": tuple(messages)})
 
 
 def _check(row: DatasetRow) -> None:
@@ -125,9 +133,9 @@ def _check(row: DatasetRow) -> None:
     assert _MESSAGES is not None
     if row.reward is not None and not math.isfinite(row.reward):
         raise ValueError(f"row {row.id}: the reward is {row.reward}, and has to be a finite number or None.")
-    if any(message.keys() != {"role", "content"} for message in row.messages):
-        raise ValueError(f"row {row.id}: messages have a role and a content, and nothing else.")
+    if any(not {"role", "content"} <= message.keys() <= set(_KEYS) for message in row.messages):
+        raise ValueError(f"row {row.id}: messages have {', '.join(_KEYS)} and nothing else.")
     try:
-        _MESSAGES.read({"id": row.id, "messages": list(row.messages)}, 0)
+        _MESSAGES.read({"id": row.id, "messages": list(row.messages), "tools": row.tools}, 0)
     except (MalformedRow, UnusableRow) as error:
         raise ValueError(f"row {row.id}: {error}.") from error

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from r1ray.algo.compose import accuracy
+from r1ray.evaluation.dialogues import SampledDialogue
 from r1ray.types import Scored
 
 ACCURACY = "accuracy"
@@ -50,6 +51,8 @@ class Sample:
     """A reward model's, of the whole output; any number, higher is better."""
     world: InWorld | None = None
     """None where nothing answered the policy."""
+    dialogues: tuple[SampledDialogue, ...] = ()
+    """Of a trajectory in an environment whose texts were read: one for each branch."""
 
     @property
     def is_right(self) -> bool:
@@ -111,4 +114,5 @@ def from_json(row: dict[str, Any]) -> Answered:
 
 def _sample(row: dict[str, Any]) -> Sample:
     world = row.get("world")
-    return Sample(**{**row, "world": None if world is None else InWorld(**world)})
+    dialogues = tuple(SampledDialogue(**each) for each in row.get("dialogues", ()))
+    return Sample(**{**row, "world": None if world is None else InWorld(**world), "dialogues": dialogues})

@@ -10,6 +10,7 @@ from dataclasses import replace
 
 from r1ray.config.sources import DOMAIN, ENVIRONMENT
 from r1ray.errors import GroupLost, InfrastructureError, PartFailure
+from r1ray.evaluation.dialogues import dialogues_of
 from r1ray.evaluation.questions import ask_each
 from r1ray.evaluation.records import Answered, InWorld, Sample, accuracy_of
 from r1ray.evaluation.resampling import Metric
@@ -184,6 +185,7 @@ def _sample(judged: ScoredTrajectory, trajectory: Trajectory | None) -> Sample:
         detail=outcome.reason if not isinstance(outcome, Scored) else ": ".join(filter(None, _words(outcome))),
         fault="reference" if isinstance(outcome, Unscorable) else None if scored else "machine",
         world=_in_world(judged, scored),
+        dialogues=dialogues_of(trajectory) if trajectory is not None else (),
     )
 
 

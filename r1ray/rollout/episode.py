@@ -101,7 +101,7 @@ class Episode:
         self._least_room = 1 if config.on_full == "end" else least
         self._reserve = least if config.on_full == "summarise" else 0
         """Left free by turns, for the summary."""
-        self._transcript.begin(self._given)
+        self._transcript.begin(self._given, self._messages)
 
     async def run(self) -> Trajectory:
         """Return the trajectory. Raises what sampling a turn does, and EnvironmentLost, InfrastructureError and
@@ -139,7 +139,9 @@ class Episode:
         turn = await self._sample(replace(self._request, sampling=sampling, seed=seed, given=given))
         self._note_turn(turn)
         action = self._renderer.parse(self._sampled, self._tools)
-        return replace(action, is_whole=turn.status == "finished", turn=self._num_turns)
+        action = replace(action, is_whole=turn.status == "finished", turn=self._num_turns)
+        self._transcript.said(action, self._renderer.decode(self._sampled))
+        return action
 
     def _note_turn(self, turn: Trajectory) -> None:
         segment = self._transcript.sampled(turn)
@@ -171,7 +173,7 @@ class Episode:
         behind = len(self._given) + len(self._sampled)
         if bridge.follows and self._left(behind) - len(bridge.ids) >= self._least_room + self._reserve:
             tools = dict.fromkeys(message.tool for message in new if message.tool)
-            self._transcript.give(bridge.ids, role=new[0].role if new else "user", tool=", ".join(tools))
+            self._transcript.give(bridge.ids, new, role=new[0].role if new else "user", tool=", ".join(tools))
             self._messages = messages
             return True
         if not bridge.follows and self._begin(messages):
@@ -200,7 +202,7 @@ class Episode:
         if left < self._least_room + self._reserve:
             return False
         self._messages = tuple(messages)
-        self._transcript.begin(ids)
+        self._transcript.begin(ids, messages)
         return True
 
     def _left(self, num_tokens: int) -> int:
@@ -219,11 +221,11 @@ class Episode:
             prompt = self._renderer.prompt((*self._messages, said, request), self._tools)
             if len(prompt) >= min(self._limit, self._max_row_tokens - self._transcript.num_row_tokens):
                 return ""
-            self._transcript.begin(prompt)
+            self._transcript.begin(prompt, (*self._messages, said, request))
         elif len(ids) >= self._left(len(self._given) + len(self._sampled)):
             return ""
         else:
-            self._transcript.give(ids, role=request.role)
+            self._transcript.give(ids, [request], role=request.role)
         action = await self._turn()
         return action.content or action.text
 
@@ -242,7 +244,9 @@ class Episode:
             label=done.label if done is not None else "",
             detail=done.detail if done is not None else "",
         )
-        return self._transcript.trajectory(request.group_id, request.index, status=status, world=world)
+        made = self._transcript.trajectory(request.group_id, request.index, status=status, world=world)
+        said = self._transcript.conversations(self._tools) if request.is_eval else ()
+        return replace(made, conversations=said)
 
 
 def _numbers(rewards: Mapping[str, float]) -> dict[str, float]:

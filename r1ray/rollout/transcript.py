@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from r1ray.turns import InEnvironment
+from r1ray.turns import Action, Conversation, InEnvironment, Message, ToolSchema
 from r1ray.types import Int32Array, Segment, Status, Trajectory
 
 HISTORY = "history"
@@ -22,7 +22,14 @@ HISTORY = "history"
 @dataclass(slots=True)
 class _Branch:
     start: Int32Array  # [P] int32, what comes before its first turn
+    messages: list[Message]
     segments: list[Segment] = field(default_factory=list)
+    num_given: int = field(init=False)
+    turns: list[str] = field(default_factory=list)
+    is_whole: bool = True
+
+    def __post_init__(self) -> None:
+        self.num_given = len(self.messages)
 
     @property
     def has_turn(self) -> bool:
@@ -31,6 +38,17 @@ class _Branch:
     @property
     def ids(self) -> Int32Array:
         return np.concatenate([self.start, *(segment.token_ids for segment in self.segments)])
+
+    def conversation(self, tools: Sequence[ToolSchema]) -> Conversation:
+        """Return what was said, up to the policy's last turn."""
+        size = max((number for number, each in enumerate(self.messages, 1) if each.role == "assistant"), default=0)
+        return Conversation(
+            messages=tuple(self.messages[: max(size, self.num_given)]),
+            num_given=self.num_given,
+            turns=tuple(self.turns),
+            tools=tuple(tools),
+            is_whole=self.is_whole,
+        )
 
 
 class Transcript:
@@ -51,14 +69,16 @@ class Transcript:
         """What the learner has to read: the tokens of all branches."""
         return sum(len(branch.ids) for branch in self._branches)
 
-    def begin(self, ids: Sequence[int]) -> None:
-        """Begin a branch. One without a turn is forgotten: nothing in it is in the loss."""
+    def begin(self, ids: Sequence[int], messages: Sequence[Message]) -> None:
+        """Begin a branch with the tokens of a conversation. One without a turn is forgotten: nothing in it is in the
+        loss."""
         if self._branches and not self._branches[-1].has_turn:
             self._branches.pop()
-        self._branches.append(_Branch(np.asarray(ids, dtype=np.int32)))
+        self._branches.append(_Branch(np.asarray(ids, dtype=np.int32), list(messages)))
 
-    def give(self, ids: Sequence[int], *, role: str, tool: str = "") -> None:
-        """Add tokens that were given: what an environment answered, with the template's around it."""
+    def give(self, ids: Sequence[int], messages: Sequence[Message], *, role: str, tool: str = "") -> None:
+        """Add messages that were given, what an environment answered, by their tokens with the template's around."""
+        self._branches[-1].messages += messages
         self._branches[-1].segments.append(self._context(ids, role=role, tool=tool))
 
     def sampled(self, turn: Trajectory) -> Segment:
@@ -68,6 +88,21 @@ class Transcript:
         self._branches[-1].segments.append(segment)
         self._seconds += turn.seconds
         return segment
+
+    def said(self, action: Action, text: str) -> None:
+        """Note what the turn that was just sampled says.
+
+        Args:
+            text: all of it, special tokens with it.
+        """
+        branch = self._branches[-1]
+        branch.messages.append(action.message)
+        branch.turns.append(text)
+        branch.is_whole &= action.is_whole
+
+    def conversations(self, tools: Sequence[ToolSchema]) -> tuple[Conversation, ...]:
+        """Return what was said in each branch that has a turn."""
+        return tuple(branch.conversation(tools) for branch in self._branches if branch.has_turn)
 
     def trajectory(self, group_id: str, index: int, *, status: Status, world: InEnvironment | None) -> Trajectory:
         """Return the whole. Its prompt is the longest common beginning of all branches before their first turns; what

@@ -25,14 +25,6 @@ LOOKED_AT = 256
 """Prompts of each environment among which a short one is looked for."""
 
 
-def refuse_worlds(raw: RawPrompt) -> None:
-    """Raise UserError for a row with an environment, where responses have one turn."""
-    raise UserError(
-        f"its environment is {raw.environment}, and recipe=collect samples responses of one turn; needs rows without "
-        "an environment."
-    )
-
-
 class RunWorlds:
     """Each environment of a run, by its name."""
 

@@ -201,7 +201,7 @@ def test_no_rows_make_an_empty_data_set(tmp_path: Path) -> None:
         (replace(ROWS[0], messages=ROWS[0].messages[:1]), "no turn of the assistant"),
         (replace(ROWS[0], messages=({"role": "user", "content": "x"}, {"role": "assistant", "content": " "})), "empty"),
         (
-            replace(ROWS[0], messages=({"role": "user", "content": "x", "name": "y"}, ROWS[0].messages[1])),
+            replace(ROWS[0], messages=({"role": "user", "content": "x", "image": "y"}, ROWS[0].messages[1])),
             "nothing else",
         ),
         (replace(ROWS[0], reward=float("nan")), "finite"),

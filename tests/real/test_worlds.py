@@ -8,7 +8,8 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from tests.real.running import SMALL, metrics, own, r1ray
+from r1ray.stages.evaluate.asking import read_answers
+from tests.real.running import SMALL, end, metrics, own, r1ray, start
 
 pytestmark = [pytest.mark.real, pytest.mark.long]
 WORLD = (
@@ -53,3 +54,27 @@ def test_an_evaluation_puts_its_questions_in_a_world_of_the_users_own(
     found = json.loads(path.read_text())["environments"]["maze"]
     assert {"pass@1", "pass@4", "reward_mean", "length_mean", "wait_s"} <= found.keys(), printed
     assert found["turns_mean"]["value"] == 2.0 and "unscored" not in found
+
+
+def test_trajectories_in_a_world_are_sampled_as_dialogues_to_learn_from(
+    tmp_path: Path, qwen_folder: Path, running_total: Path
+) -> None:
+    rows = pq.read_table(running_total / "train.parquet").to_pylist()[:4]
+    train = tmp_path / "train.jsonl"
+    train.write_text("".join(json.dumps(row | {"environment": "maze"}) + "\n" for row in rows))
+    process = start(
+        *("run", "recipe=collect", *own(qwen_folder, train, None, tmp_path / "runs"), *WORLD, "name=collected"),
+        *("rollout.dtype=float32", "rollout.max_num_seqs=8", "collect.samples=2", "collect.max_tokens=24"),
+        *("collect.filters=[]", "collect.min_value=0.0"),
+        cwd=tmp_path,
+    )
+    try:
+        printed, _ = process.communicate(timeout=480)
+    finally:
+        end(process)
+    assert "nothing was kept of 8 samples: {'cut': 8}" in printed, "an untrained model ends no turn"
+    for question in read_answers(tmp_path / "runs" / "collected" / "samples.jsonl").values():
+        for sample in question.samples:
+            (dialogue,) = sample.dialogues
+            assert [each["role"] for each in dialogue.messages] == ["user", "assistant", "user", "assistant"]
+            assert dialogue.messages[2]["content"] == "again ?" and len(dialogue.turn_ends) == 2

@@ -13,7 +13,7 @@ from r1ray.data.prompt_rows import spool_prompts
 from r1ray.data.prompts import PromptTable
 from r1ray.data.template import Form
 from r1ray.errors import UserError
-from r1ray.stages.worlds import RunWorlds, refuse_worlds
+from r1ray.stages.worlds import RunWorlds
 from r1ray.turns import Message, Observation
 from r1ray.types import Prompt
 from tests.conversation.tokenizers_made import made_tokenizer, published_tokenizer
@@ -86,12 +86,6 @@ def test_an_environment_without_a_share_is_not_tried_unless_it_is_evaluated(tmp_
     found = RunWorlds(EnvironmentConfig(shares={"guess": 1}), SandboxConfig(), Form("none"))
     assert [each.id for each in found.samples(train)] == ["guess"]
     assert [each.id for each in found.samples(train, [held_out])] == ["guess", "maze"]
-
-
-def test_where_responses_have_one_turn_an_environment_is_refused_by_its_row(tmp_path: Path) -> None:
-    path = jsonl(tmp_path / "f.jsonl", [OWN_ROW, {**OWN_ROW, "environment": "maze"}])
-    with pytest.raises(UserError, match=r"f\.jsonl: row 2: its environment is maze"):
-        spool_prompts(path, tmp_path / "s.arrow", key="data.train", world_problem=refuse_worlds)
 
 
 def test_the_beginning_of_an_environment_has_to_fit() -> None:

@@ -12,11 +12,12 @@ from pathlib import Path
 
 from r1ray.checks import Check, CodeTests, FormatOnly, Instructions, Judged, Pairwise
 from r1ray.config import CollectConfig
-from r1ray.curation.writing import BOXED, FEW_SHOT, PROGRAM, REWRITE, SUMMARY, Shot, asked
+from r1ray.curation.writing import BOXED, FEW_SHOT, PLAIN, PROGRAM, REWRITE, SUMMARY, Shot, asked
 from r1ray.data import template
 from r1ray.data.checks import load_check
 from r1ray.data.layouts import RawPrompt
 from r1ray.data.spool import SpooledRows, rows_of
+from r1ray.data.template import Form
 from r1ray.errors import UserError
 from r1ray.stages.evaluate.asking import read_answers
 from r1ray.types import Prompt
@@ -34,12 +35,21 @@ class Question:
     prompt: Prompt
 
 
-def questions_of(prompts: Sequence[RawPrompt], settings: CollectConfig, *, render: Render) -> list[Question]:
-    """Return every prompt in each of ``collect.ways``. Raises UserError where there is nothing to ask."""
+def questions_of(
+    prompts: Sequence[RawPrompt], settings: CollectConfig, *, render: Render, form: Form
+) -> list[Question]:
+    """Return every prompt in each of ``collect.ways``. Raises UserError where there is nothing to ask, and for another
+    way than ``plain`` in an environment."""
+    in_world = next((raw for raw in prompts if raw.environment), None)
+    if in_world is not None and settings.ways != [PLAIN]:
+        raise UserError(
+            f"collect.ways={settings.ways}: prompt {in_world.id} is in the environment {in_world.environment}, and "
+            "is asked there as it is; needs collect.ways=[plain]."
+        )
     shots = read_shots(settings.examples)[: settings.num_examples] if settings.examples else []
     responses = right_responses(settings.responses) if settings.responses else {}
     questions = [
-        _question(raw, way, render=render, shots=shots, responses=responses)
+        _question(raw, way, render=render, form=form, shots=shots, responses=responses)
         for raw in prompts
         for way in settings.ways
         if way != REWRITE or raw.id in responses
@@ -50,7 +60,7 @@ def questions_of(prompts: Sequence[RawPrompt], settings: CollectConfig, *, rende
 
 
 def _question(
-    raw: RawPrompt, way: str, *, render: Render, shots: Sequence[Shot], responses: Mapping[str, str]
+    raw: RawPrompt, way: str, *, render: Render, form: Form, shots: Sequence[Shot], responses: Mapping[str, str]
 ) -> Question:
     given = asked(
         raw.question,
@@ -67,6 +77,8 @@ def _question(
         domain=raw.domain,
         language=raw.language,
         columns=json.loads(raw.columns),
+        environment=raw.environment,
+        messages=form.messages(raw.question) if raw.environment else (),
     )
     return Question(raw, way, prompt)
 
@@ -84,7 +96,7 @@ def raw_prompts(spool: Path) -> Iterator[RawPrompt]:
     for index in range(len(rows)):
         (row,) = rows.row(index).to_pylist()
         question, check = json.loads(row["question"]), load_check(row["check"])
-        yield RawPrompt(row["id"], question, check, row["domain"], row["language"], row["columns"])
+        yield RawPrompt(row["id"], question, check, row["domain"], row["language"], row["columns"], row["environment"])
 
 
 def text_of(raw: RawPrompt) -> str:

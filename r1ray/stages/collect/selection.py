@@ -21,6 +21,7 @@ from r1ray.data.layouts import RawPrompt
 from r1ray.errors import UserError
 from r1ray.evaluation.records import Answered, Sample
 from r1ray.stages.collect.questions import Question, text_of
+from r1ray.stages.collect.trajectories import Trajectories, example_of
 
 
 @dataclass(slots=True)
@@ -56,6 +57,19 @@ def options_of(settings: CollectConfig) -> FilterOptions:
         raise UserError(f"collect.options={settings.options}: {error}.") from error
 
 
+@dataclass(frozen=True, slots=True)
+class _Fit:
+    """A sample that may be chosen, with its rows: one, or of a trajectory one for each branch."""
+
+    rows: tuple[DatasetRow, ...]
+    text: str
+    """By which it is compared with others."""
+
+    @property
+    def order(self) -> tuple[int, str]:
+        return sum(row.num_tokens for row in self.rows), self.rows[0].id
+
+
 class Selector:
     """Chooses among samples, by the settings of one collection."""
 
@@ -67,12 +81,15 @@ class Selector:
         filters: Sequence[filters.Filter],
         options: FilterOptions,
         benchmarks: Contamination | None,
+        trajectories: Trajectories,
     ) -> None:
         """
         Args:
             stage: that the rows are said to be of.
             benchmarks: questions that must not be in the data.
+            trajectories: makes rows of samples in environments.
         """
+        self._trajectories = trajectories
         self._settings, self._stage, self._filters, self._options = settings, stage, filters, options
         self._benchmarks = benchmarks
 
@@ -80,15 +97,15 @@ class Selector:
         """Choose among the samples of all questions: of each prompt the shortest, in a fixed order, so that the same
         samples make the same rows."""
         found = Selection(contamination=self._benchmarks.report() if self._benchmarks is not None else None)
-        by_prompt: dict[str, list[DatasetRow]] = {}
+        by_prompt: dict[str, list[_Fit]] = {}
         for number in sorted(answered):
             question, samples = questions[number], answered[number].samples
             found.num_examined += len(samples)
             if self._is_contaminated(question.raw, found.contamination):
                 found.removed["contaminated"] += len(samples)
                 continue
-            rows = self._fit_samples(question, samples, found.removed)
-            by_prompt.setdefault(question.raw.id, []).extend(rows)
+            fit = self._fit_samples(question, samples, found.removed)
+            by_prompt.setdefault(question.raw.id, []).extend(fit)
         self._choose(by_prompt, found)
         return found
 
@@ -99,39 +116,63 @@ class Selector:
         report.record(raw.id, overlaps)
         return bool(overlaps)
 
-    def _choose(self, by_prompt: Mapping[str, list[DatasetRow]], found: Selection) -> None:
+    def _choose(self, by_prompt: Mapping[str, list[_Fit]], found: Selection) -> None:
         known = NearDuplicates(self._settings.similarity) if self._settings.similarity < 1 else None
         texts: set[str] = set()
-        for rows in by_prompt.values():
+        for fit in by_prompt.values():
             num_chosen = 0
-            for row in sorted(rows, key=lambda row: (row.num_tokens, row.id)):
-                text = row.messages[-1]["content"]
-                if text in texts or (known is not None and known.seen(row.id, text) is not None):
+            for each in sorted(fit, key=lambda each: each.order):
+                if each.text in texts or (known is not None and known.seen(each.rows[0].id, each.text) is not None):
                     found.removed["duplicate"] += 1
                 elif num_chosen == self._settings.keep:
                     found.removed["enough_of_the_prompt"] += 1
                 else:
-                    texts.add(text)
+                    texts.add(each.text)
                     num_chosen += 1
-                    found.rows.append(row)
+                    found.rows += each.rows
         found.duplicates = known.report() if known is not None else None
 
-    def _fit_samples(self, question: Question, samples: Sequence[Sample], removed: Counter[str]) -> list[DatasetRow]:
+    def _fit_samples(self, question: Question, samples: Sequence[Sample], removed: Counter[str]) -> list[_Fit]:
         """Return the samples of one question that are right and readable; the others are counted in ``removed``."""
-        rows = []
+        made = []
         for index, sample in enumerate(samples):
-            reasoning, summary = taken_apart(sample.text)
-            fault = self._fault(question.raw, sample, reasoning, summary)
-            if fault is not None:
-                removed[fault] += 1
+            make = self._trajectory if question.raw.environment else self._answer
+            fit = make(question, index, sample)
+            if isinstance(fit, str):
+                removed[fit] += 1
             else:
-                rows.append(self._row(question, index, sample, reasoning, summary))
-        return rows
+                made.append(fit)
+        return made
+
+    def _answer(self, question: Question, index: int, sample: Sample) -> _Fit | str:
+        """Return a sample as a row, or why it is not fit to learn from."""
+        reasoning, summary = taken_apart(sample.text)
+        fault = self._fault(question.raw, sample, reasoning, summary)
+        if fault is not None:
+            return fault
+        row = self._row(question, index, sample, reasoning, summary)
+        return _Fit((row,), row.messages[-1]["content"])
+
+    def _trajectory(self, question: Question, index: int, sample: Sample) -> _Fit | str:
+        """Call :meth:`_answer` of a trajectory in an environment."""
+        if (fault := self._worth(question.raw, sample)) is not None:
+            return fault
+        rejection = apply_filters(example_of(question.raw, sample), self._filters, self._options)
+        if rejection is not None:
+            return rejection.filter
+        rows, fault = self._trajectories.rows(question, index, sample)
+        return fault or _Fit(rows, f"{text_of(question.raw)}\n{sample.text}")
+
+    def _worth(self, raw: RawPrompt, sample: Sample) -> str | None:
+        """Return why a sample is not worth learning from, by its reward; None where it is, or nothing judges it."""
+        if _has_rule(raw) and (sample.value is None or sample.value < self._settings.min_value):
+            return "unscorable" if sample.value is None else "wrong"
+        return None
 
     def _fault(self, raw: RawPrompt, sample: Sample, reasoning: str, summary: str) -> str | None:
         """Return why a sample is not fit to learn from; None where it is."""
-        if _has_rule(raw) and (sample.value is None or sample.value < self._settings.min_value):
-            return "unscorable" if sample.value is None else "wrong"
+        if (fault := self._worth(raw, sample)) is not None:
+            return fault
         example = Example(
             prompt=text_of(raw),
             reasoning=reasoning,
@@ -165,4 +206,4 @@ class Selector:
 
 
 def _has_rule(raw: RawPrompt) -> bool:
-    return not isinstance(raw.check, FormatOnly)
+    return bool(raw.environment) or not isinstance(raw.check, FormatOnly)

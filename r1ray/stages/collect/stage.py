@@ -21,10 +21,12 @@ from pathlib import Path
 from typing import Any
 
 from r1ray.checks import Judged, Pairwise
+from r1ray.cluster.group_host import conversation_settings, episodes_spec
 from r1ray.cluster.joining import is_remote
 from r1ray.cluster.launch_evaluation import launch_evaluation
 from r1ray.config import EvaluationConfig, RunConfig, decisive
 from r1ray.config.sources import name_of
+from r1ray.conversation import ConversationEncoder, ConversationSettings
 from r1ray.curation.card import CARD, Curation, Thinking, write_dataset
 from r1ray.curation.decontamination import Contamination
 from r1ray.curation.mixture import MixtureReport, mix
@@ -43,16 +45,17 @@ from r1ray.stages.collect.judge_agreement import compare_judge
 from r1ray.stages.collect.questions import questions_of, raw_prompts, text_of
 from r1ray.stages.collect.selection import Selection, Selector, filters_of, options_of
 from r1ray.stages.collect.sources import Sources
+from r1ray.stages.collect.trajectories import Trajectories
 from r1ray.stages.evaluate.asking import ask, read_answers
 from r1ray.stages.first_rows import say_first_rows
 from r1ray.stages.own_functions import own_columns_of
 from r1ray.stages.training import say_form
-from r1ray.stages.worlds import refuse_worlds
-from r1ray.types import Sampling
+from r1ray.stages.worlds import RunWorlds
+from r1ray.types import Prompt, Sampling
 
 logger = logging.getLogger(__name__)
 
-SETTINGS = ("seed", "model", "collect", "judge", "reward", "sandbox", "rollout", "data")
+SETTINGS = ("seed", "model", "collect", "judge", "reward", "sandbox", "rollout", "data", "environment")
 DATASET = "dataset"
 
 
@@ -109,6 +112,7 @@ class _Job:
         tokenizer = load_tokenizer(self._model, template=config.data.template, is_trained=False)
         check_served(self._model)
         form = Form.of(config.data)
+        self._worlds = RunWorlds(config.environment, config.sandbox, form)
         say_form(tokenizer, form, model=self._model)
         self._make_render = partial(Renderer, tokenizer, form)
         render = self._make_render()
@@ -122,14 +126,17 @@ class _Job:
             filters=filters,
             options=options,
             benchmarks=self._read_benchmarks(),
+            trajectories=self._trajectories(tokenizer, form),
         )
-        self._questions = questions_of(prompts, self._settings, render=render)
+        self._questions = questions_of(prompts, self._settings, render=render, form=form)
+        self._check_worlds(tokenizer)
         lengths = [len(ids) for ids in tokenizer([q.prompt.text for q in self._questions])["input_ids"]]
         longest, room = max(lengths), context_of(self._model)
         asked_for = self._settings.max_tokens
         self._max_tokens = asked_for if room is None else min(room - longest, asked_for)
         if self._max_tokens < 1:
             raise UserError(f"model={config.model}: its context has {room} tokens, and a prompt has {longest}.")
+        in_worlds = self._longest_trajectory(room) if self._worlds.sources else 0
         asked = [question.prompt for question in self._questions]
         say_first_rows(config, {"data.train": asked}, max_tokens=self._max_tokens)
         self._sources = Sources(
@@ -142,7 +149,38 @@ class _Job:
             filters=filters,
             options=options,
         )
-        self._max_model_len = max(longest + self._max_tokens, self._sources.max_model_len)
+        self._max_model_len = max(longest + self._max_tokens, self._sources.max_model_len, in_worlds)
+
+    def _trajectories(self, tokenizer: Any, form: Form) -> Trajectories:
+        settings = ConversationSettings.of(self._config.environment, form, model=self._model)
+        encoder = ConversationEncoder(tokenizer, form=form, settings=settings)
+        return Trajectories(self._settings, encoder, stage=self._context.run_dir.name)
+
+    def _check_worlds(self, tokenizer: Any) -> None:
+        """Raise UserError for an environment that cannot be entered, or whose conversations the model cannot have."""
+        config, firsts = self._config, dict[str, Prompt]()
+        for question in self._questions:
+            if question.raw.environment:
+                firsts.setdefault(question.raw.environment, question.prompt)
+        if firsts and not is_remote(config.cluster.address):
+            tools = self._worlds.try_out(list(firsts.values()))
+            settings = conversation_settings(episodes_spec(config, self._model))
+            self._worlds.check_conversations(tokenizer, tools, settings)
+
+    def _longest_trajectory(self, room: int | None) -> int:
+        """Return the tokens of the longest trajectory in an environment, with its prompt; turns are no longer than the
+        model's context allows. Raises UserError where it does not hold a trajectory."""
+        config, prompt = self._config, self._config.data.max_prompt_tokens
+        if room is not None and config.environment.max_trajectory_tokens is None:
+            self._max_tokens = min(self._max_tokens, room - prompt)
+        longest = prompt + config.environment.trajectory_tokens(self._max_tokens)
+        if self._max_tokens < 1 or (room is not None and longest > room):
+            raise UserError(
+                f"data.max_prompt_tokens={prompt}, environment.max_trajectory_tokens="
+                f"{config.environment.max_trajectory_tokens}: the context of model={config.model} has {room} tokens; "
+                "needs one that holds a prompt and a trajectory."
+            )
+        return longest
 
     def _read_prompts(self) -> list[RawPrompt]:
         folder = self._context.run_dir / "data"
@@ -157,7 +195,7 @@ class _Job:
             columns=own_columns_of(self._config.data),
             make_render=self._make_render,
             on_bad_row=self._config.data.on_bad_row,
-            world_problem=refuse_worlds,
+            world_problem=self._worlds.problem,
         )
         is_local = not is_remote(self._config.cluster.address)
         warning = check_sandbox(self._config.sandbox, report.programs, key="data.train", is_local=is_local)
@@ -192,17 +230,28 @@ class _Job:
         has_thought = len(read_answers(self._thoughts)) == len(to_think)
         if is_asked and has_thought and not wants_judge:
             return
-        logger.info(f"starting {config.rollout.num_actors} rollout and {config.reward.num_actors} reward actors")
+        logger.info(
+            f"starting {config.rollout.num_actors} rollout and {config.reward.num_actors} reward actors"
+            + self._worlds.said(config.environment.num_actors)
+        )
         running = await launch_evaluation(
             sampling_config(config),
             model=self._model,
             max_model_len=self._max_model_len,
             template=config.data.template,
             programs=self._programs,
+            worlds=self._worlds.sources,
+            episodes=episodes_spec(config, self._model) if self._worlds.sources else None,
         )
         try:
             name, seed = self._context.run_dir.name, config.seed * 1_000_003 + 500_000_003
-            put = partial(ask, running, rollout=config.rollout, deadlines=config.deadlines.decided)
+            put = partial(
+                ask,
+                running,
+                rollout=config.rollout,
+                deadlines=config.deadlines.decided,
+                world_s=config.environment.longest_s,
+            )
             sampling = Sampling(settings.temperature, settings.top_p, self._max_tokens, with_logprobs=False)
             asking = put(prompts, self._samples, name=name, samples=settings.samples, sampling=sampling, seed=seed)
             answered, _ = await asking
@@ -313,6 +362,7 @@ def sampling_config(config: RunConfig) -> EvaluationConfig:
         judge=config.judge,
         deadlines=config.deadlines,
         cluster=config.cluster,
+        environment=replace(config.environment, shares=None),  # every prompt is asked
     )
 
 

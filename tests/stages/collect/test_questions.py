@@ -11,6 +11,7 @@ import pytest
 from r1ray.checks import CodeTests, FormatOnly, MathAnswer, StdioCase
 from r1ray.config import CollectConfig
 from r1ray.data.layouts import RawPrompt
+from r1ray.data.template import Form
 from r1ray.errors import UserError
 from r1ray.evaluation.records import Answered, Sample, to_json
 from r1ray.stages.collect.questions import Question, questions_of, text_of
@@ -23,7 +24,7 @@ PROMPTS = [
 
 
 def made(**settings: Any) -> list[Question]:
-    return questions_of(PROMPTS, CollectConfig(**settings), render=str)
+    return questions_of(PROMPTS, CollectConfig(**settings), render=str, form=Form("chat"))
 
 
 def answers(folder: Path) -> Path:
@@ -87,3 +88,12 @@ def test_examples_are_shown_as_many_as_are_asked_for_and_in_that_way_alone(tmp_p
 def test_a_dialogue_is_one_text() -> None:
     said = [{"role": "user", "content": "one"}, {"role": "assistant", "content": "two"}]
     assert text_of(RawPrompt("d", said, FormatOnly(), "", "")) == "one\ntwo"
+
+
+def test_in_an_environment_a_prompt_is_asked_as_it_is() -> None:
+    raw = RawPrompt("maze", "Where to?", FormatOnly(), "talk", "en", environment="maze")
+    form = Form("chat", suffix="Think.")
+    (found,) = questions_of([raw], CollectConfig(), render=str, form=form)
+    assert found.prompt.environment == "maze" and found.prompt.messages == form.messages("Where to?")
+    with pytest.raises(UserError, match=r"collect\.ways=.*prompt maze is in the environment maze"):
+        questions_of([*PROMPTS, raw], CollectConfig(ways=["plain", "direct"]), render=str, form=form)

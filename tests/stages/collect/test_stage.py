@@ -194,6 +194,8 @@ def test_the_same_samples_make_the_same_data_set(tmp_path: Path, llama_folder: P
         ("collect.filters=[nope]", r"collect\.filters: nope is none; needs some of cut"),
         ("++collect.options={nope: 1}", r"collect\.options=.*nope"),
         ("++collect.sources.x={path: /nowhere.jsonl}", r"collect\.sources\.x\.path=/nowhere\.jsonl: no such file"),
+        ("data.environment=nowhere", r"prompts\.jsonl: row 1: .*nowhere"),
+        ("data.environment=calculator", "data.template=none has no place for tools"),
         ("collect.decontaminate=[/nowhere.jsonl]", r"collect\.decontaminate=/nowhere\.jsonl: no such file"),
     ],
 )
