@@ -154,10 +154,7 @@ class EnvironmentWorker:
             except UserError as error:
                 raise UserError(f"environment {prompt.environment}: {error}") from error
             except EnvironmentFailed as error:
-                says_all = error.kind.endswith(UserError.__name__)  # what is missing has nothing to do with a prompt
-                raise UserError(
-                    str(error) if says_all else f"{error} (in a trial with the prompt {prompt.id})"
-                ) from error
+                raise UserError(f"{error}{_where(error, prompt)}") from error
             except InfrastructureError as error:
                 raise UserError(f"environment {prompt.environment}: {error}") from error
         return begun_with
@@ -232,7 +229,7 @@ class EnvironmentWorker:
         said = "".join(traceback.format_exception_only(type(error), error)[-1:]).strip()
         place = place_in(error.__traceback__, held.world.code if isinstance(held.world, OwnWorld) else held.world.step)
         return EnvironmentFailed(
-            f"environment {held.name}: {method} raised {shortened(said, MAX_MESSAGE)}{f' ({place})' if place else ''}",
+            f"environment {held.name}: {method} raised {shortened(said, MAX_MESSAGE)}",
             f"{type(error).__name__} at {place}" if place else type(error).__name__,
             shortened("".join(traceback.format_exception(error)), MAX_TRACEBACK),
         )
@@ -250,3 +247,12 @@ class EnvironmentWorker:
             while isinstance(error, Raised):  # of a thread
                 error = error.error
             logger.warning("environment %s: close raised %s: %s", held.name, type(error).__name__, error)
+
+
+def _where(error: EnvironmentFailed, prompt: Prompt) -> str:
+    """Return the line that raised, and the prompt of the trial; empty where an environment says itself what is
+    missing."""
+    if error.kind.endswith(UserError.__name__):
+        return ""
+    place = error.kind.partition(" at ")[2]
+    return f" ({f'{place}, ' if place else ''}in a trial with the prompt {prompt.id})"

@@ -238,7 +238,7 @@ def _failure_of(error: EnvironmentFailed, prompt: Prompt) -> PartFailure:
     return PartFailure(
         part=prompt.environment,
         kind=error.kind,
-        message=error.message[:MAX_TEXT],
+        message=error.message.removeprefix(f"environment {prompt.environment}: ")[:MAX_TEXT],
         response="",
         traceback=error.traceback[-MAX_TRACEBACK:],
         on_error="mask",

@@ -170,7 +170,8 @@ class _Job:
             tables[f"data.eval.{name}".rstrip(".")] = table
         self._worlds.check_rewards(config.reward)
         self._in_worlds = self._worlds.samples(self._train, self._eval.tables.values() if self._eval else ())
-        if self._in_worlds and not is_remote(config.cluster.address):
+        self._tries_on_actors = is_remote(config.cluster.address)  # once it runs, a local cluster counts as joined
+        if self._in_worlds and not self._tries_on_actors:
             self._check_conversations(self._worlds.try_out(self._in_worlds))
         firsts = {key: table.first(NUM_SHOWN) for key, table in tables.items()}
         say_first_rows(config, firsts, max_tokens=config.algo.max_completion_tokens)
@@ -314,7 +315,7 @@ class _Job:
                 worlds=self._worlds.sources,
             )
         try:
-            if self._in_worlds and is_remote(config.cluster.address):
+            if self._in_worlds and self._tries_on_actors:
                 self._check_conversations(await running.environments.try_out(self._in_worlds))
             gauges = Gauges.of(context.run_dir, stage="rl")
 

@@ -255,7 +255,7 @@ def test_a_worker_with_many_threads_that_do_not_return_is_worn() -> None:
 @pytest.mark.parametrize(
     ("path", "message"),
     [
-        ("Broken", r"environment maze: __init__ raised ValueError: no licence \(own_worlds.py:\d+\)"),
+        ("Broken", r"environment maze: __init__ raised ValueError: no licence \(own_worlds.py:\d+, in a trial"),
         ("nothing", "environment maze: .*object has no method reset"),
         ("Checked", "environment maze: the corpus is not there"),
         ("Forgetful", "step returned None; needs an Observation.*it was given a turn with no text"),
@@ -271,7 +271,7 @@ def test_worlds_are_looked_at_before_a_run(path: str, message: str) -> None:
         with pytest.raises(UserError, match="environment maze: step raised KeyError: ''"):
             await worker_of("Scripted").try_out([prompt()])
         assert (await worker.status()).worlds == 0
-        with pytest.raises(UserError, match=r"reset raised KeyError: 'number' \(own_worlds.py:\d+\) .*prompt 7\)"):
+        with pytest.raises(UserError, match=r"reset raised KeyError: 'number' \(own_worlds.py:\d+, .*prompt 7\)"):
             await worker.try_out([prompt()])
 
     run(play())
