@@ -250,7 +250,10 @@ def test_an_abort_in_the_middle_of_a_turn_keeps_its_tokens_and_those_before() ->
     ("error", "reason"),
     [
         (EnvironmentLost("the worker died"), "environment_lost"),
-        (EnvironmentFailed("zero " * 9999, "ZeroDivisionError at maze.py:3", "line\n" * 9999), "environment_failed"),
+        (
+            EnvironmentFailed("environment maze: " + "zero " * 9999, "ZeroDivisionError at maze.py:3", "line\n" * 9999),
+            "environment_failed",
+        ),
     ],
 )
 def test_a_trajectory_without_a_world_is_left_out_and_its_group_goes_on(error: Exception, reason: str) -> None:
@@ -267,6 +270,7 @@ def test_a_trajectory_without_a_world_is_left_out_and_its_group_goes_on(error: E
         if reason == "environment_failed":
             assert removed.failure is not None and removed.failure.part == "maze"
             assert removed.failure.kind == "ZeroDivisionError at maze.py:3"
+            assert removed.failure.message.startswith("zero zero"), "its name is said once"
             assert len(pickle.dumps(group)) < 10 * 1024, "all of it passes through the driver"
 
     within(20, scenario())
