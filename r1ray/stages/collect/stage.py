@@ -163,9 +163,9 @@ class _Job:
             if question.raw.environment:
                 firsts.setdefault(question.raw.environment, question.prompt)
         if firsts and not is_remote(config.cluster.address):
-            tools = self._worlds.try_out(list(firsts.values()))
-            settings = conversation_settings(episodes_spec(config, self._model))
-            self._worlds.check_conversations(tokenizer, tools, settings)
+            begun = self._worlds.try_out(list(firsts.values()))
+            settings, limit = conversation_settings(episodes_spec(config, self._model)), config.data.max_prompt_tokens
+            self._worlds.check_conversations(tokenizer, begun, settings, max_prompt_tokens=limit)
 
     def _longest_trajectory(self, room: int | None) -> int:
         """Return the tokens of the longest trajectory in an environment, with its prompt; turns are no longer than the

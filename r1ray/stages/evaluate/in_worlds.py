@@ -19,7 +19,7 @@ from r1ray.errors import UserError
 from r1ray.reward.scorer import check_parts, resolve_parts
 from r1ray.stages.evaluate.task import Task
 from r1ray.stages.worlds import RunWorlds
-from r1ray.turns import ToolSchema
+from r1ray.turns import Observation
 from r1ray.types import Prompt
 
 
@@ -29,7 +29,7 @@ class EvalWorlds:
     def __init__(self, config: EvaluationConfig) -> None:
         self._config = config
         self._worlds = RunWorlds(config.environment, config.sandbox, Form("none"))
-        self._tools: Mapping[str, Sequence[ToolSchema]] = {}
+        self._begun: Mapping[str, Observation] = {}
 
     @property
     def sources(self) -> Mapping[str, WorldSource]:
@@ -69,7 +69,7 @@ class EvalWorlds:
                 if item.environment and item.environment not in firsts:
                     firsts[item.environment] = item.prompt(lambda question: "", task.form)
         if firsts and not is_remote(self._config.cluster.address):
-            self._tools = self._worlds.try_out(list(firsts.values()))
+            self._begun = self._worlds.try_out(list(firsts.values()))
 
     def lengths(self, tokenizer: Any, prompts: Sequence[Prompt], spec: EpisodesSpec) -> list[int]:
         """Return the tokens of question and tools, for each prompt with an environment. Raises UserError where the chat
@@ -78,10 +78,11 @@ class EvalWorlds:
         if not in_worlds:
             return []
         settings = conversation_settings(spec)
-        tools = {prompt.environment: self._tools.get(prompt.environment, ()) for prompt in in_worlds}
-        self._worlds.check_conversations(tokenizer, tools, settings)
+        unknown = {prompt.environment: Observation(messages=prompt.messages) for prompt in in_worlds}
+        begun = {name: self._begun.get(name, first) for name, first in unknown.items()}
+        self._worlds.check_conversations(tokenizer, begun, settings, max_prompt_tokens=sys.maxsize)
         render = make_renderer(tokenizer, settings=settings).prompt
-        return [len(render(prompt.messages, tools[prompt.environment])) for prompt in in_worlds]
+        return [len(render(prompt.messages, begun[prompt.environment].tools)) for prompt in in_worlds]
 
 
 def episodes_of(config: EvaluationConfig, *, model: str, template: str, longest: int, most_tokens: int) -> EpisodesSpec:
