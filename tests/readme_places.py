@@ -9,6 +9,8 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from tests.evaluation.test_recorded import rollouts
+
 MODELS = ("MODEL", "BASE", "BASE/model", "STUDENT", "SMALL", "LARGE", "HELPFUL", "HARMLESS")
 CONTEXT = 32768
 """Tokens that every model takes, as those of the readers do; commands without limits of their own need it."""
@@ -32,6 +34,8 @@ def write_places(folder: Path, model: Path) -> Path:
     for name, rows in _rows().items():
         (folder / name).write_text("".join(json.dumps(row) + "\n" for row in rows))
     pq.write_table(pa.Table.from_pylist(_rows()["heldout.jsonl"]), folder / "BASE" / "heldout.parquet")
+    (folder / "runs" / "mine" / "rollouts").mkdir(parents=True)
+    rollouts(folder / "runs" / "mine" / "rollouts" / "step=000120.parquet")
     (folder / "my_rewards.py").write_text("def short(prompt, response):\n    return float(len(response.text) < 400)\n")
     return folder
 
