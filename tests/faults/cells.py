@@ -121,9 +121,6 @@ RUNS: dict[str, tuple[Cell, ...]] = {
     "node cut off": cells(["node"], "cut off"),
 }
 NOT_YET = {
-    "stopped while starting": "On 2026-11-30 a group worker that was stopped while it started stayed so: nothing "
-    "counted its time. It is started once more at its deadline now (`tests/cluster/test_group_workers.py` has a "
-    "test). The other roles of this run were met, and were there again; the run as a whole has not been made since.",
     "in worlds: killed": "Environments are new, and this run has not been made yet.",
     "in worlds: stopped": "Environments are new, and this run has not been made yet.",
 }
