@@ -6,11 +6,10 @@ import json
 import random
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-import pyarrow.parquet as pq
 import torch
 
 from r1ray.checks import MathAnswer
@@ -22,6 +21,7 @@ from r1ray.examples.bilingual_total.talk import every_talk
 from r1ray.examples.bilingual_total.task import Expression, Split, prompt_of, sample_expression
 from r1ray.examples.bilingual_total.tokenizer import SPARE_ROWS, make_tokenizer
 from r1ray.examples.pretrain import make_model, pretrain
+from r1ray.examples.prompts import distinct, math_row, write_rows
 from r1ray.reward.extract import final_answer
 from r1ray.runtime.advance import counted
 from r1ray.types import Prompt, Response
@@ -67,7 +67,8 @@ def make(
     train = _prompts([sample_expression(rng, "train") for _ in range(num_train)])
     write_rows(out_dir / "train.parquet", train)
     write_rows(out_dir / "sampled.parquet", train[:num_sampled])
-    write_rows(out_dir / "heldout.parquet", _prompts(_distinct(random.Random(EVAL_SEED), "eval", num_eval)))
+    held_out = distinct(partial(sample_expression, random.Random(EVAL_SEED), "eval"), num_eval)
+    write_rows(out_dir / "heldout.parquet", _prompts(held_out))
     write_rows(out_dir / "scenarios.parquet", train + _general("train"))
     write_rows(out_dir / "general_heldout.parquet", _general("eval"))
     write_lines(out_dir / "cold_start.jsonl", written.cold_start(rng, num_cold_start))
@@ -91,24 +92,10 @@ def make(
         tokenizer.save_pretrained(out_dir / name)
 
 
-def _distinct(rng: random.Random, split: Split, count: int) -> list[Expression]:
-    found: dict[str, Expression] = {}
-    while len(found) < count:
-        expression = sample_expression(rng, split)
-        found.setdefault(expression.text, expression)
-    return list(found.values())
-
-
 def _prompts(expressions: list[Expression]) -> list[dict[str, Any]]:
     """The expressions as prompts in r1ray's own layout, in each language by turns."""
     return [
-        {
-            "id": f"{language}-{expression.text}",
-            "prompt": prompt_of(expression, language),
-            "check": {"type": "math", "answer": str(expression.answer)},
-            "domain": "math",
-            "language": language,
-        }
+        math_row(expression, prompt_of(expression, language), name=f"{language}-{expression.text}", language=language)
         for expression, language in zip(expressions, _by_turns(len(expressions)), strict=True)
     ]
 
@@ -128,11 +115,6 @@ def _general(split: Split) -> list[dict[str, Any]]:
         }
         for index, talk in enumerate(every_talk(split))
     ]
-
-
-def write_rows(path: Path, rows: list[dict[str, Any]]) -> None:
-    """Rows as Parquet."""
-    pq.write_table(pa.Table.from_pylist(rows), path)
 
 
 def write_lines(path: Path, rows: Iterable[dict[str, Any]]) -> None:

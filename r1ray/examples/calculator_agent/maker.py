@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-import pyarrow.parquet as pq
 import torch
 
 from r1ray.errors import UserError
 from r1ray.examples.calculator_agent.corpus import Corpus, prompt_of, turn_of
-from r1ray.examples.calculator_agent.task import Split, Sum, question_of, sample_sum
+from r1ray.examples.calculator_agent.task import Sum, question_of, sample_sum
 from r1ray.examples.calculator_agent.tokenizer import make_tokenizer
 from r1ray.examples.pretrain import make_model, pretrain
+from r1ray.examples.prompts import distinct, math_row, write_rows
 
 EVAL_SEED = 777
 """The held-out sums are the same for every seed of a run."""
@@ -52,7 +52,9 @@ def make(
     )
     rng = random.Random(seed)
     write_prompts(out_dir / "train.parquet", [sample_sum(rng, "train") for _ in range(num_train)])
-    write_prompts(out_dir / "heldout.parquet", _distinct(random.Random(EVAL_SEED), "eval", num_eval))
+    write_prompts(
+        out_dir / "heldout.parquet", distinct(partial(sample_sum, random.Random(EVAL_SEED), "eval"), num_eval)
+    )
     called = right_calls(model, tokenizer, [sample_sum(rng, "train") for _ in range(FITNESS_PROMPTS)], seed=seed)
     log(f"  at temperature 1, {called:.1%} of its answers begin with a right call of the calculator")
     if called < min_calls:
@@ -64,27 +66,9 @@ def make(
     tokenizer.save_pretrained(out_dir / "model")
 
 
-def _distinct(rng: random.Random, split: Split, count: int) -> list[Sum]:
-    found: dict[str, Sum] = {}
-    while len(found) < count:
-        asked = sample_sum(rng, split)
-        found.setdefault(asked.text, asked)
-    return list(found.values())
-
-
 def write_prompts(path: Path, sums: Sequence[Sum]) -> None:
     """The sums as prompts in r1ray's own layout."""
-    rows = [
-        {
-            "id": asked.text,
-            "prompt": question_of(asked),
-            "check": {"type": "math", "answer": str(asked.answer)},
-            "domain": "math",
-            "language": "en",
-        }
-        for asked in sums
-    ]
-    pq.write_table(pa.Table.from_pylist(rows), path)
+    write_rows(path, [math_row(asked, question_of(asked)) for asked in sums])
 
 
 def right_calls(model: Any, tokenizer: Any, sums: Sequence[Sum], *, seed: int) -> float:

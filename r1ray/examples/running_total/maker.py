@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-import pyarrow.parquet as pq
 import torch
 
 from r1ray.checks import MathAnswer
 from r1ray.errors import UserError
 from r1ray.examples.pretrain import make_model, pretrain
+from r1ray.examples.prompts import distinct, math_row, write_rows
 from r1ray.examples.running_total.corpus import sample_document
 from r1ray.examples.running_total.rewards import direct
-from r1ray.examples.running_total.task import Expression, Split, prompt_of, sample_expression
+from r1ray.examples.running_total.task import Expression, prompt_of, sample_expression
 from r1ray.examples.running_total.tokenizer import make_tokenizer
 from r1ray.reward.extract import final_answer
 from r1ray.runtime.advance import counted
@@ -53,7 +53,9 @@ def make(
     )
     rng = random.Random(seed)
     write_prompts(out_dir / "train.parquet", [sample_expression(rng, "train") for _ in range(num_train)])
-    write_prompts(out_dir / "heldout.parquet", _distinct(random.Random(EVAL_SEED), "eval", num_eval))
+    write_prompts(
+        out_dir / "heldout.parquet", distinct(partial(sample_expression, random.Random(EVAL_SEED), "eval"), num_eval)
+    )
     worked, guessed = fitness(model, tokenizer, seed=seed)
     log(f"  at temperature 1, worked answers are right {worked:.1%} of the time, direct ones {guessed:.1%}")
     if worked < min_worked_accuracy or worked < 2 * guessed:
@@ -66,27 +68,9 @@ def make(
     tokenizer.save_pretrained(out_dir / "model")
 
 
-def _distinct(rng: random.Random, split: Split, count: int) -> list[Expression]:
-    found: dict[str, Expression] = {}
-    while len(found) < count:
-        expression = sample_expression(rng, split)
-        found.setdefault(expression.text, expression)
-    return list(found.values())
-
-
 def write_prompts(path: Path, expressions: list[Expression]) -> None:
     """The expressions as prompts in r1ray's own layout."""
-    rows = [
-        {
-            "id": expression.text,
-            "prompt": prompt_of(expression),
-            "check": {"type": "math", "answer": str(expression.answer)},
-            "domain": "math",
-            "language": "en",
-        }
-        for expression in expressions
-    ]
-    pq.write_table(pa.Table.from_pylist(rows), path)
+    write_rows(path, [math_row(expression, prompt_of(expression)) for expression in expressions])
 
 
 def fitness(model: Any, tokenizer: Any, *, seed: int) -> tuple[float, float]:

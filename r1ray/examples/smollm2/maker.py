@@ -6,9 +6,7 @@ import random
 from collections.abc import Callable
 from pathlib import Path
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-
+from r1ray.examples.prompts import math_row, write_rows
 from r1ray.examples.smollm2.model import save_model
 from r1ray.examples.smollm2.task import Question, sample_questions
 
@@ -28,14 +26,10 @@ def make(out_dir: Path, *, seed: int, log: Callable[[str], None], num_train: int
 
 def write_prompts(path: Path, questions: list[Question]) -> None:
     """Write the questions as prompts in r1ray's own layout; the domain is the family."""
-    rows = [
-        {
-            "id": f"{question.text} #{index}",
-            "prompt": question.prompt,
-            "check": {"type": "math", "answer": str(question.answer)},
-            "domain": question.family,
-            "language": "en",
-        }
-        for index, question in enumerate(questions)
-    ]
-    pq.write_table(pa.Table.from_pylist(rows), path)
+    write_rows(
+        path,
+        [
+            math_row(question, question.prompt, name=f"{question.text} #{index}", domain=question.family)
+            for index, question in enumerate(questions)
+        ],
+    )

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-import pyarrow as pa
-import pyarrow.parquet as pq
 import torch
 
 from r1ray.examples.pretrain import make_model, pretrain
+from r1ray.examples.prompts import write_rows
 from r1ray.examples.tiny_programs.task import Split, every_question, make_tokenizer, sample_document
 
 
@@ -41,4 +40,4 @@ def write_prompts(path: Path, split: Split) -> None:
         {"id": question.text, "prompt": question.prompt, "check": question.check, "domain": "code", "language": "en"}
         for question in every_question(split)
     ]
-    pq.write_table(pa.Table.from_pylist(rows), path)
+    write_rows(path, rows)
