@@ -24,6 +24,7 @@ import pyarrow as pa
 from r1ray.config.environment import NO_WORLD
 from r1ray.data.checks import load_check
 from r1ray.data.difficulty import Curriculum, Float64Array, Int64Array, Passes
+from r1ray.data.layouts import RawPrompt
 from r1ray.data.position import Position
 from r1ray.data.spool import SpooledRows
 from r1ray.data.template import Form
@@ -34,6 +35,21 @@ MAX_PERIOD = 100_000
 """Places after which a mixture repeats itself."""
 MIXED_BY = {"domain": "data.mixture", "environment": "environment.shares"}
 """Columns whose values have ratios, and the keys that hold them."""
+
+
+def untemplated(raw: RawPrompt, form: Form | None) -> Prompt:
+    """Return a row as a prompt without a text. Without a form, it has no environment either."""
+    in_world = form is not None and bool(raw.environment)
+    return Prompt(
+        id=raw.id,
+        text="",
+        check=raw.check,
+        domain=raw.domain,
+        language=raw.language,
+        columns=json.loads(raw.columns),
+        environment=raw.environment if in_world else "",
+        messages=form.messages(raw.question) if form is not None and in_world else (),
+    )
 
 
 class PromptTable:

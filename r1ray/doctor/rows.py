@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -17,6 +16,7 @@ from r1ray.data.bad_rows import MAX_SHOWN, BadRows
 from r1ray.data.checks import MalformedRow, UnusableRow
 from r1ray.data.layouts import RawPrompt, unknown_columns
 from r1ray.data.own_columns import carried
+from r1ray.data.prompts import untemplated
 from r1ray.data.sft_examples import PreferencePair, SFTExample
 from r1ray.data.spool import read_rows
 from r1ray.data.template import Form, Renderer
@@ -29,7 +29,7 @@ from r1ray.stages.first_examples import MARKED, example_lines
 from r1ray.stages.first_rows import NUM_SHOWN, first_rows, not_called
 from r1ray.stages.own_functions import own_columns_of
 from r1ray.stages.worlds import RunWorlds
-from r1ray.types import BoolArray, Int32Array, Prompt, Response, Scored
+from r1ray.types import BoolArray, Int32Array, Response, Scored
 
 LAYOUT = "the columns of a layout of r1ray/data/README.md"
 FIRST = 64
@@ -121,7 +121,7 @@ def check_prompts(config: RunConfig, key: str, path: str, tokenizer: Any) -> Row
         findings += _examples(config, name, read.good[:NUM_SHOWN], tokenizer)
     if read.good:
         findings += _answered(config, name, read.good)
-        findings += check_worlds(config, name, worlds, [(raw, _asked(raw, form)) for raw in read.good], tokenizer)
+        findings += check_worlds(config, name, worlds, [(raw, untemplated(raw, form)) for raw in read.good], tokenizer)
     programs = {raw.check.language for raw in read.good if isinstance(raw.check, CodeTests)}
     return RowsCheck(findings, programs)
 
@@ -169,7 +169,7 @@ def _examples(config: RunConfig, name: str, prompts: Sequence[RawPrompt], tokeni
     needed = f"that a right answer to a prompt of {name} is paid more than a wrong one"
     try:
         render = Renderer(tokenizer, Form.of(config.data))
-        rendered = [replace(_asked(raw), text=render(raw.question)) for raw in prompts]
+        rendered = [replace(untemplated(raw, None), text=render(raw.question)) for raw in prompts]
         shown = first_rows(config, rendered, max_tokens=config.algo.max_completion_tokens)
     except R1RayError as error:  # a template that takes no such prompt has a finding of its own
         return [yellow("example", DRIVER, str(error), needed, "see left.")]
@@ -216,26 +216,12 @@ async def _wrong(config: RewardConfig, prompts: Sequence[RawPrompt]) -> list[str
         for raw in prompts:
             assert isinstance(raw.check, MathAnswer)
             response = Response(f"<think></think><answer>{raw.check.answer}</answer>", finished=True)
-            outcome, _ = await scorer.outcome(_asked(raw), response)
+            outcome, _ = await scorer.outcome(untemplated(raw, None), response)
             if not isinstance(outcome, Scored) or outcome.parts["accuracy"] < 1.0:
                 wrong.append(f"{raw.id} ({raw.check.answer!r})")
     finally:
         scorer.close()
     return wrong
-
-
-def _asked(raw: RawPrompt, form: Form | None = None) -> Prompt:
-    """Return a row as a prompt; with a form also as its environment is given it."""
-    return Prompt(
-        id=raw.id,
-        text="",
-        check=raw.check,
-        domain=raw.domain,
-        language=raw.language,
-        columns=json.loads(raw.columns),
-        environment=raw.environment if form else "",
-        messages=form.messages(raw.question) if form and raw.environment else (),
-    )
 
 
 def check_dialogues(

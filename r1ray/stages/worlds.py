@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -11,7 +10,7 @@ from r1ray.config import EnvironmentConfig, RewardConfig, SandboxConfig
 from r1ray.config.environment import NO_WORLD
 from r1ray.conversation import ConversationSettings, check_template, make_renderer
 from r1ray.data.layouts import RawPrompt
-from r1ray.data.prompts import PromptTable
+from r1ray.data.prompts import PromptTable, untemplated
 from r1ray.data.template import Form
 from r1ray.environments.registry import WorldSource, source_of
 from r1ray.environments.worker import EnvironmentWorker
@@ -50,7 +49,7 @@ class RunWorlds:
     def problem(self, raw: RawPrompt) -> str | None:
         """Return why the environment of a row can do nothing with it; None where it can. Raises UserError for an
         environment that there is not, or that cannot be made."""
-        return self.problem_of(_prompt_of(raw, self._form))
+        return self.problem_of(untemplated(raw, self._form))
 
     def problem_of(self, prompt: Prompt) -> str | None:
         """See :meth:`problem`: of a prompt."""
@@ -141,16 +140,3 @@ def _row_problem_of(source: WorldSource, context: WorldContext) -> RowProblem | 
         return None if found is None else str(found)
 
     return problem
-
-
-def _prompt_of(raw: RawPrompt, form: Form) -> Prompt:
-    return Prompt(
-        id=raw.id,
-        text="",
-        check=raw.check,
-        domain=raw.domain,
-        language=raw.language,
-        columns=json.loads(raw.columns),
-        environment=raw.environment,
-        messages=form.messages(raw.question),
-    )

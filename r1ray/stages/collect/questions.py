@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from r1ray.checks import Check, CodeTests, FormatOnly, Instructions, Judged, Pairwise
@@ -16,6 +16,7 @@ from r1ray.curation.writing import BOXED, FEW_SHOT, PLAIN, PROGRAM, REWRITE, SUM
 from r1ray.data import template
 from r1ray.data.checks import load_check
 from r1ray.data.layouts import RawPrompt
+from r1ray.data.prompts import untemplated
 from r1ray.data.spool import SpooledRows, rows_of
 from r1ray.data.template import Form
 from r1ray.errors import UserError
@@ -70,17 +71,7 @@ def _question(
         response=responses.get(raw.id, ""),
         end=_end_of(raw.check),
     )
-    prompt = Prompt(
-        id=f"{raw.id}/{way}",
-        text=render(given),
-        check=raw.check,
-        domain=raw.domain,
-        language=raw.language,
-        columns=json.loads(raw.columns),
-        environment=raw.environment,
-        messages=form.messages(raw.question) if raw.environment else (),
-    )
-    return Question(raw, way, prompt)
+    return Question(raw, way, replace(untemplated(raw, form), id=f"{raw.id}/{way}", text=render(given)))
 
 
 def _end_of(check: Check) -> str:
