@@ -160,6 +160,18 @@ def read_object(path: Path, *, way_out: str) -> dict[str, Any]:
     return found
 
 
+def whole_objects(path: Path) -> Iterator[dict[str, Any]]:
+    """Yield the objects of a file of JSON lines. A torn line, or one that is no object, is passed over."""
+    with path.open(encoding="utf-8", errors="replace") as file:
+        for line in file:
+            try:
+                row = json.loads(line)
+            except ValueError:
+                continue
+            if isinstance(row, dict):
+                yield row
+
+
 def digest_of(value: Any) -> str:
     """SHA-256 of the value as canonical JSON."""
     return hashlib.sha256(json.dumps(value, sort_keys=True, default=str).encode()).hexdigest()

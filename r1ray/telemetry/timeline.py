@@ -5,12 +5,12 @@ events.jsonl, events.<node>.jsonl  --read_events-->  Arrow table, in the order o
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+
+from r1ray.runtime.files import whole_objects
 
 EVENT = pa.schema(
     [
@@ -26,7 +26,8 @@ EVENT = pa.schema(
 def read_events(run_dir: Path) -> pa.Table:
     """Return the events of a run that lives or has ended; of several stages, in the folder above them. Pieces of what
     lasted are one event. Of a torn line there is nothing."""
-    rows = [row for path in sorted(run_dir.glob("events*.jsonl")) for row in _rows(path)]
+    found = (row for path in sorted(run_dir.glob("events*.jsonl")) for row in whole_objects(path))
+    rows = [row for row in found if set(EVENT.names) <= row.keys()]
     last: dict[tuple[str, str], dict[str, Any]] = {}
     events: list[dict[str, Any]] = []
     for row in sorted(rows, key=lambda row: row["start"]):
@@ -37,14 +38,3 @@ def read_events(run_dir: Path) -> pa.Table:
         last[row["actor"], row["kind"]] = row
         events.append(row)
     return pa.Table.from_pylist(events, schema=EVENT)
-
-
-def _rows(path: Path) -> Iterator[dict[str, Any]]:
-    with path.open(encoding="utf-8", errors="replace") as file:
-        for line in file:
-            try:
-                row = json.loads(line)
-            except ValueError:
-                continue
-            if isinstance(row, dict) and {"actor", "kind", "start", "end", "detail"} <= row.keys():
-                yield row

@@ -6,13 +6,13 @@ RUN/ or RUN/stages/NAME/   metrics.jsonl --> log      lines that were taken back
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from r1ray.runtime.files import whole_objects
 from r1ray.runtime.run_files import STAGES, name_of
 from r1ray.telemetry.rollout_rows import RolloutRow
 from r1ray.telemetry.rollouts import EVALUATION, read_rollouts, rollout_steps
@@ -146,23 +146,12 @@ def _key(folder: Path, run_dir: Path) -> str:
 
 def _stage_in(folder: Path) -> str:
     """Return what the first line of a stage's metrics says of its name."""
-    first = next((row for row in _first_rows(folder / METRICS)), {})
+    first = next(whole_objects(folder / METRICS), {})
     return str(first.get("stage", "run"))
 
 
-def _first_rows(path: Path) -> Iterator[dict[str, Any]]:
-    with path.open(encoding="utf-8", errors="replace") as file:
-        for line in file:
-            try:
-                row = json.loads(line)
-            except ValueError:
-                continue
-            if isinstance(row, dict):
-                yield row
-
-
 def _begun(folder: Path) -> float:
-    return next((float(row.get("wall_time", 0.0)) for row in _first_rows(folder / METRICS)), 0.0)
+    return next((float(row.get("wall_time", 0.0)) for row in whole_objects(folder / METRICS)), 0.0)
 
 
 def _last(lines: list[Line]) -> int:
