@@ -117,9 +117,18 @@ def _meaning(metric: str) -> str:
 
 
 def _draw_length(axes: Any, rows: Sequence[Row]) -> None:
-    axes.plot(*series(rows, "completion/length_mean"), linewidth=1, label="in training")
+    _draw_with_held_out(axes, rows, "completion/length_mean", held_out="/length_mean")
+
+
+def _draw_calls(axes: Any, rows: Sequence[Row]) -> None:
+    _draw_with_held_out(axes, rows, CALLED, held_out="/tool_calls")
+
+
+def _draw_with_held_out(axes: Any, rows: Sequence[Row], trained: str, *, held_out: str) -> None:
+    """Draw a mean of the training steps, and those of evaluations, whose names end with ``held_out``."""
+    axes.plot(*series(rows, trained), linewidth=1, label="in training")
     for name in _names(rows):
-        if name.startswith("eval/") and name.endswith("/length_mean"):
+        if name.startswith("eval/") and name.endswith(held_out):
             group = name.removeprefix("eval/").rpartition("/")[0]
             axes.plot(*series(rows, name), "o-", markersize=4, label=f"held-out {group}".rstrip())
     axes.set_ylim(bottom=0)
@@ -133,16 +142,6 @@ def _draw_reward(axes: Any, rows: Sequence[Row]) -> None:
     for name in reward_parts(_names(rows)):
         steps, values = series(rows, name)
         axes.plot(steps, recent_means(values), linewidth=1, label=f"{name.removeprefix('reward/')} (of {RECENT})")
-    _legend(axes)
-
-
-def _draw_calls(axes: Any, rows: Sequence[Row]) -> None:
-    axes.plot(*series(rows, CALLED), linewidth=1, label="in training")
-    for name in _names(rows):
-        if name.startswith("eval/") and name.endswith("/tool_calls"):
-            group = name.removeprefix("eval/").rpartition("/")[0]
-            axes.plot(*series(rows, name), "o-", markersize=4, label=f"held-out {group}".rstrip())
-    axes.set_ylim(bottom=0)
     _legend(axes)
 
 
