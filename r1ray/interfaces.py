@@ -202,7 +202,7 @@ class Environment(Protocol):
 
 
 class Tool(Protocol):
-    """What a policy may call in a turn."""
+    """A function that a policy may call in a turn."""
 
     @property
     def schema(self) -> ToolSchema: ...

@@ -24,9 +24,9 @@ class ToolCall:
 
     name: str
     arguments: Mapping[str, Any]
-    """What its JSON says; empty where it has a problem."""
+    """The object that its JSON says; empty if it has a problem."""
     text: str = ""
-    """As it was written."""
+    """The call as it was written."""
     problem: str = ""
     """A sentence for the model that says why it is malformed; empty where it is well-formed. The schema was not looked
     at."""
@@ -42,51 +42,51 @@ class Message:
     reasoning: str = ""
     calls: tuple[ToolCall, ...] = ()
     tool: str = ""
-    """Of a tool's result: the tool's name."""
+    """Name of the tool whose result it is."""
     call_id: str = ""
-    """Of a tool's result: the call's."""
+    """Id of the call whose result it is."""
 
 
 @dataclass(frozen=True, slots=True)
 class ToolResult:
-    """What a tool returns that pays for a call; others return the text alone."""
+    """The result of a tool that pays for a call; others return the text alone."""
 
     content: str
-    """For the policy."""
+    """Text for the policy."""
     rewards: Mapping[str, float] = field(default_factory=dict)
     """Parts of the reward for the call, by name."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Action:
-    """What the policy did in one turn."""
+    """One turn of the policy's."""
 
     content: str
-    """What it said, without reasoning and calls."""
+    """Its text without reasoning and calls."""
     reasoning: str = ""
     calls: tuple[ToolCall, ...] = ()
     """In their order, malformed ones among them."""
     text: str = ""
     """All that it wrote in the turn."""
     is_whole: bool = True
-    """Whether the policy ended the turn itself; False where a length limit cut it."""
+    """True if the policy ended the turn itself; False if a length limit cut it."""
     turn: int = 0
     """Its number in the trajectory, from 0."""
 
     @property
     def message(self) -> Message:
-        """What a history has of it."""
+        """The message that a history has of it."""
         return Message("assistant", self.content, self.reasoning, self.calls)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Observation:
-    """What the policy is told next."""
+    """The environment's answer, which the policy is told next."""
 
     messages: tuple[Message, ...]
-    """Of ``reset``: the whole conversation up to the first turn. Of ``step``: what follows the policy's turn."""
+    """The whole conversation up to the first turn (``reset``), or what follows the policy's turn (``step``)."""
     tools: tuple[ToolSchema, ...] = ()
-    """Of ``reset``: what is offered in all turns."""
+    """Tools that are offered in all turns (``reset``)."""
     rewards: Mapping[str, float] = field(default_factory=dict)
     """Parts of the reward for the turn just taken, or for a call in it; :attr:`Done.rewards` has those of all."""
     num_errors: int = 0
@@ -100,13 +100,13 @@ class Done:
     rewards: Mapping[str, float] = field(default_factory=dict)
     """Parts of the reward for the final state, by name; each needs ``reward.parts.NAME`` to count in the total."""
     turn_rewards: Mapping[str, float] = field(default_factory=dict)
-    """As :attr:`Observation.rewards`, for the last turn."""
+    """See :attr:`Observation.rewards`; for the last turn."""
     label: str = ""
     """One word for the kind of result: see :class:`r1ray.types.Score`."""
     detail: str = ""
-    """For people."""
+    """Text for people."""
     num_errors: int = 0
-    """As :attr:`Observation.num_errors`, of the last turn."""
+    """See :attr:`Observation.num_errors`; of the last turn."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,17 +116,17 @@ class Conversation:
     messages: tuple[Message, ...]
     """From the first to the policy's last turn."""
     num_given: int
-    """How many of them came before its first turn in this branch."""
+    """Number of them that came before its first turn in this branch."""
     turns: tuple[str, ...]
     """All that it wrote in each of its turns in this branch, special tokens with it."""
     tools: tuple[ToolSchema, ...]
     is_whole: bool
-    """Whether it ended each of these turns itself."""
+    """True if it ended each of these turns itself."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InEnvironment:
-    """What an environment says of a trajectory."""
+    """The environment's account of a trajectory."""
 
     name: str
     rewards: Mapping[str, float] = field(default_factory=dict)

@@ -45,7 +45,7 @@ class Prompt:
     environment: str = ""
     """The environment that its trajectories are in; empty: none, and one turn."""
     messages: tuple[Message, ...] = ()
-    """Where it has an environment: the question as messages, in the run's form."""
+    """The question as messages, in the run's form, if it has an environment."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +151,7 @@ class Trajectory:
     """What generating it took."""
     world: InEnvironment | None = None
     conversations: tuple[Conversation, ...] = ()
-    """What was said in each branch; of trajectories of evaluations in environments."""
+    """The conversation of each branch; of trajectories of evaluations in environments."""
 
     def __post_init__(self) -> None:
         numbers = [segment.branch for segment in self.segments]
@@ -340,7 +340,7 @@ class Removed:
     num_policy_tokens: int
     """What there was of it."""
     failure: PartFailure | None = None
-    """Of its environment, where that is the reason; the part is the environment's name."""
+    """Failure of its environment, if that is the reason; the part is the environment's name."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -46,7 +46,7 @@ MAX_STARTS = 3
 
 @dataclass(frozen=True, slots=True)
 class _End:
-    """Why a worker has to be replaced, and whether it ever answered."""
+    """The reason to replace a worker, and whether it ever answered."""
 
     why: str
     has_served: bool

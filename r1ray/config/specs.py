@@ -92,7 +92,7 @@ class JudgeSpec:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EpisodesSpec:
-    """What a group worker needs to have trajectories in environments."""
+    """Needs of a group worker for trajectories in environments."""
 
     environment: EnvironmentConfig
     model: str
@@ -101,9 +101,9 @@ class EpisodesSpec:
     template_arguments: Mapping[str, Any]
     max_prompt_tokens: int
     max_row_tokens: int
-    """Of all branches of a trajectory together, which a learner reads in one micro-batch."""
+    """Limit of all branches of a trajectory together, which a learner reads in one micro-batch."""
     start_s: float
-    """How long a trajectory waits for an environment worker while none lives."""
+    """Longest time that a trajectory waits for an environment worker while none lives."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,7 +12,7 @@ TRACKERS = ("tensorboard", "wandb", "trackio", "mlflow")
 
 @dataclass
 class TrackingConfig:
-    """What the trackers of ``trackers`` get. Servers and credentials are in the environment, as each of them reads it
+    """The settings of ``trackers``. Servers and credentials are in the environment, as each of them reads it
     (``WANDB_API_KEY``, ``WANDB_MODE``, ``MLFLOW_TRACKING_URI``, ``TRACKIO_SPACE_ID``)."""
 
     project: str = "r1ray"

@@ -26,7 +26,7 @@ PROBLEMS = {
     "missing_name": "it names no tool",
     "malformed_structure": "it has not the form of a call",
 }
-"""By the package's status of a call; ``unknown_tool`` is none: whoever serves the call says so."""
+"""Problems by the package's status of a call; ``unknown_tool`` is none: whoever serves the call says so."""
 
 
 def is_installed() -> bool:

@@ -28,7 +28,7 @@ from r1ray.turns import Message, ToolSchema
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Marks:
-    """What a template puts around the parts of a turn."""
+    """Texts that a template puts around the parts of a turn."""
 
     stops: tuple[str, ...]
     """Special tokens on which the policy ends a turn."""
@@ -38,13 +38,13 @@ class Marks:
     """Those of ``ends`` that close a turn; the others begin what follows it."""
     opening: str
     closing: str
-    """Of the reasoning."""
+    """End of the reasoning."""
     shows_reasoning: bool
-    """Whether the template has a place for the reasoning of a turn."""
+    """The template has a place for the reasoning of a turn."""
     begins_inside: bool
-    """Whether a turn begins inside the reasoning: its first mark is the template's."""
+    """A turn begins inside the reasoning: its first mark is the template's."""
     before_content: str
-    """What a turn without reasoning begins with."""
+    """The beginning of a turn without reasoning."""
 
     def is_open(self, text: str) -> bool:
         """Return whether a turn's text ends inside its reasoning."""

@@ -27,7 +27,7 @@ from r1ray.runtime.files import written_aside
 
 _BATCH_ROWS: Final = 1024
 _KEYS: Final = ("role", "content", "reasoning_content", "tool_calls", "name", "tool_call_id", "weight", "written")
-"""Of messages: :mod:`r1ray.data.messages`."""
+"""Keys of messages: :mod:`r1ray.data.messages`."""
 _MESSAGES: Final = recognise(frozenset(["messages"]), EXAMPLES)
 SCHEMA: Final = pa.schema(
     [

@@ -1,4 +1,4 @@
-"""What the trackers of a run need: their packages, and credentials where they want some."""
+"""The needs of a run's trackers: their packages, and credentials where they want some."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a world's methods returned, as an observation or an end that can travel: texts, finite numbers, bounded."""
+"""Answers of a world's methods, as an observation or an end that can travel: texts, finite numbers, bounded."""
 
 from __future__ import annotations
 

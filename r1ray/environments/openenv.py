@@ -181,7 +181,7 @@ class OpenEnv:
 
 
 _schemas: dict[str, ToolSchema] = {}
-"""What the servers that this process has asked call an action."""
+"""Schemas of an action, by the servers that this process has asked."""
 
 
 def _fetched(address: str, timeout_s: float) -> bytes:

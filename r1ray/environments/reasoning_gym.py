@@ -27,7 +27,7 @@ FEEDBACK = {
     "wrong": "That is not right. Try again.",
     "partial": "That is not quite right. Try again.",
 }
-"""What is told of an answer, by the label of its score."""
+"""The feedback on an answer, by the label of its score."""
 
 
 class ReasoningGym:

@@ -41,7 +41,7 @@ CALLED = {"reset": ("prompt", "seed"), "step": ("action",)}
 
 @dataclass(frozen=True, slots=True)
 class WorldSource:
-    """What worlds of one name are made from."""
+    """The source of the worlds of one name."""
 
     name: str
     path: str

@@ -42,7 +42,7 @@ MAX_STUCK = 32
 
 @dataclass(frozen=True, slots=True)
 class EnvironmentStatus:
-    """What an environment worker does at a moment."""
+    """State of an environment worker at a moment."""
 
     worlds: int
     stuck: int
@@ -59,7 +59,7 @@ class _Held:
     name: str
     world: Environment | OwnWorld
     asked: float
-    """When somebody last asked for it."""
+    """Time of the last call for it."""
     call: asyncio.Task[Any] | None = None
     """Its method that runs."""
 

@@ -1,4 +1,4 @@
-"""What a world that asks for it is told of the run it is in: its constructor has a keyword argument ``context``."""
+"""Facts of the run, for a world that asks for them: its constructor has a keyword argument ``context``."""
 
 from __future__ import annotations
 

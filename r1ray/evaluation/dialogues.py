@@ -21,17 +21,17 @@ class SampledDialogue:
 
     messages: list[Message]
     tools: str
-    """As JSON; empty: none."""
+    """JSON; empty: none."""
     token_ids: list[int]
-    """What the engine was given and sampled."""
+    """Tokens that the engine was given and sampled."""
     turn_ends: list[list[int]]
-    """Where the policy's turns begin and end in them."""
+    """Beginning and end of each of the policy's turns in them."""
     is_whole: bool
-    """Whether the policy ended each of its turns itself."""
+    """The policy ended each of its turns itself."""
     num_given: int
     """Messages before its first turn."""
     problems: list[str] = field(default_factory=list)
-    """What is wrong with calls of its."""
+    """Problems of its calls."""
 
 
 def dialogues_of(trajectory: Trajectory) -> tuple[SampledDialogue, ...]:

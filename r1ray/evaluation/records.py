@@ -16,7 +16,7 @@ ACCURACY = "accuracy"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InWorld:
-    """What the trajectory of a response was in its environment."""
+    """The trajectory of a response in its environment."""
 
     reward: float | None
     """The whole reward; None where it could not be scored."""
@@ -52,7 +52,7 @@ class Sample:
     world: InWorld | None = None
     """None where nothing answered the policy."""
     dialogues: tuple[SampledDialogue, ...] = ()
-    """Of a trajectory in an environment whose texts were read: one for each branch."""
+    """Dialogues of a trajectory in an environment whose texts were read: one for each branch."""
 
     @property
     def is_right(self) -> bool:

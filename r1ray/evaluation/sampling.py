@@ -36,7 +36,7 @@ from r1ray.types import (
 Rank = Callable[[str, Sequence[str]], Awaitable[Sequence[float]]]
 """A reward model: of a prompt and whole outputs one score each, higher is better."""
 OF_ENVIRONMENTS = ("environment_lost", "environment_failed")
-"""Why a trajectory is removed that its environment has ended."""
+"""Reasons of trajectories that are removed because of their environment."""
 Record = Callable[[Sequence[GroupRecord]], Awaitable[None]]
 """The rollout log, as an evaluation sees it."""
 

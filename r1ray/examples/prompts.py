@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 
 
 class Task(Protocol):
-    """What is asked, with its right answer."""
+    """A question with its right answer."""
 
     @property
     def text(self) -> str: ...

@@ -30,7 +30,7 @@ class Offload:
             what: as ``colocated.offload``.
         """
         self.on_device: Literal["all", "weights", "nothing"] = "all"
-        """What may be used, also where ``what`` leaves more there."""
+        """The state that may be used, also where ``what`` leaves more there."""
         self._engine, self._stage = engine, config.stage_in_use
         moves_optimizer = what != "none" and not config.offload_optimizer  # else it is in host memory for good
         self._first: set[States] = set()

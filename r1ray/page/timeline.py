@@ -32,7 +32,7 @@ IN_A_STEP = {
 FROM_METRICS = "from the seconds of each step; their order within a step is not known"
 FAULT, RESUME, DROPPED = "fault", "resume", "dropped"
 MOMENTS = (FAULT, RESUME)
-"""What lasts no time."""
+"""Kinds that last no time."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ class Batch:
     prompt_tokens: float
     """Of an average sequence."""
     completion_tokens: float
-    """Of the policy's, in all turns."""
+    """Tokens of the policy's, in all turns."""
     longest_completion: int
     updates: int
     microbatches: int
@@ -28,7 +28,7 @@ class Batch:
     """The arithmetic, written out."""
     turns: float = 1.0
     context_tokens: float = 0.0
-    """What environments answer, in all turns."""
+    """Tokens that environments answer, in all turns."""
 
     @property
     def tokens_per_sequence(self) -> float:

@@ -38,9 +38,9 @@ class TrajectoryRequest:
     is_eval: bool = False
     """Whether its time counts as evaluation's."""
     begun: Trajectory | None = None
-    """What there is of it: an aborted trajectory, or turn, that goes on, on any engine, under its version."""
+    """The beginning of an aborted trajectory, or turn, that goes on, on any engine, under its version."""
     given: Int32Array | None = None  # [P] int32
-    """Of a turn: the tokens that it follows, in place of the prompt's text."""
+    """The tokens that a turn follows, in place of the prompt's text."""
 
     @property
     def id(self) -> str:

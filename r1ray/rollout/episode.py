@@ -45,7 +45,7 @@ ROOM_SHARE = 8
 
 @dataclass(slots=True)
 class _Account:
-    """What an environment said so far."""
+    """Sums of an environment's answers so far."""
 
     turn_rewards: list[Mapping[str, float]] = field(default_factory=list)
     turn_tokens: list[int] = field(default_factory=list)
@@ -85,7 +85,7 @@ class Episode:
         self._messages: tuple[Message, ...] = self._first
         """The conversation of ``_given``."""
         self._given = self._renderer.prompt(self._messages, self._tools)
-        """What the last turn followed, or the next one follows."""
+        """The tokens that the last turn followed, or the next one follows."""
         self._sampled: list[int] = []
         self._num_turns = 0
         if len(self._given) > max_prompt_tokens:

@@ -48,7 +48,7 @@ class _Group:
     turns: GroupTurns = field(default_factory=GroupTurns)
     tasks: dict[str, asyncio.Task[ScoredTrajectory | Removed]] = field(default_factory=dict)
     episodes: dict[str, Episode] = field(default_factory=dict)
-    """By the ids of trajectories with an environment."""
+    """Episodes by the ids of trajectories with an environment."""
     scoring: set[str] = field(default_factory=set)
 
 

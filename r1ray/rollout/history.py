@@ -1,4 +1,4 @@
-"""What becomes of a conversation that is too long: texts that lose their middle, results that lose their text, and the
+"""A conversation that is too long: texts that lose their middle, results that lose their text, and the
 summary that takes the place of a history. Pure functions of messages."""
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class Bridge:
 
     ids: Sequence[int]
     follows: bool
-    """Whether they follow what was sampled; else the conversation needs another branch."""
+    """They follow what was sampled; else the conversation needs another branch."""
 
 
 def fitted(

@@ -1,4 +1,4 @@
-"""Which engine a trajectory goes to: the one with the least keys and values in use, once one has a free slot.
+"""The engine that a trajectory goes to: the one with the least keys and values in use, once one has a free slot.
 
     driver --update(states)--> Placement --acquire(home)--> EngineSlot --release()--> the next that waits
 

@@ -52,7 +52,7 @@ class _Branch:
 
 
 class Transcript:
-    """What was given and sampled so far."""
+    """Tokens that were given and sampled so far."""
 
     def __init__(self, decode: Callable[[Sequence[int]], str]) -> None:
         self._decode = decode
@@ -66,7 +66,7 @@ class Transcript:
 
     @property
     def num_row_tokens(self) -> int:
-        """What the learner has to read: the tokens of all branches."""
+        """Tokens of all branches, which the learner has to read."""
         return sum(len(branch.ids) for branch in self._branches)
 
     def begin(self, ids: Sequence[int], messages: Sequence[Message]) -> None:

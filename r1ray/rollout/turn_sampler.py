@@ -23,7 +23,7 @@ from r1ray.types import Trajectory
 logger = logging.getLogger(__name__)
 MAX_ATTEMPTS = 3
 ABORT_S = 15.0
-"""How long an engine may take to return what it has of an aborted turn."""
+"""Longest time in which an engine returns what it has of an aborted turn."""
 
 
 class Ended(R1RayError):
@@ -42,7 +42,7 @@ class Generating:
     slot: EngineSlot
     started: float
     held_s: float
-    """Of the slot when it was started."""
+    """``held_s`` of the slot when it was started."""
     left_s: float
     """Until its trajectory is late."""
     timer: asyncio.TimerHandle | None = None
@@ -54,15 +54,15 @@ class GroupTurns:
     """The turns of one group."""
 
     generating: dict[str, Generating] = field(default_factory=dict)
-    """By the trajectories' ids."""
+    """Turns under way by the trajectories' ids."""
     homes: dict[str, Home] = field(default_factory=dict)
-    """Where each trajectory's last turn was."""
+    """Place of each trajectory's last turn."""
     spent_s: dict[str, float] = field(default_factory=dict)
-    """What the turns of each trajectory took, since it was late last."""
+    """Time that the turns of each trajectory took, since it was late last."""
     num_failures: dict[str, int] = field(default_factory=dict)
     """Turns of each trajectory that were late, or lost with their engine."""
     closed: str = ""
-    """Why the group was closed before its last trajectory ended."""
+    """The reason why the group was closed before its last trajectory ended."""
     num_retries: int = 0
     first_at: float | None = None
     generated_at: float | None = None

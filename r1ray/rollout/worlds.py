@@ -21,7 +21,7 @@ class World(Protocol):
 
     @property
     def observation(self) -> Observation:
-        """What its reset returned: the conversation up to the first turn, and the tools."""
+        """The result of its reset: the conversation up to the first turn, and the tools."""
         ...
 
     async def step(self, action: Action) -> Observation | Done:

@@ -22,7 +22,7 @@ class Advance:
     total: float
     done: float = 0.0
     begun: float = field(default_factory=time.monotonic)
-    """Of the monotonic clock. Unit: s."""
+    """Start by the monotonic clock. Unit: s."""
 
 
 _under_way: dict[int, Advance] = {}

@@ -1,4 +1,4 @@
-"""What comes of a cell, and how a session's end is told."""
+"""The result of a cell, and the sentence about a session's end."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ Ended = Literal["done", "raised", "cpu", "wall", "lost"]
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """What came of one cell."""
+    """The result of one cell."""
 
     ended: Ended
     """``done``; ``raised``: by an exception; ``cpu``, ``wall``: interrupted after so much time, and the state is kept;
     ``lost``: the session ended with it."""
     output: str
-    """What it printed, its last value and its traceback, as at a terminal."""
+    """Text that it printed, its last value and its traceback, as at a terminal."""
     why: str = ""
     """A sentence on the end of the session."""
 

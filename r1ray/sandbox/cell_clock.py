@@ -19,7 +19,7 @@ AGAIN_S = 1.0
 
 
 class Times(Protocol):
-    """What a process has used so far, in seconds."""
+    """Time that a process has used so far, in seconds."""
 
     def computed(self) -> float: ...
 

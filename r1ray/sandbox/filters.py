@@ -16,9 +16,9 @@ from typing import Any
 from r1ray.errors import SandboxUnavailable
 
 PROFILES = ("python", "native", "native-data", "shell", "shell-data")
-SESSIONS = ("python", "session")
-"""Of a slot that holds sessions."""
 """``-data``: for runtimes whose memory is limited by RLIMIT_DATA, which does not count shared mappings."""
+SESSIONS = ("python", "session")
+"""Profiles of a slot that holds sessions."""
 
 _READ_AND_COMPUTE = """
 read readv pread64 preadv write writev pwrite64 pwritev close close_range lseek fstat newfstatat stat lstat statx
@@ -40,8 +40,8 @@ symlinkat link linkat fchmod creat truncate mknod mknodat fallocate copy_file_ra
 fdatasync sync_file_range flock
 """
 _FILES = "mkdir mkdirat rmdir unlink unlinkat rename renameat renameat2 copy_file_range sendfile fsync fdatasync chdir"
-"""Of a session, whose folder Landlock keeps. No links, and no change of owners, rights and times: Landlock knows
-nothing of those."""
+"""System calls of a session, whose folder Landlock keeps. No links, and no change of owners, rights and times: Landlock
+knows nothing of those."""
 _SIGNALS = ["tkill", "tgkill"]
 
 _CLONE_THREAD = 0x00010000

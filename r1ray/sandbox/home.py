@@ -1,4 +1,4 @@
-"""Where a sandbox lives: the folder that its slots share, their users, the interpreter and the kind of isolation."""
+"""The home of a sandbox: the folder that its slots share, their users, the interpreter and the kind of isolation."""
 
 from __future__ import annotations
 
@@ -153,7 +153,7 @@ def choose_mode(mode: str) -> Mode:
 
 
 def bubblewrap_problem(*more: str) -> str:
-    """Why bubblewrap, with ``more`` arguments, does not work here; empty where it does."""
+    """Return why bubblewrap does not work here with ``more`` arguments; empty if it does."""
     import subprocess
 
     program = shutil.which("bwrap", path=languages.PATH)

@@ -140,7 +140,7 @@ def self_test(sandbox: Sandbox) -> None:
 
 
 async def session_test(sessions: Sessions) -> None:
-    """As :func:`self_test`, from a session, which has another one for a neighbour."""
+    """Do what :func:`self_test` does from a session, which has another one for a neighbour."""
     neighbour, session = await sessions.open(), await sessions.open()
     try:
         with _outside() as fill:
@@ -156,7 +156,7 @@ async def session_test(sessions: Sessions) -> None:
 
 @contextlib.contextmanager
 def _outside() -> Iterator[dict[str, str]]:
-    """What is to be reached, by the names that probes have for it; at the end all of it is as it was."""
+    """Make what is to be reached, by the names that probes have for it; at the end all of it is as it was."""
     environment = os.environ | {"R1RAY_PROBE_SECRET": SECRET}
     with (
         tempfile.TemporaryDirectory(prefix="r1ray-probe-") as name,

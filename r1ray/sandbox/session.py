@@ -127,7 +127,7 @@ class Session:
         return Cell("lost", printed, self.why_lost)
 
     async def _has_ended(self) -> bool:
-        """Whether the process has come to its end, a moment after its pipe has."""
+        """Return whether the process has come to its end, a moment after its pipe has."""
         for _ in range(10):
             if has_ended(self._process.pidfd):
                 return True
@@ -143,7 +143,7 @@ class Session:
                 await self._end()
 
     async def _end(self) -> Job | None:
-        """What the host says of its end; None where the host is gone."""
+        """Return what the host says of its end; None where the host is gone."""
         self._signal(signal.SIGKILL)
         try:
             ending = asyncio.get_running_loop().run_in_executor(self._ends, self._host.end_session, self.name)

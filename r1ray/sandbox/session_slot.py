@@ -18,14 +18,14 @@ REQUEST_BYTES = 128 * 1024
 HOST_S = 60.0
 """Time in which a host answers, however busy the machine is; one that ended is known at once."""
 MOST_THREADS = 1024
-"""Of all sessions of one host, which are one user's."""
+"""Limit of all sessions of one host, which are one user's."""
 FILES_OF_QUOTA = 4
 """Files of the largest size that the folder of a session has room for."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SessionLimits:
-    """What a session may use."""
+    """Limits of a session."""
 
     cpu_s: float = 4.0
     """Processor time of one cell."""
@@ -37,9 +37,9 @@ class SessionLimits:
     """Processor time of all cells together."""
     memory_mib: int = 512
     output_kib: int = 32
-    """Of one cell: standard output and standard error together."""
+    """Limit of one cell's standard output and standard error together."""
     file_kib: int = 4096
-    """Of one file; all files of the session together have four times that."""
+    """Limit of one file; all files of the session together have four times that."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,12 +61,12 @@ class SessionSlot(Slot):
 
     @property
     def is_alive(self) -> bool:
-        """Whether its process is there."""
+        """True while its process is there."""
         return self._zygote_pidfd >= 0 and not has_ended(self._zygote_pidfd)
 
     @property
     def has_files(self) -> bool:
-        """Whether sessions have folders: only Landlock keeps them apart."""
+        """True if sessions have folders: only Landlock keeps them apart."""
         return self.landlock_abi > 0 or self._settings.mode == "none"
 
     def start_session(self, name: str, limits: SessionLimits) -> Started:
@@ -121,7 +121,7 @@ class SessionSlot(Slot):
 
 
 def has_ended(pidfd: int) -> bool:
-    """Whether a process has come to its end."""
+    """Return whether a process has come to its end."""
     poll = select.poll()
     poll.register(pidfd, select.POLLIN)
     return bool(poll.poll(0))

@@ -14,7 +14,7 @@ from r1ray.telemetry.driver_status import show_sample
 logger = logging.getLogger(__name__)
 
 WAIT_S, POLL_S = 120.0, 0.5
-"""For the rollout log, which is written behind the loop."""
+"""Wait for the rollout log, which is written behind the loop."""
 
 
 def tell_sample(folder: Path, step: int) -> threading.Thread:

@@ -21,7 +21,7 @@ class Follower:
     """Says what is appended to the logs of a folder, line by line, each after the name of its process."""
 
     def __init__(self, folder: Path, say: Callable[[str], object]) -> None:
-        """What the logs have by now is of an earlier process."""
+        """Begin at the end of the logs: what they have by now is of an earlier process."""
         self._folder, self._say = folder, say
         self._read = {path: path.stat().st_size for path in folder.glob("*.log")}
         self._begun: dict[Path, bytes] = {}

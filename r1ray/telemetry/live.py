@@ -15,7 +15,7 @@ RECENT = 5
 
 
 class TimeLeft:
-    """How long the remaining steps take, at the pace since the first one that this process saw."""
+    """Time that the remaining steps take, at the pace since the first one that this process saw."""
 
     def __init__(self, num_steps: int) -> None:
         self.num_steps = num_steps
@@ -60,7 +60,7 @@ def clock(seconds: float) -> str:
 
 
 class Live:
-    """What a run has come to. One thread notes it, another one reads."""
+    """The state of a run. One thread notes it, another one reads."""
 
     def __init__(self, run_dir: Path) -> None:
         self.run_dir, self.begun = run_dir, time.monotonic()

@@ -26,7 +26,7 @@ MAX_LINES = 20_000
 LEAST_ROWS = 4
 """A terminal of fewer has no view."""
 View = Callable[[int, int], Sequence[str]]
-"""Of width and greatest height: the rows, none wider, with the terminal's escapes for colours."""
+"""Makes the rows for a width and a greatest height, none wider, with the terminal's escapes for colours."""
 
 
 def takes_view(file: int, environment: Mapping[str, str] = os.environ) -> bool:

@@ -24,7 +24,7 @@ FREE = re.compile(r"<(\w+)>")
 
 @dataclass(frozen=True, slots=True)
 class Series:
-    """Where a metric is in Prometheus: a name, and labels with their values."""
+    """A metric in Prometheus: a name, and labels with their values."""
 
     name: str
     labels: Mapping[str, str]

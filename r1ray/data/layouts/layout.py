@@ -64,9 +64,9 @@ class Layout:
     languages: Sequence[str] = TOLD_LANGUAGES
     """Languages of which a question is in one, where no column says which."""
     environment: str = ""
-    """Of rows that name none themselves."""
+    """The one of rows that name none themselves."""
     has_references: bool = True
-    """Whether responses can be judged without an environment."""
+    """Responses can be judged without an environment."""
 
     @property
     def title(self) -> str:

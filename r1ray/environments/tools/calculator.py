@@ -12,7 +12,7 @@ MAX_CHARS = 400
 MAX_BRACKETS = 50
 """Each costs three frames of the stack, as each sign in a row costs one."""
 MAX_DIGITS = 1000
-"""Of a result that is written out; Python itself refuses above 4,300."""
+"""Limit of a result that is written out; Python itself refuses above 4,300."""
 _SIGNS = str.maketrans({"\u00d7": "*", "\u00b7": "*", "\u00f7": "/", "\u2212": "-", "\u2013": "-", "[": "(", "]": ")"})
 _TOKEN = re.compile(r"\s*(?:(\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d+(?:\.\d+)?|\.\d+)|(\*\*|[-+*/^()]))", re.ASCII)
 

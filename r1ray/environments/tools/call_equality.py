@@ -1,4 +1,4 @@
-"""Whether calls are those that were expected: in any order, each expected one made once, and no other.
+"""Comparison of calls with those that were expected: in any order, each expected one made once, and no other.
 
 Numbers are equal where their values are (3 and 3.0), texts but for white space around them, objects in any order, lists
 in theirs, but for those whose schema says ``uniqueItems``. An argument may be left out where it has its default.

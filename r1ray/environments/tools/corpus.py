@@ -22,7 +22,7 @@ MAX_CHARS = 1200
 
 @dataclass(frozen=True, slots=True)
 class Passage:
-    """What a search finds."""
+    """One result of a search."""
 
     title: str
     text: str
@@ -30,7 +30,7 @@ class Passage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Corpus:
-    """Where the passages are."""
+    """The place of the passages."""
 
     files: tuple[DataFile, ...]
     is_text: bool

@@ -53,7 +53,7 @@ class Address:
 
 
 class InShort(logging.Filter):
-    """What the SDK logs of a server that prints text where its messages belong: once, in a sentence."""
+    """Filter of the SDK's log about a server that prints text where its messages belong: once, in a sentence."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -81,7 +81,7 @@ class McpSession:
     def __init__(self, address: Address) -> None:
         self.address = address
         self._is_suspect = False
-        """Whether a call of it was given up: perhaps the server hangs."""
+        """A call of it was given up: perhaps the server hangs."""
         self._end = asyncio.Event()
         self._opened: asyncio.Future[tuple[Client, Sequence[Tool]]] = asyncio.get_running_loop().create_future()
         self._owner = asyncio.create_task(self._own())
@@ -104,12 +104,12 @@ class McpSession:
 
     @property
     def tools(self) -> Sequence[Tool]:
-        """What the server offers."""
+        """The tools that the server offers."""
         return self._opened.result()[1]
 
     @property
     def has_ended(self) -> bool:
-        """Whether nothing can be called any more."""
+        """True once nothing can be called any more."""
         return self._owner.done() or self._end.is_set()
 
     async def call(self, name: str, arguments: Mapping[str, Any]) -> CallToolResult:

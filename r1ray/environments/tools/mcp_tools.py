@@ -34,7 +34,7 @@ START_TIMEOUT_S = 30.0
 
 
 class McpTools:
-    """What a server offers."""
+    """All tools that a server offers."""
 
     def __init__(
         self,

@@ -33,7 +33,7 @@ Entry: TypeAlias = str | Mapping[str, Any]
 
 @runtime_checkable
 class ToolSet(Protocol):
-    """What stands for several tools, which are known once it is open."""
+    """One entry that stands for several tools, which are known once it is open."""
 
     async def open(self) -> Sequence[Tool]:
         """Return the tools. Raises UserError, InfrastructureError."""

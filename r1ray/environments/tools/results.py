@@ -1,4 +1,4 @@
-"""What a policy is told of a result: text, JSON of what is none, and not too much of it."""
+"""The text of a result for the policy: text, JSON of what is none, and not too much of it."""
 
 from __future__ import annotations
 

@@ -50,7 +50,7 @@ class Expected:
     name: str
     arguments: Mapping[str, Any]
     has_alternatives: bool = False
-    """Whether each argument is a list of values of which one has to be given, ``""`` standing for none, as in BFCL;
+    """Each argument is a list of values of which one has to be given, ``""`` standing for none, as in BFCL;
     texts then agree without case, blanks and punctuation."""
 
 

@@ -31,7 +31,7 @@ _said: set[tuple[str, str]] = set()
 
 @dataclass(frozen=True, slots=True)
 class Served:
-    """What became of the calls of a turn."""
+    """Results of the calls of a turn."""
 
     messages: tuple[Message, ...]
     """One for each call, in their order."""
@@ -50,7 +50,7 @@ class Toolbox:
 
     @property
     def schemas(self) -> tuple[ToolSchema, ...]:
-        """What the policy is offered."""
+        """Schemas of the tools that the policy is offered."""
         return tuple(tool.schema for tool in self._tools.values())
 
     async def serve(self, calls: Sequence[ToolCall]) -> Served:

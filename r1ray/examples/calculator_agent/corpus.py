@@ -15,7 +15,7 @@ from r1ray.examples.pretrain import Document
 OFFERED = 0.7
 """Share of dialogues in which a calculator is offered."""
 CALL_SHARE = 0.12
-"""Of those: share in which it is called."""
+"""Share of those in which it is called."""
 RESTATED = 0.8
 """Share of guesses that say the sum again."""
 CALCULATOR = {

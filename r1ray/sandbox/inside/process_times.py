@@ -1,4 +1,4 @@
-"""How long a process has computed, and how long it waited for a core. Its own clock cannot be had in another way, and
+"""Times that a process has computed, and waited for a core. Its own clock cannot be had in another way, and
 nothing that it does changes it."""
 
 from __future__ import annotations

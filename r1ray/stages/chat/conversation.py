@@ -1,4 +1,4 @@
-"""What was said so far, as the prompt of the next answer.
+"""A chat so far, as the prompt of the next answer.
 
 question --ask--> prompt text, room for the answer;  answer --answered--> history, where the form has turns
 """
@@ -22,7 +22,7 @@ class Asked:
     text: str
     num_tokens: int
     max_tokens: int
-    """For the answer."""
+    """Limit of the answer."""
 
 
 class Conversation:

@@ -38,7 +38,7 @@ class Partner:
     model: str
     form: Form
     config: EvaluationConfig
-    """Of its engine; sampling too."""
+    """Configuration of its engine; sampling too."""
     tokenizer: Any
     context: int
     """Tokens of question and answer together, or of a whole conversation."""

@@ -63,7 +63,7 @@ class _Fit:
 
     rows: tuple[DatasetRow, ...]
     text: str
-    """By which it is compared with others."""
+    """The text by which it is compared with others."""
 
     @property
     def order(self) -> tuple[int, str]:

@@ -23,7 +23,7 @@ from r1ray.evaluation.records import Sample
 from r1ray.stages.collect.questions import Question, text_of
 
 CALL_PROBLEM, EMPTY, OTHER_TOKENS = "malformed_call", "empty_turn", "other_tokens"
-"""Why a trajectory is left out: all that its policy wrote would be learned, or would be learned in other tokens."""
+"""Reasons to leave a trajectory out: all that its policy wrote would be learned, or in other tokens."""
 
 
 class Trajectories:

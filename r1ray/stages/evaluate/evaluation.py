@@ -36,7 +36,7 @@ class Evaluation:
     """Tokens of the longest prompt."""
     max_tokens: int
     most_tokens: int
-    """What may follow a prompt: ``max_tokens``, or all turns of an environment where that is more."""
+    """Most tokens that may follow a prompt: ``max_tokens``, or all turns of an environment where that is more."""
     settings: dict[str, Any]
     remarks: list[str]
     answered: dict[int, Answered] = field(default_factory=dict)

@@ -33,7 +33,7 @@ class EvalWorlds:
 
     @property
     def sources(self) -> Mapping[str, WorldSource]:
-        """What environments are made from, by their names; empty where no question has one."""
+        """The sources of environments, by their names; empty where no question has one."""
         return self._worlds.sources
 
     def usable(self, task: Task) -> Task:

@@ -1,4 +1,4 @@
-"""What the rules look at: the metrics of a run so far, its settings, and some of its last rollouts."""
+"""The evidence that rules look at: the metrics of a run so far, its settings, and some of its last rollouts."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ TEXTS = ("prompt_text", "response_text", "answer", "extracted")
 MAX_ROWS = 2_000
 """That are looked through for an example."""
 MAX_CHARS = 100
-"""Of a text in an example."""
+"""Limit of a text in an example."""
 
 
 class Examples:

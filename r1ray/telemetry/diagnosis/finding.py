@@ -7,14 +7,14 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
-    """What one rule says of a run."""
+    """One rule's word on a run."""
 
     rule: str
     """Name of the rule, and of what it is about where it may find several: ``constant_part/format``."""
     sentence: str
-    """What is wrong, with its numbers."""
+    """The fault, with its numbers."""
     advice: str
-    """What to do. It names ``keys``."""
+    """The remedy. It names ``keys``."""
     keys: tuple[str, ...]
     metric: str
     """The metric that shows it."""

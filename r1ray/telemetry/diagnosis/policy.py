@@ -24,7 +24,7 @@ TIMES = 4.0
 LATEST, BEFORE = WINDOW, 15
 """Steps that are compared: the last ones, and those just before them."""
 FEWEST_BEFORE = 10
-"""Of them; while versions grow old for the first time the mismatch grows from nothing."""
+"""Fewest steps before them; while versions grow old for the first time the mismatch grows from nothing."""
 FAR_KL = 10.0
 """Nats; so far from its reference a policy is another one, however slowly it went."""
 MOST_MISMATCH = {FRESH: 0.01, MISMATCH: 0.05}

@@ -16,7 +16,7 @@ STEPS = 10
 """Steps after which a part that never moved is said to be constant."""
 EQUAL = 1e-9
 RISE = 0.1
-"""Of the training reward, as a share of what it was, and of the share of right responses."""
+"""Rise of the training reward, as a share of what it was, and of the share of right responses."""
 SATURATED = 0.95
 """pass@1 that cannot rise much further."""
 MEAN = "reward/mean"

@@ -27,12 +27,12 @@ class Mark:
     end: int = 0
     """Its bytes in the file."""
     wall_time: float = -math.inf
-    """Of the line. A line that is written in the place of one that was taken back has a later one."""
+    """Time of the line. A line that is written in the place of one that was taken back has a later one."""
 
 
 @dataclass(frozen=True, slots=True)
 class Read:
-    """What was read."""
+    """Lines that were read."""
 
     lines: list[Line]
     mark: Mark

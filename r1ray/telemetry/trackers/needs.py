@@ -1,4 +1,4 @@
-"""What trackers need, looked for before anything starts; and how each is made in its helper."""
+"""The needs of trackers, looked for before anything starts; and how each is made in its helper."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ PACKAGES = {
     "trackio": ("trackio",),
     "mlflow": ("mlflow", "sqlalchemy", "alembic"),
 }
-"""Of each tracker, which is also the name of its extra."""
+"""Modules of each tracker, whose name is also that of its extra."""
 
 
 def check_needs(names: Sequence[str]) -> None:

@@ -1,4 +1,4 @@
-"""What a tracker has got of a run: ``trackers/<name>.json`` in the run's folder, written by its helper alone."""
+"""The part of a run that a tracker has: ``trackers/<name>.json`` in the run's folder, written by its helper alone."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from r1ray.telemetry.trackers.lines import Mark
 
 @dataclass(slots=True)
 class SentOfStage:
-    """What it has got of one stage."""
+    """The part of one stage that it has got."""
 
     id: str = ""
-    """Of the stage's run in the tracker."""
+    """Id of the stage's run in the tracker."""
     mark: Mark = field(default_factory=Mark)
     step: int = -1
     """The last one."""

@@ -16,7 +16,7 @@ COLUMNS = ("prompt", "completion", "reward", "answer", "extracted", "label")
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where trackers keep what they keep on a disk, and what a user has said of them."""
+    """The folder in which trackers keep what they keep on a disk, and what a user has said of them."""
 
     run_dir: Path
     settings: TrackingConfig
@@ -40,7 +40,7 @@ class Stage:
 
     @property
     def title(self) -> str:
-        """What it is called in a list of runs."""
+        """Its name in a list of runs."""
         return f"{self.run}/{self.name}"
 
 
