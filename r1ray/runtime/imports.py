@@ -7,7 +7,7 @@ import gc
 import importlib
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from importlib.machinery import ModuleSpec
 from typing import Any
 
@@ -17,7 +17,8 @@ CHILD = "r1ray.runtime.spawned"
 def load(path: str) -> Any:
     """Import ``package.module:Name``, and return what it names."""
     module, _, name = path.partition(":")
-    with without_collection():
+    # What is alive after an import is never collected again, so that is for the first time alone.
+    with nullcontext() if module in sys.modules else without_collection():
         return getattr(importlib.import_module(module), name)
 
 

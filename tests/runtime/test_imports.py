@@ -21,6 +21,12 @@ def test_a_name_in_a_module_is_loaded() -> None:
     gc.unfreeze()
 
 
+def test_what_is_alive_where_a_module_is_named_once_more_can_be_collected_later() -> None:
+    frozen = gc.get_freeze_count()
+    load("r1ray.runtime.imports:load")
+    assert gc.get_freeze_count() == frozen
+
+
 def state() -> tuple[bool, bool, bool]:
     """Collection at first, collection at the end, and whether this module's parent main module was imported."""
     before = gc.isenabled()
