@@ -218,8 +218,6 @@ class EnvironmentWorker:
 
     def _told(self, method: str, held: _Held, error: BaseException) -> Exception:
         """Return what a method's exception is for those who entered: one that can travel."""
-        if isinstance(error, Raised):  # of a thread
-            return self._told(method, held, error.error)
         if isinstance(held.world, OwnWorld):
             method = held.world.calls
         if isinstance(error, EnvironmentFailed | EnvironmentLost | InfrastructureError):
@@ -244,7 +242,7 @@ class EnvironmentWorker:
             call.cancel()
             logger.warning("environment %s: close took longer than %g s; it is left behind", held.name, CLOSE_S)
         elif (error := call.exception()) is not None:
-            while isinstance(error, Raised):  # of a thread
+            if isinstance(error, Raised):
                 error = error.error
             logger.warning("environment %s: close raised %s: %s", held.name, type(error).__name__, error)
 

@@ -41,6 +41,8 @@ async def guarded(awaitable: Awaitable[object]) -> object:
     """Return what it returns. Raises :class:`Raised`, but for a cancellation of the task that this runs in."""
     try:
         return await awaitable
+    except Raised:  # of a thread
+        raise
     except BaseException as error:
         is_ours = isinstance(error, asyncio.CancelledError) and (task := asyncio.current_task()) and task.cancelling()
         if is_ours:

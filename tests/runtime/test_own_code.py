@@ -19,6 +19,15 @@ def test_a_function_in_a_thread_gives_its_result_and_its_exception_whatever_that
     assert result == 32 and isinstance(error, SystemExit)
 
 
+def test_what_a_function_in_a_guarded_thread_raises_is_told_as_it_was() -> None:
+    async def outcome() -> BaseException:
+        with pytest.raises(Raised) as raised:
+            await guarded(in_thread(exit))
+        return raised.value.error
+
+    assert isinstance(asyncio.run(outcome()), SystemExit)
+
+
 def test_a_thread_that_was_given_up_ends_without_a_word() -> None:
     async def give_up() -> None:
         end = threading.Event()

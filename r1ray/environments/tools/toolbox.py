@@ -107,8 +107,6 @@ def _outcome(name: str, task: asyncio.Future[object]) -> object:
         return task.result()
     except Raised as raised:
         error = raised.error
-        while isinstance(error, Raised):  # out of a thread, through a task
-            error = error.error
     if isinstance(error, ToolFailed | InfrastructureError):
         raise error
     _say_once(name, error)
