@@ -87,13 +87,15 @@ def _chosen(
     tokenizer: Any, template: ChatTemplate, settings: ConversationSettings
 ) -> tuple[TemplateRenderer | HandmadeRenderer, str | None]:
     own = TemplateRenderer(tokenizer, template, settings)
-    if own.reads_calls and not own.branches():
+    begins = own.branches()
+    if own.reads_calls and not begins:
         return own, None
     among = handmade.names() if handmade.is_installed() else []
-    fitting = handmade.matches(tokenizer, template, settings, among)
-    best = min(fitting, key=lambda each: len(each.branches()), default=None)
-    chosen = own if best is None else best
-    if not (begins := chosen.branches()):
+    tried = [(each, each.branches()) for each in handmade.matches(tokenizer, template, settings, among)]
+    chosen: TemplateRenderer | HandmadeRenderer = own
+    if tried:
+        chosen, begins = min(tried, key=lambda pair: len(pair[1]))
+    if not begins:
         return chosen, None
     return chosen, (
         f"environment.renderer={chosen.name}: the chat template of {settings.model} rewrites earlier turns: "
