@@ -90,11 +90,12 @@ def _landlock_paths(settings: SlotSettings) -> dict[str, dict[str, list[str]]]:
     shared = {"files": list(_SYSTEM_FILES)}
     zoneinfo = "/usr/share/zoneinfo"
     everything = ["/usr", "/bin", *_LIBRARIES]
+    python = shared | {"read": [*_LIBRARIES, zoneinfo, *prefixes]}
     return {
-        "python": shared | {"read": [*_LIBRARIES, zoneinfo, *prefixes]},
+        "python": python,
         "native": shared | {"read": [*_LIBRARIES, "/usr/share", *_TOOL_CONFIGURATION]},
         "shell": shared | {"run": everything, "read": list(_TOOL_CONFIGURATION)},
-        "session": shared | {"read": [*_LIBRARIES, zoneinfo, *prefixes]},
+        "session": python,
     }
 
 
