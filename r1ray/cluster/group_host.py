@@ -13,6 +13,7 @@ from r1ray.cluster.scorers import ScorerPool
 from r1ray.config import RunConfig
 from r1ray.config.specs import EpisodesSpec, GroupWorkerSpec
 from r1ray.conversation import ConversationSettings, make_renderer
+from r1ray.data.template import Form
 from r1ray.rollout.episode import Episodes
 from r1ray.rollout.group_worker import GroupWorker
 from r1ray.runtime.model_files import load_tokenizer
@@ -84,13 +85,8 @@ def episodes_spec(config: RunConfig, model: str) -> EpisodesSpec:
 
 def conversation_settings(spec: EpisodesSpec) -> ConversationSettings:
     """Return the keys that decide how conversations become tokens."""
-    return ConversationSettings(
-        model=spec.model,
-        renderer=spec.environment.renderer,
-        keep_reasoning=spec.environment.keep_reasoning,
-        template=spec.template,
-        template_arguments=spec.template_arguments,
-    )
+    form = Form(spec.template, template_arguments=spec.template_arguments)
+    return ConversationSettings.of(spec.environment, form, model=spec.model)
 
 
 def _episodes(worlds: EnvironmentPool, spec: EpisodesSpec) -> Episodes:

@@ -7,6 +7,7 @@ A turn is what its row says that a policy wrote (``written``), else what the cha
 
 from __future__ import annotations
 
+import functools
 import json
 import logging
 from collections.abc import Sequence
@@ -35,7 +36,6 @@ class ConversationEncoder:
         """Raises UserError for arguments that the chat template lacks."""
         self._tokenizer, self._form, self._settings = tokenizer, form, settings
         self._plain = DialogueEncoder(tokenizer, template=form.template, form=form)
-        self._renderers: list[ChatRenderer | None] = []
 
     def encode(self, dialogues: Sequence[Sequence[Piece]]) -> list[tuple[Int32Array, BoolArray]]:
         """Return token ids and loss mask of each dialogue."""
@@ -46,7 +46,7 @@ class ConversationEncoder:
         is_written = any("written" in reply for reply in dialogue.replies)
         if not dialogue.tools and not is_written:
             return self._plain.pieces(dialogue)
-        renderer = self._renderer()
+        renderer = self._renderer
         if renderer is None:
             return self._plain.pieces(dialogue)
         try:
@@ -57,17 +57,17 @@ class ConversationEncoder:
             raise UnusableRow(str(error)) from error
         return found if found is not None else self._plain.pieces(dialogue)
 
+    @functools.cached_property
     def _renderer(self) -> ChatRenderer | None:
-        """Return the renderer of conversations with tools; None where the template has none. That is said once."""
-        if not self._renderers:
-            try:
-                if self._form.template == "chat":
-                    check_template(self._tokenizer, [TOOL], settings=self._settings)
-                self._renderers.append(make_renderer(self._tokenizer, settings=self._settings))
-            except UserError as error:
-                logger.warning(f"dialogues with tools are written by the chat template alone: {error}")
-                self._renderers.append(None)
-        return self._renderers[0]
+        """The renderer of conversations with tools; None if the template has none, which is said once."""
+        try:
+            renderer = make_renderer(self._tokenizer, settings=self._settings)
+            if self._form.template == "chat":
+                check_template(self._tokenizer, [TOOL], settings=self._settings, renderer=renderer)
+        except UserError as error:
+            logger.warning(f"dialogues with tools are written by the chat template alone: {error}")
+            return None
+        return renderer
 
     def _pieces(self, dialogue: Dialogue, renderer: ChatRenderer) -> tuple[Piece, ...] | None:
         """Return the pieces; None where the calls of an answer are not found again in what the template makes of it."""
@@ -79,12 +79,13 @@ class ConversationEncoder:
         turns = iter(self._turns(dialogue, renderer, tools))
         pieces: list[Piece] = []
         sampled: list[int] = []
+        action: Action | None = None
         for reply in dialogue.replies:
             if not is_learned(reply):
                 new.append(reply)
                 continue
-            if sampled:
-                said, answered = _said(renderer.parse(sampled, tools)), conversation_of(new)
+            if action is not None:
+                said, answered = _said(action), conversation_of(new)
                 bridge = renderer.bridge(history, tools, ids, sampled, answered)
                 if bridge is None:
                     raise UnusableRow(NOT_KEPT)
@@ -92,7 +93,8 @@ class ConversationEncoder:
                 ids = [*ids, *sampled]
             ids = [*ids, *context]
             sampled = next(turns)
-            if not _has_calls(renderer.parse(sampled, tools), reply):
+            action = renderer.parse(sampled, tools)
+            if not _has_calls(action, reply):
                 return None
             pieces += [Piece(renderer.decode(context), False, tuple(context))]
             pieces += [Piece(renderer.decode(sampled), True, tuple(sampled))]

@@ -6,9 +6,10 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from r1ray.cluster.group_host import conversation_settings, episodes_spec
 from r1ray.config import RunConfig
+from r1ray.conversation import ConversationSettings
 from r1ray.data.layouts import RawPrompt
+from r1ray.data.template import Form
 from r1ray.doctor.findings import DRIVER, Finding
 from r1ray.doctor.judging import green, red
 from r1ray.errors import R1RayError
@@ -56,7 +57,7 @@ def _checked(
     if tokenizer is None:
         return green("environment", DRIVER, said, needed)
     try:
-        settings = conversation_settings(episodes_spec(config, str(config.model)))
+        settings = ConversationSettings.of(config.environment, Form.of(config.data), model=str(config.model))
         limit = config.data.max_prompt_tokens
         worlds.check_conversations(tokenizer, begun, settings, max_prompt_tokens=limit, says=says)
     except R1RayError as error:

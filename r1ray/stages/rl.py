@@ -13,11 +13,11 @@ from typing import Any
 import numpy as np
 
 from r1ray.cluster.gauges import Gauges
-from r1ray.cluster.group_host import conversation_settings, episodes_spec
 from r1ray.cluster.joining import is_remote
 from r1ray.cluster.launch import Running, launch
 from r1ray.config import RunConfig, decisive
 from r1ray.config.sources import Source
+from r1ray.conversation import ConversationSettings
 from r1ray.data.difficulty import curriculum_of
 from r1ray.data.position import Position
 from r1ray.data.prompt_rows import spool_prompts
@@ -258,7 +258,7 @@ class _Job:
             logger.warning(warning)
 
     def _check_conversations(self, begun: Mapping[str, Observation]) -> None:
-        settings = conversation_settings(episodes_spec(self._config, self._model))
+        settings = ConversationSettings.of(self._config.environment, self._form, model=self._model)
         limit = self._config.data.max_prompt_tokens
         self._worlds.check_conversations(self._tokenizer, begun, settings, max_prompt_tokens=limit)
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from r1ray.config import EnvironmentConfig, RewardConfig, SandboxConfig
 from r1ray.config.environment import NO_WORLD
-from r1ray.conversation import ConversationSettings, check_template, make_renderer
+from r1ray.conversation import ChatRenderer, ConversationSettings, check_template, make_renderer
 from r1ray.data.layouts import RawPrompt
 from r1ray.data.prompts import PromptTable, untemplated
 from r1ray.data.template import Form
@@ -95,16 +95,14 @@ class RunWorlds:
         *,
         max_prompt_tokens: int,
         says: bool = True,
-    ) -> None:
-        """Raise UserError where a model's chat template cannot have the conversations of an environment, or where the
-        beginning of one does not fit.
+    ) -> ChatRenderer:
+        """Return the model's renderer. Raises UserError where its chat template cannot have the conversations of an
+        environment, or where the beginning of one does not fit.
 
         Args:
             begun: what environments begin with, by their names.
             says: see :func:`r1ray.conversation.make_renderer`.
         """
-        if not begun:
-            return
         renderer = make_renderer(tokenizer, settings=settings, says=says)
         for name, first in begun.items():
             check_template(tokenizer, first.tools, settings=settings, renderer=renderer)
@@ -118,6 +116,7 @@ class RunWorlds:
                     f"data.max_prompt_tokens={max_prompt_tokens}: none of the first prompts in the environment {name} "
                     f"fits, the shortest has {length} tokens{tools}; raise the key."
                 )
+        return renderer
 
 
 def _row_problem_of(source: WorldSource, context: WorldContext) -> RowProblem | None:

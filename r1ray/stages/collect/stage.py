@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from r1ray.checks import Judged, Pairwise
-from r1ray.cluster.group_host import conversation_settings, episodes_spec
+from r1ray.cluster.group_host import episodes_spec
 from r1ray.cluster.joining import is_remote
 from r1ray.cluster.launch_evaluation import launch_evaluation
 from r1ray.config import EvaluationConfig, RunConfig, decisive
@@ -151,8 +151,11 @@ class _Job:
         )
         self._max_model_len = max(longest + self._max_tokens, self._sources.max_model_len, in_worlds)
 
+    def _conversations(self, form: Form) -> ConversationSettings:
+        return ConversationSettings.of(self._config.environment, form, model=self._model)
+
     def _trajectories(self, tokenizer: Any, form: Form) -> Trajectories:
-        settings = ConversationSettings.of(self._config.environment, form, model=self._model)
+        settings = self._conversations(form)
         encoder = ConversationEncoder(tokenizer, form=form, settings=settings)
         return Trajectories(self._settings, encoder, stage=self._context.run_dir.name)
 
@@ -164,7 +167,7 @@ class _Job:
                 firsts.setdefault(question.raw.environment, question.prompt)
         if firsts and not is_remote(config.cluster.address):
             begun = self._worlds.try_out(list(firsts.values()))
-            settings, limit = conversation_settings(episodes_spec(config, self._model)), config.data.max_prompt_tokens
+            settings, limit = self._conversations(Form.of(config.data)), config.data.max_prompt_tokens
             self._worlds.check_conversations(tokenizer, begun, settings, max_prompt_tokens=limit)
 
     def _longest_trajectory(self, room: int | None) -> int:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from r1ray.config import EvaluationConfig
+from r1ray.conversation import ConversationSettings
 from r1ray.data.template import Renderer
 from r1ray.errors import UserError
 from r1ray.evaluation.records import Answered
@@ -15,7 +16,7 @@ from r1ray.rollout.architectures import check_served
 from r1ray.runtime.files import content_digest, digest_of
 from r1ray.runtime.model_files import context_of, load_tokenizer, local_folder
 from r1ray.stages.evaluate.fingerprint import settings_of
-from r1ray.stages.evaluate.in_worlds import EvalWorlds, episodes_of
+from r1ray.stages.evaluate.in_worlds import EvalWorlds
 from r1ray.stages.evaluate.task import Task, memo_of
 from r1ray.stages.model_form import form_remark
 from r1ray.stages.token_checks import check_rewarded_pattern, check_same_prompts
@@ -95,8 +96,8 @@ def evaluation_of(config: EvaluationConfig, task: Task, worlds: EvalWorlds, *, k
     wanted = task.max_tokens
     if any(prompt.environment for prompt in prompts):
         wanted = max(wanted, config.environment.trajectory_tokens(wanted))
-    episodes = episodes_of(config, model=model, template=task.template, longest=0, most_tokens=wanted)
-    in_worlds = worlds.lengths(tokenizer, prompts, episodes)
+    conversations = ConversationSettings.of(config.environment, task.form, model=model)
+    in_worlds = worlds.lengths(tokenizer, prompts, conversations)
     longest = max([*lengths, *in_worlds])
     if in_worlds:  # an environment may add to its question what the context has room for
         added = config.environment.max_context_tokens

@@ -7,11 +7,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from r1ray.cluster.group_host import conversation_settings
 from r1ray.cluster.joining import is_remote
 from r1ray.config import EvaluationConfig
 from r1ray.config.specs import EpisodesSpec
-from r1ray.conversation import make_renderer
+from r1ray.conversation import ConversationSettings
 from r1ray.data.checks import CHECK_TYPES
 from r1ray.data.template import Form
 from r1ray.environments.registry import WorldSource
@@ -71,18 +70,16 @@ class EvalWorlds:
         if firsts and not is_remote(self._config.cluster.address):
             self._begun = self._worlds.try_out(list(firsts.values()))
 
-    def lengths(self, tokenizer: Any, prompts: Sequence[Prompt], spec: EpisodesSpec) -> list[int]:
+    def lengths(self, tokenizer: Any, prompts: Sequence[Prompt], settings: ConversationSettings) -> list[int]:
         """Return the tokens of question and tools, for each prompt with an environment. Raises UserError where the chat
         template cannot have them."""
         in_worlds = [prompt for prompt in prompts if prompt.environment]
         if not in_worlds:
             return []
-        settings = conversation_settings(spec)
         unknown = {prompt.environment: Observation(messages=prompt.messages) for prompt in in_worlds}
         begun = {name: self._begun.get(name, first) for name, first in unknown.items()}
-        self._worlds.check_conversations(tokenizer, begun, settings, max_prompt_tokens=sys.maxsize)
-        render = make_renderer(tokenizer, settings=settings).prompt
-        return [len(render(prompt.messages, begun[prompt.environment].tools)) for prompt in in_worlds]
+        renderer = self._worlds.check_conversations(tokenizer, begun, settings, max_prompt_tokens=sys.maxsize)
+        return [len(renderer.prompt(prompt.messages, begun[prompt.environment].tools)) for prompt in in_worlds]
 
 
 def episodes_of(config: EvaluationConfig, *, model: str, template: str, longest: int, most_tokens: int) -> EpisodesSpec:
