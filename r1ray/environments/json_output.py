@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from r1ray.data.json_text import parse
-from r1ray.environments.tools.json_schema import JsonSchema
+from r1ray.environments.tools.json_schema import JsonSchema, json_schema
 from r1ray.errors import UnscorableError
 from r1ray.reward.extract import after_think, answer_section
 from r1ray.turns import Action, Done, Message, Observation
@@ -35,7 +35,7 @@ class JsonOutput:
     def row_problem(self, prompt: Prompt) -> str | None:
         """Return why a row cannot be used, None if it can."""
         try:
-            JsonSchema(_schema_of(prompt.columns))
+            json_schema(_schema_of(prompt.columns))
         except ValueError as error:
             return f"its schema is none: {error}"
         return None
@@ -44,7 +44,7 @@ class JsonOutput:
         """Return the prompt, behind what is asked for. Raises UnscorableError."""
         try:
             schema = _schema_of(prompt.columns)
-            self._schema = JsonSchema(schema)
+            self._schema = json_schema(schema)
         except ValueError as error:
             raise UnscorableError(f"row {prompt.id}: its schema is none: {error}") from error
         messages = prompt.messages or (Message("user", prompt.text),)

@@ -23,7 +23,7 @@ from urllib.parse import urlsplit
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import InvalidURI, WebSocketException
 
-from r1ray.environments.tools.json_schema import JsonSchema
+from r1ray.environments.tools.json_schema import JsonSchema, json_schema
 from r1ray.environments.tools.results import result_of
 from r1ray.environments.tools.schema import in_one_piece
 from r1ray.environments.world_context import WorldContext
@@ -82,7 +82,7 @@ class OpenEnv:
     async def reset(self, prompt: Prompt, seed: int) -> Observation:
         """Return the prompt with the first observation below it, and the tool. Raises InfrastructureError."""
         schema = await self._schema()
-        self._check = JsonSchema(schema["function"]["parameters"])
+        self._check = json_schema(schema["function"]["parameters"])
         data = await self._begun(seed)
         messages = prompt.messages or (Message("user", prompt.text),)
         last, seen = messages[-1], _text_of(data)
@@ -196,7 +196,7 @@ def _tool(schema: Mapping[str, Any]) -> ToolSchema:
     properties: Mapping[str, Any] = parameters["properties"]
     parameters["properties"] = {name: each for name, each in properties.items() if name != "metadata"}
     description = str(parameters.pop("description", "") or "Take an action.")
-    JsonSchema(parameters)
+    json_schema(parameters)
     return {"type": "function", "function": {"name": ACT, "description": description, "parameters": parameters}}
 
 

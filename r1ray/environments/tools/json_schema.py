@@ -6,6 +6,7 @@ schema --JsonSchema--> problem(value) --> None, or a sentence
 from __future__ import annotations
 
 import functools
+import json
 import math
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -53,6 +54,21 @@ class JsonSchema:
             return None if error is None else _sentence(error)
         except _CANNOT_CHECK:
             return "it is nested too deeply, or a number or text in it is too long"
+
+
+def json_schema(schema: Any) -> JsonSchema:
+    """Return the same :class:`JsonSchema` for equal schemas: trajectories and rows have theirs again and again, and to
+    make one takes a while. Raises ValueError as that does, and TypeError for what JSON does not have."""
+    try:
+        text = json.dumps(schema)
+    except (RecursionError, ValueError):  # too deep, or without end: what is wrong with it is said by what it makes
+        return JsonSchema(schema)
+    return _of_text(text)
+
+
+@functools.lru_cache(maxsize=8192)
+def _of_text(text: str) -> JsonSchema:
+    return JsonSchema(json.loads(text))
 
 
 @functools.cache

@@ -21,7 +21,7 @@ from mcp_types import (
 )
 from mcp_types import Tool as Listed
 
-from r1ray.environments.tools.json_schema import JsonSchema
+from r1ray.environments.tools.json_schema import json_schema
 from r1ray.environments.tools.mcp_session import Address, McpSession, SharedSession
 from r1ray.environments.tools.results import text_of
 from r1ray.environments.tools.schema import in_one_piece
@@ -104,7 +104,7 @@ class McpTool:
         """Raises UserError where its schema is none."""
         try:
             parameters = in_one_piece(listed.input_schema)
-            self._check = JsonSchema(parameters)
+            self._check = json_schema(parameters)
         except (KeyError, RecursionError, ValueError) as error:
             raise UserError(
                 f"mcp: the schema of the tool {listed.name} of {session.address} is none: {error}."

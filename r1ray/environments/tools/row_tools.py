@@ -9,7 +9,6 @@ Each is a list, or the JSON text of one.
 
 from __future__ import annotations
 
-import functools
 import json
 import re
 from collections.abc import Mapping, Sequence
@@ -18,7 +17,7 @@ from typing import Any
 
 from r1ray.data.checks import UnusableRow
 from r1ray.data.tool_calls import calls_of, json_of, tools_of
-from r1ray.environments.tools.json_schema import JsonSchema
+from r1ray.environments.tools.json_schema import json_schema
 from r1ray.turns import ToolSchema
 
 TOOLS, ANSWERS = ("tools", "function"), ("answers", "ground_truth")
@@ -113,19 +112,13 @@ def _tool(function: Mapping[str, Any]) -> ToolSchema:
         raise ValueError("one of its tools has no name")
     try:
         parameters = _parameters(function.get("parameters") or {})
-        _check_schema(json.dumps(parameters))
+        json_schema(parameters)
     except (RecursionError, TypeError, ValueError) as error:
         raise ValueError(f"the parameters of its tool {name} are no JSON schema: {error}") from error
     return {
         "type": "function",
         "function": {"name": name, "description": str(description), "parameters": parameters},
     }
-
-
-@functools.lru_cache(maxsize=8192)
-def _check_schema(text: str) -> None:
-    """Raise ValueError for what is no schema. Rows have the same tools again and again, and a check takes a while."""
-    JsonSchema(json.loads(text))
 
 
 def _parameters(found: Any) -> dict[str, Any]:

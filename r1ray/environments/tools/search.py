@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import functools
 from pathlib import Path
 
-from r1ray.environments.tools.bm25_index import Bm25Index, bm25s, default_folder, index_of
+from r1ray.environments.tools.bm25_index import bm25s, default_folder, index_of
 from r1ray.environments.tools.corpus import Corpus, Passage
 from r1ray.environments.tools.function_tool import FunctionTool
 from r1ray.environments.tools.results import shortened
@@ -44,35 +44,40 @@ class Search:
                 f"search: num_results={num_results}, max_passage_chars={max_passage_chars}: needs 1 or more."
             )
         bm25s()
-        self._corpus = Corpus.found(corpus, text_column=text_column, title_column=title_column)
-        self._folder = default_folder() if index is None else Path(index).expanduser()
-        self._num_results, self._max_passage_chars = num_results, max_passage_chars
+        Corpus.found(corpus, text_column=text_column, title_column=title_column)
+        folder = default_folder() if index is None else Path(index).expanduser()
+        self._made_of = (corpus, text_column, title_column, folder, num_results, max_passage_chars)
 
     async def open(self) -> list[Tool]:
         """Return the tool. Raises UserError for a corpus that cannot be read."""
         try:
-            index = await in_thread(self._load, name="index")
+            return [await in_thread(_tool, *self._made_of, name="index")]
         except Raised as raised:
             raise raised.error from raised
-        return [FunctionTool(self._function(index))]
 
     async def close(self) -> None: ...
 
-    def _load(self) -> Bm25Index:
-        return index_of(self._corpus, folder=self._folder)
 
-    def _function(self, index: Bm25Index) -> Callable[[str], str]:
-        def search(query: str) -> str:
-            """Search the documents, and return the passages that have most of the words.
+@functools.cache
+def _tool(
+    path: str, text_column: str, title_column: str, folder: Path, num_results: int, max_passage_chars: int
+) -> FunctionTool:
+    """Return the tool, made once a process: each trajectory asks."""
+    index = index_of(Corpus.found(path, text_column=text_column, title_column=title_column), folder=folder)
 
-            Args:
-                query: the words to look for
-            """
-            found = index.search(query[:MAX_QUERY_CHARS], k=self._num_results)
-            return "\n\n".join(map(self._shown, found)) or "Nothing was found. Try other words."
+    def search(query: str) -> str:
+        """Search the documents, and return the passages that have most of the words.
 
-        return search
+        Args:
+            query: the words to look for
+        """
+        found = index.search(query[:MAX_QUERY_CHARS], k=num_results)
+        texts = [_shown(passage, max_chars=max_passage_chars) for passage in found]
+        return "\n\n".join(texts) or "Nothing was found. Try other words."
 
-    def _shown(self, passage: Passage) -> str:
-        text = shortened(passage.text, max_chars=self._max_passage_chars)
-        return f"[{passage.title}]\n{text}" if passage.title else text
+    return FunctionTool(search)
+
+
+def _shown(passage: Passage, *, max_chars: int) -> str:
+    text = shortened(passage.text, max_chars=max_chars)
+    return f"[{passage.title}]\n{text}" if passage.title else text
