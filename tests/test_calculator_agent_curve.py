@@ -10,7 +10,7 @@ import pytest
 from tests.real.running import metrics, only_run, r1ray
 
 pytestmark = pytest.mark.long
-RIGHT, CALLS = "eval/heldout/pass@1", "eval/heldout/tool_calls"
+RIGHT, CALLS = "eval/heldout/pass@1", "eval/heldout/tool_calls_mean"
 
 
 def ran(folder: Path, *overrides: str) -> tuple[str, list[dict[str, float]]]:

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from r1ray.telemetry.live import RECENT
 from r1ray.telemetry.metrics import reward_parts
 
 ACCURACY, LENGTH, REWARD = "held-out answers", "mean response length (tokens)", "reward in training"
@@ -15,7 +16,6 @@ KL, REFLECTION, CALLS = "KL of a token (nats)", "re-evaluation in rollouts", "to
 NEEDS = {UNIFORM: ("group/uniform_rate",), ENTROPY: ("entropy",), KL: ("kl/ref", "mismatch/kl")}
 """Metrics of which a panel needs one."""
 CALLED = "trajectory/tool_calls_mean"
-RECENT = 5
 _ACCURACIES = re.compile(r"eval/(?:(?P<benchmark>.+)/)?(?P<metric>pass@1|cons@\d+)")
 Row = Mapping[str, Any]
 
@@ -121,7 +121,7 @@ def _draw_length(axes: Any, rows: Sequence[Row]) -> None:
 
 
 def _draw_calls(axes: Any, rows: Sequence[Row]) -> None:
-    _draw_with_held_out(axes, rows, CALLED, held_out="/tool_calls")
+    _draw_with_held_out(axes, rows, CALLED, held_out="/tool_calls_mean")
 
 
 def _draw_with_held_out(axes: Any, rows: Sequence[Row], trained: str, *, held_out: str) -> None:

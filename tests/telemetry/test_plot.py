@@ -3,6 +3,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from matplotlib.figure import Figure
 
 from r1ray.telemetry.plot import (
     ACCURACY,
@@ -13,6 +14,7 @@ from r1ray.telemetry.plot import (
     REFLECTION,
     REWARD,
     UNIFORM,
+    _draw_calls,
     panels,
     plot_curves,
     series,
@@ -38,6 +40,16 @@ def test_tool_calls_have_a_panel_where_any_was_made() -> None:
     none = {"step": 1, "trajectory/tool_calls_mean": 0.0}
     assert panels([none]) == [ACCURACY, LENGTH, REWARD]
     assert panels([none, none | {"trajectory/tool_calls_mean": 0.1}]) == [ACCURACY, LENGTH, REWARD, CALLS]
+
+
+def test_calls_of_evaluations_are_drawn_beside_those_of_training() -> None:
+    axes = Figure().subplots()
+    rows = [{"step": 1, "policy_version": 1, "trajectory/tool_calls_mean": 0.1, "eval/heldout/tool_calls_mean": 0.2}]
+    _draw_calls(axes, rows)
+    assert {line.get_label(): list(line.get_ydata()) for line in axes.lines} == {
+        "in training": [0.1],
+        "held-out heldout": [0.2],
+    }
 
 
 def test_metrics_that_were_measured_have_a_panel() -> None:
@@ -67,7 +79,7 @@ def test_only_rows_with_all_metrics_are_points() -> None:
             [{**row, "entropy": 0.5, "kl/ref": 0.1, "group/uniform_rate": 1.0, "reward/mean": 0.5} for row in ROWS],
             [FOUND],
         ),
-        ([{**row, "trajectory/tool_calls_mean": 0.5, "eval/heldout/tool_calls": 0.5} for row in ROWS], []),
+        ([{**row, "trajectory/tool_calls_mean": 0.5, "eval/heldout/tool_calls_mean": 0.5} for row in ROWS], []),
         ([], []),
     ],
 )
