@@ -25,6 +25,8 @@ class Metric:
     """Advice for where it is not so: what to look at, or which key to turn."""
 
 
+FREE = re.compile(r"<(\w+)>")
+"""A free word in a name."""
 METRICS: tuple[Metric, ...] = (
     Metric(
         ("step", "policy_version", "epoch"),
@@ -394,13 +396,21 @@ METRICS: tuple[Metric, ...] = (
 
 
 @lru_cache(maxsize=1)
-def _patterns() -> list[tuple[re.Pattern[str], Metric]]:
-    """Return a pattern for each name; those without a ``<x>`` come first."""
+def patterns() -> list[tuple[str, re.Pattern[str], Metric]]:
+    """Return each name with its pattern, which has a group for each ``<x>``. Those without one come first:
+    ``reward/mean`` is no part of the reward."""
     named = [(name, metric) for metric in METRICS for name in metric.names]
-    return [
-        (re.compile("[^/]+".join(map(re.escape, re.split(r"<\w+>", name)))), metric)
-        for name, metric in sorted(named, key=lambda each: "<" in each[0])
-    ]
+    return [(name, _pattern_of(name), metric) for name, metric in sorted(named, key=lambda each: "<" in each[0])]
+
+
+def _pattern_of(name: str) -> re.Pattern[str]:
+    literals = FREE.split(name)  # with the free words between them
+    return re.compile("".join(f"(?P<{each}>[^/]+)" if i % 2 else re.escape(each) for i, each in enumerate(literals)))
+
+
+def is_held_out(name: str) -> bool:
+    """Return whether a metric is an evaluation's; its sets and domains have any number of words."""
+    return name.startswith("eval/") and name != "eval/abandoned"
 
 
 def metric_of(name: str) -> Metric | None:
@@ -409,6 +419,6 @@ def metric_of(name: str) -> Metric | None:
     >>> metric_of("reward/accuracy").names
     ('reward/mean', 'reward/<part>')
     """
-    if name.startswith("eval/") and name != "eval/abandoned":  # sets and domains have any number of words
+    if is_held_out(name):
         name = "eval/set/name"
-    return next((metric for pattern, metric in _patterns() if pattern.fullmatch(name)), None)
+    return next((metric for _, pattern, metric in patterns() if pattern.fullmatch(name)), None)

@@ -15,11 +15,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 
-from r1ray.telemetry.metric_table import METRICS, Metric
+from r1ray.telemetry.metric_table import FREE, METRICS, Metric, is_held_out, patterns
 
 EVAL = "r1ray_eval"
 EVAL_LABELS = ("set", "domain", "environment", "metric")
-FREE = re.compile(r"<(\w+)>")
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +45,7 @@ def series_of(name: str) -> Series | None:
     >>> series_of("reward/accuracy")
     Series(name='r1ray_reward_by_part', labels={'part': 'accuracy'})
     """
-    if name.startswith("eval/") and name != "eval/abandoned":
+    if is_held_out(name):
         return Series(EVAL, _eval_labels(name.split("/")[1:]))
     for family in _families():
         if found := family.pattern.fullmatch(name):
@@ -63,18 +62,14 @@ def families() -> dict[str, tuple[tuple[str, ...], str]]:
 
 @lru_cache(maxsize=1)
 def _families() -> list[_Family]:
-    """Return those without labels first: ``reward/mean`` is no part of the reward."""
-    named = [(name, metric) for metric in METRICS for name in metric.names if not name.startswith("eval/<")]
-    return [_family(name, metric) for name, metric in sorted(named, key=lambda each: "<" in each[0])]
+    return [_family(*each) for each in patterns() if not each[0].startswith("eval/<")]
 
 
-def _family(name: str, metric: Metric) -> _Family:
-    literals = FREE.split(name)  # with the free words between them
-    pattern = "".join(f"(?P<{each}>[^/]+)" if i % 2 else re.escape(each) for i, each in enumerate(literals))
-    labels = tuple(FREE.findall(name))
+def _family(name: str, pattern: re.Pattern[str], metric: Metric) -> _Family:
+    labels = tuple(pattern.groupindex)
     by = f"_by_{labels[-1]}" if name.endswith(">") else ""  # the same without its labels may be another metric
     words = re.sub(r"[^a-z0-9]+", "_", FREE.sub("", name)).strip("_")
-    return _Family(re.compile(pattern), f"r1ray_{words}{by}", labels, metric)
+    return _Family(pattern, f"r1ray_{words}{by}", labels, metric)
 
 
 def _eval_labels(words: list[str]) -> dict[str, str]:
