@@ -7,7 +7,7 @@ run folders --read_runs--> Runs --write_report--> report.html, with a sample of 
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -29,7 +29,7 @@ from r1ray.page.sample import choose, pack
 from r1ray.page.stage_rows import end_of, fault_rows, ledger_of, stage_rows
 from r1ray.page.timeline import timeline_of
 from r1ray.runtime.files import write_text
-from r1ray.telemetry.diagnosis.diagnose import diagnose_folder
+from r1ray.telemetry.diagnosis.diagnose import diagnose_rows
 from r1ray.telemetry.metrics import read_rows
 from r1ray.telemetry.rollouts import reflection_rows
 
@@ -60,9 +60,10 @@ def write_report(runs: Runs, path: Path) -> int:
     """Write the report of runs as one file; return the number of trajectories in it. Raises UserError where the file
     cannot be written."""
     places = choose(runs.index, runs.suspicions)
-    empty = _static_page(runs, groups="", num_sampled=0)
+    data = data_of(runs, num_sampled=0)
+    empty = _static_page(runs, data, groups="")
     groups, num_sampled = pack(places, runs.files, runs.suspicions, max_bytes=MAX_BYTES - len(empty))
-    text = _static_page(runs, groups=groups, num_sampled=num_sampled)
+    text = _static_page(runs, data | {"num_sampled": num_sampled}, groups=groups)
     try:
         write_text(path, text)
     except OSError as error:
@@ -94,7 +95,7 @@ def data_of(runs: Runs, *, num_sampled: int | None) -> dict[str, Any]:
             {
                 "run": part.run,
                 "name": part.name,
-                "findings": [asdict(finding) for finding in diagnose_folder(part.folder)],
+                "findings": [asdict(finding) for finding in diagnose_rows(part.folder, lines)],
                 "ledger": ledger_of(lines),
                 "faults": fault_rows(lines),
                 **curve,
@@ -123,6 +124,5 @@ def metric_rows(folder: Path) -> list[dict[str, Any]]:
     return rows
 
 
-def _static_page(runs: Runs, *, groups: str, num_sampled: int) -> str:
-    data = packed(data_of(runs, num_sampled=num_sampled))
-    return page(title_of(runs), data=data, groups=groups, is_served=False)
+def _static_page(runs: Runs, data: Mapping[str, Any], *, groups: str) -> str:
+    return page(title_of(runs), data=packed(data), groups=groups, is_served=False)

@@ -72,12 +72,12 @@ from r1ray.stages.training import (
     say_form,
 )
 from r1ray.stages.worlds import RunWorlds
-from r1ray.telemetry.console import Progress, is_evaluated
+from r1ray.telemetry.console import Progress
 from r1ray.telemetry.curves import Curves
 from r1ray.telemetry.diagnosis.watch import DiagnosisWatch
 from r1ray.telemetry.driver_status import end_step, end_steps, expect_steps
 from r1ray.telemetry.eval_result import EvalResult
-from r1ray.telemetry.metrics import MetricsFile
+from r1ray.telemetry.metrics import MetricsFile, is_evaluated
 from r1ray.telemetry.rollouts import RolloutLog
 from r1ray.telemetry.trackers.supervision import counts
 from r1ray.turns import Observation

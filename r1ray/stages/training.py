@@ -27,7 +27,7 @@ from r1ray.runtime.files import ASIDE, REMOVING, written_aside
 from r1ray.stages.base import claim
 from r1ray.stages.model_form import form_remark, write_form
 from r1ray.stages.resuming import from_weights
-from r1ray.telemetry.metrics import MetricsFile
+from r1ray.telemetry.metrics import MetricsFile, is_evaluated
 
 logger = logging.getLogger(__name__)
 
@@ -160,7 +160,7 @@ def before_and_after(
 ) -> tuple[dict[str, float], dict[str, float]] | None:
     """Return the metrics of ``benchmark``, "" of several sets, in the first row and in the last that has any
     evaluation, without their prefix; None where nothing was evaluated."""
-    evaluated = [row for row in rows if any(name.startswith("eval/") for name in row)]
+    evaluated = [row for row in rows if is_evaluated(row)]
     if not evaluated:
         return None
     prefix = f"eval/{benchmark}/" if benchmark else "eval/"

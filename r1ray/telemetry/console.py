@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import logging
 import math
-from collections.abc import Mapping
 
 from rich.console import Console
 from rich.table import Table
@@ -16,11 +15,6 @@ from r1ray.telemetry.metrics import reward_parts
 logger = logging.getLogger(__name__)
 
 HEADER_EVERY = 20
-
-
-def is_evaluated(metrics: Mapping[str, float]) -> bool:
-    """Tell if a line of metrics has an evaluation."""
-    return any(name.startswith("eval/") for name in metrics)
 
 
 def _is_short(name: str) -> bool:

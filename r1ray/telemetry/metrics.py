@@ -26,6 +26,11 @@ def reward_parts(names: Iterable[str]) -> list[str]:
     return [name for name in names if name.startswith("reward/") and name != "reward/mean"]
 
 
+def is_evaluated(row: Mapping[str, object]) -> bool:
+    """Return whether a line has an evaluation."""
+    return any(name.startswith("eval/") for name in row)
+
+
 def append_row(path: Path, row: Mapping[str, object]) -> None:
     """Write one line, or nothing of it where that fails."""
     line = _line(row).encode()
@@ -53,7 +58,7 @@ def last_row(path: Path) -> dict[str, Any]:
             lines = file.read().decode(errors="replace").splitlines()
     except OSError:
         return {}
-    rows = [row for line in lines if (row := _row(line))]
+    rows = [row for line in lines if (row := row_in(line))]
     trained = [row for row in rows if "time/step_s" in row]
     return (trained or rows or [{}])[-1]
 
@@ -77,7 +82,7 @@ def _read(path: Path) -> tuple[list[dict[str, Any]], int]:
     odd: list[tuple[int, str]] = []  # since the last good line
     with path.open(encoding="utf-8", errors="replace") as file:
         for number, line in enumerate(file, 1):
-            row = _row(line)
+            row = row_in(line)
             if row is None:
                 odd.append((number, line.strip()))
                 continue
@@ -91,8 +96,8 @@ def _read(path: Path) -> tuple[list[dict[str, Any]], int]:
     return rows, len(odd)
 
 
-def _row(line: str) -> dict[str, Any] | None:
-    """The object of a line, None where it is not that of a step."""
+def row_in(line: str | bytes) -> dict[str, Any] | None:
+    """Return the object of a line, None where it is not that of a step."""
     try:
         row = json.loads(line)
     except (ValueError, RecursionError):

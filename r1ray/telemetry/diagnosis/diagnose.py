@@ -6,7 +6,7 @@ metrics.jsonl, rollouts, settings --Evidence--> each of RULES --> findings: sent
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +29,11 @@ RULES: tuple[Callable[[Evidence], Finding | None], ...] = (
 
 
 def diagnose(
-    rows: Sequence[Mapping[str, Any]], *, settings: Mapping[str, Any] | None = None, rollouts: Path | None = None
+    rows: Sequence[Mapping[str, Any]],
+    *,
+    settings: Mapping[str, Any] | None = None,
+    rollouts: Path | None = None,
+    but: Collection[str] = (),
 ) -> list[Finding]:
     """Return what is wrong with a run, the gravest first; empty where nothing is known to be.
 
@@ -37,9 +41,10 @@ def diagnose(
         rows: lines of metrics.jsonl.
         settings: the run's resolved configuration, for the values that it has now; None where it is not known.
         rollouts: the folder of the rollout log, for examples; None: there are none.
+        but: rules that are left out.
     """
     run = Evidence(rows, settings=settings, rollouts=rollouts)
-    return [finding for rule in RULES if (finding := rule(run)) is not None]
+    return [finding for rule in RULES if rule.__name__ not in but and (finding := rule(run)) is not None]
 
 
 def diagnose_folder(folder: Path) -> list[Finding]:
@@ -49,6 +54,11 @@ def diagnose_folder(folder: Path) -> list[Finding]:
         rows = read_rows(folder / "metrics.jsonl")
     except (OSError, UserError):
         return []
+    return diagnose_rows(folder, rows)
+
+
+def diagnose_rows(folder: Path, rows: Sequence[Mapping[str, Any]]) -> list[Finding]:
+    """Return what :func:`diagnose_folder` does, of lines that were read before."""
     return diagnose(rows, settings=_settings_in(folder), rollouts=folder / "rollouts")
 
 

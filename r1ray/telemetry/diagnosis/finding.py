@@ -10,7 +10,7 @@ class Finding:
     """One rule's word on a run."""
 
     rule: str
-    """Name of the rule, and of what it is about where it may find several: ``constant_part/format``."""
+    """Name of the rule, which is that of its function."""
     sentence: str
     """The fault, with its numbers."""
     advice: str

@@ -23,8 +23,8 @@ LONGER = 1.2
 
 def truncated(run: Evidence) -> Finding | None:
     """Find a run more than a third of whose responses the length limit cuts."""
-    rate = run.recent(TRUNCATED)
-    if rate is None or rate <= MOST_TRUNCATED:
+    rate = _rate_of_cut(run)
+    if rate is None:
         return None
     return Finding(
         rule="truncated",
@@ -37,6 +37,12 @@ def truncated(run: Evidence) -> Finding | None:
         step=run.step,
         example=run.examples.first(lambda row: row["status"] == "truncated"),
     )
+
+
+def _rate_of_cut(run: Evidence) -> float | None:
+    """Return the share of responses that the limit cuts; None if it is no more than may be."""
+    rate = run.recent(TRUNCATED)
+    return rate if rate is not None and rate > MOST_TRUNCATED else None
 
 
 def unread_answers(run: Evidence) -> Finding | None:
@@ -77,8 +83,8 @@ def long_removed(run: Evidence) -> Finding | None:
         rate, lengths = run.recent(f"removed/{reason}_rate", default=0.0), run.series(f"removed/{reason}_length_mean")
         if rate is None or not lengths or trained is None or reason == AT_THE_END:
             continue
-        if reason == "truncated" and truncated(run) is not None:
-            continue  # that says it
+        if reason == "truncated" and _rate_of_cut(run) is not None:
+            continue  # the rule `truncated` says it
         if rate > MOST_REMOVED.get(reason, MOST_REMOVED[""]) and lengths[-1] > LONGER * trained:
             found.append((rate, reason, lengths[-1]))
     if not found or trained is None:

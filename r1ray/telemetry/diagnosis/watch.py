@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from r1ray.telemetry.diagnosis.diagnose import diagnose
+from r1ray.telemetry.metrics import is_evaluated
 
 logger = logging.getLogger(__name__)
 EVERY = 5
@@ -31,15 +32,14 @@ class DiagnosisWatch:
         """Note a line; look at the run after an evaluation, and every five steps."""
         self._rows.append(metrics)
         is_due = "time/step_s" in metrics and metrics["step"] % EVERY == 0
-        if is_due or any(name.startswith("eval/") for name in metrics):
+        if is_due or is_evaluated(metrics):
             self.say()
 
     def say(self) -> None:
         """Warn of what is wrong, but for what was said before."""
-        for finding in diagnose(self._rows, settings=self._settings, rollouts=self._rollouts):
-            if finding.rule not in self._said:
-                self._said.add(finding.rule)
-                logger.warning("diagnosis: %s", finding.line)
+        for finding in diagnose(self._rows, settings=self._settings, rollouts=self._rollouts, but=self._said):
+            self._said.add(finding.rule)
+            logger.warning("diagnosis: %s", finding.line)
 
     def forget(self, step: int) -> None:
         """Forget the lines of later steps: they are made again."""

@@ -5,13 +5,13 @@ read_on(path, Mark()) --> lines, mark       read_on(path, mark) --> the lines af
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from r1ray.telemetry.metrics import row_in
 from r1ray.telemetry.trackers.tracker import Line
 
 AT_ONCE = 500
@@ -69,7 +69,7 @@ def _stands(file: BinaryIO, mark: Mark) -> bool:
     if not mark.end:
         return True
     file.seek(mark.start)
-    return _wall_time(_row(file.read(mark.end - mark.start))) == mark.wall_time
+    return _wall_time(row_in(file.read(mark.end - mark.start)) or {}) == mark.wall_time
 
 
 def _last_kept(file: BinaryIO, mark: Mark) -> tuple[Mark, int]:
@@ -88,16 +88,8 @@ def _next(file: BinaryIO) -> tuple[dict[str, Any], Mark] | None:
     text = file.readline()
     if not text.endswith(b"\n"):
         return None
-    row = _row(text)
+    row = row_in(text) or {}
     return row, Mark(start, file.tell(), _wall_time(row))
-
-
-def _row(text: bytes) -> dict[str, Any]:
-    try:
-        row = json.loads(text)
-    except (ValueError, RecursionError):
-        return {}
-    return row if isinstance(row, dict) and isinstance(row.get("step"), int | float) else {}
 
 
 def _wall_time(row: Mapping[str, Any]) -> float:
