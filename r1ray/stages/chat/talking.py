@@ -90,7 +90,7 @@ async def _answer(running: RunningEvaluation, partner: Partner, asked: Asked, *,
     config = partner.config
     assert config.temperature is not None and config.top_p is not None
     request = GroupRequest(
-        group_id=_name(number),
+        group_id=f"chat/{number}",
         prompt=Prompt(id=str(number), text=asked.text, check=FormatOnly(), domain="chat", language="en"),
         group_size=1,
         sampling=Sampling(config.temperature, config.top_p, asked.max_tokens, with_logprobs=False),
@@ -173,15 +173,10 @@ def _conversation(partner: Partner) -> Conversation:
     return Conversation(partner.tokenizer, partner.form, context=partner.context, max_tokens=partner.config.max_tokens)
 
 
-def _name(number: int) -> str:
-    return f"chat/{number}"
-
-
 def _text(made: Trajectory) -> str:
-    return "".join(segment.text for segment in made.policy_segments).strip("\n")
+    return made.text.strip("\n")
 
 
 def _say_cut(made: Trajectory) -> None:
     if made.status == "truncated":
-        num_tokens = sum(len(segment.token_ids) for segment in made.policy_segments)
-        logger.info(f"the answer was cut after {num_tokens} tokens (max_tokens, or the end of the context)")
+        logger.info(f"the answer was cut after {made.num_policy_tokens} tokens (max_tokens, or the end of the context)")

@@ -44,7 +44,7 @@ class Follower:
             self._open = None
 
     def _look_at(self, folder: Path) -> bool:
-        sent = self._sent.of(_key(folder, self._place.run_dir))
+        sent = self._sent.of(key_of(folder, self._place.run_dir))
         read = read_on(folder / METRICS, sent.mark)
         if read.kept is None and not read.lines and not self._has_more(folder, sent):
             return False
@@ -139,7 +139,7 @@ def _config_in(folder: Path) -> dict[str, Any]:
     return read if isinstance(read, dict) else {}
 
 
-def _key(folder: Path, run_dir: Path) -> str:
+def key_of(folder: Path, run_dir: Path) -> str:
     """Return the name of a stage among those of its run; a run of one stage has that under an empty name."""
     return "" if folder == run_dir else folder.name
 

@@ -18,7 +18,7 @@ from r1ray.runtime import events
 from r1ray.runtime.causes import cause_in
 from r1ray.runtime.own_process import Name, environment
 from r1ray.runtime.run_files import LOGS
-from r1ray.telemetry.trackers.follower import METRICS
+from r1ray.telemetry.trackers.follower import METRICS, key_of
 from r1ray.telemetry.trackers.lines import count_on
 from r1ray.telemetry.trackers.sent import Sent
 
@@ -56,7 +56,7 @@ class Helper:
     def count(self, folders: Sequence[Path], now: float) -> None:
         """Count what the tracker has not got yet."""
         sent = Sent(self._run_dir, self.name)
-        marks = [sent.of("" if folder == self._run_dir else folder.name).mark.end for folder in folders]
+        marks = [sent.of(key_of(folder, self._run_dir)).mark.end for folder in folders]
         unsent = sum(count_on(folder / METRICS, end) for folder, end in zip(folders, marks, strict=True))
         if unsent < self.num_unsent or not self.num_unsent:
             self._progress = now

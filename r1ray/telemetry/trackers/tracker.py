@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from r1ray.config import TrackingConfig
+from r1ray.runtime.run_files import TRACKERS
 
 TABLE = "samples"
 """The name of the tables of answers."""
@@ -24,7 +25,7 @@ class Place:
     @property
     def shared(self) -> Path:
         """The folder of what several runs share, beside the runs."""
-        return self.run_dir.parent / "trackers"
+        return self.run_dir.parent / TRACKERS
 
 
 @dataclass(frozen=True, slots=True)
