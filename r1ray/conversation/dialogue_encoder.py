@@ -20,8 +20,8 @@ from r1ray.conversation.probes import TOOL
 from r1ray.data import template
 from r1ray.data.checks import UnusableRow
 from r1ray.data.dialogues import Dialogue, is_learned
-from r1ray.data.template import Form
-from r1ray.data.turns import NOT_KEPT, NOT_SHOWN, DialogueEncoder, Piece, messages_in
+from r1ray.data.template import Form, messages_in
+from r1ray.data.turns import NOT_KEPT, NOT_SHOWN, DialogueEncoder, Piece
 from r1ray.errors import UserError
 from r1ray.turns import Action, Message, Role, ToolCall, ToolSchema
 from r1ray.types import BoolArray, Int32Array

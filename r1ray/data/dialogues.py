@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol, TypeAlias, TypeVar
 
 from r1ray.data.checks import UnusableRow
-from r1ray.data.template import Message, Question
+from r1ray.data.template import Message, Question, messages_in
 
 Row: TypeAlias = Mapping[str, Any]
 JOINED = "rows"
@@ -125,7 +125,7 @@ def with_system(row: Row, question: Question) -> Question:
     prompt = next((row[column] for column in SYSTEM if isinstance(row.get(column), str) and row[column].strip()), None)
     if prompt is None:
         return question
-    messages: list[Message] = [{"role": "user", "content": question}] if isinstance(question, str) else question
+    messages = messages_in(question)
     return messages if messages[0]["role"] == "system" else [{"role": "system", "content": prompt}, *messages]
 
 

@@ -35,7 +35,7 @@ from r1ray.data.messages import (
     text_of,
     with_reasoning,
 )
-from r1ray.data.template import Message
+from r1ray.data.template import Message, messages_in
 from r1ray.data.tool_calls import tools_of
 
 Columns: TypeAlias = tuple[str, ...]
@@ -106,7 +106,7 @@ class DialogueLayout:
         replies = answer_of(value, column)
         if self.history and row.get(self.history):
             earlier = _turns(row[self.history], self.history)
-            replies = [*earlier[1:], *_messages(question), *replies]
+            replies = [*earlier[1:], *messages_in(question), *replies]
             question = earlier[:1]
         return dialogue_of(question, replies, column=column)
 
@@ -127,10 +127,6 @@ def first_answer(messages: Sequence[Message]) -> int | None:
     roles = [message["role"] for message in messages]
     asked = next((index for index, role in enumerate(roles) if role not in ("assistant", "system", "developer")), None)
     return None if asked is None else next((i for i in range(asked, len(roles)) if is_learned(messages[i])), None)
-
-
-def _messages(question: str | list[Message]) -> list[Message]:
-    return [{"role": "user", "content": question}] if isinstance(question, str) else question
 
 
 def _turns(value: Any, column: str) -> list[Message]:

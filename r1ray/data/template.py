@@ -35,6 +35,11 @@ _USER_TURN = re.compile(
 _MARKUP = re.compile(r"<\||\[/INST\]|<end_of_turn>|<\uff5c|</s>")
 
 
+def messages_in(question: Question) -> list[Message]:
+    """Return a question as messages."""
+    return [{"role": "user", "content": question}] if isinstance(question, str) else list(question)
+
+
 @dataclass(frozen=True, slots=True)
 class Form:
     """The form in which a model is asked: keys of ``data``."""
@@ -68,7 +73,7 @@ class Form:
             return question
         if isinstance(question, str) and self.system_prompt is None:
             return f"{question}\n{self.suffix}"
-        messages = [{"role": "user", "content": question}] if isinstance(question, str) else list(question)
+        messages = messages_in(question)
         if self.suffix is not None:
             last = max((i for i, message in enumerate(messages) if message["role"] == "user"), default=None)
             if last is None:
@@ -80,9 +85,7 @@ class Form:
 
     def messages(self, question: Question) -> tuple[turns.Message, ...]:
         """Return a question as the conversation that an environment begins with."""
-        posed = self.posed(question)
-        if isinstance(posed, str):
-            return (turns.Message("user", posed),)
+        posed = messages_in(self.posed(question))
         return tuple(turns.Message(cast(turns.Role, each["role"]), each["content"]) for each in posed)
 
 
@@ -110,7 +113,7 @@ def render(question: Question, *, template: str, apply_chat: Callable[[Sequence[
         return R1_ZERO.format(question=text.rstrip(". "))
     if apply_chat is None:
         raise UserError("data.template=chat: the model's tokenizer has no chat template; use r1_zero or none.")
-    return apply_chat([{"role": "user", "content": question}] if isinstance(question, str) else question)
+    return apply_chat(messages_in(question))
 
 
 def question_in(text: str) -> str:

@@ -19,7 +19,7 @@ import numpy as np
 from r1ray.data.checks import UnusableRow
 from r1ray.data.dialogues import Dialogue, is_learned
 from r1ray.data.messages import flat
-from r1ray.data.template import BosOnce, Form, Message, Question, check_arguments, render
+from r1ray.data.template import BosOnce, Form, Message, check_arguments, messages_in, render
 from r1ray.errors import UserError
 from r1ray.types import BoolArray, Int32Array
 
@@ -260,11 +260,6 @@ class DialogueEncoder:
 def _unknown(piece: Piece) -> str:
     """Return the text of a piece whose tokens are not known; else nothing."""
     return piece.text if piece.ids is None else ""
-
-
-def messages_in(question: Question) -> list[Message]:
-    """Return a question as messages."""
-    return [{"role": "user", "content": question}] if isinstance(question, str) else list(question)
 
 
 def _with_text_arguments(turn: Turn) -> Turn:

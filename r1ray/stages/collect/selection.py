@@ -18,6 +18,7 @@ from r1ray.curation.filters import Example, FilterOptions, apply_filters
 from r1ray.curation.rows import DatasetRow
 from r1ray.curation.writing import PLAIN, keeps_apart, taken_apart, written
 from r1ray.data.layouts import RawPrompt
+from r1ray.data.template import messages_in
 from r1ray.errors import UserError
 from r1ray.evaluation.records import Answered, Sample
 from r1ray.stages.collect.questions import Question, text_of
@@ -189,7 +190,7 @@ class Selector:
 
     def _row(self, question: Question, index: int, sample: Sample, reasoning: str, summary: str) -> DatasetRow:
         raw = question.raw
-        messages = [{"role": "user", "content": raw.question}] if isinstance(raw.question, str) else raw.question
+        messages = messages_in(raw.question)
         answer = written(reasoning, summary, pattern=self._settings.pattern)
         return DatasetRow(
             id=f"{raw.id}/{question.way}/{index}",

@@ -26,7 +26,7 @@ from r1ray.data.dialogues import recognise
 from r1ray.data.messages import flat
 from r1ray.data.sft_layouts import EXAMPLES
 from r1ray.data.spool import rows_of
-from r1ray.data.template import Message, Question
+from r1ray.data.template import Message, Question, messages_in
 from r1ray.errors import UserError
 from r1ray.evaluation.records import Answered, Sample
 from r1ray.reward.extract import SPECIAL_TOKEN
@@ -203,9 +203,7 @@ def _rows(name: str, source: SourceConfig, *, seed: int, stage: str) -> Iterator
             (dialogue,) = raw.dialogues
             if dialogue.tools:  # a row of the data set has no place for them
                 continue
-            asked_first = dialogue.question
-            asked = [{"role": "user", "content": asked_first}] if isinstance(asked_first, str) else asked_first
-            messages, replies = list(map(flat, asked)), list(map(flat, dialogue.replies))
+            messages, replies = list(map(flat, messages_in(dialogue.question))), list(map(flat, dialogue.replies))
         except UnusableRow:  # no answer, or one that is no text
             continue
         except MalformedRow as error:
