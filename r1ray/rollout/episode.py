@@ -176,7 +176,7 @@ class Episode:
             self._transcript.give(bridge.ids, new, role=new[0].role if new else "user", tool=", ".join(tools))
             self._messages = messages
             return True
-        if not bridge.follows and self._begin(messages):
+        if not bridge.follows and self._begin(messages, bridge.whole):
             return True
         if self._config.on_full == "drop_oldest_results":
             shorter = without_oldest_results(messages, len(self._first), len(new), self._fits_in_half)
@@ -190,20 +190,25 @@ class Episode:
         add to the whole conversation."""
         ids = self._renderer.bridge(self._messages, self._tools, self._given, self._sampled, new)
         if ids is not None:
-            return Bridge(ids, follows=True)
+            return Bridge(ids)
         history = (*self._messages, said)
         without = self._renderer.prompt((*history, *(replace(each, content="") for each in new)), self._tools)
-        return Bridge(self._renderer.prompt((*history, *new), self._tools)[len(without) :], follows=False)
+        whole = self._renderer.prompt((*history, *new), self._tools)
+        return Bridge(whole[len(without) :], whole)
 
-    def _begin(self, messages: Sequence[Message]) -> bool:
-        """Begin a branch with a conversation. Return False where it leaves no room for a turn."""
-        ids = self._renderer.prompt(messages, self._tools)
-        left = min(self._limit, self._max_row_tokens - self._transcript.num_row_tokens) - len(ids)
-        if left < self._least_room + self._reserve:
+    def _begin(self, messages: Sequence[Message], ids: Sequence[int] | None = None) -> bool:
+        """Begin a branch with a conversation, by its tokens where they are known. Return False where it leaves no room
+        for a turn."""
+        ids = self._renderer.prompt(messages, self._tools) if ids is None else ids
+        if self._most_tokens() - len(ids) < self._least_room + self._reserve:
             return False
         self._messages = tuple(messages)
         self._transcript.begin(ids, messages)
         return True
+
+    def _most_tokens(self) -> int:
+        """Return how many tokens another branch may have."""
+        return min(self._limit, self._max_row_tokens - self._transcript.num_row_tokens)
 
     def _left(self, num_tokens: int) -> int:
         """Return how many tokens may follow in a branch that has so many: of the branch, and of all together."""
@@ -219,7 +224,7 @@ class Episode:
         ids = self._renderer.bridge(self._messages, self._tools, self._given, self._sampled, [request])
         if ids is None:
             prompt = self._renderer.prompt((*self._messages, said, request), self._tools)
-            if len(prompt) >= min(self._limit, self._max_row_tokens - self._transcript.num_row_tokens):
+            if len(prompt) >= self._most_tokens():
                 return ""
             self._transcript.begin(prompt, (*self._messages, said, request))
         elif len(ids) >= self._left(len(self._given) + len(self._sampled)):

@@ -25,8 +25,13 @@ class Bridge:
     """Tokens of new messages."""
 
     ids: Sequence[int]
-    follows: bool
-    """They follow what was sampled; else the conversation needs another branch."""
+    whole: Sequence[int] | None = None
+    """The tokens of the whole conversation, if the new messages cannot follow what was sampled: it needs another
+    branch."""
+
+    @property
+    def follows(self) -> bool:
+        return self.whole is None
 
 
 def fitted(

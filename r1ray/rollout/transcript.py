@@ -67,7 +67,8 @@ class Transcript:
     @property
     def num_row_tokens(self) -> int:
         """Tokens of all branches, which the learner has to read."""
-        return sum(len(branch.ids) for branch in self._branches)
+        given = sum(len(branch.start) for branch in self._branches)
+        return given + sum(len(segment.token_ids) for branch in self._branches for segment in branch.segments)
 
     def begin(self, ids: Sequence[int], messages: Sequence[Message]) -> None:
         """Begin a branch with the tokens of a conversation. One without a turn is forgotten: nothing in it is in the
@@ -125,11 +126,12 @@ class Transcript:
         )
 
     def _context(self, ids: Sequence[int] | Int32Array, *, role: str, tool: str = "") -> Segment:
+        token_ids = np.asarray(ids, dtype=np.int32)
         return Segment(
             kind="context",
-            token_ids=np.asarray(ids, dtype=np.int32),
+            token_ids=token_ids,
             logprobs=np.zeros(0, dtype=np.float32),
-            text=self._decode([int(each) for each in ids]),
+            text=self._decode(token_ids.tolist()),
             role=role,
             tool=tool,
         )

@@ -282,7 +282,7 @@ class VLLMEngine:
         assert request.given is not None
         if len(request.given) >= self._max_model_len:
             raise PromptTooLong(f"trajectory {request.id} has {len(request.given)} tokens")
-        return [int(token) for token in request.given]
+        return list(request.given.tolist())
 
     async def _sampled(
         self, request: TrajectoryRequest, prompt_ids: list[int], request_id: str
