@@ -6,7 +6,7 @@ number, is decided here.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from r1ray.algo.compose import normalised_rewards, total_reward
@@ -21,7 +21,7 @@ def weigh(group: ScoredGroup, config: RewardConfig, *, step: int) -> ScoredGroup
     weights = config.weights_at(step)
     if len(weights) == len(config.parts):
         return group
-    gate = config.gate if config.combine == "gated" and config.gate in weights else None
+    gate = _gate_of(config, weights)
 
     def weigh_one(scored: ScoredTrajectory) -> ScoredTrajectory:
         if not isinstance(scored.outcome, Scored):
@@ -79,12 +79,17 @@ def turn_rewards_of(scored: ScoredTrajectory, config: RewardConfig, *, step: int
     turns = scored.world.turn_rewards if scored.world is not None else ()
     if not isinstance(scored.outcome, Scored) or not turns:
         return [0.0] * max(1, scored.num_turns)
-    counting = {name: weight for name, weight in config.weights_at(step).items() if config.parts[name].from_environment}
-    is_gated = config.combine == "gated" and config.gate in config.weights_at(step)
-    if is_gated and scored.outcome.parts.get(config.gate, 1.0) < 1.0:
+    weights, parts = config.weights_at(step), scored.outcome.parts
+    gate = _gate_of(config, weights)
+    if gate is not None and parts.get(gate, 1.0) < 1.0:
         return [0.0] * len(turns)
-    applying = {name: weight for name, weight in counting.items() if name in scored.outcome.parts}
-    return [total_reward(dict(rewards), applying) for rewards in turns]
+    paying = {name: weight for name, weight in weights.items() if config.parts[name].from_environment and name in parts}
+    return [total_reward(rewards, paying) for rewards in turns]
+
+
+def _gate_of(config: RewardConfig, weights: Mapping[str, float]) -> str | None:
+    """Return the part that the others count behind, of those with a weight; None where there is none."""
+    return config.gate if config.combine == "gated" and config.gate in weights else None
 
 
 def is_uniform_group(group: ScoredGroup, algo: AlgoConfig, reward: RewardConfig, *, step: int) -> bool:
