@@ -122,25 +122,24 @@ class EnvironmentWorkers:
         """Return why a worker has to be replaced, once it has."""
         has_served = False
         try:
-            await within(
+            status: EnvironmentStatus = await within(
                 self._start_s,
                 _called(actor.status.remote()),
                 waiter="the driver",
                 owner="an environment worker to start",
                 key="deadlines.start_s",
             )
-            while True:
-                has_served = True
-                status: list[EnvironmentStatus] = []
+            has_served = True
 
-                async def ask(status: list[EnvironmentStatus] = status) -> None:
-                    status.append(await _called(actor.status.remote()))
+            async def ask() -> None:
+                nonlocal status
+                status = await _called(actor.status.remote())
 
-                if await is_silent(ask, silent_s=self._silent_s):
-                    return _End(f"it has not answered for {self._silent_s:g} s (rollout.silent_s)", has_served)
-                if status[-1].is_worn:
-                    return _End(f"{status[-1].stuck} of its threads are in worlds that do not return", has_served)
+            while not await is_silent(ask, silent_s=self._silent_s):
+                if status.is_worn:
+                    return _End(f"{status.stuck} of its threads are in worlds that do not return", has_served)
                 await asyncio.sleep(PING_S)
+            return _End(f"it has not answered for {self._silent_s:g} s (rollout.silent_s)", has_served)
         except RayActorError as error:
             return _End(cause_of(error), has_served)
         except DeadlineExceeded as error:
