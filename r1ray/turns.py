@@ -8,7 +8,7 @@ no tokens; :mod:`r1ray.conversation` goes from one to the other.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
@@ -122,6 +122,17 @@ class Conversation:
     tools: tuple[ToolSchema, ...]
     is_whole: bool
     """True if it ended each of these turns itself."""
+
+
+def error_rate(calls: Iterable[tuple[int, int]]) -> float:
+    """Return the share of calls that no tool could serve; 0 without any.
+
+    Args:
+        calls: of each trajectory, and how many of them failed; an environment may count more errors than calls.
+    """
+    counts = [(num_calls, min(num_errors, num_calls)) for num_calls, num_errors in calls]
+    num_all = sum(num_calls for num_calls, _ in counts)
+    return sum(num_errors for _, num_errors in counts) / num_all if num_all else 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

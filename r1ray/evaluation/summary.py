@@ -32,6 +32,7 @@ from r1ray.evaluation.statistics import (
     mcnemar_p,
     pass_at_k,
 )
+from r1ray.turns import error_rate
 
 PART = "part/"
 """Before the name of a part of the reward: its mean."""
@@ -353,8 +354,6 @@ def _of_worlds(questions: list[Answered], draw: Bootstrap) -> dict[str, Metric]:
     if not worlds:
         return {}
     rewards = [[one.reward for one in each if one.reward is not None] for each in worlds]
-    num_calls = sum(one.num_calls for each in worlds for one in each)
-    num_errors = sum(min(one.num_errors, one.num_calls) for each in worlds for one in each)
     means = {
         "reward_mean": [each for each in rewards if each],
         "turns_mean": [[float(one.num_turns) for one in each] for each in worlds],
@@ -363,5 +362,5 @@ def _of_worlds(questions: list[Answered], draw: Bootstrap) -> dict[str, Metric]:
     }
     return {
         **{name: draw.mean(values, is_share=False) for name, values in means.items() if values},
-        "tool_errors_rate": Metric(num_errors / num_calls if num_calls else 0.0),
+        "tool_errors_rate": Metric(error_rate((one.num_calls, one.num_errors) for each in worlds for one in each)),
     }

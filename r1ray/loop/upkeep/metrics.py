@@ -11,7 +11,7 @@ import numpy as np
 from r1ray.algo.compose import accuracy
 from r1ray.runtime import events
 from r1ray.runtime.events import Kind
-from r1ray.turns import InEnvironment
+from r1ray.turns import InEnvironment, error_rate
 from r1ray.types import (
     EngineTimes,
     Outcome,
@@ -76,7 +76,7 @@ def batch_metrics(
         "trajectory/turns_mean": _mean([float(each.num_turns) for each in trajectories]),
         "trajectory/context_tokens_mean": _mean([float(each.num_context_tokens) for each in trajectories]),
         "trajectory/tool_calls_mean": _mean([float(world.num_calls) for world in worlds]),
-        "trajectory/tool_errors_rate": _rate(worlds),
+        "trajectory/tool_errors_rate": error_rate((each.num_calls, each.num_errors) for each in worlds),
         "trajectory/branches_mean": _mean([float(each.num_branches) for each in trajectories]),
         "staleness/mean": _mean(ages),
         "staleness/max": max(ages),
@@ -116,12 +116,6 @@ def environment_metrics(batch: Sequence[ScoredGroup], prompts: Sequence[Prompt])
             metrics[f"environment/{name}/turns_mean"] = _mean([float(each.num_turns) for each in trajectories])
             metrics[f"environment/{name}/wait_s"] = _mean([each.world.seconds for each in trajectories if each.world])
     return metrics
-
-
-def _rate(worlds: Sequence[InEnvironment]) -> float:
-    """Return the share of calls that no tool could serve."""
-    num_calls = sum(world.num_calls for world in worlds)
-    return sum(min(world.num_errors, world.num_calls) for world in worlds) / num_calls if num_calls else 0.0
 
 
 def group_metrics(batch: Sequence[ScoredGroup], num_dropped: int = 0) -> dict[str, float]:
