@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from r1ray.page.folders import CONFIG
+from r1ray.telemetry.settings import settings_in
 
 PLACES = ("name", "output_dir")
 """Keys that differ between any two runs, and say nothing of either."""
@@ -26,22 +26,9 @@ def differences(runs: Sequence[Path]) -> list[dict[str, Any]]:
 
 def flat_config(run: Path) -> dict[str, str]:
     """Return the resolved configuration of a run by dotted keys; empty where it has none that can be read."""
-    import yaml
-
-    try:
-        value = yaml.load((run / CONFIG).read_text(encoding="utf-8"), Loader=_loader())
-    except (OSError, ValueError, RecursionError, yaml.YAMLError):
-        return {}
     flat: dict[str, str] = {}
-    _flatten(value, "", flat)
+    _flatten(settings_in(run), "", flat)
     return flat
-
-
-def _loader() -> Any:
-    """Return the safe loader in C where it is installed: it takes a tenth of the time."""
-    import yaml
-
-    return getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 def _flatten(value: Any, key: str, flat: dict[str, str]) -> None:

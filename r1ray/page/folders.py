@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from r1ray.errors import UserError
+from r1ray.telemetry.settings import CONFIG
 
-METRICS, ROLLOUTS, CONFIG, MANIFEST = "metrics.jsonl", "rollouts", "config.yaml", "manifest.json"
+METRICS, ROLLOUTS, MANIFEST = "metrics.jsonl", "rollouts", "manifest.json"
 LINEAGE, STATUS = "lineage.json", "status.json"
 SIGNS = (METRICS, ROLLOUTS, CONFIG, LINEAGE, STATUS, MANIFEST)
 """A folder with one of these is that of a run or of a stage."""

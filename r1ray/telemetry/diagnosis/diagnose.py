@@ -10,8 +10,6 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from r1ray.errors import UserError
 from r1ray.telemetry.diagnosis.evidence import Evidence
 from r1ray.telemetry.diagnosis.finding import Finding
@@ -20,6 +18,7 @@ from r1ray.telemetry.diagnosis.outputs import long_removed, truncated, unread_an
 from r1ray.telemetry.diagnosis.policy import entropy_collapse, kl_explosion, mismatch_growth
 from r1ray.telemetry.diagnosis.rewards import constant_part, evaluation_apart, unpaid_part
 from r1ray.telemetry.metrics import read_rows
+from r1ray.telemetry.settings import CONFIG, settings_in
 
 RULES: tuple[Callable[[Evidence], Finding | None], ...] = (
     *(uniform_groups, truncated, unread_answers, unpaid_part, constant_part),
@@ -65,13 +64,10 @@ def diagnose_rows(folder: Path, rows: Sequence[Mapping[str, Any]]) -> list[Findi
 def _settings_in(folder: Path) -> Mapping[str, Any] | None:
     """Return the run's settings; of a recipe's stage those of its manifest, which is written at its end. None where
     neither can be read."""
+    if (folder / CONFIG).is_file():
+        return settings_in(folder) or None
     try:
-        path = folder / "config.yaml"
-        if path.is_file():
-            loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # in C where it is installed: ten times as fast
-            value = yaml.load(path.read_text(encoding="utf-8"), Loader=loader)
-        else:
-            value = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))["settings"]
-    except (OSError, ValueError, KeyError, TypeError, RecursionError, yaml.YAMLError):
+        value = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))["settings"]
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return None
     return value if isinstance(value, dict) else None

@@ -10,17 +10,16 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from r1ray.runtime.files import whole_objects
 from r1ray.runtime.run_files import STAGES, name_of
 from r1ray.telemetry.rollout_rows import RolloutRow
 from r1ray.telemetry.rollouts import EVALUATION, read_rollouts, rollout_steps
+from r1ray.telemetry.settings import settings_in
 from r1ray.telemetry.trackers.lines import read_on
 from r1ray.telemetry.trackers.sent import Sent, SentOfStage
 from r1ray.telemetry.trackers.tracker import Line, Place, Samples, Stage, Tracker
 
-METRICS, CONFIG = "metrics.jsonl", "config.yaml"
+METRICS = "metrics.jsonl"
 MAX_TEXT = 8000
 """Characters of a text in a table."""
 WANTED = ("group_id", "trajectory", "prompt_text", "response_text", "reward", "answer", "extracted", "label")
@@ -75,7 +74,7 @@ class Follower:
             return
         self.end()
         run, name = name_of(folder, stage=name)
-        config = _config_in(folder)
+        config = settings_in(folder)
         inputs = self._sent.ids(stages_read(config, self._place.run_dir))
         sent.id = self._tracker.begin(Stage(run, name, folder, config, inputs), sent.id, sent=sent.step)
         self._open = folder
@@ -129,14 +128,6 @@ def _texts(value: Any) -> Iterator[str]:
     elif isinstance(value, dict | list):
         for each in value.values() if isinstance(value, dict) else value:
             yield from _texts(each)
-
-
-def _config_in(folder: Path) -> dict[str, Any]:
-    try:
-        read = yaml.safe_load((folder / CONFIG).read_text())
-    except (OSError, yaml.YAMLError):
-        return {}
-    return read if isinstance(read, dict) else {}
 
 
 def key_of(folder: Path, run_dir: Path) -> str:
