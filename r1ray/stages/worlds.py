@@ -49,16 +49,20 @@ class RunWorlds:
     def problem(self, raw: RawPrompt) -> str | None:
         """Return why the environment of a row can do nothing with it; None where it can. Raises UserError for an
         environment that there is not, or that cannot be made."""
-        return self.problem_of(untemplated(raw, self._form))
+        look = self._look(raw.environment)
+        return None if look is None else look(untemplated(raw, self._form))
 
     def problem_of(self, prompt: Prompt) -> str | None:
         """See :meth:`problem`: of a prompt."""
-        name = prompt.environment
+        look = self._look(prompt.environment)
+        return None if look is None else look(prompt)
+
+    def _look(self, name: str) -> RowProblem | None:
+        """Return what an environment says of rows, None if it looks at none. Raises what :meth:`problem` does."""
         if name not in self.sources:
             self.sources[name] = source = source_of(name, self._config)
             self._row_problems[name] = _row_problem_of(source, self._context)
-        look = self._row_problems[name]
-        return None if look is None else look(prompt)
+        return self._row_problems[name]
 
     def is_left_out(self, name: str) -> bool:
         """Return whether training prompts of an environment have no share."""
