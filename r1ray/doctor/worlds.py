@@ -27,13 +27,13 @@ def check_worlds(
         name: of the file, behind its key.
         tokenizer: of the model that is asked; None: it is not there.
     """
-    shortest = sorted(rows, key=lambda row: len(row[1].text), reverse=True)
-    first = {raw.environment: prompt for raw, prompt in shortest if raw.environment}
+    longest_first = sorted(rows, key=lambda row: sum(len(each.content) for each in row[1].messages), reverse=True)
+    shortest = {raw.environment: prompt for raw, prompt in longest_first if raw.environment}
     counts = Counter(raw.environment for raw, _ in rows)
     is_train = name.startswith("data.train=")
-    asked = sorted(each for each in first if not (is_train and worlds.is_left_out(each)))
+    asked = sorted(each for each in shortest if not (is_train and worlds.is_left_out(each)))
     return [
-        _checked(config, name, worlds, first[each], counts[each], tokenizer, says=each == asked[0]) for each in asked
+        _checked(config, name, worlds, shortest[each], counts[each], tokenizer, says=each == asked[0]) for each in asked
     ]
 
 

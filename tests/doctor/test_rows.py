@@ -160,6 +160,14 @@ def test_an_environment_is_made_begins_answers_and_closes(tmp_path: Path, path: 
     assert finding.status == status and re.search(found, finding.found)
 
 
+def test_an_environment_is_tried_with_its_shortest_row_as_in_a_run(tmp_path: Path, tokenizer: Any) -> None:
+    rows = [{"prompt": "Which?", "number": 7}, {"prompt": "Which number? " * 40, "number": 8}]
+    world = "+environment.worlds.maze={path: 'tests.environments.own_worlds:Guess'}"
+    keys = ("data.environment=maze", "data.template=none", "data.max_prompt_tokens=64", world)
+    finding = by_check(prompts(written(tmp_path, *rows), tokenizer, *keys))["environment"]
+    assert finding.status == "green", finding.found
+
+
 def test_an_environment_without_a_share_is_not_tried(tmp_path: Path) -> None:
     path = written(tmp_path, {**SUM, "environment": "maze"}, {**SUM, "environment": "calculator"})
     world = "+environment.worlds.maze={path: 'tests.environments.own_worlds:Broken'}"
