@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -16,10 +17,14 @@ from r1ray.environments.registry import WorldSource, source_of
 from r1ray.environments.worker import EnvironmentWorker
 from r1ray.environments.world_context import WorldContext
 from r1ray.errors import UserError
+from r1ray.stages.first_rows import one_line
 from r1ray.turns import Observation
 from r1ray.types import Prompt
 
+logger = logging.getLogger(__name__)
 RowProblem = Callable[[Prompt], str | None]
+MAX_BEGINNING = 1200
+"""Characters of a beginning that are shown: the tools' part comes before the question."""
 LOOKED_AT = 256
 """Prompts of each environment among which a short one is looked for."""
 
@@ -111,9 +116,13 @@ class RunWorlds:
         for name, first in begun.items():
             check_template(tokenizer, first.tools, settings=settings, renderer=renderer)
             try:
-                length = len(renderer.prompt(first.messages, first.tools))
+                beginning = renderer.prompt(first.messages, first.tools)
             except UserError as error:
                 raise UserError(f"environment {name}: {error}") from error
+            length = len(beginning)
+            if says:
+                text = one_line(renderer.decode(beginning), MAX_BEGINNING)
+                logger.info(f"environment {name}: a prompt as the model reads it, {length} tokens: {text}")
             if length > max_prompt_tokens:
                 tools = f", {len(first.tools)} tools among them" if first.tools else ""
                 raise UserError(

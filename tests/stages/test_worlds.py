@@ -97,6 +97,17 @@ def test_the_beginning_of_an_environment_has_to_fit() -> None:
         found.check_conversations(made_tokenizer(), begun, settings, max_prompt_tokens=400)
 
 
+def test_the_beginning_of_an_environment_is_shown_with_its_tools(said: list[str]) -> None:
+    found = worlds(f"{OWN}:Guess")
+    tool = {"type": "function", "function": {"name": "add", "description": "Add.", "parameters": {"type": "object"}}}
+    begun = {"sums": Observation(messages=(Message("user", "2 + 2?"),), tools=(tool,))}
+    settings = ConversationSettings(model="made")
+    renderer = found.check_conversations(published_tokenizer("qwen3"), begun, settings, max_prompt_tokens=4000)
+    length = len(renderer.prompt(begun["sums"].messages, (tool,)))
+    (shown,) = [each for each in said if each.startswith("environment sums: a prompt as the model reads it")]
+    assert f", {length} tokens: " in shown and '"name": "add"' in shown and "2 + 2?" in shown and "\n" not in shown
+
+
 def test_what_rewrites_earlier_turns_is_said_once(said: list[str]) -> None:
     found = worlds(f"{OWN}:Guess")
     tool = {"type": "function", "function": {"name": "add", "description": "Add.", "parameters": {"type": "object"}}}
