@@ -44,7 +44,7 @@ PATIENCE = 6.0
 """The run with faults may take so many times as long as the one without."""
 SETTINGS = (
     *("experiment=quickstart", "rollout.num_actors=2", "rollout.cpus_per_actor=0.5", "cluster.group_workers=1"),
-    *("checkpoint.every=10", "learner.max_restarts=20"),
+    *("checkpoint.every=10", "learner.max_restarts=20", "stop.window=0"),
 )
 
 
