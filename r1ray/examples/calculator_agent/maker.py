@@ -27,12 +27,13 @@ def make(
     *,
     seed: int,
     log: Callable[[str], None],
-    pretrain_steps: int = 800,
+    pretrain_steps: int = 1200,
     tokens_per_step: int = 1024,
     num_train: int = 4096,
     num_eval: int = 128,
     threads: int = 1,
     min_calls: float = 0.02,
+    min_reads: float = 0.8,
 ) -> None:
     """Write ``model/``, ``train.parquet`` and ``heldout.parquet`` into ``out_dir``.
 
@@ -55,13 +56,19 @@ def make(
     write_prompts(
         out_dir / "heldout.parquet", distinct(partial(sample_sum, random.Random(EVAL_SEED), "eval"), num_eval)
     )
-    called = right_calls(model, tokenizer, [sample_sum(rng, "train") for _ in range(FITNESS_PROMPTS)], seed=seed)
+    sums = [sample_sum(rng, "train") for _ in range(FITNESS_PROMPTS)]
+    called, read = (right_turns(model, tokenizer, sums, seed=seed, is_called=each) for each in (False, True))
     log(f"  at temperature 1, {called:.1%} of its answers begin with a right call of the calculator")
-    if called < min_calls:
-        raise UserError(
-            f"the base model is no fit start: {called:.1%} of its answers begin with a right call of the calculator "
-            f"(needs at least {min_calls:.0%}). Raise prepare.options.pretrain_steps, or try another seed."
-        )
+    log(f"  at temperature 1, {read:.1%} of its answers to a result say the result")
+    for share, least, lacking in (
+        (called, min_calls, "of its answers begin with a right call of the calculator"),
+        (read, min_reads, "of its answers to a result of the calculator say the result"),
+    ):
+        if share < least:
+            raise UserError(
+                f"the base model is no fit start: {share:.1%} {lacking} (needs at least {least:.0%}). Raise "
+                "prepare.options.pretrain_steps, or try another seed."
+            )
     model.save_pretrained(out_dir / "model")
     tokenizer.save_pretrained(out_dir / "model")
 
@@ -71,12 +78,13 @@ def write_prompts(path: Path, sums: Sequence[Sum]) -> None:
     write_rows(path, [math_row(asked, question_of(asked)) for asked in sums])
 
 
-def right_calls(model: Any, tokenizer: Any, sums: Sequence[Sum], *, seed: int) -> float:
-    """Share of first turns, sampled at temperature 1, that give the calculator the sum as it was asked."""
+def right_turns(model: Any, tokenizer: Any, sums: Sequence[Sum], *, seed: int, is_called: bool) -> float:
+    """Return the share of turns, sampled at temperature 1, that give the calculator the sum as it was asked; with
+    ``is_called`` of turns after its result that say the result."""
     torch.manual_seed(seed)
     by_length: dict[int, list[tuple[Sum, list[int]]]] = {}
     for asked in sums:
-        ids = tokenizer(prompt_of(tokenizer, asked), add_special_tokens=False)["input_ids"]
+        ids = tokenizer(prompt_of(tokenizer, asked, is_called=is_called), add_special_tokens=False)["input_ids"]
         by_length.setdefault(len(ids), []).append((asked, ids))
     num_right = 0
     for group in by_length.values():  # prompts of one length need no padding
@@ -84,5 +92,8 @@ def right_calls(model: Any, tokenizer: Any, sums: Sequence[Sum], *, seed: int) -
         with torch.no_grad():
             output = model.generate(ids, do_sample=True, temperature=1.0, top_k=0, max_new_tokens=TURN_TOKENS)
         turns = tokenizer.batch_decode(output[:, ids.shape[1] :], skip_special_tokens=True)
-        num_right += sum(turn == turn_of(asked) for (asked, _), turn in zip(group, turns, strict=True))
+        num_right += sum(
+            turn == (str(asked.answer) if is_called else turn_of(asked))
+            for (asked, _), turn in zip(group, turns, strict=True)
+        )
     return num_right / len(sums)
