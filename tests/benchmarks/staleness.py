@@ -29,7 +29,10 @@ STEPS = 40
 SEEDS, STALENESS, PRESETS = (0, 1, 2), (0, 1, 4), ("paper", "dapo", "cispo", "async")
 SIZES = ("group_size", "prompts_per_step", "minibatches_per_step", "max_completion_tokens", "temperature")
 """Of the quickstart, for every cell."""
-SETTINGS = ("experiment=quickstart", f"steps={STEPS}", "eval.every=0", "stop.window=0", "eval.final_samples=8", "checkpoint.every=0")
+SETTINGS = (
+    *("experiment=quickstart", f"steps={STEPS}", "stop.window=0"),
+    *("eval.every=0", "eval.final_samples=8", "checkpoint.every=0"),
+)
 LIMIT_S = 3600.0
 """Of one run; the first of a seed makes the base model too."""
 SCORE = "eval/heldout/pass@1"
