@@ -24,6 +24,7 @@ from r1ray.cluster.host import Handle, host, import_path
 from r1ray.cluster.placement import Node, Reservation
 from r1ray.cluster.probe import VISIBLE_S, NodeProbe
 from r1ray.errors import R1RayError
+from r1ray.runtime.threads import thread_environment
 
 if TYPE_CHECKING:
     from r1ray.cluster.collective import Timed
@@ -262,7 +263,7 @@ def _end(parties: list[Handle]) -> None:
 
 
 def _parties(reservation: Reservation, section: str) -> list[Handle]:
-    environment: dict[str, Any] = {"runtime_env": {"env_vars": {"OMP_NUM_THREADS": "1"} | import_path()}}
+    environment: dict[str, Any] = {"runtime_env": {"env_vars": thread_environment(1) | import_path()}}
     return [
         host("r1ray.cluster.collective:Party", **environment, **reservation.options(section, index, part))
         for kind in reservation.need.kinds

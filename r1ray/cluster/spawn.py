@@ -33,6 +33,7 @@ from r1ray.environments.registry import WorldSource
 from r1ray.reward.judged import Judge
 from r1ray.reward.preference import PreferenceModel
 from r1ray.runtime.own_process import Name, environment
+from r1ray.runtime.threads import thread_environment
 
 KILL_S = 30.0
 """Deadline of a node to kill a process, or those of an engine."""
@@ -101,7 +102,7 @@ class Spawner:
             timeout_s: of their collectives.
         """
         gpus = self._need.of("learner").gpus
-        env = {"OMP_NUM_THREADS": str(config.threads), "DS_ACCELERATOR": "cuda" if gpus else "cpu"}
+        env = thread_environment(config.threads) | {"DS_ACCELERATOR": "cuda" if gpus else "cpu"}
         return [
             self._keep(
                 rank_host(
@@ -155,7 +156,7 @@ class Spawner:
 
     def reward_model(self, section: str, index: int, config: RewardModelConfig, template: str) -> Handle:
         """Make an actor that scores texts with a reward model."""
-        env = {"OMP_NUM_THREADS": str(config.threads)}
+        env = thread_environment(config.threads)
         device = "cuda" if self._need.of(section).gpus else "cpu"
         options = self._options(section, index, env) | {"max_restarts": MAX_RESTARTS}
         config = replace(config, model=absolute(str(config.model)))
@@ -173,7 +174,7 @@ class Spawner:
         models: Mapping[str, PreferenceModel] | None = None,
     ) -> Handle:
         """Make a reward actor. Arguments as of :class:`r1ray.reward.scorer.RewardScorer`."""
-        options = self._options("reward", index, {"OMP_NUM_THREADS": "1"})
+        options = self._options("reward", index, thread_environment(1))
         path = "r1ray.reward.scorer:RewardScorer"
         return self._host(path, config, sandbox, programs, max_tokens, judge, models, is_async=True, **options)
 
@@ -181,7 +182,7 @@ class Spawner:
         self, index: int, *, config: EnvironmentConfig, sources: Mapping[str, WorldSource], sandbox: SandboxConfig
     ) -> Handle:
         """Make an environment worker. Arguments as of :class:`r1ray.environments.worker.EnvironmentWorker`."""
-        options = self._options("environment", index, {"OMP_NUM_THREADS": "1"})
+        options = self._options("environment", index, thread_environment(1))
         path = "r1ray.environments.worker:EnvironmentWorker"
         return self._host(path, config, sources, sandbox, is_async=True, **options)
 
@@ -239,7 +240,7 @@ class Spawner:
 
     def _named(self, name: Name) -> dict[str, Any]:
         """Return the environment of an actor with one thread of its own."""
-        return self._runtime({"OMP_NUM_THREADS": "1"} | environment(name))
+        return self._runtime(thread_environment(1) | environment(name))
 
     def _options(self, section: str, index: int, env: dict[str, str], part: int = 0) -> dict[str, Any]:
         role = ROLES.get(section) or f"reward model {section.removeprefix('reward.models.')}"
@@ -267,8 +268,7 @@ def _vllm(config: RolloutConfig, spec: EngineSpec | JudgeSpec) -> dict[str, str]
     """Return the environment of a vLLM engine."""
     env = {"VLLM_LOGGING_LEVEL": "WARNING"}
     if not spec.num_gpus:
-        env |= {
-            "OMP_NUM_THREADS": str(config.threads),
+        env |= thread_environment(config.threads) | {
             "VLLM_CPU_KVCACHE_SPACE": str(config.cpu_kv_cache_gib),
             "VLLM_CPU_OMP_THREADS_BIND": "nobind",  # the default pins every engine of a node to the same cores
             # The engine core (a process of its own all the same) then computes itself. Else vLLM puts a worker

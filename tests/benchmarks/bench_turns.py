@@ -67,10 +67,10 @@ class Run:
         return sum(each.num_policy_tokens for each in self.trajectories)
 
 
-def make_endless(folder: Path) -> Any:
+def make_endless(folder: Path, *, num_heads: int) -> Any:
     """Write an untrained model that says anything but the end of a turn; return its tokenizer."""
     tokenizer = make_tokenizer()
-    model = make_model(tokenizer, seed=0)
+    model = make_model(tokenizer, seed=0, num_heads=num_heads)
     inputs = model.get_input_embeddings().weight
     with torch.no_grad():
         outputs = inputs.clone()
@@ -124,7 +124,7 @@ async def compared(arguments: argparse.Namespace, environments: EnvironmentConfi
     """Print what several turns cost beside one."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        tokenizer = make_endless(folder)
+        tokenizer = make_endless(folder, num_heads=arguments.heads)
         renderer: ChatRenderer = make_renderer(tokenizer, settings=ConversationSettings(model=name))
         engine = await started(folder, arguments.slots)
         pool = EnvironmentPool([actor], start_s=60.0)
@@ -203,10 +203,14 @@ def main() -> None:
     parser.add_argument("--tokens", type=int, default=32, help="policy tokens of a turn")
     parser.add_argument("--slots", type=int, default=16, help="trajectories that the engine has at once")
     parser.add_argument("--latency", type=float, default=0.02, help="of the fastest tool call, in seconds")
+    parser.add_argument(
+        "--heads", type=int, default=3, help="width of the model, 32 for each: 24 are 20 million parameters"
+    )
     parser.add_argument("--repeats", type=int, default=2)
     arguments = parser.parse_args()
     of_vllm = {"VLLM_CPU_KVCACHE_SPACE": "1", "VLLM_CPU_OMP_THREADS_BIND": "nobind", "VLLM_LOGGING_LEVEL": "ERROR"}
     # Ray has its workers wait for every other process of a machine: on a busy one a world would take what it does not.
+    of_vllm["VLLM_ENABLE_V1_MULTIPROCESSING"] = "0"  # as runs have it
     os.environ |= of_vllm | {"OMP_NUM_THREADS": "1", "RAY_worker_niceness": "0"}
     options = {"turns": arguments.turns, "latency_s": arguments.latency}
     world = WorldConfig(path="tests.benchmarks.waiting:Waiting", options=options)
