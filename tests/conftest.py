@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import functools
 import json
+import sys
 import tempfile
 from collections.abc import Callable, Generator, Iterator
 from contextlib import suppress
@@ -48,6 +49,8 @@ def pytest_report_header(config: pytest.Config) -> str | None:
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Skip a test that needs what is missing, before its fixtures are made."""
+    if torch := sys.modules.get("torch"):
+        torch.set_num_threads(1)  # its tensors are small, and other tests run beside it: more threads only wait
     needed = [tool for mark in item.iter_markers("needs") for tool in mark.args]
     if not needed:
         return

@@ -5,7 +5,6 @@ The tests here need pytest, PyTorch and transformers only; tests/gpu/test_requir
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -45,15 +44,6 @@ PLACES = (
     pytest.param(("cuda", torch.float32), id="cuda-float32", marks=ON_CUDA),
     pytest.param(("cuda-flash", torch.bfloat16), id="cuda-bfloat16", marks=ON_CUDA),
 )
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    """Small tensors, and other tests beside: more threads are slower."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture(params=PLACES)
