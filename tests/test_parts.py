@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from pathlib import Path
 
@@ -10,6 +11,8 @@ import pytest
 
 from tests import parts
 from tests.parts import TIME_IS_UP, Part, Verb, clock, files_marked, make_verbs, run
+
+MARKED = re.compile(r"^pytestmark = .*\bmark\.real\b", re.MULTILINE)
 
 
 def python(name: str, program: str) -> Part:
@@ -29,6 +32,11 @@ def test_every_part_runs_although_one_before_it_failed(capfd: pytest.CaptureFixt
     assert unit.startswith("unit") and unit.endswith("FAILED")
     assert real.startswith("real") and real.endswith("passed")
     assert total.startswith("make test")
+
+
+def test_the_unit_part_leaves_out_no_test_but_real_ones() -> None:
+    files = [*(parts.ROOT / parts.REAL).rglob("test_*.py")]
+    assert files and [path.name for path in files if not MARKED.search(path.read_text())] == []
 
 
 def test_parts_that_pass_end_with_0() -> None:
