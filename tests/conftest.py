@@ -4,6 +4,7 @@ has no tools for, or is too busy for."""
 from __future__ import annotations
 
 import functools
+import gc
 import json
 import sys
 import tempfile
@@ -44,6 +45,17 @@ def pytest_report_header(config: pytest.Config) -> str | None:
     from tests import tools
 
     return f"hidden: {', '.join(tools.hidden())}"
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """Spare the million objects that modules and tests are the searches for garbage: none of them is."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 @pytest.hookimpl(tryfirst=True)
