@@ -31,7 +31,8 @@ def calls() -> list[tuple[Path, ast.Call]]:
     """Calls that load a configuration, tokenizer or model by an Auto class. Examples load what they have made."""
     found = []
     for path in sorted(SOURCES.rglob("*.py")):
-        for node in ast.walk(ast.parse(path.read_text())):
+        text = path.read_text()
+        for node in ast.walk(ast.parse(text)) if any(maker in text for maker in MAKERS) else ():
             if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Attribute):
                 continue
             is_load = node.func.attr in MAKERS and ast.unparse(node.func.value) != "GenerationConfig"
@@ -41,8 +42,8 @@ def calls() -> list[tuple[Path, ast.Call]]:
 
 
 def test_every_load_says_whether_code_may_run() -> None:
-    assert len(calls()) > 12
     said = [(f"{path}:{call.lineno}", {each.arg for each in call.keywords}) for path, call in calls()]
+    assert len(said) > 12
     assert not [place for place, arguments in said if "trust_remote_code" not in arguments]
 
 
