@@ -26,6 +26,8 @@ from r1ray.runtime.remote_code import allow
 S = TypeVar("S")
 MISSING = "???"
 """OmegaConf's sign for a value that is still to be given."""
+_stored: dict[tuple[str, type[Any]], Any] = {}
+"""What this process has put into Hydra's store."""
 
 
 @overload
@@ -110,7 +112,7 @@ def _composed(choices: Sequence[Word], schema: type[Any], *, name: str, own: Pat
 
     OmegaConf.register_new_resolver("engines", _engines, replace=True)
     store = ConfigStore.instance()
-    store.store(name="schema" if name == "config" else f"{name}_schema", node=schema)
+    _store_schema(store, "schema" if name == "config" else f"{name}_schema", schema)
     chosen = {word.key: None if word.text is None else unquoted(word.text) for word in choices}
     if name == "config":
         name = "config_in_order"
@@ -125,6 +127,14 @@ def _composed(choices: Sequence[Word], schema: type[Any], *, name: str, own: Pat
         raise UserError(_explain(error, schema)) from error
     except (yaml.YAMLError, OSError, UnicodeDecodeError) as error:
         raise UserError(f"a file of conf/ or --config-dir cannot be read: {' '.join(str(error).split())}.") from error
+
+
+def _store_schema(store: Any, name: str, schema: type[Any]) -> None:
+    """Have Hydra's store hold a schema. To make its nodes takes longer than to copy them, as each reading does."""
+    key = f"{name}.yaml"
+    if (name, schema) not in _stored or store.repo.get(key) is not _stored[name, schema]:
+        store.store(name=name, node=schema)
+        _stored[name, schema] = store.repo[key]
 
 
 def _for_hydra(group: str, file: str) -> str:

@@ -33,7 +33,7 @@ from r1ray.runtime.files import content_digest, digest_of, write_json, write_tex
 from r1ray.runtime.run_files import holds_work
 from r1ray.stages.base import MANIFEST, Artifact, Context, Input, Stage, claim, contents, files_read
 from r1ray.stages.deadlines import with_deadlines
-from r1ray.stages.resuming import check_changes, read_settings
+from r1ray.stages.resuming import check_changes, defaults, read_settings
 from r1ray.telemetry.driver_status import begin_stage
 
 logger = logging.getLogger(__name__)
@@ -135,12 +135,7 @@ def stage_config(config: RunConfig, name: str) -> RunConfig:
     base["prepare"] = {}
     base["experiment"] = None
     try:
-        merged = OmegaConf.unsafe_merge(
-            OmegaConf.structured(RunConfig, flags={"allow_objects": True}),
-            literals(without_defaults(base)),
-            literals(entry),
-        )
-        made = OmegaConf.to_object(merged)
+        made = OmegaConf.to_object(OmegaConf.merge(defaults(), literals(without_defaults(base)), literals(entry)))
     except OmegaConfBaseException as error:
         where = getattr(error, "full_key", None)
         if renamed := new_name(where or ""):
@@ -163,9 +158,7 @@ def resolve(config: RunConfig, folders: Mapping[str, str]) -> RunConfig:
         found = REFERENCE.fullmatch(value) if isinstance(value, str) else None
         return value if found is None else folders[found[1]] + (found[2] or "")
 
-    made = OmegaConf.to_object(
-        OmegaConf.merge(OmegaConf.structured(RunConfig, flags={"allow_objects": True}), literals(walk(asdict(config))))
-    )
+    made = OmegaConf.to_object(OmegaConf.merge(defaults(), literals(walk(asdict(config)))))
     assert isinstance(made, RunConfig)
     return made
 

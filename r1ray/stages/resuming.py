@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import yaml
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from r1ray.config import RunConfig, changes
@@ -34,13 +35,18 @@ def read_settings(path: Path) -> dict[str, Any]:
     return found
 
 
+@cache
+def defaults() -> DictConfig:
+    """Return every key with its default, made once: nobody changes it, and ``OmegaConf.merge`` copies it."""
+    return OmegaConf.structured(RunConfig, flags={"allow_objects": True})
+
+
 def read_config(path: Path) -> RunConfig:
     """Return the configuration that a folder was begun with, as a run has it. Raises UserError where its file is torn,
     or of a version with other keys."""
     settings = literals(read_settings(path))
     try:
-        merged = OmegaConf.merge(OmegaConf.structured(RunConfig, flags={"allow_objects": True}), settings)
-        made = OmegaConf.to_object(merged)
+        made = OmegaConf.to_object(OmegaConf.merge(defaults(), settings))
     except (OmegaConfBaseException, ValueError) as error:
         raise UserError(
             f"{path}: {str(error).splitlines()[0].rstrip('.')}; needs the settings of a run of this version of r1ray."
