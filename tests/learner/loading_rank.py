@@ -10,6 +10,7 @@ import socket
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -63,12 +64,17 @@ def load(kind: str, folder: Path, config: LearnerConfig) -> Any:
     return found
 
 
+@cache
+def loaded_by_transformers(kind: str, folder: Path, dtype: str) -> Any:
+    torch.manual_seed(0)
+    name, options, _ = KINDS[kind]
+    return getattr(transformers, name).from_pretrained(folder, dtype=DTYPES[dtype], **options)
+
+
 def differences(kind: str, folder: Path, config: LearnerConfig) -> list[str]:
     """Parameters, buffers and logits that are not those of ``from_pretrained``, to the last bit, or not divided."""
     ours = load(kind, folder, config)
-    torch.manual_seed(0)
-    name, options, _ = KINDS[kind]
-    theirs = getattr(transformers, name).from_pretrained(folder, dtype=DTYPES[config.dtype], **options)
+    theirs = loaded_by_transformers(kind, folder, config.dtype)
     found = []
     expected = dict(theirs.named_parameters())
     if list(dict(ours.named_parameters())) != list(expected):
