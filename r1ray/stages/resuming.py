@@ -38,7 +38,8 @@ def read_settings(path: Path) -> dict[str, Any]:
 @cache
 def defaults() -> DictConfig:
     """Return every key with its default, made once: nobody changes it, and ``OmegaConf.merge`` copies it."""
-    return OmegaConf.structured(RunConfig, flags={"allow_objects": True})
+    made: DictConfig = OmegaConf.structured(RunConfig, flags={"allow_objects": True})
+    return made
 
 
 def read_config(path: Path) -> RunConfig:
