@@ -136,7 +136,8 @@ def test_between_cells_a_session_computes_nothing(sessions: Sessions) -> None:
 
 
 def is_stopped(session: Session) -> bool:
-    return "State:\tT" in Path(f"/proc/{session._times._pid}/status").read_text()
+    threads = Path(f"/proc/{session._times._pid}/task").glob("*/status")
+    return all("State:\tT" in each.read_text() for each in threads)
 
 
 def test_calls_at_the_same_time_are_run_one_after_the_other(sessions: Sessions) -> None:
