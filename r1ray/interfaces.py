@@ -9,11 +9,12 @@ reference in :mod:`r1ray.learner.kl_reference`, the learner of given rows in :mo
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
-from r1ray.turns import Action, Done, Observation, ToolResult, ToolSchema
+from r1ray.turns import Access, Action, Done, Observation, ToolResult, ToolSchema
 from r1ray.types import (
     EngineTimes,
     Float32Array,
@@ -198,6 +199,16 @@ class Environment(Protocol):
 
     async def close(self) -> None:
         """Let go of what it holds. A trajectory that was aborted ends here too."""
+        ...
+
+
+class AgentWorld(Protocol):
+    """An environment whose agent takes the turns itself: its ``reset`` returns an observation with ``is_agents``, whose
+    messages are the task. ``close`` is :class:`Environment`'s, and so is what may be raised."""
+
+    async def run(self, access: Access, out_of_time: asyncio.Event) -> Done:
+        """Return what the agent has come to, once it has ended. Once ``out_of_time`` is set, end it, and judge what it
+        has left: within ``environment.step_timeout_s``, or this is cancelled."""
         ...
 
 

@@ -91,6 +91,20 @@ class Observation:
     """Parts of the reward for the turn just taken, or for a call in it; :attr:`Done.rewards` has those of all."""
     num_errors: int = 0
     """Calls of the turn that a tool could not serve: unknown, malformed, wrong arguments, a timeout, the tool's own."""
+    is_agents: bool = False
+    """The world has an agent, which calls the policy itself (``reset``): see :class:`r1ray.interfaces.AgentWorld`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Access:
+    """The way of one trajectory's agent to the policy: OpenAI's chat completions, with a key of its own."""
+
+    base_url: str
+    """``http://ADDRESS:PORT/v1``, on the private address of a node."""
+    api_key: str
+    """It ends with the agent."""
+    model: str
+    """The name that the model has there."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
