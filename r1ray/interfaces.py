@@ -203,13 +203,17 @@ class Environment(Protocol):
 
 
 class AgentWorld(Protocol):
-    """An environment whose agent takes the turns itself: its ``reset`` returns an observation with ``is_agents``, whose
-    messages are the task. ``close`` is :class:`Environment`'s, and so is what may be raised."""
+    """An environment whose agent takes the turns itself. ``reset`` and ``close``, and what may be raised, are
+    :class:`Environment`'s; the observation has ``is_agents``, and its messages are the task."""
+
+    async def reset(self, prompt: Prompt, seed: int) -> Observation: ...
 
     async def run(self, access: Access, out_of_time: asyncio.Event) -> Done:
         """Return what the agent has come to, once it has ended. Once ``out_of_time`` is set, end it, and judge what it
         has left: within ``environment.step_timeout_s``, or this is cancelled."""
         ...
+
+    async def close(self) -> None: ...
 
 
 class Tool(Protocol):

@@ -101,7 +101,7 @@ class Access:
 
     base_url: str
     """``http://ADDRESS:PORT/v1``, on the private address of a node."""
-    api_key: str
+    api_key: str = field(repr=False)
     """It ends with the agent."""
     model: str
     """The name that the model has there."""
@@ -150,6 +150,17 @@ def error_rate(calls: Iterable[tuple[int, int]]) -> float:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class AgentCalls:
+    """The calls of an agent in one trajectory."""
+
+    num_answered: int
+    num_extending: int
+    """Of these, calls that went on from the tokens of an earlier one; the first cannot."""
+    refused: Mapping[str, int] = field(default_factory=dict)
+    """Numbers of calls that got no turn, by their reasons."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class InEnvironment:
     """The environment's account of a trajectory."""
 
@@ -167,6 +178,8 @@ class InEnvironment:
     """Waited for it."""
     label: str = ""
     detail: str = ""
+    agent: AgentCalls | None = None
+    """None where the environment took the turns."""
 
     @property
     def parts(self) -> dict[str, float]:

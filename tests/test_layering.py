@@ -14,6 +14,7 @@ ROWS = (  # from the bottom
     "interfaces algo",
     "weights data sandbox telemetry",
     "conversation",
+    "endpoint",
     "reward rollout learner",
     "environments curation planning",
     "loop evaluation examples",

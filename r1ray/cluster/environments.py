@@ -1,6 +1,6 @@
 """Environment workers: the Worlds of a group worker over them, and who watches and replaces them, in the driver.
 
-group worker: EnvironmentPool --enter, step, leave--> EnvironmentWorker (an actor) --> a world
+group worker: EnvironmentPool --enter, step, run, leave--> EnvironmentWorker (an actor) --> a world
                               --keep, again and again--^
 driver: EnvironmentWorkers --status, again and again--> replaces what is dead, silent or worn --> EnvironmentPool.update
 """
@@ -26,7 +26,7 @@ from r1ray.errors import DeadlineExceeded, EnvironmentLost, InfrastructureError,
 from r1ray.runtime import events
 from r1ray.runtime.background import Background
 from r1ray.runtime.deadline import within
-from r1ray.turns import Action, Done, Observation
+from r1ray.turns import Access, Action, Done, Observation
 from r1ray.types import Prompt
 
 logger = logging.getLogger(__name__)
@@ -238,6 +238,12 @@ class RemoteWorld:
 
     async def step(self, action: Action) -> Observation | Done:
         return cast("Observation | Done", await self._pool.ask(self._actor, "step", self._id, action))
+
+    async def run(self, access: Access) -> Done:
+        return cast(Done, await self._pool.ask(self._actor, "run", self._id, access))
+
+    async def stop(self) -> None:
+        await self._pool.ask(self._actor, "stop", self._id)
 
     async def leave(self) -> None:
         await self._pool.leave(self._id)

@@ -7,6 +7,8 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import ray
+
 from r1ray.cluster.environments import EnvironmentPool
 from r1ray.cluster.host import Handle
 from r1ray.cluster.scorers import ScorerPool
@@ -14,6 +16,7 @@ from r1ray.config import RunConfig
 from r1ray.config.specs import EpisodesSpec, GroupWorkerSpec
 from r1ray.conversation import ConversationSettings, make_renderer
 from r1ray.data.template import Form
+from r1ray.endpoint.server import Endpoint
 from r1ray.rollout.episode import Episodes
 from r1ray.rollout.group_worker import GroupWorker
 from r1ray.runtime.model_files import load_tokenizer
@@ -98,4 +101,5 @@ def _episodes(worlds: EnvironmentPool, spec: EpisodesSpec) -> Episodes:
         spec.environment,
         max_prompt_tokens=spec.max_prompt_tokens,
         max_row_tokens=spec.max_row_tokens,
+        endpoint=Endpoint(ray.util.get_node_ip_address()),
     )

@@ -37,6 +37,8 @@ CONTEXT = "context"
 """The keyword argument of a class that wants a :class:`WorldContext`."""
 CALLED = {"reset": ("prompt", "seed"), "step": ("action",)}
 """Methods that every world has, and what they are called with."""
+CALLED_OF_AGENTS = {"reset": CALLED["reset"], "run": ("access", "out_of_time")}
+"""Those of a world that ships and has an agent: see :class:`r1ray.interfaces.AgentWorld`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +85,7 @@ def source_of(name: str, config: EnvironmentConfig) -> WorldSource:
         raise UserError(f"{key}.options={world.options}: {named if is_shipped else path} {problem}.")
     if is_shipped and (problem := wrong_option(maker, world.options)):
         raise UserError(f"{key}.options.{problem}.")
-    if inspect.isclass(maker) and (problem := method_problem(maker, of_class=True)):
+    if inspect.isclass(maker) and (problem := method_problem(maker, of_class=True, ships=is_shipped)):
         raise UserError(f"{named}: {problem}.")
     return WorldSource(name, path, world.options, is_shipped)
 
@@ -129,13 +131,14 @@ def _options_problem(maker: Callable[..., object], options: Mapping[str, Any]) -
     return None
 
 
-def method_problem(world: object, *, of_class: bool = False) -> str | None:
+def method_problem(world: object, *, of_class: bool = False, ships: bool = False) -> str | None:
     """Return why an object is no world: a method is not there, or takes other arguments; None if it is one.
 
     Args:
         of_class: it is the class of a world, whose methods take the world first.
     """
-    for name, arguments in CALLED.items():
+    has_agent = ships and not hasattr(world, "step")
+    for name, arguments in (CALLED_OF_AGENTS if has_agent else CALLED).items():
         method = getattr(world, name, None)
         if not callable(method):
             owner = world.__name__ if inspect.isclass(world) else type(world).__name__

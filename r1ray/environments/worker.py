@@ -1,6 +1,7 @@
 """An environment worker: holds the worlds of trajectories, and keeps their deadlines.
 
     enter(id, prompt, seed) -> Observation     step(id, action) -> Observation | Done     leave(id)
+                                               run(id, access) -> Done, of an agent; stop(id)
     keep(ids) <-- every group worker, again and again; status() <-- the driver: worlds that nobody keeps are closed
 
 What goes wrong is told apart: InfrastructureError (a machine or a service), EnvironmentLost (the world is gone), and
@@ -24,10 +25,10 @@ from r1ray.environments.registry import WorldSource
 from r1ray.environments.world_context import WorldContext
 from r1ray.environments.world_thread import WorldThread
 from r1ray.errors import EnvironmentFailed, EnvironmentLost, InfrastructureError, UserError
-from r1ray.interfaces import Environment
+from r1ray.interfaces import AgentWorld, Environment
 from r1ray.reward.own_result import MAX_MESSAGE, MAX_TRACEBACK, place_in, shortened
 from r1ray.runtime.own_code import Raised, guarded
-from r1ray.turns import Action, Done, Observation, ToolCall
+from r1ray.turns import Access, Action, Done, Observation, ToolCall
 from r1ray.types import Prompt
 
 T = TypeVar("T")
@@ -57,11 +58,13 @@ class EnvironmentStatus:
 @dataclass(eq=False, slots=True)
 class _Held:
     name: str
-    world: Environment | OwnWorld
+    world: Environment | OwnWorld | AgentWorld
     asked: float
     """Time of the last call for it."""
     call: asyncio.Task[Any] | None = None
     """Its method that runs."""
+    out_of_time: asyncio.Event | None = None
+    """Of an agent that runs, or has run."""
 
 
 class EnvironmentWorker:
@@ -103,15 +106,33 @@ class EnvironmentWorker:
 
     async def step(self, world_id: str, action: Action) -> Observation | Done:
         """Answer a turn. Raises what is told apart in this module's docstring; the world is then closed."""
-        held = self._held.get(world_id)
-        if held is None:
-            raise EnvironmentLost(f"environment {world_id}: its world was closed, since nobody asked for it any more")
-        held.asked = time.monotonic()
+        held = self._found(world_id)
         try:
-            return answered(await self._within("step", held, held.world.step(action)), name=held.name)
+            world = cast("Environment | OwnWorld", held.world)
+            return answered(await self._within("step", held, world.step(action)), name=held.name)
         except BaseException:
             await self.leave(world_id)
             raise
+
+    async def run(self, world_id: str, access: Access) -> Done:
+        """Have an agent call the policy, and return what it has come to. It runs until it ends, until :meth:`stop`, or
+        until nobody has use for its world. Raises what :meth:`step` does."""
+        held = self._found(world_id)
+        held.out_of_time = asyncio.Event()
+        try:
+            world = cast(AgentWorld, held.world)
+            done = answered(await self._within("run", held, world.run(access, held.out_of_time)), name=held.name)
+            if not isinstance(done, Done):
+                raise EnvironmentFailed(f"environment {held.name}: run returned no Done", "run returned no Done")
+            return done
+        except BaseException:
+            await self.leave(world_id)
+            raise
+
+    async def stop(self, world_id: str) -> None:
+        """Tell the world of an agent that it is out of time, if it is here."""
+        if (held := self._held.get(world_id)) is not None and held.out_of_time is not None:
+            held.out_of_time.set()
 
     async def leave(self, world_id: str) -> None:
         """Close a world, if it is here; returns before it is closed."""
@@ -135,7 +156,7 @@ class EnvironmentWorker:
         """Return what this worker does, after it has closed the worlds that nobody had use for."""
         now = time.monotonic()
         for world_id, held in list(self._held.items()):
-            if held.call is None and now - held.asked > self._idle_s:
+            if (held.call is None or held.out_of_time is not None) and now - held.asked > self._idle_s:
                 await self.leave(world_id)
         self._left = [(due, thread) for due, thread in self._left if thread.is_alive]
         return EnvironmentStatus(worlds=len(self._held), stuck=sum(due < now for due, _ in self._left))
@@ -174,9 +195,12 @@ class EnvironmentWorker:
             if (look := getattr(held.world, "check", None)) is not None:
                 await self._within("check", held, look())
             found = begun(await self._within("reset", held, held.world.reset(prompt, 0)), prompt, name=source.name)
+            if found.is_agents:
+                return found
             action = Action(content="", text="", calls=(ToolCall("no_such_tool", {}),) if found.tools else ())
             try:
-                answered(await self._within("step", held, held.world.step(action)), name=source.name)
+                world = cast("Environment | OwnWorld", held.world)
+                answered(await self._within("step", held, world.step(action)), name=source.name)
             except EnvironmentFailed as error:
                 said = "a call of a tool that there is not" if found.tools else "no text"
                 raise EnvironmentFailed(f"{error}; it was given a turn with {said}", error.kind) from error
@@ -185,6 +209,13 @@ class EnvironmentWorker:
             await self._close(held)
 
     # ------------------------------------------------------------------ a world
+
+    def _found(self, world_id: str) -> _Held:
+        held = self._held.get(world_id)
+        if held is None:
+            raise EnvironmentLost(f"environment {world_id}: its world was closed, since nobody asked for it any more")
+        held.asked = time.monotonic()
+        return held
 
     def _new(self, source: WorldSource) -> _Held:
         if source.is_shipped:
@@ -195,12 +226,15 @@ class EnvironmentWorker:
     async def _within(self, method: str, held: _Held, work: Awaitable[T]) -> T:
         """Return what a method returns. It runs as a task of its own, which is left behind if it swallows its
         cancellation."""
-        key = "step_timeout_s" if method == "step" else "reset_timeout_s"
+        key = "step_timeout_s" if method in ("step", "run") else "reset_timeout_s"
         seconds = getattr(self._config, key)
         call = held.call = asyncio.ensure_future(guarded(work))
         try:
+            if held.out_of_time is not None:
+                await _first(call, held.out_of_time)
             done, _ = await asyncio.wait({call}, timeout=seconds)
             if not done:
+                method = "the end of its agent" if method == "run" else method
                 raise EnvironmentFailed(
                     f"environment {held.name}: {method} took longer than environment.{key}={seconds:g}",
                     f"{method} took longer than environment.{key}",
@@ -225,7 +259,8 @@ class EnvironmentWorker:
         if isinstance(error, UserError):  # it says itself what is missing
             return EnvironmentFailed(f"environment {held.name}: {error}", f"{method} raised UserError")
         said = "".join(traceback.format_exception_only(type(error), error)[-1:]).strip()
-        place = place_in(error.__traceback__, held.world.code if isinstance(held.world, OwnWorld) else held.world.step)
+        code = held.world.code if isinstance(held.world, OwnWorld) else getattr(held.world, method, held.world)
+        place = place_in(error.__traceback__, code)
         return EnvironmentFailed(
             f"environment {held.name}: {method} raised {shortened(said, MAX_MESSAGE)}",
             f"{type(error).__name__} at {place}" if place else type(error).__name__,
@@ -245,6 +280,15 @@ class EnvironmentWorker:
             if isinstance(error, Raised):
                 error = error.error
             logger.warning("environment %s: close raised %s: %s", held.name, type(error).__name__, error)
+
+
+async def _first(call: asyncio.Future[Any], event: asyncio.Event) -> None:
+    """Return once a call has ended, or an event is set."""
+    waiting = asyncio.ensure_future(event.wait())
+    try:
+        await asyncio.wait({call, waiting}, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        waiting.cancel()
 
 
 def _where(error: EnvironmentFailed, prompt: Prompt) -> str:

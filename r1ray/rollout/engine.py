@@ -41,11 +41,18 @@ class TrajectoryRequest:
     """The beginning of an aborted trajectory, or turn, that goes on, on any engine, under its version."""
     given: Int32Array | None = None  # [P] int32
     """The tokens that a turn follows, in place of the prompt's text."""
+    call: int = 0
+    """Number of an agent's call, from 1: several may be under way at once. 0: turns come one after the other."""
 
     @property
     def id(self) -> str:
         """That of the trajectory: ``"<group_id>#<index>"``."""
         return trajectory_id(self.group_id, self.index)
+
+    @property
+    def turn_id(self) -> str:
+        """The name of what an engine has under way: that of the trajectory, or of an agent's call in it."""
+        return f"{self.id}/{self.call}" if self.call else self.id
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,13 +72,13 @@ class RolloutEngine(Protocol):
         whose prompt is what was given. Raises ``EngineLost``; then it has to be generated again, alone. Raises
         ``PromptTooLong``.
 
-        A request with the id of one that is under way takes its place: the earlier one ends as aborted.
+        A request with the ``turn_id`` of one that is under way takes its place: the earlier one ends as aborted.
         """
         ...
 
     async def abort(self, ids: Sequence[str]) -> None:
-        """End trajectories: their pending :meth:`generate` returns what there is of them. (To cancel the wait for one
-        aborts nothing.)"""
+        """End what has these ``turn_id``\ s: its pending :meth:`generate` returns what there is of it. (To cancel the
+        wait for it aborts nothing.)"""
         ...
 
     async def times(self) -> EngineTimes:

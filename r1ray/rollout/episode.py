@@ -9,16 +9,14 @@ A turn takes a slot on an engine; while the world answers, the trajectory has no
 from __future__ import annotations
 
 import logging
-import math
 import sys
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from numbers import Real
-from typing import TypeAlias
 
 from r1ray.config.environment import EnvironmentConfig
 from r1ray.conversation.chat_renderer import ChatRenderer
+from r1ray.endpoint.server import Endpoint
 from r1ray.errors import (
     EngineLost,
     EnvironmentFailed,
@@ -27,18 +25,18 @@ from r1ray.errors import (
     PromptTooLong,
     UserError,
 )
+from r1ray.rollout.agent_episode import AgentEpisode
+from r1ray.rollout.agent_line import AgentLine, End, Sample
 from r1ray.rollout.engine import TrajectoryRequest
 from r1ray.rollout.history import SUMMARISE, Bridge, fitted, history_of, with_summary, without_oldest_results
 from r1ray.rollout.transcript import Transcript
 from r1ray.rollout.turn_sampler import MAX_ATTEMPTS
-from r1ray.rollout.worlds import World, Worlds
+from r1ray.rollout.worlds import World, Worlds, numbers_of
 from r1ray.runtime.background import Background
 from r1ray.turns import Action, Done, InEnvironment, Message, Observation
 from r1ray.types import Status, Trajectory
 
 logger = logging.getLogger(__name__)
-Sample: TypeAlias = Callable[[TrajectoryRequest], Awaitable[Trajectory]]
-"""Returns one turn: what the policy says after ``request.given``."""
 ROOM_SHARE = 8
 """A history is full, where its reaction makes it shorter, once less than this part of it is left (1/8)."""
 
@@ -159,7 +157,7 @@ class Episode:
         num_malformed = sum(bool(call.problem) for call in action.calls)
         account.num_calls += len(action.calls)
         account.num_errors += max(answer.num_errors, num_malformed)  # an environment need not count those
-        account.turn_rewards[-1] = _numbers(answer.turn_rewards if isinstance(answer, Done) else answer.rewards)
+        account.turn_rewards[-1] = numbers_of(answer.turn_rewards if isinstance(answer, Done) else answer.rewards)
         return answer
 
     # ------------------------------------------------------------------ between two turns
@@ -240,7 +238,7 @@ class Episode:
         request, account = self._request, self._account
         world = InEnvironment(
             name=request.prompt.environment,
-            rewards=_numbers(done.rewards) if done is not None else {},
+            rewards=numbers_of(done.rewards) if done is not None else {},
             turn_rewards=tuple(account.turn_rewards),
             turn_tokens=tuple(account.turn_tokens),
             num_calls=account.num_calls,
@@ -254,15 +252,6 @@ class Episode:
         return replace(made, conversations=said)
 
 
-def _numbers(rewards: Mapping[str, float]) -> dict[str, float]:
-    """Return parts of the reward. Raises EnvironmentFailed where one is no finite number: a total that is none ends a
-    run."""
-    for name, value in rewards.items():
-        if not isinstance(value, Real) or not math.isfinite(value):
-            raise EnvironmentFailed(f"the part {name} of its reward is {value!r}", f"gave no number for {name}")
-    return {name: float(value) for name, value in rewards.items()}
-
-
 class Episodes:
     """Plays trajectories in their worlds; one whose world is lost begins again, alone."""
 
@@ -274,6 +263,7 @@ class Episodes:
         *,
         max_prompt_tokens: int,
         max_row_tokens: int = sys.maxsize,
+        endpoint: Endpoint | None = None,
     ) -> None:
         """
         Args:
@@ -281,16 +271,26 @@ class Episodes:
             max_row_tokens: of all branches of a trajectory together, which a learner reads in one micro-batch. One that
                 has no room for another turn ends, as in a history that is full. Trajectories of evaluations may have
                 more.
+            endpoint: takes the calls of agents; None: no environment has one.
         """
         self._worlds, self._renderer, self._config = worlds, renderer, config
         self._max_prompt_tokens, self._max_row_tokens = max_prompt_tokens, max_row_tokens
+        self._endpoint = endpoint
         self._background = Background(_note_failure)
 
-    async def play(self, request: TrajectoryRequest, sample: Sample, *, begun: Callable[[Episode], None]) -> Trajectory:
+    async def play(
+        self,
+        request: TrajectoryRequest,
+        sample: Sample,
+        *,
+        begun: Callable[[Episode | AgentEpisode], None],
+        end: End = lambda name: False,
+    ) -> Trajectory:
         """Return a trajectory.
 
         Args:
             begun: is called with each attempt, of which the last one counts.
+            end: ends a turn that nobody waits for.
 
         Raises:
             EnvironmentLost: after ``MAX_ATTEMPTS``.
@@ -299,7 +299,7 @@ class Episodes:
         """
         for attempt in range(1, MAX_ATTEMPTS + 1):
             try:
-                return await self._attempt(request, sample, begun)
+                return await self._attempt(request, sample, begun, end)
             except EngineLost:
                 raise
             except InfrastructureError as error:
@@ -311,22 +311,32 @@ class Episodes:
         raise AssertionError
 
     async def _attempt(
-        self, request: TrajectoryRequest, sample: Sample, begun: Callable[[Episode], None]
+        self,
+        request: TrajectoryRequest,
+        sample: Sample,
+        begun: Callable[[Episode | AgentEpisode], None],
+        end: End,
     ) -> Trajectory:
         started = time.monotonic()
         seed = request.seed - request.index  # the trajectories of a group begin in the same world
         world = await self._worlds.enter(request.prompt, seed)
         try:
-            episode = Episode(
-                request,
-                world,
-                self._renderer,
-                self._config,
-                sample=sample,
-                max_prompt_tokens=self._max_prompt_tokens,
-                max_row_tokens=sys.maxsize if request.is_eval else self._max_row_tokens,
-                entered_s=time.monotonic() - started,
-            )
+            limits = {
+                "max_prompt_tokens": self._max_prompt_tokens,
+                "max_row_tokens": sys.maxsize if request.is_eval else self._max_row_tokens,
+            }
+            entered_s = time.monotonic() - started
+            episode: Episode | AgentEpisode
+            if world.observation.is_agents:
+                assert self._endpoint is not None, f"{request.prompt.environment} has an agent, and nobody serves it"
+                line = AgentLine(request, self._renderer, self._config, sample=sample, end=end, **limits)
+                episode = AgentEpisode(
+                    request, world, self._config, line=line, endpoint=self._endpoint, entered_s=entered_s
+                )
+            else:
+                episode = Episode(
+                    request, world, self._renderer, self._config, sample=sample, entered_s=entered_s, **limits
+                )
             begun(episode)
             return await episode.run()
         finally:

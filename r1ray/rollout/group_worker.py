@@ -19,6 +19,7 @@ from uuid import uuid4
 
 from r1ray.errors import EngineLost, EnvironmentFailed, EnvironmentLost, PartFailure, first_of
 from r1ray.interfaces import Scorer
+from r1ray.rollout.agent_episode import AgentEpisode
 from r1ray.rollout.engine import TrajectoryRequest
 from r1ray.rollout.episode import Episode, Episodes
 from r1ray.rollout.placement import EngineState, Placement
@@ -47,7 +48,7 @@ class _Group:
     request: GroupRequest
     turns: GroupTurns = field(default_factory=GroupTurns)
     tasks: dict[str, asyncio.Task[ScoredTrajectory | Removed]] = field(default_factory=dict)
-    episodes: dict[str, Episode] = field(default_factory=dict)
+    episodes: dict[str, Episode | AgentEpisode] = field(default_factory=dict)
     """Episodes by the ids of trajectories with an environment."""
     scoring: set[str] = field(default_factory=set)
 
@@ -204,11 +205,12 @@ class GroupWorker:
             return await self._sampler.sample(group.turns, request)
         assert self._episodes is not None, f"prompt {request.prompt.id} has an environment, and nobody plays it"
 
-        def begun(episode: Episode) -> None:
+        def begun(episode: Episode | AgentEpisode) -> None:
             group.turns.num_retries += request.id in group.episodes
             group.episodes[request.id] = episode
 
-        trajectory = await self._episodes.play(request, partial(self._sampler.sample, group.turns), begun=begun)
+        sample, end = partial(self._sampler.sample, group.turns), partial(self._sampler.end, group.turns)
+        trajectory = await self._episodes.play(request, sample, begun=begun, end=end)
         del group.episodes[request.id]  # all that it knows is in the trajectory
         return trajectory
 

@@ -22,6 +22,8 @@ from r1ray.types import Trajectory
 
 logger = logging.getLogger(__name__)
 MAX_ATTEMPTS = 3
+UNWANTED = "unwanted"
+"""Reason for the end of a turn whose client has gone."""
 ABORT_S = 15.0
 """Longest time in which an engine returns what it has of an aborted turn."""
 
@@ -54,13 +56,17 @@ class GroupTurns:
     """The turns of one group."""
 
     generating: dict[str, Generating] = field(default_factory=dict)
-    """Turns under way by the trajectories' ids."""
+    """Turns under way by their names (:attr:`TrajectoryRequest.turn_id`)."""
     homes: dict[str, Home] = field(default_factory=dict)
     """Place of each trajectory's last turn."""
     spent_s: dict[str, float] = field(default_factory=dict)
     """Time that the turns of each trajectory took, since it was late last."""
     num_failures: dict[str, int] = field(default_factory=dict)
     """Turns of each trajectory that were late, or lost with their engine."""
+    verifying: set[str] = field(default_factory=set)
+    """Names of turns that an engine has sampled, until it is known that its weights were right."""
+    unwanted: set[str] = field(default_factory=set)
+    """Names of turns that nobody waits for any more."""
     closed: str = ""
     """The reason why the group was closed before its last trajectory ended."""
     num_retries: int = 0
@@ -89,7 +95,7 @@ class TurnSampler:
                 return await self._attempt(turns, request, slot)  # o_i ~ pi_old(. | q)
             except (EngineLost, Ended) as error:
                 attempt = turns.num_failures[request.id] = turns.num_failures.get(request.id, 0) + 1
-                if attempt == MAX_ATTEMPTS or turns.closed:
+                if attempt == MAX_ATTEMPTS or turns.closed or request.turn_id in turns.unwanted:
                     raise
                 turns.num_retries += 1
                 if isinstance(error, Ended):
@@ -108,33 +114,46 @@ class TurnSampler:
         for slot, names in by_slot.items():
             self._background.start(slot.state.engine.abort(names))
 
+    def end(self, turns: GroupTurns, name: str) -> bool:
+        """Have a turn that nobody waits for end with what there is of it: :meth:`sample` returns it, or raises Ended
+        with it. Returns False where nothing is sampled yet: then its task can be cancelled."""
+        turns.unwanted.add(name)
+        if (current := turns.generating.get(name)) is not None:
+            self.abort({name: current})
+        return current is not None or name in turns.verifying
+
     async def _attempt(self, turns: GroupTurns, request: TrajectoryRequest, slot: EngineSlot) -> Trajectory:
         loop = asyncio.get_running_loop()
         failed_rounds, generated = slot.state.failed_rounds, None
         task = asyncio.ensure_future(slot.state.engine.generate(request))
         left_s = self._deadline_s - turns.spent_s.get(request.id, 0.0)
         current = Generating(task, slot, loop.time(), slot.total_held_s(loop.time()), left_s)
-        current.timer = loop.call_later(left_s, self._expire, current, request.id)
-        turns.generating[request.id] = current
+        current.timer = loop.call_later(left_s, self._expire, current, request.turn_id)
+        turns.generating[request.turn_id] = current
         turns.first_at = turns.first_at or time.monotonic()
         try:
             generated = await task
         except asyncio.CancelledError:
             if (here := asyncio.current_task()) is not None and here.cancelling():  # nobody wants it any more
-                self._background.start(slot.state.engine.abort([request.id]))
+                self._background.start(slot.state.engine.abort([request.turn_id]))
                 raise
             if slot.is_lost:
                 raise EngineLost(f"{slot.state.name} is lost") from None
         finally:
             current.timer.cancel()
             used_s = _used_s(current)
-            del turns.generating[request.id]
+            del turns.generating[request.turn_id]
             of_engine = (generated.kv_tokens, generated.trajectory.num_row_tokens) if generated else (None, None)
             self._placement.release(slot, kv_tokens=of_engine[0], row_tokens=of_engine[1])
-        await slot.verified(failed_rounds)
+        turns.verifying.add(request.turn_id)
+        try:
+            await slot.verified(failed_rounds)
+        finally:
+            turns.verifying.discard(request.turn_id)
         turns.generated_at = time.monotonic()
         if generated is None or generated.trajectory.status == "aborted":
             reason = turns.closed if turns.closed and not current.is_late else "late"
+            reason = UNWANTED if request.turn_id in turns.unwanted else reason
             raise Ended(reason, generated.trajectory if generated is not None else None)
         turns.spent_s[request.id] = turns.spent_s.get(request.id, 0.0) + used_s
         return generated.trajectory

@@ -222,9 +222,9 @@ class VLLMEngine:
         """Sample one trajectory, or one turn, or go on with one that was aborted. Raises PromptTooLong and
         EngineLost."""
         prompt_ids = self._prompt_ids(request.prompt) if request.given is None else self._given_ids(request)
-        if request.id in self._running:  # whoever asked before is lost, and waits no more
-            await self.abort([request.id])
-        own = self._running[request.id] = _Running()
+        if request.turn_id in self._running:  # whoever asked before is lost, and waits no more
+            await self.abort([request.turn_id])
+        own = self._running[request.turn_id] = _Running()
         try:
             with self._clock.running(is_eval=request.is_eval):
                 await _first(self._serving, own.aborted)
@@ -234,8 +234,8 @@ class VLLMEngine:
                 output = await self._sampled(request, prompt_ids, own.request_id)
                 trajectory = self._ended(request, prompt_ids, output, seconds=time.monotonic() - started)
         finally:
-            if self._running.get(request.id) is own:
-                del self._running[request.id]
+            if self._running.get(request.turn_id) is own:
+                del self._running[request.turn_id]
         return Generated(trajectory, self._kv_tokens())
 
     async def abort(self, ids: Sequence[str]) -> None:

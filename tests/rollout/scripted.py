@@ -129,7 +129,7 @@ class Engine:
         begun = of.begun.policy_segments[0] if of.begun is not None else None
         asked = Asked(of, of.given.tolist())
         self.asked.append(asked)
-        event = self._events[of.id] = asyncio.Event()
+        event = self._events[of.turn_id] = asyncio.Event()
         self.running += 1
         try:
             if (waiting := self.wait(of, turn)) is not None:

@@ -1,0 +1,197 @@
+"""The calls of an agent as a tree of tokens: which recorded turn a call goes on from, and the rows that come of it.
+
+    messages --matched--> the last recorded turn that they repeat --bridge--> its tokens, sampled ones, and new ones
+                      `--> none: rendered anew
+
+A turn whose client has gone on from it twice is in two rows: in one as what was sampled, in the other as context. So
+each sampled token is in the loss once.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from hashlib import blake2b
+
+from r1ray.conversation import ChatRenderer
+from r1ray.endpoint.chat_call import ChatCall
+from r1ray.endpoint.messages import Said, as_messages
+from r1ray.rollout.history import history_of
+from r1ray.rollout.transcript import Transcript
+from r1ray.turns import Action, Message, ToolSchema
+from r1ray.types import Status, Trajectory
+
+
+@dataclass(eq=False, slots=True)
+class Call:
+    """A call, and the turn that answered it."""
+
+    number: int
+    """From 1, in the order in which they came."""
+    prefix: bytes
+    """Digest of its tools and messages."""
+    messages: tuple[Message, ...]
+    """The conversation as the policy has it, up to this turn."""
+    tools: tuple[ToolSchema, ...]
+    given: list[int]
+    """The tokens that the turn follows."""
+    parent: Call | None = None
+    """The call whose tokens it goes on from."""
+    new: tuple[Message, ...] = ()
+    """What was said after the parent's turn."""
+    bridge: tuple[int, ...] = ()
+    """The same as tokens."""
+    is_in_row: bool = False
+    """Whether it goes on in the row of its parent; else it begins one."""
+    next: Call | None = None
+    """The call that goes on in its row."""
+    turn: Trajectory | None = None
+    action: Action | None = None
+    answered: int = 0
+    """Its place among the turns that a client was told, from 1; 0: nobody was."""
+
+    @property
+    def sampled(self) -> list[int]:
+        """The tokens of its turn."""
+        return self.turn.policy_segments[0].token_ids.tolist() if self.turn is not None else []
+
+
+class CallTree:
+    """The calls of one trajectory."""
+
+    def __init__(self, renderer: ChatRenderer) -> None:
+        self._renderer = renderer
+        self._num_begun = self._num_answered = self.num_extending = 0
+        self._turns: dict[bytes, Call] = {}
+        """Turns that clients were told, by the digest of all up to them; of equal ones the last."""
+        self._calls: list[Call] = []
+        """Calls with a turn."""
+
+    @property
+    def calls(self) -> Sequence[Call]:
+        """Calls with a turn, in the order of their ends."""
+        return self._calls
+
+    @property
+    def last(self) -> Call | None:
+        """The call that was answered last."""
+        return max((each for each in self._calls if each.answered), key=lambda each: each.answered, default=None)
+
+    def begin(self, asked: ChatCall) -> Call:
+        """Return a call with the tokens that its turn follows. Raises UserError where the template refuses them.
+
+        It takes its place in a row, until :meth:`end` or :meth:`drop`.
+        """
+        digests = _digests(asked.tools, asked.messages)
+        call = self._extending(asked, digests) or self._anew(asked, digests)
+        self._num_begun += 1
+        call.number = self._num_begun
+        if call.is_in_row and call.parent is not None:
+            call.parent.next = call
+        return call
+
+    def drop(self, call: Call) -> None:
+        """Forget a call for which nothing was sampled."""
+        if call.parent is not None and call.parent.next is call:
+            call.parent.next = None
+
+    def end(self, call: Call, turn: Trajectory, action: Action) -> None:
+        """Record the turn of a call."""
+        call.turn, call.action = turn, action
+        self._calls.append(call)
+
+    def told(self, call: Call, answer: Said) -> None:
+        """Note that the client of a call gets its turn, and how: others may go on from there."""
+        self._num_answered += 1
+        call.answered = self._num_answered
+        self.num_extending += call.parent is not None
+        self._turns[_next(call.prefix, answer)] = call
+
+    def transcript(self) -> Transcript:
+        """Return the rows, in the order of the last turns that clients were told in them."""
+        made = Transcript(self._renderer.decode)
+        rows = [_row(each) for each in self._calls if not each.is_in_row]
+        for row in sorted(rows, key=lambda row: max(each.answered for each in row)):
+            made.begin(row[0].given, row[0].messages)
+            for place, call in enumerate(row):
+                assert call.turn is not None and call.action is not None
+                if place:
+                    tools = dict.fromkeys(each.tool for each in call.new if each.tool)
+                    role = call.new[0].role if call.new else "user"
+                    made.give(call.bridge, call.new, role=role, tool=", ".join(tools))
+                made.sampled(call.turn)
+                made.said(call.action, self._renderer.decode(call.sampled))
+        return made
+
+    def _extending(self, asked: ChatCall, digests: Sequence[bytes]) -> Call | None:
+        """Return a call that goes on from the tokens of a recorded turn; None where there is no such turn, or its
+        template would write it in another way."""
+        parent, size = self._parent(digests)
+        if parent is None:
+            return None
+        new = as_messages(asked.messages, size)
+        ids = self._renderer.bridge(parent.messages, parent.tools, parent.given, parent.sampled, new) if new else None
+        if ids is None:
+            return None
+        given = [*parent.given, *parent.sampled, *ids]
+        return Call(
+            number=0,
+            prefix=digests[-1],
+            messages=(*self._history(parent), *new),
+            tools=asked.tools,
+            given=given,
+            parent=parent,
+            new=new,
+            bridge=tuple(ids),
+            is_in_row=parent.next is None,
+        )
+
+    def _anew(self, asked: ChatCall, digests: Sequence[bytes]) -> Call:
+        """Return a call whose conversation is rendered as a whole; turns in it that are recorded have their
+        reasoning."""
+        parent, size = self._parent(digests)
+        messages = (*(self._history(parent) if parent is not None else ()), *as_messages(asked.messages, size))
+        given = self._renderer.prompt(messages, asked.tools)
+        return Call(number=0, prefix=digests[-1], messages=messages, tools=asked.tools, given=given)
+
+    def _parent(self, digests: Sequence[bytes]) -> tuple[Call | None, int]:
+        """Return the last recorded turn that messages repeat, and how many they are with it."""
+        for size in range(len(digests) - 1, 0, -1):
+            if (found := self._turns.get(digests[size])) is not None:
+                return found, size
+        return None, 0
+
+    @staticmethod
+    def _history(call: Call) -> tuple[Message, ...]:
+        assert call.action is not None
+        return (*call.messages, history_of(call.action))
+
+
+def status_of(call: Call | None, *, is_cut: bool) -> Status:
+    """Return how a trajectory has ended whose last call this is.
+
+    Args:
+        is_cut: a limit ended it.
+    """
+    whole = call is not None and call.action is not None and call.action.is_whole
+    return "finished" if whole and not is_cut else "truncated"
+
+
+def _row(call: Call) -> list[Call]:
+    row = [call]
+    while (call := row[-1]).next is not None and call.next.turn is not None:
+        row.append(call.next)
+    return row
+
+
+def _digests(tools: Sequence[ToolSchema], messages: Sequence[Said]) -> list[bytes]:
+    """Return the digest of the tools, and of them with each beginning of a conversation."""
+    found = [blake2b(json.dumps(tools, sort_keys=True).encode(), digest_size=16).digest()]
+    for each in messages:
+        found.append(_next(found[-1], each))
+    return found
+
+
+def _next(digest: bytes, message: Said) -> bytes:
+    return blake2b(digest + message.key, digest_size=16).digest()
