@@ -131,7 +131,9 @@ class CallTree:
         if parent is None:
             return None
         new = as_messages(asked.messages, size)
-        ids = self._renderer.bridge(parent.messages, parent.tools, parent.given, parent.sampled, new) if new else None
+        if not new or any(each.role == "assistant" for each in new):  # a turn of its own making
+            return None
+        ids = self._renderer.bridge(parent.messages, parent.tools, parent.given, parent.sampled, new)
         if ids is None:
             return None
         given = [*parent.given, *parent.sampled, *ids]
