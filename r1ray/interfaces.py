@@ -9,12 +9,11 @@ reference in :mod:`r1ray.learner.kl_reference`, the learner of given rows in :mo
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
-from r1ray.turns import Access, Action, Done, Observation, ToolResult, ToolSchema
+from r1ray.turns import Action, Done, Observation, ToolResult, ToolSchema
 from r1ray.types import (
     EngineTimes,
     Float32Array,
@@ -200,20 +199,6 @@ class Environment(Protocol):
     async def close(self) -> None:
         """Let go of what it holds. A trajectory that was aborted ends here too."""
         ...
-
-
-class AgentWorld(Protocol):
-    """An environment whose agent takes the turns itself. ``reset`` and ``close``, and what may be raised, are
-    :class:`Environment`'s; the observation has ``is_agents``, and its messages are the task."""
-
-    async def reset(self, prompt: Prompt, seed: int) -> Observation: ...
-
-    async def run(self, access: Access, out_of_time: asyncio.Event) -> Done:
-        """Return what the agent has come to, once it has ended. Once ``out_of_time`` is set, end it, and judge what it
-        has left: within ``environment.step_timeout_s``, or this is cancelled."""
-        ...
-
-    async def close(self) -> None: ...
 
 
 class Tool(Protocol):

@@ -92,7 +92,7 @@ class Observation:
     num_errors: int = 0
     """Calls of the turn that a tool could not serve: unknown, malformed, wrong arguments, a timeout, the tool's own."""
     is_agents: bool = False
-    """The world has an agent, which calls the policy itself (``reset``): see :class:`r1ray.interfaces.AgentWorld`."""
+    """The world has an agent, which calls the policy itself (``reset``): see :mod:`r1ray.environments.agent_world`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -38,7 +38,7 @@ CONTEXT = "context"
 CALLED = {"reset": ("prompt", "seed"), "step": ("action",)}
 """Methods that every world has, and what they are called with."""
 CALLED_OF_AGENTS = {"reset": CALLED["reset"], "run": ("access", "out_of_time")}
-"""Those of a world that ships and has an agent: see :class:`r1ray.interfaces.AgentWorld`."""
+"""Those of a world that ships and has an agent: see :class:`r1ray.environments.agent_world.AgentWorld`."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,13 +19,14 @@ from dataclasses import dataclass
 from typing import Any, TypeVar, cast
 
 from r1ray.config import EnvironmentConfig, SandboxConfig
+from r1ray.environments.agent_world import AgentWorld
 from r1ray.environments.answers import answered, begun
 from r1ray.environments.own_world import OwnWorld
 from r1ray.environments.registry import WorldSource
 from r1ray.environments.world_context import WorldContext
 from r1ray.environments.world_thread import WorldThread
 from r1ray.errors import EnvironmentFailed, EnvironmentLost, InfrastructureError, UserError
-from r1ray.interfaces import AgentWorld, Environment
+from r1ray.interfaces import Environment
 from r1ray.reward.own_result import MAX_MESSAGE, MAX_TRACEBACK, place_in, shortened
 from r1ray.runtime.own_code import Raised, guarded
 from r1ray.turns import Access, Action, Done, Observation, ToolCall

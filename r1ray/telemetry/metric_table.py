@@ -161,6 +161,21 @@ METRICS: tuple[Metric, ...] = (
         "above: raise `environment.num_actors`, or make its tools faster",
     ),
     Metric(
+        ("environment/<name>/extending_share",),
+        "share",
+        "of an agent's calls behind the first of its trajectory: those that go on from recorded tokens",
+        "above 0.95 for an agent that appends to its messages",
+        "below: it rewrites its history, or the chat template does: `environment.keep_reasoning=true`",
+    ),
+    Metric(
+        ("environment/<name>/branches_mean", "environment/<name>/refused_calls_mean"),
+        "count",
+        "of an agent's trajectory: rows that its calls became; calls that got no turn, for a limit of its key or for "
+        "what they asked, or whose client went away",
+        "1 and 0",
+        "refused: what its log says of the errors 400 and 429; `environment.max_turns` limits its calls",
+    ),
+    Metric(
         ("removed/<reason>_rate", "removed/<reason>_length_mean"),
         "rate, tokens",
         "trajectories that were not trained on, of these and the trained ones; their length when they ended",

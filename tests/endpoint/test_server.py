@@ -9,7 +9,7 @@ from typing import Any
 
 import httpx
 import pytest
-from openai import AsyncOpenAI, AuthenticationError, BadRequestError, NotFoundError
+from openai import AuthenticationError, BadRequestError, NotFoundError
 
 from r1ray.endpoint import server
 from r1ray.endpoint.answers import Answer
@@ -19,8 +19,9 @@ from r1ray.endpoint.refusals import Refused
 from r1ray.endpoint.server import Endpoint
 from r1ray.errors import InfrastructureError
 from r1ray.turns import Access
+from tests.rollout.agents import client_of
 
-CALL = {"model": "policy", "messages": [{"role": "user", "content": "go"}]}
+CALL: Any = {"model": "policy", "messages": [{"role": "user", "content": "go"}]}
 ANSWER = Answer(
     content="so",
     calls=(SaidCall("call_1", "add", '{"x": 1}'),),
@@ -64,12 +65,8 @@ def served(
     asyncio.run(asyncio.wait_for(run(), 30))
 
 
-def client_of(access: Access) -> AsyncOpenAI:
-    return AsyncOpenAI(base_url=access.base_url, api_key=access.api_key, max_retries=0)
-
-
 async def post(access: Access, content: bytes, **headers: str) -> httpx.Response:
-    async with httpx.AsyncClient() as client:
+    async with httpx.AsyncClient(verify=False) as client:
         sent = {"Authorization": f"Bearer {access.api_key}"} | headers
         return await client.post(f"{access.base_url}/chat/completions", content=content, headers=sent)
 
@@ -120,7 +117,7 @@ def test_a_key_that_is_unknown_or_has_ended_learns_nothing() -> None:
 def test_two_paths_are_served_and_nothing_else() -> None:
     async def scenario(endpoint: Endpoint, access: Access, line: Line) -> None:
         root, headers = access.base_url.removesuffix("/v1"), {"Authorization": f"Bearer {access.api_key}"}
-        async with httpx.AsyncClient(headers=headers) as client:
+        async with httpx.AsyncClient(headers=headers, verify=False) as client:
             paths = ("/", "/v1", "/v1/", "/docs", "/openapi.json", "/metrics", "/tokenize", "/v1/completions")
             for path in (*paths, "/v1/chat/completions/", "/v1/models/policy", "/v1/../v1/chat", "/v1/responses"):
                 for method in ("GET", "POST", "DELETE"):

@@ -132,3 +132,11 @@ def test_a_module_that_exits_is_refused(tmp_path: Any, monkeypatch: pytest.Monke
     with pytest.raises(UserError, match=re.escape("SystemExit: 3")):
         source_of("maze", config(path="exiting_world:Maze"))
     sys.modules.pop("exiting_world", None)
+
+
+def test_a_world_that_ships_may_have_an_agent_in_the_place_of_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(registry.SHIPPED, "agents", "tests.environments.test_worker:Agent")
+    made = config("own", path="tests.environments.test_worker:Agent")
+    assert source_of("agents", made).is_shipped
+    with pytest.raises(UserError, match=r"Agent has no method step\(action\)"):
+        source_of("own", made)

@@ -10,12 +10,13 @@ import pytest
 
 from r1ray.checks import FormatOnly
 from r1ray.config import EnvironmentConfig
+from r1ray.environments import registry
 from r1ray.environments import worker as worker_module
 from r1ray.environments.answers import MAX_CHARACTERS
 from r1ray.environments.registry import source_of
 from r1ray.environments.worker import EnvironmentStatus, EnvironmentWorker
 from r1ray.errors import EnvironmentFailed, EnvironmentLost, InfrastructureError, UserError
-from r1ray.turns import Action, Done, Message, Observation
+from r1ray.turns import Access, Action, Done, Message, Observation
 from r1ray.types import Prompt
 from tests.environments import own_worlds
 
@@ -289,3 +290,113 @@ def test_256_worlds_step_at_once() -> None:
 
     assert run(play()) < 15  # one after the other they take 51
     assert len(own_worlds.CLOSED) == 256
+
+
+# ---------------------------------------------------------------------- agents
+
+ACCESS = Access(base_url="http://127.0.0.1:1/v1", api_key="r1ray-secret", model="policy")
+
+
+class Agent:
+    """A world of r1ray's own that has an agent; its options say what that does."""
+
+    closed = 0
+
+    def __init__(self, *, way: str = "exits") -> None:
+        self.way = way
+
+    async def reset(self, prompt: Prompt, seed: int) -> Observation:
+        return Observation(messages=prompt.messages, is_agents=True)
+
+    async def run(self, access: Access, out_of_time: asyncio.Event) -> Any:
+        if self.way == "exits":
+            return Done(rewards={"tests": 1}, label="exited", detail=access.model)
+        if self.way == "wrong":
+            return Observation(messages=(QUESTION,))
+        if self.way == "raises":
+            raise ValueError("no folder")
+        await out_of_time.wait()
+        await asyncio.sleep(0 if self.way == "hangs" else 60)
+        return Done(label="deadline")
+
+    async def close(self) -> None:
+        Agent.closed += 1
+
+
+def agents_worker(
+    monkeypatch: pytest.MonkeyPatch, way: str, *, idle_s: float = 600.0, **keys: Any
+) -> EnvironmentWorker:
+    monkeypatch.setitem(registry.SHIPPED, "agents", f"{__name__}:Agent")
+    config = EnvironmentConfig(worlds={"maze": {"path": "agents", "options": {"way": way}}}, **keys)
+    return EnvironmentWorker(config, {"maze": source_of("maze", config)}, idle_s=idle_s)
+
+
+def test_an_agent_runs_until_it_ends_and_is_tried_out_without_running(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def play() -> None:
+        worker = agents_worker(monkeypatch, "exits")
+        assert (await worker.try_out([prompt()]))["maze"].is_agents
+        assert (await worker.enter("a", prompt(), 0)).is_agents
+        assert await worker.run("a", ACCESS) == Done(rewards={"tests": 1.0}, label="exited", detail="policy")
+        before = Agent.closed
+        await worker.leave("a")
+        await worker.close()
+        assert Agent.closed == before + 1
+        with pytest.raises(EnvironmentLost, match="its world was closed"):
+            await worker.run("a", ACCESS)
+
+    run(play())
+
+
+def test_an_agent_that_is_out_of_time_has_the_time_of_a_step_to_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def play() -> None:
+        worker = agents_worker(monkeypatch, "hangs", step_timeout_s=0.3)
+        await worker.enter("a", prompt(), 0)
+        running = asyncio.create_task(worker.run("a", ACCESS))
+        await asyncio.sleep(0.5)
+        assert not running.done(), "until then nothing bounds it"
+        await worker.stop("a")
+        assert (await running).label == "deadline"
+        await worker.stop("gone")
+        worker = agents_worker(monkeypatch, "never ends", step_timeout_s=0.3)
+        await worker.enter("a", prompt(), 0)
+        running = asyncio.create_task(worker.run("a", ACCESS))
+        await asyncio.sleep(0.05)
+        await worker.stop("a")
+        with pytest.raises(
+            EnvironmentFailed, match=r"the end of its agent took longer than environment\.step_timeout_s=0"
+        ):
+            await running
+        assert (await worker.status()).worlds == 0
+
+    run(play())
+
+
+def test_an_agents_world_that_nobody_asks_for_is_closed_while_it_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def play() -> None:
+        worker = agents_worker(monkeypatch, "hangs", idle_s=0.3)
+        await worker.enter("a", prompt(), 0)
+        running = asyncio.create_task(worker.run("a", ACCESS))
+        await asyncio.sleep(0.2)
+        await worker.keep(["a"])
+        assert (await worker.status()).worlds == 1
+        await asyncio.sleep(0.4)
+        assert (await worker.status()).worlds == 0
+        with pytest.raises(EnvironmentLost):
+            await running
+
+    run(play())
+
+
+@pytest.mark.parametrize(
+    ("way", "said"), [("wrong", "run returned no Done"), ("raises", "run raised ValueError: no folder")]
+)
+def test_what_an_agents_world_does_wrong_is_its_own_failure(
+    monkeypatch: pytest.MonkeyPatch, way: str, said: str
+) -> None:
+    async def play() -> None:
+        worker = agents_worker(monkeypatch, way)
+        await worker.enter("a", prompt(), 0)
+        with pytest.raises(EnvironmentFailed, match=said):
+            await worker.run("a", ACCESS)
+
+    run(play())

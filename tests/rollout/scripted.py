@@ -15,7 +15,7 @@ from r1ray.checks import FormatOnly
 from r1ray.errors import UserError
 from r1ray.rollout.engine import Generated, TrajectoryRequest, one_segment
 from r1ray.rollout.placement import EngineState
-from r1ray.turns import Action, Done, Message, Observation, Role, ToolCall, ToolSchema
+from r1ray.turns import Access, Action, Done, Message, Observation, Role, ToolCall, ToolSchema
 from r1ray.types import EngineTimes, Int32Array, Prompt, Sampling, Trajectory, VersionSpan
 
 END, BEGIN, FIRST = 2, 1, 100
@@ -113,7 +113,7 @@ class Engine:
     """Says ``script(request, turn)``, cut at the limit of tokens; ``wait(request, turn)`` is awaited before."""
 
     script: Callable[[TrajectoryRequest, int], str] = lambda of, turn: "on"
-    wait: Callable[[TrajectoryRequest, int], Coroutine[Any, Any, None] | None] = lambda of, turn: None
+    wait: Callable[[TrajectoryRequest, int], Coroutine[Any, Any, object] | None] = lambda of, turn: None
     version: int = 0
     kv_tokens: int = 0
     asked: list[Asked] = field(default_factory=list)
@@ -154,7 +154,7 @@ class Engine:
     async def times(self) -> EngineTimes:
         return EngineTimes(0.0, 0.0, 0.0, 0.0)
 
-    async def _until(self, waiting: Coroutine[Any, Any, None], event: asyncio.Event) -> None:
+    async def _until(self, waiting: Coroutine[Any, Any, object], event: asyncio.Event) -> None:
         """Wait, or until the turn is aborted."""
         tasks = [asyncio.ensure_future(waiting), asyncio.ensure_future(event.wait())]
         try:
@@ -201,6 +201,12 @@ class World:
             raise answer
         assert isinstance(answer, Observation | Done)
         return answer
+
+    async def run(self, access: Access) -> Done:
+        raise AssertionError("it has no agent")
+
+    async def stop(self) -> None:
+        raise AssertionError("it has no agent")
 
     async def leave(self) -> None:
         self.is_left = True

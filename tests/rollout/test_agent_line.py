@@ -454,7 +454,7 @@ def test_no_engine_for_a_turn_is_the_end_of_the_trajectory() -> None:
             agent.line.failure.result()
         assert (await agent.refused(user("go"))).code == "ended"
         late = Agent(Engine(wait=lambda of, turn: asyncio.sleep(9)))
-        late.line._sample = raises  # type: ignore[method-assign, assignment]
+        late.line._sample = raises
         await late.refused(user("go"))
         with pytest.raises(Ended):
             late.line.failure.result()

@@ -115,6 +115,13 @@ def environment_metrics(batch: Sequence[ScoredGroup], prompts: Sequence[Prompt])
             metrics[f"environment/{name}/length_mean"] = _mean([float(each.num_policy_tokens) for each in trajectories])
             metrics[f"environment/{name}/turns_mean"] = _mean([float(each.num_turns) for each in trajectories])
             metrics[f"environment/{name}/wait_s"] = _mean([each.world.seconds for each in trajectories if each.world])
+        if calls := [each.world.agent for each in trajectories if each.world is not None and each.world.agent]:
+            num_later = sum(max(0, each.num_answered - 1) for each in calls)
+            extending = sum(each.num_extending for each in calls) / num_later if num_later else 1.0
+            metrics[f"environment/{name}/extending_share"] = extending
+            metrics[f"environment/{name}/branches_mean"] = _mean([float(each.num_branches) for each in trajectories])
+            refused = [float(sum(each.refused.values())) for each in calls]
+            metrics[f"environment/{name}/refused_calls_mean"] = _mean(refused)
     return metrics
 
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from r1ray.loop.upkeep.metrics import EngineTally, StepClock, batch_metrics, group_metrics
-from r1ray.turns import InEnvironment
+from r1ray.turns import AgentCalls, InEnvironment
 from r1ray.types import EngineTimes, Scored, ScoredGroup, ScoringFailed
 from tests.fakes import make_prompt
 from tests.loop.groups import make_group
@@ -113,3 +113,17 @@ def test_environments_have_metrics_of_their_own() -> None:
     without = batch_metrics(batch[:1], 0, prompts=prompts[:1])
     assert not [name for name in without if name.startswith("environment/")]
     assert without["trajectory/tool_calls_mean"] == without["trajectory/tool_errors_rate"] == 0.0
+
+
+def test_an_environment_with_an_agent_says_how_its_calls_go_on() -> None:
+    calls = [
+        AgentCalls(num_answered=5, num_extending=3, refused={"client_gone": 1, "calls_exhausted": 2}),
+        AgentCalls(num_answered=1, num_extending=0),
+    ]
+    worlds = [InEnvironment(name="maze", agent=each) for each in calls]
+    group = make_group("0/0", [Scored(1.0, {}), Scored(0.0, {})])
+    pairs = zip(group.trajectories, worlds, (2, 1), strict=True)
+    made = replace(group, trajectories=tuple(replace(one, world=world, num_branches=n) for one, world, n in pairs))
+    metrics = batch_metrics([made], 0, prompts=[replace(make_prompt(), environment="maze")])
+    found = [metrics[f"environment/maze/{name}"] for name in ("extending_share", "branches_mean", "refused_calls_mean")]
+    assert found == [3 / 4, 1.5, 1.5]
