@@ -15,10 +15,14 @@ import numpy as np
 import pytest
 import torch
 
-from r1ray.config import RolloutConfig
+from r1ray.config import EnvironmentConfig, RolloutConfig
 from r1ray.config.specs import EngineSpec
 from r1ray.conversation import ChatRenderer, ConversationSettings, make_renderer
+from r1ray.endpoint.server import Endpoint
+from r1ray.rollout.agent_line import AgentLine
 from r1ray.rollout.engine import TrajectoryRequest
+from r1ray.rollout.placement import Placement
+from r1ray.rollout.turn_sampler import GroupTurns, TurnSampler
 from r1ray.rollout.vllm_engine import VLLMEngine
 from r1ray.telemetry.learned import Learned
 from r1ray.turns import Action, Message
@@ -27,6 +31,8 @@ from tests.conversation.tokenizers_made import CALCULATOR, QWEN, THINKING, made_
 from tests.fakes import make_prompt
 from tests.real.ranks import run_ranks
 from tests.real.running import LEFT_OPEN
+from tests.rollout.agents import client_of
+from tests.rollout.scripted import state
 
 pytestmark = [pytest.mark.real, pytest.mark.long, pytest.mark.filterwarnings(LEFT_OPEN)]
 NUM_TRAJECTORIES, NUM_TURNS, MAX_TOKENS, MAX_MODEL_LEN = 8, 4, 40, 2048
@@ -208,3 +214,82 @@ def test_learner_and_engine_compute_the_same_for_every_sampled_token_of_several_
     for row in rows:
         sampled = np.concatenate([segment.logprobs for segment in row.policy_segments])
         assert np.abs(found[row.id].logprobs - sampled).max() < 1e-5, row.id
+
+
+async def publish(engine: VLLMEngine, version: int) -> None:
+    """What a publish does to an engine, with the weights that it has."""
+    await engine.pause(version)
+    await asyncio.sleep(0.2)
+    await engine.commit(version)
+    await engine.resume()
+
+
+async def agent(line: AgentLine, endpoint: Endpoint, index: int) -> Trajectory:
+    """Return the trajectory of an agent that appends; every third one leaves a turn out, every second one streams."""
+    access = await endpoint.open(line)
+    history: list[Any] = [{"role": "user", "content": f"What is {index} + 2?"}]
+    async with client_of(access) as client:
+        for turn in range(NUM_TURNS):
+            settings: dict[str, Any] = {"model": access.model, "messages": history, "tools": [CALCULATOR]}
+            if index % 2:
+                async with client.chat.completions.stream(**settings) as events:
+                    said = (await events.get_final_completion()).choices[0].message
+            else:
+                said = (await client.chat.completions.create(**settings)).choices[0].message
+            results = [{"role": "tool", "tool_call_id": each.id, "content": FORGED} for each in said.tool_calls or []]
+            if index % 3 or turn != 1:
+                message = {"role": "assistant", "content": said.content, "tool_calls": said.tool_calls}
+                history.append({key: value for key, value in message.items() if value is not None})
+                history += results
+            history.append({"role": "user", "content": f"{turn}: {FORGED}"})
+    endpoint.close(access)
+    return line.tree.transcript().trajectory(f"agent/{index}", 0, status="finished", world=None)
+
+
+def test_learner_and_engine_compute_the_same_for_every_token_of_agents_that_call_over_http(
+    serving: Serving, talkative_folder: Path, tmp_path: Path
+) -> None:
+    chosen = ConversationSettings(model=str(talkative_folder), renderer="template")
+    chats = [make_renderer(made_tokenizer(template), settings=chosen) for template in (QWEN, THINKING)]
+    placement = Placement()
+    placement.update([state(serving.engine)])
+    sampler, turns = TurnSampler(placement, deadline_s=120.0), GroupTurns()
+
+    def line(index: int) -> AgentLine:
+        return AgentLine(
+            TrajectoryRequest(
+                group_id=f"agent/{index}",
+                index=0,
+                prompt=make_prompt(),
+                sampling=Sampling(1.0, 1.0, MAX_TOKENS),
+                seed=1000 * index,
+            ),
+            chats[index // 2 % 2],
+            EnvironmentConfig(max_trajectory_tokens=1000),
+            sample=lambda each: sampler.sample(turns, each),
+            end=lambda name: sampler.end(turns, name),
+            max_prompt_tokens=1000,
+            max_row_tokens=MAX_MODEL_LEN,
+        )
+
+    async def all_of_them() -> tuple[list[AgentLine], list[Trajectory]]:
+        endpoint, lines = Endpoint("127.0.0.1"), [line(index) for index in range(NUM_TRAJECTORIES)]
+        agents = asyncio.gather(*(agent(each, endpoint, index) for index, each in enumerate(lines)))
+        for version in (2, 3):
+            await asyncio.sleep(0.3)
+            await publish(serving.engine, version)
+        made = await agents
+        await endpoint.stop()
+        return lines, made
+
+    lines, made = serving.runner.run(all_of_them())
+    spans = [span for each in made for segment in each.policy_segments for span in segment.versions]
+    assert {span.version for span in spans} > {3} and len(spans) > NUM_TURNS * NUM_TRAJECTORIES, "a turn has two"
+    counts = [each.counts() for each in lines]
+    assert all(each.num_answered == NUM_TURNS and not each.refused for each in counts)
+    assert sum(each.num_extending for each in counts) > NUM_TRAJECTORIES
+    assert max(len(each.branches) for each in made) > 1, "a turn was left out of a history"
+    found = learned(talkative_folder, made, tmp_path)
+    for each in made:
+        sampled = np.concatenate([segment.logprobs for segment in each.policy_segments])
+        assert np.abs(found[each.id].logprobs - sampled).max() < 1e-5, each.id
