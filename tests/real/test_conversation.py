@@ -251,9 +251,8 @@ def test_learner_and_engine_compute_the_same_for_every_token_of_agents_that_call
 ) -> None:
     chosen = ConversationSettings(model=str(talkative_folder), renderer="template")
     chats = [make_renderer(made_tokenizer(template), settings=chosen) for template in (QWEN, THINKING)]
-    placement = Placement()
-    placement.update([state(serving.engine)])
-    sampler, turns = TurnSampler(placement, deadline_s=120.0), GroupTurns()
+    placement, turns = Placement(), GroupTurns()
+    sampler = TurnSampler(placement, deadline_s=120.0)
 
     def line(index: int) -> AgentLine:
         return AgentLine(
@@ -273,6 +272,7 @@ def test_learner_and_engine_compute_the_same_for_every_token_of_agents_that_call
         )
 
     async def all_of_them() -> tuple[list[AgentLine], list[Trajectory]]:
+        placement.update([state(serving.engine)])
         endpoint, lines = Endpoint("127.0.0.1"), [line(index) for index in range(NUM_TRAJECTORIES)]
         agents = asyncio.gather(*(agent(each, endpoint, index) for index, each in enumerate(lines)))
         for version in (2, 3):
