@@ -9,13 +9,11 @@ stays in the trajectory: it is a turn that nothing goes on from.
 from __future__ import annotations
 
 import asyncio
-import json
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import TypeAlias
-from uuid import uuid4
 
 import numpy as np
 
@@ -23,21 +21,17 @@ from r1ray.config.environment import EnvironmentConfig
 from r1ray.conversation import ChatRenderer
 from r1ray.endpoint.answers import Answer
 from r1ray.endpoint.chat_call import ChatCall
-from r1ray.endpoint.json_text import is_deep, parsed
-from r1ray.endpoint.messages import Said, SaidCall
+from r1ray.endpoint.messages import Said
 from r1ray.endpoint.refusals import Refused
 from r1ray.errors import UserError
+from r1ray.rollout.agent_answer import answer_of, tellable
 from r1ray.rollout.call_tree import Call, CallTree
 from r1ray.rollout.engine import TrajectoryRequest
-from r1ray.rollout.history import CHARS_PER_TOKEN
+from r1ray.rollout.key_limits import CUT, KeyLimits, Taken, over
 from r1ray.rollout.turn_sampler import UNWANTED, Ended
-from r1ray.turns import Action, AgentCalls, Message, ToolCall, ToolSchema
+from r1ray.turns import Action, AgentCalls, Message, ToolSchema
 from r1ray.types import Sampling, Trajectory
 
-MAX_AT_ONCE = 8
-"""Calls of one key that may be under way."""
-CUT = ("calls_exhausted", "tokens_exhausted", "context_length_exceeded")
-"""Refusals by which a trajectory counts as truncated."""
 Sample: TypeAlias = Callable[[TrajectoryRequest], Awaitable[Trajectory]]
 """Returns one turn: what the policy says after ``request.given``."""
 End: TypeAlias = Callable[[str], bool]
@@ -63,18 +57,19 @@ class AgentLine:
             max_prompt_tokens: with ``environment.max_trajectory_tokens`` the longest that a conversation becomes.
             max_row_tokens: of all rows together.
         """
-        self._request, self._renderer, self._max_calls = request, renderer, config.max_turns
+        self._request, self._renderer = request, renderer
         self._sample, self._end = sample, end
-        self._limit = max_prompt_tokens + config.trajectory_tokens(request.sampling.max_tokens)
-        self._max_row_tokens = max(max_row_tokens, self._limit)
+        longest = max_prompt_tokens + config.trajectory_tokens(request.sampling.max_tokens)
+        self._limits = KeyLimits(config.max_turns, longest, max_row_tokens=max(max_row_tokens, longest))
         self.tree = CallTree(renderer)
         self.num_tool_calls = self.num_malformed = 0
-        self._row_tokens = self._reserved = self._num_taken = 0
         self._refused: Counter[str] = Counter()
         self._shown: tuple[ToolSchema, ...] = ()
         """Tools that the template is known to show."""
         self._tasks: dict[asyncio.Task[Answer], Call] = {}
         self._is_closed = False
+        self.is_cut = False
+        """The last call was refused by a limit."""
         self._idle_s, self._idle_since = 0.0, time.monotonic()
         self.failure: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         """Raises what ends the trajectory: no engine can take a turn of it, or it is late."""
@@ -84,11 +79,6 @@ class AgentLine:
         """Return the time during which no call was under way."""
         return self._idle_s + (0.0 if self._tasks else time.monotonic() - self._idle_since)
 
-    @property
-    def is_cut(self) -> bool:
-        """Return whether a limit has refused a call."""
-        return any(self._refused[each] for each in CUT)
-
     def counts(self) -> AgentCalls:
         tree = self.tree
         answered = sum(bool(each.answered) for each in tree.calls)
@@ -97,20 +87,21 @@ class AgentLine:
     def note_refusal(self, code: str) -> None:
         """See :class:`r1ray.endpoint.server.Line`."""
         self._refused[code] += 1
+        self.is_cut |= code in CUT
 
     async def answer(self, asked: ChatCall) -> Answer:
         """See :class:`r1ray.endpoint.server.Line`."""
-        self._check(asked)
         call = self._begun(asked)
         task = self._started(asked, call)
         try:
             answer = await asyncio.shield(task)
         except asyncio.CancelledError:
             if task.cancelled():
-                raise self._over() from None
+                raise over() from None
             self._refused["client_gone"] += 1
             self._leave(task)
             raise
+        self.is_cut = False
         self.tree.told(call, Said("assistant", answer.content, calls=answer.calls))
         return answer
 
@@ -122,24 +113,14 @@ class AgentLine:
         if self._tasks:
             await asyncio.wait(list(self._tasks))
 
-    # ------------------------------------------------------------------ limits
-
-    def _check(self, asked: ChatCall) -> None:
-        """Raise Refused for a call that is one too many, or that is too long to be rendered."""
-        if self._is_closed or self.failure.done():
-            raise self._over()
-        if self._num_taken >= self._max_calls:
-            raise Refused(
-                400, "calls_exhausted", f"This key has had its {self._max_calls} calls (environment.max_turns)."
-            )
-        if len(self._tasks) >= MAX_AT_ONCE:
-            sentence = f"This key has {MAX_AT_ONCE} calls under way; call again when one has ended."
-            raise Refused(429, "too_many_at_once", sentence, is_worth_retrying=True)
-        if len(asked.messages) > self._limit or asked.num_chars > CHARS_PER_TOKEN * self._limit:
-            raise self._too_long("far more")
+    # ------------------------------------------------------------------ a call
 
     def _begun(self, asked: ChatCall) -> Call:
-        """Return a call with its tokens. Raises Refused where the template takes no such conversation."""
+        """Return a call with its tokens. Raises Refused for one that its key may not make, or that the template does
+        not take."""
+        if self._is_closed or self.failure.done():
+            raise over()
+        self._limits.check(asked, num_running=len(self._tasks))
         try:
             self._check_tools(asked.tools)
             return self.tree.begin(asked)
@@ -156,48 +137,21 @@ class AgentLine:
         self._shown = tools
 
     def _started(self, asked: ChatCall, call: Call) -> asyncio.Task[Answer]:
-        """Return the task of a call, whose tokens are reserved. Raises Refused where there is no room for a turn."""
+        """Return the task of a call. Raises Refused where there is no room for a turn."""
+        wanted = self._request.sampling
         try:
-            num_own = len(call.bridge) if call.is_in_row else len(call.given)
-            num_tokens = min(self._room(call, num_own), asked.max_tokens or self._request.sampling.max_tokens)
+            taken = self._limits.take(call, min(wanted.max_tokens, asked.max_tokens or wanted.max_tokens))
         except Refused:
             self.tree.drop(call)
             raise
-        sampling = replace(
-            self._request.sampling,
-            max_tokens=min(num_tokens, self._request.sampling.max_tokens),
-            stop=asked.stop,
-            stop_token_ids=self._renderer.stop_token_ids,
-        )
+        stops = self._renderer.stop_token_ids
+        sampling = replace(wanted, max_tokens=taken.max_tokens, stop=asked.stop, stop_token_ids=stops)
         if not self._tasks:
             self._idle_s = self.idle_s
-        self._num_taken += 1
-        reserved = num_own + sampling.max_tokens
-        self._reserved += reserved
         task = asyncio.create_task(self._turn(asked, call, sampling))
         self._tasks[task] = call
-        task.add_done_callback(lambda done: self._ended(done, call, num_own, reserved))
+        task.add_done_callback(lambda done: self._ended(done, call, taken))
         return task
-
-    def _room(self, call: Call, num_own: int) -> int:
-        """Return how many tokens a turn may have. Raises Refused where it is none."""
-        if len(call.given) >= self._limit:
-            raise self._too_long(f"{len(call.given)}")
-        left = self._max_row_tokens - self._row_tokens - num_own
-        if left - self._reserved >= 1:
-            return min(left - self._reserved, self._limit - len(call.given))
-        if left >= 1:
-            sentence = "Other calls of this key, under way, may need all tokens that are left; call again later."
-            raise Refused(429, "too_many_at_once", sentence, is_worth_retrying=True)
-        sentence = f"All conversations of this key together may have {self._max_row_tokens} tokens, and have them."
-        raise Refused(400, "tokens_exhausted", sentence, "messages")
-
-    def _over(self) -> Refused:
-        return Refused(503, "ended", "The trajectory of this key has ended.")
-
-    def _too_long(self, found: str) -> Refused:
-        sentence = f"A conversation, with its answer, may have {self._limit} tokens, and this one has {found}."
-        return Refused(400, "context_length_exceeded", sentence, "messages")
 
     # ------------------------------------------------------------------ a turn
 
@@ -217,30 +171,28 @@ class AgentLine:
             raise Refused(503, "ended", f"The turn was ended: {error.reason}.") from error
         except Exception as error:  # whatever it is, the trajectory raises it
             self._fail(error)
-            raise self._over() from error
+            raise over() from error
         action = self._record(asked, call, turn)
-        return _answer(action, call, asked.stop)
+        return answer_of(action, call, asked.stop)
 
     def _record(self, asked: ChatCall, call: Call, turn: Trajectory) -> Action:
         (segment,) = turn.policy_segments
         turn = replace(turn, segments=(replace(segment, stop=""),))  # the client's stop string is no limit of the run's
         action = self._renderer.parse(segment.token_ids.tolist(), asked.tools if asked.reads_calls else ())
-        calls = tuple(map(_tellable, action.calls))
+        calls = tuple(map(tellable, action.calls))
         action = replace(action, calls=calls, is_whole=turn.status == "finished", turn=call.number - 1)
         self.tree.end(call, turn, action)
         self.num_tool_calls += len(calls)
         self.num_malformed += sum(bool(each.problem) for each in calls)
         return action
 
-    def _ended(self, task: asyncio.Task[Answer], call: Call, num_own: int, reserved: int) -> None:
+    def _ended(self, task: asyncio.Task[Answer], call: Call, taken: Taken) -> None:
         """Book what a call has cost."""
         del self._tasks[task]
         if not self._tasks:
             self._idle_since = time.monotonic()
-        self._reserved -= reserved
-        if call.turn is not None:
-            self._row_tokens += num_own + len(call.sampled)
-        else:
+        self._limits.give_back(taken, num_sampled=len(call.sampled))
+        if call.turn is None:
             self.tree.drop(call)
         if not task.cancelled():
             task.exception()  # whoever waited has it, or has gone
@@ -254,34 +206,3 @@ class AgentLine:
         if not self.failure.done():
             self.failure.set_exception(error)
             self.failure.exception()  # it may be that nobody asks any more
-
-
-def _tellable(call: ToolCall) -> ToolCall:
-    """Return a call; one whose arguments cannot travel as JSON is malformed: halves of characters, numbers without
-    end."""
-    if call.problem:
-        return call
-    try:
-        arguments = json.dumps(call.arguments, allow_nan=False)
-        problem = "its arguments are nested too deeply" if is_deep(parsed(arguments)) else ""
-    except (ValueError, RecursionError) as error:
-        problem = f"{error}"
-    return replace(call, arguments={}, problem=f"The call is malformed: {problem}.") if problem else call
-
-
-def _answer(action: Action, call: Call, stop: Sequence[str]) -> Answer:
-    """Return a turn as its client is told it: malformed calls are text."""
-    malformed = [each.text for each in action.calls if each.problem]
-    calls = [each for each in action.calls if not each.problem]
-    content = "\n".join(each for each in (action.content, *malformed) if each)
-    for each in stop:
-        content = content.partition(each)[0]
-    assert call.turn is not None
-    return Answer(
-        content=content,
-        reasoning=action.reasoning,
-        calls=tuple(SaidCall(f"call_{uuid4().hex[:24]}", each.name, json.dumps(each.arguments)) for each in calls),
-        reason="length" if not action.is_whole else "tool_calls" if calls else "stop",
-        prompt_tokens=len(call.given),
-        completion_tokens=call.turn.num_policy_tokens,
-    )

@@ -283,7 +283,7 @@ def test_the_rows_are_what_the_engine_saw_and_each_sampled_token_is_in_one(
         trajectory = agent.trajectory()
         assert sorted(turns_of(trajectory)) == of_engine(engine)
         assert trajectory.num_policy_tokens == sum(len(each.sampled) for each in engine.asked)
-        assert agent.line._row_tokens == trajectory.num_row_tokens and agent.line._reserved == 0
+        assert agent.line._limits.row_tokens == trajectory.num_row_tokens and agent.line._limits.reserved == 0
 
     run(scenario)
 
@@ -321,6 +321,10 @@ def test_a_conversation_and_all_of_them_have_so_many_tokens() -> None:
         assert (found.status, found.code) == (400, "tokens_exhausted") and "together may have 150 tokens" in str(found)
         assert agent.trajectory().num_row_tokens == 27 + 80 + 42 and agent.line.is_cut
 
+        agent = Agent(Engine(), max_prompt_tokens=30, max_tokens=20)
+        await agent.refused(user("x" * 80))
+        assert agent.line.is_cut and await agent.says(user("go")) and not agent.line.is_cut, "it found a way"
+
     run(scenario)
 
 
@@ -329,7 +333,7 @@ def test_a_key_has_so_many_calls_at_once_and_tokens_that_others_may_need_are_wai
         gate = asyncio.Event()
         engine = Engine(wait=lambda of, turn: gate.wait())
         agent = Agent(engine, max_prompt_tokens=20, max_tokens=50)
-        agent.line._max_row_tokens = 70
+        agent.line._limits.max_row_tokens = 70
         running = [asyncio.create_task(agent.says(user(f"{number}"))) for number in range(2)]
         await until(lambda: len(engine.asked) == 2)
         assert [each.of.sampling.max_tokens for each in engine.asked] == [50, 8], "56 and 14 tokens, of 70"
