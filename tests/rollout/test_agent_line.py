@@ -249,7 +249,7 @@ def test_what_clients_want_of_sampling_does_not_reach_the_engine() -> None:
 SAID = st.sampled_from(["plain", "a|b", "<add {", '<add {"a": 1}>', "x" * 40, ""])
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(st.lists(SAID, min_size=12, max_size=12), st.integers(0, 10_000), st.booleans())
 def test_the_rows_are_what_the_engine_saw_and_each_sampled_token_is_in_one(
     turns: list[str], seed: int, drops: bool
@@ -435,10 +435,10 @@ def test_calls_under_way_end_with_the_key() -> None:
 
 def test_the_time_in_which_calls_are_under_way_is_no_time_of_the_agents() -> None:
     async def scenario() -> None:
-        agent = Agent(Engine(wait=lambda of, turn: asyncio.sleep(0.3)))
+        agent = Agent(Engine(wait=lambda of, turn: asyncio.sleep(0.8)))
         before = agent.line.idle_s
         await asyncio.gather(agent.says(user("go")), agent.says(user("on")))
-        assert agent.line.idle_s - before < 0.2
+        assert agent.line.idle_s - before < 0.7
         await asyncio.sleep(0.05)
         assert agent.line.idle_s - before >= 0.05
 

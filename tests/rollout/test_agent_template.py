@@ -141,7 +141,7 @@ MESSAGE = st.builds(
 )
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(st.lists(MESSAGE, min_size=1, max_size=4), st.lists(TOOL, max_size=2), st.lists(MESSAGE, max_size=2), TEXT)
 def test_whatever_a_client_writes_is_answered_or_refused(messages: Any, tools: Any, more: Any, said: str) -> None:
     async def scenario() -> None:
