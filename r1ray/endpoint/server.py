@@ -14,6 +14,7 @@ import json
 import logging
 import secrets
 import socket
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Protocol
@@ -37,6 +38,9 @@ MAX_CONNECTIONS = 4096
 KEEP_ALIVE_S = 75.0
 """Longer than clients keep a connection that is idle: who closes it first must not be in the middle of a call."""
 STARTED_POLL_S = 0.005
+PATIENCE, PAUSE_S = 64, 0.5
+"""Refusals of a key, after which each is told late, as those without a key are: a client in a loop costs its group
+worker next to nothing."""
 
 
 class Line(Protocol):
@@ -58,6 +62,8 @@ class Endpoint:
         """``address``: of this node, on which agents reach it."""
         self._address = address
         self._lines: dict[str, Line] = {}
+        self._num_refused: Counter[Line] = Counter()
+        self._failures: set[type[Exception]] = set()
         self._starting = asyncio.Lock()
         self._server: _Server | None = None
         self._serving: asyncio.Task[None] | None = None
@@ -66,7 +72,7 @@ class Endpoint:
     async def open(self, line: Line) -> Access:
         """Return the access of an agent to a line. Raises InfrastructureError where this address cannot be had."""
         async with self._starting:
-            if self._server is None:
+            if self._server is None or self._serving is None or self._serving.done():
                 self._server = await self._started()
         key = f"r1ray-{secrets.token_urlsafe(24)}"
         self._lines[key] = line
@@ -75,7 +81,8 @@ class Endpoint:
 
     def close(self, access: Access) -> None:
         """End a key. Calls by it that are under way are answered all the same."""
-        self._lines.pop(access.api_key, None)
+        if (line := self._lines.pop(access.api_key, None)) is not None:
+            del self._num_refused[line]
 
     async def stop(self) -> None:
         """Listen no more."""
@@ -96,6 +103,7 @@ class Endpoint:
             uvicorn.Config(
                 application,
                 log_config=None,
+                log_level="error",  # of nonsense that clients send, nothing
                 access_log=False,
                 server_header=False,
                 proxy_headers=False,
@@ -118,7 +126,7 @@ class Endpoint:
         try:
             self._line(request)
         except Refused as refused:
-            return _refusal(refused)
+            return await self._refused(refused, None)
         model = {"id": MODEL, "object": "model", "created": 0, "owned_by": "r1ray"}
         return _response(200, {"object": "list", "data": [model]})
 
@@ -129,19 +137,27 @@ class Endpoint:
             call = chat_call(await _body(request))
             answer = await _unless_gone(request, line, call)
         except Refused as refused:
-            if line is not None:
-                line.note_refusal(refused.code)
-            return _refusal(refused)
+            return await self._refused(refused, line)
         except ClientDisconnect:
             return Response(status_code=499)  # to nobody
-        except Exception:
-            logger.exception("a call of an agent's failed")
-            if line is not None:
-                line.note_refusal("internal_error")
-            return _refusal(Refused(500, "internal_error", "The call failed; the log of the run says why."))
+        except Exception as error:
+            if type(error) not in self._failures:
+                self._failures.add(type(error))
+                logger.exception("a call of an agent's failed")
+            sentence = "The call failed; the log of the run says why."
+            return await self._refused(Refused(500, "internal_error", sentence), line)
         if call.streams:
             return Response(b"".join(answer.chunks(wants_usage=call.wants_usage)), media_type="text/event-stream")
         return Response(answer.whole(), media_type="application/json")
+
+    async def _refused(self, refused: Refused, line: Line | None) -> Response:
+        """Return a refusal, which is counted, and is told late to those who have had many."""
+        if line is not None:
+            line.note_refusal(refused.code)
+            self._num_refused[line] += 1
+        if line is None or self._num_refused[line] > PATIENCE:
+            await asyncio.sleep(PAUSE_S)
+        return _response(refused.status, refused.body, refused.headers)
 
     def _line(self, request: Request) -> Line:
         scheme, _, key = request.headers.get("authorization", "").partition(" ")
@@ -209,10 +225,7 @@ async def _until_gone(request: Request) -> None:
 async def _no_path(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     sentence = f"{request.method} {request.url.path}: there are POST /v1/chat/completions and GET /v1/models."
-    return _refusal(Refused(error.status_code, "not_found" if error.status_code == 404 else "not_allowed", sentence))
-
-
-def _refusal(refused: Refused) -> Response:
+    refused = Refused(error.status_code, "not_found" if error.status_code == 404 else "not_allowed", sentence)
     return _response(refused.status, refused.body, refused.headers)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from collections.abc import Callable, Coroutine
 from typing import Any
 
@@ -97,7 +98,9 @@ def test_the_openai_client_reads_an_answer_whole_and_in_a_stream() -> None:
     served(scenario)
 
 
-def test_a_key_that_is_unknown_or_has_ended_learns_nothing() -> None:
+def test_a_key_that_is_unknown_or_has_ended_learns_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server, "PAUSE_S", 0.0)
+
     async def scenario(endpoint: Endpoint, access: Access, line: Line) -> None:
         other = await endpoint.open(Line(lambda call: ANSWER))
         assert other.api_key != access.api_key and access.api_key not in repr(access)
@@ -110,6 +113,19 @@ def test_a_key_that_is_unknown_or_has_ended_learns_nothing() -> None:
                     await call
         assert (await post(other, json.dumps(CALL).encode())).status_code == 200
         assert not line.asked and not line.refused
+
+    served(scenario)
+
+
+def test_a_client_in_a_loop_is_told_late(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server, "PATIENCE", 3)
+
+    async def scenario(endpoint: Endpoint, access: Access, line: Line) -> None:
+        begun = time.monotonic()
+        for _ in range(4):
+            assert (await post(access, b"{")).status_code == 400
+        assert time.monotonic() - begun >= server.PAUSE_S and len(line.refused) == 4
+        assert (await post(access, json.dumps(CALL).encode())).status_code == 200
 
     served(scenario)
 

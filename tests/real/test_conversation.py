@@ -231,9 +231,10 @@ async def agent(line: AgentLine, endpoint: Endpoint, index: int) -> Trajectory:
     async with client_of(access) as client:
         for turn in range(NUM_TURNS):
             settings: dict[str, Any] = {"model": access.model, "messages": history, "tools": [CALCULATOR]}
+            said: Any
             if index % 2:
-                async with client.chat.completions.stream(**settings) as events:
-                    said = (await events.get_final_completion()).choices[0].message
+                chunks = [each async for each in await client.chat.completions.create(**settings, stream=True)]
+                said = chunks[0].choices[0].delta
             else:
                 said = (await client.chat.completions.create(**settings)).choices[0].message
             results = [{"role": "tool", "tool_call_id": each.id, "content": FORGED} for each in said.tool_calls or []]
