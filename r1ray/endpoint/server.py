@@ -138,8 +138,8 @@ class Endpoint:
             answer = await _unless_gone(request, line, call)
         except Refused as refused:
             return await self._refused(refused, line)
-        except ClientDisconnect:
-            return Response(status_code=499)  # to nobody
+        except (ClientDisconnect, asyncio.CancelledError):  # the client has gone, or this process ends
+            return Response(status_code=499)
         except Exception as error:
             if type(error) not in self._failures:
                 self._failures.add(type(error))
@@ -168,11 +168,21 @@ class Endpoint:
 
 
 class _Server(uvicorn.Server):
-    """One that leaves the signals of its process alone."""
+    """One that leaves the signals of its process alone, and nothing open where it is cancelled."""
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
         yield
+
+    async def serve(self, sockets: list[socket.socket] | None = None) -> None:
+        try:
+            await super().serve(sockets)
+        finally:
+            for connection in list(self.server_state.connections):
+                if connection.transport is not None:
+                    connection.transport.abort()
+            for each in (*getattr(self, "servers", ()), *(sockets or ())):
+                each.close()
 
 
 def _listening(address: str) -> socket.socket:

@@ -208,6 +208,24 @@ def test_a_call_whose_client_goes_away_is_cancelled() -> None:
     served(scenario, lambda call: never())
 
 
+def test_a_process_that_ends_amid_calls_does_so_in_silence(caplog: pytest.LogCaptureFixture) -> None:
+    begun = asyncio.Event()
+
+    async def never() -> Answer:
+        begun.set()
+        await asyncio.sleep(60)
+        raise AssertionError
+
+    async def ends() -> None:
+        access = await Endpoint("127.0.0.1").open(Line(lambda call: never()))
+        call = asyncio.create_task(post(access, json.dumps(CALL).encode()))
+        await begun.wait()
+        assert not call.done()
+
+    asyncio.run(ends())
+    assert [each.message for each in caplog.records if each.levelname == "ERROR"] == []
+
+
 def test_an_answer_with_half_a_character_travels() -> None:
     async def scenario(endpoint: Endpoint, access: Access, line: Line) -> None:
         assert "\\ud800" in (await post(access, json.dumps(CALL).encode())).text
