@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import is_dataclass
+from dataclasses import is_dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar, overload
 
@@ -47,7 +47,7 @@ def compose(
     from omegaconf import OmegaConf, open_dict
     from omegaconf.errors import OmegaConfBaseException
 
-    words = [parse(override) for override in overrides]
+    words = [_with_whole_key(parse(override), schema) for override in overrides]
     groups = GROUPS.get(name, ())
     try:
         own = own_folder(config_dir)
@@ -74,6 +74,12 @@ def to_yaml(values: Mapping[str, Any]) -> str:
     import yaml
 
     return str(yaml.safe_dump(dict(values), sort_keys=False, allow_unicode=True))
+
+
+def _with_whole_key(word: Word, schema: type[Any]) -> Word:
+    """Return a word with its whole key: ``environment=NAME`` is short for ``data.environment=NAME``."""
+    is_name = word.key == "environment" and word.text is not None and not word.text.startswith("{")
+    return replace(word, key="data.environment") if is_name and place_of(schema, "data.environment") else word
 
 
 def _is_choice(word: Word, groups: Sequence[str], own: Path | None) -> bool:

@@ -70,6 +70,9 @@ class EnvironmentConfig:
     """Ratio of each environment among the training prompts, ``{calculator: 3, search: 1}``; ``none`` are the prompts
     without an environment. Other environments are left out, and one that has too few prompts for its ratio starts over
     earlier than the others. null: as in the file."""
+    command: list[str] = field(default_factory=list)
+    """Command of the environment ``agent``, which calls the policy itself: a program and its words,
+    ``[python, my_agent.py, "{prompt}"]``."""
     worlds: dict[str, Any] = field(default_factory=dict)
     """Environments by their names: ``+environment.worlds.NAME={path: my_worlds:Maze, options: {size: 5}}``."""
     # Any: OmegaConf cannot add an entry of a dataclass's type from the command line.

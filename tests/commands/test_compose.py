@@ -42,6 +42,15 @@ def test_a_path_is_a_model_and_a_name_that_ships_is_its_settings() -> None:
     assert asked.model == "qwen2.5_7b", "eval has no settings of models: a folder of that name"
 
 
+def test_a_name_in_the_place_of_the_section_is_the_environment_of_all_rows() -> None:
+    words = ["model=m", "data.train=t", "environment=agent", "environment.command=[python, /a b.py, '{prompt}', 3]"]
+    config = compose(words)
+    assert config.data.environment == "agent"
+    assert config.environment.command == ["python", "/a b.py", "{prompt}", "3"]
+    assert compose([*words, "environment=null"]).data.environment is None
+    assert compose([*words, "environment={max_turns: 3}"]).environment.max_turns == 3
+
+
 def test_a_negative_value_and_a_part_taken_out_arrive() -> None:
     config = compose(
         ["model=m", "data.train=t", "reward=r1_zero", "~reward.parts.format", "reward.parts.accuracy.weight=-1"]
