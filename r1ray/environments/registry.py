@@ -22,6 +22,7 @@ from r1ray.runtime.own_code import is_any
 
 ENTRY_POINTS = "r1ray.environments"
 SHIPPED: dict[str, str] = {
+    "agent": "r1ray.environments.agent:Agent",
     "calculator": "r1ray.environments.tool_world:calculator",
     "function_calling": "r1ray.environments.function_calling:FunctionCalling",
     "json_output": "r1ray.environments.json_output:JsonOutput",
@@ -81,13 +82,14 @@ def source_of(name: str, config: EnvironmentConfig) -> WorldSource:
     else:
         named, path, is_shipped = _by_name(name, world, config)
     maker = _loaded(named, path)
-    if problem := _options_problem(maker, world.options):
-        raise UserError(f"{key}.options={world.options}: {named if is_shipped else path} {problem}.")
-    if is_shipped and (problem := wrong_option(maker, world.options)):
+    options = {"command": config.command, **world.options} if path == SHIPPED["agent"] else world.options
+    if problem := _options_problem(maker, options):
+        raise UserError(f"{key}.options={options}: {named if is_shipped else path} {problem}.")
+    if is_shipped and (problem := wrong_option(maker, options)):
         raise UserError(f"{key}.options.{problem}.")
     if inspect.isclass(maker) and (problem := method_problem(maker, of_class=True, ships=is_shipped)):
         raise UserError(f"{named}: {problem}.")
-    return WorldSource(name, path, world.options, is_shipped)
+    return WorldSource(name, path, options, is_shipped)
 
 
 def _by_name(name: str, world: WorldConfig, config: EnvironmentConfig) -> tuple[str, str, bool]:

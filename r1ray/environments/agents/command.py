@@ -1,0 +1,125 @@
+"""The words of a command: its program, what stands for what, its variables, and what may not be told of it."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from r1ray.errors import UserError
+from r1ray.runtime.harmless import harmless
+from r1ray.runtime.leftovers import VARIABLE
+
+PLACEHOLDERS = ("prompt", "prompt_file", "base_url", "api_key", "model", "seed")
+LONGEST_WORD = 1 << 17
+"""Bytes of one word of a command, as Linux has it."""
+PACKAGE = Path(__file__).resolve().parents[2]
+PYTHON = ("python", "python3")
+HIDDEN = "***"
+_PLACE = re.compile("{(" + "|".join(PLACEHOLDERS) + ")}")
+_SECRET = re.compile(r"KEY|TOKEN|SECRET|PASSWORD|CREDENTIAL", re.IGNORECASE)
+_LEAST_SECRET = 6
+"""Characters of a value that is taken for a secret."""
+
+
+def with_program(command: Sequence[str | int | float], *, key: str) -> tuple[str, ...]:
+    """Return a command whose first word is the path of a program, and whose words that name a file here are paths.
+    ``python`` is the interpreter that this runs under. Raises UserError where there is no such program.
+
+    Args:
+        key: of the command.
+    """
+    words = [str(word) for word in command] if not isinstance(command, str) else []
+    if not words or not words[0] or any("\0" in word for word in words):
+        raise UserError(f"{key}={command!r:.200}: needs a list of a program and its words: [python, my_agent.py].")
+    program = sys.executable if words[0] in PYTHON else words[0]
+    found = program if "/" in program else shutil.which(program)
+    if found is None:
+        raise UserError(f"{key}={words}: there is no program {program} in PATH; needs its path.")
+    if problem := _program_problem(Path(found)):
+        raise UserError(f"{key}={words}: {found} {problem}.")
+    return (os.path.abspath(found), *map(_path_of, words[1:]))
+
+
+def _path_of(word: str) -> str:
+    """Return the path of a file that a word names: one here, or one of this package; any other word as it is."""
+    places = [Path.cwd()] + ([PACKAGE.parent] if word.startswith(f"{PACKAGE.name}/") else [])
+    try:
+        return next((str(place / word) for place in places if (place / word).is_file()), word)
+    except OSError:  # too long for a name
+        return word
+
+
+def _program_problem(path: Path) -> str | None:
+    """Return why a file cannot be started; None where it can."""
+    if not path.is_file():
+        return "is not there" if not path.exists() else "is no file"
+    if not os.access(path, os.X_OK):
+        return "may not be executed; needs chmod +x"
+    with path.open("rb") as file:
+        first = file.readline(256)
+    if first.startswith(b"\x7fELF"):
+        return None
+    if not first.startswith(b"#!"):
+        return "is no program; needs a first line such as #!/usr/bin/env python3"
+    interpreter = os.fsdecode(first[2:].split()[0]) if first[2:].split() else ""
+    return None if os.path.exists(interpreter) else f"needs {interpreter or 'an interpreter'}, which is not there"
+
+
+def filled(text: str, values: Mapping[str, str]) -> str:
+    """Return a word with what its placeholders stand for.
+
+    >>> filled("openai/{model} {other}", {"model": "policy"})
+    'openai/policy {other}'
+    """
+    return _PLACE.sub(lambda found: values.get(found[1], found[0]), text)
+
+
+def uses(command: Sequence[str], env: Mapping[str, str], name: str) -> bool:
+    """Return whether a placeholder stands in a command or its variables."""
+    return any(f"{{{name}}}" in word for word in (*command, *env.values()))
+
+
+def own_variables(env: Mapping[str, str | int | float | bool | None], *, key: str) -> dict[str, str]:
+    """Return the variables that the user names; None has that of this process. Raises UserError for one that is not
+    there, or has no name."""
+    found = {}
+    for name, value in env.items():
+        if value is None and name not in os.environ:
+            raise UserError(f"{key}.{name}=null: the environment of r1ray has no such variable; needs a value.")
+        if not name or "=" in name or "\0" in f"{name}{value}":
+            raise UserError(f"{key}.{name}: is no name of a variable, or has a value that none can have.")
+        found[name] = os.environ[name] if value is None else str(value)
+    return found
+
+
+def variables(program: str, *, home: str, tmp: str) -> dict[str, str]:
+    """Return the variables of every command: few, and none of this process's secrets."""
+    path = os.environ.get("PATH", os.defpath)
+    scratch = {VARIABLE: os.environ[VARIABLE]} if VARIABLE in os.environ else {}
+    return {
+        "PATH": f"{Path(program).parent}:{path}",
+        "HOME": home,
+        "TMPDIR": tmp,
+        "LANG": "C.UTF-8",
+        "TERM": "dumb",
+        "PYTHONDONTWRITEBYTECODE": "1",
+        **scratch,
+    }
+
+
+def secrets_in(env: Mapping[str, str]) -> list[str]:
+    """Return values of variables that nobody should read, the longest first."""
+    found = {value for name, value in env.items() if _SECRET.search(name) and len(value) >= _LEAST_SECRET}
+    return sorted(found, key=len, reverse=True)
+
+
+def told(output: bytes, secrets: Sequence[str], *, length: int) -> str:
+    """Return the end of an output for people: harmless, and without secrets."""
+    text = output.decode("utf-8", "replace")
+    for secret in secrets:
+        text = text.replace(secret, HIDDEN)
+    return harmless(text.strip())[-length:]

@@ -1,0 +1,202 @@
+"""Guard of one command: a small process between an environment worker and the command, which ends with it, and ends all
+that it leaves.
+
+    worker == socket ==> guard (in its walls) -- fork, exec --> the command, and whatever that starts
+
+Orphans of the command become the guard's children (it is their subreaper, or the first of its process namespace): a
+session or a group of their own does not help them. The standard library alone is imported here, and what
+``order["landlock"]`` names. Run as a program: ``python -I -S guard.py DESCRIPTOR``.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import json
+import os
+import select
+import signal
+import socket
+import sys
+import time
+from typing import Any
+
+PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_SET_CHILD_SUBREAPER = 1, 4, 36
+PR_SET_SECUREBITS, SECBIT_NOROOT, SECBIT_NOROOT_LOCKED, CAPABILITY_VERSION = 28, 1, 2, 0x20080522
+PIECE = 1 << 16
+TICK_MS = 500
+"""Between two looks for orphans that have ended."""
+LIBC = ctypes.CDLL(None, use_errno=True)
+
+
+def main(descriptor: int) -> None:
+    """Carry out one order. ``descriptor``: this end of the socket."""
+    control = socket.socket(fileno=descriptor)
+    control.set_inheritable(False)
+    LIBC.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    LIBC.prctl(PR_SET_DUMPABLE, 0, 0, 0, 0)  # the command is the same user's
+    order = _received(control)
+    try:
+        _serve(control, order)
+    finally:
+        drain()
+
+
+def _serve(control: socket.socket, order: dict[str, Any]) -> None:
+    if order["port"]:
+        listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+        listener.bind(("127.0.0.1", order["port"]))
+        listener.listen(256)
+        # It stays a socket of this network namespace, wherever its connections are accepted.
+        socket.send_fds(control, [b"\n"], [listener.fileno()])
+        listener.close()
+    child, problem = _started(order)
+    _tell(control, {"problem": problem})
+    if problem:
+        return
+    status = _waited(control, child)
+    drain()
+    with contextlib.suppress(OSError):
+        _tell(control, {"status": status})
+
+
+def _tell(control: socket.socket, answer: dict[str, Any]) -> None:
+    control.sendall(json.dumps(answer).encode() + b"\n")
+
+
+def _received(control: socket.socket) -> dict[str, Any]:
+    """Return what the worker asks for. Ends this process where it asks for nothing."""
+    data = b""
+    while not data.endswith(b"\n"):
+        piece = control.recv(PIECE)
+        if not piece:
+            os._exit(0)
+        data += piece
+    order: dict[str, Any] = json.loads(data)
+    return order
+
+
+def _started(order: dict[str, Any]) -> tuple[int, str]:
+    """Start the command. Returns its process, and why it could not be started; empty where it was."""
+    said, says = os.pipe2(os.O_CLOEXEC)
+    guard = os.getpid()
+    child = os.fork()
+    if child == 0:
+        try:
+            _become(order, guard)
+        except BaseException as error:
+            os.write(says, f"{type(error).__name__}: {error}".encode("utf-8", "replace")[:4000])
+        os._exit(127)
+    os.close(says)
+    with os.fdopen(said, "rb") as pipe:
+        return child, pipe.read().decode("utf-8", "replace")
+
+
+def _become(order: dict[str, Any], guard: int) -> None:
+    os.setsid()
+    LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    if os.getppid() != guard:
+        os._exit(0)
+    for number in (signal.SIGPIPE, signal.SIGXFSZ):  # the interpreter ignores them, and exec hands that on
+        signal.signal(number, signal.SIG_DFL)
+    os.chdir(order["folder"])
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)  # standard output and standard error are the guard's own
+    if order.get("landlock"):
+        _restrict(order["landlock"])
+    os.execve(order["command"][0], order["command"], order["environment"])
+
+
+def _waited(control: socket.socket, child: int) -> int | None:
+    """Return how the command ended (an exit code, or a signal's number below 0); None where the worker ended it, or is
+    gone."""
+    poll = select.poll()
+    pidfd = os.pidfd_open(child)
+    poll.register(pidfd, select.POLLIN)
+    poll.register(control, select.POLLIN)
+    try:
+        while True:
+            ready = dict(poll.poll(TICK_MS))
+            if pidfd in ready:
+                _, status = os.waitpid(child, 0)
+                return os.waitstatus_to_exitcode(status)
+            if control.fileno() in ready:
+                return None
+            _reap_others(child)
+    finally:
+        os.close(pidfd)
+
+
+def _reap_others(child: int) -> None:
+    """Reap orphans that have ended."""
+    while True:
+        found = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+        if found is None or found.si_pid == child:  # the command's own end is told
+            return
+        os.waitpid(found.si_pid, 0)
+
+
+def drain() -> None:
+    """Kill and reap every descendant."""
+    own_group = os.getpgrp()
+    while True:
+        if os.getpid() == 1:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(-1, signal.SIGKILL)
+        else:
+            for pid in _children():
+                with contextlib.suppress(ProcessLookupError):
+                    if (group := os.getpgid(pid)) != own_group:
+                        os.killpg(group, signal.SIGKILL)  # the kernel does a whole group at once
+                    os.kill(pid, signal.SIGKILL)
+        try:
+            while os.waitpid(-1, os.WNOHANG)[0]:
+                pass
+        except ChildProcessError:
+            return
+        time.sleep(0.001)
+
+
+def _children() -> list[int]:
+    me = os.getpid()
+    with open(f"/proc/{me}/task/{me}/children") as source:
+        return [int(word) for word in source.read().split()]
+
+
+def _restrict(rules: dict[str, Any]) -> None:
+    """Put Landlock on: files by their paths, signals, and TCP connections to one port."""
+    sys.path.insert(0, rules["library"])
+    import landlockpy as landlock
+    from landlockpy import AccessFS, AccessNet
+
+    abi = landlock.abi_version()
+    reads = AccessFS.READ_FILE | AccessFS.READ_DIR | AccessFS.EXECUTE
+    device = AccessFS.READ_FILE | AccessFS.WRITE_FILE
+    made = landlock.Ruleset(
+        handled_fs=landlock.fs_for_abi(abi),
+        handled_net=landlock.net_for_abi(abi) & ~AccessNet.BIND_TCP,
+        scoped=landlock.scope_for_abi(abi),
+        best_effort=False,
+    )
+    for path in rules["reads"]:
+        made.allow_path(path, reads if os.path.isdir(path) else reads & ~AccessFS.READ_DIR)
+    for path in rules["devices"]:
+        made.allow_path(path, device)
+    made.allow_path(rules["writes"], landlock.fs_for_abi(abi))
+    if rules["port"] and abi >= 4:
+        made.allow_port(rules["port"], AccessNet.CONNECT_TCP)
+    made.restrict()
+    if os.geteuid() == 0:
+        _give_up_capabilities()
+
+
+def _give_up_capabilities() -> None:
+    """Be root without its capabilities, by which it may read other processes: Landlock does not take them."""
+    if LIBC.prctl(PR_SET_SECUREBITS, SECBIT_NOROOT | SECBIT_NOROOT_LOCKED, 0, 0, 0) != 0:
+        raise OSError(ctypes.get_errno(), "prctl PR_SET_SECUREBITS")
+    header, nothing = (ctypes.c_uint32 * 2)(CAPABILITY_VERSION, 0), (ctypes.c_uint32 * 6)()
+    if LIBC.capset(header, nothing) != 0:
+        raise OSError(ctypes.get_errno(), "capset")
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]))

@@ -1,0 +1,58 @@
+"""Parts of the reward from the command that judges what an agent has left.
+
+{"files": ...} put there, row.json beside --> judge, in the folder of the agent --> {"judge": 1.0 or 0.0}, or JSON
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from r1ray.environments.agents.process import Ended
+from r1ray.errors import EnvironmentFailed
+from r1ray.types import Prompt
+
+PART = "judge"
+ROW = "row.json"
+
+
+def row_of(prompt: Prompt, task: str) -> bytes:
+    """Return the row that a judge may read."""
+    return json.dumps({"id": prompt.id, "prompt": task, **prompt.columns}, default=str).encode()
+
+
+def parts_of(ended: Ended, printed: str, *, says_json: bool) -> dict[str, float]:
+    """Return the parts of the reward: those of the last line that the judge printed, or 1 for its exit code 0 and 0
+    for any other, and where its time was up.
+
+    Args:
+        printed: end of its output, for people.
+
+    Raises EnvironmentFailed where it was to say JSON, and did not.
+    """
+    if not says_json:
+        return {PART: float(ended.code == 0)}
+    said = _last_object(ended.output)
+    numbers = {str(name): value for name, value in said.items() if _is_number(value)}
+    if not numbers or len(numbers) < len(said):
+        how = "took too long" if ended.code is None else f"ended with code {ended.code}"
+        raise EnvironmentFailed(
+            f"the judge {how}, and its last line is no JSON object of numbers: {printed[-300:]}",
+            "the judge said no JSON",
+        )
+    return {name: float(value) for name, value in numbers.items()}
+
+
+def _last_object(output: bytes) -> Mapping[str, Any]:
+    lines = output.decode("utf-8", "replace").strip().splitlines()
+    try:
+        said = json.loads(lines[-1]) if lines else {}
+    except (ValueError, RecursionError):
+        return {}
+    return said if isinstance(said, dict) else {}
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and math.isfinite(value)
