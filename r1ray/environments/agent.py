@@ -164,17 +164,18 @@ class Agent:
         try:
             ended = await self._ran(access, out_of_time)
             secrets = [access.api_key, *secrets_in(self._env)]
-            printed = told(ended.output, secrets, length=SHOWN)
-            parts = {"agent_failed": float(ended.code != 0), "agent_deadline": float(ended.code is None)}
-            label = "deadline" if ended.code is None and out_of_time.is_set() else "exited"
-            detail = f"{_how(ended, is_late=out_of_time.is_set())}; it printed {ended.num_bytes} bytes: {printed}"
             if ended.num_bytes > FREE_BYTES:
                 logger.warning("an agent printed %d MiB, of which the end is kept", ended.num_bytes >> 20)
+            parts = {"agent_failed": float(ended.code != 0), "agent_deadline": float(ended.code is None)}
+            is_late = out_of_time.is_set()
+            said = told(ended.output, secrets, length=SHOWN)
+            detail = f"{_how(ended, is_late=is_late)}; it printed {ended.num_bytes} bytes: {said}"
+            label = "deadline" if ended.code is None and is_late else "exited"
             if self._judge:
                 judged = await self._judged()
                 said = told(judged.output, secrets, length=SHOWN)
                 parts |= parts_of(judged, said, says_json=self._judge_json)
-                detail += f"\njudge: {_how(judged, is_late=judged.code is None)}: {said}"
+                detail = f"judge: {_how(judged, is_late=judged.code is None)}: {said}\n{detail}"
             return Done(rewards=parts, label=label, detail=detail)
         finally:
             self._idle.set()

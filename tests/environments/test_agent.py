@@ -168,7 +168,7 @@ def shell_agent(reply: Reply) -> tuple[Done, Endpoint]:
 def test_a_mended_repository_passes_the_tests_that_come_after_the_agent() -> None:
     done, endpoint = shell_agent(lambda _: f"ls; printf '{MENDED}' > calc.py".replace("\n", "\\n"))
     assert done.rewards["judge"] == 1.0 and "judge: exit code 0" in done.detail and len(endpoint.asked) == 1
-    assert "calc.py" in done.detail and "test_calc.py" not in done.detail.partition("judge:")[0]
+    assert done.detail.endswith("it printed 8 bytes: calc.py"), "the tests came after it"
 
 
 @pytest.mark.parametrize(
