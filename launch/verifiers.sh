@@ -8,5 +8,5 @@ set -euo pipefail
 venv=${1:-.venv-verifiers}
 
 [ -x "$venv/bin/python" ] || "${PYTHON:-python3}" -m venv "$venv"
-"$venv/bin/python" -m pip install --disable-pip-version-check --quiet verifiers==0.4.0 "${@:2}"
+"$venv/bin/python" -m pip install --disable-pip-version-check --quiet verifiers==0.4.0 uv==0.13.9 "${@:2}"
 echo "environment.command=[$(cd "$venv" && pwd)/bin/vf-eval, ...]"

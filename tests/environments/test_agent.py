@@ -56,7 +56,7 @@ def played(world: Agent, asked: Prompt, access: Access = NOBODY, *, out_of_time_
         finally:
             await world.close()
 
-    return asyncio.run(asyncio.wait_for(play(), 120))
+    return asyncio.run(asyncio.wait_for(play(), 300))
 
 
 @pytest.fixture(autouse=True)

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from r1ray.environments.agents.walls import interpreter_of
 from r1ray.errors import UserError
 from r1ray.runtime.harmless import harmless
 from r1ray.runtime.leftovers import VARIABLE
@@ -60,13 +61,12 @@ def _program_problem(path: Path) -> str | None:
     if not os.access(path, os.X_OK):
         return "may not be executed; needs chmod +x"
     with path.open("rb") as file:
-        first = file.readline(256)
-    if first.startswith(b"\x7fELF"):
-        return None
-    if not first.startswith(b"#!"):
+        if file.read(4) == b"\x7fELF":
+            return None
+    interpreter = interpreter_of(str(path))
+    if not interpreter:
         return "is no program; needs a first line such as #!/usr/bin/env python3"
-    interpreter = os.fsdecode(first[2:].split()[0]) if first[2:].split() else ""
-    return None if os.path.exists(interpreter) else f"needs {interpreter or 'an interpreter'}, which is not there"
+    return None if os.path.exists(interpreter) else f"needs {interpreter}, which is not there"
 
 
 def filled(text: str, values: Mapping[str, str]) -> str:

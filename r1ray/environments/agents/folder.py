@@ -3,12 +3,14 @@
     r1agent-XXXX/work    where the command runs, and what it leaves is judged; filled from ``files``
                 /home, /tmp, /prompt.txt
 
-Files are given as a folder, as an archive (.tar, .tar.gz, .zip, ...) or as an object of names and texts. They are put
-there without following a link, since what is in the folder may be the policy's.
+Files are given as a folder, as an archive (.tar, .tar.gz, .zip, ...) or as an object of names and texts, in rows also as
+its JSON text; a name without a text is no file (columns of Parquet have all names in all rows). They are put there
+without following a link, since what is in the folder may be the policy's.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import stat
@@ -16,12 +18,13 @@ import tarfile
 import tempfile
 import zipfile
 from collections.abc import Iterator, Mapping
+from io import BytesIO
 from pathlib import Path, PurePosixPath
 from typing import IO, TypeAlias
 
 from r1ray.sandbox.inside.command_child import remove_tree
 
-Files: TypeAlias = str | Mapping[str, str]
+Files: TypeAlias = str | Mapping[str, str | None]
 PREFIX, WORK, RENEWED = "r1agent-", "work", ("home", "tmp")
 MAX_FILES, MAX_BYTES = 50_000, 1 << 30
 """Limits of one set of files."""
@@ -81,7 +84,7 @@ def files_problem(files: object) -> str | None:
     if not isinstance(files, str | Mapping):
         return f"{files!r:.100} is no folder, no archive and no object of names and texts"
     try:
-        if isinstance(files, str) and not os.path.exists(files):
+        if isinstance(files, str) and not files.lstrip().startswith("{") and not os.path.exists(files):
             return f"there is no {files}"
         for name, _, source in _each(files):
             source.close()
@@ -93,6 +96,8 @@ def files_problem(files: object) -> str | None:
 
 def _each(files: Files) -> Iterator[tuple[str, bool, IO[bytes]]]:
     """Yield names of files, whether they are programs, and their contents. Raises ValueError."""
+    if isinstance(files, str) and files.lstrip().startswith("{"):
+        files = json.loads(files)
     if not isinstance(files, str):
         yield from _texts(files)
     elif os.path.isdir(files):
@@ -103,10 +108,10 @@ def _each(files: Files) -> Iterator[tuple[str, bool, IO[bytes]]]:
         yield from _of_tar(files)
 
 
-def _texts(files: Mapping[str, str]) -> Iterator[tuple[str, bool, IO[bytes]]]:
-    from io import BytesIO
-
+def _texts(files: Mapping[str, str | None]) -> Iterator[tuple[str, bool, IO[bytes]]]:
     for name, text in files.items():
+        if text is None:
+            continue
         if not isinstance(text, str):
             raise ValueError(f"{name} has no text, but {text!r:.60}")
         yield str(name), text.startswith("#!"), BytesIO(text.encode("utf-8", "surrogatepass"))

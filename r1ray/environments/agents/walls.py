@@ -132,7 +132,16 @@ def _outermost(paths: Sequence[str]) -> tuple[str, ...]:
 def needed_by(program: str) -> list[str]:
     """Return the files and folders that a program needs beside the system's: itself, and its virtual environment with
     that one's interpreter, or the tree that it was installed in."""
-    return [program, *_trees(Path(program))]
+    interpreter = interpreter_of(program)
+    return [program, *_trees(Path(program)), *(_trees(Path(interpreter)) if interpreter else [])]
+
+
+def interpreter_of(program: str) -> str:
+    """Return the interpreter that the first line of a script names; empty where it is no script."""
+    with open(program, "rb") as file:
+        first = file.readline(256)
+    words = first[2:].split() if first.startswith(b"#!") else []
+    return os.fsdecode(words[0]) if words else ""
 
 
 def _trees(program: Path) -> list[str]:

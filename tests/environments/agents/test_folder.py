@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import tarfile
 import zipfile
 from collections.abc import Callable
@@ -35,7 +36,15 @@ def as_zip(tmp_path: Path) -> str:
     return str(tmp_path / "tree.zip")
 
 
-@pytest.mark.parametrize("made", [as_folder, as_tar, as_zip, lambda _: TREE])
+def as_object(tmp_path: Path) -> dict[str, str | None]:
+    return {**TREE, "of_another_row": None}
+
+
+def as_text(tmp_path: Path) -> str:
+    return json.dumps(TREE)
+
+
+@pytest.mark.parametrize("made", [as_folder, as_tar, as_zip, as_object, as_text])
 def test_a_folder_an_archive_and_an_object_are_put_there(tmp_path: Path, made: Callable[[Path], object]) -> None:
     files, work = made(tmp_path), tmp_path / "work"
     work.mkdir()
@@ -71,6 +80,7 @@ def test_what_is_no_archive_and_what_is_not_there_is_said(tmp_path: Path) -> Non
     assert files_problem(str(tmp_path / "none")) == f"there is no {tmp_path}/none"
     assert "no text" in str(files_problem({"a": 3}))
     assert "no object" in str(files_problem(3))
+    assert "Expecting" in str(files_problem('{"a": '))
 
 
 def test_an_archive_that_is_larger_than_it_looks_is_cut(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -89,6 +89,14 @@ def test_the_endpoint_is_reached_and_nothing_else_of_the_machine(mode: str, fold
     assert (folder / "work/made").read_text() == "x" == (folder / "tmp/made").read_text()
 
 
+def test_a_script_has_the_environment_of_its_interpreter_too(tmp_path: Path) -> None:
+    (tmp_path / "venv/bin").mkdir(parents=True)
+    (tmp_path / "venv/lib").mkdir()
+    (tmp_path / "venv/bin/python").touch()
+    (tmp_path / "tool").write_text(f"#!{tmp_path}/venv/bin/python -I\n")
+    assert str(tmp_path / "venv") in needed_by(str(tmp_path / "tool"))
+
+
 @pytest.mark.parametrize("mode", ["bubblewrap", "landlock"])
 def test_a_program_of_a_virtual_environment_runs_inside(mode: str, folder: Path, tmp_path: Path) -> None:
     venv = tmp_path / "venv"
