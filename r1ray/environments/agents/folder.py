@@ -3,8 +3,8 @@
     r1agent-XXXX/work    where the command runs, and what it leaves is judged; filled from ``files``
                 /home, /tmp, /prompt.txt
 
-Files are given as a folder, as an archive (.tar, .tar.gz, .zip, ...) or as an object of names and texts, in rows also as
-its JSON text; a name without a text is no file (columns of Parquet have all names in all rows). They are put there
+Files are given as a folder, as an archive (.tar, .tar.gz, .zip, ...) or as an object of names and texts, in rows also
+as its JSON text; a name without a text is no file (columns of Parquet have all names in all rows). They are put there
 without following a link, since what is in the folder may be the policy's.
 """
 
