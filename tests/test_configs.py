@@ -39,7 +39,11 @@ def test_every_experiment_composes_and_so_do_its_stages(experiment: str) -> None
     from r1ray.stages.lookups import check_names
 
     text = (config_folder() / "experiment" / f"{experiment}.yaml").read_text()
-    own = [] if "maker:" in text else ["data.train=t", "data.eval=e", "supervised.train=t"]
+    own = (
+        []
+        if "maker:" in text or "  - calculator_agent\n" in text
+        else ["data.train=t", "data.eval=e", "supervised.train=t"]
+    )
     examples = WHOLE if "override /recipe: r1\n" in text else []
     config = compose([f"experiment={experiment}", *own, *examples])
     assert config.experiment == experiment

@@ -169,6 +169,7 @@ class _Job:
         for name, table in ({} if self._eval is None else self._eval.tables).items():
             tables[f"data.eval.{name}".rstrip(".")] = table
         self._worlds.check_rewards(config.reward)
+        self._worlds.check_command()
         self._in_worlds = self._worlds.samples(self._train, self._eval.tables.values() if self._eval else ())
         self._tries_on_actors = is_remote(config.cluster.address)  # once it runs, a local cluster counts as joined
         if self._in_worlds and not self._tries_on_actors:

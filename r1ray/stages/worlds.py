@@ -51,6 +51,15 @@ class RunWorlds:
                 "environment, or data.environment=NAME."
             )
 
+    def check_command(self) -> None:
+        """Raise UserError where an agent's command is given, and no prompt has an agent: rows are looked at before."""
+        command = self._config.command
+        if command and not any(source.options.get("command") == command for source in self.sources.values()):
+            raise UserError(
+                f"environment.command={command}: no prompt has an agent; needs environment=agent, or rows with a column "
+                "environment."
+            )
+
     def problem(self, raw: RawPrompt) -> str | None:
         """Return why the environment of a row can do nothing with it; None where it can. Raises UserError for an
         environment that there is not, or that cannot be made."""

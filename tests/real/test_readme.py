@@ -15,7 +15,7 @@ from tests.test_readme_lines import runner_of
 
 pytestmark = [pytest.mark.real, pytest.mark.long]
 LINES = [line for line in all_lines() if line.program == "r1ray" and runner_of(line) == "tests/real/test_readme.py"]
-BY_NAME = ("run experiment=tiny_programs", "doctor experiment=quickstart")
+BY_NAME = ("run experiment=tiny_programs", "run experiment=openai_agent", "doctor experiment=quickstart")
 """Commands that have a test of their own below."""
 ACTORS = ("rollout.num_actors=1", "rollout.dtype=float32", "rollout.max_num_seqs=32")
 LEARNER = ("learner.num_ranks=1", "learner.dtype=float32", "learner.max_tokens_per_microbatch=1024")
@@ -79,6 +79,16 @@ def test_a_tiny_model_learns_to_write_programs(tmp_path: Path) -> None:
     rows = [row for row in metrics(tmp_path / "programs") if any(name.endswith("/pass@1") for name in row)]
     (name,) = (name for name in rows[0] if name.endswith("/pass@1"))
     assert rows[0][name] < 0.5 < 0.8 < rows[-1][name]
+
+
+def test_an_agent_of_openais_client_learns_to_call_its_tool(tmp_path: Path) -> None:
+    printed = r1ray("run", "experiment=openai_agent", "name=agent", f"output_dir={tmp_path}", cwd=tmp_path)
+    print(printed[-2000:])
+    rows = metrics(tmp_path / "agent")
+    held_out = [row["eval/heldout/pass@1"] for row in rows if "eval/heldout/pass@1" in row]
+    assert held_out[0] < 0.5 < 0.8 < held_out[-1]
+    shares = [row["environment/agent/extending_share"] for row in rows if "environment/agent/extending_share" in row]
+    assert len(shares) == 10 and min(shares) >= 0.95
 
 
 def test_the_quickstart_is_found_fit_for_this_machine(tmp_path: Path) -> None:

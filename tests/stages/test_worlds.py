@@ -118,6 +118,22 @@ def test_what_rewrites_earlier_turns_is_said_once(said: list[str]) -> None:
     assert sum("rewrites earlier turns" in each for each in said) == 1
 
 
+def test_the_command_of_an_agent_is_looked_up_with_the_first_row_and_needs_one() -> None:
+    def of(*command: str) -> RunWorlds:
+        return RunWorlds(EnvironmentConfig(command=list(command)), SandboxConfig(), Form("chat"))
+
+    with pytest.raises(UserError, match=r"environment\.command=\['no-such-agent', '-x'\]: there is no program"):
+        of("no-such-agent", "-x").problem(raw("agent"))
+    with pytest.raises(UserError, match="needs a list of a program"):
+        of().problem(raw("agent"))
+    found = of("true", "{prompt}")
+    with pytest.raises(UserError, match="no prompt has an agent"):
+        found.check_command()
+    assert found.problem(raw("agent")) is None
+    found.check_command()
+    of().check_command()
+
+
 def test_parts_of_the_reward_that_no_environment_can_pay_are_refused() -> None:
     rewards = RewardConfig(parts={"right": RewardPart(weight=1.0, from_environment=True)})
     found = worlds(f"{OWN}:Guess")

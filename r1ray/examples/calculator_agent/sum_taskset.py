@@ -20,7 +20,7 @@ class SumData(vf.TaskData):
 class SumTask(vf.Task[SumData]):
     """Pays for the last number of the last reply."""
 
-    @vf.reward(weight=1.0)
+    @vf.reward(weight=1.0)  # type: ignore[untyped-decorator]
     async def right(self, trace: vf.Trace) -> float:
         """Return 1 for the right number, else 0."""
         return float(re.findall(r"\d+", trace.last_reply or "")[-1:] == [str(self.data.answer)])
