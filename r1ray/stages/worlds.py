@@ -56,8 +56,8 @@ class RunWorlds:
         command = self._config.command
         if command and not any(source.options.get("command") == command for source in self.sources.values()):
             raise UserError(
-                f"environment.command={command}: no prompt has an agent; needs environment=agent, or rows with a column "
-                "environment."
+                f"environment.command={command}: no prompt has an agent; needs environment=agent, or rows with a "
+                "column environment."
             )
 
     def problem(self, raw: RawPrompt) -> str | None:
