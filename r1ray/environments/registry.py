@@ -30,6 +30,7 @@ SHIPPED: dict[str, str] = {
     "openenv": "r1ray.environments.openenv:OpenEnv",
     "python": "r1ray.environments.tool_world:python",
     "reasoning_gym": "r1ray.environments.reasoning_gym:ReasoningGym",
+    "repository": "r1ray.environments.repository.world:Repository",
     "search": "r1ray.environments.tool_world:search",
     "tools": "r1ray.environments.tool_world:ToolEnvironment",
 }

@@ -38,6 +38,8 @@ class Run:
     wall_s: float
     result: bytes = b""
     """What arrived on the channel beside standard output, where the program has one."""
+    late_s: float = 0.0
+    """Time for which it was ready to run and had no core, as far as that was looked at: where its time was up."""
 
     @property
     def is_clean(self) -> bool:
@@ -66,3 +68,5 @@ class Command:
     """It may read /proc/self/maps, and nothing else there."""
     file_kib: int | None = None
     """Largest file it may write; None: as much as its output."""
+    num_entries: int = 0
+    """Files and folders that it unpacks from what it is given: it may have so many more."""

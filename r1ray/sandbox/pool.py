@@ -17,7 +17,7 @@ from r1ray.errors import DeadlineExceeded, InfrastructureError, MachineTooBusy
 from r1ray.sandbox import languages
 from r1ray.sandbox.home import UNSAFE, Home
 from r1ray.sandbox.inside.wire import Job
-from r1ray.sandbox.job import Limits, Run
+from r1ray.sandbox.job import Command, Limits, Run
 from r1ray.sandbox.probes import self_test
 from r1ray.sandbox.slot import Mode, Slot
 
@@ -127,6 +127,25 @@ class Sandbox:
             return run
 
         return self._patiently(once)
+
+    def run_command(self, command: Command, limits: Limits, *, stdin: bytes = b"") -> tuple[Run, bytes | None]:
+        """Run a command, and return what it was to leave too; None where it left nothing, or its time was up. A run
+        that is ``late`` is the caller's to judge. Raises InfrastructureError."""
+
+        def once(slot: Slot) -> tuple[Run, bytes | None]:
+            run, artifact = slot.run_command(command, limits, stdin=stdin)
+            left = None if artifact is None else Artifact(artifact)
+            return run, None if left is None else os.pread(left.descriptor, left.size, 0)
+
+        try:
+            return self._with_slot(once)
+        except InfrastructureError:  # once more, as the slot was lost
+            return self._with_slot(once)
+
+    @property
+    def python(self) -> tuple[str, tuple[str, ...]]:
+        """The interpreter of Python programs, and the folders that they may import from."""
+        return self._settings.python, self._settings.packages
 
     def compile(self, language: str, source: str) -> Compiled:
         """The artifact of a program; cached by the hash of language, command and source."""

@@ -94,7 +94,7 @@ def _landlock_paths(settings: SlotSettings) -> dict[str, dict[str, list[str]]]:
     return {
         "python": python,
         "native": shared | {"read": [*_LIBRARIES, "/usr/share", *_TOOL_CONFIGURATION]},
-        "shell": shared | {"run": everything, "read": list(_TOOL_CONFIGURATION)},
+        "shell": shared | {"run": [*everything, *prefixes], "read": list(_TOOL_CONFIGURATION)},
         "session": python,
     }
 
@@ -250,6 +250,7 @@ class Slot:
                 "reads_own_maps": command.reads_own_maps,
                 "memory_mib": limits.memory_mib + command.memory_overhead_mib,
                 "file_kib": command.file_kib or limits.output_kib,
+                "num_entries": command.num_entries,
             }
             back: list[int] = []
             reply = self._ask(job, [*files, stdin_fd, out, err], limits.wall_s, back)
@@ -383,4 +384,5 @@ def _run(reply: Mapping[str, Any], limits: Limits, file_kib: int, out: int, err:
         cpu_s=float(reply["cpu_s"]),
         wall_s=float(reply["wall_s"]),
         result=b"" if result is None else _content(result, limits.output_kib),
+        late_s=float(reply["late_s"]),
     )

@@ -174,7 +174,7 @@ class Zygote:
                     timed_out = True
                     break
                 if job["profile"] == "shell":
-                    size = folder_size(job["folder"], MAX_ENTRIES)
+                    size = folder_size(job["folder"], MAX_ENTRIES + job["num_entries"])
                     if size is None or size > job["quota_kib"] * 1024:
                         over_quota = True
                         break
