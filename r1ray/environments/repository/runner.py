@@ -214,6 +214,7 @@ class RepositoryRunner:
             return await future
         finally:
             waiting.cancel()
+            future.cancel()  # of a trajectory that is given up, what has not begun
 
 
 def _plan(file: str, tests: list[Test], task: Task, tree: Mapping[str, bytes], packages: tuple[str, ...]) -> object:
