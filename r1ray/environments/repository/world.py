@@ -7,6 +7,7 @@ their share. While a trajectory is judged it holds no place on an engine.
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 from r1ray.environments.repository.rows import Task, task_of
@@ -61,7 +62,7 @@ class Repository:
     async def reset(self, prompt: Prompt, seed: int) -> Observation:
         """Return the issue, and the tools. Raises UnscorableError."""
         try:
-            self._task = task_of(prompt.columns, has_pytest=self._runner.has_pytest)
+            self._task = await asyncio.to_thread(task_of, prompt.columns, has_pytest=self._runner.has_pytest)
         except ValueError as error:
             raise UnscorableError(f"row {prompt.id}: {error}") from error
         self._work = WorkingTree(dict(self._task.snapshot), self._runner)

@@ -10,10 +10,12 @@ from typing import Any
 
 import pytest
 
+from r1ray.config import SandboxConfig
 from r1ray.environments.repository.judgement import Verdict
 from r1ray.environments.repository.rows import task_of
 from r1ray.environments.repository.runner import Ran, RepositoryRunner
 from r1ray.environments.repository.trees import Tree
+from r1ray.environments.world_context import WorldContext
 from r1ray.errors import InfrastructureError, MachineTooBusy
 from r1ray.sandbox.job import Run
 from tests.environments.repository.attacks import ATTACKS
@@ -66,6 +68,28 @@ def test_hidden_tests_judge_too(runner: RepositoryRunner) -> None:
 def test_nothing_but_a_solution_is_paid(runner: RepositoryRunner, name: str) -> None:
     verdict = judged(runner, ATTACKS[name])
     assert not verdict.is_resolved and verdict.share < 1.0
+
+
+@pytest.mark.long
+def test_pytest_judges_in_the_same_way() -> None:
+    files = {"tests/test_pytest.py": b"from calc.core import add\n\ndef test_add():\n    assert add(2, 2) == 4\n"}
+    names = ["tests/test_pytest.py::test_add", "tests/test_core.py::TestAdd::test_add"]
+    context = WorldContext(sandbox=SandboxConfig(packages=["pytest"]), step_timeout_s=300.0)
+    task = task_of(columns_of({**TREE, **files}, fail_to_pass=names), has_pytest=True)
+
+    async def scenario() -> dict[str, Verdict]:
+        runner = RepositoryRunner(context)
+        trees = {
+            "solved": {ADD: RIGHT},
+            **{name: tree for name, tree in ATTACKS.items() if name != "equals everything"},
+        }
+        try:
+            return {name: await runner.judge({**task.snapshot, **tree}, task) for name, tree in trees.items()}
+        finally:
+            await runner.close()
+
+    found = asyncio.run(scenario())
+    assert [name for name, verdict in found.items() if verdict.is_resolved] == ["solved"]
 
 
 @pytest.mark.parametrize("loop", ["time.sleep(1000)", "pass"])
