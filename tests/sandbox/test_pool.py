@@ -419,3 +419,12 @@ for sleeper in sleepers: sleeper.kill()
 def test_the_kernels_own_count_of_processes_is_found() -> None:
     done = subprocess.run([sys.executable, "-c", COUNTED], capture_output=True, text=True, timeout=60)
     assert done.stdout == "5\n", done.stderr
+
+
+def test_a_command_gives_back_what_it_was_to_leave(sandbox: Sandbox) -> None:
+    environment = {"PATH": "/usr/bin:/bin"}
+    command = Command(argv=("sh", "-c", "cat > out; echo hi"), profile="shell", collect="out", environment=environment)
+    run, left = sandbox.run_command(command, LIMITS, stdin=b"given")
+    assert (run.stdout, left, run.is_clean) == (b"hi\n", b"given", True)
+    run, left = sandbox.run_command(Command(argv=("false",), profile="shell", environment=environment), LIMITS)
+    assert (run.exit_code, left) == (1, None)

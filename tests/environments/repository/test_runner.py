@@ -140,6 +140,12 @@ def test_a_command_that_leaves_too_much_leaves_nothing(runner: RepositoryRunner)
     assert ran(runner, "rm -r calc tests").tree == {}
 
 
+def test_a_tree_may_have_more_files_than_a_job_may_make(runner: RepositoryRunner) -> None:
+    found = ran(runner, "ls calc | wc -l; touch new", {**TREE, **{f"calc/f{number}": b"" for number in range(700)}})
+    assert found.run.stdout.split() == [b"702"]
+    assert found.tree is not None and len(found.tree) == len(TREE) + 701
+
+
 def test_a_command_cannot_see_other_files_or_the_tests_of_another_job(runner: RepositoryRunner) -> None:
     found = ran(runner, "cat /etc/shadow; ls ..; cat ../tree.tar > /dev/null && echo own; cd /; echo x > y")
     assert b"own" in found.run.stdout and b"root:" not in found.run.stdout
