@@ -26,9 +26,9 @@ from r1ray.errors import UserError
 
 REFERENCES = ("check", "tests", "answer")
 """Names of what a response is judged by. Of several in a row the first counts."""
-FILE = "_file"
-"""The column that prompts with an environment have beside their own: the path of their data file, for what rows name
-beside it."""
+FILE, NOT_CARRIED = "_file", "_not_carried"
+"""Columns that prompts with an environment have beside their own: the path of their data file, for what rows name
+beside it, and the names of columns that do not travel with them."""
 MAX_CARRIED = 65_536
 """Characters of a column's JSON; longer ones do not travel with each trajectory."""
 RowCheck = Callable[[Mapping[str, Any]], Check | None]
@@ -204,9 +204,13 @@ def _parsed(value: Any, name: str) -> Any:
         raise MalformedRow(f"{name} is no JSON: {error}") from error
 
 
-def carried(row: Row) -> tuple[str, list[str]]:
+def carried(row: Row, *, file: str | None = None) -> tuple[str, list[str]]:
     """Return the JSON of what travels with a row's prompt, and the names of the columns that do not: those that hold
-    bytes (images, audio) or integers of thousands of digits, and very long ones. Dates and the like become text."""
+    bytes (images, audio) or integers of thousands of digits, and very long ones. Dates and the like become text.
+
+    Args:
+        file: the path of the data file, of a prompt with an environment.
+    """
     kept, left = [], []
     for name, value in row.items():
         text = None if _has_bytes(value) else _json_of(value)
@@ -214,6 +218,9 @@ def carried(row: Row) -> tuple[str, list[str]]:
             left.append(name)
         else:
             kept.append(f"{json.dumps(name, ensure_ascii=False)}: {text}")
+    if file is not None:
+        more = {FILE: file} | ({NOT_CARRIED: left} if left else {})
+        kept += [f"{json.dumps(name)}: {json.dumps(value, ensure_ascii=False)}" for name, value in more.items()]
     return f"{{{', '.join(kept)}}}", left
 
 

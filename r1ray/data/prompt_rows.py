@@ -21,7 +21,7 @@ from r1ray.data.checks import CHECK_TYPES, MalformedRow, UnusableRow, check_prob
 from r1ray.data.difficulty import number_in
 from r1ray.data.formats import BATCH_ROWS
 from r1ray.data.layouts import RawPrompt, unknown_columns
-from r1ray.data.own_columns import FILE, OwnColumns, RowLayout, carried
+from r1ray.data.own_columns import OwnColumns, RowLayout, carried
 from r1ray.data.rendering import Render, refusals
 from r1ray.data.spool import Row, named, read_rows
 from r1ray.errors import UserError
@@ -187,7 +187,7 @@ class _Reading:
             except UnusableRow as error:
                 self._quarantined.append(f"{row.place} ({error})")
                 continue
-            text, left = carried({**row.values, FILE: row.file} if raw.environment else row.values)
+            text, left = carried(row.values, file=row.file if raw.environment else None)
             raw = replace(raw, columns=text, difficulty=hardness)
             try:
                 reason = self._problem(raw.check, raw.language)

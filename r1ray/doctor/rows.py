@@ -15,7 +15,7 @@ from r1ray.data import dialogues
 from r1ray.data.bad_rows import MAX_SHOWN, BadRows
 from r1ray.data.checks import MalformedRow, UnusableRow
 from r1ray.data.layouts import RawPrompt, unknown_columns
-from r1ray.data.own_columns import FILE, carried
+from r1ray.data.own_columns import carried
 from r1ray.data.prompts import untemplated
 from r1ray.data.sft_examples import PreferencePair, SFTExample
 from r1ray.data.spool import read_rows
@@ -106,7 +106,7 @@ def check_prompts(config: RunConfig, key: str, path: str, tokenizer: Any) -> Row
             except UnusableRow as error:
                 read.unusable.append(f"row {number} ({error})")
                 continue
-            raw = replace(raw, columns=carried({**row, FILE: file} if raw.environment else row)[0])
+            raw = replace(raw, columns=carried(row, file=file if raw.environment else None)[0])
             reason = problem(raw.check, raw.language) or (worlds.problem(raw) if raw.environment else None)
             if reason is None:
                 read.good.append(raw)

@@ -15,7 +15,7 @@ import pytest
 
 from r1ray.checks import Check, CodeTests, MathAnswer, OwnCheck, StdioCase
 from r1ray.data.checks import MalformedRow, UnusableRow, dump_check, load_check, parse_check
-from r1ray.data.own_columns import MAX_CARRIED, OwnColumns, answer_of, carried
+from r1ray.data.own_columns import FILE, MAX_CARRIED, NOT_CARRIED, OwnColumns, answer_of, carried
 from r1ray.data.prompt_rows import SpoolReport, spool_prompts
 from r1ray.data.prompts import PromptTable
 from r1ray.errors import UserError
@@ -178,6 +178,13 @@ def test_an_image_column_that_is_named_is_refused(tmp_path: Path) -> None:
     pq.write_table(pa.Table.from_pylist([IMAGE | {"image": {"bytes": b"png", "path": ""}}]), rows)
     with pytest.raises(UserError, match="holds an image"):
         spool_prompts(str(rows), tmp_path / "spool.arrow", key="data.train", columns=OwnColumns(names))
+
+
+def test_prompts_with_an_environment_know_their_file_and_what_they_are_without() -> None:
+    text, left = carried({"a": 1, "long": "x" * MAX_CARRIED}, file="/data/a.jsonl")
+    assert json.loads(text) == {"a": 1, FILE: "/data/a.jsonl", NOT_CARRIED: ["long"]}
+    assert left == ["long"]
+    assert json.loads(carried({}, file="a")[0]) == {FILE: "a"}
 
 
 def test_what_is_carried_comes_back_as_it_was() -> None:

@@ -16,11 +16,13 @@ from pathlib import Path
 from typing import Any, Literal
 
 from r1ray.data.json_text import parse
-from r1ray.data.own_columns import FILE
+from r1ray.data.own_columns import FILE, MAX_CARRIED, NOT_CARRIED
 from r1ray.environments.repository.archives import snapshot_at, tree_of
 from r1ray.environments.repository.trees import Tree, path_problem, tree_problem
 
 Runner = Literal["unittest", "pytest"]
+COLUMNS = frozenset({"snapshot_base64", "fail_to_pass", "pass_to_pass", "hidden_tests"})
+"""Those that may be long."""
 MAX_TESTS = 5000
 ROOTS = ("", "tests", "test")
 """Folders that the names of unittest's tests may begin at."""
@@ -62,6 +64,8 @@ def task_of(columns: Mapping[str, Any], *, has_pytest: bool) -> Task:
         has_pytest: programs of the sandbox can import it.
     """
     row = {name.lower(): value for name, value in columns.items() if value is not None}
+    if long := sorted(COLUMNS.intersection(map(str.lower, columns.get(NOT_CARRIED, ())))):
+        raise ValueError(f"its {long[0]} has more than {MAX_CARRIED:,} characters, and does not reach an environment")
     snapshot, hidden = _snapshot(row), _hidden(row.get("hidden_tests"))
     runner = _runner(row.get("command"), has_pytest=has_pytest)
     whole = {**snapshot, **hidden}
@@ -81,7 +85,7 @@ def _snapshot(row: Mapping[str, Any]) -> Tree:
     if (path is None) == (inline is None):
         raise ValueError(
             f"it has {'no' if path is None else 'both a'} snapshot {'and no' if path is None else 'and a'} "
-            "snapshot_base64: needs one of the two (a column above 65,536 characters does not reach an environment)"
+            "snapshot_base64: needs one of the two"
         )
     if inline is not None:
         try:

@@ -14,7 +14,7 @@ from typing import Any
 from r1ray.checks import Check, CodeTests, Judged, Pairwise
 from r1ray.data.bad_rows import BadRows
 from r1ray.data.checks import MalformedRow, UnusableRow, check_problem
-from r1ray.data.own_columns import FILE, OwnColumns, carried
+from r1ray.data.own_columns import OwnColumns, carried
 from r1ray.data.template import Form, Question
 from r1ray.errors import UserError
 from r1ray.evaluation.benchmarks.columns import fill, has_column, text_of, value_of
@@ -216,6 +216,7 @@ def _item(row: dict[str, Any], benchmark: Benchmark, made: Made, name: str, worl
         groups["program_language"] = made.check.language
     if world:
         groups["environment"] = world
+    published = {name: value for name, value in row.items() if not name.startswith("_")}
     return Item(
         id=name,
         question=made.asked.question if made.asked else fill(prompt, values | made.values),
@@ -223,7 +224,7 @@ def _item(row: dict[str, Any], benchmark: Benchmark, made: Made, name: str, worl
         domain=benchmark.name,
         language=made.asked.language if made.asked else benchmark.language,
         groups=groups,
-        columns=carried({name: value for name, value in row.items() if name[:1] != "_" or (world and name == FILE)})[0],
+        columns=carried(published, file=row["_file"] if world else None)[0],
         place=row["_row"],
         environment=world,
     )

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from r1ray.data.own_columns import FILE
+from r1ray.data.own_columns import FILE, NOT_CARRIED
 from r1ray.environments.repository.rows import Test as Named
 from r1ray.environments.repository.rows import task_of
 from tests.environments.repository.repositories import FAIL_TO_PASS, TREE, archive_of, columns_of
@@ -80,6 +80,7 @@ TOO_MANY = base64.b64encode(gzip.compress(b"no archive" * 100)).decode()
         ({"snapshot_base64": None, "snapshot": "missing.zip"}, "there is no file"),
         ({"snapshot_base64": None, "snapshot": "../a.zip"}, "leads out of the repository"),
         ({"snapshot_base64": None, "snapshot": "/a.zip"}, "is absolute"),
+        ({NOT_CARRIED: ["PASS_TO_PASS"]}, "its pass_to_pass has more than 65,536 characters"),
         ({"commit": "abc1234"}, "needs a git bundle"),
         ({"fail_to_pass": None}, "its fail_to_pass names no test"),
         ({"fail_to_pass": []}, "its fail_to_pass names no test"),
