@@ -383,6 +383,9 @@ class SampleRef:
     """What the learner's forward pass has to read: the tokens of all its branches, the prompt in each."""
     turn_advantages: tuple[float, ...] = ()
     """A_i of each turn, with ``algo.credit=turn``; they take the advantage's place."""
+    num_prompt_tokens: int = 0
+    """At the beginning of each branch; the samples of a group begin alike."""
+    num_branches: int = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -395,6 +398,8 @@ class Minibatch:
     """Trajectories of the minibatch over all ranks."""
     num_tokens: int
     """Policy tokens of the minibatch over all ranks."""
+    num_distinct_tokens: int = 0
+    """Tokens that the minibatch has to read over all ranks, with the prompt of each group once."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,10 +8,15 @@ from __future__ import annotations
 import heapq
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 
 from r1ray.types import Minibatch, SampleRef, Shard
+
+Microbatches: TypeAlias = tuple[tuple[SampleRef, ...], ...]
+"""Of one rank, in one minibatch."""
 
 
 def split_minibatches(num_items: int, *, num_minibatches: int, seed: int) -> list[list[int]]:
@@ -60,6 +65,94 @@ def pack(lengths: Sequence[int], *, num_ranks: int, max_tokens: int) -> list[lis
     return by_rank
 
 
+@dataclass(frozen=True, slots=True)
+class Unit:
+    """Samples that one micro-batch computes together."""
+
+    members: tuple[int, ...]
+    num_tokens: int
+
+
+MIN_SAVED, MIN_SAVED_SHARE = 16, 1 / 32
+"""Tokens, and their share of those after a common beginning, that sharing it has to save: attention in more parts costs
+something too."""
+
+
+def is_worth_sharing(saved: int, rest: int) -> bool:
+    """Say whether a common beginning is to be computed once.
+
+    Args:
+        saved: tokens that are not computed again.
+        rest: tokens that come after the beginning, of all sequences.
+    """
+    return saved >= max(MIN_SAVED, MIN_SAVED_SHARE * rest)
+
+
+def group_units(samples: Sequence[SampleRef], *, num_parts: int, max_tokens: int) -> list[Unit]:
+    """Return the samples of a group as units, which compute their common prompt once: as one, or in so many parts that
+    there are ``num_parts`` and that each has at most ``max_tokens``. If sharing is not worth it each sample is a unit
+    of its own."""
+    shared, own = _split(samples)
+    saved = sum(sample.num_tokens for sample in samples) - sum(own) - shared
+    if not is_worth_sharing(saved, sum(own)):
+        return [Unit((index,), sample.num_tokens) for index, sample in enumerate(samples)]
+    while True:
+        parts = [part for part in balance(own, num_parts=num_parts) if part]
+        units = [Unit(tuple(sorted(part)), shared + sum(own[i] for i in part)) for part in parts]
+        if num_parts >= len(samples) or max(unit.num_tokens for unit in units) <= max_tokens:
+            return units
+        num_parts += 1
+
+
+def num_distinct_tokens(samples: Sequence[SampleRef]) -> int:
+    """Count the tokens of a group with its prompt once."""
+    shared, own = _split(samples)
+    return shared + sum(own)
+
+
+def _split(samples: Sequence[SampleRef]) -> tuple[int, list[int]]:
+    """Return how many tokens of the prompt all samples have, and how many else each has."""
+    shared = min(sample.num_prompt_tokens for sample in samples)
+    return shared, [each.num_tokens - (each.num_branches - 1) * each.num_prompt_tokens - shared for each in samples]
+
+
+def pack_groups(groups: Sequence[Sequence[SampleRef]], *, num_ranks: int, max_tokens: int) -> list[Microbatches]:
+    """Return the micro-batches of each rank as of :func:`pack`, of whole groups. A group is cut only if it exceeds
+    ``max_tokens`` or if there are more ranks than groups. If whole groups leave the ranks so unequal that single
+    samples are computed sooner, those are dealt out instead."""
+    num_parts = math.ceil(num_ranks / max(len(groups), 1))
+    cut = [group_units(group, num_parts=num_parts, max_tokens=max_tokens) for group in groups]
+    units = [
+        ([group[i] for i in unit.members], unit.num_tokens)
+        for group, of_group in zip(groups, cut, strict=True)
+        for unit in of_group
+    ]
+    singles = [([sample], sample.num_tokens) for group in groups for sample in group]
+    return min((_pack_units(each, num_ranks=num_ranks, max_tokens=max_tokens) for each in (units, singles)), key=_cost)[
+        0
+    ]
+
+
+def _pack_units(
+    units: Sequence[tuple[list[SampleRef], int]], *, num_ranks: int, max_tokens: int
+) -> tuple[list[Microbatches], int]:
+    """Return the plan, and the tokens that all ranks have to wait for."""
+    lengths = [num_tokens for _, num_tokens in units]
+    plans = pack(lengths, num_ranks=num_ranks, max_tokens=max_tokens)
+    waits = [max(sum(lengths[i] for i in micro) for micro in together) for together in zip(*plans, strict=True)]
+    return [tuple(tuple(each for i in micro for each in units[i][0]) for micro in plan) for plan in plans], sum(waits)
+
+
+def _cost(plan: tuple[list[Microbatches], int]) -> int:
+    return plan[1]
+
+
+def pack_samples(samples: Sequence[SampleRef], *, num_ranks: int, max_tokens: int) -> list[Microbatches]:
+    """Return the micro-batches of each rank as of :func:`pack`, of single samples."""
+    plans, _ = _pack_units([([each], each.num_tokens) for each in samples], num_ranks=num_ranks, max_tokens=max_tokens)
+    return plans
+
+
 def plan_shards(
     samples: Sequence[Sequence[SampleRef]],
     num_policy_tokens: Sequence[Sequence[int]],
@@ -69,6 +162,7 @@ def plan_shards(
     max_tokens_per_microbatch: int,
     learner_version: int,
     seed: int,
+    shares_prompts: bool = False,
 ) -> tuple[Shard, ...]:
     """One shard for each rank. Every rank has the same number of micro-batches in every minibatch, because ZeRO's
     collectives need all ranks in each backward pass. A minibatch is a set of whole groups; one with nothing to train on
@@ -78,20 +172,28 @@ def plan_shards(
         samples: by group.
         num_policy_tokens: tokens of each sample that are in the loss, for the global denominators. A sample with 0 goes
             to no rank, but counts among the trajectories of its minibatch.
+        shares_prompts: the samples of a group that lie in one micro-batch compute their prompt once.
     """
     by_rank: list[list[Minibatch]] = [[] for _ in range(num_ranks)]
     for groups in split_minibatches(len(samples), num_minibatches=num_minibatches, seed=seed):
-        members = [
-            pair for group in sorted(groups) for pair in zip(samples[group], num_policy_tokens[group], strict=True)
-        ]
-        order = np.random.default_rng(seed).permutation(len(members))
-        trained = [members[i] for i in order if members[i][1]]
+        chosen = [list(zip(samples[group], num_policy_tokens[group], strict=True)) for group in sorted(groups)]
+        trained = [of_group for pairs in chosen if (of_group := [sample for sample, tokens in pairs if tokens])]
         if not trained:
             continue
-        num_tokens = sum(tokens for _, tokens in trained)
-        lengths = [sample.num_tokens for sample, _ in trained]
-        plans = pack(lengths, num_ranks=num_ranks, max_tokens=max_tokens_per_microbatch)
-        for minibatches, plan in zip(by_rank, plans, strict=True):
-            microbatches = tuple(tuple(trained[i][0] for i in micro) for micro in plan)
-            minibatches.append(Minibatch(microbatches=microbatches, num_sequences=len(members), num_tokens=num_tokens))
+        limits = {"num_ranks": num_ranks, "max_tokens": max_tokens_per_microbatch}
+        if shares_prompts:
+            plans = pack_groups(trained, **limits)
+        else:
+            members = [pair for pairs in chosen for pair in pairs]
+            order = np.random.default_rng(seed).permutation(len(members))
+            plans = pack_samples([members[i][0] for i in order if members[i][1]], **limits)
+        for minibatches, microbatches in zip(by_rank, plans, strict=True):
+            minibatches.append(
+                Minibatch(
+                    microbatches=microbatches,
+                    num_sequences=sum(map(len, chosen)),
+                    num_tokens=sum(tokens for pairs in chosen for _, tokens in pairs),
+                    num_distinct_tokens=sum(map(num_distinct_tokens, trained)),
+                )
+            )
     return tuple(Shard(tuple(minibatches), learner_version) for minibatches in by_rank)

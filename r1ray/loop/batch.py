@@ -136,13 +136,24 @@ def _shards(
         for pairs_G in pairs_PG
     ]
     return plan_shards(
-        [[SampleRef(row.id, a, _read_tokens(row), turns) for row, a, turns in trained_G] for trained_G in trained_PG],
+        [[_sample(row, a, turns) for row, a, turns in trained_G] for trained_G in trained_PG],
         [[row.num_loss_tokens for row, _, _ in trained_G] for trained_G in trained_PG],
         num_minibatches=part.num_minibatches,
         num_ranks=learner.num_shards,
         max_tokens_per_microbatch=learner.max_tokens_per_microbatch,
         learner_version=version,
         seed=config.seed * 1_000_003 + step - 1,
+    )
+
+
+def _sample(row: _Row, advantage: float, turn_advantages: tuple[float, ...]) -> SampleRef:
+    return SampleRef(
+        row.id,
+        advantage,
+        _read_tokens(row),
+        turn_advantages,
+        num_prompt_tokens=row.scored.num_prompt_tokens,
+        num_branches=row.scored.num_branches if row.num_loss_tokens else 1,
     )
 
 

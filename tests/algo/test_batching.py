@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from r1ray.algo.batching import balance, pack, plan_shards, split_minibatches
+from r1ray.algo.batching import (
+    balance,
+    group_units,
+    num_distinct_tokens,
+    pack,
+    pack_groups,
+    pack_samples,
+    plan_shards,
+    split_minibatches,
+)
 from r1ray.types import SampleRef, Shard
 
 lengths = st.lists(st.integers(1, 50), min_size=1, max_size=40)
@@ -168,3 +179,118 @@ def test_groups_and_not_samples_are_dealt_out_to_minibatches() -> None:
     assert members(grouped([8, 8, 8, 8], minibatches=4, seed=1)) != members(
         grouped([8, 8, 8, 8], minibatches=4, seed=2)
     )
+
+
+# ------------------------------------------------------------------ groups that share their prompt
+
+groups_of_lengths = st.lists(
+    st.tuples(st.integers(0, 60), st.lists(st.integers(1, 40), min_size=1, max_size=8)), min_size=1, max_size=9
+)
+
+
+def sharing(groups: list[tuple[int, list[int]]]) -> list[list[SampleRef]]:
+    """Samples of groups, each given by its prompt and its outputs."""
+    return [
+        [SampleRef(f"{g}#{i}", 1.0, prompt + output, num_prompt_tokens=prompt) for i, output in enumerate(outputs)]
+        for g, (prompt, outputs) in enumerate(groups)
+    ]
+
+
+def computed(plans: list[Any], samples: list[list[SampleRef]]) -> int:
+    """Tokens that are computed if each micro-batch computes the prompt of a group once."""
+    prompts = {each.id: (g, each) for g, group in enumerate(samples) for each in group}
+    total = 0
+    for micros in plans:
+        for micro in micros:
+            seen = {prompts[each.id][0]: each.num_prompt_tokens for each in micro}
+            total += sum(seen.values()) + sum(each.num_tokens - each.num_prompt_tokens for each in micro)
+    return total
+
+
+@given(groups_of_lengths, st.integers(1, 5), st.integers(100, 300))
+def test_groups_are_dealt_out_whole_within_the_limit(
+    groups: list[tuple[int, list[int]]], ranks: int, limit: int
+) -> None:
+    samples = sharing(groups)
+    plans = pack_groups(samples, num_ranks=ranks, max_tokens=limit)
+    assert len(plans) == ranks and len({len(micros) for micros in plans}) == 1
+    names = [each.id for micros in plans for micro in micros for each in micro]
+    assert sorted(names) == sorted(each.id for group in samples for each in group)
+    for micros in plans:
+        for micro in micros:
+            assert computed([[micro]], samples) <= limit
+
+
+@pytest.mark.parametrize(
+    ("num_groups", "size", "ranks", "prompt", "output"),
+    [(16, 16, 8, 512, 512), (32, 16, 8, 1024, 256), (8, 8, 1, 512, 512), (8, 8, 4, 1024, 256), (2, 8, 1, 64, 64)],
+)
+def test_with_two_groups_a_rank_hardly_a_token_is_computed_twice(
+    num_groups: int, size: int, ranks: int, prompt: int, output: int
+) -> None:
+    rng = np.random.default_rng(0)
+    lengths = np.maximum(1, rng.lognormal(np.log(output), 0.5, (num_groups, size)).astype(int))
+    samples = sharing([(prompt, outputs) for outputs in lengths.tolist()])
+    plans = pack_groups(samples, num_ranks=ranks, max_tokens=16384)
+    distinct = sum(map(num_distinct_tokens, samples))
+    assert distinct == num_groups * prompt + int(lengths.sum())
+    assert computed(plans, samples) <= 1.05 * distinct
+    flat = pack_samples([each for group in samples for each in group], num_ranks=ranks, max_tokens=16384)
+    assert computed(flat, samples) >= computed(plans, samples)
+
+
+def test_a_group_is_cut_where_it_exceeds_the_limit_or_ranks_outnumber_groups() -> None:
+    (group,) = sharing([(50, [20] * 8)])
+    assert [unit.num_tokens for unit in group_units(group, num_parts=1, max_tokens=300)] == [210]
+    assert [unit.num_tokens for unit in group_units(group, num_parts=1, max_tokens=150)] == [130, 130]
+    assert [unit.num_tokens for unit in group_units(group, num_parts=4, max_tokens=300)] == [90] * 4
+    plans = pack_groups([group], num_ranks=2, max_tokens=300)
+    assert [[len(micro) for micro in micros] for micros in plans] == [[4], [4]]
+
+
+def test_groups_whose_prompts_are_not_worth_sharing_are_dealt_out_by_samples() -> None:
+    (group,) = sharing([(2, [100, 20, 30])])
+    assert [unit.members for unit in group_units(group, num_parts=1, max_tokens=300)] == [(0,), (1,), (2,)]
+
+
+def test_samples_are_dealt_out_where_whole_groups_would_leave_a_rank_idle() -> None:
+    """Three groups on two ranks take as long as four; by samples they take as long as three and their prompts."""
+    samples = sharing([(30, [100] * 4)] * 3)
+    loads = [
+        sum(each.num_tokens for micro in micros for each in micro)
+        for micros in pack_groups(samples, num_ranks=2, max_tokens=5000)
+    ]
+    assert loads == [6 * 130, 6 * 130]
+    long_prompts = sharing([(300, [100] * 4)] * 3)
+    plans = pack_groups(long_prompts, num_ranks=2, max_tokens=5000)
+    assert computed(plans, long_prompts) == 3 * 700
+
+
+def test_branches_read_the_prompt_again_and_a_tree_does_not() -> None:
+    samples = [
+        SampleRef("0#0", 1.0, 2 * 40 + 25, num_prompt_tokens=40, num_branches=2),
+        SampleRef("0#1", 1.0, 48 + 10, num_prompt_tokens=48),
+    ]
+    assert num_distinct_tokens(samples) == 40 + 25 + 8 + 10
+    assert [unit.num_tokens for unit in group_units(samples, num_parts=1, max_tokens=200)] == [83]
+
+
+def test_both_packings_put_the_same_groups_into_a_minibatch() -> None:
+    samples = sharing([(20, [5, 9, 30]), (30, [4, 8]), (25, [7, 7, 7]), (40, [3])])
+    plans = [
+        plan_shards(
+            samples,
+            [[each.num_tokens - each.num_prompt_tokens for each in group] for group in samples],
+            num_minibatches=2,
+            num_ranks=1,
+            max_tokens_per_microbatch=200,
+            learner_version=0,
+            seed=3,
+            shares_prompts=shares,
+        )
+        for shares in (False, True)
+    ]
+    assert members(plans[0]) == members(plans[1])
+    for flat, tree in zip(plans[0][0].minibatches, plans[1][0].minibatches, strict=True):
+        for name in ("num_sequences", "num_tokens", "num_distinct_tokens"):
+            assert getattr(flat, name) == getattr(tree, name)
