@@ -1,8 +1,9 @@
 """Attention over packed sequences, as transformers' models call it (``attn_implementation="r1ray"``), and over rows.
 
 The tokens of many sequences lie end to end in one row, so that every other layer computes no padding; here each
-token attends to those before it in its own sequence. On GPUs by variable-length flash attention; elsewhere by
-SDPA on groups of sequences of like length, each padded to the longest of its group.
+token attends to those before it in its own sequence, or of a tree on its path. On GPUs by variable-length flash
+attention; elsewhere by SDPA on groups of sequences of like length, each padded to the longest of its group, or, of a
+tree, by parts that are merged. The keys of a path are gathered, except where they are merged.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 
 from r1ray.learner.layout import Layout, plan_layout
+from r1ray.learner.merged_attention import can_merge, merged_attention
 
 PACKED, ROWS = "r1ray", "r1ray_rows"
 """Names by which transformers knows them."""
@@ -72,10 +74,13 @@ def packed_attention(
         query, key, value = (_exchange(state, sequence_group, give=HEADS, take=TOKENS) for state in (query, key, value))
         if s_aux is not None:
             s_aux = s_aux.chunk(dist.get_world_size(sequence_group))[dist.get_rank(sequence_group)]
-    window = sliding_window if sliding_window and sliding_window < layout.longest else None
+    longest = layout.paths.longest if layout.nodes else layout.longest
+    window = sliding_window if sliding_window and sliding_window < longest else None
     is_plain = softcap is None and s_aux is None
     if is_plain and query.is_cuda and query.dtype in (torch.bfloat16, torch.float16):
         out = _flash(query, key, value, layout, scaling=scaling, window=window)
+    elif layout.nodes and is_plain and window is None and can_merge(query, value):
+        out = merged_attention(query, key, value, layout, scaling=scaling)
     else:
         rows = partial(_rows, module, scaling=scaling, window=window, softcap=softcap, sinks_H=s_aux)
         out = _by_groups(query, key, value, layout, rows=rows)
@@ -129,14 +134,20 @@ def _flash(
 ) -> torch.Tensor:
     from torch.nn.attention.varlen import varlen_attn
 
+    seen_starts, longest_seen = layout.starts, layout.longest
+    if layout.nodes:
+        paths = layout.paths
+        # The last query of a node is beside its last key: that is how flash attention aligns unlike lengths.
+        key, value = key[:, paths.seen_M], value[:, paths.seen_M]
+        seen_starts, longest_seen = paths.starts, paths.longest
     out = varlen_attn(
         query[0],
         key[0],
         value[0],
         layout.starts,
-        layout.starts,
+        seen_starts,
         layout.longest,
-        layout.longest,
+        longest_seen,
         scale=scaling,
         window_size=(-1 if window is None else window - 1, 0),
         enable_gqa=query.shape[2] != key.shape[2],
@@ -153,11 +164,16 @@ def _by_groups(
     *,
     rows: Callable[..., torch.Tensor],
 ) -> torch.Tensor:
+    planned = layout.paths if layout.nodes else layout
     outs = []
-    for group in layout.groups:
-        out = rows(*(state[0][group.place_BT].transpose(1, 2) for state in (query, key, value)))
-        outs.append(out[group.real_BT])  # padding comes after all that is real: no real token saw it
-    return torch.cat(outs)[layout.inverse_N].unsqueeze(0)
+    for group in planned.groups:
+        seen_BS = group.place_BT
+        if group.before_BA is not None:
+            seen_BS = torch.cat([group.before_BA, seen_BS], dim=1)
+        places = (group.place_BT, seen_BS, seen_BS)
+        states = (state[0][place].transpose(1, 2) for state, place in zip((query, key, value), places, strict=True))
+        outs.append(rows(*states)[group.real_BT])  # padding comes after all that is real: no real token saw it
+    return torch.cat(outs)[planned.inverse_N].unsqueeze(0)
 
 
 def _rows(
@@ -172,17 +188,20 @@ def _rows(
     sinks_H: torch.Tensor | None,
     mask: torch.Tensor | None = None,
 ) -> torch.Tensor:
-    """[B, T, heads, d] of sequences that are rows, [B, heads, T, d].
+    """[B, T, heads, d] of sequences that are rows, [B, heads, T, d]; if there are more keys, the queries are the last
+    of the tokens.
 
     Args:
         mask: [B or 1, heads or 1, T, T] bool, what is seen, or what is added to the scores; None: what comes before,
             within the window.
     """
     is_written_out = softcap is not None or sinks_H is not None
-    if mask is None and (is_written_out or (window is not None and window < query.shape[2])):
-        column = torch.arange(query.shape[2], device=query.device)
-        behind_TT = column.unsqueeze(1) - column
-        mask = ((behind_TT >= 0) & (behind_TT < (window or len(column))))[None, None]
+    num_queries, num_keys = query.shape[2], key.shape[2]
+    is_narrow = num_queries < num_keys or (window is not None and window < num_keys)
+    if mask is None and (is_written_out or is_narrow):
+        column = torch.arange(num_keys, device=query.device)
+        behind_TS = column[num_keys - num_queries :].unsqueeze(1) - column
+        mask = ((behind_TS >= 0) & (behind_TS < (window or num_keys)))[None, None]
     if is_written_out:
         return _by_scores(query, key, value, mask, scaling=scaling, softcap=softcap, sinks_H=sinks_H)
     out: torch.Tensor

@@ -43,6 +43,8 @@ class Decoder:
             sequence_group: ranks that compute each row together, a part of its tokens each (Ulysses): packed alone.
         """
         self._model, self._body, self._group = model, body, sequence_group
+        self.packs_trees = False
+        """Whether sequences may be given as a tree; the check at the start says so."""
         self.use("packed" if self.can("packed") or self.is_split else "padded")
 
     @property

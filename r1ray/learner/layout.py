@@ -1,13 +1,18 @@
-"""The places at which sequences begin and end in a row of many, and which of them are of like length.
+"""The places at which sequences, or nodes of a tree, lie in a row of many, and which of them are of like length.
 
 lengths -> Layout -> groups of sequences, each as rows that are padded to the longest of the group -> back to the row
+
+In a tree a node sees the tokens of the nodes above it too: its path. Nodes lie depth first, so that all that is below
+a node is one range, which begins where the node ends.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
+import numpy as np
 import torch
 
 LIKE = 0.75
@@ -20,41 +25,126 @@ class Group:
 
     place_BT: torch.Tensor  # [B, T] int64: where each token lies in the packed row; padding repeats a token
     real_BT: torch.Tensor  # [B, T] bool: False on padding
+    before_BA: torch.Tensor | None = None  # [B, A] int64: where the tokens of the paths above lie; None: there are none
 
 
 @dataclass(frozen=True, slots=True)
+class Node:
+    """Tokens of a tree that are seen by all that lies below them."""
+
+    start: int
+    end: int
+    last: int
+    """Its own tokens are [start, end), those below it [end, last)."""
+    parent: int | None
+    """Which node it lies below, by number."""
+
+
+@dataclass(frozen=True)
 class Layout:
-    """The places at which sequences begin and end in a packed row."""
+    """The places at which sequences, or nodes, begin and end in a packed row."""
 
     groups: tuple[Group, ...]
+    """Of like length, whatever their paths."""
     inverse_N: torch.Tensor  # [N] int64: from the tokens of all groups, end to end, back to the packed row
     starts: torch.Tensor  # [B + 1] int32
     longest: int
+    nodes: tuple[Node, ...] = ()
+    """Of a tree; none: sequences see themselves alone."""
+
+    @cached_property
+    def inner(self) -> tuple[Node, ...]:
+        """Return the nodes that have others below them."""
+        return tuple(node for node in self.nodes if node.last > node.end)
+
+    @cached_property
+    def paths(self) -> Paths:
+        """Return what the nodes see above themselves."""
+        return _plan_paths(self.nodes, device=self.starts.device)
 
 
-def plan_layout(lengths: Sequence[int], *, device: torch.device) -> Layout:
-    """The layout of sequences of ``lengths`` tokens, end to end."""
-    starts = [0]
-    for length in lengths:
-        starts.append(starts[-1] + length)
-    groups: list[Group] = []
-    members: list[int] = []
-    order = sorted(range(len(lengths)), key=lambda i: (-lengths[i], i))
-    for position, index in enumerate(order):
-        members.append(index)
-        is_last = position + 1 == len(order)
-        if is_last or lengths[order[position + 1]] < LIKE * lengths[members[0]]:
-            column = torch.arange(lengths[members[0]])
-            length_B1 = torch.tensor([lengths[i] for i in members]).unsqueeze(1)
-            start_B1 = torch.tensor([starts[i] for i in members]).unsqueeze(1)
-            groups.append(Group(start_B1 + torch.minimum(column, length_B1 - 1), column < length_B1))
-            members = []
-    ends = torch.cat([group.place_BT[group.real_BT] for group in groups])
-    inverse = torch.empty_like(ends)
-    inverse[ends] = torch.arange(len(ends))
+@dataclass(frozen=True, slots=True)
+class Paths:
+    """Nodes with the paths above them."""
+
+    groups: tuple[Group, ...]
+    """Of like length, with as many tokens above."""
+    inverse_N: torch.Tensor  # [N] int64, as of :class:`Layout`
+    seen_M: torch.Tensor  # [M] int64: of each node the tokens above it and its own, node after node
+    starts: torch.Tensor  # [B + 1] int32: where those of each node begin
+    longest: int
+
+
+def plan_layout(lengths: Sequence[int], *, device: torch.device, nodes: Sequence[Node] = ()) -> Layout:
+    """Return the layout of sequences of ``lengths`` tokens, end to end.
+
+    Args:
+        nodes: the same as nodes of a tree, if they are.
+    """
+    starts = np.concatenate([[0], np.cumsum(lengths)])
+    groups = [_group(members, lengths, starts, device=device) for members in _alike(range(len(lengths)), lengths)]
     return Layout(
-        tuple(Group(group.place_BT.to(device), group.real_BT.to(device)) for group in groups),
-        inverse.to(device),
+        tuple(groups),
+        _inverse(groups),
         torch.tensor(starts, dtype=torch.int32, device=device),
         max(lengths),
+        tuple(nodes) if any(node.last > node.end for node in nodes) else (),
     )
+
+
+def _plan_paths(nodes: Sequence[Node], *, device: torch.device) -> Paths:
+    lengths = [node.end - node.start for node in nodes]
+    starts = np.array([node.start for node in nodes])
+    above: list[np.ndarray] = []
+    seen: list[np.ndarray] = []
+    for node in nodes:
+        above.append(np.zeros(0, dtype=np.int64) if node.parent is None else seen[node.parent])
+        seen.append(np.concatenate([above[-1], np.arange(node.start, node.end)]))
+    by_depth: dict[int, list[int]] = {}
+    for number, each in enumerate(above):
+        by_depth.setdefault(len(each), []).append(number)
+    groups = []
+    for depth, numbers in by_depth.items():
+        for members in _alike(numbers, lengths):
+            before = torch.from_numpy(np.stack([above[number] for number in members])).to(device) if depth else None
+            groups.append(_group(members, lengths, starts, device=device, before=before))
+    sizes = [len(each) for each in seen]
+    return Paths(
+        tuple(groups),
+        _inverse(groups),
+        torch.from_numpy(np.concatenate(seen)).to(device),
+        torch.tensor(np.concatenate([[0], np.cumsum(sizes)]), dtype=torch.int32, device=device),
+        max(sizes),
+    )
+
+
+def _alike(numbers: Sequence[int], lengths: Sequence[int]) -> list[list[int]]:
+    """Return sequences in groups of like length, longest first."""
+    found: list[list[int]] = []
+    for number in sorted(numbers, key=lambda i: (-lengths[i], i)):
+        if not found or lengths[number] < LIKE * lengths[found[-1][0]]:
+            found.append([])
+        found[-1].append(number)
+    return found
+
+
+def _group(
+    members: Sequence[int],
+    lengths: Sequence[int],
+    starts: np.ndarray,
+    *,
+    device: torch.device,
+    before: torch.Tensor | None = None,
+) -> Group:
+    column = torch.arange(lengths[members[0]])
+    length_B1 = torch.tensor([lengths[i] for i in members]).unsqueeze(1)
+    start_B1 = torch.tensor([int(starts[i]) for i in members]).unsqueeze(1)
+    place_BT = start_B1 + torch.minimum(column, length_B1 - 1)
+    return Group(place_BT.to(device), (column < length_B1).to(device), before)
+
+
+def _inverse(groups: Sequence[Group]) -> torch.Tensor:
+    places = torch.cat([group.place_BT[group.real_BT] for group in groups])
+    inverse = torch.empty_like(places)
+    inverse[places] = torch.arange(len(places), device=places.device)
+    return inverse

@@ -19,6 +19,7 @@ import torch.distributed as dist
 
 from r1ray.errors import UserError
 from r1ray.learner.decoder import Decoder, Path
+from r1ray.learner.packed import TokenRow
 
 TOLERANCE = {torch.float32: 1e-3, torch.bfloat16: 0.1}
 """Bound of the mean difference from the model itself, in nats for log-probabilities."""
@@ -28,8 +29,6 @@ compute the tokens of all sequences together, and none elsewhere."""
 WAYS: tuple[Path, ...] = ("packed", "padded", "eager")
 
 logger = logging.getLogger(__name__)
-TokenRow = tuple[torch.Tensor, torch.Tensor]
-"""Token ids [T] int64, and chosen tokens [T] bool."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +83,7 @@ def settle_path(
     for way in [way for way in WAYS if decoder.can(way)]:
         decoder.use(way)
         measured = _measure(compute, others)
-        if _on_every_rank(measured.is_right(decoder.dtype), device):
+        if on_every_rank(measured.is_right(decoder.dtype), device):
             if way != "packed":
                 logger.warning(_remark(way, name))
             return way
@@ -103,7 +102,8 @@ def _measure(compute: Callable[[Sequence[int]], torch.Tensor], others: Sequence[
     return Measured(float(first.abs().mean()), float((first - second).abs().mean()))
 
 
-def _on_every_rank(is_right: bool, device: torch.device) -> bool:
+def on_every_rank(is_right: bool, device: torch.device) -> bool:
+    """Say whether all ranks say so."""
     if not dist.is_initialized():
         return is_right
     everywhere = torch.tensor(int(is_right), device=device)

@@ -14,6 +14,7 @@ from r1ray.learner.decoder import Decoder, Path, decoder_of
 from r1ray.learner.head import Surroundings, as_logprob_head
 from r1ray.learner.packed import Packed, pack_sequences
 from r1ray.learner.paths import beside, checked_ids, neighbours, settle_path
+from r1ray.learner.tree_check import computes_trees
 
 
 class PolicyModel(nn.Module):
@@ -33,7 +34,7 @@ class PolicyModel(nn.Module):
         self.model = model
         self.take_choices: Callable[[torch.Tensor | None], None] = lambda choices_NLK: None
         """Gets the experts of the tokens that come next."""
-        self._group = sequence_group
+        self.sequence_group = sequence_group
 
     @property
     def has_own_logits(self) -> bool:
@@ -50,11 +51,10 @@ class PolicyModel(nn.Module):
         if isinstance(packed, torch.Tensor):
             self.take_choices(None)
             return self.decoder.own_logits(packed)
-        predicted = packed.chosen_N.nonzero()[:, 0] - 1
-        targets = packed.input_ids_N[packed.chosen_N]
-        if self._group is None:
+        predicted, targets = packed.predictor_C, packed.target_C
+        if self.sequence_group is None:
             return self._logprobs(packed, slice(None), predicted, targets, temperature)
-        ranks, rank = dist.get_world_size(self._group), dist.get_rank(self._group)
+        ranks, rank = dist.get_world_size(self.sequence_group), dist.get_rank(self.sequence_group)
         share = len(packed.input_ids_N) // ranks
         owner = predicted // share
         counts = torch.bincount(owner, minlength=ranks).tolist()
@@ -66,7 +66,10 @@ class PolicyModel(nn.Module):
             targets[own],
             temperature,
         )
-        return GatherTokens.apply(logp, counts, self._group), GatherTokens.apply(entropy, counts, self._group)
+        # Ranks end to end is not the order of the chosen tokens: in a tree, predictors do not rise.
+        order = owner.argsort(stable=True).argsort()
+        whole = [GatherTokens.apply(each, counts, self.sequence_group)[order] for each in (logp, entropy)]
+        return whole[0], whole[1]
 
     def _logprobs(
         self, packed: Packed, part: slice, predicted: torch.Tensor, targets: torch.Tensor, temperature: float
@@ -80,7 +83,7 @@ class PolicyModel(nn.Module):
         return found
 
 
-def check_policy(policy: Any, *, name: str, device: torch.device, multiple: int = 1) -> Path:
+def check_policy(policy: Any, *, name: str, device: torch.device, multiple: int = 1, packs_trees: bool = False) -> Path:
     """Choose how the policy computes many sequences (:func:`r1ray.learner.paths.settle_path`) by comparing it with the
     model itself, and return that. Raises UserError where no way is right.
 
@@ -89,6 +92,7 @@ def check_policy(policy: Any, *, name: str, device: torch.device, multiple: int 
 
     Args:
         policy: a :class:`PolicyModel`, or the engine that trains it.
+        packs_trees: let the decoder say so (``packs_trees``) if it computes a tree of two branches rightly too.
     """
     inner = next(part for part in policy.modules() if isinstance(part, PolicyModel))
     vocabulary = inner.model.get_output_embeddings().out_features
@@ -107,7 +111,7 @@ def check_policy(policy: Any, *, name: str, device: torch.device, multiple: int 
         found, _ = policy(pack_sequences(beside(sequences, others), device=device, multiple=multiple), 1.0)
         return found - expected_N
 
-    return settle_path(
+    path = settle_path(
         inner.decoder,
         compute,
         others=neighbours(vocabulary),
@@ -115,3 +119,7 @@ def check_policy(policy: Any, *, name: str, device: torch.device, multiple: int 
         name=name,
         device=device,
     )
+    inner.decoder.packs_trees = (
+        packs_trees and path == "packed" and computes_trees(policy, inner, name=name, device=device, multiple=multiple)
+    )
+    return path

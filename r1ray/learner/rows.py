@@ -1,4 +1,5 @@
-"""A micro-batch as tensors, and its part of the minibatch loss: where the configuration meets ``r1ray.algo``."""
+"""A micro-batch as tensors, end to end or as a tree, and its part of the minibatch loss: where the configuration meets
+``r1ray.algo``."""
 
 from __future__ import annotations
 
@@ -13,14 +14,15 @@ from r1ray.algo.loss import grpo_loss
 from r1ray.algo.mismatch import importance_weights
 from r1ray.algo.variants.entropy_bonus import entropy_bonus
 from r1ray.config import AlgoConfig
-from r1ray.learner.packed import Packed, nothing, pack_sequences
+from r1ray.learner.packed import Packed, nothing, pack_sequences, pack_tree
 from r1ray.types import BoolArray, Minibatch, SampleRef, Segment, Trajectory
 
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """Trajectories end to end, each branch a sequence of its own, and the per-token numbers of the loss of all policy
-    tokens. ``B`` counts trajectories: what the loss knows of one lies together, whatever its branches."""
+    """Trajectories in one row, each branch a sequence of its own, and the per-token numbers of the loss of all policy
+    tokens. ``B`` counts trajectories: what the loss knows of one lies together, whatever its branches, and wherever its
+    tokens lie in the row."""
 
     packed: Packed
     lengths_B: torch.Tensor  # [B] int64, policy tokens of all branches of each trajectory
@@ -47,10 +49,17 @@ def make_rows(
     learner_version: int,
     device: torch.device,
     multiple: int = 1,
+    as_tree: bool = False,
+    max_tokens: int | None = None,
 ) -> Rows:
-    """Return the sampled trajectories as rows; ``multiple`` as of :func:`r1ray.learner.packed.pack_sequences`. No
-    samples give one row that weighs nothing, so that a rank without work can still take part in the collectives of a
-    forward and backward pass."""
+    """Return the sampled trajectories as rows. No samples give one row that weighs nothing, so that a rank without work
+    can still take part in the collectives of a forward and backward pass.
+
+    Args:
+        multiple: as of :func:`r1ray.learner.packed.pack_sequences`.
+        as_tree: compute common beginnings once, except where the engine's experts are given: they may differ.
+        max_tokens: a tree that is longer shares what is not worth it too.
+    """
     if not samples:
         return Rows(
             packed=nothing(device=device, multiple=multiple),
@@ -64,9 +73,17 @@ def make_rows(
     policy = [segment for each in sampled for segment in each.policy_segments]  # in the order of the chosen tokens
     lengths = torch.tensor([each.num_policy_tokens for each in sampled])
     branches = [(each, branch) for each in sampled for branch in each.branches]
-    packed = pack_sequences([_sequence(*each) for each in branches], device=device, multiple=multiple)
+    sequences = [_sequence(*each) for each in branches]
+    if as_tree and not any(segment.experts.size for segment in policy):
+        packed = pack_tree(sequences, device=device, multiple=multiple)
+        if max_tokens is not None and packed.num_tokens > max_tokens:
+            packed = pack_tree(sequences, device=device, multiple=multiple, shares_all=True)
+    else:
+        packed = pack_sequences(sequences, device=device, multiple=multiple)
+        experts = _given_experts(branches, num_rows=len(packed.input_ids_N), device=device)
+        packed = replace(packed, choices_NLK=experts)
     return Rows(
-        packed=replace(packed, choices_NLK=_given_experts(branches, num_rows=len(packed.input_ids_N), device=device)),
+        packed=packed,
         lengths_B=lengths.to(device),
         rollout_logp_N=torch.from_numpy(np.concatenate([segment.logprobs for segment in policy])).to(device),
         advantage_N=torch.cat([_advantages(*each) for each in zip(samples, sampled, strict=True)]).to(device),

@@ -103,8 +103,8 @@ class BareLoop:
                 use_cache=False,
                 layout=packed.layout,
             ).last_hidden_state[0]
-            logits = self.model.lm_head(hidden[packed.chosen_N.nonzero()[:, 0] - 1])
-            targets = packed.input_ids_N[packed.chosen_N]
+            logits = self.model.lm_head(hidden[packed.predictor_C])
+            targets = packed.target_C
             loss = torch.nn.functional.cross_entropy(logits, targets, reduction="sum") / minibatch.num_tokens
             loss.backward()
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)

@@ -39,9 +39,9 @@ class TinyPolicy(torch.nn.Module):
 
     def forward(self, packed: Packed) -> torch.Tensor:
         before = packed.input_ids_N.roll(1)  # prompts have two tokens or more: none looks into another sequence
-        hidden = self.near[before] + self.far[before.roll(1)]
-        table = torch.log_softmax(torch.tanh(hidden) @ self.out, dim=-1)
-        logp: torch.Tensor = table.gather(-1, packed.input_ids_N.unsqueeze(-1)).squeeze(-1)[packed.chosen_N]
+        hidden = self.near[packed.input_ids_N] + self.far[before]
+        table = torch.log_softmax(torch.tanh(hidden) @ self.out, dim=-1)[packed.predictor_C]
+        logp: torch.Tensor = table.gather(-1, packed.target_C.unsqueeze(-1)).squeeze(-1)
         return logp
 
 
@@ -105,6 +105,7 @@ def gradient(
     max_tokens: int,
     order: list[int],
     multiple: int,
+    as_tree: bool = False,
 ) -> torch.Tensor:
     """The gradient of one minibatch with respect to all parameters of ``policy``, end to end.
 
@@ -112,6 +113,7 @@ def gradient(
         forward: how the policy computes log-probabilities; calling it, where none is given.
         old: the policy before the first update of the step; the same, where none is given.
         order: in which the trajectories of all groups are sampled.
+        as_tree: compute common beginnings once.
     """
     compute: Forward = forward or policy
     trajectories = [each for group in groups for each in group]
@@ -131,7 +133,9 @@ def gradient(
         (minibatch, micro) for shard in shards for minibatch in shard.minibatches for micro in minibatch.microbatches
     ]
     named = by_id(trajectories)
-    rows = [make_rows(micro, named, learner_version=0, device=CPU, multiple=multiple) for _, micro in plans]
+    rows = [
+        make_rows(micro, named, learner_version=0, device=CPU, multiple=multiple, as_tree=as_tree) for _, micro in plans
+    ]
     with torch.no_grad():
         prox = [(old or compute)(micro.packed) for micro in rows]
         ref = [reference(micro.packed) for micro in rows]

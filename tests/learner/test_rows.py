@@ -53,7 +53,8 @@ def test_prompts_and_completions_lie_end_to_end() -> None:
     rows = rows_of(one, other, advantages=[-0.5, 1.5])
     assert rows.packed.input_ids_N.tolist() == [1, 2, 5, 1, 2, 5, 6]
     assert rows.packed.position_ids_N.tolist() == [0, 1, 2, 0, 1, 2, 3]
-    assert rows.packed.chosen_N.tolist() == [False, False, True, False, False, True, True]
+    assert rows.packed.predictor_C.tolist() == [1, 4, 5]
+    assert rows.packed.target_C.tolist() == [5, 5, 6]
     assert rows.lengths_B.tolist() == [1, 2]
     assert rows.advantage_N.tolist() == [-0.5, 1.5, 1.5]
     assert rows.num_tokens == 7
@@ -62,7 +63,7 @@ def test_prompts_and_completions_lie_end_to_end() -> None:
 def test_a_row_of_several_turns_chooses_what_was_sampled() -> None:
     rows = rows_of(in_turns(policy(5, 6), context(7, 8, 9), policy(10)))
     assert rows.packed.input_ids_N.tolist() == [1, 2, 5, 6, 7, 8, 9, 10]
-    assert rows.packed.input_ids_N[rows.packed.chosen_N].tolist() == [5, 6, 10]
+    assert rows.packed.target_C.tolist() == [5, 6, 10]
     assert rows.rollout_logp_N.tolist() == pytest.approx([-0.5, -0.6, -1.0])
     assert rows.lengths_B.tolist() == [3]
 
@@ -73,7 +74,7 @@ def test_branches_are_sequences_of_their_own_and_one_trajectory_to_the_loss() ->
     rows = rows_of(branched, in_turns(policy(12), index=1), advantages=[2.0, -1.0])
     assert rows.packed.input_ids_N.tolist() == [1, 2, 5, 6, 1, 2, 5, 10, 11, 1, 2, 12]
     assert rows.packed.position_ids_N.tolist() == [0, 1, 2, 3, 0, 1, 2, 3, 4, 0, 1, 2]
-    assert rows.packed.input_ids_N[rows.packed.chosen_N].tolist() == [5, 6, 10, 11, 12]
+    assert rows.packed.target_C.tolist() == [5, 6, 10, 11, 12]
     assert rows.lengths_B.tolist() == [4, 1]
     assert rows.advantage_N.tolist() == [2.0] * 4 + [-1.0]
     assert rows.num_tokens == branched.num_row_tokens + 3
@@ -108,7 +109,7 @@ def test_versions_are_of_each_segment() -> None:
 def test_no_samples_make_one_row_that_can_be_computed_and_weighs_nothing() -> None:
     rows = make_rows([], {}, learner_version=0, device=CPU)
     assert rows.is_empty
-    assert rows.packed.chosen_N.sum() == len(rows.rollout_logp_N) == 1
+    assert len(rows.packed.target_C) == len(rows.rollout_logp_N) == 1
 
 
 # ------------------------------------------------------------------ context
@@ -132,7 +133,7 @@ def terms(rows: Rows, algo: AlgoConfig, minibatch: Minibatch) -> tuple[torch.Ten
     every token of the rows, context and prompts too."""
     everything = -0.05 * rows.packed.input_ids_N.double() - 0.3
     everything.requires_grad_()
-    chosen = everything[rows.packed.chosen_N]
+    chosen = everything[rows.packed.predictor_C + 1]
     loss, _ = microbatch_loss(
         chosen, rows, minibatch, algo, prox_logp_N=chosen.detach() + 0.1, ref_logp_N=chosen.detach() - 0.2
     )
@@ -156,8 +157,9 @@ def test_context_has_no_gradient_and_no_share_in_a_denominator(
     loss, found = terms(rows, algo, minibatch)
     expected_loss, expected = terms(bare, algo, minibatch)
     assert torch.equal(loss, expected_loss), "to the last bit, whatever the context and its length"
-    assert torch.equal(found[rows.packed.chosen_N], expected[bare.packed.chosen_N])
-    assert not found[~rows.packed.chosen_N].any()
+    chosen, expected_chosen = rows.packed.predictor_C + 1, bare.packed.predictor_C + 1
+    assert torch.equal(found[chosen], expected[expected_chosen])
+    assert not found.index_fill(0, chosen, 0).any()
     assert rows.num_tokens - bare.num_tokens == sum(each.num_context_tokens for each in told)
 
 
@@ -234,7 +236,7 @@ def test_a_trajectory_of_one_segment_is_the_row_of_a_completion_bit_for_bit(
     for name in ("lengths_B", "rollout_logp_N", "advantage_N", "fresh_N"):
         assert torch.equal(getattr(found, name), getattr(expected, name)), name
         assert getattr(found, name).dtype == getattr(expected, name).dtype, name
-    for name in ("input_ids_N", "position_ids_N", "chosen_N"):
+    for name in ("input_ids_N", "position_ids_N", "predictor_C", "target_C"):
         assert torch.equal(getattr(found.packed, name), getattr(expected.packed, name)), name
     assert torch.equal(found.packed.layout.starts, expected.packed.layout.starts)
     assert (found.num_tokens, found.group_ids) == (expected.num_tokens, expected.group_ids)

@@ -78,20 +78,23 @@ def varlen_attn(
     window_size: tuple[int, int] = (-1, -1),
     enable_gqa: bool = False,
 ) -> torch.Tensor:
-    """PyTorch's function of this name by its documentation, for CPUs: query [N, heads, d], key and value as many or
-    fewer heads; a query sees ``window_size`` keys before and after its own, -1: all."""
-    assert cu_seq_q.dtype == cu_seq_k.dtype == torch.int32 and cu_seq_q.tolist() == cu_seq_k.tolist()
-    assert max_q == max_k == int(cu_seq_q.diff().max())
+    """PyTorch's function of this name by its documentation, for CPUs: query [N, heads, d], key and value [M, heads, d]
+    with as many or fewer heads; a query sees ``window_size`` keys before and after its own, -1: all."""
+    assert cu_seq_q.dtype == cu_seq_k.dtype == torch.int32
+    assert (max_q, max_k) == (int(cu_seq_q.diff().max()), int(cu_seq_k.diff().max()))
     assert enable_gqa or query.shape[1] == key.shape[1]
-    left, right = (len(query) if size == -1 else size for size in window_size)
+    left, right = (len(key) if size == -1 else size for size in window_size)
     outs = []
-    for start, end in pairwise(cu_seq_q.tolist()):
-        rows: list[Any] = [state[start:end].transpose(0, 1) for state in (query, key, value)]  # [heads, T, d]
-        rows[1:] = [state.repeat_interleave(query.shape[1] // key.shape[1], dim=0) for state in rows[1:]]
-        place_T = torch.arange(end - start)
-        ahead_TT = place_T - place_T.unsqueeze(1)
+    for (start, end), (low, high) in zip(pairwise(cu_seq_q.tolist()), pairwise(cu_seq_k.tolist()), strict=True):
+        rows: list[Any] = [query[start:end].transpose(0, 1)]  # [heads, T, d]
+        rows += [
+            state[low:high].transpose(0, 1).repeat_interleave(query.shape[1] // key.shape[1], dim=0)
+            for state in (key, value)
+        ]
+        query_T = torch.arange(high - low - (end - start), high - low)  # the last query is beside the last key
+        ahead_TS = torch.arange(high - low) - query_T.unsqueeze(1)
         scores = rows[0] @ rows[1].transpose(1, 2) * (query.shape[2] ** -0.5 if scale is None else scale)
-        scores = scores.masked_fill((ahead_TT < -left) | (ahead_TT > right), -torch.inf)
+        scores = scores.masked_fill((ahead_TS < -left) | (ahead_TS > right), -torch.inf)
         outs.append((torch.softmax(scores, dim=-1) @ rows[2]).transpose(0, 1))
     return torch.cat(outs)
 

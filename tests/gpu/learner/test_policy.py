@@ -105,8 +105,10 @@ def test_log_probabilities_are_the_models_own(place: Place, make: Callable[[], A
     with torch.no_grad():
         expected, spread = alone(theirs, 0.7)
         logp, entropy = PolicyModel(ours)(rows_on(place.device).packed, 0.7)
-        tokens = rows_on(place.device).packed.input_ids_N.cpu()
-        mixed = pack_sequences([(tokens, rows_on(place.device).packed.chosen_N.cpu())], device=place.device)
+        rows = rows_on(place.device).packed
+        is_chosen = torch.zeros(len(rows.input_ids_N), dtype=torch.bool)
+        is_chosen[rows.predictor_C.cpu() + 1] = True
+        mixed = pack_sequences([(rows.input_ids_N.cpu(), is_chosen)], device=place.device)
         of_one, _ = PolicyModel(ours)(mixed, 0.7)
     assert logp.dtype == entropy.dtype == torch.float32
     assert relative_error(logp, expected) < place.error

@@ -1,0 +1,128 @@
+"""Sequences with common beginnings as a tree, in which each beginning is computed once.
+
+    prompt a b c                 prompt a b c
+    prompt a b d e       -->                d e
+    prompt f                            f
+
+Equal tokens after equal tokens at equal positions have equal hidden states, whoever sampled them. The nodes lie depth
+first in the row, so that the tokens below a node are one range.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from r1ray.algo.batching import is_worth_sharing
+from r1ray.learner.layout import Node
+
+Ids = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class Tree:
+    """Sequences as a tree of their tokens."""
+
+    ids_N: Ids  # [N] int64, node after node
+    positions_N: Ids  # [N] int64, from 0 in each sequence
+    nodes: tuple[Node, ...]
+    places: tuple[Ids, ...]
+    """Of each sequence, where its tokens lie, [T] int64."""
+
+
+@dataclass(slots=True)
+class _Part:
+    """Sequences that have their first tokens in common, of which those up to ``start`` lie above."""
+
+    members: list[int]
+    start: int
+    parent: int | None
+
+
+def plan_tree(sequences: Sequence[Ids], *, shares_all: bool = False) -> Tree:
+    """Return the tree of sequences [T] of one token or more.
+
+    Args:
+        shares_all: share every common beginning, even if it is not worth it.
+    """
+    starts: list[int] = []
+    sizes: list[int] = []
+    parents: list[int | None] = []
+    pieces: list[Ids] = []
+    depths: list[int] = []
+    places: list[list[Ids]] = [[] for _ in sequences]
+    num_tokens = 0
+    todo = [_Part(members, 0, None) for members in reversed(_by_next(range(len(sequences)), sequences, at=0))]
+    while todo:
+        part = todo.pop()
+        end, children = _shared(part, sequences, shares_all=shares_all)
+        number = part.parent
+        if end > part.start:
+            number = len(starts)
+            starts.append(num_tokens)
+            sizes.append(end - part.start)
+            parents.append(part.parent)
+            pieces.append(sequences[part.members[0]][part.start : end])
+            depths.append(part.start)
+            own = np.arange(num_tokens, num_tokens + sizes[-1])
+            for member in part.members:
+                places[member].append(own)
+            num_tokens += sizes[-1]
+        todo += [_Part(members, end, number) for members in reversed(children)]
+    nodes = _with_last(starts, sizes, parents)
+    return Tree(
+        ids_N=np.concatenate(pieces),
+        positions_N=np.concatenate([np.arange(d, d + size) for d, size in zip(depths, sizes, strict=True)]),
+        nodes=nodes,
+        places=tuple(np.concatenate(each) for each in places),
+    )
+
+
+def _shared(part: _Part, sequences: Sequence[Ids], *, shares_all: bool) -> tuple[int, list[list[int]]]:
+    """Return where the tokens end that one node has of a part, and the members of each part below it."""
+    end = _common_end(part.members, sequences, start=part.start)
+    longer = [member for member in part.members if len(sequences[member]) > end]
+    children = _by_next(longer, sequences, at=end)
+    # Those that end here all need a node, but none of its own: they count as one.
+    num_ways = len(children) + (len(longer) < len(part.members))
+    saved = (num_ways - 1) * (end - part.start)
+    below = sum(len(sequences[member]) - end for member in longer)
+    if len(part.members) == 1 or num_ways == 1 or shares_all or is_worth_sharing(saved, below):
+        return end, children
+    ended = [member for member in part.members if len(sequences[member]) == end]
+    return part.start, [*([ended] if ended else []), *children]
+
+
+def _common_end(members: Sequence[int], sequences: Sequence[Ids], *, start: int) -> int:
+    """Return how many first tokens the sequences have in common."""
+    first = sequences[members[0]]
+    end = len(first)
+    for member in members[1:]:
+        other = sequences[member][start:end]
+        end = start + len(other)
+        if len(differs := np.flatnonzero(other != first[start:end])):
+            end = start + int(differs[0])
+    return end
+
+
+def _by_next(members: Sequence[int], sequences: Sequence[Ids], *, at: int) -> list[list[int]]:
+    """Return the members in parts whose tokens at a place are equal, in the order of their first members."""
+    parts: dict[int, list[int]] = {}
+    for member in members:
+        parts.setdefault(int(sequences[member][at]), []).append(member)
+    return list(parts.values())
+
+
+def _with_last(starts: Sequence[int], sizes: Sequence[int], parents: Sequence[int | None]) -> tuple[Node, ...]:
+    last = [start + size for start, size in zip(starts, sizes, strict=True)]
+    for number in reversed(range(len(starts))):
+        parent = parents[number]
+        if parent is not None:
+            last[parent] = max(last[parent], last[number])
+    return tuple(
+        Node(start, start + size, end, parent)
+        for start, size, end, parent in zip(starts, sizes, last, parents, strict=True)
+    )
