@@ -76,9 +76,9 @@ class _Merged(torch.autograd.Function):
             states = [_rows(each, place_BT) for each in (query, key, value, out)]
             own_lse = lse[place_BT].transpose(1, 2)
             parts = BACKWARD(dout, *states, own_lse, 0.0, True, scale=scale)
-            places = place_BT[real_BT]
+            real = place_BT[real_BT]
             for total, part in zip(found, parts, strict=True):
-                total[places] = part.transpose(1, 2)[real_BT].to(total.dtype)
+                total[real] = part.transpose(1, 2)[real_BT].to(total.dtype)
         for node in layout.inner:
             own, below = slice(node.start, node.end), slice(node.end, node.last)
             states = [_range(query, below), _range(key, own), _range(value, own), _range(out, below)]

@@ -6,7 +6,6 @@ Layers that mix tokens by anything but attention along the path would be wrong w
 from __future__ import annotations
 
 import logging
-import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -62,15 +61,18 @@ def computes_trees(policy: Any, inner: Any, *, name: str, device: torch.device, 
     """
     try:
         measured = _measure(policy, inner, device=device, multiple=multiple)
+        found = (
+            f"log-probabilities by {measured.difference:.2g} nats from the model's own and {measured.from_flat:.2g} "
+            f"from packed ones, the gradient by {measured.gradient:.2g} of its norm"
+        )
+        is_right = measured.is_right(inner.decoder.dtype)
     except (RuntimeError, TypeError, ValueError, IndexError) as error:
-        logger.info("%s: %s", type(error).__name__, error)
-        measured = Measured(math.nan, math.nan, math.nan)
-    if on_every_rank(measured.is_right(inner.decoder.dtype), device):
+        found, is_right = f"{type(error).__name__}: {error}", False
+    if on_every_rank(is_right, device):
         return True
     logger.warning(
         f"model={name}: learner.packing=tree is not used, and each sequence is computed by itself, because a tree "
-        f"differs from its sequences: log-probabilities by {measured.difference:.2g} nats from the model's own and "
-        f"{measured.from_flat:.2g} from packed ones, the gradient by {measured.gradient:.2g} of its norm"
+        f"differs from its sequences on a rank; here: {found}"
     )
     return False
 
