@@ -22,6 +22,7 @@ from r1ray.config.values import (
 )
 
 DTYPES = ("float32", "bfloat16")
+PACKINGS = ("flat", "tree")
 SCHEDULES = ("constant", "linear", "cosine")
 EXPORTS = ("merged", "adapter")
 BACKENDS = ("auto", "nccl", "gloo", "ipc")
@@ -330,6 +331,10 @@ class LearnerConfig:
     max_tokens_per_microbatch: int = 16384
     """Largest number of tokens in one forward and backward pass. Sequence-parallel ranks share them. A smaller number
     needs less memory; the longest sequence has to fit. Unit: tokens."""
+    packing: str = "flat"
+    """Form of a micro-batch: ``flat``, sequences end to end, or ``tree``, which computes each common beginning of
+    sequences once, such as the prompt of a group. Losses and gradients are the same to rounding. A model that computes
+    a tree otherwise than its sequences is packed flat."""
     gradient_checkpointing: bool = False
     """Compute activations again in the backward pass instead of keeping them: less memory, more time."""
     offload_optimizer: bool = False
@@ -380,6 +385,7 @@ class LearnerConfig:
                 "learner.lr_floor=0."
             )
         at_least("learner.max_tokens_per_microbatch", self.max_tokens_per_microbatch, 1)
+        one_of("learner.packing", self.packing, PACKINGS)
         if self.offload_optimizer and self.zero_stage == 0:
             raise ValueError(
                 "learner.offload_optimizer=true: learner.zero_stage=0 leaves the optimizer whole; needs 1, 2 or 3."

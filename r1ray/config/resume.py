@@ -80,6 +80,7 @@ MAY_CHANGE = (
     "learner.threads",
     "learner.max_restarts",
     "learner.max_tokens_per_microbatch",
+    "learner.packing",
     "learner.gradient_checkpointing",
     "learner.offload_optimizer",
     "learner.offload_parameters",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from r1ray.config import AlgoConfig, LearnerConfig
 from r1ray.config.specs import LearnerSpec, RankSpec
 from r1ray.learner.base import DeepSpeedLearner
 from r1ray.learner.deepspeed_engine import AdapterStream, ParameterStream
+from r1ray.learner.fitting import Part, fill_up, within_limit
 from r1ray.learner.kl_reference import AdaptersOff, FrozenReference, NoReference
 from r1ray.learner.offload import Offload
 from r1ray.learner.packed import Packed, pack_sequences
@@ -34,7 +36,7 @@ from r1ray.weights.stream import WeightStream
 SUMS = (
     *("loss", "policy", "kl", "kl_tokens", "clipped", "entropy", "tokens"),
     *("mismatch", "mismatch_tokens", "fresh_mismatch", "fresh_difference", "fresh_tokens"),
-    *("trained_tokens", "computed_tokens"),
+    *("trained_tokens", "needed_tokens", "computed_tokens"),
 )
 """What is added up over micro-batches and ranks."""
 
@@ -46,6 +48,8 @@ class _Step:
     sums: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float))
     norms: list[float] = field(default_factory=list)
     """Of the gradient of each update."""
+    num_distinct: int = 0
+    """Tokens of all ranks, with the prompt of each group once."""
     worst: tuple[float, float] = (0.0, 0.0)
     """Largest mismatch over all and over fresh tokens."""
 
@@ -65,7 +69,13 @@ class GRPOLearner(DeepSpeedLearner):
         self._reference = self._make_reference(policy)
         self._start(policy, model)
         policy.take_choices = self._routers.use
-        path = check_policy(self._engine, name=spec.model, device=self._device, multiple=config.sequence_parallel_size)
+        path = check_policy(
+            self._engine,
+            name=spec.model,
+            device=self._device,
+            multiple=config.sequence_parallel_size,
+            packs_trees=config.packing == "tree" and not config.router.is_used,
+        )
         self._routers.check_path(path)
         self._offload = Offload(self._engine, config, self._reference.modules, what=spec.offload)
         self._sender: Sender | None = None
@@ -98,19 +108,8 @@ class GRPOLearner(DeepSpeedLearner):
         Returns the metrics of all ranks together, over all calls of the step so far.
         """
         assert self._offload.on_device == "all", "it trains while its state is away"
-        rows = [
-            [
-                make_rows(
-                    samples,
-                    self._rows,
-                    learner_version=shard.learner_version,
-                    device=self._device,
-                    multiple=self._config.sequence_parallel_size,
-                )
-                for samples in minibatch.microbatches
-            ]
-            for minibatch in shard.minibatches
-        ]
+        parts = self._parts(shard)
+        rows = [[micro for _, micro in minibatch] for minibatch in parts]
         sums, norms = self._step.sums, self._step.norms
         if not norms:
             self._learned = {}
@@ -123,7 +122,8 @@ class GRPOLearner(DeepSpeedLearner):
         for index, minibatch in enumerate(shard.minibatches):
             is_first = not norms
             losses = []
-            for samples, micro, old_logp in zip(minibatch.microbatches, rows[index], old[index], strict=True):
+            computed = [samples for samples, _ in parts[index]]
+            for samples, micro, old_logp in zip(computed, rows[index], old[index], strict=True):
                 loss, logp = self._learn(micro, old_logp, minibatch, sums, is_first=is_first)
                 losses.append((loss, micro.group_ids))
                 found, num_updates = (logp, len(norms)) if old_logp is None else (old_logp, 0)
@@ -132,13 +132,37 @@ class GRPOLearner(DeepSpeedLearner):
                     self._step.worst = _add_mismatch(sums, micro, found, self._step.worst)
             norms.append(self._update(losses))
         everything = [micro for minibatch in rows for micro in minibatch]
-        sums["trained_tokens"] += sum(micro.num_tokens for micro in everything)
+        trained = [sample for minibatch in parts for samples, _ in minibatch for sample in samples]
+        sums["trained_tokens"] += sum(sample.num_tokens for sample in trained)
+        sums["needed_tokens"] += sum(micro.num_tokens for micro in everything)
+        self._step.num_distinct += sum(minibatch.num_distinct_tokens for minibatch in shard.minibatches)
         sums["computed_tokens"] += sum(self._decoder.num_computed(micro.packed) for micro in everything)
         stats = self._stats(self._step)
         if not has_more:
             stats.metrics.update(self._routers.metrics())
             self._step = _Step()
         return stats
+
+    def _parts(self, shard: Shard) -> list[list[Part]]:
+        """Return the micro-batches of each minibatch, none of which exceeds the limit."""
+        config = self._config
+        make = partial(
+            make_rows,
+            trajectories=self._rows,
+            learner_version=shard.learner_version,
+            device=self._device,
+            multiple=config.sequence_parallel_size,
+            as_tree=self._decoder.packs_trees,
+            max_tokens=config.max_tokens_per_microbatch,
+        )
+        if config.packing == "flat":
+            return [[(samples, make(samples)) for samples in each.microbatches] for each in shard.minibatches]
+        found = [
+            [within_limit(samples, make, max_tokens=config.max_tokens_per_microbatch) for samples in each.microbatches]
+            for each in shard.minibatches
+        ]
+        fill_up([parts for microbatches in found for parts in microbatches], make, device=self._device)
+        return [[part for parts in microbatches for part in parts] for microbatches in found]
 
     def _learn(
         self,
@@ -243,7 +267,9 @@ class GRPOLearner(DeepSpeedLearner):
             metrics["mismatch/fresh_kl"] = total["fresh_mismatch"] / total["fresh_tokens"]
         trained, computed = int(total["trained_tokens"]), int(total["computed_tokens"])
         self._say_padding(trained, computed)
-        return StepStats(metrics, trained_tokens=trained, padding_tokens=computed - trained)
+        if step.num_distinct:
+            metrics["learner/computed_over_distinct"] = computed / step.num_distinct
+        return StepStats(metrics, trained_tokens=trained, padding_tokens=computed - int(total["needed_tokens"]))
 
     def refresh_reference(self) -> None:
         self._reference.refresh()

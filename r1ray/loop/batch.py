@@ -143,6 +143,7 @@ def _shards(
         max_tokens_per_microbatch=learner.max_tokens_per_microbatch,
         learner_version=version,
         seed=config.seed * 1_000_003 + step - 1,
+        shares_prompts=learner.packing == "tree",
     )
 
 

@@ -382,6 +382,13 @@ METRICS: tuple[Metric, ...] = (
         "below 0.05",
         "`learner.max_tokens_per_microbatch` is too small for the lengths, or ranks have too few rows",
     ),
+    Metric(
+        ("learner/computed_over_distinct",),
+        "ratio",
+        "tokens that are computed for each that they are without the repeated prompts of a group",
+        "with `learner.packing=tree` at most 1.05, if a minibatch has two groups a rank or more",
+        "well above 1: `learner.packing=tree`; with it, more groups a minibatch or fewer ranks",
+    ),
     Metric(("stop/plateau",), "", "1 on the last line if `stop` ended training"),
     # ------------------------------------------------------------------ evaluation
     Metric(

@@ -92,6 +92,43 @@ def test_a_token_has_the_advantage_of_its_turn_in_whatever_branch() -> None:
     assert rows.advantage_N.tolist() == [1.0, 1.0, 2.0, 3.0, 3.0, -1.0]
 
 
+def test_a_tree_has_the_numbers_of_the_loss_in_the_order_of_trajectories() -> None:
+    """And its values too, by the places where each chosen token is predicted."""
+    outputs = ((5, 6, 7), (5, 6, 8, 9), (4,), (5, 6, 7))
+    given = context(*range(20, 40))
+    trajectories = [in_turns(given, policy(*tokens), index=index) for index, tokens in enumerate(outputs)]
+    samples = [SampleRef(each.id, float(each.index), each.num_row_tokens) for each in trajectories]
+    flat, tree = (
+        make_rows(samples, by_id(trajectories), learner_version=0, device=CPU, as_tree=as_tree)
+        for as_tree in (False, True)
+    )
+    assert (flat.num_tokens, tree.num_tokens) == (4 * 22 + 11, 22 + 8)
+    for name in ("lengths_B", "rollout_logp_N", "advantage_N", "fresh_N"):
+        assert torch.equal(getattr(flat, name), getattr(tree, name)), name
+    assert tree.packed.target_C.tolist() == [token for tokens in outputs for token in tokens]
+    predictors = [rows.packed.input_ids_N[rows.packed.predictor_C] for rows in (flat, tree)]
+    assert torch.equal(*predictors)
+
+
+def test_a_tree_shares_what_is_not_worth_it_before_it_exceeds_the_limit() -> None:
+    trajectories = [make_trajectory(index=0, num_tokens=4), make_trajectory(index=1, num_tokens=3)]
+    samples = [SampleRef(each.id, 1.0, each.num_row_tokens) for each in trajectories]
+    found = [
+        make_rows(
+            samples, by_id(trajectories), learner_version=0, device=CPU, as_tree=True, max_tokens=limit
+        ).num_tokens
+        for limit in (None, 11, 10)
+    ]
+    assert found == [11, 11, 6]
+
+
+def test_where_the_engine_chose_experts_nothing_is_shared() -> None:
+    turns = [in_turns(with_experts(policy(5, 6), 10, 11, 12), index=index) for index in range(9)]
+    samples = [SampleRef(each.id, 1.0, each.num_row_tokens) for each in turns]
+    rows = make_rows(samples, by_id(turns), learner_version=0, device=CPU, as_tree=True)
+    assert rows.num_tokens == 9 * 4 and rows.packed.choices_NLK is not None
+
+
 def test_only_tokens_of_the_learners_own_version_are_fresh() -> None:
     trajectory = make_trajectory(num_tokens=4)
     (segment,) = trajectory.segments

@@ -41,6 +41,16 @@ def learned(batch: Batch) -> dict[tuple[str, int], tuple[float, int]]:
     return {facts[s.id]: (s.advantage, s.num_tokens) for s in samples}
 
 
+def long_prompts(group: ScoredGroup) -> ScoredGroup:
+    """The group after a prompt of twenty tokens, in the place of two."""
+    return replace(
+        group,
+        trajectories=tuple(
+            replace(each, num_prompt_tokens=20, num_row_tokens=each.num_row_tokens + 18) for each in group.trajectories
+        ),
+    )
+
+
 RIGHT, WRONG, LOST = Scored(1.0, {}), Scored(0.0, {}), ScoringFailed("down")
 
 
@@ -53,6 +63,22 @@ def test_every_scored_trajectory_is_learned_with_its_own_advantage() -> None:
     assert [record.advantages for record in batch.records] == [(0.5, -0.5, None), (0.0, 0.0, 0.0)]
     assert [shard.learner_version for shard in batch.shards] == [4]
     assert batch.num_updates == 1
+
+
+@pytest.mark.parametrize("packing", ["flat", "tree"])
+def test_where_prompts_are_shared_the_trajectories_of_a_group_stay_together(packing: str) -> None:
+    config = make_config(prompts_per_step=6)
+    config = replace(config, learner=replace(config.learner, packing=packing))
+    scored = [long_prompts(make_group(f"0/{number}", [RIGHT, WRONG, WRONG])) for number in range(6)]
+    prompts = [make_prompt(group.group_id) for group in scored]
+    batch = make_batch(scored, prompts, parts_of_step(config.algo)[0], config, step=5, version=4)
+    (minibatch,) = batch.shards[0].minibatches
+    assert minibatch.num_distinct_tokens == 6 * (20 + 1 + 2 + 3)
+    places = [{group_of(sample.id) for sample in micro} for micro in minibatch.microbatches]
+    assert (sum(map(len, places)) == 6) == (packing == "tree")
+    assert {(sample.num_prompt_tokens, sample.num_branches) for m in minibatch.microbatches for sample in m} == {
+        (20, 1)
+    }
 
 
 def test_what_a_worker_removed_is_in_neither_record_nor_loss() -> None:
