@@ -91,7 +91,7 @@ def _measure(policy: Any, inner: Any, *, device: torch.device, multiple: int) ->
     targets = torch.cat(likeliest)
     flat = replace(pack_sequences(rows, device=device, multiple=multiple), target_C=targets)
     tree = replace(pack_tree(rows, device=device, multiple=multiple, shares_all=True), target_C=targets)
-    (flat_logp, of_flat), (tree_logp, of_tree) = (_logprobs_and_gradient(policy, inner, each) for each in (flat, tree))
+    (flat_logp, of_flat), (tree_logp, of_tree) = (_logprobs_and_gradient(inner, each) for each in (flat, tree))
     # Where each token of the sequences end to end lies in their tree.
     tokens = [np.array(ids) for ids in sequences]
     places = torch.from_numpy(np.concatenate(plan_tree(tokens, shares_all=True).places)).to(device)
@@ -103,11 +103,11 @@ def _measure(policy: Any, inner: Any, *, device: torch.device, multiple: int) ->
     )
 
 
-def _logprobs_and_gradient(policy: Any, inner: Any, packed: Packed) -> tuple[torch.Tensor, torch.Tensor]:
+def _logprobs_and_gradient(inner: Any, packed: Packed) -> tuple[torch.Tensor, torch.Tensor]:
     """Return the log-probabilities [C], and the gradient of a sum of them with respect to the embeddings, [N, H]. No
-    parameter gets a gradient: engines would take it for one of the first step."""
+    parameter gets a gradient, and the engine is not asked: it would take the pass for one of the first step."""
     with torch.enable_grad(), _embeddings(inner.model) as seen:
-        logp, _ = policy(packed, 1.0)
+        logp, _ = inner(packed, 1.0)
         weights = torch.linspace(-1, 1, len(logp), device=logp.device)
         (gradient,) = torch.autograd.grad((weights * logp).sum(), seen)
     gradient = gradient[0].float()
