@@ -194,8 +194,7 @@ class Trajectory:
     @property
     def num_row_tokens(self) -> int:
         """What the learner's forward pass has to read: prompt and segments of every branch."""
-        own = sum(len(segment.token_ids) for segment in self.segments)
-        return own + len(self.branches) * len(self.prompt_token_ids)
+        return self.num_policy_tokens + self.num_context_tokens + len(self.branches) * len(self.prompt_token_ids)
 
     @property
     def oldest_version(self) -> int:
