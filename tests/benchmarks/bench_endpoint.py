@@ -1,6 +1,6 @@
 """What a call of an agent costs: client and server without an engine, and beside an engine that is asked directly.
 
-    python -m tests.benchmarks.bench_endpoint [--calls 300] [--rounds 8] [--without-calls] [--tokens 16] [--without-engine]
+    python -m tests.benchmarks.bench_endpoint [--rounds 8] [--tokens 16] [--without-engine | --without-calls]
 
 First the CPU time of a call by the openai client, client and server in one process, over a real chat template and an
 engine that answers at once (goal: at most 3 ms for one message). Then 64 calls at once of ``--tokens`` tokens on a real
