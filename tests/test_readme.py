@@ -48,7 +48,7 @@ SPAN = re.compile(r"`([^`\n]+)`")
 KEY = re.compile(r"(?<![\w./@-])([a-z_]+(?:\.[a-zA-Z_]\w*)+)(?![\w./*(:-])")
 """A dotted name in code: a key of the configuration, if it begins with the name of a section."""
 FILE = re.compile(r"(?<![\w./<=>-])([\w/]+\.(?:py|md))\b")
-TO_WRITE = ("my_rewards.py", "my_losses.py", "my_checks.py", "my_worlds.py", "my_tools.py")
+TO_WRITE = ("my_agent.py", "my_rewards.py", "my_losses.py", "my_checks.py", "my_worlds.py", "my_tools.py")
 """Files that the reader is to write."""
 COLUMNS = ("reward_model.ground_truth",)
 """Of data sets, which look like keys."""

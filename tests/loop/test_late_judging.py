@@ -48,6 +48,7 @@ class SlowWorlds:
         sample: Callable[[TrajectoryRequest], Awaitable[Trajectory]],
         *,
         begun: Callable[[Episode], None],
+        end: Callable[[str], bool],
     ) -> Trajectory:
         trajectory = await sample(request)
         begun(cast(Episode, Judged(trajectory)))
