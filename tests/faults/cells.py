@@ -121,7 +121,6 @@ RUNS: dict[str, tuple[Cell, ...]] = {
     "node cut off": cells(["node"], "cut off"),
 }
 NOT_YET = {
-    "in worlds: killed": "Environments are new, and this run has not been made yet.",
     "in worlds: stopped": "Environments are new, and this run has not been made yet.",
 }
 """Runs that have not passed yet, and what was seen of them, as a sentence. ``make test-faults`` leaves them out; with
