@@ -9,7 +9,15 @@ from pathlib import Path
 from typing import Any
 
 from r1ray.commands.quoting import quoted
-from r1ray.config import RunConfig
+from r1ray.config import EnvironmentConfig, RunConfig
+
+CARD = "card.json"
+"""What a folder of examples has beside ``data``, and no other."""
+OF_TRAJECTORIES = (
+    *("max_turns", "max_context_tokens", "max_trajectory_tokens", "on_full", "on_malformed"),
+    *("renderer", "keep_reasoning", "reset_timeout_s", "step_timeout_s"),
+)
+"""Keys of ``environment`` that say how a trajectory goes."""
 
 
 def next_commands(run_dir: Path, config: RunConfig, *, model: Path | None, held_out: Any) -> list[str]:
@@ -21,11 +29,14 @@ def next_commands(run_dir: Path, config: RunConfig, *, model: Path | None, held_
     """
     run, commands = here(run_dir), []
     commands.append(_line("report", run))
+    if model is not None and (model / CARD).is_file():
+        commands.append(_line("run", "recipe=sft", "model=MODEL", f"supervised.train={here(model / 'data')}"))
     if model is None or not _answers(model):
         return commands
     commands.append(_line("chat", run))
-    if (data := _source(held_out)) is not None:
-        commands.append(_line("eval", f"model={here(model)}", "benchmark=prompts", f"data={data}", *_asked_as(config)))
+    if (data := _source(held_out)) is not None and (worlds := _in_worlds(config)) is not None:
+        words = (f"model={here(model)}", "benchmark=prompts", f"data={data}", *_asked_as(config), *worlds)
+        commands.append(_line("eval", *words))
     return commands
 
 
@@ -50,6 +61,17 @@ def _asked_as(config: RunConfig) -> list[str]:
     texts = {"template": data.template, "system_prompt": data.system_prompt, "suffix": data.suffix}
     words = [f"{key}={_text(value)}" for key, value in texts.items() if value is not None]
     return [*words, f"max_tokens={config.algo.max_completion_tokens}"]
+
+
+def _in_worlds(config: RunConfig) -> list[str] | None:
+    """Return the keys with which trajectories are in environments as in the run; None where that takes more than a few
+    words."""
+    own, usual = config.environment, EnvironmentConfig()
+    if own.worlds or own.command:
+        return None
+    words = [f"environment={config.data.environment}"] if config.data.environment else []
+    changed = [key for key in OF_TRAJECTORIES if getattr(own, key) != getattr(usual, key)]
+    return [*words, *(f"environment.{key}={getattr(own, key)}" for key in changed)]
 
 
 def _source(held_out: Any) -> str | None:

@@ -9,7 +9,7 @@ import pytest
 
 from r1ray.commands.compose import compose
 from r1ray.commands.next_commands import next_commands
-from r1ray.config import EvaluationConfig, RunConfig
+from r1ray.config import EnvironmentConfig, EvaluationConfig, RunConfig
 
 
 @pytest.fixture
@@ -56,3 +56,35 @@ def test_nobody_talks_to_a_model_that_scores_or_to_rows(model: Path, config: Run
     for made in (model, model.parent, None):
         (line,) = next_commands(model.parents[1], config, model=made, held_out=None)
         assert line.startswith("r1ray report ")
+
+
+def test_an_evaluation_in_an_environment_has_its_keys(model: Path, config: RunConfig, tmp_path: Path) -> None:
+    held_out = tmp_path / "held_out.parquet"
+    held_out.touch()
+    words = ["model=m", "data.train=t", "environment=calculator", "environment.max_turns=4", "environment.on_full=end"]
+    run = compose([*words, "environment.max_trajectory_tokens=160"])
+    assert isinstance(run, RunConfig)
+    line = next_commands(model.parents[1], run, model=model, held_out=str(held_out))[-1]
+    typed = [word.replace("benchmark=", "benchmarks=") for word in shlex.split(line)[2:]]
+    typed = ["in_" + word if word.startswith("environment=") else word for word in typed]
+    asked = compose(typed, schema=EvaluationConfig, name="eval")
+    assert isinstance(asked, EvaluationConfig)
+    assert asked.in_environment == "calculator"
+    assert (asked.environment.max_turns, asked.environment.max_trajectory_tokens) == (4, 160)
+    assert "environment.on_full" not in line
+
+
+def test_environments_of_the_users_own_are_more_than_a_few_words(
+    model: Path, config: RunConfig, tmp_path: Path
+) -> None:
+    own = replace(config, environment=EnvironmentConfig(worlds={"maze": {"path": "my_worlds:Maze"}}))
+    verbs = [line.split()[1] for line in next_commands(model.parents[1], own, model=model, held_out=str(tmp_path))]
+    assert verbs == ["report", "chat"]
+
+
+def test_examples_that_were_collected_are_what_fine_tuning_reads(config: RunConfig, tmp_path: Path) -> None:
+    examples = tmp_path / "collected" / "dataset"
+    (examples / "data").mkdir(parents=True)
+    (examples / "card.json").write_text("{}")
+    *_, line = next_commands(tmp_path / "collected", config, model=examples, held_out=None)
+    assert shlex.split(line)[1:] == ["run", "recipe=sft", "model=MODEL", f"supervised.train={examples / 'data'}"]
