@@ -10,8 +10,8 @@ a second of both, their ratio (goal: at least 0.8), and the share of the time in
 On two quiet cores (2026-11-30, three rounds each, ratio of trajectories a second): 0.4 million parameters 0.67, 0.82,
 0.60 with ``--tokens 32``, 0.68, 0.76, 0.78 with 64, 0.72, 0.84, 0.67 with 96; 20 million (``--heads 24``) 0.67, 0.66,
 0.63 with 32, and with ``--block 32`` 0.74, 0.60, 0.63. **The goal is not reached.** The engine is idle for 1 to 6 %, so
-waiting for tools is not what costs: each further turn costs it 10 to 25 ms, in which it reads what was answered, and what
-of the history is in no whole block. 256 worlds: 1.4 to 1.9 s.
+waiting for tools is not what costs: each further turn costs it 10 to 25 ms, in which it reads what was answered, and
+what of the history is in no whole block. 256 worlds: 1.4 to 1.9 s.
 """
 
 from __future__ import annotations
