@@ -27,7 +27,9 @@ S = TypeVar("S")
 MISSING = "???"
 """OmegaConf's sign for a value that is still to be given."""
 _stored: dict[tuple[str, type[Any]], Any] = {}
-"""What this process has put into Hydra's store."""
+"""Schemas that this process has put into Hydra's store."""
+NAMED_BY = {"environment": ("in_environment", "data.environment")}
+"""Sections that may have a name in the place of an object: the keys that it may be of; the first that there is counts."""
 
 
 @overload
@@ -77,9 +79,12 @@ def to_yaml(values: Mapping[str, Any]) -> str:
 
 
 def _with_whole_key(word: Word, schema: type[Any]) -> Word:
-    """Return a word with its whole key: ``environment=NAME`` is short for ``data.environment=NAME``."""
-    is_name = word.key == "environment" and word.text is not None and not word.text.startswith("{")
-    return replace(word, key="data.environment") if is_name and place_of(schema, "data.environment") else word
+    """Return a word with its whole key: ``environment=NAME`` is short for ``data.environment=NAME``, of an evaluation
+    for ``in_environment=NAME``."""
+    if word.text is None or word.text.startswith("{"):
+        return word
+    key = next((key for key in NAMED_BY.get(word.key, ()) if place_of(schema, key)), word.key)
+    return replace(word, key=key)
 
 
 def _is_choice(word: Word, groups: Sequence[str], own: Path | None) -> bool:

@@ -40,10 +40,8 @@ def command(arguments: Sequence[str]) -> None:
 def evaluate_benchmarks(words: Sequence[str], *, config_dir: str | None = None) -> list[dict[str, Any]]:
     """Evaluate what overrides ask for. Returns the results: of the model on each benchmark, then of the other one.
     Raises R1RayError."""
-    # conf/benchmark/ makes a config group of the name, and a group takes one file and no list. The environment is a
-    # section too.
+    # conf/benchmark/ makes a config group of the name, and a group takes one file and no list.
     overrides = [re.sub(r"^(\+{0,2})benchmark=", r"\1benchmarks=", word) for word in words]
-    overrides = [re.sub(r"^(\+{0,2})environment=(?!\{)", r"\1in_environment=", word) for word in overrides]
     config = compose(overrides, schema=EvaluationConfig, name="eval", config_dir=config_dir)
     config.benchmarks = _with_own(config.benchmarks, own_folder(config_dir))
     from r1ray.cluster.placement import preflight

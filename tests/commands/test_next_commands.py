@@ -66,7 +66,6 @@ def test_an_evaluation_in_an_environment_has_its_keys(model: Path, config: RunCo
     assert isinstance(run, RunConfig)
     line = next_commands(model.parents[1], run, model=model, held_out=str(held_out))[-1]
     typed = [word.replace("benchmark=", "benchmarks=") for word in shlex.split(line)[2:]]
-    typed = ["in_" + word if word.startswith("environment=") else word for word in typed]
     asked = compose(typed, schema=EvaluationConfig, name="eval")
     assert isinstance(asked, EvaluationConfig)
     assert asked.in_environment == "calculator"
