@@ -29,7 +29,7 @@ MISSING = "???"
 _stored: dict[tuple[str, type[Any]], Any] = {}
 """Schemas that this process has put into Hydra's store."""
 NAMED_BY = {"environment": ("in_environment", "data.environment")}
-"""Sections that may have a name in the place of an object: the keys that it may be of; the first that there is counts."""
+"""Keys that a name in the place of a section is of: the first that there is counts."""
 
 
 @overload

@@ -11,8 +11,6 @@ from typing import Any
 from r1ray.commands.quoting import quoted
 from r1ray.config import EnvironmentConfig, RunConfig
 
-CARD = "card.json"
-"""What a folder of examples has beside ``data``, and no other."""
 OF_TRAJECTORIES = (
     *("max_turns", "max_context_tokens", "max_trajectory_tokens", "on_full", "on_malformed"),
     *("renderer", "keep_reasoning", "reset_timeout_s", "step_timeout_s"),
@@ -29,8 +27,10 @@ def next_commands(run_dir: Path, config: RunConfig, *, model: Path | None, held_
     """
     run, commands = here(run_dir), []
     commands.append(_line("report", run))
-    if model is not None and (model / CARD).is_file():
-        commands.append(_line("run", "recipe=sft", "model=MODEL", f"supervised.train={here(model / 'data')}"))
+    if model is not None and config.recipe == "collect":
+        from r1ray.curation.card import DATA  # takes long, but for who has just written one
+
+        commands.append(_line("run", "recipe=sft", "model=MODEL", f"supervised.train={here(model / DATA)}"))
     if model is None or not _answers(model):
         return commands
     commands.append(_line("chat", run))

@@ -82,8 +82,6 @@ def test_environments_of_the_users_own_are_more_than_a_few_words(
 
 
 def test_examples_that_were_collected_are_what_fine_tuning_reads(config: RunConfig, tmp_path: Path) -> None:
-    examples = tmp_path / "collected" / "dataset"
-    (examples / "data").mkdir(parents=True)
-    (examples / "card.json").write_text("{}")
-    *_, line = next_commands(tmp_path / "collected", config, model=examples, held_out=None)
+    examples, collected = tmp_path / "collected" / "dataset", replace(config, recipe="collect")
+    *_, line = next_commands(tmp_path / "collected", collected, model=examples, held_out=None)
     assert shlex.split(line)[1:] == ["run", "recipe=sft", "model=MODEL", f"supervised.train={examples / 'data'}"]
