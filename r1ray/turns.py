@@ -155,7 +155,7 @@ class AgentCalls:
 
     num_answered: int
     num_extending: int
-    """Of these, calls that went on from the tokens of an earlier one; the first cannot."""
+    """Answered calls that went on from the tokens of an earlier one; the first cannot."""
     refused: Mapping[str, int] = field(default_factory=dict)
     """Numbers of calls that got no turn, by their reasons."""
 

@@ -57,12 +57,12 @@ class ChatCall:
     messages: tuple[Said, ...]
     tools: tuple[ToolSchema, ...] = ()
     reads_calls: bool = True
-    """Whether calls of tools are looked for in the answer (``tool_choice=none``: they are text)."""
+    """True if calls of tools are looked for in the answer; False if they are text (``tool_choice=none``)."""
     max_tokens: int | None = None
     stop: tuple[str, ...] = ()
     streams: bool = False
     wants_usage: bool = False
-    """Whether a stream ends with the numbers of tokens."""
+    """True if a stream ends with the numbers of tokens."""
 
     @property
     def num_chars(self) -> int:

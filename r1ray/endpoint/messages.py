@@ -48,7 +48,7 @@ class Said:
     reasoning: str = ""
     calls: tuple[SaidCall, ...] = ()
     call_id: str = ""
-    """Of a result: the call's."""
+    """Id of the call whose result it is."""
     name: str = ""
 
     @property

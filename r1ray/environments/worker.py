@@ -65,7 +65,7 @@ class _Held:
     call: asyncio.Task[Any] | None = None
     """Its method that runs."""
     out_of_time: asyncio.Event | None = None
-    """Of an agent that runs, or has run."""
+    """Set when its agent is out of time; None if none has run."""
 
 
 class EnvironmentWorker:

@@ -39,11 +39,11 @@ class Call:
     parent: Call | None = None
     """The call whose tokens it goes on from."""
     new: tuple[Message, ...] = ()
-    """What was said after the parent's turn."""
+    """Messages after the parent's turn."""
     bridge: tuple[int, ...] = ()
-    """The same as tokens."""
+    """The same, as tokens."""
     is_in_row: bool = False
-    """Whether it goes on in the row of its parent; else it begins one."""
+    """True if it goes on in the row of its parent; False if it begins one."""
     next: Call | None = None
     """The call that goes on in its row."""
     turn: Trajectory | None = None

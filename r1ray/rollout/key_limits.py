@@ -20,13 +20,13 @@ class Taken:
     """The tokens of a call that is under way."""
 
     num_own: int
-    """What it adds to its row, or the beginning of its row, without the turn."""
+    """Tokens that it adds to its row, or that its row begins with, without the turn."""
     max_tokens: int
-    """Of its turn."""
+    """The most tokens that its turn may have."""
 
 
 class KeyLimits:
-    """What is left of a key."""
+    """The calls and tokens that are left of a key."""
 
     def __init__(self, max_calls: int, max_tokens: int, *, max_row_tokens: int) -> None:
         """

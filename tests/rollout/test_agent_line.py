@@ -82,7 +82,7 @@ class Agent:
 
 
 def of_engine(engine: Engine) -> list[tuple[list[int], list[int]]]:
-    """What each turn followed, and what was sampled then: what the engine saw."""
+    """Return the tokens that each turn followed, and those sampled then, as the engine saw them."""
     return sorted((each.given, each.sampled) for each in engine.asked if each.sampled)
 
 

@@ -61,7 +61,7 @@ class Policy:
         return await self.line.answer(chat_call(json.dumps({"model": "policy", "messages": messages} | more).encode()))
 
     def num_begun(self) -> int:
-        """How often the last prompt begins a message."""
+        """Return how often the last prompt begins a message."""
         return self.given[-1].count(self.tokenizer.convert_tokens_to_ids("<|im_start|>"))
 
 
