@@ -77,8 +77,8 @@ class RolloutEngine(Protocol):
         ...
 
     async def abort(self, ids: Sequence[str]) -> None:
-        """End what has these ``turn_id``\ s: its pending :meth:`generate` returns what there is of it. (To cancel the
-        wait for it aborts nothing.)"""
+        """End what has one of these as its ``turn_id``: its pending :meth:`generate` returns what there is of it. (To
+        cancel the wait for it aborts nothing.)"""
         ...
 
     async def times(self) -> EngineTimes:
