@@ -117,9 +117,7 @@ class CallTree:
             for place, call in enumerate(row):
                 assert call.turn is not None and call.action is not None
                 if place:
-                    tools = dict.fromkeys(each.tool for each in call.new if each.tool)
-                    role = call.new[0].role if call.new else "user"
-                    made.give(call.bridge, call.new, role=role, tool=", ".join(tools))
+                    made.give(call.bridge, call.new)
                 made.sampled(call.turn)
                 made.said(call.action, self._renderer.decode(call.sampled))
         return made

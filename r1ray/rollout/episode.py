@@ -170,8 +170,7 @@ class Episode:
         messages = (*self._messages, said, *new)
         behind = len(self._given) + len(self._sampled)
         if bridge.follows and self._left(behind) - len(bridge.ids) >= self._least_room + self._reserve:
-            tools = dict.fromkeys(message.tool for message in new if message.tool)
-            self._transcript.give(bridge.ids, new, role=new[0].role if new else "user", tool=", ".join(tools))
+            self._transcript.give(bridge.ids, new)
             self._messages = messages
             return True
         if not bridge.follows and self._begin(messages, bridge.whole):
@@ -228,7 +227,7 @@ class Episode:
         elif len(ids) >= self._left(len(self._given) + len(self._sampled)):
             return ""
         else:
-            self._transcript.give(ids, [request], role=request.role)
+            self._transcript.give(ids, [request])
         action = await self._turn()
         return action.content or action.text
 

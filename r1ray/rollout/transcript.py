@@ -77,10 +77,12 @@ class Transcript:
             self._branches.pop()
         self._branches.append(_Branch(np.asarray(ids, dtype=np.int32), list(messages)))
 
-    def give(self, ids: Sequence[int], messages: Sequence[Message], *, role: str, tool: str = "") -> None:
+    def give(self, ids: Sequence[int], messages: Sequence[Message]) -> None:
         """Add messages that were given, what an environment answered, by their tokens with the template's around."""
+        role = messages[0].role if messages else "user"
+        tools = dict.fromkeys(message.tool for message in messages if message.tool)
         self._branches[-1].messages += messages
-        self._branches[-1].segments.append(self._context(ids, role=role, tool=tool))
+        self._branches[-1].segments.append(self._context(ids, role=role, tool=", ".join(tools)))
 
     def sampled(self, turn: Trajectory) -> Segment:
         """Add a turn as an engine returned it. Returns its segment."""
