@@ -157,7 +157,7 @@ class AgentLine:
 
     async def _turn(self, asked: ChatCall, call: Call, sampling: Sampling) -> Answer:
         """Have the policy say something, record it, and return it. Raises Refused where it says nothing to a client."""
-        seed = self._request.seed + 1_000_003 * (call.number - 1)  # else all turns would draw the same numbers
+        seed = self._request.seed_of(call.number - 1)
         given = np.asarray(call.given, dtype=np.int32)
         try:
             turn = await self._sample(

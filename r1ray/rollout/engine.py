@@ -54,6 +54,10 @@ class TrajectoryRequest:
         """The name of what an engine has under way: that of the trajectory, or of an agent's call in it."""
         return f"{self.id}/{self.call}" if self.call else self.id
 
+    def seed_of(self, turn: int) -> int:
+        """Return the seed of a turn, from 0, of the trajectory: else all turns would draw the same numbers."""
+        return self.seed + 1_000_003 * turn
+
 
 @dataclass(frozen=True, slots=True)
 class Generated:

@@ -132,8 +132,7 @@ class Episode:
             max_tokens=max(1, min(asked.max_tokens, self._left(len(given)) - reserve)),
             stop_token_ids=self._renderer.stop_token_ids,
         )
-        number = len(self._account.turn_tokens)
-        seed = self._request.seed + 1_000_003 * number  # else all turns would draw the same numbers
+        seed = self._request.seed_of(len(self._account.turn_tokens))
         turn = await self._sample(replace(self._request, sampling=sampling, seed=seed, given=given))
         self._note_turn(turn)
         action = self._renderer.parse(self._sampled, self._tools)
