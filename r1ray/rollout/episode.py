@@ -196,15 +196,11 @@ class Episode:
         """Begin a branch with a conversation, by its tokens where they are known. Return False where it leaves no room
         for a turn."""
         ids = self._renderer.prompt(messages, self._tools) if ids is None else ids
-        if self._most_tokens() - len(ids) < self._least_room + self._reserve:
+        if self._left(0) - len(ids) < self._least_room + self._reserve:
             return False
         self._messages = tuple(messages)
         self._transcript.begin(ids, messages)
         return True
-
-    def _most_tokens(self) -> int:
-        """Return how many tokens another branch may have."""
-        return min(self._limit, self._max_row_tokens - self._transcript.num_row_tokens)
 
     def _left(self, num_tokens: int) -> int:
         """Return how many tokens may follow in a branch that has so many: of the branch, and of all together."""
@@ -220,7 +216,7 @@ class Episode:
         ids = self._renderer.bridge(self._messages, self._tools, self._given, self._sampled, [request])
         if ids is None:
             prompt = self._renderer.prompt((*self._messages, said, request), self._tools)
-            if len(prompt) >= self._most_tokens():
+            if len(prompt) >= self._left(0):
                 return ""
             self._transcript.begin(prompt, (*self._messages, said, request))
         elif len(ids) >= self._left(len(self._given) + len(self._sampled)):
