@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from hashlib import blake2b
 
 from r1ray.conversation import ChatRenderer
@@ -34,7 +34,7 @@ class Call:
     messages: tuple[Message, ...]
     """The conversation as the policy has it, up to this turn."""
     tools: tuple[ToolSchema, ...]
-    given: list[int]
+    given: list[int] = field(default_factory=list)
     """The tokens that the turn follows."""
     parent: Call | None = None
     """The call whose tokens it goes on from."""
@@ -42,14 +42,17 @@ class Call:
     """Messages after the parent's turn."""
     bridge: tuple[int, ...] = ()
     """The same, as tokens."""
-    is_in_row: bool = False
-    """True if it goes on in the row of its parent; False if it begins one."""
     next: Call | None = None
     """The call that goes on in its row."""
     turn: Trajectory | None = None
     action: Action | None = None
     answered: int = 0
     """Its place among the turns that a client was told, from 1; 0: nobody was."""
+
+    @property
+    def is_in_row(self) -> bool:
+        """Return whether it goes on in the row of its parent; else it begins one."""
+        return self.parent is not None and self.parent.next is self
 
     @property
     def sampled(self) -> list[int]:
@@ -84,11 +87,13 @@ class CallTree:
         It takes its place in a row, until :meth:`end` or :meth:`drop`.
         """
         digests = _digests(asked.tools, asked.messages)
-        call = self._extending(asked, digests) or self._anew(asked, digests)
-        self._num_begun += 1
-        call.number = self._num_begun
-        if call.is_in_row and call.parent is not None:
-            call.parent.next = call
+        parent, size = self._parent(digests)
+        new = as_messages(asked.messages, size)
+        messages = (*(self._history(parent) if parent is not None else ()), *new)
+        call = Call(number=self._num_begun + 1, prefix=digests[-1], messages=messages, tools=asked.tools)
+        if parent is None or not self._goes_on(call, parent, new):
+            call.given = self._renderer.prompt(messages, asked.tools)  # recorded turns in it have their reasoning
+        self._num_begun = call.number
         return call
 
     def drop(self, call: Call) -> None:
@@ -122,38 +127,19 @@ class CallTree:
                 made.said(call.action, self._renderer.decode(call.sampled))
         return made
 
-    def _extending(self, asked: ChatCall, digests: Sequence[bytes]) -> Call | None:
-        """Return a call that goes on from the tokens of a recorded turn; None where there is no such turn, or its
-        template would write it in another way."""
-        parent, size = self._parent(digests)
-        if parent is None:
-            return None
-        new = as_messages(asked.messages, size)
-        if not new or any(each.role == "assistant" for each in new):  # a turn of its own making
-            return None
+    def _goes_on(self, call: Call, parent: Call, new: tuple[Message, ...]) -> bool:
+        """Have a call go on from the tokens of a recorded turn. Return False if the template would write that turn in
+        another way, or if a turn of the client's own making follows it."""
+        if not new or any(each.role == "assistant" for each in new):
+            return False
         ids = self._renderer.bridge(parent.messages, parent.tools, parent.given, parent.sampled, new)
         if ids is None:
-            return None
-        given = [*parent.given, *parent.sampled, *ids]
-        return Call(
-            number=0,
-            prefix=digests[-1],
-            messages=(*self._history(parent), *new),
-            tools=asked.tools,
-            given=given,
-            parent=parent,
-            new=new,
-            bridge=tuple(ids),
-            is_in_row=parent.next is None,
-        )
-
-    def _anew(self, asked: ChatCall, digests: Sequence[bytes]) -> Call:
-        """Return a call whose conversation is rendered as a whole; turns in it that are recorded have their
-        reasoning."""
-        parent, size = self._parent(digests)
-        messages = (*(self._history(parent) if parent is not None else ()), *as_messages(asked.messages, size))
-        given = self._renderer.prompt(messages, asked.tools)
-        return Call(number=0, prefix=digests[-1], messages=messages, tools=asked.tools, given=given)
+            return False
+        call.parent, call.new, call.bridge = parent, new, tuple(ids)
+        call.given = [*parent.given, *parent.sampled, *ids]
+        if parent.next is None:
+            parent.next = call
+        return True
 
     def _parent(self, digests: Sequence[bytes]) -> tuple[Call | None, int]:
         """Return the last recorded turn that messages repeat, and how many they are with it."""
