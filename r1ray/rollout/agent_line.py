@@ -81,8 +81,7 @@ class AgentLine:
 
     def counts(self) -> AgentCalls:
         tree = self.tree
-        answered = sum(bool(each.answered) for each in tree.calls)
-        return AgentCalls(num_answered=answered, num_extending=tree.num_extending, refused=dict(self._refused))
+        return AgentCalls(num_answered=tree.num_answered, num_extending=tree.num_extending, refused=dict(self._refused))
 
     def note_refusal(self, code: str) -> None:
         """See :class:`r1ray.endpoint.server.Line`."""

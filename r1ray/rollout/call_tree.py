@@ -65,21 +65,16 @@ class CallTree:
 
     def __init__(self, renderer: ChatRenderer) -> None:
         self._renderer = renderer
-        self._num_begun = self._num_answered = self.num_extending = 0
+        self._num_begun = self.num_answered = self.num_extending = 0
         self._turns: dict[bytes, Call] = {}
         """Turns that clients were told, by the digest of all up to them; of equal ones the last."""
-        self._calls: list[Call] = []
-        """Calls with a turn."""
-
-    @property
-    def calls(self) -> Sequence[Call]:
+        self.calls: list[Call] = []
         """Calls with a turn, in the order of their ends."""
-        return self._calls
 
     @property
     def last(self) -> Call | None:
         """The call that was answered last."""
-        return max((each for each in self._calls if each.answered), key=lambda each: each.answered, default=None)
+        return max((each for each in self.calls if each.answered), key=lambda each: each.answered, default=None)
 
     def begin(self, asked: ChatCall) -> Call:
         """Return a call with the tokens that its turn follows. Raises UserError where the template refuses them.
@@ -104,19 +99,19 @@ class CallTree:
     def end(self, call: Call, turn: Trajectory, action: Action) -> None:
         """Record the turn of a call."""
         call.turn, call.action = turn, action
-        self._calls.append(call)
+        self.calls.append(call)
 
     def told(self, call: Call, answer: Said) -> None:
         """Note that the client of a call gets its turn, and how: others may go on from there."""
-        self._num_answered += 1
-        call.answered = self._num_answered
+        self.num_answered += 1
+        call.answered = self.num_answered
         self.num_extending += call.parent is not None
         self._turns[_next(call.prefix, answer)] = call
 
     def transcript(self) -> Transcript:
         """Return the rows, in the order of the last turns that clients were told in them."""
         made = Transcript(self._renderer.decode)
-        rows = [_row(each) for each in self._calls if not each.is_in_row]
+        rows = [_row(each) for each in self.calls if not each.is_in_row]
         for row in sorted(rows, key=lambda row: max(each.answered for each in row)):
             made.begin(row[0].given, row[0].messages)
             for place, call in enumerate(row):
