@@ -149,13 +149,13 @@ class CallTree:
         return (*call.messages, history_of(call.action))
 
 
-def status_of(call: Call | None, *, is_cut: bool) -> Status:
+def status_of(call: Call, *, is_cut: bool) -> Status:
     """Return how a trajectory has ended whose last call this is.
 
     Args:
         is_cut: a limit ended it.
     """
-    whole = call is not None and call.action is not None and call.action.is_whole
+    whole = call.action is not None and call.action.is_whole
     return "finished" if whole and not is_cut else "truncated"
 
 
