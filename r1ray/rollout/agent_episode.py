@@ -73,7 +73,7 @@ class AgentEpisode:
 
     def so_far(self, partial: Trajectory | None = None) -> Trajectory:
         """Return what there is of the trajectory, as aborted; a turn that is under way records itself."""
-        return self._ended("aborted", None)
+        return self._ended("aborted", Done())
 
     async def _keep_time(self) -> None:
         """Tell the world when the agent is out of time."""
@@ -94,22 +94,23 @@ class AgentEpisode:
             "the agent ended without a call that was answered",
         )
 
-    def _ended(self, status: Status, done: Done | None) -> Trajectory:
+    def _ended(self, status: Status, done: Done) -> Trajectory:
         request, line = self._request, self._line
+        transcript = line.tree.transcript()
+        made = transcript.trajectory(request.group_id, request.index, status=status, world=None)
+        turns = tuple(len(segment.token_ids) for segment in made.policy_segments)
         world = InEnvironment(
             name=request.prompt.environment,
-            rewards=numbers_of(done.rewards) if done is not None else {},
+            rewards=numbers_of(done.rewards),
+            turn_rewards=tuple({} for _ in turns),
+            turn_tokens=turns,
             num_calls=line.num_tool_calls,
             num_errors=line.num_malformed,
             seconds=self._entered_s + line.idle_s,
-            label=done.label if done is not None else "",
-            detail=done.detail if done is not None else "",
+            label=done.label,
+            detail=done.detail,
             agent=line.counts(),
         )
-        transcript = line.tree.transcript()
-        made = transcript.trajectory(request.group_id, request.index, status=status, world=world)
-        turns = tuple(len(segment.token_ids) for segment in made.policy_segments)
-        world = replace(world, turn_tokens=turns, turn_rewards=tuple({} for _ in turns))
         tools = line.tree.last.tools if line.tree.last is not None else ()
         said = transcript.conversations(tools) if request.is_eval else ()
         return replace(made, world=world, conversations=said)

@@ -110,15 +110,15 @@ class Episode:
             if isinstance(answer, Done):
                 return self._ended("finished" if action.is_whole else "truncated", answer)
             if self._config.on_malformed == "end" and any(call.problem for call in action.calls):
-                return self._ended("finished", None)
+                return self._ended("finished", Done())
             if self._num_turns >= self._config.max_turns or not await self._go_on(action, answer):
-                return self._ended("truncated", None)
+                return self._ended("truncated", Done())
 
     def so_far(self, partial: Trajectory | None = None) -> Trajectory:
         """Return what there is of the trajectory, as aborted; ``partial``: of the turn that is under way."""
         if partial is not None and partial.num_policy_tokens:
             self._note_turn(partial)
-        return self._ended("aborted", None)
+        return self._ended("aborted", Done())
 
     # ------------------------------------------------------------------ a turn
 
@@ -228,18 +228,18 @@ class Episode:
 
     # ------------------------------------------------------------------ the end
 
-    def _ended(self, status: Status, done: Done | None) -> Trajectory:
+    def _ended(self, status: Status, done: Done) -> Trajectory:
         request, account = self._request, self._account
         world = InEnvironment(
             name=request.prompt.environment,
-            rewards=numbers_of(done.rewards) if done is not None else {},
+            rewards=numbers_of(done.rewards),
             turn_rewards=tuple(account.turn_rewards),
             turn_tokens=tuple(account.turn_tokens),
             num_calls=account.num_calls,
             num_errors=account.num_errors,
             seconds=account.seconds,
-            label=done.label if done is not None else "",
-            detail=done.detail if done is not None else "",
+            label=done.label,
+            detail=done.detail,
         )
         made = self._transcript.trajectory(request.group_id, request.index, status=status, world=world)
         said = self._transcript.conversations(self._tools) if request.is_eval else ()
