@@ -24,13 +24,8 @@ from r1ray.rollout.placement import Placement
 from r1ray.rollout.turn_sampler import Ended, GroupTurns, TurnSampler
 from r1ray.turns import Action
 from r1ray.types import Trajectory
+from tests.rollout.agents import TOOLS, user
 from tests.rollout.scripted import END, Engine, Renderer, encode, request, state, turns_of, until, within
-
-TOOLS = [{"type": "function", "function": {"name": "add", "description": "", "parameters": {}}}]
-
-
-def user(text: str) -> dict[str, Any]:
-    return {"role": "user", "content": text}
 
 
 def told(answer: Answer) -> dict[str, Any]:
