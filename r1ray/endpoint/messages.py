@@ -85,16 +85,18 @@ def as_messages(conversation: Sequence[Said], begin: int = 0) -> tuple[Message, 
     call that it answers, whatever a client calls them."""
     calls: dict[str, tuple[str, str]] = {}
     made = []
-    for each in conversation:
+    for index, each in enumerate(conversation):
         if each.role == "assistant":
             calls |= {call.id: (call.name, call_id(place)) for place, call in enumerate(each.calls)}
+        if index < begin:
+            continue
         tool, number = calls.get(each.call_id, (each.name, "")) if each.role == "tool" else ("", "")
         made.append(
             Message(
                 each.role, each.content, each.reasoning, tuple(map(_call_of, each.calls)), tool=tool, call_id=number
             )
         )
-    return tuple(made[begin:])
+    return tuple(made)
 
 
 def _call_of(call: SaidCall) -> ToolCall:
