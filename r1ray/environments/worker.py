@@ -109,8 +109,7 @@ class EnvironmentWorker:
         """Answer a turn. Raises what is told apart in this module's docstring; the world is then closed."""
         held = self._found(world_id)
         try:
-            world = cast("Environment | OwnWorld", held.world)
-            return answered(await self._within("step", held, world.step(action)), name=held.name)
+            return await self._stepped(held, action)
         except BaseException:
             await self.leave(world_id)
             raise
@@ -200,8 +199,7 @@ class EnvironmentWorker:
                 return found
             action = Action(content="", text="", calls=(ToolCall("no_such_tool", {}),) if found.tools else ())
             try:
-                world = cast("Environment | OwnWorld", held.world)
-                answered(await self._within("step", held, world.step(action)), name=source.name)
+                await self._stepped(held, action)
             except EnvironmentFailed as error:
                 said = "a call of a tool that there is not" if found.tools else "no text"
                 raise EnvironmentFailed(f"{error}; it was given a turn with {said}", error.kind) from error
@@ -223,6 +221,10 @@ class EnvironmentWorker:
             return _Held(source.name, source.made(self._context), time.monotonic())
         own = OwnWorld(source.name, lambda: source.made(self._context), maker=source.maker())
         return _Held(source.name, own, time.monotonic())
+
+    async def _stepped(self, held: _Held, action: Action) -> Observation | Done:
+        world = cast("Environment | OwnWorld", held.world)
+        return answered(await self._within("step", held, world.step(action)), name=held.name)
 
     async def _within(self, method: str, held: _Held, work: Awaitable[T]) -> T:
         """Return what a method returns. It runs as a task of its own, which is left behind if it swallows its
