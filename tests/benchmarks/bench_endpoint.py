@@ -179,9 +179,9 @@ async def cpu_of(work: Callable[[], Awaitable[object]], num_calls: int) -> float
 async def on_engine(num_rounds: int, num_tokens: int) -> None:
     """Print calls a second by the endpoint, and by the engine itself, by turns."""
     with tempfile.TemporaryDirectory() as name:
-        tokenizer = make_endless(Path(name))
+        tokenizer = make_endless(Path(name), num_heads=3)
         renderer = make_renderer(tokenizer, settings=ConversationSettings(model=name))
-        engine = await started(Path(name), AT_ONCE)
+        engine = await started(Path(name), AT_ONCE, {})
         given = np.array(renderer.prompt((Message("user", QUESTION),), ()), dtype=np.int32)
         placement = Placement()
         placement.update([state(engine, slots=AT_ONCE)])
