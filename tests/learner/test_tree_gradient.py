@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from functools import cache
 from itertools import pairwise
@@ -37,13 +37,9 @@ VOCABULARY, PROMPT = 64, 12
 
 
 @pytest.fixture(autouse=True)
-def everything_is_shared(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def everything_is_shared(monkeypatch: pytest.MonkeyPatch) -> None:
     """Small sequences save too little otherwise."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
     monkeypatch.setattr(tree, "is_worth_sharing", lambda saved, rest: True)
-    yield
-    torch.set_num_threads(threads)
 
 
 def completion(group: int, index: int, prompt: list[int], tokens: list[int]) -> Trajectory:
