@@ -187,13 +187,11 @@ def plan_shards(
             members = [pair for pairs in chosen for pair in pairs]
             order = np.random.default_rng(seed).permutation(len(members))
             plans = pack_samples([members[i][0] for i in order if members[i][1]], **limits)
+        of_all_ranks = {
+            "num_sequences": sum(map(len, chosen)),
+            "num_tokens": sum(tokens for pairs in chosen for _, tokens in pairs),
+            "num_distinct_tokens": sum(map(num_distinct_tokens, trained)),
+        }
         for minibatches, microbatches in zip(by_rank, plans, strict=True):
-            minibatches.append(
-                Minibatch(
-                    microbatches=microbatches,
-                    num_sequences=sum(map(len, chosen)),
-                    num_tokens=sum(tokens for pairs in chosen for _, tokens in pairs),
-                    num_distinct_tokens=sum(map(num_distinct_tokens, trained)),
-                )
-            )
+            minibatches.append(Minibatch(microbatches=microbatches, **of_all_ranks))
     return tuple(Shard(tuple(minibatches), learner_version) for minibatches in by_rank)
