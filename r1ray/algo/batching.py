@@ -9,6 +9,7 @@ import heapq
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import TypeAlias
 
 import numpy as np
@@ -128,9 +129,9 @@ def pack_groups(groups: Sequence[Sequence[SampleRef]], *, num_ranks: int, max_to
         for unit in of_group
     ]
     singles = [([sample], sample.num_tokens) for group in groups for sample in group]
-    return min((_pack_units(each, num_ranks=num_ranks, max_tokens=max_tokens) for each in (units, singles)), key=_cost)[
-        0
-    ]
+    found = [_pack_units(each, num_ranks=num_ranks, max_tokens=max_tokens) for each in (units, singles)]
+    plans, _ = min(found, key=itemgetter(1))
+    return plans
 
 
 def _pack_units(
@@ -141,10 +142,6 @@ def _pack_units(
     plans = pack(lengths, num_ranks=num_ranks, max_tokens=max_tokens)
     waits = [max(sum(lengths[i] for i in micro) for micro in together) for together in zip(*plans, strict=True)]
     return [tuple(tuple(each for i in micro for each in units[i][0]) for micro in plan) for plan in plans], sum(waits)
-
-
-def _cost(plan: tuple[list[Microbatches], int]) -> int:
-    return plan[1]
 
 
 def pack_samples(samples: Sequence[SampleRef], *, num_ranks: int, max_tokens: int) -> list[Microbatches]:
