@@ -11,7 +11,7 @@ first in the row, so that the tokens below a node are one range.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -48,11 +48,9 @@ def plan_tree(sequences: Sequence[Ids], *, shares_all: bool = False) -> Tree:
     Args:
         shares_all: share every common beginning, even if it is not worth it.
     """
-    starts: list[int] = []
-    sizes: list[int] = []
-    parents: list[int | None] = []
-    pieces: list[Ids] = []
-    depths: list[int] = []
+    nodes: list[Node] = []
+    ids: list[Ids] = []
+    positions: list[Ids] = []
     places: list[list[Ids]] = [[] for _ in sequences]
     num_tokens = 0
     todo = [_Part(members, 0, None) for members in reversed(_by_next(range(len(sequences)), sequences, at=0))]
@@ -61,22 +59,19 @@ def plan_tree(sequences: Sequence[Ids], *, shares_all: bool = False) -> Tree:
         end, children = _shared(part, sequences, shares_all=shares_all)
         number = part.parent
         if end > part.start:
-            number = len(starts)
-            starts.append(num_tokens)
-            sizes.append(end - part.start)
-            parents.append(part.parent)
-            pieces.append(sequences[part.members[0]][part.start : end])
-            depths.append(part.start)
-            own = np.arange(num_tokens, num_tokens + sizes[-1])
+            number, start = len(nodes), num_tokens
+            num_tokens += end - part.start
+            nodes.append(Node(start, num_tokens, num_tokens, part.parent))
+            own = np.arange(start, num_tokens)
+            ids.append(sequences[part.members[0]][part.start : end])
+            positions.append(np.arange(part.start, end))
             for member in part.members:
                 places[member].append(own)
-            num_tokens += sizes[-1]
         todo += [_Part(members, end, number) for members in reversed(children)]
-    nodes = _with_last(starts, sizes, parents)
     return Tree(
-        ids_N=np.concatenate(pieces),
-        positions_N=np.concatenate([np.arange(d, d + size) for d, size in zip(depths, sizes, strict=True)]),
-        nodes=nodes,
+        ids_N=np.concatenate(ids),
+        positions_N=np.concatenate(positions),
+        nodes=_with_last(nodes),
         places=tuple(np.concatenate(each) for each in places),
     )
 
@@ -116,13 +111,11 @@ def _by_next(members: Sequence[int], sequences: Sequence[Ids], *, at: int) -> li
     return list(parts.values())
 
 
-def _with_last(starts: Sequence[int], sizes: Sequence[int], parents: Sequence[int | None]) -> tuple[Node, ...]:
-    last = [start + size for start, size in zip(starts, sizes, strict=True)]
-    for number in reversed(range(len(starts))):
-        parent = parents[number]
+def _with_last(nodes: Sequence[Node]) -> tuple[Node, ...]:
+    """Return nodes, each of which ends at its own end so far, with the ends of what lies below them."""
+    last = [node.end for node in nodes]
+    for number in reversed(range(len(nodes))):
+        parent = nodes[number].parent
         if parent is not None:
             last[parent] = max(last[parent], last[number])
-    return tuple(
-        Node(start, start + size, end, parent)
-        for start, size, end, parent in zip(starts, sizes, last, parents, strict=True)
-    )
+    return tuple(replace(node, last=end) for node, end in zip(nodes, last, strict=True))
