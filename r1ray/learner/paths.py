@@ -13,6 +13,7 @@ import logging
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.distributed as dist
@@ -26,6 +27,8 @@ TOLERANCE = {torch.float32: 1e-3, torch.bfloat16: 0.1}
 LEAK = {torch.float32: 1e-5, torch.bfloat16: 0.02}
 """Bound of the mean difference that other sequences in the row make. Rounding explains some in a mixture, whose experts
 compute the tokens of all sequences together, and none elsewhere."""
+UNSUITED = (RuntimeError, TypeError, ValueError, IndexError)
+"""Errors of layers that are not made for a way: tables of as many places as the context has, masks of another shape."""
 WAYS: tuple[Path, ...] = ("packed", "padded", "eager")
 
 logger = logging.getLogger(__name__)
@@ -62,6 +65,19 @@ def beside(sequences: Sequence[TokenRow], other: Sequence[int]) -> list[TokenRow
     return [each for sequence in sequences for each in ((ids, torch.zeros(len(ids), dtype=torch.bool)), sequence)]
 
 
+def likeliest(policy: Any, ids: Sequence[int], *, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return what the model itself finds likeliest after each beginning of a sequence: its log-probability [T] and the
+    token [T].
+
+    Args:
+        policy: a :class:`r1ray.learner.policy.PolicyModel`, or the engine that trains it.
+    """
+    with torch.no_grad():
+        table = torch.log_softmax(policy(torch.tensor([ids], device=device))[0].float(), dim=-1)
+    best = table.max(dim=-1)
+    return best.values, best.indices
+
+
 def settle_path(
     decoder: Decoder,
     compute: Callable[[Sequence[int]], torch.Tensor],
@@ -95,8 +111,7 @@ def _measure(compute: Callable[[Sequence[int]], torch.Tensor], others: Sequence[
     try:
         with torch.no_grad():
             first, second = (compute(other) for other in others)
-    except (RuntimeError, TypeError, ValueError, IndexError) as error:
-        # Layers that are not made for it: tables of as many places as the context has, masks of another shape.
+    except UNSUITED as error:
         logger.info("%s: %s", type(error).__name__, error)
         return Measured(math.nan, math.nan)
     return Measured(float(first.abs().mean()), float((first - second).abs().mean()))

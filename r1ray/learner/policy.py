@@ -13,7 +13,7 @@ from r1ray.learner.attention import GatherTokens
 from r1ray.learner.decoder import Decoder, Path, decoder_of
 from r1ray.learner.head import Surroundings, as_logprob_head
 from r1ray.learner.packed import Packed, pack_sequences
-from r1ray.learner.paths import beside, checked_ids, neighbours, settle_path
+from r1ray.learner.paths import beside, checked_ids, likeliest, neighbours, settle_path
 from r1ray.learner.tree_check import computes_trees
 
 
@@ -97,13 +97,11 @@ def check_policy(policy: Any, *, name: str, device: torch.device, multiple: int 
     inner = next(part for part in policy.modules() if isinstance(part, PolicyModel))
     vocabulary = inner.model.get_output_embeddings().out_features
     sequences, expected = [], []
-    with torch.no_grad():
-        for ids in checked_ids(vocabulary):
-            table = torch.log_softmax(policy(torch.tensor([ids], device=device))[0].float(), dim=-1)
-            likeliest = table.max(dim=-1)
-            expected.append(likeliest.values)
-            for length, token in enumerate(likeliest.indices.tolist(), start=1):
-                sequences.append((torch.tensor([*ids[:length], token]), torch.arange(length + 1) == length))
+    for ids in checked_ids(vocabulary):
+        logp_T, token_T = likeliest(policy, ids, device=device)
+        expected.append(logp_T)
+        for length, token in enumerate(token_T.tolist(), start=1):
+            sequences.append((torch.tensor([*ids[:length], token]), torch.arange(length + 1) == length))
     expected_N = torch.cat(expected)
 
     def compute(others: Sequence[int]) -> torch.Tensor:

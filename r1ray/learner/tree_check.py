@@ -16,7 +16,7 @@ import torch
 import torch.distributed as dist
 
 from r1ray.learner.packed import Packed, TokenRow, pack_sequences, pack_tree
-from r1ray.learner.paths import TOLERANCE, checked_ids, neighbours, on_every_rank
+from r1ray.learner.paths import TOLERANCE, UNSUITED, checked_ids, likeliest, neighbours, on_every_rank
 from r1ray.learner.tree import plan_tree
 
 FROM_FLAT = {torch.float32: 1e-4, torch.bfloat16: 0.05}
@@ -66,7 +66,7 @@ def computes_trees(policy: Any, inner: Any, *, name: str, device: torch.device, 
             f"from packed ones, the gradient by {measured.gradient:.2g} of its norm"
         )
         is_right = measured.is_right(inner.decoder.dtype)
-    except (RuntimeError, TypeError, ValueError, IndexError) as error:
+    except UNSUITED as error:
         found, is_right = f"{type(error).__name__}: {error}", False
     if on_every_rank(is_right, device):
         return True
@@ -79,16 +79,10 @@ def computes_trees(policy: Any, inner: Any, *, name: str, device: torch.device, 
 
 def _measure(policy: Any, inner: Any, *, device: torch.device, multiple: int) -> Measured:
     sequences = checked_sequences(inner.model.get_output_embeddings().out_features)
-    expected, likeliest = [], []
-    with torch.no_grad():
-        for ids in sequences:
-            table = torch.log_softmax(policy(torch.tensor([ids], device=device))[0, :-1].float(), dim=-1)
-            best = table.max(dim=-1)
-            expected.append(best.values)
-            likeliest.append(best.indices)
-    rows: list[TokenRow] = [(torch.tensor(ids), torch.arange(len(ids)) > 0) for ids in sequences]
     # As of check_policy: two right ways to compute an unlikely token differ in bfloat16 by nats.
-    targets = torch.cat(likeliest)
+    found = [likeliest(policy, ids, device=device) for ids in sequences]
+    expected, targets = (torch.cat([each[:-1] for each in part]) for part in zip(*found, strict=True))
+    rows: list[TokenRow] = [(torch.tensor(ids), torch.arange(len(ids)) > 0) for ids in sequences]
     flat = replace(pack_sequences(rows, device=device, multiple=multiple), target_C=targets)
     tree = replace(pack_tree(rows, device=device, multiple=multiple, shares_all=True), target_C=targets)
     (flat_logp, of_flat), (tree_logp, of_tree) = (_logprobs_and_gradient(inner, each) for each in (flat, tree))
@@ -97,7 +91,7 @@ def _measure(policy: Any, inner: Any, *, device: torch.device, multiple: int) ->
     places = torch.from_numpy(np.concatenate(plan_tree(tokens, shares_all=True).places)).to(device)
     summed = torch.zeros_like(of_tree).index_add(0, places, of_flat[: len(places)])
     return Measured(
-        difference=float((tree_logp - torch.cat(expected)).abs().mean()),
+        difference=float((tree_logp - expected).abs().mean()),
         from_flat=float((tree_logp - flat_logp).abs().mean()),
         gradient=float((of_tree - summed).norm() / summed.norm()),
     )
