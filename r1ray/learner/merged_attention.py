@@ -9,7 +9,6 @@ backward pass of each part returns its share of dq, dk and dv, and the shares ad
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -48,7 +47,8 @@ class _Merged(torch.autograd.Function):
         exact = torch.promote_types(query.dtype, torch.float32)
         out = torch.empty(query.shape, dtype=exact)
         lse = torch.empty(query.shape[:2], dtype=exact)  # [N, heads]
-        for place_BT, real_BT in _own(layout):
+        for group in layout.groups:
+            place_BT, real_BT = group.place_BT, group.real_BT
             part, part_lse = FORWARD(*(_rows(each, place_BT) for each in (query, key, value)), 0.0, True, scale=scale)
             places = place_BT[real_BT]
             out[places] = part.transpose(1, 2)[real_BT].to(exact)
@@ -70,7 +70,8 @@ class _Merged(torch.autograd.Function):
         layout, scale = ctx.layout, ctx.scale
         gradient = gradients[0].contiguous()
         found = [torch.empty(each.shape, dtype=lse.dtype) for each in (query, key, value)]
-        for place_BT, real_BT in _own(layout):
+        for group in layout.groups:
+            place_BT, real_BT = group.place_BT, group.real_BT
             # Padding repeats a token of its row, and has no gradient of its own: no real query sees it as a key.
             dout = _rows(gradient, place_BT).masked_fill(~real_BT[:, None, :, None], 0)
             states = [_rows(each, place_BT) for each in (query, key, value, out)]
@@ -86,11 +87,6 @@ class _Merged(torch.autograd.Function):
             for total, part, places in zip(found, parts, (below, own, own), strict=True):
                 total[places] += part[0].transpose(0, 1)
         return (*(total.to(query.dtype) for total in found), None, None)
-
-
-def _own(layout: Layout) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-    for group in layout.groups:
-        yield group.place_BT, group.real_BT
 
 
 def _rows(state: torch.Tensor, place_BT: torch.Tensor) -> torch.Tensor:
