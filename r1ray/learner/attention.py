@@ -74,8 +74,7 @@ def packed_attention(
         query, key, value = (_exchange(state, sequence_group, give=HEADS, take=TOKENS) for state in (query, key, value))
         if s_aux is not None:
             s_aux = s_aux.chunk(dist.get_world_size(sequence_group))[dist.get_rank(sequence_group)]
-    longest = layout.paths.longest if layout.nodes else layout.longest
-    window = sliding_window if sliding_window and sliding_window < longest else None
+    window = sliding_window if sliding_window and sliding_window < layout.seen.longest else None
     is_plain = softcap is None and s_aux is None
     if is_plain and query.is_cuda and query.dtype in (torch.bfloat16, torch.float16):
         out = _flash(query, key, value, layout, scaling=scaling, window=window)
@@ -134,20 +133,17 @@ def _flash(
 ) -> torch.Tensor:
     from torch.nn.attention.varlen import varlen_attn
 
-    seen_starts, longest_seen = layout.starts, layout.longest
     if layout.nodes:
-        paths = layout.paths
         # The last query of a node is beside its last key: that is how flash attention aligns unlike lengths.
-        key, value = key[:, paths.seen_M], value[:, paths.seen_M]
-        seen_starts, longest_seen = paths.starts, paths.longest
+        key, value = key[:, layout.paths.seen_M], value[:, layout.paths.seen_M]
     out = varlen_attn(
         query[0],
         key[0],
         value[0],
         layout.starts,
-        seen_starts,
+        layout.seen.starts,
         layout.longest,
-        longest_seen,
+        layout.seen.longest,
         scale=scaling,
         window_size=(-1 if window is None else window - 1, 0),
         enable_gqa=query.shape[2] != key.shape[2],
@@ -164,16 +160,15 @@ def _by_groups(
     *,
     rows: Callable[..., torch.Tensor],
 ) -> torch.Tensor:
-    planned = layout.paths if layout.nodes else layout
     outs = []
-    for group in planned.groups:
+    for group in layout.seen.groups:
         seen_BS = group.place_BT
         if group.before_BA is not None:
             seen_BS = torch.cat([group.before_BA, seen_BS], dim=1)
         places = (group.place_BT, seen_BS, seen_BS)
         states = (state[0][place].transpose(1, 2) for state, place in zip((query, key, value), places, strict=True))
         outs.append(rows(*states)[group.real_BT])  # padding comes after all that is real: no real token saw it
-    return torch.cat(outs)[planned.inverse_N].unsqueeze(0)
+    return torch.cat(outs)[layout.seen.inverse_N].unsqueeze(0)
 
 
 def _rows(

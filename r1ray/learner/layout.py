@@ -57,6 +57,11 @@ class Layout:
         """Return the nodes that have others below them."""
         return tuple(node for node in self.nodes if node.last > node.end)
 
+    @property
+    def seen(self) -> Layout | Paths:
+        """Return what the queries of each sequence or node see: its own tokens, and those above it."""
+        return self.paths if self.nodes else self
+
     @cached_property
     def paths(self) -> Paths:
         """Return what the nodes see above themselves."""
