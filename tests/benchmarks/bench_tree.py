@@ -170,7 +170,6 @@ def memory() -> bool:
 
 
 def main(what: str = "all", rounds: str = "3") -> int:
-    torch.set_num_threads(1)
     parts = {
         "trunk": lambda: compare(TRUNK, is_whole=False, rounds=int(rounds)),
         "model": lambda: compare(MODEL, is_whole=True, rounds=int(rounds)),
@@ -183,8 +182,8 @@ def main(what: str = "all", rounds: str = "3") -> int:
 
 
 if __name__ == "__main__":
+    torch.set_num_threads(1)
     if sys.argv[1:2] == ["peak"]:
-        torch.set_num_threads(1)
         peak(sys.argv[2], int(sys.argv[3]))
     else:
         sys.exit(main(*sys.argv[1:]))
