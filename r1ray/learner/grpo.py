@@ -122,8 +122,7 @@ class GRPOLearner(DeepSpeedLearner):
         for index, minibatch in enumerate(shard.minibatches):
             is_first = not norms
             losses = []
-            computed = [samples for samples, _ in parts[index]]
-            for samples, micro, old_logp in zip(computed, rows[index], old[index], strict=True):
+            for (samples, _), micro, old_logp in zip(parts[index], rows[index], old[index], strict=True):
                 loss, logp = self._learn(micro, old_logp, minibatch, sums, is_first=is_first)
                 losses.append((loss, micro.group_ids))
                 found, num_updates = (logp, len(norms)) if old_logp is None else (old_logp, 0)
