@@ -42,6 +42,28 @@ def alone(
     return torch.cat(outs, dim=1)
 
 
+def random_states(place: Place, num_tokens: int, *, kv_heads: int) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
+    """Return query, key and value [1, heads, N, d] at the place, and the same in float32 on CPUs."""
+    torch.manual_seed(0)
+    shapes = [(1, heads, num_tokens, SIZE) for heads in (HEADS, kv_heads, kv_heads)]
+    states = [torch.randn(shape).to(place.dtype) for shape in shapes]
+    ours = [state.to(place.device, copy=True).requires_grad_() for state in states]
+    return ours, [state.to(torch.float32, copy=True).requires_grad_() for state in states]
+
+
+def module(kv_heads: int) -> torch.nn.Module:
+    made = torch.nn.Module()
+    made.num_key_value_groups, made.is_causal = HEADS // kv_heads, True  # type: ignore[assignment]
+    return made
+
+
+def backward(found: torch.Tensor, expected: torch.Tensor, place: Place) -> None:
+    """Give both the gradient of the same random sum."""
+    weights = torch.randn(expected.shape).to(place.dtype)
+    (found * weights.to(place.device)).sum().backward()
+    (expected * weights).sum().backward()
+
+
 @pytest.mark.parametrize(
     ("kv_heads", "scaling", "window"),
     [(4, None, None), (2, None, None), (1, 0.5, None), (2, None, 1), (2, None, 7), (4, 0.5, 64), (2, None, 1000)],
@@ -49,19 +71,11 @@ def alone(
 def test_tokens_attend_within_their_own_sequence(
     place: Place, kv_heads: int, scaling: float | None, window: int | None
 ) -> None:
-    torch.manual_seed(0)
-    shapes = [(1, heads, sum(LENGTHS), SIZE) for heads in (HEADS, kv_heads, kv_heads)]
-    states = [torch.randn(shape).to(place.dtype) for shape in shapes]
-    ours = [state.to(place.device, copy=True).requires_grad_() for state in states]
-    theirs = [state.to(torch.float32, copy=True).requires_grad_() for state in states]
-    module = torch.nn.Module()
-    module.num_key_value_groups, module.is_causal = HEADS // kv_heads, True  # type: ignore[assignment]
+    ours, theirs = random_states(place, sum(LENGTHS), kv_heads=kv_heads)
     layout = plan_layout(LENGTHS, device=place.device)
-    found, _ = packed_attention(module, *ours, None, scaling=scaling, sliding_window=window, layout=layout)
+    found, _ = packed_attention(module(kv_heads), *ours, None, scaling=scaling, sliding_window=window, layout=layout)
     expected = alone(*theirs, scaling=scaling, window=window)
-    weights = torch.randn(expected.shape).to(place.dtype)
-    (found * weights.to(place.device)).sum().backward()
-    (expected * weights).sum().backward()
+    backward(found, expected, place)
     assert relative_error(found, expected) < place.error
     for name, a, b in zip(("query", "key", "value"), ours, theirs, strict=True):
         assert a.grad is not None and b.grad is not None
@@ -76,29 +90,21 @@ def test_tokens_attend_within_their_own_sequence(
 def test_tokens_of_a_tree_attend_along_their_paths(
     place: Place, kv_heads: int, window: int | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """By keys that are gathered, in variable-length attention and elsewhere."""
+    """Keys are gathered, in variable-length attention and elsewhere."""
     monkeypatch.setattr(attention, "can_merge", lambda *_: False)
     sequences = [np.concatenate([np.arange(40), [100 + i], np.arange(size)]) for i, size in enumerate((3, 50, 17, 50))]
     sequences.append(np.concatenate([np.arange(40), [101], np.arange(30), [7, 8, 9]]))  # a fork within an output
     tree = plan_tree(sequences)
     layout = plan_layout([node.end - node.start for node in tree.nodes], device=place.device, nodes=tree.nodes)
     assert len(layout.inner) == 2
-    torch.manual_seed(0)
-    shapes = [(1, heads, len(tree.ids_N), SIZE) for heads in (HEADS, kv_heads, kv_heads)]
-    states = [torch.randn(shape).to(place.dtype) for shape in shapes]
-    ours = [state.to(place.device, copy=True).requires_grad_() for state in states]
-    theirs = [state.to(torch.float32, copy=True).requires_grad_() for state in states]
-    module = torch.nn.Module()
-    module.num_key_value_groups, module.is_causal = HEADS // kv_heads, True  # type: ignore[assignment]
-    found, _ = packed_attention(module, *ours, None, sliding_window=window, layout=layout)
+    ours, theirs = random_states(place, len(tree.ids_N), kv_heads=kv_heads)
+    found, _ = packed_attention(module(kv_heads), *ours, None, sliding_window=window, layout=layout)
     places = torch.from_numpy(np.concatenate(tree.places))
     expected = alone(
         *(state[:, :, places] for state in theirs), scaling=None, window=window, lengths=list(map(len, sequences))
     )
     found = found[:, places.to(place.device)]
-    weights = torch.randn(expected.shape).to(place.dtype)
-    (found * weights.to(place.device)).sum().backward()
-    (expected * weights).sum().backward()
+    backward(found, expected, place)
     assert relative_error(found, expected) < place.error
     for name, a, b in zip(("query", "key", "value"), ours, theirs, strict=True):
         assert a.grad is not None and b.grad is not None
