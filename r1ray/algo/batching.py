@@ -17,7 +17,7 @@ import numpy as np
 from r1ray.types import Minibatch, SampleRef, Shard
 
 Microbatches: TypeAlias = tuple[tuple[SampleRef, ...], ...]
-"""Of one rank, in one minibatch."""
+"""Micro-batches of one rank in one minibatch."""
 
 
 def split_minibatches(num_items: int, *, num_minibatches: int, seed: int) -> list[list[int]]:

@@ -44,7 +44,7 @@ class Decoder:
         """
         self._model, self._body, self._group = model, body, sequence_group
         self.packs_trees = False
-        """Whether sequences may be given as a tree; the check at the start says so."""
+        """Sequences may be given as a tree; the check at the start says so."""
         self.use("packed" if self.can("packed") or self.is_split else "padded")
 
     @property

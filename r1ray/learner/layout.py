@@ -45,12 +45,12 @@ class Layout:
     """The places at which sequences, or nodes, begin and end in a packed row."""
 
     groups: tuple[Group, ...]
-    """Of like length, whatever their paths."""
+    """Sequences or nodes of like length, whatever their paths."""
     inverse_N: torch.Tensor  # [N] int64: from the tokens of all groups, end to end, back to the packed row
     starts: torch.Tensor  # [B + 1] int32
     longest: int
     nodes: tuple[Node, ...] = ()
-    """Of a tree; none: sequences see themselves alone."""
+    """Nodes of a tree; none: sequences see themselves alone."""
 
     @cached_property
     def inner(self) -> tuple[Node, ...]:
@@ -73,7 +73,7 @@ class Paths:
     """Nodes with the paths above them."""
 
     groups: tuple[Group, ...]
-    """Of like length, with as many tokens above."""
+    """Nodes of like length, with as many tokens above."""
     inverse_N: torch.Tensor  # [N] int64, as of :class:`Layout`
     seen_M: torch.Tensor  # [M] int64: of each node the tokens above it and its own, node after node
     starts: torch.Tensor  # [B + 1] int32: where those of each node begin

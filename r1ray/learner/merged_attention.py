@@ -17,8 +17,8 @@ from r1ray.learner.layout import Layout
 
 FORWARD = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu.default
 BACKWARD = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward.default
-"""What ``scaled_dot_product_attention`` calls on CPUs. They alone return and take log-sum-exp. Key and value may have
-fewer heads."""
+"""Operations that ``scaled_dot_product_attention`` calls on CPUs. They alone return and take log-sum-exp. Key and value
+may have fewer heads."""
 DTYPES = (torch.float32, torch.float64, torch.bfloat16)
 
 

@@ -30,7 +30,7 @@ class Tree:
     positions_N: Ids  # [N] int64, from 0 in each sequence
     nodes: tuple[Node, ...]
     places: tuple[Ids, ...]
-    """Of each sequence, where its tokens lie, [T] int64."""
+    """Places of the tokens of each sequence, [T] int64."""
 
 
 @dataclass(slots=True)

@@ -1,4 +1,4 @@
-"""Whether a model computes a tree as it computes each of its sequences: log-probabilities and gradient, at the start.
+"""The check at the start that a model computes a tree as each of its sequences: log-probabilities and gradient.
 
 Layers that mix tokens by anything but attention along the path would be wrong without an error.
 """

@@ -1,4 +1,4 @@
-"""What a call of an agent costs: client and server without an engine, and beside an engine that is asked directly.
+"""The cost of a call of an agent: client and server without an engine, and beside an engine that is asked directly.
 
     python -m tests.benchmarks.bench_endpoint [--rounds 8] [--tokens 16] [--without-engine | --without-calls]
 

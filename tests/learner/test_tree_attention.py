@@ -27,7 +27,7 @@ def module(kv_heads: int) -> torch.nn.Module:
 
 
 def written_out(states: States, places: list[Ids], options: dict[str, Any]) -> list[torch.Tensor]:
-    """Of each sequence [T, heads, d], from all scores of its own tokens."""
+    """Return [T, heads, d] of each sequence, from all scores of its own tokens."""
     outs = []
     for place in places:
         query, key, value = (state[0][:, torch.from_numpy(place)] for state in states)
