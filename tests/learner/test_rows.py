@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -22,10 +23,10 @@ from tests.learner.lending import by_id
 CPU = torch.device("cpu")
 
 
-def rows_of(*trajectories: Trajectory, advantages: list[float] | None = None, version: int = 0) -> Rows:
+def rows_of(*trajectories: Trajectory, advantages: list[float] | None = None, version: int = 0, **options: Any) -> Rows:
     numbers = advantages or [1.0] * len(trajectories)
     samples = [SampleRef(t.id, a, t.num_row_tokens) for t, a in zip(trajectories, numbers, strict=True)]
-    return make_rows(samples, by_id(trajectories), learner_version=version, device=CPU)
+    return make_rows(samples, by_id(trajectories), learner_version=version, device=CPU, **options)
 
 
 def context(*tokens: int, branch: int = 0) -> Segment:
@@ -97,11 +98,7 @@ def test_a_tree_has_the_numbers_of_the_loss_in_the_order_of_trajectories() -> No
     outputs = ((5, 6, 7), (5, 6, 8, 9), (4,), (5, 6, 7))
     given = context(*range(20, 40))
     trajectories = [in_turns(given, policy(*tokens), index=index) for index, tokens in enumerate(outputs)]
-    samples = [SampleRef(each.id, float(each.index), each.num_row_tokens) for each in trajectories]
-    flat, tree = (
-        make_rows(samples, by_id(trajectories), learner_version=0, device=CPU, as_tree=as_tree)
-        for as_tree in (False, True)
-    )
+    flat, tree = (rows_of(*trajectories, advantages=[0.0, 1.0, 2.0, 3.0], as_tree=as_tree) for as_tree in (False, True))
     assert (flat.num_tokens, tree.num_tokens) == (4 * 22 + 11, 22 + 8)
     for name in ("lengths_B", "rollout_logp_N", "advantage_N", "fresh_N"):
         assert torch.equal(getattr(flat, name), getattr(tree, name)), name
@@ -112,20 +109,13 @@ def test_a_tree_has_the_numbers_of_the_loss_in_the_order_of_trajectories() -> No
 
 def test_a_tree_shares_what_is_not_worth_it_before_it_exceeds_the_limit() -> None:
     trajectories = [make_trajectory(index=0, num_tokens=4), make_trajectory(index=1, num_tokens=3)]
-    samples = [SampleRef(each.id, 1.0, each.num_row_tokens) for each in trajectories]
-    found = [
-        make_rows(
-            samples, by_id(trajectories), learner_version=0, device=CPU, as_tree=True, max_tokens=limit
-        ).num_tokens
-        for limit in (None, 11, 10)
-    ]
+    found = [rows_of(*trajectories, as_tree=True, max_tokens=limit).num_tokens for limit in (None, 11, 10)]
     assert found == [11, 11, 6]
 
 
 def test_where_the_engine_chose_experts_nothing_is_shared() -> None:
     turns = [in_turns(with_experts(policy(5, 6), 10, 11, 12), index=index) for index in range(9)]
-    samples = [SampleRef(each.id, 1.0, each.num_row_tokens) for each in turns]
-    rows = make_rows(samples, by_id(turns), learner_version=0, device=CPU, as_tree=True)
+    rows = rows_of(*turns, as_tree=True)
     assert rows.num_tokens == 9 * 4 and rows.packed.choices_NLK is not None
 
 

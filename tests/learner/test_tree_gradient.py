@@ -22,6 +22,7 @@ from r1ray.types import Trajectory, VersionSpan
 from tests.learner.families import make
 from tests.learner.gradients import ONE_MICROBATCH, advantages_of, gradient, lengths_of
 from tests.learner.test_branches import EACH, cut, in_turns, make_algo
+from tests.learner.test_rows import rows_of
 
 DRAWN = {
     "surrogate": "clip",
@@ -156,12 +157,7 @@ def test_every_objective_has_the_gradient_of_separate_rows(family: str, axis: st
 
 def test_a_tree_shares_what_the_groups_have_in_common() -> None:
     """Else the comparisons above show nothing."""
-    from r1ray.learner.rows import make_rows
-    from r1ray.types import SampleRef
-    from tests.learner.lending import by_id
-
     everything = [each for group in groups() for each in group]
-    samples = [SampleRef(each.id, 1.0, each.num_row_tokens) for each in everything]
-    rows = make_rows(samples, by_id(everything), learner_version=0, device=torch.device("cpu"), as_tree=True)
+    rows = rows_of(*everything, as_tree=True)
     assert rows.num_tokens < 0.55 * sum(each.num_row_tokens for each in everything)
     assert len({replace(node, start=0) for node in rows.packed.layout.inner}) >= 8
