@@ -15,11 +15,11 @@ import math
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import cast
 from urllib.parse import urlsplit
 
-from r1ray.config import SandboxConfig
 from r1ray.environments.agents.command import (
     LONGEST_WORD,
     filled,
@@ -93,8 +93,11 @@ class Agent:
         self._command = with_program(command, key="environment.command")
         self._env = own_variables(env or {}, key="options.env")
         self._files: dict[str, Files | None] = {FILES: files, JUDGE_FILES: judge_files}
+        self._context = context or WorldContext()
         for name, given in self._files.items():
-            if given is not None and (problem := files_problem(given)):
+            # There is a world for each trajectory, and an archive is read whole to be looked through.
+            look = partial(files_problem, given)
+            if given is not None and (problem := self._context.shared(f"agent files {given!r}", look)):
                 raise UserError(f"options.{name}: {problem}.")
         self._judge = with_program(judge, key="options.judge") if judge else ()
         self._judge_json = judge_json
@@ -109,9 +112,8 @@ class Agent:
             )
         if missing := [path for path in reads if not Path(path).exists()]:
             raise UserError(f"options.reads: there is no {missing[0]}.")
-        self._mode = (context.sandbox if context is not None else SandboxConfig()).mode if sandbox else "none"
+        self._mode = self._context.sandbox.mode if sandbox else "none"
         self._reads = [str(Path(path).absolute()) for path in reads]
-        self._context = context
         self._folder: Path | None = None
         self._prompt: Prompt | None = None
         self._seed = 0
@@ -250,8 +252,6 @@ class Agent:
     def _own_walls(self) -> Walls:
         """Return the walls of the environment's commands. Raises SandboxUnavailable."""
         key = f"agent walls {self._mode} {self._command} {self._judge} {self._reads}"
-        if self._context is None:
-            return self._new_walls()
         return self._context.shared(key, self._new_walls)
 
     def _new_walls(self) -> Walls:

@@ -240,6 +240,15 @@ def test_a_row_that_no_agent_can_have_is_named(asked: Prompt, said: str) -> None
         assert agent(["true", "{prompt_file}"]).row_problem(asked) is None
 
 
+def test_files_are_looked_through_once_for_all_worlds_of_a_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    looked: list[object] = []
+    monkeypatch.setattr("r1ray.environments.agent.files_problem", looked.append)
+    context = WorldContext()
+    for _ in range(3):
+        Agent(command=["true"], files=TREE, judge=["true"], judge_files={"test_calc.py": TESTS}, context=context)
+    assert looked == [TREE, {"test_calc.py": TESTS}]
+
+
 @pytest.mark.parametrize("sandbox", [True, False])
 def test_the_walls_are_put_up_once_before_a_run(sandbox: bool) -> None:
     asyncio.run(agent(["true"], sandbox=sandbox).check())
