@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import cast
 
 from r1ray.environments.agents import guard
+from r1ray.environments.agents.folder import WORK
 from r1ray.environments.agents.walls import PORT, Walls
 from r1ray.errors import InfrastructureError
 from r1ray.runtime.leftovers import kill_with
@@ -48,9 +49,7 @@ class Order:
     command: Sequence[str]
     """The first word is the path of a program."""
     folder: Path
-    """The folder of the trajectory, all of which it may write."""
-    cwd: str = "work"
-    """Below the folder."""
+    """The folder of the trajectory, all of which it may write; it runs in ``work`` there."""
     environment: Mapping[str, str] = field(default_factory=dict)
     walls: Walls
 
@@ -127,7 +126,7 @@ async def _start(
         {
             "command": list(order.command),
             "environment": {**order.environment, MARK: mark},
-            "folder": f"{order.walls.inside(order.folder)}/{order.cwd}",
+            "folder": f"{order.walls.inside(order.folder)}/{WORK}",
             "landlock": order.walls.landlock(order.folder),
             "port": 0 if listening is None else PORT,
         }
