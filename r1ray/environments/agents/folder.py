@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import stat
 import tarfile
 import tempfile
@@ -41,9 +40,7 @@ def new_folder() -> Path:
 def renew(folder: Path) -> None:
     """Empty what is no part of the work: settings that an agent left there would hold for its judge."""
     for name in RENEWED:
-        if (folder / name).is_symlink():
-            (folder / name).unlink()
-        remove_tree(str(folder / name))
+        _remove(folder / name)
         (folder / name).mkdir(mode=0o700)
 
 
@@ -54,8 +51,7 @@ def remove_folder(folder: Path) -> None:
 
 def write_file(path: Path, data: bytes) -> None:
     """Write a file of the trajectory's folder, in the place of whatever is there."""
-    _remove(path)
-    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600), "wb") as file:
+    with _new_file(path) as file:
         file.write(data)
 
 
@@ -68,9 +64,7 @@ def put(files: Files, work: Path) -> None:
         path = work.joinpath(*_parts(name))
         for above in reversed(path.relative_to(work).parents[:-1]):
             _make_folder(work / above)
-        _remove(path)
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
-        with source, os.fdopen(descriptor, "wb") as file:
+        with source, _new_file(path) as file:
             while piece := source.read(1 << 20):
                 num_bytes += len(piece)
                 if num_bytes > MAX_BYTES:
@@ -165,8 +159,14 @@ def _make_folder(path: Path) -> None:
     path.chmod(0o755)
 
 
+def _new_file(path: Path) -> IO[bytes]:
+    """Open a new file in the place of whatever is there."""
+    _remove(path)
+    return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600), "wb")
+
+
 def _remove(path: Path) -> None:
     if path.is_symlink() or not path.is_dir():
         path.unlink(missing_ok=True)
     else:
-        shutil.rmtree(path)
+        remove_tree(str(path))
