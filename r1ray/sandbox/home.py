@@ -70,7 +70,7 @@ class Home:
             packages, imports = (*packages, str(staged)), (*imports, *found.modules)
         self.settings = SlotSettings(
             mode=chosen,
-            may_mount_proc=chosen == "bubblewrap" and not bubblewrap_problem("--proc", "/proc"),
+            may_mount_proc=may_mount_proc(chosen),
             python=interpreter,
             library=str(library),
             scratch=str(scratch),
@@ -150,6 +150,11 @@ def choose_mode(mode: str) -> Mode:
             "nodes with one of the two."
         )
     return "landlock"
+
+
+def may_mount_proc(mode: Mode) -> bool:
+    """Return whether what runs in this mode may have a /proc of its own."""
+    return mode == "bubblewrap" and not bubblewrap_problem("--proc", "/proc")
 
 
 def bubblewrap_problem(*more: str) -> str:

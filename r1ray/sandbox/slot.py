@@ -99,14 +99,20 @@ def _landlock_paths(settings: SlotSettings) -> dict[str, dict[str, list[str]]]:
     }
 
 
+def as_they_are(*folders: str) -> list[str]:
+    """Return bubblewrap's arguments for the system's folders, or what they are links to, to be read inside."""
+    arguments: list[str] = []
+    for folder in folders:
+        if os.path.islink(folder):
+            arguments += ["--symlink", os.readlink(folder), folder]
+        elif os.path.isdir(folder):
+            arguments += ["--ro-bind", folder, folder]
+    return arguments
+
+
 def _bubblewrap(settings: SlotSettings) -> list[str]:
     arguments = ["bwrap", "--unshare-all", "--as-pid-1", "--cap-drop", "ALL", "--clearenv", "--new-session"]
-    arguments += ["--ro-bind", "/usr", "/usr"]
-    for link in ("/bin", "/lib", "/lib64", "/sbin"):
-        if os.path.islink(link):
-            arguments += ["--symlink", os.readlink(link), link]
-        elif os.path.isdir(link):
-            arguments += ["--ro-bind", link, link]
+    arguments += as_they_are("/usr", "/bin", "/lib", "/lib64", "/sbin")
     for path in ("/etc/ld.so.cache", "/etc/localtime", *_TOOL_CONFIGURATION, *python_paths(settings.python)):
         arguments += ["--ro-bind-try", path, path]
     arguments += ["--dev", "/dev", "--size", str(2 * SCRATCH_KIB * 1024), "--tmpfs", "/tmp", "--chdir", "/tmp"]

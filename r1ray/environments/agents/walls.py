@@ -16,11 +16,11 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
-from r1ray.sandbox.home import bubblewrap_problem, choose_mode, find_python
-from r1ray.sandbox.slot import Mode
+from r1ray.sandbox.home import choose_mode, find_python, may_mount_proc
+from r1ray.sandbox.slot import Mode, as_they_are
 
 INSIDE = "/agent"
-"""Where bubblewrap shows the folder of a trajectory."""
+"""Path of a trajectory's folder inside bubblewrap."""
 PORT = 8713
 """Port of the endpoint on the loopback of a network of its own, where nobody else is."""
 GUARD_INSIDE = "/r1ray-guard.py"
@@ -102,11 +102,7 @@ class Walls:
     def _bubblewrap(self, folder: Path, script: str, python: str) -> list[str]:
         words = ["bwrap", "--unshare-all", "--as-pid-1", "--die-with-parent", "--cap-drop", "ALL", "--clearenv"]
         words += ["--new-session", "--bind", str(folder / "tmp"), "/tmp", "--dev", "/dev"]
-        for path in SYSTEM:
-            if os.path.islink(path):
-                words += ["--symlink", os.readlink(path), path]
-            elif os.path.isdir(path):
-                words += ["--ro-bind", path, path]
+        words += as_they_are(*SYSTEM)
         for path in (*CONFIGURATION, *_trees(Path(python)), *self.reads):
             words += ["--ro-bind-try", path, path]
         words += ["--ro-bind", script, GUARD_INSIDE, "--bind", str(folder), INSIDE]
@@ -116,8 +112,7 @@ class Walls:
 def walls_of(mode: str, reads: Sequence[str]) -> Walls:
     """Return walls of a mode of ``sandbox.mode``. Raises SandboxUnavailable."""
     chosen = choose_mode(mode)
-    may_mount_proc = chosen == "bubblewrap" and not bubblewrap_problem("--proc", "/proc")
-    return Walls(mode=chosen, reads=_outermost(reads), may_mount_proc=may_mount_proc)
+    return Walls(mode=chosen, reads=_outermost(reads), may_mount_proc=may_mount_proc(chosen))
 
 
 def _outermost(paths: Sequence[str]) -> tuple[str, ...]:
