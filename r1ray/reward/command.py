@@ -38,7 +38,7 @@ async def command_score(check: ExternalCommand, asked: str, text: str) -> Score:
     """
     request = {"task": json.loads(check.task), "prompt": asked, "response": text, "answer": final_text(text)}
     output = await run_command(check.argv, json.dumps(request), deadline_s=check.deadline_s)
-    said = _last_object(output)
+    said = last_object(output)
     if not isinstance(said.get("passed"), bool):
         raise InfrastructureError(f'{check.argv[0]} said no {{"passed": true or false}}: {_tail(output)!r}')
     score = said.get("score")
@@ -88,7 +88,8 @@ def _end_of(file: IO[bytes]) -> bytes:
     return file.read()
 
 
-def _last_object(output: bytes) -> Mapping[str, object]:
+def last_object(output: bytes) -> Mapping[str, object]:
+    """Return the JSON object in the last line of an output; an empty one where that holds none."""
     lines = output.decode(errors="replace").strip().splitlines()
     try:
         said = json.loads(lines[-1]) if lines else {}

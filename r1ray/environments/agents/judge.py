@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
-from typing import Any
+from typing import TypeGuard
 
 from r1ray.environments.agents.process import Ended
 from r1ray.errors import EnvironmentFailed
+from r1ray.reward.command import last_object
 from r1ray.types import Prompt
 
 PART = "judge"
@@ -34,25 +34,16 @@ def parts_of(ended: Ended, printed: str, *, says_json: bool) -> dict[str, float]
     """
     if not says_json:
         return {PART: float(ended.code == 0)}
-    said = _last_object(ended.output)
-    numbers = {str(name): value for name, value in said.items() if _is_number(value)}
+    said = last_object(ended.output)
+    numbers = {name: float(value) for name, value in said.items() if _is_number(value)}
     if not numbers or len(numbers) < len(said):
         how = "took too long" if ended.code is None else f"ended with code {ended.code}"
         raise EnvironmentFailed(
             f"the judge {how}, and its last line is no JSON object of numbers: {printed[-300:]}",
             "the judge said no JSON",
         )
-    return {name: float(value) for name, value in numbers.items()}
+    return numbers
 
 
-def _last_object(output: bytes) -> Mapping[str, Any]:
-    lines = output.decode("utf-8", "replace").strip().splitlines()
-    try:
-        said = json.loads(lines[-1]) if lines else {}
-    except (ValueError, RecursionError):
-        return {}
-    return said if isinstance(said, dict) else {}
-
-
-def _is_number(value: object) -> bool:
+def _is_number(value: object) -> TypeGuard[int | float]:
     return isinstance(value, int | float) and math.isfinite(value)
