@@ -36,9 +36,14 @@ def kill_with(variable: str, value: str) -> int:
     return killed
 
 
+def kill_all_with(variable: str, value: str, *, longest_s: float = GONE_S) -> None:
+    """Kill such processes until there are none: until then they may start others."""
+    _until(lambda: not kill_with(variable, value), longest_s)
+
+
 def clear(folder: Path) -> None:
     """Kill what still runs of a command, and remove its scratch folder and its files of shared memory."""
-    _until(lambda: not kill_with(VARIABLE, str(folder)))
+    kill_all_with(VARIABLE, str(folder))
     # vLLM calls memory that its workers on CPUs share after the file over which they meet.
     names = [f"*{folder.name}-*", *(f"{path.name}-*" for path in folder.glob("vllm_dist_*"))]
     _until(lambda: _removed(folder))
@@ -52,8 +57,8 @@ def _removed(folder: Path) -> bool:
     return not folder.exists()
 
 
-def _until(condition: Callable[[], bool]) -> None:
-    end = time.monotonic() + GONE_S
+def _until(condition: Callable[[], bool], longest_s: float = GONE_S) -> None:
+    end = time.monotonic() + longest_s
     while not condition() and time.monotonic() < end:
         time.sleep(0.05)
 

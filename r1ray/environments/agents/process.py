@@ -17,7 +17,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,7 +26,7 @@ from r1ray.environments.agents import guard
 from r1ray.environments.agents.folder import WORK
 from r1ray.environments.agents.walls import PORT, Walls
 from r1ray.errors import InfrastructureError
-from r1ray.runtime.leftovers import kill_with
+from r1ray.runtime.leftovers import kill_all_with
 
 KEPT_BYTES = 1 << 16
 """Bytes of an output that are kept, from its end."""
@@ -160,9 +159,8 @@ def _wait_or_kill(process: subprocess.Popen[bytes], mark: str) -> None:
             os.killpg(process.pid, signal.SIGKILL)
         process.wait()
         is_lost = True
-    ends = time.monotonic() + KILL_S
-    while is_lost and kill_with(MARK, mark) and time.monotonic() < ends:
-        time.sleep(0.02)
+    if is_lost:
+        kill_all_with(MARK, mark, longest_s=KILL_S)
 
 
 class _Control:
