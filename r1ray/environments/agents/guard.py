@@ -4,8 +4,8 @@ that it leaves.
     worker == socket ==> guard (in its walls) -- fork, exec --> the command, and whatever that starts
 
 Orphans of the command become the guard's children (it is their subreaper, or the first of its process namespace): a
-session or a group of their own does not help them. The standard library alone is imported here, and what
-``order["landlock"]`` names. Run as a program: ``python -I -S guard.py DESCRIPTOR``.
+session or a group of their own does not help them. The standard library alone is imported here, beside
+:mod:`r1ray.sandbox.inside.descendants` and what ``order["landlock"]`` names: a guard has no more of r1ray in its walls.
 """
 
 from __future__ import annotations
@@ -18,8 +18,9 @@ import select
 import signal
 import socket
 import sys
-import time
 from typing import Any
+
+from r1ray.sandbox.inside.descendants import drain
 
 PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_SET_CHILD_SUBREAPER = 1, 4, 36
 PR_SET_SECUREBITS, SECBIT_NOROOT, SECBIT_NOROOT_LOCKED, CAPABILITY_VERSION = 28, 1, 2, 0x20080522
@@ -39,7 +40,7 @@ def main(descriptor: int) -> None:
     try:
         _serve(control, order)
     finally:
-        drain()
+        _drain()
 
 
 def _serve(control: socket.socket, order: dict[str, Any]) -> None:
@@ -55,7 +56,7 @@ def _serve(control: socket.socket, order: dict[str, Any]) -> None:
     if problem:
         return
     status = _waited(control, child)
-    drain()
+    _drain()
     with contextlib.suppress(OSError):
         _tell(control, {"status": status})
 
@@ -135,31 +136,8 @@ def _reap_others(child: int) -> None:
         os.waitpid(found.si_pid, 0)
 
 
-def drain() -> None:
-    """Kill and reap every descendant."""
-    own_group = os.getpgrp()
-    while True:
-        if os.getpid() == 1:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(-1, signal.SIGKILL)
-        else:
-            for pid in _children():
-                with contextlib.suppress(ProcessLookupError):
-                    if (group := os.getpgid(pid)) != own_group:
-                        os.killpg(group, signal.SIGKILL)  # the kernel does a whole group at once
-                    os.kill(pid, signal.SIGKILL)
-        try:
-            while os.waitpid(-1, os.WNOHANG)[0]:
-                pass
-        except ChildProcessError:
-            return
-        time.sleep(0.001)
-
-
-def _children() -> list[int]:
-    me = os.getpid()
-    with open(f"/proc/{me}/task/{me}/children") as source:
-        return [int(word) for word in source.read().split()]
+def _drain() -> None:
+    drain(has_pids=os.getpid() == 1)
 
 
 def _restrict(rules: dict[str, Any]) -> None:
@@ -196,7 +174,3 @@ def _give_up_capabilities() -> None:
     header, nothing = (ctypes.c_uint32 * 2)(CAPABILITY_VERSION, 0), (ctypes.c_uint32 * 6)()
     if LIBC.capset(header, nothing) != 0:
         raise OSError(ctypes.get_errno(), "capset")
-
-
-if __name__ == "__main__":
-    main(int(sys.argv[1]))

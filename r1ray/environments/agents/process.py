@@ -22,7 +22,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import cast
 
-from r1ray.environments.agents import guard
 from r1ray.environments.agents.folder import WORK
 from r1ray.environments.agents.walls import PORT, Walls
 from r1ray.errors import InfrastructureError
@@ -101,10 +100,14 @@ async def run_command(
 
 def _spawned(order: Order, descriptor: int, output: int) -> subprocess.Popen[bytes]:
     """Start a guard in its walls. Raises InfrastructureError."""
-    python, script, prefix = order.walls.guard(order.folder, str(Path(guard.__file__).resolve()))
+    python, library, prefix = order.walls.guard(order.folder)
+    start = (
+        f"import sys; sys.path.append({library!r}); from r1ray.environments.agents import guard; "
+        f"guard.main({descriptor})"
+    )
     try:
         return subprocess.Popen(
-            [*prefix, python or sys.executable, "-I", "-S", script, str(descriptor)],
+            [*prefix, python or sys.executable, "-I", "-S", "-c", start],
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,

@@ -23,7 +23,12 @@ INSIDE = "/agent"
 """Path of a trajectory's folder inside bubblewrap."""
 PORT = 8713
 """Port of the endpoint on the loopback of a network of its own, where nobody else is."""
-GUARD_INSIDE = "/r1ray-guard.py"
+GUARD_INSIDE = "/r1ray-guard"
+"""Folder that a guard imports r1ray from inside bubblewrap."""
+LIBRARY = Path(__file__).resolve().parents[3]
+"""That folder outside."""
+OF_GUARD = ("r1ray/environments/agents/guard.py", "r1ray/sandbox/inside/descendants.py")
+"""All that bubblewrap shows of it."""
 SYSTEM = ("/usr", "/bin", "/lib", "/lib64", "/sbin", "/opt")
 CONFIGURATION = (
     "/etc/alternatives",
@@ -78,13 +83,13 @@ class Walls:
         """Return the path by which the command knows the folder of its trajectory."""
         return INSIDE if self.mode == "bubblewrap" else str(path)
 
-    def guard(self, folder: Path, script: str) -> tuple[str, str, list[str]]:
-        """Return the interpreter of a guard (empty: this process's own), the path of its program, and the command that
-        puts it into the walls."""
+    def guard(self, folder: Path) -> tuple[str, str, list[str]]:
+        """Return the interpreter of a guard (empty: this process's own), the folder that it imports r1ray from, and the
+        command that puts it into the walls."""
         if self.mode != "bubblewrap":
-            return "", script, []
+            return "", str(LIBRARY), []
         python = find_python()
-        return python, GUARD_INSIDE, self._bubblewrap(folder, script, python)
+        return python, GUARD_INSIDE, self._bubblewrap(folder, python)
 
     def landlock(self, folder: Path) -> dict[str, Any] | None:
         """Return what the guard restricts itself to by Landlock; None where it does not."""
@@ -99,13 +104,15 @@ class Walls:
             "library": str(Path(str(importlib.import_module("landlockpy").__file__)).parents[1]),
         }
 
-    def _bubblewrap(self, folder: Path, script: str, python: str) -> list[str]:
+    def _bubblewrap(self, folder: Path, python: str) -> list[str]:
         words = ["bwrap", "--unshare-all", "--as-pid-1", "--die-with-parent", "--cap-drop", "ALL", "--clearenv"]
         words += ["--new-session", "--bind", str(folder / "tmp"), "/tmp", "--dev", "/dev"]
         words += as_they_are(*SYSTEM)
         for path in (*CONFIGURATION, *_trees(Path(python)), *self.reads):
             words += ["--ro-bind-try", path, path]
-        words += ["--ro-bind", script, GUARD_INSIDE, "--bind", str(folder), INSIDE]
+        for name in OF_GUARD:
+            words += ["--ro-bind", f"{LIBRARY}/{name}", f"{GUARD_INSIDE}/{name}"]
+        words += ["--bind", str(folder), INSIDE]
         return [*words, *(["--proc", "/proc"] if self.may_mount_proc else []), "--remount-ro", "/"]
 
 

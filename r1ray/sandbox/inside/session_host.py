@@ -17,9 +17,10 @@ import time
 from dataclasses import dataclass
 
 from r1ray.sandbox.inside.command_child import folder_size, remove_tree
+from r1ray.sandbox.inside.descendants import end_group
 from r1ray.sandbox.inside.session_child import session_child
 from r1ray.sandbox.inside.wire import Job, read_all, receive, send
-from r1ray.sandbox.inside.zygote import MAX_ENTRIES, Zygote, end_group
+from r1ray.sandbox.inside.zygote import MAX_ENTRIES, Zygote
 
 TICK_S = 0.05
 """Time between two looks at the folders of sessions that compute."""

@@ -25,6 +25,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from r1ray.sandbox.inside.command_child import artifact_of, command_child, folder_size, remove_tree
+from r1ray.sandbox.inside.descendants import drain, end_group
 from r1ray.sandbox.inside.lock import (
     PR_SET_CHILD_SUBREAPER,
     PR_SET_DUMPABLE,
@@ -195,42 +196,6 @@ class Zygote:
     def _drain(self) -> None:
         """End and reap everything that is left."""
         drain(has_pids=self._has_pids)
-
-
-def end_group(leader: int) -> None:
-    """Kill a child and its process group. The kernel does a whole group at once, so that not even a fork bomb slips
-    through; the child is not reaped yet, so its number is nobody else's."""
-    for kill in (os.killpg, os.kill):
-        with contextlib.suppress(ProcessLookupError):
-            kill(leader, signal.SIGKILL)
-
-
-def drain(*, has_pids: bool) -> None:
-    """Kill and reap every descendant, orphans included: this process is their subreaper, or the first of its
-    namespace."""
-    own_group = os.getpgrp()
-    while True:
-        if has_pids:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(-1, signal.SIGKILL)
-        else:
-            for pid in _children():
-                with contextlib.suppress(ProcessLookupError):
-                    group = os.getpgid(pid)
-                    end_group(pid if group == own_group else group)
-                    os.kill(pid, signal.SIGKILL)
-        try:
-            while os.waitpid(-1, os.WNOHANG)[0]:
-                pass
-        except ChildProcessError:
-            return
-        time.sleep(0.0005)
-
-
-def _children() -> list[int]:
-    me = os.getpid()
-    with open(f"/proc/{me}/task/{me}/children") as source:
-        return [int(word) for word in source.read().split()]
 
 
 def _said(pipe: int) -> str:
