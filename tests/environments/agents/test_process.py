@@ -3,23 +3,15 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from r1ray.environments.agents import process
-from r1ray.environments.agents.folder import new_folder, remove_folder
 from r1ray.environments.agents.process import KEPT_BYTES, Ended, Order, run_command
 from r1ray.environments.agents.walls import Walls
 from r1ray.errors import InfrastructureError
-
-
-@pytest.fixture
-def folder() -> Iterator[Path]:
-    made = new_folder()
-    yield made
-    remove_folder(made)
 
 
 def run(folder: Path, script: str, *, until: Callable[[], bool] | None = None, stop_s: float = 0.0) -> Ended:

@@ -3,12 +3,10 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from r1ray.environments.agents.folder import new_folder, remove_folder
 from r1ray.environments.agents.forwarder import Forwarder
 from r1ray.environments.agents.process import Order, run_command
 from r1ray.environments.agents.walls import Walls, needed_by, walls_of
@@ -42,13 +40,6 @@ open("made", "w").write("x")
 open(os.environ["TMPDIR"] + "/made", "w").write("x")
 print("tried")
 """
-
-
-@pytest.fixture
-def folder() -> Iterator[Path]:
-    made = new_folder()
-    yield made
-    remove_folder(made)
 
 
 def walls(mode: str, *reads: str, port: int = 0) -> Walls:
