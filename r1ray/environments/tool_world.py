@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from r1ray.environments.tools.named import Entry, ToolSet, check_names, make_tools
-from r1ray.environments.tools.toolbox import Toolbox, close_all
+from r1ray.environments.tools.toolbox import MAX_RESULT_CHARS, Toolbox, close_all
 from r1ray.environments.world_context import WorldContext
 from r1ray.errors import InfrastructureError, UserError
 from r1ray.interfaces import Tool
@@ -19,7 +19,6 @@ from r1ray.turns import Action, Done, Message, Observation
 from r1ray.types import Prompt
 
 CALL_TIMEOUT_S = 20.0
-MAX_RESULT_CHARS = 16_384
 
 
 class ToolEnvironment:
@@ -49,12 +48,9 @@ class ToolEnvironment:
                 f"call_timeout_s={call_timeout_s}: needs more than 0 s, and less than environment.step_timeout_s, "
                 f"{limit_s:g} s."
             )
-        if not max_result_chars >= 100:
-            raise UserError(f"max_result_chars={max_result_chars}: needs at least 100 characters.")
         self._limits: dict[str, Any] = {"call_timeout_s": call_timeout_s, "max_result_chars": max_result_chars}
-        self._made = make_tools(tools, context=context)
         self._box = Toolbox([], **self._limits)
-        self._num_served = self._num_errors = 0
+        self._made = make_tools(tools, context=context)
 
     async def check(self) -> None:
         """Open the tools and close them again. Raises UserError where one cannot be had."""
@@ -73,11 +69,8 @@ class ToolEnvironment:
     async def step(self, action: Action) -> Observation | Done:
         """Serve the calls of a turn; without any, the trajectory has ended."""
         if not action.calls:
-            counts = {"tool_calls": float(self._num_served), "tool_errors": float(self._num_errors)}
-            return Done(rewards=counts, label="answered" if action.content.strip() else "no_answer")
+            return Done(rewards=self._box.counts, label="answered" if action.content.strip() else "no_answer")
         served = await self._box.serve(action.calls)
-        self._num_errors += served.num_errors
-        self._num_served += len(action.calls) - served.num_errors
         return Observation(messages=served.messages, rewards=served.rewards, num_errors=served.num_errors)
 
     async def close(self) -> None:

@@ -13,13 +13,12 @@ from typing import Any
 from r1ray.environments.repository.rows import Task, task_of
 from r1ray.environments.repository.runner import RepositoryRunner
 from r1ray.environments.repository.tools import WorkingTree
-from r1ray.environments.tools.toolbox import Toolbox
+from r1ray.environments.tools.toolbox import MAX_RESULT_CHARS, Toolbox
 from r1ray.environments.world_context import WorldContext
-from r1ray.errors import UnscorableError, UserError
+from r1ray.errors import UnscorableError
 from r1ray.turns import Action, Done, Message, Observation
 from r1ray.types import Prompt
 
-MAX_RESULT_CHARS = 16_384
 OF_STEP = 0.95
 """Share of ``environment.step_timeout_s`` after which a call is given up; what it runs has an earlier limit."""
 
@@ -34,18 +33,15 @@ class Repository:
             max_result_chars: longer results of tools lose their middle.
             context: the worker's, whose trajectories share a sandbox; None: this one has its own.
         """
-        if not max_result_chars >= 100:
-            raise UserError(f"max_result_chars={max_result_chars}: needs at least 100 characters.")
         context, self._is_owner = context or WorldContext(), context is None
         self._limits: dict[str, Any] = {
             "call_timeout_s": OF_STEP * context.step_timeout_s,
             "max_result_chars": max_result_chars,
         }
+        self._box = Toolbox([], **self._limits)
         self._runner = context.shared("repository", lambda: RepositoryRunner(context))
-        self._box = Toolbox([], call_timeout_s=1.0, max_result_chars=max_result_chars)
         self._task: Task | None = None
         self._work = WorkingTree({}, self._runner)
-        self._num_served = self._num_errors = 0
 
     def row_problem(self, prompt: Prompt) -> str | None:
         """Return why a row cannot be used, None if it can."""
@@ -74,8 +70,6 @@ class Repository:
         if not action.calls:
             return await self._judged()
         served = await self._box.serve(action.calls)
-        self._num_errors += served.num_errors
-        self._num_served += len(action.calls) - served.num_errors
         return Observation(messages=served.messages, num_errors=served.num_errors)
 
     async def close(self) -> None:
@@ -86,10 +80,5 @@ class Repository:
     async def _judged(self) -> Done:
         assert self._task is not None, "reset() was not called"
         verdict = await self._runner.judge(self._work.tree, self._task)
-        rewards = {
-            "tests": float(verdict.is_resolved),
-            "tests_passed": verdict.share,
-            "tool_calls": float(self._num_served),
-            "tool_errors": float(self._num_errors),
-        }
-        return Done(rewards=rewards, label=verdict.label, detail=verdict.detail)
+        rewards = {"tests": float(verdict.is_resolved), "tests_passed": verdict.share}
+        return Done(rewards=rewards | self._box.counts, label=verdict.label, detail=verdict.detail)

@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from r1ray.environments.tools.results import result_of
-from r1ray.errors import InfrastructureError, ToolFailed, first_of
+from r1ray.errors import InfrastructureError, ToolFailed, UserError, first_of
 from r1ray.interfaces import Tool
 from r1ray.runtime.harmless import harmless
 from r1ray.runtime.own_code import Raised, guarded
@@ -24,6 +24,8 @@ logger = logging.getLogger(__name__)
 
 MAX_CALLS = 64
 """Calls of one turn that are served."""
+MAX_RESULT_CHARS, LEAST_RESULT_CHARS = 16_384, 100
+"""Characters of a result, where nothing is said, and the fewest that may be asked for."""
 MAX_REASON = 500
 _said: set[tuple[str, str]] = set()
 """Failures of tools that were logged: one of a kind is enough."""
@@ -44,14 +46,23 @@ class Toolbox:
     """The tools of one trajectory, by their names."""
 
     def __init__(self, tools: Sequence[Tool], *, call_timeout_s: float, max_result_chars: int) -> None:
+        """Raises UserError for results that are cut too short."""
+        if not max_result_chars >= LEAST_RESULT_CHARS:
+            raise UserError(f"max_result_chars={max_result_chars}: needs at least {LEAST_RESULT_CHARS} characters.")
         self._tools = {name_of(tool): tool for tool in tools}
         assert len(self._tools) == len(tools), "names are checked before"
         self._call_timeout_s, self._max_result_chars = call_timeout_s, max_result_chars
+        self._num_served = self._num_errors = 0
 
     @property
     def schemas(self) -> tuple[ToolSchema, ...]:
         """Schemas of the tools that the policy is offered."""
         return tuple(tool.schema for tool in self._tools.values())
+
+    @property
+    def counts(self) -> dict[str, float]:
+        """Return parts of the reward: calls that were served so far, and calls that were not."""
+        return {"tool_calls": float(self._num_served), "tool_errors": float(self._num_errors)}
 
     async def serve(self, calls: Sequence[ToolCall]) -> Served:
         """Answer the calls of a turn. Raises InfrastructureError where a machine or a service failed."""
@@ -68,7 +79,10 @@ class Toolbox:
             Message("tool", result.content, tool=call.name, call_id=call.id)
             for call, (result, _) in zip(calls, answers, strict=True)
         )
-        return Served(tuple(messages), rewards, sum(is_error for _, is_error in answers))
+        num_errors = sum(is_error for _, is_error in answers)
+        self._num_errors += num_errors
+        self._num_served += len(calls) - num_errors
+        return Served(tuple(messages), rewards, num_errors)
 
     async def _answer(self, call: ToolCall, index: int) -> tuple[ToolResult, bool]:
         """Return the result of a call, and whether it is an error."""
