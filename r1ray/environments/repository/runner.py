@@ -27,6 +27,7 @@ from r1ray.environments.repository.rows import ROOTS, Task, Test
 from r1ray.environments.repository.trees import MAX_BYTES, MAX_FILE_BYTES, Tree, packed, parents_of
 from r1ray.environments.world_context import WorldContext
 from r1ray.errors import InfrastructureError, MachineTooBusy
+from r1ray.reward.accuracy import open_sandbox
 from r1ray.sandbox import languages
 from r1ray.sandbox.inside import repository_command, repository_tests
 from r1ray.sandbox.job import Command, Limits, Run
@@ -58,16 +59,8 @@ class RepositoryRunner:
         config, step_s = context.sandbox, context.step_timeout_s
         self._config, self._step_s = config, step_s
         self._limits = {
-            "command": Limits(
-                cpu_s=min(config.cpu_s, OF_STEP["command"] * step_s),
-                memory_mib=config.memory_mib,
-                output_kib=OUTPUT_KIB,
-            ),
-            "tests": Limits(
-                cpu_s=min(config.total_cpu_s, OF_STEP["tests"] * step_s),
-                memory_mib=config.memory_mib,
-                output_kib=OUTPUT_KIB,
-            ),
+            kind: Limits(cpu_s=min(cpu_s, OF_STEP[kind] * step_s), memory_mib=config.memory_mib, output_kib=OUTPUT_KIB)
+            for kind, cpu_s in (("command", config.cpu_s), ("tests", config.total_cpu_s))
         }
         self._starting = asyncio.Lock()
         self._sandbox: Sandbox | None = None
@@ -81,17 +74,11 @@ class RepositoryRunner:
         """Raises SandboxUnavailable, and UserError for a package of ``sandbox.packages`` that is not installed."""
         async with self._starting:
             if self._sandbox is None:
-                make = functools.partial(
-                    Sandbox,
-                    num_slots=2 * max(1, self._config.num_slots),
-                    mode=self._config.mode,
-                    python=self._config.python,
-                    allowed=self._config.packages,
-                )
-                self._sandbox = await asyncio.to_thread(make)
+                num_slots = max(1, self._config.num_slots)
+                both = replace(self._config, num_slots=len(OF_STEP) * num_slots)
+                self._sandbox = await asyncio.to_thread(open_sandbox, both)
                 self._threads = {
-                    kind: ThreadPoolExecutor(max(1, self._config.num_slots), thread_name_prefix=f"repository {kind}")
-                    for kind in OF_STEP
+                    kind: ThreadPoolExecutor(num_slots, thread_name_prefix=f"repository {kind}") for kind in OF_STEP
                 }
             return self._sandbox
 
