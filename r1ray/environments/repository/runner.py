@@ -95,19 +95,12 @@ class RepositoryRunner:
     async def run(self, tree: Mapping[str, bytes], command: str) -> Ran:
         """Run a command of the policy's in a copy of a tree. Raises InfrastructureError."""
         sandbox = await self.sandbox()
-        run, left = await self._in_slot("command", self._command, sandbox, tree, command)
-        if left is None:
-            why = "it left too much" if run.ended == "exited" else "it was ended"
-            return Ran(run, None, why)
-        try:
-            return Ran(run, tree_of(left) if any(left[:1024]) else {})
-        except ValueError as error:
-            return Ran(run, None, str(error))
+        return await self._in_slot("command", self._command, sandbox, tree, command)
 
-    def _command(self, sandbox: Sandbox, tree: Mapping[str, bytes], command: str) -> tuple[Run, bytes | None]:
+    def _command(self, sandbox: Sandbox, tree: Mapping[str, bytes], command: str) -> Ran:
         python, packages = sandbox.python
         script = "repository_command.py"
-        return sandbox.run_command(
+        run, left = sandbox.run_command(
             Command(
                 argv=(python, "-I", "-S", "-B", script, python, command),
                 profile="shell",
@@ -119,6 +112,12 @@ class RepositoryRunner:
             ),
             self._limits["command"],
         )
+        if left is None:
+            return Ran(run, None, "it left too much" if run.ended == "exited" else "it was ended")
+        try:
+            return Ran(run, tree_of(left) if any(left[:1024]) else {})
+        except ValueError as error:
+            return Ran(run, None, str(error))
 
     # ------------------------------------------------------------------ tests
 
