@@ -34,7 +34,6 @@ def main() -> int:
     own = {"PATH": f"{here}/bin:{os.environ['PATH']}", "HOME": f"{here}/tmp", "TMPDIR": f"{here}/tmp"}
     environment = {**os.environ, **own}
     done = subprocess.run(["/bin/sh", "-c", command], cwd=REPOSITORY, env=environment, stdin=subprocess.DEVNULL)
-    os.chdir(here)
     pack()
     return done.returncode if done.returncode >= 0 else 128 - done.returncode
 

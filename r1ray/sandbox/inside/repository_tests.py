@@ -81,9 +81,8 @@ def unpack() -> None:
 
 def letter_of(test: str, outcomes: dict[str, bool]) -> str:
     """Return the outcome of a test that was asked for: of all tests that its name covers."""
-    covered = [passed for name, passed in outcomes.items() if not test or name == test or name.startswith(
-        (f"{test}.", f"{test}::", f"{test}[")
-    )]  # fmt: skip
+    inside = (f"{test}.", f"{test}::", f"{test}[")
+    covered = [passed for name, passed in outcomes.items() if not test or name == test or name.startswith(inside)]
     return MISSING if not covered else PASSED if all(covered) else FAILED
 
 
