@@ -55,7 +55,8 @@ def _files(repository: Path, commit: str) -> Tree:
     objects: dict[str, str] = {}
     total = 0
     for entry in listed:
-        (mode, _, name, size), path = entry.split(b"\t", 1)[0].decode().split(), entry.split(b"\t", 1)[1]
+        about, _, path = entry.partition(b"\t")
+        mode, _, name, size = about.decode().split()
         text = path.decode("utf-8", "backslashreplace")
         if mode in (LINK, MODULE):
             raise ValueError(f"{text} is a {'link' if mode == LINK else 'submodule'}; needs files and folders alone")

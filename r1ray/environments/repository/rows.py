@@ -83,10 +83,8 @@ def task_of(columns: Mapping[str, Any], *, has_pytest: bool) -> Task:
 def _snapshot(row: Mapping[str, Any]) -> Tree:
     commit, path, inline = row.get("commit"), row.get("snapshot"), row.get("snapshot_base64")
     if (path is None) == (inline is None):
-        raise ValueError(
-            f"it has {'no' if path is None else 'both a'} snapshot {'and no' if path is None else 'and a'} "
-            "snapshot_base64: needs one of the two"
-        )
+        found = "no snapshot and no" if path is None else "both a snapshot and a"
+        raise ValueError(f"it has {found} snapshot_base64: needs one of the two")
     if inline is not None:
         try:
             return tree_of(base64.b64decode(str(inline), validate=True), commit=commit)

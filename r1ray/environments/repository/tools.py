@@ -85,16 +85,15 @@ class WorkingTree:
             return "[the file is empty]"
         if first < 1 or first > len(lines) or (last is not None and last < first):
             raise ToolFailed(f"{path} has the lines 1 to {len(lines)}")
-        end = min(len(lines), first + MAX_LINES - 1 if last is None else min(last, first + MAX_LINES - 1))
+        end = min(len(lines) if last is None else last, len(lines), first + MAX_LINES - 1)
         more = f"\n[lines {end + 1} to {len(lines)} follow]" if end < len(lines) else ""
         return "\n".join(f"{number} {lines[number - 1]}" for number in range(first, end + 1)) + more
 
     def _edit(self, path: str, old: str, new: str) -> str:
         text = self._text(path)
-        count = text.count(old) if old else 0
-        if count != 1:
-            if not old:
-                raise ToolFailed("old is empty: needs a text of the file")
+        if not old:
+            raise ToolFailed("old is empty: needs a text of the file")
+        if (count := text.count(old)) != 1:
             raise ToolFailed(f"old is {'not' if count == 0 else f'{count} times'} in {path}: needs a text that is once")
         self._put(path, text.replace(old, new))
         return f"{path}: replaced, at line {text[: text.index(old)].count(chr(10)) + 1}"
@@ -102,7 +101,7 @@ class WorkingTree:
     def _write(self, path: str, content: str) -> str:
         if (problem := path_problem(path.removeprefix("./"))) is not None:
             raise ToolFailed(f"the path {path[:200]!r} {problem}")
-        self._put(path.removeprefix("./"), content)
+        self._put(path, content)
         return f"{path}: {len(content.splitlines())} lines"
 
     def _put(self, path: str, text: str) -> None:
