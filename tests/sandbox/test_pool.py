@@ -335,7 +335,7 @@ def _resident_kib(pid: int) -> int:
 )
 @pytest.mark.parametrize("mode", MODES)
 def test_many_mixed_jobs_leak_nothing(mode: str, number: int) -> None:
-    """What is left open shows after a few jobs, and slow growth after many; R1RAY_JOBS=10000 for more of them."""
+    """Leaks of descriptors show after a few jobs, and slow growth after many; R1RAY_JOBS=10000 for more of them."""
     with make(mode) as sandbox:
         jobs: list[Callable[[], Run]] = [
             lambda: sandbox.run_program("python", "print(input())", LIMITS, stdin=b"x\n"),

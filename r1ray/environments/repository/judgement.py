@@ -25,12 +25,12 @@ RUNNER_MODULES = frozenset({"pytest", "_pytest", "pluggy", "py", "iniconfig", "p
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What the tests say of a tree."""
+    """The judgement of the tests on a tree."""
 
     label: str
     """``resolved``, ``unresolved``, ``broken`` (what passed before does not), ``timeout``, or ``tampered``."""
     share: float
-    """Of the tests that passed."""
+    """Share of the tests that passed."""
     detail: str
 
     @property

@@ -36,10 +36,10 @@ class Test:
     """One test, or all of a class or a file."""
 
     id: str
-    """As the row has it."""
+    """Its name in the row."""
     file: str
     name: str
-    """Within the file, ``TestA.test_x``, for unittest; for pytest its node id. Empty: all tests of the file."""
+    """Name within the file, ``TestA.test_x``, for unittest; for pytest its node id. Empty: all tests of the file."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -44,11 +44,11 @@ OUTCOMES: dict[str, Outcome] = {repository_tests.PASSED: "passed", repository_te
 
 @dataclass(frozen=True, slots=True)
 class Ran:
-    """How a command ended."""
+    """The end of a command."""
 
     run: Run
     tree: Tree | None
-    """What it left; None where that is not kept."""
+    """Files that it left; None where they are not kept."""
     why_not_kept: str = ""
 
 

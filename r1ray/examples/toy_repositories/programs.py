@@ -30,7 +30,7 @@ class Program:
     about: str
     modules: dict[str, str]
     imports: str
-    """Of its tests."""
+    """Imports of its tests."""
     tests: dict[str, str]
     """Bodies of test methods, one statement a line."""
     bugs: tuple[Bug, ...]

@@ -99,7 +99,7 @@ def print_error(error: BaseException) -> None:
 
 
 class Judge:
-    """What the tests are judged by, as it was before a line of the repository ran."""
+    """Everything that the tests are judged by, as it was before a line of the repository ran."""
 
     def __init__(self) -> None:
         self._before = dict(parts())

@@ -1,4 +1,4 @@
-"""What of a tree is judged, and what results come to."""
+"""The files of a tree that are judged, and the verdict on their results."""
 
 from __future__ import annotations
 
