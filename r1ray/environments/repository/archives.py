@@ -21,6 +21,8 @@ MAX_ARCHIVE_BYTES = MAX_BYTES
 MAX_UNPACKED = 2 * MAX_BYTES
 """Bytes of an archive after decompression: files, and what stands between them."""
 GZIP, ZIP = b"\x1f\x8b", b"PK"
+TAR, TAR_AT = b"ustar", 257
+"""Mark of a tar file, and its place: the file begins with the name of a member, which may look like another kind."""
 NEEDS = "needs a .tar.gz, .tar, .zip or git bundle"
 
 
@@ -51,18 +53,24 @@ def _snapshot_at(path: Path, commit: str | None, size: int, changed: int) -> Tre
 
 
 def tree_of(data: bytes, *, commit: str | None = None) -> Tree:
-    """Return the tree of an archive; its kind is that of its first bytes. Raises ValueError.
+    """Return the tree of an archive, whose kind its first bytes tell. Raises ValueError.
 
     Args:
         commit: of a git bundle; None: its HEAD, or its only branch.
     """
-    if data.startswith(BUNDLE):
+    beginning = b"" if data.startswith(TAR, TAR_AT) else data[:8]
+    if beginning.startswith(BUNDLE):
         return _checked(bundle_tree(data, commit=commit))
     if commit is not None:
         raise ValueError(f"it has no commits, and the row names one ({commit}): needs a git bundle")
-    if data.startswith(ZIP):
+    if beginning.startswith(ZIP):
         return _checked(_zip_tree(data))
-    return _checked(_tar_tree(_decompressed(data) if data.startswith(GZIP) else data))
+    return tar_tree(_decompressed(data) if beginning.startswith(GZIP) else data)
+
+
+def tar_tree(data: bytes) -> Tree:
+    """Return the tree of a .tar. Raises ValueError."""
+    return _checked(_tar_tree(data))
 
 
 def _checked(tree: Tree) -> Tree:

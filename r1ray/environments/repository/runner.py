@@ -21,7 +21,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
-from r1ray.environments.repository.archives import tree_of
+from r1ray.environments.repository.archives import tar_tree
 from r1ray.environments.repository.judgement import Outcome, Verdict, judged_tree, verdict_of
 from r1ray.environments.repository.rows import ROOTS, Task, Test
 from r1ray.environments.repository.trees import MAX_BYTES, MAX_FILE_BYTES, Tree, packed, parents_of
@@ -115,7 +115,7 @@ class RepositoryRunner:
         if left is None:
             return Ran(run, None, "it left too much" if run.ended == "exited" else "it was ended")
         try:
-            return Ran(run, tree_of(left) if any(left[:1024]) else {})
+            return Ran(run, tar_tree(left) if any(left[:1024]) else {})
         except ValueError as error:
             return Ran(run, None, str(error))
 

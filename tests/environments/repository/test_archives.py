@@ -48,6 +48,11 @@ def test_an_archive_is_read_by_what_it_is(data: bytes) -> None:
     assert tree_of(data) == TREE
 
 
+@pytest.mark.parametrize("name", ["PKG-INFO", "# v2 git bundle"])
+def test_a_tar_file_is_one_whatever_its_first_file_is_called(name: str) -> None:
+    assert tree_of(packed({name: b"1"})) == {name: b"1"}
+
+
 def test_folders_and_what_is_gits_own_are_left_out() -> None:
     data = tar_of(
         member("./", tarfile.DIRTYPE), member("./b/", tarfile.DIRTYPE), member("./b/c"), member(".git/config")

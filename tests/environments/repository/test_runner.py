@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gzip
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
@@ -14,7 +15,7 @@ from r1ray.config import SandboxConfig
 from r1ray.environments.repository.judgement import Verdict
 from r1ray.environments.repository.rows import task_of
 from r1ray.environments.repository.runner import Ran, RepositoryRunner
-from r1ray.environments.repository.trees import Tree
+from r1ray.environments.repository.trees import Tree, packed
 from r1ray.environments.world_context import WorldContext
 from r1ray.errors import InfrastructureError, MachineTooBusy
 from r1ray.sandbox.job import Run
@@ -132,6 +133,19 @@ def test_a_command_prints_and_what_it_leaves_is_kept(runner: RepositoryRunner) -
     )
     assert found.run.exit_code == 3 and b"FAILED (failures=2)" in found.run.stderr
     assert found.tree == {name: data for name, data in TREE.items() if name != ADD} | {"new.txt": b"hello\n"}
+
+
+@pytest.mark.parametrize("forged", [b"# v2 git bundle\n", gzip.compress(packed(TREE))])
+def test_what_a_command_leaves_is_read_as_the_tar_file_of_its_script_alone(
+    runner: RepositoryRunner, monkeypatch: pytest.MonkeyPatch, forged: bytes
+) -> None:
+    async def run() -> Ran:
+        sandbox = await runner.sandbox()
+        monkeypatch.setattr(sandbox, "run_command", lambda *_, **__: (Run("exited", 0, b"", b"", 0.1, 0.1), forged))
+        return await runner.run(TREE, "true")
+
+    found = asyncio.run(run())
+    assert found.tree is None and found.why_not_kept.startswith("it is no archive")
 
 
 def test_a_command_that_leaves_too_much_leaves_nothing(runner: RepositoryRunner) -> None:
