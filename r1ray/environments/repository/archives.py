@@ -20,6 +20,8 @@ from r1ray.environments.repository.trees import MAX_BYTES, MAX_FILE_BYTES, MAX_F
 MAX_ARCHIVE_BYTES = MAX_BYTES
 MAX_UNPACKED = 2 * MAX_BYTES
 """Bytes of an archive after decompression: files, and what stands between them."""
+PIECE = 1 << 14
+"""Bytes that are decompressed at a time: of what follows a member, zlib makes a copy."""
 GZIP, ZIP = b"\x1f\x8b", b"PK"
 TAR, TAR_AT = b"ustar", 257
 """Mark of a tar file, and its place: the file begins with the name of a member, which may look like another kind."""
@@ -91,19 +93,23 @@ def _path(name: str) -> str | None:
 
 def _decompressed(data: bytes) -> bytes:
     """Return the content of a gzip file, which may have several members; never more than the limit."""
-    whole = b""
-    while data:
+    whole, view, at = bytearray(), memoryview(data), 0
+    while at < len(data):
         reader = zlib.decompressobj(31)
-        try:
-            whole += reader.decompress(data, MAX_UNPACKED + 1 - len(whole))
-        except zlib.error as error:
-            raise ValueError(f"its compression is damaged: {error}") from error
-        if len(whole) > MAX_UNPACKED:
-            raise ValueError(f"it unpacks to more than {MAX_UNPACKED >> 20} MiB")
+        while at < len(data) and not reader.eof:
+            piece = view[at : at + PIECE]
+            try:
+                whole += reader.decompress(piece, MAX_UNPACKED + 1 - len(whole))
+            except zlib.error as error:
+                raise ValueError(f"its compression is damaged: {error}") from error
+            if len(whole) > MAX_UNPACKED:
+                raise ValueError(f"it unpacks to more than {MAX_UNPACKED >> 20} MiB")
+            at += len(piece) - len(reader.unused_data)
         if not reader.eof:
             raise ValueError("it is cut short")
-        data = reader.unused_data.lstrip(b"\0")
-    return whole
+        while data.startswith(b"\0", at):
+            at += 1
+    return bytes(whole)
 
 
 def _tar_tree(data: bytes) -> Tree:

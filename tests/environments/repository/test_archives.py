@@ -91,6 +91,18 @@ def test_an_archive_that_is_no_tree_of_files_is_refused_by_kind(data: bytes, pro
         tree_of(data)
 
 
+@pytest.mark.parametrize("piece", [1, 100, archives.PIECE])
+def test_a_gzip_file_may_have_many_members(monkeypatch: pytest.MonkeyPatch, piece: int) -> None:
+    monkeypatch.setattr(archives, "PIECE", piece)
+    whole = packed(TREE)
+    members = [gzip.compress(whole[at : at + 512]) for at in range(0, len(whole), 512)]
+    assert tree_of(b"".join([*members, gzip.compress(b""), b"\0" * 9])) == TREE
+    with pytest.raises(ValueError, match="cut short"):
+        tree_of(b"".join(members)[:-1])
+    with pytest.raises(ValueError, match="compression is damaged"):
+        tree_of(b"".join(members) + b"more")
+
+
 def test_what_unpacks_to_too_much_is_refused_before_it_is_unpacked(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(archives, "MAX_UNPACKED", 1 << 20)
     bomb = b"\0" * (8 << 20)
