@@ -56,7 +56,7 @@ def test_trajectories_do_not_share_their_files(context: WorldContext) -> None:
     assert isinstance(done, Done) and done.rewards["tests"] == 0.0 and done.label == "unresolved"
 
 
-def test_rows_that_cannot_be_judged_are_told_before_a_run_and_are_no_zero(tmp_path: Any) -> None:
+def test_rows_that_cannot_be_judged_are_told_before_a_run_and_are_no_zero() -> None:
     world = Repository(context=WorldContext())
     bad = prompt_of(columns_of(fail_to_pass=[]))
     assert world.row_problem(prompt_of(columns_of())) is None
