@@ -89,8 +89,12 @@ class Task:
     def _test_file(self) -> str:
         return f"tests/test_{self.program.name}.py"
 
+    @property
+    def _test_class(self) -> str:
+        return f"Test{self.program.name.capitalize()}"
+
     def _named(self, test: str) -> str:
-        return f"tests.test_{self.program.name}.Test{self.program.name.capitalize()}.test_{test}"
+        return f"tests.test_{self.program.name}.{self._test_class}.test_{test}"
 
     def _tree(self, modules: dict[str, str]) -> Tree:
         texts = {
@@ -108,8 +112,7 @@ class Task:
             for name, body in self.program.tests.items()
             if name in names
         ]
-        name = f"Test{self.program.name.capitalize()}"
-        head = f"import unittest\n\n{self.program.imports}\n\n\nclass {name}(unittest.TestCase):\n"
+        head = f"import unittest\n\n{self.program.imports}\n\n\nclass {self._test_class}(unittest.TestCase):\n"
         return (head + "\n".join(methods)).replace("PACKAGE", self.package)
 
 
