@@ -173,7 +173,7 @@ async def launch(
         groups = await start_groups(num_workers=config.cluster.group_workers, silent_s=rollout.silent_s)
         eval_groups = await start_groups(num_workers=0)
         limits = EngineLimits(
-            num_slots=groups.share_of(rollout.max_num_seqs),
+            num_slots=groups.share_of(rollout.slots),
             min_engines=rollout.min_actors,
             start_s=deadlines.start_s,
             silent_s=rollout.silent_s,
@@ -181,7 +181,7 @@ async def launch(
         room = Room()
         pool = engine_pool("rollout", engines["rollout"], num_workers, spawner, spawn_engine, groups, limits, room)
         pool.follow(newcomers(spawner.placement, "rollout", first=rollout.num_actors, end=rollout.most_actors))
-        eval_limits = replace(limits, num_slots=rollout.max_num_seqs, min_engines=0)
+        eval_limits = replace(limits, num_slots=rollout.slots, min_engines=0)
         eval_pool = engine_pool("eval", engines["eval"], num_workers, spawner, spawn_engine, eval_groups, eval_limits)
         group = LearnerGroup(ranks, address, groups, start=start_ranks, kill=spawner.kill)
         await _watch(group, start_s=deadlines.start_s)

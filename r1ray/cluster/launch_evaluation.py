@@ -136,7 +136,7 @@ async def launch_evaluation(
             episodes=episodes,
         )
         limits = EngineLimits(
-            num_slots=config.rollout.max_num_seqs,
+            num_slots=config.rollout.slots,
             min_engines=config.rollout.min_actors,
             start_s=deadlines.start_s,
             silent_s=silent_s,

@@ -126,6 +126,12 @@ class RolloutConfig:
     own_arguments: ClassVar[Mapping[str, str]] = OWN_ARGUMENTS
 
     @property
+    def slots(self) -> int:
+        """Trajectories that one engine is given at a time: an eighth more than it generates. Those wait inside it, so
+        that the place of one that has ended is taken at the engine's next step, not after a round trip."""
+        return self.max_num_seqs + self.max_num_seqs // 8
+
+    @property
     def most_actors(self) -> int:
         """``max_actors`` with None decided."""
         return self.num_actors if self.max_actors is None else self.max_actors

@@ -56,6 +56,7 @@ STATUS: dict[str, Status] = {"stop": "finished", "length": "truncated", "abort":
 """By vLLM's reason for the end of an output."""
 KEPT_PROMPTS = 1024
 KV_COUNT_S = 0.1
+CPU_BLOCK_TOKENS = 32  # of keys and values; the least that vLLM takes there
 POLL_S = 0.5
 
 
@@ -109,6 +110,8 @@ def engine_args(config: RolloutConfig, spec: EngineSpec, part: EngineShardSpec |
     else:
         # Compiled graphs would keep the packed weights of the version they were traced with.
         arguments["enforce_eager"] = True
+        # vLLM's own is 128 on CPUs: prompts and turns below that would be computed again for each trajectory and turn.
+        arguments["block_size"] = CPU_BLOCK_TOKENS
     if missing := missing_router_settings(AutoConfig.from_pretrained(spec.model, trust_remote_code=is_allowed())):
         arguments["hf_overrides"] = missing
     return AsyncEngineArgs(**(arguments | config.engine_args))

@@ -7,7 +7,7 @@ turn a tool takes its time, which is spread tenfold: from ``--latency`` seconds 
 trajectories of one turn, with as many policy tokens; what the tools said is in their prompts. Printed are trajectories
 a second of both, their ratio (goal: at least 0.8), and the share of the time in which the engine had nothing to do.
 
-On two quiet cores (2026-11-30, three rounds each, ratio of trajectories a second): 0.4 million parameters 0.67, 0.82,
+XX
 0.60 with ``--tokens 32``, 0.68, 0.76, 0.78 with 64, 0.72, 0.84, 0.67 with 96; 20 million (``--heads 24``) 0.67, 0.66,
 0.63 with 32, and with ``--block 32`` 0.74, 0.60, 0.63. **The goal is not reached.** The engine is idle for 1 to 6 %, so
 waiting for tools is not what costs: each further turn costs it 10 to 25 ms, in which it reads what was answered, and
@@ -19,6 +19,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import os
+import random
 import tempfile
 import time
 from collections.abc import Sequence
@@ -105,18 +106,18 @@ async def started(folder: Path, slots: int, engine_args: dict[str, Any]) -> VLLM
     return engine
 
 
-async def run(worker: GroupWorker, engine: VLLMEngine, prompt: Prompt, *, num_tokens: int, name: str) -> Run:
-    """Generate all groups at once."""
+async def run(worker: GroupWorker, engine: VLLMEngine, prompts: Sequence[Prompt], *, num_tokens: int, name: str) -> Run:
+    """Generate all groups at once, one of each prompt; together they have so many trajectories."""
     before, start = await engine.times(), time.monotonic()
     requests = [
         GroupRequest(
             group_id=f"{name}/{number}",
             prompt=prompt,
-            group_size=GROUP_SIZE,
+            group_size=GROUPS * GROUP_SIZE // len(prompts),
             sampling=Sampling(1.0, 1.0, num_tokens),
             seed=number,
         )
-        for number in range(GROUPS)
+        for number, prompt in enumerate(prompts)
     ]
     groups = await asyncio.gather(*map(worker.sample, requests))
     seconds, after = time.monotonic() - start, await engine.times()
@@ -137,22 +138,18 @@ async def compared(arguments: argparse.Namespace, environments: EnvironmentConfi
             deadline_s=600.0,
             episodes=Episodes(pool, renderer, environments, max_prompt_tokens=MAX_TOKENS),
         )
-        await worker.set_engines([EngineState("engine", 0, engine, arguments.slots, "serving")])
-        num_tokens = arguments.tokens
-        await run(worker, engine, made_prompt(PROMPT, NAME), num_tokens=2, name="warm")
+        at_once = RolloutConfig(max_num_seqs=arguments.slots).slots
+        await worker.set_engines([EngineState("engine", 0, engine, at_once, "serving")])
+        num_tokens, prompts = arguments.tokens, GROUPS * [made_prompt(PROMPT, NAME)]
+        await run(worker, engine, prompts, num_tokens=2, name="warm")
         for repeat in range(arguments.repeats):
-            several = await run(
-                *(worker, engine, made_prompt(PROMPT, NAME)), num_tokens=num_tokens, name=f"several {repeat}"
-            )
+            several = await run(worker, engine, prompts, num_tokens=num_tokens, name=f"several {repeat}")
             given = [each.num_context_tokens for each in several.trajectories]
-            longer = renderer.decode(renderer.prompt((Message("user", PROMPT),), ())) + "1" * (sum(given) // len(given))
-            one = await run(
-                worker,
-                engine,
-                made_prompt(longer, ""),
-                num_tokens=arguments.turns * num_tokens,
-                name=f"one {repeat}",
-            )
+            start, size = renderer.decode(renderer.prompt((Message("user", PROMPT),), ())), sum(given) // len(given)
+            longer = [
+                made_prompt(start + digits(f"{repeat}/{number}", size), "") for number in range(GROUPS * GROUP_SIZE)
+            ]
+            one = await run(worker, engine, longer, num_tokens=arguments.turns * num_tokens, name=f"one {repeat}")
             report(several, one)
         engine.shutdown()
 
@@ -196,6 +193,11 @@ def made_prompt(text: str, environment: str) -> Prompt:
     return Prompt(id="p", text=text, check=MathAnswer("1"), domain="math", language="en", environment=environment)
 
 
+def digits(seed: str, size: int) -> str:
+    """Return so many digits, each a token. Others for each trajectory, as tools' results are: no cache has them."""
+    return "".join(random.Random(seed).choices("0123456789", k=size))
+
+
 def no_scorer() -> Scorer:
     """Return what is never asked: nothing is scored here."""
     return cast(Scorer, None)
@@ -204,13 +206,13 @@ def no_scorer() -> Scorer:
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--turns", type=int, default=4)
-    parser.add_argument("--tokens", type=int, default=32, help="policy tokens of a turn")
+    parser.add_argument("--tokens", type=int, default=64, help="policy tokens of a turn")
     parser.add_argument("--slots", type=int, default=16, help="trajectories that the engine has at once")
     parser.add_argument("--latency", type=float, default=0.02, help="of the fastest tool call, in seconds")
     parser.add_argument(
         "--heads", type=int, default=3, help="width of the model, 32 for each: 24 are 20 million parameters"
     )
-    parser.add_argument("--block", type=int, help="tokens of a block of keys and values; vLLM's own is 128 on CPUs")
+    parser.add_argument("--block", type=int, help="tokens of a block of keys and values; default: a run's")
     parser.add_argument("--repeats", type=int, default=2)
     arguments = parser.parse_args()
     of_vllm = {"VLLM_CPU_KVCACHE_SPACE": "1", "VLLM_CPU_OMP_THREADS_BIND": "nobind", "VLLM_LOGGING_LEVEL": "ERROR"}
