@@ -181,9 +181,9 @@ def test_an_engine_that_hears_no_abort_is_given_up(monkeypatch: pytest.MonkeyPat
 
 def test_no_clock_runs_while_a_trajectory_waits_for_its_slot() -> None:
     async def scenario() -> None:
-        engine = Engine(seconds=lambda of: 0.15)
-        worker = await worker_of(state(engine, slots=1), deadline_s=0.25)
-        group = await worker.run(request())  # the last waits 0.45 s for its slot
+        engine = Engine(seconds=lambda of: 0.3)
+        worker = await worker_of(state(engine, slots=1), deadline_s=0.8)  # a busy machine takes half a second
+        group = await worker.run(request())  # the last waits 0.9 s for its slot
         assert len(group.trajectories) == 4 and engine.aborted == [] and group.num_retries == 0
 
     within(5, scenario())
