@@ -64,7 +64,8 @@ class GroupWorkers:
             silent_s: after so long without an answer a worker is lost.
             environments: None: no prompt has an environment.
         """
-        self._workers, self._rewards, self._deadline_s = list(workers), rewards, deadline_s
+        self._workers, self._rewards = list(workers), rewards
+        self._deadline_s, self._silent_s = deadline_s, silent_s
         self._environments = environments
         self._load = [0] * len(self._workers)
         self._incarnations: list[str | None] = [None] * len(self._workers)
@@ -133,8 +134,15 @@ class GroupWorkers:
         lent = self.lend(groups)
         return dict(await asyncio.to_thread(lent.read)) if isinstance(lent, Remote) else dict(lent.read())
 
-    def lend(self, groups: Iterable[ScoredGroup], ids: Iterable[str] | None = None) -> Held | Remote:
-        """Return what another process reads trajectories of groups by; ``ids``: some of them alone."""
+    def lend(
+        self, groups: Iterable[ScoredGroup], ids: Iterable[str] | None = None, *, within_s: float = math.inf
+    ) -> Held | Remote:
+        """Return what another process reads trajectories of groups by.
+
+        Args:
+            ids: some of them alone.
+            within_s: how long the reader can wait; no longer than until a worker counts as lost.
+        """
         by_id = {group.group_id: group for group in groups}
         wanted: dict[tuple[int, str], list[str]] = defaultdict(list)
         for name in (each for group in by_id.values() for each in group.ids) if ids is None else ids:
@@ -144,7 +152,7 @@ class GroupWorkers:
             held = {name: each for names in wanted.values() for name in names if (each := local.held(name))}
             return Held(held)
         calls = [(cast(Handle, self._workers[w]), incarnation, names) for (w, incarnation), names in wanted.items()]
-        return Remote(calls, self._deadline_s)
+        return Remote(calls, min(within_s, self._silent_s, self._deadline_s))
 
     async def drop(self, groups: Iterable[ScoredGroup]) -> None:
         """Let the workers forget the trajectories of groups."""

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import ray
-from ray.exceptions import RayActorError, RayError
+from ray.exceptions import GetTimeoutError, RayActorError, RayError
 
 from r1ray.cluster.host import Handle
 from r1ray.telemetry.learned import Learned
@@ -30,16 +31,19 @@ class Remote:
 
     wanted: Sequence[tuple[Handle, str, Sequence[str]]]
     """A worker, its incarnation, and ids."""
-    deadline_s: float
+    within_s: float
+    """For all of them together."""
 
     def read(self) -> Mapping[str, Trajectory]:
-        """Return what is there; what a worker took with it is left out."""
+        """Return what is there; what a worker took with it is left out, and what one has that does not answer: it is
+        stopped, or its node is cut off."""
+        until = time.monotonic() + self.within_s
         calls = [(ids, worker.read.remote(incarnation, ids)) for worker, incarnation, ids in self.wanted]
         found: dict[str, Trajectory] = {}
         for ids, call in calls:
             try:
-                read = ray.get(call, timeout=self.deadline_s)
-            except RayActorError:
+                read = ray.get(call, timeout=max(0.0, until - time.monotonic()))
+            except (RayActorError, GetTimeoutError):
                 continue
             found |= {name: each for name, each in zip(ids, read, strict=True) if each is not None}
         return found
@@ -52,15 +56,17 @@ class Kept:
 
     calls: Sequence[Any]
     """A reference to a list of one reference, of each rank."""
-    deadline_s: float
+    within_s: float
+    """For all of them together."""
 
     def read(self) -> Mapping[str, Learned]:
         """Return what is there; what a rank took with it is left out."""
+        until = time.monotonic() + self.within_s
         found: dict[str, Learned] = {}
         for call in self.calls:
             try:
-                (kept,) = ray.get(call, timeout=self.deadline_s)
-                found |= ray.get(kept, timeout=self.deadline_s)
+                (kept,) = ray.get(call, timeout=max(0.0, until - time.monotonic()))
+                found |= ray.get(kept, timeout=max(0.0, until - time.monotonic()))
             except RayError:
                 continue
         return found

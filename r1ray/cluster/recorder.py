@@ -21,6 +21,8 @@ from r1ray.types import GroupRecord
 logger = logging.getLogger(__name__)
 MAX_ATTEMPTS = 3
 """Attempts to write one file; what ends its writer so often would do so again."""
+READ_SHARE = 3
+"""Trajectories, and what the learner found of them, have this part of a file's deadline each to arrive (1/3)."""
 PING_S = 5.0
 """Between two questions to a writer at work, and how long each may take to answer."""
 MAX_SILENT = 3
@@ -64,7 +66,7 @@ class RecorderProxy:
     async def record(self, step: int, records: Sequence[GroupRecord]) -> None:
         """See :class:`r1ray.interfaces.Recorder`. Waits only while the writer is ``MAX_BEHIND`` steps behind. Raises
         what went wrong in writing another step."""
-        learned = self._learned(self._deadline_s)  # before the learner makes the next step
+        learned = self._learned(self._deadline_s / READ_SHARE)  # before the learner makes the next step
         await self._hand_over(self._write(step, records, "step", self._groups, learned))
 
     async def record_evaluation(self, step: int, records: Sequence[GroupRecord], groups: GroupWorkers) -> None:
@@ -101,7 +103,8 @@ class RecorderProxy:
         async with self._order:
             for _ in range(MAX_ATTEMPTS):
                 try:
-                    path = await self._attempt(step, records, name, holder.lend(groups), learned)
+                    lent = holder.lend(groups, within_s=self._deadline_s / READ_SHARE)
+                    path = await self._attempt(step, records, name, lent, learned)
                     break
                 except RayActorError as error:
                     self._replace(step, cause_of(error))

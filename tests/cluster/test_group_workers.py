@@ -158,6 +158,28 @@ def test_a_reply_holds_no_tokens_and_ranks_read_them_from_the_worker(tmp_path: P
     run(scenario())
 
 
+@pytest.mark.faults
+def test_what_a_worker_has_that_does_not_answer_is_left_out_in_time(tmp_path: Path) -> None:
+    """It is stopped, or its node is cut off: Ray tells the reader nothing for a minute."""
+
+    async def scenario() -> None:
+        async with started(tmp_path, workers=2) as s:
+            groups = await asyncio.gather(*(s.groups.run(request(f"0/{i}")) for i in range(2)))
+            reader = host("tests.cluster.hosted:Reader", **ENV)
+            assert len(await reader.read.remote(s.groups.lend(groups))) == 16
+            lent = s.groups.lend(groups, within_s=1.0)
+            pid = await s.workers[0].actor.__ray_call__.remote(pid_of)
+            os.kill(pid, signal.SIGSTOP)
+            try:
+                left = [name for group in groups if group.worker == 1 for name in group.ids]
+                assert list(await asyncio.wait_for(reader.read.remote(lent), 10.0)) == left and len(left) == 8
+            finally:
+                os.kill(pid, signal.SIGKILL)
+                reader.kill()
+
+    run(scenario())
+
+
 def test_a_group_worker_imports_neither_torch_nor_vllm(tmp_path: Path) -> None:
     def heavy(hosted: Any) -> list[str]:
         return [name for name in ("torch", "vllm", "transformers", "deepspeed") if name in sys.modules]

@@ -62,7 +62,7 @@ class Groups:
     def __init__(self) -> None:
         self.dropped: list[str] = []
 
-    def lend(self, groups: Any) -> None: ...
+    def lend(self, groups: Any, *, within_s: float) -> None: ...
 
     async def drop(self, groups: Any) -> None:
         self.dropped += [group.group_id for group in groups]
