@@ -24,32 +24,13 @@ import torch
 from torch import nn
 
 from r1ray.errors import WeightSyncError
+from r1ray.weights.content import MODULUS, content
 
 PACKED = "r1ray_packed"
 """Attribute of a module that computes with a packed copy of its weight: (what computes, content of that weight)."""
-_FACTOR, _TERM = 0x1E3779B97F4A7C15, 0x3F58476D1CE4E5B9
-MODULUS = 1 << 64
-"""Contents are equal or not modulo this."""
-_CHUNK_CPU, _CHUNK_GPU = 1 << 17, 1 << 24
 _LAYER = re.compile(r"\.(\d+)\.")
 
 logger = logging.getLogger(__name__)
-
-
-def content(tensor: torch.Tensor, dtype: torch.dtype | None = None) -> torch.Tensor:
-    """sum_i b_i (FACTOR b_i + TERM) modulo 2^64, as a 0-d int64 tensor on the tensor's device; b_i are the bits of
-    element i as float32.
-
-    Args:
-        dtype: what the elements are rounded to first; None: they are taken as they are.
-    """
-    flat = tensor.detach().reshape(-1)
-    total = torch.zeros((), dtype=torch.int64, device=flat.device)
-    for part in flat.split(_CHUNK_GPU if flat.is_cuda else _CHUNK_CPU):
-        rounded = part if dtype is None else part.to(dtype)
-        bits = rounded.float().view(torch.int32).to(torch.int64)
-        total += bits.mul(_FACTOR).add_(_TERM).mul_(bits).sum()
-    return total
 
 
 def contents(model: nn.Module) -> dict[str, int]:

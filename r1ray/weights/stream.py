@@ -12,13 +12,14 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Protocol
 
 import torch
+import xxhash
 
 from r1ray.errors import WeightSyncError
 from r1ray.weights.buckets import TensorMeta
 
 FINGERPRINTS = "r1ray.fingerprints"
-_CHUNK_CPU, _CHUNK_GPU = 1 << 17, 1 << 24
-"""Elements at a time: on CPUs what the cache holds, nine times as fast as 1 << 24."""
+_CHUNK = 1 << 24
+"""Elements at a time, on a device."""
 
 
 class WeightStream(Protocol):
@@ -30,17 +31,23 @@ class WeightStream(Protocol):
 
 
 def fingerprint(tensor: torch.Tensor) -> torch.Tensor:
-    """sum_i (2 i + 1) * bits_i modulo 2^64, as a 0-d int64 tensor on the tensor's device.
+    """64 bits that a changed, lost or moved element changes, as a 0-d int64 tensor on the tensor's device.
 
-    Whole-number arithmetic: the same on every device, and sensitive to a changed, lost or moved element.
+    In host memory XXH3 of the bytes, at the speed of memory. On a device sum_i (2 i + 1) * bits_i modulo 2^64, which
+    needs no copy. Both ends of a transport hold tensors of the same kind, so that they compute the same.
     """
-    width = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}[tensor.element_size()]
-    bits = tensor.detach().contiguous().view(-1).view(width)
-    total = torch.zeros((), dtype=torch.int64, device=tensor.device)
-    chunk = _CHUNK_GPU if bits.is_cuda else _CHUNK_CPU
-    for start in range(0, bits.numel(), chunk):
-        part = bits[start : start + chunk].to(torch.int64)
-        odd = torch.arange(start, start + part.numel(), dtype=torch.int64, device=tensor.device) * 2 + 1
+    whole = tensor.detach().contiguous().view(-1)
+    if whole.device.type == "cpu":
+        digest = xxhash.xxh3_64_digest(whole.view(torch.uint8).numpy().data)
+        return torch.tensor(int.from_bytes(digest, "little", signed=True), dtype=torch.int64)
+    return _weighted_sum(whole.view({1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}[whole.itemsize]))
+
+
+def _weighted_sum(bits: torch.Tensor) -> torch.Tensor:
+    total = torch.zeros((), dtype=torch.int64, device=bits.device)
+    for start in range(0, bits.numel(), _CHUNK):
+        part = bits[start : start + _CHUNK].to(torch.int64)
+        odd = torch.arange(start, start + part.numel(), dtype=torch.int64, device=bits.device) * 2 + 1
         total += (part * odd).sum()
     return total
 

@@ -12,7 +12,8 @@ from torch import nn
 
 from r1ray.errors import WeightSyncError
 from r1ray.weights.adapter import ReceivedAdapter
-from r1ray.weights.held import PACKED, HeldWeights, content
+from r1ray.weights.content import content
+from r1ray.weights.held import PACKED, HeldWeights
 from r1ray.weights.snapshot import SnapshotPlace
 from r1ray.weights.snapshot_file import load
 from r1ray.weights.stream import VerifyingLoader

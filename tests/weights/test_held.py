@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from torch import nn
 
 from r1ray.errors import WeightSyncError
-from r1ray.weights.held import PACKED, HeldWeights, content, contents, merged
+from r1ray.weights.content import content
+from r1ray.weights.held import PACKED, HeldWeights, contents, merged
 
 NAMES = ("q", "k", "v")
 

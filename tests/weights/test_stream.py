@@ -59,8 +59,16 @@ def test_a_moved_element_changes_the_fingerprint(values: list[float], data: st.D
     assert (fingerprint(torch.tensor(values)) == fingerprint(torch.tensor(swapped))).item() == same
 
 
-def test_a_large_tensor_is_read_in_pieces_with_the_same_result(monkeypatch: pytest.MonkeyPatch) -> None:
-    tensor = torch.randn(1000)
-    whole = fingerprint(tensor)
-    monkeypatch.setattr(stream, "_CHUNK_CPU", 64)
-    assert fingerprint(tensor) == whole
+def test_the_fingerprint_of_a_device_is_that_of_whole_numbers_by_hand(monkeypatch: pytest.MonkeyPatch) -> None:
+    bits = torch.randint(-(2**31), 2**31, (1000,)).int()
+    by_hand = sum((2 * i + 1) * bit for i, bit in enumerate(bits.tolist()))
+    assert int(stream._weighted_sum(bits)) % 2**64 == by_hand % 2**64
+    monkeypatch.setattr(stream, "_CHUNK", 64)
+    assert int(stream._weighted_sum(bits)) % 2**64 == by_hand % 2**64
+
+
+def test_a_fingerprint_is_that_of_the_bytes_whatever_the_shape_and_the_layout() -> None:
+    tensor = torch.randn(3, 5)
+    assert fingerprint(tensor.t()) == fingerprint(tensor.t().contiguous()) != fingerprint(tensor)
+    assert fingerprint(tensor.bfloat16()) == fingerprint(tensor.bfloat16().view(torch.int16).view(-1))
+    assert fingerprint(torch.zeros(0)).dtype == torch.int64
