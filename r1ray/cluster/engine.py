@@ -76,6 +76,8 @@ class Engine:
     """When the engine was lost in whose place it is, on the monotonic clock; None once it has served."""
     on_device: Literal["all", "weights", "nothing"] = "all"
     """Part of it that is on a device which it shares with the learner."""
+    is_near: bool = True
+    """It is on the node of the snapshot, as far as is known: it takes versions from there."""
     num_updates: int = 0
     """Weight updates begun and ended: odd during one, in which the engine answers nobody else."""
 

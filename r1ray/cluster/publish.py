@@ -3,6 +3,9 @@
     pause (keep) -> start, transfer, finish (vLLM's API, driven by learner rank 0)
         -> commit(version) -> resume -> parity probe where one is due -> serve
 
+Engines on CPUs of the learner's node take the version from the snapshot, which the learner writes while they sample;
+each pauses for the load alone. The others are sent it.
+
 Where engines share the learner's devices, their weights wake before it and their cache of keys and values after the
 commit (:mod:`r1ray.cluster.turns`).
 
@@ -35,7 +38,9 @@ from r1ray.config import Deadlines, WeightsConfig
 from r1ray.errors import DeadlineExceeded, InfrastructureError, LearnerLost, ParityError, WeightSyncError
 from r1ray.runtime.deadline import within
 from r1ray.types import Float32Array, Int32Array, PublishStats
+from r1ray.weights import gloo
 from r1ray.weights.buckets import bound_of
+from r1ray.weights.snapshot import SnapshotPlace
 
 logger = logging.getLogger(__name__)
 LOADING_S = 0.1
@@ -135,7 +140,7 @@ class RayWeightSync:
                 try:
                     num_bytes, probed = await within(
                         self._deadlines.publish_s,
-                        self._round(engines, version, probe=due),
+                        self._round(engines, version, probe=due, is_first=attempt == 0),
                         waiter="the publish",
                         owner="the learner group",
                         key="deadlines.publish_s",
@@ -187,15 +192,27 @@ class RayWeightSync:
 
     # ------------------------------------------------------------------ a round
 
-    async def _round(self, engines: Sequence[Engine], version: int, *, probe: bool) -> tuple[int, Probed]:
-        """Give engines a version, as far as it has not arrived there, and have them serve it."""
+    async def _round(
+        self, engines: Sequence[Engine], version: int, *, probe: bool, is_first: bool
+    ) -> tuple[int, Probed]:
+        """Give engines a version, as far as it has not arrived there, and have them serve it. After a failure the
+        learner sends it to all."""
         if not engines:
             return 0, Probed()
         expected = await self._learner.logprobs(self._probe_sequences) if probe else None
-        await self._each_pool("hold", engines)
-        await self._on_each(engines, "pause", version)
         missing = [engine for engine in engines if engine.received != version]
-        num_bytes = await self._send(missing, version) if missing else 0
+        uses_snapshot = is_first and self._backend == gloo.BACKEND
+        near = [engine for engine in missing if engine.is_near and uses_snapshot]
+        num_bytes = 0
+        if near and near == missing:
+            num_bytes = await self._write(version)  # while they sample
+        await self._each_pool("hold", engines)
+        await self._on_each([engine for engine in engines if engine not in near], "pause", version)
+        if far := [engine for engine in missing if engine not in near]:
+            num_bytes = await self._send(far, version)
+        if left := await self._load(near, version):
+            await self._on_each(left, "pause", version)
+            num_bytes = await self._send(left, version)
         await self._on_each(engines, "commit", version)
         await self._turns.engines()
         await self._on_each(engines, "resume")
@@ -205,16 +222,36 @@ class RayWeightSync:
         await self._each_pool("serve", engines)
         return num_bytes, probed
 
+    async def _write(self, version: int) -> int:
+        """Have the learner write the snapshot, and send it to nobody. Returns the bytes; 0 where there is no place."""
+        place = await self._snapshot.place(version)
+        return await self._from_learner("write_weights", place) if place is not None else 0
+
+    async def _load(self, engines: Sequence[Engine], version: int) -> list[Engine]:
+        """Have engines take a version from the snapshot. Returns those that it does not reach."""
+        place = self._snapshot.kept(version)
+        if place is None:
+            return list(engines)
+        found = await self._on_each(engines, "load_snapshot", place, within_s=self._phase_s)
+        for engine, is_near in zip(engines, found, strict=True):
+            engine.is_near = is_near
+            engine.received = version if is_near else engine.received
+        return [engine for engine in engines if not engine.is_near]
+
     async def _send(self, engines: Sequence[Engine], version: int) -> int:
         """Have the learner send to these engines, and to nobody else. Returns the bytes."""
         if self._group != engines or self._met != self._learner.incarnation:
             await self._connect(engines)
-        place = await self._snapshot.place(version)
-        sent = await _sync(self._learner.each("send_weights", place))
-        if place is not None:
-            self._snapshot.note(place, problem="".join(problem for _, problem in sent))
+        num_bytes = await self._from_learner("send_weights", await self._snapshot.place(version))
         for engine in engines:
             engine.received = version
+        return num_bytes
+
+    async def _from_learner(self, method: str, place: SnapshotPlace | None) -> int:
+        """Have every learner rank take part in a method that writes the snapshot too, if it has a place."""
+        sent = await _sync(self._learner.each(method, place))
+        if place is not None:
+            self._snapshot.note(place, problem="".join(problem for _, problem in sent))
         return int(max(num_bytes for num_bytes, _ in sent))
 
     async def _connect(self, engines: Sequence[Engine]) -> None:

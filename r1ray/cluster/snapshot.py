@@ -37,8 +37,15 @@ class Snapshot:
         """Return where a version is; None if it is not kept."""
         return self._whole if self._whole is not None and self._whole.version == version else None
 
+    def kept(self, version: int) -> SnapshotPlace | None:
+        """Return where a version is, be it live yet or not; None if it is not kept."""
+        return next(
+            (each for each in (self._whole, self._written) if each is not None and each.version == version), None
+        )
+
     async def place(self, version: int) -> SnapshotPlace | None:
         """Return where the learner is to write a version; None if it need not, or there is no place."""
+        self._written = None
         if self._spawn is None or self.of(version) is not None:
             return None
         paths = await self._paths()

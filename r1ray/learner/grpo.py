@@ -31,6 +31,7 @@ from r1ray.telemetry.learned import Learned, learned_of
 from r1ray.types import Float32Array, Int32Array, Minibatch, SampleRef, Shard, StepStats
 from r1ray.weights.publisher import Sender, open_sender
 from r1ray.weights.snapshot import SnapshotPlace
+from r1ray.weights.snapshot_file import SnapshotWriter
 from r1ray.weights.stream import WeightStream
 
 SUMS = (
@@ -79,6 +80,7 @@ class GRPOLearner(DeepSpeedLearner):
         self._routers.check_path(path)
         self._offload = Offload(self._engine, config, self._reference.modules, what=spec.offload)
         self._sender: Sender | None = None
+        self._snapshots = SnapshotWriter()
         self._step = _Step()
         self._learned: dict[str, Learned] = {}  # by trajectory, of the step
 
@@ -306,6 +308,18 @@ class GRPOLearner(DeepSpeedLearner):
         """One publish, which is written to ``place`` too. Returns the bytes sent, and what kept it from that."""
         assert self._sender is not None and self._offload.on_device != "nothing"
         problem = self._sender.send_weights(place)
+        return sum(meta.num_bytes for meta in self._stream.metadata()), problem
+
+    def write_weights(self, place: SnapshotPlace) -> tuple[int, str]:
+        """Write the snapshot and send nothing: engines take it from there. Returns the bytes, and what kept it from
+        that."""
+        assert self._offload.on_device != "nothing"
+        problem = ""
+        if self._rank.rank == 0:
+            problem = self._snapshots.write(self._stream, place)
+        else:
+            for _ in self._stream:  # gathering takes every rank
+                pass
         return sum(meta.num_bytes for meta in self._stream.metadata()), problem
 
     def logprobs(self, sequences: Sequence[Int32Array]) -> Float32Array:

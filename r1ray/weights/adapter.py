@@ -16,7 +16,8 @@ from typing import Any
 import torch
 
 from r1ray.errors import WeightSyncError
-from r1ray.weights.held import MODULUS, Contents, content, differences, layer_of, merged
+from r1ray.weights.content import MODULUS, content
+from r1ray.weights.held import Contents, differences, layer_of, merged
 
 SETTINGS = "r1ray.adapter"
 """Name of the tensor that says what the adapter is."""

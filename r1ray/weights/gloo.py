@@ -23,7 +23,7 @@ from r1ray.weights.buckets import TensorMeta, bound_of, plan_buckets
 from r1ray.weights.network import broadcast, open_group, serve_rendezvous
 from r1ray.weights.snapshot import SnapshotPlace
 from r1ray.weights.snapshot_file import SnapshotWriter, kept
-from r1ray.weights.stream import WeightStream, metadata_with_fingerprints, with_fingerprints
+from r1ray.weights.stream import WeightStream, metadata_with_fingerprints, on_host, with_fingerprints
 
 BACKEND = "r1ray_gloo"
 FORM_S = 60.0
@@ -118,7 +118,7 @@ class GlooSender:
         """See :class:`r1ray.weights.publisher.Sender`. After an error the group is gone: :meth:`connect` has to make
         another."""
         metas = metadata_with_fingerprints(self._stream.metadata())
-        tensors, problem = with_fingerprints(self._stream), ""
+        tensors, problem = with_fingerprints(on_host(self._stream)), ""
         if place is not None and self._store is not None:
             tensors, problem = kept(self._writer, tensors, metas, place)
         try:

@@ -14,7 +14,15 @@ import torch
 from r1ray.errors import WeightSyncError
 from r1ray.weights.buckets import TensorMeta
 from r1ray.weights.snapshot import MAGIC, PREFIX, SnapshotPlace, header_bytes, layout, read_header
-from r1ray.weights.stream import FINGERPRINTS, VerifyingLoader
+from r1ray.weights.stream import (
+    FINGERPRINTS,
+    VerifyingLoader,
+    WeightStream,
+    fingerprint,
+    metadata_with_fingerprints,
+    on_host,
+    with_fingerprints,
+)
 
 ROOM = 0.9
 """Share of the free memory that the snapshot may take."""
@@ -26,6 +34,14 @@ class SnapshotWriter:
 
     def __init__(self) -> None:
         self._maps: dict[str, mmap.mmap] = {}
+
+    def write(self, stream: WeightStream, place: SnapshotPlace) -> str:
+        """Write a version. Returns what kept it from that; "" for nothing."""
+        metas = metadata_with_fingerprints(stream.metadata())
+        tensors, problem = kept(self, with_fingerprints(on_host(stream)), metas, place)
+        for _ in tensors:
+            pass
+        return problem
 
     def keep(
         self, tensors: Iterator[tuple[str, torch.Tensor]], metas: Sequence[TensorMeta], place: SnapshotPlace
@@ -48,11 +64,17 @@ class SnapshotWriter:
         version: int,
     ) -> Iterator[tuple[str, torch.Tensor]]:
         whole, fingerprints = torch.frombuffer(file, dtype=torch.uint8), b""
+        copied: list[torch.Tensor] = []
+        """Fingerprints of what comes from a device: those that travel beside it are not of bytes in host memory."""
         for (name, tensor), (meta, start) in zip(tensors, placed, strict=True):
             part = whole[start : start + meta.num_bytes]
             part.copy_(tensor.detach().contiguous().view(-1).view(torch.uint8))
             if name == FINGERPRINTS:
+                if copied:
+                    part.copy_(torch.stack(copied).view(torch.uint8))
                 fingerprints = part.numpy().tobytes()
+            elif tensor.device.type != "cpu":
+                copied.append(fingerprint(part))
             yield name, tensor
         header = header_bytes(placed, fingerprints)
         file[end : end + len(header)] = header

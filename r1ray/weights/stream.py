@@ -52,6 +52,12 @@ def _weighted_sum(bits: torch.Tensor) -> torch.Tensor:
     return total
 
 
+def on_host(stream: Iterable[tuple[str, torch.Tensor]]) -> Iterator[tuple[str, torch.Tensor]]:
+    """The stream in host memory."""
+    for name, tensor in stream:
+        yield name, tensor.detach().cpu()
+
+
 def with_fingerprints(stream: Iterable[tuple[str, torch.Tensor]]) -> Iterator[tuple[str, torch.Tensor]]:
     """The stream, followed by the fingerprints of everything in it."""
     seen: list[torch.Tensor] = []

@@ -25,14 +25,17 @@ pytestmark = pytest.mark.faults
 @dataclass
 class Learner:
     """Sends to the members of the last group; each element of ``trouble`` is raised, or called, in the place of one
-    send."""
+    send, or of writing the snapshot alone."""
 
     trouble: list[Any] = field(default_factory=list)
+    actors: Sequence[Actor] = ()
     members: Sequence[Actor] = ()
     sent: list[int] = field(default_factory=list)
     """How many engines each whole round reached."""
     groups: int = 0
     places: list[SnapshotPlace | None] = field(default_factory=list)
+    written: list[int] = field(default_factory=list)
+    """Versions that were written and sent to nobody."""
     address: str = "127.0.0.1"
     incarnation: int = 0
 
@@ -40,14 +43,16 @@ class Learner:
         if method == "connect":
             self.members = [actor for _, actor, _ in arguments[0]._engines]
             self.groups += 1
+        if method in ("send_weights", "write_weights") and self.trouble:
+            trouble = self.trouble.pop(0)
+            if callable(trouble):
+                await trouble(self.members if method == "send_weights" else self.actors)
+            else:
+                raise trouble
+        if method == "write_weights":
+            self.written.append(arguments[0].version)
         if method == "send_weights":
             self.places.append(arguments[0])
-            if self.trouble:
-                trouble = self.trouble.pop(0)
-                if callable(trouble):
-                    await trouble(self.members)
-                else:
-                    raise trouble
             for actor in self.members:
                 actor.holds = ARRIVING[0]
             self.sent.append(len(self.members))
@@ -87,7 +92,7 @@ def world(
     publish_s: float = 300.0,
     has_snapshot: bool = False,
 ) -> World:
-    told, learner = Told(), Learner(list(trouble))
+    told, learner = Told(), Learner(list(trouble), actors)
     pool = pool_of(actors, told, spawn)
     weights = RayWeightSync(
         WeightsConfig(),
@@ -270,6 +275,52 @@ def test_a_publish_waits_for_an_engine_if_none_lives() -> None:
 # ---------------------------------------------------------------------- the snapshot
 
 
+def test_engines_of_the_learners_node_take_a_version_that_was_written_while_they_sampled() -> None:
+    """They pause for the load alone; no group is formed, and nothing is sent."""
+
+    async def scenario() -> None:
+        w = world(Actor(takes_snapshots=True), Actor(takes_snapshots=True), has_snapshot=True)
+
+        async def sampling(members: Sequence[Actor]) -> None:
+            assert [each.state for each in w.pool.engines] == ["serving", "serving"]
+            assert not any("pause" in each.calls for each in w.actors)
+
+        await w.publish(0)
+        w.learner.trouble.append(sampling)
+        published = await w.publish(1)
+        assert (published.num_engines, published.num_resent) == (2, 0) and not w.learner.trouble
+        assert (w.learner.written, w.learner.sent, w.learner.groups) == ([0, 1], [], 0)
+        assert [each.holds for each in w.actors] == [1, 1]
+        w.pool.close()
+
+    run(scenario())
+
+
+def test_engines_of_another_node_are_sent_what_the_others_take_from_the_snapshot() -> None:
+    async def scenario() -> None:
+        w = world(Actor(takes_snapshots=True), Actor(), has_snapshot=True)
+        for version in range(3):
+            assert (await w.publish(version)).num_engines == 2
+        assert w.learner.written == [0], "where they are was found by trying"
+        assert w.learner.sent == [1, 1, 1] and w.learner.members == [w.actors[1]]
+        assert [each.holds for each in w.actors] == [2, 2]
+        w.pool.close()
+
+    run(scenario())
+
+
+def test_an_engine_that_cannot_load_what_was_written_is_sent_it_in_the_second_round() -> None:
+    async def scenario() -> None:
+        w = world(Actor(takes_snapshots=True, fails_in="load_snapshot"), Actor(takes_snapshots=True), has_snapshot=True)
+        published = await w.publish(0)
+        assert (published.num_engines, published.num_resent) == (2, 1)
+        assert w.learner.members == [w.actors[0]], "the other one has it"
+        assert [each.holds for each in w.actors] == [0, 0]
+        w.pool.close()
+
+    run(scenario())
+
+
 def test_an_engine_in_the_place_of_a_lost_one_serves_from_the_snapshot_without_the_learner() -> None:
     async def scenario() -> None:
         fresh = Actor(takes_snapshots=True)
@@ -280,7 +331,7 @@ def test_an_engine_in_the_place_of_a_lost_one_serves_from_the_snapshot_without_t
         assert w.learner.sent == [2] and w.behind == []
         order = [each for each in fresh.calls if each in ("load_snapshot", "commit", "resume")]
         assert order == ["load_snapshot", "commit", "resume"]
-        assert (await w.publish(1)).num_engines == 2 and w.learner.sent == [2, 2]
+        assert (await w.publish(1)).num_engines == 2 and w.learner.sent == [2, 1], "it takes this one from there too"
         w.pool.close()
 
     run(scenario())
@@ -352,7 +403,7 @@ def test_after_a_round_in_which_the_learner_died_broken_engines_take_the_live_ve
         raise InfrastructureError("a learner rank died")
 
     async def scenario() -> None:
-        w = world(Actor(takes_snapshots=True), Actor(), has_snapshot=True)
+        w = world(Actor(takes_snapshots=True), Actor(takes_snapshots=True), has_snapshot=True)
         await w.publish(4)
         w.learner.trouble.append(die)
         with pytest.raises(InfrastructureError, match="a learner rank died"):
@@ -378,10 +429,10 @@ def test_an_engine_that_is_lost_while_the_learner_restarts_serves_the_live_versi
         w.pool.lose(w.pool.engines[0])
         await until(lambda: w.states == [("rollout 0", 1, "serving"), ("rollout 1", 0, "serving")])
         assert [each.version for each in w.pool.engines] == [4, 4] and w.behind == []
-        assert w.learner.sent == [2], "without the learner"
+        assert w.learner.written == [4], "without the learner"
         w.learner.incarnation += 1
         assert (await w.publish(7)).num_engines == 2
-        assert w.learner.members == [fresh, w.actors[1]] and w.learner.sent == [2, 2]
+        assert w.learner.written == [4, 7] and w.learner.sent == []
         assert [each.version for each in w.pool.engines] == [7, 7]
         w.pool.close()
 
