@@ -50,6 +50,7 @@ from r1ray.types import EngineTimes, Float32Array, Int32Array, Prompt, Status, T
 from r1ray.weights import adapter
 from r1ray.weights.network import interface_of, own_address
 from r1ray.weights.snapshot import SnapshotPlace, read_header
+from r1ray.weights.snapshot_file import check
 
 logger = logging.getLogger(__name__)
 STATUS: dict[str, Status] = {"stop": "finished", "length": "truncated", "abort": "aborted"}
@@ -406,8 +407,9 @@ class VLLMEngine:
         await self._update.finish()
 
     async def load_snapshot(self, place: SnapshotPlace) -> bool:
-        """Take the weights of a version from the snapshot. Returns False where it is not here, or not on every node of
-        this engine; then nothing has changed."""
+        """Take the weights of a version from the snapshot. They are compared with their fingerprints while the engine
+        samples; it pauses for the load alone. Returns False where the version is not here, or not on every node of this
+        engine; then nothing has changed."""
         if self._config.nodes_per_actor > 1:
             return False
         try:
@@ -415,6 +417,7 @@ class VLLMEngine:
                 return False
         except WeightSyncError:
             return False
+        await asyncio.to_thread(check, place)
         await self.pause(place.version)
         await self._update.start()
         no_tensors: dict[str, Any] = {"names": [], "dtype_names": [], "shapes": []}

@@ -73,6 +73,26 @@ def metadata_with_fingerprints(metas: Sequence[TensorMeta]) -> list[TensorMeta]:
     return [*metas, TensorMeta(FINGERPRINTS, "uint8", (8 * len(metas),))]
 
 
+def compare(stream: Iterable[tuple[str, torch.Tensor]]) -> None:
+    """Compare the tensors of a stream with its fingerprints. Raises WeightSyncError where something else was sent."""
+    seen: list[tuple[str, torch.Tensor]] = []
+    for name, tensor in stream:
+        if name == FINGERPRINTS:
+            _compare(seen, tensor)
+        else:
+            seen.append((name, fingerprint(tensor)))
+
+
+def _compare(seen: Sequence[tuple[str, torch.Tensor]], sent: torch.Tensor) -> None:
+    arrived = torch.stack([value for _, value in seen])
+    expected = sent.clone().view(torch.int64)
+    if len(expected) != len(arrived):
+        raise WeightSyncError(f"{len(arrived)} tensors arrived, {len(expected)} were sent")
+    wrong = (arrived != expected.to(arrived.device)).nonzero().flatten().tolist()
+    if wrong:
+        raise WeightSyncError(f"{len(wrong)} tensors arrived damaged, the first is {seen[wrong[0]][0]}")
+
+
 class VerifyingLoader:
     """Loads what arrives, and compares the fingerprints when they arrive."""
 
@@ -90,7 +110,8 @@ class VerifyingLoader:
         arrived = []
         for name, tensor in weights:
             if name == FINGERPRINTS:
-                self._compare(tensor)
+                seen, self._seen = self._seen, []
+                _compare(seen, tensor)
             else:
                 self._seen.append((name, fingerprint(tensor)))
                 self._note(name, tensor)
@@ -98,13 +119,9 @@ class VerifyingLoader:
         if arrived:
             self._load(arrived)  # at once: vLLM looks through all of the model's parameters at every call
 
-    def _compare(self, sent: torch.Tensor) -> None:
-        arrived = torch.stack([value for _, value in self._seen])
-        names = [name for name, _ in self._seen]
-        self._seen = []
-        expected = sent.clone().view(torch.int64)
-        if len(expected) != len(arrived):
-            raise WeightSyncError(f"{len(arrived)} tensors arrived, {len(expected)} were sent")
-        wrong = (arrived != expected.to(arrived.device)).nonzero().flatten().tolist()
-        if wrong:
-            raise WeightSyncError(f"{len(wrong)} tensors arrived damaged, the first is {names[wrong[0]]}")
+    def load_compared(self, weights: Iterable[tuple[str, torch.Tensor]]) -> None:
+        """Load tensors whose fingerprints have been compared already."""
+        arrived = list(weights)
+        for name, tensor in arrived:
+            self._note(name, tensor)
+        self._load(arrived)

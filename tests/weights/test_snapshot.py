@@ -16,7 +16,7 @@ from r1ray.weights import snapshot_file
 from r1ray.weights.buckets import TensorMeta
 from r1ray.weights.keeper import SnapshotKeeper
 from r1ray.weights.snapshot import SnapshotPlace, read_header
-from r1ray.weights.snapshot_file import SnapshotWriter, kept, load
+from r1ray.weights.snapshot_file import SnapshotWriter, check, kept, load
 from r1ray.weights.stream import VerifyingLoader, metadata_with_fingerprints, with_fingerprints
 
 pytestmark = pytest.mark.faults
@@ -46,6 +46,7 @@ def write(writer: SnapshotWriter, place: SnapshotPlace, value: float = 1.0) -> N
 
 def loaded(place: SnapshotPlace) -> dict[str, torch.Tensor]:
     found: dict[str, torch.Tensor] = {}
+    check(place)
     load(place, VerifyingLoader(lambda pairs: found.update({name: each.clone() for name, each in pairs})))
     return found
 
