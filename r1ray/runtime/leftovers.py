@@ -36,6 +36,20 @@ def kill_with(variable: str, value: str) -> int:
     return killed
 
 
+def _kill_renamed(folder: Path) -> int:
+    """Kill the processes of this node whose title stands where their environment began, as that of Ray's agents, and
+    that have a file of a folder open. Returns how many."""
+    killed = 0
+    for process in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):  # it ended, or is somebody else's
+            if int(process.name) == os.getpid() or (process / "environ").read_bytes()[:1] != b"\0":
+                continue
+            if any(Path(os.readlink(each)).is_relative_to(folder) for each in (process / "fd").iterdir()):
+                os.kill(int(process.name), signal.SIGKILL)
+                killed += 1
+    return killed
+
+
 def kill_all_with(variable: str, value: str, *, longest_s: float = GONE_S) -> None:
     """Kill such processes until there are none: until then they may start others."""
     _until(lambda: not kill_with(variable, value), longest_s)
@@ -43,7 +57,7 @@ def kill_all_with(variable: str, value: str, *, longest_s: float = GONE_S) -> No
 
 def clear(folder: Path) -> None:
     """Kill what still runs of a command, and remove its scratch folder and its files of shared memory."""
-    kill_all_with(VARIABLE, str(folder))
+    _until(lambda: not kill_with(VARIABLE, str(folder)) + _kill_renamed(folder))
     # vLLM calls memory that its workers on CPUs share after the file over which they meet.
     names = [f"*{folder.name}-*", *(f"{path.name}-*" for path in folder.glob("vllm_dist_*"))]
     _until(lambda: _removed(folder))

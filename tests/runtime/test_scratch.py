@@ -141,6 +141,29 @@ def test_on_a_node_without_the_driver_the_folder_lives_as_long_as_an_actor(tmp: 
     assert not folder.exists() and not list(SHARED_MEMORY.glob(f"*{folder.name}-*"))
 
 
+def test_a_process_is_found_whose_title_stands_over_its_environment(tmp: Path) -> None:
+    """Ray's agents write theirs there; a file below the folder, of its log, says whose it is."""
+    folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=tmp))
+    renamed = (
+        "import ctypes, sys, time; start, end = map(int, open('/proc/self/stat').read().split()[49:51]);"
+        "ctypes.memset(start, 0, end - start); log = open(sys.argv[1], 'w'); print('ready', flush=True); time.sleep(60)"
+    )
+    environment = {VARIABLE: str(folder), "LD_LIBRARY_PATH": os.environ.get("LD_LIBRARY_PATH", "")}
+    found, other = (
+        subprocess.Popen([sys.executable, "-c", renamed, path], env=environment, stdout=subprocess.PIPE)
+        for path in (str(folder / "log"), str(tmp / "log"))
+    )
+    try:
+        for each in (found, other):
+            assert each.stdout is not None and each.stdout.readline() == b"ready\n"
+        clear(folder)
+        assert found.wait(5) == -signal.SIGKILL and other.poll() is None
+    finally:
+        for each in (found, other):
+            each.kill()
+            each.communicate()
+
+
 def test_sockets_have_room_for_their_names(monkeypatch: pytest.MonkeyPatch) -> None:
     with tempfile.TemporaryDirectory(prefix="a-long-name-for-a-folder-of-temporary-files-") as name:
         monkeypatch.setattr(tempfile, "tempdir", name)
