@@ -1,4 +1,4 @@
-"""The result of a cell, and the sentence about a session's end."""
+"""The result of a cell, and the sentence that says why a session ended."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ class Cell:
     """The result of one cell."""
 
     ended: Ended
-    """``done``; ``raised``: by an exception; ``cpu``, ``wall``: interrupted after so much time, and the state is kept;
-    ``lost``: the session ended with it."""
+    """``done``; ``raised``: ended by an exception; ``cpu``, ``wall``: interrupted at that time limit, with the state
+    kept; ``lost``: the session ended with the cell."""
     output: str
-    """Text that it printed, its last value and its traceback, as at a terminal."""
+    """Text that the cell printed, its last value and its traceback, as at a terminal."""
     why: str = ""
-    """A sentence on the end of the session."""
+    """A sentence that says why the session ended."""
 
 
 def why_lost(status: int, up: str, is_over_quota: bool, limits: SessionLimits) -> str:
-    """A sentence on how a process ended; nothing that it says of itself is in it."""
+    """Return a sentence that says how a process ended. It contains nothing that the process itself reported."""
     if is_over_quota:
         return f"it wrote more files than it may: {FILES_OF_QUOTA * limits.file_kib} KiB in all"
     if status == -signal.SIGXCPU:

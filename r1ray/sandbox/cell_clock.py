@@ -1,4 +1,4 @@
-"""The time of one cell: when it is to be interrupted, and when its process has to go."""
+"""The clock of one cell, which decides when to interrupt the cell and when to end its process."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from r1ray.sandbox.inside.process_times import computed_s, pid_of, queued_s
 from r1ray.sandbox.session_slot import SessionLimits
 
 AGAIN_S = 1.0
-"""Processor time that an interrupted cell has to stop in; its wall clock has three times that."""
+"""Processor time that an interrupted cell may use before it has to stop; its wall clock has three times that."""
 
 
 class Times(Protocol):
@@ -27,10 +27,10 @@ class Times(Protocol):
 
 
 class ProcessTimes:
-    """Those of a process, by the kernel; a process that is gone uses nothing more. Its memory too."""
+    """Times and memory of a process, as the kernel reports them. A process that is gone uses nothing more."""
 
     def __init__(self, pidfd: int) -> None:
-        """Raises OSError where it is gone."""
+        """Raises OSError if the process is gone."""
         self._pidfd, self._last = pidfd, 0.0
         proc = _proc()
         try:
@@ -44,7 +44,7 @@ class ProcessTimes:
         return self._last
 
     def memory_mib(self) -> float:
-        """Memory that it does not share with files; what it shares with the process that it was forked from counts."""
+        """Return the memory that is not shared with files. Memory shared with the process's parent counts."""
         try:
             _, resident, shared = Path(f"/proc/{self._pid}/statm").read_text().split()[:3]
         except (OSError, ValueError):
@@ -60,12 +60,12 @@ class ProcessTimes:
 
 
 class CellClock:
-    """Processor time is the process's own. The wall clock leaves out what it waited for a core, so that a busy machine
-    costs no cell its time."""
+    """Clock of one cell. Processor time is the process's own. The wall clock leaves out the time that the process
+    waited for a core, so that a busy machine costs no cell its time."""
 
     def __init__(self, limits: SessionLimits, times: Times, now: Callable[[], float] = time.monotonic) -> None:
         self.up: Literal["", "cpu", "wall"] = ""
-        """The time of the cell that is up."""
+        """The limit that the cell has reached."""
         self._times, self._now = times, now
         self._cpu_s, self._wall_s, self._longest_s = limits.cpu_s, limits.wall_s, limits.longest_s
         self._started, self._computed, self._queued = now(), times.computed(), times.queued()
@@ -74,7 +74,7 @@ class CellClock:
         """Raises MachineTooBusy."""
         elapsed, computed = self._now() - self._started, self._times.computed() - self._computed
         ran = elapsed
-        if elapsed >= self._wall_s:  # threads may wait for each other, but then they compute, too
+        if elapsed >= self._wall_s:  # threads that queue behind each other compute meanwhile
             ran -= self._times.queued() - self._queued
         if computed < self._cpu_s and ran < self._wall_s:
             if elapsed > self._longest_s:

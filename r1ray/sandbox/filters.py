@@ -1,7 +1,7 @@
 """The system calls that each profile needs, compiled to seccomp filters by libseccomp.
 
-Everything that is not named fails with EPERM (clone3 with ENOSYS, so that libraries fall back to clone, whose flags a
-filter can see); other calling conventions (x32, int 0x80) end the process, which is libseccomp's own default.
+A call that is not listed fails with EPERM. clone3 fails with ENOSYS, so that libraries fall back to clone, whose flags
+a filter can see. Other calling conventions (x32, int 0x80) end the process, which is libseccomp's own default.
 """
 
 from __future__ import annotations
@@ -40,8 +40,8 @@ symlinkat link linkat fchmod creat truncate mknod mknodat fallocate copy_file_ra
 fdatasync sync_file_range flock
 """
 _FILES = "mkdir mkdirat rmdir unlink unlinkat rename renameat renameat2 copy_file_range sendfile fsync fdatasync chdir"
-"""System calls of a session, whose folder Landlock keeps. No links, and no change of owners, rights and times: Landlock
-knows nothing of those."""
+"""System calls of a session, whose folder Landlock confines. Links and changes of owners, rights and times are left
+out, because Landlock does not control them."""
 _SIGNALS = ["tkill", "tgkill"]
 
 _CLONE_THREAD = 0x00010000
@@ -53,16 +53,16 @@ _WRITING = 0o3 | 0o100 | 0o1000 | 0o2000 | 0o20000000  # access mode, CREAT, TRU
 
 
 def filter_of(profile: str, memory_rlimit: str) -> str:
-    """The filter of a profile under that kind of memory limit."""
+    """Return the name of a profile's filter under that kind of memory limit."""
     return f"{profile}-data" if memory_rlimit == "DATA" else profile
 
 
 def compile_filters(*, may_signal: bool, has_landlock: bool, profiles: Sequence[str] = PROFILES) -> dict[str, bytes]:
-    """The BPF program of each profile.
+    """Return the BPF program of each profile.
 
     Args:
-        may_signal: whether a program's signals reach nothing but itself (a process namespace, or Landlock's scope).
-        has_landlock: without it, ``python`` may not open files for writing at all.
+        may_signal: a program's signals reach nothing but itself (a process namespace, or Landlock's scope).
+        has_landlock: if False, ``python`` may not open files for writing at all.
     """
     try:
         import pyseccomp
@@ -92,7 +92,7 @@ def _compile(s: Any, profile: str, may_signal: bool, has_landlock: bool) -> byte
     no_writing = profile == "python" and not has_landlock
     for name in _allowed(profile, may_signal):
         if name == "mmap" and profile.endswith("-data"):
-            rules.add_rule(allow, name, arg(3, masked, 1, 0))  # not MAP_SHARED, but files that are only read
+            rules.add_rule(allow, name, arg(3, masked, 1, 0))  # not MAP_SHARED, except files mapped read-only
             rules.add_rule(allow, name, arg(2, masked, 2, 0), arg(3, masked, 0x21, 1))
         elif no_writing and name in ("open", "openat"):
             rules.add_rule(allow, name, arg(1 if name == "open" else 2, masked, _WRITING, 0))
@@ -104,11 +104,11 @@ def _compile(s: Any, profile: str, may_signal: bool, has_landlock: bool) -> byte
         rules.add_rule(allow, "ioctl", arg(1, equal, request))
     for option in _PRCTL:
         rules.add_rule(allow, "prctl", arg(0, equal, option))
-    rules.add_rule(allow, "prlimit64", arg(0, equal, 0), arg(2, equal, 0))  # read one's own
+    rules.add_rule(allow, "prlimit64", arg(0, equal, 0), arg(2, equal, 0))  # reads the process's own limits
     if not profile.endswith("-data"):  # RLIMIT_DATA does not count the stack
         rules.add_rule(allow, "prlimit64", arg(0, equal, 0), arg(1, equal, resource.RLIMIT_STACK))
         rules.add_rule(allow, "setrlimit", arg(0, equal, resource.RLIMIT_STACK))
-    # A stream pair is what event loops wake themselves with; datagram pairs could send to paths.
+    # Event loops wake themselves through a stream pair; datagram pairs could send to paths.
     rules.add_rule(allow, "socketpair", arg(0, equal, 1), arg(1, masked, 0xF, 1))
     rules.add_rule(allow, "sendto", arg(4, equal, 0))
     if profile.startswith("shell"):
@@ -117,7 +117,7 @@ def _compile(s: Any, profile: str, may_signal: bool, has_landlock: bool) -> byte
     else:
         rules.add_rule(allow, "clone", arg(0, masked, _CLONE_NEW | _CLONE_THREAD, _CLONE_THREAD))
     if may_signal:
-        rules.add_rule(allow, "kill", arg(0, masked, 0x80000000, 0))  # one process, never everybody
+        rules.add_rule(allow, "kill", arg(0, masked, 0x80000000, 0))  # to one process, never to all
     rules.add_rule(s.ERRNO(0), "sched_setscheduler")  # Mono asks for its own default and complains on its output
     rules.add_rule(s.ERRNO(errno.ENOSYS), "clone3")
     with tempfile.TemporaryFile() as file:

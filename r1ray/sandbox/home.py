@@ -28,7 +28,8 @@ PREFIX, OWNER = "r1ray-sandbox-", "owner"
 
 
 class Home:
-    """The folder of one sandbox, and how its slots are made. It is removed at :meth:`close`, or with this object."""
+    """The folder of one sandbox and the settings of its slots. The folder is removed at :meth:`close`, or with this
+    object."""
 
     def __init__(
         self,
@@ -45,11 +46,11 @@ class Home:
         """See :class:`r1ray.sandbox.pool.Sandbox`.
 
         Args:
-            num_users: of slots, each of which has a user of its own where this process is root.
+            num_users: number of slots. Each has a user of its own if this process is root.
             sessions: the slots hold sessions.
 
         Raises:
-            SandboxUnavailable: no isolation, or no interpreter, can be had.
+            SandboxUnavailable: no isolation or no interpreter is available.
             UserError: a package of ``allowed`` is not installed.
         """
         found = find_packages(allowed)
@@ -88,7 +89,7 @@ class Home:
 
 
 def claim(path: Path) -> IO[bytes]:
-    """A file that is locked for as long as it is open. Raises BlockingIOError where another process has it."""
+    """Open a file and lock it until it is closed. Raises BlockingIOError if another process holds the lock."""
     file = path.open("ab")
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -99,7 +100,7 @@ def claim(path: Path) -> IO[bytes]:
 
 
 def sweep() -> None:
-    """Remove the folders of sandboxes whose process was killed: nothing of theirs ran after it."""
+    """Remove the folders of sandboxes whose process was killed before it could clean up."""
     for owner in Path(tempfile.gettempdir()).glob(f"{PREFIX}*/{OWNER}"):
         with contextlib.suppress(OSError), claim(owner):
             remove_tree(str(owner.parent))
@@ -109,8 +110,8 @@ _users = itertools.count()
 
 
 def own_users(num_slots: int) -> int:
-    """The first of so many user numbers that no other sandbox of this machine has: limits on processes are kept for
-    each user."""
+    """Return the first of ``num_slots`` user numbers that no other sandbox of this machine has. The kernel keeps limits
+    on processes for each user."""
     first = next(_users)
     for _ in range(num_slots - 1):
         next(_users)
@@ -119,8 +120,8 @@ def own_users(num_slots: int) -> int:
 
 @functools.cache
 def users_of_process(pid: int) -> range:
-    """User numbers of this process, ``pid``, drawn by chance: containers have the same process numbers, and the kernel
-    counts a user's processes over all of them."""
+    """Return the user numbers of this process, ``pid``. They are drawn at random, because containers have the same
+    process numbers and the kernel counts a user's processes over all containers."""
     for lowest in (UID_BASE, 1_000):
         for line in Path("/proc/self/uid_map").read_text().splitlines():
             start, _, count = map(int, line.split())
@@ -128,11 +129,11 @@ def users_of_process(pid: int) -> range:
             if high - low >= USERS_OF_A_PROCESS:
                 first = low + secrets.randbelow((high - low) // USERS_OF_A_PROCESS) * USERS_OF_A_PROCESS
                 return range(first, first + USERS_OF_A_PROCESS)
-    return range(UID_BASE, UID_BASE + USERS_OF_A_PROCESS)  # not to be had: a slot's start says so
+    return range(UID_BASE, UID_BASE + USERS_OF_A_PROCESS)  # unavailable: the slot's start reports it
 
 
 def choose_mode(mode: str) -> Mode:
-    """``auto`` decided by trying. Raises SandboxUnavailable."""
+    """Return the kind of isolation, after trying each for ``auto``. Raises SandboxUnavailable."""
     if mode == "none":
         return "none"
     why = "" if mode == "landlock" else bubblewrap_problem()
@@ -153,7 +154,7 @@ def choose_mode(mode: str) -> Mode:
 
 
 def may_mount_proc(mode: Mode) -> bool:
-    """Return whether what runs in this mode may have a /proc of its own."""
+    """Return whether programs in this mode may have a /proc of their own."""
     return mode == "bubblewrap" and not bubblewrap_problem("--proc", "/proc")
 
 
@@ -175,10 +176,10 @@ def bubblewrap_problem(*more: str) -> str:
 
 
 def find_python(*, of_this_version: bool = False) -> str:
-    """An interpreter whose files every user may read: the system's before this process's own.
+    """Return an interpreter whose files every user may read, the system's before this process's own.
 
     Args:
-        of_this_version: it has to be able to import what is installed for this process.
+        of_this_version: the interpreter has to be able to import the packages installed for this process.
     """
     own = str(Path(sys.executable).resolve())
     system = "/usr/bin/python3" + (f".{sys.version_info.minor}" if of_this_version else "")

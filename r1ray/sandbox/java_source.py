@@ -1,4 +1,4 @@
-"""Java programs, whose class may have any name and stand in a package, made ready for one file called Main.java."""
+"""Preparation of Java programs, whose class may have any name and package, for one file called Main.java."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def runnable(source: str) -> str:
 
 
 def _bare(source: str) -> str:
-    """The source with blanks in place of comments and strings."""
+    """Return the source with blanks in place of comments and strings."""
     return _NO_CODE.sub(lambda found: re.sub(r"[^\n]", " ", found[0]), source)
 
 

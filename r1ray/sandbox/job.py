@@ -1,4 +1,4 @@
-"""What goes into the sandbox and what comes out."""
+"""Inputs and results of the sandbox."""
 
 from __future__ import annotations
 
@@ -10,40 +10,42 @@ Ended = Literal["exited", "cpu", "wall", "memory", "output", "signal", "late"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """What one process may use."""
+    """Limits of one process."""
 
     cpu_s: float = 4.0
     memory_mib: int = 512
     output_kib: int = 4096
-    """Of standard output, of standard error, and of any file it may write."""
+    """Limit of standard output, of standard error, and of any file that the process may write, each."""
 
     @property
     def wall_s(self) -> float:
-        """Three times the CPU limit: a verdict on time is one on CPU time, the wall clock only ends what waits."""
+        """Three times the CPU limit. CPU time decides whether a program is too slow; the wall clock only ends programs
+        that wait."""
         return 3 * self.cpu_s
 
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """How one program ended."""
+    """The end of one program, with its outputs."""
 
     ended: Ended
     """``exited``; ``cpu``, ``memory``, ``output``: over that limit; ``signal``: killed by another signal; ``wall``: it
-    waited for something until the wall clock ended it; ``late``: the same, but this machine was too busy to tell."""
+    waited for something until the wall clock ended it; ``late``: the wall clock ended it, but this machine was too busy
+    to tell why."""
     exit_code: int
-    """-N where signal N ended it."""
+    """-N if signal N ended it."""
     stdout: bytes
     stderr: bytes
     cpu_s: float
     wall_s: float
     result: bytes = b""
-    """What arrived on the channel beside standard output, where the program has one."""
+    """Content of the channel beside standard output, if the program has one."""
     late_s: float = 0.0
-    """Time for which it was ready to run and had no core, as far as that was looked at: where its time was up."""
+    """Time for which it was ready to run and had no core. It is measured only for a program whose time was up."""
 
     @property
     def is_clean(self) -> bool:
-        """It ended by itself with exit code 0. That is never a pass by itself."""
+        """True if it ended by itself with exit code 0, which alone is never a pass."""
         return self.ended == "exited" and self.exit_code == 0
 
 
@@ -63,10 +65,10 @@ class Command:
     memory_rlimit: Literal["AS", "DATA"] = "AS"
     """DATA for runtimes that reserve much more address space than they use (Java, Node)."""
     memory_overhead_mib: int = 0
-    """What the runtime itself needs on top of the program's limit."""
+    """Memory that the runtime itself needs on top of the program's limit."""
     reads_own_maps: bool = False
-    """It may read /proc/self/maps, and nothing else there."""
+    """True if it may read /proc/self/maps, and nothing else in /proc."""
     file_kib: int | None = None
-    """Largest file it may write; None: as much as its output."""
+    """Largest file that it may write; None: the limit of its output."""
     num_entries: int = 0
-    """Files and folders that it unpacks from what it is given: it may have so many more."""
+    """Number of files and folders that it unpacks from its input. Its limit of files is raised by this number."""

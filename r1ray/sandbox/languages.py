@@ -1,4 +1,4 @@
-"""The languages that the sandbox runs, each as data: what has to be installed, how it is compiled and started."""
+"""The languages of the sandbox, each as data: packages that it needs, and commands that compile and run a program."""
 
 from __future__ import annotations
 
@@ -25,17 +25,17 @@ class Language:
     """Debian packages that bring the tools."""
     compile: tuple[str, ...] | None = None
     compiled: str | None = None
-    """File name under which the artifact stands beside the program when it runs."""
+    """File name of the artifact beside the program when it runs."""
     collect: str | None = None
-    """What the compiler leaves; None: ``compiled``."""
+    """File that the compiler leaves; None: ``compiled``."""
     profile: Literal["native", "shell"] = "native"
     memory_rlimit: Literal["AS", "DATA"] = "AS"
     memory_overhead_mib: int = 0
     environment: tuple[tuple[str, str], ...] = ()
     reads_own_maps: bool = False
-    """The runtime looks up its stack in /proc/self/maps."""
+    """True if the runtime looks up its stack in /proc/self/maps."""
     fences: tuple[str, ...] = ()
-    """Names by which Markdown fences call it, beside its own."""
+    """Names for it in Markdown fences, besides its own."""
 
     @property
     def tools(self) -> tuple[str, ...]:
@@ -79,8 +79,8 @@ LANGUAGES: dict[str, Language] = {
         Language(
             name="typescript",
             source="main.ts",
-            # What it leaves counts, not its exit code: types of Node are rarely installed, and their absence is an
-            # error to tsc that says nothing about the program.
+            # The artifact counts, not the exit code: the types of Node are rarely installed, and tsc reports their
+            # absence as an error, which says nothing about the program.
             compile=("tsc", "--target", "es2020", "--module", "commonjs", "--esModuleInterop", "main.ts"),
             compiled="main.js",
             run=("node", "--max-old-space-size={mem}", "--max-semi-space-size=4", "main.js"),
@@ -128,14 +128,14 @@ LANGUAGES: dict[str, Language] = {
 
 
 def language_of(name: str) -> Language:
-    """The language of that name. Raises UserError."""
+    """Return the language of that name. Raises UserError."""
     if name not in LANGUAGES:
         raise UserError(f"language {name!r}: needs one of {', '.join(LANGUAGES)}.")
     return LANGUAGES[name]
 
 
 def require(names: set[str], *, key: str) -> None:
-    """Raise UserError where a language's tools are not installed on this machine."""
+    """Raise UserError if a language's tools are not installed on this machine."""
     for name in sorted(names):
         language = language_of(name)
         if language.missing:
@@ -146,7 +146,7 @@ def require(names: set[str], *, key: str) -> None:
 
 
 def compile_command(language: Language, source: str) -> Command:
-    """The command that makes the artifact of a program."""
+    """Return the command that compiles a program."""
     assert language.compile is not None
     prepared = runnable(source) if language.name == "java" else source
     return Command(
@@ -163,7 +163,7 @@ def compile_command(language: Language, source: str) -> Command:
 
 
 def run_command(language: Language, source: str, artifact: int | None, limits: Limits) -> Command:
-    """The command that runs a program; ``artifact`` is the memfd of what the compiler left."""
+    """Return the command that runs a program. ``artifact``: memfd of the file that the compiler left."""
     if language.compiled is not None:
         assert artifact is not None
         files: dict[str, bytes | int] = {language.compiled: artifact}
@@ -189,6 +189,6 @@ def _environment(language: Language, limits: Limits) -> dict[str, str]:
 
 @functools.cache
 def java_libraries() -> str:
-    """The JDK's library folder: java finds it through /proc, which the sandbox does not have."""
+    """Return the JDK's library folder. java would find it through /proc, which the sandbox does not have."""
     java = shutil.which("java", path=PATH)
     return str(Path(java).resolve().parents[1] / "lib") if java else ""

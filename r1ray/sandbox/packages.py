@@ -1,7 +1,7 @@
-"""Packages beside the standard library that Python programs may import: ``sandbox.packages``.
+"""Packages besides the standard library that Python programs may import: ``sandbox.packages``.
 
-They are copied from this process's own environment, each with what it requires, so that programs see these and no
-other, wherever the environment lies.
+They are copied from this process's own environment, each with its requirements, so that programs see these packages and
+no others, wherever the environment is.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class Packages:
 
 
 def find_packages(names: Sequence[str]) -> Packages:
-    """Return where packages lie. Raises UserError where one is not installed."""
+    """Return the paths and modules of packages. Raises UserError if one is not installed."""
     paths: dict[str, Path] = {}
     modules: list[str] = []
     waiting = [(name, True) for name in names]
@@ -60,7 +60,7 @@ def find_packages(names: Sequence[str]) -> Packages:
 
 
 def _distribution(name: str) -> metadata.Distribution | None:
-    """The distribution of that name, or else of the module of that name."""
+    """Return the distribution of that name, or else the distribution of the module of that name."""
     for known in (name, *metadata.packages_distributions().get(name, ())):
         try:
             return metadata.distribution(known)
@@ -70,7 +70,7 @@ def _distribution(name: str) -> metadata.Distribution | None:
 
 
 def _modules(tops: Mapping[str, Path]) -> list[str]:
-    """Return what is imported of a distribution: its packages, else its single files."""
+    """Return the modules to import from a distribution: its packages, else its single files."""
     names = [name for name, path in tops.items() if name.isidentifier() and (path / "__init__.py").exists()]
     files = [name.removesuffix(".py") for name in tops if name.endswith(".py")]
     return [name for name in sorted(names or files) if name.isidentifier() and not name.startswith("_")]

@@ -24,11 +24,11 @@ from r1ray.sandbox.slot import Mode, Slot
 T = TypeVar("T")
 CACHE_BYTES = 256 << 20
 QUEUE_S = 600.0
-"""How long a job waits for a free slot."""
+"""Longest time that a job waits for a free slot."""
 
 
 class Artifact:
-    """A memfd that is closed when nobody uses it any more."""
+    """A memfd that is closed with the last reference to this object."""
 
     def __init__(self, descriptor: int) -> None:
         self.descriptor, self.size = descriptor, os.fstat(descriptor).st_size
@@ -39,12 +39,12 @@ class Artifact:
 
 @dataclass(frozen=True, slots=True)
 class Compiled:
-    """What a compiler made of a program."""
+    """The result of compiling a program."""
 
     artifact: Artifact | None
-    """None where the program does not compile, or needs no compiler."""
+    """None if the program does not compile or needs no compiler."""
     run: Run | None
-    """The compiler's run; None where there was none."""
+    """The compiler's run; None if there was none."""
 
 
 class Sandbox:
@@ -65,14 +65,14 @@ class Sandbox:
 
         Args:
             num_slots: 0 makes one for each core of this process.
-            mode: ``auto`` takes bubblewrap where it works, else Landlock alone. ``none`` isolates nothing.
+            mode: ``auto`` uses bubblewrap if it works, else Landlock alone. ``none`` isolates nothing.
             python: the interpreter for Python programs; None finds one outside home folders.
-            packages: folders that Python programs may import from, beside the standard library.
+            packages: folders that Python programs may import from, besides the standard library.
             imports: modules that each slot imports once, so that no program has to.
             allowed: packages of this environment that programs may import, too.
 
         Raises:
-            SandboxUnavailable: isolation that holds cannot be had; the message says what is missing.
+            SandboxUnavailable: no working isolation is available. The message says what is missing.
             UserError: a package of ``allowed`` is not installed.
         """
         cores = sorted(os.sched_getaffinity(0))
@@ -109,8 +109,8 @@ class Sandbox:
     # ------------------------------------------------------------------ running
 
     def run_program(self, language: str, source: str, limits: Limits, *, stdin: bytes = b"") -> Run:
-        """Compile where that is needed, and run with ``stdin``. A program that does not compile gives the compiler's
-        run. Raises InfrastructureError."""
+        """Compile a program if it needs that, and run it with ``stdin``. If it does not compile, the compiler's run is
+        returned. Raises InfrastructureError."""
         if language == "python":
             payload = {"mode": "program", "source": source}
             return self._patiently(lambda slot: slot.run_python(payload, limits, stdin=stdin))
@@ -129,8 +129,8 @@ class Sandbox:
         return self._patiently(once)
 
     def run_command(self, command: Command, limits: Limits, *, stdin: bytes = b"") -> tuple[Run, bytes | None]:
-        """Run a command, and return what it was to leave too; None where it left nothing, or its time was up. A run
-        that is ``late`` is the caller's to judge. Raises InfrastructureError."""
+        """Run a command. Return its run and the content of its artifact, which is None if it left nothing or its time
+        was up. The caller decides about a run that is ``late``. Raises InfrastructureError."""
 
         def once(slot: Slot) -> tuple[Run, bytes | None]:
             run, artifact = slot.run_command(command, limits, stdin=stdin)
@@ -139,7 +139,7 @@ class Sandbox:
 
         try:
             return self._with_slot(once)
-        except InfrastructureError:  # once more, as the slot was lost
+        except InfrastructureError:  # the slot was lost: try once more
             return self._with_slot(once)
 
     @property
@@ -148,7 +148,7 @@ class Sandbox:
         return self._settings.python, self._settings.packages
 
     def compile(self, language: str, source: str) -> Compiled:
-        """The artifact of a program; cached by the hash of language, command and source."""
+        """Return the artifact of a program, cached by the hash of language, command and source."""
         known = languages.language_of(language)
         if known.compile is None:
             return Compiled(None, None)
@@ -163,7 +163,7 @@ class Sandbox:
             compiled = self._compile(known, source)
             with self._guard:
                 self._compiling.pop(key, None)
-                if compiled.run is not None and compiled.run.ended == "exited":  # else it may do better next time
+                if compiled.run is not None and compiled.run.ended == "exited":  # else it may succeed next time
                     self._artifacts[key] = compiled
                 self._trim()
             return compiled
@@ -178,7 +178,7 @@ class Sandbox:
             return run
 
         run = self._patiently(once)
-        # What a compiler that was cut short has left is no program; tsc alone complains about good ones.
+        # An interrupted compiler leaves no usable program. Only tsc reports errors for good ones.
         if run.ended != "exited" or (run.exit_code != 0 and language.name != "typescript"):
             made.append(None)
         return Compiled(made[-1], run)
@@ -190,25 +190,25 @@ class Sandbox:
             total -= 0 if oldest.artifact is None else oldest.artifact.size
 
     def run_calls(self, source: str, entry: str, calls: list[object], limits: Limits, *, call_s: float) -> Run:
-        """Call ``entry`` once for each list of encoded arguments; the results are lines of JSON in ``result``."""
+        """Call ``entry`` once for each list of encoded arguments. The results are lines of JSON in ``result``."""
         payload = {"mode": "calls", "source": source, "entry": entry, "calls": calls, "call_s": call_s}
         return self._patiently(lambda slot: slot.run_python(payload, limits, has_result=True))
 
     def run_asserts(self, source: str, entry: str | None, tests: str, limits: Limits, *, prelude: str = "") -> Run:
-        """Run the data set's asserts in one sandbox against the candidate in another; the verdict is ``result``.
+        """Run the data set's asserts in one sandbox against the candidate in another. The verdict is in ``result``.
         ``prelude``: code of the data set that the candidate relies on."""
         candidate: Job = {"mode": "candidate", "source": source, "prelude": prelude}
         tester: Job = {"mode": "tester", "tests": tests, "entry": entry}
         return self._patiently(lambda slot: slot.run_pair(candidate, tester, limits))
 
     def run_checker(self, source: str, *, stdin: str, expected: str, printed: str, limits: Limits) -> Run:
-        """Run the data set's own checker on what a program printed."""
+        """Run the data set's own checker on the output of a program."""
         payload = {"mode": "checker", "source": source, "stdin": stdin, "expected": expected, "printed": printed}
         return self._patiently(lambda slot: slot.run_python(payload, limits, has_result=True))
 
     def _patiently(self, attempt: Callable[[Slot], Run]) -> Run:
-        """Once more where the slot was lost, or where the wall clock ended a program that used little CPU; a machine
-        that is too busy both times is an error of the machine, never of the program."""
+        """Make one attempt, and a second one if the slot was lost or the wall clock ended a program that used little
+        CPU. If the machine is too busy both times, that is an error of the machine, never of the program."""
         try:
             run = self._with_slot(attempt)
         except InfrastructureError:
@@ -235,7 +235,7 @@ class Sandbox:
             message = f"a program waited {QUEUE_S:g} s for a free sandbox slot; raise sandbox.num_slots."
             raise DeadlineExceeded(message) from None
         index = slot if isinstance(slot, int) else slot.index
-        back: Slot | int = index  # where it is lost, the next job starts another one
+        back: Slot | int = index  # if the slot is lost, the next job starts another one
         try:
             if self._is_closed:
                 raise InfrastructureError("the sandbox is closed")
@@ -253,7 +253,8 @@ class Sandbox:
             before = self._slots.pop(index, None)
         if before is not None:
             before.close()
-        # A core each only where this sandbox has them all: others on this machine would choose the same ones.
+        # Slots are bound to cores only if this sandbox has a slot for each: otherwise other sandboxes on this machine
+        # would choose the same cores.
         core = self._cores[index] if self.num_slots == len(self._cores) else None
         slot = Slot(self._settings, index, core)
         with self._guard:

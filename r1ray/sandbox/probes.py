@@ -1,4 +1,4 @@
-"""The start-up self-test: known ways out of a sandbox, tried from inside. One that works is one too many."""
+"""The start-up self-test: known ways out of a sandbox, tried from inside. None of them may work."""
 
 from __future__ import annotations
 
@@ -125,7 +125,7 @@ except OSError:  # sessions have no files here
 
 
 def self_test(sandbox: Sandbox) -> None:
-    """Raise SandboxUnavailable where a probe gets out, or a harmless program does not run."""
+    """Raise SandboxUnavailable if a probe gets out or a harmless program does not run."""
     with _outside() as fill:
         for slot in sandbox.slots:
             source = _filled(PYTHON_PROBES, fill)
@@ -140,7 +140,7 @@ def self_test(sandbox: Sandbox) -> None:
 
 
 async def session_test(sessions: Sessions) -> None:
-    """Do what :func:`self_test` does from a session, which has another one for a neighbour."""
+    """Run the test of :func:`self_test` in a session that has another session as neighbour."""
     neighbour, session = await sessions.open(), await sessions.open()
     try:
         with _outside() as fill:
@@ -156,7 +156,8 @@ async def session_test(sessions: Sessions) -> None:
 
 @contextlib.contextmanager
 def _outside() -> Iterator[dict[str, str]]:
-    """Make what is to be reached, by the names that probes have for it; at the end all of it is as it was."""
+    """Make the targets that probes try to reach, and yield them by their placeholders in the probes. Raises
+    SandboxUnavailable if one of them has changed at the end."""
     environment = os.environ | {"R1RAY_PROBE_SECRET": SECRET}
     with (
         tempfile.TemporaryDirectory(prefix="r1ray-probe-") as name,

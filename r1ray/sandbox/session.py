@@ -1,8 +1,9 @@
-"""A session: one isolated process that executes cell after cell, and keeps what they define.
+"""A session: one isolated process that executes cell after cell and keeps their definitions.
 
-A cell is over when the process says so, or when its time is up: then it is interrupted, which keeps what it has
-defined, and ended where that does not help. Times are looked at from here: processor time is the process's own, and
-the wall clock leaves out what it waited for a core. Between two cells the process is stopped, with all its threads.
+A cell is over when the process says so or when its time is up. In the second case it is interrupted, which keeps its
+definitions, and the process is ended if it does not stop. Times are measured from here: processor time is the process's
+own, and the wall clock leaves out the time that it waited for a core. Between two cells the process and all its threads
+are stopped.
 """
 
 from __future__ import annotations
@@ -23,34 +24,33 @@ from r1ray.sandbox.session_slot import SessionLimits, SessionSlot, Started, has_
 
 TICK_S = 0.1
 MOST_SOURCE = 100_000
-"""Bytes of a cell."""
+"""Most bytes of a cell's source."""
 NOT_RUN = "The code of this call was not run"
 GIVEN_UP = "a cell took too long, and nobody waited for it any more"
 MOST_STRAY = 1 << 18
-"""Bytes of a cell that are no answer."""
+"""Most bytes that a cell may write to the pipe of answers without an answer among them."""
 
 
 class Session:
     """One session. Cells are run one after the other."""
 
     def __init__(self, host: SessionSlot, limits: SessionLimits, ends: Executor) -> None:
-        """Start it, in this thread, which is that of ``ends``. Raises InfrastructureError."""
+        """Start the session, in this thread, which is the thread of ``ends``. Raises InfrastructureError."""
         self.name = secrets.token_hex(8)
         self._host, self._limits, self._ends = host, limits, ends
         self._process: Started = host.start_session(self.name, limits)
         self.turn = asyncio.Lock()
-        """Held by who runs a cell."""
+        """Lock that is held while a cell runs."""
         self.why_lost = ""
-        """A sentence where it has ended."""
+        """A sentence that says why the session has ended; empty while it has not."""
         self._times = ProcessTimes(self._process.pidfd)
         self._first_mib = self._times.memory_mib()
         self.memory_mib = 0.0
-        """Memory that its cells have taken and not given back, when it last came to rest."""
+        """Memory that its cells had taken and not given back when it last came to rest."""
         self._rest()
 
     async def run(self, source: str) -> Cell:
-        """Execute a cell, one at a time. Raises InfrastructureError where the machine, and not the cell, is to
-        blame."""
+        """Execute a cell, one at a time. Raises InfrastructureError if the fault is the machine's, not the cell's."""
         if self.why_lost:
             return Cell("lost", "", f"{self.why_lost}. {NOT_RUN}")
         data = source.encode("utf-8", "replace")
@@ -58,7 +58,7 @@ class Session:
             return Cell("raised", f"A cell may have {MOST_SOURCE} bytes; this one has {len(data)}. It was not run.")
         try:
             return await self._run(data)
-        except BaseException:  # what the process does now is not known
+        except BaseException:  # the state of the process is unknown now
             if not self.why_lost:
                 self.why_lost = GIVEN_UP
                 await self._end()
@@ -85,7 +85,7 @@ class Session:
         return Cell(ended, self._printed())
 
     async def _answer(self, token: bytes, clock: CellClock) -> bytes | None:
-        """The answer to a token; None where there will be none, and the process has to go."""
+        """Return the answer to a token; None if there will be none and the process has to be ended."""
         arrived, loop = asyncio.Event(), asyncio.get_running_loop()
         reader = Reader(self._process.answers, token)
         loop.add_reader(self._process.answers, arrived.set)
@@ -114,7 +114,7 @@ class Session:
     async def _lost(self, up: str) -> Cell:
         printed = self._printed()
         ended_itself = not up and await self._has_ended()
-        if self.why_lost:  # by another's :meth:`end`, which waits for this cell
+        if self.why_lost:  # ended by another caller's :meth:`end`, which waits for this cell
             return Cell("lost", printed, self.why_lost)
         self.why_lost = "its sandbox was lost"
         found = await self._end()
@@ -127,7 +127,7 @@ class Session:
         return Cell("lost", printed, self.why_lost)
 
     async def _has_ended(self) -> bool:
-        """Return whether the process has come to its end, a moment after its pipe has."""
+        """Return whether the process has ended, a moment after the end of its pipe."""
         for _ in range(10):
             if has_ended(self._process.pidfd):
                 return True
@@ -135,7 +135,7 @@ class Session:
         return False
 
     async def end(self, why: str) -> None:
-        """End it, whatever it does; who asks for a cell later is told ``why``. Idempotent."""
+        """End the session, whatever it is doing. Later calls of :meth:`run` return ``why``. Idempotent."""
         if not self.why_lost:
             self.why_lost = why
             self._signal(signal.SIGKILL)
@@ -143,7 +143,7 @@ class Session:
                 await self._end()
 
     async def _end(self) -> Job | None:
-        """Return what the host says of its end; None where the host is gone."""
+        """End the process and return the host's reply; None if the host is gone."""
         self._signal(signal.SIGKILL)
         try:
             ending = asyncio.get_running_loop().run_in_executor(self._ends, self._host.end_session, self.name)
@@ -164,13 +164,13 @@ class Session:
 
 
 class Reader:
-    """The answers of a process, which may write whatever it likes."""
+    """Reader of the answers of a process, which may write anything."""
 
     def __init__(self, answers: int, token: bytes) -> None:
         self._answers, self._token, self._stray, self._last = answers, token, 0, b""
 
     def read(self) -> bytes | None:
-        """The answer to the token; empty where the pipe is closed or abused; None where there is none yet."""
+        """Return the answer to the token; empty if the pipe is closed or abused; None if there is no answer yet."""
         while self._stray < MOST_STRAY:
             try:
                 data = os.read(self._answers, 1 << 16)

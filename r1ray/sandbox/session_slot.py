@@ -1,4 +1,4 @@
-"""The supervisor's end of a session host: sessions are started and ended here."""
+"""The supervisor's end of a session host, which starts and ends sessions."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from r1ray.sandbox.slot import Slot
 
 KEEPS_SIZE = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL
 REQUEST_BYTES = 128 * 1024
-"""Room of the pipe for a request, which is never waited for."""
+"""Capacity of the pipe of requests. It holds a whole request, so that writing one never blocks."""
 HOST_S = 60.0
-"""Time in which a host answers, however busy the machine is; one that ended is known at once."""
+"""Time within which a host answers, however busy the machine is. A host that has ended is noticed at once."""
 MOST_THREADS = 1024
-"""Limit of all sessions of one host, which are one user's."""
+"""Limit on the threads of all sessions of one host, which belong to one user."""
 FILES_OF_QUOTA = 4
-"""Files of the largest size that the folder of a session has room for."""
+"""Number of files of the largest size that fit into the folder of a session."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,16 +30,17 @@ class SessionLimits:
     cpu_s: float = 4.0
     """Processor time of one cell."""
     wall_s: float = 10.0
-    """Time of one cell, without that in which it waited for a core."""
+    """Time of one cell, without the time in which it waited for a core."""
     longest_s: float = 60.0
-    """Time of one cell with that. After it nobody can tell how it would have ended: the machine is too busy."""
+    """Time of one cell, with the time in which it waited for a core. Beyond it the machine is too busy to tell how the
+    cell would have ended."""
     total_cpu_s: float = 40.0
     """Processor time of all cells together."""
     memory_mib: int = 512
     output_kib: int = 32
     """Limit of one cell's standard output and standard error together."""
     file_kib: int = 4096
-    """Limit of one file; all files of the session together have four times that."""
+    """Limit of one file. All files of the session together may have four times that."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,16 +62,16 @@ class SessionSlot(Slot):
 
     @property
     def is_alive(self) -> bool:
-        """True while its process is there."""
+        """True while its process exists."""
         return self._zygote_pidfd >= 0 and not has_ended(self._zygote_pidfd)
 
     @property
     def has_files(self) -> bool:
-        """True if sessions have folders: only Landlock keeps them apart."""
+        """True if sessions have folders, which only Landlock keeps apart."""
         return self.landlock_abi > 0 or self._settings.mode == "none"
 
     def start_session(self, name: str, limits: SessionLimits) -> Started:
-        """Start a session; when this returns, its walls stand. Raises InfrastructureError."""
+        """Start a session. Its restrictions are applied when this returns. Raises InfrastructureError."""
         null = os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC)
         output = output_file(limits.output_kib * 1024)
         (their_requests, requests), (answers, their_answers) = os.pipe(), os.pipe()
@@ -94,12 +95,12 @@ class SessionSlot(Slot):
         return Started(back[0], requests, answers, output)
 
     def tell(self, op: str, name: str) -> None:
-        """Say that a session begins to compute (``go``), or rests (``rest``)."""
-        with contextlib.suppress(OSError):  # where the host is gone, so is the session
+        """Tell the host that a session begins to compute (``go``) or rests (``rest``)."""
+        with contextlib.suppress(OSError):  # if the host is gone, so is the session
             send(self._socket, {"op": op, "session": name}, [])
 
     def end_session(self, name: str) -> Job:
-        """End a session, and remove its folder. Raises InfrastructureError where the host is gone."""
+        """End a session and remove its folder. Raises InfrastructureError if the host is gone."""
         return self._ask({"op": "end", "session": name}, [], HOST_S)
 
     def _job(self, name: str, limits: SessionLimits) -> Job:
@@ -121,14 +122,14 @@ class SessionSlot(Slot):
 
 
 def has_ended(pidfd: int) -> bool:
-    """Return whether a process has come to its end."""
+    """Return whether a process has ended."""
     poll = select.poll()
     poll.register(pidfd, select.POLLIN)
     return bool(poll.poll(0))
 
 
 def output_file(size: int) -> int:
-    """A file in memory that keeps its size, whatever is written to it."""
+    """Return a descriptor of a file in memory that keeps its size, whatever is written to it."""
     descriptor = os.memfd_create("output", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
     os.ftruncate(descriptor, size)
     fcntl.fcntl(descriptor, fcntl.F_ADD_SEALS, KEEPS_SIZE)

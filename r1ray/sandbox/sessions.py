@@ -22,7 +22,7 @@ logger = logging.getLogger(__name__)
 IDLE = "it had been idle for longest, and there were too many"
 HEAVY = "idle sessions held too much memory, and this one the most"
 IDLE_MIB = 32
-"""Memory of an idle session, where all are; one may have more if others have less."""
+"""Mean memory of an idle session if all are idle. One may have more if others have less."""
 
 FILES_OF_A_SESSION, FEW_FILES = 4, 1024
 
@@ -35,18 +35,18 @@ async def start_sessions(
     python: str | None = None,
     allowed: Sequence[str] = (),
 ) -> Sessions:
-    """Make a host of sessions, and try to break out of them.
+    """Start a host of sessions and try to break out of them.
 
     Args:
-        max_idle: sessions that are kept while they compute nothing.
-        mode: see :class:`r1ray.sandbox.pool.Sandbox`, as for ``python`` and ``allowed``.
+        max_idle: number of sessions that are kept while they compute nothing.
+        mode: see :class:`r1ray.sandbox.pool.Sandbox`, also for ``python`` and ``allowed``.
 
     Raises:
-        SandboxUnavailable: isolation that holds cannot be had.
+        SandboxUnavailable: no working isolation is available.
         UserError: a package of ``allowed`` is not installed.
     """
     home = await asyncio.to_thread(Home, num_users=1, mode=mode, python=python, allowed=allowed, sessions=True)
-    made = Sessions(home, limits or SessionLimits(), max_idle=max(2, max_idle))  # the self-test has two
+    made = Sessions(home, limits or SessionLimits(), max_idle=max(2, max_idle))  # the self-test opens two
     try:
         if home.settings.mode == "none":
             print(UNSAFE, file=sys.stderr, flush=True)
@@ -60,19 +60,19 @@ async def start_sessions(
 
 
 class Sessions:
-    """Opens sessions and runs their cells. For one event loop."""
+    """Opens sessions and runs their cells. Belongs to one event loop."""
 
     def __init__(self, home: Home, limits: SessionLimits, *, max_idle: int) -> None:
         self._home, self._limits, self.max_idle = home, limits, max_idle
         _raise_limit_of_files(max_idle)
-        # One thread starts and ends them: the host answers one request at a time.
+        # One thread starts and ends sessions: the host answers one request at a time.
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="sessions")
         self._host: SessionSlot | None = None
         self._idle: OrderedDict[Session, None] = OrderedDict()
-        """Those that compute nothing, the one that has been idle for longest first."""
+        """Sessions that compute nothing; the one that has been idle for longest is first."""
         self._has_warned = False
         self._unwanted: set[asyncio.Future[None]] = set()
-        """Ends of sessions whose opening was given up."""
+        """Tasks that end sessions whose opening was given up."""
 
     @property
     def mode(self) -> str:
@@ -152,7 +152,7 @@ class Sessions:
 
 
 def _raise_limit_of_files(max_idle: int) -> None:
-    """Make room for the open files of so many sessions, and as many that compute, as far as this process may."""
+    """Raise the limit of open files, as far as this process may, for so many idle sessions and as many that compute."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = FEW_FILES + 2 * FILES_OF_A_SESSION * max_idle
     most = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)

@@ -26,41 +26,42 @@ from r1ray.sandbox.job import Command, Limits, Run
 
 Mode = Literal["bubblewrap", "landlock", "none"]
 START_S, IMPORT_S = 20.0, 60.0
-"""To start a slot, and to import what it is to hold, on a busy machine."""
+"""Longest time to start a slot, and to import its modules, on a busy machine."""
 GRACE_S = 5.0
-"""How long after a job's wall clock the supervisor waits before it ends the slot."""
+"""Time that the supervisor waits after a job's wall clock before it ends the slot."""
 SCRATCH_KIB = 128 * 1024
 LIBRARY_INSIDE = "/r1ray"
-"""Where bubblewrap shows the library folder."""
+"""Path of the library folder inside bubblewrap."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SlotSettings:
-    """How the slots of one sandbox are made."""
+    """Settings of all slots of one sandbox."""
 
     mode: Mode
     python: str
-    """The interpreter that programs run under; a tree that they may read."""
+    """The interpreter of programs, in a tree that they may read."""
     library: str
     """Folder that holds the zygote and landlockpy, readable for the slots' users."""
     scratch: str
-    """Folder under which each slot has one of its own; unused in bubblewrap, which has a file system in memory."""
+    """Parent of each slot's own folder. Unused in bubblewrap, which has a file system in memory."""
     uid_base: int | None
-    """As root, slot N runs as user ``uid_base + N``; None: as this process's own user."""
+    """Slot N runs as user ``uid_base + N``, which needs root; None: as this process's own user."""
     may_mount_proc: bool = False
-    """Pods mask /proc, and then bubblewrap may not mount one; only Mono misses it."""
+    """True if bubblewrap may mount /proc. Pods mask /proc, which forbids it; only Mono needs it."""
     max_landlock_abi: int = 99
-    """Tests pretend an older kernel with it."""
+    """Highest version of Landlock that is used. Tests simulate an older kernel with it."""
     packages: tuple[str, ...] = ()
-    """Folders that programs may import from, beside the standard library."""
+    """Folders that programs may import from, besides the standard library."""
     imports: tuple[str, ...] = ()
     """Modules that are imported once, for all programs of the slot."""
     sessions: bool = False
-    """The slot holds sessions (:mod:`r1ray.sandbox.sessions`), and runs no jobs."""
+    """True if the slot holds sessions (:mod:`r1ray.sandbox.sessions`) and runs no jobs."""
 
 
 def stage_library(folder: Path) -> None:
-    """Copy what the zygote imports into ``folder``: the sandbox's interpreter does not see this environment."""
+    """Copy the modules that the zygote imports into ``folder``. The sandbox's interpreter does not see this
+    environment."""
     import landlockpy
 
     ignore = shutil.ignore_patterns("__pycache__")
@@ -73,7 +74,7 @@ def stage_library(folder: Path) -> None:
 
 
 def python_paths(python: str) -> tuple[str, ...]:
-    """Prefix folders of an interpreter outside /usr that programs have to read."""
+    """Return the prefix folders of an interpreter outside /usr that programs have to read."""
     prefix = subprocess.run(
         [python, "-I", "-S", "-c", "import sys; print(sys.base_prefix)"], capture_output=True, text=True, timeout=30
     ).stdout.strip()
@@ -100,7 +101,7 @@ def _landlock_paths(settings: SlotSettings) -> dict[str, dict[str, list[str]]]:
 
 
 def as_they_are(*folders: str) -> list[str]:
-    """Return bubblewrap's arguments for the system's folders, or what they are links to, to be read inside."""
+    """Return bubblewrap's arguments that make the system's folders readable inside; links stay links."""
     arguments: list[str] = []
     for folder in folders:
         if os.path.islink(folder):
@@ -124,10 +125,10 @@ def _bubblewrap(settings: SlotSettings) -> list[str]:
 
 
 class Slot:
-    """One zygote and its socket. Not for two threads at once; :class:`r1ray.sandbox.pool.Sandbox` sees to that."""
+    """One zygote and its socket, for one thread at a time, as :class:`r1ray.sandbox.pool.Sandbox` ensures."""
 
     def __init__(self, settings: SlotSettings, index: int, core: int | None) -> None:
-        """Start it. Raises SandboxUnavailable."""
+        """Start the slot. Raises SandboxUnavailable."""
         self._settings, self.index = settings, index
         uid = None if settings.uid_base is None else settings.uid_base + index
         scratch = self._scratch_folder(uid)
@@ -174,7 +175,7 @@ class Slot:
     def _greet(self, scratch: str, has_pids: bool, uid: int | None, core: int | None, complaints: Any) -> int:
         abi = min(landlock_abi(), self._settings.max_landlock_abi)
         sessions = self._settings.sessions
-        # Sessions have neighbours in their namespace: only Landlock keeps signals from those.
+        # Sessions have neighbours in their namespace, which only Landlock protects from signals.
         may_signal = abi >= 6 or (has_pids and not sessions)
         profiles = SESSIONS if sessions else PROFILES
         filters = compile_filters(may_signal=may_signal, has_landlock=abi > 0, profiles=profiles)
@@ -207,7 +208,7 @@ class Slot:
             raise SandboxUnavailable(f"a sandbox slot does not start: {said[-1] if said else error}") from error
         finally:
             os.close(proc)
-        # The kernel's own word, in this process's numbering, on who is at the other end.
+        # The kernel names the process at the other end, in this process's numbering.
         credentials = next(
             d for level, kind, d in ancillary if (level, kind) == (socket.SOL_SOCKET, socket.SCM_CREDENTIALS)
         )
@@ -222,7 +223,7 @@ class Slot:
         return self._process.pid
 
     def run_python(self, payload: Job, limits: Limits, *, stdin: bytes = b"", has_result: bool = False) -> Run:
-        """One program under the zygote's own interpreter. Raises InfrastructureError; then the slot is no more."""
+        """Run one program under the zygote's own interpreter. Raises InfrastructureError; the slot is then gone."""
         with Memfds() as fds:
             payload_fd = fds.make("payload", json.dumps(payload).encode())
             stdin_fd, out, err = fds.make("stdin", stdin, sealed=True), fds.make("stdout"), fds.make("stderr")
@@ -232,7 +233,7 @@ class Slot:
             return _run(reply, limits, limits.output_kib, out, err, *result)
 
     def run_pair(self, candidate: Job, tester: Job, limits: Limits) -> Run:
-        """A candidate and its tester, in two processes; the verdict is the run's ``result``."""
+        """Run a candidate and its tester in two processes. The verdict is the run's ``result``."""
         with Memfds() as fds:
             nothing = fds.make("stdin", b"", sealed=True)
             descriptors = [fds.make("candidate", json.dumps(candidate).encode()), nothing, fds.make("o"), fds.make("e")]
@@ -242,7 +243,7 @@ class Slot:
             return _run(reply, limits, limits.output_kib, out, err, result)
 
     def run_command(self, command: Command, limits: Limits, *, stdin: bytes = b"") -> tuple[Run, int | None]:
-        """A command, and the memfd of what it was to leave (the caller's to close)."""
+        """Run a command. Return its run and the memfd of its artifact, which the caller has to close."""
         with Memfds() as fds:
             files = [c if isinstance(c, int) else fds.make(name, c) for name, c in command.files.items()]
             stdin_fd, out, err = fds.make("stdin", stdin, sealed=True), fds.make("stdout"), fds.make("stderr")
@@ -269,7 +270,7 @@ class Slot:
             received = receive(self._socket)
             if received is None:
                 raise ConnectionResetError("its process ended")
-        except OSError as error:  # a timeout is one of them: the second wall clock
+        except OSError as error:  # includes the timeout, which is the second wall clock
             self.close()
             raise InfrastructureError(f"sandbox slot {self.index} was lost: {error or type(error).__name__}") from error
         reply, more = received
@@ -289,7 +290,7 @@ class Slot:
             os.close(self._zygote_pidfd)
             self._zygote_pidfd = -1
         try:
-            self._process.wait(GRACE_S)  # the guardian ends what the zygote left; bubblewrap ends with its namespace
+            self._process.wait(GRACE_S)  # the guardian ends the zygote's processes; bubblewrap ends with its namespace
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
@@ -298,7 +299,7 @@ class Slot:
 
 
 def landlock_abi() -> int:
-    """Landlock's version on this kernel, 0 where there is none."""
+    """Return Landlock's version on this kernel, 0 if it has none."""
     landlockpy = importlib.import_module("landlockpy")
     return int(landlockpy.abi_version())
 
@@ -341,7 +342,7 @@ class Memfds:
 
 
 def memfd(name: str, content: bytes = b"", *, sealed: bool = False) -> int:
-    """A file in memory, at its beginning."""
+    """Make a file in memory and return its descriptor, positioned at the beginning."""
     import fcntl
 
     flags = os.MFD_CLOEXEC | (os.MFD_ALLOW_SEALING if sealed else 0)
@@ -356,7 +357,7 @@ def memfd(name: str, content: bytes = b"", *, sealed: bool = False) -> int:
 
 
 def _copied(source: int) -> int:
-    """A sealed copy of a file that a program made; the original is closed."""
+    """Return a sealed copy of a file that a program made, and close the original."""
     content = os.pread(source, languages.ARTIFACT_KIB * 1024, 0)
     os.close(source)
     return memfd("artifact", content, sealed=True)

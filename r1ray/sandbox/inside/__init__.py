@@ -1,5 +1,5 @@
-"""What runs on the other side of the control socket, under the sandbox's own interpreter.
+"""Code on the other side of the control socket, under the sandbox's own interpreter.
 
-These modules are copied to where that interpreter may read them; they import the standard library, landlockpy and each
-other, and nothing else.
+These modules are copied to a folder that this interpreter may read. They import only the standard library, landlockpy
+and each other.
 """

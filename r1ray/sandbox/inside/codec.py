@@ -1,4 +1,4 @@
-"""Values as data: what a program returns crosses process borders as JSON that keeps types apart, never as pickle."""
+"""Values as data: a program's results cross process borders as JSON that keeps types apart, never as pickle."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 MAX_ITEMS = 100_000
-"""Of an iterator; a longer one is no data."""
+"""Items of an iterator; a longer one is not encoded as data."""
 
 
 def encode(value: Any, other: Callable[[Any], Any] | None = None) -> Any:
-    """A value as JSON that keeps its type apart; what is no data becomes its type's name alone, or what ``other`` makes
-    of it."""
+    """Return a value as JSON that keeps its type apart. A value that is not data becomes its type's name alone, or the
+    result of ``other``."""
     if value is None or value is True or value is False:
         return value
     if isinstance(value, int):
@@ -47,7 +47,7 @@ def encode(value: Any, other: Callable[[Any], Any] | None = None) -> Any:
 
 
 def decode(data: Any, other: Callable[[str, Any], Any] | None = None) -> Any:
-    """The value of what :func:`encode` made; ``other`` makes one of a kind and body that are not known here. Raises
+    """Return the value that :func:`encode` encoded. ``other`` decodes a kind and body that are not known here. Raises
     ValueError."""
     if isinstance(data, list):
         return [decode(item, other) for item in data]
@@ -82,7 +82,7 @@ def _hashable(value: Any) -> Any:
 
 
 class Opaque:
-    """Something that was no data; equal to nothing."""
+    """A value that was not data. It equals nothing."""
 
     def __init__(self, name: str) -> None:
         self.name = name

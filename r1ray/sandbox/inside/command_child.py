@@ -15,7 +15,8 @@ from r1ray.sandbox.inside.wire import Job, read_all
 
 
 def command_child(lock: Lock, job: Job, descriptors: list[int], parent: int) -> None:
-    """``descriptors``: one for each file of the scratch folder, then 0, 1, 2. Never returns."""
+    """Execute the command of a job. ``descriptors``: one for each file of the scratch folder, then 0, 1, 2. Never
+    returns."""
     for name, source in zip(job["files"], descriptors, strict=False):
         size, at = os.fstat(source).st_size, 0
         target = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o755, dir_fd=_open_folder(job["folder"]))
@@ -30,7 +31,7 @@ def command_child(lock: Lock, job: Job, descriptors: list[int], parent: int) -> 
     become_child(lock, job, descriptors[len(job["files"]) :], parent)
     try:
         os.execve(program, argv, job["environment"])
-    except OSError as error:  # an artifact that is no program: its maker's fault
+    except OSError as error:  # the artifact is no program: the fault of the code that made it
         os.write(2, f"cannot be executed: {error}\n".encode())
     os._exit(126)
 
@@ -44,8 +45,8 @@ def _find(program: str, path: str) -> str:
 
 
 def executables_of(program: str) -> list[str]:
-    """Return what a native program has to execute: itself and the loader of its libraries. Other interpreters would
-    answer in another language; a tool that is a script needs one."""
+    """Return the files that a native program has to execute: itself and the loader of its libraries. No other
+    interpreter is allowed, since it would run another language, unless the tool is a script and needs one."""
     path = os.path.realpath(program)
     with contextlib.suppress(OSError), open(path, "rb") as file:
         if file.read(2) == b"#!":
@@ -54,7 +55,7 @@ def executables_of(program: str) -> list[str]:
 
 
 def artifact_of(folder: str, pattern: str, max_bytes: int) -> int | None:
-    """A descriptor of what a command left, None where it left nothing. Never follows a link."""
+    """Return a descriptor of the file that a command left, None if it left none. Never follows a link."""
     if "*" not in pattern:
         return _open_regular(os.path.join(folder, pattern), max_bytes)
     packed = os.memfd_create("artifact", os.MFD_CLOEXEC)
@@ -87,7 +88,8 @@ def _open_regular(path: str, max_bytes: int) -> int | None:
 
 
 def folder_size(folder: str, max_entries: int) -> int | None:
-    """Bytes below a folder; None where they cannot be told, because something is hidden or too deep or too many."""
+    """Return the bytes below a folder; None if they cannot be counted, because something is unreadable or too deep, or
+    there are too many entries."""
     size = entries = 0
     waiting = [folder]
     try:
@@ -109,8 +111,8 @@ def folder_size(folder: str, max_entries: int) -> int | None:
 
 
 def remove_tree(folder: str) -> None:
-    """Remove a folder, whatever a program made of it: too deep for recursion, or closed to its owner. Links are never
-    followed. Nothing below may be running."""
+    """Remove a folder, even one that is too deep for recursion or closed to its owner. Links are never followed. No
+    program may be running below it."""
     with contextlib.suppress(OSError):
         os.chmod(folder, 0o700)
     with contextlib.suppress(OSError, RecursionError):

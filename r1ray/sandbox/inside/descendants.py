@@ -1,5 +1,5 @@
-"""The end of everything that a process has started: a zygote, or the guard of an agent's command, which sees no other
-part of r1ray. The standard library alone is imported here.
+"""Functions that end all descendants of a process: a zygote, or the guard of an agent's command. The guard sees no
+other part of r1ray, so only the standard library is imported here.
 """
 
 from __future__ import annotations
@@ -11,15 +11,15 @@ import time
 
 
 def end_group(leader: int) -> None:
-    """Kill a child and its process group. The kernel does a whole group at once, so that not even a fork bomb slips
-    through; the child is not reaped yet, so its number is nobody else's."""
+    """Kill a child and its process group. The kernel kills a whole group at once, so that not even a fork bomb escapes.
+    The child has not been reaped yet, so no other process has its number."""
     for kill in (os.killpg, os.kill):
         with contextlib.suppress(ProcessLookupError):
             kill(leader, signal.SIGKILL)
 
 
 def drain(*, has_pids: bool) -> None:
-    """Kill and reap every descendant, orphans included: this process is their subreaper, or the first of its
+    """Kill and reap every descendant, including orphans. This process is their subreaper, or the first process of its
     namespace."""
     own_group = os.getpgrp()
     while True:

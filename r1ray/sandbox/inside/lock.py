@@ -1,4 +1,4 @@
-"""What a child puts on before it becomes the program: rlimits, Landlock, seccomp."""
+"""The restrictions that a child applies to itself before it becomes the program: rlimits, Landlock, seccomp."""
 
 from __future__ import annotations
 
@@ -37,7 +37,8 @@ OWN_FOLDER = {"native": RUN, "shell": WRITE, "session": FILES}
 PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_SET_SECCOMP, PR_SET_CHILD_SUBREAPER, PR_SET_NO_NEW_PRIVS = 1, 4, 22, 36, 38
 SECCOMP_MODE_FILTER = 2
 STATUS = 199
-"""The child's descriptor of a pipe on which only this package's own code can say that the lock could not be put on."""
+"""The child's descriptor of a pipe on which only this package's own code can report that the restrictions could not be
+applied."""
 LIBC = ctypes.CDLL(None, use_errno=True)
 
 
@@ -52,7 +53,7 @@ def prctl(option: int, *arguments: Any) -> None:
 
 
 class Lock:
-    """The restrictions of one slot, made once and put on in each child."""
+    """The restrictions of one slot, built once and applied in each child."""
 
     def __init__(self, settings: Job) -> None:
         self.settings = settings
@@ -82,7 +83,7 @@ class Lock:
         for kind, access in allowed.items():
             for path in (*self.settings["paths"][profile].get(kind, ()), *more.get(kind, ())):
                 if os.path.exists(path):
-                    # Landlock refuses rights of folders on a rule for a file.
+                    # Landlock rejects folder rights in a rule for a file.
                     rules.allow_path(path, access if os.path.isdir(path) else access & ~AccessFS.READ_DIR)
         rules.allow_path("/dev/null", READ_FILE | AccessFS.WRITE_FILE)
         if folder is not None:
@@ -90,7 +91,7 @@ class Lock:
         return rules
 
     def put_on(self, profile: str, folder: str | None, files: tuple[str, ...], executables: tuple[str, ...]) -> None:
-        """Restrict this process, for good. Whatever cannot be put on raises."""
+        """Restrict this process permanently. Raises if a restriction cannot be applied."""
         if self.settings["mode"] == "none":
             return
         prctl(PR_SET_NO_NEW_PRIVS, 1)
@@ -101,14 +102,14 @@ class Lock:
             rules.close()
 
     def filter(self, profile: str) -> None:
-        """The last step: after it, nothing that the profile does not need is left."""
+        """Apply the seccomp filter. This is the last step: the profile then has only the system calls that it needs."""
         if self.settings["mode"] == "none":
             return
         prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, ctypes.byref(self._filters[profile]))
 
 
 def limit(job: Job) -> None:
-    """The rlimits of a child."""
+    """Set the rlimits of a child."""
     kib, cpu = 1024, max(1, int(-(-job["cpu_s"] // 1)))
     file_bytes = job["file_kib"] * kib
     memory = job["memory_mib"] * kib * kib
@@ -129,13 +130,14 @@ def limit(job: Job) -> None:
 
 
 def _most_stack() -> int:
-    """Return the limit that a program may raise its stack to: the limit of its address space counts that, too."""
+    """Return the limit up to which a program may raise its stack. The stack also counts towards the limit of its
+    address space."""
     return resource.getrlimit(resource.RLIMIT_STACK)[1]
 
 
 def processes_counted() -> int:
-    """Processes and threads that the kernel counts against this user's limit. Other containers' are among them, and no
-    /proc shows these, so a child tries which limit leaves room for one more."""
+    """Return the number of processes and threads that the kernel counts against this user's limit. It includes those of
+    other containers, which no /proc shows, so a child tries which limit leaves room for one more."""
     read, write = os.pipe2(os.O_CLOEXEC)
     pid = os.fork()
     if pid == 0:
@@ -167,7 +169,7 @@ def _smallest_limit() -> int:
 
 
 def _place(descriptors: list[int]) -> None:
-    """Make ``descriptors`` 0, 1, 2, ... and close all others but STATUS."""
+    """Renumber ``descriptors`` as 0, 1, 2, ... and close all others except STATUS."""
     high = [fcntl.fcntl(fd, fcntl.F_DUPFD, STATUS + 1) for fd in descriptors]
     for target, fd in enumerate(high):
         os.dup2(fd, target, inheritable=True)
@@ -176,13 +178,13 @@ def _place(descriptors: list[int]) -> None:
 
 
 def become_child(lock: Lock, job: Job, descriptors: list[int], parent: int) -> None:
-    """Put on everything that holds; ``descriptors`` become 0, 1, 2, ..., and no other is left."""
+    """Apply all restrictions. ``descriptors`` become 0, 1, 2, ..., and no other stays open."""
     os.setsid()
     prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:  # it died before the line above
+    if os.getppid() != parent:  # the parent died before the line above
         os._exit(0)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    if job["op"] == "command":  # the interpreter ignores these two, and exec would hand that on
+    if job["op"] == "command":  # the interpreter ignores these two signals, and exec would inherit that
         signal.signal(signal.SIGPIPE, signal.SIG_DFL)
         signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
     maps = (f"/proc/{os.getpid()}/maps",) if job.get("reads_own_maps") else ()
@@ -190,4 +192,4 @@ def become_child(lock: Lock, job: Job, descriptors: list[int], parent: int) -> N
     _place(descriptors)
     limit(job)
     lock.filter(job["filter"])
-    os.close(STATUS)  # from here on it is the program's
+    os.close(STATUS)  # from here on the program is in control

@@ -1,4 +1,4 @@
-"""The module in which a program runs as if it were the interpreter's own."""
+"""The module in which a program runs as if it were the interpreter's ``__main__``."""
 
 from __future__ import annotations
 
@@ -18,16 +18,17 @@ from heapq import *
 from itertools import *
 from math import ceil, comb, factorial, floor, gcd, inf, isqrt, log, log2, pi, sqrt
 """
-"""Imports of sites that ask for a function or a class."""
+"""Imports that coding sites provide when they ask for a function or a class."""
 
 
 def clear() -> None:
-    """Take the module apart, so that finalizers run."""
+    """Clear the module, so that finalizers run."""
     _MAIN.clear()
 
 
 def make(source: str, *, name: str = "__main__", prelude: str = "", shown: str = "") -> dict[str, Any]:
-    """Run a program in a fresh module and return what that holds. ``shown``: code of the data set before it."""
+    """Run a program in a fresh module and return the module's namespace. ``shown``: code of the data set before the
+    program."""
     global _MAIN
     module = type(sys)(name)
     sys.modules["__main__"] = sys.modules[name] = module
@@ -44,7 +45,7 @@ def make(source: str, *, name: str = "__main__", prelude: str = "", shown: str =
 
 
 def standard_streams() -> None:
-    """Streams over the descriptors that the child was given; the zygote's own were made before."""
+    """Make standard streams over the descriptors that the child was given. The zygote's own were made before that."""
     stdin = io.TextIOWrapper(io.BufferedReader(io.FileIO(0, "r")), "utf-8", "surrogateescape")
     stdout = io.TextIOWrapper(io.BufferedWriter(io.FileIO(1, "w")), "utf-8", "surrogateescape")
     stderr = io.TextIOWrapper(io.BufferedWriter(io.FileIO(2, "w")), "utf-8", "backslashreplace", line_buffering=True)
@@ -55,7 +56,7 @@ def standard_streams() -> None:
 
 
 def resolve(entry: str, namespace: dict[str, Any]) -> Any:
-    """``add``, ``Solution.method`` or ``Solution().method``."""
+    """Return the function of a name: ``add``, ``Solution.method`` or ``Solution().method``."""
     value: Any = namespace
     if "." not in entry and entry not in namespace and hasattr(namespace.get("Solution"), entry):
         entry = f"Solution().{entry}"
@@ -70,7 +71,7 @@ def resolve(entry: str, namespace: dict[str, Any]) -> Any:
 
 
 def describe(error: BaseException) -> list[str]:
-    """The nearest builtin type of an exception, and what it says."""
+    """Return the nearest builtin type of an exception and its message."""
     import builtins
 
     try:

@@ -1,4 +1,4 @@
-"""The candidate's side of asserts: it answers what the tester's process asks of the program and of its objects."""
+"""The candidate's side of asserts: it answers the tester's requests to the program and to its objects."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ class Objects:
         self._namespace, self._kept = namespace, list[Any]()
 
     def keep(self, value: Any) -> Any:
-        """Return a reference in place of what is no data."""
+        """Return a reference in place of a value that is not data."""
         self._kept.append(value)
         return {"object": [len(self._kept) - 1, type(value).__name__[:100]]}
 
     def value(self, data: Any) -> Any:
-        """Return what the tester sent, references followed."""
+        """Return the value that the tester sent, with references resolved."""
         return decode(data, self._other)
 
     def _other(self, kind: str, body: Any) -> Any:
@@ -40,7 +40,7 @@ class Objects:
         raise ValueError(f"no such kind: {kind}")
 
     def _graph(self, nodes: list[Any]) -> Any:
-        """Objects of the tests' own classes, each by its class and attributes; the first one is the value."""
+        """Rebuild objects of the tests' own classes, each from its class and attributes. The first one is the value."""
         made = [self._instance(name) for name, _ in nodes]
 
         def other(kind: str, body: Any) -> Any:
@@ -85,7 +85,7 @@ class Objects:
 
 
 def run_candidate(payload: Job) -> int:
-    """Serve requests of the tester's process: descriptor 3 brings them, 4 takes the answers."""
+    """Serve requests of the tester's process, read from descriptor 3 and answered on descriptor 4."""
     channel = Channel(3, 4)
     encode_, describe = encode, main_module.describe
     prelude, shown = main_module.PRELUDE, payload["prelude"]

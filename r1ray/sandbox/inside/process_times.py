@@ -1,5 +1,5 @@
-"""Times that a process has computed, and waited for a core. Its own clock cannot be had in another way, and
-nothing that it does changes it."""
+"""Times for which a process has computed and has waited for a core. A process's own clock is not available in another
+way, and nothing that the process does changes it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from r1ray.sandbox.inside.wire import read_at
 
 
 def pid_of(proc: int, pidfd: int) -> int:
-    """The number that a process has in this /proc. Raises ProcessLookupError where it is gone."""
+    """Return the number of a process in this /proc. Raises ProcessLookupError if the process is gone."""
     info = read_at(proc, f"self/fdinfo/{pidfd}")
     found = int(next(line.split()[1] for line in info.splitlines() if line.startswith("Pid:")))
     if found < 1:
@@ -19,8 +19,9 @@ def pid_of(proc: int, pidfd: int) -> int:
 
 
 def queued_s(proc: int, pidfd: int) -> tuple[float, float]:
-    """The longest that a thread of a process waited for a core, and what all its threads computed, in seconds; an
-    endless wait where the kernel does not say. ``proc``: the supervisor's /proc: a process namespace has none."""
+    """Return the longest time that a thread of a process waited for a core, and the time that all its threads computed,
+    in seconds. The wait is infinite if the kernel does not report it. ``proc``: the supervisor's /proc, since a process
+    namespace has none."""
     try:
         pid = pid_of(proc, pidfd)
         folder = os.open(f"{pid}/task", os.O_RDONLY | os.O_DIRECTORY, dir_fd=proc)
@@ -37,5 +38,6 @@ def queued_s(proc: int, pidfd: int) -> tuple[float, float]:
 
 
 def computed_s(pid: int) -> float:
-    """Seconds of processor time of a process, of threads that have ended too. Raises OSError where it is gone."""
+    """Return the processor time of a process in seconds, including threads that have ended. Raises OSError if the
+    process is gone."""
     return time.clock_gettime(~pid << 3 | 2)  # the kernel's number of a process's own clock

@@ -13,7 +13,7 @@ from typing import Any
 
 
 class _Raises:
-    """The context in which an exception has to come."""
+    """A context in which an exception must be raised."""
 
     def __init__(self, expected: Any, match: str | None = None) -> None:
         self._expected, self._match = expected, match
@@ -43,7 +43,7 @@ def _raises(expected: Any, *arguments: Any, match: str | None = None, **keywords
 
 
 class _Approx:
-    """A number, or a list or dict of numbers, that is equal to ones that are near."""
+    """A number, or a list or dict of numbers, that equals nearby ones."""
 
     def __init__(self, expected: Any, rel: float | None = None, abs: float | None = None, nan_ok: bool = False) -> None:
         self._expected, self._nan_ok = expected, nan_ok
@@ -70,7 +70,7 @@ class _Approx:
 
 
 class _Skipped(Exception):
-    """A test that says that it does not apply."""
+    """The exception of a test that skips itself."""
 
 
 def _skip(*_: Any, **__: Any) -> None:
@@ -82,7 +82,7 @@ def _fail(reason: str = "", *_: Any, **__: Any) -> None:
 
 
 class _Marks:
-    """``pytest.mark``: ``parametrize`` counts, ``skip`` leaves a test out, others say nothing about the program."""
+    """``pytest.mark``: ``parametrize`` is applied, ``skip`` leaves a test out, all other marks are ignored."""
 
     def __getattr__(self, name: str) -> Any:
         def mark(*arguments: Any, **keywords: Any) -> Any:
@@ -124,7 +124,7 @@ def module() -> types.ModuleType:
 
 
 def run(namespace: dict[str, Any]) -> None:
-    """Run every test function and test class of a module; the first failure is raised."""
+    """Run every test function and test class of a module. Raises the first failure."""
     fixtures = {name: value for name, value in namespace.items() if getattr(value, "is_fixture", False) is True}
     for name, value in list(namespace.items()):
         if name.startswith("test") and isinstance(value, types.FunctionType) and name not in fixtures:

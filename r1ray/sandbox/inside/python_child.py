@@ -1,6 +1,6 @@
 """The child that runs Python: a whole program, calls of a function, the candidate and the tester of asserts, a checker.
 
-The program shares this process, so nothing here is worth forging: what it is compared with is elsewhere.
+The program shares this process, so nothing here is worth forging: the expected results are in another process.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ from r1ray.sandbox.inside.tester import run_tester
 from r1ray.sandbox.inside.wire import Channel, Job, read_all
 
 FLUSH_FAILED = 120
-"""Exit code of the interpreter where the last flush fails."""
+"""Exit code of the interpreter if the last flush fails."""
 
 
 def python_child(lock: Lock, job: Job, descriptors: list[int], parent: int) -> None:
-    """``descriptors``: payload, then 0, 1, 2 and whatever channels the mode has. Never returns."""
+    """Run the payload of a job. ``descriptors``: payload, then 0, 1, 2 and the channels of the mode. Never returns."""
     payload = json.loads(read_all(descriptors[0]))
     become_child(lock, job, descriptors[1:], parent)
     code = 1
@@ -40,7 +40,7 @@ def python_child(lock: Lock, job: Job, descriptors: list[int], parent: int) -> N
 
 
 def _report(error: BaseException) -> int:
-    """What the interpreter does with an exception that nobody caught; returns the exit code."""
+    """Report an uncaught exception as the interpreter does, and return the exit code."""
     if isinstance(error, SystemExit):
         if error.code is None or isinstance(error.code, int):
             return (error.code or 0) & 0xFF
@@ -53,8 +53,8 @@ def _report(error: BaseException) -> int:
 
 
 def _leave(code: int) -> None:
-    """Do what the interpreter does at its end, in its order: wait for threads, run atexit, flush the standard streams,
-    take the program's module apart."""
+    """Exit as the interpreter does, in the same order: wait for threads, run atexit, flush the standard streams, clear
+    the program's module."""
     try:
         import atexit
         import threading
@@ -64,8 +64,11 @@ def _leave(code: int) -> None:
         if not all([_flushed(sys.stdout), _flushed(sys.stderr)]):
             code = code or FLUSH_FAILED
         last = sys.stdout
-        sys.stdout, sys.stderr = sys.__stdout__, sys.__stderr__  # the program's may need globals that go next
-        # Streams that the program made or put away count as the interpreter's own would at its end.
+        sys.stdout, sys.stderr = (
+            sys.__stdout__,
+            sys.__stderr__,
+        )  # the program's own may need globals that are cleared next
+        # Streams that the program made or replaced are flushed as the interpreter would flush them at its end.
         for stream in [thing for thing in gc.get_objects() if isinstance(thing, io.IOBase) and thing is not last]:
             with contextlib.suppress(BaseException):
                 stream.flush()
@@ -81,7 +84,7 @@ def _leave(code: int) -> None:
 
 
 def _flushed(stream: Any) -> bool:
-    """Return if a stream needs no flush, or had one."""
+    """Flush a stream if it needs that, and return whether nothing failed."""
     if stream is None or getattr(stream, "closed", False):
         return True
     try:
@@ -97,13 +100,13 @@ def run_program(payload: Job) -> int:
 
 
 def run_calls(payload: Job) -> int:
-    """Call a function with each list of arguments; results go out as data on descriptor 3. What they are compared
-    with is not in this process."""
+    """Call a function with each list of arguments. Results go out as data on descriptor 3; the expected ones are not in
+    this process."""
     out = Channel(None, 3)
     encode_, decode_, resolve = encode, decode, main_module.resolve
     namespace = main_module.make(payload["source"], name="solution", prelude=main_module.PRELUDE)
     for number, arguments in enumerate(payload["calls"]):
-        # The kernel ends a call that takes too long, even one inside C code that never looks at signals.
+        # The kernel ends a call that takes too long, even inside C code that never checks for signals.
         signal.setitimer(signal.ITIMER_PROF, payload["call_s"])
         try:
             function = resolve(payload["entry"], namespace)
@@ -116,7 +119,7 @@ def run_calls(payload: Job) -> int:
 
 
 def run_checker(payload: Job) -> int:
-    """The data set's own ``check(stdin, expected, printed)``; the verdict goes to descriptor 3."""
+    """Run the data set's own ``check(stdin, expected, printed)``. The verdict goes to descriptor 3."""
     verdict = Channel(None, 3)
     try:
         namespace = main_module.make(payload["source"])
@@ -126,7 +129,7 @@ def run_checker(payload: Job) -> int:
         return 1
     try:
         verdict.send({"passed": bool(check(payload["stdin"], payload["expected"], payload["printed"]))})
-    except BaseException as error:  # the printed text is hostile: a checker that it breaks has not accepted it
+    except BaseException as error:  # the printed text is hostile: a checker that raises has not accepted it
         verdict.send({"passed": False, "detail": ": ".join(describe(error))})
     return 0
 

@@ -1,7 +1,7 @@
 """The tester's side of asserts: names and objects of the candidate, which live in another process.
 
-An object of the candidate equals no plain value, is neither ordered nor computed with one, and is no number: an object
-that says yes to everything would pass most asserts.
+An object of the candidate equals no plain value, cannot be ordered or combined with one, and is not a number:
+otherwise an object that says yes to everything would pass most asserts.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ MAX_NODES = 100_000
 
 
 class CandidateGone(BaseException):
-    """Not an Exception: tests that expect one must not catch it."""
+    """The candidate's process is gone. This is not an Exception, so that tests that expect one do not catch it."""
 
 
 class CandidateFailed(Exception):
-    """The candidate raised something that is no builtin exception."""
+    """An exception of the candidate that is not a builtin one."""
 
 
 class Candidate:
@@ -34,11 +34,11 @@ class Candidate:
         self.asked = False
         self.is_gone = False
         self.errors: dict[str, type[Exception]] = {}
-        """Exceptions of the program's own that the tests name."""
+        """The program's own exceptions that the tests name."""
 
     def ask(self, op: str, *arguments: Any, **fields: Any) -> Any:
-        """Return the candidate's answer to a request; raise what it raised."""
-        # Answers that were written before they were asked for do not know this.
+        """Return the candidate's answer to a request, or raise the exception that the candidate raised."""
+        # An answer that was written before its request cannot know this number.
         number = int.from_bytes(os.urandom(8), "big")
         self.asked = True
         self._channel.send({"id": number, "op": op, "args": self.encoded(list(arguments)), **fields})
@@ -60,7 +60,7 @@ class Candidate:
 
     def _error(self, known: str, said: str, name: str) -> Exception:
         kind = self.errors.get(name, getattr(builtins, known, None))
-        # Those that end a loop would end the tests' own.
+        # An exception that ends a loop would end the tests' own loops.
         is_plain = isinstance(kind, type) and issubclass(kind, Exception) and not issubclass(kind, LOOP_ENDS)
         return kind(said) if is_plain else CandidateFailed(said)  # type: ignore[misc]
 
@@ -74,7 +74,8 @@ class Candidate:
         return {"other": type(value).__name__[:100]}
 
     def _graph(self, root: Any) -> list[Any]:
-        """An object of the tests' own class and all of these that it leads to; lists may be long, so no recursion."""
+        """Encode an object of the tests' own class with all such objects that it refers to. Linked lists may be long,
+        so there is no recursion."""
         known, waiting, nodes = {id(root): 0}, [root], list[Any]()
 
         def other(value: Any) -> Any:
@@ -112,7 +113,7 @@ class RemoteName:
 
 
 class Unknown:
-    """Something that was no data; equal to nothing."""
+    """A value that was not data. It equals nothing."""
 
     def __eq__(self, other: object) -> bool:
         return False
@@ -191,7 +192,7 @@ for _name in ("lt", "le", "gt", "ge", "add", "sub", "mul", "truediv", "or_", "an
 
 
 def copy_back(mine: Any, theirs: Any) -> None:
-    """Show the caller what the candidate did to its arguments."""
+    """Copy the candidate's changes to its arguments back to the caller's objects."""
     if isinstance(mine, list) and isinstance(theirs, list):
         mine[:] = theirs
     elif (isinstance(mine, dict) and isinstance(theirs, dict)) or (isinstance(mine, set) and isinstance(theirs, set)):

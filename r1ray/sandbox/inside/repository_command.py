@@ -1,9 +1,9 @@
-"""A script: unpack a repository, run a command of the model's in it, and pack what it leaves.
+"""A script that unpacks a repository, runs the model's command in it, and packs the result.
 
     tree.tar --> repository/ --> sh -c COMMAND --> after.tar
 
-It is executed with nothing of r1ray's beside it, as ``python -I -S -B repository_command.py PYTHON COMMAND``. What it
-packs is the command's own, and is looked at as such.
+It is executed without any other file of r1ray, as ``python -I -S -B repository_command.py PYTHON COMMAND``. The packed
+files were written by the command, so they are treated as untrusted.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ import tarfile
 
 REPOSITORY, BEFORE, AFTER = "repository", "tree.tar", "after.tar"
 MAX_FILES, MAX_BYTES = 4000, 32 << 20
-"""Beyond these nothing is packed any more."""
+"""Limits beyond which no more is packed."""
 LEFT_OUT = {"__pycache__", ".git", ".pytest_cache"}
 
 
 def main() -> int:
-    """Return the exit code of the command, as a shell counts it."""
+    """Return the exit code of the command, as a shell reports it."""
     python, command = sys.argv[1:]
     unpack()
     os.mkdir("bin")
@@ -39,7 +39,7 @@ def main() -> int:
 
 
 def unpack() -> None:
-    """Make the repository's folder."""
+    """Unpack the repository into its folder."""
     with tarfile.open(BEFORE) as archive:
         os.mkdir(REPOSITORY)
         for member in archive:
@@ -50,7 +50,7 @@ def unpack() -> None:
 
 
 def pack() -> None:
-    """Pack regular files; links are left out."""
+    """Pack regular files. Links are left out."""
     num_files = num_bytes = 0
     with tarfile.open(AFTER, "w") as archive:
         for folder, names, files in os.walk(REPOSITORY):

@@ -1,13 +1,13 @@
-"""A script: run tests of one file of a repository, and say of each whether it passed.
+"""A script that runs tests of one file of a repository and reports for each whether it passed.
 
     tree.tar --> repository/ --> unittest, or pytest --> "NONCE PFMP": a letter for each test that was asked for
 
-It is executed with nothing of r1ray's beside it, as ``python -I -S -B repository_tests.py``, and the tests share its
-process with the program that they test. So nothing counts but one line, which begins with a number that is read after
-the tests (an early exit does not know it). And what judges is looked at, before and after: functions of the test
-runner and builtins have to be the same objects, with the same code, and tests that must fail have to fail still.
-A program that is written against this script can find the number and write the line; nothing in one process can
-prevent that.
+It is executed without any other file of r1ray, as ``python -I -S -B repository_tests.py``, and the tests share its
+process with the program that they test. So only one line counts. It begins with a number that is read after the tests,
+which an early exit does not know. The code that judges is compared before and after: functions of the test runner and
+builtins have to be the same objects with the same code, and tests that must fail have to fail still.
+A program that is written against this script can find the number and write the line. That cannot be prevented within
+one process.
 """
 
 from __future__ import annotations
@@ -29,18 +29,18 @@ REPOSITORY, BEFORE, PLAN = "repository", "tree.tar", "plan.json"
 PASSED, FAILED, MISSING, TAMPERED = "P", "F", "M", "T"
 JUDGES = ("unittest.case", "unittest.result", "unittest.suite", "unittest.loader", "unittest.util")
 MAY_CHANGE = {"_", "print", "input", "open", "help", "exit", "quit", "copyright", "credits", "license"}
-"""Builtins that decide nothing, and that programs replace."""
+"""Builtins that do not affect an outcome and that programs replace."""
 COMPARED = "__compared__"
 PLAIN = (int, float, complex, bool, str, bytes, type(None), list, tuple, dict, set, frozenset)
 
 
 def main() -> None:
-    """Never returns."""
+    """Run the planned tests and print the line of outcomes. Never returns."""
     leave, write, read = os._exit, os.write, os.read
     report, nonce = os.dup(1), os.dup(0)
     nothing = os.open("/dev/null", os.O_RDONLY)
     os.dup2(nothing, 0)
-    os.dup2(2, 1)  # what tests print is no result
+    os.dup2(2, 1)  # text that tests print is no result
     with open(PLAN) as file:
         plan = json.load(file)
     unpack()
@@ -69,7 +69,7 @@ def main() -> None:
 
 
 def unpack() -> None:
-    """Make the repository's folder."""
+    """Unpack the repository into its folder."""
     with tarfile.open(BEFORE) as archive:
         os.mkdir(REPOSITORY)
         for member in archive:
@@ -80,14 +80,14 @@ def unpack() -> None:
 
 
 def letter_of(test: str, outcomes: dict[str, bool]) -> str:
-    """Return the outcome of a test that was asked for: of all tests that its name covers."""
+    """Return the outcome of a requested test, over all tests that its name covers."""
     inside = (f"{test}.", f"{test}::", f"{test}[")
     covered = [passed for name, passed in outcomes.items() if not test or name == test or name.startswith(inside)]
     return MISSING if not covered else PASSED if all(covered) else FAILED
 
 
 def print_error(error: BaseException) -> None:
-    """Print what ended the tests; what is printed may be the program's own, and fail."""
+    """Print the error that ended the tests. Its text may come from the program's own code, and printing may fail."""
     try:
         sys.stderr.write(f"{type(error).__name__}: {error}\n")
         sys.stderr.flush()
@@ -95,11 +95,11 @@ def print_error(error: BaseException) -> None:
         return
 
 
-# ---------------------------------------------------------------------- what judges
+# ---------------------------------------------------------------------- code that judges
 
 
 class Judge:
-    """Everything that the tests are judged by, as it was before a line of the repository ran."""
+    """A record of all code that judges the tests, taken before any line of the repository ran."""
 
     def __init__(self) -> None:
         self._before = dict(parts())
@@ -109,22 +109,22 @@ class Judge:
         self._was_changed = False
 
     def distrust(self) -> None:
-        """Note that something came out as it must not."""
+        """Note an outcome that must not occur."""
         self._was_changed = True
 
     def add(self, cls: type) -> None:
-        """Look at a class of tests, too: at its methods, and that it takes no other of TestCase's."""
+        """Watch a class of tests, too: its own methods, and that it overrides no further method of TestCase."""
         for name in {*vars(unittest.TestCase), *vars(cls)}:
             value = vars(cls).get(name)
             if value is None or isinstance(value, types.FunctionType):
                 self._methods.append((cls, name, value, getattr(value, "__code__", None)))
 
     def add_function(self, function: Any) -> None:
-        """Look at a function of tests, too."""
+        """Watch a test function, too."""
         self._functions.append((function, getattr(function, "__code__", None)))
 
     def look(self) -> None:
-        """Note whether anything is not what it was."""
+        """Note whether anything has changed."""
         if any(getattr(function, "__code__", None) is not code for function, code in self._functions):
             self._was_changed = True
         for cls, name, value, code in self._methods:
@@ -138,13 +138,13 @@ class Judge:
                 self._was_changed = True
 
     def is_tampered_with(self) -> bool:
-        """Return whether anything is, or was, or tests come out as they must not."""
+        """Return whether anything is or was changed, or a test has an outcome that it must not have."""
         self.look()
         return self._was_changed or not canaries_die()
 
 
 def parts() -> Iterator[tuple[str, tuple[object, object]]]:
-    """Yield functions that judge, by name, each with its code."""
+    """Yield the functions that judge, by name, each with its code."""
     for name, value in vars(builtins).items():
         if name not in MAY_CHANGE:
             yield name, (value, None)
@@ -185,7 +185,7 @@ CANARIES = {"equal": False, "true": False, "bare": False, "silent": False, "erro
 
 
 def canaries_die() -> bool:
-    """Return whether the tests of known outcomes have it."""
+    """Return whether each canary has its known outcome."""
     found = outcomes_of([Canaries(name) for name in CANARIES], lambda: None)
     return [found.get(f"{Canaries.__module__}.Canaries.{name}") for name in CANARIES] == [*CANARIES.values()]
 
@@ -195,7 +195,7 @@ class Anything:
 
 
 def wary(original: Callable[..., Any]) -> Callable[..., Any]:
-    """Return what ``assertEqual`` asks for its comparison, but for objects that say yes to everything."""
+    """Return ``assertEqual``'s method that chooses a comparison, made to fail on objects that equal everything."""
 
     def chosen(self: unittest.TestCase, first: Any, second: Any) -> Any:
         for value in (first, second):
@@ -207,7 +207,7 @@ def wary(original: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def says_yes(value: Any) -> bool:
-    """Return whether an object equals whatever it is compared with, as tests' own ``mock.ANY`` does."""
+    """Return whether an object equals everything. ``mock.ANY``, which tests use, is exempt."""
     if type(value) in PLAIN or type(value).__module__ == "unittest.mock":
         return False
     try:
@@ -217,7 +217,7 @@ def says_yes(value: Any) -> bool:
 
 
 class Wary(ast.NodeTransformer):
-    """Has comparisons of a test file, ``a == b`` and ``a in b``, be made by :func:`compared`."""
+    """Rewrites comparisons of a test file, ``a == b`` and ``a in b``, into calls of :func:`compared`."""
 
     def visit_Compare(self, node: ast.Compare) -> ast.AST:
         self.generic_visit(node)
@@ -229,7 +229,7 @@ class Wary(ast.NodeTransformer):
 
 
 def compared(first: Any, second: Any, is_in: bool) -> Any:
-    """Return ``first == second``, or ``first in second``; False for an object that says yes to everything."""
+    """Return ``first == second``, or ``first in second``; False for an object that equals everything."""
     if says_yes(first) or (says_yes(second) and not is_in):
         return False
     return first in second if is_in else first == second
@@ -249,12 +249,12 @@ def run_unittest(plan: dict[str, Any], judge: Judge) -> dict[str, bool]:
         judge.add(cls)
     found = outcomes_of([suite], judge.look)
     prefix = f"{module.__name__}."
-    # Of a class whose fixture fails no test has an outcome.
+    # If the fixture of a class fails, none of its tests has an outcome.
     return {test.id().removeprefix(prefix): found.get(test.id(), False) for test in tests}
 
 
 def load(name: str, root: str, path: str) -> types.ModuleType:
-    """Return a test file as a module: of its own source, whatever else has its name."""
+    """Return a test file as a module, always from its own source, even if another module has its name."""
     with open(path, "rb") as file:
         source = file.read()
     folder, parent = root or ".", ""
@@ -294,7 +294,7 @@ def tests_in(suite: Any) -> Iterator[Any]:
 
 
 def outcomes_of(suites: list[Any], look: Callable[[], None]) -> dict[str, bool]:
-    """Return whether each test passed, by its id. One that is skipped did not."""
+    """Return whether each test passed, by its id. A skipped test counts as failed."""
     found: dict[str, bool] = {}
 
     class Result(unittest.TestResult):

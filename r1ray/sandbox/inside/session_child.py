@@ -1,8 +1,8 @@
-"""The child that is a session: it executes one cell after another, and keeps what they define.
+"""The child that is a session: it executes one cell after another and keeps their definitions.
 
-Cells share this process with what is here, so nothing it says is worth forging: it says of a cell only that it is
-over, and whether by an exception. Limits are kept from outside. Each answer carries the cell's token, so that what one
-cell wrote ahead is not taken for the answer of another.
+Cells share this process with the code here, so nothing that it reports is worth forging: only that a cell is over, and
+whether an exception ended it. Limits are enforced from outside. Each answer carries the cell's token, so that a cell
+cannot write the answer of a later one in advance.
 """
 
 from __future__ import annotations
@@ -24,20 +24,20 @@ from r1ray.sandbox.inside.wire import Job
 REQUESTS, ANSWERS = 3, 4
 """Pipes. A request is a token, the length of the cell, and the cell; an answer is the token and one more byte."""
 TOKEN, LENGTH = 16, 4
-"""Bytes of each."""
+"""Bytes of a token, and of the length of a cell."""
 DONE, RAISED = b"0", b"1"
 PIECE = 1 << 16
-read, write, leave = os.read, os.write, os._exit  # a cell cannot take these away
+read, write, leave = os.read, os.write, os._exit  # a cell cannot replace these
 
 
 class OutputTooLong(Exception):
-    """A cell printed more than is kept."""
+    """A cell printed more than its output file holds."""
 
-    __module__ = "builtins"  # tracebacks show no name of a module then
+    __module__ = "builtins"  # tracebacks then show no module name
 
 
 def session_child(lock: Lock, job: Job, descriptors: list[int], parent: int) -> None:
-    """``descriptors``: 0, 1, 2 and the two pipes. Never returns."""
+    """Serve the cells of a session. ``descriptors``: 0, 1, 2 and the two pipes. Never returns."""
     if job.get("folder"):
         os.chdir(job["folder"])
         os.environ["HOME"] = os.environ["TMPDIR"] = job["folder"]
@@ -69,7 +69,7 @@ class Session:
             write(ANSWERS, token + ended)
 
     def run(self, source: str) -> bytes:
-        """Execute a cell. A signal that comes late, when the cell is over already, changes nothing."""
+        """Execute a cell. A signal that arrives after the cell is over has no effect."""
         try:
             try:
                 self._streams()
@@ -92,7 +92,7 @@ class Session:
             raise KeyboardInterrupt("the time of this cell is up")
 
     def _execute(self, source: str) -> None:
-        """Run the statements of a cell; the value of a last expression is printed, as at a prompt."""
+        """Run the statements of a cell. The value of a last expression is printed, as at a prompt."""
         self._cells += 1
         name = f"<cell {self._cells}>"
         linecache.cache[name] = (len(source), None, source.splitlines(keepends=True), name)
@@ -110,14 +110,15 @@ class Session:
             print(repr(value))
 
     def _report(self, error: BaseException | str) -> bytes:
-        """Print what went wrong, as far as there is room. What is printed may be the program's own, and fail."""
+        """Print an error, as far as there is room. Its text may come from the program's own code, and printing may
+        fail."""
         with contextlib.suppress(BaseException):
             text = error if isinstance(error, str) else _traceback(error)
             Output(1, self._output_bytes, reserve=0).write(text.encode("utf-8", "backslashreplace"))
         return RAISED
 
     def _streams(self) -> None:
-        """Give the cell streams of its own: what an earlier one has done to them, or left in them, is gone."""
+        """Give the cell new streams, without anything that an earlier cell has changed or left in its own."""
         stdin = io.TextIOWrapper(io.BufferedReader(io.FileIO(0, "r", closefd=False)), "utf-8", "surrogateescape")
         streams = {"stdin": stdin, "stdout": self._stream(1), "stderr": self._stream(2)}
         for name, stream in streams.items():
@@ -131,10 +132,10 @@ class Session:
 
 
 class Output(io.RawIOBase):
-    """The file of a cell's output, which cannot grow: what has no room in it raises OutputTooLong."""
+    """The file of a cell's output, which cannot grow. A write that does not fit raises OutputTooLong."""
 
     def __init__(self, descriptor: int, size: int, *, reserve: int = 4096) -> None:
-        """``reserve``: bytes that are left for a traceback."""
+        """``reserve``: bytes that stay free for a traceback."""
         super().__init__()
         self._descriptor, self._end = descriptor, size - reserve
 
@@ -156,7 +157,7 @@ class Output(io.RawIOBase):
 
 
 def _exactly(size: int) -> bytes:
-    """So many bytes of a request; none where the other side is gone."""
+    """Return the next ``size`` bytes of a request; no bytes if the other side is gone."""
     data = b""
     while len(data) < size:
         piece = read(REQUESTS, size - len(data))
@@ -167,7 +168,7 @@ def _exactly(size: int) -> bytes:
 
 
 def _traceback(error: BaseException) -> str:
-    """The traceback of a cell, without what is here."""
+    """Return the traceback of a cell, without the frames of this module."""
     told = traceback.TracebackException.from_exception(error)
     waiting: list[traceback.TracebackException | None] = [told]
     while waiting:

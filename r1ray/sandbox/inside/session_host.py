@@ -3,7 +3,7 @@
     supervisor == control socket ==> session host -- fork --> one locked-down child for each session
               `==================== the pipes of the session ======================^
 
-It starts and ends sessions and looks at the sizes of their folders; cells and outputs do not pass through it.
+It starts and ends sessions and checks the sizes of their folders. Cells and outputs do not pass through it.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ from r1ray.sandbox.inside.wire import Job, read_all, receive, send
 from r1ray.sandbox.inside.zygote import MAX_ENTRIES, Zygote
 
 TICK_S = 0.05
-"""Time between two looks at the folders of sessions that compute."""
+"""Time between two checks of the folders of sessions that compute."""
 
 
 @dataclass
 class Held:
-    """A session that was started, and not yet ended."""
+    """A session that was started and has not yet been ended."""
 
     pid: int
     folder: str | None
@@ -81,10 +81,11 @@ class SessionHost(Zygote):
             self._look(held)
 
     def _open(self, job: Job, descriptors: list[int]) -> tuple[int, str]:
-        """Fork a session; returns when its walls stand, or with what it says of why they do not."""
+        """Fork a session. Returns its process number once its restrictions are applied, and the error if they could
+        not be."""
         job["memory_mib"] += self._held_mib
         job["folder"] = None
-        if job["profile"] == "session":  # without Landlock sessions could see each other's files: they have none
+        if job["profile"] == "session":  # without Landlock sessions could see each other's files, so they have none
             job["folder"] = os.path.join(self._scratch, job["session"])
             os.mkdir(job["folder"], 0o700)
         if not self._own_ids:
@@ -98,7 +99,7 @@ class SessionHost(Zygote):
         return pid, read_all(broken).decode(errors="replace")
 
     def _look(self, held: Held) -> None:
-        """End a session whose files are too many or too large."""
+        """End the session if its files are too many or too large."""
         if held.folder is not None and not held.is_over_quota:
             size = folder_size(held.folder, MAX_ENTRIES)
             if size is None or size > held.quota_bytes:
@@ -114,8 +115,8 @@ class SessionHost(Zygote):
         return {"status": os.waitstatus_to_exitcode(status), "is_over_quota": held.is_over_quota}
 
     def _remove(self, folder: str) -> None:
-        """Remove a folder. A program may have made so many files that this takes seconds: other sessions do not wait
-        for it."""
+        """Remove a folder, without making other sessions wait: a program may have made so many files that this takes
+        seconds."""
         with contextlib.suppress(OSError):
             os.rmdir(folder)
             return

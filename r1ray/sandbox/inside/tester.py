@@ -1,5 +1,5 @@
-"""The data set's tests of a program, in the styles that data sets have: bare asserts, ``check(candidate)``, functions
-and classes of pytest, unittest. The candidate answers from another process."""
+"""The data set's tests of a program, in the styles of data sets: bare asserts, ``check(candidate)``, functions and
+classes of pytest, unittest. The candidate answers from another process."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ KNOWN_MODULES = frozenset({
     "bisect", "collections", "copy", "datetime", "decimal", "fractions", "functools", "heapq", "itertools", "json",
     "math", "operator", "random", "re", "statistics", "string", "sys", "time",
 })  # fmt: skip
-"""Names that tests use without importing them, as the site they are from had done that."""
+"""Names that tests use without importing them, because the site that they come from imported them."""
 
 
 def run_tester(payload: Job) -> int:
-    """Run the tests: descriptor 3 brings the candidate's answers, 4 takes the requests, and 5 the verdict, which only
-    this process can write."""
+    """Run the tests. The candidate's answers are read from descriptor 3, and requests are written to 4. The verdict
+    goes to 5, to which only this process can write."""
     candidate, verdict = Candidate(Channel(3, 4)), Channel(None, 5)
     try:
         tree = ast.parse(payload["tests"])
@@ -47,18 +47,18 @@ def run_tester(payload: Job) -> int:
         said = ": ".join(describe(error))
         if candidate.asked:
             verdict.send({"passed": False, "detail": said, "line": _line(error)})
-        else:  # before the candidate is called nothing can be its fault
+        else:  # an error before the first call of the candidate cannot be its fault
             verdict.send({"broken": said})
     else:
         if not candidate.asked:
             verdict.send({"broken": "they never call the candidate"})
-        else:  # a test that catches everything does not hide a dead candidate
+        else:  # a test that catches everything must not hide a dead candidate
             verdict.send({"passed": not candidate.is_gone})
     return 0
 
 
 def _namespace(tree: ast.Module, entry: str | None, candidate: Candidate) -> dict[str, Any]:
-    """The tests' module, with a stand-in for each name of the program. Raises NameError."""
+    """Return the namespace of the tests' module, with a stand-in for each name of the program. Raises NameError."""
     namespace: dict[str, Any] = {"__name__": "tests"}
     imported = _take_imports(tree)
     for name, path in imported.items():
@@ -73,7 +73,7 @@ def _namespace(tree: ast.Module, entry: str | None, candidate: Candidate) -> dic
     unknown = (called | loaded) - known - {short}
     modules = {name for name in unknown - called if name in KNOWN_MODULES}
     namespace |= {name: importlib.import_module(name) for name in modules}
-    if entry is not None and (helpers := called & unknown):  # from the candidate they would be its own judge
+    if entry is not None and (helpers := called & unknown):  # the candidate must not define its own judge
         raise NameError(f"they call {', '.join(sorted(helpers))}, which they do not define")
     namespace |= {name: _stand_in(candidate, name) for name in unknown - modules}
     if entry is not None and short is not None:
@@ -82,15 +82,15 @@ def _namespace(tree: ast.Module, entry: str | None, candidate: Candidate) -> dic
 
 
 def _stand_in(candidate: Candidate, name: str) -> Any:
-    """A function, a class, or an exception of the program's own."""
+    """Return a stand-in for a function, a class or an exception of the program."""
     if not name.endswith(("Error", "Exception")):
         return RemoteName(candidate, name)
     return candidate.errors.setdefault(name, type(name, (CandidateFailed,), {}))
 
 
 def _take_imports(tree: ast.Module) -> dict[str, str | None]:
-    """Remove the imports of the program, and return the names that they bind: each with what it stands for there, or
-    None where it is the module itself."""
+    """Remove the imports of the program. Return the names that they bind, each with its name in the program, or None if
+    it is the module itself."""
     names: dict[str, str | None] = {}
     for node in ast.walk(tree):
         body = getattr(node, "body", None)
@@ -129,7 +129,7 @@ def _run_unittest(namespace: dict[str, Any]) -> None:
     import unittest
 
     class Result(unittest.TestResult):
-        """Ends at the first failure, with the test's own exception."""
+        """A result that raises the test's own exception at the first failure."""
 
         def addError(self, test: Any, err: Any) -> None:
             raise err[1]
@@ -146,7 +146,7 @@ def _run_unittest(namespace: dict[str, Any]) -> None:
 
 
 def _defined_in(tree: ast.Module) -> set[str]:
-    """Every name that a module binds, anywhere."""
+    """Return every name that a module binds, at any depth."""
     found = set()
     for node in ast.walk(tree):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):

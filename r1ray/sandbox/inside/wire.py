@@ -1,4 +1,4 @@
-"""Messages between processes: the control socket's, with descriptors, and lines of JSON between children."""
+"""Messages between processes: with descriptors over the control socket, and as lines of JSON between children."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from typing import Any
 
 Job = dict[str, Any]
 """A message: a job, its reply, a request."""
-json_dumps, json_loads = json.dumps, json.loads  # a program cannot take these away
+json_dumps, json_loads = json.dumps, json.loads  # a program cannot replace these
 
 
 def send(control: socket.socket, message: Job, descriptors: list[int]) -> None:
-    """One message, with descriptors."""
+    """Send one message with descriptors."""
     data = json.dumps(message).encode()
     ancillary = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", descriptors))] if descriptors else []
     control.sendmsg([data], ancillary)
 
 
 def receive(control: socket.socket) -> tuple[Job, list[int]] | None:
-    """The next message; None where the other side is gone."""
+    """Return the next message with its descriptors; None if the other side is gone."""
     try:
         data, descriptors, _, _ = socket.recv_fds(control, 1 << 20, 64)
     except OSError as error:
@@ -37,13 +37,13 @@ def receive(control: socket.socket) -> tuple[Job, list[int]] | None:
 
 
 def read_all(descriptor: int) -> bytes:
-    """What a descriptor holds; it is closed."""
+    """Read everything from a descriptor and close it."""
     with os.fdopen(descriptor, "rb", closefd=True) as source:
         return source.read()
 
 
 def read_at(folder: int, path: str) -> str:
-    """The text of a file below an open folder."""
+    """Return the text of a file below an open folder."""
     return read_all(os.open(path, os.O_RDONLY | os.O_CLOEXEC, dir_fd=folder)).decode()
 
 
@@ -57,7 +57,7 @@ def write_at(folder: int, path: str, text: str) -> None:
 
 
 class Channel:
-    """Lines of JSON over two descriptors; bounded."""
+    """Lines of JSON of bounded length over two descriptors."""
 
     MAX_LINE = 1 << 24
 
@@ -71,7 +71,7 @@ class Channel:
             data = data[os.write(self._write, data) :]
 
     def receive(self) -> Job | None:
-        """The next line; None where the other side is gone. Raises ValueError where it is no JSON object."""
+        """Return the next line; None if the other side is gone. Raises ValueError if the line is no JSON object."""
         assert self._read is not None
         while b"\n" not in self._buffer:
             if len(self._buffer) > self.MAX_LINE:

@@ -1,12 +1,13 @@
-"""The process that programs are forked from. Runs by itself, under the system's Python, with an empty environment.
+"""The process that programs are forked from. It runs on its own, under the system's Python, with an empty environment.
 
     supervisor == control socket ==> zygote -- fork --> one locked-down child per job
 
-It is told nothing about a job but its limits: programs, inputs and outputs travel in memfds that only the child opens,
-so that no later child, forked from this memory, can find them here. A child is told nothing of the expected output.
+It receives nothing about a job except its limits. Programs, inputs and outputs travel in memfds that only the child
+opens, so that no later child, forked from this memory, can find them here. A child receives nothing of the expected
+output.
 
-Single-threaded: it forks. Without a process namespace of its own a guardian stands above it, so that whichever of
-the two is killed, the other one ends what is left.
+The process is single-threaded because it forks. Without a process namespace of its own it has a guardian as parent: if
+either of the two is killed, the other one ends the processes that are left.
 """
 
 from __future__ import annotations
@@ -42,10 +43,10 @@ from r1ray.sandbox.inside.wire import Job, read_at, receive, send, write_at
 
 TICK_S = 0.1
 SHARED_ROOM = 256
-"""Processes of a job whose user others are, too: they may start some meanwhile."""
+"""Additional processes in the limit of a job that shares its user with others, which may start some meanwhile."""
 FILES_TICK_S = 0.02
-"""Time between two counts of a job's files: disks make thousands in a tenth of a second, and need longer to remove
-them."""
+"""Time between two counts of a job's files. A disk can create thousands in a tenth of a second and takes longer to
+remove them."""
 MAX_ENTRIES = 500
 """Files and folders that a job may make."""
 
@@ -54,8 +55,8 @@ class Zygote:
     """Serves jobs, one at a time, until the supervisor's end of the socket is closed."""
 
     def __init__(self, control: socket.socket, settings: Job, proc: int, held_mib: int) -> None:
-        """``proc``: a descriptor of the supervisor's /proc. ``held_mib``: address space that ``sandbox.packages`` take
-        in every program."""
+        """``proc``: a descriptor of the supervisor's /proc. ``held_mib``: address space that ``sandbox.packages``
+        occupy in every program."""
         self._control, self._proc, self._held_mib = control, proc, held_mib
         self._settings = settings
         self._scratch = settings["scratch"]
@@ -90,7 +91,9 @@ class Zygote:
         if job["op"] == "command":
             job["folder"] = os.path.join(self._scratch, str(self._jobs))
             os.mkdir(job["folder"], 0o700)
-        if not self._own_ids:  # the limit counts all processes of the user, the supervisor's and its neighbours' too
+        if (
+            not self._own_ids
+        ):  # the limit counts all processes of the user, including the supervisor's and its neighbours'
             shared = job["profile"] == "shell"
             job["processes"] = processes_counted() + SHARED_ROOM if shared else None
         if job["profile"] == "python":
@@ -117,9 +120,9 @@ class Zygote:
                 remove_tree(job["folder"])
 
     def _start(self, job: Job, descriptors: list[int]) -> list[int]:
-        """Fork the job's processes; the first one's end is the job's end."""
+        """Fork the job's processes. The job ends with the first of them."""
         if job["op"] == "pair":
-            # The candidate is forked before the tester's payload is opened by anyone.
+            # The candidate is forked before any process opens the tester's payload.
             (from_tester, to_candidate), (from_candidate, to_tester) = os.pipe(), os.pipe()
             half = len(descriptors) // 2
             candidate, tester, verdict = descriptors[:half], descriptors[half:-1], descriptors[-1]
@@ -138,15 +141,16 @@ class Zygote:
                 os.dup2(self._status, STATUS, inheritable=False)
                 child(self._lock, job, descriptors, parent)
             except BaseException as error:
-                with contextlib.suppress(BaseException):  # fails where the lock is on: then it is the program's
+                with contextlib.suppress(BaseException):  # fails once the lock is on: the error is then the program's
                     os.write(STATUS, f"{type(error).__name__}: {error}"[:1000].encode())
             finally:
                 os._exit(125)
         return pid
 
     def _wait(self, job: Job, children: list[int], started: float) -> Job:
-        """Until the first child ends or the time is up. ``late_s``: how long the children were ready to run and had no
-        core, which tells a program that waits from a machine that is too busy."""
+        """Wait until the first child ends or the time is up, and return the reply. ``late_s``: time for which the
+        children were ready to run and had no core. It distinguishes a program that waits from a machine that is too
+        busy."""
         deadline = started + job["wall_s"]
         poll = select.poll()
         pidfds = [os.pidfd_open(pid) for pid in children]
@@ -161,7 +165,7 @@ class Zygote:
                 tick = min(longest, max(0.0, deadline - now))
                 events = dict(poll.poll(tick * 1000))
                 woken = time.monotonic()
-                if self._control.fileno() in events:  # nobody waits for the answer
+                if self._control.fileno() in events:  # nobody is waiting for the answer
                     self._drain()
                     os._exit(0)
                 if pidfd in events:
@@ -169,7 +173,8 @@ class Zygote:
                 late += max(0.0, woken - now - tick - 0.01)
                 if woken >= deadline:
                     queued = [queued_s(self._proc, child) for child in pidfds]
-                    # A thread waits behind its siblings no longer than they compute: that is not the machine's fault.
+                    # A thread waits behind its siblings at most as long as they compute, which is not the machine's
+                    # fault.
                     used = sum(computed for _, computed in queued)
                     late = max(0.0, max(late, *(waited for waited, _ in queued)) - used)
                     timed_out = True
@@ -194,12 +199,12 @@ class Zygote:
         }
 
     def _drain(self) -> None:
-        """End and reap everything that is left."""
+        """End and reap every process that is left."""
         drain(has_pids=self._has_pids)
 
 
 def _said(pipe: int) -> str:
-    """What the children said on the status pipe: nothing, where the lock could be put on."""
+    """Return the children's text on the status pipe, which is empty if the restrictions could be applied."""
     try:
         return os.read(pipe, 4096).decode(errors="replace")
     except BlockingIOError:
@@ -207,7 +212,7 @@ def _said(pipe: int) -> str:
 
 
 def _guard(control: socket.socket) -> None:
-    """Without a process namespace: stay behind as the one that ends what the zygote leaves when it is killed."""
+    """Stay as the guardian, without a process namespace, and end the processes that a killed zygote leaves."""
     prctl(PR_SET_CHILD_SUBREAPER, 1)
     guardian = os.getpid()
     pid = os.fork()
@@ -229,7 +234,7 @@ def _end(*_: object) -> None:
 
 
 def _preload(more: Sequence[str]) -> None:
-    """Modules that programs import most; those that are not here load as they are asked for."""
+    """Import the modules that programs import most. Others load when a program asks for them."""
     os.environ["OPENBLAS_NUM_THREADS"] = "1"  # this process forks
     for name in (
         "bisect", "collections", "copy", "dataclasses", "datetime", "decimal", "enum", "fractions", "functools",
@@ -248,7 +253,7 @@ def _address_space_mib(proc: int) -> int:
 
 
 def main(descriptor: int) -> None:
-    """``descriptor``: the zygote's end of the control socket."""
+    """Run the zygote. ``descriptor``: its end of the control socket."""
     control = socket.socket(fileno=descriptor)
     control.set_inheritable(False)
     received = receive(control)
@@ -259,7 +264,7 @@ def main(descriptor: int) -> None:
         _guard(control)
     sys.path[:] = [path for path in sys.path if path not in ("", settings["library"])] + settings["packages"]
     os.environ["MPLCONFIGDIR"] = settings["scratch"]  # Matplotlib would leave a folder in /tmp
-    if hasattr(sys, "set_int_max_str_digits"):  # answers may be longer; the limit of CPU time holds
+    if hasattr(sys, "set_int_max_str_digits"):  # answers may be longer; CPU time stays limited
         sys.set_int_max_str_digits(0)
     _preload(())
     before = _address_space_mib(proc)
@@ -269,7 +274,7 @@ def main(descriptor: int) -> None:
         from r1ray.sandbox.inside.session_host import SessionHost
 
         role = SessionHost
-        with contextlib.suppress(OSError):  # where memory is out, the kernel ends a session rather than the run
+        with contextlib.suppress(OSError):  # if memory runs out, the kernel ends a session rather than the run
             write_at(proc, "self/oom_score_adj", "1000")
     role(control, settings, proc, _address_space_mib(proc) - before).serve()
     if settings["pid_namespace"]:
