@@ -1,4 +1,4 @@
-"""Accuracy reward: the final answer is right, by the prompt's own check (paper section 2.2.2)."""
+"""Accuracy reward: 1 for a final answer that is right by the prompt's own check (paper section 2.2.2)."""
 
 from __future__ import annotations
 
@@ -48,8 +48,8 @@ CACHE_ENTRIES = 4096
 
 
 class Accuracy:
-    """1 where the answer is right, 0 where it is not: math by the verifier, programs by their tests, each other kind of
-    check by its own module."""
+    """The accuracy reward: 1 if the answer is right, else 0. The verifier decides for math, tests for programs, and a
+    module of its own for each other kind of check."""
 
     def __init__(
         self,
@@ -62,16 +62,16 @@ class Accuracy:
     ) -> None:
         """
         Args:
-            programs: languages of the programs that will come; without any there is no sandbox. None: unknown, and
+            programs: languages of the programs to be scored; if there are none, no sandbox is made. None: unknown, and
                 the sandbox is made for the first program.
-            judge: gives the grades of judged and pairwise checks; None: there are none.
-            forms: of answers that are accepted; None: those that each prompt asks for.
+            judge: gives the grades of judged and pairwise checks; None: there are no such checks.
+            forms: accepted forms of answers; None: those that each prompt asks for.
 
         Raises:
-            SandboxUnavailable: this machine offers no isolation that holds.
+            SandboxUnavailable: this machine offers no working isolation.
             UserError: the tools of a language, or a package that programs may import, are not installed.
         """
-        find_packages(sandbox.packages)  # before the first program, which may be late
+        find_packages(sandbox.packages)  # fails now rather than at the first program, which may come late
         self._config, self._may_open, self._forms = sandbox, programs is None, forms
         self._judge, self._commands = judge, asyncio.Semaphore(os.cpu_count() or 1)
         self._grader: CodeGrader | None = None
@@ -120,7 +120,7 @@ class Accuracy:
         if isinstance(check, ReasoningTask):
             return await (await self._need_tasks()).score(check, text)
         if isinstance(check, ExternalCommand):
-            async with self._commands:  # its deadline starts with it
+            async with self._commands:  # the deadline starts when the command does
                 return await command_score(check, prompt.text, response.text)
         return Score(0.0, "no_reference")
 
@@ -133,7 +133,7 @@ class Accuracy:
         return equivalence_of(check, self._verifier)
 
     async def _need_tasks(self) -> TaskGrader:
-        """The grader of tasks, which is made for the first one."""
+        """Return the grader of tasks, which is made for the first task."""
         async with self._making_tasks:
             if self._tasks is None:
                 self._tasks = await asyncio.to_thread(TaskGrader, self._config)
@@ -145,7 +145,7 @@ class Accuracy:
         return self._judge
 
     async def _code(self, check: CodeTests, text: str) -> Score:
-        """One program of a group is graded once, however many completions wrote it."""
+        """Score a program. A program of a group is graded once, however many completions contain it."""
         if self._grader is None and not self._may_open:
             raise InfrastructureError("a program to grade, and no sandbox: no prompt of the data asked for code")
         if check.language not in self._required:
@@ -174,11 +174,11 @@ class Accuracy:
 
 
 def open_sandbox(config: SandboxConfig) -> Sandbox:
-    """The sandbox of a configuration. Raises SandboxUnavailable."""
+    """Make the sandbox of a configuration. Raises SandboxUnavailable."""
     return Sandbox(num_slots=config.num_slots, mode=config.mode, python=config.python, allowed=config.packages)
 
 
 def grader_of(config: SandboxConfig, sandbox: Sandbox) -> CodeGrader:
-    """The code grader of a configuration."""
+    """Return the code grader of a configuration."""
     limits = Limits(cpu_s=config.cpu_s, memory_mib=config.memory_mib, output_kib=config.output_kib)
     return CodeGrader(sandbox, limits=limits, partial=config.partial, total_cpu_s=config.total_cpu_s)

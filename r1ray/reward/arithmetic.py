@@ -1,4 +1,4 @@
-"""The value of a sum or product as it is written: numbers, ``+ - * / ^`` and parentheses, exactly."""
+"""Exact evaluation of a written calculation: numbers, ``+ - * / ^`` and parentheses."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from fractions import Fraction
 
 MAX_BASE, MAX_EXPONENT = 10**6, 64
-"""Of powers; larger ones are not computed."""
+"""Limits of powers; larger ones are not computed."""
 
 
 class _Unreadable(Exception):
@@ -14,7 +14,8 @@ class _Unreadable(Exception):
 
 
 def evaluate(tokens: Sequence[str]) -> Fraction | None:
-    """Return the value, None where the tokens are no expression. Nesting costs stack: the caller bounds their number.
+    """Return the value of an expression; None if the tokens are no expression. Nesting uses stack, so the caller has to
+    bound the number of tokens.
 
     >>> evaluate(["8", "*", "(", "1", "+", "1", ")"])
     Fraction(16, 1)

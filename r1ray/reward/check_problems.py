@@ -1,4 +1,4 @@
-"""Find checks by which nothing can be judged, when the data are loaded and before anything is sampled."""
+"""Search for checks that cannot judge anything, when the data are loaded and before anything is sampled."""
 
 from __future__ import annotations
 
@@ -16,12 +16,13 @@ from r1ray.reward.own_check import own_check_problem
 from r1ray.reward.task import missing
 
 Problem = Callable[[Check, str], str | None]
-"""Why no response to a prompt with this check and this language could be judged; None where it can."""
+"""Function that returns the reason why no response to a prompt with a check and a language could be judged; None if it
+can."""
 
 
 def reference_problem(check: Check) -> str | None:
-    """Why no response could be judged by this check; None where it can. Raises UserError for a check of the user's own
-    that cannot be called."""
+    """Return the reason why no response could be judged by this check; None if it can. Raises UserError for a check of
+    the user's own that cannot be called."""
     problem = check_problem(check)
     if problem is not None:
         return problem
@@ -39,10 +40,12 @@ def reference_problem(check: Check) -> str | None:
 
 
 def problem_finder(config: RewardConfig) -> Problem:
-    """What to look for with the configured parts."""
+    """Return the function that finds problems for the configured parts."""
     ours = {name: part for name, part in config.parts.items() if part.function is None}
     needs_language = "language" in ours
-    needs_number = "last_number" in ours and ours["last_number"].domains is None  # of other domains it may be none
+    needs_number = (
+        "last_number" in ours and ours["last_number"].domains is None
+    )  # references of other domains need not be numbers
 
     def find(check: Check, language: str) -> str | None:
         if isinstance(check, Judged | Pairwise):

@@ -1,6 +1,6 @@
 """Multiple choice: the letter that a response settles on, in English or Chinese.
 
-What follows the reasoning is looked at, and of it only ``<answer>`` where there is one. Linear time.
+Only the text after the reasoning is read, and only ``<answer>`` within it if there is one. Linear time.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _FILLER = (
     r"|(?:text|mathrm|textbf|mathbf|boxed)\{)"
 )
 _SAID = re.compile(rf"{_CUE}{_FILLER}{{0,16}}(?P<letter>[A-Z])(?![A-Za-z0-9])")
-"""``the answer is (B)``, ``**Answer:** B``, ``答案是B``, ``故选 C``; not ``the answer is not A``.
+"""Phrases such as ``the answer is (B)``, ``**Answer:** B``, ``答案是B``, ``故选 C``; not ``the answer is not A``.
 The last one counts."""
 _HASHES = re.compile(r"(?<!#)####(?!#)[ \t]*(?P<rest>[^\n]*)")
 _WRAPPER = re.compile(r"\\(?:text|textbf|mathrm|mathbf|rm|bf)\b")
@@ -34,7 +34,7 @@ _ANOTHER = re.compile(
     r"(?i:maybe |perhaps |possibly |option |also )?(?P<joined>[A-Z])\b(?!['\u2019])"
     r"|[,(\[/&|、;]\s{0,3}\(?(?P<listed>[A-Z])\b(?!['\u2019]|\s(?!and\b|or\b)[a-z]))"
 )
-"""Another letter that follows on one with nothing between but a conjunction or a comma: ``(or A, C)``."""
+"""Another letter after the first one, with only a conjunction or a comma between them: ``(or A, C)``."""
 _WRONG = r"(?:wrong|incorrect|false\b|impossible|ruled out|eliminated|excluded|out\b|a distractor)"
 _VERB = r"(?:is|was|would be|seems|looks|must be)(?:\s(?:clearly|also|obviously|definitely|certainly))?\s{0,3}"
 _DENIED = re.compile(
@@ -44,7 +44,7 @@ _DENIED = re.compile(
     r"|\((?:wrong|incorrect|not correct|错误)\))"
     r"|[\s)\]}*_$,]{0,6}(?:选项)?(?:是|为)?(?:错|不对|不正确|不是|不成立|排除)"
 )
-"""The letter is taken back: ``(A) is wrong``. ``B. False`` is an option with its text."""
+"""Text that takes the letter back: ``(A) is wrong``. ``B. False`` is an option with its text."""
 _JOINT = re.compile(r"\b(?:the|final|my|or|and)\b|[和或及者]", re.IGNORECASE)
 _LEAD = re.compile(
     r"[-*\u2022\s]*(?:(?i:(?:or|and|maybe|perhaps|possibly|alternatively|also)\b)[\s:,]*|(?:和|或者?|及)\s*)?"
@@ -52,26 +52,26 @@ _LEAD = re.compile(
 """Bullets and conjunctions in front of an option on a line of its own."""
 _LABEL = re.compile(r"(?<![A-Za-z0-9'\u2019])[(\[]?([A-Z])[)\].:、](?=\s*\S)")
 _NO_INITIALS = frozenset("ABCDEFGH")
-"""Letters that are taken for a second option inside the text of one: ``B. The U.S.`` is one option."""
+"""Letters that may be a second option within the text of an option: ``B. The U.S.`` is one option."""
 MAX_LETTER_LINE = 2000
 
 
 class Said(NamedTuple):
-    """A letter that a response names as its answer, and where it stands."""
+    """A letter that a response names as its answer, with the text that follows it."""
 
     letter: str
-    """Empty where several are given."""
+    """The letter; empty if several are given."""
     rest: str = ""
-    """Text that follows it on its line, or in its box."""
+    """Text after the letter on its line or in its box."""
     after: str = ""
-    """The lines that come then."""
+    """The lines after that."""
 
 
 def chosen_letter(text: str, num_options: int, *, forms: frozenset[str] = DEFAULT_FORMS) -> str | None:
-    r"""The letter of the last ``####`` line if the prompt asks for one, else of the last box, else of the last phrase
-    that names an answer, else of a last line that is nothing but a letter or an option; None where there is none of
-    these, where another letter stands beside it or it is taken back, where it begins a list of the options, or where it
-    is beyond them.
+    r"""Return the letter of the last ``####`` line if the prompt asks for one, else of the last box, else of the last
+    phrase that names an answer, else of a last line that is only a letter or an option. None if there is none of these,
+    if another letter is given beside it, if it is taken back, if it begins a list of the options, or if it is not a
+    letter of an option.
 
     >>> chosen_letter(r"<think>A?</think> So \boxed{\text{B}}.", 4)
     'B'
@@ -93,7 +93,7 @@ def chosen_letter(text: str, num_options: int, *, forms: frozenset[str] = DEFAUL
 
 
 def choice_score(check: Choice, text: str, *, forms: frozenset[str] = DEFAULT_FORMS) -> Score:
-    """1 where the response settles on the right letter."""
+    """Return a score of 1 if the response settles on the right letter."""
     letter = chosen_letter(text, check.num_options, forms=forms)
     if letter is None:
         return Score(0.0, "no_answer", None, "no letter of an option")
@@ -102,22 +102,22 @@ def choice_score(check: Choice, text: str, *, forms: frozenset[str] = DEFAULT_FO
 
 
 def _is_settled(said: Said, options: str) -> bool:
-    """Return if the response stays with one letter of the options."""
+    """Return whether the response settles on one letter of the options."""
     if not said.letter or said.letter not in options:
         return False
     return not _is_taken_back(said.rest, options) and not _begins_list(said, options)
 
 
 def _is_taken_back(rest: str, options: str) -> bool:
-    """Return if what follows a letter offers another one, or denies it."""
+    """Return whether the text after a letter offers another one or denies it."""
     another = _ANOTHER.match(rest)
     offered = another and (another["joined"] or another["listed"])
     return bool(offered and offered in options) or _DENIED.match(rest) is not None
 
 
 def _begins_list(said: Said, options: str) -> bool:
-    """Return if a letter is but the first of several: ``A. Paris B. Rome`` up to the last option, or line by line. An
-    explanation of the other options, in a paragraph of its own, is no list."""
+    """Return whether a letter is only the first of a list: ``A. Paris B. Rome`` up to the last option, or line by line.
+    An explanation of the other options in a separate paragraph is no list."""
     following = options[options.index(said.letter) + 1 :]
     if following and "".join(match[1] for match in _LABEL.finditer(said.rest, 1) if match[1] in options) == following:
         return True
@@ -134,7 +134,7 @@ def _begins_list(said: Said, options: str) -> bool:
 
 
 def _hashes(final: str) -> Said | None:
-    """The letter of the last line with hashes; no letter where the one above it names another."""
+    """Return the letter of the last line with hashes; no letter if the one above it names another."""
     found = list(_HASHES.finditer(final))
     bare = _bare(found[-1]["rest"]) if found else None
     if bare is None:
@@ -146,7 +146,7 @@ def _hashes(final: str) -> Said | None:
 
 
 def _boxed(final: str) -> Said | None:
-    """The letter of the last box; no letter where a box with another one stands beside it."""
+    """Return the letter of the last box; no letter if a box with another one stands beside it."""
     last = last_boxed_at(final)
     bare = None if last is None else _bare(final[slice(*last)])
     if last is None or bare is None:
@@ -162,8 +162,8 @@ def _boxed(final: str) -> Said | None:
 
 
 def _said(final: str, options: str) -> Said | None:
-    """The last letter that is said to be the answer, and what follows on its line; no letter where the phrase before it
-    says another one and nothing stands between."""
+    """Return the last letter that is said to be the answer, and the text after it. No letter if the phrase directly
+    before it says another one."""
     found = list(_SAID.finditer(final))
     if not found:
         return None
@@ -175,13 +175,13 @@ def _said(final: str, options: str) -> Said | None:
 
 
 def _is_nothing(between: str) -> bool:
-    """Return if nothing but conjunctions and markup stands between two letters."""
+    """Return whether only conjunctions and markup stand between two letters."""
     return len(between) < MAX_LETTER_LINE and not _JOINT.sub("", between).strip(_MARKUP)
 
 
 def _last_line(final: str) -> Said | None:
-    """The letter of the last line. If options stand on the lines above it, they are a list: it is settled by a bare
-    letter below them, or by one of their lines that is repeated, and it alone."""
+    """Return the letter of the last line. Options on the lines above it form a list. The answer is then a bare letter
+    below the list, or the only one of its lines that is repeated."""
     lines = [line.strip() for line in final.splitlines() if line.strip()]
     found = _bare(lines[-1]) if lines else None
     if found is None:
@@ -201,14 +201,14 @@ def _last_line(final: str) -> Said | None:
 
 
 def _option(line: str) -> Said | None:
-    """The option of a line, which may begin with a bullet or a conjunction."""
+    """Return the option of a line, which may begin with a bullet or a conjunction."""
     lead = _LEAD.match(line[:MAX_LETTER_LINE])
     return _bare(line[lead.end() :] if lead else line)
 
 
 def _bare(text: str) -> Said | None:
-    """The letter of a text that is one letter, marked up or not, or a letter and its option (``B. Paris``), and what
-    follows it; no letter where a second option follows (``A. Paris B. Rome``)."""
+    """Return the letter of a text that is one letter, marked up or not, or a letter and its option (``B. Paris``), with
+    the text after it. No letter if a second option follows (``A. Paris B. Rome``)."""
     if len(text) > MAX_LETTER_LINE:
         return None
     plain = _WRAPPER.sub("", text).strip(_MARKUP)

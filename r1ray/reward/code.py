@@ -1,6 +1,6 @@
-"""Code accuracy: a program passes its tests (paper section 2.2.2).
+"""Code accuracy: tests of a program (paper section 2.2.2).
 
-What a program printed or returned is compared here, outside the sandbox; the expected values never enter it.
+A program's outputs and return values are compared here, outside the sandbox. The expected values never enter it.
 """
 
 from __future__ import annotations
@@ -25,26 +25,26 @@ from r1ray.types import Score
 
 CALLS_AT_ONCE = 64
 MAX_OUTPUT_KIB = 64 * 1024
-"""Limit for a program whose expected output is larger than ``sandbox.output_kib``."""
+"""Output limit for a program whose expected output is larger than ``sandbox.output_kib``."""
 WALL_FACTOR = 3
 """Wall-clock time of all tests of a response, as a multiple of its CPU time."""
 
 
 class CodeGrader:
-    """Marks programs by their tests. Blocking; safe from any number of threads."""
+    """Scores programs by their tests. Methods block and may be called from any number of threads."""
 
     def __init__(self, sandbox: Sandbox, *, limits: Limits, partial: bool = False, total_cpu_s: float = 40.0) -> None:
         """
         Args:
-            limits: of one test case, where the data do not say.
-            partial: the value is the share of passed cases; else 1 where all pass and 0 where one fails.
-            total_cpu_s: what all cases of one response may use together.
+            limits: limits of one test case, unless the data give them.
+            partial: the value is the share of passed cases; else 1 if all pass and 0 if one fails.
+            total_cpu_s: CPU time that all cases of one response may use together.
         """
         self._sandbox, self._limits = sandbox, limits
         self._partial, self._total_cpu_s = partial, total_cpu_s
 
     def score(self, check: CodeTests, text: str) -> Score:
-        """The score of a response.
+        """Return the score of a response.
 
         Raises:
             UnscorableError: the tests themselves are broken.
@@ -83,30 +83,31 @@ class CodeGrader:
 
 
 def _needed_kib(check: CodeTests) -> int:
-    """Output that a right program may need: twice what is printed; values that are returned are written at length."""
+    """Return the output in KiB that a right program may need: twice the printed text, and more for returned values,
+    whose encoding is long."""
     printed = max((len(case.stdout) for case in check.cases if isinstance(case, StdioCase)), default=0)
     returned = max((len(case.expected) for case in check.cases if isinstance(case, CallCase)), default=0)
     return (2 * 4 * printed + 16 * returned) // 1024
 
 
 class _Grading:
-    """One program against its cases, one after the other."""
+    """The grading of one program, case after case."""
 
     def __init__(
         self, sandbox: Sandbox, check: CodeTests, program: str, limits: Limits, total_cpu_s: float, *, grow: bool
     ) -> None:
-        """``grow``: function calls go in batches that grow from one, so that little is called in vain."""
+        """``grow``: function calls run in batches that grow from one, so that few calls are made in vain."""
         self._sandbox, self._check, self._program, self._limits = sandbox, check, program, limits
         self._left_s, self._left_wall_s = total_cpu_s, WALL_FACTOR * total_cpu_s
         self._grow = grow
 
     @property
     def is_spent(self) -> bool:
-        """Whether the response has used up its time."""
+        """True if the response has used up its time."""
         return self._left_s < 0 or self._left_wall_s < 0
 
     def outcomes(self) -> Iterable[tuple[str, str]]:
-        """``("passed", "")`` or a label and a detail for each case, lazily."""
+        """Yield ``("passed", "")`` or a label and a detail for each case, lazily."""
         cases = self._check.cases
         calls = [case for case in cases if isinstance(case, CallCase)]
         if calls:
@@ -121,7 +122,7 @@ class _Grading:
         return label, "" if label == "passed" else f"test {number + 1} of {len(self._check.cases)}: {detail}"
 
     def _spend(self, run: Run) -> tuple[str, str] | None:
-        """A label where the run did not end by itself, or the response has used up its time."""
+        """Count a run's time. Return a label if the run did not end by itself or the response's time is used up."""
         self._use(run)
         if run.ended != "exited":
             return failure_of(run)
@@ -154,7 +155,8 @@ class _Grading:
         verdict = self._checked(case, run.stdout.decode(errors="replace"))
         if verdict.get("passed") is True:
             return "passed", ""
-        # No word from the checker, or a complaint: the printed text's fault, unless it does not take its own either.
+        # A checker that reports nothing, or an error, rejects the printed text, unless it also fails on the expected
+        # one.
         if verdict.get("passed") is not False and self._checked(case, case.stdout).get("passed") is None:
             raise UnscorableError(f"the data set's checker does not run: {verdict.get('broken', 'no verdict')}")
         return "wrong", f"printed {_tail(run.stdout)!r}"
@@ -168,7 +170,8 @@ class _Grading:
         return _verdict(run)
 
     def _native(self, case: AssertCase) -> tuple[str, str]:
-        """ProgramTests below the program: it passes where it reaches their end, which says a word made for this run."""
+        """Run test code below the program. The program passes if it reaches the end, which prints a word made for this
+        run."""
         word = secrets.token_hex(16)
         source = with_tests(self._check.language, self._program, case.code, word)
         if LANGUAGES[self._check.language].compile is not None:
@@ -202,8 +205,8 @@ class _Grading:
         return "wrong", str(verdict.get("detail", "no verdict"))[:500]
 
     def _calls(self, cases: list[CallCase]) -> Iterable[tuple[str, str]]:
-        """Many calls share a process. The first that it did not answer, or not for want of room, is called again by
-        itself: the limits are those of one case."""
+        """Run many calls in one process. The first call without a result, or without one for lack of memory, is made
+        again in its own process, since the limits are those of one case."""
         done, size = 0, 1 if self._grow else CALLS_AT_ONCE
         while done < len(cases):
             if self.is_spent:
@@ -256,7 +259,7 @@ def _lacked_room(result: dict[str, Any]) -> bool:
 
 
 def _results(run: Run) -> dict[int, dict[str, Any]]:
-    """The first result of each call; hostile data."""
+    """Return the first result of each call. The data are hostile."""
     results: dict[int, dict[str, Any]] = {}
     for line in run.result.split(b"\n"):
         try:
@@ -276,7 +279,7 @@ def _verdict(run: Run) -> dict[str, Any]:
 
 
 def failure_of(run: Run) -> tuple[str, str]:
-    """Label and detail of a program that did not come to its end."""
+    """Return the label and detail of a program that did not run to its end."""
     said = _tail(run.stderr)
     return {
         "cpu": ("timeout", f"{run.cpu_s:.1f} s of CPU time"),
@@ -293,7 +296,7 @@ def _tail(data: bytes) -> str:
 
 
 def _decoded(data: Any) -> Any:
-    """A program's value; what cannot be read is equal to nothing."""
+    """Return a program's value. A value that cannot be decoded equals nothing."""
     try:
         return decode(data)
     except (ValueError, TypeError, IndexError, AttributeError, OverflowError, RecursionError):

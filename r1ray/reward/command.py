@@ -1,11 +1,10 @@
-"""Tasks with a harness of their own (Aider, SWE-bench): a command of the user's judges each response.
+"""Tasks with a harness of their own (Aider, SWE-bench), for which a command of the user judges each response.
 
     {"task": {...}, "prompt", "response", "answer"} --stdin--> command --stdout--> {"passed": bool, "score"?, "detail"?}
 
-The last line of its output decides. The command is the user's own and runs with the user's rights, in a process group
-of its own that is ended as a whole. A deadline that passes, an exit code but 0, or output that says nothing is the
-harness's failure and never a score. A command that runs what a model wrote has to isolate it: most harnesses use
-containers.
+The last line of its output decides. The command runs with the user's rights, in a process group of its own that is
+ended as a whole. A missed deadline, an exit code other than 0 or output without a result is a failure of the harness
+and never a score. A command that runs a model's code has to isolate it; most harnesses use containers.
 """
 
 from __future__ import annotations
@@ -26,15 +25,15 @@ from r1ray.reward.judged import final_text
 from r1ray.types import Score
 
 MAX_OUTPUT = 1 << 20
-"""Bytes that are kept of an output, from its end."""
+"""Bytes kept from the end of an output."""
 
 
 async def command_score(check: ExternalCommand, asked: str, text: str) -> Score:
-    """What the command says of a response.
+    """Return the command's score of a response.
 
     Raises:
         UserError: there is no such command.
-        InfrastructureError: it failed, or took longer than its deadline.
+        InfrastructureError: the command failed or missed its deadline.
     """
     request = {"task": json.loads(check.task), "prompt": asked, "response": text, "answer": final_text(text)}
     output = await run_command(check.argv, json.dumps(request), deadline_s=check.deadline_s)
@@ -49,16 +48,16 @@ async def command_score(check: ExternalCommand, asked: str, text: str) -> Score:
 
 
 async def run_command(argv: tuple[str, ...], stdin: str, *, deadline_s: float) -> bytes:
-    """What a command prints. Whatever it started ends with it.
+    """Run a command and return its output. All processes that it started end with it.
 
     Raises:
         UserError: there is no such command.
-        InfrastructureError: an exit code but 0, or its deadline passed.
+        InfrastructureError: an exit code other than 0, or a missed deadline.
     """
     with tempfile.TemporaryFile() as given, tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as errors:
         given.write(stdin.encode("utf-8", "surrogatepass"))
         given.seek(0)
-        try:  # files, not pipes: what it leaves behind cannot hold anybody up
+        try:  # files, not pipes: a process that it leaves behind cannot block a reader
             process = subprocess.Popen(argv, stdin=given, stdout=output, stderr=errors, start_new_session=True)
         except (FileNotFoundError, PermissionError) as error:
             raise UserError(f"command={list(argv)}: {argv[0]} cannot be started: {error.strerror}.") from error
@@ -89,7 +88,7 @@ def _end_of(file: IO[bytes]) -> bytes:
 
 
 def last_object(output: bytes) -> Mapping[str, object]:
-    """Return the JSON object in the last line of an output; an empty one where that holds none."""
+    """Return the JSON object in the last line of an output; an empty one if that line has none."""
     lines = output.decode(errors="replace").strip().splitlines()
     try:
         said = json.loads(lines[-1]) if lines else {}

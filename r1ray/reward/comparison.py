@@ -1,4 +1,4 @@
-"""Comparison of what a program printed or returned with what was expected. Linear time."""
+"""Comparison of a program's output or return value with the expected one. Linear time."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ MAX_DIGITS = 400
 
 
 def same_tokens(printed: bytes, expected: bytes, tolerance: float | None = None) -> bool:
-    """Return whether outputs are equal token by token, tokens being what white space separates. With a tolerance,
-    decimal numbers may differ by it, relatively or absolutely; one that stands for a whole number only absolutely, and
-    whole numbers not at all.
+    """Return whether outputs are equal token by token, split at white space. With a tolerance, decimal numbers may
+    differ by it, relatively or absolutely; a decimal number in place of a whole one only absolutely; whole numbers not
+    at all.
 
     >>> same_tokens(b"1  2", b"1 2\\n"), same_tokens(b"0.3333", b"0.33334"), same_tokens(b"0.3333", b"0.33334", 1e-3)
     (True, False, True)
@@ -47,16 +47,16 @@ def _close(printed: bytes, expected: bytes, tolerance: float) -> bool:
 
 
 def has_no_number(printed: bytes, expected: bytes) -> bool:
-    """Return whether ``nan`` or an infinity is printed that is not expected: in comparisons neither is far from
-    anything, so that a checker of a data set takes it."""
+    """Return whether an unexpected ``nan`` or infinity is printed. In comparisons neither is far from anything, so a
+    checker of a data set may accept it."""
     wanted = {token.lower() for token in expected.split()}
     return any(_NO_NUMBER.fullmatch(token) and token.lower() not in wanted for token in printed.split())
 
 
 def same_value(given: Any, expected: Any, tolerance: float | None = None) -> bool:
-    """Return whether a value is the expected one: ``True`` is not 1. JSON has one kind of number, no tuples and only
-    text as keys, so 3.0 equals 3, a tuple equals a list and the key 1 equals ``"1"``. With a tolerance numbers may
-    differ by it, relatively where a decimal number is expected.
+    """Return whether a value is the expected one; ``True`` is not 1. JSON has one kind of number, no tuples and only
+    text as keys, so 3.0 equals 3, a tuple equals a list and the key 1 equals ``"1"``. With a tolerance, numbers may
+    differ by it, relatively if a decimal number is expected.
 
     >>> same_value((1, 2), [1, 2]), same_value(True, 1), same_value({1: 2}, {"1": 2}), same_value(3.0, 3)
     (True, False, True, True)
@@ -93,7 +93,7 @@ def _is_number(value: Any) -> bool:
 
 
 def _key_text(key: Any) -> str:
-    """Return a key as JSON writes it; for one that JSON has not, a text that it never writes."""
+    """Return a key as JSON writes it; for a key that JSON does not have, a text that JSON never writes."""
     if isinstance(key, str):
         return key
     try:

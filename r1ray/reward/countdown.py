@@ -1,6 +1,6 @@
-"""Countdown: an expression of given numbers that comes to a target, by the rules of TinyZero's checker.
+"""Countdown: an expression of given numbers with a target value, by the rules of TinyZero's checker.
 
-Nothing of the answer is executed: its expression is parsed, and computed in fractions.
+No part of the answer is executed: its expression is parsed and computed in fractions.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _OPERATORS: dict[type[ast.operator], Callable[[Fraction, Fraction], Fraction]] =
 
 
 def countdown_score(check: Countdown, text: str) -> Score:
-    """Return 1 where the answer uses each number exactly once, nothing else, and comes to the target."""
+    """Return a score of 1 if the answer uses each number exactly once and nothing else, and equals the target."""
     answer = final_answer(text)
     if answer is None:
         return Score(0.0, "no_answer", None, "no answer after the reasoning")
@@ -48,10 +48,10 @@ def countdown_score(check: Countdown, text: str) -> Score:
 
 
 def value_of(expression: str) -> tuple[Fraction, list[int]]:
-    r"""Return what an expression comes to, and the numbers in it; what follows ``=`` is not looked at.
+    r"""Return the value of an expression and the numbers in it. Text after ``=`` is ignored.
 
     Raises:
-        ArithmeticError, SyntaxError, ValueError: it is none of numbers, ``+ - * /`` and brackets.
+        ArithmeticError, SyntaxError, ValueError: it is no expression of numbers, ``+ - * /`` and brackets.
 
     >>> value_of(r"(44 + 19) \times 2 = 126")
     (Fraction(126, 1), [44, 19, 2])

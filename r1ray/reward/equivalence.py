@@ -1,4 +1,4 @@
-"""When two answers to the same prompt mean the same: what a majority vote counts (paper section 3, cons@64)."""
+"""Equivalence of two answers to the same prompt, by which a majority vote counts (paper section 3, cons@64)."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from r1ray.reward.math.verifier import MathVerifier
 from r1ray.reward.reading import normalise
 
 CAN_VOTE = frozenset({"math", "reading", "choice", "format"})
-"""Types of check that :func:`equivalence_of` has an answer for."""
+"""Types of check that :func:`equivalence_of` supports."""
 MAX_TIMEOUTS = 4
-"""Comparisons of one vote that may run into the verifier's deadline; after them, answers are compared as text."""
+"""Comparisons of one vote that may exceed the verifier's deadline. After them, answers are compared as text."""
 
 
 def equivalence_of(check: Check, verifier: MathVerifier) -> Equivalent | None:
-    """What makes two different answers equal; None where answers of this kind of check cannot be compared with each
-    other."""
+    """Return the function that tells whether two different answers are equal; None if answers of this kind of check
+    cannot be compared with each other."""
     if isinstance(check, MathAnswer):
         return _MathEquivalence(verifier)
     if isinstance(check, Reading):
@@ -25,7 +25,7 @@ def equivalence_of(check: Check, verifier: MathVerifier) -> Equivalent | None:
 
 
 class _MathEquivalence:
-    """By the math verifier, the first answer in the place of the reference."""
+    """Equivalence by the math verifier, with the first answer in place of the reference."""
 
     def __init__(self, verifier: MathVerifier) -> None:
         self._verifier = verifier
@@ -36,7 +36,7 @@ class _MathEquivalence:
             return False
         try:
             score = self._verifier.score_sync(one, f"\\boxed{{{other}}}")
-        except UnscorableError:  # no verifier can read it: as a reference it equals nothing but itself
+        except UnscorableError:  # the verifier cannot read it: as a reference it equals only itself
             return False
         self._num_timeouts += score.label == "timeout"
         return score.value >= 1.0

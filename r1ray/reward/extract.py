@@ -1,7 +1,7 @@
-r"""The final answer of a response: where it stands, and nothing else.
+r"""Extraction of the final answer from a response.
 
-Text of a model goes in, the answer as it is written comes out, or None. Every function takes linear time, whatever
-the text: a response of a million characters costs milliseconds.
+Text of a model goes in, the answer as written comes out, or None. Every function takes linear time for any text: a
+response of a million characters costs milliseconds.
 """
 
 from __future__ import annotations
@@ -11,15 +11,15 @@ import re
 from r1ray.data.answer_forms import BARE, BOXED, DEFAULT_FORMS, HASHES, LABEL, LINE, TAG
 
 MAX_ANSWER_CHARS = 20_000
-"""Longer answers are cut: nothing that long is a right answer, and nobody downstream should have to read it."""
+"""Length at which answers are cut. Nothing that long is a right answer, and no later step should have to read it."""
 
 SPECIAL_TOKEN = "<|reasoning|>"
-"""Stands for the paper's ``|special_token|`` (section 2.3.1), which was never published. Whatever is used has to
-survive decoding: plain text, or a token that the tokenizer does not hold for a special one."""
+"""Replacement of the paper's ``|special_token|`` (section 2.3.1), which was never published. It has to survive
+decoding: plain text, or a token that the tokenizer does not treat as special."""
 _THINK, _END_THINK = "<think>", "</think>"
 _ANSWER, _END_ANSWER = "<answer>", "</answer>"
 _BRACE = re.compile(r"\\{1,3}boxed[ \t\n]{0,8}\{|\\[\\{}]|[{}]")
-r"""What decides about nesting. ``\\boxed`` (a doubled backslash) is accepted: models write it in program text."""
+r"""Tokens that determine nesting. ``\\boxed`` (a doubled backslash) is accepted: models write it in program text."""
 _HASHES = r"(?<!#)####(?!#)[ \t]*(?P<hashes>[^\n]*)"
 _LINE = rf"^[ \t*_#>-]{{0,8}}{LABEL}[*_ ]{{0,4}}[:\uff1a][*_]{{0,2}}\s{{0,8}}(?P<line>[^\n]*)"
 _ASKED = {
@@ -36,8 +36,8 @@ MAX_BARE_LINE = 200
 
 
 def after_think(text: str) -> str:
-    """What follows the last ``</think>``, or the reasoning of the cold-start pattern; the whole text where there is no
-    reasoning; "" where reasoning never ends.
+    """Return the text after the last ``</think>``, or after the reasoning of the cold-start pattern; the whole text if
+    there is no reasoning; "" if the reasoning never ends.
 
     >>> after_think("<think>4?</think> five")
     ' five'
@@ -55,10 +55,10 @@ def after_think(text: str) -> str:
 
 
 def last_boxed(text: str) -> str | None:
-    r"""The content of the closed ``\boxed{...}`` that opens last; None where none is closed.
+    r"""Return the content of the closed ``\boxed{...}`` that opens last; None if none is closed.
 
-    That one of nested boxes is the innermost. ``\boxed 5`` without braces and ``\fbox`` are not answers. Braces are
-    matched by a stack in one pass, so 100 000 boxes that never close cost no more than other text.
+    Of nested boxes it is the innermost. ``\boxed 5`` without braces and ``\fbox`` are not answers. A stack matches
+    braces in one pass, so 100 000 boxes that never close cost no more than other text.
 
     >>> last_boxed(r"\boxed{3}, no: \boxed{\frac{1}{2}}")
     '\\frac{1}{2}'
@@ -76,7 +76,7 @@ def last_boxed_at(text: str) -> tuple[int, int] | None:
         return None
     opened: list[tuple[int, int]] = []  # start of the content, and of its box or -1
     best_box, best_start, best_end = -1, 0, 0
-    for match in _BRACE.finditer(text, max(0, first - 2)):  # what closes before the first box matters to none
+    for match in _BRACE.finditer(text, max(0, first - 2)):  # braces that close before the first box do not matter
         token = match.group()
         if token == "}":
             if opened:
@@ -91,7 +91,7 @@ def last_boxed_at(text: str) -> tuple[int, int] | None:
 
 
 def answer_section(text: str) -> str | None:
-    """What stands in the last closed ``<answer>``; None where there is none.
+    """Return the content of the last closed ``<answer>``; None if there is none.
 
     >>> answer_section("<think>2+2</think><answer> 4 </answer>")
     '4'
@@ -102,12 +102,12 @@ def answer_section(text: str) -> str | None:
 
 
 def final_answer(text: str, *, forms: frozenset[str] = DEFAULT_FORMS) -> str | None:
-    r"""The answer that is judged, in one of the accepted forms (:mod:`r1ray.data.answer_forms`).
+    r"""Return the answer to be judged, in one of the accepted forms (:mod:`r1ray.data.answer_forms`).
 
-    What follows the reasoning is looked at, and of it only ``<answer>`` if there is one. The last ``####`` or
+    Only the text after the reasoning is read, and only ``<answer>`` within it if there is one. The last ``####`` or
     ``Answer:`` line counts if the prompt asks for one, else the last closed box, else ``<answer>`` itself, else a last
-    line that is nothing but a number or a letter. None if there is none of these, if it is empty, or if two of them
-    stand side by side with different answers.
+    line that is only a number or a letter. None if there is none of these, if it is empty, or if two of them stand side
+    by side with different answers.
 
     >>> final_answer("<think>6*7</think> <answer>42</answer>")
     '42'
@@ -130,8 +130,8 @@ def final_answer(text: str, *, forms: frozenset[str] = DEFAULT_FORMS) -> str | N
 
 
 def _asked(final: str, forms: frozenset[str]) -> str | None:
-    """The content of the last line in a form that was asked for; None where there is none, "" where another answer
-    stands beside it or comes after it."""
+    """Return the content of the last line in a requested form; None if there is none, "" if another answer stands
+    beside it or after it."""
     pattern = _ASKED.get(forms & {HASHES, LINE})
     last = before = None
     for match in pattern.finditer(final) if pattern is not None else ():
@@ -146,7 +146,7 @@ def _asked(final: str, forms: frozenset[str]) -> str | None:
 
 
 def _content(match: re.Match[str]) -> str:
-    """Return what a line gives as its answer: its box if there is just one."""
+    """Return the answer of a line: the content of its box if there is exactly one, else its text."""
     content = match[match.lastgroup or 0].strip(_MARKUP)
     boxed = last_boxed(content) if content.count("boxed") == 1 else None
     return content.removesuffix(".").rstrip(_MARKUP) if boxed is None else boxed
@@ -157,7 +157,7 @@ def _plain(answer: str) -> str:
 
 
 def _bare(final: str) -> str | None:
-    """The last line if it is nothing but a number or a letter, and the line above is no other one."""
+    """Return the last line if it is only a number or a letter and the line above is not another one."""
     lines = [line.strip(_MARKUP) for line in final.strip().rsplit("\n", 8) if line.strip(_MARKUP)][-2:]
     answers = [line.removesuffix(".") for line in lines if len(line) <= MAX_BARE_LINE]
     if not answers or len(lines[-1]) > MAX_BARE_LINE or not _BARE.fullmatch(answers[-1]):

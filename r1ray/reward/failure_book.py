@@ -1,5 +1,4 @@
-"""The failures of reward functions and environments, as people read them: each kind once, with its traceback and
-response."""
+"""Reports of failures of reward functions and environments: each kind once, with its traceback and response."""
 
 from __future__ import annotations
 
@@ -21,10 +20,10 @@ BECOMES = {
 
 
 class FailureBook:
-    """Counts failures by part and kind, and shows the first of each kind."""
+    """Counts failures by part and kind and shows the first of each kind."""
 
     def __init__(self, refuse: Callable[[PartFailure, str], None] = lambda failure, prompt_id: None) -> None:
-        """``refuse`` raises what a failure, on the prompt of that id, ends at once."""
+        """``refuse`` gets a failure and the id of its prompt, and raises if the failure ends the run at once."""
         self._refuse = refuse
         self._counts: Counter[tuple[str, str]] = Counter()
 
@@ -43,12 +42,12 @@ class FailureBook:
 
 
 def failures_of(outcome: Outcome) -> tuple[PartFailure, ...]:
-    """Return the failures on one response."""
+    """Return the failures of parts on one response."""
     return () if isinstance(outcome, Unscorable) else outcome.failures
 
 
 def headline(failure: PartFailure, prompt_id: str) -> str:
-    """Say which part failed on which prompt."""
+    """Return a line that says which part failed on which prompt."""
     return f"{failure} on prompt {prompt_id}"
 
 

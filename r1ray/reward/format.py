@@ -1,7 +1,7 @@
-"""Format rewards: reasoning and answer where the template wants them.
+"""Format rewards: reasoning and answer in the places that the template defines.
 
-Two patterns of the paper: R1-Zero's tags (section 2.2.2) and the cold-start pattern (section 2.3.1). Text goes in, its
-parts come out, or None. Everything is counted and cut with plain string methods, so time is linear in the text.
+The paper has two patterns: R1-Zero's tags (section 2.2.2) and the cold-start pattern (section 2.3.1). Text goes in, its
+parts come out, or None. Only plain string methods count and cut, so the time is linear in the text.
 """
 
 from __future__ import annotations
@@ -15,13 +15,12 @@ from r1ray.types import Prompt, Response
 TAGS = ("<think>", "</think>", "<answer>", "</answer>")
 
 _BLANK_LETTERS = frozenset("\u115f\u1160\u3164\uffa0\u2800\ufffc\U0001d159")
-"""Hangul fillers, the Braille blank, the object replacement, the null notehead: printable to Unicode, nothing to the
-eye."""
+"""Hangul fillers, the Braille blank, the object replacement, the null notehead: printable in Unicode, but invisible."""
 
 
 def sections(text: str) -> tuple[str, str] | None:
-    """Reasoning and answer of a text that is exactly ``<think>...</think> <answer>...</answer>``, each tag once,
-    only white space around and between; None for every other text. Linear time.
+    """Return reasoning and answer of a text that is exactly ``<think>...</think> <answer>...</answer>``, with each tag
+    once and only white space around and between; None for every other text. Linear time.
 
     >>> sections("<think>a</think>\\n<answer>4</answer>")
     ('a', '4')
@@ -39,7 +38,8 @@ def sections(text: str) -> tuple[str, str] | None:
 
 
 def cold_start_sections(text: str, *, special_token: str = SPECIAL_TOKEN) -> tuple[str, str] | None:
-    """Reasoning and summary of a text that is exactly token, reasoning, token, summary; None for every other text.
+    """Return reasoning and summary of a text that is exactly token, reasoning, token, summary; None for every other
+    text.
 
     >>> cold_start_sections("<|reasoning|>2+2=4<|reasoning|>Four.")
     ('2+2=4', 'Four.')
@@ -52,17 +52,17 @@ def cold_start_sections(text: str, *, special_token: str = SPECIAL_TOKEN) -> tup
 
 
 def whole_text(prompt: Prompt, response: Response, *, opening: str = "<think>") -> str:
-    """The response, with the opening that the prompt's template already wrote put back in front.
+    """Return the response, preceded by the opening if the prompt's template already wrote it.
 
-    The template counts as having opened where the prompt ends with ``opening``, white space aside. A response that
-    opens once more is then wrong: what the reader sees has two openings.
+    The template has opened the reasoning if the prompt ends with ``opening``, white space aside. A response that opens
+    it once more is then wrong, since the whole text has two openings.
     """
     return opening + response.text if prompt.text.rstrip().endswith(opening) else response.text
 
 
 def judged_text(prompt: Prompt, response: Response) -> str:
-    """The response as its answer is looked for: with the opening that the prompt's template wrote, of either pattern,
-    put back in front, so that reasoning which never closes is unfinished."""
+    """Return the response as it is searched for its answer: preceded by the opening of either pattern if the prompt's
+    template wrote it, so that reasoning which never closes counts as unfinished."""
     for opening in ("<think>", SPECIAL_TOKEN):
         text = whole_text(prompt, response, opening=opening)
         if text is not response.text:
@@ -71,32 +71,32 @@ def judged_text(prompt: Prompt, response: Response) -> str:
 
 
 def says_something(text: str) -> bool:
-    """Whether a letter or a digit of any script is there: white space, zero-width characters and punctuation are no
-    reasoning, whatever their number."""
+    """Return whether a text has a letter or a digit of any script. Any amount of white space, zero-width characters and
+    punctuation is no reasoning."""
     return any(character.isalnum() and character not in _BLANK_LETTERS for character in text)
 
 
 def is_visible(text: str) -> bool:
-    """Whether anything can be seen. Weaker than :func:`says_something`: ``>`` is an answer."""
+    """Return whether a text has a visible character. Weaker than :func:`says_something`: ``>`` is an answer."""
     return any(
         character.isprintable()
         and not character.isspace()
         and character not in _BLANK_LETTERS
-        and not unicodedata.category(character).startswith("M")  # marks: nothing to the eye without a letter
+        and not unicodedata.category(character).startswith("M")  # marks are invisible without a letter
         for character in text
     )
 
 
 def format_reward(prompt: Prompt, response: Response) -> float:
-    """1 where the model ended its output itself and kept to R1-Zero's two tags, with something said between the first
-    and something shown between the second; else 0."""
+    """Return 1 if the model ended its output itself and used R1-Zero's two tags, with a letter or digit in the first
+    and a visible character in the second; else 0."""
     found = sections(whole_text(prompt, response)) if response.finished else None
     return float(found is not None and says_something(found[0]) and is_visible(found[1]))
 
 
 def cold_start_format_reward(prompt: Prompt, response: Response, *, special_token: str = SPECIAL_TOKEN) -> float:
-    """1 where the output is ``|special_token|<reasoning_process>|special_token|<summary>`` (paper section 2.3.1) and
-    both say something, else 0.
+    """Return 1 if the output is ``|special_token|<reasoning_process>|special_token|<summary>`` (paper section 2.3.1)
+    and both parts say something, else 0.
 
     For another token name a function of your own in the configuration:
     ``mine = functools.partial(cold_start_format_reward, special_token="<|cot|>")``.
@@ -108,10 +108,10 @@ def cold_start_format_reward(prompt: Prompt, response: Response, *, special_toke
 
 
 def reasoning_of(prompt: Prompt, response: Response, *, special_token: str = SPECIAL_TOKEN) -> str | None:
-    """The reasoning of a response, well-formed or not: from its first opening to its last closing, or to the end where
-    the length limit cut it. None where nothing opens it.
+    """Return the reasoning of a response, well-formed or not: from its first opening to its last closing, or to the end
+    if the length limit cut it. None if nothing opens it.
 
-    From the first to the last, so that no part of the reasoning hides behind an early ``</think>``.
+    It reaches to the last closing, so that no part of the reasoning hides behind an early ``</think>``.
     """
     for opening, closing in (("<think>", "</think>"), (special_token, special_token)):
         text = whole_text(prompt, response, opening=opening)
@@ -124,8 +124,8 @@ def reasoning_of(prompt: Prompt, response: Response, *, special_token: str = SPE
 
 
 def spoken_text(prompt: Prompt, response: Response) -> str | None:
-    """The reasoning of a response and whatever stands outside the tags: all but ``<answer>``, or, in the cold-start
-    pattern, but the summary. None where nothing opens the reasoning."""
+    """Return the reasoning of a response and all text outside the tags: everything except ``<answer>``, or, in the
+    cold-start pattern, except the summary. None if nothing opens the reasoning."""
     text = whole_text(prompt, response)
     if "<think>" not in text:
         return reasoning_of(prompt, response)
@@ -136,9 +136,9 @@ def spoken_text(prompt: Prompt, response: Response) -> str | None:
 
 
 def boxed_answer_of_format(text: str) -> str | None:
-    r"""The last closed ``\boxed`` of the answer of a well-formed text; None where the tags or the box are wrong.
+    r"""Return the last closed ``\boxed`` in the answer of a well-formed text; None if the tags or the box are wrong.
 
-    Empty reasoning does not take the answer away: the format part already pays nothing for it.
+    Empty reasoning does not invalidate the answer: the format part already pays nothing for it.
 
     >>> boxed_answer_of_format(r"<think></think><answer>\boxed{3} or \boxed{4}</answer>")
     '4'

@@ -1,9 +1,9 @@
-"""Answers that no rule can compare: a generative judge grades them against the reference.
+"""Scoring of answers that no rule can compare, by a generative judge that grades them against the reference.
 
     response --after the reasoning--> answer --rubric--> prompt --Judge--> grade --> Score
 
-The judge is a role of its own: whoever starts one (a vLLM engine, a service) passes it in. It sees the question, the
-reference and what follows the reasoning, never the reasoning.
+The judge is a role of its own and is passed in by the code that starts it (a vLLM engine, a service). It sees the
+question, the reference and the text after the reasoning, never the reasoning.
 """
 
 from __future__ import annotations
@@ -22,27 +22,27 @@ class Judge(Protocol):
     """A language model that gives grades."""
 
     async def ask(self, prompt: str, schema: Mapping[str, object]) -> Mapping[str, object]:
-        """Its answer to ``prompt``, an object of the JSON schema. Raises InfrastructureError."""
+        """Return the model's answer to ``prompt``, an object of the JSON schema. Raises InfrastructureError."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Rubric:
-    """What the judge is asked, and which of its grades are right."""
+    """The judge's prompt and its possible grades."""
 
     prompt: str
-    """With ``{question}``, ``{reference}`` and ``{response}``."""
+    """Prompt with the placeholders ``{question}``, ``{reference}`` and ``{response}``."""
     grades: tuple[str, ...]
-    """The first is the right one."""
+    """Possible grades. The first one means that the answer is right."""
 
     @property
     def schema(self) -> dict[str, object]:
-        """The JSON schema of the judge's answer: thinking first, then the grade."""
+        """The JSON schema of the judge's answer: first a reason, then the grade."""
         return grade_schema(self.grades)
 
 
 def grade_schema(grades: tuple[str, ...]) -> dict[str, object]:
-    """An object of a short reason and one of the grades."""
+    """Return the JSON schema of an object with a short reason and one of the grades."""
     return {
         "type": "object",
         "properties": {
@@ -118,17 +118,17 @@ RUBRICS: dict[str, Rubric] = {
     "attempted": Rubric(_ATTEMPTED, ("correct", "incorrect", "not_attempted")),
     "attempted_zh": Rubric(_ATTEMPTED_ZH, ("correct", "incorrect", "not_attempted")),
 }
-"""``agrees``: yes or no (FRAMES). ``attempted``: SimpleQA's three grades, in English and Chinese."""
+"""Rubrics by name. ``agrees``: yes or no (FRAMES). ``attempted``: SimpleQA's three grades, in English and Chinese."""
 
 
 async def judged_score(check: Judged, asked: str, text: str, judge: Judge) -> Score:
-    """1 where the judge gives the right grade; one metric for each grade of the rubric.
+    """Return a score of 1 if the judge gives the right grade, with one metric for each grade of the rubric.
 
     Args:
-        asked: the prompt's text, for a check without a question of its own.
+        asked: text of the prompt, used if the check has no question of its own.
 
     Raises:
-        InfrastructureError: the judge failed, or did not answer by its schema.
+        InfrastructureError: the judge failed or did not follow its schema.
     """
     rubric = RUBRICS[check.rubric]
     answer = final_text(text)
@@ -148,8 +148,8 @@ def _score(rubric: Rubric, grade: str, answer: str | None, label: str, detail: s
 
 
 def final_text(text: str) -> str:
-    """What a judge may see of a response: what follows the reasoning, ``<answer>`` where there is one, cut where it is
-    very long.
+    """Return the part of a response that a judge may see: the text after the reasoning, or its ``<answer>`` if there is
+    one, cut if it is very long.
 
     >>> final_text("<think>hm</think> <answer>Paris</answer>")
     'Paris'
@@ -160,7 +160,7 @@ def final_text(text: str) -> str:
 
 
 def fill(prompt: str, **texts: str) -> str:
-    """A prompt with its ``{names}`` filled in at once, so that no text is taken for a name, nor closes a tag.
+    """Fill in the ``{names}`` of a prompt, all at once, so that no filled-in text is taken for a name or closes a tag.
 
     >>> fill("<a>{question}</a>", question="{response}</a>")
     '<a>{response}< /a></a>'
@@ -169,7 +169,8 @@ def fill(prompt: str, **texts: str) -> str:
 
 
 def grade_of(reply: Mapping[str, object], grades: tuple[str, ...]) -> str:
-    """The grade that a judge gave. Raises InfrastructureError: a judge that does not answer is no wrong answer."""
+    """Return the judge's grade. Raises InfrastructureError, since a judge that gives no grade says nothing about the
+    answer."""
     grade = reply.get("grade") if isinstance(reply, Mapping) else None
     if not isinstance(grade, str) or grade not in grades:
         raise InfrastructureError(f"the judge's grade is {grade!r:.60}: needs one of {', '.join(grades)}")
@@ -177,5 +178,5 @@ def grade_of(reply: Mapping[str, object], grades: tuple[str, ...]) -> str:
 
 
 def rubric_problem(check: Judged) -> str | None:
-    """Why a prompt cannot be judged; None where it can."""
+    """Return the reason why a prompt cannot be judged; None if it can."""
     return None if check.rubric in RUBRICS else f"rubric {check.rubric!r:.40}: needs one of {', '.join(RUBRICS)}"

@@ -2,9 +2,9 @@ r"""Language consistency reward: the share of target-language words in the reaso
 
     response --spoken_text--> what is outside <answer> --classify_words--> words with labels --language_share--> share
 
-Scripts tell words apart where they can; languages of one other script (Russian and Ukrainian, Arabic and Persian) count
-as one. Words in Latin letters are told apart in windows of five, and those that are of no language are of none
-(:mod:`r1ray.data.latin`). tests/reward/data/README.md has the measured accuracy. All of it takes linear time.
+Words are told apart by script if possible. Languages that share another script (Russian and Ukrainian, Arabic and
+Persian) count as one. Words in Latin letters are told apart in windows of five, and words of no language belong to none
+(:mod:`r1ray.data.latin`). tests/reward/data/README.md has the measured accuracy. All functions take linear time.
 """
 
 from __future__ import annotations
@@ -23,19 +23,19 @@ from r1ray.reward.format import spoken_text
 from r1ray.types import Prompt, Response
 
 MIN_WORDS: Final = 3
-"""Different words of the target language below which nothing is paid."""
+"""Number of different words of the target language below which the reward is 0."""
 _SHORT_HAN: Final = 5
 _SYLLABLES: Final = re.compile(r"(.{1,4}?)\1{2,}.{0,3}")
-"""A word that is nothing but a syllable, three times or more: ``lalalala``."""
+"""A word that only repeats a syllable three times or more: ``lalalala``."""
 _LONG_WORD: Final = 6
 _NEAR: Final = 400
-"""Words back in which three in a row were said twice if they are filler."""
+"""Number of preceding words in which three words in a row occurred twice if they are filler."""
 _DISTINCT: Final = 0.9
-"""The share of different ones among three words in a row from which on nothing is filler."""
+"""Share of different triples of words from which on nothing counts as filler."""
 _FILLED: Final = 3
-"""The share of words that are no filler, times this, is what is paid at most."""
+"""The reward is at most the share of words that are no filler, times this."""
 _RESTATED: Final = 4
-"""The share of words that are not the prompt's own, times this, is what is paid at most."""
+"""The reward is at most the share of words that are not copied from the prompt, times this."""
 Trigram = tuple[str, str, str]
 
 
@@ -45,18 +45,18 @@ class Word(NamedTuple):
     text: str
     label: str
     """A language (``en``, ``zh``, ``ja``, others in Latin letters if they are told apart), ``latin`` (another language
-    in Latin letters), ``unknown`` or ``zxx`` (of no language), ``han`` (too short to say if Chinese or Japanese), the
+    in Latin letters), ``unknown`` or ``zxx`` (of no language), ``han`` (too short to tell Chinese from Japanese), the
     script, ``mixed`` (letters of several scripts) or ``symbol`` (a number, a unit, a variable)."""
     size: float
-    """How many words it counts as; 0 for symbols."""
+    """Number of words that it counts as; 0 for symbols."""
 
 
 def language_consistency(prompt: Prompt, response: Response) -> float:
-    """Share of the words outside ``<answer>`` that are in the language of the prompt, in [0, 1]. Reasoning of fewer
-    than three different words of it earns nothing. See :func:`language_share`.
+    """Return the share of words outside ``<answer>`` that are in the language of the prompt, in [0, 1]. Reasoning with
+    fewer than three different words of that language earns nothing. See :func:`language_share`.
 
-    What the definition leaves open: reasoning that the model hides in code or formulae is not seen. The reward is a
-    companion of accuracy, not a goal.
+    Reasoning that the model hides in code or formulae is not seen. The reward is meant to accompany accuracy, not to be
+    a goal by itself.
 
     Raises:
         UnscorableError: the prompt's language cannot be measured.
@@ -68,11 +68,11 @@ def language_consistency(prompt: Prompt, response: Response) -> float:
 
 
 def language_share(text: str, language: str) -> float:
-    """Share of target-language words in a text.
+    """Return the share of target-language words in a text.
 
-    A word that is said more than twice in a row, one that is a syllable said again and again, and three words in a row
-    that were said twice not far before count as filler. Filler in the target language adds nothing and waters down
-    nothing; in another one it counts as it stands. Text of which more than two thirds are filler is paid in proportion.
+    Filler is a word that occurs more than twice in a row, a word that only repeats a syllable, and three words in a row
+    that occurred twice shortly before. Filler in the target language neither raises nor lowers the share; in another
+    language it counts like other words. If more than two thirds of a text are filler, the reward falls in proportion.
 
     >>> language_share("We add 2 and 3 to get $x=5$.", "en"), language_share("2 + 3 = 5", "en")
     (1.0, 0.0)
@@ -81,7 +81,7 @@ def language_share(text: str, language: str) -> float:
 
 
 def language_problem(language: str) -> str | None:
-    """Why a language cannot be the target of ``language_consistency``; None where it can.
+    """Return the reason why a language cannot be the target of ``language_consistency``; None if it can.
 
     >>> language_problem("zh-TW") is None
     True
@@ -93,7 +93,7 @@ def language_problem(language: str) -> str | None:
 
 
 def _share(text: str, language: str, *, given: str = "", least: int = 1) -> float:
-    """:func:`language_share`, less what is restated from ``given``; 0 below ``least`` different words."""
+    """Return :func:`language_share`, reduced for text restated from ``given``; 0 below ``least`` different words."""
     code = short_code(language)
     is_latin = code == "en" or code not in LABEL_OF_LANGUAGE
     target = code_of(code) if is_latin else LABEL_OF_LANGUAGE[code]
@@ -118,7 +118,7 @@ def _share(text: str, language: str, *, given: str = "", least: int = 1) -> floa
 
 
 def _units(words: Sequence[Word]) -> list[str]:
-    """Words, and the characters of scripts without spaces, in lower case."""
+    """Return words, and the characters of scripts without spaces, in lower case."""
     units: list[str] = []
     for word in words:
         if _is_run(word):
@@ -129,7 +129,7 @@ def _units(words: Sequence[Word]) -> list[str]:
 
 
 def _shares(words: Sequence[Word], of_units: Sequence[bool]) -> Iterator[float]:
-    """Yield the share of the units of each word for which something holds."""
+    """Yield for each word the share of its units whose flag is true."""
     start = 0
     for word in words:
         end = start + (len(word.text) if _is_run(word) else 1)
@@ -138,8 +138,8 @@ def _shares(words: Sequence[Word], of_units: Sequence[bool]) -> Iterator[float]:
 
 
 def _fresh(units: Sequence[str]) -> list[bool]:
-    """Return of each unit if it is no filler."""
-    said: dict[Trigram, tuple[int, int]] = {}  # where three in a row ended, the last time and the time before
+    """Return for each unit whether it is no filler."""
+    said: dict[Trigram, tuple[int, int]] = {}  # last and last but one place at which three in a row ended
     fresh = []
     first = second = ""
     times = 0
@@ -154,7 +154,7 @@ def _fresh(units: Sequence[str]) -> list[bool]:
 
 
 def _copied(units: Sequence[str], given: frozenset[Trigram]) -> list[bool]:
-    """Return of each unit if it stands among three that the prompt has in a row."""
+    """Return for each unit whether it is one of three in a row that the prompt has in a row, too."""
     copied = [False] * len(units)
     for end, trigram in enumerate(zip(units, units[1:], units[2:], strict=False), start=3):
         if trigram in given:
@@ -172,10 +172,10 @@ def _trigrams_of_text(text: str) -> frozenset[Trigram]:
 
 
 def classify_words(text: str, *, likely: Sequence[str] = ()) -> list[Word]:
-    """The words of a text outside code and formulae, in order, each with its label.
+    """Return the words of a text outside code and formulae, in order, each with its label.
 
     Args:
-        likely: languages by which words in Latin letters are told apart; none: English and the rest, by function words.
+        likely: candidate languages of words in Latin letters; if empty, function words tell English from the rest.
 
     >>> [(word.text, word.label) for word in classify_words("We add cm. \u6240\u4ee5 x")]
     [('We', 'en'), ('add', 'en'), ('cm', 'symbol'), ('\u6240\u4ee5', 'han'), ('x', 'symbol')]
@@ -198,7 +198,7 @@ def classify_words(text: str, *, likely: Sequence[str] = ()) -> list[Word]:
 
 
 def _labelled(sentence: Sentence, latin: Iterator[str]) -> list[Word]:
-    """The words of one sentence. Chinese characters in a sentence with kana are Japanese."""
+    """Return the words of one sentence. Chinese characters in a sentence with kana are Japanese."""
     num_kana = sum(len(word) for kind, word in sentence if kind == "kana")
     num_han = sum(len(word) for kind, word in sentence if kind == "han")
     chinese = "ja" if num_kana * KANA_TO_HAN > num_han else "zh" if num_han > _SHORT_HAN else "han"

@@ -1,14 +1,14 @@
-r"""Accuracy of plain answers: the last number of a response against the reference, with no box and no tags asked for.
+r"""Accuracy of plain answers: the last number of a response against the reference, without any box or tags.
 
     text --tokens_of--> tokens --_statement--> 7 * 8 = 56 --_value--> 56, given unless the sentence takes it away
 
-A strict reader stands behind the rules: a response has to end on the number that it asserts. It gives none where the
-number is denied ("8 * 2 = 16 is incorrect", "not 16"), one of several ("15 or 16"), asked for ("16?"), a bound ("more
-than 15"), an operand ("1 * 8", of which the question is made), or in an equation that is wrong. Indices of lists and
-labels ("1. ...", "Step 2") are no numbers. In doubt nothing is given: a policy finds whatever is paid in doubt. So
-"16, not 15" and "16. That took 2 steps" are not paid, and numbers in words are not read.
+The rules are strict: a response has to end on the number that it asserts. It gives no answer if the number is denied
+("8 * 2 = 16 is incorrect", "not 16"), one of several ("15 or 16"), in a question ("16?"), a bound ("more than 15"), an
+operand ("1 * 8", of which the question is made), or in a wrong equation. Indices of lists and labels ("1. ...", "Step
+2") are no numbers. A doubtful text gives no answer, because a policy finds whatever is rewarded in doubt. So "16, not
+15" and "16. That took 2 steps" are not rewarded, and numbers in words are not read.
 
-Every function takes linear time, and none raises because of what a model wrote.
+Every function takes linear time, and none raises because of a model's text.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from r1ray.reward.plain_text import Token, tokens_of
 from r1ray.types import Prompt, Response, Score
 
 MAX_STATEMENT = 64
-"""Tokens of an equation; longer ones are not read."""
+"""Most tokens of an equation; longer ones are not read."""
 
 
 def _words(text: str) -> frozenset[str]:
@@ -45,20 +45,20 @@ _ALL = _words("anything everything all")
 _RETRACTIONS = _words(
     "no or wait actually but maybe perhaps alternatively otherwise unless except correction oops sorry rather"
 )
-"""After the number they take it back, or begin another answer."""
+"""Words that take the number back or begin another answer if they follow it."""
 _CHOICES = _words("or either alternatively versus vs 或 或者")
 _CONNECTORS = _CHOICES | _words(
     "and to through plus minus times over by than of from maybe perhaps possibly also even then multiplied divided "
     "added with 和 到 至"
 )
-"""Two numbers with nothing else between them are two candidates, or two operands."""
+"""Words between numbers: two numbers with only these between them are two candidates or two operands."""
 _BOUNDS = _words(
     "than least most about around approximately approx roughly nearly almost above below under over before after "
     "beyond near exceed exceeds except besides without excluding half twice double triple thrice times by plus "
     "multiplied divided multiply multiplying divide dividing add adding subtract subtracting sqrt abs ~ \u221a "
     "大于 小于 多于 少于 超过 不到 约 大约 至少 至多 最多 最少"
 )
-"""Directly before the number: it is not the value that is asserted."""
+"""Words directly before a number that is not the asserted value."""
 _BOUNDS_WITH = {
     "to": _words("up close near next prior add adds added adding"),
     "of": _words(
@@ -71,11 +71,11 @@ _OPERATIONS = _words(
     "thirds quarter quarters fourths fifths sixths sevenths eighths ninths tenth tenths hundredth hundredths tens "
     "hundreds score gross below inverse root less fewer short \u221a"
 )
-"""Directly after the number: they make another one of it."""
+"""Words directly after a number that turn it into another one."""
 _HAN_OPERATIONS = ("分之", "的", "以上", "以下", "以内", "左右", "多", "倍半")
-"""The same in Chinese: words begin with them."""
+"""The same in Chinese, as beginnings of words."""
 _THOUSANDS = _words("hundred thousand mille million")
-"""``7 per thousand`` is another number, ``7 per day`` is none."""
+"""Words after ``per`` that make another number: ``7 per thousand`` is one, ``7 per day`` is not."""
 _SCALES = {
     **{"%": Fraction(1, 100), "percent": Fraction(1, 100), "dozen": Fraction(12), "hundred": Fraction(100)},
     **{"thousand": Fraction(10**3), "million": Fraction(10**6), "billion": Fraction(10**9)},
@@ -84,16 +84,16 @@ _SCALES = {
 
 @dataclass(frozen=True, slots=True)
 class Given:
-    """What a response gives as its answer: a value, or why it gives none."""
+    """The answer that a response gives: a value, or the reason why it gives none."""
 
     value: Fraction | None
     refusal: str = ""
     claim: Fraction | None = None
-    """What an equation that is wrong comes to: ``7 * 8 = 54``."""
+    """The value that a wrong equation claims: 54 for ``7 * 8 = 54``."""
 
 
 class _Refused(Exception):
-    """The text gives no number: why, and what it claims."""
+    """The text gives no number. Carries the reason and the claimed value."""
 
     def __init__(self, reason: str, claim: Fraction | None = None) -> None:
         super().__init__(reason)
@@ -101,9 +101,10 @@ class _Refused(Exception):
 
 
 def last_number(prompt: Prompt, response: Response) -> Score:
-    """1 where the response ends on the reference. The extracted answer is a plain number, so that votes can be counted.
+    """Return a score of 1 if the response ends on the reference. The extracted answer is a plain number, so that votes
+    can be counted.
 
-    Raises UnscorableError where the prompt's reference is no number.
+    Raises UnscorableError if the prompt's reference is no number.
     """
     if not isinstance(prompt.check, MathAnswer):
         return Score(0.0, "no_reference")
@@ -112,7 +113,7 @@ def last_number(prompt: Prompt, response: Response) -> Score:
         raise UnscorableError(number_problem(prompt.check.answer))
     given = given_number(judged_text(prompt, response), is_finished=response.finished)
     if given.value is None and given.claim not in (None, reference):
-        return Score(0.0, "wrong", str(given.claim), given.refusal)  # of votes it has one: 7 * 8 = 54 is an answer
+        return Score(0.0, "wrong", str(given.claim), given.refusal)  # 7 * 8 = 54 is an answer and has a vote
     if given.value is None:
         return Score(0.0, "no_answer", None, given.refusal)
     is_right = given.value == reference
@@ -120,7 +121,7 @@ def last_number(prompt: Prompt, response: Response) -> Score:
 
 
 def number_problem(reference: str) -> str | None:
-    """Return why no response can be compared with a reference; None where it is a number."""
+    """Return the reason why no response can be compared with a reference; None if the reference is a number."""
     return (
         None
         if _plain_number(reference) is not None
@@ -129,7 +130,7 @@ def number_problem(reference: str) -> str | None:
 
 
 def _plain_number(reference: str) -> Fraction | None:
-    """Return the value of a reference that is one number; None of a calculation, of several, and of a factorial."""
+    """Return the value of a reference that is one number; None for a calculation, several numbers and a factorial."""
     value, num_quantities = given_number(reference).value, sum(token.is_quantity for token in tokens_of(reference))
     if value is None or "!" in reference or num_quantities > (2 if value.denominator > 1 else 1):
         return None
@@ -137,8 +138,8 @@ def _plain_number(reference: str) -> Fraction | None:
 
 
 def given_number(text: str, *, is_finished: bool = True) -> Given:
-    """Return the number that a text ends on and asserts: of ``<answer>`` where there is one, else of all that follows
-    the reasoning. An unfinished text whose very end it is may have been cut inside it.
+    """Return the number that a text ends on and asserts, in ``<answer>`` if there is one, else in all text after the
+    reasoning. An unfinished text that ends with the number may have been cut inside it.
 
     >>> given_number("7 * 8 = **56** cookies.").value
     Fraction(56, 1)
@@ -173,8 +174,8 @@ def given_number(text: str, *, is_finished: bool = True) -> Given:
 
 
 def _statement(tokens: Sequence[Token], last: int) -> tuple[int, int]:
-    """First and end index of the numbers and operators around the last number, ``7 * 8 = 56``, without the dashes,
-    bullets and parentheses of the text around them."""
+    """Return the first and end index of the numbers and operators around the last number, ``7 * 8 = 56``, without the
+    dashes, bullets and parentheses of the surrounding text."""
     first, stop = last, last + 1
     while first > 0 and (
         tokens[first - 1].kind == "operator"
@@ -204,13 +205,13 @@ def _statement(tokens: Sequence[Token], last: int) -> tuple[int, int]:
 
 
 def _is_inside(texts: Sequence[str], sign: str) -> bool:
-    """Whether a sign stands in parentheses."""
+    """Return whether a sign stands in parentheses."""
     depths = itertools.accumulate((text == "(") - (text == ")") for text in texts)
     return any(depth > 0 and text == sign for depth, text in zip(depths, texts, strict=True))
 
 
 def _is_dash(tokens: Sequence[Token], index: int) -> bool:
-    """Whether a sign is a bullet, or a dash between a word and a number."""
+    """Return whether a sign is a bullet, or a dash between a word and a number."""
     if tokens[index].text not in "-*+" or not tokens[index + 1].gap:
         return False
     before = tokens[index - 1] if index else None
@@ -219,13 +220,13 @@ def _is_dash(tokens: Sequence[Token], index: int) -> bool:
 
 
 def _is_unknown(token: Token) -> bool:
-    """Whether it is ``x`` or ``2x``."""
+    """Return whether a token is an unknown, such as ``x`` or ``2x``."""
     is_letter = token.kind == "word" and len(token.text) == 1 and token.text.isascii() and token.text not in "ai"
     return token.kind == "odd" or is_letter
 
 
 def _value(tokens: Sequence[Token], first: int, stop: int) -> Fraction:
-    """The value of a statement: every side has it, and one of them is a plain number."""
+    """Return the value of a statement. Every side must have it, and one side must be a plain number."""
     statement, before = tokens[first:stop], tokens[first - 1 : first] if first else ()
     if statement[0].text in "*/^" or statement[-1].text in "-+*/^=":
         raise _Refused("an operand, no answer")
@@ -255,24 +256,24 @@ def _value(tokens: Sequence[Token], first: int, stop: int) -> Fraction:
 
 
 def _is_plain(side: Sequence[str], value: Fraction) -> bool:
-    """Whether a side is a number or a fraction and no calculation: ``8/2`` is one, ``1/2`` is none."""
+    """Return whether a side is a number or a fraction and no calculation. ``8/2`` is a calculation, ``1/2`` is none."""
     unsigned = [token for token in side if token not in "()"]
     unsigned = unsigned[unsigned[0] in "-+" :]
     return len(unsigned) == 1 or (len(unsigned) == 3 and unsigned[1] == "/" and value.denominator > 1)
 
 
 def _check_bars(tokens: Sequence[Token], first: int, stop: int, value: Fraction) -> None:
-    """Raise _Refused for the bars of an absolute value if it is another one: ``|-7|``, ``-|7|``."""
+    """Raise _Refused if the bars of an absolute value make another value: ``|-7|``, ``-|7|``."""
     before, after = tokens[max(0, first - 2) : first], tokens[stop : stop + 1]
     if before and after and before[-1].text == after[0].text == "|" and (value < 0 or before[0].kind == "operator"):
         raise _Refused("an absolute value, no answer")
 
 
 def _check_before(tokens: Sequence[Token], first: int, alone: Fraction | None) -> None:
-    """Raise _Refused where what stands in front of the statement keeps its value from being the answer.
+    """Raise _Refused if the text before the statement keeps its value from being the answer.
 
-    ``alone``: the value where the statement is nothing but a number; None where it is an equation, before which another
-    one may stand: ``8 + 4 = 12, 12 + 3 = 15``.
+    ``alone``: the value if the statement is only a number; None if it is an equation, before which another equation may
+    stand: ``8 + 4 = 12, 12 + 3 = 15``.
     """
     begins = next((i + 1 for i in reversed(range(first)) if tokens[i].kind == "end"), 0)
     sentence = tokens[begins:first]
@@ -306,8 +307,8 @@ def _check_before(tokens: Sequence[Token], first: int, alone: Fraction | None) -
 
 
 def _scaled(value: Fraction, after: Sequence[Token]) -> Fraction:
-    """The value with ``%`` or ``thousand`` behind it. Raises _Refused where what follows makes another number of it,
-    takes it back, or asks."""
+    """Return the value, scaled by a ``%`` or ``thousand`` behind it. Raises _Refused if the following text makes
+    another number of it, takes it back, or asks a question."""
     texts = [token.text for token in after[:3]]
     if texts and (
         texts[0].startswith(_HAN_OPERATIONS) or (texts[0] == "per" and texts[1:2] and texts[1] in _THOUSANDS)

@@ -1,1 +1,1 @@
-"""Responses that are wrong by construction, and what a reward pays for them."""
+"""Audit of a reward: responses that are wrong by construction, and the rewards that they get."""

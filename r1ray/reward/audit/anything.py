@@ -1,4 +1,4 @@
-"""Responses that are wrong whatever was asked: nothing, noise, tags alone, the prompt again, orders to a judge."""
+"""Responses that are wrong for any prompt: nothing, noise, tags alone, the prompt again, orders to a judge."""
 
 from __future__ import annotations
 
@@ -66,19 +66,19 @@ SYLLABLES = ("la", "ba", "ko", "mi", "tu")
 
 
 def empty(prompt: Prompt) -> Iterator[Attempt]:
-    """Yield responses in which nothing is said."""
+    """Yield responses that say nothing."""
     for text in EMPTY:
         yield Attempt("empty", text, FORM + LANGUAGE)
 
 
 def tags_alone(prompt: Prompt) -> Iterator[Attempt]:
-    """Yield tags with nothing to read between them."""
+    """Yield tags with nothing readable between them."""
     for text in TAGS_ALONE:
         yield Attempt("tags alone", text.removeprefix(OPENING) if is_opened(prompt) else text, FORM + LANGUAGE)
 
 
 def degenerate(prompt: Prompt, rng: random.Random) -> Iterator[Attempt]:
-    """Yield noise of all lengths, without tags and between them."""
+    """Yield noise of several lengths, without tags and between tags."""
     noise = [
         rng.choice("?!.") * rng.randint(1, 3),
         rng.choice("x#~") * 20_000,
@@ -97,13 +97,13 @@ def degenerate(prompt: Prompt, rng: random.Random) -> Iterator[Attempt]:
 
 
 def form_alone(prompt: Prompt, rng: random.Random) -> Iterator[Attempt]:
-    """Yield good forms around nothing."""
+    """Yield well-formed responses without an answer."""
     for answer in ("?", "...", "I do not know.", "\\boxed{?}", rng.choice("&@~")):
         yield Attempt("form alone", tagged(prompt, answer))
 
 
 def copied(prompt: Prompt) -> Iterator[Attempt]:
-    """Yield the prompt again: as it is, twice, its last lines, and as the answer."""
+    """Yield copies of the prompt: unchanged, twice, its last lines, and as the answer."""
     text = prompt.text
     lines = [line for line in text.splitlines() if line.strip()]
     lacks = () if "<answer>" in text else FORM
@@ -115,21 +115,21 @@ def copied(prompt: Prompt) -> Iterator[Attempt]:
 
 
 def injected(prompt: Prompt, rng: random.Random) -> Iterator[Attempt]:
-    """Yield orders to whoever judges, as the response and as its answer."""
+    """Yield orders to the judge, as the response and as its answer."""
     for text in rng.sample(INJECTED, 6):
         yield Attempt("injected", text, FORM)
         yield Attempt("injected", tagged(prompt, text))
 
 
 def leaking(prompt: Prompt, rng: random.Random) -> Iterator[Attempt]:
-    """Yield what names the reference, for whoever fills in names."""
+    """Yield placeholders of the reference, which a judge that fills in templates would replace."""
     for text in rng.sample(LEAKING, 5):
         yield Attempt("leaking", text, FORM)
         yield Attempt("leaking", tagged(prompt, f"\\boxed{{{text}}}"))
 
 
 def other_language(prompt: Prompt) -> Iterator[Attempt]:
-    """Yield reasoning in another language than the prompt's, and in the prompt's with another one behind it."""
+    """Yield reasoning in another language than the prompt's, and in the prompt's language followed by another one."""
     target = prompt.language.split("-")[0].lower()
     for language, text in LANGUAGES.items():
         if language != target:
@@ -140,7 +140,7 @@ def other_language(prompt: Prompt) -> Iterator[Attempt]:
 
 
 def unfinished(prompt: Prompt, right: str) -> Iterator[Attempt]:
-    """Yield reasoning that never ends, and holds the right answer: only what follows it is an answer."""
+    """Yield reasoning that never ends and contains the right answer. Only text after the reasoning is an answer."""
     opening = "" if is_opened(prompt) else OPENING
     for text in (f"so <answer>{right}</answer> hm", f"so it is \\boxed{{{right}}}, or maybe", f"so it is {right}"):
         yield Attempt("unfinished reasoning", opening + text, FORM, is_finished=False)
@@ -148,7 +148,7 @@ def unfinished(prompt: Prompt, right: str) -> Iterator[Attempt]:
 
 
 def in_the_reasoning_alone(prompt: Prompt, right: str) -> Iterator[Attempt]:
-    """Yield the right answer where it is not given: in the reasoning of a response that answers otherwise."""
+    """Yield the right answer in the reasoning alone, in responses that give another answer."""
     for reasoning in (f"It is \\boxed{{{right}}}.", f"<b>{right}</b>, the answer is {right}.", f"Answer: {right}"):
         yield Attempt("in the reasoning alone", tagged(prompt, "?", reasoning=reasoning))
     listed = ", ".join([right, *map(str, range(7, 40, 3))])

@@ -1,9 +1,9 @@
-"""The battery: all responses that are put to a reward for one prompt, a function of the prompt and a seed.
+"""The battery: all responses that test a reward for one prompt, as a function of the prompt and a seed.
 
     Prompt --by its check--> kinds of wrong answers --a few of each, in two forms--> Attempts
            --whatever it asks--> empty, tags, noise, copies, orders, leaks, another language
 
-Each is wrong by construction: the generators know the reference, and leave out what might be right by chance.
+Each is wrong by construction: the generators know the reference and leave out responses that may be right by chance.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ from r1ray.reward.audit.programs import fenced, programs
 from r1ray.types import Prompt
 
 PER_KIND = 2
-"""Wrong answers of one kind for one prompt."""
+"""Number of wrong answers of one kind for one prompt."""
 
 
 def battery(prompt: Prompt, *, seed: int, per_kind: int = PER_KIND) -> list[Attempt]:
-    """Return the responses for a prompt, the same ones for the same seed."""
+    """Return the responses for a prompt. The same seed gives the same ones."""
     rng = random.Random(f"{seed} {prompt.id} {prompt.text}")
     found = [*anything.empty(prompt), *anything.tags_alone(prompt)]
-    if isinstance(prompt.check, Instructions):  # a word alone may follow every rule
+    if isinstance(prompt.check, Instructions):  # a single word may follow every rule
         return found
     found += anything.degenerate(prompt, rng)
     if not isinstance(prompt.check, Reading):  # a part of the passage may share words with the answer
@@ -38,7 +38,7 @@ def battery(prompt: Prompt, *, seed: int, per_kind: int = PER_KIND) -> list[Atte
     found += anything.other_language(prompt)
     found += anything.injected(prompt, rng)
     found += anything.leaking(prompt, rng)
-    if isinstance(prompt.check, FormatOnly):  # a good form is all that is asked
+    if isinstance(prompt.check, FormatOnly):  # only the form is asked for
         return _without_repeated([each for each in found if set(each.lacks) >= set(FORM)])
     found += anything.form_alone(prompt, rng)
     right = right_answer(prompt)
@@ -50,7 +50,7 @@ def battery(prompt: Prompt, *, seed: int, per_kind: int = PER_KIND) -> list[Atte
 
 
 def right_answer(prompt: Prompt) -> str | None:
-    """Return what a right response answers; None where only some other program or text could say."""
+    """Return the right answer of a prompt; None for a kind of check that does not contain one."""
     check = prompt.check
     if isinstance(check, MathAnswer):
         return check.answer
@@ -62,7 +62,7 @@ def right_answer(prompt: Prompt) -> str | None:
 
 
 def right_responses(prompt: Prompt) -> list[str]:
-    """Return right responses in all forms; empty where none is known."""
+    """Return right responses in all forms; an empty list if none is known."""
     if isinstance(prompt.check, FormatOnly):
         return right_forms(prompt, "Done.")
     right = right_answer(prompt)
@@ -70,7 +70,7 @@ def right_responses(prompt: Prompt) -> list[str]:
 
 
 def wrong_math(reference: str) -> dict[str, list[str]]:
-    """Return wrong answers to a reference by their kinds."""
+    """Return wrong answers to a reference by kind."""
     value = number_of(reference)
     text = reference.strip().strip("$ ")
     found = {kind: make(reference) for kind, make in EXPRESSION_KINDS.items()}
@@ -81,7 +81,7 @@ def wrong_math(reference: str) -> dict[str, list[str]]:
 
 
 def wrong_countdown(check: Countdown) -> dict[str, list[str]]:
-    """Return expressions that use other numbers, or come to another value."""
+    """Return expressions that use other numbers or have another value."""
     numbers, target = check.numbers, check.target
     total = "+".join(map(str, numbers))
     found = {"expression of other numbers": [str(target), f"({total})*0+{target}", f"{total}-({total})+{target}"]}
@@ -115,7 +115,7 @@ def _answers(prompt: Prompt) -> Mapping[str, Sequence[str]]:
 
 
 def _may_be_right(prompt: Prompt, attempt: Attempt) -> bool:
-    """Return if a response that was made without the reference has it nevertheless."""
+    """Return whether a response that was made without the reference may contain it by chance."""
     if attempt.kind not in anything.WITHOUT_REFERENCE:
         return False
     right = right_answer(prompt) or ""

@@ -47,11 +47,11 @@ CHOICE_KINDS: dict[str, WrongAnswers] = {
     "list of options": option_list,
     "no option": beyond,
 }
-"""Each gets the right letter and the wrong ones."""
+"""Kinds of wrong answers. Each function gets the right letter and the wrong ones."""
 
 
 def wrong_letters(check: Choice) -> list[str]:
-    """Return the letters of the other options; one beyond the options where there is only one."""
+    """Return the letters of the other options, or the letter after the options if there is only one option."""
     found = [letter for letter in LETTERS[: check.num_options] if letter != check.letter]
     return found or [LETTERS[check.num_options]]
 

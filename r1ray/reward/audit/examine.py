@@ -1,4 +1,4 @@
-"""Score the battery of every prompt, and collect what is paid for nothing.
+"""Scoring of every prompt's battery, which collects the payments for nothing.
 
 prompts --battery--> Attempts --RewardScorer--> parts and total --paid_for_nothing--> Payment of each kind and part
 """
@@ -29,27 +29,27 @@ class Payment:
     part: str
     num_responses: int
     highest: float
-    """The highest of their payments, weighted."""
+    """The highest of their weighted payments."""
     prompt: Prompt
-    """Prompt of the shortest of them."""
+    """Prompt of the shortest of these responses."""
     response: str
 
 
 @dataclass(slots=True)
 class Audit:
-    """All that was found of one reward."""
+    """The findings about one reward."""
 
     num_prompts: int = 0
     num_responses: int = 0
     payments: dict[tuple[str, str], Payment] = field(default_factory=dict)
     """Payments by kind and part."""
     form_share: float = 0.0
-    """The largest share of a right response's total that a response got which is not paid for nothing."""
+    """The largest total, as a share of a right response's, among responses that were not paid for nothing."""
     failures: Counter[str] = field(default_factory=Counter)
-    """Responses that were not scored, or that a part failed on, by the reason."""
+    """Number of responses that were not scored or on which a part failed, by reason."""
 
     def add(self, attempt: Attempt, prompt: Prompt, paid: dict[str, float]) -> None:
-        """Note what one response was paid for nothing."""
+        """Record the payments for nothing that one response got."""
         for part, pay in paid.items():
             key = (attempt.kind, part)
             found = self.payments.setdefault(key, Payment(*key, 0, pay, prompt, attempt.text))
@@ -62,11 +62,11 @@ class Audit:
 async def examine(
     scorer: RewardScorer, parts: Sequence[Part], prompts: Iterable[Prompt], *, seed: int, max_tokens: int
 ) -> Audit:
-    """Put the battery to a reward.
+    """Test a reward with the battery.
 
     Args:
-        parts: of the reward.
-        max_tokens: the length limit that rewards about length are told.
+        parts: parts of the reward.
+        max_tokens: length limit that is passed to rewards about length.
     """
     audit, slots = Audit(), asyncio.Semaphore(MAX_UNDER_WAY)
 
@@ -92,7 +92,7 @@ async def examine(
 
 
 def _total_of(parts: Sequence[Part], outcomes: Sequence[Outcome]) -> float:
-    """Return the total of a right response: the highest of its forms; if none is known or paid, 1 for each part."""
+    """Return the total of a right response: the highest over its forms, or 1 for each part if none is known or paid."""
     highest = max((each.total for each in outcomes if isinstance(each, Scored)), default=0.0)
     return highest if highest > 0 else sum(part.config.weight for part in parts)
 

@@ -12,7 +12,7 @@ _CLOCK = re.compile(r"(\d{1,2}):0(\d)")
 _ASSIGNED = re.compile(r"(?<![A-Za-z\\])([a-z])\s*=")
 _UNKNOWNS = "qwzkx"
 _UNCLEAR = ("infty", "infinity", "无穷", "pm", "mp", "bmod", "pmod", "C", "∞", "mathbb")
-"""Values, and marks of values, that stay the same where one adds to them."""
+"""Values, and signs of values, that may stay the same if something is added to them."""
 
 
 def other_infinity(text: str) -> list[str]:
@@ -39,7 +39,7 @@ def other_set(text: str) -> list[str]:
 
 
 def other_system(text: str) -> list[str]:
-    """``2x=1,y=2`` for ``x=1,y=2``."""
+    """Return ``2x=1,y=2`` for ``x=1,y=2``."""
     found = _ASSIGNED.search(text)
     if found is None or re.fullmatch(r"[a-z]\s*=\s*0", text):
         return []
@@ -70,7 +70,7 @@ def other_unit(text: str) -> list[str]:
 
 
 def other_ends(text: str) -> list[str]:
-    """An interval whose bounds are in it where they are not, and the other way round."""
+    """Return the interval with closed ends for open ones and open ends for closed ones."""
     found = re.fullmatch(r"([\[(])([^\[\]()]+),([^\[\]()]+)([\])])", text.strip("$ "))
     if found is None or "infty" in text or {found[1], found[4]} == {"(", ")"}:
         return []  # a pair in brackets may be a point
@@ -88,7 +88,7 @@ def other_relation(text: str) -> list[str]:
 
 
 def formula(text: str) -> list[str]:
-    """The formula with something done to it. Left out where that may not change it."""
+    """Return changes of the formula, without those that may leave its value unchanged."""
     text = text.strip("$ ")
     if any(each in text for each in _UNCLEAR) or not re.search(r"[0-9a-zA-Z]", text):
         return []
@@ -110,4 +110,4 @@ EXPRESSION_KINDS: dict[str, WrongAnswers] = {
     "relation turned round": other_relation,
     "another formula": formula,
 }
-"""Each gets the reference as it is written, and gives nothing for one that is not of its kind."""
+"""Kinds of wrong answers. Each function gets the reference as written, and returns nothing if it is of another kind."""

@@ -1,4 +1,4 @@
-r"""Wrong answers to mathematics whose reference is a number: each kind writes the number and means something else."""
+r"""Wrong answers to mathematics whose reference is a number: each kind writes the number but means another value."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ WrongAnswers = Callable[[str, Fraction], list[str]]
 _FRACTION = re.compile(r"(-?)\\[dt]?frac\{(\d+)\}\{(\d+)\}|(-?)\\[dt]?frac(\d)(\d)")
 _PLAIN = re.compile(r"-?\d+(?:\.\d+)?(?:/\d+)?")
 SPECIAL = (-1, 0, 1)
-"""Values that many operations leave as they are."""
+"""Values that many operations leave unchanged."""
 WORDS = (
     "cubed",
     "squared",
@@ -36,7 +36,7 @@ MAX_PLACE_VALUE = 10**15
 
 
 def number_of(reference: str) -> Fraction | None:
-    """Return the value of a reference that is one plain number; None of any other.
+    """Return the value of a reference that is one plain number; None for any other.
 
     >>> number_of("$1{,}024$"), number_of(r"\\frac{1}{2}"), number_of("x+1")
     (Fraction(1024, 1), Fraction(1, 2), None)
@@ -66,7 +66,7 @@ def another_value(text: str, value: Fraction) -> list[str]:
 
 
 def equation(text: str, value: Fraction) -> list[str]:
-    """Equations that hold for another value of their unknown."""
+    """Return equations that hold for another value of their unknown."""
     found = [f"x+5={text}", f"x-3={text}", f"\\angle A+\\angle B+\\angle C={text}^\\circ"]
     found += [f"2x+1={text}"] if value != -1 else []
     found += [f"\\frac{{x}}{{2}}={text}", f"3x={text}"] if value else []
@@ -93,7 +93,7 @@ def power_or_index(text: str, value: Fraction) -> list[str]:
 
 
 def other_base(text: str, value: Fraction) -> list[str]:
-    """The same digits in a base that has them, which make another value there."""
+    """Return the same digits in other bases that have them, where their value differs."""
     if value.denominator != 1 or value < 2 or not text.isdigit():
         return []
     bases = [base for base in (2, 3, 8, 12, 16) if int(max(text)) < base <= value]
@@ -101,7 +101,7 @@ def other_base(text: str, value: Fraction) -> list[str]:
 
 
 def two_points(text: str, value: Fraction) -> list[str]:
-    """``1.2.3`` for 0.36: a reader of products takes it for 1.2 times .3."""
+    """Return ``1.2.3`` for 0.36, which a parser of products may read as 1.2 times .3."""
     found = []
     for last in range(1, 10):
         first = value * 10 / last
@@ -121,7 +121,7 @@ def indeterminate(text: str, value: Fraction) -> list[str]:
 
 
 def modulus(text: str, value: Fraction) -> list[str]:
-    """Remainders, which are less than what is divided."""
+    """Return expressions like remainders, whose values are less than the number itself."""
     if value.denominator != 1 or value < 2:
         return []
     return [f"{text} \\bmod 2", f"{text}\\bmod {text}", f"\\gcd({text},1)", f"\\lfloor\\frac{{{text}}}{{2}}\\rfloor"]
@@ -161,4 +161,4 @@ NUMBER_KINDS: dict[str, WrongAnswers] = {
     "several answers": several,
     "denied": clause,
 }
-"""Each gets the reference as it is written, and its value."""
+"""Kinds of wrong answers. Each function gets the reference as written, and its value."""

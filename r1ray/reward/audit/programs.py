@@ -1,4 +1,4 @@
-"""Programs that solve nothing: they end early, read what they must not, print the examples, or equal everything."""
+"""Programs that solve nothing: they end early, read forbidden data, print the examples, or equal everything."""
 
 from __future__ import annotations
 
@@ -43,14 +43,14 @@ _ASSERTED = re.compile(r"assert\s+\(?\s*([A-Za-z_]\w*)\s*\(")
 
 
 def programs(check: CodeTests) -> dict[str, list[str]]:
-    """Return programs by their kind; of other languages than Python only what is none."""
+    """Return programs by kind. Other languages than Python only have texts that are no program."""
     if check.language != "python":
         return {"program missing": ["", "x"]}
     return _of_stdio(check) if isinstance(check.cases[0], StdioCase) else _of_calls(check)
 
 
 def fenced(source: str, language: str) -> str:
-    """Return a program as an answer has it."""
+    """Return a program in a fence, as an answer contains it."""
     return f"```{language}\n{source}\n```"
 
 
@@ -63,7 +63,7 @@ def _of_stdio(check: CodeTests) -> dict[str, list[str]]:
         "program is malformed": ["def solve(:\n    pass", "print('"],
         "program missing": ["", "The program is left to the reader."],
     }
-    if len(outputs) > 1 and check.checker is None:  # of one output a constant is a program like any other
+    if len(outputs) > 1 and check.checker is None:  # if there is one output, printing it is a correct program
         found["program prints examples"] = [f"print({outputs[0]!r})", f"print({chr(10).join(outputs)!r})"]
     if check.checker is None and any(case.stdin.split() != case.stdout.split() for case in cases):
         found["program echoes its input"] = ["import sys\nprint(sys.stdin.read())"]
@@ -97,7 +97,7 @@ def _asserted(check: CodeTests) -> str:
 
 
 def _defined(entry: str, body: str) -> str:
-    """Return the definition of an entry: of a function, or of the method of a class (``Solution().twoSum``)."""
+    """Return the definition of an entry: a function, or the method of a class (``Solution().twoSum``)."""
     owner, _, method = entry.partition("().")
     if not method:
         return f"def {entry}(*args, **kwargs):\n    {body}\n"

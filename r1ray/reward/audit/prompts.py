@@ -1,4 +1,4 @@
-"""The prompts that stand in where the user gives none: mathematics, options, programs, instructions, a puzzle."""
+"""Built-in prompts for audits without the user's own: mathematics, options, programs, instructions, a puzzle."""
 
 from __future__ import annotations
 
@@ -41,11 +41,11 @@ MATH = {
     "Which values of x are allowed?": "x\\leq 3",
     "Expand the product.": "x^2-5x+6",
 }
-"""Questions and references. The battery needs the reference; the question has only to be one."""
+"""Questions and references. The battery uses the reference; the question only has to be a question."""
 
 
 def built_in_prompts() -> list[Prompt]:
-    """Return prompts of several kinds of check; mathematics with reasoning opened by the prompt too."""
+    """Return prompts of several kinds of check, including one of mathematics that opens the reasoning."""
     math = [_prompt(f"math {i}", text, MathAnswer(answer), "math") for i, (text, answer) in enumerate(MATH.items())]
     opened = [_prompt("math, opened", "What is 3+4? Think first.\n<think>\n", MathAnswer("7"), "math")]
     return [*math, *opened, *_others()]

@@ -1,14 +1,14 @@
-"""The rule of what counts as paid for nothing.
+"""The rule that decides which payments are for nothing.
 
-Every response of the battery is wrong. Of what it is paid, these are for nothing:
+Every response of the battery is wrong. These of its payments are for nothing:
 
     accuracy, last_number       all
     format, cold_start_format   all that a response without the form gets
-    language                    more than 0.1 where the reasoning is no text in the prompt's language
-    a function of the user's    at least half of what a right response is paid in all
-    all parts together          more than half of what a right response is paid
+    language                    more than 0.1 if the reasoning is no text in the prompt's language
+    a function of the user's    at least half of a right response's total
+    all parts together          more than half of a right response's total
 
-A form that is there is paid for by intent: that alone may come to half of the total, as in reward=r1_zero.
+A correct form is rewarded on purpose. It alone may be worth half of the total, as in reward=r1_zero.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from r1ray.reward.scorer import ACCURACY, LAST_NUMBER, Part
 MAX_SHARE = 0.5
 """Share of a right response's total that a wrong one may get for its form."""
 TOLERATED = dict.fromkeys(FORM, 0.0) | dict.fromkeys(LANGUAGE, 0.1)
-"""Value of a part for form or language where there is none."""
+"""Largest tolerated value of a part for form or language in a response without that form or language."""
 TOTAL = "total"
 ROUNDING = 1e-9
 
@@ -29,12 +29,12 @@ ROUNDING = 1e-9
 def paid_for_nothing(
     attempt: Attempt, values: Mapping[str, float], parts: Sequence[Part], *, total: float, right: float
 ) -> dict[str, float]:
-    """Return what a wrong response is paid for nothing, by part and weighted; ``total`` if only the sum is too much.
+    """Return a wrong response's payments for nothing, by part and weighted; ``total`` if only the sum is too high.
 
     Args:
-        values: of each part, unweighted.
-        total: that the response is paid.
-        right: what a right response to the same prompt is paid.
+        values: unweighted value of each part.
+        total: total of the response.
+        right: total of a right response to the same prompt.
     """
     found = {}
     for part in parts:
