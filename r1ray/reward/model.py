@@ -1,4 +1,4 @@
-"""A trained reward model: scores answers, and the steps of answers.
+"""A trained reward model, which scores answers and steps of answers.
 
     (prompt, response) --as training rows are--> tokens --sequence classifier--> score of the last token
 
@@ -23,17 +23,17 @@ from r1ray.runtime.remote_code import is_allowed, needs_code, refusal
 
 
 class RewardModel:
-    """A sequence classifier with one label, as ``recipe=reward_model`` makes them."""
+    """A sequence classifier with one label, as trained by ``recipe=reward_model``."""
 
     def __init__(self, config: RewardModelConfig, device: str, template: str) -> None:
         """
         Args:
             device: ``cpu`` or ``cuda``.
-            template: as ``data.template``, by which prompts are rendered: ``chat`` has put the tokenizer's own tokens
-                into them.
+            template: value of ``data.template``, by which prompts are rendered: ``chat`` has put the tokenizer's own
+                tokens into them.
 
         Raises:
-            UserError: the model does not load, or is no such model.
+            UserError: the model does not load or is no such model.
         """
         torch.set_num_threads(config.threads)
         tokenizer, model = _load(str(config.model), getattr(torch, config.dtype))
@@ -44,12 +44,12 @@ class RewardModel:
 
     @property
     def num_truncated(self) -> int:
-        """How many texts have lost their beginning so far."""
+        """Number of texts that have lost their beginning so far."""
         return self._num_truncated
 
     def score(self, prompts_and_responses: Sequence[tuple[str, str]]) -> list[float]:
-        """One score for each prompt and response, tokenized as the rows that such models are trained on: each by
-        itself, and an end of sequence after them.
+        """Return one score for each prompt and response. They are tokenized as the training rows of such models:
+        separately, with an end of sequence after them.
 
         Raises:
             InfrastructureError: a score is not finite.
@@ -67,19 +67,19 @@ class RewardModel:
         return scores
 
     def step_scores(self, prompt: str, steps: Sequence[str]) -> list[float]:
-        """One reward in [0, 1] for each step: what the answer up to it is worth, its steps divided by blank lines."""
+        """Return one reward in [0, 1] for each step: the value of the answer up to it. Blank lines separate steps."""
         prefixes = ["\n\n".join(steps[: end + 1]) for end in range(len(steps))]
         return [_sigmoid(score) for score in self.score([(prompt, prefix) for prefix in prefixes])]
 
     def value(self, prompt: str, text: str) -> float:
-        """What an answer, or the beginning of one, is worth, in [0, 1]."""
+        """Return the value of an answer, or of the beginning of one, in [0, 1]."""
         (score,) = self.score([(prompt, text)])
         return _sigmoid(score)
 
     @torch.inference_mode()
     def _scores(self, rows: Sequence[torch.Tensor]) -> list[float]:
-        # The model's own search for the last token takes an end of sequence for padding where they are the same. With
-        # the padding on the right nothing that is read can see it, and attention needs no mask.
+        # The model's own search for the last token takes an end of sequence for padding if they are the same token.
+        # With padding on the right no token that is read can see it, so attention needs no mask.
         ids_BT = pad_sequence(list(rows), batch_first=True).to(self._device)
         hidden_BTH = self._model.base_model(input_ids=ids_BT, use_cache=False).last_hidden_state
         last_B = torch.tensor([len(row) - 1 for row in rows], device=self._device)
@@ -88,7 +88,7 @@ class RewardModel:
 
 
 def batches_by_length(lengths: Sequence[int], *, batch_tokens: int) -> list[list[int]]:
-    """Indices of ``lengths``, longest first, in batches of at most ``batch_tokens`` tokens with padding.
+    """Return indices of ``lengths``, longest first, in batches of at most ``batch_tokens`` tokens with padding.
 
     >>> batches_by_length([1, 5, 2, 4], batch_tokens=10)
     [[1, 3], [2, 0]]
@@ -102,7 +102,7 @@ def batches_by_length(lengths: Sequence[int], *, batch_tokens: int) -> list[list
 
 
 def _load(path: str, dtype: torch.dtype) -> tuple[Any, Any]:
-    """Tokenizer and model. Raises UserError."""
+    """Return the tokenizer and the model. Raises UserError."""
     key = f"reward_model.model={path}"
     try:
         labels = AutoConfig.from_pretrained(path, trust_remote_code=is_allowed()).num_labels
@@ -128,7 +128,7 @@ def _load(path: str, dtype: torch.dtype) -> tuple[Any, Any]:
 
 
 def _sigmoid(score: float) -> float:
-    """In [0, 1], without overflow.
+    """Return the logistic function of a score, in [0, 1], without overflow.
 
     >>> _sigmoid(0.0), _sigmoid(-1e9)
     (0.5, 0.0)

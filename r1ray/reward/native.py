@@ -1,9 +1,9 @@
-"""Test code in the language of the program, as MultiPL-E writes it (Cassano et al. 2022): put together with the program
-so that a word is printed where, and only where, every assertion held.
+"""Test code in the language of the program, as in MultiPL-E (Cassano et al. 2022). It is joined with the program so
+that a word is printed if and only if every assertion held.
 
-The tests of MultiPL-E go below a function that a base model completes: they begin by closing it. A chat model gives
-the whole function, or the whole class, so that brace is dropped, and the class's own is found again. What needs a debug
-build or a flag to count (``assert`` in Java, ``Debug.Assert`` in C#) becomes a call that always does.
+The tests of MultiPL-E go below a function that a base model completes, so they begin by closing it. A chat model gives
+the whole function or class, so that brace is dropped, and the class's own brace is found again. Assertions that need a
+debug build or a flag (``assert`` in Java, ``Debug.Assert`` in C#) become calls that are always active.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _CSHARP_IMPORTS = "".join(
 
 
 def with_tests(language: str, program: str, tests: str, word: str) -> str:
-    """The program with its tests, which prints ``word`` as its last line where all of them pass.
+    """Return the program with its tests, which prints ``word`` as its last line if all of them pass.
 
     >>> print(with_tests("javascript", "function f() { return 1; }", "if (f() !== 1) throw 1;", "ok"))
     function f() { return 1; }
@@ -38,7 +38,7 @@ def with_tests(language: str, program: str, tests: str, word: str) -> str:
 
 
 def native_languages() -> frozenset[str]:
-    """Languages that can have such tests, beside Python, which has its own way."""
+    """Return the languages that can have such tests. Python has its own way."""
     return frozenset(_JOINERS)
 
 
@@ -91,20 +91,20 @@ def _csharp(program: str, tests: str, word: str) -> str:
 
 
 def _opened_class(program: str, imports: str) -> str:
-    """The program up to the end of its class, exclusive; in a class of that name where it is a bare method."""
+    """Return the program up to the closing brace of its class. A bare method is put into a class of that name."""
     if _CLASS.search(program):
         return program[: program.rindex("}")] if "}" in program else program
     return f"{imports}class Problem {{\n{program}"
 
 
 def _without_brace(tests: str) -> str:
-    """Without the brace that closes the function under test."""
+    """Return the tests without the brace that closes the function under test."""
     stripped = tests.lstrip()
     return stripped[1:].lstrip("\n") if stripped.startswith("}") else tests
 
 
 def _before_last_but_one(tests: str) -> tuple[str, str, str]:
-    """What precedes the brace that closes ``Main``, that brace, and what follows: the brace of the class."""
+    """Return the text before the brace that closes ``Main``, that brace, and the rest with the brace of the class."""
     head, brace, rest = tests.rpartition("}")
     body, end_of_main, between = head.rpartition("}")
     return body, end_of_main, between + brace + rest

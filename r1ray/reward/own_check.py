@@ -1,12 +1,12 @@
-"""Checks of the user's own, by path: what a row's ``check.type`` names, and what ``data.check`` names.
+"""Checks of the user's own, named by path in a row's ``check.type`` or in ``data.check``.
 
     {"type": "my_checks:contains", "word": "Paris"}    contains({"word": "Paris"}, response) -> score
     {"type": "my_checks:Contains", "word": "Paris"}    Contains(word="Paris")(response) -> score
     data.check=my_checks:reference                     reference(row) -> check
     data.check=my_checks:judge                         judge(row, response) -> score
 
-A function that has a parameter ``prompt`` is given that too. A row names what is called, and so it cannot name anything
-of Python's own: only modules that the user installed, or wrote, judge responses.
+A function that has a parameter ``prompt`` gets the prompt, too. A row names the code that is called, so it cannot name
+any of Python's own modules: only modules that the user installed or wrote judge responses.
 """
 
 from __future__ import annotations
@@ -27,20 +27,21 @@ from r1ray.runtime.own_code import is_async
 from r1ray.types import Prompt
 
 Judge = Callable[..., object]
-"""Called as ``judge(response)``; what it returns is a score, or will be one."""
+"""Function that is called as ``judge(response)`` and returns a score, or an awaitable of one."""
 
 
 def judge_of(check: OwnCheck, prompt: Prompt) -> Judge:
-    """Return what judges a response to a prompt. Raises whatever a class raises that does not take the check's data."""
+    """Return the function that judges a response to a prompt. Raises the exception of a class that does not accept the
+    check's data."""
     judge = _bound(check)
     return functools.partial(judge, prompt=prompt) if _takes_prompt(judge) else judge
 
 
 def own_check_problem(check: OwnCheck) -> str | None:
-    """Return why nothing can be judged by a check: the class does not take its data; None where it can.
+    """Return the reason why a check cannot judge anything: its class does not accept its data. None if it can.
 
     Raises:
-        UserError: there is no such function or class, or it cannot be called as it will be.
+        UserError: there is no such function or class, or it cannot be called in the required way.
     """
     loaded = _load(check.path)
     if not inspect.isclass(loaded):
@@ -56,9 +57,9 @@ def own_check_problem(check: OwnCheck) -> str | None:
 
 
 def load_row_check(key: str, path: str) -> RowCheck:
-    """Return what makes a check of a row, of the function that ``data.check`` names. Raises UserError.
+    """Return the maker of a row's check, from the function that ``data.check`` names. Raises UserError.
 
-    A function of a row and a response is the check itself, and gets the row as its data.
+    A function of a row and a response is the check itself and gets the row as its data.
     """
     function: Callable[..., object] = load_function(key, path)
     if _judge_problem(function, "row", "response") is None:
@@ -100,17 +101,17 @@ def _load(path: str) -> Callable[..., object]:
 
 
 def _judge_problem(function: Callable[..., object], *names: str) -> str | None:
-    """Return what :func:`call_problem` does, of a function that is given the prompt too if it has such a parameter."""
+    """Return the result of :func:`call_problem`. A function that has a parameter ``prompt`` is passed it, too."""
     return call_problem(function, *names, **({"prompt": ...} if _takes_prompt(function) else {}))
 
 
 def _takes_prompt(function: Callable[..., object]) -> bool:
     try:
         return "prompt" in inspect.signature(function).parameters
-    except (ValueError, TypeError):  # of some functions in C nothing is known
+    except (ValueError, TypeError):  # some functions in C have no known signature
         return False
 
 
 def _text(value: object) -> str | None:
-    """Dates and the like as text, without the bytes of images."""
+    """Return dates and the like as text, and None for the bytes of images."""
     return None if isinstance(value, bytes | bytearray | memoryview) else str(value)

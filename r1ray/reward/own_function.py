@@ -1,4 +1,4 @@
-"""A reward function of the user's: looked at before a run, and called in it.
+"""A reward function of the user, checked before a run and called in it.
 
 package.module:function --load_function--> function --call--> what it returned, or Raised
 """
@@ -26,7 +26,7 @@ def load_function(key: str, path: str) -> RewardFn:
     module, _, name = path.partition(":")
     try:
         function = getattr(importlib.import_module(module), name)
-    except (Exception, SystemExit) as error:  # importing runs the user's module, which may do anything
+    except (Exception, SystemExit) as error:  # importing runs the user's module, which may raise anything
         raise UserError(
             f"{key}={path}: needs package.module:function of an importable function: {type(error).__name__}: {error}."
         ) from error
@@ -36,15 +36,15 @@ def load_function(key: str, path: str) -> RewardFn:
 
 
 def call_problem(function: Callable[..., object], *names: str, **options: object) -> str | None:
-    """Return why a function cannot be called with arguments of these names, given by their place, and with
-    ``options``, given by name; None if it can, or does not say."""
+    """Return the reason why a function cannot be called with positional arguments of these names and with ``options``
+    as keywords; None if it can or has no known signature."""
     if inspect.isclass(function):
         return f"is the class {function.__name__}; needs a function, or an object that can be called"
     if is_any(function, inspect.isgeneratorfunction, inspect.isasyncgenfunction):
         return "is a generator, and yields; needs a function that returns"
     try:
         signature = inspect.signature(function)
-    except (ValueError, TypeError):  # of some functions in C nothing is known
+    except (ValueError, TypeError):  # some functions in C have no known signature
         return None
     try:
         signature.bind(*names, **options)
@@ -68,16 +68,17 @@ def own_function_problem(key: str, part: RewardPart, function: Callable[..., obj
 async def call(
     function: Callable[..., object], *arguments: object, name: str, deadline_s: float, slots: asyncio.Semaphore
 ) -> object:
-    """Return what a function returns: in a thread where it is not a coroutine, so that a slow one holds up nobody.
+    """Call a function and return its result. A function that is no coroutine runs in a thread, so that a slow one
+    blocks nothing else.
 
     Args:
-        name: of its part of the reward.
-        slots: how many threads there may be; the clock starts with the function.
+        name: name of its part of the reward.
+        slots: limit on the number of threads. The deadline starts with the function.
 
     Raises:
-        Raised: whatever it raised.
+        Raised: the function raised.
         InfrastructureError: it waited for longer than ``deadline_s``.
-        PartStuck: it is still at work after ``deadline_s``. A thread cannot be ended: its process has to be.
+        PartStuck: it is still running after ``deadline_s``. A thread cannot be ended, so its process has to be.
     """
     wait = functools.partial(
         within,
@@ -97,8 +98,8 @@ async def call(
 
 
 async def _awaited(awaitable: Awaitable[object], wait: Callable[[Awaitable[object]], Awaitable[object]]) -> object:
-    """Return what a coroutine returns, which runs as a task of its own: one that swallows its cancellation is left
-    behind."""
+    """Return the result of a coroutine, which runs as a task of its own, so that one that swallows its cancellation is
+    left behind."""
     task = asyncio.ensure_future(guarded(awaitable))
     try:
         return await wait(asyncio.shield(task))

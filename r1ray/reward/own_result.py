@@ -1,4 +1,4 @@
-"""Results of the user's reward functions: a Score of what one returned, or a PartFailure of what it did wrong.
+"""Results of the user's reward functions: a Score for a returned value, or a PartFailure for an error.
 
 value --score_of--> Score                exception, NotANumber --part_failure--> PartFailure
 """
@@ -19,11 +19,11 @@ from r1ray.reward import own_function
 from r1ray.types import Response, Score
 
 MAX_MESSAGE, MAX_TRACEBACK, MAX_RESPONSE = 300, 4000, 2000
-"""Characters of a PartFailure, which passes through the driver."""
+"""Most characters of the texts in a PartFailure, which passes through the driver."""
 
 
 class NotANumber(ValueError):
-    """A function returned what cannot be a reward; ``what`` it was, in a word or two."""
+    """A function returned a value that cannot be a reward. ``what``: a word or two about the value."""
 
     def __init__(self, what: str, value: object, *, of: str = "") -> None:
         super().__init__(f"returned {of}{_repr(value)}; needs a finite number, or a Score of one")
@@ -31,7 +31,7 @@ class NotANumber(ValueError):
 
 
 def score_of(value: object) -> Score:
-    """Return what a function returned as a Score. Raises NotANumber."""
+    """Return a function's return value as a Score. Raises NotANumber."""
     if not isinstance(value, Score):
         return Score(number_of(value))
     for name, kinds in (("label", str), ("detail", str), ("extracted", str | None)):
@@ -47,15 +47,15 @@ def score_of(value: object) -> Score:
 
 
 def number_of(value: object, *, of: str = "") -> float:
-    """Return a finite number as a float: also numpy's scalars, torch's tensors without a dimension, and booleans.
-    Raises NotANumber."""
+    """Return a finite number as a float. Scalars of numpy, tensors of torch without a dimension, and booleans are
+    accepted, too. Raises NotANumber."""
     is_number = hasattr(value, "__float__") or hasattr(value, "__index__")  # text has neither
     if not is_number or getattr(value, "shape", ()) != ():
         raise NotANumber(f"{of}{_kind_of(value)}", value, of=of)
     try:
-        detach = getattr(value, "detach", None)  # torch warns of a tensor with a gradient
+        detach = getattr(value, "detach", None)  # torch warns about a tensor with a gradient
         number = float(cast(float, value if detach is None else detach()))
-    except Exception as error:  # an object of the user's, or of a library's: a complex scalar, a number beyond floats
+    except Exception as error:  # an object of the user or of a library: a complex scalar, a number beyond floats
         raise NotANumber(f"{of}{_kind_of(value)}", value, of=of) from error
     if not math.isfinite(number):
         raise NotANumber(f"{of}{number}", value, of=of)
@@ -69,14 +69,14 @@ def _kind_of(value: object) -> str:
 def _repr(value: object) -> str:
     try:
         return shortened(repr(value), MAX_MESSAGE // 2)
-    except Exception:  # an object of the user's
+    except Exception:  # an object of the user
         return f"a {type(value).__name__}"
 
 
 def part_failure(
     part: str, error: BaseException, response: Response, *, function: object, on_error: str
 ) -> PartFailure:
-    """Return what a function did wrong on a response."""
+    """Return the failure of a function on a response."""
     text = shortened(response.text, MAX_RESPONSE)
     if isinstance(error, NotANumber):
         kind = f"returned {error.what}"
@@ -96,14 +96,14 @@ def part_failure(
 
 
 def _own_frames(frames: TracebackType | None) -> TracebackType | None:
-    """Return a traceback from the function on: without the frames of who called it."""
+    """Return a traceback that begins in the function, without the frames of its callers."""
     while frames is not None and frames.tb_frame.f_code.co_filename == own_function.__file__:
         frames = frames.tb_next
     return frames
 
 
 def place_in(frames: TracebackType | None, function: object) -> str:
-    """Return the line of the function's own file that an exception came through last; of another file if none did."""
+    """Return the last line in the function's own file that an exception passed, or in another file if there is none."""
     summary = traceback.extract_tb(frames)
     own = _file_of(function)
     found = [frame for frame in summary if frame.filename == own] or list(summary)
@@ -119,7 +119,7 @@ def _file_of(function: object) -> str | None:
 
 
 def shortened(text: str, limit: int) -> str:
-    """Return a text with its middle left out where it is longer."""
+    """Return a text, with its middle left out if it is longer than ``limit``."""
     if len(text) <= limit:
         return text
     half = limit // 2

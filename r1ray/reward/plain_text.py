@@ -7,7 +7,7 @@ import unicodedata
 from dataclasses import dataclass
 
 MAX_DIGITS = 40
-"""Of a number; longer ones are not read."""
+"""Most digits of a number; longer ones are not read."""
 
 _CHARACTERS = str.maketrans(
     {chr(0xFF10 + digit): str(digit) for digit in range(10)}
@@ -27,7 +27,7 @@ _MARKUP = tuple(
     for pattern, replacement in (
         (r"!=|=/=|<>|\\(?:not\s?=|neq?\b)", " not "),
         (r"[-=]{1,3}>", ":"),
-        # A sign directly before markup is the number's: no space may come between, or it reads as a bullet.
+        # A sign directly before markup belongs to the number. A space between them would make it a bullet.
         (r"(?<=-)\\[dt]?frac\s?\{([0-9]{1,40})\}\s?\{([0-9]{1,40})\}", r"\1/\2 "),
         (r"(?<=-)\\left\b", ""),
         (r"(?<=-)(?:\\[A-Za-z]{1,12}\s?\{|\\?\$|\*\*|[{\[])+(?=[0-9.])", ""),
@@ -53,8 +53,8 @@ _MARKUP = tuple(
         (r"(?<![\w)*])\*(?=[^\s*])([^*\n]*)\*(?![\w(*])", r"\1"),
     )
 )
-r"""In this order. What only changes how a number looks becomes a space; ``\sqrt`` and other commands make another
-number of it, and become a root."""
+r"""Replacements, in this order. Markup that only changes the look of a number becomes a space. ``\sqrt`` and other
+commands that change its value become a root."""
 _INDEX = re.compile(r"^[ \t]*(?:[-*+] )?([0-9]{1,2})[.)](?=[ \t]+(\S)|[ \t]*$)", re.MULTILINE)
 _LABEL = re.compile(
     r"((?:\b(?:step|part|question|problem|example|exercise|option)\s?)#?|#)[0-9]{1,3}(?=\s*(?:[:.),]|$))",
@@ -78,9 +78,9 @@ class Token:
     kind: str
     """``number``, ``odd`` (digits and no number: ``16th``, ``16:30``), ``word``, ``operator``, ``end`` or ``mark``."""
     text: str
-    """In lower case."""
+    """Text of the token in lower case."""
     gap: str
-    """The white space in front of it."""
+    """White space in front of the token."""
 
     @property
     def is_quantity(self) -> bool:
@@ -104,12 +104,12 @@ def tokens_of(text: str) -> list[Token]:
 
 
 def _has_digits(word: str) -> bool:
-    """Whether a digit of any script is there, or a number written as one character."""
+    """Return whether a word has a digit of any script, or a number written as one character."""
     return any(unicodedata.category(character) in ("Nd", "No") for character in word)
 
 
 def _without_markup(text: str) -> str:
-    """The text with one way to write each sign, without markup, indices of lists and labels."""
+    """Return the text with one spelling of each sign, without markup, indices of lists and labels."""
     text = text.translate(_CHARACTERS)
     for pattern, replacement in _MARKUP:
         text = pattern.sub(replacement, text)

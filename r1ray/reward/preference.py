@@ -2,8 +2,8 @@
 
     (prompt, summary | response) of many completions --a few ms--> one call of the model --> one score each
 
-The model is a role of its own: whoever serves one passes it in. Its score has no scale: ``reward.combine=normalised``
-puts it beside other parts.
+The model is a role of its own and is passed in by the code that serves it. Its score has no fixed scale;
+``reward.combine=normalised`` makes it comparable with other parts.
 """
 
 from __future__ import annotations
@@ -21,20 +21,20 @@ from r1ray.types import Prompt, Response
 WINDOW_S = 0.005
 MAX_ROWS = 64
 Row = tuple[str, str]
-"""Prompt and response, as the model is given them."""
+"""Prompt and response, as the model gets them."""
 
 
 class PreferenceModel(Protocol):
-    """A reward model that many completions ask: :class:`r1ray.reward.model.RewardModel` over actors."""
+    """A reward model that serves many completions: :class:`r1ray.reward.model.RewardModel` over actors."""
 
     async def score(self, prompts_and_responses: Sequence[Row], /) -> Sequence[float]:
-        """One score each. Whatever it raises is a fault of the machine, never of the completion."""
+        """Return one score for each row. An exception is a fault of the machine, never of the completion."""
         ...
 
 
 def seen(prompt: Prompt, response: Response, *, sees: str) -> Row:
-    """What a model is given: the prompt and the whole ``response``; or the prompt, without the opening of the reasoning
-    that a template has put at its end, and the ``summary``."""
+    """Return the input of a model: the prompt and the whole ``response``; or the prompt, without the opening of the
+    reasoning that a template put at its end, and the ``summary``."""
     if sees == "response":
         return prompt.text, response.text
     asked = prompt.text
@@ -45,8 +45,8 @@ def seen(prompt: Prompt, response: Response, *, sees: str) -> Row:
 
 
 def summary_of(prompt: Prompt, response: Response) -> str:
-    """What follows the reasoning, of both patterns, and ``<answer>`` where there is one. "" where the reasoning never
-    ends, the whole text where there is none."""
+    """Return the text after the reasoning, of either pattern, or its ``<answer>`` if there is one. "" if the reasoning
+    never ends, the whole text if there is none."""
     text = whole_text(prompt, response, opening=SPECIAL_TOKEN)
     if SPECIAL_TOKEN in text:
         first, last = text.find(SPECIAL_TOKEN), text.rfind(SPECIAL_TOKEN)
@@ -57,15 +57,15 @@ def summary_of(prompt: Prompt, response: Response) -> str:
 
 
 class Batches:
-    """Scores of single rows by a model that is asked for many at a time: for those that arrive within ``WINDOW_S``, or
-    while as many calls as may be are under way."""
+    """Scores single rows in batches: rows that arrive within ``WINDOW_S``, or while the limit of calls is reached, go
+    to the model in one call."""
 
     def __init__(self, model: PreferenceModel, *, name: str, max_calls: int = 1, max_rows: int = MAX_ROWS) -> None:
         """
         Args:
-            name: of the model in ``reward.models``.
-            max_calls: that are under way at a time.
-            max_rows: of one call.
+            name: name of the model in ``reward.models``.
+            max_calls: number of calls that may be under way at a time.
+            max_rows: number of rows in one call.
         """
         self._model, self._name = model, name
         self._max_calls, self._max_rows = max_calls, max_rows
@@ -75,7 +75,8 @@ class Batches:
         self._is_collecting = False
 
     async def score(self, row: Row) -> float:
-        """Raises InfrastructureError; a row on which the model fails takes no other with it."""
+        """Return the score of a row. Raises InfrastructureError. If the model fails on a row, the others of its batch
+        are scored nevertheless."""
         future: asyncio.Future[float] = asyncio.get_running_loop().create_future()
         self._waiting.append((row, future))
         self._collect()
@@ -84,13 +85,13 @@ class Batches:
     def _collect(self) -> None:
         if self._waiting and not self._is_collecting and self._num_calling < self._max_calls:
             self._is_collecting = True
-            self._num_calling += 1  # not len(_callers): a task leaves that a little later than it stops to look
+            self._num_calling += 1  # not len(_callers): a task leaves that set a little after its last look at _waiting
             caller = asyncio.create_task(self._work())
             self._callers.add(caller)
             caller.add_done_callback(self._callers.discard)
 
     async def _work(self) -> None:
-        """Calls, one after the other, until nothing waits."""
+        """Call the model repeatedly until no row is waiting."""
         await asyncio.sleep(WINDOW_S)
         self._is_collecting = False
         while self._waiting:
@@ -106,7 +107,7 @@ class Batches:
             scores = await self._model.score([row for row, _ in batch])
             if not all(map(math.isfinite, scores)):
                 raise InfrastructureError("a score is not a finite number")
-        except Exception as error:  # whatever it is, those who wait are told
+        except Exception as error:  # any error is passed on to the callers that wait
             if len(batch) > 1 and not isinstance(error, DeadlineExceeded):
                 await asyncio.gather(*(self._call([single]) for single in batch))
                 return

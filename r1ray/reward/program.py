@@ -1,4 +1,4 @@
-"""The program in a response. Linear time."""
+"""Extraction of the program in a response. Linear time."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _NAME = re.compile(r"[{.]*([a-z]+[+#]*)")
 
 def fenced_blocks(text: str) -> list[tuple[str, str]]:
     """Return the language name (lower case) and content of each closed Markdown fence, in order, without the
-    indentation of a fence that stands in a list.
+    indentation of a fence in a list.
 
     >>> fenced_blocks("a\\n```python\\nprint(1)\\n```\\n```\\nopen")
     [('python', 'print(1)\\n')]
@@ -39,11 +39,11 @@ def _dedented(body: str, indent: int) -> str:
 
 
 def extract_program(text: str, language: str) -> str | None:
-    """What is run of a response, None where it holds no program.
+    """Return the program in a response; None if there is none.
 
-    Only what follows the reasoning counts, and of it only ``<answer>`` where there is one: the last closed fence that
-    names the language, else the last one that names none; fences of comments alone, as examples of use are, come last.
-    A response without any fence is a program as it stands.
+    Only the text after the reasoning counts, and only ``<answer>`` within it if there is one. The program is the last
+    closed fence that names the language, else the last one that names none. Fences with only comments, such as usage
+    examples, come last. A response without any fence is itself the program.
     """
     final = after_think(text)
     section = answer_section(final)

@@ -1,6 +1,6 @@
-"""Python code of a data set around the program of a response: what the prompt showed, and what its tests define.
+"""Python code of a data set around the program of a response: code that the prompt shows or the tests define.
 
-Only the data set's own code is parsed here; a response's is looked at line by line.
+Only the data set's own code is parsed here. A response's code is read line by line.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ _TEST_MODULES = frozenset({"pytest", "unittest", "solution", "main", "your_modul
 
 
 def completed(program: str, starter: str, entry: str | None) -> str:
-    """Return the program, below the code that the prompt begins with if it is the body of its last function.
+    """Return the program. If it is only the body of the prompt's last function, the prompt's code is put before it.
 
     >>> print(completed("return a + b", "def add(a, b):", "add"))
     def add(a, b):
@@ -30,7 +30,7 @@ def completed(program: str, starter: str, entry: str | None) -> str:
 
 
 def definitions(starter: str, entry: str | None) -> str:
-    """Return what the prompt's code defines beside the entry.
+    """Return the definitions in the prompt's code other than the entry.
 
     >>> definitions("import math\\ndef f():\\n    pass", "f")
     'import math'
@@ -46,7 +46,7 @@ def definitions(starter: str, entry: str | None) -> str:
 
 
 def shared_classes(tests: str) -> str:
-    """Return the classes that tests define and hand to the program, with the imports that they need."""
+    """Return the classes that tests define and pass to the program, with the imports that they need."""
     if "class " not in tests:
         return ""
     nodes = _parsed(tests).body

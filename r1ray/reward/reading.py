@@ -23,7 +23,8 @@ _ANSWER_LINE = re.compile(
 
 
 def reading_score(check: Reading, text: str, *, forms: frozenset[str] = DEFAULT_FORMS) -> Score:
-    """1 where the answer is exactly a gold one; metrics ``exact_match`` and ``f1``, each the best over gold answers."""
+    """Return a score of 1 if the answer is exactly a gold one. Metrics: ``exact_match`` and ``f1``, each the best over
+    gold answers."""
     answer = short_answer(text, forms=forms)
     if answer is None:
         return Score(0.0, "no_answer", None, "no answer after the reasoning", {"exact_match": 0.0, "f1": 0.0})
@@ -34,8 +35,8 @@ def reading_score(check: Reading, text: str, *, forms: frozenset[str] = DEFAULT_
 
 
 def short_answer(text: str, *, forms: frozenset[str] = DEFAULT_FORMS) -> str | None:
-    r"""What a response gives as its answer: ``\boxed{}`` or ``<answer>``, else its last ``Answer:`` line, else the
-    whole of it where it is one short line.
+    r"""Return the answer of a response: ``\boxed{}`` or ``<answer>``, else its last ``Answer:`` line, else the whole
+    text if it is one short line.
 
     >>> short_answer("<think>7-3</think>The score was 7 to 3.\nAnswer: 4")
     '4'
@@ -54,11 +55,11 @@ def short_answer(text: str, *, forms: frozenset[str] = DEFAULT_FORMS) -> str | N
 
 
 def score_spans(predicted: Sequence[str], gold: Sequence[str]) -> tuple[float, float]:
-    """Exact match and F1 of predicted spans against the spans of one gold answer.
+    """Return exact match and F1 of predicted spans against the spans of one gold answer.
 
-    Exact: the same normalised spans, in any order. F1: spans are paired so that the sum of their F1 is largest; the
-    mean over as many pairs as the longer side has spans. A pair whose gold span has numbers counts only where a number
-    is shared.
+    Exact match means the same normalised spans in any order. For F1, spans are paired so that the sum of their F1 is
+    largest, and the mean is over as many pairs as the longer side has spans. A pair whose gold span has numbers counts
+    only if both share a number.
 
     >>> score_spans(["the Patriots"], ["Patriots"])
     (1.0, 1.0)
@@ -75,7 +76,7 @@ def score_spans(predicted: Sequence[str], gold: Sequence[str]) -> tuple[float, f
 
 
 def normalise(text: str) -> str:
-    """Lower case, without punctuation and articles, numbers as floats; hyphens part words.
+    """Return a text in lower case, without punctuation and articles, with numbers as floats. Hyphens separate words.
 
     >>> normalise("The 4-yard pass!")
     '4.0 yard pass'
@@ -109,7 +110,7 @@ def _bag_f1(mine: set[str], truth: set[str]) -> float:
 
 
 def best_pairing(table: Sequence[Sequence[float]]) -> float:
-    """Largest sum of entries with no two in a row or a column, by the Hungarian method in O(n^3).
+    """Return the largest sum of entries with no two in a row or a column, by the Hungarian method in O(n^3).
 
     >>> best_pairing([[1.0, 0.9], [0.9, 0.0]])
     1.8

@@ -1,4 +1,4 @@
-"""From a trajectory to its outcome: every part by name, and what they come to together."""
+"""The scorer, which turns a trajectory into its outcome: every part by name, and their total."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ RULES: dict[str, RewardFn] = {
     "tag_count": shaping.tag_count,
     "code_format": shaping.code_format,
 }
-"""r1ray's own rules that need nothing but the text; ``accuracy`` and ``cosine_length`` need more."""
+"""r1ray's own rules that only need the text. ``accuracy`` and ``cosine_length`` need more."""
 ACCURACY, COSINE, LAST_NUMBER = "accuracy", "cosine_length", "last_number"
 ENTRY_POINTS = "r1ray.rewards"
 USER_THREADS = 64
@@ -74,19 +74,19 @@ class Part:
     name: str
     config: RewardPart
     function: RewardFn | None
-    """None: accuracy, cosine_length or a preference model, which the scorer knows."""
+    """The function to call; None for accuracy, cosine_length and a preference model, which the scorer handles."""
     is_own: bool
-    """r1ray's own: linear time, and its own deadlines."""
+    """True for r1ray's own parts, which take linear time or have deadlines of their own."""
     model: PreferenceModelConfig | None = None
-    """The preference model whose score it is."""
+    """The preference model whose score the part is."""
 
     @property
     def is_worlds(self) -> bool:
-        """Environments say what it is."""
+        """True if environments give its value."""
         return self.config.from_environment
 
     def applies_to(self, domain: str, check: str) -> bool:
-        """Whether prompts of a domain and a type of check have it."""
+        """Return whether the part applies to prompts of a domain and a type of check."""
         if self.config.domains is not None and domain not in self.config.domains:
             return False
         if self.config.checks is not None:
@@ -101,17 +101,17 @@ class Part:
 
     @property
     def is_users(self) -> bool:
-        """It calls a function that is not r1ray's."""
+        """True if it calls a function that is not r1ray's."""
         return not self.is_own and self.model is None and not self.is_worlds
 
     @property
     def on_error(self) -> str:
-        """Consequence for a response that it fails on. A rule that ships ends no run because of what a model wrote."""
+        """Consequence for a response on which it fails. A built-in rule never ends a run because of a model's text."""
         return "zero" if self.is_own and self.config.on_error == "auto" else self.config.on_error
 
 
 def resolve_parts(config: RewardConfig) -> tuple[Part, ...]:
-    """Every part with its function, or its model. Raises UserError for a name that is none of ours and has neither."""
+    """Return every part with its function or model. Raises UserError for an unknown name that has neither."""
     offered = {point.name: point for point in entry_points(group=ENTRY_POINTS)}
     unused = [name for name in config.models if name not in config.parts]
     if unused:
@@ -151,7 +151,7 @@ def resolve_parts(config: RewardConfig) -> tuple[Part, ...]:
 
 
 def _check_worlds(name: str, part: RewardPart) -> None:
-    """Raise UserError where a part that environments give has something else to be computed by."""
+    """Raise UserError if a part that environments give has another source of its value, too."""
     key = f"reward.parts.{name}"
     if name in (ACCURACY, COSINE) or name in RULES:
         raise UserError(f"{key}.from_environment=true: {name} is a rule of r1ray's; needs another name.")
@@ -160,11 +160,11 @@ def _check_worlds(name: str, part: RewardPart) -> None:
 
 
 def _load_users(named: str, path: str, key: str, part: RewardPart) -> RewardFn:
-    """Return a function that is not ours. Raises UserError if it cannot be called as a reward.
+    """Return a function of the user. Raises UserError if it cannot be called as a reward.
 
     Args:
-        named: the key, or the entry point's part, that has its path.
-        key: of the part.
+        named: the key, or the part of an entry point, that holds the function's path.
+        key: configuration key of the part.
     """
     function = load_function(named, path)
     problem = own_function_problem(key, part, function, shown=f"{named}={path}")
@@ -174,7 +174,7 @@ def _load_users(named: str, path: str, key: str, part: RewardPart) -> RewardFn:
 
 
 def _model_of(name: str, part: RewardPart, model: PreferenceModelConfig) -> PreferenceModelConfig:
-    """The same model. Raises UserError where the part has something else to be computed by."""
+    """Return the model. Raises UserError if the part has another source of its value, too."""
     key = f"reward.parts.{name}"
     if name in (ACCURACY, COSINE) or name in RULES:
         raise UserError(f"reward.models.{name}: {name} is a rule of r1ray's; give the model another name.")
@@ -188,12 +188,12 @@ def _model_of(name: str, part: RewardPart, model: PreferenceModelConfig) -> Pref
 def check_parts(
     parts: Sequence[Part], kinds: Collection[tuple[str, str]], *, key: str, are_all_used: bool = True
 ) -> None:
-    """Raise UserError where prompts of some kind have nothing that is rewarded, or no prompt is of a part's domains.
+    """Raise UserError if no part applies to prompts of some kind, or if no prompt is in any of a part's domains.
 
     Args:
         kinds: domains and types of check of the prompts.
-        key: of the prompts' file.
-        are_all_used: whether every part needs prompts.
+        key: configuration key of the prompts' file.
+        are_all_used: every part needs prompts.
     """
     known = sorted({domain for domain, _ in kinds})
     for part in parts:
@@ -232,16 +232,16 @@ class RewardScorer:
     ) -> None:
         """
         Args:
-            programs: languages of the programs that prompts will ask for; with any, there is a sandbox. None: unknown,
-                and the sandbox is made for the first program.
-            max_tokens: the length limit that trajectories are sampled with, for rewards about length.
-            judge: for prompts whose check is a generative judge's: one that answers, or the service that has it; None:
-                there are none.
-            models: those of ``reward.models``, served.
+            programs: languages of the programs that prompts will ask for; if there are any, a sandbox is made. None:
+                unknown, and the sandbox is made for the first program.
+            max_tokens: length limit of sampled trajectories, for rewards about length.
+            judge: a judge, or the configuration of its service, for prompts that a generative judge grades; None: there
+                are no such prompts.
+            models: the served models of ``reward.models``.
 
         Raises:
-            SandboxUnavailable: programs are to be run, and there is no isolation that holds.
-            UserError: a part that does not exist, a model that nobody serves, or a language whose tools are missing.
+            SandboxUnavailable: programs have to be run, and no working isolation is available.
+            UserError: a part does not exist, a model is not served, or the tools of a language are missing.
         """
         self._config, self._max_tokens = config, max_tokens
         self._parts = resolve_parts(config)
@@ -263,7 +263,7 @@ class RewardScorer:
         equivalent = self._accuracy.equivalence(prompt.check)
         if equivalent is None:
             return None
-        # In a thread: it may have to wait for the verifier.
+        # In a thread, because it may have to wait for the verifier.
         return tuple(await asyncio.to_thread(answer_classes, answers, equivalent=equivalent))
 
     async def score(self, prompt: Prompt, trajectory: Trajectory) -> ScoredTrajectory:
@@ -282,10 +282,11 @@ class RewardScorer:
     async def outcome(
         self, prompt: Prompt, response: Response, world: InEnvironment | None = None
     ) -> tuple[Outcome, str | None]:
-        """The outcome of one response, and the answer that was found in it.
+        """Return the outcome of one response and the answer that was found in it.
 
         Args:
-            world: where it was given; a part that it does not give does not apply.
+            world: the environment's rewards for the response, if it was in one. A part that the environment does not
+                give does not apply.
         """
         problem = check_problem(prompt.check)
         if problem is not None:
@@ -318,7 +319,7 @@ class RewardScorer:
         if masking := [failure for failure in failures if failure.on_error == "mask"]:
             return ScoringFailed(str(masking[0]), tuple(failures)), None
         values = {name: score.value for name, score in scores.items()}
-        if world is not None:  # what is no part is logged, as a metric is
+        if world is not None:  # values that are no parts are logged as metrics
             given = world.parts.items()
             values |= {name: value for name, value in given if name in of_worlds or name not in self._weights}
         of_world = Score(0.0) if world is None else Score(0.0, world.label, detail=world.detail)
@@ -334,8 +335,8 @@ class RewardScorer:
         return Scored(total, metrics | values, tuple(failures), spoken.label, spoken.detail, tests), extracted
 
     async def _score_of(self, part: Part, prompt: Prompt, response: Response) -> Score | PartFailure:
-        """Return the score of one part, or how its function failed on what the model wrote. Raises InfrastructureError
-        where a machine, or a service that the function asks, failed."""
+        """Return the score of one part, or the failure of its function on the model's text. Raises InfrastructureError
+        if a machine, or a service that the function uses, failed."""
         if part.name == ACCURACY and part.is_own and isinstance(prompt.check, OwnCheck):
             return await self._own_check(part, prompt.check, prompt, response)
         if part.name == ACCURACY and part.is_own:
@@ -350,15 +351,15 @@ class RewardScorer:
             return score_of(part.function(prompt, response))
         except R1RayError:
             raise
-        except Exception as error:  # of a rule that ships: what the model wrote must never stop training
+        except Exception as error:  # of a built-in rule: a model's text must never stop training
             return failure(_own_error(part, error), response)
 
     async def _own_check(self, part: Part, check: OwnCheck, prompt: Prompt, response: Response) -> Score | PartFailure:
-        """Return the score of a check of the user's own, which is in the place of r1ray's accuracy."""
-        own = replace(part, is_own=False)  # on_error is that of a function of the user's
+        """Return the score of a check of the user's own, which replaces r1ray's accuracy."""
+        own = replace(part, is_own=False)  # on_error applies as to a function of the user
         try:
             judge = judge_of(check, prompt)
-        except Exception as error:  # a class of the user's that takes what it took before the run
+        except Exception as error:  # a class of the user that accepted these data before the run
             return part_failure(part.name, error, response, function=judge_of, on_error=own.on_error)
         found = await self._users(own, judge, response)
         if not isinstance(found, Score) or found.label:
@@ -366,7 +367,7 @@ class RewardScorer:
         return replace(found, label="correct" if found.value >= 1.0 else "wrong")
 
     async def _users(self, part: Part, function: Callable[..., object], *arguments: object) -> Score | PartFailure:
-        """Return the score of a function of the user's, the last of whose arguments is the response."""
+        """Return the score of a function of the user. The last of its arguments is the response."""
         response = arguments[-1]
         assert isinstance(response, Response)
         failure = functools.partial(part_failure, part.name, function=function, on_error=part.on_error)
@@ -384,7 +385,7 @@ class RewardScorer:
             return failure(_own_error(part, error), response)
 
     async def _accuracy_of(self, prompt: Prompt, response: Response) -> Score:
-        """Return the score of r1ray's own accuracy, which has its own care for what a model writes."""
+        """Return the score of r1ray's own accuracy, which handles errors on a model's text itself."""
         try:
             return await self._accuracy(prompt, response)
         except R1RayError:
@@ -402,7 +403,7 @@ class RewardScorer:
 
 
 def _cosine_of(part: Part, response: Response, *, is_correct: bool) -> Score | PartFailure:
-    """Return the reward about length, which has no number of tokens where only the text is known."""
+    """Return the reward about length, or a failure if only the text and no number of tokens is known."""
     if response.num_tokens is None or response.max_tokens is None:
         return PartFailure(
             part=part.name,
@@ -416,8 +417,8 @@ def _cosine_of(part: Part, response: Response, *, is_correct: bool) -> Score | P
 
 
 def _own_error(part: Part, error: BaseException) -> BaseException:
-    """Return what a function raised, if it is the function's own error. Raises what it says of the reference, and
-    InfrastructureError where a machine or a service failed."""
+    """Return the exception of a function if it is the function's own error. Raises UnscorableError for an unusable
+    reference, and InfrastructureError if a machine or a service failed."""
     if isinstance(error, UnscorableError):
         raise error
     if isinstance(error, InfrastructureError) or is_service_error(error):
@@ -426,7 +427,7 @@ def _own_error(part: Part, error: BaseException) -> BaseException:
 
 
 def _api_judge(config: JudgeConfig) -> Judge:
-    from r1ray.reward.api_judge import ApiJudge  # half a second, which only who needs it pays
+    from r1ray.reward.api_judge import ApiJudge  # takes half a second, so only if needed
 
     return ApiJudge(
         str(config.url),

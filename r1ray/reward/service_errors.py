@@ -1,7 +1,7 @@
-"""Errors of a machine or a service, told from those of the code that met them.
+"""Distinction of errors of a machine or a service from errors of the code that met them.
 
-A reward function may ask a service through any library. None is imported here: an exception is judged by the status
-that it carries, and by the names of its class and of those that the class is made of.
+A reward function may use a service through any library. None is imported here: an exception is judged by the status
+that it carries and by the names of its class and base classes.
 """
 
 from __future__ import annotations
@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 PASSING_STATUS = frozenset({408, 425, 429})
-"""HTTP statuses below 500 that say "later": timeout, too early, too many requests. The other 4xx (400, 401, 404) refuse
-the request itself, which will be refused again until the code that makes it is another."""
+"""HTTP statuses below 500 that are temporary: timeout, too early, too many requests. The other 4xx (400, 401, 404)
+refuse the request itself, and will refuse it again until the code that makes it changes."""
 GRPC_FAULTS = frozenset(
     {
         *("UNAVAILABLE", "DEADLINE_EXCEEDED", "RESOURCE_EXHAUSTED", "INTERNAL"),
@@ -19,32 +19,32 @@ GRPC_FAULTS = frozenset(
 )
 FAULTS = frozenset(
     {
-        # The interpreter's and torch's.
+        # Of the interpreter and torch.
         *("ConnectionError", "TimeoutError", "SSLError", "gaierror", "herror", "IncompleteReadError"),
         *("MemoryError", "OutOfMemoryError"),
-        # httpx and httpcore, requests, urllib, aiohttp, http.client, websockets.
+        # Of httpx and httpcore, requests, urllib, aiohttp, http.client, websockets.
         *("TransportError", "DecodingError", "NetworkError", "ProtocolError", "TimeoutException"),
         *("RequestException", "URLError", "ClientError", "HTTPException", "ConnectionClosed", "InvalidStatus"),
-        # openai, anthropic and their like, google.api_core, botocore, grpc.
+        # Of openai, anthropic and similar clients, google.api_core, botocore, grpc.
         *("APIConnectionError", "GoogleAPICallError", "RetryError", "HTTPClientError", "EndpointConnectionError"),
         "RpcError",
-        # Ray, which a function may ask too.
+        # Of Ray, which a function may use, too.
         *("RayActorError", "GetTimeoutError", "WorkerCrashedError", "NodeDiedError", "ObjectLostError"),
     }
 )
-"""Names of classes that stand for a machine, a connection or a service; those below them do too."""
+"""Names of exception classes for faults of a machine, a connection or a service, including their subclasses."""
 FAULTS_OF = {
     "urllib3": frozenset({"HTTPError"}),
     "openai": frozenset({"APIError"}),
     "anthropic": frozenset({"APIError"}),
 }
-"""Names that mean so in one library alone."""
+"""Names that mean such a fault in one library only."""
 MISTAKES = frozenset(
     {
-        # Files and processes of the user's.
+        # Files and processes of the user.
         *("FileNotFoundError", "PermissionError", "IsADirectoryError", "NotADirectoryError", "FileExistsError"),
         *("ProcessLookupError", "ChildProcessError", "UnsupportedOperation"),
-        # Requests that are never sent, and replies that are not what the code takes them for.
+        # Requests that are never sent, and replies that the code misinterprets.
         *("LocationValueError", "InvalidURL", "MissingSchema", "InvalidSchema", "InvalidHeader", "URLRequired"),
         *("UnsupportedProtocol", "LocalProtocolError", "NonHttpUrlClientError", "TooManyRedirects"),
         *(
@@ -56,17 +56,17 @@ MISTAKES = frozenset(
         ),
     }
 )
-"""Names below those that are the code's own mistakes."""
+"""Names of subclasses of these that are the code's own mistakes."""
 
 
 def is_service_error(error: BaseException) -> bool:
-    """Return whether a machine or a service failed, and not the code that met it. Of an exception and what caused it,
-    the first one that can be judged decides."""
+    """Return whether a machine or a service failed rather than the code that met the error. Of an exception and its
+    causes, the first one that can be judged decides."""
     return next((found for link in _chain(error) if (found := _judge(link)) is not None), False)
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:
-    """Yield an exception, what caused it, and so on."""
+    """Yield an exception and its chain of causes."""
     seen: set[int] = set()
     link: BaseException | None = error
     while link is not None and id(link) not in seen:
@@ -76,7 +76,7 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
 
 
 def _judge(error: BaseException) -> bool | None:
-    """Return whether one exception is a service's fault; None where it does not say."""
+    """Return whether one exception is a service's fault; None if it does not tell."""
     if isinstance(error, BaseExceptionGroup):
         return all(is_service_error(each) for each in error.exceptions)
     kinds = type(error).__mro__
@@ -93,12 +93,12 @@ def _judge(error: BaseException) -> bool | None:
 
 
 def _http_status(error: BaseException) -> int | None:
-    """Return the status of the reply that an exception is about, if it is one of an error."""
+    """Return the status of the reply that an exception is about, if it is an error status."""
     response = getattr(error, "response", None)
     found = [getattr(holder, name, None) for holder in (error, response) for name in ("status_code", "status")]
     if isinstance(response, dict):  # botocore's
         found.append(response.get("ResponseMetadata", {}).get("HTTPStatusCode"))
-    elif isinstance(error, Exception) and not any(found):  # urllib's and google's; SystemExit has a code too
+    elif isinstance(error, Exception) and not any(found):  # urllib's and google's; SystemExit has a code, too
         found.append(getattr(error, "code", None))
     return next((int(each) for each in found if isinstance(each, int) and 400 <= each <= 599), None)
 

@@ -1,7 +1,7 @@
-"""Shaping rewards: small rules beside accuracy, each off unless the configuration names it.
+"""Shaping rewards: small rules besides accuracy, each off unless the configuration names it.
 
-Those with the signature ``(prompt, response)`` are for the configuration; for other numbers than the published ones,
-name a ``functools.partial`` of your own. The functions of plain numbers hold the formulas.
+Functions with the signature ``(prompt, response)`` are for the configuration. For other numbers than the published
+ones, name a ``functools.partial`` of your own. The functions of plain numbers contain the formulas.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ from r1ray.types import Prompt, Response
 _UNSPACED: Final = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3005-\u30ff\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
 _UNIT: Final = re.compile(f"[{_UNSPACED}]|[^\\s{_UNSPACED}]+")
 _RUN: Final = re.compile(r"([^\W\d_]\S{0,31}?)\1{2,}")
-"""The same three times or more without a space: ``waitwaitwait``."""
+"""A word repeated three times or more without a space: ``waitwaitwait``."""
 _LONGEST_WORD: Final = 9
-"""Shorter runs are words: ``hahaha``."""
+"""Length below which such a run is a word: ``hahaha``."""
 
 
 def ngram_repetition(words: Sequence[str], *, n: int = 3) -> float:
-    """Share of the n-grams that were there before; 0 where there are fewer than n words.
+    """Return the share of n-grams that occurred before; 0 if there are fewer than n words.
 
     >>> ngram_repetition("a b c a b c".split())
     0.25
@@ -44,11 +44,11 @@ def ngram_repetition(words: Sequence[str], *, n: int = 3) -> float:
 
 
 def repetition_penalty(prompt: Prompt, response: Response, *, n: int = 3, max_penalty: float = -1.0) -> float:
-    """The share of repeated n-grams times ``max_penalty``: in [-1, 0] by default.
+    """Return the share of repeated n-grams times ``max_penalty``, in [-1, 0] by default.
 
     The rule of open-r1 (``repetition_penalty``, n = 3), after the n-gram penalty of Yeo et al. 2025 ("Demystifying
-    Long Chain-of-Thought Reasoning in LLMs"). Words are what stands between white space, lower case; characters where
-    the script has no spaces. A word that is said again and again without a space is as many words.
+    Long Chain-of-Thought Reasoning in LLMs"). Words are separated by white space and taken in lower case; in scripts
+    without spaces they are characters. A word that is repeated without spaces counts as that many words.
     """
     return ngram_repetition(_UNIT.findall(_RUN.sub(_apart, response.text.lower())), n=n) * max_penalty
 
@@ -59,12 +59,12 @@ def _apart(run: re.Match[str]) -> str:
 
 
 def soft_overlong(prompt: Prompt, response: Response, *, cache_tokens: int | None = None) -> float:
-    """:func:`overlong_penalty` of the response's length, under the limit that it was sampled with.
+    """Return :func:`overlong_penalty` of the response's length, under the limit that it was sampled with.
 
-    The cache is a fifth of the limit where it is not given: DAPO's 4096 of 20480.
+    The cache is by default a fifth of the limit: DAPO's 4096 of 20480.
 
     Raises:
-        ValueError: the response comes without its length; the part then counts 0, and is counted as failed.
+        ValueError: the response comes without its length. The part then is 0 and is counted as failed.
     """
     num_tokens, max_tokens = response.num_tokens, response.max_tokens
     if num_tokens is None or max_tokens is None:
@@ -82,11 +82,11 @@ def cosine_length(
     wrong: tuple[float, float] = (-10.0, 0.0),
     exceeded: float = -10.0,
 ) -> float:
-    """The cosine reward of Yeo et al. 2025: from the first number of the pair at length 0 to the second at the limit,
-    along half a cosine; ``exceeded`` where the limit is reached, right or wrong.
+    """Return the cosine reward of Yeo et al. 2025: from the first number of the pair at length 0 to the second at the
+    limit, along half a cosine; ``exceeded`` if the limit is reached, right or wrong.
 
-    With the published numbers a right answer is worth more when it is short, a wrong one costs less when the model
-    thought longer. In the scale of rules that pay 0 or 1: ``correct=(1.0, 0.5), wrong=(-0.5, 0.0), exceeded=-0.5``.
+    With the published numbers a right answer is worth more if it is short, and a wrong one costs less if the model
+    thought longer. On the scale of rules that give 0 or 1: ``correct=(1.0, 0.5), wrong=(-0.5, 0.0), exceeded=-0.5``.
 
     >>> cosine_length(True, 0, 100), cosine_length(False, 50, 100)
     (2.0, -5.0)
@@ -100,19 +100,19 @@ def cosine_length(
 
 
 def tag_count(prompt: Prompt, response: Response) -> float:
-    """A quarter for each of R1-Zero's four tags that is there exactly once, in any order (open-r1's ``tag_count``,
+    """Return a quarter for each of R1-Zero's four tags that occurs exactly once, in any order (open-r1's ``tag_count``,
     without its line breaks). The opening that the template wrote counts.
 
-    It pays for tags without structure, so it goes beside ``format``, early in training.
+    It rewards tags without structure, so use it beside ``format``, early in training.
     """
     text = whole_text(prompt, response)
     return sum(text.count(tag) == 1 for tag in TAGS) / len(TAGS)
 
 
 def code_format(prompt: Prompt, response: Response) -> float:
-    """1 where the answer holds a closed Markdown fence that names the language the prompt asks for (open-r1's
-    ``code_format``), else 0; 0 for prompts that are not about code. The answer is ``<answer>`` where there is one,
-    else what follows the reasoning."""
+    """Return 1 if the answer has a closed Markdown fence that names the language that the prompt asks for (open-r1's
+    ``code_format``), else 0; 0 for prompts that are not about code. The answer is ``<answer>`` if there is one, else
+    the text after the reasoning."""
     if not isinstance(prompt.check, CodeTests):
         return 0.0
     final = after_think(whole_text(prompt, response))

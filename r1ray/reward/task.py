@@ -1,8 +1,8 @@
-"""Accuracy of a task of reasoning-gym's: by the checker of its set, in the sandbox.
+"""Accuracy of a task of reasoning-gym, by the checker of its set, in the sandbox.
 
-Several checkers execute the answer's text, and others compute for as long as it says: each answer is scored in a
-process of its own, with no file, no network and a limit on time and memory (:mod:`r1ray.sandbox`). What runs there is
-:mod:`r1ray.reward.task_source`, as text.
+Several checkers execute the answer's text, and others may compute for as long as it demands. So each answer is scored
+in a process of its own, with no file, no network and a limit on time and memory (:mod:`r1ray.sandbox`). That process
+runs the text of :mod:`r1ray.reward.task_source`.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ from r1ray.types import Score
 
 INSTALL = "pip install --no-deps -r launch/requirements-reasoning-gym.txt"
 MEMORY_MIB = 1024
-"""Least memory of a checker: its libraries reserve a quarter of it."""
+"""Least memory of a checker. Its libraries reserve a quarter of it."""
 SOURCE = (Path(__file__).parent / "task_source.py").read_text()
 
 
 class TaskGrader:
-    """Scores answers to tasks. Its sandbox holds reasoning-gym, imported once for each slot."""
+    """Scores answers to tasks, in a sandbox that imports reasoning-gym once for each slot."""
 
     def __init__(self, config: SandboxConfig) -> None:
         """Raises SandboxUnavailable."""
@@ -54,7 +54,7 @@ class TaskGrader:
         return await asyncio.get_running_loop().run_in_executor(self._threads, self._score, check, answer)
 
     def _score(self, check: ReasoningTask, answer: str) -> Score:
-        # Arguments are encoded, as options and entry are already.
+        # Arguments have to be encoded, which options and entry already are.
         calls: list[object] = [[check.name, json.loads(check.options), answer, json.loads(check.entry)]]
         run = self._sandbox.run_calls(SOURCE, "score", calls, self._limits, call_s=self._limits.cpu_s)
         found = _found(run)
@@ -72,21 +72,21 @@ class TaskGrader:
 
 @functools.cache
 def missing() -> str | None:
-    """Return what is missing to make and score tasks, and what installs it."""
+    """Return a message that says what is missing to make and score tasks and how to install it; None if nothing is."""
     if importlib.util.find_spec("reasoning_gym") is None:
         return f"reasoning-gym is not installed: needs {INSTALL} (or the extra: pip install 'r1ray[reasoning-gym]')"
     return None
 
 
 def package_folders() -> tuple[str, ...]:
-    """Return the folders that reasoning-gym, and what it needs, are imported from."""
+    """Return the folders from which reasoning-gym and its requirements are imported."""
     specs = [importlib.util.find_spec(name) for name in ("reasoning_gym", "numpy", "sympy")]
     files = [spec.origin for spec in specs if spec is not None and spec.origin]
     return tuple(dict.fromkeys(str(Path(file).resolve().parents[1]) for file in files))
 
 
 def _found(run: Run) -> float | None:
-    """Return the score that the checker gave; None where it gave none."""
+    """Return the score that the checker gave; None if it gave none."""
     try:
         message: Any = json.loads(run.result.split(b"\n", 1)[0])
         value = float.fromhex(message["v"]["float"])

@@ -1,8 +1,8 @@
-"""Score one answer by the checker of its set. This file is never imported: its text runs in the sandbox, under an
+"""Scoring of one answer by the checker of its set. This file is never imported: its text runs in the sandbox, under an
 interpreter that has reasoning-gym and nothing of r1ray.
 
-Some checkers evaluate the answer. The sandbox keeps that from doing harm; here it is kept from saying that it is right:
-what is evaluated may be numbers, lists, operators and the functions of school, and nothing else.
+Some checkers evaluate the answer. The sandbox keeps such code from doing harm; the code here keeps it from declaring
+itself right: only numbers, lists, operators and elementary functions are evaluated.
 """
 
 import ast
@@ -29,14 +29,14 @@ MATH = (ast.Expression, ast.Constant, ast.UnaryOp, ast.unaryop, ast.BinOp, ast.o
 
 
 def score(name: str, options: dict[str, Any], answer: str, entry: dict[str, Any]) -> float:
-    """Return the score of an answer, by the set of that name with these options, to one of its tasks."""
+    """Return the score of an answer to a task, by the checker of the named set with these options."""
     guard()
     dataset, config = DATASETS[name]
     return float(dataset(config=config(**options)).score_answer(answer, entry))
 
 
 def guard() -> None:
-    """Have every module of reasoning-gym evaluate values and formulas alone."""
+    """Restrict every module of reasoning-gym to the evaluation of values and formulas."""
     parse = sympy_parser.parse_expr
 
     def guarded_eval(text: str, *_: Any) -> Any:
@@ -56,7 +56,7 @@ def guard() -> None:
 
 
 def check(text: str, kinds: tuple[type[ast.AST], ...]) -> None:
-    """Raise ValueError where a text is more than these kinds of nodes."""
+    """Raise ValueError if a text has other nodes than these kinds."""
     for node in ast.walk(ast.parse(text.strip(), mode="eval")):
         if not isinstance(node, kinds):
             raise ValueError(f"an answer with {type(node).__name__}")
@@ -67,5 +67,5 @@ def check(text: str, kinds: tuple[type[ast.AST], ...]) -> None:
 
 
 def is_known(function: ast.expr) -> bool:
-    """Return whether a call is of a function of school."""
+    """Return whether a call is of an elementary function."""
     return isinstance(function, ast.Name) and function.id in FUNCTIONS

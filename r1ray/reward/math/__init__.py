@@ -1,4 +1,4 @@
-r"""Mathematical answers: is what the model wrote equal to the reference?
+r"""Mathematical answers, compared with the reference.
 
     text -> extract -> exact (strings, fractions, sixty digits) --- decided -------------------------------> Score
                           `- undecided -> guard -> a killable process: math-verify, second opinion --------> Score

@@ -67,7 +67,7 @@ def _number(text: str) -> Fraction:
 
 
 def decide(reference: str, answer: str) -> bool | None:
-    """Return if two quantities are the same where one is in several units; None where neither is."""
+    """Return whether two quantities are the same, if at least one is in several units; None if neither is."""
     left, right = _read(reference), _read(answer)
     if left is None and right is None:
         return None

@@ -1,4 +1,4 @@
-r"""Equations and inequalities: what they name, whether they are true in themselves, whether two say the same."""
+r"""Equations and inequalities: the values that they name, contradictions within one, and equality of two."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _PRODUCTS = frozenset("abc abcd xyz xyzw mnp pqr rst uvw".split())  # noqa: SIM9
 
 
 def names(side: str) -> bool:
-    """Return if a side of an equation is only a name of the value on the other side."""
+    """Return whether a side of an equation is only a name for the value on the other side."""
     held = structure.brackets(side)
     if held and all(LABEL.fullmatch(item) for item in held.items):  # (x, y) = (1, 2)
         return True
@@ -42,8 +42,8 @@ def names(side: str) -> bool:
 
 
 def claimed(found: structure.Chain) -> str | None:
-    """The value that an equation gives: what its first side names, what it works out, or what its last side names;
-    None for an equation that is to be solved (``2x + 1 = 5``)."""
+    """Return the value that an equation gives: the value that its first side names, the result of a calculation, or the
+    value that its last side names. None for an equation that has to be solved (``2x + 1 = 5``)."""
     first, last = found.sides[0], found.sides[-1]
     if names(first) and not words.number_word(first):
         return last
@@ -54,8 +54,8 @@ def claimed(found: structure.Chain) -> str | None:
 
 
 def before_approximation(text: str) -> str:
-    r"""``2\sqrt{5} \approx 4.47`` says 2 times the root of 5; ``x \approx 4.47`` says 4.47. What is not near is no
-    approximation."""
+    r"""Return the exact value before an approximation: ``2\sqrt{5}`` of ``2\sqrt{5} \approx 4.47``. A text such as
+    ``x \approx 4.47`` is returned unchanged, and so is one whose values are not near each other."""
     pieces = structure.split(text, frozenset((r"\approx",))) if "approx" in text else []
     if len(pieces) < 2 or not pieces[0][1] or LABEL.fullmatch(pieces[0][1]):
         return text
@@ -94,7 +94,7 @@ def label(found: structure.Chain | None) -> str:
 
 
 def same_label(left: str, right: str) -> bool:
-    """``f(x) =`` and ``y =`` both only name the value."""
+    """Return whether two labels are the same. ``f(x) =`` and ``y =`` are, since both only name the value."""
     named = [bool(re.fullmatch(r"[a-zA-Z]\([a-z]\)|y", label)) for label in (left, right)]
     return left == right or all(named)
 
@@ -105,7 +105,7 @@ def is_constant(text: str) -> bool:
 
 
 def has_false_step(found: structure.Chain) -> bool:
-    """Whether two neighbours in a chain of equals are different numbers."""
+    """Return whether two neighbours in a chain of equals are different numbers."""
     for left, right in pairwise(found.sides):
         a, b = node_of(units.separate(left).text), node_of(units.separate(right).text)
         if a is None or b is None or evaluate.variables(a) or evaluate.variables(b):
@@ -136,8 +136,8 @@ _POLYNOMIAL = frozenset(("num", "var", "add", "neg", "mul", "pow"))
 
 
 def _is_curve(difference: Node) -> bool:
-    """A polynomial in two variables or more: one that is no multiple of the other is another curve (a power or a
-    factor without real zeros is not looked for)."""
+    """Return whether a difference is a polynomial in two or more variables. Polynomials that are no multiples of each
+    other are then different curves (powers and factors without real zeros are not considered)."""
     return len(evaluate.variables(difference)) > 1 and evaluate.kinds(difference) <= _POLYNOMIAL
 
 

@@ -1,8 +1,8 @@
-r"""What expressions are worth, and whether two are equal: exact fractions where possible, else sixty digits.
+r"""Values of expressions and equality of two: with exact fractions if possible, else with sixty digits.
 
-Two expressions with variables are equal when they agree at points nobody would choose, positive and negative, with
-sixty and then with a hundred and fifty digits. Nothing here takes long: every operation is refused (:class:`TooBig`)
-before it would need large numbers.
+Two expressions with variables are equal if they agree at unusual points, positive and negative, with sixty and then
+with a hundred and fifty digits. Nothing here takes long: every operation is refused (:class:`TooBig`) before it would
+need large numbers.
 """
 
 from __future__ import annotations
@@ -45,15 +45,15 @@ __all__ = [
 ]
 
 DIGITS = (60, 150)
-_POINTS = (  # different for every variable by its name; two positive, then two of mixed signs
+_POINTS = (  # each variable's name makes them different; two positive, then two of mixed signs
     (Fraction(1), 1), (Fraction(7, 3), 1), (Fraction(-3, 2), -1), (Fraction(-5, 7), -1),
 )  # fmt: skip
 MAX_TERMS = 400
-"""Terms of all sums in an expression together."""
+"""Most terms of all sums in an expression together."""
 
 
 class _Evaluation:
-    """One tree at one point."""
+    """The evaluation of one tree at one point."""
 
     def __init__(self, *, sign: int, base: int, variables: dict[str, Fraction]) -> None:
         self.sign, self.base, self.variables = sign, base, variables
@@ -63,7 +63,7 @@ class _Evaluation:
         return checked(self.value(node))
 
     def series(self, node: Node) -> Value:
-        """A sum or product of few terms, one by one."""
+        """Return the value of a sum or product of few terms, computed term by term."""
         first, last = (self(child) for child in node.children[:2])
         if not (is_integer(first) and is_integer(last)):
             raise Undefined
@@ -97,7 +97,7 @@ class _Evaluation:
             return self.series(node)
         children = [self(child) for child in node.children]
         if kind != "neg" and any(not isinstance(child, Fraction) and mp.isinf(child) for child in children):
-            raise Undefined  # 1^infinity, 0 times infinity: no rule of numbers holds there
+            raise Undefined  # 1^infinity, 0 times infinity: no rule of arithmetic applies
         if kind == "pow":
             return power(*children)
         if kind == "pm":
@@ -111,7 +111,7 @@ class _Evaluation:
 
 
 def kinds(node: Node) -> frozenset[str]:
-    """Every kind of operation in the tree."""
+    """Return every kind of operation in the tree."""
     found: set[str] = set()
     stack = [node]
     while stack:
@@ -122,7 +122,7 @@ def kinds(node: Node) -> frozenset[str]:
 
 
 def variables(node: Node) -> frozenset[str]:
-    """The names of the variables in the tree."""
+    """Return the names of the variables in the tree."""
     found: set[str] = set()
     stack = [node]
     while stack:
@@ -138,7 +138,7 @@ def variables(node: Node) -> frozenset[str]:
 
 
 def _limits(node: Node) -> frozenset[str]:
-    """The variables in the limits of sums: they stand for whole numbers."""
+    """Return the variables in the limits of sums, which stand for whole numbers."""
     found: set[str] = set()
     stack = [node]
     while stack:
@@ -158,10 +158,10 @@ def evaluate(
     point: int = 0,
     whole: frozenset[str] = frozenset(),
 ) -> Value:
-    """The value at one of the points. Raises TooBig, Undefined.
+    """Return the value at one of the points. Raises TooBig, Undefined.
 
     Args:
-        sign: which of the two a plus-minus stands for.
+        sign: the sign that a plus-minus stands for.
         base: the base of a logarithm without one, 0 for the natural one.
         whole: names of variables that stand for whole numbers.
     """
@@ -191,7 +191,7 @@ def _coordinate(name: str, point: int) -> Fraction:
 
 
 def close(left: Value, right: Value, *, digits: int) -> bool:
-    """Whether two values agree to the digits they were computed with; fractions only when identical."""
+    """Return whether two values agree to the digits that they were computed with. Fractions have to be identical."""
     if isinstance(left, Fraction) and isinstance(right, Fraction):
         return left == right
     mp = context.mp
@@ -203,15 +203,15 @@ def close(left: Value, right: Value, *, digits: int) -> bool:
 
 
 def less(left: Value, right: Value) -> bool:
-    """Whether one real value is below another."""
+    """Return whether one real value is below another."""
     if isinstance(left, Fraction) and isinstance(right, Fraction):
         return left < right
     return bool(approximate(left).real < approximate(right).real)
 
 
 def _are_noise(few: list[Value], many: list[Value]) -> bool:
-    """Whether the values are zero but for rounding: they shrink with the digits, as sin(pi)
-    does and 1/2004! does not."""
+    """Return whether the values are zero except for rounding: they shrink with more digits, as sin(pi) does and 1/2004!
+    does not."""
     mp = context.mp
     size_few, size_many = (max(abs(approximate(value)) for value in values) for values in (few, many))
     limit = mp.mpf(10) ** (15 - DIGITS[0])
@@ -241,7 +241,7 @@ def _equal(left: Node, right: Node, *, sign: int, base: int) -> bool:
                 return False
             continue
         if names and point >= 2 and not has_i and not all(map(_real_enough, few)):
-            continue  # outside the real domain of one: ln(x^2) and 2 ln x are only compared for positive x
+            continue  # outside the real domain of one side: ln(x^2) and 2 ln x are only compared for positive x
         if not (close(*few, digits=DIGITS[0]) and close(*many, digits=DIGITS[1])) and not _are_noise(few, many):
             return False
         agreed += 1
@@ -249,8 +249,8 @@ def _equal(left: Node, right: Node, *, sign: int, base: int) -> bool:
 
 
 def _have_roots_of_variables(left: Node, right: Node) -> bool:
-    r"""Return if both sides have roots of several variables, which are then meant to be positive:
-    ``\sqrt{a/b}`` is ``\sqrt{ab}/b``."""
+    r"""Return whether both sides have roots of several variables, which are then meant to be positive: ``\sqrt{a/b}``
+    is ``\sqrt{ab}/b``."""
     return all("abs" not in kinds(side) and _has_root(side) for side in (left, right))
 
 
@@ -265,8 +265,8 @@ def _has_root(node: Node) -> bool:
 
 
 def equal(left: Node, right: Node) -> bool:
-    r"""Whether two expressions are equal everywhere (``\log`` in either base). A value beyond computing, or none at
-    all, is equal to nothing."""
+    r"""Return whether two expressions are equal everywhere (``\log`` in either base). A value that is too big to
+    compute or undefined equals nothing."""
     try:
         bases = (0, 10) if "log" in kinds(left) | kinds(right) else (0,)
         signs = (1, -1) if {"pm", "mp"} & (kinds(left) | kinds(right)) else (1,)
@@ -276,7 +276,7 @@ def equal(left: Node, right: Node) -> bool:
 
 
 def near(left: Node, right: Node) -> bool:
-    """Return if two numbers differ by no more than a twentieth; true where one of them cannot be computed."""
+    """Return whether two numbers differ by at most a twentieth; true if one of them cannot be computed."""
     try:
         one, other = (approximate(evaluate(side)) for side in (left, right))
     except (TooBig, Undefined):
@@ -285,7 +285,7 @@ def near(left: Node, right: Node) -> bool:
 
 
 def proportional(left: Node, right: Node, *, positive: bool = False) -> bool:
-    """Whether one expression is the other one times a constant that is not zero (``positive``: above zero)."""
+    """Return whether one expression is the other one times a nonzero constant (``positive``: above zero)."""
     ratios: list[Value] = []
     if variables(left) != variables(right) or not variables(left):
         return False

@@ -1,13 +1,13 @@
 r"""Equality that needs no computer algebra: words, choices, units, numbers, expressions, lists, sets, equations.
 
-``decide(reference, answer)`` says True or False where it is sure, None where math-verify has to look. Rules that the
-tests pin:
+``decide(reference, answer)`` returns True or False if it is sure, None if math-verify has to decide. The tests pin
+these rules:
 
 * a unit, a currency or a percent sign on one side only is ignored; two units must measure the same;
 * ``25\%`` is ``0.25`` and ``25``; ``0.333`` is not ``1/3`` (no rounding anywhere);
 * a list without brackets is unordered and equals the set of its members; a tuple is ordered; a list is no single value;
 * ``x=5`` is ``5``, in either direction, but not ``y=5``; a chain of equals with a false step is wrong;
-* ``2:3`` is ``4:6`` and ``2/3``, clock times are compared as they are written.
+* ``2:3`` is ``4:6`` and ``2/3``; clock times are compared as written.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ from r1ray.reward.math.quantities import (
 )
 
 MAX_COMPARED_CHARS = 2000
-"""Longer answers are compared as text only."""
+"""Length above which answers are compared as text only."""
 MAX_ITEMS = 200
 _MAX_PAIRS = 40
 _MAX_DEPTH = 5
@@ -54,7 +54,7 @@ _PLUS_MINUS = re.compile(r"\\([pm])[pm](?![a-z])")
 
 
 def decide(reference: str, answer: str) -> bool | None:
-    """Whether the answer equals the reference; None where this module cannot tell."""
+    """Return whether the answer equals the reference; None if this module cannot tell."""
     left = clean(last_boxed(reference) or reference)
     if answer.strip() == reference.strip():
         return True
@@ -68,14 +68,14 @@ def decide(reference: str, answer: str) -> bool | None:
 
 
 def _is_number(reference: str) -> bool:
-    """Return if a reference is one number: an answer that this module cannot read as one is then none, whatever others
-    see in it."""
+    """Return whether a reference is one number. An answer that this module cannot read as a number is then wrong,
+    whatever math-verify would make of it."""
     node = node_of(units.separate(reference, trusted=True).text)
     return node is not None and not evaluate.variables(node)
 
 
 def _unwrapped_number(reference: str, answer: str) -> bool:
-    """Thousands of brackets around a number are still the number; anything else of that length is wrong."""
+    """Return whether an answer is the number in thousands of brackets. Any other answer of that length is wrong."""
     stripped = clean(answer)
     return len(stripped) < MAX_COMPARED_CHARS and _decide(reference, stripped, 0) is True
 
@@ -149,7 +149,7 @@ def _decide_set_phrase(phrase: str, other: str) -> bool | None:
 
 
 def _decide_form(reference: str, answer: str, depth: int) -> bool | None:
-    """By the outer form of both: matrix, region, relation, brackets, list; else as one quantity each."""
+    """Decide by the outer form of both: matrix, region, relation, brackets, list; else as one quantity each."""
     left_matrix, right_matrix = structure.matrix(reference), structure.matrix(answer)
     if left_matrix or right_matrix:
         return _decide_matrices(reference, answer, left_matrix, right_matrix, depth)
@@ -174,7 +174,8 @@ def _is_group(held: structure.Brackets | None) -> bool:
 
 
 def _members(text: str) -> list[str]:
-    r"""The members of a list without brackets; ``\pm`` stands for two of them; one number with thousands is one."""
+    r"""Return the members of a list without brackets. ``\pm`` stands for two members. A number with separated thousands
+    is one member."""
     if plain_number(text) is not None:
         return [text]
     found = [text] if is_one_grouped_number(text) else structure.items(text)
@@ -267,7 +268,7 @@ def _decide_lists(
 
 
 def _by_name(items: list[str]) -> tuple[str, ...]:
-    """``y = 2, x = 1`` in the order of a point; other lists as they are."""
+    """Return ``y = 2, x = 1`` in the order of a point, and other lists unchanged."""
     names = [label_of(item) for item in items]
     is_point = all(names) and len(set(names)) == len(names)
     return tuple(sorted(items, key=label_of)) if is_point else tuple(items)
@@ -278,13 +279,13 @@ def _named_like(reference: str, right: list[str]) -> bool:
 
 
 def _same_member_repeated(reference: str, right: list[str], depth: int) -> bool | None:
-    """One value against several: a hedge is wrong, ``x = 5, 5`` is still 5."""
+    """Compare one value with several. Several different values are wrong; ``x = 5, 5`` is still 5."""
     verdicts = [_decide(reference, clean(item), depth + 1) for item in right[:_MAX_PAIRS]]
     return len(right) <= _MAX_PAIRS and all(verdict is True for verdict in verdicts)
 
 
 def _match(left: list[str], right: list[str], depth: int) -> bool | None:
-    """Whether two lists have the same members in any order."""
+    """Return whether two lists have the same members in any order."""
     left, right = [clean(item) for item in left], [clean(item) for item in right]
     names = [{base_name(label_of(item)) for item in side} for side in (left, right)]
     is_one_name = all(len(side) == 1 for side in names)
@@ -352,11 +353,11 @@ def _shape(held: structure.Brackets) -> tuple[str, str]:
 def _decide_chains(
     reference: str, answer: str, left: structure.Chain | None, right: structure.Chain | None, depth: int
 ) -> bool | None:
-    """Equations; inequalities that are no plain region are math-verify's."""
+    """Compare equations. Inequalities that are no plain region are left to math-verify."""
     if any(found is not None and set(found.signs) != {"="} for found in (left, right)):
         return decide_inequalities(reference, answer, left, right)
     if r"\equiv" in answer and "mod" not in reference:
-        return False  # a class of numbers is no number
+        return False  # a residue class is no number
     left_label, right_label = label(left), label(right)
     if right is not None and has_false_step(right):
         return False

@@ -1,4 +1,4 @@
-r"""Parser of the LaTeX that answers are written in: numbers, letters, operators, functions; no code is ever run.
+r"""Parser of answers in LaTeX: numbers, letters, operators, functions. No code is ever run.
 
 Text of :func:`r1ray.reward.math.normalise.clean` goes in, a tree of :class:`Node` comes out, or :class:`Unreadable`.
 Structure above the level of one expression (lists, intervals, equations, matrices) is ``structure``'s.
@@ -19,7 +19,7 @@ MAX_POWER_OF_TEN = 5000
 
 
 class Unreadable(Exception):
-    """The text is no expression that this parser knows; nothing is said about whether it is right."""
+    """The text is no expression that this parser knows. It may be right nevertheless."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,12 +70,12 @@ _STOPS = frozenset(
 
 
 def number(value: Fraction | int) -> Node:
-    """A number as a node."""
+    """Return a number as a node."""
     return Node("num", number=Fraction(value))
 
 
 class _Parser:
-    """Recursive descent; the position moves forward only, and depth is bounded."""
+    """Recursive-descent parser. The position only moves forward, and the depth is bounded."""
 
     def __init__(self, text: str, *, grouped: bool) -> None:
         self.text, self.position, self.depth, self.grouped = text, 0, 0, grouped
@@ -88,7 +88,7 @@ class _Parser:
             self.position = match.end()
 
     def peek(self) -> str:
-        """The next sign, or the next whole command; "" at the end."""
+        """Return the next sign or the next whole command; "" at the end."""
         self.skip()
         if self.position >= len(self.text):
             return ""
@@ -276,7 +276,8 @@ class _Parser:
         return number(value)
 
     def mixed(self, whole: Fraction) -> Node:
-        r"""``3\frac{1}{2}`` and ``3 1/2`` are 7/2: a whole number directly before a proper fraction of numbers."""
+        r"""Parse a mixed number: ``3\frac{1}{2}`` and ``3 1/2`` are 7/2. It is a whole number directly before a proper
+        fraction of numbers."""
         here = self.position
         found = self.match(_MIXED) or self.match(_MIXED_PLAIN)
         if found:
@@ -300,7 +301,7 @@ class _Parser:
         return self.variable(letter)
 
     def combination(self) -> Node | None:
-        """``C_{10}^{3}`` and ``C(10,3)`` count choices, ``A`` and ``P`` choices in order."""
+        """Parse a count of choices: ``C_{10}^{3}`` and ``C(10,3)`` without order, ``A`` and ``P`` with order."""
         found = _COMBINATION.match(self.text, self.position)
         numbers = [int(part) for part in found.groups()[1:] if part] if found else []
         if found is None or numbers[0] < numbers[1]:
@@ -311,7 +312,7 @@ class _Parser:
         return chosen if found.group(1) == "C" else Node("mul", (chosen, Node("fact", (bottom,))))
 
     def series(self, name: str) -> Node:
-        r"""``\sum_{k=1}^{n} k``: first index, last index, and the product behind it; the index is bound."""
+        r"""Parse a sum, ``\sum_{k=1}^{n} k``: first and last index, and the product behind it. The index is bound."""
         found = self.match(_BOUND)
         if not found:
             raise Unreadable("a sum without an index")
@@ -340,7 +341,7 @@ class _Parser:
         return Node("var", name=name)
 
     def digit_or_atom(self) -> Node:
-        r"""The argument of ``\frac``: one digit where it has no braces, as in ``\frac12``."""
+        r"""Parse an argument of ``\frac``, which is one digit if it has no braces, as in ``\frac12``."""
         token = self.peek()
         if token and token in "0123456789":
             self.position += 1
@@ -402,8 +403,8 @@ class _Parser:
         return Node("pow", (node, power))
 
     def argument(self) -> Node:
-        """What a function applies to: ``sin 2x`` is sin(2x), ``sin x cos x`` a product; of ``sin(x)^2`` it is the
-        bracket alone, and the power is the function's."""
+        """Parse the argument of a function. ``sin 2x`` is sin(2x), and ``sin x cos x`` a product. In ``sin(x)^2`` the
+        argument is only the bracket, and the power applies to the function."""
         token = self.peek()
         if token and token in "([{":
             return self.atom()
@@ -429,7 +430,7 @@ class _Parser:
         return node if power is None else Node("pow", (node, power))
 
     def named(self) -> Node:
-        r"""``\text{...}`` inside an expression: a number, one letter, a function, or a name."""
+        r"""Parse ``\text{...}`` inside an expression: a number, one letter, a function, or a name."""
         found = self.match(_GROUP)
         content = found.group(1).strip() if found else ""
         if not content:
@@ -444,10 +445,10 @@ class _Parser:
 
 
 def parse(text: str, *, grouped: bool = True) -> Node:
-    r"""The tree of an expression. Raises Unreadable.
+    r"""Return the tree of an expression. Raises Unreadable.
 
     Args:
-        grouped: whether ``1,234`` at the outermost level is one number.
+        grouped: ``1,234`` at the outermost level is one number.
     """
     if len(text) > MAX_CHARS:
         raise Unreadable("too long")

@@ -1,7 +1,7 @@
-r"""Names that do not matter: the integer of a family (``2k\pi, k\in\mathbb{Z}``), the constant of integration.
+r"""Arbitrary names: the integer of a family (``2k\pi, k\in\mathbb{Z}``) and the constant of integration.
 
-Both become commands that only the parser of this package knows (``\parameter``, ``\constant``), so that whatever a
-text calls them, they are one.
+Both become commands that only the parser of this package knows (``\parameter``, ``\constant``), so that they are equal
+under any name.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _BUILDER = re.compile(r"\\\{(.*?)\s*(?:\\mid|\||:)\s*(.*)\\\}", re.DOTALL)
 _TOKEN = re.compile(r"\\text\{[^{}]*\}|\\[A-Za-z]+|\band\b|\bor\b|[A-Za-z]")
 _CONSTANT = re.compile(r"\+\s*(C|c|K|[Cc]_\{?[0-9]\}?|\\text\{\s*(?:C|c|constant|const\.?)\s*\})\s*$|^\s*(C)\s*(?=\+)")
 _FIXED = re.compile(r"(?<![A-Za-z\\])[abd](?![A-Za-z])")
-"""Letters beside which ``c`` is one of several coefficients."""
+"""Letters next to which ``c`` is one of several coefficients."""
 _SAYS_INTEGER = re.compile(r"\\in(?![a-z])|integer|natural|整数")
 _UNKNOWNS = frozenset("xyt")
 _USUAL = frozenset("kmnlt")
@@ -34,14 +34,15 @@ PARAMETER, CONSTANT = "parameter", "constant"
 
 
 def renamed(reference: str, answer: str) -> tuple[str, str] | None:
-    """Both texts with one name for the integer of a family and the constant of integration; None where there are
-    none."""
+    """Return both texts with one name for the integer of a family and the constant of integration; None if they have
+    neither."""
     changed = _with_constants(*_with_factors(*_with_parameters(reference, answer)))
     return None if changed == (reference, answer) else changed
 
 
 def _condition(text: str) -> tuple[str, str, str]:
-    """The text without its condition, the name of the integer, and the set that it is from ("" for the integers)."""
+    """Return the text without its condition, the name of the integer, and the set that it is from ("" for the
+    integers)."""
     text = text.strip()
     if held := _BUILDER.fullmatch(text):
         before, after = held.groups()
@@ -73,7 +74,7 @@ def _with_parameters(reference: str, answer: str) -> tuple[str, str]:
 
 
 def _likely(text: str, name: str) -> str:
-    """The letter that stands for the integer where a text does not say so."""
+    """Return the letter that stands for the integer if a text does not say so."""
     letters = {token for token in _TOKEN.findall(text) if len(token) == 1}
     if name in letters:
         return name
@@ -99,7 +100,7 @@ def _with_constants(reference: str, answer: str) -> tuple[str, str]:
 
 
 def _with_factors(reference: str, answer: str) -> tuple[str, str]:
-    """``C e^x`` of a reference is ``c e^x`` of an answer: the solution of an equation with one free constant."""
+    """Rename the free constant of a solution: ``C e^x`` of a reference is ``c e^x`` of an answer."""
     if "C" not in reference or "c" not in answer:
         return reference, answer
     letters, own = ({token for token in _TOKEN.findall(text) if len(token) == 1} for text in (reference, answer))
@@ -124,7 +125,7 @@ def _minus(left: Node, right: Node) -> Node:
 
 
 def same(left: Node, right: Node) -> bool:
-    """Return if two expressions with the integer of a family, or with a constant of integration, say the same."""
+    """Return whether two expressions with the integer of a family or a constant of integration are the same."""
     names = evaluate.variables(left) & evaluate.variables(right)
     if PARAMETER in names:
         return _same_family(left, right)
@@ -132,7 +133,8 @@ def same(left: Node, right: Node) -> bool:
 
 
 def _same_family(left: Node, right: Node) -> bool:
-    r"""``a k + b`` over all integers: the step is the same but for its sign, and the starts are whole steps apart."""
+    r"""Return whether two families ``a k + b`` over all integers are the same: the steps are equal except for the sign,
+    and the starts are whole steps apart."""
     sides = [[_replaced(side, PARAMETER, value) for value in (0, 1, 2)] for side in (left, right)]
     steps = [_minus(side[1], side[0]) for side in sides]
     if not all(evaluate.equal(_minus(side[2], side[1]), step) for side, step in zip(sides, steps, strict=True)):
@@ -144,14 +146,14 @@ def _same_family(left: Node, right: Node) -> bool:
 
 
 def _differ_by_constant(left: Node, right: Node) -> bool:
-    """Return if the difference is the same everywhere, the constants apart."""
+    """Return whether the difference is the same everywhere, apart from the constants."""
     difference = _minus(_replaced(left, CONSTANT, 0), _replaced(right, CONSTANT, 0))
     step: Callable[[int], Node] = lambda point: _moved(difference, point)  # noqa: E731
     return bool(evaluate.variables(difference)) and all(evaluate.equal(difference, step(point)) for point in (1, 2))
 
 
 def _moved(node: Node, by: int) -> Node:
-    """The expression with every variable that much larger."""
+    """Return the expression with every variable increased by ``by``."""
     if node.kind == "var":
         return Node("add", (node, number(by)))
     return replace(node, children=tuple(_moved(child, by) for child in node.children))

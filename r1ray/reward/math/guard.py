@@ -1,7 +1,8 @@
-r"""What may be given to computer algebra: short, shallow, without towers of powers, big factorials, sums, integrals.
+r"""Guard of computer algebra: texts must be short and shallow, without towers of powers, big factorials, sums or
+integrals.
 
-sympy evaluates while it parses, so that ``9^{9^{9^9}}`` is a denial of service in ten characters. What this refuses is
-compared as text only. Linear time.
+sympy evaluates while it parses, so ``9^{9^{9^9}}`` is a denial of service in ten characters. A refused text is compared
+as text only. Linear time.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ _NAMES = re.compile(r"__|lambda|import|eval|exec")
 
 
 def is_safe(text: str) -> bool:
-    """Whether the text may go to sympy.
+    """Return whether the text may be passed to sympy.
 
     >>> is_safe(r"x^2 + \\frac{1}{2}"), is_safe("9^{9^{9^9}}"), is_safe("99999999!")
     (True, False, False)
@@ -52,7 +53,7 @@ def _depth(text: str) -> int:
 
 
 def _tower(text: str) -> int:
-    """How many powers stand on one another."""
+    """Return the largest number of stacked powers."""
     outside: list[int] = []  # the level on which each open bracket stands
     base = last = highest = pending = 0
     for sign in text:

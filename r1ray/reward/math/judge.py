@@ -1,4 +1,4 @@
-"""math-verify's opinion, and a second one. Runs only in a killable process: nothing here can be trusted to end."""
+"""math-verify's verdict, with a second check. Runs only in a killable process, since nothing here is sure to end."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ logging.getLogger("math_verify").setLevel(logging.CRITICAL)
 
 
 def _read(text: str) -> list[Any]:
-    # Its own time limits are signals, which only interrupt what lets itself be interrupted; the owner kills instead.
+    # math-verify's own time limits are signals, which do not interrupt all code. The owner kills the process instead.
     return list(parse(rf"\boxed{{{text}}}", _LATEX, fallback_mode="no_fallback", parsing_timeout=None))
 
 
 def judge(reference: str, answer: str) -> str:
-    """One of EQUAL, DIFFERENT, BAD_REFERENCE."""
+    """Return one of EQUAL, DIFFERENT, BAD_REFERENCE."""
     gold = _read(reference)
     if not gold:
         return BAD_REFERENCE
@@ -35,7 +35,8 @@ def judge(reference: str, answer: str) -> str:
 
 
 def _numbers_differ(gold: object, target: object) -> bool:
-    """Whether both are numbers that differ relatively: math-verify rounds absolutely, to it 1.6e-19 is 1.7e-19."""
+    """Return whether both are numbers that differ relatively. math-verify rounds absolutely, so that 1.6e-19 equals
+    1.7e-19."""
     if not (isinstance(gold, Basic) and isinstance(target, Basic)):
         return False
     try:

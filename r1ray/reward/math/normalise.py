@@ -1,4 +1,4 @@
-r"""One spelling for many: full-width and Unicode signs, LaTeX synonyms, spacing and wrappers. Linear time."""
+r"""Normalisation of spellings: full-width and Unicode signs, LaTeX synonyms, spacing and wrappers. Linear time."""
 
 # ruff: noqa: RUF001, RUF002, SIM905 (tables of signs and words, written as they are read)
 
@@ -138,7 +138,8 @@ def _unwrap(text: str) -> str:
 
 
 def has_foreign_digit(text: str) -> bool:
-    """Whether a digit outside ASCII (and full-width, which counts as ASCII) is used; such an answer is no number.
+    """Return whether the text has a digit outside ASCII (full-width digits count as ASCII). Such an answer is no
+    number.
 
     >>> has_foreign_digit("\\u0665"), has_foreign_digit("\\uff15")
     (True, False)
@@ -150,8 +151,8 @@ def has_foreign_digit(text: str) -> bool:
 
 @lru_cache(512)  # a group of answers has one reference
 def clean(text: str) -> str:
-    r"""The text in one spelling: ASCII signs, LaTeX commands without synonyms, single spaces, no wrapper; ``¤`` is
-    the dollar of money.
+    r"""Return the text in one spelling: ASCII signs, LaTeX commands without synonyms, single spaces, no wrapper. ``¤``
+    stands for the dollar sign of money.
 
     >>> clean(r"$\left(\dfrac{1}{2},\,３\right)$")
     '(\\frac{1}{2}, 3 )'
@@ -186,7 +187,7 @@ def clean(text: str) -> str:
 
 
 def _outer_braces(text: str) -> str:
-    """Without braces, or doubled round brackets, that hold all of it (a thousand of them, too)."""
+    """Return the text without any number of braces or doubled round brackets around the whole of it."""
     if builder := _BUILDER.fullmatch(text):
         return rf"\{{{builder.group(1)}\}}"
     for start, end in (("{", "}"), ("(", ")")):

@@ -1,4 +1,4 @@
-"""Operations on exact fractions and numbers of many digits; each refuses what would need large numbers."""
+"""Operations on exact fractions and numbers of many digits. Each refuses to compute with large numbers."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ Value: TypeAlias = Any
 """A Fraction, or a real or complex number of an mpmath context; mpmath has no types."""
 
 MAX_BITS = 40_000
-"""Exact results above this are computed with sixty digits."""
+"""Size in bits above which results are computed with sixty digits instead of exactly."""
 MAX_EXPONENT_BITS = 100_000
-"""Numbers above 2 to this power are refused."""
+"""Power of 2 above which numbers are refused."""
 MAX_FACTORIAL = 100_000
 
 
 class TooBig(Exception):
-    """The value is beyond what is computed."""
+    """The value is too big to be computed."""
 
 
 class Undefined(Exception):
@@ -29,7 +29,7 @@ class Undefined(Exception):
 
 
 class _Context(threading.local):
-    """mpmath keeps its precision in the context, so every thread has its own."""
+    """The mpmath context of a thread. Each thread has its own, because the context holds the precision."""
 
     def __init__(self) -> None:
         self.mp = MPContext()
@@ -178,7 +178,7 @@ def _floor(value: Value, *, up: bool) -> Value:
     if not is_real(value) or mp.mag(value) > 2000:
         raise TooBig
     nearest = mp.nint(value)
-    if abs(value - nearest) < mp.mpf(10) ** (10 - mp.dps):  # a whole number but for rounding, as floor(sqrt(2)^2)
+    if abs(value - nearest) < mp.mpf(10) ** (10 - mp.dps):  # a whole number except for rounding, as in floor(sqrt(2)^2)
         return Fraction(int(nearest))
     return Fraction(int(mp.ceil(value) if up else mp.floor(value)))
 

@@ -1,4 +1,4 @@
-"""The owner's side of one killable process: ask, and have an answer or the child's death within the deadline."""
+"""The owner's side of one killable process, which gives an answer or is killed within the deadline."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from r1ray.errors import InfrastructureError, MachineTooBusy
 from r1ray.reward.math.worker import MAX_MESSAGE_BYTES
 
 START_S = 60.0
-"""To import sympy on a busy machine; about a second on an idle one."""
+"""Longest time to import sympy on a busy machine. It takes about a second on an idle one."""
 STARVED_FACTOR = 10
-"""A request that got hardly any processor time is asked again and may then wait this many deadlines."""
+"""Number of deadlines that a request may wait when it is repeated because it got hardly any processor time."""
 MAX_REQUESTS = 5000
-"""After as many a child is replaced: sympy's caches only grow."""
+"""Number of requests after which a child is replaced, since sympy's caches only grow."""
 _TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 
 
@@ -36,7 +36,7 @@ class ChildDied(Exception):
 
 
 class _Starved(Exception):
-    """The deadline passed while the machine was busy with others."""
+    """The deadline passed while the machine was busy with other processes."""
 
 
 @dataclass(slots=True)
@@ -56,7 +56,7 @@ def _processor_s(pid: int) -> float:
 
 
 class KillableProcess:
-    """One long-lived process for math-verify. One thread at a time may ask; ``close`` may come from any."""
+    """One long-lived process for math-verify. Only one thread at a time may ask; any thread may call ``close``."""
 
     def __init__(self, *, deadline_s: float, memory_mib: int) -> None:
         self._deadline_s, self._memory_mib = deadline_s, memory_mib
@@ -67,7 +67,7 @@ class KillableProcess:
         self._start()
 
     def _start(self) -> None:
-        """Starts the stem without waiting for it to be ready."""
+        """Start the stem without waiting for it to be ready."""
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115 (it lives as long as the process)
         self._control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         paths = [path if path else os.getcwd() for path in sys.path]
@@ -86,11 +86,11 @@ class KillableProcess:
 
     @property
     def pids(self) -> tuple[int, ...]:
-        """Process ids: the stem's, and the child's where one is connected."""
+        """Process ids of the stem and, if one is connected, of the child."""
         return (self._process.pid, *([self._child.pid] if self._child else []))
 
     def ask(self, reference: str, answer: str) -> str:
-        """The child's verdict. Raises ProcessorTimeExceeded, ChildDied, InfrastructureError."""
+        """Return the child's verdict. Raises ProcessorTimeExceeded, ChildDied, InfrastructureError."""
         try:
             return self._ask_once(reference, answer, wall_s=self._deadline_s)
         except _Starved:
@@ -131,7 +131,7 @@ class KillableProcess:
         return verdict
 
     def _receive(self, child: _Child, *, used_before: float, started: float, wall_s: float) -> bytes:
-        """The reply; the child is killed when its processor time, or the wait, is over."""
+        """Return the reply. The child is killed when its processor time or the waiting time is over."""
         poll = select.poll()
         poll.register(child.channel, select.POLLIN)
         slice_s = self._deadline_s
@@ -148,7 +148,7 @@ class KillableProcess:
             slice_s = min(0.1, self._deadline_s)
 
     def _connected(self) -> _Child:
-        """The child, after the stem has handed it over; a new stem where the old one ended."""
+        """Return the child after the stem has handed it over. Starts a new stem if the old one has ended."""
         if self._is_closed:
             raise InfrastructureError("The math verifier is closed.")
         if self._child is not None:
@@ -182,8 +182,8 @@ class KillableProcess:
         child, self._child = self._child, None
         if child is None:
             return
-        # The pid is the child's: the stem reaps it only after this channel saw it alive, and takes milliseconds to
-        # fork again; the channel is closed as well, which ends a child that is not running away.
+        # The pid still belongs to the child: the stem reaps it only after this channel saw it alive, and needs
+        # milliseconds to fork again. Closing the channel also ends a child that is not in an endless computation.
         with contextlib.suppress(ProcessLookupError):
             os.kill(child.pid, signal.SIGKILL)
         child.channel.close()
@@ -199,7 +199,7 @@ class KillableProcess:
         self._errors.close()
 
     def close(self) -> None:
-        """Kills the stem and its child. Idempotent."""
+        """Kill the stem and its child. Idempotent."""
         with self._closing:
             if self._is_closed:
                 return

@@ -1,4 +1,4 @@
-r"""One value against another: numbers, expressions, percentages, ratios, residues, numbers with a base or a unit."""
+r"""Comparison of two values: numbers, expressions, percentages, ratios, residues, numbers with a base or a unit."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _ENGLISH = re.compile(
 )
 _MODULUS = re.compile(r"\s*\(?\s*(?:\\(?:pmod|bmod|mod)(?![a-z])|\\text\{\s*mod\s*\}|\bmod\b)(.*)$", re.DOTALL)
 _WORD = 3
-"""Different letters that stand for no word in an answer are fewer."""
+"""Number of different unknown letters in an answer from which on they are taken for words."""
 PERCENT = re.compile(
     r"\s*(?:%|\\text\{\s*(?:%|percent|per cent|percentage)\s*\}|(?<![A-Za-z])(?:percent|per cent|pct|percentage))\s*$",
     re.IGNORECASE,
@@ -36,7 +36,7 @@ _HAN_PERCENT = re.compile(r"^百分之\s*([0-9.]+)$")
 
 
 def plain_number(text: str) -> Fraction | None:
-    r"""The value of a plain number or a fraction of two; None for other text.
+    r"""Return the value of a plain number or a fraction of two; None for other text.
 
     >>> plain_number("1,234.50"), plain_number(r"\frac{1}{2}"), plain_number("1/x")
     (Fraction(2469, 2), Fraction(1, 2), None)
@@ -51,7 +51,7 @@ def plain_number(text: str) -> Fraction | None:
 
 
 def compact(text: str) -> str:
-    """Without spaces, except between two digits: ``1 2`` is not 12."""
+    """Return the text without spaces, except between two digits: ``1 2`` is not 12."""
     return re.sub(r"\s+(?![0-9])|(?<![0-9])\s+", "", text)
 
 
@@ -67,7 +67,7 @@ def as_number(text: str) -> str:
 
 
 def decide_quantities(reference: str, answer: str) -> bool | None:
-    """One value each, perhaps with a unit, a percent sign, a base, or a ratio."""
+    """Compare two single values, which may have a unit, a percent sign or a base, or be ratios."""
     if _MODULUS.search(reference) or _MODULUS.search(answer):
         return _decide_residues(reference, answer)
     by_ratio = _decide_ratios(reference, answer)
@@ -90,12 +90,12 @@ def decide_quantities(reference: str, answer: str) -> bool | None:
     if factor is None and (turned := _turned(left, right)):
         return evaluate.equal(*turned)
     if factor is None or (left.unit is None and not right.is_sure) or (right.unit is None and not left.is_sure):
-        return False  # two units that differ, or a letter that may be a variable
+        return False  # different units, or a letter that may be a variable
     return _decide_scaled(left, right, factor)
 
 
 def _turned(left: units.Quantity, right: units.Quantity) -> tuple[Node, Node] | None:
-    """Two angles as numbers, one in degrees and one in radians; None for others."""
+    """Return two angles as numbers if one is in degrees and one in radians; None for other values."""
     names = [quantity.unit.dimension if quantity.unit else () for quantity in (left, right)]
     if sorted(names) != [(("degree", 1),), (("radian", 1),)]:
         return None
@@ -106,7 +106,7 @@ def _turned(left: units.Quantity, right: units.Quantity) -> tuple[Node, Node] | 
 
 
 def _decide_residues(reference: str, answer: str) -> bool | None:
-    """``3 mod 5``: the modulus may be left out on one side, if the number is what remains by it."""
+    """Compare residues such as ``3 mod 5``. One side may leave out the modulus if its number is the remainder."""
     sides = [_MODULUS.split(side, maxsplit=1) for side in (reference, answer)]
     moduli = {re.sub(r"[^0-9a-z]", "", side[1]) for side in sides if len(side) > 1}
     if len(moduli) > 1:
@@ -128,7 +128,7 @@ def _decide_scaled(left: units.Quantity, right: units.Quantity, factor: Fraction
 
 
 def _unreadable_words(reference: str, answer: str) -> bool | None:
-    """Prose against a value is wrong; other text that cannot be read is left to math-verify."""
+    """Decide about text that cannot be read: prose in place of a value is wrong, other text is left to math-verify."""
     if compact(words.plain(reference)) == compact(words.plain(answer)):
         return True
     if node_of(reference) is not None and node_of(answer) is None:
@@ -148,19 +148,19 @@ def _decide_values(reference: str, answer: str) -> bool | None:
 
 
 def _has_words(reference: Node, answer: Node) -> bool:
-    r"""Return if the names of an answer that the reference lacks are words: to the parser, ``\text{not } 0`` and
-    ``0 wrong`` are products with 0, and ``\text{wrong}^0`` is 1. ``8+0y`` is 8."""
+    r"""Return whether the names in an answer that the reference lacks are words. The parser reads ``\text{not } 0`` and
+    ``0 wrong`` as products with 0, and ``\text{wrong}^0`` as 1. ``8+0y`` is 8."""
     names = evaluate.variables(answer) - evaluate.variables(reference)
     return len(names) >= _WORD or any(name.startswith("text(") for name in names)
 
 
 def _decide_percents(reference: str, answer: str) -> bool | None:
-    """``25%`` is 0.25; where one side has no percent sign, it is 25 as well, if that is at least 1."""
+    """Compare percentages. ``25%`` is 0.25, and also 25 if one side has no percent sign and that is at least 1."""
     sides = [_HAN_PERCENT.sub(r"\1%", units.without_prefix(side)) for side in (reference, answer)]
     marked = [bool(PERCENT.search(side)) for side in sides]
     bare = [units.separate(side) for side in sides]
     if any(quantity.unit is not None and not mark for quantity, mark in zip(bare, marked, strict=True)):
-        return False  # 5% is no 5 cm
+        return False  # 5% is not 5 cm
     nodes = [
         node_of(PERCENT.sub("", side) if mark else quantity.text)
         for side, quantity, mark in zip(sides, bare, marked, strict=True)
@@ -209,8 +209,8 @@ def _decide_ratios(reference: str, answer: str) -> bool | None:
 
 
 def _decide_bases(reference: str, answer: str) -> bool | None:
-    """Numbers with a base: an answer may leave out the base that its reference has. ``1101_2`` is not the decimal
-    number 1101, and not 13 either: it is the question of a conversion, not its result."""
+    """Compare numbers with a base. An answer may leave out the base of its reference. ``1101_2`` equals neither the
+    decimal number 1101 nor 13: it would repeat the question of a conversion instead of giving the result."""
     left, right = _based(reference), _based(answer)
     if left is None:
         return False if right is not None and node_of(units.separate(reference).text) is not None else None
@@ -220,7 +220,7 @@ def _decide_bases(reference: str, answer: str) -> bool | None:
 
 
 def _based(text: str) -> tuple[str, int] | None:
-    """Digits and base."""
+    """Return the digits and the base of a number."""
     text = _SAID_BASE.sub(r"\1_{\2}", text)
     if not (found := _BASE.fullmatch(text)):
         return None

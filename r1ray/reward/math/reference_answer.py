@@ -1,4 +1,4 @@
-"""Find reference answers that cannot be used, when the data are loaded; no computer algebra is imported."""
+"""Search for unusable reference answers when the data are loaded. No computer algebra is imported."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _NESTING = re.compile(r"\\.|[{}]", re.DOTALL)
 
 
 def reference_problem(reference: str) -> str | None:
-    r"""Why no answer can be judged by this reference; None where one can.
+    r"""Return the reason why no answer can be judged by this reference; None if one can.
 
     >>> reference_problem(r"\frac{1}{2}") is None
     True

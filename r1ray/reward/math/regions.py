@@ -1,4 +1,4 @@
-r"""Sets of real numbers: intervals, unions, inequalities, ``\mathbb{R}``, finite sets; compared piece by piece.
+r"""Sets of real numbers, compared piece by piece: intervals, unions, inequalities, ``\mathbb{R}``, finite sets.
 
 ``x \ge 3``, ``[3, \infty)`` and ``\{x \mid x \ge 3\}`` are one region.
 """
@@ -30,7 +30,7 @@ _PARTS = {
     r"\times": r"(-\infty,0)\cup(0,\infty)", r"\ge0": r"[0,\infty)", "0+": r"[0,\infty)", "+0": r"[0,\infty)",
     r"\le0": r"(-\infty,0]", "*+": r"(0,\infty)", "+*": r"(0,\infty)", "++": r"(0,\infty)",
 }  # fmt: skip
-"""Numbers that a mark on the sign of the real numbers leaves of them."""
+"""Subsets of the real numbers that a mark on their sign denotes."""
 _ABSOLUTE = re.compile(r"\|\s*([A-Za-z])\s*([-+][^|]*)?\|")
 _FLIPPED = {"<": ">", ">": "<", "<=": ">=", ">=": "<=", "!=": "!="}
 
@@ -57,7 +57,7 @@ _ALL: _Region = (_Piece(_End(None, False), _End(None, False)),)
 
 
 def looks_regional(text: str) -> bool:
-    """Whether the text has a sign that only sets of numbers have (``(0, 1)`` alone may be a point)."""
+    """Return whether the text has a sign that only sets of numbers have (``(0, 1)`` alone may be a point)."""
     return _MARK.search(text) is not None
 
 
@@ -111,7 +111,7 @@ def _higher(left: _End, right: _End) -> _End:
 
 
 def _union(pieces: list[_Piece]) -> _Region:
-    """Sorted, and merged where two touch."""
+    """Return the pieces sorted, with touching ones merged."""
     if len(pieces) > MAX_PIECES:
         raise _NotARegion
     merged: list[_Piece] = []
@@ -188,7 +188,7 @@ def _inequality(found: Chain) -> tuple[str, _Region]:
 
 
 def _around(absolute: re.Match[str], found: Chain) -> tuple[str, _Region]:
-    """``|x - 1| < 2`` is the interval around 1, ``> 2`` what is outside."""
+    """Return the region of ``|x - 1| < 2``, an interval around 1, or of ``> 2``, the numbers outside it."""
     sign, name = found.signs[0], absolute.group(1)
     if len(found.sides) != 2 or sign not in ("<", "<=", ">", ">="):
         raise _NotARegion
@@ -202,7 +202,7 @@ def _around(absolute: re.Match[str], found: Chain) -> tuple[str, _Region]:
 
 
 def _read(text: str, depth: int = 0) -> tuple[str, _Region]:
-    """Variable (or "") and region of a text. Raises _NotARegion."""
+    """Return the variable (or "") and the region of a text. Raises _NotARegion."""
     text = text.strip()
     if depth > 6 or not text:
         raise _NotARegion
@@ -210,7 +210,7 @@ def _read(text: str, depth: int = 0) -> tuple[str, _Region]:
     if len(alternatives) == 1 and chain(text):
         alternatives = [piece for _, piece in split(text, frozenset((",", ";")))]
         members = [_read(piece, depth + 1) for piece in alternatives] if len(alternatives) > 1 else []
-        if members:  # "x > 1, x < 3" is both, "x < 1, x > 3" is one of them
+        if members:  # "x > 1, x < 3" means both, "x < 1, x > 3" either
             both = members[0][1]
             for _, region in members[1:]:
                 both = _intersection(both, region)
@@ -291,7 +291,7 @@ def _same_end(left: _End, right: _End) -> bool:
 
 
 def compare(reference: str, answer: str) -> bool | None:
-    """Whether two sets of real numbers are the same; None where one of the texts is no such set."""
+    """Return whether two sets of real numbers are the same; None if one of the texts is no such set."""
     try:
         (left_name, left), (right_name, right) = _read(reference), _read(answer)
     except _NotARegion:

@@ -1,4 +1,4 @@
-r"""Sums without end and integrals: equal where they say the same but for the name of what is bound."""
+r"""Infinite sums and integrals, which are equal if they differ only in the name of the bound variable."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _LETTER = re.compile(r"\\[A-Za-z]+|[A-Za-z]")
 
 
 def named_alike(left: Node, right: Node) -> tuple[Node, Node]:
-    """Both trees with every endless sum as a variable; sums that say the same are the same variable."""
+    """Return both trees with a variable in place of every infinite sum, the same one for equal sums."""
     known: list[Node] = []
     return _abstract(left, known), _abstract(right, known)
 
@@ -43,8 +43,8 @@ def _renamed(node: Node, name: str) -> Node:
 
 
 def decide_integrals(reference: str, answer: str) -> bool | None:
-    """Return if two definite integrals are spelled the same but for the variable; None where one text is none, or they
-    differ."""
+    """Return True if two definite integrals are spelled the same except for the variable; None if they differ or one
+    text is none."""
     left, right = _INTEGRAL.fullmatch(reference), _INTEGRAL.fullmatch(answer)
     if not left or not right:
         return None

@@ -1,4 +1,4 @@
-r"""The form of an answer, where one is asked for: ``55\times1212-15\times1212`` is 48480, but repeats the question."""
+r"""The required form of an answer: ``55\times1212-15\times1212`` is 48480, but only repeats the question."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from r1ray.reward.math.quantities import PERCENT, is_one_grouped_number, node_of
 
 
 def is_simplified(reference: str, answer: str) -> bool:
-    r"""Return if an answer is as simple as its reference: where all members of the reference are numbers, those of the
-    answer have to be, and fractions in lowest terms. Where the reference is more than numbers, any form is simple.
+    r"""Return whether an answer is as simple as its reference. If all members of the reference are numbers, those of
+    the answer have to be, too, with fractions in lowest terms. If the reference has other members, any form is simple.
 
     >>> is_simplified("10", "x = 10"), is_simplified("10", "4 + 6"), is_simplified(r"\\sqrt{8}", r"2\\sqrt{2}")
     (True, False, True)
@@ -31,7 +31,7 @@ def _members(text: str) -> list[str]:
 
 
 def _is_number(text: str, *, lowest: bool) -> bool:
-    """Return if a text is one number as it is written: no operation is left to be done."""
+    """Return whether a text is one number as written, without any operation left to do."""
     text = before_approximation(text)
     found = structure.chain(text)
     if found and set(found.signs) == {"="}:

@@ -1,4 +1,4 @@
-r"""Words around a value that leave it what it is: ``\text{The answer is } 7``, ``7 \text{ (since } 3+4=7)``."""
+r"""Words around a value that do not change it: ``\text{The answer is } 7``, ``7 \text{ (since } 3+4=7)``."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ _RETRACTS = re.compile(
 
 
 def without_words(text: str) -> str:
-    r"""The text without words that announce or explain the value; ``negative`` before a number is a sign. Words that
-    may take the value back stay.
+    r"""Return the text without words that announce or explain the value. ``negative`` before a number is a sign. Words
+    that may take the value back are kept.
 
     >>> without_words(r"\text{So the answer is } 7 \text{ because } 3+4=7"), without_words(r"\text{not } 7")
     ('7', '\\text{not } 7')

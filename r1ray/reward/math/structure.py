@@ -41,9 +41,9 @@ def _tokens(text: str) -> list[tuple[str, int, int]]:
 
 
 def split(text: str, separators: frozenset[str]) -> list[tuple[str, str]]:
-    """The pieces outside all brackets, each with the separator before it ("" for the first).
+    """Return the pieces outside all brackets, each with the separator before it ("" for the first).
 
-    A bracket that is never opened is no bracket, so that ``]0, 1[`` stays in one piece only by chance of its commas.
+    A closing bracket that was never opened is no bracket, so ``]0, 1[`` is not kept together.
     """
     pieces: list[tuple[str, str]] = []
     depth, start, before = 0, 0, ""
@@ -60,7 +60,7 @@ def split(text: str, separators: frozenset[str]) -> list[tuple[str, str]]:
 
 
 def items(text: str) -> list[str]:
-    r"""The members of a list without brackets: cut at commas, semicolons, ``and``, ``or``.
+    r"""Return the members of a list without brackets, split at commas, semicolons, ``and``, ``or``.
 
     >>> items(r"1, (2, 3) \text{ and } 4")
     ['1', '(2, 3)', '4']
@@ -70,7 +70,7 @@ def items(text: str) -> list[str]:
 
 
 def brackets(text: str) -> Brackets | None:
-    """The bracket that holds the whole text, None where none does.
+    """Return the bracket around the whole text; None if there is none.
 
     >>> brackets("(1, 2]").items
     ('1', '2')
@@ -103,7 +103,7 @@ def brackets(text: str) -> Brackets | None:
 
 
 def chain(text: str) -> Chain | None:
-    """The relations outside all brackets, None where there is none."""
+    """Return the relations outside all brackets; None if there are none."""
     text = text.replace("<=", r"\le ").replace(">=", r"\ge ").replace("!=", r"\ne ").replace("==", "=")
     pieces = split(text, frozenset(RELATIONS))
     if len(pieces) < 2:
@@ -112,7 +112,7 @@ def chain(text: str) -> Chain | None:
 
 
 def matrix(text: str) -> tuple[tuple[str, ...], ...] | None:
-    """Rows of a matrix, None for other text; round and square matrices are the same."""
+    """Return the rows of a matrix; None for other text. Round and square matrices are the same."""
     held = brackets(text)
     if held and "begin" in text and held.open in "([":
         text = text[1:-1].strip()

@@ -19,7 +19,7 @@ _DIGIT = re.compile("[0-9]")
 class _Time:
     seconds: int
     half: str
-    """``a``, ``p``, or "" where it is not said."""
+    """``a``, ``p``, or "" if the text does not say."""
     is_clock: bool
 
     def of_day(self) -> int:
@@ -46,13 +46,13 @@ _SAYS_TIME = re.compile(r"[AaPp]\s*\.?\s*[Mm](?![a-z])|noon|midnight|o'clock")
 
 
 def decide(reference: str, answer: str) -> bool | None:
-    """Return if two times of day are the same; None where neither text is clearly one."""
+    """Return whether two times of day are the same; None if neither text is clearly one."""
     if ":" in reference + answer:
         compact = [text.replace(" ", "") for text in (reference, answer)]
         padded = [bool(_PADDED.fullmatch(text)) for text in compact]
         if any(padded) and not any(_SAYS_TIME.search(text) for text in compact):
             pairs = [_read(text) for text in compact if _CLOCK.fullmatch(text)]
-            return len(pairs) == 2 and pairs[0] == pairs[1]  # 11:05 is no 11:5, and 09:30 no ratio
+            return len(pairs) == 2 and pairs[0] == pairs[1]  # 11:05 is not 11:5, and 09:30 is no ratio
     if not _SAYS_TIME.search(f"{reference} | {answer}"):
         return None
     left, right = _read(reference), _read(answer)

@@ -1,4 +1,4 @@
-r"""Commands that only set the type of an answer: colours, space, units and fractions. Before ``normalise``."""
+r"""Commands that only typeset an answer: colours, space, units and fractions. Applied before ``normalise``."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ _UNUSUAL = re.compile(
     r"phantom|space|skip|label|tag|lap|smash|color|\\SI|\\qty|\\num|[0-9][_'][0-9]|/(?:\\!|\s)*_|[CP]_|choose|\]\s*\^"
     r"|\)\s*\^|[0-9}]\s*\\(?:text|mathrm)\s*\{\s*[eE]\s*\}"
 )
-"""Texts without any of this are spared the rules."""
+"""Signs of typesetting commands. Texts without any of them skip the rules."""
 _UNSEEN = re.compile(
     r"\\(?:[hv]?phantom|[hv]space|[hv]skip|label|tag|llap|rlap|smash)\*?\s*\{(?:[^{}]|\{[^{}]{0,100}\}){0,300}\}"
 )
-"""Commands that print nothing, or nothing that is part of the value."""
+"""Commands that print nothing or no part of the value."""
 _COLOURS = re.compile(r"\\(?:textcolor|color|colorbox|fcolorbox)\s*(?:\[[^\[\]]{0,20}\])?\s*\{[^{}]{0,40}\}")
 _SIUNITX = re.compile(r"\\(?:SI|qty)\s*\{([^{}]{0,80})\}\s*\{([^{}]{0,80})\}|\\num\s*\{([^{}]{0,80})\}")
 _GROUPS = re.compile(r"(?<![0-9A-Za-z_.])[0-9]{1,3}(?:[_'][0-9]{3})+(?![0-9_'])")
@@ -28,7 +28,7 @@ _TRANSPOSED = re.compile(
 
 
 def typeset(text: str) -> str:
-    r"""The text without colours and what is not printed, its numbers in their plain form.
+    r"""Return the text without colours and invisible parts, with its numbers in plain form.
 
     >>> typeset(r"\textcolor{red}{1_000} ^3/_4")
     ' {1000} \\frac{3}{4}'

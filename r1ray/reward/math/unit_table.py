@@ -1,4 +1,4 @@
-"""Names of units, their SI prefixes, and the things that answers count; data, and the reading of one name."""
+"""Names of units, their SI prefixes, and things that answers count, with the functions that read one name."""
 
 # ruff: noqa: SIM905 (tables of signs and words, written as they are read)
 
@@ -11,7 +11,7 @@ from functools import lru_cache
 
 @dataclass(frozen=True, slots=True)
 class Unit:
-    """A unit: its dimension, by base unit and power, and the number of base units that one is."""
+    """A unit: its dimension, as powers of base units, and its size in base units."""
 
     dimension: tuple[tuple[str, int], ...]
     size: Fraction
@@ -32,7 +32,7 @@ _DIMENSIONS = {
     "capacity": "g-1 m-2 s4 a2", "flux": "g m2 s-2 a-1", "induction": "g s-2 a-1", "inductance": "g m2 s-2 a-2",
     "frequency": "s-1", "dose": "m2 s-2",
 }  # fmt: skip
-_SYMBOLS = {  # what takes a prefix: (quantity, size in base units, symbols, names)
+_SYMBOLS = {  # units with prefixes: (quantity, size in base units, symbols, names)
     "length": [("1", "m", "meter metre")], "mass": [("1", "g gm", "gram gramme"), ("1e6", "t", "tonne")],
     "time": [("1", "s sec", "second")], "current": [("1", "A", "ampere amp")], "amount": [("1", "mol", "mole")],
     "volume": [("1e-3", "L l", "liter litre")], "force": [("1e3", "N", "newton")],
@@ -46,7 +46,7 @@ _SYMBOLS = {  # what takes a prefix: (quantity, size in base units, symbols, nam
     "lumen": [("1", "lm", "lumen")], "lux": [("1", "lx", "lux")], "candela": [("1", "cd", "candela")],
     "byte": [("8", "B", "byte"), ("1", "", "bit")],
 }  # fmt: skip
-_OTHER = {  # what takes no prefix
+_OTHER = {  # units without prefixes
     "length": "in inch=0.0254 ft foot feet=0.3048 yd yard=0.9144 mi mile=1609.344 米=1 厘米 公分=0.01 "
     "毫米=0.001 分米=0.1 千米 公里=1000 里=500 micron=1e-6",
     "mass": "lb pound=453.59237 oz ounce=28.349523125 ton=1e6 克=1 千克 公斤=1000 斤=500 吨=1e6 毫克=0.001",
@@ -78,7 +78,7 @@ _RATES = {
     "psi": "psi", "mpg": "mi/gal",
 }  # fmt: skip
 ALONE = frozenset("m g s h L N J W V A".split())
-"""Single letters that are units without ``\\text``, where a space stands before them; others are variables."""
+"""Single letters that are units without ``\\text`` if a space stands before them. Others are variables."""
 NOUNS = frozenset(
     """
     acorn adult airplane album angle animal ant answer apartment apple area arrangement attempt axis baby bag ball
@@ -112,7 +112,7 @@ NOUNS = frozenset(
     roots factors multiples squares coloring colouring word tree subset matrix matrices function pupil voter team
     """.split()
 ) - frozenset("quarter score root square cube base prime year week factor zero load time order power part".split())
-"""Things that answers count. Names that change the number (``3 quarters``, ``4 root``, ``2 times``) are none."""
+"""Things that answers count, without names that change the number (``3 quarters``, ``4 root``, ``2 times``)."""
 _PLURALS = {"men": "man", "women": "woman", "children": "child", "feet": "foot", "mice": "mouse", "geese": "goose",
             "vertices": "vertex", "dice": "die", "leaves": "leaf", "shelves": "shelf", "people": "person",
             "wolves": "wolf", "teeth": "tooth", "inches": "inch", "pennies": "cent", "centuries": "century",
@@ -173,7 +173,7 @@ def _larger(unit: Unit, power: int) -> Unit:
 
 
 def _exact(name: str) -> Unit | None:
-    """A symbol as it is written, perhaps with a prefix: ``mA`` is no ``MA``."""
+    """Return the unit of a symbol as written, perhaps with a prefix: ``mA`` is not ``MA``."""
     if found := _PLAIN.get(name) or _BY_SYMBOL.get(name):
         return found
     for size in (1, 2):
@@ -184,7 +184,7 @@ def _exact(name: str) -> Unit | None:
 
 
 def _spelled(name: str) -> Unit | None:
-    """A word in small letters, perhaps with a prefix: ``kilometer``."""
+    """Return the unit of a word in lower case, perhaps with a prefix: ``kilometer``."""
     if found := _PLAIN.get(name) or _BY_WORD.get(name):
         return found
     for prefix, power in _LONG_PREFIXES.items():
@@ -202,7 +202,7 @@ def singular(word: str) -> list[str]:
 
 @lru_cache(2048)
 def named_unit(name: str) -> Unit | None:
-    """The unit of one name, in the spelling of its symbol first: ``mA``, ``kWh``, ``Meters``; None for other words."""
+    """Return the unit of one name, read as a symbol first: ``mA``, ``kWh``, ``Meters``; None for other words."""
     if found := _exact(name):
         return found
     if len(name) == 1 and name.isascii():
@@ -217,13 +217,13 @@ def named_unit(name: str) -> Unit | None:
 
 
 def rate(name: str) -> str:
-    """The quotient that a short name of a rate stands for: ``mph`` is ``mi/h``; other text as it is."""
+    """Return the quotient that a short name of a rate stands for: ``mph`` is ``mi/h``. Other text is unchanged."""
     return _RATES.get(name.strip(" .").lower(), name)
 
 
 @lru_cache(2048)
 def counted(words: str) -> str | None:
-    """The thing that words count (``red marbles``: ``marble``); None where they may be something else."""
+    """Return the thing that words count (``red marbles``: ``marble``); None if they may be something else."""
     if words in _HAN_COUNTS or (words[:1] in _HAN_COUNTS and words[1:] in _HAN_THINGS):
         return words[:1]
     *before, last = words.lower().split() or [""]

@@ -1,7 +1,7 @@
 r"""Units behind a number, and currencies before it.
 
-A unit on one side only is ignored, if it is one: a name of ``unit_table``, with powers and quotients, or a thing that
-is counted. Two units must be the same quantity: ``5 m`` is ``500 cm``, not ``5 cm``.
+A unit on one side only is ignored. Units are names of ``unit_table``, with powers and quotients, and things that are
+counted. Two units must measure the same quantity: ``5 m`` is ``500 cm``, not ``5 cm``.
 """
 
 # ruff: noqa: SIM905 (tables of signs and words, written as they are read)
@@ -25,7 +25,7 @@ _CHANGES = frozenset(
     "squared cubed root inverse below above minus plus times mod factorial percent per or and not if than wrong "
     "incorrect false infinity pi sin cos tan log ln exp base in of to no yes even odd double triple twice".split()
 )
-"""Words that make another number of the one before them: they are units on no side."""
+"""Words that turn the number before them into another one. They are never units."""
 _MULTIPLES = re.compile("[万亿千百十半倍折成分之非不错负]")
 
 _EXPONENT = r"(?:\s*\^\s*(?:\{\s*(-?[0-9])\s*\}|(-?[0-9])))?"
@@ -59,7 +59,7 @@ _FACTOR = re.compile(r"([^\^\s]+)(?:\^\{?(-?[0-9])\}?)?")
 
 @dataclass(frozen=True, slots=True)
 class Quantity:
-    """A text without its unit; ``scale`` is 1000 for ``thousand`` and so on."""
+    """A text without its unit. ``scale`` is 1000 for ``thousand`` and so on."""
 
     text: str
     unit: Unit | None
@@ -69,12 +69,12 @@ class Quantity:
 
 
 def without_prefix(text: str) -> str:
-    """Without Chinese words before the number (``共``, ``约``)."""
+    """Return the text without Chinese words before the number (``共``, ``约``)."""
     return _HAN_PREFIX.sub("", text)
 
 
 def _words_of(text: str) -> str:
-    r"""A unit's LaTeX as words: ``\text{m/s}^2`` is ``m/s^2``."""
+    r"""Return a unit's LaTeX as words: ``\text{m/s}^2`` is ``m/s^2``."""
     text = re.sub(r"\\text\{([^{}]*)\}", r"\1", re.sub(r"\\mu\s*", "\u03bc", text.replace(r"\Omega", "\u03a9")))
     text = re.sub(r"\s*(?:\\cdot|\*|\u00b7)\s*", " ", text)
     return re.sub(r"\s*([\^/])\s*", r"\1", " ".join(text.split())).strip(" .")
@@ -91,7 +91,7 @@ def _power_of(words: str) -> tuple[str, int]:
 
 
 def _product(words: str) -> Unit | None:
-    """The unit that words without a quotient name: one name, a product, a counted thing, nothing (``units``)."""
+    """Return the unit that words without a quotient name: one name, a product, a counted thing, nothing (``units``)."""
     words, power = _power_of(_HOW.sub("", words.strip(" .")))
     if _SAYS_NOTHING.fullmatch(words):
         return Unit((), Fraction(1))
@@ -127,7 +127,7 @@ def _times(left: Unit, right: Unit) -> Unit:
 
 @lru_cache(2048)
 def unit_of(words: str) -> Unit | None:
-    """The unit that words name; None where they are none.
+    """Return the unit that words name; None if they name none.
 
     >>> unit_of("m/s^2").dimension, unit_of("wrong")
     ((('m', 1), ('s', -2)), None)
@@ -167,7 +167,7 @@ def _scaled(words: str) -> tuple[str, int]:
 
 
 def _tail(text: str) -> tuple[int, str, bool] | None:
-    """Where the unit may begin, its words, and whether they can be nothing but words."""
+    """Return the index at which the unit may begin, its words, and whether they are sure to be words."""
     if found := _TEXT_TAIL.search(text):
         return found.start(), found.group(), True
     if found := _HAN_TAIL.search(text):
@@ -184,7 +184,7 @@ def _tail(text: str) -> tuple[int, str, bool] | None:
 
 
 def _may_be_thing(words: str) -> bool:
-    """Return if words that this module does not know may be things that a reference counts."""
+    """Return whether words that this module does not know may be things that a reference counts."""
     if _MULTIPLES.search(words):
         return False
     parts = re.findall(r"[a-z]+", _words_of(words).lower())
@@ -196,10 +196,10 @@ def _may_be_thing(words: str) -> bool:
 
 
 def separate(text: str, *, trusted: bool = False) -> Quantity:
-    r"""The number of a quantity, and its unit.
+    r"""Return the number of a quantity, with its unit.
 
     Args:
-        trusted: whether words that name no unit are taken for a thing that is counted, as those of a reference are.
+        trusted: words that name no unit are taken for a thing that is counted, as they are in a reference.
 
     >>> separate(r"5\text{ cm}^2").text
     '5'
@@ -243,7 +243,8 @@ def _named(text: str, head: str, words: str, *, is_sure: bool, trusted: bool) ->
 
 
 def ratio(reference: Unit | None, answer: Unit | None) -> Fraction | None:
-    """What the answer's number is to be multiplied by; None where the two measure different things."""
+    """Return the factor that converts the answer's number to the reference's unit; None if the two measure different
+    quantities."""
     if reference is None or answer is None:
         return Fraction(1)
     return answer.size / reference.size if reference.dimension == answer.dimension else None

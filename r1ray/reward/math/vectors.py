@@ -17,7 +17,7 @@ _LETTER = re.compile(r"(?<![A-Za-z\\])[A-Za-z](?![A-Za-z])")
 
 
 def _components(text: str) -> tuple[Node, ...] | None:
-    """The three components; None for text that is no sum of unit vectors."""
+    """Return the three components; None for text that is no sum of unit vectors."""
     pattern = _BASIS
     if not pattern.search(text):
         letters = set(_LETTER.findall(text))
@@ -54,7 +54,7 @@ def _listed(text: str) -> tuple[Node, ...] | None:
 
 
 def decide(reference: str, answer: str) -> bool | None:
-    """Return if two vectors are the same where one is a sum of unit vectors; None where neither is."""
+    """Return whether two vectors are the same, if at least one is a sum of unit vectors; None if neither is."""
     if not any(_MAY_BE.search(text) for text in (reference, answer)):
         return None
     sums = [_components(text) for text in (reference, answer)]

@@ -1,4 +1,4 @@
-"""The math verifier: a response's text against a reference, from any thread and any event loop."""
+"""The math verifier, which compares a response's text with a reference, from any thread and any event loop."""
 
 from __future__ import annotations
 
@@ -24,24 +24,25 @@ from r1ray.types import Score
 __all__ = ["MathVerifier", "reference_problem"]
 
 QUEUE_S = 600.0
-"""How long a request may wait for its turn and its answer; each one in front of it is bounded by its deadline."""
+"""Longest time that a request waits for its turn and its answer. Each request in front of it is bounded by its own
+deadline."""
 MORE_PROCESSES = "reward.verifier.num_processes"
-"""The key that shortens it."""
+"""The configuration key that shortens this wait."""
 CACHE_SIZE = 4096
 LONG_TEXT = 200_000
-"""Texts above this are searched for their answer in a thread, so that an event loop does not stand still."""
+"""Length above which a text is searched for its answer in a thread, so that the event loop is not blocked."""
 
 
 class MathVerifier:
-    """Marks answers. Simple ones are decided here, in microseconds; the rest by math-verify in killable processes.
+    """Scores answers. Simple ones are decided here, in microseconds; the rest by math-verify in killable processes.
 
     Example: ``MathVerifier().score_sync("29", "<think>25+4</think> <answer>29</answer>").value`` is 1.0.
 
     Args:
-        num_processes: how many checks run at once.
-        deadline_s: processor time of one check by math-verify; above it the verdict is ``timeout``.
+        num_processes: number of checks that run at once.
+        deadline_s: processor time of one check by math-verify; above it the label is ``timeout``.
         memory_mib: address space of one check.
-        require_simplified: whether a right value in a form that can be worked out further is wrong.
+        require_simplified: a right value in a form that can be simplified further counts as wrong.
     """
 
     def __init__(
@@ -74,7 +75,7 @@ class MathVerifier:
         self._is_closed = False
 
     async def score(self, reference: str, text: str, *, forms: frozenset[str] = DEFAULT_FORMS) -> Score:
-        """See :meth:`score_sync`; other tasks of the loop go on meanwhile."""
+        """See :meth:`score_sync`. Other tasks of the event loop continue meanwhile."""
         if len(text) > LONG_TEXT:
             answer = await asyncio.to_thread(final_answer, text, forms=forms)
         else:
@@ -83,7 +84,7 @@ class MathVerifier:
         if early is not None:
             return early
         assert answer is not None
-        # The deadline ends only the waiting; the thread ends by the deadline of its own.
+        # This deadline only ends the waiting. The thread ends by its own deadline.
         return await within(
             QUEUE_S,
             asyncio.wrap_future(self._submit(reference, answer)),
@@ -93,9 +94,9 @@ class MathVerifier:
         )
 
     def score_sync(self, reference: str, text: str) -> Score:
-        """Whether the final answer of a text equals the reference: value 1 or 0 and a verdict of ``correct``,
+        """Compare the final answer of a text with the reference. The value is 1 or 0, and the label one of ``correct``,
         ``wrong``, ``no_answer`` and ``timeout``. Raises UnscorableError for a reference that cannot be read, and
-        InfrastructureError where this machine fails.
+        InfrastructureError if this machine fails.
         """
         answer = final_answer(text)
         early = self._without_process(reference, answer)
@@ -110,13 +111,13 @@ class MathVerifier:
             ) from error
 
     def close(self) -> None:
-        """Kills every process. Idempotent."""
+        """Kill every process. Idempotent."""
         self._is_closed = True
         self._threads.shutdown(wait=False, cancel_futures=True)
         self.close_processes()
 
     def close_processes(self) -> None:
-        """Kills every process and keeps the rest."""
+        """Kill every process and keep the rest."""
         for process in self._all:
             process.close()
 
@@ -134,7 +135,7 @@ class MathVerifier:
     # -- steps
 
     def _without_process(self, reference: str, answer: str | None) -> Score | None:
-        """The score where strings and numbers decide, or where it is known already."""
+        """Return the score if strings and numbers decide, or if it is known already; else None."""
         if self._is_closed:
             raise InfrastructureError("The math verifier is closed.")
         problem = reference_problem(reference)
@@ -148,8 +149,8 @@ class MathVerifier:
                 self._cache.move_to_end((reference, answer))
         if known is not None:
             return known
-        # What a model wrote must never stop training, whatever it does to a rule: such a text is no right answer.
-        # The type of the error is kept in the score, and the tests know of no text that raises one.
+        # A model's text must never stop training, whatever it does to a rule. A text that raises is no right answer.
+        # The type of the error is kept in the score, and the tests know no text that raises one.
         try:
             verdict = decide(reference, answer)
         except Exception as error:
@@ -165,7 +166,7 @@ class MathVerifier:
         if is_equal and self._require_simplified:
             try:
                 is_simple = is_simplified(reference, answer)
-            except Exception as error:  # as where the values are compared
+            except Exception as error:  # as for the comparison of values
                 return Score(0.0, "wrong", answer, f"unreadable: {type(error).__name__}")
             if not is_simple:
                 return Score(0.0, "wrong", answer, "right, but not in simplified form")
@@ -185,7 +186,7 @@ class MathVerifier:
             raise InfrastructureError("The math verifier is closed.") from error
 
     def _by_process(self, reference: str, answer: str) -> Score:
-        """The score by math-verify; runs in one of as many threads as there are processes."""
+        """Return the score by math-verify. Runs in one of as many threads as there are processes."""
         process = self._idle.get_nowait()
         try:
             for _ in range(2):
@@ -195,10 +196,10 @@ class MathVerifier:
                     return self._remember(reference, answer, Score(0.0, "timeout", answer, "the check took too long"))
                 except ChildDied:
                     continue
-                if verdict == "bad_reference":  # what a reference is worth never depends on the answer to it
+                if verdict == "bad_reference":  # the validity of a reference never depends on an answer
                     return self._remember(reference, answer, Score(0.0, "wrong", answer, "compared as text only"))
                 return self._remember(reference, answer, self._marked(reference, answer, is_equal=verdict == "equal"))
-            # Not remembered: it may have been this machine, short of memory, and not the answer.
+            # Not remembered: the cause may have been a lack of memory on this machine, and not the answer.
             return Score(0.0, "wrong", answer, "the check died on it twice")
         finally:
             self._idle.put(process)

@@ -8,7 +8,7 @@ _TEXT = re.compile(r"\\text\{([^{}]*)\}")
 _HAN = re.compile(r"[\u3400-\u9fff]")
 _NOT_LETTER = re.compile(r"[^0-9a-z\u3400-\u9fff]+")
 _SIGNED = re.compile(r"[\^_<>=\\/*|+%]|(?<![a-z0-9\u3400-\u9fff])-|-(?![a-z\u3400-\u9fff])")
-"""Signs that make something else of a word: ``-\\infty``, ``\\mathbb{R}^+``."""
+"""Signs that change the meaning of a word: ``-\\infty``, ``\\mathbb{R}^+``."""
 _FORMULAE = {r"\infty": "infinity", r"+\infty": "infinity", r"-\infty": "negative infinity",
              r"\mathbb{r}": "all reals", r"\emptyset": "empty set"}  # fmt: skip
 _PLAIN_WORDS = re.compile(r"[A-Za-z\u3400-\u9fff\s.,;:'\"()\[\]!?_-]+")
@@ -23,7 +23,7 @@ _CHOICE_WORD = re.compile(
     r"^(?:option|choice|选项|选择|选|答案)\s*[::]?\s*(?=\(?[A-J]\)?\s*(?:$|\s|[).:]))|(?<=^[A-J])选?项$", re.IGNORECASE
 )
 _HEDGE = re.compile(r"[,;/&+|]|and\b|or\b|和|或|与|及|\(?[A-J]\)?(?![A-Za-z=])")
-"""What follows the letter where several letters are named."""
+"""Text after a letter if several letters are named."""
 _LETTERS = re.compile(r"\(?[A-J]\)?(?:\s*(?:,|;|and|\s)\s*\(?[A-J]\)?){1,9}|[A-J]{2,8}")
 _ARTICLE = re.compile(r"^(?:the|a|an|it is|it's|this is)\s+")
 _SAME = (
@@ -57,7 +57,7 @@ _NUMBERS |= dict(zip("零一二三四五六七八九十", map(str, range(11)), s
 
 
 def plain(text: str) -> str:
-    r"""The text without its ``\text{...}`` marks.
+    r"""Return the text without its ``\text{...}`` marks.
 
     >>> plain(r"\text{(C)}\ 12")
     '(C)\\ 12'
@@ -70,7 +70,7 @@ def plain(text: str) -> str:
 
 
 def number_word(text: str) -> str | None:
-    """The digits of a number that is one word (``five``, ``五``)."""
+    """Return the digits of a number that is one word (``five``, ``五``)."""
     bare = plain(text).strip(" .").lower()
     top, mark, bottom = bare.partition("分之")
     if mark:
@@ -83,7 +83,7 @@ def number_word(text: str) -> str | None:
 
 
 def _han_number(text: str) -> str | None:
-    """The digits of a Chinese number (``三十六``, ``一百二十三``)."""
+    """Return the digits of a Chinese number (``三十六``, ``一百二十三``)."""
     if found := _NUMBERS.get(text):
         return found
     if not 2 <= len(text) <= 15 or any(sign not in _HAN_DIGITS and sign not in _HAN_PLACES for sign in text):
@@ -107,7 +107,7 @@ def _han_number(text: str) -> str | None:
 
 
 def _english_number(text: str) -> str | None:
-    """The digits of an English number below a million (``twenty-three``, ``one hundred and five``)."""
+    """Return the digits of an English number below a million (``twenty-three``, ``one hundred and five``)."""
     words = [word for word in text.replace("-", " ").split() if word != "and"]
     if not 1 <= len(words) <= 9:
         return None
@@ -127,7 +127,7 @@ def _english_number(text: str) -> str | None:
 
 
 def _english_fraction(text: str) -> str | None:
-    """A fraction in English words: ``three quarters``, ``two-thirds``."""
+    """Return a fraction that is given in English words: ``three quarters``, ``two-thirds``."""
     top, _, bottom = text.replace("-", " ").rpartition(" ")
     below = _PARTS.get(bottom.removesuffix("s") if bottom != "halves" else "half")
     above = _NUMBERS.get(top) if top.isascii() else None
@@ -146,7 +146,7 @@ def _squeezed(text: str) -> str:
 
 
 def is_words(text: str) -> bool:
-    r"""Whether the text is words: only letters and punctuation, and more than a product of variables.
+    r"""Return whether the text is words: only letters and punctuation, and more than a product of variables.
 
     >>> is_words("Monday"), is_words(r"\text{even}"), is_words("xy"), is_words("5 cm")
     (True, True, False, False)
@@ -165,7 +165,7 @@ def is_words(text: str) -> bool:
 
 
 def same_words(reference: str, answer: str) -> bool:
-    """Whether two texts are the same words; case, spaces, punctuation and a leading article do not matter.
+    """Return whether two texts are the same words. Case, spaces, punctuation and a leading article do not matter.
 
     >>> same_words("Monday", r"\\\\text{monday}.")
     True
@@ -175,7 +175,7 @@ def same_words(reference: str, answer: str) -> bool:
 
 
 def is_same_idea(text: str) -> bool:
-    """Whether the text is one of the set phrases that have several spellings (``no solution``)."""
+    """Return whether the text is one of the set phrases that have several spellings (``no solution``)."""
     return _squeezed(text).startswith("same")
 
 
@@ -202,8 +202,8 @@ def _choice_of_reference(text: str) -> tuple[str, str] | None:
 
 
 def compare_choices(reference: str, answer: str) -> tuple[bool | None, str]:
-    r"""Whether the answer names the reference's choice; None where the reference is no choice, or the answer names
-    none but may be the value that stands behind the reference's letter (that value comes second).
+    r"""Return whether the answer names the reference's choice; None if the reference is no choice, or if the answer
+    names no letter but may be the value behind the reference's letter, which is then returned second.
 
     >>> compare_choices("C", r"\text{(C)} 12")[0], compare_choices("E", "e")[0], compare_choices("12", "C")[0]
     (True, False, None)
@@ -226,7 +226,7 @@ def compare_choices(reference: str, answer: str) -> tuple[bool | None, str]:
 
 
 def _compare_letters(reference: str, answer: str) -> bool | None:
-    """Several letters: ``A, C`` is ``CA``; None where the reference is no such list."""
+    """Compare lists of letters: ``A, C`` is ``CA``. None if the reference is no such list."""
     left, right = plain(reference), plain(answer)
     if not (_LETTERS.fullmatch(left) and _LETTERS.fullmatch(right)):
         return None

@@ -3,10 +3,10 @@
     owner <--- control (pid and channel of each child) --- stem: imports sympy once, forks, waits
       `------- channel (one request, one reply) ---------- child: judges until it is killed
 
-The stem never judges, so it stays well whatever an answer does; the owner kills a child and the next one is there
-within milliseconds. When the owner goes away, in whatever way, the control socket closes: the stem kills its child and
-ends. Sockets keep message boundaries (SEQPACKET) and each child has a channel of its own, so that nothing of a killed
-child is ever read as an answer to somebody else.
+The stem never judges, so no answer can harm it. When the owner kills a child, the next one is ready within
+milliseconds. When the owner ends for any reason, the control socket closes, and the stem kills its child and ends.
+Sockets keep message boundaries (SEQPACKET) and each child has a channel of its own, so that no data of a killed child
+is read as the answer to another request.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _PR_SET_PDEATHSIG, _PR_SET_NO_NEW_PRIVS = 1, 38
 
 
 def _confine(memory_mib: int) -> None:
-    """Limits of a child: it computes and answers, it writes no file and starts no process."""
+    """Set the limits of a child, which computes and answers but writes no file and starts no process."""
     libc = ctypes.CDLL(None, use_errno=True)
     libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
     libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
@@ -41,7 +41,7 @@ def _serve(channel: socket.socket) -> None:
 
     while request := channel.recv(MAX_MESSAGE_BYTES):
         message = json.loads(request)
-        # Whatever an answer does to sympy ends here: memory, recursion, bugs. The owner decides what it means.
+        # All failures of sympy on an answer end here: memory, recursion, bugs. The owner decides about the score.
         try:
             reply = {"verdict": judge(message["reference"], message["answer"])}
         except MemoryError:
@@ -52,7 +52,7 @@ def _serve(channel: socket.socket) -> None:
 
 
 def _fork_child(control: socket.socket, memory_mib: int) -> int:
-    """Starts a child and hands its channel to the owner; the child never returns."""
+    """Start a child and hand its channel to the owner. The child never returns."""
     owners, own = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     stem = os.getpid()
     pid = os.fork()
@@ -73,12 +73,12 @@ def _fork_child(control: socket.socket, memory_mib: int) -> int:
 
 
 def _wait(control: socket.socket, pid: int) -> bool:
-    """Until the child ends: True; until the owner is gone: False, the child killed."""
+    """Wait until the child ends (True) or the owner is gone (False; the child is killed)."""
     child = os.pidfd_open(pid)
     try:
         poll = select.poll()
         poll.register(child, select.POLLIN)
-        poll.register(control, 0)  # only its end is of interest, which is always reported
+        poll.register(control, 0)  # only its end matters, which is always reported
         ready = {descriptor for descriptor, _ in poll.poll()}
         is_owned = control.fileno() not in ready
         if not is_owned:
@@ -90,12 +90,12 @@ def _wait(control: socket.socket, pid: int) -> bool:
 
 
 def main(control_fd: int, memory_mib: int) -> None:
-    """Serves until the owner is gone."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the owner's business, which then closes the socket
+    """Serve until the owner is gone."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the owner handles Ctrl-C and then closes the socket
     control = socket.socket(fileno=control_fd)
     from r1ray.reward.math.judge import judge
 
-    judge(r"\frac{1}{2}", "x^2+1")  # the first call builds parser tables and caches: every child inherits them
+    judge(r"\frac{1}{2}", "x^2+1")  # the first call builds parser tables and caches, which every child inherits
     judge(r"(1,2)", r"x\sqrt{2}=\{1,2\}")
     gc.freeze()  # pages that the collector does not touch stay shared with the children
     with contextlib.suppress(OSError):
