@@ -1,8 +1,8 @@
-r"""Forms in which a prompt asks for its answer, read off its own text.
+r"""Forms in which a prompt asks for its answer, found in its own text.
 
     "... output the final answer after ####" --answer_forms--> {boxed, tag, hashes}
 
-``\boxed{}`` and ``<answer>`` are accepted whatever the prompt says, unless ``reward.answer_forms`` leaves them out.
+``\boxed{}`` and ``<answer>`` are accepted for any prompt, unless ``reward.answer_forms`` leaves them out.
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ _HASHES = re.compile(
     r"|(?i:\b(?:after|following|behind|with|by|use|using|put|prefix|format|form|marker|separator|delimiter)\b)"
     r"[^\n#.]{0,40}####(?!#)"
 )
-r"""Quoted, in front of a number or of a placeholder, or named by an instruction; ``#### Problem`` is a heading."""
+r"""Hashes that are quoted, stand before a number or a placeholder, or are named by an instruction. ``#### Problem`` is
+a heading."""
 LABEL = (
     "(?:(?i:(?:(?:my|the|your) )?(?:final |correct )?(?:answer|solution|antwort|resposta|respuesta|r\u00e9ponse|vastaus"
     "|risposta|\u043e\u0442\u0432\u0435\u0442))|(?:\u6700\u7ec8)?\u7b54\u6848|\u7b54\u3048|\uc815?\ub2f5"
@@ -30,7 +31,7 @@ _LINE = re.compile(rf"(?<!\w){LABEL}[*_ ]{{0,4}}[:\uff1a]")
 _CUE = re.compile(
     rf"(?:(?<!\w){LABEL}|\bA)[*_ ]{{0,4}}[:\uff1a](?:\s|\*|<\|[^|<>]{{0,40}}\|>|</s>|\[/INST\]|assistant)*\Z"
 )
-"""The prompt ends on it, chat markup aside: what comes next is the answer."""
+"""Words at the end of a prompt, chat markup aside, after which the answer comes next."""
 _VERB = r"\b(?:answer|respond|reply|output|give|return|write|provide|print|state|end|finish|report)\b"
 _NOUN = r"\b(?:letter|number|integer|digits?|option|choice|value|numeral|answer|result)\b"
 _ONLY = r"\b(?:only|just|single|solely|nothing but|alone|nothing else|without explanation)\b"

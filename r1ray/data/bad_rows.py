@@ -1,4 +1,4 @@
-"""The rows of a source that cannot be used as they are: counted, the first few named, and refused or left out."""
+"""Unusable rows of a source, which are counted, reported (the first few), and refused or left out."""
 
 from __future__ import annotations
 
@@ -12,35 +12,35 @@ MAX_SHOWN = 5
 
 
 class BadRows:
-    """Rows that ``data.on_bad_row`` is about: they cannot be read, are malformed, or a template refuses them."""
+    """Rows to which ``data.on_bad_row`` applies: they cannot be read, are malformed, or a template refuses them."""
 
     def __init__(self, named: str, *, on_bad_row: str, key: str = "data.on_bad_row") -> None:
         """
         Args:
-            named: what messages call the source, ``data.train=PATH``.
+            named: name of the source in messages, ``data.train=PATH``.
             on_bad_row: ``refuse`` or ``skip``.
-            key: of the configuration, that holds it.
+            key: configuration key that holds ``on_bad_row``.
         """
         self._named, self._is_skipped, self._key = named, on_bad_row == "skip", key
         self.count = 0
         self.first: list[str] = []
 
     def note(self, place: str, reason: object) -> None:
-        """Count a row, and keep what is wrong with it where it is one of the first."""
+        """Count a row, and keep its place and the reason if it is one of the first."""
         self.count += 1
         if len(self.first) < MAX_SHOWN:
             self.first.append(f"{place}: {reason}".rstrip("."))
 
     @property
     def is_refused(self) -> bool:
-        """Return if the source is going to be refused for what was noted."""
+        """Return whether the source will be refused for the rows noted so far."""
         return bool(self.count) and not self._is_skipped
 
     def settle(self, *, num_others: int) -> None:
-        """Refuse the source, or say that rows are left out. Raises UserError, also where no other row is left.
+        """Refuse the source, or log that rows are left out. Raises UserError, also if no other row is left.
 
         Args:
-            num_others: rows that are not bad.
+            num_others: number of rows that are not bad.
         """
         if not self.count:
             return

@@ -1,4 +1,4 @@
-"""The ``check`` of a prompt: from a data set's object to one of :data:`r1ray.types.Check`, and to JSON and back.
+"""The ``check`` of a prompt, converted from a data set's object to one of :data:`r1ray.types.Check`, to JSON and back.
 
 {"type": "math", "answer": "29"}
 {"type": "code", "language": "python", "kind": "stdio", "tests": [{"stdin": "1 2", "stdout": "3"}]}
@@ -14,8 +14,8 @@
 {"type": "reasoning_gym", "name": "countdown", "options": "...", "entry": "...", "threshold": 1}
 {"type": "my_checks:contains", "word": "Paris"}
 
-The last is a function or a class of the user's own, by its path: :mod:`r1ray.reward.own_check`, which also says what a
-row cannot name. A row cannot ask for an external command.
+The last is a function or a class of the user's own, by its path. :mod:`r1ray.reward.own_check` says which paths a row
+cannot name. A row cannot ask for an external command.
 """
 
 from __future__ import annotations
@@ -75,15 +75,15 @@ _OTHER_NAMES = {"c++": "cpp", "js": "javascript", "node": "javascript", "ts": "t
 
 
 class MalformedRow(ValueError):
-    """The row is not of its file's layout."""
+    """The row does not fit its file's layout."""
 
 
 class UnusableRow(ValueError):
-    """The row is of its layout, but nothing can be learned from it: it is left out, and counted."""
+    """The row fits its layout, but nothing can be learned from it. It is left out and counted."""
 
 
 def read_row(read: Callable[[Mapping[str, Any], int], T], row: Mapping[str, Any], number: int) -> T:
-    """Call a layout's reader, to which any value may come in any column. Raises MalformedRow and UnusableRow."""
+    """Call a layout's reader, which may meet any value in any column. Raises MalformedRow and UnusableRow."""
     try:
         return read(row, number)
     except (MalformedRow, UnusableRow):
@@ -93,10 +93,10 @@ def read_row(read: Callable[[Mapping[str, Any], int], T], row: Mapping[str, Any]
 
 
 def parse_check(value: object) -> Check:
-    """The check of a row. A missing or empty reference is not malformed: :func:`check_problem` tells.
+    """Return the check of a row. A missing or empty reference is not malformed: :func:`check_problem` reports it.
 
     Raises:
-        MalformedRow: no such type, or an object of another form.
+        MalformedRow: there is no such type, or the object has another form.
     """
     if not isinstance(value, Mapping) or "type" not in value:
         raise MalformedRow(f'check needs an object such as {{"type": "math", "answer": "29"}}, found {value!r:.60}')
@@ -110,7 +110,7 @@ def parse_check(value: object) -> Check:
 
 
 def check_problem(check: Check) -> str | None:
-    """Why nothing can be judged by a check; None where it can."""
+    """Return the reason why nothing can be judged by a check; None if it can."""
     if isinstance(check, MathAnswer) and not check.answer:
         return "the reference answer is empty"
     if isinstance(check, CodeTests) and not check.cases:
@@ -135,13 +135,13 @@ def check_problem(check: Check) -> str | None:
 
 
 def dump_check(check: Check) -> str:
-    """JSON that :func:`load_check` reads."""
+    """Return the JSON of a check, as :func:`load_check` reads it."""
     name = CHECK_TYPES[type(check)]
     return json.dumps([name, dataclasses.asdict(check)], ensure_ascii=False)
 
 
 def load_check(text: str) -> Check:
-    """The check that :func:`dump_check` wrote."""
+    """Return the check that :func:`dump_check` wrote."""
     name, values = json.loads(text)
     if name == "code":
         case = {"stdin": StdioCase, "arguments": CallCase, "code": AssertCase}
@@ -159,7 +159,7 @@ def load_check(text: str) -> Check:
 
 
 def code_language(name: object) -> str | None:
-    """Return the language of programs that a name means, None where it is none of :data:`LANGUAGES`."""
+    """Return the language of programs that a name means; None if it is none of :data:`LANGUAGES`."""
     language = str(name).lower()
     language = _OTHER_NAMES.get(language, language)
     return language if language in LANGUAGES else None
@@ -233,7 +233,7 @@ def _lacks(test: Any, names: tuple[str, ...]) -> bool:
 
 
 def _text(value: Any) -> str:
-    # APPS has lists of lines in places.
+    # Some texts in APPS are lists of lines.
     text = "\n".join(map(_line, value)) + "\n" if isinstance(value, list) else _line(value)
     try:
         text.encode()
@@ -248,7 +248,7 @@ def _line(value: Any) -> str:
 
 def _call_case(test: Any) -> CodeCase:
     if isinstance(test, Mapping) and "input" in test and isinstance(test["input"], str):
-        # LiveCodeBench: one JSON value a line for each argument, and the result as JSON.
+        # LiveCodeBench: one JSON value in a line for each argument, and the result as JSON.
         try:
             arguments = [parse(line) for line in test["input"].splitlines() if line.strip()]
             return CallCase(write(arguments), write(parse(test["output"])))
@@ -293,7 +293,7 @@ def _choice(value: Mapping[str, Any]) -> Check:
 
 
 def _reading(value: Mapping[str, Any]) -> Check:
-    """Each answer is a list of spans, or one span by itself."""
+    """Read a check of reading comprehension. Each answer is a list of spans, or a single span."""
     answers = value.get("answers") or ()
     if isinstance(answers, str) or not isinstance(answers, Sequence):
         raise MalformedRow(f"check.answers needs a list, found {answers!r:.60}")
@@ -320,7 +320,7 @@ def _instructions(value: Mapping[str, Any]) -> Check:
 
 
 def _rule(rule: Any) -> Rule:
-    """Arguments that are None count as not given: Parquet has a column for each that any rule has."""
+    """Read a rule. Arguments that are None count as not given: Parquet has a column for every argument of any rule."""
     arguments = rule.get("arguments") or {} if isinstance(rule, Mapping) else None
     if not isinstance(rule, Mapping) or not isinstance(rule.get("id"), str) or not isinstance(arguments, Mapping):
         raise MalformedRow(f"a rule needs an id and an object of arguments, found {rule!r:.80}")
@@ -338,7 +338,7 @@ def _pairwise(value: Mapping[str, Any]) -> Check:
 
 
 def _own(value: Mapping[str, Any]) -> Check:
-    """Read a check of the user's own; what is None counts as not given, as of rules."""
+    """Read a check of the user's own. Values that are None count as not given, as in rules."""
     given = {str(name): each for name, each in value.items() if name != "type" and each is not None}
     try:
         return OwnCheck(value["type"], json.dumps(given, ensure_ascii=False))
@@ -347,7 +347,7 @@ def _own(value: Mapping[str, Any]) -> Check:
 
 
 def _reasoning_task(value: Mapping[str, Any]) -> Check:
-    """Return what :mod:`r1ray.stages.reasoning_gym` writes."""
+    """Read a task as :mod:`r1ray.stages.reasoning_gym` writes it."""
     name, options, entry = (value.get(key) for key in ("name", "options", "entry"))
     if not (isinstance(name, str) and isinstance(options, str) and isinstance(entry, str)):
         raise MalformedRow("check needs the texts name, options and entry of a task of reasoning-gym's")
@@ -364,7 +364,8 @@ def _reasoning_task(value: Mapping[str, Any]) -> Check:
 
 
 def _stripped(value: Any) -> str:
-    """Text or a number; anything else has no text that an answer could be compared with."""
+    """Return a text or a number as stripped text. Raises MalformedRow for any other value, which no answer could be
+    compared with."""
     if is_absent(value):
         return ""
     if isinstance(value, bool) or not isinstance(value, str | int | float | Decimal):
@@ -373,7 +374,7 @@ def _stripped(value: Any) -> str:
 
 
 def is_absent(value: Any) -> bool:
-    """Return if a column has no value: None, or the NaN that a missing number becomes in a data frame."""
+    """Return whether a column has no value: None, or the NaN that a missing number becomes in a data frame."""
     return value is None or (isinstance(value, float) and math.isnan(value))
 
 

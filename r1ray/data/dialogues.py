@@ -1,4 +1,4 @@
-"""Dialogues and pairs: what a row of supervised data is read as, whatever its layout.
+"""Dialogues and pairs: the common form into which rows of supervised data of any layout are read.
 
 row --(sft_layouts)---> RawExample(dialogues = the one to learn from)
 row --(pair_layouts)--> RawExample(dialogues = the preferred one and the other, margin), of ranked answers several
@@ -16,41 +16,41 @@ from r1ray.data.template import Message, Question, messages_in
 
 Row: TypeAlias = Mapping[str, Any]
 JOINED = "rows"
-"""The column that rows which are read together are put in."""
+"""The column that holds rows that are read together."""
 SYSTEM = ("system", "system_prompt")
-"""Columns that hold a system prompt, beside conversations that have none."""
+"""Columns that hold a system prompt, next to conversations that have none."""
 
 
 @dataclass(frozen=True, slots=True)
 class Dialogue:
-    """A question, and the answers to learn from."""
+    """A question and the answers to learn from."""
 
     question: Question
     replies: tuple[Message, ...]
-    """From the first answer to the last: other messages may lie between them."""
+    """Messages from the first answer to the last. Other messages may lie between the answers."""
     tools: str = ""
     """The tools that were offered, as JSON."""
 
 
 @dataclass(frozen=True, slots=True)
 class RawExample:
-    """A row before it is rendered and tokenized."""
+    """A row before rendering and tokenization."""
 
     id: str
     dialogues: tuple[Dialogue, ...]
-    """One; or two with the same question, the preferred one first."""
+    """One dialogue, or two with the same question, the preferred one first."""
     margin: float = 0.0
 
 
 class Layout(Protocol):
-    """Columns that are known, and what is read from them."""
+    """A known set of columns and the reader of its rows."""
 
     @property
     def name(self) -> str: ...
 
     @property
     def joins(self) -> str:
-        """The column whose value is the same in rows that are read together, one after the other; "" of none."""
+        """The column whose value is the same in consecutive rows that are read together; "" if there is none."""
         ...
 
     def matches(self, columns: frozenset[str]) -> bool:
@@ -66,12 +66,12 @@ L = TypeVar("L", bound=Layout)
 
 
 def recognise(columns: frozenset[str], layouts: Sequence[L]) -> L | None:
-    """Return the first layout of a file with these columns, None where it is none of them."""
+    """Return the first layout that matches a file with these columns; None if there is none."""
     return next((layout for layout in layouts if layout.matches(columns)), None)
 
 
 def unknown_columns(columns: frozenset[str], layouts: Sequence[Layout]) -> str:
-    """Return what a message says of a file that is of no layout."""
+    """Return the text of a message about a file that has no known layout."""
     reason = next((f" ({why})" for known, why in NOT_READ.items() if known <= columns), "")
     known = "; ".join(layout.name for layout in layouts)
     return f"found the columns {', '.join(sorted(columns))}{reason}; needs those of one of these layouts: {known}"
@@ -83,11 +83,11 @@ NOT_READ: dict[frozenset[str], str] = {
     frozenset({"message_id", "parent_id"}): "one message a row, of a tree of messages: whole conversations are needed",
     frozenset({"text"}): "a text does not say which part of it is the answer",
 }
-"""Columns of published data that nothing is made of, and why; looked at only where no layout has them."""
+"""Columns of published data that are not read, with the reason. Only used if no layout has them."""
 
 
 def joined(rows: Iterable[tuple[int, Row]], layout: Layout) -> Iterator[tuple[int, Row]]:
-    """Yield the rows as the layout reads them: those that it reads together as one, which holds them."""
+    """Yield the rows as the layout reads them. Rows that it reads together become one row that holds them."""
     if not layout.joins:
         yield from rows
         return
@@ -107,7 +107,7 @@ def name_of(row: Row, number: int) -> str:
 
 
 def value_of(row: Row, column: str) -> Any:
-    """Return the value of a column; of ``a.b`` that of the key ``b`` in the column ``a``. None where there is none."""
+    """Return the value of a column, or for ``a.b`` that of the key ``b`` in the column ``a``; None if there is none."""
     value: Any = row
     for key in column.split("."):
         value = value.get(key) if isinstance(value, Mapping) else None
@@ -115,7 +115,7 @@ def value_of(row: Row, column: str) -> Any:
 
 
 def first_of(row: Row, columns: Sequence[str]) -> tuple[Any, str]:
-    """Return the first of these columns that has a value, and its name; the last one where none has."""
+    """Return the value and the name of the first of these columns that has a value, or of the last one if none has."""
     name = next((column for column in columns if value_of(row, column) is not None), columns[-1])
     return value_of(row, name), name
 
@@ -130,7 +130,7 @@ def with_system(row: Row, question: Question) -> Question:
 
 
 def below(question: Question, context: str) -> Question:
-    """Return the question with the text that it is about below it."""
+    """Return the question followed by the text that it is about."""
     return f"{question}\n\n{context}" if isinstance(question, str) and context.strip() else question
 
 
@@ -138,7 +138,7 @@ def dialogue_of(question: Question, replies: Sequence[Message], *, column: str, 
     """Return the dialogue up to its last answer.
 
     Raises:
-        UnusableRow: one of the answers is empty, or there is none. It would be learned that nothing is an answer.
+        UnusableRow: one of the answers is empty, or there is none. A model would learn to answer nothing.
     """
     answers = [index for index, message in enumerate(replies) if is_learned(message)]
     if not answers:
@@ -149,5 +149,5 @@ def dialogue_of(question: Question, replies: Sequence[Message], *, column: str, 
 
 
 def is_learned(message: Message) -> bool:
-    """Return whether a message is an answer to learn from: the assistant's, and not of the weight 0."""
+    """Return whether a message is an answer to learn from: it is the assistant's and its weight is not 0."""
     return message["role"] == "assistant" and "weight" not in message

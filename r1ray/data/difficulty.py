@@ -1,13 +1,13 @@
-"""Curriculum: which prompts come in a pass over the data, and in what order, by how hard they are.
+"""Curriculum: choice and order of the prompts in a pass over the data by their difficulty.
 
     column or file --bounds--> rows --(choose: band, retirement)--> the rows of a pass --(order)--> one after the other
                                          ^-- observe <-- groups that have ended
 
-The rows of a pass are chosen when it begins, by what is known then. Nothing that comes later changes them, so that each
-place in the sequence has one prompt for good: a group that is issued again is about the same prompt. Results that come
-late (of groups that are still under way when a pass begins) count in the pass after it.
+The rows of a pass are chosen when it begins, from the results known then. Later results do not change them, so each
+place in the sequence keeps its prompt: a group that is issued again has the same prompt. Late results (of groups that
+are still under way when a pass begins) count in the next pass.
 
-What was observed is saved with every checkpoint, beside the choices of the passes from which groups are in flight.
+The observed results are saved with every checkpoint, together with the choices of passes that have groups in flight.
 """
 
 from __future__ import annotations
@@ -47,15 +47,15 @@ class Difficulties(Protocol):
 
 
 class Curriculum:
-    """Knowledge of how hard each prompt is, and what follows from it for a pass."""
+    """The known difficulty of each prompt, and the choice of prompts for a pass."""
 
     def __init__(self, config: DifficultyConfig, values: Float64Array) -> None:
         """
         Args:
-            values: of ``config.column``, by the number of the row; NaN where there is none.
+            values: values of ``config.column``, by row number; NaN if there is none.
 
         Raises:
-            UserError: no prompt lies within the bounds, or a pass rate is none.
+            UserError: no prompt lies within the bounds, or a pass rate is invalid.
         """
         self._config, self._values, self._has_told = config, values, False
         if config.measures == "pass_rate" and (outside := values[(values < 0) | (values > 1)]).size:
@@ -64,7 +64,7 @@ class Curriculum:
                 "1, or data.difficulty.measures=difficulty."
             )
         self.rows = np.flatnonzero(self._is_within())
-        """Numbers of the rows within the bounds."""
+        """Row numbers of the rows within the bounds."""
         if not self.rows.size:
             raise UserError(
                 f"data.difficulty: none of {len(values)} prompts has a {config.column} from {_bound(config.min)} to "
@@ -73,11 +73,11 @@ class Curriculum:
         self._forget()
 
     def _forget(self) -> None:
-        """Know what was known at the start."""
+        """Reset the knowledge to that at the start."""
         is_rate = self._config.measures == "pass_rate"
         known = self._values if is_rate else np.full(len(self._values), np.nan)
-        self._rates = known.astype(np.float32)  # of the last group; NaN where nothing is known
-        self._in_a_row = np.zeros(len(self._values), dtype=np.int32)  # groups whose responses are all right
+        self._rates = known.astype(np.float32)  # of the last group; NaN if unknown
+        self._in_a_row = np.zeros(len(self._values), dtype=np.int32)  # successive groups with only right responses
 
     def _is_within(self) -> BoolArray:
         low, high = self._config.min, self._config.max
@@ -90,11 +90,11 @@ class Curriculum:
 
     @property
     def is_measured(self) -> bool:
-        """The choice of a pass depends on what was observed."""
+        """True if the choice of a pass depends on observed results."""
         return self._config.is_measured
 
     def sort(self, rows: Int64Array) -> Int64Array:
-        """Return rows in the order of a pass, those that are equally hard as they come."""
+        """Return rows in the order of a pass. Equally hard rows keep their order."""
         if self._config.order == "shuffled":
             return rows
         is_up = (self._config.order == "easy_first") == (self._config.measures == "difficulty")
@@ -102,8 +102,8 @@ class Curriculum:
         return rows[np.argsort(keys, kind="stable")]  # NaN comes last
 
     def choose(self, rows: Int64Array, number: int) -> BoolArray:
-        """Return which of some rows come in a pass: those that are not retired, and of those outside the band the ones
-        whose turn it is. Where nothing would be left, all come that are not retired, or all."""
+        """Return a mask of the rows that come in a pass: those that are not retired, and among rows outside the band
+        those whose turn it is. If none is left, all rows that are not retired come, or else all rows."""
         is_active = ~self._is_retired(rows)
         is_turn = (rows + number) % self._config.revisit_passes == 0
         chosen = is_active & (self._is_in_band(rows) | np.isnan(self._rates[rows]) | is_turn)
@@ -124,7 +124,7 @@ class Curriculum:
         return np.asarray((rates >= np.float32(low)) & (rates <= np.float32(high)), dtype=bool)
 
     def observe(self, row: int, group: ScoredGroup) -> None:
-        """Note the pass rate of a group that has ended, over its responses that have the part of the reward."""
+        """Record the pass rate of a group that has ended, over its responses that have the part of the reward."""
         found = [each.outcome.parts for each in group.trajectories if isinstance(each.outcome, Scored)]
         values = [min(max(parts[self._config.part], 0.0), 1.0) for parts in found if self._config.part in parts]
         if not values or not self.is_measured:
@@ -146,12 +146,11 @@ class Curriculum:
         return found
 
     def state(self) -> dict[str, Any]:
-        """Return what was observed, as JSON."""
+        """Return the observed results as JSON."""
         return {"rates": _pack(self._rates), "in_a_row": _pack(self._in_a_row)} if self.is_measured else {}
 
     def load(self, state: Mapping[str, Any] | None) -> None:
-        """Know what was known when :meth:`state` was called; None: at the start. Raises ValueError where the state is
-        not of these prompts."""
+        """Restore a state of :meth:`state`; None: the initial one. Raises ValueError if it is of other prompts."""
         self._forget()
         if state and self.is_measured:
             self._rates = _unpack(state["rates"], self._rates)
@@ -159,17 +158,16 @@ class Curriculum:
 
 
 class Passes:
-    """The endless sequence of some rows: a shuffle of them after the other, each with the rows that are chosen for
-    it."""
+    """The endless sequence of some rows: one shuffle after another, each of the rows that are chosen for that pass."""
 
     def __init__(self, rows: Int64Array, *, seed: int, stream: tuple[int, ...], curriculum: Curriculum | None) -> None:
         """
         Args:
-            stream: tells sequences of one seed from each other.
+            stream: distinguishes sequences that share a seed.
         """
         self._rows, self._seed, self._stream, self._curriculum = rows, seed, stream, curriculum
         self._first, self._starts = 0, [0]  # pass first + i begins at use starts[i]; the last one has not begun
-        self._chosen: list[BoolArray] = []  # of the rows, by pass
+        self._chosen: list[BoolArray] = []  # masks of the rows, by pass
         self._orders: dict[int, Int64Array] = {}
 
     def row(self, use: int) -> int:
@@ -181,7 +179,7 @@ class Passes:
         return int(self._orders[number][index])
 
     def _place(self, use: int) -> tuple[int, int]:
-        """Return the pass and the place in it. Passes begin as they are come to."""
+        """Return the pass and the place in it. A pass begins when it is first reached."""
         if self._curriculum is None or not self._curriculum.is_measured:
             return divmod(use, len(self._rows))
         while use >= self._starts[-1]:
@@ -206,7 +204,7 @@ class Passes:
         return {"first": self._first + skipped, "starts": self._starts[skipped:], "chosen": chosen}
 
     def load(self, state: Mapping[str, Any]) -> None:
-        """Take up passes that began in an earlier process. Those that began in this one stay as they are."""
+        """Restore passes that began in an earlier process. Those that began in this one stay unchanged."""
         if self._chosen:
             return
         size = len(self._rows)
@@ -224,7 +222,7 @@ def _pack(values: npt.NDArray[Any]) -> str:
 
 
 def _unpack(text: str, like: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """Return what was packed of an array of that form. Raises ValueError."""
+    """Return the packed array, which has to have the form of ``like``. Raises ValueError."""
     values = np.frombuffer(zlib.decompress(base64.b64decode(text)), dtype=like.dtype)
     if values.shape != like.shape:
         raise ValueError(f"the state of the curriculum is of {len(values)} prompts, and there are {len(like)}")
@@ -232,7 +230,7 @@ def _unpack(text: str, like: npt.NDArray[Any]) -> npt.NDArray[Any]:
 
 
 def number_in(row: Mapping[str, Any], column: str) -> float | None:
-    """Return a row's number in a column, None where it has none. Raises MalformedRow."""
+    """Return the number in a column of a row; None if it has none. Raises MalformedRow."""
     value = row.get(column)
     if is_absent(value):
         return None
@@ -242,7 +240,7 @@ def number_in(row: Mapping[str, Any], column: str) -> float | None:
 
 
 def read_values(file: str, column: str, ids: Sequence[str]) -> Float64Array:
-    """Return the number of each prompt, by its id, in a file of ids and numbers; NaN where it has none. Raises
+    """Return the number of each prompt by its id, from a file of ids and numbers; NaN if it has none. Raises
     UserError."""
     key, known = "data.difficulty.file", {}
     for number, row in rows_of(file, key=key):
@@ -255,7 +253,7 @@ def read_values(file: str, column: str, ids: Sequence[str]) -> Float64Array:
 
 
 def curriculum_of(config: DifficultyConfig, table: Difficulties) -> Curriculum | None:
-    """Return the curriculum of a run; None where every prompt comes in every pass, in any order. Raises UserError."""
+    """Return the curriculum of a run; None if every prompt comes in every pass in any order. Raises UserError."""
     if config == DifficultyConfig():
         return None
     values = np.full(len(table), np.nan)

@@ -1,9 +1,9 @@
-"""Files of the user's: those that a value of a key names.
+"""The user's files that a configuration value names.
 
     file | folder | glob | s3://... | gs://... | hf://ORG/NAME:CONFIG/SPLIT, or a list --find_files--> DataFile ...
 
-Of a folder all files are taken whose names end as those of a known format; they have to be of one format, and of one
-split: a test set beside a training set is never trained on by accident.
+From a folder, all files whose names have the ending of a known format are taken. They have to be of one format and of
+one split, so that a test set beside a training set is never trained on by accident.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ FORMATS = {
     ".csv": "csv",
     ".tsv": "tsv",
 }
-"""Endings of names, and what the file is read as; a file of another name is read as JSON."""
+"""Format of a file by the ending of its name. A file with another name is read as JSON."""
 CODECS = {".gz": "gzip", ".zst": "zstd", ".bz2": "bz2", ".lz4": "lz4"}
-"""Second endings, of compressed files."""
+"""Compression of a file by the second ending of its name."""
 NEEDS = "a Parquet, JSON lines, JSON or CSV file, or a folder of these"
 WILD = "*?["
 
@@ -44,41 +44,41 @@ class DataFile:
 
     filesystem: pafs.FileSystem
     path: str
-    """In the file system."""
+    """Path in the file system."""
     name: str
-    """Its name in messages."""
+    """Name of the file in messages."""
     size: int
     """Unit: bytes."""
     changed: int
-    """Time of its last change; 0 of a hub, where the path has the commit. Unit: nanoseconds since 1970."""
+    """Time of its last change; 0 for files of a hub, whose path contains the commit. Unit: nanoseconds since 1970."""
 
     @property
     def codec(self) -> str | None:
-        """Return what decompresses it."""
+        """Return the codec that decompresses it; None if it is not compressed."""
         return CODECS.get(PurePosixPath(self.path).suffix)
 
     @property
     def format(self) -> str:
-        """Return what it is read as, by its name."""
+        """Return the format in which it is read, by its name."""
         return format_of(self.path) or "json"
 
 
 def format_of(path: str) -> str | None:
-    """Return the format that the end of a name says, None for an unknown one."""
+    """Return the format that the ending of a name stands for; None for an unknown one."""
     name = PurePosixPath(path)
     return FORMATS.get((name.with_suffix("") if name.suffix in CODECS else name).suffix)
 
 
 def find_files(source: Source, *, key: str, of_one_split: bool = True) -> list[DataFile]:
-    """Return every file of a source, in the order of its texts, those of a folder or glob in the order of their names.
+    """Return every file of a source in the order of its texts; those of a folder or glob in the order of their names.
 
-    Files of ``hf://`` are downloaded, into the cache of the hub's own library.
+    Files of ``hf://`` are downloaded into the cache of the hub's own library.
 
     Args:
-        of_one_split: refuse a glob that matches files of several, and does not name the one that is meant.
+        of_one_split: refuse a glob that matches files of several splits and does not name one of them.
 
     Raises:
-        UserError: a text names no such file, or files of several formats or splits; or a file is there twice.
+        UserError: a text names no existing file, or files of several formats or splits; or a file occurs twice.
     """
     found = []
     for text in texts_of(source):
@@ -95,15 +95,15 @@ def find_files(source: Source, *, key: str, of_one_split: bool = True) -> list[D
 
 
 def states_of(source: Source) -> dict[str, list[int]]:
-    """Return what tells one version of each file from another without reading it: size and time of change of a local
-    file, the commit of files of a hub. Empty for object stores, and for what cannot be found."""
+    """Return numbers that identify the version of each file without reading it: size and time of change of a local
+    file; the path of a hub's files contains the commit. Empty for object stores and for files that cannot be found."""
     states: dict[str, list[int]] = {}
     for text in texts_of(source):
         if "://" in text and not text.startswith("hf://"):
             continue
         try:
             files = _found(text, "")
-        except UserError:  # whoever reads it says what is wrong
+        except UserError:  # the reader of the file reports the error
             continue
         states |= {file.path: [file.size, file.changed] for file in files}
     return states
@@ -135,18 +135,18 @@ def _local_files(text: str, key: str) -> list[DataFile]:
 
 
 def local_file(path: str, *, name: str | None = None) -> DataFile:
-    """Return a file of this machine, that is there."""
+    """Return an existing file of this machine."""
     found = os.stat(path)
     return DataFile(pafs.LocalFileSystem(), path, name or path, found.st_size, found.st_mtime_ns)
 
 
 def _is_data(path: str) -> bool:
-    """Tell if a file of a folder holds rows: ``_SUCCESS`` and hidden files do not."""
+    """Return whether a file of a folder holds rows. ``_SUCCESS`` and hidden files do not."""
     return format_of(path) is not None and not any(part.startswith((".", "_")) for part in PurePosixPath(path).parts)
 
 
 def _of_one_kind(files: Sequence[str], named: str, root: str) -> list[str]:
-    """Return the files of a folder in order. Raises UserError where there is none, or where they are no one table."""
+    """Return the files of a folder in order. Raises UserError if there are none or if they are not one table."""
     if not files:
         raise UserError(f"{named}: the folder has no file that ends in one of {', '.join(FORMATS)}.")
     for what, kinds in (
@@ -162,7 +162,7 @@ def _of_one_kind(files: Sequence[str], named: str, root: str) -> list[str]:
 
 
 def _check_glob(text: str, names: Sequence[str], key: str) -> None:
-    """Raise UserError where a glob matches files of several splits, and names none."""
+    """Raise UserError if a glob matches files of several splits and names none."""
     is_address = "://" in text
     address, signs = (text.partition("?")[0], "*[") if is_address else (text, WILD)
     wild = next((number for number, sign in enumerate(address) if sign in signs), len(address))
@@ -180,7 +180,7 @@ def _check_glob(text: str, names: Sequence[str], key: str) -> None:
 
 
 def _remote_files(text: str, key: str) -> list[DataFile]:
-    address, _, options = text.partition("?")  # of the file system, as ?region=eu-west-1
+    address, _, options = text.partition("?")  # options of the file system, such as ?region=eu-west-1
     wild = next((number for number, sign in enumerate(address) if sign in "*["), None)
     start = address if wild is None else address[:wild].rpartition("/")[0]
     try:
@@ -195,7 +195,7 @@ def _remote_files(text: str, key: str) -> list[DataFile]:
 
 
 def _infos(filesystem: pafs.FileSystem, inner: str, wild: str, named: str) -> list[pafs.FileInfo]:
-    """Return the files that a path names, and what follows it with wildcards. Raises UserError where there is none."""
+    """Return the files that a path and the wildcards after it name. Raises UserError if there are none."""
     info = filesystem.get_file_info(inner)
     if wild:
         found = [each for each in _listed(filesystem, inner) if matches(each.path, f"{inner}{wild}")]

@@ -1,8 +1,8 @@
-"""One file of rows, read row by row: Parquet, JSON lines, a JSON array, CSV, TSV; compressed or not.
+"""Reader of one file, row by row: Parquet, JSON lines, a JSON array, CSV, TSV; compressed or not.
 
     DataFile --Reader--> number and row, or why that row cannot be read
 
-What is wrong with one row leaves the others readable. What is wrong with a file raises.
+An error in one row leaves the others readable. An error of the file raises.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ from r1ray.errors import UserError
 
 BATCH_ROWS = 4096
 BUFFER = 2**20
-"""Bytes that are read at a time: an object store answers each read by itself."""
+"""Bytes that are read at a time. An object store needs a request for each read."""
 MAX_OBJECT = 2**26
-"""Bytes of a file that is a single object on several lines."""
+"""Most bytes of a file that is a single object on several lines."""
 PARQUET = b"PAR1"
 """First bytes of a Parquet file."""
 
@@ -36,21 +36,21 @@ class Unread:
     """A row that cannot be read."""
 
     place: str
-    """``line 3``."""
+    """Place of the row, such as ``line 3``."""
     reason: str
 
 
 Numbered: TypeAlias = tuple[int, Mapping[str, Any] | Unread]
-"""A row and its number, from 1 on; of JSON lines that of the line."""
+"""A row and its number, from 1 on; for JSON lines the number of the line."""
 
 
 class Reader:
-    """The rows of one file, and how far they are read."""
+    """The rows of one file, with the share that has been read."""
 
     def __init__(self, file: DataFile, *, named: str) -> None:
         """
         Args:
-            named: what messages call the file, ``data.train=PATH``.
+            named: name of the file in messages, ``data.train=PATH``.
         """
         self._file, self._named = file, named
         self._source: pa.NativeFile | None = None
@@ -58,13 +58,13 @@ class Reader:
 
     @property
     def share_read(self) -> float:
-        """Return the part of the file that is read, 0 to 1."""
+        """Return the share of the file that has been read, 0 to 1."""
         if self._source is not None and not self._source.closed and self._file.format != "parquet":
             return min(1.0, float(self._source.tell()) / max(1, self._file.size))
         return self._read_share
 
     def rows(self) -> Iterator[Numbered]:
-        """Yield every row. Raises UserError where the file cannot be read."""
+        """Yield every row. Raises UserError if the file cannot be read."""
         read = {"parquet": self._parquet, "json": self._json, "csv": self._separated, "tsv": self._separated}
         try:
             with self._file.filesystem.open_input_file(self._file.path) as self._source:
@@ -105,7 +105,7 @@ class Reader:
             yield from self._lines(source)
 
     def _lines(self, source: io.BufferedReader) -> Iterator[Numbered]:
-        # Not pyarrow.json: its schema inference refuses columns of mixed types, and its errors name no line.
+        # pyarrow.json is not used: its schema inference refuses columns of mixed types, and its errors name no line.
         lines: Iterator[bytes] = source
         first = next(lines, b"")
         row = _object(first, "line 1")
@@ -129,7 +129,7 @@ class Reader:
     def _separated(self) -> Iterator[Numbered]:
         csv.field_size_limit(sys.maxsize)  # a cell may hold a whole document
         text = io.TextIOWrapper(self._bytes(), encoding="utf-8-sig", newline="")
-        # Strict: a quote without its end would make one cell of the rest of the file.
+        # Strict, because an unclosed quote would turn the rest of the file into one cell.
         cells_of_rows = csv.reader(text, delimiter="\t" if self._file.format == "tsv" else ",", strict=True)
         try:
             yield from _rows_of_cells(cells_of_rows)
@@ -138,7 +138,7 @@ class Reader:
 
 
 def _rows_of_cells(rows: Iterator[list[str]]) -> Iterator[Numbered]:
-    """Yield a row for each list of cells after the header. An empty cell is no value, an empty line no row."""
+    """Yield a row for each list of cells after the header. An empty cell has no value, and an empty line is no row."""
     header = next(rows, [])
     if len(set(header)) < len(header):
         raise ValueError(f"two columns have one name, of {', '.join(header)}")

@@ -1,4 +1,4 @@
-"""Function words that decide if a sentence in Latin letters is English, as far as they go."""
+"""Function words that tell whether a sentence in Latin letters is English."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from typing import Final
 from r1ray.data.words import Sentence
 
 _LONGEST: Final = 20
-"""Letters of the words that vote."""
+"""Most letters of a word that votes."""
 
 
 def _set_of(text: str) -> frozenset[str]:
     return frozenset(text.split())
 
 
-# Function words that decide which of two kinds a sentence in Latin letters is. Words that belong to both (``in``,
-# ``so``, ``die``, ``due``) and first names (``Dan``) are in neither.
+# Function words that decide between English and other languages in Latin letters. Words that belong to both (``in``,
+# ``so``, ``die``, ``due``) and first names (``Dan``) are in neither set.
 ENGLISH: Final = _set_of(
     """
     the of and to that this is it for with are be been being have has had then which from by if not can could were
@@ -43,8 +43,8 @@ FOREIGN: Final = _set_of(
 
 
 def english_votes(sentence: Sentence) -> int:
-    """Return a number above 0 for English, below for another language in Latin letters, 0 where nothing tells. Small
-    words with accents speak against English; names (``Poincar\u00e9``) do not."""
+    """Return a number above 0 for English, below 0 for another language in Latin letters, 0 if no word tells. Words in
+    lower case with accents speak against English; names (``Poincar\u00e9``) do not."""
     return sum(_vote(word) for kind, word in sentence if kind == "latin" and len(word) <= _LONGEST)
 
 

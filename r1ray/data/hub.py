@@ -2,9 +2,9 @@
 
     listing, README.md --config, split--> files of these alone --huggingface_hub--> its cache --> local paths
 
-Revision, config and split may be left out: ``main``, the set's default config, ``train``. ``HF_ENDPOINT``,
-``HF_TOKEN``, ``HF_HOME`` and ``HF_HUB_OFFLINE`` are the library's own. Without a network a set that was downloaded
-before is taken.
+The defaults of revision, config and split are ``main``, the set's default config and ``train``. The library itself
+reads ``HF_ENDPOINT``, ``HF_TOKEN``, ``HF_HOME`` and ``HF_HUB_OFFLINE``. Without a network, a set that was downloaded
+before is used.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class Address:
 
     @classmethod
     def parse(cls, text: str, *, key: str) -> Address:
-        """Return what a text names. Raises UserError."""
+        """Return the address that a text names. Raises UserError."""
         found = ADDRESS.fullmatch(text)
         if found is None:
             raise UserError(f"{key}={text}: needs the form {FORM}, as in hf://openai/gsm8k@main:main/train.")
@@ -47,14 +47,14 @@ class Address:
 
 
 def local_files(text: str, *, key: str, format_of: Callable[[str], str | None]) -> tuple[str, dict[str, str]]:
-    """Return the set that an address names, and its files, downloaded where they are not in the cache yet: the path on
-    this machine of each, by its path in the set.
+    """Return the set that an address names, and the paths of its files on this machine by their paths in the set. Files
+    that are not in the cache yet are downloaded.
 
     Args:
-        format_of: returns the format that a path's name says, None for an unknown one.
+        format_of: returns the format that a path's name stands for; None for an unknown one.
 
     Raises:
-        UserError: no such set, revision, config or split, no file that can be read, or no network.
+        UserError: the set, revision, config or split does not exist, no file can be read, or there is no network.
     """
     address = Address.parse(text, key=key)
     named = f"{key}={text}"
@@ -79,7 +79,7 @@ def local_files(text: str, *, key: str, format_of: Callable[[str], str | None]) 
 
 @contextmanager
 def _told(named: str) -> Iterator[None]:
-    """Raise UserError, in one sentence, for what the hub's library raises in the block."""
+    """Raise UserError, in one sentence, for an exception of the hub's library in the block."""
     from huggingface_hub import errors
 
     reasons: dict[type[Exception] | tuple[type[Exception], ...], str] = {
@@ -94,7 +94,7 @@ def _told(named: str) -> Iterator[None]:
     }
     try:
         yield
-    except Exception as error:  # of the network, of the hub, of the disk: whatever the library lets through
+    except Exception as error:  # errors of the network, the hub or the disk that the library lets through
         told = f"cannot be had from the hub: {' '.join(str(error).split()):.200}"
         reason = next((text for kinds, text in reasons.items() if isinstance(error, kinds)), told)
         raise UserError(f"{named}: {reason}.") from error
@@ -105,16 +105,16 @@ class _Listing:
     """A revision of a data set."""
 
     folder: str
-    """In the cache; its README.md is there, if the set has one."""
+    """Folder in the cache, with the README.md if the set has one."""
     paths: tuple[str, ...]
     """Every file of the revision, downloaded or not."""
     is_reached: bool
-    """The hub answers."""
+    """True if the hub answers."""
 
 
 @lru_cache(maxsize=64)
 def _listing(repo: str, revision: str, endpoint: str, named: str) -> _Listing:
-    """Look what a revision has, once in a process: later stages of a run read the same commit."""
+    """List the files of a revision, once in a process, so that later stages of a run read the same commit."""
     from huggingface_hub import get_cached_repo_tree
 
     with _told(named):
@@ -125,13 +125,13 @@ def _listing(repo: str, revision: str, endpoint: str, named: str) -> _Listing:
 
 
 def _answers(repo: str, revision: str) -> bool:
-    """Tell if the hub answers at all. Downloads would try again for half a minute where it does not."""
+    """Return whether the hub answers at all. If it does not, downloads would retry for half a minute."""
     from huggingface_hub import HfApi
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError
 
     try:
         HfApi(endpoint=os.environ.get("HF_ENDPOINT") or None).dataset_info(repo, revision=revision, timeout=10)
-    except (HfHubHTTPError, HFValidationError):  # whoever downloads says what it answers
+    except (HfHubHTTPError, HFValidationError):  # the download reports the hub's answer
         return True
     except Exception:  # no name, no connection, no answer in time, HF_HUB_OFFLINE
         return False

@@ -1,4 +1,4 @@
-"""Files of a data set on the hub by config and split: as its card says, else by the names of the files."""
+"""Files of a data set on the hub by config and split, according to its card or else to the names of the files."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ NO_DATA = ("README.md", "LICENSE")
 
 
 def card_of(readme: str) -> Card:
-    """Return what stands in the YAML of a README.md; empty where there is none.
+    """Return the content of the YAML of a README.md; empty if there is none.
 
     >>> card_of("---\\nlicense: mit\\n---\\n# Sums")
     {'license': 'mit'}
@@ -35,8 +35,8 @@ def files_of_part(card: Card, listing: Sequence[str], *, config: str | None, spl
     """Return the files of a config (None: the default one) and a split, in order.
 
     Args:
-        listing: the paths of all files of the set.
-        named: what messages call the part.
+        listing: paths of all files of the set.
+        named: name of the part in messages.
 
     Raises:
         UserError: there is no such config or split.
@@ -79,7 +79,7 @@ def _config_of(configs: Mapping[str, Card], config: str | None, named: str) -> s
 
 
 def _of_entry(entry: Card, data: Sequence[str], split: str) -> tuple[list[str], list[str]]:
-    """Return the files of a split in a config of the card, and the splits that it has."""
+    """Return the files of a split in a config of the card, and the splits of that config."""
     folder = str(entry.get("data_dir") or "").strip("./")
     prefix = f"{folder}/" if folder else ""
     inside = [path for path in data if path.startswith(prefix)]
@@ -97,7 +97,7 @@ def _splits_of(paths: Sequence[str]) -> list[str]:
 
 
 def _globs(data_files: Any) -> Iterator[tuple[str, list[str]]]:
-    """Yield each split with its globs: a glob or a list of globs alone is of train."""
+    """Yield each split with its globs. A glob or a list of globs without a split belongs to train."""
     if isinstance(data_files, str):
         yield "train", [data_files]
     elif isinstance(data_files, Mapping):

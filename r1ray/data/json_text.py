@@ -1,4 +1,4 @@
-"""JSON of the user's files, read so that what it holds can be written again.
+"""JSON of the user's files, read so that its values can be written again.
 
 >>> parse('{"answer": 1, "answer": 2}')
 Traceback (most recent call last):
@@ -17,8 +17,8 @@ from typing import Any, TextIO
 
 
 def parse(text: str | bytes) -> Any:
-    """Return the value of a JSON text. Raises ValueError where it is none, is nested too deeply, has a key twice, or
-    holds half of a surrogate pair, which no file can."""
+    """Return the value of a JSON text. Raises ValueError if it is no JSON, is nested too deeply, has a key twice, or
+    holds half of a surrogate pair, which cannot be written to a file."""
     try:
         value = _loaded(text)
         if (b"\\ud" if isinstance(text, bytes) else "\\ud") in text.lower():  # type: ignore[operator]
@@ -31,7 +31,7 @@ def parse(text: str | bytes) -> Any:
 
 
 def write(value: Any) -> str:
-    """Return the JSON text of plain data, with integers of any length: ``json.dumps`` writes at most 4,300 digits.
+    """Return the JSON text of plain data, with integers of any length. ``json.dumps`` writes at most 4,300 digits.
 
     >>> write({"a": [10**2, None]}), len(write([10**5000]))
     ('{"a": [100, null]}', 5003)
@@ -63,7 +63,7 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 class ArrayItems:
-    """The items of a JSON array, one at a time: a file may be larger than the memory.
+    """The items of a JSON array, read one at a time, since a file may be larger than memory.
 
     >>> import io
     >>> [text for _, text in ArrayItems(io.StringIO(' [{"a": 1},\\n 2]'))]
@@ -74,10 +74,10 @@ class ArrayItems:
         self._source, self._chunk = source, chunk
         self._text, self._at, self._is_end = "", 0, False
         self._lines = 1
-        """Number of the line in which the text begins that is held."""
+        """Number of the line in which the held text begins."""
 
     def __iter__(self) -> Iterator[tuple[int, str]]:
-        """Yield number, from 1 on, and text of each item. Raises ValueError where the file is no array."""
+        """Yield the number (from 1 on) and the text of each item. Raises ValueError if the file is no array."""
         self._take("[")
         number = 0
         while not (self._sign() == "]" and number == 0):
@@ -102,14 +102,15 @@ class ArrayItems:
             except RecursionError as error:
                 raise ValueError(f"item {number} of the array is nested too deeply") from error
             else:
-                after = self._text[end : end + _NEAR]  # of a number, more digits may come after a dot
+                after = self._text[end : end + _NEAR]  # a number may continue after a dot
                 if self._is_end or len(after) == _NEAR or (after and after[0] in " \t\r\n,]"):
                     text, self._at = self._text[self._at : end], end
                     return text
             self._more()
 
     def _may_be_cut(self, error: json.JSONDecodeError) -> bool:
-        """Tell if the error may come of what is not read yet: a string without its end, or a place close to the end."""
+        """Return whether the error may come from text that is not read yet: an unclosed string, or a place close to the
+        end."""
         return error.msg.startswith("Unterminated string") or error.pos >= len(self._text) - _NEAR
 
     def _take(self, sign: str) -> None:
@@ -119,7 +120,7 @@ class ArrayItems:
         self._at += 1
 
     def _sign(self) -> str:
-        """Return the next character that is no blank, "" at the end; go to it."""
+        """Go to the next character that is no blank, and return it; "" at the end."""
         while True:
             self._at = _BLANKS.match(self._text, self._at).end()  # type: ignore[union-attr] # matches everywhere
             if self._at < len(self._text) or self._is_end:
@@ -127,7 +128,7 @@ class ArrayItems:
             self._more()
 
     def _more(self) -> None:
-        """Read as much as is held, so that a long item is not looked at too often."""
+        """Read as much again as is held, so that a long item is not scanned too often."""
         self._lines += self._text.count("\n", 0, self._at)
         self._text = self._text[self._at :]
         self._at = 0
@@ -140,7 +141,7 @@ class ArrayItems:
 
 
 _NEAR = 16
-"""Characters before the end of what is read in which a value may be cut: ``\\ud83d``, ``tru``, ``1e+``."""
+"""Number of characters before the end of the read text in which a value may be cut: ``\\ud83d``, ``tru``, ``1e+``."""
 _BLANKS = re.compile(r"[ \t\r\n]*")
 _EXTENT = json.JSONDecoder(parse_int=str, parse_float=str)
-"""Finds where a value ends; :func:`parse` says if it can be used."""
+"""Decoder that finds the end of a value. :func:`parse` decides whether the value can be used."""

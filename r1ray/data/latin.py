@@ -2,10 +2,10 @@
 
     words --_evidence--> [W, L] --windows of five--> [N, L] --states, one path--> a language for each word
 
-py3langid's evidence for a language adds up over words, so that each word is looked up once. What it says of five words
-is worth something, of one nearly nothing: a window keeps the language of its neighbours unless it speaks clearly for
-another one. Besides languages there are two states: ``zxx``, which py3langid has learned from text that is no language,
-and ``unknown``, for words that speak for no language in particular, as invented ones do.
+py3langid's evidence for a language adds up over words, so each word is looked up once. Evidence of five words means
+something, that of one word almost nothing: a window keeps the language of its neighbours unless its evidence is clearly
+for another one. Besides languages there are two states: ``zxx``, which py3langid has learned from text that is no
+language, and ``unknown``, for words without evidence for any particular language, such as invented ones.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ TARGETS: Final = _set_of(
     "af az bs ca cs cy da de en eo es et eu fi fr ga gl hr ht hu id is it la lb lt lv mg ms mt nl nn no oc pl pt ro "
     "rw sk sl sn so sq st sv sw tk tl tr uz vi xh zu"
 )
-"""Languages that can be asked for."""
+"""Languages that can be targets."""
 _OTHERS: Final = _set_of(
     "ace an bcl br crh ext fo fuv fy gcf gd gug guw ha ig jv kab kik ku lg lij ln nso om pcm qu se vec vo wa yo zxx"
 )
@@ -37,17 +37,18 @@ _SAME: Final = {"nb": "no", "fil": "tl", "in": "id"}
 NO_LANGUAGE: Final = ("zxx", "unknown")
 WINDOW: Final = 5
 MAX_LETTERS: Final = 32
-"""Letters of a word that are looked at."""
+"""Number of letters of a word that are used."""
 BLOCK: Final = 4000
-"""Words that are judged together; what is longer is judged in pieces."""
+"""Number of words that are judged together. Longer texts are judged in pieces."""
 _KNOWN: Final = 3.5
-"""Evidence a word from which on words are of some language: about 6 in English, 10 in others, 2 in invented words."""
+"""Evidence for each word from which on words belong to some language. It is about 6 for English, 10 for others, 2 for
+invented words."""
 _CLEARLY: Final = 1.2
-"""Evidence a word by which a sentence has to speak for a language that nobody asked for."""
+"""Evidence for each word that a sentence needs for a language that is not expected."""
 _CLEAR: Final = 8.0
-"""Evidence by which it has to do so in all."""
+"""Total evidence that it needs for that."""
 _SWITCH, _SWITCH_INSIDE = 6.0, 12.0
-"""Evidence that a change of language costs between sentences, and inside one."""
+"""Costs, as evidence, of a change of language between sentences and inside a sentence."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +62,7 @@ class _Model:
 
 @functools.cache
 def _model() -> _Model:
-    from py3langid.langid import MODEL_FILE, LanguageIdentifier  # reads its model, and only Latin letters need it
+    from py3langid.langid import MODEL_FILE, LanguageIdentifier  # loads a model, which only Latin letters need
 
     full = LanguageIdentifier.from_model_file(MODEL_FILE)
     columns = [i for i, name in enumerate(full.nb_classes) if name in TARGETS or name in _OTHERS]
@@ -71,8 +72,8 @@ def _model() -> _Model:
 
 @functools.lru_cache(maxsize=1 << 15)
 def _evidence(word: str) -> bytes:
-    """[L] float32: evidence of a word for each language, against the median language. As bytes, which are joined
-    faster than arrays."""
+    """Return the evidence of a word for each language against the median language, [L] float32. It is returned as
+    bytes, which are joined faster than arrays."""
     from py3langid.langid import visit_counts
 
     model = _model()
@@ -87,12 +88,13 @@ def _evidence(word: str) -> bytes:
 
 
 def code_of(language: str) -> str:
-    """Return py3langid's name of a language."""
+    """Return py3langid's code of a language."""
     return _SAME.get(language, language)
 
 
 def best_language(words: Sequence[str], languages: Sequence[str]) -> str:
-    """Return the language that words in Latin letters speak for most; English, if it may be, where they say little.
+    """Return the language with the most evidence in words in Latin letters; English, if it is a candidate and the
+    evidence is weak.
 
     >>> best_language(["Wie", "viele", "Zahlen"], ["en", "de", "fr"])
     'de'
@@ -103,7 +105,7 @@ def best_language(words: Sequence[str], languages: Sequence[str]) -> str:
 
 
 def _evidence_of(words: Sequence[str]) -> FloatArray:
-    """[W, L]"""
+    """Return the evidence of each word for each language, [W, L] float32."""
     joined = b"".join(_evidence(word.lower()[:MAX_LETTERS]) for word in words)
     return np.frombuffer(joined, dtype=np.float32).reshape(len(words), len(_model().languages))
 
@@ -115,8 +117,8 @@ def latin_languages(
 
     Args:
         sentences: words in Latin letters; a sentence may be empty.
-        likely: languages that are expected; others have to speak clearly for themselves.
-        english_votes: of each sentence, what its function words say for English, and below 0 against it.
+        likely: expected languages. Others need clear evidence.
+        english_votes: votes of each sentence's function words, above 0 for English and below 0 against it.
     """
     votes = english_votes or [0] * len(sentences)
     found: list[list[str]] = []
@@ -154,7 +156,7 @@ def _block(sentences: Sequence[Sequence[str]], likely: Sequence[str], votes: Seq
 
 
 def _windows(lengths: Sequence[int]) -> tuple[list[int], list[bool]]:
-    """Return where each window of about five words starts, and if a sentence starts there."""
+    """Return the start of each window of about five words, and whether a sentence starts there."""
     starts, is_first, begin = [], [], 0
     for length in lengths:
         number = max(1, length // WINDOW)
@@ -173,8 +175,8 @@ def _counts(is_first: Sequence[bool]) -> list[int]:
 def _states(
     evidence_NL: FloatArray, firsts: npt.NDArray[np.intp], lengths: npt.NDArray[np.intp], likely: Sequence[str]
 ) -> list[str]:
-    """Return the languages that words may be of: the likely ones, those that win a sentence, or all of it, clearly, and
-    text that is no language."""
+    """Return the possible languages of words: the likely ones, those with clear evidence in a sentence or in the whole
+    text, and text that is no language."""
     names = _model().languages
     expected = [code for code in dict.fromkeys(map(code_of, likely)) if code in names]
     of_expected = [names.index(code) for code in expected]
@@ -189,7 +191,7 @@ def _states(
 
 
 def _best_path(scores_NS: FloatArray, switch: Sequence[float]) -> list[int]:
-    """Return the state of each window on the path whose evidence, less the cost of its changes, is largest."""
+    """Return the state of each window on the path with the largest evidence less the costs of its changes."""
     rows = scores_NS.tolist()
     totals, came_from = rows[0], []
     for row, cost in zip(rows[1:], switch[1:], strict=True):

@@ -1,11 +1,11 @@
-"""Chat messages of the forms that data sets have, each made one of texts.
+"""Chat messages in the forms of data sets, converted to one form of texts.
 
     {role, content} | {from, value} --messages_of--> {"role", "content"}
                                                      and of an answer: "reasoning_content", "tool_calls" (JSON),
                                                      "written" (all of it, as a policy wrote it), "weight" (only "0")
                                                      and of a tool's reply: "name", "tool_call_id"
 
-What a message cannot be without is never guessed: a row with images is malformed, one with an empty turn is unusable.
+Missing essentials are never guessed: a row with images is malformed, and a row with an empty turn is unusable.
 """
 
 from __future__ import annotations
@@ -32,13 +32,13 @@ ROLES = {
     "function": "tool",
     "ipython": "tool",
 }
-"""Names that data sets have for them; other names are as they should be."""
+"""Roles by the names that data sets give them. Other names are kept."""
 REASONING = ("reasoning_content", "reasoning", "thinking", "thoughts", "think")
-"""Keys of a message, and columns of a row, that hold what was thought before the answer."""
+"""Keys of a message, and columns of a row, that hold the reasoning before the answer."""
 SWITCHES = frozenset({"on", "off", "true", "false", "yes", "no", "none"})
-"""Values of a column of that name that say whether there is reasoning, and are none."""
+"""Values of such a column that only say whether there is reasoning."""
 WEIGHTLESS = (0, "0")
-"""Values of ``weight``, which OpenAI's format has, in answers that are only shown."""
+"""Values of ``weight``, a key of OpenAI's format, in answers that are shown but not learned from."""
 MEDIA = ("image", "images", "video", "videos", "audio", "audios")
 OPENING, CLOSING = "<think>", "</think>"
 _ABSENT = object()
@@ -48,7 +48,7 @@ _SPEAKERS = {"Human": "user", "User": "user", "Assistant": "assistant"}
 
 
 def refuse_media(row: Mapping[str, Any]) -> None:
-    """Raise MalformedRow where a row comes with images, video or sound."""
+    """Raise MalformedRow if a row has images, video or sound."""
     for column in MEDIA:
         if row.get(column):
             raise MalformedRow(f"it has {column}, and r1ray trains on text alone: needs rows without {column}")
@@ -61,8 +61,8 @@ def messages_of(value: Any, column: str) -> list[Message]:
     """Return the messages of a column: a list, one message, or either as JSON text.
 
     Raises:
-        MalformedRow: it is none of these, or has images.
-        UnusableRow: a message has a part that is no text, or no content.
+        MalformedRow: the value is none of these or has images.
+        UnusableRow: a message has a part that is no text, or has no content.
     """
     found = json_of(value) if isinstance(value, str) else value
     found = [found] if isinstance(found, Mapping) else found
@@ -96,7 +96,7 @@ def _message(message: Any, column: str) -> Message:
 
 
 def _parts(content: str | Sequence[Any]) -> tuple[str, str]:
-    """Return the text of a content, and the reasoning that stands in parts of its own."""
+    """Return the text of a content, and the reasoning that its own parts hold."""
     if isinstance(content, str):
         return content, ""
     texts: list[str] = []
@@ -120,7 +120,7 @@ def _parts(content: str | Sequence[Any]) -> tuple[str, str]:
 
 
 def reasoning_of(value: Any) -> str:
-    """Return what was thought before an answer: a text, or several; "" where a value is none (``on`` and ``off``)."""
+    """Return the reasoning before an answer, from one text or several; "" for values such as ``on`` and ``off``."""
     if isinstance(value, list) and all(isinstance(each, str) for each in value):
         value = "\n".join(value)
     if not isinstance(value, str) or value.strip().lower() in SWITCHES:
@@ -129,16 +129,16 @@ def reasoning_of(value: Any) -> str:
 
 
 def with_reasoning(answer: Message, reasoning: str) -> Message:
-    """Return the answer with its reasoning; as it is where it has that already."""
+    """Return the answer with its reasoning, or unchanged if it has that already."""
     has_it = "reasoning_content" in answer or CLOSING in answer["content"] or reasoning in answer["content"]
     return answer if not reasoning or has_it else answer | {"reasoning_content": reasoning}
 
 
 def flat(message: Message) -> Message:
-    """Return the message as role and content alone: reasoning stands between <think> and </think> before the answer.
+    """Return the message with only role and content. Reasoning is put between <think> and </think> before the answer.
 
     Raises:
-        UnusableRow: it calls tools, and only a chat template can write that.
+        UnusableRow: it calls tools, which only a chat template can write.
     """
     if "tool_calls" in message:
         raise UnusableRow("its tool calls need data.template=chat, and a chat template that shows them")
@@ -151,16 +151,16 @@ def flat(message: Message) -> Message:
 
 
 def text_of(value: Any, column: str) -> str:
-    """Return a text, or a number as one; "" of nothing. Raises MalformedRow for lists and objects."""
+    """Return a text, or a number as text; "" for no value. Raises MalformedRow for lists and objects."""
     if value is None or isinstance(value, str):
         return value or ""
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise MalformedRow(f"{column} needs a text, found {value!r:.60}")
-    return "" if value != value else str(value)  # a number that is none is how pandas writes an empty cell
+    return "" if value != value else str(value)  # pandas writes an empty cell as NaN
 
 
 def parsed(value: Any) -> Any:
-    """Return the list that a text is, if it is JSON of messages; other values as they are."""
+    """Return the list in a text that is JSON of messages, and other values unchanged."""
     if not isinstance(value, str) or not value.lstrip().startswith("[{"):
         return value
     found = json_of(value)
@@ -171,9 +171,11 @@ def parsed(value: Any) -> Any:
 
 
 def question_of(value: Any, column: str) -> Question:
-    """Return what is asked: a text, or the messages of a list, of JSON, or of a transcript."""
+    """Return the question: a text, or the messages of a list, of JSON, or of a transcript."""
     value = parsed(value)
-    if isinstance(value, str) and value.strip().strip("-"):  # OpenCodeReasoning writes "-" for what it may not publish
+    if isinstance(value, str) and value.strip().strip(
+        "-"
+    ):  # OpenCodeReasoning has "-" for questions that it may not publish
         if value.startswith("\n\nHuman:"):
             return [message for message in transcript(value, column) if message["content"]]
         return _extra_turns(value) if "<extra_id_1>" in value else value
@@ -197,7 +199,7 @@ def transcript(text: str, column: str) -> list[Message]:
 
 
 def _extra_turns(text: str) -> list[Message]:
-    """Return the messages of HelpSteer's prompts of several turns."""
+    """Return the messages of HelpSteer's prompts with several turns."""
     first, *parts = _EXTRA_TURN.split(text)
     turns = zip(parts[::2], parts[1::2], strict=True)
     return [
@@ -207,7 +209,7 @@ def _extra_turns(text: str) -> list[Message]:
 
 
 def answer_of(value: Any, column: str) -> list[Message]:
-    """Return an answer that is a text, or the messages of the assistant and what lies between them."""
+    """Return an answer that is a text, or messages of the assistant with others between them."""
     value = parsed(value)
     if isinstance(value, list | Mapping):
         messages = messages_of(value, column)

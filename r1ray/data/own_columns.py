@@ -1,4 +1,4 @@
-"""Columns of the user's own: which of them r1ray reads, and what of a row travels with its prompt.
+"""Columns of the user's own: the ones that r1ray reads, and the ones that travel with a prompt.
 
 row --data.columns--> r1ray's names --data.check, or a reference column--> RawPrompt
                                     --no reference is named: a layout----> RawPrompt
@@ -25,14 +25,14 @@ from r1ray.data.prompt_language import LANGUAGES
 from r1ray.errors import UserError
 
 REFERENCES = ("check", "tests", "answer")
-"""Names of what a response is judged by. Of several in a row the first counts."""
+"""Names of columns by which a response is judged. If a row has several, the first counts."""
 FILE, NOT_CARRIED = "_file", "_not_carried"
-"""Columns that prompts with an environment have beside their own: the path of their data file, for what rows name
-beside it, and the names of columns that do not travel with them."""
+"""Columns of prompts with an environment, besides their own: the path of their data file, for files that rows name
+relative to it, and the names of columns that do not travel with them."""
 MAX_CARRIED = 65_536
-"""Characters of a column's JSON; longer ones do not travel with each trajectory."""
+"""Most characters of a column's JSON; longer columns do not travel with each trajectory."""
 RowCheck = Callable[[Mapping[str, Any]], Check | None]
-"""Makes a check of a row, as ``data.check`` names it; None where nothing can be judged."""
+"""Function that makes the check of a row, named by ``data.check``; it returns None if nothing can be judged."""
 
 
 class RowLayout(Protocol):
@@ -48,24 +48,25 @@ class RowLayout(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class OwnColumns:
-    """``data.columns`` and ``data.check``; without both, files are read by their layouts."""
+    """``data.columns`` and ``data.check``. Without both, files are read by their layouts."""
 
     names: Mapping[str, str] = field(default_factory=dict)
     """Columns of the file by r1ray's names for them."""
     check: RowCheck | None = None
     languages: Sequence[str] = LANGUAGES
-    """Languages of which a question is in one, where no column says which."""
+    """Possible languages of a question, if no column gives its language."""
     environment: str = ""
-    """``data.environment``, of rows that name none."""
+    """``data.environment``, the environment of rows that name none."""
 
     def layout_of(self, columns: frozenset[str], *, key: str, named: str) -> RowLayout | None:
-        """Return what reads a file with these columns; None if its layout is none that is known. Raises UserError.
+        """Return the reader of a file with these columns; None if its layout is not known. Raises UserError.
 
-        A file of held-out prompts that has none of the columns is in a layout of its own: benchmarks often are.
+        A file of held-out prompts that has none of the named columns is read by its own layout, since benchmarks often
+        have another one.
 
         Args:
-            key: that names the file, ``data.train``.
-            named: what messages call the file, ``data.train=PATH``.
+            key: configuration key that names the file, ``data.train``.
+            named: name of the file in messages, ``data.train=PATH``.
         """
         if not self.names and self.check is None:
             return self.recognised(columns)
@@ -86,22 +87,22 @@ class OwnColumns:
         return _Own(self)
 
     def recognised(self, columns: frozenset[str]) -> RowLayout | None:
-        """Return the layout of a file with these columns, None if it is none that is known."""
+        """Return the layout of a file with these columns; None if it is not known."""
         layout = recognise(columns)
         if layout is None and (self.environment or ENVIRONMENT in {name.lower() for name in columns}):
             layout = WORLDS if WORLDS.matches(frozenset(name.lower() for name in columns)) else None
         return layout and replace(layout, languages=self.languages, environment=self.environment)
 
     def not_shown(self, row: Row) -> list[str]:
-        """Return the columns with images, video or sound of a row, which the model is not asked with: those that no
-        name is given to. Files of a known layout that have some are refused."""
+        """Return the columns of a row with images, video or sound that have no name of r1ray's, which the model is not
+        shown. Files of a known layout with such columns are refused."""
         if not self.names and self.check is None:
             return []
         return [name for name in media_columns(row) if name not in self.names.values()]
 
     def read_by(self, layout: RowLayout, given: Row, row: Row, index: int) -> RawPrompt:
-        """Return the prompt of what a layout is given of a row. Raises UnusableRow, and MalformedRow also where the
-        question refers to a column that is not shown."""
+        """Return the prompt that a layout reads from ``given``, its part of a row. Raises UnusableRow, and MalformedRow
+        also if the question refers to a column that is not shown."""
         left = self.not_shown(row)
         try:
             return layout.read({name: value for name, value in given.items() if name not in left}, index)
@@ -111,7 +112,7 @@ class OwnColumns:
             raise MalformedRow(f"{error}, and the column {left[0]} holds it: r1ray asks by text alone") from error
 
     def renamed(self, row: Row) -> dict[str, Any]:
-        """Return a row under r1ray's names; what is not named keeps its own."""
+        """Return a row under r1ray's names. Other columns keep their own."""
         taken = set(self.names.values())
         kept = {column: value for column, value in row.items() if column not in taken}
         return kept | {name: row.get(column) for name, column in self.names.items()}
@@ -119,7 +120,7 @@ class OwnColumns:
 
 @dataclass(frozen=True, slots=True)
 class _Renamed:
-    """A layout that is known, after ``data.columns`` has named what is called otherwise."""
+    """A known layout, whose other column names ``data.columns`` has translated."""
 
     columns: OwnColumns
     layout: RowLayout
@@ -142,7 +143,7 @@ class _Renamed:
 
 @dataclass(frozen=True, slots=True)
 class _Own:
-    """Rows of no layout: ``data.columns`` and ``data.check`` say everything."""
+    """Reader of rows without a layout, which only ``data.columns`` and ``data.check`` describe."""
 
     columns: OwnColumns
     name: str = "data.columns"
@@ -154,7 +155,7 @@ class _Own:
         own = {
             "id": renamed.get("id"),
             "prompt": renamed["prompt"],
-            "check": {"type": "format"},  # stands in for the one that there is already
+            "check": {"type": "format"},  # replaced by the actual check below
             "domain": ("code" if isinstance(check, CodeTests) else "math") if is_absent(domain) else domain,
             "language": renamed.get("language"),
             ENVIRONMENT: renamed.get(ENVIRONMENT),
@@ -189,13 +190,13 @@ def _tests(value: Any) -> Check:
 
 
 def answer_of(value: Any) -> MathAnswer:
-    """Return the reference of a column that has answers. Raises MalformedRow and UnusableRow for what is something
-    else, which is never made a text to compare with."""
+    """Return the reference in a column of answers. Raises MalformedRow and UnusableRow for other values, which are
+    never converted to a text to compare with."""
     return MathAnswer(reference(value, column="answer"))
 
 
 def _parsed(value: Any, name: str) -> Any:
-    """Return a column's value, from JSON text where it is such."""
+    """Return a column's value, decoded if it is JSON text."""
     if not isinstance(value, str):
         return value
     try:
@@ -205,11 +206,11 @@ def _parsed(value: Any, name: str) -> Any:
 
 
 def carried(row: Row, *, file: str | None = None) -> tuple[str, list[str]]:
-    """Return the JSON of what travels with a row's prompt, and the names of the columns that do not: those that hold
-    bytes (images, audio) or integers of thousands of digits, and very long ones. Dates and the like become text.
+    """Return the JSON of the columns that travel with a row's prompt, and the names of the others: columns with bytes
+    (images, audio) or integers of thousands of digits, and very long ones. Dates and the like become text.
 
     Args:
-        file: the path of the data file, of a prompt with an environment.
+        file: path of the data file, for a prompt with an environment.
     """
     kept, left = [], []
     for name, value in row.items():
@@ -227,7 +228,7 @@ def carried(row: Row, *, file: str | None = None) -> tuple[str, list[str]]:
 def _json_of(value: Any) -> str | None:
     try:
         return json.dumps(value, ensure_ascii=False, default=str)
-    except ValueError:  # of an integer with more than 4,300 digits, which Python does not write
+    except ValueError:  # an integer with more than 4,300 digits, which Python does not write
         return None
 
 

@@ -1,6 +1,6 @@
-"""The layouts of preferences. A line of :data:`PAIRS` is a layout; README.md has a line for each.
+"""The layouts of preferences. Each line of :data:`PAIRS` is a layout, and README.md has a line for each.
 
-Columns are named as the data set's card has them; ``a.b`` is the key ``b`` of the column ``a``. Beside its own columns
+Columns are named as in the data set's card; ``a.b`` is the key ``b`` of the column ``a``. Besides its own columns,
 every layout reads ``system`` or ``system_prompt``, and ``tools``.
 """
 
@@ -20,12 +20,12 @@ def sign(value: Any) -> int:
 
 
 def index(value: Any) -> int:
-    """Return the side of a 0 or a 1."""
+    """Return the side of an index, 0 or 1."""
     return {0: -1, 1: 1}[value]
 
 
 def first_is_better(value: Any) -> int:
-    """Return the side of a 1 that means the first answer, and of a 0 that means the second."""
+    """Return the side of a number that is 1 for the first answer and 0 for the second."""
     return -index(value)
 
 
@@ -35,17 +35,18 @@ def model(value: Any) -> int:
 
 
 def rank(answer: Mapping[str, Any]) -> float | None:
-    """Return how good an answer of a rank is: rank 1 is the best."""
+    """Return the quality of an answer by its rank. Rank 1 is the best."""
     return -float(answer["rank"]) if is_number(answer.get("rank")) else None
 
 
 def helpfulness(answer: Mapping[str, Any]) -> float | None:
-    """Return HelpSteer's rating of how helpful an answer is overall."""
+    """Return HelpSteer's rating of the overall helpfulness of an answer."""
     return float(answer["helpfulness"]) if is_number(answer.get("helpfulness")) else None
 
 
 def mean_rating(answer: Mapping[str, Any]) -> float | None:
-    """Return the mean of UltraFeedback's ratings of an answer; its ``overall_score`` is known to be wrong in places."""
+    """Return the mean of UltraFeedback's ratings of an answer. Some values of its ``overall_score`` are known to be
+    wrong."""
     aspects = answer.get("annotations")
     given = [aspect.get("Rating") for aspect in aspects.values() if aspect] if isinstance(aspects, Mapping) else []
     ratings = [float(rating) for rating in given if str(rating).replace(".", "", 1).isdigit()]
@@ -126,4 +127,4 @@ PAIRS: tuple[Layout, ...] = (
         marks=("helpfulness",),
     ),
 )
-"""Layouts of preferences; the first that has a file's columns counts."""
+"""Layouts of preferences. The first one that matches a file's columns counts."""

@@ -1,9 +1,9 @@
-"""Rows with a chosen and a rejected answer, as pairs.
+"""Rows with a chosen and a rejected answer, read as pairs.
 
     row --PairLayout.read--> RawExample(dialogues = chosen, rejected)
 
-A margin is the column ``margin`` alone. Ratings (``score_chosen`` and the like) have a scale of their own: they are no
-margin, and only say that a pair the other way round is a mistake.
+Only the column ``margin`` gives a margin. Ratings (``score_chosen`` and the like) have a scale of their own, so they
+give no margin and only reveal a pair that is the wrong way round.
 """
 
 from __future__ import annotations
@@ -24,22 +24,22 @@ RATINGS = (
     ("chosen_score", "rejected_score"),
     ("chosen_rating", "rejected_rating"),
 )
-"""Columns that rate both answers."""
+"""Columns with ratings of both answers."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PairLayout:
-    """Columns in which a data set has its chosen and rejected answers."""
+    """Layout of a data set with columns of chosen and rejected answers."""
 
     title: str
     question: str = ""
-    """"" where both answers are whole conversations."""
+    """Column of the question; "" if both answers are whole conversations."""
     context: str = ""
-    """A text that the question is about; not every row needs one."""
+    """Column of a text that the question is about. Not every row needs one."""
     chosen: str = "chosen"
     rejected: str = "rejected"
     marks: tuple[str, ...] = ()
-    """Further columns by which the layout is known."""
+    """Further columns by which the layout is recognised."""
 
     @property
     def name(self) -> str:
@@ -73,21 +73,21 @@ class PairLayout:
 
 
 def _is_conversation(value: Any) -> bool:
-    """Return whether an answer comes with the question: it is a transcript, or begins with another's message."""
+    """Return whether an answer includes the question: it is a transcript, or begins with a message of another role."""
     if isinstance(value, str):
         return value.startswith("\n\nHuman:")
     return isinstance(value, list) and bool(value) and messages_of(value[:1], "chosen")[0]["role"] != "assistant"
 
 
 def conversation_of(value: Any, column: str) -> list[Message]:
-    """Return the messages of a conversation that is a list, or a transcript."""
+    """Return the messages of a conversation that is a list or a transcript."""
     return transcript(value, column) if isinstance(value, str) else messages_of(value, column)
 
 
 def split(
     chosen: list[Message], rejected: list[Message], *, columns: Sequence[str]
 ) -> tuple[Question, list[Message], list[Message]]:
-    """Return the messages that two conversations have in common, and the rest of each, from the answer on."""
+    """Return the messages that two conversations share, and the rest of each, from the answer on."""
     same = 0
     while same < min(len(chosen), len(rejected)) - 1 and chosen[same] == rejected[same]:
         same += 1

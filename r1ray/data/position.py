@@ -1,4 +1,4 @@
-"""The position in the data, which a checkpoint has too."""
+"""The position in the data, which is part of a checkpoint."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
-"""The language of a question, one of those that a data set holds.
+"""The language of a question, one of the languages of a data set.
 
     question --sentences_of--> words without code and formulae --script, then statistics--> language
 
-The script decides where it can. Languages in Latin letters are told apart by function words if those are clearly
-English, and else by py3langid.
+The script decides if it can. Languages in Latin letters are told apart by function words if those are clearly English,
+and else by py3langid.
 """
 
 from __future__ import annotations
@@ -47,17 +47,17 @@ _LANGUAGES_OF_LABEL: Final = {
 LABEL_OF_LANGUAGE: Final = {
     language: label for label, languages in _LANGUAGES_OF_LABEL.items() for language in languages.split()
 }
-"""Every language that can be a target, and the label that its words get."""
+"""Languages that can be targets, with the labels of their words."""
 
 
 LANGUAGES: Final = ("en", "zh", "ja", "ko", "de", "fr", "es", "pt", "fi", "ru", "ar", "hi")
-"""Languages that a data set is taken to hold if nothing says which."""
+"""Languages that a data set is assumed to have if nothing gives them."""
 UNTOLD: Final = "en"
 """Language of a question without words."""
 KANA_TO_HAN: Final = 8
-"""Chinese characters for each kana up to which a text is Japanese."""
+"""Number of Chinese characters for each kana up to which a text is Japanese."""
 MAX_CHARACTERS: Final = 4000
-"""Characters of a question that are looked at."""
+"""Number of characters of a question that are used."""
 
 
 def short_code(language: str) -> str:
@@ -66,13 +66,14 @@ def short_code(language: str) -> str:
 
 
 def is_known(language: str) -> bool:
-    """Return if a language can be told from others."""
+    """Return whether a language can be told from others."""
     code = short_code(language)
     return code in LABEL_OF_LANGUAGE or code_of(code) in TARGETS
 
 
 def known_languages(languages: Sequence[str] | None) -> Sequence[str]:
-    """Return the languages of ``data.languages``, or the twelve. Raises UserError for one that cannot be told."""
+    """Return the languages of ``data.languages``, or the default twelve. Raises UserError for a language that cannot be
+    told from others."""
     for language in languages or ():
         if not is_known(language):
             known = ", ".join(sorted({*LABEL_OF_LANGUAGE, *TARGETS}))
@@ -83,7 +84,7 @@ def known_languages(languages: Sequence[str] | None) -> Sequence[str]:
 
 
 def prompt_language(text: str, languages: Sequence[str] = LANGUAGES) -> str:
-    """Return the language of a text, one of ``languages``, or of another one if none of them has its script.
+    """Return the language of a text: one of ``languages``, or another one if none of them has its script.
 
     >>> prompt_language("What is the sum of $a$ and $b$?"), prompt_language("\u591a\u5c11?")
     ('en', 'zh')

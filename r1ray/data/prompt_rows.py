@@ -1,4 +1,4 @@
-"""The rows of prompt files: read once in batches, checked row by row, spooled to a memory-mapped Arrow file.
+"""The rows of prompt files, read once in batches, checked row by row, and spooled to a memory-mapped Arrow file.
 
 files --(layouts, or the user's own columns)--> RawPrompt, each rendered once --> spool.arrow
 """
@@ -32,28 +32,28 @@ SCHEMA = pa.schema([*((name, pa.string()) for name in TEXTS), ("difficulty", pa.
 
 @dataclass(frozen=True, slots=True)
 class SpoolReport:
-    """Findings of reading a prompt file."""
+    """The findings from reading a prompt file."""
 
     layout: str
     num_rows: int
     quarantined: tuple[str, ...]
-    """Ids and reasons of rows without a usable reference; they are left out."""
+    """Ids and reasons of rows without a usable reference, which are left out."""
     programs: frozenset[str] = frozenset()
-    """Languages in which programs are asked for."""
+    """Languages of requested programs."""
     kinds: frozenset[tuple[str, str]] = frozenset()
-    """Domain and type of check of the prompts."""
+    """Domains and types of check of the prompts."""
     not_carried: Mapping[str, int] = field(default_factory=dict)
-    """Columns that do not travel with the prompts of so many rows: see :func:`r1ray.data.own_columns.carried`."""
+    """Columns that do not travel with prompts (:func:`r1ray.data.own_columns.carried`), with their numbers of rows."""
     not_shown: Mapping[str, int] = field(default_factory=dict)
-    """Columns with images and the like that the prompts of so many rows are without."""
+    """Columns with images and the like that prompts do not show, with their numbers of rows."""
     own_checks: frozenset[str] = frozenset()
     """Paths of the checks of the user's own that rows, or ``data.check``, name."""
     environments: Mapping[str, int] = field(default_factory=dict)
-    """Environments by their names, with the number of their prompts."""
+    """Number of prompts of each environment, by its name."""
 
     @property
     def remarks(self) -> list[str]:
-        """Return the lines that a run says of the user's own columns."""
+        """Return the lines that a run logs about the user's own columns."""
         left, unseen = (
             [f"{name} ({count} rows)" for name, count in counts.items()]
             for counts in (self.not_carried, self.not_shown)
@@ -85,17 +85,19 @@ def spool_prompts(
     """Read ``path``, check and render every row, and write the usable ones to ``spool`` as an Arrow file.
 
     Args:
-        problem: why nothing can be judged by a check and a language, None where it can; such rows are quarantined.
-        columns: the user's own names for columns, and what makes checks of them.
-        make_render: makes what renders a question, as in :func:`r1ray.data.rendering.refusals`. None: the prompts are
-            not rendered.
-        on_bad_row: of ``data.on_bad_row``.
-        difficulty: the column of numbers that say how hard a prompt is.
-        world_problem: why the environment of a row can do nothing with it, None where it can; raises UserError for one
-            that there is not.
+        problem: returns the reason why a check and a language cannot judge anything, None if they can. Rows with a
+            reason are quarantined.
+        columns: the user's own names for columns, and the function that makes checks of rows.
+        make_render: makes the function that renders a question, as in :func:`r1ray.data.rendering.refusals`. None: the
+            prompts are not rendered.
+        on_bad_row: value of ``data.on_bad_row``.
+        difficulty: column of the prompts' difficulty.
+        world_problem: returns the reason why the environment of a row cannot use it, None if it can; raises UserError
+            for an environment that does not exist.
 
     Raises:
-        UserError: no such file, unknown layout, bad rows (the first few are named), or nothing usable.
+        UserError: there is no such file, its layout is unknown, rows are bad (the first few are named), or none is
+            usable.
     """
     reading = _Reading(
         path,
@@ -124,7 +126,7 @@ def spool_prompts(
 
 
 class _Reading:
-    """One pass over a source, and what it finds."""
+    """One pass over a source, with its findings."""
 
     def __init__(
         self,
@@ -163,7 +165,7 @@ class _Reading:
             yield batch
 
     def _rendered(self, make_render: Callable[[], Render] | None) -> Iterator[list[RawPrompt]]:
-        """Yield prompts without those that the template refuses."""
+        """Yield the prompts that the template does not refuse."""
         judged = self._judged()
         batches = iter(lambda: list(itertools.islice(judged, BATCH_ROWS)), [])
         if make_render is None:
@@ -193,7 +195,7 @@ class _Reading:
                 reason = self._problem(raw.check, raw.language)
                 if reason is None and raw.environment:
                     reason = self._world_problem(raw)
-            except UserError as error:  # a check, or an environment, of the user's own
+            except UserError as error:  # from a check or an environment of the user's own
                 raise UserError(f"{self._named}: {row.place}: {error}") from error
             if reason is None:
                 self._not_carried.update(left)
@@ -203,7 +205,7 @@ class _Reading:
                 self._quarantined.append(f"{raw.id} ({reason})")
 
     def _layout(self, row: Row) -> RowLayout:
-        """Return the layout of a row's file, which the first row that can be read decides. Raises UserError."""
+        """Return the layout of a row's file, determined by its first readable row. Raises UserError."""
         if row.file not in self._layouts:
             place = self._named if len(self._layouts) == 0 else f"{self._named}: {row.place}"
             layout = self._columns.layout_of(frozenset(row.values), key=self._key, named=place)
@@ -213,7 +215,7 @@ class _Reading:
         return self._layouts[row.file]
 
     def report(self) -> SpoolReport:
-        """Return what the whole source was. Raises UserError where it cannot be used."""
+        """Return the report on the whole source. Raises UserError if it cannot be used."""
         quarantined, written = self._quarantined, self._num_written
         self._bad.settle(num_others=written + len(quarantined))
         if not written and not quarantined:

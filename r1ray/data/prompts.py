@@ -2,11 +2,11 @@
 
     files --prompt_rows.py--> spool.arrow --(template, order)--> Prompt
 
-The spool gives any row in constant time without holding the file in memory, so the order of an epoch can be a
-true shuffle of all rows, and a run can resume at any row.
+The spool returns any row in constant time without holding the file in memory, so the order of an epoch can be a true
+shuffle of all rows, and a run can resume at any row.
 
-Where domains have ratios, ``pattern_of`` says whose turn each place in the sequence is, and each domain has a shuffle
-of its own that it goes through again and again.
+If domains have ratios, ``pattern_of`` assigns each place in the sequence to a domain, and each domain repeats shuffles
+of its own rows.
 """
 
 from __future__ import annotations
@@ -32,13 +32,13 @@ from r1ray.errors import UserError
 from r1ray.types import Prompt, ScoredGroup
 
 MAX_PERIOD = 100_000
-"""Places after which a mixture repeats itself."""
+"""Longest period of a mixture, in places."""
 MIXED_BY = {"domain": "data.mixture", "environment": "environment.shares"}
-"""Columns whose values have ratios, and the keys that hold them."""
+"""Columns whose values can have ratios, with the keys of these ratios."""
 
 
 def untemplated(raw: RawPrompt, form: Form | None) -> Prompt:
-    """Return a row as a prompt without a text. Without a form, it has no environment either."""
+    """Return a row as a prompt without a text. Without a form, the prompt has no environment either."""
     in_world = form is not None and bool(raw.environment)
     return Prompt(
         id=raw.id,
@@ -53,10 +53,10 @@ def untemplated(raw: RawPrompt, form: Form | None) -> Prompt:
 
 
 class PromptTable:
-    """The spooled prompts by row number, template applied."""
+    """The spooled prompts by row number, with the template applied."""
 
     def __init__(self, spool: Path, render: Callable[[Any], str], form: Form = Form("none")) -> None:  # noqa: B008
-        """``form``: of the messages of prompts that have an environment."""
+        """``form``: form of the messages of prompts that have an environment."""
         self._rows = SpooledRows(spool)
         self._spool, self._render, self._form = spool, render, form
 
@@ -78,7 +78,7 @@ class PromptTable:
         )
 
     def first(self, count: int) -> list[Prompt]:
-        """The first prompts, as many as there are."""
+        """Return the first ``count`` prompts, or all if there are fewer."""
         return [self[index] for index in range(min(count, len(self)))]
 
     def _column(self, name: str) -> Any:
@@ -87,17 +87,17 @@ class PromptTable:
         return pa.chunked_array(batches).combine_chunks()
 
     def difficulties(self) -> Float64Array:
-        """Numbers of the column that says how hard a prompt is, by row; NaN where there is none."""
+        """Return the numbers of the column of difficulty, by row; NaN if there is none."""
         found: Float64Array = self._column("difficulty").to_numpy(zero_copy_only=False)
         return found
 
     def ids(self) -> list[str]:
-        """Names of all prompts, by row."""
+        """Return the ids of all prompts, by row."""
         return [str(name) for name in self._column("id").to_pylist()]
 
     def rows_by(self, column: str) -> dict[str, Int64Array]:
-        """Row numbers of each value of ``domain`` or ``environment``, in the order of the file. Rows without an
-        environment have the name ``none``."""
+        """Return the row numbers of each value of ``domain`` or ``environment``, in the order of the file. Rows without
+        an environment are under the name ``none``."""
         codes = self._column(column).dictionary_encode()
         return {
             str(value) or NO_WORLD: np.flatnonzero(codes.indices.to_numpy() == code)
@@ -106,14 +106,15 @@ class PromptTable:
 
 
 def pattern_of(ratios: Sequence[float]) -> Int64Array:
-    """Whose turn each place of one period is. In every beginning of the endless repetition each has less than one place
-    more or less than its ratio.
+    """Return the index of the ratio that each place of one period belongs to. In every prefix of the endless
+    repetition, the number of places of each differs from its ratio by less than one.
 
-    The n-th turn of one with share s has to come between the places (n - 1) / s and n / s; of those that may come, the
-    one whose time ends first does, which keeps every such window (Baruah et al., "Proportionate progress", 1996).
+    The n-th turn of a ratio with share s has to lie between the places (n - 1) / s and n / s. Among those that may have
+    a place, the one with the earliest deadline gets it, which keeps all such windows (Baruah et al., "Proportionate
+    progress", 1996).
 
     Raises:
-        ValueError: ratios with so many digits that the period is longer than ``MAX_PERIOD``.
+        ValueError: the ratios have so many digits that the period is longer than ``MAX_PERIOD``.
 
     >>> pattern_of([3, 1]).tolist()
     [0, 0, 0, 1]
@@ -134,15 +135,15 @@ def pattern_of(ratios: Sequence[float]) -> Int64Array:
 
 
 class PromptCursor:
-    """The endless sequence of prompts of a run. Without a curriculum it is a function of the seed alone, so that a
-    :class:`Position` says everything about where the run stands. Every epoch is a new shuffle of all rows.
+    """The endless sequence of prompts of a run. Without a curriculum it is a function of the seed only, so a
+    :class:`Position` fully describes the state of the run in it. Every epoch is a new shuffle of all rows.
 
-    With a mixture, an epoch is as long, and domains (or environments) come by their ratios, over epochs too. Each goes
-    through its own rows in a shuffle of its own, and through a new one when it has come to the end: a small one comes
-    to it earlier, a large one takes up in an epoch where the last one has left off.
+    With a mixture, an epoch has the same length, and domains (or environments) come by their ratios, also across
+    epochs. Each goes through a shuffle of its own rows, and through a new one after its end. A small domain reaches the
+    end earlier; a large one continues in an epoch where it stopped in the last one.
 
-    A curriculum leaves rows out and puts the others into an order (:mod:`r1ray.data.difficulty`). An epoch is as many
-    places as there are rows within its bounds.
+    A curriculum leaves rows out and orders the others (:mod:`r1ray.data.difficulty`). An epoch then has as many places
+    as there are rows within its bounds.
     """
 
     def __init__(
@@ -157,10 +158,10 @@ class PromptCursor:
     ) -> None:
         """
         Args:
-            mixture: ratios of domains, or of environments.
-            mixed_by: of which: ``domain`` or ``environment``.
+            mixture: ratios of domains or environments.
+            mixed_by: column of the mixture: ``domain`` or ``environment``.
 
-        Raises UserError for a mixture of what the table lacks, or that cannot be kept exactly.
+        Raises UserError for a mixture with names that the table lacks, or with ratios that cannot be kept exactly.
         """
         self._mixed_by = mixed_by
         self._table, self._curriculum = table, curriculum
@@ -177,7 +178,7 @@ class PromptCursor:
         self._turns = turns.sum(axis=1)
 
     def _mix(self, mixture: Mapping[str, float] | None, usable: Int64Array) -> tuple[list[Int64Array], Int64Array]:
-        """Return the rows of each domain of a mixture, and whose turn each place is; without one all rows."""
+        """Return the rows of each domain of a mixture and the domain of each place; all rows if there is no mixture."""
         if not mixture:
             return [usable], np.zeros(1, dtype=np.int64)
         all_rows, key = self._table.rows_by(self._mixed_by), MIXED_BY[self._mixed_by]
@@ -199,7 +200,7 @@ class PromptCursor:
         return self._passes[domain].row(use)
 
     def _turn(self, position: Position) -> tuple[int, int]:
-        """Return whose turn a place is, and how many turns it had before."""
+        """Return the domain of a place, and the number of its earlier places."""
         place = position.epoch * self._size + position.index
         domain = int(self._pattern[place % len(self._pattern)])
         return domain, self._turns_until(place, domain)
@@ -209,11 +210,11 @@ class PromptCursor:
         return periods * int(self._turns[domain]) + int(self._turns_before[domain, rest])
 
     def at(self, position: Position) -> Prompt:
-        """The prompt at a position."""
+        """Return the prompt at a position."""
         return self._table[self._row(position)]
 
     def take(self) -> tuple[Position, Prompt]:
-        """The next prompt and its position, which names this use of it."""
+        """Return the next prompt and its position, which identifies this use of it."""
         if self.position.index == self._size:
             self.position = Position(self.position.epoch + 1, 0)
         taken = self.position
@@ -221,12 +222,12 @@ class PromptCursor:
         return taken, self.at(taken)
 
     def observe(self, position: Position, group: ScoredGroup) -> None:
-        """Note what became of the prompt at a position."""
+        """Record the result of the prompt at a position."""
         if self._curriculum is not None:
             self._curriculum.observe(self._row(position), group)
 
     def state(self, oldest: Position) -> dict[str, Any]:
-        """Return, as JSON, what the sequence rests on beside the seed, for all places from a position on."""
+        """Return, as JSON, the state besides the seed that determines the sequence from a position on."""
         if self._curriculum is None or not self._curriculum.is_measured:
             return {}
         place = oldest.epoch * self._size + oldest.index
@@ -234,7 +235,7 @@ class PromptCursor:
         return {"observed": self._curriculum.state(), "passes": passes}
 
     def load(self, state: Mapping[str, Any]) -> None:
-        """Go back to a state; an empty one is that of the start. Places that were come to keep their prompts."""
+        """Restore a state. An empty one is the initial state. Places that have been reached keep their prompts."""
         if self._curriculum is None or not self._curriculum.is_measured:
             return
         self._curriculum.load(state.get("observed"))

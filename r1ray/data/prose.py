@@ -1,11 +1,11 @@
-r"""Prose: a text without its code and formulae. Linear time."""
+r"""Removal of code and formulae from a text. Linear time."""
 
 from __future__ import annotations
 
 import re
 from typing import Final
 
-# Each quantifier that could give characters back is possessive: what one alternative has read, it has read.
+# Each quantifier that could give characters back is possessive, so that no alternative backtracks.
 _SPAN: Final = re.compile(
     r"^[ \t]*+(?P<fence>```+|~~~+)(?P<info>[^\n`]*)$"
     r"|(?P<ticks>`+)|(?P<dollars>\${1,2})|\\(?P<bracket>[()\[\]])|\\(?P<edge>begin|end)\{(?P<name>[A-Za-z]{1,30}\*?)\}"
@@ -15,11 +15,11 @@ _SPAN: Final = re.compile(
 
 
 def prose(text: str) -> str:
-    r"""The text without code and formulae; each leaves a 0 behind, so that what stood around it does not join.
+    r"""Return the text without code and formulae. Each is replaced by a 0, so that the texts around it are not joined.
 
-    Left out are fenced blocks (to the end where none closes), code between backticks, ``$..$``, ``$$..$$``,
-    ``\(..\)``, ``\[..\]``, ``\begin{x}..\end{x}`` and ``\boxed{..}``. What opens and is never closed is text, and a
-    dollar sign is a price where pandoc says so: nothing closes that has a space before it or a digit after it.
+    Removed are fenced blocks (to the end of the text if no fence closes them), code between backticks, ``$..$``,
+    ``$$..$$``, ``\(..\)``, ``\[..\]``, ``\begin{x}..\end{x}`` and ``\boxed{..}``. An opening that is never closed is
+    text. A dollar sign is a price by pandoc's rule: one with a space before it or a digit after it closes nothing.
     """
     tokens = list(_SPAN.finditer(text))
     closers = _closers(tokens, text)
@@ -36,12 +36,12 @@ def prose(text: str) -> str:
 
 
 def _closers(tokens: list[re.Match[str]], text: str) -> list[int | None]:
-    """Return for each token the index of the one that closes what it opens: the number of tokens where the end of the
-    text does, None where it opens nothing. One pass from the end."""
+    """Return for each token the index of the token that closes it: the number of tokens if the end of the text closes
+    it, None if it opens nothing. Takes one pass from the end."""
     closers: list[int | None] = [None] * len(tokens)
-    inline: dict[str, int] = {}  # what closes next, in this paragraph
-    anywhere: dict[str, int] = {}  # what closes next, in the text
-    braces: list[int] = []  # closing braces that wait for their opening one
+    inline: dict[str, int] = {}  # the next closing token in this paragraph
+    anywhere: dict[str, int] = {}  # the next closing token in the text
+    braces: list[int] = []  # closing braces whose opening one has not been reached
     for index in range(len(tokens) - 1, -1, -1):
         token = tokens[index]
         if fence := token["fence"]:

@@ -1,9 +1,9 @@
-"""Rows with two answers of which one is better, and rows with several answers in an order, as pairs.
+"""Rows with two answers of which one is better, and rows with several ranked answers, read as pairs.
 
     row --ComparisonLayout.read--> a pair
-    row --RankedLayout.read------> a pair of each two answers that follow each other: of K answers at most K - 1
+    row --RankedLayout.read------> a pair of each two consecutive answers: at most K - 1 pairs of K answers
 
-Answers that are equally good are no pair. How good an answer is gives an order, and no margin.
+Equally good answers make no pair. The quality of answers gives an order but no margin.
 """
 
 from __future__ import annotations
@@ -20,18 +20,18 @@ from r1ray.data.pairs import conversation_of, pair_of, split
 from r1ray.data.template import Message
 
 Judgement: TypeAlias = Callable[[Any], int]
-"""From the value of a column to the better answer: below 0 the first, above 0 the second, 0 where none is."""
+"""Function from the value of a column to the better answer: below 0 the first, above 0 the second, 0 neither."""
 Goodness: TypeAlias = Callable[[Mapping[str, Any]], float | None]
-"""From an answer's columns to how good it is; None where nobody rated it."""
+"""Function from an answer's columns to its quality; None if it has no rating."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ComparisonLayout:
-    """Columns in which a data set has two answers, and which of them is better."""
+    """Layout of a data set with columns for two answers and for the better one."""
 
     title: str
     question: str = ""
-    """"" where both answers are whole conversations."""
+    """Column of the question; "" if both answers are whole conversations."""
     answers: tuple[str, str]
     verdict: str
     means: Judgement
@@ -75,17 +75,17 @@ class ComparisonLayout:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RankedLayout:
-    """Columns in which a data set has several answers, and how good each is."""
+    """Layout of a data set with columns for several answers and their quality."""
 
     title: str
     question: str
     answers: str
-    """The column that lists them; of rows that are joined, there is none."""
+    """The column that lists the answers. Rows that are joined have none."""
     text: str
     """The key of an answer's text."""
     goodness: Goodness
     joins: str = ""
-    """Each row has one answer: those of one value in this column, which follow each other, are read together."""
+    """Column by which rows with one answer each are joined: consecutive rows with the same value are read together."""
     marks: tuple[str, ...] = ()
 
     @property
@@ -116,7 +116,7 @@ class RankedLayout:
         return pairs
 
     def _ordered(self, found: Sequence[Mapping[str, Any]]) -> Iterator[tuple[list[Message], list[Message]]]:
-        """Yield an answer and the next worse one, from the best to the worst; empty answers and ties have no place."""
+        """Yield each answer with the next worse one, from best to worst. Empty answers and ties are left out."""
         rated = [(self.goodness(answer), text_of(answer.get(self.text), self.text)) for answer in found]
         known = [(good, text) for good, text in rated if good is not None and text.strip()]
         order = sorted(known, key=lambda each: -each[0])

@@ -1,4 +1,4 @@
-"""The progress of reading large files: a bar on a terminal, a line now and then elsewhere."""
+"""The progress of reading large files: a bar on a terminal, occasional log lines elsewhere."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 AFTER_S = 3.0
-"""Reading that ends earlier is not spoken of."""
+"""Time below which reading is not reported."""
 LINE_EVERY_S = 15.0
 LOOKED_AT = 1024
-"""Rows between two looks at the clock."""
+"""Number of rows between two looks at the clock."""
 
 
 class Partly(Protocol):
-    """Something that is read step by step."""
+    """A file that is read step by step."""
 
     @property
     def share_read(self) -> float: ...
 
 
 class ReadingProgress:
-    """Tells how much of the files of one source is read."""
+    """Reports how much of the files of one source has been read."""
 
     def __init__(self, key: str, *, sizes: Sequence[int]) -> None:
         self._key, self._sizes = key, sizes

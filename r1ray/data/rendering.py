@@ -1,9 +1,9 @@
-"""Every prompt of a source rendered once, before anything starts: which ones a template refuses.
+"""Rendering of every prompt of a source, before anything starts, to find the prompts that a template refuses.
 
     batches of rows --questions--> this process; after ALONE_S seconds of it, processes of its own --> reasons, or none
 
-A chat template is a program in Python's hands: threads take turns (27 microseconds a prompt, 22 on two threads).
-Processes take seconds to start, which only large files are worth.
+A chat template is a program that Python interprets, so threads hardly help (27 microseconds for a prompt, 22 with two
+threads). Processes take seconds to start, which only pays for large files.
 """
 
 from __future__ import annotations
@@ -23,19 +23,20 @@ from r1ray.errors import InfrastructureError, UserError
 T = TypeVar("T")
 Render: TypeAlias = Callable[[Question], str]
 ALONE_S = 3.0
-"""Time that this process renders alone: some 100,000 prompts of a chat template, a million of the paper's."""
+"""Time that this process renders alone: enough for some 100,000 prompts with a chat template, or a million with the
+paper's."""
 MAX_PROCESSES = 8
-"""A single process reads and checks the rows, and keeps no more than these busy."""
+"""Most rendering processes. The single process that reads and checks the rows can keep no more busy."""
 
 
 def refusals(
     batches: Iterable[list[T]], make_render: Callable[[], Render], *, question: Callable[[T], Question]
 ) -> Iterator[tuple[list[T], list[str | None]]]:
-    """Yield each batch with the reasons why its items are refused, None for one that can be rendered.
+    """Yield each batch with the reasons why its items are refused; None for an item that can be rendered.
 
     Args:
-        make_render: makes what renders a question, and raises UserError for one that it cannot; it is called in each
-            process, and so has to be pickled.
+        make_render: makes the function that renders a question and raises UserError for a question that it cannot
+            render. It is called in each process, so it has to be picklable.
     """
     render, spent, waiting = make_render(), 0.0, iter(batches)
     for batch in waiting:
@@ -63,7 +64,7 @@ def _reason(render: Render, question: Question) -> str | None:
 def _apart(
     batches: Iterable[list[T]], make_render: Callable[[], Render], *, question: Callable[[T], Question]
 ) -> Iterator[tuple[list[T], list[str | None]]]:
-    """Render in processes, a batch in each at a time, and yield the batches in their order."""
+    """Render in processes, one batch at a time in each, and yield the batches in their order."""
     workers = [_Worker(make_render) for _ in range(min(MAX_PROCESSES, max(1, len(os.sched_getaffinity(0)) - 1)))]
     under_way: deque[tuple[list[T], _Worker]] = deque()
     try:
@@ -82,7 +83,7 @@ def _apart(
 
 
 class _Worker:
-    """A process that renders. It ends when its owner closes the connection, or is gone."""
+    """A process that renders. It ends when its owner closes the connection or is gone."""
 
     def __init__(self, make_render: Callable[[], Render]) -> None:
         context = multiprocessing.get_context("spawn")  # a fork would copy the locks of other threads

@@ -1,4 +1,4 @@
-"""From what a judge says to an object of the schema that it was asked for; it is asked again after anything else.
+"""Replies of a judge, parsed to an object of the requested schema. After any other reply the judge is asked again.
 
 attempt(temperature, seed) --Said--> object_of --> the object
          ^--------- at most NUM_TRIES -----------'
@@ -17,7 +17,7 @@ from r1ray.errors import InfrastructureError
 
 NUM_TRIES = 3
 RETRY_TEMPERATURE = 0.7
-"""The first try is greedy; one that failed would be repeated word for word."""
+"""Temperature of later tries. The first one is greedy, and its failure would be repeated word for word."""
 MAX_QUOTED_CHARS = 300
 
 
@@ -27,20 +27,20 @@ class Said:
 
     text: str
     is_whole: bool
-    """False where the length limit cut it."""
+    """False if the length limit cut the reply."""
 
 
 async def ask_until_valid(
     attempt: Callable[[float, int], Awaitable[Said]], schema: Mapping[str, object], *, judge: str
 ) -> Mapping[str, object]:
-    """The first reply that is an object of ``schema``.
+    """Return the first reply that is an object of ``schema``.
 
     Args:
-        attempt: asks once, with a temperature and the number of the try, which is to change the seed.
-        judge: what messages call it.
+        attempt: asks once, with a temperature and the number of the try, which has to change the seed.
+        judge: name of the judge in messages.
 
     Raises:
-        InfrastructureError: none was. A judge that does not answer is no wrong answer.
+        InfrastructureError: there was none. A judge that does not answer says nothing about the answer.
     """
     for number in range(NUM_TRIES):
         said = await attempt(RETRY_TEMPERATURE if number else 0.0, number)
@@ -55,7 +55,7 @@ async def ask_until_valid(
 
 
 def object_of(said: Said, schema: Mapping[str, object]) -> Mapping[str, object]:
-    """What a reply says, as an object. Raises ValueError where it is cut, not JSON, or not of the schema.
+    """Return the object in a reply. Raises ValueError if the reply is cut, not JSON, or not of the schema.
 
     >>> object_of(Said('{"grade": "yes"}', is_whole=True), {"required": ["grade"]})
     {'grade': 'yes'}
@@ -63,7 +63,7 @@ def object_of(said: Said, schema: Mapping[str, object]) -> Mapping[str, object]:
     if not said.is_whole:
         raise ValueError("it was cut by the length limit")
     try:
-        # Not strict: xgrammar lets raw control characters into strings that have a maxLength.
+        # Not strict, because xgrammar allows raw control characters in strings that have a maxLength.
         found = json.loads(said.text, strict=False)
         problem = best_match(Draft202012Validator(schema).iter_errors(found))
     except json.JSONDecodeError as error:

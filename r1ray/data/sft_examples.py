@@ -1,4 +1,4 @@
-"""What a supervised learner is given: examples to learn from, and pairs of answers to choose between."""
+"""Input of a supervised learner: examples to learn from, and pairs of answers of which one is preferred."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from r1ray.types import BoolArray, Int32Array
 
 @dataclass(frozen=True, slots=True)
 class SFTExample:
-    """A dialogue to learn from: its tokens, and those of them that are answers.
+    """A dialogue to learn from: its tokens, with a mask of the answers.
 
     Example: ``SFTExample("7", np.array([5, 9, 2], np.int32), np.array([False, True, True]))``
     """
@@ -21,23 +21,23 @@ class SFTExample:
 
     @property
     def num_tokens(self) -> int:
-        """What the learner's forward pass has to read."""
+        """Number of tokens that the learner's forward pass has to read."""
         return len(self.token_ids)
 
     @property
     def num_terms(self) -> int:
-        """Terms that the loss is a mean of: the tokens in the loss."""
+        """Number of terms of the mean loss, which are the tokens in the loss."""
         return int(self.loss_mask.sum())
 
 
 @dataclass(frozen=True, slots=True)
 class PreferencePair:
-    """Two answers to one prompt, of which people prefer one. ``loss_mask`` says which tokens are the answer."""
+    """Two answers to one prompt, of which one is preferred. ``loss_mask`` marks the tokens of the answer."""
 
     chosen: SFTExample
     rejected: SFTExample
     margin: float
-    """By how much the chosen one's score has to be above the other's."""
+    """Amount by which the chosen answer's score has to exceed the other's."""
 
     @property
     def id(self) -> str:
@@ -45,10 +45,10 @@ class PreferencePair:
 
     @property
     def num_tokens(self) -> int:
-        """Both together: they are computed in one micro-batch."""
+        """Number of tokens of both answers, which are computed in one micro-batch."""
         return self.chosen.num_tokens + self.rejected.num_tokens
 
     @property
     def num_terms(self) -> int:
-        """Terms that the loss is a mean of: the pair."""
+        """Number of terms of the mean loss: one for the pair."""
         return 1

@@ -1,8 +1,8 @@
-"""The layouts of dialogues to learn from. A line of :data:`EXAMPLES` is a layout; README.md has a line for each.
+"""The layouts of dialogues to learn from. Each line of :data:`EXAMPLES` is a layout, and README.md has a line for each.
 
     row --DialogueLayout.read--> RawExample
 
-Columns are named as the data set's card has them; ``a.b`` is the key ``b`` of the column ``a``. Beside its own columns
+Columns are named as in the data set's card; ``a.b`` is the key ``b`` of the column ``a``. Besides its own columns,
 every layout reads ``system`` or ``system_prompt``, ``tools``, and a column of reasoning (``messages.REASONING``).
 """
 
@@ -39,32 +39,32 @@ from r1ray.data.template import Message, messages_in
 from r1ray.data.tool_calls import tools_of
 
 Columns: TypeAlias = tuple[str, ...]
-"""Names of one thing: the first that has a value counts."""
+"""Alternative names of a column. The first one that has a value counts."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DialogueLayout:
-    """Columns in which a data set has its questions and answers."""
+    """Layout of a data set with columns of questions and answers."""
 
     title: str
-    """Name of the data, or of the kind of file."""
+    """Name of the data set or of the kind of file."""
     conversation: str = ""
-    """The column of whole conversations; else there are ``question`` and ``answer``."""
+    """Column of whole conversations; without it there are ``question`` and ``answer``."""
     question: Columns = ()
     answer: Columns = ()
-    """Beside a conversation: the answer to it, if it has none."""
+    """Columns of the answer; next to a conversation, its answer if it has none."""
     reasoning: Columns = ()
-    """Needed by this layout; other layouts take the columns of ``REASONING`` where a file has them."""
+    """Columns of reasoning that this layout requires. Other layouts use columns of ``REASONING`` if a file has them."""
     context: str = ""
-    """A text that the question is about; not every row needs one."""
+    """Column of a text that the question is about. Not every row needs one."""
     history: str = ""
-    """Pairs of earlier questions and answers, which are learned from as well; not every row needs them."""
+    """Column of earlier pairs of questions and answers, which are learned from, too. Not every row needs them."""
     marks: Columns = ()
-    """Further columns by which the layout is known."""
+    """Further columns by which the layout is recognised."""
 
     @property
     def name(self) -> str:
-        """Title and columns."""
+        """Title and columns of the layout."""
         others = ((self.context,), (self.history,), self.marks, self.reasoning, self.answer)
         columns = ((self.conversation,), self.question, *others)
         return f"{self.title} ({', '.join(' or '.join(names) for names in columns if any(names))})"
@@ -93,7 +93,7 @@ class DialogueLayout:
     def _conversation(self, row: Row) -> Dialogue:
         messages = messages_of(row.get(self.conversation), self.conversation)
         if self.answer and messages[-1]["role"] != "assistant" and self._thought(row):
-            messages += answer_of(*first_of(row, self.answer))  # without a thought it is a reference, as for RL
+            messages += answer_of(*first_of(row, self.answer))  # without reasoning it is a reference, as for RL
         first = first_answer(messages)
         if first is None:
             raise UnusableRow(f"{self.conversation} has no turn of the assistant after a question")
@@ -123,14 +123,14 @@ class DialogueLayout:
 
 
 def first_answer(messages: Sequence[Message]) -> int | None:
-    """Return the place of the first answer to a question: what the assistant says before one is only shown."""
+    """Return the index of the first answer to a question. The assistant's messages before a question are only shown."""
     roles = [message["role"] for message in messages]
     asked = next((index for index, role in enumerate(roles) if role not in ("assistant", "system", "developer")), None)
     return None if asked is None else next((i for i in range(asked, len(roles)) if is_learned(messages[i])), None)
 
 
 def _turns(value: Any, column: str) -> list[Message]:
-    """Return the messages of earlier pairs of a question and an answer."""
+    """Return the messages of earlier pairs of questions and answers."""
     if not isinstance(value, list) or not all(isinstance(pair, list) and len(pair) == 2 for pair in value):
         raise MalformedRow(f"{column} needs pairs of a question and an answer, found {value!r:.60}")
     roles = ("user", "assistant")
@@ -172,4 +172,4 @@ EXAMPLES = (
     DialogueLayout(title="Llama-Nemotron, AceReason, OpenCodeReasoning", question=("input",), answer=("output",)),
     DialogueLayout(title="verl", question=("extra_info.question",), answer=("extra_info.answer",)),
 )
-"""Layouts of supervised fine-tuning; the first that has a file's columns counts."""
+"""Layouts of supervised fine-tuning. The first one that matches a file's columns counts."""

@@ -1,4 +1,4 @@
-"""Supervised data: read once in batches, checked row by row, tokenized, spooled to a memory-mapped Arrow file.
+"""Supervised data, read once in batches, checked row by row, tokenized, and spooled to a memory-mapped Arrow file.
 
     files --(sft_layouts, pair_layouts)--> RawExample --(turns)--> tokens --> x.arrow --> SFTExample | PreferencePair
 
@@ -44,11 +44,11 @@ SCHEMA = pa.schema(
 )
 """``split`` is the length of the first sequence."""
 BATCH_ROWS = 256
-"""Rows that are tokenized together, and make one batch of the spool."""
+"""Number of rows that are tokenized together and make one batch of the spool."""
 
 
 def runs_of(mask: BoolArray) -> Int32Array:
-    """Lengths of the runs of a loss mask, the first one of tokens that are not in the loss.
+    """Return the lengths of the runs of a loss mask. The first run is of tokens that are not in the loss.
 
     >>> runs_of(np.array([False, True, True, False])).tolist(), runs_of(np.array([True])).tolist()
     ([1, 2, 1], [0, 1])
@@ -58,33 +58,33 @@ def runs_of(mask: BoolArray) -> Int32Array:
 
 
 def mask_of(runs: Int32Array) -> BoolArray:
-    """The loss mask [T] of :func:`runs_of`."""
+    """Return the loss mask [T] that :func:`runs_of` encoded."""
     return np.repeat(np.arange(len(runs)) % 2 == 1, runs)
 
 
 @dataclass(frozen=True, slots=True)
 class SupervisedReport:
-    """What reading a file of supervised data found."""
+    """The findings from reading a file of supervised data."""
 
     layout: str
     num_rows: int
-    """Rows that are trained on."""
+    """Number of rows that are trained on."""
     num_tokens: int
     num_answer_tokens: int
     longest: int
-    """Tokens of the longest of their dialogues."""
+    """Number of tokens of their longest dialogue."""
     num_too_long: int
-    """Rows left out because a dialogue of theirs has too many tokens."""
+    """Number of rows left out because one of their dialogues has too many tokens."""
     quarantined: dict[str, int] = field(default_factory=dict)
-    """How many rows nothing can be learned from, by reason; they are left out."""
+    """Number of rows from which nothing can be learned, by reason. They are left out."""
     quarantined_ids: tuple[str, ...] = ()
-    """The first few of them."""
+    """Ids of the first few of them."""
     num_marked: int = 0
-    """Rows of which an answer holds ``marker``."""
+    """Number of rows with an answer that contains ``marker``."""
 
 
 class Encoder(Protocol):
-    """Dialogues to tokens, as :class:`r1ray.data.turns.DialogueEncoder` has them."""
+    """Encoder of dialogues to tokens, such as :class:`r1ray.data.turns.DialogueEncoder`."""
 
     def pieces(self, dialogue: Dialogue) -> tuple[Piece, ...]: ...
 
@@ -106,15 +106,16 @@ def spool_dialogues(
     """Read ``path``, check and tokenize every row, and write the usable ones to ``spool``.
 
     Args:
-        key: the configuration key that holds ``path``, for messages.
-        max_tokens: rows with a longer dialogue are left out, and counted.
-        digest: of everything that decides what is written. Where ``spool`` was made of the same before, it is taken as
-            it is: to tokenize a large file again at every restart would take long.
-        marker: a text that is looked for in the answers.
-        on_bad_row: of ``data.on_bad_row``.
+        key: configuration key that holds ``path``, for messages.
+        max_tokens: rows with a longer dialogue are left out and counted.
+        digest: digest of everything that determines the output. A ``spool`` made with the same digest is used again,
+            since it would take long to tokenize a large file at every restart.
+        marker: text that is searched for in the answers.
+        on_bad_row: value of ``data.on_bad_row``.
 
     Raises:
-        UserError: no such file, unknown layout, bad rows (the first few are named), or nothing usable.
+        UserError: there is no such file, its layout is unknown, rows are bad (the first few are named), or none is
+            usable.
     """
     note = spool.with_suffix(".json")
     if spool.exists() and note.exists():
@@ -142,7 +143,7 @@ def spool_dialogues(
 
 
 class _Reading:
-    """One pass over a file, and what it finds."""
+    """One pass over a file, with its findings."""
 
     def __init__(
         self,
@@ -164,10 +165,10 @@ class _Reading:
         self._quarantined_ids: list[str] = []
         self._num_good = self._num_rows = self._num_too_long = 0
         self._num_tokens = self._num_answer_tokens = self._longest = 0
-        self._shortest: int | None = None  # of those that are too long
+        self._shortest: int | None = None  # of the rows that are too long
 
     def batches(self) -> Iterator[pa.RecordBatch]:
-        """The usable rows. After a malformed one the others are only checked: the file is going to be refused."""
+        """Yield the usable rows. After a malformed row the others are only checked, since the file will be refused."""
         prepared = self._prepared()
         while batch := list(itertools.islice(prepared, BATCH_ROWS)):
             pieces = [dialogue for _, dialogues in batch for dialogue in dialogues]
@@ -201,7 +202,7 @@ class _Reading:
                     self._quarantined_ids.append(place)
 
     def _layout(self, row: Row) -> Layout:
-        """Return the layout of a row's file, which the first row that can be read decides. Raises UserError."""
+        """Return the layout of a row's file, determined by its first readable row. Raises UserError."""
         if row.file not in self._layouts:
             layout = recognise(frozenset(row.values), self._known)
             if layout is None:
@@ -239,7 +240,7 @@ class _Reading:
         return pa.RecordBatch.from_arrays(columns, schema=SCHEMA)
 
     def report(self) -> SupervisedReport:
-        """What the whole file was. Raises UserError where it cannot be trained on."""
+        """Return the report on the whole file. Raises UserError if it cannot be trained on."""
         self._bad.settle(num_others=self._num_good + sum(self._quarantined.values()))
         if not self._layouts:
             raise UserError(f"{self._named}: the file has no rows; needs at least one example.")
@@ -310,7 +311,7 @@ class PairTable:
 
 
 def _sequences(row: pa.RecordBatch) -> tuple[SFTExample, SFTExample]:
-    """The first sequence of a row, and the second, which may be empty."""
+    """Return the first sequence of a row, and the second, which may be empty."""
     name, split = row.column("id")[0].as_py(), row.column("split")[0].as_py()
     ids: Int32Array = row.column("token_ids")[0].values.to_numpy()
     mask = mask_of(row.column("runs")[0].values.to_numpy())
@@ -318,9 +319,9 @@ def _sequences(row: pa.RecordBatch) -> tuple[SFTExample, SFTExample]:
 
 
 class EpochCursor(Generic[R]):
-    """The rows of a run in the order in which it trains on them: ``epochs`` times all of them. Every epoch is a new
-    shuffle, made of the seed and the epoch's number alone, so that a :class:`Position` says everything about where the
-    run stands."""
+    """The rows of a run in the order of training: ``epochs`` times all of them. Every epoch is a new shuffle that
+    depends only on the seed and the epoch's number, so a :class:`Position` fully describes the state of the run in the
+    data."""
 
     def __init__(self, rows: Rows[R], *, seed: int, epochs: int, position: Position) -> None:
         self._rows, self._seed, self._epochs = rows, seed, epochs
@@ -332,11 +333,11 @@ class EpochCursor(Generic[R]):
 
     @property
     def epochs_done(self) -> float:
-        """``1.5``: all rows once, and half of them once more."""
+        """Number of epochs that are done. ``1.5``: all rows once, and half of them once more."""
         return self.position.epoch + self.position.index / len(self._rows)
 
     def take(self, count: int) -> tuple[R, ...]:
-        """The next ``count`` rows, across the end of an epoch; fewer at the end of the last one."""
+        """Return the next ``count`` rows, also across the end of an epoch; fewer at the end of the last one."""
         taken: list[R] = []
         while len(taken) < count and self.position.epoch < self._epochs:
             epoch, index = self.position.epoch, self.position.index

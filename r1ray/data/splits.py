@@ -1,4 +1,4 @@
-"""Files of a data set by the split that their names say: ``train-00000-of-00005.parquet`` is of train."""
+"""Files of a data set by the split in their names: ``train-00000-of-00005.parquet`` belongs to train."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ NAMES = {
     "validation": ("validation", "valid", "val", "dev"),
     "test": ("test", "testing", "eval", "evaluation"),
 }
-"""Words that stand for a split, as the hub reads them."""
+"""Words that stand for each split, as on the hub."""
 SHARD = re.compile(r"-\d{5}-of-\d{5}(?=\.)")
 
 
 def split_of(path: str) -> str | None:
-    """Return the split that the last such word of a path names, None where none does.
+    """Return the split that the last such word of a path names; None if it has no such word.
 
     >>> split_of("data/train-00000-of-00001.parquet"), split_of("test/part.jsonl"), split_of("latest.jsonl")
     ('train', 'test', None)
@@ -26,8 +26,8 @@ def split_of(path: str) -> str | None:
 
 
 def of_split(paths: Sequence[str], split: str) -> list[str]:
-    """Return the paths whose names say that they are of a split, by one of its words or by its own name; where no path
-    names any split, all are of train."""
+    """Return the paths whose names contain a split, as one of its words or by its own name. If no path names any split,
+    all belong to train."""
     wanted = next((known for known, names in NAMES.items() if split in names), None)
     own = [path for path in paths if split in re.split(r"[/.]", SHARD.sub("", path))]
     if own or wanted is None:
@@ -38,7 +38,7 @@ def of_split(paths: Sequence[str], split: str) -> list[str]:
 
 
 def matches(path: str, pattern: str) -> bool:
-    """Tell if a path matches a glob, whose ``*`` stays in one folder and whose ``**`` does not.
+    """Return whether a path matches a glob, whose ``*`` stays in one folder and whose ``**`` does not.
 
     >>> matches("data/a.jsonl", "*.jsonl"), matches("data/x/a.jsonl", "data/**/*.jsonl"), matches("a.json", "**")
     (False, True, True)

@@ -1,8 +1,8 @@
-"""The user's files, read row by row, and what is made of them, kept in a memory-mapped Arrow file.
+"""The user's files, read row by row, and spools of their processed rows in memory-mapped Arrow files.
 
     files --read_rows--> rows --(checked, written by others)--> x.arrow --SpooledRows--> row i
 
-A spool gives any row in constant time without holding the files in memory.
+A spool returns any row in constant time without holding the files in memory.
 """
 
 from __future__ import annotations
@@ -30,28 +30,28 @@ class Row:
     """A row of a source of one or several files."""
 
     file: str
-    """The path of its file."""
+    """Path of its file."""
     within: str
-    """Its file, in messages, where there are several: ``b.jsonl `` before ``row 3``."""
+    """Prefix of its place in messages if there are several files: ``b.jsonl `` before ``row 3``."""
     number: int
-    """Its number in the file, from 1 on; of JSON lines that of the line."""
+    """Its number in the file, from 1 on; for JSON lines the number of the line."""
     index: int
-    """Among the rows of all files, from 0 on; lines without a row count too."""
+    """Its index among the rows of all files, from 0 on. Lines without a row are counted as well."""
     values: Mapping[str, Any]
 
     @property
     def place(self) -> str:
-        """Return its place, for messages: ``row 3``."""
+        """Return the place of the row for messages: ``row 3``."""
         return f"{self.within}row {self.number}"
 
 
 def named(source: Source, *, key: str) -> str:
-    """Return what messages call a source: ``data.train=a.jsonl``."""
+    """Return the name of a source in messages: ``data.train=a.jsonl``."""
     return shown(source if isinstance(source, str) else f"[{', '.join(source)}]", key=key)
 
 
 def read_rows(source: Source, *, key: str, bad: BadRows) -> Iterator[Row]:
-    """Yield every row of a source that can be read, file by file; ``bad`` is told of the others.
+    """Yield every readable row of a source, file by file. The others are noted in ``bad``.
 
     Raises:
         UserError: ``source``, the value of ``key``, names no such file, or one that cannot be read.
@@ -73,7 +73,7 @@ def read_rows(source: Source, *, key: str, bad: BadRows) -> Iterator[Row]:
 
 
 def rows_of(source: Source, *, key: str) -> Iterator[tuple[int, Mapping[str, Any]]]:
-    """Yield every row with its number, from 1 on: in one file that of the row, of JSON lines that of the line.
+    """Yield every row with its number in its file, from 1 on; for JSON lines the number of the line.
 
     Raises:
         UserError: ``source``, the value of ``key``, names no such file, or one with a row that cannot be read.
@@ -99,7 +99,7 @@ class SpooledRows:
         return self._ends[-1] if self._ends else 0
 
     def row(self, index: int) -> pa.RecordBatch:
-        """Row ``index`` by itself, as a view of the file. Raises IndexError where there is none."""
+        """Return row ``index`` as a view of the file. Raises IndexError if there is none."""
         if not 0 <= index < len(self):
             raise IndexError(index)
         batch = bisect_right(self._ends, index)

@@ -1,4 +1,4 @@
-"""From a question to the text that the model is given.
+"""Templates, which turn a question into the text that the model gets.
 
 question --Form: system prompt, suffix--> question --template--> text, which the engine tokenizes as it stands
 """
@@ -42,7 +42,7 @@ def messages_in(question: Question) -> list[Message]:
 
 @dataclass(frozen=True, slots=True)
 class Form:
-    """The form in which a model is asked: keys of ``data``."""
+    """The form of prompts, from keys of ``data``."""
 
     template: str
     system_prompt: str | None = None
@@ -54,7 +54,7 @@ class Form:
         return cls(data.template, data.system_prompt, data.suffix, data.template_arguments or {})
 
     def __str__(self) -> str:
-        """Return the keys that are set, as they can be typed."""
+        """Return the keys that are set, as typed on the command line."""
         others = {"system_prompt": self.system_prompt, "suffix": self.suffix}
         words = [f"data.{name}={text!r}" for name, text in others.items() if text is not None]
         if self.template_arguments:
@@ -63,8 +63,8 @@ class Form:
         return ", ".join([f"data.template={self.template}", *words])
 
     def posed(self, question: Question) -> Question:
-        """Return a question with the suffix below the last user message, and the system prompt before all, unless the
-        question has one of its own. Raises UserError where no user is asked.
+        """Return a question with the suffix after the last user message and the system prompt before all messages,
+        unless the question has a system prompt of its own. Raises UserError if there is no user message.
 
         >>> Form("none", suffix="Think first.").posed("1+1?")
         '1+1?\\nThink first.'
@@ -90,13 +90,13 @@ class Form:
 
 
 def render(question: Question, *, template: str, apply_chat: Callable[[Sequence[Message]], str] | None = None) -> str:
-    """The prompt's text.
+    """Return the text of a prompt.
 
     Args:
         question: a string, or chat messages (``{"role", "content"}``).
         template: ``r1_zero`` puts a string, or the messages' contents one below the other, into the paper's
             template; ``chat`` makes a single user message of a string and applies the tokenizer's template;
-            ``none`` takes a string, or a single user message, as it stands.
+            ``none`` leaves a string or a single user message unchanged.
         apply_chat: the tokenizer's chat template, with the generation prompt; needed by ``chat``.
 
     >>> render("1+1", template="none")
@@ -117,8 +117,8 @@ def render(question: Question, *, template: str, apply_chat: Callable[[Sequence[
 
 
 def question_in(text: str) -> str:
-    """Return the question of a prompt whose template has been applied: the last turn of the user, where chat markup or
-    the words of the paper's template tell it; else the whole text.
+    """Return the question in a prompt whose template has been applied: the last turn of the user, if chat markup or the
+    words of the paper's template mark it, else the whole text.
 
     >>> question_in(render("1+1?", template="r1_zero")), question_in("<|im_start|>user\\n1+1?<|im_end|>\\n")
     ('1+1?', '1+1?')
@@ -131,16 +131,16 @@ def question_in(text: str) -> str:
 
 
 class Renderer:
-    """:func:`render` with a transformers tokenizer's chat template, of questions in a form."""
+    """Renderer of questions in a form: :func:`render` with the chat template of a transformers tokenizer."""
 
     def __init__(self, tokenizer: Any, form: Form) -> None:
-        """Raises UserError where the chat template has no use for an argument."""
+        """Raises UserError if the chat template does not use an argument."""
         check_arguments(tokenizer, form)
         self._tokenizer, self._form = tokenizer, form
         self._once = BosOnce(tokenizer, form.template)
 
     def __call__(self, question: Question) -> str:
-        """Return the text. Raises UserError where the template takes no such question."""
+        """Return the text. Raises UserError if the template refuses the question."""
         text = render(self._form.posed(question), template=self._form.template, apply_chat=self._apply_chat)
         return self._once(text)
 
@@ -150,7 +150,7 @@ class Renderer:
             return str(
                 self._tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True, **arguments)
             )
-        except Exception as error:  # a chat template is a program of the model's maker
+        except Exception as error:  # a chat template is a program by the model's author
             roles = ", ".join(message["role"] for message in messages[:4])
             raise UserError(
                 f"data.template=chat: its program takes no prompt of the roles {roles:.80}: {error!s:.200}"
@@ -158,7 +158,7 @@ class Renderer:
 
 
 def check_arguments(tokenizer: Any, form: Form) -> None:
-    """Raise UserError for an argument that the tokenizer's chat template never looks at."""
+    """Raise UserError for an argument that the tokenizer's chat template never uses."""
     program = str(tokenizer.chat_template) if form.template_arguments else ""
     for name in form.template_arguments:
         if not re.search(rf"\b{re.escape(name)}\b", program):
@@ -166,13 +166,13 @@ def check_arguments(tokenizer: Any, form: Form) -> None:
 
 
 class BosOnce:
-    """Takes the beginning of sequence off texts that have it, if the tokenizer puts one before every text."""
+    """Removes the beginning-of-sequence token from texts, if the tokenizer adds one to every text."""
 
     def __init__(self, tokenizer: Any, template: str) -> None:
         self._template, self._bos, self._is_said = template, "" if template == "chat" else _added_bos(tokenizer), False
 
     def __call__(self, text: str) -> str:
-        """Return the text without it. Says so once."""
+        """Return the text without the token. Logs the first removal."""
         if not self._bos or not text.startswith(self._bos):
             return text
         if not self._is_said:
@@ -185,6 +185,6 @@ class BosOnce:
 
 
 def _added_bos(tokenizer: Any) -> str:
-    """The text of the beginning of sequence, if the tokenizer adds one; else ""."""
+    """Return the text of the beginning-of-sequence token, if the tokenizer adds one; else ""."""
     bos = tokenizer.bos_token
     return str(bos) if bos and list(tokenizer("")["input_ids"])[:1] == [tokenizer.bos_token_id] else ""

@@ -1,9 +1,10 @@
-"""Tools that a row offers, and the calls of an answer, as JSON of the one form that chat templates take.
+"""Tools of a row and tool calls of an answer, as JSON in the form that chat templates accept.
 
     {"type": "function", "function": {"name", "description", "parameters"}}
     {"type": "function", "function": {"name", "arguments"}}
 
-Keys of no value are left out: Parquet gives every call the arguments of all, and every tool the keys of all.
+Keys without a value are left out: Parquet gives every call the arguments of all calls, and every tool the keys of all
+tools.
 """
 
 from __future__ import annotations
@@ -16,9 +17,9 @@ from r1ray.data.checks import UnusableRow
 
 
 def calls_of(value: Any) -> str:
-    """Return the tool calls of an answer as JSON, "" where there are none.
+    """Return the tool calls of an answer as JSON; "" if there are none.
 
-    The arguments are an object wherever they can be.
+    The arguments are an object if possible.
     """
     found = json_of(value) if isinstance(value, str) else value
     listed = [found] if isinstance(found, Mapping) else found
@@ -29,7 +30,7 @@ def calls_of(value: Any) -> str:
 
 
 def _call(found: Any) -> dict[str, Any]:
-    """Return one call, {} of what is none. Some templates want the id that another call's reply refers to."""
+    """Return one call; {} for a value that is none. The id is kept, since a reply refers to it in some templates."""
     outer: Mapping[str, Any] = found if isinstance(found, Mapping) else {}
     called = outer.get("function", outer)
     if not isinstance(called, Mapping) or not isinstance(called.get("name"), str):
@@ -45,7 +46,7 @@ def _arguments(value: Any) -> Any:
 
 
 def tools_of(row: Mapping[str, Any]) -> str:
-    """Return the tools that a row's column ``tools`` offers, as JSON; "" where it offers none."""
+    """Return the tools in a row's column ``tools`` as JSON; "" if there are none."""
     value = row.get("tools")
     found = json_of(value) if isinstance(value, str) else value
     if not value or found == []:
@@ -63,7 +64,7 @@ def _without_none(value: Any) -> Any:
 
 
 def json_of(text: str) -> Any:
-    """Return what a text says as JSON, None where it is none."""
+    """Return the value of a JSON text; None if the text is no JSON."""
     try:
         return json.loads(text)
     except (ValueError, RecursionError):

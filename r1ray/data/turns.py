@@ -1,9 +1,9 @@
-"""Dialogues as tokens: what the model reads, and which of it is an answer.
+"""Dialogues as tokens: the text that the model reads, with a mask of its answers.
 
     Dialogue --pieces--> texts, in the loss or not --encode--> token ids, loss mask
 
-The question is tokenized by itself, and each answer by itself, as they are when the model is asked and answers: so
-the learner sees the tokens that a rollout engine would.
+The question and each answer are tokenized separately, as in a rollout, so the learner sees the same tokens as a rollout
+engine.
 """
 
 from __future__ import annotations
@@ -25,20 +25,20 @@ from r1ray.types import BoolArray, Int32Array
 
 T = TypeVar("T")
 Turn: TypeAlias = dict[str, Any]
-"""A message as a chat template takes it: tool calls are objects."""
+"""A message in the form of chat templates, in which tool calls are objects."""
 ApplyChat: TypeAlias = Callable[[Sequence[Turn], bool], str]
 """A tokenizer's chat template, with or without its generation prompt."""
 OPENINGS = ("<think>\n", "<think>")
-"""What generation prompts of reasoning models end with, and answers of their data begin with."""
+"""Texts at the end of reasoning models' generation prompts, and at the beginning of answers in their data."""
 NOT_KEPT = (
     "the tokenizer's chat template changes earlier answers of a dialogue (it drops their reasoning, or refuses the "
     "order of roles); needs a template that keeps them, or a row for each answer"
 )
 _OURS = ("reasoning_content", "tool_calls", "written", "weight")
-"""Keys of messages that templates do not get as they are."""
+"""Keys of messages that are not passed to templates unchanged."""
 NOT_SHOWN = "the tokenizer's chat template does not show "
 SHOWN = 120
-"""Characters of what a template says that are kept: reasons are counted by their text."""
+"""Number of characters of a template's error that are kept, since reasons are counted by their text."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,16 +48,16 @@ class Piece:
     text: str
     is_answer: bool
     ids: tuple[int, ...] | None = None
-    """Its tokens, where they are known already."""
+    """Tokens of the piece, if they are already known."""
 
 
 def pieces_of(dialogue: Dialogue, *, template: str, apply_chat: ApplyChat | None) -> tuple[Piece, ...]:
-    """Return questions and answers, in turn.
+    """Return questions and answers in turn.
 
-    With ``chat``, an answer is what the template makes of it, its end of turn included: reasoning in the form that the
-    template has for it, else between <think> and </think>. Where the template would not keep the last answer as it is
-    (it drops the reasoning), that answer is taken as it stands after the generation prompt. The other templates have no
-    place for more than one answer, nor for tools.
+    With ``chat``, an answer is written as by the template, including its end of turn, with reasoning in the template's
+    form or else between <think> and </think>. If the template would change the last answer (it drops the reasoning),
+    that answer is put unchanged after the generation prompt. The other templates support neither more than one answer
+    nor tools.
 
     Raises:
         UnusableRow: the template cannot show the dialogue.
@@ -88,7 +88,7 @@ def _chat_pieces(dialogue: Dialogue, apply_chat: ApplyChat) -> tuple[Piece, ...]
 
 
 def _chat_answers(dialogue: Dialogue, apply_chat: ApplyChat) -> Iterator[tuple[str, str]]:
-    """Yield what stands before each answer, its generation prompt included, and the answer."""
+    """Yield the text before each answer, including the generation prompt, and the answer."""
     turns = [next(_forms(message)) for message in messages_in(dialogue.question)]
     done, num_checked = "", 0
     for index, reply in enumerate(dialogue.replies):
@@ -106,7 +106,8 @@ def _chat_answers(dialogue: Dialogue, apply_chat: ApplyChat) -> Iterator[tuple[s
 
 
 def _forms(message: Message) -> Iterator[Turn]:
-    """Yield a message as templates may take it, the reasoning of an answer in a place of its own first."""
+    """Yield the forms of a message that templates may accept. The first one has the reasoning of an answer in a key of
+    its own."""
     plain: Turn = {key: value for key, value in message.items() if key not in _OURS}
     calls = {"tool_calls": json.loads(message["tool_calls"])} if "tool_calls" in message else {}
     if "reasoning_content" in message:
@@ -121,7 +122,7 @@ def _forms(message: Message) -> Iterator[Turn]:
 def _answer(
     reply: Message, turns: Sequence[Turn], head: str, apply_chat: ApplyChat, *, is_last: bool
 ) -> tuple[Turn, str]:
-    """Return an answer as the template takes it, and what it puts after the generation prompt."""
+    """Return an answer in the form that the template accepts, and the template's text after the generation prompt."""
     turn: Turn = {}
     for turn in _forms(reply):
         answer = _rendered(head, apply_chat([*turns, turn], False), turn, reply)
@@ -135,7 +136,7 @@ def _answer(
 
 
 def _rendered(head: str, whole: str, turn: Turn, reply: Message) -> str | None:
-    """Return what the template puts after the generation prompt, None where the answer is not in it as it is."""
+    """Return the template's text after the generation prompt; None if it does not contain the answer unchanged."""
     answer = whole[len(head) :].rstrip()
     texts = (turn["content"], reply.get("reasoning_content", ""))
     is_kept = whole.startswith(head) and all(text.strip() in answer for text in texts)
@@ -143,7 +144,7 @@ def _rendered(head: str, whole: str, turn: Turn, reply: Message) -> str | None:
 
 
 def _shows(call: dict[str, Any], text: str) -> bool:
-    """Return whether a call is in a text, its arguments as JSON rather than as Python writes them."""
+    """Return whether a text contains a call with its arguments as JSON rather than in Python's notation."""
     arguments = call["arguments"]
     if not isinstance(arguments, dict):
         return call["name"] in text and str(arguments) in text
@@ -152,7 +153,7 @@ def _shows(call: dict[str, Any], text: str) -> bool:
 
 
 def _check_shown(turns: Sequence[Turn], text: str, *, tools: str) -> None:
-    """Raise UnusableRow where a template leaves out what was said before an answer, or the tools."""
+    """Raise UnusableRow if a template leaves out a message before an answer, or the tools."""
     for turn in turns:
         if turn["role"] != "assistant" and not _is_in(turn["content"], text):
             raise UnusableRow(f"{NOT_SHOWN}messages of the role {turn['role']:.20}")
@@ -161,33 +162,34 @@ def _check_shown(turns: Sequence[Turn], text: str, *, tools: str) -> None:
 
 
 def _is_in(content: str, text: str) -> bool:
-    """Return whether a template has kept a content: as it is, or written as JSON, where only its words are the same."""
+    """Return whether a template has kept a content: unchanged, or as JSON, in which only the words are the same."""
     return content.strip() in text or all(word in text for word in set(re.findall(r"\w+", content)))
 
 
 def _after_opening(content: str, head: str) -> str:
-    """Return an answer after a generation prompt that may have opened the reasoning: it is not opened twice, and is
-    closed in front of an answer without reasoning."""
+    """Return an answer for a generation prompt that may have opened the reasoning. The reasoning is not opened twice,
+    and it is closed before an answer without reasoning."""
     if head.endswith(OPENINGS) and "</think>" not in content:
         return f"\n</think>\n\n{content}"
     return next((content.removeprefix(o) for o in OPENINGS if head.endswith(o) and content.startswith(o)), content)
 
 
 class DialogueEncoder:
-    """Dialogues to tokens, by a model's tokenizer and a run's template."""
+    """Encoder of dialogues to tokens, with a model's tokenizer and a run's template."""
 
     def __init__(self, tokenizer: Any, *, template: str, form: Form | None = None) -> None:
         """
         Args:
-            form: with the same template; None: nothing but the template. Raises UserError for arguments that it lacks.
+            form: form with the same template; None: only the template. Raises UserError for arguments that the template
+                lacks.
         """
         self._tokenizer, self._template, self._form = tokenizer, template, form or Form(template)
         check_arguments(tokenizer, self._form)
         self._once = BosOnce(tokenizer, template)
 
     def pieces(self, dialogue: Dialogue) -> tuple[Piece, ...]:
-        """Call :func:`pieces_of`, with the question in the form. Templates that write the arguments of tool calls as
-        they are get them as text."""
+        """Call :func:`pieces_of` with the question in the form. Templates that write the arguments of tool calls
+        unchanged get them as text."""
         try:
             posed = replace(dialogue, question=self._form.posed(dialogue.question))
         except UserError as error:
@@ -198,11 +200,11 @@ class DialogueEncoder:
         return replace(first, text=self._once(first.text)), *others
 
     def answers(self, posed: Dialogue) -> list[str]:
-        """Return the answers alone, as the chat template writes them after its generation prompt, whether or not it
-        keeps them so in a history. Raises UnusableRow.
+        """Return only the answers, as the chat template writes them after its generation prompt, even if it writes them
+        otherwise in a history. Raises UnusableRow.
 
         Args:
-            posed: its question is in the form.
+            posed: dialogue whose question is in the form.
         """
         return self._tried(posed, lambda apply_chat: [answer for _, answer in _chat_answers(posed, apply_chat)])
 
@@ -227,7 +229,7 @@ class DialogueEncoder:
                     add_generation_prompt=add_generation_prompt,
                     **self._form.template_arguments,
                 )
-            except Exception as error:  # a chat template is a program of the model's maker
+            except Exception as error:  # a chat template is a program by the model's author
                 reason = f"{error!s:.{SHOWN}}".splitlines()[0] if str(error) else type(error).__name__
                 raise UnusableRow(f"the tokenizer's chat template refuses the dialogue: {reason}") from error
             return text
@@ -235,7 +237,7 @@ class DialogueEncoder:
         return apply_chat
 
     def encode(self, dialogues: Sequence[Sequence[Piece]]) -> list[tuple[Int32Array, BoolArray]]:
-        """Token ids [T] and loss mask [T] of each dialogue; the last answer ends with the end-of-sequence token."""
+        """Return token ids [T] and loss mask [T] of each dialogue. The last answer ends with the end of sequence."""
         heads = self._ids([_unknown(pieces[0]) for pieces in dialogues], add_special_tokens=self._template != "chat")
         others = iter(self._ids([_unknown(p) for pieces in dialogues for p in pieces[1:]], add_special_tokens=False))
         eos: int = self._tokenizer.eos_token_id
@@ -247,7 +249,7 @@ class DialogueEncoder:
                 parts[-1] = [*parts[-1], eos]
             ids = np.concatenate([np.asarray(part, dtype=np.int32) for part in parts])
             mask = np.repeat([piece.is_answer for piece in pieces], [len(part) for part in parts])
-            mask[0] = False  # nothing comes before it that it could be predicted from
+            mask[0] = False  # no token before it could predict it
             encoded.append((ids, mask))
         return encoded
 
@@ -258,7 +260,7 @@ class DialogueEncoder:
 
 
 def _unknown(piece: Piece) -> str:
-    """Return the text of a piece whose tokens are not known; else nothing."""
+    """Return the text of a piece whose tokens are not known; else ""."""
     return piece.text if piece.ids is None else ""
 
 

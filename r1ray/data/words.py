@@ -1,4 +1,4 @@
-"""Words of a text by the script that they are written in, sentence by sentence. Linear time."""
+"""Words of a text with their scripts, sentence by sentence. Linear time."""
 
 from __future__ import annotations
 
@@ -9,11 +9,12 @@ from typing import Final, TypeAlias
 from r1ray.data.prose import prose
 
 _LONG: Final = 40
-"""Longer words are not remembered."""
+"""Length above which words are not cached."""
 Sentence: TypeAlias = list[tuple[str, str]]
-"""Kinds and words: the script, ``mixed`` (letters of several) or ``symbol`` (a number, a unit, a variable)."""
+"""Pairs of kind and word. A kind is the script, ``mixed`` (letters of several scripts) or ``symbol`` (a number, a unit,
+a variable)."""
 
-# Letters and combining marks of each script that separates words; digits and punctuation left out.
+# Letters and combining marks of each script that separates words, without digits and punctuation.
 SPACED: Final = {
     "latin": "A-Za-z\u00aa\u00ba\u00c0-\u00d6\u00d8-\u00f6\u00f8-\u02af\u1d00-\u1dbf\u1e00-\u1eff\u2c60-\u2c7f"
     "\ua720-\ua7ff\ufb00-\ufb06\uff21-\uff3a\uff41-\uff5a",
@@ -37,8 +38,8 @@ SPACED: Final = {
     "ethiopic": "\u1200-\u135f\u1380-\u139f",
     "hangul": "\u1100-\u115e\u1161-\u11ff\u3131-\u3163\u3165-\u318e\uac00-\ud7a3",
 }
-# Scripts without spaces between words, and how many words a character counts as. One Chinese character counts like
-# one English word. A kana is a syllable; words of Thai, Lao, Burmese and Khmer have about four characters.
+# Scripts without spaces between words, with the number of words that a character counts as. A Chinese character counts
+# as one English word. A kana is a syllable; words of Thai, Lao, Burmese and Khmer have about four characters.
 UNSPACED: Final = {
     "han": ("\u3005-\u3007\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff", 1.0),
     "kana": ("\u3041-\u309f\u30a1-\u30fa\u30fc-\u30ff\u31f0-\u31ff\uff66-\uff9f", 0.5),
@@ -53,7 +54,7 @@ def _set_of(text: str) -> frozenset[str]:
     return frozenset(text.split())
 
 
-# Latin letters that are no language's words: units, functions, names of letters. One letter alone never is a word.
+# Latin letters that are words of no language: units, functions, names of letters. A single letter is never a word.
 _SYMBOLS: Final = _set_of(
     """
     mm cm dm km nm mg kg ml mL dL kL Hz kHz MHz GHz kW kWh eV kJ kPa mol rad deg ms min max sin cos tan cot sec csc
@@ -66,7 +67,7 @@ _LETTERS: Final = "".join(SPACED.values())
 _MARKS: Final = "\u0300-\u036f"
 _INVISIBLE: Final = dict.fromkeys(map(ord, "\u00ad\u200b\u200c\u200d\u200e\u200f\u2060\u2061\u2062\u2063\u2064\ufeff"))
 
-# Each quantifier that could give characters back is possessive: what one alternative has read, it has read.
+# Each quantifier that could give characters back is possessive, so that no alternative backtracks.
 _TOKEN: Final = re.compile(
     r"(?P<stop>[.!?;\n\u3002\uff01\uff1f\uff1b\u0964\u061f\u06d4]+)"
     r"|(?P<symbol>(?:https?://|www\.)[!-~]++|</?[A-Za-z][A-Za-z0-9_-]{0,30}/?>|<\|[^<>|\n]{1,40}\|>|\\[A-Za-z]++"
@@ -84,7 +85,7 @@ _TOKEN: Final = re.compile(
 
 
 def sentences_of(text: str) -> list[Sentence]:
-    """Return the words of a text outside code and formulae, in order; the last sentence may be empty."""
+    """Return the words of a text outside code and formulae, in order. The last sentence may be empty."""
     sentences: list[Sentence] = [[]]
     sentence = sentences[0]
     for match in _TOKEN.finditer(prose(text).translate(_INVISIBLE)):
@@ -99,7 +100,8 @@ def sentences_of(text: str) -> list[Sentence]:
 
 @functools.lru_cache(maxsize=1 << 15)
 def _kind(kind: str, word: str) -> str:
-    """The script of a word, or ``symbol`` for what is none: one letter, a unit, an abbreviation, a camelCase name."""
+    """Return the script of a word, or ``symbol`` for other texts: one letter, a unit, an abbreviation, a camelCase
+    name."""
     if kind in UNSPACED or kind == "hangul":
         return kind
     if len(word) == 1 or (kind in ("greek", "mixed") and len(word) <= 2):

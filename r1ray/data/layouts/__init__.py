@@ -1,9 +1,9 @@
-"""The layouts of prompt files that users already have: a table with an entry for each, read into one form.
+"""The layouts of existing prompt files: a table with an entry for each, read into one form.
 
     row --Layout--> RawPrompt, or MalformedRow (not of the layout), or UnusableRow (of it, but nothing can be judged)
 
-``layout.py`` has the form of an entry, ``questions.py`` and ``references.py`` what entries share, and each other file
-the entries of a kind; ``table.py`` puts them in their order.
+``layout.py`` defines an entry, ``questions.py`` and ``references.py`` have the code that entries share, and each other
+file has the entries of a kind. ``table.py`` puts them in order.
 """
 
 from r1ray.data.layouts.layout import Layout, RawPrompt, Row

@@ -1,4 +1,4 @@
-"""Layouts of multiple-choice questions, whose options become a part of the question."""
+"""Layouts of multiple-choice questions, whose options become part of the question."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ FIRST = (
     *("option1", "option_1", "option_a", "optiona", "option0", "choice1", "choice_a", "choicea", "choice0"),
     *("answera", "answer0", "answer_a", "ending0", "sol1"),
 )
-"""Columns of the first option, where each has one."""
+"""Columns of the first option, in files with a column for each option."""
 
 
 def _shown(question: Question, options: Options) -> Question:
@@ -52,7 +52,7 @@ def _shown(question: Question, options: Options) -> Question:
 
 
 def _choice(name: str, columns: tuple[str, ...], options: Callable[[Mapping[str, Any]], Options]) -> Layout:
-    """Return an entry. Rows without options, which mixed sets have, ask for the answer itself."""
+    """Return an entry of the table. Rows without options, which occur in mixed sets, ask for the answer itself."""
     stem = asked(*STEMS, context=CONTEXT)
 
     def question(row: Mapping[str, Any]) -> Question:
@@ -79,7 +79,7 @@ RIGHT = ("correct answer", "correct_answer")
 
 
 def _shuffled(row: Mapping[str, Any]) -> tuple[Options, str]:
-    """Return the options in an order that the question alone decides, and the letter of the right one."""
+    """Return the options in an order that depends only on the question, and the letter of the right one."""
     right = text_of(row, *RIGHT).strip()
     if not right:
         raise UnusableRow("the reference answer is empty")

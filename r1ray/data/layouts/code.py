@@ -18,7 +18,8 @@ ASSERTS = "a program whose function holds every assert"
 
 
 def _leetcode(row: Mapping[str, Any]) -> Check:
-    """Imports and helpers of the tests are in ``prompt``, whose problem is in ``query``."""
+    """Return the check of a LeetCode row, whose ``prompt`` has imports and helpers of the tests and whose ``query`` has
+    the problem."""
     return program_check(
         [f"{text_of(row, 'prompt')}\n{text_of(row, 'test')}"], column="test", entry=label_of(row, "entry_point")
     )
@@ -30,7 +31,7 @@ def _humaneval(row: Mapping[str, Any]) -> Check:
 
 
 def _mbpp_question(row: Mapping[str, Any]) -> Question:
-    """Return the task with its tests, as MBPP's own prompt has them: nothing else names the function."""
+    """Return the task with its tests, as in MBPP's own prompt. Nothing else names the function."""
     question = question_of(value_of(row, "text", "prompt", "question"))
     tests = "\n".join(test for test in _strings(row, "test_list") if test)
     return f"{question}\n\nYour code should pass these tests:\n\n{tests}" if isinstance(question, str) else question
@@ -62,7 +63,9 @@ def _apps(row: Mapping[str, Any]) -> Check:
 def _livecodebench(row: Mapping[str, Any]) -> Check:
     tests = list(unpacked(row["public_test_cases"], column="public_test_cases"))
     private = row.get("private_test_cases")
-    if isinstance(private, str) and private.lstrip().startswith("["):  # else compressed and pickled: never opened
+    if isinstance(private, str) and private.lstrip().startswith(
+        "["
+    ):  # other values are compressed pickles, which are never opened
         tests += unpacked(private, column="private_test_cases")
     return program_check(tests, column="public_test_cases", entry=_function_of(row))
 

@@ -41,8 +41,9 @@ def _tulu(row: Mapping[str, Any]) -> Check:
 
 
 def _synthetic(row: Mapping[str, Any]) -> Check:
-    """``verification_info`` is JSON, or, in SYNTHETIC-1, the text of a Python object; ``task_type`` says what is in
-    it. Only tasks whose check is r1ray's own are read: others have judges and graders of their own."""
+    """Return the check of a SYNTHETIC row. ``verification_info`` is JSON, or, in SYNTHETIC-1, the text of a Python
+    object; ``task_type`` says what it contains. Only tasks with a check of r1ray's are read: others have judges and
+    graders of their own."""
     found = literal(row.get("verification_info"), column="verification_info")
     if not isinstance(found, Mapping):
         raise MalformedRow(f"verification_info needs an object, found {kind_of(found)}")

@@ -1,4 +1,4 @@
-"""Ground truths: a column that holds the reference of rows of any kind, as verl, tulu and TRL have it.
+"""Ground truths: a column with the reference of rows of any kind, as in verl, tulu and TRL.
 
 "72" -> math; {"inputs", "outputs"}, asserts, test code -> program; {"target": [...]} -> reading;
 {"numbers", "target"} -> countdown; {"func_name", ...} -> instructions; any other object is refused
@@ -21,7 +21,7 @@ _ASSERTS = re.compile(r"^[ \t]*assert\b", re.MULTILINE)
 
 
 def check_of(value: Any, *, column: str) -> Check:
-    """Return the check that a ground truth is. Raises MalformedRow and UnusableRow."""
+    """Return the check of a ground truth. Raises MalformedRow and UnusableRow."""
     found = structure_in(value) if isinstance(value, str) else value
     if are_tests(found):
         return program_check(found, column=column)
@@ -45,7 +45,7 @@ def _of_object(found: dict[str, Any], column: str) -> Check:
 
 
 def readable(answers: Any, *, column: str) -> Check:
-    """Return the check of a question of facts, by each of its gold answers. Raises MalformedRow."""
+    """Return the check of a factual question by its gold answers. Raises MalformedRow."""
     if isinstance(answers, Mapping):  # TriviaQA, SQuAD
         answers = [*_listed(answers.get("value")), *_listed(answers.get("aliases")), *_listed(answers.get("text"))]
     answers = _listed(answers)

@@ -1,4 +1,4 @@
-"""An entry of the table of layouts, and how a row is read by it."""
+"""An entry of the table of layouts, which reads rows."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ IDS = ("id", "uuid", "problem_id", "task_id", "question_id", "unique_id", "conve
 ENVIRONMENT = "environment"
 """The column that names a row's environment, in every layout."""
 LANGUAGES = {"english": "en", "chinese": "zh"}
-"""Names of languages that columns have in the place of a code."""
+"""Codes of languages that columns spell out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,18 +35,19 @@ class RawPrompt:
     domain: str
     language: str
     columns: str = "{}"
-    """Those of :class:`r1ray.types.Prompt`, a JSON object."""
+    """The columns of :class:`r1ray.types.Prompt`, as a JSON object."""
     environment: str = ""
-    """The name of one; empty: none."""
+    """Name of the environment; empty: none."""
     difficulty: float | None = None
     """The number in ``data.difficulty.column``."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Layout:
-    """Rules by which the rows of a data set, or of those that a framework reads, become prompts.
+    """Rules that turn the rows of a data set, or of a framework's data sets, into prompts.
 
-    Columns are named in lower case, whatever the file has; ``a|b`` is either of the two, ``a.b`` a field in a column.
+    Columns are named in lower case, whatever their case in the file. ``a|b`` is either of the two, ``a.b`` a field in a
+    column.
     """
 
     name: str
@@ -56,17 +57,17 @@ class Layout:
     question: Callable[[Row], Question]
     check: Callable[[Row], Check]
     means: str
-    """Condition of a response's reward, as the README says it."""
+    """Condition of a response's reward, in the words of the README."""
     ids: tuple[str, ...] = IDS
     domains: tuple[str, ...] = ()
     default_domain: str = "math"
-    """Where no column of ``domains`` says it, and the check is not of a program."""
+    """Domain if no column of ``domains`` gives one and the check is not of a program."""
     languages: Sequence[str] = TOLD_LANGUAGES
-    """Languages of which a question is in one, where no column says which."""
+    """Possible languages of a question, if no column gives its language."""
     environment: str = ""
-    """The one of rows that name none themselves."""
+    """Environment of rows that name none."""
     has_references: bool = True
-    """Responses can be judged without an environment."""
+    """True if responses can be judged without an environment."""
 
     @property
     def title(self) -> str:
@@ -99,20 +100,20 @@ class Layout:
         )
 
     def environment_of(self, row: Row) -> str:
-        """Return the name of a row's environment; empty where it has none, or says so, or where the column is an object
-        and so about something else. Raises MalformedRow for what is no name."""
+        """Return the name of a row's environment; empty if it has none or says so, or if the column is an object, which
+        has another meaning. Raises MalformedRow for a value that is no name."""
         value, name = value_of(row, ENVIRONMENT), label_of(row, ENVIRONMENT) or self.environment
         if isinstance(value, bool | list | tuple):
             raise MalformedRow(f"{ENVIRONMENT} needs the name of an environment, found {kind_of(value)}")
         return "" if name == NO_WORLD else name
 
     def has_reference(self, row: Row) -> bool:
-        """Return whether a row has a value in each of the layout's columns: its environment may do without."""
+        """Return whether a row has a value in each of the layout's columns. Rows with an environment need none."""
         return self.has_references and self.matches(frozenset(name for name in row if value_of(row, name) is not None))
 
 
 def asked_text(question: Question) -> str:
-    """Return what the user says, or all of a text."""
+    """Return the user's messages, or the whole of a text."""
     if isinstance(question, str):
         return question
     return "\n".join(message["content"] for message in question if message["role"] == "user")

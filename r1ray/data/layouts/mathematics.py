@@ -1,4 +1,4 @@
-"""Layouts of questions with a short answer: mathematics, and facts."""
+"""Layouts of questions with a short answer: mathematics and facts."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ FINAL = r"an answer equal to the reference; of a solution, to what follows `####
 CONTEXT = ("context", "passage", "article")
 ANSWERS = ("answer", "final_answer", "expected_answer", "ground_truth", "reference_answer", "gold_answer", "label",
            "target", "solution")  # fmt: skip
-"""Columns of an answer, of which the solution is the last one looked at."""
+"""Columns of an answer. The solution is used only if there is no other."""
 
 
 def _refuse_invalid(row: Mapping[str, Any]) -> None:
-    """Raise UnusableRow for a problem that NuminaMath-1.5, or a set made of it, calls a proof or invalid."""
+    """Raise UnusableRow for a problem that NuminaMath-1.5, or a set derived from it, marks as a proof or invalid."""
     if label_of(row, "question_type").lower() == "proof":
         raise UnusableRow("question_type is proof")
     for column in ("problem_is_valid", "solution_is_valid"):
@@ -43,7 +43,7 @@ def _facts(row: Mapping[str, Any]) -> Check:
 
 
 def _countdown_question(row: Mapping[str, Any]) -> Question:
-    """Return TinyZero's question; the rows have none."""
+    """Return TinyZero's question. The rows contain none."""
     numbers = ", ".join(map(str, value_of(row, "nums", "numbers")))
     return (
         f"Using the numbers [{numbers}], create an equation that equals {label_of(row, 'target')}. You can use basic "
@@ -56,14 +56,15 @@ def _countdown(row: Mapping[str, Any]) -> Check:
 
 
 def _label(row: Mapping[str, Any]) -> Check:
-    """Return the check by a label that is an answer, and not the class of a pair of sentences, as BoolQ has it."""
+    """Return the check by a label that is an answer. A label can also be the class of a pair of sentences, as in BoolQ,
+    which is refused."""
     if sentence := next((name for name in ("passage", "premise", "hypothesis") if name in row), None):
         raise MalformedRow(f"label beside {sentence} is a class: data.columns says where an answer stands")
     return check_of(row.get("label"), column="label")
 
 
 def _generic(row: Mapping[str, Any]) -> Check:
-    """Return the check by the answer, or where there is none, by the solution. TriviaQA's answer is an object."""
+    """Return the check by the answer, or by the solution if there is no answer. TriviaQA's answer is an object."""
     _refuse_invalid(row)
     name = next((name for name in ANSWERS if value_of(row, name) is not None), ANSWERS[0])
     found = row.get(name)

@@ -1,4 +1,5 @@
-"""Rows that need more than text. r1ray asks models by text alone, so a question must not lose its image in silence."""
+"""Detection of rows that need more than text. r1ray prompts models with text only, and a question must not silently
+lose its image."""
 
 from __future__ import annotations
 
@@ -14,11 +15,11 @@ COLUMN = re.compile(
 )
 """Names of columns of images, videos and sound, in lower case."""
 MARK = re.compile(r"\[img\]|<\|?(?:image|video|audio)(?:_pad|_\d+)?\|?>|!\[[^\]\n]{0,200}\]\([^)\n]{1,500}\)")
-r"""Where a text shows an image: ``<image>``, ``[img]``, or ``![...](...)`` in Markdown."""
+r"""Marks of an image in a text: ``<image>``, ``[img]``, or ``![...](...)`` in Markdown."""
 
 
 class ShownMedia(UnusableRow):
-    """A question shows an image at some place."""
+    """The text of a question contains an image."""
 
 
 def media_columns(row: Mapping[str, Any]) -> list[str]:
@@ -35,7 +36,7 @@ def refuse_media(row: Mapping[str, Any]) -> None:
 
 
 def refuse_marks(text: str) -> None:
-    """Raise ShownMedia for a question that shows an image at some place."""
+    """Raise ShownMedia if the text of a question contains an image."""
     if found := MARK.search(text):
         raise ShownMedia(f"the question shows an image that is not text: {found[0]:.60}")
 

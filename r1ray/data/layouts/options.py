@@ -1,4 +1,4 @@
-"""Options of multiple-choice questions, in every form that data sets have them in, and the letter of the right one."""
+"""Options of multiple-choice questions in all forms of data sets, and the letter of the right one."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ LISTS = ("options", "choices", "endings")
 _SURE = ("answer_idx", "answer_index", "answer_letter", "answerkey", "answer_key", "correct_option", "answer")
 _OTHERS = ("cop", "correct", "label", "gold")
 LETTER = (*_SURE, *_OTHERS)
-"""Columns that say which option is right. The last ones may mean something else beside one of the first."""
+"""Columns that say which option is right. The last ones may have another meaning if one of the first is present."""
 _LABELLED = re.compile(r"^[(\[]?([A-Z])[)\].:\u3001]\s*(.*)$", re.DOTALL)
 _SEVERAL = re.compile(r"[A-Z](?:[,; ]*[A-Z])+")
 Options = Sequence[tuple[str, str]]
-"""Label and text of each, as the row has them; a label is a letter, a number, or empty."""
+"""Label and text of each option, as in the row. A label is a letter, a number, or empty."""
 
 
 def listed(row: Mapping[str, Any]) -> Options:
@@ -46,14 +46,14 @@ def _option(option: Any) -> tuple[str, str]:
 
 
 def text_of_option(value: Any) -> str:
-    """Return an option as text. Raises MalformedRow for one that is neither text nor a number."""
+    """Return an option as text. Raises MalformedRow if it is neither text nor a number."""
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         raise MalformedRow(f"an option needs text, found {kind_of(value)}")
     return str(value).strip()
 
 
 def bare(options: Options) -> Options:
-    """Return the options without the labels that their texts begin with, as AQuA has them: ``A)21``."""
+    """Return the options without the labels at the beginning of their texts, as in AQuA: ``A)21``."""
     matches = [_LABELLED.match(text) for _, text in options]
     if [match[1] for match in matches if match] != list(LETTERS[: len(options)]):
         return options
@@ -61,12 +61,12 @@ def bare(options: Options) -> Options:
 
 
 def in_columns(names: Sequence[str]) -> Callable[[Mapping[str, Any]], Options]:
-    """Return a reader of options that have a column each."""
+    """Return a reader of options that each have a column."""
     return lambda row: [("", text_of_option(row[name])) for name in names if value_of(row, name) is not None]
 
 
 def suffixed(row: Mapping[str, Any]) -> Options:
-    """Return options of columns such as ``option1`` and ``answerB``, labelled by what their names end with."""
+    """Return options of columns such as ``option1`` and ``answerB``, labelled by the endings of their names."""
     found = sorted((match[2], match[0]) for name in row if (match := _NUMBERED.fullmatch(name)))
     return [(label.upper(), text_of_option(row[name])) for label, name in found if value_of(row, name) is not None]
 
@@ -75,7 +75,8 @@ _NUMBERED = re.compile(r"(option|choice|answer|ending|sol)_?([a-h]|\d)")
 
 
 def suffixed_letter(row: Mapping[str, Any], options: Options) -> str:
-    """Return the letter of the right option. A number that no column ends with could be counted from 0 or from 1."""
+    """Return the letter of the right option. A number that no column's name ends with is refused, since it could count
+    from 0 or from 1."""
     value = value_of(row, *LETTER)
     labels = [label for label, _ in options]
     if isinstance(value, int) or (isinstance(value, str) and value.strip().isdecimal()):
@@ -86,7 +87,7 @@ def suffixed_letter(row: Mapping[str, Any], options: Options) -> str:
 
 
 def letter(row: Mapping[str, Any], options: Options) -> str:
-    """Return the letter of the right option. What two columns say of it has to agree."""
+    """Return the letter of the right option. Several columns have to agree on it."""
     said = [(name, row[name]) for name in _SURE if value_of(row, name) is not None]
     said = said or [(name, row[name]) for name in _OTHERS if value_of(row, name) is not None]
     if not said:
@@ -98,7 +99,7 @@ def letter(row: Mapping[str, Any], options: Options) -> str:
 
 
 def _letter_of(value: Any, options: Options) -> str:
-    """Return the letter that a letter, a label, an option's text or a position from 0 on means."""
+    """Return the letter of an option that is given by a letter, a label, its text or a position from 0 on."""
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         raise MalformedRow(f"the answer is {kind_of(value)}: needs the letter of one option")
     text = str(int(value)) if isinstance(value, float) and value.is_integer() else str(value).strip()

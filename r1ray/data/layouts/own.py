@@ -1,4 +1,4 @@
-"""r1ray's own layout, in which a row says how its responses are judged."""
+"""r1ray's own layout, in which a row contains the check of its responses."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from r1ray.data.layouts.values import unpacked
 
 
 def _check(row: Mapping[str, Any]) -> Check:
-    """A check may be JSON text, as Parquet files of several types of check have it."""
+    """Return the check of a row, which may be JSON text, as in Parquet files with several types of check."""
     return parse_check(unpacked(row.get("check"), column="check"))
 
 

@@ -1,4 +1,4 @@
-"""The question of a row: a text or chat messages, with the parts that other columns hold."""
+"""The question of a row: a text or chat messages, with parts from other columns."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from r1ray.data.template import Message, Question
 
 
 def asked(*names: str, context: tuple[str, ...] = ()) -> Callable[[Mapping[str, Any]], Question]:
-    """Return a reader of the first of some columns that is there.
+    """Return a reader of the first of some columns that has a value.
 
     Args:
-        context: columns of a text that the question is about, which goes before it.
+        context: columns of a text that the question is about and that is put before it.
     """
 
     def read(row: Mapping[str, Any]) -> Question:
@@ -27,11 +27,11 @@ def asked(*names: str, context: tuple[str, ...] = ()) -> Callable[[Mapping[str, 
 
 
 def question_of(value: Any, *, column: str = "prompt") -> Question:
-    """Return a question that a column holds as text, as messages, or as JSON text of messages.
+    """Return a question that a column holds as text, messages or JSON text of messages.
 
     Raises:
-        MalformedRow: what is neither, messages with more than text, or a dialogue that the assistant ends.
-        UnusableRow: an image is shown in it.
+        MalformedRow: the value is none of these, messages have more than text, or the assistant ends the dialogue.
+        UnusableRow: it contains an image.
     """
     found = structure_in(value) if isinstance(value, str) else value
     if _are_messages(found):
@@ -87,7 +87,7 @@ def _part(part: Any, column: str) -> str:
 
 
 def with_starter(question: Callable[[Mapping[str, Any]], Question]) -> Callable[[Mapping[str, Any]], Question]:
-    """Return a reader that shows the signature of the program beside the problem, where the row has one."""
+    """Return a reader that adds the signature of the program to the problem, if the row has one."""
 
     def read(row: Mapping[str, Any]) -> Question:
         found, starter = question(row), text_of(row, "starter_code").strip()

@@ -1,8 +1,8 @@
-"""Reference answers: what a column says the answer is, or why it says none.
+"""Reference answers: the answer that a column gives, or the reason why it gives none.
 
-A reference is a text or a number that a response can be compared with. An object, a list, a program or a JSON text is
-of another layout (MalformedRow); a proof, prose and the marks of a missing answer belong to rows by which nothing can
-be judged (UnusableRow).
+A reference is a text or a number that a response can be compared with. An object, a list, a program or a JSON text
+belongs to another layout (MalformedRow). A row with a proof, prose or the mark of a missing answer cannot judge
+anything (UnusableRow).
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from r1ray.data.checks import MalformedRow, UnusableRow, is_absent
 from r1ray.data.layouts.values import kind_of, structure_in, value_of
 
 MAX_WORDS = 12
-"""Words outside formulas that an answer may have; what has more is a solution."""
+"""Most words outside formulas of an answer. A longer text is a solution."""
 MISSING = frozenset(
     ("proof", "notfound", "not found", "n/a", "na", "nan", "null", "unknown", "tbd", "see solution", "no answer")
 )
-"""Words that data sets write in the place of an answer that they lack (NuminaMath-1.5: ``proof``, ``notfound``)."""
+"""Words that data sets have in place of a missing answer (NuminaMath-1.5: ``proof``, ``notfound``)."""
 _PROGRAM = re.compile(
     r"^[ \t]*(?:def \w+\s*\(.*|class \w+.*[:{]|(?:import|from) [\w.]+(?: import [\w., *()]+)?(?: as \w+)?;?|assert\b.*"
     r"|print\s*\(.*\);?|#include\s*[<\"].*|using namespace \w+;|public (?:static |class ).*|function \w+\s*\(.*|```.*"
@@ -41,7 +41,7 @@ _SENTENCES = re.compile(r"[.!?]\s+[A-Z]|[\u3002\uff01\uff1f].")
 
 
 def answered(*names: str) -> Callable[[Mapping[str, Any]], Check]:
-    """Return a reader of the first of some columns that is there, as the answer to a question of mathematics."""
+    """Return a reader of the first of some columns that has a value, as the answer to a question of mathematics."""
 
     def read(row: Mapping[str, Any]) -> Check:
         name = next((name for name in names if value_of(row, name) is not None), names[0])
@@ -51,9 +51,9 @@ def answered(*names: str) -> Callable[[Mapping[str, Any]], Check]:
 
 
 def reference(value: Any, *, column: str) -> str:
-    r"""Return the answer that a value says; "" where it says none.
+    r"""Return the answer that a value gives; "" if it gives none.
 
-    Raises MalformedRow and UnusableRow, as the module says.
+    Raises MalformedRow and UnusableRow as described in the module's docstring.
 
     >>> reference("so 5 + 3 = 8\n#### 8", column="answer"), reference(["4"], column="answer")
     ('8', '4')
@@ -72,7 +72,7 @@ def reference(value: Any, *, column: str) -> str:
 def _from_text(text: str, column: str) -> str:
     found = structure_in(text)
     if isinstance(found, list) and any(isinstance(item, str | dict | list) for item in found):
-        return reference(found if len(found) == 1 else tuple(found), column=column)  # [1, 2] may be an interval
+        return reference(found if len(found) == 1 else tuple(found), column=column)  # [1, 2] may be an interval, too
     if isinstance(found, dict):
         raise MalformedRow(f"{column} is the text of {kind_of(found)}: needs an answer, a text or a number")
     answer = final_answer(text)
@@ -86,7 +86,7 @@ def _from_text(text: str, column: str) -> str:
 
 
 def is_program(text: str) -> bool:
-    r"""Return whether a text is the source of a program, or of a query, and not prose that quotes one.
+    r"""Return whether a text is the source of a program or a query, and not prose that quotes one.
 
     >>> is_program("n = int(input())\nprint(n)"), is_program("Select 3 balls from the urn.")
     (True, False)
@@ -99,7 +99,7 @@ def is_program(text: str) -> bool:
 
 
 def is_prose(text: str) -> bool:
-    r"""Return whether a text is sentences, and not an answer.
+    r"""Return whether a text consists of sentences and is not an answer.
 
     >>> is_prose(r"\text{even}, since $n = 2k$"), is_prose("Since x = y, both are equal. This completes the proof.")
     (False, True)
@@ -111,7 +111,7 @@ def is_prose(text: str) -> bool:
 
 
 def final_answer(solution: str) -> str:
-    r"""Return the answer inside a worked solution: what follows ``####`` (GSM8K), else the last ``\boxed{}``.
+    r"""Return the answer in a worked solution: the text after ``####`` (GSM8K), else the last ``\boxed{}``.
 
     >>> final_answer("so 5 + 3 = 8\n#### 8"), final_answer(r"thus \boxed{\frac{1}{2}}"), final_answer("42")
     ('8', '\\frac{1}{2}', '42')

@@ -1,4 +1,4 @@
-"""Instructions that a program can check, as IFEval and tulu's RLVR data name them, turned into a check."""
+"""Instructions that a program can check, in the forms of IFEval and tulu's RLVR data, turned into a check."""
 
 from __future__ import annotations
 
@@ -35,14 +35,14 @@ FUNCTIONS: dict[str, tuple[str, dict[str, str]]] = {
     "verify_sentence_constraint": ("length_constraints:number_sentences", {"N": "num_sentences"}),
     "validate_frequency_capital_words": ("change_case:capital_word_frequency", {"N": "capital_frequency"}),
 }
-"""Functions of open-instruct (``if_functions.py``), the rule of IFEval that asks the same, and its arguments. Those
-that ask for an exact number of words or letters, or for exactly so many sections, have no such rule."""
+"""Functions of open-instruct (``if_functions.py``) with the equivalent rule of IFEval and its arguments. Functions that
+ask for an exact number of words, letters or sections have no such rule."""
 RELATIONS = {"change_case:capital_word_frequency": "capital_relation"}
-"""Names of the argument ``relation`` where they are others."""
+"""Names of the argument ``relation`` in rules that call it otherwise."""
 
 
 def are_rules(value: Any) -> bool:
-    """Return whether a ground truth is instructions, in one of the two forms."""
+    """Return whether a ground truth contains instructions, in one of the two forms."""
     if isinstance(value, list) and len(value) == 1:
         return are_rules(value[0])
     return isinstance(value, Mapping) and any(name in value for name in ("func_name", *_LISTS))
@@ -52,7 +52,7 @@ _LISTS = ("instruction_id_list", "instruction_id")
 
 
 def rules_check(value: Any, *, column: str) -> Check:
-    """Return the check of instructions. Raises MalformedRow and UnusableRow, the latter for one that no rule checks."""
+    """Return the check of instructions. Raises MalformedRow, and UnusableRow for an instruction that no rule checks."""
     found = without_none(value[0] if isinstance(value, list) else value)
     if "func_name" in found:
         return parse_check({"type": "instructions", "rules": [_of_function(found)]})

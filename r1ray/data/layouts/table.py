@@ -1,4 +1,4 @@
-"""The table of layouts, in the order in which a file's columns are looked up: what needs more comes first."""
+"""The table of layouts, in the order in which they are tried: layouts that need more columns come first."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ LAYOUTS: tuple[Layout, ...] = (*OWN, *FRAMEWORKS, *CODE, *CHOICES, *MATH)
 
 
 def recognise(columns: Iterable[str]) -> Layout | None:
-    """Return the layout of a file with these columns, None where it is none of ours."""
+    """Return the layout of a file with these columns; None if it is not known."""
     found = frozenset(column.lower() for column in columns)
     return next((layout for layout in LAYOUTS if layout.matches(found)), None)
 
 
 def unknown_columns(columns: Iterable[str]) -> str:
-    """Return what the user is told of a file whose columns are of no layout."""
+    """Return the text of a message about a file whose columns match no layout."""
     return (
         f"found the columns {', '.join(sorted(columns))}; needs those of one of the layouts in r1ray/data/README.md, "
         "or data.columns, which says what they hold: data.columns={prompt: question, answer: label}"

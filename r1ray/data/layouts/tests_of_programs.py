@@ -1,7 +1,7 @@
-"""Tests of a program, in every form that data sets have them in, turned into a check.
+"""Tests of a program, in all forms of data sets, turned into a check.
 
-A form is recognised by its fields, so that the same tests are read alike in verl's ``ground_truth``, in the ``tests``
-of DeepCoder and in the ``verification_info`` of SYNTHETIC-1.
+A form is recognised by its fields, so the same tests are read in the same way from verl's ``ground_truth``, from the
+``tests`` of DeepCoder and from the ``verification_info`` of SYNTHETIC-1.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from r1ray.data.checks import MalformedRow, UnusableRow, code_language, parse_ch
 from r1ray.data.layouts.values import kind_of, unpacked, value_of, without_none
 
 FLOAT_TOLERANCE = 1e-6
-"""Tolerance of decimal numbers in outputs: the public graders of APPS, TACO and Eurus (``numpy.allclose``) and of
-CodeContests take 1e-5 relative to the number; ours counts as an absolute one too, so it is smaller."""
+"""Tolerance of decimal numbers in outputs. The public graders of APPS, TACO and Eurus (``numpy.allclose``) and of
+CodeContests use 1e-5 relative to the number; this one also is an absolute tolerance, so it is smaller."""
 _ASSERTS = ("assert_case", "functional", "test_code")
 """Fields of test code: Skywork-OR1 and Reasoning360; code-r1; Skywork-OR1's LeetCode rows."""
 _CALLED_CHECK = re.compile(r"\n\s*check\(\s*((?:Solution\(\)\.)?\w+)\s*\)\s*$")
@@ -27,7 +27,7 @@ def program_check(tests: Any, *, column: str, language: Any = None, entry: Any =
     """Return the check of a program by its tests.
 
     Raises:
-        MalformedRow: the tests are of no form that is known.
+        MalformedRow: the tests have no known form.
         UnusableRow: the programs are in a language that the sandbox does not run.
     """
     found = unpacked(tests, column=column)
@@ -46,7 +46,7 @@ def program_check(tests: Any, *, column: str, language: Any = None, entry: Any =
 
 
 def are_tests(value: Any) -> bool:
-    """Return whether a list or an object is tests of a program, in a form that is known."""
+    """Return whether a list or an object contains tests of a program in a known form."""
     if isinstance(value, Mapping):
         fields = without_none(value).keys()
         return any(
@@ -107,7 +107,8 @@ def _of_list(found: Sequence[Any], column: str, entry: Any) -> dict[str, Any]:
 
 
 def _asserts(code: list[Any], entry: Any) -> dict[str, Any]:
-    """A trailing ``check(Solution().f)`` says what the tests call; ``Solution().f(...)`` in them calls it."""
+    """Return the check of asserts. A trailing ``check(Solution().f)`` names the entry; so does ``Solution().f(...)`` in
+    the tests."""
     cases = []
     for case in code:
         if isinstance(case, str) and (called := _CALLED_CHECK.search(case)):
@@ -121,7 +122,7 @@ def _asserts(code: list[Any], entry: Any) -> dict[str, Any]:
 
 
 def _pairs(inputs: list[Any], outputs: list[Any], column: str, entry: Any) -> dict[str, Any]:
-    """Return the cases: what a program reads and prints, or, where ``entry`` names a function, arguments and result."""
+    """Return the cases: input and output of a program, or arguments and result if ``entry`` names a function."""
     if len(inputs) != len(outputs):
         raise MalformedRow(f"{column} has {len(inputs)} inputs and {len(outputs)} outputs")
     if not entry:
@@ -132,7 +133,7 @@ def _pairs(inputs: list[Any], outputs: list[Any], column: str, entry: Any) -> di
 
 
 def _call(given: Any, wanted: Any) -> Any:
-    """A call's arguments are a list, or text with one JSON value a line (LiveCodeBench)."""
+    """Return the case of a call. Its arguments are a list, or text with one JSON value in each line (LiveCodeBench)."""
     if isinstance(given, str):
         return {"input": given, "output": wanted}
     return {"args": given if isinstance(given, list) else [given], "expected": wanted}

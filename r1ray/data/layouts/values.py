@@ -12,8 +12,8 @@ from r1ray.data.json_text import parse
 
 
 def folded(row: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the row with its columns in lower case; of two that then are one, the value that is there, and of two
-    that are there that of the column which was in lower case.
+    """Return the row with its column names in lower case. If two names become equal, the column with a value counts,
+    and if both have one, the column whose name was in lower case.
 
     >>> folded({"Problem": "p", "ID": 1, "id": 2, "Answer": "x", "answer": None})
     {'problem': 'p', 'id': 2, 'answer': 'x'}
@@ -27,7 +27,7 @@ def folded(row: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def value_of(row: Mapping[str, Any], *names: str) -> Any:
-    """Return the first value that is there, None where none is. ``a.b`` is a field in a column."""
+    """Return the first value that exists; None if there is none. ``a.b`` is a field in a column."""
     for name in names:
         value: Any = row
         for part in name.split("."):
@@ -38,7 +38,7 @@ def value_of(row: Mapping[str, Any], *names: str) -> Any:
 
 
 def text_of(row: Mapping[str, Any], *names: str) -> str:
-    """Return the first text that is there, as it stands, else "". Raises MalformedRow for what is no text."""
+    """Return the first value that exists, unchanged, else "". Raises MalformedRow if it is no text."""
     value = value_of(row, *names)
     if value is not None and not isinstance(value, str):
         raise MalformedRow(f"{' or '.join(names)} needs text, found {kind_of(value)}")
@@ -46,7 +46,7 @@ def text_of(row: Mapping[str, Any], *names: str) -> str:
 
 
 def label_of(row: Mapping[str, Any], *names: str) -> str:
-    """Return the first name or number that is there, stripped, else "": lists and objects are no labels."""
+    """Return the first value that exists as a stripped name or number, else "". Lists and objects are no labels."""
     for name in names:
         value = value_of(row, name)
         if isinstance(value, str | int | float) and not isinstance(value, bool) and str(value).strip():
@@ -55,7 +55,7 @@ def label_of(row: Mapping[str, Any], *names: str) -> str:
 
 
 def kind_of(value: Any) -> str:
-    """Return what a value is, in words for a message.
+    """Return the kind of a value, in words for a message.
 
     >>> kind_of({"target": 98, "numbers": None}), kind_of([1, 2]), kind_of(True)
     ('an object (target)', 'a list of 2', 'true')
@@ -72,12 +72,12 @@ def kind_of(value: Any) -> str:
 
 
 def without_none(value: Mapping[str, Any]) -> dict[str, Any]:
-    """Return an object without its empty fields: Parquet gives every row the fields that any row has."""
+    """Return an object without its empty fields. Parquet gives every row the fields of all rows."""
     return {key: held for key, held in value.items() if held is not None}
 
 
 def unpacked(value: Any, *, column: str) -> Any:
-    """Return what a column holds as JSON text, or as it is. Raises MalformedRow for other text."""
+    """Return the value of a column, decoded if it is JSON text. Raises MalformedRow for other text."""
     if not isinstance(value, str):
         return value
     try:
@@ -87,7 +87,7 @@ def unpacked(value: Any, *, column: str) -> Any:
 
 
 def literal(value: Any, *, column: str) -> Any:
-    """Return what a column holds as JSON text, as the text of a Python literal, or as it is. Raises MalformedRow."""
+    """Return the value of a column, decoded if it is JSON text or the text of a Python literal. Raises MalformedRow."""
     try:
         return unpacked(value, column=column)
     except MalformedRow:
@@ -98,11 +98,11 @@ def literal(value: Any, *, column: str) -> Any:
 
 
 _QUOTED = re.compile(r"\s*[{\[][{\[\s]*'")
-"""Beginning of the Python text of an object or a list, which CSV copies have."""
+"""Beginning of the Python text of an object or a list, as it occurs in CSV copies."""
 
 
 def structure_in(text: str) -> Any:
-    """Return the list or object that a text is in JSON or in Python; None where it is none, as a set or an interval.
+    """Return the list or object of a text in JSON or Python; None for other text, such as a set or an interval.
 
     >>> structure_in('["4"]'), structure_in("{'a': 1}"), structure_in("{1, 2}"), structure_in("[0, 1)")
     (['4'], {'a': 1}, None, None)

@@ -1,4 +1,4 @@
-"""Rows whose environment judges them: a question, and whatever columns the environment reads."""
+"""Rows that their environment judges: a question and the columns that the environment reads."""
 
 from __future__ import annotations
 
@@ -26,4 +26,4 @@ WORLDS = Layout(
     domains=("domain", ENVIRONMENT),
     has_references=False,
 )
-"""The layout of files that are in none of the others, where their rows have an environment."""
+"""The layout of files that match no other layout and whose rows have an environment."""
