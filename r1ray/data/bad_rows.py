@@ -47,7 +47,7 @@ class BadRows:
         found = f"{self.count} malformed rows of {self.count + num_others}"
         shown = "; ".join(self.first)
         if self.is_refused:
-            raise UserError(f"{self._named}: {found}: {shown}. Mend them, or leave them out: {self._key}=skip.")
+            raise UserError(f"{self._named}: {found}: {shown}. Fix them, or leave them out: {self._key}=skip.")
         if not num_others:
             raise UserError(f"{self._named}: {found}, and none is left to use: {shown}.")
         logger.warning(f"{self._named}: {found} are left out: {shown}")

@@ -75,7 +75,7 @@ class Reader:
 
     def _parquet(self) -> Iterator[Numbered]:
         if self._file.codec is not None:
-            raise ValueError("it is a Parquet file inside of another compression; needs it unpacked")
+            raise ValueError("it is a Parquet file in another compression; needs it unpacked")
         file = pq.ParquetFile(self._source)
         names = file.schema_arrow.names
         if len(set(names)) < len(names):

@@ -95,7 +95,7 @@ def _told(named: str) -> Iterator[None]:
     try:
         yield
     except Exception as error:  # errors of the network, the hub or the disk that the library lets through
-        told = f"cannot be had from the hub: {' '.join(str(error).split()):.200}"
+        told = f"cannot be downloaded from the hub: {' '.join(str(error).split()):.200}"
         reason = next((text for kinds, text in reasons.items() if isinstance(error, kinds)), told)
         raise UserError(f"{named}: {reason}.") from error
 

@@ -83,7 +83,9 @@ class OwnColumns:
             layout = self.recognised(renamed)
             return layout and _Renamed(self, layout)
         if "prompt" not in renamed:
-            raise UserError(f"{named}: {found}; needs data.columns={{prompt: COLUMN}} to name that of the prompts.")
+            raise UserError(
+                f"{named}: {found}; needs data.columns={{prompt: COLUMN}} to name the column of the prompts."
+            )
         return _Own(self)
 
     def recognised(self, columns: frozenset[str]) -> RowLayout | None:

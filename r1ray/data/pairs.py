@@ -92,7 +92,7 @@ def split(
     while same < min(len(chosen), len(rejected)) - 1 and chosen[same] == rejected[same]:
         same += 1
     if not same or {chosen[same]["role"], rejected[same]["role"]} != {"assistant"}:
-        raise UnusableRow(f"{' and '.join(columns)} are no two answers to one question")
+        raise UnusableRow(f"{' and '.join(columns)} are not two answers to one question")
     return chosen[:same], chosen[same:], rejected[same:]
 
 

@@ -77,7 +77,7 @@ class Form:
         if self.suffix is not None:
             last = max((i for i, message in enumerate(messages) if message["role"] == "user"), default=None)
             if last is None:
-                raise UserError("data.suffix: a prompt has no message of the user's that it could follow.")
+                raise UserError("data.suffix: a prompt has no user message that it could follow.")
             messages[last] = {**messages[last], "content": f"{messages[last]['content']}\n{self.suffix}"}
         if self.system_prompt is not None and messages[0]["role"] != "system":
             messages = [{"role": "system", "content": self.system_prompt}, *messages]
@@ -179,7 +179,7 @@ class BosOnce:
             self._is_said = True
             logger.warning(
                 f"data.template={self._template}: prompts begin with {self._bos}, and the tokenizer puts that before "
-                "every prompt: the model would read BOS twice. It is taken off here, so that it reads it once."
+                "every prompt: the model would read BOS twice. It is removed here, so that the model reads it once."
             )
         return text.removeprefix(self._bos)
 

@@ -141,13 +141,15 @@ class Accuracy:
 
     def _need_judge(self) -> Judge:
         if self._judge is None:
-            raise InfrastructureError("an answer to judge, and no judge: none was given to the scorer")
+            raise InfrastructureError("the answer needs a judge, and the scorer was given none")
         return self._judge
 
     async def _code(self, check: CodeTests, text: str) -> Score:
         """Score a program. A program of a group is graded once, however many completions contain it."""
         if self._grader is None and not self._may_open:
-            raise InfrastructureError("a program to grade, and no sandbox: no prompt of the data asked for code")
+            raise InfrastructureError(
+                "the program needs a sandbox, and there is none: no prompt of the data asks for code"
+            )
         if check.language not in self._required:
             require({check.language}, key="the data")
             self._required.add(check.language)

@@ -39,7 +39,7 @@ async def command_score(check: ExternalCommand, asked: str, text: str) -> Score:
     output = await run_command(check.argv, json.dumps(request), deadline_s=check.deadline_s)
     said = last_object(output)
     if not isinstance(said.get("passed"), bool):
-        raise InfrastructureError(f'{check.argv[0]} said no {{"passed": true or false}}: {_tail(output)!r}')
+        raise InfrastructureError(f'{check.argv[0]} printed no {{"passed": true or false}}: {_tail(output)!r}')
     score = said.get("score")
     is_number = isinstance(score, int | float) and not isinstance(score, bool) and 0 <= score <= 1
     value = float(score) if is_number else float(said["passed"])  # type: ignore[arg-type]

@@ -93,7 +93,9 @@ def _bound(check: OwnCheck) -> Judge:
 @functools.cache
 def _load(path: str) -> Callable[..., object]:
     if path.partition(":")[0].partition(".")[0] in sys.stdlib_module_names:
-        raise UserError(f"check.type={path}: is of Python's own modules; needs package.module:function of yours.")
+        raise UserError(
+            f"check.type={path}: is in one of Python's own modules; needs package.module:function of yours."
+        )
     loaded = load_function("check.type", path)
     if not inspect.isclass(loaded) and (problem := _judge_problem(loaded, "check", "response")):
         raise UserError(f"check.type={path}: {problem}.")

@@ -146,7 +146,7 @@ def choose_mode(mode: str) -> Mode:
         )
     if landlock_abi() < 1:
         raise SandboxUnavailable(
-            "no isolation can be had here: this kernel has no Landlock (it needs Linux 5.13 with landlock among its "
+            "no isolation is available here: this kernel has no Landlock (it needs Linux 5.13 with landlock among its "
             f"lsm=), and bubblewrap does not work ({why or 'sandbox.mode=landlock'}). Run reward actors on "
             "nodes with one of the two."
         )
@@ -189,6 +189,6 @@ def find_python(*, of_this_version: bool = False) -> str:
         if path.exists() and (others_may or os.geteuid() != 0):  # as root, slots run as other users
             return candidate
     raise SandboxUnavailable(
-        f"no Python that untrusted programs could run under: {system} is not installed, and {own} lies in a folder "
+        f"found no Python that untrusted programs can run under: {system} is not installed, and {own} lies in a folder "
         f"that other users may not enter. Install the Debian package {Path(system).name}, or set sandbox.python."
     )

@@ -82,7 +82,7 @@ class SessionSlot(Slot):
             reply = self._ask(job, [null, output, output, their_requests, their_answers], HOST_S, back)
             if reply["broken"]:
                 self.end_session(name)
-                raise InfrastructureError(f"the sandbox of a session could not be put on: {reply['broken']}")
+                raise InfrastructureError(f"the restrictions of a session could not be applied: {reply['broken']}")
         except BaseException:
             for descriptor in (requests, answers, output, *back):
                 os.close(descriptor)

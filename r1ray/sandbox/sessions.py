@@ -131,7 +131,7 @@ class Sessions:
             self._has_warned = True
             logger.warning(
                 f"max_idle={self.max_idle}: a session of the code interpreter was closed: {why}. Its trajectory is "
-                "told at its next call. More are closed in silence."
+                "informed at its next call. Further closed sessions are not logged."
             )
         await session.end(why)
 

@@ -372,7 +372,7 @@ def _run(reply: Mapping[str, Any], limits: Limits, file_kib: int, out: int, err:
     status, is_full = int(reply["status"]), os.fstat(out).st_size >= limits.output_kib * 1024
     ended: Any = "exited"
     if reply["broken"]:
-        raise InfrastructureError(f"the sandbox could not be put on: {reply['broken']}")
+        raise InfrastructureError(f"the sandbox's restrictions could not be applied: {reply['broken']}")
     if reply["cpu_s"] >= limits.cpu_s or status in (-signal.SIGXCPU, -signal.SIGPROF):
         ended = "cpu"
     elif reply["timed_out"]:

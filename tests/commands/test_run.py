@@ -46,7 +46,7 @@ CPP_PROMPT = {
             "/nonexistent",
             "has programs in cpp, and g++ is not installed: needs the Debian",
         ),
-        ("r1ray.sandbox.home.landlock_abi", lambda: 0, "no isolation can be had here"),
+        ("r1ray.sandbox.home.landlock_abi", lambda: 0, "no isolation is available here"),
     ],
 )
 def test_programs_that_cannot_be_run_here_stop_the_run_before_it_starts(

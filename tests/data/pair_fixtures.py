@@ -150,7 +150,7 @@ FIXTURES = {
             {"chosen": "\n\nHuman: 1+1?\n\nAssistant: good", "rejected": "\n\nHuman: 1+1?\n\nAssistant: bad"},
             {"chosen": [USER, GOOD], "rejected": [{**USER, "content": "2+2?"}, BAD]},
         ),
-        (PAIR, "are no two answers to one question"),
+        (PAIR, "are not two answers to one question"),
     ),
     "PKU-SafeRLHF": Fixture(
         "card of PKU-Alignment/PKU-SafeRLHF (better: more helpful; safer_response_id is another order)",

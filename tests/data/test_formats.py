@@ -99,7 +99,7 @@ def test_an_empty_cell_is_no_value(tmp_path: Path) -> None:
         ("x.csv", b'a,b\n1,2\n"3,4\n5,6\n', "line 4: unexpected end of data"),
         ("x.jsonl.zst", b'{"a": 1}', "cannot be read"),
         ("x.jsonl.gz", b'{"a": 1}', "cannot be read"),
-        ("x.parquet.gz", b"PAR1", "a Parquet file inside of another compression"),
+        ("x.parquet.gz", b"PAR1", "a Parquet file in another compression"),
         ("x.jsonl", b"PAR1", "it is a Parquet file; needs a name that ends in .parquet"),
     ],
 )

@@ -311,7 +311,7 @@ def test_a_margin_that_is_no_number_is_malformed(tmp_path: Path, margin: Any) ->
         ),
         (
             {"chosen": [USER, BOT], "rejected": [{**USER, "content": "?"}, BOT]},
-            "chosen and rejected are no two answers",
+            "chosen and rejected are not two answers",
         ),
     ],
 )

@@ -247,5 +247,5 @@ def test_limits_of_the_user(open_files: int, locked: int, has_infiniband: bool, 
     ],
 )
 def test_isolation_is_needed_where_programs_run(level: str | None, programs: list[str], expected: Status) -> None:
-    problem = None if level else "no isolation can be had here"
+    problem = None if level else "no isolation is available here"
     assert judging.judge_sandbox("n", level, problem, asked="auto", programs=programs).status == expected

@@ -101,7 +101,7 @@ def test_prompts_without_a_known_answer_show_one_that_is_none() -> None:
 
 def test_what_cannot_be_scored_here_says_why() -> None:
     found = shown({"type": "judged", "reference": "Paris"})
-    assert found.lines()[2] == "  not scored here: an answer to judge, and no judge: none was given to the scorer"
+    assert found.lines()[2] == "  not scored here: the answer needs a judge, and the scorer was given none"
 
 
 def test_a_command_of_the_users_is_not_run() -> None:
