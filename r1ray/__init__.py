@@ -18,7 +18,7 @@ _OFFERED = {"run": "calls", "evaluate": "calls", "score": "calls", "load_run": "
 
 
 def __getattr__(name: str) -> Any:
-    """Import what r1ray offers as a library when it is asked for: ``import r1ray`` imports nothing."""
+    """Import the library functions of r1ray on first use, so that ``import r1ray`` itself imports nothing."""
     if name not in _OFFERED:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module(f"r1ray.library.{_OFFERED[name]}"), name)

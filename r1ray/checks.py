@@ -15,7 +15,7 @@ class MathAnswer:
 
 @dataclass(frozen=True, slots=True)
 class StdioCase:
-    """One run of the whole program: what it reads, and what it has to print."""
+    """One run of the whole program: its input and the output it must print."""
 
     stdin: str
     stdout: str
@@ -23,7 +23,8 @@ class StdioCase:
 
 @dataclass(frozen=True, slots=True)
 class CallCase:
-    """One call of the entry function. Both are plain data as JSON text, so that the case is hashable."""
+    """One call of the entry function. Arguments and result are plain data as JSON text, so that the case is
+    hashable."""
 
     arguments: str
     """A JSON list, ``"[1, 2]"``."""
@@ -33,8 +34,8 @@ class CallCase:
 
 @dataclass(frozen=True, slots=True)
 class AssertCase:
-    """Test code of the data set in the program's language: in Python it defines ``check(candidate)`` (HumanEval) or
-    holds bare asserts (MBPP); in others it is what MultiPL-E puts below the program."""
+    """Test code of the data set in the program's language. In Python it defines ``check(candidate)`` (HumanEval) or
+    holds bare asserts (MBPP); in other languages it is the code that MultiPL-E puts below the program."""
 
     code: str
 
@@ -52,28 +53,28 @@ class CodeTests:
     language: str
     """One of ``r1ray.sandbox.languages.LANGUAGES``."""
     cases: tuple[CodeCase, ...]
-    """All of one kind."""
+    """Test cases, all of one kind."""
     entry: str | None = None
-    """The function that calls and asserts are about: ``"add"`` or ``"Solution().twoSum"``."""
+    """Function that call and assert cases test: ``"add"`` or ``"Solution().twoSum"``."""
     time_limit_s: float | None = None
     """CPU seconds of one case; None takes ``sandbox.cpu_s``."""
     memory_mib: int | None = None
     """None takes ``sandbox.memory_mib``."""
     float_tolerance: float | None = None
-    """Relative and absolute tolerance where a token of the expected output is a decimal number; None: exact."""
+    """Relative and absolute tolerance for a token of the expected output that is a decimal number; None: exact."""
     checker: str | None = None
-    """Python source of the data set's own checker, for problems with many right outputs: it defines
-    ``check(stdin, expected, printed) -> bool`` and runs in a sandbox of its own."""
+    """Python source of the data set's own checker, for problems with many right outputs. It defines ``check(stdin,
+    expected, printed) -> bool`` and runs in a sandbox of its own."""
     wrapped_results: bool = False
-    """Each expected result of a call may stand in a list of its own, as APPS writes them: both forms count."""
+    """True if the expected result of a call may stand in a list of its own, as in APPS; both forms then count."""
     starter: str = ""
-    """Python code that the prompt shows: what it defines beside the entry is there for program and tests, and a
-    response that is only the body of its last function completes it."""
+    """Python code that the prompt shows. Program and tests can use what it defines beside the entry, and a response
+    that is only the body of its last function completes it."""
 
 
 @dataclass(frozen=True, slots=True)
 class FormatOnly:
-    """The prompt has no reference: only the form of the response is looked at."""
+    """Check of a prompt without a reference: only the form of the response is judged."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,19 +84,19 @@ class Choice:
     letter: str
     """``"B"``."""
     num_options: int
-    """Options are lettered from A on; letters beyond are no answers."""
+    """Number of options, lettered from A on; letters beyond them are not answers."""
 
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """Check of a reading question: by each gold answer, an answer being one or several spans."""
+    """Check of a reading question against each gold answer; an answer consists of one or more spans."""
 
     answers: tuple[tuple[str, ...], ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Countdown:
-    """Check of an arithmetic puzzle: an expression that uses each number exactly once and comes to the target."""
+    """Check of an arithmetic puzzle: the expression uses each number exactly once and evaluates to the target."""
 
     numbers: tuple[int, ...]
     target: int
@@ -113,25 +114,25 @@ class Rule:
 
 @dataclass(frozen=True, slots=True)
 class Instructions:
-    """Check of an instruction-following prompt: by each of its rules."""
+    """Check of an instruction-following prompt against each of its rules."""
 
     rules: tuple[Rule, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """Check of a prompt that no rule can decide: a generative judge compares with the reference."""
+    """Check of a prompt that no rule can decide: a generative judge compares the response with the reference."""
 
     reference: str
     question: str = ""
-    """The question that the judge is told; empty: the prompt's text."""
+    """Question shown to the judge; empty: the prompt's text."""
     rubric: str = "agrees"
     """One of ``r1ray.reward.judged.RUBRICS``."""
 
 
 @dataclass(frozen=True, slots=True)
 class Pairwise:
-    """Check of an open-ended prompt: a generative judge prefers the response or the baseline's."""
+    """Check of an open-ended prompt: a generative judge prefers either the response or the baseline's answer."""
 
     question: str
     baseline: str
@@ -141,7 +142,7 @@ class Pairwise:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReasoningTask:
-    """Check of a task of reasoning-gym's: by the checker of its set. Both texts are JSON that keeps types apart
+    """Check of a reasoning-gym task by the checker of its set. Both texts are JSON that preserves types
     (:mod:`r1ray.sandbox.inside.codec`)."""
 
     name: str
@@ -149,16 +150,16 @@ class ReasoningTask:
     options: str
     """Options of the set's configuration."""
     entry: str
-    """Entry that the set makes of the task: its question, an answer and metadata."""
+    """Entry that the set generates for the task: its question, an answer and metadata."""
     threshold: float
-    """Least score that is paid."""
+    """Least score that earns a reward."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExternalCommand:
-    """Check of a task that has a harness of its own (Aider, SWE-bench): by a command of the user's.
+    """Check of a task with its own harness (Aider, SWE-bench) by a command of the user's.
 
-    Prompt files cannot ask for one: what is run is the benchmark's, or the user's, never a row's.
+    Prompt files cannot request one: the command comes from the benchmark or the user, never from a row.
     """
 
     argv: tuple[str, ...]
@@ -169,7 +170,7 @@ class ExternalCommand:
 
 @dataclass(frozen=True, slots=True)
 class OwnCheck:
-    """Check of the user's own: a function or a class that judges a response (``r1ray.reward.own_check``)."""
+    """Check by the user's own function or class, which judges a response (``r1ray.reward.own_check``)."""
 
     path: str
     """``"my_checks:contains"``."""
@@ -195,7 +196,7 @@ Check: TypeAlias = (
 
 @dataclass(frozen=True, slots=True)
 class ProgramTests:
-    """Outcome of the tests of a program: so many passed, of those that were run, and of all that there are."""
+    """Outcome of the tests of a program: numbers of tests that passed, that were run, and that exist."""
 
     passed: int
     run: int

@@ -1,9 +1,9 @@
-"""The roles of the loop, as Protocols. The controller knows nothing else of the system.
+"""Roles of the loop, as Protocols. The controller knows no other part of the system.
 
     GroupRunner (of engines and scorers) --> Learner --> WeightSync --> GroupRunner
          `--> Recorder
 
-A part of a role that the loop does not see is beside its users: the engine in :mod:`r1ray.rollout.engine`, the
+Roles that the loop does not see are defined beside their users: the engine in :mod:`r1ray.rollout.engine`, the
 reference in :mod:`r1ray.learner.kl_reference`, the learner of given rows in :mod:`r1ray.loop.supervised_loop`.
 """
 
@@ -36,12 +36,12 @@ class Scorer(Protocol):
     """r_i."""
 
     async def score(self, prompt: Prompt, trajectory: Trajectory) -> ScoredTrajectory:
-        """Never raises because of what the model wrote."""
+        """Return the trajectory with its outcome. Never raises because of the model's output."""
         ...
 
     async def classes(self, prompt: Prompt, answers: Sequence[str | None]) -> tuple[int | None, ...] | None:
-        """Which answers to a prompt mean the same (:func:`r1ray.algo.consensus.answer_classes`); None where
-        answers of its kind cannot be compared with each other: programs, essays."""
+        """Return the classes of answers that mean the same (:func:`r1ray.algo.consensus.answer_classes`); None if
+        answers of this kind (programs, essays) cannot be compared with each other."""
         ...
 
 
@@ -53,15 +53,15 @@ class GroupRunner(Protocol):
         ...
 
     async def abort(self, group_id: str, reason: str) -> None:
-        """Close a group with what is scored; what it removes gets this reason."""
+        """Close a group with the trajectories that are scored; the others are removed with this reason."""
         ...
 
     def is_held(self, group: ScoredGroup) -> bool:
-        """Return False once the worker that ran a group is known to be gone, with its trajectories."""
+        """Return False once the worker that ran a group is known to be gone, and the group's trajectories with it."""
         ...
 
     async def read(self, groups: Sequence[ScoredGroup]) -> Mapping[str, Trajectory]:
-        """Return the trajectories of groups by id, as far as they are held: for evaluation, which looks at texts."""
+        """Return the trajectories of groups by id, as far as they are held; evaluation needs their texts."""
         ...
 
     async def drop(self, groups: Iterable[ScoredGroup]) -> None:
@@ -77,8 +77,8 @@ class GroupRunner(Protocol):
         ...
 
     def is_recovering(self) -> bool:
-        """Return whether an engine is being replaced, or given weights. Who waits for a group does not count that
-        time: it has deadlines of its own."""
+        """Return whether an engine is being replaced or receives weights. Waits for a group do not count that time,
+        which has deadlines of its own."""
         ...
 
 
@@ -88,36 +88,36 @@ class Learner(Protocol):
     async def train(
         self, shards: Sequence[Shard], groups: Sequence[ScoredGroup], *, has_more: bool = False
     ) -> StepStats:
-        """Make every minibatch of the shards (one shard for each rank) an optimizer update. Raises GroupLost, before
+        """Do one optimizer update for every minibatch of the shards (one shard for each rank). Raises GroupLost, before
         anything is computed, if trajectories of groups are gone.
 
         Args:
-            groups: whose trajectories the shards name.
-            has_more: the step goes on with another call. What is returned is of all its calls so far.
+            groups: the groups whose trajectories the shards name.
+            has_more: the step continues with another call. The returned metrics cover all of its calls so far.
         """
         ...
 
     async def refresh_reference(self) -> None: ...
 
     async def logprobs(self, sequences: Sequence[Int32Array]) -> Float32Array:
-        """log p of tokens 1..T-1 of each sequence ([T] int32), end to end, float32, at temperature 1 (the parity
-        probe)."""
+        """Return log p of tokens 1..T-1 of each sequence ([T] int32), laid end to end, float32, at temperature 1 (for
+        the parity probe)."""
         ...
 
     async def save(self, folder: Path, *, asynchronous: bool = False) -> None:
-        """Optimizer, scheduler, rng and parameters, as they are now, into ``folder``. With ``asynchronous`` the files
-        are written later, and the folder is whole once :meth:`written` says so."""
+        """Save optimizer, scheduler, rng and parameters, as they are now, into ``folder``. With ``asynchronous`` the
+        files are written later, and the folder is complete once :meth:`written` returns True."""
         ...
 
     async def written(self) -> bool:
-        """Whether everything that was saved is on disk. Raises what went wrong in writing it."""
+        """Return whether everything that was saved is on disk. Raises the error of a failed write."""
         ...
 
     async def load(self, folder: Path) -> None: ...
 
     async def export(self, folder: Path, *, checkpoint: Path | None = None) -> None:
-        """Write a Hugging Face model into ``folder``, which must not exist: the policy as it is now, or as ``save``
-        wrote it into ``checkpoint``."""
+        """Write a Hugging Face model into ``folder``, which must not exist: the current policy, or the one that
+        ``save`` wrote into ``checkpoint``."""
         ...
 
 
@@ -125,20 +125,25 @@ class WeightSync(Protocol):
     """pi_old <- pi_theta."""
 
     async def publish(self, version: int, *, eval_engines: bool = False, probe: bool = False) -> PublishStats:
-        """When this returns, every serving engine holds verified weights of ``version``; one that did before is left
-        alone, and one that is being started gets them when it is there. With ``eval_engines``
-        those that only evaluate too, if there are any. ``probe``: the parity probe runs, due or not. Raises
-        ``WeightSyncError``."""
+        """Publish the learner's weights as ``version``; on return every serving engine holds them, verified. Engines
+        that held them before are left alone, and an engine that is being started gets them once it is up.
+
+        Args:
+            eval_engines: include the engines that only evaluate, if there are any.
+            probe: run the parity probe, due or not.
+
+        Raises ``WeightSyncError``.
+        """
         ...
 
     async def rest(self) -> None:
-        """Leave the devices to the learner until the next publish, where engines share them with it: all that they were
-        to generate is there. Raises LearnerLost."""
+        """Leave the devices to the learner until the next publish, if engines share them with it: everything they had
+        to generate is done. Raises LearnerLost."""
         ...
 
     async def go_on(self, version: int) -> None:
-        """Have the devices back without a new version: there is more to generate by ``version``, which the learner
-        still holds. Raises what :meth:`publish` does."""
+        """Take the devices back without a new version, to generate more with ``version``, which the learner still
+        holds. Raises the same errors as :meth:`publish`."""
         ...
 
     def when_lost(self, callback: Callable[[], None]) -> None:
@@ -146,12 +151,12 @@ class WeightSync(Protocol):
         ...
 
     def when_behind(self, callback: Callable[[], None]) -> None:
-        """Have ``callback`` called whenever a rollout engine waits for the learner to publish the live version to it,
-        once more: one in the place of a lost one. (Others are left alone by that.)"""
+        """Have ``callback`` called whenever a rollout engine that replaces a lost one waits for the learner to publish
+        the live version to it. (That publish leaves the other engines alone.)"""
         ...
 
     def when_eval_lost(self, callback: Callable[[], None]) -> None:
-        """Have ``callback`` called whenever an engine is lost that only evaluates."""
+        """Have ``callback`` called whenever an engine that only evaluates is lost."""
         ...
 
 
@@ -159,8 +164,8 @@ class Recorder(Protocol):
     """The rollout log."""
 
     async def record(self, step: int, records: Sequence[GroupRecord]) -> None:
-        """Hand over the groups that ended in this step, and let their trajectories go once they are written; does not
-        wait for that."""
+        """Hand over the groups that ended in this step, and release their trajectories once they are written. Does not
+        wait for the write."""
         ...
 
     async def set_aside(self, step: int, records: Sequence[GroupRecord]) -> Path:
@@ -168,7 +173,7 @@ class Recorder(Protocol):
         ...
 
     async def flush(self) -> None:
-        """Return when everything handed over is on disk, or lost with its writer; raises what else went wrong."""
+        """Return when everything handed over is on disk, or was lost with the writer; raises any other error."""
         ...
 
     def when_lost(self, callback: Callable[[], None]) -> None:
@@ -180,24 +185,24 @@ class Lent(Protocol):
     """Trajectories, or given rows, on their way to the process that needs them."""
 
     def read(self) -> Mapping[str, Any]:
-        """Return them by name; what is gone is left out."""
+        """Return them by name, without those that are gone."""
         ...
 
 
 class Environment(Protocol):
-    """A world for one trajectory: made for it, and left with it. It raises InfrastructureError where a machine or a
-    service failed; whatever else it raises is the environment's own fault. Neither is ever a reward of zero."""
+    """A world for one trajectory, made for it and closed with it. It raises InfrastructureError if a machine or a
+    service failed; any other exception is the environment's own fault. Neither ever becomes a reward of zero."""
 
     async def reset(self, prompt: Prompt, seed: int) -> Observation:
         """Return the conversation up to the first turn, and the tools."""
         ...
 
     async def step(self, action: Action) -> Observation | Done:
-        """Answer a turn of the policy's."""
+        """Return the answer to a turn of the policy."""
         ...
 
     async def close(self) -> None:
-        """Let go of what it holds. A trajectory that was aborted ends here too."""
+        """Release all resources. Aborted trajectories are closed, too."""
         ...
 
 
@@ -208,13 +213,13 @@ class Tool(Protocol):
     def schema(self) -> ToolSchema: ...
 
     async def call(self, arguments: Mapping[str, Any]) -> str | ToolResult:
-        """Return what the policy is told. Raises ToolFailed, with a sentence for it."""
+        """Return the result to show to the policy. Raises ToolFailed, with a message for the policy."""
         ...
 
 
 class RewardFn(Protocol):
-    """One scoring rule: a number (rules: in [0, 1]), or a :class:`Score` with a word on how it came about; async where
-    it waits. Raises ``UnscorableError`` where the prompt's own reference is broken and ``InfrastructureError`` where a
-    machine or a service failed; what becomes of whatever else it raises, ``reward.parts.X.on_error`` says."""
+    """One scoring rule. It returns a number (rules: in [0, 1]) or a :class:`Score`, which adds details; it is async if
+    it waits. Raises ``UnscorableError`` if the prompt's own reference is broken and ``InfrastructureError`` if a
+    machine or a service failed; ``reward.parts.X.on_error`` decides the consequence of any other exception."""
 
     def __call__(self, prompt: Prompt, response: Response) -> float | Score | Awaitable[float | Score]: ...

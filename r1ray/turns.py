@@ -1,9 +1,9 @@
-"""The nouns of a trajectory of several turns, in the order in which they come.
+"""Types for trajectories of several turns, in the order in which they occur.
 
     Environment.reset -> Observation -> tokens -> policy -> tokens -> Action -> Environment.step -> Observation ... Done
 
-A turn is one segment of the policy's, and the environment's answer to it. Environments know messages and calls, and
-no tokens; :mod:`r1ray.conversation` goes from one to the other.
+A turn is one policy segment and the environment's answer to it. Environments know messages and calls, but
+no tokens; :mod:`r1ray.conversation` converts between the two.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
 ToolSchema: TypeAlias = Mapping[str, Any]
-"""A tool as chat templates and OpenAI's interface have it: ``{"type": "function", "function": {"name", "description",
-"parameters"}}``; ``parameters`` is a JSON schema."""
+"""Description of a tool as in chat templates and OpenAI's interface: ``{"type": "function", "function": {"name",
+"description", "parameters"}}``; ``parameters`` is a JSON schema."""
 Role: TypeAlias = Literal["system", "user", "assistant", "tool"]
 
 
@@ -24,12 +24,12 @@ class ToolCall:
 
     name: str
     arguments: Mapping[str, Any]
-    """The object that its JSON says; empty if it has a problem."""
+    """Object that its JSON describes; empty if the call has a problem."""
     text: str = ""
     """The call as it was written."""
     problem: str = ""
-    """A sentence for the model that says why it is malformed; empty where it is well-formed. The schema was not looked
-    at."""
+    """Sentence that tells the model why the call is malformed; empty if it is well-formed. The schema is not
+    checked."""
     id: str = ""
 
 
@@ -42,14 +42,14 @@ class Message:
     reasoning: str = ""
     calls: tuple[ToolCall, ...] = ()
     tool: str = ""
-    """Name of the tool whose result it is."""
+    """Name of the tool that returned this result."""
     call_id: str = ""
-    """Id of the call whose result it is."""
+    """Id of the call that this result answers."""
 
 
 @dataclass(frozen=True, slots=True)
 class ToolResult:
-    """The result of a tool that pays for a call; others return the text alone."""
+    """Result of a tool that also gives rewards; other tools return the text alone."""
 
     content: str
     """Text for the policy."""
@@ -59,15 +59,15 @@ class ToolResult:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Action:
-    """One turn of the policy's."""
+    """One turn of the policy."""
 
     content: str
     """Its text without reasoning and calls."""
     reasoning: str = ""
     calls: tuple[ToolCall, ...] = ()
-    """In their order, malformed ones among them."""
+    """Calls in order, including malformed ones."""
     text: str = ""
-    """All that it wrote in the turn."""
+    """Complete text of the turn."""
     is_whole: bool = True
     """True if the policy ended the turn itself; False if a length limit cut it."""
     turn: int = 0
@@ -75,36 +75,40 @@ class Action:
 
     @property
     def message(self) -> Message:
-        """The message that a history has of it."""
+        """The message that represents the turn in a history."""
         return Message("assistant", self.content, self.reasoning, self.calls)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Observation:
-    """The environment's answer, which the policy is told next."""
+    """The environment's answer, which the policy sees next."""
 
     messages: tuple[Message, ...]
-    """The whole conversation up to the first turn (``reset``), or what follows the policy's turn (``step``)."""
+    """The whole conversation up to the first turn (``reset``), or the messages that follow the policy's turn
+    (``step``)."""
     tools: tuple[ToolSchema, ...] = ()
-    """Tools that are offered in all turns (``reset``)."""
+    """Tools offered in all turns (``reset``)."""
     rewards: Mapping[str, float] = field(default_factory=dict)
-    """Parts of the reward for the turn just taken, or for a call in it; :attr:`Done.rewards` has those of all."""
+    """Parts of the reward for the turn just taken, or for a call in it; :attr:`Done.rewards` has those of the whole
+    trajectory."""
     num_errors: int = 0
-    """Calls of the turn that a tool could not serve: unknown, malformed, wrong arguments, a timeout, the tool's own."""
+    """Calls of the turn that a tool could not serve: unknown tool, malformed, wrong arguments, timeout, or a failure of
+    the tool."""
     is_agents: bool = False
-    """The world has an agent, which calls the policy itself (``reset``): see :mod:`r1ray.environments.agent_world`."""
+    """True if the world has an agent that calls the policy itself (``reset``): see
+    :mod:`r1ray.environments.agent_world`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Access:
-    """The way of one trajectory's agent to the policy: OpenAI's chat completions, with a key of its own."""
+    """Access of one trajectory's agent to the policy: OpenAI's chat completions, with its own key."""
 
     base_url: str
     """``http://ADDRESS:PORT/v1``, on the private address of a node."""
     api_key: str = field(repr=False)
-    """It ends with the agent."""
+    """Key that is valid as long as the agent runs."""
     model: str
-    """The name that the model has there."""
+    """Name of the model on this server."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,21 +132,21 @@ class Conversation:
     """The messages of one branch of a trajectory."""
 
     messages: tuple[Message, ...]
-    """From the first to the policy's last turn."""
+    """Messages from the first to the policy's last turn."""
     num_given: int
-    """Number of them that came before its first turn in this branch."""
+    """Number of messages before the policy's first turn in this branch."""
     turns: tuple[str, ...]
-    """All that it wrote in each of its turns in this branch, special tokens with it."""
+    """Complete text of each policy turn in this branch, with special tokens."""
     tools: tuple[ToolSchema, ...]
     is_whole: bool
-    """True if it ended each of these turns itself."""
+    """True if the policy ended each of these turns itself."""
 
 
 def error_rate(calls: Iterable[tuple[int, int]]) -> float:
-    """Return the share of calls that no tool could serve; 0 without any.
+    """Return the share of calls that no tool could serve; 0 if there were no calls.
 
     Args:
-        calls: of each trajectory, and how many of them failed; an environment may count more errors than calls.
+        calls: numbers of calls and of errors of each trajectory; an environment may count more errors than calls.
     """
     counts = [(num_calls, min(num_errors, num_calls)) for num_calls, num_errors in calls]
     num_all = sum(num_calls for num_calls, _ in counts)
@@ -155,9 +159,9 @@ class AgentCalls:
 
     num_answered: int
     num_extending: int
-    """Answered calls that went on from the tokens of an earlier one; the first cannot."""
+    """Answered calls that extend the tokens of an earlier call; the first one cannot."""
     refused: Mapping[str, int] = field(default_factory=dict)
-    """Numbers of calls that got no turn, by their reasons."""
+    """Numbers of refused calls, by reason."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -168,21 +172,21 @@ class InEnvironment:
     rewards: Mapping[str, float] = field(default_factory=dict)
     """Parts of the reward for the final state."""
     turn_rewards: tuple[Mapping[str, float], ...] = ()
-    """Parts for each turn; a turn is a policy segment."""
+    """Parts of the reward for each turn; a turn is a policy segment."""
     turn_tokens: tuple[int, ...] = ()
     """Policy tokens of each turn."""
     num_calls: int = 0
     num_errors: int = 0
-    """Calls that no tool could serve; malformed ones among them."""
+    """Calls that no tool could serve, including malformed ones."""
     seconds: float = 0.0
-    """Waited for it."""
+    """Time spent waiting for the environment. Unit: seconds."""
     label: str = ""
     detail: str = ""
     agent: AgentCalls | None = None
-    """None where the environment took the turns."""
+    """Calls of the agent; None if the environment took the turns."""
 
     @property
     def parts(self) -> dict[str, float]:
-        """Return each part of the reward for the whole trajectory: of its final state and of all its turns."""
+        """Each part of the reward for the whole trajectory: of its final state and of all its turns."""
         names = dict.fromkeys(name for rewards in (self.rewards, *self.turn_rewards) for name in rewards)
         return {name: sum(each.get(name, 0.0) for each in (self.rewards, *self.turn_rewards)) for name in names}

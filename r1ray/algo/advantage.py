@@ -1,4 +1,4 @@
-"""Advantages A_i (paper section 2.2.1, equation 3): rewards against the mean and the std of their group."""
+"""Advantages A_i (paper section 2.2.1, equation 3): rewards relative to mean and std of their group."""
 
 from __future__ import annotations
 
@@ -25,18 +25,18 @@ def step_advantages(
     epsilon: float,
     epsilon_in: str = "std",
 ) -> list[list[float | None]]:
-    """A_i = (r_i - mean(r)) / (std(r) + epsilon), over the outputs of each group of a step.
+    """Return A_i = (r_i - mean(r)) / (std(r) + epsilon), over the outputs of each group of a step.
 
     Args:
-        rewards_PG: one reward for each output of each group; None if it could not be scored. Such a one takes no part
-            in mean and std, and its advantage is None.
-        lengths_PG: tokens of each output that are in the loss; 0 for one that is masked out. Its reward counts in mean
-            and std all the same.
+        rewards_PG: one reward for each output of each group; None if it could not be scored. Such an output is left out
+            of mean and std, and its advantage is None.
+        lengths_PG: tokens of each output that are in the loss; 0 for one that is masked out, whose reward still counts
+            in mean and std.
         baseline: ``group``, or a variant: see :data:`r1ray.algo.doors.BASELINES`.
         std: ``sample`` (ddof 1), or a variant: see :data:`r1ray.algo.doors.SCALES`.
         epsilon_in: where epsilon goes, see :func:`divide`.
 
-    A group whose rewards are all equal, or that has fewer than two rewards, teaches nothing: its advantages are 0.
+    A group whose rewards are all equal, or that has fewer than two rewards, gives no signal: its advantages are 0.
 
     >>> step_advantages([[1.0, 0.0, None, 0.0]], [[5, 5, 5, 5]], std="none", epsilon=0.0)
     [[0.6666666666666667, -0.3333333333333333, None, -0.3333333333333333]]
@@ -55,7 +55,7 @@ def step_advantages(
 
 
 def less_group_mean(inputs: AdvantageInputs) -> list[Array]:
-    """r_i - mean(r) of each group."""
+    """Return r_i - mean(r) of each group."""
     return [centre(rewards_G) for rewards_G in inputs.rewards_PG]
 
 
@@ -73,7 +73,7 @@ def over_group_std(
 
 
 def centre(values: Array) -> Array:
-    """Return values minus their mean: exactly 0 if they are all equal, which rounding of the mean would spoil."""
+    """Return values minus their mean. If all values are equal the result is exactly 0, in spite of rounding."""
     if len(values) == 0 or np.ptp(values) == 0.0:
         return np.zeros_like(values)
     return np.asarray(values - values.mean(), dtype=np.float64)
@@ -90,7 +90,8 @@ def divide(values: Array, variance: float | Array, *, epsilon: float, epsilon_in
     """Return values over their standard deviation; 0 where the variance is 0.
 
     Args:
-        epsilon_in: ``std`` divides by sqrt(variance) + epsilon; variants: see :data:`r1ray.algo.doors.EPSILON_PLACES`.
+        epsilon_in: ``std`` divides by sqrt(variance) + epsilon; for variants see
+            :data:`r1ray.algo.doors.EPSILON_PLACES`.
     """
     scale = EPSILON_PLACES.find(epsilon_in)(np.asarray(variance), epsilon)
     varies = np.asarray(variance) > 0.0
@@ -98,7 +99,7 @@ def divide(values: Array, variance: float | Array, *, epsilon: float, epsilon_in
 
 
 def epsilon_beside_std(variance: Array, epsilon: float) -> Array:
-    """sqrt(variance) + epsilon."""
+    """Return sqrt(variance) + epsilon."""
     return np.asarray(np.sqrt(variance) + epsilon)
 
 

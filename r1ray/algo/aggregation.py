@@ -1,4 +1,4 @@
-"""From per-token losses to one number: what each token counts."""
+"""Aggregation of per-token losses to one number: the weight of each token."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ def token_weights(
     num_tokens: int,
     max_completion_tokens: int | None = None,
 ) -> torch.Tensor:
-    """What each completion token counts in the loss, as [N] float32 for N = sum(lengths_B).
+    """Return the weight of each completion token in the loss, as [N] float32 for N = sum(lengths_B).
 
     ``seq_mean`` (the paper's 1/G sum_i 1/|o_i| sum_t): the mean over the tokens of each output, then over the
     ``num_sequences`` outputs of the minibatch. ``token_mean`` (DAPO, equation 8): the mean over the ``num_tokens``
@@ -21,7 +21,7 @@ def token_weights(
     outputs. ``fixed_length`` (Dr. GRPO, section 3.2 and its code): the same over the constant
     ``max_completion_tokens``, whatever the length of the output.
 
-    All denominators are those of the whole minibatch, over all micro-batches and ranks, so that the parts of a
+    All denominators are those of the whole minibatch, over all micro-batches and ranks, so the parts of a
     minibatch add up to the same loss however it is split.
     """
     if aggregation == "seq_mean":
@@ -38,11 +38,11 @@ def token_weights(
 
 
 def row_sums(values_N: torch.Tensor, lengths_B: torch.Tensor) -> torch.Tensor:
-    """[B]: the sum over the tokens of each row; 0 for a row without any."""
+    """Return the sum over the tokens of each row, [B]; 0 for a row without tokens."""
     rows_N = torch.arange(len(lengths_B), device=lengths_B.device).repeat_interleave(lengths_B)
     return torch.zeros(len(lengths_B), dtype=values_N.dtype, device=values_N.device).index_add(0, rows_N, values_N)
 
 
 def row_means(values_N: torch.Tensor, lengths_B: torch.Tensor) -> torch.Tensor:
-    """[B]: the mean over the tokens of each row; 0 for a row without any."""
+    """Return the mean over the tokens of each row, [B]; 0 for a row without tokens."""
     return row_sums(values_N, lengths_B) / lengths_B.clamp(min=1)

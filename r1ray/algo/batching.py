@@ -1,4 +1,4 @@
-"""How a step's trajectories become minibatches, ranks and micro-batches. Pure planning: nothing is moved.
+"""Assignment of a step's trajectories to minibatches, ranks and micro-batches: pure planning that moves no data.
 
 A minibatch's loss is a sum over tokens with global denominators, so none of these choices changes a gradient.
 """
@@ -21,15 +21,15 @@ Microbatches: TypeAlias = tuple[tuple[SampleRef, ...], ...]
 
 
 def split_minibatches(num_items: int, *, num_minibatches: int, seed: int) -> list[list[int]]:
-    """A random split of ``range(num_items)`` into parts whose sizes differ by at most one (paper: one rollout is
-    split into 16 minibatches for one inner epoch)."""
+    """Split ``range(num_items)`` at random into parts whose sizes differ by at most one (paper: one rollout is split
+    into 16 minibatches for one inner epoch)."""
     order = np.random.default_rng(seed).permutation(num_items)
     return [part.tolist() for part in np.array_split(order, num_minibatches) if len(part)]
 
 
 def balance(lengths: Sequence[int], *, num_parts: int) -> list[list[int]]:
-    """Indices of ``lengths`` in ``num_parts`` parts of nearly equal total length: longest first, each to the part
-    that has least."""
+    """Return the indices of ``lengths`` in ``num_parts`` parts of nearly equal total length: longest first, each to the
+    part with the smallest total."""
     parts: list[list[int]] = [[] for _ in range(num_parts)]
     totals = [(0, part) for part in range(num_parts)]
     for index in sorted(range(len(lengths)), key=lambda i: (-lengths[i], i)):
@@ -40,13 +40,14 @@ def balance(lengths: Sequence[int], *, num_parts: int) -> list[list[int]]:
 
 
 def pack(lengths: Sequence[int], *, num_ranks: int, max_tokens: int) -> list[list[list[int]]]:
-    """Indices of ``lengths`` for each rank and micro-batch: as few micro-batches as hold everything at ``max_tokens``
-    each, all nearly equally full, as many on every rank. The sequences of a micro-batch are to lie end to end.
+    """Return the indices of ``lengths`` for each rank and micro-batch. The micro-batches are as few as can hold
+    everything at ``max_tokens`` each, nearly equally full, and equally many on every rank. The sequences of a
+    micro-batch are laid end to end.
 
-    Ranks meet at the end of every micro-batch; therefore those that are computed at the same time are the most alike.
-    Where there are fewer sequences than ranks, some micro-batches are empty.
+    Ranks synchronize at the end of every micro-batch, so micro-batches of similar size are computed at the same time.
+    If there are fewer sequences than ranks, some micro-batches are empty.
 
-    Raises ValueError where one sequence alone is longer than ``max_tokens``.
+    Raises ValueError if a single sequence is longer than ``max_tokens``.
     """
     if lengths and max(lengths) > max_tokens:
         raise ValueError(f"a sequence of {max(lengths)} tokens does not fit {max_tokens} tokens a micro-batch")
@@ -75,24 +76,24 @@ class Unit:
 
 
 MIN_SAVED, MIN_SAVED_SHARE = 16, 1 / 32
-"""Tokens, and their share of those after a common beginning, that sharing it has to save: attention in more parts costs
-something too."""
+"""Least number of tokens that sharing a common beginning has to save, and their least share of the tokens after it:
+attention in more parts has a cost, too."""
 
 
 def is_worth_sharing(saved: int, rest: int) -> bool:
-    """Say whether a common beginning is to be computed once.
+    """Return whether a common beginning should be computed only once.
 
     Args:
-        saved: tokens that are not computed again.
-        rest: tokens that come after the beginning, of all sequences.
+        saved: tokens that sharing saves.
+        rest: tokens after the beginning, of all sequences.
     """
     return saved >= max(MIN_SAVED, MIN_SAVED_SHARE * rest)
 
 
 def group_units(samples: Sequence[SampleRef], *, num_parts: int, max_tokens: int) -> list[Unit]:
-    """Return the samples of a group as units, which compute their common prompt once: as one, or in so many parts that
-    there are ``num_parts`` and that each has at most ``max_tokens``. If sharing is not worth it each sample is a unit
-    of its own."""
+    """Return the samples of a group as units, each of which computes the common prompt once. There are at least
+    ``num_parts`` units, and more if that is needed to keep each within ``max_tokens``. If sharing is not worth it, each
+    sample is a unit of its own."""
     shared, own = _split(samples)
     saved = sum(sample.num_tokens for sample in samples) - sum(own) - shared
     if not is_worth_sharing(saved, sum(own)):
@@ -106,21 +107,21 @@ def group_units(samples: Sequence[SampleRef], *, num_parts: int, max_tokens: int
 
 
 def num_distinct_tokens(samples: Sequence[SampleRef]) -> int:
-    """Count the tokens of a group with its prompt once."""
+    """Count the tokens of a group, its prompt only once."""
     shared, own = _split(samples)
     return shared + sum(own)
 
 
 def _split(samples: Sequence[SampleRef]) -> tuple[int, list[int]]:
-    """Return how many tokens of the prompt all samples have, and how many else each has."""
+    """Return the number of prompt tokens that all samples share, and the number of other tokens of each."""
     shared = min(sample.num_prompt_tokens for sample in samples)
     return shared, [each.num_tokens - (each.num_branches - 1) * each.num_prompt_tokens - shared for each in samples]
 
 
 def pack_groups(groups: Sequence[Sequence[SampleRef]], *, num_ranks: int, max_tokens: int) -> list[Microbatches]:
-    """Return the micro-batches of each rank as of :func:`pack`, of whole groups. A group is cut only if it exceeds
-    ``max_tokens`` or if there are more ranks than groups. If whole groups leave the ranks so unequal that single
-    samples are computed sooner, those are dealt out instead."""
+    """Return the micro-batches of each rank as :func:`pack` does, of whole groups. A group is cut only if it exceeds
+    ``max_tokens`` or if there are more ranks than groups. If whole groups load the ranks so unequally that single
+    samples are computed sooner, single samples are dealt out instead."""
     num_parts = math.ceil(num_ranks / max(len(groups), 1))
     cut = [group_units(group, num_parts=num_parts, max_tokens=max_tokens) for group in groups]
     units = [
@@ -137,7 +138,7 @@ def pack_groups(groups: Sequence[Sequence[SampleRef]], *, num_ranks: int, max_to
 def _pack_units(
     units: Sequence[tuple[list[SampleRef], int]], *, num_ranks: int, max_tokens: int
 ) -> tuple[list[Microbatches], int]:
-    """Return the plan, and the tokens that all ranks have to wait for."""
+    """Return the plan, and the number of tokens for which all ranks have to wait."""
     lengths = [num_tokens for _, num_tokens in units]
     plans = pack(lengths, num_ranks=num_ranks, max_tokens=max_tokens)
     waits = [max(sum(lengths[i] for i in micro) for micro in together) for together in zip(*plans, strict=True)]
@@ -145,7 +146,7 @@ def _pack_units(
 
 
 def pack_samples(samples: Sequence[SampleRef], *, num_ranks: int, max_tokens: int) -> list[Microbatches]:
-    """Return the micro-batches of each rank as of :func:`pack`, of single samples."""
+    """Return the micro-batches of each rank as :func:`pack` does, of single samples."""
     plans, _ = _pack_units([([each], each.num_tokens) for each in samples], num_ranks=num_ranks, max_tokens=max_tokens)
     return plans
 
@@ -161,15 +162,15 @@ def plan_shards(
     seed: int,
     shares_prompts: bool = False,
 ) -> tuple[Shard, ...]:
-    """One shard for each rank. Every rank has the same number of micro-batches in every minibatch, because ZeRO's
-    collectives need all ranks in each backward pass. A minibatch is a set of whole groups; one with nothing to train on
-    is left out. Its plan depends on its groups, their order and the seed, not on the other minibatches.
+    """Return one shard for each rank. Every rank has the same number of micro-batches in every minibatch, because
+    ZeRO's collectives need all ranks in each backward pass. A minibatch is a set of whole groups; one with nothing to
+    train on is left out. Its plan depends on its groups, their order and the seed, not on the other minibatches.
 
     Args:
-        samples: by group.
+        samples: samples of each group.
         num_policy_tokens: tokens of each sample that are in the loss, for the global denominators. A sample with 0 goes
             to no rank, but counts among the trajectories of its minibatch.
-        shares_prompts: the samples of a group that lie in one micro-batch compute their prompt once.
+        shares_prompts: samples of a group in the same micro-batch compute their prompt once.
     """
     by_rank: list[list[Minibatch]] = [[] for _ in range(num_ranks)]
     for groups in split_minibatches(len(samples), num_minibatches=num_minibatches, seed=seed):

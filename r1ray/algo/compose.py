@@ -1,4 +1,4 @@
-"""From the named parts of a reward to one number (paper section 2.3.2 adds them up)."""
+"""Composition of the named parts of a reward into one number (paper section 2.3.2 adds them up)."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 
 
 def total_reward(parts: Mapping[str, float], weights: Mapping[str, float], *, gate: str | None = None) -> float:
-    """sum_k w_k r_k over the parts that are there and have a weight; 0 where the part ``gate`` is below 1.
+    """Return sum_k w_k r_k over the parts that exist and have a weight; 0 if the part ``gate`` is below 1.
 
     >>> total_reward({"accuracy": 1.0, "format": 0.0}, {"accuracy": 1.0, "format": 0.5})
     1.0
@@ -21,7 +21,7 @@ def total_reward(parts: Mapping[str, float], weights: Mapping[str, float], *, ga
 
 
 def accuracy(parts: Mapping[str, float], total: float) -> float:
-    """Return the accuracy of a judged response, whatever weight that has; the whole reward where nothing is called so.
+    """Return the accuracy of a judged response, whatever its weight; the whole reward if no part has that name.
 
     >>> accuracy({"accuracy": 1.0, "format": 0.0}, 0.5), accuracy({"solved": 1.0}, 0.5)
     (1.0, 0.5)
@@ -32,9 +32,9 @@ def accuracy(parts: Mapping[str, float], total: float) -> float:
 def normalised_rewards(
     parts_G: Sequence[Mapping[str, float] | None], weights: Mapping[str, float], *, epsilon: float
 ) -> list[float | None]:
-    """sum_k w_k (r_k - mean(r_k)) / (std(r_k) + epsilon), mean and sample std of each part over the completions of one
-    group, so that a part with a wide range does not drown the others. A part that is the same everywhere adds 0.
-    None where the completion could not be scored.
+    """Return sum_k w_k (r_k - mean(r_k)) / (std(r_k) + epsilon), with mean and sample std of each part over the
+    completions of one group, so that a part with a wide range does not drown the others. A part that is the same
+    everywhere adds 0. The result is None for a completion that could not be scored.
 
     >>> normalised_rewards([{"a": 0.0, "b": 5.0}, None, {"a": 1.0, "b": 5.0}], {"a": 1.0, "b": 1.0}, epsilon=0.0)
     [-0.7071067811865475, None, 0.7071067811865475]

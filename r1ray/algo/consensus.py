@@ -1,9 +1,9 @@
-"""cons@k: one majority vote over classes of equivalent answers (paper section 3; Wang et al. 2022); votes by scores.
+"""cons@k: a majority vote over classes of equivalent answers (paper section 3; Wang et al. 2022); score-weighted votes.
 
     answers --answer_classes--> a class for each sample --majority--> Vote --is_right--> cons@k
                                                        --expected_consensus--> cons@m, m < k
 
-Equivalence is handed in: whether two answers mean the same is the math verifier's business.
+Equivalence is an argument: the math verifier decides whether two answers mean the same.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from fractions import Fraction
 from typing import TypeAlias
 
 Equivalent: TypeAlias = Callable[[str, str], bool]
-"""Of (the representative of a class, another answer); never asked about two equal strings."""
+"""Function of (the representative of a class, another answer); never called for two equal strings."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,23 +23,23 @@ class Vote:
     """The result of one vote."""
 
     winner: int | None
-    """Index of the first sample of the class that won; None where nobody voted."""
+    """Index of the first sample of the winning class; None if nobody voted."""
     weight: float
-    """What the winning class got: its samples, or the sum of their scores."""
+    """Votes of the winning class: its number of samples, or the sum of their scores."""
     num_voters: int
     num_classes: int
     is_tied: bool
-    """Whether another class got as much, so that only the order of the samples decided."""
+    """True if another class got equally many votes, so that the order of the samples decided."""
 
 
 def answer_classes(answers: Sequence[str | None], *, equivalent: Equivalent) -> list[int | None]:
-    """For each sample the class of its answer, None for a sample without one. A class is named by the index of its
-    first sample, whose answer represents it.
+    """Return the class of each sample's answer; None for a sample without an answer. The name of a class is the index
+    of its first sample, whose answer represents it.
 
-    Samples are looked at in order. An answer that is written as one before it is in that one's class; any other joins
-    the first class whose representative it is equivalent to, or starts its own. So at most (different strings) x
-    (classes) comparisons are made; and where equivalence is not transitive, the representative alone decides: b and c
-    are in a's class because each is equivalent to a, whatever they are to each other.
+    Samples are taken in order. An answer with the same text as an earlier one joins its class; any other joins the
+    first class whose representative it is equivalent to, or starts a new one. This takes at most (different strings) x
+    (classes) comparisons. If equivalence is not transitive, only the representative decides: b and c are both in a's
+    class if each is equivalent to a, even if they are not equivalent to each other.
 
     >>> answer_classes(["1/2", "3", None, "0.5", "1/2"], equivalent=lambda a, b: {a, b} == {"1/2", "0.5"})
     [0, 1, None, 0, 0]
@@ -58,8 +58,8 @@ def answer_classes(answers: Sequence[str | None], *, equivalent: Equivalent) -> 
 
 
 def majority(classes: Sequence[int | None], *, scores: Sequence[float] | None = None) -> Vote:
-    """One vote over all samples: each has one vote, or its score (a reward model's; not negative). A sample without an
-    answer does not vote. Among classes with as much, the one whose answer was given first wins.
+    """Hold one vote over all samples: each has one vote, or its score (a reward model's; not negative). A sample
+    without an answer does not vote. In a tie, the class whose answer was given first wins.
 
     >>> majority([0, 1, None, 1, 0])
     Vote(winner=0, weight=2.0, num_voters=4, num_classes=2, is_tied=True)
@@ -83,19 +83,19 @@ def majority(classes: Sequence[int | None], *, scores: Sequence[float] | None = 
 
 
 def is_right(vote: Vote, correct: Sequence[bool]) -> bool:
-    """Whether the winner is right; a vote without voters is wrong. Where samples of one class differ in correctness
+    """Return whether the winner is right; a vote without voters is wrong. If samples of one class differ in correctness
     (equivalence was not transitive), the class's first sample decides."""
     return vote.winner is not None and correct[vote.winner]
 
 
 def tie_rate(votes: Sequence[Vote]) -> float:
-    """Share of questions that only the order of the samples decided."""
+    """Return the share of questions whose vote was decided only by the order of the samples."""
     return sum(vote.is_tied for vote in votes) / len(votes)
 
 
 def best_of_n(scores: Sequence[float]) -> int:
-    """Index of the sample with the highest score; of several the first. Samples without an answer take part: the score
-    is of the whole output."""
+    """Return the index of the sample with the highest score, the first of several. Samples without an answer take part,
+    because the score rates the whole output."""
     weights = _checked(scores)
     if not weights:
         raise ValueError("the best of no samples.")
@@ -103,11 +103,11 @@ def best_of_n(scores: Sequence[float]) -> int:
 
 
 def expected_consensus(classes: Sequence[int | None], correct: Sequence[bool], *, m: int) -> float:
-    """cons@m read off k >= m samples of one question: the share of the C(k, m) subsets of m samples whose vote is
-    right. Exact; a subset keeps the order of its samples. m = 1 is pass@1, m = k is cons@k.
+    """Return cons@m computed from k >= m samples of one question: the share of the C(k, m) subsets of m samples whose
+    vote is right. The result is exact; a subset keeps the order of its samples. m = 1 is pass@1, m = k is cons@k.
 
-    A subset is won with v votes by the class whose first chosen sample is e if it chooses v - 1 of its samples after e,
-    and every other class chooses fewer than v, or v of its samples that all come after e. The number of such subsets is
+    A class whose first chosen sample is e wins a subset with v votes if the subset holds v - 1 of its samples after e
+    and, of every other class, fewer than v samples or v samples that all come after e. The number of such subsets is
     a coefficient of a product with one polynomial for each class; see :func:`_num_subsets_won`.
 
     >>> expected_consensus([0, 0, 2], [True, True, False], m=2)  # {0, 1} and twice a tie, which 0 and 1 win
@@ -129,7 +129,7 @@ def expected_consensus(classes: Sequence[int | None], correct: Sequence[bool], *
 
 
 def _num_subsets_won(mine: list[int], others: list[list[int]], *, num_silent: int, m: int) -> int:
-    """How many subsets of m samples the class with the samples ``mine`` wins.
+    """Count the subsets of m samples that the class with the samples ``mine`` wins.
 
     A polynomial whose coefficient of x^n counts the ways to choose n samples is kept as its value at x = 2^width: no
     coefficient of a product reaches 2^width, so each is read back from its own bits, exactly.
@@ -140,7 +140,7 @@ def _num_subsets_won(mine: list[int], others: list[list[int]], *, num_silent: in
     for votes in range(1, min(len(mine), m) + 1):
         larger = [theirs for theirs in others if len(theirs) >= votes]
         num_free = num_silent + sum(len(theirs) for theirs in others if len(theirs) < votes)
-        of_free = (1 + one) ** num_free  # who cannot reach that many votes may choose anything
+        of_free = (1 + one) ** num_free  # classes that cannot reach that many votes may choose anything
         fewer = [_choices(len(theirs), votes, width) for theirs in larger]
         for position, first in enumerate(mine[: len(mine) - votes + 1]):
             ways = of_free
@@ -153,7 +153,7 @@ def _num_subsets_won(mine: list[int], others: list[list[int]], *, num_silent: in
 
 
 def _choices(size: int, votes: int, width: int) -> int:
-    """sum over n < votes of C(size, n) x^n."""
+    """Return the sum over n < votes of C(size, n) x^n."""
     return sum(math.comb(size, n) << (width * n) for n in range(votes))
 
 

@@ -1,8 +1,8 @@
-"""Doors: how a name in the configuration becomes a function.
+"""Doors: the functions behind names in the configuration.
 
-    algo.surrogate=clip                --> r1ray.algo.surrogate:clipped            the paper's
-    algo.surrogate=weight              --> r1ray.algo.variants.cispo:weighted      one that ships
-    algo.surrogate=my_package.losses:f --> my_package.losses:f                     one of the user's own
+    algo.surrogate=clip                --> r1ray.algo.surrogate:clipped            the paper's function
+    algo.surrogate=weight              --> r1ray.algo.variants.cispo:weighted      a variant that ships
+    algo.surrogate=my_package.losses:f --> my_package.losses:f                     the user's own
 
 All three are loaded in the same way, and called with the same arguments (:mod:`r1ray.algo.inputs`).
 """
@@ -24,64 +24,65 @@ F = TypeVar("F")
 
 
 class Baseline(Protocol):
-    """r_i minus a baseline: an array for each of the groups, as long as its rewards."""
+    """A function that returns r_i minus a baseline: an array for each group, as long as its rewards."""
 
     def __call__(self, inputs: AdvantageInputs) -> Sequence[Array]: ...
 
 
 class Scale(Protocol):
-    """Centred rewards over a standard deviation."""
+    """A function that divides centred rewards by a standard deviation."""
 
     def __call__(
         self, centred_PG: Sequence[Array], rewards_PG: Sequence[Array], lengths_PG: Sequence[Array], divide: Divide
     ) -> list[Array]:
         """
         Args:
-            centred_PG: what a :class:`Baseline` returned; the other two are as in its inputs.
+            centred_PG: result of a :class:`Baseline`; the other two are as in its inputs.
             divide: divides values by the square root of a variance, epsilon included.
         """
         ...
 
 
 class EpsilonPlace(Protocol):
-    """The denominator of :func:`r1ray.algo.advantage.divide`."""
+    """A function that returns the denominator of :func:`r1ray.algo.advantage.divide`."""
 
     def __call__(self, variance: Array, epsilon: float) -> Array: ...
 
 
 class Ratio(Protocol):
-    """log rho of each token, [N]."""
+    """A function that returns log rho of each token, [N]."""
 
     def __call__(self, difference_N: torch.Tensor, lengths_B: torch.Tensor) -> torch.Tensor:
         """
         Args:
             difference_N: log pi_theta - log pi_old of each token.
-            lengths_B: how many of the N tokens each output has.
+            lengths_B: number of the N tokens that belong to each output.
         """
         ...
 
 
 class Surrogate(Protocol):
-    """The objective of each token, [N] of the dtype of ``logp_N``, and where its clip was what counted, [N] bool."""
+    """A function that returns the objective of each token, [N] of the dtype of ``logp_N``, and a mask of the tokens
+    whose clip was active, [N] bool."""
 
     def __call__(self, inputs: LossInputs) -> tuple[torch.Tensor, torch.Tensor]: ...
 
 
 class Estimator(Protocol):
-    """D of each token, [N], from log pi_ref - log pi_theta."""
+    """A function that returns D of each token, [N], from log pi_ref - log pi_theta."""
 
     def __call__(self, difference_N: torch.Tensor) -> torch.Tensor: ...
 
 
 @dataclass(frozen=True)
 class Door(Generic[F]):
-    """A choice of the configuration, and the functions that ship for it."""
+    """A setting that names a function, and the functions that ship for it."""
 
     choice: str
     paths: Mapping[str, str]
 
     def find(self, name: str) -> F:
-        """Return the function of a name, or the one that ``package.module:function`` names. Raises ValueError."""
+        """Return the function with this name, or the one that ``package.module:function`` names. Raises ValueError."""
         module, colon, function = self.paths.get(name, name).partition(":")
         needs = f"needs one of {', '.join(self.paths)}, or package.module:function"
         if not colon:

@@ -1,4 +1,4 @@
-"""The objective J (paper section 2.2.1, equations 1 and 2) and its published relatives, per token."""
+"""Objective J (paper section 2.2.1, equations 1 and 2) and its published variants, per token."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def objective(
     kl_clamp: float | None = None,
     kl_weighted: bool = False,
 ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
-    """-J: this micro-batch's part of the minibatch loss.
+    """Return -J: this micro-batch's part of the minibatch loss.
 
     Args:
         inputs: rho, log-probabilities and A_i of each token.

@@ -1,4 +1,4 @@
-"""Log-probabilities of chosen tokens without the logits of a whole micro-batch."""
+"""Log-probabilities of chosen tokens, computed without holding the logits of a whole micro-batch."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 
 MAX_LOGITS_PER_CHUNK = 2**24
-"""Elements of logits that exist at a time: 64 MiB of float32."""
+"""Number of logits that exist at a time: 64 MiB of float32."""
 Function = Callable[[torch.Tensor], torch.Tensor]
 
 
@@ -24,24 +24,24 @@ def token_logprobs(
     max_logits: int = MAX_LOGITS_PER_CHUNK,
     entropy_has_gradient: bool = False,
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """log softmax(after(hidden weight^T + bias) / temperature)[target] and the entropy of that distribution, each [N]
-    float32.
+    """Return log softmax(after(hidden weight^T + bias) / temperature)[target] and the entropy of that distribution,
+    each [N] float32.
 
-    The vocabulary is taken ``max_logits // N`` tokens at a time. Where that makes more than one chunk, the logits are
-    dropped after the forward pass and computed again in the backward pass, so that no more than one chunk of logits
-    ever exists. Each chunk gives its rows of the weight's gradient whole, so that they are rounded once, and adds to
+    The vocabulary is processed in chunks of ``max_logits // N`` tokens. If there is more than one chunk, the logits are
+    dropped after the forward pass and recomputed in the backward pass, so that at most one chunk of logits exists at a
+    time. Each chunk computes its rows of the weight's gradient completely, so that they are rounded once, and adds to
     the hidden states' gradient in float32. The entropy carries a gradient if ``entropy_has_gradient``.
 
     Args:
-        after: a function of each logit by itself (scaling, soft-capping); None: the identity.
+        after: an elementwise function of the logits (scaling, soft-capping); None: the identity.
     """
     logp, entropy = _TokenLogprobs.apply(hidden_NH, weight_VH, bias_V, targets_N, temperature, after, max_logits)
     return logp, entropy if entropy_has_gradient else entropy.detach()
 
 
 class _TokenLogprobs(torch.autograd.Function):
-    """One operation for autograd: whoever gathers the weight for it (ZeRO 3) does so once in each direction, whatever
-    the number of chunks."""
+    """One autograd operation, so that ZeRO 3 gathers the weight once in each direction, whatever the number of
+    chunks."""
 
     @staticmethod
     def forward(
@@ -116,7 +116,8 @@ class _TokenLogprobs(torch.autograd.Function):
 
 
 def _chunks(vocabulary: int, rows: int, max_logits: int) -> Iterator[slice]:
-    """Parts of the vocabulary of like size, so that ``rows`` of each are no more than ``max_logits``."""
+    """Yield slices of the vocabulary of similar size, so that ``rows`` rows of each hold at most ``max_logits``
+    logits."""
     size = max(1, max_logits // max(rows, 1))
     number = -(-vocabulary // size)
     size = -(-vocabulary // number)
@@ -127,12 +128,12 @@ def _chunks(vocabulary: int, rows: int, max_logits: int) -> Iterator[slice]:
 def _logits(
     hidden_NH: torch.Tensor, weight_VH: torch.Tensor, bias_V: torch.Tensor | None, chunk: slice
 ) -> torch.Tensor:
-    """[N, C] float32."""
+    """Return the logits of a chunk, [N, C] float32."""
     return F.linear(hidden_NH, weight_VH[chunk], None if bias_V is None else bias_V[chunk]).float()
 
 
 def _finished(logits_NC: torch.Tensor, after: Function | None, temperature: float) -> torch.Tensor:
-    """Return the logits as the model has them, divided by the temperature."""
+    """Return the model's final logits, divided by the temperature."""
     if after is not None:
         logits_NC = after(logits_NC)
     return logits_NC if temperature == 1 else logits_NC / temperature

@@ -16,14 +16,14 @@ def importance_weights(
     cap: float,
     floor: float = 0.0,
 ) -> torch.Tensor:
-    """The weight of each token, [N]: constants, no gradient. With w = pi_learner / pi_rollout of the token:
+    """Return the weight of each token, [N], constants without gradient. With w = pi_learner / pi_rollout of the token:
 
-    ``token_tis``: w, kept between floor and cap (truncated importance weights). ``token_mask``: w, and 0 outside of
-    them (IcePop). ``sequence_tis`` and ``sequence_mask``: the same of the product of w over the tokens of the output,
-    which all of them get (TRL). ``geometric_mask``: w of the token itself, and 0 for outputs whose geometric mean of w
-    is outside (OpenRLHF, NeMo-RL: seq-mask-tis).
+    ``token_tis``: w, clamped to floor and cap (truncated importance weights). ``token_mask``: w, or 0 if w is outside
+    of them (IcePop). ``sequence_tis`` and ``sequence_mask``: the same for the product of w over the tokens of the
+    output; all its tokens get this weight (TRL). ``geometric_mask``: w of the token itself, or 0 for outputs whose
+    geometric mean of w is outside (OpenRLHF, NeMo-RL: seq-mask-tis).
 
-    A token that weighs 0 still counts in the denominators of the loss.
+    A token with weight 0 still counts in the denominators of the loss.
     """
     log_weight_N = (prox_logp_N - rollout_logp_N).detach()
     level, _, action = correction.partition("_")

@@ -1,4 +1,4 @@
-"""The ratio rho (paper equation 1): how much likelier the policy makes what was sampled."""
+"""Ratio rho (paper equation 1): the policy's probability of a sampled token over the old policy's."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def log_ratio(
     level: str = "token",
     clamp: float | None = None,
 ) -> torch.Tensor:
-    """log rho of each token, [N].
+    """Return log rho of each token, [N].
 
     Args:
         level: ``token``, or a variant: see :data:`r1ray.algo.doors.RATIOS`.
@@ -26,5 +26,5 @@ def log_ratio(
 
 
 def of_token(difference_N: torch.Tensor, lengths_B: torch.Tensor) -> torch.Tensor:
-    """log pi_theta - log pi_old of the token itself."""
+    """Return log pi_theta - log pi_old of the token itself."""
     return difference_N

@@ -1,4 +1,4 @@
-"""Routers of a mixture of experts: the weights of chosen experts, and what balances their load.
+"""Routers of a mixture of experts: the weights of chosen experts, and load-balancing losses and biases.
 
 Axes: ``T`` tokens, ``E`` experts, ``K`` experts of a token, ``B`` sequences.
 """
@@ -21,8 +21,8 @@ def expert_scores(logits_TE: torch.Tensor, *, scoring: str) -> torch.Tensor:
 def expert_weights(
     logits_TE: torch.Tensor, chosen_TK: torch.Tensor, *, scoring: str, is_normalised: bool, scale: float = 1.0
 ) -> torch.Tensor:
-    """Return the weights of given experts, [T, K] float32: their scores, divided by the sum over the chosen ones where
-    ``is_normalised``, times ``scale``."""
+    """Return the weights of given experts, [T, K] float32: their scores times ``scale``, first divided by the sum over
+    the chosen ones if ``is_normalised``."""
     weights_TK = expert_scores(logits_TE, scoring=scoring).gather(1, chosen_TK)
     if is_normalised:
         weights_TK = weights_TK / (weights_TK.sum(dim=-1, keepdim=True) + 1e-20)
@@ -30,18 +30,18 @@ def expert_weights(
 
 
 def expert_load(chosen_TK: torch.Tensor, *, num_experts: int) -> torch.Tensor:
-    """Count the tokens that each expert was chosen for, [E] int64."""
+    """Count the tokens that chose each expert, [E] int64."""
     return torch.bincount(chosen_TK.reshape(-1), minlength=num_experts)
 
 
 def switch_loss(logits: Sequence[torch.Tensor], chosen: Sequence[torch.Tensor]) -> torch.Tensor:
     """Return E sum_e f_e P_e (Switch Transformers, arXiv 2101.03961, equations 4 to 6; in the form of transformers'
-    ``load_balancing_loss_func``): f_e is how often a token chooses expert e, P_e the mean of its probability, both over
+    ``load_balancing_loss_func``): f_e is how often a token chooses expert e, P_e its mean probability, both over
     all tokens of all layers.
 
     Args:
-        logits: of each layer, [T, E].
-        chosen: of each layer, [T, K].
+        logits: router logits of each layer, [T, E].
+        chosen: chosen experts of each layer, [T, K].
     """
     num_experts, num_rows = logits[0].shape[1], sum(len(each) for each in logits)
     load_E = torch.stack([expert_load(each, num_experts=num_experts) for each in chosen]).sum(dim=0)

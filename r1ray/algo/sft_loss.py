@@ -8,11 +8,12 @@ import torch.nn.functional as F
 
 
 def nll_loss(logp_N: torch.Tensor, weights_N: torch.Tensor) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
-    """Negative log-likelihood: -sum_t w_t log pi(o_t | q, o_<t), this micro-batch's part of the minibatch loss.
+    """Return the negative log-likelihood -sum_t w_t log pi(o_t | q, o_<t): this micro-batch's part of the minibatch
+    loss.
 
     Args:
         logp_N: log pi_theta of each token in the loss, with gradient.
-        weights_N: what each of them counts, from :func:`r1ray.algo.aggregation.token_weights`; holds the denominators
+        weights_N: their weights, from :func:`r1ray.algo.aggregation.token_weights`; they hold the denominators
             (``token_mean``: over all tokens in the loss of the minibatch). A token of weight 0 is not in the loss.
 
     Returns the loss, and sums over the tokens in the loss: ``nll`` (nats, unweighted) and ``terms``.
@@ -29,18 +30,17 @@ def nll_loss(logp_N: torch.Tensor, weights_N: torch.Tensor) -> tuple[torch.Tenso
 def bradley_terry_loss(
     chosen_score_B: torch.Tensor, rejected_score_B: torch.Tensor, margin_B: torch.Tensor, *, num_pairs: int
 ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
-    """-log sigmoid(r_chosen - r_rejected - margin), summed over these pairs and divided by ``num_pairs``: the mean over
-    the pairs of the minibatch (Bradley and Terry 1952; Ouyang et al. 2022, equation 1; with the margin of Touvron et
-    al. 2023, equation 2).
+    """Return -log sigmoid(r_chosen - r_rejected - margin), summed over these pairs and divided by ``num_pairs``: the
+    mean over the pairs of the minibatch (Bradley and Terry 1952; Ouyang et al. 2022, equation 1; with the margin of
+    Touvron et al. 2023, equation 2).
 
     Args:
         chosen_score_B: r(q, o) of the preferred answers, with gradient; reward models score the last token.
-        margin_B: by how much it has to be above the other; a constant.
+        margin_B: required difference of the two scores; constants.
         num_pairs: pairs of the minibatch over all micro-batches and ranks.
 
-    Returns the loss, and sums over these pairs: ``nll`` (unweighted), ``terms``, ``correct`` (the preferred one's score
-    is the higher one, whatever the margin), ``margin`` (of the scores: r_chosen - r_rejected), ``chosen_score`` and
-    ``rejected_score``.
+    Returns the loss, and sums over these pairs: ``nll`` (unweighted), ``terms``, ``correct`` (the preferred answer has
+    the higher score, whatever the margin), ``margin`` (r_chosen - r_rejected), ``chosen_score`` and ``rejected_score``.
 
     >>> loss, sums = bradley_terry_loss(torch.tensor([2.0]), torch.tensor([2.0]), torch.tensor([0.0]), num_pairs=1)
     >>> round(loss.item(), 4), sums["correct"].item()

@@ -1,4 +1,4 @@
-"""The surrogate of each token: what is maximised (paper equation 1)."""
+"""Surrogate objective of each token, which training maximises (paper equation 1)."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from r1ray.algo.inputs import LossInputs
 
 
 def clipped(inputs: LossInputs) -> tuple[torch.Tensor, torch.Tensor]:
-    """min(rho A, clip(rho, 1 - clip_low, 1 + clip_high) A), and where the clip was what counted.
+    """Return min(rho A, clip(rho, 1 - clip_low, 1 + clip_high) A), and a mask of the tokens whose clip was active.
 
-    Two bounds as in DAPO, equation 10; the paper's are equal.
+    The two bounds may differ, as in DAPO, equation 10; the paper's are equal.
     """
     free_N = inputs.ratio_N * inputs.advantage_N
     clipped_N = inputs.ratio_N.clamp(1.0 - inputs.clip_low, 1.0 + inputs.clip_high) * inputs.advantage_N

@@ -11,10 +11,10 @@ from r1ray.algo.inputs import AdvantageInputs
 
 
 def less_batch_mean(inputs: AdvantageInputs) -> list[Array]:
-    """r_i - mean(r) over all groups."""
+    """Return r_i - mean(r) over all groups."""
     return split_like(inputs.rewards_PG, centre(np.concatenate(inputs.rewards_PG)))
 
 
 def split_like(groups: Sequence[Array], values: Array) -> list[Array]:
-    """Return values of a whole step, which lie end to end, by their groups."""
+    """Split the values of a whole step, laid end to end, by group."""
     return np.split(values, np.cumsum([len(group) for group in groups])[:-1])

@@ -1,4 +1,4 @@
-"""An entropy bonus: PPO's (Schulman et al. 2017, equation 9), in the minibatch's own mean, as verl takes it."""
+"""PPO's entropy bonus (Schulman et al. 2017, equation 9), averaged over the minibatch as in verl."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import torch
 
 
 def entropy_bonus(entropy_N: torch.Tensor, weight_N: torch.Tensor, *, coefficient: float) -> torch.Tensor:
-    """Return what is subtracted from the loss: the coefficient times the mean entropy of the policy.
+    """Return the coefficient times the mean entropy of the policy, to be subtracted from the loss.
 
     Args:
-        entropy_N: of the policy's distribution at each token in the loss, with gradient.
+        entropy_N: entropy of the policy's distribution at each token in the loss, with gradient.
         weight_N: from :func:`r1ray.algo.aggregation.token_weights`; holds the denominators.
     """
     return coefficient * (entropy_N * weight_N).sum()

@@ -1,4 +1,4 @@
-"""OpenRLHF's place of epsilon in the denominator of a whitened advantage: the least variance."""
+"""OpenRLHF's place of epsilon in the denominator of a whitened advantage: the minimum of the variance."""
 
 from __future__ import annotations
 
@@ -8,5 +8,5 @@ from r1ray.algo.advantage import Array
 
 
 def as_floor(variance: Array, epsilon: float) -> Array:
-    """sqrt(max(variance, epsilon))."""
+    """Return sqrt(max(variance, epsilon))."""
     return np.asarray(np.sqrt(np.maximum(variance, epsilon)))

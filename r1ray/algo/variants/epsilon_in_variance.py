@@ -8,5 +8,5 @@ from r1ray.algo.advantage import Array
 
 
 def in_variance(variance: Array, epsilon: float) -> Array:
-    """sqrt(variance + epsilon)."""
+    """Return sqrt(variance + epsilon)."""
     return np.asarray(np.sqrt(variance + epsilon))

@@ -6,5 +6,5 @@ import torch
 
 
 def k1(difference_N: torch.Tensor) -> torch.Tensor:
-    """-d, for d = log pi_ref - log pi_theta."""
+    """Return -d, for d = log pi_ref - log pi_theta."""
     return -difference_N

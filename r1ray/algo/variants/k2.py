@@ -6,5 +6,5 @@ import torch
 
 
 def k2(difference_N: torch.Tensor) -> torch.Tensor:
-    """d^2 / 2, for d = log pi_ref - log pi_theta."""
+    """Return d^2 / 2, for d = log pi_ref - log pi_theta."""
     return 0.5 * difference_N.square()

@@ -1,4 +1,4 @@
-"""The KL in the reward (REINFORCE, RLOO, PPO for language models), in the place of the KL beside the objective."""
+"""KL penalty in the reward (REINFORCE, RLOO, PPO for language models) instead of in the objective."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Dr. GRPO's choice: rewards are centred, and divided by nothing."""
+"""Dr. GRPO's choice: rewards are centred but not scaled."""
 
 from __future__ import annotations
 

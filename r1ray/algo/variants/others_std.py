@@ -1,4 +1,4 @@
-"""NeMo-RL's std: that of the other rewards of the group."""
+"""NeMo-RL's std: the std of the other rewards of the group."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from r1ray.algo.advantage import Array, Divide, variance
 def over_std_of_others(
     centred_PG: Sequence[Array], rewards_PG: Sequence[Array], lengths_PG: Sequence[Array], divide: Divide
 ) -> list[Array]:
-    """Divide by the std with ddof 1 of the group's other rewards, where that is above 0."""
+    """Divide by the std with ddof 1 of the group's other rewards, if it is above 0."""
     return [_scaled(centred_G, rewards_G, divide) for centred_G, rewards_G in zip(centred_PG, rewards_PG, strict=True)]
 
 

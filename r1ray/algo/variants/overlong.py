@@ -1,14 +1,14 @@
-"""DAPO's soft overlong punishment (section 3.4): what an output near the length limit is docked."""
+"""DAPO's soft overlong punishment (section 3.4): a penalty for outputs near the length limit."""
 
 from __future__ import annotations
 
 OVERLONG = "overlong"
-"""Name of the part of the reward that ``algo.overlong_share`` makes."""
+"""Name of the reward part that ``algo.overlong_share`` adds."""
 
 
 def overlong_penalty(num_tokens: int, *, max_tokens: int, cache_tokens: int) -> float:
-    """DAPO's soft overlong punishment (Yu et al. 2025, equation 13): 0 up to ``max_tokens - cache_tokens``, then
-    falling in a line to -1 at ``max_tokens``, and -1 beyond.
+    """Return DAPO's soft overlong punishment (Yu et al. 2025, equation 13): 0 up to ``max_tokens - cache_tokens``,
+    falling linearly to -1 at ``max_tokens``, and -1 beyond.
 
     >>> overlong_penalty(18432, max_tokens=20480, cache_tokens=4096)
     -0.5

@@ -1,4 +1,4 @@
-"""OpenRLHF's whitening of REINFORCE++: with the population's variance."""
+"""OpenRLHF's whitening of REINFORCE++, which uses the population variance."""
 
 from __future__ import annotations
 

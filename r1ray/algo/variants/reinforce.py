@@ -8,5 +8,5 @@ from r1ray.algo.inputs import LossInputs
 
 
 def reinforce(inputs: LossInputs) -> tuple[torch.Tensor, torch.Tensor]:
-    """A log pi_theta."""
+    """Return A log pi_theta."""
     return inputs.advantage_N * inputs.logp_N, torch.zeros_like(inputs.logp_N, dtype=torch.bool)

@@ -1,4 +1,4 @@
-"""GSPO's ratio (equation 7): of the whole output."""
+"""GSPO's ratio (equation 7), one for the whole output."""
 
 from __future__ import annotations
 
@@ -8,5 +8,5 @@ from r1ray.algo.aggregation import row_means
 
 
 def of_sequence(difference_N: torch.Tensor, lengths_B: torch.Tensor) -> torch.Tensor:
-    """Return the mean of the log ratios of an output's tokens (the ratio is their geometric mean), for each of them."""
+    """Return, for each token, the mean of the log ratios of its output's tokens (the ratio is their geometric mean)."""
     return row_means(difference_N, lengths_B).repeat_interleave(lengths_B)

@@ -1,4 +1,4 @@
-"""Credit by turn: a turn gets no credit for what the turns before it were paid."""
+"""Credit by turn: a turn gets no credit for rewards of the turns before it."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ DIGITS = 12
 
 
 def returns_of_turns(total: float, turn_rewards_T: Sequence[float]) -> list[float]:
-    """R_t = r - sum_{s < t} r_s: the reward-to-go of each turn, undiscounted, which is the turn's own reward, those of
-    the turns after it, and the reward of the final state.
+    """Return R_t = r - sum_{s < t} r_s, the undiscounted reward-to-go of each turn: the turn's own reward, those of the
+    turns after it, and the reward of the final state.
 
     Args:
-        total: r, the reward of the trajectory, which holds those of its turns.
+        total: r, the reward of the trajectory, which includes those of its turns.
         turn_rewards_T: r_t of each turn; at least one.
 
     >>> returns_of_turns(1.5, [0.5, 0.0, 1.0])
     [1.5, 1.0, 1.0]
     """
-    # Rounded, because returns that are equal but for the last bit would differ once a std divides them.
+    # Rounded, because returns that differ in the last bit alone would differ visibly once divided by a std.
     return [round(total - paid, DIGITS) if paid else total for paid in accumulate(turn_rewards_T[:-1], initial=0.0)]
 
 
@@ -31,18 +31,19 @@ def turn_advantages(
     turn_rewards_PGT: Sequence[Sequence[Sequence[float]]],
     advantages: Callable[[Rewards], Advantages],
 ) -> list[list[tuple[float, ...]]]:
-    """A_{i,t} = (R_{i,t} - mean_j(R_{j,t})) / std_j(R_{j,t}) over the trajectories j of a group: the advantage of turn
-    t against the same turn of the others (MT-GRPO: Zeng et al. 2025, arXiv 2505.11821, which has two turns). A
-    trajectory that ended before turn t is compared by its last return, what it came to. So without rewards for turns
-    all turns have the advantage of the trajectory, and the first turn always has it.
+    """Return A_{i,t} = (R_{i,t} - mean_j(R_{j,t})) / std_j(R_{j,t}) over the trajectories j of a group: the advantage
+    of turn t relative to the same turn of the others (MT-GRPO: Zeng et al. 2025, arXiv 2505.11821, which has two
+    turns). A trajectory that ended before turn t is represented by its last return. So without turn rewards all turns
+    have the advantage of the trajectory, and the first turn always has it.
 
     Args:
         rewards_PG: r_i of each trajectory of each group of a step; None if it could not be scored.
-        turn_rewards_PGT: of each of its turns.
-        advantages: the advantages of one number each, as of :func:`r1ray.algo.advantage.step_advantages`.
+        turn_rewards_PGT: rewards of each of its turns.
+        advantages: function from one number per trajectory to advantages, such as
+            :func:`r1ray.algo.advantage.step_advantages`.
 
     Returns:
-        For each trajectory A_{i,t} of its turns; nothing for one that could not be scored.
+        A_{i,t} of each turn of each trajectory; empty for a trajectory that could not be scored.
     """
     returns_PGT = [
         [[] if r is None else returns_of_turns(r, turns_T) for r, turns_T in zip(rewards_G, turns_GT, strict=True)]
@@ -60,7 +61,7 @@ def turn_advantages(
 
 
 def _at(returns_PGT: Sequence[Sequence[Sequence[float]]], turn: int) -> list[list[float | None]]:
-    """Return R_{i,t} of one turn, or the last return of one that ended before it."""
+    """Return R_{i,t} of one turn, or the last return of a trajectory that ended before it."""
     return [
         [returns_T[min(turn, len(returns_T) - 1)] if returns_T else None for returns_T in returns_GT]
         for returns_GT in returns_PGT

@@ -1,4 +1,4 @@
-"""REINFORCE++'s whitening: over all tokens of the step in the loss, where each token has its output's advantage."""
+"""REINFORCE++'s whitening over all tokens of the step in the loss; each token has its output's advantage."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def _mean(values: Array, counts: Array) -> float:
 
 
 def _variance(values: Array, counts: Array, *, ddof: int) -> float:
-    """Return the variance, each value taken ``counts`` times; exactly 0 if all that are taken are equal."""
+    """Return the variance, each value taken ``counts`` times; exactly 0 if all values taken are equal."""
     taken = values[counts > 0]
     if len(taken) == 0 or np.ptp(taken) == 0.0:
         return 0.0
