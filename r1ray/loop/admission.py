@@ -1,9 +1,9 @@
-"""Admission: which ready groups a step takes, so that no group ever gets too old to be trained on.
+"""Admission: the choice of ready groups for each step, so that no group ever gets too old to be trained on.
 
-A group that began at version s may be trained on at versions s .. s + max_staleness. Steps come one a version and take
-``size`` groups each. Taking whichever groups are ready first would leave slow ones behind until there are more of one
-age than the steps that are left for them can hold; a step therefore takes the oldest ready groups, and waits where
-even those would leave too many.
+A group that began at version s may be trained on at versions s .. s + max_staleness. Each version is made by one step,
+which takes ``size`` groups. If steps took the groups that are ready first, slow groups would pile up until the steps
+left for their age could not hold them all. A step therefore takes the oldest ready groups, and waits if even that
+would leave too many.
 """
 
 from __future__ import annotations
@@ -12,13 +12,14 @@ from collections import Counter, defaultdict
 
 
 class Admission:
-    """Counts groups by the version that they began at. An arrival costs as much as there are versions under way."""
+    """Counts groups by the version at which they began. The cost of an arrival grows with the number of versions under
+    way."""
 
     def __init__(self, *, max_staleness: int, size: int, surplus: int = 0) -> None:
         """
         Args:
             size: groups of a step.
-            surplus: groups that are issued beyond what steps take: so many of the slowest are left behind.
+            surplus: groups issued beyond those that steps take; this many of the slowest are left behind.
         """
         self._max_staleness, self._size, self._surplus = max_staleness, size, surplus
         self._began_at: dict[str, int] = {}
@@ -27,22 +28,22 @@ class Admission:
         self._num_ready = 0
 
     def __len__(self) -> int:
-        """Groups under way or ready."""
+        """Return the number of groups under way or ready."""
         return len(self._began_at)
 
     def begin(self, group_id: str, version: int) -> None:
-        """A group begins, or begins anew, under ``version``."""
+        """Note that a group begins, or begins again, under ``version``."""
         self.end(group_id)
         self._began_at[group_id] = version
         self._outstanding[version] += 1
 
     def ready(self, group_id: str) -> None:
-        """A group is ready to be trained on."""
+        """Note that a group is ready to be trained on."""
         self._ready.setdefault(self._began_at[group_id], {})[group_id] = None
         self._num_ready += 1
 
     def end(self, group_id: str) -> None:
-        """A group was trained on, dropped, or begins anew."""
+        """Note that a group was trained on or dropped, or begins again."""
         version = self._began_at.pop(group_id, None)
         if version is None:
             return
@@ -59,12 +60,12 @@ class Admission:
         """Return the oldest ready groups to train on at ``version``; None if the step has to wait for more.
 
         Args:
-            count: how many; None: those of a whole step.
-            later: groups that the same step takes after these.
+            count: number of groups; None: as many as a whole step takes.
+            later: number of groups that the same step takes after these.
 
-        After the step, for every j, at most j * size outstanding groups may have begun at or before version
-        ``version - max_staleness + j``, and the surplus: those are what the next j steps can still take. There are
-        never more than (max_staleness + 1) * size groups outstanding, and the surplus, so that waiting always ends.
+        After the step, for every j, at most j * size + surplus outstanding groups may have begun at or before version
+        ``version - max_staleness + j``: the next j steps can take no more. At most (max_staleness + 1) * size + surplus
+        groups are ever outstanding, so waiting always ends.
         """
         count = self._size if count is None else count
         if self._num_ready < count:
@@ -82,8 +83,8 @@ class Admission:
         return [name for name, _ in zip(oldest, range(count), strict=False)]
 
     def unfit(self, version: int) -> list[str]:
-        """Return the groups that steps from ``version`` on cannot take in time, where versions were passed over without
-        a step: those that are too old, and of every age what is more than the steps hold that are left for it."""
+        """Return the groups that steps from ``version`` on cannot take in time, after versions passed without a step:
+        groups that are too old, and of each age those in excess of what the remaining steps can take."""
         by_version: defaultdict[int, list[str]] = defaultdict(list)
         for group_id, began in self._began_at.items():
             by_version[began].append(group_id)
@@ -98,7 +99,7 @@ class Admission:
         return unfit
 
     def too_old(self, version: int) -> list[str]:
-        """Return the groups that a step at ``version`` can train on no more."""
+        """Return the groups that are too old for a step at ``version``."""
         oldest = version - self._max_staleness
         if all(began >= oldest for began in self._outstanding):
             return []

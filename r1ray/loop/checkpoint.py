@@ -1,13 +1,13 @@
-"""Checkpoints on disk: written aside, then renamed, so that a folder that exists was whole when it was made.
+"""Checkpoints on disk: written aside, then renamed, so that every numbered folder was complete when it appeared.
 
 checkpoints/<step>/manifest.json         format, size and checksum of every file, and held-out metrics
 checkpoints/<step>/controller.json       step, policy version, ledger and data position
-checkpoints/<step>/learner/              what the learner saved
-checkpoints/best.json                    the one that is kept for its metric
+checkpoints/<step>/learner/              files saved by the learner
+checkpoints/best.json                    the checkpoint that is kept for its metric
 
-Users call a checkpoint, and the model that is made of it, by its step. ``.writing-<step>`` is being written and
-``.removing-<step>`` being removed; what a killed process left of
-either is cleared away. Whenever the process is killed, the newest folder with a number is whole.
+Users name a checkpoint, and the model exported from it, by its step. ``.writing-<step>`` is being written and
+``.removing-<step>`` is being removed; leftovers of a killed process are deleted. Whenever the process is killed, the
+newest numbered folder is complete.
 """
 
 from __future__ import annotations
@@ -28,25 +28,26 @@ from r1ray.runtime.files import ASIDE, REMOVING, move_away, put_in_place, read_o
 _STATE, _MANIFEST, _BEST = "controller.json", "manifest.json", "best.json"
 _BLOCK, _MAX_BLOCKS = 1 << 17, 64
 FORMAT = 2
-"""Of checkpoints and the run folders around them; rises where a run cannot go on from an earlier one. 1, which bears no
-number: before group workers and trajectories, whose rollout log and batches were others."""
+"""Format of checkpoints and of the run folders around them; raised when a run cannot be resumed from an earlier format.
+Format 1, which is not marked with a number, is from before group workers and trajectories; its rollout log and batches
+differ."""
 
 
 @dataclass(frozen=True, slots=True)
 class LoopState:
-    """Where a run stands, beside its learner."""
+    """State of a run, beside its learner."""
 
     step: int
     """Steps that the weights have made."""
     version: int
-    """The policy version that had them. It is ahead of the step in a run whose learner was restarted: the steps are
-    made again, and no version has two weights."""
+    """Policy version of the weights. It is ahead of the step in a run whose learner was restarted: the steps are made
+    again, and no version number is used for two sets of weights."""
     updates: int
     """Optimizer updates so far."""
     position: Position
     ledger: LedgerState
     curriculum: dict[str, Any] = field(default_factory=dict)
-    """Return what the order of the prompts rests on beside the position; empty where that says everything."""
+    """State of the prompt order beside the position; empty if the position says everything."""
 
 
 class Checkpoints:
@@ -55,24 +56,24 @@ class Checkpoints:
     def __init__(self, folder: Path, *, keep: int, best: str | None = None) -> None:
         """
         Args:
-            keep: so many of the newest stay.
-            best: name of a metric; the checkpoint with its highest value stays too.
+            keep: number of newest checkpoints that are kept.
+            best: name of a metric; the checkpoint with its highest value is kept, too.
         """
         self.folder = folder
         self._keep, self._metric = keep, best
 
     def begin(self, version: int) -> Path:
-        """An empty folder beside the others; the learner saves into its ``learner/``. One at a time."""
+        """Return an empty folder beside the others; the learner saves into its ``learner/``. Only one at a time."""
         aside = self.folder / f"{ASIDE}{version}"
         shutil.rmtree(aside, ignore_errors=True)
         (aside / "learner").mkdir(parents=True)
         return aside
 
     def commit(self, aside: Path, state: LoopState, *, metrics: Mapping[str, float] | None = None) -> Path:
-        """Finish what :meth:`begin` began, once every file of the learner is written.
+        """Complete the checkpoint that :meth:`begin` began, once the learner has written every file.
 
         Args:
-            metrics: held-out metrics of this version, where it was evaluated.
+            metrics: held-out metrics of this version, if it was evaluated.
         """
         (aside / _STATE).write_text(json.dumps(asdict(state)))
         files = {str(path.relative_to(aside)): _look_at(path) for path in _files(aside)}
@@ -83,17 +84,17 @@ class Checkpoints:
         return final
 
     def give_up(self, aside: Path) -> None:
-        """Remove what :meth:`begin` began."""
+        """Remove the folder that :meth:`begin` made."""
         shutil.rmtree(aside, ignore_errors=True)
 
     def num_bytes(self) -> int:
-        """Return the size of the newest checkpoint; 0 where there is none."""
+        """Return the size of the newest checkpoint; 0 if there is none."""
         versions = self.versions()
         return sum(path.stat().st_size for path in _files(self.folder / str(versions[-1]))) if versions else 0
 
     def latest(self) -> tuple[Path, LoopState] | None:
-        """The newest checkpoint's ``learner/`` folder and state, None where there is none. Raises UserError where it
-        is torn, or of another format."""
+        """Return the newest checkpoint's ``learner/`` folder and state, or None if there is none. Raises UserError if
+        the checkpoint is torn or of another format."""
         versions = self.versions()
         if not versions:
             return None
@@ -105,8 +106,8 @@ class Checkpoints:
             run = self.folder.parent
             raise UserError(
                 f"checkpoint {folder} has format {found}, needs {FORMAT}: another version of r1ray wrote it, and its "
-                f"run cannot go on; start anew from its weights with model={run}/hf/{folder.name} and another name "
-                f"(r1ray export {run} version={folder.name} makes them, where they are not there)."
+                f"run cannot be resumed; start a new one from its weights with model={run}/hf/{folder.name} and another "
+                f"name (r1ray export {run} version={folder.name} writes them if they do not exist)."
             )
         try:
             return folder / "learner", _state_of(json.loads((folder / _STATE).read_text()))
@@ -116,8 +117,8 @@ class Checkpoints:
             ) from error
 
     def learner_of(self, version: int) -> Path:
-        """Return the ``learner/`` folder of a version's checkpoint. Raises UserError, which names the versions that
-        there are, where that one has none, or a torn one."""
+        """Return the ``learner/`` folder of a version's checkpoint. Raises UserError, which names the available
+        versions, if that version has none, or a torn one."""
         versions = self.versions()
         there = f"there are those of versions {', '.join(map(str, versions))}" if versions else "there is none"
         if version not in versions:
@@ -128,8 +129,8 @@ class Checkpoints:
         return folder / "learner"
 
     def best(self) -> int | None:
-        """Return the version that is kept for its metric, as :meth:`tidy` noted it; None where none is. Raises
-        UserError where the note is torn."""
+        """Return the version that is kept for its metric, as noted by :meth:`tidy`, or None. Raises UserError if the
+        note is torn."""
         note = self.folder / _BEST
         if not note.exists():
             return None
@@ -140,14 +141,14 @@ class Checkpoints:
         return version if version in self.versions() else None
 
     def tidy(self) -> None:
-        """Note which checkpoint is best, and remove all that are neither among the newest nor the best, and what
-        killed processes left. Not while one is being written."""
+        """Note which checkpoint is best. Remove all that are neither among the newest nor the best, and the leftovers
+        of killed processes. Must not run while a checkpoint is being written."""
         versions = self.versions()
         best = self._find_best(versions)
         if best is not None:
             write_json(self.folder / _BEST, {"version": best[0], "metric": self._metric, "value": best[1]})
         elif self._metric is not None:
-            (self.folder / _BEST).unlink(missing_ok=True)  # of checkpoints that are gone
+            (self.folder / _BEST).unlink(missing_ok=True)  # left from checkpoints that are gone
         for version in versions[: -self._keep]:
             if best is None or version != best[0]:
                 self._remove(version)
@@ -155,8 +156,8 @@ class Checkpoints:
             shutil.rmtree(left)
 
     def _find_best(self, versions: list[int]) -> tuple[int, float] | None:
-        """Version and value; the earliest where several are equal. The metrics lie in the checkpoints themselves, and
-        the best is never removed, so that it is found again after any restart."""
+        """Return version and value of the best checkpoint; the earliest of several equal ones. The metrics are stored
+        in the checkpoints themselves, and the best is never removed, so it is found again after any restart."""
         if self._metric is None:
             return None
         metrics = {version: _metrics(self.folder / str(version)).get(self._metric) for version in versions}
@@ -164,7 +165,7 @@ class Checkpoints:
         return max(rated, key=lambda pair: pair[1], default=None)
 
     def _remove(self, version: int) -> None:
-        """Renamed first: a folder with a number is never half removed."""
+        """Rename the folder, then remove it: a numbered folder is never half removed."""
         shutil.rmtree(move_away(self.folder / str(version)))
 
     def versions(self) -> list[int]:
@@ -175,7 +176,7 @@ class Checkpoints:
 
 
 def _fault(folder: Path) -> str | None:
-    """What is wrong with a checkpoint: the file, what was found and what is needed. None where nothing is."""
+    """Return the fault of a checkpoint: the file, the value found and the value needed. None if there is no fault."""
     try:
         files = json.loads((folder / _MANIFEST).read_text())["files"]
         needed = {str(name): {key: needs[key] for key in ("bytes", "checksum")} for name, needs in files.items()}
@@ -197,19 +198,19 @@ def _fault(folder: Path) -> str | None:
 
 
 def _state_of(saved: dict[str, Any]) -> LoopState:
-    """Return what a file of the state says. Raises ValueError, KeyError, TypeError or AttributeError where it is
-    none."""
+    """Return the state that a file holds. Raises ValueError, KeyError, TypeError or AttributeError if it holds no valid
+    state."""
     ledger = saved["ledger"]
     numbers = (saved["version"], saved["updates"], ledger["issued"], ledger["trained"], *ledger["dropped"].values())
     if not all(isinstance(each, int) for each in numbers) or not isinstance(ledger["in_flight"], list):
         raise ValueError("a number is none")
     saved["position"] = Position(**saved["position"])
-    saved.setdefault("step", saved["version"])  # saved by a run that told no difference, and had no restarts
+    saved.setdefault("step", saved["version"])  # saved by an earlier format, without restarts
     return LoopState(**saved)
 
 
 def _metrics(folder: Path) -> dict[str, float]:
-    """Those of a checkpoint; none where it is torn, which is told when it is loaded."""
+    """Return the metrics of a checkpoint; none if it is torn, because loading reports that."""
     try:
         metrics = json.loads((folder / _MANIFEST).read_text())["metrics"]
         return {name: value for name, value in metrics.items() if isinstance(value, float | int)}
@@ -224,11 +225,11 @@ def _format(folder: Path) -> int:
 
 
 def _look_at(path: Path) -> dict[str, Any]:
-    """Size and checksum of a file.
+    """Return size and checksum of a file.
 
-    Files of more than 8 MiB are looked at in 64 places, evenly spread, first and last among them: what tears a file
-    (an end that is missing, stretches that never reached the disk) shows there, and a checkpoint of terabytes is
-    checked in seconds. A flipped bit elsewhere is left to the checksums that torch keeps inside its files.
+    Files of more than 8 MiB are read at 64 evenly spread places, including the first and the last block. That shows
+    what tears a file (a missing end, stretches that never reached the disk), and a checkpoint of terabytes is checked
+    in seconds. A flipped bit elsewhere is left to the checksums that torch keeps inside its files.
     """
     digest = hashlib.blake2b(digest_size=16)
     with path.open("rb") as file:

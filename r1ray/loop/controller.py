@@ -8,12 +8,12 @@
 ``_step``       consumes ``prompts_per_step`` ready groups, produces one policy version. Waits for groups, the learner,
                 the publish; frees the slots of the groups it trained on.
 
-Both run at the same time: generation is at most ``max_staleness`` versions ahead, and 0 is exactly on-policy. Slots
-and the choice of groups are the buffer's (:mod:`r1ray.loop.buffer`), advantages the batch's (:mod:`r1ray.loop.batch`).
-The groups themselves are run by group workers (:mod:`r1ray.rollout.group_worker`), which keep the tokens; the driver
-sees facts alone. Training ends with step ``last``; ``stop`` ends it between two steps, with a checkpoint to go on from.
-Where the learner is lost, ``_train`` begins again from the last checkpoint (:mod:`r1ray.loop.upkeep.recovery`): steps
-are made again, under versions that are new.
+Both run at the same time: generation is at most ``max_staleness`` versions ahead, and 0 is exactly on-policy. The
+buffer manages slots and chooses groups (:mod:`r1ray.loop.buffer`); the batch computes advantages
+(:mod:`r1ray.loop.batch`). Group workers run the groups and keep their tokens (:mod:`r1ray.rollout.group_worker`); the
+driver sees only facts. Training ends with step ``last``; ``stop`` ends it between two steps, with a checkpoint to
+resume from. If the learner is lost, ``_train`` begins again from the last checkpoint
+(:mod:`r1ray.loop.upkeep.recovery`): steps are made again, under new versions.
 """
 
 from __future__ import annotations
@@ -58,12 +58,12 @@ class Controller:
         Args:
             log: receives the metrics of each step, in order.
             evaluate: returns the metrics of the version that a step made; None: nothing is evaluated.
-            export: makes a model folder of the learner after a step (``checkpoint.export_every``).
+            export: writes a model folder of the learner after a step (``checkpoint.export_every``).
             begin: has the learner load ``state``.
-            finish: does with the learner what is left after the last step.
-            forget: removes what was logged and exported of later steps, which are made again.
-            history: what was logged up to ``state``.
-            domains: of the prompts, for metrics of each.
+            finish: does the learner's remaining work after the last step.
+            forget: removes logs and exports of later steps, which are made again.
+            history: lines logged up to ``state``.
+            domains: domains of the prompts, each of which gets metrics.
         """
         self._config, self._roles, self._prompts = config, roles, prompts
         self._begin, self._finish = begin, finish
@@ -86,7 +86,7 @@ class Controller:
 
     @property
     def version(self) -> int:
-        """The policy version that is live."""
+        """The live policy version."""
         return self._progress.version
 
     @property
@@ -100,13 +100,12 @@ class Controller:
         return self._progress.last
 
     def stop(self) -> None:
-        """End after the step that is being made, or at once if none is, with a checkpoint; ``run`` raises
+        """End with a checkpoint after the step in progress, or at once if there is none; ``run`` then raises
         Terminated."""
         self._buffer.close()
 
     async def run(self) -> None:
-        """Make every step to the last. A learner that is lost is restarted; whatever else fails in any part ends all of
-        it."""
+        """Make every step to the last. A lost learner is restarted; any other failure ends the whole run."""
         try:
             async with asyncio.TaskGroup() as tasks:
                 self._buffer.begin(tasks)
@@ -118,7 +117,7 @@ class Controller:
         await self._roles.recorder.flush()
 
     async def _train(self, tasks: asyncio.TaskGroup) -> None:
-        """Make the steps that are left, from what the learner holds: the start, or a checkpoint."""
+        """Make the remaining steps, from the learner's state: the start or a checkpoint."""
         is_begun = self._progress.is_begun
         published = await self._engines.publish(self.version, eval_engines=not is_begun)  # pi_old <- pi_theta
         if not is_begun:
@@ -134,13 +133,13 @@ class Controller:
             await self._finish()
 
     async def _generate(self) -> None:
-        """Issue groups for as long as slots become free."""
+        """Issue groups whenever slots become free."""
         while True:
             request = await self._buffer.issue()  # q ~ P(Q)
             self._buffer.run(request)  # o_1 .. o_G ~ pi_old(. | q), and r_i
 
     async def _step(self, tasks: asyncio.TaskGroup) -> None:
-        """Take the policy one version further."""
+        """Advance the policy by one version."""
         batches: list[Batch] = []
         for part in parts_of_step(self._config.algo):
             batch, stats = await self._learn(part, tasks)
@@ -159,16 +158,16 @@ class Controller:
         self._account.lap("save")
 
     async def _learn(self, part: StepPart, tasks: asyncio.TaskGroup) -> tuple[Batch, StepStats]:
-        """Train on groups as soon as they are there: those of a step, or of a minibatch."""
+        """Train on groups as soon as they are ready: those of a step or of a minibatch."""
         while True:
             groups, prompts = await self._take(part, tasks)  # o_i and r_i of every q
             batch = make_batch(groups, prompts, part, self._config, step=self.step + 1, version=self.version)  # A_i
-            await self._engines.rest()  # where the learner needs their devices
+            await self._engines.rest()  # if the learner needs their devices
             try:
                 stats = await self._update(batch, has_more=not part.is_last)  # pi_theta: minibatches on -J
             except GroupLost as error:
                 self._buffer.lose(error.group_ids)
-                await self._engines.go_on()  # others are generated in their place
+                await self._engines.go_on()  # they generate replacements
                 continue
             self._buffer.settle(groups)
             self._account.lap("learn")
@@ -180,7 +179,7 @@ class Controller:
         if not groups:
             raise self._buffer.errors.instead_of(await self._saver.end_early(tasks))
         self._account.lap("idle_learner")
-        await self._report.finish()  # an evaluation still running is of the weights that are about to change
+        await self._report.finish()  # a running evaluation uses the weights that are about to change
         self._account.lap("eval_wait")
         if part.is_last:
             self._progress.ends_on_plateau()
@@ -202,7 +201,7 @@ class Controller:
             await self._waiter.wait_for_learner(refreshing, "learn_s", "the reference refresh")
 
     async def _publish(self, stats: StepStats, *, eval_engines: bool) -> PublishStats:
-        """Give the engines the new version. Fresh tokens of the step that look odd have it probed."""
+        """Give the engines the new version. If fresh tokens of the step look suspicious, the version is probed."""
         dtypes = self._config.rollout.dtype, self._config.learner.dtype
         is_odd = is_suspicious(stats.metrics, self._progress.history, *dtypes)
         published = await self._engines.publish(self.version + 1, eval_engines=eval_engines, probe=is_odd)

@@ -1,11 +1,11 @@
-"""Every group, from issue to its end: ``issued = trained + dropped + in flight``, always.
+"""Ledger of every group from issue to end; always ``issued = trained + dropped + in flight``.
 
     issue --> in flight --> train | drop(reason)
                   ^-------------- go_back
 
-The ledger is saved with every checkpoint. A run that goes on from one issues the groups that were in flight again,
-under their old names, so that no group is trained twice and none is lost in silence. One whose learner alone goes back
-takes back what came of groups meanwhile.
+The ledger is saved with every checkpoint. A resumed run issues the groups that were in flight again, under their old
+names, so that no group is trained twice and none is lost silently. If only the learner goes back to a checkpoint,
+the ends that groups have had since then are undone.
 """
 
 from __future__ import annotations
@@ -27,18 +27,18 @@ class LedgerState(TypedDict):
 
 
 def group_id_of(position: Position) -> str:
-    """The name of one use of a prompt: ``"<epoch>/<index>"``."""
+    """Return the name of one use of a prompt: ``"<epoch>/<index>"``."""
     return f"{position.epoch}/{position.index}"
 
 
 def position_of(group_id: str) -> Position:
-    """The inverse of :func:`group_id_of`."""
+    """Return the position in a name: the inverse of :func:`group_id_of`."""
     epoch, index = group_id.split("/")
     return Position(int(epoch), int(index))
 
 
 class Ledger:
-    """Counts, and the names of what is in flight."""
+    """Counts of groups, and the names of those in flight."""
 
     def __init__(self, state: LedgerState | None = None) -> None:
         self.issued = state["issued"] if state else 0
@@ -46,12 +46,12 @@ class Ledger:
         self.dropped: Counter[str] = Counter(state["dropped"] if state else {})
         self._in_flight: dict[str, None] = dict.fromkeys(state["in_flight"] if state else ())
         self.reissued = 0
-        """Groups that were issued again, in this process."""
+        """Number of groups issued again in this process."""
         self.check()
 
     @property
     def in_flight(self) -> tuple[str, ...]:
-        """Group ids without an end yet, oldest first."""
+        """Ids of groups without an end yet, oldest first."""
         return tuple(self._in_flight)
 
     def issue(self, group_id: str) -> None:
@@ -60,25 +60,25 @@ class Ledger:
         self._in_flight[group_id] = None
 
     def train(self, group_ids: Iterable[str]) -> None:
-        """The groups were part of an optimizer step."""
+        """Note that the groups were part of an optimizer step."""
         for group_id in group_ids:
             self._end(group_id)
             self.trained += 1
 
     def reissue(self, group_id: str) -> None:
-        """The group is issued again under its old name: it is lost with its worker, or too old for a learner that has
-        gone back."""
+        """Issue a group again under its old name, because it was lost with its worker or is too old for a learner that
+        went back."""
         assert group_id in self._in_flight, f"{group_id} is not in flight"
         self.reissued += 1
 
     def drop(self, group_id: str, reason: str) -> None:
-        """The group will never be trained on."""
+        """Note that the group will never be trained on."""
         self._end(group_id)
         self.dropped[reason] += 1
 
     def go_back(self, state: LedgerState | None, issued_since: Iterable[str]) -> list[str]:
-        """Take back every end since a checkpoint, or the start. Returns the groups that had one, which are in flight
-        again.
+        """Undo every end since a checkpoint, or since the start. Returns the groups whose end was undone; they are in
+        flight again.
 
         Args:
             issued_since: the groups that were issued after the checkpoint.
@@ -96,7 +96,7 @@ class Ledger:
         del self._in_flight[group_id]
 
     def check(self) -> None:
-        """Assert that the books balance."""
+        """Assert that the counts add up."""
         ends = self.trained + self.dropped.total()
         assert self.issued == ends + len(self._in_flight), (
             f"{self.issued} issued, but {self.trained} trained, {self.dropped.total()} dropped and "
@@ -109,7 +109,7 @@ class Ledger:
         )
 
     def metrics(self) -> dict[str, float]:
-        """``ledger/*`` of metrics.jsonl."""
+        """Return ``ledger/*`` of metrics.jsonl."""
         by_reason = {f"ledger/dropped/{reason}": float(count) for reason, count in sorted(self.dropped.items())}
         return {
             "ledger/issued": float(self.issued),

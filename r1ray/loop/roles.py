@@ -1,4 +1,4 @@
-"""Roles: what the loop is given. It calls these, and nothing else of the system."""
+"""Roles that the loop is given. It calls these, and no other part of the system."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ from r1ray.types import Prompt, ScoredGroup
 
 
 class Evaluate(Protocol):
-    """The metrics of the version that a step made on held-out prompts, by the engines of ``Roles.eval_groups``."""
+    """A function that evaluates the version made by a step on held-out prompts, on the engines of
+    ``Roles.eval_groups``."""
 
     def __call__(self, step: int) -> Coroutine[Any, Any, EvalResult]: ...
 
@@ -23,21 +24,21 @@ class RestartableLearner(Learner, Protocol):
     """A learner whose ranks can be lost. Each of its methods then raises LearnerLost."""
 
     async def restart(self) -> None:
-        """End all ranks, and start as many anew in their places: they hold what the learner began with. Raises
+        """End all ranks and start the same number again in their places, in the learner's initial state. Raises
         LearnerLost."""
         ...
 
     async def check(self) -> None:
-        """Raise LearnerLost where a rank is dead, or does not answer although it need not compute for it."""
+        """Raise LearnerLost if a rank is dead, or does not answer although answering needs no computation."""
         ...
 
     def when_lost(self, callback: Callable[[LearnerLost], None]) -> None:
-        """Have ``callback`` called when a rank is lost, also while nobody waits for it."""
+        """Have ``callback`` called when a rank is lost, even while nobody waits for it."""
         ...
 
 
 class PromptSource(Protocol):
-    """The data as the loop sees it: a :class:`r1ray.data.prompts.PromptCursor`."""
+    """Source of prompts as the loop sees it: a :class:`r1ray.data.prompts.PromptCursor`."""
 
     position: Position
 
@@ -46,15 +47,15 @@ class PromptSource(Protocol):
     def at(self, position: Position) -> Prompt: ...
 
     def observe(self, position: Position, group: ScoredGroup) -> None:
-        """Note the group of a prompt that has ended: what is solved may not come again."""
+        """Note the finished group of a prompt: solved prompts may not come again."""
         ...
 
     def state(self, oldest: Position) -> dict[str, Any]:
-        """Return, as JSON, what the sequence rests on beside the position, for all places from ``oldest`` on."""
+        """Return, as JSON, the state of the sequence beside the position, for all positions from ``oldest`` on."""
         ...
 
     def load(self, state: Mapping[str, Any]) -> None:
-        """Go back to a state; an empty one is that of the start."""
+        """Return to a state; an empty one is that of the start."""
         ...
 
     def metrics(self) -> dict[str, float]: ...
@@ -62,13 +63,13 @@ class PromptSource(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Roles:
-    """Who generates and scores, learns, publishes and keeps the log (the reference lives beside the learner)."""
+    """Roles that generate and score, learn, publish and keep the log (the reference lives beside the learner)."""
 
     groups: GroupRunner
     learner: RestartableLearner
     weights: WeightSync
     recorder: Recorder
     eval_groups: GroupRunner
-    """Groups on the engines that evaluate: the rollout engines, or engines of its own (``eval.num_actors``)."""
+    """Groups on the engines that evaluate: the rollout engines, or separate engines (``eval.num_actors``)."""
     eval_world_s: float = 0.0
-    """Longest time for which an evaluation may wait for the environments of its prompts."""
+    """Longest time for which an evaluation may wait for the environments of its prompts. Unit: seconds."""

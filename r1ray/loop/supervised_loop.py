@@ -1,11 +1,11 @@
 """The supervised loop: given rows instead of sampled groups (paper sections 2.3.1, 2.3.3, 2.3.4 and 2.4).
 
     cursor --rows--> plan --shards, chunk--> Learner.train --> metrics, checkpoint
-                                             Learner.evaluate (held-out rows, now and then)
+                                             Learner.evaluate (held-out rows, at intervals)
 
-A learner that is lost is restarted from the last checkpoint (:mod:`r1ray.loop.upkeep.recovery`). One step is one
-optimizer update on ``sequences_per_step`` rows. What a row is, an example or a pair, only the learner
-knows: to the loop it has a length and a number of terms. The sequences of a row always share a micro-batch.
+A lost learner is restarted from the last checkpoint (:mod:`r1ray.loop.upkeep.recovery`). One step is one optimizer
+update on ``sequences_per_step`` rows. Only the learner knows whether a row is an example or a pair; to the loop it has
+a length and a number of terms. The sequences of a row always share a micro-batch.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from r1ray.types import SampleRef, Shard, StepStats
 
 
 class Row(Protocol):
-    """Names what the loop needs of an example or a pair: see :mod:`r1ray.data.sft_examples`."""
+    """Properties of an example or a pair that the loop needs: see :mod:`r1ray.data.sft_examples`."""
 
     @property
     def num_tokens(self) -> int: ...
@@ -48,28 +48,28 @@ R = TypeVar("R", bound=Row)
 
 
 class SupervisedLearner(RestartableLearner, Protocol):
-    """A learner of examples or pairs; of a shard's samples the advantages mean nothing, and names are those of rows."""
+    """A learner of examples or pairs. It ignores the advantages of a shard's samples, whose names are those of rows."""
 
     async def train_rows(self, shards: Sequence[Shard], rows: Mapping[str, object]) -> StepStats:
-        """Make every minibatch of the shards an optimizer update. ``rows``: what the shards name."""
+        """Do one optimizer update for every minibatch of the shards. ``rows`` holds the rows that the shards name."""
         ...
 
     async def evaluate_rows(self, shards: Sequence[Shard], rows: Mapping[str, object]) -> StepStats:
-        """Make the forward pass alone. The metrics have bare names: ``loss``, ``accuracy``, ..., each a mean over the
+        """Run only the forward pass. The metrics have bare names (``loss``, ``accuracy``, ...), each a mean over the
         terms (tokens or pairs) of all shards."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class HeldOut(Generic[R]):
-    """What a run is evaluated on; ``name`` is that of the metrics: ``eval/<name>/loss``."""
+    """Rows on which a run is evaluated; ``name`` is part of the metrics' names: ``eval/<name>/loss``."""
 
     name: str
     rows: Rows[R]
 
 
 def num_steps(num_rows: int, *, epochs: int, sequences_per_step: int) -> int:
-    """Optimizer updates of a run: every row ``epochs`` times, the last step with what is left.
+    """Return the number of optimizer updates of a run: every row ``epochs`` times, the rest in the last step.
 
     >>> num_steps(10, epochs=2, sequences_per_step=8)
     3
@@ -78,15 +78,16 @@ def num_steps(num_rows: int, *, epochs: int, sequences_per_step: int) -> int:
 
 
 def loop_state(step: int, position: Position) -> LoopState:
-    """Where a supervised run stands: its position alone. Nothing is ever in flight, so its ledger is empty."""
+    """Return the state of a supervised run, which is only its position. Nothing is ever in flight, so its ledger is
+    empty."""
     return LoopState(step, step, step, position, Ledger().state())
 
 
 def plan_step(
     rows: Sequence[Row], *, num_ranks: int, max_tokens_per_microbatch: int, step: int, seed: int
 ) -> tuple[Shard, ...]:
-    """One minibatch of all rows, each named by its number among them. A row is one sample, whatever it consists of;
-    the denominators are its terms."""
+    """Return one minibatch of all rows, each named by its index among them. A row is one sample, whatever it consists
+    of; the denominators count its terms."""
     return plan_shards(
         [[SampleRef(str(index), 1.0, row.num_tokens) for index, row in enumerate(rows)]],
         [[row.num_terms for row in rows]],
@@ -119,10 +120,10 @@ class SupervisedLoop(Generic[R]):
         """
         Args:
             log: receives the metrics of each step, in order; those of step 0 are the held-out ones before training.
-            export: makes a model folder of the learner after a step (``checkpoint.export_every``).
+            export: writes a model folder of the learner after a step (``checkpoint.export_every``).
             begin: has the learner load ``state``.
-            finish: does with the learner what is left after the last step.
-            forget: removes what was logged and exported of later steps, which are made again.
+            finish: does the learner's remaining work after the last step.
+            forget: removes logs and exports of later steps, which are made again.
         """
         self._config, self._learner, self._rows, self._held_out = config, learner, rows, held_out
         self._checkpoints, self._log, self._export = checkpoints, log, export
@@ -157,15 +158,15 @@ class SupervisedLoop(Generic[R]):
         self._forget(self.step)
 
     def stop(self) -> None:
-        """End after the step that is being made, with a checkpoint; ``run`` raises Terminated."""
+        """End after the step in progress, with a checkpoint; ``run`` then raises Terminated."""
         self._is_stopping = True
 
     async def run(self) -> None:
-        """Make every step to the last. A learner that is lost is restarted."""
+        """Make every step to the last. A lost learner is restarted."""
         await self._recovery.run(self._make_steps, begin=self._begin)
 
     async def _make_steps(self) -> None:
-        """Make the steps that are left, from what the learner holds: the start, or a checkpoint."""
+        """Make the remaining steps, from the learner's state: the start or a checkpoint."""
         if not self._is_begun and self._held_out is not None:
             self._log({"step": 0.0, "epoch": 0.0, **await self._evaluate(self._held_out)})
         self._is_begun = True
@@ -228,7 +229,7 @@ class SupervisedLoop(Generic[R]):
             ) from error
 
     async def _evaluate(self, held_out: HeldOut[R]) -> dict[str, float]:
-        """Means over the terms of all held-out rows, by the names of metrics.jsonl."""
+        """Return means over the terms of all held-out rows, by the names of metrics.jsonl."""
         start = time.monotonic()
         settings = self._config.supervised
         sums: defaultdict[str, float] = defaultdict(float)
@@ -246,7 +247,7 @@ class SupervisedLoop(Generic[R]):
         return {**metrics, "time/eval_s": time.monotonic() - start}
 
     async def _keep(self, *, is_early: bool) -> None:
-        """Save the step if it is due, or the run ends with it before its time."""
+        """Save the step if it is due or if the run ends early."""
         if not is_early and not self._due.is_due(self.step, is_last=self.step == self.num_steps):
             return await self._disk.room("the next step")
         self._due.note(self.step)
@@ -260,5 +261,5 @@ class SupervisedLoop(Generic[R]):
 
 
 def _by_name(rows: Sequence[R]) -> dict[str, R]:
-    """Return rows by the names that their shards give them: their numbers in the step."""
+    """Return rows by the names that their shards use: their indices in the step."""
     return {str(number): row for number, row in enumerate(rows)}

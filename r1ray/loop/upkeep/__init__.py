@@ -1,1 +1,1 @@
-"""What keeps the loop running and tells of it: deadlines, lost engines, checkpoints, metrics. Not the idea itself."""
+"""Support of the loop: deadlines, lost engines, checkpoints, metrics. Not part of the algorithm itself."""

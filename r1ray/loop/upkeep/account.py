@@ -1,4 +1,4 @@
-"""Account: what one step was, as the numbers of its line in metrics.jsonl."""
+"""Account of one step: the numbers of its line in metrics.jsonl."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from r1ray.types import GroupRecord, PublishStats, StepStats
 
 
 class Account:
-    """Adds up times, engines, rewards and what was removed, from one step to the next."""
+    """Adds up times, engines, rewards and removed trajectories from one step to the next."""
 
     def __init__(
         self,
@@ -34,9 +34,9 @@ class Account:
     ) -> None:
         """
         Args:
-            removals: notes what is removed; the buffer fills it.
-            errors: notes what reward functions did wrong; the buffer fills it too.
-            domains: of the prompts, for metrics of each.
+            removals: removed trajectories, filled by the buffer.
+            errors: failures of reward functions, filled by the buffer.
+            domains: domains of the prompts, each of which gets metrics.
         """
         self._groups, self._algo, self._prompts, self._domains = groups, algo, prompts, domains
         self._ledger, self._progress, self._removals = ledger, progress, removals
@@ -45,7 +45,7 @@ class Account:
         self.lap = self._clock.lap
 
     async def begin(self) -> None:
-        """Begin the first step: what came before belongs to none."""
+        """Begin the first step; earlier times belong to no step."""
         self._tally.metrics(await self._groups.engine_times())
         self._clock.stop()
 
@@ -56,7 +56,7 @@ class Account:
 
         Args:
             records: the groups that were trained on.
-            dropped: those that were dropped meanwhile.
+            dropped: the groups that were dropped meanwhile.
         """
         engines = self._tally.metrics(await self._groups.engine_times())
         times = self._clock.stop()

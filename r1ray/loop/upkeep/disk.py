@@ -1,7 +1,7 @@
-"""Disk: room for what a run writes. A full disk is waited for, or ends the run in order (``checkpoint.on_full_disk``).
+"""Disk: space for the files of a run. A run waits for a full disk, or ends cleanly (``checkpoint.on_full_disk``).
 
-room     --full?--> a warning every minute --> room again, or the deadline is over
-written  --> room, the attempt; once more where it failed because the disk is full
+room     --full?--> a warning every minute --> room again, or the deadline has passed
+written  --> room, the attempt; again if it failed because the disk was full
 """
 
 from __future__ import annotations
@@ -23,23 +23,24 @@ T = TypeVar("T")
 
 POLL_S, WARN_S = 1.0, 60.0
 STEP_BYTES = 1 << 20
-"""Least that is free before a step begins: for its line, and what belongs to it."""
+"""Least free space before a step begins, for its line of metrics and its other output. Unit: bytes."""
 
 
 class Disk:
     """The disk of one run folder."""
 
     def __init__(self, config: CheckpointConfig, checkpoints: Checkpoints, *, wait_s: float) -> None:
-        """``wait_s``: the longest wait for room."""
+        """``wait_s``: the longest wait for room, in seconds."""
         self._config, self._checkpoints, self._wait_s = config, checkpoints, wait_s
 
     async def fault(self, *, needs: int = 0) -> OSError | None:
-        """Return why nothing, or not so many bytes, can be written. A disk may take long to answer, and others go on
-        meanwhile."""
+        """Return why nothing, or less than ``needs`` bytes, can be written. Other tasks run on while a slow disk
+        answers."""
         return await asyncio.to_thread(why_not, self._checkpoints.folder.parent, needs=needs)
 
     async def room(self, what: str, *, needs: int = STEP_BYTES) -> None:
-        """Return when so many bytes can be written. Raises R1RayError where the run is not to wait, or no longer."""
+        """Return when so many bytes can be written. Raises R1RayError if the run does not wait, or has waited too
+        long."""
         begin, warned = time.monotonic(), -WARN_S
         while (fault := await self.fault(needs=needs)) is not None:
             waited = time.monotonic() - begin
@@ -64,7 +65,7 @@ class Disk:
                     raise
 
     def checkpoint_bytes(self) -> int:
-        """Return what the next checkpoint takes, as far as there is one to go by."""
+        """Return the expected size of the next checkpoint, estimated from the newest one."""
         return max(STEP_BYTES, self._checkpoints.num_bytes())
 
     def _ended(self, waited: float) -> str:

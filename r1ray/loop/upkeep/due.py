@@ -1,4 +1,4 @@
-"""Due: when a checkpoint is written, by steps and by the clock."""
+"""Due: the schedule of checkpoints, by steps and by the clock."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from r1ray.config import CheckpointConfig
 
 
 class Due:
-    """``checkpoint.every`` and ``checkpoint.every_minutes``, whichever comes first."""
+    """Schedule by ``checkpoint.every`` and ``checkpoint.every_minutes``, whichever comes first."""
 
     def __init__(self, config: CheckpointConfig) -> None:
         self._every, self._minutes = config.every, config.every_minutes
@@ -16,7 +16,7 @@ class Due:
         self._saved = -1
 
     def is_due(self, step: int, *, is_last: bool) -> bool:
-        """Return whether a step that was made is to be saved."""
+        """Return whether the step just made is to be saved."""
         if not self._every and self._minutes is None:
             return False
         if is_last or (self._every and step % self._every == 0):
@@ -24,9 +24,9 @@ class Due:
         return self._minutes is not None and time.monotonic() - self._since >= 60 * self._minutes
 
     def note(self, step: int) -> None:
-        """A step is being saved."""
+        """Note that a step is being saved."""
         self._saved, self._since = step, time.monotonic()
 
     def is_saved(self, step: int) -> bool:
-        """Return whether that step was the last to be saved."""
+        """Return whether that step was the last one to be saved."""
         return step == self._saved

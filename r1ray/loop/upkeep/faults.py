@@ -16,11 +16,11 @@ class Faults:
         """Restarts of the learner group."""
 
     def note(self, role: str, count: int = 1) -> None:
-        """Actors of a role are lost."""
+        """Note that actors of a role are lost."""
         self._lost[role] += count
         events.note("fault", detail=role if count == 1 else f"{count} x {role}")
 
     def metrics(self) -> dict[str, float]:
-        """Return ``learner/restarts``, and ``faults/<role>`` of the roles that lost any."""
+        """Return ``learner/restarts``, and ``faults/<role>`` for each role with lost actors."""
         lost = {f"faults/{role}": float(count) for role, count in sorted(self._lost.items())}
         return {"learner/restarts": float(self.restarts), **lost}

@@ -1,4 +1,4 @@
-"""The metrics of one step, by the names of metrics.jsonl."""
+"""Metrics of one step, by their names in metrics.jsonl."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ EVENTS: dict[str, tuple[Kind, str]] = {
     "publish": ("publish", ""),
     "save": ("save", ""),
 }
-"""Parts of a step as the timeline of the run has them."""
+"""Parts of a step, as the timeline of the run shows them."""
 SHORTEST_S = 0.001
-"""Parts that take less are not shown there."""
+"""Shortest part that the timeline shows."""
 
 
 def _mean(values: Sequence[float]) -> float:
@@ -48,12 +48,12 @@ def batch_metrics(
     domains: Sequence[str] = (),
     num_dropped: int = 0,
 ) -> dict[str, float]:
-    """Rewards, lengths, staleness and waiting times of the groups that ``version`` was trained on.
+    """Return rewards, lengths, staleness and waiting times of the groups that ``version`` was trained on.
 
     Args:
-        prompts: of the groups.
-        domains: of all training prompts; if there are several, each has metrics of its own.
-        num_dropped: as of :func:`group_metrics`.
+        prompts: prompts of the groups.
+        domains: domains of all training prompts; if there are several, each has metrics of its own.
+        num_dropped: as in :func:`group_metrics`.
     """
     trajectories = [trajectory for group in batch for trajectory in group.trajectories]
     scored = [trajectory.outcome for trajectory in trajectories if isinstance(trajectory.outcome, Scored)]
@@ -86,7 +86,7 @@ def batch_metrics(
 
 
 def domain_metrics(batch: Sequence[ScoredGroup], prompts: Sequence[Prompt], domains: Sequence[str]) -> dict[str, float]:
-    """Share of each domain in the groups; mean reward and length of those that have any."""
+    """Return the share of each domain in the groups, and mean reward and length of the domains that have any."""
     metrics: dict[str, float] = {}
     for domain in domains:
         groups = [group for group, prompt in zip(batch, prompts, strict=True) if prompt.domain == domain]
@@ -100,8 +100,8 @@ def domain_metrics(batch: Sequence[ScoredGroup], prompts: Sequence[Prompt], doma
 
 
 def environment_metrics(batch: Sequence[ScoredGroup], prompts: Sequence[Prompt]) -> dict[str, float]:
-    """Return, for each environment that prompts of the groups name, its share of the groups and what its trajectories
-    are like."""
+    """Return, for each environment that prompts of the groups name, its share of the groups and statistics of its
+    trajectories."""
     metrics: dict[str, float] = {}
     for name in sorted({prompt.environment for prompt in prompts} - {""}):
         groups = [group for group, prompt in zip(batch, prompts, strict=True) if prompt.environment == name]
@@ -126,7 +126,7 @@ def environment_metrics(batch: Sequence[ScoredGroup], prompts: Sequence[Prompt])
 
 
 def group_metrics(batch: Sequence[ScoredGroup], num_dropped: int = 0) -> dict[str, float]:
-    """Return how much rewards differ within groups: what an advantage is made of.
+    """Return the spread of rewards within groups, from which advantages are made.
 
     Args:
         num_dropped: groups that were dropped because their rewards are all equal.
@@ -143,8 +143,8 @@ def group_metrics(batch: Sequence[ScoredGroup], num_dropped: int = 0) -> dict[st
 
 
 def scoring_metrics(trajectories: Sequence[ScoredTrajectory]) -> dict[str, float]:
-    """How scoring went: seconds a trajectory, and the share of each label (``correct``, ``wrong``,
-    ``timeout``, ...; ``infrastructure_error`` where it could not be scored, ``reward_error`` where it was masked)."""
+    """Return the seconds of scoring a trajectory, and the share of each label (``correct``, ``wrong``, ``timeout``,
+    ...; ``infrastructure_error`` if the trajectory could not be scored, ``reward_error`` if it was masked)."""
     seconds = np.array([trajectory.seconds for trajectory in trajectories])
     kinds = Counter(map(_kind, (trajectory.outcome for trajectory in trajectories)))
     p50, p95, p99 = np.percentile(seconds, [50, 95, 99])
@@ -172,7 +172,7 @@ def step_metrics(
     num_dropped: int,
     seconds: float,
 ) -> dict[str, float]:
-    """Return what a step that took ``seconds`` did with its groups."""
+    """Return the metrics of a step that took ``seconds``."""
     return {
         **batch_metrics(groups, published.version - 1, prompts=prompts, domains=domains, num_dropped=num_dropped),
         **stats.metrics,
@@ -182,7 +182,7 @@ def step_metrics(
 
 
 def publish_metrics(published: PublishStats) -> dict[str, float]:
-    """What a publish cost and found."""
+    """Return the cost and the verification results of a publish."""
     metrics = {"time/publish_s": published.seconds, "publish/resent": float(published.num_resent)}
     if published.probe_max_diff is not None:
         metrics["publish/probe_max_logprob_diff"] = published.probe_max_diff
@@ -196,7 +196,7 @@ def publish_metrics(published: PublishStats) -> dict[str, float]:
 
 
 def throughput_metrics(batch: Sequence[ScoredGroup], stats: StepStats, seconds: float) -> dict[str, float]:
-    """Samples and tokens a second of the whole step."""
+    """Return samples and tokens a second of the whole step."""
     trajectories = [trajectory for group in batch for trajectory in group.trajectories]
     return {
         "throughput/samples_per_s": len(trajectories) / seconds,
@@ -207,14 +207,15 @@ def throughput_metrics(batch: Sequence[ScoredGroup], stats: StepStats, seconds: 
 
 
 class StepClock:
-    """Seconds of a step and of its parts, which add up to it. A step begins where the one before ended."""
+    """Clock for the seconds of a step and of its parts, which add up to the step's. A step begins when the one before
+    ends."""
 
     def __init__(self) -> None:
         self._start = self._last = time.monotonic()
         self._laps: dict[str, float] = {}
 
     def lap(self, name: str) -> None:
-        """End a part, which began where the one before ended. A part may come several times."""
+        """End a part, which began when the previous one ended. A part may occur several times."""
         before, self._last = self._last, time.monotonic()
         seconds = self._last - before
         self._laps[name] = self._laps.get(name, 0.0) + seconds
@@ -223,7 +224,7 @@ class StepClock:
             events.note(kind, start=time.time() - seconds, detail=detail)
 
     def stop(self) -> dict[str, float]:
-        """End the step, and begin the next. Returns ``time/<part>_s`` and ``time/step_s``."""
+        """End the step and begin the next. Returns ``time/<part>_s`` and ``time/step_s``."""
         self.lap("other")
         laps, self._laps = self._laps, {}
         seconds, self._start = self._last - self._start, self._last
@@ -231,14 +232,14 @@ class StepClock:
 
 
 class EngineTally:
-    """What every engine did in a step, of what it says of its whole life."""
+    """Times of every engine in a step, as differences of the totals that it reports."""
 
     def __init__(self) -> None:
         self._before: Mapping[str, EngineTimes] = {}
 
     def metrics(self, now: Mapping[str, EngineTimes]) -> dict[str, float]:
-        """Return ``engine/<name>/{busy,idle,paused}_s`` since the last call, which add up to its wall time, and
-        their means: ``time/idle_rollout_s``, ``time/eval_s`` (evaluation's part of what was busy)."""
+        """Return ``engine/<name>/{busy,idle,paused}_s`` since the last call, which add up to its wall time, and their
+        means: ``time/idle_rollout_s``, ``time/eval_s`` (evaluation's part of the busy time)."""
         metrics: dict[str, float] = {}
         spent = [_since(times, self._before.get(name)) for name, times in now.items()]
         for name, each in zip(now, spent, strict=True):
@@ -257,7 +258,7 @@ class EngineTally:
 
 
 MAX_ENGINES = 32
-"""With more of them only their means are logged."""
+"""Number of engines beyond which only their means are logged."""
 
 
 def _since(now: EngineTimes, before: EngineTimes | None) -> EngineTimes:

@@ -1,4 +1,4 @@
-"""Losses that are not finite: their groups are written aside, for people to look at."""
+"""Losses that are not finite: their groups are written to a separate file, for people to look at."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from r1ray.loop.batch import Batch
 
 
 async def set_aside(error: NonFiniteLoss, batch: Batch, recorder: Recorder, *, step: int) -> R1RayError:
-    """Write the groups that ``error`` names, of the batch of ``step``; return what to raise."""
+    """Write the groups of the batch of ``step`` that ``error`` names; return the exception to raise."""
     named = [replace(record, status="not_finite") for record in batch.records if record.group_id in error.group_ids]
     try:
         where = f"are in {await recorder.set_aside(step, named)}"

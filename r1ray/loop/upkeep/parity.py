@@ -1,8 +1,8 @@
-"""The free layer of a publish's verification: do engine and learner agree on fresh tokens as they did at first?
+"""Parity on fresh tokens: a check of each publish, at no cost, that compares engine and learner with the first steps.
 
-Fresh tokens were sampled by the version that is trained, so that their log-probabilities under the engine and under
-the learner differ by numerics alone. In float32 they differ by nothing that matters; in bfloat16 by an amount that
-depends on model and kernels, which the run's first steps show.
+Fresh tokens were sampled by the version being trained, so their log-probabilities in engine and learner differ only
+by numerics. In float32 the difference is negligible; in bfloat16 it depends on model and kernels, and the run's first
+steps show it.
 """
 
 from __future__ import annotations
@@ -11,26 +11,26 @@ from collections.abc import Mapping, Sequence
 
 MEAN, KL = "mismatch/fresh_mean_logprob_diff", "mismatch/fresh_kl"
 FIRST = 4
-"""Steps that show what is usual."""
+"""Steps that determine the usual value."""
 FACTOR = {MEAN: 2.0, KL: 4.0}
-"""Above so many times the usual value, something has changed."""
+"""Multiple of the usual value above which something has changed."""
 FLOORS = {"float32": {MEAN: 1e-4, KL: 1e-7}, "bfloat16": {MEAN: 0.02, KL: 1e-3}}
-"""What is never suspicious, nats: rounding."""
+"""Values that are never suspicious, because rounding causes them. Unit: nats."""
 
 
 def is_suspicious(metrics: Mapping[str, float], history: Sequence[Mapping[str, float]], *dtypes: str) -> bool:
-    """Judge by the fresh tokens of a step whether an engine may not hold the learner's weights: then the parity probe
-    has to tell. No fresh tokens say nothing.
+    """Return whether the fresh tokens of a step suggest that an engine does not hold the learner's weights, so that the
+    parity probe has to decide. Without fresh tokens the result is False.
 
     Args:
-        metrics: of the step.
+        metrics: metrics of the step.
         history: lines of metrics.jsonl before it.
-        dtypes: what engines and learner compute in.
+        dtypes: dtypes in which engines and learner compute.
     """
     floors = FLOORS["bfloat16" if "bfloat16" in dtypes else "float32"]
     for name, floor in floors.items():
         usual = [line[name] for line in history if name in line][:FIRST]
         bound = max(floor, FACTOR[name] * max(usual)) if usual else floor
-        if not metrics.get(name, 0.0) <= bound:  # NaN is not below it
+        if not metrics.get(name, 0.0) <= bound:  # true for NaN, too
             return True
     return False

@@ -1,7 +1,7 @@
-"""Progress: how far a run is, and the step with which it ends.
+"""Progress of a run, and the step with which it ends.
 
-A step makes the next policy version. Where the learner is restarted, the step goes back to that of the checkpoint, and
-the version goes on: the same number never means two weights.
+A step makes the next policy version. If the learner is restarted, the step goes back to that of the checkpoint, but the
+version does not: no version number is ever used for two sets of weights.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ class Progress:
     ) -> None:
         """
         Args:
-            history: the lines that were logged up to ``state``.
+            history: lines logged up to ``state``.
         """
         self._steps, self._stop = steps, stop
         self.version = self.newest = state.version if state else 0
-        """``newest``: no higher number was ever published, or tried to be."""
+        """``newest``: the highest version that was ever published, or attempted."""
         self._take_up(state, history)
 
     def _take_up(self, state: LoopState | None, history: Sequence[Mapping[str, float]]) -> None:
@@ -40,19 +40,19 @@ class Progress:
         """The step with which training ends, as far as it is known."""
 
     def go_back(self, state: LoopState | None) -> None:
-        """Take up a checkpoint again, or the start, under a new version. Each step that is undone makes it older by
-        one, so that the staleness of what was sampled meanwhile counts them all."""
+        """Return to a checkpoint, or to the start, under a new version. The version also advances by the number of
+        undone steps, so that the staleness of samples made meanwhile counts them."""
         undone = self.step - (state.step if state else 0)
         self._take_up(state, [line for line in self.history if line["step"] <= self.step - undone])
         self.version = self.newest = self.newest + 1 + undone
 
     def advance(self) -> None:
-        """The next step is made, and its version is live."""
+        """Note that the next step is made and its version is live."""
         self.step, self.version = self.step + 1, self.version + 1
 
     @property
     def is_begun(self) -> bool:
-        """A step was made, or the line before the first one is logged."""
+        """True if a step was made, or the line before the first step is logged."""
         return bool(self.step or self.history)
 
     @property
@@ -60,9 +60,9 @@ class Progress:
         return self.step >= self.last
 
     def ends_on_plateau(self) -> bool:
-        """Make the step that comes the last one if ``stop`` says so, and say whether it became that.
+        """Make the coming step the last one if ``stop`` says so, and return whether it did.
 
-        The decision rests on the lines before the step alone, so that a resumed run decides the same.
+        The decision depends only on the lines before the step, so a resumed run decides the same.
         """
         stop = self._stop
         if self.step + 1 >= self.last or not has_plateaued(self.history, stop, step=self.step):
@@ -75,5 +75,5 @@ class Progress:
         return True
 
     def metrics(self) -> dict[str, float]:
-        """Return ``stop/plateau`` for the line of a last step that came before ``steps``."""
+        """Return ``stop/plateau`` for the line of a last step that comes before ``steps``."""
         return {"stop/plateau": 1.0} if self.step == self.last < self._steps else {}

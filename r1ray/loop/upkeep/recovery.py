@@ -1,9 +1,9 @@
-"""Recovery: a lost learner is restarted inside the run, and the work goes on from the last checkpoint.
+"""Recovery: a lost learner is restarted within the run, which continues from the last checkpoint.
 
-    work --LearnerLost--> go back to the checkpoint (or the start) --> all ranks anew --> load --> work again
+    work --LearnerLost--> go back to the checkpoint (or the start) --> restart all ranks --> load --> work again
 
-The engines go on meanwhile. A crash that comes back after the same step, or again and again without a new checkpoint in
-between, ends the run: whatever causes it is in the data, the settings or the machine, and stays there.
+The engines continue meanwhile. A crash that recurs after the same step, or repeatedly without a new checkpoint in
+between, ends the run, because its cause lies in the data, the settings or the machine and will not go away.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ ROLE = "learner_rank"
 
 
 class Recovery:
-    """Does the work of a loop, and restarts its learner where that is lost."""
+    """Does the work of a loop, and restarts its learner if it is lost."""
 
     def __init__(
         self,
@@ -45,12 +45,12 @@ class Recovery:
     ) -> None:
         """
         Args:
-            step: the last one that was made.
-            is_stopping: the run was asked to end; then nothing is restarted.
-            go_back: makes everything but the learner what it was at a checkpoint; None: at the start.
-            settle: ends what is being saved, as a checkpoint or not.
-            tell: hears of a loss, for whoever does not wait for the learner; None: it is back.
-            ended: returns what a run raises that is asked to end: there may be another reason than a signal.
+            step: returns the last step that was made.
+            is_stopping: returns whether the run was asked to end; then nothing is restarted.
+            go_back: returns everything but the learner to its state at a checkpoint; None: at the start.
+            settle: ends a save in progress, as a checkpoint or not.
+            tell: is told of a loss, for those who do not wait for the learner; None: the learner is back.
+            ended: returns the exception of a run that was asked to end, possibly for another reason than a signal.
         """
         self._max_restarts, self._learner, self._checkpoints = config.max_restarts, learner, checkpoints
         self._faults, self._waiter = faults, waiter
@@ -64,10 +64,10 @@ class Recovery:
     async def run(
         self, work: Callable[[], Awaitable[None]], *, begin: Callable[[], Awaitable[None]] | None = None
     ) -> None:
-        """Do the work, and do it again after each restart. It has to go on from where the loop stands.
+        """Do the work, and do it again after each restart. It has to continue from the current state of the loop.
 
         Args:
-            begin: has the learner load what the run is resumed from; a restart loads it too.
+            begin: has the learner load the checkpoint of a resumed run; a restart loads it, too.
         """
         while True:
             try:
@@ -80,8 +80,8 @@ class Recovery:
             await self._restart(lost)
 
     async def _blame(self, error: InfrastructureError) -> LearnerLost:
-        """Return how the learner was lost; raise ``error`` where it was not. A rank that hangs is found here: what
-        raises is whoever waited for it."""
+        """Return how the learner was lost; raise ``error`` if it was not. This finds a rank that hangs: the exception
+        comes from whoever waited for it."""
         if isinstance(error, LearnerLost) and error.ranks:
             return error
         try:
@@ -120,10 +120,10 @@ class Recovery:
             await self._waiter.wait_for_learner(loading, "checkpoint_s", "the learner group to load its checkpoint")
 
     def _count(self, lost: LearnerLost, state: LoopState | None, *, after: int | None = None) -> None:
-        """Count a restart from a checkpoint, and say so. Raises LearnerLost where it would be one too many.
+        """Count a restart from a checkpoint, and log it. Raises LearnerLost if it is one too many.
 
         Args:
-            after: the last step before a crash; None: it crashed while it was started again.
+            after: the last step before a crash; None: the learner crashed while it was being restarted.
         """
         step = state.step if state else 0
         self._faults.note(ROLE, max(1, len(lost.ranks)))

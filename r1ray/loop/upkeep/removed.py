@@ -1,7 +1,8 @@
-"""Removals: what generation gave and training did not take, by reason.
+"""Removals: trajectories that were generated but not trained on, by reason.
 
-Whatever removes the slowest, the oldest or the longest outputs teaches a policy to be short. So it is counted, with
-its length, and above a share of a step a warning says so. What is left when a run ends teaches nobody any more.
+Removing the slowest, the oldest or the longest outputs teaches a policy to be short. Removals are therefore counted
+with their lengths, and a warning is logged if they exceed a share of a step. Groups that remain when a run ends have no
+such effect.
 """
 
 from __future__ import annotations
@@ -15,38 +16,38 @@ from r1ray.types import ScoredGroup
 logger = logging.getLogger(__name__)
 WARN_RATE = 0.02
 BY_LENGTH = ("stale", "surplus", "stopped", "late")
-"""Reasons for which a whole group goes that would have taught something."""
+"""Reasons for removing a whole group that had a learning signal."""
 AT_THE_END = "stopped"
 
 
 class Removals:
-    """Lengths of trajectories that were removed, since the last step."""
+    """Lengths of the trajectories removed since the last step."""
 
     def __init__(self) -> None:
         self._lengths: defaultdict[str, list[int]] = defaultdict(list)
         self._warned: set[str] = set()
 
     def note_group(self, group: ScoredGroup, reason: str) -> None:
-        """Count a group that is not trained on. One that is uniform, or cannot be scored, has nothing removed but what
-        its worker removed."""
+        """Count a group that is not trained on. If it is uniform or cannot be scored, only the trajectories that its
+        worker removed count."""
         self.note(group)
         if reason in BY_LENGTH:
             self._lengths[reason] += [each.num_policy_tokens for each in group.trajectories]
 
     def note(self, group: ScoredGroup) -> None:
-        """Count what is missing in a group."""
+        """Count the trajectories that are missing in a group."""
         for each in group.removed:
             self._lengths[each.reason].append(each.num_policy_tokens)
 
     def forget(self) -> None:
-        """Begin the step anew."""
+        """Restart the counts of the step."""
         self._lengths.clear()
 
     def metrics(self, trained: Sequence[ScoredGroup], *, mask_truncated: bool) -> dict[str, float]:
         """Return ``removed/<reason>_rate`` and ``_length_mean`` of a step, and begin the next.
 
         Args:
-            trained: the groups of the step. A rate is a share of their trajectories and of all that were removed.
+            trained: the groups of the step. A rate is relative to their trajectories and all removed ones.
             mask_truncated: outputs at the length limit are not in the loss.
         """
         for group in trained:

@@ -1,7 +1,7 @@
-"""Reporting: one line of metrics.jsonl a step, and the evaluations that go into it.
+"""Reporting: one line of metrics.jsonl for each step, and the evaluations that belong to it.
 
 begin --> the line waits for its evaluation (on the rollout engines; generation goes on) --> finish --> log
-    `---> an evaluation on engines of its own goes on beside training, and logs a line of its own
+    `---> an evaluation on separate engines runs beside training, and logs a line of its own
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from r1ray.runtime.events import doing
 
 
 class Report:
-    """Has versions evaluated, and logs what each step was."""
+    """Starts the evaluations of versions, and logs the metrics of each step."""
 
     def __init__(
         self,
@@ -41,10 +41,10 @@ class Report:
         Args:
             log: receives the lines, in order.
             evaluate: returns the metrics of a version; None: nothing is evaluated.
-            checkpoint: names the metric that chooses the best one.
+            checkpoint: names the metric that chooses the best checkpoint.
             stop: names the metric that ends training.
-            groups: on the engines that evaluate.
-            world_s: as of :class:`r1ray.loop.roles.Roles`.
+            groups: groups on the engines that evaluate.
+            world_s: ``eval_world_s`` of :class:`r1ray.loop.roles.Roles`.
         """
         self._log, self._evaluate = log, evaluate
         self._config, self._best, self._stop = evaluation, checkpoint.best, stop
@@ -53,12 +53,12 @@ class Report:
         self._engines, self._waiter = engines, waiter
         self._line: dict[str, float] = {}
         self._evaluation: asyncio.Task[dict[str, float]] | None = None
-        self._evaluating = -1  # the step that it is of
+        self._evaluating = -1  # the step being evaluated
         self._evaluated: tuple[int, Mapping[str, float]] = (-1, {})  # a step, and its metrics
 
     async def will_evaluate(self, step: int) -> bool:
         """Return whether the version that ``step`` makes will be evaluated: it is due and its engines are idle. The
-        last one always is; wait for busy engines then."""
+        last version always is; wait for busy engines then."""
         every, is_last = self._config.every, step == self._progress.last
         if self._evaluate is None or not (is_last or (every and step % every == 0)):
             return False
@@ -83,8 +83,8 @@ class Report:
         self._evaluation.add_done_callback(lambda task: self._engines.news.set())
 
     async def finish(self) -> None:
-        """Log the line, once its evaluation is done. The learner must hold the live version, so that lost engines can
-        be restored."""
+        """Log the line once its evaluation is done. The learner must hold the live version, so that lost engines can be
+        restored."""
         if self._evaluation is not None and not self._config.num_actors:
             while not self._evaluation.done():
                 await self._engines.restore()
@@ -97,7 +97,7 @@ class Report:
             self._line = {}
 
     def go_back(self) -> None:
-        """Forget the line that is not logged yet, and evaluations of what is undone."""
+        """Discard the line that is not logged yet, and evaluations of undone steps."""
         self._line = {}
         is_undone = not self._config.num_actors or self._evaluating > self._progress.step
         if self._evaluation is not None and is_undone:
@@ -105,7 +105,7 @@ class Report:
             self._evaluation = None
 
     def held_out_metrics(self, step: int) -> Mapping[str, float]:
-        """Return the metrics of a step by their bare names; none if it was not the last one to be evaluated."""
+        """Return the metrics of a step by their bare names; none if another step was evaluated last."""
         evaluated, metrics = self._evaluated
         return metrics if evaluated == step else {}
 
@@ -125,8 +125,8 @@ class Report:
         return metrics
 
     async def _evaluate_apart(self, evaluate: Evaluate, heading: Mapping[str, float]) -> dict[str, float]:
-        """Evaluate on engines of its own, while training goes on. A lost engine takes the version with it: the learner,
-        which could give it to another, is ahead by now. The engine is replaced when the next version is due."""
+        """Evaluate on separate engines, while training continues. If an engine is lost its version cannot be evaluated,
+        because the learner is ahead by then. The engine is replaced when the next version is due."""
         lost = asyncio.Event()
         self._weights.when_eval_lost(lost.set)
         evaluating = asyncio.ensure_future(self._metrics_of(evaluate, int(heading["step"])))

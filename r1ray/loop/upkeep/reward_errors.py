@@ -1,6 +1,6 @@
-"""Failures of the user's reward functions, and of environments: counted, shown once a kind, and when they end a run.
+"""Failures of the user's reward functions and of environments: counts, one message for each kind, and the end of a run.
 
-group --note--> the console; OwnFunctionFailed in the first step; ``ending``: with what to end at a checkpoint
+group --note--> the console; OwnFunctionFailed in the first step; later the error that ends the run at a checkpoint
 step  --metrics--> reward_errors/<part>
 """
 
@@ -17,11 +17,11 @@ from r1ray.types import Prompt, ScoredGroup, ScoringFailed
 
 logger = logging.getLogger(__name__)
 MAX_SHARE = 0.1
-"""Share of a step's trajectories; more of them end a run by ``on_error=auto``."""
+"""Share of a step's trajectories above which failures end a run with ``on_error=auto``."""
 
 
 class RewardErrors:
-    """Looks at every group that was scored."""
+    """Counts and judges the failures of every scored group."""
 
     def __init__(self, config: RewardConfig, *, step_size: int, progress: Progress) -> None:
         """``step_size``: trajectories of a step."""
@@ -31,11 +31,11 @@ class RewardErrors:
         self._num_scored = self._num_tolerated = self._num_without_world = 0
         self._ending: OwnFunctionFailed | None = None
         self.unscored = ""
-        """Why the last trajectory that could not be scored was not."""
+        """Reason for which the last unscored trajectory could not be scored."""
 
     def note(self, prompt: Prompt, group: ScoredGroup) -> bool:
-        """Count the failures on a group. Return whether the run has to end at a checkpoint. Raises OwnFunctionFailed
-        where the first step has to end it: there is no checkpoint yet."""
+        """Count the failures in a group. Return whether the run has to end at a checkpoint. Raises OwnFunctionFailed if
+        the first step has to end the run, since there is no checkpoint yet."""
         for each in group.trajectories:
             self._num_scored += 1
             if isinstance(each.outcome, ScoringFailed):
@@ -54,8 +54,8 @@ class RewardErrors:
         return self._ending is not None
 
     def _note_world(self, failure: PartFailure, prompt: Prompt) -> None:
-        """Count a trajectory that a failure of its environment's own has ended. Above a share of a step's that ends the
-        run."""
+        """Count a trajectory that ended with a failure of its environment. Above a share of a step's trajectories this
+        ends the run."""
         self._num_scored += 1
         self._num_without_world += 1
         self._book.note(failure, prompt.id)
@@ -63,14 +63,14 @@ class RewardErrors:
         if self._ending is None and self._num_without_world > MAX_SHARE * seen:
             self._ending = OwnFunctionFailed(
                 f"{headline(failure, prompt.id)}; {self._num_without_world} of a step's {seen} trajectories ended by "
-                f"failures of their environments.\n{body(failure)}\nMend environment {failure.part}; if it takes too "
+                f"failures of their environments.\n{body(failure)}\nFix environment {failure.part}; if it takes too "
                 "long, environment.step_timeout_s and environment.reset_timeout_s give it more time."
             )
         if self._ending is not None and self._progress.step == 0:
             raise self._ending  # there is no checkpoint yet
 
     def _judge(self, failures: tuple[PartFailure, ...], prompt: Prompt) -> OwnFunctionFailed | None:
-        """Return with what the run has to end, now that a trajectory has these failures."""
+        """Return the error that has to end the run after a trajectory with these failures, or None."""
         if stopping := [each for each in failures if each.on_error == "stop"]:
             return _ended_by(stopping[0], prompt.id, "")
         if not (tolerated := [each for each in failures if each.on_error == "auto"]):
@@ -84,7 +84,7 @@ class RewardErrors:
         return _ended_by(tolerated[0], prompt.id, f", and so did {self._num_tolerated} of a step's {seen} trajectories")
 
     def instead_of(self, ended: Terminated) -> R1RayError:
-        """Return what to raise when the run has ended at a checkpoint, for this reason or for another."""
+        """Return the exception to raise for a run that ended at a checkpoint, for this reason or another."""
         return ended if self._ending is None else OwnFunctionFailed(f"{self._ending}\nThe run {ended}.")
 
     def metrics(self) -> dict[str, float]:
@@ -100,7 +100,7 @@ class RewardErrors:
 
 
 def refuse_before_training(failure: PartFailure, prompt_id: str) -> None:
-    """Raise OwnFunctionFailed for a failure in the evaluation before the first step, as that step would."""
+    """Raise OwnFunctionFailed for a failure in the evaluation before the first step, as the first step would."""
     if failure.on_error in ("stop", "auto"):
         raise _ended_by(failure, prompt_id, ", in the evaluation before the first step")
 
@@ -109,5 +109,5 @@ def _ended_by(failure: PartFailure, prompt_id: str, more: str) -> OwnFunctionFai
     key = f"reward.parts.{failure.part}.on_error"
     return OwnFunctionFailed(
         f"{headline(failure, prompt_id)}{more}; {key}={failure.on_error} ends the run there.\n{body(failure)}\n"
-        f"Mend the function; or {key}=zero counts such responses as 0, and {key}=mask leaves them out."
+        f"Fix the function; or {key}=zero counts such responses as 0, and {key}=mask leaves them out."
     )

@@ -1,7 +1,7 @@
-"""Saving: exports and checkpoints of the live version, while training goes on.
+"""Saving: exports and checkpoints of the live version, while training continues.
 
-A checkpoint is begun when the learner has copied its state, and becomes the newest one once every rank has written its
-files. The next checkpoint, and the end of the run, wait for it.
+A checkpoint begins when the learner has copied its state, and becomes the newest one once every rank has written its
+files. The next checkpoint and the end of the run wait for it.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from r1ray.loop.upkeep.waiting import Engines, Waiter
 logger = logging.getLogger(__name__)
 
 POLL_S = 0.5
-"""How often the learner is asked whether a checkpoint's files are written. It answers between its calls."""
+"""Interval at which the learner is asked whether a checkpoint's files are written. It answers between its calls."""
 
 
 class Saver:
@@ -47,7 +47,7 @@ class Saver:
         self._config, self._learner, self._recorder = config, learner, recorder
         self._checkpoints, self._export = checkpoints, export
         self._progress, self._report, self._engines, self._waiter = progress, report, engines, waiter
-        self._latest: LoopState | None = None  # after the last step that was made here
+        self._latest: LoopState | None = None  # after the last step made in this process
         self._saving: asyncio.Task[None] | None = None
         self._is_writing = False  # the learner has not written all files of the checkpoint yet
         self._is_missing = False  # the last checkpoint found no room while training went on
@@ -55,7 +55,7 @@ class Saver:
         self._disk = Disk(config, checkpoints, wait_s=waiter.deadlines.checkpoint_s)
 
     async def keep(self, state: LoopState, tasks: asyncio.TaskGroup) -> None:
-        """Export and save the version that a step has made, as far as either is due."""
+        """Export and save the version that a step has made, if it is due."""
         self._latest = state
         every, is_last = self._config.export_every, state.step == self._progress.last
         if self._export is not None and every and state.step % every == 0 and not is_last:
@@ -67,7 +67,7 @@ class Saver:
             await self._disk.room("the next step")
 
     async def finish(self) -> None:
-        """Return when everything is saved. Raises LearnerLost where that failed with the learner."""
+        """Return when everything is saved. Raises LearnerLost if saving failed with the learner."""
         if self._saving is not None:
             await self._saving
             self._engines.raise_lost_learner()
@@ -75,7 +75,7 @@ class Saver:
             await self._save(self._latest, None)
 
     async def go_back(self) -> None:
-        """Give up what the learner saves, which is lost; what it has written becomes a checkpoint."""
+        """Give up saves of the learner, which is lost; files that it has completed become a checkpoint."""
         saving, self._saving, self._latest = self._saving, None, None
         if saving is not None:
             if self._is_writing:
@@ -84,15 +84,15 @@ class Saver:
         self._is_writing = self._is_missing = False
 
     async def end_early(self, tasks: asyncio.TaskGroup) -> Terminated:
-        """Save the last step, if it has no checkpoint; return what to raise."""
+        """Save the last step if it has no checkpoint; return the exception to raise."""
         if self._latest is not None and not self._due.is_saved(self._latest.step):
             await self._save(self._latest, tasks)
         await self.finish()
         return Terminated.after(self._progress.step, has_checkpoint=bool(self._checkpoints.versions()))
 
     async def _save(self, state: LoopState, tasks: asyncio.TaskGroup | None) -> None:
-        """Save a step; in the background where there are tasks for that, and it may be."""
-        await self._report.finish()  # what a resumed run takes as done has to be on disk
+        """Save a step, in the background if ``tasks`` is given and that is allowed."""
+        await self._report.finish()  # everything that a resumed run takes as done has to be on disk
         await self._recorder.flush()
         if self._saving is not None:
             await self._saving  # one at a time
@@ -118,7 +118,7 @@ class Saver:
             await self._wait_for_files(state)
             await self._commit(aside, state, metrics)
         except LearnerLost as error:
-            self._engines.note_learner(error)  # for who waits for the learner: here nobody does
+            self._engines.note_learner(error)  # for those who wait for the learner: nobody waits here
         except Exception as error:
             fault = await self._disk.fault()
             if fault is None:

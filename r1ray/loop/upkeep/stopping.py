@@ -1,4 +1,4 @@
-"""When training has converged (paper section 2.3.2: "until it achieves convergence"): a metric has stopped to rise."""
+"""Convergence of training (paper section 2.3.2: "until it achieves convergence"): a metric has stopped rising."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from r1ray.config import StopConfig
 
 
 def has_plateaued(rows: Sequence[Mapping[str, float]], config: StopConfig, *, step: int) -> bool:
-    """Whether the rows of metrics.jsonl up to a step say that it is enough: ``patience`` times in a row, the mean of
+    """Return whether the rows of metrics.jsonl up to a step show a plateau: ``patience`` times in a row, the mean of
     the last ``window`` metrics was not ``min_gain`` above the mean of the ``window`` before them.
 
     Args:
-        rows: in the order of their steps; those without the metric are passed over.
-        step: the last one that counts; later rows are not looked at.
+        rows: lines in the order of their steps; those without the metric are skipped.
+        step: the last step that counts; later rows are ignored.
     """
     if not config.window or step < config.after:
         return False
@@ -23,7 +23,7 @@ def has_plateaued(rows: Sequence[Mapping[str, float]], config: StopConfig, *, st
 
 
 def _gain(values: Sequence[float], window: int) -> float:
-    """Of the last window over the one before; infinite where there are not enough metrics."""
+    """Return the gain of the last window over the one before; infinite if there are not enough metrics."""
     if len(values) < 2 * window:
         return float("inf")
     return (sum(values[-window:]) - sum(values[-2 * window : -window])) / window

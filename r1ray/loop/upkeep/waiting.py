@@ -1,4 +1,4 @@
-"""Waits of a loop: each has a deadline and an owner; engines that are behind are restored meanwhile."""
+"""Waits of a loop, each with a deadline and an owner. Engines that are behind are restored meanwhile."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ T = TypeVar("T")
 
 
 class Waiter:
-    """Waits for what others have to answer, by the deadlines of the configuration."""
+    """Waits for answers of others, by the deadlines of the configuration."""
 
     def __init__(self, deadlines: Deadlines, *, name: str = "the controller") -> None:
-        """``name``: who waits."""
+        """``name``: name of the waiter."""
         self.deadlines, self._name = deadlines, name
 
     async def wait_for(
@@ -35,10 +35,10 @@ class Waiter:
         """Return the result of ``awaitable``. Raises DeadlineExceeded.
 
         Args:
-            deadline: the name of the deadline in its section.
-            owner: who has to answer.
-            seconds: how long, if the wait is made of several deadlines.
-            stands_still: as of :func:`~r1ray.runtime.deadline.within`.
+            deadline: name of the deadline in its section.
+            owner: name of the one who has to answer.
+            seconds: length of the wait, if it consists of several deadlines.
+            stands_still: as in :func:`~r1ray.runtime.deadline.within`.
         """
         limit = getattr(self.deadlines, deadline) if seconds is None else seconds
         key = f"deadlines.{deadline}"
@@ -47,7 +47,7 @@ class Waiter:
     async def wait_for_learner(
         self, awaitable: Awaitable[T], deadline: str, owner: str, *, seconds: float | None = None
     ) -> T:
-        """The same of an answer of the learner, which is lost where there is none. Raises LearnerLost."""
+        """Return the answer of the learner. Raises LearnerLost if there is none in time."""
         try:
             return await self.wait_for(awaitable, deadline, owner, seconds=seconds)
         except DeadlineExceeded as error:
@@ -55,14 +55,14 @@ class Waiter:
 
 
 class Engines:
-    """The rollout engines: they are given every version, and those that are behind the live one, when they can be."""
+    """The rollout engines. They receive every version; engines behind the live one receive it as soon as possible."""
 
     def __init__(self, weights: WeightSync, progress: Progress, waiter: Waiter) -> None:
         self._weights, self._progress, self._waiter = weights, progress, waiter
         self._is_behind = False
         self._lost_learner: LearnerLost | None = None
         self.news = asyncio.Event()
-        """Set by everything that the controller may wait for: a group, an evaluation, a lost engine, a stop."""
+        """Event set by everything that the controller may wait for: a group, an evaluation, a lost engine, a stop."""
         weights.when_behind(self._note_behind)
 
     async def publish(self, version: int, *, eval_engines: bool = False, probe: bool = False) -> PublishStats:
@@ -74,8 +74,8 @@ class Engines:
 
     @property
     def _publish_s(self) -> float:
-        """The publish has its own deadlines; this one is for a publish that does not keep them. It may send three
-        times, and start an engine in the place of a lost one."""
+        """Limit for a publish that does not keep its own deadlines. It may send three times, and start an engine in the
+        place of a lost one."""
         return 3 * self._waiter.deadlines.publish_s + 2 * self._waiter.deadlines.start_s
 
     async def rest(self) -> None:
@@ -84,7 +84,7 @@ class Engines:
         await self._waiter.wait_for(resting, "publish_s", owner, seconds=self._publish_s)
 
     async def go_on(self) -> None:
-        """Have shared devices back. See :meth:`r1ray.interfaces.WeightSync.go_on`."""
+        """Take shared devices back. See :meth:`r1ray.interfaces.WeightSync.go_on`."""
         going = self._weights.go_on(self._progress.version)
         await self._waiter.wait_for(going, "publish_s", "engines to wake", seconds=self._publish_s)
 
@@ -93,20 +93,20 @@ class Engines:
         self.news.set()
 
     def note_learner(self, error: LearnerLost | None) -> None:
-        """Have the next :meth:`restore` raise ``error``: the controller may be waiting for something else than the
-        learner, which is lost. None: it is back."""
+        """Have the next :meth:`restore` raise ``error``, because the controller may not be waiting for the lost
+        learner. None: the learner is back."""
         self._lost_learner = error
         self.news.set()
 
     def raise_lost_learner(self) -> None:
-        """Raise LearnerLost, once, where the learner was lost while nobody waited for it."""
+        """Raise LearnerLost, once, if the learner was lost while nobody waited for it."""
         error, self._lost_learner = self._lost_learner, None
         if error is not None:
             raise error
 
     async def restore(self) -> None:
-        """Give the live version to engines that wait for the learner to send it, if any does. The learner must be idle
-        and hold that version. Raises LearnerLost. Clears ``news``: what comes from here on sets it again."""
+        """Give the live version to engines that wait for the learner to send it, if there are any. The learner must be
+        idle and hold that version. Raises LearnerLost. Clears ``news``: later events set it again."""
         self.news.clear()
         self.raise_lost_learner()
         if self._is_behind:

@@ -254,5 +254,5 @@ def test_in_the_first_step_they_end_it_at_once_and_lost_worlds_never_do() -> Non
     watch = Watch(step=0)
     assert not watch.errors.note(make_prompt(), without_worlds(40, reason="environment_lost"))
     assert not watch.errors.note(make_prompt(), without_worlds(4))
-    with pytest.raises(OwnFunctionFailed, match="Mend environment maze"):
+    with pytest.raises(OwnFunctionFailed, match="Fix environment maze"):
         watch.errors.note(make_prompt(), without_worlds(1))
