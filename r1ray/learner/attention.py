@@ -1,9 +1,9 @@
 """Attention over packed sequences, as transformers' models call it (``attn_implementation="r1ray"``), and over rows.
 
-The tokens of many sequences lie end to end in one row, so that every other layer computes no padding; here each
-token attends to those before it in its own sequence, or of a tree on its path. On GPUs by variable-length flash
-attention; elsewhere by SDPA on groups of sequences of like length, each padded to the longest of its group, or, of a
-tree, by parts that are merged. The keys of a path are gathered, except where they are merged.
+The tokens of many sequences lie end to end in one row, so that no other layer computes padding; here each token attends
+to those before it in its own sequence or, in a tree, on its path. GPUs use variable-length flash attention. Elsewhere
+SDPA runs on groups of sequences of similar length, each padded to the longest of its group; a tree is computed in parts
+that are merged. The keys of a path are gathered, unless the parts are merged.
 """
 
 from __future__ import annotations
@@ -22,17 +22,17 @@ from r1ray.learner.layout import Layout, plan_layout
 from r1ray.learner.merged_attention import can_merge, merged_attention
 
 PACKED, ROWS = "r1ray", "r1ray_rows"
-"""Names by which transformers knows them."""
+"""Names of the attention functions in transformers."""
 TOKENS, HEADS = 1, 2
 """Axes of [1, N, heads, d]."""
 UNKNOWN = ("position_bias", "indices", "block_indices")
-"""Arguments of layers that change what is attended to, and that packed attention does not know."""
+"""Arguments with which layers change the tokens attended to, and which packed attention does not support."""
 
 
 def packed_mask(*, local_size: int | None = None, use_vmap: bool = False, **_: Any) -> torch.Tensor | None:
-    """Return the mask that transformers' models make for :func:`packed_attention`: None where each token attends to all
-    before it. Else, as one number, the size of the window, to be compared with the layer's own ``sliding_window``; -1
-    of a mask that has no other name."""
+    """Return the mask that transformers' models make for :func:`packed_attention`. It is None if each token attends to
+    all before it. Otherwise it is one number: the size of the window, to be compared with the layer's own
+    ``sliding_window``, or -1 for any other mask."""
     if use_vmap:
         local_size = -1
     return None if local_size is None else torch.full((1, 1, 1, 1), local_size)
@@ -53,17 +53,17 @@ def packed_attention(
     sequence_group: Any = None,
     **others: Any,
 ) -> tuple[torch.Tensor, None]:
-    """[1, N, heads, d] from query [1, heads, N, d] and key and value of as many or fewer heads.
+    """Return [1, N, heads, d] from query [1, heads, N, d] and key and value of as many or fewer heads.
 
-    Where a layer asks for anything else (a mask of its own, position biases, chosen keys) the result is not a number,
-    so that the comparison at the start finds it: an exception would leave the parameters of ZeRO 3 gathered.
+    If a layer asks for anything else (a mask of its own, position biases, chosen keys) the result is NaN, which the
+    comparison at the start detects; an exception would leave the parameters of ZeRO 3 gathered.
 
     Args:
         softcap: scores s become softcap * tanh(s / softcap).
         s_aux: [heads], a score without a value for each head (a sink).
-        layout: of the sequences in the row; None: it is one.
-        sequence_group: ranks among which the tokens of the row are split (Ulysses): here each gets all tokens of
-            some heads instead.
+        layout: layout of the sequences in the row; None: there is one.
+        sequence_group: ranks among which the tokens of the row are split (Ulysses); inside attention, each has all
+            tokens of some heads instead.
     """
     if len(query) != 1 or _asks_for_more(attention_mask, sliding_window, others):
         return torch.full_like(query[..., : value.shape[-1]], torch.nan).transpose(1, 2), None
@@ -101,10 +101,10 @@ def rows_attention(
     s_aux: torch.Tensor | None = None,
     **others: Any,
 ) -> tuple[torch.Tensor, None]:
-    """[B, T, heads, d] of sequences that are rows, [B, heads, T, d], with whatever mask the model makes.
+    """Return [B, T, heads, d] of sequences that are rows, [B, heads, T, d], with any mask that the model makes.
 
     Args:
-        sliding_window, softcap, s_aux: as of :func:`packed_attention`, also for what is not a number.
+        sliding_window, softcap, s_aux: as in :func:`packed_attention`, which also tells when the result is NaN.
     """
     if _asks_for_more(None, None, others):
         return torch.full_like(query[..., : value.shape[-1]], torch.nan).transpose(1, 2), None
@@ -114,7 +114,7 @@ def rows_attention(
 
 
 def _asks_for_more(attention_mask: torch.Tensor | None, sliding_window: int | None, others: Mapping[str, Any]) -> bool:
-    """Say whether a layer asks for what packed attention has not."""
+    """Return whether a layer asks for something that packed attention does not support."""
     if attention_mask is not None:
         is_window = attention_mask.numel() == 1 and attention_mask.is_cpu
         if not is_window or int(attention_mask) != sliding_window:
@@ -134,7 +134,7 @@ def _flash(
     from torch.nn.attention.varlen import varlen_attn
 
     if layout.nodes:
-        # The last query of a node is beside its last key: that is how flash attention aligns unlike lengths.
+        # Flash attention aligns unequal lengths at the end: the last query of a node with its last key.
         key, value = key[:, layout.paths.seen_M], value[:, layout.paths.seen_M]
     out = varlen_attn(
         query[0],
@@ -167,7 +167,7 @@ def _by_groups(
             seen_BS = torch.cat([group.before_BA, seen_BS], dim=1)
         places = (group.place_BT, seen_BS, seen_BS)
         states = (state[0][place].transpose(1, 2) for state, place in zip((query, key, value), places, strict=True))
-        outs.append(rows(*states)[group.real_BT])  # padding comes after all that is real: no real token saw it
+        outs.append(rows(*states)[group.real_BT])  # padding comes last, so no real token attends to it
     return torch.cat(outs)[layout.seen.inverse_N].unsqueeze(0)
 
 
@@ -183,12 +183,12 @@ def _rows(
     sinks_H: torch.Tensor | None,
     mask: torch.Tensor | None = None,
 ) -> torch.Tensor:
-    """[B, T, heads, d] of sequences that are rows, [B, heads, T, d]; if there are more keys, the queries are the last
-    of the tokens.
+    """Return [B, T, heads, d] of sequences that are rows, [B, heads, T, d]. If there are more keys than queries, the
+    queries are those of the last tokens.
 
     Args:
-        mask: [B or 1, heads or 1, T, T] bool, what is seen, or what is added to the scores; None: what comes before,
-            within the window.
+        mask: [B or 1, heads or 1, T, T] bool (True for visible keys), or values to add to the scores; None: the keys
+            before a token are visible, within the window.
     """
     is_written_out = softcap is not None or sinks_H is not None
     num_queries, num_keys = query.shape[2], key.shape[2]
@@ -214,7 +214,7 @@ def _by_scores(
     softcap: float | None,
     sinks_H: torch.Tensor | None,
 ) -> torch.Tensor:
-    """[B, T, heads, d] with every score written out: no kernel of PyTorch caps scores, or has sinks."""
+    """Return [B, T, heads, d], with every score materialized: no kernel of PyTorch caps scores or has sinks."""
     copies = query.shape[1] // key.shape[1]
     key, value = (state.repeat_interleave(copies, dim=1) for state in (key, value))
     scores = (query @ key.transpose(2, 3)).float() * (query.shape[-1] ** -0.5 if scaling is None else scaling)
@@ -230,7 +230,8 @@ def _by_scores(
 
 
 def _exchange(state: torch.Tensor, group: Any, *, give: int, take: int) -> torch.Tensor:
-    """Each rank of a group gives up a share of axis ``give`` for the others' shares of axis ``take``."""
+    """Exchange shares in a group: each rank gives up a share of axis ``give`` for the others' shares of axis
+    ``take``."""
     from deepspeed.sequence.layer import _SeqAllToAll
 
     out: torch.Tensor = _SeqAllToAll.apply(group, state.contiguous(), give, take, 0)
@@ -238,8 +239,8 @@ def _exchange(state: torch.Tensor, group: Any, *, give: int, take: int) -> torch
 
 
 class GatherTokens(torch.autograd.Function):
-    """[n] on each rank of a group -> [N] on all of them. Each computes the same loss of all N, so that the gradient
-    of its own n is all that it has to give."""
+    """Gather of [n] on each rank of a group to [N] on all of them. Every rank computes the same loss of all N, so its
+    own gradient is the gradient of its own n."""
 
     @staticmethod
     def forward(ctx: Any, own: torch.Tensor, counts: Sequence[int], group: Any) -> torch.Tensor:

@@ -1,8 +1,8 @@
-"""A model's decoder over many sequences: packed in one row where its layers keep them apart, else in padded rows.
+"""A model's decoder over many sequences: packed in one row if its layers keep them apart, otherwise in padded rows.
 
     Packed --packed--> one row, attention within each sequence            \\
                                                                             hidden states in the order of the row
-    Packed --padded--> a batch of rows for each group of like length      /
+    Packed --padded--> a batch of rows for each group of similar length   /
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ ATTENTION: dict[Path, str] = {"packed": PACKED, "padded": ROWS, "eager": "eager"
 
 
 def decoder_of(model: Any) -> Any:
-    """Return the part of a causal language model that makes hidden states of token ids."""
+    """Return the part of a causal language model that computes hidden states from token ids."""
     found = model.get_decoder()
     while found.get_output_embeddings() is not None:  # Llama 4 names its decoder otherwise, and gives the whole model
         found = next(part for part in found.children() if isinstance(part, PreTrainedModel))
@@ -39,28 +39,28 @@ class Decoder:
     def __init__(self, model: Any, body: Any, *, sequence_group: Any = None) -> None:
         """
         Args:
-            body: the part of ``model`` that makes hidden states of token ids.
-            sequence_group: ranks that compute each row together, a part of its tokens each (Ulysses): packed alone.
+            body: the part of ``model`` that computes hidden states from token ids.
+            sequence_group: ranks that share the tokens of each row (Ulysses), which needs the packed path.
         """
         self._model, self._body, self._group = model, body, sequence_group
         self.packs_trees = False
-        """Sequences may be given as a tree; the check at the start says so."""
+        """True if sequences may be given as a tree; set by the check at the start."""
         self.use("packed" if self.can("packed") or self.is_split else "padded")
 
     @property
     def is_split(self) -> bool:
-        """Say whether ranks share the tokens of a row."""
+        """Return whether ranks share the tokens of a row."""
         return self._group is not None
 
     @property
     def dtype(self) -> torch.dtype:
-        """Return that of the parameters."""
+        """Return the dtype of the parameters."""
         parameter: torch.Tensor = next(self._model.parameters())
         return parameter.dtype
 
     def can(self, path: Path) -> bool:
-        """Say whether a path can be tried. A decoder that takes no positions and passes nothing on to its layers
-        cannot be told where sequences begin."""
+        """Return whether a path can be tried. A decoder that takes no positions and passes no arguments on to its
+        layers cannot be told where sequences begin."""
         if path != "packed":
             return not self.is_split
         accepted = inspect.signature(self._body.forward).parameters
@@ -69,17 +69,17 @@ class Decoder:
     def use(self, path: Path) -> None:
         """Compute by this path from now on."""
         self.path: Path = path
-        if self._model._can_set_attn_implementation():  # else it only warns, again and again
+        if self._model._can_set_attn_implementation():  # otherwise it only warns, repeatedly
             self._model.set_attn_implementation(ATTENTION[path])
 
     def num_computed(self, packed: Packed) -> int:
-        """Count the tokens that are computed, padding included."""
+        """Count the computed tokens, padding included."""
         if self.path == "packed":
             return len(packed.input_ids_N)
         return sum(group.place_BT.numel() for group in packed.layout.groups)
 
     def hidden(self, packed: Packed, part: slice) -> torch.Tensor:
-        """Hidden states [n, H] of the tokens within ``part`` of the row."""
+        """Return the hidden states [n, H] of the tokens within ``part`` of the row."""
         if self.path != "packed":
             return self._padded(packed)[part]
         found: torch.Tensor = self._body(
@@ -92,8 +92,8 @@ class Decoder:
         return found[0]
 
     def _padded(self, packed: Packed) -> torch.Tensor:
-        """Compute a batch of rows for each group of like length. There is no mask: padding comes after all that is
-        real, and no layer of a causal model looks ahead."""
+        """Compute a batch of rows for each group of similar length. There is no mask: padding comes last, and no layer
+        of a causal model looks ahead."""
         groups = packed.layout.groups
         num_calls = self._num_calls(len(groups), device=packed.input_ids_N.device)
         outs = [self._rows(packed.input_ids_N[group.place_BT])[group.real_BT] for group in groups]
@@ -106,8 +106,9 @@ class Decoder:
         return found
 
     def _num_calls(self, own: int, *, device: torch.device) -> int:
-        """Count the calls that every rank makes: under ZeRO 3 each of them gathers the parameters of all layers. It
-        is asked before the first call, so that ranks do all of it in the same order."""
+        """Return the number of calls that every rank makes: under ZeRO 3 each call gathers the parameters of all
+        layers. Must be called before the first call of the decoder, so that all ranks do everything in the same
+        order."""
         if not hasattr(next(self._model.parameters()), "ds_id"):
             return own
         most = torch.tensor(own, device=device)
@@ -115,7 +116,7 @@ class Decoder:
         return int(most)
 
     def own_logits(self, ids_1T: torch.Tensor) -> torch.Tensor:
-        """Compute the logits of one sequence by the model as transformers has it."""
+        """Return the logits of one sequence, as computed by the model in transformers."""
         path = self.path
         self.use("eager")
         try:
@@ -126,12 +127,12 @@ class Decoder:
 
 
 def recompute_layers(model: Any) -> None:
-    """Drop what the layers of a model compute after the forward pass, and compute it again in the backward pass.
-    (transformers does so only for a model that is in training mode, with its dropout.) Raises UserError."""
+    """Drop the activations of a model's layers after the forward pass, and recompute them in the backward pass.
+    (transformers does so only for a model in training mode, with its dropout.) Raises UserError."""
     layers = [layer for layer in model.modules() if isinstance(layer, GradientCheckpointingLayer)]
     if not layers:
         raise UserError(
-            f"learner.gradient_checkpointing=true: {type(model).__name__} has no layers that can be computed again; "
+            f"learner.gradient_checkpointing=true: {type(model).__name__} has no layers that can be recomputed; "
             "needs false."
         )
     for layer in layers:

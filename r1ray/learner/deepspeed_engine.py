@@ -1,4 +1,4 @@
-"""DeepSpeed underneath a learner: process group, engine, full parameters, checkpoints."""
+"""DeepSpeed backend of a learner: process group, engine, full parameters, checkpoints."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ NEVER = 10**9
 
 
 def device_of(spec: RankSpec) -> torch.device:
-    """Where this rank computes; Ray shows each actor its own GPUs only."""
+    """Return the device of this rank; Ray shows each actor only its own GPUs."""
     return torch.device("cuda", 0) if spec.num_gpus else torch.device("cpu")
 
 
@@ -41,14 +41,14 @@ def join_group(spec: RankSpec) -> None:
     os.environ.update(
         RANK=str(spec.rank),
         WORLD_SIZE=str(spec.world_size),
-        LOCAL_RANK="0",  # Ray shows each actor its own devices only
+        LOCAL_RANK="0",  # Ray shows each actor only its own devices
         MASTER_ADDR=spec.master_address,
         MASTER_PORT=str(spec.master_port),
     )
     os.environ.setdefault("GLOO_SOCKET_IFNAME", interface_of(own_address(spec.master_address, spec.master_port)))
     if not spec.num_gpus:
-        # DeepSpeed would compile a shared-memory operator at the first start (50 s, and a C++ compiler); Gloo alone
-        # serves. An empty table of compatible operators is how it is told that there is none.
+        # DeepSpeed would compile a shared-memory operator at the first start (50 s, and a C++ compiler), but Gloo alone
+        # is enough. An empty table of compatible operators tells DeepSpeed that there is none.
         deepspeed.ops.__compatible_ops__ = {}
     deepspeed.init_distributed(
         "nccl" if spec.num_gpus else "gloo",
@@ -59,22 +59,24 @@ def join_group(spec: RankSpec) -> None:
 
 
 def sequence_group(rank: RankSpec, *, size: int) -> Any:
-    """The ranks that compute each row together with this one, ``size`` neighbours; None where each computes alone."""
+    """Return the group of ``size`` neighbouring ranks that compute each row together with this one; None if each rank
+    computes alone."""
     if size == 1:
         return None
     starts = range(0, rank.world_size, size)
-    groups = [dist.new_group(list(range(start, start + size))) for start in starts]  # every rank makes all of them
+    groups = [dist.new_group(list(range(start, start + size))) for start in starts]  # every rank creates all of them
     return groups[rank.rank // size]
 
 
 def _clips_itself(config: LearnerConfig) -> bool:
-    """Without ZeRO DeepSpeed clips, but does not say what the norm was."""
+    """Return whether r1ray clips the gradient itself: without ZeRO, DeepSpeed clips but does not report the norm."""
     return config.stage_in_use == 0
 
 
 def deepspeed_config(config: LearnerConfig, *, world_size: int) -> dict[str, Any]:
-    """DeepSpeed's own configuration, ``learner.deepspeed`` over ours. With ``managed_gradient_accumulation`` off, any
-    number of backward passes may come before a step, which micro-batches made by token count need."""
+    """Return DeepSpeed's own configuration, with ``learner.deepspeed`` over r1ray's settings.
+    ``managed_gradient_accumulation`` is off, so that any number of backward passes may precede a step, as micro-batches
+    made by token count need."""
     zero: dict[str, Any] = {"stage": config.stage_in_use, "overlap_comm": False, "contiguous_gradients": True}
     if config.offload_optimizer:
         zero["offload_optimizer"] = {"device": "cpu", "pin_memory": torch.cuda.is_available()}
@@ -108,7 +110,7 @@ def deepspeed_config(config: LearnerConfig, *, world_size: int) -> dict[str, Any
 
 
 def merged(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> dict[str, Any]:
-    """``theirs`` over ``ours``, section by section.
+    """Merge ``theirs`` over ``ours``, section by section.
 
     >>> merged({"a": {"b": 1, "c": 2}, "d": 3}, {"a": {"b": 4}, "e": 5})
     {'a': {'b': 4, 'c': 2}, 'd': 3, 'e': 5}
@@ -118,7 +120,7 @@ def merged(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> dict[str, Any]
 
 
 class _Asked(dict[str, Any]):
-    """Settings that note which of them were asked for."""
+    """Settings that record which of them were read."""
 
     def __init__(self, values: Mapping[str, Any]) -> None:
         super().__init__(values)
@@ -133,17 +135,18 @@ class _Asked(dict[str, Any]):
         return super().__getitem__(key)
 
     def get(self, key: str, default: Any = None) -> Any:
-        """Look a setting up as every dict does."""
+        """Return a setting, as every dict does."""
         self.asked.add(key)
         return super().get(key, default)
 
     def keys(self) -> Any:
-        """The settings themselves, for who looks for one in their keys."""
+        """Return the settings themselves, so that reads of single keys are recorded."""
         return self
 
 
 def check_settings(config: LearnerConfig, *, world_size: int) -> None:
-    """Raise UserError for what DeepSpeed does not know, or refuses, of ``learner.deepspeed``. In a process group."""
+    """Raise UserError if DeepSpeed does not know, or refuses, a setting in ``learner.deepspeed``. Needs a process
+    group."""
     settings = _Asked(deepspeed_config(config, world_size=world_size))
     try:
         DeepSpeedConfig(settings)
@@ -161,7 +164,7 @@ def check_settings(config: LearnerConfig, *, world_size: int) -> None:
 
 
 def build_engine(module: torch.nn.Module, config: LearnerConfig, *, world_size: int, num_updates: int) -> Any:
-    """A DeepSpeed engine that trains ``module``, with its optimizer and learning-rate schedule."""
+    """Return a DeepSpeed engine that trains ``module``, with its optimizer and learning-rate schedule."""
     name = {"constant": "constant_with_warmup", "cosine": "cosine_with_min_lr"}.get(config.schedule, config.schedule)
     floor = {"min_lr_rate": config.lr_floor} if config.schedule == "cosine" else None
     settings = deepspeed_config(config, world_size=world_size)
@@ -189,17 +192,17 @@ def build_engine(module: torch.nn.Module, config: LearnerConfig, *, world_size: 
 
 
 def divide(module: torch.nn.Module, config: LearnerConfig, settings: dict[str, Any]) -> None:
-    """Under ZeRO 3, give each rank its part of every parameter that is still whole (adapters, new heads), as rank 0 has
-    it."""
+    """Under ZeRO 3, give each rank its part of every parameter that is still whole (adapters, new heads), with the
+    values of rank 0."""
     if config.zero_stage == 3:
         deepspeed.zero.Init(module=module, config_dict_or_path=settings, enabled=True)
 
 
 def update(engine: Any) -> float:
-    """Make one optimizer update. Return the norm of the whole gradient before clipping.
+    """Do one optimizer update. Return the norm of the whole gradient before clipping.
 
-    Raises R1RayError where that is not finite, on every rank and before anything is changed: it is the same on all of
-    them, and DeepSpeed leaves such an update out.
+    Raises R1RayError if the norm is not finite, on every rank and before anything is changed: the norm is the same on
+    all ranks, and DeepSpeed skips such an update.
     """
     engine.step()
     norm = engine.get_global_grad_norm()
@@ -212,23 +215,23 @@ def _check_finite(norm: float) -> None:
     if not math.isfinite(norm):
         raise R1RayError(
             f"the gradient's norm is {norm} although every loss is finite; the update was not made, and parameters and "
-            "optimizer are as the last one left them. The last checkpoint is the place to go on from, with a lower "
-            "learner.lr or another learner.dtype."
+            "optimizer are as the last one left them. Resume from the last checkpoint, with a lower learner.lr or "
+            "another learner.dtype."
         )
 
 
 def gathered(parameters: Sequence[torch.Tensor], *, modifier_rank: int | None = None) -> Any:
-    """The full values of ZeRO-3 parameters inside the ``with``; nothing to do for the other stages."""
+    """Return a context manager inside which ZeRO-3 parameters are whole; for the other stages it does nothing."""
     if any(hasattr(p, "ds_id") for p in parameters):
         return GatheredParameters(list(parameters), modifier_rank=modifier_rank)
     return nullcontext()
 
 
 class ParameterStream:
-    """A :class:`~r1ray.weights.stream.WeightStream` of a transformers model under any ZeRO stage: its parameters, and
-    the buffers that are part of its state (biases of routers), without what reads images, by the names and in the
-    pieces of the model's files, which are what engines load: experts one by one. What adapters add to a weight is added
-    to it, in float32, and rounded once."""
+    """A :class:`~r1ray.weights.stream.WeightStream` of a transformers model under any ZeRO stage. It holds the
+    parameters and the buffers of the model's state (biases of routers), without the parts that read images, by the
+    names and in the pieces of the model's files, which engines load: experts are separate. An adapter is added to its
+    weight in float32, and the sum is rounded once."""
 
     def __init__(self, model: Any) -> None:
         self._model = model
@@ -243,7 +246,7 @@ class ParameterStream:
         names = {name for name, *_ in self._parameters}
         if "lm_head.weight" not in names and (head := model.get_output_embeddings()) is not None:
             # Tied to the input embedding, and therefore not named. A vLLM engine on a CPU keeps a packed copy of the
-            # output layer that follows only when it is sent too.
+            # output layer, which is updated only if the layer is sent, too.
             self._parameters.append(("lm_head.weight", head.weight, None))
 
     def metadata(self) -> list[TensorMeta]:
@@ -266,7 +269,7 @@ class ParameterStream:
 
 
 class AdapterStream:
-    """A :class:`~r1ray.weights.stream.WeightStream` of a model's adapters alone; see :mod:`r1ray.weights.adapter`."""
+    """A :class:`~r1ray.weights.stream.WeightStream` of only a model's adapters; see :mod:`r1ray.weights.adapter`."""
 
     def __init__(self, model: Any, config: LoraConfig) -> None:
         self._settings = settings_tensor(rank=config.rank, alpha=config.alpha)
@@ -296,7 +299,8 @@ def _meta(name: str, parameter: torch.Tensor) -> TensorMeta:
 
 
 def copy_parameters(source: torch.nn.Module, target: torch.nn.Module) -> None:
-    """target <- source, parameter by parameter, under any ZeRO stage; the biases of routers and other buffers too."""
+    """Copy source to target, parameter by parameter, under any ZeRO stage, including buffers such as the biases of
+    routers."""
     for theirs, ours in zip(source.buffers(), target.buffers(), strict=True):
         ours.copy_(theirs)
     for theirs, ours in zip(source.parameters(), target.parameters(), strict=True):

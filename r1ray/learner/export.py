@@ -1,13 +1,12 @@
-"""A Hugging Face folder of a learner's model, made by the learner itself or of a checkpoint that it saved.
+"""Export of a learner's model as a Hugging Face folder, by the learner itself or from a checkpoint that it saved.
 
     learner    --write_settings--> config.json, tokenizer, ...   --whole_state--> tensors  \\
                                                                                             write_weights --> the folder
     checkpoint --its hf/ folder--> the same files                --saved_state--> tensors  /
 
 Both ways end in the same function, on a CPU, so that they write the same bytes. Adapters are merged in float32: base
-and what the adapter adds are summed there, and the sum is rounded once to the dtype of the model. In bfloat16 that
-rounding remains (8 bits: what is below 1/256 of a weight is lost); ``learner.lora.export=adapter`` writes the adapter
-itself.
+and adapter are summed, and the sum is rounded once to the dtype of the model. In bfloat16 that rounding loses
+differences below 1/256 of a weight (8 bits); ``learner.lora.export=adapter`` writes the adapter itself.
 """
 
 from __future__ import annotations
@@ -35,15 +34,15 @@ from r1ray.runtime.router_settings import missing_router_settings
 
 ADAPTER_CONFIG, ADAPTER_WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 PROCESSOR_FILES = ("preprocessor_config.json", "processor_config.json", "video_preprocessor_config.json")
-"""Files that engines read of a model that reads images, and that no class here writes."""
+"""Files that engines read for a model that reads images, and that transformers' classes here do not write."""
 State = dict[str, torch.Tensor]
 
 
 def export_saved(checkpoint: Path, folder: Path, *, as_adapter: bool) -> None:
-    """Make the export of what a learner saved: the folder that the learner itself would have written then.
+    """Write the export of a saved checkpoint: the same folder that the learner itself would have written at that time.
 
     Args:
-        checkpoint: the learner's part of a checkpoint.
+        checkpoint: the learner's folder of a checkpoint.
         folder: must not exist.
     """
     shutil.copytree(checkpoint / SETTINGS, folder)
@@ -51,7 +50,7 @@ def export_saved(checkpoint: Path, folder: Path, *, as_adapter: bool) -> None:
 
 
 def write_settings(model: Any, folder: Path, *, source: str) -> None:
-    """Write everything of a model but its weights: configuration, generation settings, tokenizer, adapter settings.
+    """Write all files of a model but its weights: configuration, generation settings, tokenizer, adapter settings.
 
     Args:
         source: the folder or hub name that the model was loaded from.
@@ -79,8 +78,8 @@ def write_settings(model: Any, folder: Path, *, source: str) -> None:
 
 
 def whole_state(model: Any) -> State:
-    """Return every parameter and every buffer that belongs to the model's state, whole, in host memory, on rank 0; on
-    other ranks nothing. Has to be called on every rank. Tied weights share their memory."""
+    """Return every parameter and buffer of the model's state, whole, in host memory, on rank 0; an empty dict on other
+    ranks. Has to be called on every rank. Tied weights share their memory."""
     is_writer = dist.get_rank() == 0
     copied: dict[int, torch.Tensor] = {}
     state: State = {}
@@ -94,17 +93,17 @@ def whole_state(model: Any) -> State:
 
 
 def write_weights(folder: Path, state: State, *, as_adapter: bool = False) -> None:
-    """Write safetensors beside what :func:`write_settings` wrote into ``folder``.
+    """Write safetensors beside the files that :func:`write_settings` wrote into ``folder``.
 
     Args:
-        state: as of :func:`whole_state`; is emptied on the way.
-        as_adapter: write the adapter alone, as peft reads it, instead of the merged model.
+        state: as returned by :func:`whole_state`; it is emptied while writing.
+        as_adapter: write only the adapter, in peft's format, instead of the merged model.
     """
     path = folder / ADAPTER_CONFIG
     adapter = json.loads(path.read_text()) if path.exists() else None
     if adapter is not None and as_adapter:
         save_file(dict(_adapter_tensors(state, adapter)), folder / ADAPTER_WEIGHTS, metadata={"format": "pt"})
-        (folder / "config.json").unlink()  # else the folder would pass for a whole model
+        (folder / "config.json").unlink()  # otherwise the folder would look like a whole model
         (folder / "generation_config.json").unlink(missing_ok=True)
         return
     if adapter is not None:
@@ -112,7 +111,7 @@ def write_weights(folder: Path, state: State, *, as_adapter: bool = False) -> No
         state = merge_adapters(state, scale=scale, is_transposed=adapter["fan_in_fan_out"])
         path.unlink()
     config = AutoConfig.from_pretrained(folder, trust_remote_code=is_allowed())
-    with torch.device("meta"):  # knows which weights are tied, and what experts are called in files; holds no numbers
+    with torch.device("meta"):  # knows tied weights and the names of experts in files; holds no values
         known = getattr(transformers, config.architectures[0], None)
         if known is None:
             model = AutoModelForCausalLM.from_config(config, dtype=config.dtype, trust_remote_code=is_allowed())
@@ -142,7 +141,7 @@ def merge_adapters(state: State, *, scale: float, is_transposed: bool = False) -
 
 
 def _adapter_tensors(state: Mapping[str, torch.Tensor], adapter: dict[str, Any]) -> Iterator[tuple[str, torch.Tensor]]:
-    """Yield those that are trained, under peft's names."""
+    """Yield the trained tensors, under peft's names."""
     whole = tuple(f"{module}." for module in adapter["modules_to_save"] or ())
     for name, tensor in state.items():
         if is_adapter(name) or name.startswith(whole):

@@ -1,7 +1,7 @@
-"""Micro-batches that are longer than they were planned, in parts within the limit; every rank makes as many.
+"""Splitting of micro-batches that are longer than planned into parts within the limit, equally many on every rank.
 
-The plan knows how long prompts are, and takes those of a group for the same. Whether sequences are computed as a tree,
-and where their tokens part, only the learner knows.
+The plan knows the lengths of prompts, and assumes that those of a group are the same. Only the learner knows whether
+sequences are computed as a tree, and where their tokens diverge.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ def within_limit(samples: Sequence[SampleRef], make: MakeRows, *, max_tokens: in
 
 
 def fill_up(microbatches: Sequence[list[Part]], make: MakeRows, *, device: torch.device) -> None:
-    """Give every micro-batch as many parts as it has on the rank that has most, by parts without samples: ranks meet
-    in each backward pass. Has to be called on every rank."""
+    """Add parts without samples to each micro-batch until all ranks have equally many, because ranks synchronize in
+    each backward pass. Has to be called on every rank."""
     if not microbatches:
         return
     most = torch.tensor([len(parts) for parts in microbatches], dtype=torch.int64, device=device)

@@ -1,4 +1,4 @@
-"""What learners of given answers share: minibatches in, metrics out. See :mod:`r1ray.learner.base`."""
+"""Common base of learners of given answers: minibatches in, metrics out. See :mod:`r1ray.learner.base`."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from r1ray.types import Minibatch, Shard, StepStats
 
 
 class Row(Protocol):
-    """What errors call a row of the data by."""
+    """Name of a row of the data, for error messages."""
 
     @property
     def id(self) -> str: ...
@@ -32,28 +32,27 @@ class Computed:
     loss: torch.Tensor
     """Its part of the minibatch loss."""
     sums: dict[str, torch.Tensor]
-    """Over its terms, ``terms`` among them."""
+    """Sums over its terms, including ``terms``."""
     packed: Packed
 
 
 class SupervisedDeepSpeedLearner(DeepSpeedLearner, ABC, Generic[R]):
-    """Trains on rows that are given whole. Of a shard's samples the advantages mean nothing, and names
-    are numbers of rows."""
+    """Trains on rows that are given whole. It ignores the advantages of a shard's samples, whose names are numbers of
+    rows."""
 
     SUMS: tuple[str, ...]
-    """What :meth:`_compute` adds up."""
+    """Names of the sums that :meth:`_compute` returns."""
 
     @abstractmethod
     def _compute(self, rows: Sequence[R], minibatch: Minibatch) -> Computed:
-        """Forward pass and loss of the rows of one micro-batch; of none, what weighs nothing."""
+        """Return forward pass and loss of the rows of one micro-batch; without rows, a loss with weight 0."""
 
     @abstractmethod
     def _metrics(self, means: dict[str, float]) -> dict[str, float]:
-        """Metrics, by bare names, from the means over all terms."""
+        """Return metrics, by bare names, from the means over all terms."""
 
     def train(self, shard: Shard, has_more: bool = False) -> StepStats:
-        """Train on rows that were fetched: each minibatch is one optimizer update. Returns metrics of all ranks
-        together."""
+        """Train on fetched rows: each minibatch is one optimizer update. Returns metrics over all ranks."""
         sums: defaultdict[str, float] = defaultdict(float)
         norms = []
         for minibatch in shard.minibatches:

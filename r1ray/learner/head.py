@@ -1,10 +1,10 @@
-"""From hidden states to log-probabilities of chosen tokens, by all that a model does after its decoder.
+"""Log-probabilities of chosen tokens from hidden states, by everything that a model does after its decoder.
 
     decoder --> scaling, further layers --> output layer --> scaling, soft-capping --> logits
                 `--------- before --------'                  `------- after -------'
 
-What stands around the output layer is found by calling the model with its decoder and its output layer replaced, so
-that no family has to be known by name.
+The steps around the output layer are found by calling the model with its decoder and output layer replaced, so no model
+family has to be known by name.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ Function = Callable[[torch.Tensor], torch.Tensor]
 
 
 class LogprobHead(nn.Linear):
-    """An output layer that can return log-probabilities of chosen tokens in place of logits. One call of it serves a
-    micro-batch, in which DeepSpeed gathers its parameters once (ZeRO 3): how often ranks gather must not depend on how
-    many tokens each has."""
+    """An output layer that can return log-probabilities of chosen tokens instead of logits. One call serves a
+    micro-batch, so that DeepSpeed gathers its parameters once (ZeRO 3): the number of gathers must not depend on how
+    many tokens a rank has."""
 
     entropy_has_gradient = False
 
@@ -52,7 +52,7 @@ class LogprobHead(nn.Linear):
 
 
 def as_logprob_head(model: Any) -> LogprobHead:
-    """Make the model's output layer, with its parameters as they are, a :class:`LogprobHead`. Raises UserError."""
+    """Turn the model's output layer, with its parameters unchanged, into a :class:`LogprobHead`. Raises UserError."""
     head = model.get_output_embeddings()
     if type(head) not in (nn.Linear, LogprobHead):
         raise UserError(
@@ -78,35 +78,35 @@ class Surroundings:
 
     @cached_property
     def _is_plain_after(self) -> bool:
-        """Raise UserError where a logit's result depends on others: the vocabulary is taken a part at a time."""
+        """Return whether logits are returned unchanged. Raises UserError if a logit's result depends on others, because
+        the vocabulary is processed in parts."""
         values = self._samples(self._head.out_features)
         with torch.no_grad():
             whole, parts = self._after(values), [self._after(part) for part in values.chunk(2, dim=-1)]
         if not torch.equal(torch.cat(parts, dim=-1), whole):
             raise UserError(
-                f"{type(self._model).__name__}: what it makes of its logits is not made of each by itself; the learner "
-                "needs functions of single logits, such as scaling and soft-capping."
+                f"{type(self._model).__name__}: it does not process each logit by itself; the learner needs functions "
+                "of single logits, such as scaling and soft-capping."
             )
         return bool(torch.equal(whole, values))
 
     def _samples(self, width: int) -> torch.Tensor:
-        """Numbers from -3 to 3, [1, 2, width]."""
+        """Return numbers from -3 to 3, [1, 2, width]."""
         weight = self._head.weight
         return torch.linspace(-3, 3, 2 * width, dtype=weight.dtype, device=weight.device).view(1, 2, width)
 
     def before(self, hidden_NH: torch.Tensor) -> torch.Tensor:
-        """Return what the output layer gets of hidden states."""
+        """Return the input of the output layer for hidden states."""
         return hidden_NH if self._is_plain_before else self._before(hidden_NH.unsqueeze(0))[0]
 
     @property
     def are_plain(self) -> bool:
-        """Say whether the output layer gets hidden states as they are, and its logits are returned as they are."""
+        """Return whether the output layer gets hidden states unchanged, and its logits are returned unchanged."""
         return self._is_plain_before and self._is_plain_after
 
     @property
     def after(self) -> Function | None:
-        """The function of logits, each by itself, whose results the model returns; None where it returns them as they
-        are."""
+        """The elementwise function that the model applies to its logits; None if it returns them unchanged."""
         return None if self._is_plain_after else lambda logits_NC: self._after(logits_NC.unsqueeze(0))[0]
 
     def _before(self, hidden_1NH: torch.Tensor) -> torch.Tensor:
@@ -133,7 +133,7 @@ class Surroundings:
 
 
 class Hidden:
-    """The output of a decoder that has nothing but hidden states."""
+    """Output of a decoder that has only hidden states."""
 
     def __init__(self, hidden: torch.Tensor) -> None:
         self.last_hidden_state = hidden
@@ -148,7 +148,7 @@ class Hidden:
 
 
 class StandIn:
-    """A function that looks like a module to who reads the attributes of that."""
+    """A function that has the attributes of a module."""
 
     def __init__(self, part: nn.Module, function: Callable[..., Any]) -> None:
         self._part, self._function = part, function
@@ -162,7 +162,7 @@ class StandIn:
 
 @contextmanager
 def replaced(model: nn.Module, part: nn.Module, function: Callable[..., Any]) -> Iterator[None]:
-    """The model with a function in the place of one of its modules, inside the ``with``."""
+    """Replace one of the model's modules by a function, inside the ``with``."""
     places = [(parent, name) for parent in model.modules() for name, child in parent._modules.items() if child is part]
     stand_in: Any = StandIn(part, function)
     for parent, name in places:

@@ -1,7 +1,7 @@
-"""Models that read images too: their language model is trained, and the rest is kept as it is.
+"""Models that also read images: their language model is trained, and the rest is left unchanged.
 
-The files are loaded, checkpointed and exported whole, so that names and settings stay those of the model. Engines serve
-the language model alone, and only that is published.
+Files are loaded, checkpointed and exported whole, so that names and settings stay those of the model. Engines serve
+only the language model, and only that is published.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from r1ray.runtime.model_class import image_architectures
 
 
 def other_parts(model: Any) -> frozenset[str]:
-    """Return the names of the parameters and buffers outside of the language model; none of a model that is one."""
+    """Return the names of the parameters and buffers outside of the language model; empty for a pure language model."""
     if type(model).__name__ not in image_architectures():
         return frozenset()
     text = {id(tensor) for part in (decoder_of(model), model.get_output_embeddings()) for tensor in tensors_of(part)}
@@ -29,15 +29,15 @@ def tensors_of(part: Any) -> list[Any]:
 
 
 def keep_other_parts(model: Any, lora: LoraConfig, *, named: str) -> None:
-    """Take the other parts out of training. Raises UserError for adapters, which would be put into them too.
+    """Exclude the other parts from training. Raises UserError for adapters, which would be added to them, too.
 
     Args:
-        named: what messages call the model.
+        named: name of the model in messages.
     """
     others = other_parts(model)
     if others and lora.rank:
         raise UserError(
-            f"{named}: it reads images, and learner.lora.rank={lora.rank} would adapt what reads them; needs "
+            f"{named}: it reads images, and learner.lora.rank={lora.rank} would adapt the parts that read them; needs "
             "learner.lora.rank=0."
         )
     for name, parameter in model.named_parameters():

@@ -1,9 +1,9 @@
-"""The places at which sequences, or nodes of a tree, lie in a row of many, and which of them are of like length.
+"""Layout: positions of sequences, or nodes of a tree, in a packed row, and groups of similar length.
 
-lengths -> Layout -> groups of sequences, each as rows that are padded to the longest of the group -> back to the row
+lengths -> Layout -> groups of sequences, each as rows padded to the longest of the group -> back to the row
 
-In a tree a node sees the tokens of the nodes above it too: its path. Nodes lie depth first, so that all that is below
-a node is one range, which begins where the node ends.
+In a tree a node also sees the tokens of the nodes above it, its path. Nodes lie depth first, so that everything below
+a node is one range, which begins at the end of the node.
 """
 
 from __future__ import annotations
@@ -16,41 +16,41 @@ import numpy as np
 import torch
 
 LIKE = 0.75
-"""Sequences of a group are at least so long as this share of its longest; this bounds the padding."""
+"""Least length of a sequence as a share of the longest in its group; this bounds the padding."""
 
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """Sequences of like length as rows."""
+    """Sequences of similar length as rows."""
 
-    place_BT: torch.Tensor  # [B, T] int64: where each token lies in the packed row; padding repeats a token
+    place_BT: torch.Tensor  # [B, T] int64: index of each token in the packed row; padding repeats a token
     real_BT: torch.Tensor  # [B, T] bool: False on padding
-    before_BA: torch.Tensor | None = None  # [B, A] int64: where the tokens of the paths above lie; None: there are none
+    before_BA: torch.Tensor | None = None  # [B, A] int64: indices of the tokens on the paths above; None: none
 
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """Tokens of a tree that are seen by all that lies below them."""
+    """Tokens of a tree that everything below them sees."""
 
     start: int
     end: int
     last: int
-    """Its own tokens are [start, end), those below it [end, last)."""
+    """End of the tokens below. Its own tokens are [start, end), those below it [end, last)."""
     parent: int | None
-    """Which node it lies below, by number."""
+    """Number of the node directly above; None for a root."""
 
 
 @dataclass(frozen=True)
 class Layout:
-    """The places at which sequences, or nodes, begin and end in a packed row."""
+    """Positions at which sequences, or nodes, begin and end in a packed row."""
 
     groups: tuple[Group, ...]
-    """Sequences or nodes of like length, whatever their paths."""
+    """Sequences or nodes of similar length, whatever their paths."""
     inverse_N: torch.Tensor  # [N] int64: from the tokens of all groups, end to end, back to the packed row
     starts: torch.Tensor  # [B + 1] int32
     longest: int
     nodes: tuple[Node, ...] = ()
-    """Nodes of a tree; none: sequences see themselves alone."""
+    """Nodes of a tree; empty: each sequence sees only itself."""
 
     @cached_property
     def inner(self) -> tuple[Node, ...]:
@@ -59,12 +59,12 @@ class Layout:
 
     @property
     def seen(self) -> Layout | Paths:
-        """Return what the queries of each sequence or node see: its own tokens, and those above it."""
+        """Return the keys that the queries of each sequence or node see: its own tokens and those above it."""
         return self.paths if self.nodes else self
 
     @cached_property
     def paths(self) -> Paths:
-        """Return what the nodes see above themselves."""
+        """Return the nodes with the tokens that they see above themselves."""
         return _plan_paths(self.nodes, device=self.starts.device)
 
 
@@ -73,10 +73,10 @@ class Paths:
     """Nodes with the paths above them."""
 
     groups: tuple[Group, ...]
-    """Nodes of like length, with as many tokens above."""
-    inverse_N: torch.Tensor  # [N] int64, as of :class:`Layout`
-    seen_M: torch.Tensor  # [M] int64: of each node the tokens above it and its own, node after node
-    starts: torch.Tensor  # [B + 1] int32: where those of each node begin
+    """Nodes of similar length, with the same number of tokens above."""
+    inverse_N: torch.Tensor  # [N] int64, as in :class:`Layout`
+    seen_M: torch.Tensor  # [M] int64: the tokens above each node and its own, node after node
+    starts: torch.Tensor  # [B + 1] int32: where the tokens of each node begin
     longest: int
 
 
@@ -84,7 +84,7 @@ def plan_layout(lengths: Sequence[int], *, device: torch.device, nodes: Sequence
     """Return the layout of sequences of ``lengths`` tokens, end to end.
 
     Args:
-        nodes: the same as nodes of a tree, if they are.
+        nodes: the same as nodes of a tree, if they form one.
     """
     starts = np.concatenate([[0], np.cumsum(lengths)])
     groups = [_group(members, lengths, starts, device=device) for members in _alike(range(len(lengths)), lengths)]
@@ -124,7 +124,7 @@ def _plan_paths(nodes: Sequence[Node], *, device: torch.device) -> Paths:
 
 
 def _alike(numbers: Sequence[int], lengths: Sequence[int]) -> list[list[int]]:
-    """Return sequences in groups of like length, longest first."""
+    """Return sequences in groups of similar length, longest first."""
     found: list[list[int]] = []
     for number in sorted(numbers, key=lambda i: (-lengths[i], i)):
         if not found or lengths[number] < LIKE * lengths[found[-1][0]]:

@@ -1,9 +1,9 @@
-"""A model from its files, with nothing in it left to chance; under ZeRO 3 a rank keeps its own part alone.
+"""Loading of a model from its files, strictly checked; under ZeRO 3 a rank keeps only its own part.
 
     file --mapped--> one whole parameter --own part copied--> the next one
 
-transformers decides where each tensor of the files belongs: other names, experts that are stored one by one, heads that
-are tied or new. It registers every value in its module, and there it is divided.
+transformers decides where each tensor of the files belongs: other names, experts that are stored separately, heads that
+are tied or new. It registers every value in its module, and each value is divided at that moment.
 """
 
 from __future__ import annotations
@@ -24,9 +24,10 @@ from r1ray.runtime.remote_code import is_allowed
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 SYNCHRONOUS = "HF_DEACTIVATE_ASYNC_LOAD"
-"""Environment variable: transformers reads a tensor when its turn comes, and not as many as it can ahead."""
+"""Environment variable that makes transformers read each tensor when its turn comes, instead of as many as it can
+ahead."""
 NAMED = 3
-"""Tensors that a message names."""
+"""Number of tensors that a message names."""
 
 Place = tuple[torch.nn.Module, str, torch.nn.Parameter]
 
@@ -42,18 +43,18 @@ def load_model(
     superfluous: frozenset[str] = frozenset(),
     **options: Any,
 ) -> Any:
-    """The model that an Auto class of transformers makes of a model's files, in ``learner.dtype``.
+    """Return the model that an Auto class of transformers makes from a model's files, in ``learner.dtype``.
 
-    Under ZeRO 3 what comes from files is divided, and the rest (buffers, new parameters) on ``device``. Nothing is
-    sent, and at most one parameter at a time is whole: as a mapped file, or as a copy where it has another dtype than
-    the file, or is put together from several tensors.
+    Under ZeRO 3 values from files are divided, and the rest (buffers, new parameters) is on ``device``. Nothing is
+    sent, and at most one parameter at a time is whole: as a mapped file, or as a copy if its dtype differs from the
+    file's or it is assembled from several tensors.
 
     Args:
-        kind: ``AutoModelForCausalLM``, for example.
-        untrained: parameters that the files may lack; they begin as torch's seed has it.
-        superfluous: tensors that the files may have and the model has not.
+        kind: the Auto class, for example ``AutoModelForCausalLM``.
+        untrained: parameters that the files may lack; they are initialised from torch's seed.
+        superfluous: tensors that the files may have although the model does not.
 
-    Raises UserError that names the tensors where the files lack others, or have others, or have them in other shapes.
+    Raises UserError, with names, if the files lack other tensors, have other tensors, or have tensors of other shapes.
     """
     is_divided = config.zero_stage == 3
     at_once: AbstractContextManager[list[Place]] = nullcontext([])
@@ -84,17 +85,17 @@ def load_model(
 @contextmanager
 def _divided_at_once(settings: dict[str, Any]) -> Iterator[list[Place]]:
     """Divide every value that transformers takes from a file when it registers it, into the parts that DeepSpeed's
-    ``zero.Init`` would make. Yields where they were registered."""
+    ``zero.Init`` would make. Yields the places where values were registered."""
     zero = deepspeed.zero.Init(config_dict_or_path=settings)
     places: list[Place] = []
 
     def divide(module: torch.nn.Module, name: str, value: torch.nn.Parameter) -> None:
-        # The mark of what comes from a file; what begins at random is not marked, and initialised after this.
+        # This mark shows that a value comes from a file; values without it are initialised at random after this.
         is_from_file = getattr(value, "_is_hf_initialized", False)
         if not is_from_file or value.is_meta or hasattr(value, "ds_id"):
             return
-        # What zero.Init does with a parameter, without the broadcast of it from rank 0: every rank has the file, and
-        # writing to what is mapped would copy it.
+        # The same as zero.Init does with a parameter, without the broadcast from rank 0: every rank has the file, and
+        # writing to a mapped parameter would copy it.
         zero._convert_to_deepspeed_param(value)
         value.partition()  # type: ignore[attr-defined]
         value.data = value.data.to(zero.local_device)
@@ -113,12 +114,12 @@ def _divided_at_once(settings: dict[str, Any]) -> Iterator[list[Place]]:
 
 
 def _check_tied(model: str, loaded: Any, places: list[Place]) -> None:
-    """Raise UserError where the files have two values for what the configuration says is one: what is trained would be
-    another model than what engines load and what is exported."""
+    """Raise UserError if the files have two values for weights that the configuration ties: the trained model would
+    differ from the one that engines load and that is exported."""
     head, embedding = loaded.get_output_embeddings(), loaded.get_input_embeddings()
     is_split = loaded.config.get_text_config().tie_word_embeddings and head is not None
     is_split = is_split and head.weight is not embedding.weight
-    for module, name, value in places:  # divided, transformers could not compare them
+    for module, name, value in places:  # transformers could not compare divided values
         tied = getattr(module, name)
         is_split = is_split or (tied is not value and not torch.equal(tied.ds_tensor, value.ds_tensor))  # type: ignore[attr-defined]
     if is_split:

@@ -1,7 +1,7 @@
-"""Low-rank adapters (peft): the parameters that are trained where the model itself stays as it is.
+"""Low-rank adapters (peft): the parameters that are trained if the model itself stays unchanged.
 
-The adapters sit inside the model's linear layers, so that nothing else knows of them; with all of them off, the
-model is the one that training began with, which serves as reference.
+The adapters are inside the model's linear layers, so nothing else knows of them. With all of them off, the model is the
+one that training began with, which serves as reference.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ ADAPTER = "default"
 
 
 def add_adapters(model: Any, config: LoraConfig) -> None:
-    """Put untrained adapters, which change nothing yet, into the model's linear layers; only they need gradients.
+    """Add untrained adapters, which change nothing yet, to the model's linear layers; only adapters need gradients.
 
-    Raises UserError where one would adapt several weights at once, as those of experts are: :func:`adapted` does not
-    know them, and the engines would never get what they learn.
+    Raises UserError if one would adapt several weights at once, such as those of experts: :func:`adapted` does not
+    find such adapters, and engines would never receive them.
     """
     import peft
 
@@ -42,15 +42,15 @@ def add_adapters(model: Any, config: LoraConfig) -> None:
     ]
     if unknown:
         raise UserError(
-            f"learner.lora.targets={config.targets}: adapters of {unknown[0].partition('.base_layer')[0]} would be of "
+            f"learner.lora.targets={config.targets}: adapters of {unknown[0].partition('.base_layer')[0]} would adapt "
             "several weights at once (a mixture's experts), which cannot be published; needs names of linear layers, "
-            "as [q_proj, k_proj, v_proj, o_proj]."
+            "such as [q_proj, k_proj, v_proj, o_proj]."
         )
 
 
 @contextmanager
 def adapters_off(model: torch.nn.Module) -> Iterator[None]:
-    """The model without its adapters inside the ``with``."""
+    """Use the model without its adapters inside the ``with``."""
     from peft.tuners.tuners_utils import BaseTunerLayer
 
     layers = [module for module in model.modules() if isinstance(module, BaseTunerLayer)]
@@ -64,18 +64,18 @@ def adapters_off(model: torch.nn.Module) -> Iterator[None]:
 
 
 def is_adapter(name: str) -> bool:
-    """Whether a parameter of that name belongs to an adapter."""
+    """Return whether a parameter of that name belongs to an adapter."""
     return ".lora_" in name
 
 
 def adapted(model: torch.nn.Module, name: str) -> Any:
-    """The adapted layer that a parameter is the weight of; None for every other parameter."""
+    """Return the adapted layer whose weight this parameter is; None for every other parameter."""
     layer, _, rest = name.partition(".base_layer.")
     return model.get_submodule(layer) if rest == "weight" else None
 
 
 def adapter_parameters(layer: Any) -> list[torch.nn.Parameter]:
-    """Those of one adapted layer."""
+    """Return the adapter's parameters of one adapted layer."""
     return [layer.lora_A[ADAPTER].weight, layer.lora_B[ADAPTER].weight]
 
 

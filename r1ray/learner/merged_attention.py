@@ -1,9 +1,9 @@
-"""Attention over a tree in parts that are merged by their log-sum-exp: on CPUs, the one that computes and copies least.
+"""Attention over a tree in parts that are merged by their log-sum-exp: the cheapest way on CPUs.
 
-    each node over itself, causally  +  all that is below a node over that node   -->  sum_i o_i exp(l_i - l)
-    (nodes of like length as rows)      (one range of queries, no mask)                l = log sum_i exp(l_i)
+    each node over itself, causally      +  everything below a node over that node  -->  sum_i o_i exp(l_i - l)
+    (nodes of similar length as rows)       (one range of queries, no mask)              l = log sum_i exp(l_i)
 
-The gradient needs none of log-sum-exp: with the merged output and the merged log-sum-exp in the place of its own, the
+Log-sum-exp needs no gradient of its own: given the merged output and the merged log-sum-exp instead of its own, the
 backward pass of each part returns its share of dq, dk and dv, and the shares add up.
 """
 
@@ -17,13 +17,13 @@ from r1ray.learner.layout import Layout
 
 FORWARD = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu.default
 BACKWARD = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward.default
-"""Operations that ``scaled_dot_product_attention`` calls on CPUs. They alone return and take log-sum-exp. Key and value
+"""Operations that ``scaled_dot_product_attention`` calls on CPUs. Only they return and take log-sum-exp. Key and value
 may have fewer heads."""
 DTYPES = (torch.float32, torch.float64, torch.bfloat16)
 
 
 def can_merge(query: torch.Tensor, value: torch.Tensor) -> bool:
-    """Say whether the parts can be computed so."""
+    """Return whether attention can be computed in merged parts."""
     return query.device.type == "cpu" and query.dtype in DTYPES and query.shape[-1] == value.shape[-1]
 
 
@@ -31,7 +31,7 @@ def merged_attention(
     query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, layout: Layout, *, scaling: float | None
 ) -> torch.Tensor:
     """Return [1, N, heads, d] of the nodes of a tree, from query [1, N, heads, d] and key and value of as many or fewer
-    heads; each token sees those before it on its path."""
+    heads. Each token sees those before it on its path."""
     scale = query.shape[-1] ** -0.5 if scaling is None else scaling
     out: torch.Tensor = _Merged.apply(query[0], key[0], value[0], layout, scale)
     return out.unsqueeze(0)
@@ -72,7 +72,7 @@ class _Merged(torch.autograd.Function):
         found = [torch.empty(each.shape, dtype=lse.dtype) for each in (query, key, value)]
         for group in layout.groups:
             place_BT, real_BT = group.place_BT, group.real_BT
-            # Padding repeats a token of its row, and has no gradient of its own: no real query sees it as a key.
+            # Padding repeats a token of its row and gets no gradient: no real query sees it as a key.
             dout = _rows(gradient, place_BT).masked_fill(~real_BT[:, None, :, None], 0)
             states = [_rows(each, place_BT) for each in (query, key, value, out)]
             own_lse = lse[place_BT].transpose(1, 2)
@@ -100,7 +100,7 @@ def _range(state: torch.Tensor, places: slice) -> torch.Tensor:
 
 
 def _merge(out: torch.Tensor, lse: torch.Tensor, part: torch.Tensor, part_lse: torch.Tensor) -> None:
-    """Add a part to what is merged so far, in place: [T, heads, d] and [T, heads]."""
+    """Merge a part into the result so far, in place: [T, heads, d] and [T, heads]."""
     merged = torch.logaddexp(lse, part_lse)
     out.mul_(torch.exp(lse - merged).unsqueeze(-1)).add_(part * torch.exp(part_lse - merged).unsqueeze(-1))
     lse.copy_(merged)

@@ -1,4 +1,4 @@
-"""Sequences in one row, as every forward pass of a learner gets them: end to end, or as a tree."""
+"""Sequences in one row, the input of every forward pass of a learner: end to end, or as a tree."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ from r1ray.learner.layout import Layout, Node, plan_layout
 from r1ray.learner.tree import plan_tree
 
 TokenRow = tuple[torch.Tensor, torch.Tensor]
-"""Token ids [T] int64 of a sequence, and which of them are chosen, [T] bool; never the first."""
+"""Token ids [T] int64 of a sequence, and a mask of the chosen ones, [T] bool; the first token is never chosen."""
 
 
 @dataclass(frozen=True, slots=True)
 class Packed:
-    """Sequences in one row. ``C`` counts the tokens whose log-probabilities are wanted, in the order of the
+    """Sequences in one row. ``C`` counts the tokens whose log-probabilities are needed, in the order of the
     sequences."""
 
     input_ids_N: torch.Tensor  # [N] int64
     position_ids_N: torch.Tensor  # [N] int64, from 0 in each sequence
-    predictor_C: torch.Tensor  # [C] int64: where the token before each chosen one lies, whose hidden state predicts it
+    predictor_C: torch.Tensor  # [C] int64: index of the token before each chosen one; its hidden state predicts that
     target_C: torch.Tensor  # [C] int64: the chosen tokens
     layout: Layout
     num_tokens: int
     """N without padding."""
     choices_NLK: torch.Tensor | None = None  # [N, layers, K] int32
-    """The experts that the engine chose, and -1 where it does not say; None: routers choose."""
+    """Experts chosen by the engine, -1 if it does not tell; None: the routers choose."""
 
 
 def pack_sequences(sequences: Sequence[TokenRow], *, device: torch.device, multiple: int = 1) -> Packed:
@@ -61,7 +61,7 @@ def pack_tree(
 
     Args:
         multiple: N is made a multiple of this, by a last root of padding.
-        shares_all: as of :func:`r1ray.learner.tree.plan_tree`.
+        shares_all: as in :func:`r1ray.learner.tree.plan_tree`.
     """
     tree = plan_tree([ids.numpy() for ids, _ in sequences], shares_all=shares_all)
     predictors = [
@@ -82,5 +82,5 @@ def pack_tree(
 
 
 def nothing(*, device: torch.device, multiple: int = 1) -> Packed:
-    """Two tokens, one of them chosen: for a rank without work."""
+    """Return two tokens, one of them chosen, for a rank without work."""
     return pack_sequences([(torch.zeros(2, dtype=torch.int64), torch.arange(2) > 0)], device=device, multiple=multiple)

@@ -1,4 +1,4 @@
-"""Parameters on disk in the parts that ranks have of them, and files that are linked instead of written again.
+"""Parameters on disk, one file for each rank's part; files are linked instead of written again.
 
     part of every parameter --this rank--> name-<rank>-of-<ranks>.safetensors --any number of ranks--> their parts
 
@@ -31,8 +31,8 @@ def part_file(folder: Path, name: str, *, part: int, parts: int) -> Path:
 
 
 def own_parts(module: torch.nn.Module, *, rank: int) -> dict[str, torch.Tensor]:
-    """A copy in the host's memory of what this rank has of each parameter, flat and without padding, and of the buffers
-    that belong to the module's state (biases of routers), whole."""
+    """Copy this rank's part of each parameter to host memory, flat and without padding, and the buffers of the module's
+    state (biases of routers), whole."""
     found = {}
     for name, parameter in module.named_parameters():
         own, start, stop = _own(parameter, rank=rank)
@@ -41,8 +41,8 @@ def own_parts(module: torch.nn.Module, *, rank: int) -> dict[str, torch.Tensor]:
 
 
 def load_parts(module: torch.nn.Module, folder: Path, name: str, *, rank: int) -> None:
-    """Fill what this rank has of each parameter, and buffers, from the files of any number of ranks. For modules that
-    no optimizer trains: master weights are left as they are."""
+    """Load this rank's part of each parameter, and buffers, from the files of any number of ranks. Only for modules
+    that no optimizer trains, because master weights are not updated."""
     count = len(list(folder.glob(f"{name}-*-of-*.safetensors")))
     paths = [part_file(folder, name, part=part, parts=count) for part in range(count)]
     if not count or not all(path.is_file() for path in paths):
@@ -51,7 +51,7 @@ def load_parts(module: torch.nn.Module, folder: Path, name: str, *, rank: int) -
         files = [opened.enter_context(safe_open(path, framework="pt")) for path in paths]
         for key, parameter in module.named_parameters():
             if hasattr(parameter, "ds_id"):
-                parameter.partition()  # type: ignore[attr-defined]  # DeepSpeed keeps small ones whole beside their parts
+                parameter.partition()  # type: ignore[attr-defined]  # DeepSpeed keeps small ones whole, too
             own, start, stop = _own(parameter, rank=rank)
             size = -(-_numel(parameter) // count)
             for part in range(start // size, -(-stop // size)):
@@ -60,7 +60,7 @@ def load_parts(module: torch.nn.Module, folder: Path, name: str, *, rank: int) -
                 own[low - start : high - start].copy_(read)
         saved = set(files[0].keys())
         for key, buffer in _buffers(module).items():
-            if key in saved:  # an older checkpoint has none
+            if key in saved:  # older checkpoints have none
                 buffer.copy_(files[0].get_tensor(key))
 
 
@@ -70,7 +70,7 @@ def _buffers(module: torch.nn.Module) -> dict[str, torch.Tensor]:
 
 
 def _own(parameter: torch.nn.Parameter, *, rank: int) -> tuple[torch.Tensor, int, int]:
-    """Return what a rank has of a parameter, flat, and which of its elements these are; padding comes after them."""
+    """Return a rank's part of a parameter, flat, and the range of elements that it holds; padding follows them."""
     if not hasattr(parameter, "ds_id"):
         return parameter.data.view(-1), 0, parameter.numel()
     own: torch.Tensor = parameter.ds_tensor  # type: ignore[attr-defined]
@@ -83,7 +83,7 @@ def _numel(parameter: torch.nn.Parameter) -> int:
 
 
 class Stored:
-    """Tensors that are written to a file once, and linked into further folders after that."""
+    """Tensors that are written to a file once, and then linked into further folders."""
 
     def __init__(self) -> None:
         self._descriptor: int | None = None
@@ -93,21 +93,22 @@ class Stored:
 
     @property
     def is_written(self) -> bool:
-        """Say whether there is a file."""
+        """Return whether the file exists."""
         return self._descriptor is not None
 
     def write(self, values: Mapping[str, torch.Tensor], path: Path) -> None:
-        """Make the file."""
+        """Write the file."""
         save_file(dict(values), path)
         self.found(path)
 
     def found(self, path: Path) -> None:
-        """Take a file that is there for the one with these tensors. It may be moved, or removed, later."""
+        """Use an existing file with these tensors. It may be moved or removed later."""
         self._close()
         self._descriptor = os.open(path, os.O_RDONLY)
 
     def put(self, path: Path) -> None:
-        """Have the file at ``path`` as well: linked where the file system does that, else copied."""
+        """Make the file available at ``path``, too: as a hard link if the file system supports it, otherwise as a
+        copy."""
         assert self._descriptor is not None
         try:
             os.link(os.readlink(f"/proc/self/fd/{self._descriptor}"), path)

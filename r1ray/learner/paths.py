@@ -1,10 +1,10 @@
-"""The way in which a model computes many sequences, found by measurement at the start.
+"""Ways to compute many sequences; measurements at the start choose the way for a model.
 
-    packed   one row, the learner's attention: where no layer looks beyond its sequence
-    padded   a row for each sequence: linear attention, convolutions, states that run on, masks by place
-    eager    a row for each sequence, the model's own attention: where it has scores of its own
+    packed   one row, the learner's attention: for models whose layers never look beyond a sequence
+    padded   a row for each sequence: for linear attention, convolutions, running states, masks by position
+    eager    a row for each sequence, the model's own attention: for models with scores of their own
 
-The first way is taken that gives what the model itself gives, and whose sequences do not see each other.
+The first way is taken whose results equal the model's own, and in which sequences do not see each other.
 """
 
 from __future__ import annotations
@@ -25,10 +25,11 @@ from r1ray.learner.packed import TokenRow
 TOLERANCE = {torch.float32: 1e-3, torch.bfloat16: 0.1}
 """Bound of the mean difference from the model itself, in nats for log-probabilities."""
 LEAK = {torch.float32: 1e-5, torch.bfloat16: 0.02}
-"""Bound of the mean difference that other sequences in the row make. Rounding explains some in a mixture, whose experts
-compute the tokens of all sequences together, and none elsewhere."""
+"""Bound of the mean difference that other sequences in the row make. Rounding explains some difference in a mixture,
+whose experts compute the tokens of all sequences together, and none elsewhere."""
 UNSUITED = (RuntimeError, TypeError, ValueError, IndexError)
-"""Errors of layers that are not made for a way: tables of as many places as the context has, masks of another shape."""
+"""Errors of layers that do not support a way: tables with one entry for each position of the context, masks of another
+shape."""
 WAYS: tuple[Path, ...] = ("packed", "padded", "eager")
 
 logger = logging.getLogger(__name__)
@@ -39,35 +40,36 @@ class Measured:
     """Error of a way to compute sequences."""
 
     difference: float
-    """From what the model itself computes of each."""
+    """Difference from the model's own results, for each sequence alone."""
     leak: float
-    """Between sequences beside others, and the same beside others again."""
+    """Difference between the same sequences beside different others."""
 
     def is_right(self, dtype: torch.dtype) -> bool:
-        """Say whether rounding explains it; nothing explains what is not a number."""
+        """Return whether rounding explains the error; it never explains NaN."""
         return self.difference <= TOLERANCE.get(dtype, 1e-3) and self.leak <= LEAK.get(dtype, 1e-5)
 
 
 def checked_ids(vocabulary: int, *, avoid: int | None = None) -> list[list[int]]:
-    """Two sequences of token ids from all over a vocabulary: its first ones are special, and never follow another."""
+    """Return two sequences of token ids from all over a vocabulary, whose first tokens are special and never follow
+    others."""
     ids = [token for index in range(1, 16) if (token := 7919 * index % vocabulary) != avoid]
     return [ids[:8], ids[8:13]]
 
 
 def neighbours(vocabulary: int) -> list[list[int]]:
-    """Two sequences of like length that have no token in common."""
+    """Return two sequences of the same length without common tokens."""
     return [[(7919 * index + step) % vocabulary for index in range(20, 26)] for step in (0, 1)]
 
 
 def beside(sequences: Sequence[TokenRow], other: Sequence[int]) -> list[TokenRow]:
-    """Put another sequence, of which nothing is chosen, in front of each."""
+    """Put another sequence, without chosen tokens, in front of each."""
     ids = torch.tensor(other)
     return [each for sequence in sequences for each in ((ids, torch.zeros(len(ids), dtype=torch.bool)), sequence)]
 
 
 def likeliest(policy: Any, ids: Sequence[int], *, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return what the model itself finds likeliest after each beginning of a sequence: its log-probability [T] and the
-    token [T].
+    """Return the model's own likeliest token after each beginning of a sequence: its log-probability [T] and the token
+    [T].
 
     Args:
         policy: a :class:`r1ray.learner.policy.PolicyModel`, or the engine that trains it.
@@ -87,13 +89,12 @@ def settle_path(
     name: str,
     device: torch.device,
 ) -> Path:
-    """Let the decoder compute by the first way that is right on every rank, and return it. Raises UserError where none
-    is.
+    """Set the decoder to the first way that is right on every rank, and return it. Raises UserError if there is none.
 
     Args:
-        compute: how far what is computed is from the model's own, sequences beside one of ``others``.
-        what: names what is compared.
-        device: where ranks can send from.
+        compute: returns the differences from the model's own results, for sequences beside one of ``others``.
+        what: name of the compared values.
+        device: a device from which ranks can send.
     """
     failed = []
     for way in [way for way in WAYS if decoder.can(way)]:
@@ -118,7 +119,7 @@ def _measure(compute: Callable[[Sequence[int]], torch.Tensor], others: Sequence[
 
 
 def on_every_rank(is_right: bool, device: torch.device) -> bool:
-    """Say whether all ranks say so."""
+    """Return whether the condition holds on all ranks."""
     if not dist.is_initialized():
         return is_right
     everywhere = torch.tensor(int(is_right), device=device)
@@ -130,7 +131,7 @@ def _remark(way: Path, name: str) -> str:
     why = "its layers would mix them" if way == "padded" else "it has attention of its own"
     return (
         f"model={name}: sequences are not packed, because {why}: each is a row of its own, padded to the longest of "
-        "like length" + (", and the attention is the slow one that writes every score out" if way == "eager" else "")
+        "similar length" + (", and attention is slow because it materializes all scores" if way == "eager" else "")
     )
 
 

@@ -1,4 +1,4 @@
-"""The policy as the losses see it: log-probabilities of chosen tokens, never logits."""
+"""The policy as seen by the losses: log-probabilities of chosen tokens, never logits."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ class PolicyModel(nn.Module):
     def __init__(self, model: Any, *, sequence_group: Any = None, entropy_has_gradient: bool = False) -> None:
         """
         Args:
-            sequence_group: ranks that compute each row together, a part of its tokens each (Ulysses).
-            entropy_has_gradient: the loss reads it.
+            sequence_group: ranks that share the tokens of each row (Ulysses).
+            entropy_has_gradient: the loss needs the gradient of the entropy.
         """
         super().__init__()
         head = as_logprob_head(model)
@@ -33,20 +33,20 @@ class PolicyModel(nn.Module):
         head.entropy_has_gradient = entropy_has_gradient
         self.model = model
         self.take_choices: Callable[[torch.Tensor | None], None] = lambda choices_NLK: None
-        """Gets the experts of the tokens that come next."""
+        """Called with the experts of the tokens that come next."""
         self.sequence_group = sequence_group
 
     @property
     def has_own_logits(self) -> bool:
-        """Say whether the model's logits are more than its output layer on its last hidden states."""
+        """Return whether the model's logits are more than its output layer applied to its last hidden states."""
         return not self._surroundings.are_plain
 
     def forward(
         self, packed: Packed | torch.Tensor, temperature: float = 1.0
     ) -> tuple[torch.Tensor, torch.Tensor] | torch.Tensor:
-        """Log-probability and entropy, each [C] float32, of the C chosen tokens in their order.
+        """Return log-probability and entropy, each [C] float32, of the C chosen tokens in their order.
 
-        Of token ids [1, T] in the place of packed sequences: their logits [1, T, V], as the model itself computes them.
+        For token ids [1, T] instead of packed sequences, return their logits [1, T, V], computed by the model itself.
         """
         if isinstance(packed, torch.Tensor):
             self.take_choices(None)
@@ -66,7 +66,7 @@ class PolicyModel(nn.Module):
             targets[own],
             temperature,
         )
-        # Ranks end to end is not the order of the chosen tokens: in a tree, predictors do not rise.
+        # Concatenated ranks are not in the order of the chosen tokens: in a tree, predictors are not ascending.
         order = owner.argsort(stable=True).argsort()
         whole = [GatherTokens.apply(each, counts, self.sequence_group)[order] for each in (logp, entropy)]
         return whole[0], whole[1]
@@ -74,7 +74,7 @@ class PolicyModel(nn.Module):
     def _logprobs(
         self, packed: Packed, part: slice, predicted: torch.Tensor, targets: torch.Tensor, temperature: float
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Those of ``targets``, each predicted at a position within ``part`` of the row."""
+        """Return those of ``targets``, each predicted at a position within ``part`` of the row."""
         self.take_choices(None if packed.choices_NLK is None else packed.choices_NLK[part])
         hidden_NH = self._surroundings.before(self.decoder.hidden(packed, part)[predicted])
         found: tuple[torch.Tensor, torch.Tensor] = self.model.get_output_embeddings()(
@@ -84,15 +84,15 @@ class PolicyModel(nn.Module):
 
 
 def check_policy(policy: Any, *, name: str, device: torch.device, multiple: int = 1, packs_trees: bool = False) -> Path:
-    """Choose how the policy computes many sequences (:func:`r1ray.learner.paths.settle_path`) by comparing it with the
-    model itself, and return that. Raises UserError where no way is right.
+    """Choose the way in which the policy computes many sequences (:func:`r1ray.learner.paths.settle_path`) and return
+    it. Ways are compared with the model itself. Raises UserError if none is right.
 
-    After each beginning of a few sequences the token is judged that the model finds likeliest: unlikely ones differ in
-    bfloat16 by nats between two right ways to compute them.
+    The comparison uses the model's likeliest token after each beginning of a few sequences: for unlikely tokens, two
+    right ways of computing them in bfloat16 differ by nats.
 
     Args:
         policy: a :class:`PolicyModel`, or the engine that trains it.
-        packs_trees: let the decoder say so (``packs_trees``) if it computes a tree of two branches rightly too.
+        packs_trees: also set the decoder's ``packs_trees`` if it computes a tree of two branches correctly.
     """
     inner = next(part for part in policy.modules() if isinstance(part, PolicyModel))
     vocabulary = inner.model.get_output_embeddings().out_features

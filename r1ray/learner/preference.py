@@ -1,4 +1,4 @@
-"""The learner of preferences: a reward model that scores the last token of an answer (paper 2.3.4)."""
+"""Learner of preferences: a reward model that scores the last token of an answer (paper 2.3.4)."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ class RewardModel(nn.Module):
         self.model = model
 
     def forward(self, packed: Packed | torch.Tensor) -> torch.Tensor:
-        """[B] float32: the score of the last token of each sequence. Of token ids [1, T] in the place of packed
-        sequences: their score [1], as the model itself computes it."""
+        """Return [B] float32: the score of the last token of each sequence. For token ids [1, T] instead of packed
+        sequences, return their score [1], computed by the model itself."""
         if isinstance(packed, torch.Tensor):
             return self.decoder.own_logits(packed)[:, 0].float()
         hidden_NH = self.decoder.hidden(packed, slice(None))
@@ -42,8 +42,7 @@ class RewardModel(nn.Module):
 
 
 class PreferenceLearner(SupervisedDeepSpeedLearner[PreferencePair]):
-    """Trains a reward model on pairs of answers. What it exports loads as
-    ``AutoModelForSequenceClassification``."""
+    """Trains a reward model on pairs of answers. Its exports load as ``AutoModelForSequenceClassification``."""
 
     SUMS = ("nll", "terms", "correct", "margin", "chosen_score", "rejected_score")
 
@@ -61,15 +60,15 @@ class PreferenceLearner(SupervisedDeepSpeedLearner[PreferencePair]):
             superfluous=frozenset({"lm_head.weight"}),
         )
         tokenizer = AutoTokenizer.from_pretrained(spec.model, trust_remote_code=is_allowed())
-        # transformers looks for the last token that is no padding: without a padding token, only one row at a time.
+        # transformers looks for the last token that is not padding; without a padding token it takes one row at a time.
         model.config.pad_token_id = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else 0
         reward_model = RewardModel(self._prepare(model))
-        model.score.requires_grad_(True)  # with adapters too: it is untrained
+        model.score.requires_grad_(True)  # even with adapters, because it is untrained
         self._start(reward_model, model)
         self._check(avoid=model.config.pad_token_id)
 
     def _check(self, *, avoid: int) -> None:
-        """Compare scores with the model's own, which looks for the last token that is no padding. Raises UserError."""
+        """Compare scores with the model's own, which uses the last token that is not padding. Raises UserError."""
         vocabulary = self._model.get_input_embeddings().num_embeddings
         checked = checked_ids(vocabulary, avoid=avoid)
         sequences = [(torch.tensor(ids), torch.zeros(len(ids), dtype=torch.bool)) for ids in checked]

@@ -1,11 +1,11 @@
-"""The routers of a mixture of experts: what they chose is recorded and balanced, or given to them.
+"""Routers of a mixture of experts: their choices are recorded and balanced, or given to them.
 
     forward pass --recording--> logits and choices of each router --balance--> a part of the loss, and the load
-    update       --load of all ranks--> biases, where routers have them
+    update       --load of all ranks--> biases, if routers have them
     choices of the engine --use--> each router takes them in place of its own
 
-Every router of transformers returns logits, weights and choices. How it makes weights of logits is found out at its
-first call, and a router that none of the known ways describes is refused.
+Every router of transformers returns logits, weights and choices. Its first call shows how it makes weights from logits;
+a router with an unknown formula is refused.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ from r1ray.weights.held import layer_of
 
 BIAS = "e_score_correction_bias"
 TOLERANCE = 2e-2
-"""Bound of the relative difference of weights: some routers round theirs to bfloat16."""
+"""Bound of the relative difference of weights, because some routers round theirs to bfloat16."""
 
 
 def check_routers(model: str, config: RouterConfig) -> None:
-    """Raise UserError where a model has not the routers that the configuration needs, from its config.json alone."""
+    """Raise UserError if a model does not have the routers that the configuration needs. Reads only its config.json."""
     with torch.device("meta"):
         made = auto_class(model).from_config(
             AutoConfig.from_pretrained(model, trust_remote_code=is_allowed()), trust_remote_code=is_allowed()
@@ -44,18 +44,18 @@ def check_routers(model: str, config: RouterConfig) -> None:
 
 @dataclass(eq=False)
 class _Router:
-    """One router, and what its calls have shown."""
+    """One router, and the facts found by its calls."""
 
     module: Any
     layer: int
     owner: Any
-    """The module that has its selection bias; None: it has none."""
+    """Module that holds its selection bias; None: it has none."""
     scoring: str | None = None
     is_normalised: bool = False
     recorded: tuple[torch.Tensor, torch.Tensor] | None = None
     """Logits [N, E] and choices [N, K] of the forward pass."""
     load_E: torch.Tensor | None = None
-    """Since the last update."""
+    """Load of each expert since the last update."""
 
     @property
     def bias(self) -> torch.Tensor:
@@ -69,7 +69,7 @@ class _Router:
         return expert_weights(logits, chosen, scoring=self.scoring, is_normalised=self.is_normalised, scale=scale)
 
     def find_formula(self, logits: torch.Tensor, weights: torch.Tensor, chosen: torch.Tensor) -> bool:
-        """Take the way in which weights are made of logits; False where no known one makes them."""
+        """Find the formula by which weights are made from logits; return False if no known one fits."""
         errors = {}
         for formula in product(SCORINGS if self.owner is None else SCORINGS[::-1], (True, False)):
             self.scoring, self.is_normalised = formula
@@ -80,7 +80,7 @@ class _Router:
 
 @dataclass(eq=False)
 class Routers:
-    """All routers of a model; none where no key asks for anything."""
+    """All routers of a model; empty if no key needs them."""
 
     model: Any
     config: RouterConfig
@@ -90,7 +90,7 @@ class Routers:
     _sums: dict[str, float] = field(default_factory=lambda: {"loss": 0.0, "load_max": 0.0, "updates": 0.0})
 
     def __post_init__(self) -> None:
-        """Raise UserError where the model has no routers, or none with a bias, and a key asks for them."""
+        """Raise UserError if a key needs routers, or routers with a bias, that the model does not have."""
         if not self.config.is_used:
             return
         for name, module in self.model.named_modules():
@@ -130,7 +130,7 @@ class Routers:
         return see
 
     def check_path(self, path: str) -> None:
-        """Raise UserError where the model computes its rows otherwise than packed."""
+        """Raise UserError if the model computes its rows in another way than packed."""
         if self._found and path != "packed":
             self._refuse("computes rows that are not packed; needs a model whose layers keep packed sequences apart")
 
@@ -138,8 +138,8 @@ class Routers:
         assert computed == packed, f"routers saw {computed} tokens, and not the {packed} of the row"
 
     def use(self, choices_NLK: torch.Tensor | None) -> None:
-        """Have every router take these experts from now on, and its own where they are -1; None: its own everywhere.
-        They stay until the next call: the backward pass may compute activations again."""
+        """Make every router use these experts from now on, and its own choice where they are -1; None: its own choice
+        everywhere. They stay until the next call, because the backward pass may recompute activations."""
         self._given = choices_NLK
 
     @contextmanager
@@ -152,10 +152,10 @@ class Routers:
             self._is_recording = False
 
     def balance(self, packed: Packed, *, share: float) -> torch.Tensor | float:
-        """Add the recorded pass to the load, and return its part of the loss that balances it.
+        """Add the recorded pass to the load, and return its part of the balancing loss.
 
         Args:
-            share: the part of the minibatch that was in the pass; 0 for rows without work.
+            share: share of the minibatch that was in the pass; 0 for rows without work.
         """
         seen = []
         for router in self._found:
@@ -193,8 +193,7 @@ class Routers:
         self._sums["updates"] += 1
 
     def metrics(self) -> dict[str, float]:
-        """Return what was measured since the last call; nothing where nothing is balanced. Has to be called on every
-        rank."""
+        """Return the measurements since the last call; empty if nothing is balanced. Has to be called on every rank."""
         if not self.config.is_balanced:
             return {}
         sums, updates = self._sums, max(self._sums["updates"], 1.0)
@@ -206,8 +205,8 @@ class Routers:
 
 
 def _balance_loss(seen: Sequence[tuple[_Router, torch.Tensor, torch.Tensor]], packed: Packed) -> torch.Tensor:
-    """Return the loss of routers with their logits [T, E] and choices [T, K]: of those with softmax together, of those
-    with sigmoid the sum over layers."""
+    """Return the balancing loss of routers with their logits [T, E] and choices [T, K]: softmax routers together,
+    sigmoid routers summed over layers."""
     _, logits, chosen = zip(*seen, strict=True)
     if all(router.scoring == "softmax" for router, *_ in seen):
         return switch_loss(logits, chosen)

@@ -1,4 +1,4 @@
-"""The learner of given answers: the mean negative log-likelihood of their tokens (paper 2.3.1, 2.3.3, 2.4)."""
+"""Learner of given answers: the mean negative log-likelihood of their tokens (paper 2.3.1, 2.3.3, 2.4)."""
 
 from __future__ import annotations
 

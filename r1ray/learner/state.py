@@ -1,10 +1,10 @@
 """A learner's state on disk: parameters, optimizer, schedule and random states, for any number of ranks.
 
     save_state  --> state.json, rng-<rank>.pt, engine/ (DeepSpeed's own files, one set of each rank)
-    load_state  <-- the same; where other ranks saved it, universal/, which DeepSpeed makes of engine/ once
-    saved_state <-- state.json and engine/: the whole model in one process, of any number of ranks, without a group
+    load_state  <-- the same; for another number of ranks, universal/, which DeepSpeed converts from engine/ once
+    saved_state <-- state.json and engine/: the whole model in one process, from any number of ranks, without a group
 
-Loaded by as many ranks as saved it, the state is the same to the last bit. Every function has to be called on every
+If as many ranks load the state as saved it, it is the same to the last bit. Every function has to be called on every
 rank, in the same order.
 """
 
@@ -41,19 +41,19 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Origin:
-    """What a state was saved from."""
+    """Facts about the learner that saved a state."""
 
     model: str
-    """As the user calls it."""
+    """Name of the model as the user gave it."""
     parameters: dict[str, list[int]]
-    """The shape of each, whole."""
+    """Shape of each whole parameter."""
     world_size: int
     zero_stage: int
     dtype: str
 
     @property
     def digest(self) -> str:
-        """Of the names and shapes of all parameters."""
+        """Return the digest of the names and shapes of all parameters."""
         return hashlib.blake2b(json.dumps(self.parameters).encode(), digest_size=4).hexdigest()
 
     @classmethod
@@ -69,11 +69,11 @@ class Origin:
 
 
 def save_state(engine: Any, folder: Path, *, model: str, writer: StateWriter | None = None) -> None:
-    """Save everything that training goes on from.
+    """Save the state from which training can be resumed.
 
     Args:
-        model: what the user calls the model, for people to read.
-        writer: writes the files while training goes on, one state at a time; None: they are written when this returns.
+        model: the user's name of the model, for messages.
+        writer: writes the files while training continues, one state at a time; None: they are written on return.
     """
     if writer is not None:
         writer.wait()
@@ -93,11 +93,11 @@ def save_state(engine: Any, folder: Path, *, model: str, writer: StateWriter | N
 
 
 def load_state(engine: Any, folder: Path, *, model: str) -> None:
-    """Go on from what :func:`save_state` wrote, also with another number of ranks.
+    """Load the state that :func:`save_state` wrote, possibly with another number of ranks.
 
-    With another number, parameters, moments and schedule are what they were; the random states are not, since they
-    belong to ranks, and a warning says so. Parameters that are not trained are then those that the engine was built
-    with. Raises UserError where the state is of another model, ZeRO stage or dtype, on every rank.
+    With another number, parameters, moments and schedule are restored, but not the random states, which belong to
+    ranks; a warning says so. Untrained parameters then keep the values that the engine was built with. Raises UserError
+    on every rank if the state is of another model, ZeRO stage or dtype.
     """
     saved = Origin(**json.loads((folder / ORIGIN).read_text()))
     ours = Origin.of(engine, model=model)
@@ -123,14 +123,14 @@ def load_state(engine: Any, folder: Path, *, model: str) -> None:
 
 
 def saved_state(folder: Path) -> dict[str, torch.Tensor]:
-    """Return the parameters and buffers of what :func:`save_state` wrote, as the learner held them: names without the
-    prefix of the module that DeepSpeed trained, the learner's dtype, tied weights in the same memory. Needs no GPU."""
+    """Return the saved parameters and buffers as the learner held them: names without the prefix of the module that
+    DeepSpeed trained, in the learner's dtype, tied weights in the same memory. Needs no GPU."""
     origin = Origin(**json.loads((folder / ORIGIN).read_text()))
     path = get_model_state_file(str(folder / ENGINE), origin.zero_stage)
     saved = torch.load(path, map_location="cpu", mmap=True, weights_only=False)
     state: dict[str, torch.Tensor] = saved["module"]
     if origin.zero_stage == 3:
-        # Each rank has a part of the float32 master weights, of which the learner's are roundings.
+        # Each rank has a part of the float32 master weights, which round to the learner's weights.
         with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
             parts = get_fp32_state_dict_from_zero_checkpoint(str(folder), tag=ENGINE, lazy_mode=True)
         dtype, buffers = getattr(torch, origin.dtype), set(saved["buffer_names"])
@@ -140,7 +140,7 @@ def saved_state(folder: Path) -> dict[str, torch.Tensor]:
 
 
 def check_fits(saved: Origin, ours: Origin, *, folder: Path) -> None:
-    """Raise UserError, with both sides named, where ``ours`` cannot go on from ``saved``."""
+    """Raise UserError, with both sides named, if ``ours`` cannot be resumed from ``saved``."""
     if saved.parameters != ours.parameters:
         name = _first_difference(saved.parameters, ours.parameters)
         raise UserError(
@@ -158,25 +158,25 @@ def check_fits(saved: Origin, ours: Origin, *, folder: Path) -> None:
 
 
 def needs_conversion(saved: Origin, ours: Origin) -> bool:
-    """Whether optimizer states are divided otherwise than they were; without ZeRO every rank has all of them."""
+    """Return whether optimizer states are divided differently now; without ZeRO every rank has all of them."""
     return saved.world_size != ours.world_size and ours.zero_stage > 0
 
 
 def _convert(folder: Path) -> None:
-    """Make DeepSpeed's universal checkpoint, once: a process that is killed leaves nothing that looks done."""
+    """Write DeepSpeed's universal checkpoint, once. A killed process leaves nothing that looks complete."""
     if (folder / UNIVERSAL).is_dir():
         return
     settings = SimpleNamespace(
         input_folder=str(folder / ENGINE),
-        # In this process, one shard in memory at a time: forking one that holds GPUs and sockets is not safe.
+        # In this process, one shard in memory at a time: forking a process with GPUs and sockets is not safe.
         num_extract_workers=1,
         num_merge_workers=1,
         keep_temp_folder=False,
         strict=True,
-        # Only tensor parallelism writes the metadata that the converter asks for; an empty one says that there is none.
+        # Only tensor parallelism writes the metadata that the converter reads; an empty entry means none.
         inject_missing_state=True,
     )
-    printed = io.StringIO()  # it tells its progress to people at a terminal
+    printed = io.StringIO()  # the converter prints its progress
     with (
         written_aside(folder / UNIVERSAL) as aside,
         contextlib.redirect_stdout(printed),
@@ -184,17 +184,17 @@ def _convert(folder: Path) -> None:
     ):
         settings.output_folder = str(aside)
         ds_to_universal.main(settings)
-    # The converter also notes the name that its folder had aside; nothing reads that.
+    # The converter also records the temporary name of its folder, which nothing reads.
     (folder / "latest_universal").unlink(missing_ok=True)
 
 
 def _on_rank_0(action: Callable[[], None], *, what: str) -> None:
-    """Run on rank 0 while the others wait, no longer than the process group's deadline (deadlines.learn_s)."""
+    """Run the action on rank 0 while the others wait, up to the process group's deadline (deadlines.learn_s)."""
     failure: list[str | None] = [None]
     if dist.get_rank() == 0:
         try:
             action()
-        except Exception as error:  # the others have to hear of it, whatever it is
+        except Exception as error:  # the others have to be told, whatever it is
             failure = [f"{type(error).__name__}: {error}"]
     try:
         dist.broadcast_object_list(failure, src=0)

@@ -1,11 +1,11 @@
-"""Sequences with common beginnings as a tree, in which each beginning is computed once.
+"""Tree of sequences with common beginnings, in which each beginning is computed once.
 
     prompt a b c                 prompt a b c
     prompt a b d e       -->                d e
     prompt f                            f
 
-Equal tokens after equal tokens at equal positions have equal hidden states, whoever sampled them. The nodes lie depth
-first in the row, so that the tokens below a node are one range.
+Equal tokens after equal tokens at equal positions have equal hidden states, whichever policy sampled them. Nodes lie
+depth first in the row, so that the tokens below a node are one range.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class Tree:
 
 @dataclass(slots=True)
 class _Part:
-    """Sequences that have their first tokens in common, of which those up to ``start`` lie above."""
+    """Sequences with common first tokens; the tokens up to ``start`` are in nodes above."""
 
     members: list[int]
     start: int
@@ -46,7 +46,7 @@ def plan_tree(sequences: Sequence[Ids], *, shares_all: bool = False) -> Tree:
     """Return the tree of sequences [T] of one token or more.
 
     Args:
-        shares_all: share every common beginning, even if it is not worth it.
+        shares_all: share every common beginning, even if it does not pay.
     """
     nodes: list[Node] = []
     ids: list[Ids] = []
@@ -77,11 +77,11 @@ def plan_tree(sequences: Sequence[Ids], *, shares_all: bool = False) -> Tree:
 
 
 def _shared(part: _Part, sequences: Sequence[Ids], *, shares_all: bool) -> tuple[int, list[list[int]]]:
-    """Return where the tokens end that one node has of a part, and the members of each part below it."""
+    """Return where the shared tokens of a part's node end, and the members of each part below it."""
     end = _common_end(part.members, sequences, start=part.start)
     longer = [member for member in part.members if len(sequences[member]) > end]
     children = _by_next(longer, sequences, at=end)
-    # Those that end here all need a node, but none of its own: they count as one.
+    # Sequences that end here need no nodes of their own: they count as one.
     num_ways = len(children) + (len(longer) < len(part.members))
     saved = (num_ways - 1) * (end - part.start)
     below = sum(len(sequences[member]) - end for member in longer)
@@ -92,7 +92,7 @@ def _shared(part: _Part, sequences: Sequence[Ids], *, shares_all: bool) -> tuple
 
 
 def _common_end(members: Sequence[int], sequences: Sequence[Ids], *, start: int) -> int:
-    """Return how many first tokens the sequences have in common."""
+    """Return the number of first tokens that the sequences have in common."""
     first = sequences[members[0]]
     end = len(first)
     for member in members[1:]:
@@ -104,7 +104,7 @@ def _common_end(members: Sequence[int], sequences: Sequence[Ids], *, start: int)
 
 
 def _by_next(members: Sequence[int], sequences: Sequence[Ids], *, at: int) -> list[list[int]]:
-    """Return the members in parts whose tokens at a place are equal, in the order of their first members."""
+    """Return the members in parts with equal tokens at a position, in the order of their first members."""
     parts: dict[int, list[int]] = {}
     for member in members:
         parts.setdefault(int(sequences[member][at]), []).append(member)
@@ -112,7 +112,7 @@ def _by_next(members: Sequence[int], sequences: Sequence[Ids], *, at: int) -> li
 
 
 def _with_last(nodes: Sequence[Node]) -> tuple[Node, ...]:
-    """Return nodes, each of which ends at its own end so far, with the ends of what lies below them."""
+    """Return the nodes with ``last`` set to the end of everything below them."""
     last = [node.end for node in nodes]
     for number in reversed(range(len(nodes))):
         parent = nodes[number].parent

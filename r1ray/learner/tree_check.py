@@ -1,6 +1,6 @@
-"""The check at the start that a model computes a tree as each of its sequences: log-probabilities and gradient.
+"""Check at the start that a model computes a tree like its single sequences: log-probabilities and gradient.
 
-Layers that mix tokens by anything but attention along the path would be wrong without an error.
+Layers that mix tokens by anything but attention along the path would give wrong results without an error.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from r1ray.learner.tree import plan_tree
 FROM_FLAT = {torch.float32: 1e-4, torch.bfloat16: 0.05}
 """Bound of the mean difference from the same sequences end to end, in nats."""
 GRADIENT = {torch.float32: 1e-3, torch.bfloat16: 0.1}
-"""Bound of the relative difference of the gradient from theirs."""
+"""Bound of the relative difference of the gradient from that of the same sequences end to end."""
 
 logger = logging.getLogger(__name__)
 
@@ -32,13 +32,13 @@ class Measured:
     """Errors of a tree."""
 
     difference: float
-    """From what the model itself computes, in nats."""
+    """Difference from the model's own results. Unit: nats."""
     from_flat: float
     gradient: float
-    """Relative, of that with respect to the embeddings of the tokens."""
+    """Relative difference of the gradient with respect to the embeddings of the tokens."""
 
     def is_right(self, dtype: torch.dtype) -> bool:
-        """Say whether rounding explains it; nothing explains what is not a number."""
+        """Return whether rounding explains the errors; it never explains NaN."""
         return (
             self.difference <= TOLERANCE.get(dtype, 1e-3)
             and self.from_flat <= FROM_FLAT.get(dtype, 1e-4)
@@ -47,13 +47,13 @@ class Measured:
 
 
 def checked_sequences(vocabulary: int) -> list[list[int]]:
-    """Return sequences of two branches, one of which has two again."""
+    """Return sequences with two branches, one of which branches again."""
     (prompt, last), (left, right) = checked_ids(vocabulary), neighbours(vocabulary)
     return [prompt + left, prompt + right + last, prompt + right + last[::-1]]
 
 
 def computes_trees(policy: Any, inner: Any, *, name: str, device: torch.device, multiple: int) -> bool:
-    """Say whether every rank computes a tree rightly, and log it if not.
+    """Return whether every rank computes a tree correctly; log it if not.
 
     Args:
         policy: a :class:`r1ray.learner.policy.PolicyModel`, or the engine that trains it.
@@ -79,14 +79,14 @@ def computes_trees(policy: Any, inner: Any, *, name: str, device: torch.device, 
 
 def _measure(policy: Any, inner: Any, *, device: torch.device, multiple: int) -> Measured:
     sequences = checked_sequences(inner.model.get_output_embeddings().out_features)
-    # As of check_policy: two right ways to compute an unlikely token differ in bfloat16 by nats.
+    # As in check_policy: for an unlikely token, two right ways of computing it in bfloat16 differ by nats.
     found = [likeliest(policy, ids, device=device) for ids in sequences]
     expected, targets = (torch.cat([each[:-1] for each in part]) for part in zip(*found, strict=True))
     rows: list[TokenRow] = [(torch.tensor(ids), torch.arange(len(ids)) > 0) for ids in sequences]
     flat = replace(pack_sequences(rows, device=device, multiple=multiple), target_C=targets)
     tree = replace(pack_tree(rows, device=device, multiple=multiple, shares_all=True), target_C=targets)
     (flat_logp, of_flat), (tree_logp, of_tree) = (_logprobs_and_gradient(inner, each) for each in (flat, tree))
-    # Where each token of the sequences end to end lies in their tree.
+    # Index in the tree of each token of the sequences end to end.
     tokens = [np.array(ids) for ids in sequences]
     places = torch.from_numpy(np.concatenate(plan_tree(tokens, shares_all=True).places)).to(device)
     summed = torch.zeros_like(of_tree).index_add(0, places, of_flat[: len(places)])
@@ -99,7 +99,7 @@ def _measure(policy: Any, inner: Any, *, device: torch.device, multiple: int) ->
 
 def _logprobs_and_gradient(inner: Any, packed: Packed) -> tuple[torch.Tensor, torch.Tensor]:
     """Return the log-probabilities [C], and the gradient of a sum of them with respect to the embeddings, [N, H]. No
-    parameter gets a gradient, and the engine is not asked: it would take the pass for one of the first step."""
+    parameter gets a gradient. The engine is not called, because it would take the pass for one of the first step."""
     with torch.enable_grad(), _embeddings(inner.model) as seen:
         logp, _ = inner(packed, 1.0)
         weights = torch.linspace(-1, 1, len(logp), device=logp.device)
@@ -114,7 +114,7 @@ def _logprobs_and_gradient(inner: Any, packed: Packed) -> tuple[torch.Tensor, to
 
 @contextmanager
 def _embeddings(model: Any) -> Iterator[list[torch.Tensor]]:
-    """Collect the embeddings that a forward pass inside the ``with`` begins with, as leaves."""
+    """Collect the embeddings at the start of a forward pass inside the ``with``, as leaves."""
     seen: list[torch.Tensor] = []
 
     def keep(module: Any, arguments: Any, output: torch.Tensor) -> torch.Tensor:

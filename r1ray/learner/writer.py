@@ -1,12 +1,12 @@
-"""Files of a checkpoint, written while training goes on.
+"""Writer of a checkpoint's files while training continues.
 
-    write(value) --copy to host memory--> queue --one thread--> files        is_done() says when, and what failed
+    write(value) --copy to host memory--> queue --one thread--> files        is_done() tells when, and raises failures
 
 DeepSpeed 0.19.8 has asynchronous checkpoint engines of its own. On a machine with CPUs, `fast` and `decoupled` fail
-at the start (they want CROSS_SIZE in the environment, then an accelerator; under ZeRO 0 to 2 they fail on an attribute
-that does not exist), what they write under ZeRO 3 with the `python` writer they cannot load again (torch.load with
-weights_only), and `datastates` wants a package that PyPI does not have. The decoupled engine also hands live tensors
-to another process and holds the next update back until they are written, where a copy lets it go on.
+at the start: they need CROSS_SIZE in the environment, then an accelerator, and under ZeRO 0 to 2 they fail on an
+attribute that does not exist. Under ZeRO 3 with the `python` writer, they cannot load their own files (torch.load with
+weights_only). `datastates` needs a package that PyPI does not have. The decoupled engine also hands live tensors to
+another process and delays the next update until they are written, whereas a copy lets training continue.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from deepspeed.runtime.checkpoint_engine import TorchCheckpointEngine
 
 
 class StateWriter:
-    """One thread of a rank that writes files. torch and safetensors let go of Python's lock while they write."""
+    """A thread of a rank that writes files. torch and safetensors release Python's global lock while they write."""
 
     def __init__(self) -> None:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="checkpoint")
@@ -34,25 +34,25 @@ class StateWriter:
         self.run(lambda: write_state(snapshot, path))
 
     def run(self, action: Callable[[], None]) -> None:
-        """Do something later, after what was handed over before."""
+        """Run an action later, after everything handed over before."""
         self._pending.append(self._thread.submit(action))
 
     def is_done(self) -> bool:
-        """Return whether everything handed over is written. Raises what went wrong on the way, once."""
-        done = [future for future in self._pending if future.done()]  # asked once: one may end between two questions
+        """Return whether everything handed over is written. Raises the error of a failed write, once."""
+        done = [future for future in self._pending if future.done()]  # asked once: one may end between two calls
         self._pending = [future for future in self._pending if future not in done]
         for future in done:
             future.result()
         return not self._pending
 
     def wait(self) -> None:
-        """Return when everything is written; raises what went wrong, once."""
+        """Return when everything is written. Raises the error of a failed write, once."""
         pending, self._pending = self._pending, []
         for future in pending:
             future.result()
 
     def for_deepspeed(self) -> Any:
-        """What DeepSpeed saves its files through."""
+        """Return the checkpoint engine through which DeepSpeed saves its files."""
         return _Through(self)
 
 
@@ -66,7 +66,7 @@ class _Through(TorchCheckpointEngine):
 
 
 def write_state(value: Any, path: Path) -> None:
-    """Text as it is, anything else as torch saves it."""
+    """Write text as it is, anything else with ``torch.save``."""
     if isinstance(value, str):
         path.write_text(value)
     else:
@@ -74,8 +74,8 @@ def write_state(value: Any, path: Path) -> None:
 
 
 def on_host(value: Any) -> Any:
-    """A copy of nested state that no later update changes, with every tensor in host memory. Tensors that are one
-    and the same (tied weights) stay so, and a view is copied without the rest of its storage."""
+    """Copy nested state so that no later update changes it, with every tensor in host memory. Identical tensors (tied
+    weights) stay identical, and a view is copied without the rest of its storage."""
     return _copied(value, {})
 
 
@@ -86,7 +86,7 @@ def _copied(value: Any, seen: dict[Any, torch.Tensor]) -> Any:
             seen[key] = value.detach().to("cpu", copy=True)
         return seen[key]
     if isinstance(value, dict):
-        made = copy.copy(value)  # keeps what a state dict carries beside its entries
+        made = copy.copy(value)  # keeps the attributes of a state dict
         made.update((key, _copied(entry, seen)) for key, entry in value.items())
         return made
     if type(value) in (list, tuple):

@@ -106,8 +106,8 @@ class Checkpoints:
             run = self.folder.parent
             raise UserError(
                 f"checkpoint {folder} has format {found}, needs {FORMAT}: another version of r1ray wrote it, and its "
-                f"run cannot be resumed; start a new one from its weights with model={run}/hf/{folder.name} and another "
-                f"name (r1ray export {run} version={folder.name} writes them if they do not exist)."
+                f"run cannot be resumed; start one from its weights with model={run}/hf/{folder.name} and another name "
+                f"(r1ray export {run} version={folder.name} writes them if they do not exist)."
             )
         try:
             return folder / "learner", _state_of(json.loads((folder / _STATE).read_text()))

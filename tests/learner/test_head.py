@@ -49,5 +49,5 @@ def test_logits_that_depend_on_each_other_are_refused() -> None:
         return out
 
     model.forward = centred
-    with pytest.raises(UserError, match="LlamaForCausalLM: what it makes of its logits is not made of each by itself"):
+    with pytest.raises(UserError, match="LlamaForCausalLM: it does not process each logit by itself"):
         _ = surroundings(model).after

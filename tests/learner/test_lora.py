@@ -28,7 +28,7 @@ def mixture_of_experts() -> object:
 
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")
 def test_adapters_of_experts_are_refused_with_what_can_be_adapted() -> None:
-    with pytest.raises(UserError, match=r"experts would be of several weights at once .* needs names of linear layers"):
+    with pytest.raises(UserError, match=r"experts would adapt several weights at once .* needs names of linear layers"):
         add_adapters(mixture_of_experts(), LoraConfig(rank=2))
 
 
