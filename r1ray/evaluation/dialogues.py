@@ -1,4 +1,4 @@
-"""Trajectories in environments as dialogues to learn from: messages with tools, calls and results, one for each branch.
+"""Dialogues to learn from, one for each branch of a trajectory in an environment: messages, tools, calls and results.
 
 Trajectory.conversations --dialogues_of--> {"messages", "tools", "token_ids", "is_learned", ...} --> samples.jsonl
 """
@@ -16,8 +16,8 @@ from r1ray.types import Trajectory
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SampledDialogue:
-    """One branch. Its messages are of :func:`r1ray.data.messages.messages_of`'s form; turns of earlier branches have
-    the weight 0."""
+    """One branch. Its messages are in the form of :func:`r1ray.data.messages.messages_of`; turns of earlier branches
+    have the weight 0."""
 
     messages: list[Message]
     tools: str
@@ -25,17 +25,17 @@ class SampledDialogue:
     token_ids: list[int]
     """Tokens that the engine was given and sampled."""
     turn_ends: list[list[int]]
-    """Beginning and end of each of the policy's turns in them."""
+    """Beginning and end of each of the policy's turns in ``token_ids``."""
     is_whole: bool
-    """The policy ended each of its turns itself."""
+    """True if the policy ended each of its turns itself."""
     num_given: int
-    """Messages before its first turn."""
+    """Number of messages before the policy's first turn."""
     problems: list[str] = field(default_factory=list)
-    """Problems of its calls."""
+    """Problems of the policy's calls."""
 
 
 def dialogues_of(trajectory: Trajectory) -> tuple[SampledDialogue, ...]:
-    """Return the dialogue of each branch; none of a trajectory without an environment."""
+    """Return the dialogue of each branch; empty for a trajectory without an environment."""
     branches = zip(trajectory.conversations, trajectory.branches, strict=True) if trajectory.conversations else ()
     made = []
     for said, segments in branches:

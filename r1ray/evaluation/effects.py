@@ -1,4 +1,4 @@
-"""What a stage of a recipe did, on held-out questions: metrics of two evaluations, compared question by question."""
+"""Effects of a recipe's stage on held-out questions: metrics of two evaluations, compared question by question."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from r1ray.evaluation.records import Answered, Sample
 from r1ray.evaluation.statistics import Estimate, compare, means_of
 
 EFFECT, BEFORE, CHANGE = "effect/", "before/", "change/"
-"""Before the name of an evaluation and of a metric among the metrics of a stage: its difference to that, and what it
-was there; and before the name of what training did to it, from its first evaluation to its last."""
+"""Prefixes of metrics of a stage. After the first two comes the name of an evaluation and of a metric: the difference
+to that evaluation, and the value there. After the third comes the name of a metric: its change by training, from the
+first evaluation to the last."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,11 +25,11 @@ class Effect:
     difference: Estimate
     """After minus before, with its 95 % interval over questions (paired)."""
     expected: str
-    """As :class:`r1ray.config.CompareConfig` has it."""
+    """Expected effect, as in :class:`r1ray.config.CompareConfig`."""
 
     @property
     def verdict(self) -> str:
-        """Whether what was expected has shown: an interval that has 0 in it shows nothing."""
+        """Outcome of the comparison with the expected effect; an interval that contains 0 shows no effect."""
         found = "up" if self.difference.low > 0 else "down" if self.difference.high < 0 else None
         if found is None:
             return "no effect shown"
@@ -38,14 +39,14 @@ class Effect:
 
 
 def to_metrics(effect: Effect, against: str) -> dict[str, float]:
-    """The effect among the metrics of its stage."""
+    """Return the effect as metrics of its stage."""
     metric, difference = f"{against}/{effect.metric}", effect.difference
     interval = {f"{EFFECT}{metric}_low": difference.low, f"{EFFECT}{metric}_high": difference.high}
     return {f"{BEFORE}{metric}": effect.before, f"{EFFECT}{metric}": difference.value, **interval}
 
 
 def from_metrics(metrics: Mapping[str, float], expected: Mapping[str, str], against: str) -> list[Effect]:
-    """The effects that :func:`to_metrics` put there."""
+    """Return the effects in metrics that :func:`to_metrics` made."""
     effects = []
     for metric, direction in expected.items():
         name, before = f"{EFFECT}{against}/{metric}", metrics[f"{BEFORE}{against}/{metric}"]
@@ -65,7 +66,7 @@ def from_metrics(metrics: Mapping[str, float], expected: Mapping[str, str], agai
 def effects_of(
     before: Sequence[Answered], after: Sequence[Answered], expected: Mapping[str, str], *, seed: int
 ) -> list[Effect]:
-    """The effect on each metric of ``expected``, over the questions that have it in both.
+    """Return the effect on each metric of ``expected``, over the questions that have the metric in both evaluations.
 
     Raises:
         ValueError: a metric that no question has in both.
@@ -91,7 +92,7 @@ def effects_of(
 
 
 def _values(question: Answered, metric: str) -> list[float]:
-    """One value for each sample that has the metric."""
+    """Return one value for each sample that has the metric."""
     values = (_value(sample, metric) for sample in question.samples)
     return [value for value in values if value is not None]
 

@@ -1,4 +1,4 @@
-"""The held-out prompts of a run: one table, or several sets by name; and the metrics of each of them by itself."""
+"""Held-out prompts of a run, one table or several sets by name, and the groups with metrics of their own."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from r1ray.types import Prompt
 
 @dataclass(frozen=True, slots=True)
 class HeldOutPrompt:
-    """A prompt, and the groups whose metrics it counts in, beside those of all.
+    """A prompt, and the groups in whose metrics it counts, beside the metrics of all prompts.
 
     Example: ``HeldOutPrompt(prompt, ("aime", "domain/math", "environment/python"))``
     """
@@ -24,14 +24,14 @@ class HeldOutPrompt:
 
 
 class HeldOutPrompts:
-    """Sets of held-out prompts, by name; the one of a single table has none: ``""``."""
+    """Sets of held-out prompts, by name; a single table has the name ``""``."""
 
     def __init__(self, sets: Mapping[str, PromptTable]) -> None:
         self._sets = sets
 
     @property
     def tables(self) -> Mapping[str, PromptTable]:
-        """Return the prompts of each set by themselves."""
+        """Return the prompts of each set."""
         return self._sets
 
     @cached_property
@@ -40,7 +40,7 @@ class HeldOutPrompts:
 
     @cached_property
     def names(self) -> tuple[str, ...]:
-        """Return every group that has metrics of its own: sets, domains where there are several, and environments."""
+        """Return every group that has metrics of its own: sets, domains if there are several, and environments."""
         domains = dict.fromkeys(domain for table in self._sets.values() for domain in table.rows_by("domain"))
         worlds = dict.fromkeys(name for table in self._sets.values() for name in table.rows_by("environment"))
         sets = [name for name in self._sets if name]
@@ -51,7 +51,7 @@ class HeldOutPrompts:
         )
 
     def first(self, count: int) -> list[HeldOutPrompt]:
-        """Return so many prompts, the first ones of each set: as many of each, as far as it has them."""
+        """Return ``count`` prompts, the first ones of each set, equally many of each as far as the sets have enough."""
         shares = even_shares([len(table) for table in self._sets.values()], count)
         return [
             self._prompt(name, table[index])
@@ -69,7 +69,7 @@ class HeldOutPrompts:
 
 
 def even_shares(sizes: Sequence[int], total: int) -> list[int]:
-    """Return how many are taken of each, ``total`` together, so that the smallest share is as large as can be.
+    """Return how many to take of each set, ``total`` together, so that the smallest share is as large as possible.
 
     >>> even_shares([3, 100, 100], 23), even_shares([2, 2], 10)
     ([3, 10, 10], [2, 2])

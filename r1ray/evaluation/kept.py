@@ -1,7 +1,7 @@
-"""Answers of evaluations in training, as the rollout log keeps them (``rollouts/eval_step=000120.parquet``).
+"""Answers of evaluations in training, as stored in the rollout log (``rollouts/eval_step=000120.parquet``).
 
 RolloutRow --answered_of--> Answered --compare_steps--> pass@1 of two steps, paired by question
-Answered --keep_answers--> the same file, of a stage whose model is asked when it does not train
+Answered --keep_answers--> the same file, for a stage whose model is evaluated outside of training
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ COLUMNS = (
     *("group_id", "prompt_id", "domain", "extracted", "reward", "rewards", "outcome", "label", "detail"),
     *("status", "num_policy_tokens"),
 )
-"""Columns that a comparison needs: no text."""
+"""Columns that a comparison needs, without texts."""
 
 
 def answered_of(rows: Iterable[RolloutRow]) -> list[Answered]:
@@ -34,7 +34,7 @@ def answered_of(rows: Iterable[RolloutRow]) -> list[Answered]:
         by_question.setdefault((row["group_id"], row["prompt_id"]), []).append(row)
     return [
         Answered(
-            id=f"{group_id} {prompt_id}",  # prompts of two rows may have one name, and a place other prompts later
+            id=f"{group_id} {prompt_id}",  # two rows may have the same name, and a place may hold another prompt later
             groups={"domain": members[0]["domain"]},
             num_prompt_tokens=0,
             samples=tuple(map(_sample, members)),
@@ -45,8 +45,8 @@ def answered_of(rows: Iterable[RolloutRow]) -> list[Answered]:
 
 
 def compare_steps(folder: Path, *, seed: int) -> ModelComparison | None:
-    """Return pass@1 of the last evaluation against the first, on the questions of both; None where there are no two, or
-    no question of both.
+    """Return pass@1 of the last evaluation against the first, on the questions of both; None if there are not two
+    evaluations, or no common questions.
 
     Args:
         folder: ``rollouts`` of a run.
@@ -66,11 +66,11 @@ def compare_steps(folder: Path, *, seed: int) -> ModelComparison | None:
 def keep_answers(
     folder: Path, step: int, *, stage: str, name: str, prompts: Sequence[Prompt], answered: Mapping[int, Answered]
 ) -> None:
-    """Write the answers to prompts, by their numbers, as the evaluation of a step.
+    """Write the answers to prompts, by number, as the evaluation of a step.
 
     Args:
         folder: ``rollouts`` of a run.
-        name: of the prompts.
+        name: name of the prompts.
     """
     rows = [
         _group_columns(step, stage, f"eval/{name}/{number}", prompts[number]) | _sample_columns(index, sample)
@@ -91,7 +91,7 @@ def _group_columns(step: int, stage: str, group_id: str, prompt: Prompt) -> dict
 
 
 def _sample_columns(index: int, sample: Sample) -> dict[str, Any]:
-    """Return the columns of a sample: of its tokens only the number is known, and of its reward the accuracy."""
+    """Return the columns of a sample: only the number of its tokens and the accuracy of its reward are known."""
     is_scored = sample.value is not None
     label, _, detail = sample.detail.partition(": ")
     return {

@@ -1,4 +1,4 @@
-"""The policy that rollout engines hold, as the generator of a search."""
+"""The policy on the rollout engines, as the generator of a search."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from r1ray.types import GroupRequest, Prompt, Sampling, ScoredTrajectory, Trajec
 
 
 class Sampler(Protocol):
-    """Generates without scoring, scores what it did not generate: :class:`r1ray.cluster.group_workers.GroupWorkers`."""
+    """Generates without scoring, and scores texts from elsewhere: :class:`r1ray.cluster.group_workers.GroupWorkers`."""
 
     async def sample(self, request: GroupRequest) -> tuple[Trajectory, ...]: ...
 
@@ -31,7 +31,7 @@ class EnginePolicy:
     def __init__(self, sampler: Sampler, *, name: str, temperature: float, top_p: float, segment_end: str) -> None:
         """
         Args:
-            name: of the search, for logs.
+            name: name of the search, for logs.
             segment_end: the string after which a segment ends.
         """
         self._sampler, self._name = sampler, name
@@ -58,7 +58,7 @@ def _piece(trajectory: Trajectory) -> Piece:
 
 
 def trajectory_of(text: str, *, index: int, num_tokens: int, is_finished: bool) -> Trajectory:
-    """Return a text as a scorer takes it. Of its tokens only the number is known."""
+    """Return a text as a trajectory for a scorer. Only the number of its tokens is known."""
     nothing = np.zeros(0, dtype=np.int32)
     return one_segment(
         group_id="text",

@@ -1,4 +1,4 @@
-"""Questions asked at the same time, each under its own deadline: sampling and search ask theirs in this way."""
+"""Concurrent questions, each with its own deadline, as sampling and search ask them."""
 
 from __future__ import annotations
 
@@ -26,15 +26,16 @@ async def ask_each(
     keep: Callable[[int, A], None],
     stands_still: Callable[[], bool] = never,
 ) -> dict[int, A]:
-    """Ask every question, ``at_a_time`` of them at once (at least one), and return the answers in the questions' order.
+    """Ask every question, ``at_a_time`` of them at once (at least one), and return the answers in the order of the
+    questions.
 
     Args:
-        prompts: by their number in the benchmark.
-        deadline_s: of one question, once it is asked.
+        prompts: prompts by their number in the benchmark.
+        deadline_s: deadline of one question, from when it is asked.
         world_s: longest time of one trajectory in its environment, which does not count.
-        sought: says in the message of DeadlineExceeded for what of a question was waited.
-        keep: is called with each answer as soon as it is there.
-        stands_still: as of :func:`~r1ray.runtime.deadline.within`.
+        sought: returns, for the message of DeadlineExceeded, what was awaited of a question.
+        keep: is called with each answer as soon as it arrives.
+        stands_still: as in :func:`~r1ray.runtime.deadline.within`.
 
     Raises:
         BaseException: the first failure of a question; the others are cancelled.
@@ -65,6 +66,6 @@ async def ask_each(
 
 
 def longest_in_worlds(prompts: Sequence[Prompt], *, at_a_time: int, world_s: float) -> float:
-    """Return how long questions may be in their environments together, asked as :func:`ask_each` asks them."""
+    """Return the longest total time of questions in their environments, if asked as :func:`ask_each` asks them."""
     num_rounds = math.ceil(sum(bool(prompt.environment) for prompt in prompts) / max(1, at_a_time))
     return num_rounds * MAX_ATTEMPTS * world_s

@@ -1,8 +1,8 @@
-"""Recorded trajectories as ``r1ray score`` takes them: rows of a rollout log, and responses that are conversations.
+"""Recorded trajectories as input of ``r1ray score``: rows of a rollout log, and responses that are conversations.
 
 {"id", "check", "response": [message, ...], "environment"?, "final_rewards"?, "turn_rewards"?}
 a row of rollouts/step=000123.parquet
-    --> the response that is judged, and what the environment said of it
+    --> the response to be judged, and the environment's account of it
 """
 
 from __future__ import annotations
@@ -16,25 +16,23 @@ from r1ray.turns import InEnvironment
 from r1ray.types import Response, trajectory_id
 
 OF_A_LOG = frozenset({"group_id", "trajectory", "segments", "status"})
-"""Columns that tell a rollout log."""
+"""Columns by which a rollout log is recognised."""
 
 
 def id_of(row: Mapping[str, Any]) -> Any:
-    """Return the name of a row: of a rollout log that of its trajectory."""
+    """Return the name of a row; in a rollout log, the name of its trajectory."""
     if row.keys() >= OF_A_LOG:
         return trajectory_id(str(row["group_id"]), row["trajectory"])
     return row.get("id")
 
 
 def as_given(row: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a row of a rollout log with the columns that ``r1ray score`` reads; another row as it is. Raises
-    MalformedRow for one without its trajectory."""
+    """Return a row of a rollout log with the columns that ``r1ray score`` reads; other rows unchanged. Raises
+    MalformedRow for a row without its trajectory."""
     if not row.keys() >= OF_A_LOG:
         return dict(row)
     if row.get("outcome") == "removed" or not row["segments"]:
-        raise MalformedRow(
-            f"its trajectory is not there: {row.get('detail') or row.get('dropped_reason') or 'removed'}"
-        )
+        raise MalformedRow(f"its trajectory is missing: {row.get('detail') or row.get('dropped_reason') or 'removed'}")
     check: object = {"type": "format"}
     if row.get("answer") is not None:
         check = {"type": "math", "answer": row["answer"]}
@@ -45,7 +43,7 @@ def as_given(row: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def response_of(row: Mapping[str, Any]) -> tuple[Response, InEnvironment | None]:
-    """Return the response that is judged, of several turns the last one, and what its environment said. Raises
+    """Return the response to be judged (of several turns, the last one) and its environment's account. Raises
     MalformedRow."""
     if row.keys() >= OF_A_LOG:
         trajectory = trajectory_of(cast(RolloutRow, row))
@@ -59,7 +57,7 @@ def response_of(row: Mapping[str, Any]) -> tuple[Response, InEnvironment | None]
 
 
 def _last_turn(given: object) -> str:
-    """Return what the policy said last in a conversation."""
+    """Return the policy's last text in a conversation."""
     messages = given if isinstance(given, list) else []
     if not messages or not all(isinstance(each, dict) for each in messages):
         raise MalformedRow(f"response needs a string, or a list of messages, found {str(given)[:60]!r}")
@@ -90,7 +88,7 @@ def _world_of(row: Mapping[str, Any]) -> InEnvironment | None:
 def _numbers(key: str, given: object) -> dict[str, float]:
     if not isinstance(given, dict):
         raise MalformedRow(f"{key} needs an object of numbers, found {str(given)[:60]!r}")
-    found = {str(name): value for name, value in given.items() if value is not None}  # Parquet fills objects up
+    found = {str(name): value for name, value in given.items() if value is not None}  # Parquet adds missing keys
     for name, value in found.items():
         if isinstance(value, bool) or not isinstance(value, int | float):
             raise MalformedRow(f"{key}.{name} needs a number, found {str(value)[:60]!r}")

@@ -1,5 +1,5 @@
-"""What evaluation keeps of a question: its samples as they were judged. One JSON object a question, so that a run that
-was interrupted finds again what it has."""
+"""Records of evaluation: the judged samples of a question, one JSON object for each question, so that an interrupted
+run can continue."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ class InWorld:
     """The trajectory of a response in its environment."""
 
     reward: float | None
-    """The whole reward; None where it could not be scored."""
+    """The whole reward; None if it could not be scored."""
     num_turns: int
     num_calls: int
     num_errors: int
     """Calls that no tool could serve."""
     wait_s: float
-    """Waited for the environment. Unit: seconds."""
+    """Time spent waiting for the environment. Unit: seconds."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,22 +35,22 @@ class Sample:
     text: str
     num_tokens: int
     is_truncated: bool
-    """Whether the length limit ended it."""
+    """True if the length limit ended it."""
     extracted: str | None
-    """The answer that was found; None where there is none."""
+    """The answer found in it; None if there is none."""
     value: float | None
-    """Accuracy in [0, 1]; None where the sample could not be scored (an error of the machine, a broken reference),
-    which is never counted as wrong."""
+    """Accuracy in [0, 1]; None if the sample could not be scored (an error of the machine, a broken reference), which
+    never counts as wrong."""
     metrics: dict[str, float]
     """All named parts of the outcome: ``accuracy``, ``f1``, ``instructions_strict``."""
     detail: str
     """Label and reason, for people."""
     fault: Literal["reference", "machine"] | None = None
-    """Why ``value`` is None: the question's own reference is broken, or a part of the system failed."""
+    """Reason why ``value`` is None: the question's own reference is broken, or a part of the system failed."""
     score: float | None = None
-    """A reward model's, of the whole output; any number, higher is better."""
+    """A reward model's score of the whole output; any number, higher is better."""
     world: InWorld | None = None
-    """None where nothing answered the policy."""
+    """None if there was no environment."""
     dialogues: tuple[SampledDialogue, ...] = ()
     """Dialogues of a trajectory in an environment whose texts were read: one for each branch."""
 
@@ -60,7 +60,7 @@ class Sample:
 
     @property
     def label(self) -> str:
-        """The word that ``detail`` begins with."""
+        """First word of ``detail``."""
         return self.detail.partition(":")[0]
 
 
@@ -70,22 +70,22 @@ class Answered:
 
     id: str
     groups: dict[str, str]
-    """What metrics are grouped by: ``{"subject": "law"}``."""
+    """Groups for grouped metrics: ``{"subject": "law"}``."""
     num_prompt_tokens: int
     samples: tuple[Sample, ...]
     classes: tuple[int | None, ...] | None
-    """Of the samples' answers, as :func:`r1ray.algo.consensus.answer_classes` has them; None where answers to
+    """Classes of the samples' answers, as returned by :func:`r1ray.algo.consensus.answer_classes`; None if answers to
     this kind of question cannot vote."""
 
 
 NO_ANSWER = "no_answer"
-"""The label of a response in which an answer was looked for in vain."""
+"""Label of a response in which no answer was found."""
 
 
 def looks_for_answers(questions: Iterable[Answered]) -> bool:
-    """Return whether questions are judged by an answer that is found in the text. They are not where a right sample has
-    none, or where no sample has one and none is said to lack it: a reward of the user's that reads the whole text. Then
-    shares of samples without an answer, and votes, say nothing."""
+    """Return whether questions are judged by an answer found in the text. They are not if a right sample has no answer,
+    or if no sample has an answer and none is labelled as lacking one: then a reward of the user's reads the whole text,
+    and votes and shares of samples without an answer are meaningless."""
     samples = [sample for question in questions for sample in question.samples]
     if any(sample.is_right and sample.extracted is None for sample in samples):
         return False
@@ -93,17 +93,18 @@ def looks_for_answers(questions: Iterable[Answered]) -> bool:
 
 
 def accuracy_of(outcome: Scored) -> float:
-    """Of a judged response: its accuracy, whatever weight that has; the whole reward where nothing is called so."""
+    """Return the accuracy of a judged response, whatever its weight; the whole reward if no part has that name."""
     return accuracy(outcome.parts, outcome.total)
 
 
 def to_json(question: Answered) -> dict[str, Any]:
-    """Plain data; written with :mod:`json` and read again it is the same question to the last digit."""
+    """Return the question as plain data; after writing and reading it with :mod:`json` it is identical to the last
+    digit."""
     return asdict(question)
 
 
 def from_json(row: dict[str, Any]) -> Answered:
-    """The question of :func:`to_json`. Raises KeyError or TypeError for other rows."""
+    """Return the question that :func:`to_json` stored. Raises KeyError or TypeError for other rows."""
     classes = row["classes"]
     made = {
         "samples": tuple(_sample(sample) for sample in row["samples"]),

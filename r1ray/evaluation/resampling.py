@@ -1,14 +1,14 @@
-"""A metric with its two 95 % intervals, by drawing again what it is made of.
+"""Metrics with two 95 % intervals, computed by resampling.
 
-Two intervals, after :func:`r1ray.evaluation.statistics.bootstrap`. ``over_questions`` is about other questions of this
-kind, and is the one to report. ``over_samples`` is about the same benchmark run again, and needs 2 scored samples of
-every question.
+The two intervals follow :func:`r1ray.evaluation.statistics.bootstrap`. ``over_questions`` is about other questions of
+this kind, and is the one to report. ``over_samples`` is about another run of the same benchmark, and needs 2 scored
+samples of every question.
 
-An interval over questions has no width where every question has the same value (everything right), and says nothing
-there. A share then has Wilson's interval with the number of *questions* as trials, whatever the number of samples:
-samples of one question are not independent trials of new questions, so this is the cautious choice, and with one sample
-a question it is Wilson's own case. What is no share (a length, a rating) has None, and so has every metric over samples
-where drawing them again changes nothing.
+An interval over questions has no width, and no meaning, if every question has the same value (everything right). A
+share then has Wilson's interval with the number of *questions* as trials, whatever the number of samples: samples of
+one question are not independent trials of new questions, so this is the cautious choice, and with one sample for each
+question it is Wilson's own case. Metrics that are not shares (lengths, ratings) then have no interval (None); neither
+does an over-samples interval without width.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class Interval(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Metric:
-    """One number; an interval is None where the metric has no such one."""
+    """A number; an interval is None if the metric does not have it."""
 
     value: float
     over_questions: Interval | None = None
@@ -49,18 +49,18 @@ class Metric:
 
 @dataclass(frozen=True, slots=True)
 class Bootstrap:
-    """Draws again what a metric is made of."""
+    """Computes metrics with intervals by resampling."""
 
     seed: int
     num_resamples: int
 
     @property
     def rng(self) -> np.random.Generator:
-        """Every metric starts anew: what stands before it changes nothing."""
+        """A new generator for every metric, so that no metric depends on those before it."""
         return np.random.default_rng(self.seed)
 
     def mean(self, values: Values, *, is_share: bool = True) -> Metric:
-        """The mean over questions of means over samples."""
+        """Return the mean over questions of means over samples."""
         over_questions = self._of(values, "questions")
         fewest = min(map(len, values))
         return Metric(
@@ -70,12 +70,12 @@ class Bootstrap:
         )
 
     def choice(self, values: Sequence[float], again: Callable[[], Floats] | None) -> Metric:
-        """The mean of one value a question that a whole set of samples decides; ``again`` draws such sets anew and
-        gives the mean of each [R].
+        """Return the mean of one value for each question that a whole set of samples decides; ``again`` draws new sets
+        and returns the mean of each, [R].
 
-        Sets that are drawn with replacement repeat samples: votes in them are less sure, and a right sample among
-        them rarer. The value itself is not biased, so the drawn means are moved until their mean is the value, and
-        only their spread counts.
+        Sets drawn with replacement repeat samples, so votes in them are less certain and right samples rarer. The
+        value itself is not biased. The drawn means are therefore shifted until their mean is the value, and only their
+        spread counts.
         """
         over_questions = self.mean([[value] for value in values])
         if again is None:
@@ -86,7 +86,7 @@ class Bootstrap:
         return replace(over_questions, over_samples=_width(percentiles(value, moved_R)))
 
     def weighted(self, metric: Weighted, metrics_NF: Floats, sizes: Sequence[int]) -> Metric:
-        """A function of the metrics of all samples, ``sizes`` of them for each question."""
+        """Return a function of the metrics of all samples, of which each question has ``sizes``."""
         weights = 1 / np.repeat(sizes, sizes) / len(sizes)
         value = float(metric.function(metrics_NF, weights[None])[0])
 
@@ -104,8 +104,8 @@ class Bootstrap:
 def _weightings(
     sizes_Q: npt.NDArray[np.int64], level: Level, num_resamples: int, rng: np.random.Generator
 ) -> Iterator[Floats]:
-    """Weights [R, N] of all samples, some resamples at a time: of questions drawn again with their samples, or of K - 1
-    samples drawn from the K of each question."""
+    """Yield weights [R, N] of all samples, some resamples at a time: of questions drawn again with their samples, or of
+    K - 1 samples drawn from the K of each question."""
     count, total = len(sizes_Q), int(sizes_Q.sum())
     starts = np.cumsum(sizes_Q) - sizes_Q
     for begin in range(0, num_resamples, max(1, _CHUNK // total)):
@@ -120,14 +120,14 @@ def _weightings(
 
 
 def _times(picks: npt.NDArray[np.int64], count: int) -> npt.NDArray[np.int64]:
-    """[R, count]: how often each row of ``picks`` has each of ``count``."""
+    """Return how often each row of ``picks`` contains each of ``count`` indices, [R, count]."""
     rows = len(picks)
     offsets = np.arange(rows)[:, None] * count
     return np.bincount((picks + offsets).ravel(), minlength=rows * count).reshape(rows, count)
 
 
 def percentiles(value: float, totals_R: Floats) -> Estimate:
-    """The 95 % interval of resampled values; it always holds the value."""
+    """Return the 95 % interval of resampled values; it always contains the value."""
     low, high = np.quantile(totals_R, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
     return Estimate(value, min(float(low), value), max(float(high), value))
 
@@ -137,7 +137,7 @@ def _width(estimate: Estimate) -> Interval | None:
 
 
 def _width_or_wilson(estimate: Estimate, num_questions: int) -> Interval:
-    """Where a share's interval has no width, Wilson's of the next whole numbers of questions around it."""
+    """Return a share's interval; if it has no width, Wilson's of the next whole numbers of questions around it."""
     interval = _width(estimate)
     if interval is not None:
         return interval

@@ -1,4 +1,4 @@
-"""Questions put to the policy that the engines hold, k samples each (paper section 3).
+"""Sampling of answers to questions from the policy on the engines, k samples each (paper section 3).
 
 Prompt --run_group--> k trajectories, judged --classes--> Answered --metrics_of--> pass@1, cons@k, ...
 """
@@ -34,11 +34,11 @@ from r1ray.types import (
 )
 
 Rank = Callable[[str, Sequence[str]], Awaitable[Sequence[float]]]
-"""A reward model: of a prompt and whole outputs one score each, higher is better."""
+"""A reward model: it returns one score for each whole output to a prompt, higher is better."""
 OF_ENVIRONMENTS = ("environment_lost", "environment_failed")
-"""Reasons of trajectories that are removed because of their environment."""
+"""Reasons for which trajectories are removed because of their environment."""
 Record = Callable[[Sequence[GroupRecord]], Awaitable[None]]
-"""The rollout log, as an evaluation sees it."""
+"""The rollout log, as seen by an evaluation."""
 
 
 async def answer_questions(
@@ -59,19 +59,18 @@ async def answer_questions(
     book: FailureBook | None = None,
     hold: Callable[[int, ScoredGroup], None] | None = None,
 ) -> dict[int, Answered]:
-    """Sample every prompt ``samples`` times and judge what comes.
+    """Sample every prompt ``samples`` times and judge the samples.
 
     Args:
-        prompts: by their number in the benchmark. The number and ``seed`` decide the seeds of the samples, whatever
-            else is asked.
-        slots: trajectories that are under way at a time, at least those of one question.
-        deadline_s: of one question, once it is asked.
-        world_s: as of :func:`~r1ray.evaluation.questions.ask_each`.
-        groups: of a question, for means by subject.
-        with_texts: read the texts too, from the worker that holds them.
+        prompts: prompts by their number in the benchmark. Only the number and ``seed`` decide the seeds of the samples.
+        slots: number of trajectories under way at a time, at least those of one question.
+        deadline_s: deadline of one question, from when it is asked.
+        world_s: as in :func:`~r1ray.evaluation.questions.ask_each`.
+        groups: returns the groups of a question, for means by subject.
+        with_texts: also read the texts, from the worker that holds them.
         rank: scores the texts; needs ``with_texts``.
         keep: is called with each question as soon as it is answered.
-        book: shows what reward functions do wrong.
+        book: reports failures of reward functions.
         hold: takes over each group, which its worker then holds until it is told to drop it; None: it is dropped.
     """
     book = book or FailureBook()
@@ -125,7 +124,7 @@ async def answer_questions(
 async def _asked(
     runner: GroupRunner, request: GroupRequest, *, with_texts: bool
 ) -> tuple[ScoredGroup, Mapping[str, Trajectory]]:
-    """Return a group, and its texts; asked for once more, with the same seeds, where its worker is lost."""
+    """Return a group and its texts. The group is requested once more, with the same seeds, if its worker is lost."""
     while True:
         try:
             group = await runner.run(request)
@@ -141,14 +140,14 @@ def _id(group: ScoredGroup, one: ScoredTrajectory) -> str:
 
 
 def _failures(group: ScoredGroup) -> list[PartFailure]:
-    """Return what reward functions and environments did wrong in a group."""
+    """Return the failures of reward functions and environments in a group."""
     of_environments = [each.failure for each in group.removed if each.failure is not None]
     return [failure for each in group.trajectories for failure in failures_of(each.outcome)] + of_environments
 
 
 def _samples(group: ScoredGroup, texts: Mapping[str, Trajectory]) -> list[Sample]:
-    """Return the samples in the order of their indices; one whose environment failed could not be scored. Raises
-    InfrastructureError if one could not be generated."""
+    """Return the samples in the order of their indices; a sample whose environment failed could not be scored. Raises
+    InfrastructureError if a sample could not be generated."""
     samples = {each.index: _sample(each, texts.get(_id(group, each))) for each in group.trajectories}
     for removed in group.removed:
         if removed.reason not in OF_ENVIRONMENTS:
@@ -220,15 +219,15 @@ async def evaluate(
     book: FailureBook | None = None,
     record: Record | None = None,
 ) -> EvalResult:
-    """The metrics of one version during training: pass@1 with its 95 % interval over questions (``pass@1_low``,
-    ``pass@1_high``), cons@<samples> where answers can vote, lengths, rates, and the mean of every part of the reward.
+    """Return the metrics of one version during training: pass@1 with its 95 % interval over questions (``pass@1_low``,
+    ``pass@1_high``), cons@<samples> if answers can vote, lengths, rates, and the mean of every part of the reward.
 
-    A sample that cannot be scored, or whose environment failed, is left out and counted (``unscored``), never wrong.
-    Prompts with an environment add pass@<samples>, and what trajectories in environments are like.
+    A sample that cannot be scored, or whose environment failed, is left out and counted (``unscored``), and never
+    counts as wrong. Prompts with an environment add pass@<samples> and statistics of trajectories in environments.
 
     Args:
-        groups: those that each prompt counts in, which have the same metrics below their names: ``aime/pass@1``.
-        book: as of :func:`answer_questions`.
+        groups: groups in which each prompt counts; each has the same metrics under its name: ``aime/pass@1``.
+        book: as in :func:`answer_questions`.
         record: takes over the groups, whose workers hold their texts until it drops them.
     """
     held: dict[int, ScoredGroup] = {}
@@ -271,7 +270,7 @@ def _record(prompt: Prompt, group: ScoredGroup) -> GroupRecord:
 
 
 def _by_group(questions: Sequence[Answered], groups: Sequence[Collection[str]]) -> dict[str, list[Answered]]:
-    """Return the questions of each group: of sets, then of domains, then of environments."""
+    """Return the questions of each group: sets, then domains, then environments."""
     places = {DOMAIN: 1, ENVIRONMENT: 2}
     names = sorted(
         dict.fromkeys(name for each in groups for name in each), key=lambda name: places.get(name.partition("/")[0], 0)
@@ -290,7 +289,7 @@ def _flat(metrics: Mapping[str, Metric]) -> dict[str, float]:
 
 
 def _means(questions: Sequence[Answered]) -> dict[str, float]:
-    """Of every part of the reward, over all samples that have it."""
+    """Return the mean of every part of the reward, over all samples that have it."""
     values: dict[str, list[float]] = {}
     for question in questions:
         for sample in question.samples:

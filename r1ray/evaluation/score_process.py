@@ -1,7 +1,7 @@
-"""Scoring in a process of its own: a function of the user's may end it, or crash it, and only its row is lost.
+"""Scoring in a separate process: if the user's function ends or crashes it, only one row is lost.
 
 outcome --> child: RewardScorer --> outcome
-the child ends --> what was under way is scored again, one after the other: who ends it again is the one
+the child ends --> rows under way are scored again, one by one: the row that ends it again is to blame
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ END_S = 10.0
 
 
 class ChildEnded(InfrastructureError):
-    """The process that was to score something has ended."""
+    """The process that was to score a response has ended."""
 
 
 class IsolatedScorer:
-    """A :class:`~r1ray.reward.scorer.RewardScorer` in a child, which is started again where it ends."""
+    """A :class:`~r1ray.reward.scorer.RewardScorer` in a child process, which is restarted if it ends."""
 
     def __init__(self, config: RewardConfig, sandbox: SandboxConfig) -> None:
-        """Raises what the scorer raises."""
+        """Raises the errors of the scorer."""
         self._config, self._sandbox = config, sandbox
         self._under_way: dict[int, asyncio.Future[Any]] = {}
         self._numbers = count()
@@ -74,7 +74,7 @@ class IsolatedScorer:
     # ------------------------------------------------------------------ the child
 
     def _start(self) -> None:
-        """Start a child. It is forked: it needs no import anew, and nothing has begun a thread here that it needs."""
+        """Start a child. It is forked, so it needs no new imports, and it needs none of this process's threads."""
         sys.stdout.flush()
         self._pipe, theirs = multiprocessing.Pipe()
         context = multiprocessing.get_context("fork")
@@ -106,7 +106,7 @@ class IsolatedScorer:
             self._under_way.pop(number, None)
 
     def _read(self) -> None:
-        """Hand on one answer."""
+        """Deliver one answer."""
         try:
             number, value, error = self._pipe.recv()
         except (EOFError, OSError):
@@ -121,7 +121,7 @@ class IsolatedScorer:
             answer.set_exception(error)
 
     def _read_to_the_end(self) -> None:
-        """Hand on what the child has answered before it ended."""
+        """Deliver the answers that the child gave before it ended."""
         while not self._pipe.closed:
             self._read()
 
@@ -153,11 +153,11 @@ class IsolatedScorer:
 
 
 def _serve(pipe: Connection, other_end: Connection, config: RewardConfig, sandbox: SandboxConfig) -> NoReturn:
-    """Be the child: score what comes until nobody is at the other end."""
+    """Run the child: score requests until the other end is closed."""
     other_end.close()
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the command is told, and closes the pipe
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the command receives it, and closes the pipe
     asyncio.run(_answer_all(pipe, config, sandbox))
-    os._exit(0)  # what the command had not written yet is its own to write
+    os._exit(0)  # leaves the command's unwritten output to the command
 
 
 async def _answer_all(pipe: Connection, config: RewardConfig, sandbox: SandboxConfig) -> None:
@@ -180,7 +180,7 @@ async def _answer_all(pipe: Connection, config: RewardConfig, sandbox: SandboxCo
         task.add_done_callback(tasks.discard)
 
     def listen() -> None:
-        """In a thread, so that who asks never waits for who answers."""
+        """Receive requests in a thread, so that the parent never waits for answers while it sends."""
         try:
             while True:
                 loop.call_soon_threadsafe(begin, *pipe.recv())
@@ -195,6 +195,6 @@ async def _answer_all(pipe: Connection, config: RewardConfig, sandbox: SandboxCo
 def _send(pipe: Connection, answer: tuple[int, Any, Exception | None]) -> None:
     try:
         packed = pickle.dumps(answer)
-    except Exception:  # an error of the user's need not survive this
+    except Exception:  # an error of the user's may not survive pickling
         packed = pickle.dumps((answer[0], None, RuntimeError(str(answer[2]))))
     pipe.send_bytes(packed)

@@ -1,8 +1,8 @@
-"""The paper's search attempts (section 4.2) on the questions of a benchmark, beside plain sampling: every method gets
+"""Search methods of the paper (section 4.2) on the questions of a benchmark, beside plain sampling. Every method gets
 the same budget of generated tokens for each question.
 
     Prompt --sample_answers--> samples --+--> their mean, and their majority vote
-                                         +--> best_of_n: the one whose steps the reward model likes best
+                                         +--> best_of_n: the sample with the best step rewards
            --tree_search(value model)----------> the best ended answer of the tree
 """
 
@@ -29,7 +29,7 @@ SAMPLING, MAJORITY, BEST_OF_N, TREE_SEARCH = "sampling", "majority", "best_of_n"
 
 
 class ProcessReward(Protocol):
-    """A reward model that looks at steps: :class:`r1ray.reward.model.RewardModel`."""
+    """A reward model that scores steps: :class:`r1ray.reward.model.RewardModel`."""
 
     async def step_scores(self, prompt: str, steps: Sequence[str]) -> Sequence[float]: ...
 
@@ -38,28 +38,28 @@ class ProcessReward(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What one method came to on one question."""
+    """Result of one method on one question."""
 
     right: float
-    """1 or 0; of plain sampling the share of right samples."""
+    """1 or 0; for plain sampling, the share of right samples."""
     num_answers: int
     generated_tokens: int
     read_tokens: int
-    """By the reward model."""
+    """Tokens read by the reward model."""
 
 
 Found = dict[str, Result]
-"""By method."""
+"""Results by method."""
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One method on all questions."""
+    """Results of one method on all questions."""
 
     method: str
     right: Estimate
     against_majority: Comparison | None
-    """Paired with the majority vote of plain sampling; None for that itself."""
+    """Comparison with the majority vote of plain sampling, paired; None for that vote itself."""
     num_answers: float
     generated_tokens: float
     read_tokens: float
@@ -78,12 +78,13 @@ class Searcher:
     max_answer_tokens: int
     seed: int
     deadline_s: float
-    """Of one question, with all methods."""
+    """Deadline of one question, for all methods together."""
 
     async def questions(
         self, prompts: Mapping[int, Prompt], *, at_a_time: int, keep: Callable[[int, Found], None]
     ) -> dict[int, Found]:
-        """Every question by its number; ``keep`` is called with each as soon as it is done."""
+        """Search every question, and return the results by number; ``keep`` is called with each as soon as it is
+        done."""
         return await ask_each(
             prompts,
             self.question,
@@ -95,7 +96,7 @@ class Searcher:
         )
 
     async def question(self, index: int, prompt: Prompt) -> Found:
-        """Every configured method. Raises InfrastructureError where an answer could not be scored."""
+        """Run every configured method. Raises InfrastructureError if an answer could not be scored."""
         policy = EnginePolicy(
             self.sampler,
             name=prompt.id,
@@ -104,7 +105,7 @@ class Searcher:
             segment_end=self.config.segment_end,
         )
         config = self.config
-        seed = self.seed + index * config.budget  # a sample has a seed, and at least one token
+        seed = self.seed + index * config.budget  # each sample has its own seed and at least one token
         drawn = await best_of_n(
             policy,
             self.reward.step_scores,
@@ -146,7 +147,7 @@ class Searcher:
         return found
 
     async def _judged(self, prompt: Prompt, candidates: Sequence[Candidate]) -> tuple[list[bool], list[str | None]]:
-        """Whether each candidate is right, and its answer; one wrong one where there are no candidates."""
+        """Return whether each candidate is right, and its answer; a single wrong one if there are no candidates."""
         if not candidates:
             return [False], [None]
         texts = [
@@ -163,7 +164,7 @@ class Searcher:
 
 
 def table_of(found: Sequence[Found], *, seed: int) -> list[Row]:
-    """One row a method, over the questions."""
+    """Return one row for each method, over the questions."""
     rows = []
     for method in found[0]:
         results = [of_question[method] for of_question in found]

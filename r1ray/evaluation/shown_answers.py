@@ -1,4 +1,4 @@
-"""Answers of evaluations in training for people: one of them, and what became of a few questions.
+"""Texts for people from evaluations in training: one answer, and a few questions before and after training.
 
 rollouts/eval_step=000120.parquet --first_answer--> text;  the first and the last such file --before_and_after--> text
 """
@@ -16,9 +16,9 @@ from r1ray.telemetry.rollouts import EVALUATION, read_rollouts, rollout_steps
 
 NUM_QUESTIONS = 3
 ASKED, ANSWERED = 200, 300
-"""Characters of a question and of an answer."""
+"""Lengths of a question and of an answer. Unit: characters."""
 LOOKED_AT = 64
-"""Questions of the last evaluation that are looked for in the first."""
+"""Number of questions of the last evaluation that are looked up in the first."""
 COLUMNS = (
     *("group_id", "prompt_id", "prompt_text", "response_text", "outcome", "reward", "rewards"),
     *("status", "num_policy_tokens"),
@@ -26,8 +26,8 @@ COLUMNS = (
 
 
 def first_answer(folder: Path, step: int) -> str | None:
-    """Return the first answer to the first question of an evaluation, with its reward: of each evaluation the same
-    question, so that they can be compared. None where nothing was kept.
+    """Return the first answer to the first question of an evaluation, with its reward. Every evaluation uses the same
+    question, so that answers can be compared. None if nothing was stored.
 
     Args:
         folder: ``rollouts`` of a run.
@@ -44,8 +44,8 @@ def first_answer(folder: Path, step: int) -> str | None:
 
 
 def before_and_after(folder: Path) -> str | None:
-    """Return the first questions with their answers of the first and of the last evaluation; None where there are no
-    two, or no question of both."""
+    """Return the first questions with their answers in the first and in the last evaluation; None if there are not two
+    evaluations, or no common questions."""
     steps = rollout_steps(folder, name=EVALUATION)
     if len(steps) < 2:
         return None
@@ -82,7 +82,7 @@ def _question(row: RolloutRow) -> str:
 
 
 def _answer(row: RolloutRow) -> str:
-    """Return beginning and end of an answer: what it comes to is at its end."""
+    """Return the beginning and the end of an answer, because its result is at the end."""
     text = " ".join((row["response_text"] or "").split())
     if len(text) > 2 * ANSWERED:
         text = f"{text[:ANSWERED]} [...] {text[-ANSWERED:]}"

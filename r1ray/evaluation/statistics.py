@@ -1,7 +1,7 @@
-"""How sure a metric is: pass@1 and pass@k, bootstrap intervals, paired comparisons, means over groups of questions.
+"""Statistics of metrics: pass@1 and pass@k, bootstrap intervals, paired comparisons, means over groups of questions.
 
-Scores come as one sequence for each question, one number for each of its samples; questions may have different numbers
-of samples. Every metric is a mean over questions of a mean over samples. Whatever draws takes a seed.
+Scores are one sequence for each question, with one number for each of its samples; questions may have different numbers
+of samples. Every metric is a mean over questions of a mean over samples. Every random draw takes a seed.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 Floats: TypeAlias = npt.NDArray[np.float64]
 Scores: TypeAlias = Iterable[npt.ArrayLike]
-"""For each question the scores of its samples: a [Q, K] array, or lists of different lengths."""
+"""Scores of the samples of each question: a [Q, K] array, or lists of different lengths."""
 Level: TypeAlias = Literal["questions", "samples", "both"]
 
 CONFIDENCE = 0.95
@@ -38,12 +38,12 @@ class Estimate:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Comparison:
-    """Model a against model b on the same questions."""
+    """Comparison of model a with model b on the same questions."""
 
     difference: Estimate
     """Mean score of a minus that of b; the interval is over questions."""
     p_value: float
-    """Of :func:`sign_flip_p`, two-sided."""
+    """Two-sided p-value of :func:`sign_flip_p`."""
     num_better: int
     """Questions on which a has the higher mean."""
     num_worse: int
@@ -56,13 +56,13 @@ class GroupMeans:
     by_group: dict[str, float]
     sizes: dict[str, int]
     macro: float
-    """Mean of the groups' means: every group weighs the same."""
+    """Mean of the groups' means: every group has the same weight."""
     micro: float
-    """Mean over all questions: a group weighs as many as it has."""
+    """Mean over all questions: a group's weight is its number of questions."""
 
 
 def means_of(scores: Scores) -> Floats:
-    """[Q]: the mean over the samples of each question.
+    """Return the mean over the samples of each question, [Q].
 
     >>> means_of([[1, 0, 0, 1], [1, 1]])
     array([0.5, 1. ])
@@ -71,15 +71,15 @@ def means_of(scores: Scores) -> Floats:
 
 
 def pass_at_1(scores: Scores) -> float:
-    """Mean over questions of sum(p_i) / K (paper section 3)."""
+    """Return the mean over questions of sum(p_i) / K (paper section 3)."""
     return float(means_of(scores).mean())
 
 
 def pass_at_k(num_correct_Q: npt.ArrayLike, *, num_samples: int, k: int) -> Floats:
-    """[Q]: the chance that at least one of k samples is right, where ``num_correct`` of ``num_samples`` were.
+    """Return the chance that at least one of k samples is right if ``num_correct`` of ``num_samples`` were, [Q].
 
-    The unbiased estimator 1 - C(n - c, k) / C(n, k) of Chen et al. 2021, "Evaluating Large Language Models Trained on
-    Code", as the product of 1 - k/i over i = n - c + 1 .. n: no large number occurs.
+    This is the unbiased estimator 1 - C(n - c, k) / C(n, k) of Chen et al. 2021, "Evaluating Large Language Models
+    Trained on Code", computed as the product of 1 - k/i over i = n - c + 1 .. n, without large numbers.
 
     >>> pass_at_k([0, 1, 2], num_samples=4, k=2)
     array([0.        , 0.5       , 0.83333333])
@@ -95,20 +95,21 @@ def pass_at_k(num_correct_Q: npt.ArrayLike, *, num_samples: int, k: int) -> Floa
 
 
 def bootstrap(scores: Scores, *, level: Level = "questions", seed: int, num_resamples: int = NUM_RESAMPLES) -> Estimate:
-    """Mean over questions of means over samples, with the 95 % percentile interval of its bootstrap distribution.
+    """Return the mean over questions of means over samples, with the 95 % percentile interval of its bootstrap
+    distribution.
 
-    What the interval is about is a matter of what is drawn again:
+    The meaning of the interval depends on what is resampled:
 
-    * ``questions``: questions, each with its samples as they are. *Other questions of this kind, other samples*: the
-      noise of sampling is in it, because it is in the means that differ between questions. The interval to report.
+    * ``questions``: questions, each with its samples unchanged. *Other questions of this kind, other samples*: sampling
+      noise is included, because it is part of the means that differ between questions. The interval to report.
     * ``samples``: samples of each question; the questions stay. *The same benchmark run again.* K - 1 of K samples are
-      drawn, which makes the variance unbiased for small K (Rao and Wu 1988); one sample a question says nothing.
-    * ``both``: questions, then K of the K samples of each. The noise of sampling counts twice, once in the means and
-      once more in drawing them: at least as wide as ``questions``, by up to sqrt(2) where all questions are equally
-      hard, hardly where they differ (Davison and Hinkley 1997, section 3.8). The cautious one.
+      drawn, which makes the variance unbiased for small K (Rao and Wu 1988). It needs more than one sample a question.
+    * ``both``: questions, then K of the K samples of each. Sampling noise counts twice, in the means and in drawing
+      them. The interval is wider than ``questions`` by up to sqrt(2) if all questions are equally hard, and hardly
+      wider if they differ (Davison and Hinkley 1997, section 3.8). The cautious choice.
 
-    Where all means are equal (everything right), drawing again shows nothing, the interval has no width and is not to
-    be believed: see :func:`wilson_interval`.
+    If all means are equal (everything right), resampling shows nothing: the interval has no width and must not be
+    trusted; see :func:`wilson_interval`.
     """
     rows = _rows(scores)
     means_Q = np.array([row.mean() for row in rows])
@@ -125,8 +126,8 @@ def bootstrap(scores: Scores, *, level: Level = "questions", seed: int, num_resa
 
 
 def normal_interval(values_Q: npt.ArrayLike) -> Estimate:
-    """Mean of one value a question +- 1.96 s / sqrt(Q), with s of ddof 1: the closed form of :func:`bootstrap` over
-    questions."""
+    """Return the mean of one value for each question +- 1.96 s / sqrt(Q), with s of ddof 1: the closed form of
+    :func:`bootstrap` over questions."""
     values = np.asarray(values_Q, dtype=np.float64)
     if len(values) < 2:
         raise ValueError(f"a standard error needs at least 2 questions; there are {len(values)}.")
@@ -135,8 +136,8 @@ def normal_interval(values_Q: npt.ArrayLike) -> Estimate:
 
 
 def wilson_interval(num_correct: int, *, num_trials: int) -> Estimate:
-    """The 95 % interval of a share by Wilson's score (1927), for independent trials: one sample a question. It has a
-    width where all trials are right, or all wrong.
+    """Return the 95 % interval of a share by Wilson's score (1927), for independent trials: one sample for each
+    question. It has a width even if all trials are right, or all wrong.
 
     >>> round(wilson_interval(10, num_trials=10).low, 4)
     0.7225
@@ -150,10 +151,10 @@ def wilson_interval(num_correct: int, *, num_trials: int) -> Estimate:
 
 
 def compare(scores_a: Scores, scores_b: Scores, *, seed: int, num_resamples: int = NUM_RESAMPLES) -> Comparison:
-    """Two models on the same questions in the same order; they may have different numbers of samples.
+    """Compare two models on the same questions in the same order; they may have different numbers of samples.
 
-    Pairing takes out what both find hard: the interval is of the differences of each question, drawn again over
-    questions, and is narrower than what two separate intervals suggest.
+    Pairing removes the difficulty that is common to both: the interval is of the differences on each question,
+    resampled over questions, and is narrower than two separate intervals suggest.
     """
     a_Q, b_Q = means_of(scores_a), means_of(scores_b)
     if len(a_Q) != len(b_Q):
@@ -169,10 +170,10 @@ def compare(scores_a: Scores, scores_b: Scores, *, seed: int, num_resamples: int
 
 
 def sign_flip_p(difference_Q: npt.ArrayLike, *, seed: int, num_resamples: int = NUM_RESAMPLES) -> float:
-    """Two-sided p-value of paired differences: how often their sum is as far from 0 when every sign is a coin's.
+    """Return the two-sided p-value of paired differences: how often their sum is as far from 0 if signs are random.
 
-    The null hypothesis is that the two models are interchangeable on each question. All sign patterns are counted where
-    they are no more than ``num_resamples``; else that many are drawn, and the observed one counts among them.
+    The null hypothesis is that the two models are interchangeable on each question. All sign patterns are counted if
+    there are at most ``num_resamples``; otherwise that many are drawn, and the observed one counts as one of them.
 
     >>> sign_flip_p([1, 1, 1, 0], seed=0)
     0.25
@@ -192,8 +193,8 @@ def sign_flip_p(difference_Q: npt.ArrayLike, *, seed: int, num_resamples: int = 
 
 
 def mcnemar_p(correct_a: Sequence[bool], correct_b: Sequence[bool]) -> float:
-    """McNemar's exact test (1947) for one sample a question of each model: the two-sided binomial p-value of the
-    questions on which they differ.
+    """Return the p-value of McNemar's exact test (1947) for one sample of each model for each question: the two-sided
+    binomial p-value of the questions on which they differ.
 
     >>> mcnemar_p([True] * 6 + [False], [False] * 6 + [True])
     0.125
@@ -207,7 +208,7 @@ def mcnemar_p(correct_a: Sequence[bool], correct_b: Sequence[bool]) -> float:
 
 
 def weighted_mean(values: npt.ArrayLike, *, weights: npt.ArrayLike) -> float:
-    """sum(w x) / sum(w)."""
+    """Return sum(w x) / sum(w)."""
     weight = np.asarray(weights, dtype=np.float64)
     if not weight.size or weight.min() < 0 or not weight.sum() > 0:
         raise ValueError("weights of a mean must not be negative, and not all zero.")
@@ -215,7 +216,8 @@ def weighted_mean(values: npt.ArrayLike, *, weights: npt.ArrayLike) -> float:
 
 
 def group_means(values_Q: npt.ArrayLike, groups_Q: Sequence[str]) -> GroupMeans:
-    """One value a question, and the name of its group; groups in the order in which they first occur."""
+    """Return means of one value for each question, by the name of its group; groups are in the order in which they
+    first occur."""
     members = _members(values_Q, groups_Q)
     by_group = {name: float(values.mean()) for name, values in members.items()}
     sizes = {name: len(values) for name, values in members.items()}
@@ -231,8 +233,8 @@ def group_means(values_Q: npt.ArrayLike, groups_Q: Sequence[str]) -> GroupMeans:
 def bootstrap_macro(
     values_Q: npt.ArrayLike, groups_Q: Sequence[str], *, seed: int, num_resamples: int = NUM_RESAMPLES
 ) -> Estimate:
-    """The mean of groups' means with its 95 % interval: questions are drawn again within their group (the groups
-    themselves are the benchmark's, and stay). A group of one question adds no width."""
+    """Return the mean of groups' means with its 95 % interval. Questions are resampled within their group; the groups
+    themselves are fixed by the benchmark. A group of one question adds no width."""
     members = _members(values_Q, groups_Q)
     rng = np.random.default_rng(seed)
     totals_R = sum(_question_means(values, num_resamples, rng) for values in members.values()) / len(members)
@@ -263,13 +265,14 @@ def _percentiles(value: float, totals_R: Floats) -> Estimate:
 
 
 def _chunks(total: int, width: int) -> list[int]:
-    """Parts of ``total`` rows of ``width`` numbers that fit into memory."""
+    """Return numbers of rows that sum to ``total``, each small enough for rows of ``width`` numbers to fit into
+    memory."""
     size = max(1, _CHUNK // width)
     return [min(size, total - start) for start in range(0, total, size)]
 
 
 def _question_means(values_Q: Floats, num_resamples: int, rng: np.random.Generator) -> Floats:
-    """[R]: means of Q values drawn with replacement."""
+    """Return means of Q values drawn with replacement, [R]."""
     count = len(values_Q)
     parts = [
         values_Q[rng.integers(0, count, size=(size, count))].mean(axis=1) for size in _chunks(num_resamples, count)
@@ -278,8 +281,8 @@ def _question_means(values_Q: Floats, num_resamples: int, rng: np.random.Generat
 
 
 def _binary_means(rows: list[Floats], level: Level, num_resamples: int, rng: np.random.Generator) -> Floats:
-    """[R], where every score is 0 or 1: questions with as many right of as many samples are alike, and the right ones
-    among n samples drawn from K with c right are Binomial(n, c / K)."""
+    """Return resampled means, [R], for scores of 0 and 1: questions with equally many right of equally many samples are
+    alike, and the number of right ones among n samples drawn from K with c right is Binomial(n, c / K)."""
     counts = np.array([(row.sum(), len(row)) for row in rows], dtype=np.int64)
     kinds, members = np.unique(counts, axis=0, return_counts=True)
     correct, samples = kinds[:, 0], kinds[:, 1]
@@ -291,12 +294,13 @@ def _binary_means(rows: list[Floats], level: Level, num_resamples: int, rng: np.
 
 
 def _sample_means(rows: list[Floats], level: Level, num_resamples: int, rng: np.random.Generator) -> Floats:
-    """[R], for scores of any kind: question by question, how often each resample has it, and its samples anew."""
+    """Return resampled means, [R], for scores of any kind: for each question, how often each resample contains it, and
+    new samples."""
     totals, left = np.zeros(num_resamples), np.full(num_resamples, len(rows))
     for index, row in enumerate(rows):
         times = np.ones_like(left)
         if level == "both":
-            times = rng.binomial(left, 1 / (len(rows) - index))  # of a multinomial, one cell after the other
+            times = rng.binomial(left, 1 / (len(rows) - index))  # a multinomial, one cell after the other
             left = left - times
         drawn = len(row) if level == "both" else len(row) - 1
         owners = np.repeat(np.arange(num_resamples), times)

@@ -1,12 +1,12 @@
-"""The metrics that ``r1ray eval`` reports, each with its 95 % intervals, from judged samples.
+"""Metrics that ``r1ray eval`` reports, each with its 95 % intervals, from judged samples.
 
     Answered --scored samples--> pass@1, pass@K, cons@K, metrics of the check, best@K, rating --+--> name: Metric
              --all samples-----> lengths, truncated, without an answer, unscored ---------------+
 
-A sample that could not be scored counts in no metric of correctness, and a question without any scored sample is left
-out. A metric that needs K samples leaves out questions that have fewer scored ones, and says how many as
-``<metric>/left_out``. Every question weighs the same. The order of the questions changes nothing. Two intervals: see
-:mod:`r1ray.evaluation.resampling`.
+A sample that could not be scored counts in no metric of correctness, and a question without scored samples is left
+out. A metric that needs K samples leaves out questions with fewer scored ones, and reports their number as
+``<metric>/left_out``. Every question has the same weight. The order of the questions changes nothing. The two intervals
+are those of :mod:`r1ray.evaluation.resampling`.
 """
 
 from __future__ import annotations
@@ -35,18 +35,18 @@ from r1ray.evaluation.statistics import (
 from r1ray.turns import error_rate
 
 PART = "part/"
-"""Before the name of a part of the reward: its mean."""
+"""Prefix of a reward part's name in the name of its mean."""
 NUM_RESAMPLES = 1000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelComparison:
-    """Model a against model b, on the questions that both have scored samples of."""
+    """Comparison of model a with model b, on the questions of which both have scored samples."""
 
     comparison: Comparison
     num_questions: int
     num_left_out: int
-    """Questions that only one of the two has scored samples of."""
+    """Questions of which only one of the two has scored samples."""
 
 
 def metrics_of(
@@ -57,25 +57,25 @@ def metrics_of(
     contests: Mapping[str, Contest] | None = None,
     num_resamples: int = NUM_RESAMPLES,
 ) -> dict[str, Metric]:
-    """The metrics of a benchmark by name, in the order of ``names``; after them:
+    """Return the metrics of a benchmark by name, in the order of ``names``; after them:
 
-    * ``best@K``, ``weighted_cons@K`` where a reward model scored every sample, K samples a question: the sample with
-      the highest score; a vote in which a sample weighs the sigmoid of its score.
+    * ``best@K``, ``weighted_cons@K`` if a reward model scored every sample, with K samples for each question: the
+      sample with the highest score, and a vote in which a sample's weight is the sigmoid of its score.
     * ``length_mean`` (tokens), ``truncated_rate``, ``no_answer_rate``, ``generated_tokens``, of all samples.
-
-    ``cons@K``, ``weighted_cons@K`` and ``no_answer_rate`` are left out where nobody looks for answers
-    (:func:`~r1ray.evaluation.records.looks_for_answers`).
-    * ``unscored``, where there are such samples: how many.
+    * ``unscored``, if there are such samples: their number.
     * ``reward_mean``, ``turns_mean``, ``tool_calls_mean``, ``tool_errors_rate``, ``wait_s`` of the samples that were in
-      an environment, where any was.
+      an environment, if there are any.
+
+    ``cons@K``, ``weighted_cons@K`` and ``no_answer_rate`` are left out if questions are not judged by answers
+    (:func:`~r1ray.evaluation.records.looks_for_answers`).
 
     Args:
-        names: ``pass@K``, ``cons@K``, of :data:`~r1ray.evaluation.benchmarks.metrics.METRICS`,
-            ``part/<name>`` of the reward, or from contest standings.
-        contests: by id; without them the metrics of standings are left out.
+        names: ``pass@K``, ``cons@K``, names in :data:`~r1ray.evaluation.benchmarks.metrics.METRICS`,
+            ``part/<name>`` of the reward, or metrics of contest standings.
+        contests: contests by id; without them the metrics of standings are left out.
 
     Raises:
-        ValueError: a metric that does not exist, or that these questions have nothing for.
+        ValueError: a metric does not exist, or these questions lack the data for it.
     """
     if not questions:
         raise ValueError("metrics need at least one question.")
@@ -108,7 +108,7 @@ def metrics_of(
 
 
 def group_metrics(questions: Sequence[Answered], key: str) -> GroupMeans:
-    """pass@1 by what questions have as ``groups[key]``."""
+    """Return pass@1 by the value of ``groups[key]`` of the questions."""
     scored = _scored(questions)
     values = [np.mean([sample.is_right for sample in question.samples]) for question in scored]
     return group_means(values, [question.groups[key] for question in scored])
@@ -117,8 +117,8 @@ def group_metrics(questions: Sequence[Answered], key: str) -> GroupMeans:
 def compare_models(
     a: Sequence[Answered], b: Sequence[Answered], *, seed: int, num_resamples: int = NUM_RESAMPLES
 ) -> ModelComparison:
-    """pass@1 of two models on the same questions, paired by id. With one scored sample a question in both, the p-value
-    is that of McNemar's exact test."""
+    """Return pass@1 of two models on the same questions, paired by id. With one scored sample for each question in
+    both, the p-value is that of McNemar's exact test."""
     by_id_a, by_id_b = ({question.id: question for question in _scored(side)} for side in (a, b))
     if len(by_id_a) < len(_scored(a)) or len(by_id_b) < len(_scored(b)):
         raise ValueError("a comparison pairs questions by id, and an id occurs twice.")
@@ -138,7 +138,7 @@ def compare_models(
 
 
 def _scored(questions: Sequence[Answered]) -> list[Answered]:
-    """The questions with those of their samples that were scored; classes are named by what is left of them."""
+    """Return the questions with only their scored samples; classes are renamed accordingly."""
     left = []
     for question in questions:
         kept = [index for index, sample in enumerate(question.samples) if sample.value is not None]
@@ -156,7 +156,7 @@ def _right(question: Answered) -> list[float]:
 
 
 def _with_enough(name: str, scored: list[Answered], k: int) -> tuple[list[Answered], dict[str, Metric]]:
-    """The questions with k scored samples, and how many have fewer."""
+    """Return the questions with k scored samples, and the number of those with fewer."""
     enough = [question for question in scored if len(question.samples) >= k]
     num_left_out = len(scored) - len(enough)
     return enough, {f"{name}/left_out": Metric(float(num_left_out))} if num_left_out else {}
@@ -167,11 +167,11 @@ def _can_draw_samples(questions: list[Answered]) -> bool:
 
 
 def _passes(scored: list[Answered], k: int, draw: Bootstrap) -> dict[str, Metric]:
-    """pass@k by the unbiased estimator; pass@1 is the mean of p_i.
+    """Return pass@k by the unbiased estimator; pass@1 is the mean of p_i.
 
     For the interval over samples, right ones are drawn with the chance (right + 1/4) / (samples + 1/2). The plain share
-    is 0 where none was right, and rules out what k samples are taken to find: of known models its interval of pass@64
-    from 64 samples covered 66 % in place of 95 %, this one 97 %.
+    is 0 if no sample was right, which rules out the very events that pass@k measures: for models of known accuracy, its
+    interval of pass@64 from 64 samples covered 66 % instead of 95 %, this one 97 %.
     """
     if k == 1:
         return {"pass@1": draw.mean([_right(question) for question in scored])}
@@ -193,8 +193,8 @@ def _passes(scored: list[Answered], k: int, draw: Bootstrap) -> dict[str, Metric
 
 
 def _consensus(scored: list[Answered], k: int, draw: Bootstrap) -> dict[str, Metric]:
-    """cons@k; of more than k samples the exact mean over the sets of k of them. Its interval over samples is of one
-    vote of k samples, wider than that of a mean over sets. The tie rate is that of the first k samples."""
+    """Return cons@k; for more than k samples, the exact mean over the sets of k of them. Its interval over samples is
+    that of one vote of k samples, wider than that of a mean over sets. The tie rate is that of the first k samples."""
     name = f"cons@{k}"
     without = next((question.id for question in scored if question.classes is None), None)
     if without is not None:
@@ -219,7 +219,8 @@ def _consensus(scored: list[Answered], k: int, draw: Bootstrap) -> dict[str, Met
 
 
 def _votes_again(questions: list[Answered], weights: list[Floats], k: int, draw: Bootstrap) -> tuple[Floats, Floats]:
-    """[R] each: the share of questions whose vote of k samples, drawn with replacement, is right, and is tied."""
+    """Return the share of questions whose vote of k samples, drawn with replacement, is right, and the share whose vote
+    is tied, [R] each."""
     rng, rows = draw.rng, np.arange(draw.num_resamples)[:, None]
     right_R, tied_R = np.zeros(draw.num_resamples), np.zeros(draw.num_resamples)
     for question, weight in zip(questions, weights, strict=True):
@@ -227,12 +228,12 @@ def _votes_again(questions: list[Answered], weights: list[Floats], k: int, draw:
         correct = np.array([sample.is_right for sample in question.samples])
         names = np.array([count if name is None else name for name in question.classes or ()])
         picks = rng.integers(0, count, size=(draw.num_resamples, k))
-        cells = names[picks] + rows * (count + 1)  # one column a class, and the last for samples without an answer
+        cells = names[picks] + rows * (count + 1)  # one column a class, the last for samples without answers
         ballots = np.bincount(cells.ravel(), weight[picks].ravel(), minlength=len(rows) * (count + 1))
         totals = ballots.reshape(len(rows), count + 1)
         totals[:, count] = -1.0
         is_most = totals == totals.max(axis=1, keepdims=True)
-        is_winner = is_most.ravel()[cells]  # of classes with as many votes, the one that was drawn first
+        is_winner = is_most.ravel()[cells]  # of classes with equally many votes, the one drawn first
         has_voters = is_winner.any(axis=1)
         right_R += correct[picks[rows[:, 0], is_winner.argmax(axis=1)]] & has_voters
         tied_R += (is_most.sum(axis=1) > 1) & has_voters
@@ -257,7 +258,7 @@ def _by_reward_model(scored: list[Answered], k: int, draw: Bootstrap, *, can_vot
     metrics = {f"best@{k}": draw.choice(best, best_again if k > 1 else None)} | left_out
     if not can_vote or any(question.classes is None for question in enough):
         return metrics
-    weights = [1 / (1 + np.exp(-row.clip(-500, 500))) for row in scores]  # beyond, exp has no number
+    weights = [1 / (1 + np.exp(-row.clip(-500, 500))) for row in scores]  # exp overflows beyond
     weighted = [
         float(is_right(majority(question.classes or (), scores=weight), [s.is_right for s in question.samples]))
         for question, weight in zip(enough, weights, strict=True)
@@ -267,7 +268,7 @@ def _by_reward_model(scored: list[Answered], k: int, draw: Bootstrap, *, can_vot
 
 
 def _of_check(scored: list[Answered], name: str, draw: Bootstrap) -> Metric:
-    """A metric of the check's own metrics."""
+    """Return a metric that the check defines."""
     metric = METRICS[name]
     rows = [sample.metrics for question in scored for sample in question.samples]
     for needed in metric.names:
@@ -281,7 +282,7 @@ def _of_check(scored: list[Answered], name: str, draw: Bootstrap) -> Metric:
 
 
 def _of_part(scored: list[Answered], name: str, draw: Bootstrap) -> dict[str, Metric]:
-    """The mean of a part of the reward over the questions that have it; nothing where none has."""
+    """Return the mean of a part of the reward over the questions that have it; empty if none has."""
     part = name.removeprefix(PART)
     values = [[s.metrics[part] for s in question.samples if part in s.metrics] for question in scored]
     having = [of_question for of_question in values if of_question]
@@ -289,12 +290,12 @@ def _of_part(scored: list[Answered], name: str, draw: Bootstrap) -> dict[str, Me
 
 
 def _ratings(questions: list[Answered], contests: Mapping[str, Contest], draw: Bootstrap) -> dict[str, Metric]:
-    """Rating and percentile: what sample j solves of a contest's problems gives a place, and the place a rating; the
-    mean is over samples, then over contests, and the interval over questions is one over contests. The percentile is
-    among the contestants of all these contests, and its intervals are those of the rating.
+    """Return rating and percentile. The problems of a contest that sample j solves give a place, and the place gives a
+    rating; the mean is over samples, then over contests, and the interval over questions is one over contests. The
+    percentile is among the contestants of all these contests, and its intervals are derived from those of the rating.
 
-    Of problems with different numbers of scored samples the fewest count; a contest with a problem that has none is
-    left out. A problem of the standings that is not among the questions is unsolved.
+    If problems have different numbers of scored samples, the smallest number is used; a contest with a problem without
+    any is left out. A problem of the standings that is not among the questions counts as unsolved.
     """
     problems: dict[str, dict[str, list[float]]] = {}
     for question in questions:
@@ -322,7 +323,7 @@ def _ratings(questions: list[Answered], contests: Mapping[str, Contest], draw: B
 
 
 def _contest_ratings(contest: Contest, problems: Mapping[str, list[float]]) -> list[float]:
-    """One rating for each sample that every problem has."""
+    """Return one rating for each sample number that every problem has."""
     unknown = sorted(problems.keys() - contest.problems.keys())
     if unknown:
         raise ValueError(f"rating: contest {contest.id} has no problem {', '.join(unknown)} in its standings.")
@@ -348,7 +349,7 @@ def _of_all_samples(questions: list[Answered], draw: Bootstrap, *, has_answers: 
 
 
 def _of_worlds(questions: list[Answered], draw: Bootstrap) -> dict[str, Metric]:
-    """Means over the samples that were in an environment; nothing where none was."""
+    """Return means over the samples that were in an environment; empty if none was."""
     by_question = [[sample.world for sample in question.samples if sample.world] for question in questions]
     worlds = [each for each in by_question if each]
     if not worlds:

@@ -1,4 +1,4 @@
-"""What ``r1ray eval`` prints: metrics as a person reads them."""
+"""Tables that ``r1ray eval`` prints for people."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ WHOLE = ("generated_tokens", "unscored", "steps", "num_added")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StageRow:
-    """A stage of a recipe that was run, or given."""
+    """A stage of a recipe that was run or given."""
 
     name: str
     recipe: str
@@ -29,7 +29,7 @@ class StageRow:
 
 
 def metrics_table(title: str, metrics: Mapping[str, Mapping[str, Any]]) -> str:
-    """One row a metric: its value, and both 95 % intervals where it has them."""
+    """Return a table with one row for each metric: its value, and both 95 % intervals if it has them."""
     table = Table()
     for column in ("metric", "value", "95 % over questions", "95 % over samples"):
         table.add_column(column, justify="left" if column == "metric" else "right")
@@ -44,7 +44,7 @@ def metrics_table(title: str, metrics: Mapping[str, Mapping[str, Any]]) -> str:
 
 
 def groups_line(key: str, means: Mapping[str, Any]) -> str:
-    """Means of groups: the first few, and the mean of all groups' means."""
+    """Return a line with the means of the first few groups, and the mean of all groups' means."""
     shown = list(means["by_group"].items())[:MAX_GROUPS]
     more = len(means["by_group"]) - len(shown)
     listed = ", ".join(f"{name} {value:.3f}" for name, value in shown) + (f", and {more} more" if more else "")
@@ -52,7 +52,7 @@ def groups_line(key: str, means: Mapping[str, Any]) -> str:
 
 
 def search_table(title: str, rows: Sequence[Mapping[str, Any]]) -> str:
-    """One row a method, and how it differs from the majority vote of plain sampling."""
+    """Return a table with one row for each method, and its difference from the majority vote of plain sampling."""
     table = Table()
     for column in ("method", "right", "95 %", "minus majority", "p", "answers", "generated", "read"):
         table.add_column(column, justify="left" if column == "method" else "right")
@@ -72,7 +72,7 @@ def search_table(title: str, rows: Sequence[Mapping[str, Any]]) -> str:
 
 
 def stages_table(rows: Sequence[StageRow]) -> str:
-    """One row a stage, in order."""
+    """Return a table with one row for each stage, in order."""
     table = Table(show_lines=False)
     for column in ("stage", "recipe", "what came out", "seconds"):
         table.add_column(column, justify="right" if column == "seconds" else "left")
@@ -83,7 +83,7 @@ def stages_table(rows: Sequence[StageRow]) -> str:
 
 
 def outcome_of(recipe: str, metrics: Mapping[str, float]) -> str:
-    """The metrics of a stage as a person reads them.
+    """Return the metrics of a stage as a line for people.
 
     >>> outcome_of("collect", {"num_rows": 5.0, "num_kept": 4.0, "num_samples": 16.0, "removed/wrong": 12.0})
     '4 of 16 samples kept, 5 rows; left out: 12 wrong'
@@ -94,7 +94,7 @@ def outcome_of(recipe: str, metrics: Mapping[str, float]) -> str:
         kept = f"{metrics['num_kept']:.0f} of {metrics['num_samples']:.0f} samples kept, {metrics['num_rows']:.0f} rows"
         return kept + (f"; left out: {why}" if why else "")
     parts = []
-    answers = metrics.get("no_answer_rate", 0.0) < 1  # without any there is nothing that could vote
+    answers = metrics.get("no_answer_rate", 0.0) < 1  # without answers there is no vote
     for name, value in metrics.items():
         if name.endswith(("_low", "_high", "/tie_rate", "_tokens")) or name.startswith((EFFECT, BEFORE, CHANGE)):
             continue
@@ -108,7 +108,8 @@ def outcome_of(recipe: str, metrics: Mapping[str, float]) -> str:
 
 
 def effects_table(rows: Sequence[tuple[str, str, Effect]]) -> str:
-    """What stages did to held-out questions: rows of a stage, the one that it is compared with, and an effect."""
+    """Return a table of the effects of stages on held-out questions: a stage, the stage it is compared with, and an
+    effect."""
     table = Table()
     for column in ("stage", "against", "metric", "before", "after", "difference (95 %)", ""):
         table.add_column(column, justify="left" if column in ("stage", "against", "metric", "") else "right")
@@ -127,12 +128,12 @@ def effects_table(rows: Sequence[tuple[str, str, Effect]]) -> str:
 
 
 def comparison_line(title: str, compared: ModelComparison) -> str:
-    """Two models on the same questions."""
+    """Return a line that compares two models on the same questions."""
     return f"{title}, model minus against: {_difference(compared)}"
 
 
 def change_line(compared: ModelComparison) -> str:
-    """One model after training against itself before."""
+    """Return a line that compares a model after training with itself before."""
     return f"pass@1, last minus first evaluation: {_difference(compared)}"
 
 

@@ -4,9 +4,9 @@ by a value model, all held to the same budget of generated tokens.
     prefix --Generate--> segments --+--> sample_answers (whole answers) --> Candidates --best_of_n(StepRewards)--> best
                                     +--> tree_search (parts of answers, Value) ---------------------------------> best
 
-A budget counts every token that is generated, used or not, and is never exceeded, not by one: what is left of it bounds
-``max_tokens`` of each call. Tokens that a reward or value model reads are reported beside it. Nothing is drawn here but
-by the generator, whose seeds follow from one: with a deterministic generator and models, so is every search.
+A budget counts every generated token, used or not, and is never exceeded: the rest of it bounds ``max_tokens`` of each
+call. Tokens that a reward or value model reads are reported separately. Only the generator is random, and its seeds
+derive from one seed: with a deterministic generator and models, every search is deterministic.
 """
 
 from __future__ import annotations
@@ -21,21 +21,21 @@ from typing import Literal, Protocol, TypeAlias
 
 Aggregate: TypeAlias = Literal["min", "prod", "last"]
 StepRewards: TypeAlias = Callable[[str, Sequence[str]], Awaitable[Sequence[float]]]
-"""A process reward model: of (prompt, steps of an answer) one reward a step, in [0, 1]."""
+"""A process reward model: from (prompt, steps of an answer) to one reward for each step, in [0, 1]."""
 Value: TypeAlias = Callable[[str, str], Awaitable[float]]
-"""A value model: of (prompt, answer so far) the chance that it ends well, in [0, 1]."""
+"""A value model: from (prompt, answer so far) to the chance of a right answer, in [0, 1]."""
 _FENCE = re.compile(r"[ \t]*(?:```|~~~)")
 
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """A continuation as the generator returns it."""
+    """A continuation returned by the generator."""
 
     text: str
     num_tokens: int
-    """At least 1: an end of sequence alone counts."""
+    """At least 1, because an end of sequence counts, too."""
     is_final: bool
-    """Whether the model ended its answer here; False at a segment's end, or where the length limit cut it."""
+    """True if the model ended its answer here; False at a segment's end, or if the length limit cut it."""
 
 
 class Generate(Protocol):
@@ -44,40 +44,40 @@ class Generate(Protocol):
     async def __call__(
         self, prefix: str, *, num_samples: int, max_tokens: int, whole: bool, seed: int
     ) -> Sequence[Piece]:
-        """``num_samples`` continuations of a text, sample i with ``seed + i``, each of at most ``max_tokens`` tokens:
-        to the end of the answer where ``whole``, else to the end of a segment (a tag, a blank line)."""
+        """Return ``num_samples`` continuations of a text, sample i with ``seed + i``, each of at most ``max_tokens``
+        tokens: to the end of the answer if ``whole``, otherwise to the end of a segment (a tag, a blank line)."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """An answer that a search came upon."""
+    """An answer found by a search."""
 
     text: str
     num_tokens: int
     is_finished: bool
     score: float
-    """Of the model that guides the search; 0 where none does."""
+    """Score by the model that guides the search; 0 if there is none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SearchResult:
-    """What a search found, and what it cost."""
+    """Result and cost of a search."""
 
     candidates: tuple[Candidate, ...]
-    """In the order in which they were found. For votes: :func:`r1ray.algo.consensus.majority`."""
+    """Answers in the order in which they were found. For votes: :func:`r1ray.algo.consensus.majority`."""
     best: Candidate | None
-    """The finished one with the highest score, the first of several; an unfinished one only where none is finished."""
+    """The finished one with the highest score, the first of several; an unfinished one only if none is finished."""
     generated_tokens: int
     read_tokens: int
-    """By the reward or value model: an answer's tokens each time it is shown, without the prompt's."""
+    """Tokens read by the reward or value model: an answer's tokens each time it is shown, without the prompt's."""
 
 
 async def sample_answers(
     generate: Generate, prompt: str, *, max_answers: int, max_answer_tokens: int, budget: int, seed: int
 ) -> SearchResult:
-    """Plain sampling: whole answers until there are enough or the budget is spent. The last one may be cut by it; a cut
-    answer is not finished. As nothing scores, ``best`` is the first that finished."""
+    """Sample whole answers until there are enough or the budget is spent. The budget may cut the last answer, which is
+    then not finished. As nothing is scored, ``best`` is the first finished one."""
     meter = _Meter(generate, budget=budget, seed=seed)
     candidates: list[Candidate] = []
     while len(candidates) < max_answers and meter.left:
@@ -98,8 +98,8 @@ async def best_of_n(
     seed: int,
     aggregate: Aggregate = "min",
 ) -> SearchResult:
-    """:func:`sample_answers`, and the answer whose steps the process reward model likes best (Lightman et al. 2023).
-    The samples are those that plain sampling would have drawn with the same seed and budget."""
+    """Run :func:`sample_answers`, and choose the answer whose steps get the best process rewards (Lightman et al.
+    2023). The samples are those that plain sampling would draw with the same seed and budget."""
     drawn = await sample_answers(
         generate,
         prompt,
@@ -139,20 +139,20 @@ async def tree_search(
     seed: int,
     exploration: float = 0.5,
 ) -> SearchResult:
-    """Monte Carlo tree search over answers in segments, guided by a value model (Silver et al. 2017).
+    """Run Monte Carlo tree search over answers in segments, guided by a value model (Silver et al. 2017).
 
         selection     from the root, the child with the largest  Q + c P sqrt(N of the parent) / (1 + N)   (PUCT)
         expansion     num_children segments sampled once after the leaf (the paper's limit on a node's extension);
                       equal ones are one child, and P is the share of samples that gave it
-        evaluation    the value model's opinion of the answer up to each child, its first Q; no rollout
-        backup        the mean of these opinions, by P, is one visit of the leaf and of all nodes above it; Q is the
-                      mean of a node's own opinion and of all visits
+        evaluation    the value model's value of the answer up to each child, its first Q; no rollout
+        backup        the mean of these values, weighted by P, is one visit of the leaf and of all nodes above it; Q is
+                      the mean of a node's own value and of all visits
 
     c is ``exploration``. AlphaZero's 1.25 is for hundreds of visits of the root; budgets here allow dozens.
 
-    Ended answers and those of ``max_answer_tokens`` are not selected again, nor is what has only such below it: every
-    round generates something, and the search ends with the budget or with the tree. Candidates are all ended answers;
-    where there are none, the leaves.
+    Ended answers, answers of ``max_answer_tokens``, and nodes with only such nodes below are not selected again. Every
+    round therefore generates something, and the search ends with the budget or with the tree. Candidates are all ended
+    answers, or the leaves if there are none.
     """
     meter = _Meter(generate, budget=budget, seed=seed)
     root = _Node(text="", num_tokens=0, prior=1.0, is_final=False)
@@ -183,7 +183,7 @@ async def tree_search(
 
 
 def split_steps(text: str) -> list[str]:
-    """The steps of an answer: its paragraphs, divided by blank lines; a blank line of fenced code divides nothing.
+    """Split an answer into steps: its paragraphs, divided by blank lines; blank lines in fenced code do not divide.
 
     >>> split_steps("First add.\\n\\nThen divide:\\nby 2\\n\\n\\nSo 4.")
     ['First add.', 'Then divide:\\nby 2', 'So 4.']
@@ -200,8 +200,8 @@ def split_steps(text: str) -> list[str]:
 
 
 def aggregate_rewards(rewards: Sequence[float], *, how: Aggregate) -> float:
-    """The reward of an answer from its steps': the weakest step (``min``), the chance that all are right (``prod``), or
-    how it stands in the end (``last``)."""
+    """Return the reward of an answer from those of its steps: the weakest step (``min``), the chance that all are right
+    (``prod``), or the last step (``last``)."""
     if not rewards:
         raise ValueError("an answer without steps has no reward.")
     if how == "min":
@@ -211,24 +211,24 @@ def aggregate_rewards(rewards: Sequence[float], *, how: Aggregate) -> float:
 
 @dataclass(slots=True)
 class _Node:
-    """The answer up to the end of one segment, and what is known of what follows."""
+    """The answer up to the end of one segment, and statistics of what follows."""
 
     text: str
     num_tokens: int
     prior: float
     is_final: bool
     is_closed: bool = False
-    """Nothing below can be expanded."""
+    """True if nothing below can be expanded."""
     value: float = 0.0
     visits: int = 1
     total: float = 0.0
-    """Of ``value`` and all visits."""
+    """Sum of ``value`` and all visits."""
     children: list[_Node] = field(default_factory=list)
 
 
 @dataclass(slots=True)
 class _Meter:
-    """The generator behind a budget."""
+    """A generator with a budget."""
 
     generate: Generate
     budget: int
@@ -245,7 +245,8 @@ class _Meter:
         return self.budget - self.spent
 
     async def draw(self, prefix: str, *, num_samples: int, max_tokens: int, whole: bool) -> Sequence[Piece]:
-        """As many of the samples as surely fit what is left at full length; one of what is left where none does."""
+        """Return as many of the samples as fit into the budget at full length; if none does, one sample with the rest
+        of it."""
         if num_samples < 1 or max_tokens < 1:
             raise ValueError(f"needs at least 1 sample of at least 1 token, not {num_samples} of {max_tokens}.")
         count = max(1, min(num_samples, self.left // max_tokens))
@@ -260,7 +261,7 @@ class _Meter:
 
 
 def _select(root: _Node, exploration: float) -> list[_Node]:
-    """The path from the root to the leaf to expand; of equal children the first."""
+    """Return the path from the root to the leaf to expand; of equal children, the first."""
     path = [root]
     while path[-1].children:
         parent = path[-1]

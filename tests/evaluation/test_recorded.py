@@ -122,4 +122,4 @@ def test_a_file_of_a_rollout_log_is_scored_as_it_was_in_the_run(
         ("0/1#0", "scored", 1.0),
     ]
     assert found[0]["parts"] == {"accuracy": 1.0, "solved": 1.0, "called": 0.5}
-    assert "its trajectory is not there: environment_lost" in found[1]["detail"]
+    assert "its trajectory is missing: environment_lost" in found[1]["detail"]

@@ -1,4 +1,4 @@
-"""Benchmarks as data: a file in ``conf/benchmark/`` says how the rows of a published set become prompts with a check.
+"""Benchmarks as data: a file in ``conf/benchmark/`` defines how rows of a published set become prompts with a check.
 
     conf/benchmark/NAME.yaml --definition--> Benchmark --+
     the user's local copy    --files--> rows ------------+--reader--> Items and a report --(evaluate)--> metrics

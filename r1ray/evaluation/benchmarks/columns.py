@@ -1,4 +1,5 @@
-"""From a row and a benchmark's ``fields`` to values, and from values to the text of a prompt."""
+"""Columns of a benchmark: the values of a row by the benchmark's ``fields``, and the text of a prompt with these
+values."""
 
 from __future__ import annotations
 
@@ -15,7 +16,7 @@ _ABSENT = object()
 
 
 def value_of(row: Row, column: Column) -> Any:
-    """What a row has in a column: by the first of its names that the row has; None where it has none of them.
+    """Return the value of a row in a column, by the first of its names that the row has; None if it has none of them.
 
     >>> value_of({"Problem": "1+1", "turns": [{"content": "hi"}]}, "problem | Problem")
     '1+1'
@@ -31,13 +32,13 @@ def value_of(row: Row, column: Column) -> Any:
 
 
 def has_column(row: Row, column: Column) -> bool:
-    """Whether the row has a column, whatever is in it."""
+    """Return whether the row has a column, whatever its value."""
     names = column if isinstance(column, list) else [column]
     return all(any(_reach(row, name) is not _ABSENT for name in each.split(" | ")) for each in names)
 
 
 def text_of(row: Row, column: Column | None) -> str:
-    """The value as text; "" where there is none."""
+    """Return the value as text; "" if there is none."""
     value = None if column is None else value_of(row, column)
     return "" if value is None else str(value).strip()
 
@@ -54,7 +55,7 @@ def _reach(row: Any, path: str) -> Any:
 
 
 def fill(prompt: str, values: Mapping[str, str]) -> str:
-    r"""A prompt with its ``{names}`` filled in; other braces, as of ``\boxed{}``, stand. Raises UserError.
+    r"""Fill the ``{names}`` of a prompt; other braces, as in ``\boxed{}``, are kept. Raises UserError.
 
     >>> fill(r"{question} In \boxed{}.", {"question": "1+1?"})
     '1+1? In \\boxed{}.'

@@ -1,4 +1,4 @@
-"""What a benchmark is: one small YAML file, read and checked."""
+"""Definition of a benchmark: one small YAML file, read and checked."""
 
 from __future__ import annotations
 
@@ -34,9 +34,9 @@ KINDS: dict[str, tuple[str, ...]] = {
 ``wrong``, which are shuffled; the tests of ``code`` are recognised by their layout; ``own`` rows are prompts of a run,
 in any layout of :mod:`r1ray.data.layouts`."""
 STANDINGS_METRICS = ("rating", "percentile")
-"""From contest standings: they need the solved problems of a whole contest."""
+"""Metrics from contest standings, which need the solved problems of a whole contest."""
 _GENERAL_METRIC = re.compile(r"(pass|cons)@[1-9]\d*")
-"""Of any check: pass@K, and a vote of K samples where its answers can be compared."""
+"""Metrics of any check: pass@K, and a vote of K samples if its answers can be compared."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,36 +46,36 @@ class Benchmark:
     name: str
     title: str
     check: str
-    """How a response is checked, and so which ``fields`` there are: one of :data:`KINDS`."""
+    """Kind of check, which determines the ``fields``: one of :data:`KINDS`."""
     fields: dict[str, Column]
-    """What the check needs, and the published column it is in: ``a.b.0`` reaches into objects and lists, `` | `` stands
-    between the names that different publications of the set use, a list takes several columns together."""
+    """Fields that the check needs, and the published column of each: ``a.b.0`` reaches into objects and lists, `` | ``
+    separates the names that different publications of the set use, a list combines several columns."""
     prompt: str | dict[str, str]
-    """What the model is asked, with ``{names}`` of fields and groups; by kind of tests where a set has several."""
+    """Prompt for the model, with ``{names}`` of fields and groups; one for each kind of tests if a set has several."""
     samples: int
-    """k, samples a question: the paper's, or inside its range of 4 to 64."""
+    """k, the number of samples for each question: the paper's, or within its range of 4 to 64."""
     metrics: tuple[str, ...]
-    """The first is the one that is quoted."""
+    """Metrics of the benchmark; the first is the one to quote."""
     source: str
-    """Where the published set is."""
+    """Place of the published set."""
     licence: str
     language: str = "en"
     template: str = "chat"
-    """As ``data.template``."""
+    """Template of the prompt, as in ``data.template``."""
     temperature: float = 0.6
     top_p: float = 0.95
     max_tokens: int = 32768
     groups: dict[str, str] = field(default_factory=dict)
-    """Columns whose values are named in grouped means."""
+    """Columns by whose values grouped means are named."""
     keep: dict[str, list[Any]] = field(default_factory=dict)
-    """Values that a column has in usable rows; a file without that column has none but usable rows."""
+    """Values of a column in usable rows; if a file lacks the column, all of its rows are usable."""
     window: tuple[str, str] | None = None
     """First and last date, by the field ``date``; rows outside are not part of the benchmark."""
     options: dict[str, Any] = field(default_factory=dict)
-    """What only one kind of check has: ``rubric``, ``program_language``, ``deadline_s``."""
+    """Options of single kinds of check: ``rubric``, ``program_language``, ``deadline_s``."""
     notes: str = ""
     folder: Path = Path()
-    """Where the file is."""
+    """Folder of the file."""
 
     def __post_init__(self) -> None:
         _one_of("check", self.check, tuple(KINDS))
@@ -93,13 +93,13 @@ class Benchmark:
         for metric in self.metrics:
             if metric not in METRICS and metric not in STANDINGS_METRICS and not _GENERAL_METRIC.fullmatch(metric):
                 raise ValueError(
-                    f"metrics: {metric} is none; needs pass@1, cons@K, pass@K, or one of "
+                    f"metrics: {metric} is no metric; needs pass@1, cons@K, pass@K, or one of "
                     f"{', '.join([*METRICS, *STANDINGS_METRICS])}."
                 )
 
     @property
     def miniature(self) -> Path:
-        """The project's own few rows in the same layout. Raises UserError."""
+        """Return the file of the few rows in the same layout that ship with the project. Raises UserError."""
         found = sorted((self.folder / "miniature").glob(f"{self.name}.*"))
         if not found:
             raise UserError(f"data=miniature: the benchmark {self.name} has none in {self.folder / 'miniature'}.")
@@ -112,17 +112,17 @@ def _one_of(key: str, value: str, allowed: tuple[str, ...]) -> None:
 
 
 def benchmark_folder() -> Path:
-    """``conf/benchmark/``."""
+    """Return ``conf/benchmark/``."""
     return config_folder() / "benchmark"
 
 
 def benchmark_names() -> list[str]:
-    """The benchmarks that ship."""
+    """Return the names of the benchmarks that ship."""
     return sorted(path.stem for path in benchmark_folder().glob("*.yaml"))
 
 
 def load_benchmark(name_or_path: str) -> Benchmark:
-    """A benchmark that ships, by name, or one of the user's, by the path of its YAML file. Raises UserError."""
+    """Load a benchmark that ships, by name, or one of the user's, by the path of its YAML file. Raises UserError."""
     is_path = name_or_path.endswith((".yaml", ".yml"))
     path = Path(name_or_path).expanduser() if is_path else benchmark_folder() / f"{name_or_path}.yaml"
     if not path.is_file():
@@ -140,7 +140,7 @@ def load_benchmark(name_or_path: str) -> Benchmark:
 
 
 def parse_benchmark(values: Mapping[str, Any], folder: Path) -> Benchmark:
-    """The benchmark of a file's content. Raises UserError for unknown, missing and impossible keys."""
+    """Return the benchmark that a file defines. Raises UserError for unknown, missing and impossible keys."""
     where = f"benchmark={values.get('name')}"
     known = {each.name: each for each in fields(Benchmark) if each.name != "folder"}
     for key in values:

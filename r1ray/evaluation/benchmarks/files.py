@@ -1,8 +1,8 @@
 """Rows of a user's copy of a published set: one file, or a folder of them (a file for each subject, or each split).
 
 Files are those of :mod:`r1ray.data.files`, but a folder may have several formats and splits. Three columns are added:
-``_subject``, what the file is about as far as its name or folder says, ``_file``, its path, and ``_row``, where the row
-stands, ``a.csv:3``.
+``_subject``, the file's subject if its name or folder tells it, ``_file``, its path, and ``_row``, the place of the
+row, ``a.csv:3``.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ _SPLIT_ENDING = re.compile(r"_(?:test|val|validation|dev|train)$")
 
 
 def rows_of(source: Source, *, key: str = "data", bad: BadRows | None = None) -> Iterator[dict[str, Any]]:
-    """Yield every row that can be read. Raises UserError for what is no such file, or cannot be read.
+    """Yield every row that can be read. Raises UserError for a source that is no such file, or cannot be read.
 
     Args:
-        key: of the configuration, that holds ``source``.
-        bad: is told of rows that cannot be read. None: the first one is refused.
+        key: configuration key that holds ``source``.
+        bad: records rows that cannot be read; None: the first one raises.
     """
     for file in benchmark_files(source, key=key):
         path = Path(file.path)
@@ -43,7 +43,7 @@ def rows_of(source: Source, *, key: str = "data", bad: BadRows | None = None) ->
 
 
 def benchmark_files(source: Source, *, key: str) -> list[DataFile]:
-    """Return the files of a source, of a folder all that have a known format. Raises UserError where there is none."""
+    """Return the files of a source; of a folder, all files of a known format. Raises UserError if there are none."""
     return [file for text in texts_of(source) for file in _files(text, key)]
 
 
@@ -63,6 +63,7 @@ def _files(text: str, key: str) -> list[DataFile]:
 
 
 def _subject(path: Path) -> str:
-    """``accountant`` of ``accountant/val-00000.parquet`` and of ``val/accountant_val.csv``."""
+    """Return the subject in a path: ``accountant`` of ``accountant/val-00000.parquet`` and of
+    ``val/accountant_val.csv``."""
     file = path.with_suffix("") if path.suffix in CODECS else path
     return file.parent.name if _SPLIT_NAME.fullmatch(file.stem) else _SPLIT_ENDING.sub("", file.stem)

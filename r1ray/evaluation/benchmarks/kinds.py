@@ -1,4 +1,4 @@
-"""Each kind of check: from a row of a published set to the values of the prompt and the check of the response."""
+"""Kinds of check: conversion of a row of a published set to the values of the prompt and the check of the response."""
 
 from __future__ import annotations
 
@@ -32,17 +32,17 @@ LANGUAGE_TITLES = {
 
 @dataclass(frozen=True, slots=True)
 class Made:
-    """What a row comes to."""
+    """Prompt values and check made from a row."""
 
     values: dict[str, str]
-    """What the prompt may name, beside the fields."""
+    """Values that the prompt may name, beside the fields."""
     check: Check
     remark: str = ""
-    """What the result should say of such rows, counted."""
+    """Remark about such rows for the result, which counts them."""
     tests: str = ""
-    """``stdio``, ``func`` or ``assert``, for prompts that differ by it."""
+    """Kind of tests (``stdio``, ``func`` or ``assert``), for prompts that depend on it."""
     asked: RawPrompt | None = None
-    """The row's own question and language, in the place of the benchmark's prompt."""
+    """The row's own question and language, which replace the benchmark's prompt."""
 
 
 def _math(row: Row, benchmark: Benchmark, seed: str) -> Made:
@@ -66,7 +66,7 @@ def _choice(row: Row, benchmark: Benchmark, seed: str) -> Made:
 
 
 def _shuffled(correct: str, wrong: list[str], seed: str) -> tuple[list[str], str]:
-    """The options in an order of the row's own, the same at every run, and the letter of the right one."""
+    """Return the options in a random but fixed order of the row, and the letter of the right one."""
     if not correct:
         raise MalformedRow("the reference answer is empty")
     options = [correct, *wrong]
@@ -76,7 +76,7 @@ def _shuffled(correct: str, wrong: list[str], seed: str) -> tuple[list[str], str
 
 
 def _letter(answer: Any) -> str:
-    """A letter, or the position of the right option counted from 0."""
+    """Return the letter of an answer: a letter, or the position of the right option counted from 0."""
     text = "" if answer is None else str(answer).strip()
     return LETTERS[int(text)] if text.isdecimal() and int(text) < len(LETTERS) else text.upper()
 
@@ -103,7 +103,7 @@ def _reading(row: Row, benchmark: Benchmark, seed: str) -> Made:
 
 
 def _gold(answer: Any) -> list[str]:
-    """The spans of a gold answer: a list as it is; DROP's own object of a number, spans, or a date."""
+    """Return the spans of a gold answer: a list as it is, or DROP's own object of a number, spans, or a date."""
     if not isinstance(answer, Mapping):
         return [str(span) for span in answer or ()] if not isinstance(answer, str) else [answer]
     if answer.get("number"):
@@ -115,7 +115,7 @@ def _gold(answer: Any) -> list[str]:
 
 
 def _records(value: Any) -> list[Any]:
-    """A list of objects; Arrow's object of lists is turned into one."""
+    """Return a list of objects; Arrow's object of lists is converted to one."""
     if isinstance(value, Mapping):
         columns = [item if isinstance(item, list) else [] for item in value.values()]
         return [dict(zip(value, items, strict=True)) for items in zip(*columns, strict=False)]
@@ -168,7 +168,7 @@ def _program(check: CodeTests, remark: str = "", **values: str) -> Made:
 
 
 def _multiple(row: Row) -> Made:
-    """MultiPL-E: HumanEval translated. ``name`` is ``HumanEval_<number>_<function>``."""
+    """Read MultiPL-E, translations of HumanEval. ``name`` is ``HumanEval_<number>_<function>``."""
     tests, language = str(row["tests"] or ""), str(row["language"])
     if "org.javatuples" in tests or "org.javatuples" in str(row["prompt"]):
         raise MalformedRow("its tests need the Java library javatuples, which the sandbox does not have")
@@ -182,7 +182,7 @@ def _multiple(row: Row) -> Made:
 
 
 def _codeforces(row: Row, benchmark: Benchmark) -> Made:
-    """open-r1/codeforces. Its generated checkers are scripts of another form; ``checker`` is one of ours."""
+    """Read open-r1/codeforces. Its generated checkers are scripts of another form; ``checker`` has r1ray's form."""
     if row.get("generated_checker") and not row.get("checker"):
         raise MalformedRow("many outputs are right, and its checker is a script; give a column checker of r1ray's form")
     examples = list(row.get("examples") or ())
@@ -220,14 +220,15 @@ def _command(row: Row, benchmark: Benchmark, seed: str) -> Made:
 
 
 class OwnRows:
-    """Rows of the user's own prompts, as a run reads them: the first of a file decides its layout."""
+    """Rows of the user's own prompts, read as in a run: the first row of a file decides its layout."""
 
     def __init__(self, columns: OwnColumns) -> None:
         self._columns = columns
         self._layouts: dict[str, RowLayout] = {}
 
     def read(self, row: Row) -> Made:
-        """Return what a row comes to. Raises MalformedRow and UnusableRow, and UserError for a file of no layout."""
+        """Return prompt values and check of a row. Raises MalformedRow and UnusableRow, and UserError for a file
+        without a known layout."""
         values, file = {name: value for name, value in row.items() if not name.startswith("_")}, row["_file"]
         if file not in self._layouts:
             named = f"data: {row['_row']}"
@@ -249,4 +250,5 @@ MAKERS: dict[str, Callable[[Row, Benchmark, str], Made]] = {
     "code": _code,
     "command": _command,
 }
-"""The last argument seeds what is random about a row. They raise MalformedRow where a row has no usable reference."""
+"""Functions that read rows; the last argument seeds the random choices for a row. They raise MalformedRow if a row has
+no usable reference."""

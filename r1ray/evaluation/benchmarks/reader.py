@@ -1,4 +1,4 @@
-"""Rows of a local copy of a published set, each made a question with its check, and a report of what was left out."""
+"""Reader of a local copy of a published set: questions with their checks, and a report of the rows left out."""
 
 from __future__ import annotations
 
@@ -39,16 +39,16 @@ class Item:
     """The benchmark's name."""
     language: str
     groups: dict[str, str]
-    """What grouped means go by: ``{"subject": "algebra"}``."""
+    """Groups of grouped means: ``{"subject": "algebra"}``."""
     columns: str = "{}"
-    """Those of the prompt, a JSON object."""
+    """Columns of the prompt, a JSON object."""
     place: str = ""
-    """Its file and row, ``a.jsonl:3``."""
+    """File and row, ``a.jsonl:3``."""
     environment: str = ""
-    """The environment that it is answered in; empty: none, and an answer of one turn."""
+    """Environment of the question; empty: none, and an answer of one turn."""
 
     def prompt(self, render: Callable[[Question], str], form: Form) -> Prompt:
-        """Return what a rollout engine is given, or its environment, in the words of ``form``."""
+        """Return the prompt for a rollout engine or an environment, in the given ``form``."""
         text = render(self.question)
         return Prompt(
             id=self.id,
@@ -64,20 +64,20 @@ class Item:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BenchmarkReport:
-    """What reading a benchmark's data found."""
+    """Report of reading a benchmark's data."""
 
     num_rows: int
-    """Rows that belong to the benchmark, left out or not."""
+    """Rows that belong to the benchmark, including those left out."""
     num_items: int
-    """Rows that are asked: below ``num_rows`` by those left out, and by ``limit``."""
+    """Rows that are asked: less than ``num_rows`` because of rows left out, and of ``limit``."""
     num_outside: int
     """Rows outside of the window of dates, or in another programming language."""
     left_out: tuple[str, ...]
     """Ids and reasons of rows without a usable reference; they count in no metric."""
     remarks: tuple[str, ...]
-    """What a reader of the metrics should know."""
+    """Remarks for a reader of the metrics."""
     programs: frozenset[str]
-    """Languages in which programs are asked for."""
+    """Programming languages of the requested programs."""
     needs_judge: bool
 
 
@@ -95,19 +95,19 @@ def read_benchmark(
     columns: OwnColumns = OwnColumns(),  # noqa: B008
     on_bad_row: str = "refuse",
 ) -> tuple[list[Item], BenchmarkReport]:
-    """Every usable row of a file or folder.
+    """Return every usable row of a file or folder as an item, and a report.
 
     Args:
-        path: the user's copy, several sets of it by name, or ``miniature``: the few rows that ship.
-        limit: take so many rows, drawn by ``seed``; the seed also shuffles options where the set leaves that open.
-        window: first and last date, as ``2024-08-01``; None: the benchmark's own.
-        languages: of programs; None: all that the set has.
-        command: what judges a task, for sets with a harness of their own.
-        baseline: a file with the baseline's answers, where the set has them apart, joined by the field ``id``.
-        problem: why nothing can be judged by a check, None where it can; such rows are left out.
-        columns: the user's own names for columns, and what makes checks of them, for prompts of their own.
-        on_bad_row: of rows that cannot be read, and of the user's own that are malformed, as ``data.on_bad_row``. Of a
-            published set a row whose reference cannot be used is left out whatever this is.
+        path: the user's copy, several sets by name, or ``miniature``: the few rows that ship.
+        limit: number of rows to draw by ``seed``; the seed also shuffles options if the set leaves their order open.
+        window: first and last date, such as ``2024-08-01``; None: the benchmark's own.
+        languages: programming languages; None: all in the set.
+        command: command that judges a task, for sets with a harness of their own.
+        baseline: file with the baseline's answers, if the set has them separately, joined by the field ``id``.
+        problem: returns the reason why a check cannot be used, or None; rows with such checks are left out.
+        columns: the user's names for columns, and how checks are made from them, for the user's own prompts.
+        on_bad_row: as ``data.on_bad_row``, for unreadable rows and malformed rows of the user's own. In a published set
+            a row with an unusable reference is always left out.
 
     Raises:
         UserError: no such file, other columns, bad rows (the first few are named), or no usable row.
@@ -165,12 +165,12 @@ def read_benchmark(
 
 
 def bad_rows(named: str, on_bad_row: str) -> BadRows:
-    """Return what counts the bad rows of a source of ``r1ray eval``."""
+    """Return the counter of bad rows for a source of ``r1ray eval``."""
     return BadRows(named, on_bad_row=on_bad_row, key="on_bad_row")
 
 
 def _rows(source: Any, bad: BadRows) -> Iterator[dict[str, Any]]:
-    """Yield the rows of a source, or of several sets, whose names are in ``_set``."""
+    """Yield the rows of a source, or of several sets, with the set's name in ``_set``."""
     if not isinstance(source, Mapping):
         yield from rows_of(source, bad=bad)
         return
@@ -185,7 +185,8 @@ def _make(
     problem: Callable[[Check], str | None],
     own: OwnRows,
 ) -> Made | MalformedRow | str:
-    """What a row comes to, why it cannot be used, or, of the user's own, what is wrong with it."""
+    """Return prompt values and check of a row, or the reason why it cannot be used, or the fault of a row of the user's
+    own."""
     try:
         for column, values in benchmark.keep.items():
             if has_column(row, column) and (found := value_of(row, column)) not in values:
@@ -237,7 +238,7 @@ def _with_command(benchmark: Benchmark, command: Sequence[str] | None) -> Benchm
 
 
 def _check_columns(benchmark: Benchmark, row: dict[str, Any], source: Any) -> None:
-    """Raise UserError where the file is of another layout: told by its first row."""
+    """Raise UserError if the file has another layout, judged by its first row."""
     optional = {"id", "date", "more_answers", "starter", "note", "time_limit", "memory_limit"}
     missing = [
         column if isinstance(column, str) else ", ".join(column)
@@ -252,7 +253,7 @@ def _check_columns(benchmark: Benchmark, row: dict[str, Any], source: Any) -> No
 
 
 def _name(row: dict[str, Any], benchmark: Benchmark, number: int, names: Counter[str]) -> str:
-    """The row's own id, made unique where files of several subjects use the same ones."""
+    """Return the row's own id, made unique if files of several subjects use the same ids."""
     own = text_of(row, benchmark.fields.get("id")) or str(number)
     own = f"{row['_set']}/{own}" if "_set" in row else own
     names[own] += 1
@@ -277,7 +278,7 @@ def _is_inside(row: dict[str, Any], benchmark: Benchmark, dates: tuple[datetime.
     if "date" not in benchmark.fields:
         raise UserError(f"window: the benchmark {benchmark.name} has no field date.")
     date = text_of(row, benchmark.fields["date"])
-    try:  # some sets count seconds
+    try:  # some sets give seconds
         at = datetime.datetime.fromtimestamp(int(date), datetime.UTC).isoformat() if date.isdecimal() else date
         return dates[0] <= datetime.date.fromisoformat(at[:10]) <= dates[1]
     except (ValueError, OverflowError, OSError):

@@ -1,7 +1,7 @@
-"""Contest standings: against whom, and on which place, a set of solved problems puts a contestant.
+"""Contest standings: the place among the contestants that a set of solved problems gives.
 
-One JSON line a contest: ``{"standings": ..., "rating_changes": ...}``, the results of the Codeforces API's
-``contest.standings`` and ``contest.ratingChanges`` as they are. Only contestants whose rating was changed count.
+One JSON line for each contest: ``{"standings": ..., "rating_changes": ...}``, the unchanged results of the Codeforces
+API's ``contest.standings`` and ``contest.ratingChanges``. Only contestants whose rating changed count.
 """
 
 from __future__ import annotations
@@ -22,13 +22,14 @@ class Contest:
     problems: dict[str, float]
     """Points by index: ``{"A": 500.0}``."""
     ratings: tuple[int, ...]
-    """Of the contestants before the contest."""
+    """Ratings of the contestants before the contest."""
     points: tuple[float, ...]
-    """What each of them got, in the same order."""
+    """Points of each contestant, in the same order."""
 
     def place(self, solved: Set[str]) -> float:
-        """The place of somebody who solves these problems, 1 the best: behind all with more points, halfway among
-        those with as many. A solution counts its problem's full points: samples have no clock and no penalty.
+        """Return the place of a contestant who solves these problems, 1 the best: behind all with more points, in the
+        middle of those with equal points. A solution counts its problem's full points, because samples have no clock
+        and no penalty.
 
         >>> Contest("1", {"A": 500.0, "B": 1000.0}, (1500, 1400, 1300), (1500.0, 500.0, 0.0)).place({"A"})
         2.5
@@ -39,7 +40,7 @@ class Contest:
 
 
 def read_standings(path: str) -> dict[str, Contest]:
-    """The contests of a file, by id. Raises UserError."""
+    """Return the contests of a file, by id. Raises UserError."""
     contests = {}
     for row in rows_of(path, key="standings"):
         try:
