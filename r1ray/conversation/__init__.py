@@ -1,4 +1,4 @@
-"""Messages to tokens and back, by a model's chat template: what is sampled is never tokenized again."""
+"""Conversion of messages to tokens and back, by a model's chat template. Sampled tokens are never tokenized again."""
 
 from r1ray.conversation.chat_renderer import ChatRenderer, ConversationSettings
 from r1ray.conversation.dialogue_encoder import ConversationEncoder

@@ -1,4 +1,4 @@
-"""The form in which a chat template writes calls, taken from what it makes of a probe call.
+"""Form in which a chat template writes calls, derived from its text for a probe call.
 
 ...opening NAME between KEY after_key VALUE ... VALUE closing...
 """
@@ -18,7 +18,8 @@ from r1ray.conversation.template import ChatTemplate
 
 
 def call_form(template: ChatTemplate, marks: Marks) -> CallForm | None:
-    """Return the form of a template's calls: the first that reads its own probe call. None where it shows none."""
+    """Return the form of a template's calls: the first form that reads the template's own probe call. None if there is
+    none."""
     turn = _turn(template, marks)
     if turn is None:
         return None
@@ -32,7 +33,7 @@ def _reads(form: CallForm, turn: str) -> bool:
 
 
 def _turn(template: ChatTemplate, marks: Marks) -> str | None:
-    """Return what a turn with a call says, without the reasoning and the end of the turn."""
+    """Return the text of a turn with a call, without the reasoning and the end of the turn."""
     before = template.attempt([USER], [TOOL], opens=True)
     whole = template.attempt([USER, CALLING], [TOOL])
     if before is None or whole is None:

@@ -1,4 +1,4 @@
-"""Calls in what a policy wrote: where they begin and end, and what is wrong with one.
+"""Calls in a policy's text: their limits, and the faults of malformed ones.
 
 text --CallForm.read--> content, calls
 """
@@ -12,14 +12,14 @@ from typing import Any, Protocol
 from r1ray.turns import ToolCall, ToolSchema
 
 MAX_CALLS = 64
-"""Calls of a turn that are looked at; what follows is one malformed call."""
+"""Number of calls of a turn that are read; the rest is one malformed call."""
 
 
 class CallForm(Protocol):
     """The form in which a template writes calls."""
 
     def read(self, text: str, tools: Sequence[ToolSchema]) -> tuple[str, tuple[ToolCall, ...]]:
-        """Return the text without calls, and the calls, malformed ones among them."""
+        """Return the text without calls, and the calls, including malformed ones."""
         ...
 
 
@@ -29,8 +29,8 @@ def read_between(
     """Return the text outside of marks, and the calls between them.
 
     Args:
-        one: reads what follows an opening mark: returns how long it is, with its closing mark, and its calls; None
-            where it is not closed.
+        one: reads the text after an opening mark, and returns its length up to the end of its closing mark (None if it
+            is not closed) and its calls.
     """
     content, calls, rest = "", list[ToolCall](), text
     while (start := rest.find(opening)) >= 0:
@@ -48,7 +48,7 @@ def read_between(
 
 
 def call_of(value: object, text: str, name_key: str = "name", arguments_key: str = "arguments") -> ToolCall:
-    """Return a call from what its JSON says."""
+    """Return the call that a JSON value describes."""
     if not isinstance(value, Mapping):
         return malformed(text, f'it is no object {{"{name_key}": ..., "{arguments_key}": {{...}}}}')
     name = value.get(name_key)
@@ -58,7 +58,7 @@ def call_of(value: object, text: str, name_key: str = "name", arguments_key: str
 
 
 def with_arguments(name: str, arguments: object, text: str) -> ToolCall:
-    """Return a call whose arguments have to be an object."""
+    """Return a call with these arguments, which have to be an object."""
     if not name.strip():
         return malformed(text, "it names no tool")
     if not isinstance(arguments, Mapping):
@@ -67,12 +67,12 @@ def with_arguments(name: str, arguments: object, text: str) -> ToolCall:
 
 
 def malformed(text: str, problem: str, *, name: str = "") -> ToolCall:
-    """Return a call that says, in a sentence, what is wrong with it."""
+    """Return a malformed call, with a sentence that tells the problem."""
     return ToolCall(name, {}, text, f"The call is malformed: {problem}.")
 
 
 def json_end(text: str, start: int) -> int | None:
-    """Return where the JSON value that begins at ``start`` ends; None where there is none."""
+    """Return the end of the JSON value that begins at ``start``; None if there is none."""
     try:
         return _DECODER.raw_decode(text, start)[1]
     except (ValueError, RecursionError):
@@ -80,7 +80,7 @@ def json_end(text: str, start: int) -> int | None:
 
 
 def parsed_json(text: str) -> Any:
-    """Return what a JSON text says. Raises ValueError, with a few words."""
+    """Return the value of a JSON text. Raises ValueError with a short reason."""
     try:
         return _DECODER.decode(text.strip())
     except json.JSONDecodeError as error:

@@ -1,4 +1,4 @@
-"""Messages to tokens and back: the role that an episode needs, and what a run says of it.
+"""ChatRenderer, the role that converts messages to tokens and back in an episode, and its settings in a run.
 
 messages --prompt--> tokens --engine--> sampled tokens --parse--> Action
                         ^                                            |
@@ -17,17 +17,17 @@ from r1ray.turns import Action, Message, ToolSchema
 
 
 class ChatRenderer(Protocol):
-    """A chat template as an episode uses it. What was sampled is never tokenized again: the tokens of a branch are the
-    prompt's, the sampled ones and the bridge's, one after the other."""
+    """A chat template as an episode uses it. Sampled tokens are never tokenized again: the tokens of a branch are those
+    of the prompt, the sampled ones and those of the bridge, in sequence."""
 
     name: str
-    """``template``, ``plain``, or one of ``renderers``'."""
+    """``template``, ``plain``, or the name of one of the renderers of the package ``renderers``."""
     stop_token_ids: tuple[int, ...]
-    """Tokens that end a turn. A sampled turn has the one on which it ended as its last token."""
+    """Tokens that end a turn. The last token of a sampled turn is the one on which it ended."""
 
     def prompt(self, messages: Sequence[Message], tools: Sequence[ToolSchema]) -> list[int]:
-        """Return the tokens of a whole conversation and of the beginning of the policy's turn. Raises UserError where
-        the template takes no such conversation."""
+        """Return the tokens of a whole conversation and of the beginning of the policy's turn. Raises UserError if the
+        template does not accept the conversation."""
         ...
 
     def bridge(
@@ -38,33 +38,33 @@ class ChatRenderer(Protocol):
         sampled_ids: Sequence[int],
         new_messages: Sequence[Message],
     ) -> list[int] | None:
-        """Return the tokens that follow sampled ones: the end of the turn where it is missing, the new messages, the
-        beginning of the next turn. None where the template would write what came before in another way: the next turn
-        is a branch then, whose prompt is :meth:`prompt` of all messages.
+        """Return the tokens that follow sampled ones: the end of the turn if it is missing, the new messages, and the
+        beginning of the next turn. None if the template would now write the earlier conversation differently: the next
+        turn is then a branch, whose prompt is :meth:`prompt` of all messages.
 
         Args:
-            messages: the conversation of ``prompt_ids``: without the sampled turn.
-            prompt_ids: all that the engine was given.
-            sampled_ids: what it sampled, with the token on which it stopped.
-            new_messages: what follows the turn.
+            messages: the conversation of ``prompt_ids``, without the sampled turn.
+            prompt_ids: all tokens that the engine was given.
+            sampled_ids: the tokens that it sampled, with the token on which it stopped.
+            new_messages: the messages that follow the turn.
         """
         ...
 
     def parse(self, sampled_ids: Sequence[int], tools: Sequence[ToolSchema]) -> Action:
-        """Return what the policy did in a turn. A call that is malformed says why."""
+        """Return the policy's action in a turn. A malformed call tells its problem."""
         ...
 
     def decode(self, ids: Sequence[int]) -> str:
-        """Return the text of tokens, special ones with it."""
+        """Return the text of tokens, including special tokens."""
         ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConversationSettings:
-    """Keys of a run that decide how its conversations become tokens."""
+    """Settings of a run that decide how its conversations become tokens."""
 
     model: str
-    """Its name, for what is said to the user."""
+    """Name of the model, for messages to the user."""
     renderer: str = "auto"
     """``environment.renderer``."""
     keep_reasoning: bool = False

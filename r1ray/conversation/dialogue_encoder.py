@@ -1,8 +1,8 @@
-"""Dialogues with tools to learn from, as the tokens that a rollout engine would be given and sample.
+"""Encoder of dialogues with tools, to the same tokens that a rollout engine would be given and would sample.
 
     question, tools --prompt--> context  |  turn  |  replies --bridge--> context  |  turn ...
 
-A turn is what its row says that a policy wrote (``written``), else what the chat template makes of the answer.
+A turn is the policy's text in its row (``written``) if there is one, otherwise the chat template's text of the answer.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ logger = logging.getLogger(__name__)
 
 
 class ConversationEncoder:
-    """A :class:`~r1ray.data.turns.DialogueEncoder`; dialogues of a world it writes as that world's conversations."""
+    """A :class:`~r1ray.data.turns.DialogueEncoder` that writes dialogues of a world as that world's conversations."""
 
     def __init__(self, tokenizer: Any, *, form: Form, settings: ConversationSettings) -> None:
-        """Raises UserError for arguments that the chat template lacks."""
+        """Raises UserError for arguments that the chat template does not have."""
         self._tokenizer, self._form, self._settings = tokenizer, form, settings
         self._plain = DialogueEncoder(tokenizer, template=form.template, form=form)
 
@@ -42,7 +42,7 @@ class ConversationEncoder:
         return self._plain.encode(dialogues)
 
     def pieces(self, dialogue: Dialogue) -> tuple[Piece, ...]:
-        """Return questions and answers, in turn. Raises UnusableRow where the template cannot show the dialogue."""
+        """Return questions and answers, in turn. Raises UnusableRow if the template cannot show the dialogue."""
         is_written = any("written" in reply for reply in dialogue.replies)
         if not dialogue.tools and not is_written:
             return self._plain.pieces(dialogue)
@@ -50,7 +50,7 @@ class ConversationEncoder:
         if renderer is None:
             return self._plain.pieces(dialogue)
         try:
-            # What a policy wrote follows a conversation that has the system prompt and the suffix of its run.
+            # A policy's text follows a conversation with the system prompt and the suffix of its run.
             question = dialogue.question if is_written else self._form.posed(dialogue.question)
             found = self._pieces(replace(dialogue, question=question), renderer)
         except UserError as error:
@@ -59,7 +59,7 @@ class ConversationEncoder:
 
     @functools.cached_property
     def _renderer(self) -> ChatRenderer | None:
-        """The renderer of conversations with tools; None if the template has none, which is said once."""
+        """The renderer of conversations with tools; None if the template has none, which is logged once."""
         try:
             renderer = make_renderer(self._tokenizer, settings=self._settings)
             if self._form.template == "chat":
@@ -70,7 +70,7 @@ class ConversationEncoder:
         return renderer
 
     def _pieces(self, dialogue: Dialogue, renderer: ChatRenderer) -> tuple[Piece, ...] | None:
-        """Return the pieces; None where the calls of an answer are not found again in what the template makes of it."""
+        """Return the pieces; None if the calls of an answer cannot be read back from the template's text."""
         tools: list[ToolSchema] = json.loads(dialogue.tools) if dialogue.tools else []
         given = messages_in(dialogue.question)
         history, new = conversation_of(given), list[template.Message]()
@@ -101,7 +101,7 @@ class ConversationEncoder:
         return tuple(pieces)
 
     def _turns(self, dialogue: Dialogue, renderer: ChatRenderer, tools: Sequence[ToolSchema]) -> list[list[int]]:
-        """Return the tokens of each turn of the policy's."""
+        """Return the tokens of each turn of the policy."""
         learned = [reply for reply in dialogue.replies if is_learned(reply)]
         written = [self._written(reply, renderer, tools) for reply in learned]
         if all(written):
@@ -110,8 +110,8 @@ class ConversationEncoder:
         return [own or self._ended(turn, renderer) for own, turn in zip(written, made, strict=True)]
 
     def _written(self, reply: template.Message, renderer: ChatRenderer, tools: Sequence[ToolSchema]) -> list[int]:
-        """Return the tokens of a turn as a policy wrote it; none where the model reads something else in them than the
-        message says, because a model with another template wrote it."""
+        """Return the tokens of a turn as a policy wrote it; empty if they read differently from the message, because a
+        model with another template wrote them."""
         ids = self._ids(reply.get("written", ""))
         read = renderer.parse(ids, tools)
         is_same = read.content == reply["content"].strip() and read.reasoning == _reasoning_of(reply)
@@ -126,7 +126,7 @@ class ConversationEncoder:
 
 
 def conversation_of(messages: Sequence[template.Message]) -> list[Message]:
-    """Return messages of a data set as a world has them. Results answer the calls before them, in their order."""
+    """Return messages of a data set in a world's form. Results answer the calls before them, in order."""
     made: list[Message] = []
     called: list[str] = []
     for each in messages:
@@ -149,8 +149,7 @@ def _reasoning_of(message: template.Message) -> str:
 
 
 def _has_calls(action: Action, message: template.Message) -> bool:
-    """Return whether a turn is read as the calls that a message says; all is well where it says none, and none is
-    read."""
+    """Return whether the turn is read with the same calls as the message has; both may have none."""
     found = [(call.name, dict(call.arguments)) for call in action.calls if not call.problem]
     wanted = [(call.name, call.arguments) for call in _calls_of(message)]
     return found == wanted

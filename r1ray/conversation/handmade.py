@@ -1,7 +1,7 @@
-"""Renderers that the package ``renderers`` has for families of models, each written by hand.
+"""Hand-written renderers for families of models, from the package ``renderers``.
 
-They are found by trying: one has a model's form if it makes the same tokens of five conversations as the model's own
-template. By a model's name, as the package chooses, a local folder would get none.
+They are found by trying: a renderer fits a model if it makes the same tokens from five conversations as the model's own
+template. The package chooses by the model's name, which finds none for a local folder.
 """
 
 from __future__ import annotations
@@ -26,11 +26,12 @@ PROBLEMS = {
     "missing_name": "it names no tool",
     "malformed_structure": "it has not the form of a call",
 }
-"""Problems by the package's status of a call; ``unknown_tool`` is none: whoever serves the call says so."""
+"""Problems by the package's status of a call. ``unknown_tool`` is not a problem here: the part that serves the call
+reports it."""
 
 
 def is_installed() -> bool:
-    """Return whether the package is there."""
+    """Return whether the package is installed."""
     return find_spec("renderers") is not None
 
 
@@ -45,7 +46,7 @@ def names() -> list[str]:
 def matches(
     tokenizer: Any, template: ChatTemplate, settings: ConversationSettings, among: Sequence[str]
 ) -> list[HandmadeRenderer]:
-    """Return the renderers that make the tokens of a model's own template."""
+    """Return the renderers that make the same tokens as a model's own template."""
     wanted = [_tokens(template, *conversation) for conversation in CONVERSATIONS]
     found = []
     for name in among:
@@ -53,7 +54,7 @@ def matches(
             made = HandmadeRenderer(name, tokenizer, template, settings)
             if [made.prompt(*conversation) for conversation in CONVERSATIONS] == wanted:
                 found.append(made)
-        except Exception as error:  # it is of another family: it misses a token, or takes no such message
+        except Exception as error:  # for another family: a token is missing, or a message is not accepted
             logger.debug("the renderer %s does not fit: %s", name, error)
     return found
 
@@ -64,10 +65,10 @@ def _tokens(template: ChatTemplate, messages: Sequence[Message], tools: Sequence
 
 
 class HandmadeRenderer:
-    """The ChatRenderer role by one of the package's renderers."""
+    """ChatRenderer role, implemented by one of the package's renderers."""
 
     def __init__(self, name: str, tokenizer: Any, template: ChatTemplate, settings: ConversationSettings) -> None:
-        """Raises what the package does where the tokenizer is of another family, or an argument unknown to it."""
+        """Raises the package's error if the tokenizer is of another family, or an argument is unknown."""
         from renderers import config_from_name, create_renderer
 
         config = config_from_name(name)
@@ -86,7 +87,7 @@ class HandmadeRenderer:
         except (ValueError, TypeError, KeyError) as error:
             roles = ", ".join(each.role for each in messages[:6])
             raise UserError(
-                f"environment.renderer={self.name}: it takes no conversation of the roles {roles}: {error!s:.200}"
+                f"environment.renderer={self.name}: it does not accept the roles {roles}: {error!s:.200}"
             ) from error
 
     def bridge(
@@ -104,7 +105,7 @@ class HandmadeRenderer:
             bridged = self._renderer.bridge_to_next_turn(
                 list(prompt_ids), list(sampled_ids), plain, tools=self._tools(tools)
             )
-        except Exception as error:  # a conversation that nobody thought of is a branch
+        except Exception as error:  # any unforeseen conversation becomes a branch
             logger.debug("the renderer %s makes no bridge: %s", self.name, error)
             return None
         ids = list(bridged.token_ids) if bridged is not None else []
@@ -115,7 +116,7 @@ class HandmadeRenderer:
         text = self.decode(sampled_ids[:-1] if is_whole else sampled_ids)
         try:
             parsed = self._renderer.parse_response(list(sampled_ids), tools=self._tools(tools), prompt_ids=self._opened)
-        except Exception as error:  # of text that nobody thought of: nested without end, numbers without end
+        except Exception as error:  # for unforeseen text: endless nesting, endless numbers
             logger.debug("the renderer %s cannot read a turn: %s", self.name, error)
             return Action(content="", calls=(malformed(text, "it cannot be read"),), text=text, is_whole=is_whole)
         return Action(
@@ -131,17 +132,18 @@ class HandmadeRenderer:
 
     @property
     def reads_calls(self) -> bool:
-        """Return whether a call of the template's is understood."""
+        """Return whether a call of the template is understood."""
         before, whole = (self._template.attempt(each, [TOOL]) or "" for each in ([USER], [USER, CALLING]))
         calls = self.parse(self._template.encode(whole[shared(before, whole) :]), [TOOL]).calls
         return [(each.name, each.arguments, each.problem) for each in calls] == [(NAME, CALL.arguments, "")]
 
     def branches(self) -> list[str]:
-        """Return what begins a branch where it follows a turn with reasoning, in words; empty where nothing does."""
+        """Return the kinds of messages that begin a branch after a turn with reasoning, in words; empty if none
+        does."""
         return [what for what, tools, turn, new in FOLLOWED if not self._bridges(tools, turn, new)]
 
     def _bridges(self, tools: Sequence[ToolSchema], turn: Message, new: Message) -> bool:
-        """Return whether a turn is bridged to what follows it, on any of the tokens that may end it."""
+        """Return whether a turn is bridged to the message after it, for every token that may end it."""
         prompt, whole = self.prompt([USER], tools), self._template.attempt([USER, turn], tools)
         said = self._template.encode(whole or "")
         said = said[shared(prompt, said) :]

@@ -1,7 +1,7 @@
-"""Text that others wrote, without the tokens that it spells.
+"""Removal of special tokens from text of others.
 
-A tokenizer takes ``<|im_end|>`` in a tool's result for the end of a turn, and there is no switch for tokens that are
-added without being special (``<tool_call>``). So the text is rewritten: a blank behind the first character.
+A tokenizer takes ``<|im_end|>`` in a tool's result for the end of a turn, and has no switch for tokens that are added
+without being special (``<tool_call>``). So the text is rewritten: a blank is inserted after the first character.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ TRIES = 8
 
 
 class Harmless:
-    """Rewrites text, so that none of a tokenizer's marks is in it."""
+    """Rewrites text so that it contains none of a tokenizer's marks."""
 
     def __init__(self, tokenizer: Any) -> None:
         marks = _marks(tokenizer)
@@ -22,10 +22,10 @@ class Harmless:
         self._marks = re.compile("|".join(map(re.escape, texts)) or "(?!)")
         self._tokenizer = tokenizer
         self._normalized = {number for number, token in marks.items() if token.normalized and tokenizer.is_fast}
-        """Marks that a tokenizer finds in the normalized text: letters of another width may spell them."""
+        """Marks that a tokenizer finds in normalized text, where letters of another width may spell them."""
 
     def __call__(self, text: str) -> str:
-        """Return the text with each mark in it broken: again, where breaking one leaves another."""
+        """Return the text with each mark in it broken, repeatedly if breaking one creates another."""
         while self._marks.search(text):
             text = self._marks.sub(_broken, text)
         return self._by_tokens(text) if self._normalized else text
@@ -42,7 +42,7 @@ class Harmless:
         return text
 
     def values(self, value: Any) -> Any:
-        """Return plain data with all its texts rewritten, keys among them."""
+        """Return plain data with all texts in it rewritten, including keys."""
         if isinstance(value, str):
             return self(value)
         if isinstance(value, Mapping):
@@ -51,7 +51,7 @@ class Harmless:
 
 
 def _marks(tokenizer: Any) -> dict[int, Any]:
-    """Return the special tokens, and of the added ones those that are no words and no blanks."""
+    """Return the special tokens, and the added tokens that are neither words nor blanks."""
     added = tokenizer.added_tokens_decoder.items()
     return {n: each for n, each in added if each.content.strip() and (each.special or _is_markup(each.content))}
 

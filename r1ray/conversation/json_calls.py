@@ -12,7 +12,7 @@ from r1ray.turns import ToolCall, ToolSchema
 @dataclass(frozen=True, slots=True)
 class JsonCalls:
     """Calls as JSON objects between two marks: ``<tool_call>{"name": ..., "arguments": {...}}</tool_call>``, or a list
-    of them. Without marks the whole text is one."""
+    of them. Without marks, the whole text is one."""
 
     opening: str
     closing: str
@@ -67,9 +67,9 @@ class NamedJsonCalls:
 
 
 def until_mark(text: str, mark: str, opening: str) -> tuple[int | None, str]:
-    """Return how long a text that begins with a JSON value is up to the end of a mark, which a text in the value may
-    spell, and what stands before it. None where it has no such mark before another call opens. Without a mark it ends
-    with the value."""
+    """Return the length of a text that begins with a JSON value up to the end of a mark, and the text before the mark.
+    Texts in the value may contain the mark. The length is None if there is no mark before another call opens. Without a
+    mark, the text ends with the value."""
     begin = len(text) - len(text.lstrip())
     after = json_end(text, begin)
     if not mark:

@@ -1,5 +1,5 @@
-"""Choice of a renderer, by trying: the model's own template where it is append-only, else a hand-made renderer that
-makes the same tokens, else the template with branches."""
+"""Choice of a renderer, by trying: the model's own template if it is append-only, otherwise a hand-written renderer
+that makes the same tokens, otherwise the template with branches."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ KEEPS_REASONING = {
 
 
 def make_renderer(tokenizer: Any, *, settings: ConversationSettings, says: bool = True) -> ChatRenderer:
-    """Return the renderer of a model's conversations. Raises UserError where there is none.
+    """Return the renderer of a model's conversations. Raises UserError if there is none.
 
     Args:
-        says: warn where the template makes branches, or the chosen renderer other tokens. Whoever checks a run does;
-            the processes that it starts need not.
+        says: warn if the template makes branches, or the chosen renderer makes other tokens. The process that checks a
+            run warns; the processes that it starts need not.
     """
     if settings.template != "chat":
         return PlainRenderer(tokenizer, settings)
@@ -45,7 +45,7 @@ def make_renderer(tokenizer: Any, *, settings: ConversationSettings, says: bool 
 
 
 def _of_chat(tokenizer: Any, settings: ConversationSettings) -> tuple[TemplateRenderer | HandmadeRenderer, str | None]:
-    """Return a renderer, and what is to be said of it."""
+    """Return a renderer, and a warning about it or None."""
     if not tokenizer.chat_template:
         raise UserError(
             f"model={settings.model}: its tokenizer has no chat template; needs a chat model, or "
@@ -63,10 +63,10 @@ def _of_chat(tokenizer: Any, settings: ConversationSettings) -> tuple[TemplateRe
 def check_template(
     tokenizer: Any, tools: Sequence[ToolSchema], *, settings: ConversationSettings, renderer: ChatRenderer | None = None
 ) -> None:
-    """Raise UserError where a model cannot be used in an environment: it has no renderer, or none for tools.
+    """Raise UserError if a model cannot be used in an environment, because it has no renderer, or none for tools.
 
     Args:
-        renderer: what :func:`make_renderer` returned for these settings; None: it is made here.
+        renderer: result of :func:`make_renderer` for these settings; None: it is made here.
     """
     renderer = renderer or make_renderer(tokenizer, settings=settings)
     if not tools:
@@ -123,20 +123,20 @@ def _named(
         raise UserError(f"environment.renderer={name}: needs auto, template or one of {', '.join(handmade.names())}.")
     try:
         made = HandmadeRenderer(name, tokenizer, template, settings)
-    except Exception as error:  # the package's own kinds: a token is missing, an argument is unknown
+    except Exception as error:  # the package's own exceptions: a token is missing, an argument is unknown
         raise UserError(
             f"environment.renderer={name}: it does not fit model={settings.model}: {error!s:.300}"
         ) from error
     if handmade.matches(tokenizer, template, settings, [name]):
         return made, None
     return made, (
-        f"environment.renderer={name} makes other tokens than the chat template of {settings.model}: the model is "
-        "asked in a form that its tokenizer does not give."
+        f"environment.renderer={name} makes other tokens than the chat template of {settings.model}: the model gets "
+        "prompts in another form than its tokenizer makes."
     )
 
 
 def _keeping(tokenizer: Any, settings: ConversationSettings) -> ConversationSettings:
-    """Return settings with the arguments by which a template keeps reasoning, where that is wanted."""
+    """Return settings with the arguments by which a template keeps reasoning, if that is wanted."""
     program = str(tokenizer.chat_template)
     added = {name: value for name, value in KEEPS_REASONING.items() if name in program}
     if not settings.keep_reasoning or not added:
@@ -147,7 +147,7 @@ def _keeping(tokenizer: Any, settings: ConversationSettings) -> ConversationSett
 def _tool_problem(
     template: ChatTemplate, renderer: TemplateRenderer | HandmadeRenderer, tools: Sequence[ToolSchema]
 ) -> str:
-    """Return why a template cannot be used with tools; empty where it can."""
+    """Return the reason why a template cannot be used with tools; empty if it can."""
     try:
         without, shown = template.text([USER], opens=True), template.text([USER], tools, opens=True)
     except Exception as error:  # a chat template is a program of the model's maker

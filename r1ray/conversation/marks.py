@@ -1,4 +1,4 @@
-"""The marks of a chat template, found by what it makes of probes: where a turn ends, and its reasoning."""
+"""Marks of a chat template, found by rendering probes: the ends of turns and of reasoning."""
 
 from __future__ import annotations
 
@@ -35,16 +35,16 @@ class Marks:
     ends: tuple[str, ...]
     """Special tokens that follow a turn in a history."""
     closers: frozenset[str]
-    """Those of ``ends`` that close a turn; the others begin what follows it."""
+    """Members of ``ends`` that close a turn; the others begin the text after it."""
     opening: str
     closing: str
     """End of the reasoning."""
     shows_reasoning: bool
-    """The template has a place for the reasoning of a turn."""
+    """True if the template has a place for the reasoning of a turn."""
     begins_inside: bool
-    """A turn begins inside the reasoning: its first mark is the template's."""
+    """True if a turn begins inside the reasoning, whose first mark the template writes."""
     before_content: str
-    """The beginning of a turn without reasoning."""
+    """Beginning of a turn without reasoning."""
 
     def is_open(self, text: str) -> bool:
         """Return whether a turn's text ends inside its reasoning."""
@@ -52,7 +52,7 @@ class Marks:
         return begun and self.closing not in text
 
     def split(self, text: str) -> tuple[str, str]:
-        """Return the reasoning of a turn's text, and what follows it."""
+        """Return the reasoning of a turn's text, and the text after it."""
         begun = text.lstrip()
         if self.is_open(text):
             return begun.removeprefix(self.opening), ""
@@ -62,21 +62,21 @@ class Marks:
         return reasoning, self._content(after)
 
     def _content(self, text: str) -> str:
-        """Return a text without what a template puts before what is said to the user: the name of a channel."""
+        """Return a text without the template's text before the content, such as the name of a channel."""
         _, found, content = text.partition(self.before_content or "\0")
         return content if found and self.closing not in self.before_content else text
 
 
 def marks_of(template: ChatTemplate, tokenizer: Any, *, model: str) -> Marks:
-    """Return a template's marks. Raises UserError where nothing ends a turn of it."""
+    """Return a template's marks. Raises UserError if nothing ends a turn."""
     specials = [token.content for token in tokenizer.added_tokens_decoder.values() if token.special]
     closer = first_of(_after(template.attempt([USER, ANSWER]), SAID), specials)
     end = first_of(_after(template.attempt([USER, ANSWER, USER]), SAID), specials)
     call_end = _call_end(template, closer, specials)
     if not closer and not end:
         raise UserError(
-            f"model={model}: no special token of its tokenizer ends a turn in its chat template, so that no turn of "
-            "several would end; needs another template in its tokenizer, or data.template=none."
+            f"model={model}: no special token of its tokenizer ends a turn in its chat template, so turns would never "
+            "end; needs another template in its tokenizer, or data.template=none."
         )
     alone = _after(template.attempt([USER, CALLING], [TOOL]), VALUES[1])
     closes = [closer, end if closer else "", call_end if call_end and call_end in alone else ""]
@@ -96,18 +96,18 @@ def marks_of(template: ChatTemplate, tokenizer: Any, *, model: str) -> Marks:
 
 
 def first_of(text: str, tokens: Iterable[str]) -> str:
-    """Return the token that comes first in a text, the longest where several begin there; or ""."""
+    """Return the token that comes first in a text, the longest if several begin there; "" if there is none."""
     found = [(text.find(each), -len(each), each) for each in tokens if each in text]
     return min(found)[2] if found else ""
 
 
 def two_calls(template: ChatTemplate) -> str | None:
-    """Return the text of a conversation with two calls in a turn; None where the template takes one alone."""
+    """Return the text of a conversation with two calls in a turn; None if the template accepts only one."""
     return template.attempt([USER, Message("assistant", "", calls=(CALL, CALL))], [TOOL])
 
 
 def _call_end(template: ChatTemplate, closer: str, specials: list[str]) -> str:
-    """Return the special token that ends a turn with a call: none of those that stand between two calls too."""
+    """Return the special token that ends a turn with a call, which must not also stand between two calls."""
     told = template.attempt([USER, CALLING, TOLD], [TOOL]) or ""
     between = _after(told, VALUES[1]).partition(RESULT)[0]
     if closer and closer in between:
@@ -118,7 +118,7 @@ def _call_end(template: ChatTemplate, closer: str, specials: list[str]) -> str:
 
 
 def _reasoning(template: ChatTemplate, specials: list[str]) -> tuple[str, str] | None:
-    """Return the marks around the reasoning of a template's last turn, or of one with a call; None where it shows no
+    """Return the marks around the reasoning of a template's last turn, or of a turn with a call; None if it shows no
     reasoning."""
     calling = Message("assistant", "", THOUGHT, (CALL,))
     ways: list[tuple[Message, Sequence[ToolSchema], str]] = [(THOUGHTFUL, (), SAID), (calling, (TOOL,), NAME)]
@@ -128,7 +128,7 @@ def _reasoning(template: ChatTemplate, specials: list[str]) -> tuple[str, str] |
         return None
     whole, turn, tools, _ = shown[0]
     opening = _begin(template, turn, tools, until=THOUGHT).strip()
-    if not opening:  # it stands in the prompt already
+    if not opening:  # the prompt already contains it
         opening = whole.partition(THOUGHT)[0].strip().rpartition("\n")[2]
         opening = opening[max(opening.rfind("<"), opening.rfind("["), 0) :]
     after = [_after(text, THOUGHT).partition(end)[0].strip() for text, _, _, end in shown]
@@ -139,7 +139,7 @@ def _reasoning(template: ChatTemplate, specials: list[str]) -> tuple[str, str] |
 
 
 def _begin(template: ChatTemplate, turn: Message, tools: Sequence[ToolSchema] = (), *, until: str = SAID) -> str:
-    """Return what stands between the beginning of the policy's turn and what it says."""
+    """Return the text between the beginning of the policy's turn and its content."""
     before, whole = (template.attempt([USER, *said], tools, opens=not said) or "" for said in ([], [turn]))
     return whole[len(before) :].partition(until)[0] if whole.startswith(before) else ""
 

@@ -1,4 +1,4 @@
-"""Turns of a model without a chat template, for worlds without tools: text below text.
+"""Plain renderer of turns for a model without a chat template, in worlds without tools.
 
 r1_zero:  ... User: QUESTION. Assistant: TURN EOS \\nUser: OBSERVATION. Assistant: TURN ...
 none:     QUESTION TURN EOS \\nOBSERVATION\\n TURN ...
@@ -17,12 +17,12 @@ from r1ray.turns import Action, Message, ToolSchema
 
 
 class PlainRenderer:
-    """The ChatRenderer role by ``data.template=r1_zero`` or ``none``. It is always append-only."""
+    """ChatRenderer role for ``data.template=r1_zero`` or ``none``. It is always append-only."""
 
     name = "plain"
 
     def __init__(self, tokenizer: Any, settings: ConversationSettings) -> None:
-        """Raises UserError where the tokenizer has no token that would end a turn."""
+        """Raises UserError if the tokenizer has no token that would end a turn."""
         if tokenizer.eos_token_id is None:
             raise UserError(f"model={settings.model}: its tokenizer has no end-of-sequence token, which ends a turn.")
         self._tokenizer, self._settings, self._harmless = tokenizer, settings, Harmless(tokenizer)
@@ -77,7 +77,7 @@ class PlainRenderer:
 
 
 def refuse_tools(tools: Sequence[ToolSchema], settings: ConversationSettings) -> None:
-    """Raise UserError where a plain form is to show tools."""
+    """Raise UserError if a plain form would have to show tools."""
     if tools:
         names = ", ".join(str(each["function"]["name"]) for each in tools)
         raise UserError(

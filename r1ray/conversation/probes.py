@@ -1,4 +1,4 @@
-"""Conversations that are put to a chat template to see what it makes of them."""
+"""Conversations that are rendered by a chat template to find its form."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from r1ray.turns import Message, ToolCall, ToolSchema
 
 SAID, THOUGHT, RESULT = "Quince17", "Walnut23", "Damson43"
 NAME, KEYS, VALUES = "probe_tool_x1", ("probe_key_x2", "second_key_x3"), ("Medlar31", "Rowan53")
-"""Texts that no template spells, and none begins with another."""
+"""Texts that no template contains; none is the beginning of another."""
 USER = Message("user", "Hello")
 TOOL: ToolSchema = {
     "type": "function",
@@ -37,15 +37,16 @@ CONVERSATIONS: tuple[Conversation, ...] = (
     ([USER, Message("assistant", "", THOUGHT, (CALL,)), TOLD], (TOOL,)),
     ([SYSTEM, USER, THOUGHTFUL, USER, Message("assistant", SAID, calls=(CALL,)), TOLD, THOUGHTFUL, USER], (TOOL,)),
 )
-"""A renderer that makes the same tokens of these five as a model's template has its form."""
+"""Conversations for comparison: a renderer that makes the same tokens from these five as a model's template has its
+form."""
 FOLLOWED: tuple[tuple[str, Sequence[ToolSchema], Message, Message], ...] = (
     ("a tool's result", (TOOL,), Message("assistant", "", THOUGHT, (CALL,)), TOLD),
     ("a user's message", (), THOUGHTFUL, USER),
 )
-"""Turns with reasoning, in words what follows them, the tools, the turn, and what does follow it."""
+"""Turns with reasoning and the message after each: in words, the tools, the turn, and the message."""
 
 
 def shared(one: Sequence[object], other: Sequence[object]) -> int:
-    """Return how many characters, or tokens, two have in common at their beginning."""
+    """Return the number of characters, or tokens, that both have in common at their beginning."""
     pairs = zip(one, other, strict=False)
     return next((place for place, (a, b) in enumerate(pairs) if a != b), min(len(one), len(other)))

@@ -11,7 +11,7 @@ from r1ray.conversation.calls import malformed, read_between
 from r1ray.turns import ToolCall, ToolSchema
 
 MAX_LENGTH = 8_000
-"""Characters of one list. Python's parser is no place for more of a policy's text."""
+"""Longest list in characters, because Python's parser should not read more of a policy's text."""
 MAX_DEPTH = 50
 
 
@@ -38,11 +38,11 @@ class PythonCalls:
 
 
 def _calls(written: str) -> list[ast.Call]:
-    """Raises ValueError, with a few words."""
+    """Return the calls in a text. Raises ValueError with a short reason."""
     if len(written) > MAX_LENGTH or max(map(written.count, "([{-~")) > MAX_DEPTH * 10 or _depth(written) > MAX_DEPTH:
         raise ValueError("it is too long or too deep")
     try:
-        with warnings.catch_warnings():  # of escapes that mean nothing
+        with warnings.catch_warnings():  # about invalid escapes
             warnings.simplefilter("ignore")
             tree = ast.parse(written, mode="eval").body
     except (SyntaxError, ValueError, MemoryError, RecursionError):

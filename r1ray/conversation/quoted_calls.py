@@ -1,4 +1,4 @@
-"""Calls as a name and an object with bare keys, whose texts stand between marks: ``call:f{key:<|"|>text<|"|>,n:7}``."""
+"""Calls as a name and an object with bare keys and with texts between marks: ``call:f{key:<|"|>text<|"|>,n:7}``."""
 
 from __future__ import annotations
 
@@ -39,8 +39,8 @@ class QuotedCalls:
             return length, [malformed(whole, f"its arguments are no object {{key:value}}: {error}", name=name.strip())]
 
     def _pieces(self, text: str) -> tuple[list[str], int | None]:
-        """Return what stands before the closing mark, cut at the quotes, and the length up to the mark's end, which a
-        text between quotes may spell; None where it is not there."""
+        """Return the text before the closing mark, split at the quotes, and the length up to the mark's end; None if
+        there is no mark. Texts between quotes may contain the mark."""
         pieces = text.split(self.quote)
         for place in range(0, len(pieces), 2):
             before, found, _ = pieces[place].partition(self.closing)

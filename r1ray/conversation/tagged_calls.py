@@ -1,4 +1,4 @@
-"""Calls whose arguments stand between marks, each with its name: ``<parameter=key>value</parameter>``."""
+"""Calls with arguments between marks, each with its name: ``<parameter=key>value</parameter>``."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from r1ray.turns import ToolCall, ToolSchema
 
 @dataclass(frozen=True, slots=True)
 class TaggedCalls:
-    """``opening before_name NAME after_name (before_key KEY after_key VALUE after_value)* after_last closing``. Blanks
-    around marks do not count, but for those of a value beyond one line break on each side."""
+    """Calls of the form ``opening before_name NAME after_name (before_key KEY after_key VALUE after_value)* after_last
+    closing``. Blanks around marks are ignored, but for those of a value beyond one line break on each side."""
 
     opening: str
     before_name: str
@@ -45,8 +45,8 @@ class TaggedCalls:
             return length, [malformed(whole, str(error), name=name)]
 
     def _until_closing(self, text: str) -> tuple[int | None, str]:
-        """Return the length up to the end of the closing mark that follows the last whole argument, which may spell
-        one."""
+        """Return the length up to the end of the closing mark after the last whole argument, whose value may contain
+        the mark."""
         at, end = 0, text.find(self.closing)
         while end >= 0 and 0 <= (key := text.find(self.before_key, at)) < end:
             value = text.find(self.after_value, key)
@@ -55,7 +55,7 @@ class TaggedCalls:
         return (None, text) if end < 0 else (end + len(self.closing), text[:end])
 
     def _arguments(self, text: str, types: Mapping[str, Any]) -> dict[str, Any]:
-        """Raises ValueError, with a few words."""
+        """Return the arguments. Raises ValueError with a short reason."""
         made: dict[str, Any] = {}
         rest = text.strip()
         while rest.startswith(self.before_key):
@@ -79,7 +79,7 @@ def _types(tool: ToolSchema) -> Mapping[str, Any]:
 
 
 def _typed(text: str, schema: object) -> Any:
-    """Return a value: text where the schema wants text, else what its JSON says, else text."""
+    """Return a value: text if the schema wants text, otherwise the value of its JSON, otherwise text."""
     if isinstance(schema, Mapping) and schema.get("type") == "string":
         return text
     try:

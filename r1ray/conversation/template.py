@@ -1,4 +1,4 @@
-"""A model's own chat template, as it stands: the text of conversations."""
+"""A model's own chat template, unchanged: the text of conversations."""
 
 from __future__ import annotations
 
@@ -11,27 +11,27 @@ from r1ray.conversation.probes import ANSWER, CALLING, RESULT, SAID, TOLD, TOOL,
 from r1ray.turns import Message, ToolCall, ToolSchema
 
 REASONING_KEYS = ("reasoning_content", "reasoning", "thinking")
-"""Names by which templates know the reasoning of a message."""
+"""Names that templates use for the reasoning of a message."""
 
 
 class ChatTemplate:
-    """Renders messages by a tokenizer's template, with all that they spell made harmless."""
+    """Renders messages by a tokenizer's template, with all special tokens in them broken."""
 
     def __init__(self, tokenizer: Any, arguments: Mapping[str, Any] | None = None) -> None:
         self._tokenizer, self._arguments = tokenizer, dict(arguments or {})
         self.harmless = Harmless(tokenizer)
-        # Of what follows, a program that takes it is asked first for the usual way.
+        # Each of these probes tries the usual form first.
         self._takes_parts = self._takes_text = self._needs_calls = False
-        self._takes_parts = not self._shows(SAID, [USER, ANSWER], ())  # content as a list: of models that see
-        self._takes_text = not self._shows(VALUES[1], [USER, CALLING])  # arguments as text, which it puts together
+        self._takes_parts = not self._shows(SAID, [USER, ANSWER], ())  # content as a list: models that read images
+        self._takes_text = not self._shows(VALUES[1], [USER, CALLING])  # arguments as text, which it concatenates
         self._takes_text = self._takes_text and self._shows(VALUES[1], [USER, CALLING])
         self._needs_calls = not self._shows(RESULT, [USER, ANSWER, TOLD])  # a call for each result
 
     def text(self, messages: Sequence[Message], tools: Sequence[ToolSchema] = (), *, opens: bool = False) -> str:
-        """Return the text of a conversation. Raises whatever the template's program does.
+        """Return the text of a conversation. Raises any error of the template's program.
 
         Args:
-            opens: the beginning of the policy's turn follows.
+            opens: append the beginning of the policy's turn.
         """
         return str(
             self._tokenizer.apply_chat_template(
@@ -46,7 +46,7 @@ class ChatTemplate:
     def attempt(
         self, messages: Sequence[Message], tools: Sequence[ToolSchema] = (), *, opens: bool = False
     ) -> str | None:
-        """Return the text; None where the template takes no such conversation."""
+        """Return the text; None if the template does not accept the conversation."""
         try:
             return self.text(messages, tools, opens=opens)
         except Exception:  # a chat template is a program of the model's maker
@@ -56,12 +56,12 @@ class ChatTemplate:
         return text in (self.attempt(messages, tools) or "")
 
     def encode(self, text: str) -> list[int]:
-        """Return the tokens of a text of this template's."""
+        """Return the tokens of a text that this template made."""
         return list(self._tokenizer(text, add_special_tokens=False)["input_ids"])
 
     def plain(self, messages: Sequence[Message]) -> list[dict[str, Any]]:
-        """Return messages as templates take them. A malformed call is text, and where a template wants a call for each
-        result, what answers it is a user's message."""
+        """Return messages in the form that templates take. A malformed call becomes text; if a template needs a call
+        for each result, the answer to a malformed call becomes a user message."""
         made, num_calls, num_results = list[dict[str, Any]](), 0, 0
         for message in messages:
             if message.role == "assistant":
@@ -96,5 +96,5 @@ class ChatTemplate:
 
 
 def call_id(number: int) -> str:
-    """Return a name for a call of a turn: nine letters and digits, as Mistral's templates need it."""
+    """Return an id for a call of a turn: nine letters and digits, as Mistral's templates require."""
     return f"call{number:05d}"

@@ -1,6 +1,6 @@
-"""A renderer of any model: its own template, and bridges that are read off it.
+"""Renderer of any model, by its own template; bridges are cut out of the template's text.
 
-template(messages + turn + new) = prompt + turn + END + bridge          where the prompt is as it was: append-only
+template(messages + turn + new) = prompt + turn + END + bridge          if the prompt is unchanged: append-only
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from r1ray.turns import Action, Message, ToolCall, ToolSchema
 
 
 class TemplateRenderer:
-    """The ChatRenderer role by a tokenizer's chat template."""
+    """ChatRenderer role, implemented by a tokenizer's chat template."""
 
     name = "template"
 
     def __init__(self, tokenizer: Any, template: ChatTemplate, settings: ConversationSettings) -> None:
-        """Raises UserError where nothing ends a turn of the template."""
+        """Raises UserError if nothing ends a turn of the template."""
         self._tokenizer, self._template, self._settings = tokenizer, template, settings
         self._marks = marks_of(template, tokenizer, model=settings.model)
         self._calls = call_form(template, self._marks)
@@ -38,7 +38,7 @@ class TemplateRenderer:
         except Exception as error:  # a chat template is a program of the model's maker
             roles = ", ".join(each.role for each in messages[:6])
             raise UserError(
-                f"model={self._settings.model}: its chat template takes no conversation of the roles {roles}: "
+                f"model={self._settings.model}: its chat template does not accept a conversation of the roles {roles}: "
                 f"{error!s:.200}"
             ) from error
         return self._template.encode(text)
@@ -58,10 +58,10 @@ class TemplateRenderer:
         if (found := self._after(messages, tools, turn.message, new_messages)) is None:
             return None
         end, after = found
-        ids = self._template.encode(end + after)  # together: what stands alone may be tokenized in another way
+        ids = self._template.encode(end + after)  # together, because single parts may be tokenized differently
         if (turn.is_whole and end in self._marks.closers) or list(sampled_ids[-1:]) == ids[:1]:
             return ids[1:]
-        if turn.is_whole:  # it ended on a mark that begins something else than what follows
+        if turn.is_whole:  # it ended on a mark that does not begin the text that follows
             return None
         return [*(self._template.encode(self._marks.closing) if is_open else []), *ids]
 
@@ -85,17 +85,18 @@ class TemplateRenderer:
         return self._calls is not None
 
     def branches(self) -> list[str]:
-        """Return what begins a branch where it follows a turn with reasoning, in words; empty where nothing does."""
+        """Return the kinds of messages that begin a branch after a turn with reasoning, in words; empty if none
+        does."""
         tried = [each for each in FOLLOWED if self.reads_calls or not each[1]]
         return [what for what, tools, turn, new in tried if self._after([USER], tools, turn, [new]) is None]
 
     def _after(
         self, messages: Sequence[Message], tools: Sequence[ToolSchema], turn: Message, new: Sequence[Message]
     ) -> tuple[str, str] | None:
-        """Return the mark that ends a turn in a history, and what follows it there; None where the template writes
-        what came before in another way than it did."""
+        """Return the mark that ends a turn in a history, and the text after it; None if the template writes the earlier
+        conversation differently from before."""
         template = self._template
-        if self._settings.keep_reasoning:  # where a history has no reasoning, none is dropped
+        if self._settings.keep_reasoning:  # if a history has no reasoning, none is dropped
             messages, turn = [replace(each, reasoning="") for each in messages], replace(turn, reasoning="")
         before = template.attempt(messages, tools, opens=True)
         whole = template.attempt([*messages, turn, *new], tools, opens=True)
@@ -111,7 +112,7 @@ class TemplateRenderer:
         return (end, after) if after is not None and whole.endswith(f"{end}{after}") else None
 
     def _keeps(self, before: str, whole: str, turn: Message) -> bool:
-        """Return whether a history has the prompt of a turn as it was, and the turn's reasoning."""
+        """Return whether a history contains the prompt of a turn unchanged, and the turn's reasoning."""
         said = whole[len(before) :]
         return whole.startswith(before) and (
             not self._marks.shows_reasoning or self._template.harmless(turn.reasoning) in said
@@ -119,7 +120,7 @@ class TemplateRenderer:
 
 
 def _like(turn: Message) -> Message:
-    """Return a turn of the same kind, whose text is found again."""
+    """Return a turn of the same kind, whose text can be found in the result."""
     calls = tuple(
         replace(each, arguments={**each.arguments, "x": VALUES[1]}) for each in turn.calls if not each.problem
     )
