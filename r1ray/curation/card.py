@@ -1,8 +1,8 @@
-"""A curated data set on disk: Parquet parts, and what is known of them for a reader and for a program.
+"""Curated data set on disk: Parquet parts, and a description for people and for programs.
 
 folder/data/part-00000.parquet     the rows
-folder/README.md                   the data card, as Hugging Face's
-folder/card.json                   the same numbers; written last: a folder that has it is whole
+folder/README.md                   the data card, in Hugging Face's format
+folder/card.json                   the same numbers; written last, so a folder that has it is complete
 """
 
 from __future__ import annotations
@@ -26,67 +26,67 @@ from r1ray.runtime.files import ASIDE, write_text
 
 DATA, README, CARD = "data", "README.md", "card.json"
 COLUMNS: Final = ("source", "domain", "language", "licence", "stage")
-"""What rows are counted by."""
+"""Columns by which rows are counted."""
 QUANTILES: Final = (0.0, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99, 1.0)
 _SIZES: Final = ("1K", "10K", "100K", "1M", "10M", "100M", "1B")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Thinking:
-    """What became of the rows of a source whose answers were to get a chain of thought."""
+    """Counts of the rows of a source whose answers were to get a chain of thought."""
 
     num_rows: int
     num_prompted: int
-    """Written with one."""
+    """Rows that got a chain of thought."""
     num_own: int
-    """Had one, and are as they were."""
+    """Rows that already had one, and are unchanged."""
     num_trivial: int
-    """Written without one: too simple."""
+    """Rows without one because their requests are too simple."""
     num_not_drawn: int
-    """Written without one: the share of those that get one is below 1."""
+    """Rows without one because they were not drawn: the share of rows that get one is below 1."""
     left_out: Mapping[str, int] = field(default_factory=dict)
-    """Whose chain of thought is not fit to learn from, by reason."""
+    """Rows left out because their chain of thought is not fit to learn from, by reason."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Curation:
-    """What came before the rows were written; for the card."""
+    """History of the rows before they were written, for the card."""
 
     num_examined: int = 0
-    """Examples that the filters saw."""
+    """Number of examples examined by the filters."""
     removed: Mapping[str, int] = field(default_factory=dict)
-    """By filter, in the order in which they were applied."""
+    """Number of examples removed by each filter, in the order in which the filters were applied."""
     duplicates: DuplicateReport | None = None
     contamination: ContaminationReport | None = None
     mixture: MixtureReport | None = None
     thinking: Mapping[str, Thinking] = field(default_factory=dict)
-    """By source."""
+    """Counts by source."""
     seeds: Mapping[str, int] = field(default_factory=dict)
-    """What each drew: ``{"mixture": 7}``."""
+    """Seeds by the step that used them: ``{"mixture": 7}``."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Manifest:
-    """What a data set holds."""
+    """Contents of a data set."""
 
     digest: str
-    """Of the rows: see :func:`r1ray.curation.rows.content_digest`."""
+    """Digest of the rows: see :func:`r1ray.curation.rows.content_digest`."""
     num_rows: int
     num_prompts: int
-    """Distinct ones."""
+    """Number of distinct prompts."""
     num_tokens: int
     parts: tuple[str, ...]
-    """Paths in the folder."""
+    """Paths of the parts in the folder."""
     counts: dict[str, dict[str, int]]
-    """Rows by value, most first, for each of ``COLUMNS``."""
+    """Numbers of rows by value, most frequent first, for each of ``COLUMNS``."""
     length_quantiles: dict[str, int]
-    """Tokens of a row: ``{"0.5": 812}``."""
+    """Quantiles of the tokens of a row: ``{"0.5": 812}``."""
     length_histogram: dict[str, int]
     """Rows by tokens, in powers of two: ``{"512-1023": 40}``."""
 
 
 class _Tally:
-    """What is counted of the rows as they go by."""
+    """Counts of rows, collected as they are written."""
 
     def __init__(self) -> None:
         self._digests: list[bytes] = []
@@ -126,7 +126,8 @@ def write_dataset(
     curation: Curation | None = None,
     rows_per_part: int = 1_000_000,
 ) -> Manifest:
-    """Write a data set, in place of what was in the folder. The rows are read once and never held all at once.
+    """Write a data set, and replace the previous contents of the folder. The rows are read once and never held all at
+    once.
 
     Raises:
         ValueError: a row that the learner could not read.
@@ -148,7 +149,7 @@ def write_dataset(
 
 
 def quantiles(lengths: list[int]) -> dict[str, int]:
-    """Lengths that occur, none of them interpolated.
+    """Return quantiles of lengths; each is a length that occurs, without interpolation.
 
     >>> quantiles([1, 2, 3, 4])["0.5"]
     2
@@ -160,7 +161,7 @@ def quantiles(lengths: list[int]) -> dict[str, int]:
 
 
 def histogram(lengths: Iterable[int]) -> dict[str, int]:
-    """How many lengths are in each range between powers of two, up to the longest.
+    """Return the number of lengths in each range between powers of two, up to the longest.
 
     >>> histogram([1, 5, 6])
     {'1': 1, '2-3': 0, '4-7': 2}
@@ -174,7 +175,7 @@ def _range(bits: int) -> str:
 
 
 def render_card(title: str, manifest: Manifest, curation: Curation) -> str:
-    """The data card: YAML metadata, then Markdown."""
+    """Return the data card: YAML metadata, then Markdown."""
     header = DatasetCardData(
         language=sorted(manifest.counts["language"]),
         license=sorted(licence.lower() for licence in manifest.counts["licence"]),
@@ -187,7 +188,7 @@ def render_card(title: str, manifest: Manifest, curation: Curation) -> str:
 
 
 def _size(num_rows: int) -> str:
-    """Hugging Face's categories.
+    """Return Hugging Face's size category.
 
     >>> _size(999), _size(1000), _size(10**10)
     ('n<1K', '1K<n<10K', 'n>1B')
@@ -259,7 +260,7 @@ def _filter_rows(curation: Curation) -> Iterator[tuple[str, int, int]]:
 
 
 def _table(heading: str, columns: tuple[str, ...], rows: Iterable[tuple[Any, ...]]) -> Iterator[str]:
-    """Nothing where there are no rows."""
+    """Yield a table; nothing if there are no rows."""
     cells = [" | ".join(str(cell).replace("|", "\\|") for cell in row) for row in rows]
     if not cells:
         return

@@ -1,9 +1,9 @@
-"""Training texts that hold a question of a benchmark: by n-grams of words, as GPT-3's analysis (Brown et al. 2020,
-appendix C) does, with ``r1ray.curation.words``, by which numbers and operators count.
+"""Detection of training texts that contain a benchmark's question, by n-grams of words, as in GPT-3's analysis (Brown
+et al. 2020, appendix C). The words are those of ``r1ray.curation.words``, where numbers and operators count.
 
-A question shorter than an n-gram is looked for whole; one that is too short to be told from ordinary text is counted,
-and not looked for. The index holds 13 bytes an n-gram. Hits are not verified against the text: with 10**7 n-grams of
-questions and 10**9 of training texts, one false hit is expected in a hundred runs or fewer.
+A question shorter than an n-gram is searched as a whole; one that is too short to differ from ordinary text is counted
+but not searched. The index holds 13 bytes for each n-gram. Hits are not verified against the text: with 10**7 n-grams
+of questions and 10**9 of training texts, one false hit is expected in a hundred runs or fewer.
 """
 
 from __future__ import annotations
@@ -22,16 +22,16 @@ _MAX_EXAMPLES: Final = 5
 
 
 class Overlap(NamedTuple):
-    """A question that a text holds, or a part of."""
+    """A question that a text contains, completely or in part."""
 
     benchmark: str
     id: str
     share: float
-    """Of the question's distinct n-grams, those that are in the text; 1 for a question found whole."""
+    """Share of the question's distinct n-grams that are in the text; 1 for a question found as a whole."""
 
 
 class Contamination:
-    """The questions of benchmarks, and which of them a text holds.
+    """Questions of benchmarks, to be found in texts.
 
     >>> known = Contamination(n=5)
     >>> known.add("sums", "s1", "What do you get when you add 17 to 25?")
@@ -43,21 +43,22 @@ class Contamination:
         """
         Args:
             n: words of an n-gram.
-            min_words, min_bytes: a question of fewer than n words is looked for if it has so many, and they are so many
-                bytes long in UTF-8 (a Chinese character is three).
-            max_questions: an n-gram of more questions than these is a phrase of the benchmark ("The input is given from
-                Standard Input in the following format"), and does not count for questions that have others.
+            min_words, min_bytes: a question of fewer than n words is searched if it has at least this many words and
+                bytes in UTF-8 (a Chinese character is three).
+            max_questions: an n-gram in more questions than this is a phrase of the benchmark ("The input is given from
+                Standard Input in the following format"), and does not count for questions that have other n-grams.
         """
         if n < 1:
             raise ValueError(f"n is {n}, and has to be at least 1.")
         self._n, self._min_words, self._min_bytes, self._max_questions = n, min_words, min_bytes, max_questions
         self._names: list[tuple[str, str]] = []
         self._indexes: dict[int, _Index] = defaultdict(_Index)  # by the length of its n-grams
-        self._num_questions: Counter[str] = Counter()  # those that are looked for, by benchmark
+        self._num_questions: Counter[str] = Counter()  # questions that are searched, by benchmark
         self._num_too_short: Counter[str] = Counter()
 
     def add(self, benchmark: str, id: str, text: str) -> None:
-        """Add a question. All of them before the first :meth:`find`: the index is sorted anew after each addition."""
+        """Add a question. Add all of them before the first :meth:`find`, because each addition causes a new sort of the
+        index."""
         said = words(text)
         length = min(self._n, len(said))
         is_short = length < self._n
@@ -69,7 +70,7 @@ class Contamination:
         self._names.append((benchmark, id))
 
     def find(self, text: str) -> list[Overlap]:
-        """Every question of which a text holds an n-gram, most of it first."""
+        """Return every question of which a text contains an n-gram, the one with the largest share first."""
         said = words(text)
         found = [
             Overlap(*self._names[question], share)
@@ -80,7 +81,7 @@ class Contamination:
         return sorted(found, key=lambda overlap: (-overlap.share, overlap.benchmark, overlap.id))
 
     def report(self) -> ContaminationReport:
-        """A report on texts that are looked for these questions; none so far."""
+        """Return an empty report on texts that are searched for these questions."""
         names = sorted(self._num_questions | self._num_too_short)
         return ContaminationReport(
             n=self._n,
@@ -98,15 +99,15 @@ class _Index:
         self._added: list[tuple[int, UInt64Array]] = []
         self._hashes: UInt64Array = np.zeros(0, dtype=np.uint64)  # [E] sorted
         self._questions: Int32Array = np.zeros(0, dtype=np.int32)  # [E]
-        self._counts: BoolArray = np.zeros(0, dtype=np.bool_)  # [E] whether the n-gram is evidence for the question
+        self._counts: BoolArray = np.zeros(0, dtype=np.bool_)  # [E] True if the n-gram is evidence for the question
         self._sizes: dict[int, int] = {}
-        """N-grams that count, by question."""
+        """Numbers of n-grams that count, by question."""
 
     def add(self, question: int, hashes: UInt64Array) -> None:
         self._added.append((question, hashes))
 
     def find(self, hashes: UInt64Array, *, max_questions: int) -> list[tuple[int, float]]:
-        """Questions that share n-grams with these, and the share of their own that they do."""
+        """Return questions that share n-grams with these, and the share of each question's own n-grams."""
         if self._added:
             self._sort(max_questions)
         asked = np.unique(hashes)
@@ -136,22 +137,22 @@ class _Index:
 
 @dataclass(slots=True, kw_only=True)
 class ContaminationReport:
-    """What was found in the texts that were looked at: counted by :meth:`record`. By benchmark where it is a dict."""
+    """Results for the examined texts, counted by :meth:`record`. Dicts are by benchmark."""
 
     n: int
     num_questions: dict[str, int]
-    """Those that are looked for."""
+    """Numbers of questions that are searched."""
     num_too_short: dict[str, int]
-    """Questions that are not."""
+    """Numbers of questions that are too short to be searched."""
     num_texts_by_benchmark: dict[str, int]
-    """Texts that hold a question, or a part of one; a text may count for several benchmarks."""
+    """Texts that contain a question, completely or in part; a text may count for several benchmarks."""
     examples: dict[str, list[tuple[str, str, float]]]
     """The first few: id of the text, id of the question, share."""
     num_texts: int = 0
     num_found: int = 0
 
     def record(self, text_id: str, overlaps: Sequence[Overlap]) -> None:
-        """Count a text, and what :meth:`Contamination.find` said of it."""
+        """Count a text, with the result of :meth:`Contamination.find`."""
         self.num_texts += 1
         self.num_found += bool(overlaps)
         best = {overlap.benchmark: overlap for overlap in reversed(overlaps)}

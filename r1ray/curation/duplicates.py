@@ -1,7 +1,7 @@
-"""Texts that were nearly there before: MinHash-LSH proposes, the exact Jaccard similarity of the n-grams decides.
+"""Near-duplicates of texts: MinHash-LSH finds candidates, the exact Jaccard similarity of the n-grams decides.
 
-A text is compared with those that were kept, never with those that were found to be duplicates, so that no chain of
-small changes removes what is unlike anything kept. Memory: 8 bytes a word of the kept texts, and some 7 KB a text.
+A text is compared with kept texts, never with removed ones, so that a chain of small changes never removes a text that
+is unlike all kept ones. Memory: 8 bytes for each word of the kept texts, and about 7 KB for each text.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _MAX_EXAMPLES: Final = 10
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DuplicateReport:
-    """What looking for near-duplicates found."""
+    """Results of a search for near-duplicates."""
 
     threshold: float
     n: int
@@ -28,11 +28,11 @@ class DuplicateReport:
     num_texts: int
     num_removed: int
     examples: tuple[tuple[str, str], ...]
-    """The first few: what was removed, and the earlier one that it is like."""
+    """The first few: the removed text, and the earlier text that it resembles."""
 
 
 class NearDuplicates:
-    """The texts that were kept, and whether a new one is nearly one of them.
+    """Kept texts, which new texts are compared with.
 
     >>> known = NearDuplicates(threshold=0.8)
     >>> known.seen("a", "What is the sum of 2 and 3?"), known.seen("b", "what is the sum of 2 and 3")
@@ -42,9 +42,9 @@ class NearDuplicates:
     def __init__(self, threshold: float = 0.8, *, n: int = 5, recall: float = 0.99, seed: int = 1) -> None:
         """
         Args:
-            threshold: Jaccard similarity of the sets of n-grams, from which on a text is a duplicate.
+            threshold: least Jaccard similarity of the sets of n-grams for a text to be a duplicate.
             n: words of an n-gram. A shorter text is one n-gram.
-            recall: how probably a pair that lies exactly at the threshold is found; those above it are surer.
+            recall: probability of finding a pair exactly at the threshold; it is higher above the threshold.
         """
         if not 0.0 < threshold <= 1.0 or not 0.0 < recall < 1.0 or n < 1:
             raise ValueError(f"threshold={threshold}, recall={recall}, n={n}: the first two are shares, n at least 1.")
@@ -56,8 +56,8 @@ class NearDuplicates:
         self._examples: list[tuple[str, str]] = []
 
     def seen(self, id: str, text: str) -> str | None:
-        """The id of the first kept text that this one nearly repeats; None where there is none, and this one is kept. A
-        text without any word is like no other."""
+        """Return the id of the first kept text that this one nearly repeats; None if there is none, and this one is
+        then kept. A text without words resembles no other."""
         self._num_texts += 1
         said = words(text)
         if not said:
@@ -78,7 +78,7 @@ class NearDuplicates:
         return None
 
     def report(self) -> DuplicateReport:
-        """What was found so far."""
+        """Return the results so far."""
         return DuplicateReport(
             threshold=self._threshold,
             n=self._n,
@@ -90,8 +90,9 @@ class NearDuplicates:
 
 
 def bands(threshold: float, *, recall: float) -> tuple[int, int]:
-    """Number of bands and rows of each. A pair of similarity s shares a band with probability 1 - (1 - s**rows)**bands;
-    the most rows, and so the fewest false candidates, with which that is at least ``recall`` at the threshold.
+    """Return the number of bands and the rows of each. A pair of similarity s shares a band with probability 1 - (1 -
+    s**rows)**bands. The rows are the most, and false candidates thus the fewest, for which this is at least ``recall``
+    at the threshold.
 
     >>> bands(0.8, recall=0.99)
     (21, 6)
@@ -102,8 +103,8 @@ def bands(threshold: float, *, recall: float) -> tuple[int, int]:
 
 
 def _jaccard(one: UInt64Array, other: UInt64Array) -> float:
-    """Of two sets, as sorted arrays without repetition."""
+    """Return the Jaccard similarity of two sets, given as sorted arrays without repetition."""
     both = np.concatenate((one, other))
-    both.sort(kind="stable")  # merges what is sorted: faster than np.intersect1d
+    both.sort(kind="stable")  # merges sorted arrays: faster than np.intersect1d
     shared = int(np.count_nonzero(both[1:] == both[:-1]))
     return shared / (len(both) - shared)

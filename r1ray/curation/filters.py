@@ -1,10 +1,10 @@
-"""Readability filters: which examples of reasoning are fit to learn from (paper sections 2.3.1 and 2.3.3).
+"""Readability filters, which choose examples of reasoning fit to learn from (paper sections 2.3.1 and 2.3.3).
 
     Example --apply_filters(filters, options)--> None (kept), or the name of the first filter that it fails, and why
 
 Each filter is a predicate with a name of its own; ``COLD_START`` and ``REJECTION_SAMPLING`` list those of the two
-stages, the cheap ones first. The paper gives no numbers: those of ``FilterOptions`` are ours. Lengths are counted in
-words; a Chinese character is one.
+stages, the cheap ones first. The paper gives no numbers: those of ``FilterOptions`` are r1ray's. Lengths are counted in
+words; a Chinese character is one word.
 """
 
 from __future__ import annotations
@@ -24,48 +24,48 @@ from r1ray.reward.language import classify_words, language_problem, language_sha
 from r1ray.reward.shaping import ngram_repetition
 
 _BLOCK: Final = re.compile(r"\s*(?:[-*+]\s|\d{1,3}[.)]\s|#{1,6}\s|[|>]|0\s*$)")
-"""A line that begins a block of its own: list item, heading, table row, quotation; and the 0 that ``prose`` leaves of a
-formula or code that has a line to itself."""
+"""Pattern of a line that begins a block of its own: list item, heading, table row, quotation, or the 0 with which
+``prose`` replaces a formula or code on a line of its own."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Example:
-    """A response that may become training data, taken apart."""
+    """Response that may become training data, with its parts."""
 
     prompt: str
     reasoning: str
     summary: str
     language: str
-    """In which the prompt is, and the reasoning has to be."""
+    """Language of the prompt, in which the reasoning has to be."""
     response: str
-    """As it was sampled."""
+    """Response as sampled."""
     is_cut: bool
-    """Whether the length limit ended it."""
+    """True if the length limit ended it."""
     num_tokens: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FilterOptions:
-    """Where the filters draw the line."""
+    """Limits of the filters."""
 
     min_language_share: float = 0.9
-    """Of the words of the reasoning, outside code and formulae."""
+    """Least share of the reasoning's words in the language, outside code and formulae."""
     max_repetition: float = 0.3
-    """Share of the n-grams that were there before."""
+    """Largest share of n-grams that occurred before."""
     repetition_n: int = 10
-    """Long, so that naming the same things again is no repetition."""
+    """Words of these n-grams; long, so that naming the same things again is no repetition."""
     max_loops: int = 4
-    """The same words so often in a row are a loop..."""
+    """Least number of times that the same words have to follow one another to be a loop."""
     min_loop_words: int = 40
-    """...where they are so many altogether."""
+    """Least total number of words in a loop."""
     max_loop_period: int = 200
-    """Words of one turn of a loop."""
+    """Longest period of a loop. Unit: words."""
     max_tokens: int | None = None
     max_characters: int | None = None
     max_paragraph_words: int = 300
 
     def __post_init__(self) -> None:
-        """Raise ValueError for what is no line: of shares outside 0 to 1, of counts below 1."""
+        """Raise ValueError for invalid limits: shares outside 0 to 1, counts below 1."""
         for each in fields(self):
             value, is_share = getattr(self, each.name), isinstance(each.default, float)
             kinds = (int, float) if is_share else (int,)
@@ -78,18 +78,18 @@ class FilterOptions:
 
 
 Filter: TypeAlias = Callable[[Example, FilterOptions], str | None]
-"""Why an example is left out; None where it is not."""
+"""Returns the reason why an example is left out; None if it is kept."""
 
 
 class Rejection(NamedTuple):
-    """Which filter left an example out, and why."""
+    """The filter that left an example out, and the reason."""
 
     filter: str
     reason: str
 
 
 def apply_filters(example: Example, filters: Sequence[Filter], options: FilterOptions) -> Rejection | None:
-    """The first filter that the example fails, None where it passes them all."""
+    """Return the first filter that the example fails; None if it passes all."""
     for check in filters:
         reason = check(example, options)
         if reason is not None:
@@ -98,20 +98,20 @@ def apply_filters(example: Example, filters: Sequence[Filter], options: FilterOp
 
 
 def cut(example: Example, options: FilterOptions) -> str | None:
-    """The response was not finished: it has no end that could be read, and no summary (section 2.3.1)."""
+    """Reject an unfinished response: it has no readable end, and no summary (section 2.3.1)."""
     return "ended by the length limit" if example.is_cut else None
 
 
 def no_summary(example: Example, options: FilterOptions) -> str | None:
-    """No summary after the reasoning, which the readable pattern asks for (section 2.3.1)."""
+    """Reject a response without a summary after the reasoning, which the readable pattern needs (section 2.3.1)."""
     return None if says_something(example.summary) else "the summary is empty"
 
 
 def over_long(example: Example, options: FilterOptions) -> str | None:
-    """More tokens or characters than allowed (section 2.3.1: not reader-friendly).
+    """Reject more tokens or characters than allowed (section 2.3.1: not reader-friendly).
 
     Raises:
-        ValueError: there is a limit on tokens, and the example does not say how many it has.
+        ValueError: there is a limit on tokens, but the example lacks its number of tokens.
     """
     if options.max_tokens is not None:
         if example.num_tokens is None:
@@ -124,15 +124,15 @@ def over_long(example: Example, options: FilterOptions) -> str | None:
 
 
 def code_block(example: Example, options: FilterOptions) -> str | None:
-    """Fenced code in the chain of thought (section 2.3.3). In the summary it is what a programming question asks for,
-    and code between single backticks is prose."""
+    """Reject fenced code in the chain of thought (section 2.3.3). In the summary, programming questions need it; code
+    between single backticks is prose."""
     found = sum(1 for _ in fences(example.reasoning))
     return f"{found} fenced blocks in the reasoning" if found else None
 
 
 def broken_markdown(example: Example, options: FilterOptions) -> str | None:
-    """Markdown that does not render as it was meant (section 2.3.1: poor formatting): see
-    :func:`r1ray.curation.markdown.broken_markup`. Reasoning and summary are looked at apart."""
+    """Reject Markdown that does not render as intended (section 2.3.1: poor formatting): see
+    :func:`r1ray.curation.markdown.broken_markup`. Reasoning and summary are checked separately."""
     for name, text in (("reasoning", example.reasoning), ("summary", example.summary)):
         fault = broken_markup(text)
         if fault is not None:
@@ -141,19 +141,19 @@ def broken_markdown(example: Example, options: FilterOptions) -> str | None:
 
 
 def long_paragraph(example: Example, options: FilterOptions) -> str | None:
-    """A paragraph of too many words in the chain of thought (section 2.3.3).
+    """Reject a paragraph of too many words in the chain of thought (section 2.3.3).
 
-    A paragraph is what Markdown shows as one: lines up to a blank one. List items, headings, table rows and quotations
-    stand for themselves; a formula counts as a word.
+    Paragraphs are those of Markdown: lines up to a blank one. List items, headings, table rows and quotations are
+    paragraphs of their own; a formula counts as a word.
     """
     longest = max((len(words(paragraph)) for paragraph in paragraphs(example.reasoning)), default=0)
     return f"a paragraph of {longest} words" if longest > options.max_paragraph_words else None
 
 
 def repetition(example: Example, options: FilterOptions) -> str | None:
-    """Words said over and over (section 2.3.1: R1-Zero's readability): many n-grams that were there before, or the same
-    words many times in a row. A row of numbers or single letters, as in a sequence or table, is no loop."""
-    for text in (example.reasoning, example.summary):  # apart: a summary may repeat the program that it explains
+    """Reject repetition (section 2.3.1: R1-Zero's readability): many n-grams that occurred before, or the same words
+    many times in a row. A row of numbers or single letters, as in a sequence or table, is no loop."""
+    for text in (example.reasoning, example.summary):  # separately: a summary may repeat the program that it explains
         said = words(text)
         share = ngram_repetition(said, n=options.repetition_n)
         if share > options.max_repetition:
@@ -165,9 +165,9 @@ def repetition(example: Example, options: FilterOptions) -> str | None:
 
 
 def mixed_language(example: Example, options: FilterOptions) -> str | None:
-    """Too few words of the chain of thought are in the prompt's language (sections 2.3.1 and 2.3.3), by the measure of
-    the language-consistency reward. Reasoning without words, as in formulae alone, mixes nothing; a language that
-    cannot be measured is left out."""
+    """Reject a chain of thought with too few words in the prompt's language (sections 2.3.1 and 2.3.3), as measured by
+    the language-consistency reward. Reasoning without words, such as formulae only, mixes nothing; an example in a
+    language that cannot be measured is left out."""
     problem = language_problem(example.language)
     if problem is not None:
         return f"language {example.language!r} cannot be measured"
@@ -180,7 +180,7 @@ def mixed_language(example: Example, options: FilterOptions) -> str | None:
 
 
 COLD_START: Final[tuple[Filter, ...]] = (cut, no_summary, over_long, broken_markdown, repetition, mixed_language)
-"""Section 2.3.1."""
+"""Filters of section 2.3.1."""
 REJECTION_SAMPLING: Final[tuple[Filter, ...]] = (
     cut,
     no_summary,
@@ -191,11 +191,11 @@ REJECTION_SAMPLING: Final[tuple[Filter, ...]] = (
     repetition,
     mixed_language,
 )
-"""Section 2.3.3."""
+"""Filters of section 2.3.3."""
 
 
 def paragraphs(text: str) -> Iterator[str]:
-    """The paragraphs of a text, code and formulae left out."""
+    """Yield the paragraphs of a text, without code and formulae."""
     lines: list[str] = []
     for line in prose(without_fences(text)).splitlines():
         if not line.strip() or _BLOCK.match(line):
@@ -208,8 +208,8 @@ def paragraphs(text: str) -> Iterator[str]:
 
 
 def longest_loop(said: Sequence[str], *, max_period: int, min_turns: int) -> Sequence[str]:
-    """The longest part of the words that is the same few words, one of two letters or more among them, at least
-    ``min_turns`` times in a row.
+    """Return the longest part of the words that repeats the same few words, at least one of which has two letters or
+    more, at least ``min_turns`` times in a row.
 
     >>> longest_loop("so we wait and wait and wait and wait then".split(), max_period=5, min_turns=3)
     ['wait', 'and', 'wait', 'and', 'wait', 'and', 'wait']
@@ -226,7 +226,7 @@ def longest_loop(said: Sequence[str], *, max_period: int, min_turns: int) -> Seq
 
 
 def _same_runs(hashes: UInt64Array, period: int) -> list[tuple[int, int]]:
-    """The parts in which each word is the one ``period`` words before it, first turn included."""
+    """Return the parts in which each word equals the one ``period`` words before it, including the first period."""
     is_same = np.concatenate(([False], hashes[period:] == hashes[:-period], [False]))
     edges = np.flatnonzero(is_same[1:] != is_same[:-1]).reshape(-1, 2)
     return [(int(first), int(last) + period) for first, last in edges]

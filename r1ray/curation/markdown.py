@@ -1,7 +1,7 @@
-r"""Markdown that does not render as it was meant. Text goes in, the first fault comes out, or None. Linear time.
+r"""Faults of Markdown that does not render as intended: from a text to its first fault, or None. Linear time.
 
-Looked for is what surely is one: a code fence, ``$$`` or ``\[`` without its other half, and tables that lose cells.
-What is often meant as it stands is none: single dollars (prices), stars, brackets, table rows that are too short.
+Only certain faults count: a code fence, ``$$`` or ``\[`` without its other half, and tables that lose cells. Forms that
+are often intended do not count: single dollars (prices), stars, brackets, table rows that are too short.
 """
 
 from __future__ import annotations
@@ -32,7 +32,8 @@ class Fence(NamedTuple):
 
 
 def fences(text: str) -> Iterator[Fence]:
-    """The fenced blocks, also inside of list items and quotations; the last one may be open to the end of the text."""
+    """Yield the fenced blocks, also those inside of list items and quotations; the last one may be open to the end of
+    the text."""
     opened: re.Match[str] | None = None
     for line in _FENCE.finditer(text):
         if opened is None:
@@ -46,7 +47,7 @@ def fences(text: str) -> Iterator[Fence]:
 
 
 def without_fences(text: str) -> str:
-    """The text, with a 0 on a line of its own for each fenced block."""
+    """Return the text, with a 0 on a line of its own for each fenced block."""
     pieces, start = [], 0
     for fence in fences(text):
         pieces += [text[start : fence.start], "0"]
@@ -55,7 +56,7 @@ def without_fences(text: str) -> str:
 
 
 def broken_markup(text: str) -> str | None:
-    r"""The first fault.
+    r"""Return the first fault.
 
     >>> broken_markup("It costs $5, or $$ on their scale."), broken_markup("So $$x = 4$ it is.")
     (None, '$$ without its other half')
@@ -67,8 +68,8 @@ def broken_markup(text: str) -> str | None:
 
 
 def _broken_formula(left: str) -> str | None:
-    """``prose`` has taken out all that closes. Half a formula without anything of a formula beside it, in the same
-    paragraph, is a character that somebody writes about."""
+    """Return the first fault of a formula. ``prose`` has removed everything that is closed. Half a formula, without
+    other signs of a formula in the same paragraph, is a character that the text is about."""
     num_display = 0
     has_formula = False
     for paragraph in re.split(r"\n[ \t]*\n", left):
@@ -84,8 +85,8 @@ def _broken_formula(left: str) -> str | None:
 
 
 def _half_brackets(paragraph: str) -> list[re.Match[str]]:
-    r"""Each ``\[`` and ``\]`` that no bracket closes or opens. With a plain one as its other half, as in ``\[1]``, it
-    is Markdown's way to write a bracket."""
+    r"""Return each ``\[`` and ``\]`` without a matching bracket. If the other half is a plain bracket, as in ``\[1]``,
+    it is an escaped bracket in Markdown."""
     opened: list[re.Match[str]] = []
     halves = []
     for bracket in _BRACKET.finditer(paragraph):
@@ -100,8 +101,8 @@ def _half_brackets(paragraph: str) -> list[re.Match[str]]:
 
 
 def _broken_table(text: str) -> str | None:
-    """GitHub's tables: the line of dashes has as many cells as the header, else there is no table; a row's cells beyond
-    that number are lost, missing ones are empty."""
+    """Return the first fault of a table by GitHub's rules: the line of dashes has as many cells as the header,
+    otherwise there is no table; cells of a row beyond that number are lost, missing ones are empty."""
     header, num_columns = "", 0
     for line in text.splitlines():
         cells = _cells(line)
@@ -118,7 +119,7 @@ def _broken_table(text: str) -> str | None:
 
 
 def _cells(line: str) -> list[str]:
-    """The cells of a table's row, code and formulae taken out; none where there is no pipe."""
+    """Return the cells of a table's row, without code and formulae; empty if there is no pipe."""
     if "|" not in line:
         return []
     cells = [cell.strip() for cell in _PIPE.split(prose(line).strip().removeprefix(">").strip())]

@@ -1,5 +1,5 @@
-"""Sources mixed by ratio: how many rows of each, drawn without replacement, then shuffled together. What is
-drawn of a source follows from the seed and the source's name, whatever other sources there are."""
+"""Mixtures of sources by ratio: rows of each source are drawn without replacement, then shuffled together. The draw
+from a source depends only on the seed and the source's name, not on the other sources."""
 
 from __future__ import annotations
 
@@ -17,30 +17,30 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SourceShare:
-    """What was taken of one source."""
+    """Share of one source in a mixture."""
 
     name: str
     ratio: float
-    """As a share of 1."""
+    """Ratio as a share of 1."""
     num_available: int
     num_taken: int
     num_distinct: int
-    """Below ``num_taken`` where the source was oversampled."""
+    """Number of distinct rows; below ``num_taken`` if the source was oversampled."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MixtureReport:
-    """What a mixture was made of."""
+    """Composition of a mixture."""
 
     total: int
     seed: int
     sources: tuple[SourceShare, ...]
-    """By name."""
+    """Shares by name of the source."""
 
 
 @dataclass(frozen=True, slots=True)
 class Mixture(Generic[T]):
-    """The rows in their order, and what they were taken from."""
+    """Rows in their order, and the report on their sources."""
 
     rows: list[T]
     report: MixtureReport
@@ -54,12 +54,12 @@ def mix(
     total: int | None = None,
     oversample: bool = False,
 ) -> Mixture[T]:
-    """Rows of every source in the given ratios, each within one row of its exact share.
+    """Mix rows of every source in the given ratios, each within one row of its exact share.
 
     Args:
         ratios: one for each source, on any scale: ``{"reasoning": 600, "other": 200}``.
-        total: rows of the mixture; None: as many as the smallest source allows.
-        oversample: take all rows of a source that is too small once more, as often as it takes.
+        total: number of rows of the mixture; None: as many as the smallest source allows.
+        oversample: repeat all rows of a source that is too small, as often as necessary.
 
     Raises:
         ValueError: a source is too small, or the names of sources and ratios differ.
@@ -99,8 +99,8 @@ def mix(
 
 
 def apportion(total: int, shares: Mapping[str, Fraction]) -> dict[str, int]:
-    """Whole numbers that add up to the total, each within one of its exact share: the largest remainders are rounded
-    up, equal ones in the order of the mapping.
+    """Return whole numbers that add up to the total, each within one of its exact share: the largest remainders are
+    rounded up, equal ones in the order of the mapping.
 
     >>> apportion(10, {"a": Fraction(1, 3), "b": Fraction(2, 3)})
     {'a': 3, 'b': 7}
@@ -113,7 +113,7 @@ def apportion(total: int, shares: Mapping[str, Fraction]) -> dict[str, int]:
 
 
 def _shares(sources: Mapping[str, Sequence[T]], ratios: Mapping[str, float]) -> dict[str, Fraction]:
-    """The ratios as shares of 1, by name; exact, as decimals are written: 0.7 and 0.3 are 7 to 3."""
+    """Return the ratios as shares of 1, by name, exactly as their decimals are written: 0.7 and 0.3 are 7 to 3."""
     if sources.keys() != ratios.keys():
         raise ValueError(f"sources are {sorted(sources)}, ratios are for {sorted(ratios)}; needs one for each.")
     if any(not math.isfinite(ratio) or ratio < 0 for ratio in ratios.values()) or not any(ratios.values()):
@@ -128,7 +128,7 @@ def _generator(seed: int, name: str) -> np.random.Generator:
 
 
 def _pick(num_available: int, count: int, generator: np.random.Generator) -> list[int]:
-    """Row numbers: all of them as often as they fit, and a draw without replacement for the rest."""
+    """Return row numbers: all rows as often as they fit, and a draw without replacement for the rest."""
     if not count:
         return []
     copies, rest = divmod(count, num_available)

@@ -1,8 +1,8 @@
-"""The rows of a curated data set: their columns, their digest, and the Parquet files that hold them.
+"""Rows of a curated data set: their columns, their digest, and their Parquet files.
 
     DatasetRow --write_parts--> part-00000.parquet, ... --read_rows--> DatasetRow
 
-The columns ``id`` and ``messages`` are what ``r1ray.data.sft_layouts`` reads: a part is a file of supervised data.
+``r1ray.data.sft_layouts`` reads the columns ``id`` and ``messages``: a part is a file of supervised data.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from r1ray.runtime.files import written_aside
 
 _BATCH_ROWS: Final = 1024
 _KEYS: Final = ("role", "content", "reasoning_content", "tool_calls", "name", "tool_call_id", "weight", "written")
-"""Keys of messages: :mod:`r1ray.data.messages`."""
+"""Keys of messages: see :mod:`r1ray.data.messages`."""
 _MESSAGES: Final = recognise(frozenset(["messages"]), EXAMPLES)
 SCHEMA: Final = pa.schema(
     [
@@ -48,7 +48,7 @@ SCHEMA: Final = pa.schema(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DatasetRow:
-    """One dialogue to learn from, and where it comes from."""
+    """One dialogue to learn from, and its origin."""
 
     id: str
     messages: tuple[Message, ...]
@@ -57,18 +57,18 @@ class DatasetRow:
     language: str
     licence: str
     stage: str
-    """Of the recipe, that made it."""
+    """Stage of the recipe that made it."""
     reward: float | None
-    """None where nothing judged it."""
+    """Reward; None if nothing judged it."""
     num_tokens: int
-    """Of the answers."""
+    """Tokens of the answers."""
     prompt_id: str
     tools: str = ""
-    """That were offered, as JSON; empty: none."""
+    """Offered tools, as JSON; empty: none."""
 
 
 def row_digest(row: DatasetRow) -> bytes:
-    """SHA-256 of a row as canonical JSON, with the types that it has in the file."""
+    """Return the SHA-256 of a row as canonical JSON, with the types that it has in the file."""
     reward = None if row.reward is None else float(row.reward)
     columns = asdict(row) | {"reward": reward, "num_tokens": int(row.num_tokens)}
     if not row.tools:
@@ -78,7 +78,8 @@ def row_digest(row: DatasetRow) -> bytes:
 
 
 def content_digest(digests: Iterable[bytes]) -> str:
-    """SHA-256 over the rows' digests in sorted order: the same for the same rows, in whatever order and parts."""
+    """Return the SHA-256 over the rows' digests in sorted order: the same for the same rows, whatever their order and
+    parts."""
     whole = hashlib.sha256()
     for digest in sorted(digests):
         whole.update(digest)
@@ -88,10 +89,10 @@ def content_digest(digests: Iterable[bytes]) -> str:
 def write_parts(
     rows: Iterable[DatasetRow], folder: Path, *, rows_per_part: int, look: Callable[[DatasetRow], None]
 ) -> list[Path]:
-    """Write the rows in order; each part aside, then renamed. At least one part, even without rows.
+    """Write the rows in order; each part is written aside, then renamed. There is at least one part, even without rows.
 
     Args:
-        look: is shown each row as it is written.
+        look: is called with each row as it is written.
 
     Raises:
         ValueError: a row that the learner could not read, or a reward that is not a number.
@@ -116,7 +117,7 @@ def write_parts(
 
 
 def read_rows(folder: Path) -> Iterator[DatasetRow]:
-    """The rows of every part in a folder."""
+    """Yield the rows of every part in a folder."""
     for part in sorted(folder.glob("part-*.parquet")):
         for batch in pq.ParquetFile(part).iter_batches(batch_size=_BATCH_ROWS):
             for row in batch.to_pylist():
@@ -129,7 +130,7 @@ def _row(columns: dict[str, Any]) -> DatasetRow:
 
 
 def _check(row: DatasetRow) -> None:
-    """The learner's own reader takes the row."""
+    """Check a row with the learner's own reader. Raises ValueError."""
     assert _MESSAGES is not None
     if row.reward is not None and not math.isfinite(row.reward):
         raise ValueError(f"row {row.id}: the reward is {row.reward}, and has to be a finite number or None.")

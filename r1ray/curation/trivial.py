@@ -1,4 +1,4 @@
-"""Which requests are too simple for a chain of thought (paper section 2.3.3: "hello")."""
+"""Requests that are too simple for a chain of thought (paper section 2.3.3: "hello")."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ GREETINGS: Final = (
     r"(?:你|您|大家)好[啊呀吗]?|嗨|哈[喽啰罗]|在吗|早(?:上好|安)?|(?:中午|下午|晚上)好|晚安",
     r"(?:非常|多)?(?:感谢|谢谢)(?:你|您|大家)?[啦了]?|多谢|好的?[啊吧]?|再见|拜拜|明天见|回头见",
 )
-"""Greetings, thanks and farewells, in small letters."""
+"""Pattern of greetings, thanks and farewells, in lower case."""
 _EDGES: Final = re.compile(r"^\W+|\W+$")
 
 
 def is_trivial(request: str, *, max_words: int = 0, patterns: Sequence[str] | None = None) -> bool:
-    """Whether a request needs no reasoning by these rules: it has at most ``max_words`` words, or one of the patterns
-    matches it from end to end. Case and what stands around it (punctuation, emoji) do not count.
+    """Return whether a request needs no reasoning by these rules: it has at most ``max_words`` words, or one of the
+    patterns matches it from end to end. Case and surrounding punctuation or emoji are ignored.
 
     Args:
-        max_words: as :func:`r1ray.curation.words.words` counts them.
+        max_words: limit in words as counted by :func:`r1ray.curation.words.words`.
         patterns: regular expressions; None: ``GREETINGS``.
 
     >>> is_trivial("Hello!"), is_trivial("\u4f60\u597d\uff01"), is_trivial("Hello, what is a monad?")

@@ -1,9 +1,9 @@
-r"""A text as the words that it is compared by, and 64-bit hashes of its n-grams. Linear time.
+r"""Words of a text for comparisons, and 64-bit hashes of its n-grams. Linear time.
 
-Case, punctuation, white space, Markdown emphasis, and the spacing and sizing of LaTeX say nothing. A number is a word,
-and takes the operator before it along: ``24a+4`` is ``24``, ``a``, ``+4``, however it is spaced. Beside words of two
-letters or more, operators are dashes and bullets, and say nothing. Scripts without spaces between words have a word for
-each character.
+Case, punctuation, white space, Markdown emphasis, and the spacing and sizing of LaTeX are ignored. A number is a word,
+including the operator before it: ``24a+4`` is ``24``, ``a``, ``+4``, whatever its spacing. Beside words of two letters
+or more, operators are dashes and bullets, and are ignored. In scripts without spaces between words, each character is a
+word.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _UNSPACED: Final = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3005-\u30ff\u3400-\
 _LETTER: Final = f"[^\\W\\d_{_UNSPACED}]"
 _OPERATORS: Final = "-+/^=<>\u2264\u2265\u2260\u00b1"
 _SIGNS: Final = str.maketrans(dict.fromkeys("\u2010\u2011\u2012\u2013\u2212", "-") | {"\u2044": "/"})
-_NOTHING: Final = re.compile(  # each begins with what it removes: a search by one set of characters
+_NOTHING: Final = re.compile(  # each begins with the removed text, so that the search is by one set of characters
     r"(?:,(?<=\d,)|\{,\}(?<=\d\{,\})|\\,(?<=\d\\,))(?=\d{3}(?!\d))"  # thousands
     f"|['\u2019](?<={_LETTER}['\u2019])(?={_LETTER})"
     "|[\u00ad\u200b-\u200f\u2060-\u2064\ufeff]"
@@ -40,11 +40,12 @@ _WORD: Final = re.compile(
     f"{_LETTER}{{2,}}+|[{_OPERATORS}]{{0,2}}(?:\\d++(?:\\.\\d+)*+|{_LETTER}(?!{_LETTER}))|[{_UNSPACED}]"
 )
 _MULTIPLIER: Final = np.uint64(0x9E3779B97F4A7C13)
-"""3 modulo 8: powers of it differ by few factors of 2, which n-grams with words in another order would collide in."""
+"""Multiplier, 3 modulo 8: its powers differ by few factors of 2, which would make n-grams with words in another order
+collide."""
 
 
 def words(text: str) -> list[str]:
-    r"""The words of a text, in order.
+    r"""Return the words of a text, in order.
 
     >>> words("**What** is $24a + 4$, when a=1,000?") == words(r"what is \(24a+4\) when \,a = 1000")
     True
@@ -66,8 +67,8 @@ def _hash(word: str) -> int:
 
 
 def ngram_hashes(words: Sequence[str], n: int) -> UInt64Array:
-    """A 64-bit hash of each n-gram, in order [W - n + 1]; the same in every process. Two given n-grams that differ
-    share a hash with a probability of about 2**-60."""
+    """Return a 64-bit hash of each n-gram, in order [W - n + 1]; the same in every process. Two given n-grams that
+    differ share a hash with a probability of about 2**-60."""
     num = max(len(words) - n + 1, 0)
     hashes = np.fromiter(map(_hash, words), dtype=np.uint64, count=len(words))
     mixed = np.zeros(num, dtype=np.uint64)

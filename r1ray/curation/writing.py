@@ -1,6 +1,6 @@
-"""Examples of reasoning: how a model is asked for them, and how they are written for fine-tuning (paper section 2.3.1).
+"""Prompts that ask a model for examples of reasoning, and the form of examples for fine-tuning (paper section 2.3.1).
 
-    question --asked(way)--> what a model is given --> response --taken_apart--> reasoning, summary --written--> example
+    question --asked(way)--> prompt of a model --> response --taken_apart--> reasoning, summary --written--> example
 
 The paper's three ways: few-shot with a long chain of thought, a direct request to reflect and verify, and responses of
 R1-Zero made readable. ``plain`` asks as in training, for rejection sampling (2.3.3).
@@ -17,7 +17,7 @@ from r1ray.reward.format import cold_start_sections, sections
 
 PLAIN, FEW_SHOT, DIRECT, REWRITE = "plain", "few_shot", "direct", "rewrite"
 BOXED, PROGRAM, SUMMARY = "boxed", "program", "summary"
-"""What follows the reasoning: a summary with the final answer in a box, with the whole program, or by itself."""
+"""Kinds of text after the reasoning: a summary with the final answer in a box, with the whole program, or by itself."""
 _FORM = {
     "en": "Write your reasoning between <think> and </think>, then a short summary{}.",
     "zh": "请把推理过程写在 <think> 和 </think> 之间,然后写一段简短的总结{}。",
@@ -58,7 +58,7 @@ _THINK = {
 
 @dataclass(frozen=True, slots=True)
 class Shot:
-    """An example that is shown to the model."""
+    """An example shown to the model."""
 
     question: str
     reasoning: str
@@ -74,12 +74,12 @@ def asked(
     response: str = "",
     end: str = BOXED,
 ) -> Question:
-    """What the model is given.
+    """Return the question as given to the model.
 
     Args:
         way: ``plain``, ``few_shot`` (needs ``shots``), ``direct``, or ``rewrite`` (needs ``response``).
-        language: of the instructions: Chinese for ``zh``, else English.
-        end: what follows the reasoning: ``BOXED``, ``PROGRAM`` or ``SUMMARY``.
+        language: language of the instructions: Chinese for ``zh``, otherwise English.
+        end: kind of text after the reasoning: ``BOXED``, ``PROGRAM`` or ``SUMMARY``.
     """
     if way == PLAIN:
         return question
@@ -95,7 +95,7 @@ def asked(
 
 
 def taken_apart(text: str) -> tuple[str, str]:
-    """Reasoning and summary of a response; no summary where it has none.
+    """Return reasoning and summary of a response; the summary is empty if it has none.
 
     >>> taken_apart("<think>2+2</think> It is 4.")
     ('2+2', 'It is 4.')
@@ -112,19 +112,19 @@ def taken_apart(text: str) -> tuple[str, str]:
 
 
 def asked_to_think(request: str, reply: str, *, language: str) -> str:
-    """What a model is given that is to think of what comes before a reply that is there already (paper section 2.3.3:
-    a potential chain of thought before answering).
+    """Return a prompt that asks a model for the thoughts before a given reply (paper section 2.3.3: a potential chain
+    of thought before answering).
 
     Args:
-        language: of the instruction and the thoughts: Chinese for ``zh``, else English.
+        language: language of the instruction and the thoughts: Chinese for ``zh``, otherwise English.
     """
     name = "zh" if language.startswith("zh") else "en"
     return f"{_THINK[name]}\n\n<request>\n{request}\n</request>\n<reply>\n{reply}\n</reply>"
 
 
 def thoughts(text: str) -> str | None:
-    """What stands between the last ``</think>`` and the ``<think>`` before it: a model that reasons may have thoughts
-    of its own in front of those that it was asked for. None where there are none.
+    """Return the text between the last ``</think>`` and the ``<think>`` before it; None if there is none. A model that
+    reasons may have thoughts of its own before those that it was asked for.
 
     >>> thoughts("<think>They want me to think.</think><think>They say hello.</think>")
     'They say hello.'
@@ -138,7 +138,8 @@ def thoughts(text: str) -> str | None:
 
 
 def written(reasoning: str, summary: str, *, pattern: str) -> str:
-    """An example as the model is to write it: in the ``cold_start`` pattern, or between R1-Zero's ``tags``.
+    """Return an example in the form that the model is to write: in the ``cold_start`` pattern, or between R1-Zero's
+    ``tags``.
 
     >>> written("2+2=4", "Four.", pattern="cold_start")
     '<|reasoning|>2+2=4<|reasoning|>Four.'
@@ -149,6 +150,6 @@ def written(reasoning: str, summary: str, *, pattern: str) -> str:
 
 
 def keeps_apart(reasoning: str, summary: str, *, pattern: str) -> bool:
-    """Whether an example that is written so is read as the same reasoning and summary: neither holds a mark of the
-    pattern."""
+    """Return whether an example in this pattern is read back as the same reasoning and summary, since neither contains
+    a mark of the pattern."""
     return taken_apart(written(reasoning, summary, pattern=pattern)) == (reasoning.strip(), summary.strip())

@@ -1,4 +1,4 @@
-"""An answer of the policy's as OpenAI's clients read it: one object, or the same in chunks."""
+"""Answers of the policy in the form of OpenAI's API: one object, or chunks."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ FinishReason: TypeAlias = Literal["stop", "length", "tool_calls"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """One turn, as the client is told it."""
+    """One turn, as sent to the client."""
 
     content: str
     reasoning: str = ""
@@ -29,12 +29,12 @@ class Answer:
     created: int = field(default_factory=lambda: int(time.time()))
 
     def whole(self) -> bytes:
-        """Return it as one object."""
+        """Return the answer as one object."""
         choice = {"index": 0, "message": self._message(), "finish_reason": self.reason, "logprobs": None}
         return _json(self._object("chat.completion", [choice]) | {"usage": self._usage()})
 
     def chunks(self, *, wants_usage: bool) -> Iterator[bytes]:
-        """Return it as server-sent events: all that was said, the end, perhaps the usage."""
+        """Yield the answer as server-sent events: all of its content, the end, and the usage if wanted."""
         delta = self._message()
         if self.calls:
             delta["tool_calls"] = [{"index": place} | call for place, call in enumerate(delta["tool_calls"])]
@@ -69,4 +69,4 @@ def _event(value: dict[str, Any]) -> bytes:
 
 
 def _json(value: dict[str, Any]) -> bytes:
-    return json.dumps(value).encode()  # in ASCII: what a model writes may have halves of characters
+    return json.dumps(value).encode()  # in ASCII: a model's text may contain halves of characters

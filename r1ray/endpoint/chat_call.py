@@ -1,7 +1,7 @@
-"""A call of the chat completions, checked.
+"""Checked calls of the chat completions.
 
-A client's wishes for sampling are not followed, but for the length and for stop strings. What would constrain it is
-refused: the log-probabilities that are learned from would be of another distribution.
+A client's sampling settings are ignored, except the length limit and stop strings. Settings that would constrain
+sampling are refused, because the log-probabilities used in training would be those of another distribution.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from r1ray.endpoint.refusals import Refused, invalid
 from r1ray.turns import ToolSchema
 
 MODEL = "policy"
-"""The only model that there is."""
+"""Name of the only model."""
 MAX_STOPS, MAX_STOP_CHARS = 16, 256
 
 
@@ -47,17 +47,17 @@ FREE: Mapping[str, Callable[[Any], bool]] = {
     **dict.fromkeys(("ignore_eos", "use_beam_search", "echo", "continue_final_message"), _is_empty),
     **dict.fromkeys(("functions", "function_call", "audio", "truncate_prompt_tokens"), _is_empty),
 }
-"""Fields that constrain what is sampled, or what it follows, with the values that do not. null never does."""
+"""Fields that constrain sampling, or the text that it continues, with the values that do not. null never does."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChatCall:
-    """A call that may be answered."""
+    """A valid call."""
 
     messages: tuple[Said, ...]
     tools: tuple[ToolSchema, ...] = ()
     reads_calls: bool = True
-    """True if calls of tools are looked for in the answer; False if they are text (``tool_choice=none``)."""
+    """True if tool calls are parsed in the answer; False if they are left as text (``tool_choice=none``)."""
     max_tokens: int | None = None
     stop: tuple[str, ...] = ()
     streams: bool = False
@@ -66,13 +66,13 @@ class ChatCall:
 
     @property
     def num_chars(self) -> int:
-        """Return how many characters it has to read, at least."""
+        """Return a lower bound of the number of characters to read."""
         said = sum(len(each.content) + sum(len(call.arguments) for call in each.calls) for each in self.messages)
         return said + (len(json.dumps(self.tools)) if self.tools else 0)
 
 
 def chat_call(body: bytes) -> ChatCall:
-    """Return the call that a request's body is. Raises Refused."""
+    """Return the call in a request's body. Raises Refused."""
     try:
         value = parsed(body)
     except ValueError as error:
@@ -124,7 +124,7 @@ def _tools(value: object) -> tuple[ToolSchema, ...]:
 
 
 def _tool(value: object, place: str) -> ToolSchema:
-    """Return a tool as chat templates know them: other fields of a client's are left out."""
+    """Return a tool in the form of chat templates, without other fields of the client."""
     function = value.get("function") if isinstance(value, dict) else None
     if not isinstance(value, dict) or value.get("type") != "function" or not isinstance(function, dict):
         raise invalid(place, f'needs {{"type": "function", "function": {{...}}}}, found {shown(value)}')
@@ -140,7 +140,7 @@ def _tool(value: object, place: str) -> ToolSchema:
 
 
 def _are_schemas(properties: object) -> bool:
-    """Return whether they are what parsers of calls look into."""
+    """Return whether the properties are schemas, as the parsers of calls need."""
     if properties is None:
         return True
     return isinstance(properties, dict) and all(isinstance(each, dict) for each in properties.values())

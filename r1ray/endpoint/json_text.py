@@ -6,12 +6,12 @@ import json
 from typing import Any
 
 MAX_DEPTH = 64
-"""Levels of a schema, or of arguments: chat templates and parsers descend into them."""
+"""Largest depth of a schema, or of arguments, because chat templates and parsers descend into them."""
 MAX_SHOWN = 80
 
 
 def parsed(text: bytes | str) -> Any:
-    """Return what a JSON text says. Raises ValueError, with a few words, for what is no JSON, or no text in UTF-8."""
+    """Return the value of a JSON text. Raises ValueError with a short reason if it is not JSON, or not UTF-8."""
     try:
         value = json.loads(text, parse_constant=_no_constant)
     except RecursionError:
@@ -20,7 +20,7 @@ def parsed(text: bytes | str) -> Any:
         raise ValueError("it is no text in UTF-8") from None
     except json.JSONDecodeError as error:
         raise ValueError(f"{error.msg} at character {error.pos + 1}") from None
-    if "\\u" in text if isinstance(text, str) else b"\\u" in text:  # which may spell half of a character
+    if "\\u" in text if isinstance(text, str) else b"\\u" in text:  # may be half of a character
         try:
             json.dumps(value, ensure_ascii=False).encode()
         except UnicodeEncodeError:
@@ -29,7 +29,7 @@ def parsed(text: bytes | str) -> Any:
 
 
 def is_deep(value: object, *, levels: int = MAX_DEPTH) -> bool:
-    """Return whether plain data has more than so many levels."""
+    """Return whether plain data has more than ``levels`` levels."""
     level = [value]
     while levels and level:
         below: list[object] = []
@@ -43,7 +43,7 @@ def is_deep(value: object, *, levels: int = MAX_DEPTH) -> bool:
 
 
 def shown(value: object) -> str:
-    """Return a value as a sentence has it."""
+    """Return a value as shown in a sentence."""
     text = json.dumps(value) if not is_deep(value) else "..."
     return text if len(text) <= MAX_SHOWN else f"{text[:MAX_SHOWN]}..."
 

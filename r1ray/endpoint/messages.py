@@ -1,4 +1,4 @@
-"""Messages as clients send them: checked, told apart, and as chat templates take them.
+"""Messages from clients: checks, comparison keys, and conversion to the messages of chat templates.
 
 JSON --said_of--> Said --key--> compared with recorded turns          Said --as_messages--> Message, for a renderer
 """
@@ -31,29 +31,29 @@ class SaidCall:
     id: str
     name: str
     arguments: str
-    """A JSON object, as text."""
+    """JSON text of an object."""
 
     @property
     def plain(self) -> dict[str, Any]:
-        """Return it as OpenAI's interface has it."""
+        """Return the call in the form of OpenAI's API."""
         return {"id": self.id, "type": "function", "function": {"name": self.name, "arguments": self.arguments}}
 
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """One message of a client's."""
+    """One message from a client."""
 
     role: Role
     content: str
     reasoning: str = ""
     calls: tuple[SaidCall, ...] = ()
     call_id: str = ""
-    """Id of the call whose result it is."""
+    """Id of the call that this result answers."""
     name: str = ""
 
     @property
     def key(self) -> bytes:
-        """All that makes it the same message when it comes again; reasoning does not, which clients drop."""
+        """Key that is equal for equal messages; without reasoning, which clients drop."""
         calls = [(each.name, each.arguments) for each in self.calls]
         return json.dumps([self.role, self.content, calls, self.call_id]).encode()
 
@@ -62,7 +62,7 @@ def said_of(value: object, place: str) -> Said:
     """Return a message of a request. Raises Refused.
 
     Args:
-        place: its place in the request, for sentences: ``messages[3]``.
+        place: its place in the request, for error messages: ``messages[3]``.
     """
     if not isinstance(value, dict):
         raise invalid(place, f"needs an object with role and content, found {shown(value)}")
@@ -81,8 +81,8 @@ def said_of(value: object, place: str) -> Said:
 
 
 def as_messages(conversation: Sequence[Said], begin: int = 0) -> tuple[Message, ...]:
-    """Return a conversation from a message on as chat templates take it. A result has the name and the place of the
-    call that it answers, whatever a client calls them."""
+    """Return a conversation, from message ``begin`` on, as chat templates take it. A result gets the name and the
+    position of the call that it answers, whatever ids a client uses."""
     calls: dict[str, tuple[str, str]] = {}
     made = []
     for index, each in enumerate(conversation):
@@ -104,7 +104,7 @@ def _call_of(call: SaidCall) -> ToolCall:
 
 
 def _text(value: object, place: str, *, may_miss: bool) -> str:
-    """Return the text of a content: a string, or a list of parts."""
+    """Return the text of a content field: a string, or a list of parts."""
     if isinstance(value, str):
         return value
     if value is None and may_miss:

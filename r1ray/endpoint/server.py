@@ -1,10 +1,10 @@
-"""The chat completions of a process: a key for each trajectory, two paths, nothing else.
+"""Server of chat completions in a process: a key for each trajectory, two paths, nothing else.
 
     Endpoint.open(line) -> Access          POST /v1/chat/completions, GET /v1/models  <-- an agent, by its key
     Endpoint.close(access)                 chat_call(body) --Line.answer--> Answer
 
-It listens on one address of its node, and begins to when the first key is opened. A call whose client goes away is
-cancelled; one without a living key learns nothing.
+It listens on one address of its node, starting when the first key is opened. A call is cancelled if its client
+disconnects; a call without a valid key gets no information.
 """
 
 from __future__ import annotations
@@ -36,22 +36,23 @@ logger = logging.getLogger(__name__)
 MAX_BODY_BYTES = 8 * 2**20
 MAX_CONNECTIONS = 4096
 KEEP_ALIVE_S = 75.0
-"""Longer than clients keep a connection that is idle: who closes it first must not be in the middle of a call."""
+"""Timeout of idle connections, longer than that of clients: whoever closes first must not be in the middle of a
+call."""
 STARTED_POLL_S = 0.005
 PATIENCE, PAUSE_S = 64, 0.5
-"""Refusals of a key, after which each is told late, as those without a key are: a client in a loop costs its group
-worker next to nothing."""
+"""Number of refusals of a key after which further ones are delayed, and the delay in seconds. Refusals without a key
+are always delayed. A client in a loop thus costs its group worker almost nothing."""
 
 
 class Line(Protocol):
-    """The policy at the other end of a key."""
+    """The policy behind a key."""
 
     async def answer(self, call: ChatCall) -> Answer:
-        """Return a turn. Raises Refused. It is cancelled if the client goes away."""
+        """Return a turn. Raises Refused. Cancelled if the client disconnects."""
         ...
 
     def note_refusal(self, code: str) -> None:
-        """Count a call that got no turn."""
+        """Count a call that did not get a turn."""
         ...
 
 
@@ -59,7 +60,7 @@ class Endpoint:
     """The server and its keys."""
 
     def __init__(self, address: str) -> None:
-        """``address``: of this node, on which agents reach it."""
+        """``address``: address of this node at which agents reach it."""
         self._address = address
         self._lines: dict[str, Line] = {}
         self._num_refused: Counter[Line] = Counter()
@@ -70,7 +71,7 @@ class Endpoint:
         self._port = 0
 
     async def open(self, line: Line) -> Access:
-        """Return the access of an agent to a line. Raises InfrastructureError where this address cannot be had."""
+        """Return an agent's access to a line. Raises InfrastructureError if the address is not available."""
         async with self._starting:
             if self._server is None or self._serving is None or self._serving.done():
                 self._server = await self._started()
@@ -80,12 +81,12 @@ class Endpoint:
         return Access(base_url=f"http://{host}:{self._port}/v1", api_key=key, model=MODEL)
 
     def close(self, access: Access) -> None:
-        """End a key. Calls by it that are under way are answered all the same."""
+        """Invalidate a key. Its calls under way are still answered."""
         if (line := self._lines.pop(access.api_key, None)) is not None:
             del self._num_refused[line]
 
     async def stop(self) -> None:
-        """Listen no more."""
+        """Stop listening."""
         if self._server is not None and self._serving is not None:
             self._server.should_exit = self._server.force_exit = True
             await self._serving
@@ -103,7 +104,7 @@ class Endpoint:
             uvicorn.Config(
                 application,
                 log_config=None,
-                log_level="error",  # of nonsense that clients send, nothing
+                log_level="error",  # invalid requests of clients are not logged
                 access_log=False,
                 server_header=False,
                 proxy_headers=False,
@@ -138,7 +139,7 @@ class Endpoint:
             answer = await _unless_gone(request, line, call)
         except Refused as refused:
             return await self._refused(refused, line)
-        except (ClientDisconnect, asyncio.CancelledError):  # the client has gone, or this process ends
+        except (ClientDisconnect, asyncio.CancelledError):  # the client has disconnected, or this process ends
             return Response(status_code=499)
         except Exception as error:
             if type(error) not in self._failures:
@@ -151,7 +152,7 @@ class Endpoint:
         return Response(answer.whole(), media_type="application/json")
 
     async def _refused(self, refused: Refused, line: Line | None) -> Response:
-        """Return a refusal, which is counted, and is told late to those who have had many."""
+        """Return the response for a refusal. The refusal is counted, and delayed for clients that have had many."""
         if line is not None:
             line.note_refusal(refused.code)
             self._num_refused[line] += 1
@@ -168,7 +169,7 @@ class Endpoint:
 
 
 class _Server(uvicorn.Server):
-    """One that leaves the signals of its process alone, and nothing open where it is cancelled."""
+    """A uvicorn server that leaves the process's signals alone, and leaves nothing open when cancelled."""
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -186,8 +187,8 @@ class _Server(uvicorn.Server):
 
 
 def _listening(address: str) -> socket.socket:
-    """Return a socket of a free port. With a protocol of its own: of one without, asyncio would send each answer only
-    once the client has acknowledged the one before, 40 ms later."""
+    """Return a socket on a free port. The socket has an explicit protocol, because without one asyncio would delay each
+    answer until the client has acknowledged the previous one, 40 ms later."""
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     listening = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
@@ -211,7 +212,7 @@ async def _body(request: Request) -> bytes:
 
 
 async def _unless_gone(request: Request, line: Line, call: ChatCall) -> Answer:
-    """Return the answer to a call. Raises ClientDisconnect where the client goes away before."""
+    """Return the answer to a call. Raises ClientDisconnect if the client disconnects first."""
     answering = asyncio.create_task(line.answer(call))
     watching = asyncio.create_task(_until_gone(request))
     try:

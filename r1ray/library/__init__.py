@@ -1,1 +1,1 @@
-"""r1ray as a library: the verbs as functions, and a run as Arrow tables. :mod:`r1ray` offers them by their names."""
+"""r1ray as a library: the verbs as functions, and runs as Arrow tables. :mod:`r1ray` exports their names."""

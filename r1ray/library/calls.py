@@ -1,5 +1,5 @@
-"""The verbs ``run``, ``eval`` and ``score`` as functions. They take what the command takes: words as on its line, and
-keys by name, and raise :class:`r1ray.errors.R1RayError` where the command would end with a message.
+"""The verbs ``run``, ``eval`` and ``score`` as functions. They take the same arguments as the command: words as on the
+command line, and keys by name. They raise :class:`r1ray.errors.R1RayError` where the command would print a message.
 
     r1ray.run("recipe=r1_zero", model="/models/base", data={"train": "train.jsonl"}, steps=100)
 """
@@ -28,12 +28,12 @@ from r1ray.telemetry.logs import console
 def run(
     *words: str, rewards: Mapping[str, Reward] | None = None, config_dir: str | None = None, **values: object
 ) -> Run:
-    """Run a recipe, or resume it, as ``r1ray run`` does, and return what it wrote.
+    """Run a recipe, or resume it, as ``r1ray run`` does, and return the run.
 
     Args:
         words: overrides as on the command line: ``"experiment=quickstart"``, ``"~reward.parts.format"``.
-        rewards: functions that are parts of the reward, by the names of the parts: functions that reward workers, which
-            are processes of their own, can import, or their paths.
+        rewards: functions that are parts of the reward, by the names of the parts. Reward workers, which are separate
+            processes, have to be able to import them; paths of functions are accepted, too.
         config_dir: a folder with more files to choose from.
         values: keys of the configuration, see :func:`r1ray.library.words.words_of`.
     """
@@ -46,8 +46,8 @@ def run(
 def evaluate(
     *words: str, rewards: Mapping[str, Reward] | None = None, config_dir: str | None = None, **values: object
 ) -> list[dict[str, Any]]:
-    """Evaluate a model on benchmarks, or two models, as ``r1ray eval`` does. Returns the results: of the model on each
-    benchmark, then of the other one. Arguments as of :func:`run`."""
+    """Evaluate a model on benchmarks, or two models, as ``r1ray eval`` does. Returns the results of the model on each
+    benchmark, then those of the other model. For the arguments see :func:`run`."""
     _refuse_in_loop("eval")
     given = [*words, *words_of(values), *words_of_rewards(rewards, path_of)]
     with console(sys.stdout):
@@ -61,13 +61,13 @@ def score(
     config_dir: str | None = None,
     **values: object,
 ) -> list[dict[str, Any]]:
-    """Score given responses as ``r1ray score`` does. Returns one outcome a row, in their order.
+    """Score given responses as ``r1ray score`` does. Returns one outcome for each row, in order.
 
     Args:
-        rows: ``{"id", "check", "response", "prompt"?, "language"?}`` each, or a file of them.
-        words: as of :func:`run`; so are ``config_dir`` and ``values``.
-        rewards: functions that are parts of the reward, by the names of the parts. Objects are called in this process,
-            which one that ends its process, or never returns, takes with it; those given by path are called in another.
+        rows: rows of the form ``{"id", "check", "response", "prompt"?, "language"?}``, or a file of them.
+        words: as in :func:`run`; so are ``config_dir`` and ``values``.
+        rewards: functions that are parts of the reward, by the names of the parts. Function objects are called in this
+            process, and end or block it if they do so; functions given by path are called in another process.
     """
     given = [*words, *words_of(values), *words_of_rewards(rewards, path_here)]
     config = compose(given, schema=ScoreConfig, name="score", config_dir=config_dir)
@@ -76,7 +76,7 @@ def score(
     is_isolated = not any(not isinstance(each, str) for each in (rewards or {}).values())
     found: list[Row] = []
     scoring = score_rows(_numbered(rows), config.reward, config.sandbox, found.append, is_isolated=is_isolated)
-    with ThreadPoolExecutor(1) as thread:  # whoever calls may have an event loop, as a notebook has
+    with ThreadPoolExecutor(1) as thread:  # the caller may have an event loop, as in a notebook
         thread.submit(asyncio.run, scoring).result()
     return found
 
@@ -88,7 +88,7 @@ def _numbered(rows: Iterable[Mapping[str, Any]] | str | PathLike[str]) -> Iterat
 
 
 def _refuse_in_loop(verb: str) -> None:
-    """Raise UserError where an event loop runs: a run has its own, and heeds signals in the main thread."""
+    """Raise UserError if an event loop is running: a run has its own, and handles signals in the main thread."""
     try:
         asyncio.get_running_loop()
     except RuntimeError:

@@ -1,4 +1,4 @@
-"""Reward functions that a program gives as objects: in this process as they are, for other processes by their paths.
+"""Reward functions given as objects: used directly in this process, and by their paths in other processes.
 
 function --path_here--> "r1ray.library.functions:given_0"       function --path_of--> "my_rewards:brief"
 """
@@ -19,13 +19,13 @@ from r1ray.errors import UserError
 from r1ray.interfaces import RewardFn
 
 Reward = RewardFn | str
-"""A function, or the path of one: ``package.module:function``."""
+"""A function, or its path: ``package.module:function``."""
 _numbers = count()
 _given: dict[str, RewardFn] = {}
 
 
 def __getattr__(name: str) -> RewardFn:
-    """Return a function that :func:`path_here` has taken."""
+    """Return a function registered by :func:`path_here`."""
     try:
         return _given[name]
     except KeyError:
@@ -33,7 +33,7 @@ def __getattr__(name: str) -> RewardFn:
 
 
 def words_of_rewards(rewards: Mapping[str, Reward] | None, path: Callable[[str, RewardFn], str]) -> list[str]:
-    """Return overrides that make each function a part of the reward; ``path`` gives a function's path."""
+    """Return overrides that make each function a part of the reward; ``path`` returns a function's path."""
     named = {
         name: reward if isinstance(reward, str) else path(name, reward) for name, reward in (rewards or {}).items()
     }
@@ -41,24 +41,24 @@ def words_of_rewards(rewards: Mapping[str, Reward] | None, path: Callable[[str, 
 
 
 def path_here(name: str, function: RewardFn) -> str:
-    """Return a path of a function, whatever it is, that leads to it in this process alone."""
+    """Return a path that leads to any function, but only in this process."""
     given = f"given_{next(_numbers)}"
     _given[given] = function
     return f"{__name__}:{given}"
 
 
 def path_of(name: str, function: RewardFn) -> str:
-    """Return the path by which reward workers, which are processes of their own, import a function. Raises UserError
-    with the reason where they cannot.
+    """Return the path by which reward workers, which are separate processes, import a function. Raises UserError, with
+    the reason, if they cannot.
 
     Args:
-        name: of its part of the reward.
+        name: name of its part of the reward.
     """
     module_name = getattr(function, "__module__", None) or ""
     own_name = getattr(function, "__qualname__", "")
     if problem := _problem(function, module_name, own_name):
         raise UserError(
-            f"rewards: {name} {problem}. Reward workers are processes of their own, on any node, and import it: needs "
+            f"rewards: {name} {problem}. Reward workers are separate processes, on any node, and import it: needs "
             "a function at the top of a module in the folder where the program is started, or on PYTHONPATH, given "
             'as it is or as "module:function". (r1ray.score takes any function: it calls it in this process.)'
         )
@@ -81,7 +81,7 @@ def _problem(function: object, module_name: str, own_name: str) -> str | None:
 
 
 def _is_importable(module: ModuleType) -> bool:
-    """Return if a process that starts in this folder, with this environment, finds a module."""
+    """Return whether a process started in this folder, with this environment, finds a module."""
     if module.__file__ is None or module.__name__ in sys.stdlib_module_names:
         return True
     levels = module.__name__.count(".") + 1 + (Path(module.__file__).name == "__init__.py")
@@ -93,7 +93,7 @@ def _is_importable(module: ModuleType) -> bool:
 
 
 def _is_editable(module: ModuleType) -> bool:
-    """Return if a module is installed, though its files are elsewhere."""
+    """Return whether a module is installed although its files are elsewhere."""
     from importlib.metadata import packages_distributions
 
     return module.__name__.partition(".")[0] in packages_distributions()

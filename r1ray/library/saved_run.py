@@ -1,4 +1,4 @@
-"""A run that lives or has ended, by what it wrote: configuration, metrics, rollouts, evaluations and events."""
+"""A run, live or ended, as read from its files: configuration, metrics, rollouts, evaluations and events."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ METRICS = "metrics.jsonl"
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """A stage of a run, which is all of it where it has one. Each call reads the files as they are then."""
+    """A stage of a run, or the whole run if it has only one. Each call reads the current files."""
 
     folder: Path
-    """The folder of its metrics.jsonl."""
+    """Folder of its metrics.jsonl."""
 
     @property
     def config(self) -> dict[str, Any]:
@@ -40,33 +40,33 @@ class Run:
 
     @property
     def metrics(self) -> pa.Table:
-        """Return a row a line of metrics.jsonl and a column a metric, null where a line has it not."""
+        """Return one row for each line of metrics.jsonl and one column for each metric; null if a line lacks it."""
         rows = read_rows(self.folder / METRICS)
         names = dict.fromkeys(name for row in rows for name in row)
         return pa.table({name: pa.array([row.get(name) for row in rows]) for name in names})
 
     def rollouts(self, *, step: int | None = None, columns: Sequence[str] | None = None) -> pa.Table:
-        """Return a row a trajectory.
+        """Return one row for each trajectory.
 
         Args:
-            step: this one alone; else every step, which without ``columns`` may be large.
-            columns: those that are wanted; ``segments`` and ``prompt_tokens`` are most of a file.
+            step: only this step; None: every step, which may be large without ``columns``.
+            columns: only these columns; ``segments`` and ``prompt_tokens`` make up most of a file.
         """
         return self._table("step", step, columns)
 
     def evaluations(self, *, step: int | None = None, columns: Sequence[str] | None = None) -> pa.Table:
-        """Return a row an answer to a held-out prompt, in the columns of :meth:`rollouts`; ``step``: of the version
-        after this one alone."""
+        """Return one row for each answer to a held-out prompt, with the columns of :meth:`rollouts`; ``step``: only the
+        evaluation after this step."""
         return self._table(EVALUATION, step, columns)
 
     @property
     def events(self) -> pa.Table:
-        """Return what each process did from when to when; of a recipe, in all of its stages."""
+        """Return the activities of each process with their times; for a recipe, of all of its stages."""
         return read_events(find_run(self.folder))
 
     @property
     def models(self) -> dict[int, Path]:
-        """Return the Hugging Face folders of the policy, by the step after which they were made."""
+        """Return the Hugging Face folders of the policy, by the step after which they were written."""
         folders = (self.folder / "hf").glob("[0-9]*")
         return {int(folder.name): folder for folder in sorted(folders, key=lambda each: int(each.name))}
 
@@ -82,12 +82,12 @@ class Run:
             return schema.empty_table()
         wanted = None if columns is None else list(columns)
         tables = [pq.ParquetFile(file).read(columns=wanted) for file in files]
-        return pa.concat_tables(tables, promote_options="default")  # a column may have come while the run went on
+        return pa.concat_tables(tables, promote_options="default")  # a column may have been added during the run
 
 
 def load_run(path: str | PathLike[str], *, stage: str | None = None) -> Run:
-    """Return a run by its folder, or a stage's; of a recipe's folder the newest stage that has metrics, or ``stage``.
-    Raises UserError."""
+    """Return a run by its folder, or by the folder of a stage. For a recipe's folder, return the newest stage that has
+    metrics, or ``stage``. Raises UserError."""
     folder = path_of(str(fspath(path)), key="")
     if not folder.is_dir():
         raise UserError(f"{path}: no such folder; needs the folder of a run.")

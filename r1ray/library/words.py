@@ -1,4 +1,5 @@
-"""Values of a program as words of the command line: what the functions of the library take is what a command takes."""
+"""Conversion of a program's values to words of the command line: library functions take the same settings as
+commands."""
 
 from __future__ import annotations
 
