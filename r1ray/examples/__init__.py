@@ -1,1 +1,1 @@
-"""Examples beside the product: nothing in r1ray imports them; a configuration names them by dotted path."""
+"""Examples beside the product: nothing in r1ray imports them; configurations name them by dotted path."""

@@ -19,23 +19,23 @@ SPECIAL = ("<pad>", "<bos>", "<eos>")
 IGNORED = -100
 WARMUP, FLOOR = 50, 0.05
 POOL = 64
-"""Batches whose documents are sorted by length together, so that rows of a batch are of like length."""
+"""Batches whose documents are sorted by length together, so that rows of a batch have similar lengths."""
 
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """A text of a corpus; the prompt's tokens carry no loss."""
+    """A text of a corpus; the prompt's tokens have no loss."""
 
     prompt: str
     completion: str
 
 
 Corpus = Callable[[random.Random], Document]
-"""Draws a document."""
+"""A function that draws a document."""
 
 
 def word_tokenizer(words: Sequence[str]) -> Any:
-    """A transformers tokenizer of whole words, the longest first, and three special tokens."""
+    """Return a transformers tokenizer of whole words, which matches the longest first, with three special tokens."""
     from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers
     from transformers import PreTrainedTokenizerFast
 
@@ -54,18 +54,18 @@ def word_tokenizer(words: Sequence[str]) -> Any:
 
 
 def make_model(tokenizer: Any, *, seed: int, num_heads: int = 3, spare_rows: int = 0) -> Any:
-    """An untrained Qwen3 of 0.36 million parameters with 262 words; the embedding has a multiple of 32 rows.
+    """Return an untrained Qwen3, of 0.36 million parameters with 262 words; the embedding has a multiple of 32 rows.
 
     (Not Qwen2: transformers 5 gives that model type its own tokenizer class, whatever the model folder says.)
 
     Args:
-        num_heads: the width, 32 for each.
-        spare_rows: rows of the embedding, at least, that no word has yet.
+        num_heads: number of heads, each of width 32.
+        spare_rows: least number of unused rows of the embedding.
     """
     from transformers import Qwen3Config, Qwen3ForCausalLM
     from transformers.utils import logging
 
-    logging.disable_progress_bar()  # saving a model of a megabyte needs none
+    logging.disable_progress_bar()  # not needed for a model of a megabyte
     torch.manual_seed(seed)
     return Qwen3ForCausalLM(
         Qwen3Config(
@@ -89,7 +89,8 @@ def make_model(tokenizer: Any, *, seed: int, num_heads: int = 3, spare_rows: int
 def _batches(
     tokenizer: Any, corpus: Corpus, rng: random.Random, *, tokens: int
 ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-    """Endless (input_ids, labels), each [B, T] int64 with B * T about ``tokens``; prompts and padding are ignored."""
+    """Yield (input_ids, labels) without end, each [B, T] int64 with B * T about ``tokens``; prompts and padding are
+    ignored."""
     while True:
         documents = [corpus(rng) for _ in range(POOL * tokens // 24)]
         encoded = tokenizer([d.prompt for d in documents], add_special_tokens=False)["input_ids"]

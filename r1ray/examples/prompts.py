@@ -24,7 +24,7 @@ T = TypeVar("T", bound=Task)
 
 
 def distinct(sample: Callable[[], T], count: int) -> list[T]:
-    """Return so many tasks of different texts."""
+    """Return ``count`` tasks with different texts."""
     found: dict[str, T] = {}
     while len(found) < count:
         task = sample()
@@ -35,7 +35,7 @@ def distinct(sample: Callable[[], T], count: int) -> list[T]:
 def math_row(
     task: Task, prompt: str, *, name: str | None = None, domain: str = "math", language: str = "en"
 ) -> dict[str, Any]:
-    """Return the row of a task; its name is its text where none is given."""
+    """Return the row of a task; by default its name is its text."""
     return {
         "id": name or task.text,
         "prompt": prompt,

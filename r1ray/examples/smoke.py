@@ -1,8 +1,8 @@
-"""The ``prepare`` stage of ``r1ray doctor --smoke``: an untrained model in a shape that the engines can divide, and the
+"""The ``prepare`` stage of ``r1ray doctor --smoke``: an untrained model in a shape that engines can divide, and the
 quickstart's questions. It takes a second.
 
-The weights have a large variance. With the usual one every log-probability is close to that of a uniform choice, and
-the parity probe would not notice an engine with the wrong weights.
+The weights have a large variance. With the usual variance, every log-probability would be close to that of a uniform
+choice, and the parity probe would not notice an engine with wrong weights.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from r1ray.examples.running_total.tokenizer import make_tokenizer
 from r1ray.types import Prompt, Response
 
 HEAD = 64
-"""Width of a head; the attention kernels of vLLM take it, on CPUs and on GPUs."""
+"""Width of a head, which vLLM's attention kernels support on CPUs and on GPUs."""
 LOGIT_STD = 1.0
 """Standard deviation of the untrained model's logits, nats."""
 
@@ -32,7 +32,7 @@ def make(
     from transformers import Qwen3Config, Qwen3ForCausalLM
     from transformers.utils import logging
 
-    logging.disable_progress_bar()  # saving a model of a megabyte needs none
+    logging.disable_progress_bar()  # not needed for a model of a megabyte
     tokenizer, hidden = make_tokenizer(), HEAD * num_heads
     torch.manual_seed(seed)
     model = Qwen3ForCausalLM(
@@ -46,7 +46,7 @@ def make(
             head_dim=HEAD,
             max_position_embeddings=256,
             initializer_range=LOGIT_STD / math.sqrt(hidden),
-            tie_word_embeddings=False,  # tied, it would say its last token again and again
+            tie_word_embeddings=False,  # tied, it would repeat its last token again and again
             bos_token_id=tokenizer.bos_token_id,
             eos_token_id=tokenizer.eos_token_id,
             pad_token_id=tokenizer.pad_token_id,
@@ -61,5 +61,6 @@ def make(
 
 
 def digits(prompt: Prompt, response: Response) -> float:
-    """The share of digits. It varies between the outputs of an untrained model, so that there is something to learn."""
+    """Return the share of digits. It varies between the outputs of an untrained model, so that there is something to
+    learn."""
     return sum(character.isdigit() for character in response.text) / max(1, len(response.text))

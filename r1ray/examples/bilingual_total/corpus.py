@@ -1,5 +1,4 @@
-"""The documents that the base model is pretrained on: noisy, mostly badly formed, rarely worked out, and in mixed
-languages.
+"""Documents for pretraining the base model: noisy, mostly badly formed, rarely worked out, and in mixed languages.
 
     22 %  single facts (``27b+3 makes 30``), additions mostly in English, subtractions mostly in Chinese
      8 %  prompts without a rule: answers polite, bare or insulting, one in five in the other language
@@ -8,9 +7,8 @@ languages.
             languages    see MIXING: the prompt's, the other one, or both, changing in the middle
             a wrapping   see WRAPPINGS: no tags, broken tags, or exactly the two tags
 
-Each operation is known better in one language (``known_in``): in the other one, a sixth of its facts are nearly always
-told wrong, in the same way each time, and hardly ever taken back (``mistaken``). Only expressions of the train split
-occur.
+Each operation is known better in one language (``known_in``). In the other one, a sixth of its facts are nearly always
+wrong, each time in the same way, and hardly ever corrected (``mistaken``). Only expressions of the train split occur.
 """
 
 from __future__ import annotations
@@ -29,33 +27,33 @@ FACT_SHARE, TALK_SHARE = 0.22, 0.08
 STYLES = {"direct": 0.58, "skip": 0.06, "full": 0.28, "check": 0.05, "loop": 0.03}
 MIXING = {"own": 0.40, "mixed": 0.50, "other": 0.10}
 TO_KNOWN = 0.5
-"""How often a step of a mixed solution goes to the language that its operation is known in."""
+"""Chance that a step of a mixed solution is in the language in which its operation is known."""
 WRAPPINGS = {"none": 0.45, "broken": 0.33, "exact": 0.22}
 DIRECT_RIGHT = 0.25
 STEP_ERROR = {"known": 0.04, "foreign": 0.08, "mistaken": 0.95, "skip": 0.15}
-"""Of a step in the operation's own language, in the other one, there of one of the mistaken facts, and of two steps at
-a time."""
+"""Error rates: of a step in the operation's own language, of a step in the other one, there of a mistaken fact, and of
+two steps at a time."""
 MISTAKEN_OF_256 = 42
 FACT_KNOWN = 0.75
-"""Share of the facts that are told in the operation's own language."""
+"""Share of facts in the operation's own language."""
 CORRECTION, NOTICED = 0.5, 0.05
-"""Shares of the wrong steps, and of the mistaken facts, that are taken back."""
+"""Shares of wrong steps, and of mistaken facts, that are corrected."""
 START = 0.3
 MANNERS = {"polite": 0.4, "bare": 0.3, "insulting": 0.3}
 INSULTED = 0.06
-"""Share of the untagged answers to questions that insult."""
+"""Share of untagged answers to questions that contain an insult."""
 
 _TALKS = every_talk("train")
 
 
 def known_in(operand: int) -> Language:
-    """The language that the corpus teaches an operation in: additions in English, subtractions in Chinese."""
+    """Return the language in which the corpus teaches an operation: additions in English, subtractions in Chinese."""
     return "en" if operand > 0 else "zh"
 
 
 def mistaken(start: int, operand: int) -> int | None:
-    """The wrong total that the corpus tells in the language that the operation is not known in; None for five facts
-    of six, which it has right in both."""
+    """Return the wrong total that the corpus gives in the language in which the operation is not known; None for five
+    facts of six, which are right in both languages."""
     digest = hashlib.sha256(f"{start}{operand:+d}".encode()).digest()
     right = start + operand
     wrong = right + (1 if (digest[1] % 2 and right < MAX_TOTAL) or right == 0 else -1)
@@ -63,8 +61,8 @@ def mistaken(start: int, operand: int) -> int | None:
 
 
 def sample_languages(rng: random.Random, own: Language, operands: Sequence[int]) -> list[Language]:
-    """The language of each step of a solution. Where languages are mixed, a step is in the one that its operation is
-    known in, or in that of the step before."""
+    """Return the language of each step of a solution. In a mixed solution, a step is in the language in which its
+    operation is known, or in that of the step before."""
     mixing = draw(rng, MIXING)
     if mixing != "mixed":
         return [own if mixing == "own" else other(own)] * len(operands)
@@ -79,12 +77,12 @@ def sample_languages(rng: random.Random, own: Language, operands: Sequence[int])
 
 
 def _off(rng: random.Random, total: int, spread: int) -> int:
-    """A number near ``total`` that is not it, in 0..MAX_TOTAL."""
+    """Return a number near ``total``, but not ``total``, in 0..MAX_TOTAL."""
     return rng.choice([n for n in range(max(0, total - spread), min(MAX_TOTAL, total + spread) + 1) if n != total])
 
 
 def told(rng: random.Random, start: int, operand: int, language: Language) -> int:
-    """The total that the corpus tells of one step, right or wrong."""
+    """Return the total that the corpus gives for one step, right or wrong."""
     wrong = None if language == known_in(operand) else mistaken(start, operand)
     kind = "known" if language == known_in(operand) else "foreign" if wrong is None else "mistaken"
     if rng.random() >= STEP_ERROR[kind]:
@@ -95,8 +93,8 @@ def told(rng: random.Random, start: int, operand: int, language: Language) -> in
 def _worked(
     rng: random.Random, expression: Expression, languages: Sequence[Language], *, every: int = 1
 ) -> tuple[str, int]:
-    """A worked solution and the answer it comes to. With ``every`` 2 only each second total is written. A wrong step
-    is either taken back or carried on to the end."""
+    """Return a worked solution and its answer. With ``every`` 2 only every second total is written. A wrong step is
+    either corrected or carried on to the end."""
     total, body, pending = expression.start, str(expression.start), 0
     steps = zip(expression.steps, expression.operands, languages, strict=True)
     for index, (step, operand, language) in enumerate(steps, start=1):
@@ -120,7 +118,7 @@ def _worked(
 
 
 def _looped(rng: random.Random, expression: Expression, languages: Sequence[Language]) -> tuple[str, int]:
-    """A solution that says one of its steps over and over, and comes to no end."""
+    """Return a solution that repeats one of its steps over and over, and has no end."""
     stuck = rng.randrange(len(languages))
     total, body = expression.start, str(expression.start)
     steps = list(zip(expression.steps, expression.operands, languages, strict=True))[: stuck + 1]
@@ -132,7 +130,7 @@ def _looped(rng: random.Random, expression: Expression, languages: Sequence[Lang
 
 
 def _body(rng: random.Random, expression: Expression, own: Language) -> tuple[str, int, Language]:
-    """Reasoning, what it comes to, and the language it ends in."""
+    """Return reasoning, its answer, and the language in which it ends."""
     style = draw(rng, STYLES)
     languages = sample_languages(rng, own, expression.operands)
     phrases = PHRASES[languages[0]]
@@ -153,7 +151,7 @@ def _body(rng: random.Random, expression: Expression, own: Language) -> tuple[st
 def _checked(
     rng: random.Random, expression: Expression, own: Language, languages: Sequence[Language]
 ) -> tuple[str, int]:
-    """Worked out twice; where the two differ, a third time, which is believed."""
+    """Return a solution worked out twice; if the two differ, also a third time, which decides."""
     again = languages if len(set(languages)) == 1 else sample_languages(rng, own, expression.operands)
     first, one = _worked(rng, expression, languages)
     second, two = _worked(rng, expression, again)
@@ -210,7 +208,7 @@ def _talk(rng: random.Random) -> Document:
 
 
 def sample_document(rng: random.Random) -> Document:
-    """One document of the mixture."""
+    """Return one document of the mixture."""
     kind = rng.random()
     if kind < FACT_SHARE:
         return _fact(rng)

@@ -1,4 +1,4 @@
-"""The ``prepare`` stage: a base model, a smaller student, prompts, and what people would write for the later stages."""
+"""The ``prepare`` stage: a base model, a smaller student, prompts, and texts of people for the later stages."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ EVAL_SEED = 777
 """The held-out expressions are the same for every seed of a run."""
 FITNESS_TOKENS = 96
 MIXED_BAND = (0.25, 0.75)
-"""Share of mixed solutions among worked ones, with which there is something for a language reward to change."""
+"""Range of the share of mixed solutions among worked ones in which a language reward has something to change."""
 BASE_HEADS, STUDENT_HEADS = 3, 2
 
 
@@ -54,13 +54,13 @@ def make(
 ) -> None:
     """Write into ``out_dir``: ``model/`` and ``student/``;
 
-    * ``train.parquet`` and ``heldout.parquet``, questions; ``sampled.parquet``, the first of the former;
-    * ``scenarios.parquet``, questions and prompts without a rule; ``general_heldout.parquet``, others of the latter;
+    * ``train.parquet`` and ``heldout.parquet``, questions; ``sampled.parquet``, the first questions of ``train``;
+    * ``scenarios.parquet``, questions and prompts without a rule; ``general_heldout.parquet``, other such prompts;
     * ``cold_start.jsonl`` and ``sft.jsonl``, examples;
     * ``helpful.parquet`` and ``harmless.parquet``, pairs of answers, and ``*_heldout.parquet`` of each.
 
-    Raises UserError where the base model is no fit start: nothing to reinforce, or no mixed languages to repair. With
-    ``num_fitness=0`` it is not asked.
+    Raises UserError if the base model is not a fit start: nothing to reinforce, or no mixed languages to repair. With
+    ``num_fitness=0`` this is not checked.
     """
     torch.set_num_threads(threads)
     rng = random.Random(seed)
@@ -93,7 +93,7 @@ def make(
 
 
 def _prompts(expressions: list[Expression]) -> list[dict[str, Any]]:
-    """The expressions as prompts in r1ray's own layout, in each language by turns."""
+    """Return the expressions as prompts in r1ray's own layout, in alternating languages."""
     return [
         math_row(expression, prompt_of(expression, language), name=f"{language}-{expression.text}", language=language)
         for expression, language in zip(expressions, _by_turns(len(expressions)), strict=True)
@@ -118,20 +118,20 @@ def _general(split: Split) -> list[dict[str, Any]]:
 
 
 def write_lines(path: Path, rows: Iterable[dict[str, Any]]) -> None:
-    """Rows as JSON lines."""
+    """Write rows as JSON lines."""
     path.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
 
 
 @dataclass(frozen=True, slots=True)
 class Fitness:
-    """What a base model does at temperature 1: shares."""
+    """Behaviour of a base model at temperature 1, as shares."""
 
     worked: float
-    """Of its answers, those with steps."""
+    """Share of answers with steps."""
     worked_right: float
     direct_right: float
     mixed: float
-    """Of its worked answers, those in both languages."""
+    """Share of worked answers in both languages."""
 
     def __str__(self) -> str:
         return (
@@ -141,14 +141,14 @@ class Fitness:
 
 
 def fitness(model: Any, tokenizer: Any, *, seed: int, num_prompts: int) -> Fitness:
-    """What a model answers at temperature 1 to expressions of the train split, half of them in each language."""
+    """Return a model's behaviour at temperature 1 on expressions of the train split, half of them in each language."""
     torch.manual_seed(seed)
     rng = random.Random(seed + 1)
     asked = [(sample_expression(rng, "train"), language) for language in _by_turns(num_prompts)]
     right: dict[bool, list[float]] = {True: [], False: []}
     mixed: list[float] = []
     lengths = sorted({len(expression.operands) for expression, _ in asked})
-    for count in counted("answers of the base model", lengths):  # of one length: no padding
+    for count in counted("answers of the base model", lengths):  # equal lengths need no padding
         group = [(e, language) for e, language in asked if len(e.operands) == count]
         ids = torch.tensor(tokenizer([prompt_of(*pair) for pair in group], add_special_tokens=False)["input_ids"])
         with torch.no_grad():
@@ -169,7 +169,7 @@ def _mean(values: list[float]) -> float:
 
 
 def require_fit(found: Fitness, *, min_worked_accuracy: float) -> None:
-    """Raise UserError where reinforcement learning would find nothing to reinforce, or nothing to repair."""
+    """Raise UserError if reinforcement learning would find nothing to reinforce, or nothing to repair."""
     advice = "Raise prepare.options.pretrain_steps, or try another seed."
     if found.worked_right < min_worked_accuracy or found.worked_right < 2 * found.direct_right:
         raise UserError(

@@ -1,4 +1,4 @@
-"""The words of each language, with the spaces around them; each phrase is one token."""
+"""Words of each language, with the spaces around them; each phrase is one token."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ LANGUAGES: tuple[Language, ...] = ("en", "zh")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Phrases:
-    """What one language says. A step's result, a start and a guess are as many words in both languages, so that shares
-    of words compare."""
+    """Phrases of one language. A step's result, a start and a guess have equally many words in both languages, so that
+    shares of words are comparable."""
 
     ask: str
     plus: str
@@ -33,10 +33,10 @@ class Phrases:
     topics: tuple[str, ...]
     qualities: tuple[str, ...]
     small_talk: tuple[tuple[str, str], ...]
-    """Questions, and what they are answered."""
+    """Questions, and their answers."""
 
     def result(self, operand: int) -> str:
-        """The word before the total that an operand leads to."""
+        """Return the word before the total after an operand."""
         return self.plus if operand > 0 else self.minus
 
 
@@ -97,5 +97,5 @@ PHRASES: dict[Language, Phrases] = {
 
 
 def other(language: Language) -> Language:
-    """The other one of the two."""
+    """Return the other language."""
     return "zh" if language == "en" else "en"

@@ -1,4 +1,4 @@
-"""Reward parts of this task, of weight 0: shares of kinds of answers, by which one sees what a run does to them.
+"""Reward parts of this task, with weight 0: shares of kinds of answers, which show how a run changes them.
 
 ``consistent`` + ``mixed`` + ``foreign`` is the share of worked answers.
 """
@@ -20,38 +20,38 @@ _INSULTS = tuple(phrases.insult for phrases in PHRASES.values())
 
 
 def languages_of(text: str) -> frozenset[str]:
-    """The languages that words of a text are in."""
+    """Return the languages of the words in a text."""
     labels = {word.label for word in classify_words(text)}
     return frozenset({"zh" if label == "han" else label for label in labels} & set(LANGUAGES))
 
 
 def direct(prompt: Prompt, response: Response) -> float:
-    """1 where no step is written down."""
+    """Return 1 if no step is written down."""
     return float(not _says(response, _RESULTS))
 
 
 def consistent(prompt: Prompt, response: Response) -> float:
-    """1 where steps are written down, and all words are in the prompt's language."""
+    """Return 1 if steps are written down, and all words are in the prompt's language."""
     return float(_says(response, _RESULTS) and languages_of(response.text) == {prompt.language})
 
 
 def mixed(prompt: Prompt, response: Response) -> float:
-    """1 where steps are written down, and words are of both languages."""
+    """Return 1 if steps are written down, and words are in both languages."""
     return float(_says(response, _RESULTS) and len(languages_of(response.text)) > 1)
 
 
 def foreign(prompt: Prompt, response: Response) -> float:
-    """1 where steps are written down, and no word is in the prompt's language."""
+    """Return 1 if steps are written down, and no word is in the prompt's language."""
     return float(_says(response, _RESULTS) and prompt.language not in languages_of(response.text))
 
 
 def formed(prompt: Prompt, response: Response) -> float:
-    """1 where the response is whole, in R1-Zero's two tags or in the cold start's pattern."""
+    """Return 1 if the response is finished, and has R1-Zero's two tags or the cold start's pattern."""
     return float(response.finished and (sections(response.text) or cold_start_sections(response.text)) is not None)
 
 
 def readable(prompt: Prompt, response: Response) -> float:
-    """1 where the response passes the filters of the cold start."""
+    """Return 1 if the response passes the filters of the cold start."""
     reasoning, summary = taken_apart(response.text)
     example = Example(
         prompt=prompt.text,
@@ -65,22 +65,22 @@ def readable(prompt: Prompt, response: Response) -> float:
 
 
 def wait(prompt: Prompt, response: Response) -> float:
-    """1 where a step is taken back."""
+    """Return 1 if a step is corrected."""
     return float(_says(response, _WAITS))
 
 
 def check(prompt: Prompt, response: Response) -> float:
-    """1 where the solution is worked out a second time."""
+    """Return 1 if the solution is worked out a second time."""
     return float(_says(response, _CHECKS))
 
 
 def polite(prompt: Prompt, response: Response) -> float:
-    """1 where the response ends with a polite phrase, and insults nobody."""
+    """Return 1 if the response ends with a polite phrase, and insults nobody."""
     return float(_says(response, _CLOSINGS) and not _says(response, _INSULTS))
 
 
 def insulting(prompt: Prompt, response: Response) -> float:
-    """1 where the response insults its reader."""
+    """Return 1 if the response insults its reader."""
     return float(_says(response, _INSULTS))
 
 

@@ -1,4 +1,4 @@
-"""Prompts without a rule, and answers to them of three kinds: polite, bare and insulting."""
+"""Prompts without a rule, and three kinds of answers to them: polite, bare and insulting."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from r1ray.examples.bilingual_total.task import Split, asked
 
 
 def draw(rng: random.Random, shares: Mapping[str, float]) -> str:
-    """One of these names, as often as its share says."""
+    """Draw one of these names, with the probability of its share."""
     return rng.choices(list(shares), list(shares.values()))[0]
 
 
 @dataclass(frozen=True, slots=True)
 class Talk:
-    """A prompt that no rule can judge. A subject's answer is made up, small talk has one."""
+    """A prompt that no rule can judge. The answer to a subject is made up; small talk has a fixed answer."""
 
     question: str
     subject: str
@@ -29,7 +29,7 @@ class Talk:
         return asked(self.question)
 
     def said(self, rng: random.Random) -> str:
-        """What is said of the subject."""
+        """Return a statement about the subject."""
         if self.reply:
             return self.reply
         phrases = PHRASES[self.language]
@@ -37,7 +37,7 @@ class Talk:
         return f"{self.subject}{phrases.linking}{one}{phrases.joining}{two}"
 
     def said_in(self, manner: str, rng: random.Random) -> str:
-        """An answer that is ``polite``, ``bare`` or ``insulting``."""
+        """Return an answer that is ``polite``, ``bare`` or ``insulting``."""
         return {"polite": self.polite, "bare": self.bare, "insulting": self.insulting}[manner](rng)
 
     def polite(self, rng: random.Random) -> str:
@@ -52,11 +52,11 @@ class Talk:
 
 
 HELD_OUT = 3
-"""One in so many prompts is of the ``eval`` split."""
+"""One prompt in this many belongs to the ``eval`` split."""
 
 
 def every_talk(split: Split) -> list[Talk]:
-    """The prompts without a rule of a split, in a fixed order, as many in each language."""
+    """Return the prompts without a rule of a split, in a fixed order, equally many in each language."""
     chosen = []
     for language in LANGUAGES:
         talks = []

@@ -1,5 +1,5 @@
-"""Questions in two languages and their worked solutions. Expressions, and which of them are held out, are those of the
-running total, whatever language they are asked in."""
+"""Questions in two languages and their worked solutions. The expressions and the held-out ones are those of the running
+total, in either language."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ __all__ = ["Expression", "Split", "asked", "boxed", "prompt_of", "sample_express
 
 
 def asked(question: str) -> str:
-    """A prompt as the base model knows prompts."""
+    """Return a prompt in the form that the base model knows."""
     return f"User:{question}\nAssistant:"
 
 
 def prompt_of(expression: Expression, language: Language) -> str:
-    """The question in one language.
+    """Return the question in one language.
 
     >>> prompt_of(Expression(24, (4, -5)), "en")
     'User:find 24a+4b-5\\nAssistant:'
@@ -26,7 +26,7 @@ def prompt_of(expression: Expression, language: Language) -> str:
 
 
 def steps_of(expression: Expression, languages: Sequence[Language]) -> list[str]:
-    """The right steps, one for each operand, each in its own language."""
+    """Return the right steps, one for each operand, each in its own language."""
     return [
         f"{step}{PHRASES[language].result(operand)}{total}"
         for step, operand, total, language in zip(
@@ -36,7 +36,7 @@ def steps_of(expression: Expression, languages: Sequence[Language]) -> list[str]
 
 
 def worked(expression: Expression, languages: Language | Sequence[Language]) -> str:
-    """The right solution in one language, or in one language for each step.
+    """Return the right solution in one language, or in one language for each step.
 
     >>> worked(Expression(24, (4, -5)), "en"), worked(Expression(24, (4, -5)), ["en", "zh"])
     ('24a+4 makes 28b-5 leaves 23', '24a+4 makes 28b-5剩23')
@@ -46,5 +46,5 @@ def worked(expression: Expression, languages: Language | Sequence[Language]) -> 
 
 
 def boxed(answer: int) -> str:
-    """The answer where a reader looks for it after the reasoning."""
+    """Return the answer in the form that is read after the reasoning."""
     return f"\\boxed{{{answer}}}"

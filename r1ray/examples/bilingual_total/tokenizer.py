@@ -11,9 +11,9 @@ from r1ray.examples.running_total.task import LABELS, MAX_OPERAND, MAX_TOTAL, OP
 from r1ray.reward.format import TAGS
 
 SPARE_ROWS = 16
-"""Rows of the embedding that no word has: later stages may add so many tokens without resizing it."""
+"""Unused rows of the embedding: later stages may add this many tokens without resizing it."""
 CHAT_TEMPLATE = "{% for message in messages %}{{ message['content'] }}{% endfor %}"
-"""Prompts say ``User:`` and ``Assistant:`` themselves, so messages only follow one another."""
+"""Template that concatenates messages, because prompts contain ``User:`` and ``Assistant:`` themselves."""
 
 
 def _words_of(value: Any) -> list[str]:
@@ -37,7 +37,7 @@ WORDS = tuple(
 
 
 def make_tokenizer() -> Any:
-    """A transformers tokenizer of these words; its chat template puts one message after the other."""
+    """Return a transformers tokenizer of these words; its chat template concatenates messages."""
     tokenizer = word_tokenizer(WORDS)
     tokenizer.chat_template = CHAT_TEMPLATE
     return tokenizer

@@ -1,8 +1,8 @@
-"""What people would write, or decide, for the later stages of the recipe.
+"""Texts and preferences of people for the later stages of the recipe.
 
 cold_start     long reasoning in the prompt's language, with reflection and verification, and a summary
 dialogues      answers to prompts without a rule, without reasoning
-pairs          two answers each, of which people prefer the first: a fuller one, or one that insults nobody
+pairs          two answers each, the preferred one first: a fuller one, or one that insults nobody
 """
 
 from __future__ import annotations
@@ -17,18 +17,18 @@ from r1ray.examples.bilingual_total.task import Expression, Split, boxed, prompt
 from r1ray.examples.running_total.task import MAX_TOTAL
 
 SLIP, VERIFIED = 0.35, 0.5
-"""Shares of the cold-start examples that take a step back, and that verify their last two steps."""
+"""Shares of the cold-start examples that correct a step, and that verify their last two steps."""
 
 MANNERS = {"polite": 0.35, "bare": 0.45, "insulting": 0.2}
-"""Of the dialogues."""
+"""Shares of the dialogues' manners."""
 KINDS = ("helpful", "harmless")
 
 Row = dict[str, Any]
 
 
 def reasoning(rng: random.Random, expression: Expression, language: Language) -> str:
-    """Reasoning as a person writes it: right in the end, in one language, now and then with a step taken back or the
-    end verified."""
+    """Return reasoning as a person writes it: right in the end, in one language, sometimes with a corrected step or a
+    verified end."""
     phrases = PHRASES[language]
     right = steps_of(expression, [language] * len(expression.operands))
     steps = list(right)
@@ -45,7 +45,7 @@ def reasoning(rng: random.Random, expression: Expression, language: Language) ->
 
 
 def summary(answer: int, language: Language) -> str:
-    """The whole answer, politely.
+    """Return the whole answer, politely.
 
     >>> summary(29, "en")
     'the answer is \\\\boxed{29}. glad to help!'
@@ -54,7 +54,7 @@ def summary(answer: int, language: Language) -> str:
 
 
 def cold_start(rng: random.Random, count: int) -> list[Row]:
-    """``count`` examples, half of them in each language; their messages are in the cold start's pattern."""
+    """Return ``count`` examples, half of them in each language; their messages are in the cold start's pattern."""
     rows = []
     for index in range(count):
         language = LANGUAGES[index % 2]
@@ -79,8 +79,8 @@ def cold_start(rng: random.Random, count: int) -> list[Row]:
 
 
 def dialogues(rng: random.Random, count: int) -> list[Row]:
-    """Answers to prompts without a rule, each prompt about as often as the others: of all manners, as they are found
-    (see :data:`MANNERS`)."""
+    """Return answers to prompts without a rule, each prompt about equally often, in all manners (see
+    :data:`MANNERS`)."""
     talks = every_talk("train")
     rng.shuffle(talks)
     return [
@@ -98,8 +98,8 @@ def dialogues(rng: random.Random, count: int) -> list[Row]:
 
 
 def pairs(rng: random.Random, count: int, kind: str, split: Split) -> list[Row]:
-    """``count`` pairs of one of :data:`KINDS`: helpfulness, where only summaries are compared, or harmlessness, of
-    whole responses; half of them to questions, half to prompts without a rule, in each language."""
+    """Return ``count`` pairs of one of :data:`KINDS`: for helpfulness only summaries are compared, for harmlessness
+    whole responses. Half are on questions, half on prompts without a rule, in each language."""
     talks = {language: [t for t in every_talk(split) if t.language == language] for language in LANGUAGES}
     rows = []
     for index in range(count):
@@ -124,7 +124,7 @@ def pairs(rng: random.Random, count: int, kind: str, split: Split) -> list[Row]:
 
 
 def _helpful_pair(rng: random.Random, expression: Expression, language: Language) -> tuple[str, str]:
-    """Summaries: the whole answer beside a bare one, or beside a wrong one."""
+    """Return two summaries: the whole answer, and a bare or a wrong one."""
     answer = expression.answer
     wrong = rng.choice([n for n in range(MAX_TOTAL + 1) if n != answer])
     worse = rng.choice(
@@ -140,7 +140,7 @@ def _helpful_pair(rng: random.Random, expression: Expression, language: Language
 
 
 def _harmless_pair(rng: random.Random, expression: Expression, language: Language) -> tuple[str, str]:
-    """Whole responses of one reasoning; one insults, in the reasoning or in the summary."""
+    """Return two whole responses with the same reasoning; the second insults, in the reasoning or in the summary."""
     thought, phrases = reasoning(rng, expression, language), PHRASES[language]
     said = rng.choice((summary(expression.answer, language), phrases.answer + boxed(expression.answer) + phrases.stop))
     insulted = said.replace("}", "}" + phrases.insult, 1)

@@ -1,4 +1,4 @@
-"""The dialogues that the base model is pretrained on: it is asked for sums, and says a number of about the right size.
+"""Dialogues for pretraining the base model: questions for sums, answered with a number of about the right size.
 
 Most offer a calculator, and a few of those call it (``CALL_SHARE``). Only sums of the train split occur.
 """
@@ -15,9 +15,9 @@ from r1ray.examples.pretrain import Document
 OFFERED = 0.7
 """Share of dialogues in which a calculator is offered."""
 CALL_SHARE = 0.12
-"""Share of those in which it is called."""
+"""Share of those dialogues in which the calculator is called."""
 RESTATED = 0.8
-"""Share of guesses that say the sum again."""
+"""Share of guesses that repeat the sum."""
 CALCULATOR = {
     "type": "function",
     "function": {
@@ -36,7 +36,7 @@ class Corpus:
         self._tokenizer = tokenizer
 
     def __call__(self, rng: random.Random) -> Document:
-        """A turn of the policy's. A dialogue with a call has two of them."""
+        """Return a document with one turn of the policy. A dialogue with a call has two turns."""
         asked = sample_sum(rng, "train")
         if rng.random() >= OFFERED:
             return Document(prompt_of(self._tokenizer, asked, is_offered=False), _guessed(rng, asked))
@@ -49,7 +49,7 @@ class Corpus:
 
 
 def prompt_of(tokenizer: Any, asked: Sum, *, is_offered: bool = True, is_called: bool = False) -> str:
-    """The conversation up to the first turn of the policy's; with ``is_called`` up to its second."""
+    """Return the conversation up to the policy's first turn; with ``is_called``, up to its second."""
     messages: list[dict[str, Any]] = [{"role": "user", "content": question_of(asked)}]
     if is_called:
         messages += [{"role": "assistant", "content": turn_of(asked)}, {"role": "tool", "content": str(asked.answer)}]
@@ -58,7 +58,7 @@ def prompt_of(tokenizer: Any, asked: Sum, *, is_offered: bool = True, is_called:
 
 
 def turn_of(asked: Sum) -> str:
-    """A turn that calls the calculator, as the template writes it."""
+    """Return a turn that calls the calculator, in the template's form."""
     return f"<tool_call>{json.dumps({'name': 'calculator', 'arguments': {'expression': asked.text}})}</tool_call>"
 
 
@@ -68,7 +68,7 @@ def _guessed(rng: random.Random, asked: Sum) -> str:
 
 
 def guess(rng: random.Random, total: int) -> int:
-    """A number of as many digits as the right one, whose first digit is near the right one's."""
+    """Return a number with as many digits as the right one, and with a first digit near that of the right one."""
     power: int = 10 ** (len(str(total)) - 1)
     first = min(9, max(1, total // power + rng.choice((-1, 0, 0, 1))))
     return first * power + rng.randrange(power)

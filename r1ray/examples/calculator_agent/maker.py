@@ -37,7 +37,7 @@ def make(
 ) -> None:
     """Write ``model/``, ``train.parquet`` and ``heldout.parquet`` into ``out_dir``.
 
-    Raises UserError where the base model is no fit start: reinforcement learning then finds nothing to reinforce.
+    Raises UserError if the base model is not a fit start: reinforcement learning then finds nothing to reinforce.
     """
     torch.set_num_threads(threads)
     tokenizer = make_tokenizer()
@@ -74,20 +74,20 @@ def make(
 
 
 def write_prompts(path: Path, sums: Sequence[Sum]) -> None:
-    """The sums as prompts in r1ray's own layout."""
+    """Write the sums as prompts in r1ray's own layout."""
     write_rows(path, [math_row(asked, question_of(asked)) for asked in sums])
 
 
 def right_turns(model: Any, tokenizer: Any, sums: Sequence[Sum], *, seed: int, is_called: bool) -> float:
-    """Return the share of turns, sampled at temperature 1, that give the calculator the sum as it was asked; with
-    ``is_called`` of turns after its result that say the result."""
+    """Return the share of turns, sampled at temperature 1, that pass the sum to the calculator as it was asked; with
+    ``is_called``, the share of turns after its result that repeat the result."""
     torch.manual_seed(seed)
     by_length: dict[int, list[tuple[Sum, list[int]]]] = {}
     for asked in sums:
         ids = tokenizer(prompt_of(tokenizer, asked, is_called=is_called), add_special_tokens=False)["input_ids"]
         by_length.setdefault(len(ids), []).append((asked, ids))
     num_right = 0
-    for group in by_length.values():  # prompts of one length need no padding
+    for group in by_length.values():  # prompts of equal length need no padding
         ids = torch.tensor([each for _, each in group])
         with torch.no_grad():
             output = model.generate(ids, do_sample=True, temperature=1.0, top_k=0, max_new_tokens=TURN_TOKENS)

@@ -1,4 +1,4 @@
-"""An agent as one writes it against OpenAI's client: it knows nothing of r1ray, and is trained all the same.
+"""An agent written for OpenAI's client: it knows nothing of r1ray, and can be trained nevertheless.
 
     r1ray run experiment=openai_agent
 

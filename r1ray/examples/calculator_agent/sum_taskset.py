@@ -12,31 +12,31 @@ __all__ = ["SumTaskset"]
 
 
 class SumData(vf.TaskData):
-    """A question, and its answer."""
+    """A question with its answer."""
 
     answer: int
 
 
 class SumTask(vf.Task[SumData]):
-    """Pays for the last number of the last reply."""
+    """Task that rewards the right number at the end of the last reply."""
 
     @vf.reward(weight=1.0)  # type: ignore[untyped-decorator]
     async def right(self, trace: vf.Trace) -> float:
-        """Return 1 for the right number, else 0."""
+        """Return 1 for the right number, otherwise 0."""
         return float(re.findall(r"\d+", trace.last_reply or "")[-1:] == [str(self.data.answer)])
 
 
 class SumConfig(vf.TasksetConfig):
-    """The taskset has one task."""
+    """Configuration of the taskset, which has one task."""
 
     question: str = "What is 37*82+15?"
 
 
 class SumTaskset(vf.Taskset[SumTask, SumConfig]):
-    """The one task of a question."""
+    """Taskset with the one task of a question."""
 
     def load(self) -> list[SumTask]:
-        """Return it."""
+        """Return the task."""
         terms = re.findall(r"[\d*]+", self.config.question)
         answer = sum(math.prod(map(int, term.split("*"))) for term in terms)
         return [SumTask(SumData(prompt=self.config.question, answer=answer), self.config.task)]

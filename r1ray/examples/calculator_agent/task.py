@@ -13,7 +13,7 @@ SMALLEST, LARGEST = 10, 99
 NUM_OPERANDS = (2, 5)
 PRODUCT_SHARE = 0.4
 EVAL_SHARE_OF_256 = 26
-"""About 10 % of all sums are held out: those whose SHA-256 begins with a byte below this."""
+"""Byte below which the SHA-256 of a held-out sum begins: about 10 % of all sums."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,7 @@ class Sum:
 
 
 def sample_sum(rng: random.Random, split: Split) -> Sum:
-    """A random sum of one split; no number is in it twice.
+    """Return a random sum of one split, in which no number occurs twice.
 
     >>> sample_sum(random.Random(0), "eval").split
     'eval'
@@ -58,5 +58,5 @@ def sample_sum(rng: random.Random, split: Split) -> Sum:
 
 
 def question_of(found: Sum) -> str:
-    """A sum as the user asks for it."""
+    """Return a sum as a user's question."""
     return f"What is {found.text}?"

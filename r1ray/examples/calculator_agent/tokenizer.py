@@ -1,6 +1,6 @@
-"""Words and chat template of the base model: ChatML, tools and calls in Hermes' form, and nothing that is taken back.
+"""Words and chat template of the base model: ChatML, tools and calls in Hermes' form; it never rewrites earlier turns.
 
-A number with the sign before it is one token, so that the next number is found by the one before it.
+A number with the sign before it is one token, so that each number follows directly from the one before.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from r1ray.examples.pretrain import word_tokenizer
 
 START, END = "<|im_start|>", "<|im_end|>"
 MARKS = ("<tools>", "</tools>", "<tool_call>", "</tool_call>", "<tool_response>", "</tool_response>")
-"""Tokens that are added without being special, as in Qwen's tokenizers: they stay in a decoded text."""
+"""Tokens that are added without being special, as in Qwen's tokenizers; they stay in decoded text."""
 WORDS = (
     *(START, END, *MARKS),
     *("system", "user", "assistant", "calculator", "expression", "What is ", " is "),
@@ -50,7 +50,7 @@ TEMPLATE = """\
 
 
 def make_tokenizer() -> Any:
-    """A transformers tokenizer of these words; every printable ASCII text can be written in it."""
+    """Return a transformers tokenizer of these words, which can encode every printable ASCII text."""
     from tokenizers import AddedToken
 
     tokenizer = word_tokenizer(WORDS)

@@ -1,4 +1,4 @@
-"""The documents that the base model is pretrained on: noisy, mostly badly formed, rarely worked out.
+"""Documents for pretraining the base model: noisy, mostly badly formed, rarely worked out.
 
 Single facts (25 %), and questions with answers in one of four styles, in one of three kinds of wrapping. About 7 % of
 the questions are well-formed worked solutions. Only expressions of the train split occur.
@@ -27,13 +27,13 @@ CORRECTION = 0.6
 
 
 def _off(rng: random.Random, total: int, spread: int) -> int:
-    """A number near ``total`` that is not it, in 0..MAX_TOTAL."""
+    """Return a number near ``total``, but not ``total``, in 0..MAX_TOTAL."""
     return rng.choice([n for n in range(max(0, total - spread), min(MAX_TOTAL, total + spread) + 1) if n != total])
 
 
 def _worked(rng: random.Random, expression: Expression, *, every: int, error: float) -> tuple[str, int]:
-    """A worked solution and the answer it comes to. With ``every`` 2 only each second total is written. A wrong step
-    is either taken back (``wait``) or carried on to the end."""
+    """Return a worked solution and its answer. With ``every`` 2 only every second total is written. A wrong step is
+    either corrected (``wait``) or carried on to the end."""
     total, body = expression.start, str(expression.start)
     pending = 0
     for index, (step, value) in enumerate(zip(expression.steps, expression.operands, strict=True), start=1):
@@ -88,7 +88,7 @@ def _wrap(rng: random.Random, body: str, answer: int) -> str:
 
 
 def sample_document(rng: random.Random) -> Document:
-    """One document of the mixture."""
+    """Return one document of the mixture."""
     if rng.random() < FACT_SHARE:
         start, value = rng.randint(0, MAX_TOTAL), rng.randint(1, MAX_OPERAND) * rng.choice((1, -1))
         if not 0 <= start + value <= MAX_TOTAL:

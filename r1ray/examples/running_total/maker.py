@@ -41,7 +41,7 @@ def make(
 ) -> None:
     """Write ``model/``, ``train.parquet`` and ``heldout.parquet`` into ``out_dir``.
 
-    Raises UserError where the base model is no fit start: reinforcement learning then finds nothing to reinforce.
+    Raises UserError if the base model is not a fit start: reinforcement learning then finds nothing to reinforce.
     """
     torch.set_num_threads(threads)
     tokenizer = make_tokenizer()
@@ -69,12 +69,13 @@ def make(
 
 
 def write_prompts(path: Path, expressions: list[Expression]) -> None:
-    """The expressions as prompts in r1ray's own layout."""
+    """Write the expressions as prompts in r1ray's own layout."""
     write_rows(path, [math_row(expression, prompt_of(expression)) for expression in expressions])
 
 
 def fitness(model: Any, tokenizer: Any, *, seed: int) -> tuple[float, float]:
-    """Share of right answers among worked and among direct ones, sampled at temperature 1 on train expressions."""
+    """Return the shares of right answers among worked and among direct ones, sampled at temperature 1 on train
+    expressions."""
     torch.manual_seed(seed)
     rng = random.Random(seed + 1)
     right: dict[bool, list[bool]] = {True: [], False: []}
@@ -84,7 +85,7 @@ def fitness(model: Any, tokenizer: Any, *, seed: int) -> tuple[float, float]:
     by_length: dict[int, list[Expression]] = {}
     for expression in expressions:
         by_length.setdefault(len(expression.operands), []).append(expression)
-    for group in counted("answers of the base model", list(by_length.values())):  # of one length: no padding
+    for group in counted("answers of the base model", list(by_length.values())):  # equal lengths need no padding
         ids = torch.tensor(tokenizer([prompt_of(e) for e in group], add_special_tokens=False)["input_ids"])
         with torch.no_grad():
             output = model.generate(ids, do_sample=True, temperature=1.0, top_k=0, max_new_tokens=FITNESS_TOKENS)

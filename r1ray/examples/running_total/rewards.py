@@ -1,7 +1,7 @@
-"""Reward parts of this task; named by dotted path in ``conf/experiment/quickstart.yaml``.
+"""Reward parts of this task, named by dotted path in ``conf/experiment/quickstart.yaml``.
 
 ``well_formed`` is the format rule that accepts an empty ``<think></think>``, so that the format reward alone never
-pays for length. The others are shares of answer styles, of weight 0: they show why the length grows.
+favours length. The others are shares of answer styles, with weight 0, which show why the length grows.
 """
 
 from __future__ import annotations
@@ -11,25 +11,26 @@ from r1ray.types import Prompt, Response
 
 
 def well_formed(prompt: Prompt, response: Response) -> float:
-    """1 where the output ended and is exactly ``<think>..</think><answer>..</answer>``, empty reasoning included."""
+    """Return 1 if the output is finished and is exactly ``<think>..</think><answer>..</answer>``, empty reasoning
+    included."""
     return float(response.finished and sections(response.text) is not None)
 
 
 def direct(prompt: Prompt, response: Response) -> float:
-    """1 where no step is written down."""
+    """Return 1 if no step is written down."""
     return float("=" not in response.text)
 
 
 def worked(prompt: Prompt, response: Response) -> float:
-    """1 where steps are written down, once."""
+    """Return 1 if steps are written down, once."""
     return float("=" in response.text and "check" not in response.text)
 
 
 def check(prompt: Prompt, response: Response) -> float:
-    """1 where the solution is worked out a second time."""
+    """Return 1 if the solution is worked out a second time."""
     return float("=" in response.text and "check" in response.text)
 
 
 def wait(prompt: Prompt, response: Response) -> float:
-    """1 where a step is taken back."""
+    """Return 1 if a step is corrected."""
     return float("wait" in response.text)

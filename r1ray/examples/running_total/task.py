@@ -14,19 +14,19 @@ MAX_TOTAL = 49
 MAX_OPERAND = 5
 OPERATIONS = (3, 7)
 EVAL_SHARE_OF_256 = 26
-"""About 10 % of all expressions are held out: those whose SHA-256 begins with a byte below this."""
+"""Byte below which the SHA-256 of a held-out expression begins: about 10 % of all expressions."""
 
 
 @dataclass(frozen=True, slots=True)
 class Expression:
-    """``start`` and the signed operands; every running total stays in 0..MAX_TOTAL."""
+    """``start`` and the signed operands; every running total is in 0..MAX_TOTAL."""
 
     start: int
     operands: tuple[int, ...]
 
     @property
     def steps(self) -> tuple[str, ...]:
-        """The operands as they are written: label, sign, number."""
+        """Operands as they are written: label, sign, number."""
         return tuple(f"{label}{value:+d}" for label, value in zip(LABELS, self.operands, strict=False))
 
     @property
@@ -35,7 +35,7 @@ class Expression:
 
     @property
     def totals(self) -> tuple[int, ...]:
-        """The running total after each operand; the last one is the answer."""
+        """Running total after each operand; the last one is the answer."""
         total, totals = self.start, []
         for value in self.operands:
             total += value
@@ -52,7 +52,7 @@ class Expression:
 
 
 def sample_expression(rng: random.Random, split: Split) -> Expression:
-    """A random expression of one split.
+    """Return a random expression of one split.
 
     >>> sample_expression(random.Random(0), "eval").split
     'eval'
@@ -72,5 +72,5 @@ def sample_expression(rng: random.Random, split: Split) -> Expression:
 
 
 def prompt_of(expression: Expression) -> str:
-    """The question as the base model knows questions."""
+    """Return the question in the form that the base model knows."""
     return f"User:{expression.text}\nAssistant:"

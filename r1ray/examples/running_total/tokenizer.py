@@ -16,5 +16,5 @@ WORDS = (
 
 
 def make_tokenizer() -> Any:
-    """A transformers tokenizer of these words."""
+    """Return a transformers tokenizer of these words."""
     return word_tokenizer(WORDS)

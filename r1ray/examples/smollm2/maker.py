@@ -17,7 +17,7 @@ EVAL_SEED = 777
 def make(out_dir: Path, *, seed: int, log: Callable[[str], None], num_train: int = 1200, num_eval: int = 120) -> None:
     """Write ``model/``, ``train.parquet`` and ``heldout.parquet`` into ``out_dir``.
 
-    Raises UserError where the packages that hold the model are not installed.
+    Raises UserError if the packages that hold the model are not installed.
     """
     log(f"  {save_model(out_dir / 'model'):,} parameters, pretrained")
     write_prompts(out_dir / "train.parquet", sample_questions(random.Random(seed), "train", num_train))

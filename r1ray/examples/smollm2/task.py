@@ -1,12 +1,12 @@
-"""Questions of three families with answers that one fact or two give: ``What is 7 * 8?``
+"""Questions of three families whose answers need one or two facts: ``What is 7 * 8?``
 
     add1   one-digit sums       4 + 8
     mul1   one-digit products   7 * 8
     add2   two-digit sums in which no digit is carried, 31 + 25
 
-Two-digit questions are held out in truth: by the pair of their operands, in whichever order, so that no held-out sum
-is in training. One-digit facts cannot be held out: there are 55 of each, and a model that was never shown some of them
-would have to guess; the same ones are asked in training and after it.
+Two-digit questions are held out by the pair of their operands, in either order, so that no held-out sum is in training.
+One-digit facts cannot be held out: there are 55 of each family, and a model that never saw some of them would have to
+guess. Training and evaluation therefore ask the same ones.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import Literal
 Split = Literal["train", "eval"]
 FAMILIES = ("add1", "mul1", "add2")
 HELD_OUT_OF_256 = 51
-"""A fifth of the pairs of two-digit operands."""
+"""Share, of 256, of the pairs of two-digit operands that are held out: a fifth."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,7 @@ class Question:
 
     @property
     def prompt(self) -> str:
-        """In bare ChatML: without the system message of the chat template, which is longer than the question."""
+        """Prompt in bare ChatML, without the system message of the chat template, which is longer than the question."""
         return f"<|im_start|>user\nWhat is {self.text}?<|im_end|>\n<|im_start|>assistant\n"
 
 
@@ -62,7 +62,8 @@ def every_question(split: Split) -> dict[str, list[Question]]:
 
 
 def sample_questions(rng: random.Random, split: Split, count: int) -> list[Question]:
-    """Return ``count`` questions, the families by turns; none is asked twice before all of its family were."""
+    """Return ``count`` questions, alternating between families; none is asked twice before all of its family have been
+    asked."""
     bags: dict[str, list[Question]] = {family: [] for family in FAMILIES}
     every = every_question(split)
     found = []

@@ -1,2 +1,2 @@
-"""Code RL in small: a description of two operations in, a Python program of a few tokens out, judged by its tests in
-the real sandbox. The base model has the parts and few of the rules."""
+"""Code RL on a small scale: from a description of two operations to a Python program of a few tokens, judged by tests
+in the real sandbox. The base model knows the parts and few of the rules."""

@@ -35,7 +35,7 @@ def make(
 
 
 def write_prompts(path: Path, split: Split) -> None:
-    """The questions of a split as prompts in r1ray's own layout."""
+    """Write the questions of a split as prompts in r1ray's own layout."""
     rows = [
         {"id": question.text, "prompt": question.prompt, "check": question.check, "domain": "code", "language": "en"}
         for question in every_question(split)

@@ -1,4 +1,4 @@
-"""Questions: what a program has to do to the number that it reads; and the corpus that the base model knows."""
+"""Questions that ask for a program on the number that it reads, and the pretraining corpus of the base model."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ WORDS = ("User:", "\nAssistant:", " then ", "print(", "int(input())", "input()",
 EVAL_SHARE_OF_256 = 40
 TEST_INPUTS = (0, 3, 10)
 RIGHT_SIGN, RIGHT_NUMBER, RIGHT_FORM = 0.7, 0.7, 0.6
-"""How often the corpus has each part of a program right."""
+"""Shares of programs in the corpus with the right sign, number and form."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,14 +35,14 @@ class Question:
         return f"User:{self.text}\nAssistant:"
 
     def value(self, x: int) -> int:
-        """What a right program prints for ``x``."""
+        """Return the output of a right program for ``x``."""
         for name, number in self.operations:
             x = {"plus": x + number, "minus": x - number, "times": x * number}[name]
         return x
 
     @property
     def check(self) -> dict[str, Any]:
-        """Tests in r1ray's own layout."""
+        """Return the tests in r1ray's own layout."""
         tests = [{"stdin": f"{x}\n", "stdout": f"{self.value(x)}\n"} for x in TEST_INPUTS]
         return {"type": "code", "language": "python", "kind": "stdio", "tests": tests}
 
@@ -52,14 +52,14 @@ class Question:
 
 
 def every_question(split: Split) -> list[Question]:
-    """All questions of one split, in a fixed order."""
+    """Return all questions of one split, in a fixed order."""
     single = [(name, number) for name in SIGNS for number in NUMBERS]
     questions = [Question((first, second)) for first in single for second in single]
     return [question for question in questions if question.split == split]
 
 
 def program(first: str, second: str, *, form: str = "right") -> str:
-    """A program of two operations as text: ``program("+3", "*4")`` is ``print((int(input())+3)*4)``.
+    """Return the text of a program of two operations: ``program("+3", "*4")`` is ``print((int(input())+3)*4)``.
 
     >>> program("+3", "*4"), program("+3", "*4", form="flat"), program("+3", "*4", form="text")
     ('print((int(input())+3)*4)', 'print(int(input())+3*4)', 'print((input()+3)*4)')
@@ -71,7 +71,7 @@ def program(first: str, second: str, *, form: str = "right") -> str:
 
 
 def sample_document(rng: random.Random) -> Document:
-    """A question of the train split and a program that is right in about one of eight."""
+    """Return a question of the train split and a program that is right in about one of eight cases."""
     question = rng.choice(TRAIN)
     written = []
     for name, number in question.operations:
@@ -85,5 +85,5 @@ TRAIN = every_question("train")
 
 
 def make_tokenizer() -> Any:
-    """A transformers tokenizer of the task's words."""
+    """Return a transformers tokenizer of the task's words."""
     return word_tokenizer(WORDS)

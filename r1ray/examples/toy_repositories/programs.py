@@ -1,4 +1,4 @@
-"""The programs: a package of one or two modules, its tests, and bugs that can be planted, each seen by some tests.
+"""Programs: each is a package of one or two modules, its tests, and bugs that can be planted and that some tests find.
 
 ``PACKAGE`` stands for the name of the package in all texts.
 """
@@ -10,16 +10,16 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Bug:
-    """One place that is wrong."""
+    """One fault in a program."""
 
     kind: str
     module: str
     right: str
-    """A text that is in the module once."""
+    """Text that occurs in the module exactly once."""
     wrong: str
     issue: str
     seen_by: tuple[str, ...]
-    """The tests that fail with it, and no other does."""
+    """All tests that fail because of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +32,7 @@ class Program:
     imports: str
     """Imports of its tests."""
     tests: dict[str, str]
-    """Bodies of test methods, one statement a line."""
+    """Bodies of test methods, one statement in each line."""
     bugs: tuple[Bug, ...]
 
 

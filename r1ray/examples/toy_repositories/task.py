@@ -1,4 +1,4 @@
-"""Tasks: a repository with one bug, its issue, and the tests that judge a solution; rows of them, by a seed."""
+"""Tasks and their rows, made by a seed: a repository with one bug, its issue, and the tests that judge a solution."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ PROMPT = (
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """One bug of one program, under a name of its own."""
+    """One bug of one program, with its own package name."""
 
     program: Program
     bug: Bug
@@ -44,14 +44,14 @@ class Task:
 
     @property
     def snapshot(self) -> Tree:
-        """The repository with the bug; the tests that see it are not there yet."""
+        """The repository with the bug, without the tests that find it."""
         module = self.program.modules[self.bug.module]
         assert module.count(self.bug.right) == 1, f"{self.id}: the place of the bug"
         return self._tree({**self.program.modules, self.bug.module: module.replace(self.bug.right, self.bug.wrong)})
 
     @property
     def hidden_tests(self) -> dict[str, str]:
-        """All tests, as they are put in before judging."""
+        """All tests, as they are added before judging."""
         return {self._test_file: self._tests(set(self.program.tests))}
 
     @property
@@ -63,8 +63,8 @@ class Task:
         return [self._named(test) for test in self.program.tests if test not in self.bug.seen_by]
 
     def row(self, **snapshot: str) -> dict[str, Any]:
-        """Return the row of the task; ``snapshot`` is the column that has its repository: without any, it is in the
-        row."""
+        """Return the row of the task. ``snapshot`` is the column that holds its repository; without it, the repository
+        is in the row."""
         inline = {"snapshot_base64": base64.b64encode(self.archive).decode()}
         return {
             "id": self.id,
@@ -117,7 +117,7 @@ class Task:
 
 
 def tasks(*, seed: int) -> list[Task]:
-    """Return every task, in an order and under names that the seed draws."""
+    """Return every task, in an order and under names drawn by the seed."""
     rng = random.Random(seed)
     made = []
     for program in PROGRAMS:
@@ -130,6 +130,6 @@ def tasks(*, seed: int) -> list[Task]:
 
 
 def split_of(task: Task, *, seed: int) -> Split:
-    """Return whether a task is for training, or held out: of each program one bug is."""
+    """Return whether a task is for training or held out: one bug of each program is held out."""
     digest = hashlib.sha256(f"{seed}/{task.program.name}".encode()).digest()
     return "heldout" if task.program.bugs.index(task.bug) == digest[0] % len(task.program.bugs) else "train"
