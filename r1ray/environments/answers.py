@@ -1,4 +1,5 @@
-"""Answers of a world's methods, as an observation or an end that can travel: texts, finite numbers, bounded."""
+"""Conversion of results of a world's methods to observations and ends that can be sent: texts, finite numbers,
+bounded."""
 
 from __future__ import annotations
 
@@ -13,13 +14,13 @@ from r1ray.turns import Done, Message, Observation, Role, ToolCall
 from r1ray.types import Prompt
 
 MAX_CHARACTERS = 1_000_000
-"""Longest text that travels from a world; ``environment.max_context_tokens`` cuts it further."""
+"""Longest text sent by a world; ``environment.max_context_tokens`` cuts it further."""
 Answer = TypeVar("Answer", Observation, Done)
 
 
 def begun(value: object, prompt: Prompt, *, name: str) -> Observation:
-    """Return what ``reset`` returned as an observation: None is the prompt's own conversation, and a text is the user's
-    message in it."""
+    """Return the result of ``reset`` as an observation: None stands for the prompt's own conversation, and a text is
+    its user message."""
     if value is None:
         value = prompt.messages
     if isinstance(value, str):
@@ -36,7 +37,7 @@ def begun(value: object, prompt: Prompt, *, name: str) -> Observation:
 
 
 def answered(value: object, *, name: str) -> Observation | Done:
-    """Return what ``step`` returned as an observation or an end."""
+    """Return the result of ``step`` as an observation or an end."""
     if isinstance(value, Done):
         return _checked(value, name=name, method="step")
     found = _observation(value)
@@ -60,8 +61,8 @@ def _observation(value: object) -> Observation | None:
 
 
 def _checked(found: Answer, *, name: str, method: str) -> Answer:
-    """Return the same with plain numbers and bounded texts. Raises EnvironmentFailed for what is no number, no text or
-    no message."""
+    """Return the same with plain numbers and bounded texts. Raises EnvironmentFailed for invalid numbers, texts or
+    messages."""
     if (problem := _problem(found)) is not None:
         raise EnvironmentFailed(f"environment {name}: {method} {problem}", f"{method} {problem.partition(':')[0]}")
     rewards = _numbers(found.rewards, name, method)
@@ -86,7 +87,8 @@ def _shown(value: object) -> str:
 
 
 def _problem(found: Observation | Done) -> str | None:
-    """Return what cannot travel, with what is its own behind a colon; None where all can."""
+    """Return the problem of a value that cannot be sent, with its specific part after a colon; None if there is
+    none."""
     if isinstance(found.num_errors, bool) or not isinstance(found.num_errors, int):
         return f"returned num_errors that are no whole number: {_shown(found.num_errors)}"
     if isinstance(found, Done):

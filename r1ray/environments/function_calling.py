@@ -1,7 +1,7 @@
 """Function calling: a row's tools are offered, and one turn's calls are compared with those that the row expects.
 
-The part of the reward is ``calls``: 1 where the policy made all expected calls and no other, else 0. A row that expects
-none is right without a call. Nothing is executed.
+The reward part is ``calls``: 1 if the policy made all expected calls and no other, otherwise 0. If a row expects no
+calls, a turn without calls is right. Nothing is executed.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ class FunctionCalling:
         self._expected: Sequence[Expected] = ()
 
     def row_problem(self, prompt: Prompt) -> str | None:
-        """Return why a row cannot be used, None if it can."""
+        """Return the reason why a row cannot be used; None if it can."""
         try:
             row_tools(prompt.columns)
             expected_calls(prompt.columns)
@@ -54,7 +54,7 @@ class FunctionCalling:
     async def close(self) -> None: ...
 
     def _label(self, calls: Sequence[ToolCall]) -> str:
-        """Return a word for what is wrong."""
+        """Return a word for the fault."""
         if any(call.problem for call in calls):
             return "malformed"
         if not calls:

@@ -1,8 +1,7 @@
-"""JSON output: one turn, whose text has to be JSON of the row's schema.
+"""JSON output: one turn, whose text has to be JSON that fits the row's schema.
 
-The part of the reward is ``json``: 1 where it is, else 0. The answer is the text after the reasoning, without a fence
-around it. The schema (column ``schema``: Draft 2020-12 where it does not say which, an object or its JSON text) is told
-in a system message.
+The reward part is ``json``: 1 if it is, otherwise 0. The answer is the text after the reasoning, without a fence around
+it. The schema (column ``schema``, an object or its JSON text, Draft 2020-12 by default) is given in a system message.
 """
 
 from __future__ import annotations
@@ -28,12 +27,12 @@ class JsonOutput:
     """One turn, judged by a schema."""
 
     def __init__(self, *, show_schema: bool = True) -> None:
-        """Take ``show_schema=False`` where prompts say themselves what is asked for."""
+        """Use ``show_schema=False`` if prompts describe the required output themselves."""
         self._show_schema = show_schema
         self._schema = JsonSchema({})
 
     def row_problem(self, prompt: Prompt) -> str | None:
-        """Return why a row cannot be used, None if it can."""
+        """Return the reason why a row cannot be used; None if it can."""
         try:
             json_schema(_schema_of(prompt.columns))
         except ValueError as error:
@@ -41,7 +40,7 @@ class JsonOutput:
         return None
 
     async def reset(self, prompt: Prompt, seed: int) -> Observation:
-        """Return the prompt, behind what is asked for. Raises UnscorableError."""
+        """Return the prompt, after a description of the required output. Raises UnscorableError."""
         try:
             schema = _schema_of(prompt.columns)
             self._schema = json_schema(schema)
@@ -91,7 +90,7 @@ def _schema_of(columns: Mapping[str, Any]) -> Any:
 
 
 def _asked(schema: Any, messages: tuple[Message, ...]) -> tuple[Message, ...]:
-    """Return a conversation whose system message ends with what is asked for."""
+    """Return a conversation whose system message ends with a description of the required output."""
     asked = f"Answer with JSON of this schema, and nothing else:\n{json.dumps(schema, ensure_ascii=False)}"
     if messages[0].role == "system":
         return (Message("system", f"{messages[0].content}\n\n{asked}"), *messages[1:])

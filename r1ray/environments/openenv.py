@@ -1,11 +1,11 @@
-"""A world of an OpenEnv server, over its WebSocket protocol; the package of that name is not needed.
+"""World on an OpenEnv server, through its WebSocket protocol; the package openenv is not needed.
 
     {"type": "reset", "data": {"seed"}}  -->                                     one connection a trajectory
     {"type": "step", "data": action}     -->  <-- {"type": "observation", "data": {"observation", "reward", "done"}}
                                               <-- {"type": "error", "data": {"code", "message"}}
 
-The policy acts by one tool, ``act``, whose schema is the server's. The part of the reward is ``openenv``: what the
-server gives for the steps of each turn. A turn without a call ends the trajectory.
+The policy acts by one tool, ``act``, with the server's schema. The reward part is ``openenv``: the server's rewards for
+the steps of each turn. A turn without a call ends the trajectory.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ MAX_MESSAGE = 2**24
 CLOSE_S = 2.0
 MAX_CHARS = 16_384
 NOT_THE_SERVERS = "VALIDATION_ERROR"
-"""Code of an action that is no good; the others are failures of the server."""
+"""Error code of an invalid action; the other codes are failures of the server."""
 _NO_ARGUMENTS = {"type": "object", "properties": {}}
 
 
@@ -49,9 +49,9 @@ class OpenEnv:
         """Raises UserError.
 
         Args:
-            url: of the server, ``http://host:8000``.
-            timeout_s: longest wait for an answer, after which the trajectory begins again, and longest time in which
-                the actions of a turn begin. None: 30, or half of ``environment.step_timeout_s``.
+            url: address of the server, ``http://host:8000``.
+            timeout_s: longest wait for an answer, after which the trajectory begins again, and longest time within
+                which the actions of a turn begin. None: 30, or half of ``environment.step_timeout_s``.
         """
         parts = urlsplit(url)
         if parts.scheme not in ("http", "https", "ws", "wss") or not parts.netloc:
@@ -70,7 +70,7 @@ class OpenEnv:
         self._check = JsonSchema({})
 
     async def check(self) -> None:
-        """Begin a session and end it. Raises UserError where the server does not answer."""
+        """Begin a session and end it. Raises UserError if the server does not answer."""
         try:
             await self._schema()
             await self._begun(0)
@@ -80,7 +80,7 @@ class OpenEnv:
             await self.close()
 
     async def reset(self, prompt: Prompt, seed: int) -> Observation:
-        """Return the prompt with the first observation below it, and the tool. Raises InfrastructureError."""
+        """Return the prompt followed by the first observation, and the tool. Raises InfrastructureError."""
         schema = await self._schema()
         self._check = json_schema(schema["function"]["parameters"])
         data = await self._begun(seed)
@@ -91,7 +91,7 @@ class OpenEnv:
         )
 
     async def step(self, action: Action) -> Observation | Done:
-        """Take the actions of a turn, one after the other. Raises InfrastructureError where the server fails."""
+        """Take the actions of a turn, one after the other. Raises InfrastructureError if the server fails."""
         if not action.calls:
             return Done(label="stopped")
         messages: list[Message] = []
@@ -120,7 +120,7 @@ class OpenEnv:
             await connection.close()
 
     async def _act(self, call: ToolCall) -> Mapping[str, Any]:
-        """Return what the server says to an action. Raises ToolFailed for one that is none, InfrastructureError."""
+        """Return the server's answer to an action. Raises ToolFailed for an invalid action, and InfrastructureError."""
         if call.problem:
             raise ToolFailed(call.problem)
         if call.name != ACT:
@@ -136,14 +136,14 @@ class OpenEnv:
                 max_size=MAX_MESSAGE,
                 open_timeout=self._timeout_s,
                 close_timeout=CLOSE_S,
-                ping_interval=None,  # a server that computes does not answer pings, and each step has a deadline
+                ping_interval=None,  # a busy server does not answer pings, and each step has a deadline
             )
         except (OSError, TimeoutError, InvalidURI, WebSocketException) as error:
             raise self._failed(f"cannot be reached: {_named(error)}") from error
         return await self._asked("reset", {"seed": seed})
 
     async def _asked(self, kind: str, data: Mapping[str, Any]) -> Mapping[str, Any]:
-        """Return the observation that a message is answered with. Raises ToolFailed, InfrastructureError."""
+        """Return the observation that answers a message. Raises ToolFailed and InfrastructureError."""
         if self._connection is None:
             raise self._failed("has no session")
         try:
@@ -164,7 +164,7 @@ class OpenEnv:
         raise self._failed(f"answered {kind} with {str(answered)[:50]}: {str(found)[:300]}")
 
     async def _schema(self) -> ToolSchema:
-        """Return the tool. Raises InfrastructureError where the server does not say what an action is."""
+        """Return the tool. Raises InfrastructureError if the server does not describe an action."""
         address = f"http{self._secure}://{self._host}/schema"
         if address not in _schemas:
             try:
@@ -181,7 +181,7 @@ class OpenEnv:
 
 
 _schemas: dict[str, ToolSchema] = {}
-"""Schemas of an action, by the servers that this process has asked."""
+"""Schemas of actions, by the servers that this process has asked."""
 
 
 def _fetched(address: str, timeout_s: float) -> bytes:
@@ -191,7 +191,7 @@ def _fetched(address: str, timeout_s: float) -> bytes:
 
 
 def _tool(schema: Mapping[str, Any]) -> ToolSchema:
-    """Return the tool of an action's schema. Raises ValueError where it is none."""
+    """Return the tool for the schema of an action. Raises ValueError if the schema is invalid."""
     parameters = {**_NO_ARGUMENTS, **in_one_piece(schema)}
     properties: Mapping[str, Any] = parameters["properties"]
     parameters["properties"] = {name: each for name, each in properties.items() if name != "metadata"}

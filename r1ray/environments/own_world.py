@@ -1,5 +1,5 @@
-"""A world of the user's own: plain functions beside coroutines, texts beside observations, and ``close`` where it is
-needed.
+"""World of the user's own. Its methods may be plain functions or coroutines, and may return texts or observations;
+``close`` is optional.
 
     class Guess:
         def reset(self, prompt, seed):
@@ -25,21 +25,21 @@ from r1ray.types import Prompt
 
 
 class OwnWorld:
-    """The user's object, called in a thread of its own. Methods return what the user's return, and raise
-    :class:`r1ray.runtime.own_code.Raised` for what they raise."""
+    """The user's object, called in a thread of its own. Methods return the results of the user's methods, and raise
+    :class:`r1ray.runtime.own_code.Raised` for their exceptions."""
 
     def __init__(self, name: str, make: Callable[[], object], *, maker: object = None) -> None:
-        """``make`` makes the user's object, by calling ``maker``."""
+        """``make`` creates the user's object, by calling ``maker``."""
         self._name, self._make = name, make
         self._maker = maker.__init__ if inspect.isclass(maker) else maker
         self.thread = WorldThread(name)
         self._world: Any = None
         self.calls = "__init__"
-        """The user's method that is called now, or was called last."""
+        """The user's method that is being called, or was called last."""
 
     async def check(self) -> None:
-        """Make the object, and have it look at what it needs, where it has a method ``check``. Raises EnvironmentFailed
-        for an object that is no world."""
+        """Create the object, and call its method ``check``, if it has one. Raises EnvironmentFailed for an object that
+        is not a world."""
         await self._call_make()
         if problem := method_problem(self._world):
             raise EnvironmentFailed(f"environment {self._name}: {problem}", problem)
@@ -48,7 +48,7 @@ class OwnWorld:
             await self.thread.call(check)
 
     async def reset(self, prompt: Prompt, seed: int) -> object:
-        """Make the object, and reset it."""
+        """Create the object, and reset it."""
         await self._call_make()
         self.calls = "reset"
         return await self.thread.call(self._world.reset, prompt, seed)
@@ -58,7 +58,7 @@ class OwnWorld:
         return await self.thread.call(self._world.step, action)
 
     async def close(self) -> None:
-        """Have the thread end after the call that it is at, and after the user's ``close``."""
+        """End the thread after its current call and the user's ``close``."""
         try:
             if callable(close := getattr(self._world, "close", None)):
                 await self.thread.call(close)
@@ -71,5 +71,5 @@ class OwnWorld:
 
     @property
     def code(self) -> object:
-        """Return what is of the file of the user's code."""
+        """Return an object in the file of the user's code."""
         return self._maker if self._world is None else self._world.step

@@ -1,11 +1,11 @@
-"""Tasks of reasoning-gym over several turns: a wrong answer is told so, and may be given anew.
+"""Tasks of reasoning-gym over several turns: after a wrong answer the policy is told so, and may answer again.
 
     prompt with a ReasoningTask --> answer --> its set's checker, in the sandbox --> right: Done
                                       ^-- feedback, up to max_turns -- wrong
 
-Tasks are rows as any others: of ``data.train=reasoning_gym:SET+SET``, or of a file. Several checkers execute the
-answer's text, so they run in the sandbox, with a limit of time (:mod:`r1ray.reward.task`). The part ``task`` of the
-reward is the score of the last answer, where it reaches the check's threshold; else 0.
+Tasks are ordinary rows, of ``data.train=reasoning_gym:SET+SET`` or of a file. Several checkers execute the answer's
+text, so they run in the sandbox, with a time limit (:mod:`r1ray.reward.task`). The reward part ``task`` is the score of
+the last answer if it reaches the check's threshold, otherwise 0.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ FEEDBACK = {
     "wrong": "That is not right. Try again.",
     "partial": "That is not quite right. Try again.",
 }
-"""The feedback on an answer, by the label of its score."""
+"""Feedback on an answer, by the label of its score."""
 
 
 class ReasoningGym:
@@ -37,8 +37,8 @@ class ReasoningGym:
         """Raises UserError.
 
         Args:
-            max_turns: answers that may be given.
-            context: the worker's, whose worlds share one sandbox of checkers; None: this world has its own.
+            max_turns: largest number of answers.
+            context: context of the worker, whose worlds share one sandbox of checkers; None: this world has its own.
         """
         if isinstance(max_turns, bool) or not isinstance(max_turns, int) or max_turns < 1:
             raise UserError(f"max_turns={max_turns!r}: needs a whole number of turns, 1 or more.")
@@ -52,13 +52,13 @@ class ReasoningGym:
         self._turns = 0
 
     def row_problem(self, prompt: Prompt) -> str | None:
-        """Return why there is no task in a row; None if there is one."""
+        """Return the reason why a row has no task; None if it has one."""
         if isinstance(prompt.check, ReasoningTask):
             return missing()
         return "its check is no task of reasoning-gym's: needs data.train=reasoning_gym:SET, or a check of that type"
 
     async def check(self) -> None:
-        """Have the checkers ready. Raises UserError, SandboxUnavailable."""
+        """Prepare the checkers. Raises UserError, SandboxUnavailable."""
         if message := missing():
             raise UserError(f"environment reasoning_gym: {message}.")
         await self._checkers.grader()
@@ -79,20 +79,20 @@ class ReasoningGym:
         return Observation(messages=(Message("user", feedback(score)),))
 
     async def close(self) -> None:
-        """End the checkers, where they are this world's own."""
+        """End the checkers if they belong to this world."""
         if self._is_owner:
             await self._checkers.close()
 
 
 class Checkers:
-    """The sandbox of an environment worker in which answers are judged; made for the first one."""
+    """Sandbox of an environment worker in which answers are judged; created at the first use."""
 
     def __init__(self, config: SandboxConfig) -> None:
         self._config, self._starting = config, asyncio.Lock()
         self._grader: TaskGrader | None = None
 
     async def grader(self) -> TaskGrader:
-        """Raises SandboxUnavailable."""
+        """Return the grader. Raises SandboxUnavailable."""
         async with self._starting:
             if self._grader is None:
                 self._grader = await asyncio.to_thread(TaskGrader, self._config)
@@ -105,5 +105,5 @@ class Checkers:
 
 
 def feedback(score: Score) -> str:
-    """Return what the policy is told of an answer that is not right."""
+    """Return the feedback to the policy on an answer that is not right."""
     return FEEDBACK.get(score.label, FEEDBACK["wrong"])

@@ -1,7 +1,7 @@
-"""A world that offers tools: it serves the calls of a turn, and ends at the first turn without one.
+"""World that offers tools: it serves the calls of a turn, and ends at the first turn without a call.
 
-The text of the last turn is what is judged. It gives the parts ``tool_calls`` (calls that were served) and
-``tool_errors`` (calls that were not) of the reward, and those that tools give for a call.
+The text of the last turn is judged. The world gives the reward parts ``tool_calls`` (calls that were served) and
+``tool_errors`` (calls that were not), and the parts that tools give for a call.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class ToolEnvironment:
 
         Args:
             tools: see :mod:`r1ray.environments.tools.named`.
-            call_timeout_s: after so many seconds the policy is told that a call gave no answer. Less than
+            call_timeout_s: seconds after which the policy is told that a call gave no answer. Less than
                 ``environment.step_timeout_s``; None: 20, or half of that.
             max_result_chars: longer results lose their middle.
         """
@@ -53,7 +53,7 @@ class ToolEnvironment:
         self._made = make_tools(tools, context=context)
 
     async def check(self) -> None:
-        """Open the tools and close them again. Raises UserError where one cannot be had."""
+        """Open the tools and close them again. Raises UserError if one is not available."""
         try:
             await self._open()
         except InfrastructureError as error:
@@ -67,14 +67,14 @@ class ToolEnvironment:
         return Observation(messages=prompt.messages or (Message("user", prompt.text),), tools=self._box.schemas)
 
     async def step(self, action: Action) -> Observation | Done:
-        """Serve the calls of a turn; without any, the trajectory has ended."""
+        """Serve the calls of a turn; without calls, the trajectory has ended."""
         if not action.calls:
             return Done(rewards=self._box.counts, label="answered" if action.content.strip() else "no_answer")
         served = await self._box.serve(action.calls)
         return Observation(messages=served.messages, rewards=served.rewards, num_errors=served.num_errors)
 
     async def close(self) -> None:
-        """Close the tools that hold something."""
+        """Close the tools that hold resources."""
         await close_all([tool.close for tool in self._made if hasattr(tool, "close")])
 
     async def _open(self) -> list[Tool]:

@@ -1,8 +1,8 @@
-"""The thread of one world of the user's own: whatever its methods do, they hold up no other world.
+"""Thread of one world of the user's own, so that its methods never block another world.
 
-All calls of a world are made in one thread, one after the other, also its constructor's: what it opens there (a
-connection of sqlite's, an event loop's client) it can use in all of them. A coroutine runs on an event loop of that
-thread, which stands still between two calls. A call that never returns keeps the thread, which dies with the process.
+All calls of a world, including its constructor, are made in one thread, one after the other: resources opened in one
+call (an sqlite connection, a client of an event loop) can be used in all others. A coroutine runs on an event loop of
+that thread, which is paused between calls. A call that never returns keeps the thread, which dies with the process.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class WorldThread:
         return self._thread.is_alive()
 
     async def call(self, function: Callable[..., Any], *arguments: Any) -> Any:
-        """Return what a function returns, or what the coroutine does that it returns. Raises :class:`Raised`."""
+        """Return a function's result, or that of the coroutine that it returns. Raises :class:`Raised`."""
         if self._thread.ident is None:
             self._thread.start()
         loop = asyncio.get_running_loop()
@@ -53,11 +53,11 @@ class WorldThread:
             raise
 
     def end(self) -> None:
-        """Have the thread end after the calls that were made."""
+        """End the thread after the calls made so far."""
         self._calls.put(None)
 
     def _cancel(self) -> None:
-        """Cancel the coroutine that runs, if one does: it is that of the call that is given up."""
+        """Cancel the running coroutine, if any; it belongs to the call that is given up."""
         if (running := self._running) is not None:
             loop, task = running
             with contextlib.suppress(RuntimeError):  # the loop was closed meanwhile
@@ -79,7 +79,7 @@ class WorldThread:
                 outcome = Raised(error)
             with contextlib.suppress(RuntimeError):  # the caller's loop is gone, and nobody waits
                 call.loop.call_soon_threadsafe(_settle, call.future, outcome)
-        with contextlib.suppress(Exception):  # tasks of the user's that do not end
+        with contextlib.suppress(Exception):  # tasks of the user's code that do not end
             runner.close()
 
     async def _awaited(self, awaitable: Awaitable[Any]) -> Any:
@@ -93,7 +93,7 @@ class WorldThread:
 
 
 def _settle(future: asyncio.Future[Any], outcome: Any) -> None:
-    if future.done():  # it was given up
+    if future.done():  # the call was given up
         return
     if isinstance(outcome, Raised):
         future.set_exception(outcome)

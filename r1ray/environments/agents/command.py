@@ -1,4 +1,4 @@
-"""The words of a command: its program, what stands for what, its variables, and what may not be told of it."""
+"""Commands of agents: the program, placeholders, variables, and the secrets that must not appear in messages."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ from r1ray.runtime.leftovers import VARIABLE
 
 PLACEHOLDERS = ("prompt", "prompt_file", "base_url", "api_key", "model", "seed")
 LONGEST_WORD = 1 << 17
-"""Bytes of one word of a command, as Linux has it."""
+"""Longest word of a command on Linux. Unit: bytes."""
 PACKAGE = Path(__file__).resolve().parents[2]
 PYTHON = ("python", "python3")
 HIDDEN = "***"
 _PLACE = re.compile("{(" + "|".join(PLACEHOLDERS) + ")}")
 _SECRET = re.compile(r"KEY|TOKEN|SECRET|PASSWORD|CREDENTIAL", re.IGNORECASE)
 _LEAST_SECRET = 6
-"""Characters of a value that is taken for a secret."""
+"""Least length of a value that is taken for a secret. Unit: characters."""
 
 
 def with_program(command: Sequence[str | int | float], *, key: str) -> tuple[str, ...]:
-    """Return a command whose first word is the path of a program, and whose words that name a file here are paths.
-    ``python`` is the interpreter that this runs under. Raises UserError where there is no such program.
+    """Return a command whose first word is the path of a program, and in which words that name a file here are replaced
+    by its path. ``python`` is the interpreter of this process. Raises UserError if there is no such program.
 
     Args:
-        key: of the command.
+        key: configuration key of the command.
     """
     words = [str(word) for word in command] if not isinstance(command, str) else []
     if not words or not words[0] or any("\0" in word for word in words):
@@ -46,7 +46,7 @@ def with_program(command: Sequence[str | int | float], *, key: str) -> tuple[str
 
 
 def _path_of(word: str) -> str:
-    """Return the path of a file that a word names: one here, or one of this package; any other word as it is."""
+    """Return the path of the file that a word names, here or in this package; any other word is returned unchanged."""
     places = [Path.cwd()] + ([PACKAGE.parent] if word.startswith(f"{PACKAGE.name}/") else [])
     try:
         return next((str(place / word) for place in places if (place / word).is_file()), word)
@@ -55,7 +55,7 @@ def _path_of(word: str) -> str:
 
 
 def _program_problem(path: Path) -> str | None:
-    """Return why a file cannot be started; None where it can."""
+    """Return the reason why a file cannot be started; None if it can."""
     if not path.is_file():
         return "is not there" if not path.exists() else "is no file"
     if not os.access(path, os.X_OK):
@@ -70,7 +70,7 @@ def _program_problem(path: Path) -> str | None:
 
 
 def filled(text: str, values: Mapping[str, str]) -> str:
-    """Return a word with what its placeholders stand for.
+    """Return a word with its placeholders filled in.
 
     >>> filled("openai/{model} {other}", {"model": "policy"})
     'openai/policy {other}'
@@ -79,13 +79,13 @@ def filled(text: str, values: Mapping[str, str]) -> str:
 
 
 def uses(command: Sequence[str], env: Mapping[str, str], name: str) -> bool:
-    """Return whether a placeholder stands in a command or its variables."""
+    """Return whether a command or its variables contain a placeholder."""
     return any(f"{{{name}}}" in word for word in (*command, *env.values()))
 
 
 def own_variables(env: Mapping[str, str | int | float | bool | None], *, key: str) -> dict[str, str]:
-    """Return the variables that the user names; None has that of this process. Raises UserError for one that is not
-    there, or has no name."""
+    """Return the variables that the user names; the value None stands for the value in this process. Raises UserError
+    for a variable that is missing here, or has an invalid name."""
     found = {}
     for name, value in env.items():
         if value is None and name not in os.environ:
@@ -112,7 +112,7 @@ def variables(program: str, *, home: str, tmp: str) -> dict[str, str]:
 
 
 def secrets_in(env: Mapping[str, str]) -> list[str]:
-    """Return values of variables that nobody should read, the longest first."""
+    """Return the values of variables that are secrets, the longest first."""
     found = {value for name, value in env.items() if _SECRET.search(name) and len(value) >= _LEAST_SECRET}
     return sorted(found, key=len, reverse=True)
 

@@ -1,11 +1,11 @@
-"""The folder of one trajectory, and the files that are put into it.
+"""Folder of one trajectory, and the files that are put into it.
 
-    r1agent-XXXX/work    where the command runs, and what it leaves is judged; filled from ``files``
+    r1agent-XXXX/work    working folder of the command, judged afterwards; filled from ``files``
                 /home, /tmp, /prompt.txt
 
-Files are given as a folder, as an archive (.tar, .tar.gz, .zip, ...) or as an object of names and texts, in rows also
-as its JSON text; a name without a text is no file (columns of Parquet have all names in all rows). They are put there
-without following a link, since what is in the folder may be the policy's.
+Files are given as a folder, as an archive (.tar, .tar.gz, .zip, ...) or as an object of names and texts, which rows may
+also give as its JSON text. A name without a text is ignored (columns of Parquet have all names in all rows). Links are
+never followed when files are written, because the policy may have made the contents of the folder.
 """
 
 from __future__ import annotations
@@ -38,25 +38,25 @@ def new_folder() -> Path:
 
 
 def renew(folder: Path) -> None:
-    """Empty what is no part of the work: settings that an agent left there would hold for its judge."""
+    """Empty the folders that are not part of the work: settings left there by an agent would affect its judge."""
     for name in RENEWED:
         _remove(folder / name)
         (folder / name).mkdir(mode=0o700)
 
 
 def remove_folder(folder: Path) -> None:
-    """Remove it, whatever was made of it. Nothing in it may be running."""
+    """Remove the folder with all contents. No process may be running in it."""
     remove_tree(str(folder))
 
 
 def write_file(path: Path, data: bytes) -> None:
-    """Write a file of the trajectory's folder, in the place of whatever is there."""
+    """Write a file of the trajectory's folder, replacing anything at its path."""
     with _new_file(path) as file:
         file.write(data)
 
 
 def put(files: Files, work: Path) -> None:
-    """Put files into a folder. Raises ValueError where they are none, or have names that lead out of it."""
+    """Put files into a folder. Raises ValueError if they are invalid, or have names that lead out of it."""
     num_bytes = 0
     for num_files, (name, is_executable, source) in enumerate(_each(files)):
         if num_files == MAX_FILES:
@@ -74,7 +74,7 @@ def put(files: Files, work: Path) -> None:
 
 
 def files_problem(files: object) -> str | None:
-    """Return why files cannot be put into a folder; None where they can, as far as their names say."""
+    """Return the reason why files cannot be put into a folder; None if they can, judged by their names."""
     if not isinstance(files, str | Mapping):
         return f"{files!r:.100} is no folder, no archive and no object of names and texts"
     try:
@@ -89,7 +89,7 @@ def files_problem(files: object) -> str | None:
 
 
 def _each(files: Files) -> Iterator[tuple[str, bool, IO[bytes]]]:
-    """Yield names of files, whether they are programs, and their contents. Raises ValueError."""
+    """Yield the name of each file, whether it is a program, and its contents. Raises ValueError."""
     if isinstance(files, str) and files.lstrip().startswith("{"):
         files = json.loads(files)
     if not isinstance(files, str):
@@ -152,7 +152,7 @@ def _parts(name: str) -> tuple[str, ...]:
 
 
 def _make_folder(path: Path) -> None:
-    """Make a folder in the place of whatever else is there, and open it to its owner."""
+    """Make a folder, replacing anything else at its path, and open it to its owner."""
     if path.is_symlink() or not path.is_dir():
         _remove(path)
         path.mkdir()
@@ -160,7 +160,7 @@ def _make_folder(path: Path) -> None:
 
 
 def _new_file(path: Path) -> IO[bytes]:
-    """Open a new file in the place of whatever is there."""
+    """Open a new file, replacing anything at its path."""
     _remove(path)
     return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600), "wb")
 

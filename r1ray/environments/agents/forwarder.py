@@ -1,4 +1,4 @@
-"""Connections of an agent behind walls to the endpoint, and to nothing else.
+"""Forwarder of connections from an isolated agent to the endpoint, and to nothing else.
 
 agent -- 127.0.0.1 of its own network --> listening socket, accepted here --> the endpoint
 """
@@ -13,7 +13,7 @@ PIECE = 1 << 16
 
 
 class Forwarder:
-    """Carries each connection of a listening socket to one address."""
+    """Forwards each connection of a listening socket to one address."""
 
     def __init__(self, host: str, port: int) -> None:
         self._host, self._port = host, port
@@ -25,7 +25,7 @@ class Forwarder:
         self._add(asyncio.create_task(self._serve(listener)))
 
     async def close(self) -> None:
-        """Cut all connections, and accept no more."""
+        """Close all connections, and stop accepting."""
         tasks = list(self._tasks)
         for task in tasks:
             task.cancel()
@@ -62,7 +62,7 @@ async def _carry(
     answers: asyncio.StreamReader,
     writer: asyncio.StreamWriter,
 ) -> None:
-    """Return once either end has closed: the other one learns of it."""
+    """Forward data until either end has closed; the other end is then closed, too."""
     ways = [asyncio.create_task(_copy(reader, requests)), asyncio.create_task(_copy(answers, writer))]
     try:
         await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)

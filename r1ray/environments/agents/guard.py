@@ -1,11 +1,12 @@
-"""Guard of one command: a small process between an environment worker and the command, which ends with it, and ends all
-that it leaves.
+"""Guard of one command: a small process between an environment worker and the command. It ends with the command, and
+ends all processes that the command leaves.
 
     worker == socket ==> guard (in its walls) -- fork, exec --> the command, and whatever that starts
 
-Orphans of the command become the guard's children (it is their subreaper, or the first of its process namespace): a
-session or a group of their own does not help them. The standard library alone is imported here, beside
-:mod:`r1ray.sandbox.inside.descendants` and what ``order["landlock"]`` names: a guard has no more of r1ray in its walls.
+Orphans of the command become the guard's children (it is their subreaper, or the first process of its namespace), even
+if they have a session or a group of their own. This module imports only the standard library,
+:mod:`r1ray.sandbox.inside.descendants` and the module that ``order["landlock"]`` names: no other part of r1ray is
+visible to an isolated guard.
 """
 
 from __future__ import annotations
@@ -26,16 +27,16 @@ PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_SET_CHILD_SUBREAPER = 1, 4, 36
 PR_SET_SECUREBITS, SECBIT_NOROOT, SECBIT_NOROOT_LOCKED, CAPABILITY_VERSION = 28, 1, 2, 0x20080522
 PIECE = 1 << 16
 TICK_MS = 500
-"""Between two looks for orphans that have ended."""
+"""Interval between searches for orphans that have ended."""
 LIBC = ctypes.CDLL(None, use_errno=True)
 
 
 def main(descriptor: int) -> None:
-    """Carry out one order. ``descriptor``: this end of the socket."""
+    """Carry out one order. ``descriptor`` is this process's end of the socket."""
     control = socket.socket(fileno=descriptor)
     control.set_inheritable(False)
     LIBC.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
-    LIBC.prctl(PR_SET_DUMPABLE, 0, 0, 0, 0)  # the command is the same user's
+    LIBC.prctl(PR_SET_DUMPABLE, 0, 0, 0, 0)  # the command runs as the same user
     order = _received(control)
     try:
         _serve(control, order)
@@ -48,7 +49,7 @@ def _serve(control: socket.socket, order: dict[str, Any]) -> None:
         listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
         listener.bind(("127.0.0.1", order["port"]))
         listener.listen(256)
-        # It stays a socket of this network namespace, wherever its connections are accepted.
+        # The socket belongs to this network namespace, even if another process accepts its connections.
         socket.send_fds(control, [b"\n"], [listener.fileno()])
         listener.close()
     child, problem = _started(order)
@@ -66,7 +67,7 @@ def _tell(control: socket.socket, answer: dict[str, Any]) -> None:
 
 
 def _received(control: socket.socket) -> dict[str, Any]:
-    """Return what the worker asks for. Ends this process where it asks for nothing."""
+    """Return the worker's order. Ends this process if there is none."""
     data = b""
     while not data.endswith(b"\n"):
         piece = control.recv(PIECE)
@@ -78,7 +79,7 @@ def _received(control: socket.socket) -> dict[str, Any]:
 
 
 def _started(order: dict[str, Any]) -> tuple[int, str]:
-    """Start the command. Returns its process, and why it could not be started; empty where it was."""
+    """Start the command. Returns its process, and the reason why it could not be started; empty if it was."""
     said, says = os.pipe2(os.O_CLOEXEC)
     guard = os.getpid()
     child = os.fork()
@@ -98,17 +99,17 @@ def _become(order: dict[str, Any], guard: int) -> None:
     LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
     if os.getppid() != guard:
         os._exit(0)
-    for number in (signal.SIGPIPE, signal.SIGXFSZ):  # the interpreter ignores them, and exec hands that on
+    for number in (signal.SIGPIPE, signal.SIGXFSZ):  # the interpreter ignores them, which exec would pass on
         signal.signal(number, signal.SIG_DFL)
     os.chdir(order["folder"])
-    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)  # standard output and standard error are the guard's own
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)  # standard output and standard error are inherited
     if order.get("landlock"):
         _restrict(order["landlock"])
     os.execve(order["command"][0], order["command"], order["environment"])
 
 
 def _waited(control: socket.socket, child: int) -> int | None:
-    """Return how the command ended (an exit code, or a signal's number below 0); None where the worker ended it, or is
+    """Return how the command ended (an exit code, or a negative signal number); None if the worker ended it, or is
     gone."""
     poll = select.poll()
     pidfd = os.pidfd_open(child)
@@ -131,7 +132,7 @@ def _reap_others(child: int) -> None:
     """Reap orphans that have ended."""
     while True:
         found = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
-        if found is None or found.si_pid == child:  # the command's own end is told
+        if found is None or found.si_pid == child:  # the command's own end is reported
             return
         os.waitpid(found.si_pid, 0)
 
@@ -141,7 +142,7 @@ def _drain() -> None:
 
 
 def _restrict(rules: dict[str, Any]) -> None:
-    """Put Landlock on: files by their paths, signals, and TCP connections to one port."""
+    """Apply Landlock: files by their paths, signals, and TCP connections to one port."""
     sys.path.insert(0, rules["library"])
     import landlockpy as landlock
     from landlockpy import AccessFS, AccessNet
@@ -168,7 +169,8 @@ def _restrict(rules: dict[str, Any]) -> None:
 
 
 def _give_up_capabilities() -> None:
-    """Be root without its capabilities, by which it may read other processes: Landlock does not take them."""
+    """Remain root without its capabilities, which would allow reading other processes; Landlock does not remove
+    them."""
     if LIBC.prctl(PR_SET_SECUREBITS, SECBIT_NOROOT | SECBIT_NOROOT_LOCKED, 0, 0, 0) != 0:
         raise OSError(ctypes.get_errno(), "prctl PR_SET_SECUREBITS")
     header, nothing = (ctypes.c_uint32 * 2)(CAPABILITY_VERSION, 0), (ctypes.c_uint32 * 6)()

@@ -1,7 +1,6 @@
-"""A judge that says the reward which a command of verifiers, ``vf-eval ... -o out``, has written: as the part
-``verifiers``.
+"""A judge that reports the reward written by a command of verifiers (``vf-eval ... -o out``) as the part ``verifiers``.
 
-    judge: [python, r1ray/environments/agents/verifiers_judge.py], judge_json: true
+judge: [python, r1ray/environments/agents/verifiers_judge.py], judge_json: true
 """
 
 import json
@@ -12,7 +11,7 @@ from typing import Any
 
 
 def rewards_in(folder: Path) -> list[float]:
-    """Return the rewards of all traces below a folder that were scored."""
+    """Return the rewards of all scored traces below a folder."""
     lines = [line for path in folder.rglob("traces.jsonl") for line in path.read_text().splitlines() if line.strip()]
     return [_reward(trace) for line in lines for trace in json.loads(line)["traces"] if trace["rewards"]]
 

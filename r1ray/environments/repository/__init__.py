@@ -1,8 +1,8 @@
-"""Software engineering: a repository, an issue, tools to work on it, and tests that judge what is left.
+"""Software engineering: a repository, an issue, tools to work on it, and tests that judge the result.
 
     row --rows.py--> snapshot (archives.py), tests --> working tree (tools.py) --the last turn--> verdict (judgement.py)
                                                             `-- commands, tests: the sandbox (runner.py)
 
-``world`` is the environment ``repository``. What is said to the policy, and what becomes of its files, is decided here;
-commands and tests are programs of the model's, and run in the sandbox.
+``world`` is the environment ``repository``. This package decides what the policy is told and which of its changes are
+kept; commands and tests are the model's programs, and run in the sandbox.
 """

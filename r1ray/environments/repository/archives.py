@@ -1,7 +1,7 @@
 """Snapshots of repositories: .tar.gz, .tar, .zip and git bundles, read into memory. Nothing is unpacked to a disk.
 
-An archive may come from anywhere. Links, devices, paths that lead elsewhere, and what unpacks to more than a repository
-may have, are refused by kind, before anything of that size is read.
+An archive may come from anywhere. Links, devices, paths that lead outside, and archives that unpack to more than a
+repository may have are refused, before anything of that size is read.
 """
 
 from __future__ import annotations
@@ -19,18 +19,18 @@ from r1ray.environments.repository.trees import MAX_BYTES, MAX_FILE_BYTES, MAX_F
 
 MAX_ARCHIVE_BYTES = MAX_BYTES
 MAX_UNPACKED = 2 * MAX_BYTES
-"""Bytes of an archive after decompression: files, and what stands between them."""
+"""Largest size of an archive after decompression, including the data between the files. Unit: bytes."""
 PIECE = 1 << 14
-"""Bytes that are decompressed at a time: of what follows a member, zlib makes a copy."""
+"""Number of bytes that are decompressed at a time, because zlib copies the data that follows a member."""
 GZIP, ZIP = b"\x1f\x8b", b"PK"
 TAR, TAR_AT = b"ustar", 257
-"""Mark of a tar file, and its place: the file begins with the name of a member, which may look like another kind."""
+"""Mark of a tar file, and its position. The file begins with a member's name, which may look like another kind of
+file."""
 NEEDS = "needs a .tar.gz, .tar, .zip or git bundle"
 
 
 def snapshot_at(path: Path, *, commit: str | None = None) -> Tree:
-    """Return the tree of a file; it is read once for all who ask, and nobody may change what is returned. Raises
-    ValueError."""
+    """Return the tree of a file. It is read once for all callers, who must not change it. Raises ValueError."""
     try:
         found = path.stat()
     except OSError as error:
@@ -55,10 +55,10 @@ def _snapshot_at(path: Path, commit: str | None, size: int, changed: int) -> Tre
 
 
 def tree_of(data: bytes, *, commit: str | None = None) -> Tree:
-    """Return the tree of an archive, whose kind its first bytes tell. Raises ValueError.
+    """Return the tree of an archive; its first bytes tell its kind. Raises ValueError.
 
     Args:
-        commit: of a git bundle; None: its HEAD, or its only branch.
+        commit: commit of a git bundle; None: its HEAD, or its only branch.
     """
     beginning = b"" if data.startswith(TAR, TAR_AT) else data[:8]
     if beginning.startswith(BUNDLE):
@@ -84,7 +84,7 @@ def _checked(tree: Tree) -> Tree:
 
 
 def _path(name: str) -> str | None:
-    """Return the path of a member; None for what is git's own. Raises ValueError."""
+    """Return the path of a member; None for git's own files. Raises ValueError."""
     path = name.removeprefix("./").removesuffix("/")
     if (problem := path_problem(path)) is not None:
         raise ValueError(f"the path {name[:200]!r} {problem}")
@@ -92,7 +92,8 @@ def _path(name: str) -> str | None:
 
 
 def _decompressed(data: bytes) -> bytes:
-    """Return the content of a gzip file, which may have several members; never more than the limit."""
+    """Return the content of a gzip file, which may have several members; never more than the limit. Raises
+    ValueError."""
     whole, view, at = bytearray(), memoryview(data), 0
     while at < len(data):
         reader = zlib.decompressobj(31)

@@ -1,7 +1,7 @@
 """Git bundles: the tree of one commit, read by git itself, without a checkout.
 
-``git ls-tree`` and ``git cat-file`` give files as they were committed: no hook, filter, attribute or configuration of
-the repository has a say.
+``git ls-tree`` and ``git cat-file`` return files as they were committed: no hook, filter, attribute or configuration of
+the repository has an effect.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _ENVIRONMENT = {"PATH": "/usr/local/bin:/usr/bin:/bin", "GIT_CONFIG_NOSYSTEM": "
 
 
 def bundle_tree(data: bytes, *, commit: str | None = None) -> Tree:
-    """Return the tree of a commit, of a bundle that has all its history. Raises ValueError."""
+    """Return the tree of a commit, from a bundle with the whole history of the commit. Raises ValueError."""
     if shutil.which("git", path=_ENVIRONMENT["PATH"]) is None:
         raise ValueError("a git bundle is read by git, which is not installed: needs the Debian package git")
     if commit is not None and not COMMIT.fullmatch(commit):
@@ -39,7 +39,7 @@ def bundle_tree(data: bytes, *, commit: str | None = None) -> Tree:
 
 
 def _head(heads: str) -> str:
-    """Return the commit that a bundle is of: its HEAD, or its only one. Raises ValueError."""
+    """Return the commit of a bundle: its HEAD, or its only one. Raises ValueError."""
     found = [line.split(" ", 1) for line in heads.splitlines() if " " in line]
     head = [commit for commit, name in found if name == "HEAD"]
     commits = head or list(dict.fromkeys(commit for commit, _ in found))
@@ -71,8 +71,8 @@ def _files(repository: Path, commit: str) -> Tree:
 
 
 def _contents(batch: bytes, paths: list[str]) -> Tree:
-    """Return the files of what ``cat-file --batch`` printed: for each a line that ends with its size, its content, and
-    the end of a line."""
+    """Return the files in the output of ``cat-file --batch``: for each file a line that ends with its size, the
+    content, and a line end."""
     tree, at = Tree(), 0
     for path in paths:
         end = batch.index(b"\n", at)

@@ -1,6 +1,7 @@
-"""The verdict on a tree: what of it is judged, and what the results of the tests come to.
+"""Judgement of a tree: the files that are judged, and the verdict by the results of the tests.
 
-Tests, and what configures their runner, are the row's and the snapshot's: whatever the policy made of them is left out.
+Tests, and the configuration of their runner, are those of the row and the snapshot; the policy's changes to them are
+ignored.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ RUNNER_FILES = frozenset({
     "conftest.py", "pytest.ini", ".pytest.ini", "tox.ini", "setup.cfg", "pyproject.toml", "sitecustomize.py",
     "usercustomize.py",
 })  # fmt: skip
-"""Files that say how tests are run, or that an interpreter runs at its start."""
+"""Files that configure how tests are run, or that an interpreter runs at its start."""
 RUNNER_MODULES = frozenset({"pytest", "_pytest", "pluggy", "py", "iniconfig", "packaging"})
 
 
@@ -28,7 +29,7 @@ class Verdict:
     """The judgement of the tests on a tree."""
 
     label: str
-    """``resolved``, ``unresolved``, ``broken`` (what passed before does not), ``timeout``, or ``tampered``."""
+    """``resolved``, ``unresolved``, ``broken`` (a test that passed before fails), ``timeout``, or ``tampered``."""
     share: float
     """Share of the tests that passed."""
     detail: str
@@ -39,7 +40,7 @@ class Verdict:
 
 
 def judged_tree(tree: Mapping[str, bytes], task: Task) -> Tree:
-    """Return the files that are judged: the tree's, with the tests of the snapshot and those that were hidden."""
+    """Return the files that are judged: those of the tree, with the tests of the snapshot and the hidden tests."""
     named = {test.file for test in task.tests} | task.hidden.keys()
     own = {path: data for path, data in task.snapshot.items() if path in named or _is_the_judges(path)}
     own |= task.hidden
@@ -64,17 +65,17 @@ def _is_the_judges(path: str) -> bool:
 
 
 def _stands_for_another(path: str, tops: set[str]) -> bool:
-    """Return whether a file is of a module that the policy has named like one that the tests are run by."""
+    """Return whether a file belongs to a module that the policy named like a module used to run the tests."""
     parts = path.split("/")
     top = (parts[1] if parts[0] == "src" and len(parts) > 1 else parts[0]).removesuffix(".py")
     return (top in sys.stdlib_module_names or top in RUNNER_MODULES) and top not in tops
 
 
 def verdict_of(task: Task, outcomes: Mapping[str, Outcome], said: str = "") -> Verdict:
-    """Return what the outcomes of tests, by their ids, come to.
+    """Return the verdict for the outcomes of tests, by their ids.
 
     Args:
-        said: the end of what the tests printed.
+        said: end of the output of the tests.
     """
     found = {test.id: outcomes.get(test.id, "failed") for test in task.tests}
     share = sum(outcome == "passed" for outcome in found.values()) / len(found)

@@ -1,8 +1,8 @@
-"""Rows: a snapshot of a repository, and the tests that judge what becomes of it.
+"""Rows of repositories: a snapshot, and the tests that judge the changed repository.
 
 Columns: ``snapshot`` (a file beside the data file), or ``snapshot_base64`` (a small one, in the row), and ``commit`` of
-a git bundle; ``fail_to_pass`` and ``pass_to_pass``, lists of tests; ``hidden_tests``, files by their paths that are put
-in before judging; ``command``, which says by what the tests are run.
+a git bundle; ``fail_to_pass`` and ``pass_to_pass``, lists of tests; ``hidden_tests``, files by path that are added
+before judging; ``command``, which names the test runner.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ from r1ray.environments.repository.trees import Tree, path_problem, tree_problem
 
 Runner = Literal["unittest", "pytest"]
 COLUMNS = frozenset({"snapshot_base64", "fail_to_pass", "pass_to_pass", "hidden_tests"})
-"""Those that may be long."""
+"""Columns that may be long."""
 MAX_TESTS = 5000
 ROOTS = ("", "tests", "test")
-"""Folders that the names of unittest's tests may begin at."""
+"""Folders in which the names of unittest's tests may begin."""
 _COMMAND = re.compile(r"(?:python[0-9.]* -m )?(?P<runner>unittest|pytest)(?: -[a-zA-Z-]+)*")
 _OLD_NAME = re.compile(r"(?P<method>\w+) \((?P<place>[\w.]+)\)")
 """unittest prints ``test_x (tests.test_a.TestA)``."""
@@ -33,13 +33,13 @@ _OLD_NAME = re.compile(r"(?P<method>\w+) \((?P<place>[\w.]+)\)")
 
 @dataclass(frozen=True, slots=True)
 class Test:
-    """One test, or all of a class or a file."""
+    """One test, or all tests of a class or a file."""
 
     id: str
     """Its name in the row."""
     file: str
     name: str
-    """Name within the file, ``TestA.test_x``, for unittest; for pytest its node id. Empty: all tests of the file."""
+    """Name within the file: ``TestA.test_x`` for unittest, the node id for pytest. Empty: all tests of the file."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,10 +58,10 @@ class Task:
 
 
 def task_of(columns: Mapping[str, Any], *, has_pytest: bool) -> Task:
-    """Return the task of a row. Raises ValueError with what is wrong.
+    """Return the task of a row. Raises ValueError with the problem.
 
     Args:
-        has_pytest: programs of the sandbox can import it.
+        has_pytest: True if programs in the sandbox can import pytest.
     """
     row = {name.lower(): value for name, value in columns.items() if value is not None}
     if long := sorted(COLUMNS.intersection(map(str.lower, columns.get(NOT_CARRIED, ())))):
@@ -140,14 +140,15 @@ def _pytest_test(name: str, tree: Mapping[str, bytes], column: str) -> Test:
     file = name.partition("::")[0]
     if file in tree:
         return Test(name, file, name)
-    if "::" not in name and not name.endswith(".py"):  # in unittest's form
+    if "::" not in name and not name.endswith(".py"):  # unittest's form
         test = _unittest_test(name, tree, column)
         return Test(name, test.file, "::".join([test.file, *filter(None, test.name.split("."))]))
     raise ValueError(f"its {column} names {name[:200]!r}, and there is no file {file[:200]}")
 
 
 def _unittest_test(name: str, tree: Mapping[str, bytes], column: str) -> Test:
-    """Return the test of ``tests.test_a.TestA.test_x``, of the same in pytest's form, or as unittest prints it."""
+    """Return the test named by ``tests.test_a.TestA.test_x``, by the same in pytest's form, or in the form that
+    unittest prints."""
     dotted = name
     if (old := _OLD_NAME.fullmatch(name)) is not None:
         dotted = old["place"] if old["place"].endswith(f".{old['method']}") else f"{old['place']}.{old['method']}"
@@ -171,7 +172,7 @@ def _checked(test: Test, column: str) -> Test:
 
 
 def _parsed(value: Any, column: str) -> Any:
-    """Return a value that may be its JSON text."""
+    """Return a value, which may be given as its JSON text."""
     if not isinstance(value, str):
         return value
     try:

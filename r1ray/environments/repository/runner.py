@@ -1,11 +1,11 @@
 """Commands and tests of repositories, in the sandbox of an environment worker.
 
-    run(tree, command) --> a job: unpack, sh -c, pack --> what it printed, and the tree that it left
+    run(tree, command) --> a job: unpack, sh -c, pack --> its output, and the tree that it left
     judge(tree, task)  --> a job for each file of tests, on a fresh copy --> Verdict
 
-A job sees nothing of another one. Commands and tests have slots of their own, so that a policy at work does not wait
-for others' tests. What takes too long is the program's; a machine that is too busy, or a slot that cannot be had in
-time, is an InfrastructureError.
+Jobs are isolated from each other. Commands and tests have separate slots, so that a working policy does not wait for
+others' tests. A program that takes too long is at fault itself; a machine that is too busy, or a slot that is not free
+in time, is an InfrastructureError.
 """
 
 from __future__ import annotations
@@ -38,22 +38,23 @@ OUTPUT_KIB = 64
 SAID_CHARS = 1000
 ATTEMPTS = 2
 OF_STEP = {"command": 0.1, "tests": 0.12}
-"""Share of ``environment.step_timeout_s`` that the CPU limit of each may be; the wall clock is three times that."""
+"""CPU limits of commands and tests, as shares of ``environment.step_timeout_s``; the wall clock limit is three times
+that."""
 OUTCOMES: dict[str, Outcome] = {repository_tests.PASSED: "passed", repository_tests.TAMPERED: "tampered"}
 
 
 @dataclass(frozen=True, slots=True)
 class Ran:
-    """The end of a command."""
+    """Result of a command."""
 
     run: Run
     tree: Tree | None
-    """Files that it left; None where they are not kept."""
+    """Files that it left; None if they are not kept."""
     why_not_kept: str = ""
 
 
 class RepositoryRunner:
-    """The sandbox of an environment worker in which repositories are worked on; made for the first one."""
+    """Sandbox of an environment worker for work on repositories; created at the first use."""
 
     def __init__(self, context: WorldContext) -> None:
         config, step_s = context.sandbox, context.step_timeout_s
@@ -71,7 +72,8 @@ class RepositoryRunner:
         return "pytest" in self._config.packages
 
     async def sandbox(self) -> Sandbox:
-        """Raises SandboxUnavailable, and UserError for a package of ``sandbox.packages`` that is not installed."""
+        """Return the sandbox. Raises SandboxUnavailable, and UserError for a package of ``sandbox.packages`` that is
+        not installed."""
         async with self._starting:
             if self._sandbox is None:
                 num_slots = max(1, self._config.num_slots)
@@ -83,7 +85,7 @@ class RepositoryRunner:
             return self._sandbox
 
     async def close(self) -> None:
-        """End it. Idempotent."""
+        """End the sandbox. Idempotent."""
         if self._sandbox is not None:
             for threads in self._threads.values():
                 threads.shutdown(wait=False, cancel_futures=True)
@@ -93,7 +95,7 @@ class RepositoryRunner:
     # ------------------------------------------------------------------ a command
 
     async def run(self, tree: Mapping[str, bytes], command: str) -> Ran:
-        """Run a command of the policy's in a copy of a tree. Raises InfrastructureError."""
+        """Run a command of the policy in a copy of a tree. Raises InfrastructureError."""
         sandbox = await self.sandbox()
         return await self._in_slot("command", self._command, sandbox, tree, command)
 
@@ -122,7 +124,7 @@ class RepositoryRunner:
     # ------------------------------------------------------------------ tests
 
     async def judge(self, tree: Mapping[str, bytes], task: Task) -> Verdict:
-        """Run the tests of a row on what became of its repository. Raises InfrastructureError."""
+        """Run the tests of a row on the changed repository. Raises InfrastructureError."""
         sandbox = await self.sandbox()
         outcomes, said = await self._in_slot("tests", self._judge, sandbox, tree, task)
         return verdict_of(task, outcomes, said)
@@ -151,7 +153,7 @@ class RepositoryRunner:
     def _tested(
         self, sandbox: Sandbox, archive: bytes, plan: object, nonce: str, *, cpu_s: float, num_entries: int
     ) -> Run:
-        """Return how the tests of a file ended. Raises MachineTooBusy where nobody can tell, twice."""
+        """Return how the tests of a file ended. Raises MachineTooBusy if that could not be decided twice."""
         python, script = sandbox.python[0], "repository_tests.py"
         command = Command(
             argv=(python, "-I", "-S", "-B", script),
@@ -168,7 +170,7 @@ class RepositoryRunner:
         limits = replace(self._limits["tests"], cpu_s=cpu_s)
         for _ in range(ATTEMPTS):
             run, _ = sandbox.run_command(command, limits, stdin=nonce.encode())
-            if run.ended != "late" or run.wall_s - run.late_s >= cpu_s:  # it could have used up its limit, and waited
+            if run.ended != "late" or run.wall_s - run.late_s >= cpu_s:  # it had enough time to use up its limit
                 return run
         raise MachineTooBusy(
             f"this machine is too busy to test a repository: {run.cpu_s:.1f} s of CPU in {run.wall_s:.1f} s, twice"
@@ -177,8 +179,8 @@ class RepositoryRunner:
     # ------------------------------------------------------------------ slots
 
     async def _in_slot(self, kind: str, work: Callable[..., T], *arguments: object) -> T:
-        """Return what ``work`` returns, in a thread of its kind. Raises InfrastructureError where it waited too long
-        for one: what it may take itself has to fit behind it into a step."""
+        """Return the result of ``work``, run in a thread of its kind. Raises InfrastructureError if it waited too long
+        for a thread: its own time limit has to fit into the rest of the step."""
         started = asyncio.Event()
         loop = asyncio.get_running_loop()
 
@@ -200,11 +202,11 @@ class RepositoryRunner:
             return await future
         finally:
             waiting.cancel()
-            future.cancel()  # of a trajectory that is given up, what has not begun
+            future.cancel()  # work of an abandoned trajectory that has not begun
 
 
 def _plan(file: str, tests: list[Test], task: Task, tree: Mapping[str, bytes], packages: tuple[str, ...]) -> object:
-    """Return what the script is told."""
+    """Return the input of the test script."""
     root = next((root for root in ROOTS if root and _begins_at(root, file, tests)), "")
     module = file.removesuffix(".py").removeprefix(f"{root}/" if root else "").replace("/", ".")
     has_source = any(path.startswith("src/") for path in tree)
@@ -227,7 +229,8 @@ def _begins_at(root: str, file: str, tests: list[Test]) -> bool:
 
 
 def _outcomes(run: Run, nonce: str, tests: list[Test]) -> dict[str, Outcome]:
-    """Return the outcomes that the script wrote; a run that was cut short, or that anybody else wrote to, has none."""
+    """Return the outcomes that the script wrote; a run that was cut short, or to whose output others wrote, has
+    none."""
     line = run.stdout.decode("ascii", "replace").split(" ")
     if run.ended == "exited" and len(line) == 2 and line[0] == nonce and len(line[1]) == len(tests):
         return {test.id: OUTCOMES.get(letter, "failed") for test, letter in zip(tests, line[1], strict=True)}

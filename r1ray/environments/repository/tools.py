@@ -1,7 +1,7 @@
-"""The tools of one trajectory: ``list``, ``read``, ``edit``, ``write`` and ``run``, on a working tree of its own.
+"""Tools of one trajectory: ``list``, ``read``, ``edit``, ``write`` and ``run``, on a working tree of its own.
 
-The tree is held in the environment worker's memory: a path is a name there and leads nowhere else. Only ``run`` goes to
-the sandbox, with a copy; what the command leaves is the tree from then on. Calls of a turn are served in their order.
+The tree is in the environment worker's memory: a path is only a name there. Only ``run`` uses the sandbox, with a copy;
+the files that the command leaves become the tree. Calls of a turn are served in order.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from r1ray.interfaces import Tool
 
 MAX_LISTED = 200
 MAX_LINES = 200
-"""Lines of one answer of ``read``."""
+"""Largest number of lines in one answer of ``read``."""
 MAX_OUTPUT = 6000
-"""Characters of the output of a command; it loses its beginning, where test runners say least."""
+"""Longest output of a command, in characters; a longer one loses its beginning, where test runners print least."""
 OUT_OF_CPU = 128 + signal.SIGXCPU
-"""Exit code of a shell whose program was ended by that."""
+"""Exit code of a shell whose program was ended by this signal."""
 ENDED = {
     "cpu": "it had computed for {cpu_s:.1f} s",
     "wall": "it had run for {wall_s:.1f} s",
@@ -33,14 +33,14 @@ ENDED = {
 
 
 class WorkingTree:
-    """The files of one trajectory, and the tools that change them."""
+    """Files of one trajectory, and the tools that change them."""
 
     def __init__(self, tree: Tree, runner: RepositoryRunner) -> None:
         self.tree, self._runner = dict(tree), runner
         self._turn = asyncio.Lock()
 
     def tools(self) -> Sequence[Tool]:
-        """Return the tools. Their docstrings are what the policy is told."""
+        """Return the tools. The policy sees their docstrings."""
 
         async def list(folder: str = "") -> str:
             """List the files of the repository, or of a folder."""
@@ -134,7 +134,7 @@ class WorkingTree:
 
 
 def _told(ran: Ran) -> str:
-    """Return what the policy is told of a command."""
+    """Return the text for the policy about a command."""
     printed = (ran.run.stdout + ran.run.stderr).decode("utf-8", "replace").strip("\n")
     if len(printed) > MAX_OUTPUT:
         printed = f"[{len(printed) - MAX_OUTPUT} characters are left out here]\n{printed[-MAX_OUTPUT:]}"

@@ -1,4 +1,4 @@
-"""Repositories as trees: the content of each file by its path; and limits of both."""
+"""Repositories as trees, mappings from paths to contents of files, and their limits."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ MAX_PATH = 400
 
 
 def path_problem(path: str) -> str | None:
-    """Return why a path is none of a file below a folder; None if it is one.
+    """Return the reason why a path is not that of a file below a folder; None if it is.
 
     >>> path_problem("a/b.py"), path_problem("a/../../b")
     (None, 'leads out of the repository')
@@ -46,7 +46,7 @@ def parents_of(path: str) -> Iterator[str]:
 
 
 def tree_problem(tree: Mapping[str, bytes]) -> str | None:
-    """Return why files cannot be a tree together, or are too many or too large; None if they can."""
+    """Return the reason why files cannot form a tree together, or are too many or too large; None if they can."""
     if len(tree) > MAX_FILES:
         return f"more than {MAX_FILES} files"
     if sum(map(len, tree.values())) > MAX_BYTES:

@@ -1,8 +1,8 @@
-"""The environment ``repository``: an issue, tools on the repository, and tests that judge what is left.
+"""The environment ``repository``: an issue, tools on the repository, and tests that judge the result.
 
-The trajectory ends at the first turn without a call. Then the tests of the row are run on its files: the part ``tests``
-of the reward is 1 where all that have to pass do, and none of those that passed before breaks; ``tests_passed`` is
-their share. While a trajectory is judged it holds no place on an engine.
+The trajectory ends at the first turn without a call. The tests of the row are then run on its files. The reward part
+``tests`` is 1 if all required tests pass, including those that passed before; ``tests_passed`` is the share of passed
+tests. While a trajectory is judged, it occupies no place on an engine.
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ from r1ray.turns import Action, Done, Message, Observation
 from r1ray.types import Prompt
 
 OF_STEP = 0.95
-"""Share of ``environment.step_timeout_s`` after which a call is given up; what it runs has an earlier limit."""
+"""Share of ``environment.step_timeout_s`` after which a call is given up; the program that it runs has an earlier
+limit."""
 
 
 class Repository:
@@ -31,7 +32,7 @@ class Repository:
 
         Args:
             max_result_chars: longer results of tools lose their middle.
-            context: the worker's, whose trajectories share a sandbox; None: this one has its own.
+            context: context of the worker, whose trajectories share a sandbox; None: this one has its own.
         """
         context, self._is_owner = context or WorldContext(), context is None
         self._limits: dict[str, Any] = {
@@ -44,7 +45,7 @@ class Repository:
         self._work = WorkingTree({}, self._runner)
 
     def row_problem(self, prompt: Prompt) -> str | None:
-        """Return why a row cannot be used, None if it can."""
+        """Return the reason why a row cannot be used; None if it can."""
         try:
             task_of(prompt.columns, has_pytest=self._runner.has_pytest)
         except ValueError as error:
@@ -52,7 +53,7 @@ class Repository:
         return None
 
     async def check(self) -> None:
-        """Have the sandbox ready. Raises UserError, SandboxUnavailable."""
+        """Prepare the sandbox. Raises UserError, SandboxUnavailable."""
         await self._runner.sandbox()
 
     async def reset(self, prompt: Prompt, seed: int) -> Observation:
@@ -66,14 +67,14 @@ class Repository:
         return Observation(messages=prompt.messages or (Message("user", prompt.text),), tools=self._box.schemas)
 
     async def step(self, action: Action) -> Observation | Done:
-        """Serve the calls of a turn; without any, judge the files. Raises InfrastructureError."""
+        """Serve the calls of a turn; without calls, judge the files. Raises InfrastructureError."""
         if not action.calls:
             return await self._judged()
         served = await self._box.serve(action.calls)
         return Observation(messages=served.messages, num_errors=served.num_errors)
 
     async def close(self) -> None:
-        """End the sandbox, where it is this world's own."""
+        """End the sandbox if it belongs to this world."""
         if self._is_owner:
             await self._runner.close()
 

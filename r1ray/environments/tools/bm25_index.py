@@ -1,6 +1,6 @@
-"""An index of a corpus by BM25: built once a machine, and mapped into the memory of each process that searches.
+"""BM25 index of a corpus: built once for each machine, and mapped into the memory of each process that searches.
 
-<folder>/<what the corpus is made of>/index/    bm25s' files, and passages.arrow with the texts
+<folder>/<digest of the corpus>/index/    bm25s' files, and passages.arrow with the texts
 """
 
 from __future__ import annotations
@@ -24,17 +24,17 @@ from r1ray.runtime.files import written_aside
 from r1ray.runtime.folder_lock import locked
 
 FORM = 1
-"""Number of the form of the files, and of how texts become words."""
+"""Version of the file format, and of the rules by which texts become words."""
 BUILD_S = 3600.0
-"""Longest wait for another process that builds the same index."""
+"""Longest wait for another process that is building the same index."""
 BATCH = 4096
 _WORD = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]|[^\W_\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]+")
-"""A character of Chinese or Japanese, which has no blanks, or a word."""
+"""Pattern of a word, or of a single character of Chinese or Japanese, which have no blanks."""
 _SCHEMA = pa.schema([("title", pa.large_string()), ("text", pa.large_string())])
 
 
 def words_of(text: str) -> list[str]:
-    """Return the words of a text, as they are compared.
+    """Return the words of a text, normalised for comparison.
 
     >>> words_of("The \\ufb01rst R1-Zero")
     ['the', 'first', 'r1', 'zero']
@@ -43,7 +43,7 @@ def words_of(text: str) -> list[str]:
 
 
 class Bm25Index:
-    """An index that was built."""
+    """A finished index."""
 
     def __init__(self, folder: Path) -> None:
         self._retriever = bm25s().BM25.load(str(folder), mmap=True)
@@ -54,7 +54,7 @@ class Bm25Index:
         return int(self._passages.num_rows)
 
     def search(self, query: str, *, k: int) -> list[Passage]:
-        """Return at most ``k`` passages, the best first, none without a word of the query."""
+        """Return at most ``k`` passages, the best first; passages without any word of the query are left out."""
         known = self._retriever.vocab_dict
         words = [word for word in dict.fromkeys(words_of(query)) if word in known]
         if not words:
@@ -75,8 +75,8 @@ _loaded: dict[Path, Bm25Index] = {}
 
 
 def index_of(corpus: Corpus, *, folder: Path) -> Bm25Index:
-    """Return the index of a corpus, which is built where it is not there yet: by one process of a machine, while others
-    wait. Raises UserError."""
+    """Return the index of a corpus. If it does not exist yet, one process of a machine builds it while others wait.
+    Raises UserError."""
     place = folder / _digest(corpus)
     with _loading:
         if place not in _loaded:
@@ -95,12 +95,12 @@ def _built(corpus: Corpus, place: Path) -> Path:
 
 
 def default_folder() -> Path:
-    """Return where indexes are kept: in the user's cache, for they are for several runs."""
+    """Return the folder of indexes: in the user's cache, because several runs use them."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "r1ray" / "search"
 
 
 def bm25s() -> Any:
-    """Return the library. Raises UserError where it is not installed."""
+    """Return the library. Raises UserError if it is not installed."""
     try:
         import bm25s
     except ImportError as error:

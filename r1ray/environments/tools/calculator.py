@@ -1,4 +1,4 @@
-"""A calculator: exact, and nothing that is given to it is executed."""
+"""Calculator tool: exact, and nothing in its input is executed."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from r1ray.reward.arithmetic import MAX_BASE, MAX_EXPONENT, evaluate
 
 MAX_CHARS = 400
 MAX_BRACKETS = 50
-"""Each costs three frames of the stack, as each sign in a row costs one."""
+"""Limit on brackets: each takes three frames of the stack, and each sign in a row takes one."""
 MAX_DIGITS = 1000
-"""Limit of a result that is written out; Python itself refuses above 4,300."""
+"""Longest result that is written out; Python itself refuses more than 4,300 digits."""
 _SIGNS = str.maketrans({"\u00d7": "*", "\u00b7": "*", "\u00f7": "/", "\u2212": "-", "\u2013": "-", "[": "(", "]": ")"})
 _TOKEN = re.compile(r"\s*(?:(\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d+(?:\.\d+)?|\.\d+)|(\*\*|[-+*/^()]))", re.ASCII)
 
@@ -47,7 +47,7 @@ def evaluate_text(expression: str) -> Fraction:
 
 
 def _tokens(text: str) -> list[str]:
-    """Return the tokens of an expression. Raises ToolFailed at what is none."""
+    """Return the tokens of an expression. Raises ToolFailed for any other text."""
     tokens, at, end = [], 0, len(text.rstrip())
     while at < end:
         found = _TOKEN.match(text, at)
@@ -59,7 +59,7 @@ def _tokens(text: str) -> list[str]:
 
 
 def _written(value: Fraction) -> str | None:
-    """Return a number in decimals: exactly where 15 places suffice, else to 15 digits. None where it is too long."""
+    """Return a number in decimals: exactly if 15 places are enough, otherwise to 15 digits. None if it is too long."""
     if abs(value.numerator) >= 10**MAX_DIGITS:
         return None
     if value.denominator == 1:
@@ -70,5 +70,5 @@ def _written(value: Fraction) -> str | None:
         return f"{sign}{digits[:-15]}.{digits[-15:]}".rstrip("0")
     try:
         return f"{float(value):.15g}"
-    except OverflowError:  # a fraction beyond 10^308 of no short decimals
+    except OverflowError:  # a fraction beyond 10^308 without short decimals
         return str(round(value))

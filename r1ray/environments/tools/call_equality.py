@@ -1,7 +1,7 @@
-"""Comparison of calls with those that were expected: in any order, each expected one made once, and no other.
+"""Comparison of calls with the expected ones: in any order, each expected call made once, and no other.
 
-Numbers are equal where their values are (3 and 3.0), texts but for white space around them, objects in any order, lists
-in theirs, but for those whose schema says ``uniqueItems``. An argument may be left out where it has its default.
+Numbers are equal if their values are (3 and 3.0), texts regardless of surrounding white space, objects in any order,
+lists in the same order unless their schema has ``uniqueItems``. An argument may be omitted if it has its default value.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ _MISSING = object()
 
 
 def num_matched(expected: Sequence[Expected], calls: Sequence[ToolCall], tools: Sequence[ToolSchema]) -> int:
-    """Return how many of the expected calls were made, each call standing for one of them at most."""
+    """Return the number of expected calls that were made; each call counts for at most one of them."""
     schemas = {tool["function"]["name"]: tool["function"].get("parameters", {}) for tool in tools}
     return _num_pairs(expected, calls, lambda one, call: is_expected(one, call, schemas.get(one.name, {})))
 
 
 def is_expected(expected: Expected, call: ToolCall, schema: Mapping[str, Any]) -> bool:
-    """Return whether a call is one that was expected.
+    """Return whether a call matches an expected one.
 
     Args:
-        schema: of the parameters.
+        schema: schema of the parameters.
     """
     if call.name != expected.name or call.problem:
         return False
@@ -44,7 +44,7 @@ def is_expected(expected: Expected, call: ToolCall, schema: Mapping[str, Any]) -
 
 
 def _is_argument(wanted: Any, given: Any, schema: Mapping[str, Any], *, has_alternatives: bool) -> bool:
-    """Return whether an argument is the one that was wanted; each may be left out."""
+    """Return whether an argument is the expected one; each argument may be omitted."""
     default = schema.get("default")
     if wanted is _MISSING:
         return given is None or ("default" in schema and equal(default, given, schema))
@@ -56,7 +56,7 @@ def _is_argument(wanted: Any, given: Any, schema: Mapping[str, Any], *, has_alte
 
 
 def equal(one: Any, other: Any, schema: Any) -> bool:
-    """Return whether two values of JSON mean the same.
+    """Return whether two JSON values mean the same.
 
     >>> equal({"a": 1, "b": [2.0]}, {"b": [2], "a": 1.0}, {}), equal(1, True, {}), equal("a ", "a", {})
     (True, False, True)
@@ -90,8 +90,8 @@ def _is_one_of(wanted: Sequence[Any], given: Any, schema: Mapping[str, Any]) -> 
 
 
 def _is_loosely(wanted: Any, given: Any, schema: Any) -> bool:
-    """Return whether a value is the one that was wanted as BFCL compares: texts without case, blanks and punctuation;
-    inside an object each value is a list of alternatives again."""
+    """Return whether a value equals the expected one by BFCL's rules: texts are compared without case, blanks and
+    punctuation; inside an object each value is again a list of alternatives."""
     schema = schema if isinstance(schema, Mapping) else {}
     if isinstance(wanted, str) and isinstance(given, str):
         return _IGNORED.sub("", wanted).lower() == _IGNORED.sub("", given).lower()
@@ -119,7 +119,7 @@ def _listed(wanted: Any) -> Any:
 
 
 def _num_pairs(left: Sequence[A], right: Sequence[B], is_pair: Callable[[A, B], bool]) -> int:
-    """Return the largest number of pairs of one of each, nothing in two of them (augmenting paths)."""
+    """Return the size of the largest matching of the two sequences, found by augmenting paths."""
     pairs = [[index for index, other in enumerate(right) if is_pair(one, other)] for one in left]
     taken: dict[int, int] = {}
 

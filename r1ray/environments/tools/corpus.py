@@ -1,7 +1,7 @@
-"""A corpus as passages: rows of files, or text files cut at blank lines.
+"""Corpus of passages: rows of files, or text files cut at blank lines.
 
-JSON lines, Parquet, CSV: a row is a passage        {"title", "text"}
-a folder of .txt, .md, .rst: a file is several      its path is their title
+JSON lines, Parquet, CSV: each row is a passage     {"title", "text"}
+a folder of .txt, .md, .rst: several for each file  its path is their title
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from r1ray.errors import UserError
 
 TEXTS = (".txt", ".md", ".rst")
 MAX_CHARS = 1200
-"""Characters of a passage of a text file: paragraphs in a row are put together up to there."""
+"""Length of a text file's passage up to which successive paragraphs are joined. Unit: characters."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +30,7 @@ class Passage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Corpus:
-    """The place of the passages."""
+    """Location and columns of the passages."""
 
     files: tuple[DataFile, ...]
     is_text: bool
@@ -42,8 +42,8 @@ class Corpus:
     @classmethod
     @functools.cache
     def found(cls, path: str, *, text_column: str, title_column: str) -> Corpus:
-        """Return the corpus at a path, looked at once a process: each trajectory asks. Raises UserError where there is
-        none."""
+        """Return the corpus at a path; the path is examined once for each process, because each trajectory asks. Raises
+        UserError if there is none."""
         folder = Path(path).expanduser()
         texts = sorted(each for each in folder.rglob("*") if each.suffix.lower() in TEXTS) if folder.is_dir() else []
         files = [local_file(str(each)) for each in texts if each.is_file()]
@@ -57,7 +57,7 @@ class Corpus:
         )
 
     def passages(self) -> Iterator[Passage]:
-        """Yield all that is not empty. Raises UserError where a file cannot be read, or has no such column."""
+        """Yield all passages that are not empty. Raises UserError if a file cannot be read, or lacks the column."""
         for file in self.files:
             yield from self._of_text(file) if self.is_text else self._of_rows(file)
 
@@ -84,7 +84,7 @@ class Corpus:
 
 
 def pieces_of(text: str) -> Iterator[str]:
-    """Yield the passages of a text: paragraphs in a row, and parts of those that are too long.
+    """Yield the passages of a text: successive paragraphs, and parts of paragraphs that are too long.
 
     >>> list(pieces_of("One.\\n\\nTwo.\\n"))
     ['One.\\n\\nTwo.']

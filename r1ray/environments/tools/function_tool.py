@@ -1,6 +1,6 @@
 """A typed function as a tool.
 
-arguments --the schema's check--> --pydantic--> Python values --a thread, or a task--> what it returned
+arguments --the schema's check--> --pydantic--> Python values --a thread, or a task--> its result
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ from r1ray.errors import InfrastructureError, ToolFailed
 from r1ray.runtime.own_code import in_thread, is_async
 
 MAX_THREADS = 512
-"""Threads of functions that do not return stay; with so many at work a process is of no use any more."""
+"""Limit on threads at work: threads of functions that never return stay, and a process with this many is unusable."""
 _threads = threading.BoundedSemaphore(MAX_THREADS)
 
 
 class FunctionTool:
-    """A function that may be called; one that is not async runs in a thread."""
+    """A function that may be called; a function that is not async runs in a thread."""
 
     def __init__(self, function: Callable[..., Any], *, name: str | None = None) -> None:
-        """Raises UserError where no schema can be made of it."""
+        """Raises UserError if no schema can be derived from the function."""
         self.schema = schema_of(function, name=name)
         self._name: str = self.schema["function"]["name"]
         self._function = function
@@ -33,8 +33,8 @@ class FunctionTool:
         self._check = JsonSchema(self.schema["function"]["parameters"])
 
     async def call(self, arguments: Mapping[str, Any]) -> Any:
-        """Return what the function returns. Raises ToolFailed for arguments that are none of its schema, and whatever
-        the function raises."""
+        """Return the function's result. Raises ToolFailed for arguments that do not fit its schema, and any exception
+        of the function."""
         values = self._values(arguments)
         if is_async(self._function):
             return await self._function(**values)

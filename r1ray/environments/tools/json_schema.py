@@ -1,4 +1,4 @@
-"""Check JSON against a schema, neither of which is trusted: no document is fetched, and no pattern runs for long.
+"""Check of JSON against a schema, neither of which is trusted: no document is fetched, and no pattern runs for long.
 
 schema --JsonSchema--> problem(value) --> None, or a sentence
 """
@@ -20,18 +20,20 @@ from referencing.exceptions import Unresolvable
 from referencing.jsonschema import DRAFT202012
 
 PATTERN_S = 0.2
-"""Seconds for one search: Python's own matcher holds the whole process for as long as a bad pattern takes."""
+"""Time limit of one search, in seconds: Python's own matcher would block the whole process for as long as a bad pattern
+takes."""
 MAX_MESSAGE = 300
 _REFERENCES = ("$ref", "$dynamicRef")
 _CANNOT_CHECK = (ArithmeticError, RecursionError, TimeoutError, ValueError)
-"""Too large a number, too deep a value, a pattern without end, a number too long to be printed."""
+"""Errors of values or patterns that cannot be checked: too large a number, too deep a value, a pattern without end, a
+number too long to be printed."""
 
 
 class JsonSchema:
-    """A JSON schema, Draft 2020-12 where it does not say which."""
+    """A JSON schema, Draft 2020-12 by default."""
 
     def __init__(self, schema: Any) -> None:
-        """Raises ValueError for what is no schema, or refers to what is not in it."""
+        """Raises ValueError for an invalid schema, or one with a reference to anything outside of it."""
         if not isinstance(schema, Mapping | bool):
             raise ValueError(f"needs a JSON object, not {type(schema).__name__}")
         kind = validator_for(schema, default=Draft202012Validator)
@@ -39,14 +41,14 @@ class JsonSchema:
             kind.check_schema(schema, format_checker=FormatChecker(["regex"]))
             _check_references(schema)
             self._validator = _bounded(kind)(schema, registry=Registry())
-            self._validator.is_valid(None)  # a schema that refers to nothing but itself has no end
+            self._validator.is_valid(None)  # a schema that only refers to itself recurses without end
         except SchemaError as error:
             raise ValueError(f"{_shortened(error.message)} at {error.json_path}") from error
         except (RecursionError, Unresolvable) as error:
             raise ValueError(f"it refers to what cannot be found in it: {_shortened(str(error))}") from error
 
     def problem(self, value: Any) -> str | None:
-        """Return what is wrong with a value, None where it is of the schema. JSON has no NaN and no infinity."""
+        """Return the problem of a value; None if it fits the schema. JSON has no NaN and no infinity."""
         try:
             if (place := _not_finite(value)) is not None:
                 return f"{place} is no number that JSON has"
@@ -57,11 +59,11 @@ class JsonSchema:
 
 
 def json_schema(schema: Any) -> JsonSchema:
-    """Return the same :class:`JsonSchema` for equal schemas: trajectories and rows have theirs again and again, and to
-    make one takes a while. Raises ValueError as that does, and TypeError for what JSON does not have."""
+    """Return the same :class:`JsonSchema` for equal schemas: trajectories and rows use the same ones repeatedly, and
+    creating one is slow. Raises the same ValueError, and TypeError for values that JSON does not have."""
     try:
         text = json.dumps(schema)
-    except (RecursionError, ValueError):  # too deep, or without end: what is wrong with it is said by what it makes
+    except (RecursionError, ValueError):  # too deep, or without end: JsonSchema tells the problem
         return JsonSchema(schema)
     return _of_text(text)
 
@@ -91,7 +93,7 @@ def _pattern_properties(validator: Any, patterns: Any, value: Any, schema: Any) 
 
 
 def _check_references(schema: Any) -> None:
-    """Raises Unresolvable for a reference to another document, or to nothing."""
+    """Raise Unresolvable for a reference to another document, or to nothing."""
     resource: Resource[Any] = Resource.from_contents(schema, default_specification=DRAFT202012)
     resolver = Registry().with_resource("", resource).resolver("")
     for reference in _references(schema):
@@ -107,7 +109,7 @@ def _references(value: Any) -> Iterator[str]:
 
 
 def _not_finite(value: Any, place: str = "$") -> str | None:
-    """Return the place of the first number that is infinite or none at all."""
+    """Return the place of the first number that is infinite or NaN."""
     if isinstance(value, float):
         return None if math.isfinite(value) else place
     if isinstance(value, Mapping):

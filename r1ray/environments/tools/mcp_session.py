@@ -3,8 +3,8 @@
     owner task:  start the server, list its tools ---- wait for the end ---- close the session, end the process
     callers:     a task each, which waits for the server's answer or for the end of the owner
 
-The SDK wants a session closed by the task that opened it, and a server that dies over HTTP cancels who waits for it: so
-nobody but the owner and tasks of their own ever touches it.
+In the SDK, the task that opened a session has to close it, and an HTTP server that dies cancels the tasks that wait for
+it. Therefore only the owner task and separate tasks of the callers touch a session.
 """
 
 from __future__ import annotations
@@ -28,19 +28,20 @@ from r1ray.runtime.harmless import harmless
 from r1ray.runtime.leftovers import VARIABLE
 
 CLOSE_S = 15.0
-"""The SDK waits 2 s for a server to end by itself, 2 s more after SIGTERM, then kills its processes."""
+"""Longest wait for a session to close. The SDK waits 2 s for a server to end by itself, 2 s more after SIGTERM, then
+kills its processes."""
 PING_S = 5.0
-"""Longest wait for a server that did not answer a call to show that it is there."""
+"""Longest wait for a server to show that it is alive after it did not answer a call."""
 MAX_PAGES = 100
 _INHERITED = ("TMPDIR", VARIABLE)
-"""Variables of the environment that a server gets beside PATH, HOME, USER, LOGNAME, SHELL and TERM: where its files
-belong, and by what it is found if it outlives the command."""
+"""Environment variables that a server gets beside PATH, HOME, USER, LOGNAME, SHELL and TERM: the folder for its files,
+and the mark by which it is found if it outlives the command."""
 _NUM_SAID = 2000
 
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """A server: a command, or the URL of one that runs."""
+    """Address of a server: a command, or the URL of a running one."""
 
     command: tuple[str, ...] = ()
     url: str = ""
@@ -53,7 +54,8 @@ class Address:
 
 
 class InShort(logging.Filter):
-    """Filter of the SDK's log about a server that prints text where its messages belong: once, in a sentence."""
+    """Log filter for servers that print text where their messages belong: the SDK's log about it is replaced by one
+    sentence."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -81,7 +83,7 @@ class McpSession:
     def __init__(self, address: Address) -> None:
         self.address = address
         self._is_suspect = False
-        """A call of it was given up: perhaps the server hangs."""
+        """True if a call was given up, so that the server may hang."""
         self._end = asyncio.Event()
         self._opened: asyncio.Future[tuple[Client, Sequence[Tool]]] = asyncio.get_running_loop().create_future()
         self._owner = asyncio.create_task(self._own())
@@ -89,8 +91,8 @@ class McpSession:
 
     @classmethod
     async def start(cls, address: Address, *, timeout_s: float) -> McpSession:
-        """Return a session with a server that has told its tools. Raises InfrastructureError, with what the server
-        printed, where it does not start, or says nothing for so long."""
+        """Return a session with a server that has listed its tools. Raises InfrastructureError, with the server's
+        output, if it does not start or does not answer within ``timeout_s``."""
         session = cls(address)
         try:
             await asyncio.wait([session._opened], timeout=timeout_s)
@@ -104,17 +106,17 @@ class McpSession:
 
     @property
     def tools(self) -> Sequence[Tool]:
-        """The tools that the server offers."""
+        """Tools that the server offers."""
         return self._opened.result()[1]
 
     @property
     def has_ended(self) -> bool:
-        """True once nothing can be called any more."""
+        """True if calls are no longer possible."""
         return self._owner.done() or self._end.is_set()
 
     async def call(self, name: str, arguments: Mapping[str, Any]) -> CallToolResult:
-        """Return the answer of a tool. Raises ToolFailed for what the server refuses, InfrastructureError where it is
-        gone; whoever limits the time cancels this, and the session goes on."""
+        """Return the answer of a tool. Raises ToolFailed for a call that the server refuses, and InfrastructureError if
+        the server is gone. Time limits cancel this call, and the session continues."""
         client, _ = self._opened.result()
         call = asyncio.create_task(client.call_tool(name, dict(arguments)))
         self._calls.add(call)
@@ -136,17 +138,17 @@ class McpSession:
         return call.result()
 
     async def close(self) -> None:
-        """End the session, and the server where this started it."""
+        """End the session, and also the server if the session started it."""
         self._end.set()
         if not self._opened.done():  # the start may never end by itself
             self._owner.cancel()
         await asyncio.wait([self._owner], timeout=CLOSE_S)
         self._owner.cancel()
         if self._opened.done() and not self._opened.cancelled():
-            self._opened.exception()  # asyncio complains of one that nobody has looked at
+            self._opened.exception()  # otherwise asyncio complains that it was never retrieved
 
     async def serves(self) -> bool:
-        """Return whether the next trajectory can have it: after a call that was given up, the server is asked."""
+        """Return whether the next trajectory can use the session; if a call was given up, the server is pinged."""
         if self._is_suspect and not self.has_ended:
             client, _ = self._opened.result()
             asked = asyncio.create_task(client.list_tools(cache_mode="bypass"))
@@ -213,7 +215,8 @@ async def _listed(client: Client) -> list[Tool]:
 
 
 class SharedSession:
-    """One session for all trajectories of a process: started for the first, and anew for the next after its end."""
+    """One session for all trajectories of a process: started for the first one, and restarted when needed after its
+    end."""
 
     def __init__(self, address: Address) -> None:
         self._address = address
@@ -222,7 +225,7 @@ class SharedSession:
         self._num_users: dict[McpSession, int] = {}
 
     async def lease(self, *, timeout_s: float) -> McpSession:
-        """Return a session that serves; :meth:`give_back` has to follow. Raises InfrastructureError."""
+        """Return a working session, to be returned by :meth:`give_back`. Raises InfrastructureError."""
         async with self._starting:
             if self._session is None or not await self._session.serves():
                 self._session = await McpSession.start(self._address, timeout_s=timeout_s)
@@ -231,8 +234,8 @@ class SharedSession:
         return session
 
     async def give_back(self, session: McpSession) -> None:
-        """Close a session that no trajectory uses, and that no other will be given."""
-        if session not in self._num_users:  # all were closed
+        """Close a session that no trajectory uses, unless it may be leased again."""
+        if session not in self._num_users:  # all sessions were closed
             return
         self._num_users[session] -= 1
         if self._num_users[session] == 0 and (session is not self._session or session.has_ended):
@@ -240,7 +243,7 @@ class SharedSession:
             await session.close()
 
     async def close(self) -> None:
-        """Close every session, whoever has it."""
+        """Close every session, including those in use."""
         held = {*self._num_users, *([] if self._session is None else [self._session])}
         self._num_users.clear()
         await asyncio.gather(*(session.close() for session in held))

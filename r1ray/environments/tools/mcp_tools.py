@@ -1,7 +1,7 @@
-"""The tools of an MCP server, as tools of a world.
+"""Tools of an MCP server, as tools of a world.
 
-A session a trajectory, since servers may keep something between calls; ``shared`` has one for all trajectories of a
-process, for servers that keep nothing and are slow to start.
+Each trajectory has its own session, because servers may keep state between calls. With ``shared``, all trajectories of
+a process share one, for servers that are stateless and slow to start.
 """
 
 from __future__ import annotations
@@ -51,11 +51,11 @@ class McpTools:
         """Raises UserError.
 
         Args:
-            command: starts the server, which speaks over its standard input and output: ``[python, server.py]``.
-            url: of a server that runs, in the place of the command: ``http://host:8000/mcp``.
-            env: variables of the command's environment; of this process's own it gets a few alone.
-            only: names of the tools that are offered; empty: all.
-            shared: one session for all trajectories of a process.
+            command: starts a server that communicates over its standard input and output: ``[python, server.py]``.
+            url: address of a running server, instead of the command: ``http://host:8000/mcp``.
+            env: variables of the command's environment; it inherits only a few from this process.
+            only: names of the tools to offer; empty: all.
+            shared: use one session for all trajectories of a process.
         """
         if bool(command) == bool(url):
             raise UserError(f"mcp: has command={list(command)!r} and url={url!r}; needs one of them.")
@@ -70,8 +70,8 @@ class McpTools:
         self._session: McpSession | None = None
 
     async def open(self) -> list[Tool]:
-        """Start the server, and return its tools. Raises UserError for tools that it does not have or whose schema is
-        none, InfrastructureError where it does not start."""
+        """Start the server, and return its tools. Raises UserError for tools that it does not have or with an invalid
+        schema, and InfrastructureError if it does not start."""
         self._session = session = await self._begun()
         listed = {tool.name: tool for tool in session.tools}
         if missing := [name for name in self._only if name not in listed]:
@@ -101,7 +101,7 @@ class McpTool:
     """A tool of a server."""
 
     def __init__(self, session: McpSession, listed: Listed) -> None:
-        """Raises UserError where its schema is none."""
+        """Raises UserError if its schema is invalid."""
         try:
             parameters = in_one_piece(listed.input_schema)
             self._check = json_schema(parameters)
@@ -114,8 +114,8 @@ class McpTool:
         self._session, self._name = session, listed.name
 
     async def call(self, arguments: Mapping[str, Any]) -> str:
-        """Return the text of the answer. Raises ToolFailed where the server says that the call is none, and
-        InfrastructureError where it is gone."""
+        """Return the text of the answer. Raises ToolFailed if the server rejects the call, and InfrastructureError if
+        it is gone."""
         if problem := self._check.problem(dict(arguments)):
             raise ToolFailed(f"wrong arguments for {self._name}: {problem}")
         result = await self._session.call(self._name, arguments)
@@ -126,7 +126,7 @@ class McpTool:
 
 
 def text_of_result(result: CallToolResult) -> str:
-    """Return an answer as text: what is none is named."""
+    """Return an answer as text; parts that are not text are named."""
     if not result.content and result.structured_content is not None:
         return text_of(result.structured_content)
     return "\n".join(map(_text_of_block, result.content))

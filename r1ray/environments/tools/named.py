@@ -1,4 +1,4 @@
-"""Tools by name: those that ship, and the user's own.
+"""Tools by name: tools that ship, and the user's own.
 
 "calculator", "my_tools:weather", {name: search, corpus: docs.jsonl} --make_tools--> tools, for each trajectory
 """
@@ -28,7 +28,7 @@ SHIPPED = {
     "search": "r1ray.environments.tools.search:Search",
 }
 Entry: TypeAlias = str | Mapping[str, Any]
-"""A name, or ``package.module:thing``; with options an object that has it as ``name``."""
+"""A name, or ``package.module:thing``; or an object with that as ``name``, and options."""
 
 
 @runtime_checkable
@@ -43,10 +43,10 @@ class ToolSet(Protocol):
 
 
 def make_tools(entries: Sequence[Entry], *, context: WorldContext | None = None) -> list[Tool | ToolSet]:
-    """Return the tools of one trajectory. Raises UserError for what is no tool, and for two of one name.
+    """Return the tools of one trajectory. Raises UserError for an invalid tool, and for two with the same name.
 
     Args:
-        context: what classes get whose ``__init__`` takes one.
+        context: passed to classes whose ``__init__`` takes a context.
     """
     if isinstance(entries, str | Mapping) or not isinstance(entries, Sequence) or not entries:
         raise UserError(f"tools={entries!r}: needs a list of tools, such as [calculator, my_tools:weather].")
@@ -56,7 +56,7 @@ def make_tools(entries: Sequence[Entry], *, context: WorldContext | None = None)
 
 
 def check_names(tools: Sequence[Tool]) -> None:
-    """Raise UserError if two tools have one name."""
+    """Raise UserError if two tools have the same name."""
     names = [name_of(tool) for tool in tools]
     if twice := [name for name in names if names.count(name) > 1]:
         raise UserError(f"tools: two are called {twice[0]}; needs one of each name.")
@@ -84,7 +84,7 @@ def _made(entry: Entry, context: WorldContext | None) -> Tool | ToolSet:
 
 @functools.cache
 def _of_function(function: Callable[..., Any]) -> FunctionTool:
-    """Return the same tool each time: making a schema takes milliseconds, and each trajectory asks for it."""
+    """Return the same tool each time, because deriving a schema takes milliseconds and each trajectory asks for it."""
     return FunctionTool(function)
 
 
@@ -111,7 +111,7 @@ def _of_class(
 
 
 def _check_tool(tool: Any, name: str) -> None:
-    """Raise UserError for an object that is no tool."""
+    """Raise UserError for an object that is not a tool."""
     try:
         function = tool.schema["function"]
         is_tool = isinstance(function["name"], str) and isinstance(function["parameters"], Mapping)

@@ -1,4 +1,4 @@
-"""Options of what ships, against the types that its constructor says."""
+"""Check of options of shipped parts against the types in their constructors."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ _STRICT = ConfigDict(strict=True)
 
 
 def wrong_option(maker: Callable[..., object], options: Mapping[str, Any]) -> str | None:
-    """Return which option is of another type than a class, or a function, says that it takes; None if none is."""
+    """Return a message about the first option whose type differs from that in the signature of a class or function;
+    None if all fit."""
     hints = typing.get_type_hints(maker.__init__ if inspect.isclass(maker) else maker)
     for name, value in options.items():
         try:
@@ -26,7 +27,7 @@ def wrong_option(maker: Callable[..., object], options: Mapping[str, Any]) -> st
 
 
 def shown(signature: inspect.Signature, *, without: str = "context") -> str:
-    """Return what may be given, without types, and without what a user cannot give.
+    """Return a signature without types, and without parameters that a user cannot give.
 
     >>> def made(*, corpus: str, num_results: int = 3, context: object = None) -> object: ...
     >>> shown(inspect.signature(made))

@@ -1,9 +1,9 @@
-"""The tool ``python``: a code interpreter, whose state is kept between the calls of a trajectory.
+"""The tool ``python``: a code interpreter whose state is kept between the calls of a trajectory.
 
-    call(code) --> the trajectory's session (sandbox/session.py) --> what it printed, its last value, its traceback
+    call(code) --> the trajectory's session (sandbox/session.py) --> its output, its last value, its traceback
 
-A session is opened at the first call and ends with the world. A call whose time is up, or that ends its session, counts
-as an error of the policy's; a machine that is too busy, or has no sandbox, is an InfrastructureError and never is.
+A session is opened at the first call and ends with the world. A call that times out, or that ends its session, counts
+as an error of the policy. A machine that is too busy, or has no sandbox, is an InfrastructureError and never counts.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ from r1ray.sandbox.sessions import Sessions, start_sessions
 from r1ray.turns import ToolSchema
 
 CALL_S = 20.0
-"""Time that an answer to a call may take, at most: :mod:`r1ray.environments.tool_world` waits no longer."""
+"""Longest time for the answer to a call; :mod:`r1ray.environments.tool_world` waits no longer."""
 OF_CALL = 0.9
-"""Share of it after which the machine is taken to be too busy. Half of that a cell may wait."""
+"""Share of ``CALL_S`` after which the machine counts as too busy. A cell may wait half of that."""
 
 
 class Python:
@@ -34,8 +34,8 @@ class Python:
         """Raises UserError.
 
         Args:
-            max_idle: sessions that an environment worker keeps while nothing runs in them.
-            context: the worker's, whose trajectories have a host of sessions together; None: this one has its own.
+            max_idle: number of idle sessions that an environment worker keeps.
+            context: context of the worker, whose trajectories share a host of sessions; None: this one has its own.
         """
         if isinstance(max_idle, bool) or not isinstance(max_idle, int) or max_idle < 1:
             raise UserError(f"tools: python takes max_idle={max_idle!r}: needs a whole number of sessions, 1 or more.")
@@ -47,7 +47,7 @@ class Python:
         self._opening = asyncio.Lock()
 
     async def open(self) -> Sequence[Python]:
-        """Have the sandbox ready. Raises SandboxUnavailable."""
+        """Prepare the sandbox. Raises SandboxUnavailable."""
         await self._interpreter.sessions()
         return [self]
 
@@ -71,7 +71,7 @@ class Python:
         return told(cell, self._interpreter.limits)
 
     def _forget(self, session: Session) -> None:
-        """Have the next call begin another session; what became of this one was told."""
+        """Make the next call begin another session; the end of this one was reported."""
         if self._session is session:
             self._session = None
 
@@ -86,7 +86,7 @@ class Python:
 
 
 class Interpreter:
-    """The sessions of an environment worker; made for the first call."""
+    """Sessions of an environment worker; created at the first call."""
 
     def __init__(self, context: WorldContext, *, max_idle: int) -> None:
         self._config = context.sandbox
@@ -104,7 +104,8 @@ class Interpreter:
         self._sessions: Sessions | None = None
 
     async def sessions(self) -> Sessions:
-        """Raises SandboxUnavailable, and UserError for a package of ``sandbox.packages`` that is not installed."""
+        """Return the sessions. Raises SandboxUnavailable, and UserError for a package of ``sandbox.packages`` that is
+        not installed."""
         async with self._starting:
             if self._sessions is None:
                 self._sessions = await start_sessions(
@@ -123,7 +124,7 @@ class Interpreter:
 
 
 def schema_of(packages: Sequence[str]) -> ToolSchema:
-    """Return the tool as the policy is offered it, where these packages can be imported."""
+    """Return the tool as offered to the policy, if these packages can be imported."""
     more = f", {', '.join(packages)}" if packages else ""
     code = {"type": "string", "description": "The code to run."}
     description = (
@@ -135,7 +136,7 @@ def schema_of(packages: Sequence[str]) -> ToolSchema:
 
 
 def told(cell: Cell, limits: SessionLimits) -> str:
-    """Return what the policy is told of a cell."""
+    """Return the text for the policy about a cell."""
     interrupted = "and was interrupted. What it had defined is kept."
     notes = {
         "cpu": f"[The code had computed for {limits.cpu_s:g} s {interrupted}]",

@@ -1,4 +1,4 @@
-"""The text of a result for the policy: text, JSON of what is none, and not too much of it."""
+"""Text of a result for the policy: text itself, JSON for other values, and bounded in length."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from r1ray.turns import ToolResult
 
 
 def result_of(value: Any, *, max_chars: int) -> ToolResult:
-    """Return what a tool returned as a result of at most ``max_chars`` characters and the sentence about the rest."""
+    """Return a tool's result with at most ``max_chars`` characters, and a sentence about the omitted ones."""
     rewards = value.rewards if isinstance(value, ToolResult) else {}
     text = text_of(value.content if isinstance(value, ToolResult) else value)
     return ToolResult(shortened(text, max_chars=max_chars), rewards)
 
 
 def text_of(value: Any) -> str:
-    """Return a text as it stands, anything else as JSON, and what JSON does not have as Python prints it.
+    """Return text unchanged, anything else as JSON, and values that JSON does not have as Python prints them.
 
     >>> text_of({"sum": 3})
     '{"sum":3}'
     """
     if isinstance(value, str):
-        return value.encode("utf-8", "replace").decode()  # tokenizers take no half of a surrogate pair
+        return value.encode("utf-8", "replace").decode()  # tokenizers do not accept half of a surrogate pair
     try:
         return to_json(value, fallback=str, inf_nan_mode="constants").decode()
     except (PydanticSerializationError, RecursionError):
@@ -31,7 +31,7 @@ def text_of(value: Any) -> str:
 
 
 def shortened(text: str, *, max_chars: int) -> str:
-    """Return a text without its middle where it is longer.
+    """Return a text, without its middle if it is longer than ``max_chars``.
 
     >>> shortened("0123456789", max_chars=4)
     '01\\n[6 characters are left out here]\\n89'

@@ -1,4 +1,4 @@
-"""Tools that a row offers, and the calls that it expects, as the published sets of function calling write them.
+"""Tools that a row offers, and the calls that it expects, in the forms of published function-calling sets.
 
 OpenAI   {"type": "function", "function": {"name", "description", "parameters"}}          {"name", "arguments"}
 xLAM     {"name", "description", "parameters": {"city": {"type": "str, optional"}}}      {"name", "arguments"}
@@ -21,7 +21,7 @@ from r1ray.environments.tools.json_schema import json_schema
 from r1ray.turns import ToolSchema
 
 TOOLS, ANSWERS = ("tools", "function"), ("answers", "ground_truth")
-"""Names of the columns; the first that a row has counts."""
+"""Names of the columns; the first that a row has is used."""
 _TYPES = {
     "str": "string",
     "text": "string",
@@ -49,12 +49,13 @@ class Expected:
     name: str
     arguments: Mapping[str, Any]
     has_alternatives: bool = False
-    """Each argument is a list of values of which one has to be given, ``""`` standing for none, as in BFCL;
-    texts then agree without case, blanks and punctuation."""
+    """True if each argument is a list of alternatives, one of which has to be given; ``""`` stands for omitting it, as
+    in BFCL. Texts are then compared without case, blanks and punctuation."""
 
 
 def row_tools(columns: Mapping[str, Any]) -> tuple[ToolSchema, ...]:
-    """Return the tools of a row, their parameters as JSON schemas. Raises ValueError where it has none that can be."""
+    """Return the tools of a row, with their parameters as JSON schemas. Raises ValueError if it has none that are
+    valid."""
     text = _tools(_column(columns, TOOLS))
     tools = tuple(_tool(found["function"]) for found in json.loads(text) if isinstance(found.get("function"), Mapping))
     if not tools:
@@ -66,7 +67,7 @@ def row_tools(columns: Mapping[str, Any]) -> tuple[ToolSchema, ...]:
 
 
 def expected_calls(columns: Mapping[str, Any]) -> tuple[Expected, ...]:
-    """Return the calls that a row expects, in any order. Raises ValueError where it does not say."""
+    """Return the calls that a row expects, in any order. Raises ValueError if it does not tell."""
     value = _column(columns, ANSWERS)
     found = json_of(value) if isinstance(value, str) else value
     if found == []:
@@ -98,7 +99,7 @@ def _tools(value: Any) -> str:
 
 
 def _has_alternatives(call: Any) -> bool:
-    """Return whether a call is written ``{"name": {"argument": [values]}}``."""
+    """Return whether a call has the form ``{"name": {"argument": [values]}}``."""
     if not isinstance(call, Mapping) or len(call) != 1:
         return False
     (arguments,) = call.values()
@@ -106,7 +107,7 @@ def _has_alternatives(call: Any) -> bool:
 
 
 def _tool(function: Mapping[str, Any]) -> ToolSchema:
-    """Return a tool in OpenAI's form. Raises ValueError for parameters that are no schema."""
+    """Return a tool in OpenAI's form. Raises ValueError for parameters that are not a schema."""
     name, description = function.get("name"), function.get("description") or ""
     if not isinstance(name, str) or not name:
         raise ValueError("one of its tools has no name")
@@ -142,7 +143,7 @@ def _is_optional(parameter: Mapping[str, Any]) -> bool:
 
 
 def _schema(found: Any) -> Any:
-    """Return a JSON schema with its own names for types, all the way down."""
+    """Return a JSON schema with JSON Schema's own names for types, at all levels."""
     if isinstance(found, list):
         return [_schema(item) for item in found]
     if not isinstance(found, Mapping):

@@ -1,4 +1,4 @@
-"""From a typed function to what a model is told of it, as a tool.
+"""Derivation of a tool's schema, which a model sees, from a typed function.
 
     def shout(text: str, times: int = 1) -> str:
         \"\"\"Repeat a text in capitals.
@@ -9,7 +9,7 @@
 
     schema_of(shout) --> {"type": "function", "function": {"name": "shout", "description", "parameters"}}
 
-Types become JSON schemas by pydantic, which makes Python values of the arguments too.
+pydantic converts types to JSON schemas, and arguments to Python values.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ _ARGUMENTS = ("Args", "Arguments", "Parameters")
 
 
 def schema_of(function: Callable[..., object], *, name: str | None = None) -> ToolSchema:
-    """Return the schema of a function. Raises UserError, with the function and the parameter that it fails for."""
+    """Return the schema of a function. Raises UserError that names the function and the parameter at fault."""
     told = function.func if isinstance(function, functools.partial) else function
     name = name or str(getattr(told, "__name__", type(told).__name__))
     if not NAME.fullmatch(name):
@@ -57,12 +57,12 @@ def schema_of(function: Callable[..., object], *, name: str | None = None) -> To
 
 
 def adapters_of(function: Callable[..., object], *, name: str) -> dict[str, TypeAdapter[Any]]:
-    """Return what makes Python values of a function's arguments, by parameter. Raises UserError."""
+    """Return adapters that convert a function's arguments to Python values, by parameter. Raises UserError."""
     return {each: _adapter(function, name, parameter) for each, parameter in _parameters(function, name).items()}
 
 
 def _parameters(function: Callable[..., object], tool: str) -> dict[str, inspect.Parameter]:
-    """Return the parameters of a function. Raises UserError where one cannot be given by its name."""
+    """Return the parameters of a function. Raises UserError if one cannot be given by name."""
     try:
         parameters = dict(inspect.signature(function).parameters)
     except (TypeError, ValueError) as error:
@@ -89,7 +89,7 @@ def _adapter(function: Callable[..., object], tool: str, parameter: inspect.Para
 def _property(
     tool: str, parameter: inspect.Parameter, adapter: TypeAdapter[Any], description: str | None
 ) -> dict[str, Any]:
-    """Return the JSON schema of a parameter: in one piece, since templates follow no references."""
+    """Return the JSON schema of a parameter, without references, which templates do not follow."""
     try:
         schema = in_one_piece(adapter.json_schema())
     except (PydanticUserError, RecursionError) as error:
@@ -121,14 +121,14 @@ def _no_schema(tool: str, parameter: inspect.Parameter, error: BaseException) ->
 
 
 def in_one_piece(schema: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a schema without titles and references, which templates do not follow. Raises RecursionError where it
-    holds itself, KeyError where it refers to what it does not have."""
+    """Return a schema without titles and references, which templates do not follow. Raises RecursionError if it
+    contains itself, and KeyError if it has a reference to a missing definition."""
     plain: dict[str, Any] = _plain(dict(schema), definitions=schema.get("$defs", {}))
     return plain
 
 
 def _plain(schema: Any, *, definitions: Mapping[str, Any]) -> Any:
-    """Return a schema without titles and references. Raises RecursionError where it holds itself."""
+    """Return a schema without titles and references. Raises RecursionError if it contains itself."""
     if isinstance(schema, list):
         return [_plain(item, definitions=definitions) for item in schema]
     if not isinstance(schema, dict):
@@ -148,7 +148,8 @@ def _plain(schema: Any, *, definitions: Mapping[str, Any]) -> Any:
 
 
 def _with_types_together(schema: dict[str, Any]) -> dict[str, Any]:
-    """Return ``{"type": ["integer", "null"]}`` for a choice of plain types: templates show a type, and no choice."""
+    """Return ``{"type": ["integer", "null"]}`` for a choice of plain types, because templates show a type but not a
+    choice."""
     choices = schema.get("anyOf", [])
     if not choices or any(choice.keys() != {"type"} or not isinstance(choice["type"], str) for choice in choices):
         return schema
@@ -157,14 +158,15 @@ def _with_types_together(schema: dict[str, Any]) -> dict[str, Any]:
 
 
 def _documented(tool: str, text: str) -> tuple[str, dict[str, str]]:
-    """Return the description of a docstring, and its parameters' by their names. Raises UserError without one."""
+    """Return the description in a docstring, and those of its parameters by name. Raises UserError without a
+    docstring."""
     sections: dict[str, list[str]] = {"": []}
     current = ""
     for line in text.splitlines():
         if heading := _SECTION.match(line):
             current = heading[1]
             sections.setdefault(current, [])
-        elif current and line and not line[0].isspace():  # text that belongs to no section
+        elif current and line and not line[0].isspace():  # text outside of any section
             current = ""
             sections[current].append(line)
         else:
@@ -179,7 +181,7 @@ def _documented(tool: str, text: str) -> tuple[str, dict[str, str]]:
 
 
 def _entries(lines: list[str]) -> dict[str, str]:
-    """Return the descriptions of an ``Args`` section; a line that stands further in goes on."""
+    """Return the descriptions in an ``Args`` section; a line with more indentation continues the previous one."""
     entries: dict[str, str] = {}
     name = ""
     for line in textwrap.dedent("\n".join(lines)).splitlines():

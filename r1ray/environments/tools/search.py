@@ -17,7 +17,7 @@ MAX_QUERY_CHARS = 1000
 
 
 class Search:
-    """A corpus that can be searched: its index is built, or loaded, when it is opened."""
+    """A searchable corpus; its index is built or loaded when it is opened."""
 
     def __init__(
         self,
@@ -29,15 +29,15 @@ class Search:
         max_passage_chars: int = 1500,
         index: str | None = None,
     ) -> None:
-        """Raises UserError where there is no corpus, or the library is not there.
+        """Raises UserError if there is no corpus, or the library is not installed.
 
         Args:
             corpus: a file or folder of JSON lines, Parquet or CSV, or a folder of text files.
             text_column: the column with a passage.
-            title_column: the column with its title, which is searched too; not needed.
-            num_results: passages of an answer, at most.
-            max_passage_chars: longer ones lose their middle.
-            index: a folder for indexes, which processes and runs share. None: ``~/.cache/r1ray/search``.
+            title_column: the column with its title, which is searched, too; optional.
+            num_results: largest number of passages in an answer.
+            max_passage_chars: longer passages lose their middle.
+            index: a folder for indexes, shared by processes and runs. None: ``~/.cache/r1ray/search``.
         """
         if num_results < 1 or max_passage_chars < 1:
             raise UserError(
@@ -62,7 +62,7 @@ class Search:
 def _tool(
     path: str, text_column: str, title_column: str, folder: Path, num_results: int, max_passage_chars: int
 ) -> FunctionTool:
-    """Return the tool, made once a process: each trajectory asks."""
+    """Return the tool, made once for each process, because each trajectory asks for it."""
     index = index_of(Corpus.found(path, text_column=text_column, title_column=title_column), folder=folder)
 
     def search(query: str) -> str:

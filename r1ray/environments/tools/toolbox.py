@@ -1,4 +1,4 @@
-"""Serve the calls of a turn, all at once: each is answered, whatever becomes of it.
+"""Toolbox that serves the calls of a turn concurrently; each gets an answer, even if it fails.
 
 calls --+--> tool --> result ----------------------+--> messages, rewards, errors
         +--> malformed, unknown, wrong, late ------+
@@ -23,12 +23,12 @@ from r1ray.turns import Message, ToolCall, ToolResult, ToolSchema
 logger = logging.getLogger(__name__)
 
 MAX_CALLS = 64
-"""Calls of one turn that are served."""
+"""Largest number of calls of one turn that are served."""
 MAX_RESULT_CHARS, LEAST_RESULT_CHARS = 16_384, 100
-"""Characters of a result, where nothing is said, and the fewest that may be asked for."""
+"""Default length of a result, and the least that may be set. Unit: characters."""
 MAX_REASON = 500
 _said: set[tuple[str, str]] = set()
-"""Failures of tools that were logged: one of a kind is enough."""
+"""Failures of tools that were logged, because one of each kind is enough."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,17 +36,17 @@ class Served:
     """Results of the calls of a turn."""
 
     messages: tuple[Message, ...]
-    """One for each call, in their order."""
+    """One message for each call, in order."""
     rewards: Mapping[str, float] = field(default_factory=dict)
-    """Parts that tools gave, added up over the calls."""
+    """Reward parts that tools gave, summed over the calls."""
     num_errors: int = 0
 
 
 class Toolbox:
-    """The tools of one trajectory, by their names."""
+    """Tools of one trajectory, by name."""
 
     def __init__(self, tools: Sequence[Tool], *, call_timeout_s: float, max_result_chars: int) -> None:
-        """Raises UserError for results that are cut too short."""
+        """Raises UserError for a limit on results that is too small."""
         if not max_result_chars >= LEAST_RESULT_CHARS:
             raise UserError(f"max_result_chars={max_result_chars}: needs at least {LEAST_RESULT_CHARS} characters.")
         self._tools = {name_of(tool): tool for tool in tools}
@@ -56,16 +56,16 @@ class Toolbox:
 
     @property
     def schemas(self) -> tuple[ToolSchema, ...]:
-        """Schemas of the tools that the policy is offered."""
+        """Schemas of the tools offered to the policy."""
         return tuple(tool.schema for tool in self._tools.values())
 
     @property
     def counts(self) -> dict[str, float]:
-        """Return parts of the reward: calls that were served so far, and calls that were not."""
+        """Reward parts: the numbers of calls that were served so far, and of those that were not."""
         return {"tool_calls": float(self._num_served), "tool_errors": float(self._num_errors)}
 
     async def serve(self, calls: Sequence[ToolCall]) -> Served:
-        """Answer the calls of a turn. Raises InfrastructureError where a machine or a service failed."""
+        """Answer the calls of a turn. Raises InfrastructureError if a machine or a service failed."""
         try:
             async with asyncio.TaskGroup() as group:
                 tasks = [group.create_task(self._answer(call, index)) for index, call in enumerate(calls)]
@@ -94,7 +94,7 @@ class Toolbox:
             return result_of(f"Error: {error}", max_chars=self._max_result_chars), True
 
     async def _call(self, call: ToolCall) -> object:
-        """Return what the tool returned. Raises ToolFailed with a sentence for the policy, and InfrastructureError."""
+        """Return a tool's result. Raises ToolFailed with a sentence for the policy, and InfrastructureError."""
         if call.problem:
             raise ToolFailed(call.problem)
         tool = self._tools.get(call.name)
@@ -105,7 +105,7 @@ class Toolbox:
         try:
             done, _ = await asyncio.wait([task], timeout=self._call_timeout_s)
         finally:
-            task.cancel()  # one that swallows it is left behind
+            task.cancel()  # a task that swallows it is left behind
         if not done:
             raise ToolFailed(f"{call.name} gave no answer within {self._call_timeout_s:g} s")
         return _outcome(call.name, task)
@@ -136,7 +136,7 @@ def _say_once(name: str, error: BaseException) -> None:
 
 
 async def close_all(closes: Sequence[Callable[[], object]]) -> None:
-    """Close what has to be closed, each whatever becomes of the others."""
+    """Close all of them, even if some fail."""
     for close in closes:
         with contextlib.suppress(Exception):
             outcome = close()
