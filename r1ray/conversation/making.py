@@ -105,7 +105,9 @@ def _chosen(
 
 
 def _advice(settings: ConversationSettings) -> str:
-    keep = "" if settings.keep_reasoning else "; environment.keep_reasoning=true keeps the reasoning and needs none"
+    keep = (
+        "" if settings.keep_reasoning else "; environment.keep_reasoning=true keeps the reasoning and avoids branches"
+    )
     return f"{keep}{_not_installed()}."
 
 
@@ -151,14 +153,14 @@ def _tool_problem(
     try:
         without, shown = template.text([USER], opens=True), template.text([USER], tools, opens=True)
     except Exception as error:  # a chat template is a program of the model's maker
-        return f"its program fails where tools are given: {error!s:.200}"
+        return f"its program fails if tools are given: {error!s:.200}"
     names = [template.harmless(str(each["function"]["name"])) for each in tools]
     if dropped := [name for name in names if shown.count(name) <= without.count(name)]:
-        return f"it drops tools in silence: {', '.join(dropped):.120} is not in the prompt"
+        return f"it drops tools silently: {', '.join(dropped):.120} is not in the prompt"
     try:
         told = template.text([USER, CALLING, TOLD], [TOOL], opens=True)
     except Exception as error:  # as above
-        return f"its program takes no call, or no result of a tool: {error!s:.200}"
+        return f"its program does not accept a call, or a result of a tool: {error!s:.200}"
     if RESULT not in told:
         return "it drops the results of tools"
     before, whole = template.text([USER], [TOOL], opens=True), template.text([USER, CALLING], [TOOL])

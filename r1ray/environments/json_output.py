@@ -36,7 +36,7 @@ class JsonOutput:
         try:
             json_schema(_schema_of(prompt.columns))
         except ValueError as error:
-            return f"its schema is none: {error}"
+            return f"its schema is invalid: {error}"
         return None
 
     async def reset(self, prompt: Prompt, seed: int) -> Observation:
@@ -45,7 +45,7 @@ class JsonOutput:
             schema = _schema_of(prompt.columns)
             self._schema = json_schema(schema)
         except ValueError as error:
-            raise UnscorableError(f"row {prompt.id}: its schema is none: {error}") from error
+            raise UnscorableError(f"row {prompt.id}: its schema is invalid: {error}") from error
         messages = prompt.messages or (Message("user", prompt.text),)
         return Observation(messages=_asked(schema, messages) if self._show_schema else messages)
 

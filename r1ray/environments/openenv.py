@@ -156,7 +156,7 @@ class OpenEnv:
         except (OSError, WebSocketException) as error:
             raise self._failed(f"ended the session in {kind}: {_named(error)}") from error
         except (KeyError, RecursionError, TypeError, ValueError) as error:
-            raise self._failed(f"answered {kind} with what is no message: {_named(error)}") from error
+            raise self._failed(f"answered {kind} with something that is not a message: {_named(error)}") from error
         if answered == "observation" and isinstance(found, Mapping):
             return found
         if kind == "step" and isinstance(found, Mapping) and found.get("code") == NOT_THE_SERVERS:

@@ -55,7 +55,7 @@ class ReasoningGym:
         """Return the reason why a row has no task; None if it has one."""
         if isinstance(prompt.check, ReasoningTask):
             return missing()
-        return "its check is no task of reasoning-gym's: needs data.train=reasoning_gym:SET, or a check of that type"
+        return "its check is not a task of reasoning-gym: needs data.train=reasoning_gym:SET, or a check of that type"
 
     async def check(self) -> None:
         """Prepare the checkers. Raises UserError, SandboxUnavailable."""

@@ -143,7 +143,7 @@ def wilson_interval(num_correct: int, *, num_trials: int) -> Estimate:
     0.7225
     """
     if not 0 <= num_correct <= num_trials or num_trials < 1:
-        raise ValueError(f"{num_correct} of {num_trials} is no share.")
+        raise ValueError(f"{num_correct} of {num_trials} is not a share.")
     share, z2 = num_correct / num_trials, _Z**2
     centre = (share + z2 / (2 * num_trials)) / (1 + z2 / num_trials)
     half = _Z / (1 + z2 / num_trials) * math.sqrt(share * (1 - share) / num_trials + z2 / (4 * num_trials**2))

@@ -100,7 +100,7 @@ def metrics_of(
         elif name in STANDINGS_METRICS:
             metrics |= {each: metric for each, metric in ratings.items() if each.partition("/")[0] == name}
         else:
-            raise ValueError(f"{name} is no metric.")
+            raise ValueError(f"{name} is not a metric.")
     if scored and all(sample.score is not None for question in scored for sample in question.samples):
         k = max(len(question.samples) for question in everything)
         metrics |= _by_reward_model(scored, k, draw, can_vote=can_vote)

@@ -99,7 +99,7 @@ class Routers:
                 owner = next((each for each in (module, parent) if BIAS in each._buffers), None)
                 self._found.append(_Router(module, int(layer_of(name)), owner))
         if not self._found:
-            self._refuse("has no routers that are known; needs a mixture of experts")
+            self._refuse("has no known routers; needs a mixture of experts")
         if self.config.bias_speed and any(router.owner is None for router in self._found):
             self._refuse("has routers without a selection bias; needs learner.router.bias_speed=0")
         for router in self._found:
@@ -114,7 +114,7 @@ class Routers:
     def _hook(self, router: _Router) -> Any:
         def see(module: Any, arguments: Any, output: Any) -> Any:
             if not isinstance(output, tuple) or len(output) != 3:
-                self._refuse(f"has a router, {type(module).__name__}, that returns no logits, weights and choices")
+                self._refuse(f"has a router, {type(module).__name__}, that does not return logits, weights and choices")
             logits, weights, chosen = output
             if router.scoring is None and not router.find_formula(logits.detach(), weights.detach(), chosen):
                 self._refuse(f"has a router, {type(module).__name__}, whose weights are made in an unknown way")

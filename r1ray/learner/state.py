@@ -116,8 +116,8 @@ def load_state(engine: Any, folder: Path, *, model: str) -> None:
         _set_random_states(torch.load(folder / f"rng-{dist.get_rank()}.pt", weights_only=False))
     elif dist.get_rank() == 0:
         logger.warning(
-            "%s was saved by %d ranks and is loaded by %d: random states begin anew, and what follows equals an "
-            "uninterrupted run to rounding, not to the last bit",
+            "%s was saved by %d ranks and is loaded by %d: random states start over, and the rest equals an "
+            "uninterrupted run up to rounding, not to the last bit",
             *(folder, saved.world_size, ours.world_size),
         )
 

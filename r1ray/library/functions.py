@@ -76,7 +76,7 @@ def _problem(function: object, module_name: str, own_name: str) -> str | None:
     if getattr(module, own_name, None) is not function:
         return f"is not what {module_name}:{own_name} is"
     if not _is_importable(module):
-        return f"is in {module.__file__}, from where only this process imports"
+        return f"is in {module.__file__}, from which only this process can import"
     return None
 
 

@@ -134,7 +134,7 @@ class Checkpoints:
         note = self.folder / _BEST
         if not note.exists():
             return None
-        way_out = "Going on with the run makes it anew; or remove it, and say which version is meant"
+        way_out = "Resuming the run writes it again; or remove it, and name the version"
         version = read_object(note, way_out=way_out).get("version")
         if not isinstance(version, int):
             raise UserError(f"{note}: names no version. {way_out}.")
@@ -203,7 +203,7 @@ def _state_of(saved: dict[str, Any]) -> LoopState:
     ledger = saved["ledger"]
     numbers = (saved["version"], saved["updates"], ledger["issued"], ledger["trained"], *ledger["dropped"].values())
     if not all(isinstance(each, int) for each in numbers) or not isinstance(ledger["in_flight"], list):
-        raise ValueError("a number is none")
+        raise ValueError("a number is invalid")
     saved["position"] = Position(**saved["position"])
     saved.setdefault("step", saved["version"])  # saved by an earlier format, without restarts
     return LoopState(**saved)

@@ -144,7 +144,7 @@ class Controller:
         for part in parts_of_step(self._config.algo):
             batch, stats = await self._learn(part, tasks)
             batches.append(batch)
-        await self._refresh_reference(sum(batch.num_updates for batch in batches))  # pi_ref <- pi_theta, now and then
+        await self._refresh_reference(sum(batch.num_updates for batch in batches))  # pi_ref <- pi_theta, at intervals
         is_evaluated = await self._report.will_evaluate(self.step + 1)
         published = await self._publish(stats, eval_engines=is_evaluated)  # pi_old <- pi_theta
         updates, position, curriculum = self._progress.updates, self._prompts.position, self._buffer.curriculum()

@@ -84,7 +84,7 @@ def test_a_history_that_was_edited_makes_a_branch() -> None:
 @pytest.mark.parametrize(
     ("template", "problem"),
     [
-        (QWEN.replace("{%- if tools %}", "{%- if false %}"), "drops tools in silence: calculator"),
+        (QWEN.replace("{%- if tools %}", "{%- if false %}"), "drops tools silently: calculator"),
         (QWEN.replace("{{- '<|im_start|>user\\n<tool", "{{- raise_exception('no') + '<tool"), "no result of a tool"),
         (QWEN.replace("+ message.content + '\\n</tool", "+ '\\n</tool"), "drops the results"),
         (QWEN.replace("message.tool_calls or []", "[]"), "drops the calls"),

@@ -139,9 +139,9 @@ def test_a_turn_without_a_call_ends_it_and_wrong_calls_are_told() -> None:
     [
         ("dies", "ended the session in step"),
         ("silent", "gave no answer to step within 0.2 s"),
-        ("not JSON", "what is no message"),
-        ("[" * 100_000, "what is no message"),
-        ("[]", "what is no message"),
+        ("not JSON", "something that is not a message"),
+        ("[" * 100_000, "something that is not a message"),
+        ("[]", "something that is not a message"),
         ('{"type": "observation", "data": 3}', "with observation: 3"),
         ('{"type": "error", "data": {"code": "EXECUTION_ERROR", "message": "no disk"}}', "no disk"),
     ],

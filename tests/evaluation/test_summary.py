@@ -270,7 +270,7 @@ def test_a_metric_that_no_sample_has_is_an_error() -> None:
 
 
 def test_an_unknown_metric_is_an_error() -> None:
-    with pytest.raises(ValueError, match="pass@all is no metric"):
+    with pytest.raises(ValueError, match="pass@all is not a metric"):
         metrics_of([judged("1", [1])], ["pass@all"], seed=0)
     with pytest.raises(ValueError, match="at least one question"):
         metrics_of([], ["pass@1"], seed=0)

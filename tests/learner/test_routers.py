@@ -183,7 +183,7 @@ def test_routers_choose_where_the_engine_says_nothing() -> None:
 @pytest.mark.parametrize(
     ("kind", "keys", "said"),
     [
-        ("llama", {"bias_speed": 0.1}, "learner.router.bias_speed=0.1: LlamaForCausalLM has no routers"),
+        ("llama", {"bias_speed": 0.1}, "learner.router.bias_speed=0.1: LlamaForCausalLM has no known routers"),
         ("qwen3_moe", {"bias_speed": 0.1}, "Qwen3MoeForCausalLM has routers without a selection bias"),
     ],
 )

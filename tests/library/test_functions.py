@@ -70,7 +70,7 @@ def test_a_module_that_only_this_process_finds_is_refused_until_others_do(
     (tmp_path / "own_rewards_of_test.py").write_text("def mine(prompt, response):\n    return 1.0\n")
     monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
     module = importlib.import_module("own_rewards_of_test")
-    with pytest.raises(UserError, match="from where only this process imports"):
+    with pytest.raises(UserError, match="from which only this process can import"):
         path_of("mine", module.mine)
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     assert path_of("mine", module.mine) == "own_rewards_of_test:mine"

@@ -260,7 +260,7 @@ def test_a_torn_note_of_the_best_is_named_and_made_again_by_the_run(tmp_path: Pa
     checkpoints = Checkpoints(tmp_path, keep=1, best="pass@1")
     save(checkpoints, 3, **{"pass@1": 0.5})
     (tmp_path / "best.json").write_text(text)
-    with pytest.raises(UserError, match=r"best.json: .*Going on with the run makes it anew"):
+    with pytest.raises(UserError, match=r"best.json: .*Resuming the run writes it again"):
         checkpoints.best()
     checkpoints.tidy()
     assert checkpoints.best() == 3

@@ -57,7 +57,7 @@ def _path_of(word: str) -> str:
 def _program_problem(path: Path) -> str | None:
     """Return the reason why a file cannot be started; None if it can."""
     if not path.is_file():
-        return "is not there" if not path.exists() else "is no file"
+        return "does not exist" if not path.exists() else "is not a file"
     if not os.access(path, os.X_OK):
         return "may not be executed; needs chmod +x"
     with path.open("rb") as file:
@@ -65,8 +65,8 @@ def _program_problem(path: Path) -> str | None:
             return None
     interpreter = interpreter_of(str(path))
     if not interpreter:
-        return "is no program; needs a first line such as #!/usr/bin/env python3"
-    return None if os.path.exists(interpreter) else f"needs {interpreter}, which is not there"
+        return "is not a program; needs a first line such as #!/usr/bin/env python3"
+    return None if os.path.exists(interpreter) else f"needs {interpreter}, which does not exist"
 
 
 def filled(text: str, values: Mapping[str, str]) -> str:
@@ -91,7 +91,7 @@ def own_variables(env: Mapping[str, str | int | float | bool | None], *, key: st
         if value is None and name not in os.environ:
             raise UserError(f"{key}.{name}=null: the environment of r1ray has no such variable; needs a value.")
         if not name or "=" in name or "\0" in f"{name}{value}":
-            raise UserError(f"{key}.{name}: is no name of a variable, or has a value that none can have.")
+            raise UserError(f"{key}.{name}: is not a name of a variable, or has a value that no variable can have.")
         found[name] = os.environ[name] if value is None else str(value)
     return found
 

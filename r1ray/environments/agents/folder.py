@@ -76,7 +76,7 @@ def put(files: Files, work: Path) -> None:
 def files_problem(files: object) -> str | None:
     """Return the reason why files cannot be put into a folder; None if they can, judged by their names."""
     if not isinstance(files, str | Mapping):
-        return f"{files!r:.100} is no folder, no archive and no object of names and texts"
+        return f"{files!r:.100} is neither a folder nor an archive nor an object of names and texts"
     try:
         if isinstance(files, str) and not files.lstrip().startswith("{") and not os.path.exists(files):
             return f"there is no {files}"
@@ -118,7 +118,7 @@ def _of_folder(folder: Path) -> Iterator[tuple[str, bool, IO[bytes]]]:
             path = Path(above, name)
             info = path.lstat()
             if not stat.S_ISREG(info.st_mode):
-                raise ValueError(f"{path} is a link, or no regular file")
+                raise ValueError(f"{path} is a link, or not a regular file")
             yield str(path.relative_to(folder)), bool(info.st_mode & 0o100), path.open("rb")
 
 
@@ -136,7 +136,7 @@ def _of_tar(path: str) -> Iterator[tuple[str, bool, IO[bytes]]]:
     with tarfile.open(path) as archive:
         for member in archive:
             if not member.isreg() and not member.isdir():
-                raise ValueError(f"{member.name} is a link, or no regular file")
+                raise ValueError(f"{member.name} is a link, or not a regular file")
             if member.isreg():
                 source = archive.extractfile(member)
                 assert source is not None

@@ -5,8 +5,8 @@ ends all processes that the command leaves.
 
 Orphans of the command become the guard's children (it is their subreaper, or the first process of its namespace), even
 if they have a session or a group of their own. This module imports only the standard library,
-:mod:`r1ray.sandbox.inside.descendants` and the module that ``order["landlock"]`` names: no other part of r1ray is
-visible to an isolated guard.
+:mod:`r1ray.sandbox.inside.descendants` and the Landlock library at the path in ``order["landlock"]``: no other part of
+r1ray is visible to an isolated guard.
 """
 
 from __future__ import annotations

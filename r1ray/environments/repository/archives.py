@@ -36,7 +36,7 @@ def snapshot_at(path: Path, *, commit: str | None = None) -> Tree:
     except OSError as error:
         raise ValueError(f"there is no file {path}: {error.strerror}") from error
     if not stat.S_ISREG(found.st_mode):
-        raise ValueError(f"{path} is no file; {NEEDS}")
+        raise ValueError(f"{path} is not a file; {NEEDS}")
     if found.st_size > MAX_ARCHIVE_BYTES:
         raise ValueError(f"{path} has {found.st_size} bytes; a snapshot may have {MAX_ARCHIVE_BYTES}")
     return _snapshot_at(path, commit, found.st_size, found.st_mtime_ns)

@@ -89,7 +89,7 @@ def _snapshot(row: Mapping[str, Any]) -> Tree:
         try:
             return tree_of(base64.b64decode(str(inline), validate=True), commit=commit)
         except binascii.Error as error:
-            raise ValueError(f"its snapshot_base64 is no base64: {error}") from error
+            raise ValueError(f"its snapshot_base64 is not base64: {error}") from error
         except ValueError as error:
             raise ValueError(f"its snapshot_base64: {error}") from error
     if (problem := path_problem(str(path))) is not None:
@@ -102,7 +102,7 @@ def _hidden(value: Any) -> Tree:
     if value is None:
         return {}
     if not isinstance(value, Mapping) or not all(isinstance(each, str | None) for each in value.values()):
-        raise ValueError("its hidden_tests are no object of texts by their paths")
+        raise ValueError("its hidden_tests are not an object of texts by path")
     hidden = {str(path): text.encode("utf-8", "replace") for path, text in value.items() if text is not None}
     for path in hidden:
         if (problem := path_problem(path)) is not None:
@@ -129,7 +129,7 @@ def _tests(value: Any, tree: Mapping[str, bytes], runner: Runner, *, column: str
     if value is None:
         return ()
     if isinstance(value, str) or not isinstance(value, Sequence) or not all(isinstance(each, str) for each in value):
-        raise ValueError(f"its {column} is no list of names of tests")
+        raise ValueError(f"its {column} is not a list of test names")
     if len(value) > MAX_TESTS:
         raise ValueError(f"its {column} names {len(value)} tests: {MAX_TESTS} are run")
     named = _pytest_test if runner == "pytest" else _unittest_test
@@ -167,7 +167,9 @@ def _unittest_test(name: str, tree: Mapping[str, bytes], column: str) -> Test:
 def _checked(test: Test, column: str) -> Test:
     parts = test.name.split(".") if test.name else []
     if len(parts) > 2 or not all(part.isidentifier() for part in parts):
-        raise ValueError(f"its {column} names {test.id[:200]!r}, which is no TestCase of unittest and no method of one")
+        raise ValueError(
+            f"its {column} names {test.id[:200]!r}, which is neither a TestCase of unittest nor a method of one"
+        )
     return test
 
 
@@ -178,4 +180,4 @@ def _parsed(value: Any, column: str) -> Any:
     try:
         return parse(value)
     except ValueError as error:
-        raise ValueError(f"its {column} is a text that is no JSON: {error}") from error
+        raise ValueError(f"its {column} is a text that is not JSON: {error}") from error

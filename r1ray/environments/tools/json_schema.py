@@ -45,7 +45,7 @@ class JsonSchema:
         except SchemaError as error:
             raise ValueError(f"{_shortened(error.message)} at {error.json_path}") from error
         except (RecursionError, Unresolvable) as error:
-            raise ValueError(f"it refers to what cannot be found in it: {_shortened(str(error))}") from error
+            raise ValueError(f"it has a reference that cannot be resolved: {_shortened(str(error))}") from error
 
     def problem(self, value: Any) -> str | None:
         """Return the problem of a value; None if it fits the schema. JSON has no NaN and no infinity."""

@@ -97,7 +97,7 @@ class McpSession:
         try:
             await asyncio.wait([session._opened], timeout=timeout_s)
             if not session._opened.done():
-                raise InfrastructureError(f"{address} said nothing for {timeout_s:g} s after its start")
+                raise InfrastructureError(f"{address} did not answer within {timeout_s:g} s after its start")
             session._opened.result()
         except BaseException:
             await session.close()

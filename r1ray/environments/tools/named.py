@@ -119,7 +119,7 @@ def _check_tool(tool: Any, name: str) -> None:
         is_tool = False
     if not is_tool or not inspect.iscoroutinefunction(getattr(tool, "call", None)):
         raise UserError(
-            f"tools: {name} is no tool: needs a function, or a class with async call(self, arguments) and schema = "
+            f"tools: {name} is not a tool: needs a function, or a class with async call(self, arguments) and schema = "
             '{"type": "function", "function": {"name", "description", "parameters"}}.'
         )
     if not NAME.fullmatch(function["name"]):
@@ -129,4 +129,4 @@ def _check_tool(tool: Any, name: str) -> None:
     try:
         JsonSchema(function["parameters"])
     except ValueError as error:
-        raise UserError(f"tools: {name}: its parameters are no JSON schema: {error}.") from error
+        raise UserError(f"tools: {name}: its parameters are not a JSON schema: {error}.") from error

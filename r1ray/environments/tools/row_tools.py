@@ -80,7 +80,7 @@ def expected_calls(columns: Mapping[str, Any]) -> tuple[Expected, ...]:
         raise ValueError("its column of answers has no list of calls with name and arguments")
     functions = [call["function"] for call in calls]
     if wrong := [each["name"] for each in functions if not isinstance(each["arguments"], dict)]:
-        raise ValueError(f"the arguments of its call of {wrong[0]} are no object")
+        raise ValueError(f"the arguments of its call of {wrong[0]} are not an object")
     return tuple(Expected(each["name"], each["arguments"]) for each in functions)
 
 
@@ -95,7 +95,7 @@ def _tools(value: Any) -> str:
     try:
         return tools_of({"tools": value}) or "[]"
     except UnusableRow as error:
-        raise ValueError(f"its column of tools is none: {error}") from error
+        raise ValueError(f"its column of tools is invalid: {error}") from error
 
 
 def _has_alternatives(call: Any) -> bool:
@@ -115,7 +115,7 @@ def _tool(function: Mapping[str, Any]) -> ToolSchema:
         parameters = _parameters(function.get("parameters") or {})
         json_schema(parameters)
     except (RecursionError, TypeError, ValueError) as error:
-        raise ValueError(f"the parameters of its tool {name} are no JSON schema: {error}") from error
+        raise ValueError(f"the parameters of its tool {name} are not a JSON schema: {error}") from error
     return {
         "type": "function",
         "function": {"name": name, "description": str(description), "parameters": parameters},

@@ -66,7 +66,9 @@ def _parameters(function: Callable[..., object], tool: str) -> dict[str, inspect
     try:
         parameters = dict(inspect.signature(function).parameters)
     except (TypeError, ValueError) as error:
-        raise UserError(f"tool {tool}: it does not say what it takes ({error}): write a def around it.") from error
+        raise UserError(
+            f"tool {tool}: its parameters cannot be determined ({error}): write a def around it."
+        ) from error
     for name, parameter in parameters.items():
         if parameter.kind not in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY):
             raise UserError(f"tool {tool}, parameter {name}: is {parameter.kind.description}; needs one with a name.")
@@ -107,7 +109,7 @@ def _default(tool: str, parameter: inspect.Parameter) -> Any:
         json.dumps(value, allow_nan=False)
     except (PydanticSerializationError, ValueError) as error:
         raise UserError(
-            f"tool {tool}, parameter {parameter.name}: its default {parameter.default!r} is nothing that JSON has."
+            f"tool {tool}, parameter {parameter.name}: its default {parameter.default!r} cannot be written as JSON."
         ) from error
     return value
 

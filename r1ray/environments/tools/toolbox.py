@@ -132,7 +132,7 @@ def _say_once(name: str, error: BaseException) -> None:
     if (name, kind) not in _said:
         _said.add((name, kind))
         shown = harmless("".join(traceback.format_exception(error)))
-        logger.warning(f"the tool {name} failed; the policy is told, and that happens again in silence:\n{shown}")
+        logger.warning(f"the tool {name} failed; the policy is told, and this is logged once:\n{shown}")
 
 
 async def close_all(closes: Sequence[Callable[[], object]]) -> None:

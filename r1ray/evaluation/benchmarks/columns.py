@@ -63,7 +63,7 @@ def fill(prompt: str, values: Mapping[str, str]) -> str:
 
     def value(match: re.Match[str]) -> str:
         if match[1] not in values:
-            raise UserError(f"prompt: {{{match[1]}}} is none of its fields; there are {', '.join(sorted(values))}.")
+            raise UserError(f"prompt: {{{match[1]}}} is not one of its fields; they are {', '.join(sorted(values))}.")
         return values[match[1]]
 
     return _NAME.sub(value, prompt).strip()

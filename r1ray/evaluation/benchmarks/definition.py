@@ -93,7 +93,7 @@ class Benchmark:
         for metric in self.metrics:
             if metric not in METRICS and metric not in STANDINGS_METRICS and not _GENERAL_METRIC.fullmatch(metric):
                 raise ValueError(
-                    f"metrics: {metric} is no metric; needs pass@1, cons@K, pass@K, or one of "
+                    f"metrics: {metric} is not a metric; needs pass@1, cons@K, pass@K, or one of "
                     f"{', '.join([*METRICS, *STANDINGS_METRICS])}."
                 )
 

@@ -86,9 +86,9 @@ def _texts(value: Any) -> list[str]:
         try:
             value = parse(value)
         except ValueError as error:
-            raise MalformedRow(f"the options are no list: {value!r:.60}") from error
+            raise MalformedRow(f"the options are not a list: {value!r:.60}") from error
     if not isinstance(value, Sequence):
-        raise MalformedRow(f"the options are no list: {value!r:.60}")
+        raise MalformedRow(f"the options are not a list: {value!r:.60}")
     return ["" if option is None else str(option).strip() for option in value]
 
 
@@ -151,7 +151,7 @@ def _code(row: Row, benchmark: Benchmark, seed: str) -> Made:
         return _codeforces(row, benchmark)
     layout = recognise(frozenset(row))
     if layout is None:
-        raise MalformedRow("its tests are in no layout that is known")
+        raise MalformedRow("its tests are in an unknown layout")
     check = layout.read(row, 0).check
     if not isinstance(check, CodeTests):
         raise MalformedRow("there are no tests")

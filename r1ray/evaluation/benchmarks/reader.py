@@ -114,7 +114,7 @@ def read_benchmark(
     """
     benchmark = _with_command(benchmark, command)
     if benchmark.check != "own" and dataclasses.replace(columns, environment="") != OwnColumns():
-        raise UserError(f"columns and check: benchmark={benchmark.name} says what its columns hold; leave them out.")
+        raise UserError(f"columns and check: benchmark={benchmark.name} defines its own columns; leave them out.")
     source = str(benchmark.miniature) if path == MINIATURE else path
     dates = _dates(window or benchmark.window)
     bad = bad_rows(f"data={path}", on_bad_row)
@@ -209,7 +209,7 @@ def _item(row: dict[str, Any], benchmark: Benchmark, made: Made, name: str, worl
     values = {key: text_of(row, column) for key, column in columns.items() if not isinstance(column, list)}
     prompt = benchmark.prompt if isinstance(benchmark.prompt, str) else benchmark.prompt.get(made.tests)
     if prompt is None:
-        raise UserError(f"benchmark={benchmark.name}: prompt has none for tests of the kind {made.tests}.")
+        raise UserError(f"benchmark={benchmark.name}: prompt has no entry for tests of the kind {made.tests}.")
     groups = {key: text for key, column in benchmark.groups.items() if (text := text_of(row, column))}
     if made.asked and "domain" in benchmark.groups:
         groups["domain"] = made.asked.domain

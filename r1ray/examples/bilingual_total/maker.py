@@ -173,12 +173,13 @@ def require_fit(found: Fitness, *, min_worked_accuracy: float) -> None:
     advice = "Raise prepare.options.pretrain_steps, or try another seed."
     if found.worked_right < min_worked_accuracy or found.worked_right < 2 * found.direct_right:
         raise UserError(
-            f"the base model is no fit start: its worked answers are right {found.worked_right:.1%} of the time (needs "
-            f"at least {min_worked_accuracy:.0%}, and twice the {found.direct_right:.1%} of direct ones). {advice}"
+            f"the base model is not a fit start: its worked answers are right {found.worked_right:.1%} of the time "
+            f"(needs at least {min_worked_accuracy:.0%}, and twice the {found.direct_right:.1%} of direct ones). "
+            f"{advice}"
         )
     low, high = MIXED_BAND
     if not low <= found.mixed <= high:
         raise UserError(
-            f"the base model is no fit start: {found.mixed:.1%} of its worked answers mix languages (needs "
+            f"the base model is not a fit start: {found.mixed:.1%} of its worked answers mix languages (needs "
             f"{low:.0%} to {high:.0%}). {advice}"
         )

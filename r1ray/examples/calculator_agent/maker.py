@@ -66,7 +66,7 @@ def make(
     ):
         if share < least:
             raise UserError(
-                f"the base model is no fit start: {share:.1%} {lacking} (needs at least {least:.0%}). Raise "
+                f"the base model is not a fit start: {share:.1%} {lacking} (needs at least {least:.0%}). Raise "
                 "prepare.options.pretrain_steps, or try another seed."
             )
     model.save_pretrained(out_dir / "model")

@@ -60,7 +60,7 @@ def make(
     log(f"  at temperature 1, worked answers are right {worked:.1%} of the time, direct ones {guessed:.1%}")
     if worked < min_worked_accuracy or worked < 2 * guessed:
         raise UserError(
-            f"the base model is no fit start: its worked answers are right {worked:.1%} of the time (needs at least "
+            f"the base model is not a fit start: its worked answers are right {worked:.1%} of the time (needs at least "
             f"{min_worked_accuracy:.0%}, and twice the {guessed:.1%} of direct ones). Raise "
             "prepare.options.pretrain_steps, or try another seed."
         )

@@ -39,7 +39,7 @@ class Disk:
         return await asyncio.to_thread(why_not, self._checkpoints.folder.parent, needs=needs)
 
     async def room(self, what: str, *, needs: int = STEP_BYTES) -> None:
-        """Return when so many bytes can be written. Raises R1RayError if the run does not wait, or has waited too
+        """Return when ``needs`` bytes can be written. Raises R1RayError if the run does not wait, or has waited too
         long."""
         begin, warned = time.monotonic(), -WARN_S
         while (fault := await self.fault(needs=needs)) is not None:

@@ -143,5 +143,5 @@ class Recovery:
             allowed = f"learner.max_restarts={self._max_restarts} allows no more"
             return (started if self._max_restarts else "") + allowed
         if after is not None and after == self._crashed_after:
-            return f"That is the second crash in a row after step {after}: what causes it comes back with the step"
+            return f"That is the second crash in a row after step {after}: its cause recurs with the step"
         return None

@@ -35,11 +35,11 @@ FILES = (("text", "", 0o644), ("words", "x", 0o755), ("lost", "#!/no/such/interp
         (["", "x"], "needs a list of a program"),
         (["a\0b"], "needs a list of a program"),
         (["no-such-program-at-all"], "there is no program no-such-program-at-all in PATH"),
-        (["/no/such"], "/no/such is not there"),
+        (["/no/such"], "/no/such does not exist"),
         (["./text"], "may not be executed; needs chmod"),
-        (["./folder"], "is no file"),
+        (["./folder"], "is not a file"),
         (["./words"], "needs a first line such as"),
-        (["./lost"], "needs /no/such/interpreter, which is not there"),
+        (["./lost"], "needs /no/such/interpreter, which does not exist"),
     ],
 )
 def test_what_cannot_be_started_is_said_with_the_key(

@@ -68,7 +68,7 @@ def test_names_that_lead_elsewhere_and_links_are_refused(tmp_path: Path) -> None
         assert "leads out of the folder" in str(files_problem({bad: "text"}))
     assert "leads out" in str(files_problem(archive_with(tmp_path / "1.tar", "../x")))
     assert "is a link" in str(files_problem(archive_with(tmp_path / "2.tar", "x", tarfile.SYMTYPE, "/etc/passwd")))
-    assert "no regular file" in str(files_problem(archive_with(tmp_path / "3.tar", "x", tarfile.FIFOTYPE)))
+    assert "not a regular file" in str(files_problem(archive_with(tmp_path / "3.tar", "x", tarfile.FIFOTYPE)))
     (tmp_path / "tree").mkdir()
     (tmp_path / "tree/link").symlink_to("/etc/passwd")
     assert "is a link" in str(files_problem(str(tmp_path / "tree")))

@@ -140,6 +140,6 @@ def test_a_missing_file_a_folder_and_a_large_one_are_told_apart(
 ) -> None:
     (tmp_path / "large").write_bytes(b"x" * 100)
     monkeypatch.setattr(archives, "MAX_ARCHIVE_BYTES", 99)
-    for name, problem in (("missing", "there is no file"), ("", "is no file"), ("large", "has 100 bytes")):
+    for name, problem in (("missing", "there is no file"), ("", "is not a file"), ("large", "has 100 bytes")):
         with pytest.raises(ValueError, match=problem):
             snapshot_at(tmp_path / name)

@@ -80,7 +80,7 @@ def test_a_server_that_does_not_start_is_told_with_what_it_printed(address: Addr
 
 def test_a_server_that_says_nothing_is_given_up_and_ended() -> None:
     began = time.monotonic()
-    with pytest.raises(InfrastructureError, match=r"said nothing for 0\.2 s"):
+    with pytest.raises(InfrastructureError, match=r"did not answer within 0\.2 s"):
         asyncio.run(McpSession.start(plain("silent"), timeout_s=0.2))
     assert time.monotonic() - began < 60 and processes("silent") == []
 

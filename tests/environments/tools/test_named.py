@@ -43,7 +43,7 @@ def test_who_takes_a_context_gets_it() -> None:
         ([f"{HERE}:NoTool"], "is no tool"),
         ([f"{HERE}:NoCall"], "is no tool"),
         ([f"{HERE}:yielding"], "is a generator, and yields"),
-        ([f"{HERE}:NoSchema"], "its parameters are no JSON schema"),
+        ([f"{HERE}:NoSchema"], "its parameters are not a JSON schema"),
         ([f"{HERE}:Spaced"], "has the name 'take one'"),
         ([{"name": "mcp", "command": "server.py"}], "command='server.py': should be a list"),
         ([{"name": "mcp", "command": ["x"], "only": "look"}], "only='look': should be a list"),

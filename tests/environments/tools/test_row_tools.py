@@ -86,10 +86,10 @@ def test_a_tool_without_parameters_takes_none() -> None:
         ([{"name": ""}], "has no name"),
         ([{"parameters": {}}], "has no name"),
         ([OPENAI, OPENAI], "two tools weather"),
-        ([{"name": "a", "parameters": {"x": 3}}], "its tool a are no JSON schema"),
-        ([{"name": "a", "parameters": {"type": "object", "properties": []}}], "its tool a are no JSON schema"),
-        ([{"name": "a", "parameters": {"x": {"type": "string", "pattern": "("}}}], "its tool a are no JSON schema"),
-        ([{"name": "a", "parameters": {"x": {"$ref": "http://example.com/a"}}}], "its tool a are no JSON schema"),
+        ([{"name": "a", "parameters": {"x": 3}}], "its tool a are not a JSON schema"),
+        ([{"name": "a", "parameters": {"type": "object", "properties": []}}], "its tool a are not a JSON schema"),
+        ([{"name": "a", "parameters": {"x": {"type": "string", "pattern": "("}}}], "its tool a are not a JSON schema"),
+        ([{"name": "a", "parameters": {"x": {"$ref": "http://example.com/a"}}}], "its tool a are not a JSON schema"),
     ],
 )
 def test_what_is_wrong_with_tools_is_said(tools: Any, said: str) -> None:

@@ -48,7 +48,7 @@ def test_a_benchmark_that_ships_is_named_like_its_file(name: str) -> None:
         ({"check": "maths"}, "check=maths: needs one of math, choice"),
         ({"fields": {"question": "q"}}, "fields: check=math needs answer"),
         ({"check": "choice", "fields": {"question": "q", "options": "o"}}, "check=choice needs correct, wrong"),
-        ({"metrics": ["pass@all"]}, "metrics: pass@all is no metric; needs pass@1, cons@K"),
+        ({"metrics": ["pass@all"]}, "metrics: pass@all is not a metric; needs pass@1, cons@K"),
         ({"metrics": []}, "metrics is empty"),
         ({"samples": 0}, "samples=0: needs a whole number of at least 1"),
         ({"template": "alpaca"}, "template=alpaca: needs one of r1_zero, chat, none"),

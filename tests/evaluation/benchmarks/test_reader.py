@@ -277,7 +277,7 @@ def test_functional_problems_show_their_code() -> None:
 
 
 def test_a_prompt_names_only_what_there_is() -> None:
-    with pytest.raises(UserError, match=r"prompt: \{answr\} is none of its fields; there are answer"):
+    with pytest.raises(UserError, match=r"prompt: \{answr\} is not one of its fields; they are answer"):
         fill("{answr}", {"answer": "1"})
     assert fill(r"{question} \boxed{}", {"question": "{answer}"}) == r"{answer} \boxed{}"
 
@@ -294,7 +294,7 @@ def test_prompts_of_the_users_own_are_read_by_the_users_names_and_carry_their_co
     (item,), _ = read_benchmark(load_benchmark("prompts"), path, columns=own)
     prompt = item.prompt(str, Form("none"))
     assert (prompt.text, prompt.check, prompt.columns) == ("1+1?", MathAnswer("2"), row)
-    with pytest.raises(UserError, match="benchmark=aime_2024 says what its columns hold"):
+    with pytest.raises(UserError, match="benchmark=aime_2024 defines its own columns"):
         read_benchmark(load_benchmark("aime_2024"), write(tmp_path / "a.jsonl", AIME), columns=own)
 
 
