@@ -240,7 +240,7 @@ def _exchange(state: torch.Tensor, group: Any, *, give: int, take: int) -> torch
 
 class GatherTokens(torch.autograd.Function):
     """Gather of [n] on each rank of a group to [N] on all of them. Every rank computes the same loss of all N, so its
-    own gradient is the gradient of its own n."""
+    backward pass returns only the gradient of its own n."""
 
     @staticmethod
     def forward(ctx: Any, own: torch.Tensor, counts: Sequence[int], group: Any) -> torch.Tensor:

@@ -1,4 +1,4 @@
-"""Parity on fresh tokens: a check of each publish, at no cost, that compares engine and learner with the first steps.
+"""Parity on fresh tokens, a check of each publish at no cost: engine and learner have to agree as in the first steps.
 
 Fresh tokens were sampled by the version being trained, so their log-probabilities in engine and learner differ only
 by numerics. In float32 the difference is negligible; in bfloat16 it depends on model and kernels, and the run's first
