@@ -41,9 +41,9 @@ class Thinking:
     num_own: int
     """Rows that already had one, and are unchanged."""
     num_trivial: int
-    """Rows without one because their requests are too simple."""
+    """Rows without a chain of thought because their requests are too simple."""
     num_not_drawn: int
-    """Rows without one because they were not drawn: the share of rows that get one is below 1."""
+    """Rows without a chain of thought because they were not drawn (if the share of rows that get one is below 1)."""
     left_out: Mapping[str, int] = field(default_factory=dict)
     """Rows left out because their chain of thought is not fit to learn from, by reason."""
 

@@ -36,8 +36,7 @@ logger = logging.getLogger(__name__)
 MAX_BODY_BYTES = 8 * 2**20
 MAX_CONNECTIONS = 4096
 KEEP_ALIVE_S = 75.0
-"""Timeout of idle connections, longer than that of clients: whoever closes first must not be in the middle of a
-call."""
+"""Timeout of idle connections, longer than that of clients, so that the server never closes one as a call begins."""
 STARTED_POLL_S = 0.005
 PATIENCE, PAUSE_S = 64, 0.5
 """Number of refusals of a key after which further ones are delayed, and the delay in seconds. Refusals without a key

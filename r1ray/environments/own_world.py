@@ -71,5 +71,5 @@ class OwnWorld:
 
     @property
     def code(self) -> object:
-        """Return an object in the file of the user's code."""
+        """Return an object that is defined in the file of the user's code."""
         return self._maker if self._world is None else self._world.step

@@ -67,7 +67,8 @@ def score(
         rows: rows of the form ``{"id", "check", "response", "prompt"?, "language"?}``, or a file of them.
         words: as in :func:`run`; so are ``config_dir`` and ``values``.
         rewards: functions that are parts of the reward, by the names of the parts. Function objects are called in this
-            process, and end or block it if they do so; functions given by path are called in another process.
+            process: one that exits, or never returns, ends or blocks it. Functions given by path are called in another
+            process.
     """
     given = [*words, *words_of(values), *words_of_rewards(rewards, path_here)]
     config = compose(given, schema=ScoreConfig, name="score", config_dir=config_dir)

@@ -64,8 +64,8 @@ class Admission:
             later: number of groups that the same step takes after these.
 
         After the step, for every j, at most j * size + surplus outstanding groups may have begun at or before version
-        ``version - max_staleness + j``: the next j steps can take no more. At most (max_staleness + 1) * size + surplus
-        groups are ever outstanding, so waiting always ends.
+        ``version - max_staleness + j``: the next j steps take j * size, and the surplus is left behind. At most
+        (max_staleness + 1) * size + surplus groups are ever outstanding, so waiting always ends.
         """
         count = self._size if count is None else count
         if self._num_ready < count:
