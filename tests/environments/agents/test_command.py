@@ -72,7 +72,7 @@ def test_variables_are_few_and_those_that_are_named(monkeypatch: pytest.MonkeyPa
     }
     with pytest.raises(UserError, match=r"env\.NOT_THERE=null"):
         own_variables({"NOT_THERE": None}, key="env")
-    with pytest.raises(UserError, match="no name of a variable"):
+    with pytest.raises(UserError, match="not a name of a variable"):
         own_variables({"A=B": "x"}, key="env")
 
 

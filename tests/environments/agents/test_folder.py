@@ -79,7 +79,7 @@ def test_what_is_no_archive_and_what_is_not_there_is_said(tmp_path: Path) -> Non
     assert "x.tar" in str(files_problem(str(tmp_path / "x.tar")))
     assert files_problem(str(tmp_path / "none")) == f"there is no {tmp_path}/none"
     assert "no text" in str(files_problem({"a": 3}))
-    assert "no object" in str(files_problem(3))
+    assert "nor an object" in str(files_problem(3))
     assert "Expecting" in str(files_problem('{"a": '))
 
 

@@ -81,7 +81,7 @@ def test_a_tool_without_parameters_takes_none() -> None:
     [
         (None, "no column tools or function"),
         ([], "no descriptions"),
-        ("[", "none"),
+        ("[", "invalid"),
         ([1], "no list of descriptions"),
         ([{"name": ""}], "has no name"),
         ([{"parameters": {}}], "has no name"),
