@@ -324,7 +324,7 @@ def test_a_short_pretraining_makes_every_file(tmp_path: Path) -> None:
     ],
 )
 def test_a_base_that_is_no_fit_start_is_refused_with_a_way_out(found: Fitness, message: str) -> None:
-    with pytest.raises(UserError, match=rf"no fit start: .*{message}.*Raise prepare.options.pretrain_steps"):
+    with pytest.raises(UserError, match=rf"not a fit start: .*{message}.*Raise prepare.options.pretrain_steps"):
         require_fit(found, min_worked_accuracy=0.10)
     require_fit(Fitness(0.3, 0.15, 0.03, 0.5), min_worked_accuracy=0.10)
 

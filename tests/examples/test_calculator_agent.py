@@ -77,5 +77,5 @@ def test_marks_are_tokens_that_text_can_be_kept_from_spelling() -> None:
 
 
 def test_a_base_that_is_no_fit_start_is_refused_with_a_way_out(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"no fit start: .*Raise prepare.options.pretrain_steps"):
+    with pytest.raises(UserError, match=r"not a fit start: .*Raise prepare.options.pretrain_steps"):
         make(tmp_path, seed=0, log=lambda text: None, pretrain_steps=2, num_train=4, num_eval=2, threads=1)

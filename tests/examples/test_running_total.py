@@ -84,5 +84,5 @@ def test_each_text_has_one_style(text: str, style: str) -> None:
 
 
 def test_a_base_that_is_no_fit_start_is_refused_with_a_way_out(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"no fit start: .*Raise prepare.options.pretrain_steps"):
+    with pytest.raises(UserError, match=r"not a fit start: .*Raise prepare.options.pretrain_steps"):
         make(tmp_path, seed=0, log=lambda text: None, pretrain_steps=2, num_train=4, num_eval=2, threads=1)

@@ -84,7 +84,7 @@ def test_a_server_that_hangs_in_a_call_is_told_and_one_that_dies_is_nobodys_rewa
     ("options", "said"),
     [
         ({"command": plain("dies")}, "there is no database"),
-        ({"command": plain("silent"), "start_timeout_s": 0.2}, "said nothing"),
+        ({"command": plain("silent"), "start_timeout_s": 0.2}, "did not answer"),
         ({"command": plain("no_tools")}, "offers no tools"),
         ({"command": plain("broken_schema")}, "the schema of the tool add"),
         ({"command": plain("works"), "only": ["subtract"]}, "has no subtract, but add"),
