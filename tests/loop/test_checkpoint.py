@@ -129,7 +129,7 @@ def test_a_checkpoint_of_another_format_is_refused_with_the_way_on_and_can_be_ex
     manifest = json.loads((folder / "manifest.json").read_text())
     assert manifest.pop("format") == 2
     (folder / "manifest.json").write_text(json.dumps(manifest | ({"format": other} if other else {})))
-    with pytest.raises(UserError, match=rf"format {other or 1}, needs 2.* start anew .*model={tmp_path}/hf/5 and"):
+    with pytest.raises(UserError, match=rf"format {other or 1}, needs 2.* start one .*model={tmp_path}/hf/5 and"):
         checkpoints.latest()
     assert checkpoints.learner_of(5) == folder / "learner"
 
