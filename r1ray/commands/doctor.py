@@ -7,6 +7,7 @@ from functools import partial
 
 from r1ray.commands.arguments import Parser
 from r1ray.commands.compose import compose
+from r1ray.commands.run_folder import on_disk
 from r1ray.commands.unnamed import with_unnamed
 from r1ray.config import RunConfig
 from r1ray.config.keys import sections_of
@@ -45,7 +46,8 @@ def command(arguments: Sequence[str]) -> int:
 
 def _examine(overrides: list[str], *, config_dir: str | None, as_json: bool) -> bool:
     """Print what is found; returns if nothing is red."""
-    config = compose(overrides, config_dir=config_dir)
+    given = compose(overrides, config_dir=config_dir)
+    config = on_disk(given)
     from r1ray.doctor.examination import Planned, examine_run
     from r1ray.doctor.findings import show, to_json, worst
     from r1ray.recipes import configs_by_name, configs_of, stages_of
@@ -55,7 +57,8 @@ def _examine(overrides: list[str], *, config_dir: str | None, as_json: bool) -> 
     configs = configs_by_name(config, stages)
     check_names(configs)
     planned = [Planned(name, each) for name, each in configs.items()]
-    findings = examine_run(config, planned, configs_of(config, stages))
+    address = given.output_dir if config.output_dir != given.output_dir else None
+    findings = examine_run(config, planned, configs_of(config, stages), address=address)
     if as_json:
         print(to_json(findings))
     else:
@@ -77,7 +80,7 @@ def _smoke(overrides: list[str], *, config_dir: str | None, as_json: bool) -> bo
 
 def _stages(overrides: list[str], *, config_dir: str | None) -> tuple[str, dict[str, RunConfig]]:
     """Return the recipe, and the configurations of its stages by their names."""
-    config = compose(overrides, config_dir=config_dir)
+    config = on_disk(compose(overrides, config_dir=config_dir))
     from r1ray.recipes import configs_by_name, stages_of
 
     return config.recipe, configs_by_name(config, stages_of(config))

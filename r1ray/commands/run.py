@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from r1ray.commands.arguments import Parser
 from r1ray.commands.compose import compose, to_yaml
 from r1ray.commands.next_commands import next_commands
-from r1ray.commands.run_folder import claim_run_folder, reserved, run_folder
+from r1ray.commands.run_folder import address_of, claim_run_folder, on_disk, reserved, run_folder, shared_folder
 from r1ray.config import RunConfig
 from r1ray.config.keys import sections_of
+from r1ray.config.mirror import MirrorConfig
+from r1ray.mirror.address import require_disk
 from r1ray.runtime.run_files import CURVES, REPORT
 
 if TYPE_CHECKING:
@@ -72,19 +75,36 @@ def run_recipe(config: RunConfig, *, with_chatter: bool = False) -> Path:
     from r1ray.telemetry.trackers.needs import check_needs
 
     check_needs(config.trackers)
+    given, config = config, on_disk(config)
     asked = placed_here(config)  # turns that are decided already could not be decided anew for what would fit
     config, stages = _planned(config)
     run_dir = run_folder(config)
+    address = address_of(given, run_dir)
+    if address is not None:
+        require_disk(run_dir.parent, given.output_dir)
     configs = configs_by_name(config, stages)
     check_names(configs)
     check_inputs(stages, run_dir)
     for stage_config in configs_of(config, stages):
         preflight(stage_config)
     check_memory(asked, configs_by_name(asked, stages))
-    context = Context(run_dir, run_dir.parent / "artifacts")
-    with reserved(run_dir):
-        _run_alone(config, stages, context, with_chatter=with_chatter)
+    context = Context(run_dir, shared_folder(run_dir, address))
+    with reserved(run_dir), _copied(run_dir, address, config.mirror):
+        _run_alone(replace(config, output_dir=given.output_dir), stages, context, with_chatter=with_chatter)
     return run_dir
+
+
+@contextmanager
+def _copied(run_dir: Path, address: str | None, settings: MirrorConfig) -> Iterator[None]:
+    """Have the run's folder copied to its address, if it has one, while the block lasts."""
+    if address is None:
+        yield
+        return
+    from r1ray.mirror.supervision import mirrored
+
+    with mirrored(run_dir, address, settings):
+        logger.info(f"run folder: {run_dir}, copied to {address}")
+        yield
 
 
 def _planned(config: RunConfig) -> tuple[RunConfig, Sequence[Stage]]:

@@ -6,16 +6,18 @@ import os
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from r1ray.commands.compose import to_yaml
 from r1ray.config import RunConfig, decisive, without_defaults
+from r1ray.config.values import is_address
 from r1ray.errors import R1RayError, UserError
+from r1ray.mirror.address import local_folder
 from r1ray.runtime.disk import why_not
 from r1ray.runtime.files import digest_of, written_aside
 from r1ray.runtime.folder_lock import locked
-from r1ray.runtime.run_files import holds_work
+from r1ray.runtime.run_files import ARTIFACTS, holds_work
 from r1ray.runtime.user_paths import CANNOT_WRITE, path_of
 
 CONFIG = "config.yaml"
@@ -29,6 +31,26 @@ def default_name(config: RunConfig) -> str:
 def run_folder(config: RunConfig) -> Path:
     """Return the folder of a run, below ``output_dir``."""
     return output_folder(config.output_dir) / (config.name or default_name(config))
+
+
+def on_disk(config: RunConfig) -> RunConfig:
+    """Return the configuration with the folder of this machine that stands for ``output_dir``, if that is an address.
+    Raises UserError."""
+    if not is_address(config.output_dir):
+        return config
+    folder = local_folder(config.output_dir, config.cluster.scratch_dir)
+    return replace(config, output_dir=str(folder))
+
+
+def address_of(config: RunConfig, folder: Path) -> str | None:
+    """Return the address that a run's folder is copied to; None if ``output_dir`` is a path."""
+    return f"{config.output_dir.rstrip('/')}/{folder.name}" if is_address(config.output_dir) else None
+
+
+def shared_folder(run_dir: Path, address: str | None) -> Path:
+    """Return the folder for artifacts of several runs. A run that is copied has its own, for it has to find them on
+    another node."""
+    return (run_dir if address else run_dir.parent) / ARTIFACTS
 
 
 def output_folder(output_dir: str) -> Path:

@@ -48,7 +48,7 @@ _ENGINE = (
 MAY_CHANGE = (
     *("name", "output_dir", "experiment", "stages", "artifacts"),
     *("cluster", "plan", "audit", "deadlines", "checkpoint", "weights", "placement", "colocated"),
-    *("trackers", "tracking"),
+    *("trackers", "tracking", "mirror"),
     *(f"rollout.{key}" for key in _ENGINE),
     *(f"judge.engine.{key}" for key in _ENGINE),
     *(f"rollout.{key}" for key in ("min_actors", "max_actors", "silent_s")),

@@ -12,6 +12,7 @@ from r1ray.config.audit import AuditConfig
 from r1ray.config.colocated import PLACEMENTS, ColocatedConfig, check_colocated
 from r1ray.config.data import CollectConfig, DataConfig, PrepareConfig, SupervisedConfig
 from r1ray.config.environment import EnvironmentConfig
+from r1ray.config.mirror import MirrorConfig
 from r1ray.config.plan import PlanConfig
 from r1ray.config.renamed import new_metric_name
 from r1ray.config.reward import JudgeConfig, RewardConfig
@@ -25,6 +26,7 @@ from r1ray.config.values import (
     check_local,
     check_name,
     check_sampling,
+    check_store,
     check_values,
     one_of,
     seconds,
@@ -244,10 +246,15 @@ class ClusterConfig:
     """Actors that run groups and keep their trajectories, placed on the rollout nodes in turn. 0: the driver's own
     process. null: one for each rollout node, but 0 if the driver's node is the only one."""
 
+    scratch_dir: str | None = None
+    """Folder on a disk of the driver's node, in which run folders are kept whose ``output_dir`` is an address of an
+    object store. null: ``r1ray-runs-USER`` in TMPDIR."""
+
     def __post_init__(self) -> None:
         between("cluster.wait_s", self.wait_s, 0, MAX_SECONDS)
         if self.group_workers is not None:
             between("cluster.group_workers", self.group_workers, 0, MAX_ACTORS)
+        check_local("cluster.scratch_dir", self.scratch_dir)
 
 
 @dataclass
@@ -262,7 +269,8 @@ class RunConfig:
     """Name of the run's folder in ``output_dir``. null: made of the experiment, the seed and a digest of the
     configuration, so that the same command resumes the same run."""
     output_dir: str = "runs"
-    """Folder in which the folders of runs are made."""
+    """Folder in which the folders of runs are made, or an address of an object store, ``s3://BUCKET/PATH`` or
+    ``gs://BUCKET/PATH``, to which each is copied from ``cluster.scratch_dir`` (see ``mirror``)."""
     seed: int = 0
     """Seed of everything that is random in a run."""
     steps: int = 1000
@@ -300,6 +308,7 @@ class RunConfig:
     """Trackers that the run is shown in while it goes on: ``tensorboard``, ``wandb``, ``trackio``, ``mlflow``, each of
     which is an extra of the package (``pip install 'r1ray[wandb]'``)."""
     tracking: TrackingConfig = field(default_factory=TrackingConfig)
+    mirror: MirrorConfig = field(default_factory=MirrorConfig)
     plan: PlanConfig = field(default_factory=PlanConfig)
     audit: AuditConfig = field(default_factory=AuditConfig)
     graph: dict[str, Any] = field(default_factory=dict)
@@ -365,7 +374,7 @@ class RunConfig:
         check_values(self)
         check_name("name", self.name)
         check_name("experiment", self.experiment)
-        check_local("output_dir", self.output_dir)
+        check_store("output_dir", self.output_dir)
         check_trackers(self.trackers)
         at_least("steps", self.steps, 1)
         at_least("seed", self.seed, 0)

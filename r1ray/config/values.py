@@ -26,6 +26,8 @@ RESERVED_NAMES = ("artifacts", "evaluations", "trackers")
 TEMPERATURES = (0.01, 2.0)
 """That vLLM samples with. It takes lower ones for 0.01, and log-probabilities would then be of another policy."""
 RESERVED_RESOURCES = ("CPU", "GPU", "memory", "object_store_memory")
+STORE = re.compile(r"(?:s3|gs)://[A-Za-z0-9][A-Za-z0-9._-]+(?:/(?!\.{1,2}(?:/|$))[^/?#*]+)*/?")
+"""Address of a folder in an object store."""
 _PART = r"[a-zA-Z0-9](?:[a-zA-Z0-9_.-]{0,61}[a-zA-Z0-9])?"
 LABEL_NAME = re.compile(rf"(?:[a-zA-Z0-9.-]{{1,253}}/)?{_PART}")
 LABEL_SELECTOR = re.compile(rf"(?P<no>!?)(?:(?P<one>{_PART})|in\((?P<many>{_PART}(?:, ?{_PART})*)\))")
@@ -136,11 +138,22 @@ def check_name(key: str, name: str | None) -> None:
 
 def check_local(key: str, path: str | None) -> None:
     """Raise ValueError for the address of an object store where something is to be written."""
-    if path is not None and "://" in path:
+    if path is not None and is_address(path):
         raise ValueError(
             f"{key}={path}: is written through the file system; needs the path of a folder that all nodes see, and not "
             "an address."
         )
+
+
+def is_address(path: str) -> bool:
+    """Tell if a text is the address of something, and no path."""
+    return "://" in path
+
+
+def check_store(key: str, path: str) -> None:
+    """Raise ValueError for an address where no run folder can be copied to."""
+    if is_address(path) and not STORE.fullmatch(path):
+        raise ValueError(f"{key}={path}: needs a path, or an address of the form s3://BUCKET/PATH or gs://BUCKET/PATH.")
 
 
 def check_sampling(section: str, temperature: float | None, top_p: float | None) -> None:

@@ -30,6 +30,8 @@ from r1ray.doctor import judging
 from r1ray.doctor.findings import CLUSTER, DRIVER, Finding, bounded, counted
 from r1ray.doctor.judging import green, red
 from r1ray.doctor.model import check_model
+from r1ray.doctor.object_store import NAME as OBJECT_STORE
+from r1ray.doctor.object_store import check_object_store
 from r1ray.doctor.rows import check_dialogues, check_prompts
 from r1ray.doctor.trackers import check_trackers
 from r1ray.errors import UserError
@@ -67,14 +69,18 @@ def examine_run(
     config: RunConfig,
     stages: Sequence[Planned],
     needed: Sequence[RunConfig | EvaluationConfig],
+    *,
+    address: str | None = None,
 ) -> list[Finding]:
     """Every finding about a run.
 
     Args:
+        config: with a folder of this machine as ``output_dir``.
+        address: of the object store that this folder stands for.
         stages: all that train, or read prompts.
         needed: what each of the stages asks the cluster for.
     """
-    files = _Files(config, stages)
+    files = _Files(config, stages, address)
     side = threading.Thread(target=files.look, name="doctor files", daemon=True)
     side.start()
     cluster = _Cluster(config, stages, files)
@@ -103,8 +109,8 @@ def prepared(config: RunConfig) -> Path | None:
 class _Files:
     """What this process sees of models and data."""
 
-    def __init__(self, config: RunConfig, stages: Sequence[Planned]) -> None:
-        self._config, self._stages = config, stages
+    def __init__(self, config: RunConfig, stages: Sequence[Planned], address: str | None) -> None:
+        self._config, self._stages, self._address = config, stages, address
         self._base = prepared(config)
         self.findings: list[Finding] = []
         self.programs: set[str] = set()
@@ -138,6 +144,11 @@ class _Files:
 
     def look(self) -> None:
         self.findings += bounded("trackers", DRIVER, lambda: check_trackers(self._config.trackers), deadline_s=FILES_S)
+        if (address := self._address) is not None:
+            folder = Path(self._config.output_dir)
+            self.findings += bounded(
+                OBJECT_STORE, DRIVER, lambda: check_object_store(address, folder), deadline_s=FILES_S
+            )
         if self._config.prepare.maker and self._base is None:
             found = f"prepare.maker={self._config.prepare.maker} makes them when the run starts"
             self.findings.append(green("model and data", DRIVER, found))

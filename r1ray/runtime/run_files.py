@@ -6,7 +6,16 @@ from pathlib import Path
 
 from r1ray.runtime.events import EVENTS
 
-NOTES = {".lock", "config.yaml", "begun.json", "inputs.json", "started.json", "digests.json", "status.json"}
+NOTES = {
+    ".lock",
+    "config.yaml",
+    "begun.json",
+    "inputs.json",
+    "started.json",
+    "digests.json",
+    "status.json",
+    ".mirror.json",
+}
 CURVES = "curves.png"
 REPORT = "report.html"
 """The page that `r1ray report` makes of what is there."""
@@ -16,6 +25,8 @@ TRACKERS = "trackers"
 """The folder of what trackers have got of a run."""
 STAGES = "stages"
 """The folder of the manifests of a run's stages; of a recipe's stages, of all that they make."""
+ARTIFACTS = "artifacts"
+"""The folder of what several runs may use."""
 DATA = "data"
 """The folder of the rows as they were read."""
 
@@ -28,6 +39,7 @@ def holds_work(folder: Path) -> bool:
         and path.stat().st_size > 0
         and not _is_note(path)
         and path.parent.name not in (DATA, LOGS, TRACKERS)
+        and path.relative_to(folder).parts[0] != ARTIFACTS
         for path in folder.rglob("*")
     )
 

@@ -24,6 +24,7 @@ from r1ray.data.template import Form
 from r1ray.errors import UserError
 from r1ray.loop.checkpoint import Checkpoints
 from r1ray.loop.supervised_loop import HeldOut, SupervisedLoop, num_steps
+from r1ray.mirror.supervision import counts as mirror_counts
 from r1ray.reward.extract import SPECIAL_TOKEN
 from r1ray.runtime.events import doing
 from r1ray.runtime.files import digest_of, files_of
@@ -248,7 +249,7 @@ class _Job:
             lines, gauges = StepLines(num_steps=self.num_steps), Gauges.of(run_dir, stage=stage)
 
             def log(metrics: dict[str, float]) -> None:
-                metrics = metrics | counts()
+                metrics = metrics | counts() | mirror_counts()
                 self._metrics.append(metrics)
                 gauges.set(metrics)
                 end_step(metrics)

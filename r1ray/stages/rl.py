@@ -30,6 +30,7 @@ from r1ray.evaluation.sampling import evaluate
 from r1ray.loop.checkpoint import Checkpoints
 from r1ray.loop.controller import Controller
 from r1ray.loop.upkeep.reward_errors import refuse_before_training
+from r1ray.mirror.supervision import counts as mirror_counts
 from r1ray.reward.check_problems import problem_finder
 from r1ray.reward.equivalence import CAN_VOTE
 from r1ray.reward.failure_book import FailureBook
@@ -325,7 +326,7 @@ class _Job:
                     await load(running.learner, resumed, stage="rl", deadlines=deadlines)
 
             def log(metrics: dict[str, float]) -> None:
-                metrics = metrics | counts() | running.environments.metrics()
+                metrics = metrics | counts() | mirror_counts() | running.environments.metrics()
                 self._metrics.append(metrics)
                 gauges.set(metrics)
                 end_step(metrics)

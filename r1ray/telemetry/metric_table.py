@@ -218,7 +218,7 @@ METRICS: tuple[Metric, ...] = (
         ("learner/restarts", "faults/<role>"),
         "count",
         "restarts of the learner group, and lost actors of a role (`learner_rank`, `rollout_worker`, `rollout_log`, "
-        "`environment_worker`, `tracker`), since this process began",
+        "`environment_worker`, `tracker`, `mirror`), since this process began",
         "0, and absent",
         "the warning in the log names the cause and the log of the actor; memory that ran out is the usual one: "
         "`r1ray plan`",
@@ -229,6 +229,14 @@ METRICS: tuple[Metric, ...] = (
         "lines of metrics.jsonl that a tracker has not got yet; they wait in the file",
         "absent, or a few",
         "grows: its server is away or refuses; the log `logs/tracker-*.log` says what it answers",
+    ),
+    Metric(
+        ("mirror/behind_s",),
+        "s",
+        "age of the newest state of the run folder that is in the object store, if `output_dir` is one: lost if this "
+        "node is",
+        "`mirror.every_s`, and the time in which a checkpoint is copied",
+        "grows: the store is away or refuses, which a warning says; `r1ray doctor` writes a probe object",
     ),
     # ------------------------------------------------------------------ the update
     Metric(
