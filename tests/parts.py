@@ -52,6 +52,7 @@ USE_TOOLS = (
     "evaluation/benchmarks",
     "k8s",
     "page",
+    "mirror",
     "test_tools.py",
     "evaluation/test_score_file.py",
 )

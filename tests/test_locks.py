@@ -88,7 +88,8 @@ def asked(stack: str) -> list[Requirement]:
 
 
 @pytest.mark.parametrize(
-    "stack", [*STACKS, "smollm2", "reasoning-gym", "renderers", "templates", "search", "browser", "tensorboard"]
+    "stack",
+    [*STACKS, "smollm2", "reasoning-gym", "renderers", "templates", "search", "browser", "tensorboard", "object-store"],
 )
 def test_a_lock_pins_every_package_once(stack: str) -> None:
     assert [line for line in lines(stack) if not re.fullmatch(r"[A-Za-z0-9._-]+==[0-9][\w.+]*", line)] == []
@@ -155,6 +156,15 @@ def test_the_lock_of_search_is_its_extra_and_needs_nothing_that_the_stacks_lack(
     assert Requirement(extra).specifier.contains(locked[Requirement(extra).name])
     for stack in STACKS:
         assert "numpy" in lock(stack) and not locked.keys() & lock(stack).keys()
+
+
+def test_the_lock_of_object_stores_is_its_extra_and_a_checksum_and_goes_with_both_stacks() -> None:
+    locked = lock("object-store")
+    asked = list(map(Requirement, extras()["object-store"]))
+    assert {each.name for each in asked} | {"google-crc32c"} == locked.keys()
+    assert all(each.specifier.contains(locked[each.name]) for each in asked)
+    for stack in STACKS:
+        assert not locked.keys() & lock(stack).keys()
 
 
 @pytest.mark.long

@@ -42,6 +42,7 @@ LOGS_METRICS = [
     *sorted((ROOT / "loop").rglob("*.py")),
     *(ROOT / "learner" / name for name in ("grpo.py", "given_answers.py", "routers.py")),
     ROOT / "data/difficulty.py",
+    ROOT / "mirror/supervision.py",
     ROOT / "telemetry/trackers/supervision.py",
 ]
 

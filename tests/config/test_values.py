@@ -171,6 +171,8 @@ REFUSED: dict[str, tuple[object, ...]] = {
     "cluster.group_workers": (-1, 70_000),
     "tracking.samples": COUNT_OR_NONE,
     "tracking.end_s": (-1.0, 1e10),
+    "mirror.every_s": SECONDS,
+    "mirror.end_s": SECONDS,
     "audit.num_prompts": COUNT,
     "audit.seed": COUNT_OR_NONE,
     "plan.memory_gib": POSITIVE,
@@ -289,13 +291,36 @@ def test_other_names_are_taken() -> None:
         check_name("name", name)
 
 
-def test_what_is_written_is_on_a_file_system() -> None:
+def test_what_is_written_is_on_a_file_system_but_for_the_folders_of_runs() -> None:
     for root in ROOTS:
+        if isinstance(root, RunConfig):
+            continue
         key = "output" if isinstance(root, ScoreConfig) else "output_dir"
         for address in ("s3://bucket/runs", "gs://bucket", "file:///tmp/x"):
             with pytest.raises(ValueError, match=f"^{key}={address}: .* all nodes see, and not an address"):
                 type(root)(**{**vars(root), key: address})
     check_local("output_dir", "runs/s3:x")
+
+
+def test_run_folders_may_be_in_an_object_store() -> None:
+    for address in ("s3://bucket/runs", "gs://my.bucket/a b/run=1/", "s3://bucket", "runs/s3:x"):
+        assert with_value("output_dir", address)
+    for address in (
+        "file:///tmp/x",
+        "az://bucket/x",
+        "s3://",
+        "s3:///x",
+        "s3://bucket/../x",
+        "s3://bucket/a//b",
+        "s3://bucket/x?region=eu",
+        "s3://bucket/*",
+    ):
+        with pytest.raises(
+            ValueError, match=rf"^output_dir={re.escape(address)}: needs a path, or an address of the form"
+        ):
+            with_value("output_dir", address)
+    with pytest.raises(ValueError, match=r"^cluster.scratch_dir=s3://bucket: .* not an address"):
+        with_value("cluster.scratch_dir", "s3://bucket")
 
 
 def test_prompts_are_read_from_an_object_store() -> None:
