@@ -30,6 +30,7 @@ from r1ray.sandbox.slot import landlock_abi
 SYSTEM_PYTHON = "/usr/bin/python3"
 """The one that users without a way into this environment's folders may read."""
 PROGRAMS = {
+    "gcp-storage-emulator": "the PyPI package gcp-storage-emulator",
     "chromium": "the Debian package chromium",
     "git": "the Debian package git",
     "ip": "the Debian package iproute2",
@@ -42,7 +43,12 @@ PROGRAMS = {
     "unshare": "the Debian package util-linux",
 }
 """The package that brings each program. (Those of the sandbox's languages are in ``r1ray/sandbox/languages.py``.)"""
-ASKS_FOR_VERSION = {"ip": ("-V",), "kubectl": ("version", "--client"), "weed": ("version",)}
+ASKS_FOR_VERSION = {
+    "ip": ("-V",),
+    "kubectl": ("version", "--client"),
+    "weed": ("version",),
+    "gcp-storage-emulator": ("--help",),
+}
 """Arguments with which a program says its version, where ``--version`` is not the one."""
 TRY_S = 60.0
 

@@ -37,6 +37,8 @@ WARN_S = 300.0
 """Between two warnings of a store that is away."""
 MAX_STARTS = 3
 """Processes that may end before the folder is ready."""
+KILLED_S = 10.0
+"""Longest wait for a process that was killed."""
 POLL_S = 0.2
 LEASE = (BEAT_S, LEASE_S)
 
@@ -51,7 +53,7 @@ class Mirror:
         self._refused, self._why = "", ""
         self._moved = self._warned = 0.0
         self._copied = time.time()  # the newest state that is in the store is at least so new
-        self._is_done = self._is_lost = False
+        self._is_done = self._is_lost = self._is_given_up = False
         self.num_lost = 0
         self._thread = threading.Thread(target=self._watch, name="mirror", daemon=True)
 
@@ -81,11 +83,12 @@ class Mirror:
             if time.monotonic() - told > WARN_S / 10:
                 told = time.monotonic()
                 logger.info(f"copying what is left to {self._settings.address}")
+        self._is_given_up = True
         process = self._process
         if process is not None and process.poll() is None:
             with suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
+        self._thread.join(KILLED_S)
         if not self._is_done and self._ready.is_set() and not self._is_lost:
             when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(self._copied))
             why = f" ({self._why})" if self._why else ""
@@ -101,7 +104,13 @@ class Mirror:
         while True:
             started = time.monotonic()
             code = self._run_once()
-            if self._is_done or self._refused or code == LOST or (code == BEHIND and self._over.is_set()):
+            if (
+                self._is_done
+                or self._is_given_up
+                or self._refused
+                or code == LOST
+                or (code == BEHIND and self._over.is_set())
+            ):
                 return
             if not self._ready.is_set() and self.num_lost + 1 >= MAX_STARTS:
                 self.num_lost += 1

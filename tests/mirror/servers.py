@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import socket
 import subprocess
+import sys
 import time
 import urllib.error
 import urllib.request
@@ -17,6 +19,7 @@ from xml.etree import ElementTree
 from tests.tools import path_of
 
 BUCKET = "bucket"
+ROOT = Path(__file__).parents[2]
 PORTS = ("master", "volume", "filer", "s3")
 START_S = 60.0
 
@@ -121,3 +124,24 @@ def free_ports(number: int) -> list[int]:
     for each in sockets:
         each.close()
     return found
+
+
+@contextmanager
+def gcs_server() -> Iterator[dict[str, str]]:
+    """Run the emulator of Google Cloud Storage; yields what clients need in their environment."""
+    (port,) = free_ports(1)
+    key = {"gcs_base_url": f"http://127.0.0.1:{port}", "disable_oauth": True}
+    account = {**key, "client_email": "", "private_key": "", "private_key_id": ""}
+    process = subprocess.Popen([sys.executable, "-m", "tests.mirror.gcs_emulator", str(port)], cwd=ROOT)
+    try:
+        deadline = time.monotonic() + START_S
+        while True:
+            with suppress(OSError):
+                socket.create_connection(("127.0.0.1", port), timeout=5).close()
+                break
+            assert process.poll() is None and time.monotonic() < deadline, "the emulator does not start"
+            time.sleep(0.1)
+        yield {"GOOGLE_SERVICE_ACCOUNT_KEY": json.dumps(account)}
+    finally:
+        process.kill()
+        process.wait()
