@@ -37,6 +37,7 @@ OWNERS = {
     r"submit ": "tests/real/test_cluster.py",
     r"audit ": "tests/commands/test_audit.py",
     r"report ": "tests/commands/test_report.py",
+    r"(^(status|export) | output_dir=)s3://": "tests/real/test_object_store.py",
 }
 """Which test runs such a command, or what it does; the others are run by tests/real/test_readme.py."""
 ONLY_COMPOSED = {
@@ -87,6 +88,7 @@ def stops(monkeypatch: pytest.MonkeyPatch) -> None:
     """End every command where it would start actors, ask a cluster or read a checkpoint."""
     from r1ray.cluster import jobs, placement
     from r1ray.doctor import examination, smoke
+    from r1ray.mirror import view
     from r1ray.page import folders
     from r1ray.stages import audit, export, replayable
 
@@ -96,7 +98,7 @@ def stops(monkeypatch: pytest.MonkeyPatch) -> None:
     for module, name in (
         *((placement, "preflight"), (jobs, "Jobs"), (export, "find_folder"), (replayable, "find_log")),
         *((examination, "examine_run"), (smoke, "smoke"), (audit, "audit")),
-        (folders, "find_runs"),
+        *((folders, "find_runs"), (view, "folder_of")),
     ):
         monkeypatch.setattr(module, name, reached)
 

@@ -61,10 +61,11 @@ def command(arguments: Sequence[str]) -> None:
     settings = {key: _read(key, text) for key, text in values.items()}
     if given.once is not None and not given.once.strip():
         raise UserError("--once: needs a text.")
+    from r1ray.mirror.view import folder_of
     from r1ray.stages.chat.partner import partner_of
     from r1ray.stages.chat.talking import answer_once, talk
 
-    partner = partner_of(where, settings=settings)
+    partner = partner_of(folder_of(where, with_units=True), settings=settings)
     if given.once is None:
         asyncio.run(talk(partner))
     else:

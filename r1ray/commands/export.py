@@ -59,10 +59,13 @@ def command(arguments: Sequence[str]) -> None:
         raise UserError(f"version={version}: needs a version's number, or best.")
     if kind not in (None, "merged", "adapter"):
         raise UserError(f"learner.lora.export={kind}: needs one of merged, adapter.")
+    from r1ray.mirror.view import folder_of, is_stored
     from r1ray.stages.export import export_checkpoint, find_folder
 
+    if is_stored(run_dir) and not given.out:
+        raise UserError(f"{run_dir}: needs --out DIR, a folder of this machine.")
     number = int(version) if version is not None and version != "best" else version
-    run = path_of(run_dir, key="")
+    run = path_of(folder_of(run_dir, with_units=True), key="")
     target = _target(given.out, run) if given.out else None
     folder = find_folder(run, version=number, stage=values.get("stage"))
     print(export_checkpoint(folder, version=number, out=target, kind=kind))

@@ -58,8 +58,10 @@ def command(arguments: Sequence[str]) -> int:
     given = parser().read(arguments)
     run_dir, values = split_words(given.words, verb="replay", keys=MEANINGS)
     step = _step(values.get("step"))
-    run = path_of(run_dir, key="")
+    from r1ray.mirror.view import folder_of
     from r1ray.stages.replayable import find_log
+
+    run = path_of(folder_of(run_dir, with_units=True), key="")
 
     log = find_log(run, step=step, stage=values.get("stage"))
     if step is None:

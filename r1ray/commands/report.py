@@ -41,11 +41,13 @@ def command(arguments: Sequence[str]) -> None:
         raise UserError("report needs a RUN_DIR, found none.")
     if given.serve and given.out is not None:
         raise UserError("--serve --out: a page that is served is no file; give one of the two flags.")
+    from r1ray.mirror.view import folder_of, is_stored
     from r1ray.page.folders import find_runs
 
-    folders = find_runs([path_of(word, key="") for word in given.words])
+    folders = find_runs([path_of(folder_of(word, with_units=False), key="") for word in given.words])
+    is_here = not any(map(is_stored, given.words))
     try:
-        _serve(folders) if given.serve else _write(folders, given.out)
+        _serve(folders) if given.serve else _write(folders, given.out, is_here=is_here)
     except OSError as error:
         if error.filename is None:
             raise
@@ -58,9 +60,10 @@ def _serve(folders: Sequence[Path]) -> None:
     serve(folders, told=lambda address: print(f"{address}  (Ctrl-C ends it)", flush=True))
 
 
-def _write(folders: Sequence[Path], named: str | None) -> None:
-    """Write the page to where it belongs, or to the file that is named."""
-    out = Path(REPORT).resolve() if len(folders) > 1 else folders[0] / REPORT
+def _write(folders: Sequence[Path], named: str | None, *, is_here: bool) -> None:
+    """Write the page to where it belongs, or to the file that is named. That of several runs, or of one in an object
+    store, belongs into the working directory."""
+    out = Path(REPORT).resolve() if len(folders) > 1 or not is_here else folders[0] / REPORT
     out = out if named is None else path_of(named, key="--out")
     if out.is_dir():
         raise UserError(f"{out}: is a folder; needs the name of a file.")

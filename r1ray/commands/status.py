@@ -19,7 +19,7 @@ def parser() -> Parser:
         "where the run is stopped or dead, too.",
         usage="RUN_DIR",
         word="RUN_DIR",
-        meaning="the run's folder, or that of one of its stages",
+        meaning="the run's folder, or that of one of its stages, or the address of a run in an object store",
         composes=False,
         examples="""
             r1ray status runs/mine
@@ -41,9 +41,10 @@ def command(arguments: Sequence[str]) -> None:
         raise UserError(f"status needs one RUN_DIR, found {len(given.words)}: {', '.join(given.words) or 'none'}.")
     if given.json and given.stacks:
         raise UserError("--json --stacks: stacks are text; give one of the two flags.")
+    from r1ray.mirror.view import folder_of
     from r1ray.telemetry.run_status import find_run, read_status
 
-    run_dir = find_run(Path(given.words[0]).expanduser().resolve())
+    run_dir = find_run(Path(folder_of(given.words[0], with_units=False)).expanduser().resolve())
     status = read_status(run_dir)
     print(status.as_json() if given.json else "\n".join([*status.lines(), *_diagnosis(run_dir)]))
     if given.stacks:

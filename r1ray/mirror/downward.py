@@ -5,39 +5,53 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Callable, Iterator
+import re
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import BinaryIO
 
 from r1ray.errors import UserError
 from r1ray.mirror.manifest import Entry, Manifest, Part
-from r1ray.mirror.scan import UNITS, scan
+from r1ray.mirror.scan import is_in_unit, scan
 from r1ray.mirror.store import Store
 from r1ray.runtime.files import written_aside
 
 AT_A_TIME = 4
 BLOCK = 1 << 20
-NAMES_PATHS = ("manifest.json", "config.yaml", "lineage.json")
+NAMES_PATHS = ("manifest.json", "config.yaml", "lineage.json", "status.json")
 """Files with absolute paths of the run folder in them."""
 
 
-def copy_down(store: Store, manifest: Manifest, folder: Path, *, told: Callable[[int], None] = lambda _: None) -> int:
+class ObjectMissing(UserError):
+    """An object that a manifest names is not there."""
+
+
+def copy_down(
+    store: Store,
+    manifest: Manifest,
+    folder: Path,
+    *,
+    with_units: bool = True,
+    told: Callable[[int], None] = lambda _: None,
+) -> int:
     """Make a folder what a manifest says, and return how many files were fetched for it. A file that is there already
     with the same content stays; files that the manifest does not name are removed.
 
     Args:
+        with_units: with checkpoints and models; else those stay as they are.
         told: called with the bytes of each object that has come.
 
     Raises:
         UserError: an object is not what the manifest says, or the disk is full.
         StoreFailed: the store does not answer.
     """
-    for path, found in scan(folder).items():
-        entry = manifest.files.get(path)
+    files = {path: entry for path, entry in manifest.files.items() if with_units or not is_in_unit(path)}
+    for path, found in scan(folder, with_units=with_units).items():
+        entry = files.get(path)
         if entry is None or entry.num_bytes != found.num_bytes:
             (folder / path).unlink(missing_ok=True)
-    wanted = [(path, entry) for path, entry in manifest.files.items() if not _has(folder / path, entry)]
+    wanted = [(path, entry) for path, entry in files.items() if not _has(folder / path, entry)]
     with ThreadPoolExecutor(AT_A_TIME, thread_name_prefix="fetch") as threads:
         fetching = [threads.submit(_fetch, store, manifest, path, entry, folder, told) for path, entry in wanted]
         try:
@@ -48,7 +62,7 @@ def copy_down(store: Store, manifest: Manifest, folder: Path, *, told: Callable[
                 future.cancel()
             raise
     if Path(manifest.folder) != folder:
-        _rename_in_files(manifest, folder)
+        _rename_in_files(manifest, files, folder)
     return len(wanted)
 
 
@@ -71,7 +85,7 @@ def _content(store: Store, manifest: Manifest, part: Part) -> bytes:
     found = store.get(part.key)
     needs = f"{manifest.key} needs {part.num_bytes} bytes with the SHA-256 {part.sha256}"
     if found is None:
-        raise UserError(f"{store.address}/{part.key} is missing: {needs}. {_way_out(manifest)}")
+        raise ObjectMissing(f"{store.address}/{part.key} is missing: {needs}. {_way_out(manifest)}")
     content = found[0]
     if len(content) != part.num_bytes:
         raise UserError(f"{store.address}/{part.key} has {len(content)} bytes: {needs}. {_way_out(manifest)}")
@@ -81,7 +95,7 @@ def _content(store: Store, manifest: Manifest, part: Part) -> bytes:
 
 
 def _way_out(manifest: Manifest) -> str:
-    return f"Remove {manifest.key}, and the run goes on from the manifest before it."
+    return f"Remove {manifest.key} there, and the run goes on from the manifest before it."
 
 
 def _has(path: Path, entry: Entry) -> bool:
@@ -101,14 +115,18 @@ def _digests(file: BinaryIO, entry: Entry) -> Iterator[str]:
         yield digest.hexdigest()
 
 
-def _rename_in_files(manifest: Manifest, folder: Path) -> None:
+def _rename_in_files(manifest: Manifest, files: Iterable[str], folder: Path) -> None:
     """Have what names the folder that the run was in name this one."""
-    before, now = (json.dumps(str(each), ensure_ascii=False)[1:-1] for each in (manifest.folder, folder))
-    for path in manifest.files:
-        names = path.split("/")
-        if names[-1] not in NAMES_PATHS or any(name in UNITS for name in names):
+    now_by_before = {
+        json.dumps(manifest.folder, ensure_ascii=in_ascii)[1:-1]: json.dumps(str(folder), ensure_ascii=in_ascii)[1:-1]
+        for in_ascii in (True, False)
+    }
+    for path in files:
+        if Path(path).name not in NAMES_PATHS or is_in_unit(path):
             continue
-        text = (folder / path).read_text(encoding="utf-8")
-        if before in text:
+        text = found = (folder / path).read_text(encoding="utf-8")
+        for before, now in now_by_before.items():
+            text = re.sub(rf"{re.escape(before)}(?![^/\"'\s])", lambda _, now=now: now, text)  # type: ignore[misc]
+        if text != found:
             with written_aside(folder / path) as aside:
-                aside.write_text(text.replace(before, now), encoding="utf-8")
+                aside.write_text(text, encoding="utf-8")

@@ -47,12 +47,13 @@ class Lease:
         self._order = threading.Lock()
         self._over = threading.Event()
 
-    def acquire(self) -> None:
-        """Become the writer; wait until the lease of another, which is silent, has run out. Raises UserError for one
-        that is not, and StoreFailed."""
+    def acquire(self, over: threading.Event | None = None) -> bool:
+        """Become the writer; wait until the lease of another, which is silent, has run out. Returns False where
+        ``over`` is set before that. Raises UserError for a lease that is not silent, and StoreFailed."""
+        over = over or threading.Event()
         try:
             self._take(None)
-            return
+            return True
         except Taken:
             pass
         start = since = time.monotonic()
@@ -70,13 +71,14 @@ class Lease:
             if self._may_take(holder) or now - since >= self._lease_s:
                 with suppress(Taken):
                     self._take(tag)
-                    return
+                    return True
             elif now - start >= self._lease_s and now - since < 2 * self._beat_s:
                 raise UserError(
                     f"{self._store.address}: another process works there: {_named(holder)}. Wait for it or end it, or "
                     "give this run another name or output_dir."
                 )
-            time.sleep(self._lease_s / POLLS)
+            if over.wait(self._lease_s / POLLS):
+                return False
 
     def _may_take(self, holder: Mapping[str, object]) -> bool:
         return holder.get("writer") == self._writer or bool(holder.get("is_over"))
@@ -128,12 +130,13 @@ class Lease:
                 continue
 
     def _take_again(self) -> None:
-        """Find out who has written: a beat of this writer may have arrived without an answer."""
+        """Find out who has written: a beat of this writer may have arrived without an answer, or somebody has removed
+        the object, and nobody works there."""
         found = self._store.get(KEY)
         holder = _read(found[0]) if found is not None else {}
-        if found is not None and holder.get("writer") == self._writer:
+        if found is None or holder.get("writer") == self._writer:
             with suppress(Taken):
-                self._take(found[1])
+                self._take(found[1] if found is not None else None)
                 return
         self._lost = f"{self._store.address} has another writer: {_named(holder)}"
         raise LeaseLost(self._lost)
@@ -156,6 +159,15 @@ class Lease:
                 "is_over": is_over,
             }
         ).encode()
+
+
+def holder_of(store: Store) -> str:
+    """Return a sentence about the writer. Raises StoreFailed."""
+    found = store.get(KEY)
+    holder = _read(found[0]) if found is not None else {"is_over": True}
+    return (
+        "nobody works there" if holder.get("is_over") else f"{_named(holder)} works there, or has ended without a word"
+    )
 
 
 def _read(content: bytes) -> dict[str, object]:

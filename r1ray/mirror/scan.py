@@ -6,20 +6,23 @@ its files or none.
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from r1ray.runtime.files import ASIDE, REMOVING
 from r1ray.runtime.run_files import DATA, LOGS, STAGES
 
+logger = logging.getLogger(__name__)
 RECORD = ".mirror.json"
 """What says of which state in the store a folder is, see :mod:`r1ray.mirror.record`."""
 UNITS = ("checkpoints", "hf")
-LEFT_OUT = (".lock", "status.json", RECORD)
-"""Names of files that are of one process."""
+LEFT_OUT = (".lock", "mirror-0.log", RECORD)
+"""Names of files that are of one process, among them the one that copies."""
 STARTS = (ASIDE, REMOVING, ".making-")
 GROWING = (".jsonl", ".log")
 """Ends of names of files that are appended to, line by line."""
@@ -58,6 +61,27 @@ def is_there(folder: Path, path: str, found: Found) -> bool:
     return True
 
 
+def is_in_unit(path: str) -> bool:
+    """Tell if a path of a file is in a unit."""
+    return any(name in UNITS for name in path.split("/")[:-2])
+
+
+def was_pruned(folder: Path, unit: str) -> bool:
+    """Tell if a unit has been removed as an old one is: it is not there, and a newer one is."""
+    above, _, name = unit.rpartition("/")
+    if not name.isdigit() or (folder / unit).exists():
+        return False
+    with suppress(OSError):
+        return any(other.isdigit() and int(other) > int(name) for other in os.listdir(folder / above))
+    return False
+
+
+@cache
+def say_left_out(path: str, why: str) -> None:
+    """Warn of a file or folder that cannot be read and so is not copied, once."""
+    logger.warning(f"{path}: cannot be read, and is not copied: {why}")
+
+
 def grows(path: str) -> bool:
     """Tell if a file is only ever appended to, unless another takes its name."""
     return path.endswith(GROWING)
@@ -70,7 +94,12 @@ def num_bytes(files: Mapping[str, Found]) -> int:
 
 def _below(root: Path, inside: str, unit: str, unit_inode: int) -> Iterator[tuple[str, Found]]:
     with suppress(FileNotFoundError, NotADirectoryError):
-        for entry in os.scandir(root / inside):
+        try:
+            entries = list(os.scandir(root / inside))
+        except PermissionError as error:
+            say_left_out(str(root / inside), str(error.strerror))
+            return
+        for entry in entries:
             path = f"{inside}/{entry.name}" if inside else entry.name
             if _is_left_out(path):
                 continue

@@ -60,6 +60,11 @@ def test_a_run_whose_node_is_lost_goes_on_elsewhere_from_the_copy(
             )
             assert run.poll() is None, run.communicate()[0][-4000:]
             kill_all(run.pid)
+            printed = r1ray("status", f"{ADDRESS}/mine", "--json", cwd=tmp_path, env=env)
+            assert json.loads(printed[printed.index("\n{") :])["step"] >= 2
+            exported = tmp_path / "exported"
+            r1ray("export", f"{ADDRESS}/mine", "--out", str(exported), cwd=tmp_path, env=env)
+            assert (exported / "model.safetensors").stat().st_size > 0
         finally:
             end(run)
         steps = len(read_rows(first / "s3" / BUCKET / "team" / "runs" / "mine" / "metrics.jsonl"))
