@@ -424,6 +424,7 @@ PLACES = [
     run("output_dir=DIR/loop.jsonl", "output_dir=DIR/loop.jsonl: can be no path", made=loop),
     run("output_dir=MODEL/runs", "output_dir: MODEL/runs/", "is inside of model=MODEL"),
     run("output_dir=az://bucket/runs", "output_dir=az://bucket/runs: needs a path, or an address of the form s3://"),
+    run("output_dir=s3://b-b/x name='a?b'", "name=s3://b-b/x/a?b: needs a path, or an address of the form"),
     run("output_dir=s3://b-b/x cluster.scratch_dir=/dev/shm", "/dev/shm/s3/b-b/x, which is in memory (tmpfs)"),
     run("output_dir=s3://b-b/x cluster.scratch_dir=DIR/f", "which cannot hold a run: Not a dir", made=file("f", "")),
     run(f"name={'x' * 300}", "needs at most 200 bytes, found 300"),

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from r1ray.commands.compose import to_yaml
 from r1ray.config import RunConfig, decisive, without_defaults
-from r1ray.config.values import is_address
+from r1ray.config.values import check_store, is_address
 from r1ray.errors import R1RayError, UserError
 from r1ray.mirror.address import local_folder
 from r1ray.runtime.disk import why_not
@@ -43,8 +43,16 @@ def on_disk(config: RunConfig) -> RunConfig:
 
 
 def address_of(config: RunConfig, folder: Path) -> str | None:
-    """Return the address that a run's folder is copied to; None if ``output_dir`` is a path."""
-    return f"{config.output_dir.rstrip('/')}/{folder.name}" if is_address(config.output_dir) else None
+    """Return the address that a run's folder is copied to; None if ``output_dir`` is a path. Raises UserError for a
+    name that can be no part of one."""
+    if not is_address(config.output_dir):
+        return None
+    address = f"{config.output_dir.rstrip('/')}/{folder.name}"
+    try:
+        check_store("name", address)
+    except ValueError as error:
+        raise UserError(str(error)) from error
+    return address
 
 
 def shared_folder(run_dir: Path, address: str | None) -> Path:

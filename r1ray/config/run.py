@@ -248,7 +248,7 @@ class ClusterConfig:
 
     scratch_dir: str | None = None
     """Folder on a disk of the driver's node, in which run folders are kept whose ``output_dir`` is an address of an
-    object store. null: ``r1ray-runs-USER`` in TMPDIR."""
+    object store. null: ``r1ray-runs-UID`` in TMPDIR."""
 
     def __post_init__(self) -> None:
         between("cluster.wait_s", self.wait_s, 0, MAX_SECONDS)

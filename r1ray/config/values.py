@@ -26,8 +26,8 @@ RESERVED_NAMES = ("artifacts", "evaluations", "trackers")
 TEMPERATURES = (0.01, 2.0)
 """That vLLM samples with. It takes lower ones for 0.01, and log-probabilities would then be of another policy."""
 RESERVED_RESOURCES = ("CPU", "GPU", "memory", "object_store_memory")
-STORE = re.compile(r"(?:s3|gs)://[A-Za-z0-9][A-Za-z0-9._-]+(?:/(?!\.{1,2}(?:/|$))[^/?#*]+)*/?")
-"""Address of a folder in an object store."""
+STORE = re.compile(r"(?:s3|gs)://[A-Za-z0-9][A-Za-z0-9._-]+(?:/(?!\.{1,2}(?:/|$))[\w .,=+@-]+)*/?")
+"""Address of a folder in an object store. Other characters are escaped in keys, and stores list them otherwise."""
 _PART = r"[a-zA-Z0-9](?:[a-zA-Z0-9_.-]{0,61}[a-zA-Z0-9])?"
 LABEL_NAME = re.compile(rf"(?:[a-zA-Z0-9.-]{{1,253}}/)?{_PART}")
 LABEL_SELECTOR = re.compile(rf"(?P<no>!?)(?:(?P<one>{_PART})|in\((?P<many>{_PART}(?:, ?{_PART})*)\))")
@@ -153,7 +153,10 @@ def is_address(path: str) -> bool:
 def check_store(key: str, path: str) -> None:
     """Raise ValueError for an address where no run folder can be copied to."""
     if is_address(path) and not STORE.fullmatch(path):
-        raise ValueError(f"{key}={path}: needs a path, or an address of the form s3://BUCKET/PATH or gs://BUCKET/PATH.")
+        raise ValueError(
+            f"{key}={path}: needs a path, or an address of the form s3://BUCKET/PATH or gs://BUCKET/PATH, with "
+            "letters, digits, spaces and . , = + @ _ - in PATH."
+        )
 
 
 def check_sampling(section: str, temperature: float | None, top_p: float | None) -> None:

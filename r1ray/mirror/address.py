@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import getpass
+import os
 import tempfile
 from pathlib import Path
 
@@ -17,8 +17,8 @@ LEAST_BYTES = 1 << 30
 
 
 def default_scratch() -> Path:
-    """Return the folder of ``cluster.scratch_dir=null``."""
-    return Path(tempfile.gettempdir()) / f"r1ray-runs-{getpass.getuser()}"
+    """Return the folder of ``cluster.scratch_dir=null``. In a container the user may have a number and no name."""
+    return Path(tempfile.gettempdir()) / f"r1ray-runs-{os.getuid()}"
 
 
 def local_folder(address: str, scratch_dir: str | None) -> Path:

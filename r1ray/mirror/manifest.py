@@ -87,7 +87,7 @@ class Manifest:
             for path, entry in sorted(self.files.items())
         }
         head = {"format": FORMAT, "number": self.number, "writer": self.writer, "folder": self.folder}
-        return json.dumps({**head, "files": files}, indent=0, ensure_ascii=False).encode()
+        return json.dumps({**head, "files": files}, indent=0).encode()  # in ASCII: a name may be no Unicode
 
     @classmethod
     def from_json(cls, content: bytes) -> Manifest:
@@ -106,7 +106,7 @@ class Manifest:
 
 def file_key(writer: str, number: int, path: str) -> str:
     """Return the key of the ``number``-th object of a writer. Its path is for people: odd characters are replaced."""
-    return f"{FILES}/{writer}/{number:08d}/{_ODD.sub('_', path)[-_LONGEST:].lstrip('/')}"
+    return f"{FILES}/{writer}/{number:08d}/{_ODD.sub('_', path)[-_LONGEST:].lstrip('./')}"
 
 
 def newest(store: Store) -> Manifest | None:

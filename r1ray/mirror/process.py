@@ -15,6 +15,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO
@@ -27,7 +28,7 @@ from r1ray.mirror.record import Record
 from r1ray.mirror.store import Store, StoreFailed, StoreRefuses
 from r1ray.mirror.upward import PART_BYTES, Upward
 from r1ray.runtime import activity, own_process
-from r1ray.runtime.run_files import holds_work
+from r1ray.runtime.run_files import LOGS, holds_work
 
 logger = logging.getLogger(__name__)
 NICE = 5
@@ -97,7 +98,9 @@ def main(make_store: Callable[[str], Store] = Store) -> None:
         begun = _begin(settings, make_store, driver, over)
         if begun is None:
             sys.exit(BEHIND)
-        own_process.join()  # the folder is there now, and the log is in it
+        with suppress(OSError):  # a full disk is no reason to copy nothing
+            (Path(settings.folder) / LOGS).mkdir(exist_ok=True)
+            own_process.join()  # the folder is as it has to be now, and the log is in it
         activity.idle_means("changed files of the run folder")
         upward, lease = begun
         _copy(upward, lease, settings, driver, over)
@@ -122,7 +125,8 @@ def _begin(
     until = time.monotonic() + settings.first_s
     while True:
         try:
-            lease.acquire()
+            if not lease.acquire(over):
+                return None
             last = newest(store)
             break
         except StoreFailed as error:
@@ -134,7 +138,13 @@ def _begin(
                 return None
     lease.keep()
     if not settings.is_again:
-        _bring_down(store, last, folder, settings, driver)
+        try:
+            _bring_down(store, last, folder, settings, driver, over)
+        except _Ended:
+            _let_go(lease, is_used=last is not None)
+            return None
+        except OSError as error:
+            raise UserError(f"{folder}: cannot be written: {error.strerror or error}.") from error
     upward = Upward(
         store,
         lease,
@@ -147,12 +157,23 @@ def _begin(
     return upward, lease
 
 
-def _bring_down(store: Store, last: Manifest | None, folder: Path, settings: Settings, driver: Driver) -> None:
+class _Ended(Exception):
+    """The driver has ended, and needs the folder no more."""
+
+
+def _bring_down(
+    store: Store, last: Manifest | None, folder: Path, settings: Settings, driver: Driver, over: threading.Event
+) -> None:
+    def told(num_bytes: int) -> None:
+        driver.progress(num_bytes)
+        if over.is_set():
+            raise _Ended
+
     record = Record.of(folder)
     if last is not None and last.files and (record is None or not record.is_newest(store.address, last)):
         size = sum(entry.num_bytes for entry in last.files.values())
         driver.tell("says", text=f"{store.address}: copying {len(last.files)} files ({size / 1e6:.1f} MB) to {folder}")
-        copy_down(store, last, folder, told=driver.progress)
+        copy_down(store, last, folder, told=told)
     came_from, number = (last.writer, last.number) if last is not None else ("", 0)
     Record(store.address, settings.writer, came_from, number).write(folder)
 
@@ -186,11 +207,17 @@ def _copy(upward: Upward, lease: Lease, settings: Settings, driver: Driver, over
 def _end(upward: Upward, lease: Lease) -> None:
     """Let the next writer begin. A run that has made nothing leaves nothing."""
     try:
-        if upward.has_made:
-            lease.give_back()
-        else:
+        if not upward.has_made:
             upward.withdraw()
-            lease.remove()
+    except StoreFailed:
+        pass
+    _let_go(lease, is_used=upward.has_made)
+
+
+def _let_go(lease: Lease, *, is_used: bool) -> None:
+    """Give a lease back, or remove it where the store has nothing else."""
+    try:
+        lease.give_back() if is_used else lease.remove()
     except StoreFailed:  # the lease runs out by itself
         logger.warning("the lease could not be given back; the next command waits until it has run out")
 

@@ -6,6 +6,7 @@ cannot list it. Whoever has a large file puts it as several objects.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import timedelta
@@ -24,6 +25,13 @@ Tag: TypeAlias = "UpdateVersion"
 """What a store says of one version of an object."""
 REQUEST_S, CONNECT_S, RETRY_S = 300.0, 5.0, 30.0
 MAX_RETRIES = 3
+METADATA = "169.254.169.254"
+"""Where a machine of a cloud is asked for credentials, if the environment has none."""
+NO_CREDENTIALS = (
+    ". There are no credentials: neither in the environment (AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or "
+    "GOOGLE_APPLICATION_CREDENTIALS; profiles in ~/.aws are not read), nor of this machine"
+)
+_PASSWORD = re.compile(r"//[^/@\s]*@")
 DENIED = (exceptions.PermissionDeniedError, exceptions.UnauthenticatedError)
 
 
@@ -74,10 +82,13 @@ class Store:
             return _tag(obstore.put(self._store, key, content, mode="create"))
 
     def replace(self, key: str, content: bytes, tag: Tag) -> Tag:
-        """Write an object anew, of which the caller knows the newest version. Raises Taken where it is another, and
-        StoreFailed."""
+        """Write an object anew, of which the caller knows the newest version. Raises Taken where it is another, or
+        none, and StoreFailed."""
         with self._failing(key):
-            return _tag(obstore.put(self._store, key, content, mode=tag))
+            try:
+                return _tag(obstore.put(self._store, key, content, mode=tag))
+            except (exceptions.NotFoundError, FileNotFoundError) as error:
+                raise Taken(f"{self.address}/{key} was removed by somebody else") from error
 
     def get(self, key: str) -> tuple[bytes, Tag] | None:
         """Return an object and what its version is; None where there is none. Raises StoreFailed."""
@@ -129,6 +140,9 @@ def _tag(found: Mapping[str, Any]) -> Tag:
 
 
 def _first_line(error: BaseException) -> str:
-    """Return the beginning of a message: the library's go on with the whole request."""
+    """Return the beginning of a message: the library's go on with the whole request. A password in the address of an
+    endpoint is left out."""
     line = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
-    return line if len(line) <= 300 else f"{line[:300]}..."
+    line = _PASSWORD.sub("//", line)
+    hint = NO_CREDENTIALS if METADATA in line else ""
+    return (line if len(line) <= 300 else f"{line[:300]}...") + hint

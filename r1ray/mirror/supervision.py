@@ -27,7 +27,9 @@ from r1ray.errors import InfrastructureError, UserError
 from r1ray.mirror.lease import BEAT_S, LEASE_S
 from r1ray.mirror.process import BEHIND, FIRST_S, LOST, Settings
 from r1ray.runtime import events
-from r1ray.runtime.own_process import Name, environment
+from r1ray.runtime.own_process import LOG, NODE, Name
+from r1ray.runtime.processes import own_process_id
+from r1ray.runtime.run_files import LOGS
 
 logger = logging.getLogger(__name__)
 ROLE = "mirror"
@@ -65,20 +67,24 @@ class Mirror:
         while not self._ready.wait(POLL_S):
             if self._refused:
                 raise UserError(self._refused)
-            if self.num_lost >= MAX_STARTS:
-                raise InfrastructureError(f"the process that copies {self._settings.address} ended {MAX_STARTS} times")
+            if self.num_lost >= MAX_STARTS or not self._thread.is_alive():
+                raise InfrastructureError(
+                    f"the process that copies {self._settings.address} ended {self.num_lost} times"
+                )
 
     def counts(self) -> dict[str, float]:
         """Return ``mirror/behind_s``, and ``faults/mirror`` if the process was lost."""
         lost = {f"faults/{ROLE}": float(self.num_lost)} if self.num_lost else {}
         return {"mirror/behind_s": max(0.0, time.time() - self._copied)} | lost
 
-    def end(self) -> None:
-        """Have the last state copied, as long as bytes move; say what is missing where they do not."""
+    def end(self) -> str:
+        """Have the last state copied, as long as bytes move; return what to say of what is missing, nothing where
+        nothing is."""
+        longest_s = self._end_s if self._ready.is_set() else KILLED_S
         self._over.set()
         self._moved = time.monotonic()
         told = time.monotonic()
-        while self._thread.is_alive() and time.monotonic() - self._moved < self._end_s:
+        while self._thread.is_alive() and time.monotonic() - self._moved < longest_s:
             self._thread.join(POLL_S)
             if time.monotonic() - told > WARN_S / 10:
                 told = time.monotonic()
@@ -89,13 +95,16 @@ class Mirror:
             with suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
         self._thread.join(KILLED_S)
-        if not self._is_done and self._ready.is_set() and not self._is_lost:
-            when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(self._copied))
-            why = f" ({self._why})" if self._why else ""
-            logger.warning(
-                f"{self._settings.address} has the run as it was at {when}{why}. What came later is in "
-                f"{self._settings.folder} on this node alone; the same command here copies it."
-            )
+        if self._is_done or not self._ready.is_set():
+            return ""
+        if self._is_lost:
+            return f"{self._settings.address} has another writer, and what this run made last is not there"
+        when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(self._copied))
+        why = f" ({self._why})" if self._why else ""
+        return (
+            f"{self._settings.address} has the run as it was at {when}{why}. What came later is in "
+            f"{self._settings.folder} on this node alone; the same command here copies it."
+        )
 
     # ------------------------------------------------------------------ its thread
 
@@ -108,6 +117,7 @@ class Mirror:
                 self._is_done
                 or self._is_given_up
                 or self._refused
+                or self._is_lost
                 or code == LOST
                 or (code == BEHIND and self._over.is_set())
             ):
@@ -132,7 +142,7 @@ class Mirror:
             [sys.executable, "-m", "r1ray.mirror.process", json.dumps(asdict(settings))],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            env=os.environ | environment(Name(ROLE, 0)),
+            env=os.environ | {LOG: f"{settings.folder}/{LOGS}/{Name(ROLE, 0)}.log", NODE: own_process_id().node},
             text=True,
             start_new_session=True,
         )
@@ -164,9 +174,9 @@ class Mirror:
         kind, now = told.get("is"), time.monotonic()
         if kind == "says":
             logger.info(told["text"])
-        elif kind == "refused":
+        elif kind == "refused" and not self._ready.is_set():
             self._refused = told["text"]
-        elif kind == "lost":
+        elif kind in ("lost", "refused"):  # refused: in the place of a process that had ended somebody else was found
             self._lose(told["text"])
         elif kind == "behind":
             self._why = told["why"]
@@ -207,7 +217,7 @@ def counts() -> dict[str, float]:
 @contextmanager
 def mirrored(folder: Path, address: str, config: MirrorConfig) -> Iterator[None]:
     """Have a folder hold the newest state of a run in an object store, and copy what changes while the block lasts.
-    Raises UserError."""
+    Raises UserError, and InfrastructureError if the block has ended and its last state could not be copied."""
     global _current
     settings = Settings(
         address=address,
@@ -224,6 +234,11 @@ def mirrored(folder: Path, address: str, config: MirrorConfig) -> Iterator[None]
         mirror.begin()
         _current = mirror
         yield
-    finally:
+    except BaseException:
         _current = None
-        mirror.end()
+        if missing := mirror.end():
+            logger.warning(missing)
+        raise
+    _current = None
+    if missing := mirror.end():
+        raise InfrastructureError(missing)

@@ -3,7 +3,8 @@
     scan units --> put them --> scan the rest --> put it --> what is there still --> manifest --> remove what none names
 
 Checkpoints come first: the metrics and rollouts that are copied after them are at least as new, and a run that goes on
-from a checkpoint forgets what is newer.
+from a checkpoint forgets what is newer. All files of a checkpoint are opened before the first is put, the newest
+checkpoint first, so that a store that is slower than the run gets whole ones, though the run removes them meanwhile.
 """
 
 from __future__ import annotations
@@ -14,14 +15,14 @@ import secrets
 import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
 from r1ray.mirror.lease import Lease, LeaseLost
 from r1ray.mirror.manifest import FILES, MANIFESTS, Entry, Manifest, Part, file_key, numbers_in
-from r1ray.mirror.scan import Found, grows, is_there, scan
+from r1ray.mirror.scan import Found, grows, is_there, say_left_out, scan, was_pruned
 from r1ray.mirror.store import Store, Taken
 
 PART_BYTES = 32 << 20
@@ -103,8 +104,9 @@ class Upward:
 
         Raises LeaseLost and StoreFailed.
         """
+        self._lease.require()  # also where nothing has changed: the run has to learn of another writer
         units = scan(self._folder, with_others=False)
-        sent = self._copy(units, is_last=is_last)
+        sent = self._copy_units(units, is_last=is_last)
         others = scan(self._folder, with_units=False)
         sent += self._copy(others, is_last=is_last)
         files = self._entries(units | others)
@@ -115,10 +117,9 @@ class Upward:
         return sent
 
     def _entries(self, found: Mapping[str, Found]) -> dict[str, Entry]:
-        """Return the entries of files that are there still; of a unit all or none."""
-        gone = {
-            path for path, each in found.items() if path not in self._known or not is_there(self._folder, path, each)
-        }
+        """Return the entries of files that are there still; of a unit all or none. A unit that was copied whole before
+        a newer one took its place is there too."""
+        gone = {path for path, each in found.items() if not self._counts(path, each)}
         broken = {found[path].unit for path in gone} - {""}
         return {
             path: self._known[path].entry
@@ -126,19 +127,51 @@ class Upward:
             if path not in gone and each.unit not in broken
         }
 
+    def _counts(self, path: str, found: Found) -> bool:
+        known = self._known.get(path)
+        if known is None or is_there(self._folder, path, found):
+            return known is not None
+        return bool(found.unit) and known.state == found.state and was_pruned(self._folder, found.unit)
+
     # ------------------------------------------------------------------ files
 
-    def _copy(self, found: Mapping[str, Found], *, is_last: bool) -> int:
-        """Copy those that are not known as they are; a file that vanishes is left out."""
-        changed = [
-            (path, each)
+    def _copy_units(self, found: Mapping[str, Found], *, is_last: bool) -> int:
+        """Copy units one after the other, the newest first."""
+        units: dict[str, dict[str, Found]] = {}
+        for path, each in self._changed(found, is_last=is_last).items():
+            units.setdefault(each.unit, {})[path] = each
+        newest_first = sorted(units.values(), key=lambda files: max(each.mtime_ns for each in files.values()))[::-1]
+        return sum(self._copy_unit(files, is_last=is_last) for files in newest_first)
+
+    def _copy_unit(self, found: Mapping[str, Found], *, is_last: bool) -> int:
+        """Copy the files of a unit. They are open until all are copied: it does not matter if they are removed."""
+        with ExitStack() as held:
+            try:
+                opened = {path: held.enter_context((self._folder / path).open("rb")) for path in found}
+            except FileNotFoundError:
+                return 0
+            except OSError:  # too many: each is opened when its turn comes
+                held.close()
+                opened = {}
+            return self._copy(found, is_last=is_last, opened=opened)
+
+    def _changed(self, found: Mapping[str, Found], *, is_last: bool) -> dict[str, Found]:
+        """Return those that are not known as they are."""
+        return {
+            path: each
             for path, each in found.items()
             if path not in self._known
             or self._known[path].state != each.state
             or (is_last and self._is_cut(path, each))
-        ]
+        }
+
+    def _copy(self, found: Mapping[str, Found], *, is_last: bool, opened: Mapping[str, BinaryIO] | None = None) -> int:
+        """Copy those that are not known as they are; a file that vanishes is left out."""
         with ThreadPoolExecutor(AT_A_TIME, thread_name_prefix="put") as threads:
-            work = [threads.submit(partial(self._copy_file, path, each, is_last=is_last)) for path, each in changed]
+            work = [
+                threads.submit(self._copy_file, path, each, (opened or {}).get(path), is_last=is_last)
+                for path, each in self._changed(found, is_last=is_last).items()
+            ]
             try:
                 return sum(future.result() for future in work)
             except BaseException:
@@ -149,14 +182,12 @@ class Upward:
     def _is_cut(self, path: str, found: Found) -> bool:
         return self._known[path].entry.num_bytes < found.num_bytes
 
-    def _copy_file(self, path: str, found: Found, *, is_last: bool) -> int:
+    def _copy_file(self, path: str, found: Found, opened: BinaryIO | None, *, is_last: bool) -> int:
         """Copy one file, or what it has grown by; returns how many bytes that was."""
         try:
-            with (self._folder / path).open("rb") as file:
-                if (
-                    os.fstat(file.fileno()).st_ino != found.inode
-                ):  # another has taken its name; the next round copies it
-                    return 0
+            with opened or (self._folder / path).open("rb") as file:
+                if os.fstat(file.fileno()).st_ino != found.inode:
+                    return 0  # another has taken its name; the next round copies it
                 kept = self._kept_parts(path, found, file)
                 start = sum(part.num_bytes for part in kept)
                 end = _end_of_line(file, start, found.num_bytes) if grows(path) and not is_last else found.num_bytes
@@ -165,6 +196,9 @@ class Upward:
                 is_same = now.st_size >= end if grows(path) else (now.st_size, now.st_mtime_ns) == found.state
                 tail = _read_at(file, max(0, end - TAIL), end)
         except FileNotFoundError:
+            return 0
+        except OSError as error:
+            say_left_out(str(self._folder / path), str(error.strerror))
             return 0
         if is_same:
             self._known[path] = _Known(found.state, found.inode, tail, Entry(found.mtime_ns, tuple(parts)))

@@ -314,6 +314,8 @@ def test_run_folders_may_be_in_an_object_store() -> None:
         "s3://bucket/a//b",
         "s3://bucket/x?region=eu",
         "s3://bucket/*",
+        "s3://bucket/a%20b",
+        "s3://bucket/a[1]",
     ):
         with pytest.raises(
             ValueError, match=rf"^output_dir={re.escape(address)}: needs a path, or an address of the form"

@@ -45,7 +45,7 @@ def test_a_process_makes_each_kind_of_write(address: str, tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     "cases",
     [
-        pytest.param(FAULTS[5::11], id="some"),
+        pytest.param(FAULTS[5::33], id="some"),
         pytest.param(FAULTS, id="all", marks=pytest.mark.long),
     ],
 )

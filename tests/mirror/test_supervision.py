@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -11,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from r1ray.config.mirror import MirrorConfig
-from r1ray.errors import UserError
+from r1ray.errors import InfrastructureError, UserError
 from r1ray.mirror import lease, supervision
 from r1ray.mirror.downward import copy_down
 from r1ray.mirror.lease import Lease
@@ -116,9 +117,10 @@ def test_a_run_whose_folder_another_process_has_taken_over_ends(
     ended: list[int] = []
     before = signal.signal(signal.SIGTERM, lambda number, frame: ended.append(number))
     try:
-        with mirrored(run_folder, address, SOON):
+        with pytest.raises(InfrastructureError, match="another writer"), mirrored(run_folder, address, SOON):
             step(run_folder, 1)
-            store = Store(address)
+            until(lambda: (found := newest(Store(address))) and "checkpoints/1/controller.json" in found.files)
+            store = Store(address)  # from here on there is nothing to copy
             found = store.get(lease.KEY)
             assert found is not None
             while True:
@@ -133,6 +135,50 @@ def test_a_run_whose_folder_another_process_has_taken_over_ends(
         signal.signal(signal.SIGTERM, before)
 
 
+@pytest.mark.faults
+@pytest.mark.long
+def test_a_run_that_another_takes_over_while_nobody_copies_it_ends(
+    address: str, run_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(supervision, "LEASE", (0.1, 1.0))
+    monkeypatch.setattr(supervision, "FIRST_PAUSE_S", 2.5)
+    ended: list[int] = []
+    before = signal.signal(signal.SIGTERM, lambda number, frame: ended.append(number))
+    other = Lease(Store(address), "other", beat_s=0.1, lease_s=1.0)
+    try:
+        with pytest.raises(InfrastructureError, match="another writer"), mirrored(run_folder, address, SOON):
+            mirror = supervision._current
+            assert mirror is not None and mirror._process is not None
+            os.kill(mirror._process.pid, signal.SIGKILL)
+            assert other.acquire()
+            other.keep()
+            until(lambda: ended)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+        other.give_back()
+
+
+def test_ctrl_c_while_another_is_waited_for_ends_at_once_and_leaves_its_lease(address: str, run_folder: Path) -> None:
+    Lease(Store(address), "other").acquire()  # and is silent: for the 60 s of a real one
+    before = Store(address).get(lease.KEY)
+    threading.Timer(1.5, signal.raise_signal, (signal.SIGINT,)).start()
+    began = time.monotonic()
+    with pytest.raises(KeyboardInterrupt), mirrored(run_folder, address, SOON):
+        pass
+    assert time.monotonic() - began < 20
+    assert Store(address).get(lease.KEY) == before and Store(address).keys("manifests") == []
+
+
+def test_a_folder_that_cannot_be_written_is_refused(address: str, run_folder: Path, tmp_path: Path) -> None:
+    with mirrored(run_folder, address, SOON):
+        step(run_folder, 1)
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "rollouts").symlink_to("/dev/null")
+    with pytest.raises(UserError, match=rf"{other}.*: cannot be written"), mirrored(other, address, SOON):
+        pass
+
+
 @pytest.mark.parametrize("is_no_bucket", [True, False])
 def test_a_store_that_cannot_be_used_is_refused(
     s3: S3Server, run_folder: Path, monkeypatch: pytest.MonkeyPatch, is_no_bucket: bool
@@ -145,6 +191,8 @@ def test_a_store_that_cannot_be_used_is_refused(
         pass
 
 
+@pytest.mark.faults
+@pytest.mark.long
 def test_an_outage_holds_nothing_and_is_made_up_for(
     tmp_path: Path, run_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -161,11 +209,13 @@ def test_an_outage_holds_nothing_and_is_made_up_for(
             until(lambda: any("cannot be reached" in line for line in said))
             server.start()
         assert copied(address, tmp_path / "copy") == contents(run_folder)
-        with mirrored(run_folder, address, MirrorConfig(every_s=0.1, end_s=1.0)):
+        with (
+            pytest.raises(InfrastructureError, match=rf"What came later is in {run_folder} on this node alone"),
+            mirrored(run_folder, address, MirrorConfig(every_s=0.1, end_s=1.0)),
+        ):
             step(run_folder, 3)
             server.stop()
             step(run_folder, 4)
-        assert any(f"What came later is in {run_folder} on this node alone" in line for line in said)
         server.start()
         monkeypatch.setattr(supervision, "LEASE", (0.1, 1.0))
         with mirrored(run_folder, address, SOON):
