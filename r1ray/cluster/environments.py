@@ -239,6 +239,9 @@ class RemoteWorld:
     async def step(self, action: Action) -> Observation | Done:
         return cast("Observation | Done", await self._pool.ask(self._actor, "step", self._id, action))
 
+    async def begin(self) -> None:
+        await self._pool.ask(self._actor, "begin", self._id)
+
     async def run(self, access: Access) -> Done:
         return cast(Done, await self._pool.ask(self._actor, "run", self._id, access))
 

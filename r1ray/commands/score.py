@@ -19,6 +19,7 @@ from r1ray.runtime.user_paths import path_of, writing
 
 KEY = re.compile(r"~[\w.]+$|[^=]*=")
 """Word that sets a key, or takes one out."""
+OF_WORLDS = re.compile(r"[+~]*environment[.=]")
 
 
 def parser() -> Parser:
@@ -48,6 +49,11 @@ def command(arguments: Sequence[str]) -> None:
             f"score needs one FILE and key=value overrides, found {len(files)} files: {', '.join(files) or 'none'}."
         )
     overrides = [word for word in words if word not in files]
+    if of_worlds := next((word for word in overrides if OF_WORLDS.match(word)), None):
+        raise UserError(
+            f"{of_worlds}: score runs no environment, nor an agent's command; rows have the parts that theirs gave, in "
+            "final_rewards and turn_rewards. `r1ray eval model=PATH environment=NAME ...` has a model play them."
+        )
     config = compose(overrides, schema=ScoreConfig, name="score", config_dir=given.config_dir)
     from r1ray.evaluation.score_file import score_file
 

@@ -10,6 +10,8 @@ from r1ray.config.values import MAX_ACTORS, at_least, between, check_placement, 
 
 ON_FULL = ("end", "drop_oldest_results", "summarise")
 ON_MALFORMED = ("answer", "end")
+AGENT = "agent"
+"""The environment that runs ``command``."""
 WORLD_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]*")
 """Name of an environment: a piece of metric names and of configuration keys."""
 NO_WORLD = "none"
@@ -25,6 +27,25 @@ class WorldConfig:
     that ships, or that an installed package offers (entry point group ``r1ray.environments``)."""
     options: dict[str, Any] = field(default_factory=dict)
     """Keyword arguments that it is made with."""
+
+
+@dataclass
+class AgentsConfig:
+    """Limits of agents that others wrote: of each trajectory's command, with all processes that it starts."""
+
+    memory_mib: int = 4096
+    """Memory of one agent, or of its judge. One that has more is ended; what it left is judged. Unit: MiB."""
+    processes: int = 256
+    """Processes that one agent, or its judge, has at a time. One that has more is ended; what it left is judged."""
+    at_once: int | None = None
+    """Agents that one environment worker runs at a time; others wait, and their own time has not begun. null: all of
+    its trajectories."""
+
+    def __post_init__(self) -> None:
+        for key in ("memory_mib", "processes"):
+            at_least(f"environment.agents.{key}", getattr(self, key), 1)
+        if self.at_once is not None:
+            at_least("environment.agents.at_once", self.at_once, 1)
 
 
 @dataclass
@@ -73,6 +94,7 @@ class EnvironmentConfig:
     command: list[str] = field(default_factory=list)
     """Command of the environment ``agent``, which calls the policy itself: a program and its words,
     ``[python, my_agent.py, "{prompt}"]``."""
+    agents: AgentsConfig = field(default_factory=AgentsConfig)
     worlds: dict[str, Any] = field(default_factory=dict)
     """Environments by their names: ``+environment.worlds.NAME={path: my_worlds:Maze, options: {size: 5}}``."""
     # Any: OmegaConf cannot add an entry of a dataclass's type from the command line.
@@ -100,6 +122,22 @@ class EnvironmentConfig:
         """Longest time for which a trajectory waits for its environment: ``reset_timeout_s`` and ``max_turns`` times
         ``step_timeout_s``."""
         return self.reset_timeout_s + self.max_turns * self.step_timeout_s
+
+    def command_of(self, name: str | None) -> list[Any] | None:
+        """Return the command of an environment's agent, of which a run makes one for each trajectory; None where the
+        environment of that name is not ``agent``, nor a form of it."""
+        world = self.worlds.get(name or NO_WORLD, WorldConfig())
+        if (world.path or name) != AGENT:
+            return None
+        return list(world.options.get("command", self.command))
+
+    def require_command(self, name: str | None) -> None:
+        """Raise ValueError where the environment of all prompts is an agent without a command."""
+        if self.command_of(name) == []:
+            raise ValueError(
+                f"environment.command=[]: environment={name} runs an agent, and needs its command, "
+                'environment.command=[python, my_agent.py, "{prompt}"].'
+            )
 
     def trajectory_tokens(self, max_completion_tokens: int) -> int:
         """``max_trajectory_tokens`` with None decided."""

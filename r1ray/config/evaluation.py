@@ -150,6 +150,7 @@ class EvaluationConfig:
             raise ValueError(
                 f"reward_model.model is not set: search.methods={self.search.methods} needs one that scores steps."
             )
+        self.environment.require_command(self.in_environment)
         if self.environment.shares is not None:
             raise ValueError("environment.shares: an evaluation asks every question; needs null.")
         self.reward.require_parts()

@@ -56,7 +56,7 @@ MAY_CHANGE = (
     "reward.parts.*.on_error",
     *("judge.api_key_env", "judge.deadline_s", "judge.max_in_flight"),
     *(f"environment.{key}" for key in ("num_actors", "cpus_per_actor", "resources", "labels")),
-    *("environment.reset_timeout_s", "environment.step_timeout_s"),
+    *("environment.reset_timeout_s", "environment.step_timeout_s", "environment.agents.at_once"),
     "reward.num_actors",
     "reward.cpus_per_actor",
     "reward.resources",

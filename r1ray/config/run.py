@@ -387,6 +387,7 @@ class RunConfig:
         if self.only_learner:
             self._check_supervised()
         elif not self.has_learner:
+            self.environment.require_command(self.data.environment)
             self._check_untrained()
         else:
             self._check_reinforcement()
@@ -478,6 +479,7 @@ class RunConfig:
 
     def _check_reinforcement(self) -> None:
         self._check_reward()
+        self.environment.require_command(self.data.environment)
         if self.environment.shares and self.data.mixture:
             raise ValueError(
                 f"environment.shares={self.environment.shares}: prompts are mixed by data.mixture={self.data.mixture}; "

@@ -4,7 +4,7 @@
                                 --> everything that it started is ended --> the judge looks at what it has left --> Done
 
 Its exit code is told and never paid. The parts of the reward are the judge's, and logged alone: ``agent_failed``
-(another exit code than 0) and ``agent_deadline``.
+(another exit code than 0), ``agent_deadline`` and ``agent_limit`` (it had more memory, or processes, than it may).
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ class Agent:
     def __init__(
         self,
         *,
-        command: Sequence[str | int | float] = (),
+        command: Sequence[str | int | float] | None = None,
         env: Mapping[str, str | int | float | bool | None] | None = None,
         files: Files | None = None,
         judge: Sequence[str | int | float] = (),
@@ -79,8 +79,8 @@ class Agent:
         """Raises UserError.
 
         Args:
-            command: a program and its words. ``{prompt}``, ``{prompt_file}``, ``{base_url}``, ``{api_key}``,
-                ``{model}`` and ``{seed}`` stand for what their names say, in ``env`` too.
+            command: a program and its words; None: those of ``environment.command``. ``{prompt}``, ``{prompt_file}``,
+                ``{base_url}``, ``{api_key}``, ``{model}`` and ``{seed}`` are what they say, in ``env`` too.
             env: further variables; null: as this process has it.
             files: in the folder at the beginning: a folder, an archive, or an object of names and texts.
             judge: a command whose exit code 0 is worth 1 as the part ``judge`` of the reward.
@@ -90,10 +90,11 @@ class Agent:
             sandbox: in the walls of ``sandbox.mode``.
             reads: files and folders that the command reads, beside the system's and its own.
         """
-        self._command = with_program(command, key="environment.command")
+        self._context = context or WorldContext()
+        key = "environment.command" if command is None else "options.command"
+        self._command = with_program(list(self._context.command) if command is None else command, key=key)
         self._env = own_variables(env or {}, key="options.env")
         self._files: dict[str, Files | None] = {FILES: files, JUDGE_FILES: judge_files}
-        self._context = context or WorldContext()
         for name, given in self._files.items():
             # There is a world for each trajectory, and an archive is read whole to be looked through.
             look = partial(files_problem, given)
@@ -168,16 +169,20 @@ class Agent:
             secrets = [access.api_key, *secrets_in(self._env)]
             if ended.num_bytes > FREE_BYTES:
                 logger.warning("an agent printed %d MiB, of which the end is kept", ended.num_bytes >> 20)
-            parts = {"agent_failed": float(ended.code != 0), "agent_deadline": float(ended.code is None)}
+            parts = {
+                "agent_failed": float(ended.code != 0),
+                "agent_deadline": float(ended.code is None and not ended.over),
+                "agent_limit": float(bool(ended.over)),
+            }
             is_late = out_of_time.is_set()
             said = told(ended.output, secrets, length=SHOWN)
             detail = f"{_how(ended, is_late=is_late)}; it printed {ended.num_bytes} bytes: {said}"
-            label = "deadline" if ended.code is None and is_late else "exited"
+            label = "limit" if ended.over else "deadline" if ended.code is None and is_late else "exited"
             if self._judge:
                 judged = await self._judged()
                 said = told(judged.output, secrets, length=SHOWN)
                 parts |= parts_of(judged, said, says_json=self._judge_json)
-                detail = f"judge: {_how(judged, is_late=judged.code is None)}: {said}\n{detail}"
+                detail = f"judge: {_how(judged, is_late=True)}: {said}\n{detail}"
             return Done(rewards=parts, label=label, detail=detail)
         finally:
             self._idle.set()
@@ -213,7 +218,7 @@ class Agent:
             **{name: filled(value, values) for name, value in self._env.items()},
         }
         command = [filled(word, values) for word in self._command]
-        order = Order(command=command, folder=self._folder, environment=environment, walls=walls)
+        order = self._order(command, environment, walls)
         if not walls.has_own_network:
             return await run_command(order, out_of_time)
         forwarder = Forwarder(str(address.hostname), address.port or 80)
@@ -231,7 +236,7 @@ class Agent:
         walls, is_late = self._own_walls(), asyncio.Event()
         inside = walls.inside(self._folder)
         environment = {**self._variables(self._judge, inside, walls), **self._env, "R1RAY_ROW_FILE": f"{inside}/{ROW}"}
-        order = Order(command=self._judge, folder=self._folder, environment=environment, walls=walls)
+        order = self._order(self._judge, environment, walls)
         timer = asyncio.get_running_loop().call_later(self._judge_s, is_late.set)
         try:
             return await run_command(order, is_late)
@@ -244,6 +249,11 @@ class Agent:
         for files in (self._files[name], self._prompt.columns.get(name)):
             if files is not None:
                 await asyncio.to_thread(put, cast(Files, files), self._folder / WORK)
+
+    def _order(self, command: Sequence[str], environment: Mapping[str, str], walls: Walls) -> Order:
+        assert self._folder is not None
+        limits = self._context.agents
+        return Order(command=command, folder=self._folder, environment=environment, walls=walls, limits=limits)
 
     def _variables(self, command: Sequence[str], inside: str, walls: Walls) -> dict[str, str]:
         tmp = "/tmp" if walls.has_own_network else f"{inside}/tmp"
@@ -263,6 +273,8 @@ class Agent:
 
 def _how(ended: Ended, *, is_late: bool) -> str:
     """Return how a command ended, in words."""
+    if ended.over:
+        return ended.over
     if ended.code is None:
         return "its time was up" if is_late else "its guard was killed"
     return f"exit code {ended.code}" if ended.code >= 0 else f"ended by signal {-ended.code}"

@@ -63,6 +63,11 @@ class WorldSource:
         """Return whether worlds have a method, as far as a class says so; what a function makes is not looked at."""
         return callable(getattr(self.maker(), method, None))
 
+    @property
+    def has_agent(self) -> bool:
+        """Return whether its worlds have an agent: see :class:`r1ray.environments.agent_world.AgentWorld`."""
+        return self.is_shipped and self.has("run")
+
     def maker(self) -> Any:
         """Return the class, or the function, that makes a world."""
         return load(self.path)
@@ -83,14 +88,13 @@ def source_of(name: str, config: EnvironmentConfig) -> WorldSource:
     else:
         named, path, is_shipped = _by_name(name, world, config)
     maker = _loaded(named, path)
-    options = {"command": config.command, **world.options} if path == SHIPPED["agent"] else world.options
-    if problem := _options_problem(maker, options):
-        raise UserError(f"{key}.options={options}: {named if is_shipped else path} {problem}.")
-    if is_shipped and (problem := wrong_option(maker, options)):
+    if problem := _options_problem(maker, world.options):
+        raise UserError(f"{key}.options={world.options}: {named if is_shipped else path} {problem}.")
+    if is_shipped and (problem := wrong_option(maker, world.options)):
         raise UserError(f"{key}.options.{problem}.")
     if inspect.isclass(maker) and (problem := method_problem(maker, of_class=True, ships=is_shipped)):
         raise UserError(f"{named}: {problem}.")
-    return WorldSource(name, path, options, is_shipped)
+    return WorldSource(name, path, world.options, is_shipped)
 
 
 def _by_name(name: str, world: WorldConfig, config: EnvironmentConfig) -> tuple[str, str, bool]:

@@ -1,7 +1,7 @@
 """An environment worker: holds the worlds of trajectories, and keeps their deadlines.
 
     enter(id, prompt, seed) -> Observation     step(id, action) -> Observation | Done     leave(id)
-                                               run(id, access) -> Done, of an agent; stop(id)
+                                               begin(id); run(id, access) -> Done, of an agent; stop(id)
     keep(ids) <-- every group worker, again and again; status() <-- the driver: worlds that nobody keeps are closed
 
 What goes wrong is told apart: InfrastructureError (a machine or a service), EnvironmentLost (the world is gone), and
@@ -12,11 +12,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import sys
 import time
 import traceback
 from collections.abc import Awaitable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar, cast
+from typing import Any, Literal, TypeVar, cast
 
 from r1ray.config import EnvironmentConfig, SandboxConfig
 from r1ray.environments.agent_world import AgentWorld
@@ -38,6 +39,8 @@ CLOSE_S = 30.0
 """Longest time in which a world closes; nobody waits for it."""
 IDLE_S = 600.0
 """A world that no group worker asks for any more is closed after this time."""
+OWNER_S = 60.0
+"""An agent that may run, and is not told to within this time, has lost its group worker."""
 MAX_STUCK = 32
 """Threads of worlds that do not return: a worker with more of them is replaced."""
 
@@ -66,6 +69,10 @@ class _Held:
     """Its method that runs."""
     out_of_time: asyncio.Event | None = None
     """Set when its agent is out of time; None if none has run."""
+    place: Literal["none", "wanted", "had"] = "none"
+    """One of ``environment.agents.at_once``."""
+    placed: float = 0.0
+    """Time at which it got it."""
 
 
 class EnvironmentWorker:
@@ -86,8 +93,10 @@ class EnvironmentWorker:
             idle_s: a world that nobody asks for is closed after this time.
         """
         self._config, self._sources, self._idle_s = config, sources, idle_s
-        self._context = WorldContext(sandbox=sandbox or SandboxConfig(), step_timeout_s=config.step_timeout_s)
+        self._context = WorldContext.of(config, sandbox or SandboxConfig())
         self._held: dict[str, _Held] = {}
+        at_once = config.agents.at_once
+        self._places = asyncio.Semaphore(sys.maxsize if at_once is None else at_once)
         self._closing: set[asyncio.Task[None]] = set()
         self._left: list[tuple[float, WorldThread]] = []
         """Threads of closed worlds, with the times by which they should have ended."""
@@ -114,9 +123,26 @@ class EnvironmentWorker:
             await self.leave(world_id)
             raise
 
+    async def begin(self, world_id: str) -> None:
+        """Return once an agent may run: as long as ``environment.agents.at_once`` others do, it waits. Raises
+        EnvironmentLost where its world is left meanwhile."""
+        held = self._found(world_id)
+        call = held.call = asyncio.ensure_future(self._places.acquire())
+        held.place = "wanted"
+        try:
+            await asyncio.wait({call})
+        finally:
+            call.cancel()
+            held.call = None
+            held.place = "had" if call.done() and not call.cancelled() else "none"
+        if self._held.get(world_id) is not held:
+            self._give_back(held)
+            raise EnvironmentLost(f"environment {held.name}: the world was left while its agent waited for a place")
+        held.placed = time.monotonic()
+
     async def run(self, world_id: str, access: Access) -> Done:
-        """Have an agent call the policy, and return what it has come to. It runs until it ends, until :meth:`stop`, or
-        until nobody has use for its world. Raises what :meth:`step` does."""
+        """Have an agent call the policy, and return what it has come to; :meth:`begin` comes first. It runs until it
+        ends, until :meth:`stop`, or until nobody has use for its world. Raises what :meth:`step` does."""
         held = self._found(world_id)
         held.out_of_time = asyncio.Event()
         try:
@@ -128,6 +154,8 @@ class EnvironmentWorker:
         except BaseException:
             await self.leave(world_id)
             raise
+        finally:
+            self._give_back(held)
 
     async def stop(self, world_id: str) -> None:
         """Tell the world of an agent that it is out of time, if it is here."""
@@ -141,6 +169,8 @@ class EnvironmentWorker:
             return
         if held.call is not None:
             held.call.cancel()
+        if held.out_of_time is None:
+            self._give_back(held)
         closing = asyncio.create_task(self._close(held))
         self._closing.add(closing)
         closing.add_done_callback(self._closing.discard)
@@ -156,7 +186,9 @@ class EnvironmentWorker:
         """Return what this worker does, after it has closed the worlds that nobody had use for."""
         now = time.monotonic()
         for world_id, held in list(self._held.items()):
-            if (held.call is None or held.out_of_time is not None) and now - held.asked > self._idle_s:
+            may_end = held.call is None or held.out_of_time is not None or held.place == "wanted"
+            has_lost_owner = held.place == "had" and held.out_of_time is None and now - held.placed > OWNER_S
+            if (may_end and now - held.asked > self._idle_s) or has_lost_owner:
                 await self.leave(world_id)
         self._left = [(due, thread) for due, thread in self._left if thread.is_alive]
         return EnvironmentStatus(worlds=len(self._held), stuck=sum(due < now for due, _ in self._left))
@@ -215,6 +247,12 @@ class EnvironmentWorker:
             raise EnvironmentLost(f"environment {world_id}: its world was closed, since nobody asked for it any more")
         held.asked = time.monotonic()
         return held
+
+    def _give_back(self, held: _Held) -> None:
+        """Let another agent run, if this one may."""
+        if held.place == "had":
+            self._places.release()
+        held.place = "none"
 
     def _new(self, source: WorldSource) -> _Held:
         if source.is_shipped:

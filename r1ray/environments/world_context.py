@@ -7,7 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, TypeVar, cast
 
-from r1ray.config import SandboxConfig
+from r1ray.config import EnvironmentConfig, SandboxConfig
+from r1ray.config.environment import AgentsConfig
 
 T = TypeVar("T")
 
@@ -19,7 +20,21 @@ class WorldContext:
     sandbox: SandboxConfig = field(default_factory=SandboxConfig)
     step_timeout_s: float = 60.0
     """``environment.step_timeout_s``: what a world takes for a turn, it has to take within this."""
+    command: tuple[str, ...] = ()
+    """``environment.command``: of agents whose options name no other one."""
+    agents: AgentsConfig = field(default_factory=AgentsConfig)
+    """``environment.agents``: the limits of each."""
     _shared: dict[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, config: EnvironmentConfig, sandbox: SandboxConfig) -> WorldContext:
+        """Return what a run's configuration says of it."""
+        return cls(
+            sandbox=sandbox,
+            step_timeout_s=config.step_timeout_s,
+            command=tuple(config.command),
+            agents=config.agents,
+        )
 
     def shared(self, key: str, make: Callable[[], T]) -> T:
         """Return what all worlds of this process share under a name; ``make`` is called once."""

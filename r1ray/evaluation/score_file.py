@@ -202,6 +202,8 @@ def score_file(path: str, reward: RewardConfig, sandbox: SandboxConfig, sink: Te
         SandboxUnavailable: programs are to be run, and there is no isolation that holds.
     """
     outcomes: Counter[str] = Counter()
+    lacking: Counter[str] = Counter()
+    of_worlds = [name for name, part in reward.parts.items() if part.from_environment]
     malformed: list[str] = []
     total = 0.0
     started = time.monotonic()
@@ -211,6 +213,8 @@ def score_file(path: str, reward: RewardConfig, sandbox: SandboxConfig, sink: Te
         sink.write(json.dumps(row, default=str) + "\n")
         outcomes[row["outcome"]] += 1
         total += row["score"] or 0.0
+        if row["outcome"] == "scored":
+            lacking.update(name for name in of_worlds if name not in row["parts"])
         if row["outcome"] == "malformed":
             malformed.append(row["detail"])
             if len(malformed) <= MAX_REPORTED:
@@ -220,6 +224,11 @@ def score_file(path: str, reward: RewardConfig, sandbox: SandboxConfig, sink: Te
     sink.flush()
     if not outcomes.total() - outcomes["malformed"]:
         raise UserError(f"{path}: no row that can be scored" + (f"; {malformed[0]}" if malformed else ": it is empty."))
+    for name, count in lacking.items():
+        logger.warning(
+            f"reward.parts.{name}.from_environment=true: {count} of {outcomes['scored']} rows that were scored do not "
+            "have it: score runs no environment, and an environment's parts stand in final_rewards and turn_rewards."
+        )
     counts = ", ".join(f"{count} {kind}" for kind, count in outcomes.most_common())
     mean = f"mean score {total / outcomes['scored']:.4f}" if outcomes["scored"] else "no score"
     logger.info(f"{counts}; {mean}; {outcomes.total() / (time.monotonic() - started):.0f} rows/s")

@@ -8,6 +8,7 @@ from typing import Any
 
 from r1ray.config import AlgoConfig
 from r1ray.planning.advice import Change
+from r1ray.planning.agents import agent_lines, commands_of
 from r1ray.planning.memory import Actor
 from r1ray.planning.plan import Plan, gib, host_of_node
 from r1ray.planning.turns import SECTION, Turns
@@ -33,6 +34,7 @@ def _lines(plan: Plan, ways: Sequence[Way]) -> Iterator[str]:
     yield f"  on {where if plan.num_gpus else f'CPUs, {gib(plan.gpu.memory)} of memory'}"
     yield "batch"
     yield from (f"  {line}" for line in plan.batch.lines)
+    yield from (f"  {line}" for line in agent_lines(config, completions=plan.batch.completions))
     for actor in plan.actors:
         yield from _actor_lines(plan, actor)
     yield from _time_lines(plan)
@@ -200,6 +202,7 @@ def as_json(plan: Plan, advice: Sequence[Change] | None = None, ways: Sequence[W
             for actor in plan.actors
         ],
         "time": asdict(plan.step),
+        "agents": commands_of(plan.config),
         "turns": None if plan.turns is None else asdict(plan.turns),
         "placements": [asdict(way) for way in ways],
         "steps": plan.steps,

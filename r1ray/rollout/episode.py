@@ -319,6 +319,8 @@ class Episodes:
                 "max_prompt_tokens": self._max_prompt_tokens,
                 "max_row_tokens": sys.maxsize if request.is_eval else self._max_row_tokens,
             }
+            if world.observation.is_agents:
+                await world.begin()
             entered_s = time.monotonic() - started
             episode: Episode | AgentEpisode
             if world.observation.is_agents:

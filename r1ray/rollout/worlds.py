@@ -1,7 +1,7 @@
 """Worlds as a group worker sees them: where the trajectories of prompts that name an environment take place.
 
     Worlds.enter(prompt, seed) -> World          World.step(action) -> Observation | Done          World.leave()
-                                                 World.run(access) -> Done, where it has an agent
+                                                 World.begin(), World.run(access) -> Done, where it has an agent
 
 Whoever implements them keeps the deadlines of a reset and of a step. ``enter``, ``step`` and ``run`` raise
 EnvironmentLost where the world is gone and InfrastructureError where a machine or a service failed: then the trajectory
@@ -31,6 +31,10 @@ class World(Protocol):
 
     async def step(self, action: Action) -> Observation | Done:
         """Answer a turn of the policy's."""
+        ...
+
+    async def begin(self) -> None:
+        """Return once its agent may run: its time begins then. Raises EnvironmentLost."""
         ...
 
     async def run(self, access: Access) -> Done:

@@ -34,7 +34,7 @@ class RunWorlds:
 
     def __init__(self, config: EnvironmentConfig, sandbox: SandboxConfig, form: Form) -> None:
         self._config, self._sandbox, self._form = config, sandbox, form
-        self._context = WorldContext(sandbox=sandbox, step_timeout_s=config.step_timeout_s)
+        self._context = WorldContext.of(config, sandbox)
         self.sources: dict[str, WorldSource] = {}
         self._row_problems: dict[str, RowProblem | None] = {}
 
@@ -54,7 +54,9 @@ class RunWorlds:
     def check_command(self) -> None:
         """Raise UserError where an agent's command is given, and no prompt has an agent: rows are looked at before."""
         command = self._config.command
-        if command and not any(source.options.get("command") == command for source in self.sources.values()):
+        if command and not any(
+            source.has_agent and "command" not in source.options for source in self.sources.values()
+        ):
             raise UserError(
                 f"environment.command={command}: no prompt has an agent; needs environment=agent, or rows with a "
                 "column environment."

@@ -53,3 +53,16 @@ def test_engines_hold_the_longest_trajectory() -> None:
         run = RunConfig(model="m", data=data, algo=algo, environment=environment, reward=PARTS)
         lengths.append(run.max_model_len)
     assert lengths == [30, 30, 100]
+
+
+@pytest.mark.parametrize("worlds", [{}, {"mini": {"path": "agent"}}])
+def test_an_agent_of_all_prompts_needs_a_command(worlds: dict[str, Any]) -> None:
+    name = next(iter(worlds), "agent")
+    data = DataConfig(train="t", environment=name)
+    with pytest.raises(ValueError, match=rf"^environment\.command=\[\]: environment={name} runs an agent, and needs"):
+        RunConfig(model="m", data=data, environment=EnvironmentConfig(worlds=worlds), reward=PARTS)
+    environment = EnvironmentConfig(command=["true"], worlds=worlds)
+    assert RunConfig(model="m", data=data, environment=environment, reward=PARTS).environment.command_of(name) == [
+        "true"
+    ]
+    assert environment.command_of(None) is None and environment.command_of("calculator") is None

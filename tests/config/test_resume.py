@@ -21,6 +21,7 @@ algo.*
 rollout.dtype rollout.seeded rollout.engine_args
 environment.max_turns environment.max_context_tokens environment.max_trajectory_tokens environment.on_full
 environment.on_malformed environment.renderer environment.keep_reasoning environment.shares environment.command
+environment.agents.memory_mib environment.agents.processes
 environment.worlds environment.worlds.NAME.path environment.worlds.NAME.options
 judge.model judge.url judge.max_model_len judge.max_tokens
 judge.engine.dtype judge.engine.seeded judge.engine.engine_args

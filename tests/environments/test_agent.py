@@ -9,6 +9,7 @@ import pytest
 
 from r1ray.checks import FormatOnly
 from r1ray.config import EnvironmentConfig, SandboxConfig
+from r1ray.config.environment import AgentsConfig
 from r1ray.environments.agent import Agent
 from r1ray.environments.registry import source_of
 from r1ray.environments.world_context import WorldContext
@@ -38,7 +39,7 @@ def prompt(text: str = "What is 37*82+15?", **columns: Any) -> Prompt:
     return Prompt(id="1", text=text, check=FormatOnly(), domain="m", language="en", columns=columns, messages=messages)
 
 
-def agent(command: list[Any], *, sandbox: bool = False, step_timeout_s: float = 60.0, **options: Any) -> Agent:
+def agent(command: list[Any] | None, *, sandbox: bool = False, step_timeout_s: float = 60.0, **options: Any) -> Agent:
     context = WorldContext(sandbox=SandboxConfig(), step_timeout_s=step_timeout_s)
     return Agent(command=command, sandbox=sandbox, context=context, **options)
 
@@ -80,7 +81,7 @@ def test_an_agent_of_openais_client_serves_its_tool_and_answers() -> None:
     with serving(reply) as endpoint:
         done = played(agent(["python", EXAMPLE, "{prompt}"], sandbox=True), prompt(), endpoint.access)
     assert done.label == "exited" and "It is 3049." in done.detail
-    assert done.rewards == {"agent_failed": 0.0, "agent_deadline": 0.0}
+    assert done.rewards == {"agent_failed": 0.0, "agent_deadline": 0.0, "agent_limit": 0.0}
     assert endpoint.asked[0]["messages"] == [{"role": "user", "content": "What is 37*82+15?"}]
     last = endpoint.asked[-1]["messages"]
     assert [message["role"] for message in last] == ["user", "assistant", "tool", "assistant", "tool"]
@@ -112,7 +113,7 @@ def test_its_words_its_variables_and_its_folder_are_its_own(monkeypatch: pytest.
 )
 def test_its_exit_code_is_told_and_no_reward(command: str, said: str, failed: float) -> None:
     done = played(agent(["sh", "-c", command]), prompt())
-    assert said in done.detail and done.rewards == {"agent_failed": failed, "agent_deadline": 0.0}
+    assert said in done.detail and done.rewards == {"agent_failed": failed, "agent_deadline": 0.0, "agent_limit": 0.0}
     assert done.label == "exited" and not done.turn_rewards
 
 
@@ -121,7 +122,12 @@ def test_an_agent_that_hangs_is_ended_and_what_it_left_is_judged(tmp_path: Path)
     script = f"echo done > made; trap '' TERM; setsid sleep 300 & echo $! $$ > {pids}; while :; do sleep 1; done"
     world = agent(["sh", "-c", script], judge=["sh", "-c", "test -f made"])
     done = played(world, prompt(), out_of_time_s=0.5)
-    assert done.label == "deadline" and done.rewards == {"agent_failed": 1.0, "agent_deadline": 1.0, "judge": 1.0}
+    assert done.label == "deadline" and done.rewards == {
+        "agent_failed": 1.0,
+        "agent_deadline": 1.0,
+        "agent_limit": 0.0,
+        "judge": 1.0,
+    }
     assert len(pids_in(pids)) == 2 and not any(map(lives, pids_in(pids)))
 
 
@@ -186,12 +192,31 @@ def test_a_judge_has_the_row_and_says_parts_of_its_own() -> None:
     assert played(world, prompt(answer="3049")).rewards == {
         "agent_failed": 0.0,
         "agent_deadline": 0.0,
+        "agent_limit": 0.0,
         "right": 1.0,
         "short": 0.5,
     }
     world = agent(["true"], judge=["sh", "-c", "echo oh"], judge_json=True)
     with pytest.raises(EnvironmentFailed, match="its last line is no JSON object"):
         played(world, prompt())
+
+
+def test_an_agent_over_a_limit_is_ended_counted_and_judged() -> None:
+    limits = AgentsConfig(processes=3)
+    script = "echo done > answer; for each in 1 2 3 4; do sleep 300 & done; wait"
+    context = WorldContext(agents=limits)
+    world = Agent(command=["sh", "-c", script], judge=["cat", "answer"], sandbox=False, context=context)
+    done = played(world, prompt())
+    assert done.rewards == {"agent_failed": 1.0, "agent_deadline": 0.0, "agent_limit": 1.0, "judge": 1.0}
+    assert done.label == "limit" and "it had 5 processes, more than environment.agents.processes=3" in done.detail
+
+
+def test_a_judge_over_a_limit_is_worth_nothing() -> None:
+    judge = ["sh", "-c", "for each in 1 2 3 4; do sleep 300 & done; wait"]
+    world = Agent(command=["true"], judge=judge, sandbox=False, context=WorldContext(agents=AgentsConfig(processes=3)))
+    done = played(world, prompt())
+    assert (done.rewards["judge"], done.rewards["agent_limit"]) == (0.0, 0.0)
+    assert "judge: it had 5 processes, more than environment.agents.processes=3" in done.detail
 
 
 def test_a_judge_that_hangs_is_worth_nothing_within_its_time() -> None:
@@ -206,7 +231,8 @@ def test_a_judge_that_hangs_is_worth_nothing_within_its_time() -> None:
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({"command": []}, "environment.command=[]: needs a list"),
+        ({"command": []}, "options.command=[]: needs a list"),
+        ({"command": None}, "environment.command=[]: needs a list"),
         ({"command": ["no-such-agent"]}, "there is no program no-such-agent in PATH"),
         ({"judge": ["no-such-judge"]}, "options.judge=['no-such-judge']"),
         ({"judge_files": {"a": "b"}}, "options.judge_files and judge_json are of a judge"),
@@ -256,7 +282,8 @@ def test_the_walls_are_put_up_once_before_a_run(sandbox: bool) -> None:
 
 def test_the_key_of_the_section_is_the_command_where_the_world_names_none() -> None:
     config = EnvironmentConfig(command=["true"], worlds={"own": {"path": "agent", "options": {"command": ["false"]}}})
-    assert source_of("agent", config).options == {"command": ["true"]}
-    assert source_of("own", config).options == {"command": ["false"]}
+    context = WorldContext.of(config, SandboxConfig(mode="none", unsafe=True))
+    said = {name: played(source_of(name, config).made(context), prompt()).detail for name in ("agent", "own")}
+    assert said["agent"].startswith("exit code 0") and said["own"].startswith("exit code 1")
     with pytest.raises(UserError, match=r"environment\.worlds\.agent\.options\.judge='x': should be a list"):
         source_of("agent", EnvironmentConfig(worlds={"agent": {"options": {"judge": "x"}}}))

@@ -10,6 +10,7 @@ import pytest
 
 from r1ray.checks import FormatOnly
 from r1ray.config import EnvironmentConfig
+from r1ray.config.environment import AgentsConfig
 from r1ray.environments import registry
 from r1ray.environments import worker as worker_module
 from r1ray.environments.answers import MAX_CHARACTERS
@@ -398,5 +399,72 @@ def test_what_an_agents_world_does_wrong_is_its_own_failure(
         await worker.enter("a", prompt(), 0)
         with pytest.raises(EnvironmentFailed, match=said):
             await worker.run("a", ACCESS)
+
+    run(play())
+
+
+def test_agents_wait_for_a_place_and_those_who_wait_are_let_in_as_others_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def play() -> None:
+        worker = agents_worker(monkeypatch, "hangs", agents=AgentsConfig(at_once=2))
+        ids = [str(each) for each in range(5)]
+        for each in ids:
+            await worker.enter(each, prompt(), 0)
+
+        async def whole(each: str) -> Done:
+            await worker.begin(each)
+            return await worker.run(each, ACCESS)
+
+        running = {each: asyncio.create_task(whole(each)) for each in ids}
+        await asyncio.sleep(0.05)
+        await worker.stop("4")  # it does not run yet
+        await worker.leave("2")
+        with pytest.raises(EnvironmentLost, match="was left while its agent waited for a place"):
+            await running["2"]
+        for each in ("0", "1", "3", "4"):
+            assert not running[each].done()
+            await worker.stop(each)
+            assert (await running[each]).label == "deadline"
+            await asyncio.sleep(0.05)
+        await worker.close()
+
+    run(play())
+
+
+def test_a_place_that_nobody_uses_is_given_to_another_agent(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def play() -> None:
+        monkeypatch.setattr("r1ray.environments.worker.OWNER_S", 0.2)
+        worker = agents_worker(monkeypatch, "exits", agents=AgentsConfig(at_once=1))
+        for each in ("dies", "left", "waits"):
+            await worker.enter(each, prompt(), 0)
+        await worker.begin("dies")
+        left = asyncio.create_task(worker.begin("left"))
+        waits = asyncio.create_task(worker.begin("waits"))
+        assert (await worker.status()).worlds == 3
+        await asyncio.sleep(0.3)
+        assert (await worker.status()).worlds == 2, "nobody has its agent run"
+        await left
+        await worker.leave("left")
+        await waits
+        assert (await worker.run("waits", ACCESS)).label == "exited"
+        await worker.close()
+
+    run(play())
+
+
+def test_a_world_that_waits_for_a_place_and_nobody_asks_for_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def play() -> None:
+        worker = agents_worker(monkeypatch, "hangs", idle_s=0.2, agents=AgentsConfig(at_once=1))
+        for each in ("runs", "waits"):
+            await worker.enter(each, prompt(), 0)
+        await worker.begin("runs")
+        running, waiting = asyncio.create_task(worker.run("runs", ACCESS)), asyncio.create_task(worker.begin("waits"))
+        await asyncio.sleep(0.3)
+        await worker.keep(["runs"])
+        assert (await worker.status()).worlds == 1
+        with pytest.raises(EnvironmentLost, match="waited for a place"):
+            await waiting
+        await worker.stop("runs")
+        await running
+        await worker.close()
 
     run(play())

@@ -16,6 +16,7 @@ from r1ray.planning.duration import learner_flops
 from r1ray.planning.gpus import GIB, GPUS
 from r1ray.planning.memory import checkpoint_parts, engine_weights, export_bytes, published_bytes, stages
 from r1ray.planning.plan import Plan, plan_run
+from r1ray.planning.report import as_json, report
 from r1ray.planning.shapes import load_shape
 
 SMALL = ["qwen2.5_0.5b", "qwen2.5_1.5b", "qwen3_0.6b", "qwen3_1.7b", "llama_3.2_1b"]
@@ -429,3 +430,17 @@ def test_trajectories_in_environments_have_turns_answers_and_time_for_them() -> 
     assert in_world.step.learn > alone.step.learn
     many = plan_run(seven(*own, "plan.turns=8", "plan.context_tokens=400"))
     assert (many.batch.turns, many.batch.context_tokens) == (8.0, 2800.0)
+
+
+def test_an_agents_command_is_told_with_what_its_processes_may_take() -> None:
+    named = ("data.environment=agent", "environment.command=[python, my_agent.py, '{prompt}']")
+    plan = plan_run(seven(*named, "environment.num_actors=4", "algo.prompts_per_step=32", "algo.group_size=16"))
+    (line,) = [each for each in report(plan).splitlines() if "an agent in each trajectory" in each]
+    assert "python my_agent.py '{prompt}'; up to 128 at a time on each of 4 environment workers" in line
+    assert line.endswith("with 4.0 GiB and 256 processes at most each: 512.0 GiB")
+    few = plan_run(seven(*named, "environment.agents.at_once=8", "environment.agents.memory_mib=512"))
+    assert "up to 8 at a time on each of 1 environment workers" in report(few) and "each: 4.0 GiB" in report(few)
+    assert as_json(few)["agents"] == {"agent": ["python", "my_agent.py", "{prompt}"]}
+    mini = "+environment.worlds.mini={path: agent, options: {command: [mini, -y]}}"
+    assert "an agent in each trajectory: mini -y; " in report(plan_run(seven(mini)))
+    assert "an agent in each trajectory" not in report(plan_run(seven("data.environment=calculator")))

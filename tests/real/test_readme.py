@@ -82,7 +82,8 @@ def test_a_tiny_model_learns_to_write_programs(tmp_path: Path) -> None:
 
 
 def test_an_agent_of_openais_client_learns_to_call_its_tool(tmp_path: Path) -> None:
-    printed = r1ray("run", "experiment=openai_agent", "name=agent", f"output_dir={tmp_path}", cwd=tmp_path)
+    overrides = ("experiment=openai_agent", "name=agent", f"output_dir={tmp_path}")
+    printed = r1ray("run", *overrides, cwd=tmp_path, timeout_s=1500)
     print(printed[-2000:])
     rows = metrics(tmp_path / "agent")
     held_out = [row["eval/heldout/pass@1"] for row in rows if "eval/heldout/pass@1" in row]

@@ -30,12 +30,17 @@ class AgentWorld:
     observation: Observation
     out_of_time: asyncio.Event = field(default_factory=asyncio.Event)
     running: asyncio.Task[Done] | None = None
+    has_begun: bool = False
     is_left: bool = False
 
     async def step(self, action: Action) -> Observation | Done:
         raise AssertionError("an agent takes the turns")
 
+    async def begin(self) -> None:
+        self.has_begun = True
+
     async def run(self, access: Access) -> Done:
+        assert self.has_begun
         self.running = asyncio.ensure_future(self.agent(access, self.out_of_time))
         return await self.running
 

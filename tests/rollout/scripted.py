@@ -202,6 +202,9 @@ class World:
         assert isinstance(answer, Observation | Done)
         return answer
 
+    async def begin(self) -> None:
+        raise AssertionError("it has no agent")
+
     async def run(self, access: Access) -> Done:
         raise AssertionError("it has no agent")
 

@@ -37,7 +37,7 @@ def parts_of(ended: Ended, printed: str, *, says_json: bool) -> dict[str, float]
     said = last_object(ended.output)
     numbers = {name: float(value) for name, value in said.items() if _is_number(value)}
     if not numbers or len(numbers) < len(said):
-        how = "took too long" if ended.code is None else f"ended with code {ended.code}"
+        how = "was ended" if ended.code is None else f"ended with code {ended.code}"
         raise EnvironmentFailed(
             f"the judge {how}, and its last line is no JSON object of numbers: {printed[-300:]}",
             "the judge said no JSON",

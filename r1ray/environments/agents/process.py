@@ -17,12 +17,14 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import cast
 
+from r1ray.config.environment import AgentsConfig
 from r1ray.environments.agents.folder import WORK
+from r1ray.environments.agents.usage import over_limit
 from r1ray.environments.agents.walls import PORT, Walls
 from r1ray.errors import InfrastructureError
 from r1ray.runtime.leftovers import kill_all_with
@@ -50,6 +52,8 @@ class Order:
     """The folder of the trajectory, all of which it may write; it runs in ``work`` there."""
     environment: Mapping[str, str] = field(default_factory=dict)
     walls: Walls
+    limits: AgentsConfig = field(default_factory=AgentsConfig)
+    """Of the command with all that it starts; over one of them, it is ended."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,6 +62,8 @@ class Ended:
 
     code: int | None
     """Exit code, or a signal's number below 0; None: it was ended from here, or its guard was killed."""
+    over: str = ""
+    """The limit that it was ended for, in words."""
     output: bytes = b""
     """The end of what it printed."""
     num_bytes: int = 0
@@ -84,7 +90,9 @@ async def run_command(
         try:
             async with asyncio.timeout(START_S):  # wait_for may lose a cancellation
                 await _start(control, order, mark, listening)
-            code = await _code(control, stop)
+            code, over = await _end_of(
+                control, stop, over_limit(process.pid, order.limits, num_own=order.walls.num_own)
+            )
         except (OSError, TimeoutError) as error:
             said = str(error) or "its guard does not answer"
             raise InfrastructureError(f"{order.command[0]} could not be started: {said}. {output.text}") from error
@@ -92,7 +100,7 @@ async def run_command(
             control.end()
             await asyncio.shield(asyncio.to_thread(_wait_or_kill, process, mark))
         output.read_rest()
-        return Ended(code=code, output=bytes(output.end), num_bytes=output.num_bytes)
+        return Ended(code=code, over=over, output=bytes(output.end), num_bytes=output.num_bytes)
     finally:
         output.close()
         control.close()
@@ -142,15 +150,21 @@ async def _start(
         raise InfrastructureError(f"{order.command[0]} could not be started: {problem}")
 
 
-async def _code(control: _Control, stop: asyncio.Event) -> int | None:
-    """Return the code that the command ended with; None once ``stop`` is set, or where its guard is gone."""
+async def _end_of(
+    control: _Control, stop: asyncio.Event, over_limit: Coroutine[None, None, str]
+) -> tuple[int | None, str]:
+    """Return the code that the command ended with, None where it is to be ended (``stop`` is set, or it is over a
+    limit) or its guard is gone; and that limit."""
     told, stopped = asyncio.ensure_future(control.answer()), asyncio.ensure_future(stop.wait())
+    over = asyncio.ensure_future(over_limit)
     try:
-        await asyncio.wait([told, stopped], return_when=asyncio.FIRST_COMPLETED)
-        answer = told.result() if told.done() else None
-        return None if answer is None else cast("int | None", answer["status"])
+        await asyncio.wait([told, stopped, over], return_when=asyncio.FIRST_COMPLETED)
+        if told.done():
+            answer = told.result()
+            return None if answer is None else cast("int | None", answer["status"]), ""
+        return None, over.result() if over.done() else ""
     finally:
-        for each in (told, stopped):
+        for each in (told, stopped, over):
             each.cancel()
 
 

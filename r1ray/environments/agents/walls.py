@@ -79,6 +79,11 @@ class Walls:
     def has_own_network(self) -> bool:
         return self.mode == "bubblewrap"
 
+    @property
+    def num_own(self) -> int:
+        """Return how many processes are between a worker and a command: a guard, and what puts it into the walls."""
+        return 2 if self.mode == "bubblewrap" else 1
+
     def inside(self, path: Path | str) -> str:
         """Return the path by which the command knows the folder of its trajectory."""
         return INSIDE if self.mode == "bubblewrap" else str(path)

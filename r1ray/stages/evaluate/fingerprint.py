@@ -66,6 +66,7 @@ def _environment(config: EvaluationConfig, names: Sequence[str]) -> dict[str, An
     """Return what decides a trajectory, and not how fast its environment is."""
     of_workers = ("num_actors", "cpus_per_actor", "resources", "labels", "reset_timeout_s", "step_timeout_s", "shares")
     settings = {key: value for key, value in asdict(config.environment).items() if key not in of_workers}
+    settings["agents"].pop("at_once")
     return settings | {"worlds": {name: settings["worlds"].get(name) for name in names}}
 
 

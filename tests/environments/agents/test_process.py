@@ -8,19 +8,32 @@ from pathlib import Path
 
 import pytest
 
+from r1ray.config.environment import AgentsConfig
 from r1ray.environments.agents import process
 from r1ray.environments.agents.process import KEPT_BYTES, Ended, Order, run_command
 from r1ray.environments.agents.walls import Walls
 from r1ray.errors import InfrastructureError
 
 
-def run(folder: Path, script: str, *, until: Callable[[], bool] | None = None, stop_s: float = 0.0) -> Ended:
+def run(
+    folder: Path,
+    script: str,
+    *,
+    until: Callable[[], bool] | None = None,
+    stop_s: float = 0.0,
+    walls: Walls | None = None,
+    limits: AgentsConfig | None = None,
+) -> Ended:
     """Run a script of the shell, and stop it ``stop_s`` after something has come about."""
 
     async def both() -> Ended:
         stop = asyncio.Event()
         order = Order(
-            command=["/bin/sh", "-c", script], folder=folder, environment={"PATH": os.environ["PATH"]}, walls=Walls()
+            command=["/bin/sh", "-c", script],
+            folder=folder,
+            environment={"PATH": os.environ["PATH"]},
+            walls=walls or Walls(),
+            limits=limits or AgentsConfig(),
         )
         running = asyncio.ensure_future(run_command(order, stop))
         if until is not None:
