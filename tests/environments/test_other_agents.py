@@ -22,6 +22,8 @@ from tests.test_layering import ROOT
 README = (ROOT / "environments/README.md").read_text()
 MINI, VERIFIERS = (yaml.safe_load(text) for text in re.findall(r"```yaml\n(.*?)```", README, re.DOTALL))
 ROW = json.loads(re.findall(r"```json\n(.*?)```", README, re.DOTALL)[0])
+SOLVING = ("cat calc.py", "sed -i 's/a - b/a + b/' calc.py", "echo COMPLETE_TASK_AND_SUBMIT_FINAL_OUTPUT")
+"""Commands that mend the repository of the row."""
 OPTIONS: dict[str, dict[str, Any]] = {
     "mini-swe-agent": MINI["environment"]["worlds"]["mini"]["options"],
     "verifiers": VERIFIERS["options"],
@@ -55,9 +57,8 @@ def mended(reply: Reply) -> Done:
 
 @pytest.mark.long
 def test_mini_swe_agent_mends_a_repository_by_what_the_policy_says() -> None:
-    steps = ["cat calc.py", "sed -i 's/a - b/a + b/' calc.py", "echo COMPLETE_TASK_AND_SUBMIT_FINAL_OUTPUT"]
-    done = mended(lambda said: call("bash", command=steps[sum(each["role"] == "assistant" for each in said)]))
-    assert done.rewards == {"agent_failed": 0.0, "agent_deadline": 0.0, "judge": 1.0}
+    done = mended(lambda said: call("bash", command=SOLVING[sum(each["role"] == "assistant" for each in said)]))
+    assert done.rewards == {"agent_failed": 0.0, "agent_deadline": 0.0, "agent_limit": 0.0, "judge": 1.0}
 
 
 @pytest.mark.long
