@@ -19,10 +19,15 @@ PROCESSES = (
     "snapshot",
     "rollout log",
     "environment worker",
+    "endpoint",
 )
 """Those that r1ray starts, and starts again."""
 IN_WORLDS = ("environment worker",)
 """Of these, those of runs whose prompts have an environment."""
+IN_AGENTS = ("endpoint",)
+"""Those of runs whose trajectories are agents. A group worker serves the endpoint that these call."""
+SERVED_BY = {"endpoint": "group worker"}
+"""The process that has a part which is none of its own."""
 UPHOLDING = ("raylet", "GCS", "driver")
 """Those without which no run goes on: on one machine it ends with any of them, and the same command goes on."""
 ROLES = (*PROCESSES, *UPHOLDING, "node")
@@ -102,7 +107,7 @@ IN_TURNS = (
     Cell("learner rank", "SIGKILL", "generating", in_turns=True),
 )
 """With ``placement=colocated``: asleep, while the other sleeps, between a sleep and its wake, and awake."""
-_USUAL = tuple(role for role in PROCESSES if role not in IN_WORLDS)
+_USUAL = tuple(role for role in PROCESSES if role not in (*IN_WORLDS, *IN_AGENTS))
 _KILLED = tuple(cell for cell in cells(_USUAL, "SIGKILL") if cell not in QUICK)
 _STOPPED = cells(_USUAL, "SIGSTOP")
 RUNS: dict[str, tuple[Cell, ...]] = {
@@ -113,6 +118,8 @@ RUNS: dict[str, tuple[Cell, ...]] = {
     **{f"stopped while {name}": tuple(c for c in _STOPPED if c.phase in phases) for name, phases in TOGETHER.items()},
     "in worlds: killed": cells(IN_WORLDS, "SIGKILL"),
     "in worlds: stopped": cells(IN_WORLDS, "SIGSTOP"),
+    "in agents: killed": cells(IN_AGENTS, "SIGKILL"),
+    "in agents: stopped": cells(IN_AGENTS, "SIGSTOP"),
     "raylet killed": cells(["raylet"], "SIGKILL"),
     "GCS killed": cells(["GCS"], "SIGKILL"),
     "driver killed": cells(["driver"], "SIGKILL"),

@@ -21,7 +21,7 @@ import psutil
 from r1ray.runtime.actor_status import read_actors, status_of
 from r1ray.runtime.own_process import Told
 from r1ray.runtime.scratch import PREFIX
-from tests.faults.cells import PROCESSES, UPHOLDING, Cell
+from tests.faults.cells import PROCESSES, SERVED_BY, UPHOLDING, Cell
 from tests.faults.gate import FOLDER, SLOW_S, USUAL_S, Gates
 from tests.faults.results import record
 from tests.faults.settings import SETTINGS, own_files
@@ -99,8 +99,8 @@ class FaultyRun:
 
     def living(self, role: str) -> list[Told]:
         """The processes of a role that live, as they say themselves."""
-        told = read_actors(self.folder / "logs")
-        return [each for each in told if each.role == role and status_of(each).state == "running"]
+        told, served_by = read_actors(self.folder / "logs"), SERVED_BY.get(role, role)
+        return [each for each in told if each.role == served_by and status_of(each).state == "running"]
 
     def processes(self) -> list[psutil.Process]:
         """All processes that live and belong to the run: they have its folder in their environment."""

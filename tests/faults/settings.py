@@ -8,6 +8,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 
 from tests.faults.doors_reward import HELD_OUT
+from tests.faults.gate import FOLDER
 from tests.real.running import SMALL
 
 SETTINGS = (
@@ -32,6 +33,17 @@ IN_WORLDS = (
     "learner.max_tokens_per_microbatch=512",
 )
 """Further ones of runs that lose environment workers: all prompts have an environment."""
+
+AGENT = Path(__file__).with_name("calling_agent.py")
+IN_AGENTS = (
+    *("data.environment=agent", "environment.num_actors=2", "environment.max_trajectory_tokens=64"),
+    *(
+        f"environment.command=[python, -I, -S, {AGENT}, '{{prompt}}']",
+        f"+environment.worlds.agent={{options: {{sandbox: false, env: {{{FOLDER}: null}}}}}}",
+    ),
+    "learner.max_tokens_per_microbatch=512",
+)
+"""Of runs that lose the endpoint of agents: each trajectory is one."""
 
 
 def own_files(work: Path, task: Path) -> list[str]:

@@ -9,7 +9,7 @@ import pytest
 from tests.faults.cells import RUNS
 from tests.faults.checks import meet_all
 from tests.faults.selected import runs
-from tests.faults.settings import IN_WORLDS
+from tests.faults.settings import IN_AGENTS, IN_WORLDS
 
 pytestmark = [pytest.mark.real, pytest.mark.faults, pytest.mark.long]
 
@@ -24,3 +24,8 @@ def test_a_run_goes_on(tmp_path: Path, qwen_folder: Path, running_total: Path, n
 @pytest.mark.parametrize("name", runs("in worlds: stopped"))
 def test_a_run_in_worlds_goes_on(tmp_path: Path, qwen_folder: Path, running_total: Path, name: str) -> None:
     meet_all(RUNS[name], tmp_path, qwen_folder, running_total, *IN_WORLDS)
+
+
+@pytest.mark.parametrize("name", runs("in agents: stopped"))
+def test_a_run_of_agents_goes_on(tmp_path: Path, qwen_folder: Path, running_total: Path, name: str) -> None:
+    meet_all(RUNS[name], tmp_path, qwen_folder, running_total, *IN_AGENTS)
