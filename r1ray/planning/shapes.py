@@ -21,6 +21,7 @@ MADE = {
     "r1ray.examples.tiny_programs.maker:make": "tiny_programs",
     "r1ray.examples.bilingual_total.maker:make": "bilingual_total",
     "r1ray.examples.smollm2.maker:make": "smollm2",
+    "r1ray.examples.python_agent.maker:make": "smollm2",
 }
 """Models that a first stage makes (prepare.maker), by the names under which their shapes ship."""
 DENSE = ("llama", "mistral", "qwen2", "qwen3")

@@ -3,7 +3,8 @@
     tool   name(argument, ...): its description         call   <tool_call>{"name": ..., "arguments": {...}}</tool_call>
 
 The model was never shown a call in this form: it has to be fine-tuned on some (recipe=sft) before there is anything to
-reinforce. Every token is one that it has; none is added.
+reinforce. Every token is one that it has; none is added. ``data.template_arguments={brief: true}`` leaves out what a
+tool is for and how it is called, which are 70 of the 102 tokens of a short question to the code interpreter.
 """
 
 from __future__ import annotations
@@ -17,10 +18,12 @@ TEMPLATE = """\
 <|im_start|>system
 {% if messages[0].role == "system" %}{{ messages[0].content }}
 {% endif -%}
-{%- for tool in tools %}{{ tool.function.name }}({{ tool.function.parameters.properties | join(", ") }}): {{ \
-tool.function.description }}
+{%- for tool in tools -%}
+{{ tool.function.name }}({{ tool.function.parameters.properties | join(", ") }})
+{{- "" if brief else ": " ~ tool.function.description }}
 {% endfor -%}
-Call: <tool_call>{"name": "tool", "arguments": {"argument": "value"}}</tool_call><|im_end|>
+{%- if not brief %}Call: <tool_call>{"name": "tool", "arguments": {"argument": "value"}}</tool_call>{% endif -%}
+<|im_end|>
 {% endif -%}
 {%- for message in messages -%}
 {%- if message.role == "tool" -%}
