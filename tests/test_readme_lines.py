@@ -29,6 +29,7 @@ OWNERS = {
     r"run recipe=(r1|distill_vs_rl) ": "tests/test_r1_quickstart.py",
     r"run experiment=smollm2( |$)": "tests/real/test_smollm2.py",
     r"run experiment=calculator_agent( |$)": "tests/test_calculator_agent_curve.py",
+    r"run experiment=python_agent( |$)": "tests/test_python_agent_curve.py",
     r"run experiment=openai_agent( |$)": "tests/real/test_readme.py",
     r"run experiment=tiny_programs( |$)": "tests/real/test_readme.py",
     r"run .*reward=all_scenario ": "tests/real/test_preference.py",
