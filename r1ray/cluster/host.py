@@ -36,7 +36,7 @@ from r1ray.runtime.remote_code import environment
 from r1ray.runtime.scratch import enter
 
 LOG_LINES, LOG_WIDTH = 12, 300
-ENDLESS = frozenset({"until_dead", "troubles", "work"})
+ENDLESS = frozenset({"until_dead", "troubles", "work", "begin"})
 """Methods that return when something ends; no work."""
 KINDS: dict[str, Kind] = {
     **dict.fromkeys(("score", "ask", "value", "step_scores"), "score"),
