@@ -4,6 +4,8 @@ it solves a part of its group, the model that it was made of nothing."""
 from __future__ import annotations
 
 import json
+import os
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -73,11 +75,11 @@ def solved() -> dict[str, Any]:
 def step(model: Path, work: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """Make one step with a model in mini-swe-agent. Returns its metrics, and its trajectories."""
     work.mkdir()
-    options = installed("mini-swe-agent")
-    options["command"][0] = str(Path(options["command"][0]).absolute())
-    MINI["environment"]["worlds"]["mini"]["options"] = options
+    options, shown = installed("mini-swe-agent"), deepcopy(MINI)
+    program, *words = options["command"]
+    shown["environment"]["worlds"]["mini"]["options"] = {**options, "command": [os.path.abspath(program), *words]}
     (work / "conf" / "experiment").mkdir(parents=True)
-    (work / "conf" / "experiment" / "mini.yaml").write_text(f"# @package _global_\n{yaml.safe_dump(MINI)}")
+    (work / "conf" / "experiment" / "mini.yaml").write_text(f"# @package _global_\n{yaml.safe_dump(shown)}")
     (work / "repositories.jsonl").write_text(json.dumps(ROW) + "\n")
     overrides = ("experiment=mini", f"model={model}", "name=mini", "output_dir=.", *LEARNER, *STEP)
     print(r1ray("run", "--config-dir", "conf", *overrides, cwd=work, timeout_s=1200)[-3000:])
@@ -99,6 +101,8 @@ def test_a_group_of_a_model_that_learned_one_solved_dialogue_has_both_rewards_an
     assert len(rewards) == GROUP and set(rewards) == {0.0, 1.0}
     assert found["grad_norm"] > 0
 
+
+def test_a_group_of_the_untrained_model_has_no_reward_and_no_gradient(tmp_path: Path, untrained: Path) -> None:
     found, trajectories = step(untrained, tmp_path / "of_untrained")
     rewards = [each["rewards"]["judge"] for each in trajectories]
     print(f"untrained: rewards {rewards}, gradient {found['grad_norm']:.3g}")
