@@ -132,6 +132,12 @@ class RolloutConfig:
         return self.max_num_seqs + self.max_num_seqs // 8
 
     @property
+    def asked_at_a_time(self) -> int:
+        """Trajectories that a recipe which only samples asks for at a time, twice what the engines generate: one lot
+        runs, one waits."""
+        return 2 * self.num_actors * self.max_num_seqs
+
+    @property
     def most_actors(self) -> int:
         """``max_actors`` with None decided."""
         return self.num_actors if self.max_actors is None else self.max_actors

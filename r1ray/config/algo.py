@@ -164,6 +164,11 @@ class AlgoConfig:
         return math.ceil((self.oversample - 1.0) * self.prompts_per_step - 1e-9)
 
     @property
+    def most_groups(self) -> int:
+        """Groups under way or ready at a time: (max_staleness + 1) prompts_per_step, and the surplus."""
+        return (self.max_staleness + 1) * self.prompts_per_step + self.num_surplus_groups
+
+    @property
     def is_old_recomputed(self) -> bool:
         """``old_logprobs`` with ``auto`` decided by the correction: whether log pi_old is the learner's own."""
         if self.old_logprobs != "auto":

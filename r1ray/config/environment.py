@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass, field, fields
 from typing import Any
@@ -117,11 +118,13 @@ class EnvironmentConfig:
             raise ValueError(f"environment.worlds.{NO_WORLD}: {NO_WORLD} is no environment; needs another name.")
         self.worlds = {_name("environment.worlds", name): _world(name, world) for name, world in self.worlds.items()}
 
-    @property
-    def longest_s(self) -> float:
-        """Longest time for which a trajectory waits for its environment: ``reset_timeout_s`` and ``max_turns`` times
-        ``step_timeout_s``."""
-        return self.reset_timeout_s + self.max_turns * self.step_timeout_s
+    def longest_s(self, at_a_time: int) -> float:
+        """Return the longest time for which one of ``at_a_time`` trajectories waits for its environment:
+        ``reset_timeout_s`` and ``max_turns`` times ``step_timeout_s``, which an agent may also wait for those that have
+        its place before it (``agents.at_once``)."""
+        at_once = self.agents.at_once
+        num_rounds = 1 if at_once is None else max(1, math.ceil(at_a_time / (self.num_actors * at_once)))
+        return num_rounds * (self.reset_timeout_s + self.max_turns * self.step_timeout_s)
 
     def command_of(self, name: str | None) -> list[Any] | None:
         """Return the command of an environment's agent, of which a run makes one for each trajectory; None where the
@@ -129,7 +132,8 @@ class EnvironmentConfig:
         world = self.worlds.get(name or NO_WORLD, WorldConfig())
         if (world.path or name) != AGENT:
             return None
-        return list(world.options.get("command", self.command))
+        own = world.options.get("command")
+        return list(self.command if own is None else own)
 
     def require_command(self, name: str | None) -> None:
         """Raise ValueError where the environment of all prompts is an agent without a command."""

@@ -445,6 +445,14 @@ class RunConfig:
             )
 
     @property
+    def most_trajectories(self) -> int:
+        """Trajectories under way at a time: of all groups that have a place in the buffer, and of an evaluation beside
+        them; of recipes that only sample, those that they ask for at a time."""
+        if self.only_samples:
+            return self.rollout.asked_at_a_time
+        return self.algo.most_groups * self.algo.group_size + self.eval_slots
+
+    @property
     def eval_slots(self) -> int:
         """``eval.slots`` with None decided."""
         if self.eval.slots is not None:

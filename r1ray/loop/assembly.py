@@ -61,7 +61,7 @@ def assemble(
         prompts,
         algo=config.algo,
         reward=config.reward,
-        world_s=config.environment.longest_s,
+        world_s=config.environment.longest_s(config.most_trajectories),
         seed=config.seed,
         ledger=ledger,
         progress=progress,

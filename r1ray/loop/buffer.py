@@ -73,7 +73,7 @@ class Buffer:
         self.errors = RewardErrors(reward, step_size=algo.prompts_per_step * algo.group_size, progress=progress)
         self._reissue = sorted(ledger.in_flight, key=_place)
         size, staleness, self._surplus = algo.prompts_per_step, algo.max_staleness, algo.num_surplus_groups
-        self._num_slots, self._num_taken = (staleness + 1) * size + self._surplus, 0
+        self._num_slots, self._num_taken = algo.most_groups, 0
         self._room = asyncio.Event()  # set by whatever may let a group be issued
         self._is_open = False
         self._withdrawn: set[str] = set()  # under way, and to be issued again once they have ended

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shlex
 from collections.abc import Iterator
 
@@ -12,16 +13,18 @@ MIB = 2.0**20
 
 
 def commands_of(config: RunConfig) -> dict[str, list[str]]:
-    """Return the command of each agent among the environments that keys name."""
+    """Return the command of each agent among the environments that keys name; none where nothing is sampled."""
+    if config.only_learner:
+        return {}
     names = [config.data.environment] if config.data.environment else list(config.environment.worlds)
     found = {name: config.environment.command_of(name) for name in names}
     return {name: list(map(str, command)) for name, command in found.items() if command is not None}
 
 
-def agent_lines(config: RunConfig, *, completions: int) -> Iterator[str]:
-    """Say what the agents of a step take, at most, on one environment worker's node."""
+def agent_lines(config: RunConfig) -> Iterator[str]:
+    """Say what the agents under way take, at most, on one environment worker's node."""
     limits, num_workers = config.environment.agents, config.environment.num_actors
-    together = -(-completions // num_workers)
+    together = math.ceil(config.most_trajectories / num_workers)
     at_once = together if limits.at_once is None else min(together, limits.at_once)
     for command in commands_of(config).values():
         yield (

@@ -34,7 +34,7 @@ def _lines(plan: Plan, ways: Sequence[Way]) -> Iterator[str]:
     yield f"  on {where if plan.num_gpus else f'CPUs, {gib(plan.gpu.memory)} of memory'}"
     yield "batch"
     yield from (f"  {line}" for line in plan.batch.lines)
-    yield from (f"  {line}" for line in agent_lines(config, completions=plan.batch.completions))
+    yield from (f"  {line}" for line in agent_lines(config))
     for actor in plan.actors:
         yield from _actor_lines(plan, actor)
     yield from _time_lines(plan)

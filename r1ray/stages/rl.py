@@ -409,7 +409,7 @@ class _Job:
             seed=self._config.seed * 1_000_003 + step,
             slots=self._config.eval_slots,
             deadline_s=self._config.deadlines.decided.generate_s,
-            world_s=self._config.environment.longest_s,
+            world_s=self._config.environment.longest_s(self._config.most_trajectories),
             book=FailureBook(refuse_before_training) if step == 0 else self._book,
             record=lambda records: running.recorder.record_evaluation(step, records, running.eval_groups),
         )
@@ -424,7 +424,7 @@ class _Job:
         return longest_in_worlds(
             [each.prompt for each in asked],
             at_a_time=self._config.eval_slots // max(settings.samples, settings.final_samples),
-            world_s=self._config.environment.longest_s,
+            world_s=self._config.environment.longest_s(self._config.most_trajectories),
         )
 
     def _probe(self) -> list[Int32Array]:

@@ -54,9 +54,8 @@ class RunWorlds:
     def check_command(self) -> None:
         """Raise UserError where an agent's command is given, and no prompt has an agent: rows are looked at before."""
         command = self._config.command
-        if command and not any(
-            source.has_agent and "command" not in source.options for source in self.sources.values()
-        ):
+        sources = self.sources.values()
+        if command and not any(source.has_agent and source.options.get("command") is None for source in sources):
             raise UserError(
                 f"environment.command={command}: no prompt has an agent; needs environment=agent, or rows with a "
                 "column environment."

@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from r1ray.config import AlgoConfig, DataConfig, EnvironmentConfig, RunConfig, WorldConfig
+from r1ray.config import AlgoConfig, DataConfig, EnvironmentConfig, EvalConfig, RunConfig, WorldConfig
+from r1ray.config.environment import AgentsConfig
 from tests.config.keys import PARTS
 
 
@@ -66,3 +67,23 @@ def test_an_agent_of_all_prompts_needs_a_command(worlds: dict[str, Any]) -> None
         "true"
     ]
     assert environment.command_of(None) is None and environment.command_of("calculator") is None
+
+
+def test_an_agent_may_also_wait_for_those_that_have_its_place() -> None:
+    limits: dict[str, Any] = {"reset_timeout_s": 5.0, "step_timeout_s": 10.0, "max_turns": 2, "num_actors": 3}
+    assert EnvironmentConfig(**limits).longest_s(64) == 25.0
+    few = EnvironmentConfig(**limits, agents=AgentsConfig(at_once=4))
+    assert [few.longest_s(number) for number in (1, 12, 13, 64)] == [25.0, 25.0, 50.0, 150.0]
+
+
+def test_all_trajectories_under_way_are_those_of_training_and_of_an_evaluation() -> None:
+    algo = AlgoConfig(
+        prompts_per_step=4,
+        group_size=8,
+        minibatches_per_step=1,
+        max_staleness=1,
+        oversample=1.5,
+        allow_unbounded_staleness=True,
+    )
+    run = RunConfig(model="m", data=DataConfig(train="t"), algo=algo, eval=EvalConfig(slots=7), reward=PARTS)
+    assert run.most_trajectories == (4 + 4 + 2) * 8 + 7

@@ -434,13 +434,16 @@ def test_trajectories_in_environments_have_turns_answers_and_time_for_them() -> 
 
 def test_an_agents_command_is_told_with_what_its_processes_may_take() -> None:
     named = ("data.environment=agent", "environment.command=[python, my_agent.py, '{prompt}']")
-    plan = plan_run(seven(*named, "environment.num_actors=4", "algo.prompts_per_step=32", "algo.group_size=16"))
+    size = ("algo.prompts_per_step=32", "algo.group_size=16", "eval.slots=8")
+    plan = plan_run(seven(*named, "environment.num_actors=4", *size))
     (line,) = [each for each in report(plan).splitlines() if "an agent in each trajectory" in each]
-    assert "python my_agent.py '{prompt}'; up to 128 at a time on each of 4 environment workers" in line
-    assert line.endswith("with 4.0 GiB and 256 processes at most each: 512.0 GiB")
+    assert "python my_agent.py '{prompt}'; up to 130 at a time on each of 4 environment workers" in line
+    assert line.endswith("with 4.0 GiB and 256 processes at most each: 520.0 GiB")
     few = plan_run(seven(*named, "environment.agents.at_once=8", "environment.agents.memory_mib=512"))
     assert "up to 8 at a time on each of 1 environment workers" in report(few) and "each: 4.0 GiB" in report(few)
     assert as_json(few)["agents"] == {"agent": ["python", "my_agent.py", "{prompt}"]}
     mini = "+environment.worlds.mini={path: agent, options: {command: [mini, -y]}}"
     assert "an agent in each trajectory: mini -y; " in report(plan_run(seven(mini)))
     assert "an agent in each trajectory" not in report(plan_run(seven("data.environment=calculator")))
+    taught = ("recipe=sft", "supervised.train=t", "data.train=null")
+    assert "an agent in each trajectory" not in report(plan_run(seven(*named, *taught)))

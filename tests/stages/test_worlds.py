@@ -119,18 +119,25 @@ def test_what_rewrites_earlier_turns_is_said_once(said: list[str]) -> None:
 
 
 def test_the_command_of_an_agent_is_looked_up_with_the_first_row_and_needs_one() -> None:
+    forms: dict[str, object] = {
+        "own": {"path": "agent", "options": {"command": ["true"]}},
+        "keys": {"path": "agent", "options": {"command": None}},
+    }
+
     def of(*command: str) -> RunWorlds:
-        return RunWorlds(EnvironmentConfig(command=list(command)), SandboxConfig(), Form("chat"))
+        return RunWorlds(EnvironmentConfig(command=list(command), worlds=forms), SandboxConfig(), Form("chat"))
 
     with pytest.raises(UserError, match=r"environment\.command=\['no-such-agent', '-x'\]: there is no program"):
         of("no-such-agent", "-x").problem(raw("agent"))
     with pytest.raises(UserError, match="needs a list of a program"):
         of().problem(raw("agent"))
-    found = of("true", "{prompt}")
-    with pytest.raises(UserError, match="no prompt has an agent"):
+    for name in ("agent", "keys"):
+        found = of("true", "{prompt}")
+        assert found.problem(raw("own")) is None
+        with pytest.raises(UserError, match="no prompt has an agent"):
+            found.check_command()
+        assert found.problem(raw(name)) is None
         found.check_command()
-    assert found.problem(raw("agent")) is None
-    found.check_command()
     of().check_command()
 
 

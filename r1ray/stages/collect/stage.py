@@ -253,7 +253,7 @@ class _Job:
                 running,
                 rollout=config.rollout,
                 deadlines=config.deadlines.decided,
-                world_s=config.environment.longest_s,
+                world_s=config.environment.longest_s(config.most_trajectories),
             )
             sampling = Sampling(settings.temperature, settings.top_p, self._max_tokens, with_logprobs=False)
             asking = put(prompts, self._samples, name=name, samples=settings.samples, sampling=sampling, seed=seed)

@@ -19,8 +19,6 @@ from r1ray.types import Prompt, Sampling
 
 logger = logging.getLogger(__name__)
 
-SLOTS_AHEAD = 2
-"""Completions that are asked for at a time, in units of what the engines hold: one lot runs, one waits."""
 SAY_EVERY_S = 15.0
 
 
@@ -94,7 +92,7 @@ async def ask(
             samples=samples,
             sampling=sampling,
             seed=seed,
-            slots=SLOTS_AHEAD * rollout.num_actors * rollout.max_num_seqs,
+            slots=rollout.asked_at_a_time,
             deadline_s=deadlines.generate_s,
             world_s=world_s,
             groups=groups,

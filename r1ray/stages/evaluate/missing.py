@@ -121,7 +121,7 @@ async def _sample(config: EvaluationConfig, evaluation: Evaluation, running: Run
         seed=config.seed * 1_000_003,
         rollout=config.rollout,
         deadlines=config.deadlines.decided,
-        world_s=config.environment.longest_s,
+        world_s=config.environment.longest_s(config.rollout.asked_at_a_time),
         groups=lambda number: task.items[number].groups,
     )
     new = [question for number, question in evaluation.answered.items() if number not in before]
