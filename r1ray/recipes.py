@@ -23,6 +23,12 @@ def r1_zero(config: RunConfig) -> Stage:
     return ReinforcementLearning(config)
 
 
+def on_policy_distill(config: RunConfig) -> Stage:
+    """On-policy distillation: what :func:`r1_zero` does, with a teacher in the place of rewards, or beside them. The
+    paper distils by supervised fine-tuning (2.4)."""
+    return ReinforcementLearning(config)
+
+
 def sft(config: RunConfig) -> Stage:
     """Supervised fine-tuning: on a cold start's examples (2.3.1), on curated ones (2.3.3), or of a smaller model on
     those, which is distillation (2.4)."""
@@ -51,6 +57,7 @@ def evaluate(config: RunConfig) -> Stage:
 
 RECIPES = {
     "r1_zero": r1_zero,
+    "on_policy_distill": on_policy_distill,
     "sft": sft,
     "reward_model": reward_model,
     "collect": collect,

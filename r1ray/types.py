@@ -152,6 +152,8 @@ class Trajectory:
     world: InEnvironment | None = None
     conversations: tuple[Conversation, ...] = ()
     """The conversation of each branch; of trajectories of evaluations in environments."""
+    domain: str = ""
+    """Of its prompt, once the trajectory is kept for the learner."""
 
     def __post_init__(self) -> None:
         numbers = [segment.branch for segment in self.segments]
@@ -366,8 +368,7 @@ class ScoredGroup:
     @property
     def ids(self) -> list[str]:
         """The names of all its trajectories, with those that were removed."""
-        indices = sorted([*(each.index for each in self.trajectories), *(each.index for each in self.removed)])
-        return [trajectory_id(self.group_id, index) for index in indices]
+        return [trajectory_id(self.group_id, i) for i in sorted(one.index for one in self.trajectories + self.removed)]
 
 
 @dataclass(frozen=True, slots=True)

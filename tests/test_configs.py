@@ -57,8 +57,18 @@ def test_every_recipe_is_one_that_runs(recipe: str) -> None:
     from r1ray.recipes import stages_of
 
     own = [*OWN_SUPERVISED, "data.train=t", "data.eval=e"]
-    examples = WHOLE if recipe == "r1" else []
+    examples = {"r1": WHOLE, "on_policy_distill": ["algo.teacher.model=t"]}.get(recipe, [])
     assert stages_of(compose([*own, f"recipe={recipe}", *examples]))
+
+
+def test_on_policy_distillation_needs_a_teacher_and_no_groups() -> None:
+    asked = [*OWN, "recipe=on_policy_distill"]
+    config = compose([*asked, "algo.teacher.model=t"])
+    assert (config.algo.group_size, config.algo.kl_coefficient, config.algo.teacher.is_alone) == (1, 0, True)
+    with pytest.raises(UserError, match=r"algo\.group_size=1: needs at least 2.*algo\.teacher\.model=PATH"):
+        compose(asked)
+    with pytest.raises(UserError, match=r"algo\.teacher\.model is not set: recipe=on_policy_distill needs"):
+        compose([*asked, "algo.group_size=8"])
 
 
 def test_supervised_recipes_start_from_the_papers_numbers() -> None:

@@ -40,7 +40,7 @@ ADDED = ("stage", "wall_time")
 """To each line, which the text says."""
 LOGS_METRICS = [
     *sorted((ROOT / "loop").rglob("*.py")),
-    *(ROOT / "learner" / name for name in ("grpo.py", "given_answers.py", "routers.py")),
+    *(ROOT / "learner" / name for name in ("grpo.py", "given_answers.py", "routers.py", "teachers.py")),
     ROOT / "data/difficulty.py",
     ROOT / "mirror/supervision.py",
     ROOT / "telemetry/trackers/supervision.py",

@@ -21,7 +21,9 @@ def test_every_input_was_made(recipe: str, start: list[str]) -> None:
         pytest.skip("is of a model that is there")
     made: set[str] = set()
     for stage in stages_of(
-        compose([*start, f"recipe={recipe}", *(SUPERVISED if recipe in SUPERVISED_RECIPES else [])])
+        compose(
+            [*start, f"recipe={recipe}", *(SUPERVISED if recipe in SUPERVISED_RECIPES else ["algo.teacher.model=d"])]
+        )
     ):
         assert set(stage.needs) <= made
         made.add(stage.makes)
@@ -53,15 +55,27 @@ EVERYTHING = [
     "collect.decontaminate=[d1,d2]",
     "++collect.sources.mine={path: own, ratio: 0.5}",
     "++reward.models.helpful={model: h}",
+    "algo.teacher.model=d",
+    "algo.teacher.domains={code: c}",
     "++eval.compare=[{against: before, name: b, expect: {pass@1: up}}]",
 ]
 """A configuration with a path in every key that some recipe reads."""
+REINFORCED = {
+    "model": "m",
+    "data.train": "t",
+    "data.eval": "e",
+    "reward.models.helpful.model": "h",
+    "algo.teacher.model": "d",
+    "algo.teacher.domains.code": "c",
+}
+"""Paths that reinforcement learning reads."""
 
 
 @pytest.mark.parametrize(
     ("recipe", "read"),
     [
-        ("r1_zero", {"model": "m", "data.train": "t", "data.eval": "e", "reward.models.helpful.model": "h"}),
+        ("r1_zero", REINFORCED),
+        ("on_policy_distill", REINFORCED),
         ("sft", {"model": "m", "supervised.train": "s", "supervised.eval": "se"}),
         ("reward_model", {"model": "m", "supervised.train": "s", "supervised.eval": "se"}),
         ("extend", {"model": "m"}),
@@ -108,6 +122,7 @@ def test_a_recipe_trains_or_samples_or_needs_no_actors(recipe: str) -> None:
         kind
         == {
             "r1_zero": (True, False, False, True),
+            "on_policy_distill": (True, False, False, True),
             "sft": (True, True, False, True),
             "reward_model": (True, True, False, True),
             "collect": (False, False, True, True),

@@ -49,7 +49,7 @@ class LossInputs:
     ref_logp_N: torch.Tensor | None  # [N] float32
     """log pi_ref; None without a reference in the loss."""
     advantage_N: torch.Tensor  # [N] float32
-    """A_i of the token's output."""
+    """A_i of the token's output; with a teacher its part of the token is added, or stands in its place."""
     fresh_N: torch.Tensor  # [N] bool
     """Tokens that the version that is trained sampled; the others are stale."""
     lengths_B: torch.Tensor  # [B] int64
@@ -58,6 +58,8 @@ class LossInputs:
     """``algo.clip_low``."""
     clip_high: float
     """``algo.clip_high``."""
+    teacher_logp_N: torch.Tensor | None = None  # [N] float32
+    """log pi_teacher (``algo.teacher``), for tokens of a domain without a teacher log pi_theta; None: no teacher."""
 
     @property
     def output_N(self) -> torch.Tensor:

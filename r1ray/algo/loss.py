@@ -7,6 +7,7 @@ import torch
 from r1ray.algo.grpo import objective
 from r1ray.algo.inputs import LossInputs
 from r1ray.algo.ratio import log_ratio
+from r1ray.algo.variants.distillation import less_reverse_kl
 
 
 def grpo_loss(
@@ -30,6 +31,8 @@ def grpo_loss(
     importance_N: torch.Tensor | None = None,
     rollout_logp_N: torch.Tensor | None = None,
     fresh_N: torch.Tensor | None = None,
+    teacher_logp_N: torch.Tensor | None = None,
+    teacher_coefficient: float = 1.0,
 ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
     """Return this micro-batch's part of the minibatch loss, and its sums, as of :func:`r1ray.algo.grpo.objective`.
 
@@ -44,7 +47,10 @@ def grpo_loss(
         ratio: ``token``, or a variant: see :func:`r1ray.algo.ratio.log_ratio`.
         rollout_logp_N, fresh_N: for surrogates that read them, see :class:`r1ray.algo.inputs.LossInputs`; None: all
             tokens are fresh, and pi_old is the engine's.
+        teacher_logp_N: log pi_teacher, whose reverse KL is taken off the advantages; None: no teacher.
     """
+    if teacher_logp_N is not None:
+        advantage_N = less_reverse_kl(advantage_N, logp_N, teacher_logp_N, coefficient=teacher_coefficient)
     ratio_N = torch.exp(log_ratio(logp_N, old_logp_N, lengths_B, level=ratio, clamp=log_ratio_clamp))  # rho_i,t
     inputs = LossInputs(
         logp_N=logp_N,
@@ -57,6 +63,7 @@ def grpo_loss(
         lengths_B=lengths_B,
         clip_low=clip_low,
         clip_high=clip_high,
+        teacher_logp_N=teacher_logp_N,
     )
     return objective(
         inputs,

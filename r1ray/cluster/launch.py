@@ -121,9 +121,10 @@ async def launch(
         sleeps=config.is_colocated,
         returns_experts=learner.router.replay,
     )
-    loaded = [model, *(str(each.model) for each in reward.models.values())]
+    loaded = [model, *(str(each.model) for each in reward.models.values()), *config.algo.teacher.models.values()]
     async with spawning(need, wait_s=config.cluster.wait_s, models=loaded) as spawner:
-        await check_storage(spawner, training_paths(model, rollouts.parent, reward.models), start_s=deadlines.start_s)
+        paths = training_paths(model, rollouts.parent, reward.models, config.algo.teacher)
+        await check_storage(spawner, paths, start_s=deadlines.start_s)
         offload = config.colocated.offloaded(learner) if config.is_colocated else "none"
         arguments = (config.algo, LearnerSpec(model, config.seed, config.num_updates, sends_adapters, offload))
         start_ranks = _starter(spawner, learner, GRPO, *arguments, deadlines=deadlines)

@@ -11,7 +11,7 @@ import ray
 
 from r1ray.cluster.placement import model_section
 from r1ray.cluster.spawn import Spawner, absolute
-from r1ray.config import JudgeConfig, RewardModelConfig
+from r1ray.config import JudgeConfig, RewardModelConfig, TeacherConfig
 from r1ray.errors import UserError
 from r1ray.runtime.deadline import within
 
@@ -24,11 +24,14 @@ def learner_paths(model: str, output_dir: str | Path) -> Paths:
     return {"learner": {"model": model, "output_dir": str(output_dir)}}
 
 
-def training_paths(model: str, output_dir: str | Path, models: Mapping[str, RewardModelConfig]) -> Paths:
+def training_paths(
+    model: str, output_dir: str | Path, models: Mapping[str, RewardModelConfig], teacher: TeacherConfig
+) -> Paths:
     """Return what the actors of a run read and write. ``models``: those of ``reward.models``."""
+    learner = {**learner_paths(model, output_dir)["learner"], **teacher.by_key}
     engines = {"rollout": {"model": model}, "eval": {"model": model}}
     preferences = {model_section(name): _path_of(model_section(name), each) for name, each in models.items()}
-    return {**learner_paths(model, output_dir), **engines, **preferences}
+    return {"learner": learner, **engines, **preferences}
 
 
 def evaluation_paths(model: str, judge: JudgeConfig, reward_model: RewardModelConfig) -> Paths:

@@ -70,6 +70,7 @@ from r1ray.config.run import (
     StopConfig,
 )
 from r1ray.config.sandbox import SANDBOX_MODES, SandboxConfig
+from r1ray.config.teacher import TeacherConfig
 from r1ray.config.tracking import TRACKERS, TrackingConfig
 from r1ray.config.values import LABEL_SELECTOR
 
@@ -128,6 +129,7 @@ __all__ = [
     "SourceConfig",
     "StopConfig",
     "SupervisedConfig",
+    "TeacherConfig",
     "TrackingConfig",
     "VerifierConfig",
     "WeightsConfig",

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from r1ray.config.staleness import check_staleness
+from r1ray.config.teacher import TeacherConfig
 from r1ray.config.values import TEMPERATURES, above, at_least, between, divisors, one_of, one_of_or_own
 
 AGGREGATIONS = ("seq_mean", "token_mean", "seq_sum", "fixed_length")
@@ -26,7 +27,8 @@ class AlgoConfig:
     """GRPO's numbers. The defaults are the paper's."""
 
     group_size: int = 16
-    """Completions of one prompt (G). Their rewards are compared with each other."""
+    """Completions of one prompt (G). Their rewards are compared with each other. 1 is enough if all is learned from a
+    teacher (``algo.teacher``)."""
     prompts_per_step: int = 512
     """Groups that one step trains on. The paper's 8,192 outputs are 512 groups of 16."""
     minibatches_per_step: int = 16
@@ -76,6 +78,7 @@ class AlgoConfig:
     reference_refresh_updates: int = 400
     """Optimizer updates after which the reference becomes the current policy, again and again. 0 keeps the first
     reference. Unit: updates."""
+    teacher: TeacherConfig = field(default_factory=TeacherConfig)
     entropy_coefficient: float = 0.0
     """Weight of an entropy bonus, in the mean that ``aggregation`` takes. 0: none. A bonus that is too large makes
     outputs that say nothing."""
@@ -176,9 +179,10 @@ class AlgoConfig:
         return self.resolved_correction != "none"
 
     def __post_init__(self) -> None:
-        if self.group_size < 2:
+        if self.group_size < (1 if self.teacher.is_alone else 2):
             raise ValueError(
-                f"algo.group_size={self.group_size}: needs at least 2, an advantage compares completions of one prompt."
+                f"algo.group_size={self.group_size}: needs at least 2, an advantage compares completions of one prompt; "
+                "1 is enough for a teacher in the place of rewards (algo.teacher.model=PATH)."
             )
         at_least("algo.prompts_per_step", self.prompts_per_step, 1)
         at_least("algo.max_staleness", self.max_staleness, 0)
@@ -260,6 +264,16 @@ class AlgoConfig:
                 f"algo.correction={self.correction}: weighs tokens by pi_learner / pi_engine, which rho against the "
                 "engine's pi_old (algo.old_logprobs=engine) holds already; needs algo.old_logprobs=learner, or "
                 "algo.correction=none."
+            )
+        if self.teacher.models and self.ratio != "token":
+            raise ValueError(
+                f"algo.ratio={self.ratio}: algo.teacher gives each token an advantage of its own, which one ratio for "
+                "all tokens of an output would spread over them; needs algo.ratio=token, or no teacher."
+            )
+        if self.teacher.is_alone and self.credit == "turn":
+            raise ValueError(
+                "algo.credit=turn: shares out rewards, of which nothing is learned with algo.teacher alone; needs "
+                "algo.credit=trajectory, or algo.teacher.beside_rewards=true."
             )
         check_staleness(self)
         if self.kl_placement == "reward" and self.kl_coefficient and self.advantage_std != "none":

@@ -38,7 +38,9 @@ SAMPLING_RECIPES = ("collect", "evaluate")
 """Recipes that put prompts to a model, and train nothing."""
 PROMPTS_OF = {"collect": "train", "evaluate": "eval", "extend": None}
 """The key of ``data`` that recipes without a learner read."""
-RECIPES = ("r1_zero", *SUPERVISED_RECIPES, *PROMPTS_OF)
+DISTILLING = "on_policy_distill"
+"""Recipe of reinforcement learning that learns from a teacher."""
+RECIPES = ("r1_zero", DISTILLING, *SUPERVISED_RECIPES, *PROMPTS_OF)
 """Recipes of one stage. Others, the user's too, have a graph of these."""
 
 
@@ -488,6 +490,8 @@ class RunConfig:
     def _check_reinforcement(self) -> None:
         self._check_reward()
         self.environment.require_command(self.data.environment)
+        if self.recipe == DISTILLING and not self.algo.teacher.models:
+            raise ValueError(f"algo.teacher.model is not set: recipe={self.recipe} needs algo.teacher.model=PATH.")
         if self.environment.shares and self.data.mixture:
             raise ValueError(
                 f"environment.shares={self.environment.shares}: prompts are mixed by data.mixture={self.data.mixture}; "

@@ -453,6 +453,9 @@ class _Cluster:
                 section = placement.model_section(name)
                 if not str(model.model).startswith("@"):
                     users[str(model.model)] = (stage.key(f"{section}.model"), (section,))
+            for key, path in stage.config.algo.teacher.by_key.items():
+                if not path.startswith("@"):
+                    users[path] = (stage.key(key), ("learner",))
             judge = stage.config.judge
             if judge.model is not None and judge.url is None and not judge.model.startswith("@"):
                 users[judge.model] = (stage.key("judge.model"), ("judge.engine",))

@@ -52,7 +52,7 @@ def tiny(config: RunConfig) -> RunConfig:
 
     The result keeps the sections cluster and rollout, the parallelism and dtype of learner, the turns that they take,
     the transport of weights, the actors of reward and eval, and the objective of algo. It has no preference models:
-    those are the user's own.
+    those are the user's own. A teacher is the tiny model itself.
     """
     bound = bound_of(config.rollout.dtype, config.learner.dtype)
     return RunConfig(
@@ -85,6 +85,7 @@ def _tiny_algo(config: RunConfig) -> AlgoConfig:
         max_completion_tokens=MAX_COMPLETION_TOKENS,
         mask_truncated=False,
         drop_uniform=False,
+        teacher=replace(config.algo.teacher, model="unnamed" if config.algo.teacher.models else None, domains={}),
     )
 
 
@@ -112,7 +113,9 @@ def on(config: RunConfig, base: Path, *, num_heads: int, num_layers: int) -> Run
     """The configuration with what :data:`MAKER` made in ``base``."""
     data = replace(config.data, train=str(base / "train.parquet"))
     learner = replace(config.learner, lr=LR / (num_heads * num_layers))
-    return replace(config, model=str(base / "model"), data=data, learner=learner)
+    model, teacher = str(base / "model"), config.algo.teacher
+    algo = replace(config.algo, teacher=replace(teacher, model=model if teacher.models else None))
+    return replace(config, model=model, data=data, learner=learner, algo=algo)
 
 
 def model_options(config: RunConfig, *, has_gpus: bool) -> dict[str, int]:

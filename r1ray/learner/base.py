@@ -68,10 +68,14 @@ class DeepSpeedLearner:
         self._rows = dict(lent.read())
         return [name for name in names if name not in self._rows]
 
-    def _load(self, kind: Any, **options: Any) -> Any:
-        """The model of the files, see :func:`r1ray.learner.loading.load_model`."""
-        world_size = self._rank.world_size
-        return load_model(kind, self._spec.model, self._config, world_size=world_size, device=self._device, **options)
+    def _load(self, kind: Any, model: str | None = None, **options: Any) -> Any:
+        """The model of the files, see :func:`r1ray.learner.loading.load_model`.
+
+        Args:
+            model: None: the one that is trained.
+        """
+        model, world_size = model or self._spec.model, self._rank.world_size
+        return load_model(kind, model, self._config, world_size=world_size, device=self._device, **options)
 
     def _prepare(self, model: Any) -> Any:
         """A transformers model ready to be trained: adapters in, and nothing left to chance."""

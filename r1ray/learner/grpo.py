@@ -26,6 +26,7 @@ from r1ray.learner.offload import Offload
 from r1ray.learner.packed import Packed, pack_sequences
 from r1ray.learner.policy import PolicyModel, check_policy
 from r1ray.learner.rows import Rows, charge_kl, make_rows, microbatch_loss
+from r1ray.learner.teachers import Teachers
 from r1ray.runtime.model_class import auto_class
 from r1ray.telemetry.learned import Learned, learned_of
 from r1ray.types import Float32Array, Int32Array, Minibatch, SampleRef, Shard, StepStats
@@ -78,7 +79,18 @@ class GRPOLearner(DeepSpeedLearner):
             packs_trees=config.packing == "tree" and not config.router.is_used,
         )
         self._routers.check_path(path)
-        self._offload = Offload(self._engine, config, self._reference.modules, what=spec.offload)
+        self._teachers = Teachers(
+            algo.teacher.models,
+            lambda model: self._load(auto_class(model), model),
+            config,
+            world_size=rank.world_size,
+            temperature=algo.temperature,
+            device=self._device,
+            sequence_group=self._sequence_group,
+            packs_trees=self._decoder.packs_trees,
+        )
+        frozen = [*self._reference.modules, *self._teachers.modules]
+        self._offload = Offload(self._engine, config, frozen, what=spec.offload)
         self._sender: Sender | None = None
         self._snapshots = SnapshotWriter()
         self._step = _Step()
@@ -125,7 +137,7 @@ class GRPOLearner(DeepSpeedLearner):
             is_first = not norms
             losses = []
             for (samples, _), micro, old_logp in zip(parts[index], rows[index], old[index], strict=True):
-                loss, logp = self._learn(micro, old_logp, minibatch, sums, is_first=is_first)
+                loss, logp = self._learn(samples, micro, old_logp, minibatch, sums, is_first=is_first)
                 losses.append((loss, micro.group_ids))
                 found, num_updates = (logp, len(norms)) if old_logp is None else (old_logp, 0)
                 self._note_learned(samples, micro, found, num_updates=num_updates)
@@ -167,6 +179,7 @@ class GRPOLearner(DeepSpeedLearner):
 
     def _learn(
         self,
+        samples: Sequence[SampleRef],
         micro: Rows,
         old_logp: torch.Tensor | None,
         minibatch: Minibatch,
@@ -180,12 +193,20 @@ class GRPOLearner(DeepSpeedLearner):
             is_first: no update of the step was made yet.
         """
         ref_logp = None if self._charges_kl else self._reference.logprobs(micro.packed)
+        taught = self._teachers.logprobs(samples, self._rows) if self._teachers.modules else None
         with self._routers.recording():
             logp, entropy = self._engine(micro.packed, self._algo.temperature)
         if is_first and self._algo.is_old_recomputed:
             old_logp = logp.detach()  # rho is 1 exactly
         loss, parts = microbatch_loss(
-            logp, micro, minibatch, self._algo, prox_logp_N=old_logp, ref_logp_N=ref_logp, entropy_N=entropy
+            logp,
+            micro,
+            minibatch,
+            self._algo,
+            prox_logp_N=old_logp,
+            ref_logp_N=ref_logp,
+            entropy_N=entropy,
+            teacher_logp_N=None if taught is None else taught.beside(logp),
         )
         loss = loss + self._routers.balance(micro.packed, share=len(micro.group_ids) / minibatch.num_sequences)
         self._backward(loss)
@@ -195,6 +216,9 @@ class GRPOLearner(DeepSpeedLearner):
             sums["tokens"] += len(logp)
             for name, value in parts.items():
                 sums[name] += value.item()
+            if taught is not None:
+                for name, number in self._teachers.kl_sums(taught, logp).items():
+                    sums[name] += number
         return loss.detach(), logp.detach()
 
     def _note_learned(self, samples: Sequence[SampleRef], micro: Rows, logp: torch.Tensor, *, num_updates: int) -> None:
@@ -245,7 +269,7 @@ class GRPOLearner(DeepSpeedLearner):
         return logp
 
     def _stats(self, step: _Step) -> StepStats:
-        total, norms = self._sum_over_ranks(dict(step.sums), SUMS), step.norms
+        total, norms = self._sum_over_ranks(dict(step.sums), [*SUMS, *self._teachers.sums]), step.norms
         largest = torch.tensor(step.worst, dtype=torch.float64, device=self._device)
         dist.all_reduce(largest, op=dist.ReduceOp.MAX)
         updates, tokens = max(len(norms), 1), max(total["tokens"], 1.0)
@@ -260,6 +284,7 @@ class GRPOLearner(DeepSpeedLearner):
         }
         if not self._algo.kl_coefficient:
             del metrics["kl/ref"]
+        metrics |= self._teachers.metrics(total)
         metrics["mismatch/kl"] = total["mismatch"] / max(total["mismatch_tokens"], 1.0)
         metrics["mismatch/max_logprob_diff"] = largest[0].item()
         if total["fresh_tokens"]:

@@ -8,11 +8,11 @@ from functools import partial
 from pathlib import Path
 from typing import Protocol
 
-import deepspeed
 import torch
 
 from r1ray.config import LearnerConfig
-from r1ray.learner.deepspeed_engine import copy_parameters, deepspeed_config, divide
+from r1ray.learner.deepspeed_engine import copy_parameters
+from r1ray.learner.frozen import FrozenModel
 from r1ray.learner.lora import adapters_off
 from r1ray.learner.packed import Packed
 from r1ray.learner.parts import Stored, load_parts, num_parts, own_parts, part_file
@@ -89,16 +89,9 @@ class FrozenReference:
             copy: the policy as it is at the start, once more; taken over.
         """
         self._policy = policy
-        self._temperature = temperature
-        self._copy = copy.requires_grad_(False).eval()
-        self._forward: torch.nn.Module = self._copy
-        if config.zero_stage != 3:
-            self._copy.to(device)
-        else:
-            settings = {k: v for k, v in deepspeed_config(config, world_size=world_size).items() if k != "optimizer"}
-            divide(self._copy, config, settings)
-            self._forward, *_ = deepspeed.initialize(model=self._copy, config=settings)
-        self.modules: Sequence[torch.nn.Module] = (self._copy,)
+        self._copy = copy
+        self._frozen = FrozenModel(copy, config, world_size=world_size, temperature=temperature, device=device)
+        self.modules: Sequence[torch.nn.Module] = (copy,)
         self._rank = rank
         self._parts = num_parts(self._copy, world_size=world_size)
         self._part = rank if rank < self._parts else None
@@ -108,10 +101,7 @@ class FrozenReference:
         """See :class:`Reference`."""
         if self._copy.decoder.path != self._policy.decoder.path:
             self._copy.decoder.use(self._policy.decoder.path)
-        with torch.no_grad():
-            logp, _ = self._forward(packed, self._temperature)
-        assert isinstance(logp, torch.Tensor)
-        return logp
+        return self._frozen.logprobs(packed)
 
     def refresh(self) -> None:
         """pi_ref <- pi_theta."""

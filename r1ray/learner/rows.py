@@ -154,6 +154,7 @@ def microbatch_loss(
     prox_logp_N: torch.Tensor | None = None,
     ref_logp_N: torch.Tensor | None = None,
     entropy_N: torch.Tensor | None = None,
+    teacher_logp_N: torch.Tensor | None = None,
 ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
     """The loss and its metrics as of :func:`r1ray.algo.loss.grpo_loss`; both add up over the micro-batches and ranks of
     a minibatch. Rows without work weigh nothing.
@@ -163,6 +164,7 @@ def microbatch_loss(
             numerator of the mismatch weights; None: the engine's, and no weights.
         ref_logp_N: None for no KL term.
         entropy_N: with gradient where ``algo.entropy_coefficient`` is above 0, and is read only then.
+        teacher_logp_N: None without a teacher.
     """
     weights_N = token_weights(
         micro.lengths_B,
@@ -201,6 +203,8 @@ def microbatch_loss(
         importance_N=importance_N,
         rollout_logp_N=micro.rollout_logp_N,
         fresh_N=micro.fresh_N,
+        teacher_logp_N=teacher_logp_N,
+        teacher_coefficient=algo.teacher.coefficient,
     )
     if algo.entropy_coefficient:
         assert entropy_N is not None

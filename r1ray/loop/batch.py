@@ -107,6 +107,8 @@ def _advantages(
     rewards_PG = [  # r_i
         rewards_of(group.trajectories, reward, step=step, epsilon=algo.advantage_epsilon) for group in weighed
     ]
+    if algo.teacher.is_alone:  # whoever was scored is trained on, with an advantage of 0 beside the teacher's
+        rewards_PG = [[None if r is None else 0.0 for r in rewards_G] for rewards_G in rewards_PG]
     lengths_PG = [[row.num_loss_tokens for row in rows_G] for rows_G in rows_PG]
 
     def advantages(rewards_PG: Sequence[Sequence[float | None]]) -> list[list[float | None]]:

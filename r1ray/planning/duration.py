@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from r1ray.config import LearnerConfig, PlanConfig, RolloutConfig, RunConfig
@@ -36,8 +37,11 @@ class Step:
     """Generated, by all engines."""
 
 
-def learner_flops(config: RunConfig, shape: Shape, *, tokens: float, mean_length: float) -> float:
-    """Of all ranks, for ``tokens`` trained tokens in sequences of ``mean_length``.
+def learner_flops(
+    config: RunConfig, shape: Shape, *, tokens: float, mean_length: float, teachers: Sequence[Shape] = ()
+) -> float:
+    """Of all ranks, for ``tokens`` trained tokens in sequences of ``mean_length``. Several teachers read as many of
+    them each.
 
     Forward once and backward twice that; once more with gradient checkpointing, and for the reference; once more of all
     minibatches but the first where log pi_old is the learner's own; the output layer once more where its logits are
@@ -52,23 +56,28 @@ def learner_flops(config: RunConfig, shape: Shape, *, tokens: float, mean_length
         passes -= 1  # frozen weights have no gradients
     is_chunked = config.learner.max_tokens_per_microbatch * shape.vocabulary > MAX_LOGITS
     again = 2.0 * tokens * shape.embedding_parameters if is_chunked else 0.0
-    return passes * forward + again
+    read = [teacher.forward_flops(tokens / len(teachers), context=mean_length / 2) for teacher in teachers]
+    return passes * forward + again + sum(read)
 
 
-def learn_seconds(config: RunConfig, shape: Shape, batch: Batch, gpu: Gpu) -> float:
+def learn_seconds(config: RunConfig, shape: Shape, batch: Batch, gpu: Gpu, *, teachers: Sequence[Shape] = ()) -> float:
     """All updates of a step, on all ranks together."""
     learner, plan = config.learner, config.plan
-    flops = learner_flops(config, shape, tokens=batch.trained_tokens, mean_length=batch.tokens_per_sequence)
+    mean_length = batch.tokens_per_sequence
+    flops = learner_flops(config, shape, tokens=batch.trained_tokens, mean_length=mean_length, teachers=teachers)
     threads = together(gpu, learner.threads)
     compute = flops / (learner.num_ranks * threads * gpu.flops * plan.learn_efficiency)
     size = DTYPE_BYTES[learner.dtype]
     collectives = 0.0
     if learner.num_ranks > 1:
-        whole = shape.parameters * size / _bandwidth(learner, plan, gpu)
+        bandwidth = _bandwidth(learner, plan, gpu)
+        whole = shape.parameters * size / bandwidth
         # ZeRO 3 gathers the weights for every pass and reduces gradients after every micro-batch; the other stages
         # reduce as often, and gather once an update.
         gathers = 2 + has_reference(config) if learner.zero_stage == 3 else 0
         collectives = batch.microbatches * (gathers + 1) * whole + batch.updates * whole * (learner.zero_stage < 3)
+        if learner.zero_stage == 3:
+            collectives += batch.microbatches * sum(teacher.parameters for teacher in teachers) * size / bandwidth
     state = shape.parameters * (16 + 2 * size) / (learner.num_ranks if learner.stage_in_use else 1)
     bandwidth = 20e9 if learner.offload_optimizer else gpu.bandwidth * threads
     update = batch.updates * (state / bandwidth + PER_UPDATE_S)
@@ -120,15 +129,23 @@ def generation(
 
 
 def step_seconds(
-    config: RunConfig, shape: Shape, batch: Batch, gpu: Gpu, *, engines: Actor | None, turns: Turns | None = None
+    config: RunConfig,
+    shape: Shape,
+    batch: Batch,
+    gpu: Gpu,
+    *,
+    engines: Actor | None,
+    turns: Turns | None = None,
+    teachers: Sequence[Shape] = (),
 ) -> Step:
     """An average step of a recipe that trains.
 
     Args:
+        teachers: of ``algo.teacher``, each once.
         turns: of engines and learner on the same devices.
     """
     plan = config.plan
-    learn = learn_seconds(config, shape, batch, gpu)
+    learn = learn_seconds(config, shape, batch, gpu, teachers=teachers)
     if engines is None:
         return Step(learn=learn, total=learn, bottleneck="learn")
     generate, sequences = generation(config.rollout, engines, shape, gpu, plan, batch)

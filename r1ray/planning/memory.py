@@ -7,7 +7,7 @@ is the largest.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 from r1ray.config import LearnerConfig, RewardModelConfig, RolloutConfig, RunConfig
@@ -154,8 +154,14 @@ def longest_row(config: RunConfig) -> int:
     return config.learner.max_tokens_per_microbatch
 
 
-def learner_actor(config: RunConfig, shape: Shape, *, gpus: int, capacity: float) -> Actor:
-    """One rank of the learner group."""
+def learner_actor(
+    config: RunConfig, shape: Shape, *, gpus: int, capacity: float, teachers: Sequence[Shape] = ()
+) -> Actor:
+    """One rank of the learner group.
+
+    Args:
+        teachers: of ``algo.teacher``, each once.
+    """
     learner = config.learner
     size = DTYPE_BYTES[learner.dtype]
     n, stage = learner.num_ranks, learner.stage_in_use
@@ -170,6 +176,9 @@ def learner_actor(config: RunConfig, shape: Shape, *, gpus: int, capacity: float
         if has_reference(config)
         else []
     )
+    taught = sum(teacher.parameters for teacher in teachers)
+    if taught:
+        reference.append(Item("teachers", taught / weight_shard * size, _share(taught, size, weight_shard)))
     on_host: list[Item] = []
     if learner.offload_optimizer and gpus:
         on_host += [*states, gradients]

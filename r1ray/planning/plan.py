@@ -123,13 +123,16 @@ def gpu_name(config: RunConfig) -> str:
 
 def shape_name(config: RunConfig, models: Mapping[str, str] | None = None) -> str:
     """Whose shape a stage's model has: of a reference (``@cold_start``), the model that it was made of."""
+    made_of = _origin(config.model, models or {})
+    return made_of or MADE.get(str(config.prepare.maker), "running_total")
+
+
+def _origin(model: str | None, models: Mapping[str, str]) -> str | None:
+    """Return the model that a reference's was made of; None of one that ``prepare`` makes."""
     seen: set[str] = set()
-    model = config.model
     while model is not None and model.startswith("@") and model not in seen:
         seen.add(model)
-        model = (models or {}).get(model[1:].split("/")[0])
-    if model is None:
-        return MADE.get(str(config.prepare.maker), "running_total")
+        model = models.get(model[1:].split("/")[0])
     return model
 
 
@@ -174,7 +177,8 @@ def _plan(config: RunConfig, offload: str, name: str, models: Mapping[str, str])
     chosen = gpu_name(config)
     gpu = gpu_of(config.plan, chosen, machine_memory=machine_memory())
     is_cpu = chosen == CPU.name
-    actors = tuple(_actors(config, shape, gpu, models, is_cpu=is_cpu))
+    teachers = _teachers(config, models)
+    actors = tuple(_actors(config, shape, gpu, models, teachers, is_cpu=is_cpu))
     engines = next((actor for actor in actors if actor.section == "rollout"), None)
     turns, shown = None, actors
     if takes_turns(config) and engines is not None:
@@ -199,7 +203,7 @@ def _plan(config: RunConfig, offload: str, name: str, models: Mapping[str, str])
         disk = None
     else:
         batch = supervised_batch(config) if config.only_learner else reinforcement_batch(config)
-        step = step_seconds(config, shape, batch, gpu, engines=engines, turns=turns)
+        step = step_seconds(config, shape, batch, gpu, engines=engines, turns=turns, teachers=teachers)
         steps = None if config.only_learner else config.steps
         disk = _disk(config, shape, batch, step, steps)
     problems = tuple(_problems(config, shape, gpu, actors, shown, is_cpu=is_cpu))
@@ -238,12 +242,30 @@ def max_model_len(config: RunConfig) -> int:
     return config.max_model_len
 
 
-def _actors(config: RunConfig, shape: Shape, gpu: Gpu, models: Mapping[str, str], *, is_cpu: bool) -> Iterator[Actor]:
+def _teachers(config: RunConfig, models: Mapping[str, str]) -> list[Shape]:
+    """Return the shapes of the models of ``algo.teacher``, each once."""
+    if config.only_learner or not config.has_learner:
+        return []
+    keys = {path: key for key, path in config.algo.teacher.by_key.items()}
+    made = shape_name(config, models)
+    return [load_shape(_origin(path, models) or made, key=key) for path, key in keys.items()]
+
+
+def _actors(
+    config: RunConfig,
+    shape: Shape,
+    gpu: Gpu,
+    models: Mapping[str, str],
+    teachers: Sequence[Shape],
+    *,
+    is_cpu: bool,
+) -> Iterator[Actor]:
     def gpus(own: int | None) -> int:
         return 0 if is_cpu else 1 if own is None else own
 
     if config.has_learner:
-        yield learner_actor(config, shape, gpus=gpus(config.learner.gpus_per_rank), capacity=gpu.memory)
+        of_rank = gpus(config.learner.gpus_per_rank)
+        yield learner_actor(config, shape, gpus=of_rank, capacity=gpu.memory, teachers=teachers)
     if config.only_learner:
         return
     bucket = 0.0 if config.only_samples else config.weights.bucket_mib * 2.0**20

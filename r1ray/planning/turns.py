@@ -19,7 +19,7 @@ from r1ray.planning.memory import CONTEXT, DTYPE_BYTES, Actor, Item, published_b
 from r1ray.planning.shapes import Shape
 
 SECTION = "learner and rollout"
-STATE = ("weights", "reference", "gradients", "master weights", "moments")
+STATE = ("weights", "reference", "teachers", "gradients", "master weights", "moments")
 """Of a learner, between two steps."""
 LEAVES = {"none": (), "optimizer": ("master weights", "moments"), "all": STATE}
 """Of it what is in host memory while the engines sample, by ``colocated.offload``."""

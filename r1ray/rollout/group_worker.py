@@ -193,7 +193,7 @@ class GroupWorker:
             return self._removed(group, request, error.reason, error)
         group.scoring.add(request.id)
         scored = await self._scorer.score(request.prompt, trajectory)  # r_i
-        self._held[request.id] = trajectory
+        self._held[request.id] = replace(trajectory, domain=request.prompt.domain)
         return scored if request.is_eval else _short(scored)
 
     # ------------------------------------------------------------------ a trajectory

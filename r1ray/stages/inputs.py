@@ -43,6 +43,8 @@ def _check_model(each: Input, key: str, run_dir: Path, stage: Stage) -> None:
     _check_outside(run_dir, folder, key)
     if each.key.startswith("reward.models."):
         check_model(folder, named=named, kind="SequenceClassification", is_trained=False)
+    elif each.key.startswith("algo.teacher."):
+        check_model(folder, named=named, is_trained=False)
     elif each.key == "judge.model":  # engines know more kinds than transformers
         check_model(folder, named=named, kind="", is_trained=False)
     elif isinstance(stage, GraphStage):  # of a recipe of one stage the stage itself looks at it first of all

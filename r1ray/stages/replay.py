@@ -17,9 +17,10 @@ from r1ray.loop.batch import make_shards, parts_of_step
 from r1ray.runtime.deadline import within
 from r1ray.runtime.model_files import local_folder
 from r1ray.stages.replayable import RunLog, Source
+from r1ray.stages.teachers import with_local_teachers
 from r1ray.types import StepStats
 
-KEYS = ("loss/policy", "loss/total", "grad_norm", "kl/ref", "entropy", "lr")
+KEYS = ("loss/policy", "loss/total", "grad_norm", "kl/ref", "teacher/kl", "entropy", "lr")
 """Metrics that are compared; those that jump where a token crosses a bound (``clip_fraction``) are not."""
 RELATIVE = {"float32": 1e-4, "bfloat16": 2e-2}
 """Tolerance by ``learner.dtype``, of a metric's size."""
@@ -82,7 +83,11 @@ async def _train(log: RunLog, source: Source) -> StepStats:
     config, stored = replace(log.config, output_dir=str(log.folder.parent)), log.read(source.step)
     deadlines, step, start = config.deadlines.decided, source.step, 0
     running = await launch_learner(
-        config, model=source.model, learner=GRPO, num_updates=config.num_updates, settings=(config.algo,)
+        config,
+        model=source.model,
+        learner=GRPO,
+        num_updates=config.num_updates,
+        settings=(with_local_teachers(config.algo),),
     )
     try:
         if source.checkpoint is not None:

@@ -56,6 +56,7 @@ from r1ray.stages.base import (
 from r1ray.stages.first_rows import NUM_SHOWN, say_first_rows
 from r1ray.stages.lookups import benchmark_of, check_metrics
 from r1ray.stages.own_functions import own_columns_of
+from r1ray.stages.teachers import check_domains, check_teachers, with_local_teachers
 from r1ray.stages.token_checks import check_rewarded_pattern, check_same_prompts
 from r1ray.stages.told_sample import tell_sample
 from r1ray.stages.training import (
@@ -109,6 +110,7 @@ class ReinforcementLearning:
             ("data.eval", MADE_EVAL if has_maker else reasoning_gym.files_of(config.data.eval), "prompts"),
             ("data.difficulty.file", config.data.difficulty.file, "file"),
             *((f"reward.models.{name}.model", model.model, "model") for name, model in models),
+            *((key, model, "model") for key, model in config.algo.teacher.by_key.items()),
         )
 
     def settings(self) -> dict[str, Any]:
@@ -144,6 +146,7 @@ class _Job:
         load_generation_config(self._model)
         check_router_keys(config.learner.router, model=self._model)
         check_rewarded_pattern(self._tokenizer, config.reward, model=self._model)
+        check_teachers(config, self._tokenizer, model=self._model)
         for name, model in config.reward.models.items():
             check_same_prompts(
                 self._tokenizer,
@@ -158,6 +161,7 @@ class _Job:
         self._train, kinds = self._table(train, "data.train")
         self._prompts, self._domains = self._mixed(kinds)
         check_parts(parts, [kind for kind in kinds if kind[0] in self._domains], key="data.train")
+        check_domains(config.algo.teacher, self._domains)
         self._benchmark = benchmark_of(config)
         held_out = str(base / "heldout.parquet") if base else config.data.eval
         held_out = reasoning_gym.write_tasks(held_out, folder, tasks, key="data.eval", apart_from=train)
@@ -459,9 +463,9 @@ class _Job:
 
 
 def _with_local_models(config: RunConfig) -> RunConfig:
-    """The same with the folders of its preference models. Raises UserError where one is not there."""
+    """The same with the folders of its preference models and teachers. Raises UserError where one is not there."""
     models = {
         name: replace(model, model=local_folder(str(model.model), key=f"reward.models.{name}.model"))
         for name, model in config.reward.models.items()
     }
-    return replace(config, reward=replace(config.reward, models=models))
+    return replace(config, reward=replace(config.reward, models=models), algo=with_local_teachers(config.algo))

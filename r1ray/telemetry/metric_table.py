@@ -254,6 +254,15 @@ METRICS: tuple[Metric, ...] = (
         "explodes: lower `learner.lr`, raise `algo.kl_coefficient`, refresh the reference more seldom",
     ),
     Metric(
+        ("teacher/kl", "teacher/<domain>/kl"),
+        "nats",
+        "with `algo.teacher`: reverse KL to the teacher, the mean of log pi_theta - log pi_teacher over sampled "
+        "tokens; and of each domain with a teacher of its own",
+        "falls towards 0; a little below 0 is noise",
+        "stays where it is: raise `learner.lr`; rises: lower it, or the teacher does not know what the student is "
+        "asked (`data.template`)",
+    ),
+    Metric(
         ("clip_fraction", "entropy"),
         "share, nats",
         "tokens whose ratio was clipped; mean entropy of the policy",

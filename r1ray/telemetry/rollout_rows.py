@@ -271,6 +271,7 @@ def trajectory_of(row: RolloutRow) -> Trajectory:
         status=row["status"],
         seconds=row["seconds"]["generate"] or 0.0,
         world=world_of(row),
+        domain=row["domain"],
     )
 
 

@@ -7,7 +7,7 @@ from functools import partial
 
 import pytest
 
-from r1ray.config import AlgoConfig
+from r1ray.config import AlgoConfig, TeacherConfig
 
 
 @pytest.mark.parametrize(
@@ -42,6 +42,20 @@ from r1ray.config import AlgoConfig
             lambda: AlgoConfig(kl_placement="reward", advantage_std="none", kl_weighted=True),
             "algo.kl_weighted=true: .* needs algo.kl_weighted=false",
         ),
+        (
+            lambda: AlgoConfig(group_size=1, teacher=TeacherConfig("t", beside_rewards=True)),
+            "algo.group_size=1: needs at least 2",
+        ),
+        (lambda: AlgoConfig(group_size=0, teacher=TeacherConfig("t")), "algo.group_size=0: needs .* 1 is enough"),
+        (
+            lambda: AlgoConfig(ratio="sequence", teacher=TeacherConfig("t")),
+            "algo.ratio=sequence: .* needs algo.ratio=to",
+        ),
+        (
+            lambda: AlgoConfig(credit="turn", teacher=TeacherConfig("t")),
+            "algo.credit=turn: .* needs algo.credit=trajectory, or algo.teacher.beside_rewards=true",
+        ),
+        (lambda: TeacherConfig(domains={"math": ""}), "algo.teacher.domains=.*needs a model for each domain"),
         (lambda: AlgoConfig(temperature=0), "algo.temperature=0: needs 0.01 to 2"),
         (lambda: AlgoConfig(max_staleness=-1), "algo.max_staleness=-1: needs at least 0"),
         (lambda: AlgoConfig(kl_coefficient=-1), "algo.kl_coefficient=-1"),

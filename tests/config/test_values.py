@@ -68,6 +68,7 @@ REFUSED: dict[str, tuple[object, ...]] = {
     "algo.clip_low": POSITIVE,
     "algo.clip_high": POSITIVE,
     "algo.dual_clip": (1.0, -1.0),
+    "algo.teacher.coefficient": POSITIVE,
     "algo.kl_coefficient": (-0.1,),
     "algo.kl_clamp": POSITIVE,
     "algo.entropy_coefficient": (-0.1,),

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from r1ray.config import AlgoConfig, DataConfig, LearnerConfig, RewardConfig, RunConfig
+from r1ray.config import AlgoConfig, DataConfig, LearnerConfig, RewardConfig, RunConfig, TeacherConfig
 from r1ray.loop.batch import Batch, StepPart, make_batch, parts_of_step
 from r1ray.turns import InEnvironment
 from r1ray.types import Scored, ScoredGroup, ScoringFailed, group_of
@@ -63,6 +63,15 @@ def test_every_scored_trajectory_is_learned_with_its_own_advantage() -> None:
     assert [record.advantages for record in batch.records] == [(0.5, -0.5, None), (0.0, 0.0, 0.0)]
     assert [shard.learner_version for shard in batch.shards] == [4]
     assert batch.num_updates == 1
+
+
+def test_with_a_teacher_alone_rewards_teach_nothing_and_who_was_scored_is_learned_all_the_same() -> None:
+    groups = [make_group("0/0", [RIGHT, WRONG, LOST]), make_group("0/1", [WRONG, WRONG, WRONG])]
+    alone = batch_of(groups, teacher=TeacherConfig("t"))
+    assert learned(alone) == {name: (0.0, tokens) for name, (_, tokens) in learned(batch_of(groups)).items()}
+    assert [record.advantages for record in alone.records] == [(0.0, 0.0, None), (0.0, 0.0, 0.0)]
+    beside = batch_of(groups, teacher=TeacherConfig("t", beside_rewards=True))
+    assert learned(beside) == learned(batch_of(groups))
 
 
 @pytest.mark.parametrize("packing", ["flat", "tree"])

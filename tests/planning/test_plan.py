@@ -242,6 +242,28 @@ def test_pi_old_of_the_learner_costs_a_pass_of_all_minibatches_but_the_first() -
     assert flops(learner, "algo.minibatches_per_step=1") == flops(engine, "algo.minibatches_per_step=1")
 
 
+def test_teachers_of_other_sizes_cost_memory_and_a_pass_over_their_share_of_the_tokens() -> None:
+    def plan_of(*overrides: str) -> Plan:
+        return plan_run(seven("algo.kl_coefficient=0", *overrides))
+
+    large, small = "Qwen/Qwen2.5-14B", "Qwen/Qwen2.5-1.5B"
+    without, one = plan_of(), plan_of("recipe=on_policy_distill", f"algo.teacher.model={large}", "algo=paper")
+    of_large, of_small = load_shape(large), load_shape(small)
+    (found,) = (item for item in one.actors[0].moments["update"] if item.name == "teachers")
+    parts = one.config.learner.num_ranks if one.config.learner.zero_stage == 3 else 1
+    assert found.bytes == pytest.approx(2 * of_large.parameters / parts)
+    assert one.step.learn > without.step.learn
+    two = f"{{math: {large}, code: {small}, prose: {small}}}"
+    (both,) = (
+        item for item in plan_of(f"algo.teacher.domains={two}").actors[0].moments["update"] if item.name == "teachers"
+    )
+    assert both.bytes == pytest.approx(2 * (of_large.parameters + of_small.parameters) / parts)
+    shape, options = load_shape("Qwen/Qwen2.5-7B"), {"tokens": 1e6, "mean_length": 4096.0}
+    taught = learner_flops(seven(), shape, teachers=[of_large, of_small], **options)
+    passes = sum(each.forward_flops(5e5, context=2048) for each in (of_large, of_small))
+    assert taught - learner_flops(seven(), shape, **options) == pytest.approx(passes)
+
+
 def test_batches_are_written_out() -> None:
     batch = plan_run(seven("plan.completion_tokens=3840", "plan.prompt_tokens=256")).batch
     assert (batch.prompts, batch.completions, batch.updates) == (512, 8192, 16)

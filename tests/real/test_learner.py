@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from r1ray.algo.batching import plan_shards
-from r1ray.config import LoraConfig
+from r1ray.config import LoraConfig, TeacherConfig
 from r1ray.rollout.engine import one_segment
 from r1ray.telemetry.learned import Learned
 from r1ray.types import Minibatch, SampleRef, Shard, Trajectory, VersionSpan
@@ -30,6 +30,8 @@ OTHER_WAYS = {
 }
 BFLOAT16 = {f"bfloat16_zero{stage}": {"zero_stage": stage, "dtype": "bfloat16"} for stage in range(4)}
 ADAPTERS = {f"adapters_zero{stage}": {"zero_stage": stage, "lora": LoraConfig(rank=4)} for stage in (0, 2, 3)}
+TEACHERS = {"math": 1, "code": 2}
+"""Domains, and the number of heads of each one's teacher; the student has three."""
 PROBE = np.array([4, 8, 15, 16, 23, 42], dtype=np.int32)
 SCALE = 1000.0
 """With epsilon 1e6, lr 1e9 and beta_1 0, AdamW moves parameters by -1000 times the gradient (to 1e-7)."""
@@ -112,6 +114,13 @@ def split_step(num_microbatches: int) -> Step:
     return shards, rows, advantages
 
 
+def taught_step(seed: int, *, advantage: float) -> Step:
+    """One whose completions are of domains with teachers of their own, and of one without."""
+    shards, rows, advantages = job_step(seed, advantage=advantage)
+    domains = [*TEACHERS, "prose"]
+    return shards, [replace(row, domain=domains[index % 3]) for index, row in enumerate(rows)], advantages
+
+
 Terms = list[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]
 
 
@@ -141,6 +150,23 @@ def plain_loss(terms: Terms, advantages: list[float]) -> torch.Tensor:
         k3 = torch.exp(ref - ours) - (ref - ours) - 1
         total = total - (surrogate - ALGO["kl_coefficient"] * k3).mean() / len(terms)
     return total
+
+
+def plain_distillation(
+    terms: Terms, advantages: list[float], rows: list[Trajectory], taught: dict[str, Terms]
+) -> tuple[torch.Tensor, dict[str, float]]:
+    """Reverse KL beside rewards, token by token, and the mean of each domain's log pi_theta - log pi_teacher."""
+    total, kl = torch.zeros((), dtype=torch.float64), {name: torch.zeros(0) for name in taught}
+    for index, ((ours, old, _), advantage, row) in enumerate(zip(terms, advantages, rows, strict=True)):
+        worth = torch.full_like(old, advantage)
+        if row.domain in taught:
+            teacher = taught[row.domain][index][2]
+            worth = worth + 0.5 * (teacher - ours.detach())
+            kl[row.domain] = torch.cat([kl[row.domain], (ours.detach() - teacher)])
+        ratio = torch.exp(ours - old)
+        total = total - torch.minimum(ratio * worth, ratio.clamp(0.8, 1.2) * worth).mean() / len(terms)
+    means = {f"teacher/{name}/kl": float(values.mean()) for name, values in kl.items()}
+    return total, means | {"teacher/kl": float(torch.cat([*kl.values()]).mean())}
 
 
 def plain_gspo(terms: Terms, advantages: list[float]) -> torch.Tensor:
@@ -203,11 +229,33 @@ def make_job(model: Path, variants: dict[str, Any], *steps: Step, **changes: Any
 
 
 @pytest.fixture(scope="module")
-def jobs(tmp_path_factory: pytest.TempPathFactory, qwen_folder: Path, llama_folder: Path) -> dict[str, Job]:
+def teachers(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Models of other sizes than the student, with its words."""
+    from r1ray.examples.pretrain import make_model
+    from r1ray.examples.running_total.tokenizer import make_tokenizer
+
+    made = {}
+    for name, heads in TEACHERS.items():
+        made[name] = tmp_path_factory.mktemp(name)
+        model = make_model(make_tokenizer(), seed=heads, num_heads=heads)
+        with torch.no_grad():
+            for parameter in model.parameters():
+                parameter.mul_(5.0 if parameter.ndim > 1 else 1.0)  # untrained, all tokens would be as likely
+        model.save_pretrained(made[name])
+    return made
+
+
+@pytest.fixture(scope="module")
+def jobs(
+    tmp_path_factory: pytest.TempPathFactory, qwen_folder: Path, llama_folder: Path, teachers: dict[str, Path]
+) -> dict[str, Job]:
     """All that two ranks did, one after the other in the same two processes: their start is longer than most of it."""
     out = tmp_path_factory.mktemp("learner")
     usual = LEARNER | {"epsilon": 1e-8, "betas": [0.9, 0.95], "grad_clip": 1.0}
     step = job_step(7, advantage=1.0)
+    teacher = TeacherConfig(domains={name: str(path) for name, path in teachers.items()}, coefficient=0.5)
+    teacher_of_all = TeacherConfig(str(teachers["code"]))
+    taught = ALGO | {"kl_coefficient": 0.0, "teacher": replace(teacher, beside_rewards=True)}
     alone = {name: settings for name, settings in OTHER_WAYS.items() if "sequence_parallel_size" not in settings}
     together = {name: settings for name, settings in OTHER_WAYS.items() if name not in alone}
     made = {
@@ -232,6 +280,19 @@ def jobs(tmp_path_factory: pytest.TempPathFactory, qwen_folder: Path, llama_fold
             f"{number} micro-batches": make_job(llama_folder, BFLOAT16, split_step(number), moved=True)
             for number in (1, 128)
         },
+        "taught": make_job(
+            qwen_folder,
+            STAGES,
+            *(taught_step(seed, advantage=size) for seed, size in ((0, 1e-5), (7, 1.0))),
+            algo=taught,
+        ),
+        "taught in bfloat16": make_job(
+            qwen_folder,
+            BFLOAT16,
+            *[taught_step(7, advantage=0.0)] * 30,
+            algo=ALGO | {"kl_coefficient": 0.0, "clip_low": 10.0, "clip_high": 10.0, "teacher": teacher_of_all},
+            learner=usual | {"lr": 1e-3},
+        ),
         "infinite gradient": make_job(qwen_folder, STAGES | BFLOAT16, step, step, learner=usual, spoilt=True),
         "not finite": make_job(qwen_folder, {"zero2": STAGES["zero2"]}, not_finite(step)),
         **{
@@ -408,6 +469,30 @@ def test_other_objectives_have_the_gradient_of_plain_torch_too(
     stats = metrics(out, "zero1")[0]
     assert stats.metrics["loss/total"] == pytest.approx(loss.item(), rel=1e-5)
     assert ("kl/ref" in stats.metrics) == (name == "rloo")
+
+
+@pytest.mark.parametrize("name", STAGES)
+def test_with_teachers_of_other_sizes_the_gradient_is_that_of_plain_torch(
+    jobs: dict[str, Job], qwen_folder: Path, teachers: dict[str, Path], name: str
+) -> None:
+    """Two domains have a teacher each, the third has none; the micro-batches of a rank mix them."""
+    out, job = jobs["taught"]
+    model, after = load(out / f"{name}-step1"), load(out / f"{name}-step2")
+    _, rows, advantages = job["steps"][1]
+    with_teacher = {domain: plain_logprobs(model, load(path), rows) for domain, path in teachers.items()}
+    loss, kl = plain_distillation(plain_logprobs(model, model, rows), advantages, rows, with_teacher)
+    compare_gradients(loss, model, after)
+    stats = metrics(out, name)[1]
+    assert stats.metrics["loss/total"] == pytest.approx(loss.item(), rel=1e-5)
+    assert {key: stats.metrics[key] for key in kl} == pytest.approx(kl, rel=1e-4)
+    assert "kl/ref" not in stats.metrics
+
+
+@pytest.mark.parametrize("name", BFLOAT16)
+def test_in_bfloat16_a_student_comes_nearer_to_its_teacher(jobs: dict[str, Job], name: str) -> None:
+    """The rows are the same thirty times, so that the student comes to find them as likely as the teacher does."""
+    kl = [stats.metrics["teacher/kl"] for stats in metrics(jobs["taught in bfloat16"][0], name)]
+    assert abs(kl[-1]) < 0.5 * abs(kl[0])
 
 
 def test_where_the_learner_recomputes_pi_old_the_engines_rounding_clips_nothing(jobs: dict[str, Job]) -> None:

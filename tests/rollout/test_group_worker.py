@@ -114,7 +114,8 @@ def test_a_group_is_answered_with_facts_and_its_trajectories_stay_until_they_are
         assert [each.index for each in group.trajectories] == [0, 1, 2, 3] and group.removed == ()
         ids = [f"0/0#{index}" for index in range(4)]
         assert [each.text for each in await worker.read(group.incarnation, ids) if each] == ["0", "1", "2", "3"]
-        assert [each.text for each in await worker.read(group.incarnation, ids) if each], "reading takes nothing away"
+        kept = [each for each in await worker.read(group.incarnation, ids) if each]  # reading takes nothing away
+        assert [each.domain for each in kept] == ["math"] * 4, "their teachers are chosen by it"
         assert await worker.read("another", ids) == [None] * 4
         await worker.drop(ids)
         assert await worker.read(group.incarnation, ids) == [None] * 4

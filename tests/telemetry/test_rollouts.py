@@ -119,6 +119,7 @@ def test_every_trajectory_of_a_group_is_a_row_with_its_reward_and_tokens(tmp_pat
         **{"versions": {"min": 5, "max": 5}, "prompt_tokens": [1, 2]},
     }
     assert first["seconds"] == {"generate": 2.0, "environment": 0.0, "reward": 0.25}
+    assert trajectory_of(first).domain == "math", "a replay chooses its teacher by it"
     (segment,) = first["segments"]
     assert (segment["tokens"], segment["logprobs"], segment["version"]) == ([5, 6, 7], [-1.0] * 3, 5)
     assert segment["learner_logprobs"] is None, "not computed"
