@@ -181,7 +181,7 @@ class AlgoConfig:
     def __post_init__(self) -> None:
         if self.group_size < (1 if self.teacher.is_alone else 2):
             raise ValueError(
-                f"algo.group_size={self.group_size}: needs at least 2, an advantage compares completions of one prompt; "
+                f"algo.group_size={self.group_size}: needs 2 or more, an advantage compares completions of one prompt; "
                 "1 is enough for a teacher in the place of rewards (algo.teacher.model=PATH)."
             )
         at_least("algo.prompts_per_step", self.prompts_per_step, 1)

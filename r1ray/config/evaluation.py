@@ -14,6 +14,9 @@ from r1ray.config.sandbox import SandboxConfig
 from r1ray.config.values import at_least, check_local, check_sampling, check_values, one_of
 
 SEARCH_METHODS = ("best_of_n", "tree_search")
+ZERO_SHOT, FEW_SHOT, PARAPHRASES = PROMPTS = ("zero_shot", "few_shot", "paraphrases")
+QUESTION = "{question}"
+"""Place of the question in a prompt of the user's own."""
 
 
 @dataclass
@@ -94,6 +97,14 @@ class EvaluationConfig:
     in_environment: str | None = None
     """Environment of questions whose row has no column ``environment``: as ``data.environment`` of a run, and for
     published benchmarks too. null: none, and an answer of one turn."""
+    prompts: list[str] | None = None
+    """Prompts in which every question is asked, and over which the spread of pass@1 is measured: ``zero_shot`` (as the
+    benchmark has it), ``few_shot`` (after the examples of ``shots``), ``paraphrases`` (in four other wordings), or a
+    text of your own with ``{question}`` in it. null: as the benchmark has it, and no spread."""
+    shots: str | None = None
+    """File of the worked examples of ``few_shot``, rows with ``prompt`` and ``response``."""
+    num_shots: int = 3
+    """Worked examples before a question: the first of ``shots``."""
     limit: int | None = None
     """Number of questions that are taken, drawn by the seed. null: all."""
     window: list[str] | None = None
@@ -144,6 +155,7 @@ class EvaluationConfig:
         if self.template is not None:
             one_of("template", self.template, TEMPLATES)
         self.data_of(self.template or "chat")
+        self._check_prompts()
         if self.window is not None and len(self.window) != 2:
             raise ValueError(f"window={self.window}: needs two dates, [2024-08-01, 2025-01-31].")
         if self.search.methods and self.reward_model.model is None:
@@ -159,4 +171,19 @@ class EvaluationConfig:
             raise ValueError(
                 f"reward.models.{name}: only reinforcement learning serves it; needs ~reward.models.{name} and "
                 f"~reward.parts.{name}."
+            )
+
+    def _check_prompts(self) -> None:
+        """Raise ValueError for prompts that cannot be made."""
+        at_least("num_shots", self.num_shots, 1)
+        asked = self.prompts or []
+        if self.prompts == [] or len({*asked}) < len(asked):
+            raise ValueError(f"prompts={self.prompts}: needs some, each once, or null.")
+        for each in asked:
+            if each not in PROMPTS and QUESTION not in each:
+                raise ValueError(f"prompts={each}: needs one of {', '.join(PROMPTS)}, or a text with {QUESTION} in it.")
+        if (FEW_SHOT in asked) != (self.shots is not None):
+            raise ValueError(
+                f"shots={self.shots} with prompts={self.prompts}: few_shot asks after the examples of shots=FILE; "
+                "needs both of them, or neither."
             )

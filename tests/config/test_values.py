@@ -201,6 +201,7 @@ REFUSED: dict[str, tuple[object, ...]] = {
     "temperature": (-1.0, 0.001, 2.5),
     "top_p": SHARE,
     "max_tokens": COUNT,
+    "num_shots": COUNT,
     "limit": COUNT,
     **_in("reward_model", MODEL),
     "search.budget": COUNT,

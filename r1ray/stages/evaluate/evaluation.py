@@ -48,7 +48,8 @@ class Evaluation:
 
     @property
     def name(self) -> str:
-        return f"{self.task.benchmark.name} of {name_of(self.model)}"
+        prompt = f", {self.task.prompt}," if self.task.prompt else ""
+        return f"{self.task.benchmark.name}{prompt} of {name_of(self.model)}"
 
     @property
     def names_of_worlds(self) -> list[str]:

@@ -11,13 +11,14 @@ from pathlib import Path
 from typing import Any
 
 from r1ray.errors import UserError
+from r1ray.evaluation.prompt_spread import prompt_spread
 from r1ray.evaluation.records import ACCURACY, Answered
 from r1ray.evaluation.resampling import Metric
 from r1ray.evaluation.search_run import table_of
 from r1ray.evaluation.statistics import NUM_RESAMPLES
 from r1ray.evaluation.summary import PART, compare_models, group_metrics, metrics_of
 from r1ray.evaluation.tables import comparison_line, groups_line, metrics_table, search_table
-from r1ray.runtime.files import write_json
+from r1ray.runtime.files import digest_of, write_json
 from r1ray.stages.base import code_version
 from r1ray.stages.evaluate.evaluation import Evaluation, name_of
 from r1ray.telemetry.reflection import measure_reflection
@@ -44,6 +45,7 @@ def result_of(evaluation: Evaluation, *, parts: Collection[str], seed: int) -> d
     metrics = _metrics(evaluation, questions, parts=parts, seed=seed)
     result: dict[str, Any] = {
         "benchmark": task.benchmark.name,
+        **({"prompt": task.prompt} if task.prompt else {}),
         "model": evaluation.model,
         "samples": str(evaluation.folder / "samples.jsonl"),
         "num_questions": len(questions),
@@ -128,7 +130,7 @@ def show(evaluation: Evaluation, result: Mapping[str, Any], *, seed: int, budget
     """
     task = evaluation.task
     title = (
-        f"{task.benchmark.title}, {name_of(evaluation.model)}: {result['num_questions']} questions x {task.samples} "
+        f"{task.title}, {name_of(evaluation.model)}: {result['num_questions']} questions x {task.samples} "
         f"samples, temperature {task.temperature:g}, top-p {task.top_p:g}, up to {evaluation.max_tokens} tokens, seed "
         f"{seed}"
     )
@@ -156,6 +158,59 @@ def show(evaluation: Evaluation, result: Mapping[str, Any], *, seed: int, budget
 def show_comparison(a: Evaluation, b: Evaluation, *, seed: int) -> None:
     """Tell how the answers of two models to one benchmark differ, question by question."""
     questions = [list(each.answered.values()) for each in (a, b)]
-    logger.info(
-        comparison_line(a.task.benchmark.title, compare_models(*questions, seed=seed, num_resamples=NUM_RESAMPLES))
+    logger.info(comparison_line(a.task.title, compare_models(*questions, seed=seed, num_resamples=NUM_RESAMPLES)))
+
+
+def spread_of(evaluations: Sequence[Evaluation], *, seed: int) -> dict[str, Any]:
+    """Return how far pass@1 of a model moves with the prompts of one benchmark, and write it beside the evaluations.
+
+    Args:
+        evaluations: of each prompt. They have the same questions.
+
+    Raises UserError where no question was answered in all of them.
+    """
+    first = evaluations[0]
+    answers = {each.task.prompt: list(each.answered.values()) for each in evaluations}
+    try:
+        found = prompt_spread(answers, seed=seed)
+    except ValueError as error:
+        raise UserError(f"benchmark={first.task.benchmark.name}: {error}") from error
+    names = [each.folder.name for each in evaluations]
+    spread = {
+        "benchmark": first.task.benchmark.name,
+        "model": first.model,
+        "num_questions": found.num_questions,
+        "num_left_out": found.num_left_out,
+        "pass@1": {name: _plain(metric) for name, metric in found.by_prompt.items()},
+        "mean": _plain(found.mean),
+        "spread": _plain(found.spread),
+        "lowest": found.lowest,
+        "highest": found.highest,
+        "by_chance": found.by_chance,
+        "p_value": found.p_value,
+        "evaluations": dict(zip(answers, names, strict=True)),
+    }
+    path = first.folder.parent / f"prompts-{first.folder.name.rpartition('-')[0]}-{digest_of(names)[:10]}.json"
+    write_json(path, spread)
+    return spread | {"path": str(path)}
+
+
+def show_spread(evaluation: Evaluation, spread: Mapping[str, Any]) -> None:
+    """Tell pass@1 of each prompt, and how far it moves.
+
+    Args:
+        evaluation: of one of the prompts.
+    """
+    task = evaluation.task
+    title = (
+        f"{task.benchmark.title}, {name_of(evaluation.model)}: pass@1 of {len(spread['pass@1'])} prompts, "
+        f"{spread['num_questions']} questions x {task.samples} samples"
     )
+    logger.info(metrics_table(title, spread["pass@1"] | {"mean": spread["mean"], "spread": spread["spread"]}))
+    logger.info(
+        f"  highest {spread['highest']}, lowest {spread['lowest']}; a spread of {spread['by_chance']:.3f} would "
+        f"come by chance (p = {spread['p_value']:.3f})"
+    )
+    if spread["num_left_out"]:
+        logger.info(f"  {spread['num_left_out']} questions without a scored sample in some prompt are left out")
+    logger.info(f"  {spread['path']}")

@@ -32,7 +32,7 @@ from r1ray.stages.evaluate.evaluation import Evaluation, evaluation_of
 from r1ray.stages.evaluate.in_worlds import EvalWorlds
 from r1ray.stages.evaluate.missing import ask_missing
 from r1ray.stages.evaluate.refused import without_refused
-from r1ray.stages.evaluate.report import result_of, show, show_comparison
+from r1ray.stages.evaluate.report import result_of, show, show_comparison, show_spread, spread_of
 from r1ray.stages.evaluate.task import tasks_of
 from r1ray.telemetry.live_view import view_of_work
 from r1ray.telemetry.logs import shown_below
@@ -50,11 +50,25 @@ def evaluate_models(config: EvaluationConfig) -> list[dict[str, Any]]:
     results = [result_of(evaluation, parts=config.reward.parts, seed=config.seed) for evaluation in evaluations]
     for evaluation, result in zip(evaluations, results, strict=True):
         show(evaluation, result, seed=config.seed, budget=config.search.budget)
+    for members in _by_prompt(evaluations).values() if config.prompts else ():
+        spread = spread_of([evaluations[i] for i in members], seed=config.seed)
+        show_spread(evaluations[members[0]], spread)
+        for i in members:
+            results[i]["prompts"] = spread
     for a in evaluations:
         for b in evaluations:
             if (a.key, b.key) == ("model", "against") and a.task is b.task:
                 show_comparison(a, b, seed=config.seed)
     return results
+
+
+def _by_prompt(evaluations: Sequence[Evaluation]) -> dict[tuple[str, str], list[int]]:
+    """Return the places of the evaluations of each model on each benchmark, where there is one for each of several
+    prompts."""
+    found: dict[tuple[str, str], list[int]] = {}
+    for place, each in enumerate(evaluations):
+        found.setdefault((each.key, each.task.benchmark.name), []).append(place)
+    return {of_both: places for of_both, places in found.items() if len(places) > 1}
 
 
 def answered_evaluations(config: EvaluationConfig) -> list[Evaluation]:

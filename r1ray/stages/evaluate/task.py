@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from r1ray.cluster.joining import is_remote
 from r1ray.config import EvaluationConfig
+from r1ray.config.evaluation import ZERO_SHOT
 from r1ray.config.sources import check_sets, check_source
-from r1ray.data.template import Form
+from r1ray.data.spool import rows_of
+from r1ray.data.template import Form, messages_in, question_in
 from r1ray.errors import UserError
 from r1ray.evaluation.benchmarks.definition import Benchmark, load_benchmark
 from r1ray.evaluation.benchmarks.files import benchmark_files
 from r1ray.evaluation.benchmarks.metrics import METRICS
 from r1ray.evaluation.benchmarks.reader import MINIATURE, BenchmarkReport, Item, read_benchmark
 from r1ray.evaluation.benchmarks.standings import Contest, read_standings
+from r1ray.evaluation.phrasings import Phrasing, Shot, phrasings_of
 from r1ray.reward.check_problems import reference_problem
 from r1ray.runtime.files import content_digest, digest_of
 from r1ray.stages.base import check_sandbox
@@ -43,6 +46,13 @@ class Task:
     digest: str
     """Of the benchmark, its data and its settings."""
     remarks: tuple[str, ...]
+    prompt: str = ""
+    """Name of the prompt in which the questions are put; empty: as the benchmark has them."""
+
+    @property
+    def title(self) -> str:
+        """Return what people call it."""
+        return f"{self.benchmark.title}, {self.prompt}" if self.prompt else self.benchmark.title
 
     @property
     def template(self) -> str:
@@ -55,16 +65,52 @@ def tasks_of(config: EvaluationConfig) -> list[Task]:
     names = config.benchmarks if isinstance(config.benchmarks, list) else [config.benchmarks]
     if not names:
         raise UserError("benchmark=[]: needs at least one.")
-    tasks = []
+    shots = read_shots(config.shots)[: config.num_shots] if config.shots else []
+    tasks: list[Task] = []
     for name in map(str, names):
         benchmark = load_benchmark(name)
-        tasks.append(_task(config, benchmark, _data_of(config, benchmark, alone=len(names) == 1)))
+        task = _task(config, benchmark, _data_of(config, benchmark, alone=len(names) == 1))
+        tasks += phrased(task, phrasings_of(config.prompts, shots)) if config.prompts else [task]
     programs = frozenset[str]().union(*(task.report.programs for task in tasks))
     key = f"benchmark={','.join(map(str, names))}"
     warning = check_sandbox(config.sandbox, programs, key=key, is_local=not is_remote(config.cluster.address))
     if warning:
         logger.warning(warning)
     return tasks
+
+
+def phrased(task: Task, phrasings: Sequence[Phrasing]) -> list[Task]:
+    """Return a task in each of some prompts. Raises UserError where an example is one of its questions."""
+    shown = {shot.prompt.strip() for phrasing in phrasings for shot in phrasing.shots}
+    for item in task.items:
+        text = "\n".join(message["content"] for message in messages_in(item.question))
+        if shown & {text.strip(), question_in(text)}:
+            raise UserError(f"shots: one of them is question {item.id} of {task.benchmark.name}; needs other examples.")
+
+    def put(item: Item, phrasing: Phrasing) -> Item:
+        question = phrasing.put(item.question, template=task.template, language=item.language)
+        return replace(item, question=question)
+
+    return [
+        replace(
+            task,
+            items=[put(item, each) for item in task.items],
+            prompt=each.name,
+            digest=task.digest if each == Phrasing(name=ZERO_SHOT) else digest_of([task.digest, asdict(each)]),
+        )
+        for each in phrasings
+    ]
+
+
+def read_shots(path: str) -> list[Shot]:
+    """Read the examples of ``few_shot``. Raises UserError where a column is missing."""
+    shots = []
+    for number, row in rows_of(path, key="shots"):
+        try:
+            shots.append(Shot(str(row["prompt"]), str(row["response"])))
+        except KeyError as error:
+            raise UserError(f"shots={path}: row {number} has no {error.args[0]}; needs prompt and response.") from error
+    return shots
 
 
 def _data_of(config: EvaluationConfig, benchmark: Benchmark, *, alone: bool) -> Any:
