@@ -181,8 +181,8 @@ class AlgoConfig:
     def __post_init__(self) -> None:
         if self.group_size < (1 if self.teacher.is_alone else 2):
             raise ValueError(
-                f"algo.group_size={self.group_size}: needs 2 or more, an advantage compares completions of one prompt; "
-                "1 is enough for a teacher in the place of rewards (algo.teacher.model=PATH)."
+                f"algo.group_size={self.group_size}: needs at least 2, an advantage compares completions of one "
+                "prompt; 1 is enough for a teacher in the place of rewards (algo.teacher.model=PATH)."
             )
         at_least("algo.prompts_per_step", self.prompts_per_step, 1)
         at_least("algo.max_staleness", self.max_staleness, 0)
