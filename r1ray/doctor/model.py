@@ -17,6 +17,7 @@ from r1ray.reward.format import TAGS
 from r1ray.runtime.model_files import has_token, load_generation_config, load_tokenizer
 from r1ray.runtime.remote_code import is_allowed
 from r1ray.stages.model_form import form_remark
+from r1ray.stages.teachers import check_teachers
 
 EMBEDDINGS = ("embed_tokens.weight", "wte.weight", "word_embeddings.weight", "embed_in.weight")
 """What the input embedding is called, at the end of its name."""
@@ -66,7 +67,20 @@ def check_model(config: RunConfig, model: str, *, key: str = "model") -> ModelCh
     findings.append(judge_form(tokenizer, Form.of(config.data), model, key=key))
     if tokens := pattern_tokens(config):
         findings.append(judge_pattern(tokenizer, tokens))
+    if config.has_learner and not config.only_learner and config.algo.teacher.models:
+        findings.append(judge_teachers(config, tokenizer, model))
     return ModelCheck(findings, tokenizer)
+
+
+def judge_teachers(config: RunConfig, tokenizer: Any, model: str) -> Finding:
+    """Judge if the teachers of a stage read what its model writes."""
+    needed = "whole models with the tokenizer of the student"
+    try:
+        check_teachers(config, tokenizer, model=model)
+    except UserError as error:
+        return red("teacher", DRIVER, str(error), needed, "see left.")
+    found = ", ".join(f"{key}={path}" for key, path in config.algo.teacher.by_key.items())
+    return green("teacher", DRIVER, found, needed)
 
 
 def judge_form(tokenizer: Any, form: Form, model: str, *, key: str) -> Finding:

@@ -35,13 +35,15 @@ def with_local_teachers(algo: AlgoConfig) -> AlgoConfig:
 
 def check_teachers(config: RunConfig, tokenizer: Any, *, model: str) -> None:
     """Raise UserError where a teacher is no whole language model, cannot read what the student samples, or would read
-    other text in it. Says of one that was asked in another form, or ends its answers otherwise.
+    other text in it. Says of one that was asked in another form, or ends its answers otherwise. One that another stage
+    is going to make is not looked at.
 
     Args:
         tokenizer: of the student.
         model: the student.
     """
-    for key, teacher in config.algo.teacher.by_key.items():
+    known = {key: path for key, path in config.algo.teacher.by_key.items() if not path.startswith("@")}
+    for key, teacher in known.items():
         read_by = load_tokenizer(
             teacher, template="none", max_model_len=config.max_model_len, key=key, is_trained=False
         )

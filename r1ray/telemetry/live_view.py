@@ -31,6 +31,7 @@ METRICS = (
     ("group/uniform_rate", "uniform groups", ".0%"),
     ("entropy", "entropy", ".3g"),
     ("kl/ref", "KL", ".3g"),
+    ("teacher/kl", "KL to teacher", ".3g"),
     ("staleness/mean", "staleness", ".2g"),
     ("mismatch/kl", "mismatch", ".2g"),
     ("loss/total", "loss", ".4f"),

@@ -13,7 +13,7 @@ from r1ray.telemetry.metrics import reward_parts
 ACCURACY, LENGTH, REWARD = "held-out answers", "mean response length (tokens)", "reward in training"
 UNIFORM, ENTROPY = "groups that teach nothing", "entropy of a token (nats)"
 KL, REFLECTION, CALLS = "KL of a token (nats)", "re-evaluation in rollouts", "tool calls of a trajectory"
-NEEDS = {UNIFORM: ("group/uniform_rate",), ENTROPY: ("entropy",), KL: ("kl/ref", "mismatch/kl")}
+NEEDS = {UNIFORM: ("group/uniform_rate",), ENTROPY: ("entropy",), KL: ("kl/ref", "teacher/kl", "mismatch/kl")}
 """Metrics of which a panel needs one."""
 CALLED = "trajectory/tool_calls_mean"
 _ACCURACIES = re.compile(r"eval/(?:(?P<benchmark>.+)/)?(?P<metric>pass@1|cons@\d+)")
@@ -158,8 +158,14 @@ def _draw_entropy(axes: Any, rows: Sequence[Row]) -> None:
 
 
 def _draw_kl(axes: Any, rows: Sequence[Row]) -> None:
-    for name, label in (("kl/ref", "policy against reference"), ("mismatch/kl", "learner against engine: near 0")):
-        axes.plot(*series(rows, name), linewidth=1, label=label)
+    labels = {
+        "kl/ref": "policy against reference",
+        "teacher/kl": "student against teacher",
+        "mismatch/kl": "learner against engine: near 0",
+    }
+    measured = _names(rows)
+    for name in (each for each in labels if each in measured):
+        axes.plot(*series(rows, name), linewidth=1, label=labels[name])
     _legend(axes)
 
 

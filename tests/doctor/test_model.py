@@ -101,3 +101,14 @@ def test_a_pattern_that_decoding_drops_is_red(copy: Path) -> None:
 
 def test_a_pattern_of_several_tokens_is_yellow(llama_folder: Path) -> None:
     assert findings(llama_folder, "+reward.parts.cold_start_format={weight: 1.0}")["pattern"].status == "yellow"
+
+
+def test_a_teacher_of_other_tokens_is_red_and_one_that_a_stage_makes_is_not_looked_at(
+    qwen_folder: Path, llama_folder: Path
+) -> None:
+    distilled = ["recipe=on_policy_distill", "data.template=none"]
+    other = findings(qwen_folder, *distilled, f"algo.teacher.model={llama_folder}")["teacher"]
+    assert other.status == "red" and "its tokenizer is not that of" in other.found
+    same = findings(qwen_folder, *distilled, f"algo.teacher.model={qwen_folder}")["teacher"]
+    made = findings(qwen_folder, *distilled, "algo.teacher.model='@trained'")["teacher"]
+    assert same.status == made.status == "green" and "teacher" not in findings(qwen_folder)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
+from r1ray.algo.logprobs import MAX_LOGITS_PER_CHUNK
 from r1ray.config import LearnerConfig
 from r1ray.learner.teachers import Teachers
 from r1ray.rollout.engine import one_segment
@@ -149,3 +151,50 @@ def test_without_samples_there_is_one_token_that_nobody_teaches(folders: dict[st
 def test_without_teachers_nothing_is_loaded_and_nothing_measured() -> None:
     teachers = teachers_of({})
     assert not teachers.modules and not teachers.sums and teachers.metrics({}) == {}
+
+
+def test_a_teacher_of_a_large_vocabulary_is_read_in_bfloat16_a_part_of_its_logits_at_a_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of 150,000 tokens, as Qwen's: what is chosen may lie in any part, and no more logits exist than are allowed."""
+    import torch.nn.functional as functional
+    from transformers import Qwen3Config, Qwen3ForCausalLM
+
+    torch.manual_seed(0)
+    sizes = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 1, "head_dim": 16}
+    Qwen3ForCausalLM(
+        Qwen3Config(vocab_size=151_936, num_attention_heads=1, num_key_value_heads=1, **sizes)
+    ).bfloat16().save_pretrained(tmp_path)
+    rng = np.random.default_rng(0)
+    ids = rng.integers(0, 151_936, 260).astype(np.int32)
+    one = one_segment(
+        group_id="0/0",
+        index=0,
+        prompt_token_ids=ids[:10],
+        token_ids=ids[10:],
+        logprobs=np.zeros(250, dtype=np.float32),
+        versions=(VersionSpan(0, 0, 250),),
+    )
+    config = LearnerConfig(zero_stage=0, dtype="bfloat16", max_tokens_per_microbatch=512)
+    teachers = Teachers(
+        {"": str(tmp_path)},
+        lambda folder: load(folder, torch.bfloat16),
+        config,
+        world_size=1,
+        temperature=TEMPERATURE,
+        device=CPU,
+    )
+    sizes_of_logits: list[int] = []
+    linear = functional.linear
+
+    def noted(*arguments: Any) -> torch.Tensor:
+        made = linear(*arguments)
+        sizes_of_logits.append(made.numel())
+        return made
+
+    monkeypatch.setattr(functional, "linear", noted)
+    taught = teachers.logprobs(samples_of([one]), by_id([one]))
+    monkeypatch.undo()
+    assert 2**23 < max(sizes_of_logits) <= MAX_LOGITS_PER_CHUNK < 250 * 151_936
+    assert taught.logp_N.dtype == torch.float32
+    assert torch.allclose(taught.logp_N.double(), plain(str(tmp_path), one), atol=0.03)

@@ -25,6 +25,8 @@ RULES: tuple[Callable[[Evidence], Finding | None], ...] = (
     *(kl_explosion, mismatch_growth, entropy_collapse, evaluation_apart, long_removed),
 )
 """All rules; a run that nothing can be learned from comes first."""
+OF_REWARDS = (uniform_groups, unpaid_part, constant_part, entropy_collapse)
+"""Rules of what is learned from rewards, which a run with a teacher in their place does not break."""
 
 
 def diagnose(
@@ -43,7 +45,8 @@ def diagnose(
         but: rules that are left out.
     """
     run = Evidence(rows, settings=settings, rollouts=rollouts)
-    return [finding for rule in RULES if rule.__name__ not in but and (finding := rule(run)) is not None]
+    rules = [rule for rule in RULES if rule.__name__ not in but and (run.learns_from_rewards or rule not in OF_REWARDS)]
+    return [finding for rule in rules if (finding := rule(run)) is not None]
 
 
 def diagnose_folder(folder: Path) -> list[Finding]:

@@ -96,6 +96,11 @@ class Evidence:
             return None
         return self.recent("scoring/correct", default=0.0)
 
+    @property
+    def learns_from_rewards(self) -> bool:
+        """Say whether rewards decide what is learned: not so with a teacher in their place."""
+        return not self.series("teacher/kl") or self.setting("algo.teacher.beside_rewards") is True
+
     def setting(self, key: str) -> Any:
         """Return the value of a key; None where it is not known."""
         value: Any = self._settings

@@ -26,6 +26,14 @@ def test_a_planted_run_is_found_by_its_rule_alone(name: str) -> None:
     assert list(found(planted(PLANTED[name]))) == [name.partition(":")[0]]
 
 
+@pytest.mark.parametrize("rule", ["uniform_groups:hard", "entropy_collapse", "truncated"])
+def test_what_rewards_do_not_teach_is_no_fault_where_a_teacher_does(rule: str) -> None:
+    rows = planted({**PLANTED[rule], "teacher/kl": lambda step: 0.5})
+    for beside, is_found in ((False, rule == "truncated"), (True, True)):
+        settings = {"algo": {"teacher": {"beside_rewards": beside}}}
+        assert bool(diagnose(rows, settings=settings)) == is_found
+
+
 def test_there_is_a_planted_run_for_each_rule() -> None:
     assert {name.partition(":")[0] for name in PLANTED} | {"evaluation_apart", "unpaid_part"} == {
         rule.__name__ for rule in RULES
