@@ -30,6 +30,7 @@ TASKS = ("data.max_prompt_tokens=512",)
 COLLECT = ("collect.samples=2", "collect.max_tokens=16", "collect.min_value=0", "collect.filters=[cut]")
 SMALL: dict[str, Sequence[str]] = {
     "r1_zero": (*SAMPLING, *LEARNER, *STEPS, *UNEVEN),
+    "on_policy_distill": (*SAMPLING, *LEARNER, *STEPS),
     "sft": (*GIVEN, *LEARNER),
     "reward_model": (*GIVEN, *LEARNER),
     "collect": (*SAMPLING, *COLLECT),

@@ -1,6 +1,6 @@
 """On-policy distillation beside fine-tuning and reinforcement learning of the same student, on the quickstart's task.
 
-usage: python -m tests.benchmarks.bench_distillation [FOLDER [key=value ...]]
+usage: python -m tests.benchmarks.distillation [FOLDER [key=value ...]]
 
     SECONDS=120 SEED=0 TEACHER=PATH   environment: of training in each run; of everything; a model that is there
 
