@@ -48,7 +48,7 @@ def check_teachers(config: RunConfig, tokenizer: Any, *, model: str) -> None:
             teacher, template="none", max_model_len=config.max_model_len, key=key, is_trained=False
         )
         check_same_tokens(tokenizer, read_by, model=model, named=f"{key}={teacher}")
-        _check_rows(model, teacher, key=key)
+        _check_shape(model, teacher, key=key, splits=config.learner.sequence_parallel_size)
         _say_end(tokenizer, model, teacher, key=key)
         remark = form_remark(read_by, Form.of(config.data), model=teacher, key=key)
         if remark is not None and remark[0]:
@@ -108,18 +108,25 @@ def _shown(token: str | None) -> str:
     return "nothing" if token is None else repr(token)
 
 
-def _check_rows(model: str, teacher: str, *, key: str) -> None:
-    """Raise UserError where the student may sample ids that the teacher has no embedding of."""
+def _check_shape(model: str, teacher: str, *, key: str, splits: int) -> None:
+    """Raise UserError where the student may sample ids that the teacher has no embedding of, or ranks that share a row
+    cannot share out the teacher's heads."""
     from transformers import AutoConfig
 
     ours, theirs = (
-        AutoConfig.from_pretrained(each, trust_remote_code=is_allowed()).get_text_config().vocab_size
-        for each in (model, teacher)
+        AutoConfig.from_pretrained(each, trust_remote_code=is_allowed()).get_text_config() for each in (model, teacher)
     )
-    if theirs < ours:
+    if theirs.vocab_size < ours.vocab_size:
         raise UserError(
-            f"{key}={teacher}: its embedding has {theirs} rows, that of model={model} has {ours}, and may sample ids "
-            f"that the teacher cannot read; needs at least {ours} rows."
+            f"{key}={teacher}: its embedding has {theirs.vocab_size} rows, that of model={model} has "
+            f"{ours.vocab_size}, and may sample ids that the teacher cannot read; needs at least {ours.vocab_size} "
+            "rows."
+        )
+    heads = int(getattr(theirs, "num_key_value_heads", None) or getattr(theirs, "num_attention_heads", None) or splits)
+    if heads % splits:
+        raise UserError(
+            f"learner.sequence_parallel_size={splits} does not divide the {heads} key-value heads of {key}={teacher}, "
+            "which its ranks share out: needs a divisor of the heads of student and teachers."
         )
 
 

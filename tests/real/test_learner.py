@@ -114,9 +114,9 @@ def split_step(num_microbatches: int) -> Step:
     return shards, rows, advantages
 
 
-def taught_step(seed: int, *, advantage: float) -> Step:
+def taught_step(seed: int, *, advantage: float, num_shards: int = 2) -> Step:
     """One whose completions are of domains with teachers of their own, and of one without."""
-    shards, rows, advantages = job_step(seed, advantage=advantage)
+    shards, rows, advantages = job_step(seed, advantage=advantage, num_shards=num_shards)
     domains = [*TEACHERS, "prose"]
     return shards, [replace(row, domain=domains[index % 3]) for index, row in enumerate(rows)], advantages
 
@@ -246,8 +246,24 @@ def teachers(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 
 @pytest.fixture(scope="module")
+def wide(tmp_path_factory: pytest.TempPathFactory, llama_folder: Path) -> Path:
+    """A Llama of twice the width of ``llama_folder``, with as many heads as two ranks can share out."""
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    config, folder = LlamaConfig.from_pretrained(llama_folder), tmp_path_factory.mktemp("wide")
+    config.update({"hidden_size": 128, "num_key_value_heads": 4})
+    torch.manual_seed(3)
+    LlamaForCausalLM(config).save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
 def jobs(
-    tmp_path_factory: pytest.TempPathFactory, qwen_folder: Path, llama_folder: Path, teachers: dict[str, Path]
+    tmp_path_factory: pytest.TempPathFactory,
+    qwen_folder: Path,
+    llama_folder: Path,
+    teachers: dict[str, Path],
+    wide: Path,
 ) -> dict[str, Job]:
     """All that two ranks did, one after the other in the same two processes: their start is longer than most of it."""
     out = tmp_path_factory.mktemp("learner")
@@ -285,6 +301,12 @@ def jobs(
             STAGES,
             *(taught_step(seed, advantage=size) for seed, size in ((0, 1e-5), (7, 1.0))),
             algo=taught,
+        ),
+        "taught, sequence parallel": make_job(
+            llama_folder,
+            together,
+            *(taught_step(seed, advantage=size, num_shards=1) for seed, size in ((0, 1e-5), (7, 1.0))),
+            algo=taught | {"teacher": replace(teacher, model=str(wide), domains={}, beside_rewards=True)},
         ),
         "taught in bfloat16": make_job(
             qwen_folder,
@@ -486,6 +508,20 @@ def test_with_teachers_of_other_sizes_the_gradient_is_that_of_plain_torch(
     assert stats.metrics["loss/total"] == pytest.approx(loss.item(), rel=1e-5)
     assert {key: stats.metrics[key] for key in kl} == pytest.approx(kl, rel=1e-4)
     assert "kl/ref" not in stats.metrics
+
+
+@pytest.mark.parametrize("name", ["sequence_parallel", "sequence_parallel_zero3"])
+def test_a_teacher_shares_out_its_rows_as_the_student_does(
+    jobs: dict[str, Job], llama_folder: Path, wide: Path, name: str
+) -> None:
+    out, job = jobs["taught, sequence parallel"]
+    model, after = load(out / f"{name}-step1"), load(out / f"{name}-step2")
+    _, rows, advantages = job["steps"][1]
+    of_teacher = plain_logprobs(model, load(wide), rows)
+    with_teacher = {row.domain: of_teacher for row in rows}
+    loss, kl = plain_distillation(plain_logprobs(model, model, rows), advantages, rows, with_teacher)
+    compare_gradients(loss, model, after)
+    assert metrics(out, name)[1].metrics["teacher/kl"] == pytest.approx(kl["teacher/kl"], rel=1e-4)
 
 
 @pytest.mark.parametrize("name", BFLOAT16)

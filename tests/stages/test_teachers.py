@@ -116,6 +116,13 @@ def test_ids_that_the_teacher_cannot_read_are_refused(llama_folder: Path, tmp_pa
     check(llama_folder, llama_folder)
 
 
+def test_heads_that_the_ranks_of_a_row_cannot_share_out_are_refused(qwen_folder: Path) -> None:
+    with pytest.raises(
+        UserError, match=r"sequence_parallel_size=2 does not divide the 3 key-value heads of algo\.teacher"
+    ):
+        check(qwen_folder, qwen_folder, "learner.sequence_parallel_size=2", "learner.num_ranks=2")
+
+
 def test_a_teacher_that_is_no_whole_model_or_reads_too_little_is_refused(qwen_folder: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"^algo\.teacher\.model=.*gone: no such folder"):
         check(qwen_folder, tmp_path / "gone")
