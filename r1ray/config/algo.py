@@ -292,7 +292,7 @@ class AlgoConfig:
                 "algo.kl_weighted=true: algo.kl_placement=reward takes the KL of the policy that sampled, whose rho is "
                 "1; needs algo.kl_weighted=false, or algo.kl_placement=loss."
             )
-        if self.advantage_std == "others" and self.group_size < 3:
+        if self.advantage_std == "others" and self.group_size < 3 and not self.teacher.is_alone:
             raise ValueError(
                 f"algo.group_size={self.group_size}: algo.advantage_std=others is the std of the other completions; "
                 "needs at least 3, or algo.advantage_std=sample."

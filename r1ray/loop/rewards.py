@@ -106,10 +106,14 @@ def is_uniform_group(group: ScoredGroup, algo: AlgoConfig, reward: RewardConfig,
 
 
 def reason_to_drop(group: ScoredGroup, algo: AlgoConfig, reward: RewardConfig, *, step: int) -> str | None:
-    """Return why nothing can be learned from a group; None if something can."""
+    """Return why nothing can be learned from a group; None if something can. Rewards are compared with each other, and
+    a teacher in their place has something to say of a single trajectory, and of equal ones."""
     outcomes = [one.outcome for one in group.trajectories]
     if any(isinstance(outcome, Unscorable) for outcome in outcomes):
         return "unscorable"
-    if sum(isinstance(outcome, Scored) for outcome in outcomes) < 2:
-        return group.removed[0].reason if len(outcomes) < 2 and group.removed else "unscored"
+    needed = 1 if algo.teacher.is_alone else 2
+    if sum(isinstance(outcome, Scored) for outcome in outcomes) < needed:
+        return group.removed[0].reason if len(outcomes) < needed and group.removed else "unscored"
+    if algo.teacher.is_alone:
+        return None
     return "uniform" if algo.drop_uniform and is_uniform_group(group, algo, reward, step=step) else None

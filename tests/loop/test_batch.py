@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from r1ray.algo.doors import BASELINES, SCALES
 from r1ray.config import AlgoConfig, DataConfig, LearnerConfig, RewardConfig, RunConfig, TeacherConfig
 from r1ray.loop.batch import Batch, StepPart, make_batch, parts_of_step
 from r1ray.turns import InEnvironment
@@ -72,6 +73,14 @@ def test_with_a_teacher_alone_rewards_teach_nothing_and_who_was_scored_is_learne
     assert [record.advantages for record in alone.records] == [(0.0, 0.0, None), (0.0, 0.0, 0.0)]
     beside = batch_of(groups, teacher=TeacherConfig("t", beside_rewards=True))
     assert learned(beside) == learned(batch_of(groups))
+
+
+@pytest.mark.parametrize("std", sorted(SCALES.paths))
+@pytest.mark.parametrize("baseline", sorted(BASELINES.paths))
+def test_with_a_teacher_alone_a_group_may_be_of_one(baseline: str, std: str) -> None:
+    ways = {"advantage_baseline": baseline, "advantage_std": std, "group_size": 1}
+    batch = batch_of([make_group("0/0", [RIGHT]), make_group("0/1", [WRONG])], teacher=TeacherConfig("t"), **ways)
+    assert [record.advantages for record in batch.records] == [(0.0,), (0.0,)]
 
 
 @pytest.mark.parametrize("packing", ["flat", "tree"])

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from r1ray.config import AlgoConfig, RewardConfig
+from r1ray.config import AlgoConfig, RewardConfig, TeacherConfig
 from r1ray.loop.rewards import is_uniform_group, punish_overlong, reason_to_drop, rewards_of, turn_rewards_of, weigh
 from r1ray.turns import InEnvironment
 from r1ray.types import Outcome, Scored, ScoredGroup, ScoringFailed, Unscorable
@@ -62,6 +62,27 @@ def test_a_group_is_dropped_with_its_reason(outcomes: list[Outcome], reason: str
 def test_a_uniform_group_stays_unless_the_preset_samples_dynamically() -> None:
     group = group_of([scored(1.0, 0.0), scored(1.0, 0.0)])
     assert reason_to_drop(group, AlgoConfig(), RewardConfig(parts=LATE), step=1) is None
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "removed", "reason"),
+    [
+        ([scored(1.0, 0.0)], {}, None),
+        ([scored(1.0, 0.0), scored(1.0, 0.0)], {}, None),
+        ([scored(1.0, 0.0), ScoringFailed("down")], {}, None),
+        ([ScoringFailed("down")], {}, "unscored"),
+        ([Unscorable("broken")], {}, "unscorable"),
+        ([scored(1.0, 0.0)], {0: "late"}, "late"),
+    ],
+)
+def test_a_teacher_in_the_place_of_rewards_compares_nothing(
+    outcomes: list[Outcome], removed: dict[int, str], reason: str | None
+) -> None:
+    algo = AlgoConfig(group_size=1, drop_uniform=True, teacher=TeacherConfig("t"))
+    group = make_group("0/0", outcomes, removed=removed)
+    assert reason_to_drop(group, algo, RewardConfig(parts=LATE), step=1) == reason
+    beside = AlgoConfig(drop_uniform=True, teacher=TeacherConfig("t", beside_rewards=True))
+    assert reason_to_drop(group, beside, RewardConfig(parts=LATE), step=1) is not None
 
 
 OVERLONG = {"overlong_share": 0.5, "max_completion_tokens": 20}
