@@ -32,6 +32,8 @@ FRAGMENTS = 0.05
 """Share of what is allocated that torch's allocator cannot give out."""
 GRAPHS = 1.0 * GIB
 """CUDA graphs of an engine."""
+TEACHERS_PASS = "teacher's pass"
+"""A moment of a rank that has teachers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,6 +212,10 @@ def learner_actor(
         "forward and backward": (*always, *bucket, *gathered, *passes),
         "update": (*always, *bucket, *update),
     }
+    if teachers:
+        read = [_reading_items(config, teacher, on_gpu=gpus > 0) for teacher in teachers]
+        most = max(read, key=lambda items: sum(item.bytes for item in items))
+        moments[TEACHERS_PASS] = (*always, *bucket, *most)
     if not config.only_learner:
         bucket_bytes = min(config.weights.bucket_mib * 2.0**20, published_bytes(config, shape))
         sent = [Item("publish buckets", 2 * bucket_bytes)]
@@ -224,8 +230,26 @@ def learner_actor(
         gpus=gpus,
         moments=moments,
         capacity=capacity,
-        host=(*on_host, *snapshot, *_host(config, shape, n)) if gpus else (),
+        host=(*on_host, *snapshot, *_host(config, shape, n, teachers=teachers)) if gpus else (),
     )
+
+
+def _reading_items(config: RunConfig, teacher: Shape, *, on_gpu: bool) -> tuple[Item, ...]:
+    """Of a forward pass of a teacher, without gradients, on one rank."""
+    learner = config.learner
+    size, tokens = DTYPE_BYTES[learner.dtype], longest_row(config) / learner.sequence_parallel_size
+    *_, working = activation_items(
+        teacher,
+        tokens=tokens,
+        size=size,
+        checkpointing=True,
+        splits=learner.sequence_parallel_size,
+        on_gpu=on_gpu,
+    )
+    if learner.stage_in_use < 3:
+        return (working,)
+    live = max(learner.zero_setting("stage3_max_live_parameters", LIVE), teacher.layer_parameters)
+    return Item("gathered weights (ZeRO 3)", min(teacher.parameters, live) * size), working
 
 
 def _share(parameters: int, size: int, parts: int) -> str:
@@ -254,19 +278,23 @@ def with_fragments(items: tuple[Item, ...]) -> tuple[Item, ...]:
     return (*items, Item("lost to fragments", FRAGMENTS * sum(item.bytes for item in items)))
 
 
-def _host(config: RunConfig, shape: Shape, ranks: int) -> Iterator[Item]:
+def _host(config: RunConfig, shape: Shape, ranks: int, *, teachers: Sequence[Shape]) -> Iterator[Item]:
     """Of one rank in the host's memory. The files of a model are mapped, once for all ranks of a node. What has another
-    dtype than they have, and experts, which files have one by one, are copied: of policy and reference by each rank,
-    under ZeRO 3 one parameter at a time."""
+    dtype than they have, and experts, which files have one by one, are copied: of policy, reference and teachers by
+    each rank, under ZeRO 3 one parameter at a time."""
     size = DTYPE_BYTES[config.learner.dtype]
-    if shape.checkpoint_dtype != config.learner.dtype or shape.is_fp8 or shape.experts:
-        if config.learner.zero_stage == 3:
-            yield Item("one parameter at the start", shape.largest_parameter * size)
-        else:
-            whole = shape.parameters * size
-            yield Item("the model at the start, with other tensors than its files", whole)
-            if has_reference(config):
-                yield Item("the reference at the start", whole)
+    loaded = [("model", shape), *([("reference", shape)] if has_reference(config) else [])]
+    copied = [
+        (name, each)
+        for name, each in [*loaded, *(("teacher", teacher) for teacher in teachers)]
+        if each.checkpoint_dtype != config.learner.dtype or each.is_fp8 or each.experts
+    ]
+    if copied and config.learner.zero_stage == 3:
+        yield Item("one parameter at the start", max(each.largest_parameter for _, each in copied) * size)
+    elif copied:
+        for name, each in copied:
+            others = ", with other tensors than its files" if name == "model" else ""
+            yield Item(f"the {name} at the start{others}", each.parameters * size)
     if config.checkpoint.asynchronous and config.checkpoint.every:
         shards = checkpoint_parts(config, shape)
         yield Item("copy of a checkpoint being written", sum(shards.values()) / ranks)

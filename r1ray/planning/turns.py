@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 
 from r1ray.config import RunConfig
 from r1ray.planning.gpus import Gpu
-from r1ray.planning.memory import CONTEXT, DTYPE_BYTES, Actor, Item, published_bytes, with_fragments
+from r1ray.planning.memory import CONTEXT, DTYPE_BYTES, TEACHERS_PASS, Actor, Item, published_bytes, with_fragments
 from r1ray.planning.shapes import Shape
 
 SECTION = "learner and rollout"
@@ -86,7 +86,8 @@ def shared_device(config: RunConfig, shape: Shape, *, learner: Actor, engine: Ac
     """Return what is on a GPU that a rank and an engine share. A publish has one buffer there, which takes a bucket,
     and every tensor whole; the engine copies what it finds in it, until a layer is there."""
     asleep = Item("engine asleep: CUDA and NCCL", CONTEXT)
-    trains = {name: (*_of("learner", learner.moments[name]), asleep) for name in ("forward and backward", "update")}
+    passes = [name for name in ("forward and backward", TEACHERS_PASS, "update") if name in learner.moments]
+    trains = {name: (*_of("learner", learner.moments[name]), asleep) for name in passes}
     left = _left(learner, "update", gone=_not_state(learner) | GONE[turns.offload])
     buffer, layer = _buffer_bytes(config, shape), shape.layer_parameters * DTYPE_BYTES[config.rollout.dtype]
     sender = _left(learner, "publish", gone=(GONE[turns.offload] - {"weights"}) | {"publish buckets"}, more=buffer)

@@ -258,6 +258,15 @@ def test_teachers_of_other_sizes_cost_memory_and_a_pass_over_their_share_of_the_
         item for item in plan_of(f"algo.teacher.domains={two}").actors[0].moments["update"] if item.name == "teachers"
     )
     assert both.bytes == pytest.approx(2 * (of_large.parameters + of_small.parameters) / parts)
+    over_three = plan_of(f"algo.teacher.model={large}", "learner.zero_stage=3").actors[0]
+    gathered = {
+        name: next(item.bytes for item in over_three.moments[name] if item.name.startswith("gathered"))
+        for name in ("forward and backward", "teacher's pass")
+    }
+    assert gathered["teacher's pass"] >= gathered["forward and backward"] > 0
+    whole = plan_of(f"algo.teacher.model={large}", "learner.zero_stage=2").actors[0].moments
+    extra = {name: sum(item.bytes for item in whole[name]) for name in ("teacher's pass", "forward and backward")}
+    assert extra["teacher's pass"] < extra["forward and backward"], "it keeps nothing for a backward pass"
     shape, options = load_shape("Qwen/Qwen2.5-7B"), {"tokens": 1e6, "mean_length": 4096.0}
     taught = learner_flops(seven(), shape, teachers=[of_large, of_small], **options)
     passes = sum(each.forward_flops(5e5, context=2048) for each in (of_large, of_small))

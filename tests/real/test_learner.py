@@ -30,6 +30,7 @@ OTHER_WAYS = {
 }
 BFLOAT16 = {f"bfloat16_zero{stage}": {"zero_stage": stage, "dtype": "bfloat16"} for stage in range(4)}
 ADAPTERS = {f"adapters_zero{stage}": {"zero_stage": stage, "lora": LoraConfig(rank=4)} for stage in (0, 2, 3)}
+TAUGHT = STAGES | {"offloaded_parameters": OTHER_WAYS["offloaded_parameters"]}
 TEACHERS = {"math": 1, "code": 2}
 """Domains, and the number of heads of each one's teacher; the student has three."""
 PROBE = np.array([4, 8, 15, 16, 23, 42], dtype=np.int32)
@@ -298,7 +299,7 @@ def jobs(
         },
         "taught": make_job(
             qwen_folder,
-            STAGES,
+            TAUGHT,
             *(taught_step(seed, advantage=size) for seed, size in ((0, 1e-5), (7, 1.0))),
             algo=taught,
         ),
@@ -493,7 +494,7 @@ def test_other_objectives_have_the_gradient_of_plain_torch_too(
     assert ("kl/ref" in stats.metrics) == (name == "rloo")
 
 
-@pytest.mark.parametrize("name", STAGES)
+@pytest.mark.parametrize("name", TAUGHT)
 def test_with_teachers_of_other_sizes_the_gradient_is_that_of_plain_torch(
     jobs: dict[str, Job], qwen_folder: Path, teachers: dict[str, Path], name: str
 ) -> None:

@@ -48,25 +48,28 @@ def rows(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def distilled(tmp_path_factory: pytest.TempPathFactory, llama_folder: Path, rows: Path) -> Path:
-    """The folder of a run."""
+    """The folder of a run that was made in two parts: the second goes on from a checkpoint."""
     work = tmp_path_factory.mktemp("distilled")
     large = make_teacher(llama_folder, work / "large", seed=1, heads=4)
     small = make_teacher(llama_folder, work / "small", seed=2, heads=1)
-    r1ray(
-        *("run", "recipe=on_policy_distill", *own(llama_folder, rows, None, work)),
-        *(each for each in SMALL if not each.startswith(("eval.", "steps=", "algo.group_size", "algo.prompts"))),
-        *(f"algo.teacher.model={small}", f"algo.teacher.domains={{sums: {large}}}", "algo.prompts_per_step=32"),
-        *("name=distilled", "data.template=none", "data.max_prompt_tokens=64", f"steps={STEPS}", "learner.lr=1e-2"),
-        *("algo.clip_low=10", "algo.clip_high=10", "checkpoint.every=2"),
-        cwd=work,
-    )
+    for steps in (STEPS // 2, STEPS):
+        r1ray(
+            *("run", "recipe=on_policy_distill", *own(llama_folder, rows, None, work)),
+            *(each for each in SMALL if not each.startswith(("eval.", "steps=", "algo.group_size", "algo.prompts"))),
+            *(f"algo.teacher.model={small}", f"algo.teacher.domains={{sums: {large}}}", "algo.prompts_per_step=32"),
+            *("name=distilled", "data.template=none", "data.max_prompt_tokens=64", f"steps={steps}"),
+            *("learner.lr=1e-2", "algo.clip_low=10", "algo.clip_high=10", "checkpoint.every=2"),
+            cwd=work,
+        )
     return work / "distilled"
 
 
-def test_the_student_comes_nearer_to_each_of_its_teachers(distilled: Path) -> None:
+def test_the_student_comes_nearer_to_each_of_its_teachers_also_after_a_resume(distilled: Path) -> None:
     lines = [row for row in metrics(distilled) if "teacher/kl" in row]
     assert [row["step"] for row in lines] == list(range(1, STEPS + 1))
     first, last = lines[0], lines[-1]
+    before, after = lines[STEPS // 2 - 1], lines[STEPS // 2]
+    assert after["teacher/kl"] < 0.5 * (before["teacher/kl"] + first["teacher/kl"]), "it goes on where it was"
     assert first["teacher/kl"] > 1.0
     for name in ("teacher/kl", "teacher/sums/kl"):
         assert last[name] < 0.7 * first[name]
