@@ -69,7 +69,7 @@ class Teachers:
         paths = list(dict.fromkeys(models.values()))  # one model may teach several domains
         self._domains_of = [[n for n, each in enumerate(models.values()) if each == path] for path in paths]
         """Numbers of the domains of each teacher."""
-        own = {f"teacher/{name}/kl": number for number, name in enumerate(self._domains) if name != OTHERS}
+        own = {f"teacher/kl/{name}": number for number, name in enumerate(self._domains) if name != OTHERS}
         self._measured: dict[str, int | None] = {"teacher/kl": None} | own if models else {}
         self._teachers = [
             FrozenModel(
@@ -112,7 +112,7 @@ class Teachers:
     @property
     def sums(self) -> list[str]:
         """Names of :meth:`kl_sums`."""
-        return [name for metric in self._measured for name in (metric, f"{metric}/tokens")]
+        return [name for metric in self._measured for name in (metric, f"tokens of {metric}")]
 
     def kl_sums(self, taught: Taught, logp_N: torch.Tensor) -> dict[str, float]:
         """Return, for all teachers and for each domain that has its own, the sum of log pi_theta - log pi_teacher over
@@ -125,7 +125,7 @@ class Teachers:
 
     def metrics(self, totals: Mapping[str, float]) -> dict[str, float]:
         """Return the means of the sums over micro-batches and ranks, as far as there were tokens."""
-        counts = {name: totals[f"{name}/tokens"] for name in self._measured}
+        counts = {name: totals[f"tokens of {name}"] for name in self._measured}
         return {name: totals[name] / count for name, count in counts.items() if count}
 
     def _number_of(self, domain: str) -> int:

@@ -37,7 +37,7 @@ CHARTS = (
     Chart(REWARD, r"completion/truncated_rate", "rate", "trajectories that the length limit cut"),
     Chart(REWARD, r"scoring/no_answer", "share", "trajectories without an answer that could be read"),
     Chart(POLICY, r"kl/ref", "nats", "mean KL estimate of a token to the reference"),
-    Chart(POLICY, r"teacher(/.+)?/kl", "nats", "reverse KL of a token to the teacher, and by domain: falls towards 0"),
+    Chart(POLICY, r"teacher/kl(/.+)?", "nats", "reverse KL of a token to the teacher, and by domain: falls towards 0"),
     Chart(POLICY, r"entropy", "nats", "mean entropy of the policy at a token"),
     Chart(POLICY, r"grad_norm", "", "norm of the gradient, mean over the step's updates"),
     Chart(POLICY, r"clip_fraction", "share", "tokens whose ratio was clipped"),

@@ -254,7 +254,7 @@ METRICS: tuple[Metric, ...] = (
         "explodes: lower `learner.lr`, raise `algo.kl_coefficient`, refresh the reference more seldom",
     ),
     Metric(
-        ("teacher/kl", "teacher/<domain>/kl"),
+        ("teacher/kl", "teacher/kl/<domain>"),
         "nats",
         "with `algo.teacher`: reverse KL to the teacher, the mean of log pi_theta - log pi_teacher over sampled "
         "tokens; and of each domain with a teacher of its own",

@@ -166,7 +166,7 @@ def plain_distillation(
             kl[row.domain] = torch.cat([kl[row.domain], (ours.detach() - teacher)])
         ratio = torch.exp(ours - old)
         total = total - torch.minimum(ratio * worth, ratio.clamp(0.8, 1.2) * worth).mean() / len(terms)
-    means = {f"teacher/{name}/kl": float(values.mean()) for name, values in kl.items()}
+    means = {f"teacher/kl/{name}": float(values.mean()) for name, values in kl.items()}
     return total, means | {"teacher/kl": float(torch.cat([*kl.values()]).mean())}
 
 

@@ -27,7 +27,7 @@ def make_teacher(student: Path, folder: Path, *, seed: int, heads: int) -> Path:
     model = LlamaForCausalLM(config)
     with torch.no_grad():
         for parameter in model.parameters():
-            parameter.mul_(4.0 if parameter.ndim > 1 else 1.0)
+            parameter.mul_(10.0 if parameter.ndim > 1 else 1.0)
     model.save_pretrained(folder)
     AutoTokenizer.from_pretrained(student).save_pretrained(folder)
     return folder
@@ -70,8 +70,8 @@ def test_the_student_comes_nearer_to_each_of_its_teachers_also_after_a_resume(di
     first, last = lines[0], lines[-1]
     before, after = lines[STEPS // 2 - 1], lines[STEPS // 2]
     assert after["teacher/kl"] < 0.5 * (before["teacher/kl"] + first["teacher/kl"]), "it goes on where it was"
-    assert first["teacher/kl"] > 1.0
-    for name in ("teacher/kl", "teacher/sums/kl"):
+    assert first["teacher/kl"] > 0.5
+    for name in ("teacher/kl", "teacher/kl/sums"):
         assert last[name] < 0.7 * first[name]
     assert "kl/ref" not in first and "reward/mean" in first, "rewards are logged all the same"
 
