@@ -31,6 +31,7 @@ OTHER_WAYS = {
 BFLOAT16 = {f"bfloat16_zero{stage}": {"zero_stage": stage, "dtype": "bfloat16"} for stage in range(4)}
 ADAPTERS = {f"adapters_zero{stage}": {"zero_stage": stage, "lora": LoraConfig(rank=4)} for stage in (0, 2, 3)}
 TAUGHT = STAGES | {"offloaded_parameters": OTHER_WAYS["offloaded_parameters"]}
+TAUGHT_IN_BFLOAT16 = ("bfloat16_zero1", "bfloat16_zero3")
 TEACHERS = {"math": 1, "code": 2}
 """Domains, and the number of heads of each one's teacher; the student has three."""
 PROBE = np.array([4, 8, 15, 16, 23, 42], dtype=np.int32)
@@ -311,10 +312,10 @@ def jobs(
         ),
         "taught in bfloat16": make_job(
             qwen_folder,
-            BFLOAT16,
-            *[taught_step(7, advantage=0.0)] * 30,
+            {name: BFLOAT16[name] for name in TAUGHT_IN_BFLOAT16},
+            *[taught_step(7, advantage=0.0)] * 10,
             algo=ALGO | {"kl_coefficient": 0.0, "clip_low": 10.0, "clip_high": 10.0, "teacher": teacher_of_all},
-            learner=usual | {"lr": 1e-3},
+            learner=usual | {"lr": 3e-3},
         ),
         "infinite gradient": make_job(qwen_folder, STAGES | BFLOAT16, step, step, learner=usual, spoilt=True),
         "not finite": make_job(qwen_folder, {"zero2": STAGES["zero2"]}, not_finite(step)),
@@ -328,7 +329,7 @@ def jobs(
     path.write_bytes(pickle.dumps(list(found.values())))
     logs = [out / f"rank{rank}.log" for rank in range(2)]
     ended = run_ranks(
-        "tests.real.learner_rank", logs, lambda rank, port: [str(rank), "2", str(port), str(path)], timeout_s=300
+        "tests.real.learner_rank", logs, lambda rank, port: [str(rank), "2", str(port), str(path)], timeout_s=400
     )
     assert ended == [0, 0], "\n".join(log.read_text()[-3000:] for log in logs)
     return found
@@ -525,9 +526,9 @@ def test_a_teacher_shares_out_its_rows_as_the_student_does(
     assert metrics(out, name)[1].metrics["teacher/kl"] == pytest.approx(kl["teacher/kl"], rel=1e-4)
 
 
-@pytest.mark.parametrize("name", BFLOAT16)
+@pytest.mark.parametrize("name", TAUGHT_IN_BFLOAT16)
 def test_in_bfloat16_a_student_comes_nearer_to_its_teacher(jobs: dict[str, Job], name: str) -> None:
-    """The rows are the same thirty times, so that the student comes to find them as likely as the teacher does."""
+    """The rows are the same ten times, so that the student comes to find them as likely as the teacher does."""
     kl = [stats.metrics["teacher/kl"] for stats in metrics(jobs["taught in bfloat16"][0], name)]
     assert abs(kl[-1]) < 0.5 * abs(kl[0])
 
