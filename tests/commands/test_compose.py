@@ -259,7 +259,7 @@ def test_files_of_the_users_own_are_chosen_beside_those_that_ship(tmp_path: Path
     assert (tried.steps, tried.algo.clip_high, tried.experiment) == (7, 0.3, "try")
     scored = compose(["reward=plain"], schema=ScoreConfig, name="score", config_dir=folder)
     assert scored.reward.parts["accuracy"].weight == 2
-    with pytest.raises(UserError, match=r"recipe=other: needs one of collect, .*mine, r1, "):
+    with pytest.raises(UserError, match=r"recipe=other: needs one of collect, .*extend, mine, on_policy_distill, r1, "):
         compose([*OWN, "recipe=other"], config_dir=folder)
 
 
