@@ -256,7 +256,7 @@ def test_what_cannot_work_is_said_before_anything_starts(options: Mapping[str, A
         (prompt("a\0b"), "cannot be a word of a command"),
         (prompt("\ud800"), "no text in UTF-8"),
         (prompt(files={"/x": "y"}), "its column files: an object: the name '/x' leads out"),
-        (prompt(files=3), "its column files: 3 is no folder"),
+        (prompt(files=3), "its column files: 3 is neither a folder nor an archive"),
         (prompt(judge_files={"x": "y"}), "a column judge_files, and the environment no judge"),
     ],
 )
