@@ -7,7 +7,7 @@ from dataclasses import replace
 from itertools import combinations
 from typing import Any
 
-from r1ray.config import OFFLOADS, PlanConfig, RunConfig
+from r1ray.config import OFFLOADS, RunConfig
 from r1ray.planning.gpus import GPUS
 from r1ray.planning.placed import is_reinforcement
 from r1ray.planning.plan import Plan, fits
@@ -15,6 +15,8 @@ from r1ray.planning.turns import SECTION
 
 MOST_TOGETHER = 3
 """Keys that are changed together, at most."""
+OF_A_NODE = 8
+"""GPUs that a node has at most."""
 
 LORA_RANK = 32
 """Of adapters in the place of a model whose own weights cannot be trained here."""
@@ -23,22 +25,25 @@ Change = tuple[str, Any]
 
 
 def nearest_change(plan: Plan, *, models: Mapping[str, str] | None = None) -> tuple[Change, ...] | None:
-    """What to set so that the plan fits: as few keys as can be, of those the ones that cost least, and other
-    machines only where nothing else does it; last, more GPUs for a model that is trained and sampled from on the same.
-    None where nothing that is tried does."""
+    """What to set so that the plan fits: as few keys as can be, of those the ones that cost least; where nothing on
+    these machines does it, more GPUs of their kind, up to a node of them; then other kinds of GPUs, and last as many as
+    it takes. None where nothing that is tried does."""
     if not plan.problems:
         return ()
     known = [*((change,) for change in changes(plan)), *adapters(plan)]
     with_these_machines = [each for each in known if not each[0][0].startswith("plan.")]
-    for tried in (with_these_machines, known):
-        for together in range(1, MOST_TOGETHER + 1):
-            for each in combinations(tried, together):
-                chosen = tuple(change for changes in each for change in changes)
-                if len({key for key, _ in chosen}) < len(chosen):
-                    continue
-                if _fits(plan, chosen, models):
-                    return chosen
-    return next((chosen for chosen in more_devices(plan) if _fits(plan, chosen, models)), None)
+    of_one_node = (chosen for chosen in more_devices(plan, kinds=[plan.gpu.name]) if _num_gpus(chosen) <= OF_A_NODE)
+    tried = (_together(with_these_machines), of_one_node, _together(known), more_devices(plan))
+    return next((chosen for each in tried for chosen in each if _fits(plan, chosen, models)), None)
+
+
+def _together(known: Sequence[tuple[Change, ...]]) -> Iterator[tuple[Change, ...]]:
+    """Yield what can be made of several changes, the fewest first."""
+    for count in range(1, MOST_TOGETHER + 1):
+        for each in combinations(known, count):
+            chosen = tuple(change for changes in each for change in changes)
+            if len({key for key, _ in chosen}) == len(chosen):
+                yield chosen
 
 
 def _fits(plan: Plan, chosen: Sequence[Change], models: Mapping[str, str] | None) -> bool:
@@ -129,33 +134,70 @@ def adapters(plan: Plan) -> Iterator[tuple[Change, ...]]:
         yield ("learner.lora.rank", LORA_RANK), *still
 
 
-def more_devices(plan: Plan) -> Iterator[tuple[Change, ...]]:
-    """Yield more GPUs, and then more larger ones, with what divides the model among them, for engines and learner that
-    do not find room on the same."""
-    if not is_reinforcement(plan.config) or not plan.config.is_colocated:
+def more_devices(plan: Plan, *, kinds: Sequence[str] | None = None) -> Iterator[tuple[Change, ...]]:
+    """Yield more GPUs, with what divides the model among them; without the keys that have these values already.
+
+    Args:
+        kinds: of GPUs; by default the plan's, and then each larger one.
+    """
+    if plan.gpu.name not in GPUS:
         return
     larger = sorted((gpu.memory, name) for name, gpu in GPUS.items() if gpu.memory > plan.gpu.memory)
-    for kind in ((), *((("plan.gpu", name),) for _, name in larger)):
-        for machines in _more_of_a_kind(plan.config):
-            yield *machines, *kind
+    for kind in kinds or [plan.gpu.name, *(name for _, name in larger)]:
+        for changes in _more_of_a_kind(plan):
+            chosen = (*changes, ("plan.gpu", kind)) if kind != plan.gpu.name else changes
+            if new := tuple((key, value) for key, value in chosen if _value_of(plan.config, key) != value):
+                yield new
 
 
-def _more_of_a_kind(config: RunConfig) -> Iterator[tuple[Change, ...]]:
-    """Yield more GPUs: the fewest first, in turn, and then apart, where an engine can have several."""
-    of_a_node, host = 8, max(config.plan.host_memory_gib, PlanConfig().host_memory_gib)
+def _more_of_a_kind(plan: Plan) -> Iterator[tuple[Change, ...]]:
+    """Yield more GPUs, the fewest first: of learner and engines in turn where they take turns, and then apart, where an
+    engine can have several; of either by itself. Where there is no room else, the optimizer is moved to host memory, or
+    adapters are trained."""
+    config = plan.config
+    aside = [(("learner.offload_optimizer", True),)] if config.has_learner else []
     for gpus in (2, 4, 8, 16, 32, 64):
-        machines = (
-            ("plan.gpus_per_node", min(gpus, of_a_node)),
-            ("plan.num_nodes", max(1, gpus // of_a_node)),
+        if gpus < plan.num_gpus:
+            continue
+        of_a_node = min(gpus, OF_A_NODE)
+        host = config.plan.host_memory_gib * max(1.0, of_a_node / config.plan.gpus_per_node)
+        machines: tuple[Change, ...] = (
+            ("plan.gpus_per_node", of_a_node),
+            ("plan.num_nodes", gpus // of_a_node),
             ("plan.host_memory_gib", host),
         )
+        for more in ((), *aside, *adapters(plan)):
+            yield from ((*divided, *more, *machines) for divided in _divided(config, gpus))
+
+
+def _divided(config: RunConfig, gpus: int) -> Iterator[tuple[Change, ...]]:
+    """Yield ways to use so many GPUs for the actors of a recipe."""
+    if config.only_learner:
+        yield ("learner.num_ranks", gpus), ("learner.zero_stage", 3)
+        return
+    if config.is_colocated and is_reinforcement(config):
         ranks = (("learner.num_ranks", gpus), ("learner.zero_stage", 3))
-        yield *ranks, ("rollout.num_actors", gpus), ("rollout.gpus_per_actor", 1), *machines
-        half, apart = gpus // 2, ("placement", "separate")
-        ranks = (("learner.num_ranks", half), ("learner.zero_stage", 3))
-        for each in (each for each in (1, 2, 4, 8) if each <= half):
-            engines = (("rollout.num_actors", half // each), ("rollout.gpus_per_actor", each))
-            yield apart, *ranks, *engines, *machines
+        yield *ranks, ("rollout.num_actors", gpus), ("rollout.gpus_per_actor", 1)
+    half = gpus // 2 if config.has_learner else 0
+    apart: tuple[Change, ...] = ()
+    if half:
+        apart = ("learner.num_ranks", half), ("learner.zero_stage", 3)
+        apart = (("placement", "separate"), *apart) if config.is_colocated else apart
+    for each in (each for each in (1, 2, 4, 8) if each <= gpus - half):
+        yield *apart, ("rollout.num_actors", (gpus - half) // each), ("rollout.gpus_per_actor", each)
+
+
+def _num_gpus(chosen: Sequence[Change]) -> int:
+    """Count the GPUs that learner and engines get by what :func:`more_devices` yields."""
+    values = dict(chosen)
+    return int(values.get("plan.gpus_per_node", OF_A_NODE) * values.get("plan.num_nodes", 1))
+
+
+def _value_of(config: RunConfig, key: str) -> Any:
+    section: Any = config
+    for name in key.split("."):
+        section = getattr(section, name)
+    return section
 
 
 def _halves(count: int) -> Iterator[int]:

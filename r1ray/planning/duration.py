@@ -115,7 +115,7 @@ def generation(
 ) -> tuple[float, float]:
     """Seconds until ``batch.completions`` are there, and sequences at a time on one engine."""
     mean = batch.prompt_tokens + (batch.completion_tokens + batch.context_tokens) / 2
-    held = actor.metrics["cache_tokens"] / max(mean, 1.0)
+    held = actor.metrics["cache_tokens"] / max(mean + shape.state_tokens, 1.0)
     own = batch.completions / actor.count
     sequences = max(1.0, min(engine.max_num_seqs, own, held))
     step = decode_seconds(engine, shape, gpu, plan, gpus=actor.gpus, sequences=sequences, context=mean)

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 
 from r1ray.config import LearnerConfig, RewardModelConfig, RolloutConfig, RunConfig
 from r1ray.planning.gpus import GIB
-from r1ray.planning.shapes import Shape
+from r1ray.planning.shapes import DELTA_CHUNK, Shape
 
 DTYPE_BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
 MAX_LOGITS = 2**24
@@ -88,6 +88,20 @@ def layer_bytes(shape: Shape, *, size: int, splits: int, on_gpu: bool) -> float:
     # An RMSNorm keeps its input in float32 (which in float32 is the residual stream itself), the normalised input, and
     # its product with the weight, which the next linear layer keeps.
     norms = 2 * shape.hidden * (4 + size + size)
+    of_full = _attention_bytes(shape, size=size, splits=splits, on_gpu=on_gpu)
+    of_linear = _linear_attention_bytes(shape, size=size) if shape.linear_layers else 0.0
+    attention = shape.over_layers(of_full, of_linear) / shape.layers
+    dense = 4 * shape.intermediate
+    if shape.experts:
+        # Each token is copied for each of its experts: input, gate and up, their product, output before and after its
+        # weight.
+        routed = shape.experts_per_token * (4 * shape.expert_intermediate + 3 * shape.hidden)
+        dense = max(routed + 4 * shape.shared_intermediate + 4 * shape.experts // size, 0)
+    return norms + attention + size * dense
+
+
+def _attention_bytes(shape: Shape, *, size: int, splits: int, on_gpu: bool) -> float:
+    norms = 0.0
     query, key = shape.query_width, shape.kv_width
     value, out = shape.kv_heads * shape.value_dim, shape.heads * shape.value_dim
     if shape.kv_rank:
@@ -98,14 +112,16 @@ def layer_bytes(shape: Shape, *, size: int, splits: int, on_gpu: bool) -> float:
     elif shape.has_qk_norm:
         norms += (query + key) * (4 + size)
     outs = 2 if splits > 1 or not on_gpu else 1
-    attention = size * (query + key + value + outs * out) + 4 * shape.heads
-    dense = 4 * shape.intermediate
-    if shape.experts:
-        # Each token is copied for each of its experts: input, gate and up, their product, output before and after its
-        # weight.
-        routed = shape.experts_per_token * (4 * shape.expert_intermediate + 3 * shape.hidden)
-        dense = max(routed + 4 * shape.shared_intermediate + 4 * shape.experts // size, 0)
-    return norms + attention + size * dense
+    gate = 2 * shape.is_output_gated * query  # itself, and its product with the output
+    return norms + size * (query + key + value + outs * out + gate) + 4 * shape.heads
+
+
+def _linear_attention_bytes(shape: Shape, *, size: int) -> float:
+    """Inputs and outputs of the convolution, the gate, the output before and after norm and gate, and a float32 state
+    every few tokens. (An estimate: it was compared with no kernel.)"""
+    mixed, value = 2 * shape.linear_key_width + shape.linear_value_width, shape.linear_value_width
+    states = 4 * shape.linear_key_dim * value / DELTA_CHUNK
+    return size * (2 * mixed + 4 * value) + 4 * value + states
 
 
 def activation_items(
@@ -359,7 +375,8 @@ def stages(shape: Shape, pipeline: int) -> list[Shape]:
     for index in range(pipeline):
         layers = each + (pipeline - 1 - left_over <= index < pipeline - 1)
         dense = max(0, min(shape.dense_layers - start, layers))
-        found.append(replace(shape, layers=layers, dense_layers=dense))
+        linear = round(shape.linear_layers * layers / shape.layers)
+        found.append(replace(shape, layers=layers, dense_layers=dense, linear_layers=linear))
         start += layers
     return found
 

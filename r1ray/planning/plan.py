@@ -386,6 +386,11 @@ def _wrong_sizes(config: RunConfig, shape: Shape, actors: Sequence[Actor]) -> It
             f"learner.sequence_parallel_size={splits} does not divide the {shape.kv_heads} key-value heads of "
             f"{shape.name}",
         )
+    if trains and shape.linear_layers and splits > 1:
+        yield Problem(
+            "learner",
+            f"learner.sequence_parallel_size={splits}: linear attention ({shape.name}) is not divided; needs 1",
+        )
     if trains and config.sequences_per_row > 1 and splits > 1:
         yield Problem("learner", f"learner.sequence_parallel_size={splits}: a reward model's rows are not split")
     if trains and config.learner.lora.rank and not config.learner.lora.targets and shape.experts:

@@ -69,7 +69,7 @@ def _actor_lines(plan: Plan, actor: Actor) -> Iterator[str]:
         items = ", ".join(f"{item.name} {gib(item.bytes)}" for item in actor.host)
         yield f"  host memory of a node with {ranks} of them: {gib(needed)} (each: {items})"
     if "cache_tokens" in actor.metrics:
-        held = actor.metrics["cache_tokens"] / max(plan.batch.tokens_per_sequence, 1)
+        held = actor.metrics["cache_tokens"] / max(plan.batch.tokens_per_sequence + plan.shape.state_tokens, 1)
         yield f"  the cache holds {actor.metrics['cache_tokens']:,.0f} tokens: {held:,.0f} average sequences at a time"
 
 

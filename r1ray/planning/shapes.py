@@ -27,7 +27,11 @@ MADE = {
 DENSE = ("llama", "mistral", "qwen2", "qwen3")
 LATENT = ("deepseek_v2", "deepseek_v3")
 """Multi-head latent attention."""
-KNOWN = (*DENSE, "qwen3_moe", *LATENT)
+HYBRID = ("qwen3_5_text", "qwen3_5_moe_text")
+"""Most layers have linear attention (gated delta rule), the others gated attention."""
+KNOWN = (*DENSE, "qwen3_moe", *LATENT, *HYBRID)
+DELTA_CHUNK = 64
+"""Tokens of which the gated delta rule keeps one state for the backward pass."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,6 +69,20 @@ class Shape:
     """Width of the MLP that every token goes through beside its experts."""
     dense_layers: int = 0
     """First layers without experts, of a model that has experts."""
+    is_shared_gated: bool = False
+    """That MLP has a gate of its own."""
+    linear_layers: int = 0
+    """Layers with linear attention in the place of attention."""
+    linear_key_dim: int = 0
+    """Of one head, of its keys and queries."""
+    linear_key_width: int = 0
+    """Heads * dim of its keys, and of its queries."""
+    linear_value_heads: int = 0
+    linear_value_width: int = 0
+    """Heads * dim of its values."""
+    conv_kernel: int = 0
+    is_output_gated: bool = False
+    """Attention has a gate beside each query."""
     checkpoint_dtype: str = "bfloat16"
     is_fp8: bool = False
     """Linear layers of its files, and of an engine that loads them, are 8-bit (``quantization_config``)."""
@@ -82,12 +100,41 @@ class Shape:
         return self.kv_heads * self.query_key_dim
 
     @property
+    def full_layers(self) -> int:
+        """Layers with attention over all tokens."""
+        return self.layers - self.linear_layers
+
+    @property
+    def linear_attention_linears(self) -> tuple[tuple[int, int], ...]:
+        """(in, out) of each linear layer of one linear attention."""
+        keys_and_values, values = 2 * self.linear_key_width + self.linear_value_width, self.linear_value_width
+        gates = ((self.hidden, self.linear_value_heads),) * 2
+        return (self.hidden, keys_and_values), (self.hidden, values), *gates, (values, self.hidden)
+
+    @property
+    def linear_attention_parameters(self) -> int:
+        if not self.linear_layers:
+            return 0
+        conv = (2 * self.linear_key_width + self.linear_value_width) * self.conv_kernel
+        norm = self.linear_value_width // self.linear_value_heads
+        return self._sum(self.linear_attention_linears) + conv + 2 * self.linear_value_heads + norm
+
+    def over_layers(self, of_attention: float, of_linear_attention: float) -> float:
+        """Return the sum over all layers of what depends on their kind of attention."""
+        return self.full_layers * of_attention + self.linear_layers * of_linear_attention
+
+    @staticmethod
+    def _sum(linears: tuple[tuple[int, int], ...]) -> int:
+        return sum(inner * outer for inner, outer in linears)
+
+    @property
     def attention_linears(self) -> tuple[tuple[int, int], ...]:
         """(in, out) of each linear layer of one attention."""
         out = (self.heads * self.value_dim, self.hidden)
         if not self.kv_rank:
             kv = self.kv_heads * self.value_dim
-            return (self.hidden, self.query_width), (self.hidden, self.kv_width), (self.hidden, kv), out
+            query = (1 + self.is_output_gated) * self.query_width
+            return (self.hidden, query), (self.hidden, self.kv_width), (self.hidden, kv), out
         queries = (
             ((self.hidden, self.query_rank), (self.query_rank, self.query_width))
             if self.query_rank
@@ -103,7 +150,7 @@ class Shape:
 
     @property
     def attention_parameters(self) -> int:
-        linear = sum(inner * outer for inner, outer in self.attention_linears)
+        linear = self._sum(self.attention_linears)
         if self.kv_rank:
             biases = self.attention_bias * ((self.query_rank or 0) + self.kv_rank + self.rope_dim + self.hidden)
             return linear + biases + self.query_rank + self.kv_rank
@@ -122,7 +169,7 @@ class Shape:
     def mlp_parameters(self, *, active: bool = False) -> int:
         """Of all layers; ``active``: only what one token goes through."""
         dense = 3 * self.hidden * self.intermediate * (self.layers - self.expert_layers)
-        shared = 3 * self.hidden * self.shared_intermediate
+        shared = 3 * self.hidden * self.shared_intermediate + self.is_shared_gated * self.hidden
         router = self.hidden * self.experts
         routed = 3 * self.hidden * self.expert_intermediate * (self.experts_per_token if active else self.experts)
         return dense + self.expert_layers * (routed + shared + router)
@@ -135,7 +182,8 @@ class Shape:
     def body_parameters(self) -> int:
         """All but embedding and output layer."""
         norms = self.layers * 2 * self.hidden + self.hidden
-        return self.layers * self.attention_parameters + self.mlp_parameters() + norms
+        attention = self.over_layers(self.attention_parameters, self.linear_attention_parameters)
+        return int(attention) + self.mlp_parameters() + norms
 
     @property
     def parameters(self) -> int:
@@ -146,15 +194,20 @@ class Shape:
     def active_parameters(self) -> int:
         """Whose product with one token is computed: without the embedding's look-up, with the output layer, and with
         a token's own experts alone."""
-        linear = self.layers * sum(inner * outer for inner, outer in self.attention_linears)
-        return linear + self.mlp_parameters(active=True) + self.embedding_parameters
+        return self.attention_linear_parameters + self.mlp_parameters(active=True) + self.embedding_parameters
+
+    @property
+    def attention_linear_parameters(self) -> int:
+        """Of the linear layers of attention, in all layers."""
+        return int(self.over_layers(self._sum(self.attention_linears), self._sum(self.linear_attention_linears)))
 
     @property
     def layer_parameters(self) -> int:
         """Of the largest layer."""
         width = self.shared_intermediate if self.experts else self.intermediate
-        mlp = 3 * self.hidden * width + (self.expert_parameters + self.hidden * self.experts if self.experts else 0)
-        return self.attention_parameters + mlp + 2 * self.hidden
+        routed = self.expert_parameters + self.hidden * (self.experts + self.is_shared_gated) if self.experts else 0
+        mlp = 3 * self.hidden * width + routed
+        return max(self.attention_parameters, self.linear_attention_parameters) + mlp + 2 * self.hidden
 
     @property
     def largest_parameter(self) -> int:
@@ -164,30 +217,42 @@ class Shape:
     @property
     def quantised_parameters(self) -> int:
         """Those that an fp8 checkpoint has in 8 bits: linear layers, experts; not embeddings, norms, routers."""
-        linear = self.layers * sum(inner * outer for inner, outer in self.attention_linears)
-        return linear + self.mlp_parameters() - self.expert_layers * self.hidden * self.experts
+        return (
+            self.attention_linear_parameters + self.mlp_parameters() - self.expert_layers * self.hidden * self.experts
+        )
 
     def adapter_parameters(self, rank: int) -> int:
         """Of low-rank adapters on all linear layers but the output layer (learner.lora.targets=null); of a model with
         experts on those of the attention."""
-        attention = sum(inner + outer for inner, outer in self.attention_linears)
+        both = (self.attention_linears, self.linear_attention_linears)
+        attention = self.over_layers(*(sum(inner + outer for inner, outer in linears) for linears in both))
         mlp = 0 if self.experts else 3 * (self.hidden + self.intermediate)
-        return rank * self.layers * (attention + mlp)
+        return rank * int(attention + self.layers * mlp)
 
     # ------------------------------------------------------------------ work and cache
 
     def forward_flops(self, tokens: float, *, context: float) -> float:
         """Of a forward pass over ``tokens`` tokens that each see ``context`` others on average (of a causal sequence:
         half its length). Two a multiply-add."""
-        attention = self.layers * self.heads * (self.query_key_dim + self.value_dim) * context
-        return 2.0 * tokens * (self.active_parameters + attention)
+        attention = self.heads * (self.query_key_dim + self.value_dim) * context
+        # A token's key reads the state of every head, and changes it; its query reads it.
+        state = 3 * self.linear_key_dim * self.linear_value_width
+        return 2.0 * tokens * (self.active_parameters + self.over_layers(attention, state))
 
     @property
     def cache_values(self) -> int:
         """Numbers that a key-value cache keeps of one token, in all layers."""
         if self.kv_rank:
             return self.layers * (self.kv_rank + self.rope_dim)
-        return self.layers * self.kv_heads * (self.query_key_dim + self.value_dim)
+        return self.full_layers * self.kv_heads * (self.query_key_dim + self.value_dim)
+
+    @property
+    def state_tokens(self) -> float:
+        """Tokens that would take the place in a key-value cache which the states of a sequence's linear attention
+        take: keys by values of each head, and the last inputs of the convolution."""
+        inputs = (self.conv_kernel - 1) * (2 * self.linear_key_width + self.linear_value_width)
+        state = self.linear_key_dim * self.linear_value_width + inputs
+        return self.linear_layers * state / self.cache_values
 
     def cache_values_of_rank(self, tensor_parallel: int) -> int:
         """The same on one of so many tensor-parallel ranks: a latent cache is on each, and so is a head that there are
@@ -211,12 +276,22 @@ SIZES = (
     "num_experts_per_tok",
     "moe_intermediate_size",
     "n_routed_experts",
+    "shared_expert_intermediate_size",
+    "full_attention_interval",
+    "linear_num_key_heads",
+    "linear_num_value_heads",
+    "linear_key_head_dim",
+    "linear_value_head_dim",
+    "linear_conv_kernel_dim",
 )
 """Fields that a shape is made of, where a configuration has it."""
 
 
 def shape_of(config: Mapping[str, Any], *, name: str) -> Shape:
-    """The shape of a config.json. Raises UserError for a model type that is not counted here."""
+    """The shape of a config.json; of a model that reads images too, of its language model. Raises UserError for a
+    model type that is not counted here."""
+    if isinstance(text := config.get("text_config"), Mapping):
+        config = {"tie_word_embeddings": config.get("tie_word_embeddings", False), **text}
     kind = str(config.get("model_type"))
     if kind not in KNOWN:
         raise UserError(f"model={name}: plan counts the model types {', '.join(KNOWN)}, and this is {kind}.")
@@ -246,6 +321,8 @@ def _read(config: Mapping[str, Any], kind: str, name: str) -> Shape:
             "experts_per_token": config["num_experts_per_tok"],
             "expert_intermediate": config["moe_intermediate_size"],
         }
+    if kind in HYBRID:
+        own |= _hybrid(config)
     if kind in LATENT:
         own |= {
             "query_key_dim": config["qk_nope_head_dim"] + config["qk_rope_head_dim"],
@@ -266,14 +343,40 @@ def _read(config: Mapping[str, Any], kind: str, name: str) -> Shape:
         layers=config["num_hidden_layers"],
         vocabulary=config["vocab_size"],
         heads=heads,
-        intermediate=config["intermediate_size"],
+        intermediate=config.get("intermediate_size") or config["moe_intermediate_size"],
         tied=bool(config.get("tie_word_embeddings", False)),
-        has_qk_norm=kind in ("qwen3", "qwen3_moe"),
+        has_qk_norm=kind in ("qwen3", "qwen3_moe", *HYBRID),
         context=config.get("max_position_embeddings"),
         checkpoint_dtype=str(config.get("dtype") or config.get("torch_dtype") or "bfloat16"),
         is_fp8=(config.get("quantization_config") or {}).get("quant_method") == "fp8",
         **own,
     )
+
+
+def _hybrid(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a model with linear attention has beside others."""
+    layers = config["num_hidden_layers"]
+    kinds = config.get("layer_types")
+    interval = config.get("full_attention_interval") or 4
+    key_dim, value_heads = config["linear_key_head_dim"], config["linear_num_value_heads"]
+    own: dict[str, Any] = {
+        "linear_layers": layers - layers // interval if kinds is None else kinds.count("linear_attention"),
+        "linear_key_dim": key_dim,
+        "linear_key_width": config["linear_num_key_heads"] * key_dim,
+        "linear_value_heads": value_heads,
+        "linear_value_width": value_heads * config["linear_value_head_dim"],
+        "conv_kernel": config["linear_conv_kernel_dim"],
+        "is_output_gated": True,
+    }
+    if config.get("num_experts"):
+        own |= {
+            "experts": config["num_experts"],
+            "experts_per_token": config["num_experts_per_tok"],
+            "expert_intermediate": config["moe_intermediate_size"],
+            "shared_intermediate": config["shared_expert_intermediate_size"],
+            "is_shared_gated": True,
+        }
+    return own
 
 
 @lru_cache(maxsize=64)  # advice plans a run hundreds of times

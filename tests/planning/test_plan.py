@@ -19,9 +19,12 @@ from r1ray.planning.plan import Plan, plan_run
 from r1ray.planning.report import as_json, report
 from r1ray.planning.shapes import load_shape
 
-SMALL = ["qwen2.5_0.5b", "qwen2.5_1.5b", "qwen3_0.6b", "qwen3_1.7b", "llama_3.2_1b"]
-MIDDLE = ["qwen2.5_7b", "qwen2.5_14b", "qwen3_4b", "qwen3_8b", "qwen3_14b", "llama_3.1_8b", "deepseek_v2_lite"]
-LARGE = ["qwen2.5_32b", "qwen3_30b_a3b", "llama_3.3_70b"]
+SMALL = ["qwen2.5_0.5b", "qwen2.5_1.5b", "qwen3_0.6b", "qwen3_1.7b", "qwen3.5_0.8b", "llama_3.2_1b"]
+MIDDLE = [
+    *("qwen2.5_7b", "qwen2.5_14b", "qwen3_4b", "qwen3_8b", "qwen3_14b", "qwen3.5_4b", "qwen3.5_9b"),
+    *("llama_3.1_8b", "deepseek_v2_lite"),
+]
+LARGE = ["qwen2.5_32b", "qwen2.5_72b", "qwen3_30b_a3b", "qwen3.5_27b", "llama_3.3_70b"]
 
 
 def planned(*overrides: str) -> Plan:
@@ -117,6 +120,7 @@ def test_the_quickstart_is_planned_from_the_shape_of_what_it_makes(capsys: pytes
 
 # ---------------------------------------------------------------------- what does not fit
 
+LITTLE = "plan.host_memory_gib=20"
 V3 = ["recipe=collect", "model=deepseek_v3", "cluster=one_node_8_engines"]
 
 
@@ -137,15 +141,37 @@ V3 = ["recipe=collect", "model=deepseek_v3", "cluster=one_node_8_engines"]
         (
             ["cluster=one_gpu", "model=qwen2.5_32b", "plan.gpu=h100"],
             "learner and rollout: update needs",
-            "learner.num_ranks=16 learner.zero_stage=3 rollout.num_actors=16 rollout.gpus_per_actor=1 "
-            "plan.gpus_per_node=8 plan.num_nodes=2 plan.host_memory_gib=1900",
+            "placement=separate learner.num_ranks=2 learner.zero_stage=3 rollout.num_actors=2 learner.lora.rank=32 "
+            "algo.reference_refresh_updates=0 plan.gpus_per_node=4 plan.host_memory_gib=480",
         ),
         pytest.param(
             ["cluster=one_gpu", "model=qwen2.5_32b", "plan.gpu=rtx4090"],
             "learner and rollout: update needs",
-            "placement=separate learner.num_ranks=32 learner.zero_stage=3 rollout.num_actors=16 "
-            "rollout.gpus_per_actor=2 plan.gpus_per_node=8 plan.num_nodes=8 plan.host_memory_gib=1900 plan.gpu=l40s",
+            "placement=separate learner.num_ranks=8 learner.zero_stage=3 rollout.num_actors=2 rollout.gpus_per_actor=4 "
+            "learner.lora.rank=32 algo.reference_refresh_updates=0 plan.gpus_per_node=8 plan.num_nodes=2 "
+            "plan.host_memory_gib=960 plan.gpu=a100-40",
             marks=pytest.mark.long,
+        ),
+        (  # more GPUs of the same kind are nearer than other ones
+            ["recipe=collect", "cluster=one_gpu", "model=qwen2.5_7b", "plan.gpu=l4"],
+            "rollout: generation needs",
+            "rollout.gpus_per_actor=2 plan.gpus_per_node=2 plan.host_memory_gib=240",
+        ),
+        (
+            ["recipe=sft", "supervised.train=t", "cluster=one_gpu", "model=qwen2.5_1.5b", "plan.gpu=rtx4090", LITTLE],
+            "learner: forward and backward needs",
+            "learner.num_ranks=4 learner.zero_stage=3 plan.gpus_per_node=4 plan.host_memory_gib=80",
+        ),
+        (
+            ["cluster=two_gpus", "model=qwen3_14b", "plan.gpu=a100-40"],
+            "learner: forward and backward needs",
+            "learner.num_ranks=4 learner.zero_stage=3 rollout.num_actors=4 plan.gpus_per_node=8 "
+            "plan.host_memory_gib=960",
+        ),
+        (
+            ["cluster=one_node_8", "model=qwen3.5_9b", "learner.sequence_parallel_size=4"],
+            "learner.sequence_parallel_size=4: linear attention (Qwen/Qwen3.5-9B) is not divided",
+            "learner.sequence_parallel_size=1",
         ),
         (
             ["cluster=one_node_8", "model=qwen2.5_32b", "rollout.gpus_per_actor=3", "rollout.num_actors=1"],

@@ -11,7 +11,14 @@ import pytest
 from r1ray.errors import UserError
 from r1ray.planning.shapes import MADE, SHIPPED, load_shape, shape_of
 
-DENSE = {"Qwen--Qwen2.5-7B", "Qwen--Qwen2.5-1.5B", "Qwen--Qwen3-8B-Base", "meta-llama--Llama-3.3-70B-Instruct"}
+DENSE = {
+    "Qwen--Qwen2.5-7B",
+    "Qwen--Qwen2.5-1.5B",
+    "Qwen--Qwen2.5-72B",
+    "Qwen--Qwen3-8B-Base",
+    "meta-llama--Llama-3.3-70B-Instruct",
+}
+HYBRID = {f"Qwen--Qwen3.5-{size}" for size in ("0.8B", "4B", "9B", "27B", "35B-A3B", "397B-A17B")}
 SPARSE = {"Qwen--Qwen3-30B-A3B-Base", "deepseek-ai--DeepSeek-V2-Lite", "deepseek-ai--DeepSeek-V3-Base"}
 
 
@@ -26,7 +33,7 @@ def on_meta(name: str) -> Any:
         return AutoModelForCausalLM.from_config(AutoConfig.for_model(values.pop("model_type"), **values))
 
 
-@pytest.mark.parametrize("name", sorted(DENSE | SPARSE))
+@pytest.mark.parametrize("name", sorted(DENSE | SPARSE | HYBRID))
 def test_parameters_are_counted_exactly(name: str) -> None:
     model, shape = on_meta(name), load_shape(name.replace("--", "/"))
     assert shape.parameters == sum(p.numel() for p in model.parameters())
@@ -34,19 +41,42 @@ def test_parameters_are_counted_exactly(name: str) -> None:
     assert shape.layer_parameters == max(sum(p.numel() for p in layer.parameters()) for layer in model.model.layers)
 
 
-def test_adapters_are_counted_exactly() -> None:
+@pytest.mark.parametrize("name", ["Qwen--Qwen2.5-1.5B", "Qwen--Qwen3.5-4B"])
+def test_adapters_are_counted_exactly(name: str) -> None:
     from r1ray.config import LoraConfig
     from r1ray.learner.lora import add_adapters, is_adapter
 
-    model = on_meta("Qwen--Qwen2.5-1.5B")
+    model = on_meta(name)
     add_adapters(model, LoraConfig(rank=8))
     counted = sum(p.numel() for name, p in model.named_parameters() if is_adapter(name))
-    assert load_shape("Qwen/Qwen2.5-1.5B").adapter_parameters(8) == counted
+    assert load_shape(name.replace("--", "/")).adapter_parameters(8) == counted
+
+
+def test_the_language_model_of_a_model_that_reads_images_is_counted(tmp_path: Path) -> None:
+    text = json.loads((SHIPPED / "Qwen--Qwen3.5-4B.json").read_text())
+    tied = text.pop("tie_word_embeddings")
+    whole = {"model_type": "qwen3_5", "text_config": text, "vision_config": {}, "tie_word_embeddings": tied}
+    assert shape_of(whole, name="Qwen/Qwen3.5-4B") == load_shape("Qwen/Qwen3.5-4B")
+
+
+def test_linear_attention_has_a_state_and_no_cache() -> None:
+    shape = load_shape("Qwen/Qwen3.5-9B")
+    assert shape.cache_values == 8 * 2 * 4 * 256  # a quarter of the layers
+    state = 128 * 32 * 128 + 3 * (2 * 16 * 128 + 32 * 128)
+    assert shape.state_tokens * shape.cache_values == 24 * state
+    in_far = shape.forward_flops(1, context=1000) - shape.forward_flops(1, context=0)
+    assert in_far == 2 * 1000 * 8 * 16 * 2 * 256
+    kinds = ["linear_attention", "full_attention"] * 16
+    named = json.loads((SHIPPED / "Qwen--Qwen3.5-9B.json").read_text()) | {"layer_types": kinds}
+    assert shape_of(named, name="m").linear_layers == 16
 
 
 def test_published_sizes() -> None:
     """Of the models' own reports: billions of parameters, all of them and those of one token."""
     assert load_shape("Qwen/Qwen2.5-7B").parameters == pytest.approx(7.61e9, rel=0.01)
+    assert load_shape("Qwen/Qwen2.5-72B").parameters == pytest.approx(72.7e9, rel=0.001)
+    assert load_shape("Qwen/Qwen3.5-397B-A17B").parameters == pytest.approx(397e9, rel=0.01)
+    assert load_shape("Qwen/Qwen3.5-397B-A17B").active_parameters == pytest.approx(17e9, rel=0.05)
     v3 = load_shape("deepseek-ai/DeepSeek-V3-Base")
     assert v3.parameters == pytest.approx(671e9, rel=0.001)
     assert v3.active_parameters == pytest.approx(37e9, rel=0.02)
