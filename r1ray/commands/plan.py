@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
@@ -28,7 +29,11 @@ def parser() -> Parser:
         """,
         sections=lambda: sections_of(RunConfig, first=("plan",)),
     )
-    made.flags.add_argument("--json", action="store_true", help="print one JSON object a stage")
+    one = made.flags.add_mutually_exclusive_group()
+    one.add_argument("--json", action="store_true", help="print one JSON object a stage")
+    one.add_argument(
+        "--ending", action="store_true", help="print the seconds alone that a run needs to end when it is asked to"
+    )
     return made
 
 
@@ -44,7 +49,9 @@ def command(arguments: Sequence[str]) -> None:
     plans = [plan_run(config, name=name, models=models) for name, config in stages.items() if config.starts_actors]
     failed = next((each for each in plans if each.problems), None)
     advice = nearest_change(failed, models=models) if failed else None
-    if given.json:
+    if given.ending:
+        print(max((math.ceil(each.ending_s) for each in plans), default=0))
+    elif given.json:
         known = [(each, advice if each is failed else None, ways_of(each, models=models)) for each in plans]
         print(json.dumps([as_json(*each) for each in known], indent=2))
     elif not plans:

@@ -54,6 +54,8 @@ class PlanConfig:
     score_s: float = 0.002
     """Time of one core for the reward of one completion: about 0.001 for a math answer; for a program, 0.004 for each
     test case and what the program itself takes. Unit: seconds."""
+    max_days: float = 30.0
+    """Longest time that a stage should take: the plan says so of one that is expected to take longer. Unit: days."""
     price: float | None = None
     """Price of one GPU for one hour, in any currency. null: no cost is shown."""
 
@@ -63,7 +65,7 @@ class PlanConfig:
                 above(f"plan.{key}", value, 0)
         for key in ("learn_efficiency", "generate_efficiency", "network_efficiency"):
             share(f"plan.{key}", getattr(self, key))
-        for key in ("host_memory_gib", "score_s", "storage_gb_s", "answer_s"):
+        for key in ("host_memory_gib", "score_s", "storage_gb_s", "answer_s", "max_days"):
             above(f"plan.{key}", getattr(self, key), 0)
         at_least("plan.gpus_per_node", self.gpus_per_node, 1)
         for key in ("num_nodes", "prompt_tokens", "completion_tokens", "turns", "context_tokens"):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from r1ray.config import RunConfig
 
@@ -147,6 +147,12 @@ def sampling_batch(config: RunConfig) -> Batch:
         shards=0,
         lines=(line,),
     )
+
+
+def evaluation_batch(config: RunConfig, batch: Batch) -> Batch:
+    """Return what is sampled in one evaluation between two steps."""
+    settings = config.eval
+    return replace(batch, prompts=settings.num_prompts, completions=settings.num_prompts * settings.samples)
 
 
 def _microbatches(sequences: int, length: float, shards: int, limit: int) -> int:

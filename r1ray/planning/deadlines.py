@@ -14,6 +14,27 @@ from r1ray.planning.shapes import Shape
 MULTIPLE = 3.0
 """Of what a phase is expected to take: after so long, something is wrong."""
 
+ENDING_MULTIPLE = 2.0
+"""Of what is expected until a run ends: an estimate may be off by as much."""
+LEAVING_S = 120.0
+"""Time for actors to leave, beside what is computed."""
+
+
+def ending_seconds(config: RunConfig, step: Step, *, evaluation_s: float, checkpoint_bytes: float) -> float:
+    """Return how long a run takes from SIGTERM to its end. It finishes the updates and the publish of a step, or an
+    evaluation, that have begun, and the checkpoint. Generation is left where it is, unless minibatches stream: then a
+    step begins with its first.
+
+    Args:
+        evaluation_s: of one evaluation between two steps.
+        checkpoint_bytes: of one checkpoint, of all ranks together; one may still be being written before it.
+    """
+    begun = step.learn + step.publish + step.hand_over
+    if config.algo.stream_minibatches:
+        begun = max(begun, step.total)
+    written = 2 * checkpoint_bytes / (config.plan.storage_gb_s * GB)
+    return ENDING_MULTIPLE * (begun + evaluation_s + written) + LEAVING_S
+
 
 def planned_deadlines(
     config: RunConfig, shape: Shape, batch: Batch, step: Step, *, engines: Actor | None, checkpoint_bytes: float

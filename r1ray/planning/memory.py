@@ -199,8 +199,10 @@ def learner_actor(
         reference.append(Item("teachers", taught / weight_shard * size, _share(taught, size, weight_shard)))
     on_host: list[Item] = []
     if learner.offload_optimizer and gpus:
-        on_host += [*states, gradients]
-        states, gradients = [], Item("gradients", 0.0, "in host memory")
+        on_host += [*states, Item("gradients", trained / n * 4, _share(trained, 4, n))]
+        states = []
+        if stage > 1:  # stage 1 has all gradients in their place until an update, and only then a rank's part aside
+            gradients = Item("gradients", 0.0, "in host memory")
     if learner.offload_parameters and gpus:
         on_host += [weights, *reference]
         weights, reference = Item("weights", 0.0, "in host memory"), []

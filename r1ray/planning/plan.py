@@ -8,8 +8,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from r1ray.config import OFFLOADS, Deadlines, RunConfig
-from r1ray.planning.batch import Batch, prompt_tokens, reinforcement_batch, sampling_batch, supervised_batch
-from r1ray.planning.deadlines import planned_deadlines
+from r1ray.planning.batch import (
+    Batch,
+    evaluation_batch,
+    prompt_tokens,
+    reinforcement_batch,
+    sampling_batch,
+    supervised_batch,
+)
+from r1ray.planning.deadlines import ending_seconds, planned_deadlines
 from r1ray.planning.duration import Step, generation, reward_cores, step_seconds
 from r1ray.planning.gpus import CPU, GIB, Gpu, gpu_of
 from r1ray.planning.memory import (
@@ -28,8 +35,6 @@ PARQUET_BYTES = 14.0
 """Bytes of the rollout log for each token, compressed: its text, its id, where it ends, and its log-probability by
 engine and learner."""
 DAY_S = 86400.0
-NEAR = 0.7
-"""Share of a deadline that an estimate should not pass: it may be off by as much."""
 ROOMY = 0.9
 """Share of a GPU that a choice which is left to the plan may fill, where another choice fills less."""
 
@@ -78,21 +83,11 @@ class Plan:
     disk: Disk | None
     deadlines: Deadlines
     """With what is expected in the place of None."""
+    ending_s: float
+    """Seconds that a run needs to end by itself when it is asked to, at any time: what schedulers have to give it."""
     problems: tuple[Problem, ...]
     turns: Turns | None = None
     """Of engines and learner on the same devices, as far as ``colocated`` leaves it open decided."""
-
-    @property
-    def remarks(self) -> tuple[str, ...]:
-        """Deadlines that were set, and that an expected step comes near."""
-        waits = {"generate": self.step.generate, "learn": self.step.learn}
-        given = self.config.deadlines.given
-        return tuple(
-            f"deadlines.{name}_s={given[f'{name}_s']:g} may end the run, {name} is expected to take {expected:.0f} s: "
-            f"set {2 * expected:.0f}"
-            for name, expected in waits.items()
-            if self.batch.updates and expected > NEAR * given.get(f"{name}_s", math.inf)
-        )
 
     @property
     def num_gpus(self) -> int:
@@ -207,6 +202,11 @@ def _plan(config: RunConfig, offload: str, name: str, models: Mapping[str, str])
         steps = None if config.only_learner else config.steps
         disk = _disk(config, shape, batch, step, steps)
     problems = tuple(_problems(config, shape, gpu, actors, shown, is_cpu=is_cpu))
+    checkpoint_bytes = 0.0 if disk is None else sum(disk.checkpoint.values())
+    evaluation_s = 0.0
+    if engines is not None and batch.updates and config.data.eval:
+        asked = evaluation_batch(config, batch)
+        evaluation_s, _ = generation(config.rollout, engines, shape, gpu, config.plan, asked)
     return Plan(
         name=name,
         config=config,
@@ -223,8 +223,9 @@ def _plan(config: RunConfig, offload: str, name: str, models: Mapping[str, str])
             batch,
             step,
             engines=engines,
-            checkpoint_bytes=0.0 if disk is None else sum(disk.checkpoint.values()),
+            checkpoint_bytes=checkpoint_bytes,
         ),
+        ending_s=ending_seconds(config, step, evaluation_s=evaluation_s, checkpoint_bytes=checkpoint_bytes),
         problems=problems,
         turns=turns,
     )

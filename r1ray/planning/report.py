@@ -11,8 +11,10 @@ from r1ray.planning.advice import Change
 from r1ray.planning.agents import agent_lines, commands_of
 from r1ray.planning.memory import Actor
 from r1ray.planning.plan import Plan, gib, host_of_node
+from r1ray.planning.remarks import remarks_of, remarks_of_stages
 from r1ray.planning.turns import SECTION, Turns
 from r1ray.planning.ways import Way, shortest
+from r1ray.planning.words import seconds_of
 
 GB = 1e9
 
@@ -42,10 +44,12 @@ def _lines(plan: Plan, ways: Sequence[Way]) -> Iterator[str]:
     yield from _disk_lines(plan)
     given = plan.config.deadlines.given
     yield "deadlines: " + ", ".join(
-        f"{key.removesuffix('_s')} {_seconds(seconds)}{' (set)' if key in given else ''}"
+        f"{key.removesuffix('_s')} {seconds_of(seconds)}{' (set)' if key in given else ''}"
         for key, seconds in asdict(plan.deadlines).items()
     )
-    yield from plan.remarks
+    if plan.batch.updates:
+        yield f"asked to end (SIGTERM), it may take up to {seconds_of(plan.ending_s)}: what a scheduler has to leave it"
+    yield from remarks_of(plan)
     for problem in plan.problems:
         yield f"cannot work: {problem.text}"
 
@@ -53,6 +57,9 @@ def _lines(plan: Plan, ways: Sequence[Way]) -> Iterator[str]:
 def _actor_lines(plan: Plan, actor: Actor) -> Iterator[str]:
     one = f"{actor.gpus} GPUs each" if actor.gpus > 1 else "1 GPU each" if actor.gpus else "no GPU"
     one = "1 GPU, which they use in turn" if actor.section == SECTION else one
+    learner = plan.config.learner
+    if actor.section in ("learner", SECTION) and learner.stage_in_use != learner.zero_stage:
+        one += f", ZeRO {learner.stage_in_use} (as which zero_stage={learner.zero_stage} is run in {learner.dtype})"
     share = actor.bytes / actor.capacity
     yield (
         f"memory of {actor.section}: {actor.count} x {one}; most at {actor.peak}, {gib(actor.bytes)} of "
@@ -77,7 +84,7 @@ def _time_lines(plan: Plan) -> Iterator[str]:
     step = plan.step
     parts = [("generate", step.generate), ("score", step.score), ("learn", step.learn), ("publish", step.publish)]
     parts.append(("hand over", step.hand_over))
-    shown = ", ".join(f"{name} {_seconds(value)}" for name, value in parts if value)
+    shown = ", ".join(f"{name} {seconds_of(value)}" for name, value in parts if value)
     staleness = plan.config.algo.max_staleness
     if plan.config.only_learner:
         what = "an update"
@@ -87,7 +94,7 @@ def _time_lines(plan: Plan) -> Iterator[str]:
         what = "a step (generation and learning overlap)"
     else:
         what = "a step (one after the other: algo.max_staleness=0)"
-    yield f"time of {what}: {_seconds(step.total)}; bottleneck: {step.bottleneck}"
+    yield f"time of {what}: {seconds_of(step.total)}; bottleneck: {step.bottleneck}"
     yield f"  {shown}"
     if step.tokens_per_s:
         yield (
@@ -113,8 +120,8 @@ def _turns_lines(plan: Plan, turns: Turns) -> Iterator[str]:
     link = gpu.host_link * config.plan.network_efficiency / GB
     yield f"  in turn: {words}"
     yield (
-        f"    to host memory and back {gib(turns.moved)} at {link:.0f} GB/s: {_seconds(turns.move_s)}; weights in "
-        f"device memory {gib(turns.copied)} at {gpu.bandwidth / GB:,.0f} GB/s: {_seconds(turns.copy_s)}"
+        f"    to host memory and back {gib(turns.moved)} at {link:.0f} GB/s: {seconds_of(turns.move_s)}; weights in "
+        f"device memory {gib(turns.copied)} at {gpu.bandwidth / GB:,.0f} GB/s: {seconds_of(turns.copy_s)}"
     )
 
 
@@ -128,7 +135,7 @@ def _placement_lines(plan: Plan, ways: Sequence[Way]) -> Iterator[str]:
         mark = "  (this plan)" if way is known[0] else ""
         mark += "  shortest" if way is shortest(known) else ""
         numbers = f"learner.num_ranks={way.num_ranks} rollout.num_actors={way.num_engines}"
-        yield f"  {_seconds(way.step_s):>9}  {way.placement}, {numbers}{ahead}{mark}"
+        yield f"  {seconds_of(way.step_s):>9}  {way.placement}, {numbers}{ahead}{mark}"
     if len(known) == 1:
         other = "separate" if known[0].placement == "colocated" else "colocated"
         yield f"             {other}: none fits on them"
@@ -151,7 +158,8 @@ def _disk_lines(plan: Plan) -> Iterator[str]:
     settings = plan.config.checkpoint
     if settings.every:
         yield (
-            f"disk: a checkpoint {gib(sum(disk.checkpoint.values()))} ({parts}), every {settings.every} steps; "
+            f"disk: a checkpoint {gib(sum(disk.checkpoint.values()))} ({parts}), every {settings.every} steps "
+            f"({seconds_of(settings.every * plan.step.total)}); "
             f"checkpoint.keep={settings.keep}, with the one being written {gib(disk.kept)}; "
             f"written in a day {gib(disk.checkpoints_a_day)}"
         )
@@ -164,7 +172,7 @@ def _disk_lines(plan: Plan) -> Iterator[str]:
 
 
 def stages_table(plans: Sequence[Plan]) -> str:
-    """One row a stage, and which is the tightest."""
+    """One row a stage, and what is to be said of them."""
     header = f"{'stage':<22} {'recipe':<13} {'GPUs':>5} {'tightest':<19} {'memory':>20} {'one step':>10} {'steps':>7}"
     rows = [header]
     for plan in plans:
@@ -173,9 +181,10 @@ def stages_table(plans: Sequence[Plan]) -> str:
         mark = "  cannot work" if plan.problems else ""
         rows.append(
             f"{plan.name:<22} {plan.config.recipe:<13} {plan.num_gpus:>5} {actor.section:<19} {memory:>20} "
-            f"{_seconds(plan.step.total):>10} {plan.steps or '-':>7}{mark}"
+            f"{seconds_of(plan.step.total):>10} {plan.steps or '-':>7}{mark}"
         )
-    return "\n".join(rows)
+    remarks = remarks_of_stages(plans)
+    return "\n".join([*rows, *(["", *remarks] if remarks else [])])
 
 
 def as_json(plan: Plan, advice: Sequence[Change] | None = None, ways: Sequence[Way] = ()) -> dict[str, Any]:
@@ -209,7 +218,8 @@ def as_json(plan: Plan, advice: Sequence[Change] | None = None, ways: Sequence[W
         "cost_a_step": plan.cost_a_step,
         "disk": None if plan.disk is None else asdict(plan.disk) | {"checkpoint": dict(plan.disk.checkpoint)},
         "deadlines": asdict(plan.deadlines),
-        "remarks": list(plan.remarks),
+        "ending_s": plan.ending_s,
+        "remarks": remarks_of(plan),
         "problems": [problem.text for problem in plan.problems],
         "would_fit_with": None if advice is None else [f"{key}={_value(value)}" for key, value in advice],
     }
@@ -231,9 +241,3 @@ def _value(value: Any) -> str:
 
 def _count(parameters: int) -> str:
     return f"{parameters / 1e9:.4g}e9" if parameters >= 1e8 else f"{parameters:,}"
-
-
-def _seconds(value: float) -> str:
-    if value >= 7200:
-        return f"{value / 3600:.1f} h"
-    return f"{value / 60:.1f} min" if value >= 120 else f"{value:.3g} s"

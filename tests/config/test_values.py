@@ -196,6 +196,7 @@ REFUSED: dict[str, tuple[object, ...]] = {
     "plan.context_tokens": COUNT,
     "plan.answer_s": POSITIVE,
     "plan.score_s": POSITIVE,
+    "plan.max_days": POSITIVE,
     "plan.price": POSITIVE,
     "samples": COUNT,
     "temperature": (-1.0, 0.001, 2.5),
