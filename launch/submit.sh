@@ -19,7 +19,8 @@ set -euo pipefail
 # seconds for its step and a checkpoint, before Ray kills it.
 runtime_env='{
   "excludes": [".git", ".venv", "venv", "__pycache__", ".mypy_cache", ".pytest_cache", ".ruff_cache", ".hypothesis",
-               "/runs", "/outputs", "checkpoints", "wandb", "mlruns", "*.safetensors", "*.ckpt", "*.pt", "*.pth"],
+               "/runs", "/outputs", "checkpoints", "wandb", "mlruns", "*.safetensors", "*.ckpt", "*.pt", "*.pth",
+               ".env"],
   "env_vars": {"PYTHONUNBUFFERED": "1", "RAY_JOB_STOP_WAIT_TIME_S": "600"}
 }'
 

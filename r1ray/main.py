@@ -33,6 +33,7 @@ from r1ray.commands.arguments import Parser
 from r1ray.commands.overview import OVERVIEW
 from r1ray.errors import R1RayError, Terminated, UserError
 from r1ray.runtime.exit_codes import DONE, FAULT, INTERRUPTED, TERMINATED, USER
+from r1ray.runtime.job_environment import adopt
 from r1ray.runtime.termination import interrupts_on_sigterm, was_terminated
 from r1ray.runtime.threads import spin_briefly
 from r1ray.telemetry.logs import console
@@ -100,6 +101,7 @@ def entrypoint() -> None:
     sys.path.insert(0, os.getcwd())  # as for `python -m`: where a user's own reward functions are
     interrupts_on_sigterm()
     spin_briefly()
+    adopt()
     try:
         code = main(sys.argv[1:])
     except Exception:  # a fault like any other to who reads the exit code

@@ -11,9 +11,10 @@ import logging
 import os
 import re
 import shlex
+import tempfile
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -24,18 +25,19 @@ from ray.job_submission import JobDetails, JobStatus, JobSubmissionClient
 
 from r1ray.errors import InfrastructureError, UserError
 from r1ray.runtime.exit_codes import FAULT, TERMINATED
+from r1ray.runtime.job_environment import write_package
 
 logger = logging.getLogger(__name__)
 
 EXCLUDES = (
     *(".git", ".venv", "venv", "__pycache__", ".mypy_cache", ".pytest_cache", ".ruff_cache", ".hypothesis"),
-    *("/runs", "/outputs", "checkpoints", "wandb", "mlruns", "*.safetensors", "*.ckpt", "*.pt", "*.pth"),
+    *("/runs", "/outputs", "checkpoints", "wandb", "mlruns", "*.safetensors", "*.ckpt", "*.pt", "*.pth", ".env"),
 )
 """What of the working directory stays, as in a .gitignore; so does what .gitignore and .rayignore files name."""
 MAX_BYTES = 256 * 2**20
 """Of the working directory. Ray keeps it in the head node's memory, and takes no more than about twice this."""
 STOP_GRACE_S = 600
-"""For a job that is asked to stop: time for its step and a checkpoint, after which it is killed."""
+"""For a job that is asked to stop: the least time for its step and a checkpoint, after which it is killed."""
 REQUEST_S = (10.0, 300.0)
 """To connect, and to answer; an upload counts as one answer."""
 AGENT_S = 90.0
@@ -44,8 +46,33 @@ SILENCE_S = 60.0
 """Without a line, after which the connection to a log is made anew: one that was cut may look open for ever."""
 RECONNECT_S = 600.0
 """Without any contact, after which a job is no longer followed."""
-RUN, SETTINGS = "r1ray_run", "r1ray_settings"
+RUN, SETTINGS, GRACE = "r1ray_run", "r1ray_settings", "r1ray_stop_grace_s"
 """Metadata of a job."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entrypoint:
+    """The process of a job that starts all others, and what it takes of the node where it runs. If nothing is said,
+    that is the head, and it takes nothing."""
+
+    command: str
+    """A shell's command line."""
+    num_cpus: float | None = None
+    memory: int | None = None
+    """Unit: bytes."""
+    resources: Mapping[str, float] = field(default_factory=dict)
+    labels: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """Return Ray's own arguments."""
+        return {
+            "entrypoint": self.command,
+            "entrypoint_num_cpus": self.num_cpus,
+            "entrypoint_memory": self.memory,
+            "entrypoint_resources": dict(self.resources) or None,
+            "entrypoint_label_selector": dict(self.labels) or None,
+        }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,6 +86,8 @@ class Job:
     exit_code: int | None
     """Of the entrypoint, once it has ended by itself; minus the signal's number where one ended it."""
     start_ms: int
+    stop_grace_s: float = STOP_GRACE_S
+    """Time that it has to end by itself when it is asked to."""
 
     @property
     def is_over(self) -> bool:
@@ -111,33 +140,54 @@ class Jobs:
         return sorted(jobs, key=lambda job: job.start_ms)
 
     def submit(
-        self, name: str, *, settings: str, arguments: Sequence[str], folder: Path, excludes: Sequence[str]
+        self,
+        name: str,
+        entrypoint: Entrypoint,
+        *,
+        settings: str,
+        folder: Path,
+        excludes: Sequence[str],
+        env: Mapping[str, str],
+        stop_grace_s: float = STOP_GRACE_S,
     ) -> str:
-        """Submit ``python -m r1ray ARGUMENTS`` as a job of the run; returns its id: ``r1ray-NAME``, ``r1ray-NAME-2``
-        the next time.
+        """Submit a job of the run; returns its id: ``r1ray-NAME``, ``r1ray-NAME-2`` the next time.
 
         Args:
             settings: digest of what makes the run the one that it is.
             folder: the working directory.
             excludes: what of it stays, beside :data:`EXCLUDES`.
+            env: variables of the environment of all its processes, which no log has.
+            stop_grace_s: time that it has to end by itself when it is asked to.
         """
         excludes = [*EXCLUDES, *excludes]
         check_size(folder, excludes)
+        with tempfile.TemporaryDirectory(prefix="r1ray-submit-") as aside:
+            runtime_env: dict[str, Any] = {
+                "working_dir": str(folder),
+                "excludes": excludes,
+                # Python's output as it comes; the grace is read by the job's supervisor.
+                "env_vars": {"PYTHONUNBUFFERED": "1", "RAY_JOB_STOP_WAIT_TIME_S": f"{stop_grace_s:.0f}"},
+            }
+            if env:
+                runtime_env["py_modules"] = [str(write_package(Path(aside), env))]
+            metadata = {RUN: name, SETTINGS: settings, GRACE: f"{stop_grace_s:.0f}"}
+            return self._submit(name, entrypoint, metadata=metadata, runtime_env=runtime_env)
+
+    def _submit(
+        self, name: str, entrypoint: Entrypoint, *, metadata: dict[str, str], runtime_env: dict[str, Any]
+    ) -> str:
+        """Submit under the first id that is free, as soon as there is a node for the job."""
+        settings = metadata[SETTINGS]
         number = len(self.of_run(name)) + 1
         base = "r1ray-" + re.sub(r"[^A-Za-z0-9_.-]+", "-", name)
         deadline = time.monotonic() + AGENT_S
         while True:
             try:
                 submitted: str = self._client.submit_job(
-                    entrypoint=entrypoint_of(arguments),
                     submission_id=base if number == 1 else f"{base}-{number}",
-                    metadata={RUN: name, SETTINGS: settings},
-                    runtime_env={
-                        "working_dir": str(folder),
-                        "excludes": excludes,
-                        # Python's output as it comes; the grace is read by the job's supervisor.
-                        "env_vars": {"PYTHONUNBUFFERED": "1", "RAY_JOB_STOP_WAIT_TIME_S": str(STOP_GRACE_S)},
-                    },
+                    metadata=metadata,
+                    runtime_env=dict(runtime_env),
+                    **entrypoint.options,
                 )
                 return submitted
             except (OSError, RuntimeError) as error:
@@ -158,15 +208,16 @@ class Jobs:
 
     def stop(self, job: str) -> Job:
         """Ask a job to end and wait until it has; returns how it ended."""
+        grace_s = self.job(job).stop_grace_s
         self._ask(lambda: self._client.stop_job(job))
-        deadline = time.monotonic() + STOP_GRACE_S + 60
+        deadline = time.monotonic() + grace_s + 60
         logger.info(
-            f"{job}: asked to stop; it ends after its step, with a checkpoint, or is killed after {STOP_GRACE_S} s"
+            f"{job}: asked to stop; it ends after its step, with a checkpoint, or is killed after {grace_s:g} s"
         )
         while not (state := self.job(job)).is_over:
             if time.monotonic() > deadline:
                 raise InfrastructureError(
-                    f"{job} was asked to stop and is {state.status} after {STOP_GRACE_S + 60} s: look at the head node"
+                    f"{job} was asked to stop and is {state.status} after {grace_s + 60:g} s: look at the head node"
                 )
             time.sleep(1.0)
         return state
@@ -244,10 +295,12 @@ def check_size(folder: Path, excludes: Sequence[str]) -> None:
 
 
 def _job(details: JobDetails) -> Job:
+    metadata = details.metadata or {}
     return Job(
         id=details.submission_id,
         status=JobStatus(details.status),
-        settings=(details.metadata or {}).get(SETTINGS, ""),
+        settings=metadata.get(SETTINGS, ""),
+        stop_grace_s=float(metadata.get(GRACE, STOP_GRACE_S)),
         message=details.message or "",
         exit_code=details.driver_exit_code,
         start_ms=details.start_time or 0,

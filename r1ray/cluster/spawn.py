@@ -32,6 +32,7 @@ from r1ray.config.specs import EngineSpec, GroupWorkerSpec, JudgeSpec, RankSpec
 from r1ray.environments.registry import WorldSource
 from r1ray.reward.judged import Judge
 from r1ray.reward.preference import PreferenceModel
+from r1ray.runtime.job_environment import KEPT
 from r1ray.runtime.own_process import Name, environment
 from r1ray.runtime.threads import thread_environment
 
@@ -255,7 +256,8 @@ class Spawner:
         return own | {"is_async": True} | self._options(section, index, env)
 
     def _runtime(self, env: dict[str, str]) -> dict[str, Any]:
-        return {"runtime_env": {"env_vars": self._common | env}}
+        own = self._common | env
+        return {"runtime_env": {"env_vars": own | {KEPT: ",".join(own)}}}
 
 
 def absolute(model: str) -> str:

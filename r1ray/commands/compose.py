@@ -17,6 +17,7 @@ from r1ray.commands.hints import no_such_key
 from r1ray.commands.quoting import quoted, unquoted
 from r1ray.commands.words import Word, parse
 from r1ray.config import RunConfig
+from r1ray.config.credentials import check_credentials
 from r1ray.config.folder import config_folder, names_in, own_folder
 from r1ray.config.literal import literal
 from r1ray.config.schema import Place, place_below, place_of
@@ -61,6 +62,8 @@ def compose(
                 value = _value(word, place)
                 _check_inside(word.key, value, place, schema)
                 _apply(composed, word, place, value)
+        # Before anything is checked whose message would have the value.
+        check_credentials(OmegaConf.to_container(composed, resolve=False))
         config = OmegaConf.to_object(composed)
     except OmegaConfBaseException as error:
         raise UserError(_explain(error, schema)) from error

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import socket
+import zipfile
 from pathlib import Path
 
 import pytest
+from ray._private.runtime_env.packaging import create_package
 from ray.job_submission import JobStatus
 
 from r1ray.cluster import jobs
@@ -48,6 +50,22 @@ def test_what_git_and_the_excludes_leave_out_does_not_count(tmp_path: Path) -> N
         sparse(tmp_path / path, mebibytes=300)
     (tmp_path / ".gitignore").write_text("data/\n")
     check_size(tmp_path, EXCLUDES)
+
+
+def test_what_rayignore_names_stays(tmp_path: Path) -> None:
+    """Also where a .gitignore would have it travel, and the files of secrets in any case."""
+    for path in ("data/rows.parquet", "big.bin", "kept/a.py", "kept/.env"):
+        sparse(tmp_path / path, mebibytes=300 if "kept" not in path else 1)
+    (tmp_path / ".gitignore").write_text("!data/\n")
+    (tmp_path / ".rayignore").write_text("# large\n/data\n*.bin\n")
+    check_size(tmp_path, EXCLUDES)
+    package = tmp_path.parent / f"{tmp_path.name}.zip"
+    create_package(str(tmp_path), package, include_gitignore=True, excludes=list(EXCLUDES))
+    names = {name for name in zipfile.ZipFile(package).namelist() if not name.endswith("/")}
+    assert names == {".gitignore", ".rayignore", "kept/a.py"}
+    (tmp_path / ".rayignore").unlink()
+    with pytest.raises(UserError, match=r"has 60\d MiB"):
+        check_size(tmp_path, EXCLUDES)
 
 
 @pytest.mark.parametrize("name", ["RAY_ADDRESS", "RAY_API_SERVER_ADDRESS"])
