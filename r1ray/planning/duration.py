@@ -62,9 +62,37 @@ def learner_flops(
 
 def learn_seconds(config: RunConfig, shape: Shape, batch: Batch, gpu: Gpu, *, teachers: Sequence[Shape] = ()) -> float:
     """All updates of a step, on all ranks together."""
+    return updates_seconds(
+        config,
+        shape,
+        gpu,
+        tokens=batch.trained_tokens,
+        mean_length=batch.tokens_per_sequence,
+        microbatches=batch.microbatches,
+        updates=batch.updates,
+        teachers=teachers,
+    )
+
+
+def updates_seconds(
+    config: RunConfig,
+    shape: Shape,
+    gpu: Gpu,
+    *,
+    tokens: float,
+    mean_length: float,
+    microbatches: int,
+    updates: int,
+    teachers: Sequence[Shape] = (),
+) -> float:
+    """So many updates, on all ranks together.
+
+    Args:
+        tokens: that all ranks compute, with what they wait for each other.
+        microbatches: of all updates, on each shard.
+    """
     learner, plan = config.learner, config.plan
-    mean_length = batch.tokens_per_sequence
-    flops = learner_flops(config, shape, tokens=batch.trained_tokens, mean_length=mean_length, teachers=teachers)
+    flops = learner_flops(config, shape, tokens=tokens, mean_length=mean_length, teachers=teachers)
     threads = together(gpu, learner.threads)
     compute = flops / (learner.num_ranks * threads * gpu.flops * plan.learn_efficiency)
     size = DTYPE_BYTES[learner.dtype]
@@ -75,12 +103,12 @@ def learn_seconds(config: RunConfig, shape: Shape, batch: Batch, gpu: Gpu, *, te
         # ZeRO 3 gathers the weights for every pass and reduces gradients after every micro-batch; the other stages
         # reduce as often, and gather once an update.
         gathers = 2 + has_reference(config) if learner.zero_stage == 3 else 0
-        collectives = batch.microbatches * (gathers + 1) * whole + batch.updates * whole * (learner.zero_stage < 3)
+        collectives = microbatches * (gathers + 1) * whole + updates * whole * (learner.zero_stage < 3)
         if learner.zero_stage == 3:
-            collectives += batch.microbatches * sum(teacher.parameters for teacher in teachers) * size / bandwidth
+            collectives += microbatches * sum(teacher.parameters for teacher in teachers) * size / bandwidth
     state = shape.parameters * (16 + 2 * size) / (learner.num_ranks if learner.stage_in_use else 1)
     bandwidth = 20e9 if learner.offload_optimizer else gpu.bandwidth * threads
-    update = batch.updates * (state / bandwidth + PER_UPDATE_S)
+    update = updates * (state / bandwidth + PER_UPDATE_S)
     return compute + collectives + update
 
 
@@ -90,24 +118,76 @@ def _bandwidth(learner: LearnerConfig, plan: PlanConfig, gpu: Gpu) -> float:
     return (gpu.link if is_one_node else min(gpu.link, gpu.node_network)) * plan.network_efficiency
 
 
-def decode_seconds(
-    engine: RolloutConfig, shape: Shape, gpu: Gpu, plan: PlanConfig, *, gpus: int, sequences: float, context: float
-) -> float:
-    """One decode step of an engine: weights and cache are read once, and every sequence is multiplied. The stages of a
-    pipeline work on a share of the sequences each, one after the other on every share."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decode:
+    """What one engine's decode steps cost: weights and cache are read once, and every sequence is multiplied. The
+    stages of a pipeline work on a share of the sequences each, one after the other on every share."""
+
+    weight_bytes: float
+    """Of what every token goes through."""
+    expert_bytes: float
+    """Of all experts."""
+    expert_share: float
+    """Share of the experts that one token goes through."""
+    held_bytes: float
+    """Of one token in the cache."""
+    token_flops: float
+    """Of one token, beside those that it sees."""
+    held_flops: float
+    """Of one token that it sees."""
+    stages: int
+    bandwidth: float
+    """Bytes a second that the engine reaches."""
+    flops: float
+    """A second, that the engine reaches."""
+    step_s: float
+    sequence_s: float
+
+    def seconds(self, sequences: float, held: float) -> float:
+        """Return the seconds of one decode step.
+
+        Args:
+            held: tokens in the cache, of all sequences.
+        """
+        own = max(1.0, sequences / self.stages)
+        held *= own / max(1.0, sequences)
+        touched = self.weight_bytes
+        if self.expert_bytes:
+            touched += self.expert_bytes * (1 - (1 - self.expert_share) ** own)
+        read = (touched + held * self.held_bytes) / self.bandwidth
+        compute = (own * self.token_flops + held * self.held_flops) / self.flops
+        return max(read, compute) + self.step_s + own * self.sequence_s
+
+
+def decode_of(engine: RolloutConfig, shape: Shape, gpu: Gpu, plan: PlanConfig, *, gpus: int) -> Decode:
+    """Return what the decode steps of an engine with so many GPUs cost."""
     size = DTYPE_BYTES[engine.dtype]
     parts, stages = engine.parallel_sizes(gpus).values()
-    sequences = max(1.0, sequences / stages)
-    threads = together(gpu, engine.threads)
-    touched = shape.parameters - shape.embedding_parameters * (not shape.tied)
-    if shape.experts:
-        share = 1 - (1 - shape.experts_per_token / shape.experts) ** sequences
-        touched -= int((1 - share) * shape.expert_layers * shape.expert_parameters)
-    weights = touched * (1 if shape.is_fp8 else size)
-    cache = sequences * context * shape.cache_values * size
-    read = (weights + cache) / (parts * threads * gpu.bandwidth)
-    compute = shape.forward_flops(sequences, context=context) / (parts * threads * gpu.flops)
-    return max(read, compute) / plan.generate_efficiency + gpu.step_s + sequences * gpu.sequence_s
+    reached = parts * together(gpu, engine.threads) * plan.generate_efficiency
+    token = shape.forward_flops(1, context=0)
+    experts = shape.expert_layers * shape.expert_parameters
+    in_weights = 1 if shape.is_fp8 else size
+    return Decode(
+        weight_bytes=(shape.parameters - shape.embedding_parameters * (not shape.tied) - experts) * in_weights,
+        expert_bytes=experts * in_weights,
+        expert_share=shape.experts_per_token / shape.experts if shape.experts else 0.0,
+        held_bytes=shape.cache_values * size,
+        token_flops=token,
+        held_flops=shape.forward_flops(1, context=1) - token,
+        stages=stages,
+        bandwidth=reached * gpu.bandwidth,
+        flops=reached * gpu.flops,
+        step_s=gpu.step_s,
+        sequence_s=gpu.sequence_s,
+    )
+
+
+def prefill_seconds(
+    engine: RolloutConfig, shape: Shape, gpu: Gpu, plan: PlanConfig, *, gpus: int, tokens: float, context: float
+) -> float:
+    """Return the seconds in which one engine reads so many tokens, which see ``context`` others on average."""
+    reached = max(1, gpus) * together(gpu, engine.threads) * gpu.flops * plan.generate_efficiency
+    return shape.forward_flops(tokens, context=context) / reached
 
 
 def generation(
@@ -118,13 +198,10 @@ def generation(
     held = actor.metrics["cache_tokens"] / max(mean + shape.state_tokens, 1.0)
     own = batch.completions / actor.count
     sequences = max(1.0, min(engine.max_num_seqs, own, held))
-    step = decode_seconds(engine, shape, gpu, plan, gpus=actor.gpus, sequences=sequences, context=mean)
+    step = decode_of(engine, shape, gpu, plan, gpus=actor.gpus).seconds(sequences, sequences * mean)
     # A prompt is read once a group: the others find it in the cache. So is a history, by the turns after it.
     read = batch.prompts * batch.prompt_tokens / actor.count + own * batch.context_tokens
-    threads = together(gpu, engine.threads)
-    prefill = shape.forward_flops(read, context=batch.prompt_tokens / 2) / (
-        max(1, actor.gpus) * threads * gpu.flops * plan.generate_efficiency
-    )
+    prefill = prefill_seconds(engine, shape, gpu, plan, gpus=actor.gpus, tokens=read, context=batch.prompt_tokens / 2)
     return own * batch.completion_tokens / sequences * step + prefill, sequences
 
 
@@ -152,15 +229,9 @@ def step_seconds(
     answered = batch.turns * plan.answer_s if batch.turns > 1 else 0.0  # of one trajectory; others have turns meanwhile
     if config.algo.max_staleness == 0:
         # A synchronous step ends with its longest completion, which then is alone on its engine.
-        alone = decode_seconds(
-            config.rollout,
-            shape,
-            gpu,
-            plan,
-            gpus=engines.gpus,
-            sequences=max(1.0, sequences / 4),
-            context=batch.prompt_tokens + batch.longest_completion / 2,
-        )
+        beside = max(1.0, sequences / 4)
+        held = beside * (batch.prompt_tokens + batch.longest_completion / 2)
+        alone = decode_of(config.rollout, shape, gpu, plan, gpus=engines.gpus).seconds(beside, held)
         generate = max(generate, batch.longest_completion * alone + answered)
     else:
         generate = max(generate, answered)
