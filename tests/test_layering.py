@@ -18,7 +18,7 @@ ROWS = (  # from the bottom
     "reward rollout learner",
     "environments curation planning",
     "loop evaluation examples",
-    "cluster",
+    "cluster simulation",
     "stages",
     "recipes",
     "doctor page",

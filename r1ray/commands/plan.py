@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
+from typing import TYPE_CHECKING, Any
 
 from r1ray.commands.arguments import Parser
 from r1ray.commands.compose import compose
@@ -14,6 +15,9 @@ from r1ray.commands.unnamed import with_unnamed
 from r1ray.config import RunConfig
 from r1ray.config.keys import sections_of
 from r1ray.errors import UserError
+
+if TYPE_CHECKING:
+    from r1ray.planning.plan import Plan
 
 
 def parser() -> Parser:
@@ -26,6 +30,7 @@ def parser() -> Parser:
         examples="""
             r1ray plan model=qwen2.5_7b cluster=one_node_8 plan.gpu=a100-80 plan.price=2.5
             r1ray plan experiment=quickstart --json
+            r1ray plan model=qwen2.5_7b cluster=eight_nodes_8 algo=async --simulate
         """,
         sections=lambda: sections_of(RunConfig, first=("plan",)),
     )
@@ -33,6 +38,11 @@ def parser() -> Parser:
     one.add_argument("--json", action="store_true", help="print one JSON object a stage")
     one.add_argument(
         "--ending", action="store_true", help="print the seconds alone that a run needs to end when it is asked to"
+    )
+    made.flags.add_argument(
+        "--simulate",
+        action="store_true",
+        help="simulate the loop: what waits for what, and the best split of the GPUs",
     )
     return made
 
@@ -49,11 +59,12 @@ def command(arguments: Sequence[str]) -> None:
     plans = [plan_run(config, name=name, models=models) for name, config in stages.items() if config.starts_actors]
     failed = next((each for each in plans if each.problems), None)
     advice = nearest_change(failed, models=models) if failed else None
+    simulated = _simulated(plans, models) if given.simulate and not given.ending else {}
     if given.ending:
         print(max((math.ceil(each.ending_s) for each in plans), default=0))
     elif given.json:
         known = [(each, advice if each is failed else None, ways_of(each, models=models)) for each in plans]
-        print(json.dumps([as_json(*each) for each in known], indent=2))
+        print(json.dumps([as_json(*each) | simulated.get(each[0].name, ("", {}))[1] for each in known], indent=2))
     elif not plans:
         print("nothing of this starts an actor")
     elif len(plans) == 1:
@@ -61,8 +72,32 @@ def command(arguments: Sequence[str]) -> None:
     else:
         worst = failed or max(plans, key=lambda each: each.tightest.bytes / each.tightest.capacity)
         print(f"{stages_table(plans)}\n\nThe tightest of them:\n\n{report(worst, ways_of(worst, models=models))}")
+    if not given.json:
+        for name, (text, _) in simulated.items():
+            print(f"{name} {text}".lstrip())
     if failed:
         raise UserError(refusal(failed, advice))
+
+
+def _simulated(plans: Sequence[Plan], models: Mapping[str, str]) -> dict[str, tuple[str, dict[str, Any]]]:
+    """Simulate the stages that can work and have a loop; return text and JSON of each by its name. Raises UserError
+    where there is none."""
+    from r1ray.planning.placed import is_reinforcement
+    from r1ray.simulation.report import as_json, report
+    from r1ray.simulation.result import simulate
+    from r1ray.simulation.splits import splits_of
+
+    looping = [each for each in plans if is_reinforcement(each.config)]
+    if not looping:
+        raise UserError(
+            "--simulate: needs a stage with both a learner and engines (recipe=r1_zero), and this has none."
+        )
+    found = {}
+    for plan in looping:
+        if not plan.problems:
+            one, splits = simulate(plan), splits_of(plan, models=models)
+            found[plan.name] = report(plan, one, splits), {"simulated": as_json(one, splits)}
+    return found
 
 
 def _planned(overrides: list[str], *, config_dir: str | None) -> tuple[dict[str, RunConfig], dict[str, str]]:

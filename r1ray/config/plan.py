@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from r1ray.config.values import above, at_least, share
+from r1ray.config.values import above, at_least, between, share
 
 
 @dataclass
@@ -56,6 +56,16 @@ class PlanConfig:
     test case and what the program itself takes. Unit: seconds."""
     max_days: float = 30.0
     """Longest time that a stage should take: the plan says so of one that is expected to take longer. Unit: days."""
+    length_spread: float = 0.7
+    """Spread of the lengths of completions, for ``--simulate``: their standard deviation over their mean, before the
+    limit cuts them. 0: all have the mean. Unit: share."""
+    faults_a_day: float = 0.0
+    """Faults of one GPU and its share of a node in a day, for ``--simulate``. Each loses the engine or the learner
+    group that it hits. (Llama 3's training, arXiv 2407.21783, had 0.0005.) Unit: faults."""
+    restart_s: float = 120.0
+    """Time until a lost engine, or the learner group, is up again, for ``--simulate``. Unit: seconds."""
+    simulated_steps: int = 10
+    """Steps that ``--simulate`` takes the mean of. Rare faults need many. Unit: steps."""
     price: float | None = None
     """Price of one GPU for one hour, in any currency. null: no cost is shown."""
 
@@ -65,8 +75,11 @@ class PlanConfig:
                 above(f"plan.{key}", value, 0)
         for key in ("learn_efficiency", "generate_efficiency", "network_efficiency"):
             share(f"plan.{key}", getattr(self, key))
-        for key in ("host_memory_gib", "score_s", "storage_gb_s", "answer_s", "max_days"):
+        for key in ("host_memory_gib", "score_s", "storage_gb_s", "answer_s", "max_days", "restart_s"):
             above(f"plan.{key}", getattr(self, key), 0)
+        for key, most in (("length_spread", 10), ("faults_a_day", 1000)):
+            between(f"plan.{key}", getattr(self, key), 0, most)
+        between("plan.simulated_steps", self.simulated_steps, 1, 100_000)
         at_least("plan.gpus_per_node", self.gpus_per_node, 1)
         for key in ("num_nodes", "prompt_tokens", "completion_tokens", "turns", "context_tokens"):
             if (value := getattr(self, key)) is not None:

@@ -17,6 +17,10 @@ PUBLISH_S = 0.07
 """What a publish takes beside its bytes: pausing, checking and resuming the engines."""
 PER_UPDATE_S = 2e-3
 """What an optimizer update costs beside its arithmetic."""
+ALL_REDUCE_S = 15e-6
+"""What the GPUs of an engine take to add up a few tokens' values, by NVLink, and the next by a network: twice a layer,
+in every decode step."""
+NODES_ALL_REDUCE_S = 60e-6
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -166,6 +170,7 @@ def decode_of(engine: RolloutConfig, shape: Shape, gpu: Gpu, plan: PlanConfig, *
     reached = parts * together(gpu, engine.threads) * plan.generate_efficiency
     token = shape.forward_flops(1, context=0)
     experts = shape.expert_layers * shape.expert_parameters
+    adding = 0.0 if parts == 1 else ALL_REDUCE_S if parts <= plan.gpus_per_node else NODES_ALL_REDUCE_S
     in_weights = 1 if shape.is_fp8 else size
     return Decode(
         weight_bytes=(shape.parameters - shape.embedding_parameters * (not shape.tied) - experts) * in_weights,
@@ -177,7 +182,7 @@ def decode_of(engine: RolloutConfig, shape: Shape, gpu: Gpu, plan: PlanConfig, *
         stages=stages,
         bandwidth=reached * gpu.bandwidth,
         flops=reached * gpu.flops,
-        step_s=gpu.step_s,
+        step_s=gpu.step_s + 2 * shape.layers * adding,
         sequence_s=gpu.sequence_s,
     )
 

@@ -131,17 +131,17 @@ def _placement_lines(plan: Plan, ways: Sequence[Way]) -> Iterator[str]:
     known = list(ways)
     yield "placement of learner and engines on the same GPUs, and the time of a step:"
     for way in known:
-        ahead = f", {_ahead(plan.config.algo, way.max_staleness)}" if way.max_staleness else ""
+        later = f", {ahead(plan.config.algo, way.max_staleness)}" if way.max_staleness else ""
         mark = "  (this plan)" if way is known[0] else ""
         mark += "  shortest" if way is shortest(known) else ""
         numbers = f"learner.num_ranks={way.num_ranks} rollout.num_actors={way.num_engines}"
-        yield f"  {seconds_of(way.step_s):>9}  {way.placement}, {numbers}{ahead}{mark}"
+        yield f"  {seconds_of(way.step_s):>9}  {way.placement}, {numbers}{later}{mark}"
     if len(known) == 1:
         other = "separate" if known[0].placement == "colocated" else "colocated"
         yield f"             {other}: none fits on them"
 
 
-def _ahead(algo: AlgoConfig, max_staleness: int) -> str:
+def ahead(algo: AlgoConfig, max_staleness: int) -> str:
     """Return what has generation go ahead, with an objective that is fit for it."""
     try:
         replace(algo, max_staleness=max_staleness)

@@ -23,15 +23,15 @@ class Way:
 def ways_of(plan: Plan, *, models: Mapping[str, str] | None = None) -> list[Way]:
     """Return the plan's own way, and of each other one the fastest that fits on the same GPUs: in turn, apart, and
     apart with generation one version ahead. None of a run that has no learner, no engines or no GPUs."""
-    if not is_reinforcement(plan.config) or not _num_shared(plan):
+    if not is_reinforcement(plan.config) or not num_shared(plan):
         return []
     best: dict[tuple[str, int], Way] = {}
     for other in _others(plan, models or {}):
-        way = _way(other)
+        way = way_of(other)
         key = (way.placement, way.max_staleness)
         if not other.problems and (key not in best or way.step_s < best[key].step_s):
             best[key] = way
-    own = _way(plan)
+    own = way_of(plan)
     best.pop((own.placement, own.max_staleness), None)
     return [own, *best.values()]
 
@@ -41,7 +41,8 @@ def shortest(ways: list[Way]) -> Way:
     return min(ways, key=lambda way: way.step_s)
 
 
-def _way(plan: Plan) -> Way:
+def way_of(plan: Plan) -> Way:
+    """Return how a plan is placed."""
     config = plan.config
     return Way(
         placement="colocated" if takes_turns(config) else "separate",
@@ -52,7 +53,7 @@ def _way(plan: Plan) -> Way:
     )
 
 
-def _num_shared(plan: Plan) -> int:
+def num_shared(plan: Plan) -> int:
     """Count the GPUs of learner and engines; 0 where one of the two has none."""
     counts = [actor.count * actor.gpus for actor in plan.actors[: 1 if takes_turns(plan.config) else 2]]
     return sum(counts) if all(counts) else 0
@@ -60,16 +61,16 @@ def _num_shared(plan: Plan) -> int:
 
 def _others(plan: Plan, models: Mapping[str, str]) -> Iterator[Plan]:
     """Plan the same run with its GPUs divided in other ways."""
-    gpus, each = _num_shared(plan), plan.config.rollout.num_gpus(True)
-    yield from _planned(plan, models, Way(placement="colocated", num_ranks=gpus, num_engines=gpus), gpus_per_actor=1)
+    gpus, each = num_shared(plan), plan.config.rollout.num_gpus(True)
+    yield from planned_as(plan, models, Way(placement="colocated", num_ranks=gpus, num_engines=gpus), gpus_per_actor=1)
     for ranks in (2**power for power in range(gpus.bit_length()) if 2**power < gpus):
         engines = (gpus - ranks) // each
         for staleness in (0, 1) if ranks + engines * each == gpus and engines else ():
             way = Way(placement="separate", num_ranks=ranks, num_engines=engines, max_staleness=staleness)
-            yield from _planned(plan, models, way, gpus_per_actor=each)
+            yield from planned_as(plan, models, way, gpus_per_actor=each)
 
 
-def _planned(plan: Plan, models: Mapping[str, str], way: Way, *, gpus_per_actor: int) -> Iterator[Plan]:
+def planned_as(plan: Plan, models: Mapping[str, str], way: Way, *, gpus_per_actor: int) -> Iterator[Plan]:
     """Yield the plan of a way; nothing where its numbers contradict others."""
     config = plan.config
     try:
