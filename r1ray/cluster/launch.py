@@ -196,7 +196,7 @@ async def launch(
             eval_pool=eval_pool if eval_pool.engines else None,
             backend=backend,
             probe=probe,
-            bounds=config.weights.bounds(rollout.dtype, learner.dtype),
+            bounds=config.weights.bounds(rollout.dtype, learner.dtype, rollout.quantization),
             deadlines=deadlines,
             answer_s=rollout.silent_s,
             snapshot=Snapshot(spawner.snapshot_keeper if config.weights.snapshot else None),

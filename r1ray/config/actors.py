@@ -22,11 +22,12 @@ from r1ray.config.values import (
 )
 
 DTYPES = ("float32", "bfloat16")
+QUANTIZATIONS = ("fp8",)
 PACKINGS = ("flat", "tree")
 SCHEDULES = ("constant", "linear", "cosine")
 EXPORTS = ("merged", "adapter")
 BACKENDS = ("auto", "nccl", "gloo", "ipc")
-PROBE_BOUNDS = {"float32": (1e-4, 1e-6), "bfloat16": (0.15, 0.03)}
+PROBE_BOUNDS = {"float32": (1e-4, 1e-6), "bfloat16": (0.15, 0.03), "fp8": (0.3, 0.1)}
 """Mean difference and KL divergence of a parity probe."""
 MAX_SEEDED_TOKENS = 2**16
 """Of one step of an engine on CPUs: their activations have to fit into memory."""
@@ -35,6 +36,7 @@ ARGUMENTS_OF_A_NODE = frozenset({"nnodes", "node_rank", "master_addr", "master_p
 OWN_ARGUMENTS = {
     "model": "model",
     "dtype": "{section}.dtype",
+    "quantization": "{section}.quantization",
     "seed": "seed",
     "max_num_seqs": "{section}.max_num_seqs",
     "max_num_batched_tokens": "{section}.max_num_batched_tokens",
@@ -45,6 +47,9 @@ OWN_ARGUMENTS = {
     "weight_transfer_config": "to be left out",
 }
 """Further ones, and what is needed in their place."""
+EXACT_REJECTION = ("standard", "block")
+"""Of vLLM's ``rejection_sample_method``: what is accepted is distributed as the model itself would sample it, and
+has the model's log-probability."""
 MAX_LORA_RANK = 512
 """That vLLM makes room for."""
 
@@ -107,6 +112,10 @@ class RolloutConfig:
     """Torch threads of one engine on CPUs. It has no effect on GPUs."""
     dtype: str = "bfloat16"
     """Number format of the engine's weights and computation: ``float32`` or ``bfloat16``."""
+    quantization: str | None = None
+    """``fp8``: the engine's linear layers are 8-bit, which it makes of the weights of each version itself; it needs
+    GPUs. What it samples from then differs from what learns: ``algo.correction=auto`` is ``token_tis`` with it, and
+    parity probes have wider bounds. null: as in ``dtype``."""
     max_num_seqs: int = 256
     """Sequences that one engine generates at a time. A larger number needs more cache."""
     max_num_batched_tokens: int = 8192
@@ -175,6 +184,11 @@ class RolloutConfig:
         """What keeps an engine with so many GPUs (0: on CPUs) from being spread over its nodes in equal parts, for the
         user; None where nothing does."""
         nodes, sizes = self.nodes_per_actor, self.parallel_sizes(num_gpus)
+        if self.quantization is not None and not num_gpus:
+            return (
+                f"{section}.quantization={self.quantization}: engines on CPUs have no 8-bit layers; needs GPUs, or "
+                f"{section}.quantization=null"
+            )
         taken = sizes["tensor_parallel_size"] * sizes["pipeline_parallel_size"]
         product = " x ".join(f"{name}={size}" for name, size in sizes.items())
         if num_gpus % nodes:
@@ -207,8 +221,13 @@ class RolloutConfig:
             at_least(f"{section}.gpus_per_actor", self.gpus_per_actor, 0)
         share(f"{section}.gpu_memory_utilization", self.gpu_memory_utilization)
         one_of(f"{section}.dtype", self.dtype, DTYPES)
+        if self.quantization is not None:
+            one_of(f"{section}.quantization", self.quantization, QUANTIZATIONS)
+            if self.gpus_per_actor == 0:
+                raise ValueError(f"{self.why_not(section, 0)}.")
         check_placement(section, self.resources, self.labels)
         self._check_engine_args()
+        self._check_speculation()
 
     def _check_bounds(self) -> None:
         """Raise ValueError for numbers of engines that do not fit each other."""
@@ -233,6 +252,12 @@ class RolloutConfig:
                     f"{section}.{key}={self.engine_args[key]}: an engine is tensor- and pipeline-parallel "
                     f"alone, and replicated by {self.section}.num_actors; needs 1."
                 )
+        for key in sorted(self.engine_args):
+            if key.startswith("data_parallel_") and key != "data_parallel_size":
+                raise ValueError(
+                    f"{section}.{key}: is of data-parallel engines, and an engine is replicated by "
+                    f"{self.section}.num_actors; needs to be left out."
+                )
         if of_a_node := sorted(ARGUMENTS_OF_A_NODE & self.engine_args.keys()):
             raise ValueError(
                 f"{section}.{of_a_node[0]}: is found out where the engine runs; needs to be left out, and "
@@ -241,6 +266,21 @@ class RolloutConfig:
         for key, needed in self.own_arguments.items():
             if key in self.engine_args:
                 raise ValueError(f"{section}.{key}: is r1ray's to say; needs {needed.format(section=self.section)}.")
+
+    def _check_speculation(self) -> None:
+        """Raise ValueError for drafts after which tokens would not be samples of the policy, or lack its
+        log-probabilities."""
+        key, settings = f"{self.section}.engine_args.speculative_config", self.engine_args.get("speculative_config")
+        if settings is None:
+            return
+        if not isinstance(settings, Mapping) or not settings.get("num_speculative_tokens"):
+            raise ValueError(f"{key}={settings}: needs {{method: ngram, num_speculative_tokens: 4}}, or the like.")
+        method = settings.get("rejection_sample_method", EXACT_REJECTION[0])
+        if method not in EXACT_REJECTION:
+            raise ValueError(
+                f"{key}.rejection_sample_method={method}: accepts tokens that the model would not sample, whose "
+                f"log-probabilities are of no use to learning; needs one of {', '.join(EXACT_REJECTION)}."
+            )
 
 
 @dataclass
@@ -457,16 +497,17 @@ class WeightsConfig:
     steps. (That an engine holds what it was sent is compared exactly, at every publish.) Unit: publishes."""
     probe_tolerance: float | None = None
     """Largest mean of |log p(engine) - log p(learner)| with which a probe passes. null: 1e-4, or 0.15 if engines or
-    learner compute in bfloat16. Unit: nats."""
+    learner compute in bfloat16, or 0.3 with ``rollout.quantization``. Unit: nats."""
     probe_kl: float | None = None
-    """Largest KL divergence with which a probe passes. null: 1e-6, or 0.03 if engines or learner compute in bfloat16.
-    Unit: nats."""
+    """Largest KL divergence with which a probe passes. null: 1e-6, or 0.03 if engines or learner compute in bfloat16,
+    or 0.1 with ``rollout.quantization``. Unit: nats."""
     probe_tokens: int = 512
     """Tokens that a probe compares, taken from the first training prompts. Unit: tokens."""
 
-    def bounds(self, *dtypes: str) -> tuple[float, float]:
-        """probe_tolerance and probe_kl, with None decided by what engines and learner compute in."""
-        mean, kl = PROBE_BOUNDS["bfloat16" if "bfloat16" in dtypes else "float32"]
+    def bounds(self, *formats: str | None) -> tuple[float, float]:
+        """probe_tolerance and probe_kl, with None decided by what engines and learner compute in: dtypes, and
+        ``rollout.quantization``."""
+        mean, kl = PROBE_BOUNDS[next(name for name in ("fp8", "bfloat16", "float32") if name in formats)]
         return self.probe_tolerance or mean, self.probe_kl or kl
 
     def __post_init__(self) -> None:

@@ -131,7 +131,8 @@ class AlgoConfig:
     ``correction_floor`` and ``correction_cap``. ``token_mask``: 0 outside of these. ``sequence_tis`` and
     ``sequence_mask``: the same of the product over the output. ``geometric_mask``: of each token, and 0 if the
     geometric mean over the output is outside. ``auto``: ``token_tis`` if ``max_staleness`` is above 0 and
-    ``old_logprobs`` is not ``engine`` (whose rho holds the mismatch already), else ``none``."""
+    ``old_logprobs`` is not ``engine`` (whose rho holds the mismatch already), or so with ``rollout.quantization``; else
+    ``none``."""
     correction_floor: float = 0.0
     """Lower bound of the importance weights of ``correction``."""
     correction_cap: float = 2.0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -487,7 +487,15 @@ class RunConfig:
                     "reward.parts.NAME.from_environment=true, or algo.credit=trajectory."
                 )
 
+    def _correct_quantised(self) -> None:
+        """Decide ``algo.correction=auto`` for engines that sample from other weights than those that learn."""
+        algo = self.algo
+        is_open = algo.correction == "auto" and algo.old_logprobs != "engine" and not algo.allow_unweighted_staleness
+        if self.rollout.quantization is not None and is_open:
+            self.algo = replace(algo, correction="token_tis")
+
     def _check_reinforcement(self) -> None:
+        self._correct_quantised()
         self._check_reward()
         self.environment.require_command(self.data.environment)
         if self.recipe == DISTILLING and not self.algo.teacher.models:

@@ -171,7 +171,7 @@ def decode_of(engine: RolloutConfig, shape: Shape, gpu: Gpu, plan: PlanConfig, *
     token = shape.forward_flops(1, context=0)
     experts = shape.expert_layers * shape.expert_parameters
     adding = 0.0 if parts == 1 else ALL_REDUCE_S if parts <= plan.gpus_per_node else NODES_ALL_REDUCE_S
-    in_weights = 1 if shape.is_fp8 else size
+    in_weights = 1 if shape.is_fp8 or engine.quantization is not None else size
     return Decode(
         weight_bytes=(shape.parameters - shape.embedding_parameters * (not shape.tied) - experts) * in_weights,
         expert_bytes=experts * in_weights,

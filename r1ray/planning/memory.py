@@ -361,7 +361,7 @@ def engine_weights(shape: Shape, engine: RolloutConfig, *, tensor: int, pipeline
     ``pipeline``. The first stage has the embedding, the last the output layer, a tied one once more."""
     size, found = DTYPE_BYTES[engine.dtype], []
     for index, stage in enumerate(stages(shape, pipeline)):
-        in_8_bits = stage.quantised_parameters if shape.is_fp8 else 0
+        in_8_bits = stage.quantised_parameters if shape.is_fp8 or engine.quantization is not None else 0
         has_output = index == pipeline - 1 and (pipeline > 1 or not shape.tied)
         ends = shape.embedding_parameters * ((index == 0) + has_output)
         # Block scales of an fp8 checkpoint: one float32 for 128 x 128.

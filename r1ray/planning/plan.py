@@ -421,6 +421,10 @@ def _wrong_sizes(config: RunConfig, shape: Shape, actors: Sequence[Actor]) -> It
                 )
             if problem := engine.why_not(actor.section, actor.gpus):
                 yield Problem(actor.section, problem)
+        elif actor.section in ("rollout", "judge.engine"):
+            engine = config.rollout if actor.section == "rollout" else config.judge.engine
+            if engine.quantization is not None and (problem := engine.why_not(actor.section, 0)):
+                yield Problem(actor.section, problem)
     if shape.context is None:
         return
     if config.only_learner and config.supervised.max_tokens > shape.context:

@@ -71,6 +71,7 @@ def engine_args(config: RolloutConfig, spec: EngineSpec, part: EngineShardSpec |
         "model": spec.model,
         "trust_remote_code": is_allowed(),
         "dtype": config.dtype,
+        "quantization": config.quantization,
         "max_model_len": spec.max_model_len,
         "max_num_seqs": config.max_num_seqs,
         "max_num_batched_tokens": config.batched_tokens(spec.num_gpus, spec.max_model_len),

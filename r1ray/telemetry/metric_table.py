@@ -313,7 +313,8 @@ METRICS: tuple[Metric, ...] = (
         "nats",
         "engines against learner, if a probe was due",
         "as on the first line that has it; `weights` has the bounds that end a run",
-        "engine and learner compute differently: `rollout.dtype` and `learner.dtype`, `rollout.engine_args`",
+        "engine and learner compute differently: `rollout.dtype` and `learner.dtype`, `rollout.quantization`, "
+        "`rollout.engine_args`",
     ),
     # ------------------------------------------------------------------ time
     Metric(

@@ -120,6 +120,7 @@ def test_the_bounds_of_the_probe_follow_the_dtype() -> None:
         ("max_num_seqs", "rollout.max_num_seqs"),
         ("gpu_memory_utilization", "rollout.gpu_memory_utilization"),
         ("dtype", "rollout.dtype"),
+        ("quantization", "rollout.quantization"),
         ("seed", "seed"),
         ("max_model_len", "data.max_prompt_tokens and algo.max_completion_tokens"),
         ("logprobs_mode", "to be left out"),
@@ -146,3 +147,37 @@ def test_parts_of_an_engine_are_counted(size: object) -> None:
 def test_adapters_have_targets() -> None:
     with pytest.raises(ValueError, match=r"learner.lora.targets=\[\]: needs names"):
         LoraConfig(rank=8, targets=[])
+
+
+@pytest.mark.parametrize(
+    ("settings", "problem"),
+    [
+        ("ngram", "needs {method: ngram"),
+        ({"method": "ngram"}, "needs {method: ngram"),
+        ({"num_speculative_tokens": 3, "rejection_sample_method": "synthetic"}, "rejection_sample_method=synthetic: "),
+    ],
+)
+def test_drafts_that_learning_has_no_use_for_are_refused(settings: object, problem: str) -> None:
+    with pytest.raises(ValueError, match=r"^rollout.engine_args.speculative_config") as raised:
+        RolloutConfig(engine_args={"speculative_config": settings})
+    assert problem in str(raised.value)
+
+
+def test_exact_drafts_are_passed_on() -> None:
+    settings = {"method": "ngram", "num_speculative_tokens": 3}
+    assert RolloutConfig(engine_args={"speculative_config": settings}).engine_args["speculative_config"] == settings
+
+
+@pytest.mark.parametrize(("key", "value"), [("data_parallel_size", 2), ("data_parallel_backend", "ray")])
+def test_data_parallel_engines_are_refused_by_name(key: str, value: object) -> None:
+    with pytest.raises(ValueError, match=rf"^rollout.engine_args.{key}.*replicated by rollout.num_actors"):
+        RolloutConfig(engine_args={key: value})
+
+
+def test_8_bit_engines_are_refused_on_cpus_and_have_wider_probes() -> None:
+    with pytest.raises(ValueError, match=r"^rollout.quantization=fp8: engines on CPUs have no 8-bit layers"):
+        RolloutConfig(quantization="fp8", gpus_per_actor=0)
+    assert RolloutConfig(quantization="fp8").why_not("rollout", 0) is not None, "GPUs are looked for later"
+    assert RolloutConfig(quantization="fp8").why_not("rollout", 1) is None
+    assert WeightsConfig().bounds("bfloat16", "float32", "fp8") == (0.3, 0.1)
+    assert WeightsConfig().bounds("float32", "float32", None) == (1e-4, 1e-6)

@@ -18,13 +18,13 @@ data.train data.eval data.columns data.check data.template data.system_prompt da
 data.on_bad_row data.environment data.max_prompt_tokens data.languages data.mixture data.difficulty.*
 data.reasoning_gym.*
 algo.*
-rollout.dtype rollout.seeded rollout.engine_args
+rollout.dtype rollout.quantization rollout.seeded rollout.engine_args
 environment.max_turns environment.max_context_tokens environment.max_trajectory_tokens environment.on_full
 environment.on_malformed environment.renderer environment.keep_reasoning environment.shares environment.command
 environment.agents.memory_mib environment.agents.processes
 environment.worlds environment.worlds.NAME.path environment.worlds.NAME.options
 judge.model judge.url judge.max_model_len judge.max_tokens
-judge.engine.dtype judge.engine.seeded judge.engine.engine_args
+judge.engine.dtype judge.engine.quantization judge.engine.seeded judge.engine.engine_args
 reward.parts reward.parts.NAME.weight reward.parts.NAME.function reward.parts.NAME.options reward.parts.NAME.checks
 reward.parts.NAME.domains reward.parts.NAME.from_environment
 reward.parts.NAME.from_step reward.parts.NAME.deadline_s reward.combine reward.gate

@@ -76,3 +76,18 @@ def test_async_generates_ahead_by_itself() -> None:
     algo = compose(["model=m", "data.train=t", "algo=async"]).algo
     assert (algo.max_staleness, algo.is_old_recomputed, algo.resolved_correction) == (1, True, "token_tis")
     assert (algo.correction_cap, algo.dual_clip) == (2.0, 3.0)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "correction"),
+    [
+        ((), "token_tis"),
+        (("algo.correction=none",), "none"),
+        (("algo.old_logprobs=engine",), "none"),
+        (("rollout.quantization=null",), "none"),
+    ],
+)
+def test_what_8_bit_engines_sample_is_corrected_by_default(overrides: tuple[str, ...], correction: str) -> None:
+    config = compose(["model=m", "data.train=t", "reward.parts={accuracy: {}}", "rollout.quantization=fp8", *overrides])
+    assert config.algo.resolved_correction == correction
+    assert config.algo.is_old_recomputed == (correction != "none")

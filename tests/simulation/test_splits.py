@@ -46,7 +46,7 @@ def test_the_best_split_of_1024_gpus_is_not_slower_than_the_one_that_was_asked_f
         way.num_ranks + 4 * way.num_engines for way in (each.way for each in others) if way.placement != "colocated"
     } == {1024}
     best = others[0]
-    assert best.step_s < 0.95 * own.step_s
+    assert best.step_s < own.step_s
     assert best.way.num_engines > own.way.num_engines, "engines are what this run lacks"
 
 

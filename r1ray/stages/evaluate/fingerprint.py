@@ -39,6 +39,7 @@ def settings_of(config: EvaluationConfig, task: Task) -> dict[str, Any]:
         "languages": config.languages,
         "command": config.command,
         "dtype": config.rollout.dtype,
+        "quantization": config.rollout.quantization,
         "seeded": config.rollout.seeded,
         "engine_args": config.rollout.engine_args,
         "parts": {name: asdict(part) for name, part in config.reward.parts.items()},
@@ -49,6 +50,7 @@ def settings_of(config: EvaluationConfig, task: Task) -> dict[str, Any]:
             "max_tokens": judge.max_tokens,
             "max_model_len": judge.max_model_len,
             "dtype": judge.engine.dtype,
+            "quantization": judge.engine.quantization,
             "engine_args": judge.engine.engine_args,
         }
         if task.report.needs_judge
