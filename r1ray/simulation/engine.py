@@ -174,7 +174,8 @@ class Engine:
         for sequence in gone:
             sequence.is_running = sequence.is_begun = False
             sequence.engine = None
-        self._ends.clear(), self.inside.clear(), self.returning.clear(), self.seen.clear()
+        for held in (self._ends, self.inside, self.returning, self.seen):
+            held.clear()
         self.num_begun = self.num_taken = 0
         self.base = self.debt = 0.0
         self.is_up = False
