@@ -26,8 +26,8 @@ def _lines(plan: Plan, found: Simulated, splits: Sequence[Split]) -> Iterator[st
         f"{seconds_of(plan.step.total)}"
     )
     yield (
-        f"  the learner works {seconds_of(found.learn_s)} of it, waits {seconds_of(found.idle_learner_s)} for groups, and "
-        f"publishes in {seconds_of(found.publish_s)}; the engines are busy {found.busy_rollout:.0%} of the time"
+        f"  the learner works {seconds_of(found.learn_s)} of it, waits {seconds_of(found.idle_learner_s)} for groups, "
+        f"and publishes in {seconds_of(found.publish_s)}; the engines are busy {found.busy_rollout:.0%} of the time"
     )
     yield (
         f"  {found.tokens_per_s:,.0f} policy tokens/s; staleness {found.staleness_mean:.2f} on average, "
