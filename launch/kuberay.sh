@@ -21,8 +21,24 @@ if [ ! -f "$folder/kustomization.yaml" ]; then
 fi
 
 rendered=$(kubectl kustomize "$folder")
+# kubectl applies what it can and then fails for a kind that the cluster does not have: so that is looked at before.
+known=$(kubectl api-resources --no-headers | awk '{ sub(/\/?v[0-9a-z]+$/, "", $(NF - 2)); print $(NF - 2) "/" $NF }') || true
+missing=$(awk '/^apiVersion: / { group = $2; sub(/\/?v[0-9a-z]+$/, "", group) } /^kind: / { print group "/" $2 }' \
+    <<<"$rendered" | sort -u | grep -vxF "$known") || true
+if [ -z "$known" ]; then
+    echo "kuberay.sh: needs a cluster that kubectl reaches (kubectl api-resources)" >&2
+    exit 2
+elif [ -n "$missing" ]; then
+    echo "kuberay.sh: the cluster has no ${missing//$'\n'/, }: needs KubeRay for ray.io, the Prometheus operator for" \
+        "monitoring.coreos.com (or an overlay without components/monitor). Nothing was applied." >&2
+    exit 2
+fi
 # The namespace has to be there before what is in it, and kustomize writes it first.
-kubectl apply -f - <<<"$rendered" || exit 1
+kubectl apply -f - <<<"$rendered" || {
+    echo "kuberay.sh: not all of $overlay was applied, see above. What was applied is there still, and the run with it" \
+        "where that is among it: the same command goes on, and kubectl delete rayjob ends it." >&2
+    exit 1
+}
 # Of the one RayJob: name and namespace.
 read -r job namespace < <(kubectl get -f - -o \
     jsonpath='{range .items[?(@.kind=="RayJob")]}{.metadata.name} {.metadata.namespace}{"\n"}{end}' <<<"$rendered") || true

@@ -1,4 +1,4 @@
-"""A small server that speaks as much of the hub's API as a data set's files need, on this machine."""
+"""A small server that speaks as much of the hub's API as the files of a data set or a model need, on this machine."""
 
 from __future__ import annotations
 
@@ -20,6 +20,8 @@ class Hub:
 
     revisions: dict[str, Mapping[str, bytes]]
     gated: bool = False
+    kind: str = "datasets"
+    """Or ``models``: then they are a model's files."""
     downloaded: list[str] = field(default_factory=list)
     """Paths of the files whose contents were asked for."""
     address: str = ""
@@ -45,7 +47,8 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         path = unquote(urlsplit(self.path).path)
-        api, file = f"/api/datasets/{REPO}/", f"/datasets/{REPO}/resolve/"
+        kind = self.hub.kind
+        api, file = f"/api/{kind}/{REPO}/", f"/{REPO}/resolve/" if kind == "models" else f"/{kind}/{REPO}/resolve/"
         if path.startswith(f"{api}revision/"):
             self._revision(path.removeprefix(f"{api}revision/"))
         elif path.startswith(f"{api}tree/"):

@@ -20,6 +20,8 @@ K8S = ROOT / "k8s"
 OVERLAYS = sorted(path.name for path in (K8S / "overlays").iterdir())
 JOBS = [name for name in OVERLAYS if not name.endswith("-cluster")]
 """Overlays with a run of their own."""
+EXAMPLES = sorted(path.name for path in (K8S / "examples").iterdir())
+"""Overlays of a user's own, to be copied."""
 GPU_JOBS = [name for name in JOBS if name != "cpu"]
 UNITS = {"Ki": 2**10, "Mi": 2**20, "Gi": 2**30, "Ti": 2**40, "m": 1e-3}
 
@@ -45,6 +47,25 @@ def overlay(name: str) -> tuple[Manifest, ...]:
     return render(K8S / "overlays" / name)
 
 
+def example(name: str) -> tuple[Manifest, ...]:
+    return render(K8S / "examples" / name)
+
+
+def own(folder: Path, *resources: str, **kustomization: Any) -> tuple[Manifest, ...]:
+    """What an overlay of a user's own renders to, that lies in ``folder`` and names paths below ``k8s/`` or itself.
+
+    Args:
+        kustomization: the other fields of its kustomization.yaml.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    above = Path(*[".."] * (len(folder.resolve().parts) - 1)) / str(K8S.resolve()).lstrip("/")
+    written = {"resources": [str(above / each) if (K8S / each).exists() else each for each in resources]}
+    components = [str(above / "components" / each) for each in kustomization.pop("components", ())]
+    text = yaml.safe_dump(written | {"components": components} | kustomization)
+    (folder / "kustomization.yaml").write_text(text)
+    return render(folder)
+
+
 def of_kind(objects: tuple[Manifest, ...], kind: str) -> list[Manifest]:
     return [each for each in objects if each["kind"] == kind]
 
@@ -55,10 +76,25 @@ def rayjob(name: str) -> Manifest:
     return dict(job["spec"])
 
 
+def cluster_of(objects: tuple[Manifest, ...]) -> Manifest:
+    """The spec of the Ray cluster, whether a job brings it or not."""
+    jobs = of_kind(objects, "RayJob")
+    return dict(jobs[0]["spec"]["rayClusterSpec"] if jobs else of_kind(objects, "RayCluster")[0]["spec"])
+
+
 def ray_cluster(name: str) -> Manifest:
     """The spec of an overlay's Ray cluster."""
-    jobs = of_kind(overlay(name), "RayJob")
-    return dict(jobs[0]["spec"]["rayClusterSpec"] if jobs else of_kind(overlay(name), "RayCluster")[0]["spec"])
+    return cluster_of(overlay(name))
+
+
+def pod_templates(objects: tuple[Manifest, ...]) -> dict[str, Manifest]:
+    """The template of every pod by its group, and the submitter's."""
+    cluster = cluster_of(objects)
+    found = {"head": cluster["headGroupSpec"]["template"]}
+    found |= {each["groupName"]: each["template"] for each in cluster["workerGroupSpecs"]}
+    for job in of_kind(objects, "RayJob"):
+        found["submitter"] = job["spec"]["submitterPodTemplate"]
+    return found
 
 
 def quantity(text: str | int | float) -> float:

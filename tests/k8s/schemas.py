@@ -17,22 +17,27 @@ import yaml
 KUBERNETES = "1.37"
 FAST = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 FOLDER = os.environ.get("R1RAY_KUBERAY_CRDS")
-"""A folder with CRDs as YAML: KubeRay's ray.io_rayjobs.yaml and ray.io_rayclusters.yaml; others are read too."""
+"""A folder with CRDs as YAML: KubeRay's ray.io_rayjobs.yaml and ray.io_rayclusters.yaml; others are read too. Folders
+in it have those of other versions."""
+RELEASES = (
+    [FOLDER, *sorted(str(path.parent) for path in Path(FOLDER).glob("*/ray.io_rayjobs.yaml"))] if FOLDER else [None]
+)
+"""The folder of each version of KubeRay; one None where there is none."""
 
 
 class NoSchema(Exception):
     """Nothing here describes objects of the kind."""
 
 
-def problems(thing: dict[str, Any]) -> list[str]:
-    """What is wrong with an object. Raises NoSchema."""
-    return list(_problems(json.dumps(thing)))
+def problems(thing: dict[str, Any], release: str | None = FOLDER) -> list[str]:
+    """What is wrong with an object, by the CRDs of a release. Raises NoSchema."""
+    return list(_problems(json.dumps(thing), release))
 
 
 @functools.cache
-def _problems(text: str) -> tuple[str, ...]:
+def _problems(text: str, release: str | None) -> tuple[str, ...]:
     thing = json.loads(text)
-    custom = crds().get((thing["apiVersion"], thing["kind"]))
+    custom = crds(release).get((thing["apiVersion"], thing["kind"]))
     if custom is not None:
         found = jsonschema.Draft7Validator(custom).iter_errors(thing)
         return tuple(f"{'/'.join(map(str, error.absolute_path))}: {error.message}" for error in found)
@@ -46,10 +51,10 @@ def _problems(text: str) -> tuple[str, ...]:
 
 
 @functools.cache
-def crds() -> dict[tuple[str, str], dict[str, Any]]:
-    """JSON schemas of the CRDs in FOLDER, by version and kind."""
+def crds(folder: str | None) -> dict[tuple[str, str], dict[str, Any]]:
+    """JSON schemas of the CRDs in a folder, by version and kind."""
     found = {}
-    for path in sorted(Path(FOLDER).glob("*.yaml")) if FOLDER else ():
+    for path in sorted(Path(folder).glob("*.yaml")) if folder else ():
         for crd in yaml.load_all(path.read_text(), Loader=FAST):
             for version in crd["spec"]["versions"]:
                 kind = (f"{crd['spec']['group']}/{version['name']}", crd["spec"]["names"]["kind"])

@@ -8,11 +8,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from r1ray.cluster.gauges import OF_RUN
 from r1ray.telemetry.series import families
-from tests.k8s.manifests import K8S, of_kind, overlay, render
+from tests.k8s.manifests import K8S, of_kind, overlay, own
 
 DASHBOARD = K8S / "components" / "grafana" / "r1ray.json"
 ASKED = re.compile(r"ray_(r1ray_\w+)(?:\{([^}]*)\})?")
@@ -61,17 +59,10 @@ def test_panels_lie_side_by_side_and_have_an_id_and_a_description_each() -> None
 
 
 def test_the_component_adds_the_dashboard_alone(tmp_path: Path) -> None:
-    here = tmp_path / "with-grafana"
-    here.mkdir()
-    relative = Path(*[".."] * (len(here.resolve().parts) - 1)) / str(K8S.resolve()).lstrip("/")
-    added = {
-        "resources": [str(relative / "overlays" / "1x8")],
-        "components": [str(relative / "components" / "grafana")],
-    }
-    (here / "kustomization.yaml").write_text(yaml.safe_dump(added))
-    objects, before = render(here), overlay("1x8")
+    objects, before = own(tmp_path, "overlays/1x8", components=["grafana"]), overlay("1x8")
     [extra] = [thing for thing in objects if thing not in before]
     assert len(objects) == len(before) + 1
     assert extra in of_kind(objects, "ConfigMap")
+    assert extra["metadata"]["namespace"] == "r1ray"
     assert extra["metadata"]["labels"]["grafana_dashboard"] == "1"
     assert json.loads(extra["data"]["r1ray.json"]) == dashboard()

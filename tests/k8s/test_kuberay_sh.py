@@ -18,7 +18,8 @@ FAKE = """#!/usr/bin/env bash
 echo "$*" >> "$FOLDER/asked"
 case "$*" in
 kustomize*) exec "$REAL" "$@" ;;
-apply*) cat > "$FOLDER/applied" ;;
+api-resources*) cat "$FOLDER/kinds" ;;
+apply*) cat > "$FOLDER/applied"; [ ! -e "$FOLDER/refuses" ] || exit 1 ;;
 *range*) grep -q '^kind: RayJob' "$FOLDER/applied" && echo "r1ray r1ray" ;;
 *jobDeploymentStatus*)
     head -n 1 "$FOLDER/states"
@@ -31,6 +32,20 @@ exit 0
 """
 
 
+KINDS = """\
+configmaps              cm      v1                            true    ConfigMap
+namespaces              ns      v1                            false   Namespace
+persistentvolumeclaims  pvc     v1                            true    PersistentVolumeClaim
+serviceaccounts         sa      v1                            true    ServiceAccount
+networkpolicies         netpol  networking.k8s.io/v1          true    NetworkPolicy
+poddisruptionbudgets    pdb     policy/v1                     true    PodDisruptionBudget
+priorityclasses         pc      scheduling.k8s.io/v1          false   PriorityClass
+rayjobs                         ray.io/v1                     true    RayJob
+rayclusters                     ray.io/v1                     true    RayCluster
+"""
+"""What ``kubectl api-resources`` prints of a cluster with KubeRay and nothing else."""
+
+
 class Cluster:
     """What the fake kubectl knows."""
 
@@ -41,6 +56,7 @@ class Cluster:
         fake.write_text(FAKE)
         fake.chmod(0o755)
         (folder / "states").write_text("".join(f"{state}\n" for state in states))
+        (folder / "kinds").write_text(KINDS)
         (folder / "job_status").write_text(job_status)
         (folder / "message").write_text(message)
         paths = {"FOLDER": str(folder), "REAL": kubectl(), "PATH": f"{folder / 'bin'}:{os.environ['PATH']}"}
@@ -111,6 +127,41 @@ def test_a_cluster_without_a_run_is_only_applied(tmp_path: Path) -> None:
     cluster = Cluster(tmp_path, states=[""])
     done = cluster.run("8x8-cluster")
     assert (done.returncode, "nothing to follow" in done.stderr) == (0, True)
+    assert "logs" not in cluster.asked and "delete" not in cluster.asked
+
+
+@pytest.mark.parametrize(
+    ("gone", "says"),
+    [
+        ("ray.io", "no ray.io/RayJob: needs KubeRay"),
+        ("policy/v1", "no policy/PodDisruptionBudget:"),
+        ("", "needs a cluster that kubectl reaches"),
+    ],
+)
+def test_what_the_cluster_has_no_kind_for_is_found_before_anything_is_applied(
+    tmp_path: Path, gone: str, says: str
+) -> None:
+    cluster = Cluster(tmp_path, states=[""])
+    (tmp_path / "kinds").write_text("".join(line for line in KINDS.splitlines(True) if gone not in line))
+    done = cluster.run("8x8")
+    assert (done.returncode, says in done.stderr) == (2, True), done.stderr
+    assert not (tmp_path / "applied").exists()
+
+
+def test_a_monitor_needs_the_operators_kind_and_no_other_overlay_does(tmp_path: Path) -> None:
+    cluster = Cluster(tmp_path, states=["Complete"], job_status="SUCCEEDED")
+    monitored = str(ROOT / "k8s" / "examples" / "my-run")
+    done = cluster.run(monitored)
+    assert done.returncode == 2 and "the cluster has no monitoring.coreos.com/PodMonitor: needs" in done.stderr
+    (tmp_path / "kinds").write_text(f"{KINDS}podmonitors pmon monitoring.coreos.com/v1 true PodMonitor\n")
+    assert cluster.run(monitored).returncode == 0
+
+
+def test_a_manifest_that_the_cluster_refuses_ends_it_with_what_is_left_there(tmp_path: Path) -> None:
+    cluster = Cluster(tmp_path, states=["Running"])
+    (tmp_path / "refuses").touch()
+    done = cluster.run("8x8")
+    assert done.returncode == 1 and "not all of 8x8 was applied" in done.stderr
     assert "logs" not in cluster.asked and "delete" not in cluster.asked
 
 

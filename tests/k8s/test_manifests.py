@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
 from tests.k8s import schemas
 from tests.k8s.image import ROOT, stages
 from tests.k8s.manifests import (
+    EXAMPLES,
     JOBS,
     K8S,
     OVERLAYS,
@@ -21,10 +21,19 @@ from tests.k8s.manifests import (
     groups,
     of_kind,
     overlay,
+    own,
+    pod_templates,
     quantity,
     ray_cluster,
     render,
 )
+
+RENDERED = [
+    *(f"overlays/{name}" for name in OVERLAYS),
+    *(f"examples/{name}" for name in EXAMPLES),
+    *("storage", "jobs/bring", "jobs/send"),
+]
+"""Every folder that is applied."""
 
 
 def pods(name: str) -> list[tuple[str, Manifest]]:
@@ -45,41 +54,25 @@ def containers(name: str) -> list[tuple[str, Manifest]]:
 # ---------------------------------------------------------------------- schemas
 
 
-@pytest.mark.parametrize("name", OVERLAYS)
-def test_every_object_is_one_of_its_schema(name: str) -> None:
+@pytest.mark.parametrize("release", schemas.RELEASES, ids=lambda folder: Path(folder or "none").name)
+@pytest.mark.parametrize("name", RENDERED)
+def test_every_object_is_one_of_its_schema(name: str, release: str | None) -> None:
     unknown = []
-    for thing in overlay(name):
+    for thing in render(K8S / name):
         try:
-            assert schemas.problems(thing) == [], f"{thing['kind']} {thing['metadata']['name']}"
+            assert schemas.problems(thing, release) == [], f"{thing['kind']} {thing['metadata']['name']}"
         except schemas.NoSchema as error:
             unknown.append(str(error))
     unknown = [kind for kind in unknown if not kind.endswith("PodMonitor")]
-    if unknown and schemas.FOLDER is None:
+    if unknown and release is None:
         pytest.skip(f"R1RAY_KUBERAY_CRDS names no folder with the CRD of {', '.join(unknown)}")
     assert unknown == []
 
 
-def test_the_bubblewrap_component_changes_only_the_reward_pods(tmp_path: Path) -> None:
-    here = tmp_path / "with-bubblewrap"
-    here.mkdir()
-    relative = Path(*[".."] * (len(here.resolve().parts) - 1)) / str(K8S.resolve()).lstrip("/")
-    (here / "kustomization.yaml").write_text(
-        yaml.safe_dump(
-            {
-                "resources": [str(relative / "overlays" / "1x8")],
-                "components": [str(relative / "components" / "bubblewrap")],
-            }
-        )
-    )
-    objects, before = render(here), overlay("1x8")
-    [job] = of_kind(objects, "RayJob")
-    reward = job["spec"]["rayClusterSpec"]["workerGroupSpecs"][0]["template"]["spec"]["securityContext"]
-    assert reward["seccompProfile"] == {"type": "Localhost", "localhostProfile": "profiles/r1ray-reward.json"}
-    assert reward.pop("appArmorProfile") == {"type": "Unconfined"}
-    reward["seccompProfile"] = {"type": "RuntimeDefault"}
-    assert [thing for thing in objects if thing["kind"] != "Namespace"] == [
-        thing for thing in before if thing["kind"] != "Namespace"
-    ]
+@pytest.mark.skipif(schemas.FOLDER is None, reason="R1RAY_KUBERAY_CRDS names no folder with KubeRay's CRDs")
+def test_the_releases_of_kuberay_are_those_that_the_readme_names() -> None:
+    assert [Path(str(folder)).name for folder in schemas.RELEASES[1:]] == ["v1.5.2", "v1.6.2"]
+    assert "CRDs of KubeRay 1.5, 1.6 and 1.7" in (K8S / "README.md").read_text()
 
 
 @pytest.mark.skipif(schemas.FOLDER is None, reason="R1RAY_KUBERAY_CRDS names no folder with KubeRay's CRDs")
@@ -136,7 +129,8 @@ def test_reward_pods_hold_and_reach_nothing(name: str) -> None:
     ]
     [policy] = policies
     to_ray, to_names = policy["egress"]
-    assert to_ray == {"to": [{"podSelector": {"matchLabels": {"ray.io/is-ray-node": "yes"}}}]}
+    of_the_run = {"ray.io/is-ray-node": "yes", "r1ray.io/run": "r1ray"}
+    assert to_ray == {"to": [{"podSelector": {"matchLabels": of_the_run}}]}
     assert [port["port"] for port in to_names["ports"]] == [53, 53]
     assert to_names["to"][0]["podSelector"]["matchLabels"] == {"k8s-app": "kube-dns"}
     for each in groups(name):
@@ -218,6 +212,19 @@ def test_shared_memory_holds_the_object_store_and_counts_as_memory(name: str) ->
 
 
 @pytest.mark.parametrize("name", OVERLAYS)
+def test_a_pods_share_of_a_nodes_disk_holds_its_volumes(name: str) -> None:
+    """A pod that goes beyond it is evicted; what is in its volumes counts, and its containers' logs."""
+    for who, pod in pods(name):
+        on_disk = [each["emptyDir"] for each in pod["volumes"] if "emptyDir" in each]
+        volumes = sum(quantity(each["sizeLimit"]) for each in on_disk if each.get("medium") != "Memory")
+        for container in pod["containers"]:
+            resources = container["resources"]
+            asked, limit = (quantity(resources[kind]["ephemeral-storage"]) for kind in ("requests", "limits"))
+            assert 0 < asked <= limit, who
+            assert limit > volumes, who
+
+
+@pytest.mark.parametrize("name", OVERLAYS)
 def test_every_ray_node_is_probed_and_measured(name: str) -> None:
     for each in groups(name):
         for probe in ("startupProbe", "readinessProbe", "livenessProbe"):
@@ -225,13 +232,17 @@ def test_every_ray_node_is_probed_and_measured(name: str) -> None:
         liveness = each.container["livenessProbe"]
         assert liveness["periodSeconds"] * liveness["failureThreshold"] >= 300  # a node that loads a model is slow
         assert {"name": "metrics", "containerPort": 8080} in each.container["ports"]
-    monitored = {
-        endpoint["port"]
-        for each in of_kind(overlay(name), "PodMonitor")
-        for endpoint in each["spec"]["podMetricsEndpoints"]
-    }
-    head = {port["name"] for port in group(name, "head").container["ports"]}
-    assert monitored <= head and (monitored or name == "cpu")
+
+
+def test_the_monitor_asks_every_port_that_has_metrics(tmp_path: Path) -> None:
+    objects = own(tmp_path, "overlays/8x8", components=["monitor"])
+    [monitor] = of_kind(objects, "PodMonitor")
+    asked = {endpoint["port"] for endpoint in monitor["spec"]["podMetricsEndpoints"]}
+    head = {port["name"] for port in pod_templates(objects)["head"]["spec"]["containers"][0]["ports"]}
+    assert asked == {port for port in head if port.endswith("metrics")}
+    assert monitor["metadata"]["namespace"] == "r1ray"
+    for name in OVERLAYS:
+        assert of_kind(overlay(name), "PodMonitor") == []  # the kind is the Prometheus operator's
 
 
 @pytest.mark.parametrize("name", JOBS)
