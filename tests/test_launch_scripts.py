@@ -55,6 +55,7 @@ PYTHON = """#!/usr/bin/env bash
 [ "$1 $2" = "-m pip" ] || exit 1
 shift 3
 echo "$*" >>"$NOTES"
+[[ -z ${NO_CPU_TORCH:-} || $* != *torch*+cpu* ]] || exit 1
 [ "$1" != show ] || [ "${*: -1}" = "$HAS" ]
 """
 
@@ -75,7 +76,9 @@ def test_submit_sh_leaves_out_what_r1ray_submit_leaves_out() -> None:
     assert runtime_env["env_vars"]["RAY_JOB_STOP_WAIT_TIME_S"] == str(STOP_GRACE_S)
 
 
-def install(tmp_path: Path, *arguments: str, has: str = "", of: Path = ROOT) -> tuple[int, str, list[str]]:
+def install(
+    tmp_path: Path, *arguments: str, has: str = "", of: Path = ROOT, **environment: str
+) -> tuple[int, str, list[str]]:
     """Run ``launch/install.sh ARGUMENTS VENV`` with a Python that only notes. Return exit code, errors, pip's installs.
 
     Args:
@@ -87,7 +90,7 @@ def install(tmp_path: Path, *arguments: str, has: str = "", of: Path = ROOT) -> 
     (venv / "bin" / "python").write_text(PYTHON)
     (venv / "bin" / "python").chmod(0o755)
     command = [of / "launch" / "install.sh", *arguments, venv]
-    env = os.environ | {"PYTHON": sys.executable, "NOTES": str(tmp_path / "notes"), "HAS": has}
+    env = os.environ | {"PYTHON": sys.executable, "NOTES": str(tmp_path / "notes"), "HAS": has} | environment
     done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=60, check=False)
     notes = tmp_path / "notes"
     said = notes.read_text().splitlines() if notes.exists() else []
@@ -99,6 +102,30 @@ def test_the_cpu_build_of_torch_is_installed_before_the_rest_of_its_lock(tmp_pat
     assert code == 0 and all("--no-deps" in each for each in (torch, lock, checkout))
     assert re.search(r"torch==[\d.]+\+cpu$", torch)
     assert lock.endswith("requirements-cpu.txt") and "--editable" in checkout
+
+
+def test_where_no_cpu_build_of_torch_is_for_this_python_the_cuda_build_is_taken_with_its_libraries(
+    tmp_path: Path,
+) -> None:
+    code, said, installed = install(tmp_path, "cpu", NO_CPU_TORCH="yes")
+    assert code == 0, said
+    *refused, torch, lock, _ = installed
+    assert len(refused) == 2 and "download.pytorch.org" in refused[1]
+    assert re.search(r"requirements-gpu.txt torch==[\d.]+$", torch) and "--no-deps" not in torch
+    pins = Path(lock.split()[-1]).read_text()
+    assert pins == (ROOT / "launch" / "requirements-cpu.txt").read_text().replace("+cpu\n", "\n")
+
+
+@pytest.mark.parametrize(("minor", "code"), [(10, 2), (11, 0), (12, 0), (13, 0), (14, 2)])
+def test_a_python_that_no_lock_is_for_is_refused(tmp_path: Path, minor: int, code: int) -> None:
+    fake = tmp_path / "python"
+    fake.write_text(
+        f'#!/usr/bin/env bash\nexec {sys.executable} -c "import sys; sys.version_info = (3, {minor}); $2"\n'
+    )
+    fake.chmod(0o755)
+    found, said, installed = install(tmp_path, "gpu", PYTHON=str(fake))
+    assert found == code and (installed == []) == (code != 0), said
+    assert code == 0 or "is not Python 3.11, 3.12 or 3.13" in said
 
 
 def test_the_cuda_stack_is_its_lock_and_the_checkout(tmp_path: Path) -> None:

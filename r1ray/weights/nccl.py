@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -39,6 +40,7 @@ class VerifiedNCCLReceiver(Received, NCCLWeightTransferEngine):
     what came."""
 
     update_info_cls = NCCLUpdateInfo
+    _last: NCCLUpdateInfo | None = None
 
     def start_weight_update(self) -> None:
         self.begin()
@@ -49,12 +51,17 @@ class VerifiedNCCLReceiver(Received, NCCLWeightTransferEngine):
         if update_info.snapshot:
             self.load_snapshot(update_info.snapshot, update_info.version)
             return
+        # From vLLM 0.33 on a round of the same tensors does not name them again. vLLM remembers them by the model, in
+        # whose place is another loader in each round: hence here, and not there, where all loaders would be kept.
+        if update_info.names or self._last is None:
+            self._last = update_info
         model = self.model
         try:
             with self.loading() as self.model:
-                super().receive_weights(update_info)
+                super().receive_weights(self._last)
         finally:
             self.model = model
+            getattr(self, "_last_update_info", {}).clear()
 
     def finish_weight_update(self) -> None:
         if self.is_open and not self.takes_adapters:
@@ -74,8 +81,15 @@ class VerifiedNCCLSender(NCCLTrainerWeightTransferEngine):
     init_info_cls = VerifiedNCCLTrainerInitInfo
 
 
+class Metas(list[ParamMeta]):
+    """Tensors of a source: vLLM 0.33 reads them as an attribute, and 0.32 calls it."""
+
+    def __call__(self) -> Metas:
+        return self
+
+
 class StreamSource(WeightSource):
-    """A :class:`WeightStream` with its fingerprints, in vLLM's form."""
+    """A :class:`WeightStream` with its fingerprints, in the forms of vLLM 0.32 and 0.33."""
 
     def __init__(self, stream: WeightStream) -> None:
         self._stream, self._writer = stream, SnapshotWriter()
@@ -85,11 +99,17 @@ class StreamSource(WeightSource):
         self.problem = ""
         """The error that kept it from that."""
 
-    def metadata(self) -> list[ParamMeta]:
+    @cached_property
+    def metadata(self) -> Metas:
         metas = metadata_with_fingerprints(self._stream.metadata())
-        return [ParamMeta(meta.name, getattr(torch, meta.dtype), meta.shape) for meta in metas]
+        return Metas(ParamMeta(meta.name, getattr(torch, meta.dtype), meta.shape) for meta in metas)
 
     def __iter__(self) -> Iterator[tuple[str, torch.Tensor]]:
+        """Return the tensors of a round, as vLLM 0.32 asks for them."""
+        return self.iter_full()
+
+    def iter_full(self) -> Iterator[tuple[str, torch.Tensor]]:
+        """Return the tensors of a round, as vLLM 0.33 asks for them."""
         self._tensors, self.problem = with_fingerprints(self._stream), ""
         if self.place is not None:
             metas = metadata_with_fingerprints(self._stream.metadata())
