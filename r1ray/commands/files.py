@@ -62,7 +62,11 @@ def shipped_folder(name: str) -> Path:
 def copy_folder(source: Path, target: Path) -> int:
     """Copy what is not there yet, with its mode; return the number of files. Raises UserError before anything is
     written if a file is there with other contents."""
-    files = [path.relative_to(source) for path in sorted(source.rglob("*")) if path.is_file()]
+    files = [
+        path.relative_to(source)
+        for path in sorted(source.rglob("*"))
+        if path.is_file() and path.parent.name != "__pycache__"
+    ]
     missing = [file for file in files if not os.path.lexists(target / file)]
     changed = [file for file in files if file not in missing and not _has_contents(target / file, source / file)]
     if changed:

@@ -57,15 +57,15 @@ class PlanConfig:
     max_days: float = 30.0
     """Longest time that a stage should take: the plan says so of one that is expected to take longer. Unit: days."""
     length_spread: float = 0.7
-    """Spread of the lengths of completions, for ``--simulate``: their standard deviation over their mean, before the
+    """Spread of the lengths of completions in a simulation: their standard deviation over their mean, before the
     limit cuts them. 0: all have the mean. Unit: share."""
     faults_a_day: float = 0.0
-    """Faults of one GPU and its share of a node in a day, for ``--simulate``. Each loses the engine or the learner
+    """Faults of one GPU and its share of a node in a day of a simulation. Each loses the engine or the learner
     group that it hits. (Llama 3's training, arXiv 2407.21783, had 0.0005.) Unit: faults."""
     restart_s: float = 120.0
-    """Time until a lost engine, or the learner group, is up again, for ``--simulate``. Unit: seconds."""
+    """Time until a lost engine, or the learner group, is up again, in a simulation. Unit: seconds."""
     simulated_steps: int = 10
-    """Steps that ``--simulate`` takes the mean of. Rare faults need many. Unit: steps."""
+    """Steps that a simulation takes the mean of. Rare faults need many. Unit: steps."""
     price: float | None = None
     """Price of one GPU for one hour, in any currency. null: no cost is shown."""
 

@@ -47,12 +47,12 @@ def test_the_same_command_again_changes_nothing_and_brings_back_what_is_gone(tmp
 def test_a_file_of_other_contents_is_named_and_nothing_is_written(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, is_folder: bool
 ) -> None:
-    edited = tmp_path / "k8s" / "base" / "storage.yaml"
+    edited = tmp_path / "k8s" / "storage" / "storage.yaml"
     edited.parent.mkdir(parents=True)
     edited.mkdir() if is_folder else edited.write_text("of my own")
     assert main(["files", "k8s", str(tmp_path)]) == 2
     assert f"{edited}: is there with other contents" in capsys.readouterr().err
-    assert [path.name for path in (tmp_path / "k8s").rglob("*")] == ["base", "storage.yaml"]
+    assert [path.name for path in (tmp_path / "k8s").rglob("*")] == ["storage", "storage.yaml"]
 
 
 def test_a_link_to_nowhere_is_not_written_through(tmp_path: Path) -> None:

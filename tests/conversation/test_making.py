@@ -85,11 +85,11 @@ def test_a_history_that_was_edited_makes_a_branch() -> None:
     ("template", "problem"),
     [
         (QWEN.replace("{%- if tools %}", "{%- if false %}"), "drops tools silently: calculator"),
-        (QWEN.replace("{{- '<|im_start|>user\\n<tool", "{{- raise_exception('no') + '<tool"), "no result of a tool"),
+        (QWEN.replace("{{- '<|im_start|>user\\n<tool", "{{- raise_exception('no') + '<tool"), "a result of a tool"),
         (QWEN.replace("+ message.content + '\\n</tool", "+ '\\n</tool"), "drops the results"),
         (QWEN.replace("message.tool_calls or []", "[]"), "drops the calls"),
         (QWEN.replace("| tojson + '}", "| string + '}"), "form of its calls is unknown"),
-        (QWEN.replace("tool | tojson", "tool.function.parameters.nothing.more"), "fails where tools are given"),
+        (QWEN.replace("tool | tojson", "tool.function.parameters.nothing.more"), "fails if tools are given"),
     ],
 )  # fmt: skip
 def test_a_template_that_cannot_be_used_with_tools_is_refused(template: str, problem: str) -> None:

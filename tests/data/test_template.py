@@ -76,7 +76,7 @@ def test_the_suffix_is_below_the_last_user_message() -> None:
     assert asked[-1]["content"] == "Sure?", "the row itself is left alone"
     assert Form("none", suffix="Think first.").posed("1+1?") == "1+1?\nThink first."
     assert "User: 1+1?\nThink first. Assistant:" in rendered("1+1?", Form("r1_zero", suffix="Think first."))
-    with pytest.raises(UserError, match=r"data\.suffix: a prompt has no message of the user's"):
+    with pytest.raises(UserError, match=r"data\.suffix: a prompt has no user message"):
         form.posed([{"role": "system", "content": "Be brief."}])
 
 

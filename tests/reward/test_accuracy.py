@@ -38,7 +38,7 @@ def test_a_math_answer_is_verified(accuracy: Accuracy, text: str, value: float) 
 
 def test_code_without_a_sandbox_is_an_infrastructure_error_not_a_zero(accuracy: Accuracy) -> None:
     prompt = dataclasses.replace(make_prompt(), check=CodeTests(language="python", cases=(StdioCase("", "1"),)))
-    with pytest.raises(InfrastructureError, match="no sandbox"):
+    with pytest.raises(InfrastructureError, match="needs a sandbox, and there is none"):
         asyncio.run(accuracy(prompt, Response("print(1)", finished=True)))
 
 

@@ -42,9 +42,9 @@ def test_a_failed_task_is_scored_zero_and_a_score_is_taken() -> None:
         ("import sys; sys.exit('no container')", "exit code 1: no container"),
         ("print('{\"passed\": true}'); raise SystemExit(3)", "exit code 3"),
         ("import os, signal; os.kill(os.getpid(), signal.SIGKILL)", "exit code -9"),
-        ("print('all well')", "said no"),
-        ('print(\'{"passed": "yes"}\')', "said no"),
-        ("", "said no"),
+        ("print('all well')", "printed no"),
+        ('print(\'{"passed": "yes"}\')', "printed no"),
+        ("", "printed no"),
     ],
 )
 def test_a_command_that_fails_is_no_score(code: str, message: str) -> None:

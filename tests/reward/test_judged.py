@@ -80,4 +80,4 @@ def test_metrics_are_logged_beside_the_parts_and_add_nothing_to_the_total() -> N
 
 
 def test_without_a_judge_nothing_is_scored_zero() -> None:
-    assert "no judge" in score(None).reason  # type: ignore[attr-defined]
+    assert "needs a judge" in score(None).reason  # type: ignore[attr-defined]

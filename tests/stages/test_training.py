@@ -98,7 +98,7 @@ def test_a_local_model_has_an_absolute_path_and_a_hub_name_stays(
 def test_keys_of_routers_are_refused_where_they_mean_nothing(qwen_folder: Path) -> None:
     check_router_keys(RouterConfig(), model=str(qwen_folder))
     with pytest.raises(
-        UserError, match=r"learner.router.bias_speed=0.1: Qwen3ForCausalLM has no known routers .* needs a mix"
+        UserError, match=r"learner.router.bias_speed=0.1: Qwen3ForCausalLM has no known routers; needs a mix"
     ):
         check_router_keys(RouterConfig(bias_speed=0.1), model=str(qwen_folder))
     with pytest.raises(UserError, match=r"learner.router.replay=true: given answers were not generated here"):
