@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from vllm.v1.sample.logits_processor import LogitsProcessor
 
-from r1ray.weights import gloo, gloo_receiver
+from r1ray.weights import gloo, gloo_receiver, vllm_model
 from tests.faults.gate import hold
 
 
@@ -39,3 +39,13 @@ def receive(*given: Any, **how: Any) -> Iterator[tuple[str, torch.Tensor]]:
 
 
 gloo_receiver.receive = receive  # type: ignore[attr-defined]
+_load = vllm_model.load
+
+
+def load(*given: Any) -> None:
+    """Load a snapshot as the engine does, after a wait."""
+    hold("publishing")
+    _load(*given)
+
+
+vllm_model.load = load  # type: ignore[attr-defined]
