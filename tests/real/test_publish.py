@@ -239,6 +239,7 @@ def test_an_update_that_broke_before_its_first_tensor_is_closed_with_the_old_wei
 
 
 def test_a_damaged_snapshot_is_refused_before_the_engine_pauses(system: System, tmp_path: Path) -> None:
+    system.publish()  # of which there is a snapshot, whichever test came before
     before, engine = system.logprobs(), system.pool.engines[0].actor
     place = system.weights._snapshot.of(system.version)
     damaged = SnapshotPlace(str(tmp_path / "damaged"), place.version)
