@@ -153,7 +153,7 @@ class Trajectory:
     conversations: tuple[Conversation, ...] = ()
     """The conversation of each branch; of trajectories of evaluations in environments."""
     domain: str = ""
-    """Of its prompt, once the trajectory is kept for the learner."""
+    """Domain of its prompt, once the trajectory is kept for the learner."""
 
     def __post_init__(self) -> None:
         numbers = [segment.branch for segment in self.segments]

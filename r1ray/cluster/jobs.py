@@ -37,7 +37,7 @@ EXCLUDES = (
 MAX_BYTES = 256 * 2**20
 """Of the working directory. Ray keeps it in the head node's memory, and takes no more than about twice this."""
 STOP_GRACE_S = 600
-"""For a job that is asked to stop: the least time for its step and a checkpoint, after which it is killed."""
+"""Least time that a job which is asked to stop has for its step and a checkpoint, after which it is killed."""
 REQUEST_S = (10.0, 300.0)
 """To connect, and to answer; an upload counts as one answer."""
 AGENT_S = 90.0

@@ -32,7 +32,7 @@ class Remote:
     wanted: Sequence[tuple[Handle, str, Sequence[str]]]
     """A worker, its incarnation, and ids."""
     within_s: float
-    """For all of them together."""
+    """Time for all of them together."""
 
     def read(self) -> Mapping[str, Trajectory]:
         """Return what is there; what a worker took with it is left out, and what one has that does not answer: it is
@@ -57,7 +57,7 @@ class Kept:
     calls: Sequence[Any]
     """A reference to a list of one reference, of each rank."""
     within_s: float
-    """For all of them together."""
+    """Time for all of them together."""
 
     def read(self) -> Mapping[str, Learned]:
         """Return what is there; what a rank took with it is left out."""

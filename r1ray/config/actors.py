@@ -48,8 +48,8 @@ OWN_ARGUMENTS = {
 }
 """Further ones, and what is needed in their place."""
 EXACT_REJECTION = ("standard", "block")
-"""Of vLLM's ``rejection_sample_method``: what is accepted is distributed as the model itself would sample it, and
-has the model's log-probability."""
+"""Values of vLLM's ``rejection_sample_method`` that are exact: what is accepted is distributed as the model itself
+would sample it, and has the model's log-probability."""
 MAX_LORA_RANK = 512
 """That vLLM makes room for."""
 

@@ -45,7 +45,7 @@ class Phrasing:
     name: str
     """``zero_shot``, ``few_shot``, ``paraphrase_2``, ``own_1``."""
     words: tuple[tuple[str, str], ...] = ()
-    """What stands around the question, with ``{question}`` in its place, by language; the first is for all others."""
+    """Text around the question, with ``{question}`` in its place, by language; the first is for all others."""
     shots: tuple[Shot, ...] = ()
 
     def put(self, question: Question, *, template: str, language: str) -> Question:

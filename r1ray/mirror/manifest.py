@@ -65,12 +65,12 @@ class Manifest:
     folder: str
     """Path of the folder that it was copied from."""
     files: Mapping[str, Entry]
-    """By path in the folder, with ``/`` between names."""
+    """Entries by path in the folder, with ``/`` between names."""
 
     @property
     def key(self) -> str:
         """Return the key of its object."""
-        return f"{MANIFESTS}/{self.number:08d}.json"
+        return manifest_key(self.number)
 
     @property
     def objects(self) -> set[str]:
@@ -104,6 +104,11 @@ class Manifest:
         return cls(number=found["number"], writer=found["writer"], folder=found["folder"], files=files)
 
 
+def manifest_key(number: int) -> str:
+    """Return the key of the manifest of a number."""
+    return f"{MANIFESTS}/{number:08d}.json"
+
+
 def file_key(writer: str, number: int, path: str) -> str:
     """Return the key of the ``number``-th object of a writer. Its path is for people: odd characters are replaced."""
     return f"{FILES}/{writer}/{number:08d}/{_ODD.sub('_', path)[-_LONGEST:].lstrip('./')}"
@@ -115,7 +120,7 @@ def newest(store: Store) -> Manifest | None:
     numbers = numbers_in(store)
     if not numbers:
         return None
-    key = f"{MANIFESTS}/{numbers[-1]:08d}.json"
+    key = manifest_key(numbers[-1])
     found = store.get(key)
     try:
         return Manifest.from_json(found[0] if found is not None else b"")

@@ -43,7 +43,7 @@ LOST, BEHIND = 4, 5
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """What a driver tells its copying process."""
+    """The settings that a driver gives its copying process."""
 
     address: str
     folder: str

@@ -19,7 +19,7 @@ from r1ray.runtime.run_files import DATA, LOGS, STAGES
 
 logger = logging.getLogger(__name__)
 RECORD = ".mirror.json"
-"""What says of which state in the store a folder is, see :mod:`r1ray.mirror.record`."""
+"""File that says which state in the store a folder has, see :mod:`r1ray.mirror.record`."""
 UNITS = ("checkpoints", "hf")
 LEFT_OUT = (".lock", "mirror-0.log", RECORD)
 """Names of files that are of one process, among them the one that copies."""

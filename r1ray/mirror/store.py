@@ -22,11 +22,11 @@ if TYPE_CHECKING:
     from obstore import UpdateVersion
 
 Tag: TypeAlias = "UpdateVersion"
-"""What a store says of one version of an object."""
+"""One version of an object, as the store describes it."""
 REQUEST_S, CONNECT_S, RETRY_S = 300.0, 5.0, 30.0
 MAX_RETRIES = 3
 METADATA = "169.254.169.254"
-"""Where a machine of a cloud is asked for credentials, if the environment has none."""
+"""Addresses at which a machine of a cloud is asked for credentials, if the environment has none."""
 NO_CREDENTIALS = (
     ". There are no credentials: neither in the environment (AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or "
     "GOOGLE_APPLICATION_CREDENTIALS; profiles in ~/.aws are not read), nor of this machine"

@@ -122,10 +122,9 @@ class Mirror:
                 or (code == BEHIND and self._over.is_set())
             ):
                 return
-            if not self._ready.is_set() and self.num_lost + 1 >= MAX_STARTS:
-                self.num_lost += 1
-                return
             self.num_lost += 1
+            if not self._ready.is_set() and self.num_lost >= MAX_STARTS:
+                return
             events.note("fault", detail=ROLE)
             pause = FIRST_PAUSE_S if time.monotonic() - started > LONGEST_PAUSE_S else min(2 * pause, LONGEST_PAUSE_S)
             logger.warning(

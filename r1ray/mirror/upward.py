@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from r1ray.mirror.lease import Lease, LeaseLost
-from r1ray.mirror.manifest import FILES, MANIFESTS, Entry, Manifest, Part, file_key, numbers_in
+from r1ray.mirror.manifest import FILES, Entry, Manifest, Part, file_key, manifest_key, numbers_in
 from r1ray.mirror.scan import Found, grows, is_there, say_left_out, scan, was_pruned
 from r1ray.mirror.store import Store, Taken
 
@@ -93,7 +93,7 @@ class Upward:
     def withdraw(self) -> None:
         """Remove the manifests of a run that has made nothing. Raises LeaseLost and StoreFailed."""
         self._lease.require()
-        self._store.remove(f"{MANIFESTS}/{number:08d}.json" for number in numbers_in(self._store))
+        self._store.remove(map(manifest_key, numbers_in(self._store)))
 
     def round(self, *, is_last: bool = False) -> int:
         """Copy what has changed, and return the bytes that were copied. The manifest is written only where it would say
@@ -266,7 +266,7 @@ class Upward:
 
     def _remove_manifests(self, newest_number: int) -> None:
         numbers = [number for number in numbers_in(self._store) if number <= newest_number - KEPT]
-        self._store.remove(f"{MANIFESTS}/{number:08d}.json" for number in numbers)
+        self._store.remove(map(manifest_key, numbers))
 
 
 def _read_at(file: BinaryIO, start: int, end: int) -> bytes:

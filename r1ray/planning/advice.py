@@ -25,9 +25,9 @@ Change = tuple[str, Any]
 
 
 def nearest_change(plan: Plan, *, models: Mapping[str, str] | None = None) -> tuple[Change, ...] | None:
-    """What to set so that the plan fits: as few keys as can be, of those the ones that cost least; where nothing on
-    these machines does it, more GPUs of their kind, up to a node of them; then other kinds of GPUs, and last as many as
-    it takes. None where nothing that is tried does."""
+    """Return what to set so that the plan fits: as few keys as can be, of those the ones that cost least; where
+    nothing on these machines does it, more GPUs of their kind, up to a node of them; then other kinds of GPUs, and last
+    as many as it takes. None where nothing that is tried does."""
     if not plan.problems:
         return ()
     known = [*((change,) for change in changes(plan)), *adapters(plan)]

@@ -15,7 +15,7 @@ MULTIPLE = 3.0
 """Of what a phase is expected to take: after so long, something is wrong."""
 
 ENDING_MULTIPLE = 2.0
-"""Of what is expected until a run ends: an estimate may be off by as much."""
+"""Factor on the time that is expected until a run ends: an estimate may be off by as much."""
 LEAVING_S = 120.0
 """Time for actors to leave, beside what is computed."""
 

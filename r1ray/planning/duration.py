@@ -18,7 +18,7 @@ PUBLISH_S = 0.07
 PER_UPDATE_S = 2e-3
 """What an optimizer update costs beside its arithmetic."""
 ALL_REDUCE_S = 15e-6
-"""What the GPUs of an engine take to add up a few tokens' values, by NVLink, and the next by a network: twice a layer,
+"""Time in which the GPUs of an engine add up a few tokens' values, by NVLink, and the next by a network: twice a layer,
 in every decode step."""
 NODES_ALL_REDUCE_S = 60e-6
 
@@ -44,8 +44,8 @@ class Step:
 def learner_flops(
     config: RunConfig, shape: Shape, *, tokens: float, mean_length: float, teachers: Sequence[Shape] = ()
 ) -> float:
-    """Of all ranks, for ``tokens`` trained tokens in sequences of ``mean_length``. Several teachers read as many of
-    them each.
+    """Return the operations of all ranks, for ``tokens`` trained tokens in sequences of ``mean_length``. Several
+    teachers read as many of them each.
 
     Forward once and backward twice that; once more with gradient checkpointing, and for the reference; once more of all
     minibatches but the first where log pi_old is the learner's own; the output layer once more where its logits are
@@ -124,21 +124,21 @@ def _bandwidth(learner: LearnerConfig, plan: PlanConfig, gpu: Gpu) -> float:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Decode:
-    """What one engine's decode steps cost: weights and cache are read once, and every sequence is multiplied. The
+    """The cost of one engine's decode steps: weights and cache are read once, and every sequence is multiplied. The
     stages of a pipeline work on a share of the sequences each, one after the other on every share."""
 
     weight_bytes: float
-    """Of what every token goes through."""
+    """Weights that every token goes through."""
     expert_bytes: float
-    """Of all experts."""
+    """Weights of all experts."""
     expert_share: float
     """Share of the experts that one token goes through."""
     held_bytes: float
-    """Of one token in the cache."""
+    """Size of one token in the cache."""
     token_flops: float
-    """Of one token, beside those that it sees."""
+    """Operations of one token, beside those for the tokens that it sees."""
     held_flops: float
-    """Of one token that it sees."""
+    """Operations for one token that it sees."""
     stages: int
     bandwidth: float
     """Bytes a second that the engine reaches."""
@@ -195,15 +195,23 @@ def prefill_seconds(
     return shape.forward_flops(tokens, context=context) / reached
 
 
+def mean_context(batch: Batch) -> float:
+    """Return the tokens in front of an average policy token."""
+    return batch.prompt_tokens + (batch.completion_tokens + batch.context_tokens) / 2
+
+
+def cached_sequences(actor: Actor, shape: Shape, batch: Batch) -> float:
+    """Return how many average sequences the cache of one engine holds."""
+    return actor.metrics["cache_tokens"] / max(mean_context(batch) + shape.state_tokens, 1.0)
+
+
 def generation(
     engine: RolloutConfig, actor: Actor, shape: Shape, gpu: Gpu, plan: PlanConfig, batch: Batch
 ) -> tuple[float, float]:
     """Seconds until ``batch.completions`` are there, and sequences at a time on one engine."""
-    mean = batch.prompt_tokens + (batch.completion_tokens + batch.context_tokens) / 2
-    held = actor.metrics["cache_tokens"] / max(mean + shape.state_tokens, 1.0)
     own = batch.completions / actor.count
-    sequences = max(1.0, min(engine.max_num_seqs, own, held))
-    step = decode_of(engine, shape, gpu, plan, gpus=actor.gpus).seconds(sequences, sequences * mean)
+    sequences = max(1.0, min(engine.max_num_seqs, own, cached_sequences(actor, shape, batch)))
+    step = decode_of(engine, shape, gpu, plan, gpus=actor.gpus).seconds(sequences, sequences * mean_context(batch))
     # A prompt is read once a group: the others find it in the cache. So is a history, by the turns after it.
     read = batch.prompts * batch.prompt_tokens / actor.count + own * batch.context_tokens
     prefill = prefill_seconds(engine, shape, gpu, plan, gpus=actor.gpus, tokens=read, context=batch.prompt_tokens / 2)

@@ -253,7 +253,7 @@ def learner_actor(
 
 
 def _reading_items(config: RunConfig, teacher: Shape, *, on_gpu: bool) -> tuple[Item, ...]:
-    """Of a forward pass of a teacher, without gradients, on one rank."""
+    """Return the memory of a teacher's forward pass, without gradients, on one rank."""
     learner = config.learner
     size, tokens = DTYPE_BYTES[learner.dtype], longest_row(config) / learner.sequence_parallel_size
     *_, working = activation_items(

@@ -88,6 +88,8 @@ class Plan:
     problems: tuple[Problem, ...]
     turns: Turns | None = None
     """Of engines and learner on the same devices, as far as ``colocated`` leaves it open decided."""
+    teachers: tuple[Shape, ...] = ()
+    """Shapes of the teachers that the learner reads with, each once."""
 
     @property
     def num_gpus(self) -> int:
@@ -228,6 +230,7 @@ def _plan(config: RunConfig, offload: str, name: str, models: Mapping[str, str])
         ending_s=ending_seconds(config, step, evaluation_s=evaluation_s, checkpoint_bytes=checkpoint_bytes),
         problems=problems,
         turns=turns,
+        teachers=tuple(teachers),
     )
 
 

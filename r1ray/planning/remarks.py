@@ -1,4 +1,4 @@
-"""What a plan that works should make its reader think of: time, checkpoints, deadlines."""
+"""Remarks on a plan that works: time, checkpoints, deadlines."""
 
 from __future__ import annotations
 

@@ -74,7 +74,7 @@ class Shape:
     linear_layers: int = 0
     """Layers with linear attention in the place of attention."""
     linear_key_dim: int = 0
-    """Of one head, of its keys and queries."""
+    """Channels of the keys and queries of one head."""
     linear_key_width: int = 0
     """Heads * dim of its keys, and of its queries."""
     linear_value_heads: int = 0
@@ -198,7 +198,7 @@ class Shape:
 
     @property
     def attention_linear_parameters(self) -> int:
-        """Of the linear layers of attention, in all layers."""
+        """Return the parameters of the linear layers of attention, in all layers."""
         return int(self.over_layers(self._sum(self.attention_linears), self._sum(self.linear_attention_linears)))
 
     @property

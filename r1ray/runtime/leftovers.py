@@ -27,27 +27,34 @@ DONE = b"done"
 def kill_with(variable: str, value: str) -> int:
     """Kill the processes of this node that have a variable of this value in their environment, stopped ones too, but
     for this one. Returns how many."""
-    wanted, killed = f"{variable}={value}".encode(), 0
-    for folder in Path("/proc").glob("[0-9]*"):
-        with suppress(OSError):  # it ended, or is somebody else's
-            if wanted in (folder / "environ").read_bytes().split(b"\0") and int(folder.name) != os.getpid():
-                os.kill(int(folder.name), signal.SIGKILL)
-                killed += 1
-    return killed
+    return _kill(lambda process: _has(process, variable, value))
 
 
-def _kill_renamed(folder: Path) -> int:
-    """Kill the processes of this node whose title stands where their environment began, as that of Ray's agents, and
-    that have a file of a folder open. Returns how many."""
+def _kill(is_meant: Callable[[Path], bool]) -> int:
+    """Kill the processes of this node that are meant, but for this one. Returns how many.
+
+    Args:
+        is_meant: gets the folder of a process in ``/proc``.
+    """
     killed = 0
     for process in Path("/proc").glob("[0-9]*"):
         with suppress(OSError):  # it ended, or is somebody else's
-            if int(process.name) == os.getpid() or (process / "environ").read_bytes()[:1] != b"\0":
-                continue
-            if any(Path(os.readlink(each)).is_relative_to(folder) for each in (process / "fd").iterdir()):
+            if int(process.name) != os.getpid() and is_meant(process):
                 os.kill(int(process.name), signal.SIGKILL)
                 killed += 1
     return killed
+
+
+def _has(process: Path, variable: str, value: str) -> bool:
+    return f"{variable}={value}".encode() in (process / "environ").read_bytes().split(b"\0")
+
+
+def _is_renamed(process: Path, folder: Path) -> bool:
+    """Tell if the title of a process stands where its environment began, as that of Ray's agents, and it has a file of
+    a folder open."""
+    return (process / "environ").read_bytes()[:1] == b"\0" and any(
+        Path(os.readlink(each)).is_relative_to(folder) for each in (process / "fd").iterdir()
+    )
 
 
 def kill_all_with(variable: str, value: str, *, longest_s: float = GONE_S) -> None:
@@ -57,7 +64,7 @@ def kill_all_with(variable: str, value: str, *, longest_s: float = GONE_S) -> No
 
 def clear(folder: Path) -> None:
     """Kill what still runs of a command, and remove its scratch folder and its files of shared memory."""
-    _until(lambda: not kill_with(VARIABLE, str(folder)) + _kill_renamed(folder))
+    _until(lambda: not _kill(lambda process: _has(process, VARIABLE, str(folder)) or _is_renamed(process, folder)))
     # vLLM calls memory that its workers on CPUs share after the file over which they meet.
     names = [f"*{folder.name}-*", *(f"{path.name}-*" for path in folder.glob("vllm_dist_*"))]
     _until(lambda: _removed(folder))

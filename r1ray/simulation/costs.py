@@ -9,7 +9,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from r1ray.algo.batching import pack
-from r1ray.planning.duration import decode_of, prefill_seconds, publish_seconds, reward_cores, updates_seconds
+from r1ray.planning.duration import (
+    cached_sequences,
+    decode_of,
+    prefill_seconds,
+    publish_seconds,
+    reward_cores,
+    updates_seconds,
+)
 from r1ray.planning.memory import Actor
 from r1ray.planning.plan import Plan
 from r1ray.planning.turns import SECTION
@@ -19,7 +26,7 @@ DAY_S = 86400.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Costs:
-    """What there is, and how long it takes."""
+    """The actors that there are, and the time of each part."""
 
     num_engines: int
     places: int
@@ -34,9 +41,9 @@ class Costs:
     """Seconds of updates, by the tokens of each row and the number of updates."""
     publish_s: float
     hand_over_s: float | None = None
-    """Of engines and learner on the same devices, for a step; None: they have devices of their own."""
+    """Seconds a step in which engines and learner change places on the same devices; None: each has its own."""
     score_s: float = 0.0
-    """Of one trajectory, on one core."""
+    """Seconds of one trajectory, on one core."""
     num_scorers: int = 1
     answer_s: float = 0.0
     """Mean, of an environment's answer to a turn."""
@@ -55,8 +62,7 @@ def costs_of(plan: Plan) -> Costs:
     config, shape, gpu, machines = plan.config, plan.shape, plan.gpu, plan.config.plan
     actor = engines_of(plan)
     batch, engine = plan.batch, config.rollout
-    mean_held = batch.prompt_tokens + (batch.completion_tokens + batch.context_tokens) / 2
-    places = max(1, min(engine.max_num_seqs, int(actor.metrics["cache_tokens"] / max(mean_held, 1.0))))
+    places = max(1, min(engine.max_num_seqs, int(cached_sequences(actor, shape, batch))))
     gpus_of_engine = max(actor.gpus, 1) if plan.num_gpus else 0
     per_token = prefill_seconds(
         engine, shape, gpu, machines, gpus=actor.gpus, tokens=1.0, context=batch.prompt_tokens / 2
@@ -110,4 +116,5 @@ def _learn_seconds(plan: Plan, lengths: Sequence[float], updates: int) -> float:
         mean_length=squares / max(1.0, float(np.sum(lengths))),
         microbatches=microbatches,
         updates=updates,
+        teachers=plan.teachers,
     )

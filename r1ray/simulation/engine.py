@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 EPSILON = 1e-6
-"""Of a token: what is nearer to its end has ended."""
+"""Share of a token: a sequence that is nearer to its end has ended."""
 
 
 @dataclass(eq=False, slots=True)
@@ -29,7 +29,7 @@ class Sequence:
     total: float
     """Tokens of the whole row, at its end."""
     engine: Engine | None = None
-    """Where it is generated, or has been."""
+    """The engine that generates it, or has."""
     loaded: int = -1
     """The weights under which that engine read its history."""
     is_running: bool = False
@@ -68,7 +68,7 @@ class Engine:
     busy_s: float = 0.0
     tokens: float = 0.0
     lost_tokens: float = 0.0
-    """Of what was generated, what was lost with the engine, or aborted."""
+    """Generated tokens that were lost with the engine, or aborted."""
     stamp: int = 0
     inside: deque[tuple[Sequence, float]] = field(default_factory=deque)
     """Sequences that have a slot and no place, with the seconds of their prompts."""
@@ -125,13 +125,9 @@ class Engine:
         self.base += sequence.history - self.count
         self.debt += prompt_s
 
-    def ended(self, *, is_due: bool) -> list[Sequence]:
-        """Return the sequences that have ended, which leave their slots.
-
-        Args:
-            is_due: now is when the next was to end.
-        """
-        if is_due and self._ends:
+    def ended(self) -> list[Sequence]:
+        """Return the sequences that have ended, which leave their slots. Now is when the next was to end."""
+        if self._ends:
             self.count = max(self.count, self._ends[0][0])
         found = []
         while self._ends and self._ends[0][0] <= self.count + EPSILON:

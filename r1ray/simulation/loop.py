@@ -32,7 +32,6 @@ class Group:
 
     number: int
     sequences: list[Sequence]
-    num_scored: int = 0
     is_ready: bool = False
     is_closed: bool = False
     """Nothing of it is waited for any more."""
@@ -49,7 +48,7 @@ class SimulatedStep:
     idle_learner_s: float
     publish_s: float
     trained_tokens: float
-    """Of all rows, prompts and answers with them."""
+    """Tokens of all rows, prompts and answers with them."""
     policy_tokens: float
     staleness_mean: float
     staleness_max: int
@@ -57,7 +56,7 @@ class SimulatedStep:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Account:
-    """What became of all groups."""
+    """Counts of all groups, by what became of them."""
 
     issued: int
     trained: int
@@ -218,7 +217,7 @@ class Simulation:
         if stamp != engine.stamp or engine.number in self._dirty:
             return
         self._touch(engine)
-        for sequence in engine.ended(is_due=True):
+        for sequence in engine.ended():
             sequence.turns_left -= 1
             sequence.history += sequence.turn_tokens
             if sequence.turns_left:

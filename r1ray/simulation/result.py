@@ -1,4 +1,4 @@
-"""What a simulation says of a planned stage."""
+"""The result of a planned stage's simulation."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Simulated:
 
     num_steps: int
     step_s: float
-    """Of a step that was not made again."""
+    """Mean of the steps that were not made again."""
     longest_step_s: float
     learn_s: float
     idle_learner_s: float
@@ -30,7 +30,7 @@ class Simulated:
     busy_rollout: float
     """Share of the engines' time in which they have something to do and may."""
     trained_tokens: float
-    """Of a step."""
+    """Mean of a step."""
     tokens_per_s: float
     """Policy tokens that are trained on, by all engines."""
     staleness_mean: float
@@ -43,7 +43,7 @@ class Simulated:
 
     @property
     def bottleneck(self) -> str:
-        """What the learner's time goes to for the most part."""
+        """Part that most of the learner's time goes to."""
         return "generate" if self.idle_learner_s > self.learn_s + self.publish_s else "learn"
 
 

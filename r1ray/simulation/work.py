@@ -32,12 +32,12 @@ class Drawn:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Work:
-    """What is generated."""
+    """The groups that are generated."""
 
     group_size: int
     prompt_tokens: float
     mean_tokens: float
-    """Of a trajectory's policy tokens, in all turns."""
+    """Policy tokens of a trajectory, in all turns."""
     longest: int
     """Policy tokens of a trajectory; longer ones are cut."""
     spread: float
@@ -45,7 +45,7 @@ class Work:
     mean_turns: float = 1.0
     max_turns: int = 1
     answer_tokens: float = 0.0
-    """Of an environment's answer to one turn."""
+    """Tokens of an environment's answer to one turn."""
     seed: int = 0
     _blocks: dict[int, list[Drawn]] = field(default_factory=dict, compare=False, repr=False)
 

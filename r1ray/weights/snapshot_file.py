@@ -181,4 +181,4 @@ def _read_map(path: str) -> mmap.mmap:
 
 
 _maps: dict[str, tuple[tuple[int, int], mmap.mmap]] = {}
-"""By path, with the number of the file's inode and its bytes."""
+"""Mapped files by path, each with its inode's number and its bytes."""

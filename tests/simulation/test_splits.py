@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import time
+from dataclasses import replace
 
 import pytest
 
 from r1ray import main as cli
 from r1ray.commands.compose import compose
 from r1ray.planning.plan import Plan, plan_run
+from r1ray.simulation.costs import costs_of
 from r1ray.simulation.result import simulate
 from r1ray.simulation.splits import splits_of
 
@@ -57,6 +59,18 @@ def test_faults_of_1024_gpus_cost_what_they_lose() -> None:
     assert faulty.engine_faults > 0
     assert faulty.learner_faults > 0
     assert faulty.step_s > quiet.step_s
+
+
+def test_what_the_plan_counts_of_a_step_the_simulation_counts_too() -> None:
+    """The learner reads with its teachers, and the state of linear attention takes room in an engine's cache."""
+    taught = large("recipe=on_policy_distill", "algo.teacher.model=Qwen/Qwen2.5-72B")
+    lengths = [5000.0] * 64
+    assert costs_of(taught).learn_s(lengths, 1) > costs_of(replace(taught, teachers=())).learn_s(lengths, 1)
+    plan = large("model=qwen3.5_27b", "rollout.max_num_seqs=2048")
+    (cache,) = (each.metrics["cache_tokens"] for each in plan.actors if each.section == "rollout")
+    assert plan.shape.state_tokens > 0
+    row = plan.batch.prompt_tokens + plan.batch.completion_tokens / 2 + plan.shape.state_tokens
+    assert costs_of(plan).places == int(cache / row)
 
 
 def test_the_command_says_what_waits_for_what(capsys: pytest.CaptureFixture[str]) -> None:

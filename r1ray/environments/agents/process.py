@@ -53,7 +53,7 @@ class Order:
     environment: Mapping[str, str] = field(default_factory=dict)
     walls: Walls
     limits: AgentsConfig = field(default_factory=AgentsConfig)
-    """Of the command with all that it starts; over one of them, it is ended."""
+    """Limits of the command with all that it starts; over one of them, it is ended."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
