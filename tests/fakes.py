@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -168,6 +168,17 @@ class FakeGroups:
 
     def is_recovering(self) -> bool:
         return self.recovers
+
+
+@dataclass
+class FakeRunning:
+    """In the place of engines and reward actors on Ray."""
+
+    groups: FakeGroups
+    reward_model: None = None
+
+    def shutdown(self) -> None:
+        pass
 
 
 class FakeLearner:

@@ -21,7 +21,7 @@ from r1ray.stages.extend import add_tokens
 from r1ray.stages.fine_tune import StepLines, SupervisedTraining
 from r1ray.telemetry.rollouts import EVALUATION, read_rollouts
 from r1ray.types import Scored, Shard, StepStats
-from tests.fakes import Events, FakeEngine, FakeGroups, FakeScorer
+from tests.fakes import Events, FakeEngine, FakeGroups, FakeRunning, FakeScorer
 from tests.listening import listening
 from tests.loop.test_supervised_loop import FakeSupervisedLearner
 
@@ -244,27 +244,16 @@ def test_a_line_has_the_metrics_that_a_user_watches(said: list[str]) -> None:
 # ---------------------------------------------------------------------- answers before and after
 
 
-@dataclass
-class Engines:
-    """In the place of engines and reward actors on Ray."""
-
-    groups: FakeGroups
-    reward_model: None = None
-
-    def shutdown(self) -> None:
-        return
-
-
 def test_the_model_answers_held_out_prompts_before_and_after_and_the_answers_are_kept(
     tmp_path: Path, llama_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[str] = []
 
-    async def launch(config: Any, *, model: str, **more: object) -> Engines:
+    async def launch(config: Any, *, model: str, **more: object) -> FakeRunning:
         asked.append(model)
         is_tuned = "/hf/" in model
         reward = lambda trajectory: Scored(1.0, {"accuracy": float(is_tuned or trajectory.index == 0)})  # noqa: E731
-        return Engines(FakeGroups(FakeEngine(Events()), FakeScorer(reward)))
+        return FakeRunning(FakeGroups(FakeEngine(Events()), FakeScorer(reward)))
 
     class Whole(Learner):
         async def export(self, folder: Path, *, checkpoint: Path | None = None) -> None:

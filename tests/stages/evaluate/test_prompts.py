@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,7 @@ from r1ray.config import EvaluationConfig
 from r1ray.errors import UserError
 from r1ray.stages.evaluate.stage import evaluate_models
 from r1ray.types import Prompt, Scored, ScoredTrajectory, Trajectory
-from tests.fakes import Events, FakeEngine, FakeGroups, FakeScorer
+from tests.fakes import Events, FakeEngine, FakeGroups, FakeRunning, FakeScorer
 
 NUM_QUESTIONS = 8
 
@@ -33,23 +32,12 @@ class MindsExamples(FakeScorer):
         return ScoredTrajectory.of(trajectory, Scored(value, {"accuracy": value}), extracted="1")
 
 
-@dataclass
-class Running:
-    """In the place of engines and reward actors on Ray."""
-
-    groups: FakeGroups
-    reward_model: None = None
-
-    def shutdown(self) -> None:
-        pass
-
-
 @pytest.fixture(autouse=True)
 def scorer(monkeypatch: pytest.MonkeyPatch) -> MindsExamples:
     made = MindsExamples()
 
-    async def launch(*arguments: object, **keywords: object) -> Running:
-        return Running(FakeGroups(FakeEngine(Events()), made))
+    async def launch(*arguments: object, **keywords: object) -> FakeRunning:
+        return FakeRunning(FakeGroups(FakeEngine(Events()), made))
 
     monkeypatch.setattr("r1ray.stages.evaluate.missing.launch_evaluation", launch)
     return made

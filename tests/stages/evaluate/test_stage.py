@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,7 @@ from r1ray.commands.compose import compose
 from r1ray.stages.base import Context
 from r1ray.stages.evaluate.stage import Evaluate
 from r1ray.types import Prompt, Scored, ScoredTrajectory, Trajectory
-from tests.fakes import Events, FakeEngine, FakeGroups, FakeScorer
+from tests.fakes import Events, FakeEngine, FakeGroups, FakeRunning, FakeScorer
 
 
 class ScorerOfColumn(FakeScorer):
@@ -24,21 +23,10 @@ class ScorerOfColumn(FakeScorer):
         return ScoredTrajectory.of(trajectory, Scored(value, {"accuracy": value}), extracted=str(value))
 
 
-@dataclass
-class Running:
-    """In the place of engines and reward actors on Ray."""
-
-    groups: FakeGroups
-    reward_model: None = None
-
-    def shutdown(self) -> None:
-        pass
-
-
 @pytest.fixture(autouse=True)
 def launched(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def launch(*arguments: object, **keywords: object) -> Running:
-        return Running(FakeGroups(FakeEngine(Events()), ScorerOfColumn()))
+    async def launch(*arguments: object, **keywords: object) -> FakeRunning:
+        return FakeRunning(FakeGroups(FakeEngine(Events()), ScorerOfColumn()))
 
     monkeypatch.setattr("r1ray.stages.evaluate.missing.launch_evaluation", launch)
 
