@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 import ray
+import torch
 from ray.exceptions import RayTaskError
 
 from r1ray.algo.batching import plan_shards
@@ -29,7 +30,10 @@ from r1ray.config import (
 )
 from r1ray.errors import ParityError, WeightSyncError
 from r1ray.types import Float32Array, GroupRequest, PublishStats, SampleRef, Sampling, ScoredGroup, Shard, trajectory_id
+from r1ray.weights.buckets import TensorMeta
 from r1ray.weights.snapshot import SnapshotPlace, read_header
+from r1ray.weights.snapshot_file import SnapshotWriter
+from r1ray.weights.stream import metadata_with_fingerprints, with_fingerprints
 from r1ray.weights.vllm_model import NOTHING_ARRIVED
 from tests.cluster.hosted import pid_of
 from tests.fakes import make_prompt
@@ -254,6 +258,30 @@ def test_a_damaged_snapshot_is_refused_before_the_engine_pauses(system: System, 
 
     system.run(scenario())
     assert np.array_equal(system.logprobs(), before), "it goes on with what it holds"
+    assert system.publish().num_resent == 0
+    assert system.difference() < 1e-4
+    system.step()
+
+
+def test_an_engine_with_a_broken_update_does_not_serve_and_the_next_round_mends_it(
+    system: System, tmp_path: Path
+) -> None:
+    """A snapshot of another model, as it was written: something has been taken when it is found out."""
+    engine, place = system.pool.engines[0].actor, SnapshotPlace(str(tmp_path / "other"), system.version)
+    Path(place.path).touch()
+    metas = metadata_with_fingerprints([TensorMeta("no.such.weight", "float32", (3,))])
+    for _ in SnapshotWriter().keep(with_fingerprints([("no.such.weight", torch.ones(3))]), metas, place):
+        pass
+
+    async def scenario() -> None:
+        with pytest.raises(RayTaskError, match="no module or parameter"):
+            await engine.load_snapshot.remote(place)
+        with pytest.raises(WeightSyncError, match="whose weight update is broken cannot serve"):
+            await engine.resume.remote()
+        assert await engine.settle.remote() is None
+        system.pool.engines[0].version = system.pool.engines[0].received = None
+
+    system.run(scenario())
     assert system.publish().num_resent == 0
     assert system.difference() < 1e-4
     system.step()
